@@ -1,0 +1,308 @@
+package migrate
+
+import (
+	"io/fs"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// Inventory is what discovery found: every Flux v1 agent with its settings,
+// each with its origin, and what is known of the cluster. Its JSON form is a
+// contract (docs/schemas); fields tagged "-" live only in memory.
+type Inventory struct {
+	APIVersion string       `json:"apiVersion"`
+	Kind       string       `json:"kind"` // "Inventory"
+	Cluster    Cluster      `json:"cluster"`
+	Agents     []Flux1Agent `json:"agents"`
+	Findings   []Finding    `json:"findings"`
+}
+
+// Cluster identifies a cluster and says what it serves.
+type Cluster struct {
+	// Name is the kubeconfig's name for it; Server its URL.
+	Name   string `json:"name,omitempty"`
+	Server string `json:"server,omitempty"`
+	// From says which witness the facts come from: "cluster" or "terraform".
+	From string `json:"from,omitempty"`
+	// UID is the UID of the namespace kube-system, the only identity that a
+	// cluster keeps.
+	UID string `json:"uid,omitempty"`
+	// Version is the API server's, such as "v1.33.2".
+	Version string `json:"version,omitempty"`
+	// Flux2 lists controllers of Flux v2 found running, "namespace/name".
+	Flux2 []string `json:"flux2,omitempty"`
+	// Kinds is what the cluster serves, for every group, version and kind.
+	Kinds []ServedKind `json:"-"`
+	// Namespaces that exist.
+	Namespaces []string `json:"-"`
+}
+
+// ServedKind is one kind that the API server serves.
+type ServedKind struct {
+	Group, Version, Kind string
+	Namespaced           bool
+}
+
+// Flux1Agent is one fluxd with what it syncs. Values are effective: the
+// chart's and the daemon's defaults are filled in. What could not be known is
+// zero and named in Unknown.
+type Flux1Agent struct {
+	// ID is "namespace/release", or "namespace/deployment" without Helm.
+	ID           string `json:"id"`
+	Namespace    string `json:"namespace"`
+	Release      string `json:"release"`
+	ChartVersion string `json:"chartVersion,omitempty"`
+	// InstalledBy is "helm", "manifest", "terraform" or "flux1".
+	InstalledBy string `json:"installedBy"`
+	// Workload is the Deployment's name in Namespace.
+	Workload string `json:"workload"`
+	// Running is nil without a cluster.
+	Running *bool `json:"running"`
+
+	Git                AgentGit    `json:"git"`
+	Sync               AgentSync   `json:"sync"`
+	ManifestGeneration bool        `json:"manifestGeneration"`
+	SOPS               bool        `json:"sops"`
+	AllowedNamespaces  []string    `json:"allowedNamespaces"`
+	DefaultNamespace   string      `json:"defaultNamespace"`
+	ImageAutomation    bool        `json:"imageAutomation"`
+	ServiceAccount     string      `json:"serviceAccount"`
+	Confinement        Confinement `json:"confinement"`
+	Synced             Synced      `json:"synced"`
+	Counts             Counts      `json:"counts"`
+	Requests           Requests    `json:"requests"`
+	Settings           []Setting   `json:"settings"`
+	Unknown            []string    `json:"unknown"`
+
+	// Replicas is the Deployment's spec.replicas as found.
+	Replicas int32 `json:"-"`
+	// Image of the fluxd container.
+	Image string `json:"-"`
+	// Selector of the Deployment's pods.
+	Selector *metav1.LabelSelector `json:"-"`
+	// Rights are the bindings of the agent's account, with their rules.
+	Rights []Binding `json:"-"`
+	// SharedAccount is true when another workload uses the same account.
+	SharedAccount bool `json:"-"`
+	// Credential says where the agent's Git credentials stand.
+	Credential AgentCredential `json:"-"`
+	// Tree is the repository's content at Synced.Commit; nil if it could not
+	// be read (a finding says why).
+	Tree fs.FS `json:"-"`
+	// Files are the files below the agent's paths at Synced.Commit, and what
+	// fluxd makes of each; sorted by path.
+	Files []File `json:"-"`
+	// Objects are what fluxd would apply, or knowingly leaves alone, at
+	// Synced.Commit; in the order of files and documents.
+	Objects []Object `json:"-"`
+	// Marked are live objects that carry this agent's garbage-collection
+	// mark, whether in Git or not.
+	Marked []string `json:"-"`
+}
+
+// AgentGit is what an agent reads.
+type AgentGit struct {
+	// URL as configured, less its password.
+	URL    string `json:"url"`
+	Branch string `json:"branch"`
+	// Paths as configured and in order; empty means the whole repository.
+	Paths        []string        `json:"paths"`
+	PollInterval metav1.Duration `json:"pollInterval"`
+	Timeout      metav1.Duration `json:"timeout"`
+	ReadOnly     bool            `json:"readonly"`
+	SecretName   string          `json:"secretName,omitempty"`
+	// SyncTag is the tag that marks the last synced commit.
+	SyncTag string `json:"syncTag"`
+}
+
+// GarbageCollection is Flux v1's setting for deleting what left Git.
+type GarbageCollection string
+
+const (
+	CollectOn  GarbageCollection = "on"
+	CollectOff GarbageCollection = "off"
+	// CollectDry only logs what it would delete; for a plan it is off.
+	CollectDry GarbageCollection = "dry"
+)
+
+// AgentSync is how an agent syncs.
+type AgentSync struct {
+	Interval          metav1.Duration   `json:"interval"`
+	Timeout           metav1.Duration   `json:"timeout"`
+	GarbageCollection GarbageCollection `json:"garbageCollection"`
+	// State is where the last synced commit is kept: "git" (a tag) or
+	// "secret" (an annotation on the deploy key's Secret).
+	State string `json:"state"`
+}
+
+// Confinement sums up an agent's rights.
+type Confinement struct {
+	// Kind is "cluster-admin" (every verb on every resource), "namespaces"
+	// (rights in the listed namespaces only), "custom" or "none".
+	Kind       string   `json:"kind"`
+	Namespaces []string `json:"namespaces,omitempty"`
+}
+
+// Synced says how far an agent got.
+type Synced struct {
+	// Commit is the agent's sync mark; empty if it never synced.
+	Commit string `json:"commit"`
+	// Behind counts commits of the branch's head that are not in Commit; -1
+	// if not known.
+	Behind int `json:"behind"`
+	// Head is the branch's head when it was read.
+	Head string `json:"head,omitempty"`
+}
+
+// Counts of what an agent syncs at Synced.Commit.
+type Counts struct {
+	Objects      int `json:"objects"`
+	Applications int `json:"applications"`
+}
+
+// Requests is what the agent's containers ask for, as Kubernetes quantities.
+type Requests struct {
+	CPU    string `json:"cpu,omitempty"`
+	Memory string `json:"memory,omitempty"`
+}
+
+// Fate says what becomes of a setting.
+type Fate string
+
+const (
+	Carried Fate = "carried"
+	Dropped Fate = "dropped"
+	Blocks  Fate = "blocks"
+	Unknown Fate = "unknown"
+)
+
+// Setting is one flag, chart value or attribute that was read.
+type Setting struct {
+	Name string `json:"name"`
+	// Value is "***" where it is secret.
+	Value string   `json:"value"`
+	Fate  Fate     `json:"fate"`
+	To    string   `json:"to,omitempty"`
+	Why   string   `json:"why,omitempty"`
+	From  []Origin `json:"from"`
+}
+
+// Origin is one place where a setting was read.
+type Origin struct {
+	Witness string `json:"witness"` // cluster, terraform, git, values
+	Where   string `json:"where"`
+}
+
+// Binding is one RoleBinding or ClusterRoleBinding that names an agent's
+// account or one of its groups.
+type Binding struct {
+	// Namespace is empty for a ClusterRoleBinding.
+	Namespace string
+	Name      string
+	// Role is what it binds, with its rules.
+	Role  rbacv1.RoleRef
+	Rules []rbacv1.PolicyRule
+	// Aggregated is true if the role's rules are gathered by labels.
+	Aggregated bool
+	// ReleaseOwned is true if the agent's Helm release owns the role, so that
+	// it goes when the release is removed.
+	ReleaseOwned bool
+	// Group is the group through which the account is bound; empty if it is
+	// named itself.
+	Group string
+}
+
+// AgentCredential says where an agent's Git credentials stand, by name and
+// key, never by value.
+type AgentCredential struct {
+	// Kind is "ssh", "basic" or "none" (anonymous).
+	Kind string
+	// Identity is the private key, for "ssh".
+	Identity SecretKey
+	// Username and Password, for "basic".
+	Username, Password Value
+	// KnownHosts are the lines the agent trusts beside those of its image;
+	// public, so held by value.
+	KnownHosts string
+}
+
+// SecretKey names one key of a Secret.
+type SecretKey struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	Key       string `json:"key"`
+}
+
+// Value says where a value stands.
+type Value struct {
+	// Secret holds it, if set.
+	Secret *SecretKey `json:"secret,omitempty"`
+	// Literal is a user name that stands in the URL itself; never a password.
+	Literal string `json:"literal,omitempty"`
+	// Argument is true if it stands in the Deployment's --git-url argument:
+	// the executor reads it there, the plan does not hold it.
+	Argument bool `json:"argument,omitempty"`
+	// PercentEncoded is true if it must be decoded before use outside a URL.
+	PercentEncoded bool `json:"percentEncoded,omitempty"`
+}
+
+// FileKind says what fluxd makes of a file.
+type FileKind string
+
+const (
+	// FileManifest: fluxd loads it and finds at least one object in it.
+	FileManifest FileKind = "manifest"
+	// FileSilent: fluxd loads it and finds no object (no document has a kind).
+	FileSilent FileKind = "silent"
+	// FileChart: inside a Helm chart's folder, which fluxd skips.
+	FileChart FileKind = "chart"
+	// FileLink: a symbolic link to a file, which fluxd reads through and
+	// Flux v2 drops.
+	FileLink FileKind = "link"
+	// FileEncrypted: a SOPS file.
+	FileEncrypted FileKind = "sops"
+)
+
+// File is one .yaml or .yml file below an agent's paths.
+type File struct {
+	// Path from the repository's root, with slashes.
+	Path string
+	Kind FileKind
+	// Root is the agent's path (as configured) that reaches it.
+	Root string
+	// Kustomization is true if it is a file that kustomize builds its folder
+	// from (kustomization.yaml, kustomization.yml, Kustomization).
+	Kustomization bool
+}
+
+// ObjectClass says what fluxd does with an object of a repository.
+type ObjectClass string
+
+const (
+	ClassApplied ObjectClass = "applied"
+	// ClassIgnored: an ignore annotation of "true", in Git or live.
+	ClassIgnored ObjectClass = "ignored"
+	// ClassSyncOnly: applied, never collected.
+	ClassSyncOnly ObjectClass = "sync_only"
+	// ClassForeign: in a namespace the agent may not act in.
+	ClassForeign ObjectClass = "foreign"
+	// ClassUnknownKind: not served and not defined by a CRD of the set.
+	ClassUnknownKind ObjectClass = "unknown-kind"
+)
+
+// Object is one object of an agent's repository at the planned commit, as
+// fluxd would send it to the API server, less its marks.
+type Object struct {
+	// ID is the Flux inventory id, see [ObjectID].
+	ID    string
+	Class ObjectClass
+	// File and Line where its document begins.
+	File string
+	Line int
+	// Manifest with the namespace filled in; nil for an encrypted file.
+	Manifest *unstructured.Unstructured
+	// NamespaceFilled is true if Git names no namespace and fluxd fills it.
+	NamespaceFilled bool
+}

@@ -1,0 +1,43 @@
+package migrate
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/fluxcd/cli-utils/pkg/object"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// ObjectID is the Flux inventory id of an object,
+// "<namespace>_<name>_<group>_<Kind>", the spelling used everywhere for
+// objects. Names of RBAC objects write ":" as "__" (source: fluxcd/cli-utils
+// pkg/object).
+func ObjectID(u *unstructured.Unstructured) string {
+	return object.UnstructuredToObjMetadata(u).String()
+}
+
+// ParseObjectID is the inverse of ObjectID.
+func ParseObjectID(id string) (namespace, name string, gk schema.GroupKind, err error) {
+	m, err := object.ParseObjMetadata(id)
+	if err != nil {
+		return "", "", schema.GroupKind{}, fmt.Errorf("parse object id %q: %w", id, err)
+	}
+	return m.Namespace, m.Name, m.GroupKind, nil
+}
+
+// DisplayID writes an object id for people: "Deployment/shop/web".
+func DisplayID(id string) string {
+	ns, name, gk, err := ParseObjectID(id)
+	if err != nil {
+		return id
+	}
+	return strings.Join(append(append([]string{gk.Kind}, nonEmpty(ns)...), name), "/")
+}
+
+func nonEmpty(s string) []string {
+	if s == "" {
+		return nil
+	}
+	return []string{s}
+}

@@ -1,0 +1,191 @@
+package migrate
+
+import (
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// Plan says what a migration will do: which objects will be made, which
+// credentials copied, and what will happen to every workload object. It holds
+// no secret value. Its JSON form is a contract (docs/schemas).
+type Plan struct {
+	APIVersion string     `json:"apiVersion"`
+	Kind       string     `json:"kind"` // "Plan"
+	Inputs     PlanInputs `json:"inputs"`
+	// Proof is "server" if every verb was proven by server-side dry-runs
+	// under the accounts concerned, else "offline".
+	Proof        string       `json:"proof"`
+	ClusterAgent ClusterAgent `json:"clusterAgent"`
+	// Sources are complete GitRepository manifests.
+	Sources      []*unstructured.Unstructured `json:"sources"`
+	Credentials  []Credential                 `json:"credentials"`
+	Accepted     []Decision                   `json:"accepted"`
+	Repositories []Repository                 `json:"repositories"`
+	Findings     []Finding                    `json:"findings"`
+}
+
+// PlanInputs identifies what the plan was made from. A plan is used only
+// where they still hold.
+type PlanInputs struct {
+	// Cluster is the UID of the cluster's kube-system namespace.
+	Cluster string `json:"cluster,omitempty"`
+	Server  string `json:"server,omitempty"`
+	Version string `json:"version,omitempty"`
+	// Agents holds, per Repository id, a SHA-256 over the agent's settings,
+	// account and rights: whatever must be as planned.
+	Agents map[string]string `json:"agents"`
+	// Options the plan was made with.
+	Options Options `json:"options"`
+}
+
+// Options of the planner, as given on the command line.
+type Options struct {
+	// Repositories limits the plan to these ids; empty means all.
+	Repositories []string `json:"repositories,omitempty"`
+	// GroupBy is "application" (default) or "path".
+	GroupBy string `json:"groupBy,omitempty"`
+	// Engine is "bundled" (default), "flux2" or "existing".
+	Engine string `json:"engine,omitempty"`
+	// WaveSize is how many Repositories a wave holds after the first, which
+	// is a canary of one; 0 means 8.
+	WaveSize int `json:"waveSize,omitempty"`
+	// Decisions on acceptable findings.
+	Decisions []Decision `json:"-"`
+}
+
+// ClusterAgent is the one agent that replaces the Flux1Agents.
+type ClusterAgent struct {
+	// Engine is "bundled", "flux2" or "existing".
+	Engine    string `json:"engine"`
+	Namespace string `json:"namespace"`
+	// Release is the Helm release that installs it; empty if it exists.
+	Release string `json:"release,omitempty"`
+	// Args are flags it runs with beyond its chart's defaults.
+	Args []string `json:"args,omitempty"`
+}
+
+// Credential is one copy of a Flux v1 agent's Git credential into a Secret of
+// the shape that Flux v2 reads. It names places, never values.
+type Credential struct {
+	// To is the Secret to make.
+	To ObjectRef `json:"to"`
+	// Kind is "ssh" or "basic".
+	Kind string `json:"kind"`
+	// From says, per key of the new Secret, where its value stands.
+	From map[string]Value `json:"from"`
+	// KnownHosts is the value of the key known_hosts, for "ssh".
+	KnownHosts string `json:"knownHosts,omitempty"`
+	// Agent is the Repository id whose Deployment's argument holds values
+	// marked Argument.
+	Agent string `json:"agent"`
+}
+
+// ObjectRef names one object.
+type ObjectRef struct {
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
+}
+
+// Repository is the plan for one Flux1Agent and what it syncs.
+type Repository struct {
+	ID string `json:"id"`
+	// Commit is what the old agent applied last, at which the new one adopts.
+	Commit string `json:"commit"`
+	// Wave, from 1, in which it is cut over.
+	Wave int `json:"wave"`
+	// Sources name the GitRepositories used, which may be shared.
+	Sources []ObjectRef `json:"sources"`
+	// Kustomizations are complete manifests with their final values, one per
+	// application, in the order in which they are resumed.
+	Kustomizations []*unstructured.Unstructured `json:"kustomizations"`
+	// Supporting are complete manifests of what the Kustomizations need:
+	// accounts, roles, bindings.
+	Supporting []*unstructured.Unstructured `json:"supporting"`
+	// Applications say which folder became which Kustomization, and why.
+	Applications []Application `json:"applications"`
+	// Objects say what will happen to each workload object.
+	Objects []ObjectPlan `json:"objects"`
+	// Adds are labels and annotations put on objects on purpose.
+	Adds []Addition `json:"adds"`
+	// Blocked is true if a finding holds it back.
+	Blocked bool `json:"blocked"`
+}
+
+// Application is a part of a Repository that becomes one Kustomization.
+type Application struct {
+	// Name of the Kustomization.
+	Name string `json:"name"`
+	// Path is the Kustomization's path: a folder, from the repository's root,
+	// written "./production/shop".
+	Path string `json:"path"`
+	// Source is the name of the GitRepository it reads.
+	Source string `json:"source"`
+	// Why it is an application of its own.
+	Why string `json:"why"`
+}
+
+// Verb says what happens to an object when the new agent adopts it.
+type Verb string
+
+const (
+	// Adopt: labels, annotations and ownership change, nothing else.
+	Adopt Verb = "adopt"
+	// Change: the named fields change.
+	Change Verb = "change"
+	// Restart: the pod template changes, so pods are replaced.
+	Restart Verb = "restart"
+	// Create: it is not live and will be made.
+	Create Verb = "create"
+	// Skip: it is ignored by annotation, and stays so.
+	Skip Verb = "skip"
+	// Unmanage: Flux v1 manages it, the new agent will not. It stays.
+	Unmanage Verb = "unmanage"
+	// Stale: it carries the agent's mark but is no longer in Git. It stays.
+	Stale Verb = "stale"
+	// Conflict: something else claims it.
+	Conflict Verb = "conflict"
+)
+
+// ObjectPlan is the prediction for one object.
+type ObjectPlan struct {
+	// ID is the Flux inventory id.
+	ID string `json:"id"`
+	// Application is the Kustomization's name; empty if none will own it.
+	Application string `json:"application,omitempty"`
+	Verb        Verb   `json:"verb"`
+	// Fields that will change or go, as JSON paths such as
+	// ".spec.template.metadata.annotations"; never values.
+	Fields []string `json:"fields,omitempty"`
+	// Why the verb is known, or what is not proven.
+	Why string `json:"why,omitempty"`
+}
+
+// Addition is a label or annotation that fluxover puts on a live object on
+// purpose.
+type Addition struct {
+	Object string `json:"object"`
+	// Type is "label" or "annotation".
+	Type  string `json:"type"`
+	Key   string `json:"key"`
+	Value string `json:"value"`
+	Why   string `json:"why"`
+}
+
+// Repository returns the plan of one Repository, or nil.
+func (p *Plan) Repository(id string) *Repository {
+	for i := range p.Repositories {
+		if p.Repositories[i].ID == id {
+			return &p.Repositories[i]
+		}
+	}
+	return nil
+}
+
+// Source returns the manifest of a GitRepository, or nil.
+func (p *Plan) Source(ref ObjectRef) *unstructured.Unstructured {
+	for _, s := range p.Sources {
+		if s.GetName() == ref.Name && s.GetNamespace() == ref.Namespace {
+			return s
+		}
+	}
+	return nil
+}
