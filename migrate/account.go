@@ -1,0 +1,122 @@
+package migrate
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// account makes the ServiceAccount under which the repository's objects are
+// applied, with bindings equal to those of the old agent's account and never
+// wider. Roles that the old Helm release owns are copied, since they go with
+// it; others are bound as they are.
+func (b *repositoryBuilder) account() []*unstructured.Unstructured {
+	out := []*unstructured.Unstructured{manifest(&corev1.ServiceAccount{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"},
+		ObjectMeta: b.meta(ObjectRef{Namespace: AgentNamespace, Name: b.name}),
+	})}
+	subject := rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: AgentNamespace, Name: b.name}
+	made := map[string]bool{}
+	for _, bind := range b.agent.Rights {
+		if bind.Group == "system:serviceaccounts" || bind.Group == "system:authenticated" {
+			continue // the new account is a member as well
+		}
+		role := bind.Role
+		if bind.ReleaseOwned {
+			role.Name = dnsName("fluxover", b.name, bind.Role.Name)
+			ref := ObjectRef{Name: role.Name}
+			if role.Kind == "Role" {
+				ref.Namespace = bind.Namespace
+			}
+			if key := role.Kind + "/" + ref.Namespace + "/" + ref.Name; !made[key] {
+				made[key] = true
+				out = append(out, b.role(role.Kind, ref, bind.Rules))
+			}
+		}
+		ref := ObjectRef{Namespace: bind.Namespace, Name: dnsName("fluxover", b.name, bind.Name)}
+		if bind.Namespace == "" {
+			out = append(out, manifest(&rbacv1.ClusterRoleBinding{
+				TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRoleBinding"},
+				ObjectMeta: b.meta(ref), RoleRef: role, Subjects: []rbacv1.Subject{subject},
+			}))
+		} else {
+			out = append(out, manifest(&rbacv1.RoleBinding{
+				TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "RoleBinding"},
+				ObjectMeta: b.meta(ref), RoleRef: role, Subjects: []rbacv1.Subject{subject},
+			}))
+		}
+	}
+	b.confinementFindings()
+	return out
+}
+
+func (b *repositoryBuilder) role(kind string, ref ObjectRef, rules []rbacv1.PolicyRule) *unstructured.Unstructured {
+	if kind == "Role" {
+		return manifest(&rbacv1.Role{
+			TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: kind},
+			ObjectMeta: b.meta(ref), Rules: rules,
+		})
+	}
+	return manifest(&rbacv1.ClusterRole{
+		TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRole"},
+		ObjectMeta: b.meta(ref), Rules: rules,
+	})
+}
+
+// confinementFindings asks for a decision where an agent may do everything,
+// and says what would be enough.
+func (b *repositoryBuilder) confinementFindings() {
+	switch b.agent.Confinement.Kind {
+	case "cluster-admin":
+		b.find(Finding{
+			Severity: Blocker, Code: "CLUSTER_ADMIN", Acceptable: true,
+			Message: fmt.Sprintf("the agent may do everything in the cluster, and its new account would too; its objects need only %s", b.needs()),
+			Hint:    fmt.Sprintf(`keep it with "--accept CLUSTER_ADMIN=%s" (or CLUSTER_ADMIN=* for all), or confine the old agent first`, b.agent.ID),
+		})
+	case "none":
+		b.find(Finding{
+			Severity: Blocker, Code: "NO_RIGHTS", Message: fmt.Sprintf("no binding names the agent's account %s/%s, so nothing it applies would be allowed", b.agent.Namespace, b.agent.ServiceAccount),
+			Hint: "see the agent's log, and discovery's findings for bindings that could not be read",
+		})
+	}
+}
+
+// needs sums up what the repository's objects need of an account.
+func (b *repositoryBuilder) needs() string {
+	namespaces, cluster := map[string]bool{}, map[string]bool{}
+	for _, o := range b.agent.Objects {
+		if o.Manifest == nil || o.Class != ClassApplied && o.Class != ClassSyncOnly {
+			continue
+		}
+		if ns := o.Manifest.GetNamespace(); ns != "" {
+			namespaces[ns] = true
+		} else {
+			cluster[o.Manifest.GetKind()] = true
+		}
+	}
+	var parts []string
+	if len(namespaces) > 0 {
+		parts = append(parts, "namespaces "+strings.Join(sortedKeys(namespaces), ", "))
+	}
+	if len(cluster) > 0 {
+		parts = append(parts, "cluster-scoped "+strings.Join(sortedKeys(cluster), ", "))
+	}
+	if len(parts) == 0 {
+		return "nothing that could be determined"
+	}
+	return strings.Join(parts, " and ")
+}
+
+func sortedKeys(m map[string]bool) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

@@ -1,0 +1,394 @@
+package migrate
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// defaultWaveSize is how many repositories a wave after the canary holds.
+const defaultWaveSize = 8
+
+// Build maps an Inventory to a Plan. It is pure: no clock, no network, the
+// same input gives the same plan. Verbs of objects are left empty; package
+// proof predicts them. A Repository that a finding holds back is planned as
+// far as it can be, and marked Blocked.
+func Build(inv Inventory, opts Options) Plan {
+	plan := Plan{
+		APIVersion: APIVersion, Kind: "Plan", Proof: "offline",
+		Inputs: PlanInputs{
+			Cluster: inv.Cluster.UID, Server: inv.Cluster.Server, Version: inv.Cluster.Version,
+			Agents: map[string]string{}, Options: opts,
+		},
+		ClusterAgent: clusterAgent(inv, opts),
+		Findings:     slices.Clone(inv.Findings),
+	}
+	plan.Findings = append(plan.Findings, clusterFindings(inv, opts)...)
+	names := repositoryNames(inv.Agents)
+	for i := range inv.Agents {
+		agent := &inv.Agents[i]
+		plan.Inputs.Agents[agent.ID] = Fingerprint(agent)
+		if len(opts.Repositories) > 0 && !slices.Contains(opts.Repositories, agent.ID) {
+			continue
+		}
+		b := repositoryBuilder{agent: agent, name: names[agent.ID], plan: &plan, opts: opts}
+		plan.Repositories = append(plan.Repositories, b.build())
+	}
+	for _, id := range opts.Repositories {
+		if !slices.ContainsFunc(inv.Agents, func(a Flux1Agent) bool { return a.ID == id }) {
+			plan.Findings = append(plan.Findings, Finding{
+				Severity: Blocker, Code: "UNKNOWN_REPOSITORY", Subject: id,
+				Message: "no Flux v1 agent of this id was found", Hint: `"fluxover discover" lists the ids`,
+			})
+		}
+	}
+	plan.Settle(opts.Decisions)
+	setWaves(plan.Repositories, cmp.Or(opts.WaveSize, defaultWaveSize))
+	return plan
+}
+
+// Settle sorts the findings, takes note of the decisions that accept one, and
+// marks the repositories that a blocker still holds back. It is called again
+// when findings are added to a plan.
+func (p *Plan) Settle(decisions []Decision) {
+	p.Findings = SortFindings(p.Findings)
+	p.Accepted = nil
+	blocked := map[string]bool{}
+	for _, f := range p.Findings {
+		if Accepts(decisions, f) {
+			d := Decision{Code: f.Code, Subject: f.Subject}
+			for _, given := range decisions {
+				if given.Code == f.Code && (given.Subject == f.Subject || given.Subject == "*") {
+					d.Reason = given.Reason
+				}
+			}
+			if !slices.Contains(p.Accepted, d) {
+				p.Accepted = append(p.Accepted, d)
+			}
+		} else if f.Severity == Blocker {
+			blocked[f.Repository] = true
+		}
+	}
+	for i := range p.Repositories {
+		p.Repositories[i].Blocked = blocked[""] || blocked[p.Repositories[i].ID]
+	}
+}
+
+// IsAccepted reports whether the plan holds a decision that accepts f.
+func (p *Plan) IsAccepted(f Finding) bool { return Accepts(p.Accepted, f) }
+
+// Fingerprint is a SHA-256 over what must be as planned when the plan is
+// carried out: the agent's release, settings, account and rights; not its
+// commits. Secret values take no part.
+func Fingerprint(agent *Flux1Agent) string {
+	facts := struct {
+		Namespace, Release, Chart, Workload, Image, Account string
+		Git                                                 AgentGit
+		Sync                                                AgentSync
+		Settings                                            []Setting
+		Rights                                              []Binding
+		Credential                                          AgentCredential
+		Allowed                                             []string
+		DefaultNamespace                                    string
+	}{agent.Namespace, agent.Release, agent.ChartVersion, agent.Workload, agent.Image, agent.ServiceAccount,
+		agent.Git, agent.Sync, agent.Settings, agent.Rights, agent.Credential, agent.AllowedNamespaces, agent.DefaultNamespace}
+	raw, err := json.Marshal(facts)
+	if err != nil {
+		// Only plain values take part, so this is a programming error.
+		panic(fmt.Sprintf("fingerprint of %s: %v", agent.ID, err))
+	}
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:])
+}
+
+func clusterAgent(inv Inventory, opts Options) ClusterAgent {
+	agent := ClusterAgent{Engine: cmp.Or(opts.Engine, "bundled"), Namespace: AgentNamespace}
+	if agent.Engine != "existing" {
+		agent.Release = "flux-agent"
+	}
+	confined := slices.ContainsFunc(inv.Agents, func(a Flux1Agent) bool { return a.Confinement.Kind != "cluster-admin" })
+	if confined {
+		// A tenant who may write Kustomizations must gain nothing by leaving
+		// the account out (design, section 6).
+		agent.Args = []string{"--default-service-account=fluxover-no-rights", "--no-cross-namespace-refs=true"}
+	}
+	return agent
+}
+
+func clusterFindings(inv Inventory, opts Options) []Finding {
+	var findings []Finding
+	if len(inv.Cluster.Flux2) > 0 && opts.Engine != "existing" {
+		findings = append(findings, Finding{
+			Severity: Blocker, Code: "FLUX2_RUNNING", Where: strings.Join(inv.Cluster.Flux2, ", "),
+			Message: "controllers of Flux v2 already run in this cluster, and a second engine would fight with them",
+			Hint:    `use them with "--engine existing", or remove them`,
+		})
+	}
+	if len(inv.Agents) == 0 {
+		findings = append(findings, Finding{
+			Severity: Blocker, Code: "NO_AGENTS", Message: "no Flux v1 agent was found, so there is nothing to migrate",
+			Hint: `check the kubeconfig's context; "fluxover discover" says where it looked`,
+		})
+	}
+	return findings
+}
+
+// repositoryBuilder plans one Repository.
+type repositoryBuilder struct {
+	agent *Flux1Agent
+	name  string
+	plan  *Plan
+	opts  Options
+}
+
+func (b *repositoryBuilder) find(f Finding) {
+	f.Repository = b.agent.ID
+	f.Subject = cmp.Or(f.Subject, b.agent.ID)
+	b.plan.Findings = append(b.plan.Findings, f)
+}
+
+func (b *repositoryBuilder) build() Repository {
+	repo := Repository{ID: b.agent.ID, Commit: b.agent.Synced.Commit}
+	b.checkFacts()
+	patterns, found := ignores(b.agent)
+	b.plan.Findings = append(b.plan.Findings, found...)
+	apps, found := applications(b.agent, b.opts.GroupBy)
+	b.plan.Findings = append(b.plan.Findings, found...)
+	apps = slices.DeleteFunc(apps, func(a application) bool { return b.buildsNothing(a) })
+	nameApplications(b.name, apps)
+	ordered, cycle := setDependencies(apps)
+	if cycle != nil {
+		b.find(Finding{
+			Severity: Info, Code: "ONE_APPLICATION", Where: strings.Join(cycle, ", "),
+			Message: "these applications need each other's namespaces or kinds, so each path becomes one Kustomization",
+		})
+		apps, _ = applications(b.agent, "path")
+		nameApplications(b.name, apps)
+		ordered, _ = setDependencies(apps)
+	}
+	secret := b.credential()
+	supporting := b.account()
+	source := func(name string, patterns []string) {
+		ref := ObjectRef{Namespace: AgentNamespace, Name: name}
+		if !slices.Contains(repo.Sources, ref) {
+			repo.Sources = append(repo.Sources, ref)
+			b.plan.Sources = append(b.plan.Sources, b.source(ref, secret, patterns))
+		}
+	}
+	for _, app := range ordered {
+		app.Source = b.name
+		switch {
+		case app.loose:
+			app.Source = dnsName(app.Name, "source")
+			source(app.Source, append(slices.Clone(patterns), folders(app.except)...))
+		case app.file != "":
+			app.Source = dnsName(app.Name, "source")
+			source(app.Source, onlyFile(app.dir, app.file))
+		default:
+			source(app.Source, patterns)
+		}
+		app.Path = "./" + app.dir
+		if app.dir == "" {
+			app.Path = "./"
+		}
+		repo.Kustomizations = append(repo.Kustomizations, b.kustomization(app))
+		repo.Applications = append(repo.Applications, app.Application)
+		for _, o := range app.objects {
+			repo.Objects = append(repo.Objects, ObjectPlan{ID: o.ID, Application: app.Name})
+			repo.Adds = append(repo.Adds, additions(o, b.agent.Sync.GarbageCollection == CollectOn)...)
+		}
+	}
+	repo.Supporting = supporting
+	slices.SortFunc(repo.Objects, func(x, y ObjectPlan) int { return strings.Compare(x.ID, y.ID) })
+	if len(repo.Kustomizations) == 0 {
+		b.find(Finding{
+			Severity: Blocker, Code: "EMPTY_SET", Message: "nothing that fluxd applies was found at the synced commit; an empty set is never taken for an answer",
+			Hint: "see the other findings of this repository for what could not be read",
+		})
+	}
+	return repo
+}
+
+// buildsNothing reports whether every file of the application is ignored.
+func (b *repositoryBuilder) buildsNothing(a application) bool {
+	for _, o := range a.objects {
+		if !allLeftOut(b.agent, o.File) {
+			return false
+		}
+	}
+	return true
+}
+
+// checkFacts reports what must be known or so before a repository can be
+// migrated at all.
+func (b *repositoryBuilder) checkFacts() {
+	a := b.agent
+	if a.Synced.Commit == "" {
+		b.find(Finding{
+			Severity: Blocker, Code: "NEVER_SYNCED", Message: "the agent's sync mark was not found, so what it applied last is not known",
+			Hint: "let it finish one sync, and see its log for why it has not",
+		})
+	}
+	for _, o := range a.Objects {
+		if o.Class == ClassForeign && !allLeftOut(a, o.File) {
+			b.find(Finding{
+				Severity: Blocker, Code: "FOREIGN_OBJECT", Subject: a.ID + " " + o.ID, Where: fmt.Sprintf("%s:%d", o.File, o.Line),
+				Message: fmt.Sprintf("%s is outside the agent's allowed namespaces, so fluxd skips it; the new agent would try to apply it", DisplayID(o.ID)),
+				Hint:    "move it to a file of its own, which is then ignored, or remove it",
+			})
+		}
+		if o.Class == ClassUnknownKind && !allLeftOut(a, o.File) {
+			b.find(Finding{
+				Severity: Blocker, Code: "UNKNOWN_KIND", Subject: a.ID + " " + o.ID, Where: fmt.Sprintf("%s:%d", o.File, o.Line),
+				Message: fmt.Sprintf("the cluster does not serve the kind of %s, so fluxd leaves it out; the new agent would fail on it", DisplayID(o.ID)),
+				Hint:    "install its CRD, move it to a file of its own, or remove it",
+			})
+		}
+	}
+	for _, f := range a.Files {
+		if f.Kind == FileLink {
+			b.find(Finding{
+				Severity: Blocker, Code: "LINKED_FILE", Where: f.Path,
+				Message: "fluxd reads this symbolic link through; Flux v2 drops links, so its objects would be lost",
+				Hint:    "replace the link by a copy of the file",
+			})
+		}
+	}
+	for _, s := range a.Settings {
+		if s.Fate == Blocks {
+			b.find(Finding{
+				Severity: Blocker, Code: "SETTING_BLOCKS", Subject: a.ID + " " + s.Name,
+				Message: fmt.Sprintf("%s has no counterpart yet: %s", s.Name, s.Why),
+				Hint:    "see docs/findings.md for the ways on",
+			})
+		}
+	}
+}
+
+// source makes a GitRepository.
+func (b *repositoryBuilder) source(ref ObjectRef, secret string, patterns []string) *unstructured.Unstructured {
+	git := b.agent.Git
+	url, err := SourceURL(git.URL)
+	if err != nil {
+		b.find(Finding{
+			Severity: Blocker, Code: "URL_UNSUPPORTED", Subject: b.agent.ID, Message: err.Error(),
+			Hint: "Flux v2 reads http://, https:// and ssh:// only",
+		})
+	}
+	g := &sourcev1.GitRepository{
+		TypeMeta:   metav1.TypeMeta{APIVersion: sourcev1.GroupVersion.String(), Kind: sourcev1.GitRepositoryKind},
+		ObjectMeta: b.meta(ref),
+		Spec: sourcev1.GitRepositorySpec{
+			URL:       url,
+			Interval:  git.PollInterval,
+			Timeout:   &metav1.Duration{Duration: max(git.Timeout.Duration, time.Minute)},
+			Reference: &sourcev1.GitRepositoryRef{Branch: git.Branch},
+			Ignore:    ignoreText(patterns),
+		},
+	}
+	if secret != "" {
+		g.Spec.SecretRef = &meta.LocalObjectReference{Name: secret}
+	}
+	return manifest(g)
+}
+
+// kustomization makes an application's Kustomization with its final values.
+func (b *repositoryBuilder) kustomization(app application) *unstructured.Unstructured {
+	sync := b.agent.Sync
+	k := &kustomizev1.Kustomization{
+		TypeMeta:   metav1.TypeMeta{APIVersion: kustomizev1.GroupVersion.String(), Kind: kustomizev1.KustomizationKind},
+		ObjectMeta: b.meta(ObjectRef{Namespace: AgentNamespace, Name: app.Name}),
+		Spec: kustomizev1.KustomizationSpec{
+			Interval:           sync.Interval,
+			RetryInterval:      &metav1.Duration{Duration: min(sync.Interval.Duration, time.Minute)},
+			Timeout:            &metav1.Duration{Duration: max(sync.Timeout.Duration, time.Minute)},
+			Path:               app.Path,
+			Prune:              sync.GarbageCollection == CollectOn,
+			DeletionPolicy:     kustomizev1.DeletionPolicyOrphan,
+			ServiceAccountName: b.name,
+			SourceRef:          kustomizev1.CrossNamespaceSourceReference{Kind: sourcev1.GitRepositoryKind, Name: app.Source},
+			Patches:            patches(app.objects, sync.GarbageCollection == CollectOn),
+		},
+	}
+	for _, d := range app.depends {
+		k.Spec.DependsOn = append(k.Spec.DependsOn, kustomizev1.DependencyReference{Name: d})
+	}
+	return manifest(k)
+}
+
+func (b *repositoryBuilder) meta(ref ObjectRef) metav1.ObjectMeta {
+	return metav1.ObjectMeta{
+		Namespace: ref.Namespace, Name: ref.Name,
+		Labels: map[string]string{
+			LabelManaged: "true", LabelNamespace: b.agent.Namespace, LabelRelease: b.agent.Release,
+		},
+		Annotations: map[string]string{AnnotationRepository: b.agent.ID},
+	}
+}
+
+// manifest turns a typed object into the form in which it is shown and
+// applied: without status and without empty times.
+func manifest(obj runtime.Object) *unstructured.Unstructured {
+	m, err := runtime.DefaultUnstructuredConverter.ToUnstructured(obj)
+	if err != nil {
+		// The types are upstream's and convert; else a programming error.
+		panic(fmt.Sprintf("convert %T: %v", obj, err))
+	}
+	u := &unstructured.Unstructured{Object: m}
+	unstructured.RemoveNestedField(u.Object, "status")
+	unstructured.RemoveNestedField(u.Object, "metadata", "creationTimestamp")
+	return u
+}
+
+func folders(dirs []string) []string {
+	var patterns []string
+	for _, d := range dirs {
+		patterns = append(patterns, "/"+escapeIgnore(d)+"/")
+	}
+	return patterns
+}
+
+// onlyFile ignores everything in dir but one file.
+func onlyFile(dir, file string) []string {
+	return []string{path.Join("/", escapeIgnore(dir), "*"), "!/" + escapeIgnore(file)}
+}
+
+// setWaves orders the repositories: those that are blocked last, the smallest
+// first as a canary of one, then by size; each wave holds size repositories.
+func setWaves(repos []Repository, size int) {
+	order := make([]*Repository, 0, len(repos))
+	for i := range repos {
+		order = append(order, &repos[i])
+	}
+	slices.SortStableFunc(order, func(a, b *Repository) int {
+		blocked := func(r *Repository) int {
+			if r.Blocked {
+				return 1
+			}
+			return 0
+		}
+		return cmp.Or(blocked(a)-blocked(b), len(a.Objects)-len(b.Objects), strings.Compare(a.ID, b.ID))
+	})
+	for i, r := range order {
+		r.Wave = 1
+		if i > 0 {
+			r.Wave = 2 + (i-1)/size
+		}
+	}
+	slices.SortStableFunc(repos, func(a, b Repository) int {
+		return cmp.Or(a.Wave-b.Wave, strings.Compare(a.ID, b.ID))
+	})
+}

@@ -1,0 +1,83 @@
+package migrate
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/fluxcd/pkg/apis/kustomize"
+)
+
+// Annotations of Flux v2 that carry the meaning of Flux v1's ignore
+// annotations (reference 2.6, 8.6).
+const (
+	annotationReconcile = "kustomize.toolkit.fluxcd.io/reconcile"
+	annotationPrune     = "kustomize.toolkit.fluxcd.io/prune"
+	disabled            = "disabled"
+)
+
+// patches are the Kustomization.spec.patches that make Flux v2 treat an
+// application's objects as fluxd does: the fallback namespace where Git names
+// none (H10), objects left alone (H13), objects that must never be pruned
+// (H7, H36). They are written per object, so that nothing else is touched.
+func patches(objects []*Object, collected bool) []kustomize.Patch {
+	var out []kustomize.Patch
+	for _, o := range objects {
+		if o.Manifest == nil {
+			continue
+		}
+		var ops []string
+		if o.NamespaceFilled {
+			ops = append(ops, jsonAdd("/metadata/namespace", fmt.Sprintf("%q", o.Manifest.GetNamespace())))
+		}
+		for _, a := range additions(o, collected) {
+			if len(o.Manifest.GetAnnotations()) == 0 {
+				ops = append(ops, jsonAdd("/metadata/annotations", fmt.Sprintf("{%q: %q}", a.Key, a.Value)))
+			} else {
+				ops = append(ops, jsonAdd("/metadata/annotations/"+strings.ReplaceAll(a.Key, "/", "~1"), fmt.Sprintf("%q", a.Value)))
+			}
+		}
+		if len(ops) == 0 {
+			continue
+		}
+		gvk := o.Manifest.GroupVersionKind()
+		target := &kustomize.Selector{
+			Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Name: "^" + regexp.QuoteMeta(o.Manifest.GetName()) + "$",
+		}
+		if !o.NamespaceFilled {
+			target.Namespace = o.Manifest.GetNamespace()
+		}
+		out = append(out, kustomize.Patch{Patch: strings.Join(ops, ""), Target: target})
+	}
+	return out
+}
+
+func jsonAdd(path, value string) string {
+	return fmt.Sprintf("- op: add\n  path: %s\n  value: %s\n", path, value)
+}
+
+// additions are the annotations that an object gets on purpose; collected says
+// whether what leaves Git is deleted.
+func additions(o *Object, collected bool) []Addition {
+	annotate := func(key, why string) []Addition {
+		return []Addition{{Object: o.ID, Type: "annotation", Key: key, Value: disabled, Why: why}}
+	}
+	switch {
+	case o.Class == ClassIgnored:
+		return annotate(annotationReconcile, "Flux v1's ignore annotation has no meaning for Flux v2")
+	case o.Class == ClassSyncOnly:
+		return annotate(annotationPrune, "Flux v1's sync_only annotation has no meaning for Flux v2")
+	case collected && o.Manifest != nil && o.Class == ClassApplied && precious(o.Manifest.GetKind()) && o.Manifest.GetAnnotations()[annotationPrune] == "":
+		return annotate(annotationPrune, "deleting it would delete what it holds")
+	}
+	return nil
+}
+
+// precious kinds take others with them when they are deleted.
+func precious(kind string) bool {
+	switch kind {
+	case "Namespace", "CustomResourceDefinition", "PersistentVolumeClaim", "PersistentVolume":
+		return true
+	}
+	return false
+}
