@@ -1,0 +1,36 @@
+# The whole interface of the project; "make help" lists it.
+SHELL := /bin/bash
+GO ?= go
+LINT := $(CURDIR)/bin/lint
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+
+.PHONY: help build test verify e2e demo generate
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## bin/fluxover
+	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/fluxover ./cmd/fluxover
+
+test: ## unit and end-to-end tests on a real control plane (the first run builds Kubernetes)
+	$(GO) test -timeout 40m ./...
+
+race: ## the product's packages under the race detector (needs gcc)
+	$(GO) test -race -timeout 40m ./migrate/... ./discover/... ./emit/... ./reconcile/... ./cmd/...
+
+e2e: ## the end-to-end tests alone
+	$(GO) test -timeout 40m ./e2e/...
+
+verify: ## formatting, vet, linters, generated files, import layers
+	@out=$$(gofmt -l cmd migrate discover emit reconcile e2e); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
+	$(GO) vet ./...
+	cd e2e/lint && $(GO) build -o $(LINT)/ tool
+	$(LINT)/staticcheck ./...
+	$(LINT)/errcheck -ignoretests -exclude e2e/lint/errcheck.txt ./...
+	$(GO) mod tidy -diff
+	$(GO) test -run TestPackagesImportOnlyLowerLayers ./cmd/fluxover
+	$(MAKE) --no-print-directory generate
+	@git diff --exit-code -- reconcile/chart/crds || { echo "generated files are not up to date: run make generate and commit"; exit 1; }
+
+demo: ## the whole story on this machine: fleet, plan, migration, verdict (YES=1 unattended, TEAMS=40 for all)
+	$(GO) run ./e2e/demo $(if $(YES),--yes) $(if $(TEAMS),--teams $(TEAMS))
