@@ -31,7 +31,7 @@ func SourceURL(raw string) (string, error) {
 			}
 			return u.String(), nil
 		}
-		return "", fmt.Errorf("Git URLs of scheme %q are not supported", u.Scheme)
+		return "", fmt.Errorf("scheme %q of the Git URL is not supported", u.Scheme)
 	}
 	m := scpForm.FindStringSubmatch(raw)
 	if m == nil {

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fluxover/fluxover/emit"
+	"github.com/fluxover/fluxover/migrate"
+)
+
+func newDiff(s streams, k *kube) *cobra.Command {
+	var p planFlags
+	var output, application, object string
+	var all bool
+	cmd := &cobra.Command{
+		Use:   "diff",
+		Short: "object by object: Flux v1's rendering, the new one, live",
+		Long: `diff compares, for each object, what fluxd applies with what the new agent will
+apply, and the live object with what a server-side dry-run makes of it. It
+shows the objects on which something happens; values of Secrets are masked.
+
+It exits 2 if there is a difference.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkFormat(output, "text", "json", "yaml"); err != nil {
+				return err
+			}
+			opts, err := p.options()
+			if err != nil {
+				return err
+			}
+			c, err := k.client()
+			if err != nil {
+				return err
+			}
+			f, err := newFacts(c, progressLine(s.Err))
+			if err != nil {
+				return err
+			}
+			defer f.close()
+			_, res, err := f.prove(cmd.Context(), opts)
+			if err != nil {
+				return err
+			}
+			total := 0
+			wanted := func(o migrate.ObjectPlan) bool {
+				return (application == "" || o.Application == application) &&
+					(object == "" || o.ID == object || migrate.DisplayID(o.ID) == object)
+			}
+			for i := range res.Plan.Repositories {
+				r := &res.Plan.Repositories[i]
+				r.Objects = slices.DeleteFunc(r.Objects, func(o migrate.ObjectPlan) bool { return !wanted(o) })
+				total += len(r.Objects)
+			}
+			if total == 0 && (application != "" || object != "") {
+				return usage("no object of the plan is named by --application %q --object %q", application, object)
+			}
+			differences := emit.Differences(res, all || object != "")
+			if output == "text" {
+				err = emit.WriteDifferences(s.Out, differences, total)
+			} else {
+				err = write(s.Out, output, differences)
+			}
+			if err != nil {
+				return err
+			}
+			if len(emit.Differences(res, false)) > 0 {
+				return &exitError{Code: exitDifferences}
+			}
+			return nil
+		},
+	}
+	p.add(cmd.Flags())
+	cmd.Flags().StringVarP(&output, "output", "o", "text", "text, json or yaml")
+	cmd.Flags().StringVar(&application, "application", "", "only this application")
+	cmd.Flags().StringVar(&object, "object", "", "only this object: Kind/namespace/name or its inventory id")
+	cmd.Flags().BoolVar(&all, "all", false, "also objects on which nothing happens")
+	return cmd
+}

@@ -1,0 +1,92 @@
+// Command fluxover hands a Kubernetes cluster over from many Flux v1 agents
+// to one Flux v2 agent, and back.
+//
+// One file per command: flags in, words and an exit code out. Every word to
+// users that more than one command says stands in ui.go.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes. They are a contract; 1 beats 3 beats 2.
+const (
+	exitDone        = 0
+	exitFailed      = 1   // the command, or any repository, failed
+	exitDifferences = 2   // differences or changes pending (diff, plan --detailed-exitcode)
+	exitBlocked     = 3   // findings stand in the way
+	exitUsage       = 64  // wrong usage
+	exitInterrupted = 130 // interrupted; safe to go on
+)
+
+// exitError carries an exit code with what is said before leaving. A nil Err
+// means that all is said.
+type exitError struct {
+	Code int
+	Err  error
+	// Hints are said after the error, one per line.
+	Hints []string
+}
+
+func (e *exitError) Error() string {
+	if e.Err == nil {
+		return fmt.Sprintf("exit code %d", e.Code)
+	}
+	return e.Err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.Err }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run is main with its world given, so that tests run commands in process.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	root := newRoot(streams{In: stdin, Out: stdout, Err: stderr})
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	var exit *exitError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &exit):
+		if exit.Err != nil {
+			sayError(stderr, exit.Err, exit.Hints...)
+		}
+		return exit.Code
+	case ctx.Err() != nil:
+		sayError(stderr, errors.New("interrupted"), hintGoOn)
+		return exitInterrupted
+	default:
+		sayError(stderr, err)
+		return exitFailed
+	}
+}
+
+// usage makes an error of wrong usage.
+func usage(format string, args ...any) error {
+	return &exitError{Code: exitUsage, Err: fmt.Errorf(format, args...), Hints: []string{`run the command with "--help" for its flags`}}
+}
+
+// noArgs refuses arguments, as wrong usage.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usage("%s takes no arguments, got %q", cmd.CommandPath(), args[0])
+	}
+	return nil
+}

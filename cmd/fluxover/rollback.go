@@ -1,0 +1,148 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fluxover/fluxover/migrate/cutover"
+)
+
+func newRollback(s streams, k *kube) *cobra.Command {
+	var o cutover.RollbackOptions
+	var planOnly, yes bool
+	var output string
+	cmd := &cobra.Command{
+		Use:   "rollback",
+		Short: "back to Flux v1: one, some or all, from any state",
+		Long: `rollback takes repositories back to their Flux v1 agents, from whatever state
+they are in, from any machine. It stops the new agent for them first, puts back
+what the migration took away, lifts the fence, and starts the old agent. No
+workload is deleted or recreated.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkFormat(output, "text", "json", "yaml"); err != nil {
+				return err
+			}
+			ctx := cmd.Context()
+			c, err := k.client()
+			if err != nil {
+				return err
+			}
+			f, err := newFacts(c, nil)
+			if err != nil {
+				return err
+			}
+			defer f.close()
+			o.Marks = f.marks
+			plan, err := cutover.PlanRollback(ctx, c, o)
+			if err != nil {
+				return err
+			}
+			if output == "text" {
+				fmt.Fprint(s.Out, plan.Text())
+			} else if err := write(s.Out, output, plan); err != nil {
+				return err
+			}
+			if planOnly || len(plan.Repositories) == 0 {
+				return nil
+			}
+			if !yes {
+				if err := confirm(s, fmt.Sprintf("roll back %d repositories?", len(plan.Repositories))); err != nil {
+					return err
+				}
+			}
+			display := newProgress(ctx, s.Err, len(plan.Repositories))
+			err = cutover.Rollback(ctx, c, o, display.Event)
+			display.Close()
+			if err != nil {
+				return cutoverError(ctx, err)
+			}
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringSliceVar(&o.Repositories, "repo", nil, "only these repositories, by id (default all)")
+	f.BoolVar(&planOnly, "plan", false, "say what would be done, and do nothing")
+	f.StringVarP(&output, "output", "o", "text", "format of the plan: text, json or yaml")
+	f.BoolVar(&o.PodTemplates, "pod-templates", false, "put back fields of pod templates too, which replaces pods")
+	f.BoolVar(&o.UninstallAgent, "uninstall-agent", false, "remove the new agent when no repository uses it any more")
+	f.BoolVar(&o.IgnoreHead, "ignore-head", false, "go back even where Flux v1 could not load the repository as it is now")
+	f.DurationVar(&o.SyncWait, "wait-sync", 0, "wait so long for the old agent's next sync")
+	f.IntVar(&o.MaxParallel, "max-parallel", 4, "repositories taken back at the same time")
+	f.BoolVar(&yes, "yes", false, "do not ask")
+	return cmd
+}
+
+func newPause(s streams, k *kube) *cobra.Command {
+	return &cobra.Command{
+		Use: "pause", Short: "stop a migration before its next step", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := k.client()
+			if err != nil {
+				return err
+			}
+			if err := cutover.Pause(cmd.Context(), c, cutover.Identity{}); err != nil {
+				return err
+			}
+			fmt.Fprintln(s.Err, `paused: each repository stops before its next step; "fluxover resume" goes on`)
+			return nil
+		},
+	}
+}
+
+func newResume(s streams, k *kube) *cobra.Command {
+	return &cobra.Command{
+		Use: "resume", Short: "lift a pause", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := k.client()
+			if err != nil {
+				return err
+			}
+			if err := cutover.Resume(cmd.Context(), c, cutover.Identity{}); err != nil {
+				return err
+			}
+			fmt.Fprintln(s.Err, `resumed; if no migration is running, "fluxover migrate" goes on`)
+			return nil
+		},
+	}
+}
+
+func newAbort(s streams, k *kube) *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use: "abort", Short: "stop a migration and roll back what is unfinished", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			if !yes {
+				if err := confirm(s, "stop, and roll back what is unfinished?"); err != nil {
+					return err
+				}
+			}
+			c, err := k.client()
+			if err != nil {
+				return err
+			}
+			f, err := newFacts(c, nil)
+			if err != nil {
+				return err
+			}
+			defer f.close()
+			o := cutover.RollbackOptions{Unfinished: true, Marks: f.marks}
+			plan, err := cutover.PlanRollback(ctx, c, o)
+			if err != nil {
+				return err
+			}
+			display := newProgress(ctx, s.Err, len(plan.Repositories))
+			err = cutover.Abort(ctx, c, o, display.Event)
+			display.Close()
+			if err != nil && !errors.Is(err, cutover.ErrAborted) {
+				return cutoverError(ctx, err)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return cmd
+}

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+)
+
+func newRoot(s streams) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "fluxover",
+		Short: "hand a Kubernetes cluster over from many Flux v1 agents to one Flux v2 agent",
+		Long: `fluxover hands a Kubernetes cluster over from many Flux v1 agents to one Flux v2
+agent. It discovers, plans, shows the difference, cuts over repository by
+repository, proves that nothing was harmed, and can always go back.
+
+  fluxover discover    what is there
+  fluxover plan        what would happen
+  fluxover migrate     make it happen, wave by wave
+  fluxover rollback    go back to Flux v1
+
+Exit codes: 0 done; 1 failed; 2 differences or changes pending; 3 blocked by
+findings; 64 wrong usage; 130 interrupted, safe to go on.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%w", err) })
+	flags := genericclioptions.NewConfigFlags(true)
+	k := &kube{flags: flags}
+	for _, cmd := range []*cobra.Command{
+		newDiscover(s, k), newPlan(s, k), newDiff(s, k), newMigrate(s, k), newStatus(s, k), newRollback(s, k),
+		newPause(s, k), newResume(s, k), newAbort(s, k),
+	} {
+		flags.AddFlags(cmd.Flags())
+		root.AddCommand(cmd)
+	}
+	root.AddCommand(newAgent(s), newVersion(s))
+	return root
+}
+
+// kube makes the client from kubectl's flags, once it is needed.
+type kube struct {
+	flags *genericclioptions.ConfigFlags
+}

@@ -1,0 +1,651 @@
+package discover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/flux1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// agent is a Flux1Agent on its way, with what is not kept.
+type agent struct {
+	migrate.Flux1Agent
+	deployment *appsv1.Deployment
+	config     flux1.Config
+	env        *environment
+	release    *release
+	// rawURL is --git-url before anything is filled in.
+	rawURL string
+	// set is the name of what it syncs, for marks; empty if its URL is not
+	// fully known.
+	set string
+	// liveIgnored holds the ignore annotations of live objects, by id.
+	liveIgnored map[string]string
+}
+
+func (a *agent) where(more string) string {
+	return strings.TrimSpace("Deployment/" + a.Namespace + "/" + a.Workload + " " + more)
+}
+
+// agents assembles every agent among the Deployments.
+func (w *witness) agents(ctx context.Context, deployments []appsv1.Deployment) ([]*agent, error) {
+	var found []*agent
+	for i := range deployments {
+		d := &deployments[i]
+		c := fluxd(d)
+		if c == nil {
+			continue
+		}
+		a := &agent{deployment: d, liveIgnored: map[string]string{}}
+		a.Namespace, a.Workload, a.Image = d.Namespace, d.Name, c.Image
+		a.Replicas, a.Selector, a.ServiceAccount = replicas(d), d.Spec.Selector, accountOf(&d.Spec.Template.Spec)
+		a.env = w.environmentOf(d.Namespace, "", &d.Spec.Template.Spec, c)
+		found = append(found, a)
+	}
+	if len(found) == 0 {
+		return nil, nil
+	}
+	w.identify(found)
+	rights, err := w.readRights(ctx)
+	if err != nil {
+		return nil, err
+	}
+	users, err := w.accountUsers(ctx, deployments)
+	if err != nil {
+		return nil, err
+	}
+	pods := map[string]*podList{}
+	for _, a := range found {
+		if pods[a.Namespace] == nil {
+			if pods[a.Namespace], err = w.pods(ctx, a.Namespace); err != nil {
+				return nil, err
+			}
+		}
+		if err := w.assemble(ctx, a, rights, users, pods[a.Namespace]); err != nil {
+			return nil, fmt.Errorf("agent %s: %w", a.ID, err)
+		}
+	}
+	return found, nil
+}
+
+// identify gives every agent its id: namespace and release, or, without Helm
+// or where two agents carry the same release's name, namespace and
+// Deployment.
+func (w *witness) identify(found []*agent) {
+	claims := map[string]int{}
+	for _, a := range found {
+		if _, name := releaseOf(a.deployment.ObjectMeta); name != "" {
+			claims[a.Namespace+"/"+name]++
+		}
+	}
+	for _, a := range found {
+		_, name := releaseOf(a.deployment.ObjectMeta)
+		a.InstalledBy = "manifest"
+		if name != "" {
+			a.InstalledBy, a.Release = "helm", name
+		}
+		if name == "" || claims[a.Namespace+"/"+name] > 1 {
+			name = a.Workload
+		}
+		a.ID = a.Namespace + "/" + name
+		a.env.id = a.ID
+		if a.Release != "" && name != a.Release {
+			w.find(AmbiguousRelease.Finding(a.ID, a.where(""), fmt.Sprintf("several agents carry the name of release %s/%s", a.Namespace, a.Release)))
+		}
+	}
+}
+
+// assemble fills in one agent from the cluster.
+func (w *witness) assemble(ctx context.Context, a *agent, rights *rights, users map[string][]string, pods *podList) error {
+	if err := w.readHelm(ctx, a); err != nil {
+		return err
+	}
+	if err := w.readArguments(ctx, a); err != nil {
+		return err
+	}
+	w.readContainer(a)
+	if err := w.readCredential(ctx, a); err != nil {
+		return err
+	}
+
+	// Who it is and what it may do.
+	if rights.unknown != "" {
+		a.Unknown = append(a.Unknown, "confinement")
+	} else {
+		a.Rights = rights.of(a.Namespace, a.ServiceAccount, func(kind, namespace, name string, meta metav1.ObjectMeta) bool {
+			if a.release.owns(kind, namespace, name) {
+				return true
+			}
+			ns, rel := releaseOf(meta)
+			return a.Release != "" && rel == a.Release && (ns == a.Namespace || ns == "")
+		})
+		a.Confinement = confinement(a.Rights)
+	}
+	self := "Deployment/" + a.Namespace + "/" + a.Workload
+	var sharers []string
+	for _, user := range users[a.Namespace+"/"+a.ServiceAccount] {
+		if user != self {
+			sharers = append(sharers, user)
+		}
+	}
+	if a.SharedAccount = len(sharers) > 0; a.SharedAccount {
+		w.find(SharedAccount.Finding(a.ID, "ServiceAccount/"+a.Namespace+"/"+a.ServiceAccount,
+			"the agent's account is used by others as well: "+strings.Join(sharers, ", ")))
+	}
+	if len(a.AllowedNamespaces) > 0 && a.Confinement.Kind == "cluster-admin" {
+		w.find(Confined.Finding(a.ID, a.where("--k8s-allow-namespace"), "the agent keeps to its list of namespaces by itself; its account is cluster-admin"))
+	}
+
+	// Whether it runs.
+	running, err := pods.running(a.Selector)
+	switch {
+	case err != nil:
+		return fmt.Errorf("read the selector of %s: %w", self, err)
+	case pods.unknown:
+		running = a.deployment.Status.Replicas > 0
+	}
+	a.Running = &running
+	if !running {
+		w.find(AgentStopped.Finding(a.ID, self, fmt.Sprintf("no pod of the agent runs (replicas: %d)", a.Replicas)))
+	}
+	if a.Replicas > 1 {
+		w.find(ManyReplicas.Finding(a.ID, self, fmt.Sprintf("the Deployment asks for %d pods", a.Replicas)))
+	}
+	a.Requests = requests(a.deployment.Spec.Template.Spec.Containers)
+	a.Synced.Behind = -1
+	return nil
+}
+
+// requests sums up what the containers ask for.
+func requests(containers []corev1.Container) migrate.Requests {
+	sum := corev1.ResourceList{}
+	for _, c := range containers {
+		for name, q := range c.Resources.Requests {
+			total := sum[name]
+			total.Add(q)
+			sum[name] = total
+		}
+	}
+	text := func(name corev1.ResourceName) string {
+		if q, ok := sum[name]; ok && q.Cmp(resource.Quantity{}) > 0 {
+			return q.String()
+		}
+		return ""
+	}
+	return migrate.Requests{CPU: text(corev1.ResourceCPU), Memory: text(corev1.ResourceMemory)}
+}
+
+// readHelm reads the agent's release.
+func (w *witness) readHelm(ctx context.Context, a *agent) error {
+	namespace, name := releaseOf(a.deployment.ObjectMeta)
+	if name == "" {
+		return nil
+	}
+	a.ChartVersion = chartVersionOf(a.deployment.Labels)
+	r, err := w.readRelease(ctx, namespace, name)
+	switch {
+	case errors.Is(err, errNoRelease):
+		w.find(ReleaseMissing.Finding(a.ID, "namespace "+namespace, fmt.Sprintf("no Secret holds release %s/%s", namespace, name)))
+	case errors.Is(err, errCorrupt):
+		w.find(ReleaseCorrupt.Finding(a.ID, "Secret/"+r.secret, fmt.Sprintf("Secret %s: %v", r.secret, err)))
+	case isForbidden(err):
+		w.forbidden("list", "secrets", namespace, a.ID, fmt.Sprintf("Helm release %s/%s: the chart's version and what belongs to the release", namespace, name))
+	case err != nil:
+		return err
+	default:
+		a.release, a.ChartVersion = r, r.chartVersion
+		if r.helmOperator != "" {
+			w.find(HelmOperator.Finding(a.ID, "Deployment/"+namespace+"/"+r.helmOperator, "the release also runs a helm-operator"))
+		}
+	}
+	return nil
+}
+
+// readArguments decodes the command line.
+func (w *witness) readArguments(ctx context.Context, a *agent) error {
+	c := a.env.container
+	args := c.Args
+	offset := 0
+	if len(c.Command) > 0 {
+		i := slices.IndexFunc(c.Command, func(s string) bool { return path.Base(s) == "fluxd" })
+		first := path.Base(c.Command[0])
+		if i < 0 && (first == "sh" || first == "bash" || first == "ash") {
+			w.find(ShellArguments.Finding(a.ID, a.where("command"), "fluxd is started by a shell"))
+			a.Unknown = append(a.Unknown, "git.url")
+		}
+		// Everything behind the program's name; without one, what looks like
+		// a flag.
+		rest := c.Command[i+1:]
+		if i < 0 {
+			rest = nil
+			for _, s := range c.Command {
+				if strings.HasPrefix(s, "--") {
+					rest = append(rest, s)
+				}
+			}
+		}
+		offset, args = len(rest), slices.Concat(rest, args)
+	}
+	expanded := make([]string, len(args))
+	for i, arg := range args {
+		keep := ""
+		if url, ok := strings.CutPrefix(arg, "--git-url="); ok || i > 0 && args[i-1] == "--git-url" {
+			// What stands before the host stays as it is written: it names the
+			// places of the credentials.
+			if !ok {
+				url = arg
+			}
+			keep = credentialsIn(url)
+			a.rawURL = url
+		}
+		before, after := "", arg
+		if keep != "" {
+			before, after, _ = strings.Cut(arg, keep)
+		}
+		for _, part := range []*string{&before, &after} {
+			var err error
+			if *part, err = a.env.expand(ctx, *part); err != nil {
+				return err
+			}
+		}
+		expanded[i] = before + keep + after
+	}
+	config, settings, findings := flux1.ParseArgs(expanded)
+	for i := range settings {
+		for j := range settings[i].From {
+			settings[i].From[j].Where = a.where(argument(settings[i].From[j].Where, offset))
+		}
+	}
+	for _, f := range findings {
+		if f.Code == flux1.NoURL.Name && slices.Contains(a.Unknown, "git.url") {
+			continue // hidden in the shell's command, which is reported
+		}
+		f.Subject, f.Repository, f.Where = a.ID, a.ID, a.where(argument(f.Where, offset))
+		w.find(f)
+	}
+	a.config, a.Settings = config, append([]migrate.Setting{}, settings...)
+	a.Unknown = append(a.Unknown, config.Unknown...)
+	a.Git = migrate.AgentGit{
+		URL: config.URL.String(), Branch: config.Branch, Paths: config.Paths,
+		PollInterval: metav1.Duration{Duration: config.PollInterval}, Timeout: metav1.Duration{Duration: config.GitTimeout},
+		ReadOnly: config.ReadOnly, SecretName: config.SecretName, SyncTag: config.SyncTag,
+	}
+	if a.Git.Paths == nil {
+		a.Git.Paths = []string{}
+	}
+	a.Sync = migrate.AgentSync{
+		Interval: metav1.Duration{Duration: config.SyncInterval}, Timeout: metav1.Duration{Duration: config.SyncTimeout},
+		GarbageCollection: config.GarbageCollection, State: config.State,
+	}
+	a.ManifestGeneration, a.SOPS, a.ImageAutomation = config.ManifestGeneration, config.SOPS, config.ImageAutomation
+	a.AllowedNamespaces = config.AllowedNamespaces
+	if a.AllowedNamespaces == nil {
+		a.AllowedNamespaces = []string{}
+	}
+	a.DefaultNamespace = config.DefaultNamespace
+	if a.DefaultNamespace == "" && !slices.Contains(a.Unknown, "defaultNamespace") {
+		ns, err := a.env.fallbackNamespace(ctx)
+		if err != nil {
+			return err
+		}
+		if ns == "" {
+			a.Unknown = append(a.Unknown, "defaultNamespace")
+		}
+		a.DefaultNamespace = ns
+	}
+	return nil
+}
+
+// credentialsIn is the part "user:password@" of a URL.
+func credentialsIn(url string) string {
+	_, rest, ok := strings.Cut(url, "://")
+	if !ok {
+		return ""
+	}
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		rest = rest[:i]
+	}
+	return rest[:strings.LastIndex(rest, "@")+1]
+}
+
+// argument renames "args[3]" where the command holds the first arguments.
+func argument(where string, offset int) string {
+	var n int
+	if _, err := fmt.Sscanf(where, "args[%d]", &n); err != nil {
+		return where
+	}
+	if n < offset {
+		return fmt.Sprintf("command argument %d", n)
+	}
+	return fmt.Sprintf("args[%d]", n-offset)
+}
+
+// readContainer accounts for what stands around the arguments: environment,
+// volumes, other containers.
+func (w *witness) readContainer(a *agent) {
+	add := func(name, value string, fate migrate.Fate, to, why, where string) {
+		a.Settings = append(a.Settings, migrate.Setting{
+			Name: name, Value: value, Fate: fate, To: to, Why: why,
+			From: []migrate.Origin{{Witness: "cluster", Where: a.where(where)}},
+		})
+	}
+	inURL, inArguments := map[string]bool{}, map[string]bool{}
+	for _, s := range flux1.Symbols(string(a.config.URL)) {
+		inURL[s] = true
+	}
+	for _, arg := range slices.Concat(a.env.container.Command, a.env.container.Args) {
+		for _, s := range flux1.Symbols(arg) {
+			inArguments[s] = true
+		}
+	}
+	for _, v := range a.env.container.Env {
+		value, where := "***", "env "+v.Name
+		switch upper := strings.ToUpper(v.Name); {
+		case v.Name == "KUBECONFIG":
+			add("env."+v.Name, v.Value, migrate.Carried, "the namespaces of objects that name none", "names the kubeconfig whose namespace is the default", where)
+		case inURL[v.Name]:
+			add("env."+v.Name, value, migrate.Carried, "GitRepository.spec.secretRef", "stands in the URL", where)
+		case inArguments[v.Name]:
+			add("env."+v.Name, value, migrate.Carried, "the settings whose arguments refer to it", "", where)
+		case upper == "HTTP_PROXY" || upper == "HTTPS_PROXY" || upper == "ALL_PROXY":
+			add("env."+v.Name, value, migrate.Unknown, "a person's decision", Proxy.Consequence, where)
+			w.find(Proxy.Finding(a.ID, a.where(where), "a proxy is set by "+v.Name))
+		case strings.HasPrefix(upper, "GIT_") || strings.HasPrefix(upper, "SSH_"):
+			add("env."+v.Name, value, migrate.Unknown, "a person's decision", "it may change what git does, and Flux v2 reads no such variable", where)
+		case a.ManifestGeneration || a.SOPS:
+			add("env."+v.Name, value, migrate.Unknown, "the conversion of generated or encrypted files", "commands and decryption may read it", where)
+		default:
+			add("env."+v.Name, value, migrate.Dropped, "", "fluxd itself reads no such variable", where)
+		}
+	}
+	for _, f := range a.env.container.EnvFrom {
+		name := ""
+		switch {
+		case f.SecretRef != nil:
+			name = "Secret " + f.SecretRef.Name
+		case f.ConfigMapRef != nil:
+			name = "ConfigMap " + f.ConfigMapRef.Name
+		}
+		if len(inArguments) > 0 {
+			add("envFrom", name, migrate.Carried, "the settings whose arguments refer to it", "", "envFrom")
+		} else {
+			add("envFrom", name, migrate.Dropped, "", "no argument refers to a variable of it", "envFrom")
+		}
+	}
+	for _, m := range a.env.container.VolumeMounts {
+		at := path.Clean(m.MountPath)
+		name, where := "volume."+m.Name, "volumeMount "+at
+		switch {
+		case at == "/etc/fluxd/ssh" || at == flux1.FlagNamed("k8s-secret-volume-mount-path").Default:
+			add(name, at, migrate.Carried, "GitRepository.spec.secretRef", "the deploy key", where)
+		case at == "/var/fluxd/keygen":
+			add(name, at, migrate.Dropped, "", "room for new keys", where)
+		case at == "/root/.kubectl" || at == "/root/.kube":
+			add(name, at, migrate.Carried, "the namespaces of objects that name none", "the kubeconfig", where)
+		case at == "/root/.ssh" || strings.HasPrefix(at, "/root/.ssh/"):
+			add(name, at, migrate.Carried, "GitRepository.spec.secretRef", "known_hosts", where)
+		case at == "/root/.gitconfig" || strings.HasPrefix(at, "/etc/gitconfig") || strings.HasPrefix(at, "/root/.config/git"):
+			add(name, at, migrate.Blocks, "", GitConfig.Consequence, where)
+			w.find(GitConfig.Finding(a.ID, a.where(where), "a git configuration is mounted at "+at))
+		case strings.HasPrefix(at, "/root/gpg-import"):
+			add(name, at, migrate.Dropped, "", "keys for signatures and decryption, which have findings of their own where they are used", where)
+		case strings.HasPrefix(at, "/dockercfg") || strings.HasPrefix(at, "/etc/kubernetes"):
+			add(name, at, migrate.Dropped, "", "credentials for image registries", where)
+		case strings.HasPrefix(at, "/var/run/secrets/"):
+			add(name, at, migrate.Dropped, "", "an identity of the pod", where)
+		default:
+			add(name, at, migrate.Unknown, "a person's decision", "fluxd itself reads nothing there; a command or another configuration may", where)
+		}
+	}
+	for _, c := range a.deployment.Spec.Template.Spec.Containers {
+		if c.Name == a.env.container.Name {
+			continue
+		}
+		add("container."+c.Name, c.Image, migrate.Dropped, "", "it ends with the agent; a finding says so", "container "+c.Name)
+		code := Sidecar
+		if n := imageName(c.Image); n == "flux-recv" || n == "fluxcloud" {
+			code = flux1.Notifications
+		}
+		w.find(code.Finding(a.ID, a.where("container "+c.Name), fmt.Sprintf("container %s (%s) runs beside fluxd", c.Name, imageName(c.Image))))
+	}
+	for _, c := range a.deployment.Spec.Template.Spec.InitContainers {
+		add("initContainer."+c.Name, c.Image, migrate.Unknown, "a person's decision", "what it prepares for fluxd is not known", "initContainer "+c.Name)
+	}
+}
+
+// readCredential finds where the agent's Git credentials stand, and the name
+// of the set that it marks.
+func (w *witness) readCredential(ctx context.Context, a *agent) error {
+	if slices.Contains(a.Unknown, "git.url") || a.config.URL == "" {
+		return nil
+	}
+	bare, inURL, err := flux1.FluxV2URL(string(a.config.URL))
+	if err != nil {
+		return nil // ParseArgs has reported it
+	}
+	user := inURL.Username
+	if inURL.Scheme == "ssh" {
+		if err := w.readKey(ctx, a, bare); err != nil {
+			return err
+		}
+	} else {
+		a.Credential.Kind = "none"
+		if inURL.Username != "" || inURL.Password != "" {
+			a.Credential.Kind = "basic"
+			if a.Credential.Username, err = w.value(ctx, a, inURL.Username, true, inURL.UserIsSecret()); err != nil {
+				return err
+			}
+			if a.Credential.Password, err = w.value(ctx, a, inURL.Password, false, true); err != nil {
+				return err
+			}
+		}
+	}
+	// The mark hashes the real user name, wherever it stands.
+	if user, err = a.fill(ctx, user); err != nil {
+		return err
+	}
+	if len(flux1.Symbols(user)) > 0 {
+		return nil
+	}
+	full := string(a.config.URL)
+	for _, s := range flux1.Symbols(inURL.Username) {
+		value, err := a.fill(ctx, "$("+s+")")
+		if err != nil {
+			return err
+		}
+		full = strings.ReplaceAll(full, "$("+s+")", value)
+	}
+	if safe, err := flux1.SafeURL(full); err == nil {
+		a.set = flux1.SetName(safe, a.config.Branch, a.config.Paths)
+	}
+	return nil
+}
+
+// fill puts in every variable, secret ones too: for use only.
+func (a *agent) fill(ctx context.Context, text string) (string, error) {
+	for _, name := range flux1.Symbols(text) {
+		v, err := a.env.look(ctx, name)
+		if err != nil {
+			return "", err
+		}
+		switch {
+		case v == nil || v.unknown != "":
+		case v.plain:
+			text = strings.ReplaceAll(text, "$("+name+")", v.value)
+		default:
+			value, ok, err := a.env.reveal(ctx, *v.secret, "the Git credential")
+			if err != nil {
+				return "", err
+			}
+			if ok {
+				text = strings.ReplaceAll(text, "$("+name+")", string(value))
+			}
+		}
+	}
+	return text, nil
+}
+
+// value says where one part of the URL's credentials stands.
+func (w *witness) value(ctx context.Context, a *agent, written string, isUser, secret bool) (migrate.Value, error) {
+	names := flux1.Symbols(written)
+	switch {
+	case written == "":
+		return migrate.Value{Argument: true, PercentEncoded: true}, nil
+	case len(names) == 0 && credentialsIn(a.rawURL) == "":
+		// The whole URL came out of a variable that is no secret.
+		w.find(CredentialPlace.Finding(a.ID, a.where("--git-url"), "the URL with its credentials stands in plain text in the agent's environment"))
+		return migrate.Value{}, nil
+	case len(names) == 0 && isUser && !secret:
+		return migrate.Value{Literal: written, PercentEncoded: true}, nil
+	case len(names) == 0:
+		return migrate.Value{Argument: true, PercentEncoded: true}, nil
+	case written != "$("+names[0]+")":
+		w.find(CredentialPlace.Finding(a.ID, a.where("--git-url"), "a part of the URL's credentials is put together from several pieces"))
+		return migrate.Value{}, nil
+	}
+	v, err := a.env.look(ctx, names[0])
+	if err != nil {
+		return migrate.Value{}, err
+	}
+	missing := func(where, message string) (migrate.Value, error) {
+		w.find(CredentialMissing.Finding(a.ID, where, message))
+		return migrate.Value{}, nil
+	}
+	switch {
+	case v == nil:
+		return missing(a.where("--git-url"), fmt.Sprintf("nothing provides $(%s)", names[0]))
+	case v.unknown != "":
+		return missing(a.where("env "+names[0]), fmt.Sprintf("$(%s) is unknown: %s", names[0], v.unknown))
+	case v.secret != nil:
+		_, ok, err := a.env.reveal(ctx, *v.secret, "whether the Git credential is there")
+		if err != nil {
+			return migrate.Value{}, err
+		}
+		if !ok {
+			return missing("Secret/"+v.secret.Namespace+"/"+v.secret.Name, fmt.Sprintf("Secret %s/%s has no value under key %s", v.secret.Namespace, v.secret.Name, v.secret.Key))
+		}
+		return migrate.Value{Secret: v.secret, PercentEncoded: true}, nil
+	}
+	if isUser {
+		return migrate.Value{Literal: v.value, PercentEncoded: true}, nil
+	}
+	w.find(CredentialPlace.Finding(a.ID, v.where, fmt.Sprintf("the password $(%s) stands in plain text (%s)", names[0], v.where)))
+	return migrate.Value{}, nil
+}
+
+// readKey finds the deploy key and the trusted host keys.
+func (w *witness) readKey(ctx context.Context, a *agent, bare string) error {
+	a.Credential.Kind = "ssh"
+	key := migrate.SecretKey{Namespace: a.Namespace, Name: a.config.SecretName, Key: a.config.SecretKey}
+	s, err := a.env.secret(ctx, key.Name, "the deploy key")
+	switch {
+	case errors.Is(err, errUnreadable):
+	case err != nil:
+		return err
+	case s == nil:
+		w.find(CredentialMissing.Finding(a.ID, "Secret/"+key.Namespace+"/"+key.Name, fmt.Sprintf("there is no Secret %s/%s for the deploy key", key.Namespace, key.Name)))
+	case len(s.Data[key.Key]) == 0 && len(s.Data["identity"]) > 0:
+		key.Key = "identity" // where the daemon itself writes a key it made (flux: pkg/cluster/kubernetes/sshkeyring.go)
+	case len(s.Data[key.Key]) == 0:
+		w.find(CredentialMissing.Finding(a.ID, "Secret/"+key.Namespace+"/"+key.Name, fmt.Sprintf("Secret %s/%s has no key %q with a deploy key", key.Namespace, key.Name, key.Key)))
+	}
+	a.Credential.Identity = key
+	known, place, _, err := a.env.file(ctx, "/root/.ssh/known_hosts", "the trusted host keys")
+	if err != nil && !errors.Is(err, errUnreadable) {
+		return err
+	}
+	if _, _, found, err := a.env.file(ctx, "/root/.ssh/config", "the ssh configuration"); err != nil && !errors.Is(err, errUnreadable) {
+		return err
+	} else if found {
+		w.find(SSHConfig.Finding(a.ID, place, "an ssh configuration is mounted at /root/.ssh/config"))
+	}
+	host := ""
+	if u, err := url.Parse(bare); err == nil && (u.Port() == "" || u.Port() == "22") {
+		host = u.Hostname()
+	}
+	a.Credential.KnownHosts = withPublishedKeys(string(known), host)
+	return nil
+}
+
+// podList is what runs in one namespace.
+type podList struct {
+	unknown bool
+	pods    []corev1.Pod
+}
+
+func (w *witness) pods(ctx context.Context, namespace string) (*podList, error) {
+	l := &podList{}
+	err := each(ctx, w, "pods", namespace, "which agents run", func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+		return w.kube.CoreV1().Pods(namespace).List(ctx, o)
+	}, func(p *corev1.Pod) { l.pods = append(l.pods, *p) })
+	l.unknown = errors.Is(err, errUnreadable)
+	return l, onlyReal(err)
+}
+
+// running reports whether a pod of the selector may still act.
+func (l *podList) running(selector *metav1.LabelSelector) (bool, error) {
+	s, err := metav1.LabelSelectorAsSelector(selector)
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(l.pods, func(p corev1.Pod) bool {
+		return s.Matches(labels.Set(p.Labels)) && p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed
+	}), nil
+}
+
+// accountUsers lists, per account "namespace/name", what runs under it:
+// Deployments, and pods that belong to none of them.
+func (w *witness) accountUsers(ctx context.Context, deployments []appsv1.Deployment) (map[string][]string, error) {
+	users := map[string][]string{}
+	add := func(namespace, account, user string) {
+		key := namespace + "/" + account
+		if !slices.Contains(users[key], user) {
+			users[key] = append(users[key], user)
+		}
+	}
+	namespaces := map[string]bool{}
+	for i := range deployments {
+		d := &deployments[i]
+		add(d.Namespace, accountOf(&d.Spec.Template.Spec), "Deployment/"+d.Namespace+"/"+d.Name)
+		if fluxd(d) != nil {
+			namespaces[d.Namespace] = true
+		}
+	}
+	const unknown = "whether another workload uses an agent's account"
+	var errs []error
+	for ns := range namespaces {
+		errs = append(errs,
+			each(ctx, w, "statefulsets.apps", ns, unknown, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+				return w.kube.AppsV1().StatefulSets(ns).List(ctx, o)
+			}, func(s *appsv1.StatefulSet) {
+				add(ns, accountOf(&s.Spec.Template.Spec), "StatefulSet/"+ns+"/"+s.Name)
+			}),
+			each(ctx, w, "daemonsets.apps", ns, unknown, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+				return w.kube.AppsV1().DaemonSets(ns).List(ctx, o)
+			}, func(s *appsv1.DaemonSet) { add(ns, accountOf(&s.Spec.Template.Spec), "DaemonSet/"+ns+"/"+s.Name) }),
+			each(ctx, w, "pods", ns, unknown, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+				return w.kube.CoreV1().Pods(ns).List(ctx, o)
+			}, func(p *corev1.Pod) {
+				if owner := metav1.GetControllerOf(p); owner == nil || owner.Kind == "Job" {
+					add(ns, accountOf(&p.Spec), "Pod/"+ns+"/"+p.Name)
+				}
+			}),
+		)
+	}
+	for _, list := range users {
+		slices.Sort(list)
+	}
+	return users, onlyReal(errors.Join(errs...))
+}

@@ -1,0 +1,334 @@
+package discover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/flux1"
+	"github.com/fluxover/fluxover/reconcile/cluster"
+	"github.com/fluxover/fluxover/reconcile/source"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
+)
+
+// Options of a discovery.
+type Options struct {
+	// Namespaces to look for agents in; empty means all.
+	Namespaces []string
+	// Store fetches the agents' repositories. Needed unless SkipGit is set.
+	Store *source.Store
+	// Parallel is how many repositories are read at a time; 0 means 8.
+	Parallel int
+	// Progress, if set, is called with a line for people as work goes on. It
+	// is called from several goroutines, one call at a time.
+	Progress func(string)
+	// SkipGit leaves the repositories unread: no commits, files and objects.
+	SkipGit bool
+	// Log takes what is of interest to developers; nil discards it.
+	Log *slog.Logger
+}
+
+const (
+	defaultParallel = 8
+	// pageSize of lists, so that no answer is too large for the API server.
+	pageSize = 500
+)
+
+// witness is one discovery under way.
+type witness struct {
+	kube  kubernetes.Interface
+	meta  metadata.Interface
+	disco discovery.DiscoveryInterface
+	git   gitReader
+	opts  Options
+
+	mu       sync.Mutex
+	findings []migrate.Finding
+	talk     sync.Mutex
+}
+
+// Cluster finds all Flux v1 agents of a cluster and what they sync. Agents and
+// findings are sorted, so that the same cluster gives the same Inventory. An
+// error means that the cluster could not be asked; what it does not let you
+// read is a finding instead.
+func Cluster(ctx context.Context, c *cluster.Client, o Options) (migrate.Inventory, error) {
+	meta, err := metadata.NewForConfig(c.Config)
+	if err != nil {
+		return migrate.Inventory{}, fmt.Errorf("prepare the connection to %s: %w", c.Config.Host, err)
+	}
+	w := &witness{kube: c.Kube, meta: meta, disco: c.Discovery, opts: o}
+	if !o.SkipGit {
+		if o.Store == nil {
+			return migrate.Inventory{}, errors.New("discover: no store for repositories is given")
+		}
+		w.git = storeReader{o.Store}
+	}
+	inv, err := w.inventory(ctx)
+	if err != nil {
+		return migrate.Inventory{}, fmt.Errorf("discover %s: %w", c.Config.Host, err)
+	}
+	inv.Cluster.Server = c.Config.Host
+	return inv, nil
+}
+
+func (w *witness) inventory(ctx context.Context) (migrate.Inventory, error) {
+	if w.opts.Parallel <= 0 {
+		w.opts.Parallel = defaultParallel
+	}
+	if w.opts.Log == nil {
+		w.opts.Log = slog.New(slog.DiscardHandler)
+	}
+	inv := migrate.Inventory{APIVersion: migrate.APIVersion, Kind: "Inventory", Agents: []migrate.Flux1Agent{}}
+	w.say("reading the cluster")
+	facts, resources, err := w.facts(ctx)
+	if err != nil {
+		return inv, err
+	}
+	inv.Cluster = facts
+	deployments, err := w.deployments(ctx)
+	if err != nil {
+		return inv, err
+	}
+	inv.Cluster.Flux2 = flux2Controllers(deployments)
+	found, err := w.agents(ctx, deployments)
+	if err != nil {
+		return inv, err
+	}
+	if len(found) > 0 {
+		w.say(fmt.Sprintf("found %d Flux v1 agents; reading their marks on live objects", len(found)))
+		live, err := w.marked(ctx, resources, found)
+		if err != nil {
+			return inv, err
+		}
+		if w.git != nil {
+			if err := w.readRepositories(ctx, found, live, inv.Cluster); err != nil {
+				return inv, err
+			}
+		}
+	}
+	w.merge(found)
+	for _, a := range found {
+		slices.Sort(a.Unknown)
+		a.Unknown = append([]string{}, slices.Compact(a.Unknown)...)
+		inv.Agents = append(inv.Agents, a.Flux1Agent)
+	}
+	slices.SortFunc(inv.Agents, func(a, b migrate.Flux1Agent) int { return strings.Compare(a.ID, b.ID) })
+	inv.Findings = migrate.SortFindings(w.findings)
+	if inv.Findings == nil {
+		inv.Findings = []migrate.Finding{}
+	}
+	w.say(fmt.Sprintf("done: %d agents, %d findings", len(inv.Agents), len(inv.Findings)))
+	return inv, nil
+}
+
+func (w *witness) say(line string) {
+	if w.opts.Progress == nil {
+		return
+	}
+	w.talk.Lock()
+	defer w.talk.Unlock()
+	w.opts.Progress(line)
+}
+
+func (w *witness) find(findings ...migrate.Finding) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.findings = append(w.findings, findings...)
+}
+
+// forbidden records that a right is missing and what is unknown without it.
+// The repository is empty where it concerns all of them.
+func (w *witness) forbidden(verb, resource, namespace, repository, unknown string) {
+	where := "in all namespaces"
+	if namespace != "" {
+		where = "in namespace " + namespace
+	}
+	w.find(RBACMissing.Finding(repository, resource, fmt.Sprintf("you may not %s %s %s, so this is unknown: %s", verb, resource, where, unknown)))
+}
+
+// facts reads what the cluster is and serves. The resources returned are the
+// listable ones, each kind in the version that the server prefers.
+func (w *witness) facts(ctx context.Context) (migrate.Cluster, []listable, error) {
+	facts := migrate.Cluster{From: "cluster"}
+	version, err := w.disco.ServerVersion()
+	if err != nil {
+		return facts, nil, fmt.Errorf("ask for the version: %w", err)
+	}
+	facts.Version = version.GitVersion
+	system, err := w.kube.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
+	switch {
+	case err == nil:
+		facts.UID = string(system.UID)
+	case isForbidden(err):
+		w.forbidden("get", "namespaces", "", "", "the cluster's identity (the UID of kube-system)")
+	default:
+		return facts, nil, fmt.Errorf("read namespace %s: %w", metav1.NamespaceSystem, err)
+	}
+	err = each(ctx, w, "namespaces", "", "which namespaces there are", func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+		return w.kube.CoreV1().Namespaces().List(ctx, o)
+	}, func(n *corev1.Namespace) { facts.Namespaces = append(facts.Namespaces, n.Name) })
+	if err := onlyReal(err); err != nil {
+		return facts, nil, err
+	}
+	slices.Sort(facts.Namespaces)
+
+	groups, lists, err := w.disco.ServerGroupsAndResources()
+	if err != nil {
+		var failed *discovery.ErrGroupDiscoveryFailed
+		if !errors.As(err, &failed) {
+			return facts, nil, fmt.Errorf("ask which kinds are served: %w", err)
+		}
+		for gv := range failed.Groups {
+			w.find(APIGroupDown.Finding("", gv.String(), fmt.Sprintf("the API server does not say what %s serves", gv)))
+		}
+	}
+	preferred := map[string]bool{}
+	for _, g := range groups {
+		preferred[g.PreferredVersion.GroupVersion] = true
+	}
+	all := map[schema.GroupKind]bool{}
+	var resources, others []listable
+	for _, list := range lists {
+		gv, err := schema.ParseGroupVersion(list.GroupVersion)
+		if err != nil {
+			return facts, nil, fmt.Errorf("ask which kinds are served: %w", err)
+		}
+		for _, r := range list.APIResources {
+			if strings.Contains(r.Name, "/") {
+				continue // a subresource
+			}
+			facts.Kinds = append(facts.Kinds, migrate.ServedKind{Group: gv.Group, Version: gv.Version, Kind: r.Kind, Namespaced: r.Namespaced})
+			if !slices.Contains(r.Verbs, "list") {
+				continue
+			}
+			l := listable{gvr: gv.WithResource(r.Name), kind: r.Kind, namespaced: r.Namespaced}
+			if preferred[list.GroupVersion] {
+				all[schema.GroupKind{Group: gv.Group, Kind: r.Kind}] = true
+				resources = append(resources, l)
+			} else {
+				others = append(others, l)
+			}
+		}
+	}
+	for _, l := range others { // kinds that the preferred version does not hold
+		if gk := (schema.GroupKind{Group: l.gvr.Group, Kind: l.kind}); !all[gk] {
+			all[gk] = true
+			resources = append(resources, l)
+		}
+	}
+	slices.SortFunc(facts.Kinds, func(a, b migrate.ServedKind) int {
+		return strings.Compare(a.Group+"/"+a.Version+"/"+a.Kind, b.Group+"/"+b.Version+"/"+b.Kind)
+	})
+	return facts, resources, nil
+}
+
+// deployments lists the Deployments in which agents are looked for.
+func (w *witness) deployments(ctx context.Context) ([]appsv1.Deployment, error) {
+	namespaces := w.opts.Namespaces
+	if len(namespaces) == 0 {
+		namespaces = []string{""}
+	}
+	var deployments []appsv1.Deployment
+	var errs []error
+	for _, ns := range namespaces {
+		errs = append(errs, onlyReal(each(ctx, w, "deployments.apps", ns, "which Flux v1 agents there are", func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			return w.kube.AppsV1().Deployments(ns).List(ctx, o)
+		}, func(d *appsv1.Deployment) { deployments = append(deployments, *d) })))
+	}
+	return deployments, errors.Join(errs...)
+}
+
+// flux2Controllers names the controllers of Flux v2 that ask for pods.
+func flux2Controllers(deployments []appsv1.Deployment) []string {
+	var names []string
+	for _, d := range deployments {
+		if isFlux2(&d) && replicas(&d) > 0 {
+			names = append(names, d.Namespace+"/"+d.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+var flux2Images = []string{
+	"source-controller", "kustomize-controller", "helm-controller", "notification-controller",
+	"image-reflector-controller", "image-automation-controller", "source-watcher",
+}
+
+func isFlux2(d *appsv1.Deployment) bool {
+	return slices.ContainsFunc(d.Spec.Template.Spec.Containers, func(c corev1.Container) bool {
+		return slices.Contains(flux2Images, imageName(c.Image))
+	})
+}
+
+func replicas(d *appsv1.Deployment) int32 {
+	if d.Spec.Replicas == nil {
+		return 1
+	}
+	return *d.Spec.Replicas
+}
+
+// fluxd returns the container that runs a Flux v1 agent, or nil. A --git-url
+// is clue enough; without one, two of image, name, probe, label and flags
+// must speak for it (flux: chart/flux/templates/deployment.yaml,
+// pkg/install/templates). memcached, helm-operator, fluxcloud and the
+// controllers of Flux v2 are never taken for one.
+func fluxd(d *appsv1.Deployment) *corev1.Container {
+	if isFlux2(d) || d.Labels["app.kubernetes.io/part-of"] == "flux" {
+		return nil
+	}
+	pod := d.Spec.Template
+	for i := range pod.Spec.Containers {
+		c := &pod.Spec.Containers[i]
+		switch imageName(c.Image) {
+		case "memcached", "helm-operator", "fluxcloud", "flux-recv", "fluxctl", "flux-cli":
+			continue
+		}
+		words := slices.Concat(c.Command, c.Args)
+		clues := 0
+		if slices.ContainsFunc(words, func(a string) bool { return a == "--git-url" || strings.HasPrefix(a, "--git-url=") }) {
+			clues += 2
+		}
+		if n := imageName(c.Image); n == "flux" || n == "fluxd" {
+			clues++
+		}
+		if c.Name == "flux" || c.Name == "fluxd" {
+			clues++
+		}
+		for _, p := range []*corev1.Probe{c.LivenessProbe, c.ReadinessProbe} {
+			if p != nil && p.HTTPGet != nil && strings.HasPrefix(p.HTTPGet.Path, "/api/flux/") {
+				clues++
+				break
+			}
+		}
+		if pod.Labels["app"] == "flux" || pod.Labels["name"] == "flux" {
+			clues++
+		}
+		if slices.ContainsFunc(words, func(a string) bool {
+			name, _, _ := strings.Cut(strings.TrimPrefix(a, "--"), "=")
+			return strings.HasPrefix(a, "--") && flux1.FlagNamed(name) != nil && (strings.HasPrefix(name, "git-") || strings.HasPrefix(name, "k8s-"))
+		}) {
+			clues++
+		}
+		if clues >= 2 {
+			return c
+		}
+	}
+	return nil
+}
+
+// notFound reports whether an object is not there.
+func notFound(err error) bool { return apierrors.IsNotFound(err) }

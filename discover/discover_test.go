@@ -1,0 +1,323 @@
+package discover
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/flux1"
+	"github.com/fluxover/fluxover/reconcile/source"
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/version"
+	fakediscovery "k8s.io/client-go/discovery/fake"
+	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/kubernetes/scheme"
+	metadatafake "k8s.io/client-go/metadata/fake"
+	sigsyaml "sigs.k8s.io/yaml"
+)
+
+var update = flag.Bool("update", false, "rewrite the goldens in testdata")
+
+// marked is in every secret value of the fixtures.
+const markedSecret = "MARKED-SECRET"
+
+// served is what the fake API server serves.
+var served = []*metav1.APIResourceList{
+	{GroupVersion: "v1", APIResources: []metav1.APIResource{
+		{Name: "namespaces", Kind: "Namespace", Verbs: []string{"list", "get"}},
+		{Name: "configmaps", Kind: "ConfigMap", Namespaced: true, Verbs: []string{"list", "get"}},
+		{Name: "secrets", Kind: "Secret", Namespaced: true, Verbs: []string{"list", "get"}},
+		{Name: "pods", Kind: "Pod", Namespaced: true, Verbs: []string{"list", "get"}},
+		{Name: "pods/log", Kind: "Pod", Namespaced: true, Verbs: []string{"get"}},
+		{Name: "bindings", Kind: "Binding", Namespaced: true, Verbs: []string{"create"}},
+	}},
+	{GroupVersion: "apps/v1", APIResources: []metav1.APIResource{
+		{Name: "deployments", Kind: "Deployment", Namespaced: true, Verbs: []string{"list", "get"}},
+	}},
+}
+
+// fixture is a folder of testdata: cluster.yaml holds the cluster's objects,
+// git.yaml the repositories, commits their files.
+type fixture struct {
+	folder  string
+	witness *witness
+	kube    *fake.Clientset
+	meta    *metadatafake.FakeMetadataClient
+}
+
+// gitFixture is git.yaml: repositories by URL.
+type gitFixture map[string]struct {
+	// Refs by full name.
+	Refs map[string]string
+	// Auth is what the server demands: "user:password" or the private key.
+	Auth string
+	// Error is "network", "auth", "hostkey" or "notfound".
+	Error string
+	// Behind counts commits, by "from..to"; absent means not an ancestor.
+	Behind map[string]int
+	// Unknown commits are in no history.
+	Unknown []string
+	folder  string
+}
+
+func (g gitFixture) refs(_ context.Context, r source.Remote) (map[string]string, error) {
+	repo, ok := g[r.URL]
+	if !ok {
+		return nil, fmt.Errorf("no such repository in the fixture: %s: %w", r.URL, source.ErrNotFound)
+	}
+	switch repo.Error {
+	case "network":
+		return nil, source.ErrNetwork
+	case "hostkey":
+		return nil, source.ErrKnownHosts
+	case "notfound":
+		return nil, source.ErrNotFound
+	}
+	given := r.Auth.Username + ":" + r.Auth.Password
+	if r.Auth.Identity != nil {
+		given = string(r.Auth.Identity)
+	}
+	if repo.Error == "auth" || repo.Auth != "" && repo.Auth != given {
+		return nil, source.ErrAuth
+	}
+	return repo.Refs, nil
+}
+
+func (g gitFixture) ancestry(_ context.Context, r source.Remote, from, to string) (int, bool, error) {
+	if slices.Contains(g[r.URL].Unknown, from) {
+		return 0, false, source.ErrReferenceNotFound
+	}
+	if from == to {
+		return 0, true, nil
+	}
+	n, ok := g[r.URL].Behind[from+".."+to]
+	return n, ok, nil
+}
+
+func (g gitFixture) tree(_ context.Context, r source.Remote, ref source.Reference) (fs.FS, func(), error) {
+	dir := filepath.Join(g[r.URL].folder, "commits", ref.Commit)
+	if _, err := os.Stat(dir); err != nil {
+		return nil, nil, fmt.Errorf("commit %s: %w", ref.Commit, source.ErrReferenceNotFound)
+	}
+	return os.DirFS(dir), func() {}, nil
+}
+
+func open(t *testing.T, folder string) *fixture {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(folder, "cluster.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var typed, meta []runtime.Object
+	for i, doc := range strings.Split("\n"+string(content), "\n---\n") {
+		var u unstructured.Unstructured
+		if err := sigsyaml.Unmarshal([]byte(doc), &u.Object); err != nil {
+			t.Fatalf("document %d: %v", i, err)
+		}
+		if u.Object == nil {
+			continue
+		}
+		setMark(t, &u)
+		o, err := scheme.Scheme.New(u.GroupVersionKind())
+		if err != nil {
+			t.Fatalf("document %d: %v", i, err)
+		}
+		asJSON, err := json.Marshal(u.Object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(asJSON, o); err != nil {
+			t.Fatalf("document %d: %v", i, err)
+		}
+		if s, ok := o.(*corev1.Secret); ok {
+			packRelease(t, s)
+		}
+		typed = append(typed, o)
+		p := &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: u.GetAPIVersion(), Kind: u.GetKind()}}
+		p.Name, p.Namespace, p.Labels, p.Annotations, p.OwnerReferences = u.GetName(), u.GetNamespace(), u.GetLabels(), u.GetAnnotations(), u.GetOwnerReferences()
+		meta = append(meta, p)
+	}
+	f := &fixture{folder: folder, kube: fake.NewClientset(typed...)}
+	disco := f.kube.Discovery().(*fakediscovery.FakeDiscovery)
+	disco.Resources = served
+	disco.FakedServerVersion = &version.Info{GitVersion: "v1.33.0"}
+	s := metadatafake.NewTestScheme()
+	if err := metav1.AddMetaToScheme(s); err != nil {
+		t.Fatal(err)
+	}
+	f.meta = metadatafake.NewSimpleMetadataClient(s, meta...)
+	f.witness = &witness{kube: f.kube, meta: f.meta, disco: disco}
+	gitYAML, err := os.ReadFile(filepath.Join(folder, "git.yaml"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return f
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := gitFixture{}
+	if err := sigsyaml.UnmarshalStrict(gitYAML, &g); err != nil {
+		t.Fatal(err)
+	}
+	for url, repo := range g {
+		repo.folder = folder
+		g[url] = repo
+	}
+	f.witness.git = g
+	return f
+}
+
+// setMark replaces the label value "mark of URL BRANCH PATH…" by that mark.
+func setMark(t *testing.T, u *unstructured.Unstructured) {
+	t.Helper()
+	labels := u.GetLabels()
+	words := strings.Fields(u.GetAnnotations()["test/mark-of"])
+	if len(words) == 0 {
+		return
+	}
+	safe, err := flux1.SafeURL(words[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	labels[flux1.MarkLabel] = flux1.Mark(flux1.SetName(safe, words[1], words[2:]), flux1.ResourceID(u.GetNamespace(), u.GetKind(), u.GetName()))
+	u.SetLabels(labels)
+}
+
+// packRelease turns the annotation test/release (JSON) into a payload as Helm
+// packs it.
+func packRelease(t *testing.T, s *corev1.Secret) {
+	t.Helper()
+	text, ok := s.Annotations["test/release"]
+	if !ok {
+		return
+	}
+	var b bytes.Buffer
+	zw := gzip.NewWriter(&b)
+	if _, err := zw.Write([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	if err := zw.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.Data = map[string][]byte{"release": []byte(base64.StdEncoding.EncodeToString(b.Bytes()))}
+}
+
+// dump is an Inventory with what its JSON leaves out.
+func dump(t *testing.T, inv migrate.Inventory) string {
+	t.Helper()
+	type inMemory struct {
+		ID            string
+		Replicas      int32
+		Image         string
+		SharedAccount bool
+		Credential    migrate.AgentCredential
+		Rights        []string
+		Files         []string
+		Objects       []string
+		Marked        []string
+	}
+	out := struct {
+		Inventory  migrate.Inventory
+		Namespaces []string
+		InMemory   []inMemory
+	}{Inventory: inv, Namespaces: inv.Cluster.Namespaces}
+	for _, a := range inv.Agents {
+		m := inMemory{ID: a.ID, Replicas: a.Replicas, Image: a.Image, SharedAccount: a.SharedAccount, Credential: a.Credential, Marked: a.Marked}
+		for _, b := range a.Rights {
+			m.Rights = append(m.Rights, fmt.Sprintf("%s/%s -> %s %s, %d rules, group %q, owned %v, aggregated %v",
+				b.Namespace, b.Name, b.Role.Kind, b.Role.Name, len(b.Rules), b.Group, b.ReleaseOwned, b.Aggregated))
+		}
+		for _, f := range a.Files {
+			m.Files = append(m.Files, fmt.Sprintf("%s %s", f.Kind, f.Path))
+		}
+		for _, o := range a.Objects {
+			m.Objects = append(m.Objects, fmt.Sprintf("%s %s %s:%d", o.Class, o.ID, o.File, o.Line))
+		}
+		out.InMemory = append(out.InMemory, m)
+	}
+	text, err := json.MarshalIndent(out, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text) + "\n"
+}
+
+// TestClustersAreReadAsTheyAre runs each folder of testdata/cluster.
+func TestClustersAreReadAsTheyAre(t *testing.T) {
+	folders, err := filepath.Glob("testdata/cluster/*")
+	if err != nil || len(folders) == 0 {
+		t.Fatal("no cases", err)
+	}
+	for _, folder := range folders {
+		t.Run(filepath.Base(folder), func(t *testing.T) {
+			f := open(t, folder)
+			var progress []string
+			f.witness.opts.Progress = func(line string) { progress = append(progress, line) }
+			inv, err := f.witness.inventory(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := dump(t, inv)
+			if strings.Contains(got+strings.Join(progress, ""), markedSecret) {
+				t.Errorf("a secret is told:\n%s", got)
+			}
+			if len(progress) < 2 {
+				t.Errorf("progress: %q", progress)
+			}
+			known := slices.Concat(Codes(), flux1.Codes())
+			for _, finding := range inv.Findings {
+				if !slices.ContainsFunc(known, func(c flux1.Code) bool { return c.Name == finding.Code }) || finding.Hint == "" {
+					t.Errorf("finding of no table: %v", finding)
+				}
+			}
+			for _, a := range inv.Agents {
+				for _, s := range a.Settings {
+					if s.Fate == "" || s.Fate != migrate.Carried && s.Why == "" || len(s.From) == 0 || s.From[0].Where == "" {
+						t.Errorf("setting without an account: %+v", s)
+					}
+				}
+			}
+			golden := filepath.Join(folder, "want.json")
+			if *update {
+				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestCodesAreWholeAndStandOnce(t *testing.T) {
+	seen := map[string]bool{}
+	for _, c := range slices.Concat(Codes(), flux1.Codes()) {
+		if seen[c.Name] || c.Name == "" || c.Severity == "" || c.Cause == "" || c.Consequence == "" || c.Remedy == "" {
+			t.Errorf("code %q is incomplete or stands twice", c.Name)
+		}
+		seen[c.Name] = true
+	}
+}

@@ -1,0 +1,326 @@
+package discover
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"regexp"
+	"strings"
+
+	"github.com/fluxover/fluxover/migrate"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// variable is one variable of a container's environment.
+type variable struct {
+	// value, unless secret.
+	value string
+	// secret names the key that holds it.
+	secret *migrate.SecretKey
+	// plain is true if the Deployment itself or a ConfigMap holds it.
+	plain bool
+	// where it stands, for people.
+	where string
+	// why it could not be read; then it is unknown.
+	unknown string
+}
+
+// environment looks variables up as the kubelet would: env before envFrom,
+// the last entry of a name counts.
+type environment struct {
+	w         *witness
+	namespace string
+	id        string
+	pod       *corev1.PodSpec
+	container *corev1.Container
+	cache     map[string]*variable
+	secrets   map[string]*corev1.Secret
+	maps      map[string]*corev1.ConfigMap
+}
+
+func (w *witness) environmentOf(namespace, id string, pod *corev1.PodSpec, c *corev1.Container) *environment {
+	return &environment{w: w, namespace: namespace, id: id, pod: pod, container: c,
+		cache: map[string]*variable{}, secrets: map[string]*corev1.Secret{}, maps: map[string]*corev1.ConfigMap{}}
+}
+
+// secret reads a Secret of the agent's namespace; nil if it is not there. What
+// would be unknown without it is said when reading is not allowed, and the
+// error is errUnreadable then.
+func (e *environment) secret(ctx context.Context, name, unknown string) (*corev1.Secret, error) {
+	if s, ok := e.secrets[name]; ok {
+		return s, nil
+	}
+	s, err := e.w.kube.CoreV1().Secrets(e.namespace).Get(ctx, name, metav1.GetOptions{})
+	switch {
+	case notFound(err):
+		s = nil
+	case isForbidden(err):
+		e.w.forbidden("get", "secrets/"+name, e.namespace, e.id, unknown)
+		return nil, errUnreadable
+	case err != nil:
+		return nil, fmt.Errorf("read Secret %s/%s: %w", e.namespace, name, err)
+	}
+	e.secrets[name] = s
+	return s, nil
+}
+
+// configMap is like secret.
+func (e *environment) configMap(ctx context.Context, name, unknown string) (*corev1.ConfigMap, error) {
+	if m, ok := e.maps[name]; ok {
+		return m, nil
+	}
+	m, err := e.w.kube.CoreV1().ConfigMaps(e.namespace).Get(ctx, name, metav1.GetOptions{})
+	switch {
+	case notFound(err):
+		m = nil
+	case isForbidden(err):
+		e.w.forbidden("get", "configmaps/"+name, e.namespace, e.id, unknown)
+		return nil, errUnreadable
+	case err != nil:
+		return nil, fmt.Errorf("read ConfigMap %s/%s: %w", e.namespace, name, err)
+	}
+	e.maps[name] = m
+	return m, nil
+}
+
+// look finds a variable; nil if there is none of that name.
+func (e *environment) look(ctx context.Context, name string) (*variable, error) {
+	if v, ok := e.cache[name]; ok {
+		return v, nil
+	}
+	v, err := e.lookUp(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	e.cache[name] = v
+	return v, nil
+}
+
+func (e *environment) lookUp(ctx context.Context, name string) (*variable, error) {
+	unknown := "the value of $(" + name + ")"
+	for i := len(e.container.Env) - 1; i >= 0; i-- {
+		entry := e.container.Env[i]
+		if entry.Name != name {
+			continue
+		}
+		from := entry.ValueFrom
+		switch {
+		case from == nil:
+			return &variable{value: entry.Value, plain: true, where: "env " + name}, nil
+		case from.SecretKeyRef != nil:
+			return &variable{secret: &migrate.SecretKey{Namespace: e.namespace, Name: from.SecretKeyRef.Name, Key: from.SecretKeyRef.Key},
+				where: "Secret/" + e.namespace + "/" + from.SecretKeyRef.Name}, nil
+		case from.ConfigMapKeyRef != nil:
+			m, err := e.configMap(ctx, from.ConfigMapKeyRef.Name, unknown)
+			if err == errUnreadable {
+				return &variable{unknown: "its ConfigMap may not be read"}, nil
+			}
+			if err != nil || m == nil {
+				return nil, err
+			}
+			value, ok := m.Data[from.ConfigMapKeyRef.Key]
+			if !ok {
+				return nil, nil
+			}
+			return &variable{value: value, plain: true, where: "ConfigMap/" + e.namespace + "/" + m.Name}, nil
+		case from.FieldRef != nil && from.FieldRef.FieldPath == "metadata.namespace":
+			return &variable{value: e.namespace, plain: true, where: "env " + name}, nil
+		case from.FieldRef != nil && from.FieldRef.FieldPath == "spec.serviceAccountName":
+			return &variable{value: accountOf(e.pod), plain: true, where: "env " + name}, nil
+		default:
+			return &variable{unknown: "it depends on the running pod"}, nil
+		}
+	}
+	for i := len(e.container.EnvFrom) - 1; i >= 0; i-- {
+		source := e.container.EnvFrom[i]
+		key, ok := strings.CutPrefix(name, source.Prefix)
+		if !ok {
+			continue
+		}
+		if ref := source.SecretRef; ref != nil {
+			s, err := e.secret(ctx, ref.Name, unknown)
+			if err == errUnreadable {
+				return &variable{unknown: "its Secret may not be read"}, nil
+			}
+			if err != nil {
+				return nil, err
+			}
+			if s != nil {
+				if _, ok := s.Data[key]; ok {
+					return &variable{secret: &migrate.SecretKey{Namespace: e.namespace, Name: ref.Name, Key: key},
+						where: "Secret/" + e.namespace + "/" + ref.Name}, nil
+				}
+			}
+		}
+		if ref := source.ConfigMapRef; ref != nil {
+			m, err := e.configMap(ctx, ref.Name, unknown)
+			if err == errUnreadable {
+				return &variable{unknown: "its ConfigMap may not be read"}, nil
+			}
+			if err != nil {
+				return nil, err
+			}
+			if m != nil {
+				if value, ok := m.Data[key]; ok {
+					return &variable{value: value, plain: true, where: "ConfigMap/" + e.namespace + "/" + ref.Name}, nil
+				}
+			}
+		}
+	}
+	return nil, nil
+}
+
+// reveal gives a secret key's value, for use and not for keeping; ok is false
+// if it is not there or may not be read.
+func (e *environment) reveal(ctx context.Context, key migrate.SecretKey, unknown string) (value []byte, ok bool, err error) {
+	s, err := e.secret(ctx, key.Name, unknown)
+	if err == errUnreadable {
+		return nil, false, nil
+	}
+	if err != nil || s == nil {
+		return nil, false, err
+	}
+	value, ok = s.Data[key.Key]
+	return value, ok && len(value) > 0, nil
+}
+
+// symbol is a reference to a variable, or its escaped form with two signs.
+var symbol = regexp.MustCompile(`\$?\$\([A-Za-z_.-][A-Za-z0-9_.-]*\)`)
+
+// expand fills in the variables that hold no secret, as the kubelet does.
+// Secret and unknown ones stay symbols.
+func (e *environment) expand(ctx context.Context, arg string) (string, error) {
+	var failed error
+	out := symbol.ReplaceAllStringFunc(arg, func(found string) string {
+		if strings.HasPrefix(found, "$$") {
+			return found
+		}
+		v, err := e.look(ctx, found[2:len(found)-1])
+		if err != nil {
+			failed = err
+		}
+		if v == nil || !v.plain {
+			return found
+		}
+		return v.value
+	})
+	return out, failed
+}
+
+// mount finds the volume behind a path of the container, and the path within
+// it ("" for the whole volume).
+func (e *environment) mount(file string) (volume *corev1.Volume, mount *corev1.VolumeMount, rest string) {
+	best := -1
+	for i := range e.container.VolumeMounts {
+		m := &e.container.VolumeMounts[i]
+		at := path.Clean(m.MountPath)
+		if at != file && !strings.HasPrefix(file, strings.TrimSuffix(at, "/")+"/") || len(at) <= best {
+			continue
+		}
+		for j := range e.pod.Volumes {
+			if v := &e.pod.Volumes[j]; v.Name == m.Name {
+				best, volume, mount = len(at), v, m
+				rest = path.Join(m.SubPath, strings.TrimPrefix(strings.TrimPrefix(file, at), "/"))
+			}
+		}
+	}
+	return volume, mount, rest
+}
+
+// file reads a file of the container that a ConfigMap or Secret provides. The
+// place is for people; found is false if nothing provides the file.
+func (e *environment) file(ctx context.Context, name, unknown string) (content []byte, place string, found bool, err error) {
+	volume, _, rest := e.mount(name)
+	if volume == nil {
+		return nil, "", false, nil
+	}
+	switch {
+	case volume.ConfigMap != nil:
+		place = "ConfigMap/" + e.namespace + "/" + volume.ConfigMap.Name
+		m, err := e.configMap(ctx, volume.ConfigMap.Name, unknown)
+		if err != nil || m == nil {
+			return nil, place, false, err
+		}
+		key := keyAt(volume.ConfigMap.Items, rest)
+		if v, ok := m.Data[key]; ok {
+			return []byte(v), place + " key " + key, true, nil
+		}
+	case volume.Secret != nil:
+		place = "Secret/" + e.namespace + "/" + volume.Secret.SecretName
+		s, err := e.secret(ctx, volume.Secret.SecretName, unknown)
+		if err != nil || s == nil {
+			return nil, place, false, err
+		}
+		key := keyAt(volume.Secret.Items, rest)
+		if v, ok := s.Data[key]; ok {
+			return v, place + " key " + key, true, nil
+		}
+	}
+	return nil, place, false, nil
+}
+
+// keyAt is the key that a volume projects to a path.
+func keyAt(items []corev1.KeyToPath, at string) string {
+	for _, i := range items {
+		if i.Path == at {
+			return i.Key
+		}
+	}
+	return at
+}
+
+// fallbackNamespace is the namespace of objects that name none, when no flag
+// says: that of the kubeconfig in use, else "default" (flux:
+// pkg/cluster/kubernetes/namespacer.go, chart/flux/templates/kube.yaml).
+// It is empty if it cannot be known, which has then been reported.
+func (e *environment) fallbackNamespace(ctx context.Context) (string, error) {
+	const unknown = "the namespace of objects that name none"
+	file := "/root/.kube/config" // of the image itself, which says "default"
+	v, err := e.look(ctx, "KUBECONFIG")
+	if err != nil {
+		return "", err
+	}
+	if v != nil {
+		if !v.plain {
+			e.w.find(FallbackUnknown.Finding(e.id, "env KUBECONFIG", "the place of the agent's kubeconfig is not known"))
+			return "", nil
+		}
+		file = v.value
+	}
+	if volume, _, _ := e.mount(file); volume == nil {
+		if v == nil || strings.HasPrefix(file, "/root/.kube/") {
+			return metav1.NamespaceDefault, nil
+		}
+		e.w.find(FallbackUnknown.Finding(e.id, "env KUBECONFIG", fmt.Sprintf("the agent's kubeconfig %s comes from no volume", file)))
+		return "", nil
+	}
+	content, place, found, err := e.file(ctx, file, unknown)
+	if err == errUnreadable {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	if !found {
+		e.w.find(FallbackUnknown.Finding(e.id, place, fmt.Sprintf("the agent's kubeconfig %s is not in %s", file, place)))
+		return "", nil
+	}
+	config, err := clientcmd.Load(content)
+	if err != nil {
+		e.w.find(FallbackUnknown.Finding(e.id, place, "the agent's kubeconfig cannot be read"))
+		return "", nil
+	}
+	if c := config.Contexts[config.CurrentContext]; c != nil && c.Namespace != "" {
+		return c.Namespace, nil
+	}
+	return metav1.NamespaceDefault, nil
+}
+
+func accountOf(pod *corev1.PodSpec) string {
+	if pod.ServiceAccountName == "" {
+		return "default"
+	}
+	return pod.ServiceAccountName
+}

@@ -1,0 +1,205 @@
+package discover
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/flux1"
+)
+
+// The kinds of findings of this package.
+var (
+	RBACMissing = flux1.Code{
+		Name: "RBAC_MISSING", Severity: migrate.Blocker,
+		Cause:       "you may not read something that discovery needs",
+		Consequence: "what it would say is unknown",
+		Remedy:      `run "fluxover rbac --for discover" and have the rights granted`,
+	}
+	APIGroupDown = flux1.Code{
+		Name: "API_GROUP_DOWN", Severity: migrate.Warning,
+		Cause:       "the API server cannot say what an API group serves",
+		Consequence: "fluxd cannot sync while it lasts, and objects of these kinds are unknown",
+		Remedy:      "mend or remove the APIService",
+	}
+	ReleaseCorrupt = flux1.Code{
+		Name: "HELM_RELEASE_CORRUPT", Severity: migrate.Blocker, Acceptable: true,
+		Cause:       "the Secret in which Helm keeps the agent's release cannot be read",
+		Consequence: "the chart's version and what belongs to the release are unknown, and the release cannot be put back on rollback",
+		Remedy:      `look at it with "helm get all"; "helm rollback" to a revision that can be read, or accept this finding`,
+	}
+	ReleaseMissing = flux1.Code{
+		Name: "HELM_RELEASE_MISSING", Severity: migrate.Warning,
+		Cause:       "the agent's labels name a Helm release whose Secret is not there",
+		Consequence: "the release was deleted, or is kept by another driver or by Helm 2; it cannot be put back on rollback",
+		Remedy:      "make sure how the agent was installed",
+	}
+	HelmOperator = flux1.Code{
+		Name: "HELM_OPERATOR_IN_RELEASE", Severity: migrate.Warning,
+		Cause:       "the agent's release also runs a helm-operator",
+		Consequence: "removing the release stops it, and HelmRelease objects of version 1 with it",
+		Remedy:      "give the helm-operator a release of its own before you finalize",
+	}
+	AmbiguousRelease = flux1.Code{
+		Name: "RELEASE_WITH_TWO_AGENTS", Severity: migrate.Warning,
+		Cause:       "several agents carry the name of the same Helm release",
+		Consequence: "they are told apart by their Deployments' names",
+		Remedy:      "look at how they were installed; one of them may be a leftover",
+	}
+	GitUnreadable = flux1.Code{
+		Name: "GIT_UNREADABLE", Severity: migrate.Blocker,
+		Cause:       "the agent's repository cannot be read with the agent's own credentials",
+		Consequence: "what it syncs is unknown",
+		Remedy:      "make the repository reachable from here, and see that the agent's key or password is still valid",
+	}
+	GitAuth = flux1.Code{
+		Name: "GIT_AUTH", Severity: migrate.Blocker,
+		Cause:       "the Git server refuses the agent's own credentials",
+		Consequence: "what the agent syncs is unknown, and the new agent would be refused as well",
+		Remedy:      "renew the deploy key or password in the place that the finding names",
+	}
+	GitHostKey = flux1.Code{
+		Name: "GIT_HOST_KEY", Severity: migrate.Blocker,
+		Cause:       "the Git server's host key is not among those that the agent trusts",
+		Consequence: "no connection is made, here and by the new agent",
+		Remedy:      "give the agent the server's line of known_hosts (chart value ssh.known_hosts), verified with its owner",
+	}
+	CredentialMissing = flux1.Code{
+		Name: "CREDENTIAL_MISSING", Severity: migrate.Blocker,
+		Cause:       "the place of the agent's Git credential is empty or missing",
+		Consequence: "the repository cannot be read, and there is nothing to copy",
+		Remedy:      "put the credential where the finding says",
+	}
+	CredentialPlace = flux1.Code{
+		Name: "CREDENTIAL_PLACE", Severity: migrate.Blocker,
+		Cause:       "the agent's password stands in plain text outside of a Secret",
+		Consequence: "it cannot be copied from there",
+		Remedy:      "move it to a Secret and refer to it in the agent's release",
+	}
+	NeverSynced = flux1.Code{
+		Name: "NEVER_SYNCED", Severity: migrate.Blocker,
+		Cause:       "the agent has no sync mark",
+		Consequence: "it is unknown which commit it applied; its branch's head is looked at instead",
+		Remedy:      "let the agent sync once, or find out from its log why it does not",
+	}
+	MarkUnknown = flux1.Code{
+		Name: "SYNC_MARK_UNKNOWN", Severity: migrate.Blocker,
+		Cause:       "the agent's sync mark names a commit that its repository does not hold",
+		Consequence: "what it applied is unknown",
+		Remedy:      "let the agent sync once; if history was rewritten, look at what is live",
+	}
+	MarkOffBranch = flux1.Code{
+		Name: "SYNC_MARK_OFF_BRANCH", Severity: migrate.Blocker,
+		Cause:       "the commit that the agent synced last is not on its branch",
+		Consequence: "the branch was rewritten, or another agent uses the same sync tag; the new source could not be pinned to that commit",
+		Remedy:      "let the agent sync the branch as it is now",
+	}
+	StuckAtHead = flux1.Code{
+		Name: "FLUX1_STUCK_AT_HEAD", Severity: migrate.Warning,
+		Cause:       "the branch's head holds what fluxd cannot load",
+		Consequence: "v1 is stuck at an earlier commit; the new agent may fail on the head as well",
+		Remedy:      "mend the file in Git",
+	}
+	AgentStopped = flux1.Code{
+		Name: "AGENT_STOPPED", Severity: migrate.Warning,
+		Cause:       "no pod of the agent runs",
+		Consequence: "nothing is synced, and what is live may differ from its last commit",
+		Remedy:      "start it and let it sync, or remove it if it is no longer wanted",
+	}
+	ManyReplicas = flux1.Code{
+		Name: "AGENT_REPLICAS", Severity: migrate.Warning,
+		Cause:       "the agent's Deployment asks for more than one pod",
+		Consequence: "several fluxd apply the same objects",
+		Remedy:      "set replicas to 1",
+	}
+	SharedAccount = flux1.Code{
+		Name: "SHARED_ACCOUNT", Severity: migrate.Info,
+		Cause:       "another workload uses the agent's ServiceAccount",
+		Consequence: "the account cannot be fenced as a whole; the agent's pods are, by the names in their tokens",
+		Remedy:      "give the agent an account of its own",
+	}
+	Confined = flux1.Code{
+		Name: "ALLOW_LIST_WITHOUT_RBAC", Severity: migrate.Info,
+		Cause:       "the agent is limited by --k8s-allow-namespace, but its account may do more",
+		Consequence: "the new account has the account's rights; objects outside of the list are left out of the build",
+		Remedy:      "narrow the account's rights",
+	}
+	GitConfig = flux1.Code{
+		Name: "GIT_CONFIG", Severity: migrate.Blocker, Acceptable: true,
+		Cause:       "the agent runs with a git configuration of its own",
+		Consequence: "it may rewrite the URL or fetch credentials, and Flux v2 reads none",
+		Remedy:      "set the URL and credential directly, or accept this finding if the configuration does neither",
+	}
+	SSHConfig = flux1.Code{
+		Name: "SSH_CONFIG", Severity: migrate.Blocker, Acceptable: true,
+		Cause:       "the agent runs with an ssh configuration of its own",
+		Consequence: "it may change host and port or add a proxy, and Flux v2 reads none",
+		Remedy:      "write the real host and port into the URL, or accept this finding if the configuration changes neither",
+	}
+	Proxy = flux1.Code{
+		Name: "PROXY", Severity: migrate.Warning,
+		Cause:       "the agent reaches its Git server through a proxy of its environment",
+		Consequence: "the new source does not use it",
+		Remedy:      "let the new agent reach the server directly, or set GitRepository.spec.proxySecretRef",
+	}
+	Sidecar = flux1.Code{
+		Name: "SIDECAR", Severity: migrate.Warning,
+		Cause:       "another container runs beside fluxd",
+		Consequence: "what it does ends with the agent",
+		Remedy:      "find out whether it is still needed",
+	}
+	ShellArguments = flux1.Code{
+		Name: "ARGUMENTS_IN_SHELL", Severity: migrate.Blocker,
+		Cause:       "fluxd is started by a shell, so that its arguments cannot be read",
+		Consequence: "the agent's settings are unknown",
+		Remedy:      "start fluxd directly",
+	}
+	FallbackUnknown = flux1.Code{
+		Name: "DEFAULT_NAMESPACE_UNKNOWN", Severity: migrate.Blocker,
+		Cause:       "the agent's kubeconfig, which names its default namespace, cannot be read",
+		Consequence: "it is unknown where objects go that name no namespace",
+		Remedy:      "mend what the finding names",
+	}
+	TwoAgentsOneObject = flux1.Code{
+		Name: "OBJECT_IN_TWO_AGENTS", Severity: migrate.Blocker,
+		Cause:       "two agents apply the same object",
+		Consequence: "they overwrite each other now, and two Kustomizations would do so for ever",
+		Remedy:      "remove it from one of the repositories",
+	}
+	SameSet = flux1.Code{
+		Name: "SAME_SYNC_SET", Severity: migrate.Blocker,
+		Cause:       "two agents sync the same URL, branch and paths",
+		Consequence: "all their objects are claimed twice, and neither can be told from the other by its marks",
+		Remedy:      "remove one of the agents",
+	}
+	SharedTag = flux1.Code{
+		Name: "SYNC_TAG_SHARED", Severity: migrate.Blocker, Acceptable: true,
+		Cause:       "two agents keep their sync mark in the same tag of the same repository",
+		Consequence: "each overwrites the other's mark, so that it does not say what either of them applied",
+		Remedy:      "give each agent a git.label of its own and let both sync",
+	}
+	AgentInGit = flux1.Code{
+		Name: "AGENT_IN_GIT", Severity: migrate.Blocker,
+		Cause:       "an agent's own Deployment is managed by an agent's repository",
+		Consequence: "stopping the old agent is undone by the next sync",
+		Remedy:      "take the agent's Deployment out of the repository first",
+	}
+	ForeignMarks = flux1.Code{
+		Name: "MARKS_OF_UNKNOWN_SET", Severity: migrate.Info,
+		Cause:       "live objects carry a mark that no agent of this cluster would write",
+		Consequence: "they were applied by an agent that is gone, or before an agent's URL, branch or paths changed; nobody manages them",
+		Remedy:      "look at them; nothing is done to them",
+	}
+)
+
+// Codes lists every kind of finding of this package, by name.
+func Codes() []flux1.Code {
+	codes := []flux1.Code{
+		RBACMissing, APIGroupDown, ReleaseCorrupt, ReleaseMissing, HelmOperator, AmbiguousRelease, GitUnreadable, GitAuth,
+		GitHostKey, CredentialMissing, CredentialPlace, NeverSynced, MarkUnknown, MarkOffBranch, StuckAtHead,
+		AgentStopped, ManyReplicas, SharedAccount, Confined, GitConfig, SSHConfig, Proxy, Sidecar, ShellArguments,
+		FallbackUnknown, TwoAgentsOneObject, SameSet, SharedTag, AgentInGit, ForeignMarks,
+	}
+	slices.SortFunc(codes, func(a, b flux1.Code) int { return strings.Compare(a.Name, b.Name) })
+	return codes
+}

@@ -1,0 +1,309 @@
+package discover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/fluxcd/cli-utils/pkg/object"
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/flux1"
+	"github.com/fluxover/fluxover/reconcile/source"
+	"golang.org/x/sync/errgroup"
+)
+
+// gitReader is what is asked of Git servers.
+type gitReader interface {
+	// refs gives the branches and tags, tags by the commit they tag.
+	refs(ctx context.Context, r source.Remote) (map[string]string, error)
+	// ancestry counts the commits of to that from does not have.
+	ancestry(ctx context.Context, r source.Remote, from, to string) (behind int, isAncestor bool, err error)
+	// tree gives a commit's files, valid until release is called.
+	tree(ctx context.Context, r source.Remote, ref source.Reference) (tree fs.FS, release func(), err error)
+}
+
+// storeReader asks through a Store.
+type storeReader struct{ store *source.Store }
+
+func (s storeReader) refs(ctx context.Context, r source.Remote) (map[string]string, error) {
+	return s.store.Refs(ctx, r)
+}
+
+func (s storeReader) ancestry(ctx context.Context, r source.Remote, from, to string) (int, bool, error) {
+	return s.store.Ancestry(ctx, r, from, to)
+}
+
+func (s storeReader) tree(ctx context.Context, r source.Remote, ref source.Reference) (fs.FS, func(), error) {
+	snapshot, err := s.store.Fetch(ctx, r, ref)
+	if err != nil {
+		return nil, nil, err
+	}
+	return snapshot.Tree, func() { _ = snapshot.Close() }, nil // closing only gives up a reference
+}
+
+// minGitTimeout is what a Git operation gets if the agent's own limit is
+// shorter: an agent has a clone already, discovery starts with none.
+const minGitTimeout = 2 * time.Minute
+
+// readRepositories reads every agent's repository, several at a time. A
+// repository that cannot be read is a finding; the agent is kept.
+func (w *witness) readRepositories(ctx context.Context, agents []*agent, l *live, facts migrate.Cluster) error {
+	group, gctx := errgroup.WithContext(ctx)
+	group.SetLimit(w.opts.Parallel)
+	for _, a := range agents {
+		group.Go(func() error {
+			w.say("reading the repository of " + a.ID)
+			if err := w.readRepository(gctx, a, l, facts); err != nil {
+				return fmt.Errorf("agent %s: %w", a.ID, err)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+func (w *witness) readRepository(ctx context.Context, a *agent, l *live, facts migrate.Cluster) error {
+	for _, needed := range []string{"git.url", "git.branch", "git.paths"} {
+		if slices.Contains(a.Unknown, needed) {
+			a.Unknown = append(a.Unknown, "synced")
+			return nil // a finding says why
+		}
+	}
+	remote, ok, err := w.remote(ctx, a)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		a.Unknown = append(a.Unknown, "synced")
+		return nil
+	}
+	refs, err := w.git.refs(ctx, remote)
+	if err != nil {
+		return w.gitFailed(ctx, a, "list its branches and tags", err)
+	}
+	head, ok := refs["refs/heads/"+a.Git.Branch]
+	if !ok {
+		a.Unknown = append(a.Unknown, "synced")
+		w.find(GitUnreadable.Finding(a.ID, a.Git.URL, fmt.Sprintf("the repository has no branch %s", a.Git.Branch)))
+		return nil
+	}
+	a.Synced.Head = head
+	mark, err := w.syncMark(ctx, a, refs)
+	if err != nil {
+		return err
+	}
+	if mark == "" {
+		return w.loadTree(ctx, a, l, facts, remote, source.Reference{Commit: head, Branch: a.Git.Branch})
+	}
+	behind, isAncestor, err := w.git.ancestry(ctx, remote, mark, head)
+	switch {
+	case errors.Is(err, source.ErrNotFound):
+		w.find(MarkUnknown.Finding(a.ID, a.Git.URL, fmt.Sprintf("the sync mark %s is in no branch or tag of the repository", short(mark))))
+		a.Unknown = append(a.Unknown, "synced")
+		return nil
+	case err != nil:
+		return w.gitFailed(ctx, a, "compare its sync mark with its branch", err)
+	}
+	a.Synced.Commit, a.Synced.Behind = mark, behind
+	ref := source.Reference{Commit: mark, Branch: a.Git.Branch}
+	if !isAncestor {
+		ref.Branch = ""
+		w.find(MarkOffBranch.Finding(a.ID, a.Git.URL, fmt.Sprintf("the last synced commit %s is not on branch %s", short(mark), a.Git.Branch)))
+	}
+	if err := w.loadTree(ctx, a, l, facts, remote, ref); err != nil {
+		return err
+	}
+	if head == mark {
+		return nil
+	}
+	return w.checkHead(ctx, a, facts, remote, source.Reference{Commit: head, Branch: a.Git.Branch})
+}
+
+func short(commit string) string {
+	return commit[:min(12, len(commit))]
+}
+
+// gitFailed turns a failure to read a repository into a finding; only the end
+// of our own context stays an error.
+func (w *witness) gitFailed(ctx context.Context, a *agent, doing string, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	a.Unknown = append(a.Unknown, "synced")
+	code := GitUnreadable
+	switch {
+	case errors.Is(err, source.ErrAuth):
+		code = GitAuth
+	case errors.Is(err, source.ErrKnownHosts):
+		code = GitHostKey
+	}
+	where := a.Git.URL
+	if code.Name == GitAuth.Name {
+		where = a.credentialPlace()
+	}
+	w.find(code.Finding(a.ID, where, fmt.Sprintf("cannot %s (%s): %v", doing, a.Git.URL, err)))
+	return nil
+}
+
+// credentialPlace says where the credential stands.
+func (a *agent) credentialPlace() string {
+	c := a.Credential
+	switch {
+	case c.Kind == "ssh":
+		return fmt.Sprintf("Secret/%s/%s key %s", c.Identity.Namespace, c.Identity.Name, c.Identity.Key)
+	case c.Password.Secret != nil:
+		return fmt.Sprintf("Secret/%s/%s key %s", c.Password.Secret.Namespace, c.Password.Secret.Name, c.Password.Secret.Key)
+	}
+	return a.where("--git-url")
+}
+
+// remote reads the agent's credential from the cluster, for this connection
+// only. It is not ok if the credential is missing, which is reported.
+func (w *witness) remote(ctx context.Context, a *agent) (source.Remote, bool, error) {
+	bare, inURL, err := flux1.FluxV2URL(string(a.config.URL))
+	if err != nil {
+		return source.Remote{}, false, nil // reported with the arguments
+	}
+	r := source.Remote{URL: bare, Timeout: max(a.config.GitTimeout, minGitTimeout), Auth: &source.Auth{}}
+	switch a.Credential.Kind {
+	case "ssh":
+		key, ok, err := a.env.reveal(ctx, a.Credential.Identity, "the deploy key")
+		if err != nil || !ok {
+			return r, false, err
+		}
+		r.Auth.Identity, r.Auth.KnownHosts = key, []byte(a.Credential.KnownHosts)
+	case "basic":
+		for _, part := range []struct {
+			written string
+			to      *string
+		}{{inURL.Username, &r.Auth.Username}, {inURL.Password, &r.Auth.Password}} {
+			filled, err := a.fill(ctx, part.written)
+			if err != nil {
+				return r, false, err
+			}
+			if len(flux1.Symbols(filled)) > 0 {
+				return r, false, nil // a missing variable, reported with the credential
+			}
+			decoded, err := url.PathUnescape(filled)
+			if err != nil {
+				w.find(GitAuth.Finding(a.ID, a.credentialPlace(), "the credential in the URL is not percent-encoded as a URL demands"))
+				return r, false, nil
+			}
+			*part.to = decoded
+		}
+	}
+	return r, true, nil
+}
+
+// syncMark gives the commit that the agent synced last; empty if there is
+// none, which is reported.
+func (w *witness) syncMark(ctx context.Context, a *agent, refs map[string]string) (string, error) {
+	mark, where := refs["refs/tags/"+a.Git.SyncTag], "tag "+a.Git.SyncTag
+	if a.Sync.State == "secret" {
+		where = "Secret/" + a.Namespace + "/" + a.Git.SecretName + " annotation " + flux1.SyncMarkAnnotation
+		s, err := a.env.secret(ctx, a.Git.SecretName, "the last synced commit")
+		if errors.Is(err, errUnreadable) {
+			a.Unknown = append(a.Unknown, "synced")
+			return "", nil
+		}
+		if err != nil {
+			return "", err
+		}
+		mark = ""
+		if s != nil {
+			mark = s.Annotations[flux1.SyncMarkAnnotation]
+		}
+	}
+	if mark == "" {
+		a.Unknown = append(a.Unknown, "synced")
+		w.find(NeverSynced.Finding(a.ID, where, "the agent has left no sync mark"))
+	}
+	return mark, nil
+}
+
+// loadConfig is how the agent reads a tree.
+func (a *agent) loadConfig(facts migrate.Cluster) flux1.LoadConfig {
+	return flux1.LoadConfig{
+		Repository: a.ID, Paths: a.Git.Paths, ManifestGeneration: a.ManifestGeneration, SOPS: a.SOPS,
+		ImageAutomation: a.ImageAutomation, DefaultNamespace: a.DefaultNamespace, AllowedNamespaces: a.AllowedNamespaces,
+		Kinds: facts.Kinds,
+	}
+}
+
+// loadTree reads the commit as fluxd would. The tree stays valid until the
+// Store is closed.
+func (w *witness) loadTree(ctx context.Context, a *agent, l *live, facts migrate.Cluster, r source.Remote, ref source.Reference) error {
+	tree, _, err := w.git.tree(ctx, r, ref)
+	if err != nil {
+		return w.gitFailed(ctx, a, "fetch commit "+short(ref.Commit), err)
+	}
+	a.Tree = tree
+	if a.DefaultNamespace == "" {
+		return nil // a finding says why objects stay unknown
+	}
+	config := a.loadConfig(facts)
+	files, objects, findings, err := flux1.Load(tree, config)
+	if err != nil {
+		return err
+	}
+	var ids []object.ObjMetadata
+	for _, o := range objects {
+		if id, err := object.ParseObjMetadata(o.ID); err == nil { // nameless objects have none
+			ids = append(ids, id)
+		}
+	}
+	ignored, err := w.ignoredLive(ctx, l, ids)
+	if err != nil {
+		return err
+	}
+	if len(ignored) > 0 {
+		config.LiveIgnored = func(id string) string { return ignored[id] }
+		if files, objects, findings, err = flux1.Load(tree, config); err != nil {
+			return err
+		}
+	}
+	for i := range findings {
+		if findings[i].Code == flux1.Stuck.Name {
+			findings[i].Message += ", at commit " + short(ref.Commit)
+		}
+	}
+	w.find(findings...)
+	a.Files, a.Objects = files, objects
+	for _, o := range objects {
+		if o.Class == migrate.ClassApplied || o.Class == migrate.ClassSyncOnly {
+			a.Counts.Objects++
+		}
+	}
+	// The planner alone knows what an application is.
+	plan := migrate.Build(migrate.Inventory{Agents: []migrate.Flux1Agent{a.Flux1Agent}}, migrate.Options{})
+	if p := plan.Repository(a.ID); p != nil {
+		a.Counts.Applications = len(p.Applications)
+	}
+	return nil
+}
+
+// checkHead reports what fluxd cannot load at the branch's head.
+func (w *witness) checkHead(ctx context.Context, a *agent, facts migrate.Cluster, r source.Remote, ref source.Reference) error {
+	if a.DefaultNamespace == "" {
+		return nil
+	}
+	tree, release, err := w.git.tree(ctx, r, ref)
+	if err != nil {
+		return w.gitFailed(ctx, a, "fetch commit "+short(ref.Commit), err)
+	}
+	defer release()
+	_, _, findings, err := flux1.Load(tree, a.loadConfig(facts))
+	if err != nil {
+		return err
+	}
+	for _, f := range findings {
+		if f.Code == flux1.Stuck.Name || f.Code == flux1.Duplicate.Name {
+			w.find(StuckAtHead.Finding(a.ID, f.Where, fmt.Sprintf("%s, at the branch's head; the agent last reached commit %s", f.Message, short(a.Synced.Commit))))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,235 @@
+package discover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/fluxcd/cli-utils/pkg/object"
+	"github.com/fluxover/fluxover/migrate/flux1"
+	"golang.org/x/sync/errgroup"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/tools/pager"
+)
+
+// listable is a kind that can be listed.
+type listable struct {
+	gvr        schema.GroupVersionResource
+	kind       string
+	namespaced bool
+}
+
+// liveObject is what is read of a live object: never its content.
+type liveObject struct {
+	metav1.ObjectMeta
+	listable
+}
+
+// id is the Flux inventory id.
+func (o *liveObject) id() string {
+	return object.ObjMetadata{Namespace: o.Namespace, Name: o.Name,
+		GroupKind: schema.GroupKind{Group: o.gvr.Group, Kind: o.kind}}.String()
+}
+
+// ignored is the effect of the object's ignore annotation. fluxd does not see
+// that of objects that another object owns (flux:
+// pkg/cluster/kubernetes/sync.go).
+func (o *liveObject) ignored() string {
+	if len(o.OwnerReferences) > 0 {
+		return ""
+	}
+	return flux1.IgnoreValue(o.Annotations)
+}
+
+// live is what is known of live objects.
+type live struct {
+	kinds map[schema.GroupKind]listable
+	// marked objects by inventory id.
+	marked map[string]*liveObject
+	// unreadable kinds, "resource.group".
+	unreadable map[string]bool
+}
+
+// parallelLists bounds how many kinds are listed at a time.
+const parallelLists = 8
+
+// marked lists every live object that carries a mark of Flux v1, metadata
+// only, and gives each to the agent that would write that mark.
+func (w *witness) marked(ctx context.Context, resources []listable, agents []*agent) (*live, error) {
+	l := &live{kinds: map[schema.GroupKind]listable{}, marked: map[string]*liveObject{}, unreadable: map[string]bool{}}
+	for _, r := range resources {
+		l.kinds[schema.GroupKind{Group: r.gvr.Group, Kind: r.kind}] = r
+	}
+	var mu sync.Mutex
+	group, gctx := errgroup.WithContext(ctx)
+	group.SetLimit(parallelLists)
+	for _, label := range []string{flux1.MarkLabel, flux1.OldMarkLabel} {
+		for _, r := range resources {
+			if r.gvr.Resource == "events" || r.gvr.Resource == "componentstatuses" || strings.HasSuffix(r.gvr.Group, "metrics.k8s.io") {
+				continue // fluxd does not look at them
+			}
+			group.Go(func() error {
+				err := w.listMeta(gctx, r, "", label, func(m *metav1.PartialObjectMetadata) {
+					o := &liveObject{m.ObjectMeta, r}
+					o.ManagedFields = nil
+					mu.Lock()
+					defer mu.Unlock()
+					l.marked[o.id()] = o
+				})
+				if isForbidden(err) {
+					mu.Lock()
+					defer mu.Unlock()
+					l.unreadable[r.gvr.GroupResource().String()] = true
+					return nil
+				}
+				if notFound(err) || isNotListable(err) {
+					return nil // the kind went meanwhile, or an aggregated API lists nothing
+				}
+				return err
+			})
+		}
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	if len(l.unreadable) > 0 {
+		names := make([]string, 0, len(l.unreadable))
+		for n := range l.unreadable {
+			names = append(names, n)
+		}
+		slices.Sort(names)
+		f := RBACMissing.Finding("", "", fmt.Sprintf("you may not list %s in all namespaces, so this is unknown: which of these objects Flux v1 applied, and which it is told to ignore", strings.Join(names, ", ")))
+		w.find(f)
+	}
+	w.attribute(l, agents)
+	return l, nil
+}
+
+func isNotListable(err error) bool {
+	var status interface{ Status() metav1.Status }
+	return errors.As(err, &status) && status.Status().Code == 405
+}
+
+func (w *witness) listMeta(ctx context.Context, r listable, namespace, selector string, visit func(*metav1.PartialObjectMetadata)) error {
+	p := pager.New(func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+		return w.meta.Resource(r.gvr).Namespace(namespace).List(ctx, o)
+	})
+	p.PageSize = pageSize
+	err := p.EachListItem(ctx, metav1.ListOptions{LabelSelector: selector}, func(o runtime.Object) error {
+		m, ok := o.(*metav1.PartialObjectMetadata)
+		if !ok {
+			return fmt.Errorf("the server sent a %T", o)
+		}
+		visit(m)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("list %s: %w", r.gvr.GroupResource(), err)
+	}
+	return nil
+}
+
+// attribute gives marked objects to agents. A mark fits one set and one
+// object only, so that a copied label fits none (flux:
+// pkg/cluster/kubernetes/sync.go).
+func (w *witness) attribute(l *live, agents []*agent) {
+	ids := make([]string, 0, len(l.marked))
+	for id := range l.marked {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	var strange []string
+	for _, id := range ids {
+		o := l.marked[id]
+		resourceID := flux1.ResourceID(o.Namespace, o.kind, o.Name)
+		mine := false
+		for _, a := range agents {
+			if a.set == "" {
+				continue
+			}
+			mark := flux1.Mark(a.set, resourceID)
+			if o.Labels[flux1.MarkLabel] == mark || o.Labels[flux1.OldMarkLabel] == mark {
+				a.Marked = append(a.Marked, id)
+				mine = true
+			}
+		}
+		if !mine && len(o.OwnerReferences) == 0 {
+			strange = append(strange, resourceID)
+		}
+	}
+	if len(strange) > 0 {
+		shown := strange[:min(10, len(strange))]
+		more := ""
+		if n := len(strange) - len(shown); n > 0 {
+			more = fmt.Sprintf(" and %d more", n)
+		}
+		w.find(ForeignMarks.Finding("", "", fmt.Sprintf("live objects with a mark of no agent found here: %d (%s%s)", len(strange), strings.Join(shown, ", "), more)))
+	}
+}
+
+// ignoredLive finds the ignore annotations of live objects that are named in
+// Git and carry no mark: fluxd sees them, a list by label does not.
+func (w *witness) ignoredLive(ctx context.Context, l *live, ids []object.ObjMetadata) (map[string]string, error) {
+	found := map[string]string{}
+	type place struct {
+		listable
+		namespace string
+	}
+	names := map[place][]string{}
+	for _, m := range ids {
+		r, ok := l.kinds[m.GroupKind]
+		if !ok {
+			continue // not served, so not live
+		}
+		if o := l.marked[m.String()]; o != nil {
+			if v := o.ignored(); v != "" {
+				found[m.String()] = v
+			}
+			continue
+		}
+		if l.unreadable[r.gvr.GroupResource().String()] {
+			continue // reported already
+		}
+		names[place{r, m.Namespace}] = append(names[place{r, m.Namespace}], m.Name)
+	}
+	note := func(r listable, m *metav1.PartialObjectMetadata) {
+		o := &liveObject{m.ObjectMeta, r}
+		if v := o.ignored(); v != "" {
+			found[o.id()] = v
+		}
+	}
+	for p, want := range names {
+		if len(want) > 5 {
+			err := w.listMeta(ctx, p.listable, p.namespace, "", func(m *metav1.PartialObjectMetadata) {
+				if slices.Contains(want, m.Name) {
+					note(p.listable, m)
+				}
+			})
+			if err != nil && !isForbidden(err) && !notFound(err) {
+				return nil, err
+			}
+			if isForbidden(err) {
+				w.forbidden("list", p.gvr.GroupResource().String(), p.namespace, "", "which live objects carry an ignore annotation")
+			}
+			continue
+		}
+		for _, name := range want {
+			m, err := w.meta.Resource(p.gvr).Namespace(p.namespace).Get(ctx, name, metav1.GetOptions{})
+			switch {
+			case err == nil:
+				note(p.listable, m)
+			case notFound(err):
+			case isForbidden(err):
+				w.forbidden("get", p.gvr.GroupResource().String(), p.namespace, "", "which live objects carry an ignore annotation")
+			default:
+				return nil, fmt.Errorf("read %s %s/%s: %w", p.gvr.GroupResource(), p.namespace, name, err)
+			}
+		}
+	}
+	return found, nil
+}

@@ -1,0 +1,100 @@
+package discover
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/fluxover/fluxover/migrate"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	k8stesting "k8s.io/client-go/testing"
+)
+
+// refuse makes the fixture's API server refuse a verb on a resource.
+func (f *fixture) refuse(verb, resource string, err error) {
+	react := func(k8stesting.Action) (bool, runtime.Object, error) { return true, nil, err }
+	f.kube.PrependReactor(verb, resource, react)
+	f.meta.PrependReactor(verb, resource, react)
+}
+
+func TestAMissingRightIsAFindingThatNamesIt(t *testing.T) {
+	for _, tc := range []struct {
+		verb, resource, folder string
+		unknown                string // of the first agent
+		agents                 bool
+	}{
+		{"list", "deployments", "ordinary", "", false},
+		{"list", "namespaces", "ordinary", "", true},
+		{"get", "namespaces", "ordinary", "", true},
+		{"list", "secrets", "ordinary", "", true},
+		{"get", "secrets", "ordinary", "synced", true},
+		{"get", "secrets", "http-credentials", "synced", true},
+		{"get", "configmaps", "ordinary", "defaultNamespace", true},
+		{"get", "configmaps", "http-credentials", "git.branch", true},
+		{"list", "configmaps", "ordinary", "", true},
+		{"list", "pods", "ordinary", "", true},
+		{"list", "statefulsets", "ordinary", "", true},
+		{"list", "daemonsets", "ordinary", "", true},
+		{"list", "roles", "ordinary", "confinement", true},
+		{"list", "rolebindings", "ordinary", "confinement", true},
+		{"list", "clusterroles", "ordinary", "confinement", true},
+		{"list", "clusterrolebindings", "ordinary", "confinement", true},
+		{"list", "*", "ordinary", "", false},
+	} {
+		t.Run(tc.verb+" "+tc.resource+" in "+tc.folder, func(t *testing.T) {
+			f := open(t, "testdata/cluster/"+tc.folder)
+			f.refuse(tc.verb, tc.resource, apierrors.NewForbidden(schema.GroupResource{Resource: tc.resource}, "", errors.New("no")))
+			inv, err := f.witness.inventory(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			i := slices.IndexFunc(inv.Findings, func(f migrate.Finding) bool {
+				return f.Code == RBACMissing.Name && strings.Contains(f.Message, "may not "+tc.verb+" ") &&
+					(tc.resource == "*" || strings.Contains(f.Message, tc.resource)) && strings.Contains(f.Message, "namespace") &&
+					strings.Contains(f.Message, "unknown: ")
+			})
+			if i < 0 {
+				t.Errorf("no finding names the right: %v", inv.Findings)
+			}
+			if tc.agents != (len(inv.Agents) > 0) {
+				t.Fatalf("%d agents", len(inv.Agents))
+			}
+			if tc.unknown != "" && !slices.Contains(inv.Agents[0].Unknown, tc.unknown) {
+				t.Errorf("%s is not unknown: %v", tc.unknown, inv.Agents[0].Unknown)
+			}
+			if tc.unknown == "confinement" && inv.Agents[0].Confinement.Kind != "" {
+				t.Errorf("confinement is guessed: %v", inv.Agents[0].Confinement)
+			}
+			if strings.Contains(dump(t, inv), markedSecret) {
+				t.Error("a secret is told")
+			}
+		})
+	}
+}
+
+func TestAFailingServerIsAnErrorAndNeverAnEmptyAnswer(t *testing.T) {
+	for _, resource := range []string{"deployments", "namespaces", "secrets", "configmaps", "pods", "statefulsets", "roles", "clusterrolebindings"} {
+		f := open(t, "testdata/cluster/ordinary")
+		f.refuse("list", resource, apierrors.NewInternalError(errors.New("etcd is gone")))
+		if inv, err := f.witness.inventory(t.Context()); err == nil || !strings.Contains(err.Error(), "etcd is gone") {
+			t.Errorf("list %s: %v, %d agents", resource, err, len(inv.Agents))
+		}
+		f = open(t, "testdata/cluster/ordinary")
+		f.refuse("get", resource, apierrors.NewInternalError(errors.New("etcd is gone")))
+		if _, err := f.witness.inventory(t.Context()); err == nil && slices.Contains([]string{"namespaces", "secrets", "configmaps"}, resource) {
+			t.Errorf("get %s: no error", resource)
+		}
+	}
+}
+
+func TestAClusterWithoutAgentsGivesAnEmptyInventory(t *testing.T) {
+	f := open(t, "testdata/cluster/ordinary")
+	f.witness.opts.Namespaces = []string{"elsewhere"}
+	inv, err := f.witness.inventory(t.Context())
+	if err != nil || inv.Agents == nil || len(inv.Agents) != 0 || inv.Findings == nil {
+		t.Errorf("%v %v", inv, err)
+	}
+}

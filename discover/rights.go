@@ -1,0 +1,210 @@
+package discover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/fluxover/fluxover/migrate"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/pager"
+)
+
+// rights are the bindings and roles of a whole cluster, read once.
+type rights struct {
+	// unknown names what could not be read; then no agent's rights are known.
+	unknown             string
+	clusterRoleBindings []rbacv1.ClusterRoleBinding
+	roleBindings        []rbacv1.RoleBinding
+	clusterRoles        map[string]*rbacv1.ClusterRole
+	roles               map[string]*rbacv1.Role // "namespace/name"
+}
+
+// errUnreadable says that a right to read was missing; the finding is made
+// where the error arises.
+var errUnreadable = errors.New("not allowed to read")
+
+func (w *witness) readRights(ctx context.Context) (*rights, error) {
+	r := &rights{clusterRoles: map[string]*rbacv1.ClusterRole{}, roles: map[string]*rbacv1.Role{}}
+	api := w.kube.RbacV1()
+	const unknown = "the rights of every agent's account"
+	err := errors.Join(
+		each(ctx, w, "clusterrolebindings", "", unknown, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			return api.ClusterRoleBindings().List(ctx, o)
+		}, func(b *rbacv1.ClusterRoleBinding) { r.clusterRoleBindings = append(r.clusterRoleBindings, *b) }),
+		each(ctx, w, "rolebindings", "", unknown, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			return api.RoleBindings("").List(ctx, o)
+		}, func(b *rbacv1.RoleBinding) { r.roleBindings = append(r.roleBindings, *b) }),
+		each(ctx, w, "clusterroles", "", unknown, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			return api.ClusterRoles().List(ctx, o)
+		}, func(c *rbacv1.ClusterRole) { r.clusterRoles[c.Name] = c }),
+		each(ctx, w, "roles", "", unknown, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			return api.Roles("").List(ctx, o)
+		}, func(c *rbacv1.Role) { r.roles[c.Namespace+"/"+c.Name] = c }),
+	)
+	if errors.Is(err, errUnreadable) {
+		r.unknown, err = err.Error(), onlyReal(err)
+	}
+	return r, err
+}
+
+// onlyReal drops the errors that have become findings.
+func onlyReal(err error) error {
+	var joined interface{ Unwrap() []error }
+	if !errors.As(err, &joined) {
+		if errors.Is(err, errUnreadable) {
+			return nil
+		}
+		return err
+	}
+	var real []error
+	for _, e := range joined.Unwrap() {
+		if !errors.Is(e, errUnreadable) {
+			real = append(real, e)
+		}
+	}
+	return errors.Join(real...)
+}
+
+// each lists a resource page by page. Where that is forbidden it records a
+// finding that says what is unknown thereby, and returns errUnreadable.
+func each[T runtime.Object](ctx context.Context, w *witness, resource, namespace, unknown string, list pager.ListPageFunc, visit func(T)) error {
+	p := pager.New(list)
+	p.PageSize = pageSize
+	err := p.EachListItem(ctx, metav1.ListOptions{}, func(o runtime.Object) error {
+		item, ok := o.(T)
+		if !ok {
+			return fmt.Errorf("list %s: the server sent a %T", resource, o)
+		}
+		visit(item)
+		return nil
+	})
+	switch {
+	case isForbidden(err):
+		w.forbidden("list", resource, namespace, "", unknown)
+		return fmt.Errorf("%w %s", errUnreadable, resource)
+	case err != nil:
+		return fmt.Errorf("list %s: %w", resource, err)
+	}
+	return nil
+}
+
+// groupsOf are the groups that the API server puts a ServiceAccount in.
+func groupsOf(namespace string) []string {
+	return []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace, "system:authenticated"}
+}
+
+// bindingSubject reports whether subjects name the account, and through which
+// group, if not by itself.
+func bindingSubject(subjects []rbacv1.Subject, bindingNamespace, namespace, account string) (group string, ok bool) {
+	for _, s := range subjects {
+		ns := s.Namespace
+		if ns == "" {
+			ns = bindingNamespace
+		}
+		if s.Kind == rbacv1.ServiceAccountKind && ns == namespace && s.Name == account ||
+			s.Kind == rbacv1.UserKind && s.Name == "system:serviceaccount:"+namespace+":"+account {
+			return "", true
+		}
+	}
+	for _, s := range subjects {
+		if s.Kind == rbacv1.GroupKind && slices.Contains(groupsOf(namespace), s.Name) {
+			return s.Name, true
+		}
+	}
+	return "", false
+}
+
+// of gives the bindings that hold for an account, sorted by namespace and
+// name. owned reports whether an object belongs to the agent's release.
+func (r *rights) of(namespace, account string, owned func(kind, namespace, name string, meta metav1.ObjectMeta) bool) []migrate.Binding {
+	var bindings []migrate.Binding
+	fill := func(b migrate.Binding, ref rbacv1.RoleRef) {
+		b.Role = ref
+		if ref.Kind == "ClusterRole" {
+			if role := r.clusterRoles[ref.Name]; role != nil {
+				b.Rules, b.Aggregated = role.Rules, role.AggregationRule != nil
+				b.ReleaseOwned = owned("ClusterRole", "", ref.Name, role.ObjectMeta)
+			}
+		} else if role := r.roles[b.Namespace+"/"+ref.Name]; role != nil {
+			b.Rules = role.Rules
+			b.ReleaseOwned = owned("Role", b.Namespace, ref.Name, role.ObjectMeta)
+		}
+		bindings = append(bindings, b)
+	}
+	for _, b := range r.clusterRoleBindings {
+		if group, ok := bindingSubject(b.Subjects, "", namespace, account); ok {
+			fill(migrate.Binding{Name: b.Name, Group: group}, b.RoleRef)
+		}
+	}
+	for _, b := range r.roleBindings {
+		if group, ok := bindingSubject(b.Subjects, b.Namespace, namespace, account); ok {
+			fill(migrate.Binding{Namespace: b.Namespace, Name: b.Name, Group: group}, b.RoleRef)
+		}
+	}
+	slices.SortFunc(bindings, func(a, b migrate.Binding) int {
+		return strings.Compare(a.Namespace+"\x00"+a.Name, b.Namespace+"\x00"+b.Name)
+	})
+	return bindings
+}
+
+// confinement sums bindings up. Bindings of groups that every account is in
+// say nothing about this one, unless they let everybody do everything.
+func confinement(bindings []migrate.Binding) migrate.Confinement {
+	var namespaces []string
+	wide, any := false, false
+	for _, b := range bindings {
+		everybody := b.Group == "system:authenticated" || b.Group == "system:serviceaccounts"
+		if b.Namespace == "" && slices.ContainsFunc(b.Rules, everything) {
+			return migrate.Confinement{Kind: "cluster-admin"}
+		}
+		if everybody || len(b.Rules) == 0 {
+			continue
+		}
+		any = true
+		switch {
+		case b.Namespace == "" && !onlyLooksAround(b.Rules):
+			wide = true
+		case b.Namespace != "" && !slices.Contains(namespaces, b.Namespace):
+			namespaces = append(namespaces, b.Namespace)
+		}
+	}
+	slices.Sort(namespaces)
+	switch {
+	case wide:
+		return migrate.Confinement{Kind: "custom", Namespaces: namespaces}
+	case len(namespaces) > 0:
+		return migrate.Confinement{Kind: "namespaces", Namespaces: namespaces}
+	case any:
+		return migrate.Confinement{Kind: "custom"}
+	}
+	return migrate.Confinement{Kind: "none"}
+}
+
+func everything(rule rbacv1.PolicyRule) bool {
+	return slices.Contains(rule.Verbs, "*") && slices.Contains(rule.APIGroups, "*") && slices.Contains(rule.Resources, "*") &&
+		len(rule.ResourceNames) == 0
+}
+
+// onlyLooksAround reports whether cluster-wide rules are no more than what the
+// chart gives a confined agent: to see which kinds and namespaces there are
+// (flux: chart/flux/templates/rbac-role.yaml).
+func onlyLooksAround(rules []rbacv1.PolicyRule) bool {
+	for _, rule := range rules {
+		for _, verb := range rule.Verbs {
+			if !slices.Contains([]string{"get", "list", "watch"}, verb) {
+				return false
+			}
+		}
+		for _, resource := range rule.Resources {
+			if resource != "namespaces" && resource != "customresourcedefinitions" {
+				return false
+			}
+		}
+	}
+	return true
+}

@@ -1,0 +1,184 @@
+package controlplane
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// kubernetesModule is the module that holds three of the four programs.
+const kubernetesModule = "k8s.io/kubernetes"
+
+// etcdModule is the module whose main package is the etcd server.
+const etcdModule = "go.etcd.io/etcd/server/v3"
+
+// packages are the main packages the programs are built from.
+var packages = map[string]string{
+	"etcd":                    etcdModule,
+	"kube-apiserver":          kubernetesModule + "/cmd/kube-apiserver",
+	"kube-controller-manager": kubernetesModule + "/cmd/kube-controller-manager",
+	"kubectl":                 kubernetesModule + "/cmd/kubectl",
+}
+
+// build compiles the named programs of a Kubernetes version into dir.
+func build(ctx context.Context, dir, version string, names []string, log io.Writer) error {
+	module, err := os.MkdirTemp(dir, "module-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(module)
+	if err := writeModule(ctx, module, version, log); err != nil {
+		return err
+	}
+	fmt.Fprintf(log, "building Kubernetes %s, once; about 8 minutes on two cores when nothing is cached\n", version)
+	numbers := strings.Split(strings.TrimPrefix(version, "v"), ".")
+	const stamp = "k8s.io/component-base/version."
+	flags := fmt.Sprintf("-s -w -X %sgitVersion=%s -X %sgitMajor=%s -X %sgitMinor=%s",
+		stamp, version, stamp, numbers[0], stamp, numbers[1])
+	for _, name := range names {
+		began := time.Now()
+		if _, err := runGo(ctx, module, "build", "-trimpath", "-ldflags", flags, "-o", filepath.Join(dir, name), packages[name]); err != nil {
+			return fmt.Errorf("build %s: %w", name, err)
+		}
+		fmt.Fprintf(log, "built %s in %.0f s\n", name, time.Since(began).Seconds())
+	}
+	return nil
+}
+
+// writeModule writes go.mod and go.sum of a module from which the programs can
+// be built: the committed one for DefaultVersion, else one derived for version.
+func writeModule(ctx context.Context, dir, version string, log io.Writer) error {
+	if version != DefaultVersion {
+		fmt.Fprintf(log, "resolving the modules of Kubernetes %s\n", version)
+		return deriveModule(ctx, dir, version)
+	}
+	source, err := nestedModule(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"go.mod", "go.sum"} {
+		content, err := os.ReadFile(filepath.Join(source, name))
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// nestedModule finds the folder of the committed module beside this file. Files
+// of another module cannot be embedded; but who builds has the checkout: either
+// this program was compiled in it, or it runs in it.
+func nestedModule(ctx context.Context) (string, error) {
+	var tried []string
+	if _, file, _, ok := runtime.Caller(0); ok && filepath.IsAbs(file) {
+		tried = append(tried, filepath.Join(filepath.Dir(file), "kubernetes"))
+	}
+	const main = "github.com/fluxover/fluxover"
+	if out, err := runGo(ctx, "", "list", "-m", "-f", "{{.Dir}}", main); err == nil {
+		tried = append(tried, filepath.Join(strings.TrimSpace(string(out)), "e2e", "controlplane", "kubernetes"))
+	}
+	for _, dir := range tried {
+		if _, err := os.Stat(filepath.Join(dir, "go.sum")); err == nil {
+			return dir, nil
+		}
+	}
+	return "", fmt.Errorf("find the module e2e/controlplane/kubernetes (tried %q): run this inside a checkout of %s", tried, main)
+}
+
+// goMod is what is needed of the output of "go mod edit -json".
+type goMod struct {
+	Require []struct{ Path, Version string }
+	Replace []struct {
+		Old struct{ Path string }
+		New struct{ Path string }
+	}
+}
+
+// deriveModule writes a module for any Kubernetes version. That version's own
+// go.mod says which staging modules it has (each replaced by a folder there, by
+// the published module here) and which etcd it was made for.
+func deriveModule(ctx context.Context, dir, version string) error {
+	out, err := runGo(ctx, dir, "mod", "download", "-json", kubernetesModule+"@"+version)
+	if err != nil {
+		return err
+	}
+	var download struct{ GoMod string }
+	if err := json.Unmarshal(out, &download); err != nil {
+		return fmt.Errorf("read go mod download: %w", err)
+	}
+	if out, err = runGo(ctx, dir, "mod", "edit", "-json", download.GoMod); err != nil {
+		return err
+	}
+	var upstream goMod
+	if err := json.Unmarshal(out, &upstream); err != nil {
+		return fmt.Errorf("read go mod edit: %w", err)
+	}
+	etcd := ""
+	for _, require := range upstream.Require {
+		if require.Path == "go.etcd.io/etcd/client/v3" {
+			etcd = require.Version
+		}
+	}
+	if etcd == "" {
+		return fmt.Errorf("derive module of Kubernetes %s: its go.mod names no etcd client", version)
+	}
+	var text strings.Builder
+	// From 1.17 on the version of a staging module is v0 with minor and patch.
+	staging := "v0." + strings.SplitN(version, ".", 2)[1]
+	fmt.Fprintf(&text, "module controlplane\n\ngo 1.26.0\n\nrequire (\n\t%s %s\n\t%s %s\n)\n\n", kubernetesModule, version, etcdModule, etcd)
+	for _, replace := range upstream.Replace {
+		if strings.HasPrefix(replace.New.Path, "./staging/") {
+			fmt.Fprintf(&text, "replace %s => %s %s\n", replace.Old.Path, replace.Old.Path, staging)
+		}
+	}
+	text.WriteString("\ntool (\n")
+	for _, name := range programs {
+		fmt.Fprintf(&text, "\t%s\n", packages[name])
+	}
+	text.WriteString(")\n")
+	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte(text.String()), 0o644); err != nil {
+		return err
+	}
+	_, err = runGo(ctx, dir, "mod", "tidy")
+	return err
+}
+
+// runGo runs the go command in dir, free of the caller's workspace and flags,
+// and returns its output. An error holds the end of what it printed.
+func runGo(ctx context.Context, dir string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = dir
+	// Readonly: only "go mod tidy" may change a go.mod or go.sum.
+	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=readonly -buildvcs=false", "GO111MODULE=on")
+	var stderr tailBuffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err == nil {
+		return out, nil
+	}
+	if errors.Is(err, exec.ErrNotFound) {
+		return nil, fmt.Errorf("run go: %w: install Go or name a folder with the programs in KUBEBUILDER_ASSETS", err)
+	}
+	return nil, fmt.Errorf("go %s: %w:\n%s%s", strings.Join(args, " "), errors.Join(err, ctx.Err()), tailOf(out), stderr.content)
+}
+
+// tailBuffer keeps the last part of what is written to it.
+type tailBuffer struct{ content []byte }
+
+func (b *tailBuffer) Write(p []byte) (int, error) {
+	b.content = tailOf(append(b.content, p...))
+	return len(p), nil
+}
+
+func tailOf(p []byte) []byte { return p[max(0, len(p)-4000):] }

@@ -1,0 +1,253 @@
+package journey
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fluxover/fluxover/e2e/auditor"
+	"github.com/fluxover/fluxover/e2e/laboratory"
+)
+
+// ownObjects are what a finished rollback may leave behind, by design: the
+// closed journals and snapshots, the agent that was installed, and its CRDs.
+func ownObjects(id string) bool {
+	for _, part := range []string{"fluxover-system", "flux-system", "fluxover-agent", "toolkit.fluxcd.io"} {
+		if strings.Contains(id, part) {
+			return true
+		}
+	}
+	return false
+}
+
+// withoutOwn leaves out what fluxover keeps for itself.
+func withoutOwn(dump auditor.Dump) auditor.Dump {
+	out := auditor.Dump{}
+	for id, content := range dump {
+		if !ownObjects(id) {
+			out[id] = content
+		}
+	}
+	return out
+}
+
+// same fails the test if two dumps differ.
+func same(t *testing.T, what string, before, after auditor.Dump) {
+	t.Helper()
+	differences := auditor.Diff(before, after)
+	if len(differences) == 0 {
+		return
+	}
+	var b bytes.Buffer
+	if err := auditor.WriteDifferences(&b, differences); err != nil {
+		t.Fatal(err)
+	}
+	text := b.String()
+	if len(text) > 6000 {
+		text = text[:6000] + "\n…"
+	}
+	t.Errorf("%s: %d objects differ:\n%s", what, len(differences), text)
+}
+
+func TestAFleetIsHandedOverAndBackAndOverAgain(t *testing.T) {
+	w := up(t, laboratory.Options{Teams: 3, Apps: 2, Seed: 1})
+	before := w.dump()
+
+	// Reading changes nothing, and says what needs a decision.
+	w.run(0, "discover")
+	w.run(3, "plan")
+	file := filepath.Join(t.TempDir(), "plan.json")
+	w.run(0, append([]string{"plan", "--out", file}, acceptAll...)...)
+	w.run(2, append([]string{"plan", "--detailed-exitcode"}, acceptAll...)...)
+	same(t, "after discover and plan", before, w.dump())
+	plan := w.plan()
+
+	since := time.Now()
+	w.run(0, "migrate", file, "--yes", "--image", image)
+	for id, phase := range w.phases() {
+		if phase != "settled" {
+			t.Errorf("%s is %s, want settled", id, phase)
+		}
+	}
+	if n := len(w.phases()); n != 3 {
+		t.Errorf("status names %d repositories, want 3", n)
+	}
+	status, err := auditor.ParseStatus([]byte(w.run(0, "status", "-o", "json").out))
+	if err != nil {
+		t.Fatal(err)
+	}
+	report := w.pass(auditor.Options{Since: since, Plan: plan, Status: status, MaxGap: 5 * time.Second})
+	if len(report.Handovers) != 3 {
+		t.Errorf("the auditor saw %d repositories handed over, want 3", len(report.Handovers))
+	}
+
+	// The one agent brings commits.
+	for _, team := range w.Teams[:2] {
+		w.arrives(team, w.commit(team))
+	}
+
+	// Back: one, then the rest. Old agents sync what came meanwhile.
+	one := w.Teams[0]
+	w.run(0, "rollback", "--yes", "--repo", one.AgentNamespace+"/"+one.Release)
+	if err := w.WaitSynced(t.Context(), one); err != nil {
+		t.Errorf("after the rollback of one: %v", err)
+	}
+	if phase := w.phases()[w.Teams[1].AgentNamespace+"/"+w.Teams[1].Release]; phase != "settled" {
+		t.Errorf("the rollback of one made another %s", phase)
+	}
+	w.run(0, "rollback", "--yes")
+	for id, phase := range w.phases() {
+		if phase != "rolled-back" {
+			t.Errorf("%s is %s, want rolled-back", id, phase)
+		}
+	}
+	for _, team := range w.Teams {
+		w.commit(team)
+	}
+	if err := w.WaitSynced(t.Context()); err != nil {
+		t.Errorf("after the rollback of all: %v", err)
+	}
+
+	// And over again.
+	since = time.Now()
+	w.migrate()
+	w.pass(auditor.Options{Since: since, MaxGap: 5 * time.Second})
+}
+
+func TestARollbackWithoutLaterCommitsLeavesTheClusterAsItWas(t *testing.T) {
+	w := up(t, laboratory.Options{Teams: 2, Apps: 2, Seed: 2, SyncInterval: 10 * time.Minute})
+	before := withoutOwn(w.dump())
+	w.migrate()
+	if len(auditor.Diff(before, withoutOwn(w.dump()))) == 0 {
+		t.Fatal("the migration changed nothing, so the comparison shows nothing")
+	}
+	w.run(0, "rollback", "--yes")
+	w.eventually(time.Minute, "the old agents running again", func(context.Context) bool {
+		return len(auditor.Diff(before, withoutOwn(w.dump()))) == 0
+	})
+	same(t, "after the rollback", before, withoutOwn(w.dump()))
+}
+
+func TestOutputHoldsNoSecret(t *testing.T) {
+	w := up(t, laboratory.Options{Teams: 4, Apps: 1, Seed: 3})
+	secrets := w.secretValues()
+	if len(secrets) < 4 {
+		t.Fatalf("only %d secret values in the fleet", len(secrets))
+	}
+	emitted := t.TempDir()
+	var seen bytes.Buffer
+	for _, args := range [][]string{
+		{"discover", "-o", "json"}, {"discover"},
+		append([]string{"plan", "-o", "json", "--emit", emitted}, acceptAll...), append([]string{"plan"}, acceptAll...),
+		append([]string{"diff", "--all", "-o", "yaml"}, acceptAll...),
+		append([]string{"migrate", "--yes", "--image", image}, acceptAll...),
+		{"status", "-o", "json"}, {"rollback", "--plan"}, {"rollback", "--yes"},
+	} {
+		r := w.try(nil, args...)
+		seen.WriteString(r.out + r.stderr)
+	}
+	err := filepath.Walk(emitted, func(path string, info os.FileInfo, err error) error {
+		if err != nil || info.IsDir() {
+			return err
+		}
+		raw, err := os.ReadFile(path)
+		seen.Write(raw)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for where, text := range map[string]string{"output": seen.String(), "ConfigMaps": w.configMaps(), "the new agent's log": w.agentLog()} {
+		if len(text) < 100 {
+			t.Errorf("%s: only %d bytes were searched", where, len(text))
+		}
+		for name, value := range secrets {
+			if strings.Contains(text, value) {
+				t.Errorf("%s holds the value of %s", where, name)
+			}
+		}
+	}
+}
+
+func TestASecondOperatorIsRefusedByName(t *testing.T) {
+	w := up(t, laboratory.Options{Teams: 2, Apps: 1, Seed: 4})
+	first := w.command(t.Context(), nil, append([]string{"migrate", "--yes", "--image", image, "--hold", "30s"}, acceptAll...)...)
+	var out bytes.Buffer
+	first.Stdout, first.Stderr = &out, &out
+	if err := first.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually(2*time.Minute, "the first operator at work", func(context.Context) bool {
+		for _, phase := range w.phases() {
+			if phase == "holding" {
+				return true
+			}
+		}
+		return false
+	})
+	second := w.try(nil, append([]string{"migrate", "--yes", "--image", image}, acceptAll...)...)
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second.code != 1 || !strings.Contains(second.stderr, host) {
+		t.Errorf("the second operator got %d and does not learn who is at work:\n%s", second.code, second.stderr)
+	}
+	if err := first.Wait(); err != nil {
+		t.Errorf("the first operator: %v\n%s", err, out.String())
+	}
+}
+
+func TestWhatMovedSincePlanningIsRefusedAndNamed(t *testing.T) {
+	w := up(t, laboratory.Options{Teams: 2, Apps: 1, Seed: 5})
+	file := filepath.Join(t.TempDir(), "plan.json")
+	w.run(0, append([]string{"plan", "--out", file}, acceptAll...)...)
+	team := w.Teams[0]
+	w.kubectl("-n", team.AgentNamespace, "patch", "deployment", team.Release, "--type=json", "-p",
+		`[{"op":"add","path":"/spec/template/spec/containers/0/args/-","value":"--sync-garbage-collection-dry"}]`)
+	r := w.try(nil, "migrate", file, "--yes", "--image", image)
+	id := team.AgentNamespace + "/" + team.Release
+	if r.code == 0 || !strings.Contains(r.stderr, id) {
+		t.Errorf("exit code %d, and the refusal does not name %s:\n%s", r.code, id, r.stderr)
+	}
+	if phase := w.phases()[id]; phase == "settled" {
+		t.Errorf("%s was migrated although it had moved", id)
+	}
+	// The other one is as planned; it is not held back for ever.
+	other := w.Teams[1].AgentNamespace + "/" + w.Teams[1].Release
+	w.migrate("--repo", other)
+	if phase := w.phases()[other]; phase != "settled" {
+		t.Errorf("%s is %s", other, phase)
+	}
+}
+
+func TestJSONIsWhatTheContractSays(t *testing.T) {
+	w := up(t, laboratory.Options{Teams: 2, Apps: 1, Seed: 6})
+	for _, c := range []struct {
+		args []string
+		kind string
+		keys []string
+	}{
+		{[]string{"discover", "-o", "json"}, "Inventory", []string{"agents", "findings"}},
+		{append([]string{"plan", "-o", "json"}, acceptAll...), "Plan", []string{"inputs", "proof", "clusterAgent", "sources", "credentials", "accepted", "repositories", "findings"}},
+		{[]string{"status", "-o", "json"}, "Status", []string{"paused", "repositories"}},
+	} {
+		var doc map[string]any
+		if err := json.Unmarshal([]byte(w.run(0, c.args...).out), &doc); err != nil {
+			t.Fatalf("%v: %v", c.args, err)
+		}
+		if doc["apiVersion"] != "fluxover.dev/v1" || doc["kind"] != c.kind {
+			t.Errorf("%v: apiVersion %v, kind %v", c.args, doc["apiVersion"], doc["kind"])
+		}
+		for _, key := range c.keys {
+			if v, ok := doc[key]; !ok || v == nil {
+				t.Errorf("%v: %q is absent or null", c.args, key)
+			}
+		}
+	}
+}

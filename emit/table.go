@@ -1,0 +1,75 @@
+package emit
+
+import (
+	"io"
+	"strings"
+	"unicode/utf8"
+)
+
+// Table writes rows in columns, the first row being the heading.
+func Table(w io.Writer, rows [][]string) error { return table(w, "", rows) }
+
+// table writes rows in columns two spaces apart. Columns named in right are
+// set flush right. The first row is the heading.
+func table(w io.Writer, indent string, rows [][]string, right ...int) error {
+	var widths []int
+	for _, r := range rows {
+		for i, cell := range r {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	flush := map[int]bool{}
+	for _, i := range right {
+		flush[i] = true
+	}
+	for _, r := range rows {
+		var line strings.Builder
+		line.WriteString(indent)
+		for i, cell := range r {
+			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
+			if i > 0 {
+				line.WriteString("  ")
+			}
+			if flush[i] {
+				line.WriteString(pad + cell)
+			} else {
+				line.WriteString(cell + pad)
+			}
+		}
+		if _, err := io.WriteString(w, strings.TrimRight(line.String(), " ")+"\n"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// shorten cuts text to width characters, with an ellipsis.
+func shorten(s string, width int) string {
+	if utf8.RuneCountInString(s) <= width {
+		return s
+	}
+	r := []rune(s)
+	return string(r[:width-1]) + "…"
+}
+
+// wrap breaks text into lines of at most width characters, each after the
+// first with the indent. Words longer than a line stay whole.
+func wrap(s string, width int, indent string) string {
+	var lines []string
+	line := ""
+	for _, word := range strings.Fields(s) {
+		switch {
+		case line == "":
+			line = word
+		case utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) <= width:
+			line += " " + word
+		default:
+			lines = append(lines, line)
+			line = word
+		}
+	}
+	return strings.Join(append(lines, line), "\n"+indent)
+}

@@ -1,0 +1,115 @@
+package cutover
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"testing"
+)
+
+// longVariable asks for whole series instead of a sample of them.
+const longVariable = "FLUXOVER_LONG"
+
+type crashPoint struct {
+	step string
+	when When
+}
+
+// crashPoints are all points around all journal entries, forward or back; a
+// sample of n with a fixed seed unless the whole series is asked for.
+func crashPoints(t *testing.T, prefix string, n int) []crashPoint {
+	t.Helper()
+	var all []crashPoint
+	for _, s := range steps {
+		for _, when := range []When{BeforeStarted, AfterStarted, BeforeDone, AfterDone} {
+			all = append(all, crashPoint{prefix + s.Name, when})
+		}
+	}
+	if os.Getenv(longVariable) != "" {
+		return all
+	}
+	rand.New(rand.NewPCG(7, 11)).Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	t.Logf("a sample of %d of %d points; %s=1 runs all", n, len(all), longVariable)
+	return all[:n]
+}
+
+// at gives a hook that crashes once, at the point.
+func (p crashPoint) at(hit *bool) func(string, string, When) bool {
+	return func(_, step string, when When) bool {
+		if !*hit && step == p.step && when == p.when {
+			*hit = true
+			return true
+		}
+		return false
+	}
+}
+
+func TestAMigrationThatCrashedAnywhereIsEndedByTheNext(t *testing.T) {
+	tm := newTeam(t)
+	before := tm.picture()
+	tm.must(tm.migrate())
+	whole := withoutRun(tm.picture())
+	tm.must(tm.rollback())
+	tm.same("before the series", before, tm.picture())
+	for _, p := range crashPoints(t, "", 5) {
+		t.Run(fmt.Sprintf("%s %s", p.step, p.when), func(t *testing.T) {
+			tm.t = t
+			hit := false
+			tm.crash = p.at(&hit)
+			if err := tm.migrate(); !errors.Is(err, errCrash) || !hit {
+				t.Fatalf("want a crash, got %v", err)
+			}
+			tm.crash = nil
+			tm.breakLease()
+			tm.must(tm.migrate())
+			tm.same("the crashed and resumed migration ends as an unbroken one", whole, withoutRun(tm.picture()))
+			tm.must(tm.rollback())
+			tm.same("and goes back to the beginning", before, tm.picture())
+		})
+	}
+}
+
+func TestAMigrationThatCrashedAnywhereIsRolledBackExactly(t *testing.T) {
+	tm := newTeam(t)
+	before, uids := tm.picture(), tm.uids()
+	for _, p := range crashPoints(t, "", 6) {
+		t.Run(fmt.Sprintf("%s %s", p.step, p.when), func(t *testing.T) {
+			tm.t = t
+			hit := false
+			tm.crash = p.at(&hit)
+			if err := tm.migrate(); !errors.Is(err, errCrash) || !hit {
+				t.Fatalf("want a crash, got %v", err)
+			}
+			tm.crash = nil
+			tm.breakLease()
+			tm.must(tm.rollback())
+			tm.same("rolled back", before, tm.picture())
+			for id, uid := range tm.uids() {
+				if uids[id] != uid {
+					t.Errorf("%s was made anew", id)
+				}
+			}
+		})
+	}
+}
+
+func TestARollbackThatCrashedAnywhereIsEndedByTheNext(t *testing.T) {
+	tm := newTeam(t)
+	before := tm.picture()
+	for _, p := range crashPoints(t, "undo-", 5) {
+		t.Run(fmt.Sprintf("%s %s", p.step, p.when), func(t *testing.T) {
+			tm.t = t
+			tm.must(tm.migrate())
+			hit := false
+			tm.crash = p.at(&hit)
+			if err := tm.rollback(); !errors.Is(err, errCrash) || !hit {
+				t.Fatalf("want a crash, got %v", err)
+			}
+			tm.crash = nil
+			tm.breakLease()
+			tm.must(tm.rollback())
+			tm.same("rolled back", before, tm.picture())
+		})
+	}
+}

@@ -1,0 +1,229 @@
+package cutover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/kubernetes/fake"
+
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/reconcile/cluster"
+)
+
+func TestAJournalIsWrittenOnlyByWhoReadItLast(t *testing.T) {
+	s := store{c: &cluster.Client{Kube: fake.NewClientset()}}
+	ctx := t.Context()
+	mine := &journal{Repository: "flux/a", Attempt: 1}
+	mine.add(Entry{Step: "lock", State: Started})
+	if err := s.save(ctx, mine); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.save(ctx, &journal{Repository: "flux/a"}); !errors.Is(err, ErrJournal) {
+		t.Errorf("a second beginning: want ErrJournal, got %v", err)
+	}
+	read, err := s.load(ctx, "flux/a")
+	if err != nil || read.state("lock") != Started {
+		t.Fatalf("%+v, %v", read, err)
+	}
+	if got, err := s.load(ctx, "flux/b"); got != nil || err != nil {
+		t.Errorf("a journal that is not there: %v, %v", got, err)
+	}
+}
+
+func TestAJournalKeepsTheNewestEntryOfEachStep(t *testing.T) {
+	j := &journal{}
+	j.add(Entry{Step: "lock", State: Done})
+	for i := range 2 * maxEntries {
+		j.add(Entry{Step: "fence", State: Failed, Message: fmt.Sprint(i)})
+	}
+	if len(j.Entries) > maxEntries || j.state("lock") != Done || j.last().Message != fmt.Sprint(2*maxEntries-1) {
+		t.Errorf("%d entries, lock %q, last %q", len(j.Entries), j.state("lock"), j.last().Message)
+	}
+}
+
+func TestPhasesFollowTheJournal(t *testing.T) {
+	entries := func(done int, rest ...Entry) []Entry {
+		var out []Entry
+		for _, s := range steps[:done] {
+			out = append(out, Entry{Step: s.Name, State: Started}, Entry{Step: s.Name, State: Done})
+		}
+		return append(out, rest...)
+	}
+	at := func(name string) int { return slices.IndexFunc(steps, func(s step) bool { return s.Name == name }) }
+	for want, j := range map[string]*journal{
+		PhasePending:     {},
+		PhaseBlocked:     {Blocked: "why"},
+		PhaseStaged:      {Entries: entries(at("fence"))},
+		PhaseFenced:      {Entries: entries(at("top-up"))},
+		PhaseAdopting:    {Entries: entries(at("adopt"), Entry{Step: "adopt", State: Started})},
+		PhaseVerifying:   {Entries: entries(at("verify"))},
+		PhaseHolding:     {Entries: entries(at("settle"))},
+		PhaseSettling:    {Entries: entries(at("settle"), Entry{Step: "settle", State: Started})},
+		PhaseSettled:     {Entries: entries(len(steps)), Closed: closedSettled},
+		PhaseFinalized:   {Closed: closedFinalized},
+		PhaseRollingBack: {GoingBack: true, Entries: entries(3)},
+		PhaseRolledBack:  {Closed: closedRolledBack},
+		PhaseAborted:     {Closed: closedAborted},
+		PhaseFailed:      {Entries: entries(at("fence"), Entry{Step: "fence", State: Failed}, Entry{Step: "fence", State: Undoing}, Entry{Step: "fence", State: Undone})},
+	} {
+		if got := phaseOf(j); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
+func TestANewPlanIsTakenOnlyWhereItIsTheSame(t *testing.T) {
+	base := func() *planSlice {
+		return &planSlice{Repository: migrate.Repository{
+			Commit:       commitA,
+			Applications: []migrate.Application{{Name: "a-web", Path: "./web"}},
+			Objects:      []migrate.ObjectPlan{{ID: "ns_web_apps_Deployment", Verb: migrate.Adopt}},
+		}}
+	}
+	agent := &migrate.Flux1Agent{ID: "flux/a"}
+	same := migrate.Fingerprint(agent)
+	for name, c := range map[string]struct {
+		change  func(*planSlice)
+		agent   string
+		commits Commits
+		want    string
+	}{
+		"the same":                   {change: func(*planSlice) {}},
+		"another commit, equivalent": {change: func(p *planSlice) { p.Repository.Commit = commitB }},
+		"another commit, exact":      {change: func(p *planSlice) { p.Repository.Commit = commitB }, commits: CommitsExact, want: "the commit"},
+		"another verb":               {change: func(p *planSlice) { p.Repository.Objects[0].Verb = migrate.Restart }, want: "verbs (new: restart Deployment/ns/web; no longer: adopt Deployment/ns/web)"},
+		"another verb, any":          {change: func(p *planSlice) { p.Repository.Objects[0].Verb = migrate.Restart }, commits: CommitsAny},
+		"another application":        {change: func(p *planSlice) { p.Repository.Applications[0].Path = "./new" }, want: "applications"},
+		"another finding":            {change: func(p *planSlice) { p.Findings = []migrate.Finding{{Code: "NEW"}} }, want: "findings"},
+		"other rights":               {change: func(*planSlice) {}, agent: "other", want: "account or rights"},
+		"other rights, any commit":   {change: func(*planSlice) {}, agent: "other", commits: CommitsAny, want: "account or rights"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fresh := base()
+			c.change(fresh)
+			j := &journal{plan: base(), Agent: agentFacts{Fingerprint: same}}
+			if c.agent != "" {
+				j.Agent.Fingerprint = c.agent
+			}
+			if c.commits == "" {
+				c.commits = CommitsEquivalent
+			}
+			err := comparePlans(j, fresh, agent, c.commits)
+			if (err != nil) != (c.want != "") || err != nil && (!errors.Is(err, ErrMoved) || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("want %q, got %v", c.want, err)
+			}
+		})
+	}
+}
+
+func TestKustomizationsAreResumedAfterThoseTheyNeed(t *testing.T) {
+	k := func(name string, needs ...string) *unstructured.Unstructured {
+		var list []any
+		for _, n := range needs {
+			list = append(list, map[string]any{"name": n})
+		}
+		u := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"dependsOn": list}}}
+		u.SetName(name)
+		return u
+	}
+	got := fmt.Sprint(levels([]*unstructured.Unstructured{k("c", "b"), k("b", "a", "elsewhere"), k("a"), k("d")}))
+	if got != "[[a d] [b] [c]]" {
+		t.Errorf("got %s", got)
+	}
+	if got := fmt.Sprint(levels([]*unstructured.Unstructured{k("a", "b"), k("b", "a")})); got != "[[a b]]" {
+		t.Errorf("a circle: got %s", got)
+	}
+}
+
+func TestAChangeCountsAsForetoldOnlyOnItsField(t *testing.T) {
+	o := migrate.ObjectPlan{Verb: migrate.Change, Fields: []string{`.spec.template.spec.containers[name="web"].image`}}
+	for path, want := range map[string]bool{
+		".spec.template.spec.containers[0].image": true,
+		".spec.template.spec.containers":          true,
+		".spec.template.spec.containers[0].env":   false,
+		".spec.replicas":                          false,
+	} {
+		if got := foretold(path, o); got != want {
+			t.Errorf("%s: got %v", path, got)
+		}
+	}
+	o.Verb = migrate.Adopt
+	if foretold(".spec.template.spec.containers[0].image", o) {
+		t.Error("adoption changes nothing")
+	}
+}
+
+func TestAHolderOnThisMachineIsKnownToBeDead(t *testing.T) {
+	if processMark(os.Getpid()) == "" {
+		t.Skip("this system does not name its processes")
+	}
+	if processDead(processMark(os.Getpid())) {
+		t.Error("this process lives")
+	}
+	cmd := exec.Command("true")
+	if err := cmd.Run(); err != nil {
+		t.Fatal(err)
+	}
+	if !processDead(processMark(cmd.Process.Pid)) {
+		t.Error("an ended process counts as alive")
+	}
+	if processDead("another-boot pid:[1] 999999") {
+		t.Error("of another machine nothing is known")
+	}
+}
+
+func TestALostLeaseEndsEverything(t *testing.T) {
+	kube := fake.NewClientset()
+	who, err := Identity{User: "a", Host: "h"}.filled()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, held, err := acquire(t.Context(), kube, who)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Another operator takes it, as after a long sleep of this machine.
+	live, err := kube.CoordinationV1().Leases(migrate.StateNamespace).Get(t.Context(), leaseName, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := "b@elsewhere/1"
+	live.Spec.HolderIdentity = &other
+	if _, err := kube.CoordinationV1().Leases(migrate.StateNamespace).Update(t.Context(), live, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-held.Done():
+		if !errors.Is(context.Cause(held), ErrLocked) {
+			t.Errorf("the cause is %v", context.Cause(held))
+		}
+	case <-time.After(4 * leaseRenew):
+		t.Error("the loss was not noticed")
+	}
+	if err := l.release(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTheRunbookNamesTheManualCommands(t *testing.T) {
+	agent := migrate.Flux1Agent{ID: "flux/a", Namespace: "flux", Release: "a", Workload: "a", ServiceAccount: "a"}
+	plan := migrate.Plan{Repositories: []migrate.Repository{{ID: "flux/a", Commit: commitA}}}
+	rows, err := Runbook(Planned{Plan: plan, Agent: agent})
+	if err != nil || len(rows) != len(steps) {
+		t.Fatalf("%d rows, %v", len(rows), err)
+	}
+	for _, row := range rows {
+		if row.Leaves == "" {
+			t.Errorf("%s does not say what a failure leaves behind", row.Name)
+		}
+	}
+}

@@ -1,0 +1,79 @@
+package cutover
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// EventState says what an Event reports.
+type EventState string
+
+const (
+	EventStarted EventState = "started"
+	EventDone    EventState = "done"
+	EventFailed  EventState = "failed"
+	EventUndone  EventState = "undone"
+	// EventNote is progress or a warning inside a step.
+	EventNote EventState = "note"
+)
+
+// Event is one thing worth showing while a migration or rollback runs. It
+// never holds a secret.
+type Event struct {
+	At time.Time
+	// Repository is the id; empty for what concerns the whole cluster.
+	Repository string
+	// Step is a name of the step table, or "agent" for step 0.
+	Step    string
+	State   EventState
+	Message string
+	// Elapsed is the time the step took; set with done, failed and undone.
+	Elapsed time.Duration
+}
+
+var (
+	// ErrLocked: another operator holds the Lease. The error is a *LockedError.
+	ErrLocked = errors.New("another operator is at work in this cluster")
+	// ErrBlocked: a finding that nobody accepted holds the Repository, or the
+	// whole cluster, back. Nothing was changed.
+	ErrBlocked = errors.New("held back")
+	// ErrMoved: what the plan was made from is no longer so. The Repository
+	// was not changed, or was put back.
+	ErrMoved = errors.New("moved since the plan was made")
+	// ErrBudget: a delete was attempted that the tool must never do. It is a
+	// programming error and stops everything.
+	ErrBudget = errors.New("refused to delete what this run did not create")
+	// ErrJournal: somebody else wrote the journal meanwhile.
+	ErrJournal = errors.New("the journal was written by somebody else")
+	// ErrAborted: "abort" was asked for, and what was unfinished rolled back.
+	ErrAborted = errors.New("aborted")
+	// ErrPredictionFailed: after adoption an object is not as was predicted.
+	ErrPredictionFailed = errors.New("not as predicted")
+
+	// errCrash is a crash simulated by a test's hook: nothing is tidied up.
+	errCrash = errors.New("crash asked for by a test")
+)
+
+// StepError says which step of which Repository failed, and how things stand.
+type StepError struct {
+	Repository, Step string
+	// Leaves says what the failure leaves behind.
+	Leaves string
+	Err    error
+}
+
+func (e *StepError) Error() string {
+	return fmt.Sprintf("hand over %s: step %s: %v", e.Repository, e.Step, e.Err)
+}
+
+func (e *StepError) Unwrap() error { return e.Err }
+
+// Hints are the lines to show below the error.
+func (e *StepError) Hints() []string {
+	hints := []string{}
+	if e.Leaves != "" {
+		hints = append(hints, e.Leaves)
+	}
+	return append(hints, fmt.Sprintf(`run "fluxover migrate" to go on, or "fluxover rollback --repo %s" to go back`, e.Repository))
+}

@@ -1,0 +1,528 @@
+package cutover
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/reconcile/cluster"
+)
+
+// OnFailure says what a failed Repository means for the others.
+type OnFailure string
+
+const (
+	// Stop begins no further Repository; those under way come to their end.
+	Stop OnFailure = "stop"
+	// Continue goes on with the others.
+	Continue OnFailure = "continue"
+	// RollBack puts the failed one back and begins no further one.
+	RollBack OnFailure = "rollback"
+)
+
+// Commits says which commits made since the plan are taken.
+type Commits string
+
+const (
+	// CommitsExact takes none.
+	CommitsExact Commits = "exact"
+	// CommitsEquivalent takes those that plan to the same applications,
+	// findings and verbs.
+	CommitsEquivalent Commits = "equivalent"
+	// CommitsAny takes all that are not blocked.
+	CommitsAny Commits = "any"
+)
+
+// Options of a migration. The zero value is a good default.
+type Options struct {
+	// Repositories limits the run to these ids; empty means all of the plan.
+	Repositories []string
+	// Wave limits the run to one wave; 0 means all, in order.
+	Wave int
+	// Hold is how long each Repository is watched before it settles.
+	Hold time.Duration
+	// MaxParallel is how many Repositories are cut over at once; 0 means 4.
+	MaxParallel int
+	// OnFailure is "stop" (default), "continue" or "rollback".
+	OnFailure OnFailure
+	// Commits is AcceptCommits of the command line: "equivalent" (default),
+	// "exact" or "any".
+	Commits Commits
+	// Engine says how the ClusterAgent is installed; see Engine.
+	Engine Engine
+	// Capacitor takes over at the last step; nil without --capacitor.
+	Capacitor Capacitor
+	// Marks reads sync marks from Git. Nil: only agents that keep their state
+	// in a Secret are looked at again before and after they are stopped.
+	Marks MarksFunc
+	// SyncWait bounds the wait for the end of a sync that is due when an agent
+	// is about to be stopped; 0 means 30 s, negative not to wait.
+	SyncWait time.Duration
+	// Head tells what Flux v1 would load if it were started again; used by
+	// OnFailure "rollback" and by an abort.
+	Head HeadFunc
+	// Identity of the operator; empty fields are filled in.
+	Identity Identity
+	// Crash, for tests, ends the run at once where it says true: nothing is
+	// tidied up, as after kill -9.
+	Crash func(repository, step string, when When) bool
+	// Limits of single waits; zero fields take the defaults.
+	Limits Limits
+}
+
+// Limits of waits for other programs. Zero means the default.
+type Limits struct {
+	// Source: until a GitRepository has fetched (2 m).
+	Source time.Duration
+	// Pods: until the old agent's pods are gone (5 m).
+	Pods time.Duration
+	// Adopt: until the Kustomizations are Ready (5 m).
+	Adopt time.Duration
+	// Fence: until the fence is in force, or lifted (30 s).
+	Fence time.Duration
+	// Echo: until the new agent answers a request (1 m).
+	Echo time.Duration
+	// Ready: until the old agent is Ready again (5 m).
+	Ready time.Duration
+}
+
+func (l Limits) filled() limits {
+	return limits{
+		source: cmp.Or(l.Source, defaultLimits.source), pods: cmp.Or(l.Pods, defaultLimits.pods),
+		adopt: cmp.Or(l.Adopt, defaultLimits.adopt), fence: cmp.Or(l.Fence, defaultLimits.fence),
+		echo: cmp.Or(l.Echo, defaultLimits.echo), ready: cmp.Or(l.Ready, defaultLimits.ready),
+	}
+}
+
+// Replan plans again from fresh facts, by the same path as the plan itself.
+// It returns at least the Repositories asked for.
+type Replan func(ctx context.Context, ids []string) (migrate.Inventory, migrate.Plan, error)
+
+// Planned is a plan with the agent it was made from.
+type Planned struct {
+	Plan  migrate.Plan
+	Agent migrate.Flux1Agent
+}
+
+// Executor carries out one plan.
+type Executor struct {
+	c      *cluster.Client
+	plan   migrate.Plan
+	replan Replan
+	o      Options
+	emit   func(Event)
+}
+
+// New makes an Executor. replan must not be nil; events may be, and is called
+// from several goroutines, one at a time.
+func New(c *cluster.Client, plan migrate.Plan, replan Replan, o Options, events func(Event)) *Executor {
+	o.MaxParallel = cmp.Or(o.MaxParallel, 4)
+	o.OnFailure = cmp.Or(o.OnFailure, Stop)
+	o.Commits = cmp.Or(o.Commits, CommitsEquivalent)
+	o.SyncWait = cmp.Or(o.SyncWait, 30*time.Second)
+	return &Executor{c: c, plan: plan, replan: replan, o: o, emit: oneAtATime(events)}
+}
+
+func oneAtATime(events func(Event)) func(Event) {
+	if events == nil {
+		return func(Event) {}
+	}
+	var mu sync.Mutex
+	return func(e Event) {
+		mu.Lock()
+		defer mu.Unlock()
+		events(e)
+	}
+}
+
+// session is the time during which the Lease is held.
+type session struct {
+	*env
+	lease *lease
+	// record of the run as it was when the session began.
+	record *runRecord
+}
+
+// begin makes the namespace of the state, takes the Lease and reads the run
+// record.
+func begin(ctx context.Context, c *cluster.Client, who Identity, emit func(Event), crash func(string, string, When) bool) (*session, error) {
+	s := store{c: c}
+	if err := s.ensureNamespace(ctx, migrate.StateNamespace); err != nil {
+		return nil, err
+	}
+	who, err := who.filled()
+	if err != nil {
+		return nil, err
+	}
+	l, held, err := acquire(ctx, c.Kube, who)
+	if err != nil {
+		return nil, err
+	}
+	record, err := s.changeRun(ctx, func(*runRecord) {})
+	if err != nil {
+		return nil, errors.Join(err, l.release(context.WithoutCancel(ctx)))
+	}
+	return &session{
+		env:    &env{c: c, store: s, who: who, run: record.Run, emit: emit, crash: crash, held: held},
+		lease:  l,
+		record: record,
+	}, nil
+}
+
+// end gives the Lease back, unless the run "crashed".
+func (s *session) end(err error) error {
+	if errors.Is(err, errCrash) {
+		s.lease.abandon()
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.held), recordLimit)
+	defer cancel()
+	return errors.Join(err, s.lease.release(ctx))
+}
+
+// Migrate carries the plan out, or goes on where an earlier run ended. It
+// returns when all selected Repositories are settled, or with the errors of
+// those that are not. When ctx ends, what must not be left half-done is
+// finished first; everything else stops before its next step.
+func (e *Executor) Migrate(ctx context.Context) (err error) {
+	selected, err := e.selected()
+	if err != nil {
+		return err
+	}
+	if err := e.admissible(ctx, selected); err != nil {
+		return err
+	}
+	s, err := begin(ctx, e.c, e.o.Identity, e.emit, e.o.Crash)
+	if err != nil {
+		return err
+	}
+	defer func() { err = s.end(err) }()
+	s.replan, s.marks, s.capacitor = e.replan, e.o.Marks, e.o.Capacitor
+	s.commits, s.hold, s.syncWait, s.limits = e.o.Commits, e.o.Hold, max(e.o.SyncWait, 0), e.o.Limits.filled()
+
+	// A process that dies in the middle of a repository must find the run as
+	// unfinished as it left it, so journals come before everything.
+	repos, err := e.open(ctx, s, selected)
+	if err != nil {
+		return err
+	}
+	if err := e.o.Engine.install(ctx, s, e.plan.ClusterAgent); err != nil {
+		return err
+	}
+	waves := map[int][]*repository{}
+	for _, r := range repos {
+		wave := r.j.plan.Repository.Wave
+		waves[wave] = append(waves[wave], r)
+	}
+	var failures []error
+	for _, wave := range sortedInts(waves) {
+		errs, goOn := e.wave(ctx, s, waves[wave])
+		failures = append(failures, errs...)
+		if !goOn {
+			break
+		}
+	}
+	return errors.Join(failures...)
+}
+
+func sortedInts[V any](m map[int]V) []int {
+	var out []int
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// selected are the ids to work on.
+func (e *Executor) selected() ([]string, error) {
+	var ids []string
+	for _, id := range e.o.Repositories {
+		if e.plan.Repository(id) == nil {
+			return nil, fmt.Errorf("the plan holds no repository %s", id)
+		}
+	}
+	for _, repo := range e.plan.Repositories {
+		if len(e.o.Repositories) > 0 && !slices.Contains(e.o.Repositories, repo.ID) {
+			continue
+		}
+		if e.o.Wave != 0 && repo.Wave != e.o.Wave {
+			continue
+		}
+		ids = append(ids, repo.ID)
+	}
+	if len(ids) == 0 {
+		return nil, errors.New("the plan holds no repository that was asked for")
+	}
+	return ids, nil
+}
+
+// admissible checks what can be checked without changing anything.
+func (e *Executor) admissible(ctx context.Context, selected []string) error {
+	if e.plan.Proof != "server" {
+		return fmt.Errorf("%w: the plan was proven %q; migrating needs a plan proven against the server (see \"fluxover rbac --for prove\")", ErrBlocked, e.plan.Proof)
+	}
+	uid, err := clusterUID(ctx, e.c)
+	if err != nil {
+		return err
+	}
+	if e.plan.Inputs.Cluster != "" && e.plan.Inputs.Cluster != uid {
+		return fmt.Errorf("%w: the plan was made for another cluster (%s)", ErrBlocked, e.plan.Inputs.Server)
+	}
+	for _, f := range e.plan.Findings {
+		if f.Severity == migrate.Blocker && f.Repository == "" && !e.plan.IsAccepted(f) {
+			return fmt.Errorf("%w: %s", ErrBlocked, f)
+		}
+	}
+	return nil
+}
+
+// open reads or begins the journals of the selected Repositories.
+func (e *Executor) open(ctx context.Context, s *session, ids []string) ([]*repository, error) {
+	var repos []*repository
+	for _, id := range ids {
+		slice, err := slicePlan(&e.plan, id)
+		if err != nil {
+			return nil, err
+		}
+		j, err := s.store.load(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		underWay := j != nil && j.Closed == "" && len(j.Entries) > 0
+		switch {
+		case j == nil:
+			j = &journal{Repository: id, Attempt: 1}
+		case j.Closed == closedRolledBack || j.Closed == closedAborted:
+			last := j.last()
+			history := append(slices.Clone(j.History), fmt.Sprintf("attempt %d: %s at %s", j.Attempt, j.Closed, last.At.Format(time.RFC3339)))
+			if len(j.Parked) > 0 {
+				return nil, fmt.Errorf("%s was rolled back and left parked objects (%s): remove them first", id, strings.Join(j.Parked, ", "))
+			}
+			j = &journal{Repository: id, Attempt: j.Attempt + 1, History: history, resourceVersion: j.resourceVersion, uid: j.uid}
+		}
+		if j.Closed == "" && !underWay {
+			j.Commit = slice.Repository.Commit
+			j.Agent.Fingerprint = e.plan.Inputs.Agents[id]
+			if err := j.setPlan(slice); err != nil {
+				return nil, err
+			}
+			j.Blocked = ""
+			if slice.Repository.Blocked {
+				j.Blocked = blockers(slice, e.plan.Accepted)
+			}
+		}
+		j.Run = s.run
+		if j.Closed == "" {
+			if err := s.store.save(ctx, j); err != nil {
+				return nil, err
+			}
+		}
+		repos = append(repos, &repository{env: s.env, id: id, j: j})
+	}
+	return repos, nil
+}
+
+// wave cuts over the Repositories of one wave, MaxParallel at a time. goOn is
+// false when no further wave may begin.
+func (e *Executor) wave(ctx context.Context, s *session, repos []*repository) (failures []error, goOn bool) {
+	var mu sync.Mutex
+	stopped := false
+	g := errgroup.Group{}
+	g.SetLimit(e.o.MaxParallel)
+	for _, r := range repos {
+		g.Go(func() error {
+			mu.Lock()
+			skip := stopped
+			mu.Unlock()
+			if skip || ctx.Err() != nil {
+				return nil
+			}
+			err := e.one(ctx, r)
+			if err == nil {
+				return nil
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			failures = append(failures, err)
+			if e.o.OnFailure != Continue || fatal(err) {
+				stopped = true
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil { // the functions above return none
+		failures = append(failures, err)
+	}
+	if ctx.Err() != nil && !slices.ContainsFunc(failures, func(err error) bool { return errors.Is(err, ctx.Err()) }) {
+		failures = append(failures, ctx.Err())
+	}
+	return failures, !stopped && ctx.Err() == nil
+}
+
+// fatal errors stop everything, whatever OnFailure says.
+func fatal(err error) bool {
+	return errors.Is(err, ErrBudget) || errors.Is(err, ErrJournal) || errors.Is(err, ErrAborted) || errors.Is(err, errCrash) || errors.Is(err, context.Canceled)
+}
+
+// one takes one Repository through the runbook.
+func (e *Executor) one(ctx context.Context, r *repository) error {
+	if r.j.Blocked != "" && r.j.Closed == "" && len(r.j.Entries) == 0 {
+		err := fmt.Errorf("hand over %s: %w: %s", r.id, ErrBlocked, r.j.Blocked)
+		r.emit(Event{At: time.Now(), Repository: r.id, State: EventFailed, Message: err.Error()})
+		return err
+	}
+	err := r.advance(ctx)
+	if err == nil || errors.Is(err, errCrash) || errors.Is(err, ErrJournal) || context.Cause(r.held) != nil {
+		return err
+	}
+	undo := e.o.OnFailure == RollBack && !errors.Is(err, context.Canceled)
+	if undo || errors.Is(err, ErrAborted) {
+		closed := closedRolledBack
+		if errors.Is(err, ErrAborted) {
+			closed = closedAborted
+		}
+		head, headErr := headOf(r.held, e.o.Head, r.id)
+		if headErr != nil {
+			r.note("", "what Flux v1 will find in Git is not known: %v", headErr)
+		}
+		r.head = head
+		return errors.Join(err, r.retreat(r.held, 0, closed))
+	}
+	return err
+}
+
+// advance runs the steps that are not done yet.
+func (r *repository) advance(ctx context.Context) error {
+	if r.j.Closed == closedSettled || r.j.Closed == closedFinalized {
+		return nil
+	}
+	if r.j.GoingBack {
+		return fmt.Errorf("hand over %s: its rollback is unfinished: run \"fluxover rollback --repo %s\" to end it", r.id, r.id)
+	}
+	for i := range steps {
+		s := &steps[i]
+		if r.j.state(s.Name) == Done {
+			later := slices.ContainsFunc(steps[i+1:], func(l step) bool {
+				state := r.j.state(l.Name)
+				return state != "" && state != Undone
+			})
+			if s.Always && !begun(r.j.state(firstUrgent())) {
+				later = false
+			}
+			if later || s.Check == nil {
+				continue
+			}
+			checkCtx, cancel := context.WithTimeout(ctx, s.Limit(r))
+			err := s.Check(checkCtx, r)
+			cancel()
+			if err == nil {
+				continue
+			}
+			r.note(s.Name, "done before, and to be done again: %v", err)
+		}
+		stepCtx := ctx
+		if s.Urgent {
+			stepCtx = r.held
+		}
+		if !s.Urgent || s.Name == firstUrgent() && r.j.state(s.Name) == "" {
+			if err := r.mayGoOn(ctx); err != nil {
+				return err
+			}
+		}
+		if err := context.Cause(r.held); err != nil {
+			return err
+		}
+		if err := r.forward(withHeld(stepCtx, r.held), s); err != nil {
+			if s.Retreat && !errors.Is(err, errCrash) && !errors.Is(err, ErrJournal) && context.Cause(r.held) == nil {
+				return errors.Join(err, r.retreatTo(r.held, "fence"))
+			}
+			return err
+		}
+	}
+	r.j.Closed = closedSettled
+	return r.store.save(r.held, r.j)
+}
+
+func firstUrgent() string {
+	for _, s := range steps {
+		if s.Urgent {
+			return s.Name
+		}
+	}
+	return ""
+}
+
+// withHeld ends ctx also when the Lease is lost.
+func withHeld(ctx, held context.Context) context.Context {
+	if ctx == held {
+		return ctx
+	}
+	joined, cancel := context.WithCancelCause(ctx)
+	context.AfterFunc(held, func() { cancel(context.Cause(held)) })
+	return joined
+}
+
+// mayGoOn waits while the run is paused, and fails when it is to be aborted
+// or was interrupted.
+func (r *repository) mayGoOn(ctx context.Context) error {
+	told := false
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		record, err := r.store.run(ctx)
+		if err != nil {
+			return err
+		}
+		switch {
+		case record == nil:
+			return fmt.Errorf("the run record in %s was deleted", migrate.StateNamespace)
+		case record.abort != "":
+			return fmt.Errorf("%w: asked for by %s", ErrAborted, record.abort)
+		case record.paused == "":
+			return nil
+		}
+		if !told {
+			r.note("", "paused by %s; \"fluxover resume\" goes on", record.paused)
+			told = true
+		}
+		if !pause(ctx, time.Second) {
+			return ctx.Err()
+		}
+	}
+}
+
+// retreatTo undoes the steps from the newest back to the named one, so that
+// the old agent works again.
+func (r *repository) retreatTo(ctx context.Context, name string) error {
+	return r.retreat(ctx, slices.IndexFunc(steps, func(s step) bool { return s.Name == name }), "")
+}
+
+// retreat undoes, newest first, all steps that were begun, down to the one at
+// index first, and closes the journal if closed is given.
+func (r *repository) retreat(ctx context.Context, first int, closed string) error {
+	r.j.GoingBack = closed != ""
+	for i := len(steps) - 1; i >= first; i-- {
+		state := r.j.state(steps[i].Name)
+		if state == "" || state == Undone {
+			continue
+		}
+		if err := r.backward(ctx, &steps[i]); err != nil {
+			return err
+		}
+	}
+	if closed == "" {
+		return nil
+	}
+	r.j.Closed, r.j.GoingBack = closed, false
+	return r.store.save(ctx, r.j)
+}

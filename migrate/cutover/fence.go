@@ -1,0 +1,647 @@
+package cutover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/flux1"
+	"github.com/fluxover/fluxover/reconcile/cluster"
+)
+
+// The fence closes behind the last pod. It is put up first, with the pods that
+// then run exempted by UID, and seen to be in force; only then is the old
+// agent told to end. So a running sync may finish its writes, whoever is
+// started in the pods' place is refused from the first moment, and nothing is
+// left to be waited for once the last pod is gone: the gap is the adoption
+// alone.
+
+// Extra keys of a pod's token (source: Kubernetes, serviceaccount token
+// authentication).
+const (
+	extraPodName = "authentication.kubernetes.io/pod-name"
+	extraPodUID  = "authentication.kubernetes.io/pod-uid"
+)
+
+// In force (or lifted) is believed after this many equal answers in a row, and
+// after inForceSpread when there may be several API servers, each of which
+// reads policies anew every second.
+const (
+	inForceAnswers = 3
+	inForceSpread  = 3 * time.Second
+)
+
+func fenceName(id string) string {
+	return "fluxover-fence." + strings.Replace(id, "/", ".", 1)
+}
+
+// replicaSetPod is the shape of the names of a Deployment's pods behind the
+// Deployment's own: the hash of the ReplicaSet and five characters, both of
+// the alphabet without vowels that no other word falls into.
+const replicaSetPod = `-[bcdfghjklmnpqrstvwxz2456789]{1,10}-[bcdfghjklmnpqrstvwxz2456789]{5}$`
+
+// subjectExpression is CEL that is true for requests of the old agent. It
+// never errs for other users' requests.
+func (f agentFacts) subjectExpression() string {
+	who := fmt.Sprintf("request.userInfo.username == %q", cluster.ServiceAccountUser(f.Namespace, f.ServiceAccount))
+	if !f.SharedAccount {
+		return who
+	}
+	return fmt.Sprintf("%s && has(request.userInfo.extra) && %q in request.userInfo.extra && request.userInfo.extra[%q].exists(n, n.matches(%q))",
+		who, extraPodName, extraPodName, "^"+regexp.QuoteMeta(f.Workload)+replicaSetPod)
+}
+
+// fencePolicy refuses every write by the old agent, but for pods that are
+// exempt.
+func (r *repository) fencePolicy(exempt []types.UID) (*admissionv1.ValidatingAdmissionPolicy, *admissionv1.ValidatingAdmissionPolicyBinding) {
+	name := fenceName(r.id)
+	meta := metav1.ObjectMeta{
+		Name: name, Labels: repositoryLabels(r.id, "fence"),
+		Annotations: map[string]string{migrate.AnnotationRepository: r.id, annotationRun: r.run},
+	}
+	expression := "false"
+	if len(exempt) > 0 {
+		uids := make([]string, len(exempt))
+		for i, uid := range exempt {
+			uids[i] = fmt.Sprintf("%q", string(uid))
+		}
+		expression = fmt.Sprintf("has(request.userInfo.extra) && %q in request.userInfo.extra && request.userInfo.extra[%q].exists(u, u in [%s])",
+			extraPodUID, extraPodUID, strings.Join(uids, ", "))
+	}
+	fail, all := admissionv1.Fail, admissionv1.AllScopes
+	reason := metav1.StatusReasonForbidden
+	policy := &admissionv1.ValidatingAdmissionPolicy{
+		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "ValidatingAdmissionPolicy"},
+		ObjectMeta: meta,
+		Spec: admissionv1.ValidatingAdmissionPolicySpec{
+			FailurePolicy: &fail,
+			MatchConstraints: &admissionv1.MatchResources{ResourceRules: []admissionv1.NamedRuleWithOperations{{
+				RuleWithOperations: admissionv1.RuleWithOperations{
+					Operations: []admissionv1.OperationType{admissionv1.Create, admissionv1.Update, admissionv1.Delete},
+					Rule:       admissionv1.Rule{APIGroups: []string{"*"}, APIVersions: []string{"*"}, Resources: []string{"*/*"}, Scope: &all},
+				},
+			}}},
+			MatchConditions: []admissionv1.MatchCondition{{Name: "old-agent", Expression: r.j.Agent.subjectExpression()}},
+			Validations: []admissionv1.Validation{{
+				Expression: expression, Reason: &reason,
+				Message: fmt.Sprintf("%s was handed over to Flux v2 by fluxover; to go back run: fluxover rollback --repo %s", r.id, r.id),
+			}},
+		},
+	}
+	binding := &admissionv1.ValidatingAdmissionPolicyBinding{
+		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "ValidatingAdmissionPolicyBinding"},
+		ObjectMeta: *meta.DeepCopy(),
+		Spec: admissionv1.ValidatingAdmissionPolicyBindingSpec{
+			PolicyName: name, ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny},
+		},
+	}
+	return policy, binding
+}
+
+// raise writes policy and binding.
+func (r *repository) raise(ctx context.Context, exempt []types.UID) error {
+	policy, binding := r.fencePolicy(exempt)
+	api := r.c.Kube.AdmissionregistrationV1()
+	write := metav1.CreateOptions{FieldManager: migrate.FieldManager}
+	err := retryConflict(ctx, func(ctx context.Context) error {
+		live, err := api.ValidatingAdmissionPolicies().Get(ctx, policy.Name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			_, err = api.ValidatingAdmissionPolicies().Create(ctx, policy, write)
+			return err
+		}
+		if err != nil {
+			return err
+		}
+		if live.Annotations[annotationRun] != r.run {
+			return fmt.Errorf("ValidatingAdmissionPolicy/%s exists and was not made by fluxover: rename or remove it", live.Name)
+		}
+		live.Spec = policy.Spec
+		_, err = api.ValidatingAdmissionPolicies().Update(ctx, live, metav1.UpdateOptions{FieldManager: migrate.FieldManager})
+		return err
+	})
+	if apierrors.IsNotFound(err) {
+		return errors.New("this API server knows no ValidatingAdmissionPolicy (Kubernetes before 1.30), so the old agent cannot be kept from coming back: upgrade it first")
+	}
+	if err != nil {
+		return fmt.Errorf("put up the fence %s: %w", policy.Name, err)
+	}
+	_, err = api.ValidatingAdmissionPolicyBindings().Create(ctx, binding, write)
+	if apierrors.IsAlreadyExists(err) {
+		live, readErr := api.ValidatingAdmissionPolicyBindings().Get(ctx, binding.Name, metav1.GetOptions{})
+		if readErr != nil {
+			return fmt.Errorf("put up the fence %s: %w", policy.Name, readErr)
+		}
+		if live.Annotations[annotationRun] != r.run {
+			return fmt.Errorf("ValidatingAdmissionPolicyBinding/%s exists and was not made by fluxover: rename or remove it", live.Name)
+		}
+		live.Spec = binding.Spec
+		_, err = api.ValidatingAdmissionPolicyBindings().Update(ctx, live, metav1.UpdateOptions{FieldManager: migrate.FieldManager})
+	}
+	if err != nil {
+		return fmt.Errorf("put up the fence %s: %w", policy.Name, err)
+	}
+	return nil
+}
+
+// lower deletes binding, then policy, where this run made them.
+func (r *repository) lower(ctx context.Context) error {
+	name := fenceName(r.id)
+	api := r.c.Kube.AdmissionregistrationV1()
+	binding, err := api.ValidatingAdmissionPolicyBindings().Get(ctx, name, metav1.GetOptions{})
+	if err == nil {
+		if binding.Annotations[annotationRun] != r.run {
+			return fmt.Errorf("delete ValidatingAdmissionPolicyBinding/%s: %w", name, ErrBudget)
+		}
+		err = api.ValidatingAdmissionPolicyBindings().Delete(ctx, name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &binding.UID}})
+	}
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("lift the fence %s: %w", name, err)
+	}
+	policy, err := api.ValidatingAdmissionPolicies().Get(ctx, name, metav1.GetOptions{})
+	if err == nil {
+		if policy.Annotations[annotationRun] != r.run {
+			return fmt.Errorf("delete ValidatingAdmissionPolicy/%s: %w", name, ErrBudget)
+		}
+		err = api.ValidatingAdmissionPolicies().Delete(ctx, name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &policy.UID}})
+	}
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("lift the fence %s: %w", name, err)
+	}
+	return nil
+}
+
+// probe tries a write as the old agent, which is never carried out, and tells
+// whether the fence refuses it.
+type probe struct {
+	as *cluster.Client
+	// target is a live object that the old agent may write.
+	target *unstructured.Unstructured
+}
+
+// probes are tried in order: the first that is not refused for another reason
+// counts. The objects are those that the old agent applied, so it may write
+// them.
+func (r *repository) probes(ctx context.Context) ([]probe, error) {
+	extra := map[string][]string(nil)
+	if r.j.Agent.SharedAccount {
+		// A pod of the Deployment's that does not exist.
+		extra = map[string][]string{extraPodName: {r.j.Agent.Workload + "-bbbbbbbbbb-bbbbb"}}
+	}
+	as, err := r.c.As(cluster.ServiceAccountUser(r.j.Agent.Namespace, r.j.Agent.ServiceAccount), cluster.ServiceAccountGroups(r.j.Agent.Namespace), extra)
+	if err != nil {
+		return nil, err
+	}
+	snap, err := r.snapshotOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var list []probe
+	seen := map[string]bool{}
+	for _, o := range snap.Objects {
+		if namespace := o.Object.GetNamespace(); !seen[namespace] && len(list) < 5 {
+			seen[namespace] = true
+			list = append(list, probe{as: as, target: o.Object})
+		}
+	}
+	scratch := &unstructured.Unstructured{}
+	scratch.SetAPIVersion("v1")
+	scratch.SetKind("ConfigMap")
+	scratch.SetNamespace(r.j.Agent.Namespace)
+	scratch.SetName("fluxover-probe")
+	return append(list, probe{as: as, target: scratch}), nil
+}
+
+// refused tells whether the fence refuses the probe; err is set if something
+// else did.
+func (p probe) refused(ctx context.Context, fence string) (bool, error) {
+	resource, err := p.as.Resource(p.target.GroupVersionKind(), p.target.GetNamespace())
+	if err != nil {
+		return false, err
+	}
+	if p.target.GetUID() == "" {
+		_, err = resource.Create(ctx, p.target, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: migrate.FieldManager})
+	} else {
+		_, err = resource.Patch(ctx, p.target.GetName(), types.MergePatchType, []byte(`{"metadata":{"annotations":{"fluxover.dev/probe":"true"}}}`),
+			metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: migrate.FieldManager})
+	}
+	if err == nil || apierrors.IsAlreadyExists(err) {
+		return false, nil
+	}
+	if strings.Contains(err.Error(), "ValidatingAdmissionPolicy '"+fence+"'") {
+		return true, nil
+	}
+	return false, err
+}
+
+// awaitFence waits until the fence is in force (or lifted), as its answers to
+// probes say, several times in a row.
+func (r *repository) awaitFence(ctx context.Context, inForce bool) error {
+	probes, err := r.probes(ctx)
+	if err != nil {
+		return err
+	}
+	spread := time.Duration(0)
+	if several, err := r.severalServers(ctx); several || err != nil {
+		spread = inForceSpread
+	}
+	var usable *probe
+	answers := 0
+	since := time.Time{}
+	name := fenceName(r.id)
+	return cluster.Wait(ctx, 50*time.Millisecond, r.limits.fence+spread, func(ctx context.Context) (bool, string, error) {
+		var refused bool
+		var err error
+		if usable != nil {
+			refused, err = usable.refused(ctx, name)
+		} else {
+			for i := range probes {
+				if refused, err = probes[i].refused(ctx, name); err == nil {
+					usable = &probes[i]
+					break
+				}
+			}
+		}
+		if err != nil {
+			answers = 0
+			return false, fmt.Sprintf("tried a write as the old agent, and something else than the fence refused it: %v", err), nil
+		}
+		if refused != inForce {
+			answers = 0
+			if inForce {
+				return false, "a write as the old agent is not refused yet", nil
+			}
+			return false, "a write as the old agent is still refused", nil
+		}
+		if answers++; answers == 1 {
+			since = time.Now()
+		}
+		return answers >= inForceAnswers && time.Since(since) >= spread, "not all API servers can have answered yet", nil
+	})
+}
+
+// severalServers reports whether the cluster may have more than one API
+// server: a probe proves one.
+func (r *repository) severalServers(ctx context.Context) (bool, error) {
+	slices, err := r.c.Kube.DiscoveryV1().EndpointSlices(metav1.NamespaceDefault).List(ctx, metav1.ListOptions{LabelSelector: "kubernetes.io/service-name=kubernetes"})
+	if err != nil {
+		return false, err
+	}
+	addresses := map[string]bool{}
+	for _, s := range slices.Items {
+		for _, e := range s.Endpoints {
+			for _, a := range e.Addresses {
+				addresses[a] = true
+			}
+		}
+	}
+	return len(addresses) > 1, nil
+}
+
+// noteReplicas notes what the fence is about to change.
+func noteReplicas(ctx context.Context, r *repository) error {
+	if r.j.Fence.StoppedAt != nil {
+		return nil // an earlier try got further: its before-values hold
+	}
+	d, err := r.c.Kube.AppsV1().Deployments(r.j.Agent.Namespace).Get(ctx, r.j.Agent.Workload, metav1.GetOptions{})
+	if err != nil {
+		return fmt.Errorf("read the old agent's Deployment: %w", err)
+	}
+	r.j.Agent.Replicas = 1
+	if d.Spec.Replicas != nil {
+		r.j.Agent.Replicas = *d.Spec.Replicas
+	}
+	r.j.Agent.Selector = d.Spec.Selector
+	r.j.Fence = fenceFacts{}
+	return nil
+}
+
+// fence keeps the old agent from writing: policy in force, replicas 0, no pod.
+func fence(ctx context.Context, r *repository) error {
+	pods, err := r.oldPods(ctx)
+	if err != nil {
+		return err
+	}
+	if r.j.Fence.StoppedAt == nil {
+		r.j.Fence.ExemptPods = nil
+		for _, p := range pods {
+			r.j.Fence.ExemptPods = append(r.j.Fence.ExemptPods, p.GetUID())
+		}
+	}
+	if err := r.raise(ctx, r.j.Fence.ExemptPods); err != nil {
+		return err
+	}
+	if err := r.awaitFence(ctx, true); err != nil {
+		return fmt.Errorf("wait for the fence %s to be in force: %w", fenceName(r.id), err)
+	}
+	if r.j.Fence.StoppedAt == nil {
+		if err := r.awaitSyncEnd(ctx); err != nil {
+			return err
+		}
+		now := time.Now().UTC()
+		r.j.Fence.StoppedAt = &now
+		// Before the act: who comes after a crash must not take 0 for the
+		// number of replicas that was there.
+		if err := r.store.save(ctx, r.j); err != nil {
+			return err
+		}
+	}
+	if err := r.scale(ctx, 0); err != nil {
+		return err
+	}
+	if err := r.awaitNoPods(ctx); err != nil {
+		return err
+	}
+	r.fenced = true
+	return nil
+}
+
+// scale sets the old Deployment's replicas. A Deployment that is gone is as
+// good as one with none.
+func (r *repository) scale(ctx context.Context, replicas int32) error {
+	body := fmt.Sprintf(`{"spec":{"replicas":%d}}`, replicas)
+	_, err := r.c.Kube.AppsV1().Deployments(r.j.Agent.Namespace).Patch(ctx, r.j.Agent.Workload, types.MergePatchType, []byte(body), metav1.PatchOptions{FieldManager: migrate.FieldManager})
+	if apierrors.IsNotFound(err) && replicas == 0 {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("set replicas of Deployment %s/%s to %d: %w", r.j.Agent.Namespace, r.j.Agent.Workload, replicas, err)
+	}
+	return nil
+}
+
+// oldPods are the old agent's pods that may still run something.
+func (r *repository) oldPods(ctx context.Context) ([]corev1.Pod, error) {
+	selector, err := r.j.Agent.podSelector()
+	if err != nil {
+		return nil, err
+	}
+	list, err := r.c.Kube.CoreV1().Pods(r.j.Agent.Namespace).List(ctx, metav1.ListOptions{LabelSelector: selector})
+	if err != nil {
+		return nil, fmt.Errorf("list the old agent's pods: %w", err)
+	}
+	var running []corev1.Pod
+	for _, p := range list.Items {
+		if p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed {
+			running = append(running, p)
+		}
+	}
+	return running, nil
+}
+
+// awaitNoPods waits until no pod of the old agent is left and notes when. A
+// pod is never deleted by force: its process might still write.
+func (r *repository) awaitNoPods(ctx context.Context) error {
+	selector, err := r.j.Agent.podSelector()
+	if err != nil {
+		return err
+	}
+	resource, err := r.c.Resource(corev1.SchemeGroupVersion.WithKind("Pod"), r.j.Agent.Namespace)
+	if err != nil {
+		return err
+	}
+	limited, cancel := context.WithTimeout(ctx, r.limits.pods)
+	defer cancel()
+	err = follow(limited, resource, metav1.ListOptions{LabelSelector: selector}, func(now objects) (bool, string, error) {
+		for name, p := range now {
+			phase, _, _ := unstructured.NestedString(p.Object, "status", "phase")
+			if phase == string(corev1.PodSucceeded) || phase == string(corev1.PodFailed) {
+				continue
+			}
+			state := "runs"
+			if t := p.GetDeletionTimestamp(); t != nil {
+				state = "is terminating since " + t.UTC().Format(time.RFC3339)
+			}
+			return false, fmt.Sprintf("Pod/%s/%s of the old agent %s; if its node is lost, make sure that its process is, and delete the pod by hand", r.j.Agent.Namespace, name, state), nil
+		}
+		return true, "", nil
+	})
+	if err != nil {
+		return fmt.Errorf("wait until the old agent has ended: %w", err)
+	}
+	if r.j.Fence.GoneAt == nil {
+		now := time.Now().UTC()
+		r.j.Fence.GoneAt = &now
+	}
+	return nil
+}
+
+// readMarks reads the old agent's sync mark and the branch's head; zero where
+// nobody can tell.
+func (r *repository) readMarks(ctx context.Context) (Marks, error) {
+	git, err := r.agentGit()
+	if err != nil {
+		return Marks{}, err
+	}
+	var m Marks
+	if r.marks != nil {
+		credential, err := r.readCredential(ctx)
+		if err != nil {
+			return Marks{}, err
+		}
+		if m, err = r.marks(ctx, git, credential); err != nil {
+			return Marks{}, fmt.Errorf("read the sync mark of %s: %w", r.id, err)
+		}
+	}
+	if git.State == "secret" {
+		secret, err := r.c.Kube.CoreV1().Secrets(git.Namespace).Get(ctx, git.SecretName, metav1.GetOptions{})
+		if err != nil {
+			return Marks{}, fmt.Errorf("read the sync mark of %s: %w", r.id, err)
+		}
+		m.Synced = secret.Annotations[flux1.SyncMarkAnnotation]
+	}
+	return m, nil
+}
+
+// awaitSyncEnd waits for a good moment: the mark at the branch's head means
+// that the old agent has nothing to do. A sync that is due is waited for, for
+// syncWait; then it is done right away. A mark that moved is pinned before the
+// old agent is stopped, so that the gap does not pay for it.
+func (r *repository) awaitSyncEnd(ctx context.Context) error {
+	if r.marks == nil && r.j.Agent.SyncState != "secret" {
+		return nil
+	}
+	begun := time.Now()
+	told := false
+	for {
+		m, err := r.readMarks(ctx)
+		if err != nil {
+			return err
+		}
+		if m.Synced != "" && m.Synced != r.j.Commit {
+			if err := r.repin(ctx, "fence"); err != nil {
+				return err
+			}
+			continue
+		}
+		if m.Head == "" || m.Head == m.Synced || time.Since(begun) >= r.syncWait {
+			return nil
+		}
+		if !told {
+			r.note("fence", "commit %s is to be synced by the old agent: waiting up to %s for the end of that", short(m.Head), r.syncWait)
+			told = true
+		}
+		if !pause(ctx, 500*time.Millisecond) {
+			return ctx.Err()
+		}
+	}
+}
+
+// repin takes the old agent's new mark for the commit to adopt at, if that
+// plans to the same.
+func (r *repository) repin(ctx context.Context, step string) error {
+	before := r.j.Commit
+	if err := r.predictAgain(ctx, step); err != nil {
+		return err
+	}
+	if r.j.Commit == before {
+		return fmt.Errorf("%w: the old agent's mark moved from %s, and planning again does not see it", ErrMoved, short(before))
+	}
+	r.note(step, "the old agent synced %s meanwhile: adopting at that", short(r.j.Commit))
+	if err := r.putSources(ctx, true); err != nil {
+		return err
+	}
+	if err := r.putKustomizations(ctx, staged, nil); err != nil {
+		return err
+	}
+	if err := r.store.save(ctx, r.j); err != nil {
+		return err
+	}
+	return r.awaitSources(ctx, r.limits.source)
+}
+
+// fencedStill confirms that the old agent cannot write.
+func fencedStill(ctx context.Context, r *repository) error {
+	pods, err := r.oldPods(ctx)
+	if err != nil {
+		return err
+	}
+	if len(pods) > 0 {
+		return fmt.Errorf("Pod/%s/%s of the old agent runs", pods[0].Namespace, pods[0].Name)
+	}
+	if err := r.awaitFence(ctx, true); err != nil {
+		return err
+	}
+	r.fenced = true
+	return nil
+}
+
+// unfence lets the old agent work again: fence lifted, replicas as they were,
+// ownership of the Deployment's fields as it was, and a pod Ready.
+func unfence(ctx context.Context, r *repository) error {
+	if err := r.lower(ctx); err != nil {
+		return err
+	}
+	if len(r.j.Snapshot.Secrets) > 0 {
+		if err := r.awaitFence(ctx, false); err != nil {
+			return fmt.Errorf("wait for the fence %s to be lifted: %w", fenceName(r.id), err)
+		}
+	}
+	stopped := r.j.Fence.StoppedAt != nil
+	r.fenced = false
+	if stopped {
+		if err := r.restoreDeployment(ctx); err != nil {
+			return err
+		}
+		if err := r.awaitOldAgent(ctx); err != nil {
+			return err
+		}
+	}
+	r.j.Fence = fenceFacts{}
+	return nil
+}
+
+// restoreDeployment puts replicas back, and the ownership of that field.
+func (r *repository) restoreDeployment(ctx context.Context) error {
+	gvk := appsv1.SchemeGroupVersion.WithKind("Deployment")
+	live, err := r.c.Get(ctx, gvk, r.j.Agent.Namespace, r.j.Agent.Workload)
+	if cluster.IsGone(err) {
+		return fmt.Errorf("the old agent's Deployment %s/%s is gone: install its Helm release again, then run this once more", r.j.Agent.Namespace, r.j.Agent.Workload)
+	}
+	if err != nil {
+		return err
+	}
+	replicas, _, _ := unstructured.NestedInt64(live.Object, "spec", "replicas")
+	if replicas == 0 && r.j.Agent.Replicas != 0 {
+		if err := r.scale(ctx, r.j.Agent.Replicas); err != nil {
+			return err
+		}
+	}
+	if len(r.j.Snapshot.Secrets) == 0 {
+		return nil
+	}
+	snap, err := r.snapshotOf(ctx)
+	if err != nil {
+		return err
+	}
+	if snap.Deployment == nil || snap.Deployment.GetUID() != live.GetUID() {
+		return nil
+	}
+	return retryConflict(ctx, func(ctx context.Context) error {
+		live, err := r.c.Get(ctx, gvk, r.j.Agent.Namespace, r.j.Agent.Workload)
+		if err != nil {
+			return err
+		}
+		want, err := returnedOwnership(snap.Deployment.GetManagedFields(), live.GetManagedFields())
+		if err != nil {
+			return err
+		}
+		return r.writeOwnership(ctx, live, want)
+	})
+}
+
+// returnedOwnership gives what the executor owns back to who owned it before.
+func returnedOwnership(before, live []metav1.ManagedFieldsEntry) ([]metav1.ManagedFieldsEntry, error) {
+	ours, err := union(live, executors)
+	if err != nil {
+		return nil, err
+	}
+	out := &ownership{}
+	for _, e := range live {
+		if executors(e) {
+			continue
+		}
+		set, err := fieldsOf(e)
+		if err != nil {
+			return nil, err
+		}
+		out.add(e, set)
+	}
+	for _, e := range before {
+		if executors(e) {
+			continue
+		}
+		set, err := fieldsOf(e)
+		if err != nil {
+			return nil, err
+		}
+		out.add(e, set.Intersection(ours))
+	}
+	return out.list()
+}
+
+// awaitOldAgent waits until the old agent is Ready again.
+func (r *repository) awaitOldAgent(ctx context.Context) error {
+	if r.j.Agent.Replicas == 0 {
+		return nil
+	}
+	return cluster.Wait(ctx, 200*time.Millisecond, r.limits.ready, func(ctx context.Context) (bool, string, error) {
+		d, err := r.c.Kube.AppsV1().Deployments(r.j.Agent.Namespace).Get(ctx, r.j.Agent.Workload, metav1.GetOptions{})
+		if err != nil {
+			return false, "", fmt.Errorf("read the old agent's Deployment: %w", err)
+		}
+		ready := d.Status.ObservedGeneration >= d.Generation && d.Status.ReadyReplicas >= 1
+		return ready, fmt.Sprintf("Deployment %s/%s is not Ready yet: the fence is lifted and its replicas are %d", d.Namespace, d.Name, r.j.Agent.Replicas), nil
+	})
+}

@@ -1,0 +1,806 @@
+package cutover
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	appsv1 "k8s.io/api/apps/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/flux1"
+	"github.com/fluxover/fluxover/reconcile/cluster"
+)
+
+var (
+	sourceKind        = schema.GroupVersionKind{Group: "source.toolkit.fluxcd.io", Version: "v1", Kind: "GitRepository"}
+	kustomizationKind = schema.GroupVersionKind{Group: "kustomize.toolkit.fluxcd.io", Version: "v1", Kind: "Kustomization"}
+)
+
+// Flux v1's traces that Flux v2's first apply removes, and those of fluxd
+// before 1.14 (reference 2.11).
+var (
+	markLabels      = []string{flux1.MarkLabel, flux1.OldMarkLabel}
+	markAnnotations = []string{checksumAnnotation, oldChecksumAnnotation, lastApplied}
+)
+
+// checkLock fails once the Lease is lost.
+func checkLock(_ context.Context, r *repository) error {
+	if r.held == nil {
+		return errors.New("the Lease is not held")
+	}
+	return context.Cause(r.held)
+}
+
+// recheckedHere: a plan may be old by the time a run goes on, so a process
+// that has not looked itself looks again.
+func recheckedHere(_ context.Context, r *repository) error {
+	if !r.fresh {
+		return errors.New("not checked by this run yet")
+	}
+	return nil
+}
+
+// recheck plans the Repository again from fresh facts, and takes the new plan
+// where it is equal enough. What moved is said.
+func recheck(ctx context.Context, r *repository) error {
+	return r.predictAgain(ctx, "recheck")
+}
+
+// predictAgain asks for a new inventory and plan and compares it with the one
+// in the journal.
+func (r *repository) predictAgain(ctx context.Context, step string) error {
+	if r.replan == nil {
+		return errors.New("no way to plan again was given")
+	}
+	inv, plan, err := r.replan(ctx, []string{r.id})
+	if err != nil {
+		return fmt.Errorf("plan again: %w", err)
+	}
+	var agent *migrate.Flux1Agent
+	for i := range inv.Agents {
+		if inv.Agents[i].ID == r.id {
+			agent = &inv.Agents[i]
+		}
+	}
+	if agent == nil {
+		return fmt.Errorf("%w: the agent's Deployment is gone", ErrMoved)
+	}
+	fresh, err := slicePlan(&plan, r.id)
+	if err != nil {
+		return err
+	}
+	if err := comparePlans(r.j, fresh, agent, r.commits); err != nil {
+		return err
+	}
+	if fresh.Repository.Blocked {
+		return fmt.Errorf("%w: %s", ErrBlocked, blockers(fresh, plan.Accepted))
+	}
+	if fresh.Repository.Commit != r.j.Commit {
+		r.note(step, "commit %s instead of %s: %s", short(fresh.Repository.Commit), short(r.j.Commit), "it plans to the same")
+	}
+	r.j.Commit = fresh.Repository.Commit
+	if err := r.j.setPlan(fresh); err != nil {
+		return err
+	}
+	facts := factsOf(agent)
+	if r.j.Agent.Workload != "" {
+		// What was so before the fence counts, not what the fence made of it.
+		facts.Replicas, facts.Selector = r.j.Agent.Replicas, r.j.Agent.Selector
+	}
+	if step == "recheck" {
+		facts.Replicas, facts.Selector = agent.Replicas, agent.Selector
+	}
+	r.j.Agent = facts
+	r.take(agent)
+	r.fresh = true
+	return nil
+}
+
+func short(commit string) string {
+	if len(commit) > 12 {
+		return commit[:12]
+	}
+	return commit
+}
+
+func blockers(p *planSlice, accepted []migrate.Decision) string {
+	var out []string
+	for _, f := range p.Findings {
+		if f.Severity == migrate.Blocker && !migrate.Accepts(accepted, f) {
+			out = append(out, f.String())
+		}
+	}
+	if len(out) == 0 {
+		return "a finding about the whole cluster blocks"
+	}
+	return strings.Join(out, "; ")
+}
+
+// comparePlans fails with ErrMoved, saying what moved, unless the new plan may
+// be carried out in place of the recorded one. Release, account and rights
+// must always be as planned; what a commit may change depends on commits.
+func comparePlans(j *journal, fresh *planSlice, agent *migrate.Flux1Agent, commits Commits) error {
+	var moved []string
+	if want := j.Agent.Fingerprint; want != "" && migrate.Fingerprint(agent) != want {
+		moved = append(moved, "the agent's release, settings, account or rights")
+	}
+	old := &j.plan.Repository
+	now := &fresh.Repository
+	if old.Commit != now.Commit && commits == CommitsExact {
+		moved = append(moved, fmt.Sprintf("the commit, from %s to %s", short(old.Commit), short(now.Commit)))
+	}
+	if !reflect.DeepEqual(withoutCommit(j.plan), withoutCommit(fresh)) {
+		moved = append(moved, "the GitRepositories")
+	}
+	if commits != CommitsAny {
+		moved = append(moved, difference("applications", keys(old.Applications, applicationKey), keys(now.Applications, applicationKey))...)
+		moved = append(moved, difference("Kustomizations", keys(old.Kustomizations, manifestKey), keys(now.Kustomizations, manifestKey))...)
+		moved = append(moved, difference("verbs", keys(old.Objects, verbKey), keys(now.Objects, verbKey))...)
+		moved = append(moved, difference("findings", keys(j.plan.Findings, findingKey), keys(fresh.Findings, findingKey))...)
+	}
+	moved = append(moved, difference("accounts and rights", keys(old.Supporting, manifestKey), keys(now.Supporting, manifestKey))...)
+	if len(moved) > 0 {
+		return fmt.Errorf("%w: %s; plan again and review what changed", ErrMoved, strings.Join(moved, "; "))
+	}
+	return nil
+}
+
+func withoutCommit(p *planSlice) []string {
+	var out []string
+	for _, raw := range p.Sources {
+		u := &unstructured.Unstructured{}
+		if err := u.UnmarshalJSON(raw); err == nil {
+			unstructured.RemoveNestedField(u.Object, "spec", "ref", "commit")
+			out = append(out, manifestKey(u))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func applicationKey(a migrate.Application) string {
+	return fmt.Sprintf("%s at %s from %s", a.Name, a.Path, a.Source)
+}
+
+func verbKey(o migrate.ObjectPlan) string {
+	return strings.TrimSpace(fmt.Sprintf("%s %s %s", o.Verb, migrate.DisplayID(o.ID), strings.Join(o.Fields, " ")))
+}
+
+func findingKey(f migrate.Finding) string {
+	return fmt.Sprintf("%s %s %s", f.Severity, f.Code, f.Subject)
+}
+
+// manifestKey names a manifest with all it holds; difference cuts it for show.
+func manifestKey(u *unstructured.Unstructured) string {
+	raw, err := json.Marshal(u.Object)
+	if err != nil {
+		return cluster.Describe(u)
+	}
+	return cluster.Describe(u) + " " + string(raw)
+}
+
+func keys[T any](items []T, key func(T) string) []string {
+	out := make([]string, 0, len(items))
+	for _, i := range items {
+		out = append(out, key(i))
+	}
+	slices.Sort(out)
+	return out
+}
+
+// difference says what came and what went, a few of each.
+func difference(what string, old, now []string) []string {
+	only := func(a, b []string) []string {
+		var out []string
+		for _, s := range a {
+			if _, found := slices.BinarySearch(b, s); !found {
+				name, _, _ := strings.Cut(s, " {")
+				out = append(out, name)
+			}
+		}
+		return out
+	}
+	came, went := only(now, old), only(old, now)
+	if len(came)+len(went) == 0 {
+		return nil
+	}
+	var parts []string
+	for _, side := range []struct {
+		word  string
+		items []string
+	}{{"new", came}, {"no longer", went}} {
+		if len(side.items) == 0 {
+			continue
+		}
+		more := ""
+		if len(side.items) > 3 {
+			more = fmt.Sprintf(" and %d more", len(side.items)-3)
+		}
+		parts = append(parts, side.word+": "+strings.Join(side.items[:min(3, len(side.items))], ", ")+more)
+	}
+	return []string{what + " (" + strings.Join(parts, "; ") + ")"}
+}
+
+// takeSnapshot stores how everything is, so that it can be put back.
+func takeSnapshot(ctx context.Context, r *repository) error {
+	snap, err := r.readAll(ctx)
+	if err != nil {
+		return err
+	}
+	if snap.Deployment == nil {
+		return fmt.Errorf("%w: Deployment %s/%s is gone", ErrMoved, r.j.Agent.Namespace, r.j.Agent.Workload)
+	}
+	if snap.Release, err = releasePayload(ctx, r.c, r.j.Agent); err != nil {
+		return err
+	}
+	return r.keepSnapshot(ctx, snap)
+}
+
+func (r *repository) keepSnapshot(ctx context.Context, snap *snapshot) error {
+	ref, err := r.store.saveSnapshot(ctx, r.j, snap)
+	if err != nil {
+		return err
+	}
+	r.j.Snapshot, r.snap = ref, snap
+	return nil
+}
+
+// readAll reads the old Deployment and every managed object.
+func (r *repository) readAll(ctx context.Context) (*snapshot, error) {
+	snap := &snapshot{Repository: r.id, Commit: r.j.Commit}
+	ids := managedIDs(&r.j.plan.Repository, r.marked)
+	var live map[string]*unstructured.Unstructured
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		live, err = readObjects(gctx, r.c, ids)
+		return err
+	})
+	g.Go(func() error {
+		d, err := r.c.Get(gctx, appsv1.SchemeGroupVersion.WithKind("Deployment"), r.j.Agent.Namespace, r.j.Agent.Workload)
+		if cluster.IsGone(err) {
+			return nil
+		}
+		snap.Deployment = d
+		return err
+	})
+	if err := g.Wait(); err != nil {
+		return nil, fmt.Errorf("read what is there: %w", err)
+	}
+	for _, id := range ids {
+		if live[id] != nil {
+			snap.Objects = append(snap.Objects, heldObject{ID: id, Object: live[id], Manifest: manifestHash(r.manifests[id])})
+		}
+	}
+	return snap, nil
+}
+
+// snapshotOf gives the snapshot, reading it when this process did not take it.
+func (r *repository) snapshotOf(ctx context.Context) (*snapshot, error) {
+	if r.snap == nil {
+		snap, err := r.store.loadSnapshot(ctx, r.j)
+		if err != nil {
+			return nil, err
+		}
+		r.snap = snap
+	}
+	return r.snap, nil
+}
+
+// dropSnapshot deletes the Snapshot's Secrets; it is the last of the undos.
+func dropSnapshot(ctx context.Context, r *repository) error {
+	for _, name := range append(slices.Clone(r.j.Snapshot.Superseded), r.j.Snapshot.Secrets...) {
+		if err := r.store.deleteSnapshotSecret(ctx, name, r.run); err != nil {
+			return err
+		}
+	}
+	// One that was written and not noted in the journal.
+	list, err := r.c.Kube.CoreV1().Secrets(migrate.StateNamespace).List(ctx, metav1.ListOptions{LabelSelector: labelState + "=" + stateSnapshot})
+	if err != nil {
+		return fmt.Errorf("look for left snapshots: %w", err)
+	}
+	for _, s := range list.Items {
+		if s.Annotations[migrate.AnnotationRepository] == r.id {
+			if err := r.store.deleteSnapshotSecret(ctx, s.Name, r.run); err != nil {
+				return err
+			}
+		}
+	}
+	r.j.Snapshot = snapshotRef{}
+	return nil
+}
+
+// copyCredentials copies what the old agent gives to the Git server into
+// Secrets of the shape that Flux v2 reads. Values are read here, written there
+// and kept nowhere else.
+func copyCredentials(ctx context.Context, r *repository) error {
+	for _, cred := range r.j.plan.Credentials {
+		data, err := r.credentialData(ctx, cred)
+		if err != nil {
+			return fmt.Errorf("copy the Git credential of %s to Secret/%s/%s: %w", r.id, cred.To.Namespace, cred.To.Name, err)
+		}
+		secret := &unstructured.Unstructured{}
+		secret.SetAPIVersion("v1")
+		secret.SetKind("Secret")
+		secret.SetNamespace(cred.To.Namespace)
+		secret.SetName(cred.To.Name)
+		namespace, release, _ := strings.Cut(r.id, "/")
+		secret.SetLabels(map[string]string{migrate.LabelNamespace: namespace, migrate.LabelRelease: release})
+		encoded := map[string]any{}
+		for key, value := range data {
+			encoded[key] = base64Of(value)
+		}
+		secret.Object["type"] = "Opaque"
+		secret.Object["data"] = encoded
+		if _, err := r.put(ctx, "credentials", secret); err != nil {
+			return err
+		}
+		r.credential = data
+	}
+	return nil
+}
+
+// credentialData reads the values of one credential.
+func (r *repository) credentialData(ctx context.Context, cred migrate.Credential) (map[string][]byte, error) {
+	data := map[string][]byte{}
+	for _, key := range sortedKeys(cred.From) {
+		value, err := r.value(ctx, key, cred.From[key])
+		if err != nil {
+			return nil, err
+		}
+		data[key] = value
+	}
+	if cred.KnownHosts != "" {
+		data["known_hosts"] = []byte(cred.KnownHosts)
+	}
+	return data, nil
+}
+
+func (r *repository) value(ctx context.Context, key string, v migrate.Value) ([]byte, error) {
+	var value []byte
+	switch {
+	case v.Secret != nil:
+		secret, err := r.c.Kube.CoreV1().Secrets(v.Secret.Namespace).Get(ctx, v.Secret.Name, metav1.GetOptions{})
+		if err != nil {
+			return nil, fmt.Errorf("read Secret/%s/%s: %w", v.Secret.Namespace, v.Secret.Name, err)
+		}
+		found := false
+		if value, found = secret.Data[v.Secret.Key]; !found || len(value) == 0 {
+			return nil, fmt.Errorf("Secret/%s/%s holds no value under the key %q", v.Secret.Namespace, v.Secret.Name, v.Secret.Key)
+		}
+	case v.Argument:
+		username, password, err := r.urlCredential(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if value = []byte(username); key == "password" {
+			value = []byte(password)
+		}
+		if len(value) == 0 {
+			return nil, fmt.Errorf("the --git-url of Deployment %s/%s holds no %s", r.j.Agent.Namespace, r.j.Agent.Workload, key)
+		}
+		// userinfo of a URL is decoded by urlCredential.
+		return value, nil
+	default:
+		value = []byte(v.Literal)
+	}
+	if !v.PercentEncoded {
+		return value, nil
+	}
+	plain, err := url.PathUnescape(strings.TrimSpace(string(value)))
+	if err != nil {
+		return nil, fmt.Errorf("the value of %s is not percent-encoded as a URL's part", key)
+	}
+	return []byte(plain), nil
+}
+
+// urlCredential reads user and password out of the Deployment's --git-url.
+// Errors hold neither.
+func (r *repository) urlCredential(ctx context.Context) (username, password string, err error) {
+	d, err := r.c.Kube.AppsV1().Deployments(r.j.Agent.Namespace).Get(ctx, r.j.Agent.Workload, metav1.GetOptions{})
+	if err != nil {
+		return "", "", fmt.Errorf("read Deployment %s/%s: %w", r.j.Agent.Namespace, r.j.Agent.Workload, err)
+	}
+	for _, container := range d.Spec.Template.Spec.Containers {
+		args := append(slices.Clone(container.Command), container.Args...)
+		for i, arg := range args {
+			raw, found := strings.CutPrefix(arg, "--git-url=")
+			if !found && arg == "--git-url" && i+1 < len(args) {
+				raw, found = args[i+1], true
+			}
+			if !found {
+				continue
+			}
+			u, err := url.Parse(raw)
+			if err != nil || u.User == nil {
+				return "", "", fmt.Errorf("the --git-url of Deployment %s/%s cannot be read as a URL with a user", r.j.Agent.Namespace, r.j.Agent.Workload)
+			}
+			password, _ := u.User.Password()
+			return u.User.Username(), password, nil
+		}
+	}
+	return "", "", fmt.Errorf("Deployment %s/%s has no --git-url argument", r.j.Agent.Namespace, r.j.Agent.Workload)
+}
+
+// readCredential gives the data of the copied Git Secret.
+func (r *repository) readCredential(ctx context.Context) (map[string][]byte, error) {
+	if r.credential != nil || len(r.j.plan.Credentials) == 0 {
+		return r.credential, nil
+	}
+	to := r.j.plan.Credentials[0].To
+	secret, err := r.c.Kube.CoreV1().Secrets(to.Namespace).Get(ctx, to.Name, metav1.GetOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("read Secret/%s/%s: %w", to.Namespace, to.Name, err)
+	}
+	r.credential = secret.Data
+	return r.credential, nil
+}
+
+// stage puts everything in place that does nothing yet: account, sources
+// pinned to the commit that the old agent applied, suspended Kustomizations;
+// tries each object as the future account; waits for the sources.
+func stage(ctx context.Context, r *repository) error {
+	if r.j.Commit == "" {
+		return errors.New("the commit that the old agent applied last is not known")
+	}
+	for _, s := range r.j.plan.Repository.Supporting {
+		if _, err := r.put(ctx, "stage", s); err != nil {
+			return err
+		}
+	}
+	if err := r.putSources(ctx, true); err != nil {
+		return err
+	}
+	if err := r.putKustomizations(ctx, staged, nil); err != nil {
+		return err
+	}
+	if err := r.store.save(ctx, r.j); err != nil { // the UIDs, before a long wait
+		return err
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return r.tryObjects(gctx) })
+	g.Go(func() error { return r.awaitSources(gctx, r.limits.source) })
+	return g.Wait()
+}
+
+// putSources applies the GitRepositories, pinned or as planned. One that
+// another Repository already uses is left as it is.
+func (r *repository) putSources(ctx context.Context, pinned bool) error {
+	sources, err := r.j.plan.sources()
+	if err != nil {
+		return err
+	}
+	for _, s := range sources {
+		unstructured.RemoveNestedField(s.Object, "spec", "ref", "commit")
+		if pinned {
+			if err := unstructured.SetNestedField(s.Object, r.j.Commit, "spec", "ref", "commit"); err != nil {
+				return fmt.Errorf("pin %s: %w", cluster.Describe(s), err)
+			}
+		}
+		if err := r.putShared(ctx, s, pinned); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *repository) putShared(ctx context.Context, source *unstructured.Unstructured, pinned bool) error {
+	r.shared.Lock()
+	defer r.shared.Unlock()
+	users, err := r.sharedWith(ctx, created{APIVersion: source.GetAPIVersion(), Kind: source.GetKind(), Namespace: source.GetNamespace(), Name: source.GetName()})
+	if err != nil {
+		return err
+	}
+	if len(users) > 0 {
+		live, err := r.c.Get(ctx, source.GroupVersionKind(), source.GetNamespace(), source.GetName())
+		if err == nil && pinned {
+			r.made("stage", live)
+			return nil
+		}
+		if err != nil && !cluster.IsGone(err) {
+			return err
+		}
+		if !pinned && !r.othersVerified(ctx, users) {
+			r.note("unpin", "%s stays pinned until %s are verified too", cluster.Describe(source), strings.Join(users, ", "))
+			return nil
+		}
+	}
+	_, err = r.put(ctx, "stage", source)
+	return err
+}
+
+func (r *repository) othersVerified(ctx context.Context, users []string) bool {
+	for _, id := range users {
+		j, err := r.store.load(ctx, id)
+		if err != nil || j == nil || j.state("verify") != Done {
+			return false
+		}
+	}
+	return true
+}
+
+// forms of a Kustomization on its way.
+type form int
+
+const (
+	staged  form = iota // suspended, deletes nothing
+	resumed             // syncs, deletes nothing
+	final               // as planned
+)
+
+// shape gives a planned Kustomization in one of its forms.
+func shape(planned *unstructured.Unstructured, f form) *unstructured.Unstructured {
+	k := planned.DeepCopy()
+	spec, _ := k.Object["spec"].(map[string]any)
+	if spec == nil {
+		spec = map[string]any{}
+		k.Object["spec"] = spec
+	}
+	delete(spec, "suspend")
+	spec["deletionPolicy"] = "Orphan"
+	if f == staged {
+		spec["suspend"] = true
+	}
+	if f != final {
+		spec["prune"] = false
+	}
+	return k
+}
+
+const requestedAt = "reconcile.fluxcd.io/requestedAt"
+
+// putKustomizations applies the Kustomizations that want names (nil: all), in
+// parallel. With token each is asked to reconcile now.
+func (r *repository) putKustomizations(ctx context.Context, f form, want func(name string) bool, token ...string) error {
+	var mu sync.Mutex // guards the journal's list
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(readParallel)
+	for _, planned := range r.j.plan.Repository.Kustomizations {
+		if want != nil && !want(planned.GetName()) {
+			continue
+		}
+		g.Go(func() error {
+			k := shape(planned, f)
+			if len(token) > 0 {
+				annotations := k.GetAnnotations()
+				if annotations == nil {
+					annotations = map[string]string{}
+				}
+				annotations[requestedAt] = token[0]
+				k.SetAnnotations(annotations)
+			}
+			side := &repository{env: r.env, id: r.id, j: &journal{Repository: r.id}}
+			stored, err := side.put(ctx, "stage", k)
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			r.made("stage", stored)
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// awaitSources waits until each GitRepository has fetched the pinned commit.
+func (r *repository) awaitSources(ctx context.Context, limit time.Duration) error {
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for _, ref := range r.j.plan.Repository.Sources {
+		resource, err := r.c.Resource(sourceKind, ref.Namespace)
+		if err != nil {
+			return err
+		}
+		err = follow(limited, resource, metav1.ListOptions{FieldSelector: "metadata.name=" + ref.Name}, func(now objects) (bool, string, error) {
+			source := now[ref.Name]
+			if source == nil {
+				return false, "", fmt.Errorf("GitRepository/%s/%s was deleted meanwhile", ref.Namespace, ref.Name)
+			}
+			ready := conditionOf(source, "Ready")
+			revision, _, _ := unstructured.NestedString(source.Object, "status", "artifact", "revision")
+			if caughtUp(source) && ready.status == "True" && strings.HasSuffix(revision, "sha1:"+r.j.Commit) {
+				return true, "", nil
+			}
+			lack := fmt.Sprintf("GitRepository/%s/%s has not fetched %s yet", ref.Namespace, ref.Name, short(r.j.Commit))
+			if ready.message != "" && ready.status != "True" {
+				lack += ": " + ready.message
+			}
+			if stalled := conditionOf(source, "Stalled"); stalled.status == "True" && caughtUp(source) {
+				return false, "", fmt.Errorf("GitRepository/%s/%s cannot be fetched: %s", ref.Namespace, ref.Name, stalled.message)
+			}
+			return false, lack, nil
+		})
+		if err != nil {
+			return fmt.Errorf("wait for the sources: %w", err)
+		}
+	}
+	return nil
+}
+
+type condition struct{ status, reason, message string }
+
+func conditionOf(u *unstructured.Unstructured, kind string) condition {
+	list, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
+	for _, item := range list {
+		m, ok := item.(map[string]any)
+		if !ok || m["type"] != kind {
+			continue
+		}
+		c := condition{}
+		c.status, _ = m["status"].(string)
+		c.reason, _ = m["reason"].(string)
+		c.message, _ = m["message"].(string)
+		return c
+	}
+	return condition{}
+}
+
+// caughtUp reports whether a controller has seen the newest spec.
+func caughtUp(u *unstructured.Unstructured) bool {
+	observed, found, _ := unstructured.NestedInt64(u.Object, "status", "observedGeneration")
+	return found && observed == u.GetGeneration()
+}
+
+// tryObjects dry-runs every object as the account that will apply it. All
+// errors are collected: the agent itself would stop at the first.
+func (r *repository) tryObjects(ctx context.Context) error {
+	accounts := map[string]string{} // Kustomization → account
+	for _, k := range r.j.plan.Repository.Kustomizations {
+		account, _, _ := unstructured.NestedString(k.Object, "spec", "serviceAccountName")
+		if account != "" {
+			accounts[k.GetName()] = k.GetNamespace() + "/" + account
+		}
+	}
+	clients := map[string]*cluster.Client{}
+	for _, account := range accounts {
+		if clients[account] != nil {
+			continue
+		}
+		namespace, name, _ := strings.Cut(account, "/")
+		as, err := r.c.As(cluster.ServiceAccountUser(namespace, name), cluster.ServiceAccountGroups(namespace), nil)
+		if err != nil {
+			return err
+		}
+		clients[account] = as
+	}
+	willExist := map[string]bool{}
+	for _, o := range r.j.plan.Repository.Objects {
+		if _, name, gk, err := migrate.ParseObjectID(o.ID); err == nil && gk.Kind == "Namespace" && gk.Group == "" {
+			willExist[name] = true
+		}
+	}
+	var mu sync.Mutex
+	var errs []error
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(readParallel)
+	for _, o := range r.j.plan.Repository.Objects {
+		manifest := r.manifests[o.ID]
+		as := clients[accounts[o.Application]]
+		if manifest == nil || as == nil || o.Verb == migrate.Skip || o.Verb == migrate.Unmanage || o.Verb == migrate.Stale {
+			continue
+		}
+		g.Go(func() error {
+			_, err := as.DryRunApply(gctx, manifest, engineManager, true)
+			// A rights binding takes a moment to count.
+			for try := 0; apierrors.IsForbidden(err) && try < 10 && pause(gctx, 200*time.Millisecond); try++ {
+				_, err = as.DryRunApply(gctx, manifest, engineManager, true)
+			}
+			if err == nil || apierrors.IsNotFound(err) && willExist[manifest.GetNamespace()] {
+				return nil
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			errs = append(errs, fmt.Errorf("as %s: %w", accounts[o.Application], err))
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	slices.SortFunc(errs, func(a, b error) int { return cmp.Compare(a.Error(), b.Error()) })
+	return errors.Join(errs...)
+}
+
+// stagedStill confirms that everything staged is there, suspended.
+func stagedStill(ctx context.Context, r *repository) error {
+	for _, k := range r.j.plan.Repository.Kustomizations {
+		live, err := r.c.Get(ctx, k.GroupVersionKind(), k.GetNamespace(), k.GetName())
+		if err != nil {
+			return err
+		}
+		if suspended, _, _ := unstructured.NestedBool(live.Object, "spec", "suspend"); !suspended {
+			return fmt.Errorf("%s is not suspended", cluster.Describe(live))
+		}
+	}
+	return r.awaitSources(ctx, 5*time.Second)
+}
+
+// removeMade is the undo of a step that made control objects: Kustomizations
+// first, so that nothing is left that could act, then all else, newest first.
+func removeMade(stepName string) func(context.Context, *repository) error {
+	return func(ctx context.Context, r *repository) error {
+		mine := []created{}
+		for _, c := range r.j.Created {
+			if c.Step == stepName {
+				mine = append(mine, c)
+			}
+		}
+		mine = append(mine, r.planned(stepName, mine)...)
+		slices.Reverse(mine)
+		slices.SortStableFunc(mine, func(a, b created) int { return deletionRank(a.Kind) - deletionRank(b.Kind) })
+		for _, c := range mine {
+			if slices.Contains(r.j.Parked, c.key()) {
+				continue
+			}
+			users, err := r.sharedWith(ctx, c)
+			if err != nil {
+				return err
+			}
+			if len(users) > 0 {
+				r.note("undo-"+stepName, "%s/%s/%s stays: %s uses it", c.Kind, c.Namespace, c.Name, strings.Join(users, ", "))
+				continue
+			}
+			if err := r.remove(ctx, c, r.finalize); err != nil {
+				return err
+			}
+			r.j.Created = slices.DeleteFunc(r.j.Created, func(o created) bool { return o.key() == c.key() })
+		}
+		return nil
+	}
+}
+
+func deletionRank(kind string) int {
+	switch kind {
+	case "Kustomization":
+		return 0
+	case "GitRepository":
+		return 1
+	default:
+		return 2
+	}
+}
+
+// planned lists what a step may have made and not noted before it died. They
+// are deleted only if they carry this run's annotation.
+func (r *repository) planned(stepName string, noted []created) []created {
+	if r.j.plan == nil {
+		return nil
+	}
+	var want []created
+	add := func(apiVersion, kind, namespace, name string) {
+		want = append(want, created{APIVersion: apiVersion, Kind: kind, Namespace: namespace, Name: name, Step: stepName})
+	}
+	switch stepName {
+	case "credentials":
+		for _, c := range r.j.plan.Credentials {
+			add("v1", "Secret", c.To.Namespace, c.To.Name)
+		}
+	case "stage":
+		for _, s := range r.j.plan.Repository.Supporting {
+			add(s.GetAPIVersion(), s.GetKind(), s.GetNamespace(), s.GetName())
+		}
+		for _, s := range r.j.plan.Repository.Sources {
+			add(sourceKind.GroupVersion().String(), sourceKind.Kind, s.Namespace, s.Name)
+		}
+		for _, k := range r.j.plan.Repository.Kustomizations {
+			add(k.GetAPIVersion(), k.GetKind(), k.GetNamespace(), k.GetName())
+		}
+	}
+	return slices.DeleteFunc(want, func(w created) bool {
+		return slices.ContainsFunc(noted, func(n created) bool { return n.key() == w.key() })
+	})
+}

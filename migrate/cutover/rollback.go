@@ -1,0 +1,398 @@
+package cutover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/reconcile/cluster"
+)
+
+// HeadFunc gives the objects that Flux v1 would load from a Repository if it
+// were started now, as migrate/flux1 reads them at the branch's head. An error
+// means that Flux v1 could not load the repository.
+type HeadFunc func(ctx context.Context, repository string) ([]migrate.Object, error)
+
+// RollbackOptions says how far to go back.
+type RollbackOptions struct {
+	// Repositories limits it to these ids; empty means all that are not
+	// finalized and not yet rolled back.
+	Repositories []string
+	// Unfinished limits it to those not settled: what "abort" does.
+	Unfinished bool
+	// Head tells what Flux v1 will find. Nil: it is told from the cluster.
+	Head HeadFunc
+	// IgnoreHead goes on though Head fails for a Repository.
+	IgnoreHead bool
+	// PodTemplates puts back fields of pod templates too, which replaces pods.
+	PodTemplates bool
+	// UninstallAgent removes the ClusterAgent, if this run installed it and no
+	// Repository uses it any more.
+	UninstallAgent bool
+	// SyncWait waits, for at most so long, until the old agent's mark is at
+	// the branch's head again; 0 does not wait. Needs Marks.
+	SyncWait time.Duration
+	Marks    MarksFunc
+	// MaxParallel Repositories at once; 0 means 4.
+	MaxParallel int
+	Capacitor   Capacitor
+	Identity    Identity
+	Crash       func(repository, step string, when When) bool
+	Limits      Limits
+}
+
+type backOptions struct {
+	PodTemplates bool
+}
+
+// RollbackPlan says what a rollback will do. Its JSON form is for scripts.
+type RollbackPlan struct {
+	APIVersion   string             `json:"apiVersion"`
+	Kind         string             `json:"kind"` // "RollbackPlan"
+	Repositories []RepositoryReturn `json:"repositories"`
+	// UninstallAgent is true if the ClusterAgent will be removed.
+	UninstallAgent bool `json:"uninstallAgent"`
+}
+
+// RepositoryReturn is the way back of one Repository.
+type RepositoryReturn struct {
+	ID    string `json:"id"`
+	Phase string `json:"phase"`
+	// Actions in their order, for people.
+	Actions []string `json:"actions"`
+	// Restored counts objects that get marks and ownership back.
+	Restored int `json:"restored"`
+	// LeftGit are objects that stay, without Flux v1's mark.
+	LeftGit []string `json:"leftGit"`
+	// Changed are objects whose manifest is another than at the cut-over: the
+	// old agent's next sync writes their marks.
+	Changed []string `json:"changed"`
+	// Blocked says why the way back is not open; empty if it is.
+	Blocked string `json:"blocked,omitempty"`
+}
+
+// Text is the plan for people.
+func (p RollbackPlan) Text() string {
+	var b strings.Builder
+	if len(p.Repositories) == 0 {
+		b.WriteString("nothing to roll back\n")
+	}
+	for _, r := range p.Repositories {
+		fmt.Fprintf(&b, "%s (%s)\n", r.ID, r.Phase)
+		if r.Blocked != "" {
+			fmt.Fprintf(&b, "  blocked: %s\n", r.Blocked)
+		}
+		for i, a := range r.Actions {
+			fmt.Fprintf(&b, "  %d. %s\n", i+1, a)
+		}
+		for _, id := range r.LeftGit {
+			fmt.Fprintf(&b, "  left Git, stays without Flux v1's mark: %s\n", migrate.DisplayID(id))
+		}
+		for _, id := range r.Changed {
+			fmt.Fprintf(&b, "  changed in Git, marked by the old agent's next sync: %s\n", migrate.DisplayID(id))
+		}
+	}
+	if p.UninstallAgent {
+		b.WriteString("then the ClusterAgent is uninstalled\n")
+	}
+	return b.String()
+}
+
+// PlanRollback reads what a rollback would do, and changes nothing.
+func PlanRollback(ctx context.Context, c *cluster.Client, o RollbackOptions) (RollbackPlan, error) {
+	s := &env{c: c, store: store{c: c}, emit: func(Event) {}, limits: o.Limits.filled()}
+	plan := RollbackPlan{APIVersion: migrate.APIVersion, Kind: "RollbackPlan", Repositories: []RepositoryReturn{}, UninstallAgent: o.UninstallAgent}
+	journals, err := returning(ctx, s.store, o)
+	if err != nil {
+		return plan, err
+	}
+	for _, j := range journals {
+		s.run = j.Run
+		one, err := (&repository{env: s, id: j.Repository, j: j}).planReturn(ctx, o)
+		if err != nil {
+			return plan, fmt.Errorf("plan the rollback of %s: %w", j.Repository, err)
+		}
+		plan.Repositories = append(plan.Repositories, one)
+	}
+	return plan, nil
+}
+
+// returning are the journals that a rollback is about, waves last to first.
+func returning(ctx context.Context, s store, o RollbackOptions) ([]*journal, error) {
+	all, err := s.list(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range o.Repositories {
+		if !slices.ContainsFunc(all, func(j *journal) bool { return j.Repository == id }) {
+			return nil, fmt.Errorf("no journal of %s is in the cluster: nothing was ever done to it", id)
+		}
+	}
+	var out []*journal
+	for _, j := range all {
+		switch {
+		case len(o.Repositories) > 0 && !slices.Contains(o.Repositories, j.Repository):
+		case j.Closed == closedRolledBack || j.Closed == closedAborted:
+		case j.Closed == closedFinalized:
+			if len(o.Repositories) > 0 {
+				return nil, fmt.Errorf("%s is finalized: its old release must be installed again first", j.Repository)
+			}
+		case o.Unfinished && j.Closed == closedSettled:
+		case len(j.Entries) == 0:
+		default:
+			out = append(out, j)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b *journal) int { return wave(b) - wave(a) })
+	return out, nil
+}
+
+func wave(j *journal) int {
+	if j.plan == nil {
+		return 0
+	}
+	return j.plan.Repository.Wave
+}
+
+func begun(s State) bool { return s != "" && s != Undone }
+
+func (r *repository) planReturn(ctx context.Context, o RollbackOptions) (RepositoryReturn, error) {
+	out := RepositoryReturn{ID: r.id, Phase: phaseOf(r.j), Actions: []string{}, LeftGit: []string{}, Changed: []string{}}
+	act := func(format string, args ...any) { out.Actions = append(out.Actions, fmt.Sprintf(format, args...)) }
+	head, err := headOf(ctx, o.Head, r.id)
+	if err != nil {
+		out.Blocked = fmt.Sprintf("Flux v1 could not load the repository: %v", err)
+	}
+	r.head = head
+	var kustomizations, sources, others int
+	for _, c := range r.j.Created {
+		switch c.Kind {
+		case kustomizationKind.Kind:
+			kustomizations++
+		case sourceKind.Kind:
+			sources++
+		default:
+			others++
+		}
+	}
+	if begun(r.j.state("settle")) && o.Capacitor != nil {
+		act("take its files out of the flux-capacitor")
+	}
+	if begun(r.j.state("adopt")) {
+		act("suspend %d Kustomizations with deletionPolicy Orphan, and wait until the new agent has answered twice", kustomizations)
+		snap, err := r.snapshotOf(ctx)
+		if err != nil {
+			return out, err
+		}
+		listed, err := r.inventories(ctx)
+		if err != nil {
+			return out, err
+		}
+		ids := sortedKeys(listed)
+		for i := range snap.Objects {
+			ids = append(ids, snap.Objects[i].ID)
+		}
+		slices.Sort(ids)
+		ids = slices.Compact(ids)
+		live, err := readObjects(ctx, r.c, ids)
+		if err != nil {
+			return out, err
+		}
+		for _, id := range ids {
+			if live[id] == nil {
+				continue
+			}
+			switch r.head.fateOf(id, snap.object(id), live[id], listed[id] || r.j.state("unpin") == "") {
+			case unchanged:
+				out.Restored++
+			case changedInGit:
+				out.Changed = append(out.Changed, id)
+			case leftGit:
+				out.LeftGit = append(out.LeftGit, id)
+			}
+		}
+		act("put labels, annotations and field ownership back on %d objects", out.Restored)
+	}
+	if begun(r.j.state("fence")) {
+		act("lift the fence %s", fenceName(r.id))
+		act("set replicas of Deployment %s/%s to %d and wait until it is Ready", r.j.Agent.Namespace, r.j.Agent.Workload, r.j.Agent.Replicas)
+	}
+	if kustomizations+sources+others > 0 {
+		act("delete %d Kustomizations, %d GitRepositories and %d accounts, bindings and Secrets that this run made", kustomizations, sources, others)
+	}
+	act("delete the snapshot and close the journal")
+	return out, nil
+}
+
+// headOf asks what Flux v1 will find.
+func headOf(ctx context.Context, head HeadFunc, id string) (*headState, error) {
+	if head == nil {
+		return &headState{}, nil
+	}
+	objects, err := head(ctx, id)
+	if err != nil {
+		return &headState{}, err
+	}
+	h := &headState{known: true, manifests: map[string]string{}}
+	for _, o := range objects {
+		if o.Class == migrate.ClassApplied || o.Class == migrate.ClassSyncOnly {
+			h.manifests[o.ID] = manifestHash(o.Manifest)
+		}
+	}
+	return h, nil
+}
+
+// Rollback takes Repositories back to Flux v1, from whatever state they are
+// in. It may be called again, from any machine, until it succeeds.
+func Rollback(ctx context.Context, c *cluster.Client, o RollbackOptions, events func(Event)) (err error) {
+	s, err := begin(ctx, c, o.Identity, oneAtATime(events), o.Crash)
+	if err != nil {
+		return err
+	}
+	defer func() { err = s.end(err) }()
+	return rollBack(ctx, s, o, closedRolledBack)
+}
+
+func rollBack(ctx context.Context, s *session, o RollbackOptions, closed string) error {
+	s.limits, s.capacitor, s.marks = o.Limits.filled(), o.Capacitor, o.Marks
+	s.back = backOptions{PodTemplates: o.PodTemplates}
+	journals, err := returning(ctx, s.store, o)
+	if err != nil {
+		return err
+	}
+	g := errgroup.Group{}
+	g.SetLimit(max(o.MaxParallel, 4))
+	if o.MaxParallel > 0 {
+		g.SetLimit(o.MaxParallel)
+	}
+	errs := make([]error, len(journals))
+	for i, j := range journals {
+		g.Go(func() error {
+			if ctx.Err() == nil {
+				errs[i] = (&repository{env: s.env, id: j.Repository, j: j}).toFlux1(ctx, o, closed)
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil { // the functions above return none
+		return err
+	}
+	if err := errors.Join(append(errs, ctx.Err())...); err != nil {
+		return err
+	}
+	if o.UninstallAgent {
+		return uninstallEngine(ctx, s)
+	}
+	return nil
+}
+
+// toFlux1 takes one Repository back.
+func (r *repository) toFlux1(ctx context.Context, o RollbackOptions, closed string) error {
+	head, err := headOf(ctx, o.Head, r.id)
+	if err != nil && !o.IgnoreHead {
+		return fmt.Errorf("roll back %s: Flux v1 could not load the repository, so nothing was changed: %w", r.id, err)
+	}
+	r.head = head
+	if err := r.retreat(withHeld(ctx, r.held), 0, closed); err != nil {
+		return err
+	}
+	if o.SyncWait > 0 && o.Marks != nil && r.j.plan != nil && r.j.Agent.Replicas > 0 {
+		return r.awaitOldSync(ctx, o.SyncWait)
+	}
+	return nil
+}
+
+// awaitOldSync waits until the old agent's mark is at the branch's head.
+func (r *repository) awaitOldSync(ctx context.Context, limit time.Duration) error {
+	data := map[string][]byte(nil)
+	if creds := r.j.plan.Credentials; len(creds) > 0 {
+		// The copy is deleted by now; the original is where it always was.
+		var err error
+		if data, err = r.credentialData(ctx, creds[0]); err != nil {
+			return err
+		}
+	}
+	r.credential = data
+	return cluster.Wait(ctx, time.Second, limit, func(ctx context.Context) (bool, string, error) {
+		m, err := r.readMarks(ctx)
+		if err != nil {
+			return false, err.Error(), nil
+		}
+		return m.Head != "" && m.Head == m.Synced, fmt.Sprintf("the old agent of %s has synced %s, not yet %s", r.id, short(m.Synced), short(m.Head)), nil
+	})
+}
+
+// Pause lets a running migration stop before its next step.
+func Pause(ctx context.Context, c *cluster.Client, who Identity) error {
+	return flag(ctx, c, who, func(r *runRecord, by string) { r.paused = by })
+}
+
+// Resume lifts a pause.
+func Resume(ctx context.Context, c *cluster.Client, who Identity) error {
+	return flag(ctx, c, who, func(r *runRecord, _ string) { r.paused = "" })
+}
+
+func flag(ctx context.Context, c *cluster.Client, who Identity, change func(*runRecord, string)) error {
+	who, err := who.filled()
+	if err != nil {
+		return err
+	}
+	s := store{c: c}
+	if err := s.ensureNamespace(ctx, migrate.StateNamespace); err != nil {
+		return err
+	}
+	by := fmt.Sprintf("%s at %s", who.who(), time.Now().UTC().Format(time.RFC3339))
+	_, err = s.changeRun(ctx, func(r *runRecord) { change(r, by) })
+	return err
+}
+
+// Abort stops a migration and rolls back what is not settled. While another
+// operator is at work it only asks for that, and returns when it was done by
+// that one or the Lease is free; then it does it itself.
+func Abort(ctx context.Context, c *cluster.Client, o RollbackOptions, events func(Event)) (err error) {
+	emit := oneAtATime(events)
+	if err := flag(ctx, c, o.Identity, func(r *runRecord, by string) { r.abort = by }); err != nil {
+		return err
+	}
+	var s *session
+	for told := false; ; {
+		s, err = begin(ctx, c, o.Identity, emit, o.Crash)
+		if err == nil {
+			break
+		}
+		var locked *LockedError
+		if !errors.As(err, &locked) {
+			return err
+		}
+		if !told {
+			emit(Event{At: time.Now(), State: EventNote, Message: fmt.Sprintf("asked %s@%s to stop and roll back", locked.User, locked.Host)})
+			told = true
+		}
+		if !pause(ctx, 500*time.Millisecond) {
+			return ctx.Err()
+		}
+	}
+	defer func() { err = s.end(err) }()
+	o.Unfinished = true
+	if err := rollBack(ctx, s, o, closedAborted); err != nil {
+		return err
+	}
+	_, err = s.store.changeRun(ctx, func(r *runRecord) { r.abort, r.paused = "", "" })
+	return err
+}
+
+// clusterUID is the UID of kube-system, the only identity a cluster keeps.
+func clusterUID(ctx context.Context, c *cluster.Client) (string, error) {
+	ns, err := c.Kube.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
+	if err != nil {
+		return "", fmt.Errorf("ask for the cluster's identity: %w", err)
+	}
+	return string(ns.UID), nil
+}

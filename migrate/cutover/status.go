@@ -1,0 +1,232 @@
+package cutover
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/reconcile/cluster"
+)
+
+// Phases of a Repository.
+const (
+	PhasePending     = "pending"
+	PhaseBlocked     = "blocked"
+	PhaseStaged      = "staged"
+	PhaseFenced      = "fenced"
+	PhaseAdopting    = "adopting"
+	PhaseVerifying   = "verifying"
+	PhaseHolding     = "holding"
+	PhaseSettling    = "settling"
+	PhaseSettled     = "settled"
+	PhaseFinalized   = "finalized"
+	PhaseRollingBack = "rolling-back"
+	PhaseRolledBack  = "rolled-back"
+	PhaseAborted     = "aborted"
+	PhaseFailed      = "failed"
+)
+
+// StatusReport says where each Repository stands. Its JSON form is a contract
+// (docs/schemas).
+type StatusReport struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"` // "Status"
+	// Paused is true while "pause" holds a migration up.
+	Paused bool `json:"paused"`
+	// Operator holds the Lease; null if nobody does.
+	Operator *OperatorStatus `json:"operator"`
+	// Message is about the cluster as a whole: a dead operator, an abort.
+	Message      string             `json:"message,omitempty"`
+	Repositories []RepositoryStatus `json:"repositories"`
+}
+
+// OperatorStatus is who holds the Lease.
+type OperatorStatus struct {
+	Holder
+	// Expired: the operator is dead, or cut off.
+	Expired bool `json:"expired"`
+}
+
+// RepositoryStatus is where one Repository stands.
+type RepositoryStatus struct {
+	ID    string `json:"id"`
+	Phase string `json:"phase"`
+	// Step that was begun last; empty before the first.
+	Step  string     `json:"step"`
+	Since *time.Time `json:"since"`
+	// Gap is how long no engine could write it, as a Go duration; null until
+	// it was adopted.
+	Gap *metav1.Duration `json:"gap"`
+	// WaitingForOldPod is how long the old agent took to end before that.
+	WaitingForOldPod *metav1.Duration `json:"waitingForOldPod,omitempty"`
+	Message          string           `json:"message"`
+	Commit           string           `json:"commit,omitempty"`
+	Attempt          int              `json:"attempt,omitempty"`
+	Parked           []string         `json:"parked,omitempty"`
+}
+
+// Status reads where everything stands from the journals and the cluster. It
+// changes nothing, and needs no Lease.
+func Status(ctx context.Context, c *cluster.Client) (StatusReport, error) {
+	report := StatusReport{APIVersion: migrate.APIVersion, Kind: "Status", Repositories: []RepositoryStatus{}}
+	s := store{c: c}
+	run, err := s.run(ctx)
+	if err != nil {
+		return report, err
+	}
+	if run != nil {
+		report.Paused = run.paused != ""
+		if run.abort != "" {
+			report.Message = "an abort was asked for by " + run.abort
+		}
+	}
+	live, err := c.Kube.CoordinationV1().Leases(migrate.StateNamespace).Get(ctx, leaseName, metav1.GetOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return report, fmt.Errorf("read the Lease: %w", err)
+	}
+	if err == nil {
+		if h := holderOf(live); h != nil {
+			report.Operator = &OperatorStatus{Holder: *h, Expired: h.expired(time.Now())}
+			if report.Operator.Expired {
+				report.Message = fmt.Sprintf(`the operator %s@%s has not been heard of since %s: "fluxover migrate" goes on, "fluxover rollback" goes back`,
+					h.User, h.Host, h.Expires.Add(-leaseDuration).Format(time.RFC3339))
+			}
+		}
+	}
+	journals, err := s.list(ctx)
+	if err != nil {
+		return report, err
+	}
+	for _, j := range journals {
+		one := statusOf(j)
+		if err := lookAround(ctx, c, j, &one); err != nil {
+			return report, err
+		}
+		report.Repositories = append(report.Repositories, one)
+	}
+	return report, nil
+}
+
+func statusOf(j *journal) RepositoryStatus {
+	one := RepositoryStatus{ID: j.Repository, Phase: phaseOf(j), Commit: j.Commit, Attempt: j.Attempt, Parked: j.Parked, Message: j.Blocked}
+	if last := j.last(); last != nil {
+		at := last.At
+		one.Step, one.Since = last.Step, &at
+		one.Message = last.Message
+	}
+	if failed := lastFailure(j); one.Phase == PhaseFailed && failed != nil {
+		one.Step, one.Message = failed.Step, failed.Message
+	}
+	if j.Gap != nil {
+		one.Gap = &metav1.Duration{Duration: j.Gap.Duration()}
+		waiting := j.Gap.WaitingForOldPod
+		one.WaitingForOldPod = &waiting
+	}
+	if one.Phase == PhaseRolledBack && len(j.Parked) > 0 {
+		one.Message = "parked: its control objects stay, suspended, until its files leave the flux-capacitor"
+	}
+	if one.Phase == PhaseSettled && len(j.Findings) > 0 {
+		one.Message = j.Findings[0].Message
+	}
+	return one
+}
+
+// lastFailure is the newest failed entry that nothing went past.
+func lastFailure(j *journal) *Entry {
+	for i := len(j.Entries) - 1; i >= 0; i-- {
+		switch e := &j.Entries[i]; e.State {
+		case Failed:
+			return e
+		case Undone, Undoing:
+		default:
+			return nil
+		}
+	}
+	return nil
+}
+
+// phaseOf derives the phase from the journal alone.
+func phaseOf(j *journal) string {
+	switch j.Closed {
+	case closedSettled:
+		return PhaseSettled
+	case closedFinalized:
+		return PhaseFinalized
+	case closedRolledBack:
+		return PhaseRolledBack
+	case closedAborted:
+		return PhaseAborted
+	}
+	switch {
+	case j.GoingBack:
+		return PhaseRollingBack
+	case len(j.Entries) == 0 && j.Blocked != "":
+		return PhaseBlocked
+	case lastFailure(j) != nil:
+		return PhaseFailed
+	}
+	for i := len(steps) - 1; i >= 0; i-- {
+		state := j.state(steps[i].Name)
+		if !begun(state) {
+			continue
+		}
+		switch steps[i].Name {
+		case "settle":
+			return PhaseSettling
+		case "hold":
+			return PhaseHolding
+		case "unpin", "verify":
+			return PhaseVerifying
+		case "adopt":
+			if state == Done {
+				return PhaseVerifying
+			}
+			return PhaseAdopting
+		case "top-up", "fence":
+			return PhaseFenced
+		case "stage":
+			if state == Done {
+				return PhaseStaged
+			}
+		}
+		return PhasePending
+	}
+	return PhasePending
+}
+
+// lookAround adds what the journal cannot know: an old agent that came back, a
+// fence that somebody took down.
+func lookAround(ctx context.Context, c *cluster.Client, j *journal, one *RepositoryStatus) error {
+	switch one.Phase {
+	case PhaseFenced, PhaseAdopting, PhaseVerifying, PhaseHolding, PhaseSettling, PhaseSettled:
+	default:
+		return nil
+	}
+	add := func(s string) {
+		if one.Message != "" {
+			one.Message += "; "
+		}
+		one.Message += s
+	}
+	_, err := c.Kube.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings().Get(ctx, fenceName(j.Repository), metav1.GetOptions{})
+	if apierrors.IsNotFound(err) && j.state("fence") == Done {
+		add(fmt.Sprintf("the fence %s was taken down by somebody", fenceName(j.Repository)))
+	} else if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("look for the fence of %s: %w", j.Repository, err)
+	}
+	d, err := c.Kube.AppsV1().Deployments(j.Agent.Namespace).Get(ctx, j.Agent.Workload, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look at the old agent of %s: %w", j.Repository, err)
+	}
+	if j.state("fence") == Done && (d.Spec.Replicas == nil || *d.Spec.Replicas > 0) {
+		add("the old agent was started again; the fence refuses what it writes: set its replicas to 0 where its release is declared")
+	}
+	return nil
+}

@@ -1,0 +1,371 @@
+package flux1
+
+import (
+	"fmt"
+	"io"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/spf13/pflag"
+)
+
+// Config is the meaning of a fluxd command line, with the daemon's defaults
+// filled in. What could not be read is zero and named in Unknown.
+type Config struct {
+	// URL as configured; symbols such as $(VAR) are kept.
+	URL    RawURL
+	Branch string
+	// Paths as configured and in order; blanks are kept, since marks hash
+	// them. Empty means the whole repository.
+	Paths                     []string
+	PollInterval, GitTimeout  time.Duration
+	ReadOnly                  bool
+	SecretName, SecretKey     string
+	SyncTag, NotesRef         string
+	SyncInterval, SyncTimeout time.Duration
+	GarbageCollection         migrate.GarbageCollection
+	// State is "git" or "secret"; a read-only agent always uses "secret".
+	State                               string
+	ManifestGeneration, SOPS, GitSecret bool
+	// VerifySignatures is "none", "all" or "first-parent".
+	VerifySignatures string
+	// AllowedNamespaces unites --k8s-allow-namespace with its old name.
+	// Empty means all.
+	AllowedNamespaces []string
+	// DefaultNamespace as given; empty means the kubeconfig's, else "default".
+	DefaultNamespace string
+	// ImageAutomation is true if the agent scans registries and may push.
+	ImageAutomation bool
+	// Connect is true if it reports to an upstream service.
+	Connect bool
+	// Unknown names the settings that could not be read, as in an
+	// Inventory's JSON: "git.url".
+	Unknown []string
+}
+
+// HTTP reports whether the agent speaks to its Git server over HTTP, and so
+// uses no SSH key (flux: cmd/fluxd/main.go).
+func (c *Config) HTTP() bool {
+	return strings.HasPrefix(string(c.URL), "http://") || strings.HasPrefix(string(c.URL), "https://")
+}
+
+// inventoryNames maps a flag to the name its value has in an Inventory.
+var inventoryNames = map[string]string{
+	"git-url": "git.url", "git-branch": "git.branch", "git-path": "git.paths", "git-poll-interval": "git.pollInterval",
+	"git-timeout": "git.timeout", "git-readonly": "git.readonly", "k8s-secret-name": "git.secretName",
+	"git-label": "git.syncTag", "git-sync-tag": "git.syncTag", "sync-interval": "sync.interval", "sync-timeout": "sync.timeout",
+	"sync-garbage-collection": "sync.garbageCollection", "sync-garbage-collection-dry": "sync.garbageCollection",
+	"sync-state": "sync.state", "manifest-generation": "manifestGeneration", "sops": "sops",
+	"k8s-allow-namespace": "allowedNamespaces", "k8s-namespace-whitelist": "allowedNamespaces",
+	"k8s-default-namespace": "defaultNamespace", "registry-disable-scanning": "imageAutomation",
+}
+
+// given is one flag as it was found on a command line.
+type given struct {
+	flag   *Flag
+	values []string
+	where  []string
+	bad    string // why its value cannot be read
+}
+
+// secretName recognises unknown flags and variables that may hold a secret.
+var secretName = regexp.MustCompile(`(?i)token|passw|pwd|secret|key|auth|credential`)
+
+// ParseArgs decodes a fluxd command line, without the program's own name.
+// Arguments may hold $(VAR), which is kept. Every argument becomes one
+// Setting, those of one flag together, with its fate; origins name the
+// argument's place, "args[3]". Findings have no subject yet: the caller knows
+// whose command line it is. Unknown flags and bad values never stop it.
+func ParseArgs(args []string) (Config, []migrate.Setting, []migrate.Finding) {
+	flags := pflagSet()
+	var order []*given
+	byName := map[string]*given{}
+	var unknown []migrate.Setting
+	var findings []migrate.Finding
+
+	keepUnknown := func(i int, name, value string) {
+		if secretName.MatchString(name) && value != "" {
+			value = "***"
+		}
+		unknown = append(unknown, migrate.Setting{
+			Name: name, Value: DisplayURL(value), Fate: migrate.Unknown, To: "a person's decision",
+			Why: "fluxd has no such flag", From: []migrate.Origin{origin(i)},
+		})
+		findings = append(findings, UnknownFlag.Finding("", origin(i).Where, fmt.Sprintf("%s is not a flag of fluxd", name)))
+	}
+
+	for i := 0; i < len(args); i++ {
+		arg := args[i]
+		if arg == "--" {
+			for j := i + 1; j < len(args); j++ {
+				keepUnknown(j, "argument", args[j])
+			}
+			break
+		}
+		name, value, hasValue := strings.Cut(arg, "=")
+		flag := flagOf(name)
+		switch {
+		case flag == nil && strings.HasPrefix(arg, "-l") && !strings.HasPrefix(arg, "--"):
+			flag, value, hasValue = FlagNamed("listen"), strings.TrimPrefix(arg, "-l"), true
+		case flag == nil && strings.HasPrefix(name, "-"):
+			at := i
+			if !hasValue && i+1 < len(args) && !strings.HasPrefix(args[i+1], "-") {
+				i++
+				value = args[i]
+			}
+			keepUnknown(at, name, value)
+			continue
+		case flag == nil:
+			keepUnknown(i, "argument", arg)
+			continue
+		}
+		g := byName[flag.Name]
+		if g == nil {
+			g = &given{flag: flag}
+			byName[flag.Name] = g
+			order = append(order, g)
+		}
+		g.where = append(g.where, origin(i).Where)
+		switch {
+		case hasValue:
+		case flag.Type == TypeBool:
+			value = "true"
+		case i+1 < len(args):
+			i++
+			value = args[i]
+		default:
+			g.bad = "it needs a value"
+			continue
+		}
+		g.values = append(g.values, value)
+		if symbolic(flag, value) {
+			g.bad = "it is filled in from the environment"
+			continue
+		}
+		if err := flags.Set(flag.Name, value); err != nil {
+			// pflag's error quotes the value, which is never secret for the
+			// types that can fail.
+			g.bad = "its value cannot be read as a " + string(flag.Type)
+		}
+	}
+
+	c := configFrom(flags)
+	for _, g := range order {
+		if g.bad != "" {
+			c.unknown(g.flag.Name)
+		}
+	}
+	for _, g := range order {
+		s := migrate.Setting{Name: "--" + g.flag.Name, Value: display(flags, g)}
+		s.Fate, s.To, s.Why = fateOf(g.flag, &c)
+		for _, w := range g.where {
+			s.From = append(s.From, migrate.Origin{Witness: "cluster", Where: w})
+		}
+		if g.flag.Type != TypeList && len(g.where) > 1 {
+			s.Why = strings.TrimPrefix(s.Why+"; given more than once, the last one counts", "; ")
+		}
+		last := g.where[len(g.where)-1]
+		if g.bad != "" {
+			s.Fate, s.To, s.Why = migrate.Unknown, "a person's decision", g.bad
+			code := BadFlag
+			if g.bad == "it is filled in from the environment" {
+				code = SymbolicFlag
+			}
+			findings = append(findings, code.Finding("", last, fmt.Sprintf("--%s is unknown: %s", g.flag.Name, g.bad)))
+		}
+		unknown = append(unknown, s)
+	}
+	findings = append(findings, judge(&c)...)
+	slices.SortStableFunc(unknown, func(a, b migrate.Setting) int { return strings.Compare(a.Name, b.Name) })
+	return c, unknown, findings
+}
+
+// symbolic reports whether a value's meaning hangs on the environment. The
+// credentials of the Git URL may: they are looked up where they are needed.
+func symbolic(flag *Flag, value string) bool {
+	if len(Symbols(value)) == 0 {
+		return false
+	}
+	if flag.Type != TypeString && flag.Type != TypeList {
+		return true
+	}
+	if flag.Name == "git-url" {
+		bare, _, err := FluxV2URL(value)
+		return err != nil || len(Symbols(bare)) > 0
+	}
+	return inventoryNames[flag.Name] != ""
+}
+
+// unknown records that a flag's effective value is not known.
+func (c *Config) unknown(flag string) {
+	name, ok := inventoryNames[flag]
+	if ok && !slices.Contains(c.Unknown, name) {
+		c.Unknown = append(c.Unknown, name)
+	}
+}
+
+func origin(i int) migrate.Origin {
+	return migrate.Origin{Witness: "cluster", Where: "args[" + strconv.Itoa(i) + "]"}
+}
+
+func flagOf(token string) *Flag {
+	if name, ok := strings.CutPrefix(token, "--"); ok {
+		return FlagNamed(name)
+	}
+	if token == "-l" {
+		return FlagNamed("listen")
+	}
+	return nil
+}
+
+// pflagSet is fluxd's flag set as real pflag flags.
+func pflagSet() *pflag.FlagSet {
+	fs := pflag.NewFlagSet("fluxd", pflag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	for _, f := range Flags {
+		switch f.Type {
+		case TypeString:
+			fs.StringP(f.Name, f.Short, f.Default, "")
+		case TypeBool:
+			fs.Bool(f.Name, f.Default == "true", "")
+		case TypeDuration:
+			d, _ := time.ParseDuration(f.Default) // a test reads every default
+			fs.Duration(f.Name, d, "")
+		case TypeInt:
+			n, _ := strconv.Atoi(f.Default)
+			fs.Int(f.Name, n, "")
+		case TypeFloat:
+			x, _ := strconv.ParseFloat(f.Default, 64)
+			fs.Float64(f.Name, x, "")
+		case TypeList:
+			var d []string
+			if f.Default != "" {
+				d = strings.Split(f.Default, ",")
+			}
+			fs.StringSlice(f.Name, d, "")
+		}
+	}
+	return fs
+}
+
+// display shows a flag's value without what may be secret.
+func display(flags *pflag.FlagSet, g *given) string {
+	if g.flag.Secret {
+		return "***"
+	}
+	if g.bad != "" {
+		return strings.Join(g.values, ",")
+	}
+	switch g.flag.Type {
+	case TypeList:
+		list, _ := flags.GetStringSlice(g.flag.Name) // the type is the table's
+		return strings.Join(list, ",")
+	case TypeString:
+		return DisplayURL(flags.Lookup(g.flag.Name).Value.String())
+	default:
+		return flags.Lookup(g.flag.Name).Value.String()
+	}
+}
+
+// configFrom reads the flags as fluxd does after parsing them (flux:
+// cmd/fluxd/main.go). The getters cannot fail: names and types are those of
+// the table, which a test checks.
+func configFrom(fs *pflag.FlagSet) Config {
+	str := func(n string) string { v, _ := fs.GetString(n); return v }
+	boolean := func(n string) bool { v, _ := fs.GetBool(n); return v }
+	duration := func(n string) time.Duration { v, _ := fs.GetDuration(n); return v }
+	list := func(n string) []string { v, _ := fs.GetStringSlice(n); return v }
+	c := Config{
+		URL: RawURL(str("git-url")), Branch: str("git-branch"), Paths: list("git-path"),
+		PollInterval: duration("git-poll-interval"), GitTimeout: duration("git-timeout"), ReadOnly: boolean("git-readonly"),
+		SecretName: str("k8s-secret-name"), SecretKey: str("k8s-secret-data-key"),
+		SyncTag: str("git-sync-tag"), NotesRef: str("git-notes-ref"),
+		SyncInterval: duration("sync-interval"), SyncTimeout: duration("sync-timeout"),
+		State: str("sync-state"), ManifestGeneration: boolean("manifest-generation"), SOPS: boolean("sops"),
+		GitSecret: boolean("git-secret"), DefaultNamespace: str("k8s-default-namespace"),
+		VerifySignatures: str("git-verify-signatures-mode"), Connect: str("connect") != "",
+		GarbageCollection: migrate.CollectOff,
+		ImageAutomation:   !boolean("registry-disable-scanning") && !boolean("git-readonly"),
+	}
+	if boolean("sync-garbage-collection") {
+		c.GarbageCollection = migrate.CollectOn
+	}
+	if boolean("sync-garbage-collection-dry") {
+		c.GarbageCollection = migrate.CollectDry
+	}
+	if c.ReadOnly && c.State == "git" {
+		c.State = "secret"
+	}
+	if fs.Changed("git-label") {
+		c.SyncTag, c.NotesRef = str("git-label"), str("git-label")
+	}
+	if boolean("git-verify-signatures") && !fs.Changed("git-verify-signatures-mode") {
+		c.VerifySignatures = "all"
+	}
+	if c.VerifySignatures == "" {
+		c.VerifySignatures = "none"
+	}
+	for _, ns := range slices.Concat(list("k8s-allow-namespace"), list("k8s-namespace-whitelist")) {
+		if !slices.Contains(c.AllowedNamespaces, ns) {
+			c.AllowedNamespaces = append(c.AllowedNamespaces, ns)
+		}
+	}
+	return c
+}
+
+// judge reports what stands in a hand-over's way in a configuration.
+func judge(c *Config) []migrate.Finding {
+	var findings []migrate.Finding
+	add := func(code Code, flag, message string) {
+		findings = append(findings, code.Finding("", "--"+flag, message))
+	}
+	if c.URL == "" && !slices.Contains(c.Unknown, "git.url") {
+		add(NoURL, "git-url", "no Git repository is configured")
+	}
+	if c.URL != "" {
+		if _, _, err := FluxV2URL(string(c.URL)); err != nil {
+			add(UnsupportedURL, "git-url", fmt.Sprintf("the URL %s cannot be used: %v", c.URL, err))
+		}
+	}
+	for _, p := range c.Paths {
+		switch {
+		case strings.HasPrefix(p, "/"):
+			add(PathAbsolute, "git-path", fmt.Sprintf("path %q begins with a slash", p))
+		case listAsText(p):
+			add(PathList, "git-path", fmt.Sprintf("path %q is a YAML list printed as text", p))
+		case !inside(p):
+			add(PathOutside, "git-path", fmt.Sprintf("path %q leads out of the repository", p))
+		}
+	}
+	if c.GitSecret {
+		add(GitSecret, "git-secret", "files are decrypted with git-secret")
+	}
+	if c.VerifySignatures != "none" {
+		add(VerifySignatures, "git-verify-signatures-mode", fmt.Sprintf("signatures are verified (%s)", c.VerifySignatures))
+	}
+	if c.Connect {
+		add(Notifications, "connect", "the agent reports to an upstream service")
+	}
+	return findings
+}
+
+// listAsText reports whether a path is a YAML list that a template printed.
+func listAsText(p string) bool {
+	return strings.HasPrefix(p, "[") && strings.HasSuffix(p, "]")
+}
+
+// inside reports whether a path, relative to the root, stays below it.
+func inside(p string) bool {
+	clean := path.Clean(p)
+	return clean != ".." && !strings.HasPrefix(clean, "../")
+}
+
+// CleanPath gives a --git-path as a name for [io/fs]: "." for the root.
+func CleanPath(p string) string {
+	return path.Clean("./" + p)
+}

@@ -1,0 +1,189 @@
+package flux1
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestMissingFlagsTakeTheDaemonsDefaults(t *testing.T) {
+	got, settings, findings := ParseArgs([]string{"--git-url=git@host:org/app"})
+	want := Config{
+		URL: "git@host:org/app", Branch: "master", Paths: []string{}, PollInterval: 5 * time.Minute, GitTimeout: 20 * time.Second,
+		SecretName: "flux-git-deploy", SecretKey: "identity", SyncTag: "flux-sync", NotesRef: "flux",
+		SyncInterval: 5 * time.Minute, SyncTimeout: time.Minute, GarbageCollection: migrate.CollectOff, State: "git",
+		VerifySignatures: "none", ImageAutomation: true,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if len(settings) != 1 || len(findings) != 0 {
+		t.Errorf("settings %v, findings %v", settings, findings)
+	}
+}
+
+func TestArgumentsAreReadAsPflagReadsThem(t *testing.T) {
+	base := "--git-url=git@host:org/app"
+	for name, tc := range map[string]struct {
+		args []string
+		ok   func(Config) bool
+	}{
+		"value after =":         {[]string{"--git-branch=main"}, func(c Config) bool { return c.Branch == "main" }},
+		"value as next word":    {[]string{"--git-branch", "main"}, func(c Config) bool { return c.Branch == "main" }},
+		"value with dash":       {[]string{"--git-branch", "-odd"}, func(c Config) bool { return c.Branch == "-odd" }},
+		"last scalar wins":      {[]string{"--git-branch=a", "--git-branch=b"}, func(c Config) bool { return c.Branch == "b" }},
+		"bare boolean":          {[]string{"--git-readonly"}, func(c Config) bool { return c.ReadOnly && c.State == "secret" }},
+		"false boolean":         {[]string{"--git-readonly=false"}, func(c Config) bool { return !c.ReadOnly && c.State == "git" }},
+		"paths by comma":        {[]string{"--git-path=a,b"}, func(c Config) bool { return slices.Equal(c.Paths, []string{"a", "b"}) }},
+		"paths by two flags":    {[]string{"--git-path=a", "--git-path=b"}, func(c Config) bool { return slices.Equal(c.Paths, []string{"a", "b"}) }},
+		"quoted comma":          {[]string{`--git-path="a,b",c`}, func(c Config) bool { return slices.Equal(c.Paths, []string{"a,b", "c"}) }},
+		"blank is kept":         {[]string{"--git-path=a, b"}, func(c Config) bool { return slices.Equal(c.Paths, []string{"a", " b"}) }},
+		"empty path is root":    {[]string{"--git-path="}, func(c Config) bool { return len(c.Paths) == 0 }},
+		"label overrides tag":   {[]string{"--git-sync-tag=x", "--git-label=y"}, func(c Config) bool { return c.SyncTag == "y" && c.NotesRef == "y" }},
+		"allow lists unite":     {[]string{"--k8s-allow-namespace=a,b", "--k8s-namespace-whitelist=b,c"}, func(c Config) bool { return slices.Equal(c.AllowedNamespaces, []string{"a", "b", "c"}) }},
+		"dry beats on":          {[]string{"--sync-garbage-collection", "--sync-garbage-collection-dry"}, func(c Config) bool { return c.GarbageCollection == migrate.CollectDry }},
+		"collection on":         {[]string{"--sync-garbage-collection"}, func(c Config) bool { return c.GarbageCollection == migrate.CollectOn }},
+		"old signature flag":    {[]string{"--git-verify-signatures"}, func(c Config) bool { return c.VerifySignatures == "all" }},
+		"mode beats old flag":   {[]string{"--git-verify-signatures", "--git-verify-signatures-mode=first-parent"}, func(c Config) bool { return c.VerifySignatures == "first-parent" }},
+		"short listen":          {[]string{"-l", ":1", "--git-branch=main"}, func(c Config) bool { return c.Branch == "main" }},
+		"short listen joined":   {[]string{"-l:1", "--git-branch=main"}, func(c Config) bool { return c.Branch == "main" }},
+		"no scanning":           {[]string{"--registry-disable-scanning"}, func(c Config) bool { return !c.ImageAutomation }},
+		"durations":             {[]string{"--git-poll-interval=30s", "--sync-interval=2m"}, func(c Config) bool { return c.PollInterval == 30*time.Second && c.SyncInterval == 2*time.Minute }},
+		"unknown goes past":     {[]string{"--whatever", "x", "--git-branch=main"}, func(c Config) bool { return c.Branch == "main" }},
+		"unknown before a flag": {[]string{"--whatever", "--git-branch=main"}, func(c Config) bool { return c.Branch == "main" }},
+	} {
+		c, _, _ := ParseArgs(append([]string{base}, tc.args...))
+		if !tc.ok(c) {
+			t.Errorf("%s: %v gave %+v", name, tc.args, c)
+		}
+	}
+}
+
+func TestEveryArgumentBecomesASettingWithAFate(t *testing.T) {
+	args := []string{
+		"--log-format=json", "--git-url=https://bot:MARKED-SECRET@host/app", "--git-path=a", "--git-path=b", "--token=MARKED-SECRET",
+		"--connect=ws://fluxcloud", "--new-flag=1", "--api-token=MARKED-SECRET", "stray", "--git-timeout=soon", "--git-branch", "--",
+		"--x", "--manifest-generation", "--sops", "--git-secret",
+	}
+	c, settings, findings := ParseArgs(args)
+	seen := map[string]bool{}
+	for _, s := range settings {
+		for _, o := range s.From {
+			seen[o.Where] = true
+		}
+		if s.Fate == "" || s.Fate == migrate.Carried && s.To == "" || s.Fate == migrate.Dropped && s.Why == "" ||
+			s.Fate == migrate.Blocks && s.Why == "" || s.Fate == migrate.Unknown && s.To == "" {
+			t.Errorf("setting without an account: %+v", s)
+		}
+	}
+	// args[10] takes args[11] as its value.
+	for i := range args {
+		if i != 11 && !seen[fmt.Sprintf("args[%d]", i)] {
+			t.Errorf("argument %d (%s) is not accounted for", i, args[i])
+		}
+	}
+	all, err := json.Marshal(struct {
+		C Config
+		S []migrate.Setting
+		F []migrate.Finding
+	}{c, settings, findings})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(all)+fmt.Sprintf("%v %+v", c, c), "MARKED") {
+		t.Errorf("a secret is told: %s", all)
+	}
+	if !slices.Contains(c.Unknown, "git.timeout") {
+		t.Errorf("unknown = %v", c.Unknown)
+	}
+	for _, code := range []Code{UnknownFlag, BadFlag, GitSecret, Notifications} {
+		if !slices.ContainsFunc(findings, func(f migrate.Finding) bool { return f.Code == code.Name && f.Where != "" }) {
+			t.Errorf("no finding %s in %v", code.Name, findings)
+		}
+	}
+}
+
+func TestConfigurationsThatCannotWorkAreFindings(t *testing.T) {
+	for name, tc := range map[string]struct {
+		args []string
+		code Code
+	}{
+		"no url":            {[]string{}, NoURL},
+		"empty url":         {[]string{"--git-url="}, NoURL},
+		"git protocol":      {[]string{"--git-url=git://host/x"}, UnsupportedURL},
+		"url all symbol":    {[]string{"--git-url=$(URL)"}, SymbolicFlag},
+		"symbolic host":     {[]string{"--git-url=https://u:p@$(HOST)/x"}, SymbolicFlag},
+		"symbolic branch":   {[]string{"--git-url=git@h:x", "--git-branch=$(B)"}, SymbolicFlag},
+		"symbolic duration": {[]string{"--git-url=git@h:x", "--git-timeout=$(B)"}, SymbolicFlag},
+		"absolute path":     {[]string{"--git-url=git@h:x", "--git-path=/a"}, PathAbsolute},
+		"list as text":      {[]string{"--git-url=git@h:x", "--git-path=[a b]"}, PathList},
+		"path outside":      {[]string{"--git-url=git@h:x", "--git-path=a/../../b"}, PathOutside},
+		"signatures":        {[]string{"--git-url=git@h:x", "--git-verify-signatures"}, VerifySignatures},
+		"missing value":     {[]string{"--git-url"}, BadFlag},
+		"bad boolean":       {[]string{"--git-url=git@h:x", "--sops=maybe"}, BadFlag},
+	} {
+		_, _, findings := ParseArgs(tc.args)
+		if !slices.ContainsFunc(findings, func(f migrate.Finding) bool { return f.Code == tc.code.Name }) {
+			t.Errorf("%s: no %s in %v", name, tc.code.Name, findings)
+		}
+	}
+	if _, _, findings := ParseArgs([]string{"--git-url=https://$(U):$(P)@host/x"}); len(findings) != 0 {
+		t.Errorf("credentials from the environment are no finding: %v", findings)
+	}
+}
+
+func TestTheFlagTableIsWhole(t *testing.T) {
+	set := pflagSet()
+	names := map[string]bool{}
+	for _, f := range Flags {
+		if names[f.Name] {
+			t.Errorf("%s stands twice", f.Name)
+		}
+		names[f.Name] = true
+		if f.Fate == migrate.Carried && f.To == "" || f.Fate == migrate.Dropped && f.Why == "" || f.Fate == "" {
+			t.Errorf("%s has no account of its fate", f.Name)
+		}
+		if f.Default != "" {
+			if err := pflagSet().Set(f.Name, f.Default); err != nil {
+				t.Errorf("the default of %s cannot be read: %v", f.Name, err)
+			}
+		}
+		if got := set.Lookup(f.Name).Value.Type(); got != map[FlagType]string{
+			TypeString: "string", TypeBool: "bool", TypeDuration: "duration", TypeInt: "int", TypeFloat: "float64", TypeList: "stringSlice",
+		}[f.Type] {
+			t.Errorf("%s is a %s", f.Name, got)
+		}
+		if f.Type == TypeDuration && f.Default != "" && set.Lookup(f.Name).DefValue != f.Default {
+			t.Errorf("the default of %s is written %s, read %s", f.Name, f.Default, set.Lookup(f.Name).DefValue)
+		}
+	}
+	for name := range inventoryNames {
+		if !names[name] {
+			t.Errorf("inventoryNames names no flag: %s", name)
+		}
+	}
+}
+
+func TestCodesAreWholeAndStandOnce(t *testing.T) {
+	seen := map[string]bool{}
+	for _, c := range Codes() {
+		if seen[c.Name] || c.Name == "" || c.Severity == "" || c.Cause == "" || c.Consequence == "" || c.Remedy == "" {
+			t.Errorf("code %q is incomplete or stands twice", c.Name)
+		}
+		seen[c.Name] = true
+	}
+}
+
+func FuzzNoCommandLineCrashesTheDecoder(f *testing.F) {
+	f.Add("--git-url=x\n--git-path=\"a")
+	f.Add("--\n-l\n-")
+	f.Fuzz(func(_ *testing.T, joined string) {
+		ParseArgs(strings.Split(joined, "\n"))
+	})
+}

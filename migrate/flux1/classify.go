@@ -1,0 +1,291 @@
+package flux1
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/fluxover/fluxover/migrate"
+	"gopkg.in/yaml.v2"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// document takes over the objects of one document: identities are compared
+// here, before namespaces are filled in, as fluxd does.
+func (l *loader) document(p string, d document) {
+	if d.emptyList != "" {
+		l.find(ListWithoutItems, place{p, d.line}, "the %s in %s has no items, so fluxd never applies it", d.emptyList, p)
+	}
+	for _, o := range d.objects {
+		o.file = p
+		if len(l.objects) >= l.cfg.Limits.Objects {
+			l.tooMuch("it holds more than %d objects", l.cfg.Limits.Objects)
+			return
+		}
+		id := ResourceID(o.Metadata.Namespace, o.Kind, o.Metadata.Name)
+		if first, ok := l.defined[id]; ok && first == o.place {
+			l.find(Duplicate, o.place, "%s is loaded twice, since the agent's paths overlap", id)
+			continue
+		} else if ok {
+			l.find(Duplicate, o.place, "%s is defined here and in %s", id, first)
+			continue
+		}
+		l.defined[id] = o.place
+		l.objects = append(l.objects, o)
+	}
+}
+
+// classify fills in namespaces and says what fluxd does with each object, in
+// fluxd's order: unknown kinds are left out at loading, foreign namespaces
+// before ignore annotations are looked at (flux:
+// pkg/cluster/kubernetes/manifests.go, sync.go, kubernetes.go).
+func (l *loader) classify() []migrate.Object {
+	served := map[schema.GroupVersionKind]bool{} // → namespaced
+	for _, k := range l.cfg.Kinds {
+		served[schema.GroupVersionKind{Group: k.Group, Version: k.Version, Kind: k.Kind}] = k.Namespaced
+	}
+	for gvk, namespaced := range l.definedKinds() {
+		if _, ok := served[gvk]; !ok {
+			served[gvk] = namespaced
+		}
+	}
+	final := map[string]place{}
+	objects := make([]migrate.Object, 0, len(l.objects))
+	for _, o := range l.objects {
+		m := migrate.Object{File: o.file, Line: o.line, Manifest: o.manifest}
+		gvk := schema.FromAPIVersionAndKind(o.APIVersion, o.Kind)
+		namespaced, known := served[gvk]
+		o.namespace = o.Metadata.Namespace
+		switch {
+		case known && !namespaced:
+			o.namespace = ""
+		case known && o.namespace == "":
+			o.namespace, m.NamespaceFilled = l.cfg.DefaultNamespace, true
+		}
+		if known {
+			setNamespace(o.manifest, o.namespace)
+		}
+		m.ID = migrate.ObjectID(o.manifest)
+		m.Class = l.class(o, m.ID, known)
+		if known {
+			id := ResourceID(o.namespace, o.Kind, o.Metadata.Name)
+			if first, ok := final[id]; ok {
+				l.find(HiddenDuplicate, o.place, "%s is defined here and in %s, once with its namespace and once without", id, first)
+			}
+			final[id] = o.place
+		}
+		l.inspect(o, m, known)
+		if o.encrypted {
+			m.Manifest = nil
+		}
+		objects = append(objects, m)
+	}
+	return objects
+}
+
+func setNamespace(u *unstructured.Unstructured, namespace string) {
+	if namespace == "" {
+		unstructured.RemoveNestedField(u.Object, "metadata", "namespace")
+		return
+	}
+	// A metadata that is no mapping stays as it is: the object has no name
+	// then, which is reported.
+	_ = unstructured.SetNestedField(u.Object, namespace, "metadata", "namespace")
+}
+
+// class says what fluxd does with an object.
+func (l *loader) class(o *loaded, id string, known bool) migrate.ObjectClass {
+	if !known {
+		return migrate.ClassUnknownKind
+	}
+	if len(l.cfg.AllowedNamespaces) > 0 {
+		ns := o.namespace
+		if ns == "" && o.Kind == "Namespace" {
+			ns = o.Metadata.Name
+		}
+		if ns != "" && !slices.Contains(l.cfg.AllowedNamespaces, ns) {
+			return migrate.ClassForeign
+		}
+	}
+	inGit := IgnoreValue(o.Metadata.Annotations)
+	live := ""
+	if l.cfg.LiveIgnored != nil {
+		live = l.cfg.LiveIgnored(id)
+	}
+	switch {
+	case inGit == "true" || live == "true":
+		return migrate.ClassIgnored
+	case inGit == "sync_only" || live == "sync_only":
+		return migrate.ClassSyncOnly
+	}
+	return migrate.ClassApplied
+}
+
+// IgnoreValue reads the ignore annotation under both of its names: "true",
+// "sync_only", or "" for every other value, which has no effect (flux:
+// pkg/policy/policy.go). If the two names disagree, "true" is assumed; fluxd
+// takes one at random.
+func IgnoreValue(annotations map[string]string) string {
+	value := ""
+	for _, key := range []string{"fluxcd.io/ignore", "flux.weave.works/ignore"} {
+		switch v := annotations[key]; v {
+		case "true":
+			return v
+		case "sync_only":
+			value = v
+		}
+	}
+	return value
+}
+
+// definedKinds are the kinds that CRDs of the tree define, and whether they
+// are namespaced.
+func (l *loader) definedKinds() map[schema.GroupVersionKind]bool {
+	kinds := map[schema.GroupVersionKind]bool{}
+	for _, o := range l.objects {
+		if o.Kind != "CustomResourceDefinition" {
+			continue
+		}
+		spec, _, _ := unstructured.NestedMap(o.manifest.Object, "spec")
+		group, _, _ := unstructured.NestedString(spec, "group")
+		kind, _, _ := unstructured.NestedString(spec, "names", "kind")
+		scope, _, _ := unstructured.NestedString(spec, "scope")
+		versions, _, _ := unstructured.NestedSlice(spec, "versions")
+		if len(versions) == 0 {
+			versions = []any{map[string]any{"name": spec["version"]}}
+		}
+		for _, v := range versions {
+			entry, _ := v.(map[string]any)
+			if version, ok := entry["name"].(string); ok && kind != "" {
+				kinds[schema.GroupVersionKind{Group: group, Version: version, Kind: kind}] = scope == "Namespaced"
+			}
+		}
+	}
+	return kinds
+}
+
+// inspect reports what of an object stands in a hand-over's way.
+func (l *loader) inspect(o *loaded, m migrate.Object, known bool) {
+	repository := l.cfg.Repository
+	gvk := schema.FromAPIVersionAndKind(o.APIVersion, o.Kind)
+	about := func(code Code, format string, args ...any) {
+		l.findings = append(l.findings, code.About(repository, m.ID, o.place.String(), fmt.Sprintf(format, args...)))
+	}
+	shown := ResourceID(o.namespace, o.Kind, o.Metadata.Name)
+	// A kustomization file is no object to anybody but kustomize.
+	if gvk.Group == "kustomize.config.k8s.io" {
+		return
+	}
+	if !known {
+		about(UnknownKind, "%s is of a kind that the cluster does not serve: %s, %s", shown, o.APIVersion, o.Kind)
+	}
+	switch m.Class {
+	case migrate.ClassForeign:
+		about(Foreign, "%s lies in a namespace that the agent may not act in", shown)
+		return
+	case migrate.ClassUnknownKind:
+	default:
+		l.inspectManifest(o, about)
+	}
+	if strings.HasSuffix(gvk.Group, ".toolkit.fluxcd.io") || gvk.Group == "toolkit.fluxcd.io" {
+		about(Flux2InGit, "%s is an object of Flux v2", shown)
+	}
+	if o.Kind == "HelmRelease" && (gvk.Group == "helm.fluxcd.io" || gvk.Group == "flux.weave.works") {
+		l.releases = append(l.releases, shown)
+	}
+	for _, key := range []string{"fluxcd.io/automated", "flux.weave.works/automated"} {
+		if l.cfg.ImageAutomation && o.Metadata.Annotations[key] == "true" && !slices.Contains(l.automated, shown) {
+			l.automated = append(l.automated, shown)
+		}
+	}
+}
+
+// inspectManifest looks at what the new agent will have to build.
+func (l *loader) inspectManifest(o *loaded, about func(Code, string, ...any)) {
+	shown := ResourceID(o.namespace, o.Kind, o.Metadata.Name)
+	if o.Metadata.Name == "" {
+		about(Nameless, "a %s in %s has no name", o.Kind, o.place)
+	}
+	metadata, _, _ := unstructured.NestedMap(o.manifest.Object, "metadata")
+	for _, field := range []string{"annotations", "labels"} {
+		values, _ := metadata[field].(map[string]any)
+		for _, key := range sortedKeys(values) {
+			if _, ok := values[key].(string); !ok {
+				about(NotAString, "%s has a value that is not a string in %s, key %s", shown, field, key)
+			}
+		}
+	}
+	if v, ok := o.Metadata.Annotations["config.kubernetes.io/local-config"]; ok && v != "false" {
+		about(LocalConfig, "%s is annotated as local configuration", shown)
+	}
+	labels, _ := metadata["labels"].(map[string]any)
+	for _, key := range []string{MarkLabel, OldMarkLabel} {
+		if _, ok := labels[key]; ok {
+			about(CopiedMark, "%s carries the label %s in Git", shown, key)
+		}
+	}
+}
+
+func sortedKeys(m map[string]any) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// summarise reports what is better said once for all objects.
+func (l *loader) summarise() {
+	gather := func(code Code, what string, names []string) {
+		if len(names) == 0 {
+			return
+		}
+		slices.Sort(names)
+		shown, more := names, ""
+		if len(names) > 10 {
+			shown, more = names[:10], fmt.Sprintf(" and %d more", len(names)-10)
+		}
+		l.find(code, place{}, "%s: %s%s", what, strings.Join(shown, ", "), more)
+	}
+	gather(HelmRelease1, "HelmRelease objects of the helm-operator", l.releases)
+	gather(ImageAutomation, "images are updated automatically", l.automated)
+	gather(Encrypted, "files encrypted with SOPS", l.encrypted)
+}
+
+// checkKeys reports mappings that hold a key twice, which yaml.v2 accepts and
+// Kustomize does not.
+func (l *loader) checkKeys(p string, content []byte, earlier *fault) {
+	if earlier != nil {
+		return
+	}
+	defer func() {
+		_ = recover() // as in decode, which has read the same bytes without one
+	}()
+	decoder := yaml.NewDecoder(bytes.NewReader(content))
+	decoder.SetStrict(true)
+	for {
+		var value any
+		err := decoder.Decode(&value)
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		if err == nil {
+			continue
+		}
+		var typeError *yaml.TypeError
+		if !errors.As(err, &typeError) {
+			return // decode would have found it
+		}
+		for _, text := range typeError.Errors {
+			if strings.Contains(text, "already set in map") {
+				line := errorLine(errors.New(text), 0, 0)
+				l.find(DuplicateKey, place{p, line}, "%s holds the same key twice in one mapping", p)
+			}
+		}
+	}
+}

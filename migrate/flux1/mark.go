@@ -1,0 +1,57 @@
+package flux1
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"io"
+	"strings"
+)
+
+// MarkLabel is the label by which fluxd knows what it applied. It is put on
+// every object, also when garbage collection is off (flux:
+// pkg/cluster/kubernetes/sync.go).
+const MarkLabel = "fluxcd.io/sync-gc-mark"
+
+// OldMarkLabel is MarkLabel as fluxd before 1.14 wrote it.
+const OldMarkLabel = "flux.weave.works/sync-gc-mark"
+
+// ChecksumAnnotation goes with MarkLabel.
+const ChecksumAnnotation = "fluxcd.io/sync-checksum"
+
+// SyncMarkAnnotation of the deploy key's Secret holds the commit last synced
+// when an agent keeps its state in a Secret (flux: pkg/sync/secret.go).
+const SyncMarkAnnotation = "flux.weave.works/sync-hwm"
+
+// ClusterScope stands for the namespace of objects that have none.
+const ClusterScope = "<cluster>"
+
+// ResourceID is fluxd's name of an object, "<namespace>:<kind>/<name>" with
+// the kind in lower case; the namespace is empty for objects that have none.
+// The API group is not part of it (flux: pkg/resource/id.go).
+func ResourceID(namespace, kind, name string) string {
+	if namespace == "" {
+		namespace = ClusterScope
+	}
+	return namespace + ":" + strings.ToLower(kind) + "/" + name
+}
+
+// SetName names what one agent syncs: a hash of what [SafeURL] gives for its
+// URL, its branch and its paths as configured, simply put one after the other
+// (flux: pkg/daemon/sync.go).
+func SetName(safeURL, branch string, paths []string) string {
+	h := sha256.New()
+	_, _ = io.WriteString(h, safeURL) // a hash never fails to write
+	_, _ = io.WriteString(h, branch)
+	for _, p := range paths {
+		_, _ = io.WriteString(h, p)
+	}
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
+}
+
+// Mark is the value of MarkLabel on the object with the given ResourceID,
+// when the agent that syncs the set applied it (flux:
+// pkg/cluster/kubernetes/sync.go).
+func Mark(setName, resourceID string) string {
+	sum := sha256.Sum256([]byte(setName + resourceID))
+	return "sha256." + base64.RawURLEncoding.EncodeToString(sum[:])
+}

@@ -1,0 +1,234 @@
+package flux1
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+// RawURL is a Git URL as configured. It may hold a password or a token, so
+// every way of printing it shows [DisplayURL] instead.
+type RawURL string
+
+// String hides secrets.
+func (u RawURL) String() string { return DisplayURL(string(u)) }
+
+// GoString hides secrets from %#v.
+func (u RawURL) GoString() string { return fmt.Sprintf("%q", u.String()) }
+
+// MarshalText hides secrets from encoders.
+func (u RawURL) MarshalText() ([]byte, error) { return []byte(u.String()), nil }
+
+// ErrUnreadableURL is returned for URLs that cannot be taken apart. It does
+// not quote them, since they may hold a password.
+var ErrUnreadableURL = errors.New("not a Git URL that can be read")
+
+// gitTransports are the URL schemes that fluxd takes for Git (flux:
+// pkg/git/url.go, through whilp/git-urls 1.0.0).
+var gitTransports = map[string]bool{
+	"ssh": true, "git": true, "git+ssh": true, "http": true, "https": true,
+	"ftp": true, "ftps": true, "rsync": true, "file": true,
+}
+
+// scpForm is the "user@host:path" spelling as fluxd's URL library sees it.
+// What follows the characters it allows in a path counts as a query.
+var scpForm = regexp.MustCompile(`^([a-zA-Z0-9_]+@)?([a-zA-Z0-9._-]+):([a-zA-Z0-9./_-]+)(.*)$`)
+
+// SafeURL is the spelling of a Git URL that fluxd hashes into its marks: the
+// URL with every $(VAR) filled in, taken apart and written again without its
+// password (flux: pkg/git/url.go). The user name stays, and with some hosts
+// that is a token: the result is for hashing, never for showing.
+func SafeURL(raw string) (string, error) {
+	u, err := url.Parse(raw)
+	if err == nil && gitTransports[u.Scheme] {
+		if u.User != nil {
+			u.User = url.User(u.User.Username())
+		}
+		return u.String(), nil
+	}
+	if strings.Contains(raw, "://") {
+		// fluxd's library takes such a URL for the scp form, and would
+		// publish what it holds; Git could not clone from it.
+		return "", fmt.Errorf("hash git url: %w", ErrUnreadableURL)
+	}
+	if m := scpForm.FindStringSubmatch(raw); m != nil {
+		u := url.URL{Scheme: "ssh", Host: m[2], Path: m[3], RawQuery: strings.TrimPrefix(m[4], "?")}
+		if m[1] != "" {
+			u.User = url.User(strings.TrimSuffix(m[1], "@"))
+		}
+		return u.String(), nil
+	}
+	return (&url.URL{Scheme: "file", Path: raw}).String(), nil
+}
+
+// DisplayURL is a Git URL as configured, less everything in it that may be
+// secret: the password, a user name that stands alone (with many hosts, a
+// token) and the query. Symbols such as $(VAR) stay.
+func DisplayURL(raw string) string {
+	scheme, rest, ok := strings.Cut(raw, "://")
+	if !ok {
+		// The scp form has no place for a password; anything else with a
+		// colon before its first sign is not that form.
+		colon, at := strings.Index(raw, ":"), strings.LastIndex(raw, "@")
+		if colon >= 0 && colon < strings.Index(raw, "@") {
+			return "***" + raw[at:]
+		}
+		return raw
+	}
+	authority, path := rest, ""
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		authority, path = rest[:i], rest[i:]
+	}
+	if _, err := url.Parse(raw); err != nil {
+		// The password may hold an unescaped slash: cut at the last sign.
+		if i := strings.LastIndex(rest, "@"); i >= 0 {
+			return scheme + "://***" + rest[i:]
+		}
+		return scheme + "://***"
+	}
+	if i := strings.IndexAny(path, "?#"); i >= 0 {
+		path = path[:i] + path[i:i+1] + "***"
+	}
+	i := strings.LastIndex(authority, "@")
+	if i < 0 {
+		return scheme + "://" + authority + path
+	}
+	c := userInfo(scheme, authority[:i])
+	user := c.Username
+	if c.UserIsSecret() {
+		user = "***"
+	}
+	return scheme + "://" + user + authority[i:] + path
+}
+
+// URLCredentials are the user and password that stand in a Git URL, as
+// written there: percent-encoded, and perhaps a symbol such as $(VAR).
+type URLCredentials struct {
+	Scheme             string
+	Username, Password string
+	// HasPassword tells an empty password from none.
+	HasPassword bool
+}
+
+// String hides the password.
+func (c URLCredentials) String() string {
+	switch {
+	case c.Username == "" && !c.HasPassword:
+		return "no credentials"
+	case c.UserIsSecret():
+		return "a user name that may be a token"
+	default:
+		return "user " + c.Username
+	}
+}
+
+// GoString hides the password from %#v.
+func (c URLCredentials) GoString() string { return c.String() }
+
+// UserIsSecret reports whether the user name may be a token: over HTTP it
+// stands alone, or beside the password "x-oauth-basic" or an empty one.
+func (c URLCredentials) UserIsSecret() bool {
+	if c.Scheme != "http" && c.Scheme != "https" || c.Username == "" || isSymbol(c.Username) {
+		return false
+	}
+	return !c.HasPassword || c.Password == "" || c.Password == "x-oauth-basic"
+}
+
+// symbolForm is a reference to an environment variable in a container's
+// arguments, which Kubernetes fills in.
+var symbolForm = regexp.MustCompile(`\$\(([A-Za-z_.-][A-Za-z0-9_.-]*)\)`)
+
+// Symbols lists the variables that an argument refers to as $(VAR), in order.
+func Symbols(arg string) []string {
+	var names []string
+	for _, m := range symbolForm.FindAllStringSubmatch(arg, -1) {
+		names = append(names, m[1])
+	}
+	return names
+}
+
+// isSymbol reports whether s is one symbol and nothing else.
+func isSymbol(s string) bool {
+	return symbolForm.FindString(s) == s && s != ""
+}
+
+func userInfo(scheme, info string) URLCredentials {
+	user, password, has := strings.Cut(info, ":")
+	return URLCredentials{Scheme: scheme, Username: user, Password: password, HasPassword: has}
+}
+
+// FluxV2URL rewrites a Git URL of Flux v1 to one that Flux v2 takes, which
+// begins with http, https or ssh and holds no credentials over HTTP; those
+// are returned apart. Over SSH the user stays ("git" if there is none). The
+// path is kept as it is. Symbols such as $(VAR) may stand anywhere behind the
+// scheme. The error never quotes the URL.
+func FluxV2URL(raw string) (string, URLCredentials, error) {
+	scheme, rest, ok := strings.Cut(raw, "://")
+	if !ok {
+		return scpToSSH(raw)
+	}
+	switch scheme {
+	case "http", "https", "ssh":
+	default:
+		if !plainScheme.MatchString(scheme) {
+			scheme = "such"
+		}
+		return "", URLCredentials{}, fmt.Errorf("rewrite git url: %s:// URLs are not supported by Flux v2", scheme)
+	}
+	u, err := url.Parse(symbolForm.ReplaceAllString(raw, "symbol"))
+	if err != nil || u.Host == "" {
+		return "", URLCredentials{}, fmt.Errorf("rewrite git url: %w", ErrUnreadableURL)
+	}
+	if strings.ContainsAny(rest, "?#") {
+		return "", URLCredentials{}, errors.New("rewrite git url: it holds a query, which may hold a token")
+	}
+	authority, path := rest, ""
+	if i := strings.Index(rest, "/"); i >= 0 {
+		authority, path = rest[:i], rest[i:]
+	}
+	creds := URLCredentials{Scheme: scheme}
+	host := authority
+	if i := strings.LastIndex(authority, "@"); i >= 0 {
+		creds, host = userInfo(scheme, authority[:i]), authority[i+1:]
+	}
+	if scheme != "ssh" {
+		return scheme + "://" + host + path, creds, nil
+	}
+	user := creds.Username
+	if user == "" {
+		user = "git"
+	}
+	return "ssh://" + user + "@" + host + path, URLCredentials{Scheme: "ssh", Username: user}, nil
+}
+
+var plainScheme = regexp.MustCompile(`^[a-z+]+$`)
+
+// scpToSSH rewrites "user@host:path", in which nothing is a port.
+func scpToSSH(raw string) (string, URLCredentials, error) {
+	host, path, ok := strings.Cut(raw, ":")
+	if strings.HasPrefix(raw, "[") || strings.Contains(host, "@[") {
+		end := strings.Index(raw, "]:")
+		if end < 0 {
+			return "", URLCredentials{}, fmt.Errorf("rewrite git url: %w", ErrUnreadableURL)
+		}
+		host, path = raw[:end+1], raw[end+2:]
+	}
+	if !ok || host == "" || path == "" || strings.Contains(host, "/") {
+		return "", URLCredentials{}, errors.New("rewrite git url: local paths are not supported by Flux v2")
+	}
+	if !strings.Contains(host, "@") && strings.Contains(path, "@") {
+		// A URL mistyped, in which what follows the colon may be a password.
+		return "", URLCredentials{}, fmt.Errorf("rewrite git url: %w", ErrUnreadableURL)
+	}
+	user := "git"
+	if i := strings.LastIndex(host, "@"); i >= 0 {
+		user, host = host[:i], host[i+1:]
+	}
+	if user == "" || host == "" {
+		return "", URLCredentials{}, fmt.Errorf("rewrite git url: %w", ErrUnreadableURL)
+	}
+	out := "ssh://" + user + "@" + host + "/" + strings.TrimPrefix(path, "/")
+	return out, URLCredentials{Scheme: "ssh", Username: user}, nil
+}

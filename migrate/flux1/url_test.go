@@ -1,0 +1,122 @@
+package flux1
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func TestSafeURLIsSpelledAsFluxdSpellsIt(t *testing.T) {
+	for raw, want := range map[string]string{
+		"git@github.com:org/app.git":           "ssh://git@github.com/org/app.git",
+		"github.com:org/app":                   "ssh://github.com/org/app",
+		"git@host:2222/org/app":                "ssh://git@host/2222/org/app",
+		"git@host:/abs/app":                    "ssh://git@host/abs/app",
+		"git@host:org/my+app":                  "ssh://git@host/org/my?+app", // fluxd's URL library cuts there
+		"ssh://git@host:2222/org/app":          "ssh://git@host:2222/org/app",
+		"https://bot:pw@host/app.git":          "https://bot@host/app.git",
+		"https://host/app":                     "https://host/app",
+		"git+ssh://git@host/app":               "git+ssh://git@host/app",
+		"https://us%40er:p%2Fw@host/app":       "https://us%40er@host/app",
+		"git@vs-ssh.visualstudio.com:v3/a/b/c": "ssh://git@vs-ssh.visualstudio.com/v3/a/b/c",
+	} {
+		got, err := SafeURL(raw)
+		if err != nil || got != want {
+			t.Errorf("SafeURL(%q) = %q, %v, want %q", raw, got, err, want)
+		}
+	}
+	if got, err := SafeURL("https://bot:MARKED-SECRET%zz@host/app"); err == nil || strings.Contains(got+err.Error(), "MARKED") {
+		t.Errorf("a URL that cannot be taken apart gave %q, %v", got, err)
+	}
+}
+
+func TestURLsAreRewrittenForFluxV2(t *testing.T) {
+	for _, tc := range []struct {
+		raw, want, user, password string
+	}{
+		{"git@host:org/repo.git", "ssh://git@host/org/repo.git", "git", ""},
+		{"host:org/repo", "ssh://git@host/org/repo", "git", ""},
+		{"git@host:2222/org/repo", "ssh://git@host/2222/org/repo", "git", ""},
+		{"git@host:/abs/repo", "ssh://git@host/abs/repo", "git", ""},
+		{"git@[::1]:org/repo", "ssh://git@[::1]/org/repo", "git", ""},
+		{"ssh://git@host:2222/org/repo", "ssh://git@host:2222/org/repo", "git", ""},
+		{"ssh://host/org/repo", "ssh://git@host/org/repo", "git", ""},
+		{"ssh://git:pw@host/org/repo", "ssh://git@host/org/repo", "git", ""},
+		{"https://us%40er:p%2Fw@host/x", "https://host/x", "us%40er", "p%2Fw"},
+		{"https://$(U):$(P)@host/x", "https://host/x", "$(U)", "$(P)"},
+		{"https://$(U):$(P)@$(HOST)/x", "https://$(HOST)/x", "$(U)", "$(P)"},
+		{"https://host:8443/x", "https://host:8443/x", "", ""},
+		{"https://dev.azure.com/o/p/_git/r", "https://dev.azure.com/o/p/_git/r", "", ""},
+	} {
+		got, creds, err := FluxV2URL(tc.raw)
+		if err != nil || got != tc.want || creds.Username != tc.user || creds.Password != tc.password {
+			t.Errorf("FluxV2URL(%q) = %q, %q %q, %v", tc.raw, got, creds.Username, creds.Password, err)
+		}
+		if !regexp.MustCompile(`^(http|https|ssh)://.*$`).MatchString(got) {
+			t.Errorf("FluxV2URL(%q) = %q, which the CRD refuses", tc.raw, got)
+		}
+	}
+	for _, raw := range []string{
+		"git://host/x", "git+ssh://git@host/x", "file:///srv/x", "/srv/x", "./x", "x", "", "https://", "git@host", "ftp://host/x",
+		"https://host/x?token=MARKED-SECRET", "https://u:MARKED-SECRET%zz@host/x", "https:/u:MARKED-SECRET@host/x/y",
+	} {
+		got, creds, err := FluxV2URL(raw)
+		if err == nil {
+			t.Errorf("FluxV2URL(%q) = %q, want an error", raw, got)
+		}
+		if strings.Contains(fmt.Sprint(got, creds, err), "MARKED") {
+			t.Errorf("FluxV2URL(%q) tells a secret: %v", raw, err)
+		}
+	}
+}
+
+func TestShownURLsHoldNoSecret(t *testing.T) {
+	for raw, want := range map[string]string{
+		"https://bot:MARKED-SECRET@host/x":           "https://bot@host/x",
+		"https://MARKED-SECRET@host/x":               "https://***@host/x",
+		"https://MARKED-SECRET:x-oauth-basic@host/x": "https://***@host/x",
+		"https://MARKED-SECRET:@host/x":              "https://***@host/x",
+		"https://bot:MARKED%zzSECRET@host/x":         "https://***@host/x",
+		"https://bot:MARKED/SECRET@host/x":           "https://***@host/x",
+		"https://host/x?private_token=MARKED-SECRET": "https://host/x?***",
+		"https://bot:$(PW)@host/x":                   "https://bot@host/x",
+		"https://$(USER):$(PW)@host/x":               "https://$(USER)@host/x",
+		"ssh://git@host:2222/x":                      "ssh://git@host:2222/x",
+		"git@host:org/x@1":                           "git@host:org/x@1",
+		"bot:MARKED-SECRET@host/x":                   "***@host/x",
+		"https:/bot:MARKED-SECRET@host/x":            "***@host/x",
+	} {
+		if got := DisplayURL(raw); got != want {
+			t.Errorf("DisplayURL(%q) = %q, want %q", raw, got, want)
+		}
+		u := RawURL(raw)
+		asJSON, err := json.Marshal(struct{ U RawURL }{u})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range []string{fmt.Sprint(u), fmt.Sprintf("%+v", struct{ U RawURL }{u}), fmt.Sprintf("%#v", u), string(asJSON)} {
+			if strings.Contains(s, "MARKED") {
+				t.Errorf("RawURL shows %s", s)
+			}
+		}
+	}
+}
+
+func FuzzShownURLsHoldNoPassword(f *testing.F) {
+	f.Add("user", "host/x")
+	f.Add("", "host:22/x?y#z")
+	f.Fuzz(func(t *testing.T, user, rest string) {
+		if strings.ContainsAny(user+rest, "@/:?#") {
+			t.Skip()
+		}
+		raw := "https://" + user + ":MARKED-SECRET@" + rest
+		if s := DisplayURL(raw); strings.Contains(s, "MARKED") {
+			t.Errorf("DisplayURL(%q) = %q", raw, s)
+		}
+		if s, _, err := FluxV2URL(raw); strings.Contains(s, "MARKED") || err != nil && strings.Contains(err.Error(), "MARKED") {
+			t.Errorf("FluxV2URL(%q) = %q, %v", raw, s, err)
+		}
+	})
+}

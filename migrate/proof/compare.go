@@ -1,0 +1,194 @@
+package proof
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// Marks that fluxd and kubectl leave on objects and that Flux v2's first
+// apply takes away (reference 2.11; kc: internal/controller/kustomization_controller.go).
+var removedMarks = struct{ Labels, Annotations []string }{
+	Labels: []string{"fluxcd.io/sync-gc-mark"},
+	Annotations: []string{
+		"kubectl.kubernetes.io/last-applied-configuration",
+		"kustomize.toolkit.fluxcd.io/checksum",
+		"fluxcd.io/sync-checksum",
+	},
+}
+
+// Owner labels that Flux v2 puts on every object it applies.
+const (
+	LabelOwnerName      = "kustomize.toolkit.fluxcd.io/name"
+	LabelOwnerNamespace = "kustomize.toolkit.fluxcd.io/namespace"
+)
+
+// serverFields of metadata are the API server's own.
+var serverFields = []string{"managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink"}
+
+// reduced is a deep copy of an object without what the hand-over changes on
+// purpose: the API server's own metadata, status, the marks of Flux v1 and
+// the owner labels of Flux v2. annotations are the keys added on purpose.
+func reduced(object map[string]any, annotations map[string]bool) map[string]any {
+	out := copyMap(object)
+	delete(out, "status")
+	metadata, _ := out["metadata"].(map[string]any)
+	if metadata == nil {
+		return out
+	}
+	for _, f := range serverFields {
+		delete(metadata, f)
+	}
+	drop := func(field string, unwanted func(string) bool) {
+		m, _ := metadata[field].(map[string]any)
+		for k := range m {
+			if unwanted(k) {
+				delete(m, k)
+			}
+		}
+		if len(m) == 0 {
+			delete(metadata, field)
+		}
+	}
+	drop("labels", func(k string) bool {
+		return k == LabelOwnerName || k == LabelOwnerNamespace || slices.Contains(removedMarks.Labels, k)
+	})
+	drop("annotations", func(k string) bool {
+		return annotations[k] || slices.Contains(removedMarks.Annotations, k)
+	})
+	return out
+}
+
+func copyMap(m map[string]any) map[string]any {
+	out := make(map[string]any, len(m))
+	for k, v := range m {
+		out[k] = copyValue(v)
+	}
+	return out
+}
+
+func copyValue(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		return copyMap(v)
+	case []any:
+		out := make([]any, len(v))
+		for i := range v {
+			out[i] = copyValue(v[i])
+		}
+		return out
+	}
+	return v
+}
+
+// differences lists the JSON paths at which two objects differ, sorted.
+// Numbers are compared by value, whatever Go type holds them; an empty map or
+// list and an absent one are the same to the API server and count as equal.
+func differences(a, b any) []string {
+	var paths []string
+	walk("", a, b, &paths)
+	slices.Sort(paths)
+	return slices.Compact(paths)
+}
+
+func walk(path string, a, b any, paths *[]string) {
+	if empty(a) && empty(b) {
+		return
+	}
+	switch av := a.(type) {
+	case map[string]any:
+		bv, ok := b.(map[string]any)
+		if !ok && b != nil {
+			break
+		}
+		for k := range av {
+			walk(path+field(k), av[k], bv[k], paths)
+		}
+		for k := range bv {
+			if _, both := av[k]; !both {
+				walk(path+field(k), nil, bv[k], paths)
+			}
+		}
+		return
+	case []any:
+		bv, ok := b.([]any)
+		if !ok || len(av) != len(bv) {
+			break
+		}
+		for i := range av {
+			walk(fmt.Sprintf("%s[%d]", path, i), av[i], bv[i], paths)
+		}
+		return
+	case nil:
+		if bv, ok := b.(map[string]any); ok {
+			for k := range bv {
+				walk(path+field(k), nil, bv[k], paths)
+			}
+			return
+		}
+	}
+	if !sameScalar(a, b) {
+		*paths = append(*paths, path)
+	}
+}
+
+// field writes one step of a path; keys with dots or slashes are quoted.
+func field(key string) string {
+	if strings.ContainsAny(key, "./[]\" ") {
+		return fmt.Sprintf("[%q]", key)
+	}
+	return "." + key
+}
+
+func empty(v any) bool {
+	switch v := v.(type) {
+	case nil:
+		return true
+	case map[string]any:
+		for _, x := range v {
+			if !empty(x) {
+				return false
+			}
+		}
+		return true
+	case []any:
+		return len(v) == 0
+	}
+	return false
+}
+
+func sameScalar(a, b any) bool {
+	if an, ok := number(a); ok {
+		if bn, ok := number(b); ok {
+			return an == bn
+		}
+	}
+	return reflect.DeepEqual(a, b)
+}
+
+// number gives a JSON number's value. Integers beyond 2^53 stay integers, so
+// that two large different ones are not taken for equal.
+func number(v any) (any, bool) {
+	const exact = 1 << 53
+	switch n := v.(type) {
+	case int:
+		return number(int64(n))
+	case int64:
+		if n > exact || n < -exact {
+			return n, true
+		}
+		return float64(n), true
+	case float64:
+		return n, true
+	}
+	return nil, false
+}
+
+// Plain is a copy of an object as it is compared: without the API server's
+// own metadata, status, and what a hand-over changes on purpose.
+func Plain(u *unstructured.Unstructured) *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: reduced(u.Object, nil)}
+}

@@ -1,0 +1,237 @@
+package proof
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	validation "k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/flux1"
+)
+
+const marked = "MARKED-SECRET-VALUE"
+
+// fakeWorld answers from maps; a dry-run gives the object itself, as applied
+// by the new agent.
+type fakeWorld struct {
+	live   map[string]*unstructured.Unstructured
+	refuse map[string]error
+	asked  []Account
+	broken error
+}
+
+func (w *fakeWorld) Live(_ context.Context, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	return w.live[migrate.ObjectID(o)], w.broken
+}
+
+func (w *fakeWorld) DryRun(_ context.Context, as Account, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	if as != (Account{"flux", "flux-team"}) {
+		return nil, errors.New("asked as another account")
+	}
+	if err := w.refuse[migrate.ObjectID(o)]; err != nil {
+		return nil, err
+	}
+	out := o.DeepCopy()
+	if live := w.live[migrate.ObjectID(o)]; live != nil {
+		// Server-side apply merges: fields that it does not send stay.
+		data, _, _ := unstructured.NestedMap(live.Object, "data")
+		sent, _, _ := unstructured.NestedMap(o.Object, "data")
+		for k, v := range sent {
+			data[k] = v
+		}
+		out.Object["data"] = data
+	}
+	out.SetManagedFields([]metav1.ManagedFieldsEntry{entry("kustomize-controller", apply, "", `{"f:data":{"f:kept":{}}}`)})
+	return out, nil
+}
+
+var kinds = []migrate.ServedKind{
+	{Version: "v1", Kind: "ConfigMap", Namespaced: true}, {Version: "v1", Kind: "Secret", Namespaced: true},
+	{Version: "v1", Kind: "Namespace"}, {Group: "apps", Version: "v1", Kind: "Deployment", Namespaced: true},
+}
+
+func (w *fakeWorld) DryRunUpdate(_ context.Context, _ Account, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	return o, nil
+}
+
+// inventoryOf is one agent whose repository holds the files, read as fluxd
+// reads them.
+func inventoryOf(t *testing.T, files map[string]string) migrate.Inventory {
+	t.Helper()
+	tree := fstest.MapFS{}
+	for name, text := range files {
+		tree[name] = &fstest.MapFile{Data: []byte(text)}
+	}
+	a := migrate.Flux1Agent{
+		ID: "flux/flux-team", Namespace: "flux", Release: "flux-team", ServiceAccount: "flux-team",
+		Git:    migrate.AgentGit{URL: "https://git.example.com/team", Branch: "main", Paths: []string{"p"}, PollInterval: metav1.Duration{Duration: time.Minute}},
+		Sync:   migrate.AgentSync{Interval: metav1.Duration{Duration: time.Minute}, GarbageCollection: migrate.CollectOff},
+		Synced: migrate.Synced{Commit: strings.Repeat("c", 40)}, Confinement: migrate.Confinement{Kind: "custom"}, Tree: tree,
+	}
+	var err error
+	a.Files, a.Objects, _, err = flux1.Load(tree, flux1.LoadConfig{Repository: a.ID, Paths: a.Git.Paths, DefaultNamespace: "default", Kinds: kinds})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return migrate.Inventory{Agents: []migrate.Flux1Agent{a}}
+}
+
+func configMap(name, data string) string {
+	return "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + name + ", namespace: team}\ndata: " + data + "\n"
+}
+
+// liveConfigMap is as fluxd left it: marks, and kubectl as the manager.
+func liveConfigMap(name string, data map[string]any, labels map[string]any, entries ...metav1.ManagedFieldsEntry) *unstructured.Unstructured {
+	all := map[string]any{"fluxcd.io/sync-gc-mark": "sha256.x"}
+	for k, v := range labels {
+		all[k] = v
+	}
+	u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap",
+		"metadata": map[string]any{"name": name, "namespace": "team", "uid": "u", "labels": all,
+			"annotations": map[string]any{"fluxcd.io/sync-checksum": "x", "kubectl.kubernetes.io/last-applied-configuration": "{}"}},
+		"data": data}}
+	u.SetManagedFields(entries)
+	return u
+}
+
+func verbsOf(r Result) map[string]string {
+	out := map[string]string{}
+	for _, o := range r.Plan.Repositories[0].Objects {
+		out[migrate.DisplayID(o.ID)] = strings.Join(append([]string{string(o.Verb)}, o.Fields...), " ")
+	}
+	return out
+}
+
+func codesOf(p migrate.Plan) string {
+	var codes []string
+	for _, f := range p.Findings {
+		codes = append(codes, f.Code)
+	}
+	return strings.Join(codes, " ")
+}
+
+func TestVerbsSayWhatWillHappenToEachObject(t *testing.T) {
+	inv := inventoryOf(t, map[string]string{
+		"p/app/same.yaml":    configMap("same", `{kept: "1"}`),
+		"p/app/drift.yaml":   configMap("drift", `{kept: "1"}`),
+		"p/app/hand.yaml":    configMap("hand", `{kept: "1"}`),
+		"p/app/absent.yaml":  configMap("absent", `{kept: "1"}`),
+		"p/app/owned.yaml":   configMap("owned", `{kept: "1"}`),
+		"p/app/ignored.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: ignored, namespace: team, annotations: {fluxcd.io/ignore: \"true\"}}\n",
+		"p/app/lost.yaml":    "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: lost, namespace: team, annotations: {config.kubernetes.io/local-config: \"true\"}}\n",
+	})
+	inv.Agents[0].Marked = []string{"team_gone__ConfigMap", "team_same__ConfigMap"}
+	kept := map[string]any{"kept": "1"}
+	w := &fakeWorld{live: map[string]*unstructured.Unstructured{
+		"team_same__ConfigMap":  liveConfigMap("same", kept, nil, entry("kubectl-client-side-apply", update, "", `{"f:data":{"f:kept":{}}}`)),
+		"team_drift__ConfigMap": liveConfigMap("drift", map[string]any{"kept": "2"}, nil),
+		"team_hand__ConfigMap": liveConfigMap("hand", map[string]any{"kept": "1", "more": "x"}, nil,
+			entry("kubectl-edit", update, "", `{"f:data":{"f:more":{}}}`)),
+		"team_owned__ConfigMap": liveConfigMap("owned", kept, map[string]any{LabelOwnerName: "other", LabelOwnerNamespace: "elsewhere"}),
+	}}
+	r, err := Prove(t.Context(), inv, migrate.Options{}, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{
+		"ConfigMap/team/same":    "adopt",
+		"ConfigMap/team/drift":   "change .data.kept",
+		"ConfigMap/team/hand":    "change .data.more",
+		"ConfigMap/team/absent":  "create",
+		"ConfigMap/team/owned":   "conflict",
+		"ConfigMap/team/ignored": "skip",
+		"ConfigMap/team/lost":    "unmanage",
+		"ConfigMap/team/gone":    "stale",
+	}
+	if d := cmp.Diff(want, verbsOf(r)); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff("OBJECT_LOST OBJECT_OWNED OBJECT_CHANGES OBJECT_CHANGES OBJECT_CREATED STALE_OBJECT", codesOf(r.Plan)); d != "" {
+		t.Error(d)
+	}
+	if !r.Plan.Repositories[0].Blocked || r.Plan.Proof != "server" {
+		t.Errorf("blocked %v, proof %s", r.Plan.Repositories[0].Blocked, r.Plan.Proof)
+	}
+}
+
+func TestRenderingsThatDifferAreBlocked(t *testing.T) {
+	// YAML 1.1 reads an unquoted "yes" as true, which fluxd sends as a boolean
+	// and the API server refuses; kustomize keeps the text.
+	inv := inventoryOf(t, map[string]string{"p/app/a.yaml": configMap("a", "{kept: yes}")})
+	r, err := Prove(t.Context(), inv, migrate.Options{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, _, _ := unstructured.NestedFieldNoCopy(inv.Agents[0].Objects[0].Manifest.Object, "data", "kept")
+	now, _, _ := unstructured.NestedFieldNoCopy(r.Evidence["flux/flux-team"]["team_a__ConfigMap"].New.Object, "data", "kept")
+	if old == now {
+		t.Fatalf("both read %v: the case shows nothing", old)
+	}
+	if codesOf(r.Plan) != "RENDERING_DIFFERS" || !r.Plan.Repositories[0].Blocked {
+		t.Errorf("fluxd reads %v, the new agent %v, and the findings are %q", old, now, codesOf(r.Plan))
+	}
+}
+
+func TestARefusalOfASecretNamesFieldsAndNoValue(t *testing.T) {
+	inv := inventoryOf(t, map[string]string{"p/app/s.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: team}\nstringData: {k: " + marked + "}\n"})
+	invalid := apierrors.NewInvalid(schema.GroupKind{Kind: "Secret"}, "s", validation.ErrorList{validation.Invalid(validation.NewPath("data").Key("k"), marked, "no")})
+	r, err := Prove(t.Context(), inv, migrate.Options{}, &fakeWorld{refuse: map[string]error{"team_s__Secret": invalid}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := json.Marshal(r.Plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(raw), "DRY_RUN_REFUSED") || !strings.Contains(string(raw), "data[k]") {
+		t.Errorf("the plan does not name the refusal: %s", raw)
+	}
+	if strings.Contains(string(raw), marked) {
+		t.Error("the plan holds the Secret's value")
+	}
+}
+
+func TestAWorldThatCannotBeAskedIsAnErrorAndNoEmptyAnswer(t *testing.T) {
+	inv := inventoryOf(t, map[string]string{"p/app/a.yaml": configMap("a", `{kept: "1"}`)})
+	_, err := Prove(t.Context(), inv, migrate.Options{}, &fakeWorld{broken: errors.New("no route")})
+	if err == nil || !strings.Contains(err.Error(), "ConfigMap/team/a") {
+		t.Errorf("error %v does not name what could not be read", err)
+	}
+}
+
+func TestOneObjectInTwoRepositoriesBlocksBoth(t *testing.T) {
+	inv := inventoryOf(t, map[string]string{"p/app/a.yaml": configMap("a", `{kept: "1"}`)})
+	other := inv.Agents[0]
+	other.ID, other.Release = "flux/flux-other", "flux-other"
+	inv.Agents = append(inv.Agents, other)
+	p, err := Plan(t.Context(), inv, migrate.Options{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range p.Repositories {
+		if !r.Blocked {
+			t.Errorf("%s is not held back", r.ID)
+		}
+	}
+}
+
+func TestOfflineProofSaysWhatItDidNotProve(t *testing.T) {
+	p, err := Plan(t.Context(), inventoryOf(t, map[string]string{"p/app/a.yaml": configMap("a", `{kept: "1"}`)}), migrate.Options{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o := p.Repositories[0].Objects[0]; p.Proof != "offline" || !strings.Contains(o.Why, "not proven") {
+		t.Errorf("proof %s, object %+v", p.Proof, o)
+	}
+}

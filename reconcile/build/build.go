@@ -1,0 +1,240 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"sort"
+	"strings"
+
+	"github.com/fluxcd/pkg/ssa"
+	"github.com/fluxcd/pkg/ssa/normalize"
+	ssautil "github.com/fluxcd/pkg/ssa/utils"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/kustomize/api/konfig"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+)
+
+// Errors that callers tell apart; the others are faults of the manifests.
+var (
+	// ErrPathNotFound: spec.path is not a folder of the artifact. In
+	// kustomize-controller the reason is ArtifactFailed, not BuildFailed.
+	ErrPathNotFound = errors.New("kustomization path not found")
+	// ErrRemoteBase: a kustomization file refers to something outside the
+	// artifact.
+	ErrRemoteBase = errors.New("remote bases are refused")
+	// ErrEncrypted: a Secret is encrypted with SOPS and the Kustomization has
+	// no spec.decryption.
+	ErrEncrypted = errors.New("SOPS encrypted, configuring decryption is required for this secret to be reconciled")
+	// ErrAliases: a YAML document's aliases contain themselves or grow beyond
+	// any use. kustomize would exhaust the stack, which ends the process.
+	ErrAliases = errors.New("YAML aliases contain themselves or expand without bound")
+	// ErrDecryption: spec.decryption is set.
+	ErrDecryption = errors.New("spec.decryption is not supported yet")
+)
+
+// Input is all that a rendering depends on.
+type Input struct {
+	// Tree is the source's tree at one commit, as source.Snapshot.Tree.
+	// Unused if Artifact is given.
+	Tree fs.FS
+	// SpecIgnore is the source's spec.ignore; nil if it has none. An empty
+	// text differs from none only in holding no pattern, that is, not at all.
+	// Unused if Artifact is given.
+	SpecIgnore *string
+	// Artifact is the filtered tree, shared by the Kustomizations of one
+	// source; nil makes one from Tree and SpecIgnore, which walks the whole
+	// tree.
+	Artifact *Artifact
+	// Kustomization is the object to render; read only. Its metadata gives
+	// the owner labels. Fields used: path, targetNamespace, namePrefix,
+	// nameSuffix, patches, images, components, ignoreMissingComponents,
+	// buildMetadata, commonMetadata, postBuild, decryption. Required.
+	Kustomization *kustomizev1.Kustomization
+	// Variables are those of postBuild.substituteFrom, resolved by the caller
+	// (later references overrule earlier ones); postBuild.substitute
+	// overrules them. Without spec.postBuild they are not used.
+	Variables map[string]string
+	// StrictSubstitution makes a variable that has neither value nor default
+	// an error (kustomize-controller's feature gate StrictPostBuildSubstitutions).
+	StrictSubstitution bool
+	// AllowRemoteBases lets kustomization files load single files over HTTP
+	// and HTTPS. Bases in remote Git repositories are refused in any case,
+	// because they need a git program and are not fixed by the revision.
+	AllowRemoteBases bool
+}
+
+// Rendering is what Render gives.
+type Rendering struct {
+	// Objects to apply, in the order in which they are applied. They belong
+	// to the caller.
+	Objects []*unstructured.Unstructured
+
+	built []builtObject
+}
+
+// Objects renders a Kustomization; see Render.
+func Objects(ctx context.Context, in Input) ([]*unstructured.Unstructured, error) {
+	r, err := Render(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	return r.Objects, nil
+}
+
+// Render renders a Kustomization as kustomize-controller 1.9 does. A folder
+// without manifests gives no objects and no error: whether that may remove
+// everything is the caller's decision. An error means nothing was rendered and
+// names the file, and where one can be told the document, at fault; see the
+// Err values. Nothing is written anywhere. The context is looked at between
+// the stages: kustomize itself cannot be interrupted.
+//
+// One thing is stricter than upstream: an encrypted Secret without
+// spec.decryption is refused also when all its values stand in stringData,
+// where upstream's normalisation drops the SOPS metadata before looking for it.
+func Render(ctx context.Context, in Input) (*Rendering, error) {
+	ks := in.Kustomization
+	if ks == nil {
+		return nil, errors.New("render: no Kustomization given")
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("render: %w", err)
+	}
+	if ks.Spec.Decryption != nil {
+		return nil, ErrDecryption
+	}
+	a := in.Artifact
+	if a == nil {
+		var err error
+		if a, err = NewArtifact(in.Tree, in.SpecIgnore); err != nil {
+			return nil, err
+		}
+	}
+	dir := Folder(ks.Spec.Path)
+	if isFolder, ok := a.Has(dir); !ok {
+		return nil, fmt.Errorf("%w: the artifact has no folder %q", ErrPathNotFound, ks.Spec.Path)
+	} else if !isFolder {
+		return nil, fmt.Errorf("%w: %q is a file; give the folder it is in", ErrPathNotFound, ks.Spec.Path)
+	}
+
+	built, plain := []builtObject(nil), false
+	if !hasOverlay(ks) {
+		built, plain = buildPlain(a, dir)
+	}
+	if !plain {
+		var err error
+		if built, err = buildKustomize(ctx, a, dir, in); err != nil {
+			return nil, err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("render: %w", err)
+	}
+	objects, err := finish(ks, built)
+	if err != nil {
+		return nil, err
+	}
+	return &Rendering{Objects: objects, built: built}, nil
+}
+
+// Folder is the folder of a spec.path inside the tree, slash-separated and
+// clean, "." for the root. ".." never leads out of the tree (source:
+// kustomize-controller joins the path securely below the root).
+func Folder(specPath string) string {
+	p := path.Clean("/" + specPath)
+	if p == "/" {
+		return "."
+	}
+	return p[1:]
+}
+
+// hasOverlay says whether the Kustomization changes what its folder builds,
+// before the build or with variables after it.
+func hasOverlay(ks *kustomizev1.Kustomization) bool {
+	s := &ks.Spec
+	return s.TargetNamespace != "" || s.NamePrefix != "" || s.NameSuffix != "" ||
+		len(s.Patches) > 0 || len(s.Images) > 0 || len(s.Components) > 0 ||
+		len(s.BuildMetadata) > 0 || s.PostBuild != nil
+}
+
+// builtObject is one object as the build gives it, before it is made ready
+// for the apply.
+type builtObject struct {
+	json   []byte
+	object *unstructured.Unstructured
+}
+
+// finish does what kustomize-controller does between build and apply (source:
+// internal/controller/kustomization_controller.go): expand lists, drop what is
+// no object, owner labels, normalisation, common metadata, order.
+func finish(ks *kustomizev1.Kustomization, built []builtObject) ([]*unstructured.Unstructured, error) {
+	objects := make([]*unstructured.Unstructured, 0, len(built))
+	for _, b := range built {
+		if !b.object.IsList() {
+			if ssautil.IsKubernetesObject(b.object) && !ssautil.IsKustomization(b.object) {
+				objects = append(objects, b.object)
+			}
+			continue
+		}
+		// kustomize expands kinds named …List; anything else with `items`
+		// is expanded here.
+		err := b.object.EachListItem(func(item runtime.Object) error {
+			u, ok := item.(*unstructured.Unstructured)
+			if !ok {
+				return fmt.Errorf("an item is a %T", item)
+			}
+			objects = append(objects, u)
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("expand the items of %s: %w", ssautil.FmtUnstructured(b.object), err)
+		}
+	}
+	for _, u := range objects {
+		if isEncryptedSecret(u) && !isDecryptionDisabled(u) {
+			return nil, fmt.Errorf("%s is %w", ssautil.FmtUnstructured(u), ErrEncrypted)
+		}
+		labels := u.GetLabels()
+		if labels == nil {
+			labels = map[string]string{}
+		}
+		labels[kustomizev1.GroupVersion.Group+"/name"] = ks.GetName()
+		labels[kustomizev1.GroupVersion.Group+"/namespace"] = ks.GetNamespace()
+		u.SetLabels(labels)
+	}
+	if err := normalize.UnstructuredList(objects); err != nil {
+		return nil, err
+	}
+	if m := ks.Spec.CommonMetadata; m != nil {
+		ssautil.SetCommonMetadata(objects, m.Labels, m.Annotations)
+	}
+	sort.Sort(ssa.SortableUnstructureds(objects))
+	return objects, nil
+}
+
+func isEncryptedSecret(u *unstructured.Unstructured) bool {
+	if u.GetKind() != "Secret" || u.GetAPIVersion() != "v1" {
+		return false
+	}
+	_, found := u.Object["sops"]
+	return found
+}
+
+func isDecryptionDisabled(u *unstructured.Unstructured) bool {
+	return strings.EqualFold(u.GetAnnotations()[kustomizev1.GroupVersion.Group+"/decrypt"], kustomizev1.DisabledValue)
+}
+
+// kustomizationFile gives the kustomization file of a folder, if it has one.
+func kustomizationFile(a *Artifact, dir string) (string, bool) {
+	for _, name := range konfig.RecognizedKustomizationFileNames() {
+		p := path.Join(dir, name)
+		if isFolder, ok := a.Has(p); ok && !isFolder {
+			return p, true
+		}
+	}
+	return "", false
+}

@@ -1,0 +1,291 @@
+package build
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+)
+
+var update = flag.Bool("update", false, "rewrite the goldens")
+
+// fixture is a folder of testdata: tree.txtar (the repository), kustomization.yaml
+// (the object), and where they matter ignore (spec.ignore), variables.yaml
+// (postBuild.substituteFrom), options ("strict") and differs (why upstream gives
+// another result on purpose). The golden is want.yaml or want.error.
+type fixture struct {
+	name    string
+	in      Input
+	tree    fstest.MapFS
+	differs string
+}
+
+func fixtures(t testing.TB) []fixture {
+	t.Helper()
+	dirs, err := os.ReadDir("testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []fixture
+	for _, d := range dirs {
+		list = append(list, readFixture(t, d.Name()))
+	}
+	return list
+}
+
+func readFixture(t testing.TB, name string) fixture {
+	t.Helper()
+	dir := filepath.Join("testdata", name)
+	f := fixture{name: name, tree: fstest.MapFS{}}
+	archive, err := txtar.ParseFile(filepath.Join(dir, "tree.txtar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range archive.Files {
+		f.tree[file.Name] = &fstest.MapFile{Data: file.Data, Mode: 0o644}
+	}
+	optional := func(name string) (string, bool) {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+		return string(text), err == nil
+	}
+	text, _ := optional("kustomization.yaml")
+	ks := &kustomizev1.Kustomization{}
+	if err := yaml.UnmarshalStrict([]byte(text), ks); err != nil {
+		t.Fatal(err)
+	}
+	f.in = Input{Tree: f.tree, Kustomization: ks}
+	if text, ok := optional("ignore"); ok {
+		f.in.SpecIgnore = &text
+	}
+	if text, ok := optional("variables.yaml"); ok {
+		if err := yaml.UnmarshalStrict([]byte(text), &f.in.Variables); err != nil {
+			t.Fatal(err)
+		}
+	}
+	options, _ := optional("options")
+	f.in.StrictSubstitution = strings.Contains(options, "strict")
+	f.differs, _ = optional("differs")
+	return f
+}
+
+func printed(t testing.TB, objects []*unstructured.Unstructured) string {
+	t.Helper()
+	var b strings.Builder
+	for i, u := range objects {
+		text, err := yaml.Marshal(u.Object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i > 0 {
+			b.WriteString("---\n")
+		}
+		b.Write(text)
+	}
+	return b.String()
+}
+
+func TestFixturesRenderToTheirGoldens(t *testing.T) {
+	for _, f := range fixtures(t) {
+		t.Run(f.name, func(t *testing.T) {
+			objects, err := Objects(t.Context(), f.in)
+			got, golden, other := printed(t, objects), "want.yaml", "want.error"
+			if err != nil {
+				got, golden, other = err.Error()+"\n", "want.error", "want.yaml"
+				if objects != nil {
+					t.Error("objects beside an error")
+				}
+			}
+			golden, other = filepath.Join("testdata", f.name, golden), filepath.Join("testdata", f.name, other)
+			if *update {
+				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.Remove(other); err != nil && !errors.Is(err, fs.ErrNotExist) {
+					t.Fatal(err)
+				}
+				return
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatalf("no golden for:\n%s", got)
+			}
+			if diff := cmp.Diff(string(want), got); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestFixturesRenderAsUpstream(t *testing.T) {
+	for _, f := range fixtures(t) {
+		t.Run(f.name, func(t *testing.T) {
+			if strings.Contains(f.differs, "upstream tries") || strings.Contains(f.differs, "upstream runs") {
+				t.Log("not asked:", f.differs)
+				return
+			}
+			want, digest, wantErr := upstream(t, f)
+			got, err := Render(t.Context(), f.in)
+			if f.differs != "" {
+				if err == nil || wantErr != nil {
+					t.Errorf("no longer differs (%s): ours %v, upstream %v", strings.TrimSpace(f.differs), err, wantErr)
+				}
+				return
+			}
+			if (err == nil) != (wantErr == nil) {
+				t.Fatalf("ours: %v\nupstream: %v", err, wantErr)
+			}
+			if err != nil {
+				t.Logf("ours: %v\nupstream: %v", err, wantErr)
+				return
+			}
+			if diff := cmp.Diff(want, got.Objects); diff != "" {
+				t.Errorf("(-upstream +ours)\n%s", diff)
+			}
+			if d, err := got.Digest(); err != nil || d != digest {
+				t.Errorf("digest %s, %v; upstream %s", d, err, digest)
+			}
+		})
+	}
+}
+
+func TestErrorsCanBeToldApart(t *testing.T) {
+	for name, want := range map[string]error{
+		"path-absent": ErrPathNotFound, "path-is-a-file": ErrPathNotFound, "ignored-folder-of-a-path": ErrPathNotFound,
+		"remote-git-base": ErrRemoteBase, "remote-file": ErrRemoteBase, "remote-file-of-a-generator": ErrRemoteBase,
+		"remote-git-base-in-scp-form": ErrRemoteBase, "remote-file-of-a-transformer": ErrRemoteBase,
+		"encrypted-secret-without-decryption": ErrEncrypted, "decryption-is-not-supported-yet": ErrDecryption,
+	} {
+		if _, err := Objects(t.Context(), readFixture(t, name).in); !errors.Is(err, want) {
+			t.Errorf("%s: %v is not %v", name, err, want)
+		}
+	}
+}
+
+func TestFaultsNameFileAndDocument(t *testing.T) {
+	for name, want := range map[string]string{
+		"document-without-kind": "apps/values.yaml (document 2)", "document-without-name": "apps/a.yaml (document 2)",
+		"unparsable-document": "apps/a.yaml (document 3)", "hidden-folder-without-manifests-fails": "apps/.tekton/b.yaml:",
+		"remote-file": "apps/sub/kustomization.yaml", "same-object-twice": "b.yaml",
+	} {
+		if _, err := Objects(t.Context(), readFixture(t, name).in); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v does not name %s", name, err, want)
+		}
+	}
+}
+
+func TestASharedArtifactGivesTheSame(t *testing.T) {
+	f := readFixture(t, "plain-folder")
+	want, err := Objects(t.Context(), f.in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := f.in
+	if in.Artifact, err = NewArtifact(f.tree, nil); err != nil {
+		t.Fatal(err)
+	}
+	in.Tree = nil
+	got, err := Objects(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestInputIsNotChanged(t *testing.T) {
+	for _, f := range fixtures(t) {
+		before := f.in.Kustomization.DeepCopy()
+		tree := fmt.Sprint(hashTree(t, f.tree))
+		_, _ = Objects(t.Context(), f.in)
+		if diff := cmp.Diff(before, f.in.Kustomization); diff != "" {
+			t.Errorf("%s: the Kustomization changed: %s", f.name, diff)
+		}
+		if after := fmt.Sprint(hashTree(t, f.tree)); after != tree {
+			t.Errorf("%s: the tree changed", f.name)
+		}
+	}
+}
+
+func hashTree(t *testing.T, tree fs.FS) map[string]string {
+	t.Helper()
+	sums := map[string]string{}
+	err := fs.WalkDir(tree, ".", func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := fs.ReadFile(tree, p)
+		sum := sha256.Sum256(data)
+		sums[p] = hex.EncodeToString(sum[:])
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sums
+}
+
+func TestConcurrentRenderingsAgree(t *testing.T) {
+	var list []fixture
+	want := map[string]string{}
+	for _, f := range fixtures(t) {
+		r, err := Render(t.Context(), f.in)
+		if err != nil {
+			continue
+		}
+		list = append(list, f)
+		want[f.name] = printed(t, r.Objects)
+	}
+	const workers = 8
+	done := make(chan error, workers)
+	for w := range workers {
+		go func() {
+			for i := range list {
+				// Each worker begins elsewhere, so that builds with and
+				// without their own schema meet.
+				f := list[(i+w*len(list)/workers)%len(list)]
+				r, err := Render(context.Background(), f.in)
+				if err != nil {
+					done <- fmt.Errorf("%s: %w", f.name, err)
+					return
+				}
+				if got := printed(t, r.Objects); got != want[f.name] {
+					done <- fmt.Errorf("%s: %s", f.name, cmp.Diff(want[f.name], got))
+					return
+				}
+			}
+			done <- nil
+		}()
+	}
+	for range workers {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestACancelledContextEndsTheRendering(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Objects(ctx, readFixture(t, "plain-folder").in); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,186 @@
+package chart
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"helm.sh/helm/v3/pkg/chartutil"
+	"helm.sh/helm/v3/pkg/engine"
+	"helm.sh/helm/v3/pkg/lint"
+	"helm.sh/helm/v3/pkg/lint/support"
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/yaml"
+)
+
+// render returns the objects of the chart, by kind.
+func render(t *testing.T, values map[string]any) map[string]*unstructured.Unstructured {
+	t.Helper()
+	loaded, err := Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := chartutil.ToRenderValues(loaded, values,
+		chartutil.ReleaseOptions{Name: ReleaseName, Namespace: "flux-system", IsInstall: true}, chartutil.DefaultCapabilities)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := engine.Render(loaded, all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects := map[string]*unstructured.Unstructured{}
+	for name, content := range files {
+		if strings.HasSuffix(name, "NOTES.txt") || strings.TrimSpace(content) == "" {
+			continue
+		}
+		object := &unstructured.Unstructured{}
+		if err := yaml.UnmarshalStrict([]byte(content), &object.Object); err != nil {
+			t.Fatalf("%s: %v\n%s", name, err, content)
+		}
+		objects[object.GetKind()] = object
+	}
+	return objects
+}
+
+func image(repository string) map[string]any {
+	return map[string]any{"image": map[string]any{"repository": repository}}
+}
+
+func TestChartHasNoLintErrors(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "fluxover-agent")
+	err := fs.WalkDir(FS, ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() {
+			return os.MkdirAll(filepath.Join(dir, path), 0o755)
+		}
+		content, err := FS.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(dir, path), content, 0o644)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, message := range lint.All(dir, image("registry.example/fluxover"), "flux-system", true).Messages {
+		if message.Severity >= support.WarningSev {
+			t.Error(message)
+		}
+	}
+}
+
+func TestChartRendersTheAgentWithClusterAdmin(t *testing.T) {
+	objects := render(t, image("registry.example/team/fluxover"))
+	var deployment appsv1.Deployment
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(objects["Deployment"].Object, &deployment); err != nil {
+		t.Fatal(err)
+	}
+	if deployment.Name != "fluxover-agent" || deployment.Namespace != "flux-system" {
+		t.Errorf("deployment is %s/%s", deployment.Namespace, deployment.Name)
+	}
+	container := deployment.Spec.Template.Spec.Containers[0]
+	if want := "registry.example/team/fluxover:0.1.0"; container.Image != want {
+		t.Errorf("image %q, want %q", container.Image, want)
+	}
+	if container.Args[0] != "agent" || !slices.Contains(container.Args, "--enable-leader-election=true") {
+		t.Errorf("arguments %v", container.Args)
+	}
+	if cpu := container.Resources.Requests.Cpu().String(); cpu != "100m" {
+		t.Errorf("asks for %s of a core", cpu)
+	}
+	if memory := container.Resources.Requests.Memory().String(); memory != "128Mi" {
+		t.Errorf("asks for %s of memory", memory)
+	}
+	binding := objects["ClusterRoleBinding"]
+	if role, _, _ := unstructured.NestedString(binding.Object, "roleRef", "name"); role != "cluster-admin" {
+		t.Errorf("bound to %q", role)
+	}
+	if objects["NetworkPolicy"] != nil {
+		t.Error("a network policy is rendered though it is off by default")
+	}
+	if objects["Service"] == nil || objects["ServiceAccount"] == nil {
+		t.Error("service or service account is missing")
+	}
+}
+
+func TestChartRefusesToRenderWithoutAnImage(t *testing.T) {
+	loaded, err := Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	values, err := chartutil.ToRenderValues(loaded, nil, chartutil.ReleaseOptions{Name: ReleaseName, Namespace: "flux-system"}, chartutil.DefaultCapabilities)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := engine.Render(loaded, values); err == nil || !strings.Contains(err.Error(), "image.repository") {
+		t.Errorf("error %v does not name image.repository", err)
+	}
+}
+
+func TestChartSchemaRefusesUnknownAndWrongValues(t *testing.T) {
+	loaded, err := Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, values := range map[string]map[string]any{
+		"unknown value":  {"replicaCount": 1},
+		"wrong duration": {"agent": map[string]any{"fullCheck": "an hour"}},
+		"no workers":     {"agent": map[string]any{"concurrent": 0}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := chartutil.ToRenderValues(loaded, values, chartutil.ReleaseOptions{Name: "x", Namespace: "y"}, chartutil.DefaultCapabilities); err == nil {
+				t.Error("accepted")
+			}
+		})
+	}
+}
+
+func TestChartCarriesBothDefinitionsOutsideOfTemplates(t *testing.T) {
+	loaded, err := Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, crd := range loaded.CRDObjects() {
+		var object unstructured.Unstructured
+		if err := yaml.Unmarshal(crd.File.Data, &object.Object); err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, object.GetName())
+	}
+	slices.Sort(names)
+	want := []string{"gitrepositories.source.toolkit.fluxcd.io", "kustomizations.kustomize.toolkit.fluxcd.io"}
+	if !slices.Equal(names, want) {
+		t.Errorf("definitions %v, want %v", names, want)
+	}
+	if rendered := render(t, image("x"))["CustomResourceDefinition"]; rendered != nil {
+		t.Error("a definition is part of the release, so uninstalling would delete it with all its objects")
+	}
+}
+
+func TestChartTurnsTenancyFlagsOn(t *testing.T) {
+	values := image("x")
+	values["agent"] = map[string]any{"noCrossNamespaceRefs": true, "defaultServiceAccount": "nobody"}
+	values["networkPolicy"] = map[string]any{"enabled": true}
+	objects := render(t, values)
+	var deployment appsv1.Deployment
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(objects["Deployment"].Object, &deployment); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"--no-cross-namespace-refs=true", "--default-service-account=nobody"} {
+		if !slices.Contains(deployment.Spec.Template.Spec.Containers[0].Args, want) {
+			t.Errorf("%s is missing", want)
+		}
+	}
+	if objects["NetworkPolicy"] == nil {
+		t.Error("no network policy though it is on")
+	}
+}

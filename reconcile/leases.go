@@ -1,0 +1,144 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync/atomic"
+
+	fluxelection "github.com/fluxcd/pkg/runtime/leaderelection"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/uuid"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/leaderelection"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+)
+
+// agentLease is the agent's own lease; upstreamLeases are those that stock
+// controllers act under. Holding all of them, in this order, the agent cannot
+// act together with another agent or with stock controllers that elect leaders.
+const agentLease = "fluxover-agent-leader-election"
+
+var upstreamLeases = []string{"source-controller-leader-election", "kustomize-controller-leader-election"}
+
+// errLeaseLost ends the process: whatever it does afterwards could collide with
+// the new holder.
+var errLeaseLost = errors.New("lease lost")
+
+// leases takes and holds the leases.
+type leases struct {
+	client   kubernetes.Interface
+	opts     Options
+	identity string
+	log      *slog.Logger
+	// waitingFor is the name of the lease that another holds, nil when none.
+	waitingFor atomic.Pointer[string]
+}
+
+func newLeases(cfg *rest.Config, opts Options, log *slog.Logger) (*leases, error) {
+	// A client of its own: renewals must not queue behind other requests.
+	cfg = rest.CopyConfig(cfg)
+	cfg.QPS, cfg.Burst = -1, -1
+	cfg.Timeout = opts.RenewDeadline / 2
+	client, err := kubernetes.NewForConfig(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("make client for leases: %w", err)
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, fmt.Errorf("name this holder of leases: %w", err)
+	}
+	return &leases{client: client, opts: opts, identity: host + "_" + string(uuid.NewUUID()), log: log}, nil
+}
+
+// hold takes the leases one after the other, however long that takes, and calls
+// act once all are held. The context of act ends when ctx ends or a lease is
+// lost; in the latter case hold returns errLeaseLost. Leases are given back
+// after act has returned, last taken first.
+func (l *leases) hold(ctx context.Context, act func(context.Context) error) error {
+	names := append([]string{agentLease}, upstreamLeases...)
+	return l.holdRest(ctx, names, act)
+}
+
+func (l *leases) holdRest(ctx context.Context, names []string, act func(context.Context) error) error {
+	if len(names) == 0 {
+		l.waitingFor.Store(nil)
+		return act(ctx)
+	}
+	name := names[0]
+	if l.opts.WatchLabelSelector != "" {
+		name = fluxelection.GenerateID(name, l.opts.WatchLabelSelector)
+	}
+	l.waitingFor.Store(&name)
+	// The elector gives the lease back as soon as its context ends, so that it
+	// gets one that ends only after act has returned.
+	electing, release := context.WithCancel(context.WithoutCancel(ctx))
+	defer release()
+	stopWaiting := context.AfterFunc(ctx, func() {
+		if waiting := l.waitingFor.Load(); waiting != nil && *waiting == name {
+			release()
+		}
+	})
+	defer stopWaiting()
+	var (
+		acted  atomic.Bool
+		result = make(chan error, 1)
+		holder atomic.Value
+	)
+	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
+		Name: name,
+		Lock: &resourcelock.LeaseLock{
+			LeaseMeta:  metav1.ObjectMeta{Namespace: l.opts.Namespace, Name: name},
+			Client:     l.client.CoordinationV1(),
+			LockConfig: resourcelock.ResourceLockConfig{Identity: l.identity},
+		},
+		LeaseDuration:   l.opts.LeaseDuration,
+		RenewDeadline:   l.opts.RenewDeadline,
+		RetryPeriod:     l.opts.RetryPeriod,
+		ReleaseOnCancel: true,
+		Callbacks: leaderelection.LeaderCallbacks{
+			OnStartedLeading: func(lost context.Context) {
+				acted.Store(true)
+				l.log.Info("lease taken", "lease", name)
+				inner, cancel := context.WithCancel(ctx)
+				defer cancel()
+				defer context.AfterFunc(lost, cancel)()
+				result <- l.holdRest(inner, names[1:], act)
+				release()
+			},
+			OnStoppedLeading: func() {},
+			OnNewLeader: func(identity string) {
+				if identity != l.identity && holder.Swap(identity) != identity {
+					l.log.Info("waiting for a lease", "lease", name, "holder", identity)
+				}
+			},
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("elect on lease %s/%s: %w", l.opts.Namespace, name, err)
+	}
+	elector.Run(electing)
+	// It ends because of release, or because renewing failed.
+	lost := electing.Err() == nil
+	if !acted.Load() {
+		return ctx.Err()
+	}
+	err = <-result
+	if lost {
+		return errors.Join(fmt.Errorf("%w: %s/%s", errLeaseLost, l.opts.Namespace, name), err)
+	}
+	return err
+}
+
+// ready tells why the agent does not act although it runs; nil when it acts, or
+// stands by for another agent.
+func (l *leases) ready() error {
+	waiting := l.waitingFor.Load()
+	if waiting == nil || *waiting == agentLease {
+		return nil
+	}
+	return fmt.Errorf("another controller holds lease %s/%s: stop it first", l.opts.Namespace, *waiting)
+}

@@ -1,0 +1,275 @@
+package source
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// Options of a Store. Zero values mean the defaults.
+type Options struct {
+	// MaxTreeBytes is the most that the files of one commit may hold
+	// together; default 1 GiB.
+	MaxTreeBytes int64
+	// MaxTreeFiles is the most files and folders of one commit; default
+	// 200,000.
+	MaxTreeFiles int
+	// MaxPackBytes is the most that one fetch may transfer; default 1 GiB.
+	MaxPackBytes int64
+	// MaxBytes bounds the unpacked trees together: the least recently used
+	// that nobody holds go first; default 8 GiB. Trees in use are never
+	// removed, so it can be exceeded while they are.
+	MaxBytes int64
+	// MaxCloneBytes bounds each kept clone: one that has grown beyond is
+	// thrown away before the next fetch; default 1 GiB.
+	MaxCloneBytes int64
+	// Log gets a debug line per fetch; default none.
+	Log *slog.Logger
+}
+
+func (o Options) withDefaults() Options {
+	const gib = 1 << 30
+	setDefault(&o.MaxTreeBytes, gib)
+	setDefault(&o.MaxTreeFiles, 200_000)
+	setDefault(&o.MaxPackBytes, gib)
+	setDefault(&o.MaxBytes, 8*gib)
+	setDefault(&o.MaxCloneBytes, gib)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Store fetches and keeps. It is safe for concurrent use.
+type Store struct {
+	dir     string
+	options Options
+
+	mu      sync.Mutex
+	closed  bool
+	clients map[string]*http.Client
+	trees   map[string]*tree
+	bytes   int64
+	locks   map[string]*keyLock
+	flights map[string]*flight
+}
+
+// keyLock serialises the work on one clone.
+type keyLock struct {
+	mu      sync.Mutex
+	holders int
+}
+
+// tree is one unpacked commit.
+type tree struct {
+	dir   string
+	root  *os.Root
+	bytes int64
+	files int
+	// info is the commit without name and URL, which differ by caller.
+	info     commitInfo
+	holders  int
+	lastUsed time.Time
+}
+
+type commitInfo struct {
+	sha, author, email, message string
+	when                        time.Time
+}
+
+// Open makes a Store in a folder, which is created. The folder belongs to this
+// Store alone until Close; clones found in it are used again, trees are not.
+func Open(dir string, o Options) (*Store, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the source store: %w", err)
+	}
+	s := &Store{
+		dir: dir, options: o.withDefaults(),
+		clients: map[string]*http.Client{}, trees: map[string]*tree{}, locks: map[string]*keyLock{},
+		flights: map[string]*flight{},
+	}
+	for _, sub := range []string{"trees", "tmp"} {
+		if err := os.RemoveAll(filepath.Join(dir, sub)); err != nil {
+			return nil, fmt.Errorf("open the source store: clear %s: %w", sub, err)
+		}
+	}
+	for _, sub := range []string{"trees", "tmp", "clones"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
+			return nil, fmt.Errorf("open the source store: %w", err)
+		}
+	}
+	return s, nil
+}
+
+// Close removes the unpacked trees, also those still held: their Snapshots
+// give errors from then on. Clones stay for the next Open.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	var errs []error
+	for key, t := range s.trees {
+		errs = append(errs, t.root.Close(), os.RemoveAll(t.dir))
+		delete(s.trees, key)
+	}
+	s.bytes = 0
+	for _, c := range s.clients {
+		c.CloseIdleConnections()
+	}
+	return errors.Join(errs...)
+}
+
+// errClosed is the answer of a closed Store.
+var errClosed = errors.New("the source store is closed")
+
+// Snapshot is one commit's tree, held until Close.
+type Snapshot struct {
+	// URL as asked for, without password.
+	URL string
+	// Revision names the commit.
+	Revision Revision
+	// Author is the author's name, Email their address, Message the whole
+	// message, When the committer's time.
+	Author, Email, Message string
+	When                   time.Time
+	// Bytes and Files of the tree (files and folders).
+	Bytes int64
+	Files int
+	// Tree is the commit's tree. It can follow and read symbolic links
+	// (fs.ReadLinkFS) but never leaves the tree: a link that leads out gives
+	// an error. Submodules are empty folders, LFS files their pointers.
+	Tree fs.FS
+
+	close func()
+	once  sync.Once
+}
+
+// Close gives the tree up. The Tree must not be used after it. Closing again
+// is harmless.
+func (s *Snapshot) Close() error {
+	s.once.Do(s.close)
+	return nil
+}
+
+// hold takes a tree for a Snapshot; nil if it is not there.
+func (s *Store) hold(key string) *tree {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.trees[key]
+	if t == nil {
+		return nil
+	}
+	t.holders++
+	t.lastUsed = time.Now()
+	return t
+}
+
+// keep adds an unpacked tree, held once for whoever unpacked it, and makes
+// room.
+func (s *Store) keep(key string, t *tree) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return errClosed
+	}
+	t.holders, t.lastUsed = 1, time.Now()
+	s.trees[key] = t
+	s.bytes += t.bytes
+	s.evict()
+	return nil
+}
+
+func (s *Store) giveUp(t *tree) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.giveUpLocked(t)
+}
+
+func (s *Store) giveUpLocked(t *tree) {
+	t.holders--
+	t.lastUsed = time.Now()
+	s.evict()
+}
+
+// evict removes unheld trees, the longest unused first, until the bound holds.
+// The lock is held.
+func (s *Store) evict() {
+	for s.bytes > s.options.MaxBytes {
+		oldestKey := ""
+		var oldest *tree
+		for key, t := range s.trees {
+			if t.holders == 0 && (oldest == nil || t.lastUsed.Before(oldest.lastUsed)) {
+				oldestKey, oldest = key, t
+			}
+		}
+		if oldest == nil {
+			return
+		}
+		delete(s.trees, oldestKey)
+		s.bytes -= oldest.bytes
+		if err := errors.Join(oldest.root.Close(), os.RemoveAll(oldest.dir)); err != nil {
+			s.options.Log.Warn("cannot remove an unused tree", "error", err)
+		}
+	}
+}
+
+func (s *Store) snapshot(r Remote, rev Revision, t *tree) *Snapshot {
+	return &Snapshot{
+		URL: SafeURL(r.URL), Revision: rev,
+		Author: t.info.author, Email: t.info.email, Message: t.info.message, When: t.info.when,
+		Bytes: t.bytes, Files: t.files, Tree: t.root.FS(),
+		close: func() { s.giveUp(t) },
+	}
+}
+
+// lock serialises work under one key. The context is only looked at before.
+func (s *Store) lock(ctx context.Context, key string) (unlock func(), err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	l := s.locks[key]
+	if l == nil {
+		l = &keyLock{}
+		s.locks[key] = l
+	}
+	l.holders++
+	s.mu.Unlock()
+	l.mu.Lock()
+	return func() {
+		l.mu.Unlock()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if l.holders--; l.holders == 0 {
+			delete(s.locks, key)
+		}
+	}, nil
+}
+
+func hashed(parts ...string) string {
+	hash := sha256.New()
+	for _, p := range parts {
+		fmt.Fprintf(hash, "%d:%s", len(p), p)
+	}
+	return hex.EncodeToString(hash.Sum(nil))
+}
