@@ -17,10 +17,10 @@ var (
 		Remedy:      `run "fluxover rbac --for discover" and have the rights granted`,
 	}
 	APIGroupDown = flux1.Code{
-		Name: "API_GROUP_DOWN", Severity: migrate.Warning,
+		Name: "API_GROUP_DOWN", Severity: migrate.Blocker, Acceptable: true,
 		Cause:       "the API server cannot say what an API group serves",
-		Consequence: "fluxd cannot sync while it lasts, and objects of these kinds are unknown",
-		Remedy:      "mend or remove the APIService",
+		Consequence: "fluxd cannot sync while it lasts, and objects of these kinds look as if nothing served them",
+		Remedy:      "mend or remove the APIService, or accept this finding if no repository holds such objects",
 	}
 	ReleaseCorrupt = flux1.Code{
 		Name: "HELM_RELEASE_CORRUPT", Severity: migrate.Blocker, Acceptable: true,

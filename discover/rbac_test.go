@@ -7,9 +7,12 @@ import (
 	"testing"
 
 	"github.com/fluxover/fluxover/migrate"
+	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
 	k8stesting "k8s.io/client-go/testing"
 )
 
@@ -88,6 +91,48 @@ func TestAFailingServerIsAnErrorAndNeverAnEmptyAnswer(t *testing.T) {
 			t.Errorf("get %s: no error", resource)
 		}
 	}
+}
+
+func TestAnAPIGroupThatIsDownIsAFinding(t *testing.T) {
+	f := open(t, "testdata/cluster/ordinary")
+	down := &discovery.ErrGroupDiscoveryFailed{Groups: map[schema.GroupVersion]error{
+		{Group: "custom.example.org", Version: "v1"}:  errors.New("503"),
+		{Group: "metrics.k8s.io", Version: "v1beta1"}: errors.New("503"),
+	}}
+	f.witness.disco = failingDiscovery{f.witness.disco, down}
+	inv, err := f.witness.inventory(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]migrate.Severity{}
+	for _, finding := range inv.Findings {
+		if finding.Code == APIGroupDown.Name {
+			got[finding.Where] = finding.Severity
+		}
+	}
+	want := map[string]migrate.Severity{"custom.example.org/v1": migrate.Blocker, "metrics.k8s.io/v1beta1": migrate.Warning}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	f = open(t, "testdata/cluster/ordinary")
+	f.witness.disco = failingDiscovery{f.witness.disco, errors.New("no connection")}
+	if _, err := f.witness.inventory(t.Context()); err == nil {
+		t.Error("no error without discovery")
+	}
+}
+
+// failingDiscovery gives its answers with an error.
+type failingDiscovery struct {
+	discovery.DiscoveryInterface
+	err error
+}
+
+func (d failingDiscovery) ServerGroupsAndResources() ([]*metav1.APIGroup, []*metav1.APIResourceList, error) {
+	groups, lists, err := d.DiscoveryInterface.ServerGroupsAndResources()
+	if err == nil {
+		err = d.err
+	}
+	return groups, lists, err
 }
 
 func TestAClusterWithoutAgentsGivesAnEmptyInventory(t *testing.T) {

@@ -3,6 +3,7 @@ package emit
 import (
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -97,4 +98,15 @@ func list(subjects []string) string {
 		out = append(out, subject(s))
 	}
 	return strings.Join(out, ", ")
+}
+
+// Notes writes what is said of one or several subjects, each thing once.
+func Notes(w io.Writer, notes map[string][]string) error {
+	for _, message := range slices.Sorted(maps.Keys(notes)) {
+		text := wrap(list(notes[message])+": "+message, textWidth-2, "  ")
+		if _, err := fmt.Fprintf(w, "\n%s\n", text); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -7,6 +7,8 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	fluxmeta "github.com/fluxcd/pkg/apis/meta"
 	"github.com/fluxcd/pkg/runtime/conditions"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -31,6 +33,8 @@ func checkDependencies(ctx context.Context, reader client.Reader, k *kustomizev1
 		dependency := &kustomizev1.Kustomization{}
 		if err := reader.Get(ctx, name, dependency); err != nil {
 			if client.IgnoreNotFound(err) == nil {
+				// Worded as the server would, whether the cache or the server answered.
+				err = apierrors.NewNotFound(schema.GroupResource{Group: group, Resource: "kustomizations"}, name.Name)
 				return &unmetDependency{message: fmt.Sprintf("dependency '%s' not found: %s", name, err)}
 			}
 			return fmt.Errorf("read dependency %s: %w", name, err)

@@ -70,8 +70,6 @@ type gitSources struct {
 	// treeArrived wakes the Kustomizations of a repository whose tree came without
 	// a change of its status.
 	treeArrived func(context.Context, types.NamespacedName)
-	// wake queues a GitRepository.
-	wake func(types.NamespacedName)
 	log  *slog.Logger
 
 	mu     sync.Mutex

@@ -220,7 +220,7 @@ func (r *kustomizer) reconcile(ctx context.Context, state *kustomizationState, b
 		*before = *k.DeepCopy()
 	}
 
-	outcome := &attempt{revision: t.revision}
+	outcome := &finding{revision: t.revision}
 	err := r.bring(working, state, k, t, outcome)
 	if err != nil && ctx.Err() != nil {
 		return ctrl.Result{}, ctx.Err() // ending; status keeps saying that work was going on
@@ -261,8 +261,8 @@ func (r *kustomizer) reconcile(ctx context.Context, state *kustomizationState, b
 	return ctrl.Result{RequeueAfter: k.GetRequeueAfter()}, nil
 }
 
-// attempt is what an attempt found.
-type attempt struct {
+// finding is what an attempt found.
+type finding struct {
 	revision string
 	digest   string
 	changes  *ssa.ChangeSet
@@ -273,7 +273,7 @@ type attempt struct {
 
 // bring renders the objects and makes the cluster hold them, and not those that
 // are no longer among them. It sets the inventory once all stages were applied.
-func (r *kustomizer) bring(ctx context.Context, state *kustomizationState, k *kustomizev1.Kustomization, t *tree, out *attempt) error {
+func (r *kustomizer) bring(ctx context.Context, state *kustomizationState, k *kustomizev1.Kustomization, t *tree, out *finding) error {
 	variables, err := r.variables(ctx, k)
 	if err != nil {
 		return &setback{fluxmeta.BuildFailedReason, fmt.Errorf("post build failed: %w", err)}
@@ -316,7 +316,7 @@ func (r *kustomizer) bring(ctx context.Context, state *kustomizationState, k *ku
 }
 
 // prune records the new inventory and deletes what left it.
-func (r *kustomizer) prune(ctx context.Context, state *kustomizationState, manager *ssa.ResourceManager, k *kustomizev1.Kustomization, out *attempt) error {
+func (r *kustomizer) prune(ctx context.Context, state *kustomizationState, manager *ssa.ResourceManager, k *kustomizev1.Kustomization, out *finding) error {
 	old := k.Status.Inventory
 	k.Status.Inventory = inventoryOf(out.changes)
 	r.watchKinds(state, k.Status.Inventory)
@@ -554,6 +554,12 @@ func (r *kustomizer) remove(ctx context.Context, state *kustomizationState, k *k
 		return ctrl.Result{}, nil
 	}
 	if deletesOnRemoval(k) {
+		// The cache may not yet know that it was orphaned a moment ago.
+		if err := r.live.Get(ctx, name, k); err != nil {
+			return ctrl.Result{}, client.IgnoreNotFound(err)
+		}
+	}
+	if deletesOnRemoval(k) {
 		leave, err := r.lanes.enter(ctx)
 		if err != nil {
 			return ctrl.Result{}, err
@@ -587,6 +593,9 @@ func (r *kustomizer) remove(ctx context.Context, state *kustomizationState, k *k
 // gone nothing is deleted and an event says what stays, as with stock Flux.
 func (r *kustomizer) deleteAll(ctx context.Context, state *kustomizationState, k *kustomizev1.Kustomization) error {
 	revision := k.Status.LastAppliedRevision
+	if k.Spec.KubeConfig != nil {
+		return &setback{UnsupportedFieldReason, errors.New("this agent does not support spec.kubeConfig: what this Kustomization applied to another cluster is not deleted; set deletionPolicy to Orphan to let go of it")}
+	}
 	objects, err := inventoryObjects(k.Status.Inventory)
 	if err != nil {
 		return err
@@ -637,10 +646,17 @@ func (r *kustomizer) succeed(k *kustomizev1.Kustomization, revision, digest stri
 
 // fail marks k as not applied.
 func (r *kustomizer) fail(k *kustomizev1.Kustomization, failed *setback, revision, digest string, began time.Time) {
-	if !conditions.IsReconciling(k) {
-		// A quiet check has not said that it began.
-		conditions.MarkReconciling(k, fluxmeta.ProgressingReason, "Detecting drift for revision %s with a timeout of %s", revision, k.GetTimeout())
+	// Reconciling keeps telling how far the attempt came.
+	stage := "Detecting drift"
+	switch failed.reason {
+	case fluxmeta.ArtifactFailedReason:
+		stage = "Fetching manifests"
+	case fluxmeta.BuildFailedReason:
+		stage = "Building manifests"
+	case fluxmeta.HealthCheckFailedReason:
+		stage = "Running health checks"
 	}
+	conditions.MarkReconciling(k, fluxmeta.ProgressingReason, "%s for revision %s with a timeout of %s", stage, revision, k.GetTimeout())
 	conditions.MarkFalse(k, fluxmeta.ReadyCondition, failed.reason, "%s", failed.err)
 	if digest != "" && failed.reason != fluxmeta.BuildFailedReason {
 		r.remember(k, digest, began, failed.reason, revision)

@@ -145,7 +145,9 @@ func TestPruneSparesWhatIsProtectedOrOwnedByAnother(t *testing.T) {
 	// Suspended, so that the label is not taken back as drift.
 	e.patch(k, func() { k.Spec.Suspend = true })
 	e.request(k, "suspended")
-	until(e, k, "suspended", func(k *kustomizev1.Kustomization) bool { return k.Status.GetLastHandledReconcileRequest() == "suspended" })
+	until(e, k, "suspended", func(k *kustomizev1.Kustomization) bool {
+		return k.Status.GetLastHandledReconcileRequest() == "suspended"
+	})
 	e.patch(foreign, func() { foreign.Labels[ownerName] = "another" })
 	commit := e.push("remove three", map[string]string{"app/protected.yaml": "", "app/foreign.yaml": "", "app/gone.yaml": ""})
 	until(e, e.repository("app"), "new revision", func(r *sourcev1.GitRepository) bool { return r.Status.Artifact.HasRevision("main@sha1:" + commit) })
@@ -556,6 +558,51 @@ func TestQuietClusterCostsNoWriteNoRenderAndNoDryRun(t *testing.T) {
 		e.must(e.client.Get(e.ctx, client.ObjectKeyFromObject(k), k))
 		if k.ResourceVersion != before {
 			t.Errorf("%s was written", k.Name)
+		}
+	}
+}
+
+func TestRestartChecksEverythingAndWritesNothing(t *testing.T) {
+	namespace := nextTeam(t)
+	shard := map[string]string{shardKey: "restart"}
+	e := newTeam(t, map[string]string{"app/a.yaml": configMapYAML(namespace, "a", "1")}, func(r *sourcev1.GitRepository) { r.Labels = shard })
+	k := e.kustomization("app", "./app", func(k *kustomizev1.Kustomization) { k.Labels = shard })
+	e.create(k)
+	start := func() (stop func()) {
+		opts := testOptions(t.TempDir())
+		opts.WatchLabelSelector = shardKey + "=restart"
+		stop, err := startAgent(e.ctx, e.plane.Config(), opts)
+		e.must(err)
+		return stop
+	}
+	stop := start()
+	until(e, k, "ready", func(k *kustomizev1.Kustomization) bool { return conditions.IsReady(k) })
+	stop()
+	// Drift while no agent runs is found by the first check.
+	_, skip := e.audit(t, 0)
+	e.kubectl("", "-n", namespace, "patch", "configmap", "a", "--type=merge", "-p", `{"data":{"key":"edited"}}`)
+	stop = start()
+	until(e, k, "mended", func(*kustomizev1.Kustomization) bool { a := e.configMap("a"); return e.exists(a) && a.Data["key"] == "1" })
+	stop()
+	// Without drift there is a dry-run and nothing else.
+	_, skip = e.audit(t, skip)
+	stop = start()
+	dryRuns := 0
+	waitFor(t, "a dry-run after the start", func() bool {
+		events, _ := e.audit(t, skip)
+		dryRuns = 0
+		for _, event := range events {
+			if event.ObjectRef.Namespace == namespace && strings.Contains(event.RequestURI, "dryRun=All") {
+				dryRuns++
+			}
+		}
+		return dryRuns > 0
+	})
+	stop()
+	events, _ := e.audit(t, skip)
+	for _, event := range events {
+		if event.ObjectRef.Namespace == namespace && !slices.Contains([]string{"get", "list", "watch"}, event.Verb) && !strings.Contains(event.RequestURI, "dryRun=All") {
+			t.Errorf("%s %s", event.Verb, event.RequestURI)
 		}
 	}
 }

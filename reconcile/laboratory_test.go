@@ -120,9 +120,11 @@ func startLab() (*laboratory, error) {
 	} {
 		opts := testOptions(filepath.Join(dir, name))
 		change(&opts)
-		if err := startAgent(ctx, cfg, opts); err != nil {
+		stop, err := startAgent(ctx, cfg, opts)
+		if err != nil {
 			return nil, err
 		}
+		labDone = append(labDone, stop)
 	}
 	return l, nil
 }
@@ -134,24 +136,25 @@ func testOptions(dir string) Options {
 	return opts
 }
 
-// startAgent runs an agent in this process until the tests end. Its requests
-// bear the user agent agentName, by which the audit log tells them apart.
+// agentName is the user agent of the agents' requests, by which the audit log
+// tells them apart.
 const agentName = "fluxover-agent-test"
 
-func startAgent(ctx context.Context, cfg *rest.Config, opts Options) error {
+// startAgent runs an agent in this process until stop is called.
+func startAgent(ctx context.Context, cfg *rest.Config, opts Options) (stop func(), err error) {
 	cfg = rest.CopyConfig(cfg)
 	cfg.UserAgent = agentName
 	log := slog.New(slog.DiscardHandler)
 	if path := os.Getenv("AGENT_LOG"); path != "" {
 		file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		log = slog.New(slog.NewTextHandler(file, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	a, err := newAgent(cfg, opts, log)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
@@ -161,8 +164,7 @@ func startAgent(ctx context.Context, cfg *rest.Config, opts Options) error {
 			panic(fmt.Sprintf("agent ended: %v", err))
 		}
 	}()
-	labDone = append(labDone, func() { cancel(); <-ended })
-	return nil
+	return func() { cancel(); <-ended }, nil
 }
 
 func (l *laboratory) installCRDs(ctx context.Context) error {

@@ -72,7 +72,8 @@ func writeStatus(w io.Writer, report cutover.StatusReport) error {
 		_, err := fmt.Fprintln(w, "no migration was begun in this cluster")
 		return err
 	}
-	rows := [][]string{{"REPOSITORY", "PHASE", "STEP", "SINCE", "GAP", ""}}
+	rows := [][]string{{"REPOSITORY", "PHASE", "STEP", "SINCE", "GAP"}}
+	notes := map[string][]string{}
 	for _, r := range report.Repositories {
 		since, gap := "", ""
 		if r.Since != nil {
@@ -81,7 +82,13 @@ func writeStatus(w io.Writer, report cutover.StatusReport) error {
 		if r.Gap != nil {
 			gap = seconds(r.Gap.Duration)
 		}
-		rows = append(rows, []string{r.ID, r.Phase, r.Step, since, gap, r.Message})
+		rows = append(rows, []string{r.ID, r.Phase, r.Step, since, gap})
+		if r.Message != "" {
+			notes[r.Message] = append(notes[r.Message], r.ID)
+		}
 	}
-	return emit.Table(w, rows)
+	if err := emit.Table(w, rows); err != nil {
+		return err
+	}
+	return emit.Notes(w, notes)
 }

@@ -2,6 +2,7 @@ package auditor
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -218,8 +219,17 @@ func (a *Auditor) observeRoles(e *Event, b body) {
 			a.handover.pins[name] = text(b, "spec", "ref", "commit")
 		}
 	case ref.Resource == "validatingadmissionpolicies" && byExecutor:
-		a.handover.policies[ref.Name] = true
+		a.handover.policies[ref.Name] = ruleText(b)
 	}
+}
+
+// ruleText is a policy's spec as text.
+func ruleText(b body) string {
+	raw, err := json.Marshal(child(b, "spec"))
+	if err != nil {
+		return "" // it was read from JSON
+	}
+	return string(raw)
 }
 
 func (a *Auditor) inWindow(at time.Time) bool {

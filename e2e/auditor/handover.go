@@ -102,7 +102,7 @@ type handovers struct {
 	replicas       map[string]int64
 	podReady       map[string]bool     // by Deployment and Pod
 	refusals       map[string][]moment // by user and Pod
-	policies       map[string]bool     // made by the executor
+	policies       map[string]string   // made by the executor, with their text
 	pods           map[string]string   // namespace/pod/uid → Deployment, until it is gone
 }
 
@@ -110,7 +110,7 @@ func newHandovers() *handovers {
 	return &handovers{
 		kustomizations: map[string]*kustomization{}, pins: map[string]string{}, byRepository: map[string][]moment{},
 		byDeployment: map[string][]moment{}, replicas: map[string]int64{}, podReady: map[string]bool{},
-		refusals: map[string][]moment{}, policies: map[string]bool{}, pods: map[string]string{},
+		refusals: map[string][]moment{}, policies: map[string]string{}, pods: map[string]string{},
 	}
 }
 
@@ -288,14 +288,29 @@ func (h *handovers) observeRefusal(e *Event) {
 		return
 	}
 	policy, _, _ := strings.Cut(rest, "'")
-	if !h.policies[policy] && !strings.Contains(policy, managerExecutor) {
+	rule, ours := h.policies[policy]
+	if !ours && !strings.Contains(policy, managerExecutor) {
 		return // a rule of the cluster's owner, no fence
+	}
+	if h.exempts(rule) {
+		return // it stops those who come later; the pod that runs may still write
 	}
 	who := e.actor().Username + " " + e.actor().pod()
 	// An old agent that runs against its fence is refused object by object.
 	if seen := h.refusals[who]; len(seen) < refusalsKept {
 		h.refusals[who] = append(seen, moment{at: e.StageTimestamp, what: refused, subject: who})
 	}
+}
+
+// exempts tells whether a policy names, by its UID, a Pod that is still there:
+// the way to let a running Pod finish.
+func (h *handovers) exempts(rule string) bool {
+	for id := range h.pods {
+		if uid := id[strings.LastIndex(id, "/")+1:]; uid != "" && strings.Contains(rule, uid) {
+			return true
+		}
+	}
+	return false
 }
 
 // refusalsKept bounds what is remembered per account; the first after each

@@ -37,7 +37,7 @@ func auditPolicy(extraGroups []string) ([]byte, error) {
 	)
 	bodies := []auditResource{{Resources: []string{
 		"namespaces", "services", "configmaps", "serviceaccounts", "persistentvolumeclaims", "persistentvolumes",
-		"pods", "resourcequotas", "limitranges", "endpoints", "replicationcontrollers",
+		"pods", "pods/status", "resourcequotas", "limitranges", "endpoints", "replicationcontrollers",
 	}}}
 	for _, group := range append(append([]string{}, wholeGroups...), extraGroups...) {
 		bodies = append(bodies, auditResource{Group: group})

@@ -96,7 +96,8 @@ func (d *demo) run(ctx context.Context) (err error) {
 	if err := d.fluxover(ctx, 0, "status"); err != nil {
 		return err
 	}
-	took := time.Since(since)
+	until := time.Now()
+	took := until.Sub(since)
 
 	d.heading("a team commits; the one agent brings it")
 	arrived, err := d.commitArrives(ctx)
@@ -106,7 +107,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 	fmt.Printf("%s was live %.1f s after the push\n", arrived.what, arrived.took.Seconds())
 
 	d.heading("the auditor's verdict, from the API server's audit log alone")
-	if err := d.audit(ctx, since); err != nil {
+	if err := d.audit(ctx, since, until); err != nil {
 		return err
 	}
 
@@ -169,9 +170,10 @@ func (d *demo) fluxover(ctx context.Context, want int, args ...string) error {
 	return fmt.Errorf("fluxover %s: %w", args[0], err)
 }
 
-// audit judges everything since the given time and fails on a violation.
-func (d *demo) audit(ctx context.Context, since time.Time) error {
-	a := auditor.New(auditor.Options{Since: since, MaxGap: 2 * time.Second})
+// audit judges what happened between two times and fails on a violation. What
+// a team's own commit changed later is not the migration's doing.
+func (d *demo) audit(ctx context.Context, since, until time.Time) error {
+	a := auditor.New(auditor.Options{Since: since, Until: until, MaxGap: 2 * time.Second})
 	log, err := os.Open(d.lab.ControlPlane.AuditLog)
 	if err != nil {
 		return err

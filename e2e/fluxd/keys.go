@@ -188,14 +188,14 @@ func describeKey(ctx context.Context, file string) (publicKey, error) {
 	if err != nil {
 		return key, nil
 	}
-	for algorithm, print := range key.Fingerprints {
+	for algorithm, hashed := range key.Fingerprints {
 		out, err := exec.CommandContext(ctx, tool, "-l", "-v", "-E", algorithm, "-f", file).Output()
 		if err != nil {
 			continue // the picture is decoration
 		}
 		if _, art, ok := strings.Cut(string(out), "\n"); ok {
-			print.Randomart = art
-			key.Fingerprints[algorithm] = print
+			hashed.Randomart = art
+			key.Fingerprints[algorithm] = hashed
 		}
 	}
 	return key, nil

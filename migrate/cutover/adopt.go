@@ -132,8 +132,10 @@ func sameReadings(a, b *snapshot) bool {
 // expected inventory.
 func adopt(ctx context.Context, r *repository) error {
 	if !r.fenced {
-		if err := fencedStill(ctx, r); err != nil {
-			return fmt.Errorf("the old agent could still write: %w", err)
+		// Another process put the fence up; somebody may have started the old
+		// agent since.
+		if err := fence(ctx, r); err != nil {
+			return fmt.Errorf("make sure of the fence: %w", err)
 		}
 	}
 	token := time.Now().UTC().Format(time.RFC3339Nano)

@@ -193,6 +193,9 @@ type team struct {
 	blockedOnReplan *migrate.Finding
 	events          []Event
 	replans         int
+	// url and credential replace those of a repository that no server has.
+	url        string
+	credential *migrate.Credential
 }
 
 const (
@@ -468,6 +471,14 @@ func (tm *team) makePlan() migrate.Plan {
 		}},
 		Repositories: []migrate.Repository{repo},
 	}
+	if tm.url != "" {
+		source.Object["spec"].(map[string]any)["url"] = tm.url
+	}
+	if tm.credential != nil {
+		c := *tm.credential
+		c.To, c.Agent = plan.Credentials[0].To, tm.id
+		plan.Credentials[0] = c
+	}
 	agent := tm.agent()
 	plan.Inputs.Agents[tm.id] = migrate.Fingerprint(&agent)
 	return plan
@@ -679,4 +690,14 @@ func (tm *team) kustomization(app string) *unstructured.Unstructured {
 	k, err := tm.lab.c.Get(tm.ctx(), kustomizationKind, migrate.AgentNamespace, tm.name+"-"+app)
 	tm.must(err)
 	return k
+}
+
+// someKustomization of a team that does not exist.
+func (tm *team) someKustomization() *unstructured.Unstructured {
+	return manifest(tm.t, `
+apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata: {name: `+tm.name+`, namespace: `+migrate.AgentNamespace+`}
+spec: {interval: 5m, path: ./, prune: false, sourceRef: {kind: GitRepository, name: none}}
+`)
 }

@@ -1,24 +1,97 @@
 package cutover
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
 
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
+	"github.com/fluxover/fluxover/reconcile/cluster"
 )
 
 const childVariable = "FLUXOVER_CUTOVER_CHILD"
 
-func child(string) int {
-	fmt.Fprintln(os.Stderr, "not used yet")
-	return 1
+// child is this test binary run as an operator of its own, to be killed: it
+// migrates what the parent planned, with FLUXOVER_CRASH saying where it dies.
+func child(spec string) int {
+	var job childJob
+	if err := json.Unmarshal([]byte(spec), &job); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	getter := genericclioptions.NewConfigFlags(false)
+	getter.KubeConfig = &job.Kubeconfig
+	c, err := cluster.New(getter)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	replan := func(context.Context, []string) (migrate.Inventory, migrate.Plan, error) {
+		return migrate.Inventory{Agents: []migrate.Flux1Agent{job.agent()}}, job.Plan, nil
+	}
+	o := Options{SyncWait: -1, Limits: testLimits, Identity: Identity{User: "child", Command: "fluxover migrate"}}
+	if err := New(c, job.Plan, replan, o, nil).Migrate(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// childJob crosses the border between the processes. The fields of the agent
+// that its JSON form leaves out go apart.
+type childJob struct {
+	Kubeconfig string
+	Plan       migrate.Plan
+	Agent      migrate.Flux1Agent
+	Replicas   int32
+	Selector   *metav1.LabelSelector
+	Objects    []migrate.Object
+	Marked     []string
+}
+
+func (j childJob) agent() migrate.Flux1Agent {
+	a := j.Agent
+	a.Replicas, a.Selector, a.Objects, a.Marked = j.Replicas, j.Selector, j.Objects, j.Marked
+	return a
+}
+
+func TestAKilledProcessIsFollowedByTheNextWithoutWaitingForTheLease(t *testing.T) {
+	tm := newTeam(t)
+	before := tm.picture()
+	agent := tm.agent()
+	job, err := json.Marshal(childJob{
+		Kubeconfig: tm.lab.cp.Kubeconfig, Plan: tm.plan, Agent: agent,
+		Replicas: agent.Replicas, Selector: agent.Selector, Objects: agent.Objects, Marked: agent.Marked,
+	})
+	tm.must(err)
+	for _, point := range []string{"|adopt|after-started", "|fence|before-done"} {
+		cmd := exec.CommandContext(tm.ctx(), os.Args[0])
+		cmd.Env = append(os.Environ(), childVariable+"="+string(job), crashVariable+"="+point)
+		out, err := cmd.CombinedOutput()
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.ExitCode() != -1 {
+			t.Fatalf("want it killed, got %v\n%s", err, out)
+		}
+		report, err := Status(tm.ctx(), tm.lab.c)
+		tm.must(err)
+		if report.Operator == nil || report.Operator.User != "child" {
+			t.Errorf("the dead one still holds the Lease: %+v", report.Operator)
+		}
+		tm.must(tm.migrate(func(o *Options) { o.Identity.Host = "" }))
+		tm.must(tm.rollback())
+		tm.same("killed, resumed and rolled back", before, tm.picture())
+	}
 }
 
 func TestThereAndBackAndThereAgain(t *testing.T) {

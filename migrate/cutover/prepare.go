@@ -500,10 +500,11 @@ func (r *repository) putSources(ctx context.Context, pinned bool) error {
 func (r *repository) putShared(ctx context.Context, source *unstructured.Unstructured, pinned bool) error {
 	r.shared.Lock()
 	defer r.shared.Unlock()
-	users, err := r.sharedWith(ctx, created{APIVersion: source.GetAPIVersion(), Kind: source.GetKind(), Namespace: source.GetNamespace(), Name: source.GetName()})
+	journals, err := r.store.list(ctx)
 	if err != nil {
 		return err
 	}
+	users := r.sharedWith(journals, created{APIVersion: source.GetAPIVersion(), Kind: source.GetKind(), Namespace: source.GetNamespace(), Name: source.GetName()})
 	if len(users) > 0 {
 		live, err := r.c.Get(ctx, source.GroupVersionKind(), source.GetNamespace(), source.GetName())
 		if err == nil && pinned {
@@ -522,6 +523,8 @@ func (r *repository) putShared(ctx context.Context, source *unstructured.Unstruc
 	return err
 }
 
+// othersVerified reports whether the other users of a source are past the
+// point at which they need it pinned. Not knowing counts as no.
 func (r *repository) othersVerified(ctx context.Context, users []string) bool {
 	for _, id := range users {
 		j, err := r.store.load(ctx, id)
@@ -740,17 +743,17 @@ func removeMade(stepName string) func(context.Context, *repository) error {
 			}
 		}
 		mine = append(mine, r.planned(stepName, mine)...)
+		journals, err := r.store.list(ctx)
+		if err != nil {
+			return err
+		}
 		slices.Reverse(mine)
 		slices.SortStableFunc(mine, func(a, b created) int { return deletionRank(a.Kind) - deletionRank(b.Kind) })
 		for _, c := range mine {
 			if slices.Contains(r.j.Parked, c.key()) {
 				continue
 			}
-			users, err := r.sharedWith(ctx, c)
-			if err != nil {
-				return err
-			}
-			if len(users) > 0 {
+			if users := r.sharedWith(journals, c); len(users) > 0 {
 				r.note("undo-"+stepName, "%s/%s/%s stays: %s uses it", c.Kind, c.Namespace, c.Name, strings.Join(users, ", "))
 				continue
 			}

@@ -160,6 +160,11 @@ func (r *repository) forward(ctx context.Context, s *step) error {
 		if errors.Is(err, errCrash) {
 			return err
 		}
+		if errors.Is(ctx.Err(), context.Canceled) && context.Cause(r.held) == nil {
+			// Interrupted by a person: that is no failure of the step, which
+			// the next run begins again.
+			return fmt.Errorf("hand over %s: interrupted in step %s: %w", r.id, s.Name, ctx.Err())
+		}
 		tidy, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordLimit)
 		defer cancel()
 		if !errors.Is(err, ErrJournal) {
@@ -356,12 +361,9 @@ func (r *repository) remove(ctx context.Context, c created, finalize func(contex
 	return cluster.Wait(ctx, 100*time.Millisecond, r.limits.echo, gone)
 }
 
-// sharedWith lists other Repositories whose open journals name the object.
-func (r *repository) sharedWith(ctx context.Context, c created) ([]string, error) {
-	journals, err := r.store.list(ctx)
-	if err != nil {
-		return nil, err
-	}
+// sharedWith lists the Repositories, of those whose journals are open, that
+// use the object too.
+func (r *repository) sharedWith(journals []*journal, c created) []string {
 	var users []string
 	for _, j := range journals {
 		if j.Repository == r.id || j.Closed == closedRolledBack || j.Closed == closedAborted {
@@ -371,7 +373,7 @@ func (r *repository) sharedWith(ctx context.Context, c created) ([]string, error
 			users = append(users, j.Repository)
 		}
 	}
-	return users, nil
+	return users
 }
 
 // patch sends a merge patch to a control object whatever its version.

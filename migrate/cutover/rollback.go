@@ -334,9 +334,9 @@ func Pause(ctx context.Context, c *cluster.Client, who Identity) error {
 	return flag(ctx, c, who, func(r *runRecord, by string) { r.paused = by })
 }
 
-// Resume lifts a pause.
+// Resume lifts a pause, and an abort that nobody has carried out.
 func Resume(ctx context.Context, c *cluster.Client, who Identity) error {
-	return flag(ctx, c, who, func(r *runRecord, _ string) { r.paused = "" })
+	return flag(ctx, c, who, func(r *runRecord, _ string) { r.paused, r.abort = "", "" })
 }
 
 func flag(ctx context.Context, c *cluster.Client, who Identity, change func(*runRecord, string)) error {

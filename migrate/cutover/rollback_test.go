@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/fluxover/fluxover/migrate"
@@ -243,4 +244,60 @@ func TestWhatOthersMadeIsNeverTouched(t *testing.T) {
 		t.Fatalf("a workload is never deleted, got %v", err)
 	}
 	tm.live("ConfigMap", "settings")
+}
+
+func TestAnInterruptIsNoFailureAndIsNotHeardWhileNoEngineWorks(t *testing.T) {
+	tm := newTeam(t)
+	for _, c := range []struct {
+		at    string
+		phase string
+		done  string
+	}{
+		{at: "stage", phase: PhasePending, done: "credentials"},
+		{at: "top-up", phase: PhaseVerifying, done: "adopt"},
+	} {
+		ctx, cancel := context.WithCancel(tm.ctx())
+		o := tm.options()
+		o.Crash = func(_, step string, when When) bool {
+			if step == c.at && when == AfterStarted {
+				cancel()
+			}
+			return false
+		}
+		err := New(tm.lab.c, tm.plan, tm.replan, o, nil).Migrate(ctx)
+		if !errors.Is(err, context.Canceled) {
+			t.Fatalf("interrupted at %s: %v", c.at, err)
+		}
+		if got := tm.status(); got.Phase != c.phase || tm.journal().state(c.done) != Done {
+			t.Errorf("interrupted at %s: %+v", c.at, got)
+		}
+	}
+	tm.must(tm.migrate())
+	if got := tm.status(); got.Phase != PhaseSettled {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestAnOldAgentThatComesBackDuringACrashIsStoppedBeforeAdoption(t *testing.T) {
+	tm := newTeam(t)
+	before := tm.picture()
+	hit := false
+	tm.crash = crashPoint{"adopt", AfterStarted}.at(&hit)
+	if err := tm.migrate(); !errors.Is(err, errCrash) {
+		t.Fatal(err)
+	}
+	tm.crash = nil
+	tm.breakLease()
+	if out, err := tm.kubectl(false, "", "-n", tm.flux, "patch", "deployment", "flux", "--field-manager=helm", "--type=merge", "-p", `{"spec":{"replicas":1}}`); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	tm.awaitReady()
+	tm.must(tm.migrate())
+	pods, err := tm.lab.c.Kube.CoreV1().Pods(tm.flux).List(tm.ctx(), metav1.ListOptions{LabelSelector: "test=flux1"})
+	tm.must(err)
+	if len(pods.Items) != 0 {
+		t.Error("a pod of the old agent runs beside the new one")
+	}
+	tm.must(tm.rollback())
+	tm.same("after rollback", before, tm.picture())
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
@@ -47,7 +48,8 @@ type snapshot struct {
 	Release []*unstructured.Unstructured `json:"release,omitempty"`
 	Objects []heldObject                 `json:"objects"`
 
-	byID map[string]*heldObject
+	index sync.Once
+	byID  map[string]*heldObject
 }
 
 // heldObject is one managed object as it was: labels, annotations, ownership
@@ -70,13 +72,15 @@ type snapshotRef struct {
 	Superseded []string `json:"superseded,omitempty"`
 }
 
+// object finds one by id; nil if it was not there. Safe for concurrent use, as
+// long as Objects does not change any more.
 func (s *snapshot) object(id string) *heldObject {
-	if s.byID == nil {
+	s.index.Do(func() {
 		s.byID = map[string]*heldObject{}
 		for i := range s.Objects {
 			s.byID[s.Objects[i].ID] = &s.Objects[i]
 		}
-	}
+	})
 	return s.byID[id]
 }
 

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/kustomize/api/konfig"
 	"sigs.k8s.io/kustomize/api/provider"
 	"sigs.k8s.io/kustomize/api/resource"
+	kyaml "sigs.k8s.io/kustomize/kyaml/yaml"
 	"sigs.k8s.io/yaml"
 )
 
@@ -111,7 +112,7 @@ func plainObject(r *resource.Resource, seen identities) (b builtObject, keep, ok
 	if apiVersion == "" || kind == "" || name == "" || meta["namespace"] != nil && !namespaced {
 		return b, false, false
 	}
-	if !plainMetadata(meta) || referencesNamespaces[kind] {
+	if !plainMetadata(r) || referencesNamespaces[kind] {
 		return b, false, false
 	}
 	if !seen.add(identity{apiVersion, kind, name}, namespace) {
@@ -148,24 +149,29 @@ func plainObject(r *resource.Resource, seen identities) (b builtObject, keep, ok
 }
 
 // plainMetadata is false if kustomize would rewrite labels or annotations:
-// values that are not strings become strings, its own annotations go.
-func plainMetadata(meta map[string]any) bool {
-	for _, field := range []string{"labels", "annotations"} {
-		if meta[field] == nil {
-			if _, set := meta[field]; set {
-				return false
-			}
+// values that are not written as strings become strings, in the spelling of
+// the file (a timestamp too, which in JSON looks like a string in another
+// spelling); its own annotations go.
+func plainMetadata(r *resource.Resource) bool {
+	metadata := r.Field("metadata")
+	if metadata == nil {
+		return true
+	}
+	for _, name := range []string{"labels", "annotations"} {
+		field := metadata.Value.Field(name)
+		if field == nil {
 			continue
 		}
-		values, isMap := meta[field].(map[string]any)
-		if !isMap {
+		if field.Value.YNode().Kind != kyaml.MappingNode {
 			return false
 		}
-		for k, v := range values {
-			if _, isText := v.(string); !isText {
+		content := field.Value.Content()
+		for i := 0; i+1 < len(content); i += 2 {
+			key, value := content[i], content[i+1]
+			if key.ShortTag() != kyaml.NodeTagString || value.ShortTag() != kyaml.NodeTagString {
 				return false
 			}
-			if k != konfig.IgnoredByKustomizeAnnotation &&
+			if k := key.Value; k != konfig.IgnoredByKustomizeAnnotation &&
 				(strings.Contains(k, "config.kubernetes.io/") || strings.Contains(k, "config.k8s.io/") || strings.Contains(k, "kustomize.config")) {
 				return false
 			}

@@ -75,7 +75,8 @@ func (s *Store) connect(ctx context.Context, r Remote) (*session, error) {
 		// The SSH transport dials without a context.
 		se, err := s.dial(ctx, u, auth)
 		if err == nil {
-			se.release = context.AfterFunc(ctx, func() { _ = se.UploadPackSession.Close() })
+			open := se.UploadPackSession
+			se.release = context.AfterFunc(ctx, func() { _ = open.Close() })
 			if se.refs, err = se.AdvertisedReferencesContext(ctx); err != nil {
 				_ = se.Close()
 				se = nil

@@ -10,7 +10,9 @@
 //
 // The package refuses: to talk to an SSH host whose key is not in known_hosts,
 // to send a credential anywhere but to the host of the URL, to write to a
-// repository, to retry, to follow a link out of a tree, to fetch submodules or
+// repository otherwise than by Push, which only adds a commit to a branch, to
+// retry (but for Push, when somebody was faster), to follow a link out of a
+// tree, to fetch submodules or
 // LFS files, and to exceed its size limits. No error or log line of it holds a
 // secret.
 package source

@@ -1,0 +1,128 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+func TestAgentActsOnlyWhileItHoldsAllLeases(t *testing.T) {
+	l := inLab(t)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	const namespace = "leases"
+	if err := l.client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); err != nil {
+		t.Fatal(err)
+	}
+	stock := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "kustomize-controller-leader-election"},
+		Spec: coordinationv1.LeaseSpec{HolderIdentity: ptr.To("stock"), LeaseDurationSeconds: ptr.To[int32](3600), RenewTime: ptr.To(metav1.NowMicro()), AcquireTime: ptr.To(metav1.NowMicro())}}
+	if err := l.client.Create(ctx, stock); err != nil {
+		t.Fatal(err)
+	}
+	opts := testOptions(t.TempDir())
+	opts.Namespace, opts.EnableLeaderElection = namespace, true
+	opts.LeaseDuration, opts.RenewDeadline, opts.RetryPeriod = 4*time.Second, 2*time.Second, 200*time.Millisecond
+	held, err := newLeases(l.plane.Config(), opts, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	acting := make(chan struct{})
+	ended := make(chan error, 1)
+	go func() {
+		ended <- held.hold(ctx, func(ctx context.Context) error {
+			close(acting)
+			<-ctx.Done()
+			return nil
+		})
+	}()
+	waitFor(t, "a wait for the stock controller's lease", func() bool {
+		err := held.ready()
+		return err != nil && strings.Contains(err.Error(), "kustomize-controller-leader-election")
+	})
+	select {
+	case <-acting:
+		t.Fatal("acts beside a stock controller")
+	default:
+	}
+	if err := l.client.Delete(ctx, stock); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-acting:
+	case <-time.After(20 * time.Second):
+		t.Fatal("does not act though all leases are free")
+	}
+	if err := held.ready(); err != nil {
+		t.Errorf("acts, but is not ready: %v", err)
+	}
+	// A stock controller takes its lease by force.
+	stolen := &coordinationv1.Lease{ObjectMeta: stock.ObjectMeta}
+	waitFor(t, "the lease to be taken", func() bool {
+		if err := l.client.Get(ctx, client.ObjectKeyFromObject(stock), stolen); err != nil {
+			return false
+		}
+		stolen.Spec.HolderIdentity, stolen.Spec.RenewTime = ptr.To("thief"), ptr.To(metav1.NowMicro())
+		stolen.Spec.LeaseDurationSeconds = ptr.To[int32](3600)
+		return l.client.Update(ctx, stolen) == nil
+	})
+	select {
+	case err := <-ended:
+		if !errors.Is(err, errLeaseLost) {
+			t.Errorf("ended with %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("goes on without its lease")
+	}
+	for _, name := range []string{agentLease, "source-controller-leader-election"} {
+		lease := &coordinationv1.Lease{}
+		if err := l.client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, lease); err != nil {
+			t.Fatal(err)
+		}
+		if holder := ptr.Deref(lease.Spec.HolderIdentity, ""); holder != "" {
+			t.Errorf("lease %s is not given back but held by %s", name, holder)
+		}
+	}
+}
+
+func TestLeasesAreGivenBackAtTheEnd(t *testing.T) {
+	l := inLab(t)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	const namespace = "leases-end"
+	if err := l.client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); err != nil {
+		t.Fatal(err)
+	}
+	opts := testOptions(t.TempDir())
+	opts.Namespace, opts.RetryPeriod = namespace, 200*time.Millisecond
+	for range 2 { // the second takes over at once
+		held, err := newLeases(l.plane.Config(), opts, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		run, end := context.WithCancel(ctx)
+		if err := held.hold(run, func(ctx context.Context) error { end(); <-ctx.Done(); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if ctx.Err() != nil {
+		t.Error("taking over took longer than a minute")
+	}
+}
+
+func waitFor(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
