@@ -4,7 +4,7 @@ GO ?= go
 LINT := $(CURDIR)/bin/lint
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: help build test verify e2e demo generate
+.PHONY: help build test race verify e2e long demo generate
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ test: ## unit and end-to-end tests on a real control plane (the first run builds
 
 race: ## the product's packages under the race detector (needs gcc)
 	$(GO) test -race -timeout 40m ./migrate/... ./discover/... ./emit/... ./reconcile/... ./cmd/...
+
+long: ## every long series whole: all crash points, 40 repositories
+	LONG=1 $(GO) test -timeout 4h ./...
 
 e2e: ## the end-to-end tests alone
 	$(GO) test -timeout 40m ./e2e/...
@@ -31,6 +34,11 @@ verify: ## formatting, vet, linters, generated files, import layers
 	$(GO) test -run TestPackagesImportOnlyLowerLayers ./cmd/fluxover
 	$(MAKE) --no-print-directory generate
 	@git diff --exit-code -- reconcile/chart/crds || { echo "generated files are not up to date: run make generate and commit"; exit 1; }
+
+generate: ## the CRDs of the agent's chart, from the upstream API modules
+	@tmp=$$(mktemp -d) && cd e2e/crdgen && $(GO) tool controller-gen crd \
+		paths="github.com/fluxcd/source-controller/api/v1;github.com/fluxcd/kustomize-controller/api/v1" output:crd:dir=$$tmp && \
+		cp $$tmp/source.toolkit.fluxcd.io_gitrepositories.yaml $$tmp/kustomize.toolkit.fluxcd.io_kustomizations.yaml ../../reconcile/chart/crds/ && rm -r $$tmp
 
 demo: ## the whole story on this machine: fleet, plan, migration, verdict (YES=1 unattended, TEAMS=40 for all)
 	$(GO) run ./e2e/demo $(if $(YES),--yes) $(if $(TEAMS),--teams $(TEAMS))

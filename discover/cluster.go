@@ -28,6 +28,9 @@ import (
 type Options struct {
 	// Namespaces to look for agents in; empty means all.
 	Namespaces []string
+	// Repositories limits whose Git repositories are read to these ids; empty
+	// means all. The cluster's facts about the others are read all the same.
+	Repositories []string
 	// Store fetches the agents' repositories. Needed unless SkipGit is set.
 	Store *source.Store
 	// Parallel is how many repositories are read at a time; 0 means 8.

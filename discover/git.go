@@ -55,6 +55,9 @@ func (w *witness) readRepositories(ctx context.Context, agents []*agent, l *live
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(w.opts.Parallel)
 	for _, a := range agents {
+		if len(w.opts.Repositories) > 0 && !slices.Contains(w.opts.Repositories, a.ID) {
+			continue
+		}
 		group.Go(func() error {
 			w.say("reading the repository of " + a.ID)
 			if err := w.readRepository(gctx, a, l, facts); err != nil {
@@ -118,6 +121,7 @@ func (w *witness) readRepository(ctx context.Context, a *agent, l *live, facts m
 		return err
 	}
 	if head == mark {
+		a.HeadObjects = a.Objects
 		return nil
 	}
 	return w.checkHead(ctx, a, facts, remote, source.Reference{Commit: head, Branch: a.Git.Branch})
@@ -296,12 +300,14 @@ func (w *witness) checkHead(ctx context.Context, a *agent, facts migrate.Cluster
 		return w.gitFailed(ctx, a, "fetch commit "+short(ref.Commit), err)
 	}
 	defer release()
-	_, _, findings, err := flux1.Load(tree, a.loadConfig(facts))
+	_, objects, findings, err := flux1.Load(tree, a.loadConfig(facts))
 	if err != nil {
 		return err
 	}
+	a.HeadObjects = objects
 	for _, f := range findings {
 		if f.Code == flux1.Stuck.Name || f.Code == flux1.Duplicate.Name {
+			a.HeadObjects, a.HeadProblem = nil, f.Message
 			w.find(StuckAtHead.Finding(a.ID, f.Where, fmt.Sprintf("%s, at the branch's head; the agent last reached commit %s", f.Message, short(a.Synced.Commit))))
 		}
 	}

@@ -19,37 +19,135 @@ import (
 // provenance is the first line of every emitted file.
 const provenance = "# Written by fluxover for %s. Edits are lost when it is written again.\n"
 
+// Names of what stands in the flux-capacitor (docs/design.md, section 9).
+const (
+	// CapacitorFile is the one file that people edit.
+	CapacitorFile = "capacitor.yaml"
+	sourceFile    = "source.yaml"
+	accountFile   = "rbac.yaml"
+	indexFile     = "kustomization.yaml"
+	agentFolder   = "agent"
+)
+
 // Tree gives the files of the plan as they stand in the flux-capacitor
 // (docs/design.md, section 9), by path: per repository source.yaml with its
 // sources, rbac.yaml with its account and rights, and one file per
 // application. They hold final values, and refer to credentials by name.
 func Tree(plan migrate.Plan, cluster string) (map[string][]byte, error) {
 	files := map[string][]byte{}
-	for _, r := range plan.Repositories {
-		dir := path.Join("clusters", cluster, strings.ReplaceAll(r.ID, "/", "_"))
+	for i := range plan.Repositories {
+		r := &plan.Repositories[i]
 		var sources []*unstructured.Unstructured
 		for _, ref := range r.Sources {
 			if s := plan.Source(ref); s != nil {
 				sources = append(sources, s)
 			}
 		}
-		groups := map[string][]*unstructured.Unstructured{"source.yaml": sources, "rbac.yaml": r.Supporting}
-		for _, k := range r.Kustomizations {
-			groups[k.GetName()+".yaml"] = []*unstructured.Unstructured{k}
+		team, err := TeamFiles(r, sources, cluster)
+		if err != nil {
+			return nil, err
 		}
-		for name, objects := range groups {
-			if len(objects) == 0 {
-				continue
-			}
-			var b bytes.Buffer
-			fmt.Fprintf(&b, provenance, r.ID)
-			if err := YAML(&b, objects); err != nil {
-				return nil, err
-			}
-			files[path.Join(dir, name)] = b.Bytes()
-		}
+		maps.Copy(files, team)
 	}
 	return files, nil
+}
+
+// TeamName is the name of a repository's folder: that of its account, which
+// is unique among all repositories; its id where it has none.
+func TeamName(r *migrate.Repository) string {
+	for _, s := range r.Supporting {
+		if name := s.GetName(); s.GetKind() == "ServiceAccount" && name != "" && name != agentFolder {
+			return name
+		}
+	}
+	return strings.ReplaceAll(r.ID, "/", "_")
+}
+
+// ClusterFolder is where a cluster's files stand.
+func ClusterFolder(cluster string) string { return path.Join("clusters", cluster) }
+
+// TeamFolder is where a repository's files stand.
+func TeamFolder(r *migrate.Repository, cluster string) string {
+	return path.Join(ClusterFolder(cluster), TeamName(r))
+}
+
+// TeamFiles gives the files of one repository: final values, never suspended,
+// credentials by name.
+func TeamFiles(r *migrate.Repository, sources []*unstructured.Unstructured, cluster string) (map[string][]byte, error) {
+	groups := map[string][]*unstructured.Unstructured{sourceFile: sources, accountFile: r.Supporting}
+	for _, k := range r.Kustomizations {
+		name := k.GetName() + ".yaml"
+		if name == sourceFile || name == accountFile || name == indexFile {
+			name = "application-" + name
+		}
+		groups[name] = []*unstructured.Unstructured{k}
+	}
+	files := map[string][]byte{}
+	for name, objects := range groups {
+		if len(objects) == 0 {
+			continue
+		}
+		content, err := File(r.ID, objects)
+		if err != nil {
+			return nil, err
+		}
+		files[path.Join(TeamFolder(r, cluster), name)] = content
+	}
+	return files, nil
+}
+
+// AgentFile is the path of a file that says how the ClusterAgent syncs the
+// flux-capacitor, such as "source.yaml".
+func AgentFile(cluster, name string) string {
+	return path.Join(ClusterFolder(cluster), agentFolder, name)
+}
+
+// AgentTeamFile is the path of the file with which the ClusterAgent applies
+// one repository's folder.
+func AgentTeamFile(r *migrate.Repository, cluster string) string {
+	return AgentFile(cluster, path.Join("teams", TeamName(r)+".yaml"))
+}
+
+// IndexPath is the path of the file that lists what of a cluster's folder is
+// applied as a whole: the files of agent/, of which each repository's applies
+// its own folder, so that a bad file there stops nobody else.
+func IndexPath(cluster string) string { return path.Join(ClusterFolder(cluster), indexFile) }
+
+// Index gives the content of that file for the files of agent/ among paths.
+func Index(cluster, subject string, paths []string) []byte {
+	below := AgentFile(cluster, "") + "/"
+	var b bytes.Buffer
+	fmt.Fprintf(&b, provenance, subject)
+	b.WriteString("apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n")
+	for _, p := range slices.Compact(slices.Sorted(slices.Values(paths))) {
+		if strings.HasPrefix(p, below) && path.Ext(p) == ".yaml" {
+			fmt.Fprintf(&b, "- %s\n", strings.TrimPrefix(p, ClusterFolder(cluster)+"/"))
+		}
+	}
+	return b.Bytes()
+}
+
+// File gives the content of a file that holds objects for a subject: a
+// repository's id, or a cluster.
+func File(subject string, objects []*unstructured.Unstructured) ([]byte, error) {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, provenance, subject)
+	if err := YAML(&b, objects); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+// WrittenFor tells for which subject fluxover wrote a file; ok is false for a
+// file that people wrote.
+func WrittenFor(content []byte) (subject string, ok bool) {
+	line, _, _ := strings.Cut(string(content), "\n")
+	before, after, _ := strings.Cut(provenance, "%s")
+	rest, ok := strings.CutPrefix(line, before)
+	if !ok {
+		return "", false
+	}
+	return strings.CutSuffix(rest, strings.TrimSuffix(after, "\n"))
 }
 
 // YAML writes objects as a stream of documents, keys sorted.

@@ -32,6 +32,10 @@ const (
 // not start with "kubectl": Flux v2 takes over the fields of such managers.
 const FieldManager = "fluxover"
 
+// FencePrefix begins the name of every fence: the admission policy that keeps
+// an old agent from writing.
+const FencePrefix = "fluxover-fence."
+
 // Namespaces of the things fluxover makes.
 const (
 	// AgentNamespace holds the ClusterAgent and, unless a tenant has a

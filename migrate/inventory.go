@@ -97,6 +97,10 @@ type Flux1Agent struct {
 	// Objects are what fluxd would apply, or knowingly leaves alone, at
 	// Synced.Commit; in the order of files and documents.
 	Objects []Object `json:"-"`
+	// HeadObjects are Objects as fluxd would load them at Synced.Head; nil if
+	// it could not, and then HeadProblem says why.
+	HeadObjects []Object `json:"-"`
+	HeadProblem string   `json:"-"`
 	// Marked are live objects that carry this agent's garbage-collection
 	// mark, whether in Git or not.
 	Marked []string `json:"-"`

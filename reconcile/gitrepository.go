@@ -70,7 +70,7 @@ type gitSources struct {
 	// treeArrived wakes the Kustomizations of a repository whose tree came without
 	// a change of its status.
 	treeArrived func(context.Context, types.NamespacedName)
-	log  *slog.Logger
+	log         *slog.Logger
 
 	mu     sync.Mutex
 	states map[types.NamespacedName]*sourceState

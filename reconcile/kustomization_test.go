@@ -582,7 +582,10 @@ func TestRestartChecksEverythingAndWritesNothing(t *testing.T) {
 	_, skip := e.audit(t, 0)
 	e.kubectl("", "-n", namespace, "patch", "configmap", "a", "--type=merge", "-p", `{"data":{"key":"edited"}}`)
 	stop = start()
-	until(e, k, "mended", func(*kustomizev1.Kustomization) bool { a := e.configMap("a"); return e.exists(a) && a.Data["key"] == "1" })
+	until(e, k, "mended", func(*kustomizev1.Kustomization) bool {
+		a := e.configMap("a")
+		return e.exists(a) && a.Data["key"] == "1"
+	})
 	stop()
 	// Without drift there is a dry-run and nothing else.
 	_, skip = e.audit(t, skip)

@@ -30,11 +30,7 @@ It exits 2 if there is a difference.`,
 			if err != nil {
 				return err
 			}
-			c, err := k.client()
-			if err != nil {
-				return err
-			}
-			f, err := newFacts(c, progressLine(s.Err))
+			f, err := newFacts(k, progressLine(s.Err))
 			if err != nil {
 				return err
 			}

@@ -21,16 +21,12 @@ It changes nothing. It exits 0 with findings.`,
 			if err := checkFormat(output, "text", "json", "yaml"); err != nil {
 				return err
 			}
-			c, err := k.client()
-			if err != nil {
-				return err
-			}
-			f, err := newFacts(c, progressLine(s.Err))
+			f, err := newFacts(k, progressLine(s.Err))
 			if err != nil {
 				return err
 			}
 			defer f.close()
-			inv, err := f.inventory(cmd.Context())
+			inv, err := f.inventory(cmd.Context(), nil)
 			if err != nil {
 				return err
 			}

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/fluxover/fluxover/discover"
 	"github.com/fluxover/fluxover/migrate"
@@ -25,15 +27,39 @@ func (k *kube) client() (*cluster.Client, error) {
 	return c, nil
 }
 
+// name is what the kubeconfig calls the cluster; empty if it does not say.
+func (k *kube) name() string {
+	raw, err := k.flags.ToRawKubeConfigLoader().RawConfig()
+	if err != nil {
+		return ""
+	}
+	if k.flags.ClusterName != nil && *k.flags.ClusterName != "" {
+		return *k.flags.ClusterName
+	}
+	current := raw.CurrentContext
+	if k.flags.Context != nil && *k.flags.Context != "" {
+		current = *k.flags.Context
+	}
+	if c := raw.Contexts[current]; c != nil {
+		return c.Cluster
+	}
+	return ""
+}
+
 // facts reads the cluster and its repositories, and keeps what it fetched in
 // a cache of the user's.
 type facts struct {
-	client   *cluster.Client
-	store    *source.Store
-	progress func(string)
+	client      *cluster.Client
+	clusterName string
+	store       *source.Store
+	progress    func(string)
 }
 
-func newFacts(c *cluster.Client, progress func(string)) (*facts, error) {
+func newFacts(k *kube, progress func(string)) (*facts, error) {
+	c, err := k.client()
+	if err != nil {
+		return nil, err
+	}
 	dir, err := os.UserCacheDir()
 	if err != nil {
 		dir = os.TempDir()
@@ -42,17 +68,20 @@ func newFacts(c *cluster.Client, progress func(string)) (*facts, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the Git cache: %w", err)
 	}
-	return &facts{client: c, store: store, progress: progress}, nil
+	return &facts{client: c, clusterName: k.name(), store: store, progress: progress}, nil
 }
 
-// inventory discovers.
-func (f *facts) inventory(ctx context.Context) (migrate.Inventory, error) {
-	return discover.Cluster(ctx, f.client, discover.Options{Store: f.store, Progress: f.progress})
+// inventory discovers. Only the Git repositories of ids are read; empty means
+// all.
+func (f *facts) inventory(ctx context.Context, ids []string) (migrate.Inventory, error) {
+	inv, err := discover.Cluster(ctx, f.client, discover.Options{Store: f.store, Progress: f.progress, Repositories: ids})
+	inv.Cluster.Name = f.clusterName
+	return inv, err
 }
 
 // prove discovers, plans and proves: the one path from facts to a plan.
 func (f *facts) prove(ctx context.Context, opts migrate.Options) (migrate.Inventory, proof.Result, error) {
-	inv, err := f.inventory(ctx)
+	inv, err := f.inventory(ctx, opts.Repositories)
 	if err != nil {
 		return inv, proof.Result{}, err
 	}
@@ -69,19 +98,32 @@ func (f *facts) close() {
 	_ = f.store.Close()
 }
 
-// marks reads an agent's sync mark and its branch's head from Git.
-func (f *facts) marks(ctx context.Context, agent cutover.AgentGit, credential map[string][]byte) (cutover.Marks, error) {
-	remote := source.Remote{URL: agent.URL}
-	if credential != nil {
-		auth, err := source.AuthFromSecret(agent.URL, credential)
-		if err != nil {
-			return cutover.Marks{}, err
+// head tells what Flux v1 would load if it were started now. The repositories
+// of ids (empty means all) are read once, when the first is asked for.
+func (f *facts) head(ids []string) cutover.HeadFunc {
+	var once sync.Once
+	var agents map[string]migrate.Flux1Agent
+	var failed error
+	return func(ctx context.Context, id string) ([]migrate.Object, error) {
+		once.Do(func() {
+			inv, err := discover.Cluster(ctx, f.client, discover.Options{Store: f.store, Repositories: ids})
+			failed, agents = err, map[string]migrate.Flux1Agent{}
+			for _, a := range inv.Agents {
+				agents[a.ID] = a
+			}
+		})
+		if failed != nil {
+			return nil, failed
 		}
-		remote.Auth = auth
+		switch a, found := agents[id]; {
+		case !found:
+			return nil, fmt.Errorf("the Deployment of %s was not found", id)
+		case a.HeadProblem != "":
+			return nil, errors.New(a.HeadProblem)
+		case a.HeadObjects == nil:
+			return nil, fmt.Errorf("the repository of %s could not be read at its branch's head", id)
+		default:
+			return a.HeadObjects, nil
+		}
 	}
-	refs, err := f.store.Refs(ctx, remote)
-	if err != nil {
-		return cutover.Marks{}, err
-	}
-	return cutover.Marks{Synced: refs["refs/tags/"+agent.SyncTag], Head: refs["refs/heads/"+agent.Branch]}, nil
 }

@@ -25,6 +25,7 @@ type migrateOptions struct {
 	onFailure   string
 	commits     string
 	image       string
+	capacitor   capacitorFlags
 	yes         bool
 }
 
@@ -57,6 +58,7 @@ interrupted, safe to go on.`,
 	f.StringVar(&o.onFailure, "on-failure", "stop", "what a failed repository means: stop (begin no more), continue, or rollback (put it back and stop)")
 	f.StringVar(&o.commits, "commits", "equivalent", "commits made since the plan that are taken: exact (none), equivalent (those that plan to the same), any")
 	f.StringVar(&o.image, "image", "", "image of the bundled agent, as you pushed it: repository[:tag]")
+	o.capacitor.add(f)
 	f.BoolVar(&o.yes, "yes", false, "do not ask; accepts no finding")
 	return cmd
 }
@@ -78,6 +80,9 @@ func (o *migrateOptions) run(ctx context.Context, s streams, k *kube, args []str
 	if opts.Engine == "bundled" && o.image == "" {
 		return usage("--image is needed: name the image of fluxover that the cluster can pull, or use --engine existing")
 	}
+	if err := o.capacitor.check(); err != nil {
+		return err
+	}
 	var stored *migrate.Plan
 	if len(args) == 1 {
 		if stored, err = readPlanFile(args[0]); err != nil {
@@ -86,15 +91,15 @@ func (o *migrateOptions) run(ctx context.Context, s streams, k *kube, args []str
 		opts = stored.Inputs.Options
 		opts.Decisions = stored.Accepted
 	}
-	c, err := k.client()
-	if err != nil {
-		return err
-	}
-	f, err := newFacts(c, progressLine(s.Err))
+	f, err := newFacts(k, progressLine(s.Err))
 	if err != nil {
 		return err
 	}
 	defer f.close()
+	capacitor, err := o.capacitor.open(ctx, f)
+	if err != nil {
+		return err
+	}
 	inv, res, err := f.prove(ctx, opts)
 	if err != nil {
 		return err
@@ -127,15 +132,16 @@ func (o *migrateOptions) run(ctx context.Context, s streams, k *kube, args []str
 	replan := func(ctx context.Context, ids []string) (migrate.Inventory, migrate.Plan, error) {
 		again := opts
 		again.Repositories = ids
-		// Facts are read again for the agents that matter; the rest of the
-		// fleet is read too, since clashes are between repositories.
-		inv, res, err := (&facts{client: f.client, store: f.store}).prove(ctx, again)
+		// Only these repositories are read again: what others hold is judged
+		// by the owners that live objects show.
+		inv, res, err := (&facts{client: f.client, clusterName: f.clusterName, store: f.store}).prove(ctx, again)
 		return inv, res.Plan, err
 	}
-	err = cutover.New(c, plan, replan, cutover.Options{
+	err = cutover.New(f.client, plan, replan, cutover.Options{
 		Repositories: o.plan.repos, Wave: o.wave, Hold: o.hold, MaxParallel: o.maxParallel,
 		OnFailure: cutover.OnFailure(o.onFailure), Commits: cutover.Commits(o.commits),
-		Engine: cutover.Engine{Image: o.image}, Marks: f.marks,
+		Engine: cutover.Engine{Image: o.image}, Marks: cutover.GitMarks(f.store), Capacitor: capacitor,
+		Head: func(ctx context.Context, id string) ([]migrate.Object, error) { return f.head([]string{id})(ctx, id) },
 	}, display.Event).Migrate(ctx)
 	display.Close()
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 func newRollback(s streams, k *kube) *cobra.Command {
 	var o cutover.RollbackOptions
+	var capacitor capacitorFlags
 	var planOnly, yes bool
 	var output string
 	cmd := &cobra.Command{
@@ -25,18 +26,20 @@ workload is deleted or recreated.`,
 			if err := checkFormat(output, "text", "json", "yaml"); err != nil {
 				return err
 			}
-			ctx := cmd.Context()
-			c, err := k.client()
-			if err != nil {
+			if err := capacitor.check(); err != nil {
 				return err
 			}
-			f, err := newFacts(c, nil)
+			ctx := cmd.Context()
+			f, err := newFacts(k, nil)
 			if err != nil {
 				return err
 			}
 			defer f.close()
-			o.Marks = f.marks
-			plan, err := cutover.PlanRollback(ctx, c, o)
+			o.Marks, o.Head = cutover.GitMarks(f.store), f.head(o.Repositories)
+			if o.Capacitor, err = capacitor.inUse(ctx, f); err != nil {
+				return err
+			}
+			plan, err := cutover.PlanRollback(ctx, f.client, o)
 			if err != nil {
 				return err
 			}
@@ -45,7 +48,9 @@ workload is deleted or recreated.`,
 			} else if err := write(s.Out, output, plan); err != nil {
 				return err
 			}
-			if planOnly || len(plan.Repositories) == 0 {
+			// A flux-capacitor that nobody uses any more is left to remove.
+			idle := len(plan.Repositories) == 0 && (o.Capacitor == nil || len(o.Repositories) > 0)
+			if planOnly || idle {
 				return nil
 			}
 			if !yes {
@@ -54,7 +59,7 @@ workload is deleted or recreated.`,
 				}
 			}
 			display := newProgress(ctx, s.Err, len(plan.Repositories))
-			err = cutover.Rollback(ctx, c, o, display.Event)
+			err = cutover.Rollback(ctx, f.client, o, display.Event)
 			display.Close()
 			if err != nil {
 				return cutoverError(ctx, err)
@@ -71,6 +76,7 @@ workload is deleted or recreated.`,
 	f.BoolVar(&o.IgnoreHead, "ignore-head", false, "go back even where Flux v1 could not load the repository as it is now")
 	f.DurationVar(&o.SyncWait, "wait-sync", 0, "wait so long for the old agent's next sync")
 	f.IntVar(&o.MaxParallel, "max-parallel", 4, "repositories taken back at the same time")
+	capacitor.addCredentials(f)
 	f.BoolVar(&yes, "yes", false, "do not ask")
 	return cmd
 }
@@ -110,32 +116,35 @@ func newResume(s streams, k *kube) *cobra.Command {
 }
 
 func newAbort(s streams, k *kube) *cobra.Command {
+	var capacitor capacitorFlags
 	var yes bool
 	cmd := &cobra.Command{
 		Use: "abort", Short: "stop a migration and roll back what is unfinished", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
+			if err := capacitor.check(); err != nil {
+				return err
+			}
 			if !yes {
 				if err := confirm(s, "stop, and roll back what is unfinished?"); err != nil {
 					return err
 				}
 			}
-			c, err := k.client()
-			if err != nil {
-				return err
-			}
-			f, err := newFacts(c, nil)
+			f, err := newFacts(k, nil)
 			if err != nil {
 				return err
 			}
 			defer f.close()
-			o := cutover.RollbackOptions{Unfinished: true, Marks: f.marks}
-			plan, err := cutover.PlanRollback(ctx, c, o)
+			o := cutover.RollbackOptions{Unfinished: true, Marks: cutover.GitMarks(f.store), Head: f.head(nil)}
+			if o.Capacitor, err = capacitor.inUse(ctx, f); err != nil {
+				return err
+			}
+			plan, err := cutover.PlanRollback(ctx, f.client, o)
 			if err != nil {
 				return err
 			}
 			display := newProgress(ctx, s.Err, len(plan.Repositories))
-			err = cutover.Abort(ctx, c, o, display.Event)
+			err = cutover.Abort(ctx, f.client, o, display.Event)
 			display.Close()
 			if err != nil && !errors.Is(err, cutover.ErrAborted) {
 				return cutoverError(ctx, err)
@@ -143,6 +152,7 @@ func newAbort(s streams, k *kube) *cobra.Command {
 			return nil
 		},
 	}
+	capacitor.addCredentials(cmd.Flags())
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	return cmd
 }

@@ -590,8 +590,8 @@ func holdAndWatch(ctx context.Context, r *repository) error {
 // and the executor's field ownership in any case.
 func settle(ctx context.Context, r *repository) error {
 	if r.capacitor != nil {
-		if err := r.capacitor.Settle(ctx, r.j.plan.Repository); err != nil {
-			return fmt.Errorf("bring the files into the flux-capacitor: %w", err)
+		if err := r.enterCapacitor(ctx); err != nil {
+			return err
 		}
 	} else {
 		r.j.Findings = []migrate.Finding{{

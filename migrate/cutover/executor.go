@@ -205,6 +205,7 @@ func (e *Executor) Migrate(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = s.end(err) }()
+	s.gaps = make(chan struct{}, atOnce)
 	s.replan, s.marks, s.capacitor = e.replan, e.o.Marks, e.o.Capacitor
 	s.commits, s.hold, s.syncWait, s.limits = e.o.Commits, e.o.Hold, max(e.o.SyncWait, 0), e.o.Limits.filled()
 
@@ -215,6 +216,9 @@ func (e *Executor) Migrate(ctx context.Context) (err error) {
 		return err
 	}
 	if err := e.o.Engine.install(ctx, s, e.plan.ClusterAgent); err != nil {
+		return err
+	}
+	if err := prepareCapacitor(ctx, s, e.o.Capacitor); err != nil {
 		return err
 	}
 	waves := map[int][]*repository{}
@@ -400,8 +404,36 @@ func (e *Executor) one(ctx context.Context, r *repository) error {
 	return err
 }
 
+// atOnce is how many Repositories may be without an engine at the same time.
+// More would share the new agent and the API server, and each gap would be
+// longer; everything before and after runs up to MaxParallel at once.
+const atOnce = 2
+
+// enterGap waits for its turn to be without an engine.
+func (r *repository) enterGap(ctx context.Context) error {
+	if r.inGap || r.gaps == nil {
+		return nil
+	}
+	select {
+	case r.gaps <- struct{}{}:
+		r.inGap = true
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait until others are adopted: %w", ctx.Err())
+	}
+}
+
+// leaveGap lets the next one in.
+func (r *repository) leaveGap() {
+	if r.inGap {
+		r.inGap = false
+		<-r.gaps
+	}
+}
+
 // advance runs the steps that are not done yet.
 func (r *repository) advance(ctx context.Context) error {
+	defer r.leaveGap()
 	if r.j.Closed == closedSettled || r.j.Closed == closedFinalized {
 		return nil
 	}
@@ -446,6 +478,9 @@ func (r *repository) advance(ctx context.Context) error {
 				return errors.Join(err, r.retreatTo(r.held, "fence"))
 			}
 			return err
+		}
+		if i+1 == len(steps) || !steps[i+1].Urgent {
+			r.leaveGap()
 		}
 	}
 	r.j.Closed = closedSettled

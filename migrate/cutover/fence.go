@@ -44,7 +44,7 @@ const (
 )
 
 func fenceName(id string) string {
-	return "fluxover-fence." + strings.Replace(id, "/", ".", 1)
+	return migrate.FencePrefix + strings.Replace(id, "/", ".", 1)
 }
 
 // replicaSetPod is the shape of the names of a Deployment's pods behind the
@@ -347,6 +347,9 @@ func fence(ctx context.Context, r *repository) error {
 	}
 	if r.j.Fence.StoppedAt == nil {
 		if err := r.awaitSyncEnd(ctx); err != nil {
+			return err
+		}
+		if err := r.enterGap(ctx); err != nil {
 			return err
 		}
 		now := time.Now().UTC()

@@ -203,3 +203,26 @@ func TestAChangeSeenAfterTheFenceIsPredictedAgainAndABlockerLiftsTheFence(t *tes
 	}
 	tm.blockedOnReplan = nil
 }
+
+func TestAMarkThatMovedWhileTheOldAgentEndedIsRepinnedBehindTheFence(t *testing.T) {
+	tm := newTeam(t)
+	move := func(_, step string, when When) bool {
+		if step == "top-up" && when == BeforeStarted {
+			tm.commit, tm.head = commitB, commitB
+			for app := range tm.git {
+				tm.lab.engine.serve(tm.name+"-"+app, commitB, tm.git[app])
+			}
+			tm.lab.engine.setHead(tm.name, commitB)
+		}
+		return false
+	}
+	tm.must(tm.migrate(func(o *Options) { o.Crash = move }))
+	if got := tm.status(); got.Commit != commitB || got.Phase != PhaseSettled {
+		t.Fatalf("want it adopted at the new mark: %+v", got)
+	}
+	for _, e := range tm.journal().Entries {
+		if e.State == Undone {
+			t.Errorf("step %s was undone", e.Step)
+		}
+	}
+}

@@ -151,6 +151,9 @@ type journal struct {
 	Closed string `json:"closed,omitempty"`
 	// GoingBack is true from the beginning of a rollback to its end.
 	GoingBack bool `json:"goingBack,omitempty"`
+	// InCapacitor is true from the moment on that the flux-capacitor may hold
+	// the Repository's files, until they have left it.
+	InCapacitor bool `json:"inCapacitor,omitempty"`
 	// Parked lists control objects that a rollback had to leave, suspended.
 	Parked []string `json:"parked,omitempty"`
 	// Commit at which the new agent adopts.
@@ -370,6 +373,8 @@ type runRecord struct {
 	// Run is drawn once and never changes; see annotationRun.
 	Run   string      `json:"run"`
 	Agent agentRecord `json:"agent"`
+	// Capacitor says which flux-capacitor is synced, if one is.
+	Capacitor capacitorRecord `json:"capacitor,omitzero"`
 
 	paused, abort string
 }

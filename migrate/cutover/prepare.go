@@ -150,13 +150,25 @@ func comparePlans(j *journal, fresh *planSlice, agent *migrate.Flux1Agent, commi
 		moved = append(moved, difference("applications", keys(old.Applications, applicationKey), keys(now.Applications, applicationKey))...)
 		moved = append(moved, difference("Kustomizations", keys(old.Kustomizations, manifestKey), keys(now.Kustomizations, manifestKey))...)
 		moved = append(moved, difference("verbs", keys(old.Objects, verbKey), keys(now.Objects, verbKey))...)
-		moved = append(moved, difference("findings", keys(j.plan.Findings, findingKey), keys(fresh.Findings, findingKey))...)
+		moved = append(moved, difference("findings", keys(notOurDoing(j.plan.Findings), findingKey), keys(notOurDoing(fresh.Findings), findingKey))...)
 	}
 	moved = append(moved, difference("accounts and rights", keys(old.Supporting, manifestKey), keys(now.Supporting, manifestKey))...)
 	if len(moved) > 0 {
 		return fmt.Errorf("%w: %s; plan again and review what changed", ErrMoved, strings.Join(moved, "; "))
 	}
 	return nil
+}
+
+// notOurDoing leaves out what the cut-over itself brings about: once it has
+// stopped the old agent, discovery finds it stopped.
+func notOurDoing(findings []migrate.Finding) []migrate.Finding {
+	var out []migrate.Finding
+	for _, f := range findings {
+		if f.Code != "AGENT_STOPPED" {
+			out = append(out, f)
+		}
+	}
+	return out
 }
 
 func withoutCommit(p *planSlice) []string {

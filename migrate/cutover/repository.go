@@ -72,6 +72,8 @@ type env struct {
 	marks MarksFunc
 	// held ends when the Lease is lost: then nothing may be written.
 	held context.Context
+	// gaps holds an element for each Repository that is without an engine.
+	gaps chan struct{}
 	// shared serialises writes to objects that several Repositories use.
 	shared sync.Mutex
 
@@ -112,6 +114,8 @@ type repository struct {
 	snap      *snapshot
 	// credential is the copied Git Secret, once read.
 	credential map[string][]byte
+	// inGap is true while this Repository holds an element of gaps.
+	inGap bool
 	// fenced is true once this process has seen the fence in force and no pod.
 	fenced bool
 	head   *headState

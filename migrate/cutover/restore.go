@@ -502,7 +502,7 @@ func deepCopy(value any) any {
 // unsettle takes the files out of the capacitor. Where that is not possible
 // the control objects are parked.
 func unsettle(ctx context.Context, r *repository) error {
-	if r.capacitor == nil || r.j.plan == nil {
+	if !r.j.InCapacitor || r.j.plan == nil {
 		return nil
 	}
 	for _, k := range r.j.Created {
@@ -521,8 +521,9 @@ func unsettle(ctx context.Context, r *repository) error {
 			return err
 		}
 	}
-	if err := r.capacitor.Withdraw(ctx, r.j.plan.Repository); err != nil {
+	if err := r.leaveCapacitor(ctx); err != nil {
 		r.note("undo-settle", "the files could not be taken out of the flux-capacitor, so the control objects stay, suspended: %v", err)
+		r.j.Parked = nil
 		for _, k := range r.j.Created {
 			r.j.Parked = append(r.j.Parked, k.key())
 		}
@@ -530,7 +531,9 @@ func unsettle(ctx context.Context, r *repository) error {
 	return nil
 }
 
-func (c created) gvk() schema.GroupVersionKind { return schema.FromAPIVersionAndKind(c.APIVersion, c.Kind) }
+func (c created) gvk() schema.GroupVersionKind {
+	return schema.FromAPIVersionAndKind(c.APIVersion, c.Kind)
+}
 
 func toMap(e metav1.ManagedFieldsEntry) (map[string]any, error) {
 	raw, err := json.Marshal(e)
@@ -549,4 +552,3 @@ func base64Of(value []byte) string { return base64.StdEncoding.EncodeToString(va
 func sortedKeys[V any](m map[string]V) []string {
 	return slices.Sorted(maps.Keys(m))
 }
-

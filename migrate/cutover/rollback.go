@@ -139,7 +139,7 @@ func returning(ctx context.Context, s store, o RollbackOptions) ([]*journal, err
 	for _, j := range all {
 		switch {
 		case len(o.Repositories) > 0 && !slices.Contains(o.Repositories, j.Repository):
-		case j.Closed == closedRolledBack || j.Closed == closedAborted:
+		case (j.Closed == closedRolledBack || j.Closed == closedAborted) && (len(j.Parked) == 0 || o.Capacitor == nil):
 		case j.Closed == closedFinalized:
 			if len(o.Repositories) > 0 {
 				return nil, fmt.Errorf("%s is finalized: its old release must be installed again first", j.Repository)
@@ -182,8 +182,11 @@ func (r *repository) planReturn(ctx context.Context, o RollbackOptions) (Reposit
 			others++
 		}
 	}
-	if begun(r.j.state("settle")) && o.Capacitor != nil {
+	switch {
+	case r.j.InCapacitor && o.Capacitor != nil:
 		act("take its files out of the flux-capacitor")
+	case r.j.InCapacitor:
+		act("park its control objects, suspended, since no access to the flux-capacitor is given")
 	}
 	if begun(r.j.state("adopt")) {
 		act("suspend %d Kustomizations with deletionPolicy Orphan, and wait until the new agent has answered twice", kustomizations)
@@ -263,6 +266,9 @@ func Rollback(ctx context.Context, c *cluster.Client, o RollbackOptions, events 
 func rollBack(ctx context.Context, s *session, o RollbackOptions, closed string) error {
 	s.limits, s.capacitor, s.marks = o.Limits.filled(), o.Capacitor, o.Marks
 	s.back = backOptions{PodTemplates: o.PodTemplates}
+	if _, err := bindCapacitor(ctx, s, o.Capacitor); err != nil {
+		return err
+	}
 	journals, err := returning(ctx, s.store, o)
 	if err != nil {
 		return err
@@ -287,6 +293,9 @@ func rollBack(ctx context.Context, s *session, o RollbackOptions, closed string)
 	if err := errors.Join(append(errs, ctx.Err())...); err != nil {
 		return err
 	}
+	if err := retireCapacitor(ctx, s, o.Capacitor); err != nil {
+		return err
+	}
 	if o.UninstallAgent {
 		return uninstallEngine(ctx, s)
 	}
@@ -295,6 +304,9 @@ func rollBack(ctx context.Context, s *session, o RollbackOptions, closed string)
 
 // toFlux1 takes one Repository back.
 func (r *repository) toFlux1(ctx context.Context, o RollbackOptions, closed string) error {
+	if len(r.j.Parked) > 0 && r.j.Closed != "" {
+		return r.unpark(withHeld(ctx, r.held))
+	}
 	head, err := headOf(ctx, o.Head, r.id)
 	if err != nil && !o.IgnoreHead {
 		return fmt.Errorf("roll back %s: Flux v1 could not load the repository, so nothing was changed: %w", r.id, err)

@@ -96,7 +96,9 @@ func TestRollbackRefusesARepositoryThatFlux1CannotLoad(t *testing.T) {
 	tm := newTeam(t)
 	tm.must(tm.migrate())
 	after := tm.picture()
-	broken := func(context.Context, string) ([]migrate.Object, error) { return nil, errors.New("web.yaml:3 does not parse") }
+	broken := func(context.Context, string) ([]migrate.Object, error) {
+		return nil, errors.New("web.yaml:3 does not parse")
+	}
 	err := tm.rollback(func(o *RollbackOptions) { o.Head = broken })
 	if err == nil || !strings.Contains(err.Error(), "web.yaml:3") {
 		t.Fatalf("want a refusal that names the file, got %v", err)
@@ -300,4 +302,44 @@ func TestAnOldAgentThatComesBackDuringACrashIsStoppedBeforeAdoption(t *testing.T
 	}
 	tm.must(tm.rollback())
 	tm.same("after rollback", before, tm.picture())
+}
+
+func TestAFailureStopsLaterWavesUnlessToldToContinue(t *testing.T) {
+	bad, good := newTeam(t), newTeam(t)
+	both := func() migrate.Plan {
+		plan, other := bad.makePlan(), good.makePlan()
+		other.Repositories[0].Wave = 2
+		plan.Repositories = append(plan.Repositories, other.Repositories...)
+		plan.Sources = append(plan.Sources, other.Sources...)
+		plan.Credentials = append(plan.Credentials, other.Credentials...)
+		plan.Inputs.Agents[good.id] = other.Inputs.Agents[good.id]
+		return plan
+	}
+	replan := func(context.Context, []string) (migrate.Inventory, migrate.Plan, error) {
+		return migrate.Inventory{Agents: []migrate.Flux1Agent{bad.agent(), good.agent()}}, both(), nil
+	}
+	before := good.picture()
+	bad.lab.engine.fail(bad.name+"-web", "broken")
+	defer bad.lab.engine.fail(bad.name+"-web", "")
+	run := func(f OnFailure) error {
+		o := bad.options()
+		o.OnFailure = f
+		return New(bad.lab.c, both(), replan, o, nil).Migrate(bad.ctx())
+	}
+	if err := run(Stop); err == nil || !strings.Contains(err.Error(), bad.id) || strings.Contains(err.Error(), good.id) {
+		t.Fatalf("want the failure of %s alone, got %v", bad.id, err)
+	}
+	if got := good.status(); got.Phase != PhasePending {
+		t.Errorf("the other one: %+v", got)
+	}
+	good.same("the other one is untouched", before, good.picture())
+	if err := run(Continue); err == nil {
+		t.Fatal("the failure must be reported")
+	}
+	if got := good.status(); got.Phase != PhaseSettled {
+		t.Errorf("the other one: %+v", got)
+	}
+	if got := bad.status(); got.Phase != PhaseFailed {
+		t.Errorf("the failed one: %+v", got)
+	}
 }

@@ -166,6 +166,8 @@ func phaseOf(j *journal) string {
 		return PhaseRollingBack
 	case len(j.Entries) == 0 && j.Blocked != "":
 		return PhaseBlocked
+	case lastFailure(j) != nil && lastFailure(j).Step == "settle" && j.InCapacitor:
+		return PhaseSettling // the new agent syncs; only its files are not in Git yet
 	case lastFailure(j) != nil:
 		return PhaseFailed
 	}

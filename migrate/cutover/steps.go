@@ -94,7 +94,8 @@ var steps = []step{
 		Do:     fence,
 		Undo:   unfence,
 		Limit: func(r *repository) time.Duration {
-			return r.limits.fence + r.syncWait + r.limits.pods + r.limits.source + 2*time.Minute
+			// With the turns of others before it.
+			return r.limits.fence + r.syncWait + r.limits.pods + r.limits.source + 20*time.Minute
 		},
 		Urgent: true, Retreat: true,
 		Manual: manualFence,

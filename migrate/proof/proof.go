@@ -121,6 +121,8 @@ type prover struct {
 	mu       sync.Mutex
 	evidence map[string]*Evidence
 	findings []migrate.Finding
+	// fenced is true once a fence was seen around the old account.
+	fenced bool
 }
 
 func (p *prover) find(f migrate.Finding) {
@@ -366,15 +368,19 @@ func (p *prover) judgeLive(ctx context.Context, o *migrate.ObjectPlan, e *Eviden
 }
 
 // tryOut fills in what the first apply of the new agent would make of the
-// object, tried as the old account: e.After. It gives the API server's refusal,
+// object, tried as the old account (or as the new one, when the old one is
+// fenced off already): e.After. It gives the API server's refusal,
 // if it refuses. The live object is read again when it changes meanwhile.
 func (p *prover) tryOut(ctx context.Context, e *Evidence) (refused string, err error) {
-	account := Account{Namespace: p.agent.Namespace, Name: p.agent.ServiceAccount}
 	for attempt := 1; ; attempt++ {
+		account := p.account()
 		e.After, err = p.world.DryRun(ctx, account, e.New)
 		if err != nil {
 			if ctx.Err() != nil {
 				return "", err
+			}
+			if p.fencedOff(account, err) {
+				continue
 			}
 			return refusal(e.New, err), nil
 		}
@@ -386,11 +392,14 @@ func (p *prover) tryOut(ctx context.Context, e *Evidence) (refused string, err e
 			return "", err
 		}
 		left.SetResourceVersion(e.Live.GetResourceVersion())
+		account = p.account() // a fence may have gone up meanwhile
 		after, err := p.world.DryRunUpdate(ctx, account, left)
 		switch {
 		case err == nil:
 			e.After = after
 			return "", nil
+		case p.fencedOff(account, err):
+			continue
 		case ctx.Err() != nil || !apierrors.IsConflict(err):
 			return refusal(e.New, err), ctx.Err()
 		case attempt == tries:
@@ -400,6 +409,30 @@ func (p *prover) tryOut(ctx context.Context, e *Evidence) (refused string, err e
 			return "", err
 		}
 	}
+}
+
+// account is who tries: the old agent's account, or once that is fenced off,
+// the one that will act, which is staged by then.
+func (p *prover) account() Account {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.fenced {
+		return Account{Namespace: p.agent.Namespace, Name: p.agent.ServiceAccount}
+	}
+	name, _, _ := unstructured.NestedString(p.repo.Kustomizations[0].Object, "spec", "serviceAccountName")
+	return Account{Namespace: migrate.AgentNamespace, Name: name}
+}
+
+// fencedOff reports whether the refusal is that of a fence around the old
+// account, and notes it, so that the next try is the new account's.
+func (p *prover) fencedOff(tried Account, err error) bool {
+	if tried.Namespace != p.agent.Namespace || tried.Name != p.agent.ServiceAccount || !strings.Contains(err.Error(), "'"+migrate.FencePrefix) {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fenced = true
+	return true
 }
 
 // tries is how often an object that changes meanwhile is looked at.

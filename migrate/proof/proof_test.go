@@ -27,8 +27,8 @@ const marked = "MARKED-SECRET-VALUE"
 type fakeWorld struct {
 	live   map[string]*unstructured.Unstructured
 	refuse map[string]error
-	asked  []Account
 	broken error
+	fenced bool
 }
 
 func (w *fakeWorld) Live(_ context.Context, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
@@ -36,7 +36,13 @@ func (w *fakeWorld) Live(_ context.Context, o *unstructured.Unstructured) (*unst
 }
 
 func (w *fakeWorld) DryRun(_ context.Context, as Account, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
-	if as != (Account{"flux", "flux-team"}) {
+	if w.fenced && as.Namespace == "flux" {
+		return nil, errors.New("admission: ValidatingAdmissionPolicy 'fluxover-fence.flux.flux-team' denied the request")
+	}
+	if want := (Account{"flux", "flux-team"}); !w.fenced && as != want {
+		return nil, errors.New("asked as another account")
+	}
+	if want := (Account{"flux-system", "team"}); w.fenced && as != want {
 		return nil, errors.New("asked as another account")
 	}
 	if err := w.refuse[migrate.ObjectID(o)]; err != nil {
@@ -233,5 +239,17 @@ func TestOfflineProofSaysWhatItDidNotProve(t *testing.T) {
 	}
 	if o := p.Repositories[0].Objects[0]; p.Proof != "offline" || !strings.Contains(o.Why, "not proven") {
 		t.Errorf("proof %s, object %+v", p.Proof, o)
+	}
+}
+
+func TestOnceTheOldAccountIsFencedTheNewOneTries(t *testing.T) {
+	inv := inventoryOf(t, map[string]string{"p/app/a.yaml": configMap("a", `{kept: "1"}`), "p/app/b.yaml": configMap("b", `{kept: "1"}`)})
+	r, err := Prove(t.Context(), inv, migrate.Options{}, &fakeWorld{fenced: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"ConfigMap/team/a": "create", "ConfigMap/team/b": "create"}
+	if d := cmp.Diff(want, verbsOf(r)); d != "" {
+		t.Errorf("%s%s", d, codesOf(r.Plan))
 	}
 }

@@ -117,7 +117,7 @@ func (c *clone) remember(sha plumbing.Hash) error {
 	return c.storage.SetReference(plumbing.NewHashReference(plumbing.ReferenceName(keptRefs+sha.String()), sha))
 }
 
-// want asks the session for a pack and stores it.
+// want is what a fetch asks for.
 type want struct {
 	shas []plumbing.Hash
 	// depth 1 asks for the commits alone, 0 for their history.
@@ -129,6 +129,8 @@ type want struct {
 	commitsOnly bool
 }
 
+// fetchPack asks the session for a pack and stores its objects in the clone. A
+// session gives one pack.
 func (s *Store) fetchPack(ctx context.Context, se *session, c *clone, w want) error {
 	req := packp.NewUploadPackRequestFromCapabilities(se.refs.Capabilities)
 	req.Wants = append(req.Wants, w.shas...)

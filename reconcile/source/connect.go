@@ -328,7 +328,7 @@ func (noAddr) Network() string { return "tcp" }
 func (noAddr) String() string  { return "0.0.0.0:0" }
 
 // parseKnownHosts reads known_hosts lines. The parser of x/crypto only reads
-// files, so they pass through a temporary one.
+// files, so they pass through a temporary one in the system's folder.
 func parseKnownHosts(lines []byte) (ssh.HostKeyCallback, error) {
 	f, err := os.CreateTemp("", "known_hosts-")
 	if err != nil {

@@ -12,7 +12,6 @@
 // to send a credential anywhere but to the host of the URL, to write to a
 // repository otherwise than by Push, which only adds a commit to a branch, to
 // retry (but for Push, when somebody was faster), to follow a link out of a
-// tree, to fetch submodules or
-// LFS files, and to exceed its size limits. No error or log line of it holds a
-// secret.
+// tree, to fetch submodules or LFS files, and to exceed its size limits. No
+// error or log line of it holds a secret.
 package source

@@ -1,0 +1,87 @@
+package emit
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/fluxover/fluxover/migrate"
+)
+
+func object(kind, name string) *unstructured.Unstructured {
+	u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": kind}}
+	u.SetNamespace("flux-system")
+	u.SetName(name)
+	return u
+}
+
+func planned(id, account string, kustomizations ...string) (migrate.Repository, *unstructured.Unstructured) {
+	r := migrate.Repository{ID: id, Sources: []migrate.ObjectRef{{Namespace: "flux-system", Name: account}}}
+	r.Supporting = []*unstructured.Unstructured{object("ServiceAccount", account), object("RoleBinding", "b")}
+	for _, k := range kustomizations {
+		r.Kustomizations = append(r.Kustomizations, object("Kustomization", k))
+	}
+	return r, object("GitRepository", account)
+}
+
+func TestTreeHasTheCapacitorsLayout(t *testing.T) {
+	payments, paymentsSource := planned("flux/flux-payments", "payments", "payments-api", "source")
+	agent, agentSource := planned("flux/flux-agent", "agent", "agent-web")
+	plan := migrate.Plan{Repositories: []migrate.Repository{payments, agent}, Sources: []*unstructured.Unstructured{paymentsSource, agentSource}}
+	files, err := Tree(plan, "prod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A team called "agent" must not share the ClusterAgent's folder, nor an
+	// application called "source" the source's file.
+	want := []string{
+		"clusters/prod/flux_flux-agent/agent-web.yaml", "clusters/prod/flux_flux-agent/rbac.yaml", "clusters/prod/flux_flux-agent/source.yaml",
+		"clusters/prod/payments/application-source.yaml", "clusters/prod/payments/payments-api.yaml", "clusters/prod/payments/rbac.yaml", "clusters/prod/payments/source.yaml",
+	}
+	if got := Paths(files); !slices.Equal(got, want) {
+		t.Fatalf("got %q, want %q", got, want)
+	}
+	for p, content := range files {
+		id := "flux/flux-payments"
+		if strings.Contains(p, "agent") {
+			id = "flux/flux-agent"
+		}
+		if subject, ok := WrittenFor(content); !ok || subject != id {
+			t.Errorf("%s says it was written for %q (%v), want %q", p, subject, ok, id)
+		}
+	}
+	again, err := Tree(plan, "prod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for p := range files {
+		if !bytes.Equal(files[p], again[p]) {
+			t.Errorf("%s is not the same twice", p)
+		}
+	}
+}
+
+func TestWrittenForKnowsPeoplesFiles(t *testing.T) {
+	for _, content := range []string{"", "apiVersion: v1\n", "# Written by hand\n", "# Written by fluxover for x\nkind: A\n"} {
+		if subject, ok := WrittenFor([]byte(content)); ok {
+			t.Errorf("%q counts as written for %q", content, subject)
+		}
+	}
+}
+
+func TestIndexListsTheAgentsFilesAlone(t *testing.T) {
+	got := string(Index("prod", "cluster prod", []string{
+		"clusters/prod/agent/teams/shop.yaml", "clusters/prod/agent/source.yaml", "clusters/prod/shop/source.yaml",
+		"clusters/other/agent/source.yaml", "clusters/prod/agent/README.md", "clusters/prod/agent/source.yaml",
+	}))
+	want := "resources:\n- agent/source.yaml\n- agent/teams/shop.yaml\n"
+	if !strings.HasSuffix(got, want) {
+		t.Errorf("got\n%s", got)
+	}
+	if _, ok := WrittenFor([]byte(got)); !ok {
+		t.Error("the index does not say who wrote it")
+	}
+}
