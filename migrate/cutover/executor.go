@@ -407,7 +407,7 @@ func (e *Executor) one(ctx context.Context, r *repository) error {
 // atOnce is how many Repositories may be without an engine at the same time.
 // More would share the new agent and the API server, and each gap would be
 // longer; everything before and after runs up to MaxParallel at once.
-const atOnce = 2
+const atOnce = 1
 
 // enterGap waits for its turn to be without an engine.
 func (r *repository) enterGap(ctx context.Context) error {
