@@ -169,7 +169,9 @@ func newAgent(cfg *rest.Config, opts Options, log *slog.Logger) (*agent, error) 
 	content := &trees{}
 	lanesOfSources := newLanes(opts.Concurrent, patience)
 	lanesOfKs := newLanes(opts.Concurrent, patience)
+	//lint:ignore SA1019 stock controllers write these events, and flux reads them
 	sourceEvents := newEvents(mgr.GetEventRecorderFor(sourceController), scheme, sourceController, opts.EventsAddr, log)
+	//lint:ignore SA1019 as above
 	ksEvents := newEvents(mgr.GetEventRecorderFor(kustomizeController), scheme, kustomizeController, opts.EventsAddr, log)
 	a.sources = &gitSources{
 		client: mgr.GetClient(), live: mgr.GetAPIReader(), store: store, trees: content, artifacts: archives,

@@ -82,12 +82,12 @@ func canonicalFields(fields *metav1.FieldsV1) string {
 		return ""
 	}
 	var decoded any
-	if err := json.Unmarshal(fields.Raw, &decoded); err != nil {
-		return string(fields.Raw)
+	if err := json.Unmarshal(fields.GetRawBytes(), &decoded); err != nil {
+		return fields.GetRawString()
 	}
 	sorted, err := json.Marshal(decoded)
 	if err != nil {
-		return string(fields.Raw)
+		return fields.GetRawString()
 	}
 	return string(sorted)
 }

@@ -8,7 +8,7 @@ import (
 
 func TestSignatureTellsDriftFromOrdinaryLife(t *testing.T) {
 	owned := func(raw string) metav1.ManagedFieldsEntry {
-		return metav1.ManagedFieldsEntry{Manager: kustomizeController, Operation: metav1.ManagedFieldsOperationApply, FieldsV1: &metav1.FieldsV1{Raw: []byte(raw)}}
+		return metav1.ManagedFieldsEntry{Manager: kustomizeController, Operation: metav1.ManagedFieldsOperationApply, FieldsV1: metav1.NewFieldsV1(raw)}
 	}
 	make := func(change func(*metav1.PartialObjectMetadata)) string {
 		m := &metav1.PartialObjectMetadata{}

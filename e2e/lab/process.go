@@ -71,7 +71,8 @@ func up(ctx context.Context, s *shape, words io.Writer) (*running, error) {
 				return nil, fmt.Errorf("end laboratory: %w", err)
 			}
 			select {
-			case <-ended:
+			case err := <-ended:
+				_ = err // it was told to end, and how it did is in its log
 			case <-time.After(downLimit):
 				return nil, fmt.Errorf("end laboratory: process %d still runs after %s; see %s", child.Process.Pid, downLimit, log.Name())
 			}

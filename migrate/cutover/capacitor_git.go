@@ -199,7 +199,7 @@ func (g *GitCapacitor) edit(files fs.FS, batch []*capacitorEdit) (map[string][]b
 		changes[emit.CapacitorFile] = []byte(capacitorYAML)
 	}
 	for name, objects := range g.objects(settings) {
-		if changes[emit.AgentFile(g.cluster, name)], err = emit.File(g.subject(), objects); err != nil {
+		if changes[emit.AgentFile(g.cluster, name)], err = emit.File(g.subject(), g.stamped(objects)); err != nil {
 			return nil, err
 		}
 	}
@@ -304,7 +304,8 @@ func (g *GitCapacitor) Settle(ctx context.Context, repo migrate.Repository) erro
 	for _, k := range repo.Kustomizations {
 		settled.Kustomizations = append(settled.Kustomizations, shape(k, final))
 	}
-	files, err := emit.TeamFiles(&settled, sources, g.cluster)
+	settled.Kustomizations, settled.Supporting = g.stamped(settled.Kustomizations), g.stamped(repo.Supporting)
+	files, err := emit.TeamFiles(&settled, g.stamped(sources), g.cluster)
 	if err != nil {
 		return err
 	}
@@ -324,7 +325,7 @@ func (g *GitCapacitor) Settle(ctx context.Context, repo migrate.Repository) erro
 				return err
 			}
 			maps.Copy(changes, files)
-			entry, err := emit.File(repo.ID, append(slices.Clone(access), g.child(&repo, settings)))
+			entry, err := emit.File(repo.ID, g.stamped(append(slices.Clone(access), g.child(&repo, settings))))
 			changes[emit.AgentTeamFile(&repo, g.cluster)] = entry
 			return err
 		},

@@ -176,20 +176,11 @@ func (g *GitCapacitor) child(r *migrate.Repository, s capacitorSettings) *unstru
 		"apiVersion": kustomizationKind.GroupVersion().String(), "kind": kustomizationKind.Kind,
 		"metadata": map[string]any{
 			"namespace": migrate.AgentNamespace, "name": childName(emit.TeamName(r)),
-			"labels":      repositoryLabelsAny(r.ID),
+			"labels":      map[string]any{migrate.LabelManaged: "true"},
 			"annotations": map[string]any{migrate.AnnotationRepository: r.ID},
 		},
 		"spec": syncSpec("./"+emit.TeamFolder(r, g.cluster), s),
 	}}
-}
-
-func repositoryLabelsAny(id string) map[string]any {
-	namespace, release, _ := strings.Cut(id, "/")
-	labels := map[string]any{migrate.LabelManaged: "true", migrate.LabelNamespace: namespace}
-	if len(release) <= 63 {
-		labels[migrate.LabelRelease] = release
-	}
-	return labels
 }
 
 // accessOf are the rights that applying one repository's files needs beyond
@@ -248,7 +239,7 @@ func accessOf(r *migrate.Repository) ([]*unstructured.Unstructured, error) {
 		u := &unstructured.Unstructured{Object: map[string]any{
 			"apiVersion": group + "/v1", "kind": kind,
 			"metadata": map[string]any{
-				"name": name, "labels": repositoryLabelsAny(r.ID),
+				"name": name, "labels": map[string]any{migrate.LabelManaged: "true"},
 				// The account that would delete them needs them to do so.
 				"annotations": map[string]any{migrate.AnnotationRepository: r.ID, pruneKey: "disabled"},
 			},

@@ -328,15 +328,26 @@ func (g *GitCapacitor) put(ctx context.Context, want *unstructured.Unstructured)
 	if err == nil && live.GetAnnotations()[annotationRun] != g.env.run {
 		return fmt.Errorf("%w: %s exists and was not made by fluxover: rename or remove it", ErrBlocked, cluster.Describe(live))
 	}
-	obj := want.DeepCopy()
-	annotations := obj.GetAnnotations()
-	if annotations == nil {
-		annotations = map[string]string{}
-	}
-	annotations[annotationRun] = g.env.run
-	obj.SetAnnotations(annotations)
-	_, err = g.env.c.Apply(ctx, obj, migrate.FieldManager)
+	_, err = g.env.c.Apply(ctx, g.stamped([]*unstructured.Unstructured{want})[0], migrate.FieldManager)
 	return err
+}
+
+// stamped gives copies that carry this run's mark, which live control objects
+// carry too: one that somebody deletes is made anew from its file, and must
+// still be known as this run's when going back.
+func (g *GitCapacitor) stamped(objects []*unstructured.Unstructured) []*unstructured.Unstructured {
+	out := make([]*unstructured.Unstructured, 0, len(objects))
+	for _, o := range objects {
+		o = o.DeepCopy()
+		annotations := o.GetAnnotations()
+		if annotations == nil {
+			annotations = map[string]string{}
+		}
+		annotations[annotationRun] = g.env.run
+		o.SetAnnotations(annotations)
+		out = append(out, o)
+	}
+	return out
 }
 
 // disown gives up the executor's field ownership of objects that the

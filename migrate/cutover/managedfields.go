@@ -49,10 +49,10 @@ func entryKey(e metav1.ManagedFieldsEntry) string {
 
 func fieldsOf(e metav1.ManagedFieldsEntry) (*fieldpath.Set, error) {
 	set := fieldpath.NewSet()
-	if e.FieldsV1 == nil || len(e.FieldsV1.Raw) == 0 {
+	if e.FieldsV1 == nil || len(e.FieldsV1.GetRawBytes()) == 0 {
 		return set, nil
 	}
-	if err := set.FromJSON(bytes.NewReader(e.FieldsV1.Raw)); err != nil {
+	if err := set.FromJSON(e.FieldsV1.GetRawReader()); err != nil {
 		return nil, fmt.Errorf("decode managedFields of %s: %w", e.Manager, err)
 	}
 	return set, nil
@@ -64,7 +64,7 @@ func withFields(e metav1.ManagedFieldsEntry, set *fieldpath.Set) (metav1.Managed
 		return e, fmt.Errorf("encode managedFields of %s: %w", e.Manager, err)
 	}
 	e.FieldsType = "FieldsV1"
-	e.FieldsV1 = &metav1.FieldsV1{Raw: raw}
+	e.FieldsV1 = metav1.NewFieldsV1(string(raw))
 	return e, nil
 }
 

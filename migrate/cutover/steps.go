@@ -156,15 +156,6 @@ func within(d time.Duration) func(*repository) time.Duration {
 
 func text(s string) func(*repository) string { return func(*repository) string { return s } }
 
-func stepNamed(name string) *step {
-	for i := range steps {
-		if steps[i].Name == name {
-			return &steps[i]
-		}
-	}
-	return nil
-}
-
 // StepInfo is a row of the runbook, for documents and "--explain".
 type StepInfo struct {
 	Name   string `json:"name"`

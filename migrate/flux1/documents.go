@@ -33,7 +33,6 @@ type loaded struct {
 	// encrypted objects have no manifest that could be applied.
 	encrypted bool
 	namespace string // effective; filled in by classify
-	filled    bool
 }
 
 // head is what fluxd itself reads of every object (flux:

@@ -256,7 +256,8 @@ func (o *overlayFS) inspectKustomization(p string, data []byte) error {
 	}
 	dir := path.Dir(p)
 	var bases, single, configs []string
-	bases = append(append(append(bases, k.Resources...), k.Bases...), k.Components...) //nolint:staticcheck // old files still have bases
+	//lint:ignore SA1019 old kustomization files still have this field
+	bases = append(append(append(bases, k.Resources...), k.Bases...), k.Components...)
 	for _, list := range [][]string{k.Generators, k.Transformers, k.Validators} {
 		for _, e := range list {
 			if strings.ContainsRune(e, '\n') {
@@ -273,10 +274,12 @@ func (o *overlayFS) inspectKustomization(p string, data []byte) error {
 	for _, g := range k.SecretGenerator {
 		single = append(append(append(single, g.FileSources...), g.EnvSources...), g.EnvSource)
 	}
-	for _, patch := range append(append([]kustypes.Patch(nil), k.Patches...), k.PatchesJson6902...) { //nolint:staticcheck // as above
+	//lint:ignore SA1019 old kustomization files still have this field
+	for _, patch := range append(append([]kustypes.Patch(nil), k.Patches...), k.PatchesJson6902...) {
 		single = append(single, patch.Path)
 	}
-	for _, patch := range k.PatchesStrategicMerge { //nolint:staticcheck // as above
+	//lint:ignore SA1019 old kustomization files still have this field
+	for _, patch := range k.PatchesStrategicMerge {
 		single = append(single, string(patch))
 	}
 	for _, text := range inline(&k) {
@@ -310,10 +313,12 @@ func (o *overlayFS) inspectKustomization(p string, data []byte) error {
 // YAML of their own.
 func inline(k *kustypes.Kustomization) []string {
 	texts := append(append(append([]string(nil), k.Generators...), k.Transformers...), k.Validators...)
-	for _, patch := range append(append([]kustypes.Patch(nil), k.Patches...), k.PatchesJson6902...) { //nolint:staticcheck // old files still have these
+	//lint:ignore SA1019 old kustomization files still have this field
+	for _, patch := range append(append([]kustypes.Patch(nil), k.Patches...), k.PatchesJson6902...) {
 		texts = append(texts, patch.Patch)
 	}
-	for _, patch := range k.PatchesStrategicMerge { //nolint:staticcheck // as above
+	//lint:ignore SA1019 old kustomization files still have this field
+	for _, patch := range k.PatchesStrategicMerge {
 		texts = append(texts, string(patch))
 	}
 	return texts
