@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 
 	"github.com/fluxover/fluxover/discover"
@@ -64,11 +65,28 @@ func newFacts(k *kube, progress func(string)) (*facts, error) {
 	if err != nil {
 		dir = os.TempDir()
 	}
-	store, err := source.Open(filepath.Join(dir, "fluxover", "git"), source.Options{})
+	store, err := openStore(filepath.Join(dir, "fluxover", "git"))
 	if err != nil {
-		return nil, fmt.Errorf("open the Git cache: %w", err)
+		return nil, err
 	}
 	return &facts{client: c, clusterName: k.name(), store: store, progress: progress}, nil
+}
+
+// openStore opens the user's Git cache. Commands that run at the same time
+// have one each.
+func openStore(dir string) (*source.Store, error) {
+	const most = 16
+	for n := range most {
+		store, err := source.Open(filepath.Join(dir, strconv.Itoa(n)), source.Options{})
+		if errors.Is(err, source.ErrFolderInUse) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("open the Git cache: %w", err)
+		}
+		return store, nil
+	}
+	return nil, fmt.Errorf("open the Git cache: %d commands use those below %s already", most, dir)
 }
 
 // inventory discovers. Only the Git repositories of ids are read; empty means

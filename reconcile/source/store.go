@@ -60,6 +60,8 @@ func setDefault[T comparable](field *T, value T) {
 type Store struct {
 	dir     string
 	options Options
+	// owned keeps other processes out of dir while it is open.
+	owned *os.File
 
 	mu      sync.Mutex
 	closed  bool
@@ -93,8 +95,12 @@ type commitInfo struct {
 	when                        time.Time
 }
 
+// ErrFolderInUse: another Store, of this or another process, has the folder.
+var ErrFolderInUse = errors.New("the folder is in use")
+
 // Open makes a Store in a folder, which is created. The folder belongs to this
-// Store alone until Close; clones found in it are used again, trees are not.
+// Store alone until Close (ErrFolderInUse if another has it); clones found in it are
+// used again, trees are not.
 func Open(dir string, o Options) (*Store, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -105,17 +111,32 @@ func Open(dir string, o Options) (*Store, error) {
 		clients: map[string]*http.Client{}, trees: map[string]*tree{}, locks: map[string]*keyLock{},
 		flights: map[string]*flight{},
 	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open the source store: %w", err)
+	}
+	if s.owned, err = lockFolder(filepath.Join(dir, "lock")); err != nil {
+		return nil, fmt.Errorf("open the source store: %w", err)
+	}
+	if err := s.prepare(); err != nil {
+		s.owned.Close()
+		return nil, fmt.Errorf("open the source store: %w", err)
+	}
+	return s, nil
+}
+
+// prepare clears what an earlier Store left and makes the folders.
+func (s *Store) prepare() error {
 	for _, sub := range []string{"trees", "tmp"} {
-		if err := os.RemoveAll(filepath.Join(dir, sub)); err != nil {
-			return nil, fmt.Errorf("open the source store: clear %s: %w", sub, err)
+		if err := os.RemoveAll(filepath.Join(s.dir, sub)); err != nil {
+			return fmt.Errorf("clear %s: %w", sub, err)
 		}
 	}
 	for _, sub := range []string{"trees", "tmp", "clones"} {
-		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
-			return nil, fmt.Errorf("open the source store: %w", err)
+		if err := os.MkdirAll(filepath.Join(s.dir, sub), 0o700); err != nil {
+			return err
 		}
 	}
-	return s, nil
+	return nil
 }
 
 // Close removes the unpacked trees, also those still held: their Snapshots
@@ -136,7 +157,7 @@ func (s *Store) Close() error {
 	for _, c := range s.clients {
 		c.CloseIdleConnections()
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, s.owned.Close())...)
 }
 
 // errClosed is the answer of a closed Store.
