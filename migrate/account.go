@@ -28,7 +28,7 @@ func (b *repositoryBuilder) account() []*unstructured.Unstructured {
 		}
 		role := bind.Role
 		if bind.ReleaseOwned {
-			role.Name = dnsName("fluxover", b.name, bind.Role.Name)
+			role.Name = b.roleName(bind.Role.Name)
 			ref := ObjectRef{Name: role.Name}
 			if role.Kind == "Role" {
 				ref.Namespace = bind.Namespace
@@ -38,7 +38,7 @@ func (b *repositoryBuilder) account() []*unstructured.Unstructured {
 				out = append(out, b.role(role.Kind, ref, bind.Rules))
 			}
 		}
-		ref := ObjectRef{Namespace: bind.Namespace, Name: dnsName("fluxover", b.name, bind.Name)}
+		ref := ObjectRef{Namespace: bind.Namespace, Name: b.roleName(bind.Name)}
 		if bind.Namespace == "" {
 			out = append(out, manifest(&rbacv1.ClusterRoleBinding{
 				TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRoleBinding"},
@@ -54,6 +54,10 @@ func (b *repositoryBuilder) account() []*unstructured.Unstructured {
 	b.confinementFindings()
 	return out
 }
+
+// roleName names a copy of a role or binding. Colons, which names of RBAC
+// objects may hold and others may not, keep the parts apart.
+func (b *repositoryBuilder) roleName(of string) string { return "fluxover:" + b.name + ":" + of }
 
 func (b *repositoryBuilder) role(kind string, ref ObjectRef, rules []rbacv1.PolicyRule) *unstructured.Unstructured {
 	if kind == "Role" {

@@ -55,9 +55,48 @@ func Build(inv Inventory, opts Options) Plan {
 			})
 		}
 	}
+	plan.Findings = append(plan.Findings, nameClashes(&plan)...)
 	plan.Settle(opts.Decisions)
 	setWaves(plan.Repositories, cmp.Or(opts.WaveSize, defaultWaveSize))
 	return plan
+}
+
+// nameClashes finds control objects of two repositories that would have one
+// name, so that one would overwrite the other: "a" with folder "b-c" and "a-b"
+// with folder "c".
+func nameClashes(plan *Plan) []Finding {
+	owners := map[string][]string{}
+	note := func(id, owner string) {
+		if !slices.Contains(owners[id], owner) {
+			owners[id] = append(owners[id], owner)
+		}
+	}
+	for _, r := range plan.Repositories {
+		for _, u := range slices.Concat(r.Kustomizations, r.Supporting) {
+			note(ObjectID(u), r.ID)
+		}
+		for _, s := range r.Sources {
+			note(s.Namespace+"_"+s.Name+"_source.toolkit.fluxcd.io_GitRepository", r.ID)
+		}
+	}
+	for _, c := range plan.Credentials {
+		note(c.To.Namespace+"_"+c.To.Name+"__Secret", c.Agent)
+	}
+	var findings []Finding
+	for id, ids := range owners {
+		if len(ids) < 2 {
+			continue
+		}
+		slices.Sort(ids)
+		for _, repo := range ids {
+			findings = append(findings, Finding{
+				Severity: Blocker, Code: "NAME_CLASH", Subject: repo + " " + id, Repository: repo, Where: strings.Join(ids, ", "),
+				Message: fmt.Sprintf("%s would be made for %s, and one would overwrite the other", DisplayID(id), strings.Join(ids, " and ")),
+				Hint:    `migrate one of them with "--group-by path", or rename a folder`,
+			})
+		}
+	}
+	return findings
 }
 
 // Settle sorts the findings, takes note of the decisions that accept one, and

@@ -205,7 +205,7 @@ func TestRolesOfTheReleaseAreCopiedAndOthersReferenced(t *testing.T) {
 			}
 		}
 	}
-	want := []string{"ServiceAccount/flux-system/team ", "ClusterRole/fluxover-team-flux-team ", "ClusterRoleBinding/fluxover-team-flux-team fluxover-team-flux-team", "RoleBinding/team/fluxover-team-view view"}
+	want := []string{"ServiceAccount/flux-system/team ", "ClusterRole/fluxover:team:flux-team ", "ClusterRoleBinding/fluxover:team:flux-team fluxover:team:flux-team", "RoleBinding/team/fluxover:team:view view"}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
@@ -341,4 +341,46 @@ func hasFinding(p Plan, code string) bool {
 		}
 	}
 	return false
+}
+
+func TestTwoAgentsNeverShareANameBySimilarity(t *testing.T) {
+	manifest := func(id string) Flux1Agent {
+		a := agentWith(id, []string{"p"}, "p/shop/"+strings.ReplaceAll(id, "/", "-")+".yaml")
+		a.Release, a.InstalledBy = "", "manifest"
+		return a
+	}
+	for name, agents := range map[string][]Flux1Agent{
+		"two Deployments of one namespace without Helm": {manifest("flux/a"), manifest("flux/b")},
+		"one release name in two namespaces":            {agentWith("one/flux-team", []string{"p"}, "p/x/a.yaml"), agentWith("two/flux-team", []string{"p"}, "p/x/b.yaml")},
+		"ids that make one name":                        {manifest("a/b-c"), manifest("a-b/c")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := planOf(agents...)
+			seen := map[string]bool{}
+			for _, r := range p.Repositories {
+				for _, u := range append(r.Kustomizations, r.Supporting...) {
+					if id := ObjectID(u); seen[id] {
+						t.Errorf("%s is made twice", id)
+					} else {
+						seen[id] = true
+					}
+				}
+			}
+			if len(p.Sources) != 2 || p.Sources[0].GetName() == p.Sources[1].GetName() {
+				t.Errorf("sources %v", p.Sources)
+			}
+		})
+	}
+}
+
+func TestNamesThatClashBetweenRepositoriesBlockBoth(t *testing.T) {
+	p := planOf(agentWith("flux/flux-shop", []string{"p"}, "p/payments-api/a.yaml"), agentWith("flux/flux-shop-payments", []string{"p"}, "p/api/b.yaml"))
+	for _, r := range p.Repositories {
+		if !r.Blocked {
+			t.Errorf("%s is not held back", r.ID)
+		}
+	}
+	if !hasFinding(p, "NAME_CLASH") {
+		t.Error("nothing says why")
+	}
 }

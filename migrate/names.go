@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"path"
-	"slices"
 	"strings"
 )
 
@@ -44,58 +43,53 @@ func shortHash(s string) string {
 }
 
 // repositoryNames gives each agent the name of its GitRepository: the release
-// without a leading "flux-", with the namespace when two would be equal.
+// without a leading "flux-". Where two would be equal, all of them are named
+// by their ids, which are unique, and a hash tells ids apart that a name
+// cannot.
 func repositoryNames(agents []Flux1Agent) map[string]string {
-	short := func(a Flux1Agent) string {
-		if s := strings.TrimPrefix(a.Release, "flux-"); s != "" && s != "flux" {
-			return s
-		}
-		return a.Namespace
-	}
-	count := map[string]int{}
-	for _, a := range agents {
-		count[dnsName(short(a))]++
-	}
-	names := make(map[string]string, len(agents))
-	for _, a := range agents {
-		name := dnsName(short(a))
-		if count[name] > 1 {
-			name = dnsName(a.Namespace, a.Release)
-		}
-		names[a.ID] = name
-	}
-	return names
+	return unique(agents, func(a Flux1Agent) string { return a.ID },
+		func(a Flux1Agent) string {
+			if s := strings.TrimPrefix(a.Release, "flux-"); s != "" && s != "flux" {
+				return dnsName(s)
+			}
+			return dnsName(a.Namespace)
+		},
+		func(a Flux1Agent) string { return dnsName(a.ID) },
+		func(a Flux1Agent) string { return dnsName(a63(a.ID), shortHash(a.ID)) },
+	)
 }
 
-// nameApplications sets the Name of each application: the repository's name
-// and the folder below the agent's path. Where two would be equal, all of
-// them get the whole path instead; the rest get a hash.
-func nameApplications(repository string, apps []application) {
-	assign := func(name func(application) string) {
+// unique gives each item, by its key, the first of the names that no other
+// item would have or has.
+func unique[T any](items []T, key func(T) string, names ...func(T) string) map[string]string {
+	out, taken := map[string]string{}, map[string]bool{}
+	for _, name := range names {
 		count := map[string]int{}
-		for _, a := range apps {
-			count[name(a)]++
+		for _, i := range items {
+			if out[key(i)] == "" {
+				count[name(i)]++
+			}
 		}
-		for i := range apps {
-			if apps[i].Name == "" && count[name(apps[i])] == 1 {
-				apps[i].Name = name(apps[i])
+		for _, i := range items {
+			if n := name(i); out[key(i)] == "" && count[n] == 1 && !taken[n] {
+				out[key(i)], taken[n] = n, true
 			}
 		}
 	}
-	taken := func(n string) bool {
-		return slices.ContainsFunc(apps, func(a application) bool { return a.Name == n })
-	}
-	assign(func(a application) string { return dnsName(repository, a.below()) })
-	assign(func(a application) string {
-		if n := dnsName(repository, a.key()); !taken(n) {
-			return n
-		}
-		return dnsName(repository, a.key(), shortHash(a.key()))
-	})
+	return out
+}
+
+// nameApplications sets the Name of each application: the repository's name
+// and the folder below the agent's path; where two would be equal, the whole
+// path instead, and then a hash of it.
+func nameApplications(repository string, apps []application) {
+	names := unique(apps, application.key,
+		func(a application) string { return dnsName(repository, a.below()) },
+		func(a application) string { return dnsName(repository, a.key()) },
+		func(a application) string { return dnsName(repository, a63(a.key()), shortHash(a.key())) },
+	)
 	for i := range apps {
-		if apps[i].Name == "" {
-			apps[i].Name = dnsName(repository, a63(apps[i].key()), shortHash(apps[i].key()))
-		}
+		apps[i].Name = names[apps[i].key()]
 	}
 }
 

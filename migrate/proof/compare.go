@@ -85,8 +85,9 @@ func copyValue(v any) any {
 }
 
 // differences lists the JSON paths at which two objects differ, sorted.
-// Numbers are compared by value, whatever Go type holds them; an empty map or
-// list and an absent one are the same to the API server and count as equal.
+// Numbers are compared by value, whatever Go type holds them. A null and an
+// absent field are the same; an empty map or list is not: an empty selector
+// selects everything.
 func differences(a, b any) []string {
 	var paths []string
 	walk("", a, b, &paths)
@@ -95,13 +96,10 @@ func differences(a, b any) []string {
 }
 
 func walk(path string, a, b any, paths *[]string) {
-	if empty(a) && empty(b) {
-		return
-	}
 	switch av := a.(type) {
 	case map[string]any:
 		bv, ok := b.(map[string]any)
-		if !ok && b != nil {
+		if !ok && (b != nil || len(av) == 0) {
 			break
 		}
 		for k := range av {
@@ -123,7 +121,7 @@ func walk(path string, a, b any, paths *[]string) {
 		}
 		return
 	case nil:
-		if bv, ok := b.(map[string]any); ok {
+		if bv, ok := b.(map[string]any); ok && len(bv) > 0 {
 			for k := range bv {
 				walk(path+field(k), nil, bv[k], paths)
 			}
@@ -141,23 +139,6 @@ func field(key string) string {
 		return fmt.Sprintf("[%q]", key)
 	}
 	return "." + key
-}
-
-func empty(v any) bool {
-	switch v := v.(type) {
-	case nil:
-		return true
-	case map[string]any:
-		for _, x := range v {
-			if !empty(x) {
-				return false
-			}
-		}
-		return true
-	case []any:
-		return len(v) == 0
-	}
-	return false
 }
 
 func sameScalar(a, b any) bool {

@@ -350,14 +350,14 @@ func (p *prover) judgeLive(ctx context.Context, o *migrate.ObjectPlan, e *Eviden
 	case replacesPods(live.GetKind(), o.Fields):
 		o.Verb, o.Why = migrate.Restart, "fields of the pod template change or go"
 		p.find(migrate.Finding{
-			Severity: migrate.Warning, Code: "PODS_RESTART", Subject: o.ID,
+			Severity: migrate.Blocker, Code: "PODS_RESTART", Subject: o.ID, Acceptable: true,
 			Message: fmt.Sprintf("the pods of %s will be replaced: %s", name, strings.Join(o.Fields, ", ")),
-			Hint:    "put the fields into Git to keep them",
+			Hint:    fmt.Sprintf(`put the fields into Git to keep them, or accept it with "--accept PODS_RESTART='%s %s'"`, p.repo.ID, o.ID),
 		})
 	case len(o.Fields) > 0:
 		o.Verb, o.Why = migrate.Change, "fields set by hand go, or the live object has drifted from Git"
 		p.find(migrate.Finding{
-			Severity: migrate.Warning, Code: "OBJECT_CHANGES", Subject: o.ID,
+			Severity: changeSeverity(o.Fields), Code: "OBJECT_CHANGES", Subject: o.ID, Acceptable: true,
 			Message: fmt.Sprintf("%s will change: %s", name, strings.Join(o.Fields, ", ")),
 			Hint:    "put the fields into Git to keep them",
 		})
@@ -365,6 +365,15 @@ func (p *prover) judgeLive(ctx context.Context, o *migrate.ObjectPlan, e *Eviden
 		o.Verb, o.Why = migrate.Adopt, "both renderings, the live object and the dry-run agree"
 	}
 	return nil
+}
+
+// changeSeverity: another number of replicas needs a person's word, since
+// fewer may be too few.
+func changeSeverity(fields []string) migrate.Severity {
+	if slices.Contains(fields, ".spec.replicas") {
+		return migrate.Blocker
+	}
+	return migrate.Warning
 }
 
 // tryOut fills in what the first apply of the new agent would make of the
