@@ -357,7 +357,7 @@ func (e *Executor) wave(ctx context.Context, s *session, repos []*repository) (f
 			mu.Lock()
 			defer mu.Unlock()
 			failures = append(failures, err)
-			if e.o.OnFailure != Continue || fatal(err) {
+			if e.o.OnFailure != Continue && !r.heldBack(err) || fatal(err) {
 				stopped = true
 			}
 			return nil
@@ -375,6 +375,13 @@ func (e *Executor) wave(ctx context.Context, s *session, repos []*repository) (f
 // fatal errors stop everything, whatever OnFailure says.
 func fatal(err error) bool {
 	return errors.Is(err, ErrBudget) || errors.Is(err, ErrJournal) || errors.Is(err, ErrAborted) || errors.Is(err, errCrash) || errors.Is(err, context.Canceled)
+}
+
+// heldBack reports whether err is about this Repository alone: a finding or a
+// commit holds it back, and its old agent works as before. Others go on.
+func (r *repository) heldBack(err error) bool {
+	fence := r.j.state("fence")
+	return (errors.Is(err, ErrMoved) || errors.Is(err, ErrBlocked)) && (fence == "" || fence == Undone)
 }
 
 // one takes one Repository through the runbook.
@@ -551,7 +558,16 @@ func (r *repository) retreat(ctx context.Context, first int, closed string) erro
 		if state == "" || state == Undone {
 			continue
 		}
-		if err := r.backward(ctx, &steps[i]); err != nil {
+		stepCtx := ctx
+		if steps[i].Urgent && r.held != nil {
+			// Between the stop of the new engine and the start of the old one no
+			// interrupt is heard: nobody would sync the repository.
+			if lastUrgent := i+1 == len(steps) || !steps[i+1].Urgent; lastUrgent && ctx.Err() != nil {
+				return fmt.Errorf("roll back %s: interrupted before the new agent was stopped: %w", r.id, ctx.Err())
+			}
+			stepCtx = r.held
+		}
+		if err := r.backward(stepCtx, &steps[i]); err != nil {
 			return err
 		}
 	}

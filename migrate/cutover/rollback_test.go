@@ -343,3 +343,31 @@ func TestAFailureStopsLaterWavesUnlessToldToContinue(t *testing.T) {
 		t.Errorf("the failed one: %+v", got)
 	}
 }
+
+func TestAHeldBackRepositoryStopsNobodyElse(t *testing.T) {
+	bad, good := newTeam(t), newTeam(t)
+	both := func() migrate.Plan {
+		plan, other := bad.makePlan(), good.makePlan()
+		plan.Repositories[0].Blocked = true
+		plan.Findings = append(plan.Findings, migrate.Finding{Severity: migrate.Blocker, Code: "X", Subject: bad.id, Repository: bad.id, Message: "held back"})
+		other.Repositories[0].Wave = 2
+		plan.Repositories = append(plan.Repositories, other.Repositories...)
+		plan.Sources = append(plan.Sources, other.Sources...)
+		plan.Credentials = append(plan.Credentials, other.Credentials...)
+		plan.Inputs.Agents[good.id] = other.Inputs.Agents[good.id]
+		return plan
+	}
+	replan := func(context.Context, []string) (migrate.Inventory, migrate.Plan, error) {
+		return migrate.Inventory{Agents: []migrate.Flux1Agent{bad.agent(), good.agent()}}, both(), nil
+	}
+	before := bad.picture()
+	o := bad.options()
+	o.OnFailure = Stop
+	if err := New(bad.lab.c, both(), replan, o, nil).Migrate(bad.ctx()); !errors.Is(err, ErrBlocked) {
+		t.Fatalf("want %v, got %v", ErrBlocked, err)
+	}
+	if got := good.status(); got.Phase != PhaseSettled {
+		t.Errorf("the other one: %+v", got)
+	}
+	bad.same("the one held back is untouched", before, bad.picture())
+}
