@@ -526,6 +526,8 @@ func (w *witness) value(ctx context.Context, a *agent, written string, isUser, s
 	switch {
 	case v == nil:
 		return missing(a.where("--git-url"), fmt.Sprintf("nothing provides $(%s)", names[0]))
+	case v.unreadable:
+		return migrate.Value{}, nil // reported as a missing right
 	case v.unknown != "":
 		return missing(a.where("env "+names[0]), fmt.Sprintf("$(%s) is unknown: %s", names[0], v.unknown))
 	case v.secret != nil:

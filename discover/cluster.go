@@ -155,12 +155,18 @@ func (w *witness) find(findings ...migrate.Finding) {
 // forbidden records that a right is missing and what is unknown without it.
 // The repository is empty where it concerns all of them.
 func (w *witness) forbidden(verb, resource, namespace, repository, unknown string) {
-	where := "in all namespaces"
-	if namespace != "" {
-		where = "in namespace " + namespace
+	what := verb + " " + resource
+	switch {
+	case namespace != "":
+		what += " in namespace " + namespace
+	case !slices.Contains(clusterScoped, resource):
+		what += " in all namespaces"
 	}
-	w.find(RBACMissing.Finding(repository, resource, fmt.Sprintf("you may not %s %s %s, so this is unknown: %s", verb, resource, where, unknown)))
+	w.find(RBACMissing.Finding(repository, resource, fmt.Sprintf("you may not %s, so this is unknown: %s", what, unknown)))
 }
+
+// clusterScoped are the resources that discovery reads and that lie in no namespace.
+var clusterScoped = []string{"namespaces", "clusterroles", "clusterrolebindings"}
 
 // facts reads what the cluster is and serves. The resources returned are the
 // listable ones, each kind in the version that the server prefers.

@@ -25,6 +25,8 @@ type variable struct {
 	where string
 	// why it could not be read; then it is unknown.
 	unknown string
+	// unreadable is true if that is for lack of a right, which has been reported.
+	unreadable bool
 }
 
 // environment looks variables up as the kubelet would: env before envFrom,
@@ -115,7 +117,7 @@ func (e *environment) lookUp(ctx context.Context, name string) (*variable, error
 		case from.ConfigMapKeyRef != nil:
 			m, err := e.configMap(ctx, from.ConfigMapKeyRef.Name, unknown)
 			if err == errUnreadable {
-				return &variable{unknown: "its ConfigMap may not be read"}, nil
+				return &variable{unknown: "its ConfigMap may not be read", unreadable: true}, nil
 			}
 			if err != nil || m == nil {
 				return nil, err
@@ -142,7 +144,7 @@ func (e *environment) lookUp(ctx context.Context, name string) (*variable, error
 		if ref := source.SecretRef; ref != nil {
 			s, err := e.secret(ctx, ref.Name, unknown)
 			if err == errUnreadable {
-				return &variable{unknown: "its Secret may not be read"}, nil
+				return &variable{unknown: "its Secret may not be read", unreadable: true}, nil
 			}
 			if err != nil {
 				return nil, err
@@ -157,7 +159,7 @@ func (e *environment) lookUp(ctx context.Context, name string) (*variable, error
 		if ref := source.ConfigMapRef; ref != nil {
 			m, err := e.configMap(ctx, ref.Name, unknown)
 			if err == errUnreadable {
-				return &variable{unknown: "its ConfigMap may not be read"}, nil
+				return &variable{unknown: "its ConfigMap may not be read", unreadable: true}, nil
 			}
 			if err != nil {
 				return nil, err

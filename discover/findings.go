@@ -14,7 +14,7 @@ var (
 		Name: "RBAC_MISSING", Severity: migrate.Blocker,
 		Cause:       "you may not read something that discovery needs",
 		Consequence: "what it would say is unknown",
-		Remedy:      `run "fluxover rbac --for discover" and have the rights granted`,
+		Remedy:      "have the right granted to you, or use an account that has it (--context, --as)",
 	}
 	APIGroupDown = flux1.Code{
 		Name: "API_GROUP_DOWN", Severity: migrate.Blocker, Acceptable: true,

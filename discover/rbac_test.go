@@ -56,7 +56,7 @@ func TestAMissingRightIsAFindingThatNamesIt(t *testing.T) {
 			}
 			i := slices.IndexFunc(inv.Findings, func(f migrate.Finding) bool {
 				return f.Code == RBACMissing.Name && strings.Contains(f.Message, "may not "+tc.verb+" ") &&
-					(tc.resource == "*" || strings.Contains(f.Message, tc.resource)) && strings.Contains(f.Message, "namespace") &&
+					(tc.resource == "*" || strings.Contains(f.Message, tc.resource)) && (strings.Contains(f.Message, "namespace") || strings.HasPrefix(tc.resource, "cluster")) &&
 					strings.Contains(f.Message, "unknown: ")
 			})
 			if i < 0 {

@@ -34,7 +34,7 @@ func Review(w io.Writer, plan migrate.Plan, inv migrate.Inventory) error {
 	case "server":
 		fmt.Fprintln(w, "  proof   server: every object was tried by a server-side dry-run")
 	default:
-		fmt.Fprintln(w, "  proof   offline: from files alone, not enough for migrate")
+		fmt.Fprintln(w, "  proof   offline: not everything was tried in the cluster, as migrate needs")
 	}
 	fmt.Fprintln(w)
 	used := map[migrate.Verb]bool{migrate.Adopt: true}
@@ -81,6 +81,12 @@ func Review(w io.Writer, plan migrate.Plan, inv migrate.Inventory) error {
 	verdict := "nothing stands in the way"
 	if blocked > 0 {
 		verdict = fmt.Sprintf("%s of %d held back by blockers", plural(blocked, "repository"), len(plan.Repositories))
+	}
+	for _, f := range plan.Findings {
+		if f.Severity == migrate.Blocker && f.Repository == "" && !plan.IsAccepted(f) {
+			verdict = "everything is held back: " + f.Code + " concerns the whole cluster"
+			break
+		}
 	}
 	if len(plan.Findings) > 0 {
 		fmt.Fprintln(w)

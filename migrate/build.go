@@ -176,7 +176,8 @@ func clusterFindings(inv Inventory, opts Options) []Finding {
 			Hint:    `use them with "--engine existing", or remove them`,
 		})
 	}
-	if len(inv.Agents) == 0 {
+	unread := slices.ContainsFunc(inv.Findings, func(f Finding) bool { return f.Code == "RBAC_MISSING" && f.Repository == "" })
+	if len(inv.Agents) == 0 && !unread {
 		findings = append(findings, Finding{
 			Severity: Blocker, Code: "NO_AGENTS", Message: "no Flux v1 agent was found, so there is nothing to migrate",
 			Hint: `check the kubeconfig's context; "fluxover discover" says where it looked`,
@@ -252,7 +253,7 @@ func (b *repositoryBuilder) build() Repository {
 	}
 	repo.Supporting = supporting
 	slices.SortFunc(repo.Objects, func(x, y ObjectPlan) int { return strings.Compare(x.ID, y.ID) })
-	if len(repo.Kustomizations) == 0 {
+	if len(repo.Kustomizations) == 0 && (b.agent.Tree != nil || b.agent.Synced.Commit != "") {
 		b.find(Finding{
 			Severity: Blocker, Code: "EMPTY_SET", Message: "nothing that fluxd applies was found at the synced commit; an empty set is never taken for an answer",
 			Hint: "see the other findings of this repository for what could not be read",
@@ -276,10 +277,14 @@ func (b *repositoryBuilder) buildsNothing(a application) bool {
 func (b *repositoryBuilder) checkFacts() {
 	a := b.agent
 	if a.Synced.Commit == "" {
-		b.find(Finding{
+		f := Finding{
 			Severity: Blocker, Code: "NEVER_SYNCED", Message: "the agent's sync mark was not found, so what it applied last is not known",
 			Hint: "let it finish one sync, and see its log for why it has not",
-		})
+		}
+		if a.Tree == nil {
+			f.Message, f.Hint = "its repository was not read, so what it applied last is not known", "mend what the other findings of this repository name"
+		}
+		b.find(f)
 	}
 	for _, o := range a.Objects {
 		if o.Class == ClassForeign && !allLeftOut(a, o.File) {

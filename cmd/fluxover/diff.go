@@ -1,7 +1,10 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -30,7 +33,7 @@ It exits 2 if there is a difference.`,
 			if err != nil {
 				return err
 			}
-			f, err := newFacts(k, progressLine(s.Err))
+			f, err := newFacts(cmd.Context(), k, progressLine(s.Err))
 			if err != nil {
 				return err
 			}
@@ -49,7 +52,7 @@ It exits 2 if there is a difference.`,
 				r.Objects = slices.DeleteFunc(r.Objects, func(o migrate.ObjectPlan) bool { return !wanted(o) })
 				total += len(r.Objects)
 			}
-			if total == 0 && (application != "" || object != "") {
+			if total == 0 && len(unreadRepositories(res.Plan)) == 0 && (application != "" || object != "") {
 				return usage("no object of the plan is named by --application %q --object %q", application, object)
 			}
 			differences := emit.Differences(res, all || object != "")
@@ -59,6 +62,9 @@ It exits 2 if there is a difference.`,
 				err = write(s.Out, output, differences)
 			}
 			if err != nil {
+				return err
+			}
+			if err := uncompared(res.Plan); err != nil {
 				return err
 			}
 			if len(emit.Differences(res, false)) > 0 {
@@ -73,4 +79,32 @@ It exits 2 if there is a difference.`,
 	cmd.Flags().StringVar(&object, "object", "", "only this object: Kind/namespace/name or its inventory id")
 	cmd.Flags().BoolVar(&all, "all", false, "also objects on which nothing happens")
 	return cmd
+}
+
+// uncompared is an error if a plan says nothing about some repository: an empty
+// difference must not look like none.
+func uncompared(plan migrate.Plan) error {
+	exit := &exitError{Code: exitBlocked, Hints: []string{`"fluxover plan" says why, and what to do`}}
+	switch unread := unreadRepositories(plan); {
+	case len(plan.Repositories) == 0:
+		exit.Err = errors.New("there is no repository to compare")
+	case len(unread) > 0:
+		exit.Err = fmt.Errorf("what these hold is not known, so nothing was compared: %s", strings.Join(unread, ", "))
+	case plan.Proof != "server":
+		exit.Err = errors.New("not everything was tried in the cluster, so this is less than the whole difference")
+	default:
+		return nil
+	}
+	return exit
+}
+
+// unreadRepositories are those whose objects are not known.
+func unreadRepositories(plan migrate.Plan) []string {
+	var ids []string
+	for _, r := range plan.Repositories {
+		if len(r.Kustomizations) == 0 {
+			ids = append(ids, r.ID)
+		}
+	}
+	return ids
 }

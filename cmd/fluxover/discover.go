@@ -21,7 +21,7 @@ It changes nothing. It exits 0 with findings.`,
 			if err := checkFormat(output, "text", "json", "yaml"); err != nil {
 				return err
 			}
-			f, err := newFacts(k, progressLine(s.Err))
+			f, err := newFacts(cmd.Context(), k, progressLine(s.Err))
 			if err != nil {
 				return err
 			}

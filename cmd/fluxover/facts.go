@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -17,36 +18,6 @@ import (
 	"github.com/fluxover/fluxover/reconcile/source"
 )
 
-// client connects to the cluster that kubectl's flags name.
-func (k *kube) client() (*cluster.Client, error) {
-	c, err := cluster.New(k.flags)
-	if err != nil {
-		return nil, &exitError{Code: exitFailed, Err: fmt.Errorf("connect to the cluster: %w", err), Hints: []string{
-			"nothing has changed", "check --kubeconfig and --context",
-		}}
-	}
-	return c, nil
-}
-
-// name is what the kubeconfig calls the cluster; empty if it does not say.
-func (k *kube) name() string {
-	raw, err := k.flags.ToRawKubeConfigLoader().RawConfig()
-	if err != nil {
-		return ""
-	}
-	if k.flags.ClusterName != nil && *k.flags.ClusterName != "" {
-		return *k.flags.ClusterName
-	}
-	current := raw.CurrentContext
-	if k.flags.Context != nil && *k.flags.Context != "" {
-		current = *k.flags.Context
-	}
-	if c := raw.Contexts[current]; c != nil {
-		return c.Cluster
-	}
-	return ""
-}
-
 // facts reads the cluster and its repositories, and keeps what it fetched in
 // a cache of the user's.
 type facts struct {
@@ -56,8 +27,8 @@ type facts struct {
 	progress    func(string)
 }
 
-func newFacts(k *kube, progress func(string)) (*facts, error) {
-	c, err := k.client()
+func newFacts(ctx context.Context, k *kube, progress func(string)) (*facts, error) {
+	c, err := k.client(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -97,11 +68,31 @@ func (f *facts) inventory(ctx context.Context, ids []string) (migrate.Inventory,
 	return inv, err
 }
 
-// prove discovers, plans and proves: the one path from facts to a plan.
+// prove discovers, plans and proves: the one path from facts to a plan. Every
+// repository is read, also those that are not planned: what two of them claim,
+// or an agent that is itself in Git, shows only when all are looked at.
 func (f *facts) prove(ctx context.Context, opts migrate.Options) (migrate.Inventory, proof.Result, error) {
+	inv, err := f.inventory(ctx, nil)
+	if err != nil {
+		return inv, proof.Result{}, err
+	}
+	return f.proveThese(ctx, inv, opts)
+}
+
+// proveAgain is prove from fresh facts about the repositories of opts alone.
+func (f *facts) proveAgain(ctx context.Context, opts migrate.Options) (migrate.Inventory, proof.Result, error) {
 	inv, err := f.inventory(ctx, opts.Repositories)
 	if err != nil {
 		return inv, proof.Result{}, err
+	}
+	return f.proveThese(ctx, inv, opts)
+}
+
+func (f *facts) proveThese(ctx context.Context, inv migrate.Inventory, opts migrate.Options) (migrate.Inventory, proof.Result, error) {
+	if len(opts.Repositories) > 0 {
+		inv.Findings = slices.DeleteFunc(inv.Findings, func(f migrate.Finding) bool {
+			return f.Repository != "" && !slices.Contains(opts.Repositories, f.Repository)
+		})
 	}
 	if f.progress != nil {
 		f.progress("proving")

@@ -73,7 +73,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		sayError(stderr, errors.New("interrupted"), hintGoOn)
 		return exitInterrupted
 	default:
-		sayError(stderr, err)
+		sayError(stderr, err, hintsOf(err)...)
 		return exitFailed
 	}
 }

@@ -21,6 +21,7 @@ type migrateOptions struct {
 	plan        planFlags
 	wave        int
 	hold        time.Duration
+	waitOldPod  time.Duration
 	maxParallel int
 	onFailure   string
 	commits     string
@@ -54,6 +55,7 @@ interrupted, safe to go on.`,
 	o.plan.add(f)
 	f.IntVar(&o.wave, "wave", 0, "only this wave (default all, in order)")
 	f.DurationVar(&o.hold, "hold", 0, "watch each repository this long before it settles")
+	f.DurationVar(&o.waitOldPod, "wait-old-pod", 5*time.Minute, "wait so long for an old agent's pod to end; then its repository is put back")
 	f.IntVar(&o.maxParallel, "max-parallel", 4, "repositories that are cut over at the same time")
 	f.StringVar(&o.onFailure, "on-failure", "stop", "what a failed repository means: stop (begin no more), continue, or rollback (put it back and stop)")
 	f.StringVar(&o.commits, "commits", "equivalent", "commits made since the plan that are taken: exact (none), equivalent (those that plan to the same), any")
@@ -74,8 +76,8 @@ func (o *migrateOptions) run(ctx context.Context, s streams, k *kube, args []str
 	if !slices.Contains([]string{"exact", "equivalent", "any"}, o.commits) {
 		return usage("--commits %s: want exact, equivalent or any", o.commits)
 	}
-	if o.maxParallel < 1 || o.wave < 0 || o.hold < 0 {
-		return usage("--max-parallel must be 1 or more, --wave and --hold not negative")
+	if o.maxParallel < 1 || o.wave < 0 || o.hold < 0 || o.waitOldPod <= 0 {
+		return usage("--max-parallel must be 1 or more, --wait-old-pod positive, --wave and --hold not negative")
 	}
 	if opts.Engine == "bundled" && o.image == "" {
 		return usage("--image is needed: name the image of fluxover that the cluster can pull, or use --engine existing")
@@ -91,7 +93,7 @@ func (o *migrateOptions) run(ctx context.Context, s streams, k *kube, args []str
 		opts = stored.Inputs.Options
 		opts.Decisions = stored.Accepted
 	}
-	f, err := newFacts(k, progressLine(s.Err))
+	f, err := newFacts(ctx, k, progressLine(s.Err))
 	if err != nil {
 		return err
 	}
@@ -123,6 +125,9 @@ func (o *migrateOptions) run(ctx context.Context, s streams, k *kube, args []str
 	if ready == 0 {
 		return &exitError{Code: exitBlocked, Err: errors.New("no repository can be migrated"), Hints: []string{"nothing has changed", "the findings above say what to mend or to accept"}}
 	}
+	if err := mayMigrate(ctx, f.client, plan); err != nil {
+		return err
+	}
 	if !o.yes {
 		if err := confirm(s, fmt.Sprintf("hand over %d of %d repositories?", ready, len(plan.Repositories))); err != nil {
 			return err
@@ -134,11 +139,11 @@ func (o *migrateOptions) run(ctx context.Context, s streams, k *kube, args []str
 		again.Repositories = ids
 		// Only these repositories are read again: what others hold is judged
 		// by the owners that live objects show.
-		inv, res, err := (&facts{client: f.client, clusterName: f.clusterName, store: f.store}).prove(ctx, again)
+		inv, res, err := (&facts{client: f.client, clusterName: f.clusterName, store: f.store}).proveAgain(ctx, again)
 		return inv, res.Plan, err
 	}
 	err = cutover.New(f.client, plan, replan, cutover.Options{
-		Repositories: o.plan.repos, Wave: o.wave, Hold: o.hold, MaxParallel: o.maxParallel,
+		Repositories: o.plan.repos, Wave: o.wave, Hold: o.hold, Limits: cutover.Limits{Pods: o.waitOldPod}, MaxParallel: o.maxParallel,
 		OnFailure: cutover.OnFailure(o.onFailure), Commits: cutover.Commits(o.commits),
 		Engine: cutover.Engine{Image: o.image}, Marks: cutover.GitMarks(f.store), Capacitor: capacitor,
 		Head: func(ctx context.Context, id string) ([]migrate.Object, error) { return f.head([]string{id})(ctx, id) },
@@ -169,6 +174,8 @@ func cutoverError(ctx context.Context, err error) error {
 		exit.Code, exit.Hints = exitInterrupted, append(exit.Hints, hintGoOn)
 	case errors.Is(err, cutover.ErrBlocked) && step == nil:
 		exit.Code = exitBlocked
+	default:
+		exit.Hints = append(exit.Hints, hintsOf(err)...)
 	}
 	return exit
 }
@@ -176,26 +183,37 @@ func cutoverError(ctx context.Context, err error) error {
 func readPlanFile(file string) (*migrate.Plan, error) {
 	raw, err := os.ReadFile(file)
 	if err != nil {
-		return nil, usage("plan file: %w", err)
+		return nil, badPlan("plan file: %w", err)
 	}
 	var plan migrate.Plan
 	if err := json.Unmarshal(raw, &plan); err != nil {
-		return nil, usage("plan file %s: %w", file, err)
+		return nil, badPlan("plan file %s holds no plan: %w", file, err)
 	}
 	if plan.APIVersion != migrate.APIVersion || plan.Kind != "Plan" {
-		return nil, usage("plan file %s: want apiVersion %s and kind Plan, got %q and %q", file, migrate.APIVersion, plan.APIVersion, plan.Kind)
+		return nil, badPlan("plan file %s holds no plan: want apiVersion %s and kind Plan, got %q and %q", file, migrate.APIVersion, plan.APIVersion, plan.Kind)
 	}
 	if plan.Proof != "server" {
-		return nil, usage("plan file %s was proved offline; migrate needs a plan proved against the cluster", file)
+		return nil, badPlan("plan file %s was proved offline; migrate needs a plan proved against the cluster", file)
 	}
 	return &plan, nil
+}
+
+// badPlan is wrong usage with a remedy of its own.
+func badPlan(format string, args ...any) error {
+	return &exitError{Code: exitUsage, Err: fmt.Errorf(format, args...), Hints: []string{`nothing has changed`, `make the file with "fluxover plan --out FILE"`}}
 }
 
 // stillHolds refuses a stored plan whose cluster, releases, settings or rights
 // are not as they were; commits are judged per repository by the executor.
 func stillHolds(stored, now *migrate.Plan) error {
-	if stored.Inputs.Cluster != now.Inputs.Cluster {
-		return &exitError{Code: exitFailed, Err: fmt.Errorf("the plan was made for another cluster (%s)", stored.Inputs.Server), Hints: []string{"nothing has changed"}}
+	switch {
+	case stored.Inputs.Cluster == now.Inputs.Cluster:
+	case now.Inputs.Cluster == "":
+		return &exitError{Code: exitFailed, Err: fmt.Errorf("it is not known whether %s is the cluster that the plan was made for: you may not read namespace kube-system", now.Inputs.Server),
+			Hints: []string{"nothing has changed", "have the right to get namespaces granted, or use an account that has it (--context, --as)"}}
+	default:
+		return &exitError{Code: exitFailed, Err: fmt.Errorf("the plan was made for another cluster (%s) than this one (%s)", stored.Inputs.Server, now.Inputs.Server),
+			Hints: []string{"nothing has changed", "choose the plan's cluster with --context or --kubeconfig, or plan again for this one"}}
 	}
 	var moved []string
 	for _, r := range stored.Repositories {

@@ -109,7 +109,7 @@ It exits 3 if a finding holds back any repository, and with
 			if err != nil {
 				return err
 			}
-			f, err := newFacts(k, progressLine(s.Err))
+			f, err := newFacts(cmd.Context(), k, progressLine(s.Err))
 			if err != nil {
 				return err
 			}

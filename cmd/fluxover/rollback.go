@@ -30,7 +30,7 @@ workload is deleted or recreated.`,
 				return err
 			}
 			ctx := cmd.Context()
-			f, err := newFacts(k, nil)
+			f, err := newFacts(ctx, k, nil)
 			if err != nil {
 				return err
 			}
@@ -85,7 +85,7 @@ func newPause(s streams, k *kube) *cobra.Command {
 	return &cobra.Command{
 		Use: "pause", Short: "stop a migration before its next step", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := k.client()
+			c, err := k.client(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -102,7 +102,7 @@ func newResume(s streams, k *kube) *cobra.Command {
 	return &cobra.Command{
 		Use: "resume", Short: "lift a pause", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := k.client()
+			c, err := k.client(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -130,7 +130,7 @@ func newAbort(s streams, k *kube) *cobra.Command {
 					return err
 				}
 			}
-			f, err := newFacts(k, nil)
+			f, err := newFacts(ctx, k, nil)
 			if err != nil {
 				return err
 			}

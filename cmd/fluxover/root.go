@@ -22,6 +22,13 @@ Exit codes: 0 done; 1 failed; 2 differences or changes pending; 3 blocked by
 findings; 64 wrong usage; 130 interrupted, safe to go on.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usage("there is no command %q", args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%w", err) })
 	flags := genericclioptions.NewConfigFlags(true)

@@ -23,7 +23,7 @@ func newStatus(s streams, k *kube) *cobra.Command {
 			if err := checkFormat(output, "text", "json", "yaml"); err != nil {
 				return err
 			}
-			c, err := k.client()
+			c, err := k.client(cmd.Context())
 			if err != nil {
 				return err
 			}

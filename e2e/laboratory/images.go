@@ -46,7 +46,9 @@ func (l *Lab) images(options Options) (func(string) (kubelet.Image, bool), error
 		return nil, err
 	}
 	// Without addresses of their own, controllers would meet on one machine's ports.
-	addresses := []string{"--metrics-addr=$(POD_IP):8080", "--health-addr=$(POD_IP):9440", "--events-addr="}
+	// Leader election they start only where a container's token is mounted, at a
+	// fixed path that is none of a Pod's here.
+	addresses := []string{"--metrics-addr=$(POD_IP):8080", "--health-addr=$(POD_IP):9440", "--events-addr=", "--enable-leader-election=false"}
 	for name, controller := range map[string]kubelet.Image{
 		"source-controller": {
 			Exec: os.Getenv(sourceControllerVariable),

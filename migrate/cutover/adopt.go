@@ -313,7 +313,9 @@ func (r *repository) kustomizationReady(k *unstructured.Unstructured, token stri
 		lack := what + " is being reconciled"
 		if ready.status == "False" {
 			lack = fmt.Sprintf("%s is not Ready: %s: %s", what, ready.reason, ready.message)
-			if token != "" && ready.reason != "DependencyNotReady" && ready.reason != "Progressing" {
+			// ArtifactFailed tells of the source, which may be fetched or
+			// served the next moment.
+			if token != "" && !slices.Contains([]string{"DependencyNotReady", "Progressing", "ArtifactFailed"}, ready.reason) {
 				return false, "", fmt.Errorf("%s: %w: %s: %s", what, errReconcileFailed, ready.reason, ready.message)
 			}
 		}

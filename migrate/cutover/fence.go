@@ -245,8 +245,23 @@ func (p probe) refused(ctx context.Context, fence string) (bool, error) {
 	return false, err
 }
 
+// fenceGone reports whether neither policy nor binding is stored.
+func (r *repository) fenceGone(ctx context.Context) (bool, error) {
+	api := r.c.Kube.AdmissionregistrationV1()
+	_, err := api.ValidatingAdmissionPolicyBindings().Get(ctx, fenceName(r.id), metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		_, err = api.ValidatingAdmissionPolicies().Get(ctx, fenceName(r.id), metav1.GetOptions{})
+	}
+	if apierrors.IsNotFound(err) {
+		return true, nil
+	}
+	return false, err
+}
+
 // awaitFence waits until the fence is in force (or lifted), as its answers to
-// probes say, several times in a row.
+// probes say, several times in a row. Where no probe can answer, because its
+// object or the old agent's account is gone, a fence counts as lifted when
+// policy and binding have been gone for inForceSpread.
 func (r *repository) awaitFence(ctx context.Context, inForce bool) error {
 	probes, err := r.probes(ctx)
 	if err != nil {
@@ -256,11 +271,21 @@ func (r *repository) awaitFence(ctx context.Context, inForce bool) error {
 	if several, err := r.severalServers(ctx); several || err != nil {
 		spread = inForceSpread
 	}
+	return r.awaitAnswers(ctx, probes, inForce, spread)
+}
+
+// awaitAnswers is awaitFence with the probes to try and the time to go on
+// after the first right answer.
+func (r *repository) awaitAnswers(ctx context.Context, probes []probe, inForce bool, spread time.Duration) error {
 	var usable *probe
 	answers := 0
-	since := time.Time{}
+	var since, gone time.Time
 	name := fenceName(r.id)
-	return cluster.Wait(ctx, 50*time.Millisecond, r.limits.fence+spread, func(ctx context.Context) (bool, string, error) {
+	limit := r.limits.fence + spread
+	if !inForce {
+		limit = r.limits.fence + inForceSpread
+	}
+	return cluster.Wait(ctx, 50*time.Millisecond, limit, func(ctx context.Context) (bool, string, error) {
 		var refused bool
 		var err error
 		if usable != nil {
@@ -274,7 +299,21 @@ func (r *repository) awaitFence(ctx context.Context, inForce bool) error {
 			}
 		}
 		if err != nil {
-			answers = 0
+			answers, usable = 0, nil
+			if !inForce {
+				lifted, goneErr := r.fenceGone(ctx)
+				switch {
+				case goneErr != nil:
+					err, gone = errors.Join(err, goneErr), time.Time{}
+				case !lifted:
+					gone = time.Time{}
+				case gone.IsZero():
+					gone = time.Now()
+				}
+				if goneErr == nil && lifted && time.Since(gone) >= inForceSpread {
+					return true, "", nil
+				}
+			}
 			return false, fmt.Sprintf("tried a write as the old agent, and something else than the fence refused it: %v", err), nil
 		}
 		if refused != inForce {

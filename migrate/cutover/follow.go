@@ -10,6 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
+
+	"github.com/fluxover/fluxover/reconcile/cluster"
 )
 
 // objects are the objects of one list by name.
@@ -17,19 +19,27 @@ type objects map[string]*unstructured.Unstructured
 
 // follow lists and then watches, and calls done after the list and after each
 // event until it says true or fails. When ctx ends, the error names what done
-// last said was missing. A watch that the server ends is begun anew.
+// last said was missing. A watch that the server ends is begun anew, and so is
+// all after a transient error (cluster.IsTransient), which the error then names
+// too.
 func follow(ctx context.Context, resource dynamic.ResourceInterface, opts metav1.ListOptions, done func(objects) (bool, string, error)) error {
-	missing := "no answer yet"
+	missing, trouble := "no answer yet", ""
 	stopped := func() error {
-		return fmt.Errorf("%w while waiting: %s", ctx.Err(), missing)
+		return fmt.Errorf("%w while waiting: %s%s", ctx.Err(), missing, trouble)
 	}
 	for {
 		list, err := resource.List(ctx, opts)
 		if err != nil {
-			if ctx.Err() != nil {
+			if !passing(ctx, err) {
+				return err
+			}
+			if ctx.Err() == nil {
+				trouble = fmt.Sprintf(" (%v)", err)
+			}
+			if !pause(ctx, afterTrouble) {
 				return stopped()
 			}
-			return err
+			continue
 		}
 		now := objects{}
 		for i := range list.Items {
@@ -38,7 +48,7 @@ func follow(ctx context.Context, resource dynamic.ResourceInterface, opts metav1
 		check := func() (bool, error) {
 			ok, lack, err := done(now)
 			if lack != "" {
-				missing = lack
+				missing, trouble = lack, ""
 			}
 			return ok, err
 		}
@@ -50,10 +60,16 @@ func follow(ctx context.Context, resource dynamic.ResourceInterface, opts metav1
 		watching.AllowWatchBookmarks = true
 		w, err := resource.Watch(ctx, watching)
 		if err != nil {
-			if ctx.Err() != nil {
+			if !passing(ctx, err) && !apierrors.IsGone(err) && !apierrors.IsResourceExpired(err) {
+				return err
+			}
+			if ctx.Err() == nil {
+				trouble = fmt.Sprintf(" (%v)", err)
+			}
+			if !pause(ctx, afterTrouble) {
 				return stopped()
 			}
-			return err
+			continue
 		}
 		ended, err := consume(ctx, w, now, check)
 		w.Stop()
@@ -68,6 +84,15 @@ func follow(ctx context.Context, resource dynamic.ResourceInterface, opts metav1
 			return stopped()
 		}
 	}
+}
+
+// afterTrouble is the pause after an error that may go away by itself.
+const afterTrouble = 200 * time.Millisecond
+
+// passing reports whether to go on after an error of a request: it is
+// transient, or only says that ctx ended.
+func passing(ctx context.Context, err error) bool {
+	return ctx.Err() != nil || cluster.IsTransient(err)
 }
 
 // consume applies a watch's events to now until check is satisfied or the
@@ -85,7 +110,7 @@ func consume(ctx context.Context, w watch.Interface, now objects, check func() (
 			case watch.Bookmark:
 				continue
 			case watch.Error:
-				if err := apierrors.FromObject(event.Object); !apierrors.IsGone(err) && !apierrors.IsResourceExpired(err) && !apierrors.IsInternalError(err) {
+				if err := apierrors.FromObject(event.Object); !apierrors.IsGone(err) && !apierrors.IsResourceExpired(err) && !cluster.IsTransient(err) {
 					return false, err
 				}
 				return false, nil

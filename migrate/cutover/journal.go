@@ -156,6 +156,9 @@ type journal struct {
 	InCapacitor bool `json:"inCapacitor,omitempty"`
 	// Parked lists control objects that a rollback had to leave, suspended.
 	Parked []string `json:"parked,omitempty"`
+	// NotGivenBack lists, by inventory id, the objects that refused to be put
+	// back: they wait for the old agent's next sync. The reasons were noted.
+	NotGivenBack []string `json:"notGivenBack,omitempty"`
 	// Commit at which the new agent adopts.
 	Commit   string            `json:"commit,omitempty"`
 	Agent    agentFacts        `json:"agent"`

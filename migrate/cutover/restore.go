@@ -14,9 +14,11 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
@@ -126,26 +128,25 @@ func giveBack(ctx context.Context, r *repository) error {
 	ids = slices.Compact(ids)
 	restored, left := 0, []string{}
 	var mu sync.Mutex
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(readParallel)
-	for _, id := range ids {
-		g.Go(func() error {
-			f, done, err := r.restoreObject(gctx, id, snap.object(id), listed[id])
-			if err != nil {
-				return fmt.Errorf("give back %s: %w", migrate.DisplayID(id), err)
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			if done {
-				restored++
-			}
-			if f == leftGit {
-				left = append(left, id)
-			}
-			return nil
-		})
+	refused, err := eachObject(ctx, ids, func(ctx context.Context, id string) error {
+		f, done, err := r.restoreObject(ctx, id, snap.object(id), listed[id])
+		if err != nil {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if done {
+			restored++
+		}
+		if f == leftGit {
+			left = append(left, id)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	if err := g.Wait(); err != nil {
+	if err := r.leaveToOldAgent(ctx, refused); err != nil {
 		return err
 	}
 	r.note("undo-adopt", "%d objects are Flux v1's again", restored)
@@ -156,6 +157,81 @@ func giveBack(ctx context.Context, r *repository) error {
 	// A new cut-over measures a gap of its own.
 	r.j.Gap, r.j.HoldFrom = nil, nil
 	return nil
+}
+
+// Tries to put an object back, and the pause before each further one.
+const (
+	giveBackTries = 3
+	giveBackPause = time.Second
+)
+
+// eachObject calls act for every id, again for those that failed, up to
+// giveBackTries times, and returns the last error of each that never
+// succeeded. The error is set only when ctx ended before all were tried.
+func eachObject(ctx context.Context, ids []string, act func(context.Context, string) error) (map[string]error, error) {
+	for try := 1; ; try++ {
+		failed := map[string]error{}
+		var mu sync.Mutex
+		g := errgroup.Group{}
+		g.SetLimit(readParallel)
+		for _, id := range ids {
+			g.Go(func() error {
+				if err := act(ctx, id); err != nil {
+					mu.Lock()
+					defer mu.Unlock()
+					failed[id] = err
+				}
+				return nil
+			})
+		}
+		if err := g.Wait(); err != nil { // the functions above return none
+			return nil, err
+		}
+		if len(failed) == 0 || try == giveBackTries && ctx.Err() == nil {
+			return failed, nil
+		}
+		ids = sortedKeys(failed)
+		if !pause(ctx, giveBackPause) {
+			return nil, fmt.Errorf("give back %s: %w", migrate.DisplayID(ids[0]), errors.Join(failed[ids[0]], ctx.Err()))
+		}
+	}
+}
+
+// leaveToOldAgent notes objects that refused to be put back. They do not hold
+// the rollback up, since no engine runs until its end: the old agent's next
+// sync takes them over. Only one that the old agent would delete does: it left
+// Git, and its mark could not be seen to be gone.
+func (r *repository) leaveToOldAgent(ctx context.Context, refused map[string]error) error {
+	r.j.NotGivenBack = sortedKeys(refused)
+	for _, id := range r.j.NotGivenBack {
+		reason := refused[id]
+		if r.head != nil && r.head.known {
+			if _, loaded := r.head.manifests[id]; !loaded {
+				live, err := r.c.GetByID(ctx, id)
+				marked := func() bool {
+					return slices.ContainsFunc(markLabels, func(key string) bool { _, there := live.GetLabels()[key]; return there })
+				}
+				if err != nil && !cluster.IsGone(err) || err == nil && marked() {
+					return fmt.Errorf("give back %s: it left Git, and Flux v1 would delete it: %w", migrate.DisplayID(id), errors.Join(reason, err))
+				}
+			}
+		}
+		r.note("undo-adopt", "%s could not be put back, and waits for the old agent's next sync: %v", migrate.DisplayID(id), reason)
+	}
+	return nil
+}
+
+// leftovers names what a rollback could not put back; empty if that is
+// nothing.
+func (j *journal) leftovers() string {
+	if len(j.NotGivenBack) == 0 {
+		return ""
+	}
+	names := make([]string, len(j.NotGivenBack))
+	for i, id := range j.NotGivenBack {
+		names[i] = migrate.DisplayID(id)
+	}
+	return fmt.Sprintf("%d objects refused to be put back and wait for the old agent's next sync; look at their labels and owners after it: %s", len(names), strings.Join(names, ", "))
 }
 
 // inventories are the ids that the Repository's Kustomizations list.
@@ -235,7 +311,8 @@ func (r *repository) awaitEcho(ctx context.Context, k *unstructured.Unstructured
 			checked = time.Now()
 			alive, err := r.engineAlive(ctx)
 			if err != nil {
-				return false, "", err
+				// Who cannot tell waits for the echo.
+				return false, fmt.Sprintf("the new agent has not answered for %s, and whether it runs is not known: %v", cluster.Describe(live), err), nil
 			}
 			if !alive {
 				return true, "", nil
@@ -253,22 +330,98 @@ func (r *repository) awaitEcho(ctx context.Context, k *unstructured.Unstructured
 	return nil
 }
 
-// engineAlive reports whether a pod of a controller that acts on
-// Kustomizations exists in any namespace, terminating ones included.
+// engineAlive reports whether a controller that acts on Kustomizations may
+// still run: a pod of one exists in any namespace, terminating ones included,
+// or one of the leases that it acts under is held and has not expired. The
+// lease is what tells of an agent outside the cluster, and of an image under
+// another name. Without an answer to either question the result is an error.
 func (r *repository) engineAlive(ctx context.Context) (bool, error) {
+	record, err := store{c: r.c}.run(ctx)
+	if err != nil {
+		return false, err
+	}
+	var agent agentRecord
+	if record != nil {
+		agent = record.Agent
+	}
+	selectors, err := r.releaseSelectors(ctx, agent)
+	if err != nil {
+		return false, err
+	}
 	pods, err := r.c.Kube.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return false, fmt.Errorf("look for the new agent's pods: %w", err)
 	}
-	for _, p := range pods.Items {
+	for i := range pods.Items {
+		p := &pods.Items[i]
 		if p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
 			continue
 		}
-		if engineImage(p.Spec.Containers) {
+		if engineImage(p.Spec.Containers) || p.Labels["app"] == "kustomize-controller" || ofRelease(p, agent, selectors) {
 			return true, nil
 		}
 	}
-	return false, nil
+	leases, err := r.c.Kube.CoordinationV1().Leases(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return false, fmt.Errorf("look for the new agent's leases: %w", err)
+	}
+	return slices.ContainsFunc(leases.Items, func(l coordinationv1.Lease) bool { return engineLease(&l, time.Now()) }), nil
+}
+
+// releaseSelectors are those of the Deployments of the recorded release.
+func (r *repository) releaseSelectors(ctx context.Context, agent agentRecord) ([]labels.Selector, error) {
+	if agent.Namespace == "" || agent.Release == "" {
+		return nil, nil
+	}
+	list, err := r.c.Kube.AppsV1().Deployments(agent.Namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("look for the new agent's Deployment: %w", err)
+	}
+	var out []labels.Selector
+	for _, d := range list.Items {
+		if d.Annotations["meta.helm.sh/release-name"] != agent.Release || d.Spec.Selector == nil {
+			continue
+		}
+		selector, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)
+		if err != nil {
+			return nil, fmt.Errorf("read the selector of Deployment %s/%s: %w", d.Namespace, d.Name, err)
+		}
+		out = append(out, selector)
+	}
+	return out, nil
+}
+
+// ofRelease reports whether a pod belongs to the recorded release: to one of
+// its Deployments, or by its label where the Deployment is gone already.
+func ofRelease(p *corev1.Pod, agent agentRecord, selectors []labels.Selector) bool {
+	if agent.Release == "" || p.Namespace != agent.Namespace {
+		return false
+	}
+	return p.Labels["app.kubernetes.io/instance"] == agent.Release ||
+		slices.ContainsFunc(selectors, func(s labels.Selector) bool { return !s.Empty() && s.Matches(labels.Set(p.Labels)) })
+}
+
+// engineLeases are held by an agent that acts, and by no other program. With
+// a label selector a hash follows the name.
+var engineLeases = []string{"fluxover-agent-leader-election", "kustomize-controller-leader-election"}
+
+// leaseSlack is how far apart the clocks of this machine and of the lease's
+// holder may be before a live holder is taken for dead.
+const leaseSlack = 10 * time.Second
+
+// engineLease reports whether the Lease is one of engineLeases, held, and not
+// expired at now. A holder that notes no time counts as alive.
+func engineLease(l *coordinationv1.Lease, now time.Time) bool {
+	if !slices.ContainsFunc(engineLeases, func(name string) bool { return l.Name == name || strings.HasPrefix(l.Name, name+"-") }) {
+		return false
+	}
+	if l.Spec.HolderIdentity == nil || *l.Spec.HolderIdentity == "" {
+		return false
+	}
+	if l.Spec.RenewTime == nil || l.Spec.LeaseDurationSeconds == nil {
+		return true
+	}
+	return now.Before(l.Spec.RenewTime.Add(time.Duration(*l.Spec.LeaseDurationSeconds)*time.Second + leaseSlack))
 }
 
 // engineImage recognises the bundled agent and the stock controller by their

@@ -167,8 +167,8 @@ func (r *repository) planReturn(ctx context.Context, o RollbackOptions) (Reposit
 	out := RepositoryReturn{ID: r.id, Phase: phaseOf(r.j), Actions: []string{}, LeftGit: []string{}, Changed: []string{}}
 	act := func(format string, args ...any) { out.Actions = append(out.Actions, fmt.Sprintf(format, args...)) }
 	head, err := headOf(ctx, o.Head, r.id)
-	if err != nil {
-		out.Blocked = fmt.Sprintf("Flux v1 could not load the repository: %v", err)
+	if err != nil && !o.IgnoreHead && !o.Unfinished {
+		out.Blocked = fmt.Sprintf("Flux v1 could not load the repository (--ignore-head goes back all the same): %v", err)
 	}
 	r.head = head
 	var kustomizations, sources, others int
@@ -308,12 +308,18 @@ func (r *repository) toFlux1(ctx context.Context, o RollbackOptions, closed stri
 		return r.unpark(withHeld(ctx, r.held))
 	}
 	head, err := headOf(ctx, o.Head, r.id)
+	if err != nil && o.IgnoreHead {
+		r.note("", "what Flux v1 will find in Git is not known, so it is told from the cluster: %v", err)
+	}
 	if err != nil && !o.IgnoreHead {
-		return fmt.Errorf("roll back %s: Flux v1 could not load the repository, so nothing was changed: %w", r.id, err)
+		return fmt.Errorf("roll back %s: Flux v1 could not load the repository, so nothing was changed; \"fluxover rollback --ignore-head\" goes back all the same, by what the cluster says: %w", r.id, err)
 	}
 	r.head = head
 	if err := r.retreat(withHeld(ctx, r.held), 0, closed); err != nil {
 		return err
+	}
+	if left := r.j.leftovers(); left != "" {
+		r.note("", "rolled back, but %s", left)
 	}
 	if o.SyncWait > 0 && o.Marks != nil && r.j.plan != nil && r.j.Agent.Replicas > 0 {
 		return r.awaitOldSync(ctx, o.SyncWait)
@@ -365,7 +371,8 @@ func flag(ctx context.Context, c *cluster.Client, who Identity, change func(*run
 	return err
 }
 
-// Abort stops a migration and rolls back what is not settled. While another
+// Abort stops a migration and rolls back what is not settled, also where Head
+// fails, as with IgnoreHead. While another
 // operator is at work it only asks for that, and returns when it was done by
 // that one or the Lease is free; then it does it itself.
 func Abort(ctx context.Context, c *cluster.Client, o RollbackOptions, events func(Event)) (err error) {
@@ -392,7 +399,8 @@ func Abort(ctx context.Context, c *cluster.Client, o RollbackOptions, events fun
 		}
 	}
 	defer func() { err = s.end(err) }()
-	o.Unfinished = true
+	// An abort that a silent Git server could stop would be none.
+	o.Unfinished, o.IgnoreHead = true, true
 	if err := rollBack(ctx, s, o, closedAborted); err != nil {
 		return err
 	}

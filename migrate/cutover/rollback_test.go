@@ -103,6 +103,9 @@ func TestRollbackRefusesARepositoryThatFlux1CannotLoad(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "web.yaml:3") {
 		t.Fatalf("want a refusal that names the file, got %v", err)
 	}
+	if !strings.Contains(err.Error(), "--ignore-head") {
+		t.Errorf("the refusal does not say how to go on: %v", err)
+	}
 	tm.same("the new agent goes on", withoutRun(after), withoutRun(tm.picture()))
 }
 

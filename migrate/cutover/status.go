@@ -59,7 +59,7 @@ type RepositoryStatus struct {
 	Step  string     `json:"step"`
 	Since *time.Time `json:"since"`
 	// Gap is how long no engine could write it, as a Go duration; null until
-	// it was adopted.
+	// the old agent has ended, and growing until it is adopted.
 	Gap *metav1.Duration `json:"gap"`
 	// WaitingForOldPod is how long the old agent took to end before that.
 	WaitingForOldPod *metav1.Duration `json:"waitingForOldPod,omitempty"`
@@ -126,13 +126,43 @@ func statusOf(j *journal) RepositoryStatus {
 		waiting := j.Gap.WaitingForOldPod
 		one.WaitingForOldPod = &waiting
 	}
+	if from := runningGap(j); from != nil {
+		one.Gap = &metav1.Duration{Duration: max(time.Since(*from).Round(time.Millisecond), 0)}
+		if j.Fence.StoppedAt != nil {
+			one.WaitingForOldPod = &metav1.Duration{Duration: from.Sub(*j.Fence.StoppedAt)}
+		}
+		if one.Message != "" {
+			one.Message += "; "
+		}
+		one.Message += "no engine can write it since " + from.Format(time.RFC3339)
+	}
 	if one.Phase == PhaseRolledBack && len(j.Parked) > 0 {
 		one.Message = "parked: its control objects stay, suspended, until its files leave the flux-capacitor"
+	}
+	if left := j.leftovers(); left != "" && (one.Phase == PhaseRolledBack || one.Phase == PhaseAborted || one.Phase == PhaseRollingBack) {
+		if one.Message != "" {
+			one.Message += "; "
+		}
+		one.Message += left
 	}
 	if one.Phase == PhaseSettled && len(j.Findings) > 0 {
 		one.Message = j.Findings[0].Message
 	}
 	return one
+}
+
+// runningGap is since when no engine can write the Repository; nil if one can,
+// or if a gap was measured already. A rollback that has begun to undo the
+// adoption is not counted: when its gap began is not noted.
+func runningGap(j *journal) *time.Time {
+	if j.Closed != "" || j.Gap != nil || !begun(j.state("fence")) {
+		return nil
+	}
+	switch j.state("adopt") {
+	case "", Started, Failed:
+		return j.Fence.GoneAt
+	}
+	return nil
 }
 
 // lastFailure is the newest failed entry that nothing went past.

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/ssa/normalize"
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -71,17 +72,15 @@ func Plan(ctx context.Context, inv migrate.Inventory, opts migrate.Options, w Wo
 // Prove is Plan with the evidence.
 func Prove(ctx context.Context, inv migrate.Inventory, opts migrate.Options, w World) (Result, error) {
 	res := Result{Plan: migrate.Build(inv, opts), Evidence: map[string]map[string]*Evidence{}}
-	if w != nil {
-		res.Plan.Proof = "server"
-	}
 	requests := make(chan struct{}, parallel)
 	var mu sync.Mutex
+	tried := false
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallel)
 	for i := range res.Plan.Repositories {
 		repo := &res.Plan.Repositories[i]
 		agent := agentOf(inv, repo.ID)
-		p := &prover{plan: &res.Plan, repo: repo, agent: agent, world: w, requests: requests, evidence: map[string]*Evidence{}}
+		p := &prover{plan: &res.Plan, repo: repo, agent: agent, world: w, requests: requests, evidence: map[string]*Evidence{}, lacking: map[string]bool{}}
 		g.Go(func() error {
 			if err := p.prove(ctx); err != nil {
 				return fmt.Errorf("prove the plan of %s: %w", repo.ID, err)
@@ -89,12 +88,17 @@ func Prove(ctx context.Context, inv migrate.Inventory, opts migrate.Options, w W
 			mu.Lock()
 			defer mu.Unlock()
 			res.Evidence[repo.ID] = p.evidence
+			tried = tried || len(p.evidence) > 0 && len(p.lacking) == 0
 			res.Plan.Findings = append(res.Plan.Findings, p.findings...)
 			return nil
 		})
 	}
 	if err := g.Wait(); err != nil {
 		return Result{}, err
+	}
+	if w != nil && tried {
+		// Repositories that were not tried are held back by a finding.
+		res.Plan.Proof = "server"
 	}
 	res.Plan.Findings = append(res.Plan.Findings, clashes(res.Plan.Repositories, res.Evidence)...)
 	res.Plan.Settle(opts.Decisions)
@@ -123,6 +127,8 @@ type prover struct {
 	findings []migrate.Finding
 	// fenced is true once a fence was seen around the old account.
 	fenced bool
+	// lacking are the rights that were found missing.
+	lacking map[string]bool
 }
 
 func (p *prover) find(f migrate.Finding) {
@@ -285,7 +291,7 @@ func (p *prover) judge(ctx context.Context, o *migrate.ObjectPlan, old *migrate.
 		return nil
 	}
 	if applies(old) {
-		if fields := differences(reduced(e.Old.Object, added), reduced(e.New.Object, added)); len(fields) > 0 {
+		if fields := differences(reduced(normalized(e.Old).Object, added), reduced(e.New.Object, added)); len(fields) > 0 {
 			p.find(migrate.Finding{
 				Severity: migrate.Blocker, Code: "RENDERING_DIFFERS", Subject: o.ID, Where: where(old), Acceptable: true,
 				Message: fmt.Sprintf("the new rendering of %s differs from fluxd's in %s", migrate.DisplayID(o.ID), strings.Join(fields, ", ")),
@@ -307,6 +313,14 @@ func (p *prover) judge(ctx context.Context, o *migrate.ObjectPlan, old *migrate.
 func (p *prover) judgeLive(ctx context.Context, o *migrate.ObjectPlan, e *Evidence, added map[string]bool) error {
 	name := migrate.DisplayID(o.ID)
 	live, err := p.world.Live(ctx, e.New)
+	if apierrors.IsForbidden(err) {
+		what := "get objects of kind " + e.New.GetKind()
+		if namespace := e.New.GetNamespace(); namespace != "" {
+			what += " in namespace " + namespace
+		}
+		p.lacks(o, what)
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("read %s: %w", name, err)
 	}
@@ -324,6 +338,11 @@ func (p *prover) judgeLive(ctx context.Context, o *migrate.ObjectPlan, e *Eviden
 		}
 	}
 	refused, err := p.tryOut(ctx, e)
+	var missing *MissingRight
+	if errors.As(err, &missing) {
+		p.lacks(o, missing.What)
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("try %s: %w", name, err)
 	}
@@ -376,6 +395,24 @@ func changeSeverity(fields []string) migrate.Severity {
 	return migrate.Warning
 }
 
+// lacks notes that an object could not be proven for want of a right, which is
+// reported once.
+func (p *prover) lacks(o *migrate.ObjectPlan, what string) {
+	o.Verb, o.Why = migrate.Adopt, "not proven: you may not "+what
+	p.mu.Lock()
+	known := p.lacking[what]
+	p.lacking[what] = true
+	p.mu.Unlock()
+	if known {
+		return
+	}
+	p.find(migrate.Finding{
+		Severity: migrate.Blocker, Code: "RBAC_MISSING",
+		Message: fmt.Sprintf("you may not %s, so it cannot be tried in the cluster what will happen to the objects", what),
+		Hint:    "have the right granted to you, or use an account that has it (--context, --as)",
+	})
+}
+
 // tryOut fills in what the first apply of the new agent would make of the
 // object, tried as the old account (or as the new one, when the old one is
 // fenced off already): e.After. It gives the API server's refusal,
@@ -385,7 +422,8 @@ func (p *prover) tryOut(ctx context.Context, e *Evidence) (refused string, err e
 		account := p.account()
 		e.After, err = p.world.DryRun(ctx, account, e.New)
 		if err != nil {
-			if ctx.Err() != nil {
+			var missing *MissingRight
+			if ctx.Err() != nil || errors.As(err, &missing) {
 				return "", err
 			}
 			if p.fencedOff(account, err) {
@@ -409,6 +447,8 @@ func (p *prover) tryOut(ctx context.Context, e *Evidence) (refused string, err e
 			return "", nil
 		case p.fencedOff(account, err):
 			continue
+		case errors.As(err, new(*MissingRight)):
+			return "", err
 		case ctx.Err() != nil || !apierrors.IsConflict(err):
 			return refusal(e.New, err), ctx.Err()
 		case attempt == tries:
@@ -446,6 +486,17 @@ func (p *prover) fencedOff(tried Account, err error) bool {
 
 // tries is how often an object that changes meanwhile is looked at.
 const tries = 5
+
+// normalized is an object as the renderer leaves it: through the kind's own
+// type, which writes some empty fields out (fluxcd/pkg: ssa/normalize). Kinds
+// without a known type stay as they are.
+func normalized(u *unstructured.Unstructured) *unstructured.Unstructured {
+	out := u.DeepCopy()
+	if err := normalize.Unstructured(out); err != nil {
+		return u // the renderer would have failed on it too, and said so
+	}
+	return out
+}
 
 // added are the annotation keys that the plan puts on the object on purpose.
 func (p *prover) added(id string) map[string]bool {

@@ -253,3 +253,15 @@ func TestOnceTheOldAccountIsFencedTheNewOneTries(t *testing.T) {
 		t.Errorf("%s%s", d, codesOf(r.Plan))
 	}
 }
+
+func TestWhatTheRendererWritesOutIsNoDifference(t *testing.T) {
+	inv := inventoryOf(t, map[string]string{"p/app/n.yaml": "apiVersion: v1\nkind: Namespace\nmetadata: {name: team}\n",
+		"p/app/s.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: team}\nstringData: {k: v}\n"})
+	p, err := Plan(t.Context(), inv, migrate.Options{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if codesOf(p) != "" {
+		t.Errorf("findings %v", p.Findings)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -20,8 +21,8 @@ type clusterWorld struct {
 }
 
 // ClusterWorld gives the World of a cluster. The client's user needs get on
-// every planned object, and impersonation of the accounts of the plan
-// ("fluxover rbac --for prove").
+// every planned object, and impersonation of the accounts of the plan; what is
+// missing becomes a finding.
 func ClusterWorld(c *cluster.Client) World {
 	return &clusterWorld{client: c, accounts: map[Account]*cluster.Client{}}
 }
@@ -35,19 +36,38 @@ func (w *clusterWorld) Live(ctx context.Context, object *unstructured.Unstructur
 }
 
 func (w *clusterWorld) DryRun(ctx context.Context, as Account, object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
-	c, err := w.as(as)
+	c, err := w.as(ctx, as)
 	if err != nil {
 		return nil, err
 	}
 	return c.DryRunApply(ctx, object, applyManager, true)
 }
 
-// as gives the client of an account, made once.
-func (w *clusterWorld) as(account Account) (*cluster.Client, error) {
+// MissingRight says that the proof's user may not do what it takes to prove.
+type MissingRight struct{ What string }
+
+func (e *MissingRight) Error() string { return "you may not " + e.What }
+
+// as gives the client of an account, made once. It asks first whether the user
+// may impersonate the account: a client that acts for somebody else already
+// (--as) would lose that one by impersonating again, and prove with the rights
+// of the person behind. Without the right the error is a *MissingRight.
+func (w *clusterWorld) as(ctx context.Context, account Account) (*cluster.Client, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if c := w.accounts[account]; c != nil {
 		return c, nil
+	}
+	review, err := w.client.Kube.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, &authorizationv1.SelfSubjectAccessReview{
+		Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{
+			Verb: "impersonate", Resource: "serviceaccounts", Namespace: account.Namespace, Name: account.Name,
+		}},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("ask whether %s/%s may be impersonated: %w", account.Namespace, account.Name, err)
+	}
+	if !review.Status.Allowed {
+		return nil, &MissingRight{What: fmt.Sprintf("impersonate ServiceAccount %s/%s", account.Namespace, account.Name)}
 	}
 	c, err := w.client.As(cluster.ServiceAccountUser(account.Namespace, account.Name), cluster.ServiceAccountGroups(account.Namespace), nil)
 	if err != nil {
@@ -58,7 +78,7 @@ func (w *clusterWorld) as(account Account) (*cluster.Client, error) {
 }
 
 func (w *clusterWorld) DryRunUpdate(ctx context.Context, as Account, object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
-	c, err := w.as(as)
+	c, err := w.as(ctx, as)
 	if err != nil {
 		return nil, err
 	}

@@ -424,7 +424,9 @@ func (c *Client) Delete(ctx context.Context, obj *unstructured.Unstructured, o D
 var ErrWaitExpired = errors.New("waited long enough")
 
 // Wait calls cond at once and then every interval until it says true, fails,
-// or the limit has passed; a limit of zero or less means one single call. cond
+// or the limit has passed; a limit of zero or less means one single call. A
+// transient error (IsTransient) is no failure: cond is called again, and the
+// error at the limit names it. cond
 // gets a context that ends with the limit. When the limit passes the error
 // wraps ErrWaitExpired and names what cond last said was missing; when ctx
 // ends it wraps ctx's error and names it too.
@@ -439,6 +441,7 @@ func Wait(ctx context.Context, interval, limit time.Duration, cond func(context.
 		limited = ctx
 	}
 	missing := "nothing was answered yet"
+	last := missing
 	timer := time.NewTimer(interval)
 	defer timer.Stop()
 	for {
@@ -446,7 +449,13 @@ func Wait(ctx context.Context, interval, limit time.Duration, cond func(context.
 		if done && err == nil {
 			return nil
 		}
+		passing := limit > 0 && ctx.Err() == nil && limited.Err() == nil && IsTransient(err)
 		if lack != "" {
+			last = lack
+		}
+		if passing {
+			missing = fmt.Sprintf("%s (%v)", last, err)
+		} else if lack != "" {
 			missing = lack
 		}
 		if cause := ctx.Err(); cause != nil {
@@ -455,7 +464,7 @@ func Wait(ctx context.Context, interval, limit time.Duration, cond func(context.
 		// An error that only says the limit was reached in the middle of a
 		// request is the expiry, not a failure of its own.
 		expired := limit <= 0 || limited.Err() != nil
-		if err != nil && !expired {
+		if err != nil && !expired && !passing {
 			return err
 		}
 		if err != nil && limit <= 0 {

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/fluxover/fluxover/reconcile/cluster"
+)
+
+// connectLimit bounds the first request to the API server, so that a wrong
+// address is said soon and not after minutes.
+const connectLimit = 15 * time.Second
+
+// client connects to the cluster that kubectl's flags name, and asks it for
+// its version, so that a wrong address or credential is told apart from
+// everything that may fail later: at this point nothing has changed.
+func (k *kube) client(ctx context.Context) (*cluster.Client, error) {
+	c, err := cluster.New(k.flags)
+	if err != nil {
+		return nil, &exitError{Code: exitFailed, Err: fmt.Errorf("connect to the cluster: %w", err), Hints: []string{
+			"nothing has changed", "check --kubeconfig and --context, or the variable KUBECONFIG",
+		}}
+	}
+	raw, _ := k.raw() // what cannot be read was said above
+	if len(raw.Clusters) == 0 && value(k.flags.APIServer) == "" && c.Config.Host == noAddress {
+		return nil, &exitError{Code: exitFailed, Err: fmt.Errorf("connect to the cluster: no cluster is configured in %s", k.files()), Hints: []string{
+			"nothing has changed", "say --kubeconfig FILE, or set the variable KUBECONFIG",
+		}}
+	}
+	limited, cancel := context.WithTimeout(ctx, connectLimit)
+	defer cancel()
+	begun := time.Now()
+	err = c.Kube.Discovery().RESTClient().Get().AbsPath("/version").Do(limited).Error()
+	var slow net.Error
+	switch {
+	case err == nil || apierrors.IsForbidden(err): // some clusters tell only what is asked for
+		return c, nil
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case limited.Err() != nil || errors.As(err, &slow) && slow.Timeout():
+		err = fmt.Errorf("no answer from %s within %s", c.Config.Host, time.Since(begun).Round(time.Second))
+	case apierrors.IsUnauthorized(err):
+		err = fmt.Errorf("%s does not accept the credentials: %w", c.Config.Host, err)
+	default:
+		err = fmt.Errorf("ask %s for its version: %w", c.Config.Host, err)
+	}
+	return nil, &exitError{Code: exitFailed, Err: fmt.Errorf("connect to the cluster: %w", err), Hints: []string{
+		"nothing has changed", k.origin(), remedy(err),
+	}}
+}
+
+// noAddress is where client-go connects when nothing names a cluster.
+const noAddress = "http://localhost:8080"
+
+// remedy is the hint for a connection that failed.
+func remedy(err error) string {
+	var dns *net.DNSError
+	switch {
+	case apierrors.IsUnauthorized(err):
+		return "renew the token or certificate there; it may have expired"
+	case errors.As(err, &dns):
+		return "check the host name, and that it is known from here"
+	case strings.Contains(err.Error(), "x509:"), strings.Contains(err.Error(), "tls:"):
+		return "check the certificate authority there, and that the address is the API server's"
+	}
+	return "check that the address is right and that the API server can be reached from here"
+}
+
+// origin says where address and credentials come from.
+func (k *kube) origin() string {
+	var from []string
+	if s := value(k.flags.APIServer); s != "" {
+		from = append(from, "the address from --server")
+	}
+	if value(k.flags.BearerToken) != "" {
+		from = append(from, "the token from --token")
+	}
+	raw, err := k.raw()
+	if name := k.contextName(raw); err == nil && name != "" {
+		from = append(from, fmt.Sprintf("context %q of %s", name, k.files()))
+	}
+	if len(from) == 0 {
+		return "the kubeconfig is " + k.files()
+	}
+	return "tried " + strings.Join(from, ", ")
+}
+
+// files are the kubeconfigs that count.
+func (k *kube) files() string {
+	access := k.flags.ToRawKubeConfigLoader().ConfigAccess()
+	if access.IsExplicitFile() {
+		return access.GetExplicitFile()
+	}
+	return strings.Join(access.GetLoadingPrecedence(), ", ")
+}
+
+func (k *kube) raw() (api.Config, error) { return k.flags.ToRawKubeConfigLoader().RawConfig() }
+
+// contextName is the context in use; empty if there is none.
+func (k *kube) contextName(raw api.Config) string {
+	if name := value(k.flags.Context); name != "" {
+		return name
+	}
+	return raw.CurrentContext
+}
+
+// name is what the kubeconfig calls the cluster; empty if it does not say.
+func (k *kube) name() string {
+	raw, err := k.raw()
+	if err != nil {
+		return ""
+	}
+	if name := value(k.flags.ClusterName); name != "" {
+		return name
+	}
+	if c := raw.Contexts[k.contextName(raw)]; c != nil {
+		return c.Cluster
+	}
+	return ""
+}
+
+func value(flag *string) string {
+	if flag == nil {
+		return ""
+	}
+	return *flag
+}
+
+// hintsOf are the hints for an error of the API server that came later.
+func hintsOf(err error) []string {
+	switch {
+	case apierrors.IsForbidden(err):
+		return []string{"have this right granted, or use an account that has it (--context, --as)"}
+	case apierrors.IsUnauthorized(err):
+		return []string{"the credentials are no longer accepted: renew the token or certificate of the kubeconfig"}
+	}
+	return nil
+}

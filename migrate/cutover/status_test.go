@@ -1,0 +1,50 @@
+package cutover
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestStatusShowsAGapWhileItIsOpen(t *testing.T) {
+	gone := time.Now().Add(-90 * time.Second)
+	stopped := gone.Add(-5 * time.Second)
+	journalWith := func(entries ...Entry) *journal {
+		return &journal{Repository: "flux/a", Fence: fenceFacts{StoppedAt: &stopped, GoneAt: &gone}, Entries: entries}
+	}
+	fenced := Entry{Step: "fence", State: Done}
+	for name, j := range map[string]*journal{
+		"fenced":                journalWith(fenced),
+		"adopting":              journalWith(fenced, Entry{Step: "adopt", State: Started}),
+		"adoption failed":       journalWith(fenced, Entry{Step: "adopt", State: Failed}),
+		"going back from there": journalWith(Entry{Step: "fence", State: Undoing}),
+	} {
+		got := statusOf(j)
+		if got.Gap == nil || got.Gap.Duration < 90*time.Second || got.Gap.Duration > 2*time.Minute || !strings.Contains(got.Message, "no engine") {
+			t.Errorf("%s: %+v", name, got)
+		} else if got.WaitingForOldPod == nil || got.WaitingForOldPod.Duration != 5*time.Second {
+			t.Errorf("%s: waited %v", name, got.WaitingForOldPod)
+		}
+	}
+	closed := journalWith(fenced)
+	closed.Closed = closedAborted
+	running := journalWith(fenced)
+	running.Fence.GoneAt = nil
+	for name, j := range map[string]*journal{
+		"nothing begun":         {Repository: "flux/a"},
+		"the old agent runs":    running,
+		"the fence was lifted":  journalWith(Entry{Step: "fence", State: Undone}),
+		"adopted":               journalWith(fenced, Entry{Step: "adopt", State: Done}),
+		"going back from adopt": journalWith(fenced, Entry{Step: "adopt", State: Undoing}),
+		"closed":                closed,
+	} {
+		if got := statusOf(j); got.Gap != nil {
+			t.Errorf("%s: a gap of %s", name, got.Gap.Duration)
+		}
+	}
+	measured := journalWith(fenced, Entry{Step: "adopt", State: Started})
+	measured.Gap = &Gap{From: gone, To: gone.Add(2 * time.Second)}
+	if got := statusOf(measured); got.Gap.Duration != 2*time.Second {
+		t.Errorf("a measured gap stands: %s", got.Gap.Duration)
+	}
+}

@@ -1,0 +1,80 @@
+package cluster
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+func TestOnlyPassingTroubleIsTransient(t *testing.T) {
+	resource := schema.GroupResource{Resource: "configmaps"}
+	for name, c := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"503":                 {apierrors.NewServiceUnavailable("down"), true},
+		"429":                 {apierrors.NewTooManyRequests("slow down", 1), true},
+		"500":                 {apierrors.NewInternalError(errors.New("x")), true},
+		"504":                 {apierrors.NewTimeoutError("x", 1), true},
+		"server timeout":      {apierrors.NewServerTimeout(resource, "list", 1), true},
+		"EOF":                 {&url.Error{Op: "Get", Err: io.EOF}, true},
+		"reset":               {fmt.Errorf("get: %w", &net.OpError{Op: "read", Err: syscall.ECONNRESET}), true},
+		"refused":             {&url.Error{Op: "Get", Err: &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}}, true},
+		"rate limiter":        {errors.New("client rate limiter Wait returned an error: rate: Wait(n=1) would exceed context deadline"), true},
+		"deadline of a reply": {&url.Error{Op: "Get", Err: context.DeadlineExceeded}, true},
+		"nothing":             {nil, false},
+		"cancelled":           {&url.Error{Op: "Get", Err: context.Canceled}, false},
+		"certificate":         {&url.Error{Op: "Get", Err: x509.UnknownAuthorityError{}}, false},
+		"forbidden":           {apierrors.NewForbidden(resource, "x", errors.New("no")), false},
+		"not found":           {apierrors.NewNotFound(resource, "x"), false},
+		"conflict":            {apierrors.NewConflict(resource, "x", errors.New("no")), false},
+		"invalid":             {apierrors.NewBadRequest("no"), false},
+		"anything else":       {errors.New("prediction failed"), false},
+	} {
+		if got := IsTransient(c.err); got != c.want {
+			t.Errorf("%s: got %v", name, got)
+		}
+	}
+}
+
+func TestWaitOutlastsPassingTroubleAndNamesItAtTheLimit(t *testing.T) {
+	a, c := newAPI(t)
+	a.answer = func(r request) (int, any) { return status(503, metav1.StatusReasonServiceUnavailable)(r) }
+	calls := 0
+	read := func(ctx context.Context) (bool, string, error) {
+		calls++
+		if calls == 3 {
+			a.mu.Lock()
+			a.answer = nil
+			a.mu.Unlock()
+		}
+		_, err := c.GetByID(ctx, "shop_web__ConfigMap")
+		return err == nil, "", err
+	}
+	if err := Wait(t.Context(), time.Millisecond, time.Minute, read); err != nil || calls != 3 {
+		t.Errorf("%d calls, %v", calls, err)
+	}
+	err := Wait(t.Context(), time.Millisecond, 30*time.Millisecond, func(context.Context) (bool, string, error) {
+		return false, "the source", apierrors.NewServiceUnavailable("etcd has no leader")
+	})
+	if !errors.Is(err, ErrWaitExpired) || !strings.Contains(err.Error(), "the source") || !strings.Contains(err.Error(), "etcd has no leader") {
+		t.Error(err)
+	}
+	// A single call has no time to wait in.
+	down := apierrors.NewServiceUnavailable("down")
+	if err := Wait(t.Context(), time.Hour, 0, func(context.Context) (bool, string, error) { return false, "", down }); !errors.Is(err, error(down)) {
+		t.Error(err)
+	}
+}
