@@ -45,9 +45,14 @@ func settledContent(dump auditor.Dump) auditor.Dump {
 			continue
 		}
 		scrubbed, ok := scrub(content).(map[string]any)
-		if ok {
-			out[id] = scrubbed
+		if !ok {
+			continue
 		}
+		// Control objects are made anew by each run; workloads never are.
+		if m, isMap := scrubbed["metadata"].(map[string]any); isMap && (strings.HasPrefix(id, "flux-system_") || strings.Contains(id, "_fluxover__")) {
+			delete(m, "uid")
+		}
+		out[id] = scrubbed
 	}
 	return out
 }
