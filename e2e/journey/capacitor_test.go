@@ -207,7 +207,7 @@ func (c *capacitor) handedOver(team fleet.Team) {
 	}
 	var want []string
 	for _, u := range c.w.controlObjects(team) {
-		want = append(want, strings.Join([]string{u.GetNamespace(), u.GetName(), u.GroupVersionKind().Group, u.GetKind()}, "_"))
+		want = append(want, strings.Join([]string{u.GetNamespace(), strings.ReplaceAll(u.GetName(), ":", "__"), u.GroupVersionKind().Group, u.GetKind()}, "_"))
 		var appliers []string
 		for _, e := range u.GetManagedFields() {
 			if e.Subresource == "" && e.Operation == metav1.ManagedFieldsOperationApply {
