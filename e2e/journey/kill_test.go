@@ -49,7 +49,7 @@ func settledContent(dump auditor.Dump) auditor.Dump {
 			continue
 		}
 		// Control objects are made anew by each run; workloads never are.
-		if m, isMap := scrubbed["metadata"].(map[string]any); isMap && (strings.HasPrefix(id, "flux-system_") || strings.Contains(id, "_fluxover__")) {
+		if m, isMap := scrubbed["metadata"].(map[string]any); isMap && (strings.HasPrefix(id, "flux-system_") || strings.Contains(id, "_fluxover__") || strings.HasPrefix(id, "_fluxover-fence.")) {
 			delete(m, "uid")
 		}
 		out[id] = scrubbed
