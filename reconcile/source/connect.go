@@ -48,23 +48,9 @@ func needsMultiACK(host string) bool {
 // connect opens a session and asks for the references. The caller closes it.
 // The context ends everything, also a server that stops answering.
 func (s *Store) connect(ctx context.Context, r Remote) (*session, error) {
-	u, err := parseURL(r.URL)
+	u, auth, err := endpoint(r)
 	if err != nil {
 		return nil, err
-	}
-	auth := r.Auth
-	if auth == nil {
-		auth = &Auth{}
-	}
-	if u.Scheme != "ssh" && u.User != nil {
-		// A credential in the URL is moved into the Auth, so that no layer
-		// below can print it.
-		merged := *auth
-		if merged.Username == "" && merged.Password == "" && merged.BearerToken == "" {
-			merged.Username = u.User.Username()
-			merged.Password, _ = u.User.Password()
-		}
-		auth, u.User = &merged, nil
 	}
 	type result struct {
 		session *session
@@ -111,42 +97,79 @@ func (se *session) Close() error {
 	return se.UploadPackSession.Close()
 }
 
-func (s *Store) dial(ctx context.Context, u *url.URL, auth *Auth) (*session, error) {
-	ep, err := transport.NewEndpoint(u.String())
+// endpoint takes a credential out of the URL and puts it into the Auth, so that
+// no layer below can print it.
+func endpoint(r Remote) (*url.URL, *Auth, error) {
+	u, err := parseURL(r.URL)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrURL, err)
+		return nil, nil, err
 	}
-	se := &session{auth: auth, wholeOnly: needsMultiACK(u.Hostname())}
+	auth := r.Auth
+	if auth == nil {
+		auth = &Auth{}
+	}
+	if u.Scheme != "ssh" && u.User != nil {
+		merged := *auth
+		if merged.Username == "" && merged.Password == "" && merged.BearerToken == "" {
+			merged.Username = u.User.Username()
+			merged.Password, _ = u.User.Password()
+		}
+		auth, u.User = &merged, nil
+	}
+	return u, auth, nil
+}
+
+// dialer opens conversations of either direction with one server.
+type dialer struct {
+	transport.Transport
+	endpoint *transport.Endpoint
+	auth     transport.AuthMethod
+	ssh      *sshAuth // nil over HTTP
+}
+
+// explain prefers what this package refused to the words of the SSH library.
+func (d dialer) explain(err error) error {
+	if err != nil && d.ssh != nil && d.ssh.refused != nil {
+		return d.ssh.refused
+	}
+	return err
+}
+
+func (s *Store) dialer(ctx context.Context, u *url.URL, auth *Auth) (d dialer, err error) {
+	if d.endpoint, err = transport.NewEndpoint(u.String()); err != nil {
+		return dialer{}, fmt.Errorf("%w: %w", ErrURL, err)
+	}
 	if u.Scheme == "ssh" {
-		method, err := newSSHAuth(ctx, u, auth)
-		if err != nil {
-			return nil, err
+		if d.ssh, err = newSSHAuth(ctx, u, auth); err != nil {
+			return dialer{}, err
 		}
-		ep.Proxy = transport.ProxyOptions{URL: auth.ProxyURL, Username: auth.ProxyUsername, Password: auth.ProxyPassword}
-		se.UploadPackSession, err = gitssh.NewClient(nil).NewUploadPackSession(ep, method)
-		if err != nil {
-			if method.refused != nil {
-				return nil, method.refused
-			}
-			return nil, err
-		}
-		return se, nil
+		d.endpoint.Proxy = transport.ProxyOptions{URL: auth.ProxyURL, Username: auth.ProxyUsername, Password: auth.ProxyPassword}
+		d.Transport, d.auth = gitssh.NewClient(nil), d.ssh
+		return d, nil
 	}
 	client, err := s.httpClient(auth)
 	if err != nil {
-		return nil, err
+		return dialer{}, err
 	}
-	var method transport.AuthMethod
 	switch {
 	// Some servers refuse empty credentials for public repositories.
 	case auth.Username != "" || auth.Password != "":
-		method = &githttp.BasicAuth{Username: auth.Username, Password: auth.Password}
+		d.auth = &githttp.BasicAuth{Username: auth.Username, Password: auth.Password}
 	case auth.BearerToken != "":
-		method = &githttp.TokenAuth{Token: auth.BearerToken}
+		d.auth = &githttp.TokenAuth{Token: auth.BearerToken}
 	}
-	se.UploadPackSession, err = githttp.NewClient(client).NewUploadPackSession(ep, method)
+	d.Transport = githttp.NewClient(client)
+	return d, nil
+}
+
+func (s *Store) dial(ctx context.Context, u *url.URL, auth *Auth) (*session, error) {
+	d, err := s.dialer(ctx, u, auth)
 	if err != nil {
 		return nil, err
+	}
+	se := &session{auth: auth, wholeOnly: needsMultiACK(u.Hostname())}
+	if se.UploadPackSession, err = d.NewUploadPackSession(d.endpoint, d.auth); err != nil {
+		return nil, d.explain(err)
 	}
 	return se, nil
 }

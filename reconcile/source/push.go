@@ -22,8 +22,6 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/storer"
 	"github.com/go-git/go-git/v5/plumbing/transport"
-	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
-	gitssh "github.com/go-git/go-git/v5/plumbing/transport/ssh"
 	"github.com/go-git/go-git/v5/storage/memory"
 )
 
@@ -385,31 +383,14 @@ func (s *Store) send(ctx context.Context, r Remote, made *newObjects, command pa
 	return err
 }
 
-// endpoint takes a credential out of the URL, as connect does.
-func endpoint(r Remote) (*url.URL, *Auth, error) {
-	u, err := parseURL(r.URL)
-	if err != nil {
-		return nil, nil, err
-	}
-	auth := r.Auth
-	if auth == nil {
-		auth = &Auth{}
-	}
-	if u.Scheme != "ssh" && u.User != nil {
-		merged := *auth
-		if merged.Username == "" && merged.Password == "" && merged.BearerToken == "" {
-			merged.Username = u.User.Username()
-			merged.Password, _ = u.User.Password()
-		}
-		auth, u.User = &merged, nil
-	}
-	return u, auth, nil
-}
-
 func (s *Store) sendPack(ctx context.Context, u *url.URL, auth *Auth, pack []byte, command packp.Command) error {
-	se, err := s.dialPush(ctx, u, auth)
+	d, err := s.dialer(ctx, u, auth)
 	if err != nil {
 		return classifyPush(err, auth)
+	}
+	se, err := d.NewReceivePackSession(d.endpoint, d.auth)
+	if err != nil {
+		return classifyPush(d.explain(err), auth)
 	}
 	defer se.Close()
 	release := context.AfterFunc(ctx, func() { _ = se.Close() })
@@ -429,37 +410,6 @@ func (s *Store) sendPack(ctx context.Context, u *url.URL, auth *Auth, pack []byt
 		return &classified{mark: ErrRefused, text: auth.scrub(report.Error().Error()), cause: opaque{report.Error()}}
 	}
 	return classifyPush(err, auth)
-}
-
-func (s *Store) dialPush(ctx context.Context, u *url.URL, auth *Auth) (transport.ReceivePackSession, error) {
-	ep, err := transport.NewEndpoint(u.String())
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrURL, err)
-	}
-	if u.Scheme == "ssh" {
-		method, err := newSSHAuth(ctx, u, auth)
-		if err != nil {
-			return nil, err
-		}
-		ep.Proxy = transport.ProxyOptions{URL: auth.ProxyURL, Username: auth.ProxyUsername, Password: auth.ProxyPassword}
-		se, err := gitssh.NewClient(nil).NewReceivePackSession(ep, method)
-		if err != nil && method.refused != nil {
-			return nil, method.refused
-		}
-		return se, err
-	}
-	client, err := s.httpClient(auth)
-	if err != nil {
-		return nil, err
-	}
-	var method transport.AuthMethod
-	switch {
-	case auth.Username != "" || auth.Password != "":
-		method = &githttp.BasicAuth{Username: auth.Username, Password: auth.Password}
-	case auth.BearerToken != "":
-		method = &githttp.TokenAuth{Token: auth.BearerToken}
-	}
-	return githttp.NewClient(client).NewReceivePackSession(ep, method)
 }
 
 // classifyPush is classify, and knows how SSH servers say that a key may only
