@@ -62,7 +62,7 @@ func (w *witness) agents(ctx context.Context, deployments []appsv1.Deployment) (
 	if err != nil {
 		return nil, err
 	}
-	users, err := w.accountUsers(ctx, deployments)
+	accounts, err := w.accountUsers(ctx, deployments)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func (w *witness) agents(ctx context.Context, deployments []appsv1.Deployment) (
 				return nil, err
 			}
 		}
-		if err := w.assemble(ctx, a, rights, users, pods[a.Namespace]); err != nil {
+		if err := w.assemble(ctx, a, rights, accounts, pods[a.Namespace]); err != nil {
 			return nil, fmt.Errorf("agent %s: %w", a.ID, err)
 		}
 	}
@@ -108,7 +108,7 @@ func (w *witness) identify(found []*agent) {
 }
 
 // assemble fills in one agent from the cluster.
-func (w *witness) assemble(ctx context.Context, a *agent, rights *rights, users map[string][]string, pods *podList) error {
+func (w *witness) assemble(ctx context.Context, a *agent, rights *rights, accounts *accountUse, pods *podList) error {
 	if err := w.readHelm(ctx, a); err != nil {
 		return err
 	}
@@ -134,16 +134,7 @@ func (w *witness) assemble(ctx context.Context, a *agent, rights *rights, users 
 		a.Confinement = confinement(a.Rights)
 	}
 	self := "Deployment/" + a.Namespace + "/" + a.Workload
-	var sharers []string
-	for _, user := range users[a.Namespace+"/"+a.ServiceAccount] {
-		if user != self {
-			sharers = append(sharers, user)
-		}
-	}
-	if a.SharedAccount = len(sharers) > 0; a.SharedAccount {
-		w.find(SharedAccount.Finding(a.ID, "ServiceAccount/"+a.Namespace+"/"+a.ServiceAccount,
-			"the agent's account is used by others as well: "+strings.Join(sharers, ", ")))
-	}
+	w.sharedAccount(a, accounts)
 	if len(a.AllowedNamespaces) > 0 && a.Confinement.Kind == "cluster-admin" {
 		w.find(Confined.Finding(a.ID, a.where("--k8s-allow-namespace"), "the agent keeps to its list of namespaces by itself; its account is cluster-admin"))
 	}
@@ -502,7 +493,7 @@ func (w *witness) value(ctx context.Context, a *agent, written string, isUser, s
 	names := flux1.Symbols(written)
 	switch {
 	case written == "":
-		return migrate.Value{Argument: true, PercentEncoded: true}, nil
+		return migrate.Value{}, nil // a token alone: a user name without a password
 	case len(names) == 0 && credentialsIn(a.rawURL) == "":
 		// The whole URL came out of a variable that is no secret.
 		w.find(CredentialPlace.Finding(a.ID, a.where("--git-url"), "the URL with its credentials stands in plain text in the agent's environment"))
@@ -605,49 +596,4 @@ func (l *podList) running(selector *metav1.LabelSelector) (bool, error) {
 	return slices.ContainsFunc(l.pods, func(p corev1.Pod) bool {
 		return s.Matches(labels.Set(p.Labels)) && p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed
 	}), nil
-}
-
-// accountUsers lists, per account "namespace/name", what runs under it:
-// Deployments, and pods that belong to none of them.
-func (w *witness) accountUsers(ctx context.Context, deployments []appsv1.Deployment) (map[string][]string, error) {
-	users := map[string][]string{}
-	add := func(namespace, account, user string) {
-		key := namespace + "/" + account
-		if !slices.Contains(users[key], user) {
-			users[key] = append(users[key], user)
-		}
-	}
-	namespaces := map[string]bool{}
-	for i := range deployments {
-		d := &deployments[i]
-		add(d.Namespace, accountOf(&d.Spec.Template.Spec), "Deployment/"+d.Namespace+"/"+d.Name)
-		if fluxd(d) != nil {
-			namespaces[d.Namespace] = true
-		}
-	}
-	const unknown = "whether another workload uses an agent's account"
-	var errs []error
-	for ns := range namespaces {
-		errs = append(errs,
-			each(ctx, w, "statefulsets.apps", ns, unknown, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-				return w.kube.AppsV1().StatefulSets(ns).List(ctx, o)
-			}, func(s *appsv1.StatefulSet) {
-				add(ns, accountOf(&s.Spec.Template.Spec), "StatefulSet/"+ns+"/"+s.Name)
-			}),
-			each(ctx, w, "daemonsets.apps", ns, unknown, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-				return w.kube.AppsV1().DaemonSets(ns).List(ctx, o)
-			}, func(s *appsv1.DaemonSet) { add(ns, accountOf(&s.Spec.Template.Spec), "DaemonSet/"+ns+"/"+s.Name) }),
-			each(ctx, w, "pods", ns, unknown, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-				return w.kube.CoreV1().Pods(ns).List(ctx, o)
-			}, func(p *corev1.Pod) {
-				if owner := metav1.GetControllerOf(p); owner == nil || owner.Kind == "Job" {
-					add(ns, accountOf(&p.Spec), "Pod/"+ns+"/"+p.Name)
-				}
-			}),
-		)
-	}
-	for _, list := range users {
-		slices.Sort(list)
-	}
-	return users, onlyReal(errors.Join(errs...))
 }

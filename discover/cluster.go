@@ -106,6 +106,8 @@ func (w *witness) inventory(ctx context.Context) (migrate.Inventory, error) {
 		return inv, err
 	}
 	inv.Cluster.Flux2 = flux2Controllers(deployments)
+	w.fenceable(inv.Cluster)
+	w.otherOperators(deployments)
 	found, err := w.agents(ctx, deployments)
 	if err != nil {
 		return inv, err

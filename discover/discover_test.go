@@ -50,6 +50,10 @@ var served = []*metav1.APIResourceList{
 	{GroupVersion: "apps/v1", APIResources: []metav1.APIResource{
 		{Name: "deployments", Kind: "Deployment", Namespaced: true, Verbs: []string{"list", "get"}},
 	}},
+	{GroupVersion: "admissionregistration.k8s.io/v1", APIResources: []metav1.APIResource{
+		{Name: "validatingadmissionpolicies", Kind: "ValidatingAdmissionPolicy", Verbs: []string{"list", "get"}},
+		{Name: "validatingadmissionpolicybindings", Kind: "ValidatingAdmissionPolicyBinding", Verbs: []string{"list", "get"}},
+	}},
 }
 
 // fixture is a folder of testdata: cluster.yaml holds the cluster's objects,

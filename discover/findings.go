@@ -114,9 +114,57 @@ var (
 	}
 	SharedAccount = flux1.Code{
 		Name: "SHARED_ACCOUNT", Severity: migrate.Info,
-		Cause:       "another workload uses the agent's ServiceAccount",
+		Cause:       "other workloads use the agent's ServiceAccount",
 		Consequence: "the account cannot be fenced as a whole; the agent's pods are, by the names in their tokens",
 		Remedy:      "give the agent an account of its own",
+	}
+	TokenSecret = flux1.Code{
+		Name: "ACCOUNT_TOKEN", Severity: migrate.Warning,
+		Cause:       "a Secret holds a token of the agent's ServiceAccount that is bound to no pod",
+		Consequence: "the account is fenced as a whole, so that whoever uses the token is refused every write together with the old agent",
+		Remedy:      "find out who uses it, give them an account of their own, and delete the Secret",
+	}
+	TokenPasses = flux1.Code{
+		Name: "ACCOUNT_TOKEN_NOT_FENCED", Severity: migrate.Warning,
+		Cause:       "a Secret holds a token of the agent's ServiceAccount that is bound to no pod, and other workloads use the account as well",
+		Consequence: "the fence goes by the names of pods there, so that it does not hold whoever uses the token, such as a fluxd outside of the cluster",
+		Remedy:      "find out who uses it, give them an account of their own, and delete the Secret",
+	}
+	AgentUsesToken = flux1.Code{
+		Name: "AGENT_WITH_UNBOUND_TOKEN", Severity: migrate.Blocker,
+		Cause:       "the agent's Deployment uses a token that is bound to no pod, and others use its account as well",
+		Consequence: "the fence goes by the names of pods there, so that it would not hold the old agent",
+		Remedy:      "give the agent an account of its own, or let it use the token that Kubernetes mounts by itself",
+	}
+	KubernetesOld = flux1.Code{
+		Name: "KUBERNETES_TOO_OLD", Severity: migrate.Blocker,
+		Cause:       "the API server is older than Kubernetes 1.30",
+		Consequence: "it has no ValidatingAdmissionPolicy, so that nothing keeps an old agent from coming back and writing beside the new one",
+		Remedy:      "upgrade the cluster to Kubernetes 1.30 or later first; withdrawing bindings instead of fencing is not built",
+	}
+	FenceNotServed = flux1.Code{
+		Name: "FENCE_NOT_SERVED", Severity: migrate.Blocker,
+		Cause:       "the API server does not serve ValidatingAdmissionPolicy and its binding in admissionregistration.k8s.io/v1",
+		Consequence: "nothing keeps an old agent from coming back and writing beside the new one",
+		Remedy:      "have this API turned on in the API server (--runtime-config and the admission plug-in ValidatingAdmissionPolicy)",
+	}
+	Flux2Found = flux1.Code{
+		Name: "FLUX2_FOUND", Severity: migrate.Info,
+		Cause:       "controllers of Flux v2 are installed",
+		Consequence: "an engine for the migrated repositories may be there already; two cannot work side by side",
+		Remedy:      `use what runs with "--engine existing", or remove it first`,
+	}
+	ClusterAgentFound = flux1.Code{
+		Name: "CLUSTER_AGENT_FOUND", Severity: migrate.Info,
+		Cause:       "the agent of fluxover is installed",
+		Consequence: "repositories were handed over before, or are to be; it is used again where it is as the plan needs it",
+		Remedy:      `"fluxover status" says where each repository stands`,
+	}
+	HelmOperatorFound = flux1.Code{
+		Name: "HELM_OPERATOR_FOUND", Severity: migrate.Info,
+		Cause:       "a helm-operator is installed",
+		Consequence: "it goes on with HelmRelease objects of version 1, which a migration leaves as they are",
+		Remedy:      "keep it for as long as such objects are in use",
 	}
 	Confined = flux1.Code{
 		Name: "ALLOW_LIST_WITHOUT_RBAC", Severity: migrate.Info,
@@ -197,7 +245,8 @@ func Codes() []flux1.Code {
 	codes := []flux1.Code{
 		RBACMissing, APIGroupDown, ReleaseCorrupt, ReleaseMissing, HelmOperator, AmbiguousRelease, GitUnreadable, GitAuth,
 		GitHostKey, CredentialMissing, CredentialPlace, NeverSynced, MarkUnknown, MarkOffBranch, StuckAtHead,
-		AgentStopped, ManyReplicas, SharedAccount, Confined, GitConfig, SSHConfig, Proxy, Sidecar, ShellArguments,
+		AgentStopped, ManyReplicas, SharedAccount, TokenSecret, TokenPasses, AgentUsesToken, KubernetesOld, FenceNotServed, Flux2Found,
+		ClusterAgentFound, HelmOperatorFound, Confined, GitConfig, SSHConfig, Proxy, Sidecar, ShellArguments,
 		FallbackUnknown, TwoAgentsOneObject, SameSet, SharedTag, AgentInGit, ForeignMarks,
 	}
 	slices.SortFunc(codes, func(a, b flux1.Code) int { return strings.Compare(a.Name, b.Name) })

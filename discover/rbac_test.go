@@ -41,6 +41,10 @@ func TestAMissingRightIsAFindingThatNamesIt(t *testing.T) {
 		{"list", "pods", "ordinary", "", true},
 		{"list", "statefulsets", "ordinary", "", true},
 		{"list", "daemonsets", "ordinary", "", true},
+		{"list", "replicasets", "ordinary", "", true},
+		{"list", "replicationcontrollers", "ordinary", "", true},
+		{"list", "jobs", "ordinary", "", true},
+		{"list", "cronjobs", "ordinary", "", true},
 		{"list", "roles", "ordinary", "confinement", true},
 		{"list", "rolebindings", "ordinary", "confinement", true},
 		{"list", "clusterroles", "ordinary", "confinement", true},
@@ -79,7 +83,7 @@ func TestAMissingRightIsAFindingThatNamesIt(t *testing.T) {
 }
 
 func TestAFailingServerIsAnErrorAndNeverAnEmptyAnswer(t *testing.T) {
-	for _, resource := range []string{"deployments", "namespaces", "secrets", "configmaps", "pods", "statefulsets", "roles", "clusterrolebindings"} {
+	for _, resource := range []string{"deployments", "namespaces", "secrets", "configmaps", "pods", "statefulsets", "replicasets", "jobs", "cronjobs", "roles", "clusterrolebindings"} {
 		f := open(t, "testdata/cluster/ordinary")
 		f.refuse("list", resource, apierrors.NewInternalError(errors.New("etcd is gone")))
 		if inv, err := f.witness.inventory(t.Context()); err == nil || !strings.Contains(err.Error(), "etcd is gone") {

@@ -10,8 +10,8 @@ import (
 	"github.com/fluxover/fluxover/migrate"
 )
 
-// textWidth is the width that review texts are written for.
-const textWidth = 80
+// TextWidth is the width that review texts are written for.
+const TextWidth = 80
 
 // Findings writes findings for people: worst first, those that say the same
 // of many subjects once, with the subjects counted. accepted are the decisions
@@ -50,12 +50,12 @@ func Findings(w io.Writer, findings []migrate.Finding, accepted []migrate.Decisi
 		if g.first.Where != "" && len(g.subjects) == 1 {
 			head += " at " + g.first.Where
 		}
-		text := head + "\n    " + wrap(g.first.Message, textWidth-4, "    ") + "\n"
+		text := head + "\n    " + Wrap(g.first.Message, TextWidth-4, "    ") + "\n"
 		if len(g.subjects) > 1 {
-			text += "    " + wrap("also: "+list(g.subjects[1:]), textWidth-4, "    ") + "\n"
+			text += "    " + Wrap("also: "+list(g.subjects[1:]), TextWidth-4, "    ") + "\n"
 		}
 		if g.first.Hint != "" && !g.accepted {
-			text += "    " + wrap("hint: "+g.first.Hint, textWidth-4, "    ") + "\n"
+			text += "    " + Wrap("hint: "+g.first.Hint, TextWidth-4, "    ") + "\n"
 		}
 		if _, err := io.WriteString(w, text); err != nil {
 			return err
@@ -103,7 +103,7 @@ func list(subjects []string) string {
 // Notes writes what is said of one or several subjects, each thing once.
 func Notes(w io.Writer, notes map[string][]string) error {
 	for _, message := range slices.Sorted(maps.Keys(notes)) {
-		text := wrap(list(notes[message])+": "+message, textWidth-2, "  ")
+		text := Wrap(list(notes[message])+": "+message, TextWidth-2, "  ")
 		if _, err := fmt.Fprintf(w, "\n%s\n", text); err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package emit
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -102,7 +103,7 @@ func Agents(w io.Writer, inv migrate.Inventory) error {
 		synced := shortCommit(a.Synced.Commit)
 		switch {
 		case synced == "":
-			synced = "never"
+			synced = notSynced(inv.Findings, a.ID)
 		case a.Synced.Behind > 0:
 			synced += fmt.Sprintf(" -%d", a.Synced.Behind)
 		}
@@ -128,12 +129,40 @@ func Agents(w io.Writer, inv migrate.Inventory) error {
 	return Findings(w, migrate.SortFindings(inv.Findings), nil)
 }
 
+// unread are the findings, by code, that say why it is unknown what an agent
+// synced last; the first that applies is named.
+var unread = []string{
+	"GIT_AUTH", "GIT_HOST_KEY", "GIT_UNREADABLE", "CREDENTIAL_MISSING", "CREDENTIAL_PLACE", "SYNC_MARK_UNKNOWN",
+	"ARGUMENTS_IN_SHELL", "NO_GIT_URL", "SYMBOLIC_FLAG", "BAD_FLAG", "URL_UNSUPPORTED", "GIT_SECRET", "GIT_PATH_LIST", "GIT_PATH_OUTSIDE", "RBAC_MISSING",
+}
+
+// notSynced is what stands for an agent's last commit where none is known:
+// "never" if it left no mark, else "unknown" with the finding that says why.
+func notSynced(findings []migrate.Finding, id string) string {
+	about := func(code, repository string) bool {
+		return slices.ContainsFunc(findings, func(f migrate.Finding) bool { return f.Code == code && f.Repository == repository })
+	}
+	if about("NEVER_SYNCED", id) {
+		return "never"
+	}
+	for _, repository := range []string{id, ""} { // what is said of all agents explains it last
+		for _, code := range unread {
+			if about(code, repository) {
+				return "unknown: " + code
+			}
+		}
+	}
+	return "unknown"
+}
+
 func rights(c migrate.Confinement) string {
 	switch c.Kind {
 	case "cluster-admin":
 		return "all"
 	case "namespaces":
 		return plural(len(c.Namespaces), "namespace")
+	case "":
+		return "unknown"
 	}
 	return c.Kind
 }

@@ -55,9 +55,9 @@ func shorten(s string, width int) string {
 	return string(r[:width-1]) + "…"
 }
 
-// wrap breaks text into lines of at most width characters, each after the
+// Wrap breaks text into lines of at most width characters, each after the
 // first with the indent. Words longer than a line stay whole.
-func wrap(s string, width int, indent string) string {
+func Wrap(s string, width int, indent string) string {
 	var lines []string
 	line := ""
 	for _, word := range strings.Fields(s) {

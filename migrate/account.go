@@ -79,7 +79,7 @@ func (b *repositoryBuilder) confinementFindings() {
 	case "cluster-admin":
 		b.find(Finding{
 			Severity: Blocker, Code: "CLUSTER_ADMIN", Acceptable: true,
-			Message: fmt.Sprintf("the agent may do everything in the cluster, and its new account would too; its objects need only %s", b.needs()),
+			Message: "the agent may do everything in the cluster, and its new account would too; " + b.needs(),
 			Hint:    fmt.Sprintf(`keep it with "--accept CLUSTER_ADMIN=%s" (or CLUSTER_ADMIN=* for all), or confine the old agent first`, b.agent.ID),
 		})
 	case "none":
@@ -90,7 +90,7 @@ func (b *repositoryBuilder) confinementFindings() {
 	}
 }
 
-// needs sums up what the repository's objects need of an account.
+// needs says what the repository's objects need of an account, in a clause.
 func (b *repositoryBuilder) needs() string {
 	namespaces, cluster := map[string]bool{}, map[string]bool{}
 	for _, o := range b.agent.Objects {
@@ -104,16 +104,19 @@ func (b *repositoryBuilder) needs() string {
 		}
 	}
 	var parts []string
-	if len(namespaces) > 0 {
+	switch {
+	case len(namespaces) == 1:
+		parts = append(parts, "namespace "+sortedKeys(namespaces)[0])
+	case len(namespaces) > 1:
 		parts = append(parts, "namespaces "+strings.Join(sortedKeys(namespaces), ", "))
 	}
 	if len(cluster) > 0 {
 		parts = append(parts, "cluster-scoped "+strings.Join(sortedKeys(cluster), ", "))
 	}
 	if len(parts) == 0 {
-		return "nothing that could be determined"
+		return "what its objects need is not known, since none could be read"
 	}
-	return strings.Join(parts, " and ")
+	return "its objects need only " + strings.Join(parts, " and ")
 }
 
 func sortedKeys(m map[string]bool) []string {

@@ -41,6 +41,13 @@ func (a application) below() string {
 	}
 }
 
+// path is the Kustomization's spec.path.
+func (a application) path() string { return "./" + a.dir }
+
+// ownSource reports whether it reads a GitRepository of its own, since the
+// repository's holds more than it loads.
+func (a application) ownSource() bool { return a.loose || a.file != "" }
+
 // key is unique per application of a repository.
 func (a application) key() string {
 	switch {

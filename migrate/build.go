@@ -2,9 +2,6 @@ package migrate
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"path"
 	"slices"
@@ -22,6 +19,10 @@ import (
 // defaultWaveSize is how many repositories a wave after the canary holds.
 const defaultWaveSize = 8
 
+// UnknownRepository is the code of the finding about a repository that was
+// asked for and is not there.
+const UnknownRepository = "UNKNOWN_REPOSITORY"
+
 // Build maps an Inventory to a Plan. It is pure: no clock, no network, the
 // same input gives the same plan. Verbs of objects are left empty; package
 // proof predicts them. A Repository that a finding holds back is planned as
@@ -31,39 +32,44 @@ func Build(inv Inventory, opts Options) Plan {
 		APIVersion: APIVersion, Kind: "Plan", Proof: "offline",
 		Inputs: PlanInputs{
 			Cluster: inv.Cluster.UID, Server: inv.Cluster.Server, Version: inv.Cluster.Version,
-			Agents: map[string]string{}, Options: opts,
+			Agents: map[string]Fingerprint{}, Options: opts,
 		},
 		ClusterAgent: clusterAgent(inv, opts),
 		Findings:     slices.Clone(inv.Findings),
 	}
 	plan.Findings = append(plan.Findings, clusterFindings(inv, opts)...)
-	names := repositoryNames(inv.Agents)
+	names := newNaming(inv)
 	for i := range inv.Agents {
 		agent := &inv.Agents[i]
-		plan.Inputs.Agents[agent.ID] = Fingerprint(agent)
+		plan.Inputs.Agents[agent.ID] = FingerprintOf(agent)
 		if len(opts.Repositories) > 0 && !slices.Contains(opts.Repositories, agent.ID) {
 			continue
 		}
-		b := repositoryBuilder{agent: agent, name: names[agent.ID], plan: &plan, opts: opts}
+		b := repositoryBuilder{agent: agent, name: names.repository[agent.ID], names: names, plan: &plan, opts: opts}
 		plan.Repositories = append(plan.Repositories, b.build())
 	}
+	var ids []string
+	for _, a := range inv.Agents {
+		ids = append(ids, a.ID)
+	}
 	for _, id := range opts.Repositories {
-		if !slices.ContainsFunc(inv.Agents, func(a Flux1Agent) bool { return a.ID == id }) {
+		if !slices.Contains(ids, id) {
 			plan.Findings = append(plan.Findings, Finding{
-				Severity: Blocker, Code: "UNKNOWN_REPOSITORY", Subject: id,
-				Message: "no Flux v1 agent of this id was found", Hint: `"fluxover discover" lists the ids`,
+				Severity: Blocker, Code: UnknownRepository, Subject: id,
+				Message: "no Flux v1 agent of this id was found", Hint: NearIDs(id, ids) + `; "fluxover discover" lists them`,
 			})
 		}
 	}
 	plan.Findings = append(plan.Findings, nameClashes(&plan)...)
+	plan.Findings = append(plan.Findings, namesTaken(&plan, inv.Cluster.Control)...)
 	plan.Settle(opts.Decisions)
 	setWaves(plan.Repositories, cmp.Or(opts.WaveSize, defaultWaveSize))
 	return plan
 }
 
 // nameClashes finds control objects of two repositories that would have one
-// name, so that one would overwrite the other: "a" with folder "b-c" and "a-b"
-// with folder "c".
+// name, so that one would overwrite the other. Names are made so that there is
+// none; should one slip through, it stops both.
 func nameClashes(plan *Plan) []Finding {
 	owners := map[string][]string{}
 	note := func(id, owner string) {
@@ -99,6 +105,34 @@ func nameClashes(plan *Plan) []Finding {
 	return findings
 }
 
+// namesTaken finds live objects that fluxover did not make, under names that
+// the plan wants.
+func namesTaken(plan *Plan, live []ControlObject) []Finding {
+	var findings []Finding
+	for i := range plan.Repositories {
+		r := &plan.Repositories[i]
+		wanted := map[ControlObject]bool{}
+		for _, u := range slices.Concat(r.Kustomizations, r.Supporting) {
+			wanted[ControlObject{Kind: u.GetKind(), Name: u.GetName()}] = true
+		}
+		for _, s := range r.Sources {
+			wanted[ControlObject{Kind: sourcev1.GitRepositoryKind, Name: s.Name}] = true
+		}
+		for _, c := range live {
+			if c.Repository != "" || !wanted[ControlObject{Kind: c.Kind, Name: c.Name}] {
+				continue
+			}
+			name := c.Kind + "/" + AgentNamespace + "/" + c.Name
+			findings = append(findings, Finding{
+				Severity: Blocker, Code: "NAME_TAKEN", Subject: r.ID + " " + name, Repository: r.ID,
+				Message: fmt.Sprintf("%s exists, fluxover did not make it, and the plan needs its name", name),
+				Hint:    "rename or remove it, after a look at what uses it",
+			})
+		}
+	}
+	return findings
+}
+
 // Settle sorts the findings, takes note of the decisions that accept one, and
 // marks the repositories that a blocker still holds back. It is called again
 // when findings are added to a plan.
@@ -128,30 +162,6 @@ func (p *Plan) Settle(decisions []Decision) {
 
 // IsAccepted reports whether the plan holds a decision that accepts f.
 func (p *Plan) IsAccepted(f Finding) bool { return Accepts(p.Accepted, f) }
-
-// Fingerprint is a SHA-256 over what must be as planned when the plan is
-// carried out: the agent's release, settings, account and rights; not its
-// commits. Secret values take no part.
-func Fingerprint(agent *Flux1Agent) string {
-	facts := struct {
-		Namespace, Release, Chart, Workload, Image, Account string
-		Git                                                 AgentGit
-		Sync                                                AgentSync
-		Settings                                            []Setting
-		Rights                                              []Binding
-		Credential                                          AgentCredential
-		Allowed                                             []string
-		DefaultNamespace                                    string
-	}{agent.Namespace, agent.Release, agent.ChartVersion, agent.Workload, agent.Image, agent.ServiceAccount,
-		agent.Git, agent.Sync, agent.Settings, agent.Rights, agent.Credential, agent.AllowedNamespaces, agent.DefaultNamespace}
-	raw, err := json.Marshal(facts)
-	if err != nil {
-		// Only plain values take part, so this is a programming error.
-		panic(fmt.Sprintf("fingerprint of %s: %v", agent.ID, err))
-	}
-	sum := sha256.Sum256(raw)
-	return hex.EncodeToString(sum[:])
-}
 
 func clusterAgent(inv Inventory, opts Options) ClusterAgent {
 	agent := ClusterAgent{Engine: cmp.Or(opts.Engine, "bundled"), Namespace: AgentNamespace}
@@ -189,7 +199,9 @@ func clusterFindings(inv Inventory, opts Options) []Finding {
 // repositoryBuilder plans one Repository.
 type repositoryBuilder struct {
 	agent *Flux1Agent
+	// name of its GitRepository and account.
 	name  string
+	names naming
 	plan  *Plan
 	opts  Options
 }
@@ -208,7 +220,7 @@ func (b *repositoryBuilder) build() Repository {
 	apps, found := applications(b.agent, b.opts.GroupBy)
 	b.plan.Findings = append(b.plan.Findings, found...)
 	apps = slices.DeleteFunc(apps, func(a application) bool { return b.buildsNothing(a) })
-	nameApplications(b.name, apps)
+	b.names.applications(b.agent.ID, apps)
 	ordered, cycle := setDependencies(apps)
 	if cycle != nil {
 		b.find(Finding{
@@ -216,9 +228,10 @@ func (b *repositoryBuilder) build() Repository {
 			Message: "these applications need each other's namespaces or kinds, so each path becomes one Kustomization",
 		})
 		apps, _ = applications(b.agent, "path")
-		nameApplications(b.name, apps)
+		b.names.applications(b.agent.ID, apps)
 		ordered, _ = setDependencies(apps)
 	}
+	b.plan.Findings = append(b.plan.Findings, b.names.lengthened(b.agent.ID, apps)...)
 	secret := b.credential()
 	supporting := b.account()
 	source := func(name string, patterns []string) {
@@ -232,18 +245,15 @@ func (b *repositoryBuilder) build() Repository {
 		app.Source = b.name
 		switch {
 		case app.loose:
-			app.Source = dnsName(app.Name, "source")
+			app.Source = sourceName(app.Name)
 			source(app.Source, append(slices.Clone(patterns), folders(app.except)...))
 		case app.file != "":
-			app.Source = dnsName(app.Name, "source")
+			app.Source = sourceName(app.Name)
 			source(app.Source, onlyFile(app.dir, app.file))
 		default:
 			source(app.Source, patterns)
 		}
-		app.Path = "./" + app.dir
-		if app.dir == "" {
-			app.Path = "./"
-		}
+		app.Path = app.path()
 		repo.Kustomizations = append(repo.Kustomizations, b.kustomization(app))
 		repo.Applications = append(repo.Applications, app.Application)
 		for _, o := range app.objects {
@@ -326,10 +336,13 @@ func (b *repositoryBuilder) checkFacts() {
 func (b *repositoryBuilder) source(ref ObjectRef, secret string, patterns []string) *unstructured.Unstructured {
 	git := b.agent.Git
 	url, err := SourceURL(git.URL)
+	if err == nil && SymbolForm.MatchString(url) {
+		err = fmt.Errorf("the Git URL holds %s, whose value is not known", strings.Join(SymbolForm.FindAllString(url, -1), " and "))
+	}
 	if err != nil {
 		b.find(Finding{
 			Severity: Blocker, Code: "URL_UNSUPPORTED", Subject: b.agent.ID, Message: err.Error(),
-			Hint: "Flux v2 reads http://, https:// and ssh:// only",
+			Hint: "give the agent a --git-url that is plain http://, https:// or ssh://, without a query: Flux v2 reads no other",
 		})
 	}
 	g := &sourcev1.GitRepository{

@@ -247,7 +247,7 @@ func TestNamespacesFilledByFluxdAreWrittenByPatches(t *testing.T) {
 	a.Objects[0].NamespaceFilled = true
 	patches, _, _ := unstructured.NestedSlice(planOf(a).Repositories[0].Kustomizations[0].Object, "spec", "patches")
 	want := []any{map[string]any{"patch": "- op: add\n  path: /metadata/namespace\n  value: \"team\"\n",
-		"target": map[string]any{"kind": "ConfigMap", "version": "v1", "name": "^p-shop-a-yaml$"}}}
+		"target": map[string]any{"group": "^$", "version": "^v1$", "kind": "^ConfigMap$", "name": "^p-shop-a-yaml$", "namespace": "^default$"}}}
 	if d := cmp.Diff(want, patches); d != "" {
 		t.Error(d)
 	}
@@ -311,29 +311,6 @@ func TestNamesAreDNSLabelsUniqueAndShort(t *testing.T) {
 	}
 }
 
-func TestSourceURLRewritesToWhatTheCRDAllows(t *testing.T) {
-	for raw, want := range map[string]string{
-		"git@host:org/repo.git":          "ssh://git@host/org/repo.git",
-		"host:org/repo":                  "ssh://git@host/org/repo",
-		"git@host:2222/org/repo":         "ssh://git@host/2222/org/repo",
-		"git@host:/abs/repo":             "ssh://git@host/abs/repo",
-		"ssh://git@host:2222/org/repo":   "ssh://git@host:2222/org/repo",
-		"https://user@host/x":            "https://host/x",
-		"https://$(U):$(P)@host/x":       "https://host/x",
-		"https://host/org/_git/a%20repo": "https://host/org/_git/a%20repo",
-	} {
-		got, err := SourceURL(raw)
-		if err != nil || got != want {
-			t.Errorf("SourceURL(%q) = %q, %v; want %q", raw, got, err, want)
-		}
-	}
-	for _, raw := range []string{"git://host/x", "file:///x", "/x/y", "git+ssh://host/x"} {
-		if got, err := SourceURL(raw); err == nil {
-			t.Errorf("SourceURL(%q) = %q, want an error", raw, got)
-		}
-	}
-}
-
 func hasFinding(p Plan, code string) bool {
 	for _, f := range p.Findings {
 		if f.Code == code {
@@ -370,17 +347,5 @@ func TestTwoAgentsNeverShareANameBySimilarity(t *testing.T) {
 				t.Errorf("sources %v", p.Sources)
 			}
 		})
-	}
-}
-
-func TestNamesThatClashBetweenRepositoriesBlockBoth(t *testing.T) {
-	p := planOf(agentWith("flux/flux-shop", []string{"p"}, "p/payments-api/a.yaml"), agentWith("flux/flux-shop-payments", []string{"p"}, "p/api/b.yaml"))
-	for _, r := range p.Repositories {
-		if !r.Blocked {
-			t.Errorf("%s is not held back", r.ID)
-		}
-	}
-	if !hasFinding(p, "NAME_CLASH") {
-		t.Error("nothing says why")
 	}
 }

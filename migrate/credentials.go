@@ -4,45 +4,8 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"regexp"
 	"strings"
 )
-
-// scpForm matches Git's short form "[user@]host:path".
-var scpForm = regexp.MustCompile(`^(?:([^@/:]+)@)?([^/:@]+):(.*)$`)
-
-// SourceURL rewrites a --git-url, without password, to the form that
-// GitRepository.spec.url demands (reference 6.3): scp forms become ssh://, user
-// and password leave http(s) URLs. Paths are kept verbatim; a number after the
-// colon of an scp form is a path, not a port.
-func SourceURL(raw string) (string, error) {
-	if strings.Contains(raw, "://") {
-		u, err := url.Parse(raw)
-		if err != nil {
-			return "", fmt.Errorf("the Git URL cannot be parsed")
-		}
-		switch u.Scheme {
-		case "http", "https":
-			u.User = nil
-			return u.String(), nil
-		case "ssh":
-			if u.User != nil {
-				u.User = url.User(u.User.Username())
-			}
-			return u.String(), nil
-		}
-		return "", fmt.Errorf("scheme %q of the Git URL is not supported", u.Scheme)
-	}
-	m := scpForm.FindStringSubmatch(raw)
-	if m == nil {
-		return "", fmt.Errorf("the Git URL %q is a path or of an unknown form", raw)
-	}
-	user := m[1]
-	if user == "" {
-		user = "git"
-	}
-	return "ssh://" + user + "@" + m[2] + "/" + strings.TrimPrefix(m[3], "/"), nil
-}
 
 // sshHost gives the host as it stands in known_hosts: "[host]:port" for a
 // port other than 22.
@@ -79,8 +42,28 @@ func (b *repositoryBuilder) credential() string {
 			})
 		}
 	case "basic":
-		planned.From["username"] = c.Username
-		planned.From["password"] = c.Password
+		// A token may stand alone as the user name; Flux v2 then sends it with
+		// an empty password, as fluxd's git does. A password needs a user name
+		// (source: fluxcd/pkg git/options.go, Validate).
+		for key, value := range map[string]Value{"username": c.Username, "password": c.Password} {
+			if value != (Value{}) && !c.tokenInPlainText() {
+				planned.From[key] = value
+			}
+		}
+		if c.tokenInPlainText() {
+			b.find(Finding{
+				Severity: Blocker, Code: "TOKEN_IN_PLAIN_TEXT",
+				Message: "a user name without password, which may be a token, stands in plain text in the agent's environment; a plan holds no secret",
+				Hint:    "take it from a Secret (env valueFrom), as the chart does with git.secretName",
+			})
+		}
+		if strings.Contains(b.agent.Git.URL, "://@") {
+			b.find(Finding{
+				Severity: Blocker, Code: "USERNAME_MISSING",
+				Message: "the Git URL holds a password and no user name, which Flux v2 refuses",
+				Hint:    "put a user name before the password in --git-url; for a token any will do with most servers",
+			})
+		}
 	default:
 		return ""
 	}

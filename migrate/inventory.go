@@ -37,6 +37,9 @@ type Cluster struct {
 	Kinds []ServedKind `json:"-"`
 	// Namespaces that exist.
 	Namespaces []string `json:"-"`
+	// Control are the objects in AgentNamespace whose names a plan must keep
+	// or leave alone.
+	Control []ControlObject `json:"-"`
 }
 
 // ServedKind is one kind that the API server serves.
@@ -225,11 +228,18 @@ type AgentCredential struct {
 	Kind string
 	// Identity is the private key, for "ssh".
 	Identity SecretKey
-	// Username and Password, for "basic".
+	// Username and Password, for "basic". The zero Value means that the URL
+	// holds none: a token often stands alone as the user name.
 	Username, Password Value
 	// KnownHosts are the lines the agent trusts beside those of its image;
 	// public, so held by value.
 	KnownHosts string
+}
+
+// tokenInPlainText reports whether the user name is held by value and stands
+// alone, so that it may be a token: then it must not be shown or stored.
+func (c AgentCredential) tokenInPlainText() bool {
+	return c.Kind == "basic" && c.Username.Literal != "" && c.Password == Value{}
 }
 
 // SecretKey names one key of a Secret.

@@ -1,10 +1,16 @@
 package migrate
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
+	"maps"
 	"path"
+	"slices"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 // maxName is the longest name of a Kustomization: it becomes the value of a
@@ -42,12 +48,56 @@ func shortHash(s string) string {
 	return hex.EncodeToString(sum[:4])
 }
 
-// repositoryNames gives each agent the name of its GitRepository: the release
-// without a leading "flux-". Where two would be equal, all of them are named
-// by their ids, which are unique, and a hash tells ids apart that a name
-// cannot.
-func repositoryNames(agents []Flux1Agent) map[string]string {
-	return unique(agents, func(a Flux1Agent) string { return a.ID },
+// ControlObject is a live object of the kinds that fluxover makes for a
+// repository, in [AgentNamespace]: what bears a name that a plan may want.
+type ControlObject struct {
+	// Kind is "Kustomization", "GitRepository" or "ServiceAccount".
+	Kind, Name string
+	// Repository is the id for which fluxover made it; empty if it did not.
+	Repository string
+	// Path and Account are spec.path and spec.serviceAccountName of a
+	// Kustomization.
+	Path, Account string
+}
+
+// ControlOf reads a control object.
+func ControlOf(u *unstructured.Unstructured) ControlObject {
+	c := ControlObject{Kind: u.GetKind(), Name: u.GetName()}
+	if u.GetLabels()[LabelManaged] == "true" {
+		c.Repository = u.GetAnnotations()[AnnotationRepository]
+	}
+	c.Path, _, _ = unstructured.NestedString(u.Object, "spec", "path")
+	c.Account, _, _ = unstructured.NestedString(u.Object, "spec", "serviceAccountName")
+	return c
+}
+
+// naming gives names that never depend on the order of discovery, on which
+// repositories are planned, or on what other repositories hold in Git: only on
+// the repository itself, the ids of all agents, and what is live. A repository
+// that has its objects in the cluster keeps their names, whoever comes or goes
+// (design, section 7).
+type naming struct {
+	// repository is the name of each agent's GitRepository and account, by id.
+	repository map[string]string
+	live       []ControlObject
+}
+
+func newNaming(inv Inventory) naming {
+	n := naming{live: inv.Cluster.Control}
+	kept, taken := map[string]string{}, map[string]bool{"default": true} // each namespace has such an account
+	known := func(id string) bool {
+		return slices.ContainsFunc(inv.Agents, func(a Flux1Agent) bool { return a.ID == id })
+	}
+	for _, c := range n.live {
+		if c.Kind != "Kustomization" || c.Repository == "" || c.Account == "" {
+			continue
+		}
+		taken[c.Account] = true
+		if known(c.Repository) && (kept[c.Repository] == "" || c.Account < kept[c.Repository]) {
+			kept[c.Repository] = c.Account
+		}
+	}
+	n.repository = unique(inv.Agents, kept, taken, func(a Flux1Agent) string { return a.ID },
 		func(a Flux1Agent) string {
 			if s := strings.TrimPrefix(a.Release, "flux-"); s != "" && s != "flux" {
 				return dnsName(s)
@@ -57,12 +107,17 @@ func repositoryNames(agents []Flux1Agent) map[string]string {
 		func(a Flux1Agent) string { return dnsName(a.ID) },
 		func(a Flux1Agent) string { return dnsName(a63(a.ID), shortHash(a.ID)) },
 	)
+	return n
 }
 
-// unique gives each item, by its key, the first of the names that no other
-// item would have or has.
-func unique[T any](items []T, key func(T) string, names ...func(T) string) map[string]string {
-	out, taken := map[string]string{}, map[string]bool{}
+// unique gives each item that has none in kept, by its key, the first of the
+// names that no other item would have or has and that is not taken; an empty
+// name is none. An item for which there is no such name gets the last.
+func unique[T any](items []T, kept map[string]string, taken map[string]bool, key func(T) string, names ...func(T) string) map[string]string {
+	out, used := maps.Clone(kept), maps.Clone(taken)
+	for _, name := range kept {
+		used[name] = true
+	}
 	for _, name := range names {
 		count := map[string]int{}
 		for _, i := range items {
@@ -71,27 +126,103 @@ func unique[T any](items []T, key func(T) string, names ...func(T) string) map[s
 			}
 		}
 		for _, i := range items {
-			if n := name(i); out[key(i)] == "" && count[n] == 1 && !taken[n] {
-				out[key(i)], taken[n] = n, true
+			if n := name(i); n != "" && out[key(i)] == "" && count[n] == 1 && !used[n] {
+				out[key(i)], used[n] = n, true
 			}
+		}
+	}
+	for _, i := range items {
+		if out[key(i)] == "" {
+			out[key(i)] = names[len(names)-1](i)
 		}
 	}
 	return out
 }
 
-// nameApplications sets the Name of each application: the repository's name
-// and the folder below the agent's path; where two would be equal, the whole
-// path instead, and then a hash of it.
-func nameApplications(repository string, apps []application) {
-	names := unique(apps, application.key,
-		func(a application) string { return dnsName(repository, a.below()) },
-		func(a application) string { return dnsName(repository, a.key()) },
-		func(a application) string { return dnsName(repository, a63(a.key()), shortHash(a.key())) },
-	)
+// plainName is an application's name where nothing else could have it: the
+// repository's name and the folder below the agent's path.
+func plainName(repository string, a application) string { return dnsName(repository, a.below()) }
+
+// applications sets the Name of each application: that of its live
+// Kustomization, else the plain name, else with the whole path, else with a
+// hash of the repository's id and the path.
+func (n naming) applications(id string, apps []application) {
+	repository := n.repository[id]
+	free := func(name func(application) string) func(application) string {
+		return func(a application) string {
+			if w := name(a); n.free(id, w, a) {
+				return w
+			}
+			return ""
+		}
+	}
+	hash := func(a application) string { return shortHash(id + " " + a.key()) }
+	names := []func(application) string{
+		free(func(a application) string { return plainName(repository, a) }),
+		free(func(a application) string { return dnsName(repository, a.key()) }),
+		free(func(a application) string { return dnsName(repository, a63(a.key()), hash(a)) }),
+		// The hash before the folder leaves the names that begin alike.
+		func(a application) string { return dnsName(a63(repository), hash(a), a63(a.below())) },
+	}
+	kept, taken := map[string]string{}, map[string]bool{}
+	for _, name := range names {
+		for _, a := range apps {
+			w := name(a)
+			if w != "" && kept[a.key()] == "" && !taken[w] && slices.ContainsFunc(n.live, func(c ControlObject) bool {
+				return c.Kind == "Kustomization" && c.Name == w && c.Repository == id && c.Path == a.path()
+			}) {
+				kept[a.key()], taken[w] = w, true
+			}
+		}
+	}
+	given := unique(apps, kept, taken, application.key, names...)
 	for i := range apps {
-		apps[i].Name = names[apps[i].key()]
+		apps[i].Name = given[apps[i].key()]
 	}
 }
+
+// free reports whether no other repository can have a name, now or later: none
+// has it in the cluster, and it does not begin with another repository's name
+// that is longer. So "shop-payments-api" is of the repository "shop-payments",
+// not of "shop", whether the former has a folder "api" or not. What is live for
+// the repository itself is always free to it.
+func (n naming) free(id, name string, a application) bool {
+	for _, c := range n.live {
+		if c.Kind == "Kustomization" && c.Name == name && c.Repository != "" {
+			return c.Repository == id
+		}
+	}
+	own := n.repository[id]
+	for other, repository := range n.repository {
+		if other == id {
+			continue
+		}
+		if len(repository) > len(own) && strings.HasPrefix(name, repository+"-") || a.ownSource() && sourceName(name) == repository {
+			return false
+		}
+	}
+	return true
+}
+
+// lengthened says which applications do not have their plain name because it
+// could be another repository's.
+func (n naming) lengthened(id string, apps []application) []Finding {
+	var findings []Finding
+	for _, a := range apps {
+		plain := plainName(n.repository[id], a)
+		if a.Name == plain || n.free(id, plain, a) {
+			continue
+		}
+		findings = append(findings, Finding{
+			Severity: Info, Code: "NAME_LENGTHENED", Subject: id + " " + display(a.key()), Repository: id,
+			Message: fmt.Sprintf("the Kustomization of %s is named %s, since %s is or may become that of another repository", display(a.key()), a.Name, plain),
+		})
+	}
+	return findings
+}
+
+// sourceName is the name of the GitRepository of one application alone.
+func sourceName(application string) string { return dnsName(application, "source") }
 
 // a63 keeps a path short enough that a hash after it survives dnsName's cut.
 func a63(s string) string {
@@ -106,4 +237,53 @@ func a63(s string) string {
 func cleanPath(p string) string {
 	p = strings.TrimPrefix(path.Clean("/"+p), "/")
 	return p
+}
+
+// NearIDs says, for a hint, which of the ids are spelled like the one that does
+// not exist, nearest first; if none is, which there are.
+func NearIDs(id string, ids []string) string {
+	const most = 5
+	if len(ids) == 0 {
+		return "there is no repository at all"
+	}
+	near := slices.Clone(ids)
+	slices.SortFunc(near, func(a, b string) int { return cmp.Or(distance(id, a)-distance(id, b), strings.Compare(a, b)) })
+	like := slices.DeleteFunc(slices.Clone(near), func(other string) bool { return distance(id, other) > max(2, len(id)/3) })
+	word := "near it: "
+	if len(like) == 0 {
+		word, like = "there are: ", slices.Sorted(slices.Values(ids))
+	}
+	more := ""
+	if len(like) > most {
+		more = fmt.Sprintf(" and %d more", len(like)-most)
+	}
+	return word + strings.Join(like[:min(most, len(like))], ", ") + more
+}
+
+// distance is how many characters must be put in, left out or changed to make
+// one word of the other; ids that differ only in the part before or after the
+// slash are near.
+func distance(a, b string) int {
+	_, nameA, _ := strings.Cut(a, "/")
+	_, nameB, _ := strings.Cut(b, "/")
+	if a == nameB || nameA == nameB && nameA != "" {
+		return 1
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
 }

@@ -40,16 +40,30 @@ func patches(objects []*Object, collected bool) []kustomize.Patch {
 		if len(ops) == 0 {
 			continue
 		}
-		gvk := o.Manifest.GroupVersionKind()
-		target := &kustomize.Selector{
-			Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Name: "^" + regexp.QuoteMeta(o.Manifest.GetName()) + "$",
-		}
-		if !o.NamespaceFilled {
-			target.Namespace = o.Manifest.GetNamespace()
-		}
-		out = append(out, kustomize.Patch{Patch: strings.Join(ops, ""), Target: target})
+		out = append(out, kustomize.Patch{Patch: strings.Join(ops, ""), Target: target(o)})
 	}
 	return out
+}
+
+// target selects the object as it stands in Git, and no other. Every field of
+// a selector but the labels is a regular expression that must match the whole,
+// and an empty one matches everything, so that the core group is written "^$"
+// (source: sigs.k8s.io/kustomize/api types/selector.go). An object without a
+// namespace is looked for in "default" (source: sigs.k8s.io/kustomize/kyaml
+// resid, EffectiveNamespace).
+func target(o *Object) *kustomize.Selector {
+	exactly := func(s string) string { return "^" + regexp.QuoteMeta(s) + "$" }
+	gvk := o.Manifest.GroupVersionKind()
+	s := &kustomize.Selector{
+		Group: exactly(gvk.Group), Version: exactly(gvk.Version), Kind: exactly(gvk.Kind), Name: exactly(o.Manifest.GetName()),
+	}
+	switch namespace := o.Manifest.GetNamespace(); {
+	case o.NamespaceFilled:
+		s.Namespace = exactly("default")
+	case namespace != "":
+		s.Namespace = exactly(namespace)
+	}
+	return s
 }
 
 func jsonAdd(path, value string) string {

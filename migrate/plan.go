@@ -30,9 +30,8 @@ type PlanInputs struct {
 	Cluster string `json:"cluster,omitempty"`
 	Server  string `json:"server,omitempty"`
 	Version string `json:"version,omitempty"`
-	// Agents holds, per Repository id, a SHA-256 over the agent's settings,
-	// account and rights: whatever must be as planned.
-	Agents map[string]string `json:"agents"`
+	// Agents holds, per Repository id, what must be as planned of its agent.
+	Agents map[string]Fingerprint `json:"agents"`
 	// Options the plan was made with.
 	Options Options `json:"options"`
 }

@@ -26,22 +26,11 @@ shows the objects on which something happens; values of Secrets are masked.
 It exits 2 if there is a difference.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := checkFormat(output, "text", "json", "yaml"); err != nil {
-				return err
-			}
-			opts, err := p.options()
-			if err != nil {
-				return err
-			}
-			f, err := newFacts(cmd.Context(), k, progressLine(s.Err))
+			f, _, res, err := p.prove(cmd.Context(), s, k, output)
 			if err != nil {
 				return err
 			}
 			defer f.close()
-			_, res, err := f.prove(cmd.Context(), opts)
-			if err != nil {
-				return err
-			}
 			total := 0
 			wanted := func(o migrate.ObjectPlan) bool {
 				return (application == "" || o.Application == application) &&

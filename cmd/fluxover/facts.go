@@ -10,6 +10,10 @@ import (
 	"strconv"
 	"sync"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
 	"github.com/fluxover/fluxover/discover"
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/cutover"
@@ -65,7 +69,43 @@ func openStore(dir string) (*source.Store, error) {
 func (f *facts) inventory(ctx context.Context, ids []string) (migrate.Inventory, error) {
 	inv, err := discover.Cluster(ctx, f.client, discover.Options{Store: f.store, Progress: f.progress, Repositories: ids})
 	inv.Cluster.Name = f.clusterName
+	if err != nil {
+		return inv, err
+	}
+	control, found, err := controlObjects(ctx, f.client)
+	inv.Cluster.Control, inv.Findings = control, append(inv.Findings, found...)
 	return inv, err
+}
+
+// controlObjects reads the objects of Flux v2 and the accounts where the plan's
+// will stand: a plan keeps their names, or leaves them alone. A kind that is not
+// served has none.
+func controlObjects(ctx context.Context, c *cluster.Client) ([]migrate.ControlObject, []migrate.Finding, error) {
+	var control []migrate.ControlObject
+	var findings []migrate.Finding
+	for _, resource := range []schema.GroupVersionResource{
+		{Version: "v1", Resource: "serviceaccounts"},
+		{Group: "source.toolkit.fluxcd.io", Version: "v1", Resource: "gitrepositories"},
+		{Group: "kustomize.toolkit.fluxcd.io", Version: "v1", Resource: "kustomizations"},
+	} {
+		list, err := c.Dynamic.Resource(resource).Namespace(migrate.AgentNamespace).List(ctx, metav1.ListOptions{})
+		switch {
+		case apierrors.IsNotFound(err):
+		case apierrors.IsForbidden(err):
+			findings = append(findings, migrate.Finding{
+				Severity: migrate.Warning, Code: "NAMES_UNREAD", Subject: resource.Resource,
+				Message: fmt.Sprintf("you may not list %s in namespace %s, so names that are taken there are not known", resource.GroupResource(), migrate.AgentNamespace),
+				Hint:    "have the right granted, or use an account that has it (--context, --as)",
+			})
+		case err != nil:
+			return nil, nil, fmt.Errorf("list %s in namespace %s: %w", resource.GroupResource(), migrate.AgentNamespace, err)
+		default:
+			for i := range list.Items {
+				control = append(control, migrate.ControlOf(&list.Items[i]))
+			}
+		}
+	}
+	return control, findings, nil
 }
 
 // prove discovers, plans and proves: the one path from facts to a plan. Every

@@ -15,13 +15,14 @@ import (
 var layers = map[string]int{
 	"reconcile/source": 0, "reconcile/build": 0, "reconcile/cluster": 0,
 	"migrate":       1,
-	"migrate/flux1": 2,
-	"migrate/proof": 3, "discover": 3,
-	"emit":            4,
-	"migrate/cutover": 5, "emit/upkeep": 5, "reconcile": 5,
+	"migrate/flux1": 2, "discover/terraform": 2,
+	"migrate/flux1/chart": 3,
+	"migrate/proof":       4, "discover": 4,
+	"emit":            5,
+	"migrate/cutover": 6, "emit/upkeep": 6, "reconcile": 6,
 	// The chart is data with a loader; the executor installs it.
-	"reconcile/chart": 4,
-	"cmd/fluxover":    6,
+	"reconcile/chart": 5,
+	"cmd/fluxover":    7,
 }
 
 func TestPackagesImportOnlyLowerLayers(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/fluxover/fluxover/emit"
 	"github.com/fluxover/fluxover/migrate"
@@ -41,6 +42,9 @@ shows it, asks, and then does for each repository: snapshot, copy of the
 credentials, staging, fence, adoption at the commit that Flux v1 applied last,
 verification, and settling. Run again after a crash, it goes on by itself.
 
+A plan file holds its decisions: --repo and --wave choose from it, and --accept,
+--decisions, --engine, --group-by and --wave-size are refused beside it.
+
 Exit codes: 0 all settled; 1 a repository failed; 3 held back by findings; 130
 interrupted, safe to go on.`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -49,7 +53,7 @@ interrupted, safe to go on.`,
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), s, k, args) },
+		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd, s, k, args) },
 	}
 	f := cmd.Flags()
 	o.plan.add(f)
@@ -65,33 +69,11 @@ interrupted, safe to go on.`,
 	return cmd
 }
 
-func (o *migrateOptions) run(ctx context.Context, s streams, k *kube, args []string) error {
-	opts, err := o.plan.options()
+func (o *migrateOptions) run(cmd *cobra.Command, s streams, k *kube, args []string) error {
+	ctx := cmd.Context()
+	opts, stored, err := o.check(cmd.Flags(), args)
 	if err != nil {
 		return err
-	}
-	if !slices.Contains([]string{"stop", "continue", "rollback"}, o.onFailure) {
-		return usage("--on-failure %s: want stop, continue or rollback", o.onFailure)
-	}
-	if !slices.Contains([]string{"exact", "equivalent", "any"}, o.commits) {
-		return usage("--commits %s: want exact, equivalent or any", o.commits)
-	}
-	if o.maxParallel < 1 || o.wave < 0 || o.hold < 0 || o.waitOldPod <= 0 {
-		return usage("--max-parallel must be 1 or more, --wait-old-pod positive, --wave and --hold not negative")
-	}
-	if opts.Engine == "bundled" && o.image == "" {
-		return usage("--image is needed: name the image of fluxover that the cluster can pull, or use --engine existing")
-	}
-	if err := o.capacitor.check(); err != nil {
-		return err
-	}
-	var stored *migrate.Plan
-	if len(args) == 1 {
-		if stored, err = readPlanFile(args[0]); err != nil {
-			return err
-		}
-		opts = stored.Inputs.Options
-		opts.Decisions = stored.Accepted
 	}
 	f, err := newFacts(ctx, k, progressLine(s.Err))
 	if err != nil {
@@ -107,18 +89,25 @@ func (o *migrateOptions) run(ctx context.Context, s streams, k *kube, args []str
 		return err
 	}
 	plan := res.Plan
-	if stored != nil {
-		if err := stillHolds(stored, &plan); err != nil {
-			return err
-		}
+	switch {
+	case stored == nil && slices.ContainsFunc(plan.Findings, func(f migrate.Finding) bool { return f.Code == "RBAC_MISSING" && f.Repository == "" }):
+		// What was not found may only not have been seen: the findings say so.
+	case stored == nil:
+		err = o.selectable(&plan)
+	default:
+		err = stillHolds(stored, &plan, o.chosen(stored))
 		plan = *stored
+	}
+	if err != nil {
+		return err
 	}
 	if err := emit.Review(s.Err, plan, inv); err != nil {
 		return err
 	}
+	chosen := o.chosen(&plan)
 	ready := 0
-	for _, r := range plan.Repositories {
-		if !r.Blocked && (o.wave == 0 || r.Wave == o.wave) {
+	for _, r := range chosen {
+		if !r.Blocked {
 			ready++
 		}
 	}
@@ -150,34 +139,170 @@ func (o *migrateOptions) run(ctx context.Context, s streams, k *kube, args []str
 	}, display.Event).Migrate(ctx)
 	display.Close()
 	if err != nil {
-		return cutoverError(ctx, err)
+		return cutoverError(ctx, err, plan.Findings...)
 	}
-	if slices.ContainsFunc(plan.Repositories, func(r migrate.Repository) bool { return r.Blocked }) {
+	if slices.ContainsFunc(chosen, func(r migrate.Repository) bool { return r.Blocked }) {
 		return &exitError{Code: exitBlocked, Err: errors.New("some repositories are held back by findings; the others are settled")}
 	}
 	return nil
 }
 
-// cutoverError gives an error of the executor its exit code and hints.
-func cutoverError(ctx context.Context, err error) error {
+// check reads the flags and the plan file, if one is given, and refuses what
+// does not go together: all that can be known before the cluster is asked.
+func (o *migrateOptions) check(flags *pflag.FlagSet, args []string) (migrate.Options, *migrate.Plan, error) {
+	opts, err := o.plan.options()
+	if err != nil {
+		return opts, nil, err
+	}
+	if !slices.Contains([]string{"stop", "continue", "rollback"}, o.onFailure) {
+		return opts, nil, usage("--on-failure %s: want stop, continue or rollback", o.onFailure)
+	}
+	if !slices.Contains([]string{"exact", "equivalent", "any"}, o.commits) {
+		return opts, nil, usage("--commits %s: want exact, equivalent or any", o.commits)
+	}
+	if o.maxParallel < 1 || o.wave < 0 || o.hold < 0 || o.waitOldPod <= 0 {
+		return opts, nil, usage("--max-parallel must be 1 or more, --wait-old-pod positive, --wave and --hold not negative")
+	}
+	engine := opts.Engine
+	var stored *migrate.Plan
+	if len(args) == 1 {
+		if err := o.plan.refuse(flags); err != nil {
+			return opts, nil, err
+		}
+		if stored, err = readPlanFile(args[0]); err != nil {
+			return opts, nil, err
+		}
+		if err := o.selectable(stored); err != nil {
+			return opts, nil, err
+		}
+		opts, engine = stored.Inputs.Options, stored.ClusterAgent.Engine
+		opts.Decisions = stored.Accepted
+	}
+	switch {
+	case engine == "bundled" && o.image == "":
+		return opts, nil, usage("--image is needed: name the image of fluxover that the cluster can pull, or plan with --engine existing")
+	case engine == "existing" && o.image != "":
+		return opts, nil, usage("--image goes with the bundled agent, and the plan is for the controllers that already run (--engine existing)")
+	}
+	return opts, stored, o.capacitor.check()
+}
+
+// selectable refuses a --repo or --wave that the plan does not hold.
+func (o *migrateOptions) selectable(plan *migrate.Plan) error {
+	var ids, unknown []string
+	waves := 0
+	for _, r := range plan.Repositories {
+		ids = append(ids, r.ID)
+		waves = max(waves, r.Wave)
+	}
+	for _, id := range o.plan.repos {
+		if !slices.Contains(ids, id) {
+			unknown = append(unknown, id)
+		}
+	}
+	if len(unknown) > 0 {
+		var hints []string
+		for _, f := range plan.Findings {
+			if f.Code == migrate.UnknownRepository && slices.Contains(unknown, f.Subject) {
+				hints = append(hints, f.Hint)
+			}
+		}
+		if len(hints) == 0 {
+			for _, id := range unknown {
+				hints = append(hints, migrate.NearIDs(id, ids))
+			}
+		}
+		slices.Sort(hints)
+		return &exitError{Code: exitUsage, Err: fmt.Errorf("--repo: there is no repository %s", strings.Join(unknown, ", ")),
+			Hints: append([]string{"nothing has changed"}, slices.Compact(hints)...)}
+	}
+	if len(o.chosen(plan)) > 0 || len(plan.Repositories) == 0 {
+		return nil
+	}
+	if o.wave > waves {
+		return usage("--wave %d: the plan has waves 1 to %d", o.wave, waves)
+	}
+	return usage("--repo and --wave %d together choose no repository", o.wave)
+}
+
+// chosen are the plan's repositories that --repo and --wave choose.
+func (o *migrateOptions) chosen(plan *migrate.Plan) []migrate.Repository {
+	var chosen []migrate.Repository
+	for _, r := range plan.Repositories {
+		if (len(o.plan.repos) == 0 || slices.Contains(o.plan.repos, r.ID)) && (o.wave == 0 || r.Wave == o.wave) {
+			chosen = append(chosen, r)
+		}
+	}
+	return chosen
+}
+
+// cutoverError gives an error of the executor its exit code and hints: each
+// repository that failed its own, what is the same for several once. The
+// findings say what can be done about repositories that they hold back.
+func cutoverError(ctx context.Context, err error, findings ...migrate.Finding) error {
 	exit := &exitError{Code: exitFailed, Err: err}
 	var step *cutover.StepError
 	var locked *cutover.LockedError
-	switch {
-	case errors.As(err, &step):
-		exit.Hints = step.Hints()
-	case errors.As(err, &locked):
+	if errors.As(err, &locked) {
 		exit.Hints = []string{"nothing has changed", `"fluxover status" shows how far it is`}
+	} else {
+		exit.Err, exit.Hints = explain(err, findings)
 	}
 	switch {
 	case ctx.Err() != nil:
 		exit.Code, exit.Hints = exitInterrupted, append(exit.Hints, hintGoOn)
-	case errors.Is(err, cutover.ErrBlocked) && step == nil:
+		return exit
+	case errors.Is(err, cutover.ErrBlocked) && !errors.As(err, &step):
 		exit.Code = exitBlocked
-	default:
-		exit.Hints = append(exit.Hints, hintsOf(err)...)
+	}
+	if back := begun(err); len(back) > 0 {
+		exit.Hints = append(exit.Hints, fmt.Sprintf(`run "fluxover migrate" to go on, or "fluxover rollback --repo %s" to go back`, strings.Join(back, ",")))
 	}
 	return exit
+}
+
+// begun are the repositories that failed in a step, and so can go back.
+func begun(err error) []string {
+	var ids []string
+	for _, e := range leaves(err) {
+		var step *cutover.StepError
+		if errors.As(e, &step) && !slices.Contains(ids, step.Repository) {
+			ids = append(ids, step.Repository)
+		}
+	}
+	return ids
+}
+
+// explain takes the joined errors of a run apart, with the remedies of each.
+func explain(err error, findings []migrate.Finding) (failures, []string) {
+	var found failures
+	all := leaves(err)
+	for _, e := range all {
+		if e == context.Canceled && len(all) > 1 {
+			continue // the others say what was interrupted
+		}
+		var hints []string
+		var step *cutover.StepError
+		if errors.As(e, &step) && step.Leaves != "" {
+			hints = append(hints, step.Leaves)
+		}
+		if errors.Is(e, cutover.ErrBlocked) {
+			hints = append(hints, remedies(e, findings)...)
+		}
+		found = found.add(e, append(hints, hintsOf(e)...))
+	}
+	return found, found.factor()
+}
+
+// remedies are the hints of the findings that an error quotes.
+func remedies(err error, findings []migrate.Finding) []string {
+	var hints []string
+	for _, f := range findings {
+		if f.Severity == migrate.Blocker && f.Hint != "" && strings.Contains(err.Error(), f.String()) && !slices.Contains(hints, f.Hint) {
+			hints = append(hints, f.Hint)
+		}
+	}
+	return hints
 }
 
 func readPlanFile(file string) (*migrate.Plan, error) {
@@ -195,6 +320,11 @@ func readPlanFile(file string) (*migrate.Plan, error) {
 	if plan.Proof != "server" {
 		return nil, badPlan("plan file %s was proved offline; migrate needs a plan proved against the cluster", file)
 	}
+	for _, f := range plan.Inputs.Agents {
+		if f.Earlier() {
+			return nil, badPlan("plan file %s was made by an earlier version of fluxover, so it cannot be told what has moved since", file)
+		}
+	}
 	return &plan, nil
 }
 
@@ -203,9 +333,10 @@ func badPlan(format string, args ...any) error {
 	return &exitError{Code: exitUsage, Err: fmt.Errorf(format, args...), Hints: []string{`nothing has changed`, `make the file with "fluxover plan --out FILE"`}}
 }
 
-// stillHolds refuses a stored plan whose cluster, releases, settings or rights
-// are not as they were; commits are judged per repository by the executor.
-func stillHolds(stored, now *migrate.Plan) error {
+// stillHolds refuses a stored plan whose cluster is another, or where the
+// agent of a chosen repository is not as it was, saying what moved; commits are
+// judged per repository by the executor.
+func stillHolds(stored, now *migrate.Plan, chosen []migrate.Repository) error {
 	switch {
 	case stored.Inputs.Cluster == now.Inputs.Cluster:
 	case now.Inputs.Cluster == "":
@@ -216,18 +347,16 @@ func stillHolds(stored, now *migrate.Plan) error {
 			Hints: []string{"nothing has changed", "choose the plan's cluster with --context or --kubeconfig, or plan again for this one"}}
 	}
 	var moved []string
-	for _, r := range stored.Repositories {
-		was := stored.Inputs.Agents[r.ID]
+	for _, r := range chosen {
 		is, found := now.Inputs.Agents[r.ID]
-		switch {
-		case !found:
-			moved = append(moved, r.ID+" (its agent is gone)")
-		case was != is:
-			moved = append(moved, r.ID+" (its release, settings, account or rights)")
+		if !found {
+			moved = append(moved, r.ID+": its agent is gone")
+		} else if parts := stored.Inputs.Agents[r.ID].Moved(is); len(parts) > 0 {
+			moved = append(moved, r.ID+": "+strings.Join(parts, "; "))
 		}
 	}
 	if len(moved) > 0 {
-		return &exitError{Code: exitFailed, Err: fmt.Errorf("moved since the plan was made: %s", strings.Join(moved, ", ")),
+		return &exitError{Code: exitFailed, Err: fmt.Errorf("moved since the plan was made:\n%s", strings.Join(moved, "\n")),
 			Hints: []string{"nothing has changed", "plan again and look at what is different"}}
 	}
 	return nil

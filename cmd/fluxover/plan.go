@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/fluxover/fluxover/emit"
 	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/proof"
 )
 
 // planFlags are the flags of every command that plans.
@@ -70,6 +72,47 @@ func (p *planFlags) options() (migrate.Options, error) {
 	return o, nil
 }
 
+// decided are the flags whose word a plan file holds already.
+var decided = []string{"group-by", "engine", "wave-size", "accept", "decisions"}
+
+// refuse finds flags that would change a plan that is made: to ignore them
+// would be to do something else than was asked for.
+func (p *planFlags) refuse(f *pflag.FlagSet) error {
+	var given []string
+	for _, name := range decided {
+		if f.Changed(name) {
+			given = append(given, "--"+name)
+		}
+	}
+	if len(given) == 0 {
+		return nil
+	}
+	return usage("%s cannot change the plan of a plan file: plan again with it, or leave it out", strings.Join(given, ", "))
+}
+
+// prove is what commands that plan begin with: it checks the flags, discovers
+// and proves. The facts are the caller's to close.
+func (p *planFlags) prove(ctx context.Context, s streams, k *kube, output string) (*facts, migrate.Inventory, proof.Result, error) {
+	var inv migrate.Inventory
+	var res proof.Result
+	if err := checkFormat(output, "text", "json", "yaml"); err != nil {
+		return nil, inv, res, err
+	}
+	opts, err := p.options()
+	if err != nil {
+		return nil, inv, res, err
+	}
+	f, err := newFacts(ctx, k, progressLine(s.Err))
+	if err != nil {
+		return nil, inv, res, err
+	}
+	if inv, res, err = f.prove(ctx, opts); err != nil {
+		f.close()
+		return nil, inv, res, err
+	}
+	return f, inv, res, nil
+}
+
 func readDecisions(file string) ([]migrate.Decision, error) {
 	raw, err := os.ReadFile(file)
 	if err != nil {
@@ -102,22 +145,11 @@ It exits 3 if a finding holds back any repository, and with
 --detailed-exitcode 2 if there is something to do.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := checkFormat(output, "text", "json", "yaml"); err != nil {
-				return err
-			}
-			opts, err := p.options()
-			if err != nil {
-				return err
-			}
-			f, err := newFacts(cmd.Context(), k, progressLine(s.Err))
+			f, inv, res, err := p.prove(cmd.Context(), s, k, output)
 			if err != nil {
 				return err
 			}
 			defer f.close()
-			inv, res, err := f.prove(cmd.Context(), opts)
-			if err != nil {
-				return err
-			}
 			if out != "" {
 				if err := writePlanFile(out, res.Plan); err != nil {
 					return err

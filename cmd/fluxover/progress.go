@@ -85,7 +85,7 @@ func newLive(ctx context.Context, w io.Writer, total int) *live {
 }
 
 func (l *live) Event(e cutover.Event) {
-	if e.State == cutover.EventNote || e.State == cutover.EventFailed {
+	if e.State == cutover.EventNote || e.State == cutover.EventFailed || e.State == cutover.EventBlocked {
 		l.program.Println(eventLine(e))
 	}
 	l.program.Send(e)
@@ -142,11 +142,13 @@ var lastSteps = []string{"settle", "undo-lock"}
 
 func (m liveModel) View() tea.View {
 	var active []string
-	finished, failed := 0, 0
+	finished, failed, blocked := 0, 0, 0
 	for id, r := range m.rows {
 		switch {
 		case r.state == cutover.EventFailed:
 			failed++
+		case r.state == cutover.EventBlocked:
+			blocked++
 		case slices.Contains(lastSteps, r.step) && r.state != cutover.EventStarted:
 			finished++
 		case id != "" || r.state == cutover.EventStarted:
@@ -158,6 +160,9 @@ func (m liveModel) View() tea.View {
 	fmt.Fprintf(&b, "%s %d of %d done", bar(finished, m.total, 24), finished, m.total)
 	if failed > 0 {
 		fmt.Fprintf(&b, ", %d failed", failed)
+	}
+	if blocked > 0 {
+		fmt.Fprintf(&b, ", %d held back", blocked)
 	}
 	if !m.now.IsZero() {
 		fmt.Fprintf(&b, "  %s", m.now.Sub(m.begun).Round(time.Second))

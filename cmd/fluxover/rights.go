@@ -43,6 +43,18 @@ func rightsToMigrate(plan migrate.Plan) []right {
 	}
 	all("", "", []string{"namespaces"}, "create")
 	all("coordination.k8s.io", migrate.StateNamespace, []string{"leases"}, "get", "create", "update")
+	// Going back asks which Kustomizations apply an object, and, where the new
+	// agent does not answer, whether it lives: of one that was found it is not
+	// known where it runs.
+	all("kustomize.toolkit.fluxcd.io", "", []string{"kustomizations"}, "list")
+	home := plan.ClusterAgent.Namespace
+	if plan.ClusterAgent.Engine == "existing" {
+		home = ""
+	} else {
+		all("apps", home, []string{"deployments"}, "list")
+	}
+	all("", home, []string{"pods"}, "list")
+	all("coordination.k8s.io", home, []string{"leases"}, "list")
 	all("", migrate.StateNamespace, []string{"configmaps", "secrets"}, "list", "create", "update", "delete")
 	all("", migrate.AgentNamespace, []string{"secrets", "serviceaccounts"}, "create", "patch", "delete")
 	all("rbac.authorization.k8s.io", "", []string{"clusterroles", "clusterrolebindings"}, "create", "patch", "delete")

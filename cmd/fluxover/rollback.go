@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -50,15 +51,16 @@ workload is deleted or recreated.`,
 			}
 			// A flux-capacitor that nobody uses any more is left to remove.
 			idle := len(plan.Repositories) == 0 && (o.Capacitor == nil || len(o.Repositories) > 0)
-			if planOnly || idle {
-				return nil
+			ready := len(plan.Repositories) - len(plan.Blocked())
+			if planOnly || idle || ready == 0 && len(plan.Repositories) > 0 {
+				return cannotReturn(plan)
 			}
 			if !yes {
-				if err := confirm(s, fmt.Sprintf("roll back %d repositories?", len(plan.Repositories))); err != nil {
+				if err := confirm(s, fmt.Sprintf("roll back %d of %d repositories?", ready, len(plan.Repositories))); err != nil {
 					return err
 				}
 			}
-			display := newProgress(ctx, s.Err, len(plan.Repositories))
+			display := newProgress(ctx, s.Err, ready)
 			err = cutover.Rollback(ctx, f.client, o, display.Event)
 			display.Close()
 			if err != nil {
@@ -79,6 +81,19 @@ workload is deleted or recreated.`,
 	capacitor.addCredentials(f)
 	f.BoolVar(&yes, "yes", false, "do not ask")
 	return cmd
+}
+
+// cannotReturn is the error of a plan in which the way back of some
+// repositories is not open; nil if it is for all.
+func cannotReturn(plan cutover.RollbackPlan) error {
+	blocked := plan.Blocked()
+	if len(blocked) == 0 {
+		return nil
+	}
+	return &exitError{
+		Code: exitFailed, Err: fmt.Errorf("the way back is not open for %s", strings.Join(blocked, ", ")),
+		Hints: []string{"nothing has changed", "the plan says why, and what to do; the others can go back without them"},
+	}
 }
 
 func newPause(s streams, k *kube) *cobra.Command {

@@ -7,11 +7,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/term"
 	"sigs.k8s.io/yaml"
+
+	"github.com/fluxover/fluxover/emit"
 )
 
 // Rules for words to users: errors begin with "error: ", hints with "hint: ";
@@ -27,10 +30,106 @@ type streams struct {
 	Out, Err io.Writer
 }
 
+// failure is what went wrong in one way, perhaps several times, with the hints
+// that are about it alone.
+type failure struct {
+	errs  []error
+	hints []string
+}
+
+// failures are the errors of a run that goes on after one.
+type failures []failure
+
+// add puts an error to those with the same hints.
+func (f failures) add(err error, hints []string) failures {
+	for i := range f {
+		if slices.Equal(f[i].hints, hints) {
+			f[i].errs = append(f[i].errs, err)
+			return f
+		}
+	}
+	return append(f, failure{[]error{err}, hints})
+}
+
+// factor takes out, and gives back, the hints that stand with several.
+func (f failures) factor() []string {
+	var common []string
+	count := map[string]int{}
+	for _, one := range f {
+		for _, h := range one.hints {
+			if count[h]++; count[h] == 2 {
+				common = append(common, h)
+			}
+		}
+	}
+	for i := range f {
+		f[i].hints = slices.DeleteFunc(f[i].hints, func(h string) bool { return count[h] > 1 })
+	}
+	return common
+}
+
+func (f failures) Error() string { return errors.Join(f.Unwrap()...).Error() }
+
+func (f failures) Unwrap() []error {
+	var errs []error
+	for _, one := range f {
+		errs = append(errs, one.errs...)
+	}
+	return errs
+}
+
+// leaves takes joined errors apart, in order; errors that quote others stay
+// whole.
+func leaves(err error) []error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	parts := joined.Unwrap()
+	var lines []string
+	for _, p := range parts {
+		lines = append(lines, p.Error())
+	}
+	if err.Error() != strings.Join(lines, "\n") {
+		return []error{err}
+	}
+	var out []error
+	for _, p := range parts {
+		out = append(out, leaves(p)...)
+	}
+	return out
+}
+
+// sayError writes an error and what to do about it, on 80 columns; of several
+// errors those that have the same hints together, and then the hints about all.
 func sayError(w io.Writer, err error, hints ...string) {
-	fmt.Fprintf(w, "error: %v\n", err)
+	several, ok := err.(failures)
+	if !ok {
+		several = failures{{errs: []error{err}}}
+	}
+	for _, one := range several {
+		for _, err := range one.errs {
+			say(w, "error", err.Error())
+		}
+		for _, h := range one.hints {
+			say(w, "hint", h)
+		}
+	}
 	for _, h := range hints {
-		fmt.Fprintf(w, "hint: %s\n", h)
+		say(w, "hint", h)
+	}
+}
+
+// say writes a text under a word, its further lines indented.
+func say(w io.Writer, word, text string) {
+	const indent = "  "
+	text = word + ": " + text
+	for i, line := range strings.Split(strings.TrimRight(text, "\n"), "\n") {
+		before := ""
+		if i > 0 {
+			before = indent
+		}
+		fmt.Fprintln(w, before+emit.Wrap(line, emit.TextWidth-len(indent), indent))
 	}
 }
 

@@ -485,7 +485,7 @@ func (w *world) testCommitAfterPlan(moved, twice fleet.Team) {
 		// A definition too many stops the old agent, and would the new one.
 		want := "settled"
 		if id(team) == id(moved) || id(team) == id(twice) {
-			want = "failed"
+			want = "blocked"
 		}
 		if phases[id(team)] != want {
 			w.t.Errorf("%s is %s, want %s", id(team), phases[id(team)], want)

@@ -13,7 +13,8 @@ import (
 )
 
 // Steps of the runbook, and the places around a journal entry at which the
-// program can be killed (FLUXOVER_CRASH="repository|step|when").
+// program can be killed (FLUXOVER_CRASH="repository|step|when"), if it was
+// built with the tag faults.
 var (
 	steps = []string{"lock", "recheck", "snapshot", "credentials", "stage", "fence", "top-up", "adopt", "verify", "unpin", "hold", "settle"}
 	whens = []string{"before-started", "after-started", "before-done", "after-done"}
@@ -94,7 +95,7 @@ func (w *world) killed(point string, args ...string) bool {
 }
 
 func TestKilledMigrationsAndRollbacksEndAsUnbrokenOnes(t *testing.T) {
-	w := up(t, laboratory.Options{Teams: 1, Apps: 2, Seed: 7, SyncInterval: 10 * time.Minute})
+	w := up(t, laboratory.Options{Teams: 1, Apps: 2, Seed: 7, SyncInterval: 10 * time.Minute, Faults: true})
 	before := settledContent(withoutOwn(w.dump()))
 	w.migrate()
 	after := settledContent(w.dump())

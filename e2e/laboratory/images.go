@@ -20,13 +20,18 @@ const (
 	kustomizeControllerVariable = "KUSTOMIZE_CONTROLLER"
 )
 
-// build builds the programs that Pods run into dir.
-func build(ctx context.Context, dir string) error {
+// build builds the programs that Pods run into dir. With faults fluxover has
+// its crash points built in, which a released program has not.
+func build(ctx context.Context, dir string, faults bool) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("build the laboratory's programs: %w", err)
 	}
-	command := exec.CommandContext(ctx, "go", "build", "-o", dir+string(filepath.Separator),
-		module+"/e2e/fluxd", module+"/e2e/gitserver/gitssh", module+"/cmd/fluxover")
+	args := []string{"build"}
+	if faults {
+		args = append(args, "-tags=faults")
+	}
+	command := exec.CommandContext(ctx, "go", append(args, "-o", dir+string(filepath.Separator),
+		module+"/e2e/fluxd", module+"/e2e/gitserver/gitssh", module+"/cmd/fluxover")...)
 	if out, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the laboratory's programs (run in the checkout, or give a folder with them): %w: %s", err, out)
 	}

@@ -64,6 +64,10 @@ type Options struct {
 	// beforehand. Empty means that Up builds all three, which needs go and a
 	// working directory in the checkout.
 	BinDir string
+	// Faults makes Up build fluxover with the tag faults: then the environment
+	// variable FLUXOVER_CRASH kills it at a place, which a released program
+	// does not know.
+	Faults bool
 	// Images run as processes beside those the laboratory knows, by the last
 	// part of the image's repository; they win over those.
 	Images map[string]kubelet.Image
@@ -135,7 +139,7 @@ func (l *Lab) start(ctx context.Context, options Options, shape fleet.Options) e
 	if l.BinDir == "" {
 		l.BinDir = filepath.Join(l.Dir, "bin")
 		l.log.line("building fluxd, gitssh and fluxover")
-		if err := build(ctx, l.BinDir); err != nil {
+		if err := build(ctx, l.BinDir, options.Faults); err != nil {
 			return err
 		}
 	}

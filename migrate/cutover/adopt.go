@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
@@ -29,9 +30,11 @@ func topUp(ctx context.Context, r *repository) error {
 		m, err = r.readMarks(gctx)
 		return err
 	})
-	g.Go(func() (err error) {
-		now, err = r.readAll(gctx)
-		return err
+	g.Go(func() error {
+		return r.outlast(gctx, "top-up", func(ctx context.Context) (err error) {
+			now, err = r.readAll(ctx)
+			return err
+		})
 	})
 	if len(r.j.Fence.ExemptPods) > 0 {
 		// The pods are gone, and with them the reason for the exemption.
@@ -45,7 +48,7 @@ func topUp(ctx context.Context, r *repository) error {
 		return err
 	}
 	r.j.Fence.ExemptPods = nil
-	moved := m.Synced != "" && m.Synced != r.j.Commit
+	moved := r.moved(m)
 	changed := drifted(before, now)
 	if moved {
 		if err := r.repin(ctx, "top-up"); err != nil {
@@ -65,7 +68,11 @@ func topUp(ctx context.Context, r *repository) error {
 		return nil // the Snapshot stands
 	}
 	if moved {
-		if now, err = r.readAll(ctx); err != nil {
+		err := r.outlast(ctx, "top-up", func(ctx context.Context) (err error) {
+			now, err = r.readAll(ctx)
+			return err
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -245,15 +252,29 @@ func inventoryOf(k *unstructured.Unstructured) []string {
 // expected. An old Ready=True proves nothing (reference H71), so all of it is
 // asked. With no token only spec and Ready count.
 func (r *repository) awaitKustomizations(ctx context.Context, names []string, token string) error {
+	limited, cancel := context.WithTimeout(ctx, r.limits.adopt)
+	defer cancel()
+	return r.followKustomizations(limited, names, func(ks []*unstructured.Unstructured) (bool, string, error) {
+		for _, k := range ks {
+			if ok, lack, err := r.kustomizationReady(k, token); !ok || err != nil {
+				return false, lack, err
+			}
+		}
+		return true, "", nil
+	})
+}
+
+// followKustomizations calls done with the named ones of each namespace until
+// it says true for every namespace, or fails; see follow. It may call done for
+// several namespaces at once. One that is deleted meanwhile is an error.
+func (r *repository) followKustomizations(ctx context.Context, names []string, done func([]*unstructured.Unstructured) (bool, string, error)) error {
 	byNamespace := map[string][]string{}
 	for _, k := range r.j.plan.Repository.Kustomizations {
 		if slices.Contains(names, k.GetName()) {
 			byNamespace[k.GetNamespace()] = append(byNamespace[k.GetNamespace()], k.GetName())
 		}
 	}
-	limited, cancel := context.WithTimeout(ctx, r.limits.adopt)
-	defer cancel()
-	g, gctx := errgroup.WithContext(limited)
+	g, gctx := errgroup.WithContext(ctx)
 	for namespace, wanted := range byNamespace {
 		g.Go(func() error {
 			resource, err := r.c.Resource(kustomizationKind, namespace)
@@ -265,16 +286,15 @@ func (r *repository) awaitKustomizations(ctx context.Context, names []string, to
 				opts.LabelSelector = selector
 			}
 			return follow(gctx, resource, opts, func(now objects) (bool, string, error) {
+				var ks []*unstructured.Unstructured
 				for _, name := range wanted {
 					k := now[name]
 					if k == nil {
 						return false, "", fmt.Errorf("Kustomization/%s/%s was deleted meanwhile", namespace, name)
 					}
-					if ok, lack, err := r.kustomizationReady(k, token); !ok || err != nil {
-						return false, lack, err
-					}
+					ks = append(ks, k)
 				}
-				return true, "", nil
+				return done(ks)
 			})
 		})
 	}
@@ -361,7 +381,11 @@ func verify(ctx context.Context, r *repository) error {
 	if err != nil {
 		return err
 	}
-	live, err := readObjects(ctx, r.c, managedIDs(&r.j.plan.Repository, nil))
+	var live map[string]*unstructured.Unstructured
+	err = r.outlast(ctx, "verify", func(ctx context.Context) (err error) {
+		live, err = readObjects(ctx, r.c, managedIDs(&r.j.plan.Repository, nil))
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -550,18 +574,23 @@ func unpin(ctx context.Context, r *repository) error {
 // holdAndWatch keeps an eye on the Repository for the hold time, counted from
 // when it first began. A Kustomization that is not Ready at its end fails; an
 // old agent that somebody started again is reported, and kept out by the
-// fence.
+// fence. An abort ends it. A pause does not stop the watching, which changes
+// nothing: it holds up the next step.
 func holdAndWatch(ctx context.Context, r *repository) error {
 	if r.j.HoldFrom == nil {
 		now := time.Now().UTC()
 		r.j.HoldFrom = &now
-		if err := r.store.save(ctx, r.j); err != nil {
+		if err := r.save(ctx, "hold"); err != nil {
 			return err
 		}
 	}
-	zombies := false
+	zombies, told := false, false
 	for {
-		pods, err := r.oldPods(ctx)
+		var pods []corev1.Pod
+		err := r.outlast(ctx, "hold", func(ctx context.Context) (err error) {
+			pods, err = r.oldPods(ctx)
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -573,15 +602,20 @@ func holdAndWatch(ctx context.Context, r *repository) error {
 		if left <= 0 {
 			break
 		}
-		if err := r.mayGoOn(ctx); err != nil {
+		paused, err := r.pausedBy(ctx)
+		if err != nil {
 			return err
 		}
+		if paused != "" && !told {
+			r.note("hold", "paused by %s: it is watched on, and settles after \"fluxover resume\"", paused)
+		}
+		told = paused != ""
 		if !pause(ctx, min(left, 5*time.Second)) {
 			return ctx.Err()
 		}
 	}
 	if r.hold > 0 {
-		if err := adoptedStill(ctx, r); err != nil {
+		if err := r.outlast(ctx, "hold", func(ctx context.Context) error { return adoptedStill(ctx, r) }); err != nil {
 			return fmt.Errorf("at the end of the hold: %w", err)
 		}
 	}
@@ -605,7 +639,9 @@ func settle(ctx context.Context, r *repository) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(readParallel)
 	for _, c := range r.j.Created {
-		g.Go(func() error { return r.disown(gctx, c) })
+		g.Go(func() error {
+			return r.outlast(gctx, "settle", func(ctx context.Context) error { return r.disown(ctx, c) })
+		})
 	}
 	if err := g.Wait(); err != nil {
 		return err

@@ -8,8 +8,9 @@ import (
 	"testing"
 )
 
-// longVariable asks for whole series instead of a sample of them.
-const longVariable = "FLUXOVER_LONG"
+// longVariable asks for whole series instead of a sample of them, as in all
+// tests.
+const longVariable = "LONG"
 
 type crashPoint struct {
 	step string
@@ -32,6 +33,17 @@ func crashPoints(t *testing.T, prefix string, n int) []crashPoint {
 	rand.New(rand.NewPCG(7, 11)).Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	t.Logf("a sample of %d of %d points; %s=1 runs all", n, len(all), longVariable)
 	return all[:n]
+}
+
+func TestLONGAsksForEveryCrashPoint(t *testing.T) {
+	t.Setenv("LONG", "1")
+	if got, want := len(crashPoints(t, "", 1)), 4*len(steps); got != want {
+		t.Errorf("%d points of %d", got, want)
+	}
+	t.Setenv("LONG", "")
+	if got := len(crashPoints(t, "", 3)); got != 3 {
+		t.Errorf("%d points, want a sample of 3", got)
+	}
 }
 
 // at gives a hook that crashes once, at the point.

@@ -1,6 +1,7 @@
 package cutover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/kubernetes/fake"
@@ -89,11 +91,14 @@ func TestANewPlanIsTakenOnlyWhereItIsTheSame(t *testing.T) {
 			Objects:      []migrate.ObjectPlan{{ID: "ns_web_apps_Deployment", Verb: migrate.Adopt}},
 		}}
 	}
-	agent := &migrate.Flux1Agent{ID: "flux/a"}
-	same := migrate.Fingerprint(agent)
+	agent := &migrate.Flux1Agent{ID: "flux/a", Image: "fluxcd/flux:1.25.4", Settings: []migrate.Setting{{Name: "--git-branch", Value: "main"}}}
+	moved := *agent
+	moved.Settings = []migrate.Setting{{Name: "--git-branch", Value: "prod"}}
+	moved.Rights = []migrate.Binding{{Name: "all", Role: rbacv1.RoleRef{Kind: "ClusterRole", Name: "cluster-admin"}}}
+	const whatMoved = "--git-branch (main, now prod); ClusterRoleBinding/all (new: ClusterRole/cluster-admin); plan again"
 	for name, c := range map[string]struct {
 		change  func(*planSlice)
-		agent   string
+		agent   *migrate.Flux1Agent
 		commits Commits
 		want    string
 	}{
@@ -104,20 +109,17 @@ func TestANewPlanIsTakenOnlyWhereItIsTheSame(t *testing.T) {
 		"another verb, any":          {change: func(p *planSlice) { p.Repository.Objects[0].Verb = migrate.Restart }, commits: CommitsAny},
 		"another application":        {change: func(p *planSlice) { p.Repository.Applications[0].Path = "./new" }, want: "applications"},
 		"another finding":            {change: func(p *planSlice) { p.Findings = []migrate.Finding{{Code: "NEW"}} }, want: "findings"},
-		"other rights":               {change: func(*planSlice) {}, agent: "other", want: "account or rights"},
-		"other rights, any commit":   {change: func(*planSlice) {}, agent: "other", commits: CommitsAny, want: "account or rights"},
+		"other rights":               {change: func(*planSlice) {}, agent: &moved, want: whatMoved},
+		"other rights, any commit":   {change: func(*planSlice) {}, agent: &moved, commits: CommitsAny, want: whatMoved},
 	} {
 		t.Run(name, func(t *testing.T) {
 			fresh := base()
 			c.change(fresh)
-			j := &journal{plan: base(), Agent: agentFacts{Fingerprint: same}}
-			if c.agent != "" {
-				j.Agent.Fingerprint = c.agent
-			}
+			j := &journal{plan: base(), Agent: agentFacts{Fingerprint: migrate.FingerprintOf(agent)}}
 			if c.commits == "" {
 				c.commits = CommitsEquivalent
 			}
-			err := comparePlans(j, fresh, agent, c.commits)
+			err := comparePlans(j, fresh, cmp.Or(c.agent, agent), c.commits)
 			if (err != nil) != (c.want != "") || err != nil && (!errors.Is(err, ErrMoved) || !strings.Contains(err.Error(), c.want)) {
 				t.Errorf("want %q, got %v", c.want, err)
 			}
@@ -187,7 +189,7 @@ func TestALostLeaseEndsEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, held, err := acquire(t.Context(), kube, who)
+	l, held, err := acquire(t.Context(), kube, who, func(Event) {})
 	if err != nil {
 		t.Fatal(err)
 	}

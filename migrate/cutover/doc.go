@@ -9,6 +9,8 @@
 //
 // The package refuses to
 //   - act without holding the Lease: one operator per cluster;
+//   - put up a fence before the new agent has answered for every Kustomization
+//     that it is to take over with;
 //   - resume a Kustomization while a pod of the old agent is left, or without
 //     a fence in force;
 //   - delete anything but control objects that this run created, known by

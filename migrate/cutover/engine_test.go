@@ -34,6 +34,8 @@ type engineDouble struct {
 	heads   map[string]string
 	paused  bool
 	failing map[string]string
+	// ignored Kustomizations are out of its sight, as by a label selector.
+	ignored map[string]bool
 }
 
 func startEngine(ctx context.Context, config *rest.Config) (*engineDouble, error) {
@@ -49,6 +51,7 @@ func startEngine(ctx context.Context, config *rest.Config) (*engineDouble, error
 		c:       c,
 		ssa:     ssa.NewResourceManager(direct, nil, ssa.Owner{Field: engineManager, Group: "kustomize.toolkit.fluxcd.io"}),
 		content: map[string][]*unstructured.Unstructured{}, heads: map[string]string{}, failing: map[string]string{},
+		ignored: map[string]bool{},
 	}
 	go e.run(ctx)
 	return e, nil
@@ -71,6 +74,13 @@ func (e *engineDouble) fail(kustomization, message string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.failing[kustomization] = message
+}
+
+// ignore takes a Kustomization out of the double's sight, or back into it.
+func (e *engineDouble) ignore(kustomization string, yes bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.ignored[kustomization] = yes
 }
 
 // pause stops the double, as if its pod were gone.
@@ -180,6 +190,12 @@ func (e *engineDouble) status(ctx context.Context, u *unstructured.Unstructured,
 }
 
 func (e *engineDouble) kustomization(ctx context.Context, k *unstructured.Unstructured, revision string) error {
+	e.mu.Lock()
+	ignored := e.ignored[k.GetName()]
+	e.mu.Unlock()
+	if ignored {
+		return nil
+	}
 	if done, err := e.finalizer(ctx, k); done || err != nil {
 		return err
 	}

@@ -14,6 +14,9 @@ const (
 	EventDone    EventState = "done"
 	EventFailed  EventState = "failed"
 	EventUndone  EventState = "undone"
+	// EventBlocked: a finding that nobody accepted holds the Repository back;
+	// its old agent works as before, or does again. Not a failure of the run's.
+	EventBlocked EventState = "blocked"
 	// EventNote is progress or a warning inside a step.
 	EventNote EventState = "note"
 )
@@ -24,11 +27,13 @@ type Event struct {
 	At time.Time
 	// Repository is the id; empty for what concerns the whole cluster.
 	Repository string
-	// Step is a name of the step table, or "agent" for step 0.
+	// Step is a name of the step table, or "agent" for step 0; empty for a
+	// Repository that is blocked before its first step.
 	Step    string
 	State   EventState
 	Message string
-	// Elapsed is the time the step took; set with done, failed and undone.
+	// Elapsed is the time the step took; set with done, failed, undone and,
+	// in a step, blocked.
 	Elapsed time.Duration
 }
 

@@ -11,6 +11,10 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/version"
 
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/reconcile/cluster"
@@ -162,7 +166,7 @@ func begin(ctx context.Context, c *cluster.Client, who Identity, emit func(Event
 	if err != nil {
 		return nil, err
 	}
-	l, held, err := acquire(ctx, c.Kube, who)
+	l, held, err := acquire(ctx, c.Kube, who, emit)
 	if err != nil {
 		return nil, err
 	}
@@ -272,7 +276,7 @@ func (e *Executor) selected() ([]string, error) {
 // admissible checks what can be checked without changing anything.
 func (e *Executor) admissible(ctx context.Context, selected []string) error {
 	if e.plan.Proof != "server" {
-		return fmt.Errorf("%w: the plan was proven %q; migrating needs a plan proven against the server (see \"fluxover rbac --for prove\")", ErrBlocked, e.plan.Proof)
+		return fmt.Errorf("%w: the plan was proven %q; migrating needs one proven against the server: plan again as somebody who may %s", ErrBlocked, e.plan.Proof, rightsToProve(&e.plan))
 	}
 	uid, err := clusterUID(ctx, e.c)
 	if err != nil {
@@ -281,12 +285,64 @@ func (e *Executor) admissible(ctx context.Context, selected []string) error {
 	if e.plan.Inputs.Cluster != "" && e.plan.Inputs.Cluster != uid {
 		return fmt.Errorf("%w: the plan was made for another cluster (%s)", ErrBlocked, e.plan.Inputs.Server)
 	}
+	if err := e.policiesServed(); err != nil {
+		return err
+	}
 	for _, f := range e.plan.Findings {
 		if f.Severity == migrate.Blocker && f.Repository == "" && !e.plan.IsAccepted(f) {
 			return fmt.Errorf("%w: %s", ErrBlocked, f)
 		}
 	}
 	return nil
+}
+
+// rightsToProve says what the dry-runs of a proof need, beside reading.
+func rightsToProve(plan *migrate.Plan) string {
+	var accounts []string
+	for _, repo := range plan.Repositories {
+		for _, k := range repo.Kustomizations {
+			name, _, _ := unstructured.NestedString(k.Object, "spec", "serviceAccountName")
+			if account := "ServiceAccount/" + k.GetNamespace() + "/" + name; name != "" && !slices.Contains(accounts, account) {
+				accounts = append(accounts, account)
+			}
+		}
+	}
+	slices.Sort(accounts)
+	const shown = 3
+	if more := len(accounts) - shown; more > 0 {
+		accounts = append(accounts[:shown], fmt.Sprintf("%d more", more))
+	}
+	named := ""
+	if len(accounts) > 0 {
+		named = " (" + strings.Join(accounts, ", ") + ")"
+	}
+	return `"impersonate" the service accounts that the plan names` + named + ` and the old agents', with their groups (system:serviceaccounts, system:serviceaccounts:<namespace>, system:authenticated)`
+}
+
+// policiesServed fails where no fence could be put up. The server is asked, as
+// it may have been upgraded since the plan was made; the version of the plan
+// counts only where it does not tell.
+func (e *Executor) policiesServed() error {
+	const kinds = "admissionregistration.k8s.io/v1"
+	list, err := e.c.Kube.Discovery().ServerResourcesForGroupVersion(kinds)
+	served := err == nil && slices.ContainsFunc(list.APIResources, func(r metav1.APIResource) bool { return r.Name == "validatingadmissionpolicies" })
+	if served {
+		return nil
+	}
+	if err != nil && !apierrors.IsNotFound(err) {
+		v, parseErr := version.ParseGeneric(e.plan.Inputs.Version)
+		if parseErr != nil {
+			return fmt.Errorf("ask whether the API server knows ValidatingAdmissionPolicies: %w", err)
+		}
+		if v.AtLeast(version.MajorMinor(1, 30)) {
+			return nil
+		}
+	}
+	at := ""
+	if e.plan.Inputs.Version != "" {
+		at = " (planned at " + e.plan.Inputs.Version + ")"
+	}
+	return fmt.Errorf("%w: %w; nothing was changed%s", ErrBlocked, errNoPolicies, at)
 }
 
 // open reads or begins the journals of the selected Repositories.
@@ -388,7 +444,7 @@ func (r *repository) heldBack(err error) bool {
 func (e *Executor) one(ctx context.Context, r *repository) error {
 	if r.j.Blocked != "" && r.j.Closed == "" && len(r.j.Entries) == 0 {
 		err := fmt.Errorf("hand over %s: %w: %s", r.id, ErrBlocked, r.j.Blocked)
-		r.emit(Event{At: time.Now(), Repository: r.id, State: EventFailed, Message: err.Error()})
+		r.emit(Event{At: time.Now(), Repository: r.id, State: EventBlocked, Message: err.Error()})
 		return err
 	}
 	err := r.advance(ctx)
@@ -421,12 +477,13 @@ func (r *repository) enterGap(ctx context.Context) error {
 	if r.inGap || r.gaps == nil {
 		return nil
 	}
+	begun := time.Now()
 	select {
 	case r.gaps <- struct{}{}:
 		r.inGap = true
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("wait until others are adopted: %w", ctx.Err())
+		return fmt.Errorf("wait for the turn of %s to be without an agent: %w", r.id, waitEnded(ctx, begun, "others were still being handed over"))
 	}
 }
 
@@ -513,34 +570,48 @@ func withHeld(ctx, held context.Context) context.Context {
 	return joined
 }
 
-// mayGoOn waits while the run is paused, and fails when it is to be aborted
-// or was interrupted.
+// mayGoOn waits while the run is paused, and fails when it is to be aborted or
+// was interrupted. It is asked between steps, so that time spent paused counts
+// against no step's limit.
 func (r *repository) mayGoOn(ctx context.Context) error {
 	told := false
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		record, err := r.store.run(ctx)
-		if err != nil {
+		paused, err := r.pausedBy(ctx)
+		if err != nil || paused == "" {
 			return err
 		}
-		switch {
-		case record == nil:
-			return fmt.Errorf("the run record in %s was deleted", migrate.StateNamespace)
-		case record.abort != "":
-			return fmt.Errorf("%w: asked for by %s", ErrAborted, record.abort)
-		case record.paused == "":
-			return nil
-		}
 		if !told {
-			r.note("", "paused by %s; \"fluxover resume\" goes on", record.paused)
+			r.note("", "paused by %s; \"fluxover resume\" goes on", paused)
 			told = true
 		}
 		if !pause(ctx, time.Second) {
 			return ctx.Err()
 		}
 	}
+}
+
+// pausedBy tells who paused the run; empty if nobody did. It fails with
+// ErrAborted when the run is to be aborted.
+func (r *repository) pausedBy(ctx context.Context) (string, error) {
+	limited, cancel := context.WithTimeout(ctx, troubleLimit)
+	defer cancel()
+	var record *runRecord
+	err := r.outlast(limited, "", func(ctx context.Context) (err error) {
+		record, err = r.store.run(ctx)
+		return err
+	})
+	switch {
+	case err != nil:
+		return "", err
+	case record == nil:
+		return "", fmt.Errorf("the run record in %s was deleted", migrate.StateNamespace)
+	case record.abort != "":
+		return "", fmt.Errorf("%w: asked for by %s", ErrAborted, record.abort)
+	}
+	return record.paused, nil
 }
 
 // retreatTo undoes the steps from the newest back to the named one, so that

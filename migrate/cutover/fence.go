@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,11 +23,14 @@ import (
 )
 
 // The fence closes behind the last pod. It is put up first, with the pods that
-// then run exempted by UID, and seen to be in force; only then is the old
-// agent told to end. So a running sync may finish its writes, whoever is
-// started in the pods' place is refused from the first moment, and nothing is
-// left to be waited for once the last pod is gone: the gap is the adoption
-// alone.
+// then run exempted by UID, and seen to be in force; only then, when it is the
+// Repository's turn, is the old agent told to end. So a running sync may finish
+// its writes, whoever is started in the pods' place is refused from the first
+// moment, and nothing is left to be waited for once the last pod is gone: the
+// gap is the adoption alone. Until the turn comes, which may take long, a pod
+// that takes another's place is exempted too: somebody must sync. No form of
+// the policy lets a pod in that did not run before the old agent was told to
+// end, so none but the first must be seen to be in force.
 
 // Extra keys of a pod's token (source: Kubernetes, serviceaccount token
 // authentication).
@@ -36,8 +40,9 @@ const (
 )
 
 // In force (or lifted) is believed after this many equal answers in a row, and
-// after inForceSpread when there may be several API servers, each of which
-// reads policies anew every second.
+// after inForceSpread unless the cluster is known to have one API server only:
+// each of them reads policies anew every second, and a probe proves one. The
+// spread costs the gap nothing: it passes while the old agent still works.
 const (
 	inForceAnswers = 3
 	inForceSpread  = 3 * time.Second
@@ -47,10 +52,46 @@ func fenceName(id string) string {
 	return migrate.FencePrefix + strings.Replace(id, "/", ".", 1)
 }
 
-// replicaSetPod is the shape of the names of a Deployment's pods behind the
-// Deployment's own: the hash of the ReplicaSet and five characters, both of
-// the alphabet without vowels that no other word falls into.
-const replicaSetPod = `-[bcdfghjklmnpqrstvwxz2456789]{1,10}-[bcdfghjklmnpqrstvwxz2456789]{5}$`
+// A Deployment's pods are named after it: "-", the hash of the ReplicaSet (a
+// number of 32 bits, so at most ten characters), "-", all of that cut at
+// podBase characters, and five random ones. Hash and random characters are of
+// an alphabet without vowels that hardly any word falls into (source:
+// Kubernetes, pkg/controller/deployment/sync.go, apimachinery util/rand,
+// apiserver storage/names).
+const (
+	podAlphabet = "[bcdfghjklmnpqrstvwxz2456789]"
+	podHash     = 10
+	podBase     = 58
+)
+
+// podNames is a regular expression (RE2) of the names that the Deployment's
+// pods may have. Pods of Deployments whose names begin with this one's are
+// others. Only Deployments whose names do not differ within podBase characters
+// cannot be told apart.
+func podNames(deployment string) string {
+	random := podAlphabet + "{5}$"
+	room := podBase - len(deployment) // for "-", hash and "-"
+	switch {
+	case room <= 0:
+		return "^" + regexp.QuoteMeta(deployment[:podBase]) + random
+	case room == 1:
+		return "^" + regexp.QuoteMeta(deployment) + "-" + random
+	}
+	var middles []string
+	if whole := min(podHash, room-2); whole > 0 {
+		middles = append(middles, fmt.Sprintf("%s{1,%d}-", podAlphabet, whole))
+	}
+	if cut := room - 1; cut <= podHash {
+		middles = append(middles, fmt.Sprintf("%s{%d}", podAlphabet, cut))
+	}
+	return "^" + regexp.QuoteMeta(deployment) + "-(" + strings.Join(middles, "|") + ")" + random
+}
+
+// noPod is the name of a pod that the Deployment might have and hardly has.
+func noPod(deployment string) string {
+	base := deployment + "-bbbbbbbbbb-"
+	return base[:min(len(base), podBase)] + "bbbbb"
+}
 
 // subjectExpression is CEL that is true for requests of the old agent. It
 // never errs for other users' requests.
@@ -60,7 +101,7 @@ func (f agentFacts) subjectExpression() string {
 		return who
 	}
 	return fmt.Sprintf("%s && has(request.userInfo.extra) && %q in request.userInfo.extra && request.userInfo.extra[%q].exists(n, n.matches(%q))",
-		who, extraPodName, extraPodName, "^"+regexp.QuoteMeta(f.Workload)+replicaSetPod)
+		who, extraPodName, extraPodName, podNames(f.Workload))
 }
 
 // fencePolicy refuses every write by the old agent, but for pods that are
@@ -110,8 +151,16 @@ func (r *repository) fencePolicy(exempt []types.UID) (*admissionv1.ValidatingAdm
 	return policy, binding
 }
 
-// raise writes policy and binding.
+// errNoPolicies: nothing could keep an old agent out that comes back.
+var errNoPolicies = errors.New("this API server knows no ValidatingAdmissionPolicy (Kubernetes before 1.30), so the old agent cannot be kept from coming back: upgrade it first")
+
+// raise writes policy and binding. Passing trouble of the API server is
+// outlasted.
 func (r *repository) raise(ctx context.Context, exempt []types.UID) error {
+	return r.outlast(ctx, "fence", func(ctx context.Context) error { return r.raiseOnce(ctx, exempt) })
+}
+
+func (r *repository) raiseOnce(ctx context.Context, exempt []types.UID) error {
 	policy, binding := r.fencePolicy(exempt)
 	api := r.c.Kube.AdmissionregistrationV1()
 	write := metav1.CreateOptions{FieldManager: migrate.FieldManager}
@@ -132,23 +181,27 @@ func (r *repository) raise(ctx context.Context, exempt []types.UID) error {
 		return err
 	})
 	if apierrors.IsNotFound(err) {
-		return errors.New("this API server knows no ValidatingAdmissionPolicy (Kubernetes before 1.30), so the old agent cannot be kept from coming back: upgrade it first")
+		return errNoPolicies
 	}
 	if err != nil {
 		return fmt.Errorf("put up the fence %s: %w", policy.Name, err)
 	}
-	_, err = api.ValidatingAdmissionPolicyBindings().Create(ctx, binding, write)
-	if apierrors.IsAlreadyExists(err) {
-		live, readErr := api.ValidatingAdmissionPolicyBindings().Get(ctx, binding.Name, metav1.GetOptions{})
-		if readErr != nil {
-			return fmt.Errorf("put up the fence %s: %w", policy.Name, readErr)
+	err = retryConflict(ctx, func(ctx context.Context) error {
+		_, err := api.ValidatingAdmissionPolicyBindings().Create(ctx, binding, write)
+		if !apierrors.IsAlreadyExists(err) {
+			return err
+		}
+		live, err := api.ValidatingAdmissionPolicyBindings().Get(ctx, binding.Name, metav1.GetOptions{})
+		if err != nil {
+			return err
 		}
 		if live.Annotations[annotationRun] != r.run {
 			return fmt.Errorf("ValidatingAdmissionPolicyBinding/%s exists and was not made by fluxover: rename or remove it", live.Name)
 		}
 		live.Spec = binding.Spec
 		_, err = api.ValidatingAdmissionPolicyBindings().Update(ctx, live, metav1.UpdateOptions{FieldManager: migrate.FieldManager})
-	}
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("put up the fence %s: %w", policy.Name, err)
 	}
@@ -196,8 +249,7 @@ type probe struct {
 func (r *repository) probes(ctx context.Context) ([]probe, error) {
 	extra := map[string][]string(nil)
 	if r.j.Agent.SharedAccount {
-		// A pod of the Deployment's that does not exist.
-		extra = map[string][]string{extraPodName: {r.j.Agent.Workload + "-bbbbbbbbbb-bbbbb"}}
+		extra = map[string][]string{extraPodName: {noPod(r.j.Agent.Workload)}}
 	}
 	as, err := r.c.As(cluster.ServiceAccountUser(r.j.Agent.Namespace, r.j.Agent.ServiceAccount), cluster.ServiceAccountGroups(r.j.Agent.Namespace), extra)
 	if err != nil {
@@ -330,15 +382,27 @@ func (r *repository) awaitAnswers(ctx context.Context, probes []probe, inForce b
 	})
 }
 
+// Each API server keeps a Lease that says that it is there (source:
+// Kubernetes, apiserver identity, on since 1.26).
+const serverLeases = "apiserver.kubernetes.io/identity=kube-apiserver"
+
 // severalServers reports whether the cluster may have more than one API
-// server: a probe proves one.
+// server. It is known to have one only where one is registered under one
+// address: behind the one address of a load balancer there may be several.
 func (r *repository) severalServers(ctx context.Context) (bool, error) {
-	slices, err := r.c.Kube.DiscoveryV1().EndpointSlices(metav1.NamespaceDefault).List(ctx, metav1.ListOptions{LabelSelector: "kubernetes.io/service-name=kubernetes"})
+	servers, err := r.c.Kube.CoordinationV1().Leases(metav1.NamespaceSystem).List(ctx, metav1.ListOptions{LabelSelector: serverLeases})
 	if err != nil {
-		return false, err
+		return true, fmt.Errorf("count the API servers: %w", err)
+	}
+	if len(servers.Items) != 1 {
+		return true, nil
+	}
+	endpoints, err := r.c.Kube.DiscoveryV1().EndpointSlices(metav1.NamespaceDefault).List(ctx, metav1.ListOptions{LabelSelector: "kubernetes.io/service-name=kubernetes"})
+	if err != nil {
+		return true, fmt.Errorf("count the API servers: %w", err)
 	}
 	addresses := map[string]bool{}
-	for _, s := range slices.Items {
+	for _, s := range endpoints.Items {
 		for _, e := range s.Endpoints {
 			for _, a := range e.Addresses {
 				addresses[a] = true
@@ -368,34 +432,20 @@ func noteReplicas(ctx context.Context, r *repository) error {
 
 // fence keeps the old agent from writing: policy in force, replicas 0, no pod.
 func fence(ctx context.Context, r *repository) error {
-	pods, err := r.oldPods(ctx)
-	if err != nil {
-		return err
-	}
-	if r.j.Fence.StoppedAt == nil {
-		r.j.Fence.ExemptPods = nil
-		for _, p := range pods {
-			r.j.Fence.ExemptPods = append(r.j.Fence.ExemptPods, p.GetUID())
-		}
-	}
-	if err := r.raise(ctx, r.j.Fence.ExemptPods); err != nil {
-		return err
-	}
-	if err := r.awaitFence(ctx, true); err != nil {
-		return fmt.Errorf("wait for the fence %s to be in force: %w", fenceName(r.id), err)
-	}
-	if r.j.Fence.StoppedAt == nil {
-		if err := r.awaitSyncEnd(ctx); err != nil {
+	if r.j.Fence.StoppedAt != nil {
+		// An earlier try got further: nobody is exempted who was not then.
+		if err := r.raiseInForce(ctx); err != nil {
 			return err
 		}
-		if err := r.enterGap(ctx); err != nil {
+	} else {
+		if err := r.approachGap(ctx); err != nil {
 			return err
 		}
 		now := time.Now().UTC()
 		r.j.Fence.StoppedAt = &now
 		// Before the act: who comes after a crash must not take 0 for the
 		// number of replicas that was there.
-		if err := r.store.save(ctx, r.j); err != nil {
+		if err := r.save(ctx, "fence"); err != nil {
 			return err
 		}
 	}
@@ -409,11 +459,89 @@ func fence(ctx context.Context, r *repository) error {
 	return nil
 }
 
+// raiseInForce puts the fence up and waits until it is in force.
+func (r *repository) raiseInForce(ctx context.Context) error {
+	if err := r.raise(ctx, r.j.Fence.ExemptPods); err != nil {
+		return err
+	}
+	if err := r.awaitFence(ctx, true); err != nil {
+		return fmt.Errorf("wait for the fence %s to be in force: %w", fenceName(r.id), err)
+	}
+	return nil
+}
+
+// turnRounds bounds how often a turn is waited for, because the old agent was
+// busy again when it came.
+const turnRounds = 3
+
+// approachGap brings the Repository to the point at which its old agent is told
+// to end: fence in force behind the pods that run, its turn in the gap held,
+// and a good moment. Until then the old agent works on, also in a new pod.
+func (r *repository) approachGap(ctx context.Context) error {
+	pods, err := r.oldPods(ctx)
+	if err != nil {
+		return err
+	}
+	r.j.Fence.ExemptPods = nil
+	for _, p := range pods {
+		r.j.Fence.ExemptPods = append(r.j.Fence.ExemptPods, p.GetUID())
+	}
+	if err := r.raiseInForce(ctx); err != nil {
+		return err
+	}
+	// The journal is written by the one goroutine alone.
+	side := &repository{env: r.env, id: r.id, j: &journal{Agent: r.j.Agent, Fence: r.j.Fence}}
+	approaching, end := context.WithCancelCause(ctx)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		end(side.exemptNewPods(approaching))
+	}()
+	err = r.awaitTurn(approaching)
+	arrived := errors.New("the turn has come, or will not")
+	end(arrived)
+	<-watched
+	r.j.Fence.ExemptPods = side.j.Fence.ExemptPods
+	if cause := context.Cause(approaching); ctx.Err() == nil && !errors.Is(cause, arrived) {
+		return fmt.Errorf("keep an eye on the pods of the old agent: %w", cause)
+	}
+	return err
+}
+
+// awaitTurn waits for a good moment and for the turn. Whatever takes time is
+// waited for without the turn, which others need; so one look is taken with
+// it, and if the old agent is busy again, the turn is given back.
+func (r *repository) awaitTurn(ctx context.Context) error {
+	due := time.Now().Add(r.syncWait)
+	for round := 1; ; round++ {
+		if err := r.awaitSyncEnd(ctx, due); err != nil {
+			return err
+		}
+		if err := r.enterGap(ctx); err != nil {
+			return err
+		}
+		if round == turnRounds || !r.knowsMarks() {
+			return nil
+		}
+		m, err := r.readMarks(ctx)
+		if err != nil {
+			return err
+		}
+		if !r.moved(m) && (!m.syncDue() || !time.Now().Before(due)) {
+			return nil
+		}
+		r.leaveGap()
+	}
+}
+
 // scale sets the old Deployment's replicas. A Deployment that is gone is as
 // good as one with none.
 func (r *repository) scale(ctx context.Context, replicas int32) error {
 	body := fmt.Sprintf(`{"spec":{"replicas":%d}}`, replicas)
-	_, err := r.c.Kube.AppsV1().Deployments(r.j.Agent.Namespace).Patch(ctx, r.j.Agent.Workload, types.MergePatchType, []byte(body), metav1.PatchOptions{FieldManager: migrate.FieldManager})
+	err := r.outlast(ctx, "fence", func(ctx context.Context) error {
+		_, err := r.c.Kube.AppsV1().Deployments(r.j.Agent.Namespace).Patch(ctx, r.j.Agent.Workload, types.MergePatchType, []byte(body), metav1.PatchOptions{FieldManager: migrate.FieldManager})
+		return err
+	})
 	if apierrors.IsNotFound(err) && replicas == 0 {
 		return nil
 	}
@@ -442,9 +570,9 @@ func (r *repository) oldPods(ctx context.Context) ([]corev1.Pod, error) {
 	return running, nil
 }
 
-// awaitNoPods waits until no pod of the old agent is left and notes when. A
-// pod is never deleted by force: its process might still write.
-func (r *repository) awaitNoPods(ctx context.Context) error {
+// followOldPods calls done with the old agent's pods that may still run
+// something, by name, until it says true or fails; see follow.
+func (r *repository) followOldPods(ctx context.Context, done func(running objects) (bool, string, error)) error {
 	selector, err := r.j.Agent.podSelector()
 	if err != nil {
 		return err
@@ -453,17 +581,53 @@ func (r *repository) awaitNoPods(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	limited, cancel := context.WithTimeout(ctx, r.limits.pods)
-	defer cancel()
-	err = follow(limited, resource, metav1.ListOptions{LabelSelector: selector}, func(now objects) (bool, string, error) {
+	return follow(ctx, resource, metav1.ListOptions{LabelSelector: selector}, func(now objects) (bool, string, error) {
+		running := objects{}
 		for name, p := range now {
 			phase, _, _ := unstructured.NestedString(p.Object, "status", "phase")
-			if phase == string(corev1.PodSucceeded) || phase == string(corev1.PodFailed) {
-				continue
+			if phase != string(corev1.PodSucceeded) && phase != string(corev1.PodFailed) {
+				running[name] = p
 			}
+		}
+		return done(running)
+	})
+}
+
+// exemptNewPods lets pods that take the place of others write until ctx ends:
+// a node may be drained while the Repository waits for its turn. It ends
+// before only with an error.
+func (r *repository) exemptNewPods(ctx context.Context) error {
+	return r.followOldPods(ctx, func(running objects) (bool, string, error) {
+		var uids []types.UID
+		var newcomer string
+		for _, name := range sortedKeys(running) {
+			uids = append(uids, running[name].GetUID())
+			if !slices.Contains(r.j.Fence.ExemptPods, running[name].GetUID()) {
+				newcomer = name
+			}
+		}
+		if newcomer == "" {
+			return false, "the turn has not come", nil
+		}
+		r.note("fence", "Pod/%s/%s of the old agent took the place of another: it may write until the old agent is stopped", r.j.Agent.Namespace, newcomer)
+		if err := r.raise(ctx, uids); err != nil {
+			return false, "", err
+		}
+		r.j.Fence.ExemptPods = uids
+		return false, "the turn has not come", nil
+	})
+}
+
+// awaitNoPods waits until no pod of the old agent is left and notes when. A
+// pod is never deleted by force: its process might still write.
+func (r *repository) awaitNoPods(ctx context.Context) error {
+	limited, cancel := context.WithTimeout(ctx, r.limits.pods)
+	defer cancel()
+	err := r.followOldPods(limited, func(running objects) (bool, string, error) {
+		for _, name := range sortedKeys(running) {
 			state := "runs"
-			if t := p.GetDeletionTimestamp(); t != nil {
-				state = "is terminating since " + t.UTC().Format(time.RFC3339)
+			if told := toldToEnd(running[name]); told != nil {
+				state = "is terminating since " + told.UTC().Format(time.RFC3339)
 			}
 			return false, fmt.Sprintf("Pod/%s/%s of the old agent %s; if its node is lost, make sure that its process is, and delete the pod by hand", r.j.Agent.Namespace, name, state), nil
 		}
@@ -478,6 +642,29 @@ func (r *repository) awaitNoPods(ctx context.Context) error {
 	}
 	return nil
 }
+
+// toldToEnd is when the pod was told to end: its deletionTimestamp is when its
+// grace ends. Nil if it was not.
+func toldToEnd(pod *unstructured.Unstructured) *time.Time {
+	end := pod.GetDeletionTimestamp()
+	if end == nil {
+		return nil
+	}
+	told := end.Time
+	if grace := pod.GetDeletionGracePeriodSeconds(); grace != nil {
+		told = told.Add(-time.Duration(*grace) * time.Second)
+	}
+	return &told
+}
+
+// knowsMarks reports whether anybody can tell what the old agent has synced.
+func (r *repository) knowsMarks() bool { return r.marks != nil || r.j.Agent.SyncState == "secret" }
+
+// moved reports whether the old agent synced another commit than is pinned.
+func (r *repository) moved(m Marks) bool { return m.Synced != "" && m.Synced != r.j.Commit }
+
+// syncDue reports whether the branch is ahead of the mark.
+func (m Marks) syncDue() bool { return m.Head != "" && m.Head != m.Synced }
 
 // readMarks reads the old agent's sync mark and the branch's head; zero where
 // nobody can tell.
@@ -507,11 +694,11 @@ func (r *repository) readMarks(ctx context.Context) (Marks, error) {
 }
 
 // awaitSyncEnd waits for a good moment: the mark at the branch's head means
-// that the old agent has nothing to do. A sync that is due is waited for, for
-// syncWait; then it is done right away. A mark that moved is pinned before the
-// old agent is stopped, so that the gap does not pay for it.
-func (r *repository) awaitSyncEnd(ctx context.Context) error {
-	if r.marks == nil && r.j.Agent.SyncState != "secret" {
+// that the old agent has nothing to do. A sync that is due is waited for until
+// the time given; then any moment is good. A mark that moved is pinned before
+// the old agent is stopped, so that the gap does not pay for it.
+func (r *repository) awaitSyncEnd(ctx context.Context, until time.Time) error {
+	if !r.knowsMarks() {
 		return nil
 	}
 	begun := time.Now()
@@ -521,21 +708,22 @@ func (r *repository) awaitSyncEnd(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if m.Synced != "" && m.Synced != r.j.Commit {
+		if r.moved(m) {
 			if err := r.repin(ctx, "fence"); err != nil {
 				return err
 			}
 			continue
 		}
-		if m.Head == "" || m.Head == m.Synced || time.Since(begun) >= r.syncWait {
+		left := time.Until(until)
+		if !m.syncDue() || left <= 0 {
 			return nil
 		}
 		if !told {
-			r.note("fence", "commit %s is to be synced by the old agent: waiting up to %s for the end of that", short(m.Head), r.syncWait)
+			r.note("fence", "commit %s is to be synced by the old agent: waiting up to %s for the end of that", short(m.Head), left.Round(time.Second))
 			told = true
 		}
-		if !pause(ctx, 500*time.Millisecond) {
-			return ctx.Err()
+		if !pause(ctx, min(left, 500*time.Millisecond)) {
+			return waitEnded(ctx, begun, fmt.Sprintf("the old agent has not synced %s", short(m.Head)))
 		}
 	}
 }
@@ -557,7 +745,7 @@ func (r *repository) repin(ctx context.Context, step string) error {
 	if err := r.putKustomizations(ctx, staged, nil); err != nil {
 		return err
 	}
-	if err := r.store.save(ctx, r.j); err != nil {
+	if err := r.save(ctx, step); err != nil {
 		return err
 	}
 	return r.awaitSources(ctx, r.limits.source)
@@ -582,7 +770,7 @@ func fencedStill(ctx context.Context, r *repository) error {
 // unfence lets the old agent work again: fence lifted, replicas as they were,
 // ownership of the Deployment's fields as it was, and a pod Ready.
 func unfence(ctx context.Context, r *repository) error {
-	if err := r.lower(ctx); err != nil {
+	if err := r.outlast(ctx, "undo-fence", r.lower); err != nil {
 		return err
 	}
 	if len(r.j.Snapshot.Secrets) > 0 {
@@ -593,7 +781,7 @@ func unfence(ctx context.Context, r *repository) error {
 	stopped := r.j.Fence.StoppedAt != nil
 	r.fenced = false
 	if stopped {
-		if err := r.restoreDeployment(ctx); err != nil {
+		if err := r.outlast(ctx, "undo-fence", r.restoreDeployment); err != nil {
 			return err
 		}
 		if err := r.awaitOldAgent(ctx); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,7 +46,7 @@ type Engine struct {
 	Image string
 	// Chart replaces the embedded one; required for the engine "flux2".
 	Chart *helmchart.Chart
-	// Values are merged over what the plan demands.
+	// Values for the chart; the flags that the plan demands stand over them.
 	Values map[string]any
 	// Limit until it is Ready; 0 means 5 m.
 	Limit time.Duration
@@ -69,17 +70,10 @@ func (e Engine) install(ctx context.Context, s *session, want migrate.ClusterAge
 		s.emit(event)
 	}()
 	if want.Engine == engineExisting {
-		if err := e.found(ctx, s); err != nil {
+		if err := e.found(ctx, s, want); err != nil {
 			return err
 		}
 		return s.noteAgent(ctx, func(a *agentRecord) { a.Engine, a.State = engineExisting, Done })
-	}
-	others, err := otherEngines(ctx, s.c, want)
-	if err != nil {
-		return err
-	}
-	if len(others) > 0 {
-		return fmt.Errorf("%w: Flux v2 controllers already run (%s): use them with --engine existing, or remove them", ErrBlocked, strings.Join(others, ", "))
 	}
 	config, err := helmConfig(s.c, want.Namespace)
 	if err != nil {
@@ -89,21 +83,36 @@ func (e Engine) install(ctx context.Context, s *session, want migrate.ClusterAge
 	if err != nil {
 		return err
 	}
-	if last != nil && last.Info.Status == release.StatusDeployed {
-		if s.record.Agent.State == "" || s.record.Agent.State == Undone {
-			if err := s.noteAgent(ctx, func(a *agentRecord) {
-				*a = agentRecord{Engine: want.Engine, State: Done, Namespace: want.Namespace, Release: want.Release}
-			}); err != nil {
-				return err
-			}
-		}
-	} else {
-		if err := e.installRelease(ctx, s, config, want, last); err != nil {
+	if last != nil {
+		if err := e.checkChart(want, last); err != nil {
 			return err
 		}
 	}
+	found, err := installedEngines(ctx, s.c)
+	if err != nil {
+		return err
+	}
+	if others := otherEngines(found, want, last != nil); len(others) > 0 {
+		return fmt.Errorf("%w: Flux v2 controllers already run (%s): use them with --engine existing, or remove them", ErrBlocked, strings.Join(others, ", "))
+	}
+	switch {
+	case last == nil || last.Version == 1 && last.Info.Status != release.StatusDeployed:
+		err = e.installRelease(ctx, s, config, want, last)
+	default:
+		err = e.useRelease(ctx, s, config, want, last, lacking(releaseEngines(found, want), want))
+	}
+	if err != nil {
+		return err
+	}
 	if err := e.awaitReady(ctx, s.c, want); err != nil {
 		return err
+	}
+	// What runs counts, not what was asked for.
+	if found, err = installedEngines(ctx, s.c); err != nil {
+		return err
+	}
+	if lacks := lacking(releaseEngines(found, want), want); len(lacks) > 0 {
+		return fmt.Errorf("%w: %s, although the Helm release %s/%s was to see to it: look at the release's values", ErrBlocked, listed(lacks), want.Namespace, want.Release)
 	}
 	return s.noteAgent(ctx, func(a *agentRecord) { a.State = Done })
 }
@@ -119,17 +128,277 @@ func (s *session) noteAgent(ctx context.Context, change func(*agentRecord)) erro
 	return err
 }
 
-// found checks that somebody else's engine can be used.
-func (e Engine) found(ctx context.Context, s *session) error {
+// found checks that somebody else's engine can be used: that its kinds are
+// served in the version that is written, that it is at work for the namespace
+// in which objects are made (within e.Limit), and that it keeps tenants apart
+// as the plan demands. Nothing of somebody else's is changed.
+func (e Engine) found(ctx context.Context, s *session, want migrate.ClusterAgent) error {
 	for _, name := range neededCRDs {
-		if _, err := s.c.Get(ctx, crdKind, "", name); err != nil {
-			if cluster.IsGone(err) {
-				return fmt.Errorf("%w: the engine is to be an existing one, and the cluster does not serve %s", ErrBlocked, name)
-			}
+		crd, err := s.c.Get(ctx, crdKind, "", name)
+		if cluster.IsGone(err) {
+			return fmt.Errorf("%w: the engine is to be an existing one, and the cluster does not serve %s", ErrBlocked, name)
+		}
+		if err != nil {
 			return err
 		}
+		served, err := servedVersions(crd)
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(served, "v1") {
+			return fmt.Errorf("%w: the cluster serves %s in %s, and version v1 is needed: upgrade Flux v2 first", ErrBlocked, name, strings.Join(served, ", "))
+		}
+	}
+	var found []engine
+	limit := e.limit()
+	err := cluster.Wait(ctx, 200*time.Millisecond, limit, func(ctx context.Context) (bool, string, error) {
+		var err error
+		if found, err = installedEngines(ctx, s.c); err != nil {
+			return false, "", err
+		}
+		missing, passing := atWork(found, want.Namespace)
+		if missing == "" {
+			return true, "", nil
+		}
+		if !passing {
+			return false, "", fmt.Errorf("%w: the engine is to be an existing one, and %s", ErrBlocked, missing)
+		}
+		return false, "the engine is to be an existing one, and " + missing, nil
+	})
+	if err != nil {
+		return err
+	}
+	if lacks := lacking(found, want); len(lacks) > 0 {
+		return fmt.Errorf("%w: some agents are confined, so no tenant may reach beyond its own: %s; add it to the arguments where the engine is declared (Flux calls this its multi-tenancy lockdown) and run again", ErrBlocked, listed(lacks))
 	}
 	return nil
+}
+
+// servedVersions of a definition, sorted.
+func servedVersions(crd *unstructured.Unstructured) ([]string, error) {
+	versions, _, err := unstructured.NestedSlice(crd.Object, "spec", "versions")
+	if err != nil {
+		return nil, fmt.Errorf("read the definition %s: %w", crd.GetName(), err)
+	}
+	var served []string
+	for _, v := range versions {
+		if m, ok := v.(map[string]any); ok && m["served"] == true {
+			name, _ := m["name"].(string)
+			served = append(served, name)
+		}
+	}
+	slices.Sort(served)
+	return served, nil
+}
+
+// checkChart refuses a release of the wanted name that is of another chart:
+// it is somebody's, and neither upgraded nor taken for the ClusterAgent.
+func (e Engine) checkChart(want migrate.ClusterAgent, last *release.Release) error {
+	name := ""
+	if last.Chart != nil {
+		name = last.Chart.Name()
+	}
+	expected := bundledAgent
+	switch {
+	case e.Chart != nil:
+		expected = e.Chart.Name()
+	case want.Engine == engineFlux2:
+		expected = "flux2"
+	}
+	if name == expected {
+		return nil
+	}
+	return fmt.Errorf("%w: the Helm release %s/%s is of the chart %q, not of %q: it is not the ClusterAgent's; remove it, or install it under another name", ErrBlocked, want.Namespace, want.Release, name, expected)
+}
+
+// Descriptions of the revisions that fluxover wrote.
+const (
+	installedByUs = "installed by fluxover"
+	upgradedByUs  = "upgraded by fluxover"
+)
+
+// isOurs reports whether a release is for fluxover to change: it was
+// installed by it in the run under way, or fluxover wrote its newest finished
+// revision. A release that a person or Terraform installed or changed since
+// is theirs, though the chart is ours: an upgrade would be undone by them.
+func isOurs(config *action.Configuration, record agentRecord, want migrate.ClusterAgent) (bool, error) {
+	if record.Installed && record.Namespace == want.Namespace && record.Release == want.Release && record.State != Undone && record.State != "" {
+		return true, nil
+	}
+	finished, err := finishedRelease(config, want.Release)
+	if err != nil || finished == nil {
+		return false, err
+	}
+	return finished.Info.Description == installedByUs || finished.Info.Description == upgradedByUs, nil
+}
+
+// finishedRelease is the newest revision that is or was deployed; nil if
+// there is none.
+func finishedRelease(config *action.Configuration, name string) (*release.Release, error) {
+	history, err := config.Releases.History(name)
+	if errors.Is(err, driver.ErrReleaseNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the Helm release %s: %w", name, err)
+	}
+	var newest *release.Release
+	for _, r := range history {
+		if s := r.Info.Status; (s == release.StatusDeployed || s == release.StatusSuperseded) && (newest == nil || r.Version > newest.Version) {
+			newest = r
+		}
+	}
+	return newest, nil
+}
+
+// useRelease takes a release that is there. One of ours that lacks a flag, or
+// whose upgrade was cut off, is upgraded; somebody else's is refused then.
+func (e Engine) useRelease(ctx context.Context, s *session, config *action.Configuration, want migrate.ClusterAgent, last *release.Release, lacks []lack) error {
+	deployed := last.Info.Status == release.StatusDeployed
+	take := func() error {
+		if s.record.Agent.State != "" && s.record.Agent.State != Undone {
+			return nil
+		}
+		return s.noteAgent(ctx, func(a *agentRecord) {
+			*a = agentRecord{Engine: want.Engine, State: Started, Namespace: want.Namespace, Release: want.Release}
+		})
+	}
+	if deployed && len(lacks) == 0 {
+		return take()
+	}
+	ours, err := isOurs(config, s.record.Agent, want)
+	if err != nil {
+		return err
+	}
+	switch {
+	case !ours && !deployed:
+		return fmt.Errorf("%w: the Helm release %s/%s is %s and was not installed by fluxover: repair or remove it", ErrBlocked, want.Namespace, want.Release, last.Info.Status)
+	case !ours:
+		return fmt.Errorf("%w: some agents are confined, so no tenant may reach beyond its own: %s; the Helm release %s/%s was not installed by fluxover: set the flags in its values where it is declared (agent.defaultServiceAccount, agent.noCrossNamespaceRefs) and run again",
+			ErrBlocked, listed(lacks), want.Namespace, want.Release)
+	}
+	for _, l := range lacks {
+		if l.flag == flagDefaultAccount && l.have != "" {
+			return fmt.Errorf("%w: %s: somebody chose that account, and whoever relies on it would lose it; take the flag out of the values of the Helm release %s/%s and run again", ErrBlocked, l, want.Namespace, want.Release)
+		}
+	}
+	if err := take(); err != nil {
+		return err
+	}
+	return e.upgradeRelease(ctx, s, config, want, last)
+}
+
+// upgradeRelease upgrades our own release to the plan's flags. What it was
+// given before stays, and so does each confining flag that its Deployments run
+// with, whoever set it.
+func (e Engine) upgradeRelease(ctx context.Context, s *session, config *action.Configuration, want migrate.ClusterAgent, last *release.Release) error {
+	found, err := installedEngines(ctx, s.c)
+	if err != nil {
+		return err
+	}
+	finished, err := finishedRelease(config, want.Release)
+	if err != nil {
+		return err
+	}
+	before := map[string]any{}
+	if finished != nil {
+		maps.Copy(before, finished.Config)
+	}
+	wanted := want
+	wanted.Args = keptFlags(releaseEngines(found, want), want.Args)
+	loaded, values, err := e.chartAndValues(wanted)
+	if err != nil {
+		return err
+	}
+	if agent, ok := before["agent"].(map[string]any); ok {
+		if extra, ok := agent["extraArgs"].([]any); ok {
+			// They have values of their own, and what stands last would count.
+			agent = maps.Clone(agent)
+			agent["extraArgs"] = withoutFlags(extra, []any{flagDefaultAccount, flagOwnNamespace})
+			before["agent"] = agent
+		}
+	}
+	if image, ok := before["image"].(map[string]any); ok && e.Image != "" && want.Engine == engineBundled {
+		image = maps.Clone(image)
+		delete(image, "tag")
+		delete(image, "digest") // it would count more than the new tag
+		before["image"] = image
+	}
+	values = overRelease(before, values)
+	if err := s.noteAgent(ctx, func(a *agentRecord) { a.State = Started }); err != nil {
+		return err
+	}
+	if s.crashed("", "agent", AfterStarted) {
+		return errCrash
+	}
+	if last.Info.Status.IsPending() {
+		// Our own, cut off in the middle: Helm would refuse for ever.
+		if _, err := config.Releases.Delete(last.Name, last.Version); err != nil && !errors.Is(err, driver.ErrReleaseNotFound) {
+			return fmt.Errorf("clear the unfinished revision %d of %s/%s: %w", last.Version, want.Namespace, want.Release, err)
+		}
+	}
+	upgrade := action.NewUpgrade(config)
+	upgrade.Namespace, upgrade.ResetValues = want.Namespace, true
+	upgrade.Description = upgradedByUs
+	upgrade.MaxHistory = 10
+	if _, err := upgrade.RunWithContext(ctx, want.Release, loaded, values); err != nil {
+		return fmt.Errorf("helm upgrade %s/%s: %w", want.Namespace, want.Release, err)
+	}
+	if s.crashed("", "agent", BeforeDone) {
+		return errCrash
+	}
+	return nil
+}
+
+// keptFlags are the plan's flags and those confining ones that the engines
+// run with and that the plan says nothing of.
+func keptFlags(found []engine, args []string) []string {
+	kept := slices.Clone(args)
+	has := func(flag string) bool {
+		return slices.ContainsFunc(kept, func(arg string) bool { name, _, _ := strings.Cut(arg, "="); return name == flag })
+	}
+	for _, g := range found {
+		if account, _ := g.flag(flagDefaultAccount, false); account != "" && !has(flagDefaultAccount) {
+			kept = append(kept, flagDefaultAccount+"="+account)
+		}
+		if g.isOn(flagOwnNamespace, false, true) && !has(flagOwnNamespace) {
+			kept = append(kept, flagOwnNamespace+"=true")
+		}
+	}
+	return kept
+}
+
+// overRelease puts values over those that a release was given. In lists of
+// arguments a flag of the new ones takes the place of the old one.
+func overRelease(before, values map[string]any) map[string]any {
+	out := map[string]any{}
+	maps.Copy(out, before)
+	for key, value := range values {
+		out[key] = value
+		switch now := value.(type) {
+		case map[string]any:
+			if old, ok := before[key].(map[string]any); ok {
+				out[key] = overRelease(old, now)
+			}
+		case []any:
+			if old, ok := before[key].([]any); ok && (key == "extraArgs" || key == "additionalArgs") {
+				out[key] = append(withoutFlags(old, now), now...)
+			}
+		}
+	}
+	return out
+}
+
+// withoutFlags leaves out the arguments whose flags stand among others.
+func withoutFlags(args, others []any) []any {
+	flag := func(v any) string {
+		text, _ := v.(string)
+		name, _, _ := strings.Cut(text, "=")
+		return name
+	}
+	return slices.DeleteFunc(slices.Clone(args), func(v any) bool {
+		return slices.ContainsFunc(others, func(o any) bool { return flag(o) == flag(v) })
+	})
 }
 
 func (e Engine) installRelease(ctx context.Context, s *session, config *action.Configuration, want migrate.ClusterAgent, last *release.Release) error {
@@ -174,7 +443,7 @@ func (e Engine) installRelease(ctx context.Context, s *session, config *action.C
 	install := action.NewInstall(config)
 	install.Namespace, install.ReleaseName = want.Namespace, want.Release
 	install.TakeOwnership = ours
-	install.Description = "installed by fluxover"
+	install.Description = installedByUs
 	if _, err := install.RunWithContext(ctx, loaded, values); err != nil {
 		return fmt.Errorf("helm install %s/%s: %w", want.Namespace, want.Release, err)
 	}
@@ -197,25 +466,6 @@ func (e Engine) chartAndValues(want migrate.ClusterAgent) (*helmchart.Chart, map
 				return nil, nil, err
 			}
 		}
-		agent := map[string]any{}
-		var extra []any
-		for _, arg := range want.Args {
-			name, value, _ := strings.Cut(arg, "=")
-			switch name {
-			case "--default-service-account":
-				agent["defaultServiceAccount"] = value
-			case "--no-cross-namespace-refs":
-				agent["noCrossNamespaceRefs"] = value != "false"
-			default:
-				extra = append(extra, arg)
-			}
-		}
-		if extra != nil {
-			agent["extraArgs"] = extra
-		}
-		if len(agent) > 0 {
-			values["agent"] = agent
-		}
 		if e.Image != "" {
 			values["image"] = imageValues(e.Image)
 		}
@@ -223,17 +473,53 @@ func (e Engine) chartAndValues(want migrate.ClusterAgent) (*helmchart.Chart, map
 		if loaded == nil {
 			return nil, nil, errors.New("the engine flux2 needs its chart: give --engine-chart")
 		}
-		if len(want.Args) > 0 {
-			var args []any
-			for _, a := range want.Args {
-				args = append(args, a)
-			}
-			values["kustomizeController"] = map[string]any{"container": map[string]any{"additionalArgs": args}}
-		}
 	default:
 		return nil, nil, fmt.Errorf("no engine is called %q: bundled, flux2 or existing", want.Engine)
 	}
-	return loaded, mergeValues(values, e.Values), nil
+	return loaded, overRelease(mergeValues(values, e.Values), flagValues(want)), nil
+}
+
+// flagValues are the chart values that make the engine run with the plan's
+// flags.
+func flagValues(want migrate.ClusterAgent) map[string]any {
+	values := map[string]any{}
+	if want.Engine == engineFlux2 {
+		for name, controller := range map[string]string{
+			"kustomizeController": kustomizeController, "helmController": "helm-controller",
+			"notificationController": "notification-controller", "imageAutomationController": "image-automation-controller",
+		} {
+			var args []any
+			for _, a := range want.Args {
+				if flag, _, _ := strings.Cut(a, "="); slices.Contains(demanded(flag), controller) {
+					args = append(args, a)
+				}
+			}
+			if args != nil {
+				values[name] = map[string]any{"container": map[string]any{"additionalArgs": args}}
+			}
+		}
+		return values
+	}
+	agent := map[string]any{}
+	var extra []any
+	for _, arg := range want.Args {
+		name, value, _ := strings.Cut(arg, "=")
+		switch name {
+		case flagDefaultAccount:
+			agent["defaultServiceAccount"] = value
+		case flagOwnNamespace:
+			agent["noCrossNamespaceRefs"] = value != "false"
+		default:
+			extra = append(extra, arg)
+		}
+	}
+	if extra != nil {
+		agent["extraArgs"] = extra
+	}
+	if len(agent) > 0 {
+		values["agent"] = agent
+	}
+	return values
 }
 
 func mergeValues(into, over map[string]any) map[string]any {
@@ -263,13 +549,16 @@ func imageValues(image string) map[string]any {
 	return values
 }
 
+func (e Engine) limit() time.Duration {
+	if e.Limit == 0 {
+		return 5 * time.Minute
+	}
+	return e.Limit
+}
+
 // awaitReady waits until all Deployments of the release are available.
 func (e Engine) awaitReady(ctx context.Context, c *cluster.Client, want migrate.ClusterAgent) error {
-	limit := e.Limit
-	if limit == 0 {
-		limit = 5 * time.Minute
-	}
-	return cluster.Wait(ctx, 200*time.Millisecond, limit, func(ctx context.Context) (bool, string, error) {
+	return cluster.Wait(ctx, 200*time.Millisecond, e.limit(), func(ctx context.Context) (bool, string, error) {
 		list, err := c.Kube.AppsV1().Deployments(want.Namespace).List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return false, "", fmt.Errorf("read the ClusterAgent's Deployments: %w", err)
@@ -280,6 +569,9 @@ func (e Engine) awaitReady(ctx context.Context, c *cluster.Client, want migrate.
 				continue
 			}
 			found = true
+			if d.Spec.Replicas != nil && *d.Spec.Replicas == 0 {
+				return false, "", fmt.Errorf("%w: Deployment %s/%s of the ClusterAgent is scaled to 0: scale it up", ErrBlocked, d.Namespace, d.Name)
+			}
 			if !available(&d) {
 				return false, fmt.Sprintf("Deployment %s/%s of the ClusterAgent is not available: look at its pods", d.Namespace, d.Name), nil
 			}
@@ -288,34 +580,44 @@ func (e Engine) awaitReady(ctx context.Context, c *cluster.Client, want migrate.
 	})
 }
 
+// available reports whether all pods of a Deployment are there, of its newest
+// template, and no others.
 func available(d *appsv1.Deployment) bool {
 	replicas := int32(1)
 	if d.Spec.Replicas != nil {
 		replicas = *d.Spec.Replicas
 	}
-	return d.Status.ObservedGeneration >= d.Generation && d.Status.AvailableReplicas >= max(replicas, 1)
+	return d.Status.ObservedGeneration >= d.Generation && d.Status.AvailableReplicas >= max(replicas, 1) &&
+		d.Status.UpdatedReplicas >= replicas && d.Status.Replicas == d.Status.UpdatedReplicas
 }
 
-// otherEngines are Flux v2 controllers that are not of the wanted release.
-func otherEngines(ctx context.Context, c *cluster.Client, want migrate.ClusterAgent) ([]string, error) {
-	list, err := c.Kube.AppsV1().Deployments(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("look for Flux v2 controllers: %w", err)
+// otherEngines are engines with pods that are not of the wanted release.
+// Without a release nothing is, whatever its annotations say.
+func otherEngines(found []engine, want migrate.ClusterAgent, installed bool) []string {
+	ours := []engine{}
+	if installed {
+		ours = releaseEngines(found, want)
 	}
 	var others []string
-	for _, d := range list.Items {
-		if d.Namespace == want.Namespace && d.Annotations["meta.helm.sh/release-name"] == want.Release {
-			continue
-		}
-		if d.Spec.Replicas != nil && *d.Spec.Replicas == 0 {
-			continue
-		}
-		if engineImage(d.Spec.Template.Spec.Containers) {
-			others = append(others, d.Namespace+"/"+d.Name)
+	for _, g := range found {
+		applies := g.controller == bundledAgent || g.controller == kustomizeController || g.controller == sourceController
+		if applies && g.replicas() > 0 && !slices.Contains(ours, g) {
+			others = append(others, g.deployment.Namespace+"/"+g.deployment.Name)
 		}
 	}
-	slices.Sort(others)
-	return others, nil
+	return others
+}
+
+// releaseEngines are the engines that the wanted release made.
+func releaseEngines(found []engine, want migrate.ClusterAgent) []engine {
+	var ours []engine
+	for _, g := range found {
+		named := g.deployment.Namespace == want.Namespace && g.deployment.Annotations["meta.helm.sh/release-name"] == want.Release
+		if named && (want.Engine != engineBundled || g.controller == bundledAgent) {
+			ours = append(ours, g)
+		}
+	}
+	return ours
 }
 
 // uninstallEngine removes the ClusterAgent if this run installed it and

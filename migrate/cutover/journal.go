@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -82,10 +83,10 @@ type agentFacts struct {
 	Selector       *metav1.LabelSelector `json:"selector,omitempty"`
 	// Replicas as found by the first snapshot; rollback restores them.
 	Replicas int32 `json:"replicas"`
-	// Fingerprint as planned, see migrate.Fingerprint.
-	Fingerprint string           `json:"fingerprint"`
-	Git         migrate.AgentGit `json:"git"`
-	SyncState   string           `json:"syncState"`
+	// Fingerprint as planned.
+	Fingerprint migrate.Fingerprint `json:"fingerprint"`
+	Git         migrate.AgentGit    `json:"git"`
+	SyncState   string              `json:"syncState"`
 }
 
 // created is one control object that this run made.
@@ -159,6 +160,9 @@ type journal struct {
 	// NotGivenBack lists, by inventory id, the objects that refused to be put
 	// back: they wait for the old agent's next sync. The reasons were noted.
 	NotGivenBack []string `json:"notGivenBack,omitempty"`
+	// Left lists Kustomizations that this run did not make and a rollback
+	// suspended: they stay.
+	Left []string `json:"left,omitempty"`
 	// Commit at which the new agent adopts.
 	Commit   string            `json:"commit,omitempty"`
 	Agent    agentFacts        `json:"agent"`
@@ -172,6 +176,8 @@ type journal struct {
 	// History has one line per earlier attempt.
 	History []string `json:"history,omitempty"`
 
+	// broken is why the journal could not be read, whole or in part; see list.
+	broken          error
 	plan            *planSlice
 	planBytes       []byte
 	resourceVersion string
@@ -275,10 +281,17 @@ func (s store) load(ctx context.Context, id string) (*journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read journal of %s: %w", id, err)
 	}
-	return decodeJournal(cm)
+	j, err := decodeJournal(cm)
+	if err != nil {
+		return nil, err
+	}
+	return j, nil
 }
 
-// list reads all journals, sorted by Repository. No namespace means none.
+// list reads all journals, sorted by Repository. No namespace means none. One
+// that cannot be read hides no other: it is in the list, broken, with what of
+// it could be read, and with the control objects that its Repository is seen
+// to use, so that nobody takes them for unused.
 func (s store) list(ctx context.Context) ([]*journal, error) {
 	list, err := s.c.Kube.CoreV1().ConfigMaps(migrate.StateNamespace).List(ctx, metav1.ListOptions{LabelSelector: labelState + "=" + stateJournal})
 	if err != nil {
@@ -288,7 +301,11 @@ func (s store) list(ctx context.Context) ([]*journal, error) {
 	for i := range list.Items {
 		j, err := decodeJournal(&list.Items[i])
 		if err != nil {
-			return nil, err
+			used, usedErr := s.usedBy(ctx, j.Repository)
+			if usedErr != nil {
+				return nil, errors.Join(err, usedErr)
+			}
+			j.Created, j.broken = append(j.Created, used...), err
 		}
 		out = append(out, j)
 	}
@@ -296,24 +313,40 @@ func (s store) list(ctx context.Context) ([]*journal, error) {
 	return out, nil
 }
 
+// decodeJournal reads a journal. With an error comes what could be read: at
+// least the Repository's id.
 func decodeJournal(cm *corev1.ConfigMap) (*journal, error) {
 	j := &journal{resourceVersion: cm.ResourceVersion, uid: cm.UID}
-	if err := json.Unmarshal([]byte(cm.Data[journalKey]), j); err != nil {
-		return nil, fmt.Errorf("read journal ConfigMap/%s/%s: %w", cm.Namespace, cm.Name, err)
+	if err := json.Unmarshal([]byte(cm.Data[journalKey]), j); err != nil || j.Repository == "" {
+		if err == nil {
+			err = errors.New("it names no repository")
+		}
+		id := cm.Annotations[migrate.AnnotationRepository]
+		if id == "" {
+			id = strings.Replace(strings.TrimPrefix(cm.Name, "journal."), ".", "/", 1)
+		}
+		// Whether the flux-capacitor holds its files is not known, so it may.
+		return &journal{Repository: id, InCapacitor: true}, fmt.Errorf("read journal ConfigMap/%s/%s: %w", cm.Namespace, cm.Name, err)
 	}
 	if j.Version > journalVersion {
-		return nil, fmt.Errorf("read journal of %s: it was written by a newer fluxover (version %d, this one knows %d): use that one", j.Repository, j.Version, journalVersion)
+		return j, fmt.Errorf("read journal of %s: it was written by a newer fluxover (version %d, this one knows %d): use that one", j.Repository, j.Version, journalVersion)
 	}
-	if j.planBytes = cm.BinaryData[journalPlanKey]; len(j.planBytes) > 0 {
-		raw, err := decompress(j.planBytes)
-		if err != nil {
-			return nil, fmt.Errorf("read journal of %s: plan: %w", j.Repository, err)
+	j.planBytes = cm.BinaryData[journalPlanKey]
+	if len(j.planBytes) == 0 {
+		if len(j.Created) > 0 || j.state("fence") != "" {
+			return j, fmt.Errorf("read journal ConfigMap/%s/%s: its plan is gone", cm.Namespace, cm.Name)
 		}
-		j.plan = &planSlice{}
-		if err := json.Unmarshal(raw, j.plan); err != nil {
-			return nil, fmt.Errorf("read journal of %s: plan: %w", j.Repository, err)
-		}
+		return j, nil
 	}
+	raw, err := decompress(j.planBytes)
+	if err != nil {
+		return j, fmt.Errorf("read journal ConfigMap/%s/%s: plan: %w", cm.Namespace, cm.Name, err)
+	}
+	plan := &planSlice{}
+	if err := json.Unmarshal(raw, plan); err != nil {
+		return j, fmt.Errorf("read journal ConfigMap/%s/%s: plan: %w", cm.Namespace, cm.Name, err)
+	}
+	j.plan = plan
 	return j, nil
 }
 

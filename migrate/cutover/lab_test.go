@@ -112,6 +112,9 @@ func startLab() (*lab, error) {
 		return nil, err
 	}
 	go playKubelet(running, c)
+	if err := stockControllers(ctx, c, 1); err != nil {
+		return nil, err
+	}
 	return l, nil
 }
 
@@ -462,7 +465,7 @@ func (tm *team) makePlan() migrate.Plan {
 	}
 	plan := migrate.Plan{
 		APIVersion: migrate.APIVersion, Kind: "Plan", Proof: "server",
-		Inputs:       migrate.PlanInputs{Cluster: uid, Agents: map[string]string{}},
+		Inputs:       migrate.PlanInputs{Cluster: uid, Agents: map[string]migrate.Fingerprint{}},
 		ClusterAgent: migrate.ClusterAgent{Engine: engineExisting, Namespace: migrate.AgentNamespace},
 		Sources:      []*unstructured.Unstructured{source},
 		Credentials: []migrate.Credential{{
@@ -480,7 +483,7 @@ func (tm *team) makePlan() migrate.Plan {
 		plan.Credentials[0] = c
 	}
 	agent := tm.agent()
-	plan.Inputs.Agents[tm.id] = migrate.Fingerprint(&agent)
+	plan.Inputs.Agents[tm.id] = migrate.FingerprintOf(&agent)
 	return plan
 }
 

@@ -17,6 +17,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
 
 	"github.com/fluxover/fluxover/migrate"
 )
@@ -25,6 +26,8 @@ const (
 	leaseName     = "fluxover"
 	leaseDuration = 30 * time.Second
 	leaseRenew    = 5 * time.Second
+	// maxTerm bounds how long a Lease that says otherwise is watched.
+	maxTerm = 5 * time.Minute
 
 	annotationHost    = "fluxover.dev/host"
 	annotationUser    = "fluxover.dev/user"
@@ -139,28 +142,30 @@ type lease struct {
 // acquire takes the Lease, or fails with a *LockedError. The context returned
 // is not ended by ctx; it ends when the Lease is lost or released, and nothing
 // may be written after that.
-func acquire(ctx context.Context, kube kubernetes.Interface, who Identity) (*lease, context.Context, error) {
+//
+// Whether another holder lives is judged as client-go's leader election does:
+// no clock but this process's own counts. A holder that was not heard of
+// lately, or whose clock cannot be right, is watched for as long as the Lease
+// says, and only if it is not renewed in all that time is it taken. emit is
+// told of such a wait.
+func acquire(ctx context.Context, kube kubernetes.Interface, who Identity, emit func(Event)) (*lease, context.Context, error) {
 	leases := kube.CoordinationV1().Leases(migrate.StateNamespace)
 	live, err := leases.Get(ctx, leaseName, metav1.GetOptions{})
+	if err == nil {
+		live, err = vacant(ctx, leases, live, emit)
+	}
+	if apierrors.IsNotFound(err) {
+		live, err = &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{
+			Namespace: migrate.StateNamespace, Name: leaseName, Labels: map[string]string{migrate.LabelManaged: "true"},
+		}}, nil
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("take the Lease: %w", err)
+	}
 	now := metav1.NowMicro()
 	seconds := int32(leaseDuration / time.Second)
 	holder := who.holder()
-	want := coordinationv1.LeaseSpec{HolderIdentity: &holder, LeaseDurationSeconds: &seconds, AcquireTime: &now, RenewTime: &now}
-	switch {
-	case apierrors.IsNotFound(err):
-		live = &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{
-			Namespace: migrate.StateNamespace, Name: leaseName, Labels: map[string]string{migrate.LabelManaged: "true"},
-		}}
-	case err != nil:
-		return nil, nil, fmt.Errorf("read the Lease: %w", err)
-	default:
-		if h := holderOf(live); h != nil && !h.expired(time.Now()) && !processDead(live.Annotations[annotationProcess]) {
-			return nil, nil, fmt.Errorf("take the Lease: %w", &LockedError{
-				User: h.User, Host: h.Host, Command: h.Command, Since: h.Since, Expires: h.Expires,
-			})
-		}
-	}
-	live.Spec = want
+	live.Spec = coordinationv1.LeaseSpec{HolderIdentity: &holder, LeaseDurationSeconds: &seconds, AcquireTime: &now, RenewTime: &now}
 	if live.Annotations == nil {
 		live.Annotations = map[string]string{}
 	}
@@ -185,6 +190,56 @@ func acquire(ctx context.Context, kube kubernetes.Interface, who Identity) (*lea
 	return l, held, nil
 }
 
+// leaseLook is the pause between two looks at a Lease that is watched.
+const leaseLook = 500 * time.Millisecond
+
+// vacant returns the Lease as it was last seen once nobody holds it: given
+// back, its holder's process seen to be dead, or not renewed while it was
+// watched. A holder that lives is a *LockedError.
+func vacant(ctx context.Context, leases coordinationclient.LeaseInterface, live *coordinationv1.Lease, emit func(Event)) (*coordinationv1.Lease, error) {
+	first, begun := renewal(live), time.Now()
+	for told := false; ; {
+		h := holderOf(live)
+		if h == nil || processDead(live.Annotations[annotationProcess]) {
+			return live, nil
+		}
+		now := time.Now()
+		if renewal(live) != first {
+			// Its clock may say anything: it was renewed just now.
+			return nil, h.locked(now.Add(h.term))
+		}
+		if h.fresh(now) {
+			return nil, h.locked(h.Expires)
+		}
+		if now.Sub(begun) >= h.term {
+			return live, nil
+		}
+		if !told {
+			told = true
+			emit(Event{At: now, State: EventNote, Message: fmt.Sprintf("%s@%s holds the Lease and may be dead: watching for %s whether it renews it", h.User, h.Host, h.term)})
+		}
+		if !pause(ctx, leaseLook) {
+			return nil, ctx.Err()
+		}
+		var err error
+		if live, err = leases.Get(ctx, leaseName, metav1.GetOptions{}); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// renewal is what changes in a Lease each time that its holder renews it.
+func renewal(l *coordinationv1.Lease) string {
+	s := ""
+	if l.Spec.HolderIdentity != nil {
+		s = *l.Spec.HolderIdentity
+	}
+	if l.Spec.RenewTime != nil {
+		s += " " + l.Spec.RenewTime.UTC().Format(time.RFC3339Nano)
+	}
+	return s
+}
+
 // keep renews the Lease until release. It is given up, and the context with
 // it, before another could take it for expired.
 func (l *lease) keep(held context.Context, renewed time.Time) {
@@ -197,13 +252,11 @@ func (l *lease) keep(held context.Context, renewed time.Time) {
 			return
 		case <-tick.C:
 		}
+		begun := time.Now()
 		err := l.renew(held)
 		if err == nil {
-			renewed = time.Now()
+			renewed = begun
 			continue
-		}
-		if apierrors.IsConflict(err) {
-			continue // read again at the next tick
 		}
 		var lost *LockedError
 		if errors.As(err, &lost) {
@@ -231,7 +284,7 @@ func (l *lease) renew(ctx context.Context) error {
 	if live.Spec.HolderIdentity == nil || *live.Spec.HolderIdentity != l.who.holder() {
 		lost := &LockedError{}
 		if h := holderOf(live); h != nil {
-			lost.User, lost.Host, lost.Command, lost.Since, lost.Expires = h.User, h.Host, h.Command, h.Since, h.Expires
+			lost = h.locked(h.Expires)
 		}
 		return lost
 	}
@@ -276,23 +329,46 @@ type Holder struct {
 	Host    string    `json:"host"`
 	Command string    `json:"command,omitempty"`
 	Since   time.Time `json:"since"`
-	// Expires is when the Lease counts as given up, unless renewed.
+	// Expires is when the Lease counts as given up, unless renewed, by the
+	// holder's clock.
 	Expires time.Time `json:"expires"`
+
+	// term is how long the Lease holds unless it is renewed.
+	term time.Duration
 }
 
 func (h *Holder) expired(now time.Time) bool { return now.After(h.Expires) }
+
+// clockSlack is how far ahead of this machine's clock another's may be and
+// still be believed.
+const clockSlack = 10 * time.Second
+
+// ahead is how far the holder's clock is ahead of this machine's, at the
+// least; zero or less if that cannot be told.
+func (h *Holder) ahead(now time.Time) time.Duration { return h.Expires.Add(-h.term).Sub(now) }
+
+// fresh reports whether the Lease was renewed lately by a clock that agrees
+// with this machine's.
+func (h *Holder) fresh(now time.Time) bool { return !h.expired(now) && h.ahead(now) <= clockSlack }
+
+func (h *Holder) locked(expires time.Time) *LockedError {
+	return &LockedError{User: h.User, Host: h.Host, Command: h.Command, Since: h.Since, Expires: expires}
+}
 
 // holderOf tells who holds the Lease; nil if nobody.
 func holderOf(l *coordinationv1.Lease) *Holder {
 	if l.Spec.HolderIdentity == nil || *l.Spec.HolderIdentity == "" {
 		return nil
 	}
-	h := &Holder{User: l.Annotations[annotationUser], Host: l.Annotations[annotationHost], Command: l.Annotations[annotationCommand]}
+	h := &Holder{User: l.Annotations[annotationUser], Host: l.Annotations[annotationHost], Command: l.Annotations[annotationCommand], term: leaseDuration}
 	if l.Spec.AcquireTime != nil {
 		h.Since = l.Spec.AcquireTime.Time
 	}
-	if l.Spec.RenewTime != nil && l.Spec.LeaseDurationSeconds != nil {
-		h.Expires = l.Spec.RenewTime.Add(time.Duration(*l.Spec.LeaseDurationSeconds) * time.Second)
+	if seconds := l.Spec.LeaseDurationSeconds; seconds != nil && *seconds > 0 {
+		h.term = min(time.Duration(*seconds)*time.Second, maxTerm)
+	}
+	if l.Spec.RenewTime != nil {
+		h.Expires = l.Spec.RenewTime.Add(h.term)
 	}
 	return h
 }

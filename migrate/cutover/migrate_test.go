@@ -22,8 +22,8 @@ import (
 
 const childVariable = "FLUXOVER_CUTOVER_CHILD"
 
-// child is this test binary run as an operator of its own, to be killed: it
-// migrates what the parent planned, with FLUXOVER_CRASH saying where it dies.
+// child is this test binary run as an operator of its own: it migrates what
+// the parent planned, and kills itself where the parent said.
 func child(spec string) int {
 	var job childJob
 	if err := json.Unmarshal([]byte(spec), &job); err != nil {
@@ -41,6 +41,15 @@ func child(spec string) int {
 		return migrate.Inventory{Agents: []migrate.Flux1Agent{job.agent()}}, job.Plan, nil
 	}
 	o := Options{SyncWait: -1, Limits: testLimits, Identity: Identity{User: "child", Command: "fluxover migrate"}}
+	o.Crash = func(_, step string, when When) bool {
+		if step != job.DieIn || when != job.DieWhen {
+			return false
+		}
+		if p, err := os.FindProcess(os.Getpid()); err != nil || p.Kill() != nil {
+			return true
+		}
+		select {} // the signal is on its way
+	}
 	if err := New(c, job.Plan, replan, o, nil).Migrate(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -58,6 +67,8 @@ type childJob struct {
 	Selector   *metav1.LabelSelector
 	Objects    []migrate.Object
 	Marked     []string
+	DieIn      string
+	DieWhen    When
 }
 
 func (j childJob) agent() migrate.Flux1Agent {
@@ -70,14 +81,15 @@ func TestAKilledProcessIsFollowedByTheNextWithoutWaitingForTheLease(t *testing.T
 	tm := newTeam(t)
 	before := tm.picture()
 	agent := tm.agent()
-	job, err := json.Marshal(childJob{
-		Kubeconfig: tm.lab.cp.Kubeconfig, Plan: tm.plan, Agent: agent,
-		Replicas: agent.Replicas, Selector: agent.Selector, Objects: agent.Objects, Marked: agent.Marked,
-	})
-	tm.must(err)
-	for _, point := range []string{"|adopt|after-started", "|fence|before-done"} {
+	for _, point := range []crashPoint{{"adopt", AfterStarted}, {"fence", BeforeDone}} {
+		job, err := json.Marshal(childJob{
+			Kubeconfig: tm.lab.cp.Kubeconfig, Plan: tm.plan, Agent: agent,
+			Replicas: agent.Replicas, Selector: agent.Selector, Objects: agent.Objects, Marked: agent.Marked,
+			DieIn: point.step, DieWhen: point.when,
+		})
+		tm.must(err)
 		cmd := exec.CommandContext(tm.ctx(), os.Args[0])
-		cmd.Env = append(os.Environ(), childVariable+"="+string(job), crashVariable+"="+point)
+		cmd.Env = append(os.Environ(), childVariable+"="+string(job))
 		out, err := cmd.CombinedOutput()
 		var exit *exec.ExitError
 		if !errors.As(err, &exit) || exit.ExitCode() != -1 {
@@ -165,10 +177,10 @@ func withoutRun(p picture) picture {
 func TestAMovedPlanIsRefusedAndNothingChanges(t *testing.T) {
 	tm := newTeam(t)
 	before := tm.picture()
-	tm.plan.Inputs.Agents[tm.id] = "another"
+	tm.plan.Inputs.Agents[tm.id]["RoleBinding/team/edit"] = "ClusterRole/edit"
 	err := tm.migrate()
-	if !errors.Is(err, ErrMoved) || !strings.Contains(err.Error(), "rights") {
-		t.Fatalf("want ErrMoved naming rights, got %v", err)
+	if !errors.Is(err, ErrMoved) || !strings.Contains(err.Error(), "RoleBinding/team/edit (gone, was ClusterRole/edit)") {
+		t.Fatalf("want ErrMoved naming the binding, got %v", err)
 	}
 	tm.same("nothing was changed", before, tm.picture())
 }

@@ -135,8 +135,8 @@ func blockers(p *planSlice, accepted []migrate.Decision) string {
 // must always be as planned; what a commit may change depends on commits.
 func comparePlans(j *journal, fresh *planSlice, agent *migrate.Flux1Agent, commits Commits) error {
 	var moved []string
-	if want := j.Agent.Fingerprint; want != "" && migrate.Fingerprint(agent) != want {
-		moved = append(moved, "the agent's release, settings, account or rights")
+	if was := j.Agent.Fingerprint; len(was) > 0 {
+		moved = was.Moved(migrate.FingerprintOf(agent))
 	}
 	old := &j.plan.Repository
 	now := &fresh.Repository
@@ -463,7 +463,8 @@ func (r *repository) readCredential(ctx context.Context) (map[string][]byte, err
 
 // stage puts everything in place that does nothing yet: account, sources
 // pinned to the commit that the old agent applied, suspended Kustomizations;
-// tries each object as the future account; waits for the sources.
+// tries each object as the future account; waits for the sources, and until
+// the new agent has answered for each Kustomization.
 func stage(ctx context.Context, r *repository) error {
 	if r.j.Commit == "" {
 		return errors.New("the commit that the old agent applied last is not known")
@@ -476,16 +477,59 @@ func stage(ctx context.Context, r *repository) error {
 	if err := r.putSources(ctx, true); err != nil {
 		return err
 	}
-	if err := r.putKustomizations(ctx, staged, nil); err != nil {
+	token := time.Now().UTC().Format(time.RFC3339Nano)
+	if err := r.putKustomizations(ctx, staged, nil, token); err != nil {
 		return err
 	}
-	if err := r.store.save(ctx, r.j); err != nil { // the UIDs, before a long wait
+	if err := r.save(ctx, "stage"); err != nil { // the UIDs, before a long wait
 		return err
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return r.tryObjects(gctx) })
 	g.Go(func() error { return r.awaitSources(gctx, r.limits.source) })
+	g.Go(func() error { return r.awaitEngine(gctx, token) })
 	return g.Wait()
+}
+
+// awaitEngine waits until a controller has answered the request on each
+// Kustomization. One that is suspended is applied by none, but finalizer and
+// answer are written before that is looked at (source: kustomize-controller,
+// Reconcile and finalizeStatus, v1.0 to v1.9; the bundled agent alike). Without
+// an answer the fence would shut the old agent out and nobody would follow: a
+// label selector, a shard or a namespace may leave these Kustomizations out.
+func (r *repository) awaitEngine(ctx context.Context, token string) error {
+	limited, cancel := context.WithTimeout(ctx, r.limits.echo)
+	defer cancel()
+	all := keys(r.j.plan.Repository.Kustomizations, (*unstructured.Unstructured).GetName)
+	err := r.followKustomizations(limited, all, func(ks []*unstructured.Unstructured) (bool, string, error) {
+		var silent []*unstructured.Unstructured
+		for _, k := range ks {
+			if handled, _, _ := unstructured.NestedString(k.Object, "status", "lastHandledReconcileAt"); handled != token {
+				silent = append(silent, k)
+			}
+		}
+		if len(silent) == 0 {
+			return true, "", nil
+		}
+		seen := "nor has one put its finalizer there"
+		if slices.Contains(silent[0].GetFinalizers(), finalizerName) {
+			seen = "though its finalizer is there, so that one saw it once"
+		}
+		return false, fmt.Sprintf("no controller has answered for %s (%d of %d in namespace %s have no answer), %s",
+			cluster.Describe(silent[0]), len(silent), len(ks), silent[0].GetNamespace(), seen), nil
+	})
+	if err == nil {
+		r.answered = true
+		return nil
+	}
+	if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+		return err
+	}
+	advice := "see that the controller's --watch-label-selector, its shard and the namespaces that it watches take these Kustomizations in, and that it does not hang (its log, or delete its pod)"
+	if alive, aliveErr := r.engineAlive(ctx); aliveErr == nil && !alive {
+		advice = "no pod and no lease of a controller for Kustomizations is in the cluster: start or install one"
+	}
+	return fmt.Errorf("make sure that the new agent acts on what was staged: %w; %s", err, advice)
 }
 
 // putSources applies the GitRepositories, pinned or as planned. One that
@@ -730,18 +774,13 @@ func (r *repository) tryObjects(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// stagedStill confirms that everything staged is there, suspended.
-func stagedStill(ctx context.Context, r *repository) error {
-	for _, k := range r.j.plan.Repository.Kustomizations {
-		live, err := r.c.Get(ctx, k.GroupVersionKind(), k.GetNamespace(), k.GetName())
-		if err != nil {
-			return err
-		}
-		if suspended, _, _ := unstructured.NestedBool(live.Object, "spec", "suspend"); !suspended {
-			return fmt.Errorf("%s is not suspended", cluster.Describe(live))
-		}
+// stagedHere: what was staged may have been changed, and the new agent stopped,
+// since another run looked, so each process stages again before it fences.
+func stagedHere(_ context.Context, r *repository) error {
+	if !r.answered {
+		return errors.New("not staged by this run yet")
 	}
-	return r.awaitSources(ctx, 5*time.Second)
+	return nil
 }
 
 // removeMade is the undo of a step that made control objects: Kustomizations

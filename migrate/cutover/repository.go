@@ -5,11 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
-	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -30,11 +27,6 @@ const (
 	BeforeDone    When = "before-done"
 	AfterDone     When = "after-done"
 )
-
-// crashVariable names a point at which the process kills itself (SIGKILL), as
-// "repository|step|when"; an empty part matches all. For tests of the whole
-// program; steps of a rollback are named "undo-<step>".
-const crashVariable = "FLUXOVER_CRASH"
 
 // Marks are what a Git server says about a Repository.
 type Marks struct {
@@ -112,6 +104,9 @@ type repository struct {
 	manifests map[string]*unstructured.Unstructured
 	marked    []string
 	snap      *snapshot
+	// answered is true once the new agent has answered this process for every
+	// staged Kustomization.
+	answered bool
 	// credential is the copied Git Secret, once read.
 	credential map[string][]byte
 	// inGap is true while this Repository holds an element of gaps.
@@ -125,28 +120,23 @@ func (r *repository) note(step, format string, args ...any) {
 	r.emit(Event{At: time.Now(), Repository: r.id, Step: step, State: EventNote, Message: fmt.Sprintf(format, args...)})
 }
 
-// crashed reports whether a test asked for a crash here.
-func (e *env) crashed(repository, step string, when When) bool {
-	if point := os.Getenv(crashVariable); point != "" {
-		parts := strings.SplitN(point, "|", 3)
-		for len(parts) < 3 {
-			parts = append(parts, "")
-		}
-		match := func(pattern, s string) bool { return pattern == "" || pattern == s }
-		if match(parts[0], repository) && match(parts[1], step) && match(parts[2], string(when)) {
-			if p, err := os.FindProcess(os.Getpid()); err == nil && p.Signal(syscall.SIGKILL) == nil {
-				select {} // the signal is on its way
-			}
-		}
-	}
-	return e.crash != nil && e.crash(repository, step, when)
-}
-
 // record writes one entry, with whatever else of the journal changed.
 func (r *repository) record(ctx context.Context, step string, state State, message string) error {
 	r.j.add(Entry{Step: step, State: state, At: time.Now().UTC(), By: r.who.who(), Message: message})
-	return r.store.save(ctx, r.j)
+	return r.save(ctx, step)
 }
+
+// save writes the journal, and outlasts passing trouble of the API server for
+// at most troubleLimit.
+func (r *repository) save(ctx context.Context, step string) error {
+	limited, cancel := context.WithTimeout(ctx, troubleLimit)
+	defer cancel()
+	return r.outlast(limited, step, func(ctx context.Context) error { return r.store.save(ctx, r.j) })
+}
+
+// troubleLimit bounds how long passing trouble of the API server is outlasted
+// where no step's limit does; about as long as a control plane takes to restart.
+const troubleLimit = 3 * time.Minute
 
 // errors of recording after a failure get a short time of their own.
 const recordLimit = 15 * time.Second
@@ -158,11 +148,15 @@ func (r *repository) forward(ctx context.Context, s *step) error {
 	if r.crashed(r.id, s.Name, BeforeStarted) {
 		return errCrash
 	}
-	limited, cancel := context.WithTimeout(ctx, s.Limit(r))
+	limit := s.Limit(r)
+	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	fail := func(err error) error {
 		if errors.Is(err, errCrash) {
 			return err
+		}
+		if ctx.Err() == nil && errors.Is(limited.Err(), context.DeadlineExceeded) {
+			err = fmt.Errorf("the step's limit of %s has passed: %w", limit, err)
 		}
 		if errors.Is(ctx.Err(), context.Canceled) && context.Cause(r.held) == nil {
 			// Interrupted by a person: that is no failure of the step, which
@@ -174,7 +168,7 @@ func (r *repository) forward(ctx context.Context, s *step) error {
 		if !errors.Is(err, ErrJournal) {
 			err = errors.Join(err, r.record(tidy, s.Name, Failed, err.Error()))
 		}
-		r.emit(Event{At: time.Now(), Repository: r.id, Step: s.Name, State: EventFailed, Message: err.Error(), Elapsed: time.Since(begun)})
+		r.emit(Event{At: time.Now(), Repository: r.id, Step: s.Name, State: failedOrBlocked(err), Message: err.Error(), Elapsed: time.Since(begun)})
 		return &StepError{Repository: r.id, Step: s.Name, Leaves: s.Leaves, Err: err}
 	}
 	if s.Before != nil && r.j.state(s.Name) != Started {
@@ -203,6 +197,14 @@ func (r *repository) forward(ctx context.Context, s *step) error {
 	}
 	r.emit(Event{At: time.Now(), Repository: r.id, Step: s.Name, State: EventDone, Elapsed: time.Since(begun)})
 	return nil
+}
+
+// failedOrBlocked is how an event shows the end of a step by err.
+func failedOrBlocked(err error) EventState {
+	if errors.Is(err, ErrBlocked) {
+		return EventBlocked
+	}
+	return EventFailed
 }
 
 // backward undoes one step.
@@ -253,8 +255,17 @@ func (r *repository) backward(ctx context.Context, s *step) error {
 
 // put applies a control object, as manager fluxover and marked as ours, and
 // notes it in the journal. An object of that name that this run did not make
-// is never touched.
+// is never touched. Passing trouble of the API server is outlasted.
 func (r *repository) put(ctx context.Context, step string, want *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	var stored *unstructured.Unstructured
+	err := r.outlast(ctx, step, func(ctx context.Context) (err error) {
+		stored, err = r.putOnce(ctx, step, want)
+		return err
+	})
+	return stored, err
+}
+
+func (r *repository) putOnce(ctx context.Context, step string, want *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	live, err := r.c.Get(ctx, want.GroupVersionKind(), want.GetNamespace(), want.GetName())
 	if err != nil && !cluster.IsGone(err) {
 		return nil, err
@@ -380,14 +391,20 @@ func (r *repository) sharedWith(journals []*journal, c created) []string {
 	return users
 }
 
-// patch sends a merge patch to a control object whatever its version.
+// patch sends a merge patch to a control object whatever its version. Passing
+// trouble of the API server is outlasted.
 func (r *repository) patch(ctx context.Context, obj *unstructured.Unstructured, patch map[string]any) (*unstructured.Unstructured, error) {
 	bare := &unstructured.Unstructured{}
 	bare.SetGroupVersionKind(obj.GroupVersionKind())
 	bare.SetNamespace(obj.GetNamespace())
 	bare.SetName(obj.GetName())
 	bare.SetUID(obj.GetUID())
-	return r.c.MergePatch(ctx, bare, patch, migrate.FieldManager)
+	var stored *unstructured.Unstructured
+	err := r.outlast(ctx, "", func(ctx context.Context) (err error) {
+		stored, err = r.c.MergePatch(ctx, bare, patch, migrate.FieldManager)
+		return err
+	})
+	return stored, err
 }
 
 // retryConflict calls write again while the object was changed in between.
@@ -452,7 +469,7 @@ func factsOf(a *migrate.Flux1Agent) agentFacts {
 	return agentFacts{
 		Namespace: a.Namespace, Release: a.Release, Workload: a.Workload, InstalledBy: a.InstalledBy,
 		ServiceAccount: a.ServiceAccount, SharedAccount: a.SharedAccount, Selector: a.Selector, Replicas: a.Replicas,
-		Fingerprint: migrate.Fingerprint(a), Git: a.Git, SyncState: a.Sync.State,
+		Fingerprint: migrate.FingerprintOf(a), Git: a.Git, SyncState: a.Sync.State,
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
@@ -154,6 +155,9 @@ func giveBack(ctx context.Context, r *repository) error {
 	for _, id := range left {
 		r.note("undo-adopt", "%s left Git since the cut-over: it stays, without Flux v1's mark", migrate.DisplayID(id))
 	}
+	if err := r.stillStopped(ctx); err != nil {
+		return err
+	}
 	// A new cut-over measures a gap of its own.
 	r.j.Gap, r.j.HoldFrom = nil, nil
 	return nil
@@ -221,17 +225,24 @@ func (r *repository) leaveToOldAgent(ctx context.Context, refused map[string]err
 	return nil
 }
 
-// leftovers names what a rollback could not put back; empty if that is
-// nothing.
+// leftovers names what a rollback could not put back, and what it had to
+// leave; empty if that is nothing.
 func (j *journal) leftovers() string {
+	left := ""
+	if len(j.Left) > 0 {
+		left = fmt.Sprintf("%s stays, suspended, since this run did not make it: remove it when nobody needs it (it deletes nothing then), in any case before the next migrate", strings.Join(j.Left, ", "))
+	}
 	if len(j.NotGivenBack) == 0 {
-		return ""
+		return left
+	}
+	if left != "" {
+		left += "; "
 	}
 	names := make([]string, len(j.NotGivenBack))
 	for i, id := range j.NotGivenBack {
 		names[i] = migrate.DisplayID(id)
 	}
-	return fmt.Sprintf("%d objects refused to be put back and wait for the old agent's next sync; look at their labels and owners after it: %s", len(names), strings.Join(names, ", "))
+	return left + fmt.Sprintf("%d objects refused to be put back and wait for the old agent's next sync; look at their labels and owners after it: %s", len(names), strings.Join(names, ", "))
 }
 
 // inventories are the ids that the Repository's Kustomizations list.
@@ -252,31 +263,38 @@ func (r *repository) inventories(ctx context.Context) (map[string]bool, error) {
 	return ids, nil
 }
 
-// stopEngine suspends the Kustomizations and proves that no reconcile is in
-// flight: a fresh request is echoed, twice. With no controller alive there is
-// none to wait for.
+// stopEngine suspends the Kustomizations that apply the Repository's objects,
+// those that were made by hand in the place of this run's too, and proves that
+// no reconcile is in flight: a fresh request is echoed, twice. With no
+// controller alive there is none to wait for.
 func (r *repository) stopEngine(ctx context.Context) error {
+	appliers, err := r.appliers(ctx)
+	if err != nil {
+		return err
+	}
+	r.j.Left = r.strangers(appliers)
+	for _, name := range r.j.Left {
+		r.note("undo-adopt", "%s was not made by this run: it is suspended, and stays", name)
+	}
 	for round := 1; round <= 2; round++ {
 		token := fmt.Sprintf("%s-%d", time.Now().UTC().Format(time.RFC3339Nano), round)
 		var waiting []*unstructured.Unstructured
-		for _, k := range r.j.plan.Repository.Kustomizations {
-			live, err := r.c.Get(ctx, k.GroupVersionKind(), k.GetNamespace(), k.GetName())
-			if cluster.IsGone(err) {
-				continue
-			}
-			if err != nil {
-				return err
-			}
-			if !r.ours(live) {
-				return fmt.Errorf("%s was not made by this run: it may be at work on these objects; suspend or remove it first", cluster.Describe(live))
+		for _, live := range appliers {
+			annotations := map[string]any{requestedAt: token}
+			if r.ownKustomization(live) {
+				// Who replaced it by its file took the mark away.
+				annotations[annotationRun] = r.run
 			}
 			if live.GetDeletionTimestamp() != nil && !slices.Contains(live.GetFinalizers(), finalizerName) {
 				continue
 			}
 			stored, err := r.patch(ctx, live, map[string]any{
-				"metadata": map[string]any{"annotations": map[string]any{requestedAt: token}},
+				"metadata": map[string]any{"annotations": annotations},
 				"spec":     map[string]any{"suspend": true, "deletionPolicy": "Orphan"},
 			})
+			if cluster.IsGone(err) {
+				continue
+			}
 			if err != nil {
 				return err
 			}
@@ -331,10 +349,10 @@ func (r *repository) awaitEcho(ctx context.Context, k *unstructured.Unstructured
 }
 
 // engineAlive reports whether a controller that acts on Kustomizations may
-// still run: a pod of one exists in any namespace, terminating ones included,
-// or one of the leases that it acts under is held and has not expired. The
-// lease is what tells of an agent outside the cluster, and of an image under
-// another name. Without an answer to either question the result is an error.
+// still run: a pod of one exists in any namespace that may be read (see
+// everywhere), terminating ones included, or one of the leases that it acts
+// under is held and has not expired. The lease is what tells of an agent
+// outside the cluster, and of an image under another name. Without an answer to either question the result is an error.
 func (r *repository) engineAlive(ctx context.Context) (bool, error) {
 	record, err := store{c: r.c}.run(ctx)
 	if err != nil {
@@ -348,12 +366,18 @@ func (r *repository) engineAlive(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	pods, err := r.c.Kube.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
+	pods, err := everywhere(agent, func(namespace string) ([]corev1.Pod, error) {
+		list, err := r.c.Kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return nil, fmt.Errorf("look for the new agent's pods: %w", err)
+		}
+		return list.Items, nil
+	})
 	if err != nil {
-		return false, fmt.Errorf("look for the new agent's pods: %w", err)
+		return false, err
 	}
-	for i := range pods.Items {
-		p := &pods.Items[i]
+	for i := range pods {
+		p := &pods[i]
 		if p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
 			continue
 		}
@@ -361,11 +385,29 @@ func (r *repository) engineAlive(ctx context.Context) (bool, error) {
 			return true, nil
 		}
 	}
-	leases, err := r.c.Kube.CoordinationV1().Leases(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
+	leases, err := everywhere(agent, func(namespace string) ([]coordinationv1.Lease, error) {
+		list, err := r.c.Kube.CoordinationV1().Leases(namespace).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return nil, fmt.Errorf("look for the new agent's leases: %w", err)
+		}
+		return list.Items, nil
+	})
 	if err != nil {
-		return false, fmt.Errorf("look for the new agent's leases: %w", err)
+		return false, err
 	}
-	return slices.ContainsFunc(leases.Items, func(l coordinationv1.Lease) bool { return engineLease(&l, time.Now()) }), nil
+	return slices.ContainsFunc(leases, func(l coordinationv1.Lease) bool { return engineLease(&l, time.Now()) }), nil
+}
+
+// everywhere lists in all namespaces. Who may not is answered for the
+// namespace of the ClusterAgent alone, where one was installed: it is the one
+// that was Ready when this began. For an engine that was found, whose
+// namespace is not noted, the refusal stands.
+func everywhere[T any](agent agentRecord, list func(namespace string) ([]T, error)) ([]T, error) {
+	all, err := list(metav1.NamespaceAll)
+	if apierrors.IsForbidden(err) && agent.Namespace != "" {
+		return list(agent.Namespace)
+	}
+	return all, err
 }
 
 // releaseSelectors are those of the Deployments of the recorded release.

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/reconcile/cluster"
@@ -74,7 +75,11 @@ type RepositoryReturn struct {
 	// Changed are objects whose manifest is another than at the cut-over: the
 	// old agent's next sync writes their marks.
 	Changed []string `json:"changed"`
-	// Blocked says why the way back is not open; empty if it is.
+	// Left are Kustomizations that this run did not make: they are suspended,
+	// and stay.
+	Left []string `json:"left,omitempty"`
+	// Blocked says why the way back is not open, and what to do; empty if it
+	// is open.
 	Blocked string `json:"blocked,omitempty"`
 }
 
@@ -92,6 +97,9 @@ func (p RollbackPlan) Text() string {
 		for i, a := range r.Actions {
 			fmt.Fprintf(&b, "  %d. %s\n", i+1, a)
 		}
+		for _, name := range r.Left {
+			fmt.Fprintf(&b, "  not made by this run, is suspended and stays: %s\n", name)
+		}
 		for _, id := range r.LeftGit {
 			fmt.Fprintf(&b, "  left Git, stays without Flux v1's mark: %s\n", migrate.DisplayID(id))
 		}
@@ -105,7 +113,19 @@ func (p RollbackPlan) Text() string {
 	return b.String()
 }
 
-// PlanRollback reads what a rollback would do, and changes nothing.
+// Blocked are the ids of the Repositories whose way back is not open.
+func (p RollbackPlan) Blocked() []string {
+	var ids []string
+	for _, r := range p.Repositories {
+		if r.Blocked != "" {
+			ids = append(ids, r.ID)
+		}
+	}
+	return ids
+}
+
+// PlanRollback reads what a rollback would do, and changes nothing. What
+// cannot be found out about one Repository blocks that one alone.
 func PlanRollback(ctx context.Context, c *cluster.Client, o RollbackOptions) (RollbackPlan, error) {
 	s := &env{c: c, store: store{c: c}, emit: func(Event) {}, limits: o.Limits.filled()}
 	plan := RollbackPlan{APIVersion: migrate.APIVersion, Kind: "RollbackPlan", Repositories: []RepositoryReturn{}, UninstallAgent: o.UninstallAgent}
@@ -116,8 +136,11 @@ func PlanRollback(ctx context.Context, c *cluster.Client, o RollbackOptions) (Ro
 	for _, j := range journals {
 		s.run = j.Run
 		one, err := (&repository{env: s, id: j.Repository, j: j}).planReturn(ctx, o)
-		if err != nil {
-			return plan, fmt.Errorf("plan the rollback of %s: %w", j.Repository, err)
+		if ctx.Err() != nil {
+			return plan, fmt.Errorf("plan the rollback of %s: %w", j.Repository, errors.Join(ctx.Err(), err))
+		}
+		if err != nil && one.Blocked == "" {
+			one.Blocked = err.Error()
 		}
 		plan.Repositories = append(plan.Repositories, one)
 	}
@@ -144,6 +167,8 @@ func returning(ctx context.Context, s store, o RollbackOptions) ([]*journal, err
 			if len(o.Repositories) > 0 {
 				return nil, fmt.Errorf("%s is finalized: its old release must be installed again first", j.Repository)
 			}
+		case j.broken != nil:
+			out = append(out, j)
 		case o.Unfinished && j.Closed == closedSettled:
 		case len(j.Entries) == 0:
 		default:
@@ -165,12 +190,22 @@ func begun(s State) bool { return s != "" && s != Undone }
 
 func (r *repository) planReturn(ctx context.Context, o RollbackOptions) (RepositoryReturn, error) {
 	out := RepositoryReturn{ID: r.id, Phase: phaseOf(r.j), Actions: []string{}, LeftGit: []string{}, Changed: []string{}}
+	if r.j.broken != nil {
+		out.Phase = PhaseFailed
+		_, err := r.mayReturn(ctx)
+		return out, err
+	}
 	act := func(format string, args ...any) { out.Actions = append(out.Actions, fmt.Sprintf(format, args...)) }
 	head, err := headOf(ctx, o.Head, r.id)
 	if err != nil && !o.IgnoreHead && !o.Unfinished {
 		out.Blocked = fmt.Sprintf("Flux v1 could not load the repository (--ignore-head goes back all the same): %v", err)
 	}
 	r.head = head
+	stopped, err := r.mayReturn(ctx)
+	if err != nil {
+		return out, err
+	}
+	out.Left = r.strangers(stopped)
 	var kustomizations, sources, others int
 	for _, c := range r.j.Created {
 		switch c.Kind {
@@ -304,6 +339,10 @@ func rollBack(ctx context.Context, s *session, o RollbackOptions, closed string)
 
 // toFlux1 takes one Repository back.
 func (r *repository) toFlux1(ctx context.Context, o RollbackOptions, closed string) error {
+	if r.j.broken != nil {
+		_, err := r.mayReturn(ctx)
+		return fmt.Errorf("roll back %s: nothing was changed: %w", r.id, err)
+	}
 	if len(r.j.Parked) > 0 && r.j.Closed != "" {
 		return r.unpark(withHeld(ctx, r.held))
 	}
@@ -315,6 +354,18 @@ func (r *repository) toFlux1(ctx context.Context, o RollbackOptions, closed stri
 		return fmt.Errorf("roll back %s: Flux v1 could not load the repository, so nothing was changed; \"fluxover rollback --ignore-head\" goes back all the same, by what the cluster says: %w", r.id, err)
 	}
 	r.head = head
+	stopped, err := r.mayReturn(ctx)
+	if err != nil {
+		return fmt.Errorf("roll back %s: nothing was changed: %w", r.id, err)
+	}
+	r.j.Left = r.strangers(stopped)
+	if !begun(r.j.state("adopt")) && slices.ContainsFunc(stopped, func(k *unstructured.Unstructured) bool { return !suspended(k) }) {
+		// Nothing was adopted, so that no undo stops what somebody made or
+		// resumed meanwhile.
+		if err := r.stopEngine(withHeld(ctx, r.held)); err != nil {
+			return fmt.Errorf("roll back %s: stop the new agent: %w", r.id, err)
+		}
+	}
 	if err := r.retreat(withHeld(ctx, r.held), 0, closed); err != nil {
 		return err
 	}

@@ -115,6 +115,7 @@ func TestRollbackWithoutGitAndWithoutAController(t *testing.T) {
 	tm.must(tm.migrate())
 	tm.lab.engine.pause(true)
 	defer tm.lab.engine.pause(false)
+	playStock(t, tm.lab, 0)
 	tm.must(tm.rollback(func(o *RollbackOptions) { o.Head, o.Limits.Echo = nil, 2*time.Second }))
 	tm.same("after rollback with the engine dead", before, tm.picture())
 }

@@ -3,6 +3,7 @@ package cutover
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -47,7 +48,9 @@ type StatusReport struct {
 // OperatorStatus is who holds the Lease.
 type OperatorStatus struct {
 	Holder
-	// Expired: the operator is dead, or cut off.
+	// Expired: the operator is seen to be dead, or, by the clocks of both
+	// machines, has not renewed the Lease for as long as it holds. Who wants to
+	// take it watches first whether that is so.
 	Expired bool `json:"expired"`
 }
 
@@ -90,10 +93,17 @@ func Status(ctx context.Context, c *cluster.Client) (StatusReport, error) {
 	}
 	if err == nil {
 		if h := holderOf(live); h != nil {
-			report.Operator = &OperatorStatus{Holder: *h, Expired: h.expired(time.Now())}
-			if report.Operator.Expired {
-				report.Message = fmt.Sprintf(`the operator %s@%s has not been heard of since %s: "fluxover migrate" goes on, "fluxover rollback" goes back`,
-					h.User, h.Host, h.Expires.Add(-leaseDuration).Format(time.RFC3339))
+			now := time.Now()
+			dead := processDead(live.Annotations[annotationProcess])
+			report.Operator = &OperatorStatus{Holder: *h, Expired: dead || h.expired(now)}
+			const ways = `: "fluxover migrate" goes on, "fluxover rollback" goes back`
+			switch ahead := h.ahead(now); {
+			case dead:
+				report.Message = fmt.Sprintf("the operator %s@%s has died on this machine", h.User, h.Host) + ways
+			case report.Operator.Expired:
+				report.Message = fmt.Sprintf("the operator %s@%s has not been heard of since %s, by the clocks of both machines", h.User, h.Host, h.Expires.Add(-h.term).Format(time.RFC3339)) + ways
+			case ahead > clockSlack:
+				report.Message = fmt.Sprintf("the clock of the operator %s@%s is %s ahead of this machine's, so whether it lives is not known", h.User, h.Host, ahead.Round(time.Second)) + ways
 			}
 		}
 	}
@@ -103,6 +113,14 @@ func Status(ctx context.Context, c *cluster.Client) (StatusReport, error) {
 	}
 	for _, j := range journals {
 		one := statusOf(j)
+		if j.broken != nil {
+			if j.Closed == "" {
+				one.Phase = PhaseFailed
+			}
+			one.Message = oneLine(j.broken.Error())
+			report.Repositories = append(report.Repositories, one)
+			continue
+		}
 		if err := lookAround(ctx, c, j, &one); err != nil {
 			return report, err
 		}
@@ -118,8 +136,15 @@ func statusOf(j *journal) RepositoryStatus {
 		one.Step, one.Since = last.Step, &at
 		one.Message = last.Message
 	}
-	if failed := lastFailure(j); one.Phase == PhaseFailed && failed != nil {
+	failed := lastFailure(j)
+	switch {
+	case failed != nil && (one.Phase == PhaseFailed || one.Phase == PhaseBlocked):
 		one.Step, one.Message = failed.Step, failed.Message
+	case one.Phase == PhaseBlocked:
+		one.Message = j.Blocked
+	}
+	if one.Phase == PhaseBlocked {
+		one.Message = oneLine(one.Message)
 	}
 	if j.Gap != nil {
 		one.Gap = &metav1.Duration{Duration: j.Gap.Duration()}
@@ -165,6 +190,15 @@ func runningGap(j *journal) *time.Time {
 	return nil
 }
 
+// oneLine is a message without the line breaks of what it quotes.
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// heldBack reports whether a failed entry says that the Repository was held
+// back: no failure of a step, but a finding or a commit that nobody accepted.
+func (e *Entry) heldBack() bool {
+	return strings.Contains(e.Message, ErrBlocked.Error()) || strings.Contains(e.Message, ErrMoved.Error())
+}
+
 // lastFailure is the newest failed entry that nothing went past.
 func lastFailure(j *journal) *Entry {
 	for i := len(j.Entries) - 1; i >= 0; i-- {
@@ -196,6 +230,8 @@ func phaseOf(j *journal) string {
 		return PhaseRollingBack
 	case len(j.Entries) == 0 && j.Blocked != "":
 		return PhaseBlocked
+	case lastFailure(j) != nil && !begun(j.state("fence")) && lastFailure(j).heldBack():
+		return PhaseBlocked // the old agent works as before, or does again
 	case lastFailure(j) != nil && lastFailure(j).Step == "settle" && j.InCapacitor:
 		return PhaseSettling // the new agent syncs; only its files are not in Git yet
 	case lastFailure(j) != nil:

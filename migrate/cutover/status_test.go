@@ -48,3 +48,28 @@ func TestStatusShowsAGapWhileItIsOpen(t *testing.T) {
 		t.Errorf("a measured gap stands: %s", got.Gap.Duration)
 	}
 }
+
+func TestARepositoryThatIsHeldBackIsShownAsBlockedWithTheReason(t *testing.T) {
+	blocked := ErrBlocked.Error() + ": blocker CRD_MISSING of flux/a:\n  no such kind"
+	moved := ErrMoved.Error() + ": the agent's release"
+	lock := Entry{Step: "lock", State: Done}
+	undone := []Entry{{Step: "top-up", State: Undoing}, {Step: "top-up", State: Undone}, {Step: "fence", State: Undoing}, {Step: "fence", State: Undone}}
+	for name, c := range map[string]struct {
+		j       journal
+		phase   string
+		message string
+	}{
+		"by the plan":                   {journal{Blocked: "CRD_MISSING: a\nb"}, PhaseBlocked, "CRD_MISSING: a b"},
+		"when checked again":            {journal{Entries: []Entry{lock, {Step: "recheck", State: Failed, Message: blocked}}}, PhaseBlocked, "CRD_MISSING of flux/a: no such kind"},
+		"moved before anything began":   {journal{Entries: []Entry{lock, {Step: "recheck", State: Failed, Message: moved}}}, PhaseBlocked, "the agent's release"},
+		"found when fenced, and undone": {journal{Entries: append([]Entry{lock, {Step: "fence", State: Done}, {Step: "top-up", State: Failed, Message: blocked}}, undone...)}, PhaseBlocked, "CRD_MISSING"},
+		"the undo goes on":              {journal{Entries: []Entry{lock, {Step: "fence", State: Done}, {Step: "top-up", State: Failed, Message: blocked}, {Step: "fence", State: Undoing}}}, PhaseFailed, "CRD_MISSING"},
+		"a failure":                     {journal{Entries: []Entry{lock, {Step: "recheck", State: Failed, Message: "no answer"}}}, PhaseFailed, "no answer"},
+		"tried again":                   {journal{Entries: []Entry{lock, {Step: "recheck", State: Failed, Message: blocked}, {Step: "recheck", State: Done}}}, PhasePending, ""},
+	} {
+		got := statusOf(&c.j)
+		if got.Phase != c.phase || !strings.Contains(got.Message, c.message) || c.phase == PhaseBlocked && strings.Contains(got.Message, "\n") {
+			t.Errorf("%s: %s, %q", name, got.Phase, got.Message)
+		}
+	}
+}

@@ -80,10 +80,10 @@ var steps = []step{
 	},
 	{
 		Name:   "stage",
-		Check:  stagedStill,
+		Check:  stagedHere,
 		Do:     stage,
 		Undo:   removeMade("stage"),
-		Limit:  func(r *repository) time.Duration { return r.limits.source + 3*time.Minute },
+		Limit:  func(r *repository) time.Duration { return max(r.limits.source, r.limits.echo) + 3*time.Minute },
 		Manual: manualStage,
 		Leaves: "suspended Kustomizations that apply nothing; the old agent works as before",
 	},
@@ -205,6 +205,7 @@ func manualStage(r *repository) string {
 	for _, k := range r.j.plan.Repository.Kustomizations {
 		lines = append(lines, fmt.Sprintf("kubectl apply Kustomization/%s/%s with suspend: true, prune: false, deletionPolicy: Orphan", k.GetNamespace(), k.GetName()))
 	}
+	lines = append(lines, fmt.Sprintf("kubectl annotate each Kustomization %s=<now>; wait until status.lastHandledReconcileAt says the same: the new agent sees it", requestedAt))
 	return strings.Join(lines, "\n")
 }
 

@@ -1,11 +1,12 @@
 package flux1
 
 import (
-	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
 	"strings"
+
+	"github.com/fluxover/fluxover/migrate"
 )
 
 // RawURL is a Git URL as configured. It may hold a password or a token, so
@@ -21,9 +22,8 @@ func (u RawURL) GoString() string { return fmt.Sprintf("%q", u.String()) }
 // MarshalText hides secrets from encoders.
 func (u RawURL) MarshalText() ([]byte, error) { return []byte(u.String()), nil }
 
-// ErrUnreadableURL is returned for URLs that cannot be taken apart. It does
-// not quote them, since they may hold a password.
-var ErrUnreadableURL = errors.New("not a Git URL that can be read")
+// ErrUnreadableURL is [migrate.ErrUnreadableURL].
+var ErrUnreadableURL = migrate.ErrUnreadableURL
 
 // gitTransports are the URL schemes that fluxd takes for Git (flux:
 // pkg/git/url.go, through whilp/git-urls 1.0.0).
@@ -77,10 +77,7 @@ func DisplayURL(raw string) string {
 		}
 		return raw
 	}
-	authority, path := rest, ""
-	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
-		authority, path = rest[:i], rest[i:]
-	}
+	info, host, path := migrate.SplitAuthority(rest)
 	if _, err := url.Parse(raw); err != nil {
 		// The password may hold an unescaped slash: cut at the last sign.
 		if i := strings.LastIndex(rest, "@"); i >= 0 {
@@ -91,16 +88,15 @@ func DisplayURL(raw string) string {
 	if i := strings.IndexAny(path, "?#"); i >= 0 {
 		path = path[:i] + path[i:i+1] + "***"
 	}
-	i := strings.LastIndex(authority, "@")
-	if i < 0 {
-		return scheme + "://" + authority + path
+	if !strings.HasPrefix(rest, info+"@") {
+		return scheme + "://" + host + path
 	}
-	c := userInfo(scheme, authority[:i])
+	c := userInfo(scheme, info)
 	user := c.Username
 	if c.UserIsSecret() {
 		user = "***"
 	}
-	return scheme + "://" + user + authority[i:] + path
+	return scheme + "://" + user + "@" + host + path
 }
 
 // URLCredentials are the user and password that stand in a Git URL, as
@@ -136,14 +132,10 @@ func (c URLCredentials) UserIsSecret() bool {
 	return !c.HasPassword || c.Password == "" || c.Password == "x-oauth-basic"
 }
 
-// symbolForm is a reference to an environment variable in a container's
-// arguments, which Kubernetes fills in.
-var symbolForm = regexp.MustCompile(`\$\(([A-Za-z_.-][A-Za-z0-9_.-]*)\)`)
-
 // Symbols lists the variables that an argument refers to as $(VAR), in order.
 func Symbols(arg string) []string {
 	var names []string
-	for _, m := range symbolForm.FindAllStringSubmatch(arg, -1) {
+	for _, m := range migrate.SymbolForm.FindAllStringSubmatch(arg, -1) {
 		names = append(names, m[1])
 	}
 	return names
@@ -151,7 +143,7 @@ func Symbols(arg string) []string {
 
 // isSymbol reports whether s is one symbol and nothing else.
 func isSymbol(s string) bool {
-	return symbolForm.FindString(s) == s && s != ""
+	return migrate.SymbolForm.FindString(s) == s && s != ""
 }
 
 func userInfo(scheme, info string) URLCredentials {
@@ -159,76 +151,19 @@ func userInfo(scheme, info string) URLCredentials {
 	return URLCredentials{Scheme: scheme, Username: user, Password: password, HasPassword: has}
 }
 
-// FluxV2URL rewrites a Git URL of Flux v1 to one that Flux v2 takes, which
-// begins with http, https or ssh and holds no credentials over HTTP; those
-// are returned apart. Over SSH the user stays ("git" if there is none). The
-// path is kept as it is. Symbols such as $(VAR) may stand anywhere behind the
-// scheme. The error never quotes the URL.
+// FluxV2URL is [migrate.SourceURL] with the credentials that the URL holds
+// over HTTP, apart; over SSH only the user that stays in it.
 func FluxV2URL(raw string) (string, URLCredentials, error) {
-	scheme, rest, ok := strings.Cut(raw, "://")
-	if !ok {
-		return scpToSSH(raw)
+	bare, err := migrate.SourceURL(raw)
+	if err != nil {
+		return "", URLCredentials{}, err
 	}
-	switch scheme {
-	case "http", "https", "ssh":
-	default:
-		if !plainScheme.MatchString(scheme) {
-			scheme = "such"
-		}
-		return "", URLCredentials{}, fmt.Errorf("rewrite git url: %s:// URLs are not supported by Flux v2", scheme)
+	// A short form has become an ssh:// URL, so that bare has a scheme anyway.
+	scheme, rest, _ := strings.Cut(bare, "://")
+	if scheme == "ssh" {
+		user, _, _ := migrate.SplitAuthority(rest)
+		return bare, URLCredentials{Scheme: scheme, Username: user}, nil
 	}
-	u, err := url.Parse(symbolForm.ReplaceAllString(raw, "symbol"))
-	if err != nil || u.Host == "" {
-		return "", URLCredentials{}, fmt.Errorf("rewrite git url: %w", ErrUnreadableURL)
-	}
-	if strings.ContainsAny(rest, "?#") {
-		return "", URLCredentials{}, errors.New("rewrite git url: it holds a query, which may hold a token")
-	}
-	authority, path := rest, ""
-	if i := strings.Index(rest, "/"); i >= 0 {
-		authority, path = rest[:i], rest[i:]
-	}
-	creds := URLCredentials{Scheme: scheme}
-	host := authority
-	if i := strings.LastIndex(authority, "@"); i >= 0 {
-		creds, host = userInfo(scheme, authority[:i]), authority[i+1:]
-	}
-	if scheme != "ssh" {
-		return scheme + "://" + host + path, creds, nil
-	}
-	user := creds.Username
-	if user == "" {
-		user = "git"
-	}
-	return "ssh://" + user + "@" + host + path, URLCredentials{Scheme: "ssh", Username: user}, nil
-}
-
-var plainScheme = regexp.MustCompile(`^[a-z+]+$`)
-
-// scpToSSH rewrites "user@host:path", in which nothing is a port.
-func scpToSSH(raw string) (string, URLCredentials, error) {
-	host, path, ok := strings.Cut(raw, ":")
-	if strings.HasPrefix(raw, "[") || strings.Contains(host, "@[") {
-		end := strings.Index(raw, "]:")
-		if end < 0 {
-			return "", URLCredentials{}, fmt.Errorf("rewrite git url: %w", ErrUnreadableURL)
-		}
-		host, path = raw[:end+1], raw[end+2:]
-	}
-	if !ok || host == "" || path == "" || strings.Contains(host, "/") {
-		return "", URLCredentials{}, errors.New("rewrite git url: local paths are not supported by Flux v2")
-	}
-	if !strings.Contains(host, "@") && strings.Contains(path, "@") {
-		// A URL mistyped, in which what follows the colon may be a password.
-		return "", URLCredentials{}, fmt.Errorf("rewrite git url: %w", ErrUnreadableURL)
-	}
-	user := "git"
-	if i := strings.LastIndex(host, "@"); i >= 0 {
-		user, host = host[:i], host[i+1:]
-	}
-	if user == "" || host == "" {
-		return "", URLCredentials{}, fmt.Errorf("rewrite git url: %w", ErrUnreadableURL)
-	}
-	out := "ssh://" + user + "@" + host + "/" + strings.TrimPrefix(path, "/")
-	return out, URLCredentials{Scheme: "ssh", Username: user}, nil
+	info, _, _ := migrate.SplitAuthority(strings.TrimPrefix(raw, scheme+"://"))
+	return bare, userInfo(scheme, info), nil
 }

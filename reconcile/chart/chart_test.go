@@ -13,6 +13,7 @@ import (
 	"helm.sh/helm/v3/pkg/lint"
 	"helm.sh/helm/v3/pkg/lint/support"
 	appsv1 "k8s.io/api/apps/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
@@ -103,11 +104,21 @@ func TestChartRendersTheAgentWithClusterAdmin(t *testing.T) {
 	if role, _, _ := unstructured.NestedString(binding.Object, "roleRef", "name"); role != "cluster-admin" {
 		t.Errorf("bound to %q", role)
 	}
-	if objects["NetworkPolicy"] != nil {
-		t.Error("a network policy is rendered though it is off by default")
-	}
 	if objects["Service"] == nil || objects["ServiceAccount"] == nil {
 		t.Error("service or service account is missing")
+	}
+}
+
+// TestChartNeedsNoNewerKubernetesThanTheFence holds discovery to its word: it
+// refuses an API server older than 1.30, and no other finding speaks of the
+// chart.
+func TestChartNeedsNoNewerKubernetesThanTheFence(t *testing.T) {
+	loaded, err := Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if need := loaded.Metadata.KubeVersion; need == "" || !chartutil.IsCompatibleRange(need, "v1.30.0") {
+		t.Errorf("the chart needs Kubernetes %q, which 1.30.0 is not", need)
 	}
 }
 
@@ -169,7 +180,6 @@ func TestChartCarriesBothDefinitionsOutsideOfTemplates(t *testing.T) {
 func TestChartTurnsTenancyFlagsOn(t *testing.T) {
 	values := image("x")
 	values["agent"] = map[string]any{"noCrossNamespaceRefs": true, "defaultServiceAccount": "nobody"}
-	values["networkPolicy"] = map[string]any{"enabled": true}
 	objects := render(t, values)
 	var deployment appsv1.Deployment
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(objects["Deployment"].Object, &deployment); err != nil {
@@ -180,7 +190,62 @@ func TestChartTurnsTenancyFlagsOn(t *testing.T) {
 			t.Errorf("%s is missing", want)
 		}
 	}
-	if objects["NetworkPolicy"] == nil {
-		t.Error("no network policy though it is on")
+}
+
+func TestArtifactsAreServedToTheReleasesNamespaceOnlyUnlessTurnedOff(t *testing.T) {
+	policy := func(values map[string]any) *networkingv1.NetworkPolicy {
+		t.Helper()
+		object := render(t, values)["NetworkPolicy"]
+		if object == nil {
+			return nil
+		}
+		var p networkingv1.NetworkPolicy
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &p); err != nil {
+			t.Fatal(err)
+		}
+		return &p
+	}
+	// from says for a port who may reach it: "" is nobody, "*" everybody.
+	from := func(p *networkingv1.NetworkPolicy, port string) string {
+		who := ""
+		for _, rule := range p.Spec.Ingress {
+			if !slices.ContainsFunc(rule.Ports, func(r networkingv1.NetworkPolicyPort) bool { return r.Port != nil && r.Port.StrVal == port }) {
+				continue
+			}
+			if len(rule.From) == 0 {
+				return "*"
+			}
+			for _, peer := range rule.From {
+				if peer.NamespaceSelector != nil || peer.IPBlock != nil || peer.PodSelector == nil {
+					return "*"
+				}
+				who = "namespace"
+			}
+		}
+		return who
+	}
+	p := policy(image("x"))
+	if p == nil {
+		t.Fatal("no network policy by default")
+	}
+	if p.Namespace != "flux-system" || p.Spec.PodSelector.MatchLabels["app.kubernetes.io/name"] != "fluxover-agent" {
+		t.Errorf("it selects %v in %s", p.Spec.PodSelector, p.Namespace)
+	}
+	if got := []string{from(p, "artifacts"), from(p, "metrics"), from(p, "health"), from(p, "else")}; !slices.Equal(got, []string{"namespace", "*", "*", ""}) {
+		t.Errorf("artifacts, metrics, health and other ports may be reached by %q", got)
+	}
+	both := []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress}
+	if !slices.Equal(p.Spec.PolicyTypes, both) || len(p.Spec.Egress) != 1 || len(p.Spec.Egress[0].To) != 0 || len(p.Spec.Egress[0].Ports) != 0 {
+		t.Errorf("the agent cannot reach everything: %v %v", p.Spec.PolicyTypes, p.Spec.Egress)
+	}
+	values := image("x")
+	values["artifacts"] = map[string]any{"enabled": false}
+	if p := policy(values); p == nil || from(p, "artifacts") != "" {
+		t.Errorf("without artifacts: %v", p)
+	}
+	values = image("x")
+	values["networkPolicy"] = map[string]any{"enabled": false}
+	if p := policy(values); p != nil {
+		t.Errorf("turned off: %v", p)
 	}
 }

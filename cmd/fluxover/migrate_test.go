@@ -1,0 +1,221 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/cutover"
+)
+
+// nowhere is a kubeconfig of a server that nobody listens at: a command that
+// asks it fails with another exit code than one that was refused before.
+func nowhere(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "kubeconfig")
+	err := os.WriteFile(file, []byte(`{"apiVersion":"v1","kind":"Config","current-context":"c","contexts":[{"name":"c","context":{"cluster":"c","user":"u"}}],
+"clusters":[{"name":"c","cluster":{"server":"https://127.0.0.1:1"}}],"users":[{"name":"u","user":{}}]}`), 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// try runs a command in process.
+func try(t *testing.T, args ...string) (code int, out, stderr string) {
+	t.Helper()
+	var o, e bytes.Buffer
+	code = run(t.Context(), args, strings.NewReader(""), &o, &e)
+	return code, o.String(), e.String()
+}
+
+func planFile(t *testing.T, plan migrate.Plan) string {
+	t.Helper()
+	raw, err := json.Marshal(plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "plan.json")
+	if err := os.WriteFile(file, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func storedPlan(engine string) migrate.Plan {
+	return migrate.Plan{
+		APIVersion: migrate.APIVersion, Kind: "Plan", Proof: "server", ClusterAgent: migrate.ClusterAgent{Engine: engine},
+		Inputs:       migrate.PlanInputs{Options: migrate.Options{Engine: engine}, Agents: map[string]migrate.Fingerprint{"flux/flux-shop": {"image": "a"}}},
+		Repositories: []migrate.Repository{{ID: "flux/flux-shop", Wave: 1}, {ID: "flux/flux-web", Wave: 2}},
+	}
+}
+
+func TestFlagsThatAPlanFileCannotTakeAreRefusedBeforeAnythingIsTouched(t *testing.T) {
+	kubeconfig := nowhere(t)
+	bundled, existing := planFile(t, storedPlan("bundled")), planFile(t, storedPlan("existing"))
+	old := filepath.Join(t.TempDir(), "old.json")
+	if err := os.WriteFile(old, []byte(`{"apiVersion":"fluxover.dev/v1","kind":"Plan","proof":"server","inputs":{"agents":{"flux/flux-shop":"3f2a"}},"repositories":[{"id":"flux/flux-shop"}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const image = "--image=registry.example.com/fluxover:1"
+	for name, c := range map[string]struct {
+		args []string
+		code int
+		says []string
+	}{
+		"accept":                        {[]string{bundled, image, "--accept", "CLUSTER_ADMIN=*"}, 64, []string{"--accept", "plan again"}},
+		"decisions":                     {[]string{bundled, image, "--decisions", "/dev/null"}, 64, []string{"--decisions", "plan again"}},
+		"engine, even as it was":        {[]string{bundled, image, "--engine", "bundled"}, 64, []string{"--engine", "plan again"}},
+		"group-by and wave-size":        {[]string{bundled, image, "--group-by", "path", "--wave-size", "3"}, 64, []string{"--group-by, --wave-size", "plan again"}},
+		"a repository mistyped":         {[]string{bundled, image, "--repo", "flux/flux-shpo"}, 64, []string{"no repository flux/flux-shpo", "near it: flux/flux-shop", "nothing has changed"}},
+		"a wave that is not there":      {[]string{bundled, image, "--wave", "3"}, 64, []string{"--wave 3: the plan has waves 1 to 2"}},
+		"a repository of another wave":  {[]string{bundled, image, "--repo", "flux/flux-shop", "--wave", "2"}, 64, []string{"choose no repository"}},
+		"no image":                      {[]string{bundled}, 64, []string{"--image is needed"}},
+		"an image nobody would run":     {[]string{existing, image}, 64, []string{"--image goes with the bundled agent"}},
+		"a plan of an earlier version":  {[]string{old, image}, 64, []string{"earlier version", "fluxover plan --out"}},
+		"existing controllers":          {[]string{existing}, 1, []string{"127.0.0.1:1"}},
+		"a repository of the plan":      {[]string{bundled, image, "--repo", "flux/flux-shop"}, 1, []string{"127.0.0.1:1"}},
+		"a wave of the plan":            {[]string{existing, "--wave", "2"}, 1, []string{"127.0.0.1:1"}},
+		"without a plan file, existing": {[]string{"--engine", "existing"}, 1, []string{"127.0.0.1:1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, _, stderr := try(t, append([]string{"migrate", "--yes", "--kubeconfig", kubeconfig}, c.args...)...)
+			text := strings.Join(strings.Fields(stderr), " ")
+			if code != c.code {
+				t.Errorf("exit code %d, want %d:\n%s", code, c.code, stderr)
+			}
+			for _, s := range c.says {
+				if !strings.Contains(text, s) {
+					t.Errorf("does not say %q:\n%s", s, stderr)
+				}
+			}
+		})
+	}
+}
+
+func TestARepositoryThatIsNotThereIsRefusedByName(t *testing.T) {
+	inv := migrate.Inventory{Agents: []migrate.Flux1Agent{{ID: "flux/flux-shop", Namespace: "flux", Release: "flux-shop"}, {ID: "flux/flux-web", Namespace: "flux", Release: "flux-web"}}}
+	o := migrateOptions{plan: planFlags{repos: []string{"flux/flux-shop", "shop", "flux/flux-wbe"}}}
+	plan := migrate.Build(inv, migrate.Options{Repositories: o.plan.repos})
+	err := o.selectable(&plan)
+	var exit *exitError
+	if !errors.As(err, &exit) || exit.Code != exitUsage {
+		t.Fatalf("got %v", err)
+	}
+	text := fmt.Sprint(exit.Err, exit.Hints)
+	for _, want := range []string{"no repository shop, flux/flux-wbe", "near it: flux/flux-web", "there are: flux/flux-shop, flux/flux-web", "nothing has changed"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("does not say %q: %s", want, text)
+		}
+	}
+}
+
+func TestARefusalSaysWhatMovedOfTheChosenRepositories(t *testing.T) {
+	stored := storedPlan("bundled")
+	stored.Inputs.Agents = map[string]migrate.Fingerprint{
+		"flux/flux-shop": {"--git-branch": "main", "Git branch": "main", "image": "fluxcd/flux:1.25.4"}, "flux/flux-web": {"image": "fluxcd/flux:1.25.4"},
+	}
+	now := stored
+	now.Inputs.Agents = map[string]migrate.Fingerprint{
+		"flux/flux-shop": {"--git-branch": "prod", "Git branch": "prod", "image": "fluxcd/flux:1.25.4", "ClusterRoleBinding/more": "ClusterRole/cluster-admin"},
+	}
+	var o migrateOptions
+	var text bytes.Buffer
+	err := stillHolds(&stored, &now, o.chosen(&stored))
+	var exit *exitError
+	if !errors.As(err, &exit) || exit.Code != exitFailed {
+		t.Fatalf("got %v", err)
+	}
+	sayError(&text, exit.Err, exit.Hints...)
+	const want = `error: moved since the plan was made:
+  flux/flux-shop: --git-branch (main, now prod); ClusterRoleBinding/more (new:
+  ClusterRole/cluster-admin)
+  flux/flux-web: its agent is gone
+hint: nothing has changed
+hint: plan again and look at what is different
+`
+	if text.String() != want {
+		t.Errorf("got\n%s", text.String())
+	}
+	o.plan.repos = []string{"flux/flux-web"}
+	now.Inputs.Agents["flux/flux-web"] = migrate.Fingerprint{"image": "fluxcd/flux:1.25.4"}
+	if err := stillHolds(&stored, &now, o.chosen(&stored)); err != nil {
+		t.Errorf("what was not chosen holds back: %v", err)
+	}
+}
+
+func TestEveryFailedRepositoryGetsItsRemedyOnce(t *testing.T) {
+	admin := migrate.Finding{Severity: migrate.Blocker, Code: "CLUSTER_ADMIN", Subject: "flux/c", Repository: "flux/c", Message: "the agent may do everything in the cluster", Hint: `keep it with "--accept CLUSTER_ADMIN=flux/c"`}
+	step := func(id, name, leaves string, err error) error {
+		return &cutover.StepError{Repository: id, Step: name, Leaves: leaves, Err: err}
+	}
+	const staged = "suspended Kustomizations that apply nothing; the old agent works as before"
+	err := errors.Join(errors.Join(
+		step("flux/a", "stage", staged, errors.New(`as flux-system/a: deployments.apps "web" is forbidden: User "system:serviceaccount:flux-system:a" cannot patch resource "deployments"`)),
+		errors.Join(step("flux/b", "fence", "the fence was taken down again and the old agent's replicas put back", errors.New("the pod is terminating since 8s")),
+			step("flux/b", "undo-stage", "what was undone so far stays undone; nothing is lost", errors.New("connection refused"))),
+		step("flux/d", "stage", staged, errors.New("GitRepository/flux-system/d has not fetched")),
+		fmt.Errorf("hand over flux/c: %w: %s", cutover.ErrBlocked, admin),
+	), nil)
+	failed := cutoverError(t.Context(), err, admin, migrate.Finding{Severity: migrate.Blocker, Code: "OTHER", Hint: "of no concern"})
+	var exit *exitError
+	if !errors.As(failed, &exit) || exit.Code != exitFailed || !errors.Is(failed, cutover.ErrBlocked) {
+		t.Fatalf("got %v", failed)
+	}
+	var text bytes.Buffer
+	sayError(&text, exit.Err, exit.Hints...)
+	const want = `error: hand over flux/a: step stage: as flux-system/a: deployments.apps "web"
+  is forbidden: User "system:serviceaccount:flux-system:a" cannot patch resource
+  "deployments"
+error: hand over flux/d: step stage: GitRepository/flux-system/d has not
+  fetched
+hint: suspended Kustomizations that apply nothing; the old agent works as
+  before
+error: hand over flux/b: step fence: the pod is terminating since 8s
+hint: the fence was taken down again and the old agent's replicas put back
+error: hand over flux/b: step undo-stage: connection refused
+hint: what was undone so far stays undone; nothing is lost
+error: hand over flux/c: held back: blocker CLUSTER_ADMIN flux/c: the agent
+  may do everything in the cluster
+hint: keep it with "--accept CLUSTER_ADMIN=flux/c"
+hint: run "fluxover migrate" to go on, or "fluxover rollback --repo
+  flux/a,flux/b,flux/d" to go back
+`
+	if text.String() != want {
+		t.Errorf("got\n%s", text.String())
+	}
+	for line := range strings.Lines(text.String()) {
+		if len([]rune(line)) > 81 {
+			t.Errorf("%d columns: %s", len(line)-1, line)
+		}
+	}
+}
+
+func TestTheEndOfARunKeepsItsExitCodes(t *testing.T) {
+	blocked := fmt.Errorf("hand over flux/c: %w: blocker X", cutover.ErrBlocked)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, c := range map[string]struct {
+		ctx  context.Context
+		err  error
+		code int
+	}{
+		"all held back":  {t.Context(), errors.Join(blocked, blocked), exitBlocked},
+		"one failed":     {t.Context(), errors.Join(blocked, &cutover.StepError{Repository: "flux/a", Step: "stage", Err: errors.New("no")}), exitFailed},
+		"locked":         {t.Context(), &cutover.LockedError{}, exitFailed},
+		"interrupted":    {gone, context.Canceled, exitInterrupted},
+		"something else": {t.Context(), errors.New("no"), exitFailed},
+	} {
+		var exit *exitError
+		if err := cutoverError(c.ctx, c.err); !errors.As(err, &exit) || exit.Code != c.code {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}

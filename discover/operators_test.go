@@ -1,0 +1,78 @@
+package discover
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/fluxover/fluxover/migrate"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/version"
+	fakediscovery "k8s.io/client-go/discovery/fake"
+)
+
+func TestAnAPIServerThatCannotFenceBlocksEverything(t *testing.T) {
+	without := func(left ...string) []*metav1.APIResourceList {
+		var lists []*metav1.APIResourceList
+		for _, list := range served {
+			list := list.DeepCopy()
+			list.APIResources = slices.DeleteFunc(list.APIResources, func(r metav1.APIResource) bool { return slices.Contains(left, r.Kind) })
+			lists = append(lists, list)
+		}
+		return lists
+	}
+	beta := without("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
+	beta = append(beta, &metav1.APIResourceList{GroupVersion: "admissionregistration.k8s.io/v1beta1", APIResources: []metav1.APIResource{
+		{Name: "validatingadmissionpolicies", Kind: "ValidatingAdmissionPolicy"}, {Name: "validatingadmissionpolicybindings", Kind: "ValidatingAdmissionPolicyBinding"},
+	}})
+	for name, c := range map[string]struct {
+		version string
+		served  []*metav1.APIResourceList
+		code    string
+		words   []string
+	}{
+		"the oldest that can":        {version: "v1.30.0", served: served},
+		"a provider's":               {version: "v1.30.4-gke.1348000", served: served},
+		"a newer one":                {version: "v1.37.2+k3s1", served: served},
+		"too old":                    {version: "v1.29.14", served: without("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"), code: "KUBERNETES_TOO_OLD", words: []string{"v1.29.14", "1.30"}},
+		"too old, a provider's":      {version: "v1.28.9-eks-036c24b", served: beta, code: "KUBERNETES_TOO_OLD", words: []string{"v1.28.9"}},
+		"new enough, not turned on":  {version: "v1.31.0", served: beta, code: "FENCE_NOT_SERVED", words: []string{"ValidatingAdmissionPolicy and ValidatingAdmissionPolicyBinding"}},
+		"one of both kinds is gone":  {version: "v1.31.0", served: without("ValidatingAdmissionPolicyBinding"), code: "FENCE_NOT_SERVED", words: []string{"serve ValidatingAdmissionPolicyBinding,"}},
+		"a version that says little": {version: "unknown", served: beta, code: "FENCE_NOT_SERVED"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := open(t, "testdata/cluster/ordinary")
+			disco := f.kube.Discovery().(*fakediscovery.FakeDiscovery)
+			disco.FakedServerVersion, disco.Resources = &version.Info{GitVersion: c.version}, c.served
+			inv, err := f.witness.inventory(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []migrate.Finding
+			for _, finding := range inv.Findings {
+				if finding.Code == "KUBERNETES_TOO_OLD" || finding.Code == "FENCE_NOT_SERVED" {
+					got = append(got, finding)
+				}
+			}
+			if c.code == "" {
+				if len(got) != 0 {
+					t.Errorf("blocked: %v", got)
+				}
+				return
+			}
+			if len(got) != 1 || got[0].Code != c.code || got[0].Severity != migrate.Blocker || got[0].Acceptable || got[0].Repository != "" {
+				t.Fatalf("want %s, a blocker for the whole cluster that nobody can accept, got %+v", c.code, got)
+			}
+			for _, word := range c.words {
+				if !strings.Contains(got[0].Message, word) {
+					t.Errorf("%q is not in %q", word, got[0].Message)
+				}
+			}
+			// What discovery finds is what a plan holds, and holds back.
+			plan := migrate.Build(inv, migrate.Options{})
+			if !slices.Contains(plan.Findings, got[0]) || len(plan.Repositories) == 0 || !plan.Repositories[0].Blocked {
+				t.Errorf("the plan does not hold it: %+v", plan.Findings)
+			}
+		})
+	}
+}

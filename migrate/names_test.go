@@ -1,0 +1,191 @@
+package migrate
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// kustomizationNames are a plan's names by Repository id and path.
+func kustomizationNames(p Plan) map[string]string {
+	names := map[string]string{}
+	for _, r := range p.Repositories {
+		for _, a := range r.Applications {
+			names[r.ID+" "+a.Path+" "+a.Why] = a.Name
+		}
+	}
+	return names
+}
+
+func shop() Flux1Agent {
+	return agentWith("flux/flux-shop", []string{"p"}, "p/payments-api/a.yaml", "p/web/w.yaml")
+}
+
+func shopPayments() Flux1Agent {
+	return agentWith("flux/flux-shop-payments", []string{"p"}, "p/api/b.yaml")
+}
+
+func TestNamesThatCouldBeAnotherRepositorysAreLengthened(t *testing.T) {
+	orders := [][]Flux1Agent{{shop(), shopPayments()}, {shopPayments(), shop()}}
+	var first map[string]string
+	for _, agents := range orders {
+		p := planOf(agents...)
+		names := kustomizationNames(p)
+		seen := map[string]bool{}
+		for _, n := range names {
+			if seen[n] || len(n) > maxName || n != dnsName(n) {
+				t.Errorf("name %q: twice %v, %d characters", n, seen[n], len(n))
+			}
+			seen[n] = true
+		}
+		if len(seen) != 3 || !seen["shop-payments-api"] || !seen["shop-web"] {
+			t.Errorf("names %v", names)
+		}
+		for _, r := range p.Repositories {
+			if r.Blocked {
+				t.Errorf("%s is held back: %v", r.ID, p.Findings)
+			}
+		}
+		said := slices.ContainsFunc(p.Findings, func(f Finding) bool {
+			return f.Code == "NAME_LENGTHENED" && f.Severity == Info && f.Repository == "flux/flux-shop"
+		})
+		if !said {
+			t.Error("nothing says that a name was lengthened")
+		}
+		if first == nil {
+			first = names
+		} else if d := cmp.Diff(first, names); d != "" {
+			t.Errorf("the order of discovery matters: %s", d)
+		}
+	}
+}
+
+func TestANameDoesNotDependOnWhatOtherRepositoriesHold(t *testing.T) {
+	both := kustomizationNames(planOf(shop(), shopPayments()))
+	// As in a re-check, which reads one repository and lists all agents.
+	unread := shopPayments()
+	unread.Files, unread.Objects, unread.Tree = nil, nil, nil
+	one := Build(Inventory{Agents: []Flux1Agent{shop(), unread}}, Options{Repositories: []string{"flux/flux-shop"}})
+	for key, name := range kustomizationNames(one) {
+		if both[key] != name {
+			t.Errorf("%s is %s alone and %s with the others", key, name, both[key])
+		}
+	}
+}
+
+// liveOf are the control objects that a plan's repository has in the cluster.
+func liveOf(p Plan, id string) []ControlObject {
+	var live []ControlObject
+	r := p.Repository(id)
+	for _, k := range r.Kustomizations {
+		live = append(live, ControlOf(k))
+	}
+	for _, s := range r.Supporting {
+		if s.GetKind() == "ServiceAccount" {
+			live = append(live, ControlOf(s))
+		}
+	}
+	for _, ref := range r.Sources {
+		live = append(live, ControlOf(p.Source(ref)))
+	}
+	return live
+}
+
+func TestASettledRepositoryKeepsItsNamesWhenOthersComeAndGo(t *testing.T) {
+	twin := func(id string) Flux1Agent {
+		return agentWith(id, []string{"p"}, "p/x/"+strings.ReplaceAll(id, "/", "-")+".yaml")
+	}
+	for name, c := range map[string]struct{ before, after []Flux1Agent }{
+		"a repository whose names begin alike comes":               {[]Flux1Agent{shop()}, []Flux1Agent{shop(), shopPayments()}},
+		"the one with the shorter name comes":                      {[]Flux1Agent{shopPayments()}, []Flux1Agent{shop(), shopPayments()}},
+		"one of the same release name comes":                       {[]Flux1Agent{twin("one/flux-team")}, []Flux1Agent{twin("two/flux-team"), twin("one/flux-team")}},
+		"one of the same release name has gone, and another comes": {[]Flux1Agent{twin("one/flux-team")}, []Flux1Agent{twin("two/flux-team")}},
+		"one of the same release name has gone":                    {[]Flux1Agent{twin("one/flux-team"), twin("two/flux-team")}, []Flux1Agent{twin("two/flux-team")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			settled := planOf(c.before...)
+			was := kustomizationNames(settled)
+			var live []ControlObject
+			for _, r := range settled.Repositories {
+				live = append(live, liveOf(settled, r.ID)...)
+			}
+			now := Build(Inventory{Cluster: Cluster{UID: "uid", Control: live}, Agents: c.after}, Options{})
+			is := kustomizationNames(now)
+			for key, name := range was {
+				if is[key] != "" && is[key] != name {
+					t.Errorf("%s was %s and is %s", key, name, is[key])
+				}
+			}
+			owner := map[string]string{}
+			for _, l := range live {
+				owner[l.Kind+" "+l.Name] = l.Repository
+			}
+			for _, r := range now.Repositories {
+				if r.Blocked {
+					t.Errorf("%s is held back: %v", r.ID, now.Findings)
+				}
+				for _, l := range liveOf(now, r.ID) {
+					key := l.Kind + " " + l.Name
+					if owner[key] != "" && owner[key] != r.ID {
+						t.Errorf("%s is of %s and of %s", key, owner[key], r.ID)
+					}
+					owner[key] = r.ID
+				}
+			}
+		})
+	}
+}
+
+func TestANewFolderRenamesNoneThatIsThere(t *testing.T) {
+	before := agentWith("flux/flux-team", []string{"east", "west"}, "east/shop/a.yaml")
+	settled := planOf(before)
+	after := agentWith("flux/flux-team", []string{"east", "west"}, "east/shop/a.yaml", "west/shop/b.yaml")
+	now := Build(Inventory{Cluster: Cluster{Control: liveOf(settled, before.ID)}, Agents: []Flux1Agent{after}}, Options{})
+	var got []string
+	for _, a := range now.Repositories[0].Applications {
+		got = append(got, a.Name+" "+a.Path)
+	}
+	if d := cmp.Diff([]string{"team-shop ./east/shop", "team-west-shop ./west/shop"}, got); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestALiveObjectOfSomebodyElseHoldsBackByName(t *testing.T) {
+	for _, o := range []ControlObject{{Kind: "Kustomization", Name: "shop-web"}, {Kind: "GitRepository", Name: "shop"}, {Kind: "ServiceAccount", Name: "shop"}} {
+		p := Build(Inventory{Cluster: Cluster{Control: []ControlObject{o}}, Agents: []Flux1Agent{shop()}}, Options{})
+		f := slices.IndexFunc(p.Findings, func(f Finding) bool { return f.Code == "NAME_TAKEN" && f.Severity == Blocker })
+		if f < 0 || !p.Repositories[0].Blocked || !strings.Contains(p.Findings[f].Message, o.Kind+"/"+AgentNamespace+"/"+o.Name) {
+			t.Errorf("%+v: findings %v", o, p.Findings)
+		}
+	}
+}
+
+func TestNamesOfManyRepositoriesAreUniqueWhateverTheyAreCalled(t *testing.T) {
+	parts := []string{"a", "b", "a-b", "b-a", "files", "source", "a-files"}
+	var agents []Flux1Agent
+	for _, one := range parts {
+		for _, two := range parts {
+			release := one + "-" + two
+			agents = append(agents, agentWith("flux/"+release, []string{"p"}, "p/loose-"+release+".yaml", "p/a/1"+release+".yaml", "p/b/2"+release+".yaml", "p/a-b/3"+release+".yaml", "p/b-a/4"+release+".yaml"))
+		}
+	}
+	agents = append(agents, agentWith("flux/a-a-files-source", []string{"p"}, "p/x.yaml"))
+	p := planOf(agents...)
+	if hasFinding(p, "NAME_CLASH") {
+		t.Errorf("names clash: %v", p.Findings)
+	}
+	for i := range p.Repositories {
+		if n := len(p.Repositories[i].Kustomizations); n != 5 && p.Repositories[i].ID != "flux/a-a-files-source" {
+			t.Fatalf("%s has %d Kustomizations", p.Repositories[i].ID, len(p.Repositories[i].Kustomizations))
+		}
+	}
+}
+
+func TestNoRepositoryTakesTheAccountOfANamespace(t *testing.T) {
+	p := planOf(agentWith("flux/flux-default", []string{"p"}, "p/a/x.yaml"))
+	if name := p.Repositories[0].Supporting[0].GetName(); name == "default" {
+		t.Errorf("the account is %s", name)
+	}
+}
