@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -209,15 +210,21 @@ func (e *Executor) Migrate(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = s.end(err) }()
-	s.gaps = make(chan struct{}, atOnce)
+	s.gaps, s.quiet = make(chan struct{}, atOnce), semaphore.NewWeighted(silence)
 	s.replan, s.marks, s.capacitor = e.replan, e.o.Marks, e.o.Capacitor
 	s.commits, s.hold, s.syncWait, s.limits = e.o.Commits, e.o.Hold, max(e.o.SyncWait, 0), e.o.Limits.filled()
 
 	// A process that dies in the middle of a repository must find the run as
 	// unfinished as it left it, so journals come before everything.
-	repos, err := e.open(ctx, s, selected)
+	repos, failures, err := e.open(ctx, s, selected)
 	if err != nil {
 		return err
+	}
+	for _, failed := range failures {
+		e.emit(Event{At: time.Now(), Repository: failed.Repository, State: EventBlocked, Message: failed.Error()})
+	}
+	if len(repos) == 0 {
+		return joined(failures)
 	}
 	if err := e.o.Engine.install(ctx, s, e.plan.ClusterAgent); err != nil {
 		return err
@@ -230,15 +237,23 @@ func (e *Executor) Migrate(ctx context.Context) (err error) {
 		wave := r.j.plan.Repository.Wave
 		waves[wave] = append(waves[wave], r)
 	}
-	var failures []error
+	all := []error{joined(failures)}
 	for _, wave := range sortedInts(waves) {
 		errs, goOn := e.wave(ctx, s, waves[wave])
-		failures = append(failures, errs...)
+		all = append(all, errs...)
 		if !goOn {
 			break
 		}
 	}
-	return errors.Join(failures...)
+	return errors.Join(all...)
+}
+
+func joined(failures []*StepError) error {
+	var errs []error
+	for _, f := range failures {
+		errs = append(errs, f)
+	}
+	return errors.Join(errs...)
 }
 
 func sortedInts[V any](m map[int]V) []int {
@@ -345,17 +360,21 @@ func (e *Executor) policiesServed() error {
 	return fmt.Errorf("%w: %w; nothing was changed%s", ErrBlocked, errNoPolicies, at)
 }
 
-// open reads or begins the journals of the selected Repositories.
-func (e *Executor) open(ctx context.Context, s *session, ids []string) ([]*repository, error) {
-	var repos []*repository
+// open reads or begins the journals of the selected Repositories. One that
+// cannot be gone on with is a failure of its own and holds back nobody else.
+func (e *Executor) open(ctx context.Context, s *session, ids []string) (repos []*repository, failures []*StepError, err error) {
 	for _, id := range ids {
 		slice, err := slicePlan(&e.plan, id)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		j, err := s.store.load(ctx, id)
+		if errors.Is(err, errBrokenJournal) {
+			failures = append(failures, &StepError{Repository: id, Step: "lock", Leaves: "nothing was changed by this run", Err: err})
+			continue
+		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		underWay := j != nil && j.Closed == "" && len(j.Entries) > 0
 		switch {
@@ -365,7 +384,9 @@ func (e *Executor) open(ctx context.Context, s *session, ids []string) ([]*repos
 			last := j.last()
 			history := append(slices.Clone(j.History), fmt.Sprintf("attempt %d: %s at %s", j.Attempt, j.Closed, last.At.Format(time.RFC3339)))
 			if len(j.Parked) > 0 {
-				return nil, fmt.Errorf("%s was rolled back and left parked objects (%s): remove them first", id, strings.Join(j.Parked, ", "))
+				failures = append(failures, &StepError{Repository: id, Step: "lock", Leaves: "nothing was changed by this run",
+					Err: fmt.Errorf("it was rolled back and left parked objects (%s): remove them first", strings.Join(j.Parked, ", "))})
+				continue
 			}
 			j = &journal{Repository: id, Attempt: j.Attempt + 1, History: history, resourceVersion: j.resourceVersion, uid: j.uid}
 		}
@@ -373,7 +394,7 @@ func (e *Executor) open(ctx context.Context, s *session, ids []string) ([]*repos
 			j.Commit = slice.Repository.Commit
 			j.Agent.Fingerprint = e.plan.Inputs.Agents[id]
 			if err := j.setPlan(slice); err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			j.Blocked = ""
 			if slice.Repository.Blocked {
@@ -383,12 +404,12 @@ func (e *Executor) open(ctx context.Context, s *session, ids []string) ([]*repos
 		j.Run = s.run
 		if j.Closed == "" {
 			if err := s.store.save(ctx, j); err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 		}
 		repos = append(repos, &repository{env: s.env, id: id, j: j})
 	}
-	return repos, nil
+	return repos, failures, nil
 }
 
 // wave cuts over the Repositories of one wave, MaxParallel at a time. goOn is
@@ -472,7 +493,17 @@ func (e *Executor) one(ctx context.Context, r *repository) error {
 // longer; everything before and after runs up to MaxParallel at once.
 const atOnce = 1
 
-// enterGap waits for its turn to be without an engine.
+const (
+	// silence is what a Repository in its gap takes of the quiet, and each loud
+	// step one of: with so many at once none would be left for a gap.
+	silence = 1 << 20
+	// silenceLimit bounds the wait for loud steps of others to end. One of them
+	// may hang; the gap is then as long as it is beside them.
+	silenceLimit = 5 * time.Second
+)
+
+// enterGap waits for its turn to be without an engine, and until no other
+// Repository is in a loud step.
 func (r *repository) enterGap(ctx context.Context) error {
 	if r.inGap || r.gaps == nil {
 		return nil
@@ -481,6 +512,7 @@ func (r *repository) enterGap(ctx context.Context) error {
 	select {
 	case r.gaps <- struct{}{}:
 		r.inGap = true
+		r.hush(ctx)
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("wait for the turn of %s to be without an agent: %w", r.id, waitEnded(ctx, begun, "others were still being handed over"))
@@ -489,10 +521,39 @@ func (r *repository) enterGap(ctx context.Context) error {
 
 // leaveGap lets the next one in.
 func (r *repository) leaveGap() {
+	if r.hushed {
+		r.hushed = false
+		r.quiet.Release(silence)
+	}
 	if r.inGap {
 		r.inGap = false
 		<-r.gaps
 	}
+}
+
+// hush keeps others from loud steps, once those under way have ended or
+// silenceLimit has passed.
+func (r *repository) hush(ctx context.Context) {
+	if r.quiet == nil {
+		return
+	}
+	limited, cancel := context.WithTimeout(ctx, silenceLimit)
+	defer cancel()
+	if r.hushed = r.quiet.Acquire(limited, silence) == nil; !r.hushed && ctx.Err() == nil {
+		r.note("fence", "others are still at work after %s: the gap may be a little longer for it", silenceLimit)
+	}
+}
+
+// aloud runs one step forward, a loud one not while another Repository is in
+// its gap. The wait counts against no limit of the step.
+func (r *repository) aloud(ctx context.Context, s *step) error {
+	if s.Loud && r.quiet != nil && !r.hushed {
+		if err := r.quiet.Acquire(ctx, 1); err != nil {
+			return err
+		}
+		defer r.quiet.Release(1)
+	}
+	return r.forward(ctx, s)
 }
 
 // advance runs the steps that are not done yet.
@@ -537,7 +598,7 @@ func (r *repository) advance(ctx context.Context) error {
 		if err := context.Cause(r.held); err != nil {
 			return err
 		}
-		if err := r.forward(withHeld(stepCtx, r.held), s); err != nil {
+		if err := r.aloud(withHeld(stepCtx, r.held), s); err != nil {
 			if s.Retreat && !errors.Is(err, errCrash) && !errors.Is(err, ErrJournal) && context.Cause(r.held) == nil {
 				return errors.Join(err, r.retreatTo(r.held, "fence"))
 			}

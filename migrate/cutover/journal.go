@@ -283,7 +283,7 @@ func (s store) load(ctx context.Context, id string) (*journal, error) {
 	}
 	j, err := decodeJournal(cm)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errBrokenJournal, err)
 	}
 	return j, nil
 }
@@ -315,6 +315,9 @@ func (s store) list(ctx context.Context) ([]*journal, error) {
 
 // decodeJournal reads a journal. With an error comes what could be read: at
 // least the Repository's id.
+// errBrokenJournal: a journal is there and cannot be read.
+var errBrokenJournal = errors.New("what was done is not known; put the journal back from a backup, or use the version of fluxover that wrote it")
+
 func decodeJournal(cm *corev1.ConfigMap) (*journal, error) {
 	j := &journal{resourceVersion: cm.ResourceVersion, uid: cm.UID}
 	if err := json.Unmarshal([]byte(cm.Data[journalKey]), j); err != nil || j.Repository == "" {

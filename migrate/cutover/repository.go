@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -66,6 +67,8 @@ type env struct {
 	held context.Context
 	// gaps holds an element for each Repository that is without an engine.
 	gaps chan struct{}
+	// quiet is shared by loud steps and had alone by a Repository in its gap.
+	quiet *semaphore.Weighted
 	// shared serialises writes to objects that several Repositories use.
 	shared sync.Mutex
 
@@ -111,6 +114,8 @@ type repository struct {
 	credential map[string][]byte
 	// inGap is true while this Repository holds an element of gaps.
 	inGap bool
+	// hushed is true while it has the quiet alone.
+	hushed bool
 	// fenced is true once this process has seen the fence in force and no pod.
 	fenced bool
 	head   *headState
@@ -347,7 +352,7 @@ func (r *repository) remove(ctx context.Context, c created, finalize func(contex
 		r.note("", "%s was not made by this run, so it stays", cluster.Describe(live))
 		return nil
 	}
-	if !deletable[gvk.GroupKind()] || !r.ours(live) {
+	if !deletable[gvk.GroupKind()] {
 		return fmt.Errorf("delete %s: %w", cluster.Describe(live), ErrBudget)
 	}
 	if live.GetDeletionTimestamp() == nil {

@@ -308,20 +308,27 @@ func TestAnOldAgentThatComesBackDuringACrashIsStoppedBeforeAdoption(t *testing.T
 	tm.same("after rollback", before, tm.picture())
 }
 
-func TestAFailureStopsLaterWavesUnlessToldToContinue(t *testing.T) {
-	bad, good := newTeam(t), newTeam(t)
-	both := func() migrate.Plan {
-		plan, other := bad.makePlan(), good.makePlan()
+// together gives the plan of two teams, the second in a later wave, and how it
+// is made anew. change is given the plan of the first.
+func together(first, second *team, change func(*migrate.Plan)) (both func() migrate.Plan, replan Replan) {
+	both = func() migrate.Plan {
+		plan, other := first.makePlan(), second.makePlan()
+		change(&plan)
 		other.Repositories[0].Wave = 2
 		plan.Repositories = append(plan.Repositories, other.Repositories...)
 		plan.Sources = append(plan.Sources, other.Sources...)
 		plan.Credentials = append(plan.Credentials, other.Credentials...)
-		plan.Inputs.Agents[good.id] = other.Inputs.Agents[good.id]
+		plan.Inputs.Agents[second.id] = other.Inputs.Agents[second.id]
 		return plan
 	}
-	replan := func(context.Context, []string) (migrate.Inventory, migrate.Plan, error) {
-		return migrate.Inventory{Agents: []migrate.Flux1Agent{bad.agent(), good.agent()}}, both(), nil
+	return both, func(context.Context, []string) (migrate.Inventory, migrate.Plan, error) {
+		return migrate.Inventory{Agents: []migrate.Flux1Agent{first.agent(), second.agent()}}, both(), nil
 	}
+}
+
+func TestAFailureStopsLaterWavesUnlessToldToContinue(t *testing.T) {
+	bad, good := newTeam(t), newTeam(t)
+	both, replan := together(bad, good, func(*migrate.Plan) {})
 	before := good.picture()
 	bad.lab.engine.fail(bad.name+"-web", "broken")
 	defer bad.lab.engine.fail(bad.name+"-web", "")
@@ -350,20 +357,10 @@ func TestAFailureStopsLaterWavesUnlessToldToContinue(t *testing.T) {
 
 func TestAHeldBackRepositoryStopsNobodyElse(t *testing.T) {
 	bad, good := newTeam(t), newTeam(t)
-	both := func() migrate.Plan {
-		plan, other := bad.makePlan(), good.makePlan()
+	both, replan := together(bad, good, func(plan *migrate.Plan) {
 		plan.Repositories[0].Blocked = true
 		plan.Findings = append(plan.Findings, migrate.Finding{Severity: migrate.Blocker, Code: "X", Subject: bad.id, Repository: bad.id, Message: "held back"})
-		other.Repositories[0].Wave = 2
-		plan.Repositories = append(plan.Repositories, other.Repositories...)
-		plan.Sources = append(plan.Sources, other.Sources...)
-		plan.Credentials = append(plan.Credentials, other.Credentials...)
-		plan.Inputs.Agents[good.id] = other.Inputs.Agents[good.id]
-		return plan
-	}
-	replan := func(context.Context, []string) (migrate.Inventory, migrate.Plan, error) {
-		return migrate.Inventory{Agents: []migrate.Flux1Agent{bad.agent(), good.agent()}}, both(), nil
-	}
+	})
 	before := bad.picture()
 	o := bad.options()
 	o.OnFailure = Stop

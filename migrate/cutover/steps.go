@@ -30,6 +30,9 @@ type step struct {
 	// Urgent: between the start of this step and the end of the last urgent
 	// one no pause and no interrupt is heard, because no engine could write.
 	Urgent bool
+	// Loud: the step reads and tries many objects, so it is not begun while
+	// another Repository is in its gap, which would last longer for it.
+	Loud bool
 	// Retreat: when Do fails it is undone at once, so that the old agent is
 	// not kept out without need.
 	Retreat bool
@@ -55,6 +58,7 @@ var steps = []step{
 	},
 	{
 		Name:   "recheck",
+		Loud:   true,
 		Check:  recheckedHere,
 		Always: true,
 		Do:     recheck,
@@ -64,6 +68,7 @@ var steps = []step{
 	},
 	{
 		Name:   "snapshot",
+		Loud:   true,
 		Do:     takeSnapshot,
 		Undo:   dropSnapshot,
 		Limit:  within(5 * time.Minute),
@@ -80,6 +85,7 @@ var steps = []step{
 	},
 	{
 		Name:   "stage",
+		Loud:   true,
 		Check:  stagedHere,
 		Do:     stage,
 		Undo:   removeMade("stage"),
@@ -121,6 +127,7 @@ var steps = []step{
 	},
 	{
 		Name:   "verify",
+		Loud:   true,
 		Do:     verify,
 		Limit:  func(r *repository) time.Duration { return r.limits.adopt + 2*time.Minute },
 		Manual: manualVerify,

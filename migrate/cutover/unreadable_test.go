@@ -137,3 +137,21 @@ func TestAJournalOfANewerProgramAsksForThatOne(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestABrokenJournalHoldsBackItsRepositoryAlone(t *testing.T) {
+	bad, good := newTeam(t), newTeam(t)
+	before := bad.picture()
+	bad.must(bad.migrate())
+	bad.must(bad.rollback())
+	mend := bad.damage(func(cm *corev1.ConfigMap) { cm.Data[journalKey] = "{" })
+	defer mend()
+	both, replan := together(bad, good, func(*migrate.Plan) {})
+	err := New(bad.lab.c, both(), replan, bad.options(), bad.record).Migrate(bad.ctx())
+	if err == nil || !strings.Contains(err.Error(), bad.id) || !strings.Contains(err.Error(), "backup") {
+		t.Errorf("want the broken journal of %s and what to do, got %v", bad.id, err)
+	}
+	if got := good.status(); got.Phase != PhaseSettled {
+		t.Errorf("the other one: %+v", got)
+	}
+	bad.same("the one with the broken journal is untouched", before, bad.picture())
+}
