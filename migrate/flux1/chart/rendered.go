@@ -1,0 +1,623 @@
+package chart
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/fluxover/fluxover/migrate"
+	"sigs.k8s.io/yaml"
+)
+
+// Object is one object that the release makes, or may make.
+type Object struct {
+	Kind string
+	// Namespace is empty for kinds of the whole cluster.
+	Namespace, Name string
+	// Unknown says why it is unknown whether it is made, or how it is named;
+	// what is not known of the above is empty then.
+	Unknown string
+}
+
+// Mount is a volume in fluxd's container.
+type Mount struct {
+	Volume, Path string
+	// Kind is "Secret", "ConfigMap", "EmptyDir", "HostPath", or empty for a
+	// volume of extraVolumes of another kind.
+	Kind string
+	// Name of the Secret or ConfigMap.
+	Name string
+	// Unknown says why it is unknown whether it is there, or what it holds.
+	Unknown string
+}
+
+// Variable is one variable of fluxd's environment.
+type Variable struct {
+	Name  string
+	Value Text
+	// Secret, if it comes from one.
+	Secret *migrate.SecretKey
+	// ConfigMap and Key, if it comes from one.
+	ConfigMap, Key string
+	// Unknown says why neither is known.
+	Unknown string
+}
+
+// Source is a Secret or ConfigMap whose keys are all in fluxd's environment.
+type Source struct {
+	Kind, Name string
+	// Prefix of the variables' names.
+	Prefix string
+	// Unknown says why it is unknown what it is.
+	Unknown string
+}
+
+// Sidecar is another container of the agent's pod.
+type Sidecar struct{ Name, Image string }
+
+// objects are all that the release makes, in no order that matters.
+func (s *scope) objects() []Object {
+	var out []Object
+	own := s.namespace()
+	add := func(when truth, kind string, namespace, name value) {
+		if when.no() {
+			return
+		}
+		o := Object{Kind: kind, Unknown: when.unknown}
+		for _, part := range []struct {
+			to *string
+			x  value
+		}{{&o.Namespace, namespace}, {&o.Name, s.word(name)}} {
+			if part.x.unknown != "" {
+				o.Unknown = part.x.unknown
+			} else if part.x.of != nil {
+				*part.to = fmt.Sprint(part.x.of)
+			}
+		}
+		out = append(out, o)
+	}
+	always, cluster := truth{is: true}, value{}
+	since := func(at string) truth { return truth{is: !s.at.before(v(at))} }
+
+	s.word(s.name()) // every object's labels hold it
+	add(always, "Deployment", own, s.named(""))
+	add(always, "Service", own, s.named(""))
+	if since("1.9.0").is && s.equals("service.type", "ClusterIP").yes() {
+		s.equals("service.createClusterIP", false)
+	}
+	if makes := s.is("serviceAccount.create"); !makes.no() {
+		add(makes, "ServiceAccount", own, s.account())
+	}
+	add(s.hasKubeconfig(), "ConfigMap", own, s.named("-kube-config"))
+	add(s.hasKnownHosts(), "ConfigMap", own, s.named("-ssh-config"))
+	add(s.is("git.secretName").not(), "Secret", own, s.named("-git-deploy"))
+	if on := s.hasGitConfig(); !on.no() {
+		add(on, "Secret", own, s.gitConfigSecret())
+		s.textual("git.config.data", true)
+	}
+	s.kubeconfigNamespace()
+	if s.hasKnownHosts().yes() {
+		s.textual("ssh.known_hosts", false)
+		if since("1.4.0").is {
+			s.textual("ssh.config", false)
+		}
+	}
+
+	for _, b := range s.bindings() {
+		if !b.existing {
+			add(b.when, b.roleKind, b.namespace, b.role)
+		}
+		add(b.when, b.roleKind+"Binding", b.namespace, b.binding)
+	}
+
+	if hasCache := s.hasMemcached(); !hasCache.no() {
+		add(hasCache, "Deployment", own, s.named("-memcached"))
+		add(hasCache, "Service", own, s.named("-memcached"))
+		if since("0.6.0").is {
+			s.equals("memcached.createClusterIP", false)
+		}
+	}
+	if since("0.11.0").is {
+		psp := s.is("rbac.pspEnabled")
+		add(psp, "PodSecurityPolicy", cluster, s.named(""))
+		add(psp, "ClusterRole", cluster, s.named("-psp"))
+		add(psp, "ClusterRoleBinding", cluster, s.named("-psp"))
+	}
+	if since("1.0.0").is {
+		if makes := s.is("prometheus.serviceMonitor.create"); !makes.no() {
+			add(makes, "ServiceMonitor", s.word(s.get("prometheus.serviceMonitor.namespace").or(own)), s.named(""))
+		}
+	}
+	if since("1.4.0").is {
+		if makes := s.is("dashboards.enabled"); !makes.no() {
+			name, at := value{of: "flux-dashboards-flux-dashboard"}, own
+			if since("1.5.0").is {
+				name, at = s.get("dashboards.nameprefix"), s.word(s.get("dashboards.namespace").or(own))
+				if printed, unknown := name.printed(); unknown == "" {
+					name.of = printed + "-flux"
+				}
+			}
+			add(makes, "ConfigMap", at, name)
+		}
+	}
+	if s.at.before(v("1.0.0")) {
+		s.operatorObjects(add, own)
+	}
+	return out
+}
+
+// operatorObjects are those of a helm-operator in the same release (flux:
+// chart/flux/templates/helm-operator-deployment.yaml, helm-operator-crd.yaml,
+// helm-tls.yaml, flux-helm-repositories.yaml).
+func (s *scope) operatorObjects(add func(truth, string, value, value), own value) {
+	s.get("helmOperator.git.timeout") // read even when none is made
+	makes := s.is("helmOperator.create")
+	add(makes, "Deployment", own, s.named("-helm-operator"))
+	if !makes.no() {
+		crd := makes.and(s.is("helmOperator.createCRD"))
+		add(crd, "CustomResourceDefinition", value{}, value{of: "helmreleases.flux.weave.works"})
+		if s.at.before(v("0.11.0")) {
+			add(crd, "CustomResourceDefinition", value{}, value{of: "fluxhelmreleases.helm.integrations.flux.weave.works"})
+		}
+	}
+	ca := s.is("helmOperator.tls.enable").and(s.is("helmOperator.tls.verify"))
+	if !s.at.before(v("0.6.0")) {
+		ca = ca.and(s.is("helmOperator.tls.caContent"))
+	}
+	if !ca.no() {
+		s.textual("helmOperator.tls.caContent", true)
+	}
+	add(ca, "ConfigMap", own, s.named("-helm-tls-ca-config"))
+	if !s.at.before(v("0.8.0")) {
+		if listed := s.is("helmOperator.configureRepositories.repositories"); !listed.no() {
+			add(listed, "Secret", own, s.get("helmOperator.configureRepositories.secretName"))
+		}
+	}
+}
+
+func (s *scope) hasKubeconfig() truth {
+	if s.at.before(v("1.4.1")) {
+		return truth{is: true}
+	}
+	return s.is("kube.externalConfig").not()
+}
+
+func (s *scope) hasKnownHosts() truth {
+	if s.at.before(v("0.5.2")) {
+		return truth{is: true}
+	}
+	return s.is("ssh.known_hosts")
+}
+
+func (s *scope) hasGitConfig() truth {
+	if s.at.before(v("0.9.2")) {
+		return truth{}
+	}
+	return s.is("git.config.enabled")
+}
+
+func (s *scope) gitConfigSecret() value {
+	return s.word(s.get("git.config.secretName").or(s.named("-git-config")))
+}
+
+// hasMemcached follows the template, which from 1.2.0 on compares (flux:
+// chart/flux/templates/memcached.yaml).
+func (s *scope) hasMemcached() truth {
+	switch {
+	case s.at.before(v("0.14.0")):
+		return truth{is: true}
+	case s.at.before(v("1.2.0")):
+		return s.is("memcached.enabled")
+	}
+	on := s.equals("memcached.enabled", true)
+	if on.no() {
+		return on
+	}
+	return on.and(s.equals("registry.disableScanning", false))
+}
+
+// chartBinding is a binding of the agent's account that the release makes.
+type chartBinding struct {
+	when      truth
+	roleKind  string
+	namespace value
+	role      value
+	binding   value
+	// existing is true if the release binds a role that it does not make.
+	existing bool
+	// looksAround is true if the role only lists CRDs and namespaces; else it
+	// may do everything in its namespace, or in the cluster.
+	looksAround bool
+}
+
+// bindings are what the chart's RBAC objects grant (flux:
+// chart/flux/templates/rbac.yaml, rbac-role.yaml).
+func (s *scope) bindings() []chartBinding {
+	var out []chartBinding
+	makes := s.is("rbac.create")
+	if makes.no() {
+		return nil
+	}
+	cluster := value{}
+	if s.at.before(v("0.11.0")) {
+		return []chartBinding{{when: makes, roleKind: "ClusterRole", namespace: cluster, role: s.fullname(), binding: s.fullname()}}
+	}
+	create := s.is("clusterRole.create")
+	if !create.no() {
+		out = append(out, chartBinding{when: makes.and(create), roleKind: "ClusterRole", namespace: cluster, role: s.clusterRole(), binding: s.clusterRole()})
+	}
+	if !create.yes() && !s.at.before(v("0.12.0")) {
+		if named := s.is("clusterRole.name"); !named.no() {
+			out = append(out, chartBinding{when: makes.and(create.not()).and(named), roleKind: "ClusterRole", namespace: cluster,
+				role: s.clusterRole(), binding: s.clusterRole(), existing: true})
+		}
+	}
+	confined := s.equals("clusterRole.create", false)
+	if confined.no() {
+		return out
+	}
+	when := makes.and(confined)
+	namespaces := s.namespaces()
+	items, _ := namespaces.of.([]any)
+	if namespaces.unknown != "" {
+		items = []any{nil}
+	}
+	for _, item := range items {
+		at := s.word(value{of: item, keys: []string{"allowedNamespaces"}, unknown: namespaces.unknown})
+		out = append(out, chartBinding{when: when, roleKind: "Role", namespace: at, role: s.named(""), binding: s.named("")})
+	}
+	return append(out, chartBinding{when: when, roleKind: "ClusterRole", namespace: cluster, role: s.named("-crd"), binding: s.named(""), looksAround: true})
+}
+
+// confinement sums the bindings up; unknown if they are not all known, or are
+// made by someone else.
+func (s *scope) confinement() (c migrate.Confinement, boundRole, unknown string) {
+	if makes := s.is("rbac.create"); makes.unknown != "" {
+		return c, "", makes.unknown
+	} else if !makes.is {
+		return c, "", "rbac.create is off, so the account's rights were granted by others"
+	}
+	for _, b := range s.bindings() {
+		switch {
+		case b.when.no():
+		case b.when.unknown != "":
+			return migrate.Confinement{}, "", b.when.unknown
+		case b.existing:
+			printed, why := b.role.printed()
+			if why != "" {
+				return migrate.Confinement{}, "", why
+			}
+			boundRole = printed
+		case b.looksAround:
+		case b.roleKind == "ClusterRole":
+			return migrate.Confinement{Kind: "cluster-admin"}, "", ""
+		default:
+			printed, why := b.namespace.printed()
+			if why != "" {
+				return migrate.Confinement{}, "", why
+			}
+			if !slices.Contains(c.Namespaces, printed) {
+				c.Namespaces = append(c.Namespaces, printed)
+			}
+		}
+	}
+	slices.Sort(c.Namespaces)
+	switch {
+	case boundRole != "":
+		return migrate.Confinement{}, boundRole, "the account is bound to ClusterRole " + boundRole + ", which the release does not make"
+	case len(c.Namespaces) > 0:
+		c.Kind = "namespaces"
+	default:
+		c.Kind = "none"
+	}
+	return c, boundRole, ""
+}
+
+// kubeconfigNamespace is the namespace of objects that name none, when no flag
+// says (flux: chart/flux/templates/kube.yaml).
+func (s *scope) kubeconfigNamespace() value {
+	switch has := s.hasKubeconfig(); {
+	case has.unknown != "":
+		return value{unknown: has.unknown, keys: []string{"kube.externalConfig"}}
+	case !has.is:
+		return value{unknown: "the kubeconfig is not the chart's (kube.externalConfig)", keys: []string{"kube.externalConfig"}}
+	}
+	switch confined := s.confined(); {
+	case confined.unknown != "":
+		return value{unknown: confined.unknown, keys: []string{"clusterRole.create"}}
+	case confined.is:
+		return s.namespace()
+	}
+	config := s.textual("kube.config", false)
+	if config.unknown != "" {
+		return config
+	}
+	text, _ := config.of.(string)
+	var parsed struct {
+		CurrentContext string `json:"current-context"`
+		Contexts       []struct {
+			Name    string
+			Context struct{ Namespace string }
+		}
+	}
+	if err := yaml.Unmarshal([]byte(text), &parsed); err != nil {
+		return value{unknown: "the kubeconfig cannot be read", keys: config.keys}
+	}
+	config.of = "default"
+	for _, c := range parsed.Contexts {
+		if c.Name == parsed.CurrentContext && c.Context.Namespace != "" {
+			config.of = c.Context.Namespace
+		}
+	}
+	return config
+}
+
+// mounts are the volumes in fluxd's container (flux:
+// chart/flux/templates/deployment.yaml).
+func (s *scope) mounts() []Mount {
+	var out []Mount
+	add := func(when truth, volume, path, kind string, name func() value) {
+		if when.no() {
+			return
+		}
+		m := Mount{Volume: volume, Path: path, Kind: kind, Unknown: when.unknown}
+		if printed, unknown := name().printed(); unknown != "" {
+			m.Unknown = unknown
+		} else {
+			m.Name = printed
+		}
+		out = append(out, m)
+	}
+	always := truth{is: true}
+	nothing := func() value { return value{} }
+	named := func(ending string) func() value { return func() value { return s.word(s.named(ending)) } }
+	word := func(key string) func() value { return func() value { return s.word(s.get(key)) } }
+	add(s.hasKubeconfig(), "kubedir", "/root/.kubectl", "ConfigMap", named("-kube-config"))
+	add(s.hasKnownHosts(), "sshdir", "/root/.ssh", "ConfigMap", named("-ssh-config"))
+	if on := s.hasGitConfig(); !on.no() {
+		add(on, "git-config", "/root/.gitconfig", "Secret", s.gitConfigSecret)
+	}
+	add(always, "git-key", "/etc/fluxd/ssh", "Secret", s.keySecret)
+	add(always, "git-keygen", "/var/fluxd/keygen", "EmptyDir", nothing)
+	if !s.at.before(v("0.6.3")) {
+		if on := s.is("registry.acr.enabled"); !on.no() {
+			secret := truth{}
+			if !s.at.before(v("0.15.0")) {
+				secret = s.is("registry.acr.secretName")
+			}
+			if !secret.no() {
+				add(on.and(secret), "acr-credentials", "/etc/kubernetes/", "Secret", word("registry.acr.secretName"))
+			}
+			add(on.and(secret.not()), "acr-credentials", "/etc/kubernetes/azure.json", "HostPath", nothing)
+		}
+	}
+	if !s.at.before(v("0.7.0")) {
+		add(s.is("registry.dockercfg.enabled"), "docker-credentials", "/dockercfg/", "Secret", func() value { return s.get("registry.dockercfg.secretName") })
+		at := "/root/gpg-import/private"
+		if s.at.before(v("0.10.0")) {
+			at = "/root/gpg-import"
+		}
+		add(s.is("gpgKeys.secretName"), "gpg-keys", at, "Secret", word("gpgKeys.secretName"))
+	}
+	if !s.at.before(v("0.10.0")) {
+		add(s.is("gpgKeys.configMapName"), "gpg-public-keys", "/root/gpg-import/public", "ConfigMap", word("gpgKeys.configMapName"))
+	}
+	if !s.at.before(v("0.9.0")) {
+		out = append(out, s.extraMounts()...)
+	}
+	return out
+}
+
+// extraMounts are those that the user adds.
+func (s *scope) extraMounts() []Mount {
+	volumes := s.copied("extraVolumes")
+	if s.at.before(v("0.10.0")) && volumes.truth().yes() {
+		s.fail("extraVolumes", "chart %s prints it with an indentation that is no YAML", s.at)
+	}
+	mounts := s.copied("extraVolumeMounts")
+	if mounts.unknown != "" {
+		return []Mount{{Unknown: mounts.unknown}}
+	}
+	items, _ := mounts.of.([]any)
+	var out []Mount
+	for _, item := range items {
+		m, ok := item.(tree)
+		if !ok {
+			c, _ := unknownIn(item)
+			out = append(out, Mount{Unknown: cause(c)})
+			continue
+		}
+		mount := Mount{}
+		mount.Volume, mount.Unknown = textIn(m, "name", mount.Unknown)
+		mount.Path, mount.Unknown = textIn(m, "mountPath", mount.Unknown)
+		if volumes.unknown != "" {
+			mount.Unknown = volumes.unknown
+		}
+		list, _ := volumes.of.([]any)
+		for _, x := range list {
+			volume, _ := x.(tree)
+			if c, ok := unknownIn(x); ok && mount.Unknown == "" {
+				mount.Unknown = c
+			}
+			if name, _ := volume["name"].(string); name != mount.Volume {
+				continue
+			}
+			if secret, ok := volume["secret"].(tree); ok {
+				mount.Kind = "Secret"
+				mount.Name, mount.Unknown = textIn(secret, "secretName", mount.Unknown)
+			}
+			if configMap, ok := volume["configMap"].(tree); ok {
+				mount.Kind = "ConfigMap"
+				mount.Name, mount.Unknown = textIn(configMap, "name", mount.Unknown)
+			}
+			if _, ok := volume["emptyDir"]; ok {
+				mount.Kind = "EmptyDir"
+			}
+			if _, ok := volume["hostPath"]; ok {
+				mount.Kind = "HostPath"
+			}
+		}
+		out = append(out, mount)
+	}
+	return out
+}
+
+// copied reads a list that is copied into a list of the manifest.
+func (s *scope) copied(key string) value {
+	x := s.get(key)
+	if x.unknown != "" || !x.truth().is {
+		return x
+	}
+	if _, ok := x.of.([]any); !ok {
+		return s.fail(key, "it is %s, and the chart prints it into a list", typeName(x.of))
+	}
+	return x
+}
+
+// textIn reads a text of a mapping; why is kept if there is one already.
+func textIn(m tree, key, why string) (text, unknown string) {
+	switch x := m[key].(type) {
+	case string:
+		return x, why
+	case nil:
+		return "", why
+	case Unknown:
+		return "", x.Cause
+	default:
+		if why == "" {
+			why = key + " is " + typeName(x) + ", and text is expected"
+		}
+		return "", why
+	}
+}
+
+// environment is fluxd's, as far as the values say.
+func (s *scope) environment() ([]Variable, []Source) {
+	vars := []Variable{{Name: "KUBECONFIG", Value: "/root/.kubectl/config"}}
+	extra := s.copied("extraEnvs")
+	if extra.unknown != "" {
+		vars = append(vars, Variable{Unknown: extra.unknown})
+	}
+	items, _ := extra.of.([]any)
+	for _, item := range items {
+		m, ok := item.(tree)
+		if !ok {
+			c, _ := unknownIn(item)
+			vars = append(vars, Variable{Unknown: cause(c)})
+			continue
+		}
+		vars = append(vars, s.variable(m))
+	}
+	var sources []Source
+	if !s.at.before(v("1.6.0")) {
+		more := s.copied("extraEnvsFrom")
+		if more.unknown != "" {
+			sources = append(sources, Source{Unknown: more.unknown})
+		}
+		items, _ := more.of.([]any)
+		for _, item := range items {
+			m, _ := item.(tree)
+			src := Source{}
+			if c, ok := unknownIn(item); ok {
+				src.Unknown = c
+			}
+			src.Prefix, src.Unknown = textIn(m, "prefix", src.Unknown)
+			for key, kind := range map[string]string{"secretRef": "Secret", "configMapRef": "ConfigMap"} {
+				if ref, ok := m[key].(tree); ok {
+					src.Kind = kind
+					src.Name, src.Unknown = textIn(ref, "name", src.Unknown)
+				}
+			}
+			sources = append(sources, src)
+		}
+	}
+	if !s.at.before(v("0.15.0")) {
+		switch name := s.get("env.secretName"); {
+		case name.truth().unknown != "":
+			sources = append(sources, Source{Kind: "Secret", Unknown: name.truth().unknown})
+		case name.truth().is:
+			printed, unknown := s.word(name).printed()
+			if printed == "" && unknown == "" {
+				unknown = s.fail("env.secretName", "it is printed into the manifest unquoted, where it is empty").unknown
+			}
+			sources = append(sources, Source{Kind: "Secret", Name: printed, Unknown: unknown})
+		}
+	}
+	return vars, sources
+}
+
+func (s *scope) variable(m tree) Variable {
+	var x Variable
+	x.Name, x.Unknown = textIn(m, "name", "")
+	if from, ok := m["valueFrom"]; ok {
+		ref, _ := from.(tree)
+		if c, ok := unknownIn(from); ok {
+			x.Unknown = c
+		}
+		if key, ok := ref["secretKeyRef"].(tree); ok {
+			k := migrate.SecretKey{Namespace: s.release.Namespace}
+			k.Name, x.Unknown = textIn(key, "name", x.Unknown)
+			k.Key, x.Unknown = textIn(key, "key", x.Unknown)
+			x.Secret = &k
+		} else if key, ok := ref["configMapKeyRef"].(tree); ok {
+			x.ConfigMap, x.Unknown = textIn(key, "name", x.Unknown)
+			x.Key, x.Unknown = textIn(key, "key", x.Unknown)
+		} else if x.Unknown == "" {
+			x.Unknown = "it depends on the running pod"
+		}
+		return x
+	}
+	text, unknown := textIn(m, "value", x.Unknown)
+	x.Value, x.Unknown = Text(text), unknown
+	return x
+}
+
+// containers are those beside fluxd's.
+func (s *scope) containers() (sidecars []Sidecar, unknown string) {
+	if s.at.before(v("0.10.0")) {
+		return nil, ""
+	}
+	extra := s.copied("extraContainers")
+	if extra.unknown != "" {
+		return nil, extra.unknown
+	}
+	items, _ := extra.of.([]any)
+	for _, item := range items {
+		m, _ := item.(tree)
+		c := Sidecar{}
+		c.Name, unknown = textIn(m, "name", unknown)
+		c.Image, unknown = textIn(m, "image", unknown)
+		if m == nil {
+			if why, ok := unknownIn(item); ok {
+				unknown = why
+			}
+		}
+		sidecars = append(sidecars, c)
+	}
+	return sidecars, unknown
+}
+
+// requests of fluxd's container.
+func (s *scope) requests() (migrate.Requests, string) {
+	all := s.get("resources")
+	if all.unknown != "" {
+		return migrate.Requests{}, all.unknown
+	}
+	whole := scope{at: s.at, values: all.of}
+	if all.of == nil {
+		return migrate.Requests{}, ""
+	}
+	section := whole.get("requests")
+	if section.unknown != "" || section.of == nil {
+		return migrate.Requests{}, section.unknown
+	}
+	requests := scope{at: s.at, values: section.of}
+	cpu, unknown := requests.get("cpu").printed()
+	memory, unknownMemory := requests.get("memory").printed()
+	if unknown == "" {
+		unknown = unknownMemory
+	}
+	if unknown == notRendered {
+		unknown = "resources are of another form than Kubernetes expects"
+	}
+	return migrate.Requests{CPU: cpu, Memory: memory}, unknown
+}
