@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -73,9 +72,6 @@ type given struct {
 	bad    string // why its value cannot be read
 }
 
-// secretName recognises unknown flags and variables that may hold a secret.
-var secretName = regexp.MustCompile(`(?i)token|passw|pwd|secret|key|auth|credential`)
-
 // ParseArgs decodes a fluxd command line, without the program's own name.
 // Arguments may hold $(VAR), which is kept. Every argument becomes one
 // Setting, those of one flag together, with its fate; origins name the
@@ -89,11 +85,11 @@ func ParseArgs(args []string) (Config, []migrate.Setting, []migrate.Finding) {
 	var findings []migrate.Finding
 
 	keepUnknown := func(i int, name, value string) {
-		if secretName.MatchString(name) && value != "" {
-			value = "***"
+		if value != "" {
+			value = "***" // what it means is not known, so it may be a secret
 		}
 		unknown = append(unknown, migrate.Setting{
-			Name: name, Value: DisplayURL(value), Fate: migrate.Unknown, To: "a person's decision",
+			Name: name, Value: value, Fate: migrate.Unknown, To: "a person's decision",
 			Why: "fluxd has no such flag", From: []migrate.Origin{origin(i)},
 		})
 		findings = append(findings, UnknownFlag.Finding("", origin(i).Where, fmt.Sprintf("%s is not a flag of fluxd", name)))
@@ -157,7 +153,7 @@ func ParseArgs(args []string) (Config, []migrate.Setting, []migrate.Finding) {
 	c := configFrom(flags)
 	for _, g := range order {
 		if g.bad != "" {
-			c.unknown(g.flag.Name)
+			c.forget(g.flag.Name)
 		}
 	}
 	for _, g := range order {
@@ -201,11 +197,54 @@ func symbolic(flag *Flag, value string) bool {
 	return inventoryNames[flag.Name] != ""
 }
 
-// unknown records that a flag's effective value is not known.
-func (c *Config) unknown(flag string) {
-	name, ok := inventoryNames[flag]
-	if ok && !slices.Contains(c.Unknown, name) {
+// forget is Forget for the setting that a flag sets, if it sets one.
+func (c *Config) forget(flag string) {
+	if name, ok := inventoryNames[flag]; ok {
+		c.Forget(name)
+	}
+}
+
+// Forget makes a setting unknown, by its name in an Inventory's JSON: it is
+// named in Unknown, and its value is zero.
+func (c *Config) Forget(name string) {
+	if !slices.Contains(c.Unknown, name) {
 		c.Unknown = append(c.Unknown, name)
+	}
+	switch name {
+	case "git.url":
+		c.URL = ""
+	case "git.branch":
+		c.Branch = ""
+	case "git.paths":
+		c.Paths = nil
+	case "git.pollInterval":
+		c.PollInterval = 0
+	case "git.timeout":
+		c.GitTimeout = 0
+	case "git.readonly":
+		c.ReadOnly = false
+	case "git.secretName":
+		c.SecretName = ""
+	case "git.syncTag":
+		c.SyncTag = ""
+	case "sync.interval":
+		c.SyncInterval = 0
+	case "sync.timeout":
+		c.SyncTimeout = 0
+	case "sync.garbageCollection":
+		c.GarbageCollection = ""
+	case "sync.state":
+		c.State = ""
+	case "manifestGeneration":
+		c.ManifestGeneration = false
+	case "sops":
+		c.SOPS = false
+	case "allowedNamespaces":
+		c.AllowedNamespaces = nil
+	case "defaultNamespace":
+		c.DefaultNamespace = ""
+	case "imageAutomation":
+		c.ImageAutomation = false
 	}
 }
 
@@ -259,17 +298,26 @@ func display(flags *pflag.FlagSet, g *given) string {
 		return "***"
 	}
 	if g.bad != "" {
-		return strings.Join(g.values, ",")
+		return displayURLs(g.values)
 	}
 	switch g.flag.Type {
 	case TypeList:
 		list, _ := flags.GetStringSlice(g.flag.Name) // the type is the table's
-		return strings.Join(list, ",")
+		return displayURLs(list)
 	case TypeString:
 		return DisplayURL(flags.Lookup(g.flag.Name).Value.String())
 	default:
 		return flags.Lookup(g.flag.Name).Value.String()
 	}
+}
+
+// displayURLs shows a list; each element may be a URL with a password.
+func displayURLs(list []string) string {
+	shown := make([]string, len(list))
+	for i, s := range list {
+		shown[i] = DisplayURL(s)
+	}
+	return strings.Join(shown, ",")
 }
 
 // configFrom reads the flags as fluxd does after parsing them (flux:

@@ -187,3 +187,37 @@ func FuzzNoCommandLineCrashesTheDecoder(f *testing.F) {
 		ParseArgs(strings.Split(joined, "\n"))
 	})
 }
+
+func TestNoValueThatMayBeSecretIsShown(t *testing.T) {
+	const secret = "hunter2hunter2"
+	for _, args := range [][]string{
+		{"--git-url=https://u:" + secret + "@git.example.com/a"},
+		{"--registry-insecure-host=https://u:" + secret + "@h,plain"},
+		{"--registry-insecure-host", "plain", "--registry-insecure-host", "https://u:" + secret + "@h"},
+		{"--git-poll-interval=https://u:" + secret + "@h"},
+		{"--some-new-flag=" + secret},
+		{"--some-new-flag", secret},
+		{"--", secret},
+		{secret},
+		{"--token=" + secret},
+	} {
+		config, settings, findings := ParseArgs(args)
+		shown := fmt.Sprintf("%v %v %v", config, settings, findings)
+		if strings.Contains(shown, secret) {
+			t.Errorf("%q: shown in %s", args[0], shown)
+		}
+		if len(settings) == 0 {
+			t.Errorf("%q: no setting is left of it", args[0])
+		}
+	}
+}
+
+func TestWhatCannotBeReadIsZeroAndNamed(t *testing.T) {
+	config, _, _ := ParseArgs([]string{"--git-url=git@h:a", "--git-poll-interval=often", "--sync-garbage-collection=perhaps"})
+	if config.PollInterval != 0 || config.GarbageCollection != "" {
+		t.Errorf("a default stands in for what cannot be read: %s, %q", config.PollInterval, config.GarbageCollection)
+	}
+	if want := []string{"git.pollInterval", "sync.garbageCollection"}; !slices.Equal(config.Unknown, want) {
+		t.Errorf("unknown: %q, want %q", config.Unknown, want)
+	}
+}

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
@@ -294,10 +293,6 @@ func (d *decoder) readArguments() {
 		}
 		d.forget(f.Name)
 	}
-	// What fluxd cannot read has a meaning no more than what is not known.
-	for _, name := range config.Unknown {
-		d.zero(name)
-	}
 	for _, f := range findings {
 		if _, ok := unknown[strings.TrimPrefix(f.Where, "--")]; ok && strings.HasPrefix(f.Where, "--") {
 			continue // judged by what stands in for the unknown value
@@ -414,50 +409,6 @@ func (d *decoder) forget(flag string) {
 		c.Connect = false
 	}
 	for _, n := range names {
-		if !slices.Contains(c.Unknown, n) {
-			c.Unknown = append(c.Unknown, n)
-		}
-		d.zero(n)
-	}
-}
-
-// zero clears what is named as in an Inventory's JSON.
-func (d *decoder) zero(name string) {
-	c := &d.out.Config
-	switch name {
-	case "git.url":
-		c.URL = ""
-	case "git.branch":
-		c.Branch = ""
-	case "git.paths":
-		c.Paths = nil
-	case "git.pollInterval":
-		c.PollInterval = time.Duration(0)
-	case "git.timeout":
-		c.GitTimeout = time.Duration(0)
-	case "git.readonly":
-		c.ReadOnly = false
-	case "git.secretName":
-		c.SecretName = ""
-	case "git.syncTag":
-		c.SyncTag = ""
-	case "sync.interval":
-		c.SyncInterval = time.Duration(0)
-	case "sync.timeout":
-		c.SyncTimeout = time.Duration(0)
-	case "sync.garbageCollection":
-		c.GarbageCollection = ""
-	case "sync.state":
-		c.State = ""
-	case "manifestGeneration":
-		c.ManifestGeneration = false
-	case "sops":
-		c.SOPS = false
-	case "allowedNamespaces":
-		c.AllowedNamespaces = nil
-	case "defaultNamespace":
-		c.DefaultNamespace = ""
-	case "imageAutomation":
-		c.ImageAutomation = false
+		c.Forget(n)
 	}
 }
