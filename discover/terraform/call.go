@@ -1,0 +1,272 @@
+package terraform
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// ModuleCall is one instance of a module block.
+type ModuleCall struct {
+	Address  string   `json:"address"`
+	Source   string   `json:"source"`
+	Version  string   `json:"version,omitempty"`
+	Dir      string   `json:"dir,omitempty"` // folder in the tree, "" when it was not read
+	Position Position `json:"position"`
+	Missing  *Cause   `json:"missing,omitempty"` // why it was not read
+	Unknown  []Cause  `json:"unknown,omitempty"` // set when it is not known whether, or how often, it exists
+}
+
+// callExpansion is the instances of one module block.
+type callExpansion struct {
+	expansion *expansion
+	scopes    []*scope
+	missing   *Cause
+	source    string
+	version   string
+	dir       string
+}
+
+// uncertain says why it is not known whether this module instance exists.
+func (s *scope) uncertain() []Cause {
+	var out []Cause
+	for c := s; c.parent != nil; c = c.parent {
+		for _, x := range c.parent.calls {
+			if slices.Contains(x.scopes, c) {
+				out = append(out, x.expansion.unknown...)
+			}
+		}
+	}
+	return out
+}
+
+// call1 finds the instances of a module block, once.
+func (s *scope) call1(name string, b *hclsyntax.Block) *callExpansion {
+	if c, ok := s.calls[name]; ok {
+		return c
+	}
+	pos := at(b.DefRange())
+	c := &callExpansion{expansion: s.expand("module."+name, b.Body, pos)}
+	s.calls[name] = c
+	c.source, c.version = s.text(b.Body, "source"), s.text(b.Body, "version")
+	fail := func(cause Cause) *callExpansion {
+		c.missing = &cause
+		return c
+	}
+	if c.source == "" {
+		return fail(Cause{CauseModule, "module." + name, pos})
+	}
+	dir, ok := s.l.sourceDir(s, name, c.source)
+	if !ok {
+		return fail(Cause{CauseModule, c.source, pos})
+	}
+	if s.depth >= s.l.limits.ModuleDepth {
+		return fail(s.l.limit("modules nest deeper than is followed", pos))
+	}
+	for c := s; c != nil; c = c.parent {
+		if c.mod.dir == dir {
+			s.l.diags.error(pos, "the module calls itself", s.address("module."+name))
+			return fail(Cause{CauseError, s.address("module." + name), pos})
+		}
+	}
+	mod, err := s.l.module(dir)
+	if err != nil {
+		s.l.diags.error(pos, "the module is not read", err.Error())
+		return fail(Cause{CauseModule, c.source, pos})
+	}
+	c.dir = dir
+	aliases := s.passedProviders(b)
+	for i := range c.expansion.keys {
+		if s.l.moduleInstances++; s.l.moduleInstances > s.l.limits.Modules {
+			return fail(s.l.limit("more modules than are followed", pos))
+		}
+		child := s.l.newScope(mod)
+		child.path = s.address("module."+name) + c.expansion.suffix(i)
+		child.parent, child.call, child.in, child.depth, child.aliases = s, b, c.expansion.in[i], s.depth+1, aliases
+		c.scopes = append(c.scopes, child)
+	}
+	return c
+}
+
+// text evaluates an argument that must be a plain string; "" if it is not.
+func (s *scope) text(b *hclsyntax.Body, name string) string {
+	a, ok := b.Attributes[name]
+	if !ok {
+		return ""
+	}
+	v := s.eval(s.l.prepared(a), iteration{})
+	if v.IsMarked() || !v.IsKnown() || v.IsNull() || v.Type() != cty.String {
+		return ""
+	}
+	return v.AsString()
+}
+
+// sourceDir finds the folder of a module: a local source in the tree, or what
+// an earlier "terraform init" put there.
+func (l *loader) sourceDir(s *scope, name, source string) (string, bool) {
+	if strings.HasPrefix(source, "./") || strings.HasPrefix(source, "../") || source == "." || source == ".." {
+		dir, err := l.tree.locate(s.mod.dir, source)
+		if err != nil {
+			l.diags.warn(at(s.mod.calls[name].DefRange()), "the module is not read", err.Error())
+			return "", false
+		}
+		return dir, true
+	}
+	key := name
+	for c := s; c.parent != nil; c = c.parent {
+		key = c.call.Labels[0] + "." + key
+	}
+	if dir, ok := l.installed[key]; ok {
+		return dir, true
+	}
+	return "", false
+}
+
+// ProviderRef names the provider configuration that a resource uses.
+type ProviderRef struct {
+	Name    string  `json:"name"`             // local name, such as helm
+	Alias   string  `json:"alias,omitempty"`  // "" is the default configuration
+	Module  string  `json:"module,omitempty"` // the module instance whose configuration it is, "" for the root
+	Key     string  `json:"key,omitempty"`    // instance of a provider with for_each (OpenTofu)
+	Unknown []Cause `json:"unknown,omitempty"`
+}
+
+func (p ProviderRef) String() string {
+	s := p.Name
+	if p.Alias != "" {
+		s += "." + p.Alias
+	}
+	s += p.Key
+	if p.Module != "" {
+		s = p.Module + "." + s
+	}
+	return s
+}
+
+// providerFor finds the provider of a resource: its own argument, or the
+// default one of the first part of its type; then where that is configured.
+func (s *scope) providerFor(b *hclsyntax.Block, typ string, it iteration) ProviderRef {
+	name, _, _ := strings.Cut(typ, "_")
+	ref := ProviderRef{Name: name}
+	if a, ok := b.Body.Attributes["provider"]; ok {
+		ref = s.providerRef(s.l.prepared(a), it)
+	}
+	return s.resolve(ref)
+}
+
+// providerRef reads helm, helm.alias, "helm.alias" and helm.alias["key"].
+func (s *scope) providerRef(e *expression, it iteration) ProviderRef {
+	inner := bare(e)
+	ref := ProviderRef{}
+	if x, ok := inner.(*hclsyntax.IndexExpr); ok {
+		key := s.eval(e.part(x.Key), it)
+		switch k, marks := key.Unmark(); {
+		case !k.IsKnown():
+			ref.Key, ref.Unknown = "[*]", sortCauses(causesOf(marks))
+		case k.Type() == cty.String && !k.IsNull():
+			ref.Key = "[" + quoteKey(k.AsString()) + "]"
+		}
+		inner = bare(x.Collection)
+	}
+	text := ""
+	if t, diags := hcl.AbsTraversalForExpr(inner); !diags.HasErrors() {
+		for i, st := range t {
+			if x, ok := st.(hcl.TraverseIndex); ok && x.Key.Type() == cty.String && i >= 2 {
+				ref.Key = "[" + quoteKey(x.Key.AsString()) + "]"
+			}
+		}
+		text = strings.TrimSuffix(step2(t), ".")
+	} else if v := s.l.constant(e); v.Type() == cty.String {
+		text = v.AsString()
+	}
+	ref.Name, ref.Alias, _ = strings.Cut(text, ".")
+	return ref
+}
+
+func step2(t hcl.Traversal) string { return t.RootName() + "." + step(t, 1) }
+
+// resolve follows a reference up to the module that configures the provider:
+// an alias that the call passes in, or the default configuration of a parent.
+func (s *scope) resolve(ref ProviderRef) ProviderRef {
+	for c := s; ; c = c.parent {
+		if c.configures(ref) {
+			ref.Module = c.path
+			return ref
+		}
+		if c.parent == nil {
+			ref.Module = ""
+			return ref
+		}
+		key := ref.Name
+		if ref.Alias != "" {
+			key += "." + ref.Alias
+		}
+		if passed, ok := c.aliases[key]; ok {
+			ref = passed
+		}
+	}
+}
+
+func (s *scope) configures(ref ProviderRef) bool {
+	for _, p := range s.mod.providers {
+		if p.Labels[0] == ref.Name && s.text(p.Body, "alias") == ref.Alias {
+			return len(p.Body.Attributes)+len(p.Body.Blocks) > 1 || ref.Alias == "" || s.parent == nil
+		}
+	}
+	return false
+}
+
+// passedProviders reads the providers argument of a module block: what the
+// child calls by the name on the left is what the parent calls by the right.
+func (s *scope) passedProviders(b *hclsyntax.Block) map[string]ProviderRef {
+	a, ok := b.Body.Attributes["providers"]
+	if !ok {
+		return nil
+	}
+	obj, ok := bare(a.Expr).(*hclsyntax.ObjectConsExpr)
+	if !ok {
+		return nil
+	}
+	out := map[string]ProviderRef{}
+	for _, item := range obj.Items {
+		key := ""
+		if k, ok := bare(item.KeyExpr).(*hclsyntax.ObjectConsKeyExpr); ok {
+			if t, diags := hcl.AbsTraversalForExpr(bare(k.Wrapped)); !diags.HasErrors() {
+				key = strings.TrimSuffix(step2(t), ".")
+			} else if v, diags := k.Value(nil); !diags.HasErrors() && v.Type() == cty.String && v.IsKnown() {
+				key = v.AsString()
+			}
+		}
+		if key != "" {
+			out[key] = s.providerRef(s.l.prepared(a).part(item.ValueExpr), iteration{})
+		}
+	}
+	return out
+}
+
+// ProviderConfig is one provider block of a module instance.
+type ProviderConfig struct {
+	Ref      ProviderRef
+	Body     *Body
+	Position Position
+}
+
+// fromRoot writes a folder of the tree relative to the root module, as
+// path.module does.
+func (l *loader) fromRoot(dir string) string {
+	if dir == l.dir {
+		return "."
+	}
+	up, base := "", l.dir
+	for base != "." && dir != base && !strings.HasPrefix(dir, base+"/") {
+		up, base = up+"../", path.Dir(base)
+	}
+	if base == "." {
+		return path.Join(up, dir)
+	}
+	return path.Join(up, strings.TrimPrefix(strings.TrimPrefix(dir, base), "/"))
+}

@@ -1,0 +1,85 @@
+package terraform
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// fuzzLimits keep one input short.
+var fuzzLimits = Limits{Work: 100_000, Instances: 200, Modules: 20, ModuleDepth: 4, FileBytes: 1 << 16, TotalBytes: 1 << 20}
+
+// No configuration makes reading panic, and whatever is unknown has a cause.
+func FuzzConfiguration(f *testing.F) {
+	files, err := filepath.Glob("testdata/forms/*/*")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, name := range append(files, "testdata/language/main.tf", "testdata/language/template.tpl") {
+		if data, err := os.ReadFile(name); err == nil {
+			f.Add(string(data), strings.HasSuffix(name, ".json"))
+		}
+	}
+	f.Fuzz(func(t *testing.T, text string, asJSON bool) {
+		name := "main.tf"
+		if asJSON {
+			name = "main.tf.json"
+		}
+		dir := t.TempDir()
+		for n, s := range map[string]string{name: text, "flux.yaml": text, "sub/main.tf": text} {
+			p := filepath.Join(dir, n)
+			if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(p, []byte(s), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r, err := Load(t.Context(), Options{Dir: dir, Limits: fuzzLimits})
+		if err != nil {
+			return
+		}
+		for _, h := range HelmReleases(t.Context(), r) {
+			if _, err := h.MarshalJSON(); err != nil {
+				t.Error(err)
+			}
+			for _, l := range h.Values.Leaves() {
+				if l.Node.Kind == Unknown && len(l.Node.Causes) == 0 {
+					t.Errorf("%s: %v is unknown without a cause", h.Address, l.Path)
+				}
+			}
+		}
+		Workloads(t.Context(), r)
+		Scripts(t.Context(), r)
+		for _, o := range r.Outputs {
+			if !o.Value.IsWhollyKnown() && len(Causes(o.Value)) == 0 {
+				t.Errorf("output %s is unknown without a cause", o.Name)
+			}
+		}
+	})
+}
+
+// No state makes reading panic.
+func FuzzState(f *testing.F) {
+	files, err := filepath.Glob("testdata/forms/*/*.json")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, name := range append(files, "testdata/states/v3.tfstate", "testdata/states/show.json") {
+		if data, err := os.ReadFile(name); err == nil {
+			f.Add(string(data))
+		}
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := ReadState(t.Context(), strings.NewReader(text), fuzzLimits)
+		if err != nil {
+			return
+		}
+		for _, r := range s.Resources {
+			if r.Release != nil {
+				r.Release.Values.Leaves()
+			}
+		}
+	})
+}

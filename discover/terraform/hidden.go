@@ -1,0 +1,140 @@
+package terraform
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/zclconf/go-cty/cty"
+)
+
+// hiddenArguments are those that the providers themselves mark as sensitive,
+// whatever the configuration says: in blocks, or in lists of objects, after
+// the dot.
+var hiddenArguments = map[string][]string{
+	"helm_release":         {"set_sensitive.value", "set_wo.value", "repository_password"},
+	"data.helm_template":   {"set_sensitive.value", "repository_password"},
+	"data.helm_repository": {"password"},
+	"helm_repository":      {"password"},
+	"kubernetes_secret":    {"data", "binary_data", "data_wo", "binary_data_wo"},
+	"kubernetes_secret_v1": {"data", "binary_data", "data_wo", "binary_data_wo"},
+}
+
+// hiddenProviderArguments are the credentials in provider blocks.
+var hiddenProviderArguments = []string{"password", "token", "client_key", "secret_key", "access_key", "client_secret"}
+
+// hide marks what the provider of r keeps secret.
+func (r *Resource) hide() {
+	for _, path := range hiddenArguments[r.blockType()] {
+		name, inner, nested := strings.Cut(path, ".")
+		if a := r.Body.Attributes[name]; a != nil {
+			if nested {
+				a.hideIn(inner)
+			} else {
+				a.hide()
+			}
+		}
+		for _, b := range r.Body.All(name) {
+			for n, a := range b.Body.Attributes {
+				if !nested || n == inner {
+					a.hide()
+				}
+			}
+		}
+	}
+	if r.Type == "kubernetes_manifest" || r.Type == "kubectl_manifest" {
+		r.hideManifest()
+	}
+}
+
+// hideManifest hides the whole text of a manifest of a Secret, and of one of
+// which the kind is not certain.
+func (r *Resource) hideManifest() {
+	for _, name := range []string{"yaml_body", "manifest"} {
+		a := r.Body.Attributes[name]
+		if a == nil {
+			continue
+		}
+		v, _ := a.raw.UnmarkDeep()
+		switch ty := v.Type(); {
+		case ty == cty.String && v.IsKnown() && !v.IsNull() && strings.Contains(v.AsString(), "Secret"):
+			a.hide()
+		case v.IsKnown() && !v.IsNull() && ty.IsObjectType() && ty.HasAttribute("kind") && isText(v.GetAttr("kind"), "Secret"):
+			a.hide()
+		}
+	}
+}
+
+func isText(v cty.Value, s string) bool {
+	return v.Type() == cty.String && v.IsKnown() && !v.IsNull() && v.AsString() == s
+}
+
+func (a *Attribute) hide() {
+	v := a.raw.Mark(secret{a.Name})
+	a.raw, a.Value, a.hidden = &v, redact(v), true
+}
+
+// hideIn hides one key of each object of a list.
+func (a *Attribute) hideIn(key string) {
+	v, marks := a.raw.Unmark()
+	if !v.IsKnown() || v.IsNull() {
+		return
+	}
+	if ty := v.Type(); !ty.IsTupleType() && !ty.IsListType() {
+		a.hide()
+		return
+	}
+	var out []cty.Value
+	for it := v.ElementIterator(); it.Next(); {
+		_, e := it.Element()
+		e, m := e.Unmark()
+		if e.IsKnown() && !e.IsNull() && (e.Type().IsObjectType() || e.Type().IsMapType()) {
+			fields := e.AsValueMap()
+			if fields[key] != cty.NilVal {
+				fields[key] = fields[key].Mark(secret{a.Name})
+			}
+			e = cty.ObjectVal(fields)
+		} else {
+			e = e.Mark(secret{a.Name})
+		}
+		out = append(out, e.WithMarks(m))
+	}
+	w := cty.TupleVal(out).WithMarks(marks)
+	a.raw, a.Value, a.hidden = &w, redact(w), true
+}
+
+// hideCredentials hides the credentials of a provider block.
+func (b *Body) hideCredentials() {
+	for n, a := range b.Attributes {
+		v, marks := a.raw.Unmark()
+		switch {
+		case slices.Contains(hiddenProviderArguments, n):
+			a.hide()
+		case v.IsKnown() && !v.IsNull() && v.Type().IsObjectType():
+			fields := v.AsValueMap()
+			for _, k := range hiddenProviderArguments {
+				if fields[k] != cty.NilVal {
+					fields[k] = fields[k].Mark(secret{n + "." + k})
+				}
+			}
+			if len(fields) > 0 {
+				w := cty.ObjectVal(fields).WithMarks(marks)
+				a.raw, a.Value, a.hidden = &w, redact(w), true
+			}
+		}
+	}
+	for _, n := range b.Blocks {
+		n.Body.hideCredentials()
+	}
+}
+
+// hideSecret makes what a Secret holds sensitive.
+func (n *Node) hideSecret() {
+	if n == nil || n.Kind != Map {
+		return
+	}
+	for _, k := range []string{"data", "stringData"} {
+		if x := n.Map[k]; x != nil {
+			n.Map[k] = &Node{Kind: Sensitive, Origin: x.Origin}
+		}
+	}
+}

@@ -1,0 +1,111 @@
+package terraform
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/zclconf/go-cty/cty"
+)
+
+// Limits bound what reading a tree may cost. A zero field takes its default.
+type Limits struct {
+	FileBytes   int64 // size of one file; default 2 MiB
+	TotalBytes  int64 // size of all files read; default 128 MiB
+	Files       int   // files read; default 20,000
+	Modules     int   // module instances; default 2,000
+	ModuleDepth int   // modules inside modules; default 32
+	Instances   int   // resource instances, and elements of one count, for_each or dynamic block; default 20,000
+	Nesting     int   // brackets inside brackets, and operators in one chain; default 200
+	Work        int64 // values produced, in elements and in 64 bytes of text; default 5,000,000
+}
+
+func (l Limits) withDefaults() Limits {
+	set := func(p *int, d int) {
+		if *p <= 0 {
+			*p = d
+		}
+	}
+	set64 := func(p *int64, d int64) {
+		if *p <= 0 {
+			*p = d
+		}
+	}
+	set64(&l.FileBytes, 2<<20)
+	set64(&l.TotalBytes, 128<<20)
+	set(&l.Files, 20_000)
+	set(&l.Modules, 2_000)
+	set(&l.ModuleDepth, 32)
+	set(&l.Instances, 20_000)
+	set(&l.Nesting, 200)
+	set64(&l.Work, 5_000_000)
+	return l
+}
+
+// maxChain bounds how deep one reference leads to the next.
+const maxChain = 1_000
+
+// errWork is returned by evaluation once Limits.Work is used up.
+var errWork = errors.New("evaluating the configuration takes more work than is allowed")
+
+// budget counts what evaluation produces. It is not safe for concurrent use.
+type budget struct {
+	ctx   context.Context
+	left  int64
+	calls int
+	spent error // why evaluation has stopped, nil while it goes on
+}
+
+// charge takes n units, and reports why evaluation must stop, if it must.
+func (b *budget) charge(n int64) error {
+	if b.spent != nil {
+		return b.spent
+	}
+	b.left -= n
+	if b.left < 0 {
+		b.spent = errWork
+	}
+	if b.calls++; b.calls%256 == 0 && b.ctx.Err() != nil {
+		b.spent = fmt.Errorf("evaluate configuration: %w", b.ctx.Err())
+	}
+	return b.spent
+}
+
+func (b *budget) chargeValue(v cty.Value) error {
+	n := int64(0)
+	sizeOf(v, &n, b.left)
+	return b.charge(n)
+}
+
+// sizeOf adds the size of v to n: one for each element, one more for each 64
+// bytes of text. It stops soon after n exceeds limit, since values can share
+// parts and be exponentially larger than the memory they hold.
+func sizeOf(v cty.Value, n *int64, limit int64) {
+	*n++
+	if v == cty.NilVal || *n > limit {
+		return
+	}
+	bare, marks := v.Unmark()
+	*n += int64(len(marks))
+	if !bare.IsKnown() || bare.IsNull() {
+		return
+	}
+	switch bare.Type() {
+	case cty.String:
+		*n += int64(len(bare.AsString()) / 64)
+		return
+	case cty.Number:
+		// A number with a large exponent has as many digits as text.
+		if e := int64(bare.AsBigFloat().MantExp(nil)); e > 1024 || e < -1024 {
+			*n += max(e, -e) / 16
+		}
+		return
+	}
+	if !bare.CanIterateElements() {
+		return
+	}
+	for it := bare.ElementIterator(); it.Next() && *n <= limit; {
+		_, e := it.Element()
+		sizeOf(e, n, limit)
+	}
+}

@@ -1,0 +1,215 @@
+package terraform
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// tree writes files to a folder of its own.
+func writeTree(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		p := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(p, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// chain writes n locals, each made of the one before by a pattern.
+func chain(n int, first, pattern string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "locals {\n  l0 = %s\n", first)
+	for i := 1; i <= n; i++ {
+		fmt.Fprintf(&b, "  l%d = %s\n", i, strings.ReplaceAll(pattern, "L", fmt.Sprintf("local.l%d", i-1)))
+	}
+	fmt.Fprintf(&b, "}\noutput \"o\" { value = local.l%d }\n", n)
+	return b.String()
+}
+
+func TestHostileInputEndsInADiagnosticWithinItsBounds(t *testing.T) {
+	yamlBomb := "a: &a [x,x,x,x,x,x,x,x,x]\n"
+	for c := 'b'; c < 'p'; c++ {
+		yamlBomb += fmt.Sprintf("%c: &%c [%s]\n", c, c, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*%c,", c-1), 9), ","))
+	}
+	release := "resource \"helm_release\" \"f\" {\n  name = \"f\"\n  chart = \"f\"\n  values = [%s]\n}\n"
+	cases := map[string]struct {
+		files map[string]string
+		want  string // in a diagnostic
+	}{
+		"a string that doubles":                 {map[string]string{"main.tf": chain(60, `"xxxxxxxxxxxxxxxx"`, `"${L}${L}"`)}, "more work"},
+		"a list that doubles":                   {map[string]string{"main.tf": chain(60, `["x"]`, `[L, L]`)}, "more work"},
+		"a list that doubles and is encoded":    {map[string]string{"main.tf": chain(60, `["x"]`, `[L, L]`) + "output \"e\" { value = jsonencode(local.l60) }\n"}, "more work"},
+		"an object that doubles":                {map[string]string{"main.tf": chain(60, `{ x = 1 }`, `{ a = L, b = L }`)}, "more work"},
+		"a number that squares":                 {map[string]string{"main.tf": chain(60, `1e999`, `L * L`) + "output \"t\" { value = \"${local.l60}\" }\n"}, "more work"},
+		"loops in loops":                        {map[string]string{"main.tf": "locals {\n r = range(1000)\n x = [for a in local.r : [for b in local.r : [for c in local.r : [for d in local.r : a]]]]\n}\noutput \"o\" { value = local.x }\n"}, "more work"},
+		"loops over a product":                  {map[string]string{"main.tf": "locals {\n r = range(1000)\n x = setproduct(local.r, local.r, local.r, local.r)\n}\noutput \"o\" { value = local.x }\n"}, "more work"},
+		"a wide format":                         {map[string]string{"main.tf": `output "o" { value = format("%999999999999s", "x") }`}, "more work"},
+		"a deep indent":                         {map[string]string{"main.tf": `output "o" { value = indent(9999999999, "a\nb") }`}, "more work"},
+		"a replacement that grows":              {map[string]string{"main.tf": chain(12, `"xxxxxxxxxxxxxxxx"`, `replace(L, "x", L)`)}, "more work"},
+		"a pattern that grows":                  {map[string]string{"main.tf": chain(12, `"xxxxxxxxxxxxxxxx"`, `replace(L, "/x/", L)`)}, "more work"},
+		"a joined list":                         {map[string]string{"main.tf": chain(40, `"xxxxxxxxxxxxxxxx"`, `join(L, [L, L, L])`)}, "more work"},
+		"brackets without end":                  {map[string]string{"main.tf": "x = " + strings.Repeat("[", 400_000)}, "nested deeper"},
+		"parentheses without end":               {map[string]string{"main.tf": "x = " + strings.Repeat("(", 400_000) + "1" + strings.Repeat(")", 400_000)}, "nested deeper"},
+		"blocks without end":                    {map[string]string{"main.tf": strings.Repeat("a {\n", 200_000)}, "nested deeper"},
+		"templates without end":                 {map[string]string{"main.tf": "x = " + strings.Repeat(`"${`, 200_000)}, "nested deeper"},
+		"negations without end":                 {map[string]string{"main.tf": "x = " + strings.Repeat("!", 400_000) + "true"}, "nested deeper"},
+		"sums without end":                      {map[string]string{"main.tf": "x = 1" + strings.Repeat("+1", 400_000)}, "nested deeper"},
+		"conditions without end":                {map[string]string{"main.tf": "x = " + strings.Repeat("true ? 1 : ", 100_000) + "1"}, "nested deeper"},
+		"a sum over lines in parentheses":       {map[string]string{"main.tf": "x = (1" + strings.Repeat("\n+1", 100_000) + ")"}, "nested deeper"},
+		"directives without end":                {map[string]string{"main.tf": `output "o" { value = templatefile("t", {}) }`, "t": strings.Repeat("%{if true}", 100_000)}, "nested deeper"},
+		"JSON without end":                      {map[string]string{"main.tf.json": strings.Repeat(`{"a":`, 100_000)}, "nested deeper"},
+		"a large file":                          {map[string]string{"main.tf": strings.Repeat("# comment\n", 400_000)}, "larger than"},
+		"a count":                               {map[string]string{"main.tf": "resource \"x\" \"y\" {\n count = 1e9\n}\n"}, "more instances"},
+		"many counts":                           {map[string]string{"main.tf": "module \"a\" {\n source = \"./a\"\n count = 1000\n}\n", "a/main.tf": "resource \"x\" \"y\" {\n count = 1000\n}\n"}, "more instances"},
+		"modules of modules":                    {map[string]string{"main.tf": "module \"a\" {\n source = \"./a\"\n count = 200\n}\n", "a/main.tf": "module \"b\" {\n source = \"../b\"\n count = 200\n}\n", "b/main.tf": "locals { x = 1 }"}, "more modules"},
+		"a dynamic block":                       {map[string]string{"main.tf": "resource \"x\" \"y\" {\n dynamic \"z\" {\n for_each = setproduct(range(200), range(200))\n content {}\n }\n}\n"}, "more blocks"},
+		"a long chain":                          {map[string]string{"main.tf": chain(20_000, `"x"`, `L`)}, "references lead further"},
+		"aliases in values":                     {map[string]string{"main.tf": fmt.Sprintf(release, `file("v.yaml")`), "v.yaml": yamlBomb}, "values"},
+		"aliases decoded":                       {map[string]string{"main.tf": `output "o" { value = yamldecode(file("v.yaml")) }`, "v.yaml": yamlBomb}, ""},
+		"flow sequences in values":              {map[string]string{"main.tf": fmt.Sprintf(release, `file("v.yaml")`), "v.yaml": "a: " + strings.Repeat("[", 500_000)}, "nested too deep"},
+		"flow sequences decoded":                {map[string]string{"main.tf": `output "o" { value = yamldecode(file("v.yaml")) }`, "v.yaml": "a: " + strings.Repeat("[", 500_000)}, "nested too deep"},
+		"sequences on one line":                 {map[string]string{"main.tf": `output "o" { value = yamldecode(file("v.yaml")) }`, "v.yaml": strings.Repeat("- ", 500_000)}, "nested too deep"},
+		"a large index":                         {map[string]string{"main.tf": "resource \"helm_release\" \"f\" {\n name = \"f\"\n chart = \"f\"\n set {\n name = \"a[99999999]\"\n value = 1\n }\n}\n"}, "Helm's --set refuses it"},
+		"many keys set in many values":          {map[string]string{"main.tf": "resource \"helm_release\" \"f\" {\n name = \"f\"\n chart = \"f\"\n dynamic \"set\" {\n for_each = range(1000)\n content {\n name = \"a[65000]\"\n value = set.value\n }\n }\n}\n"}, ""},
+		"a template that includes itself":       {map[string]string{"main.tf": `output "o" { value = templatefile("t", {}) }`, "t": `${templatefile("t", {})}`}, "a template cannot call"},
+		"a template with many gaps":             {map[string]string{"main.tf": "variable \"u\" {}\n" + fmt.Sprintf(release, `"a: `+strings.Repeat("${var.u}", 70_000)+`"`)}, ""},
+		"a large number":                        {map[string]string{"main.tf": "x = 1e999999999"}, "number is too large"},
+		"a large number decoded":                {map[string]string{"main.tf": `output "o" { value = "${jsondecode("1e999999999")}" }`}, ""},
+		"every attribute of many resources":     {map[string]string{"main.tf": strings.Repeat("output \"o\" { value = x.y.z }\n", 10) + "resource \"x\" \"y\" {\n count = 20000\n}\noutput \"all\" { value = x.y }\n"}, ""},
+		"private characters of gaps":            {map[string]string{"main.tf": fmt.Sprintf(release, "\"a: \\ue000\\ue100\\ue100\\ue001${x.y.z}\"") + "resource \"x\" \"y\" {}\n"}, ""},
+		"private characters of Helm's own keys": {map[string]string{"main.tf": fmt.Sprintf(release, "\"\\ue002: x\"")}, "private-use"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			dir := writeTree(t, c.files)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			start := time.Now()
+			// Smaller than the defaults, to be quick; the bounds are the same.
+			r, err := Load(t.Context(), Options{Dir: dir, Limits: Limits{Work: 1_000_000, Instances: 5_000}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			releases := HelmReleases(t.Context(), r)
+			Workloads(t.Context(), r)
+			Scripts(t.Context(), r)
+			for _, h := range releases {
+				if _, err := h.MarshalJSON(); err != nil {
+					t.Error(err)
+				}
+			}
+			runtime.ReadMemStats(&after)
+			if d := time.Since(start); d > time.Minute {
+				t.Errorf("it took %s", d)
+			}
+			if grown := (after.TotalAlloc - before.TotalAlloc) >> 20; grown > 2<<10 {
+				t.Errorf("it allocated %d MiB", grown)
+			}
+			var all []string
+			for _, d := range r.Diagnostics {
+				all = append(all, d.String())
+			}
+			text := strings.Join(all, "\n")
+			if !strings.Contains(text, c.want) {
+				t.Errorf("no diagnostic says %q:\n%.2000s", c.want, text)
+			}
+			t.Logf("%s, %d MiB allocated, %d diagnostics", time.Since(start).Round(time.Millisecond), (after.TotalAlloc-before.TotalAlloc)>>20, len(all))
+		})
+	}
+}
+
+func TestANamedPipeDoesNotHoldUpReading(t *testing.T) {
+	dir := writeTree(t, map[string]string{"main.tf": `output "o" { value = file("pipe") }`})
+	if err := syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(filepath.Join(dir, "pipe.tf"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Load(t.Context(), Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := Causes(r.Outputs[0].Value); len(c) != 1 || c[0].Kind != CauseFile {
+		t.Errorf("the cause is %v", c)
+	}
+}
+
+func TestReadingStopsWhenItsContextEnds(t *testing.T) {
+	dir := writeTree(t, map[string]string{"main.tf": chain(60, `["x"]`, `[L, L]`)})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Load(ctx, Options{Dir: dir}); !errors.Is(err, context.Canceled) {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestAFolderWithoutConfigurationIsAnError(t *testing.T) {
+	if _, err := Load(t.Context(), Options{Dir: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "holds no .tf") {
+		t.Errorf("the error is %v", err)
+	}
+	if _, err := Load(t.Context(), Options{Dir: filepath.Join(t.TempDir(), "none")}); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+// A link out of the tree is not followed, whether the file, a folder above it
+// or a module is one; a link inside the tree is.
+func TestLinksAreFollowedInsideTheTreeOnly(t *testing.T) {
+	outside := writeTree(t, map[string]string{"secret.yaml": "outside: true\n", "main.tf": `output "x" { value = "outside" }`})
+	dir := writeTree(t, map[string]string{
+		"inside.yaml":  "inside: true\n",
+		"sub/one.yaml": "one: 1\n",
+		"main.tf": `
+output "file" { value = file("link.yaml") }
+output "folder" { value = file("folder/secret.yaml") }
+output "template" { value = templatefile("link.yaml", {}) }
+output "exists" { value = fileexists("link.yaml") }
+output "set" { value = fileset(".", "**/*.yaml") }
+output "inner_set" { value = fileset("sub", "*.yaml") }
+output "inner" { value = file("inner.yaml") }
+module "m" { source = "./folder" }
+output "module" { value = module.m.x }
+`})
+	for link, target := range map[string]string{"link.yaml": filepath.Join(outside, "secret.yaml"), "folder": outside, "inner.yaml": "inside.yaml", "sub/two.yaml": "../inside.yaml", "linked.tf": filepath.Join(outside, "main.tf")} {
+		if err := os.Symlink(target, filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := Load(t.Context(), Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range r.Outputs {
+		switch o.Name {
+		case "inner":
+			if !o.Value.IsWhollyKnown() || o.Value.AsString() != "inside: true\n" {
+				t.Errorf("the link inside the tree gives %#v", o.Value)
+			}
+		case "inner_set":
+			if !o.Value.IsWhollyKnown() || o.Value.LengthInt() != 2 {
+				t.Errorf("fileset gives %#v, want the file and the link to one", o.Value)
+			}
+		case "x":
+			t.Error("a linked .tf file from outside was read")
+		default:
+			if o.Value.IsWhollyKnown() {
+				t.Errorf("output %s is known: %#v", o.Name, o.Value)
+			}
+		}
+	}
+}

@@ -1,0 +1,462 @@
+package terraform
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/function"
+)
+
+// Options say what to read and with which inputs.
+type Options struct {
+	// Dir is the root module: where one would run terraform.
+	Dir string
+	// Root bounds what may be read; default Dir. Modules and files above Dir
+	// are found only if Root holds them.
+	Root string
+	// VarFiles are the -var-file arguments in order, relative to Dir.
+	VarFiles []string
+	// Vars are the -var arguments. They win over VarFiles.
+	Vars map[string]string
+	// Env holds environment variables; TF_VAR_name and TF_WORKSPACE count.
+	Env map[string]string
+	// Workspace is the selected workspace. Without it TF_WORKSPACE counts, then
+	// what "terraform workspace select" left in the folder; else it is unknown.
+	Workspace string
+	Limits    Limits
+}
+
+// Result is what a configuration declares.
+type Result struct {
+	Dir         string // the root module, relative to Root
+	Resources   []*Resource
+	Blocks      []ResourceBlock
+	Modules     []ModuleCall
+	Providers   []ProviderConfig
+	Variables   []Input
+	Outputs     []Output
+	Moves       []Move
+	Backend     string // type of the backend, "" for the local one
+	Diagnostics []Diagnostic
+
+	loader *loader
+}
+
+// ResourceBlock is one resource or data block in one module instance, with the
+// number of its instances: none is a fact worth knowing.
+type ResourceBlock struct {
+	Address  string
+	Mode     string
+	Type     string
+	Count    int // instances; 0 also when unknown
+	Unknown  []Cause
+	Position Position
+}
+
+// Input is a variable of the root module and where its value comes from.
+type Input struct {
+	Name      string
+	From      Position // where it is set; a File without a line is -var or an environment variable
+	Set       bool     // false when the default counts, or nothing is known
+	Value     cty.Value
+	Sensitive bool
+	Position  Position
+}
+
+// Output is an output of the root module.
+type Output struct {
+	Name      string
+	Value     cty.Value
+	Sensitive bool
+	Position  Position
+}
+
+// Move is a moved, removed or import block of some module, as written.
+type Move struct {
+	Type     string   `json:"type"` // moved, removed or import
+	Module   string   `json:"module,omitempty"`
+	From     string   `json:"from,omitempty"` // of an import, the id
+	To       string   `json:"to,omitempty"`
+	Destroy  bool     `json:"destroy,omitempty"` // of a removed block; true unless it says otherwise
+	Position Position `json:"position"`
+}
+
+// loader holds what one Load needs. It is not safe for concurrent use.
+type loader struct {
+	tree        *tree
+	limits      Limits
+	diags       *diagnostics
+	budget      *budget
+	syntax      *syntax
+	dir         string
+	workspace   string
+	functions   map[string]function.Function
+	modules     map[string]*module
+	installed   map[string]string // module key → folder, from "terraform init"
+	inputs      map[string]given
+	openInputs  []Cause // why there may be inputs that are not known
+	remote      *Cause  // a root module that is not in the tree, of Terragrunt
+	resources   map[string][]*Resource
+	templates   map[string]*expression
+	moduleFiles int
+
+	chain, instances, moduleInstances int
+	rendering                         bool // a template is being rendered
+}
+
+type given struct {
+	value cty.Value
+	text  *string // of -var and TF_VAR_, whose meaning depends on the type
+	from  Position
+}
+
+// Load reads and evaluates the configuration in opts.Dir. Problems in the
+// files are Diagnostics of the result; the error is for what makes reading
+// impossible: a folder that is not there or holds no configuration, or ctx.
+func Load(ctx context.Context, opts Options) (*Result, error) {
+	if opts.Dir == "" {
+		return nil, errors.New("read configuration: no folder is named")
+	}
+	limits := opts.Limits.withDefaults()
+	root := cmp.Or(opts.Root, opts.Dir)
+	t, err := openTree(ctx, root, limits)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	abs, err := filepath.Abs(opts.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	dir, err := t.locate(".", abs)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration in %s: %w", opts.Dir, err)
+	}
+	l := &loader{
+		tree: t, limits: limits, diags: &diagnostics{}, budget: &budget{ctx: ctx, left: limits.Work}, dir: dir,
+		modules: map[string]*module{}, installed: map[string]string{}, inputs: map[string]given{}, resources: map[string][]*Resource{}, templates: map[string]*expression{},
+	}
+	l.syntax = newSyntax(l.budget, limits, l.diags)
+	l.functions = l.functionTable()
+	l.workspace = l.selectedWorkspace(opts)
+	l.readInstalled()
+
+	start := dir
+	terragrunt, err := l.terragrunt()
+	if err != nil {
+		return nil, fmt.Errorf("read configuration in %s: %w", opts.Dir, err)
+	}
+	if terragrunt != "" {
+		start, l.dir = terragrunt, terragrunt
+	}
+	mod, err := l.module(start)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration in %s: %w", opts.Dir, err)
+	}
+	if l.moduleFiles == 0 && l.remote == nil && len(l.inputs) == 0 {
+		return nil, fmt.Errorf("read configuration in %s: it holds no .tf, .tf.json or .tofu file", opts.Dir)
+	}
+	l.readInputs(opts, mod)
+
+	top := l.newScope(mod)
+	l.preload(mod, map[string]bool{})
+	r := &Result{Dir: dir, loader: l}
+	if l.remote != nil {
+		r.Modules = append(r.Modules, ModuleCall{Source: l.remote.Name, Position: l.remote.Position, Missing: l.remote})
+	}
+	r.add(top)
+	r.describe(top)
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("read configuration in %s: %w", opts.Dir, err)
+	}
+	r.Diagnostics = l.diags.sorted()
+	return r, nil
+}
+
+func newSyntax(b *budget, limits Limits, d *diagnostics) *syntax {
+	return &syntax{budget: b, limits: limits, diags: d, prepare: map[hclsyntax.Expression]*expression{}, names: map[string]bool{}}
+}
+
+func (l *loader) newScope(m *module) *scope {
+	return &scope{l: l, mod: m, memo: map[string]cty.Value{}, busy: map[string]bool{}, calls: map[string]*callExpansion{}, expands: map[string]*expansion{}}
+}
+
+// limit is the cause of what is unknown since a limit was reached, which is
+// also a diagnostic.
+func (l *loader) limit(why string, pos Position) Cause {
+	l.diags.error(pos, "a limit is reached", why)
+	return Cause{CauseLimit, why, Position{}}
+}
+
+func (l *loader) absolute(dir string) string {
+	return filepath.ToSlash(filepath.Join(l.tree.abs, filepath.FromSlash(dir)))
+}
+
+// preload reads the local modules that a module calls, so that every name
+// mentioned in any of them is known before values are computed.
+func (l *loader) preload(m *module, seen map[string]bool) {
+	if seen[m.dir] || len(seen) > l.limits.Modules {
+		return
+	}
+	seen[m.dir] = true
+	for _, name := range sortedKeys(m.calls) {
+		a, ok := m.calls[name].Body.Attributes["source"]
+		if !ok {
+			continue
+		}
+		v := l.constant(l.prepared(a))
+		if v.Type() != cty.String || !strings.HasPrefix(v.AsString(), ".") {
+			continue
+		}
+		dir, err := l.tree.locate(m.dir, v.AsString())
+		if err != nil {
+			continue
+		}
+		if child, err := l.module(dir); err == nil {
+			l.preload(child, seen)
+		}
+	}
+}
+
+// add puts what one module instance declares into the result, and then what
+// its modules do.
+func (r *Result) add(s *scope) {
+	for _, name := range sortedKeys(s.mod.resources) {
+		b := s.mod.resources[name]
+		list := s.instances(name)
+		r.Resources = append(r.Resources, list...)
+		x := s.expands[name]
+		block := ResourceBlock{Address: s.address(name), Mode: "managed", Type: b.Labels[0], Count: len(list), Position: at(b.DefRange())}
+		if b.Type == "data" {
+			block.Mode = "data"
+		}
+		if block.Unknown = sortCauses(append(slices.Clone(x.unknown), s.uncertain()...)); block.Unknown != nil {
+			block.Count = 0
+		}
+		r.Blocks = append(r.Blocks, block)
+	}
+	for _, p := range s.mod.providers {
+		r.Providers = append(r.Providers, s.providerConfigs(p.Labels[0], p)...)
+	}
+	for _, b := range s.mod.others {
+		m := Move{Type: b.Type, Module: s.path, Position: at(b.DefRange()), Destroy: b.Type == "removed"}
+		m.From = strings.Join(traversals(b.Body.Attributes["from"]), "")
+		m.To = strings.Join(traversals(b.Body.Attributes["to"]), "")
+		if b.Type == "import" {
+			m.From = s.text(b.Body, "id")
+		}
+		for _, n := range b.Body.Blocks {
+			if a, ok := n.Body.Attributes["destroy"]; ok && n.Type == "lifecycle" {
+				v := s.l.constant(s.l.prepared(a))
+				m.Destroy = !(v.Type() == cty.Bool && v.False())
+			}
+		}
+		r.Moves = append(r.Moves, m)
+	}
+	for _, name := range sortedKeys(s.mod.calls) {
+		b := s.mod.calls[name]
+		c := s.call1(name, b)
+		for i := range c.expansion.keys {
+			r.Modules = append(r.Modules, ModuleCall{
+				Address: s.address("module."+name) + c.expansion.suffix(i), Source: c.source, Version: c.version, Dir: c.dir, Position: at(b.DefRange()),
+				Missing: c.missing, Unknown: sortCauses(append(slices.Clone(c.expansion.unknown), s.uncertain()...)),
+			})
+		}
+		for _, child := range c.scopes {
+			r.add(child)
+		}
+	}
+}
+
+func (s *scope) providerConfigs(name string, p *hclsyntax.Block) []ProviderConfig {
+	ref := ProviderRef{Name: name, Alias: s.text(p.Body, "alias"), Module: s.path}
+	x := &expansion{kind: single, keys: []cty.Value{cty.NilVal}, in: []iteration{{}}}
+	if a, ok := p.Body.Attributes["for_each"]; ok {
+		x = s.expandEach(s.l.prepared(a))
+	}
+	var out []ProviderConfig
+	for i := range x.keys {
+		ref.Key, ref.Unknown = x.suffix(i), sortCauses(slices.Clone(x.unknown))
+		body := s.body(p.Body, x.in[i], true)
+		body.hideCredentials()
+		out = append(out, ProviderConfig{Ref: ref, Body: body, Position: at(p.DefRange())})
+	}
+	return out
+}
+
+// describe adds the inputs and outputs of the root module.
+func (r *Result) describe(top *scope) {
+	l := r.loader
+	if b := top.mod.backend; b != nil {
+		r.Backend = b.Type
+		if len(b.Labels) > 0 {
+			r.Backend = b.Labels[0]
+		}
+	}
+	for _, name := range sortedKeys(top.mod.variables) {
+		v := top.mod.variables[name]
+		in := Input{Name: name, Sensitive: v.sensitive, Position: v.pos, Value: redact(top.variable(name, v.pos))}
+		if g, ok := l.inputs[name]; ok {
+			in.Set, in.From = true, g.from
+		}
+		r.Variables = append(r.Variables, in)
+	}
+	for _, name := range sortedKeys(top.mod.outputs) {
+		o := top.mod.outputs[name]
+		v := top.output(o)
+		r.Outputs = append(r.Outputs, Output{Name: name, Value: redact(v), Sensitive: o.sensitive || isSensitive(v), Position: o.pos})
+	}
+	slices.SortStableFunc(r.Resources, func(a, b *Resource) int { return cmp.Compare(a.Address, b.Address) })
+}
+
+// Instances returns the instances of one type of managed resource or, with the
+// prefix "data.", of data source.
+func (r *Result) Instances(typ string) []*Resource {
+	var out []*Resource
+	for _, x := range r.Resources {
+		if x.blockType() == typ {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+func (l *loader) selectedWorkspace(opts Options) string {
+	if w := cmp.Or(opts.Workspace, opts.Env["TF_WORKSPACE"]); w != "" {
+		return w
+	}
+	data, err := l.tree.read(path.Join(l.dir, ".terraform", "environment"))
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(data))
+}
+
+// readInstalled reads where "terraform init" put the modules that are not
+// local. Without it they are unknown.
+func (l *loader) readInstalled() {
+	name := path.Join(l.dir, ".terraform", "modules", "modules.json")
+	data, err := l.tree.read(name)
+	if err != nil {
+		return
+	}
+	var manifest struct {
+		Modules []struct{ Key, Source, Dir string }
+	}
+	if err := json.Unmarshal(data, &manifest); err != nil {
+		l.diags.error(Position{File: name}, "the list of installed modules is not read", err.Error())
+		return
+	}
+	for _, m := range manifest.Modules {
+		if dir, err := l.tree.locate(l.dir, m.Dir); err == nil && m.Key != "" && m.Dir != "" {
+			l.installed[m.Key] = dir
+		}
+	}
+}
+
+// readInputs collects the values of the root module's variables, the weakest
+// source first: the environment, terraform.tfvars, *.auto.tfvars, files and
+// arguments of the command line. Terragrunt's inputs count as environment.
+func (l *loader) readInputs(opts Options, mod *module) {
+	for _, k := range sortedKeys(opts.Env) {
+		if name, ok := strings.CutPrefix(k, "TF_VAR_"); ok {
+			v := opts.Env[k]
+			l.inputs[name] = given{text: &v, from: Position{File: k}}
+		}
+	}
+	names, err := l.tree.list(mod.dir)
+	if err == nil {
+		for _, n := range []string{"terraform.tfvars", "terraform.tfvars.json"} {
+			if slices.Contains(names, n) {
+				l.readVarFile(path.Join(mod.dir, n), mod)
+			}
+		}
+		for _, n := range names {
+			if strings.HasSuffix(n, ".auto.tfvars") || strings.HasSuffix(n, ".auto.tfvars.json") {
+				l.readVarFile(path.Join(mod.dir, n), mod)
+			}
+		}
+	}
+	for _, f := range opts.VarFiles {
+		name, err := l.tree.locate(l.dir, f)
+		if err != nil {
+			l.diags.error(Position{File: f}, "the variables file is not read", err.Error())
+			continue
+		}
+		l.readVarFile(name, mod)
+	}
+	for _, k := range sortedKeys(opts.Vars) {
+		v := opts.Vars[k]
+		l.inputs[k] = given{text: &v, from: Position{File: "-var " + k}}
+		if mod.variables[k] == nil {
+			l.diags.warn(Position{File: "-var " + k}, "no such variable", k)
+		}
+	}
+}
+
+func (l *loader) readVarFile(name string, mod *module) {
+	src, err := l.tree.read(name)
+	if err != nil {
+		l.diags.error(Position{File: name}, "the variables file is not read", err.Error())
+		return
+	}
+	ctx := &hcl.EvalContext{}
+	set := func(k string, e *expression) {
+		if mod.variables[k] == nil {
+			return // Terraform ignores it, with a warning
+		}
+		l.inputs[k] = given{value: l.value(e, ctx), from: at(e.Range())}
+	}
+	if strings.HasSuffix(name, ".json") {
+		root, err := decodeJSON(src, l.limits.Nesting)
+		if err != nil {
+			l.diags.error(Position{File: name}, "the variables file is not read", err.Error())
+			return
+		}
+		for _, m := range root.object {
+			set(m.key, l.syntax.expr(l.syntax.jsonExpr(m.value, name, false)))
+		}
+		return
+	}
+	body := l.syntax.parse(src, name)
+	if body == nil {
+		return
+	}
+	for _, k := range sortedKeys(body.Attributes) {
+		set(k, l.syntax.expr(body.Attributes[k].Expr))
+	}
+}
+
+// input returns the value given for a variable of the root module, or NilVal.
+func (l *loader) input(v *variable) (cty.Value, Position) {
+	g, ok := l.inputs[v.name]
+	if !ok {
+		return cty.NilVal, Position{}
+	}
+	if g.text == nil {
+		return g.value, g.from
+	}
+	if !v.typed || v.ty.IsPrimitiveType() {
+		return cty.StringVal(*g.text), g.from
+	}
+	e, err := l.syntax.literal(*g.text, g.from.File)
+	if err != nil {
+		l.diags.error(g.from, "the value is not an expression", err.Error())
+		return unknown(v.ty, Cause{CauseError, "var." + v.name, g.from}), g.from
+	}
+	return l.value(e, &hcl.EvalContext{}), g.from
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	return slices.Sorted(maps.Keys(m))
+}

@@ -1,0 +1,666 @@
+package terraform
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+)
+
+// State is what Terraform remembers: a state file of version 4, one of version
+// 3 (Terraform up to 0.11), or what "terraform show -json" prints of a state or
+// of a plan. Of the attributes only those that describe a Helm release are
+// kept, and of these nothing that is sensitive.
+type State struct {
+	Version          string // format: 4, 3, show or plan
+	TerraformVersion string
+	Serial           int64
+	Lineage          string
+	Resources        []*StateResource
+	Diagnostics      []Diagnostic
+}
+
+// StateResource is one instance in a state.
+type StateResource struct {
+	Address  string
+	Module   string
+	Mode     string // managed or data
+	Type     string
+	Name     string
+	Key      string // "", [0] or ["a"]
+	Provider string // as the state writes it
+	Deposed  bool
+	Tainted  bool
+	ID       string
+
+	Release *StateRelease // of a helm_release
+	Object  *StateObject  // of a kubernetes_*, kubectl_manifest or kubernetes_manifest
+}
+
+// StateRelease is what the state says of a Helm release. Values that are
+// sensitive, and the rendered manifest, are not in it.
+type StateRelease struct {
+	Name       string
+	Namespace  string
+	Chart      string
+	Repository string
+	Version    string // of the chart
+	AppVersion string
+	Revision   int64
+	Status     string
+	Values     *Node    // as Helm got them; nil if the state has none
+	Sensitive  []string // names of set_sensitive values
+}
+
+// StateObject names the object that a resource made.
+type StateObject struct {
+	APIVersion, Kind, Namespace, Name string
+}
+
+// ReadState reads a state, at most limits.FileBytes × 32 of it. Secrets in it
+// are in no error and in nothing returned.
+func ReadState(ctx context.Context, r io.Reader, limits Limits) (*State, error) {
+	limits = limits.withDefaults()
+	bound := limits.FileBytes * 32
+	data, err := io.ReadAll(io.LimitReader(r, bound+1))
+	if err != nil {
+		return nil, fmt.Errorf("read state: %w", err)
+	}
+	if int64(len(data)) > bound {
+		return nil, fmt.Errorf("read state: larger than %d bytes", bound)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("read state: %w", err)
+	}
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	var head struct {
+		Version          json.Number     `json:"version"`
+		FormatVersion    string          `json:"format_version"`
+		TerraformVersion string          `json:"terraform_version"`
+		Serial           json.Number     `json:"serial"`
+		Lineage          string          `json:"lineage"`
+		Encrypted        json.RawMessage `json:"encrypted_data"`
+		Resources        json.RawMessage `json:"resources"`
+		Modules          json.RawMessage `json:"modules"`
+		Values           json.RawMessage `json:"values"`
+		PriorState       json.RawMessage `json:"prior_state"`
+		PlannedValues    json.RawMessage `json:"planned_values"`
+	}
+	if err := json.Unmarshal(data, &head); err != nil {
+		return nil, fmt.Errorf("read state: it is not JSON of the expected form%s", where(err))
+	}
+	s := &stateReader{limits: limits, budget: &budget{ctx: ctx, left: limits.Work}}
+	s.out = &State{TerraformVersion: head.TerraformVersion, Lineage: head.Lineage}
+	s.out.Serial, _ = head.Serial.Int64()
+	switch {
+	case head.Encrypted != nil:
+		return nil, errors.New(`read state: it is encrypted by OpenTofu; give the output of "tofu show -json" instead`)
+	case head.FormatVersion != "" && head.PriorState != nil:
+		s.out.Version = "plan"
+		var prior struct {
+			Values json.RawMessage `json:"values"`
+		}
+		if err := json.Unmarshal(head.PriorState, &prior); err != nil {
+			return nil, fmt.Errorf("read state of a plan: it is not of the expected form%s", where(err))
+		}
+		err = s.show(prior.Values)
+	case head.FormatVersion != "" && head.PlannedValues != nil:
+		s.out.Version = "plan" // of a first apply: there is no state yet
+	case head.FormatVersion != "":
+		s.out.Version = "show"
+		err = s.show(head.Values)
+	case head.Version == "4":
+		s.out.Version = "4"
+		err = s.version4(head.Resources)
+	case head.Version == "3":
+		s.out.Version = "3"
+		err = s.version3(head.Modules)
+	default:
+		return nil, fmt.Errorf("read state: version %q is neither 3 nor 4, and it is not the output of \"terraform show -json\"", clip(head.Version.String()))
+	}
+	if err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(s.out.Resources, func(a, b *StateResource) int { return cmp.Compare(a.Address, b.Address) })
+	s.out.Diagnostics = s.diags.sorted()
+	return s.out, nil
+}
+
+// where says at which byte JSON is wrong. The decoder's own message is not
+// used, since it can quote what it read.
+func where(err error) string {
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) {
+		return fmt.Sprintf(", at byte %d", syntax.Offset)
+	}
+	var typ *json.UnmarshalTypeError
+	if errors.As(err, &typ) {
+		return fmt.Sprintf(", at byte %d (%s)", typ.Offset, typ.Field)
+	}
+	return ""
+}
+
+func clip(s string) string {
+	if len(s) > 20 {
+		return s[:20] + "…"
+	}
+	return s
+}
+
+type stateReader struct {
+	out    *State
+	limits Limits
+	budget *budget
+	diags  diagnostics
+}
+
+func (s *stateReader) add(r *StateResource) error {
+	if len(s.out.Resources) >= s.limits.Instances {
+		return fmt.Errorf("read state: more than %d instances", s.limits.Instances)
+	}
+	if err := s.budget.charge(1); err != nil {
+		return fmt.Errorf("read state: %w", err)
+	}
+	s.out.Resources = append(s.out.Resources, r)
+	return nil
+}
+
+// version4 reads the resources of a state file of Terraform since 0.12.
+func (s *stateReader) version4(raw json.RawMessage) error {
+	if raw == nil {
+		return nil
+	}
+	var list []struct {
+		Module, Mode, Type, Name, Provider string
+		Instances                          []struct {
+			IndexKey   any                        `json:"index_key"`
+			Status     string                     `json:"status"`
+			Deposed    string                     `json:"deposed"`
+			Attributes map[string]json.RawMessage `json:"attributes"`
+			Flat       map[string]string          `json:"attributes_flat"`
+			Sensitive  json.RawMessage            `json:"sensitive_attributes"`
+			Provider   string                     `json:"provider"`
+		}
+	}
+	if err := json.Unmarshal(raw, &list); err != nil {
+		return fmt.Errorf("read state: the resources are not of the expected form%s", where(err))
+	}
+	for _, r := range list {
+		for _, i := range r.Instances {
+			x := &StateResource{
+				Module: r.Module, Mode: r.Mode, Type: r.Type, Name: r.Name, Key: indexKey(i.IndexKey), Provider: cmp.Or(i.Provider, r.Provider),
+				Deposed: i.Deposed != "", Tainted: i.Status == "tainted",
+			}
+			x.Address = stateAddress(x)
+			attrs := attributes{raw: i.Attributes, flat: i.Flat, hidden: sensitivePaths(i.Sensitive)}
+			s.fill(x, attrs)
+			if err := s.add(x); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// indexKey writes an index key as in an address.
+func indexKey(k any) string {
+	switch k := k.(type) {
+	case float64:
+		return "[" + strconv.FormatFloat(k, 'f', -1, 64) + "]"
+	case string:
+		return "[" + quoteKey(k) + "]"
+	}
+	return ""
+}
+
+func stateAddress(x *StateResource) string {
+	a := x.Type + "." + x.Name + x.Key
+	if x.Mode == "data" {
+		a = "data." + a
+	}
+	if x.Module != "" {
+		a = x.Module + "." + a
+	}
+	return a
+}
+
+// sensitivePaths reads sensitive_attributes: the first attribute of each path
+// is taken as sensitive as a whole, but for the values of set_sensitive, which
+// are left out anyway.
+func sensitivePaths(raw json.RawMessage) map[string]bool {
+	out := map[string]bool{}
+	var paths [][]struct {
+		Type  string `json:"type"`
+		Value any    `json:"value"`
+	}
+	if raw == nil {
+		return out
+	}
+	if err := json.Unmarshal(raw, &paths); err != nil {
+		out["*"] = true // what is not understood hides everything
+		return out
+	}
+	for _, p := range paths {
+		if len(p) == 0 {
+			out["*"] = true
+			continue
+		}
+		if name, ok := p[0].Value.(string); ok {
+			out[name] = true
+		} else {
+			out["*"] = true
+		}
+	}
+	return out
+}
+
+// show reads the values that "terraform show -json" prints.
+func (s *stateReader) show(raw json.RawMessage) error {
+	if raw == nil {
+		return nil // an empty state
+	}
+	var v struct {
+		Root json.RawMessage `json:"root_module"`
+	}
+	if err := json.Unmarshal(raw, &v); err != nil {
+		return fmt.Errorf("read state: the values are not of the expected form%s", where(err))
+	}
+	return s.showModule(v.Root, 0)
+}
+
+func (s *stateReader) showModule(raw json.RawMessage, depth int) error {
+	if raw == nil {
+		return nil
+	}
+	if depth > s.limits.ModuleDepth {
+		return fmt.Errorf("read state: modules nest deeper than %d", s.limits.ModuleDepth)
+	}
+	var m struct {
+		Address   string
+		Resources []struct {
+			Address, Mode, Type, Name string
+			Index                     any
+			ProviderName              string `json:"provider_name"`
+			Values                    map[string]json.RawMessage
+			SensitiveValues           json.RawMessage `json:"sensitive_values"`
+			Tainted                   bool
+			DeposedKey                string `json:"deposed_key"`
+		}
+		ChildModules []json.RawMessage `json:"child_modules"`
+	}
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return fmt.Errorf("read state: a module is not of the expected form%s", where(err))
+	}
+	for _, r := range m.Resources {
+		x := &StateResource{
+			Address: r.Address, Module: m.Address, Mode: r.Mode, Type: r.Type, Name: r.Name, Key: indexKey(r.Index), Provider: r.ProviderName,
+			Deposed: r.DeposedKey != "", Tainted: r.Tainted,
+		}
+		if x.Address == "" {
+			x.Address = stateAddress(x)
+		}
+		s.fill(x, attributes{raw: r.Values, hidden: sensitiveValues(r.SensitiveValues)})
+		if err := s.add(x); err != nil {
+			return err
+		}
+	}
+	for _, c := range m.ChildModules {
+		if err := s.showModule(c, depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sensitiveValues reads sensitive_values: an object like the values, with true
+// where something is sensitive.
+func sensitiveValues(raw json.RawMessage) map[string]bool {
+	out := map[string]bool{}
+	if raw == nil {
+		return out
+	}
+	var v map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &v); err != nil {
+		out["*"] = true
+		return out
+	}
+	for k, x := range v {
+		if bytes.Contains(x, []byte("true")) {
+			out[k] = true
+		}
+	}
+	return out
+}
+
+// version3 reads the modules of a state of Terraform up to 0.11, whose
+// attributes are flat: metadata.0.name.
+func (s *stateReader) version3(raw json.RawMessage) error {
+	if raw == nil {
+		return nil
+	}
+	var modules []struct {
+		Path      []string
+		Resources map[string]struct {
+			Type     string
+			Provider string
+			Primary  *struct {
+				ID         string
+				Attributes map[string]string
+				Tainted    bool
+			}
+		}
+	}
+	if err := json.Unmarshal(raw, &modules); err != nil {
+		return fmt.Errorf("read state: the modules are not of the expected form%s", where(err))
+	}
+	for _, m := range modules {
+		module := ""
+		for i, p := range m.Path {
+			if i == 0 && p == "root" {
+				continue
+			}
+			module = strings.TrimPrefix(module+".module."+p, ".")
+		}
+		for _, key := range sortedKeys(m.Resources) {
+			r := m.Resources[key]
+			x := &StateResource{Module: module, Mode: "managed", Provider: r.Provider}
+			parts := strings.Split(key, ".")
+			if parts[0] == "data" {
+				x.Mode, parts = "data", parts[1:]
+			}
+			if len(parts) < 2 || len(parts) > 3 {
+				s.diags.warn(Position{}, "a resource of the state is not understood", clip(key))
+				continue
+			}
+			x.Type, x.Name = parts[0], parts[1]
+			if len(parts) == 3 {
+				x.Key = "[" + parts[2] + "]"
+			}
+			x.Address = stateAddress(x)
+			if r.Primary != nil {
+				x.Tainted = r.Primary.Tainted
+				s.fill(x, attributes{flat: r.Primary.Attributes})
+				x.ID = cmp.Or(x.ID, r.Primary.ID)
+			}
+			if err := s.add(x); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// attributes are those of one instance, nested or flat.
+type attributes struct {
+	raw    map[string]json.RawMessage
+	flat   map[string]string
+	hidden map[string]bool // sensitive, by the first part of their path
+}
+
+func (a attributes) text(name string) string {
+	if a.hidden["*"] || a.hidden[name] {
+		return ""
+	}
+	if a.flat != nil {
+		return a.flat[name]
+	}
+	var s string
+	if json.Unmarshal(a.raw[name], &s) != nil {
+		return ""
+	}
+	return s
+}
+
+// nested returns the first element of a block, or an object.
+func (a attributes) nested(name string) attributes {
+	if a.hidden["*"] || a.hidden[name] {
+		return attributes{}
+	}
+	if a.flat != nil {
+		out := attributes{flat: map[string]string{}}
+		for k, v := range a.flat {
+			if rest, ok := strings.CutPrefix(k, name+".0."); ok {
+				out.flat[rest] = v
+			}
+		}
+		return out
+	}
+	var list []map[string]json.RawMessage
+	if json.Unmarshal(a.raw[name], &list) == nil && len(list) > 0 {
+		return attributes{raw: list[0]}
+	}
+	var one map[string]json.RawMessage
+	if json.Unmarshal(a.raw[name], &one) == nil {
+		return attributes{raw: one}
+	}
+	return attributes{}
+}
+
+func (a attributes) number(name string) int64 {
+	if a.flat != nil {
+		n, _ := strconv.ParseInt(a.flat[name], 10, 64)
+		return n
+	}
+	var n json.Number
+	if json.Unmarshal(a.raw[name], &n) != nil {
+		return 0
+	}
+	i, _ := n.Int64()
+	return i
+}
+
+// fill keeps of the attributes what describes a release or an object.
+func (s *stateReader) fill(x *StateResource, a attributes) {
+	x.ID = a.text("id")
+	switch {
+	case x.Mode != "managed":
+	case x.Type == "helm_release":
+		x.Release = s.release(x, a)
+	case x.Type == "kubernetes_manifest":
+		o := a.nested("object")
+		if v := o.nested("value"); v.raw != nil && o.raw["type"] != nil {
+			o = v // a value of any type is kept with its type
+		}
+		m := o.nested("metadata")
+		x.Object = &StateObject{o.text("apiVersion"), o.text("kind"), m.text("namespace"), m.text("name")}
+	case x.Type == "kubectl_manifest":
+		x.Object = &StateObject{a.text("api_version"), a.text("kind"), a.text("namespace"), a.text("name")}
+	case strings.HasPrefix(x.Type, "kubernetes_"):
+		m := a.nested("metadata")
+		x.Object = &StateObject{Kind: deploymentTypes[x.Type], Namespace: m.text("namespace"), Name: m.text("name")}
+	}
+}
+
+func (s *stateReader) release(x *StateResource, a attributes) *StateRelease {
+	m := a.nested("metadata")
+	r := &StateRelease{
+		Name: cmp.Or(m.text("name"), a.text("name")), Namespace: cmp.Or(m.text("namespace"), a.text("namespace")), Chart: cmp.Or(m.text("chart"), a.text("chart")),
+		Repository: a.text("repository"), Version: cmp.Or(m.text("version"), a.text("version")), AppVersion: m.text("app_version"),
+		Revision: m.number("revision"), Status: a.text("status"),
+	}
+	r.Sensitive = a.setSensitive()
+	origin := Origin{Argument: "state " + x.Address}
+	if a.hidden["*"] || a.hidden["metadata"] || a.hidden["values"] || a.hidden["set"] {
+		r.Values = &Node{Kind: Sensitive, Origin: origin}
+		return r
+	}
+	text := m.text("values")
+	if text == "" {
+		return r
+	}
+	if err := cmp.Or(checkYAML(text, s.limits.Nesting), s.budget.charge(int64(len(text)/64))); err != nil {
+		s.diags.error(Position{}, "the values in the state are not read", x.Address)
+		return r
+	}
+	var tree map[string]any
+	if err := yaml.Unmarshal([]byte(text), &tree); err != nil {
+		s.diags.error(Position{}, "the values in the state are not read", x.Address)
+		return r
+	}
+	r.Values = cloaked(tree, origin)
+	for _, name := range r.Sensitive {
+		r.Values = withhold(r.Values, splitName(name))
+	}
+	return r
+}
+
+// setSensitive returns the names of the set_sensitive values.
+func (a attributes) setSensitive() []string {
+	var out []string
+	if a.flat != nil {
+		for k, v := range a.flat {
+			if strings.HasPrefix(k, "set_sensitive.") && strings.HasSuffix(k, ".name") {
+				out = append(out, v)
+			}
+		}
+	}
+	var list []struct{ Name string }
+	if json.Unmarshal(a.raw["set_sensitive"], &list) == nil {
+		for _, e := range list {
+			out = append(out, e.Name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// cloaked makes nodes of decoded values. The provider writes "(sensitive
+// value)" for what set_sensitive set.
+func cloaked(v any, origin Origin) *Node {
+	switch v := v.(type) {
+	case map[string]any:
+		out := &Node{Kind: Map, Map: map[string]*Node{}, Origin: origin}
+		for k, e := range v {
+			out.Map[k] = cloaked(e, origin)
+		}
+		return out
+	case []any:
+		out := &Node{Kind: List, Origin: origin}
+		for _, e := range v {
+			out.List = append(out.List, cloaked(e, origin))
+		}
+		return out
+	case string:
+		if v == "(sensitive value)" {
+			return &Node{Kind: Sensitive, Origin: origin}
+		}
+	}
+	return &Node{Kind: Scalar, Scalar: v, Origin: origin}
+}
+
+// withhold makes the node at a path sensitive. The provider hides plain paths
+// only: a name with an index or an escaped dot stays readable in its state.
+func withhold(n *Node, path []string) *Node {
+	switch {
+	case n == nil:
+		return nil
+	case len(path) == 0:
+		return &Node{Kind: Sensitive, Origin: n.Origin}
+	case n.Kind == Map && n.Map[path[0]] != nil:
+		n.Map[path[0]] = withhold(n.Map[path[0]], path[1:])
+	case n.Kind == List:
+		if i, err := strconv.Atoi(path[0]); err == nil && i >= 0 && i < len(n.List) {
+			n.List[i] = withhold(n.List[i], path[1:])
+		}
+	}
+	return n
+}
+
+var indexSuffix = regexp.MustCompile(`\[(\d+)\]`)
+
+// splitName splits the name of a --set: a.b\.c[0].d is a, b.c, 0, d.
+func splitName(name string) []string {
+	name = indexSuffix.ReplaceAllString(name, ".$1")
+	var out []string
+	var part strings.Builder
+	for i := 0; i < len(name); i++ {
+		switch {
+		case name[i] == '\\' && i+1 < len(name):
+			i++
+			part.WriteByte(name[i])
+		case name[i] == '.':
+			out = append(out, part.String())
+			part.Reset()
+		default:
+			part.WriteByte(name[i])
+		}
+	}
+	return append(out, part.String())
+}
+
+// Match pairs the instances of a configuration with those of a state.
+type Match struct {
+	Address string
+	Config  *Resource      // nil: only in the state
+	State   *StateResource // nil: only in the configuration
+}
+
+// MatchState pairs the managed instances of one type, by address. Where the
+// configuration does not know its instances, each of the block's instances in
+// the state is paired with the one that stands for all. A single instance is
+// also found under the key 0, and the other way round, as Terraform does when
+// count comes or goes.
+func MatchState(r *Result, s *State, typ string) []Match {
+	var out []Match
+	used := map[string]bool{}
+	state := map[string]*StateResource{}
+	for _, x := range s.Resources {
+		if x.Mode == "managed" && x.Type == typ && !x.Deposed {
+			state[x.Address] = x
+		}
+	}
+	for _, c := range r.Instances(typ) {
+		found := false
+		pair := func(x *StateResource) {
+			if x != nil && !used[x.Address] {
+				used[x.Address], found = true, true
+				out = append(out, Match{x.Address, c, x})
+			}
+		}
+		switch {
+		case strings.Contains(c.Address, "[*]"):
+			pattern := openAddress(c.Address)
+			for _, a := range sortedKeys(state) {
+				if pattern.MatchString(a) {
+					pair(state[a])
+				}
+			}
+		default:
+			pair(state[c.Address])
+			if !found && c.Key == "" {
+				pair(state[c.Address+"[0]"])
+			}
+			if !found && c.Key == "[0]" {
+				pair(state[strings.TrimSuffix(c.Address, "[0]")])
+			}
+		}
+		if !found {
+			out = append(out, Match{c.Address, c, nil})
+		}
+	}
+	for _, a := range sortedKeys(state) {
+		if !used[a] {
+			out = append(out, Match{a, nil, state[a]})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Match) int { return cmp.Compare(a.Address, b.Address) })
+	return out
+}
+
+// openAddress matches the addresses that one with [*] stands for.
+func openAddress(a string) *regexp.Regexp {
+	parts := strings.Split(a, "[*]")
+	for i := range parts {
+		parts[i] = regexp.QuoteMeta(parts[i])
+	}
+	return regexp.MustCompile("^" + strings.Join(parts, `(?:\[(?:\d+|"(?:[^"\\]|\\.)*")\])?`) + "$")
+}

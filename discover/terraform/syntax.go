@@ -1,0 +1,338 @@
+package terraform
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// expression is a parsed expression, prepared for evaluation: every node that
+// can produce much from little is metered.
+type expression struct {
+	hclsyntax.Expression
+	refs  []hcl.Traversal // references into the scope of the module
+	calls []string        // names of the functions called
+	names map[string]bool // attribute names and literal strings that are mentioned
+}
+
+// syntax parses and prepares source text. All that it parses shares a budget.
+type syntax struct {
+	budget  *budget
+	limits  Limits
+	diags   *diagnostics
+	prepare map[hclsyntax.Expression]*expression
+	names   map[string]bool // union of all expressions' names
+}
+
+// parse reads a file of HCL. What Terraform 0.11 accepted and later versions
+// do not is rewritten first. It returns nil when nothing could be read.
+func (s *syntax) parse(src []byte, name string) *hclsyntax.Body {
+	if err := s.check(src, name); err != nil {
+		s.diags.error(Position{File: name}, "the file is not read", err.Error())
+		return nil
+	}
+	file, diags := hclsyntax.ParseConfig(src, name, hcl.InitialPos)
+	if diags.HasErrors() {
+		if old, changed, moved := modernize(src, name); changed && s.check(old, name) == nil {
+			if f, d := hclsyntax.ParseConfig(old, name, hcl.InitialPos); !d.HasErrors() {
+				file, diags = f, d
+				if moved > 0 {
+					s.diags.warn(Position{File: name}, "line numbers are not exact", fmt.Sprintf("the file has several arguments on one line, as Terraform up to 0.11 allowed; lines after them are counted up to %d too high", moved))
+				}
+			}
+		}
+	}
+	s.diags.parse(diags)
+	if file == nil {
+		return nil
+	}
+	body, ok := file.Body.(*hclsyntax.Body)
+	if !ok {
+		return nil
+	}
+	return body
+}
+
+// template parses the text of a template.
+func (s *syntax) template(src []byte, name string) (*expression, error) {
+	if err := s.checkTemplate(src, name); err != nil {
+		return nil, err
+	}
+	e, diags := hclsyntax.ParseTemplate(src, name, hcl.InitialPos)
+	if diags.HasErrors() {
+		return nil, fmt.Errorf("%s: %s", at(*diags[0].Subject), diags[0].Summary)
+	}
+	return s.expr(e), nil
+}
+
+// literal parses one expression, such as the value of a -var.
+func (s *syntax) literal(src, name string) (*expression, error) {
+	if err := s.check([]byte(src), name); err != nil {
+		return nil, err
+	}
+	e, diags := hclsyntax.ParseExpression([]byte(src), name, hcl.InitialPos)
+	if diags.HasErrors() {
+		return nil, fmt.Errorf("%s", diags[0].Summary)
+	}
+	return s.expr(e), nil
+}
+
+func (s *syntax) check(src []byte, name string) error {
+	tokens, _ := hclsyntax.LexConfig(src, name, hcl.InitialPos)
+	return checkNesting(tokens, s.limits.Nesting)
+}
+
+func (s *syntax) checkTemplate(src []byte, name string) error {
+	tokens, _ := hclsyntax.LexTemplate(src, name, hcl.InitialPos)
+	return checkNesting(tokens, s.limits.Nesting)
+}
+
+// checkNesting refuses what would take the recursive parser and evaluator too
+// deep: brackets in brackets, template directives in directives, and chains of
+// operators, which nest as well.
+func checkNesting(tokens hclsyntax.Tokens, limit int) error {
+	type level struct {
+		lines bool // a newline ends what stands on the line
+		ops   int
+	}
+	open := []level{{lines: true}}
+	directives := 0
+	for i, t := range tokens {
+		top := &open[len(open)-1]
+		switch t.Type {
+		case hclsyntax.TokenOBrace:
+			open = append(open, level{lines: true})
+		case hclsyntax.TokenOBrack, hclsyntax.TokenOParen, hclsyntax.TokenTemplateInterp, hclsyntax.TokenOQuote, hclsyntax.TokenOHeredoc:
+			open = append(open, level{})
+		case hclsyntax.TokenTemplateControl:
+			open = append(open, level{})
+			if i+1 < len(tokens) {
+				switch word := string(tokens[i+1].Bytes); {
+				case word == "if" || word == "for":
+					directives++
+				case strings.HasPrefix(word, "end") && directives > 0:
+					directives--
+				}
+			}
+		case hclsyntax.TokenCBrace, hclsyntax.TokenCBrack, hclsyntax.TokenCParen, hclsyntax.TokenTemplateSeqEnd, hclsyntax.TokenCQuote, hclsyntax.TokenCHeredoc:
+			if len(open) > 1 {
+				open = open[:len(open)-1]
+			}
+		case hclsyntax.TokenComma:
+			top.ops = 0
+		case hclsyntax.TokenNewline:
+			if top.lines {
+				top.ops = 0
+			}
+		case hclsyntax.TokenPlus, hclsyntax.TokenMinus, hclsyntax.TokenStar, hclsyntax.TokenSlash, hclsyntax.TokenPercent,
+			hclsyntax.TokenAnd, hclsyntax.TokenOr, hclsyntax.TokenBang, hclsyntax.TokenEqualOp, hclsyntax.TokenNotEqual,
+			hclsyntax.TokenGreaterThan, hclsyntax.TokenGreaterThanEq, hclsyntax.TokenLessThan, hclsyntax.TokenLessThanEq, hclsyntax.TokenQuestion:
+			top.ops++
+		case hclsyntax.TokenNumberLit:
+			if e := bytes.IndexAny(t.Bytes, "eE"); len(t.Bytes) > 400 || e >= 0 && len(t.Bytes)-e > 6 {
+				return fmt.Errorf("line %d: the number is too large", t.Range.Start.Line)
+			}
+		}
+		if len(open) > limit || directives > limit || open[len(open)-1].ops > limit {
+			return fmt.Errorf("line %d: nested deeper than %d levels", t.Range.Start.Line, limit)
+		}
+	}
+	return nil
+}
+
+// expr prepares e, once.
+func (s *syntax) expr(e hclsyntax.Expression) *expression {
+	if x, ok := e.(*expression); ok {
+		return x
+	}
+	if x, ok := s.prepare[e]; ok {
+		return x
+	}
+	x := &expression{refs: hclsyntax.Variables(e), names: map[string]bool{}}
+	x.Expression = s.meter(e, x)
+	for n := range x.names {
+		s.names[n] = true
+	}
+	s.prepare[e] = x
+	return x
+}
+
+// UnwrapExpression lets the HCL library see what is prepared.
+func (e *expression) UnwrapExpression() hcl.Expression { return e.Expression }
+
+// part returns a part of e as an expression of its own, with the references
+// that stand in it.
+func (e *expression) part(sub hclsyntax.Expression) *expression {
+	out := &expression{Expression: sub, calls: e.calls, names: e.names}
+	r := sub.Range()
+	for _, t := range e.refs {
+		if at := t.SourceRange(); at.Filename == r.Filename && at.Start.Byte >= r.Start.Byte && at.End.Byte <= r.End.Byte {
+			out.refs = append(out.refs, t)
+		}
+	}
+	return out
+}
+
+// metered charges the budget for what an expression produced.
+type metered struct {
+	hclsyntax.Expression
+	budget *budget
+}
+
+// UnwrapExpression lets the HCL library see what is metered.
+func (m *metered) UnwrapExpression() hcl.Expression { return m.Expression }
+
+// Value evaluates the expression, or refuses to once the budget is used up.
+func (m *metered) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
+	if m.budget.spent != nil {
+		return cty.DynamicVal, m.refuse(m.budget.spent)
+	}
+	v, diags := m.Expression.Value(ctx)
+	if err := m.budget.chargeValue(v); err != nil {
+		return cty.DynamicVal, m.refuse(err)
+	}
+	if t, ok := m.Expression.(*hclsyntax.ScopeTraversalExpr); ok && !diags.HasErrors() {
+		v = nameWhole(v, t.Traversal)
+	}
+	return v, diags
+}
+
+// nameWhole lets the cause of an unknown value name all that the reference t
+// asks for: data.x.y.outputs.url, where only data.x.y.outputs is known to be
+// computed.
+func nameWhole(v cty.Value, t hcl.Traversal) cty.Value {
+	bare, marks := v.Unmark()
+	causes := causesOf(marks)
+	if bare.IsKnown() || len(causes) != 1 || causes[0].Kind != CauseComputed && causes[0].Kind != CauseData && causes[0].Kind != CauseInput {
+		return v
+	}
+	c := causes[0]
+	whole := traversalText(t)
+	for k := len(t) - 1; k > 0; k-- {
+		if head := traversalText(t[:k]); strings.HasSuffix(c.Name, head) {
+			c.Name += strings.TrimPrefix(whole, head)
+			delete(marks, causes[0])
+			marks[c] = struct{}{}
+			return bare.WithMarks(marks)
+		}
+	}
+	return v
+}
+
+func (m *metered) refuse(err error) hcl.Diagnostics {
+	return hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "evaluation stopped", Detail: err.Error(), Subject: m.Range().Ptr()}}
+}
+
+// bare returns the expression without meters.
+func bare(e hclsyntax.Expression) hclsyntax.Expression {
+	for {
+		switch x := e.(type) {
+		case *metered:
+			e = x.Expression
+		case *expression:
+			e = x.Expression
+		default:
+			return e
+		}
+	}
+}
+
+// meter rewrites the tree below e so that references, calls, templates and
+// the bodies of loops are metered, and notes in x what is mentioned.
+func (s *syntax) meter(e hclsyntax.Expression, x *expression) hclsyntax.Expression {
+	wrap := func(e hclsyntax.Expression) hclsyntax.Expression { return &metered{e, s.budget} }
+	all := func(list []hclsyntax.Expression) {
+		for i := range list {
+			list[i] = s.meter(list[i], x)
+		}
+	}
+	switch e := e.(type) {
+	case nil:
+		return nil
+	case *hclsyntax.ScopeTraversalExpr:
+		mention(e.Traversal, x)
+		return wrap(e)
+	case *hclsyntax.RelativeTraversalExpr:
+		mention(e.Traversal, x)
+		e.Source = s.meter(e.Source, x)
+		return e
+	case *hclsyntax.FunctionCallExpr:
+		x.calls = append(x.calls, e.Name)
+		if e.Name == "lookup" && len(e.Args) > 1 {
+			mentionKey(e.Args[1], x)
+		}
+		all(e.Args)
+		return wrap(e)
+	case *hclsyntax.ConditionalExpr:
+		e.Condition, e.TrueResult, e.FalseResult = s.meter(e.Condition, x), s.meter(e.TrueResult, x), s.meter(e.FalseResult, x)
+	case *hclsyntax.BinaryOpExpr:
+		e.LHS, e.RHS = s.meter(e.LHS, x), s.meter(e.RHS, x)
+	case *hclsyntax.UnaryOpExpr:
+		e.Val = s.meter(e.Val, x)
+	case *hclsyntax.ParenthesesExpr:
+		e.Expression = s.meter(e.Expression, x)
+	case *hclsyntax.IndexExpr:
+		mentionKey(e.Key, x)
+		e.Collection, e.Key = s.meter(e.Collection, x), s.meter(e.Key, x)
+	case *hclsyntax.SplatExpr:
+		e.Source, e.Each = s.meter(e.Source, x), s.meter(e.Each, x)
+		return wrap(e)
+	case *hclsyntax.ForExpr:
+		e.CollExpr = s.meter(e.CollExpr, x)
+		if e.KeyExpr != nil {
+			e.KeyExpr = wrap(s.meter(e.KeyExpr, x))
+		}
+		if e.CondExpr != nil {
+			e.CondExpr = wrap(s.meter(e.CondExpr, x))
+		}
+		e.ValExpr = wrap(s.meter(e.ValExpr, x))
+	case *hclsyntax.ObjectConsExpr:
+		for i := range e.Items {
+			e.Items[i].KeyExpr, e.Items[i].ValueExpr = s.meter(e.Items[i].KeyExpr, x), s.meter(e.Items[i].ValueExpr, x)
+		}
+	case *hclsyntax.ObjectConsKeyExpr:
+		// A key that is a bare word is not a reference, and must stay as it is.
+		if hcl.ExprAsKeyword(e.Wrapped) == "" || e.ForceNonLiteral {
+			if _, ok := e.Wrapped.(*hclsyntax.ScopeTraversalExpr); !ok {
+				e.Wrapped = s.meter(e.Wrapped, x)
+			}
+		}
+	case *hclsyntax.TupleConsExpr:
+		all(e.Exprs)
+	case *hclsyntax.TemplateExpr:
+		all(e.Parts)
+		return wrap(e)
+	case *hclsyntax.TemplateJoinExpr:
+		e.Tuple = s.meter(e.Tuple, x)
+		return wrap(e)
+	case *hclsyntax.TemplateWrapExpr:
+		e.Wrapped = s.meter(e.Wrapped, x)
+	}
+	return e
+}
+
+// mentionKey notes the name that an index or a lookup gives as literal text.
+func mentionKey(e hclsyntax.Expression, x *expression) {
+	if t, ok := e.(*hclsyntax.TemplateExpr); ok && t.IsStringLiteral() {
+		if v, diags := t.Value(nil); !diags.HasErrors() {
+			x.names[v.AsString()] = true
+		}
+	}
+}
+
+func mention(t hcl.Traversal, x *expression) {
+	for _, step := range t {
+		switch step := step.(type) {
+		case hcl.TraverseAttr:
+			x.names[step.Name] = true
+		case hcl.TraverseIndex:
+			if step.Key.Type() == cty.String && step.Key.IsKnown() && !step.Key.IsNull() {
+				x.names[step.Key.AsString()] = true
+			}
+		}
+	}
+}

@@ -1,0 +1,6 @@
+module "again" { source = "../loop" }
+resource "helm_release" "deep" {
+  name  = "deep"
+  chart = "flux"
+  count = 0
+}

@@ -1,0 +1,3 @@
+variable "x" {}
+output "y" { value = "y" }
+output "z" { value = var.x }

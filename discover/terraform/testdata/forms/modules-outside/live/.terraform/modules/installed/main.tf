@@ -1,0 +1,4 @@
+resource "helm_release" "flux" {
+  name  = "flux-installed"
+  chart = "flux"
+}

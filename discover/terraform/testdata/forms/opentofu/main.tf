@@ -1,0 +1,4 @@
+resource "helm_release" "terraform_only" {
+  name  = "shadowed"
+  chart = "flux"
+}

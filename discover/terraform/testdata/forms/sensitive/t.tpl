@@ -1,0 +1,3 @@
+password: ${token}
+url: ${url}
+plain: here

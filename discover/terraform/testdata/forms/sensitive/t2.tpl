@@ -1,0 +1,1 @@
+${jsondecode(token)}

@@ -1,0 +1,4 @@
+resource "helm_release" "x" {
+  name  = "c"
+  chart = "flux"
+}

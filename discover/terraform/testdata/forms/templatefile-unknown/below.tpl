@@ -1,0 +1,8 @@
+ssh:
+  known_hosts: |
+    first
+    ${hosts}
+args:
+  ${jsonencode(list)}
+# ${hosts}
+git: {branch: main}

@@ -1,0 +1,4 @@
+git:
+  url: x
+  ${extra}
+  branch: main

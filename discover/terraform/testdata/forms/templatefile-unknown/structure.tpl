@@ -1,0 +1,6 @@
+git:
+  url: git@example.com:shop/deploy
+%{ if account != "" }
+serviceAccount:
+  name: ${account}
+%{ endif }

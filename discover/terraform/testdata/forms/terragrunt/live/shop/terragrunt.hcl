@@ -1,0 +1,17 @@
+include "root" {
+  path = find_in_parent_folders("root.hcl")
+}
+locals {
+  team = "shop"
+}
+terraform {
+  source = "../../modules//flux"
+}
+dependency "cluster" {
+  config_path = "../cluster"
+}
+inputs = {
+  team   = local.team
+  vpc    = dependency.cluster.outputs.vpc_id
+  branch = "main"
+}

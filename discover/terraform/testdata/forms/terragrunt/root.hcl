@@ -1,0 +1,7 @@
+locals {
+  org = "example"
+}
+inputs = {
+  org    = local.org
+  branch = "from-root"
+}

@@ -1,0 +1,2 @@
+url = "from-file"
+branch = "from-file"

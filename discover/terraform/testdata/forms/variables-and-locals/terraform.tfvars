@@ -1,0 +1,5 @@
+branch = "main"
+url = "from-tfvars"
+labels = { team = "shop" }
+ignored = 1
+nullable = null

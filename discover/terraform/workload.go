@@ -1,0 +1,173 @@
+package terraform
+
+import (
+	"context"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+)
+
+// Workload is an object of Kubernetes that the configuration declares without
+// Helm: a kubernetes_deployment, a kubernetes_manifest or a kubectl_manifest.
+type Workload struct {
+	Address  string
+	Resource *Resource
+	Unknown  []Cause // set when it is not known whether it exists
+
+	Kind      *Node
+	Name      *Node
+	Namespace *Node
+	// Object is the manifest. For kubernetes_deployment it is nil, since the
+	// resource's arguments are not the object's fields; Containers has what
+	// they say.
+	Object     *Node
+	Containers []Container
+	Provider   ProviderRef
+	Position   Position
+}
+
+// Container is what a pod template says about one container.
+type Container struct {
+	Name     *Node
+	Image    *Node
+	Command  *Node
+	Args     *Node
+	Env      []EnvVar
+	Position Position
+	Unknown  []Cause // set when it is not known whether it exists
+}
+
+// EnvVar is an environment variable of a container. From names the Secret or
+// ConfigMap, and the key, that the value is taken from.
+type EnvVar struct {
+	Name  *Node
+	Value *Node
+	From  string
+}
+
+// deploymentTypes are the resources whose blocks describe pods.
+var deploymentTypes = map[string]string{
+	"kubernetes_deployment": "Deployment", "kubernetes_deployment_v1": "Deployment",
+	"kubernetes_stateful_set": "StatefulSet", "kubernetes_stateful_set_v1": "StatefulSet",
+	"kubernetes_daemonset": "DaemonSet", "kubernetes_daemon_set_v1": "DaemonSet",
+}
+
+// Workloads returns the objects declared without Helm, by address: every
+// workload, and every manifest of any kind.
+func Workloads(ctx context.Context, r *Result) []*Workload {
+	defer r.during(ctx)()
+	var out []*Workload
+	for _, x := range r.Resources {
+		if x.Mode != "managed" {
+			continue
+		}
+		w := &Workload{Address: x.Address, Resource: x, Unknown: x.Unknown, Provider: x.Provider, Position: x.Position}
+		switch {
+		case deploymentTypes[x.Type] != "":
+			w.Kind = &Node{Kind: Scalar, Scalar: deploymentTypes[x.Type], Origin: Origin{Position: x.Position}}
+			w.fromBlocks(x)
+		case x.Type == "kubernetes_manifest":
+			w.Object = x.Field("manifest")
+			w.fromObject()
+		case x.Type == "kubectl_manifest":
+			w.Object = x.manifest("yaml_body")
+			w.fromObject()
+		default:
+			continue
+		}
+		out = append(out, w)
+	}
+	return out
+}
+
+func (w *Workload) fromBlocks(x *Resource) {
+	l := x.scope.l
+	for _, m := range x.Body.All("metadata") {
+		w.Name, w.Namespace = m.Body.field(l, "name"), m.Body.field(l, "namespace")
+	}
+	for _, spec := range x.Body.All("spec") {
+		for _, template := range spec.Body.All("template") {
+			for _, pod := range template.Body.All("spec") {
+				for _, c := range pod.Body.All("container") {
+					w.Containers = append(w.Containers, container(l, c))
+				}
+			}
+		}
+	}
+}
+
+func container(l *loader, c *Block) Container {
+	out := Container{
+		Name: c.Body.field(l, "name"), Image: c.Body.field(l, "image"), Command: c.Body.field(l, "command"), Args: c.Body.field(l, "args"),
+		Position: c.Position, Unknown: c.Unknown,
+	}
+	for _, e := range c.Body.All("env") {
+		v := EnvVar{Name: e.Body.field(l, "name"), Value: e.Body.field(l, "value")}
+		for _, from := range e.Body.All("value_from") {
+			for _, ref := range from.Body.Blocks {
+				name, _ := ref.Body.field(l, "name").Str()
+				key, _ := ref.Body.field(l, "key").Str()
+				v.From = strings.TrimSuffix(ref.Type, "_ref") + " " + name + "/" + key
+			}
+		}
+		out.Env = append(out.Env, v)
+	}
+	return out
+}
+
+// manifest parses an argument that holds a manifest as YAML.
+func (r *Resource) manifest(argument string) *Node {
+	a := r.Body.Attributes[argument]
+	if a == nil {
+		return nil
+	}
+	m := &valueMerger{l: r.scope.l, resource: r}
+	origin := Origin{Argument: argument, Position: a.Position}
+	v := a.partial(m.l, &m.blanks)
+	if n := nodeOf(v, &m.blanks, origin); n.Kind != Scalar && n.Text == "" {
+		return n
+	}
+	text := stringOr(v, "")
+	var probe any
+	if !hasBlankMarks(text) && (checkYAML(text, m.l.limits.Nesting) != nil || yaml.Unmarshal([]byte(text), &probe) != nil) {
+		m.l.diags.error(a.Position, "a manifest is not read", argument+" is not YAML")
+		return &Node{Kind: Unknown, Causes: []Cause{{CauseError, argument, a.Position}}, Origin: origin}
+	}
+	return m.document(text, origin)
+}
+
+func (w *Workload) fromObject() {
+	o := w.Object
+	if o == nil {
+		return
+	}
+	w.Kind, w.Name, w.Namespace = o.Lookup("kind"), o.Lookup("metadata", "name"), o.Lookup("metadata", "namespace")
+	kind, known := w.Kind.Str()
+	if kind == "Secret" || !known {
+		o.hideSecret()
+	}
+	pod := o.Lookup("spec", "template", "spec", "containers")
+	if kind == "CronJob" {
+		pod = o.Lookup("spec", "jobTemplate", "spec", "template", "spec", "containers")
+	}
+	if pod == nil || pod.Kind != List {
+		return
+	}
+	for _, c := range pod.List {
+		out := Container{Name: c.Lookup("name"), Image: c.Lookup("image"), Command: c.Lookup("command"), Args: c.Lookup("args"), Position: c.Origin.Position}
+		if env := c.Lookup("env"); env != nil && env.Kind == List {
+			for _, e := range env.List {
+				v := EnvVar{Name: e.Lookup("name"), Value: e.Lookup("value")}
+				for kind, key := range map[string]string{"secret_key": "secretKeyRef", "config_map_key": "configMapKeyRef"} {
+					if from := e.Lookup("valueFrom", key); from != nil && from.Kind == Map {
+						name, _ := from.Lookup("name").Str()
+						k, _ := from.Lookup("key").Str()
+						v.From = kind + " " + name + "/" + k
+					}
+				}
+				out.Env = append(out.Env, v)
+			}
+		}
+		w.Containers = append(w.Containers, out)
+	}
+}
