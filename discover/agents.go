@@ -435,7 +435,7 @@ func (w *witness) readCredential(ctx context.Context, a *agent) error {
 		a.Credential.Kind = "none"
 		if inURL.Username != "" || inURL.Password != "" {
 			a.Credential.Kind = "basic"
-			if a.Credential.Username, err = w.value(ctx, a, inURL.Username, true, inURL.UserIsSecret()); err != nil {
+			if a.Credential.Username, err = w.value(ctx, a, inURL.Username, true, inURL.UserMayBeToken()); err != nil {
 				return err
 			}
 			if a.Credential.Password, err = w.value(ctx, a, inURL.Password, false, true); err != nil {
@@ -531,10 +531,10 @@ func (w *witness) value(ctx context.Context, a *agent, written string, isUser, s
 		}
 		return migrate.Value{Secret: v.secret, PercentEncoded: true}, nil
 	}
-	if isUser {
+	if isUser && !secret {
 		return migrate.Value{Literal: v.value, PercentEncoded: true}, nil
 	}
-	w.find(CredentialPlace.Finding(a.ID, v.where, fmt.Sprintf("the password $(%s) stands in plain text (%s)", names[0], v.where)))
+	w.find(CredentialPlace.Finding(a.ID, v.where, fmt.Sprintf("the password or token $(%s) stands in plain text (%s)", names[0], v.where)))
 	return migrate.Value{}, nil
 }
 

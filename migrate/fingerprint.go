@@ -84,11 +84,13 @@ func FingerprintOf(a *Flux1Agent) Fingerprint {
 // settingPart names a setting's part: an argument by itself, others so that
 // they cannot be taken for one of the parts above.
 func settingPart(name string) string {
-	if strings.HasPrefix(name, "--") {
+	if isArgument(name) {
 		return name
 	}
 	return "setting " + name
 }
+
+func isArgument(part string) bool { return strings.HasPrefix(part, "--") }
 
 func (f Fingerprint) add(part string, values ...string) {
 	if value := strings.Join(values, ", "); value != "" {
@@ -135,10 +137,14 @@ func (f Fingerprint) Moved(now Fingerprint) []string {
 			what = "new: " + is
 		case !after:
 			what = "gone, was " + was
-		case said[what]:
+		case said[what] && !isArgument(part):
 			continue
 		}
-		said[what] = true
+		// Only what follows from an argument is left out beside it: two
+		// arguments may well change alike.
+		if isArgument(part) {
+			said[what] = true
+		}
 		moved = append(moved, fmt.Sprintf("%s (%s)", part, what))
 	}
 	return moved

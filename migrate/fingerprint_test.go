@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -113,5 +114,14 @@ func TestAFingerprintHoldsNoSecret(t *testing.T) {
 	}
 	if FingerprintOf(&a)["Git URL"] != a.Git.URL {
 		t.Error("the URL is not part of it")
+	}
+}
+
+func TestEveryArgumentThatMovedIsNamed(t *testing.T) {
+	was := Fingerprint{"--git-poll-interval": "5m0s", "--sync-interval": "5m0s", "Git poll interval": "5m0s", "sync interval": "5m0s"}
+	is := Fingerprint{"--git-poll-interval": "1m0s", "--sync-interval": "1m0s", "Git poll interval": "1m0s", "sync interval": "1m0s"}
+	want := []string{"--git-poll-interval (5m0s, now 1m0s)", "--sync-interval (5m0s, now 1m0s)"}
+	if got := was.Moved(is); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

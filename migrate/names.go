@@ -119,11 +119,11 @@ func unique[T any](items []T, kept map[string]string, taken map[string]bool, key
 		used[name] = true
 	}
 	for _, name := range names {
+		// All items count, also those that have a name: what one is called must
+		// not hang on who got a name before it.
 		count := map[string]int{}
 		for _, i := range items {
-			if out[key(i)] == "" {
-				count[name(i)]++
-			}
+			count[name(i)]++
 		}
 		for _, i := range items {
 			if n := name(i); n != "" && out[key(i)] == "" && count[n] == 1 && !used[n] {

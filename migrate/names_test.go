@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -187,5 +188,38 @@ func TestNoRepositoryTakesTheAccountOfANamespace(t *testing.T) {
 	p := planOf(agentWith("flux/flux-default", []string{"p"}, "p/a/x.yaml"))
 	if name := p.Repositories[0].Supporting[0].GetName(); name == "default" {
 		t.Errorf("the account is %s", name)
+	}
+}
+
+// Repositories are handed over one by one, and each is planned again when its
+// turn comes: by then others, or a part of its own, are live under their names.
+func TestNamesStayWhileOthersAreHandedOver(t *testing.T) {
+	agents := []Flux1Agent{
+		agentWith("one/flux-team", []string{"a", "b"}, "a/web/x.yaml", "b/web/x.yaml", "a/db/x.yaml"),
+		agentWith("two/flux-team", []string{"p"}, "p/web/x.yaml"),
+		agentWith("three/flux-team", []string{"p"}, "p/web/x.yaml"),
+		agentWith("three/fluxcd", []string{"p"}, "p/web/x.yaml"),
+		agentWith("two/fluxcd", []string{"p"}, "p/web/x.yaml"),
+		shop(), shopPayments(),
+	}
+	first := planOf(agents...)
+	want := kustomizationNames(first)
+	var all []ControlObject
+	for _, a := range agents {
+		all = append(all, liveOf(first, a.ID)...)
+	}
+	random := rand.New(rand.NewPCG(3, 5))
+	for range 500 {
+		share := random.Float64()
+		live := slices.DeleteFunc(slices.Clone(all), func(ControlObject) bool { return random.Float64() < share })
+		p := Build(Inventory{Cluster: Cluster{UID: "uid", Control: live}, Agents: agents}, Options{})
+		if d := cmp.Diff(want, kustomizationNames(p)); d != "" {
+			t.Fatalf("with %v live: %s", live, d)
+		}
+		for _, r := range first.Repositories {
+			if d := cmp.Diff(r.Sources, p.Repository(r.ID).Sources); d != "" {
+				t.Fatalf("with %v live, the sources of %s: %s", live, r.ID, d)
+			}
+		}
 	}
 }

@@ -123,10 +123,14 @@ func (c URLCredentials) String() string {
 // GoString hides the password from %#v.
 func (c URLCredentials) GoString() string { return c.String() }
 
-// UserIsSecret reports whether the user name may be a token: over HTTP it
-// stands alone, or beside the password "x-oauth-basic" or an empty one.
-func (c URLCredentials) UserIsSecret() bool {
-	if c.Scheme != "http" && c.Scheme != "https" || c.Username == "" || isSymbol(c.Username) {
+// UserIsSecret reports whether the user name, as it is written, may be a token.
+func (c URLCredentials) UserIsSecret() bool { return c.UserMayBeToken() && !isSymbol(c.Username) }
+
+// UserMayBeToken reports whether the user name, or what a symbol in its place
+// stands for, may be a token: over HTTP it stands alone, or beside the password
+// "x-oauth-basic" or an empty one.
+func (c URLCredentials) UserMayBeToken() bool {
+	if c.Scheme != "http" && c.Scheme != "https" || c.Username == "" {
 		return false
 	}
 	return !c.HasPassword || c.Password == "" || c.Password == "x-oauth-basic"
