@@ -222,12 +222,13 @@ const (
 // revision. A release that a person or Terraform installed or changed since
 // is theirs, though the chart is ours: an upgrade would be undone by them.
 func isOurs(config *action.Configuration, record agentRecord, want migrate.ClusterAgent) (bool, error) {
-	if record.Installed && record.Namespace == want.Namespace && record.Release == want.Release && record.State != Undone && record.State != "" {
-		return true, nil
-	}
 	finished, err := finishedRelease(config, want.Release)
-	if err != nil || finished == nil {
+	if err != nil {
 		return false, err
+	}
+	if finished == nil {
+		// A first install that did not come to its end: only the record knows.
+		return record.Installed && record.Namespace == want.Namespace && record.Release == want.Release && record.State != Undone && record.State != "", nil
 	}
 	return finished.Info.Description == installedByUs || finished.Info.Description == upgradedByUs, nil
 }
@@ -273,6 +274,8 @@ func (e Engine) useRelease(ctx context.Context, s *session, config *action.Confi
 	switch {
 	case !ours && !deployed:
 		return fmt.Errorf("%w: the Helm release %s/%s is %s and was not installed by fluxover: repair or remove it", ErrBlocked, want.Namespace, want.Release, last.Info.Status)
+	case last.Info.Status.IsPending() && s.record.Agent.State != Started:
+		return fmt.Errorf("%w: revision %d of the Helm release %s/%s is %s, and not by fluxover: somebody upgrades it now, or was cut off (\"helm rollback\" ends that)", ErrBlocked, last.Version, want.Namespace, want.Release, last.Info.Status)
 	case !ours:
 		return fmt.Errorf("%w: some agents are confined, so no tenant may reach beyond its own: %s; the Helm release %s/%s was not installed by fluxover: set the flags in its values where it is declared (agent.defaultServiceAccount, agent.noCrossNamespaceRefs) and run again",
 			ErrBlocked, listed(lacks), want.Namespace, want.Release)
