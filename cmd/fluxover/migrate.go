@@ -114,11 +114,11 @@ func (o *migrateOptions) run(cmd *cobra.Command, s streams, k *kube, args []stri
 	if ready == 0 {
 		return &exitError{Code: exitBlocked, Err: errors.New("no repository can be migrated"), Hints: []string{"nothing has changed", "the findings above say what to mend or to accept"}}
 	}
-	if err := mayMigrate(ctx, f.client, plan); err != nil {
+	if err := mayMigrate(ctx, f.client, plan, capacitor != nil); err != nil {
 		return err
 	}
 	if !o.yes {
-		if err := confirm(s, fmt.Sprintf("hand over %d of %d repositories?", ready, len(plan.Repositories))); err != nil {
+		if err := confirm(s, fmt.Sprintf("hand over %d of %d repositories?", ready, len(chosen))); err != nil {
 			return err
 		}
 	}

@@ -9,11 +9,11 @@ import (
 
 func TestARightIsAskedForEverythingThatGoingBackListsAndWhereItLists(t *testing.T) {
 	for engine, home := range map[string]string{"bundled": "agents", "existing": ""} {
-		rights := rightsToMigrate(migrate.Plan{ClusterAgent: migrate.ClusterAgent{Engine: engine, Namespace: "agents"}})
+		rights := rightsToMigrate(scope{plan: migrate.Plan{ClusterAgent: migrate.ClusterAgent{Engine: engine, Namespace: "agents"}}})
 		for _, want := range []right{
-			{"list", "coordination.k8s.io", "leases", home},
-			{"list", "", "pods", home},
-			{"list", "kustomize.toolkit.fluxcd.io", "kustomizations", ""},
+			{"list", "coordination.k8s.io", "leases", home, ""},
+			{"list", "", "pods", home, ""},
+			{"list", "kustomize.toolkit.fluxcd.io", "kustomizations", "", ""},
 		} {
 			if !slices.Contains(rights, want) {
 				t.Errorf("%s: nobody asks for %q", engine, want)

@@ -40,6 +40,12 @@ findings; 64 wrong usage; 130 interrupted, safe to go on.`,
 		flags.AddFlags(cmd.Flags())
 		root.AddCommand(cmd)
 	}
+	// Here --user is who gets the rights, as in "kubectl create rolebinding".
+	own := genericclioptions.NewConfigFlags(true)
+	own.AuthInfoName = nil
+	rbac := newRBAC(s, &kube{flags: own})
+	own.AddFlags(rbac.Flags())
+	root.AddCommand(rbac)
 	root.AddCommand(newAgent(s), newVersion(s))
 	return root
 }

@@ -21,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -647,6 +648,9 @@ func uninstallEngine(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
+	if err := endEngine(ctx, s.c, agent); err != nil {
+		return err
+	}
 	uninstall := action.NewUninstall(config)
 	uninstall.IgnoreNotFound = true
 	if _, err := uninstall.Run(agent.Release); err != nil && !errors.Is(err, driver.ErrReleaseNotFound) {
@@ -673,6 +677,37 @@ func uninstallEngine(ctx context.Context, s *session) error {
 	}
 	s.c.Refresh()
 	return s.noteAgent(ctx, func(a *agentRecord) { a.State = Undone })
+}
+
+// endLimit bounds the wait for the ClusterAgent's pods to end.
+const endLimit = 2 * time.Minute
+
+// endEngine lets the ClusterAgent end while it still has its rights: it gives
+// its leases back then, which the next one would have to wait out otherwise.
+func endEngine(ctx context.Context, c *cluster.Client, agent agentRecord) error {
+	found, err := installedEngines(ctx, c)
+	if err != nil {
+		return err
+	}
+	for _, g := range releaseEngines(found, migrate.ClusterAgent{Engine: agent.Engine, Namespace: agent.Namespace, Release: agent.Release}) {
+		d := g.deployment
+		_, err := c.Kube.AppsV1().Deployments(d.Namespace).Patch(ctx, d.Name, types.MergePatchType, []byte(`{"spec":{"replicas":0}}`), metav1.PatchOptions{FieldManager: migrate.FieldManager})
+		if err != nil {
+			return fmt.Errorf("stop the ClusterAgent: %w", err)
+		}
+		pods := metav1.ListOptions{LabelSelector: metav1.FormatLabelSelector(d.Spec.Selector)}
+		err = cluster.Wait(ctx, 200*time.Millisecond, endLimit, func(ctx context.Context) (bool, string, error) {
+			left, err := c.Kube.CoreV1().Pods(d.Namespace).List(ctx, pods)
+			if err != nil || len(left.Items) == 0 {
+				return err == nil, "", err
+			}
+			return false, fmt.Sprintf("Pod/%s/%s has not ended", d.Namespace, left.Items[0].Name), nil
+		})
+		if err != nil {
+			return fmt.Errorf("stop the ClusterAgent: %w", err)
+		}
+	}
+	return nil
 }
 
 // objectsOf lists the objects of a definition, in all namespaces.

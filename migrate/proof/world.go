@@ -58,16 +58,25 @@ func (w *clusterWorld) as(ctx context.Context, account Account) (*cluster.Client
 	if c := w.accounts[account]; c != nil {
 		return c, nil
 	}
-	review, err := w.client.Kube.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, &authorizationv1.SelfSubjectAccessReview{
-		Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{
-			Verb: "impersonate", Resource: "serviceaccounts", Namespace: account.Namespace, Name: account.Name,
-		}},
-	}, metav1.CreateOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("ask whether %s/%s may be impersonated: %w", account.Namespace, account.Name, err)
+	asked := []authorizationv1.ResourceAttributes{{Resource: "serviceaccounts", Namespace: account.Namespace, Name: account.Name}}
+	for _, group := range cluster.ServiceAccountGroups(account.Namespace) {
+		asked = append(asked, authorizationv1.ResourceAttributes{Resource: "groups", Name: group})
 	}
-	if !review.Status.Allowed {
-		return nil, &MissingRight{What: fmt.Sprintf("impersonate ServiceAccount %s/%s", account.Namespace, account.Name)}
+	for _, a := range asked {
+		what := fmt.Sprintf("impersonate group %s", a.Name)
+		if a.Namespace != "" {
+			what = fmt.Sprintf("impersonate ServiceAccount %s/%s", a.Namespace, a.Name)
+		}
+		a.Verb = "impersonate"
+		review, err := w.client.Kube.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, &authorizationv1.SelfSubjectAccessReview{
+			Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &a},
+		}, metav1.CreateOptions{})
+		if err != nil {
+			return nil, fmt.Errorf("ask whether you may %s: %w", what, err)
+		}
+		if !review.Status.Allowed {
+			return nil, &MissingRight{What: what}
+		}
 	}
 	c, err := w.client.As(cluster.ServiceAccountUser(account.Namespace, account.Name), cluster.ServiceAccountGroups(account.Namespace), nil)
 	if err != nil {
