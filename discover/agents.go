@@ -116,6 +116,7 @@ func (w *witness) assemble(ctx context.Context, a *agent, rights *rights, accoun
 		return err
 	}
 	w.readContainer(a)
+	w.readValues(a)
 	if err := w.readCredential(ctx, a); err != nil {
 		return err
 	}
@@ -206,28 +207,10 @@ func (w *witness) readHelm(ctx context.Context, a *agent) error {
 
 // readArguments decodes the command line.
 func (w *witness) readArguments(ctx context.Context, a *agent) error {
-	c := a.env.container
-	args := c.Args
-	offset := 0
-	if len(c.Command) > 0 {
-		i := slices.IndexFunc(c.Command, func(s string) bool { return path.Base(s) == "fluxd" })
-		first := path.Base(c.Command[0])
-		if i < 0 && (first == "sh" || first == "bash" || first == "ash") {
-			w.find(ShellArguments.Finding(a.ID, a.where("command"), "fluxd is started by a shell"))
-			a.Unknown = append(a.Unknown, "git.url")
-		}
-		// Everything behind the program's name; without one, what looks like
-		// a flag.
-		rest := c.Command[i+1:]
-		if i < 0 {
-			rest = nil
-			for _, s := range c.Command {
-				if strings.HasPrefix(s, "--") {
-					rest = append(rest, s)
-				}
-			}
-		}
-		offset, args = len(rest), slices.Concat(rest, args)
+	args, offset, shell := commandLine(a.env.container)
+	if shell {
+		w.find(ShellArguments.Finding(a.ID, a.where("command"), "fluxd is started by a shell"))
+		a.Unknown = append(a.Unknown, "git.url")
 	}
 	expanded := make([]string, len(args))
 	for i, arg := range args {
@@ -266,26 +249,8 @@ func (w *witness) readArguments(ctx context.Context, a *agent) error {
 		f.Subject, f.Repository, f.Where = a.ID, a.ID, a.where(argument(f.Where, offset))
 		w.find(f)
 	}
-	a.config, a.Settings = config, append([]migrate.Setting{}, settings...)
-	a.Unknown = append(a.Unknown, config.Unknown...)
-	a.Git = migrate.AgentGit{
-		URL: config.URL.String(), Branch: config.Branch, Paths: config.Paths,
-		PollInterval: metav1.Duration{Duration: config.PollInterval}, Timeout: metav1.Duration{Duration: config.GitTimeout},
-		ReadOnly: config.ReadOnly, SecretName: config.SecretName, SyncTag: config.SyncTag,
-	}
-	if a.Git.Paths == nil {
-		a.Git.Paths = []string{}
-	}
-	a.Sync = migrate.AgentSync{
-		Interval: metav1.Duration{Duration: config.SyncInterval}, Timeout: metav1.Duration{Duration: config.SyncTimeout},
-		GarbageCollection: config.GarbageCollection, State: config.State,
-	}
-	a.ManifestGeneration, a.SOPS, a.ImageAutomation = config.ManifestGeneration, config.SOPS, config.ImageAutomation
-	a.AllowedNamespaces = config.AllowedNamespaces
-	if a.AllowedNamespaces == nil {
-		a.AllowedNamespaces = []string{}
-	}
-	a.DefaultNamespace = config.DefaultNamespace
+	a.config = config
+	configure(&a.Flux1Agent, &config, settings)
 	if a.DefaultNamespace == "" && !slices.Contains(a.Unknown, "defaultNamespace") {
 		ns, err := a.env.fallbackNamespace(ctx)
 		if err != nil {
@@ -297,6 +262,56 @@ func (w *witness) readArguments(ctx context.Context, a *agent) error {
 		a.DefaultNamespace = ns
 	}
 	return nil
+}
+
+// commandLine is what a container gives fluxd: the arguments in its command,
+// of which there are offset, and then its args. In shell it is true that a
+// shell starts fluxd, and then there may be arguments that are not seen.
+func commandLine(c *corev1.Container) (args []string, offset int, shell bool) {
+	if len(c.Command) == 0 {
+		return c.Args, 0, false
+	}
+	i := slices.IndexFunc(c.Command, func(s string) bool { return path.Base(s) == "fluxd" })
+	first := path.Base(c.Command[0])
+	shell = i < 0 && (first == "sh" || first == "bash" || first == "ash")
+	// Everything behind the program's name; without one, what looks like a
+	// flag.
+	rest := c.Command[i+1:]
+	if i < 0 {
+		rest = nil
+		for _, s := range c.Command {
+			if strings.HasPrefix(s, "--") {
+				rest = append(rest, s)
+			}
+		}
+	}
+	return slices.Concat(rest, c.Args), len(rest), shell
+}
+
+// configure fills in what a configuration of fluxd says of an agent, from
+// whichever witness it is. What the configuration does not know is added to
+// the agent's Unknown.
+func configure(a *migrate.Flux1Agent, c *flux1.Config, settings []migrate.Setting) {
+	a.Settings = append([]migrate.Setting{}, settings...)
+	a.Unknown = append(a.Unknown, c.Unknown...)
+	a.Git = migrate.AgentGit{
+		URL: c.URL.String(), Branch: c.Branch, Paths: c.Paths,
+		PollInterval: metav1.Duration{Duration: c.PollInterval}, Timeout: metav1.Duration{Duration: c.GitTimeout},
+		ReadOnly: c.ReadOnly, SecretName: c.SecretName, SyncTag: c.SyncTag,
+	}
+	if a.Git.Paths == nil {
+		a.Git.Paths = []string{}
+	}
+	a.Sync = migrate.AgentSync{
+		Interval: metav1.Duration{Duration: c.SyncInterval}, Timeout: metav1.Duration{Duration: c.SyncTimeout},
+		GarbageCollection: c.GarbageCollection, State: c.State,
+	}
+	a.ManifestGeneration, a.SOPS, a.ImageAutomation = c.ManifestGeneration, c.SOPS, c.ImageAutomation
+	a.AllowedNamespaces = c.AllowedNamespaces
+	if a.AllowedNamespaces == nil {
+		a.AllowedNamespaces = []string{}
+	}
+	a.DefaultNamespace = c.DefaultNamespace
 }
 
 // credentialsIn is the part "user:password@" of a URL.
@@ -323,25 +338,31 @@ func argument(where string, offset int) string {
 	return fmt.Sprintf("args[%d]", n-offset)
 }
 
-// readContainer accounts for what stands around the arguments: environment,
-// volumes, other containers.
+// readContainer accounts for what stands around the arguments.
 func (w *witness) readContainer(a *agent) {
+	readSurroundings(&a.Flux1Agent, &a.config, &a.deployment.Spec.Template.Spec, a.env.container, func(where string) migrate.Origin {
+		return migrate.Origin{Witness: "cluster", Where: a.where(where)}
+	}, w.find)
+}
+
+// readSurroundings accounts for what stands around an agent's arguments, from
+// whichever witness it is: environment, volumes, other containers.
+func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.PodSpec, container *corev1.Container, origin func(where string) migrate.Origin, find func(...migrate.Finding)) {
 	add := func(name, value string, fate migrate.Fate, to, why, where string) {
 		a.Settings = append(a.Settings, migrate.Setting{
-			Name: name, Value: value, Fate: fate, To: to, Why: why,
-			From: []migrate.Origin{{Witness: "cluster", Where: a.where(where)}},
+			Name: name, Value: value, Fate: fate, To: to, Why: why, From: []migrate.Origin{origin(where)},
 		})
 	}
 	inURL, inArguments := map[string]bool{}, map[string]bool{}
-	for _, s := range flux1.Symbols(string(a.config.URL)) {
+	for _, s := range flux1.Symbols(string(config.URL)) {
 		inURL[s] = true
 	}
-	for _, arg := range slices.Concat(a.env.container.Command, a.env.container.Args) {
+	for _, arg := range slices.Concat(container.Command, container.Args) {
 		for _, s := range flux1.Symbols(arg) {
 			inArguments[s] = true
 		}
 	}
-	for _, v := range a.env.container.Env {
+	for _, v := range container.Env {
 		value, where := "***", "env "+v.Name
 		switch upper := strings.ToUpper(v.Name); {
 		case v.Name == "KUBECONFIG":
@@ -352,7 +373,7 @@ func (w *witness) readContainer(a *agent) {
 			add("env."+v.Name, value, migrate.Carried, "the settings whose arguments refer to it", "", where)
 		case upper == "HTTP_PROXY" || upper == "HTTPS_PROXY" || upper == "ALL_PROXY":
 			add("env."+v.Name, value, migrate.Unknown, "a person's decision", Proxy.Consequence, where)
-			w.find(Proxy.Finding(a.ID, a.where(where), "a proxy is set by "+v.Name))
+			find(Proxy.Finding(a.ID, origin(where).Where, "a proxy is set by "+v.Name))
 		case strings.HasPrefix(upper, "GIT_") || strings.HasPrefix(upper, "SSH_"):
 			add("env."+v.Name, value, migrate.Unknown, "a person's decision", "it may change what git does, and Flux v2 reads no such variable", where)
 		case a.ManifestGeneration || a.SOPS:
@@ -361,7 +382,7 @@ func (w *witness) readContainer(a *agent) {
 			add("env."+v.Name, value, migrate.Dropped, "", "fluxd itself reads no such variable", where)
 		}
 	}
-	for _, f := range a.env.container.EnvFrom {
+	for _, f := range container.EnvFrom {
 		name := ""
 		switch {
 		case f.SecretRef != nil:
@@ -375,7 +396,7 @@ func (w *witness) readContainer(a *agent) {
 			add("envFrom", name, migrate.Dropped, "", "no argument refers to a variable of it", "envFrom")
 		}
 	}
-	for _, m := range a.env.container.VolumeMounts {
+	for _, m := range container.VolumeMounts {
 		at := path.Clean(m.MountPath)
 		name, where := "volume."+m.Name, "volumeMount "+at
 		switch {
@@ -389,7 +410,7 @@ func (w *witness) readContainer(a *agent) {
 			add(name, at, migrate.Carried, "GitRepository.spec.secretRef", "known_hosts", where)
 		case at == "/root/.gitconfig" || strings.HasPrefix(at, "/etc/gitconfig") || strings.HasPrefix(at, "/root/.config/git"):
 			add(name, at, migrate.Blocks, "", GitConfig.Consequence, where)
-			w.find(GitConfig.Finding(a.ID, a.where(where), "a git configuration is mounted at "+at))
+			find(GitConfig.Finding(a.ID, origin(where).Where, "a git configuration is mounted at "+at))
 		case strings.HasPrefix(at, "/root/gpg-import"):
 			add(name, at, migrate.Dropped, "", "keys for signatures and decryption, which have findings of their own where they are used", where)
 		case strings.HasPrefix(at, "/dockercfg") || strings.HasPrefix(at, "/etc/kubernetes"):
@@ -400,8 +421,8 @@ func (w *witness) readContainer(a *agent) {
 			add(name, at, migrate.Unknown, "a person's decision", "fluxd itself reads nothing there; a command or another configuration may", where)
 		}
 	}
-	for _, c := range a.deployment.Spec.Template.Spec.Containers {
-		if c.Name == a.env.container.Name {
+	for _, c := range pod.Containers {
+		if c.Name == container.Name {
 			continue
 		}
 		add("container."+c.Name, c.Image, migrate.Dropped, "", "it ends with the agent; a finding says so", "container "+c.Name)
@@ -409,9 +430,9 @@ func (w *witness) readContainer(a *agent) {
 		if n := imageName(c.Image); n == "flux-recv" || n == "fluxcloud" {
 			code = flux1.Notifications
 		}
-		w.find(code.Finding(a.ID, a.where("container "+c.Name), fmt.Sprintf("container %s (%s) runs beside fluxd", c.Name, imageName(c.Image))))
+		find(code.Finding(a.ID, origin("container "+c.Name).Where, fmt.Sprintf("container %s (%s) runs beside fluxd", c.Name, imageName(c.Image))))
 	}
-	for _, c := range a.deployment.Spec.Template.Spec.InitContainers {
+	for _, c := range pod.InitContainers {
 		add("initContainer."+c.Name, c.Image, migrate.Unknown, "a person's decision", "what it prepares for fluxd is not known", "initContainer "+c.Name)
 	}
 }

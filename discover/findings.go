@@ -249,6 +249,7 @@ func Codes() []flux1.Code {
 		ClusterAgentFound, HelmOperatorFound, Confined, GitConfig, SSHConfig, Proxy, Sidecar, ShellArguments,
 		FallbackUnknown, TwoAgentsOneObject, SameSet, SharedTag, AgentInGit, ForeignMarks,
 	}
+	codes = append(codes, terraformCodes...)
 	slices.SortFunc(codes, func(a, b flux1.Code) int { return strings.Compare(a.Name, b.Name) })
 	return codes
 }

@@ -10,9 +10,11 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/fluxover/fluxover/migrate/flux1/chart"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -33,6 +35,9 @@ type release struct {
 	owned map[string]bool
 	// helmOperator is the Deployment of a helm-operator in it.
 	helmOperator string
+	// values are those that the user gave. They may hold secrets, and are kept
+	// only for what the chart makes of them.
+	values map[string]any
 }
 
 func (r *release) owns(kind, namespace, name string) bool {
@@ -96,14 +101,18 @@ func decodeRelease(data []byte) (*release, error) {
 			Metadata struct{ Name, Version string }
 		}
 		Manifest string
+		Config   map[string]any
 	}
-	if err := json.Unmarshal(raw, &stored); err != nil {
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.UseNumber()
+	if err := decoder.Decode(&stored); err != nil {
 		return nil, fmt.Errorf("%w: not JSON", errCorrupt)
 	}
 	if stored.Chart.Metadata.Version == "" || stored.Manifest == "" {
 		return nil, fmt.Errorf("%w: it names no chart or holds no manifest", errCorrupt)
 	}
 	r := &release{chart: stored.Chart.Metadata.Name, chartVersion: stored.Chart.Metadata.Version, owned: map[string]bool{}}
+	r.values, _ = numbers(stored.Config).(map[string]any)
 	for _, doc := range strings.Split("\n"+stored.Manifest, "\n---") {
 		var o struct {
 			Kind     string
@@ -137,6 +146,52 @@ func decodeRelease(data []byte) (*release, error) {
 		}
 	}
 	return r, nil
+}
+
+// numbers gives values the types that Helm has them in when it prints them:
+// whole numbers as in --set, since one that was given as a larger float was
+// printed with an exponent, with which fluxd does not start.
+func numbers(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for k := range v {
+			v[k] = numbers(v[k])
+		}
+	case []any:
+		for i := range v {
+			v[i] = numbers(v[i])
+		}
+	case json.Number:
+		if n, err := v.Int64(); err == nil {
+			return n
+		}
+		f, _ := v.Float64() // JSON's numbers are floats; a larger one is infinite
+		return f
+	}
+	return v
+}
+
+// readValues compares the values of the agent's release with its live
+// arguments, which count, and accounts for every value that was given.
+func (w *witness) readValues(a *agent) {
+	r := a.release
+	if r == nil || len(r.values) == 0 || chartKind(r.chart, "") != "flux" {
+		return
+	}
+	rendered := chart.Decode(chart.Release{Name: r.name, Namespace: r.namespace, Version: r.chartVersion}, r.values)
+	for i := range rendered.Settings {
+		for j := range rendered.Settings[i].From {
+			if o := &rendered.Settings[i].From[j]; !strings.Contains(o.Where, "chart "+rendered.Version) {
+				o.Where = "Secret/" + r.secret + " " + o.Where
+			}
+		}
+	}
+	if rendered.Version != "" && rendered.Renders && !slices.Contains(a.Unknown, "git.url") {
+		for _, x := range compareSettings(a.Settings, rendered.Settings) {
+			w.find(EditedByHand.About(a.ID, x.name, x.where, fmt.Sprintf("%s of %s is %s live, and %s by the values of its release", x.name, a.ID, x.left, x.right)))
+		}
+	}
+	a.Settings = combine(a.Settings, rendered.Settings, "the live arguments do not have it, and they count")
 }
 
 // imageName is the last part of an image's repository, without tag and

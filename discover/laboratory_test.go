@@ -182,7 +182,8 @@ func checkTeam(t *testing.T, l *laboratory.Lab, team fleet.Team, inv migrate.Inv
 		t.Errorf("%s: rights %+v", id, a.Rights)
 	}
 	for _, s := range a.Settings {
-		if s.Fate == migrate.Unknown || s.Fate == migrate.Blocks || !strings.HasPrefix(s.From[0].Where, "Deployment/"+id) {
+		if s.Fate == migrate.Unknown || s.Fate == migrate.Blocks ||
+			!strings.HasPrefix(s.From[0].Where, "Deployment/"+id) && !strings.HasPrefix(s.From[0].Where, "Secret/"+team.AgentNamespace+"/sh.helm.release.v1."+team.Release+".v") {
 			t.Errorf("%s: setting %+v", id, s)
 		}
 	}

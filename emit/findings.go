@@ -82,7 +82,12 @@ func alike(a, b migrate.Finding) bool {
 func subject(s string) string {
 	words := strings.Fields(s)
 	for i, word := range words {
-		words[i] = migrate.DisplayID(word)
+		// An object id ends with its kind; addresses of Terraform hold
+		// underscores as well.
+		kind := word[strings.LastIndex(word, "_")+1:]
+		if kind != "" && kind[0] >= 'A' && kind[0] <= 'Z' {
+			words[i] = migrate.DisplayID(word)
+		}
 	}
 	return strings.Join(words, " ")
 }

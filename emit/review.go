@@ -3,11 +3,8 @@ package emit
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
-
-	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/fluxover/fluxover/migrate"
 )
@@ -94,88 +91,6 @@ func Review(w io.Writer, plan migrate.Plan, inv migrate.Inventory) error {
 	}
 	_, err := fmt.Fprintln(w, verdict)
 	return err
-}
-
-// Agents writes what discovery found, a line per agent.
-func Agents(w io.Writer, inv migrate.Inventory) error {
-	rows := [][]string{{"AGENT", "REPOSITORY", "BRANCH", "PATH", "SYNCED", "OBJECTS", "APPS", "GC", "RIGHTS", "CPU"}}
-	for _, a := range inv.Agents {
-		synced := shortCommit(a.Synced.Commit)
-		switch {
-		case synced == "":
-			synced = notSynced(inv.Findings, a.ID)
-		case a.Synced.Behind > 0:
-			synced += fmt.Sprintf(" -%d", a.Synced.Behind)
-		}
-		path := strings.Join(a.Git.Paths, ",")
-		if path == "" {
-			path = "."
-		}
-		url := a.Git.URL
-		if i := strings.LastIndexAny(url, "/:"); i >= 0 {
-			url = strings.TrimSuffix(url[i+1:], ".git")
-		}
-		rows = append(rows, []string{shorten(a.ID, 24), shorten(url, 16), shorten(a.Git.Branch, 12), shorten(path, 16), synced,
-			strconv.Itoa(a.Counts.Objects), strconv.Itoa(a.Counts.Applications), string(a.Sync.GarbageCollection), rights(a.Confinement), a.Requests.CPU})
-	}
-	if err := table(w, "", rows, 5, 6, 9); err != nil {
-		return err
-	}
-	fmt.Fprintf(w, "\n%s, asking for %s CPU in all\n", plural(len(inv.Agents), "Flux v1 agent"), TotalCPU(inv))
-	if len(inv.Findings) == 0 {
-		return nil
-	}
-	fmt.Fprintln(w)
-	return Findings(w, migrate.SortFindings(inv.Findings), nil)
-}
-
-// unread are the findings, by code, that say why it is unknown what an agent
-// synced last; the first that applies is named.
-var unread = []string{
-	"GIT_AUTH", "GIT_HOST_KEY", "GIT_UNREADABLE", "CREDENTIAL_MISSING", "CREDENTIAL_PLACE", "SYNC_MARK_UNKNOWN",
-	"ARGUMENTS_IN_SHELL", "NO_GIT_URL", "SYMBOLIC_FLAG", "BAD_FLAG", "URL_UNSUPPORTED", "GIT_SECRET", "GIT_PATH_LIST", "GIT_PATH_OUTSIDE", "RBAC_MISSING",
-}
-
-// notSynced is what stands for an agent's last commit where none is known:
-// "never" if it left no mark, else "unknown" with the finding that says why.
-func notSynced(findings []migrate.Finding, id string) string {
-	about := func(code, repository string) bool {
-		return slices.ContainsFunc(findings, func(f migrate.Finding) bool { return f.Code == code && f.Repository == repository })
-	}
-	if about("NEVER_SYNCED", id) {
-		return "never"
-	}
-	for _, repository := range []string{id, ""} { // what is said of all agents explains it last
-		for _, code := range unread {
-			if about(code, repository) {
-				return "unknown: " + code
-			}
-		}
-	}
-	return "unknown"
-}
-
-func rights(c migrate.Confinement) string {
-	switch c.Kind {
-	case "cluster-admin":
-		return "all"
-	case "namespaces":
-		return plural(len(c.Namespaces), "namespace")
-	case "":
-		return "unknown"
-	}
-	return c.Kind
-}
-
-// TotalCPU sums what the agents' containers ask for, as Kubernetes writes it.
-func TotalCPU(inv migrate.Inventory) string {
-	var sum resource.Quantity
-	for _, a := range inv.Agents {
-		if q, err := resource.ParseQuantity(a.Requests.CPU); err == nil {
-			sum.Add(q)
-		}
-	}
-	return sum.String()
 }
 
 func clusterName(plan migrate.Plan) string {

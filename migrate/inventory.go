@@ -73,11 +73,14 @@ type Flux1Agent struct {
 	ImageAutomation    bool        `json:"imageAutomation"`
 	ServiceAccount     string      `json:"serviceAccount"`
 	Confinement        Confinement `json:"confinement"`
-	Synced             Synced      `json:"synced"`
-	Counts             Counts      `json:"counts"`
-	Requests           Requests    `json:"requests"`
-	Settings           []Setting   `json:"settings"`
-	Unknown            []string    `json:"unknown"`
+	// Terraform is where a Terraform configuration declares the agent; nil if
+	// none does, or none was read.
+	Terraform *TerraformPlace `json:"terraform,omitempty"`
+	Synced    Synced          `json:"synced"`
+	Counts    Counts          `json:"counts"`
+	Requests  Requests        `json:"requests"`
+	Settings  []Setting       `json:"settings"`
+	Unknown   []string        `json:"unknown"`
 
 	// Replicas is the Deployment's spec.replicas as found.
 	Replicas int32 `json:"-"`
@@ -150,6 +153,21 @@ type Confinement struct {
 	// (rights in the listed namespaces only), "custom" or "none".
 	Kind       string   `json:"kind"`
 	Namespaces []string `json:"namespaces,omitempty"`
+}
+
+// TerraformPlace is where a configuration declares an agent.
+type TerraformPlace struct {
+	// Dir is the root module as it was named to discovery.
+	Dir string `json:"dir"`
+	// Address is that of the resource instance, as Terraform writes it.
+	Address string `json:"address"`
+	// Instance is the key of count or for_each, such as 0 or "shop"; empty
+	// without one.
+	Instance string `json:"instance,omitempty"`
+	// Where is the file and line, the file relative to the tree that was read.
+	Where string `json:"where,omitempty"`
+	// State is true if a given state holds the instance.
+	State bool `json:"state,omitempty"`
 }
 
 // Synced says how far an agent got.

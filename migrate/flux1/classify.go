@@ -60,11 +60,21 @@ func (l *loader) classify() []migrate.Object {
 		gvk := schema.FromAPIVersionAndKind(o.APIVersion, o.Kind)
 		namespaced, known := served[gvk]
 		o.namespace = o.Metadata.Namespace
+		if !known && l.cfg.KindsAssumed {
+			m.ID, m.NamespaceFilled = l.assume(o, served)
+			m.Class = l.class(o, m.ID, true)
+			l.inspect(o, m, true)
+			if o.encrypted {
+				m.Manifest = nil
+			}
+			objects = append(objects, m)
+			continue
+		}
 		switch {
 		case known && !namespaced:
 			o.namespace = ""
 		case known && o.namespace == "":
-			o.namespace, m.NamespaceFilled = l.cfg.DefaultNamespace, true
+			l.fill(o, &m.NamespaceFilled)
 		}
 		if known {
 			setNamespace(o.manifest, o.namespace)
@@ -85,6 +95,60 @@ func (l *loader) classify() []migrate.Object {
 		objects = append(objects, m)
 	}
 	return objects
+}
+
+// fill gives an object the default namespace, if there is one.
+func (l *loader) fill(o *loaded, filled *bool) {
+	o.namespace, *filled = l.cfg.DefaultNamespace, l.cfg.DefaultNamespace != ""
+	if !*filled {
+		l.homeless = append(l.homeless, o.Kind+" "+o.Metadata.Name)
+	}
+}
+
+// customScopes are kinds of custom resources that repositories of Flux v1 often
+// hold, and whether they are namespaced, as their own CRDs say.
+var customScopes = map[schema.GroupKind]bool{
+	{Group: "helm.fluxcd.io", Kind: "HelmRelease"}:           true,
+	{Group: "flux.weave.works", Kind: "HelmRelease"}:         true,
+	{Group: "bitnami.com", Kind: "SealedSecret"}:             true,
+	{Group: "cert-manager.io", Kind: "ClusterIssuer"}:        false,
+	{Group: "cert-manager.io", Kind: "Issuer"}:               true,
+	{Group: "cert-manager.io", Kind: "Certificate"}:          true,
+	{Group: "monitoring.coreos.com", Kind: "ServiceMonitor"}: true,
+	{Group: "monitoring.coreos.com", Kind: "PrometheusRule"}: true,
+}
+
+// assume gives the id of an object whose kind no cluster was asked about, and
+// whether its namespace was filled in. Its scope is that of another version of
+// the kind; where there is none, its namespace stays as it is.
+func (l *loader) assume(o *loaded, served map[schema.GroupVersionKind]bool) (id string, filled bool) {
+	gk := schema.FromAPIVersionAndKind(o.APIVersion, o.Kind).GroupKind()
+	known := false
+	namespaced := false
+	for gvk, scope := range served { // all versions of a kind have one scope
+		if gvk.GroupKind() == gk {
+			known, namespaced = true, scope
+		}
+	}
+	if !known {
+		if name := gk.Kind + "." + gk.Group; gk.Group != "kustomize.config.k8s.io" && !slices.Contains(l.assumed, name) {
+			l.assumed = append(l.assumed, name)
+		}
+		namespaced, known = customScopes[gk]
+		if strings.HasSuffix(gk.Group, ".toolkit.fluxcd.io") {
+			namespaced, known = true, true
+		}
+	}
+	switch {
+	case known && !namespaced:
+		o.namespace = ""
+	case known && o.namespace == "":
+		l.fill(o, &filled)
+	}
+	if known {
+		setNamespace(o.manifest, o.namespace)
+	}
+	return migrate.ObjectID(o.manifest), filled
 }
 
 func setNamespace(u *unstructured.Unstructured, namespace string) {
@@ -255,6 +319,8 @@ func (l *loader) summarise() {
 	gather(HelmRelease1, "HelmRelease objects of the helm-operator", l.releases)
 	gather(ImageAutomation, "images are updated automatically", l.automated)
 	gather(Encrypted, "files encrypted with SOPS", l.encrypted)
+	gather(KindsAssumed, "kinds that Kubernetes itself does not serve and no CRD here defines", l.assumed)
+	gather(NamespaceNotGiven, "objects that name no namespace", l.homeless)
 }
 
 // checkKeys reports mappings that hold a key twice, which yaml.v2 accepts and

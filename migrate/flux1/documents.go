@@ -97,6 +97,45 @@ func decode(content []byte, limits Limits) (docs []document, bad *fault) {
 	}
 }
 
+// Parsed is an object that was read, and the place where its document begins;
+// Line is 0 if not known.
+type Parsed struct {
+	File     string
+	Line     int
+	Manifest *unstructured.Unstructured
+}
+
+// ErrTooLarge: a file exceeds the limits on what is read.
+var ErrTooLarge = errors.New("too large")
+
+// Parse reads the objects of a file as fluxd does, within the limits (zero
+// means DefaultLimits). An error is a fault of the file, ErrTooLarge if it
+// exceeds the limits; what stands before it is returned all the same. It quotes
+// no value.
+func Parse(file string, content []byte, limits Limits) ([]Parsed, error) {
+	if limits == (Limits{}) {
+		limits = DefaultLimits
+	}
+	if int64(len(content)) > limits.FileBytes {
+		return nil, fmt.Errorf("read %s: %w: it holds more than %d bytes", file, ErrTooLarge, limits.FileBytes)
+	}
+	docs, bad := decode(content, limits)
+	var out []Parsed
+	for _, d := range docs {
+		for _, o := range d.objects {
+			out = append(out, Parsed{File: file, Line: o.line, Manifest: o.manifest})
+		}
+	}
+	switch {
+	case bad == nil:
+		return out, nil
+	case bad.code.Name == TooLarge.Name:
+		return out, fmt.Errorf("read %s: %w: %s", place{file, bad.line}, ErrTooLarge, bad.message)
+	default:
+		return out, fmt.Errorf("read %s: %s", place{file, bad.line}, bad.message)
+	}
+}
+
 func (d *document) setLine(line int) {
 	d.line = line
 	for _, o := range d.objects {

@@ -242,6 +242,132 @@ var (
 		Consequence: "once the new agent is installed they come to life, and may manage what is already managed",
 		Remedy:      "move them out of the agent's paths",
 	}
+	NotGenerated = Code{
+		Name: "GENERATION_NOT_TOLD", Severity: migrate.Blocker,
+		Cause:       "the commands of a .flux.yaml do more than build one folder with Kustomize, or that build fails",
+		Consequence: "the objects that fluxd applies for the path are not known",
+		Remedy:      "render the manifests in CI and commit them, then remove the .flux.yaml",
+	}
+	FluxPatch = Code{
+		Name: "FLUX_PATCH_STATE", Severity: migrate.Warning,
+		Cause:       "the patch file of a .flux.yaml holds what fluxd wrote back: annotations, images or locks that stand nowhere else",
+		Consequence: "Flux v2 does not read the file; where it is lost, images go back to those of the manifests",
+		Remedy:      "name the file under patches in the folder's kustomization.yaml, or carry its content into the manifests",
+	}
+	NoUpdaters = Code{
+		Name: "GENERATION_WITHOUT_UPDATERS", Severity: migrate.Info,
+		Cause:       "a .flux.yaml of the form commandUpdated names no updaters",
+		Consequence: "fluxd cannot write images back for the path, so its automation annotations have no effect",
+		Remedy:      "nothing; there is no automation to carry over",
+	}
+	FluxYAMLUnused = Code{
+		Name: "FLUX_YAML_UNUSED", Severity: migrate.Info,
+		Cause:       "a .flux.yaml stands where the agent does not read it: below its paths, hidden by a nearer one, or with manifest generation off",
+		Consequence: "it has no effect, now or later",
+		Remedy:      "remove the file if nothing else uses it",
+	}
+	ChartInTree = Code{
+		Name: "CHART_IN_TREE", Severity: migrate.Info,
+		Cause:       "a folder below the agent's paths holds Chart.yaml and values.yaml",
+		Consequence: "fluxd passes over it with all that is in it; Flux v2 does not, and its templates are no YAML",
+		Remedy:      "nothing where the plan's ignore rules leave the folder out; look for them in the plan",
+	}
+	GitSecretFiles = Code{
+		Name: "GIT_SECRET_FILES", Severity: migrate.Warning,
+		Cause:       "the repository holds files of git-secret",
+		Consequence: "fluxd reveals them if it runs with --git-secret; Flux v2 has no counterpart, and the files stay encrypted",
+		Remedy:      "encrypt the files with SOPS instead",
+	}
+	Submodules = Code{
+		Name: "SUBMODULES", Severity: migrate.Info,
+		Cause:       "the repository has submodules",
+		Consequence: "neither fluxd nor Flux v2 by its defaults fetches them: what they hold is not applied",
+		Remedy:      "leave GitRepository.spec.recurseSubmodules off, so that nothing new is applied",
+	}
+	TemplateFiles = Code{
+		Name: "TEMPLATE_FILES", Severity: migrate.Info,
+		Cause:       "the agent's paths hold templates of manifests (.yaml.tmpl), which some tool has to fill in first",
+		Consequence: "fluxd and Flux v2 both pass over them",
+		Remedy:      "make sure that what is to be applied is committed in its rendered form",
+	}
+	LinkedFolder = Code{
+		Name: "LINKED_FOLDER", Severity: migrate.Info,
+		Cause:       "a symbolic link below the agent's paths leads to a folder",
+		Consequence: "fluxd does not follow it and Flux v2 drops it, so nothing is loaded through it",
+		Remedy:      "nothing, unless a kustomization file refers to it; then replace it by the folder",
+	}
+	RemoteBase = Code{
+		Name: "KUSTOMIZE_REMOTE_BASE", Severity: migrate.Warning,
+		Cause:       "a kustomization file refers to something outside of the repository",
+		Consequence: "what it brings is not fixed by the commit and was not looked at; the new agent refuses remote bases",
+		Remedy:      "copy the base into the repository at the version that is in use",
+	}
+	OldKustomizeFields = Code{
+		Name: "KUSTOMIZE_OLD_FIELDS", Severity: migrate.Info,
+		Cause:       "a kustomization file uses fields that Kustomize has since replaced",
+		Consequence: "Kustomize 5 still builds them, and later versions will not",
+		Remedy:      `"kustomize edit fix" rewrites them; compare what is built before and after`,
+	}
+	KustomizeFails = Code{
+		Name: "KUSTOMIZE_FAILS", Severity: migrate.Warning,
+		Cause:       "a kustomization folder of the repository cannot be built in memory",
+		Consequence: "the objects that it would give are not looked at, agents among them included",
+		Remedy:      "mend what the finding names, or look at the folder by hand",
+	}
+	KindsAssumed = Code{
+		Name: "KINDS_ASSUMED", Severity: migrate.Info,
+		Cause:       "no cluster was asked which kinds it serves",
+		Consequence: "objects of custom kinds are listed as applied; fluxd leaves out those that are not served, a Flux v2 Kustomization stops at the first of them",
+		Remedy:      "ask the cluster as well; see that what brings these kinds (an operator, a Helm release) comes before the objects that use them",
+	}
+	NamespaceNotGiven = Code{
+		Name: "DEFAULT_NAMESPACE_NOT_GIVEN", Severity: migrate.Warning,
+		Cause:       "objects name no namespace, and what the agent fills in is not known from the repository alone",
+		Consequence: "these objects are listed without a namespace",
+		Remedy:      "give the agent's default namespace (--default-namespace), or let discovery read the agent itself",
+	}
+	BranchNotThere = Code{
+		Name: "CHECKOUT_BRANCH", Severity: migrate.Warning,
+		Cause:       "the checkout has no branch of the name that the agent reads",
+		Consequence: "the files of the folder were read as they are, whatever branch they are of",
+		Remedy:      "fetch the branch, or check it out, and discover again",
+	}
+	HelmRelease1Object = Code{
+		Name: "HELMRELEASE_V1_RELEASE", Severity: migrate.Info,
+		Cause:       "a HelmRelease of the helm-operator stands for a Helm release",
+		Consequence: "converted, it must name that very release and namespace, or Helm installs a second one beside it",
+		Remedy:      "set releaseName, targetNamespace and storageNamespace to what the finding says when you convert it",
+	}
+	HelmRelease1Patch = Code{
+		Name: "HELMRELEASE_V1_PATCH", Severity: migrate.Warning,
+		Cause:       "a Kustomize patch changes HelmRelease objects of the helm-operator",
+		Consequence: "once these are converted it finds no target, and the whole folder fails to build",
+		Remedy:      "convert the patch in the same commit as the object",
+	}
+	ImageFilter = Code{
+		Name: "IMAGE_FILTER", Severity: migrate.Warning,
+		Cause:       "a workload is updated by fluxd to the newest image by build time (a glob or regexp filter, or none)",
+		Consequence: "Flux v2 orders images by their tags alone, and has no counterpart for this",
+		Remedy:      "give the tags a part that can be ordered, or use a version range",
+	}
+	ImagePolicy = Code{
+		Name: "IMAGE_POLICY", Severity: migrate.Info,
+		Cause:       "an object carries annotations of Flux v1's image automation (filters, locks, automated)",
+		Consequence: "Flux v2 does not read them",
+		Remedy:      "carry filters over to ImagePolicy objects, and leave markers away where an object is locked",
+	}
+	IgnoreWithoutEffect = Code{
+		Name: "IGNORE_WITHOUT_EFFECT", Severity: migrate.Warning,
+		Cause:       `an ignore annotation has another value than "true" or "sync_only"`,
+		Consequence: "fluxd applies the object all the same, and so will Flux v2",
+		Remedy:      `write "true" if the object is to be left alone, or remove the annotation`,
+	}
+	SealedSecrets = Code{
+		Name: "SEALED_SECRETS", Severity: migrate.Info,
+		Cause:       "the repository holds SealedSecret objects",
+		Consequence: "they are carried as they are; the Secrets are made by the sealed-secrets controller, as before",
+		Remedy:      "keep that controller and its keys",
+	}
 )
 
 // Codes lists every kind of finding of this package, by name.
@@ -252,6 +378,9 @@ func Codes() []Code {
 		Stuck, Duplicate, HiddenDuplicate, TooLarge, LinkOutside, LinkedFile, ManifestGeneration, Encrypted,
 		EncryptedKind, KindlessDocument, ListWithoutItems, Nameless, LocalConfig, NotAString, DuplicateKey,
 		CopiedMark, UnknownKind, Foreign, HelmRelease1, ImageAutomation, Flux2InGit,
+		NotGenerated, FluxPatch, NoUpdaters, FluxYAMLUnused, ChartInTree, GitSecretFiles, Submodules, TemplateFiles,
+		LinkedFolder, RemoteBase, OldKustomizeFields, KustomizeFails, KindsAssumed, NamespaceNotGiven, BranchNotThere,
+		HelmRelease1Object, HelmRelease1Patch, ImageFilter, ImagePolicy, IgnoreWithoutEffect, SealedSecrets,
 	}
 	slices.SortFunc(codes, func(a, b Code) int {
 		if a.Name < b.Name {

@@ -21,13 +21,23 @@ type LoadConfig struct {
 	// ManifestGeneration, SOPS and ImageAutomation as configured.
 	ManifestGeneration, SOPS, ImageAutomation bool
 	// DefaultNamespace is filled into namespaced objects that name none. It
-	// must not be empty.
+	// must not be empty, unless KindsAssumed is set: then such objects are
+	// listed without a namespace, and a finding says so.
 	DefaultNamespace string
 	// AllowedNamespaces limits where the agent acts; empty means everywhere.
 	AllowedNamespaces []string
 	// Kinds is what the cluster serves; objects of other kinds, not defined by
 	// a CRD of the tree, are ClassUnknownKind.
 	Kinds []migrate.ServedKind
+	// KindsAssumed is true if no cluster was asked. Then every kind is taken
+	// for served, in any version, and a finding lists those that neither Kinds
+	// holds nor a CRD of the tree defines. The namespace of an object whose
+	// scope is not known stays as it is written.
+	KindsAssumed bool
+	// Generate, if set, gives the objects of a path that a .flux.yaml governs,
+	// as far as that can be told without running its commands. Its error says
+	// why they cannot be told.
+	Generate func(Generation) ([]Parsed, error)
 	// LiveIgnored gives the value of the ignore annotation on the live object
 	// with that Flux inventory id: "true", "sync_only" or "". It may be nil.
 	LiveIgnored func(id string) string
@@ -65,7 +75,7 @@ func Load(tree fs.FS, cfg LoadConfig) ([]migrate.File, []migrate.Object, []migra
 	if tree == nil {
 		return nil, nil, nil, errors.New("load repository: no tree is given")
 	}
-	if cfg.DefaultNamespace == "" {
+	if cfg.DefaultNamespace == "" && !cfg.KindsAssumed {
 		return nil, nil, nil, errors.New("load repository: no default namespace is given")
 	}
 	if cfg.Limits == (Limits{}) {
@@ -101,7 +111,7 @@ type loader struct {
 	looked   int
 	full     bool // a limit on the whole tree was hit
 
-	automated, releases, encrypted []string // for findings that gather objects
+	automated, releases, encrypted, assumed, homeless []string // for findings that gather objects
 }
 
 // place is where a document begins; Line 0 means the line is not known.

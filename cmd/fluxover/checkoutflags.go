@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/fluxover/fluxover/discover"
+	"github.com/fluxover/fluxover/migrate"
+)
+
+// checkoutFlags describe repositories on disk and how an agent reads them.
+type checkoutFlags struct {
+	checkouts                     []string
+	url, branch, defaultNamespace string
+	paths, allowed                []string
+	generation, sops              bool
+	flags                         *pflag.FlagSet
+}
+
+func (c *checkoutFlags) add(flags *pflag.FlagSet) {
+	c.flags = flags
+	flags.StringArrayVar(&c.checkouts, "checkout", nil, "read a repository from this folder (working copy, bare or plain), as DIR or URL=DIR, with no cluster; may be repeated")
+	flags.StringVar(&c.url, "git-url", "", "with --checkout: the URL by which the agent reads it")
+	flags.StringVar(&c.branch, "git-branch", "", "with --checkout: the branch that the agent reads (default: the files as they are)")
+	flags.StringSliceVar(&c.paths, "git-path", nil, "with --checkout: the agent's paths (default: the whole repository)")
+	flags.StringVar(&c.defaultNamespace, "default-namespace", "", "with --checkout: the namespace that the agent gives objects that name none")
+	flags.StringSliceVar(&c.allowed, "allow-namespace", nil, "with --checkout: the namespaces that the agent is limited to")
+	flags.BoolVar(&c.generation, "manifest-generation", false, "with --checkout: whether the agent follows .flux.yaml files (default: it does, and it is said)")
+	flags.BoolVar(&c.sops, "sops", false, "with --checkout: whether the agent decrypts SOPS files (default: it does, and it is said)")
+}
+
+// given reports whether a checkout is to be read.
+func (c *checkoutFlags) given() bool { return len(c.checkouts) > 0 }
+
+// check refuses flags that would have no effect.
+func (c *checkoutFlags) check() error {
+	described := ""
+	for _, name := range []string{"git-url", "git-branch", "git-path", "default-namespace", "allow-namespace", "manifest-generation", "sops"} {
+		if c.flags.Changed(name) {
+			described = name
+		}
+	}
+	switch {
+	case !c.given() && described != "":
+		return usage("--%s describes a checkout; give --checkout with it", described)
+	case c.url != "" && len(c.checkouts) > 1:
+		return usage("--git-url is one repository's; with several, write --checkout URL=DIR")
+	}
+	for _, entry := range c.checkouts {
+		if url, dir := splitCheckout(entry); dir == "" || url != "" && c.url != "" {
+			return usage("--checkout: write DIR, or URL=DIR without --git-url")
+		}
+	}
+	return nil
+}
+
+// splitCheckout takes apart "URL=DIR"; what stands before the last "=" is a URL
+// only if it looks like one, since folders may hold the sign as well.
+func splitCheckout(entry string) (url, dir string) {
+	i := strings.LastIndex(entry, "=")
+	if i < 0 {
+		return "", entry
+	}
+	if _, err := migrate.SourceURL(entry[:i]); err != nil {
+		return "", entry
+	}
+	return entry[:i], entry[i+1:]
+}
+
+// inventory reads the checkouts, one after the other.
+func (c *checkoutFlags) inventory(ctx context.Context, progress func(string)) (migrate.Inventory, error) {
+	var all migrate.Inventory
+	for i, entry := range c.checkouts {
+		url, dir := splitCheckout(entry)
+		if url == "" {
+			url = c.url
+		}
+		o := discover.CheckoutOptions{
+			Dir: dir, URL: url, Branch: c.branch, Paths: c.paths, DefaultNamespace: c.defaultNamespace, AllowedNamespaces: c.allowed, Progress: progress,
+		}
+		if len(c.checkouts) > 1 {
+			// Folders of one name are told apart by their number.
+			o.ID = "checkout/" + filepath.Base(filepath.Clean(dir))
+			if slices.ContainsFunc(all.Agents, func(a migrate.Flux1Agent) bool { return a.ID == o.ID }) {
+				o.ID = fmt.Sprintf("%s-%d", o.ID, i+1)
+			}
+		}
+		if c.flags.Changed("manifest-generation") {
+			o.ManifestGeneration = &c.generation
+		}
+		if c.flags.Changed("sops") {
+			o.SOPS = &c.sops
+		}
+		inv, err := discover.Checkout(ctx, o)
+		if err != nil {
+			return all, err
+		}
+		if i == 0 {
+			all = inv
+			continue
+		}
+		taken := map[string]bool{}
+		for _, a := range all.Agents {
+			taken[a.ID] = true
+		}
+		for _, a := range inv.Agents {
+			if taken[a.ID] { // another repository declares an agent of the same name
+				id := a.ID + "@" + strings.TrimPrefix(o.ID, "checkout/")
+				for j := range inv.Findings {
+					if f := &inv.Findings[j]; f.Repository == a.ID {
+						f.Repository, f.Subject = id, strings.Replace(f.Subject, a.ID, id, 1)
+					}
+				}
+				a.ID = id
+			}
+			all.Agents = append(all.Agents, a)
+		}
+		all.Findings = append(all.Findings, inv.Findings...)
+	}
+	slices.SortFunc(all.Agents, func(a, b migrate.Flux1Agent) int { return strings.Compare(a.ID, b.ID) })
+	all.Findings = migrate.SortFindings(all.Findings)
+	return all, nil
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/fluxover/fluxover/migrate"
+)
+
+// runDiscover runs the command with no cluster to be found.
+func runDiscover(t *testing.T, args ...string) (code int, out, errs string) {
+	t.Helper()
+	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
+	var stdout, stderr bytes.Buffer
+	code = run(t.Context(), append([]string{"discover"}, args...), strings.NewReader(""), &stdout, &stderr)
+	return code, stdout.String(), stderr.String()
+}
+
+func TestDiscoverReadsTerraformWithoutACluster(t *testing.T) {
+	dir := t.TempDir()
+	for name, content := range map[string]string{
+		"infra/main.tf": "variable \"branch\" {}\nmodule \"shop\" {\n  source = \"../module\"\n  branch = var.branch\n  url    = var.url\n}\nvariable \"url\" {}\n",
+		"module/main.tf": `variable "branch" {}
+variable "url" {}
+resource "helm_release" "flux" {
+  name      = "shop"
+  namespace = "flux"
+  chart     = "flux"
+  version   = "1.13.3"
+  values    = [yamlencode({ git = { url = var.url, branch = var.branch } })]
+}
+`,
+		"prod.tfvars": "branch = \"prod\"\n",
+	} {
+		file := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	saved := filepath.Join(dir, "inventory.json")
+	args := []string{"--no-cluster", "--terraform", filepath.Join(dir, "infra"), "--terraform-root", dir, "--var-file", filepath.Join(dir, "prod.tfvars"),
+		"--var", "url=https://user:MARKED-SECRET@git.example.com/shop.git"}
+	code, out, errs := runDiscover(t, append(args, "-o", "json", "--save", saved)...)
+	if code != exitDone {
+		t.Fatalf("exit code %d: %s", code, errs)
+	}
+	var inv migrate.Inventory
+	if err := json.Unmarshal([]byte(out), &inv); err != nil {
+		t.Fatal(err)
+	}
+	if len(inv.Agents) != 1 || inv.Agents[0].ID != "flux/shop" || inv.Agents[0].Git.Branch != "prod" || inv.Agents[0].Running != nil || inv.Cluster.From != "terraform" {
+		t.Errorf("%+v", inv)
+	}
+	if content, err := os.ReadFile(saved); err != nil || string(content) != out {
+		t.Errorf("what is saved is not what is said: %v", err)
+	}
+	_, text, _ := runDiscover(t, args...)
+	_, wide, _ := runDiscover(t, append(args, "--wide")...)
+	for _, want := range []string{"flux/shop", "prod", "1 declared Flux v1 agent", "module.shop.helm_release.flux at module/main.tf:3"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the text does not say %q:\n%s", want, text)
+		}
+	}
+	for _, want := range []string{"1.13.3", "flux-sync", "module/main.tf:3 module.shop.helm_release.flux"} {
+		if !strings.Contains(wide, want) {
+			t.Errorf("the wide text does not say %q:\n%s", want, wide)
+		}
+	}
+	if all := out + text + wide; strings.Contains(all, "MARKED-SECRET") {
+		t.Error("a secret is shown")
+	}
+}
+
+func TestDiscoverRefusesFlagsThatDoNotGoTogether(t *testing.T) {
+	for _, args := range [][]string{
+		{"--no-cluster"}, {"--var", "a=b"}, {"--terraform", ".", "--var", "novalue"}, {"--state", "x"}, {"--workspace", "x"},
+		{"--terraform", ".", "--var-file", "no-such-file"}, {"--no-cluster", "--terraform", ".", "-o", "table"},
+	} {
+		if code, _, errs := runDiscover(t, args...); code != exitUsage {
+			t.Errorf("%v: exit code %d, want %d: %s", args, code, exitUsage, errs)
+		}
+	}
+}

@@ -1,0 +1,303 @@
+package discover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/flux1"
+)
+
+// CheckoutOptions say where a repository lies on disk and how an agent reads
+// it. What is not given is unknown, and named so in the Inventory.
+type CheckoutOptions struct {
+	// Dir is a working copy, a bare repository or a plain folder. FS may be
+	// given in its place.
+	Dir string
+	FS  fs.FS
+	// ID of the agent that is described; empty makes "checkout/NAME" after the
+	// URL or the folder.
+	ID string
+	// URL and Branch as the agent has them. A Git repository is read at
+	// Branch; without one, a working copy is read as its files are and a bare
+	// repository at its HEAD.
+	URL, Branch string
+	// Paths as the agent has them; none means the whole repository.
+	Paths []string
+	// ManifestGeneration and SOPS as the agent has them. Where nil, a
+	// .flux.yaml holds and encrypted files are decrypted, as whoever wrote
+	// them meant; the setting stays unknown if there are such files.
+	ManifestGeneration, SOPS *bool
+	// DefaultNamespace of objects that name none.
+	DefaultNamespace string
+	// AllowedNamespaces limits the agent; none means everywhere.
+	AllowedNamespaces []string
+	// Kinds that a cluster serves; none means that no cluster was asked, see
+	// [flux1.LoadConfig].
+	Kinds []migrate.ServedKind
+	// Limits on what is read; zero means flux1.DefaultLimits.
+	Limits flux1.Limits
+	// Progress, if set, is called with a line for people.
+	Progress func(string)
+}
+
+// Checkout reads a repository from disk as fluxd would, with no network and no
+// cluster; it runs nothing, decrypts nothing and reads nothing outside of the
+// folder. Its Inventory holds one agent for the reader that is described, with
+// the files and objects it would load, and one for each agent that the
+// repository's own manifests declare (InstalledBy "flux1" where the reader
+// applies them, else "manifest"); they are one where a declared agent reads this
+// repository in the very way that is described. Kustomize folders are built in memory with
+// the Kustomize of Flux v2, which may differ from fluxd's. An error means that
+// the folder cannot be read at all; what is wrong in it is a finding.
+func Checkout(ctx context.Context, o CheckoutOptions) (migrate.Inventory, error) {
+	inv := migrate.Inventory{APIVersion: migrate.APIVersion, Kind: "Inventory", Agents: []migrate.Flux1Agent{}, Findings: []migrate.Finding{}}
+	t := &checkoutTree{FS: o.FS}
+	if o.FS == nil {
+		if o.Dir == "" {
+			return inv, errors.New("discover checkout: no folder is given")
+		}
+		var err error
+		if t, err = openCheckout(ctx, o.Dir, o.Branch); err != nil {
+			return inv, fmt.Errorf("discover checkout: %w", err)
+		}
+	}
+	if o.Limits == (flux1.Limits{}) {
+		o.Limits = flux1.DefaultLimits
+	}
+	c := &checkout{witness: &witness{opts: Options{Progress: o.Progress}}, o: o, tree: t}
+	c.say("reading the repository in " + c.place())
+	if err := c.read(ctx); err != nil {
+		return inv, fmt.Errorf("discover checkout: %w", err)
+	}
+	inv.Cluster.Kinds = o.Kinds
+	if o.Kinds == nil {
+		inv.Cluster.Kinds = ownKinds()
+	}
+	found := c.nested
+	if c.reader != nil {
+		found = append(found, c.reader)
+	}
+	for _, a := range found {
+		slices.Sort(a.Unknown)
+		a.Unknown = append([]string{}, slices.Compact(a.Unknown)...)
+		inv.Agents = append(inv.Agents, a.Flux1Agent)
+	}
+	slices.SortFunc(inv.Agents, func(a, b migrate.Flux1Agent) int { return strings.Compare(a.ID, b.ID) })
+	if findings := migrate.SortFindings(c.findings); findings != nil {
+		inv.Findings = findings
+	}
+	return inv, nil
+}
+
+// checkout is the reading of one repository under way.
+type checkout struct {
+	*witness
+	o      CheckoutOptions
+	tree   *checkoutTree
+	reader *agent
+	nested []*agent
+	// index of the whole repository.
+	index *index
+	// generations are the .flux.yaml files in effect.
+	generations []flux1.Generation
+	// untold are those whose objects cannot be told; failed their folders.
+	untold []flux1.Generation
+	failed []string
+	// inUse are the kustomization files behind what the reader applies.
+	inUse []*overlay
+	// applied are the objects that the reader applies, with their manifests.
+	applied []flux1.Parsed
+}
+
+func (c *checkout) place() string {
+	if c.o.Dir == "" {
+		return "memory"
+	}
+	return filepath.Base(filepath.Clean(c.o.Dir))
+}
+
+func (c *checkout) read(ctx context.Context) error {
+	c.describe()
+	if c.tree.otherBranch {
+		c.find(flux1.BranchNotThere.Finding(c.reader.ID, c.place(), fmt.Sprintf("the checkout has no branch %s; its files were read as they are", c.o.Branch)))
+	}
+	var err error
+	if c.index, err = c.makeIndex(ctx); err != nil {
+		return err
+	}
+	if err := c.load(ctx); err != nil {
+		return err
+	}
+	c.survey()
+	if err := c.declared(ctx); err != nil {
+		return err
+	}
+	c.recogniseReader()
+	return nil
+}
+
+// recogniseReader makes one agent of the described reader and of the one agent
+// that the repository declares with the same URL, branch and paths: an agent
+// that syncs its own repository.
+func (c *checkout) recogniseReader() {
+	r := c.reader
+	same := func(a *agent) bool {
+		return sameRepository(a.Git.URL, r.Git.URL) && (r.Git.Branch == "" || a.Git.Branch == r.Git.Branch) && slices.Equal(a.Git.Paths, r.Git.Paths) &&
+			a.ManifestGeneration == r.ManifestGeneration && a.SOPS == r.SOPS && (r.DefaultNamespace == "" || a.DefaultNamespace == r.DefaultNamespace)
+	}
+	i := slices.IndexFunc(c.nested, same)
+	if i < 0 || slices.ContainsFunc(c.nested[i+1:], same) {
+		return
+	}
+	a := c.nested[i]
+	a.Tree, a.Files, a.Objects, a.Counts, a.Synced = r.Tree, r.Files, r.Objects, r.Counts, r.Synced
+	a.Unknown = slices.DeleteFunc(a.Unknown, func(name string) bool { return name == "counts" })
+	for j := range c.findings {
+		f := &c.findings[j]
+		f.Message = strings.Replace(f.Message, "the repository of "+r.ID+" ", "the repository of "+a.ID+" ", 1)
+		if f.Repository == r.ID {
+			f.Repository, f.Subject = a.ID, a.ID+strings.TrimPrefix(f.Subject, r.ID)
+		}
+	}
+	c.reader = nil
+}
+
+// describe makes the agent that the options describe. Its settings go through
+// the same rules as a command line.
+func (c *checkout) describe() {
+	var args []string
+	given := map[string]bool{}
+	add := func(name, flag string, values ...string) {
+		for _, v := range values {
+			if v != "" {
+				args, given[name] = append(args, "--"+flag+"="+v), true
+			}
+		}
+	}
+	add("git.url", "git-url", c.o.URL)
+	add("git.branch", "git-branch", c.o.Branch)
+	for _, p := range c.o.Paths { // one that holds a comma is quoted, as pflag reads lists
+		if strings.ContainsAny(p, ",\"\n") {
+			p = `"` + strings.ReplaceAll(p, `"`, `""`) + `"`
+		}
+		add("git.paths", "git-path", p)
+	}
+	if value := c.o.ManifestGeneration; value != nil {
+		add("manifestGeneration", "manifest-generation", fmt.Sprint(*value))
+	}
+	if value := c.o.SOPS; value != nil {
+		add("sops", "sops", fmt.Sprint(*value))
+	}
+	add("defaultNamespace", "k8s-default-namespace", c.o.DefaultNamespace)
+	add("allowedNamespaces", "k8s-allow-namespace", c.o.AllowedNamespaces...)
+	config, settings, findings := flux1.ParseArgs(args)
+	for i := range settings {
+		for j := range settings[i].From {
+			settings[i].From[j] = migrate.Origin{Witness: "values", Where: "description of the checkout, " + settings[i].Name}
+		}
+	}
+	a := &agent{config: config}
+	c.reader = a
+	a.ID = c.o.ID
+	if a.ID == "" {
+		name := c.place()
+		if u, err := migrate.SourceURL(c.o.URL); err == nil && c.o.URL != "" {
+			name = strings.TrimSuffix(path.Base(u), ".git")
+		}
+		a.ID = "checkout/" + name
+	}
+	for _, f := range findings {
+		if f.Code == flux1.NoURL.Name {
+			continue // it is not given, which says nothing about the agent
+		}
+		f.Subject, f.Repository = a.ID, a.ID
+		c.find(f)
+	}
+	a.Settings = append([]migrate.Setting{}, settings...)
+	a.Git = migrate.AgentGit{URL: config.URL.String(), Branch: c.o.Branch, Paths: append([]string{}, config.Paths...)}
+	if a.Git.Branch == "" {
+		a.Git.Branch = c.tree.branch
+	}
+	a.DefaultNamespace = c.o.DefaultNamespace
+	a.AllowedNamespaces = append([]string{}, config.AllowedNamespaces...)
+	a.Synced = migrate.Synced{Head: c.tree.head, Behind: -1}
+	a.Unknown = append(config.Unknown,
+		"installedBy", "chartVersion", "workload", "git.pollInterval", "git.timeout", "git.readonly", "git.secretName", "git.syncTag",
+		"sync.interval", "sync.timeout", "sync.garbageCollection", "sync.state", "imageAutomation", "serviceAccount", "confinement",
+		"synced", "requests")
+	for _, name := range []string{"git.url", "defaultNamespace", "allowedNamespaces"} {
+		if !given[name] {
+			a.Unknown = append(a.Unknown, name)
+		}
+	}
+	if a.Git.Branch == "" {
+		a.Unknown = append(a.Unknown, "git.branch")
+	}
+	a.Tree = c.tree.FS
+}
+
+// load reads the repository as the described agent would.
+func (c *checkout) load(ctx context.Context) error {
+	a := c.reader
+	config := flux1.LoadConfig{
+		Repository: a.ID, Paths: a.Git.Paths, ManifestGeneration: true, SOPS: true, ImageAutomation: true,
+		DefaultNamespace: a.DefaultNamespace, AllowedNamespaces: a.AllowedNamespaces,
+		Kinds: c.o.Kinds, Limits: c.o.Limits,
+		Generate: func(g flux1.Generation) ([]flux1.Parsed, error) {
+			c.generations = append(c.generations, g)
+			objects, err := c.generate(ctx, g)
+			if err != nil {
+				c.untold = append(c.untold, g)
+			}
+			return objects, err
+		},
+	}
+	if config.Kinds == nil {
+		config.Kinds, config.KindsAssumed = ownKinds(), true
+	}
+	if a.DefaultNamespace == "" {
+		config.KindsAssumed = true
+	}
+	if c.o.ManifestGeneration != nil {
+		config.ManifestGeneration = *c.o.ManifestGeneration
+	}
+	if c.o.SOPS != nil {
+		config.SOPS = *c.o.SOPS
+	}
+	files, objects, findings, err := flux1.Load(c.tree.FS, config)
+	if err != nil {
+		return err
+	}
+	c.find(findings...)
+	a.Files, a.Objects = files, objects
+	a.ManifestGeneration = config.ManifestGeneration && (c.o.ManifestGeneration != nil || len(c.generations) > 0)
+	if c.o.ManifestGeneration == nil && len(c.generations) > 0 {
+		a.Unknown = append(a.Unknown, "manifestGeneration")
+	}
+	encrypted := slices.ContainsFunc(files, func(f migrate.File) bool { return f.Kind == migrate.FileEncrypted })
+	a.SOPS = config.SOPS && (c.o.SOPS != nil || encrypted)
+	if c.o.SOPS == nil && encrypted {
+		a.Unknown = append(a.Unknown, "sops")
+	}
+	for _, o := range objects {
+		if o.Class == migrate.ClassApplied || o.Class == migrate.ClassSyncOnly {
+			a.Counts.Objects++
+			if o.Manifest != nil {
+				c.applied = append(c.applied, flux1.Parsed{File: o.File, Line: o.Line, Manifest: o.Manifest})
+			}
+		}
+	}
+	// The planner alone knows what an application is.
+	plan := migrate.Build(migrate.Inventory{Agents: []migrate.Flux1Agent{a.Flux1Agent}}, migrate.Options{})
+	if p := plan.Repository(a.ID); p != nil {
+		a.Counts.Applications = len(p.Applications)
+	}
+	return nil
+}

@@ -1,0 +1,540 @@
+package discover
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/flux1"
+	"github.com/fluxover/fluxover/migrate/flux1/chart"
+)
+
+// treeOf makes files of a text in which "-- NAME --" lines begin each.
+func treeOf(text string) fstest.MapFS {
+	tree := fstest.MapFS{}
+	name := ""
+	var content strings.Builder
+	end := func() {
+		if name != "" {
+			tree[name] = &fstest.MapFile{Data: []byte(content.String())}
+		}
+		content.Reset()
+	}
+	for _, line := range strings.SplitAfter(text, "\n") {
+		if rest, ok := strings.CutPrefix(strings.TrimSpace(line), "-- "); ok && strings.HasSuffix(rest, " --") {
+			end()
+			name = strings.TrimSuffix(rest, " --")
+			continue
+		}
+		content.WriteString(line)
+	}
+	end()
+	return tree
+}
+
+func readTree(t *testing.T, tree fs.FS, change func(*CheckoutOptions)) migrate.Inventory {
+	t.Helper()
+	o := CheckoutOptions{FS: tree, ID: "team/flux", DefaultNamespace: "team"}
+	if change != nil {
+		change(&o)
+	}
+	inv, err := Checkout(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkInventory(t, inv)
+	return inv
+}
+
+func TestWhatStandsBesideManifestsIsNamed(t *testing.T) {
+	tree := treeOf(`
+-- .gitmodules --
+[submodule "lib"]
+	path = lib
+	url = https://example.org/lib
+-- .gitsecret/paths/mapping.cfg --
+x
+-- apps/password.yaml.secret --
+x
+-- apps/deploy.yaml.tmpl --
+kind: {{ .Kind }}
+-- apps/sub/.flux.yaml --
+version: 1
+scanForFiles: {}
+-- apps/cm.yaml --
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: one
+  annotations:
+    fluxcd.io/ignore: "yes"
+---
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: two
+  annotations:
+    flux.weave.works/ignore: "true"
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: three, annotations: {fluxcd.io/ignore: sync_only}}
+-- apps/old.yaml --
+apiVersion: flux.weave.works/v1beta1
+kind: HelmRelease
+metadata: {name: web, namespace: shop}
+spec:
+  targetNamespace: shop-run
+  chart: {repository: "https://bot:hunter2@charts.example.org", name: web, version: 1.2.3}
+-- apps/plain.yaml --
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: agent, annotations: {flux.weave.works/automated: "true"}}
+spec: {template: {spec: {containers: [{name: agent, image: "agent:1"}]}}}
+-- apps/odd.yaml --
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: odd, annotations: {fluxcd.io/automated: "yes"}}
+spec: {template: {spec: {containers: [{name: odd, image: "odd:1"}]}}}
+-- apps/sealed.yaml --
+apiVersion: bitnami.com/v1alpha1
+kind: SealedSecret
+metadata: {name: sealed}
+-- apps/enc.yaml --
+apiVersion: v1
+kind: Secret
+metadata: {name: enc}
+data: {a: "ENC[AES256_GCM,data:x]"}
+sops: {version: 3.7.1}
+-- apps/chart/Chart.yaml --
+name: c
+-- apps/chart/values.yaml --
+a: b
+-- apps/chart/templates/x.yaml --
+{{ nonsense
+-- other/x.yaml --
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: elsewhere}
+`)
+	tree["apps/linked"] = &fstest.MapFile{Data: []byte("../other"), Mode: fs.ModeSymlink | 0o777}
+	tree["apps/cm2.yaml"] = &fstest.MapFile{Data: []byte("../other/x.yaml"), Mode: fs.ModeSymlink | 0o777}
+	inv := readTree(t, tree, func(o *CheckoutOptions) { o.Paths = []string{"apps"} })
+	for code, parts := range map[*flux1.Code][]string{
+		&flux1.Submodules:          {".gitmodules", "lib"},
+		&flux1.GitSecretFiles:      {"apps/password.yaml.secret"},
+		&flux1.TemplateFiles:       {"apps/deploy.yaml.tmpl"},
+		&flux1.FluxYAMLUnused:      {"apps/sub/.flux.yaml"},
+		&flux1.IgnoreWithoutEffect: {"apps/cm.yaml:1", `fluxcd.io/ignore: "yes"`},
+		&flux1.HelmRelease1Object:  {"Helm release shop-shop-run-web", "in namespace shop-run", "chart web 1.2.3 from https://"},
+		&flux1.ImageFilter:         {"daemonset/agent", "no filter"},
+		&flux1.SealedSecrets:       {"sealedsecret/sealed"},
+		&flux1.Encrypted:           {"apps/enc.yaml"},
+		&flux1.ChartInTree:         {"apps/chart"},
+		&flux1.LinkedFolder:        {"apps/linked"},
+		&flux1.LinkedFile:          {"apps/cm2.yaml"},
+	} {
+		wantFinding(t, inv, *code, parts...)
+	}
+	if strings.Contains(dump(t, inv), "hunter2") {
+		t.Error("a password is told")
+	}
+	if got := findingsOf(inv, flux1.ImageFilter); len(got) != 1 {
+		t.Errorf(`"yes" does not turn automation on: %q`, got)
+	}
+	a := inv.Agents[0]
+	classes := map[string]migrate.ObjectClass{}
+	for _, o := range a.Objects {
+		classes[o.ID] = o.Class
+	}
+	for id, want := range map[string]migrate.ObjectClass{
+		"team_one__ConfigMap": migrate.ClassApplied, "team_two__ConfigMap": migrate.ClassIgnored, "team_three__ConfigMap": migrate.ClassSyncOnly,
+		"team_elsewhere__ConfigMap": migrate.ClassApplied, // through the link to the file
+	} {
+		if classes[id] != want {
+			t.Errorf("%s is %q, want %q", id, classes[id], want)
+		}
+	}
+	if !slices.Contains(a.Unknown, "sops") {
+		t.Error("it is not known whether the agent decrypts")
+	}
+}
+
+func TestGeneratorsThatAreMoreThanKustomizeAreNotGuessed(t *testing.T) {
+	for command, says := range map[string]string{
+		"kustomize build . | envsubst":           "more than a kustomize build",
+		"helm template x":                        "more than a kustomize build",
+		"kustomize build ../../other":            "outside of the repository",
+		"kustomize build https://example.org/x":  "another repository",
+		"kustomize build --enable_alpha_plugins": "option --enable_alpha_plugins",
+		"kustomize build nothere":                "no kustomization file",
+		"PASSWORD=hunter2 kustomize build .":     "more than a kustomize build",
+	} {
+		tree := treeOf("-- .flux.yaml --\nversion: 1\ncommandUpdated:\n  generators:\n  - command: " + fmt.Sprintf("%q", command) + `
+-- kustomization.yaml --
+resources: [cm.yaml]
+-- cm.yaml --
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: a}
+`)
+		inv := readTree(t, tree, nil)
+		wantFinding(t, inv, flux1.NotGenerated, says)
+		if len(inv.Agents[0].Objects) != 0 {
+			t.Errorf("%s: objects were guessed", command)
+		}
+		if strings.Contains(dump(t, inv), "hunter2") {
+			t.Errorf("%s: a secret is told", command)
+		}
+	}
+	tree := treeOf(`
+-- .flux.yaml --
+version: 1
+commandUpdated:
+  generators:
+  - command: kustomize build --load_restrictor none over
+  updaters:
+  - containerImage: {command: x}
+-- over/kustomization.yaml --
+resources: [../cm.yaml]
+-- cm.yaml --
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: a}
+`)
+	inv := readTree(t, tree, nil)
+	noFinding(t, inv, flux1.NotGenerated)
+	noFinding(t, inv, flux1.NoUpdaters)
+	if objects := inv.Agents[0].Objects; len(objects) != 1 || objects[0].File != "cm.yaml" || objects[0].Line != 1 || objects[0].ID != "team_a__ConfigMap" {
+		t.Errorf("objects: %+v", objects)
+	}
+	off := false
+	inv = readTree(t, tree, func(o *CheckoutOptions) { o.ManifestGeneration = &off })
+	noFinding(t, inv, flux1.ManifestGeneration)
+	wantFinding(t, inv, flux1.FluxYAMLUnused, ".flux.yaml")
+	if len(inv.Agents[0].Objects) != 1 {
+		t.Errorf("with generation off the files are scanned: %+v", inv.Agents[0].Objects)
+	}
+}
+
+const fluxRelease = `
+-- cluster/flux-shop.yaml --
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop}
+---
+apiVersion: helm.fluxcd.io/v1
+kind: HelmRelease
+metadata:
+  name: flux-shop
+  namespace: shop
+spec:
+  releaseName: flux-shop
+  chart:
+    repository: https://charts.fluxcd.io
+    name: flux
+    version: 1.13.3
+  values:
+    git:
+      url: git@github.com:org/shop
+      branch: main
+      path: deploy
+      pollInterval: 2m
+    syncGarbageCollection:
+      enabled: true
+    clusterRole:
+      create: false
+    allowedNamespaces: [shop]
+    workers: 3
+`
+
+func TestAgentsDeclaredByHelmReleasesAreFound(t *testing.T) {
+	inv := readTree(t, treeOf(fluxRelease), nil)
+	a := agentNamed(t, inv, "shop/flux-shop")
+	if a.InstalledBy != "flux1" || a.ChartVersion != "1.13.3" || a.Release != "flux-shop" || a.Git.URL != "git@github.com:org/shop" ||
+		a.Git.Branch != "main" || !slices.Equal(a.Git.Paths, []string{"deploy"}) || a.Git.PollInterval.Duration != 2*time.Minute ||
+		a.Sync.GarbageCollection != migrate.CollectOn || a.DefaultNamespace != "shop" {
+		t.Errorf("agent: %+v", a)
+	}
+	i := slices.IndexFunc(a.Settings, func(s migrate.Setting) bool { return s.Name == "git.branch" })
+	if i < 0 || a.Settings[i].From[0].Witness != "git" || !strings.HasPrefix(a.Settings[i].From[0].Where, "cluster/flux-shop.yaml:19 ") {
+		t.Errorf("git.branch: %+v", a.Settings)
+	}
+	wantFinding(t, inv, AgentInGit, "shop/flux-shop (cluster/flux-shop.yaml:5)", "HelmRelease")
+
+	// Values from elsewhere come before these; what may be in them is unknown.
+	more := strings.Replace(fluxRelease, "  values:\n", "  valuesFrom:\n  - secretKeyRef: {name: more}\n  values:\n", 1)
+	a = agentNamed(t, readTree(t, treeOf(more), nil), "shop/flux-shop")
+	for _, name := range []string{"git.url", "git.branch", "sync.interval", "sync.garbageCollection"} {
+		if !slices.Contains(a.Unknown, name) { // additionalArgs from there may set each
+			t.Errorf("with valuesFrom, %s is taken for known: %+v", name, a.Git)
+		}
+	}
+
+	// Another chart is none.
+	other := strings.Replace(fluxRelease, "name: flux\n", "name: fluentd\n", 1)
+	if inv := readTree(t, treeOf(other), nil); len(inv.Agents) != 1 {
+		t.Errorf("agents: %d", len(inv.Agents))
+	}
+}
+
+func TestOverlaysOfSeveralClustersDeclareAgentsOfOneName(t *testing.T) {
+	overlay := func(cluster string) string {
+		return `
+-- ` + cluster + `/kustomization.yaml --
+namespace: flux
+resources: [../base]
+patches:
+- path: args.yaml
+-- ` + cluster + `/args.yaml --
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: flux}
+spec:
+  template:
+    spec:
+      containers:
+      - name: flux
+        args:
+        - --git-url=https://$(USER):$(PASSWORD)@git.example.org/` + cluster + `
+        - --git-ci-skip
+`
+	}
+	inv := readTree(t, treeOf(overlay("a")+overlay("b")+`
+-- base/kustomization.yaml --
+resources: [flux.yaml]
+-- base/flux.yaml --
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: flux}
+spec:
+  template:
+    spec:
+      containers:
+      - name: flux
+        image: fluxcd/flux:1.25.4
+        envFrom: [{secretRef: {name: git-auth}}]
+      - name: fluxcloud
+        image: topfreegames/fluxcloud
+`), func(o *CheckoutOptions) { o.Paths = []string{"a"} })
+	for id, url := range map[string]string{"flux/flux": "https://$(USER):***@git.example.org/a", "flux/flux@b": "https://$(USER):***@git.example.org/b"} {
+		a := agentNamed(t, inv, id)
+		if !strings.HasSuffix(a.Git.URL, "@git.example.org/"+url[len(url)-1:]) {
+			t.Errorf("%s: %s", id, a.Git.URL)
+		}
+		if !slices.ContainsFunc(inv.Findings, func(f migrate.Finding) bool { return f.Repository == id && f.Code == flux1.Notifications.Name }) {
+			t.Errorf("%s: its sidecar is not named: %v", id, inv.Findings)
+		}
+	}
+}
+
+// repository makes a Git repository with a branch that is checked out and one
+// that is not.
+func repository(t *testing.T) string {
+	t.Helper()
+	if _, err := exec.LookPath("git"); err != nil {
+		t.Skip("no git program to make a repository with")
+	}
+	dir := filepath.Join(t.TempDir(), "team")
+	write := func(name, content string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := func(args ...string) {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), "git", append([]string{"-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"}, args...)...)
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("git %v: %v: %s", args, err, out)
+		}
+	}
+	write("apps/a.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: from-main}\n")
+	run("init", "-q", "-b", "main", ".")
+	run("add", ".")
+	run("commit", "-q", "-m", "one")
+	run("checkout", "-q", "-b", "prod")
+	write("apps/a.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: from-prod}\n")
+	write("apps/deep/b.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: deep}\n")
+	if err := os.Symlink("../../apps/a.yaml", filepath.Join(dir, "apps", "deep", "link.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/etc/passwd", filepath.Join(dir, "apps", "deep", "out.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	run("add", ".")
+	run("commit", "-q", "-m", "two")
+	run("checkout", "-q", "main")
+	run("clone", "-q", "--bare", ".", filepath.Join(dir, "..", "bare.git"))
+	write("apps/uncommitted.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: uncommitted}\n")
+	return dir
+}
+
+func TestACheckoutIsReadAtItsBranchFromWorkingCopyAndBareRepository(t *testing.T) {
+	dir := repository(t)
+	read := func(dir, branch string) (migrate.Inventory, []string) {
+		t.Helper()
+		inv, err := Checkout(t.Context(), CheckoutOptions{Dir: dir, Branch: branch, DefaultNamespace: "team"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkInventory(t, inv)
+		var names []string
+		for _, o := range inv.Agents[0].Objects {
+			names = append(names, o.Manifest.GetName())
+		}
+		return inv, names
+	}
+	bare := filepath.Join(dir, "..", "bare.git")
+	for _, c := range []struct {
+		dir, branch, shownBranch string
+		want                     []string
+		links                    bool
+	}{
+		{dir, "", "main", []string{"from-main", "uncommitted"}, false},
+		{dir, "main", "main", []string{"from-main"}, false},
+		{dir, "prod", "prod", []string{"from-prod", "deep", "from-prod"}, true},
+		{bare, "", "main", []string{"from-main"}, false},
+		{bare, "prod", "prod", []string{"from-prod", "deep", "from-prod"}, true},
+	} {
+		inv, names := read(c.dir, c.branch)
+		a := inv.Agents[0]
+		want := c.want
+		if c.links { // the link repeats an object, which is reported and left out
+			want = want[:2]
+			wantFinding(t, inv, flux1.Duplicate, "apps/deep/link.yaml")
+			wantFinding(t, inv, flux1.LinkOutside, "apps/deep/out.yaml")
+		}
+		if !slices.Equal(names, want) || a.Git.Branch != c.shownBranch || len(a.Synced.Head) != 40 {
+			t.Errorf("%s at %q: %q at %q %s, want %q", filepath.Base(c.dir), c.branch, names, a.Git.Branch, a.Synced.Head, want)
+		}
+	}
+	inv, _ := read(dir, "nothere")
+	wantFinding(t, inv, flux1.BranchNotThere, "nothere")
+	for _, o := range []CheckoutOptions{{Dir: bare, Branch: "nothere"}, {Dir: filepath.Join(dir, "missing")}, {}} {
+		if _, err := Checkout(t.Context(), o); err == nil {
+			t.Errorf("%+v: no error", o)
+		}
+	}
+}
+
+func TestCommitTreesAreFileSystems(t *testing.T) {
+	dir := repository(t)
+	tree, err := openCheckout(t.Context(), filepath.Join(dir, "..", "bare.git"), "main")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := fstest.TestFS(tree.FS, "apps/a.yaml"); err != nil {
+		t.Error(err)
+	}
+	if tree, err = openCheckout(t.Context(), dir, ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fs.Stat(tree.FS, ".git/config"); err == nil {
+		t.Error("Git's own files are seen")
+	}
+	if err := fstest.TestFS(tree.FS, "apps/a.yaml"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestHostileRepositoriesEndInAFinding(t *testing.T) {
+	bomb := "a: &a [x,x,x,x,x,x,x,x,x]\n"
+	for i := 'b'; i <= 'j'; i++ {
+		bomb += fmt.Sprintf("%c: &%c [*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c]\n", i, i, i-1, i-1, i-1, i-1, i-1, i-1, i-1, i-1, i-1)
+	}
+	self := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata: &a {b: *a}\n"
+	deep := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata: " + strings.Repeat("{a: ", 5000) + strings.Repeat("}", 5000) + "\n"
+	huge := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata: {a: '" + strings.Repeat("x", 3<<20) + "'}\n"
+	overlay := "resources: [x.yaml]\n"
+	for name, tree := range map[string]fstest.MapFS{
+		"alias bomb":            treeOf("-- x.yaml --\nkind: ConfigMap\n" + bomb),
+		"alias bomb in overlay": treeOf("-- kustomization.yaml --\n" + overlay + "-- x.yaml --\nkind: ConfigMap\napiVersion: v1\nmetadata: {name: x}\n" + bomb),
+		"alias bomb of overlay": treeOf("-- kustomization.yaml --\n" + bomb),
+		"alias of itself":       treeOf("-- kustomization.yaml --\n" + overlay + "-- x.yaml --\n" + self),
+		"deep":                  treeOf("-- x.yaml --\n" + deep),
+		"deep in overlay":       treeOf("-- kustomization.yaml --\n" + overlay + "-- x.yaml --\n" + deep),
+		"huge":                  treeOf("-- x.yaml --\n" + huge),
+		"folders in a circle":   treeOf("-- a/kustomization.yaml --\nresources: [../b]\n-- b/kustomization.yaml --\nresources: [../a]\n"),
+		"alias bomb generating": treeOf("-- .flux.yaml --\nversion: 1\ncommandUpdated:\n  generators: []\n" + bomb),
+		"deep generating":       treeOf("-- .flux.yaml --\n" + strings.Repeat("{a: ", 5000) + strings.Repeat("}", 5000)),
+		"patch of wrong types":  treeOf("-- .flux.yaml --\nversion: 1\npatchUpdated:\n  generators: [{command: kustomize build .}]\n  patchFile: p.yaml\n-- kustomization.yaml --\nresources: [d.yaml]\n-- d.yaml --\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec: {template: {spec: {containers: [{name: a}]}}}\n-- p.yaml --\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec: {template: {spec: {volumes: {a: b}, containers: [{name: [a]}]}}}\n"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			start := time.Now()
+			inv := readTree(t, tree, func(o *CheckoutOptions) {
+				o.Limits = flux1.DefaultLimits
+				o.Limits.FileBytes = 1 << 20
+			})
+			if took := time.Since(start); took > 20*time.Second {
+				t.Errorf("it took %s", took)
+			}
+			if len(inv.Findings) == 0 && name != "folders in a circle" {
+				t.Error("nothing is said of it")
+			}
+		})
+	}
+}
+
+func TestCheckoutStopsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Checkout(ctx, CheckoutOptions{FS: treeOf("-- a.yaml --\nkind: x\n")}); err == nil {
+		t.Error("no error")
+	}
+}
+
+// FuzzCheckout reads hostile repositories of four files.
+func FuzzCheckout(f *testing.F) {
+	for _, dir := range []string{"fluxcd__multi-tenancy/base/flux", "fluxcd__multi-tenancy/cluster/team1", "equinor__sdp-flux/dev/velero"} {
+		files, err := filepath.Glob(filepath.Join("testdata", "real", filepath.FromSlash(dir), "*.yaml"))
+		if err != nil || len(files) == 0 {
+			f.Fatal("no seeds", err)
+		}
+		for _, file := range files {
+			content, err := os.ReadFile(file)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add([]byte("resources: [x.yaml]\npatchesStrategicMerge: [p.yaml]\n"), content, []byte("version: 1\npatchUpdated:\n  generators: [{command: kustomize build .}]\n  patchFile: p.yaml\n"), []byte("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: flux}\nspec: {template: {spec: {containers: [{name: flux, args: [--git-url=a@b:c]}]}}}\n"))
+		}
+	}
+	f.Add([]byte(""), []byte(fluxRelease), []byte("version: 1\nscanForFiles: {}\n"), []byte(""))
+	known := slices.Concat(Codes(), flux1.Codes(), chart.Codes())
+	f.Fuzz(func(t *testing.T, overlay, manifest, config, patch []byte) {
+		tree := fstest.MapFS{"kustomization.yaml": {Data: overlay}, "x.yaml": {Data: manifest}, ".flux.yaml": {Data: config}, "p.yaml": {Data: patch}}
+		if len(overlay) == 0 {
+			delete(tree, "kustomization.yaml")
+		}
+		inv, err := Checkout(t.Context(), CheckoutOptions{FS: tree, ID: "team/flux", Limits: flux1.Limits{
+			FileBytes: 1 << 16, TotalBytes: 1 << 19, Documents: 100, Objects: 500, Files: 100, Depth: 50}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, finding := range inv.Findings {
+			if !slices.ContainsFunc(known, func(c flux1.Code) bool { return c.Name == finding.Code }) {
+				t.Errorf("finding of no table: %v", finding)
+			}
+		}
+		again, err := Checkout(t.Context(), CheckoutOptions{FS: tree, ID: "team/flux", Limits: flux1.Limits{
+			FileBytes: 1 << 16, TotalBytes: 1 << 19, Documents: 100, Objects: 500, Files: 100, Depth: 50}})
+		if err != nil || !bytes.Equal([]byte(dump(t, inv)), []byte(dump(t, again))) {
+			t.Errorf("read twice, it differs: %v", err)
+		}
+	})
+}

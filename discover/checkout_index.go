@@ -1,0 +1,517 @@
+package discover
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxover/fluxover/migrate/flux1"
+	"github.com/fluxover/fluxover/reconcile/build"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/strategicpatch"
+	"k8s.io/client-go/kubernetes/scheme"
+	sigsyaml "sigs.k8s.io/yaml"
+)
+
+// index is what the whole repository holds beside manifests, below the agent's
+// paths or not.
+type index struct {
+	// files in the order of paths; links to folders apart.
+	files, linkedFolders []string
+	// charts are the folders of Helm charts that lie in no other chart.
+	charts []string
+	// folders are the kustomization files, by folder.
+	folders  map[string]*overlay
+	builds   map[string]built
+	parsed   map[string][]flux1.Parsed
+	contents map[string][]byte
+	// tooLarge are the files that exceed the limits, and why.
+	tooLarge map[string]error
+	bytes    int64
+}
+
+// overlay is one kustomization file.
+type overlay struct {
+	file, dir string
+	content   []byte
+	// folders and files it is made of, from the repository's root.
+	folders, files []string
+	remote         []string
+	patches        []patch
+	// old fields in use, in their order.
+	old []string
+}
+
+// patch of a kustomization file: in a file of its own, or inline.
+type patch struct {
+	file   string
+	inline string
+	// target kind, if it names one.
+	target string
+}
+
+type built struct {
+	objects []flux1.Parsed
+	err     error
+}
+
+// oldFields are the fields that Kustomize 5 calls deprecated.
+var oldFields = []string{"bases", "commonLabels", "helmChartInflationGenerator", "imageTags", "patchesJson6902", "patchesStrategicMerge", "vars"}
+
+// maxFolders is how many kustomization folders are looked at.
+const maxFolders = 5000
+
+// makeIndex looks at every file's name once.
+func (c *checkout) makeIndex(ctx context.Context) (*index, error) {
+	x := &index{folders: map[string]*overlay{}, builds: map[string]built{}, parsed: map[string][]flux1.Parsed{}, contents: map[string][]byte{}, tooLarge: map[string]error{}}
+	tree := c.tree.FS
+	err := fs.WalkDir(tree, ".", func(p string, d fs.DirEntry, err error) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err != nil {
+			return nil // reported where fluxd would look
+		}
+		if d.IsDir() {
+			if len(x.charts) == 0 || !below(p, x.charts[len(x.charts)-1]) {
+				if isFile(tree, path.Join(p, "Chart.yaml")) && isFile(tree, path.Join(p, "values.yaml")) {
+					x.charts = append(x.charts, p)
+				}
+			}
+			return nil
+		}
+		if len(x.files) >= c.o.Limits.Files {
+			return fs.SkipAll // Load reports it
+		}
+		if d.Type()&fs.ModeSymlink != 0 {
+			if info, err := fs.Stat(tree, p); err == nil && info.IsDir() {
+				x.linkedFolders = append(x.linkedFolders, p)
+				return nil
+			}
+		}
+		x.files = append(x.files, p)
+		switch path.Base(p) {
+		case "kustomization.yaml", "kustomization.yml", "Kustomization":
+			if len(x.folders) < maxFolders && x.folders[path.Dir(p)] == nil {
+				x.folders[path.Dir(p)] = c.readOverlay(x, p)
+			}
+		}
+		return nil
+	})
+	return x, err
+}
+
+func isFile(tree fs.FS, name string) bool {
+	info, err := fs.Stat(tree, name)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// below reports whether p is dir or lies in it.
+func below(p, dir string) bool {
+	return dir == "." || p == dir || strings.HasPrefix(p, dir+"/")
+}
+
+// readFile reads a file within the limits on one file and on all together.
+func (c *checkout) readFile(x *index, name string) ([]byte, error) {
+	info, err := fs.Stat(c.tree.FS, name)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is no file", name)
+	case info.Size() > c.o.Limits.FileBytes:
+		return nil, fmt.Errorf("%s is larger than %d bytes", name, c.o.Limits.FileBytes)
+	}
+	if x.bytes += info.Size(); x.bytes > c.o.Limits.TotalBytes {
+		return nil, fmt.Errorf("the files read hold more than %d bytes together", c.o.Limits.TotalBytes)
+	}
+	return fs.ReadFile(c.tree.FS, name)
+}
+
+// readOverlay reads a kustomization file; one that cannot be read is empty, and
+// fails when its folder is built.
+func (c *checkout) readOverlay(x *index, file string) *overlay {
+	o := &overlay{file: file, dir: path.Dir(file)}
+	content, err := c.readFile(x, file)
+	if err != nil {
+		return o
+	}
+	o.content = content
+	var doc map[string]any
+	if err := sigsyaml.Unmarshal(content, &doc); err != nil {
+		return o
+	}
+	for _, name := range oldFields {
+		if _, ok := doc[name]; ok {
+			o.old = append(o.old, name)
+		}
+	}
+	for _, name := range []string{"resources", "bases", "components"} {
+		for _, entry := range entriesOf(doc[name]) {
+			if remoteBase(entry) {
+				o.remote = append(o.remote, entry)
+				continue
+			}
+			at := path.Join(o.dir, entry)
+			if info, err := fs.Stat(c.tree.FS, at); err == nil && info.IsDir() {
+				o.folders = append(o.folders, at)
+			} else {
+				o.files = append(o.files, at)
+			}
+		}
+	}
+	for _, name := range []string{"patchesStrategicMerge", "patches", "patchesJson6902"} {
+		entries, _ := doc[name].([]any)
+		for _, entry := range entries {
+			var p patch
+			switch e := entry.(type) {
+			case string:
+				if strings.Contains(e, "\n") {
+					p.inline = e
+				} else {
+					p.file = path.Join(o.dir, e)
+				}
+			case map[string]any:
+				if file, ok := e["path"].(string); ok && file != "" {
+					p.file = path.Join(o.dir, file)
+				}
+				p.inline, _ = e["patch"].(string)
+				target, _ := e["target"].(map[string]any)
+				p.target, _ = target["kind"].(string)
+			}
+			o.patches = append(o.patches, p)
+		}
+	}
+	return o
+}
+
+func entriesOf(v any) []string {
+	list, _ := v.([]any)
+	var out []string
+	for _, e := range list {
+		if s, ok := e.(string); ok {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// remoteBase reports whether an entry of a kustomization file is taken from
+// elsewhere: a URL, Git's short form, or a host's name in front.
+func remoteBase(entry string) bool {
+	host, _, _ := strings.Cut(entry, "/")
+	return strings.Contains(entry, "://") || strings.Contains(entry, "?ref=") || strings.HasPrefix(entry, "git@") ||
+		strings.HasPrefix(entry, "git::") || host == "github.com" || host == "gitlab.com" || host == "bitbucket.org"
+}
+
+// lineWith is the first line of content that begins with text; 0 if there is none.
+func lineWith(content []byte, text string) int {
+	for i, line := range bytes.Split(content, []byte("\n")) {
+		if bytes.HasPrefix(line, []byte(text)) {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+// fileLine is a place for people.
+func fileLine(file string, line int) string {
+	if line == 0 {
+		return file
+	}
+	return fmt.Sprintf("%s:%d", file, line)
+}
+
+// objectsIn reads the objects of a file, once. What cannot be read is left out
+// here; Load reports it where fluxd looks.
+func (c *checkout) objectsIn(file string) []flux1.Parsed {
+	x := c.index
+	if objects, ok := x.parsed[file]; ok {
+		return objects
+	}
+	x.parsed[file] = nil
+	content, err := c.readFile(x, file)
+	if err != nil {
+		if info, statErr := fs.Stat(c.tree.FS, file); statErr == nil && info.Mode().IsRegular() {
+			x.tooLarge[file] = err
+		}
+		return nil
+	}
+	objects, err := flux1.Parse(file, content, c.o.Limits) // what stands before a fault is used
+	if errors.Is(err, flux1.ErrTooLarge) {
+		x.tooLarge[file] = err
+	}
+	x.parsed[file] = objects
+	return objects
+}
+
+// fits reports why a folder is not to be built: kustomize bounds neither the
+// nesting of its files nor their number of documents.
+func (c *checkout) fits(dir string) error {
+	for _, o := range c.reached(dir) {
+		names := append([]string{o.file}, o.files...)
+		for _, p := range o.patches {
+			if p.file != "" {
+				names = append(names, p.file)
+			}
+		}
+		for _, name := range names {
+			if c.objectsIn(name); c.index.tooLarge[name] != nil {
+				return c.index.tooLarge[name]
+			}
+		}
+	}
+	return nil
+}
+
+// reached are the kustomization files that a folder is built from, its own
+// first.
+func (c *checkout) reached(dir string) []*overlay {
+	var out []*overlay
+	seen := map[string]bool{}
+	var visit func(string)
+	visit = func(dir string) {
+		o := c.index.folders[dir]
+		if o == nil || seen[dir] {
+			return
+		}
+		seen[dir] = true
+		out = append(out, o)
+		for _, f := range o.folders {
+			visit(f)
+		}
+	}
+	visit(dir)
+	return out
+}
+
+var errNoOverlay = errors.New("the folder has no kustomization file")
+
+// keepAll is an ignore pattern that takes back in what source-controller leaves
+// out by default: fluxd builds from the whole clone.
+const keepAll = "!*"
+
+// build renders a kustomization folder in memory, once. Each object says which
+// file it comes from; it is not to be changed.
+func (c *checkout) build(ctx context.Context, dir string) ([]flux1.Parsed, error) {
+	if c.index.folders[dir] == nil {
+		return nil, fmt.Errorf("folder %s: %w", dir, errNoOverlay)
+	}
+	if b, ok := c.index.builds[dir]; ok {
+		return b.objects, b.err
+	}
+	objects, err := []flux1.Parsed(nil), c.fits(dir)
+	if err == nil {
+		objects, err = c.render(ctx, dir)
+	}
+	c.index.builds[dir] = built{objects, err}
+	return objects, err
+}
+
+func (c *checkout) render(ctx context.Context, dir string) ([]flux1.Parsed, error) {
+	ks := &kustomizev1.Kustomization{}
+	ks.Name, ks.Namespace = "checkout", "checkout"
+	ks.Spec.Path = dir
+	ks.Spec.BuildMetadata = []kustomizev1.BuildMetadataOption{kustomizev1.BuildMetadataOriginAnnotations}
+	ignore := keepAll
+	objects, err := build.Objects(ctx, build.Input{Tree: c.tree.FS, SpecIgnore: &ignore, Kustomization: ks})
+	if err != nil {
+		return nil, err
+	}
+	var out []flux1.Parsed
+	for _, u := range objects {
+		p := flux1.Parsed{File: c.index.folders[dir].file, Manifest: u}
+		annotations := u.GetAnnotations()
+		var origin struct{ Path, ConfiguredIn string }
+		if err := sigsyaml.Unmarshal([]byte(annotations["config.kubernetes.io/origin"]), &origin); err == nil {
+			switch {
+			case origin.Path != "":
+				p.File = path.Join(dir, origin.Path)
+			case origin.ConfiguredIn != "":
+				p.File = path.Join(dir, origin.ConfiguredIn)
+			}
+		}
+		delete(annotations, "config.kubernetes.io/origin")
+		u.SetAnnotations(annotations)
+		labels := u.GetLabels()
+		delete(labels, kustomizev1.GroupVersion.Group+"/name")
+		delete(labels, kustomizev1.GroupVersion.Group+"/namespace")
+		u.SetLabels(labels)
+		p.Line = c.lineOf(p)
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+// lineOf finds where an object begins in the file that it comes from. Its name
+// may have been changed by a prefix; then its kind has to be enough.
+func (c *checkout) lineOf(p flux1.Parsed) int {
+	line, alike := 0, 0
+	for _, d := range c.objectsIn(p.File) {
+		if d.Manifest.GetKind() != p.Manifest.GetKind() {
+			continue
+		}
+		if d.Manifest.GetName() == p.Manifest.GetName() {
+			return d.Line
+		}
+		line, alike = d.Line, alike+1
+	}
+	if alike == 1 {
+		return line
+	}
+	return 0
+}
+
+// shellSigns in a command make it more than one plain program.
+var shellSigns = regexp.MustCompile("[|;&$<>`(){}*?\\\\\"'\n]")
+
+// kustomizeFolder is the folder that a generator builds, if it is a plain
+// "kustomize build".
+func kustomizeFolder(command, dir string) (string, error) {
+	words := strings.Fields(command)
+	if len(words) == 0 {
+		return "", errors.New("a generator has no command")
+	}
+	if shellSigns.MatchString(strings.TrimSpace(command)) || path.Base(words[0]) != "kustomize" || len(words) < 2 || words[1] != "build" {
+		return "", fmt.Errorf("a generator (%s …) is more than a kustomize build", program(words[0]))
+	}
+	folder := "."
+	named := false
+	for i := 2; i < len(words); i++ {
+		w := words[i]
+		name, _, joined := strings.Cut(w, "=")
+		switch {
+		case name == "--load_restrictor" || name == "--load-restrictor":
+			if !joined {
+				i++
+			}
+		case strings.HasPrefix(w, "-"):
+			return "", fmt.Errorf("a generator gives kustomize the option %s", name)
+		case named:
+			return "", errors.New("a generator names two folders for kustomize")
+		default:
+			folder, named = w, true
+		}
+	}
+	if remoteBase(folder) {
+		return "", errors.New("a generator builds a folder of another repository")
+	}
+	at := path.Join(dir, folder)
+	if path.IsAbs(folder) || !fs.ValidPath(at) {
+		return "", errors.New("a generator builds a folder outside of the repository")
+	}
+	return at, nil
+}
+
+// program is a command's first word, if that can be shown.
+func program(word string) string {
+	if regexp.MustCompile(`^[A-Za-z0-9_./-]{1,40}$`).MatchString(word) {
+		return word
+	}
+	return "a shell expression"
+}
+
+// generate gives what the commands of a .flux.yaml would, where each is a plain
+// kustomize build, with its patch file applied as fluxd does.
+func (c *checkout) generate(ctx context.Context, g flux1.Generation) ([]flux1.Parsed, error) {
+	if len(g.Commands) == 0 {
+		return nil, errors.New("it names no generators")
+	}
+	var out []flux1.Parsed
+	for _, command := range g.Commands {
+		dir, err := kustomizeFolder(command, g.Dir)
+		if err != nil {
+			return nil, err
+		}
+		objects, err := c.build(ctx, dir)
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range objects {
+			out = append(out, flux1.Parsed{File: o.File, Line: o.Line, Manifest: o.Manifest.DeepCopy()})
+		}
+	}
+	if g.PatchFile == "" {
+		return out, nil
+	}
+	for _, p := range c.objectsIn(g.PatchFile) {
+		i := slices.IndexFunc(out, func(o flux1.Parsed) bool {
+			return o.Manifest.GetKind() == p.Manifest.GetKind() && o.Manifest.GetName() == p.Manifest.GetName() &&
+				(o.Manifest.GetNamespace() == p.Manifest.GetNamespace() || o.Manifest.GetNamespace() == "" && p.Manifest.GetNamespace() == c.o.DefaultNamespace)
+		})
+		if i < 0 {
+			return nil, fmt.Errorf("%s patches %s, which is not generated", fileLine(p.File, p.Line), resourceName(p.Manifest))
+		}
+		if err := patchObject(out[i].Manifest, p.Manifest); err != nil {
+			return nil, fmt.Errorf("%s cannot be applied: %w", fileLine(p.File, p.Line), err)
+		}
+	}
+	return out, nil
+}
+
+// patchObject applies a patch of fluxd's patch file: a strategic merge patch
+// for kinds of Kubernetes' own, a merge patch for others (flux:
+// pkg/cluster/kubernetes/patch.go).
+func patchObject(o, patch *unstructured.Unstructured) (err error) {
+	defer func() {
+		if recover() != nil { // the library trusts its input's types
+			err = errors.New("its fields do not fit the object")
+		}
+	}()
+	like, known := scheme.Scheme.New(o.GroupVersionKind())
+	if known != nil {
+		o.Object = mergePatch(o.Object, patch.Object).(map[string]any)
+		return nil
+	}
+	merged, err := strategicpatch.StrategicMergeMapPatch(o.Object, patch.DeepCopy().Object, like)
+	if err != nil {
+		return errors.New("its fields do not fit the object")
+	}
+	o.Object = merged
+	return nil
+}
+
+// mergePatch is RFC 7386.
+func mergePatch(target, patch any) any {
+	p, ok := patch.(map[string]any)
+	if !ok {
+		return patch
+	}
+	t, ok := target.(map[string]any)
+	if !ok {
+		t = map[string]any{}
+	}
+	for k, v := range p {
+		if v == nil {
+			delete(t, k)
+		} else {
+			t[k] = mergePatch(t[k], v)
+		}
+	}
+	return t
+}
+
+// tops are the kustomization folders that no other one is made of.
+func (c *checkout) tops() []string {
+	used := map[string]bool{}
+	for _, o := range c.index.folders {
+		for _, f := range o.folders {
+			used[f] = true
+		}
+	}
+	var tops []string
+	for dir := range c.index.folders {
+		if !used[dir] {
+			tops = append(tops, dir)
+		}
+	}
+	slices.Sort(tops)
+	return tops
+}

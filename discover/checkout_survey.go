@@ -1,0 +1,500 @@
+package discover
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/flux1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// survey reports what stands in the repository beside what fluxd makes of it.
+func (c *checkout) survey() {
+	c.surveyFiles()
+	c.surveyGenerations()
+	c.inUse = c.overlaysInUse()
+	for _, o := range c.inUse {
+		c.surveyOverlay(o)
+	}
+	c.surveyObjects()
+}
+
+// about reports a finding about the repository.
+func (c *checkout) about(code flux1.Code, where, format string, args ...any) {
+	c.find(code.Finding(c.reader.ID, where, fmt.Sprintf(format, args...)))
+}
+
+// inPaths reports whether a file lies below one of the agent's paths whose
+// files are scanned, or, with generation, below any of them.
+func (c *checkout) inPaths(name string, generated bool) bool {
+	paths := c.reader.Git.Paths
+	if len(paths) == 0 {
+		paths = []string{""}
+	}
+	for _, p := range paths {
+		isGenerated := slices.ContainsFunc(c.generations, func(g flux1.Generation) bool { return g.Root == p })
+		if below(name, flux1.CleanPath(p)) && (generated || !isGenerated) {
+			return true
+		}
+	}
+	return false
+}
+
+// few shows some of many names.
+func few(names []string) string {
+	const most = 10
+	if len(names) <= most {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+}
+
+func (c *checkout) surveyFiles() {
+	var templates, secrets []string
+	inEffect := map[string]bool{}
+	for _, g := range c.generations {
+		inEffect[g.File] = true
+	}
+	for _, name := range c.index.files {
+		base := path.Base(name)
+		switch {
+		case name == ".gitmodules":
+			c.surveySubmodules(name)
+		case strings.HasPrefix(name, ".gitsecret/") || strings.Contains(name, "/.gitsecret/"):
+			secrets = append(secrets, name)
+		case strings.HasSuffix(base, ".yaml.tmpl") || strings.HasSuffix(base, ".yml.tmpl"):
+			if c.inPaths(name, true) {
+				templates = append(templates, name)
+			}
+		case base == ".flux.yaml" && !inEffect[name]:
+			c.about(flux1.FluxYAMLUnused, name, "%s is not read by the agent", name)
+		}
+	}
+	if len(secrets) > 0 {
+		for _, name := range c.index.files {
+			if strings.HasSuffix(name, ".secret") {
+				secrets = append(secrets, name)
+			}
+		}
+		c.about(flux1.GitSecretFiles, "", "git-secret is used: %s", few(secrets))
+	}
+	if len(templates) > 0 {
+		c.about(flux1.TemplateFiles, "", "templates of manifests: %s", few(templates))
+	}
+	for _, dir := range c.index.charts {
+		if c.inPaths(dir, false) {
+			c.about(flux1.ChartInTree, dir, "the folder %s is a Helm chart", dir)
+		}
+	}
+	for _, link := range c.index.linkedFolders {
+		if c.inPaths(link, false) {
+			c.about(flux1.LinkedFolder, link, "%s is a link to a folder", link)
+		}
+	}
+}
+
+func (c *checkout) surveySubmodules(file string) {
+	content, err := c.readFile(c.index, file)
+	if err != nil {
+		return
+	}
+	var paths []string
+	for _, line := range strings.Split(string(content), "\n") {
+		if key, value, ok := strings.Cut(line, "="); ok && strings.TrimSpace(key) == "path" {
+			paths = append(paths, strings.TrimSpace(value))
+		}
+	}
+	if len(paths) > 0 {
+		c.about(flux1.Submodules, file, "submodules: %s", few(paths))
+	}
+}
+
+func (c *checkout) surveyGenerations() {
+	for _, g := range c.generations {
+		if g.Variety == "commandUpdated" && g.Updaters == 0 {
+			c.about(flux1.NoUpdaters, g.File, "%s names no updaters for path %q", g.File, g.Root)
+		}
+		if g.PatchFile == "" {
+			continue
+		}
+		for _, p := range c.objectsIn(g.PatchFile) {
+			if said := patchSays(p.Manifest); said != "" {
+				c.find(flux1.FluxPatch.About(c.reader.ID, migrate.ObjectID(p.Manifest), fileLine(p.File, p.Line),
+					fmt.Sprintf("for path %q, %s alone sets on %s: %s", g.Root, p.File, resourceName(p.Manifest), said)))
+			}
+		}
+	}
+}
+
+func resourceName(u *unstructured.Unstructured) string {
+	return flux1.ResourceID(u.GetNamespace(), u.GetKind(), u.GetName())
+}
+
+// patchSays sums up what a strategic merge patch sets: images by container,
+// annotations by key, other fields by name.
+func patchSays(u *unstructured.Unstructured) string {
+	var images, annotations, others []string
+	var walk func(v any, where string, depth int)
+	walk = func(v any, where string, depth int) {
+		if depth > flux1.DefaultLimits.Depth {
+			return
+		}
+		switch v := v.(type) {
+		case map[string]any:
+			name, _ := v["name"].(string)
+			for _, key := range slices.Sorted(maps.Keys(v)) {
+				at := strings.TrimPrefix(where+"."+key, ".")
+				image, isText := v[key].(string)
+				switch {
+				case strings.HasPrefix(key, "$setElementOrder") || at == "apiVersion" || at == "kind" || at == "metadata.name" || at == "metadata.namespace":
+				case key == "image" && isText:
+					images = append(images, name+"="+image)
+				case key == "name" && len(v) > 1 && isText:
+				default:
+					walk(v[key], at, depth+1)
+				}
+			}
+		case []any:
+			for _, e := range v {
+				walk(e, where, depth+1)
+			}
+		default:
+			if key, ok := strings.CutPrefix(where, "metadata.annotations."); ok {
+				annotations = append(annotations, key)
+			} else if !slices.Contains(others, where) {
+				others = append(others, where)
+			}
+		}
+	}
+	walk(u.Object, "", 0)
+	var parts []string
+	for _, part := range []struct {
+		what  string
+		names []string
+	}{{"images ", images}, {"annotations ", annotations}, {"fields ", others}} {
+		if len(part.names) > 0 {
+			parts = append(parts, part.what+few(part.names))
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
+// overlaysInUse are the kustomization files behind the agent's generated paths,
+// and those below the paths that it scans; sorted. Where it is not clear what a
+// path is generated from, all below it count.
+func (c *checkout) overlaysInUse() []*overlay {
+	found := map[string]*overlay{}
+	for _, g := range c.generations {
+		reached := 0
+		for _, command := range g.Commands {
+			if dir, err := kustomizeFolder(command, g.Dir); err == nil {
+				for _, o := range c.reached(dir) {
+					found[o.dir] = o
+					reached++
+				}
+				if b, built := c.index.builds[dir]; built && b.err != nil {
+					c.failed = append(c.failed, dir)
+				}
+			}
+		}
+		for dir, o := range c.index.folders {
+			if reached == 0 && below(dir, g.Dir) {
+				found[dir] = o
+			}
+		}
+	}
+	for dir, o := range c.index.folders {
+		if c.inPaths(dir, false) {
+			found[dir] = o
+		}
+	}
+	var out []*overlay
+	for _, o := range found {
+		out = append(out, o)
+	}
+	slices.SortFunc(out, func(a, b *overlay) int { return strings.Compare(a.dir, b.dir) })
+	return out
+}
+
+// candidates are the objects of the files from which paths are generated whose
+// objects cannot be told: each stands in Git, and may be applied.
+func (c *checkout) candidates() []flux1.Parsed {
+	var files []string
+	for _, g := range c.untold {
+		reached := false
+		for _, command := range g.Commands {
+			if dir, err := kustomizeFolder(command, g.Dir); err == nil {
+				for _, o := range c.reached(dir) {
+					files, reached = append(files, o.files...), true
+				}
+			}
+		}
+		if reached {
+			continue
+		}
+		patches := map[string]bool{g.PatchFile: true}
+		for _, o := range c.index.folders {
+			for _, p := range o.patches {
+				patches[p.file] = true
+			}
+		}
+		for _, name := range c.index.files {
+			ext := path.Ext(name)
+			if (ext == ".yaml" || ext == ".yml") && below(name, g.Dir) && !patches[name] && !c.inChart(name) {
+				files = append(files, name)
+			}
+		}
+	}
+	slices.Sort(files)
+	var out []flux1.Parsed
+	for _, name := range slices.Compact(files) {
+		out = append(out, c.objectsIn(name)...)
+	}
+	return out
+}
+
+func (c *checkout) inChart(name string) bool {
+	return slices.ContainsFunc(c.index.charts, func(dir string) bool { return below(name, dir) })
+}
+
+func (c *checkout) surveyOverlay(o *overlay) {
+	if len(o.old) > 0 {
+		c.about(flux1.OldKustomizeFields, fileLine(o.file, lineWith(o.content, o.old[0]+":")), "%s uses the fields %s", o.file, strings.Join(o.old, ", "))
+	}
+	if len(o.remote) > 0 {
+		var shownURLs []string
+		for _, r := range o.remote {
+			shownURLs = append(shownURLs, flux1.DisplayURL(r))
+		}
+		c.about(flux1.RemoteBase, o.file, "%s is made of %s", o.file, few(shownURLs))
+	}
+	for _, p := range o.patches {
+		objects := []flux1.Parsed{}
+		switch {
+		case p.file != "":
+			objects = c.objectsIn(p.file)
+		case p.inline != "":
+			objects, _ = flux1.Parse(o.file, []byte(p.inline), c.o.Limits) // a JSON patch holds no object
+			for i := range objects {
+				objects[i].Line = 0
+			}
+		}
+		for _, patched := range objects {
+			if isHelmRelease1(patched.Manifest) {
+				c.find(flux1.HelmRelease1Patch.About(c.reader.ID, migrate.ObjectID(patched.Manifest), fileLine(patched.File, patched.Line),
+					fmt.Sprintf("%s patches %s", o.file, resourceName(patched.Manifest))))
+			}
+		}
+		if len(objects) == 0 && p.target == "HelmRelease" {
+			c.about(flux1.HelmRelease1Patch, o.file, "%s patches HelmRelease objects", o.file)
+		}
+	}
+}
+
+func isHelmRelease1(u *unstructured.Unstructured) bool {
+	group := u.GroupVersionKind().Group
+	return u.GetKind() == "HelmRelease" && (group == "helm.fluxcd.io" || group == "flux.weave.works")
+}
+
+func (c *checkout) surveyObjects() {
+	var sealed, releases, automated []string
+	look := func(u *unstructured.Unstructured, id, where string) {
+		about := func(code flux1.Code, format string, args ...any) {
+			c.find(code.About(c.reader.ID, id, where, fmt.Sprintf(format, args...)))
+		}
+		gk := u.GroupVersionKind().GroupKind()
+		switch {
+		case gk == schema.GroupKind{Group: "bitnami.com", Kind: "SealedSecret"}:
+			sealed = append(sealed, resourceName(u))
+		case isHelmRelease1(u):
+			about(flux1.HelmRelease1Object, "%s is %s", resourceName(u), releaseMeaning(u, c.reader.Git.URL))
+		case strings.HasSuffix(gk.Group, ".toolkit.fluxcd.io"):
+			c.nameFlux2(id, u)
+		}
+		surveyAnnotations(u, about)
+	}
+	for i := range c.reader.Objects {
+		if o := &c.reader.Objects[i]; o.Manifest != nil && o.Class != migrate.ClassForeign {
+			look(o.Manifest, o.ID, fileLine(o.File, o.Line))
+		}
+	}
+	for _, p := range c.candidates() { // Load has not seen these
+		u := p.Manifest
+		if u.GroupVersionKind().Group == "kustomize.config.k8s.io" {
+			continue
+		}
+		if strings.HasSuffix(u.GroupVersionKind().Group, ".toolkit.fluxcd.io") {
+			c.find(flux1.Flux2InGit.About(c.reader.ID, migrate.ObjectID(u), fileLine(p.File, p.Line), resourceName(u)+" is an object of Flux v2"))
+		}
+		look(u, migrate.ObjectID(u), fileLine(p.File, p.Line))
+		if isHelmRelease1(u) {
+			releases = append(releases, resourceName(u))
+		}
+		if isAutomated(u) {
+			automated = append(automated, resourceName(u))
+		}
+	}
+	gather := func(code flux1.Code, what string, names []string) {
+		if len(names) > 0 {
+			slices.Sort(names)
+			c.about(code, "", "%d %s: %s", len(names), what, few(names))
+		}
+	}
+	gather(flux1.SealedSecrets, "SealedSecret objects", sealed)
+	gather(flux1.HelmRelease1, "HelmRelease objects of the helm-operator stand where a path is generated from", releases)
+	gather(flux1.ImageAutomation, "objects stand where a path is generated from whose images are updated automatically", automated)
+}
+
+func isAutomated(u *unstructured.Unstructured) bool {
+	annotations := u.GetAnnotations()
+	return annotations["fluxcd.io/automated"] == "true" || annotations["flux.weave.works/automated"] == "true"
+}
+
+// releaseMeaning says which Helm release a HelmRelease of the helm-operator is
+// (helm-operator: pkg/apis/helm.fluxcd.io/v1/types_helmrelease.go,
+// pkg/release/release.go).
+func releaseMeaning(u *unstructured.Unstructured, repository string) string {
+	name, namespace := releaseOfHelmRelease(u)
+	said := fmt.Sprintf("Helm release %s, its history in namespace %s", name, namespace)
+	if namespace == "" {
+		said = fmt.Sprintf("Helm release %s, its history in the namespace of the object", name)
+	}
+	chart, _, _ := unstructured.NestedMap(u.Object, "spec", "chart")
+	text := func(key string) string { s, _ := chart[key].(string); return s }
+	switch {
+	case text("git") != "":
+		said += fmt.Sprintf(", of the chart in %s of %s", cmp.Or(text("path"), "the root"), flux1.DisplayURL(text("git")))
+		if ref := text("ref"); ref != "" {
+			said += " at " + ref
+		}
+		if sameRepository(text("git"), repository) {
+			said += ", which is this very repository"
+		}
+	case text("name") != "":
+		said += fmt.Sprintf(", of chart %s %s from %s", text("name"), text("version"), flux1.DisplayURL(text("repository")))
+	}
+	return said
+}
+
+// sameRepository compares host and path without ".git", as servers do.
+func sameRepository(a, b string) bool {
+	key := func(raw string) string {
+		u, err := migrate.SourceURL(raw)
+		if err != nil || raw == "" {
+			return ""
+		}
+		_, rest, _ := strings.Cut(u, "://")
+		return strings.TrimSuffix(strings.TrimSuffix(rest[strings.Index(rest, "@")+1:], "/"), ".git")
+	}
+	return key(a) != "" && key(a) == key(b)
+}
+
+// releaseOfHelmRelease is the release's name and namespace; the latter is empty
+// where the object names none.
+func releaseOfHelmRelease(u *unstructured.Unstructured) (name, namespace string) {
+	name, _, _ = unstructured.NestedString(u.Object, "spec", "releaseName")
+	target, _, _ := unstructured.NestedString(u.Object, "spec", "targetNamespace")
+	own := u.GetNamespace()
+	namespace = cmp.Or(target, own)
+	if name == "" {
+		parts := []string{own, u.GetName()}
+		if target != "" && target != own {
+			parts = []string{own, target, u.GetName()}
+		}
+		name = strings.TrimPrefix(strings.Join(parts, "-"), "-")
+	}
+	return name, namespace
+}
+
+// nameFlux2 adds to the finding about an object of Flux v2 what it does.
+func (c *checkout) nameFlux2(id string, u *unstructured.Unstructured) {
+	text := func(fields ...string) string {
+		s, _, _ := unstructured.NestedString(u.Object, append([]string{"spec"}, fields...)...)
+		return s
+	}
+	meaning := ""
+	switch u.GetKind() {
+	case "Kustomization":
+		prune, _, _ := unstructured.NestedBool(u.Object, "spec", "prune")
+		meaning = fmt.Sprintf("it applies %s of %s %s", cmp.Or(text("path"), "the whole"), text("sourceRef", "kind"), text("sourceRef", "name"))
+		if prune {
+			meaning += " and deletes what leaves it"
+		}
+	case "GitRepository", "HelmRepository", "OCIRepository", "Bucket":
+		meaning = "it fetches " + flux1.DisplayURL(cmp.Or(text("url"), text("endpoint")))
+	case "HelmRelease":
+		meaning = fmt.Sprintf("it installs Helm release %s of chart %s", cmp.Or(text("releaseName"), u.GetName()), cmp.Or(text("chart", "spec", "chart"), text("chartRef", "name")))
+	case "ImageUpdateAutomation":
+		meaning = "it commits new images"
+	}
+	if meaning == "" {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range c.findings {
+		if f := &c.findings[i]; f.Code == flux1.Flux2InGit.Name && f.Subject == c.reader.ID+" "+id {
+			f.Message += ": " + meaning
+		}
+	}
+}
+
+// surveyAnnotations reports Flux v1's annotations: of automation, under both
+// prefixes (flux: pkg/cluster/kubernetes/resource/resource.go,
+// pkg/policy/policy.go), and ignore annotations that have no effect.
+func surveyAnnotations(u *unstructured.Unstructured, about func(flux1.Code, string, ...any)) {
+	annotations := u.GetAnnotations()
+	var policies, unordered []string
+	automated, locked, filters := false, false, false
+	for _, key := range slices.Sorted(maps.Keys(annotations)) {
+		value := annotations[key]
+		name, isPolicy := "", false
+		for _, prefix := range []string{"fluxcd.io/", "flux.weave.works/"} {
+			if rest, ok := strings.CutPrefix(key, prefix); ok {
+				name, isPolicy = rest, true
+			}
+		}
+		if rest, ok := strings.CutPrefix(key, "filter.fluxcd.io/"); ok {
+			name, isPolicy = "tag."+rest, true
+		}
+		switch {
+		case !isPolicy:
+			continue
+		case name == "ignore":
+			if value != "true" && value != "sync_only" {
+				about(flux1.IgnoreWithoutEffect, "%s has %s: %q, which has no effect", resourceName(u), key, value)
+			}
+			continue
+		case name == "automated":
+			automated = automated || value == "true"
+		case name == "locked":
+			locked = locked || value == "true"
+		case strings.HasPrefix(name, "locked_"):
+			continue // who and why, for people
+		case strings.HasPrefix(name, "tag."):
+			filters = true
+			if !strings.HasPrefix(value, "semver:") {
+				unordered = append(unordered, key+": "+value)
+			}
+		default:
+			continue
+		}
+		policies = append(policies, key+": "+value)
+	}
+	if len(policies) > 0 {
+		about(flux1.ImagePolicy, "%s carries %s", resourceName(u), few(policies))
+	}
+	switch {
+	case !automated || locked:
+	case len(unordered) > 0:
+		about(flux1.ImageFilter, "%s is updated by build time: %s", resourceName(u), few(unordered))
+	case !filters:
+		about(flux1.ImageFilter, "%s is updated by build time: it has no filter", resourceName(u))
+	}
+}

@@ -1,0 +1,571 @@
+package discover
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/flux1"
+	"github.com/fluxover/fluxover/migrate/flux1/chart"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// declaration is a set of objects that go into a cluster together: one
+// kustomization folder as it is built, or all manifests that no kustomization
+// file names.
+type declaration struct {
+	// dir is the kustomization folder, empty for plain manifests.
+	dir     string
+	objects []flux1.Parsed
+}
+
+// declared finds the agents that the repository's own manifests declare:
+// Deployments of fluxd, effective after the overlays over them, and HelmRelease
+// objects of the flux chart.
+func (c *checkout) declared(ctx context.Context) error {
+	sets := c.declarations(ctx)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	rights := rightsIn(sets)
+	taken := map[string]string{} // id → folder
+	applied := map[string]bool{}
+	for _, o := range c.applied {
+		applied[identity(o.Manifest)] = true
+	}
+	for _, set := range sets {
+		for _, o := range set.objects {
+			gk := o.Manifest.GroupVersionKind().GroupKind()
+			var a *declaredAgent
+			var err error
+			switch {
+			case gk.Kind == "Deployment" && (gk.Group == "apps" || gk.Group == "extensions"):
+				a, err = c.fromDeployment(ctx, set, o, rights)
+			case isHelmRelease1(o.Manifest):
+				a = c.fromHelmRelease(o)
+			}
+			if err != nil {
+				return err
+			}
+			if a == nil {
+				continue
+			}
+			if dir, ok := taken[a.ID]; ok {
+				if dir == set.dir {
+					continue // the same one twice, which Load reports
+				}
+				// Overlays of several clusters declare one of the same name.
+				id := a.ID + "@" + cmp.Or(set.dir, "manifests")
+				for i := range a.found {
+					a.found[i].Repository, a.found[i].Subject = id, strings.Replace(a.found[i].Subject, a.ID, id, 1)
+				}
+				a.ID = id
+			}
+			taken[a.ID] = set.dir
+			c.find(a.found...)
+			a.InstalledBy = "manifest"
+			if applied[identity(o.Manifest)] {
+				a.InstalledBy = "flux1"
+				c.find(AgentInGit.Finding(a.ID, fileLine(o.File, o.Line), fmt.Sprintf("the repository of %s holds this agent's own %s", c.reader.ID, o.Manifest.GetKind())))
+			}
+			c.nested = append(c.nested, a.agent)
+		}
+	}
+	return nil
+}
+
+func identity(u *unstructured.Unstructured) string {
+	return flux1.ResourceID(u.GetNamespace(), u.GetKind(), u.GetName())
+}
+
+// declarations builds every kustomization folder that no other one is made of,
+// and reads what none of them names. Where a folder cannot be built, those that
+// it is made of are built in its place.
+func (c *checkout) declarations(ctx context.Context) []declaration {
+	var sets []declaration
+	done := map[string]bool{}
+	var visit func(dir string)
+	visit = func(dir string) {
+		if done[dir] || ctx.Err() != nil {
+			return
+		}
+		done[dir] = true
+		objects, err := c.build(ctx, dir)
+		if err == nil {
+			sets = append(sets, declaration{dir, objects})
+			return
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		o := c.index.folders[dir]
+		if o == nil {
+			return
+		}
+		switch {
+		case len(o.remote) > 0 && slices.Contains(c.inUse, o): // has a finding of its own
+		case slices.Contains(c.failed, dir): // reported with its .flux.yaml
+		default:
+			c.about(flux1.KustomizeFails, o.file, "folder %s cannot be built: %v", dir, err)
+		}
+		for _, f := range o.folders {
+			visit(f)
+		}
+	}
+	for _, dir := range c.tops() {
+		visit(dir)
+	}
+	return append(sets, declaration{"", c.loose()})
+}
+
+// loose are the objects of files that no kustomization file names and that lie
+// in no chart.
+func (c *checkout) loose() []flux1.Parsed {
+	named := map[string]bool{}
+	for _, o := range c.index.folders {
+		for _, f := range o.files {
+			named[f] = true
+		}
+		for _, p := range o.patches {
+			named[p.file] = true
+		}
+	}
+	for _, g := range c.generations {
+		named[g.PatchFile] = true
+	}
+	var out []flux1.Parsed
+	for _, name := range c.index.files {
+		ext := path.Ext(name)
+		if ext != ".yaml" && ext != ".yml" || named[name] || c.index.folders[path.Dir(name)] != nil && path.Base(name) == path.Base(c.index.folders[path.Dir(name)].file) {
+			continue
+		}
+		if c.inChart(name) {
+			continue
+		}
+		out = append(out, c.objectsIn(name)...)
+	}
+	return out
+}
+
+// declaredAgent is an agent of a manifest, and what was found about it.
+type declaredAgent struct {
+	*agent
+	found []migrate.Finding
+}
+
+// typed decodes an object; fields of wrong types make it fail.
+func typed[T any](u *unstructured.Unstructured) (*T, bool) {
+	out := new(T)
+	err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, out)
+	return out, err == nil
+}
+
+// rightsIn are the bindings and roles that the repository declares. What else
+// binds an account in the cluster is not known from here.
+func rightsIn(sets []declaration) *rights {
+	r := &rights{clusterRoles: map[string]*rbacv1.ClusterRole{}, roles: map[string]*rbacv1.Role{}}
+	seen := map[string]bool{}
+	for _, set := range sets {
+		for _, o := range set.objects {
+			u := o.Manifest
+			if u.GroupVersionKind().Group != rbacv1.GroupName || seen[identity(u)] {
+				continue
+			}
+			seen[identity(u)] = true
+			switch u.GetKind() {
+			case "ClusterRole":
+				if role, ok := typed[rbacv1.ClusterRole](u); ok {
+					r.clusterRoles[role.Name] = role
+				}
+			case "Role":
+				if role, ok := typed[rbacv1.Role](u); ok {
+					r.roles[role.Namespace+"/"+role.Name] = role
+				}
+			case "ClusterRoleBinding":
+				if b, ok := typed[rbacv1.ClusterRoleBinding](u); ok {
+					r.clusterRoleBindings = append(r.clusterRoleBindings, *b)
+				}
+			case "RoleBinding":
+				if b, ok := typed[rbacv1.RoleBinding](u); ok {
+					r.roleBindings = append(r.roleBindings, *b)
+				}
+			}
+		}
+	}
+	return r
+}
+
+// fromDeployment makes an agent of a Deployment of fluxd; nil if it is none.
+func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.Parsed, rights *rights) (*declaredAgent, error) {
+	d, ok := typed[appsv1.Deployment](o.Manifest)
+	if !ok {
+		return nil, nil
+	}
+	container := fluxd(d)
+	if container == nil {
+		return nil, nil
+	}
+	if d.Namespace == "" {
+		d.Namespace = c.reader.DefaultNamespace
+	}
+	// A witness of its own, so that the places of what it finds can be told.
+	w := &witness{}
+	a := &agent{deployment: d, liveIgnored: map[string]string{}}
+	a.Namespace, a.Workload, a.Image = d.Namespace, d.Name, container.Image
+	a.ID = cmp.Or(d.Namespace, "unknown") + "/" + d.Name
+	a.ChartVersion = chartVersionOf(d.Labels)
+	a.Replicas, a.Selector, a.ServiceAccount = replicas(d), d.Spec.Selector, accountOf(&d.Spec.Template.Spec)
+	a.env = w.environmentOf(d.Namespace, a.ID, &d.Spec.Template.Spec, container)
+	a.env.fromManifests(set.objects)
+	if err := w.readArguments(ctx, a); err != nil {
+		return nil, err
+	}
+	w.readContainer(a)
+	if d.Namespace == "" {
+		a.Unknown = append(a.Unknown, "namespace", "confinement")
+	} else {
+		a.Rights = rights.of(a.Namespace, a.ServiceAccount, func(string, string, string, metav1.ObjectMeta) bool { return false })
+		a.Confinement = confinement(a.Rights)
+		if len(a.AllowedNamespaces) > 0 && a.Confinement.Kind == "cluster-admin" {
+			w.find(Confined.Finding(a.ID, a.where("--k8s-allow-namespace"), "the agent keeps to its list of namespaces by itself; its account is cluster-admin"))
+		}
+	}
+	if a.Replicas > 1 {
+		w.find(ManyReplicas.Finding(a.ID, a.where(""), fmt.Sprintf("the Deployment asks for %d pods", a.Replicas)))
+	}
+	a.Requests = requests(d.Spec.Template.Spec.Containers)
+	c.unsynced(a)
+
+	lines := c.linesOf(set, o)
+	for i := range a.Settings {
+		for j := range a.Settings[i].From {
+			from := &a.Settings[i].From[j]
+			*from = migrate.Origin{Witness: "git", Where: lines.place(a, from.Where)}
+		}
+	}
+	for i := range w.findings {
+		if f := &w.findings[i]; strings.HasPrefix(f.Where, "Deployment/") || f.Where == "" {
+			f.Where = lines.place(a, f.Where)
+		}
+	}
+	return &declaredAgent{a, w.findings}, nil
+}
+
+// unsynced says what manifests alone do not tell.
+func (c *checkout) unsynced(a *agent) {
+	a.Synced.Behind = -1
+	a.Unknown = append(a.Unknown, "synced", "counts")
+}
+
+// fromManifests lets an environment be looked up among objects of Git in place
+// of a cluster: all that the pod refers to is there or is not.
+func (e *environment) fromManifests(objects []flux1.Parsed) {
+	find := func(kind, name string) *unstructured.Unstructured {
+		for _, o := range objects {
+			if u := o.Manifest; u.GetKind() == kind && u.GetName() == name && (u.GetNamespace() == e.namespace || u.GetNamespace() == "") &&
+				u.GroupVersionKind().Group == "" {
+				return u
+			}
+		}
+		return nil
+	}
+	configMap := func(name string) {
+		e.maps[name] = nil
+		if u := find("ConfigMap", name); u != nil {
+			if m, ok := typed[corev1.ConfigMap](u); ok {
+				e.maps[name] = m
+			}
+		}
+	}
+	secret := func(name string) { // what a Secret of Git holds is not what runs
+		e.secrets[name] = nil
+	}
+	for _, v := range e.pod.Volumes {
+		switch {
+		case v.ConfigMap != nil:
+			configMap(v.ConfigMap.Name)
+		case v.Secret != nil:
+			secret(v.Secret.SecretName)
+		}
+	}
+	for _, v := range e.container.Env {
+		switch from := v.ValueFrom; {
+		case from == nil:
+		case from.ConfigMapKeyRef != nil:
+			configMap(from.ConfigMapKeyRef.Name)
+		case from.SecretKeyRef != nil:
+			secret(from.SecretKeyRef.Name)
+		}
+	}
+	for _, s := range e.container.EnvFrom {
+		switch {
+		case s.ConfigMapRef != nil:
+			configMap(s.ConfigMapRef.Name)
+		case s.SecretRef != nil:
+			secret(s.SecretRef.Name)
+		}
+	}
+}
+
+// lines finds where in Git the words of a built Deployment stand: in the
+// patches over it, nearest first, then in the manifest itself.
+type lines struct {
+	c      *checkout
+	object flux1.Parsed
+	// parts are the documents that the object is made of.
+	parts []flux1.Parsed
+}
+
+func (c *checkout) linesOf(set declaration, o flux1.Parsed) *lines {
+	l := &lines{c: c, object: o}
+	if set.dir != "" {
+		for _, overlay := range c.reached(set.dir) {
+			for _, p := range overlay.patches {
+				if p.file == "" {
+					continue
+				}
+				for _, d := range c.objectsIn(p.file) {
+					if d.Manifest.GetKind() == o.Manifest.GetKind() && d.Manifest.GetName() == o.Manifest.GetName() &&
+						(d.Manifest.GetNamespace() == "" || d.Manifest.GetNamespace() == o.Manifest.GetNamespace()) {
+						l.parts = append(l.parts, d)
+					}
+				}
+			}
+		}
+	}
+	l.parts = append(l.parts, o)
+	return l
+}
+
+var argumentPlace = regexp.MustCompile(`(command argument|args\[)\s*(\d+)`)
+
+// place puts file and line in the place of a Deployment's name.
+func (l *lines) place(a *agent, where string) string {
+	rest := strings.TrimSpace(strings.TrimPrefix(where, "Deployment/"+a.Namespace+"/"+a.Workload))
+	var word string
+	switch m := argumentPlace.FindStringSubmatch(rest); {
+	case m != nil:
+		n, err := strconv.Atoi(m[2])
+		words := a.env.container.Args
+		if m[1] == "command argument" {
+			args, offset, _ := commandLine(a.env.container)
+			words = args[:offset]
+		}
+		if err == nil && n < len(words) {
+			word = words[n]
+		}
+	case strings.HasPrefix(rest, "--"):
+		for _, arg := range a.env.container.Args {
+			if arg == rest || strings.HasPrefix(arg, rest+"=") {
+				word = arg
+			}
+		}
+	default:
+		if _, name, ok := strings.Cut(rest, " "); ok { // "env NAME", "container NAME", "volumeMount PATH"
+			word = name
+		}
+	}
+	for _, p := range l.parts {
+		if n := l.c.lineWithWord(p, word); word != "" && n > 0 {
+			return strings.TrimSpace(fileLine(p.File, n) + " " + rest)
+		}
+	}
+	return strings.TrimSpace(fileLine(l.object.File, l.object.Line) + " " + rest)
+}
+
+// lineWithWord is the line of a document that holds a word alone, as an entry
+// of a list or a value; 0 if there is none.
+func (c *checkout) lineWithWord(p flux1.Parsed, word string) int {
+	if p.Line == 0 || word == "" {
+		return 0
+	}
+	content, err := c.contentOf(p.File)
+	if err != nil {
+		return 0
+	}
+	for i, line := range bytes.Split(content, []byte("\n")) {
+		if i+1 < p.Line {
+			continue
+		}
+		text := strings.TrimSpace(string(line))
+		if i+1 > p.Line && (text == "---" || text == "...") {
+			return 0
+		}
+		text = strings.TrimSpace(strings.TrimPrefix(text, "- "))
+		if key, value, ok := strings.Cut(text, ": "); ok && key != "" && !strings.HasPrefix(text, "-") {
+			text = strings.TrimSpace(value)
+		}
+		if unquote(text) == word {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+func unquote(s string) string {
+	if len(s) > 1 && (s[0] == '"' || s[0] == '\'') && s[len(s)-1] == s[0] {
+		return s[1 : len(s)-1]
+	}
+	return s
+}
+
+// contentOf reads a file; it counts once against the limits.
+func (c *checkout) contentOf(file string) ([]byte, error) {
+	if content, ok := c.index.contents[file]; ok {
+		return content, nil
+	}
+	content, err := c.readFile(c.index, file)
+	if err != nil {
+		return nil, err
+	}
+	c.index.contents[file] = content
+	return content, nil
+}
+
+// fluxChart says whether a HelmRelease of the helm-operator installs the flux
+// chart, by its name or its folder in Git.
+func fluxChart(u *unstructured.Unstructured) bool {
+	name, _, _ := unstructured.NestedString(u.Object, "spec", "chart", "name")
+	folder, _, _ := unstructured.NestedString(u.Object, "spec", "chart", "path")
+	repository, _, _ := unstructured.NestedString(u.Object, "spec", "chart", "git")
+	if repository != "" {
+		return strings.Trim(path.Clean(folder), "/") == "chart/flux"
+	}
+	return name == "flux"
+}
+
+// fromHelmRelease makes an agent of a HelmRelease of the flux chart; nil if it
+// is of another one. The operator merges valuesFrom before values (helm-operator:
+// pkg/release/values.go).
+func (c *checkout) fromHelmRelease(o flux1.Parsed) *declaredAgent {
+	u := o.Manifest
+	if !fluxChart(u) {
+		return nil
+	}
+	where := fileLine(o.File, o.Line)
+	name, namespace := releaseOfHelmRelease(u)
+	if namespace == "" {
+		namespace = c.reader.DefaultNamespace
+	}
+	release := chart.Release{Name: name, Namespace: namespace}
+	if namespace == "" {
+		release.Cause = "the HelmRelease names no namespace"
+	}
+	release.Version, _, _ = unstructured.NestedString(u.Object, "spec", "chart", "version")
+	given, _, _ := unstructured.NestedMap(u.Object, "spec", "values")
+	if given == nil {
+		given = map[string]any{}
+	}
+	var values any = floats(given)
+	for _, field := range []string{"valuesFrom", "valueFileSecrets"} {
+		if list, _, _ := unstructured.NestedSlice(u.Object, "spec", field); len(list) > 0 {
+			known, _ := values.(map[string]any)
+			if known != nil {
+				values = chart.Partial{Known: known, Cause: "spec." + field + " of the HelmRelease brings more values"}
+			}
+		}
+	}
+	r := chart.Decode(release, values)
+	a := &agent{config: r.Config}
+	configure(&a.Flux1Agent, &r.Config, r.Settings)
+	a.Namespace, a.Release, a.ChartVersion = namespace, name, cmp.Or(r.Version, release.Version)
+	a.ID = cmp.Or(namespace, "unknown") + "/" + name
+	a.Workload, a.Image, a.ServiceAccount = r.Workload, r.Image, r.ServiceAccount
+	a.Confinement, a.Requests = r.Confinement, r.Requests
+	if r.Replicas != nil {
+		a.Replicas = int32(*r.Replicas)
+	}
+	if a.DefaultNamespace == "" && !slices.Contains(a.Unknown, "defaultNamespace") {
+		a.DefaultNamespace = r.FallbackNamespace
+		if a.DefaultNamespace == "" {
+			a.Unknown = append(a.Unknown, "defaultNamespace")
+		}
+	}
+	for _, field := range slices.Sorted(maps.Keys(r.Unknown)) {
+		a.Unknown = append(a.Unknown, strings.ToLower(field[:1])+field[1:])
+	}
+	if a.Confinement.Kind == "" {
+		a.Unknown = append(a.Unknown, "confinement")
+	}
+	for i := range a.Settings {
+		for j := range a.Settings[i].From {
+			from := &a.Settings[i].From[j]
+			*from = migrate.Origin{Witness: "git", Where: fileLine(o.File, c.lineOfValue(o, from.Where)) + " " + from.Where}
+		}
+	}
+	var found []migrate.Finding
+	for _, f := range r.Findings {
+		f.Subject, f.Repository = a.ID, a.ID
+		f.Where = strings.TrimSpace(fileLine(o.File, c.lineOfValue(o, f.Where)) + " " + f.Where)
+		found = append(found, f)
+	}
+	if r.HelmOperator != "" {
+		found = append(found, HelmOperator.Finding(a.ID, where, "the release also runs a helm-operator"))
+	}
+	c.unsynced(a)
+	return &declaredAgent{a, found}
+}
+
+// floats makes numbers the type in which Helm has those of YAML.
+func floats(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for k, e := range v {
+			out[k] = floats(e)
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i, e := range v {
+			out[i] = floats(e)
+		}
+		return out
+	case int64:
+		return float64(v)
+	}
+	return v
+}
+
+// lineOfValue finds a value's line in a HelmRelease by the names on its path,
+// one below the other; the document's own where that does not lead to it.
+func (c *checkout) lineOfValue(o flux1.Parsed, key string) int {
+	content, err := c.contentOf(o.File)
+	if err != nil || o.Line == 0 {
+		return o.Line
+	}
+	all := bytes.Split(content, []byte("\n"))
+	key = strings.TrimPrefix(strings.TrimPrefix(key, "values "), "values.")
+	line, indent := o.Line, -1
+	for _, part := range append([]string{"values"}, strings.Split(key, ".")...) {
+		found := 0
+		for i := line; i < len(all) && found == 0; i++ {
+			text := string(all[i])
+			trimmed := strings.TrimLeft(text, " ")
+			if strings.HasPrefix(text, "---") || trimmed != "" && trimmed[0] != '#' && indent >= 0 && len(text)-len(trimmed) <= indent {
+				break
+			}
+			if strings.HasPrefix(trimmed, part+":") {
+				found, indent = i+1, len(text)-len(trimmed)
+			}
+		}
+		if found == 0 {
+			return line
+		}
+		line = found
+	}
+	return line
+}

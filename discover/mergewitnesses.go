@@ -1,0 +1,227 @@
+package discover
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/flux1"
+	"github.com/fluxover/fluxover/migrate/flux1/chart"
+)
+
+// agentPart is one setting of an agent, by its name in an Inventory's JSON.
+type agentPart struct {
+	name string
+	of   func(*migrate.Flux1Agent) any
+	copy func(to, from *migrate.Flux1Agent)
+}
+
+var agentParts = []agentPart{
+	{"git.url", func(a *migrate.Flux1Agent) any { return a.Git.URL }, func(t, f *migrate.Flux1Agent) { t.Git.URL = f.Git.URL }},
+	{"git.branch", func(a *migrate.Flux1Agent) any { return a.Git.Branch }, func(t, f *migrate.Flux1Agent) { t.Git.Branch = f.Git.Branch }},
+	{"git.paths", func(a *migrate.Flux1Agent) any { return a.Git.Paths }, func(t, f *migrate.Flux1Agent) { t.Git.Paths = f.Git.Paths }},
+	{"git.pollInterval", func(a *migrate.Flux1Agent) any { return a.Git.PollInterval }, func(t, f *migrate.Flux1Agent) { t.Git.PollInterval = f.Git.PollInterval }},
+	{"git.timeout", func(a *migrate.Flux1Agent) any { return a.Git.Timeout }, func(t, f *migrate.Flux1Agent) { t.Git.Timeout = f.Git.Timeout }},
+	{"git.readonly", func(a *migrate.Flux1Agent) any { return a.Git.ReadOnly }, func(t, f *migrate.Flux1Agent) { t.Git.ReadOnly = f.Git.ReadOnly }},
+	{"git.secretName", func(a *migrate.Flux1Agent) any { return a.Git.SecretName }, func(t, f *migrate.Flux1Agent) { t.Git.SecretName = f.Git.SecretName }},
+	{"git.syncTag", func(a *migrate.Flux1Agent) any { return a.Git.SyncTag }, func(t, f *migrate.Flux1Agent) { t.Git.SyncTag = f.Git.SyncTag }},
+	{"sync.interval", func(a *migrate.Flux1Agent) any { return a.Sync.Interval }, func(t, f *migrate.Flux1Agent) { t.Sync.Interval = f.Sync.Interval }},
+	{"sync.timeout", func(a *migrate.Flux1Agent) any { return a.Sync.Timeout }, func(t, f *migrate.Flux1Agent) { t.Sync.Timeout = f.Sync.Timeout }},
+	{"sync.garbageCollection", func(a *migrate.Flux1Agent) any { return a.Sync.GarbageCollection }, func(t, f *migrate.Flux1Agent) { t.Sync.GarbageCollection = f.Sync.GarbageCollection }},
+	{"sync.state", func(a *migrate.Flux1Agent) any { return a.Sync.State }, func(t, f *migrate.Flux1Agent) { t.Sync.State = f.Sync.State }},
+	{"manifestGeneration", func(a *migrate.Flux1Agent) any { return a.ManifestGeneration }, func(t, f *migrate.Flux1Agent) { t.ManifestGeneration = f.ManifestGeneration }},
+	{"sops", func(a *migrate.Flux1Agent) any { return a.SOPS }, func(t, f *migrate.Flux1Agent) { t.SOPS = f.SOPS }},
+	{"allowedNamespaces", func(a *migrate.Flux1Agent) any { return a.AllowedNamespaces }, func(t, f *migrate.Flux1Agent) { t.AllowedNamespaces = f.AllowedNamespaces }},
+	{"defaultNamespace", func(a *migrate.Flux1Agent) any { return a.DefaultNamespace }, func(t, f *migrate.Flux1Agent) { t.DefaultNamespace = f.DefaultNamespace }},
+	{"imageAutomation", func(a *migrate.Flux1Agent) any { return a.ImageAutomation }, func(t, f *migrate.Flux1Agent) { t.ImageAutomation = f.ImageAutomation }},
+}
+
+// difference is a setting in which two readings of one agent differ.
+type difference struct {
+	name, left, right, where string
+}
+
+// compareSettings compares what two readings of an agent's command line say of
+// each flag. A flag that one of them does not give has the daemon's default
+// there. What either does not know, or keeps secret, is not compared.
+func compareSettings(left, right []migrate.Setting) []difference {
+	find := func(list []migrate.Setting, name string) (migrate.Setting, bool) {
+		i := slices.IndexFunc(list, func(s migrate.Setting) bool { return s.Name == name })
+		if i < 0 {
+			return migrate.Setting{}, false
+		}
+		return list[i], true
+	}
+	var out []difference
+	for _, flag := range flux1.Flags {
+		name := "--" + flag.Name
+		l, inLeft := find(left, name)
+		r, inRight := find(right, name)
+		// What has no effect either way is no disagreement worth a word.
+		if !inLeft && !inRight || flag.Secret || l.Fate == migrate.Unknown || r.Fate == migrate.Unknown || strings.Contains(l.Value+r.Value, "***") {
+			continue
+		}
+		d := difference{name: name, left: l.Value, right: r.Value, where: origins(l.From, r.From)}
+		if !inLeft {
+			d.left = flag.Default
+		}
+		if !inRight {
+			d.right = flag.Default
+		}
+		if sameValue(flag.Type, d.left, d.right) {
+			continue
+		}
+		d.left, d.right = shown(d.left, inLeft), shown(d.right, inRight)
+		out = append(out, d)
+	}
+	return out
+}
+
+// sameValue compares two values of a flag as fluxd reads them.
+func sameValue(kind flux1.FlagType, a, b string) bool {
+	if a == b {
+		return true
+	}
+	if kind == flux1.TypeDuration {
+		x, errX := time.ParseDuration(a)
+		y, errY := time.ParseDuration(b)
+		return errX == nil && errY == nil && x == y
+	}
+	return false
+}
+
+func shown(value string, given bool) string {
+	switch {
+	case !given && value == "":
+		return "not given"
+	case !given:
+		return fmt.Sprintf("%q (the daemon's default)", value)
+	}
+	return fmt.Sprintf("%q", value)
+}
+
+// origins names the places of both readings.
+func origins(lists ...[]migrate.Origin) string {
+	var out []string
+	for _, list := range lists {
+		for _, o := range list {
+			if s := o.Witness + ": " + o.Where; !slices.Contains(out, s) {
+				out = append(out, s)
+			}
+		}
+	}
+	return strings.Join(out, "; ")
+}
+
+// combine puts the settings that a weaker witness read beside those of a
+// stronger one, so that none disappears: the same flag gets the weaker
+// witness's origins, and what only the weaker one has stands for itself.
+func combine(strong, weak []migrate.Setting, why string) []migrate.Setting {
+	out := slices.Clone(strong)
+	for _, s := range weak {
+		flag := strings.HasPrefix(s.Name, "--")
+		if s.Fate == migrate.Blocks {
+			// What blocks is judged by what runs.
+			s.Fate, s.Why = migrate.Dropped, "what runs counts, and is judged by itself; of the value alone: "+s.Why
+		}
+		i := slices.IndexFunc(out, func(o migrate.Setting) bool { return o.Name == s.Name })
+		switch {
+		case i < 0 && flag:
+			s.Fate, s.To, s.Why = migrate.Dropped, "", why
+			out = append(out, s)
+		case i < 0:
+			out = append(out, s)
+		case flag || out[i].Value == s.Value && out[i].Fate == s.Fate:
+			out[i].From = slices.Clone(out[i].From)
+			for _, o := range s.From {
+				if !slices.Contains(out[i].From, o) {
+					out[i].From = append(out[i].From, o)
+				}
+			}
+		default:
+			// A chart value that two sources give differently: both stay.
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// Merge puts together what the cluster and what Terraform say. An agent is the
+// same in both if its namespace and release, or namespace and Deployment, are.
+// Where both know a setting, the live arguments count; each setting in which
+// they differ is a finding that names both places. Agents of only one of them
+// are findings too; those that Terraform alone declares are not in the result,
+// since there is nothing to hand over. Neither Inventory is changed.
+func Merge(cluster, terraform migrate.Inventory) migrate.Inventory {
+	out := cluster
+	out.Agents = slices.Clone(cluster.Agents)
+	out.Findings = slices.Clone(cluster.Findings)
+	find := func(findings ...migrate.Finding) { out.Findings = append(out.Findings, findings...) }
+	taken := map[string]bool{}
+	for i := range out.Agents {
+		a := &out.Agents[i]
+		j := slices.IndexFunc(terraform.Agents, func(t migrate.Flux1Agent) bool {
+			return t.Namespace == a.Namespace && t.Namespace != "" &&
+				(t.ID == a.ID || t.Release != "" && t.Release == a.Release || t.Release == "" && t.Workload == a.Workload)
+		})
+		if j < 0 {
+			find(LiveNotDeclared.Finding(a.ID, "Deployment/"+a.Namespace+"/"+a.Workload, a.ID+" runs, and no given Terraform declares it"))
+			continue
+		}
+		t := &terraform.Agents[j]
+		taken[t.ID] = true
+		a.Terraform = t.Terraform
+		if a.InstalledBy == "manifest" {
+			a.InstalledBy = "terraform"
+		}
+		for _, x := range compareSettings(a.Settings, t.Settings) {
+			find(WitnessesDisagree.About(a.ID, x.name, x.where, fmt.Sprintf("%s of %s is %s live, and %s in Terraform", x.name, a.ID, x.left, x.right)))
+		}
+		for _, x := range []struct{ name, live, declared string }{
+			{"chartVersion", a.ChartVersion, t.ChartVersion},
+			{"serviceAccount", a.ServiceAccount, t.ServiceAccount},
+			{"workload", a.Workload, t.Workload},
+			{"defaultNamespace", a.DefaultNamespace, t.DefaultNamespace},
+			{"image", a.Image, t.Image},
+		} {
+			if x.live != "" && x.declared != "" && x.live != x.declared && !slices.Contains(a.Unknown, x.name) && !slices.Contains(t.Unknown, x.name) {
+				find(WitnessesDisagree.About(a.ID, x.name, "cluster: Deployment/"+a.Namespace+"/"+a.Workload+"; terraform: "+t.Terraform.Where,
+					fmt.Sprintf("%s of %s is %s live, and %s in Terraform", x.name, a.ID, x.live, x.declared)))
+			}
+		}
+		a.Settings = combine(a.Settings, t.Settings, "the live arguments do not have it, and they count")
+	}
+	for i := range terraform.Agents {
+		t := &terraform.Agents[i]
+		if !taken[t.ID] {
+			place := ""
+			if t.Terraform != nil {
+				place = t.Terraform.Where
+			}
+			find(DeclaredNotLive.About("", t.ID, place, fmt.Sprintf("%s is declared, and the cluster has no such agent", t.ID)))
+		}
+	}
+	for _, f := range terraform.Findings {
+		switch {
+		case f.Repository == "":
+			find(f)
+		case !taken[f.Repository]: // of an agent that is not here
+		case fromValues(f):
+			// What Terraform could not tell of this agent, the cluster does.
+			f.Severity, f.Acceptable = migrate.Info, false
+			find(f)
+		case f.Code == TerraformNamespace.Name || f.Code == TerraformObjects.Name || f.Code == TerraformLocalChart.Name || f.Code == TerraformNotApplied.Name || f.Code == TerraformTwice.Name:
+			find(f)
+		}
+	}
+	out.Findings = migrate.SortFindings(out.Findings)
+	return out
+}
+
+// fromValues reports a finding about chart values or names as they are
+// declared, which says nothing of how the agent runs.
+func fromValues(f migrate.Finding) bool {
+	return f.Code == TerraformName.Name || slices.ContainsFunc(chart.Codes(), func(c flux1.Code) bool { return c.Name == f.Code })
+}

@@ -1,0 +1,423 @@
+package discover
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/fluxover/fluxover/discover/terraform"
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/flux1"
+	"github.com/fluxover/fluxover/migrate/flux1/chart"
+	sigsyaml "sigs.k8s.io/yaml"
+)
+
+// chartKind tells Flux v1's charts apart by chart and repository as Terraform
+// has them: "flux", "helm-operator", or empty for any other.
+func chartKind(name, repository string) string {
+	base := path.Base(strings.TrimSuffix(strings.TrimSuffix(name, "/"), ".tgz"))
+	kind, version, _ := strings.Cut(base, "-")
+	switch {
+	case base == "flux", base == "helm-operator":
+		kind = base
+	case kind == "flux" && version != "" && version[0] >= '0' && version[0] <= '9': // an archive
+	default:
+		return ""
+	}
+	// Bitnami's chart of that name is Flux v2.
+	if strings.Contains(name, "bitnami") || strings.Contains(repository, "bitnami") {
+		return ""
+	}
+	return kind
+}
+
+// speaksOfFlux reports whether a name speaks of Flux, and not of Flux v2.
+func speaksOfFlux(words ...string) bool {
+	return slices.ContainsFunc(words, func(w string) bool {
+		w = strings.ToLower(w)
+		return strings.Contains(w, "flux") && !strings.Contains(w, "flux2") && !strings.Contains(w, "fluxcloud") && !strings.Contains(w, "influx")
+	})
+}
+
+// release makes an agent of a Helm release of the flux chart.
+func (c *configuration) release(h *terraform.HelmRelease, matches []terraform.Match) {
+	repository, _ := h.Repository.Str()
+	if u, ok := h.RepositoryURL.Str(); ok {
+		repository = u
+	}
+	name, ok := h.Chart.Str()
+	if !ok {
+		nameText, _ := h.Name.Str()
+		if speaksOfFlux(h.Address, nameText, h.Chart.String()) {
+			c.find(TerraformChartUnknown.About("", h.Address, place(h.Position), fmt.Sprintf("the chart of %s is not known: %s", h.Address, causes(h.Chart))))
+		}
+		return
+	}
+	local, kind := c.localChart(name)
+	if kind == "" {
+		kind = chartKind(name, repository)
+	}
+	switch kind {
+	case "flux":
+	case "helm-operator":
+		c.find(HelmOperatorFound.About("", h.Address, place(h.Position), fmt.Sprintf("%s declares a helm-operator", h.Address)))
+		return
+	default:
+		return
+	}
+	var state *terraform.StateResource
+	for _, m := range matches {
+		if m.State == nil || m.Config == nil || m.State.Release == nil || m.State.Deposed {
+			continue
+		}
+		if n, ok := h.Name.Str(); ok && n != m.State.Release.Name {
+			continue
+		}
+		if len(h.Unknown) == 0 {
+			state = m.State
+			continue
+		}
+		// The state tells which instances there are.
+		c.declare(h, m.State, local)
+	}
+	if len(h.Unknown) > 0 {
+		if state == nil && !slices.ContainsFunc(matches, func(m terraform.Match) bool { return m.State != nil && m.Config != nil }) {
+			c.find(TerraformUncertain.About("", h.Address, place(h.Position), fmt.Sprintf("whether and how often %s declares an agent is not known: %s", h.Address, causeWords(h.Unknown))))
+		}
+		return
+	}
+	c.declare(h, state, local)
+}
+
+// localChart reads a chart that lies beside the configuration: its version,
+// and "flux" if it is Flux v1's.
+func (c *configuration) localChart(name string) (version, kind string) {
+	if strings.Contains(name, "://") || filepath.IsAbs(name) || strings.HasSuffix(name, ".tgz") {
+		return "", ""
+	}
+	root, err := os.OpenRoot(c.root)
+	if err != nil {
+		return "", ""
+	}
+	defer func() { _ = root.Close() }()
+	file := path.Join(c.result.Dir, name, "Chart.yaml")
+	info, err := root.Lstat(filepath.FromSlash(file))
+	if err != nil || !info.Mode().IsRegular() || info.Size() > 1<<20 {
+		return "", ""
+	}
+	content, err := root.ReadFile(filepath.FromSlash(file))
+	if err != nil {
+		return "", ""
+	}
+	var meta struct{ Name, Version string }
+	if sigsyaml.Unmarshal(content, &meta) != nil || meta.Name != "flux" && meta.Name != "helm-operator" {
+		return "", ""
+	}
+	return meta.Version, meta.Name
+}
+
+// declare adds the agent that a release of the flux chart is. state is what
+// Terraform remembers of it; nil if that is not known.
+func (c *configuration) declare(h *terraform.HelmRelease, state *terraform.StateResource, local string) {
+	address, key := h.Address, h.Resource.Key
+	if state != nil {
+		address, key = state.Address, state.Key
+	}
+	d := &declared{provider: h.Provider}
+	d.Terraform = &migrate.TerraformPlace{Dir: c.dir, Address: address, Instance: instance(key), Where: place(h.Position), State: state != nil}
+	d.InstalledBy = "terraform"
+	d.Synced.Behind = -1
+	release := chart.Release{}
+	var ok bool
+	for _, part := range []struct {
+		name string
+		node *terraform.Node
+		to   *string
+		last func(*terraform.StateRelease) string
+	}{
+		{"namespace", h.Namespace, &release.Namespace, func(r *terraform.StateRelease) string { return r.Namespace }},
+		{"release", h.Name, &release.Name, func(r *terraform.StateRelease) string { return r.Name }},
+	} {
+		if *part.to, ok = part.node.Str(); ok {
+			continue
+		}
+		if state != nil && state.Release != nil {
+			*part.to = part.last(state.Release)
+			continue
+		}
+		release.Cause = causes(part.node)
+		d.unknown(part.name)
+		d.find(TerraformName.Finding("", d.origin(part.node.Origin.Position, ""), fmt.Sprintf("the %s of %s is not known: %s", part.name, address, release.Cause)))
+	}
+	d.Namespace, d.Release = release.Namespace, release.Name
+	d.ID = d.Namespace + "/" + d.Release
+	if d.Namespace == "" || d.Release == "" {
+		d.ID = address
+	}
+
+	versions, why := candidates(h.Version)
+	switch {
+	case local != "":
+		versions, why = []string{local}, ""
+		d.find(TerraformLocalChart.Finding("", d.origin(h.Chart.Origin.Position, "chart"), fmt.Sprintf("the chart lies beside the configuration and says that it is version %s", local)))
+	case len(versions) > 1 && state != nil && slices.Contains(versions, state.Release.Version):
+		versions, why = []string{state.Release.Version}, ""
+	}
+	values := chartValues(h.Values)
+	r := decodeAny(release, versions, why, values)
+	whereGiven(r.Settings, h.Values, address)
+	d.ChartVersion = r.Version
+	d.setRendered(&r)
+	for _, f := range r.Findings {
+		if n := locate(h.Values, f.Where); n != nil && f.Where != "" && n.Origin.Position.File != "" {
+			f.Where = d.origin(n.Origin.Position, f.Where)
+		} else {
+			f.Where = strings.TrimSpace(d.Terraform.Where + " (" + address + ") " + f.Where)
+		}
+		d.find(f)
+	}
+	c.arguments(d, h)
+	if state != nil && state.Release != nil {
+		c.compareState(d, state, release, values)
+	}
+	c.agents = append(c.agents, d)
+}
+
+// instance is the key of count or for_each without its brackets and quotes.
+func instance(key string) string { return strings.Trim(key, `[]"`) }
+
+// setRendered fills in what the chart makes of an agent's values.
+func (d *declared) setRendered(r *chart.Rendered) {
+	configure(&d.Flux1Agent, &r.Config, r.Settings)
+	if d.DefaultNamespace == "" && !slices.Contains(d.Unknown, "defaultNamespace") {
+		if d.DefaultNamespace = r.FallbackNamespace; r.FallbackNamespace == "" {
+			d.unknown("defaultNamespace")
+		}
+	}
+	d.Workload, d.Image, d.ServiceAccount = r.Workload, r.Image, r.ServiceAccount
+	d.Confinement, d.Requests = r.Confinement, r.Requests
+	for name, value := range map[string]string{"workload": r.Workload, "serviceAccount": r.ServiceAccount, "confinement": r.Confinement.Kind} {
+		if value == "" {
+			d.unknown(name)
+		}
+	}
+	if r.Version == "" {
+		d.unknown("chartVersion")
+	}
+	where := d.Terraform.Where + " (" + d.Terraform.Address + ")"
+	if r.Replicas != nil {
+		d.Replicas = int32(min(*r.Replicas, 1<<30))
+		switch {
+		case d.Replicas == 0:
+			d.find(AgentStopped.Finding("", where, "the agent is declared with no pods (replicas: 0)"))
+		case d.Replicas > 1:
+			d.find(ManyReplicas.Finding("", where, fmt.Sprintf("the agent is declared with %d pods", d.Replicas)))
+		}
+	}
+	if r.HelmOperator != "" {
+		d.find(HelmOperator.Finding("", where, "the release also runs a helm-operator"))
+	}
+	if r.GitConfig {
+		d.find(GitConfig.Finding("", where, "a git configuration is given"))
+	}
+	if r.SSHConfig {
+		d.find(SSHConfig.Finding("", where, "an ssh configuration is given"))
+	}
+	for _, s := range r.Sidecars {
+		code := Sidecar
+		if n := imageName(s.Image); n == "flux-recv" || n == "fluxcloud" {
+			code = flux1.Notifications
+		}
+		d.find(code.Finding("", where, fmt.Sprintf("container %s (%s) runs beside fluxd", s.Name, imageName(s.Image))))
+	}
+	for _, v := range r.Env {
+		if upper := strings.ToUpper(v.Name); upper == "HTTP_PROXY" || upper == "HTTPS_PROXY" || upper == "ALL_PROXY" {
+			d.find(Proxy.Finding("", where, "a proxy is set by "+v.Name))
+		}
+	}
+	if len(d.AllowedNamespaces) > 0 && d.Confinement.Kind == "cluster-admin" {
+		d.find(Confined.Finding("", where, "the agent keeps to its list of namespaces by itself; its account is cluster-admin"))
+	}
+	d.setCredential(&r.Config, r.KeySecret, r.KnownHosts)
+}
+
+// setCredential says where the declared agent's Git credentials stand.
+func (d *declared) setCredential(config *flux1.Config, secret, knownHosts string) {
+	bare, inURL, err := flux1.FluxV2URL(string(config.URL))
+	if err != nil || config.URL == "" {
+		return
+	}
+	if inURL.Scheme != "ssh" {
+		d.Credential.Kind = "none"
+		if inURL.Username != "" || inURL.Password != "" {
+			d.Credential.Kind = "basic"
+		}
+		return
+	}
+	if secret == "" {
+		secret = config.SecretName
+	}
+	d.Credential.Kind = "ssh"
+	d.Credential.Identity = migrate.SecretKey{Namespace: d.Namespace, Name: secret, Key: config.SecretKey}
+	host := ""
+	if u, err := url.Parse(bare); err == nil && (u.Port() == "" || u.Port() == "22") {
+		host = u.Hostname()
+	}
+	d.Credential.KnownHosts = withPublishedKeys(knownHosts, host)
+}
+
+// arguments accounts for the arguments of the resource itself, beside the
+// chart's values.
+func (c *configuration) arguments(d *declared, h *terraform.HelmRelease) {
+	add := func(name, value string, fate migrate.Fate, why string, p terraform.Position) {
+		to := ""
+		if fate == migrate.Unknown {
+			to = "a person's decision"
+		}
+		d.Settings = append(d.Settings, migrate.Setting{Name: "helm_release." + name, Value: value, Fate: fate, To: to, Why: why,
+			From: []migrate.Origin{{Witness: "terraform", Where: d.origin(p, "")}}})
+	}
+	for _, name := range sortedNames(h.Resource.Body.Attributes) {
+		a := h.Resource.Body.Attributes[name]
+		why, listed := releaseArguments[name]
+		switch {
+		case listed && why == "":
+			continue // its content is accounted for, value by value
+		case !listed:
+			add(name, argumentValue(h.Resource.Field(name), name), migrate.Unknown, "helm_release has no argument of that name that is known here", a.Position)
+		default:
+			add(name, argumentValue(h.Resource.Field(name), name), migrate.Dropped, why, a.Position)
+		}
+	}
+	for _, b := range h.Resource.Body.Blocks {
+		switch why, listed := releaseArguments[b.Type]; {
+		case b.Type == "postrender":
+			add(b.Type, "", migrate.Unknown, "a program changes the manifest after the chart has rendered it, so the agent may differ from what the values say", b.Position)
+		case !listed:
+			add(b.Type, "", migrate.Unknown, "helm_release has no block of that name that is known here", b.Position)
+		case why != "":
+			add(b.Type, "", migrate.Dropped, why, b.Position)
+		}
+	}
+}
+
+// argumentValue shows an argument's value where it can hold no secret.
+func argumentValue(n *terraform.Node, name string) string {
+	switch {
+	case n == nil:
+		return "null"
+	case n.Kind == terraform.Sensitive:
+		return "***"
+	case n.Kind != terraform.Scalar:
+		return ""
+	}
+	s, isText := n.Scalar.(string)
+	switch {
+	case !isText:
+		return fmt.Sprint(n.Scalar)
+	case slices.Contains([]string{"name", "namespace", "chart", "version", "repository"}, name):
+		return flux1.DisplayURL(s)
+	case s == "":
+		return ""
+	}
+	return "***"
+}
+
+const (
+	whyHelm      = "concerns only how Terraform runs Helm"
+	whyTerraform = "concerns only how Terraform treats the resource"
+	whyChart     = "says which chart is installed, which goes with the release"
+)
+
+// releaseArguments are the arguments and blocks of helm_release, of the
+// provider's versions 0.10 to 3; an empty text means that the content is
+// accounted for otherwise.
+var releaseArguments = map[string]string{
+	"values": "", "set": "", "set_list": "", "set_string": "", "set_sensitive": "", "set_wo": "",
+	"name": "is the agent's id", "namespace": "is the agent's id",
+	"chart": whyChart, "repository": whyChart, "version": whyChart, "devel": whyChart, "verify": whyChart, "keyring": whyChart,
+	"repository_key_file": whyChart, "repository_cert_file": whyChart, "repository_ca_file": whyChart, "repository_username": whyChart,
+	"repository_password": whyChart, "pass_credentials": whyChart, "dependency_update": whyChart,
+	"timeout": whyHelm, "disable_webhooks": whyHelm, "reuse": whyHelm, "reuse_values": whyHelm, "reset_values": whyHelm, "force_update": whyHelm,
+	"recreate_pods": whyHelm, "cleanup_on_fail": whyHelm, "max_history": whyHelm, "atomic": whyHelm, "skip_crds": whyHelm,
+	"render_subchart_notes": whyHelm, "disable_openapi_validation": whyHelm, "disable_crd_hooks": whyHelm, "wait": whyHelm,
+	"wait_for_jobs": whyHelm, "description": whyHelm, "lint": whyHelm, "replace": whyHelm, "create_namespace": whyHelm,
+	"upgrade_install": whyHelm, "take_ownership": whyHelm, "set_wo_revision": whyHelm, "metadata": whyHelm, "timeouts": whyHelm,
+	"count": whyTerraform, "for_each": whyTerraform, "provider": whyTerraform, "depends_on": whyTerraform, "lifecycle": whyTerraform,
+	"provisioner": whyTerraform, "connection": whyTerraform,
+	"postrender": "",
+}
+
+func sortedNames[V any](m map[string]V) []string {
+	names := make([]string, 0, len(m))
+	for n := range m {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// compareState reports where the configuration is not what was applied last,
+// and takes from the state what the configuration alone does not tell.
+func (c *configuration) compareState(d *declared, state *terraform.StateResource, release chart.Release, values any) {
+	last := state.Release
+	where := "state (" + state.Address + ")"
+	if d.ChartVersion != "" && last.Version != "" && d.ChartVersion != last.Version {
+		d.find(TerraformNotApplied.About(d.ID, "chartVersion", d.Terraform.Where, fmt.Sprintf("chart version %s is declared, and %s was applied last", d.ChartVersion, last.Version)))
+	}
+	if last.Values == nil || last.Version == "" {
+		return
+	}
+	release.Version = last.Version
+	if release.Name == "" || release.Namespace == "" {
+		return
+	}
+	r := chart.Decode(release, chartValues(last.Values))
+	if r.Version == "" {
+		return
+	}
+	for i := range r.Settings {
+		for j := range r.Settings[i].From {
+			r.Settings[i].From[j] = migrate.Origin{Witness: "terraform", Where: where}
+		}
+	}
+	for _, x := range compareSettings(d.Settings, r.Settings) {
+		d.find(TerraformNotApplied.About(d.ID, x.name, x.where, fmt.Sprintf("%s is %s in the configuration, and %s was applied last", x.name, x.left, x.right)))
+	}
+	// What the configuration does not know: the state knows what was applied.
+	d.supplement(&r.Config, r.Settings)
+}
+
+// supplement fills in what is unknown from another reading of the same agent,
+// and adds that reading's origins.
+func (d *declared) supplement(config *flux1.Config, settings []migrate.Setting) {
+	var other migrate.Flux1Agent
+	configure(&other, config, settings)
+	for _, p := range agentParts {
+		if slices.Contains(d.Unknown, p.name) && !slices.Contains(other.Unknown, p.name) {
+			p.copy(&d.Flux1Agent, &other)
+			d.Unknown = slices.DeleteFunc(d.Unknown, func(n string) bool { return n == p.name })
+		}
+	}
+	if d.Credential.Kind == "" && !slices.Contains(d.Unknown, "git.url") {
+		d.setCredential(config, "", "")
+	}
+	for _, s := range settings {
+		i := slices.IndexFunc(d.Settings, func(o migrate.Setting) bool { return o.Name == s.Name })
+		if i < 0 || d.Settings[i].Fate != migrate.Unknown || s.Fate == migrate.Unknown || !strings.HasPrefix(s.Name, "--") {
+			continue
+		}
+		cause := d.Settings[i].Why
+		from := append(slices.Clone(d.Settings[i].From), s.From...)
+		d.Settings[i] = s
+		d.Settings[i].From = from
+		d.Settings[i].Why = strings.TrimPrefix(s.Why+"; as the state has it, since the configuration alone does not tell: "+cause, "; ")
+		d.findings = slices.DeleteFunc(d.findings, func(f migrate.Finding) bool {
+			return f.Code == chart.ValueNotKnown.Name && strings.HasPrefix(f.Message, s.Name+" is unknown")
+		})
+	}
+}

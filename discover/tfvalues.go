@@ -1,0 +1,286 @@
+package discover
+
+import (
+	"cmp"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/Masterminds/semver/v3"
+	"github.com/fluxover/fluxover/discover/terraform"
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/flux1"
+	"github.com/fluxover/fluxover/migrate/flux1/chart"
+)
+
+// causes says in words why a node is not known.
+func causes(n *terraform.Node) string {
+	switch {
+	case n == nil:
+		return "it is not set"
+	case n.Kind == terraform.Sensitive:
+		return fmt.Sprintf("its value is sensitive and is not kept (%s)", place(n.Origin.Position))
+	case len(n.Causes) == 0:
+		return "it is not known (" + place(n.Origin.Position) + ")"
+	}
+	return causeWords(n.Causes)
+}
+
+func causeWords(list []terraform.Cause) string {
+	var words []string
+	for _, c := range list {
+		c.Position.Column = 0
+		if s := c.String(); !slices.Contains(words, s) {
+			words = append(words, s)
+		}
+	}
+	const most = 3
+	if len(words) > most {
+		words = append(words[:most], fmt.Sprintf("and %d more", len(words)-most))
+	}
+	return strings.Join(words, "; ")
+}
+
+// place is a position for people: file and line.
+func place(p terraform.Position) string {
+	p.Column = 0
+	return p.String()
+}
+
+// chartValues makes of a release's values what [chart.Decode] reads.
+func chartValues(n *terraform.Node) any {
+	if n == nil {
+		return map[string]any{}
+	}
+	switch n.Kind {
+	case terraform.Map:
+		out := make(map[string]any, len(n.Map))
+		for k, v := range n.Map {
+			out[k] = chartValues(v)
+		}
+		if len(n.Causes) > 0 {
+			return chart.Partial{Known: out, Cause: causes(n)}
+		}
+		return out
+	case terraform.List:
+		out := make([]any, len(n.List))
+		for i, v := range n.List {
+			out[i] = chartValues(v)
+		}
+		return out
+	case terraform.Scalar:
+		return n.Scalar
+	}
+	prefix, _, _ := strings.Cut(n.Text, "${")
+	return chart.Unknown{Cause: causes(n), Prefix: prefix}
+}
+
+// locate finds the node of a value by its path as [chart.Decode] writes it,
+// "extraEnvs[0].name", or the nearest one above it. Keys may hold dots.
+func locate(n *terraform.Node, path string) *terraform.Node {
+	for path != "" && n != nil {
+		switch n.Kind {
+		case terraform.Map:
+			var best string
+			for k := range n.Map {
+				if len(k) >= len(best) && (path == k || strings.HasPrefix(path, k+".") || strings.HasPrefix(path, k+"[")) {
+					best = k
+				}
+			}
+			next, ok := n.Map[best]
+			if !ok {
+				return n
+			}
+			n, path = next, strings.TrimPrefix(path[len(best):], ".")
+		case terraform.List:
+			var i int
+			if _, err := fmt.Sscanf(path, "[%d]", &i); err != nil || i < 0 || i >= len(n.List) {
+				return n
+			}
+			_, path, _ = strings.Cut(path, "]")
+			n, path = n.List[i], strings.TrimPrefix(path, ".")
+		default:
+			return n
+		}
+	}
+	return n
+}
+
+// candidates are the chart's versions that a release may be of. One of the
+// right form that the chart never had is returned as it is. Unless there is
+// exactly one, why says what would tell.
+func candidates(n *terraform.Node) (versions []string, why string) {
+	all := chart.Versions()
+	if n == nil || n.Kind == terraform.Scalar && (n.Scalar == nil || n.Scalar == "") {
+		return all, "no chart version is pinned"
+	}
+	text, ok := n.Str()
+	if !ok {
+		return all, causes(n)
+	}
+	if _, err := semver.StrictNewVersion(strings.TrimPrefix(text, "v")); err == nil {
+		return []string{strings.TrimPrefix(text, "v")}, ""
+	}
+	constraint, err := semver.NewConstraint(text)
+	if err != nil {
+		return []string{text}, ""
+	}
+	for _, v := range all {
+		if parsed, err := semver.NewVersion(v); err == nil && constraint.Check(parsed) {
+			versions = append(versions, v)
+		}
+	}
+	switch len(versions) {
+	case 0:
+		return []string{text}, ""
+	case 1:
+		return versions, ""
+	}
+	return versions, fmt.Sprintf("the chart version %q fits several", text)
+}
+
+// configPart is one setting of a [flux1.Config], by its name in an Inventory.
+type configPart struct {
+	name string
+	of   func(*flux1.Config) any
+	copy func(to, from *flux1.Config)
+}
+
+var configParts = []configPart{
+	{"git.url", func(c *flux1.Config) any { return c.URL }, func(t, f *flux1.Config) { t.URL = f.URL }},
+	{"git.branch", func(c *flux1.Config) any { return c.Branch }, func(t, f *flux1.Config) { t.Branch = f.Branch }},
+	{"git.paths", func(c *flux1.Config) any { return strings.Join(c.Paths, "\x00") }, func(t, f *flux1.Config) { t.Paths = f.Paths }},
+	{"git.pollInterval", func(c *flux1.Config) any { return c.PollInterval }, func(t, f *flux1.Config) { t.PollInterval = f.PollInterval }},
+	{"git.timeout", func(c *flux1.Config) any { return c.GitTimeout }, func(t, f *flux1.Config) { t.GitTimeout = f.GitTimeout }},
+	{"git.readonly", func(c *flux1.Config) any { return c.ReadOnly }, func(t, f *flux1.Config) { t.ReadOnly = f.ReadOnly }},
+	{"git.secretName", func(c *flux1.Config) any { return c.SecretName + "\x00" + c.SecretKey }, func(t, f *flux1.Config) { t.SecretName, t.SecretKey = f.SecretName, f.SecretKey }},
+	{"git.syncTag", func(c *flux1.Config) any { return c.SyncTag }, func(t, f *flux1.Config) { t.SyncTag, t.NotesRef = f.SyncTag, f.NotesRef }},
+	{"sync.interval", func(c *flux1.Config) any { return c.SyncInterval }, func(t, f *flux1.Config) { t.SyncInterval = f.SyncInterval }},
+	{"sync.timeout", func(c *flux1.Config) any { return c.SyncTimeout }, func(t, f *flux1.Config) { t.SyncTimeout = f.SyncTimeout }},
+	{"sync.garbageCollection", func(c *flux1.Config) any { return c.GarbageCollection }, func(t, f *flux1.Config) { t.GarbageCollection = f.GarbageCollection }},
+	{"sync.state", func(c *flux1.Config) any { return c.State }, func(t, f *flux1.Config) { t.State = f.State }},
+	{"manifestGeneration", func(c *flux1.Config) any { return c.ManifestGeneration }, func(t, f *flux1.Config) { t.ManifestGeneration = f.ManifestGeneration }},
+	{"sops", func(c *flux1.Config) any { return c.SOPS }, func(t, f *flux1.Config) { t.SOPS = f.SOPS }},
+	{"allowedNamespaces", func(c *flux1.Config) any { return strings.Join(c.AllowedNamespaces, "\x00") }, func(t, f *flux1.Config) { t.AllowedNamespaces = f.AllowedNamespaces }},
+	{"defaultNamespace", func(c *flux1.Config) any { return c.DefaultNamespace }, func(t, f *flux1.Config) { t.DefaultNamespace = f.DefaultNamespace }},
+	{"imageAutomation", func(c *flux1.Config) any { return c.ImageAutomation }, func(t, f *flux1.Config) { t.ImageAutomation = f.ImageAutomation }},
+}
+
+// decodeAny is [chart.Decode] for a release whose chart's version is one of
+// several: only what all of them agree on is known. why says what would tell
+// the version.
+func decodeAny(release chart.Release, versions []string, why string, values any) chart.Rendered {
+	var all []chart.Rendered
+	for _, v := range versions {
+		release.Version = v
+		if r := chart.Decode(release, values); r.Renders || len(versions) == 1 {
+			all = append(all, r)
+		}
+	}
+	if len(versions) == 1 {
+		return all[0]
+	}
+	release.Version = ""
+	out := chart.Decode(release, values)
+	if len(all) == 0 {
+		return out
+	}
+	first := all[0]
+	agreed := func(of func(*chart.Rendered) any) bool {
+		return !slices.ContainsFunc(all, func(r chart.Rendered) bool { return !reflect.DeepEqual(of(&r), of(&first)) })
+	}
+	// What the chart makes around fluxd.
+	parts := map[string]struct {
+		of   func(*chart.Rendered) any
+		copy func()
+	}{
+		"workload":          {func(r *chart.Rendered) any { return r.Workload }, func() { out.Workload = first.Workload }},
+		"replicas":          {func(r *chart.Rendered) any { return r.Replicas }, func() { out.Replicas = first.Replicas }},
+		"serviceAccount":    {func(r *chart.Rendered) any { return r.ServiceAccount }, func() { out.ServiceAccount = first.ServiceAccount }},
+		"confinement":       {func(r *chart.Rendered) any { return r.Confinement }, func() { out.Confinement = first.Confinement }},
+		"keySecret":         {func(r *chart.Rendered) any { return r.KeySecret }, func() { out.KeySecret = first.KeySecret }},
+		"knownHosts":        {func(r *chart.Rendered) any { return r.KnownHosts }, func() { out.KnownHosts = first.KnownHosts }},
+		"fallbackNamespace": {func(r *chart.Rendered) any { return r.FallbackNamespace }, func() { out.FallbackNamespace = first.FallbackNamespace }},
+		"helmOperator":      {func(r *chart.Rendered) any { return r.HelmOperator }, func() { out.HelmOperator = first.HelmOperator }},
+		"gitConfig":         {func(r *chart.Rendered) any { return r.GitConfig }, func() { out.GitConfig = first.GitConfig }},
+		"sshConfig":         {func(r *chart.Rendered) any { return r.SSHConfig }, func() { out.SSHConfig = first.SSHConfig }},
+		"environment":       {func(r *chart.Rendered) any { return r.Env }, func() { out.Env, out.EnvFrom = first.Env, first.EnvFrom }},
+		"sidecars":          {func(r *chart.Rendered) any { return r.Sidecars }, func() { out.Sidecars = first.Sidecars }},
+	}
+	for name, p := range parts {
+		if agreed(p.of) && !slices.ContainsFunc(all, func(r chart.Rendered) bool { return r.Unknown[name] != "" }) {
+			p.copy()
+		} else if out.Unknown[name] = why; first.Unknown[name] != "" && agreed(func(r *chart.Rendered) any { return r.Unknown[name] }) {
+			out.Unknown[name] = first.Unknown[name]
+		}
+	}
+	// What fluxd is told.
+	for _, p := range configParts {
+		if slices.ContainsFunc(all, func(r chart.Rendered) bool { return slices.Contains(r.Config.Unknown, p.name) }) {
+			continue
+		}
+		if agreed(func(r *chart.Rendered) any { return p.of(&r.Config) }) {
+			p.copy(&out.Config, &first.Config)
+			out.Config.Unknown = slices.DeleteFunc(out.Config.Unknown, func(n string) bool { return n == p.name })
+		}
+	}
+	// The ledger.
+	for _, r := range all {
+		for _, s := range r.Settings {
+			same := func(o migrate.Setting) bool {
+				return o.Name == s.Name && o.Value == s.Value && o.Fate == s.Fate && o.To == s.To && (o.Why == s.Why || strings.HasPrefix(o.Why, "gives --"))
+			}
+			i := slices.IndexFunc(out.Settings, func(o migrate.Setting) bool { return o.Name == s.Name })
+			switch {
+			case !slices.ContainsFunc(all, func(r chart.Rendered) bool { return !slices.ContainsFunc(r.Settings, same) }):
+			case s.Fate == migrate.Unknown:
+			default:
+				s.Fate, s.To, s.Why, s.Value = migrate.Unknown, "the chart's version", "versions of the chart differ in it, and "+why, ""
+			}
+			switch {
+			case i < 0:
+				out.Settings = append(out.Settings, s)
+			case out.Settings[i].To == "the chart's version" && s.To != "the chart's version":
+				out.Settings[i] = s
+			}
+		}
+	}
+	slices.SortStableFunc(out.Settings, func(a, b migrate.Setting) int { return cmp.Compare(a.Name, b.Name) })
+	var findings []migrate.Finding
+	for _, f := range out.Findings {
+		if f.Code == chart.VersionUnknown.Name {
+			f.Message = fmt.Sprintf("the chart's version is not known (%s); only what its versions %s to %s agree on is taken", why, versions[0], versions[len(versions)-1])
+		}
+		findings = append(findings, f)
+	}
+	for _, f := range first.Findings {
+		if !slices.ContainsFunc(all, func(r chart.Rendered) bool { return !slices.Contains(r.Findings, f) }) {
+			findings = append(findings, f)
+		}
+	}
+	out.Findings = migrate.SortFindings(findings)
+	return out
+}
+
+// whereGiven turns the origins of decoded settings, which name chart values,
+// into the places in the configuration that give them. What the chart gives by
+// default stays of the witness "values".
+func whereGiven(settings []migrate.Setting, values *terraform.Node, address string) {
+	for i := range settings {
+		var from []migrate.Origin
+		for _, o := range settings[i].From {
+			for part := range strings.SplitSeq(o.Where, ", ") {
+				origin := migrate.Origin{Witness: chart.Witness, Where: part}
+				n := locate(values, strings.TrimSuffix(part, ".*"))
+				if !strings.Contains(part, " ") && n != nil && n.Origin.Position.File != "" {
+					origin = migrate.Origin{Witness: "terraform", Where: fmt.Sprintf("%s (%s)", place(n.Origin.Position), address)}
+				}
+				if !slices.Contains(from, origin) {
+					from = append(from, origin)
+				}
+			}
+		}
+		settings[i].From = from
+	}
+}

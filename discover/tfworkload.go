@@ -1,0 +1,542 @@
+package discover
+
+import (
+	"encoding/json"
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fluxover/fluxover/discover/terraform"
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/flux1"
+	"github.com/fluxover/fluxover/migrate/flux1/chart"
+)
+
+// placeholder stands in an argument for what is not known: to the parser of
+// fluxd's arguments, a variable that nobody provides.
+const placeholder = "$(TERRAFORM_DOES_NOT_TELL)"
+
+// workload makes an agent of a Deployment that runs fluxd, and tells a
+// helm-operator apart.
+func (c *configuration) workload(w *terraform.Workload) {
+	kind, ok := w.Kind.Str()
+	if ok && kind != "Deployment" {
+		return
+	}
+	if !ok {
+		if speaksOfFlux(w.Address, w.Kind.String()) {
+			c.find(TerraformUncertain.About("", w.Address, place(w.Position), fmt.Sprintf("what %s declares is not known: %s", w.Address, causes(w.Kind))))
+		}
+		return
+	}
+	tree, leaves := manifestTree(w)
+	deployment := &appsv1.Deployment{Spec: appsv1.DeploymentSpec{Template: podTemplate(tree)}}
+	pod := &deployment.Spec.Template.Spec
+	for i := range w.Containers {
+		if i == len(pod.Containers) {
+			pod.Containers = append(pod.Containers, corev1.Container{})
+		}
+		k := &pod.Containers[i]
+		k.Name, k.Image = textOf(w.Containers[i].Name), textOf(w.Containers[i].Image)
+		k.Command, k.Args = textsOf(w.Containers[i].Command), textsOf(w.Containers[i].Args)
+		k.Env = k.Env[:0]
+		for _, e := range w.Containers[i].Env {
+			v := corev1.EnvVar{Name: textOf(e.Name), Value: textOf(e.Value)}
+			if kind, ref, ok := strings.Cut(e.From, " "); ok {
+				name, key, _ := strings.Cut(ref, "/")
+				switch kind {
+				case "secret_key":
+					v.ValueFrom = &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: name}, Key: key}}
+				case "config_map_key":
+					v.ValueFrom = &corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: name}, Key: key}}
+				case "field":
+					v.ValueFrom = &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{}}
+				default:
+					v.ValueFrom = &corev1.EnvVarSource{}
+				}
+			}
+			k.Env = append(k.Env, v)
+		}
+	}
+	for _, k := range pod.Containers {
+		if imageName(k.Image) == "helm-operator" {
+			c.find(HelmOperatorFound.About("", w.Address, place(w.Position), fmt.Sprintf("%s declares a helm-operator", w.Address)))
+		}
+	}
+	container := fluxd(deployment)
+	if container == nil {
+		return
+	}
+	if len(w.Unknown) > 0 {
+		c.find(TerraformUncertain.About("", w.Address, place(w.Position), fmt.Sprintf("whether and how often %s declares an agent is not known: %s", w.Address, causeWords(w.Unknown))))
+		return
+	}
+	d := &declared{provider: w.Provider}
+	d.Terraform = &migrate.TerraformPlace{Dir: c.dir, Address: w.Address, Instance: instance(w.Resource.Key), Where: place(w.Position)}
+	d.InstalledBy, d.Synced.Behind = "terraform", -1
+	for _, part := range []struct {
+		name string
+		node *terraform.Node
+		to   *string
+	}{{"namespace", w.Namespace, &d.Namespace}, {"workload", w.Name, &d.Workload}} {
+		var ok bool
+		switch *part.to, ok = part.node.Str(); {
+		case ok:
+		case part.node == nil && part.name == "namespace":
+			*part.to = metav1.NamespaceDefault
+		default:
+			d.unknown(part.name)
+			d.find(TerraformName.Finding("", d.origin(w.Position, ""), fmt.Sprintf("the %s of %s is not known: %s", part.name, w.Address, causes(part.node))))
+		}
+	}
+	d.ID = d.Namespace + "/" + d.Workload
+	if d.Namespace == "" || d.Workload == "" {
+		d.ID = w.Address
+	}
+	d.Image = container.Image
+	d.Replicas = 1
+	if n, err := strconv.ParseInt(scalarText(at(tree, "spec", "replicas")), 10, 32); err == nil {
+		d.Replicas = int32(n)
+	}
+	where := d.Terraform.Where + " (" + w.Address + ")"
+	switch {
+	case d.Replicas == 0:
+		d.find(AgentStopped.Finding("", where, "the agent is declared with no pods (replicas: 0)"))
+	case d.Replicas > 1:
+		d.find(ManyReplicas.Finding("", where, fmt.Sprintf("the agent is declared with %d pods", d.Replicas)))
+	}
+	source := w.Containers[slices.IndexFunc(pod.Containers, func(k corev1.Container) bool { return k.Name == container.Name && k.Image == container.Image })]
+	config := d.setArguments(container, source)
+	origin := func(more string) migrate.Origin {
+		return migrate.Origin{Witness: "terraform", Where: d.origin(source.Position, more)}
+	}
+	readSurroundings(&d.Flux1Agent, &config, pod, container, origin, func(findings ...migrate.Finding) { d.find(findings...) })
+	d.ServiceAccount = accountOf(pod)
+	if strings.Contains(d.ServiceAccount, placeholder) {
+		d.ServiceAccount = ""
+		d.unknown("serviceAccount")
+	}
+	d.unknown("confinement")
+	d.Requests = requests(pod.Containers)
+	d.setFallback(container)
+	d.setCredential(&config, mountedSecret(pod, container), "")
+	// Everything else that the Deployment says.
+	for _, l := range append(leaves, leaf{"image", container.Image}) {
+		s := migrate.Setting{Name: l.path, Value: l.value, Fate: migrate.Dropped, Why: "concerns only how fluxd itself runs",
+			From: []migrate.Origin{{Witness: "terraform", Where: where}}}
+		if strings.HasSuffix(l.path, "spec.serviceAccountName") {
+			s.Fate, s.To, s.Why = migrate.Carried, "Kustomization.spec.serviceAccountName", "the rights of the agent's account are carried over"
+		}
+		d.Settings = append(d.Settings, s)
+	}
+	c.objectsBeside(d, w)
+	c.agents = append(c.agents, d)
+}
+
+// setFallback tells the namespace of objects that name none, where no
+// kubeconfig is given to the container (flux: pkg/cluster/kubernetes/namespacer.go).
+func (d *declared) setFallback(container *corev1.Container) {
+	if d.DefaultNamespace != "" || slices.Contains(d.Unknown, "defaultNamespace") {
+		return
+	}
+	given := slices.ContainsFunc(container.Env, func(e corev1.EnvVar) bool { return e.Name == "KUBECONFIG" }) || len(container.EnvFrom) > 0 ||
+		slices.ContainsFunc(container.VolumeMounts, func(m corev1.VolumeMount) bool {
+			return strings.HasPrefix(path.Clean(m.MountPath), "/root/.kube") || path.Clean(m.MountPath) == "/root"
+		})
+	if given {
+		d.unknown("defaultNamespace")
+		return
+	}
+	d.DefaultNamespace = metav1.NamespaceDefault
+}
+
+// mountedSecret is the Secret mounted for the deploy key.
+func mountedSecret(pod *corev1.PodSpec, container *corev1.Container) string {
+	for _, m := range container.VolumeMounts {
+		if path.Clean(m.MountPath) != "/etc/fluxd/ssh" {
+			continue
+		}
+		for _, v := range pod.Volumes {
+			if v.Name == m.Name && v.Secret != nil {
+				return v.Secret.SecretName
+			}
+		}
+	}
+	return ""
+}
+
+// setArguments decodes a declared command line, whose arguments may be
+// unknown.
+func (d *declared) setArguments(container *corev1.Container, source terraform.Container) flux1.Config {
+	args, offset, shell := commandLine(container)
+	if shell {
+		d.find(ShellArguments.Finding("", d.origin(source.Position, "command"), "fluxd is started by a shell"))
+		d.unknown("git.url")
+	}
+	// The variables whose values the configuration gives.
+	plain := map[string]string{}
+	for _, e := range container.Env {
+		if e.ValueFrom == nil && !strings.Contains(e.Value, placeholder) {
+			plain[e.Name] = e.Value
+		}
+	}
+	causesOf := map[int]string{} // why an argument is unknown
+	anyFlag := ""                // why one of them may set any flag
+	for i := range args {
+		if strings.Contains(args[i], placeholder) {
+			causesOf[i] = argumentCause(source, args, i, offset)
+			name, _, assigned := strings.Cut(args[i], "=")
+			flag := flux1.FlagNamed(strings.TrimPrefix(name, "--"))
+			switch {
+			case assigned && flag != nil && !strings.Contains(name, placeholder):
+				args[i] = name + "=" + placeholder
+			case i > 0 && strings.HasPrefix(args[i-1], "--") && flux1.FlagNamed(strings.TrimPrefix(args[i-1], "--")) != nil &&
+				flux1.FlagNamed(strings.TrimPrefix(args[i-1], "--")).Type != flux1.TypeBool:
+				args[i] = placeholder
+			default:
+				anyFlag = causesOf[i]
+			}
+			continue
+		}
+		args[i] = symbol.ReplaceAllStringFunc(args[i], func(s string) string {
+			if v, ok := plain[s[2:max(2, len(s)-1)]]; ok && !strings.HasPrefix(s, "$$") {
+				return v
+			}
+			return s
+		})
+	}
+	config, settings, findings := flux1.ParseArgs(args)
+	index := func(where string) (int, bool) {
+		var n int
+		_, err := fmt.Sscanf(where, "args[%d]", &n)
+		return n, err == nil
+	}
+	for i := range settings {
+		s := &settings[i]
+		for j := range s.From {
+			n, ok := index(s.From[j].Where)
+			for _, k := range []int{n, n + 1} { // the value may be the next argument
+				if cause := causesOf[k]; ok && cause != "" && (k == n || n < len(args) && !strings.Contains(args[n], "=") && args[k] == placeholder) {
+					s.Value, s.Fate, s.To, s.Why = "", migrate.Unknown, "a known value", cause
+				}
+			}
+			s.From[j] = migrate.Origin{Witness: "terraform", Where: d.origin(source.Position, argument(s.From[j].Where, offset))}
+		}
+	}
+	for _, s := range settings {
+		if s.Fate == migrate.Unknown && s.To == "a known value" {
+			if f := flux1.FlagNamed(strings.TrimPrefix(s.Name, "--")); f == nil || f.Fate != migrate.Dropped || slices.Contains(decisive, f.Name) {
+				d.find(chart.ValueNotKnown.Finding("", s.From[0].Where, s.Name+" is unknown: "+s.Why))
+			}
+		}
+	}
+	for _, f := range findings {
+		if n, ok := index(f.Where); ok && (causesOf[n] != "" || causesOf[n+1] != "") && (f.Code == flux1.SymbolicFlag.Name || f.Code == flux1.BadFlag.Name || f.Code == flux1.UnknownFlag.Name) {
+			continue // said above, with what would settle it
+		}
+		if f.Code == flux1.NoURL.Name && (slices.Contains(d.Unknown, "git.url") || anyFlag != "") {
+			continue
+		}
+		f.Where = d.origin(source.Position, argument(f.Where, offset))
+		d.find(f)
+	}
+	if anyFlag != "" {
+		d.find(chart.ValueNotKnown.Finding("", d.origin(source.Position, "args"), "an argument is unknown and may set any flag: "+anyFlag))
+		var nothing flux1.Config
+		for _, p := range configParts {
+			p.copy(&config, &nothing)
+			if !slices.Contains(config.Unknown, p.name) {
+				config.Unknown = append(config.Unknown, p.name)
+			}
+		}
+	}
+	configure(&d.Flux1Agent, &config, settings)
+	return config
+}
+
+// decisive are flags that count although most of their values are dropped.
+var decisive = []string{
+	"git-secret", "sops", "manifest-generation", "git-verify-signatures", "git-verify-signatures-mode", "git-label", "git-readonly", "sync-state", "connect",
+}
+
+// argumentCause says why an argument is unknown.
+func argumentCause(source terraform.Container, args []string, i, offset int) string {
+	if i >= offset && source.Args != nil {
+		if source.Args.Kind == terraform.List && i-offset < len(source.Args.List) {
+			return causes(source.Args.List[i-offset])
+		}
+		return causes(source.Args)
+	}
+	return causes(source.Command)
+}
+
+// textOf is a node's text, with the placeholder where something is unknown.
+func textOf(n *terraform.Node) string {
+	switch {
+	case n == nil:
+		return ""
+	case n.Kind == terraform.Scalar && n.Scalar == nil:
+		return ""
+	case n.Kind == terraform.Scalar:
+		return fmt.Sprint(n.Scalar)
+	case n.Text == "":
+		return placeholder
+	}
+	// Only how it begins tells what it is.
+	before, _, _ := strings.Cut(n.Text, "${")
+	return before + placeholder
+}
+
+func textsOf(n *terraform.Node) []string {
+	switch {
+	case n == nil || n.Kind == terraform.Scalar && n.Scalar == nil:
+		return nil
+	case n.Kind == terraform.List:
+		out := make([]string, len(n.List))
+		for i, e := range n.List {
+			out[i] = textOf(e)
+		}
+		return out
+	}
+	return []string{textOf(n)}
+}
+
+// leaf is what stands at the end of a path of a manifest, for the ledger.
+type leaf struct{ path, value string }
+
+// accounted are the parts of a Deployment that have settings of their own.
+var accounted = regexp.MustCompile(`^(apiVersion|kind|metadata\.(name|namespace)|spec\.template\.spec\.(containers|initContainers)\[\d+\]\.(name|image|args|command|env|envFrom|volumeMounts))$`)
+
+// manifestTree is a Deployment as maps and lists, by the names of its fields,
+// and its leaves.
+func manifestTree(w *terraform.Workload) (map[string]any, []leaf) {
+	tree := map[string]any{}
+	if w.Object != nil {
+		// Nodes are plain data: encoding them cannot fail.
+		if raw, err := json.Marshal(w.Object); err == nil {
+			_ = json.Unmarshal(raw, &tree)
+		}
+	} else {
+		tree = blockTree(w.Resource.Body)
+	}
+	var leaves []leaf
+	var walk func(path string, v any)
+	walk = func(path string, v any) {
+		if accounted.MatchString(path) {
+			return
+		}
+		switch v := v.(type) {
+		case map[string]any:
+			if len(v) == 0 || v["$unknown"] != nil || v["$sensitive"] != nil {
+				leaves = append(leaves, leaf{path, hideText(path, v)})
+				return
+			}
+			for _, k := range sortedNames(v) {
+				walk(strings.TrimPrefix(path+"."+k, "."), v[k])
+			}
+		case []any:
+			for i := range v {
+				walk(path+"["+strconv.Itoa(i)+"]", v[i])
+			}
+		default:
+			leaves = append(leaves, leaf{path, hideText(path, v)})
+		}
+	}
+	walk("", tree)
+	return tree, leaves
+}
+
+// hideText shows what stands at a path of a Deployment. A text may be a secret,
+// but for some places.
+func hideText(path string, v any) string {
+	switch v := v.(type) {
+	case nil:
+		return ""
+	case map[string]any:
+		if v["$unknown"] != nil {
+			return ""
+		}
+	case string:
+		if v == "" || plainly.MatchString(path) {
+			return v
+		}
+	case []any:
+	default:
+		return fmt.Sprint(v)
+	}
+	return "***"
+}
+
+// plainly are the parts of a Deployment in which a text is no secret.
+var plainly = regexp.MustCompile(`(labels|matchLabels|nodeSelector|resources|ports|volumes|strategy)\b|(serviceAccountName|imagePullPolicy|replicas|Probe\.httpGet\.(path|port)|restartPolicy|dnsPolicy)$`)
+
+// repeated are the blocks of a Deployment's resource that stand for lists, with
+// the names of the lists.
+var repeated = map[string]string{
+	"container": "containers", "init_container": "initContainers", "volume": "volumes", "volume_mount": "volumeMounts", "env": "env",
+	"env_from": "envFrom", "port": "ports", "toleration": "tolerations", "items": "items", "image_pull_secrets": "imagePullSecrets",
+	"host_aliases": "hostAliases", "match_expressions": "matchExpressions", "sources": "sources", "http_header": "httpHeaders",
+	"topology_spread_constraint": "topologySpreadConstraints", "readiness_gate": "readinessGates", "option": "options",
+}
+
+// blockTree makes of a resource's blocks the object that they describe.
+func blockTree(b *terraform.Body) map[string]any {
+	out := map[string]any{}
+	for name, a := range b.Attributes {
+		out[camel(name)] = terraform.ValueTree(a.Value)
+	}
+	for _, x := range b.Blocks {
+		if list, ok := repeated[x.Type]; ok {
+			items, _ := out[list].([]any)
+			out[list] = append(items, blockTree(x.Body))
+			continue
+		}
+		out[camel(x.Type)] = blockTree(x.Body)
+	}
+	return out
+}
+
+// camel turns a name of the provider's into the field's.
+func camel(name string) string {
+	parts := strings.Split(name, "_")
+	for i := 1; i < len(parts); i++ {
+		if parts[i] != "" {
+			parts[i] = strings.ToUpper(parts[i][:1]) + parts[i][1:]
+		}
+	}
+	return strings.Join(parts, "")
+}
+
+// at is what stands at a path of a tree; nil if nothing does.
+func at(v any, path ...string) any {
+	for _, k := range path {
+		m, ok := v.(map[string]any)
+		if !ok {
+			return nil
+		}
+		v = m[k]
+	}
+	return v
+}
+
+// scalarText is a scalar as text: the placeholder if it is unknown, "***" if it
+// is sensitive, and empty for anything but a scalar.
+func scalarText(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return ""
+	case string:
+		return v
+	case map[string]any:
+		if v["$sensitive"] != nil {
+			return "***"
+		}
+		if v["$unknown"] != nil {
+			return placeholder
+		}
+		return ""
+	case []any:
+		return ""
+	}
+	return fmt.Sprint(v)
+}
+
+func items(v any) []any {
+	list, _ := v.([]any)
+	return list
+}
+
+// podTemplate reads of a tree what discovery looks at; not more, so that an odd
+// value elsewhere does no harm.
+func podTemplate(tree map[string]any) corev1.PodTemplateSpec {
+	var out corev1.PodTemplateSpec
+	if labels, ok := at(tree, "spec", "template", "metadata", "labels").(map[string]any); ok {
+		out.Labels = map[string]string{}
+		for k, v := range labels {
+			out.Labels[k] = scalarText(v)
+		}
+	}
+	spec := at(tree, "spec", "template", "spec")
+	out.Spec.ServiceAccountName = scalarText(at(spec, "serviceAccountName"))
+	container := func(v any) corev1.Container {
+		c := corev1.Container{Name: scalarText(at(v, "name")), Image: scalarText(at(v, "image"))}
+		for _, e := range items(at(v, "env")) {
+			c.Env = append(c.Env, corev1.EnvVar{Name: scalarText(at(e, "name")), Value: scalarText(at(e, "value"))})
+		}
+		for _, e := range items(at(v, "envFrom")) {
+			from := corev1.EnvFromSource{Prefix: scalarText(at(e, "prefix"))}
+			if n := scalarText(at(e, "secretRef", "name")); n != "" {
+				from.SecretRef = &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: n}}
+			}
+			if n := scalarText(at(e, "configMapRef", "name")); n != "" {
+				from.ConfigMapRef = &corev1.ConfigMapEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: n}}
+			}
+			c.EnvFrom = append(c.EnvFrom, from)
+		}
+		for _, m := range items(at(v, "volumeMounts")) {
+			c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: scalarText(at(m, "name")), MountPath: scalarText(at(m, "mountPath")), SubPath: scalarText(at(m, "subPath"))})
+		}
+		for _, name := range []string{"livenessProbe", "readinessProbe"} {
+			if p := scalarText(at(v, name, "httpGet", "path")); p != "" {
+				c.LivenessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: p}}}
+			}
+		}
+		if asked, ok := at(v, "resources", "requests").(map[string]any); ok {
+			c.Resources.Requests = corev1.ResourceList{}
+			for k, v := range asked {
+				if q, err := resource.ParseQuantity(scalarText(v)); err == nil {
+					c.Resources.Requests[corev1.ResourceName(k)] = q
+				}
+			}
+		}
+		return c
+	}
+	for _, v := range items(at(spec, "containers")) {
+		out.Spec.Containers = append(out.Spec.Containers, container(v))
+	}
+	for _, v := range items(at(spec, "initContainers")) {
+		out.Spec.InitContainers = append(out.Spec.InitContainers, container(v))
+	}
+	for _, v := range items(at(spec, "volumes")) {
+		volume := corev1.Volume{Name: scalarText(at(v, "name"))}
+		if n := scalarText(at(v, "secret", "secretName")); n != "" {
+			volume.Secret = &corev1.SecretVolumeSource{SecretName: n}
+		}
+		if n := scalarText(at(v, "configMap", "name")); n != "" {
+			volume.ConfigMap = &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: n}}
+		}
+		out.Spec.Volumes = append(out.Spec.Volumes, volume)
+	}
+	return out
+}
+
+// objectsBeside lists the resources that belong to an agent declared without
+// Helm: those of its module that are named after it, or after what it uses.
+func (c *configuration) objectsBeside(d *declared, w *terraform.Workload) {
+	names := []string{d.Workload, d.ServiceAccount, d.Git.SecretName, d.Namespace}
+	var found []string
+	for _, r := range c.result.Resources {
+		if r.Mode != "managed" || r.Module != w.Resource.Module || !strings.HasPrefix(r.Type, "kubernetes_") && !strings.HasPrefix(r.Type, "kubectl_") {
+			continue
+		}
+		own := r.Address == w.Address
+		for _, m := range r.Body.All("metadata") {
+			if n, ok := known(m.Body, "name"); ok && n != "" && slices.Contains(names, n) {
+				own = true
+			}
+		}
+		if own {
+			found = append(found, r.Address)
+		}
+	}
+	slices.Sort(found)
+	d.find(TerraformObjects.Finding("", d.Terraform.Where, "the agent is made of "+strings.Join(found, ", ")))
+}

@@ -1,0 +1,157 @@
+package flux1
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/fluxover/fluxover/migrate"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// configMap is the manifest of a ConfigMap.
+func configMap(namespace, name string) *unstructured.Unstructured {
+	u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap"}}
+	u.SetName(name)
+	u.SetNamespace(namespace)
+	return u
+}
+
+func TestGenerateIsAskedForPathsThatAFluxYAMLGoverns(t *testing.T) {
+	tree := fstest.MapFS{
+		".flux.yaml":        {Data: []byte("version: 1\npatchUpdated:\n  generators:\n  - command: kustomize build .\n  - command: cat x\n  patchFile: state/patch.yaml\n")},
+		"plain/.flux.yaml":  {Data: []byte("version: 1\nscanForFiles: {}\n")},
+		"plain/a.yaml":      {Data: []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: scanned}\n")},
+		"prod/unused.yaml":  {Data: []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: not-scanned}\n")},
+		"broken/.flux.yaml": {Data: []byte("version: 1\ncommandUpdated:\n  generators: [{command: helm template x}]\n  updaters: [{}, {}]\n")},
+	}
+	var asked []Generation
+	_, objects, findings, err := Load(tree, LoadConfig{
+		Repository: "team/flux", Paths: []string{"plain", "prod", "broken"}, ManifestGeneration: true, DefaultNamespace: "team",
+		Kinds: []migrate.ServedKind{{Version: "v1", Kind: "ConfigMap", Namespaced: true}},
+		Generate: func(g Generation) ([]Parsed, error) {
+			asked = append(asked, g)
+			if g.Root == "broken" {
+				return nil, errors.New("more than is told")
+			}
+			return []Parsed{{File: "base/x.yaml", Line: 7, Manifest: configMap("", "built")}, {File: "base/y.yaml", Line: 1, Manifest: configMap("", "scanned")}}, nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(asked) != 2 || asked[0].File != ".flux.yaml" || asked[0].Dir != "prod" || !asked[0].Above() || asked[0].PatchFile != "prod/state/patch.yaml" ||
+		!slices.Equal(asked[0].Commands, []string{"kustomize build .", "cat x"}) || asked[1].Updaters != 2 || asked[1].Above() {
+		t.Errorf("asked: %+v", asked)
+	}
+	var got []string
+	for _, o := range objects {
+		got = append(got, o.ID+" "+o.File)
+	}
+	if !slices.Equal(got, []string{"team_scanned__ConfigMap plain/a.yaml", "team_built__ConfigMap base/x.yaml"}) {
+		t.Errorf("objects: %q", got)
+	}
+	var codes []string
+	for _, f := range findings {
+		codes = append(codes, f.Code)
+	}
+	slices.Sort(codes)
+	if !slices.Equal(codes, []string{Duplicate.Name, NotGenerated.Name, ManifestGeneration.Name, ManifestGeneration.Name}) {
+		t.Errorf("findings: %v", findings)
+	}
+}
+
+func TestWithoutAClusterKindsAreAssumedAndSaid(t *testing.T) {
+	tree := fstest.MapFS{"a.yaml": {Data: []byte(`
+apiVersion: example.org/v1
+kind: Thing
+metadata: {name: of-unknown-scope}
+---
+apiVersion: example.org/v1
+kind: Thing
+metadata: {name: of-unknown-scope, namespace: there}
+---
+apiVersion: apps/v1beta1
+kind: Deployment
+metadata: {name: old-version}
+---
+apiVersion: helm.fluxcd.io/v1
+kind: HelmRelease
+metadata: {name: release}
+---
+apiVersion: rbac.authorization.k8s.io/v1beta1
+kind: ClusterRole
+metadata: {name: wide, namespace: dropped}
+`)}}
+	cfg := LoadConfig{
+		Repository: "team/flux", DefaultNamespace: "team", KindsAssumed: true,
+		Kinds: []migrate.ServedKind{{Group: "apps", Version: "v1", Kind: "Deployment", Namespaced: true}, {Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "ClusterRole"}},
+	}
+	for _, c := range []struct {
+		namespace string
+		want      []string
+	}{
+		{"team", []string{"_of-unknown-scope_example.org_Thing", "there_of-unknown-scope_example.org_Thing", "team_old-version_apps_Deployment", "team_release_helm.fluxcd.io_HelmRelease", "_wide_rbac.authorization.k8s.io_ClusterRole"}},
+		{"", []string{"_of-unknown-scope_example.org_Thing", "there_of-unknown-scope_example.org_Thing", "_old-version_apps_Deployment", "_release_helm.fluxcd.io_HelmRelease", "_wide_rbac.authorization.k8s.io_ClusterRole"}},
+	} {
+		cfg.DefaultNamespace = c.namespace
+		_, objects, findings, err := Load(tree, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, o := range objects {
+			if o.Class != migrate.ClassApplied {
+				t.Errorf("%s is %s", o.ID, o.Class)
+			}
+			got = append(got, o.ID)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("with default namespace %q: %q", c.namespace, got)
+		}
+		said := ""
+		for _, f := range findings {
+			said += f.Code + ": " + f.Message + "\n"
+		}
+		if !strings.Contains(said, "KINDS_ASSUMED: kinds that Kubernetes itself does not serve and no CRD here defines: HelmRelease.helm.fluxcd.io, Thing.example.org") {
+			t.Errorf("findings: %s", said)
+		}
+		if strings.Contains(said, NamespaceNotGiven.Name) != (c.namespace == "") {
+			t.Errorf("with default namespace %q: %s", c.namespace, said)
+		}
+	}
+}
+
+// FuzzGenerationFile reads hostile .flux.yaml files.
+func FuzzGenerationFile(f *testing.F) {
+	for _, seed := range []string{
+		"version: 1\ncommandUpdated:\n  generators:\n  - command: kustomize build .\n",
+		"version: 1\npatchUpdated:\n  generators:\n  - command: kustomize build .\n    timeout: 5s\n  patchFile: flux-patch.yaml\n",
+		"version: 1\nscanForFiles: {}\n", "version: 1\ncommandUpdated: []\n", "version: 1\npatchUpdated: {patchFile: ../../etc/passwd}\n",
+		"version: 1\ncommandUpdated: {generators: [1, {command: [a]}], updaters: {}}\n", "a: &a [*a]\n",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, content []byte) {
+		tree := fstest.MapFS{"team/.flux.yaml": {Data: content}}
+		asked := 0
+		_, _, findings, err := Load(tree, LoadConfig{
+			Repository: "team/flux", Paths: []string{"team"}, ManifestGeneration: true, DefaultNamespace: "team",
+			Generate: func(g Generation) ([]Parsed, error) {
+				asked++
+				if g.Dir != "team" || g.Variety != "commandUpdated" && g.Variety != "patchUpdated" {
+					t.Errorf("asked for %+v", g)
+				}
+				return nil, nil
+			},
+		})
+		if err != nil || asked > 1 {
+			t.Fatalf("asked %d times: %v", asked, err)
+		}
+		if asked == 1 && !slices.ContainsFunc(findings, func(f migrate.Finding) bool { return f.Code == ManifestGeneration.Name }) {
+			t.Error("what is generated is not said to be")
+		}
+	})
+}
