@@ -26,6 +26,47 @@ func leaseOf(name, holder string, renewed time.Time) *coordinationv1.Lease {
 	}
 }
 
+func ofOneSecond(l *coordinationv1.Lease) *coordinationv1.Lease {
+	one := int32(1)
+	l.Spec.LeaseDurationSeconds = &one
+	return l
+}
+
+func TestAnEngineWhoseClockIsWrongLivesWhileItRenewsItsLease(t *testing.T) {
+	for name, wrong := range map[string]time.Duration{"slow": -time.Hour, "fast": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			kube := fake.NewClientset(leaseOf("fluxover-agent-leader-election", "laptop_1", time.Now().Add(wrong)))
+			// Each look finds it renewed since the last one.
+			looks := 0
+			kube.PrependReactor("list", "leases", func(kubetesting.Action) (bool, runtime.Object, error) {
+				looks++
+				renewed := leaseOf("fluxover-agent-leader-election", "laptop_1", time.Now().Add(wrong))
+				return true, &coordinationv1.LeaseList{Items: []coordinationv1.Lease{*renewed}}, nil
+			})
+			r := &repository{env: &env{c: &cluster.Client{Kube: kube}}}
+			if alive, err := r.engineAlive(t.Context()); err != nil || !alive || looks != 2 {
+				t.Errorf("alive %v after %d looks, %v", alive, looks, err)
+			}
+		})
+	}
+}
+
+func TestALeaseThatWasWatchedInVainIsNotWatchedAgain(t *testing.T) {
+	kube := fake.NewClientset(ofOneSecond(leaseOf("fluxover-agent-leader-election", "laptop_1", time.Now().Add(-time.Hour))))
+	r := &repository{env: &env{c: &cluster.Client{Kube: kube}}}
+	if alive, err := r.engineAlive(t.Context()); err != nil || alive {
+		t.Fatalf("alive %v, %v", alive, err)
+	}
+	begun, looks := time.Now(), 0
+	kube.PrependReactor("list", "leases", func(kubetesting.Action) (bool, runtime.Object, error) {
+		looks++
+		return false, nil, nil
+	})
+	if alive, err := r.engineAlive(t.Context()); err != nil || alive || looks != 1 {
+		t.Errorf("alive %v after %d looks and %s, %v", alive, looks, time.Since(begun), err)
+	}
+}
+
 func podOf(namespace, image string, phase corev1.PodPhase, labels map[string]string, args ...string) *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "p", Labels: labels},
@@ -63,8 +104,8 @@ func TestAnEngineIsDeadOnlyWithoutPodAndWithoutLease(t *testing.T) {
 		"an agent outside the cluster":                {objects: []runtime.Object{leaseOf("fluxover-agent-leader-election", "laptop_1", now)}, alive: true},
 		"a stock controller's lease":                  {objects: []runtime.Object{leaseOf("kustomize-controller-leader-election", "pod_1", now)}, alive: true},
 		"a lease with a selector's hash":              {objects: []runtime.Object{leaseOf("fluxover-agent-leader-election-0a1b2c", "laptop_1", now)}, alive: true},
-		"a lease within the slack of the clocks":      {objects: []runtime.Object{leaseOf("fluxover-agent-leader-election", "laptop_1", now.Add(-40*time.Second))}, alive: true},
-		"a lease that expired":                        {objects: []runtime.Object{leaseOf("fluxover-agent-leader-election", "laptop_1", now.Add(-time.Minute))}},
+		"a lease that is not renewed":                 {objects: []runtime.Object{ofOneSecond(leaseOf("fluxover-agent-leader-election", "laptop_1", now.Add(-time.Minute)))}},
+		"one of tomorrow that is not renewed":         {objects: []runtime.Object{ofOneSecond(leaseOf("fluxover-agent-leader-election", "laptop_1", now.Add(24*time.Hour)))}},
 		"a lease that was given back":                 {objects: []runtime.Object{leaseOf("fluxover-agent-leader-election", "", now)}},
 		"the lease of a controller that applies none": {objects: []runtime.Object{leaseOf("source-controller-leader-election", "pod_1", now)}},
 	} {

@@ -32,7 +32,7 @@ func TestAnEngineThatDoesNotSeeTheKustomizationsIsFoundBeforeTheFence(t *testing
 	if err == nil || !strings.Contains(err.Error(), "Kustomization/"+migrate.AgentNamespace+"/"+blind) || !strings.Contains(err.Error(), "no controller has answered") {
 		t.Fatalf("want an error that names the Kustomization that nobody answers for, got %v", err)
 	}
-	for _, want := range []string{"1 of 3", "waited 3s", "finalizer"} {
+	for _, want := range []string{"1 of 3", "waited 3", "finalizer"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not say %q: %v", want, err)
 		}

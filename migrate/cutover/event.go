@@ -60,6 +60,20 @@ var (
 	errCrash = errors.New("crash asked for by a test")
 )
 
+// NotBegunError says why a run did not begin with a Repository, or go on with
+// it. Nothing of it was changed, and nothing waits to be gone on with: Err says
+// what to do first.
+type NotBegunError struct {
+	Repository string
+	Err        error
+}
+
+func (e *NotBegunError) Error() string {
+	return fmt.Sprintf("hand over %s: nothing was changed by this run: %v", e.Repository, e.Err)
+}
+
+func (e *NotBegunError) Unwrap() error { return e.Err }
+
 // StepError says which step of which Repository failed, and how things stand.
 type StepError struct {
 	Repository, Step string

@@ -248,7 +248,7 @@ func (e *Executor) Migrate(ctx context.Context) (err error) {
 	return errors.Join(all...)
 }
 
-func joined(failures []*StepError) error {
+func joined(failures []*NotBegunError) error {
 	var errs []error
 	for _, f := range failures {
 		errs = append(errs, f)
@@ -362,7 +362,7 @@ func (e *Executor) policiesServed() error {
 
 // open reads or begins the journals of the selected Repositories. One that
 // cannot be gone on with is a failure of its own and holds back nobody else.
-func (e *Executor) open(ctx context.Context, s *session, ids []string) (repos []*repository, failures []*StepError, err error) {
+func (e *Executor) open(ctx context.Context, s *session, ids []string) (repos []*repository, failures []*NotBegunError, err error) {
 	for _, id := range ids {
 		slice, err := slicePlan(&e.plan, id)
 		if err != nil {
@@ -370,33 +370,41 @@ func (e *Executor) open(ctx context.Context, s *session, ids []string) (repos []
 		}
 		j, err := s.store.load(ctx, id)
 		if errors.Is(err, errBrokenJournal) {
-			failures = append(failures, &StepError{Repository: id, Step: "lock", Leaves: "nothing was changed by this run", Err: err})
+			failures = append(failures, &NotBegunError{Repository: id, Err: err})
 			continue
 		}
 		if err != nil {
 			return nil, nil, err
 		}
-		underWay := j != nil && j.Closed == "" && len(j.Entries) > 0
+		anew := false
 		switch {
 		case j == nil:
-			j = &journal{Repository: id, Attempt: 1}
+			j, anew = &journal{Repository: id, Attempt: 1}, true
+		case j.Closed == "" && !j.GoingBack && j.untouched():
+			// Only looked at, and perhaps held back: the plan given now is the
+			// one that was reviewed.
+			j, anew = &journal{Repository: id, Attempt: max(j.Attempt, 1), History: j.History, resourceVersion: j.resourceVersion, uid: j.uid}, true
+		case j.Closed == "" && !j.GoingBack && j.Fence.StoppedAt == nil:
+			if err := sameAsStaged(j, slice, e.plan.Inputs.Agents[id], e.o.Commits); err != nil {
+				failures = append(failures, &NotBegunError{Repository: id, Err: err})
+				continue
+			}
 		case j.Closed == closedRolledBack || j.Closed == closedAborted:
 			last := j.last()
 			history := append(slices.Clone(j.History), fmt.Sprintf("attempt %d: %s at %s", j.Attempt, j.Closed, last.At.Format(time.RFC3339)))
 			if len(j.Parked) > 0 {
-				failures = append(failures, &StepError{Repository: id, Step: "lock", Leaves: "nothing was changed by this run",
+				failures = append(failures, &NotBegunError{Repository: id,
 					Err: fmt.Errorf("it was rolled back and left parked objects (%s): remove them first", strings.Join(j.Parked, ", "))})
 				continue
 			}
-			j = &journal{Repository: id, Attempt: j.Attempt + 1, History: history, resourceVersion: j.resourceVersion, uid: j.uid}
+			j, anew = &journal{Repository: id, Attempt: j.Attempt + 1, History: history, resourceVersion: j.resourceVersion, uid: j.uid}, true
 		}
-		if j.Closed == "" && !underWay {
+		if anew {
 			j.Commit = slice.Repository.Commit
 			j.Agent.Fingerprint = e.plan.Inputs.Agents[id]
 			if err := j.setPlan(slice); err != nil {
 				return nil, nil, err
 			}
-			j.Blocked = ""
 			if slice.Repository.Blocked {
 				j.Blocked = blockers(slice, e.plan.Accepted)
 			}
@@ -500,6 +508,13 @@ const (
 	// silenceLimit bounds the wait for loud steps of others to end. One of them
 	// may hang; the gap is then as long as it is beside them.
 	silenceLimit = 5 * time.Second
+	// silenceAgain bounds the same wait where the gap has begun already.
+	silenceAgain = time.Second
+	// silencePatience is how long the quiet is held for the old agent's pods to
+	// end: until then it may write, so there is no gap to keep short.
+	silencePatience = 5 * time.Second
+	// silenceTold is after how long a loud step says that it waits.
+	silenceTold = 5 * time.Second
 )
 
 // enterGap waits for its turn to be without an engine, and until no other
@@ -512,7 +527,7 @@ func (r *repository) enterGap(ctx context.Context) error {
 	select {
 	case r.gaps <- struct{}{}:
 		r.inGap = true
-		r.hush(ctx)
+		r.hush(ctx, silenceLimit)
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("wait for the turn of %s to be without an agent: %w", r.id, waitEnded(ctx, begun, "others were still being handed over"))
@@ -521,39 +536,78 @@ func (r *repository) enterGap(ctx context.Context) error {
 
 // leaveGap lets the next one in.
 func (r *repository) leaveGap() {
-	if r.hushed {
-		r.hushed = false
-		r.quiet.Release(silence)
-	}
+	r.endHush()
 	if r.inGap {
 		r.inGap = false
 		<-r.gaps
 	}
 }
 
-// hush keeps others from loud steps, once those under way have ended or
-// silenceLimit has passed.
-func (r *repository) hush(ctx context.Context) {
-	if r.quiet == nil {
+// hush keeps others from loud steps, once those under way have ended or the
+// limit has passed.
+func (r *repository) hush(ctx context.Context, limit time.Duration) {
+	if r.quiet == nil || r.hushed {
 		return
 	}
-	limited, cancel := context.WithTimeout(ctx, silenceLimit)
+	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if r.hushed = r.quiet.Acquire(limited, silence) == nil; !r.hushed && ctx.Err() == nil {
-		r.note("fence", "others are still at work after %s: the gap may be a little longer for it", silenceLimit)
+		r.note("fence", "others are still at work after %s: the gap may be a little longer for it", limit)
+	}
+}
+
+// endHush lets others begin loud steps again.
+func (r *repository) endHush() {
+	if r.hushed {
+		r.hushed = false
+		r.quiet.Release(silence)
 	}
 }
 
 // aloud runs one step forward, a loud one not while another Repository is in
-// its gap. The wait counts against no limit of the step.
+// its gap. The wait counts against no limit of the step; a long one is told.
 func (r *repository) aloud(ctx context.Context, s *step) error {
 	if s.Loud && r.quiet != nil && !r.hushed {
-		if err := r.quiet.Acquire(ctx, 1); err != nil {
-			return err
+		tell := time.AfterFunc(silenceTold, func() { r.note(s.Name, "waits while another repository is without an engine") })
+		err := r.quiet.Acquire(ctx, 1)
+		tell.Stop()
+		if err != nil {
+			return fmt.Errorf("hand over %s: interrupted before step %s, while another repository was without an engine: %w", r.id, s.Name, context.Cause(ctx))
 		}
 		defer r.quiet.Release(1)
 	}
 	return r.forward(ctx, s)
+}
+
+// untouched reports whether nothing beyond a look was begun.
+func (j *journal) untouched() bool {
+	return len(j.Created) == 0 && len(j.Snapshot.Secrets) == 0 && !slices.ContainsFunc(j.Entries, func(e Entry) bool {
+		return e.Step != "lock" && e.Step != "recheck"
+	})
+}
+
+// sameAsStaged fails with ErrMoved where the plan given now is not the one by
+// which something was made already.
+func sameAsStaged(j *journal, given *planSlice, agent migrate.Fingerprint, commits Commits) error {
+	if j.plan == nil {
+		return fmt.Errorf("read journal of %s: its plan is gone: %w", j.Repository, errBrokenJournal)
+	}
+	moved := differences(j.plan, given, commits)
+	if was := j.Agent.Fingerprint; len(was) > 0 && len(agent) > 0 {
+		moved = append(was.Moved(agent), moved...)
+	}
+	if len(moved) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: something was staged already by another plan than this (%s): %s", ErrMoved, strings.Join(moved, "; "), j.afterMove())
+}
+
+// afterMove says what to do about a plan that does not hold any more.
+func (j *journal) afterMove() string {
+	if j.untouched() {
+		return "plan again and review what changed"
+	}
+	return fmt.Sprintf("run \"fluxover rollback --repo %s\" first, then plan again and review what changed", j.Repository)
 }
 
 // advance runs the steps that are not done yet.
@@ -565,14 +619,18 @@ func (r *repository) advance(ctx context.Context) error {
 	if r.j.GoingBack {
 		return fmt.Errorf("hand over %s: its rollback is unfinished: run \"fluxover rollback --repo %s\" to end it", r.id, r.id)
 	}
-	for i := range steps {
+	r.interruptible = ctx
+	if err := r.endRetreat(); err != nil {
+		return err
+	}
+	for i := 0; i < len(steps); i++ {
 		s := &steps[i]
 		if r.j.state(s.Name) == Done {
 			later := slices.ContainsFunc(steps[i+1:], func(l step) bool {
 				state := r.j.state(l.Name)
 				return state != "" && state != Undone
 			})
-			if s.Always && !begun(r.j.state(firstUrgent())) {
+			if s.Always && r.j.Fence.StoppedAt == nil {
 				later = false
 			}
 			if later || s.Check == nil {
@@ -590,7 +648,7 @@ func (r *repository) advance(ctx context.Context) error {
 		if s.Urgent {
 			stepCtx = r.held
 		}
-		if !s.Urgent || s.Name == firstUrgent() && r.j.state(s.Name) == "" {
+		if !s.Urgent || s.Name == firstUrgent() && r.j.Fence.StoppedAt == nil {
 			if err := r.mayGoOn(ctx); err != nil {
 				return err
 			}
@@ -600,7 +658,15 @@ func (r *repository) advance(ctx context.Context) error {
 		}
 		if err := r.aloud(withHeld(stepCtx, r.held), s); err != nil {
 			if s.Retreat && !errors.Is(err, errCrash) && !errors.Is(err, ErrJournal) && context.Cause(r.held) == nil {
-				return errors.Join(err, r.retreatTo(r.held, "fence"))
+				// The old agent works, or is waited for: that needs no quiet.
+				r.endHush()
+				back := r.retreatTo(r.held, "fence")
+				if errors.Is(err, errPaused) && back == nil {
+					r.leaveGap()
+					i-- // mayGoOn waits, and the step begins anew
+					continue
+				}
+				err = errors.Join(err, back)
 			}
 			return err
 		}
@@ -619,6 +685,26 @@ func firstUrgent() string {
 		}
 	}
 	return ""
+}
+
+// endRetreat ends what a run left that died, or failed, in step fence with the
+// old agent let in, or never stopped: a fence that nobody tends shuts out each
+// pod that takes the place of another. The fence goes, so that all is checked
+// and staged before another is put up. Whether the old agent gets Ready is not
+// waited for.
+func (r *repository) endRetreat() error {
+	state := r.j.state(firstUrgent())
+	if !begun(state) || r.j.Fence.StoppedAt != nil && state != Undoing {
+		return nil
+	}
+	r.note(firstUrgent(), "an earlier run ended in this step with the old agent not stopped: its fence is taken down, and all is checked again")
+	ctx, cancel := context.WithTimeout(r.held, undoLimit)
+	defer cancel()
+	if err := letIn(ctx, r); err != nil {
+		return &StepError{Repository: r.id, Step: "undo-" + firstUrgent(), Err: err, Leaves: "what was undone so far stays undone; nothing is lost"}
+	}
+	r.j.Fence = fenceFacts{}
+	return r.record(r.held, firstUrgent(), Undone, "")
 }
 
 // withHeld ends ctx also when the Lease is lost.

@@ -1,12 +1,14 @@
 package cutover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
@@ -421,6 +423,9 @@ func noteReplicas(ctx context.Context, r *repository) error {
 	if err != nil {
 		return fmt.Errorf("read the old agent's Deployment: %w", err)
 	}
+	if err := r.sameAgent(d); err != nil {
+		return err
+	}
 	r.j.Agent.Replicas = 1
 	if d.Spec.Replicas != nil {
 		r.j.Agent.Replicas = *d.Spec.Replicas
@@ -430,8 +435,48 @@ func noteReplicas(ctx context.Context, r *repository) error {
 	return nil
 }
 
+// sameAgent fails with ErrMoved where the Deployment is not the one that the
+// fence is made for: it knows the agent by its account, and its pods by the
+// selector.
+func (r *repository) sameAgent(d *appsv1.Deployment) error {
+	var moved []string
+	const unset = "default"
+	if was, is := cmp.Or(r.j.Agent.ServiceAccount, unset), cmp.Or(d.Spec.Template.Spec.ServiceAccountName, unset); was != is {
+		moved = append(moved, fmt.Sprintf("account (%s, now %s)", was, is))
+	}
+	if r.j.Agent.Selector != nil && d.Spec.Selector != nil {
+		if was, is := metav1.FormatLabelSelector(r.j.Agent.Selector), metav1.FormatLabelSelector(d.Spec.Selector); was != is {
+			moved = append(moved, fmt.Sprintf("selector of the pods (%s, now %s)", was, is))
+		}
+	}
+	if len(moved) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: Deployment %s/%s: %s; %s", ErrMoved, d.Namespace, d.Name, strings.Join(moved, "; "), r.j.afterMove())
+}
+
+// lookAgain is sameAgent for the live Deployment; one that is gone stops
+// nobody.
+func (r *repository) lookAgain(ctx context.Context) error {
+	var d *appsv1.Deployment
+	err := r.outlast(ctx, "fence", func(ctx context.Context) (err error) {
+		d, err = r.c.Kube.AppsV1().Deployments(r.j.Agent.Namespace).Get(ctx, r.j.Agent.Workload, metav1.GetOptions{})
+		return err
+	})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the old agent's Deployment: %w", err)
+	}
+	return r.sameAgent(d)
+}
+
 // fence keeps the old agent from writing: policy in force, replicas 0, no pod.
 func fence(ctx context.Context, r *repository) error {
+	if err := r.lookAgain(ctx); err != nil {
+		return err
+	}
 	if r.j.Fence.StoppedAt != nil {
 		// An earlier try got further: nobody is exempted who was not then.
 		if err := r.raiseInForce(ctx); err != nil {
@@ -439,6 +484,9 @@ func fence(ctx context.Context, r *repository) error {
 		}
 	} else {
 		if err := r.approachGap(ctx); err != nil {
+			return err
+		}
+		if err := r.lookAgain(ctx); err != nil { // the turn may have been long in coming
 			return err
 		}
 		now := time.Now().UTC()
@@ -490,22 +538,70 @@ func (r *repository) approachGap(ctx context.Context) error {
 		return err
 	}
 	// The journal is written by the one goroutine alone.
-	side := &repository{env: r.env, id: r.id, j: &journal{Agent: r.j.Agent, Fence: r.j.Fence}}
+	side := &repository{env: r.env, id: r.id, interruptible: r.interruptible, j: &journal{Agent: r.j.Agent, Fence: r.j.Fence}}
 	approaching, end := context.WithCancelCause(ctx)
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
-		end(side.exemptNewPods(approaching))
-	}()
+	var watched sync.WaitGroup
+	watched.Go(func() {
+		if err := side.exemptNewPods(approaching); err != nil && approaching.Err() == nil {
+			end(fmt.Errorf("keep an eye on the pods of the old agent: %w", err))
+		}
+	})
+	watched.Go(func() { end(side.holdUp(approaching)) })
 	err = r.awaitTurn(approaching)
+	if err == nil {
+		err = r.heldUp(approaching)
+	}
 	arrived := errors.New("the turn has come, or will not")
 	end(arrived)
-	<-watched
+	watched.Wait()
 	r.j.Fence.ExemptPods = side.j.Fence.ExemptPods
 	if cause := context.Cause(approaching); ctx.Err() == nil && !errors.Is(cause, arrived) {
-		return fmt.Errorf("keep an eye on the pods of the old agent: %w", cause)
+		return cause
 	}
 	return err
+}
+
+// errPaused: the run was paused while nothing was stopped yet.
+var errPaused = errors.New("paused")
+
+// holdUp waits until the run is interrupted, paused or to be aborted, or ctx
+// ends, and says which.
+func (r *repository) holdUp(ctx context.Context) error {
+	for {
+		if err := r.heldUp(ctx); errors.Is(err, errPaused) || errors.Is(err, ErrAborted) || r.interruptedBy() != nil {
+			return err
+		}
+		var interrupted <-chan struct{}
+		if r.interruptible != nil {
+			interrupted = r.interruptible.Done()
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-interrupted:
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// heldUp fails when the run was interrupted, paused or is to be aborted.
+func (r *repository) heldUp(ctx context.Context) error {
+	if err := r.interruptedBy(); err != nil {
+		return err
+	}
+	paused, err := r.pausedBy(ctx)
+	if err == nil && paused != "" {
+		return fmt.Errorf("%w by %s", errPaused, paused)
+	}
+	return err
+}
+
+// interruptedBy is the error of who interrupted the run; nil if nobody did.
+func (r *repository) interruptedBy() error {
+	if r.interruptible == nil || r.interruptible.Err() == nil {
+		return nil
+	}
+	return fmt.Errorf("nothing was stopped yet: %w", r.interruptible.Err())
 }
 
 // awaitTurn waits for a good moment and for the turn. Whatever takes time is
@@ -619,19 +715,39 @@ func (r *repository) exemptNewPods(ctx context.Context) error {
 }
 
 // awaitNoPods waits until no pod of the old agent is left and notes when. A
-// pod is never deleted by force: its process might still write.
+// pod is never deleted by force: its process might still write. Others need
+// not be quiet all that time.
 func (r *repository) awaitNoPods(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, r.limits.pods)
 	defer cancel()
-	err := r.followOldPods(limited, func(running objects) (bool, string, error) {
-		for _, name := range sortedKeys(running) {
-			state := "runs"
-			if told := toldToEnd(running[name]); told != nil {
-				state = "is terminating since " + told.UTC().Format(time.RFC3339)
-			}
-			return false, fmt.Sprintf("Pod/%s/%s of the old agent %s; if its node is lost, make sure that its process is, and delete the pod by hand", r.j.Agent.Namespace, name, state), nil
+	if r.hushed && r.limits.pods > silencePatience {
+		soon, cancel := context.WithTimeout(limited, silencePatience)
+		err := r.noPods(soon)
+		cancel()
+		if err == nil || soon.Err() == nil || limited.Err() != nil {
+			return err
 		}
-		return true, "", nil
+		r.endHush()
+		if err := r.noPods(limited); err != nil {
+			return err
+		}
+		r.hush(ctx, silenceAgain)
+		return nil
+	}
+	return r.noPods(limited)
+}
+
+func (r *repository) noPods(ctx context.Context) error {
+	err := r.followOldPods(ctx, func(running objects) (bool, string, error) {
+		if len(running) == 0 {
+			return true, "", nil
+		}
+		name := sortedKeys(running)[0]
+		state := "runs"
+		if told := toldToEnd(running[name]); told != nil {
+			state = "is terminating since " + told.UTC().Format(time.RFC3339)
+		}
+		return false, fmt.Sprintf("Pod/%s/%s of the old agent %s; if its node is lost, make sure that its process is, and delete the pod by hand", r.j.Agent.Namespace, name, state), nil
 	})
 	if err != nil {
 		return fmt.Errorf("wait until the old agent has ended: %w", err)
@@ -767,9 +883,23 @@ func fencedStill(ctx context.Context, r *repository) error {
 	return nil
 }
 
-// unfence lets the old agent work again: fence lifted, replicas as they were,
-// ownership of the Deployment's fields as it was, and a pod Ready.
+// unfence lets the old agent work again: as letIn, and a pod Ready.
 func unfence(ctx context.Context, r *repository) error {
+	if err := letIn(ctx, r); err != nil {
+		return err
+	}
+	if r.j.Fence.StoppedAt != nil {
+		if err := r.awaitOldAgent(ctx); err != nil {
+			return err
+		}
+	}
+	r.j.Fence = fenceFacts{}
+	return nil
+}
+
+// letIn lifts the fence and puts the replicas back, and the ownership of the
+// Deployment's fields, where the old agent was stopped.
+func letIn(ctx context.Context, r *repository) error {
 	if err := r.outlast(ctx, "undo-fence", r.lower); err != nil {
 		return err
 	}
@@ -778,18 +908,11 @@ func unfence(ctx context.Context, r *repository) error {
 			return fmt.Errorf("wait for the fence %s to be lifted: %w", fenceName(r.id), err)
 		}
 	}
-	stopped := r.j.Fence.StoppedAt != nil
 	r.fenced = false
-	if stopped {
-		if err := r.outlast(ctx, "undo-fence", r.restoreDeployment); err != nil {
-			return err
-		}
-		if err := r.awaitOldAgent(ctx); err != nil {
-			return err
-		}
+	if r.j.Fence.StoppedAt == nil {
+		return nil
 	}
-	r.j.Fence = fenceFacts{}
-	return nil
+	return r.outlast(ctx, "undo-fence", r.restoreDeployment)
 }
 
 // restoreDeployment puts replicas back, and the ownership of that field.

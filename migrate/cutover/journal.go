@@ -313,11 +313,11 @@ func (s store) list(ctx context.Context) ([]*journal, error) {
 	return out, nil
 }
 
-// decodeJournal reads a journal. With an error comes what could be read: at
-// least the Repository's id.
 // errBrokenJournal: a journal is there and cannot be read.
 var errBrokenJournal = errors.New("what was done is not known; put the journal back from a backup, or use the version of fluxover that wrote it")
 
+// decodeJournal reads a journal. With an error comes what could be read: at
+// least the Repository's id.
 func decodeJournal(cm *corev1.ConfigMap) (*journal, error) {
 	j := &journal{resourceVersion: cm.ResourceVersion, uid: cm.UID}
 	if err := json.Unmarshal([]byte(cm.Data[journalKey]), j); err != nil || j.Repository == "" {

@@ -53,7 +53,7 @@ func renewing(t *testing.T, kube kubernetes.Interface) {
 }
 
 // taken tries to take the Lease, and says how long that took and what was told.
-func taken(t *testing.T, kube kubernetes.Interface) (error, time.Duration, []Event) {
+func taken(t *testing.T, kube kubernetes.Interface) (time.Duration, []Event, error) {
 	t.Helper()
 	who, err := Identity{User: "a", Host: "h"}.filled()
 	if err != nil {
@@ -68,7 +68,7 @@ func taken(t *testing.T, kube kubernetes.Interface) (error, time.Duration, []Eve
 			t.Error(err)
 		}
 	}
-	return err, took, told
+	return took, told, err
 }
 
 func TestALiveOperatorIsRefusedForWhateverItsClockSays(t *testing.T) {
@@ -77,7 +77,7 @@ func TestALiveOperatorIsRefusedForWhateverItsClockSays(t *testing.T) {
 			t.Parallel()
 			kube := fake.NewClientset(heldLease(time.Now().Add(skew)))
 			renewing(t, kube)
-			err, _, _ := taken(t, kube)
+			_, _, err := taken(t, kube)
 			var locked *LockedError
 			if !errors.As(err, &locked) || locked.User != "carol" || locked.Host != "bastion" {
 				t.Fatalf("want to be refused by name, got %v", err)
@@ -93,7 +93,7 @@ func TestADeadOperatorIsReplacedOnlyAfterItsLeaseWasWatchedForItsTerm(t *testing
 	for name, skew := range map[string]time.Duration{"long ago": -time.Hour, "by a clock ahead": time.Hour} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			err, took, told := taken(t, fake.NewClientset(heldLease(time.Now().Add(skew))))
+			took, told, err := taken(t, fake.NewClientset(heldLease(time.Now().Add(skew))))
 			if err != nil {
 				t.Fatalf("a dead operator keeps others out: %v", err)
 			}
@@ -108,7 +108,7 @@ func TestADeadOperatorIsReplacedOnlyAfterItsLeaseWasWatchedForItsTerm(t *testing
 }
 
 func TestAFreshLeaseIsRefusedWithoutWatching(t *testing.T) {
-	err, _, told := taken(t, fake.NewClientset(heldLease(time.Now())))
+	_, told, err := taken(t, fake.NewClientset(heldLease(time.Now())))
 	if !errors.Is(err, ErrLocked) || len(told) != 0 {
 		t.Errorf("got %v, told %v", err, told)
 	}

@@ -101,7 +101,7 @@ func (r *repository) predictAgain(ctx context.Context, step string) error {
 		// What was so before the fence counts, not what the fence made of it.
 		facts.Replicas, facts.Selector = r.j.Agent.Replicas, r.j.Agent.Selector
 	}
-	if step == "recheck" {
+	if step == "recheck" && r.j.Fence.StoppedAt == nil {
 		facts.Replicas, facts.Selector = agent.Replicas, agent.Selector
 	}
 	r.j.Agent = facts
@@ -138,25 +138,32 @@ func comparePlans(j *journal, fresh *planSlice, agent *migrate.Flux1Agent, commi
 	if was := j.Agent.Fingerprint; len(was) > 0 {
 		moved = was.Moved(migrate.FingerprintOf(agent))
 	}
-	old := &j.plan.Repository
+	moved = append(moved, differences(j.plan, fresh, commits)...)
+	if len(moved) > 0 {
+		return fmt.Errorf("%w: %s; %s", ErrMoved, strings.Join(moved, "; "), j.afterMove())
+	}
+	return nil
+}
+
+// differences says in what a new plan is another than the one before, beyond
+// what commits allow.
+func differences(before, fresh *planSlice, commits Commits) []string {
+	var moved []string
+	old := &before.Repository
 	now := &fresh.Repository
 	if old.Commit != now.Commit && commits == CommitsExact {
 		moved = append(moved, fmt.Sprintf("the commit, from %s to %s", short(old.Commit), short(now.Commit)))
 	}
-	if !reflect.DeepEqual(withoutCommit(j.plan), withoutCommit(fresh)) {
+	if !reflect.DeepEqual(withoutCommit(before), withoutCommit(fresh)) {
 		moved = append(moved, "the GitRepositories")
 	}
 	if commits != CommitsAny {
 		moved = append(moved, difference("applications", keys(old.Applications, applicationKey), keys(now.Applications, applicationKey))...)
 		moved = append(moved, difference("Kustomizations", keys(old.Kustomizations, manifestKey), keys(now.Kustomizations, manifestKey))...)
 		moved = append(moved, difference("verbs", keys(old.Objects, verbKey), keys(now.Objects, verbKey))...)
-		moved = append(moved, difference("findings", keys(notOurDoing(j.plan.Findings), findingKey), keys(notOurDoing(fresh.Findings), findingKey))...)
+		moved = append(moved, difference("findings", keys(notOurDoing(before.Findings), findingKey), keys(notOurDoing(fresh.Findings), findingKey))...)
 	}
-	moved = append(moved, difference("accounts and rights", keys(old.Supporting, manifestKey), keys(now.Supporting, manifestKey))...)
-	if len(moved) > 0 {
-		return fmt.Errorf("%w: %s; plan again and review what changed", ErrMoved, strings.Join(moved, "; "))
-	}
-	return nil
+	return append(moved, difference("accounts and rights", keys(old.Supporting, manifestKey), keys(now.Supporting, manifestKey))...)
 }
 
 // notOurDoing leaves out what the cut-over itself brings about: once it has
@@ -259,7 +266,19 @@ func takeSnapshot(ctx context.Context, r *repository) error {
 	if snap.Release, err = releasePayload(ctx, r.c, r.j.Agent); err != nil {
 		return err
 	}
-	return r.keepSnapshot(ctx, snap)
+	if err := r.keepSnapshot(ctx, snap); err != nil {
+		return err
+	}
+	r.taken = true
+	return nil
+}
+
+// snapshotHere: what is kept may be old by the time a run goes on.
+func snapshotHere(_ context.Context, r *repository) error {
+	if !r.taken {
+		return errors.New("not taken by this run yet")
+	}
+	return nil
 }
 
 func (r *repository) keepSnapshot(ctx context.Context, snap *snapshot) error {

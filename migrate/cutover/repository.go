@@ -69,6 +69,9 @@ type env struct {
 	gaps chan struct{}
 	// quiet is shared by loud steps and had alone by a Repository in its gap.
 	quiet *semaphore.Weighted
+	// silent holds, by namespace/name, what leases of engines said that were
+	// watched and not renewed.
+	silent sync.Map
 	// shared serialises writes to objects that several Repositories use.
 	shared sync.Mutex
 
@@ -100,8 +103,12 @@ type repository struct {
 	*env
 	id string
 	j  *journal
-	// fresh is true once this process has checked the plan's inputs.
-	fresh bool
+	// interruptible ends when a person interrupts the run; nil: never. What
+	// must not be left half-done runs on held instead.
+	interruptible context.Context
+	// fresh is true once this process has checked the plan's inputs, taken once
+	// it has taken the snapshot.
+	fresh, taken bool
 	// manifests by object id as Flux v1 applies them, and ids of live objects
 	// with the old agent's mark; from the newest inventory of this process.
 	manifests map[string]*unstructured.Unstructured
@@ -163,10 +170,14 @@ func (r *repository) forward(ctx context.Context, s *step) error {
 		if ctx.Err() == nil && errors.Is(limited.Err(), context.DeadlineExceeded) {
 			err = fmt.Errorf("the step's limit of %s has passed: %w", limit, err)
 		}
-		if errors.Is(ctx.Err(), context.Canceled) && context.Cause(r.held) == nil {
+		if errors.Is(err, errPaused) {
+			return err
+		}
+		interrupted := errors.Is(ctx.Err(), context.Canceled) || errors.Is(err, context.Canceled) && r.interruptedBy() != nil
+		if interrupted && context.Cause(r.held) == nil {
 			// Interrupted by a person: that is no failure of the step, which
 			// the next run begins again.
-			return fmt.Errorf("hand over %s: interrupted in step %s: %w", r.id, s.Name, ctx.Err())
+			return fmt.Errorf("hand over %s: interrupted in step %s: %w", r.id, s.Name, context.Canceled)
 		}
 		tidy, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordLimit)
 		defer cancel()
@@ -176,7 +187,7 @@ func (r *repository) forward(ctx context.Context, s *step) error {
 		r.emit(Event{At: time.Now(), Repository: r.id, Step: s.Name, State: failedOrBlocked(err), Message: err.Error(), Elapsed: time.Since(begun)})
 		return &StepError{Repository: r.id, Step: s.Name, Leaves: s.Leaves, Err: err}
 	}
-	if s.Before != nil && r.j.state(s.Name) != Started {
+	if s.Before != nil {
 		if err := s.Before(limited, r); err != nil {
 			return fail(err)
 		}

@@ -351,8 +351,9 @@ func (r *repository) awaitEcho(ctx context.Context, k *unstructured.Unstructured
 // engineAlive reports whether a controller that acts on Kustomizations may
 // still run: a pod of one exists in any namespace that may be read (see
 // everywhere), terminating ones included, or one of the leases that it acts
-// under is held and has not expired. The lease is what tells of an agent
-// outside the cluster, and of an image under another name. Without an answer to either question the result is an error.
+// under is held, and renewed or just seen for the first time (see renewed). The
+// lease is what tells of an agent outside the cluster, and of an image under
+// another name. Without an answer to either question the result is an error.
 func (r *repository) engineAlive(ctx context.Context) (bool, error) {
 	record, err := store{c: r.c}.run(ctx)
 	if err != nil {
@@ -395,7 +396,47 @@ func (r *repository) engineAlive(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return slices.ContainsFunc(leases, func(l coordinationv1.Lease) bool { return engineLease(&l, time.Now()) }), nil
+	return r.renewed(ctx, slices.DeleteFunc(leases, func(l coordinationv1.Lease) bool { return !engineLease(&l) }))
+}
+
+// renewed reports whether the holder of one of the leases lives. One renewed
+// lately, by a clock that agrees with this machine's, does. Any other is
+// watched for as long as its Lease holds, by this process's own clock: no
+// other machine's clock is trusted to say that it is dead. What was watched in
+// vain is remembered.
+func (r *repository) renewed(ctx context.Context, leases []coordinationv1.Lease) (bool, error) {
+	for i := range leases {
+		if l := &leases[i]; l.Spec.RenewTime == nil || l.Spec.LeaseDurationSeconds == nil || freshLease(l, time.Now()) {
+			return true, nil // one that notes no time counts as alive
+		}
+	}
+	for i := range leases {
+		l := &leases[i]
+		key, first := l.Namespace+"/"+l.Name, renewal(l)
+		if last, watched := r.silent.Load(key); watched && last == first {
+			continue
+		}
+		term := min(time.Duration(*l.Spec.LeaseDurationSeconds)*time.Second, maxTerm)
+		for begun := time.Now(); time.Since(begun) < term; {
+			if !pause(ctx, leaseLook) {
+				return false, waitEnded(ctx, begun, fmt.Sprintf("whether the holder of Lease/%s lives is not known", key))
+			}
+			// Listed, as before: that right is there.
+			list, err := r.c.Kube.CoordinationV1().Leases(l.Namespace).List(ctx, metav1.ListOptions{})
+			if err != nil {
+				return false, fmt.Errorf("look at the new agent's lease: %w", err)
+			}
+			i := slices.IndexFunc(list.Items, func(now coordinationv1.Lease) bool { return now.Name == l.Name })
+			if i < 0 || !engineLease(&list.Items[i]) {
+				break // gone or given back
+			}
+			if renewal(&list.Items[i]) != first {
+				return true, nil
+			}
+		}
+		r.silent.Store(key, first)
+	}
+	return false, nil
 }
 
 // everywhere lists in all namespaces. Who may not is answered for the
@@ -447,23 +488,16 @@ func ofRelease(p *corev1.Pod, agent agentRecord, selectors []labels.Selector) bo
 // a label selector a hash follows the name.
 var engineLeases = []string{"fluxover-agent-leader-election", "kustomize-controller-leader-election"}
 
-// leaseSlack is how far apart the clocks of this machine and of the lease's
-// holder may be before a live holder is taken for dead.
-const leaseSlack = 10 * time.Second
+// engineLease reports whether the Lease is one of engineLeases, and held.
+func engineLease(l *coordinationv1.Lease) bool {
+	return slices.ContainsFunc(engineLeases, func(name string) bool { return l.Name == name || strings.HasPrefix(l.Name, name+"-") }) &&
+		l.Spec.HolderIdentity != nil && *l.Spec.HolderIdentity != ""
+}
 
-// engineLease reports whether the Lease is one of engineLeases, held, and not
-// expired at now. A holder that notes no time counts as alive.
-func engineLease(l *coordinationv1.Lease, now time.Time) bool {
-	if !slices.ContainsFunc(engineLeases, func(name string) bool { return l.Name == name || strings.HasPrefix(l.Name, name+"-") }) {
-		return false
-	}
-	if l.Spec.HolderIdentity == nil || *l.Spec.HolderIdentity == "" {
-		return false
-	}
-	if l.Spec.RenewTime == nil || l.Spec.LeaseDurationSeconds == nil {
-		return true
-	}
-	return now.Before(l.Spec.RenewTime.Add(time.Duration(*l.Spec.LeaseDurationSeconds)*time.Second + leaseSlack))
+// freshLease reports whether the Lease has not expired at now, by a clock that
+// is not ahead by more than clockSlack. It must note time and duration.
+func freshLease(l *coordinationv1.Lease, now time.Time) bool {
+	return now.Before(l.Spec.RenewTime.Add(time.Duration(*l.Spec.LeaseDurationSeconds)*time.Second)) && l.Spec.RenewTime.Sub(now) <= clockSlack
 }
 
 // engineImage recognises the bundled agent and the stock controller by their

@@ -194,14 +194,14 @@ func TestPauseHoldsBeforeTheNextStepAndAbortGoesBack(t *testing.T) {
 	who := Identity{User: "dave", Host: "phone"}
 	// Paused in the middle of the cut-over: it stops after the adoption, not
 	// while no engine works.
-	pauseAtFence := func(_, step string, when When) bool {
-		if step == "fence" && when == AfterStarted {
+	pauseInTheGap := func(_, step string, when When) bool {
+		if step == "top-up" && when == AfterStarted {
 			tm.must(Pause(tm.ctx(), tm.lab.c, who))
 		}
 		return false
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- tm.migrate(func(o *Options) { o.Crash, o.Hold = pauseAtFence, time.Hour }) }()
+	go func() { ended <- tm.migrate(func(o *Options) { o.Crash, o.Hold = pauseInTheGap, time.Hour }) }()
 	tm.must(tm.await(func() bool { return tm.journal().state("adopt") == Done }))
 	tm.must(Resume(tm.ctx(), tm.lab.c, who))
 	tm.must(tm.await(func() bool { return tm.status().Phase == PhaseHolding }))

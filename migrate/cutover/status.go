@@ -121,7 +121,8 @@ func Status(ctx context.Context, c *cluster.Client) (StatusReport, error) {
 			report.Repositories = append(report.Repositories, one)
 			continue
 		}
-		if err := lookAround(ctx, c, j, &one); err != nil {
+		tended := report.Operator != nil && !report.Operator.Expired
+		if err := lookAround(ctx, c, j, tended, &one); err != nil {
 			return report, err
 		}
 		report.Repositories = append(report.Repositories, one)
@@ -254,7 +255,12 @@ func phaseOf(j *journal) string {
 				return PhaseVerifying
 			}
 			return PhaseAdopting
-		case "top-up", "fence":
+		case "fence":
+			if state == Done || j.Fence.StoppedAt != nil {
+				return PhaseFenced
+			}
+			return PhaseStaged // it waits, and the old agent works
+		case "top-up":
 			return PhaseFenced
 		case "stage":
 			if state == Done {
@@ -267,9 +273,14 @@ func phaseOf(j *journal) string {
 }
 
 // lookAround adds what the journal cannot know: an old agent that came back, a
-// fence that somebody took down.
-func lookAround(ctx context.Context, c *cluster.Client, j *journal, one *RepositoryStatus) error {
+// fence that somebody took down, one that nobody tends.
+func lookAround(ctx context.Context, c *cluster.Client, j *journal, tended bool, one *RepositoryStatus) error {
+	untended := j.Closed == "" && j.Fence.StoppedAt == nil && begun(j.state("fence")) && j.state("fence") != Done && !tended
 	switch one.Phase {
+	case PhaseStaged, PhaseFailed, PhaseRollingBack:
+		if !untended {
+			return nil
+		}
 	case PhaseFenced, PhaseAdopting, PhaseVerifying, PhaseHolding, PhaseSettling, PhaseSettled:
 	default:
 		return nil
@@ -281,6 +292,9 @@ func lookAround(ctx context.Context, c *cluster.Client, j *journal, one *Reposit
 		one.Message += s
 	}
 	_, err := c.Kube.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings().Get(ctx, fenceName(j.Repository), metav1.GetOptions{})
+	if err == nil && untended {
+		add(fmt.Sprintf("a run ended while it waited for its turn, and its fence %s refuses pods of the old agent that were started since: \"fluxover migrate\" goes on, \"fluxover rollback --repo %s\" takes it down", fenceName(j.Repository), j.Repository))
+	}
 	if apierrors.IsNotFound(err) && j.state("fence") == Done {
 		add(fmt.Sprintf("the fence %s was taken down by somebody", fenceName(j.Repository)))
 	} else if err != nil && !apierrors.IsNotFound(err) {

@@ -14,21 +14,22 @@ type step struct {
 	// still so; an error means that the step is done again. Nil confirms.
 	Check func(context.Context, *repository) error
 	// Before notes before-values in the journal; they are written with
-	// "started", before anything is changed. It must keep those of an earlier
-	// try that got further.
+	// "started", before anything is changed, and by each try anew: it must keep
+	// those of an earlier one that got further.
 	Before func(context.Context, *repository) error
 	// Do may be called again after a crash at any point of it.
 	Do func(context.Context, *repository) error
 	// Undo brings back what was before Do, from any half-done state of it. Nil
 	// where nothing was changed.
 	Undo func(context.Context, *repository) error
-	// Always: Check is asked even when later steps have begun, until the first
-	// urgent one has.
+	// Always: Check is asked even when later steps have begun, until the old
+	// agent is told to end.
 	Always bool
 	// Limit bounds Before and Do together.
 	Limit func(*repository) time.Duration
-	// Urgent: between the start of this step and the end of the last urgent
-	// one no pause and no interrupt is heard, because no engine could write.
+	// Urgent: between the moment in this step at which the old agent is told to
+	// end, and the end of the last urgent one, no pause and no interrupt is
+	// heard, because no engine could write.
 	Urgent bool
 	// Loud: the step reads and tries many objects, so it is not begun while
 	// another Repository is in its gap, which would last longer for it.
@@ -69,6 +70,8 @@ var steps = []step{
 	{
 		Name:   "snapshot",
 		Loud:   true,
+		Check:  snapshotHere,
+		Always: true,
 		Do:     takeSnapshot,
 		Undo:   dropSnapshot,
 		Limit:  within(5 * time.Minute),
@@ -87,6 +90,7 @@ var steps = []step{
 		Name:   "stage",
 		Loud:   true,
 		Check:  stagedHere,
+		Always: true,
 		Do:     stage,
 		Undo:   removeMade("stage"),
 		Limit:  func(r *repository) time.Duration { return max(r.limits.source, r.limits.echo) + 3*time.Minute },

@@ -22,8 +22,6 @@ import (
 // troubles answers, in place of the API server, the first requests of each
 // kind with errors that pass.
 type troubles struct {
-	next http.RoundTripper
-
 	mu     sync.Mutex
 	on     bool
 	seen   map[string]int
@@ -36,7 +34,22 @@ var passingAnswers = []struct {
 	reason string
 }{{503, "ServiceUnavailable"}, {429, "TooManyRequests"}}
 
-func (f *troubles) RoundTrip(request *http.Request) (*http.Response, error) {
+func (f *troubles) before(next http.RoundTripper) http.RoundTripper {
+	return roundTrip(func(request *http.Request) (*http.Response, error) {
+		if answer := f.meet(request); answer != nil {
+			return answer, nil
+		}
+		return next.RoundTrip(request)
+	})
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
+
+// meet is the answer of the trouble that the request meets; nil if it meets
+// none.
+func (f *troubles) meet(request *http.Request) *http.Response {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	// What a proof or a probe tries in vain, and reads of the operator's own
@@ -44,7 +57,7 @@ func (f *troubles) RoundTrip(request *http.Request) (*http.Response, error) {
 	plain := f.on && request.Header.Get("Impersonate-User") == "" && !strings.Contains(request.URL.Path, "/leases") && request.Method != http.MethodGet
 	key := request.Method + " " + request.URL.Path
 	if !plain || f.seen[key] == len(passingAnswers) {
-		return f.next.RoundTrip(request)
+		return nil
 	}
 	now := passingAnswers[f.seen[key]]
 	if f.seen[key]++; f.seen[key] == 1 {
@@ -57,7 +70,7 @@ func (f *troubles) RoundTrip(request *http.Request) (*http.Response, error) {
 	return &http.Response{
 		StatusCode: now.code, Status: http.StatusText(now.code), Request: request, ProtoMajor: 1, ProtoMinor: 1,
 		Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(bytes.NewReader([]byte(body))),
-	}, nil
+	}
 }
 
 func (f *troubles) turn(on bool) {
@@ -71,7 +84,7 @@ func TestPassingTroubleOfTheServerIsOutlastedInTheGap(t *testing.T) {
 	before := tm.picture()
 	f := &troubles{seen: map[string]int{}}
 	config := rest.CopyConfig(tm.lab.cp.Config())
-	config.Wrap(func(next http.RoundTripper) http.RoundTripper { f.next = next; return f })
+	config.Wrap(f.before)
 	c, err := cluster.ForConfig(config)
 	tm.must(err)
 	o := tm.options()

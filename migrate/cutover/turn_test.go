@@ -23,11 +23,13 @@ func (tm *team) atTheFence() *repository {
 	agent := tm.agent()
 	r := &repository{
 		env: &env{
-			c: tm.lab.c, store: store{c: tm.lab.c}, run: "run-of-" + tm.name, emit: tm.record,
+			c: tm.lab.c, store: store{c: tm.lab.c}, run: "run-of-" + tm.name, emit: oneAtATime(tm.record),
 			held: context.Background(), gaps: make(chan struct{}, atOnce), limits: testLimits.filled(),
 		},
 		id: tm.id, j: &journal{Repository: tm.id, Run: "run-of-" + tm.name, Commit: tm.commit, Agent: factsOf(&agent)},
 	}
+	_, err := r.store.changeRun(tm.ctx(), func(*runRecord) {})
+	tm.must(err)
 	slice, err := slicePlan(&tm.plan, tm.id)
 	tm.must(err)
 	tm.must(r.j.setPlan(slice))

@@ -1,6 +1,7 @@
 package cutover
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -149,6 +150,11 @@ func TestABrokenJournalHoldsBackItsRepositoryAlone(t *testing.T) {
 	err := New(bad.lab.c, both(), replan, bad.options(), bad.record).Migrate(bad.ctx())
 	if err == nil || !strings.Contains(err.Error(), bad.id) || !strings.Contains(err.Error(), "backup") {
 		t.Errorf("want the broken journal of %s and what to do, got %v", bad.id, err)
+	}
+	var begun *StepError
+	var not *NotBegunError
+	if errors.As(err, &begun) || !errors.As(err, &not) || not.Repository != bad.id {
+		t.Errorf("it counts as begun, so a rollback is advised that refuses: %#v", err)
 	}
 	if got := good.status(); got.Phase != PhaseSettled {
 		t.Errorf("the other one: %+v", got)

@@ -37,14 +37,15 @@ func TestAWaitThatEndsSaysForWhatAndHowLong(t *testing.T) {
 }
 
 // stepAlone runs one step of a repository of which nothing is stored yet.
-func stepAlone(t *testing.T, s *step) (error, []Event) {
+func stepAlone(t *testing.T, s *step) ([]Event, error) {
 	t.Helper()
 	var events []Event
 	r := &repository{
 		env: &env{held: t.Context(), emit: func(e Event) { events = append(events, e) }, store: store{c: &cluster.Client{Kube: fakeWithVersions()}}},
 		id:  "flux/a", j: &journal{Repository: "flux/a"},
 	}
-	return r.forward(t.Context(), s), events
+	err := r.forward(t.Context(), s)
+	return events, err
 }
 
 // fakeWithVersions gives what is stored a version, by which a stored object is
@@ -63,7 +64,7 @@ func TestAStepThatReachesItsLimitSaysSo(t *testing.T) {
 		Name: "slow", Limit: within(300 * time.Millisecond),
 		Do: func(ctx context.Context, _ *repository) error { <-ctx.Done(); return ctx.Err() },
 	}
-	err, _ := stepAlone(t, slow)
+	_, err := stepAlone(t, slow)
 	if err == nil || !strings.Contains(err.Error(), "the step's limit of 300ms has passed") {
 		t.Errorf("got %v", err)
 	}
@@ -71,12 +72,12 @@ func TestAStepThatReachesItsLimitSaysSo(t *testing.T) {
 
 func TestWhatAFindingHoldsBackIsBlockedAndNotFailed(t *testing.T) {
 	held := &step{Name: "recheck", Limit: within(time.Minute), Do: func(context.Context, *repository) error { return ErrBlocked }}
-	err, events := stepAlone(t, held)
+	events, err := stepAlone(t, held)
 	if last := events[len(events)-1]; !errors.Is(err, ErrBlocked) || last.State != EventState("blocked") {
 		t.Errorf("got %v, %+v", err, last)
 	}
 	failing := &step{Name: "recheck", Limit: within(time.Minute), Do: func(context.Context, *repository) error { return errors.New("no") }}
-	if _, events = stepAlone(t, failing); events[len(events)-1].State != EventFailed {
+	if events, _ = stepAlone(t, failing); events[len(events)-1].State != EventFailed {
 		t.Errorf("a failure: %+v", events)
 	}
 	events = nil
