@@ -76,6 +76,7 @@ const (
 type kustomization struct {
 	repository string
 	source     string // namespace/name of its GitRepository
+	rv         uint64 // of the newest state seen
 	suspended  bool
 	seen       bool
 	announced  bool // seen together with its repository
@@ -149,6 +150,12 @@ func (h *handovers) add(repository string, m moment) {
 // whether the executor wrote it.
 func (h *handovers) observeKustomization(at time.Time, name string, b body, byExecutor bool) {
 	k := h.kustomization(name)
+	// Requests are logged as they are answered, which need not be the order in
+	// which they were stored: an older state says nothing about now.
+	if rv := b.resourceVersion(); rv != 0 && rv < k.rv {
+		return
+	}
+	k.rv = b.resourceVersion()
 	if id := repositoryID(b); id != "" {
 		k.repository = id
 	}
