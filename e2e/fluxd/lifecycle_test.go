@@ -177,6 +177,7 @@ func TestGitTroubleIsRetriedWithoutEndingTheDaemon(t *testing.T) {
 	w.waitFor("a failed fetch is noticed", func() bool { ready, ok := w.metric("flux_git_ready"); return ok && ready == 0 })
 	w.must(os.Rename(away, w.bare))
 	w.commit(map[string]string{"a.yaml": configMap("trouble", "b")}, "")
+	w.notify() // the repository may have been found again before the commit
 	w.waitFor("syncing goes on", func() bool { return w.exists("trouble", "b") })
 }
 
