@@ -447,6 +447,10 @@ func (w *world) back() {
 }
 
 func (w *world) testCommitAfterPlan(moved, twice fleet.Team) {
+	// What an agent is about to collect would move between plan and migration.
+	w.eventually(time.Minute, "nothing is stale", func(context.Context) bool {
+		return !strings.Contains(w.run(0, planArgs("-o", "json")...).out, "STALE_OBJECT")
+	})
 	stored := filepath.Join(w.t.TempDir(), "plan.json")
 	w.run(0, planArgs("--out", stored)...)
 	path, _ := w.fileOf(moved, "Service")
