@@ -305,7 +305,8 @@ func remedies(err error, findings []migrate.Finding) []string {
 	return hints
 }
 
-func readPlanFile(file string) (*migrate.Plan, error) {
+// openPlanFile reads a plan, proved or not.
+func openPlanFile(file string) (*migrate.Plan, error) {
 	raw, err := os.ReadFile(file)
 	if err != nil {
 		return nil, badPlan("plan file: %w", err)
@@ -317,6 +318,15 @@ func readPlanFile(file string) (*migrate.Plan, error) {
 	if plan.APIVersion != migrate.APIVersion || plan.Kind != "Plan" {
 		return nil, badPlan("plan file %s holds no plan: want apiVersion %s and kind Plan, got %q and %q", file, migrate.APIVersion, plan.APIVersion, plan.Kind)
 	}
+	return &plan, nil
+}
+
+// readPlanFile reads a plan that a migration may carry out.
+func readPlanFile(file string) (*migrate.Plan, error) {
+	plan, err := openPlanFile(file)
+	if err != nil {
+		return nil, err
+	}
 	if plan.Proof != "server" {
 		return nil, badPlan("plan file %s was proved offline; migrate needs a plan proved against the cluster", file)
 	}
@@ -325,7 +335,7 @@ func readPlanFile(file string) (*migrate.Plan, error) {
 			return nil, badPlan("plan file %s was made by an earlier version of fluxover, so it cannot be told what has moved since", file)
 		}
 	}
-	return &plan, nil
+	return plan, nil
 }
 
 // badPlan is wrong usage with a remedy of its own.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -209,25 +208,18 @@ func (o *rbacOptions) livePlan(ctx context.Context, s streams, k *kube) (*migrat
 	return &plan, nil
 }
 
-// anyPlanFile reads a plan, proved or not.
+// anyPlanFile reads a plan, proved or not, that says whose rights it is about.
 func anyPlanFile(file string) (*migrate.Plan, error) {
-	raw, err := os.ReadFile(file)
+	plan, err := openPlanFile(file)
 	if err != nil {
-		return nil, badPlan("plan file: %w", err)
-	}
-	var plan migrate.Plan
-	if err := json.Unmarshal(raw, &plan); err != nil {
-		return nil, badPlan("plan file %s holds no plan: %w", file, err)
-	}
-	if plan.APIVersion != migrate.APIVersion || plan.Kind != "Plan" {
-		return nil, badPlan("plan file %s holds no plan: want apiVersion %s and kind Plan, got %q and %q", file, migrate.APIVersion, plan.APIVersion, plan.Kind)
+		return nil, err
 	}
 	for _, r := range plan.Repositories {
 		if f := plan.Inputs.Agents[r.ID]; f["account"] == "" || f["workload"] == "" {
 			return nil, badPlan("plan file %s does not say which account and Deployment %s has: it was made by an earlier version of fluxover", file, r.ID)
 		}
 	}
-	return &plan, nil
+	return plan, nil
 }
 
 // madeFor refuses a plan of another cluster: its names mean nothing here.
