@@ -92,7 +92,7 @@ func FuzzShownURLsHoldNoPassword(f *testing.F) {
 	f.Add("", "host:22/x?y#z")
 	f.Fuzz(func(t *testing.T, user, rest string) {
 		if strings.ContainsAny(user+rest, "@/:?#") {
-			t.Skip("not a URL of this form: nothing to check")
+			t.Skip("not a URL of this form: nothing to check") // fuzz input
 		}
 		raw := "https://" + user + ":MARKED-SECRET@" + rest
 		if s := DisplayURL(raw); strings.Contains(s, "MARKED") {
