@@ -84,6 +84,14 @@ func (d *demo) run(ctx context.Context) (err error) {
 	if err := d.fluxover(ctx, 0, "plan", "--accept", "CLUSTER_ADMIN=*"); err != nil {
 		return err
 	}
+	foretold, err := d.output(ctx, "plan", "--accept", "CLUSTER_ADMIN=*", "-o", "json")
+	if err != nil {
+		return err
+	}
+	plan, err := auditor.ParsePlan(foretold)
+	if err != nil {
+		return err
+	}
 	if !d.confirm("hand over?") {
 		return nil
 	}
@@ -98,6 +106,14 @@ func (d *demo) run(ctx context.Context) (err error) {
 	}
 	until := time.Now()
 	took := until.Sub(since)
+	figures, err := d.output(ctx, "status", "-o", "json")
+	if err != nil {
+		return err
+	}
+	status, err := auditor.ParseStatus(figures)
+	if err != nil {
+		return err
+	}
 
 	d.heading("a team commits; the one agent brings it")
 	arrived, err := d.commitArrives(ctx)
@@ -107,7 +123,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 	fmt.Printf("%s was live %.1f s after the push\n", arrived.what, arrived.took.Seconds())
 
 	d.heading("the auditor's verdict, from the API server's audit log alone")
-	if err := d.audit(ctx, since, until); err != nil {
+	if err := d.audit(ctx, auditor.Options{Since: since, Until: until, MaxGap: 2 * time.Second, Plan: plan, Status: status}); err != nil {
 		return err
 	}
 
@@ -156,8 +172,7 @@ func (d *demo) confirm(question string) bool {
 // wanted one is an error.
 func (d *demo) fluxover(ctx context.Context, want int, args ...string) error {
 	fmt.Printf("$ fluxover %s\n", strings.Join(args, " "))
-	cmd := exec.CommandContext(ctx, filepath.Join(d.lab.BinDir, "fluxover"), args...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+d.lab.Kubeconfig, "XDG_CACHE_HOME="+filepath.Join(d.dir, "cache"))
+	cmd := d.command(ctx, args...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	err := cmd.Run()
 	var exit *exec.ExitError
@@ -170,10 +185,27 @@ func (d *demo) fluxover(ctx context.Context, want int, args ...string) error {
 	return fmt.Errorf("fluxover %s: %w", args[0], err)
 }
 
+// output is what the program prints, for the auditor; the audience saw the same
+// as text.
+func (d *demo) output(ctx context.Context, args ...string) ([]byte, error) {
+	out, err := d.command(ctx, args...).Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return nil, fmt.Errorf("fluxover %s: %w: %s", args[0], err, exit.Stderr)
+	}
+	return out, err
+}
+
+func (d *demo) command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, filepath.Join(d.lab.BinDir, "fluxover"), args...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+d.lab.Kubeconfig, "XDG_CACHE_HOME="+filepath.Join(d.dir, "cache"))
+	return cmd
+}
+
 // audit judges what happened between two times and fails on a violation. What
 // a team's own commit changed later is not the migration's doing.
-func (d *demo) audit(ctx context.Context, since, until time.Time) error {
-	a := auditor.New(auditor.Options{Since: since, Until: until, MaxGap: 2 * time.Second})
+func (d *demo) audit(ctx context.Context, options auditor.Options) error {
+	a := auditor.New(options)
 	log, err := os.Open(d.lab.ControlPlane.AuditLog)
 	if err != nil {
 		return err
