@@ -263,7 +263,7 @@ func (r *repository) planReturn(ctx context.Context, o RollbackOptions) (Reposit
 		act("set replicas of Deployment %s/%s to %d and wait until it is Ready", r.j.Agent.Namespace, r.j.Agent.Workload, r.j.Agent.Replicas)
 	}
 	if kustomizations+sources+others > 0 {
-		act("delete %d Kustomizations, %d GitRepositories and %d accounts, bindings and Secrets that this run made", kustomizations, sources, others)
+		act("delete what this run made: Kustomizations (%d), GitRepositories (%d), accounts, bindings and Secrets (%d)", kustomizations, sources, others)
 	}
 	act("delete the snapshot and close the journal")
 	return out, nil
