@@ -1,7 +1,6 @@
 package discover
 
 import (
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -10,7 +9,6 @@ import (
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
 	"github.com/fluxover/fluxover/migrate/flux1/chart"
-	"github.com/google/go-cmp/cmp"
 )
 
 // realCheckouts are public repositories, as their SOURCE.md says how they were
@@ -80,22 +78,7 @@ func TestRealRepositoriesAreReadFromDisk(t *testing.T) {
 			if strings.Contains(got, "testdata") {
 				t.Error("a path of this machine is told")
 			}
-			golden := filepath.Join("testdata", "checkout", strings.ReplaceAll(name, " ", "-")+".json")
-			if *update {
-				if err := os.MkdirAll(filepath.Dir(golden), 0o755); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), got); diff != "" {
-				t.Error(diff)
-			}
+			equalsGolden(t, filepath.Join("testdata", "checkout", strings.ReplaceAll(name, " ", "-")+".json"), got)
 		})
 	}
 }
