@@ -31,8 +31,13 @@ type agent struct {
 	// set is the name of what it syncs, for marks; empty if its URL is not
 	// fully known.
 	set string
-	// liveIgnored holds the ignore annotations of live objects, by id.
-	liveIgnored map[string]string
+}
+
+// finished is the agent as an Inventory holds it.
+func (a *agent) finished() migrate.Flux1Agent {
+	slices.Sort(a.Unknown)
+	a.Unknown = append([]string{}, slices.Compact(a.Unknown)...)
+	return a.Flux1Agent
 }
 
 func (a *agent) where(more string) string {
@@ -48,7 +53,7 @@ func (w *witness) agents(ctx context.Context, deployments []appsv1.Deployment) (
 		if c == nil {
 			continue
 		}
-		a := &agent{deployment: d, liveIgnored: map[string]string{}}
+		a := &agent{deployment: d}
 		a.Namespace, a.Workload, a.Image = d.Namespace, d.Name, c.Image
 		a.Replicas, a.Selector, a.ServiceAccount = replicas(d), d.Spec.Selector, accountOf(&d.Spec.Template.Spec)
 		a.env = w.environmentOf(d.Namespace, "", &d.Spec.Template.Spec, c)

@@ -71,8 +71,10 @@ func Checkout(ctx context.Context, o CheckoutOptions) (migrate.Inventory, error)
 	if o.Limits == (flux1.Limits{}) {
 		o.Limits = flux1.DefaultLimits
 	}
-	c := &checkout{witness: &witness{opts: Options{Progress: o.Progress}}, o: o, tree: t}
-	c.say("reading the repository in " + c.place())
+	if o.Progress != nil {
+		o.Progress("reading the repository in " + o.place())
+	}
+	c := &checkout{reading: &reading{tree: t.FS}, o: o, folder: t}
 	if err := c.read(ctx); err != nil {
 		return inv, fmt.Errorf("discover checkout: %w", err)
 	}
@@ -81,13 +83,11 @@ func Checkout(ctx context.Context, o CheckoutOptions) (migrate.Inventory, error)
 		inv.Cluster.Kinds = ownKinds()
 	}
 	found := c.nested
-	if c.reader != nil {
-		found = append(found, c.reader)
+	if c.agent != nil {
+		found = append(found, c.agent)
 	}
 	for _, a := range found {
-		slices.Sort(a.Unknown)
-		a.Unknown = append([]string{}, slices.Compact(a.Unknown)...)
-		inv.Agents = append(inv.Agents, a.Flux1Agent)
+		inv.Agents = append(inv.Agents, a.finished())
 	}
 	slices.SortFunc(inv.Agents, func(a, b migrate.Flux1Agent) int { return strings.Compare(a.ID, b.ID) })
 	if findings := migrate.SortFindings(c.findings); findings != nil {
@@ -96,46 +96,35 @@ func Checkout(ctx context.Context, o CheckoutOptions) (migrate.Inventory, error)
 	return inv, nil
 }
 
-// checkout is the reading of one repository under way.
+// checkout is the reading of one repository on disk under way. Its agent is the
+// reader that the options describe.
 type checkout struct {
-	*witness
+	*reading
 	o      CheckoutOptions
-	tree   *checkoutTree
-	reader *agent
+	folder *checkoutTree
 	nested []*agent
-	// index of the whole repository.
-	index *index
-	// generations are the .flux.yaml files in effect.
-	generations []flux1.Generation
-	// untold are those whose objects cannot be told; failed their folders.
-	untold []flux1.Generation
-	failed []string
-	// inUse are the kustomization files behind what the reader applies.
-	inUse []*overlay
 	// applied are the objects that the reader applies, with their manifests.
 	applied []flux1.Parsed
 }
 
-func (c *checkout) place() string {
-	if c.o.Dir == "" {
+func (o *CheckoutOptions) place() string {
+	if o.Dir == "" {
 		return "memory"
 	}
-	return filepath.Base(filepath.Clean(c.o.Dir))
+	return filepath.Base(filepath.Clean(o.Dir))
 }
 
 func (c *checkout) read(ctx context.Context) error {
 	c.describe()
-	if c.tree.otherBranch {
-		c.find(flux1.BranchNotThere.Finding(c.reader.ID, c.place(), fmt.Sprintf("the checkout has no branch %s; its files were read as they are", c.o.Branch)))
+	if c.folder.otherBranch {
+		c.find(flux1.BranchNotThere.Finding(c.agent.ID, c.o.place(), fmt.Sprintf("the checkout has no branch %s; its files were read as they are", c.o.Branch)))
 	}
-	var err error
-	if c.index, err = c.makeIndex(ctx); err != nil {
+	if err := c.loadDescribed(ctx); err != nil {
 		return err
 	}
-	if err := c.load(ctx); err != nil {
+	if err := c.survey(ctx); err != nil {
 		return err
 	}
-	c.survey()
 	if err := c.declared(ctx); err != nil {
 		return err
 	}
@@ -147,7 +136,7 @@ func (c *checkout) read(ctx context.Context) error {
 // that the repository declares with the same URL, branch and paths: an agent
 // that syncs its own repository.
 func (c *checkout) recogniseReader() {
-	r := c.reader
+	r := c.agent
 	same := func(a *agent) bool {
 		return sameRepository(a.Git.URL, r.Git.URL) && (r.Git.Branch == "" || a.Git.Branch == r.Git.Branch) && slices.Equal(a.Git.Paths, r.Git.Paths) &&
 			a.ManifestGeneration == r.ManifestGeneration && a.SOPS == r.SOPS && (r.DefaultNamespace == "" || a.DefaultNamespace == r.DefaultNamespace)
@@ -166,7 +155,7 @@ func (c *checkout) recogniseReader() {
 			f.Repository, f.Subject = a.ID, a.ID+strings.TrimPrefix(f.Subject, r.ID)
 		}
 	}
-	c.reader = nil
+	c.agent = nil
 }
 
 // describe makes the agent that the options describe. Its settings go through
@@ -204,10 +193,10 @@ func (c *checkout) describe() {
 		}
 	}
 	a := &agent{config: config}
-	c.reader = a
+	c.agent = a
 	a.ID = c.o.ID
 	if a.ID == "" {
-		name := c.place()
+		name := c.o.place()
 		if u, err := migrate.SourceURL(c.o.URL); err == nil && c.o.URL != "" {
 			name = strings.TrimSuffix(path.Base(u), ".git")
 		}
@@ -223,11 +212,11 @@ func (c *checkout) describe() {
 	a.Settings = append([]migrate.Setting{}, settings...)
 	a.Git = migrate.AgentGit{URL: config.URL.String(), Branch: c.o.Branch, Paths: append([]string{}, config.Paths...)}
 	if a.Git.Branch == "" {
-		a.Git.Branch = c.tree.branch
+		a.Git.Branch = c.folder.branch
 	}
 	a.DefaultNamespace = c.o.DefaultNamespace
 	a.AllowedNamespaces = append([]string{}, config.AllowedNamespaces...)
-	a.Synced = migrate.Synced{Head: c.tree.head, Behind: -1}
+	a.Synced = migrate.Synced{Head: c.folder.head, Behind: -1}
 	a.Unknown = append(config.Unknown,
 		"installedBy", "chartVersion", "workload", "git.pollInterval", "git.timeout", "git.readonly", "git.secretName", "git.syncTag",
 		"sync.interval", "sync.timeout", "sync.garbageCollection", "sync.state", "imageAutomation", "serviceAccount", "confinement",
@@ -240,64 +229,47 @@ func (c *checkout) describe() {
 	if a.Git.Branch == "" {
 		a.Unknown = append(a.Unknown, "git.branch")
 	}
-	a.Tree = c.tree.FS
+	a.Tree = c.tree
 }
 
-// load reads the repository as the described agent would.
-func (c *checkout) load(ctx context.Context) error {
-	a := c.reader
-	config := flux1.LoadConfig{
+// loadDescribed reads the repository as the described agent would. What the
+// description leaves open is as whoever wrote the files meant.
+func (c *checkout) loadDescribed(ctx context.Context) error {
+	a := c.agent
+	c.config = flux1.LoadConfig{
 		Repository: a.ID, Paths: a.Git.Paths, ManifestGeneration: true, SOPS: true, ImageAutomation: true,
 		DefaultNamespace: a.DefaultNamespace, AllowedNamespaces: a.AllowedNamespaces,
 		Kinds: c.o.Kinds, Limits: c.o.Limits,
-		Generate: func(g flux1.Generation) ([]flux1.Parsed, error) {
-			c.generations = append(c.generations, g)
-			objects, err := c.generate(ctx, g)
-			if err != nil {
-				c.untold = append(c.untold, g)
-			}
-			return objects, err
-		},
 	}
-	if config.Kinds == nil {
-		config.Kinds, config.KindsAssumed = ownKinds(), true
+	if c.config.Kinds == nil {
+		c.config.Kinds, c.config.KindsAssumed = ownKinds(), true
 	}
 	if a.DefaultNamespace == "" {
-		config.KindsAssumed = true
+		c.config.KindsAssumed = true
 	}
 	if c.o.ManifestGeneration != nil {
-		config.ManifestGeneration = *c.o.ManifestGeneration
+		c.config.ManifestGeneration = *c.o.ManifestGeneration
 	}
 	if c.o.SOPS != nil {
-		config.SOPS = *c.o.SOPS
+		c.config.SOPS = *c.o.SOPS
 	}
-	files, objects, findings, err := flux1.Load(c.tree.FS, config)
-	if err != nil {
+	if err := c.load(ctx); err != nil {
 		return err
 	}
-	c.find(findings...)
-	a.Files, a.Objects = files, objects
-	a.ManifestGeneration = config.ManifestGeneration && (c.o.ManifestGeneration != nil || len(c.generations) > 0)
+	a.ManifestGeneration = c.config.ManifestGeneration && (c.o.ManifestGeneration != nil || len(c.generations) > 0)
 	if c.o.ManifestGeneration == nil && len(c.generations) > 0 {
 		a.Unknown = append(a.Unknown, "manifestGeneration")
 	}
-	encrypted := slices.ContainsFunc(files, func(f migrate.File) bool { return f.Kind == migrate.FileEncrypted })
-	a.SOPS = config.SOPS && (c.o.SOPS != nil || encrypted)
+	encrypted := slices.ContainsFunc(a.Files, func(f migrate.File) bool { return f.Kind == migrate.FileEncrypted })
+	a.SOPS = c.config.SOPS && (c.o.SOPS != nil || encrypted)
 	if c.o.SOPS == nil && encrypted {
 		a.Unknown = append(a.Unknown, "sops")
 	}
-	for _, o := range objects {
-		if o.Class == migrate.ClassApplied || o.Class == migrate.ClassSyncOnly {
-			a.Counts.Objects++
-			if o.Manifest != nil {
-				c.applied = append(c.applied, flux1.Parsed{File: o.File, Line: o.Line, Manifest: o.Manifest})
-			}
+	for _, o := range a.Objects {
+		if applies(o) && o.Manifest != nil {
+			c.applied = append(c.applied, flux1.Parsed{File: o.File, Line: o.Line, Manifest: o.Manifest})
 		}
 	}
-	// The planner alone knows what an application is.
-	plan := migrate.Build(migrate.Inventory{Agents: []migrate.Flux1Agent{a.Flux1Agent}}, migrate.Options{})
-	if p := plan.Repository(a.ID); p != nil {
-		a.Counts.Applications = len(p.Applications)
-	}
+	a.count()
 	return nil
 }

@@ -35,21 +35,15 @@ type checkoutTree struct {
 // remote "origin"); without one, a working copy is read as its files are, and
 // a bare repository at its HEAD. Nothing outside of the folder is read.
 func openCheckout(ctx context.Context, dir, branch string) (*checkoutTree, error) {
-	info, err := os.Stat(dir)
+	if err := mustBeFolder(dir); err != nil {
+		return nil, err
+	}
+	repo, err := openRepository(dir)
 	if err != nil {
-		return nil, fmt.Errorf("open checkout: %w", err)
+		return nil, err
 	}
-	if !info.IsDir() {
-		return nil, fmt.Errorf("open checkout %s: it is no folder", dir)
-	}
-	repo, err := git.PlainOpenWithOptions(dir, &git.PlainOpenOptions{EnableDotGitCommonDir: true})
 	bare := false
-	switch {
-	case errors.Is(err, git.ErrRepositoryNotExists):
-		repo = nil
-	case err != nil:
-		return nil, fmt.Errorf("open the Git repository in %s: %w", dir, err)
-	default:
+	if repo != nil {
 		_, err := repo.Worktree()
 		bare = errors.Is(err, git.ErrIsBareRepository)
 	}
@@ -91,14 +85,30 @@ func openCheckout(ctx context.Context, dir, branch string) (*checkoutTree, error
 		}
 		return t, nil
 	}
+	t.FS, err = openFiles(dir)
+	return t, err
+}
+
+func mustBeFolder(dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return fmt.Errorf("open checkout: %w", err)
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("open checkout %s: it is no folder", dir)
+	}
+	return nil
+}
+
+// openFiles gives the files of a folder as they are, without Git's own.
+func openFiles(dir string) (fs.FS, error) {
 	// The root keeps links inside the folder; it is closed when the tree is
 	// no longer used.
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open checkout: %w", err)
 	}
-	t.FS = workingFiles{root.FS()}
-	return t, nil
+	return workingFiles{root.FS()}, nil
 }
 
 func branchCommit(repo *git.Repository, branch string) (plumbing.Hash, bool) {
@@ -191,20 +201,21 @@ func (w workingFiles) ReadDir(name string) ([]fs.DirEntry, error) {
 	return entries, err
 }
 
-// commitTree is the tree of a commit, read from Git's objects as it is needed.
-type commitTree struct {
-	repo    *git.Repository
+// fileTree is a tree of files whose content is read as it is needed: that of a
+// commit, from Git's objects, or one that was saved.
+type fileTree struct {
 	nodes   map[string]*node
 	touched time.Time
 }
 
-// node is a file, link or folder of a commit; submodules are empty folders.
+// node is a file, link or folder; submodules are empty folders.
 type node struct {
-	name     string
-	mode     fs.FileMode
-	hash     plumbing.Hash
-	size     int64
-	when     time.Time
+	name string
+	mode fs.FileMode
+	size int64
+	when time.Time
+	// read gives a file's content, or where a link leads to.
+	read     func() ([]byte, error)
 	children []fs.DirEntry
 }
 
@@ -225,20 +236,62 @@ const (
 	maxLinks       = 40
 )
 
-func newCommitTree(ctx context.Context, repo *git.Repository, commit *object.Commit) (*commitTree, error) {
-	t := &commitTree{repo: repo, nodes: map[string]*node{}, touched: commit.Committer.When}
-	t.nodes["."] = &node{name: ".", mode: fs.ModeDir | 0o755, when: t.touched}
-	return t, t.add(ctx, ".", commit.TreeHash, 0)
+func newFileTree() *fileTree {
+	return &fileTree{nodes: map[string]*node{".": {name: ".", mode: fs.ModeDir | 0o755}}}
 }
 
-func (t *commitTree) add(ctx context.Context, dir string, hash plumbing.Hash, depth int) error {
+// put adds a file or link and the folders above it.
+func (t *fileTree) put(name string, mode fs.FileMode, content []byte) error {
+	if !fs.ValidPath(name) || name == "." {
+		return fmt.Errorf("%q is no path in a repository", name)
+	}
+	dir := "."
+	for part := range strings.SplitSeq(path.Dir(name), "/") {
+		below := path.Join(dir, part)
+		if t.nodes[below] == nil {
+			t.link(dir, &node{name: part, mode: fs.ModeDir | 0o755, when: t.touched})
+		}
+		if dir = below; !t.nodes[dir].IsDir() {
+			return fmt.Errorf("%q lies below a file", name)
+		}
+	}
+	if t.nodes[name] != nil {
+		return fmt.Errorf("%q is there twice", name)
+	}
+	t.link(dir, &node{name: path.Base(name), mode: mode, when: t.touched, size: int64(len(content)), read: func() ([]byte, error) { return content, nil }})
+	return nil
+}
+
+// link puts a node into a folder.
+func (t *fileTree) link(dir string, n *node) {
+	t.nodes[path.Join(dir, n.name)] = n
+	t.nodes[dir].children = append(t.nodes[dir].children, n)
+}
+
+// sort orders every folder.
+func (t *fileTree) sort() {
+	for _, n := range t.nodes {
+		slices.SortFunc(n.children, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	}
+}
+
+func newCommitTree(ctx context.Context, repo *git.Repository, commit *object.Commit) (*fileTree, error) {
+	t := newFileTree()
+	t.touched = commit.Committer.When
+	err := t.add(ctx, repo, ".", commit.TreeHash, 0)
+	t.sort()
+	return t, err
+}
+
+// add reads a folder of a commit.
+func (t *fileTree) add(ctx context.Context, repo *git.Repository, dir string, hash plumbing.Hash, depth int) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if depth > maxTreeDepth {
 		return fmt.Errorf("its folders are nested deeper than %d", maxTreeDepth)
 	}
-	tree, err := t.repo.TreeObject(hash)
+	tree, err := repo.TreeObject(hash)
 	if err != nil {
 		return fmt.Errorf("folder %s: %w", dir, err)
 	}
@@ -249,7 +302,7 @@ func (t *commitTree) add(ctx context.Context, dir string, hash plumbing.Hash, de
 		if !fs.ValidPath(e.Name) || e.Name == "." || strings.Contains(e.Name, "/") || filepath.Base(e.Name) != e.Name {
 			return fmt.Errorf("folder %s: a name in it is not allowed", dir)
 		}
-		n := &node{name: e.Name, hash: e.Hash, when: t.touched}
+		n := &node{name: e.Name, when: t.touched}
 		switch e.Mode {
 		case filemode.Dir:
 			n.mode = fs.ModeDir | 0o755
@@ -263,30 +316,42 @@ func (t *commitTree) add(ctx context.Context, dir string, hash plumbing.Hash, de
 			n.mode = 0o644
 		}
 		if !n.mode.IsDir() {
-			if n.size, err = t.repo.Storer.EncodedObjectSize(e.Hash); err != nil {
+			if n.size, err = repo.Storer.EncodedObjectSize(e.Hash); err != nil {
 				return fmt.Errorf("file %s: %w", path.Join(dir, e.Name), err)
 			}
+			n.read = func() ([]byte, error) { return blob(repo, e.Hash, n.size) }
 		}
 		at := path.Join(dir, e.Name)
 		if t.nodes[at] != nil {
 			return fmt.Errorf("folder %s: a name stands twice in it", dir)
 		}
-		t.nodes[at] = n
+		t.link(dir, n)
 		if e.Mode == filemode.Dir {
-			if err := t.add(ctx, at, e.Hash, depth+1); err != nil {
+			if err := t.add(ctx, repo, at, e.Hash, depth+1); err != nil {
 				return err
 			}
 		}
-		parent := t.nodes[dir]
-		parent.children = append(parent.children, n)
 	}
-	slices.SortFunc(t.nodes[dir].children, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	return nil
+}
+
+// blob reads the content of a file of a commit.
+func blob(repo *git.Repository, hash plumbing.Hash, size int64) ([]byte, error) {
+	b, err := repo.BlobObject(hash)
+	if err != nil {
+		return nil, err
+	}
+	r, err := b.Reader()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = r.Close() }() // only read
+	return io.ReadAll(io.LimitReader(r, size))
 }
 
 // find follows links, also in the middle of a path, but never out of the tree;
 // the last one only if follow is set.
-func (t *commitTree) find(op, name string, follow bool) (*node, error) {
+func (t *fileTree) find(op, name string, follow bool) (*node, error) {
 	if !fs.ValidPath(name) {
 		return nil, &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
 	}
@@ -320,36 +385,23 @@ func (t *commitTree) find(op, name string, follow bool) (*node, error) {
 	return t.nodes[at], nil
 }
 
-func (t *commitTree) target(n *node) (string, error) {
+func (t *fileTree) target(n *node) (string, error) {
 	if n.size > maxLinkTarget {
 		return "", errors.New("the link is too long")
 	}
-	content, err := t.content(n)
+	content, err := n.read()
 	return string(content), err
 }
 
-func (t *commitTree) content(n *node) ([]byte, error) {
-	blob, err := t.repo.BlobObject(n.hash)
-	if err != nil {
-		return nil, err
-	}
-	r, err := blob.Reader()
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = r.Close() }() // only read
-	return io.ReadAll(io.LimitReader(r, n.size))
-}
-
 // Open implements [fs.FS].
-func (t *commitTree) Open(name string) (fs.File, error) {
+func (t *fileTree) Open(name string) (fs.File, error) {
 	n, err := t.find("open", name, true)
 	if err != nil {
 		return nil, err
 	}
 	f := &openNode{node: n}
 	if !n.IsDir() {
-		content, err := t.content(n)
+		content, err := n.read()
 		if err != nil {
 			return nil, &fs.PathError{Op: "open", Path: name, Err: err}
 		}
@@ -359,7 +411,7 @@ func (t *commitTree) Open(name string) (fs.File, error) {
 }
 
 // Stat implements [fs.StatFS].
-func (t *commitTree) Stat(name string) (fs.FileInfo, error) {
+func (t *fileTree) Stat(name string) (fs.FileInfo, error) {
 	n, err := t.find("stat", name, true)
 	if err != nil {
 		return nil, err
@@ -368,7 +420,7 @@ func (t *commitTree) Stat(name string) (fs.FileInfo, error) {
 }
 
 // Lstat implements [fs.ReadLinkFS].
-func (t *commitTree) Lstat(name string) (fs.FileInfo, error) {
+func (t *fileTree) Lstat(name string) (fs.FileInfo, error) {
 	n, err := t.find("lstat", name, false)
 	if err != nil {
 		return nil, err
@@ -377,7 +429,7 @@ func (t *commitTree) Lstat(name string) (fs.FileInfo, error) {
 }
 
 // ReadLink implements [fs.ReadLinkFS].
-func (t *commitTree) ReadLink(name string) (string, error) {
+func (t *fileTree) ReadLink(name string) (string, error) {
 	n, err := t.find("readlink", name, false)
 	if err != nil {
 		return "", err
@@ -389,7 +441,7 @@ func (t *commitTree) ReadLink(name string) (string, error) {
 }
 
 // ReadDir implements [fs.ReadDirFS].
-func (t *commitTree) ReadDir(name string) ([]fs.DirEntry, error) {
+func (t *fileTree) ReadDir(name string) ([]fs.DirEntry, error) {
 	n, err := t.find("open", name, true)
 	if err != nil {
 		return nil, err

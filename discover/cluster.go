@@ -35,6 +35,8 @@ type Options struct {
 	Store *source.Store
 	// Parallel is how many repositories are read at a time; 0 means 8.
 	Parallel int
+	// Folders hold repositories that are read from disk in place of the server.
+	Folders []Folder
 	// Progress, if set, is called with a line for people as work goes on. It
 	// is called from several goroutines, one call at a time.
 	Progress func(string)
@@ -57,6 +59,8 @@ type witness struct {
 	disco discovery.DiscoveryInterface
 	git   gitReader
 	opts  Options
+	// folders are read in place of git.
+	folders folders
 
 	mu       sync.Mutex
 	findings []migrate.Finding
@@ -78,6 +82,9 @@ func Cluster(ctx context.Context, c *cluster.Client, o Options) (migrate.Invento
 			return migrate.Inventory{}, errors.New("discover: no store for repositories is given")
 		}
 		w.git = storeReader{o.Store}
+		if w.folders, err = openFolders(o.Folders); err != nil {
+			return migrate.Inventory{}, err
+		}
 	}
 	inv, err := w.inventory(ctx)
 	if err != nil {
@@ -122,13 +129,12 @@ func (w *witness) inventory(ctx context.Context) (migrate.Inventory, error) {
 			if err := w.readRepositories(ctx, found, live, inv.Cluster); err != nil {
 				return inv, err
 			}
+			w.unusedFolders()
 		}
 	}
 	w.merge(found)
 	for _, a := range found {
-		slices.Sort(a.Unknown)
-		a.Unknown = append([]string{}, slices.Compact(a.Unknown)...)
-		inv.Agents = append(inv.Agents, a.Flux1Agent)
+		inv.Agents = append(inv.Agents, a.finished())
 	}
 	slices.SortFunc(inv.Agents, func(a, b migrate.Flux1Agent) int { return strings.Compare(a.ID, b.ID) })
 	inv.Findings = migrate.SortFindings(w.findings)

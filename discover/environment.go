@@ -263,6 +263,47 @@ func (e *environment) file(ctx context.Context, name, unknown string) (content [
 	return nil, place, false, nil
 }
 
+// filesOf are the files that a mount of a ConfigMap or Secret brings, sorted.
+func (e *environment) filesOf(ctx context.Context, m corev1.VolumeMount, unknown string) ([]string, error) {
+	if m.SubPath != "" {
+		return []string{path.Clean(m.MountPath)}, nil
+	}
+	var names []string
+	for _, v := range e.pod.Volumes {
+		switch {
+		case v.Name != m.Name:
+		case v.ConfigMap != nil:
+			c, err := e.configMap(ctx, v.ConfigMap.Name, unknown)
+			if err != nil || c == nil {
+				return nil, err
+			}
+			names = projected(v.ConfigMap.Items, c.Data)
+		case v.Secret != nil:
+			s, err := e.secret(ctx, v.Secret.SecretName, unknown)
+			if err != nil || s == nil {
+				return nil, err
+			}
+			names = projected(v.Secret.Items, s.Data)
+		}
+	}
+	for i := range names {
+		names[i] = path.Join(m.MountPath, names[i])
+	}
+	return names, nil
+}
+
+// projected are the paths of a volume's files: those that are named, or all keys.
+func projected[V any](items []corev1.KeyToPath, data map[string]V) []string {
+	var names []string
+	for _, i := range items {
+		names = append(names, i.Path)
+	}
+	if len(items) == 0 {
+		names = sortedNames(data)
+	}
+	return names
+}
+
 // keyAt is the key that a volume projects to a path.
 func keyAt(items []corev1.KeyToPath, at string) string {
 	for _, i := range items {

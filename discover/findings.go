@@ -240,6 +240,52 @@ var (
 	}
 )
 
+// Findings about repositories that are read from folders.
+var (
+	FolderRead = flux1.Code{
+		Name: "CHECKOUT_READ", Severity: migrate.Info,
+		Cause:       "the agent's repository was read from a folder in place of the server",
+		Consequence: "branch and sync tag are as they were when the clone was fetched last; the server may be ahead",
+		Remedy:      `"git fetch --tags --force" in the folder brings both up to date`,
+	}
+	FolderPlain = flux1.Code{
+		Name: "CHECKOUT_WITHOUT_GIT", Severity: migrate.Warning,
+		Cause:       "the folder given for the agent's repository is no Git clone",
+		Consequence: "which commit its files are of, and what the agent synced last, is not known",
+		Remedy:      "give a clone, or let the repository be read from its server",
+	}
+	FolderShallow = flux1.Code{
+		Name: "CHECKOUT_SHALLOW", Severity: migrate.Info,
+		Cause:       "the clone given for the agent's repository does not hold the whole history",
+		Consequence: "how far behind the agent is, and whether what it synced is on its branch, is not known",
+		Remedy:      `complete it with "git fetch --unshallow"`,
+	}
+	FolderUnused = flux1.Code{
+		Name: "CHECKOUT_UNUSED", Severity: migrate.Warning,
+		Cause:       "no agent reads the repository that a folder was given for",
+		Consequence: "the folder was not looked at",
+		Remedy:      "compare the URL with those of the agents; host and path must be the same",
+	}
+	NotSaved = flux1.Code{
+		Name: "NOT_SAVED", Severity: migrate.Warning,
+		Cause:       "a file of the repository cannot be read whole, so it is not known what in it is secret",
+		Consequence: "the saved inventory holds its name alone, and a plan made of it fails where the file is needed",
+		Remedy:      "mend the file; fluxd stumbles over it too",
+	}
+	SavedNames = flux1.Code{
+		Name: "SAVED_SECRET_NAMES", Severity: migrate.Info,
+		Cause:       "a kustomization file generates a Secret whose name ends in a hash of its values",
+		Consequence: "the saved inventory does not hold the values, so in a plan made of it the name ends otherwise",
+		Remedy:      "plan from the cluster where that name matters",
+	}
+	MarkInCluster = flux1.Code{
+		Name: "SYNC_MARK_IN_CLUSTER", Severity: migrate.Warning,
+		Cause:       "the agent keeps its sync mark in a Secret of the cluster, and no cluster was asked",
+		Consequence: "what it applied last is unknown; what is said of its repository is about the branch's head",
+		Remedy:      "let the cluster be asked as well",
+	}
+)
+
 // Codes lists every kind of finding of this package, by name.
 func Codes() []flux1.Code {
 	codes := []flux1.Code{
@@ -248,6 +294,7 @@ func Codes() []flux1.Code {
 		AgentStopped, ManyReplicas, SharedAccount, TokenSecret, TokenPasses, AgentUsesToken, KubernetesOld, FenceNotServed, Flux2Found,
 		ClusterAgentFound, HelmOperatorFound, Confined, GitConfig, SSHConfig, Proxy, Sidecar, ShellArguments,
 		FallbackUnknown, TwoAgentsOneObject, SameSet, SharedTag, AgentInGit, ForeignMarks,
+		FolderRead, FolderPlain, FolderShallow, FolderUnused, MarkInCluster, NotSaved, SavedNames,
 	}
 	codes = append(codes, terraformCodes...)
 	slices.SortFunc(codes, func(a, b flux1.Code) int { return strings.Compare(a.Name, b.Name) })

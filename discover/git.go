@@ -76,7 +76,7 @@ func (w *witness) readRepository(ctx context.Context, a *agent, l *live, facts m
 			return nil // a finding says why
 		}
 	}
-	remote, ok, err := w.remote(ctx, a)
+	from, ok, err := w.origin(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,20 @@ func (w *witness) readRepository(ctx context.Context, a *agent, l *live, facts m
 		a.Unknown = append(a.Unknown, "synced")
 		return nil
 	}
-	refs, err := w.git.refs(ctx, remote)
+	if from.folder != nil && from.folder.plain {
+		return w.readPlain(ctx, a, from.folder, l, facts)
+	}
+	refs, err := from.git.refs(ctx, from.remote)
+	if errors.Is(err, source.ErrNetwork) && from.remote.Auth.ProxyURL != "" {
+		// The agent's proxy may not be there for us, and the server may.
+		direct := *from.remote.Auth
+		direct.ProxyURL, direct.ProxyUsername, direct.ProxyPassword = "", "", ""
+		without := from
+		without.remote.Auth = &direct
+		if found, again := from.git.refs(ctx, without.remote); again == nil {
+			refs, err, from = found, nil, without
+		}
+	}
 	if err != nil {
 		return w.gitFailed(ctx, a, "list its branches and tags", err)
 	}
@@ -95,19 +108,25 @@ func (w *witness) readRepository(ctx context.Context, a *agent, l *live, facts m
 		return nil
 	}
 	a.Synced.Head = head
+	if from.folder != nil {
+		w.find(FolderRead.Finding(a.ID, from.folder.name(), fmt.Sprintf("the repository was read from folder %s, whose branch %s is at commit %s", from.folder.name(), a.Git.Branch, short(head))))
+	}
 	mark, err := w.syncMark(ctx, a, refs)
 	if err != nil {
 		return err
 	}
 	if mark == "" {
-		return w.loadTree(ctx, a, l, facts, remote, source.Reference{Commit: head, Branch: a.Git.Branch})
+		return w.loadTree(ctx, a, l, facts, from, source.Reference{Commit: head, Branch: a.Git.Branch})
 	}
-	behind, isAncestor, err := w.git.ancestry(ctx, remote, mark, head)
+	behind, isAncestor, err := from.git.ancestry(ctx, from.remote, mark, head)
 	switch {
 	case errors.Is(err, source.ErrNotFound):
 		w.find(MarkUnknown.Finding(a.ID, a.Git.URL, fmt.Sprintf("the sync mark %s is in no branch or tag of the repository", short(mark))))
 		a.Unknown = append(a.Unknown, "synced")
 		return nil
+	case errors.Is(err, errShallow):
+		behind, isAncestor = -1, true // as far as is known
+		w.find(FolderShallow.Finding(a.ID, from.folder.name(), err.Error()))
 	case err != nil:
 		return w.gitFailed(ctx, a, "compare its sync mark with its branch", err)
 	}
@@ -117,14 +136,38 @@ func (w *witness) readRepository(ctx context.Context, a *agent, l *live, facts m
 		ref.Branch = ""
 		w.find(MarkOffBranch.Finding(a.ID, a.Git.URL, fmt.Sprintf("the last synced commit %s is not on branch %s", short(mark), a.Git.Branch)))
 	}
-	if err := w.loadTree(ctx, a, l, facts, remote, ref); err != nil {
+	if err := w.loadTree(ctx, a, l, facts, from, ref); err != nil {
 		return err
 	}
 	if head == mark {
 		a.HeadObjects = a.Objects
 		return nil
 	}
-	return w.checkHead(ctx, a, facts, remote, source.Reference{Commit: head, Branch: a.Git.Branch})
+	return w.checkHead(ctx, a, facts, from, source.Reference{Commit: head, Branch: a.Git.Branch})
+}
+
+// origin is where a repository is read from.
+type origin struct {
+	git    gitReader
+	remote source.Remote
+	// folder is set if it is read from disk.
+	folder *folder
+}
+
+// origin finds where an agent's repository is to be read. It is not ok if it
+// cannot be, for which there is a finding.
+func (w *witness) origin(ctx context.Context, a *agent) (origin, bool, error) {
+	if f := w.folders.of(a.Git.URL); f != nil {
+		w.mu.Lock()
+		f.used = true
+		w.mu.Unlock()
+		return origin{git: f, folder: f}, true, nil
+	}
+	if w.git == nil {
+		return origin{}, false, nil
+	}
+	remote, ok, err := w.remote(ctx, a)
+	return origin{git: w.git, remote: remote}, ok, err
 }
 
 func short(commit string) string {
@@ -200,6 +243,9 @@ func (w *witness) remote(ctx context.Context, a *agent) (source.Remote, bool, er
 			*part.to = decoded
 		}
 	}
+	if err := a.reach(ctx, bare, r.Auth); err != nil {
+		return r, false, err
+	}
 	return r, true, nil
 }
 
@@ -207,6 +253,11 @@ func (w *witness) remote(ctx context.Context, a *agent) (source.Remote, bool, er
 // none, which is reported.
 func (w *witness) syncMark(ctx context.Context, a *agent, refs map[string]string) (string, error) {
 	mark, where := refs["refs/tags/"+a.Git.SyncTag], "tag "+a.Git.SyncTag
+	if a.Sync.State == "secret" && a.env == nil {
+		a.Unknown = append(a.Unknown, "synced")
+		w.find(MarkInCluster.Finding(a.ID, a.Git.URL, "the agent keeps its sync mark in the cluster, which was not asked; its repository was read at the branch's head"))
+		return "", nil
+	}
 	if a.Sync.State == "secret" {
 		where = "Secret/" + a.Namespace + "/" + a.Git.SecretName + " annotation " + flux1.SyncMarkAnnotation
 		s, err := a.env.secret(ctx, a.Git.SecretName, "the last synced commit")
@@ -229,83 +280,83 @@ func (w *witness) syncMark(ctx context.Context, a *agent, refs map[string]string
 	return mark, nil
 }
 
-// loadConfig is how the agent reads a tree.
-func (a *agent) loadConfig(facts migrate.Cluster) flux1.LoadConfig {
-	return flux1.LoadConfig{
+// reading is how the agent reads a tree.
+func (a *agent) reading(tree fs.FS, facts migrate.Cluster) *reading {
+	r := &reading{agent: a, tree: tree, config: flux1.LoadConfig{
 		Repository: a.ID, Paths: a.Git.Paths, ManifestGeneration: a.ManifestGeneration, SOPS: a.SOPS,
 		ImageAutomation: a.ImageAutomation, DefaultNamespace: a.DefaultNamespace, AllowedNamespaces: a.AllowedNamespaces,
 		Kinds: facts.Kinds,
+	}}
+	if facts.Kinds == nil { // no cluster was asked
+		r.config.Kinds, r.config.KindsAssumed = ownKinds(), true
 	}
+	return r
 }
 
 // loadTree reads the commit as fluxd would. The tree stays valid until the
 // Store is closed.
-func (w *witness) loadTree(ctx context.Context, a *agent, l *live, facts migrate.Cluster, r source.Remote, ref source.Reference) error {
-	tree, _, err := w.git.tree(ctx, r, ref)
+func (w *witness) loadTree(ctx context.Context, a *agent, l *live, facts migrate.Cluster, from origin, ref source.Reference) error {
+	tree, _, err := from.git.tree(ctx, from.remote, ref)
 	if err != nil {
 		return w.gitFailed(ctx, a, "fetch commit "+short(ref.Commit), err)
 	}
 	a.Tree = tree
-	if a.DefaultNamespace == "" {
+	r := a.reading(tree, facts)
+	if a.DefaultNamespace == "" && !r.config.KindsAssumed {
 		return nil // a finding says why objects stay unknown
 	}
-	config := a.loadConfig(facts)
-	files, objects, findings, err := flux1.Load(tree, config)
-	if err != nil {
+	if err := r.load(ctx); err != nil {
 		return err
 	}
-	var ids []object.ObjMetadata
-	for _, o := range objects {
-		if id, err := object.ParseObjMetadata(o.ID); err == nil { // nameless objects have none
-			ids = append(ids, id)
+	if l != nil {
+		var ids []object.ObjMetadata
+		for _, o := range a.Objects {
+			if id, err := object.ParseObjMetadata(o.ID); err == nil { // nameless objects have none
+				ids = append(ids, id)
+			}
 		}
-	}
-	ignored, err := w.ignoredLive(ctx, l, ids)
-	if err != nil {
-		return err
-	}
-	if len(ignored) > 0 {
-		config.LiveIgnored = func(id string) string { return ignored[id] }
-		if files, objects, findings, err = flux1.Load(tree, config); err != nil {
+		ignored, err := w.ignoredLive(ctx, l, ids)
+		if err != nil {
 			return err
 		}
-	}
-	for i := range findings {
-		if findings[i].Code == flux1.Stuck.Name {
-			findings[i].Message += ", at commit " + short(ref.Commit)
+		if len(ignored) > 0 {
+			r.findings = nil
+			r.config.LiveIgnored = func(id string) string { return ignored[id] }
+			if err := r.load(ctx); err != nil {
+				return err
+			}
 		}
 	}
-	w.find(findings...)
-	a.Files, a.Objects = files, objects
-	for _, o := range objects {
-		if o.Class == migrate.ClassApplied || o.Class == migrate.ClassSyncOnly {
-			a.Counts.Objects++
+	for i := range r.findings {
+		if r.findings[i].Code == flux1.Stuck.Name {
+			r.findings[i].Message += ", at commit " + short(ref.Commit)
 		}
 	}
-	// The planner alone knows what an application is.
-	plan := migrate.Build(migrate.Inventory{Agents: []migrate.Flux1Agent{a.Flux1Agent}}, migrate.Options{})
-	if p := plan.Repository(a.ID); p != nil {
-		a.Counts.Applications = len(p.Applications)
+	if err := r.survey(ctx); err != nil {
+		return err
 	}
+	w.find(r.findings...)
+	a.count()
 	return nil
 }
 
 // checkHead reports what fluxd cannot load at the branch's head.
-func (w *witness) checkHead(ctx context.Context, a *agent, facts migrate.Cluster, r source.Remote, ref source.Reference) error {
-	if a.DefaultNamespace == "" {
-		return nil
-	}
-	tree, release, err := w.git.tree(ctx, r, ref)
+func (w *witness) checkHead(ctx context.Context, a *agent, facts migrate.Cluster, from origin, ref source.Reference) error {
+	tree, release, err := from.git.tree(ctx, from.remote, ref)
 	if err != nil {
 		return w.gitFailed(ctx, a, "fetch commit "+short(ref.Commit), err)
 	}
 	defer release()
-	_, objects, findings, err := flux1.Load(tree, a.loadConfig(facts))
-	if err != nil {
+	head := &agent{Flux1Agent: a.Flux1Agent}
+	r := head.reading(tree, facts)
+	if a.DefaultNamespace == "" && !r.config.KindsAssumed {
+		return nil
+	}
+	if err := r.load(ctx); err != nil {
 		return err
 	}
-	a.HeadObjects = objects
-	for _, f := range findings {
+	a.HeadObjects = head.Objects
+	for _, f := range r.findings {
 		if f.Code == flux1.Stuck.Name || f.Code == flux1.Duplicate.Name {
 			a.HeadObjects, a.HeadProblem = nil, f.Message
 			w.find(StuckAtHead.Finding(a.ID, f.Where, fmt.Sprintf("%s, at the branch's head; the agent last reached commit %s", f.Message, short(a.Synced.Commit))))

@@ -1,9 +1,11 @@
 package discover_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -17,9 +19,11 @@ import (
 	"github.com/fluxover/fluxover/e2e/gitserver"
 	"github.com/fluxover/fluxover/e2e/laboratory"
 	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/proof"
 	"github.com/fluxover/fluxover/reconcile/cluster"
 	"github.com/fluxover/fluxover/reconcile/source"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -115,8 +119,109 @@ func TestAFleetOnARealControlPlaneIsFoundWhole(t *testing.T) {
 		t.Errorf("a second discovery differs: %s", diff)
 	}
 
+	t.Run("the saved file and Terraform say the same", func(t *testing.T) { witnessesAgree(t, l, inv) })
 	t.Run("agents that are behind, stuck or unreadable are kept", func(t *testing.T) { changedFleet(t, l) })
 	t.Run("a narrow account yields findings", func(t *testing.T) { narrowAccount(t, l) })
+}
+
+// witnessesAgree compares what the cluster says with what is read back from the
+// saved file, and with what Terraform that declares the fleet says, in all that
+// each can know.
+func witnessesAgree(t *testing.T, l *laboratory.Lab, live migrate.Inventory) {
+	var file bytes.Buffer
+	if err := discover.Save(t.Context(), &file, live); err != nil {
+		t.Fatal(err)
+	}
+	for _, secret := range secrets(t, l.ControlPlane.Config()) {
+		if strings.Contains(file.String(), secret) {
+			t.Error("the saved file tells a secret")
+		}
+	}
+	t.Logf("saved %d agents in %d bytes", len(live.Agents), file.Len())
+	saved, err := discover.Open(t.Context(), &file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	trees := cmp.FilterPath(func(p cmp.Path) bool {
+		return strings.HasSuffix(p.String(), "Tree") || strings.HasSuffix(p.String(), "HeadObjects") || strings.HasSuffix(p.String(), "HeadProblem")
+	}, cmp.Ignore())
+	if diff := cmp.Diff(live, saved, trees, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("read back, the inventory differs: %s", diff)
+	}
+	for _, groupBy := range []string{"", "path"} {
+		var plans []string
+		for _, inv := range []migrate.Inventory{live, saved} {
+			plan, err := proof.Plan(t.Context(), inv, migrate.Options{GroupBy: groupBy}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := json.MarshalIndent(plan, "", " ")
+			if err != nil {
+				t.Fatal(err)
+			}
+			plans = append(plans, string(text))
+		}
+		if diff := cmp.Diff(plans[0], plans[1]); diff != "" {
+			t.Errorf("group by %q: the plan from the saved file differs: %s", groupBy, diff)
+		}
+	}
+
+	dir := t.TempDir()
+	declared := map[string]any{}
+	for _, team := range l.Teams {
+		declared[team.Release] = map[string]any{"namespace": team.AgentNamespace, "values": team.ChartValues(l.Git)}
+	}
+	values, err := json.Marshal(declared)
+	if err != nil {
+		t.Fatal(err)
+	}
+	configuration := fmt.Sprintf(`locals {
+  teams = jsondecode(file("${path.module}/teams.json"))
+}
+resource "helm_release" "flux" {
+  for_each  = local.teams
+  name      = each.key
+  namespace = each.value.namespace
+  chart     = "flux"
+  version   = %q
+  values    = [yamlencode(each.value.values)]
+}
+`, live.Agents[0].ChartVersion)
+	for name, content := range map[string][]byte{"main.tf": []byte(configuration), "teams.json": values} {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tf, err := discover.Terraform(t.Context(), discover.TerraformOptions{Dirs: []string{dir}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := func(a migrate.Flux1Agent) map[string]any {
+		// What only one of the witnesses can know is left out.
+		all := map[string]any{
+			"git": a.Git, "sync": a.Sync, "manifestGeneration": a.ManifestGeneration, "sops": a.SOPS, "allowedNamespaces": a.AllowedNamespaces,
+			"defaultNamespace": a.DefaultNamespace, "imageAutomation": a.ImageAutomation, "serviceAccount": a.ServiceAccount, "confinement": a.Confinement.Kind,
+			"chartVersion": a.ChartVersion, "workload": a.Workload, "cpu": a.Requests.CPU, "credential": a.Credential.Kind, "known hosts": a.Credential.KnownHosts, "identity": a.Credential.Identity,
+		}
+		if len(a.Unknown) > 0 && !slices.Equal(a.Unknown, []string{"confinement"}) {
+			t.Errorf("%s: unknown is %v", a.ID, a.Unknown)
+		}
+		return all
+	}
+	if len(tf.Agents) != len(live.Agents) {
+		t.Fatalf("Terraform declares %d agents, and %d run", len(tf.Agents), len(live.Agents))
+	}
+	for i, a := range live.Agents {
+		if diff := cmp.Diff(parts(a), parts(tf.Agents[i]), cmpopts.EquateEmpty()); a.ID != tf.Agents[i].ID || diff != "" {
+			t.Errorf("%s, in Terraform %s: %s", a.ID, tf.Agents[i].ID, diff)
+		}
+	}
+	merged := discover.Merge(live, tf)
+	for _, f := range merged.Findings {
+		if f.Code == discover.WitnessesDisagree.Name || f.Code == discover.LiveNotDeclared.Name || f.Code == discover.DeclaredNotLive.Name {
+			t.Errorf("%s", f)
+		}
+	}
 }
 
 func checkTeam(t *testing.T, l *laboratory.Lab, team fleet.Team, inv migrate.Inventory) {

@@ -79,7 +79,7 @@ func (c *checkout) declared(ctx context.Context) error {
 			a.InstalledBy = "manifest"
 			if applied[identity(o.Manifest)] {
 				a.InstalledBy = "flux1"
-				c.find(AgentInGit.Finding(a.ID, fileLine(o.File, o.Line), fmt.Sprintf("the repository of %s holds this agent's own %s", c.reader.ID, o.Manifest.GetKind())))
+				c.find(AgentInGit.Finding(a.ID, fileLine(o.File, o.Line), fmt.Sprintf("the repository of %s holds this agent's own %s", c.agent.ID, o.Manifest.GetKind())))
 			}
 			c.nested = append(c.nested, a.agent)
 		}
@@ -219,11 +219,11 @@ func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.
 		return nil, nil
 	}
 	if d.Namespace == "" {
-		d.Namespace = c.reader.DefaultNamespace
+		d.Namespace = c.agent.DefaultNamespace
 	}
 	// A witness of its own, so that the places of what it finds can be told.
 	w := &witness{}
-	a := &agent{deployment: d, liveIgnored: map[string]string{}}
+	a := &agent{deployment: d}
 	a.Namespace, a.Workload, a.Image = d.Namespace, d.Name, container.Image
 	a.ID = cmp.Or(d.Namespace, "unknown") + "/" + d.Name
 	a.ChartVersion = chartVersionOf(d.Labels)
@@ -458,7 +458,7 @@ func (c *checkout) fromHelmRelease(o flux1.Parsed) *declaredAgent {
 	where := fileLine(o.File, o.Line)
 	name, namespace := releaseOfHelmRelease(u)
 	if namespace == "" {
-		namespace = c.reader.DefaultNamespace
+		namespace = c.agent.DefaultNamespace
 	}
 	release := chart.Release{Name: name, Namespace: namespace}
 	if namespace == "" {
@@ -547,10 +547,16 @@ func (c *checkout) lineOfValue(o flux1.Parsed, key string) int {
 	if err != nil || o.Line == 0 {
 		return o.Line
 	}
-	all := bytes.Split(content, []byte("\n"))
 	key = strings.TrimPrefix(strings.TrimPrefix(key, "values "), "values.")
-	line, indent := o.Line, -1
-	for _, part := range append([]string{"values"}, strings.Split(key, ".")...) {
+	return max(o.Line, lineOfPath(content, o.Line, -1, append([]string{"values"}, strings.Split(key, ".")...)))
+}
+
+// lineOfPath is the line of the last name of a path that is found, each below
+// the one before it; line is where to begin, from 0, and indent that of what
+// lies above.
+func lineOfPath(content []byte, line, indent int, names []string) int {
+	all := bytes.Split(content, []byte("\n"))
+	for _, part := range names {
 		found := 0
 		for i := line; i < len(all) && found == 0; i++ {
 			text := string(all[i])

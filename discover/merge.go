@@ -85,7 +85,7 @@ func (w *witness) sharedObjects(agents []*agent) {
 	var ids []string
 	for _, a := range agents {
 		for _, o := range a.Objects {
-			if o.Class != migrate.ClassApplied && o.Class != migrate.ClassSyncOnly {
+			if !applies(o) {
 				continue
 			}
 			if claims[o.ID] == nil {
@@ -118,7 +118,7 @@ func (w *witness) agentsInGit(agents []*agent) {
 		for _, b := range agents {
 			place := ""
 			for _, o := range b.Objects {
-				if o.ID == id && (o.Class == migrate.ClassApplied || o.Class == migrate.ClassSyncOnly) {
+				if o.ID == id && applies(o) {
 					place = fmt.Sprintf("%s:%d", o.File, o.Line)
 				}
 			}

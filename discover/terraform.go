@@ -42,9 +42,31 @@ type declared struct {
 	migrate.Flux1Agent
 	provider terraform.ProviderRef
 	findings []migrate.Finding
+	// at is where it is declared, without Terraform.
+	at string
 }
 
 func (d *declared) find(findings ...migrate.Finding) { d.findings = append(d.findings, findings...) }
+
+// where is the place at which it is declared.
+func (d *declared) where() string {
+	if d.Terraform == nil {
+		return d.at
+	}
+	return d.Terraform.Where + " (" + d.Terraform.Address + ")"
+}
+
+// reported are its findings, with what they are about.
+func (d *declared) reported() []migrate.Finding {
+	out := slices.Clone(d.findings)
+	for i := range out {
+		out[i].Repository = d.ID
+		if out[i].Subject == "" {
+			out[i].Subject = d.ID
+		}
+	}
+	return out
+}
 
 // origin is a place in the configuration.
 func (d *declared) origin(p terraform.Position, more string) string {
@@ -134,13 +156,7 @@ func Terraform(ctx context.Context, o TerraformOptions) (migrate.Inventory, erro
 		slices.Sort(d.Unknown)
 		d.Unknown = append([]string{}, slices.Compact(d.Unknown)...)
 		inv.Agents = append(inv.Agents, d.Flux1Agent)
-		for _, f := range d.findings {
-			if f.Subject == "" {
-				f.Subject = d.ID
-			}
-			f.Repository = d.ID
-			find(f)
-		}
+		find(d.reported()...)
 	}
 	inv.Findings = migrate.SortFindings(inv.Findings)
 	return inv, nil

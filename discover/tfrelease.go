@@ -208,7 +208,7 @@ func (d *declared) setRendered(r *chart.Rendered) {
 	if r.Version == "" {
 		d.unknown("chartVersion")
 	}
-	where := d.Terraform.Where + " (" + d.Terraform.Address + ")"
+	where := d.where()
 	if r.Replicas != nil {
 		d.Replicas = int32(min(*r.Replicas, 1<<30))
 		switch {

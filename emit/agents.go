@@ -6,51 +6,209 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/fluxover/fluxover/migrate"
 )
 
-// Agents writes what discovery found, a line per agent.
-func Agents(w io.Writer, inv migrate.Inventory) error {
-	rows := [][]string{{"AGENT", "REPOSITORY", "BRANCH", "PATH", "SYNCED", "OBJECTS", "APPS", "GC", "RIGHTS", "CPU"}}
-	for _, a := range inv.Agents {
-		path := strings.Join(a.Git.Paths, ",")
-		if path == "" {
-			path = "."
-		}
-		url, branch, gc := a.Git.URL, a.Git.Branch, string(a.Sync.GarbageCollection)
-		for name, to := range map[string]*string{"git.url": &url, "git.branch": &branch, "git.paths": &path, "sync.garbageCollection": &gc} {
-			if slices.Contains(a.Unknown, name) {
-				*to = "unknown"
-			}
-		}
-		if i := strings.LastIndexAny(url, "/:"); i >= 0 {
-			url = strings.TrimSuffix(url[i+1:], ".git")
-		}
-		rows = append(rows, []string{shorten(a.ID, 24), shorten(url, 16), shorten(branch, 12), shorten(path, 16), synced(inv, &a),
-			strconv.Itoa(a.Counts.Objects), strconv.Itoa(a.Counts.Applications), gc, rights(a.Confinement), a.Requests.CPU})
-	}
-	return agentTable(w, inv, rows, 5, 6, 9)
+// column is one of the table of agents.
+type column struct {
+	heading string
+	right   bool
+	// least is the width below which it is not cut; 0 if it is never cut.
+	least int
+	cell  func(inv migrate.Inventory, a *migrate.Flux1Agent) string
 }
 
-// agentTable writes the table, unless it is empty, and the summary.
-func agentTable(w io.Writer, inv migrate.Inventory, rows [][]string, right ...int) error {
-	if len(inv.Agents) > 0 {
-		if err := table(w, "", rows, right...); err != nil {
-			return err
+// known is a value, or that it is unknown.
+func known(a *migrate.Flux1Agent, name, value string) string {
+	switch {
+	case slices.Contains(a.Unknown, name):
+		return "unknown"
+	case value == "":
+		return "-"
+	}
+	return value
+}
+
+func paths(a *migrate.Flux1Agent) string {
+	if len(a.Git.Paths) == 0 {
+		return known(a, "git.paths", ".")
+	}
+	return known(a, "git.paths", strings.Join(a.Git.Paths, ","))
+}
+
+// repositoryName is what people call a repository: the end of its URL.
+func repositoryName(a *migrate.Flux1Agent) string {
+	url := a.Git.URL
+	if i := strings.LastIndexAny(url, "/:"); i >= 0 {
+		url = strings.TrimSuffix(url[i+1:], ".git")
+	}
+	return known(a, "git.url", url)
+}
+
+// behind is how many commits an agent has not synced.
+func behind(a *migrate.Flux1Agent) string {
+	if a.Synced.Commit == "" || a.Synced.Behind < 0 {
+		return "-"
+	}
+	return strconv.Itoa(a.Synced.Behind)
+}
+
+func counted(a *migrate.Flux1Agent, n int) string {
+	if a.Tree == nil && n == 0 || slices.Contains(a.Unknown, "counts") {
+		return "-"
+	}
+	return strconv.Itoa(n)
+}
+
+// found counts an agent's findings of a severity.
+func found(severity migrate.Severity) func(migrate.Inventory, *migrate.Flux1Agent) string {
+	return func(inv migrate.Inventory, a *migrate.Flux1Agent) string {
+		n := 0
+		for _, f := range inv.Findings {
+			if f.Repository == a.ID && f.Severity == severity {
+				n++
+			}
 		}
-		fmt.Fprintln(w)
+		if n == 0 {
+			return "-"
+		}
+		return strconv.Itoa(n)
+	}
+}
+
+// columns of the table of agents. What an agent syncs can be cut, what it is
+// called and how it stands cannot.
+var columns = []column{
+	{"AGENT", false, 18, func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return a.ID }},
+	{"REPOSITORY", false, 10, func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return repositoryName(a) }},
+	{"BRANCH", false, 6, func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return known(a, "git.branch", a.Git.Branch) }},
+	{"PATHS", false, 8, func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return paths(a) }},
+	{"SYNCED", false, 0, synced},
+	{"BEHIND", true, 0, func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return behind(a) }},
+	{"OBJECTS", true, 0, func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return counted(a, a.Counts.Objects) }},
+	{"APPS", true, 0, func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return counted(a, a.Counts.Applications) }},
+	{"GC", false, 0, func(_ migrate.Inventory, a *migrate.Flux1Agent) string {
+		return known(a, "sync.garbageCollection", string(a.Sync.GarbageCollection))
+	}},
+	{"RIGHTS", false, 0, func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return rights(a.Confinement) }},
+	{"CPU", true, 0, func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return known(a, "requests", a.Requests.CPU) }},
+	{"BLOCK", true, 0, found(migrate.Blocker)},
+	{"WARN", true, 0, found(migrate.Warning)},
+}
+
+// widest is how much of a name is shown in a table that need not fit anything.
+const widest = 32
+
+// Agents writes what discovery found, a line per agent, in at most width
+// columns where that can be: what is the same of all agents then stands once
+// below the table, and names are cut. A width of 0 sets no limit.
+func Agents(w io.Writer, inv migrate.Inventory, width int) error {
+	var cells [][]string // by column, the heading first
+	for _, c := range columns {
+		lines := []string{c.heading}
+		for i := range inv.Agents {
+			cell := c.cell(inv, &inv.Agents[i])
+			if c.least > 0 {
+				cell = shorten(cell, widest)
+			}
+			lines = append(lines, cell)
+		}
+		cells = append(cells, lines)
+	}
+	shown, common := fit(cells, width)
+	rows := make([][]string, len(inv.Agents)+1)
+	var right []int
+	for i, c := range shown {
+		for j := range rows {
+			rows[j] = append(rows[j], cells[c][j])
+		}
+		if columns[c].right {
+			right = append(right, i)
+		}
+	}
+	if err := agentTable(w, inv, rows, right...); err != nil {
+		return err
+	}
+	if len(common) > 0 {
+		var same []string
+		for _, c := range common {
+			same = append(same, strings.ToLower(columns[c].heading)+" "+cells[c][1])
+		}
+		fmt.Fprintf(w, "the same of all: %s\n", strings.Join(same, ", "))
 	}
 	return summary(w, inv)
+}
+
+// fit makes a table of columns no wider than width: it takes out those that say
+// the same of every agent, and cuts names, the longest first. What can be done
+// no more stays too wide.
+func fit(cells [][]string, width int) (shown, common []int) {
+	wide := func(c int) int {
+		most := 0
+		for _, cell := range cells[c] {
+			most = max(most, utf8.RuneCountInString(cell))
+		}
+		return most
+	}
+	total := func() int {
+		sum := 0
+		for _, c := range shown {
+			sum += wide(c) + 2
+		}
+		return sum - 2
+	}
+	for c := range cells {
+		shown = append(shown, c)
+	}
+	if width <= 0 {
+		return shown, nil
+	}
+	for i := 1; i < len(shown) && total() > width && len(cells[0]) > 2; {
+		if c := shown[i]; !slices.ContainsFunc(cells[c][1:], func(s string) bool { return s != cells[c][1] }) {
+			shown, common = slices.Delete(shown, i, i+1), append(common, c)
+			continue
+		}
+		i++
+	}
+	for total() > width {
+		longest, room := -1, 0
+		for _, c := range shown {
+			if least := columns[c].least; least > 0 && wide(c)-least > room {
+				longest, room = c, wide(c)-least
+			}
+		}
+		if longest < 0 {
+			break
+		}
+		to := wide(longest) - 1
+		for i, cell := range cells[longest] {
+			cells[longest][i] = shorten(cell, to)
+		}
+	}
+	return shown, common
+}
+
+// agentTable writes the table, unless it is empty.
+func agentTable(w io.Writer, inv migrate.Inventory, rows [][]string, right ...int) error {
+	if len(inv.Agents) == 0 {
+		return nil
+	}
+	if err := table(w, "", rows, right...); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(w)
+	return err
 }
 
 // summary ends what is said of an inventory: the sum, where the agents are
 // declared, and the findings.
 func summary(w io.Writer, inv migrate.Inventory) error {
 	what := "Flux v1 agent"
-	if inv.Cluster.From == "terraform" {
+	if declaredOnly(inv) {
 		what = "declared Flux v1 agent"
 	}
 	agents := 0
@@ -78,47 +236,42 @@ func summary(w io.Writer, inv migrate.Inventory) error {
 	return Findings(w, migrate.SortFindings(inv.Findings), nil)
 }
 
+// declaredOnly reports whether no cluster was asked for the agents.
+func declaredOnly(inv migrate.Inventory) bool {
+	return inv.Cluster.From == "terraform" || inv.Cluster.From == "values"
+}
+
 // AgentsWide is Agents with all paths and more of each agent's settings, as
 // wide as it gets.
 func AgentsWide(w io.Writer, inv migrate.Inventory) error {
-	rows := [][]string{{"AGENT", "REPOSITORY", "BRANCH", "PATHS", "POLL", "SYNC", "TAG", "SYNCED", "OBJECTS", "APPS", "GC", "ACCOUNT", "RIGHTS", "CPU", "CHART", "BY", "DECLARED"}}
-	for _, a := range inv.Agents {
-		known := func(name, value string) string {
-			switch {
-			case slices.Contains(a.Unknown, name):
-				return "unknown"
-			case value == "":
-				return "-"
-			}
-			return value
-		}
-		paths := strings.Join(a.Git.Paths, ",")
-		if paths == "" {
-			paths = "."
-		}
+	rows := [][]string{{"AGENT", "REPOSITORY", "BRANCH", "PATHS", "POLL", "SYNC", "TAG", "SYNCED", "BEHIND", "OBJECTS", "APPS", "GC", "ACCOUNT", "RIGHTS", "CPU", "MEMORY", "CHART", "BY", "BLOCK", "WARN", "DECLARED"}}
+	for i := range inv.Agents {
+		a := &inv.Agents[i]
 		declared := ""
 		if a.Terraform != nil {
 			declared = a.Terraform.Where + " " + a.Terraform.Address
 		}
-		rows = append(rows, []string{a.ID, known("git.url", a.Git.URL), known("git.branch", a.Git.Branch), known("git.paths", paths),
-			known("git.pollInterval", a.Git.PollInterval.Duration.String()), known("sync.interval", a.Sync.Interval.Duration.String()), known("git.syncTag", a.Git.SyncTag),
-			synced(inv, &a), strconv.Itoa(a.Counts.Objects), strconv.Itoa(a.Counts.Applications), known("sync.garbageCollection", string(a.Sync.GarbageCollection)),
-			known("serviceAccount", a.ServiceAccount), rights(a.Confinement), known("requests", a.Requests.CPU), known("chartVersion", a.ChartVersion), a.InstalledBy, known("terraform", declared)})
+		rows = append(rows, []string{a.ID, known(a, "git.url", a.Git.URL), known(a, "git.branch", a.Git.Branch), paths(a),
+			known(a, "git.pollInterval", a.Git.PollInterval.Duration.String()), known(a, "sync.interval", a.Sync.Interval.Duration.String()), known(a, "git.syncTag", a.Git.SyncTag),
+			synced(inv, a), behind(a), counted(a, a.Counts.Objects), counted(a, a.Counts.Applications), known(a, "sync.garbageCollection", string(a.Sync.GarbageCollection)),
+			known(a, "serviceAccount", a.ServiceAccount), rights(a.Confinement), known(a, "requests", a.Requests.CPU), known(a, "requests", a.Requests.Memory),
+			known(a, "chartVersion", a.ChartVersion), a.InstalledBy, found(migrate.Blocker)(inv, a), found(migrate.Warning)(inv, a), known(a, "terraform", declared)})
 	}
-	return agentTable(w, inv, rows, 8, 9, 13)
+	if err := agentTable(w, inv, rows, 8, 9, 10, 14, 15, 18, 19); err != nil {
+		return err
+	}
+	return summary(w, inv)
 }
 
-// synced says what an agent synced last, and how far behind that is.
+// synced says what an agent synced last.
 func synced(inv migrate.Inventory, a *migrate.Flux1Agent) string {
 	switch commit := shortCommit(a.Synced.Commit); {
-	case inv.Cluster.From == "terraform":
-		return "-" // what is declared has not synced
-	case commit == "":
-		return notSynced(inv.Findings, a.ID)
-	case a.Synced.Behind > 0:
-		return commit + fmt.Sprintf(" -%d", a.Synced.Behind)
-	default:
+	case commit != "":
 		return commit
+	case declaredOnly(inv):
+		return "-" // what is declared has not synced
+	default:
+		return notSynced(inv.Findings, a.ID)
 	}
 }
 
@@ -153,7 +306,7 @@ func rights(c migrate.Confinement) string {
 	case "cluster-admin":
 		return "all"
 	case "namespaces":
-		return plural(len(c.Namespaces), "namespace")
+		return fmt.Sprintf("%d ns", len(c.Namespaces))
 	case "":
 		return "unknown"
 	}

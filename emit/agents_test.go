@@ -29,7 +29,7 @@ func TestAgentsSaysWhetherACommitIsUnknownOrNeverWas(t *testing.T) {
 		},
 	}
 	var out strings.Builder
-	if err := Agents(&out, inv); err != nil {
+	if err := Agents(&out, inv, 0); err != nil {
 		t.Fatal(err)
 	}
 	for id, want := range map[string]string{

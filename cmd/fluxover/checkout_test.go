@@ -17,7 +17,7 @@ func TestDiscoverReadsCheckoutsWithoutACluster(t *testing.T) {
 		t.Helper()
 		var out, progress bytes.Buffer
 		cmd := newRoot(streams{Out: &out, Err: &progress})
-		cmd.SetArgs(append([]string{"discover", "-o", "json"}, args...))
+		cmd.SetArgs(append([]string{"discover", "--no-cluster", "-o", "json"}, args...))
 		err := cmd.ExecuteContext(t.Context())
 		var inv migrate.Inventory
 		if err == nil {

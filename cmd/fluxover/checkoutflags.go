@@ -24,21 +24,22 @@ type checkoutFlags struct {
 
 func (c *checkoutFlags) add(flags *pflag.FlagSet) {
 	c.flags = flags
-	flags.StringArrayVar(&c.checkouts, "checkout", nil, "read a repository from this folder (working copy, bare or plain), as DIR or URL=DIR, with no cluster; may be repeated")
-	flags.StringVar(&c.url, "git-url", "", "with --checkout: the URL by which the agent reads it")
-	flags.StringVar(&c.branch, "git-branch", "", "with --checkout: the branch that the agent reads (default: the files as they are)")
-	flags.StringSliceVar(&c.paths, "git-path", nil, "with --checkout: the agent's paths (default: the whole repository)")
-	flags.StringVar(&c.defaultNamespace, "default-namespace", "", "with --checkout: the namespace that the agent gives objects that name none")
-	flags.StringSliceVar(&c.allowed, "allow-namespace", nil, "with --checkout: the namespaces that the agent is limited to")
-	flags.BoolVar(&c.generation, "manifest-generation", false, "with --checkout: whether the agent follows .flux.yaml files (default: it does, and it is said)")
-	flags.BoolVar(&c.sops, "sops", false, "with --checkout: whether the agent decrypts SOPS files (default: it does, and it is said)")
+	flags.StringArrayVar(&c.checkouts, "checkout", nil, "read the repository of URL from a folder (working copy, bare or plain), as `URL=DIR`, or as DIR, which is of its remotes; can be repeated")
+	flags.StringVar(&c.url, "git-url", "", "with --no-cluster --checkout alone: the URL by which the agent reads it")
+	flags.StringVar(&c.branch, "git-branch", "", "with --no-cluster --checkout alone: the branch that the agent reads (default: the files as they are)")
+	flags.StringSliceVar(&c.paths, "git-path", nil, "with --no-cluster --checkout alone: the agent's paths (default: the whole repository)")
+	flags.StringVar(&c.defaultNamespace, "default-namespace", "", "with --no-cluster --checkout alone: the namespace that the agent gives objects that name none")
+	flags.StringSliceVar(&c.allowed, "allow-namespace", nil, "with --no-cluster --checkout alone: the namespaces that the agent is limited to")
+	flags.BoolVar(&c.generation, "manifest-generation", false, "with --no-cluster --checkout alone: whether the agent follows .flux.yaml files (default: it does, and it is said)")
+	flags.BoolVar(&c.sops, "sops", false, "with --no-cluster --checkout alone: whether the agent decrypts SOPS files (default: it does, and it is said)")
 }
 
 // given reports whether a checkout is to be read.
 func (c *checkoutFlags) given() bool { return len(c.checkouts) > 0 }
 
-// check refuses flags that would have no effect.
-func (c *checkoutFlags) check() error {
+// check refuses flags that would have no effect. alone is true if the checkouts
+// are all that is read, so that they need describing.
+func (c *checkoutFlags) check(alone bool) error {
 	described := ""
 	for _, name := range []string{"git-url", "git-branch", "git-path", "default-namespace", "allow-namespace", "manifest-generation", "sops"} {
 		if c.flags.Changed(name) {
@@ -48,6 +49,8 @@ func (c *checkoutFlags) check() error {
 	switch {
 	case !c.given() && described != "":
 		return usage("--%s describes a checkout; give --checkout with it", described)
+	case !alone && described != "":
+		return usage("--%s describes a checkout that nothing else describes; leave it out, or give --no-cluster and --checkout alone", described)
 	case c.url != "" && len(c.checkouts) > 1:
 		return usage("--git-url is one repository's; with several, write --checkout URL=DIR")
 	}
@@ -57,6 +60,16 @@ func (c *checkoutFlags) check() error {
 		}
 	}
 	return nil
+}
+
+// folders are the checkouts as repositories of agents.
+func (c *checkoutFlags) folders() []discover.Folder {
+	var out []discover.Folder
+	for _, entry := range c.checkouts {
+		url, dir := splitCheckout(entry)
+		out = append(out, discover.Folder{URL: url, Dir: dir})
+	}
+	return out
 }
 
 // splitCheckout takes apart "URL=DIR"; what stands before the last "=" is a URL

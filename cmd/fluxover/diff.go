@@ -14,6 +14,7 @@ import (
 
 func newDiff(s streams, k *kube) *cobra.Command {
 	var p planFlags
+	var w witnessFlags
 	var output, application, object string
 	var all bool
 	cmd := &cobra.Command{
@@ -22,15 +23,16 @@ func newDiff(s streams, k *kube) *cobra.Command {
 		Long: `diff compares, for each object, what fluxd applies with what the new agent will
 apply, and the live object with what a server-side dry-run makes of it. It
 shows the objects on which something happens; values of Secrets are masked.
+From --inventory FILE or with --no-cluster it compares the renderings alone.
 
 It exits 2 if there is a difference.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			f, _, res, err := p.prove(cmd.Context(), s, k, output)
+			_, res, done, err := p.prove(cmd.Context(), &w, s, k, output)
+			defer done()
 			if err != nil {
 				return err
 			}
-			defer f.close()
 			total := 0
 			wanted := func(o migrate.ObjectPlan) bool {
 				return (application == "" || o.Application == application) &&
@@ -53,7 +55,10 @@ It exits 2 if there is a difference.`,
 			if err != nil {
 				return err
 			}
-			if err := uncompared(res.Plan); err != nil {
+			if w.offline() {
+				fmt.Fprintln(s.Err, "no cluster was asked: the renderings were compared with each other, not with what is live")
+			}
+			if err := uncompared(res.Plan, w.offline()); err != nil {
 				return err
 			}
 			if len(emit.Differences(res, false)) > 0 {
@@ -63,6 +68,7 @@ It exits 2 if there is a difference.`,
 		},
 	}
 	p.add(cmd.Flags())
+	w.add(cmd.Flags())
 	cmd.Flags().StringVarP(&output, "output", "o", "text", "text, json or yaml")
 	cmd.Flags().StringVar(&application, "application", "", "only this application")
 	cmd.Flags().StringVar(&object, "object", "", "only this object: Kind/namespace/name or its inventory id")
@@ -71,15 +77,16 @@ It exits 2 if there is a difference.`,
 }
 
 // uncompared is an error if a plan says nothing about some repository: an empty
-// difference must not look like none.
-func uncompared(plan migrate.Plan) error {
+// difference must not look like none. offline is true if no cluster was to be
+// asked.
+func uncompared(plan migrate.Plan, offline bool) error {
 	exit := &exitError{Code: exitBlocked, Hints: []string{`"fluxover plan" says why, and what to do`}}
 	switch unread := unreadRepositories(plan); {
 	case len(plan.Repositories) == 0:
 		exit.Err = errors.New("there is no repository to compare")
 	case len(unread) > 0:
 		exit.Err = fmt.Errorf("what these hold is not known, so nothing was compared: %s", strings.Join(unread, ", "))
-	case plan.Proof != "server":
+	case plan.Proof != "server" && !offline:
 		exit.Err = errors.New("not everything was tried in the cluster, so this is less than the whole difference")
 	default:
 		return nil

@@ -58,8 +58,9 @@ resource "helm_release" "flux" {
 	if len(inv.Agents) != 1 || inv.Agents[0].ID != "flux/shop" || inv.Agents[0].Git.Branch != "prod" || inv.Agents[0].Running != nil || inv.Cluster.From != "terraform" {
 		t.Errorf("%+v", inv)
 	}
-	if content, err := os.ReadFile(saved); err != nil || string(content) != out {
-		t.Errorf("what is saved is not what is said: %v", err)
+	_, opened, errs := runDiscover(t, "--inventory", saved, "-o", "json")
+	if content, err := os.ReadFile(saved); err != nil || opened != out || strings.Contains(string(content), "MARKED-SECRET") {
+		t.Errorf("what is saved is not what is said, or a secret: %v %s", err, errs)
 	}
 	_, text, _ := runDiscover(t, args...)
 	_, wide, _ := runDiscover(t, append(args, "--wide")...)
@@ -82,6 +83,8 @@ func TestDiscoverRefusesFlagsThatDoNotGoTogether(t *testing.T) {
 	for _, args := range [][]string{
 		{"--no-cluster"}, {"--var", "a=b"}, {"--terraform", ".", "--var", "novalue"}, {"--state", "x"}, {"--workspace", "x"},
 		{"--terraform", ".", "--var-file", "no-such-file"}, {"--no-cluster", "--terraform", ".", "-o", "table"},
+		{"--values", "x.yaml"}, {"--no-cluster", "--values", "no-such-file"}, {"--inventory", "no-such-file"}, {"--inventory", "x", "--no-cluster"},
+		{"--no-cluster", "--terraform", ".", "--checkout", "git@h:a/b=.", "--git-branch", "x"}, {"--checkout", "git@h:a/b=.", "--git-branch", "x"},
 	} {
 		if code, _, errs := runDiscover(t, args...); code != exitUsage {
 			t.Errorf("%v: exit code %d, want %d: %s", args, code, exitUsage, errs)

@@ -23,12 +23,14 @@ import (
 )
 
 // facts reads the cluster and its repositories, and keeps what it fetched in
-// a cache of the user's.
+// a cache of the user's. Without a client there is no cluster to ask.
 type facts struct {
 	client      *cluster.Client
 	clusterName string
 	store       *source.Store
 	progress    func(string)
+	// folders hold repositories that are read in place of their servers.
+	folders []discover.Folder
 }
 
 func newFacts(ctx context.Context, k *kube, progress func(string)) (*facts, error) {
@@ -67,14 +69,21 @@ func openStore(dir string) (*source.Store, error) {
 // inventory discovers. Only the Git repositories of ids are read; empty means
 // all.
 func (f *facts) inventory(ctx context.Context, ids []string) (migrate.Inventory, error) {
-	inv, err := discover.Cluster(ctx, f.client, discover.Options{Store: f.store, Progress: f.progress, Repositories: ids})
+	inv, err := discover.Cluster(ctx, f.client, discover.Options{Store: f.store, Folders: f.folders, Progress: f.progress, Repositories: ids})
 	inv.Cluster.Name = f.clusterName
 	if err != nil {
 		return inv, err
 	}
 	control, found, err := controlObjects(ctx, f.client)
 	inv.Cluster.Control, inv.Findings = control, append(inv.Findings, found...)
+	f.say("")
 	return inv, err
+}
+
+func (f *facts) say(what string) {
+	if f.progress != nil {
+		f.progress(what)
+	}
 }
 
 // controlObjects reads the objects of Flux v2 and the accounts where the plan's
@@ -134,10 +143,13 @@ func (f *facts) proveThese(ctx context.Context, inv migrate.Inventory, opts migr
 			return f.Repository != "" && !slices.Contains(opts.Repositories, f.Repository)
 		})
 	}
-	if f.progress != nil {
-		f.progress("proving")
+	f.say("proving")
+	defer f.say("")
+	var world proof.World // none without a cluster
+	if f.client != nil {
+		world = proof.ClusterWorld(f.client)
 	}
-	res, err := proof.Prove(ctx, inv, opts, proof.ClusterWorld(f.client))
+	res, err := proof.Prove(ctx, inv, opts, world)
 	return inv, res, err
 }
 

@@ -47,7 +47,10 @@ func (e *exitError) Unwrap() error { return e.Err }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stderr := os.Stderr
+	rest := withoutChatter(stderr)
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, stderr)
+	rest()
 	stop()
 	os.Exit(code)
 }

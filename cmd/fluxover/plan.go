@@ -90,27 +90,32 @@ func (p *planFlags) refuse(f *pflag.FlagSet) error {
 	return usage("%s cannot change the plan of a plan file: plan again with it, or leave it out", strings.Join(given, ", "))
 }
 
-// prove is what commands that plan begin with: it checks the flags, discovers
-// and proves. The facts are the caller's to close.
-func (p *planFlags) prove(ctx context.Context, s streams, k *kube, output string) (*facts, migrate.Inventory, proof.Result, error) {
-	var inv migrate.Inventory
-	var res proof.Result
+// prove is what commands that only plan begin with: it checks the flags,
+// discovers and proves; without a cluster, as far as the renderings go. done
+// frees what was read, and must be called.
+func (p *planFlags) prove(ctx context.Context, w *witnessFlags, s streams, k *kube, output string) (inv migrate.Inventory, res proof.Result, done func(), err error) {
+	done = func() {}
 	if err := checkFormat(output, "text", "json", "yaml"); err != nil {
-		return nil, inv, res, err
+		return inv, res, done, err
 	}
 	opts, err := p.options()
 	if err != nil {
-		return nil, inv, res, err
+		return inv, res, done, err
 	}
-	f, err := newFacts(ctx, k, progressLine(s.Err))
+	if err := w.check(); err != nil {
+		return inv, res, done, err
+	}
+	f, inv, err := w.inventory(ctx, s, k)
 	if err != nil {
-		return nil, inv, res, err
+		return inv, res, done, err
 	}
-	if inv, res, err = f.prove(ctx, opts); err != nil {
-		f.close()
-		return nil, inv, res, err
+	if f == nil {
+		f = &facts{progress: progressLine(s.Err)}
+	} else {
+		done = f.close
 	}
-	return f, inv, res, nil
+	inv, res, err = f.proveThese(ctx, inv, opts)
+	return inv, res, done, err
 }
 
 func readDecisions(file string) ([]migrate.Decision, error) {
@@ -132,6 +137,7 @@ func readDecisions(file string) ([]migrate.Decision, error) {
 
 func newPlan(s streams, k *kube) *cobra.Command {
 	var p planFlags
+	var w witnessFlags
 	var output, out, emitDir string
 	var detailed bool
 	cmd := &cobra.Command{
@@ -141,20 +147,23 @@ func newPlan(s streams, k *kube) *cobra.Command {
 Flux v2 agent, and proves for each object what will happen to it. It changes
 nothing: every request that looks like a write is a server-side dry-run.
 
+Without a cluster, from --inventory FILE or with --no-cluster, the renderings are
+compared and nothing is tried: migrate does not carry out such a plan.
+
 It exits 3 if a finding holds back any repository, and with
 --detailed-exitcode 2 if there is something to do.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			f, inv, res, err := p.prove(cmd.Context(), s, k, output)
+			inv, res, done, err := p.prove(cmd.Context(), &w, s, k, output)
+			defer done()
 			if err != nil {
 				return err
 			}
-			defer f.close()
 			if out != "" {
 				if err := writePlanFile(out, res.Plan); err != nil {
 					return err
 				}
-				fmt.Fprintf(s.Err, "plan written to %s\n", out)
+				saved(s.Err, "plan", out)
 			}
 			if emitDir != "" {
 				if err := emitTree(s, emitDir, res.Plan); err != nil {
@@ -179,6 +188,7 @@ It exits 3 if a finding holds back any repository, and with
 		},
 	}
 	p.add(cmd.Flags())
+	w.add(cmd.Flags())
 	cmd.Flags().StringVarP(&output, "output", "o", "text", "text, json or yaml")
 	cmd.Flags().StringVar(&out, "out", "", `write the plan to this file, for "fluxover migrate FILE"`)
 	cmd.Flags().StringVar(&emitDir, "emit", "", "write the manifests below this folder, as they stand in the flux-capacitor")

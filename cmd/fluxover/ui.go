@@ -139,6 +139,41 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
+// progressLine gives a function that says on stderr what is being done: on a
+// terminal in one line that is drawn anew, elsewhere line by line. With an empty
+// text the terminal's line is taken away, before anything else is written.
+func progressLine(w io.Writer) func(string) {
+	if !isTerminal(w) {
+		return func(what string) {
+			if what != "" {
+				fmt.Fprintln(w, what)
+			}
+		}
+	}
+	const clear = "\r\x1b[K"
+	return func(what string) {
+		if r := []rune(what); len(r) >= emit.TextWidth { // a line that wraps cannot be taken away
+			what = string(r[:emit.TextWidth-2]) + "…"
+		}
+		fmt.Fprint(w, clear+what)
+	}
+}
+
+// saved says that a file was written.
+func saved(w io.Writer, what, file string) { fmt.Fprintf(w, "%s written to %s\n", what, file) }
+
+// terminalWidth is how many columns a terminal has; 0 for anything else.
+func terminalWidth(w io.Writer) int {
+	if !isTerminal(w) {
+		return 0
+	}
+	width, _, err := term.GetSize(int(w.(*os.File).Fd()))
+	if err != nil {
+		return 0 // then nothing is cut
+	}
+	return width
+}
+
 // write prints a value in the format that -o names: "json" or "yaml".
 func write(w io.Writer, format string, value any) error {
 	raw, err := json.MarshalIndent(value, "", "  ")

@@ -284,6 +284,12 @@ var (
 		Consequence: "neither fluxd nor Flux v2 by its defaults fetches them: what they hold is not applied",
 		Remedy:      "leave GitRepository.spec.recurseSubmodules off, so that nothing new is applied",
 	}
+	LFSFiles = Code{
+		Name: "GIT_LFS", Severity: migrate.Warning,
+		Cause:       "files of the repository are kept in Git LFS",
+		Consequence: "neither fluxd nor Flux v2 fetches them: both read the pointer in place of the content, which is no manifest",
+		Remedy:      `take what the agent reads out of LFS ("git lfs migrate export"); other files do not matter`,
+	}
 	TemplateFiles = Code{
 		Name: "TEMPLATE_FILES", Severity: migrate.Info,
 		Cause:       "the agent's paths hold templates of manifests (.yaml.tmpl), which some tool has to fill in first",
@@ -378,7 +384,7 @@ func Codes() []Code {
 		Stuck, Duplicate, HiddenDuplicate, TooLarge, LinkOutside, LinkedFile, ManifestGeneration, Encrypted,
 		EncryptedKind, KindlessDocument, ListWithoutItems, Nameless, LocalConfig, NotAString, DuplicateKey,
 		CopiedMark, UnknownKind, Foreign, HelmRelease1, ImageAutomation, Flux2InGit,
-		NotGenerated, FluxPatch, NoUpdaters, FluxYAMLUnused, ChartInTree, GitSecretFiles, Submodules, TemplateFiles,
+		NotGenerated, FluxPatch, NoUpdaters, FluxYAMLUnused, ChartInTree, GitSecretFiles, Submodules, LFSFiles, TemplateFiles,
 		LinkedFolder, RemoteBase, OldKustomizeFields, KustomizeFails, KindsAssumed, NamespaceNotGiven, BranchNotThere,
 		HelmRelease1Object, HelmRelease1Patch, ImageFilter, ImagePolicy, IgnoreWithoutEffect, SealedSecrets,
 	}

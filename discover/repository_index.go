@@ -68,11 +68,15 @@ var oldFields = []string{"bases", "commonLabels", "helmChartInflationGenerator",
 // maxFolders is how many kustomization folders are looked at.
 const maxFolders = 5000
 
-// makeIndex looks at every file's name once.
-func (c *checkout) makeIndex(ctx context.Context) (*index, error) {
+// makeIndex looks at every file's name, once.
+func (r *reading) makeIndex(ctx context.Context) error {
+	if r.index != nil {
+		return nil
+	}
 	x := &index{folders: map[string]*overlay{}, builds: map[string]built{}, parsed: map[string][]flux1.Parsed{}, contents: map[string][]byte{}, tooLarge: map[string]error{}}
-	tree := c.tree.FS
-	err := fs.WalkDir(tree, ".", func(p string, d fs.DirEntry, err error) error {
+	r.index = x
+	tree := r.tree
+	return fs.WalkDir(tree, ".", func(p string, d fs.DirEntry, err error) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -87,7 +91,7 @@ func (c *checkout) makeIndex(ctx context.Context) (*index, error) {
 			}
 			return nil
 		}
-		if len(x.files) >= c.o.Limits.Files {
+		if len(x.files) >= r.config.Limits.Files {
 			return fs.SkipAll // Load reports it
 		}
 		if d.Type()&fs.ModeSymlink != 0 {
@@ -100,12 +104,11 @@ func (c *checkout) makeIndex(ctx context.Context) (*index, error) {
 		switch path.Base(p) {
 		case "kustomization.yaml", "kustomization.yml", "Kustomization":
 			if len(x.folders) < maxFolders && x.folders[path.Dir(p)] == nil {
-				x.folders[path.Dir(p)] = c.readOverlay(x, p)
+				x.folders[path.Dir(p)] = r.readOverlay(x, p)
 			}
 		}
 		return nil
 	})
-	return x, err
 }
 
 func isFile(tree fs.FS, name string) bool {
@@ -119,27 +122,27 @@ func below(p, dir string) bool {
 }
 
 // readFile reads a file within the limits on one file and on all together.
-func (c *checkout) readFile(x *index, name string) ([]byte, error) {
-	info, err := fs.Stat(c.tree.FS, name)
+func (r *reading) readFile(x *index, name string) ([]byte, error) {
+	info, err := fs.Stat(r.tree, name)
 	switch {
 	case err != nil:
 		return nil, err
 	case !info.Mode().IsRegular():
 		return nil, fmt.Errorf("%s is no file", name)
-	case info.Size() > c.o.Limits.FileBytes:
-		return nil, fmt.Errorf("%s is larger than %d bytes", name, c.o.Limits.FileBytes)
+	case info.Size() > r.config.Limits.FileBytes:
+		return nil, fmt.Errorf("%s is larger than %d bytes", name, r.config.Limits.FileBytes)
 	}
-	if x.bytes += info.Size(); x.bytes > c.o.Limits.TotalBytes {
-		return nil, fmt.Errorf("the files read hold more than %d bytes together", c.o.Limits.TotalBytes)
+	if x.bytes += info.Size(); x.bytes > r.config.Limits.TotalBytes {
+		return nil, fmt.Errorf("the files read hold more than %d bytes together", r.config.Limits.TotalBytes)
 	}
-	return fs.ReadFile(c.tree.FS, name)
+	return fs.ReadFile(r.tree, name)
 }
 
 // readOverlay reads a kustomization file; one that cannot be read is empty, and
 // fails when its folder is built.
-func (c *checkout) readOverlay(x *index, file string) *overlay {
+func (r *reading) readOverlay(x *index, file string) *overlay {
 	o := &overlay{file: file, dir: path.Dir(file)}
-	content, err := c.readFile(x, file)
+	content, err := r.readFile(x, file)
 	if err != nil {
 		return o
 	}
@@ -160,7 +163,7 @@ func (c *checkout) readOverlay(x *index, file string) *overlay {
 				continue
 			}
 			at := path.Join(o.dir, entry)
-			if info, err := fs.Stat(c.tree.FS, at); err == nil && info.IsDir() {
+			if info, err := fs.Stat(r.tree, at); err == nil && info.IsDir() {
 				o.folders = append(o.folders, at)
 			} else {
 				o.files = append(o.files, at)
@@ -231,20 +234,20 @@ func fileLine(file string, line int) string {
 
 // objectsIn reads the objects of a file, once. What cannot be read is left out
 // here; Load reports it where fluxd looks.
-func (c *checkout) objectsIn(file string) []flux1.Parsed {
-	x := c.index
+func (r *reading) objectsIn(file string) []flux1.Parsed {
+	x := r.index
 	if objects, ok := x.parsed[file]; ok {
 		return objects
 	}
 	x.parsed[file] = nil
-	content, err := c.readFile(x, file)
+	content, err := r.readFile(x, file)
 	if err != nil {
-		if info, statErr := fs.Stat(c.tree.FS, file); statErr == nil && info.Mode().IsRegular() {
+		if info, statErr := fs.Stat(r.tree, file); statErr == nil && info.Mode().IsRegular() {
 			x.tooLarge[file] = err
 		}
 		return nil
 	}
-	objects, err := flux1.Parse(file, content, c.o.Limits) // what stands before a fault is used
+	objects, err := flux1.Parse(file, content, r.config.Limits) // what stands before a fault is used
 	if errors.Is(err, flux1.ErrTooLarge) {
 		x.tooLarge[file] = err
 	}
@@ -254,8 +257,8 @@ func (c *checkout) objectsIn(file string) []flux1.Parsed {
 
 // fits reports why a folder is not to be built: kustomize bounds neither the
 // nesting of its files nor their number of documents.
-func (c *checkout) fits(dir string) error {
-	for _, o := range c.reached(dir) {
+func (r *reading) fits(dir string) error {
+	for _, o := range r.reached(dir) {
 		names := append([]string{o.file}, o.files...)
 		for _, p := range o.patches {
 			if p.file != "" {
@@ -263,8 +266,8 @@ func (c *checkout) fits(dir string) error {
 			}
 		}
 		for _, name := range names {
-			if c.objectsIn(name); c.index.tooLarge[name] != nil {
-				return c.index.tooLarge[name]
+			if r.objectsIn(name); r.index.tooLarge[name] != nil {
+				return r.index.tooLarge[name]
 			}
 		}
 	}
@@ -273,12 +276,12 @@ func (c *checkout) fits(dir string) error {
 
 // reached are the kustomization files that a folder is built from, its own
 // first.
-func (c *checkout) reached(dir string) []*overlay {
+func (r *reading) reached(dir string) []*overlay {
 	var out []*overlay
 	seen := map[string]bool{}
 	var visit func(string)
 	visit = func(dir string) {
-		o := c.index.folders[dir]
+		o := r.index.folders[dir]
 		if o == nil || seen[dir] {
 			return
 		}
@@ -300,34 +303,34 @@ const keepAll = "!*"
 
 // build renders a kustomization folder in memory, once. Each object says which
 // file it comes from; it is not to be changed.
-func (c *checkout) build(ctx context.Context, dir string) ([]flux1.Parsed, error) {
-	if c.index.folders[dir] == nil {
+func (r *reading) build(ctx context.Context, dir string) ([]flux1.Parsed, error) {
+	if r.index.folders[dir] == nil {
 		return nil, fmt.Errorf("folder %s: %w", dir, errNoOverlay)
 	}
-	if b, ok := c.index.builds[dir]; ok {
+	if b, ok := r.index.builds[dir]; ok {
 		return b.objects, b.err
 	}
-	objects, err := []flux1.Parsed(nil), c.fits(dir)
+	objects, err := []flux1.Parsed(nil), r.fits(dir)
 	if err == nil {
-		objects, err = c.render(ctx, dir)
+		objects, err = r.render(ctx, dir)
 	}
-	c.index.builds[dir] = built{objects, err}
+	r.index.builds[dir] = built{objects, err}
 	return objects, err
 }
 
-func (c *checkout) render(ctx context.Context, dir string) ([]flux1.Parsed, error) {
+func (r *reading) render(ctx context.Context, dir string) ([]flux1.Parsed, error) {
 	ks := &kustomizev1.Kustomization{}
 	ks.Name, ks.Namespace = "checkout", "checkout"
 	ks.Spec.Path = dir
 	ks.Spec.BuildMetadata = []kustomizev1.BuildMetadataOption{kustomizev1.BuildMetadataOriginAnnotations}
 	ignore := keepAll
-	objects, err := build.Objects(ctx, build.Input{Tree: c.tree.FS, SpecIgnore: &ignore, Kustomization: ks})
+	objects, err := build.Objects(ctx, build.Input{Tree: r.tree, SpecIgnore: &ignore, Kustomization: ks})
 	if err != nil {
 		return nil, err
 	}
 	var out []flux1.Parsed
 	for _, u := range objects {
-		p := flux1.Parsed{File: c.index.folders[dir].file, Manifest: u}
+		p := flux1.Parsed{File: r.index.folders[dir].file, Manifest: u}
 		annotations := u.GetAnnotations()
 		var origin struct{ Path, ConfiguredIn string }
 		if err := sigsyaml.Unmarshal([]byte(annotations["config.kubernetes.io/origin"]), &origin); err == nil {
@@ -344,7 +347,7 @@ func (c *checkout) render(ctx context.Context, dir string) ([]flux1.Parsed, erro
 		delete(labels, kustomizev1.GroupVersion.Group+"/name")
 		delete(labels, kustomizev1.GroupVersion.Group+"/namespace")
 		u.SetLabels(labels)
-		p.Line = c.lineOf(p)
+		p.Line = r.lineOf(p)
 		out = append(out, p)
 	}
 	return out, nil
@@ -352,9 +355,9 @@ func (c *checkout) render(ctx context.Context, dir string) ([]flux1.Parsed, erro
 
 // lineOf finds where an object begins in the file that it comes from. Its name
 // may have been changed by a prefix; then its kind has to be enough.
-func (c *checkout) lineOf(p flux1.Parsed) int {
+func (r *reading) lineOf(p flux1.Parsed) int {
 	line, alike := 0, 0
-	for _, d := range c.objectsIn(p.File) {
+	for _, d := range r.objectsIn(p.File) {
 		if d.Manifest.GetKind() != p.Manifest.GetKind() {
 			continue
 		}
@@ -420,7 +423,7 @@ func program(word string) string {
 
 // generate gives what the commands of a .flux.yaml would, where each is a plain
 // kustomize build, with its patch file applied as fluxd does.
-func (c *checkout) generate(ctx context.Context, g flux1.Generation) ([]flux1.Parsed, error) {
+func (r *reading) generate(ctx context.Context, g flux1.Generation) ([]flux1.Parsed, error) {
 	if len(g.Commands) == 0 {
 		return nil, errors.New("it names no generators")
 	}
@@ -430,7 +433,7 @@ func (c *checkout) generate(ctx context.Context, g flux1.Generation) ([]flux1.Pa
 		if err != nil {
 			return nil, err
 		}
-		objects, err := c.build(ctx, dir)
+		objects, err := r.build(ctx, dir)
 		if err != nil {
 			return nil, err
 		}
@@ -441,10 +444,10 @@ func (c *checkout) generate(ctx context.Context, g flux1.Generation) ([]flux1.Pa
 	if g.PatchFile == "" {
 		return out, nil
 	}
-	for _, p := range c.objectsIn(g.PatchFile) {
+	for _, p := range r.objectsIn(g.PatchFile) {
 		i := slices.IndexFunc(out, func(o flux1.Parsed) bool {
 			return o.Manifest.GetKind() == p.Manifest.GetKind() && o.Manifest.GetName() == p.Manifest.GetName() &&
-				(o.Manifest.GetNamespace() == p.Manifest.GetNamespace() || o.Manifest.GetNamespace() == "" && p.Manifest.GetNamespace() == c.o.DefaultNamespace)
+				(o.Manifest.GetNamespace() == p.Manifest.GetNamespace() || o.Manifest.GetNamespace() == "" && p.Manifest.GetNamespace() == r.config.DefaultNamespace)
 		})
 		if i < 0 {
 			return nil, fmt.Errorf("%s patches %s, which is not generated", fileLine(p.File, p.Line), resourceName(p.Manifest))
@@ -499,15 +502,15 @@ func mergePatch(target, patch any) any {
 }
 
 // tops are the kustomization folders that no other one is made of.
-func (c *checkout) tops() []string {
+func (r *reading) tops() []string {
 	used := map[string]bool{}
-	for _, o := range c.index.folders {
+	for _, o := range r.index.folders {
 		for _, f := range o.folders {
 			used[f] = true
 		}
 	}
 	var tops []string
-	for dir := range c.index.folders {
+	for dir := range r.index.folders {
 		if !used[dir] {
 			tops = append(tops, dir)
 		}

@@ -2,7 +2,9 @@ package discover
 
 import (
 	"cmp"
+	"context"
 	"fmt"
+	"io/fs"
 	"maps"
 	"path"
 	"slices"
@@ -15,30 +17,34 @@ import (
 )
 
 // survey reports what stands in the repository beside what fluxd makes of it.
-func (c *checkout) survey() {
-	c.surveyFiles()
-	c.surveyGenerations()
-	c.inUse = c.overlaysInUse()
-	for _, o := range c.inUse {
-		c.surveyOverlay(o)
+func (r *reading) survey(ctx context.Context) error {
+	if err := r.makeIndex(ctx); err != nil {
+		return err
 	}
-	c.surveyObjects()
+	r.surveyFiles()
+	r.surveyGenerations()
+	r.inUse = r.overlaysInUse()
+	for _, o := range r.inUse {
+		r.surveyOverlay(o)
+	}
+	r.surveyObjects()
+	return ctx.Err()
 }
 
 // about reports a finding about the repository.
-func (c *checkout) about(code flux1.Code, where, format string, args ...any) {
-	c.find(code.Finding(c.reader.ID, where, fmt.Sprintf(format, args...)))
+func (r *reading) about(code flux1.Code, where, format string, args ...any) {
+	r.find(code.Finding(r.agent.ID, where, fmt.Sprintf(format, args...)))
 }
 
 // inPaths reports whether a file lies below one of the agent's paths whose
 // files are scanned, or, with generation, below any of them.
-func (c *checkout) inPaths(name string, generated bool) bool {
-	paths := c.reader.Git.Paths
+func (r *reading) inPaths(name string, generated bool) bool {
+	paths := r.agent.Git.Paths
 	if len(paths) == 0 {
 		paths = []string{""}
 	}
 	for _, p := range paths {
-		isGenerated := slices.ContainsFunc(c.generations, func(g flux1.Generation) bool { return g.Root == p })
+		isGenerated := slices.ContainsFunc(r.generations, func(g flux1.Generation) bool { return g.Root == p })
 		if below(name, flux1.CleanPath(p)) && (generated || !isGenerated) {
 			return true
 		}
@@ -55,52 +61,100 @@ func few(names []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
 }
 
-func (c *checkout) surveyFiles() {
-	var templates, secrets []string
+func (r *reading) surveyFiles() {
+	var templates, secrets, pointers, attributes []string
 	inEffect := map[string]bool{}
-	for _, g := range c.generations {
+	for _, g := range r.generations {
 		inEffect[g.File] = true
 	}
-	for _, name := range c.index.files {
+	for _, name := range r.index.files {
 		base := path.Base(name)
 		switch {
 		case name == ".gitmodules":
-			c.surveySubmodules(name)
+			r.surveySubmodules(name)
+		case base == ".gitattributes":
+			for _, pattern := range r.lfsPatterns(name) {
+				attributes = append(attributes, path.Join(path.Dir(name), pattern))
+			}
 		case strings.HasPrefix(name, ".gitsecret/") || strings.Contains(name, "/.gitsecret/"):
 			secrets = append(secrets, name)
 		case strings.HasSuffix(base, ".yaml.tmpl") || strings.HasSuffix(base, ".yml.tmpl"):
-			if c.inPaths(name, true) {
+			if r.inPaths(name, true) {
 				templates = append(templates, name)
 			}
 		case base == ".flux.yaml" && !inEffect[name]:
-			c.about(flux1.FluxYAMLUnused, name, "%s is not read by the agent", name)
+			r.about(flux1.FluxYAMLUnused, name, "%s is not read by the agent", name)
 		}
 	}
+	for _, name := range r.index.files {
+		if r.inPaths(name, true) && r.isPointer(name) {
+			pointers = append(pointers, name)
+		}
+	}
+	switch {
+	case len(pointers) > 0:
+		r.about(flux1.LFSFiles, pointers[0], "files below the agent's paths are pointers of Git LFS: %s", few(pointers))
+	case len(attributes) > 0:
+		r.about(flux1.LFSFiles, "", "Git LFS keeps the files that fit %s; none below the agent's paths is a pointer here", few(attributes))
+	}
 	if len(secrets) > 0 {
-		for _, name := range c.index.files {
+		for _, name := range r.index.files {
 			if strings.HasSuffix(name, ".secret") {
 				secrets = append(secrets, name)
 			}
 		}
-		c.about(flux1.GitSecretFiles, "", "git-secret is used: %s", few(secrets))
+		r.about(flux1.GitSecretFiles, "", "git-secret is used: %s", few(secrets))
 	}
 	if len(templates) > 0 {
-		c.about(flux1.TemplateFiles, "", "templates of manifests: %s", few(templates))
+		r.about(flux1.TemplateFiles, "", "templates of manifests: %s", few(templates))
 	}
-	for _, dir := range c.index.charts {
-		if c.inPaths(dir, false) {
-			c.about(flux1.ChartInTree, dir, "the folder %s is a Helm chart", dir)
+	for _, dir := range r.index.charts {
+		if r.inPaths(dir, false) {
+			r.about(flux1.ChartInTree, dir, "the folder %s is a Helm chart", dir)
 		}
 	}
-	for _, link := range c.index.linkedFolders {
-		if c.inPaths(link, false) {
-			c.about(flux1.LinkedFolder, link, "%s is a link to a folder", link)
+	for _, link := range r.index.linkedFolders {
+		if r.inPaths(link, false) {
+			r.about(flux1.LinkedFolder, link, "%s is a link to a folder", link)
 		}
 	}
 }
 
-func (c *checkout) surveySubmodules(file string) {
-	content, err := c.readFile(c.index, file)
+// lfsPatterns are those of a .gitattributes file whose files are kept in Git LFS.
+func (r *reading) lfsPatterns(file string) []string {
+	content, err := r.readFile(r.index, file)
+	if err != nil {
+		return nil
+	}
+	var patterns []string
+	for line := range strings.Lines(string(content)) {
+		fields := strings.Fields(line)
+		if len(fields) > 1 && !strings.HasPrefix(fields[0], "#") && slices.Contains(fields[1:], "filter=lfs") {
+			patterns = append(patterns, fields[0])
+		}
+	}
+	return patterns
+}
+
+// pointerHead begins every pointer file, which is of at most maxPointer bytes
+// (git-lfs: docs/spec.md).
+const (
+	pointerHead = "version https://git-lfs.github.com/spec/"
+	maxPointer  = 1024
+)
+
+// isPointer reports whether a file is a pointer of Git LFS.
+func (r *reading) isPointer(name string) bool {
+	info, err := fs.Stat(r.tree, name)
+	if err != nil || !info.Mode().IsRegular() || info.Size() < int64(len(pointerHead)) || info.Size() >= maxPointer {
+		return false
+	}
+	content, err := r.readFile(r.index, name)
+	return err == nil && strings.HasPrefix(string(content), pointerHead)
+}
+
+func (r *reading) surveySubmodules(file string) {
+	content, err := r.readFile(r.index, file)
 	if err != nil {
 		return
 	}
@@ -111,21 +165,21 @@ func (c *checkout) surveySubmodules(file string) {
 		}
 	}
 	if len(paths) > 0 {
-		c.about(flux1.Submodules, file, "submodules: %s", few(paths))
+		r.about(flux1.Submodules, file, "submodules: %s", few(paths))
 	}
 }
 
-func (c *checkout) surveyGenerations() {
-	for _, g := range c.generations {
+func (r *reading) surveyGenerations() {
+	for _, g := range r.generations {
 		if g.Variety == "commandUpdated" && g.Updaters == 0 {
-			c.about(flux1.NoUpdaters, g.File, "%s names no updaters for path %q", g.File, g.Root)
+			r.about(flux1.NoUpdaters, g.File, "%s names no updaters for path %q", g.File, g.Root)
 		}
 		if g.PatchFile == "" {
 			continue
 		}
-		for _, p := range c.objectsIn(g.PatchFile) {
+		for _, p := range r.objectsIn(g.PatchFile) {
 			if said := patchSays(p.Manifest); said != "" {
-				c.find(flux1.FluxPatch.About(c.reader.ID, migrate.ObjectID(p.Manifest), fileLine(p.File, p.Line),
+				r.find(flux1.FluxPatch.About(r.agent.ID, migrate.ObjectID(p.Manifest), fileLine(p.File, p.Line),
 					fmt.Sprintf("for path %q, %s alone sets on %s: %s", g.Root, p.File, resourceName(p.Manifest), said)))
 			}
 		}
@@ -188,29 +242,29 @@ func patchSays(u *unstructured.Unstructured) string {
 // overlaysInUse are the kustomization files behind the agent's generated paths,
 // and those below the paths that it scans; sorted. Where it is not clear what a
 // path is generated from, all below it count.
-func (c *checkout) overlaysInUse() []*overlay {
+func (r *reading) overlaysInUse() []*overlay {
 	found := map[string]*overlay{}
-	for _, g := range c.generations {
+	for _, g := range r.generations {
 		reached := 0
 		for _, command := range g.Commands {
 			if dir, err := kustomizeFolder(command, g.Dir); err == nil {
-				for _, o := range c.reached(dir) {
+				for _, o := range r.reached(dir) {
 					found[o.dir] = o
 					reached++
 				}
-				if b, built := c.index.builds[dir]; built && b.err != nil {
-					c.failed = append(c.failed, dir)
+				if b, built := r.index.builds[dir]; built && b.err != nil {
+					r.failed = append(r.failed, dir)
 				}
 			}
 		}
-		for dir, o := range c.index.folders {
+		for dir, o := range r.index.folders {
 			if reached == 0 && below(dir, g.Dir) {
 				found[dir] = o
 			}
 		}
 	}
-	for dir, o := range c.index.folders {
-		if c.inPaths(dir, false) {
+	for dir, o := range r.index.folders {
+		if r.inPaths(dir, false) {
 			found[dir] = o
 		}
 	}
@@ -224,13 +278,13 @@ func (c *checkout) overlaysInUse() []*overlay {
 
 // candidates are the objects of the files from which paths are generated whose
 // objects cannot be told: each stands in Git, and may be applied.
-func (c *checkout) candidates() []flux1.Parsed {
+func (r *reading) candidates() []flux1.Parsed {
 	var files []string
-	for _, g := range c.untold {
+	for _, g := range r.untold {
 		reached := false
 		for _, command := range g.Commands {
 			if dir, err := kustomizeFolder(command, g.Dir); err == nil {
-				for _, o := range c.reached(dir) {
+				for _, o := range r.reached(dir) {
 					files, reached = append(files, o.files...), true
 				}
 			}
@@ -239,14 +293,14 @@ func (c *checkout) candidates() []flux1.Parsed {
 			continue
 		}
 		patches := map[string]bool{g.PatchFile: true}
-		for _, o := range c.index.folders {
+		for _, o := range r.index.folders {
 			for _, p := range o.patches {
 				patches[p.file] = true
 			}
 		}
-		for _, name := range c.index.files {
+		for _, name := range r.index.files {
 			ext := path.Ext(name)
-			if (ext == ".yaml" || ext == ".yml") && below(name, g.Dir) && !patches[name] && !c.inChart(name) {
+			if (ext == ".yaml" || ext == ".yml") && below(name, g.Dir) && !patches[name] && !r.inChart(name) {
 				files = append(files, name)
 			}
 		}
@@ -254,45 +308,45 @@ func (c *checkout) candidates() []flux1.Parsed {
 	slices.Sort(files)
 	var out []flux1.Parsed
 	for _, name := range slices.Compact(files) {
-		out = append(out, c.objectsIn(name)...)
+		out = append(out, r.objectsIn(name)...)
 	}
 	return out
 }
 
-func (c *checkout) inChart(name string) bool {
-	return slices.ContainsFunc(c.index.charts, func(dir string) bool { return below(name, dir) })
+func (r *reading) inChart(name string) bool {
+	return slices.ContainsFunc(r.index.charts, func(dir string) bool { return below(name, dir) })
 }
 
-func (c *checkout) surveyOverlay(o *overlay) {
+func (r *reading) surveyOverlay(o *overlay) {
 	if len(o.old) > 0 {
-		c.about(flux1.OldKustomizeFields, fileLine(o.file, lineWith(o.content, o.old[0]+":")), "%s uses the fields %s", o.file, strings.Join(o.old, ", "))
+		r.about(flux1.OldKustomizeFields, fileLine(o.file, lineWith(o.content, o.old[0]+":")), "%s uses the fields %s", o.file, strings.Join(o.old, ", "))
 	}
 	if len(o.remote) > 0 {
 		var shownURLs []string
-		for _, r := range o.remote {
-			shownURLs = append(shownURLs, flux1.DisplayURL(r))
+		for _, base := range o.remote {
+			shownURLs = append(shownURLs, flux1.DisplayURL(base))
 		}
-		c.about(flux1.RemoteBase, o.file, "%s is made of %s", o.file, few(shownURLs))
+		r.about(flux1.RemoteBase, o.file, "%s is made of %s", o.file, few(shownURLs))
 	}
 	for _, p := range o.patches {
 		objects := []flux1.Parsed{}
 		switch {
 		case p.file != "":
-			objects = c.objectsIn(p.file)
+			objects = r.objectsIn(p.file)
 		case p.inline != "":
-			objects, _ = flux1.Parse(o.file, []byte(p.inline), c.o.Limits) // a JSON patch holds no object
+			objects, _ = flux1.Parse(o.file, []byte(p.inline), r.config.Limits) // a JSON patch holds no object
 			for i := range objects {
 				objects[i].Line = 0
 			}
 		}
 		for _, patched := range objects {
 			if isHelmRelease1(patched.Manifest) {
-				c.find(flux1.HelmRelease1Patch.About(c.reader.ID, migrate.ObjectID(patched.Manifest), fileLine(patched.File, patched.Line),
+				r.find(flux1.HelmRelease1Patch.About(r.agent.ID, migrate.ObjectID(patched.Manifest), fileLine(patched.File, patched.Line),
 					fmt.Sprintf("%s patches %s", o.file, resourceName(patched.Manifest))))
 			}
 		}
 		if len(objects) == 0 && p.target == "HelmRelease" {
-			c.about(flux1.HelmRelease1Patch, o.file, "%s patches HelmRelease objects", o.file)
+			r.about(flux1.HelmRelease1Patch, o.file, "%s patches HelmRelease objects", o.file)
 		}
 	}
 }
@@ -302,35 +356,35 @@ func isHelmRelease1(u *unstructured.Unstructured) bool {
 	return u.GetKind() == "HelmRelease" && (group == "helm.fluxcd.io" || group == "flux.weave.works")
 }
 
-func (c *checkout) surveyObjects() {
+func (r *reading) surveyObjects() {
 	var sealed, releases, automated []string
 	look := func(u *unstructured.Unstructured, id, where string) {
 		about := func(code flux1.Code, format string, args ...any) {
-			c.find(code.About(c.reader.ID, id, where, fmt.Sprintf(format, args...)))
+			r.find(code.About(r.agent.ID, id, where, fmt.Sprintf(format, args...)))
 		}
 		gk := u.GroupVersionKind().GroupKind()
 		switch {
 		case gk == schema.GroupKind{Group: "bitnami.com", Kind: "SealedSecret"}:
 			sealed = append(sealed, resourceName(u))
 		case isHelmRelease1(u):
-			about(flux1.HelmRelease1Object, "%s is %s", resourceName(u), releaseMeaning(u, c.reader.Git.URL))
+			about(flux1.HelmRelease1Object, "%s is %s", resourceName(u), releaseMeaning(u, r.agent.Git.URL))
 		case strings.HasSuffix(gk.Group, ".toolkit.fluxcd.io"):
-			c.nameFlux2(id, u)
+			r.nameFlux2(id, u)
 		}
 		surveyAnnotations(u, about)
 	}
-	for i := range c.reader.Objects {
-		if o := &c.reader.Objects[i]; o.Manifest != nil && o.Class != migrate.ClassForeign {
+	for i := range r.agent.Objects {
+		if o := &r.agent.Objects[i]; o.Manifest != nil && o.Class != migrate.ClassForeign {
 			look(o.Manifest, o.ID, fileLine(o.File, o.Line))
 		}
 	}
-	for _, p := range c.candidates() { // Load has not seen these
+	for _, p := range r.candidates() { // Load has not seen these
 		u := p.Manifest
 		if u.GroupVersionKind().Group == "kustomize.config.k8s.io" {
 			continue
 		}
 		if strings.HasSuffix(u.GroupVersionKind().Group, ".toolkit.fluxcd.io") {
-			c.find(flux1.Flux2InGit.About(c.reader.ID, migrate.ObjectID(u), fileLine(p.File, p.Line), resourceName(u)+" is an object of Flux v2"))
+			r.find(flux1.Flux2InGit.About(r.agent.ID, migrate.ObjectID(u), fileLine(p.File, p.Line), resourceName(u)+" is an object of Flux v2"))
 		}
 		look(u, migrate.ObjectID(u), fileLine(p.File, p.Line))
 		if isHelmRelease1(u) {
@@ -343,7 +397,7 @@ func (c *checkout) surveyObjects() {
 	gather := func(code flux1.Code, what string, names []string) {
 		if len(names) > 0 {
 			slices.Sort(names)
-			c.about(code, "", "%d %s: %s", len(names), what, few(names))
+			r.about(code, "", "%d %s: %s", len(names), what, few(names))
 		}
 	}
 	gather(flux1.SealedSecrets, "SealedSecret objects", sealed)
@@ -413,7 +467,7 @@ func releaseOfHelmRelease(u *unstructured.Unstructured) (name, namespace string)
 }
 
 // nameFlux2 adds to the finding about an object of Flux v2 what it does.
-func (c *checkout) nameFlux2(id string, u *unstructured.Unstructured) {
+func (r *reading) nameFlux2(id string, u *unstructured.Unstructured) {
 	text := func(fields ...string) string {
 		s, _, _ := unstructured.NestedString(u.Object, append([]string{"spec"}, fields...)...)
 		return s
@@ -436,10 +490,8 @@ func (c *checkout) nameFlux2(id string, u *unstructured.Unstructured) {
 	if meaning == "" {
 		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for i := range c.findings {
-		if f := &c.findings[i]; f.Code == flux1.Flux2InGit.Name && f.Subject == c.reader.ID+" "+id {
+	for i := range r.findings {
+		if f := &r.findings[i]; f.Code == flux1.Flux2InGit.Name && f.Subject == r.agent.ID+" "+id {
 			f.Message += ": " + meaning
 		}
 	}

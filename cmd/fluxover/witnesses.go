@@ -1,0 +1,233 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/fluxover/fluxover/discover"
+	"github.com/fluxover/fluxover/migrate"
+)
+
+// witnessFlags say what discovery reads: the cluster, Terraform, chart values,
+// repositories on disk, or what an earlier discovery saved.
+type witnessFlags struct {
+	noCluster bool
+	saved     string
+	tf        discover.TerraformOptions
+	vars      []string
+	values    []string
+	checkout  checkoutFlags
+	flags     *pflag.FlagSet
+}
+
+func (w *witnessFlags) add(flags *pflag.FlagSet) {
+	w.flags = flags
+	flags.BoolVar(&w.noCluster, "no-cluster", false, "ask no cluster: what is declared, and not what runs")
+	flags.StringVar(&w.saved, "inventory", "", `read no witness but `+"`FILE`"+`, which "fluxover discover --save" wrote`)
+	flags.StringArrayVar(&w.values, "values", nil, "with --no-cluster: an agent by the values of its flux chart alone, as `[NAME=]FILE`, NAME being namespace/release (can be repeated)")
+	flags.StringArrayVar(&w.tf.Dirs, "terraform", nil, "`DIR` in which one would run terraform (can be repeated)")
+	flags.StringVar(&w.tf.Root, "terraform-root", "", "`DIR` that may be read for modules and files (default: the Git checkout around each --terraform folder)")
+	flags.StringVar(&w.tf.Provider, "terraform-provider", "", "`ALIAS` of the provider configuration of this cluster, where Terraform is of several")
+	flags.StringArrayVar(&w.tf.VarFiles, "var-file", nil, "`FILE` of Terraform variables, relative to here (can be repeated)")
+	flags.StringArrayVar(&w.vars, "var", nil, "Terraform variable as `NAME=VALUE` (can be repeated)")
+	flags.StringVar(&w.tf.Workspace, "workspace", "", "`NAME` of the selected Terraform workspace")
+	flags.StringArrayVar(&w.tf.StateFiles, "terraform-state", nil, "`FILE` with the Terraform state, or what \"terraform show -json\" printed (can be repeated)")
+	w.checkout.add(flags)
+	flags.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if name == "state" {
+			name = "terraform-state"
+		}
+		return pflag.NormalizedName(name)
+	})
+}
+
+// check refuses flags that do not go together.
+func (w *witnessFlags) check() error {
+	onlyCheckouts := w.noCluster && len(w.tf.Dirs) == 0 && len(w.values) == 0
+	if err := w.checkout.check(onlyCheckouts); err != nil {
+		return err
+	}
+	switch {
+	case w.saved != "" && (w.noCluster || len(w.tf.Dirs) > 0 || len(w.values) > 0 || w.checkout.given()):
+		return usage("--inventory holds what was discovered; no other witness is read beside it")
+	case onlyCheckouts && !w.checkout.given():
+		return usage("--no-cluster needs --terraform DIR, --values FILE or --checkout DIR, since nothing else is left to read")
+	case len(w.values) > 0 && !w.noCluster:
+		return usage("--values describes an agent that no cluster is asked about: give --no-cluster with it")
+	case len(w.tf.Dirs) == 0 && (len(w.vars) > 0 || len(w.tf.VarFiles) > 0 || len(w.tf.StateFiles) > 0 || w.tf.Workspace != "" || w.tf.Root != "" || w.tf.Provider != ""):
+		return usage("flags about Terraform need --terraform DIR")
+	}
+	w.tf.Vars = map[string]string{}
+	for _, v := range w.vars {
+		name, value, ok := strings.Cut(v, "=")
+		if !ok || name == "" {
+			return usage("--var wants NAME=VALUE")
+		}
+		w.tf.Vars[name] = value
+	}
+	for i, name := range w.tf.VarFiles {
+		abs, err := filepath.Abs(name)
+		if err != nil {
+			return fmt.Errorf("find --var-file %s: %w", name, err)
+		}
+		if _, err := os.Stat(abs); err != nil {
+			return usage("read --var-file: %w", err)
+		}
+		w.tf.VarFiles[i] = abs
+	}
+	return nil
+}
+
+// offline reports whether no cluster is asked.
+func (w *witnessFlags) offline() bool { return w.noCluster || w.saved != "" }
+
+// read asks the witnesses that need no cluster. Beside one, its Inventory holds
+// what Terraform declares.
+func (w *witnessFlags) read(ctx context.Context, progress func(string)) (migrate.Inventory, error) {
+	defer progress("")
+	switch {
+	case w.saved != "":
+		progress("reading " + w.saved)
+		return openInventory(ctx, w.saved)
+	case w.noCluster && len(w.tf.Dirs) == 0 && len(w.values) == 0:
+		return w.checkout.inventory(ctx, progress)
+	}
+	var inv migrate.Inventory
+	if len(w.tf.Dirs) > 0 {
+		var err error
+		w.tf.Progress, w.tf.Env = progress, terraformEnvironment(os.Environ())
+		if inv, err = discover.Terraform(ctx, w.tf); err != nil {
+			return inv, err
+		}
+	}
+	if len(w.values) > 0 {
+		described, err := readValues(w.values)
+		if err != nil {
+			return inv, err
+		}
+		if inv, err = joined(inv, described); err != nil {
+			return inv, err
+		}
+	}
+	if w.noCluster && w.checkout.given() {
+		return discover.Repositories(ctx, inv, w.checkout.folders(), progress)
+	}
+	return inv, nil
+}
+
+// inventory reads every witness. The facts are those of the cluster, for the
+// caller to close; nil if none was asked.
+func (w *witnessFlags) inventory(ctx context.Context, s streams, k *kube) (*facts, migrate.Inventory, error) {
+	progress := progressLine(s.Err)
+	inv, err := w.read(ctx, progress)
+	if err != nil || w.offline() {
+		return nil, inv, err
+	}
+	f, err := newFacts(ctx, k, progress)
+	if err != nil {
+		return nil, inv, err
+	}
+	f.folders = w.checkout.folders()
+	live, err := f.inventory(ctx, nil)
+	if err != nil {
+		f.close()
+		return nil, inv, err
+	}
+	if len(w.tf.Dirs) > 0 {
+		live = discover.Merge(live, inv)
+	}
+	return f, live, nil
+}
+
+// readValues reads the agents that --values describes.
+func readValues(entries []string) (migrate.Inventory, error) {
+	var files []discover.ValuesFile
+	for _, entry := range entries {
+		f := discover.ValuesFile{File: entry}
+		if name, file, ok := strings.Cut(entry, "="); ok {
+			f.Name, f.File = name, file
+		}
+		content, err := os.ReadFile(f.File)
+		if err != nil {
+			return migrate.Inventory{}, usage("read --values: %w", err)
+		}
+		f.Content = content
+		files = append(files, f)
+	}
+	inv, err := discover.Values(files)
+	if err != nil {
+		return inv, usage("--values: %w", err)
+	}
+	return inv, nil
+}
+
+// joined puts two Inventories without a cluster together.
+func joined(a, b migrate.Inventory) (migrate.Inventory, error) {
+	if a.Kind == "" {
+		return b, nil
+	}
+	for _, agent := range b.Agents {
+		if slices.ContainsFunc(a.Agents, func(o migrate.Flux1Agent) bool { return o.ID == agent.ID }) {
+			return a, usage("--values describes %s, which --terraform declares as well", agent.ID)
+		}
+		a.Agents = append(a.Agents, agent)
+	}
+	slices.SortFunc(a.Agents, func(x, y migrate.Flux1Agent) int { return strings.Compare(x.ID, y.ID) })
+	a.Findings = migrate.SortFindings(append(a.Findings, b.Findings...))
+	return a, nil
+}
+
+// terraformEnvironment are the variables that terraform reads as inputs.
+func terraformEnvironment(environ []string) map[string]string {
+	out := map[string]string{}
+	for _, e := range environ {
+		if name, value, _ := strings.Cut(e, "="); strings.HasPrefix(name, "TF_VAR_") || name == "TF_WORKSPACE" {
+			out[name] = value
+		}
+	}
+	return out
+}
+
+// openInventory reads a file that discover --save wrote.
+func openInventory(ctx context.Context, name string) (migrate.Inventory, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return migrate.Inventory{}, usage("read --inventory: %w", err)
+	}
+	defer func() { _ = f.Close() }() // only read
+	inv, err := discover.Open(ctx, f)
+	if errors.Is(err, discover.ErrNotSaved) {
+		return inv, &exitError{Code: exitUsage, Err: fmt.Errorf("read --inventory %s: %w", name, err), Hints: []string{`make the file with "fluxover discover --save FILE"`}}
+	}
+	if err != nil {
+		return inv, fmt.Errorf("read --inventory %s: %w", name, err)
+	}
+	return inv, nil
+}
+
+// saveInventory writes a file that is there whole or not at all.
+func saveInventory(ctx context.Context, name string, inv migrate.Inventory) error {
+	tmp, err := os.CreateTemp(filepath.Dir(name), ".fluxover-*")
+	if err != nil {
+		return fmt.Errorf("save the inventory: %w", err)
+	}
+	err = discover.Save(ctx, tmp, inv)
+	if closing := tmp.Close(); err == nil {
+		err = closing
+	}
+	if err == nil {
+		err = os.Rename(tmp.Name(), name)
+	}
+	if err != nil {
+		_ = os.Remove(tmp.Name()) // what failed is said below
+		return fmt.Errorf("save the inventory to %s: %w", name, err)
+	}
+	return nil
+}

@@ -1,0 +1,283 @@
+package discover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/go-git/go-git/v5"
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/object"
+
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/flux1"
+	"github.com/fluxover/fluxover/reconcile/source"
+)
+
+// Folder is an agent's repository on disk, which is read in place of the
+// server: a clone (working copy or bare), or a plain folder.
+type Folder struct {
+	// URL as an agent has it, or as anybody spells it; if empty, the URLs of
+	// the clone's remotes.
+	URL string
+	// Dir is the folder.
+	Dir string
+}
+
+// folders are those given, opened.
+type folders []*folder
+
+// folder is one of them. It is itself the gitReader of its repository: what the
+// server had when the clone was fetched last.
+type folder struct {
+	dir  string
+	urls []string
+	// plain is true outside of Git.
+	plain bool
+	used  bool
+}
+
+// openFolders looks at the folders. An error means that one cannot be read, or
+// that it is not known whose repository it holds.
+func openFolders(given []Folder) (folders, error) {
+	var out folders
+	for _, g := range given {
+		if err := mustBeFolder(g.Dir); err != nil {
+			return nil, err
+		}
+		f := &folder{dir: g.Dir}
+		repo, err := openRepository(g.Dir)
+		if err != nil {
+			return nil, err
+		}
+		f.plain = repo == nil
+		switch {
+		case g.URL != "":
+			f.urls = []string{g.URL}
+		case !f.plain:
+			remotes, err := repo.Remotes()
+			if err != nil {
+				return nil, fmt.Errorf("read the remotes of %s: %w", g.Dir, err)
+			}
+			for _, r := range remotes {
+				f.urls = append(f.urls, r.Config().URLs...)
+			}
+		}
+		if len(f.urls) == 0 {
+			return nil, fmt.Errorf("whose repository %s holds is not known, since it names no remote: write URL=%s", g.Dir, g.Dir)
+		}
+		out = append(out, f)
+	}
+	return out, nil
+}
+
+// of is the folder that holds an agent's repository; nil if none does.
+func (list folders) of(url string) *folder {
+	for _, f := range list {
+		if slices.ContainsFunc(f.urls, func(u string) bool { return sameRepository(u, url) }) {
+			return f
+		}
+	}
+	return nil
+}
+
+// name is a folder for people, without where it lies on this machine.
+func (f *folder) name() string { return filepath.Base(filepath.Clean(f.dir)) }
+
+// branchRefs are where a clone keeps what the server had: its remote "origin"
+// or, in a mirror or a repository without one, its own branches.
+var branchRefs = []string{"refs/remotes/origin/", "refs/heads/"}
+
+// refs implements gitReader.
+func (f *folder) refs(_ context.Context, _ source.Remote) (map[string]string, error) {
+	repo, err := openRepository(f.dir)
+	if err != nil {
+		return nil, err
+	}
+	iter, err := repo.References()
+	if err != nil {
+		return nil, fmt.Errorf("list the references of the clone: %w", err)
+	}
+	found := map[string]string{}
+	own := map[string]string{}
+	err = iter.ForEach(func(ref *plumbing.Reference) error {
+		name, hash := ref.Name().String(), ref.Hash()
+		if ref.Type() != plumbing.HashReference {
+			return nil
+		}
+		if short, ok := strings.CutPrefix(name, branchRefs[0]); ok {
+			found["refs/heads/"+short] = hash.String()
+		} else if strings.HasPrefix(name, branchRefs[1]) {
+			own[name] = hash.String()
+		} else if strings.HasPrefix(name, "refs/tags/") {
+			if tag, err := repo.TagObject(hash); err == nil {
+				commit, err := tag.Commit()
+				if err != nil {
+					return nil // a tag of something else than a commit
+				}
+				hash = commit.Hash
+			}
+			found[name] = hash.String()
+		}
+		return nil
+	})
+	for name, hash := range own {
+		if _, ok := found[name]; !ok {
+			found[name] = hash
+		}
+	}
+	return found, err
+}
+
+// errShallow: a clone does not hold the whole history.
+var errShallow = errors.New(`the clone is shallow, so how far apart two commits are is not known; "git fetch --unshallow" completes it`)
+
+// ancestry implements gitReader.
+func (f *folder) ancestry(ctx context.Context, _ source.Remote, from, to string) (behind int, isAncestor bool, err error) {
+	repo, err := openRepository(f.dir)
+	if err != nil {
+		return 0, false, err
+	}
+	commits := map[string]*object.Commit{}
+	for _, sha := range []string{from, to} {
+		c, err := repo.CommitObject(plumbing.NewHash(sha))
+		if errors.Is(err, plumbing.ErrObjectNotFound) {
+			return 0, false, fmt.Errorf("%w: the clone does not hold commit %s: fetch it", source.ErrReferenceNotFound, sha)
+		} else if err != nil {
+			return 0, false, fmt.Errorf("read commit %s: %w", sha, err)
+		}
+		commits[sha] = c
+	}
+	if from == to {
+		return 0, true, nil
+	}
+	known := map[plumbing.Hash]bool{}
+	walk := func(start *object.Commit, visit func(*object.Commit)) error {
+		seen := map[plumbing.Hash]bool{}
+		for h := range known {
+			seen[h] = true
+		}
+		err := object.NewCommitPreorderIter(start, seen, nil).ForEach(func(c *object.Commit) error {
+			visit(c)
+			return ctx.Err()
+		})
+		if errors.Is(err, plumbing.ErrObjectNotFound) {
+			return errShallow
+		}
+		return err
+	}
+	old := map[plumbing.Hash]bool{}
+	if err := walk(commits[from], func(c *object.Commit) { old[c.Hash] = true }); err != nil {
+		return 0, false, err
+	}
+	known = old
+	if known[commits[to].Hash] {
+		return 0, false, nil
+	}
+	err = walk(commits[to], func(c *object.Commit) {
+		behind++
+		isAncestor = isAncestor || slices.Contains(c.ParentHashes, commits[from].Hash)
+	})
+	return behind, isAncestor, err
+}
+
+// tree implements gitReader.
+func (f *folder) tree(ctx context.Context, _ source.Remote, ref source.Reference) (fs.FS, func(), error) {
+	repo, err := openRepository(f.dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	commit, err := repo.CommitObject(plumbing.NewHash(ref.Commit))
+	if err != nil {
+		return nil, nil, fmt.Errorf("the clone does not hold commit %s: %w", ref.Commit, err)
+	}
+	tree, err := newCommitTree(ctx, repo, commit)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read commit %s: %w", ref.Commit, err)
+	}
+	return tree, func() {}, nil
+}
+
+// readPlain reads an agent's repository from a folder that is no clone: its
+// files as they are, of a commit that is not known.
+func (w *witness) readPlain(ctx context.Context, a *agent, f *folder, l *live, facts migrate.Cluster) error {
+	a.Unknown = append(a.Unknown, "synced")
+	w.find(FolderPlain.Finding(a.ID, f.name(), fmt.Sprintf("the repository was read from folder %s, which is no clone: its files were taken as they are", f.name())))
+	files, err := openFiles(f.dir)
+	if err != nil {
+		return err
+	}
+	return w.loadTree(ctx, a, l, facts, origin{git: fixedTree{files}}, source.Reference{})
+}
+
+// fixedTree is a gitReader that knows one tree and no commits.
+type fixedTree struct{ files fs.FS }
+
+func (fixedTree) refs(context.Context, source.Remote) (map[string]string, error) { return nil, nil }
+func (fixedTree) ancestry(context.Context, source.Remote, string, string) (int, bool, error) {
+	return 0, false, nil
+}
+func (t fixedTree) tree(context.Context, source.Remote, source.Reference) (fs.FS, func(), error) {
+	return t.files, func() {}, nil
+}
+
+// unusedFolders reports folders that no agent reads.
+func (w *witness) unusedFolders() {
+	for _, f := range w.folders {
+		if f.used {
+			continue
+		}
+		var shown []string
+		for _, u := range f.urls {
+			shown = append(shown, flux1.DisplayURL(u))
+		}
+		w.find(FolderUnused.About("", f.name(), f.name(), fmt.Sprintf("no agent reads %s, which folder %s was given for", strings.Join(shown, " or "), f.name())))
+	}
+}
+
+// Repositories reads, from folders, the repositories of agents that were found
+// without a cluster: what they applied last where a clone holds their sync tag,
+// and else what is at their branch's head. Agents for which no folder is given
+// are left as they are. The Inventory that is given is not changed.
+func Repositories(ctx context.Context, inv migrate.Inventory, given []Folder, progress func(string)) (migrate.Inventory, error) {
+	list, err := openFolders(given)
+	if err != nil {
+		return inv, err
+	}
+	w := &witness{folders: list, opts: Options{Progress: progress, Parallel: defaultParallel}}
+	var found []*agent
+	for _, a := range inv.Agents {
+		found = append(found, &agent{Flux1Agent: a})
+	}
+	if err := w.readRepositories(ctx, found, nil, inv.Cluster); err != nil {
+		return inv, err
+	}
+	w.unusedFolders()
+	w.sharedObjects(found)
+	w.agentsInGit(found)
+	inv.Agents = []migrate.Flux1Agent{}
+	for _, a := range found {
+		inv.Agents = append(inv.Agents, a.finished())
+	}
+	inv.Findings = migrate.SortFindings(slices.Concat(inv.Findings, w.findings))
+	if inv.Cluster.Kinds == nil {
+		inv.Cluster.Kinds = ownKinds()
+	}
+	return inv, nil
+}
+
+// openRepository opens a clone; nil and no error outside of Git.
+func openRepository(dir string) (*git.Repository, error) {
+	repo, err := git.PlainOpenWithOptions(dir, &git.PlainOpenOptions{EnableDotGitCommonDir: true})
+	if errors.Is(err, git.ErrRepositoryNotExists) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the Git repository in %s: %w", dir, err)
+	}
+	return repo, nil
+}

@@ -1,0 +1,205 @@
+package discover
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/flux1"
+	"github.com/fluxover/fluxover/reconcile/source"
+)
+
+// gitIn runs git in a folder and gives what it says.
+func gitIn(t *testing.T, dir string, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "git", append([]string{"-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"}, args...)...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null", "GIT_ALLOW_PROTOCOL=file")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("git %v: %v: %s", args, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// clonedShop makes a repository of the commits of the fixture "ordinary", which
+// are one behind the other, with the sync tag at the first of two, and a clone
+// of it. Its head is two commits ahead.
+func clonedShop(t *testing.T) (clone, mark, head string) {
+	t.Helper()
+	dir := t.TempDir()
+	origin := filepath.Join(dir, "shop.git")
+	work := filepath.Join(dir, "work")
+	gitIn(t, dir, "init", "-q", "--bare", "-b", "main", origin)
+	gitIn(t, dir, "clone", "-q", origin, work)
+	for _, commit := range []string{strings.Repeat("1", 40), strings.Repeat("2", 40)} {
+		if err := os.RemoveAll(filepath.Join(work, "production")); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.RemoveAll(filepath.Join(work, "extra")); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.CopyFS(work, os.DirFS(filepath.Join("testdata", "cluster", "ordinary", "commits", commit))); err != nil {
+			t.Fatal(err)
+		}
+		gitIn(t, work, "add", "-A")
+		gitIn(t, work, "commit", "-q", "-m", "of the fixture")
+		if mark == "" {
+			mark = gitIn(t, work, "rev-parse", "HEAD")
+			gitIn(t, work, "tag", "-a", "-m", "Sync pointer", "flux-sync")
+			gitIn(t, work, "commit", "-q", "--allow-empty", "-m", "between")
+		}
+	}
+	head = gitIn(t, work, "rev-parse", "HEAD")
+	gitIn(t, work, "push", "-q", "origin", "HEAD:main", "--tags")
+	clone = filepath.Join(dir, "shop")
+	gitIn(t, dir, "clone", "-q", origin, clone)
+	return clone, mark, head
+}
+
+// noServer is a Git server that must not be asked.
+type noServer struct{ t *testing.T }
+
+func (n noServer) refs(context.Context, source.Remote) (map[string]string, error) {
+	n.t.Error("the server was asked")
+	return nil, errors.New("asked")
+}
+
+func (n noServer) ancestry(context.Context, source.Remote, string, string) (int, bool, error) {
+	n.t.Error("the server was asked")
+	return 0, false, errors.New("asked")
+}
+
+func (n noServer) tree(context.Context, source.Remote, source.Reference) (fs.FS, func(), error) {
+	n.t.Error("the server was asked")
+	return nil, nil, errors.New("asked")
+}
+
+func TestARepositoryIsReadFromAFolderBesideTheCluster(t *testing.T) {
+	const url = "https://git.example.com/org/shop" // as somebody else spells it
+	server := open(t, filepath.Join("testdata", "cluster", "ordinary"))
+	want, err := server.witness.inventory(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	clone, mark, head := clonedShop(t)
+	bare := filepath.Join(t.TempDir(), "bare.git")
+	gitIn(t, clone, "clone", "-q", "--mirror", "file://"+filepath.Join(clone, "..", "shop.git"), bare)
+	read := func(given ...Folder) migrate.Inventory {
+		t.Helper()
+		f := open(t, filepath.Join("testdata", "cluster", "ordinary"))
+		f.witness.git = noServer{t}
+		if f.witness.folders, err = openFolders(given); err != nil {
+			t.Fatal(err)
+		}
+		inv, err := f.witness.inventory(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return inv
+	}
+	// A local branch that is not pushed is nothing that fluxd sees.
+	gitIn(t, clone, "commit", "-q", "--allow-empty", "-m", "not pushed")
+	for _, dir := range []string{clone, bare} {
+		inv := read(Folder{URL: url, Dir: dir})
+		got, from := inv.Agents[0], want.Agents[0]
+		if got.Synced.Commit != mark || got.Synced.Head != head || got.Synced.Behind != 2 {
+			t.Errorf("%s: synced %+v, want %s, two behind %s", filepath.Base(dir), got.Synced, mark, head)
+		}
+		places := func(objects []migrate.Object) (out []string) {
+			for _, o := range objects {
+				out = append(out, string(o.Class)+" "+o.ID+" "+fileLine(o.File, o.Line))
+			}
+			return out
+		}
+		if !slices.Equal(places(got.Objects), places(from.Objects)) || !slices.Equal(places(got.HeadObjects), places(from.HeadObjects)) || got.HeadProblem != from.HeadProblem || got.Counts != from.Counts {
+			t.Errorf("%s: read otherwise than from the server: %q, want %q", filepath.Base(dir), places(got.Objects), places(from.Objects))
+		}
+		wantFinding(t, inv, FolderRead, filepath.Base(dir), short(head))
+		wantFinding(t, inv, StuckAtHead, "broken.yaml")
+	}
+
+	shallow := filepath.Join(t.TempDir(), "shallow")
+	gitIn(t, clone, "clone", "-q", "--depth", "1", "file://"+filepath.Join(clone, "..", "shop.git"), shallow)
+	gitIn(t, shallow, "fetch", "-q", "--depth", "1", "origin", "tag", "flux-sync")
+	inv := read(Folder{URL: url, Dir: shallow})
+	wantFinding(t, inv, FolderShallow, "unshallow")
+	if a := inv.Agents[0]; a.Synced.Commit != mark || a.Synced.Behind != -1 || len(a.Objects) == 0 {
+		t.Errorf("shallow: %+v, %d objects", a.Synced, len(a.Objects))
+	}
+
+	plain := t.TempDir()
+	if err := os.CopyFS(plain, os.DirFS(filepath.Join("testdata", "cluster", "ordinary", "commits", strings.Repeat("1", 40)))); err != nil {
+		t.Fatal(err)
+	}
+	inv = read(Folder{URL: url, Dir: plain})
+	wantFinding(t, inv, FolderPlain, filepath.Base(plain))
+	if a := inv.Agents[0]; a.Synced.Commit != "" || len(a.Objects) == 0 || !slices.Contains(a.Unknown, "synced") {
+		t.Errorf("plain: %+v, %d objects", a.Synced, len(a.Objects))
+	}
+
+	inv = read(Folder{URL: url, Dir: clone}, Folder{URL: "https://user:MARKED-SECRET@git.example.com/org/other", Dir: plain})
+	wantFinding(t, inv, FolderUnused, "git.example.com/org/other")
+	if strings.Contains(dump(t, inv), "MARKED-SECRET") {
+		t.Error("a password is told")
+	}
+	gitIn(t, clone, "remote", "set-url", "origin", url+".git")
+	if inv = read(Folder{Dir: clone}); inv.Agents[0].Synced.Commit != mark {
+		t.Error("the clone's remote does not tell whose repository it is")
+	}
+	for _, given := range []Folder{{Dir: plain}, {URL: url, Dir: filepath.Join(plain, "none")}, {URL: url, Dir: filepath.Join(plain, "extra", "values.yaml")}} {
+		if _, err := openFolders([]Folder{given}); err == nil {
+			t.Errorf("%+v: no error", given)
+		}
+	}
+}
+
+func TestAnAgentWithoutAClusterIsReadFromAFolder(t *testing.T) {
+	clone, mark, head := clonedShop(t)
+	describe := func(values string) migrate.Inventory {
+		t.Helper()
+		inv, err := Values([]ValuesFile{{Name: "flux/shop", File: "shop.yaml", Content: []byte(values)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := dump(t, inv)
+		out, err := Repositories(t.Context(), inv, []Folder{{URL: "git@git.example.com:org/shop", Dir: clone}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if dump(t, inv) != before {
+			t.Error("the Inventory that was given is changed")
+		}
+		return out
+	}
+	const git = "git: {url: 'git@git.example.com:org/shop.git', branch: main, path: production}\n"
+	inv := describe(git)
+	a := inv.Agents[0]
+	if a.Synced.Commit != mark || a.Synced.Head != head || a.Counts.Objects == 0 || len(a.Objects) == 0 {
+		t.Errorf("%+v, %d objects", a.Synced, len(a.Objects))
+	}
+	wantFinding(t, inv, StuckAtHead, "broken.yaml")
+	inv = describe(git + "sync: {state: secret}\n")
+	wantFinding(t, inv, MarkInCluster, "flux/shop")
+	if a := inv.Agents[0]; a.Synced.Commit != "" || a.Synced.Head != head {
+		t.Errorf("%+v", a.Synced)
+	}
+}
+
+func TestPointersOfGitLFSAreNoManifests(t *testing.T) {
+	const pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n"
+	inv := readTree(t, treeOf("-- .gitattributes --\n# all\n*.png filter=lfs diff=lfs\n-- apps/a.yaml --\n"+pointer+"-- apps/b.yaml --\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: b}\n"), nil)
+	wantFinding(t, inv, flux1.LFSFiles, "apps/a.yaml")
+	wantFinding(t, inv, flux1.Stuck, "apps/a.yaml")
+	inv = readTree(t, treeOf("-- docs/.gitattributes --\n*.png filter=lfs diff=lfs\n-- apps/b.yaml --\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: b}\n"), nil)
+	wantFinding(t, inv, flux1.LFSFiles, "docs/*.png")
+	inv = readTree(t, treeOf("-- .gitattributes --\n* text=auto\n-- apps/b.yaml --\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: b}\ndata: {a: 'version https://git-lfs.github.com/spec/v1'}\n"), nil)
+	noFinding(t, inv, flux1.LFSFiles)
+}

@@ -1,0 +1,81 @@
+package discover
+
+import (
+	"context"
+	"io/fs"
+
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/flux1"
+)
+
+// reading is one agent's repository at one commit: what the agent makes of it,
+// and what else stands in it. An agent of a cluster and a folder on disk are
+// read by it alike. It is used by one goroutine.
+type reading struct {
+	agent    *agent
+	tree     fs.FS
+	config   flux1.LoadConfig
+	findings []migrate.Finding
+	// index of the whole repository; nil until it is needed.
+	index *index
+	// generations are the .flux.yaml files in effect.
+	generations []flux1.Generation
+	// untold are those whose objects cannot be told; failed their folders.
+	untold []flux1.Generation
+	failed []string
+	// inUse are the kustomization files behind what the agent applies.
+	inUse []*overlay
+}
+
+func (r *reading) find(findings ...migrate.Finding) { r.findings = append(r.findings, findings...) }
+
+// load reads the repository as the agent would, and fills in the agent's files
+// and objects.
+func (r *reading) load(ctx context.Context) error {
+	if r.config.Limits == (flux1.Limits{}) {
+		r.config.Limits = flux1.DefaultLimits
+	}
+	r.generations, r.untold = nil, nil
+	r.config.Generate = func(g flux1.Generation) ([]flux1.Parsed, error) {
+		r.generations = append(r.generations, g)
+		err := r.makeIndex(ctx)
+		var objects []flux1.Parsed
+		if err == nil {
+			objects, err = r.generate(ctx, g)
+		}
+		if err != nil {
+			r.untold = append(r.untold, g)
+		}
+		return objects, err
+	}
+	files, objects, findings, err := flux1.Load(r.tree, r.config)
+	if err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	r.find(findings...)
+	r.agent.Files, r.agent.Objects = files, objects
+	return nil
+}
+
+// applies reports whether fluxd applies the object.
+func applies(o migrate.Object) bool {
+	return o.Class == migrate.ClassApplied || o.Class == migrate.ClassSyncOnly
+}
+
+// count fills in how much the agent syncs.
+func (a *agent) count() {
+	a.Counts = migrate.Counts{}
+	for _, o := range a.Objects {
+		if applies(o) {
+			a.Counts.Objects++
+		}
+	}
+	// The planner alone knows what an application is.
+	plan := migrate.Build(migrate.Inventory{Agents: []migrate.Flux1Agent{a.Flux1Agent}}, migrate.Options{})
+	if p := plan.Repository(a.ID); p != nil {
+		a.Counts.Applications = len(p.Applications)
+	}
+}

@@ -1,0 +1,263 @@
+package discover
+
+import (
+	"bytes"
+	"errors"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/fluxover/fluxover/migrate"
+)
+
+// saveAndOpen gives an Inventory as it is read back, and the file's text.
+func saveAndOpen(t *testing.T, inv migrate.Inventory) (migrate.Inventory, string) {
+	t.Helper()
+	var file bytes.Buffer
+	if err := Save(t.Context(), &file, inv); err != nil {
+		t.Fatal(err)
+	}
+	text := file.String()
+	again, err := Open(t.Context(), &file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return again, text
+}
+
+// likeBefore demands that what a plan is made of is as it was.
+func likeBefore(t *testing.T, was, is migrate.Inventory) {
+	t.Helper()
+	is.Findings = slices.DeleteFunc(slices.Clone(is.Findings), func(f migrate.Finding) bool { return f.Code == SavedNames.Name || f.Code == NotSaved.Name })
+	for i := range is.Agents {
+		if is.Agents[i].Credential.Username.Literal != "" && is.Agents[i].Credential.Password == (migrate.Value{}) {
+			is.Agents[i].Credential.Username.Literal = was.Agents[i].Credential.Username.Literal
+		}
+	}
+	if a, b := dump(t, was), dump(t, is); a != b {
+		t.Errorf("read back, it differs:\n%s", differing(a, b))
+	}
+	if !slices.Equal(was.Cluster.Kinds, is.Cluster.Kinds) && was.Cluster.From == "cluster" || !slices.Equal(was.Cluster.Control, is.Cluster.Control) {
+		t.Error("what the cluster serves or holds differs")
+	}
+}
+
+// differing are the first lines in which two texts differ.
+func differing(a, b string) string {
+	x, y := strings.Split(a, "\n"), strings.Split(b, "\n")
+	for i := range min(len(x), len(y)) {
+		if x[i] != y[i] {
+			return strings.Join(x[max(0, i-3):min(len(x), i+5)], "\n") + "\n-- is --\n" + strings.Join(y[max(0, i-3):min(len(y), i+5)], "\n")
+		}
+	}
+	return "one is longer"
+}
+
+func TestASavedInventoryIsReadBackAsItWas(t *testing.T) {
+	folders, err := filepath.Glob("testdata/cluster/*")
+	if err != nil || len(folders) == 0 {
+		t.Fatal("no cases", err)
+	}
+	for _, folder := range folders {
+		t.Run(filepath.Base(folder), func(t *testing.T) {
+			was, err := open(t, folder).witness.inventory(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			was.Cluster.Control = []migrate.ControlObject{{Kind: "Kustomization", Name: "taken", Repository: "a/b", Path: "./x", Account: "y"}}
+			is, text := saveAndOpen(t, was)
+			if strings.Contains(text, markedSecret) {
+				t.Error("a secret is saved")
+			}
+			likeBefore(t, was, is)
+		})
+	}
+	for name := range realCheckouts {
+		t.Run(name, func(t *testing.T) {
+			was := readReal(t, name)
+			is, _ := saveAndOpen(t, was)
+			likeBefore(t, was, is)
+		})
+	}
+}
+
+// secretForms hold MARKED-SECRET wherever a repository may hold the value of a
+// Secret, plain (in base64 where it must be) or in a URL.
+const secretForms = `
+-- apps/plain.yaml --
+# MARKED-SECRET in a comment above
+apiVersion: v1
+kind: Secret
+metadata: {name: plain}
+# MARKED-SECRET in a comment within
+data:
+  password: TUFSS0VELVNFQ1JFVA==
+  wrapped: |
+    TUFSS0VE
+    LVNFQ1JFVA==
+  not-base64: "MARKED-SECRET!"
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: beside, namespace: team}
+data: {a: b}
+---
+kind: Secret
+apiVersion: v1
+metadata:
+  name: text
+  annotations: {kubectl.kubernetes.io/last-applied-configuration: '{"stringData":{"a":"MARKED-SECRET"}}'}
+stringData:
+  a: &anchor MARKED-SECRET
+  b: *anchor
+  c: |
+    MARKED-SECRET
+    of two lines
+  d: 'MARKED-SECRET'
+  empty:
+-- apps/list.yaml --
+apiVersion: v1
+kind: List
+items:
+- apiVersion: v1
+  kind: Secret
+  metadata: {name: listed}
+  stringData: {a: MARKED-SECRET}
+-- apps/flux.yaml --
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: flux}
+spec:
+  template:
+    spec:
+      containers:
+      - name: flux
+        image: fluxcd/flux:1.25.4
+        args: ["--git-url=https://user:MARKED-SECRET@git.example.com/a", "--git-branch=main"]
+      - name: other
+        env: [{name: URL, value: "https://MARKED-SECRET@git.example.com/b"}, {name: VARIABLE, value: "https://$(USER):$(PASSWORD)@git.example.com/b"}]
+-- apps/values.yaml --
+password: MARKED-SECRET
+-- apps/overlay/kustomization.yaml --
+resources: [secret.yaml, base]
+secretGenerator:
+- name: generated
+  literals: ["a=MARKED-SECRET"]
+  files: [key=key.txt]
+  envs: [vars.env]
+configMapGenerator:
+- name: settings
+  files: [settings.ini]
+patches:
+- target: {kind: Secret}
+  path: operations.yaml
+- target: {kind: Secret, name: base}
+  patch: |
+    - {op: add, path: /data/x, value: TUFSS0VELVNFQ1JFVA==}
+- patch: |
+    apiVersion: v1
+    kind: Secret
+    metadata: {name: base}
+    stringData: {y: MARKED-SECRET}
+-- apps/overlay/base/kustomization.yml --
+resources: [base.yaml]
+-- apps/overlay/base/base.yaml --
+apiVersion: v1
+kind: Secret
+metadata: {name: base}
+stringData: {a: MARKED-SECRET}
+-- apps/overlay/secret.yaml --
+apiVersion: v1
+kind: Secret
+metadata: {name: overlay}
+stringData: {a: MARKED-SECRET}
+-- apps/overlay/operations.yaml --
+- {op: add, path: /stringData/z, value: MARKED-SECRET}
+-- apps/overlay/key.txt --
+MARKED-SECRET
+-- apps/overlay/vars.env --
+# settings
+V=MARKED-SECRET
+-- apps/overlay/settings.ini --
+mode=fast
+-- apps/overlay/unused.txt --
+MARKED-SECRET
+-- charts/web/Chart.yaml --
+name: web
+-- charts/web/values.yaml --
+password: MARKED-SECRET
+-- charts/web/templates/web.yaml --
+a: {{ MARKED-SECRET }}
+-- elsewhere/notes.yaml --
+password: MARKED-SECRET
+`
+
+func TestNoSecretOfARepositoryIsSaved(t *testing.T) {
+	const encoded = "TUFSS0VELVNFQ1JFVA"
+	tree := treeOf(secretForms)
+	tree["apps/broken.yaml"] = &fstest.MapFile{Data: []byte("kind: Secret\nstringData: {a: MARKED-SECRET\n")}
+	was := readTree(t, tree, func(o *CheckoutOptions) { o.Paths = []string{"apps", "charts"} })
+	is, text := saveAndOpen(t, was)
+	for _, secret := range []string{"MARKED-SECRET", encoded, "TUFSS0VE"} {
+		if i := strings.Index(text, secret); i >= 0 {
+			t.Errorf("saved is: %s", text[max(0, i-200):i+40])
+		}
+	}
+	likeBefore(t, was, is)
+	reader := func(inv migrate.Inventory) migrate.Flux1Agent { return agentNamed(t, inv, "team/flux") }
+	places := func(inv migrate.Inventory) (out []string) {
+		for _, o := range reader(inv).Objects {
+			out = append(out, fileLine(o.File, o.Line)+" "+o.ID)
+		}
+		return out
+	}
+	if a, b := places(was), places(is); !slices.Equal(a, b) {
+		t.Errorf("objects stand elsewhere: %q, want %q", b, a)
+	}
+	// Equal values stay equal, others stay different.
+	values := map[string][]string{}
+	for _, o := range reader(is).Objects {
+		if o.Manifest.GetKind() != "Secret" {
+			continue
+		}
+		text, _ := o.Manifest.Object["stringData"].(map[string]any)
+		for k, v := range text {
+			if s, ok := v.(string); ok {
+				values[s] = append(values[s], o.Manifest.GetName()+"."+k)
+			}
+		}
+	}
+	equal := false
+	for _, names := range values {
+		slices.Sort(names)
+		equal = equal || slices.Contains(names, "text.a") && slices.Contains(names, "text.b") && slices.Contains(names, "text.d") && slices.Contains(names, "listed.a") && !slices.Contains(names, "text.c")
+	}
+	if !equal {
+		t.Errorf("equal values are no longer equal: %v", values)
+	}
+	wantFinding(t, is, SavedNames, "generated")
+	wantFinding(t, is, NotSaved, "broken.yaml")
+	again, other := saveAndOpen(t, was)
+	if other == text {
+		t.Error("saved twice under one key")
+	}
+	likeBefore(t, was, again)
+}
+
+func TestWhatIsNoSavedInventoryIsAnError(t *testing.T) {
+	for _, text := range []string{
+		"", "{", "[]", "null", `{"apiVersion":"fluxover.dev/v1","kind":"Plan"}`, `{"apiVersion":"fluxover.dev/v1","kind":"Inventory"}`,
+		`{"apiVersion":"fluxover.dev/v1","kind":"Inventory","saved":{"version":2}}`,
+		`{"apiVersion":"fluxover.dev/v1","kind":"Inventory","agents":[{"id":"a/b"}],"saved":{"version":1}}`,
+		`{"apiVersion":"fluxover.dev/v1","kind":"Inventory","agents":[{"id":"a/b"}],"saved":{"version":1,"agents":{"a/b":{"tree":"x"}}}}`,
+		`{"apiVersion":"fluxover.dev/v1","kind":"Inventory","agents":[{"id":"a/b"}],"saved":{"version":1,"agents":{"a/b":{"tree":"x"}},"trees":{"x":[{"path":"../a"}]}}}`,
+		`{"apiVersion":"fluxover.dev/v1","kind":"Inventory","agents":[{"id":"a/b"}],"saved":{"version":1,"agents":{"a/b":{"tree":"x"}},"trees":{"x":[{"path":"a"},{"path":"a/b"}]}}}`,
+		`{"apiVersion":"fluxover.dev/v1","kind":"Inventory","agents":[{"id":"a/b"}],"saved":{"version":1,"agents":{"a/b":{"tree":"x"}},"trees":{"x":[{"path":"a","base64":"*"}]}}}`,
+	} {
+		if _, err := Open(t.Context(), strings.NewReader(text)); !errors.Is(err, ErrNotSaved) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}

@@ -1,0 +1,47 @@
+package discover
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/fluxover/fluxover/migrate/flux1/chart"
+)
+
+func TestChartValuesAloneDescribeAnAgent(t *testing.T) {
+	inv, err := Values([]ValuesFile{
+		{Name: "flux/shop", File: "dir/shop.yaml", Content: []byte("git:\n  url: https://bot:MARKED-SECRET@git.example.com/shop.git\n  branch: main\n  path: a,b\nsyncGarbageCollection:\n  enabled: true\nnosuchvalue: 1\n")},
+		{File: "dir/web.yaml"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := dump(t, inv)
+	if strings.Contains(text, "MARKED-SECRET") || strings.Contains(text, "dir/") {
+		t.Errorf("a secret, or a path of this machine, is told:\n%s", text)
+	}
+	a := agentNamed(t, inv, "flux/shop")
+	if a.Git.Branch != "main" || !slices.Equal(a.Git.Paths, []string{"a", "b"}) || a.Running != nil || a.Namespace != "flux" || a.Release != "shop" || !slices.Contains(a.Unknown, "chartVersion") {
+		t.Errorf("%+v", a)
+	}
+	if !strings.Contains(text, "shop.yaml:3 git.branch") || !strings.Contains(text, "nosuchvalue") {
+		t.Errorf("the line of a value, or an unknown value, is not told:\n%s", text)
+	}
+	web := agentNamed(t, inv, "values/web")
+	if !slices.Contains(web.Unknown, "namespace") || !slices.Contains(web.Unknown, "git.url") {
+		t.Errorf("%+v", web)
+	}
+	wantFinding(t, inv, chart.VersionUnknown, "flux/shop")
+	for _, files := range [][]ValuesFile{
+		{{File: "x.yaml", Content: []byte("- MARKED-SECRET\n")}},
+		{{File: "x.yaml", Content: []byte("a: {MARKED-SECRET\n")}},
+		{{Name: "a/b/c", File: "x.yaml"}},
+		{{Name: "a/", File: "x.yaml"}},
+		{{File: "x.yaml"}, {File: "y/x.yaml"}},
+		{{File: "x.yaml", Content: []byte("a: " + strings.Repeat("x", maxValues))}},
+	} {
+		if _, err := Values(files); err == nil || strings.Contains(err.Error(), "MARKED-SECRET") {
+			t.Errorf("%v: %v", files[0].Name, err)
+		}
+	}
+}

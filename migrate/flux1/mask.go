@@ -1,0 +1,302 @@
+package flux1
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"regexp"
+	"strings"
+
+	"gopkg.in/yaml.v2"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
+	sigsyaml "sigs.k8s.io/yaml"
+)
+
+// errNotMasked: a file could not be read whole, so what is secret in it is not
+// known.
+var errNotMasked = errors.New("it cannot be read whole, so what is secret in it is not known")
+
+// Mask gives a file of manifests with each value of a Secret replaced by what
+// mask makes of it: under data, of the decoded value, encoded again. The values
+// that a kustomization file gives to Secrets are masked too, in its generators
+// and patches. Documents without any stay byte by byte, and every document
+// begins on the line where it did, so that places hold. Passwords in URLs are
+// masked in all of the text. If the file cannot be read, the error says so and
+// nothing may be used.
+func Mask(content []byte, mask func(string) string, limits Limits) ([]byte, error) {
+	docs, bad := decode(content, limits)
+	starts := documentLines(content)
+	if bad != nil || len(docs) != len(starts) {
+		return nil, errNotMasked
+	}
+	lines := strings.Split(string(content), "\n")
+	for _, start := range starts {
+		from := start - 1
+		first, dashes := lines[from], ""
+		if marker.MatchString(first) {
+			dashes, first = "--- ", first[3:]
+		}
+		to := from + 1
+		for to < len(lines) && !marker.MatchString(strings.TrimSuffix(lines[to], "\r")) {
+			to++
+		}
+		text := first + "\n" + strings.Join(lines[from+1:to], "\n")
+		masked, err := maskDocument([]byte(text), mask)
+		if err != nil {
+			return nil, err
+		}
+		if masked == nil {
+			continue
+		}
+		for i := from - 1; i >= 0 && strings.HasPrefix(strings.TrimSpace(lines[i]), "#"); i-- {
+			lines[i] = "" // a comment above may tell what the document hides
+		}
+		// JSON is YAML, and stands on one line however long the document was.
+		lines[from] = dashes + string(masked)
+		for i := from + 1; i < to; i++ {
+			lines[i] = ""
+		}
+	}
+	return []byte(MaskURLs(strings.Join(lines, "\n"), mask)), nil
+}
+
+var urlUser = regexp.MustCompile(`(?i)\b(https?|ssh|git\+ssh)://([^\s/@:"'<>]*)(:[^\s/@"'<>]+)?@`)
+
+// MaskURLs masks what a text's URLs hold of passwords and, where one stands
+// alone before a host of HTTP, tokens. Variables such as $(VAR) stay.
+func MaskURLs(text string, mask func(string) string) string {
+	return urlUser.ReplaceAllStringFunc(text, func(found string) string {
+		m := urlUser.FindStringSubmatch(found)
+		scheme, user, password := m[1], m[2], strings.TrimPrefix(m[3], ":")
+		switch {
+		case password != "" && !symbolsOnly(password):
+			password = ":" + urlSafe(mask(password))
+		case password != "":
+			password = ":" + password
+		case user != "" && strings.HasPrefix(strings.ToLower(scheme), "http") && !symbolsOnly(user):
+			user = urlSafe(mask(user))
+		}
+		return scheme + "://" + user + password + "@"
+	})
+}
+
+// symbolsOnly reports whether a text is nothing but variables.
+func symbolsOnly(text string) bool {
+	for _, s := range Symbols(text) {
+		text = strings.ReplaceAll(text, "$("+s+")", "")
+	}
+	return text == ""
+}
+
+func urlSafe(s string) string { return strings.ReplaceAll(s, ":", "-") }
+
+// maskDocument gives one document masked, as JSON; nil if it holds nothing to
+// mask.
+func maskDocument(text []byte, mask func(string) string) ([]byte, error) {
+	var value any
+	if err := yaml.Unmarshal(text, &value); err != nil {
+		return nil, errNotMasked
+	}
+	if value == nil {
+		return nil, nil
+	}
+	again, err := yaml.Marshal(value)
+	if err != nil {
+		return nil, errNotMasked
+	}
+	asJSON, err := sigsyaml.YAMLToJSON(again)
+	if err != nil {
+		return nil, errNotMasked
+	}
+	var tree any
+	if err := utiljson.Unmarshal(asJSON, &tree); err != nil {
+		return nil, errNotMasked
+	}
+	m := &masker{mask: mask}
+	m.walk(tree)
+	if m.failed {
+		return nil, errNotMasked
+	}
+	if !m.changed {
+		return nil, nil
+	}
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(tree); err != nil {
+		return nil, errNotMasked
+	}
+	return bytes.TrimSpace(out.Bytes()), nil
+}
+
+// masker masks one document in place.
+type masker struct {
+	mask            func(string) string
+	changed, failed bool
+}
+
+func (m *masker) walk(v any) {
+	switch v := v.(type) {
+	case []any:
+		for _, e := range v {
+			m.walk(e)
+		}
+	case map[string]any:
+		if v["kind"] == "Secret" {
+			m.secret(v)
+			return
+		}
+		if list, ok := v["secretGenerator"].([]any); ok {
+			for _, e := range list {
+				m.generator(e)
+			}
+		}
+		for _, field := range []string{"patches", "patchesJson6902", "patchesStrategicMerge"} {
+			if list, ok := v[field].([]any); ok {
+				for i := range list {
+					list[i] = m.patch(list[i])
+				}
+			}
+		}
+		for _, e := range v {
+			m.walk(e)
+		}
+	}
+}
+
+// secret masks the values of a Secret, and what kubectl remembers of them.
+func (m *masker) secret(s map[string]any) {
+	for _, field := range []string{"data", "stringData"} {
+		values, _ := s[field].(map[string]any)
+		for key, value := range values {
+			text, ok := value.(string)
+			if !ok {
+				if value != nil { // no value that a Secret can have
+					values[key], m.changed = m.mask("not a string"), true
+				}
+				continue
+			}
+			if field == "data" {
+				if plain, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), "")); err == nil {
+					text = string(plain)
+				}
+				values[key] = base64.StdEncoding.EncodeToString([]byte(m.mask(text)))
+			} else {
+				values[key] = m.mask(text)
+			}
+			m.changed = true
+		}
+	}
+	metadata, _ := s["metadata"].(map[string]any)
+	annotations, _ := metadata["annotations"].(map[string]any)
+	if _, ok := annotations["kubectl.kubernetes.io/last-applied-configuration"]; ok {
+		annotations["kubectl.kubernetes.io/last-applied-configuration"], m.changed = "{}", true
+	}
+}
+
+// generator masks the literals of a secretGenerator.
+func (m *masker) generator(v any) {
+	g, _ := v.(map[string]any)
+	literals, _ := g["literals"].([]any)
+	for i, e := range literals {
+		if text, ok := e.(string); ok {
+			name, value, _ := strings.Cut(text, "=")
+			literals[i], m.changed = name+"="+m.mask(strings.Trim(value, `'"`)), true
+		}
+	}
+}
+
+// patch masks a patch of a kustomization file, inline or with a target.
+func (m *masker) patch(v any) any {
+	switch v := v.(type) {
+	case string: // a file's name, or the patch itself
+		return m.inline(v, false)
+	case map[string]any:
+		target, _ := v["target"].(map[string]any)
+		if text, ok := v["patch"].(string); ok {
+			v["patch"] = m.inline(text, target["kind"] == "Secret")
+		}
+	}
+	return v
+}
+
+func (m *masker) inline(text string, ofSecret bool) string {
+	if !strings.Contains(text, "\n") && !strings.HasPrefix(strings.TrimSpace(text), "[") && !strings.HasPrefix(strings.TrimSpace(text), "{") {
+		return text
+	}
+	out := text
+	if ofSecret {
+		masked, err := MaskOperations([]byte(text), m.mask)
+		if err != nil {
+			m.failed = true
+			return ""
+		}
+		out = string(masked)
+	} else if masked, err := maskDocument([]byte(text), m.mask); err != nil {
+		m.failed = true
+		return ""
+	} else if masked != nil {
+		out = string(masked)
+	}
+	m.changed = m.changed || out != text
+	return out
+}
+
+// MaskOperations masks a patch of a Secret: all values of a JSON patch, or those
+// of the Secret that a merge patch is.
+func MaskOperations(content []byte, mask func(string) string) ([]byte, error) {
+	asJSON, err := sigsyaml.YAMLToJSON(content)
+	if err != nil {
+		return nil, errNotMasked
+	}
+	var tree any
+	if err := utiljson.Unmarshal(asJSON, &tree); err != nil {
+		return nil, errNotMasked
+	}
+	m := &masker{mask: mask}
+	switch tree := tree.(type) {
+	case map[string]any:
+		m.secret(tree)
+	case []any:
+		for _, e := range tree {
+			operation, _ := e.(map[string]any)
+			if value, ok := operation["value"]; ok {
+				operation["value"] = maskAll(value, mask)
+			}
+		}
+	}
+	return json.Marshal(tree)
+}
+
+// maskAll masks every text below a value. What a JSON patch sets under data is
+// encoded, so the masked text is too: it fits both fields.
+func maskAll(v any, mask func(string) string) any {
+	switch v := v.(type) {
+	case string:
+		if plain, err := base64.StdEncoding.DecodeString(v); err == nil && len(plain) > 0 {
+			v = string(plain)
+		}
+		return base64.StdEncoding.EncodeToString([]byte(mask(v)))
+	case map[string]any:
+		for k, e := range v {
+			v[k] = maskAll(e, mask)
+		}
+	case []any:
+		for i, e := range v {
+			v[i] = maskAll(e, mask)
+		}
+	}
+	return v
+}
+
+// MaskVariables masks an env file: what stands behind each "=".
+func MaskVariables(content []byte, mask func(string) string) []byte {
+	lines := strings.Split(string(content), "\n")
+	for i, line := range lines {
+		if name, value, ok := strings.Cut(line, "="); ok && !strings.HasPrefix(strings.TrimSpace(line), "#") {
+			lines[i] = name + "=" + mask(strings.TrimSuffix(value, "\r"))
+		}
+	}
+	return []byte(strings.Join(lines, "\n"))
+}
