@@ -47,6 +47,8 @@ type Options struct {
 }
 
 const (
+	// fromCluster is what a migrate.Cluster says whose facts a cluster gave.
+	fromCluster     = "cluster"
 	defaultParallel = 8
 	// pageSize of lists, so that no answer is too large for the API server.
 	pageSize = 500
@@ -179,7 +181,7 @@ var clusterScoped = []string{"namespaces", "clusterroles", "clusterrolebindings"
 // facts reads what the cluster is and serves. The resources returned are the
 // listable ones, each kind in the version that the server prefers.
 func (w *witness) facts(ctx context.Context) (migrate.Cluster, []listable, error) {
-	facts := migrate.Cluster{From: "cluster"}
+	facts := migrate.Cluster{From: fromCluster}
 	version, err := w.disco.ServerVersion()
 	if err != nil {
 		return facts, nil, fmt.Errorf("ask for the version: %w", err)

@@ -280,7 +280,7 @@ var (
 	}
 	MarkInCluster = flux1.Code{
 		Name: "SYNC_MARK_IN_CLUSTER", Severity: migrate.Warning,
-		Cause:       "the agent keeps its sync mark in a Secret of the cluster, and no cluster was asked",
+		Cause:       "the agent keeps its sync mark in a Secret of the cluster, or may do so, and no cluster was asked",
 		Consequence: "what it applied last is unknown; what is said of its repository is about the branch's head",
 		Remedy:      "let the cluster be asked as well",
 	}

@@ -253,9 +253,9 @@ func (w *witness) remote(ctx context.Context, a *agent) (source.Remote, bool, er
 // none, which is reported.
 func (w *witness) syncMark(ctx context.Context, a *agent, refs map[string]string) (string, error) {
 	mark, where := refs["refs/tags/"+a.Git.SyncTag], "tag "+a.Git.SyncTag
-	if a.Sync.State == "secret" && a.env == nil {
+	if a.env == nil && (a.Sync.State == "secret" || slices.Contains(a.Unknown, "sync.state")) {
 		a.Unknown = append(a.Unknown, "synced")
-		w.find(MarkInCluster.Finding(a.ID, a.Git.URL, "the agent keeps its sync mark in the cluster, which was not asked; its repository was read at the branch's head"))
+		w.find(MarkInCluster.Finding(a.ID, a.Git.URL, "the agent's sync mark is not known without the cluster, so its repository was read at the branch's head"))
 		return "", nil
 	}
 	if a.Sync.State == "secret" {
@@ -287,7 +287,7 @@ func (a *agent) reading(tree fs.FS, facts migrate.Cluster) *reading {
 		ImageAutomation: a.ImageAutomation, DefaultNamespace: a.DefaultNamespace, AllowedNamespaces: a.AllowedNamespaces,
 		Kinds: facts.Kinds,
 	}}
-	if facts.Kinds == nil { // no cluster was asked
+	if facts.From != fromCluster { // none was asked
 		r.config.Kinds, r.config.KindsAssumed = ownKinds(), true
 	}
 	return r

@@ -88,7 +88,7 @@ func Save(ctx context.Context, out io.Writer, inv migrate.Inventory) error {
 	saved := savedInventory{Inventory: inv, Saved: &savedFacts{
 		Version: savedVersion, Namespaces: inv.Cluster.Namespaces, Control: inv.Cluster.Control, Agents: map[string]savedAgent{}, Trees: s.trees,
 	}}
-	if inv.Cluster.From == "cluster" { // else none was asked
+	if inv.Cluster.From == fromCluster { // else none was asked
 		saved.Saved.Kinds = inv.Cluster.Kinds
 	}
 	saved.Findings = slices.Clone(inv.Findings)
@@ -435,7 +435,7 @@ func Open(ctx context.Context, in io.Reader) (migrate.Inventory, error) {
 		return inv, fmt.Errorf("%w of this version of fluxover: it is of version %d, and %d is read here", ErrNotSaved, saved.Saved.Version, savedVersion)
 	}
 	inv.Cluster.Kinds, inv.Cluster.Namespaces, inv.Cluster.Control = saved.Saved.Kinds, saved.Saved.Namespaces, saved.Saved.Control
-	if inv.Cluster.From != "cluster" {
+	if inv.Cluster.From != fromCluster {
 		inv.Cluster.Kinds = ownKinds()
 	}
 	for i := range inv.Agents {

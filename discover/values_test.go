@@ -28,7 +28,7 @@ func TestChartValuesAloneDescribeAnAgent(t *testing.T) {
 		t.Errorf("the line of a value, or an unknown value, is not told:\n%s", text)
 	}
 	web := agentNamed(t, inv, "values/web")
-	if !slices.Contains(web.Unknown, "namespace") || !slices.Contains(web.Unknown, "git.url") {
+	if !slices.Contains(web.Unknown, "namespace") || web.Git.URL != "" {
 		t.Errorf("%+v", web)
 	}
 	wantFinding(t, inv, chart.VersionUnknown, "flux/shop")
