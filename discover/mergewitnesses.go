@@ -167,6 +167,12 @@ func Merge(cluster, terraform migrate.Inventory) migrate.Inventory {
 				(t.ID == a.ID || t.Release != "" && t.Release == a.Release || t.Release == "" && t.Workload == a.Workload)
 		})
 		if j < 0 {
+			if k := slices.IndexFunc(terraform.StateOnly, func(s migrate.StateOnly) bool { return s.ID == a.ID }); k >= 0 {
+				p := terraform.StateOnly[k].Place
+				a.Terraform = &p
+				find(LiveStateOnly.Finding(a.ID, p.Where, fmt.Sprintf("%s runs, the state holds it as %s, and no given configuration declares it", a.ID, p.Address)))
+				continue
+			}
 			find(LiveNotDeclared.Finding(a.ID, "Deployment/"+a.Namespace+"/"+a.Workload, a.ID+" runs, and no given Terraform declares it"))
 			continue
 		}
@@ -196,15 +202,22 @@ func Merge(cluster, terraform migrate.Inventory) migrate.Inventory {
 	for i := range terraform.Agents {
 		t := &terraform.Agents[i]
 		if !taken[t.ID] {
-			place := ""
+			place, what := "", "is declared"
 			if t.Terraform != nil {
 				place = t.Terraform.Where
+				if t.Terraform.State {
+					what = "is declared and in the state as " + t.Terraform.Address
+				}
 			}
-			find(DeclaredNotLive.About("", t.ID, place, fmt.Sprintf("%s is declared, and the cluster has no such agent", t.ID)))
+			find(DeclaredNotLive.About("", t.ID, place, fmt.Sprintf("%s %s, and the cluster has no such agent", t.ID, what)))
 		}
 	}
 	for _, f := range terraform.Findings {
 		switch {
+		case f.Code == TerraformStateOnly.Name && slices.ContainsFunc(out.Findings, func(o migrate.Finding) bool {
+			return o.Code == LiveStateOnly.Name && o.Where == f.Where && strings.Contains(o.Message, " as "+f.Subject+",")
+		}):
+			// said of the live agent
 		case f.Repository == "":
 			find(f)
 		case !taken[f.Repository]: // of an agent that is not here
@@ -212,7 +225,7 @@ func Merge(cluster, terraform migrate.Inventory) migrate.Inventory {
 			// What Terraform could not tell of this agent, the cluster does.
 			f.Severity, f.Acceptable = migrate.Info, false
 			find(f)
-		case f.Code == TerraformNamespace.Name || f.Code == TerraformObjects.Name || f.Code == TerraformLocalChart.Name || f.Code == TerraformNotApplied.Name || f.Code == TerraformTwice.Name:
+		case f.Code == TerraformNamespace.Name || f.Code == TerraformObjects.Name || f.Code == TerraformLocalChart.Name || f.Code == TerraformNotApplied.Name || f.Code == TerraformNotInState.Name || f.Code == TerraformTwice.Name:
 			find(f)
 		}
 	}

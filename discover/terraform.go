@@ -3,6 +3,7 @@ package discover
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,11 +29,18 @@ type TerraformOptions struct {
 	Env map[string]string
 	// Workspace is the selected workspace; empty means what the folder says.
 	Workspace string
-	// Provider names the provider configuration of the cluster that is looked
-	// at, by its alias, where the configuration is of several clusters.
+	// Provider names the cluster that is looked at, where the configuration is
+	// of several: by the alias of a provider configuration, or by the server,
+	// the context or the name that one gives.
 	Provider string
-	// StateFiles are states, or what "terraform show -json" printed of one.
+	// LookedAt is the cluster that the kubeconfig names; nil without one.
+	LookedAt *LookedAt
+	// StateFiles are states, or what "terraform show -json" printed of one:
+	// FILE, or NAME=FILE with one of Dirs, or with the address of a
+	// terraform_remote_state data source that reads it.
 	StateFiles []string
+	// Show has terraform, or tofu, run "show -json" in each of Dirs.
+	Show bool
 	// Progress, if set, is called with a line for people as work goes on.
 	Progress func(string)
 }
@@ -40,7 +48,7 @@ type TerraformOptions struct {
 // declared is an agent that a configuration declares.
 type declared struct {
 	migrate.Flux1Agent
-	provider terraform.ProviderRef
+	cluster  terraform.Cluster
 	findings []migrate.Finding
 	// at is where it is declared, without Terraform.
 	at string
@@ -82,12 +90,6 @@ func (d *declared) unknown(names ...string) {
 	}
 }
 
-// states are those given, by file.
-type stateFile struct {
-	name  string
-	state *terraform.State
-}
-
 // configuration is one root module being read.
 type configuration struct {
 	dir    string // as it was named
@@ -95,57 +97,81 @@ type configuration struct {
 	result *terraform.Result
 	states []stateFile
 	agents []*declared
-	find   func(...migrate.Finding)
+	said   []migrate.Finding
+	// matches are the pairs of instances of configuration and states, by the
+	// address of either; held are those in states that are declared.
+	matches map[string][]terraform.Match
+	held    map[*terraform.StateResource]bool
+}
+
+func (c *configuration) find(findings ...migrate.Finding) { c.said = append(c.said, findings...) }
+
+// load evaluates one root module.
+func (o *TerraformOptions) load(ctx context.Context, dir string, remote map[string]string) (*terraform.Result, error) {
+	result, err := terraform.Load(ctx, terraform.Options{
+		Dir: dir, Root: o.rootOf(dir), VarFiles: o.VarFiles, Vars: o.Vars, Env: o.Env, Workspace: o.Workspace, RemoteStates: remote,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read Terraform in %s: %w", dir, err)
+	}
+	return result, nil
+}
+
+func (o *TerraformOptions) rootOf(dir string) string {
+	if o.Root != "" {
+		return o.Root
+	}
+	return treeAround(dir)
 }
 
 // Terraform finds the Flux v1 agents that Terraform configurations declare.
-// Nothing is run and no provider or cluster is asked; what depends on one is
-// unknown, and a finding names what would settle it. Agents and findings are
-// sorted. An error means that a folder or file could not be read at all.
+// No provider or cluster is asked, and nothing is run unless o.Show asks for
+// it; what depends on one is unknown, and a finding names what would settle it.
+// Agents and findings are sorted. An error means that a folder or file could
+// not be read at all.
 func Terraform(ctx context.Context, o TerraformOptions) (migrate.Inventory, error) {
 	inv := migrate.Inventory{APIVersion: migrate.APIVersion, Kind: "Inventory", Cluster: migrate.Cluster{From: "terraform"},
 		Agents: []migrate.Flux1Agent{}, Findings: []migrate.Finding{}}
 	find := func(findings ...migrate.Finding) { inv.Findings = append(inv.Findings, findings...) }
-	var states []stateFile
-	for _, name := range o.StateFiles {
-		s, err := readState(ctx, name)
+	given, remote := o.splitStates()
+	for i := range given {
+		s, err := readState(ctx, given[i].name)
 		if err != nil {
 			return inv, err
 		}
-		for _, d := range s.Diagnostics {
-			find(TerraformProblem.About("", name, name, d.Summary))
-		}
-		states = append(states, stateFile{name, s})
+		given[i].state = s
 	}
 	var all []*declared
-	inState := map[*terraform.StateResource]bool{}
+	var read []*configuration
 	for _, dir := range o.Dirs {
 		if o.Progress != nil {
 			o.Progress("reading Terraform in " + dir)
 		}
-		root := o.Root
-		if root == "" {
-			root = treeAround(dir)
-		}
-		result, err := terraform.Load(ctx, terraform.Options{
-			Dir: dir, Root: root, VarFiles: o.VarFiles, Vars: o.Vars, Env: o.Env, Workspace: o.Workspace,
-		})
+		result, err := o.load(ctx, dir, remote)
 		if err != nil {
+			return inv, err
+		}
+		c := &configuration{dir: dir, root: o.rootOf(dir), result: result}
+		if err := c.statesOf(ctx, &o, given); err != nil {
 			return inv, fmt.Errorf("read Terraform in %s: %w", dir, err)
 		}
-		c := &configuration{dir: dir, root: root, result: result, states: states, find: find}
-		if err := c.read(ctx, inState); err != nil {
+		if err := c.read(ctx); err != nil {
 			return inv, fmt.Errorf("read Terraform in %s: %w", dir, err)
 		}
-		all = append(all, c.ofThisCluster(o.Provider)...)
-	}
-	for _, s := range states {
-		for _, r := range s.state.Resources {
-			if r.Mode == "managed" && r.Release != nil && chartKind(r.Release.Chart, r.Release.Repository) == "flux" && !inState[r] {
-				find(TerraformStateOnly.About("", r.Address, s.name, fmt.Sprintf("%s (release %s/%s) is in the state, and no given configuration declares it", r.Address, r.Release.Namespace, r.Release.Name)))
-			}
+		if err := c.otherWorkspaces(ctx, &o); err != nil {
+			return inv, fmt.Errorf("read Terraform in %s: %w", dir, err)
 		}
+		all = append(all, c.agents...)
+		read = append(read, c)
 	}
+	all = ofThisCluster(all, o, find)
+	for _, c := range read {
+		c.stateElsewhere()
+		c.remoteStates()
+		c.varFiles()
+		find(c.said...)
+	}
+	inv.StateOnly = stateOnly(read, find)
 	slices.SortStableFunc(all, func(a, b *declared) int { return strings.Compare(a.ID, b.ID) })
 	for i, d := range all {
 		if i > 0 && all[i-1].ID == d.ID {
@@ -155,11 +181,46 @@ func Terraform(ctx context.Context, o TerraformOptions) (migrate.Inventory, erro
 		}
 		slices.Sort(d.Unknown)
 		d.Unknown = append([]string{}, slices.Compact(d.Unknown)...)
+		d.Cluster = agentCluster(d.cluster)
 		inv.Agents = append(inv.Agents, d.Flux1Agent)
 		find(d.reported()...)
 	}
 	inv.Findings = migrate.SortFindings(inv.Findings)
 	return inv, nil
+}
+
+// stateOnly names the releases of Flux v1's chart that a state holds and no
+// configuration declares.
+func stateOnly(read []*configuration, find func(...migrate.Finding)) []migrate.StateOnly {
+	held := map[*terraform.StateResource]bool{}
+	var states []stateFile
+	for _, c := range read {
+		maps.Copy(held, c.held)
+		for _, s := range c.states {
+			if !slices.ContainsFunc(states, func(o stateFile) bool { return o.state == s.state }) {
+				states = append(states, s)
+			}
+		}
+	}
+	var out []migrate.StateOnly
+	for _, s := range states {
+		for _, d := range s.state.Diagnostics {
+			find(TerraformProblem.About("", s.name, s.name, d.Summary))
+		}
+		for _, r := range fluxReleases(s.state) {
+			if held[r] {
+				continue
+			}
+			id := r.Release.Namespace + "/" + r.Release.Name
+			out = append(out, migrate.StateOnly{ID: id, Place: migrate.TerraformPlace{Dir: s.dir, Address: r.Address, Instance: instance(r.Key), Where: s.name, State: true}})
+			what := "is in the state"
+			if r.Deposed {
+				what = "is in the state as deposed, to be destroyed by the next apply,"
+			}
+			find(TerraformStateOnly.About("", r.Address, s.name, fmt.Sprintf("%s (release %s) %s, and no given configuration declares it", r.Address, id, what)))
+		}
+	}
+	return out
 }
 
 // treeAround is the Git checkout that holds a folder, or the folder itself.
@@ -178,34 +239,11 @@ func treeAround(dir string) string {
 	}
 }
 
-func readState(ctx context.Context, name string) (s *terraform.State, err error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, fmt.Errorf("read the Terraform state: %w", err)
-	}
-	defer func() { _ = f.Close() }() // only read from
-	if s, err = terraform.ReadState(ctx, f, terraform.Limits{}); err != nil {
-		return nil, fmt.Errorf("read the Terraform state %s: %w", name, err)
-	}
-	return s, nil
-}
-
 // read finds the agents of one root module, and what may hide others.
-func (c *configuration) read(ctx context.Context, inState map[*terraform.StateResource]bool) error {
-	matches := map[string][]terraform.Match{}
-	for _, s := range c.states {
-		for _, m := range terraform.MatchState(c.result, s.state, "helm_release") {
-			matches[m.Address] = append(matches[m.Address], m)
-			if m.Config != nil && m.State != nil {
-				inState[m.State] = true
-				if m.Config.Address != m.Address {
-					matches[m.Config.Address] = append(matches[m.Config.Address], m)
-				}
-			}
-		}
-	}
+func (c *configuration) read(ctx context.Context) error {
+	c.match()
 	for _, h := range terraform.HelmReleases(ctx, c.result) {
-		c.release(h, matches[h.Address])
+		c.release(h, c.matches[h.Address])
 	}
 	for _, w := range terraform.Workloads(ctx, c.result) {
 		c.workload(w)
@@ -217,6 +255,48 @@ func (c *configuration) read(ctx context.Context, inState map[*terraform.StateRe
 	c.ownedNamespaces()
 	c.unread()
 	return ctx.Err()
+}
+
+// match pairs the instances of the configuration with those of its states.
+func (c *configuration) match() {
+	c.held, c.matches = map[*terraform.StateResource]bool{}, map[string][]terraform.Match{}
+	for _, s := range c.states {
+		for _, typ := range agentTypes {
+			for _, m := range terraform.MatchState(c.result, s.state, typ) {
+				c.matches[m.Address] = append(c.matches[m.Address], m)
+				if m.Config == nil || m.State == nil {
+					continue
+				}
+				c.held[m.State] = true
+				if m.Config.Address != m.Address {
+					c.matches[m.Config.Address] = append(c.matches[m.Config.Address], m)
+				}
+			}
+		}
+	}
+}
+
+// agentTypes are the resources by which an agent can be declared.
+var agentTypes = []string{"helm_release", "kubernetes_deployment", "kubernetes_deployment_v1", "kubernetes_manifest", "kubectl_manifest"}
+
+// compareWithState says where a declared agent is in the state, and that it is
+// missing where the state of its root module is at hand.
+func (c *configuration) compareWithState(d *declared, address string) {
+	for _, m := range c.matches[address] {
+		if m.State != nil && m.Config != nil && !m.State.Deposed {
+			d.Terraform.State = true
+			if m.State.Tainted {
+				d.find(TerraformTainted.Finding("", d.Terraform.Where, m.Address+" is tainted in the state"))
+			}
+			return
+		}
+	}
+	for _, s := range c.states {
+		if s.dir == c.dir {
+			d.find(TerraformNotInState.Finding("", d.Terraform.Where, fmt.Sprintf("%s is declared, and not in the state (%s)", address, s.name)))
+			return
+		}
+	}
 }
 
 // script names a command that may install Flux.
@@ -284,47 +364,6 @@ func (c *configuration) unread() {
 		}
 		c.find(TerraformProblem.About("", at[0], at[0], text+more))
 	}
-}
-
-// ofThisCluster leaves out the agents of other clusters: those of another
-// provider configuration than the named one or, where none is named, than the
-// default one.
-func (c *configuration) ofThisCluster(provider string) []*declared {
-	of := func(d *declared) string {
-		p := d.provider
-		p.Name = ""
-		return strings.TrimPrefix(p.String(), ".")
-	}
-	var keys []string
-	for _, d := range c.agents {
-		if k := of(d); !slices.Contains(keys, k) {
-			keys = append(keys, k)
-		}
-	}
-	slices.Sort(keys)
-	isDefault := func(d *declared) bool {
-		return d.provider.Alias == "" && d.provider.Module == "" && d.provider.Key == ""
-	}
-	mine := func(d *declared) bool { return len(keys) == 1 }
-	switch {
-	case provider != "":
-		mine = func(d *declared) bool {
-			return d.provider.Alias == provider || of(d) == provider || d.provider.String() == provider
-		}
-	case len(keys) > 1 && slices.ContainsFunc(c.agents, isDefault):
-		mine = isDefault
-	case len(keys) > 1:
-		c.find(TerraformClusters.Finding("", c.dir, "agents are declared through the provider configurations "+strings.Join(keys, ", ")))
-	}
-	var out []*declared
-	for _, d := range c.agents {
-		if mine(d) {
-			out = append(out, d)
-			continue
-		}
-		c.find(TerraformOtherCluster.About("", d.ID+" of "+d.Terraform.Address, d.Terraform.Where, fmt.Sprintf("%s (%s) is declared through provider %s", d.ID, d.Terraform.Address, d.provider)))
-	}
-	return out
 }
 
 // ownedNamespaces reports namespaces of agents that are resources themselves.

@@ -179,6 +179,40 @@ variable "token" {}
 variable "hidden" {
   sensitive = true
 }
+variable "from_env" {}
+variable "from_argument" {}
+terraform {
+  backend "http" {
+    address  = "https://user:` + m + `@states.example.com/flux?token=` + m + `"
+    password = "` + m + `"
+  }
+}
+provider "helm" {
+  kubernetes {
+    host  = "https://user:` + m + `@cluster.example.com"
+    token = "` + m + `"
+  }
+}
+data "terraform_remote_state" "other" {
+  backend = "http"
+  config  = { address = "https://user:` + m + `@states.example.com/other", password = "` + m + `" }
+}
+data "terraform_remote_state" "local" {
+  backend = "local"
+  config  = { path = "other.tfstate" }
+}
+resource "helm_release" "inputs" {
+  name      = "inputs"
+  namespace = "flux"
+  chart     = "flux"
+  version   = "1.13.3"
+  values = [<<EOT
+git: {url: "https://user:${var.from_env}@git.example.com/a.git", label: "${data.terraform_remote_state.local.outputs.secret}", branch: "${data.terraform_remote_state.other.outputs.branch}"}
+additionalArgs: ["--token=${var.from_env}", "--git-user=${data.terraform_remote_state.local.outputs.secret}"]
+extraEnvs: [{name: A, value: "${var.from_argument}"}]
+EOT
+  ]
+}
 resource "helm_release" "url" {
   name                = "url"
   namespace           = "flux"
@@ -255,6 +289,7 @@ spec: {template: {spec: {containers: [{name: flux, image: "fluxcd/flux:1", args:
 EOT
 }
 `,
+		"other.tfstate": `{"version":4,"outputs":{"secret":{"type":"string","value":"` + m + `","sensitive":true}},"resources":[]}`,
 		"prod.tfvars": `token = "` + m + `"
 hidden = "` + m + `"`,
 		"state.tfstate": `{"version":4,"terraform_version":"1.5.0","serial":1,"lineage":"x","resources":[{"mode":"managed","type":"helm_release","name":"url",
@@ -263,8 +298,9 @@ hidden = "` + m + `"`,
 "values":["git:\n  url: https://u:` + m + `@h/r\n"],"set_sensitive":[{"name":"git.secretName","value":"` + m + `"}]}}]}]}`,
 	}, func(dir string, o *TerraformOptions) {
 		o.VarFiles, o.StateFiles = []string{"prod.tfvars"}, []string{filepath.Join(dir, "state.tfstate")}
+		o.Env, o.Vars = map[string]string{"TF_VAR_from_env": m}, map[string]string{"from_argument": m}
 	})
-	equal(t, "agents", agentIDs(inv), []string{"default/args", "flux/url", "flux/whole", "flux/yaml"})
+	equal(t, "agents", agentIDs(inv), []string{"default/args", "flux/inputs", "flux/url", "flux/whole", "flux/yaml"})
 	raw, err := json.MarshalIndent(inv, "", " ")
 	if err != nil {
 		t.Fatal(err)

@@ -45,15 +45,57 @@ var (
 	}
 	TerraformOtherCluster = flux1.Code{
 		Name: "TERRAFORM_OTHER_CLUSTER", Severity: migrate.Info,
-		Cause:       "the configuration declares a Flux v1 agent through another provider configuration than the others",
+		Cause:       "the configuration declares a Flux v1 agent through a provider configuration of another cluster",
 		Consequence: "it is an agent of another cluster and is left out here",
-		Remedy:      "to look at that cluster, name its provider configuration (--terraform-provider)",
+		Remedy:      "to look at that cluster, name it (--terraform-provider with its alias, server, context or name)",
 	}
 	TerraformClusters = flux1.Code{
 		Name: "TERRAFORM_CLUSTER_UNKNOWN", Severity: migrate.Blocker,
-		Cause:       "the configuration declares agents through several provider configurations, and none is the default one",
+		Cause:       "the configuration declares agents of several clusters, or of another than the kubeconfig names",
 		Consequence: "it is not known which of them belong to this cluster, so none is taken",
-		Remedy:      "name the one of this cluster (--terraform-provider)",
+		Remedy:      "name the one of this cluster (--terraform-provider with its alias, server, context or name)",
+	}
+	TerraformWorkspace = flux1.Code{
+		Name: "TERRAFORM_WORKSPACE_UNKNOWN", Severity: migrate.Warning,
+		Cause:       "the configuration depends on the selected workspace, and none is named",
+		Consequence: "what depends on it is unknown",
+		Remedy:      "name the workspace of this cluster (--workspace)",
+	}
+	TerraformOtherWorkspace = flux1.Code{
+		Name: "TERRAFORM_OTHER_WORKSPACE", Severity: migrate.Info,
+		Cause:       "another workspace of the configuration has a Flux v1 agent",
+		Consequence: "it is of another state, most often of another cluster, and is left out here",
+		Remedy:      "to look at it, name its workspace (--workspace)",
+	}
+	TerraformStateElsewhere = flux1.Code{
+		Name: "TERRAFORM_STATE_ELSEWHERE", Severity: migrate.Info,
+		Cause:       "the Terraform state is not in the folder",
+		Consequence: "whether what is declared was applied, and what else the state holds, is not known",
+		Remedy:      "have terraform print it (--terraform-show), or give what \"terraform show -json\" printed (--terraform-state)",
+	}
+	TerraformVarFile = flux1.Code{
+		Name: "TERRAFORM_VAR_FILE", Severity: migrate.Info,
+		Cause:       "a file beside the configuration sets variables that have no value otherwise",
+		Consequence: "Terraform does not read it by itself, so neither was it read here",
+		Remedy:      "if it is the one of this cluster, give it (--var-file)",
+	}
+	TerraformRemoteState = flux1.Code{
+		Name: "TERRAFORM_REMOTE_STATE", Severity: migrate.Warning,
+		Cause:       "something of an agent is an output of another Terraform state, which is not in the folder",
+		Consequence: "it is unknown",
+		Remedy:      "give that state, or what \"terraform output -json\" prints of it (--terraform-state ADDRESS=FILE)",
+	}
+	TerraformTainted = flux1.Code{
+		Name: "TERRAFORM_TAINTED", Severity: migrate.Warning,
+		Cause:       "the Terraform state marks the agent as tainted",
+		Consequence: "the next apply uninstalls the agent and installs it anew, with its key Secret and account",
+		Remedy:      `apply it, or run "terraform untaint", before the migration`,
+	}
+	TerraformNotInState = flux1.Code{
+		Name: "TERRAFORM_NOT_IN_STATE", Severity: migrate.Warning,
+		Cause:       "an agent is declared, and the Terraform state does not hold it",
+		Consequence: "the next apply installs it, or fails where the cluster has it already",
+		Remedy:      "find out whether the state given is the one in use; an agent that was installed otherwise can be imported",
 	}
 	TerraformTwice = flux1.Code{
 		Name: "TERRAFORM_DECLARED_TWICE", Severity: migrate.Blocker,
@@ -121,6 +163,12 @@ var (
 		Consequence: "there is nothing to hand over; the next apply installs the agent",
 		Remedy:      "find out whether it is of another cluster, was never applied, or was removed by hand, and remove it from the configuration",
 	}
+	LiveStateOnly = flux1.Code{
+		Name: "LIVE_STATE_ONLY", Severity: migrate.Warning,
+		Cause:       "the agent runs and is in the Terraform state, and the configuration does not declare it any more",
+		Consequence: "the next apply uninstalls it, whether it is handed over or not",
+		Remedy:      "find out whether the configuration given is the one in use; else apply it, or take the agent out of the state (\"removed\" with destroy = false)",
+	}
 	LiveNotDeclared = flux1.Code{
 		Name: "LIVE_NOT_DECLARED", Severity: migrate.Info,
 		Cause:       "none of the given Terraform declares the agent",
@@ -131,7 +179,7 @@ var (
 
 var terraformCodes = []flux1.Code{
 	TerraformProblem, TerraformModuleUnread, TerraformUncertain, TerraformNoAgent, TerraformScript, TerraformTools,
-	TerraformOtherCluster, TerraformClusters, TerraformTwice, TerraformChartUnknown, TerraformLocalChart, TerraformName,
+	TerraformOtherCluster, TerraformClusters, TerraformWorkspace, TerraformOtherWorkspace, TerraformStateElsewhere, TerraformVarFile, TerraformRemoteState, TerraformTainted, TerraformNotInState, TerraformTwice, TerraformChartUnknown, TerraformLocalChart, TerraformName,
 	TerraformNamespace, TerraformObjects, TerraformStateOnly, TerraformNotApplied, WitnessesDisagree, EditedByHand,
-	DeclaredNotLive, LiveNotDeclared,
+	DeclaredNotLive, LiveStateOnly, LiveNotDeclared,
 }

@@ -127,7 +127,7 @@ func (c *configuration) declare(h *terraform.HelmRelease, state *terraform.State
 	if state != nil {
 		address, key = state.Address, state.Key
 	}
-	d := &declared{provider: h.Provider}
+	d := &declared{cluster: c.result.Cluster(h.Provider)}
 	d.Terraform = &migrate.TerraformPlace{Dir: c.dir, Address: address, Instance: instance(key), Where: place(h.Position), State: state != nil}
 	d.InstalledBy = "terraform"
 	d.Synced.Behind = -1
@@ -181,6 +181,7 @@ func (c *configuration) declare(h *terraform.HelmRelease, state *terraform.State
 		d.find(f)
 	}
 	c.arguments(d, h)
+	c.compareWithState(d, address)
 	if state != nil && state.Release != nil {
 		c.compareState(d, state, release, values)
 	}

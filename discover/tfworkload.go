@@ -79,7 +79,7 @@ func (c *configuration) workload(w *terraform.Workload) {
 		c.find(TerraformUncertain.About("", w.Address, place(w.Position), fmt.Sprintf("whether and how often %s declares an agent is not known: %s", w.Address, causeWords(w.Unknown))))
 		return
 	}
-	d := &declared{provider: w.Provider}
+	d := &declared{cluster: c.result.Cluster(w.Provider)}
 	d.Terraform = &migrate.TerraformPlace{Dir: c.dir, Address: w.Address, Instance: instance(w.Resource.Key), Where: place(w.Position)}
 	d.InstalledBy, d.Synced.Behind = "terraform", -1
 	for _, part := range []struct {
@@ -138,6 +138,7 @@ func (c *configuration) workload(w *terraform.Workload) {
 		d.Settings = append(d.Settings, s)
 	}
 	c.objectsBeside(d, w)
+	c.compareWithState(d, w.Address)
 	c.agents = append(c.agents, d)
 }
 

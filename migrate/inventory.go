@@ -17,6 +17,15 @@ type Inventory struct {
 	Cluster    Cluster      `json:"cluster"`
 	Agents     []Flux1Agent `json:"agents"`
 	Findings   []Finding    `json:"findings"`
+	// StateOnly are the agents that a Terraform state holds and no
+	// configuration declares.
+	StateOnly []StateOnly `json:"-"`
+}
+
+// StateOnly is an agent that a Terraform state alone holds.
+type StateOnly struct {
+	ID    string // as of Flux1Agent
+	Place TerraformPlace
 }
 
 // Cluster identifies a cluster and says what it serves.
@@ -63,6 +72,9 @@ type Flux1Agent struct {
 	Workload string `json:"workload"`
 	// Running is nil without a cluster.
 	Running *bool `json:"running"`
+	// Cluster is the one that the agent is of, as far as its witnesses say; nil
+	// if none does.
+	Cluster *AgentCluster `json:"cluster,omitempty"`
 
 	Git                AgentGit    `json:"git"`
 	Sync               AgentSync   `json:"sync"`
@@ -110,6 +122,16 @@ type Flux1Agent struct {
 	// Marked are live objects that carry this agent's garbage-collection
 	// mark, whether in Git or not.
 	Marked []string `json:"-"`
+}
+
+// AgentCluster says which cluster an agent is of.
+type AgentCluster struct {
+	// Name is the kubeconfig's or the cloud's; Server the API server's URL.
+	// Either may be empty.
+	Name   string `json:"name,omitempty"`
+	Server string `json:"server,omitempty"`
+	// From is the witness: "cluster" or "terraform".
+	From string `json:"from"`
 }
 
 // AgentGit is what an agent reads.

@@ -27,7 +27,10 @@ With --terraform it also reads the folders in which the agents are declared, and
 says where the two differ; with --no-cluster it reads these alone. Terraform is
 evaluated, not run: give the same --var, --var-file and --workspace as to
 terraform itself. What the files alone do not tell is unknown, and a finding
-names what would.
+names what would. The state of a local backend is read from the folder; of any
+other, give it (--terraform-state), or have terraform print it
+(--terraform-show, which runs "terraform show -json" with your credentials).
+Agents of other clusters and workspaces are named and left out.
 
 With --checkout a repository is read from a folder in place of its server: of a
 clone the commits are those of its last fetch.

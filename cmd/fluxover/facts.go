@@ -71,6 +71,9 @@ func openStore(dir string) (*source.Store, error) {
 func (f *facts) inventory(ctx context.Context, ids []string) (migrate.Inventory, error) {
 	inv, err := discover.Cluster(ctx, f.client, discover.Options{Store: f.store, Folders: f.folders, Progress: f.progress, Repositories: ids})
 	inv.Cluster.Name = f.clusterName
+	for i := range inv.Agents {
+		inv.Agents[i].Cluster = &migrate.AgentCluster{Name: inv.Cluster.Name, Server: inv.Cluster.Server, From: "cluster"}
+	}
 	if err != nil {
 		return inv, err
 	}

@@ -34,11 +34,12 @@ func (w *witnessFlags) add(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&w.values, "values", nil, "with --no-cluster: an agent by the values of its flux chart alone, as `[NAME=]FILE`, NAME being namespace/release (can be repeated)")
 	flags.StringArrayVar(&w.tf.Dirs, "terraform", nil, "`DIR` in which one would run terraform (can be repeated)")
 	flags.StringVar(&w.tf.Root, "terraform-root", "", "`DIR` that may be read for modules and files (default: the Git checkout around each --terraform folder)")
-	flags.StringVar(&w.tf.Provider, "terraform-provider", "", "`ALIAS` of the provider configuration of this cluster, where Terraform is of several")
+	flags.StringVar(&w.tf.Provider, "terraform-provider", "", "`NAME` of this cluster, where Terraform is of several: the alias of a provider configuration, or the server, context or cluster that it names")
 	flags.StringArrayVar(&w.tf.VarFiles, "var-file", nil, "`FILE` of Terraform variables, relative to here (can be repeated)")
 	flags.StringArrayVar(&w.vars, "var", nil, "Terraform variable as `NAME=VALUE` (can be repeated)")
 	flags.StringVar(&w.tf.Workspace, "workspace", "", "`NAME` of the selected Terraform workspace")
-	flags.StringArrayVar(&w.tf.StateFiles, "terraform-state", nil, "`FILE` with the Terraform state, or what \"terraform show -json\" printed (can be repeated)")
+	flags.StringArrayVar(&w.tf.StateFiles, "terraform-state", nil, "`[NAME=]FILE` with the Terraform state, or what \"terraform show -json\" printed; NAME is a --terraform folder, or the address of a terraform_remote_state that reads it (can be repeated)")
+	flags.BoolVar(&w.tf.Show, "terraform-show", false, "run \"terraform show -json\" in each --terraform folder, for its state")
 	w.checkout.add(flags)
 	flags.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		if name == "state" {
@@ -61,7 +62,7 @@ func (w *witnessFlags) check() error {
 		return usage("--no-cluster needs --terraform DIR, --values FILE or --checkout DIR, since nothing else is left to read")
 	case len(w.values) > 0 && !w.noCluster:
 		return usage("--values describes an agent that no cluster is asked about: give --no-cluster with it")
-	case len(w.tf.Dirs) == 0 && (len(w.vars) > 0 || len(w.tf.VarFiles) > 0 || len(w.tf.StateFiles) > 0 || w.tf.Workspace != "" || w.tf.Root != "" || w.tf.Provider != ""):
+	case len(w.tf.Dirs) == 0 && (len(w.vars) > 0 || len(w.tf.VarFiles) > 0 || len(w.tf.StateFiles) > 0 || w.tf.Workspace != "" || w.tf.Root != "" || w.tf.Provider != "" || w.tf.Show):
 		return usage("flags about Terraform need --terraform DIR")
 	}
 	w.tf.Vars = map[string]string{}
@@ -126,6 +127,9 @@ func (w *witnessFlags) read(ctx context.Context, progress func(string)) (migrate
 // caller to close; nil if none was asked.
 func (w *witnessFlags) inventory(ctx context.Context, s streams, k *kube) (*facts, migrate.Inventory, error) {
 	progress := progressLine(s.Err)
+	if !w.offline() && len(w.tf.Dirs) > 0 {
+		w.tf.LookedAt = k.lookedAt()
+	}
 	inv, err := w.read(ctx, progress)
 	if err != nil || w.offline() {
 		return nil, inv, err
@@ -182,6 +186,27 @@ func joined(a, b migrate.Inventory) (migrate.Inventory, error) {
 	slices.SortFunc(a.Agents, func(x, y migrate.Flux1Agent) int { return strings.Compare(x.ID, y.ID) })
 	a.Findings = migrate.SortFindings(append(a.Findings, b.Findings...))
 	return a, nil
+}
+
+// lookedAt is the cluster that the kubeconfig names, for telling it from others
+// that Terraform declares agents of; nil if none can be read, which is said
+// when it is connected to.
+func (k *kube) lookedAt() *discover.LookedAt {
+	config, err := k.flags.ToRESTConfig()
+	if err != nil {
+		return nil
+	}
+	out := &discover.LookedAt{Name: k.name(), Server: config.Host, Contexts: map[string]string{}}
+	raw, err := k.raw()
+	if err != nil {
+		return out
+	}
+	for name, c := range raw.Contexts {
+		if cluster := raw.Clusters[c.Cluster]; cluster != nil {
+			out.Contexts[name] = cluster.Server
+		}
+	}
+	return out
 }
 
 // terraformEnvironment are the variables that terraform reads as inputs.

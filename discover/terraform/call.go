@@ -193,7 +193,12 @@ func step2(t hcl.Traversal) string { return t.RootName() + "." + step(t, 1) }
 // an alias that the call passes in, or the default configuration of a parent.
 func (s *scope) resolve(ref ProviderRef) ProviderRef {
 	for c := s; ; c = c.parent {
-		if c.configures(ref) {
+		key := ref.Name
+		if ref.Alias != "" {
+			key += "." + ref.Alias
+		}
+		passed, isPassed := c.aliases[key]
+		if c.configures(ref, isPassed) {
 			ref.Module = c.path
 			return ref
 		}
@@ -201,21 +206,27 @@ func (s *scope) resolve(ref ProviderRef) ProviderRef {
 			ref.Module = ""
 			return ref
 		}
-		key := ref.Name
-		if ref.Alias != "" {
-			key += "." + ref.Alias
-		}
-		if passed, ok := c.aliases[key]; ok {
+		if isPassed {
 			ref = passed
 		}
 	}
 }
 
-func (s *scope) configures(ref ProviderRef) bool {
+// configures reports whether the module has the provider configuration itself.
+// In a child, a block without arguments only declares what the call passes in
+// or, under an alias, is to pass in.
+func (s *scope) configures(ref ProviderRef, passed bool) bool {
 	for _, p := range s.mod.providers {
-		if p.Labels[0] == ref.Name && s.text(p.Body, "alias") == ref.Alias {
-			return len(p.Body.Attributes)+len(p.Body.Blocks) > 1 || ref.Alias == "" || s.parent == nil
+		if p.Labels[0] != ref.Name || s.text(p.Body, "alias") != ref.Alias {
+			continue
 		}
+		own := len(p.Body.Attributes) + len(p.Body.Blocks)
+		for _, n := range []string{"alias", "version"} {
+			if p.Body.Attributes[n] != nil {
+				own--
+			}
+		}
+		return own > 0 || s.parent == nil || ref.Alias == "" && !passed
 	}
 	return false
 }

@@ -45,6 +45,7 @@ const (
 	CauseWorkspace CauseKind = "workspace" // the name of the selected workspace
 	CauseInput     CauseKind = "input"     // a Terragrunt input that is not literal
 	CauseError     CauseKind = "error"     // an expression that is in error; a Diagnostic says how
+	CauseOutput    CauseKind = "output"    // an output of another state, which is not at hand
 	CauseLimit     CauseKind = "limit"     // a limit of this package was reached
 	CauseSensitive CauseKind = "sensitive" // the value is known and marked sensitive, so it is withheld
 )
@@ -73,10 +74,15 @@ func (c Cause) String() string {
 		s = fmt.Sprintf("file %q cannot be read", c.Name)
 	case CauseFunction:
 		s = fmt.Sprintf("function %q is not evaluated here", c.Name)
+		if why, ok := notEvaluated[c.Name]; ok {
+			s += ", since " + why
+		}
 	case CauseWorkspace:
 		s = "the workspace is not named"
 	case CauseInput:
 		s = fmt.Sprintf("input %q is not literal", c.Name)
+	case CauseOutput:
+		s = c.Name + " is an output of another state, which is not at hand"
 	case CauseLimit:
 		s = c.Name
 	case CauseSensitive:

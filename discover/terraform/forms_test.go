@@ -23,6 +23,11 @@ type form struct {
 	Env       map[string]string `json:"env"`
 	Workspace string            `json:"workspace"`
 	State     string            `json:"state"`
+
+	// RunVars are the variables with which the real program is run, in place of
+	// Vars; NotRun says why it is not.
+	RunVars map[string]string `json:"runVars"`
+	NotRun  string            `json:"notRun"`
 }
 
 // view is what expected.json holds of a configuration.

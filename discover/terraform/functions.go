@@ -2,6 +2,7 @@ package terraform
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"crypto/md5"
 	"crypto/sha1"
@@ -66,12 +67,14 @@ func (l *loader) functionTable() map[string]function.Function {
 		"base64sha256": digest(sha256.New, base64.StdEncoding.EncodeToString), "base64sha512": digest(sha512.New, base64.StdEncoding.EncodeToString),
 		"startswith": test2(strings.HasPrefix), "endswith": test2(strings.HasSuffix), "strcontains": test2(strings.Contains), "timecmp": timecmpFunc,
 
-		"cidrhost": cidrhostFunc, "cidrnetmask": cidrnetmaskFunc, "cidrsubnet": cidrsubnetFunc,
+		"cidrhost": cidrhostFunc, "cidrnetmask": cidrnetmaskFunc, "cidrsubnet": cidrsubnetFunc, "cidrsubnets": cidrsubnetsFunc,
+		"cidrcontains": cidrcontainsFunc, "urldecode": urldecodeFunc, "uuidv5": uuidv5Func, "textencodebase64": textencodebase64Func, "textdecodebase64": textdecodebase64Func,
 
 		"sensitive": sensitiveFunc, "nonsensitive": nonsensitiveFunc, "issensitive": issensitiveFunc,
 	}
 	t["replace"] = l.replaceFunc()
 	t["yamldecode"] = l.yamldecodeFunc()
+	t["base64gunzip"] = l.base64gunzipFunc()
 	t["setproduct"] = l.guard(t["setproduct"], productSize)
 	t["join"] = l.guard(t["join"], joinSize)
 	t["indent"] = l.guard(t["indent"], indentSize)
@@ -253,7 +256,8 @@ var base64gzipFunc = function.New(&function.Spec{
 		if _, err := w.Write([]byte(args[0].AsString())); err != nil {
 			return cty.NilVal, fmt.Errorf("compress: %w", err)
 		}
-		if err := w.Close(); err != nil {
+		// Terraform flushes first, which leaves a block more.
+		if err := cmp.Or(w.Flush(), w.Close()); err != nil {
 			return cty.NilVal, fmt.Errorf("compress: %w", err)
 		}
 		return cty.StringVal(base64.StdEncoding.EncodeToString(b.Bytes())), nil

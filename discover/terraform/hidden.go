@@ -41,8 +41,38 @@ func (r *Resource) hide() {
 			}
 		}
 	}
+	if r.blockType() == "data.terraform_remote_state" {
+		r.hideBackend()
+	}
 	if r.Type == "kubernetes_manifest" || r.Type == "kubectl_manifest" {
 		r.hideManifest()
+	}
+}
+
+// hideBackend hides what the configuration of a backend says beside the place
+// of the state: it is credentials, or may be.
+func (r *Resource) hideBackend() {
+	if a := r.Body.Attributes["config"]; a != nil {
+		v, marks := a.raw.Unmark()
+		if v.IsKnown() && !v.IsNull() && v.CanIterateElements() && (v.Type().IsObjectType() || v.Type().IsMapType()) {
+			fields := v.AsValueMap()
+			for k := range fields {
+				if !slices.Contains(backendPlace, k) || k == "address" {
+					fields[k] = fields[k].Mark(secret{"config." + k})
+				}
+			}
+			w := cty.ObjectVal(fields).WithMarks(marks)
+			a.raw, a.Value, a.hidden = &w, redact(w), true
+		} else {
+			a.hide()
+		}
+	}
+	for _, b := range r.Body.All("config") {
+		for k, a := range b.Body.Attributes {
+			if !slices.Contains(backendPlace, k) || k == "address" {
+				a.hide()
+			}
+		}
 	}
 }
 

@@ -213,3 +213,89 @@ output "module" { value = module.m.x }
 		}
 	}
 }
+
+// A state is hostile too: each of these ends in an error or a diagnostic,
+// within its bounds.
+func TestHostileStatesEndInAnErrorWithinTheirBounds(t *testing.T) {
+	instance := func(values string) string {
+		return fmt.Sprintf(`{"mode":"managed","type":"helm_release","name":"f","instances":[{"attributes":{"name":"f","metadata":[{"values":%q}]}}]}`, values)
+	}
+	state := func(resources string) string { return `{"version":4,"resources":[` + resources + `]}` }
+	modules := strings.Repeat(`{"child_modules":[`, 1_000) + strings.Repeat("]}", 1_000)
+	for name, c := range map[string]struct{ text, want string }{
+		"brackets without end":  {`{"version":4,"resources":` + strings.Repeat("[", 5_000_000), "not JSON"},
+		"many instances":        {state(`{"mode":"managed","type":"x","name":"y","instances":[{}` + strings.Repeat(",{}", 100_000) + `]}`), "more than 5000 instances"},
+		"modules in modules":    {`{"format_version":"1.0","values":{"root_module":` + modules + `}}`, "nest deeper"},
+		"values nested deep":    {state(instance("a: " + strings.Repeat("[", 500_000))), "values in the state"},
+		"values with aliases":   {state(instance("a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\ng: [*f,*f,*f,*f,*f,*f,*f,*f,*f]\n")), "values in the state"},
+		"larger than is read":   {`{"version":4,"x":"` + strings.Repeat("x", 70<<20) + `"}`, "larger than"},
+		"a key of a set nested": {state(`{"mode":"managed","type":"helm_release","name":"f","instances":[{"attributes":{"name":"f","set_sensitive":[{"name":"` + strings.Repeat("a.", 500_000) + `"}],"metadata":[{"values":"{}"}]}}]}`), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			start := time.Now()
+			s, err := ReadState(t.Context(), strings.NewReader(c.text), Limits{Work: 1_000_000, Instances: 5_000})
+			said := fmt.Sprint(err)
+			if s != nil {
+				for _, d := range s.Diagnostics {
+					said += d.String()
+				}
+			}
+			runtime.ReadMemStats(&after)
+			if !strings.Contains(said, c.want) {
+				t.Errorf("nothing says %q: %.500s", c.want, said)
+			}
+			if d := time.Since(start); d > time.Minute {
+				t.Errorf("it took %s", d)
+			}
+			if grown := (after.TotalAlloc - before.TotalAlloc) >> 20; grown > 1<<10 {
+				t.Errorf("it allocated %d MiB", grown)
+			}
+		})
+	}
+}
+
+// The state that a data source reads is bounded as other files are, and so are
+// its outputs.
+func TestHostileStatesOfOthersAreUnknown(t *testing.T) {
+	outside := writeTree(t, map[string]string{"terraform.tfstate": `{"version":4,"outputs":{"x":{"type":"string","value":"hunter2"}}}`})
+	config := func(path string) string {
+		return fmt.Sprintf("data \"terraform_remote_state\" \"s\" {\n backend = \"local\"\n config = { path = %q }\n}\noutput \"x\" { value = data.terraform_remote_state.s.outputs.x }\n", path)
+	}
+	for name, c := range map[string]struct{ path, text string }{
+		"outside of the tree": {filepath.Join(outside, "terraform.tfstate"), ""},
+		"above the tree":      {"../../../../etc/hostname", ""},
+		"a link out of it":    {"link", ""},
+		"a named pipe":        {"pipe", ""},
+		"not a state":         {"s.json", `["hunter2"]`},
+		"of another type":     {"s.json", `{"version":4,"outputs":{"x":{"type":"number","value":"hunter2"}}}`},
+		"no type at all":      {"s.json", `{"version":4,"outputs":{"x":{"type":["x"],"value":{"hunter2":` + strings.Repeat("[", 20_000) + `}}}}`},
+		"too much":            {"s.json", `{"version":4,"outputs":{"x":{"type":"dynamic","value":[1` + strings.Repeat(",1", 2_000_000) + `]}}}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := writeTree(t, map[string]string{"main.tf": config(c.path)})
+			if err := os.Symlink(filepath.Join(outside, "terraform.tfstate"), filepath.Join(dir, "link")); err != nil {
+				t.Fatal(err)
+			}
+			if err := syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if c.text != "" {
+				if err := os.WriteFile(filepath.Join(dir, "s.json"), []byte(c.text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r, err := Load(t.Context(), Options{Dir: dir, Limits: Limits{Work: 1_000_000}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if v := r.Outputs[0].Value; v.IsWhollyKnown() || len(Causes(v)) == 0 {
+				t.Errorf("the output is known, or unknown without a cause: %#v", v)
+			}
+			if all := fmt.Sprint(r.Diagnostics, Causes(r.Outputs[0].Value)); strings.Contains(all, marker) {
+				t.Errorf("something of the file is shown: %s", all)
+			}
+		})
+	}
+}

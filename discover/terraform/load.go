@@ -34,7 +34,10 @@ type Options struct {
 	// Workspace is the selected workspace. Without it TF_WORKSPACE counts, then
 	// what "terraform workspace select" left in the folder; else it is unknown.
 	Workspace string
-	Limits    Limits
+	// RemoteStates names for terraform_remote_state data sources, by their
+	// address, a file that holds the state which they read.
+	RemoteStates map[string]string
+	Limits       Limits
 }
 
 // Result is what a configuration declares.
@@ -47,7 +50,7 @@ type Result struct {
 	Variables   []Input
 	Outputs     []Output
 	Moves       []Move
-	Backend     string // type of the backend, "" for the local one
+	Backend     Backend
 	Diagnostics []Diagnostic
 
 	loader *loader
@@ -113,6 +116,8 @@ type loader struct {
 
 	chain, instances, moduleInstances int
 	rendering                         bool // a template is being rendered
+	workspaceUsed                     bool // terraform.workspace is asked for
+	remoteStates                      map[string]string
 }
 
 type given struct {
@@ -145,6 +150,7 @@ func Load(ctx context.Context, opts Options) (*Result, error) {
 	l := &loader{
 		tree: t, limits: limits, diags: &diagnostics{}, budget: &budget{ctx: ctx, left: limits.Work}, dir: dir,
 		modules: map[string]*module{}, installed: map[string]string{}, inputs: map[string]given{}, resources: map[string][]*Resource{}, templates: map[string]*expression{},
+		remoteStates: opts.RemoteStates,
 	}
 	l.syntax = newSyntax(l.budget, limits, l.diags)
 	l.functions = l.functionTable()
@@ -297,12 +303,7 @@ func (s *scope) providerConfigs(name string, p *hclsyntax.Block) []ProviderConfi
 // describe adds the inputs and outputs of the root module.
 func (r *Result) describe(top *scope) {
 	l := r.loader
-	if b := top.mod.backend; b != nil {
-		r.Backend = b.Type
-		if len(b.Labels) > 0 {
-			r.Backend = b.Labels[0]
-		}
-	}
+	r.Backend = l.backend(top)
 	for _, name := range sortedKeys(top.mod.variables) {
 		v := top.mod.variables[name]
 		in := Input{Name: name, Sensitive: v.sensitive, Position: v.pos, Value: redact(top.variable(name, v.pos))}

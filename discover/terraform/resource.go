@@ -337,6 +337,17 @@ func (r *Resource) known() map[string]cty.Value {
 	switch r.blockType() {
 	case "data.template_file":
 		set("rendered", r.templateFile())
+	case "data.terraform_remote_state":
+		_, outputs := r.remoteState()
+		set("outputs", outputs)
+		if bare, marks := outputs.Unmark(); bare.IsKnown() { // up to Terraform 0.11 they stand beside the arguments
+			for it := bare.ElementIterator(); it.Next(); {
+				k, v := it.Element()
+				if name := k.AsString(); r.Body.Attributes[name] == nil && name != "outputs" {
+					set(name, v.WithMarks(marks))
+				}
+			}
+		}
 	case "data.null_data_source":
 		set("outputs", raw("inputs"))
 	case "terraform_data":

@@ -323,6 +323,7 @@ func (l *loader) meta(name string, pos Position) cty.Value {
 	if name != "workspace" && name != "env" {
 		return unknown(cty.DynamicPseudoType, Cause{CauseComputed, "terraform." + name, pos})
 	}
+	l.workspaceUsed = true
 	if l.workspace == "" {
 		return unknown(cty.String, Cause{CauseWorkspace, "terraform.workspace", pos})
 	}

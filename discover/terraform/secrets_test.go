@@ -16,7 +16,7 @@ const marker = "hunter2"
 // configuration or the state marks as sensitive.
 func TestSensitiveValuesLeaveThePackageInNoForm(t *testing.T) {
 	places := 0
-	for _, name := range []string{"sensitive", "set-forms", "state"} {
+	for _, name := range []string{"sensitive", "set-forms", "set-blocks", "provider-3-lists", "remote-state", "backend", "clusters-by-host", "state"} {
 		dir := filepath.Join("testdata/forms", name)
 		if err := filepath.WalkDir(dir, func(p string, d os.DirEntry, err error) error {
 			if err == nil && !d.IsDir() {

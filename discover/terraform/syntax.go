@@ -207,7 +207,7 @@ func (m *metered) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
 func nameWhole(v cty.Value, t hcl.Traversal) cty.Value {
 	bare, marks := v.Unmark()
 	causes := causesOf(marks)
-	if bare.IsKnown() || len(causes) != 1 || causes[0].Kind != CauseComputed && causes[0].Kind != CauseData && causes[0].Kind != CauseInput {
+	if bare.IsKnown() || len(causes) != 1 || causes[0].Kind != CauseComputed && causes[0].Kind != CauseData && causes[0].Kind != CauseInput && causes[0].Kind != CauseOutput {
 		return v
 	}
 	c := causes[0]

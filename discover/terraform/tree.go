@@ -72,7 +72,10 @@ func (t *tree) locate(dir, name string) (string, error) {
 }
 
 // read returns a regular file of the tree.
-func (t *tree) read(name string) ([]byte, error) {
+func (t *tree) read(name string) ([]byte, error) { return t.readUpTo(name, t.limits.FileBytes) }
+
+// readUpTo is read with another limit to the size of the file.
+func (t *tree) readUpTo(name string, most int64) ([]byte, error) {
 	if data, ok := t.kept[name]; ok {
 		return data, nil
 	}
@@ -100,12 +103,12 @@ func (t *tree) read(name string) ([]byte, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("read %s: not a regular file", name)
 	}
-	data, err := io.ReadAll(io.LimitReader(f, t.limits.FileBytes+1))
+	data, err := io.ReadAll(io.LimitReader(f, most+1))
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
-	if int64(len(data)) > t.limits.FileBytes {
-		return nil, fmt.Errorf("read %s: larger than %d bytes", name, t.limits.FileBytes)
+	if int64(len(data)) > most {
+		return nil, fmt.Errorf("read %s: larger than %d bytes", name, most)
 	}
 	if t.bytes += int64(len(data)); t.bytes > t.limits.TotalBytes {
 		return nil, fmt.Errorf("read %s: all files together are larger than %d bytes", name, t.limits.TotalBytes)

@@ -131,6 +131,11 @@ output "encoding" {
     yamldecode     = yamldecode("a: [1, x, null]\nb: |\n  text\nc: yes\nd: \"yes\"\ne: 0x10\nf: 2020-01-01\n")
     yamlencode     = yamlencode({ git = { url = "git@example.com:x", path = "a\\,b", empty = "" }, list = [1, 2.5, true, null], text = "line\nline\n", odd = ["yes", "null", "0123", "1e3", "a: b", "#c", " pad"] })
     yamlencode_set = yamlencode(toset(["b", "a"]))
+    textencode     = textencodebase64("Hello é", "UTF-16LE")
+    textdecode     = textdecodebase64("SABlAGwAbABvACAA6QA=", "UTF-16LE")
+    uuidv5         = [uuidv5("dns", "example.com"), uuidv5("6ba7b810-9dad-11d1-80b4-00c04fd430c8", "x")]
+    base64gzip     = base64gzip("hello")
+    base64sha512   = base64sha512("hello")
     md5            = md5("hello")
     sha1           = sha1("hello")
     sha256         = sha256("hello")
@@ -138,6 +143,7 @@ output "encoding" {
     base64sha256   = base64sha256("hello")
     filemd5        = filemd5("${path.module}/template.tpl")
     filebase64     = filebase64("files/a.yaml")
+    filehashes     = [filesha1("files/a.yaml"), filesha256("files/a.yaml"), filesha512("files/a.yaml"), filebase64sha256("files/a.yaml"), filebase64sha512("files/a.yaml")]
   }
 }
 
@@ -161,6 +167,7 @@ output "network" {
   value = {
     cidrhost    = [cidrhost("10.12.112.0/20", 16), cidrhost("10.12.112.0/20", -1), cidrhost("fd00:fd12:3456:7890:00a2::/72", 34)]
     cidrnetmask = cidrnetmask("172.16.0.0/12")
+    cidrsubnets = [cidrsubnets("10.1.0.0/16", 4, 4, 8, 4), cidrsubnets("fd00:fd12:3456:7890::/56", 16, 16, 16, 32)]
     cidrsubnet  = [cidrsubnet("172.16.0.0/12", 4, 2), cidrsubnet("fd00:fd12:3456:7890::/56", 16, 162)]
   }
 }
@@ -173,6 +180,7 @@ output "types" {
     tonumber  = tonumber("12.5")
     tostring  = [tostring(12), tostring(true)]
     sensitive = nonsensitive(sensitive("shown"))
+    marked    = [issensitive(sensitive("x")), issensitive("x")]
     null      = null
     time      = [formatdate("YYYY-MM-DD hh:mm", "2020-02-03T04:05:06Z"), timeadd("2020-02-03T04:05:06Z", "10m"), timecmp("2020-02-03T04:05:06Z", "2021-02-03T04:05:06Z")]
   }
@@ -211,6 +219,8 @@ output "files" {
     fileset_question = fileset("files", "?.yaml")
     basename         = basename("a/b/c.txt")
     dirname          = dirname("a/b/c.txt")
+    abspath          = abspath("/a/../b")
+    pathexpand       = pathexpand("/a/b")
     templatefile = templatefile("${path.module}/template.tpl", {
       team = var.team, numbers = var.numbers, on = true, off = false, map = local.map
     })

@@ -39,8 +39,4 @@ resource "helm_release" "open" {
       value = set.value
     }
   }
-  set_list {
-    name  = "allowedNamespaces"
-    value = ["a", "b"]
-  }
 }

@@ -1,0 +1,117 @@
+package terraform
+
+import (
+	"maps"
+	"slices"
+)
+
+// Form is one way to write something that this package reads: a syntax, an
+// input, a kind of block, a function, a form of state.
+type Form struct {
+	Group string // language, inputs, blocks, functions, values, resources, unknown, clusters, state
+	Name  string
+	// Folder is the case of it, with what it is expected to mean, relative to
+	// this package.
+	Folder string
+}
+
+// Forms returns every form, by group and name. Each function of the language
+// that is evaluated here is one.
+func Forms() []Form {
+	out := slices.Clone(forms)
+	functions := (&loader{}).functionTable()
+	for _, name := range slices.Sorted(maps.Keys(functions)) {
+		if len(name) > 6 && name[:6] == "core::" {
+			continue // another spelling of each
+		}
+		folder := "testdata/language"
+		if own, ok := functionFolders[name]; ok {
+			folder = own
+		}
+		out = append(out, Form{"functions", name, folder})
+	}
+	return out
+}
+
+const folderOfForms = "testdata/forms/"
+
+// functionFolders are the cases of functions that have one of their own:
+// those that are met in public configurations of Flux v1, or asked for most.
+var functionFolders = func() map[string]string {
+	out := map[string]string{}
+	for _, name := range []string{
+		"base64decode", "coalesce", "concat", "file", "flatten", "format", "join", "jsonencode", "length", "list", "lookup", "lower", "map",
+		"max", "merge", "regex", "replace", "sha1", "substr", "templatefile", "trimspace", "try", "yamlencode",
+	} {
+		out[name] = folderOfForms + "function-" + name
+	}
+	return out
+}()
+
+var forms = []Form{
+	{"language", "Terraform 0.11 and HCL 1", folderOfForms + "terraform-0.11"},
+	{"language", "Terraform since 0.12", folderOfForms + "variables-and-locals"},
+	{"language", "OpenTofu: .tofu files, early evaluation, enabled, provider for_each", folderOfForms + "opentofu"},
+	{"language", "JSON syntax", folderOfForms + "json-syntax"},
+	{"language", "override files", folderOfForms + "overrides"},
+	{"language", "expressions: for, splat, conditional, index, heredoc", "testdata/language"},
+	{"language", "values that depend on themselves", folderOfForms + "cycles"},
+	{"language", "templates: if, else, for, ~", folderOfForms + "templatefile-directives"},
+
+	{"inputs", "defaults of variables", folderOfForms + "variables-and-locals"},
+	{"inputs", "terraform.tfvars and *.auto.tfvars", folderOfForms + "variables-and-locals"},
+	{"inputs", "-var and -var-file", folderOfForms + "variables-and-locals"},
+	{"inputs", "TF_VAR_ in the environment", folderOfForms + "variables-and-locals"},
+	{"inputs", "Terragrunt inputs", folderOfForms + "terragrunt"},
+	{"inputs", "Terragrunt with a remote module", folderOfForms + "terragrunt-remote"},
+	{"inputs", "files of a folder, one for each team", folderOfForms + "teams-from-files"},
+
+	{"blocks", "variable, locals, output", folderOfForms + "variables-and-locals"},
+	{"blocks", "count", folderOfForms + "count"},
+	{"blocks", "for_each over a map", folderOfForms + "for_each-map"},
+	{"blocks", "for_each over a set and a filtered list", folderOfForms + "for_each-set-filtered"},
+	{"blocks", "for_each over a flattened map", folderOfForms + "for_each-flattened"},
+	{"blocks", "dynamic, with a renamed iterator and computed names", folderOfForms + "dynamic-blocks"},
+	{"blocks", "module, nested, with inputs and outputs", folderOfForms + "modules-local"},
+	{"blocks", "module that terraform init has installed", folderOfForms + "modules-outside"},
+	{"blocks", "provider and its aliases", folderOfForms + "several-clusters"},
+	{"blocks", "terraform with backend and required_providers", folderOfForms + "backend"},
+	{"blocks", "resource and data that others refer to", folderOfForms + "references"},
+	{"blocks", "lifecycle, moved, removed, import", folderOfForms + "moves"},
+	{"blocks", "provisioner", folderOfForms + "scripts"},
+
+	{"values", "values, several documents merged", folderOfForms + "values-merge"},
+	{"values", "set and set_sensitive as blocks", folderOfForms + "set-blocks"},
+	{"values", "set_string and set_list, and errors in each form", folderOfForms + "set-forms"},
+	{"values", "set, set_list, set_sensitive, set_wo as lists", folderOfForms + "provider-3-lists"},
+	{"values", "Helm's escapes and lists in set", folderOfForms + "set-escapes"},
+	{"values", "sensitive values", folderOfForms + "sensitive"},
+
+	{"resources", "helm_release", folderOfForms + "for_each-map"},
+	{"resources", "helm_repository, data and resource", folderOfForms + "helm_repository"},
+	{"resources", "template_file", folderOfForms + "template_file"},
+	{"resources", "kubernetes_deployment and kubernetes_deployment_v1", folderOfForms + "kubernetes-objects"},
+	{"resources", "kubernetes_manifest", folderOfForms + "kubernetes-objects"},
+	{"resources", "kubectl_manifest", folderOfForms + "kubernetes-objects"},
+	{"resources", "null_resource", folderOfForms + "null_resource"},
+	{"resources", "terraform_remote_state", folderOfForms + "remote-state"},
+
+	{"unknown", "a variable without a value", folderOfForms + "templatefile-unknown"},
+	{"unknown", "a variable, through modules", folderOfForms + "unknown-through-modules"},
+	{"unknown", "the instances of for_each", folderOfForms + "for_each-unknown"},
+	{"unknown", "a module that is not in the tree", folderOfForms + "modules-outside"},
+	{"unknown", "an output of another state", folderOfForms + "remote-state"},
+	{"unknown", "a file that is missing or outside of the tree", folderOfForms + "paths-out-of-the-tree"},
+	{"unknown", "the workspace", folderOfForms + "workspace-unknown"},
+
+	{"clusters", "provider aliases", folderOfForms + "several-clusters"},
+	{"clusters", "provider configurations: host, context, name", folderOfForms + "clusters-by-host"},
+	{"clusters", "terraform.workspace, named", folderOfForms + "workspace"},
+	{"clusters", "terraform.workspace, as selected in the folder", folderOfForms + "workspace-selected"},
+	{"clusters", "several workspaces with states", folderOfForms + "workspaces"},
+
+	{"state", "state file of version 4", folderOfForms + "state"},
+	{"state", "state file of version 3", "testdata/states"},
+	{"state", "terraform show -json, of a state or a plan", "testdata/states"},
+	{"state", "the state of a local backend, found in the folder", folderOfForms + "workspaces"},
+}

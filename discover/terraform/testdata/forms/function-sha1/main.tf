@@ -1,0 +1,13 @@
+variable "team" { default = "shop" }
+resource "helm_release" "flux" {
+  name       = "shop"
+  namespace  = "flux"
+  repository = "https://charts.fluxcd.io"
+  chart      = "flux"
+  version    = "1.13.3"
+  values     = ["git: {url: \"git@github.com:example/shop\"}"]
+  set {
+    name  = "git.label"
+    value = "flux-${substr(sha1(var.team), 0, 8)}"
+  }
+}

@@ -1,0 +1,252 @@
+package discover
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/fluxover/fluxover/migrate"
+)
+
+// releaseBlock writes an agent that is declared through a provider configuration.
+func releaseBlock(name, provider string) string {
+	if provider != "" {
+		provider = "provider = " + provider
+	}
+	return fmt.Sprintf("resource \"helm_release\" %q {\n name = %q\n namespace = \"flux\"\n chart = \"flux\"\n version = \"1.13.3\"\n %s\n values = [\"git: {url: \\\"git@h:a\\\"}\"]\n}\n", name, name, provider)
+}
+
+// providerOf writes a provider configuration with the arguments of its block
+// kubernetes.
+func providerOf(alias, arguments string) string {
+	if alias != "" {
+		alias = fmt.Sprintf("alias = %q", alias)
+	}
+	return fmt.Sprintf("provider \"helm\" {\n %s\n kubernetes {\n %s\n }\n}\n", alias, arguments)
+}
+
+func TestProviderConfigurationsThatLeadToOneClusterAreOne(t *testing.T) {
+	for name, text := range map[string]string{
+		"by server":  providerOf("", `host = "https://east.example.com:443/"`) + providerOf("other", `host = "https://EAST.example.com"`),
+		"by context": providerOf("", `config_context = "east"`) + providerOf("other", `config_context = "east"`),
+		"by cluster": providerOf("", "exec {\n args = [\"eks\", \"get-token\", \"--cluster-name\", \"east\"]\n }") +
+			providerOf("other", "exec {\n args = [\"token\", \"-i\", \"east\"]\n }"),
+		"by what the server is read from": "data \"aws_eks_cluster\" \"x\" {\n name = \"east\"\n}\n" + providerOf("", `host = data.aws_eks_cluster.x.endpoint`) +
+			providerOf("other", "exec {\n args = [\"token\", \"-i\", \"east\"]\n }"),
+	} {
+		inv := declaredBy(t, map[string]string{"main.tf": text + releaseBlock("a", "") + releaseBlock("b", "helm.other")})
+		equal(t, name, agentIDs(inv), []string{"flux/a", "flux/b"})
+	}
+}
+
+func TestOneProviderOfEachKindLeadsToOneClusterUnlessTheyDiffer(t *testing.T) {
+	deployment := "resource \"kubernetes_deployment\" \"b\" {\n metadata {\n name = \"b\"\n namespace = \"flux\"\n }\n spec {\n template {\n spec {\n container {\n name = \"flux\"\n image = \"fluxcd/flux:1.25.4\"\n args = [\"--git-url=git@h:b\"]\n }\n }\n }\n }\n}\n"
+	inv := declaredBy(t, map[string]string{"main.tf": providerOf("", `host = "https://east.example.com"`) + releaseBlock("a", "") + deployment})
+	equal(t, "agents", agentIDs(inv), []string{"flux/a", "flux/b"})
+	inv = declaredBy(t, map[string]string{"main.tf": providerOf("", `host = "https://east.example.com"`) + "provider \"kubernetes\" {\n host = \"https://west.example.com\"\n}\n" + releaseBlock("a", "") + deployment})
+	equal(t, "agents", agentIDs(inv), []string{})
+	said(t, inv, "TERRAFORM_CLUSTER_UNKNOWN", "https://east.example.com", "https://west.example.com")
+}
+
+// The cluster that the kubeconfig names is found among those declared; agents
+// of others are listed, and never taken for its own.
+func TestTheClusterLookedAtIsFoundAmongThoseDeclared(t *testing.T) {
+	files := map[string]string{"main.tf": providerOf("", `host = "https://east.example.com"`) + providerOf("west", `config_context = "west"`) + providerOf("north", "exec {\n args = [\"--cluster-name\", \"north\"]\n }") +
+		releaseBlock("east", "") + releaseBlock("west", "helm.west") + releaseBlock("north", "helm.north")}
+	for _, c := range []struct {
+		at   LookedAt
+		want []string
+	}{
+		{LookedAt{Server: "https://east.example.com:443"}, []string{"flux/east"}},
+		{LookedAt{Server: "https://w", Contexts: map[string]string{"west": "https://w/"}}, []string{"flux/west"}},
+		{LookedAt{Server: "https://n", Name: "arn:aws:eks:eu-west-1:1:cluster/north"}, []string{"flux/north"}},
+		{LookedAt{Server: "https://elsewhere", Contexts: map[string]string{"west": "https://w"}}, []string{}},
+	} {
+		inv := declaredBy(t, files, func(_ string, o *TerraformOptions) { o.LookedAt = &c.at })
+		equal(t, c.at.Server, agentIDs(inv), c.want)
+		others := 0
+		for _, f := range inv.Findings {
+			if f.Code == "TERRAFORM_OTHER_CLUSTER" {
+				others++
+			}
+		}
+		equal(t, c.at.Server+", others", others, 3-len(c.want))
+		if len(c.want) == 0 {
+			said(t, inv, "TERRAFORM_CLUSTER_UNKNOWN", "helm.north")
+		}
+	}
+	inv := declaredBy(t, files, func(_ string, o *TerraformOptions) { o.Provider = "north" })
+	equal(t, "by name", agentIDs(inv), []string{"flux/north"})
+	equal(t, "cluster", *inv.Agents[0].Cluster, migrate.AgentCluster{Name: "north", From: "terraform"})
+	inv = declaredBy(t, files, func(_ string, o *TerraformOptions) { o.Provider = "south" })
+	equal(t, "by a name that is none", agentIDs(inv), []string{})
+	said(t, inv, "TERRAFORM_CLUSTER_UNKNOWN", `"south"`)
+}
+
+// A tree that names another server than the kubeconfig is not of this cluster.
+func TestAgentsOfTheOnlyClusterAreLeftOutWhereTheKubeconfigNamesAnother(t *testing.T) {
+	files := map[string]string{"main.tf": providerOf("", `host = "https://east.example.com"`) + releaseBlock("east", "")}
+	inv := declaredBy(t, files, func(_ string, o *TerraformOptions) { o.LookedAt = &LookedAt{Server: "https://west.example.com"} })
+	equal(t, "agents", agentIDs(inv), []string{})
+	said(t, inv, "TERRAFORM_CLUSTER_UNKNOWN", "https://west.example.com", "https://east.example.com")
+	inv = declaredBy(t, files, func(_ string, o *TerraformOptions) {
+		o.LookedAt, o.Provider = &LookedAt{Server: "https://west.example.com"}, "default"
+	})
+	equal(t, "agents, as somebody says", agentIDs(inv), []string{"flux/east"})
+}
+
+// Two root modules of two clusters declare the same agent: neither is the
+// other, and it is not declared twice.
+func TestRootModulesOfSeveralClustersAreToldApart(t *testing.T) {
+	dir := written(t, map[string]string{
+		"east/main.tf": providerOf("", `host = "https://east.example.com"`) + releaseBlock("shop", ""),
+		"west/main.tf": providerOf("", `host = "https://west.example.com"`) + releaseBlock("shop", ""),
+	})
+	o := TerraformOptions{Dirs: []string{filepath.Join(dir, "east"), filepath.Join(dir, "west")}, Root: dir}
+	inv, err := Terraform(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "agents", agentIDs(inv), []string{})
+	said(t, inv, "TERRAFORM_CLUSTER_UNKNOWN", "east.example.com", "west.example.com")
+	o.LookedAt = &LookedAt{Server: "https://west.example.com"}
+	if inv, err = Terraform(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "agents", agentIDs(inv), []string{"flux/shop"})
+	equal(t, "folder", filepath.Base(inv.Agents[0].Terraform.Dir), "west")
+	said(t, inv, "TERRAFORM_OTHER_CLUSTER", "flux/shop", "east.example.com")
+	for _, f := range inv.Findings {
+		if f.Code == "TERRAFORM_DECLARED_TWICE" {
+			t.Errorf("it is of two clusters: %v", f)
+		}
+	}
+}
+
+func stateText(instances ...string) string {
+	return `{"version":4,"terraform_version":"1.5.0","serial":1,"lineage":"x","resources":[` + strings.Join(instances, ",") + `]}`
+}
+
+func stateInstance(resource, name, more string) string {
+	return fmt.Sprintf(`{"mode":"managed","type":"helm_release","name":%q,"provider":"provider[\"registry.terraform.io/hashicorp/helm\"]","instances":[{%s"attributes":{
+"id":%q,"name":%q,"namespace":"flux","chart":"flux","version":"1.13.3","metadata":[{"name":%q,"namespace":"flux","chart":"flux","version":"1.13.3","revision":1,"values":"{\"git\":{\"url\":\"git@h:a\"}}"}]}}]}`, resource, more, name, name, name)
+}
+
+// The state of a local backend is read from the folder, as terraform does; what
+// it says of each agent is said.
+func TestTheStateOfALocalBackendIsFoundInTheFolder(t *testing.T) {
+	inv := declaredBy(t, map[string]string{
+		"main.tf":           releaseBlock("shop", "") + releaseBlock("bank", "") + releaseBlock("post", ""),
+		"terraform.tfstate": stateText(stateInstance("shop", "shop", ""), stateInstance("post", "post", `"status":"tainted",`), stateInstance("gone", "gone", "")),
+	})
+	equal(t, "agents", agentIDs(inv), []string{"flux/bank", "flux/post", "flux/shop"})
+	equal(t, "in the state", []bool{inv.Agents[0].Terraform.State, inv.Agents[1].Terraform.State, inv.Agents[2].Terraform.State}, []bool{false, true, true})
+	said(t, inv, "TERRAFORM_NOT_IN_STATE", "flux/bank", "helm_release.bank", "terraform.tfstate")
+	said(t, inv, "TERRAFORM_TAINTED", "helm_release.post")
+	said(t, inv, "TERRAFORM_STATE_ONLY", "helm_release.gone", "flux/gone")
+	equal(t, "of the state alone", inv.StateOnly[0].ID, "flux/gone")
+
+	// Live, each instance is matched to its release.
+	live := migrate.Inventory{Cluster: migrate.Cluster{From: "cluster"}, Agents: []migrate.Flux1Agent{
+		{ID: "flux/shop", Namespace: "flux", Release: "shop"}, {ID: "flux/gone", Namespace: "flux", Release: "gone"}, {ID: "flux/other", Namespace: "flux", Release: "other"},
+	}}
+	merged := Merge(live, inv)
+	said(t, merged, "LIVE_STATE_ONLY", "flux/gone", "helm_release.gone")
+	said(t, merged, "LIVE_NOT_DECLARED", "flux/other")
+	said(t, merged, "DECLARED_NOT_LIVE", "flux/post", "in the state as helm_release.post")
+	equal(t, "place of what the state alone holds", merged.Agents[1].Terraform.Address, "helm_release.gone")
+}
+
+func TestAStateOfAnotherBackendIsNamedWithItsPlace(t *testing.T) {
+	inv := declaredBy(t, map[string]string{
+		"main.tf":                      "terraform {\n backend \"s3\" {\n bucket = \"states\"\n access_key = \"" + markedSecret + "\"\n }\n}\n" + releaseBlock("shop", ""),
+		"terraform.tfstate":            stateText(stateInstance("gone", "gone", "")),
+		".terraform/terraform.tfstate": `{"version":3,"backend":{"type":"s3","config":{"bucket":"states","key":"prod/flux","secret_key":"` + markedSecret + `"}}}`,
+	})
+	f := said(t, inv, "TERRAFORM_STATE_ELSEWHERE", "bucket=states", "key=prod/flux")
+	if strings.Contains(f.Message, markedSecret) {
+		t.Error("a credential of the backend is shown")
+	}
+	equal(t, "of the state alone", len(inv.StateOnly), 0) // a file left from before is not the state
+}
+
+func TestAgentsOfOtherWorkspacesAreNamedAndLeftOut(t *testing.T) {
+	files := map[string]string{
+		"main.tf": strings.ReplaceAll(releaseBlock("flux-${terraform.workspace}", ""), `"helm_release" "flux-${terraform.workspace}"`, `"helm_release" "flux"`),
+		"terraform.tfstate.d/prod/terraform.tfstate": stateText(stateInstance("flux", "flux-prod", "")),
+		"terraform.tfstate.d/dev/terraform.tfstate":  stateText(stateInstance("flux", "flux-dev", ""), stateInstance("old", "old", "")),
+	}
+	inv := declaredBy(t, files, func(_ string, o *TerraformOptions) { o.Workspace = "prod" })
+	equal(t, "agents", agentIDs(inv), []string{"flux/flux-prod"})
+	equal(t, "in the state", inv.Agents[0].Terraform.State, true)
+	said(t, inv, "TERRAFORM_OTHER_WORKSPACE", "flux/flux-dev", "workspace dev")
+	said(t, inv, "TERRAFORM_OTHER_WORKSPACE", "flux/old", "workspace dev")
+
+	inv = declaredBy(t, files)
+	said(t, inv, "TERRAFORM_WORKSPACE_UNKNOWN", "dev, prod")
+}
+
+func TestVariablesFilesThatWouldSettleWhatIsUnknownAreNamed(t *testing.T) {
+	inv := declaredBy(t, map[string]string{
+		"main.tf":          "variable \"url\" {}\nvariable \"unused\" {}\n" + strings.Replace(releaseBlock("shop", ""), "git@h:a", "${var.url}", 1),
+		"env/prod.tfvars":  "url = \"https://" + markedSecret + "@h/r\"\nunused = 1\n",
+		"env/stage.tfvars": "unused = 1\n",
+		"dev.tfvars.json":  `{"url": "git@h:dev"}`,
+	})
+	equal(t, "unknown", inv.Agents[0].Unknown, []string{"git.url"})
+	f := said(t, inv, "TERRAFORM_VAR_FILE", "env/prod.tfvars sets var.url,")
+	said(t, inv, "TERRAFORM_VAR_FILE", "dev.tfvars.json sets var.url,")
+	for _, other := range inv.Findings {
+		if strings.Contains(other.Message, markedSecret) || strings.Contains(other.Message, "stage") || strings.Contains(f.Message, "unused") {
+			t.Errorf("%v", other)
+		}
+	}
+}
+
+func TestTheOutputsOfAnotherStateCanBeGiven(t *testing.T) {
+	files := map[string]string{
+		"main.tf": "data \"terraform_remote_state\" \"net\" {\n backend = \"s3\"\n config = { bucket = \"b\", key = \"k\" }\n}\n" +
+			strings.Replace(releaseBlock("shop", ""), "git@h:a", "${data.terraform_remote_state.net.outputs.url}", 1),
+		"outputs.json": `{"url":{"sensitive":false,"type":"string","value":"git@h:net"}}`,
+	}
+	inv := declaredBy(t, files)
+	equal(t, "unknown", inv.Agents[0].Unknown, []string{"git.url"})
+	said(t, inv, "CHART_VALUE_NOT_KNOWN", "data.terraform_remote_state.net.outputs.url is an output of another state")
+	said(t, inv, "TERRAFORM_REMOTE_STATE", "data.terraform_remote_state.net", "bucket=b", "key=k")
+	inv = declaredBy(t, files, func(dir string, o *TerraformOptions) {
+		o.StateFiles = []string{"data.terraform_remote_state.net=" + filepath.Join(dir, "outputs.json")}
+	})
+	equal(t, "unknown", inv.Agents[0].Unknown, []string{})
+	equal(t, "url", inv.Agents[0].Git.URL, "git@h:net")
+}
+
+// A program named terraform is run where asked for, in the folder, for the
+// selected workspace; what it prints on failure is passed on in short.
+func TestARunningTerraformIsAskedForTheState(t *testing.T) {
+	bin := t.TempDir()
+	script := "#!/bin/sh\n[ \"$1 $2\" = \"show -json\" ] || exit 9\n[ -f main.tf ] || exit 8\nif [ \"$TF_WORKSPACE\" = broken ]; then echo '│ Error: no such workspace' >&2; exit 1; fi\ncat state.json\n"
+	if err := os.WriteFile(filepath.Join(bin, "terraform"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+	dir := written(t, map[string]string{
+		"main.tf":    releaseBlock("shop", ""),
+		"state.json": `{"format_version":"1.0","terraform_version":"1.11.4","values":{"root_module":{"resources":[{"address":"helm_release.shop","mode":"managed","type":"helm_release","name":"shop","values":{"name":"shop","namespace":"flux","chart":"flux","version":"1.13.3","metadata":[{"name":"shop","namespace":"flux","chart":"flux","version":"1.13.3","revision":2,"values":"{}"}]}}]}}}`,
+	})
+	o := TerraformOptions{Dirs: []string{dir}, Root: dir, Show: true}
+	inv, err := Terraform(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "in the state", inv.Agents[0].Terraform.State, true)
+	o.Workspace = "broken"
+	if _, err = Terraform(t.Context(), o); err == nil || !strings.Contains(err.Error(), "no such workspace") || !strings.Contains(err.Error(), dir) {
+		t.Errorf("the error is %v", err)
+	}
+	t.Setenv("PATH", t.TempDir())
+	if _, err = Terraform(t.Context(), o); err == nil || !strings.Contains(err.Error(), "--terraform-state") {
+		t.Errorf("without the program, the error is %v", err)
+	}
+}

@@ -1,0 +1,65 @@
+package discover
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/fluxover/fluxover/discover/terraform"
+)
+
+// formOptions is options.json of a form's folder: how it is read.
+type formOptions struct {
+	Dir       string            `json:"dir"`
+	VarFiles  []string          `json:"varFiles"`
+	Vars      map[string]string `json:"vars"`
+	Env       map[string]string `json:"env"`
+	Workspace string            `json:"workspace"`
+	State     string            `json:"state"`
+}
+
+// Each form in which Terraform can be written gives the inventory that stands
+// in its folder, and no secret of it.
+func TestEachFormGivesTheInventoryThatIsExpected(t *testing.T) {
+	seen := map[string]bool{}
+	for _, form := range terraform.Forms() {
+		folder := filepath.Join("terraform", filepath.FromSlash(form.Folder))
+		if seen[folder] || !strings.Contains(form.Folder, "/forms/") {
+			continue
+		}
+		seen[folder] = true
+		t.Run(filepath.Base(folder), func(t *testing.T) {
+			var f formOptions
+			data, err := os.ReadFile(filepath.Join(folder, "options.json"))
+			if err == nil {
+				err = json.Unmarshal(data, &f)
+			}
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				t.Fatal(err)
+			}
+			o := TerraformOptions{Dirs: []string{filepath.Join(folder, f.Dir)}, Root: folder, VarFiles: f.VarFiles, Vars: f.Vars, Env: f.Env, Workspace: f.Workspace}
+			if f.State != "" {
+				o.StateFiles = []string{filepath.Join(folder, f.State)}
+			}
+			inv, err := Terraform(t.Context(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := json.MarshalIndent(inv, "", "  ")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(string(got), "hunter2") {
+				t.Error("the inventory holds a secret")
+			}
+			equalsGolden(t, filepath.Join(folder, "inventory.json"), string(got)+"\n")
+		})
+	}
+	if len(seen) < 50 {
+		t.Fatalf("only %d forms have a folder", len(seen))
+	}
+}

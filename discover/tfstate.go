@@ -1,0 +1,316 @@
+package discover
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fluxover/fluxover/discover/terraform"
+	"github.com/fluxover/fluxover/migrate"
+)
+
+// stateFile is a state, and the root module that it is of.
+type stateFile struct {
+	name  string
+	dir   string // as it was named; "" if that was not said
+	state *terraform.State
+}
+
+// remoteStatePrefix begins what names a data source that reads another state.
+const remoteStatePrefix = "data.terraform_remote_state."
+
+// splitStates tells the states of the root modules from those that data
+// sources read: NAME=FILE, where NAME is a folder or an address. A file without
+// a name that lies in one of the folders is of that folder.
+func (o *TerraformOptions) splitStates() (own []stateFile, remote map[string]string) {
+	remote = map[string]string{}
+	for _, s := range o.StateFiles {
+		name, file, named := strings.Cut(s, "=")
+		switch {
+		case named && strings.Contains(name, remoteStatePrefix):
+			remote[name] = file
+		case named && slices.Contains(o.Dirs, name):
+			own = append(own, stateFile{name: file, dir: name})
+		default:
+			f := stateFile{name: s, dir: o.holding(s)}
+			if len(o.Dirs) == 1 {
+				f.dir = o.Dirs[0]
+			}
+			own = append(own, f)
+		}
+	}
+	return own, remote
+}
+
+// holding is the one root module whose folder holds a file; "" if none or
+// several do.
+func (o *TerraformOptions) holding(file string) string {
+	abs, err := filepath.Abs(file)
+	if err != nil {
+		return ""
+	}
+	best := ""
+	for _, d := range o.Dirs {
+		dir, err := filepath.Abs(d)
+		if err == nil && strings.HasPrefix(abs, dir+string(filepath.Separator)) && len(d) > len(best) {
+			best = d
+		}
+	}
+	return best
+}
+
+func readState(ctx context.Context, name string) (s *terraform.State, err error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("read the Terraform state: %w", err)
+	}
+	defer func() { _ = f.Close() }() // only read from
+	if s, err = terraform.ReadState(ctx, f, terraform.Limits{}); err != nil {
+		return nil, fmt.Errorf("read the Terraform state %s: %w", name, err)
+	}
+	return s, nil
+}
+
+const (
+	showLimit = 5 * time.Minute // a backend can be far away
+	showBytes = 64 << 20
+)
+
+// showState asks a terraform program for the state of a folder, with
+// "terraform show -json". The folder has to be initialised. Nothing is changed;
+// but the program runs, with the credentials of whoever calls it.
+func showState(ctx context.Context, o *TerraformOptions, dir string) (*terraform.State, error) {
+	program, err := terraformProgram()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, showLimit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, "show", "-json", "-no-color")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1", "TF_INPUT=0")
+	if o.Workspace != "" {
+		cmd.Env = append(cmd.Env, "TF_WORKSPACE="+o.Workspace)
+	}
+	cmd.WaitDelay = 5 * time.Second
+	out := &boundedBuffer{left: showBytes}
+	said := &boundedBuffer{left: 1 << 16}
+	cmd.Stdout, cmd.Stderr = out, said
+	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return nil, fmt.Errorf("run %s show -json in %s: %w: %s", filepath.Base(program), dir, err, firstLines(said.String()))
+	}
+	if out.full {
+		return nil, fmt.Errorf("run %s show -json in %s: it printed more than %d bytes", filepath.Base(program), dir, showBytes)
+	}
+	s, err := terraform.ReadState(ctx, &out.Buffer, terraform.Limits{})
+	if err != nil {
+		return nil, fmt.Errorf("read what %s show -json printed in %s: %w", filepath.Base(program), dir, err)
+	}
+	return s, nil
+}
+
+// terraformProgram finds terraform or tofu.
+func terraformProgram() (string, error) {
+	for _, name := range []string{"terraform", "tofu"} {
+		program, err := exec.LookPath(name)
+		if err == nil {
+			return filepath.Abs(program)
+		}
+	}
+	return "", errors.New("ask for the Terraform state: neither terraform nor tofu is on PATH; give the output of \"terraform show -json\" with --terraform-state instead")
+}
+
+// boundedBuffer takes at most left bytes, and remembers that there were more.
+type boundedBuffer struct {
+	bytes.Buffer
+	left int
+	full bool
+}
+
+func (b *boundedBuffer) Write(p []byte) (int, error) {
+	n := len(p)
+	if n > b.left {
+		b.full, p = true, p[:b.left]
+	}
+	b.left -= len(p)
+	_, err := b.Buffer.Write(p)
+	return n, err
+}
+
+// firstLines shortens what a program said: its first lines that say anything.
+func firstLines(s string) string {
+	var out []string
+	for line := range strings.Lines(s) {
+		if line = strings.Trim(strings.TrimSpace(line), "│╷╵ "); line != "" {
+			out = append(out, line)
+		}
+		if len(out) == 3 {
+			break
+		}
+	}
+	return strings.Join(out, " ")
+}
+
+// statesOf collects what is known of the state of one root module: the files
+// that were given, what a running terraform shows or, without either, the state
+// that its own local backend keeps in the folder.
+func (c *configuration) statesOf(ctx context.Context, o *TerraformOptions, given []stateFile) error {
+	for _, s := range given {
+		if s.dir == "" || s.dir == c.dir {
+			c.states = append(c.states, s)
+		}
+	}
+	if o.Show {
+		if o.Progress != nil {
+			o.Progress("asking terraform for the state of " + c.dir)
+		}
+		s, err := showState(ctx, o, c.dir)
+		if err != nil {
+			return err
+		}
+		c.states = append(c.states, stateFile{"terraform show in " + c.dir, c.dir, s})
+	}
+	if len(c.states) > 0 {
+		return nil
+	}
+	f, name, err := c.result.LocalState()
+	if err != nil || f == nil {
+		return err
+	}
+	defer func() { _ = f.Close() }() // only read from
+	s, err := terraform.ReadState(ctx, f, terraform.Limits{})
+	if err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		c.find(TerraformProblem.About("", name, name, "the state is not read: "+err.Error()))
+		return nil
+	}
+	c.states = append(c.states, stateFile{name, c.dir, s})
+	return nil
+}
+
+// fluxReleases are the instances in a state that are releases of Flux v1's
+// chart.
+func fluxReleases(s *terraform.State) []*terraform.StateResource {
+	var out []*terraform.StateResource
+	for _, r := range s.Resources {
+		if r.Mode == "managed" && r.Release != nil && chartKind(r.Release.Chart, r.Release.Repository) == "flux" {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// stateElsewhere says where the state is, if it is not at hand and would tell
+// more: which instances there are, and what was applied last.
+func (c *configuration) stateElsewhere() {
+	if len(c.states) > 0 || len(c.agents) == 0 || c.result.Backend.Type == "local" {
+		return
+	}
+	c.find(TerraformStateElsewhere.About("", c.dir, place(c.result.Backend.Position), fmt.Sprintf("the state of %s is kept by backend %s", c.dir, c.result.Backend)))
+}
+
+// remoteStates reports the states of others that something here depends on and
+// that are not at hand.
+func (c *configuration) remoteStates() {
+	for _, r := range c.result.RemoteStates() {
+		if r.Read || !c.dependsOn(r.Address+".") {
+			continue
+		}
+		c.find(TerraformRemoteState.About("", r.Address, place(r.Position), fmt.Sprintf("%s reads the outputs of another state, kept by backend %s", r.Address, r.Backend)))
+	}
+}
+
+// varFiles names the variables files that would settle what is unknown of an
+// agent.
+func (c *configuration) varFiles() {
+	for _, f := range c.result.VarFiles() {
+		var sets []string
+		for _, name := range f.Sets {
+			if c.dependsOn(`"var.` + name + `"`) {
+				sets = append(sets, "var."+name)
+			}
+		}
+		if len(sets) > 0 {
+			c.find(TerraformVarFile.About("", f.File, f.File, fmt.Sprintf("%s sets %s, without which something is unknown", f.File, strings.Join(sets, ", "))))
+		}
+	}
+}
+
+// dependsOn reports whether something that is unknown here names an address.
+func (c *configuration) dependsOn(address string) bool {
+	for _, d := range c.agents {
+		for _, s := range d.Settings {
+			if strings.Contains(s.Why, address) {
+				return true
+			}
+		}
+		if slices.ContainsFunc(d.findings, func(f migrate.Finding) bool { return strings.Contains(f.Message, address) }) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(c.said, func(f migrate.Finding) bool { return strings.Contains(f.Message, address) })
+}
+
+// otherWorkspaces lists the agents of the workspaces that are not selected:
+// what the configuration declares in each of them, and what each of their
+// states holds.
+func (c *configuration) otherWorkspaces(ctx context.Context, o *TerraformOptions) error {
+	names := c.result.Workspaces()
+	selected := c.result.Workspace()
+	if c.result.UsesWorkspace() && selected == "" && (len(names) > 0 || c.dependsOn("the workspace is not named")) {
+		more := ""
+		if len(names) > 0 {
+			more = "; the folder has states of " + strings.Join(names, ", ")
+		}
+		c.find(TerraformWorkspace.About("", c.dir, c.dir, "the configuration asks for the name of the workspace, and which one is selected is not known"+more))
+	}
+	for _, name := range names {
+		if name == selected || selected == "" && name == "default" && !c.result.UsesWorkspace() {
+			continue
+		}
+		other := *o
+		other.Workspace, other.Show = name, false
+		w, err := c.quiet(ctx, &other)
+		if err != nil {
+			return fmt.Errorf("workspace %s: %w", name, err)
+		}
+		told := map[string]bool{}
+		for _, s := range w.states {
+			for _, r := range fluxReleases(s.state) {
+				told[r.Release.Namespace+"/"+r.Release.Name] = true
+				c.find(TerraformOtherWorkspace.About("", r.Address+" of workspace "+name, s.name, fmt.Sprintf("%s/%s (%s) is in the state of workspace %s", r.Release.Namespace, r.Release.Name, r.Address, name)))
+			}
+		}
+		for _, d := range w.agents {
+			if c.result.UsesWorkspace() && !told[d.ID] {
+				c.find(TerraformOtherWorkspace.About("", d.Terraform.Address+" of workspace "+name, d.Terraform.Where, fmt.Sprintf("%s (%s) is declared in workspace %s", d.ID, d.Terraform.Address, name)))
+			}
+		}
+	}
+	return nil
+}
+
+// quiet reads the same folder with other options, and reports nothing.
+func (c *configuration) quiet(ctx context.Context, o *TerraformOptions) (*configuration, error) {
+	result, err := o.load(ctx, c.dir, nil)
+	if err != nil {
+		return nil, err
+	}
+	w := &configuration{dir: c.dir, root: c.root, result: result}
+	if err := w.statesOf(ctx, o, nil); err != nil {
+		return nil, err
+	}
+	return w, w.read(ctx)
+}
