@@ -36,7 +36,7 @@ var gitRepositoryFields = []field[sourcev1.GitRepository]{
 	{path: "provider", set: func(r *sourcev1.GitRepository) bool { return r.GetProvider() != sourcev1.GitProviderGeneric }},
 	{path: "serviceAccountName", set: func(r *sourcev1.GitRepository) bool { return r.Spec.ServiceAccountName != "" }},
 	{path: "verify", set: func(r *sourcev1.GitRepository) bool { return r.Spec.Verification != nil }},
-	{path: "proxySecretRef", set: func(r *sourcev1.GitRepository) bool { return r.Spec.ProxySecretRef != nil }},
+	{path: "proxySecretRef"},
 	{path: "recurseSubmodules", set: func(r *sourcev1.GitRepository) bool { return r.Spec.RecurseSubmodules }},
 	{path: "include", set: func(r *sourcev1.GitRepository) bool { return len(r.Spec.Include) > 0 }},
 	{path: "sparseCheckout", set: func(r *sourcev1.GitRepository) bool { return len(r.Spec.SparseCheckout) > 0 }},

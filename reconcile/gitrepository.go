@@ -389,7 +389,19 @@ func (s *gitSources) remote(ctx context.Context, repository *sourcev1.GitReposit
 		return remote, "", fetchFailed(sourcev1.AuthenticationFailedReason, fmt.Errorf("failed to configure authentication options: %w", err))
 	}
 	remote.Auth = auth
-	return remote, fingerprint(data), nil
+	credential := fingerprint(data)
+	if reference := repository.Spec.ProxySecretRef; reference != nil {
+		secret := &corev1.Secret{}
+		key := client.ObjectKey{Namespace: repository.Namespace, Name: reference.Name}
+		if err := s.live.Get(ctx, key, secret); err != nil {
+			return remote, "", fetchFailed(sourcev1.AuthenticationFailedReason, fmt.Errorf("failed to configure proxy options: failed to get proxy secret '%s': %w", key, err))
+		}
+		if remote.Auth, err = auth.WithProxySecret(secret.Data); err != nil {
+			return remote, "", fetchFailed(sourcev1.AuthenticationFailedReason, fmt.Errorf("failed to configure proxy options: invalid proxy secret '%s': %w", key, err))
+		}
+		credential += " " + fingerprint(secret.Data)
+	}
+	return remote, credential, nil
 }
 
 // progressOf returns what marks repository as being worked on, in the words of
