@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -26,6 +25,8 @@ type agent struct {
 	config     flux1.Config
 	env        *environment
 	release    *release
+	// ca are the certificates that Credential.CA names.
+	ca []byte
 	// rawURL is --git-url before anything is filled in.
 	rawURL string
 	// set is the name of what it syncs, for marks; empty if its URL is not
@@ -67,6 +68,7 @@ func (w *witness) agents(ctx context.Context, deployments []appsv1.Deployment) (
 	if err != nil {
 		return nil, err
 	}
+	w.home = rights.home(migrate.AgentNamespace)
 	accounts, err := w.accountUsers(ctx, deployments)
 	if err != nil {
 		return nil, err
@@ -123,6 +125,9 @@ func (w *witness) assemble(ctx context.Context, a *agent, rights *rights, accoun
 	w.readContainer(a)
 	w.readValues(a)
 	if err := w.readCredential(ctx, a); err != nil {
+		return err
+	}
+	if err := w.readIdentity(ctx, a); err != nil {
 		return err
 	}
 
@@ -367,6 +372,8 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 			inArguments[s] = true
 		}
 	}
+	bare, _, _ := flux1.FluxV2URL(string(config.URL)) // one that cannot be used is reported with the arguments
+	proxy := proxyVariable(bare, container)
 	for _, v := range container.Env {
 		value, where := "***", "env "+v.Name
 		switch upper := strings.ToUpper(v.Name); {
@@ -376,9 +383,11 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 			add("env."+v.Name, value, migrate.Carried, "GitRepository.spec.secretRef", "stands in the URL", where)
 		case inArguments[v.Name]:
 			add("env."+v.Name, value, migrate.Carried, "the settings whose arguments refer to it", "", where)
-		case upper == "HTTP_PROXY" || upper == "HTTPS_PROXY" || upper == "ALL_PROXY":
-			add("env."+v.Name, value, migrate.Unknown, "a person's decision", Proxy.Consequence, where)
-			find(Proxy.Finding(a.ID, origin(where).Where, "a proxy is set by "+v.Name))
+		case isProxyVariable(v.Name):
+			fate, to, why := proxySetting(v.Name, proxy)
+			add("env."+v.Name, value, fate, to, why, where)
+		case v.Name == "GIT_SSL_CAINFO":
+			add("env."+v.Name, v.Value, migrate.Carried, "GitRepository.spec.secretRef", "the certificates that it names, as ca.crt", where)
 		case strings.HasPrefix(upper, "GIT_") || strings.HasPrefix(upper, "SSH_"):
 			add("env."+v.Name, value, migrate.Unknown, "a person's decision", "it may change what git does, and Flux v2 reads no such variable", where)
 		case a.ManifestGeneration || a.SOPS:
@@ -416,6 +425,8 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 		case at == "/root/.gitconfig" || strings.HasPrefix(at, "/etc/gitconfig") || strings.HasPrefix(at, "/root/.config/git"):
 			add(name, at, migrate.Blocks, "", GitConfig.Consequence, where)
 			find(GitConfig.Finding(a.ID, origin(where).Where, "a git configuration is mounted at "+at))
+		case below(at, trustedFolder):
+			add(name, at, migrate.Carried, "GitRepository.spec.secretRef", "the certificates that the agent trusts, as ca.crt", where)
 		case strings.HasPrefix(at, "/root/gpg-import"):
 			add(name, at, migrate.Dropped, "", "keys for signatures and decryption, which have findings of their own where they are used", where)
 		case strings.HasPrefix(at, "/dockercfg") || strings.HasPrefix(at, "/etc/kubernetes"):
@@ -468,6 +479,9 @@ func (w *witness) readCredential(ctx context.Context, a *agent) error {
 				return err
 			}
 		}
+	}
+	if err := w.reach(ctx, a, bare); err != nil {
+		return err
 	}
 	// The mark hashes the real user name, wherever it stands.
 	if user, err = a.fill(ctx, user); err != nil {
@@ -590,11 +604,7 @@ func (w *witness) readKey(ctx context.Context, a *agent, bare string) error {
 	} else if found {
 		w.find(SSHConfig.Finding(a.ID, place, "an ssh configuration is mounted at /root/.ssh/config"))
 	}
-	host := ""
-	if u, err := url.Parse(bare); err == nil && (u.Port() == "" || u.Port() == "22") {
-		host = u.Hostname()
-	}
-	a.Credential.KnownHosts = withPublishedKeys(string(known), host)
+	a.Credential.KnownHosts = withPublishedKeys(string(known), bare)
 	return nil
 }
 

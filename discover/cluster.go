@@ -64,6 +64,9 @@ type witness struct {
 	// folders are read in place of git.
 	folders folders
 
+	// home are the bindings for accounts where the new agent's will be.
+	home []migrate.HomeBinding
+
 	mu       sync.Mutex
 	findings []migrate.Finding
 	talk     sync.Mutex
@@ -121,6 +124,7 @@ func (w *witness) inventory(ctx context.Context) (migrate.Inventory, error) {
 	if err != nil {
 		return inv, err
 	}
+	inv.Cluster.Home = w.home
 	if len(found) > 0 {
 		w.say(fmt.Sprintf("found %d Flux v1 agents; reading their marks on live objects", len(found)))
 		live, err := w.marked(ctx, resources, found)

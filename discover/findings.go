@@ -184,12 +184,6 @@ var (
 		Consequence: "it may change host and port or add a proxy, and Flux v2 reads none",
 		Remedy:      "write the real host and port into the URL, or accept this finding if the configuration changes neither",
 	}
-	Proxy = flux1.Code{
-		Name: "PROXY", Severity: migrate.Warning,
-		Cause:       "the agent reaches its Git server through a proxy of its environment",
-		Consequence: "the new source does not use it",
-		Remedy:      "let the new agent reach the server directly, or set GitRepository.spec.proxySecretRef",
-	}
 	Sidecar = flux1.Code{
 		Name: "SIDECAR", Severity: migrate.Warning,
 		Cause:       "another container runs beside fluxd",
@@ -292,11 +286,12 @@ func Codes() []flux1.Code {
 		RBACMissing, APIGroupDown, ReleaseCorrupt, ReleaseMissing, HelmOperator, AmbiguousRelease, GitUnreadable, GitAuth,
 		GitHostKey, CredentialMissing, CredentialPlace, NeverSynced, MarkUnknown, MarkOffBranch, StuckAtHead,
 		AgentStopped, ManyReplicas, SharedAccount, TokenSecret, TokenPasses, AgentUsesToken, KubernetesOld, FenceNotServed, Flux2Found,
-		ClusterAgentFound, HelmOperatorFound, Confined, GitConfig, SSHConfig, Proxy, Sidecar, ShellArguments,
+		ClusterAgentFound, HelmOperatorFound, Confined, GitConfig, SSHConfig, Sidecar, ShellArguments,
 		FallbackUnknown, TwoAgentsOneObject, SameSet, SharedTag, AgentInGit, ForeignMarks,
 		FolderRead, FolderPlain, FolderShallow, FolderUnused, MarkInCluster, NotSaved, SavedNames,
 	}
 	codes = append(codes, terraformCodes...)
+	codes = append(codes, reachCodes...)
 	slices.SortFunc(codes, func(a, b flux1.Code) int { return strings.Compare(a.Name, b.Name) })
 	return codes
 }

@@ -1,6 +1,9 @@
 package discover
 
-import "strings"
+import (
+	"net/url"
+	"strings"
+)
 
 // publishedHostKeys are the host keys that large Git services publish, as
 // lines of known_hosts. fluxd's image holds lines for the same services, so
@@ -13,12 +16,30 @@ var publishedHostKeys = []string{
 	"gitlab.com ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBFSMqzJeV9rUzU4kWitGjeR4PWSa29SPqJ1fVkhtj3Hw9xjLVXVYrU9QlYWrOLXBpQ6KWjbjTDTdDkoohFzgbEY=",
 	"bitbucket.org ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIazEu89wgQZ4bqs3d63QSMzYVa0MuJ2e2gKTKqu+UUO",
 	"ssh.dev.azure.com ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQC7Hr1oTWqNqOlzGJOfGJ4NakVyIzf1rXYd4d7wo6jBlkLvCA4odBlL0mDUyZ0/QUfTTqeu+tm22gOsv+VrVTMk6vwRU75gY/y9ut5Mb3bR5BV58dKXyq9A9UeB5Cakehn5Zgm6x1mKoVyf+FFn26iYqXJRgzIZZcZ5V6hrE0Qg39kZm4az48o0AUbf6Sp4SLdvnuMa2sVNwHBboS7EJkm57XQPVU3/QpyNLHbWDdzwtrlS+ez30S3AdYhLKEOxAG8weOnyrtLJAUen9mTkol8oII1edf7mWWbWVf0nBmly21+nZcmCTISQBtdcyPaEno7fFQMDD26/s0lfKob4Kw8H",
+	"[source.developers.google.com]:2022 ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBB5Iy4/cq/gt/fPqe3uyMy4jwv1Alc94yVPxmnwNhBzJqEV5gRPiRk5u4/JJMbbu9QUVAguBABxL7sBZa5PH/xY=",
 	"vs-ssh.visualstudio.com ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQC7Hr1oTWqNqOlzGJOfGJ4NakVyIzf1rXYd4d7wo6jBlkLvCA4odBlL0mDUyZ0/QUfTTqeu+tm22gOsv+VrVTMk6vwRU75gY/y9ut5Mb3bR5BV58dKXyq9A9UeB5Cakehn5Zgm6x1mKoVyf+FFn26iYqXJRgzIZZcZ5V6hrE0Qg39kZm4az48o0AUbf6Sp4SLdvnuMa2sVNwHBboS7EJkm57XQPVU3/QpyNLHbWDdzwtrlS+ez30S3AdYhLKEOxAG8weOnyrtLJAUen9mTkol8oII1edf7mWWbWVf0nBmly21+nZcmCTISQBtdcyPaEno7fFQMDD26/s0lfKob4Kw8H",
 }
 
-// withPublishedKeys adds the published lines for a host, unless the agent's
-// own lines name it already.
-func withPublishedKeys(lines, host string) string {
+// otherDoors are second addresses of those services, for networks that let
+// nothing pass but port 443. They show the same keys (source: GitHub's and
+// GitLab's pages on SSH over port 443). Bitbucket's is not among them, since
+// nothing published says which keys it shows.
+var otherDoors = map[string]string{
+	"[ssh.github.com]:443":    "github.com",
+	"[altssh.gitlab.com]:443": "gitlab.com",
+}
+
+// withPublishedKeys adds the published lines for the host of a Flux v2 URL,
+// unless the agent's own lines name it already.
+func withPublishedKeys(lines, sourceURL string) string {
+	u, err := url.Parse(sourceURL)
+	if err != nil || u.Hostname() == "" {
+		return lines
+	}
+	host := u.Hostname() // as it stands in known_hosts
+	if port := u.Port(); port != "" && port != "22" {
+		host = "[" + host + "]:" + port
+	}
 	for line := range strings.Lines(lines) {
 		fields := strings.Fields(line)
 		if len(fields) > 2 && !strings.HasPrefix(fields[0], "#") {
@@ -32,9 +53,13 @@ func withPublishedKeys(lines, host string) string {
 	if lines != "" && !strings.HasSuffix(lines, "\n") {
 		lines += "\n"
 	}
+	service, found := otherDoors[host]
+	if !found {
+		service = host
+	}
 	for _, line := range publishedHostKeys {
-		if strings.HasPrefix(line, host+" ") {
-			lines += line + "\n"
+		if key, ok := strings.CutPrefix(line, service+" "); ok {
+			lines += host + " " + key + "\n"
 		}
 	}
 	return lines

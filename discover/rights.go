@@ -1,9 +1,11 @@
 package discover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -150,6 +152,42 @@ func (r *rights) of(namespace, account string, owned func(kind, namespace, name 
 		return strings.Compare(a.Namespace+"\x00"+a.Name, b.Namespace+"\x00"+b.Name)
 	})
 	return bindings
+}
+
+// home gives the bindings for accounts of a namespace that a plan will make:
+// those of the group of all its accounts, and those that name one of them. What
+// fluxover made itself is left out.
+func (r *rights) home(namespace string) []migrate.HomeBinding {
+	var out []migrate.HomeBinding
+	add := func(account string, keep func(migrate.Binding) bool) {
+		for _, b := range r.of(namespace, account, func(string, string, string, metav1.ObjectMeta) bool { return false }) {
+			if keep(b) && !strings.HasPrefix(b.Name, "fluxover:") {
+				out = append(out, migrate.HomeBinding{Binding: b, Account: account})
+			}
+		}
+	}
+	add("", func(b migrate.Binding) bool { return b.Group == "system:serviceaccounts:"+namespace })
+	accounts := map[string]bool{}
+	note := func(subjects []rbacv1.Subject, own string) {
+		for _, s := range subjects {
+			if name, ok := strings.CutPrefix(s.Name, "system:serviceaccount:"+namespace+":"); ok && s.Kind == rbacv1.UserKind {
+				accounts[name] = true
+			}
+			if s.Kind == rbacv1.ServiceAccountKind && cmp.Or(s.Namespace, own) == namespace {
+				accounts[s.Name] = true
+			}
+		}
+	}
+	for _, b := range r.clusterRoleBindings {
+		note(b.Subjects, "")
+	}
+	for _, b := range r.roleBindings {
+		note(b.Subjects, b.Namespace)
+	}
+	for _, account := range slices.Sorted(maps.Keys(accounts)) {
+		add(account, func(b migrate.Binding) bool { return b.Group == "" })
+	}
+	return out
 }
 
 // confinement sums bindings up. Bindings of groups that every account is in

@@ -2,7 +2,6 @@ package discover
 
 import (
 	"fmt"
-	"net/url"
 	"os"
 	"path"
 	"path/filepath"
@@ -264,11 +263,7 @@ func (d *declared) setCredential(config *flux1.Config, secret, knownHosts string
 	}
 	d.Credential.Kind = "ssh"
 	d.Credential.Identity = migrate.SecretKey{Namespace: d.Namespace, Name: secret, Key: config.SecretKey}
-	host := ""
-	if u, err := url.Parse(bare); err == nil && (u.Port() == "" || u.Port() == "22") {
-		host = u.Hostname()
-	}
-	d.Credential.KnownHosts = withPublishedKeys(knownHosts, host)
+	d.Credential.KnownHosts = withPublishedKeys(knownHosts, bare)
 }
 
 // arguments accounts for the arguments of the resource itself, beside the

@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -23,7 +24,7 @@ func (b *repositoryBuilder) account() []*unstructured.Unstructured {
 	subject := rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: AgentNamespace, Name: b.name}
 	made := map[string]bool{}
 	for _, bind := range b.agent.Rights {
-		if bind.Group == "system:serviceaccounts" || bind.Group == "system:authenticated" {
+		if everybody(bind.Group) {
 			continue // the new account is a member as well
 		}
 		role := bind.Role
@@ -79,7 +80,7 @@ func (b *repositoryBuilder) confinementFindings() {
 	case "cluster-admin":
 		b.find(Finding{
 			Severity: Blocker, Code: "CLUSTER_ADMIN", Acceptable: true,
-			Message: "the agent may do everything in the cluster, and its new account would too; " + b.needs(),
+			Message: "the agent may do everything in the cluster, and its new account would too; " + b.needsText(),
 			Hint:    fmt.Sprintf(`keep it with "--accept CLUSTER_ADMIN=%s" (or CLUSTER_ADMIN=* for all), or confine the old agent first`, b.agent.ID),
 		})
 	case "none":
@@ -90,28 +91,25 @@ func (b *repositoryBuilder) confinementFindings() {
 	}
 }
 
-// needs says what the repository's objects need of an account, in a clause.
-func (b *repositoryBuilder) needs() string {
-	namespaces, cluster := map[string]bool{}, map[string]bool{}
-	for _, o := range b.agent.Objects {
-		if o.Manifest == nil || o.Class != ClassApplied && o.Class != ClassSyncOnly {
-			continue
-		}
-		if ns := o.Manifest.GetNamespace(); ns != "" {
-			namespaces[ns] = true
+// needsText says what the repository's objects need of an account, in a clause.
+func (b *repositoryBuilder) needsText() string {
+	var namespaces, cluster []string
+	for _, n := range b.needed() {
+		if n.Namespace == "" {
+			cluster = n.Kinds
 		} else {
-			cluster[o.Manifest.GetKind()] = true
+			namespaces = append(namespaces, n.Namespace)
 		}
 	}
 	var parts []string
 	switch {
 	case len(namespaces) == 1:
-		parts = append(parts, "namespace "+sortedKeys(namespaces)[0])
+		parts = append(parts, "namespace "+namespaces[0])
 	case len(namespaces) > 1:
-		parts = append(parts, "namespaces "+strings.Join(sortedKeys(namespaces), ", "))
+		parts = append(parts, "namespaces "+strings.Join(namespaces, ", "))
 	}
 	if len(cluster) > 0 {
-		parts = append(parts, "cluster-scoped "+strings.Join(sortedKeys(cluster), ", "))
+		parts = append(parts, "cluster-scoped "+strings.Join(cluster, ", "))
 	}
 	if len(parts) == 0 {
 		return "what its objects need is not known, since none could be read"
@@ -119,11 +117,4 @@ func (b *repositoryBuilder) needs() string {
 	return "its objects need only " + strings.Join(parts, " and ")
 }
 
-func sortedKeys(m map[string]bool) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
-}
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

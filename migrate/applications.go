@@ -5,8 +5,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-
-	"github.com/fluxcd/cli-utils/pkg/object"
 )
 
 // application is an Application on its way: which files it loads, and why.
@@ -24,7 +22,6 @@ type application struct {
 	except []string
 	// objects that fluxd applies or knowingly leaves alone from its files.
 	objects []*Object
-	depends []string
 }
 
 // below is what distinguishes it from others of the same root, for names.
@@ -81,7 +78,7 @@ func applications(agent *Flux1Agent, groupBy string) ([]application, []Finding) 
 		roots = []string{""}
 	}
 	for _, raw := range roots {
-		root := cleanPath(strings.TrimSpace(raw))
+		root := cleanPath(raw)
 		found, note := split(agent, raw, root, groupBy)
 		apps = append(apps, found...)
 		if note != "" {
@@ -176,70 +173,40 @@ func underAny(dir string, dirs map[string]bool, root string) bool {
 	return false
 }
 
-// setDependencies makes each application depend on those that define the
-// namespaces and kinds its objects need. fluxd needed no such order: it
-// applied namespaces and CRDs first and tried again what failed.
-// It returns the applications in an order that respects the dependencies; ok
-// is false if they form a cycle, which is returned as names.
-func setDependencies(apps []application) (ordered []application, cycle []string) {
-	namespaces, kinds := map[string]int{}, map[string]int{}
-	for i, a := range apps {
-		for _, o := range a.objects {
-			if o.Manifest == nil || o.Class != ClassApplied && o.Class != ClassSyncOnly {
-				continue
-			}
-			gk := o.Manifest.GroupVersionKind().GroupKind()
-			switch {
-			case gk.Group == "" && gk.Kind == "Namespace":
-				namespaces[o.Manifest.GetName()] = i
-			case object.IsCRD(o.Manifest):
-				if defined, ok := object.GetCRDGroupKind(o.Manifest); ok {
-					kinds[defined.String()] = i
-				}
-			}
-		}
+// setDependencies makes each application depend on those that its objects need
+// (see [needs]), and gives the applications in an order that respects it. If
+// their needs form a circle, it is given as the names in it, and there is no
+// order; with drop the circle is cut instead, and the findings say where.
+func setDependencies(agent *Flux1Agent, apps []application, drop bool) (ordered []application, circle []string, findings []Finding) {
+	groups := make([][]*Object, len(apps))
+	for i := range apps {
+		groups[i] = apps[i].objects
+	}
+	edges := needs(groups)
+	order, left, stuck := inOrder(edges, drop)
+	for _, i := range stuck {
+		circle = append(circle, apps[i].Name)
+	}
+	if circle != nil {
+		return nil, circle, nil
 	}
 	for i := range apps {
-		needs := map[string]bool{}
-		for _, o := range apps[i].objects {
-			if o.Manifest == nil {
-				continue
-			}
-			if j, ok := namespaces[o.Manifest.GetNamespace()]; ok && j != i && o.Manifest.GetNamespace() != "" {
-				needs[apps[j].Name] = true
-			}
-			if j, ok := kinds[o.Manifest.GroupVersionKind().GroupKind().String()]; ok && j != i {
-				needs[apps[j].Name] = true
-			}
-		}
-		for n := range needs {
-			apps[i].depends = append(apps[i].depends, n)
-		}
-		slices.Sort(apps[i].depends)
-	}
-	placed := map[string]bool{}
-	for len(ordered) < len(apps) {
-		before := len(ordered)
-		for _, a := range apps {
-			ready := !placed[a.Name]
-			for _, d := range a.depends {
-				ready = ready && placed[d]
-			}
-			if ready {
-				ordered = append(ordered, a)
-			}
-		}
-		for _, a := range ordered[before:] {
-			placed[a.Name] = true
-		}
-		if len(ordered) == before {
-			for _, a := range apps {
-				if !placed[a.Name] {
-					cycle = append(cycle, a.Name)
-				}
-			}
-			return nil, cycle
+		for _, e := range left[i] {
+			findings = append(findings, Finding{
+				Severity: Warning, Code: "DEPENDENCY_CIRCLE", Subject: agent.ID + " " + apps[i].Name, Repository: agent.ID, Where: apps[e.to].Name,
+				Message: fmt.Sprintf("%s needs %s (%s), which needs it in turn, so that no order can be given to Flux v2", apps[i].Name, apps[e.to].Name, strings.Join(e.whys, "; ")),
+				Hint:    "nothing for now, since all of it is live; for a cluster made anew, move what both need to a folder of its own",
+			})
+			edges[i] = slices.DeleteFunc(edges[i], func(kept edge) bool { return kept.to == e.to })
 		}
 	}
-	return ordered, nil
+	for _, i := range order {
+		apps[i].DependsOn = nil
+		for _, e := range edges[i] {
+			apps[i].DependsOn = append(apps[i].DependsOn, Dependency{Name: apps[e.to].Name, Why: strings.Join(e.whys, "; ")})
+		}
+		slices.SortFunc(apps[i].DependsOn, func(a, b Dependency) int { return strings.Compare(a.Name, b.Name) })
+		ordered = append(ordered, apps[i])
+	}
+	return ordered, nil, findings
 }

@@ -28,6 +28,9 @@ const UnknownRepository = "UNKNOWN_REPOSITORY"
 // proof predicts them. A Repository that a finding holds back is planned as
 // far as it can be, and marked Blocked.
 func Build(inv Inventory, opts Options) Plan {
+	// In whatever order the agents come, the plan is the same.
+	inv.Agents = slices.Clone(inv.Agents)
+	slices.SortFunc(inv.Agents, func(a, b Flux1Agent) int { return strings.Compare(a.ID, b.ID) })
 	plan := Plan{
 		APIVersion: APIVersion, Kind: "Plan", Proof: "offline",
 		Inputs: PlanInputs{
@@ -45,7 +48,7 @@ func Build(inv Inventory, opts Options) Plan {
 		if len(opts.Repositories) > 0 && !slices.Contains(opts.Repositories, agent.ID) {
 			continue
 		}
-		b := repositoryBuilder{agent: agent, name: names.repository[agent.ID], names: names, plan: &plan, opts: opts}
+		b := repositoryBuilder{agent: agent, name: names.repository[agent.ID], names: names, home: inv.Cluster.Home, plan: &plan, opts: opts}
 		plan.Repositories = append(plan.Repositories, b.build())
 	}
 	var ids []string
@@ -62,8 +65,9 @@ func Build(inv Inventory, opts Options) Plan {
 	}
 	plan.Findings = append(plan.Findings, nameClashes(&plan)...)
 	plan.Findings = append(plan.Findings, namesTaken(&plan, inv.Cluster.Control)...)
+	plan.Findings = append(plan.Findings, orderRepositories(&plan, inv)...)
 	plan.Settle(opts.Decisions)
-	setWaves(plan.Repositories, cmp.Or(opts.WaveSize, defaultWaveSize))
+	plan.SetWaves()
 	return plan
 }
 
@@ -201,6 +205,7 @@ type repositoryBuilder struct {
 	agent *Flux1Agent
 	// name of its GitRepository and account.
 	name  string
+	home  []HomeBinding
 	names naming
 	plan  *Plan
 	opts  Options
@@ -217,28 +222,32 @@ func (b *repositoryBuilder) build() Repository {
 	b.checkFacts()
 	patterns, found := ignores(b.agent)
 	b.plan.Findings = append(b.plan.Findings, found...)
+	more, found := takeBack(b.agent, patterns)
+	patterns = append(patterns, more...)
+	b.plan.Findings = append(b.plan.Findings, found...)
 	apps, found := applications(b.agent, b.opts.GroupBy)
 	b.plan.Findings = append(b.plan.Findings, found...)
 	apps = slices.DeleteFunc(apps, func(a application) bool { return b.buildsNothing(a) })
 	b.names.applications(b.agent.ID, apps)
-	ordered, cycle := setDependencies(apps)
-	if cycle != nil {
+	ordered, circle, found := setDependencies(b.agent, apps, b.opts.GroupBy == "path")
+	if circle != nil {
 		b.find(Finding{
-			Severity: Info, Code: "ONE_APPLICATION", Where: strings.Join(cycle, ", "),
-			Message: "these applications need each other's namespaces or kinds, so each path becomes one Kustomization",
+			Severity: Info, Code: "ONE_APPLICATION", Where: strings.Join(circle, ", "),
+			Message: "these applications need each other's namespaces, kinds or services, so each path becomes one Kustomization",
 		})
 		apps, _ = applications(b.agent, "path")
 		b.names.applications(b.agent.ID, apps)
-		ordered, _ = setDependencies(apps)
+		ordered, _, found = setDependencies(b.agent, apps, true)
 	}
+	b.plan.Findings = append(b.plan.Findings, found...)
 	b.plan.Findings = append(b.plan.Findings, b.names.lengthened(b.agent.ID, apps)...)
-	secret := b.credential()
+	secret, proxy := b.credentials()
 	supporting := b.account()
 	source := func(name string, patterns []string) {
 		ref := ObjectRef{Namespace: AgentNamespace, Name: name}
 		if !slices.Contains(repo.Sources, ref) {
 			repo.Sources = append(repo.Sources, ref)
-			b.plan.Sources = append(b.plan.Sources, b.source(ref, secret, patterns))
+			b.plan.Sources = append(b.plan.Sources, b.source(ref, secret, proxy, patterns))
 		}
 	}
 	for _, app := range ordered {
@@ -261,7 +270,8 @@ func (b *repositoryBuilder) build() Repository {
 			repo.Adds = append(repo.Adds, additions(o, b.agent.Sync.GarbageCollection == CollectOn)...)
 		}
 	}
-	repo.Supporting = supporting
+	repo.Supporting, repo.Rights = supporting, b.rights(supporting)
+	b.filledNamespaces()
 	slices.SortFunc(repo.Objects, func(x, y ObjectPlan) int { return strings.Compare(x.ID, y.ID) })
 	if len(repo.Kustomizations) == 0 && (b.agent.Tree != nil || b.agent.Synced.Commit != "") {
 		b.find(Finding{
@@ -270,6 +280,26 @@ func (b *repositoryBuilder) build() Repository {
 		})
 	}
 	return repo
+}
+
+// filledNamespaces says how the namespaces that fluxd fills in are carried.
+func (b *repositoryBuilder) filledNamespaces() {
+	count, first, namespace := 0, "", ""
+	for i := range b.agent.Objects {
+		o := &b.agent.Objects[i]
+		if o.NamespaceFilled && o.Manifest != nil && applies(o) {
+			if count++; count == 1 {
+				first, namespace = fmt.Sprintf("%s:%d", o.File, o.Line), o.Manifest.GetNamespace()
+			}
+		}
+	}
+	if count > 0 {
+		b.find(Finding{
+			Severity: Warning, Code: "NAMESPACES_FILLED", Where: first,
+			Message: fmt.Sprintf("%d objects name no namespace, and fluxd puts them into %s; the new agent does so by a patch for each, so that a manifest that is added later has to name its namespace", count, namespace),
+			Hint:    "write the namespace into these manifests before or after the migration: for fluxd that changes nothing",
+		})
+	}
 }
 
 // buildsNothing reports whether every file of the application is ignored.
@@ -282,10 +312,64 @@ func (b *repositoryBuilder) buildsNothing(a application) bool {
 	return true
 }
 
+// planned are the settings that a plan cannot do without, by their names in an
+// Inventory's JSON, and the fields of which manifests hold them. Where one is
+// unknown the field is left out: a default would be a guess.
+var planned = []struct {
+	name, kind string
+	fields     []string
+}{
+	{"git.url", sourcev1.GitRepositoryKind, []string{"url"}},
+	{"git.branch", sourcev1.GitRepositoryKind, []string{"ref"}},
+	{"git.paths", kustomizev1.KustomizationKind, []string{"path"}},
+	{"git.pollInterval", sourcev1.GitRepositoryKind, []string{"interval"}},
+	{"git.timeout", sourcev1.GitRepositoryKind, []string{"timeout"}},
+	{"sync.interval", kustomizev1.KustomizationKind, []string{"interval", "retryInterval"}},
+	{"sync.timeout", kustomizev1.KustomizationKind, []string{"timeout"}},
+	{"sync.garbageCollection", kustomizev1.KustomizationKind, []string{"prune"}},
+	{"manifestGeneration", "", nil},
+	{"sops", "", nil},
+	{"defaultNamespace", "", nil},
+	{"allowedNamespaces", "", nil},
+	{"serviceAccount", "", nil},
+	{"confinement", "", nil},
+	{"git.secretName", "", nil},
+}
+
+// unknown reports whether a setting of the agent is not known.
+func (b *repositoryBuilder) unknown(name string) bool {
+	return slices.Contains(b.agent.Unknown, name)
+}
+
+// known takes out of a manifest what would be a guess.
+func (b *repositoryBuilder) known(u *unstructured.Unstructured) *unstructured.Unstructured {
+	for _, p := range planned {
+		if p.kind == u.GetKind() && b.unknown(p.name) {
+			for _, f := range p.fields {
+				unstructured.RemoveNestedField(u.Object, "spec", f)
+			}
+		}
+	}
+	return u
+}
+
 // checkFacts reports what must be known or so before a repository can be
 // migrated at all.
 func (b *repositoryBuilder) checkFacts() {
 	a := b.agent
+	var unknown []string
+	for _, p := range planned {
+		if b.unknown(p.name) {
+			unknown = append(unknown, p.name)
+		}
+	}
+	if len(unknown) > 0 {
+		b.find(Finding{
+			Severity: Blocker, Code: "FACTS_UNKNOWN", Where: strings.Join(unknown, ", "),
+			Message: fmt.Sprintf("what the plan needs is not known: %s; fields that would be a guess are left out of it", strings.Join(unknown, ", ")),
+			Hint:    "see the other findings of this repository, or let discovery read the cluster in which the agent runs",
+		})
+	}
 	if a.Synced.Commit == "" {
 		f := Finding{
 			Severity: Blocker, Code: "NEVER_SYNCED", Message: "the agent's sync mark was not found, so what it applied last is not known",
@@ -333,13 +417,13 @@ func (b *repositoryBuilder) checkFacts() {
 }
 
 // source makes a GitRepository.
-func (b *repositoryBuilder) source(ref ObjectRef, secret string, patterns []string) *unstructured.Unstructured {
+func (b *repositoryBuilder) source(ref ObjectRef, secret, proxy string, patterns []string) *unstructured.Unstructured {
 	git := b.agent.Git
 	url, err := SourceURL(git.URL)
 	if err == nil && SymbolForm.MatchString(url) {
 		err = fmt.Errorf("the Git URL holds %s, whose value is not known", strings.Join(SymbolForm.FindAllString(url, -1), " and "))
 	}
-	if err != nil {
+	if err != nil && !b.unknown("git.url") {
 		b.find(Finding{
 			Severity: Blocker, Code: "URL_UNSUPPORTED", Subject: b.agent.ID, Message: err.Error(),
 			Hint: "give the agent a --git-url that is plain http://, https:// or ssh://, without a query: Flux v2 reads no other",
@@ -359,7 +443,10 @@ func (b *repositoryBuilder) source(ref ObjectRef, secret string, patterns []stri
 	if secret != "" {
 		g.Spec.SecretRef = &meta.LocalObjectReference{Name: secret}
 	}
-	return manifest(g)
+	if proxy != "" {
+		g.Spec.ProxySecretRef = &meta.LocalObjectReference{Name: proxy}
+	}
+	return b.known(manifest(g))
 }
 
 // kustomization makes an application's Kustomization with its final values.
@@ -380,10 +467,10 @@ func (b *repositoryBuilder) kustomization(app application) *unstructured.Unstruc
 			Patches:            patches(app.objects, sync.GarbageCollection == CollectOn),
 		},
 	}
-	for _, d := range app.depends {
-		k.Spec.DependsOn = append(k.Spec.DependsOn, kustomizev1.DependencyReference{Name: d})
+	for _, d := range app.DependsOn {
+		k.Spec.DependsOn = append(k.Spec.DependsOn, kustomizev1.DependencyReference{Name: d.Name})
 	}
-	return manifest(k)
+	return b.known(manifest(k))
 }
 
 func (b *repositoryBuilder) meta(ref ObjectRef) metav1.ObjectMeta {
@@ -421,31 +508,4 @@ func folders(dirs []string) []string {
 // onlyFile ignores everything in dir but one file.
 func onlyFile(dir, file string) []string {
 	return []string{path.Join("/", escapeIgnore(dir), "*"), "!/" + escapeIgnore(file)}
-}
-
-// setWaves orders the repositories: those that are blocked last, the smallest
-// first as a canary of one, then by size; each wave holds size repositories.
-func setWaves(repos []Repository, size int) {
-	order := make([]*Repository, 0, len(repos))
-	for i := range repos {
-		order = append(order, &repos[i])
-	}
-	slices.SortStableFunc(order, func(a, b *Repository) int {
-		blocked := func(r *Repository) int {
-			if r.Blocked {
-				return 1
-			}
-			return 0
-		}
-		return cmp.Or(blocked(a)-blocked(b), len(a.Objects)-len(b.Objects), strings.Compare(a.ID, b.ID))
-	})
-	for i, r := range order {
-		r.Wave = 1
-		if i > 0 {
-			r.Wave = 2 + (i-1)/size
-		}
-	}
-	slices.SortStableFunc(repos, func(a, b Repository) int {
-		return cmp.Or(a.Wave-b.Wave, strings.Compare(a.ID, b.ID))
-	})
 }

@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/url"
@@ -20,55 +21,105 @@ func sshHost(sourceURL string) string {
 	return u.Hostname()
 }
 
-// credential plans the copy of the agent's Git credential and gives the name
-// of the new Secret; empty for anonymous access.
-func (b *repositoryBuilder) credential() string {
+// credentials plans the copies of what the agent gives to its Git server and
+// trusts of it, and gives the names of the new Secrets: for spec.secretRef and
+// for spec.proxySecretRef. Empty means that none is needed.
+func (b *repositoryBuilder) credentials() (secret, proxy string) {
 	c := b.agent.Credential
-	to := ObjectRef{Namespace: AgentNamespace, Name: dnsName(b.name, "git")}
-	planned := Credential{To: to, Kind: c.Kind, Agent: b.agent.ID, From: map[string]Value{}}
+	planned := Credential{To: ObjectRef{Namespace: AgentNamespace, Name: dnsName(b.name, "git")}, Kind: c.Kind, Agent: b.agent.ID, From: map[string]Value{}}
 	switch c.Kind {
 	case "ssh":
-		planned.From["identity"] = Value{Secret: &c.Identity}
-		host := ""
-		if u, err := SourceURL(b.agent.Git.URL); err == nil {
-			host = sshHost(u)
-		}
-		planned.KnownHosts = c.KnownHosts
-		if !knownHost(c.KnownHosts, host) {
-			b.find(Finding{
-				Severity: Blocker, Code: "KNOWN_HOSTS_MISSING",
-				Message: fmt.Sprintf("no known_hosts line for %s was found, and Flux v2 connects to no server whose key it does not know", host),
-				Hint:    "give the agent the line (chart value ssh.known_hosts), verified with the server's owner",
-			})
-		}
+		b.sshCredential(&planned)
 	case "basic":
-		// A token may stand alone as the user name; Flux v2 then sends it with
-		// an empty password, as fluxd's git does. A password needs a user name
-		// (source: fluxcd/pkg git/options.go, Validate).
-		for key, value := range map[string]Value{"username": c.Username, "password": c.Password} {
-			if value != (Value{}) && !c.tokenInPlainText() {
-				planned.From[key] = value
-			}
-		}
-		if c.tokenInPlainText() {
-			b.find(Finding{
-				Severity: Blocker, Code: "TOKEN_IN_PLAIN_TEXT",
-				Message: "a user name without password, which may be a token, stands in plain text in the agent's environment; a plan holds no secret",
-				Hint:    "take it from a Secret (env valueFrom), as the chart does with git.secretName",
-			})
-		}
-		if strings.Contains(b.agent.Git.URL, "://@") {
-			b.find(Finding{
-				Severity: Blocker, Code: "USERNAME_MISSING",
-				Message: "the Git URL holds a password and no user name, which Flux v2 refuses",
-				Hint:    "put a user name before the password in --git-url; for a token any will do with most servers",
-			})
-		}
+		b.basicCredential(&planned)
 	default:
-		return ""
+		planned.Kind = "ca"
 	}
-	b.plan.Credentials = append(b.plan.Credentials, planned)
-	return to.Name
+	if c.Kind != "ssh" && c.CA != (Value{}) {
+		planned.From["ca.crt"] = c.CA
+	}
+	if planned.Kind != "ca" || len(planned.From) > 0 {
+		b.plan.Credentials, secret = append(b.plan.Credentials, b.owned(planned)), planned.To.Name
+	}
+	if c.Proxy != (Value{}) {
+		to := ObjectRef{Namespace: AgentNamespace, Name: dnsName(b.name, "proxy")}
+		b.plan.Credentials = append(b.plan.Credentials, b.owned(Credential{To: to, Kind: "proxy", Agent: b.agent.ID, From: map[string]Value{"address": c.Proxy}}))
+		proxy = to.Name
+	}
+	return secret, proxy
+}
+
+func (b *repositoryBuilder) sshCredential(planned *Credential) {
+	c := b.agent.Credential
+	planned.From["identity"] = Value{Secret: &c.Identity}
+	host := ""
+	if u, err := SourceURL(b.agent.Git.URL); err == nil {
+		host = sshHost(u)
+	}
+	planned.KnownHosts = c.KnownHosts
+	if !knownHost(c.KnownHosts, host) {
+		b.find(Finding{
+			Severity: Blocker, Code: "KNOWN_HOSTS_MISSING",
+			Message: fmt.Sprintf("no known_hosts line for %s was found, and Flux v2 connects to no server whose key it does not know", host),
+			Hint:    "give the agent the line (chart value ssh.known_hosts), verified with the server's owner",
+		})
+	}
+}
+
+func (b *repositoryBuilder) basicCredential(planned *Credential) {
+	c := b.agent.Credential
+	// A token may stand alone as the user name; Flux v2 then sends it with
+	// an empty password, as fluxd's git does. A password needs a user name
+	// (source: fluxcd/pkg git/options.go, Validate).
+	for key, value := range map[string]Value{"username": c.Username, "password": c.Password} {
+		if value != (Value{}) && !c.tokenInPlainText() {
+			planned.From[key] = value
+		}
+	}
+	if c.tokenInPlainText() {
+		b.find(Finding{
+			Severity: Blocker, Code: "TOKEN_IN_PLAIN_TEXT",
+			Message: "a user name without password, which may be a token, stands in plain text in the agent's environment; a plan holds no secret",
+			Hint:    "take it from a Secret (env valueFrom), as the chart does with git.secretName",
+		})
+	}
+	if strings.Contains(b.agent.Git.URL, "://@") {
+		b.find(Finding{
+			Severity: Blocker, Code: "USERNAME_MISSING",
+			Message: "the Git URL holds a password and no user name, which Flux v2 refuses",
+			Hint:    "put a user name before the password in --git-url; for a token any will do with most servers",
+		})
+	}
+}
+
+// owned says who keeps the Secret: who was named, else the configuration that
+// declares the old agent, else somebody, which is worth a warning.
+func (b *repositoryBuilder) owned(c Credential) Credential {
+	named, given := b.opts.Owners[b.agent.ID]
+	if !given {
+		named, given = b.opts.Owners["*"]
+	}
+	switch {
+	case given:
+		c.Owner, c.OwnerWhy = named, "it was decided so"
+	case b.agent.Terraform != nil:
+		c.Owner, c.OwnerWhy = OwnerTerraform, "by default, since "+b.agent.Terraform.Address+" declares the old agent"
+	default:
+		c.Owner, c.OwnerWhy = OwnerExternal, "by default, since nobody was named"
+		b.find(Finding{
+			Severity: Info, Code: "CREDENTIAL_OWNER", Subject: b.agent.ID + " Secret/" + c.To.Namespace + "/" + c.To.Name,
+			Message: fmt.Sprintf("nobody is named who makes Secret %s/%s anew; a cluster that is built again would lack it, and its sources with it", c.To.Namespace, c.To.Name),
+			Hint:    fmt.Sprintf(`name who does, with "--credential-owner %s=terraform" or "=external" (or without the id, for all)`, b.agent.ID),
+		})
+	}
+	if c.Owner == OwnerSOPS && cmp.Or(b.opts.Engine, "bundled") == "bundled" {
+		b.find(Finding{
+			Severity: Blocker, Code: "OWNER_NOT_SUPPORTED", Subject: b.agent.ID + " Secret/" + c.To.Namespace + "/" + c.To.Name,
+			Message: "the bundled agent does not decrypt, so that an encrypted Secret in the flux-capacitor would stop its team's folder",
+			Hint:    "name another owner, or use an engine that decrypts (--engine existing)",
+		})
+	}
+	return c
 }
 
 // knownHost reports whether one of the lines is about the host. Hashed lines

@@ -58,10 +58,7 @@ func FingerprintOf(a *Flux1Agent) Fingerprint {
 	}
 	bindings := map[string][]string{}
 	for _, b := range a.Rights {
-		name := "ClusterRoleBinding/" + b.Name
-		if b.Namespace != "" {
-			name = "RoleBinding/" + b.Namespace + "/" + b.Name
-		}
+		name := bindingName(b)
 		bindings[name] = append(bindings[name], bindingText(b))
 	}
 	for name, texts := range bindings {
@@ -78,6 +75,11 @@ func FingerprintOf(a *Flux1Agent) Fingerprint {
 	}
 	f.add("credential password", c.Password.String())
 	f.add("known hosts", strings.TrimSpace(c.KnownHosts))
+	f.add("CA", c.CA.String())
+	f.add("proxy", c.Proxy.String())
+	for _, name := range sortedKeys(a.Identity) {
+		f.add("account annotation "+name, a.Identity[name])
+	}
 	return f
 }
 
@@ -181,6 +183,10 @@ func (v Value) String() string {
 		return v.Secret.String()
 	case v.Argument:
 		return "in the --git-url argument"
+	case v.ConfigMap != nil:
+		return strings.Replace(v.ConfigMap.String(), "Secret/", "ConfigMap/", 1)
+	case v.Variable != "":
+		return "in the variable " + v.Variable
 	default:
 		return v.Literal
 	}

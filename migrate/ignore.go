@@ -1,11 +1,13 @@
 package migrate
 
 import (
+	"fmt"
 	"path"
 	"slices"
 	"strings"
 
 	"github.com/fluxcd/pkg/sourceignore"
+	"github.com/fluxover/fluxover/reconcile/build"
 )
 
 // ignores gives the patterns, in gitignore syntax, that keep from Flux v2 the
@@ -40,6 +42,47 @@ func ignores(agent *Flux1Agent) (patterns []string, findings []Finding) {
 	return slices.Compact(patterns), findings
 }
 
+// takeBack gives the patterns, to stand behind the others, that take back what
+// fluxd applies and the artifact would lack: files that a .sourceignore in the
+// repository leaves out, or, like cloudbuild.yaml and .github/, the default
+// exclusions (reference H15, H19). A later pattern overrules an earlier one, and
+// those of spec.ignore come after all others. (source: fluxcd/pkg
+// artifact/storage/archive.go)
+func takeBack(agent *Flux1Agent, patterns []string) (more []string, findings []Finding) {
+	if agent.Tree == nil {
+		return nil, nil
+	}
+	// With the default exclusions in any case, since the source of an
+	// application alone has patterns of its own, and so repeats them.
+	text := fullIgnore(patterns)
+	artifact, err := build.NewArtifact(agent.Tree, &text)
+	if err != nil {
+		return nil, []Finding{{
+			Severity: Blocker, Code: "SOURCE_IGNORE_UNREADABLE", Subject: agent.ID, Repository: agent.ID,
+			Message: fmt.Sprintf("what the repository's .sourceignore files leave out cannot be told: %v", err),
+			Hint:    "mend or remove the file that the message names",
+		}}
+	}
+	defaults := sourceignore.NewDefaultMatcher(nil, nil)
+	for _, f := range agent.Files {
+		loaded := f.Kind == FileManifest && !allLeftOut(agent, f.Path) || f.Kind == FileEncrypted
+		if _, there := artifact.Has(f.Path); there || !loaded || f.Kustomization {
+			continue
+		}
+		by := "a .sourceignore file"
+		if defaults.Match(strings.Split(f.Path, "/"), false) {
+			by = "the default exclusions of Flux v2"
+		}
+		more = append(more, "!/"+escapeIgnore(f.Path))
+		findings = append(findings, Finding{
+			Severity: Warning, Code: "FILE_TAKEN_BACK", Subject: agent.ID, Repository: agent.ID, Where: f.Path,
+			Message: fmt.Sprintf("fluxd applies this file and %s would leave it out; the new source takes it back, but no others that are added beside it", by),
+			Hint:    "move it to a path that is not excluded, or take the pattern out of .sourceignore",
+		})
+	}
+	return more, findings
+}
+
 // allLeftOut reports whether the file holds objects, and the agent applies
 // none of them because they are not its to apply.
 func allLeftOut(agent *Flux1Agent, file string) bool {
@@ -71,14 +114,18 @@ func escapeIgnore(p string) string {
 }
 
 // ignoreText writes patterns as GitRepository.spec.ignore; nil if there are
-// none. It repeats the default exclusions, which any pattern switches off
-// (reference H19; fluxcd/pkg: sourceignore/sourceignore.go).
+// none.
 func ignoreText(patterns []string) *string {
 	if len(patterns) == 0 {
 		return nil
 	}
-	defaults := strings.Join([]string{sourceignore.ExcludeExt, sourceignore.ExcludeCI, sourceignore.ExcludeExtra}, ",")
-	lines := append(strings.Split(defaults, ","), patterns...)
-	text := strings.Join(lines, "\n") + "\n"
+	text := fullIgnore(patterns)
 	return &text
+}
+
+// fullIgnore writes patterns behind the default exclusions, which any pattern
+// switches off (reference H19; fluxcd/pkg: sourceignore/sourceignore.go).
+func fullIgnore(patterns []string) string {
+	defaults := strings.Join([]string{sourceignore.ExcludeExt, sourceignore.ExcludeCI, sourceignore.ExcludeExtra}, ",")
+	return strings.Join(append(strings.Split(defaults, ","), patterns...), "\n") + "\n"
 }

@@ -46,6 +46,9 @@ type Cluster struct {
 	Kinds []ServedKind `json:"-"`
 	// Namespaces that exist.
 	Namespaces []string `json:"-"`
+	// Home are bindings that others made, and that give rights to accounts of
+	// AgentNamespace.
+	Home []HomeBinding `json:"-"`
 	// Control are the objects in AgentNamespace whose names a plan must keep
 	// or leave alone.
 	Control []ControlObject `json:"-"`
@@ -102,6 +105,9 @@ type Flux1Agent struct {
 	Selector *metav1.LabelSelector `json:"-"`
 	// Rights are the bindings of the agent's account, with their rules.
 	Rights []Binding `json:"-"`
+	// Identity is what the agent's account is to a cloud: its annotations that
+	// give it a role there, by name. Empty without.
+	Identity map[string]string `json:"-"`
 	// SharedAccount is true when another workload uses the same account.
 	SharedAccount bool `json:"-"`
 	// Credential says where the agent's Git credentials stand.
@@ -274,6 +280,13 @@ type AgentCredential struct {
 	// KnownHosts are the lines the agent trusts beside those of its image;
 	// public, so held by value.
 	KnownHosts string
+	// CA is where certificates (PEM) stand that the agent trusts for its Git
+	// server; zero if it trusts those of its image alone.
+	CA Value `json:",omitzero"`
+	// Proxy is where the address of the proxy stands through which the agent
+	// reaches its Git server, with the proxy's own user and password, if it has
+	// any; zero if it uses none.
+	Proxy Value `json:",omitzero"`
 }
 
 // tokenInPlainText reports whether the user name is held by value and stands
@@ -282,7 +295,7 @@ func (c AgentCredential) tokenInPlainText() bool {
 	return c.Kind == "basic" && c.Username.Literal != "" && c.Password == Value{}
 }
 
-// SecretKey names one key of a Secret.
+// SecretKey names one key of a Secret, or of a ConfigMap.
 type SecretKey struct {
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
@@ -293,11 +306,18 @@ type SecretKey struct {
 type Value struct {
 	// Secret holds it, if set.
 	Secret *SecretKey `json:"secret,omitempty"`
-	// Literal is a user name that stands in the URL itself; never a password.
+	// ConfigMap holds it, if set.
+	ConfigMap *SecretKey `json:"configMap,omitempty"`
+	// Literal is a user name that stands in the URL itself, or the address of a
+	// proxy; never a password.
 	Literal string `json:"literal,omitempty"`
 	// Argument is true if it stands in the Deployment's --git-url argument:
 	// the executor reads it there, the plan does not hold it.
 	Argument bool `json:"argument,omitempty"`
+	// Variable names the variable of the Deployment's container in which it
+	// stands in plain text: the executor reads it there, the plan does not hold
+	// it.
+	Variable string `json:"variable,omitempty"`
 	// PercentEncoded is true if it must be decoded before use outside a URL.
 	PercentEncoded bool `json:"percentEncoded,omitempty"`
 }

@@ -102,7 +102,8 @@ func newNaming(inv Inventory) naming {
 			if s := strings.TrimPrefix(a.Release, "flux-"); s != "" && s != "flux" {
 				return dnsName(s)
 			}
-			return dnsName(a.Namespace)
+			// A repository that was read from a folder has neither.
+			return dnsName(cmp.Or(a.Namespace, path.Base(a.ID)))
 		},
 		func(a Flux1Agent) string { return dnsName(a.ID) },
 		func(a Flux1Agent) string { return dnsName(a63(a.ID), shortHash(a.ID)) },

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/fluxcd/pkg/apis/kustomize"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // Annotations of Flux v2 that carry the meaning of Flux v1's ignore
@@ -81,17 +82,22 @@ func additions(o *Object, collected bool) []Addition {
 		return annotate(annotationReconcile, "Flux v1's ignore annotation has no meaning for Flux v2")
 	case o.Class == ClassSyncOnly:
 		return annotate(annotationPrune, "Flux v1's sync_only annotation has no meaning for Flux v2")
-	case collected && o.Manifest != nil && o.Class == ClassApplied && precious(o.Manifest.GetKind()) && o.Manifest.GetAnnotations()[annotationPrune] == "":
-		return annotate(annotationPrune, "deleting it would delete what it holds")
+	case collected && o.Manifest != nil && o.Class == ClassApplied && o.Manifest.GetAnnotations()[annotationPrune] == "":
+		if why := precious(o.Manifest.GroupVersionKind().GroupKind()); why != "" {
+			return annotate(annotationPrune, why)
+		}
 	}
 	return nil
 }
 
-// precious kinds take others with them when they are deleted.
-func precious(kind string) bool {
-	switch kind {
-	case "Namespace", "CustomResourceDefinition", "PersistentVolumeClaim", "PersistentVolume":
-		return true
+// precious says why objects of a kind must not be pruned; empty if they may be.
+func precious(gk schema.GroupKind) string {
+	switch gk {
+	case schema.GroupKind{Kind: "Namespace"}, schema.GroupKind{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"},
+		schema.GroupKind{Kind: "PersistentVolumeClaim"}, schema.GroupKind{Kind: "PersistentVolume"}:
+		return "deleting it would delete what it holds"
+	case schema.GroupKind{Group: "helm.fluxcd.io", Kind: "HelmRelease"}, schema.GroupKind{Group: "flux.weave.works", Kind: "HelmRelease"}:
+		return "deleting it would make the helm-operator uninstall the release" // reference H43
 	}
-	return false
+	return ""
 }

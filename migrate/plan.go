@@ -47,6 +47,8 @@ type Options struct {
 	// WaveSize is how many Repositories a wave holds after the first, which
 	// is a canary of one; 0 means 8.
 	WaveSize int `json:"waveSize,omitempty"`
+	// Owners of copied credentials, by Repository id; "*" is for all others.
+	Owners map[string]Owner `json:"owners,omitempty"`
 	// Decisions on acceptable findings.
 	Decisions []Decision `json:"-"`
 }
@@ -67,7 +69,8 @@ type ClusterAgent struct {
 type Credential struct {
 	// To is the Secret to make.
 	To ObjectRef `json:"to"`
-	// Kind is "ssh" or "basic".
+	// Kind is "ssh", "basic", "ca" (anonymous access to a server whose
+	// certificate is not the system's to know) or "proxy".
 	Kind string `json:"kind"`
 	// From says, per key of the new Secret, where its value stands.
 	From map[string]Value `json:"from"`
@@ -76,7 +79,25 @@ type Credential struct {
 	// Agent is the Repository id whose Deployment's argument holds values
 	// marked Argument.
 	Agent string `json:"agent"`
+	// Owner is who makes the Secret anew for a rebuilt cluster, since no file of
+	// the flux-capacitor holds it, and OwnerWhy how that was decided.
+	Owner    Owner  `json:"owner"`
+	OwnerWhy string `json:"ownerWhy"`
 }
+
+// Owner is who keeps a Secret that the migration makes.
+type Owner string
+
+const (
+	// OwnerTerraform: the configuration that declared the old agent.
+	OwnerTerraform Owner = "terraform"
+	// OwnerSOPS: an encrypted file in the flux-capacitor. Only engines that
+	// decrypt can apply it.
+	OwnerSOPS Owner = "sops"
+	// OwnerExternal: whoever restores Secrets otherwise, such as a backup or a
+	// Secret operator.
+	OwnerExternal Owner = "external"
+)
 
 // ObjectRef names one object.
 type ObjectRef struct {
@@ -91,6 +112,9 @@ type Repository struct {
 	Commit string `json:"commit"`
 	// Wave, from 1, in which it is cut over.
 	Wave int `json:"wave"`
+	// After are the repositories that bring what it needs, and so have an
+	// earlier wave.
+	After []Dependency `json:"after,omitempty"`
 	// Sources name the GitRepositories used, which may be shared.
 	Sources []ObjectRef `json:"sources"`
 	// Kustomizations are complete manifests with their final values, one per
@@ -99,6 +123,9 @@ type Repository struct {
 	// Supporting are complete manifests of what the Kustomizations need:
 	// accounts, roles, bindings.
 	Supporting []*unstructured.Unstructured `json:"supporting"`
+	// Rights compare the old account with the new one; nil if the old one's are
+	// not known.
+	Rights *Rights `json:"rights,omitempty"`
 	// Applications say which folder became which Kustomization, and why.
 	Applications []Application `json:"applications"`
 	// Objects say what will happen to each workload object.
@@ -120,6 +147,8 @@ type Application struct {
 	Source string `json:"source"`
 	// Why it is an application of its own.
 	Why string `json:"why"`
+	// DependsOn are the applications that have to be there first.
+	DependsOn []Dependency `json:"dependsOn,omitempty"`
 }
 
 // Verb says what happens to an object when the new agent adopts it.

@@ -25,6 +25,7 @@ type planFlags struct {
 	waveSize      int
 	accept        []string
 	decisionsFile string
+	owners        []string
 }
 
 func (p *planFlags) add(f *pflag.FlagSet) {
@@ -33,6 +34,7 @@ func (p *planFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&p.engine, "engine", "bundled", "the agent that takes over: bundled or existing (Flux v2 controllers that already run)")
 	f.IntVar(&p.waveSize, "wave-size", 0, "repositories per wave after the first, which is a canary of one (default 8)")
 	f.StringArrayVar(&p.accept, "accept", nil, "accept a finding: CODE=SUBJECT, or CODE=* for every subject")
+	f.StringArrayVar(&p.owners, "credential-owner", nil, "who makes the copied Git Secrets anew for a rebuilt cluster: [ID=]terraform, external or sops (default: terraform for agents that it declares, else external)")
 	f.StringVar(&p.decisionsFile, "decisions", "", "file of accepted findings: a YAML list of {code, subject, reason}")
 }
 
@@ -55,6 +57,21 @@ func (p *planFlags) options() (migrate.Options, error) {
 	default:
 		return o, usage("--engine %s: want bundled or existing", p.engine)
 	}
+	for _, given := range p.owners {
+		id, owner, named := strings.Cut(given, "=")
+		if !named {
+			id, owner = "*", given
+		}
+		switch migrate.Owner(owner) {
+		case migrate.OwnerTerraform, migrate.OwnerExternal, migrate.OwnerSOPS:
+		default:
+			return o, usage("--credential-owner %s: want terraform, external or sops, for all or as ID=OWNER", given)
+		}
+		if o.Owners == nil {
+			o.Owners = map[string]migrate.Owner{}
+		}
+		o.Owners[id] = migrate.Owner(owner)
+	}
 	for _, a := range p.accept {
 		code, subject, ok := strings.Cut(a, "=")
 		if !ok || code == "" || subject == "" {
@@ -73,7 +90,7 @@ func (p *planFlags) options() (migrate.Options, error) {
 }
 
 // decided are the flags whose word a plan file holds already.
-var decided = []string{"group-by", "engine", "wave-size", "accept", "decisions"}
+var decided = []string{"group-by", "engine", "wave-size", "accept", "decisions", "credential-owner"}
 
 // refuse finds flags that would change a plan that is made: to ignore them
 // would be to do something else than was asked for.

@@ -93,6 +93,10 @@ func (r *repository) predictAgain(ctx context.Context, step string) error {
 		r.note(step, "commit %s instead of %s: %s", short(fresh.Repository.Commit), short(r.j.Commit), "it plans to the same")
 	}
 	r.j.Commit = fresh.Repository.Commit
+	// When it is its turn was decided among all repositories, not by itself.
+	if was := r.j.plan; was != nil {
+		fresh.Repository.Wave, fresh.Repository.After = was.Repository.Wave, was.Repository.After
+	}
 	if err := r.j.setPlan(fresh); err != nil {
 		return err
 	}
@@ -379,7 +383,9 @@ func copyCredentials(ctx context.Context, r *repository) error {
 		if _, err := r.put(ctx, "credentials", secret); err != nil {
 			return err
 		}
-		r.credential = data
+		if cred.Kind != kindProxy {
+			r.credential = data
+		}
 	}
 	return nil
 }
@@ -397,6 +403,38 @@ func (r *repository) credentialData(ctx context.Context, cred migrate.Credential
 	if cred.KnownHosts != "" {
 		data["known_hosts"] = []byte(cred.KnownHosts)
 	}
+	if cred.Kind == kindProxy {
+		return proxyData(string(data["address"]))
+	}
+	return data, nil
+}
+
+// kindProxy is the kind of the credential that goes to a proxy, not to the Git
+// server.
+const kindProxy = "proxy"
+
+// proxyData takes apart the address of a proxy as git reads it from the
+// environment: a scheme may be left out (then it is http), and user and
+// password, percent-encoded, may stand before the host (source: curl,
+// lib/url.c). Errors hold no part of it.
+func proxyData(address string) (map[string][]byte, error) {
+	address = strings.TrimSpace(address)
+	if !strings.Contains(address, "://") {
+		address = "http://" + address
+	}
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return nil, errors.New("the address of the proxy is no URL")
+	}
+	data := map[string][]byte{}
+	if u.User != nil {
+		data["username"] = []byte(u.User.Username())
+		if password, given := u.User.Password(); given {
+			data["password"] = []byte(password)
+		}
+		u.User = nil
+	}
+	data["address"] = []byte(u.String())
 	return data, nil
 }
 
@@ -412,6 +450,14 @@ func (r *repository) value(ctx context.Context, key string, v migrate.Value) ([]
 		if value, found = secret.Data[v.Secret.Key]; !found || len(value) == 0 {
 			return nil, fmt.Errorf("Secret/%s/%s holds no value under the key %q", v.Secret.Namespace, v.Secret.Name, v.Secret.Key)
 		}
+	case v.ConfigMap != nil:
+		config, err := r.c.Kube.CoreV1().ConfigMaps(v.ConfigMap.Namespace).Get(ctx, v.ConfigMap.Name, metav1.GetOptions{})
+		if err != nil {
+			return nil, fmt.Errorf("read ConfigMap/%s/%s: %w", v.ConfigMap.Namespace, v.ConfigMap.Name, err)
+		}
+		if value = []byte(config.Data[v.ConfigMap.Key]); len(value) == 0 {
+			return nil, fmt.Errorf("ConfigMap/%s/%s holds no value under the key %q", v.ConfigMap.Namespace, v.ConfigMap.Name, v.ConfigMap.Key)
+		}
 	case v.Argument:
 		username, password, err := r.urlCredential(ctx)
 		if err != nil {
@@ -425,6 +471,11 @@ func (r *repository) value(ctx context.Context, key string, v migrate.Value) ([]
 		}
 		// userinfo of a URL is decoded by urlCredential.
 		return value, nil
+	case v.Variable != "":
+		var err error
+		if value, err = r.variable(ctx, v.Variable); err != nil {
+			return nil, err
+		}
 	default:
 		value = []byte(v.Literal)
 	}
@@ -436,6 +487,33 @@ func (r *repository) value(ctx context.Context, key string, v migrate.Value) ([]
 		return nil, fmt.Errorf("the value of %s is not percent-encoded as a URL's part", key)
 	}
 	return []byte(plain), nil
+}
+
+// variable reads what stands in plain text in a variable of the Deployment.
+func (r *repository) variable(ctx context.Context, name string) ([]byte, error) {
+	d, err := r.c.Kube.AppsV1().Deployments(r.j.Agent.Namespace).Get(ctx, r.j.Agent.Workload, metav1.GetOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("read Deployment %s/%s: %w", r.j.Agent.Namespace, r.j.Agent.Workload, err)
+	}
+	for _, container := range d.Spec.Template.Spec.Containers {
+		for _, v := range container.Env {
+			if v.Name == name && v.Value != "" {
+				return []byte(v.Value), nil
+			}
+		}
+	}
+	return nil, fmt.Errorf("Deployment %s/%s sets no variable %s", r.j.Agent.Namespace, r.j.Agent.Workload, name)
+}
+
+// gitCredential is the plan's credential for the Git server itself; nil
+// without.
+func (r *repository) gitCredential() *migrate.Credential {
+	for i := range r.j.plan.Credentials {
+		if c := &r.j.plan.Credentials[i]; c.Kind != kindProxy {
+			return c
+		}
+	}
+	return nil
 }
 
 // urlCredential reads user and password out of the Deployment's --git-url.
@@ -468,10 +546,11 @@ func (r *repository) urlCredential(ctx context.Context) (username, password stri
 
 // readCredential gives the data of the copied Git Secret.
 func (r *repository) readCredential(ctx context.Context) (map[string][]byte, error) {
-	if r.credential != nil || len(r.j.plan.Credentials) == 0 {
+	cred := r.gitCredential()
+	if r.credential != nil || cred == nil {
 		return r.credential, nil
 	}
-	to := r.j.plan.Credentials[0].To
+	to := cred.To
 	secret, err := r.c.Kube.CoreV1().Secrets(to.Namespace).Get(ctx, to.Name, metav1.GetOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("read Secret/%s/%s: %w", to.Namespace, to.Name, err)

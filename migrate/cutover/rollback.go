@@ -381,10 +381,10 @@ func (r *repository) toFlux1(ctx context.Context, o RollbackOptions, closed stri
 // awaitOldSync waits until the old agent's mark is at the branch's head.
 func (r *repository) awaitOldSync(ctx context.Context, limit time.Duration) error {
 	data := map[string][]byte(nil)
-	if creds := r.j.plan.Credentials; len(creds) > 0 {
+	if cred := r.gitCredential(); cred != nil {
 		// The copy is deleted by now; the original is where it always was.
 		var err error
-		if data, err = r.credentialData(ctx, creds[0]); err != nil {
+		if data, err = r.credentialData(ctx, *cred); err != nil {
 			return err
 		}
 	}

@@ -102,6 +102,7 @@ func Prove(ctx context.Context, inv migrate.Inventory, opts migrate.Options, w W
 	}
 	res.Plan.Findings = append(res.Plan.Findings, clashes(res.Plan.Repositories, res.Evidence)...)
 	res.Plan.Settle(opts.Decisions)
+	res.Plan.SetWaves()
 	return res, nil
 }
 

@@ -1,0 +1,279 @@
+package discover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/flux1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// The kinds of findings about how an agent reaches its Git server.
+var (
+	Proxy = flux1.Code{
+		Name: "PROXY", Severity: migrate.Info,
+		Cause:       "the agent reaches its Git server through a proxy of its environment",
+		Consequence: "the new source goes through the same proxy, by a Secret that is made from that variable (GitRepository.spec.proxySecretRef)",
+		Remedy:      "see that the proxy may be reached from the new agent's namespace",
+	}
+	ProxyUnknown = flux1.Code{
+		Name: "PROXY_UNKNOWN", Severity: migrate.Blocker,
+		Cause:       "the agent reaches its Git server through a proxy whose address cannot be told",
+		Consequence: "the new source could not be given it",
+		Remedy:      "set the variable in the agent's Deployment, or from a Secret or ConfigMap that can be read",
+	}
+	CustomCA = flux1.Code{
+		Name: "CUSTOM_CA", Severity: migrate.Blocker, Acceptable: true,
+		Cause:       "the agent trusts certificates beside those of its image, and they cannot be told",
+		Consequence: "the new source trusts those of its own image alone",
+		Remedy:      "give the agent the certificates as one file of a Secret or ConfigMap (GIT_SSL_CAINFO), or accept this finding if its Git server's certificate is one that everybody trusts",
+	}
+	TLSNotVerified = flux1.Code{
+		Name: "TLS_NOT_VERIFIED", Severity: migrate.Blocker, Acceptable: true,
+		Cause:       "the agent does not verify its Git server's certificate (GIT_SSL_NO_VERIFY)",
+		Consequence: "the new source does, and does not fetch if it cannot",
+		Remedy:      "give the agent the server's certificate authority (GIT_SSL_CAINFO), or accept this finding if its certificate is one that everybody trusts",
+	}
+	CloudIdentity = flux1.Code{
+		Name: "CLOUD_IDENTITY", Severity: migrate.Info,
+		Cause:       "the agent's account has a role in a cloud",
+		Consequence: "the new agent, which is one for all, does not take it; nothing that it does for this repository needs one",
+		Remedy:      "nothing; image scanning, which may have used it, ends with the agent",
+	}
+	CloudIdentityUsed = flux1.Code{
+		Name: "CLOUD_IDENTITY_USED", Severity: migrate.Blocker, Acceptable: true,
+		Cause:       "the agent's account has a role in a cloud, with which it may fetch or decrypt",
+		Consequence: "the new agent is one for all repositories and takes no repository's role, so that none gets another's; what needs the role would fail",
+		Remedy:      "fetch with a key or password of the repository's own, and encrypt to a key that is not the cloud's; accept this finding if the role is used for neither",
+	}
+	reachCodes = []flux1.Code{Proxy, ProxyUnknown, CustomCA, TLSNotVerified, CloudIdentity, CloudIdentityUsed}
+)
+
+// proxyVariable names the variable of a container from which git takes the
+// proxy for a URL; one whose value stands elsewhere counts as set.
+func proxyVariable(sourceURL string, container *corev1.Container) string {
+	return flux1.ProxyVariable(sourceURL, func(name string) (string, bool) {
+		for _, v := range slices.Backward(container.Env) {
+			if v.Name == name {
+				return orText(v.Value, v.ValueFrom != nil), true
+			}
+		}
+		return "", false
+	})
+}
+
+// orText stands for a value that is not known.
+func orText(value string, unknown bool) string {
+	if value == "" && unknown {
+		return "unknown"
+	}
+	return value
+}
+
+// isProxyVariable reports whether a variable is about proxies.
+func isProxyVariable(name string) bool {
+	switch strings.ToUpper(name) {
+	case "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY":
+		return true
+	}
+	return false
+}
+
+// proxySetting says what becomes of a variable about proxies; inUse is the one
+// that counts, if any does.
+func proxySetting(name, inUse string) (fate migrate.Fate, to, why string) {
+	switch {
+	case name == inUse:
+		return migrate.Carried, "GitRepository.spec.proxySecretRef", "git takes the proxy for the agent's URL from it"
+	case strings.EqualFold(name, "no_proxy"):
+		return migrate.Dropped, "", "it has been applied to the agent's URL, which is the only one that the new source fetches from"
+	default:
+		return migrate.Dropped, "", "git does not take the proxy for the agent's URL from it"
+	}
+}
+
+// reach finds what stands between an agent and its Git server: the proxy and
+// the certificates that it trusts. bare is the URL without credentials.
+func (w *witness) reach(ctx context.Context, a *agent, bare string) error {
+	if strings.HasPrefix(bare, "ssh://") {
+		return nil // no proxy, no certificates
+	}
+	if err := w.readProxy(ctx, a, bare); err != nil {
+		return err
+	}
+	if !strings.HasPrefix(bare, "https://") {
+		return nil
+	}
+	return w.readCA(ctx, a)
+}
+
+func (w *witness) readProxy(ctx context.Context, a *agent, bare string) error {
+	found := map[string]*variable{}
+	var failed error
+	name := flux1.ProxyVariable(bare, func(name string) (string, bool) {
+		v, err := a.env.look(ctx, name)
+		if err != nil {
+			failed = err
+		}
+		if v == nil {
+			return "", false
+		}
+		found[name] = v
+		return orText(v.value, v.secret != nil || v.unknown != ""), true
+	})
+	if failed != nil || name == "" {
+		return failed
+	}
+	v := found[name]
+	switch {
+	case v.secret != nil:
+		a.Credential.Proxy = migrate.Value{Secret: v.secret}
+	case v.unknown != "":
+		w.find(ProxyUnknown.Finding(a.ID, a.where("env "+name), fmt.Sprintf("the proxy in $(%s) is unknown: %s", name, v.unknown)))
+		return nil
+	case len(flux1.Symbols(v.value)) > 0:
+		w.find(ProxyUnknown.Finding(a.ID, a.where("env "+name), fmt.Sprintf("the proxy in $(%s) is put together from other variables", name)))
+		return nil
+	case !strings.Contains(v.value, "@"):
+		a.Credential.Proxy = migrate.Value{Literal: v.value}
+	case slices.ContainsFunc(a.env.container.Env, func(e corev1.EnvVar) bool { return e.Name == name && e.Value != "" }):
+		// It holds a password, so that it is read only when it is copied.
+		a.Credential.Proxy = migrate.Value{Variable: name}
+	default:
+		w.find(ProxyUnknown.Finding(a.ID, v.where, fmt.Sprintf("the proxy's address with its password stands in plain text outside of a Secret (%s)", v.where)))
+		return nil
+	}
+	w.find(Proxy.Finding(a.ID, a.where("env "+name), "a proxy is set by "+name))
+	return nil
+}
+
+// trustedFiles are where the certificates stand that fluxd's image trusts: the
+// file that git reads, and the folder around it.
+const (
+	trustedFile   = "/etc/ssl/certs/ca-certificates.crt"
+	trustedFolder = "/etc/ssl/certs"
+)
+
+// readCA finds certificates that the agent trusts beside its image's own.
+func (w *witness) readCA(ctx context.Context, a *agent) error {
+	if v, err := a.env.look(ctx, "GIT_SSL_NO_VERIFY"); err != nil {
+		return err
+	} else if v != nil {
+		w.find(TLSNotVerified.Finding(a.ID, a.where("env GIT_SSL_NO_VERIFY"), "GIT_SSL_NO_VERIFY is set"))
+	}
+	file := ""
+	v, err := a.env.look(ctx, "GIT_SSL_CAINFO")
+	switch {
+	case err != nil:
+		return err
+	case v != nil && !v.plain:
+		w.find(CustomCA.Finding(a.ID, a.where("env GIT_SSL_CAINFO"), "the place of the certificates in GIT_SSL_CAINFO is not known"))
+		return nil
+	case v != nil:
+		file = path.Clean(v.value)
+	case slices.ContainsFunc(a.env.container.VolumeMounts, func(m corev1.VolumeMount) bool {
+		return below(path.Clean(m.MountPath), trustedFolder)
+	}):
+		file = trustedFile
+	default:
+		return nil
+	}
+	value, content, place, err := a.env.place(ctx, file, "the certificates that the agent trusts")
+	switch {
+	case errors.Is(err, errUnreadable):
+		return nil // reported as a missing right
+	case err != nil:
+		return err
+	case value == nil:
+		w.find(CustomCA.Finding(a.ID, a.where(place), fmt.Sprintf("the certificates in %s cannot be told", file)))
+		return nil
+	}
+	a.Credential.CA, a.ca = *value, content
+	return nil
+}
+
+// place is file, and says as a Value where the content stands; nil if nothing
+// provides the file.
+func (e *environment) place(ctx context.Context, name, unknown string) (*migrate.Value, []byte, string, error) {
+	content, where, found, err := e.file(ctx, name, unknown)
+	if err != nil || !found {
+		return nil, nil, where, err
+	}
+	volume, _, rest := e.mount(name)
+	key := migrate.SecretKey{Namespace: e.namespace}
+	if volume.Secret != nil {
+		key.Name, key.Key = volume.Secret.SecretName, keyAt(volume.Secret.Items, rest)
+		return &migrate.Value{Secret: &key}, content, where, nil
+	}
+	key.Name, key.Key = volume.ConfigMap.Name, keyAt(volume.ConfigMap.Items, rest)
+	return &migrate.Value{ConfigMap: &key}, content, where, nil
+}
+
+// cloudAnnotations give an account a role in a cloud, by the word of each
+// cloud's own documentation.
+var cloudAnnotations = []string{"eks.amazonaws.com/role-arn", "iam.gke.io/gcp-service-account", "azure.workload.identity/client-id"}
+
+// cloudHosts end the names of Git servers that let a cloud's roles in.
+var cloudHosts = []string{".amazonaws.com", "source.developers.google.com", "dev.azure.com", ".visualstudio.com"}
+
+// readIdentity finds the agent's role in a cloud.
+func (w *witness) readIdentity(ctx context.Context, a *agent) error {
+	account, err := w.kube.CoreV1().ServiceAccounts(a.Namespace).Get(ctx, a.ServiceAccount, metav1.GetOptions{})
+	switch {
+	case notFound(err):
+		return nil
+	case isForbidden(err):
+		w.forbidden("get", "serviceaccounts", a.Namespace, a.ID, "whether the agent's account has a role in a cloud")
+		return nil
+	case err != nil:
+		return fmt.Errorf("read ServiceAccount %s/%s: %w", a.Namespace, a.ServiceAccount, err)
+	}
+	place := "ServiceAccount/" + a.Namespace + "/" + a.ServiceAccount
+	for _, name := range cloudAnnotations {
+		role := account.Annotations[name]
+		if role == "" {
+			continue
+		}
+		if a.Identity == nil {
+			a.Identity = map[string]string{}
+		}
+		a.Identity[name] = role
+	}
+	for _, name := range slices.Sorted(maps.Keys(a.Identity)) {
+		code, why := CloudIdentity, "nothing that Flux v2 does for the repository needs it"
+		if use := a.usesIdentity(); use != "" {
+			code, why = CloudIdentityUsed, use
+		}
+		a.Settings = append(a.Settings, migrate.Setting{
+			Name: "serviceAccount.annotations." + name, Value: a.Identity[name], Fate: migrate.Dropped, Why: why,
+			From: []migrate.Origin{{Witness: "cluster", Where: place}},
+		})
+		w.find(code.Finding(a.ID, place, fmt.Sprintf("the account has the role %s (%s)", a.Identity[name], name)))
+	}
+	return nil
+}
+
+// usesIdentity says what the agent may use a role in a cloud for; empty if
+// nothing that concerns the new agent.
+func (a *agent) usesIdentity() string {
+	if a.SOPS {
+		return "keys of the cloud may decrypt files; those that are found encrypted have a finding of their own"
+	}
+	bare, _, err := flux1.FluxV2URL(string(a.config.URL))
+	if err != nil || a.Credential.Kind != "none" {
+		return ""
+	}
+	u, err := url.Parse(bare)
+	if err == nil && slices.ContainsFunc(cloudHosts, func(end string) bool { return strings.HasSuffix(u.Hostname(), end) }) {
+		return "the Git server may let the role in, since no other credential is given"
+	}
+	return ""
+}
