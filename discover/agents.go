@@ -25,8 +25,6 @@ type agent struct {
 	config     flux1.Config
 	env        *environment
 	release    *release
-	// ca are the certificates that Credential.CA names.
-	ca []byte
 	// rawURL is --git-url before anything is filled in.
 	rawURL string
 	// set is the name of what it syncs, for marks; empty if its URL is not
@@ -386,7 +384,7 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 		case isProxyVariable(v.Name):
 			fate, to, why := proxySetting(v.Name, proxy)
 			add("env."+v.Name, value, fate, to, why, where)
-		case v.Name == "GIT_SSL_CAINFO":
+		case slices.Contains(caVariables, v.Name):
 			add("env."+v.Name, v.Value, migrate.Carried, "GitRepository.spec.secretRef", "the certificates that it names, as ca.crt", where)
 		case strings.HasPrefix(upper, "GIT_") || strings.HasPrefix(upper, "SSH_"):
 			add("env."+v.Name, value, migrate.Unknown, "a person's decision", "it may change what git does, and Flux v2 reads no such variable", where)
@@ -425,7 +423,7 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 		case at == "/root/.gitconfig" || strings.HasPrefix(at, "/etc/gitconfig") || strings.HasPrefix(at, "/root/.config/git"):
 			add(name, at, migrate.Blocks, "", GitConfig.Consequence, where)
 			find(GitConfig.Finding(a.ID, origin(where).Where, "a git configuration is mounted at "+at))
-		case below(at, trustedFolder):
+		case isCAFolder(at):
 			add(name, at, migrate.Carried, "GitRepository.spec.secretRef", "the certificates that the agent trusts, as ca.crt", where)
 		case strings.HasPrefix(at, "/root/gpg-import"):
 			add(name, at, migrate.Dropped, "", "keys for signatures and decryption, which have findings of their own where they are used", where)

@@ -215,7 +215,7 @@ func (w *witness) remote(ctx context.Context, a *agent) (source.Remote, bool, er
 	if err != nil {
 		return source.Remote{}, false, nil // reported with the arguments
 	}
-	r := source.Remote{URL: bare, Timeout: max(a.config.GitTimeout, minGitTimeout), Auth: &source.Auth{CAFile: a.ca}}
+	r := source.Remote{URL: bare, Timeout: max(a.config.GitTimeout, minGitTimeout), Auth: &source.Auth{}}
 	switch a.Credential.Kind {
 	case "ssh":
 		key, ok, err := a.env.reveal(ctx, a.Credential.Identity, "the deploy key")

@@ -155,13 +155,6 @@ func (w *witness) readProxy(ctx context.Context, a *agent, bare string) error {
 	return nil
 }
 
-// trustedFiles are where the certificates stand that fluxd's image trusts: the
-// file that git reads, and the folder around it.
-const (
-	trustedFile   = "/etc/ssl/certs/ca-certificates.crt"
-	trustedFolder = "/etc/ssl/certs"
-)
-
 // readCA finds certificates that the agent trusts beside its image's own.
 func (w *witness) readCA(ctx context.Context, a *agent) error {
 	if v, err := a.env.look(ctx, "GIT_SSL_NO_VERIFY"); err != nil {
@@ -169,52 +162,76 @@ func (w *witness) readCA(ctx context.Context, a *agent) error {
 	} else if v != nil {
 		w.find(TLSNotVerified.Finding(a.ID, a.where("env GIT_SSL_NO_VERIFY"), "GIT_SSL_NO_VERIFY is set"))
 	}
-	file := ""
-	v, err := a.env.look(ctx, "GIT_SSL_CAINFO")
+	var files []string
+	for _, name := range caVariables {
+		v, err := a.env.look(ctx, name)
+		switch {
+		case err != nil:
+			return err
+		case v == nil:
+			continue
+		case !v.plain:
+			w.find(CustomCA.Finding(a.ID, a.where("env "+name), "the place of the certificates in "+name+" is not known"))
+			return nil
+		}
+		files = []string{path.Clean(v.value)}
+		break
+	}
+	named, mounted := files != nil, false
+	for _, m := range a.env.container.VolumeMounts {
+		if named || !isCAFolder(m.MountPath) {
+			continue
+		}
+		mounted = true
+		names, err := a.env.filesOf(ctx, m, "the certificates that the agent trusts")
+		if errors.Is(err, errUnreadable) {
+			return nil // reported as a missing right
+		}
+		if err != nil {
+			return err
+		}
+		files = append(files, names...)
+	}
 	switch {
-	case err != nil:
-		return err
-	case v != nil && !v.plain:
-		w.find(CustomCA.Finding(a.ID, a.where("env GIT_SSL_CAINFO"), "the place of the certificates in GIT_SSL_CAINFO is not known"))
+	case mounted && len(files) != 1:
+		w.find(CustomCA.Finding(a.ID, a.where("volumeMounts"), fmt.Sprintf("%d files of certificates are mounted, and a Secret of Flux v2 takes one", len(files))))
 		return nil
-	case v != nil:
-		file = path.Clean(v.value)
-	case slices.ContainsFunc(a.env.container.VolumeMounts, func(m corev1.VolumeMount) bool {
-		return below(path.Clean(m.MountPath), trustedFolder)
-	}):
-		file = trustedFile
-	default:
+	case len(files) == 0:
 		return nil
 	}
-	value, content, place, err := a.env.place(ctx, file, "the certificates that the agent trusts")
+	value, where, err := a.env.place(ctx, files[0], "the certificates that the agent trusts")
 	switch {
 	case errors.Is(err, errUnreadable):
-		return nil // reported as a missing right
 	case err != nil:
 		return err
 	case value == nil:
-		w.find(CustomCA.Finding(a.ID, a.where(place), fmt.Sprintf("the certificates in %s cannot be told", file)))
-		return nil
+		w.find(CustomCA.Finding(a.ID, a.where(where), fmt.Sprintf("the certificates in %s cannot be told", files[0])))
+	default:
+		a.Credential.CA = *value
 	}
-	a.Credential.CA, a.ca = *value, content
 	return nil
 }
 
-// place is file, and says as a Value where the content stands; nil if nothing
-// provides the file.
-func (e *environment) place(ctx context.Context, name, unknown string) (*migrate.Value, []byte, string, error) {
-	content, where, found, err := e.file(ctx, name, unknown)
+// isCAFolder reports whether certificates of one's own are mounted there.
+func isCAFolder(at string) bool {
+	at = path.Clean(at)
+	return slices.ContainsFunc(caFolders, func(dir string) bool { return at == dir || strings.HasPrefix(at, dir+"/") })
+}
+
+// place says where a file of the container stands; nil if nothing provides it.
+func (e *environment) place(ctx context.Context, name, unknown string) (*migrate.Value, string, error) {
+	_, where, found, err := e.file(ctx, name, unknown)
 	if err != nil || !found {
-		return nil, nil, where, err
+		return nil, where, err
 	}
 	volume, _, rest := e.mount(name)
 	key := migrate.SecretKey{Namespace: e.namespace}
 	if volume.Secret != nil {
 		key.Name, key.Key = volume.Secret.SecretName, keyAt(volume.Secret.Items, rest)
-		return &migrate.Value{Secret: &key}, content, where, nil
+		return &migrate.Value{Secret: &key}, where, nil
 	}
 	key.Name, key.Key = volume.ConfigMap.Name, keyAt(volume.ConfigMap.Items, rest)
-	return &migrate.Value{ConfigMap: &key}, content, where, nil
+	return &migrate.Value{ConfigMap: &key}, where, nil
 }
 
 // cloudAnnotations give an account a role in a cloud, by the word of each

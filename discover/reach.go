@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"path"
-	"slices"
 	"strings"
 
 	"github.com/fluxover/fluxover/reconcile/source"
@@ -82,8 +81,7 @@ func (a *agent) certificates(ctx context.Context) ([]byte, error) {
 		}
 	}
 	for _, m := range a.env.container.VolumeMounts {
-		at := path.Clean(m.MountPath)
-		if !slices.ContainsFunc(caFolders, func(dir string) bool { return at == dir || strings.HasPrefix(at, dir+"/") }) {
+		if !isCAFolder(m.MountPath) {
 			continue
 		}
 		names, err := a.env.filesOf(ctx, m, unknown)

@@ -1,0 +1,84 @@
+package discover
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/flux1"
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/fake"
+)
+
+func TestProxyCertificatesAndRolesAreFoundByPlace(t *testing.T) {
+	objects := []runtime.Object{
+		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "flux", Name: "net"}, Data: map[string][]byte{"proxy": []byte("http://u:MARKED-SECRET@p:1")}},
+		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "flux", Name: "ca"}, Data: map[string]string{"ca.pem": "-----BEGIN CERTIFICATE-----\n"}},
+		&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "flux", Name: "plain"}},
+		&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "flux", Name: "role", Annotations: map[string]string{"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/x"}}},
+	}
+	variable := func(name, value string) corev1.EnvVar { return corev1.EnvVar{Name: name, Value: value} }
+	fromSecret := corev1.EnvVar{Name: "HTTPS_PROXY", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "net"}, Key: "proxy"}}}
+	volume := corev1.Volume{Name: "ca", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: "ca"}}}}
+	place := migrate.Value{ConfigMap: &migrate.SecretKey{Namespace: "flux", Name: "ca", Key: "ca.pem"}}
+	for name, c := range map[string]struct {
+		url, account string
+		sops         bool
+		env          []corev1.EnvVar
+		mounts       []corev1.VolumeMount
+		want         migrate.AgentCredential
+		codes        []string
+	}{
+		"nothing":                                {url: "https://git.example.com/a", account: "plain"},
+		"a proxy":                                {url: "https://git.example.com/a", env: []corev1.EnvVar{variable("HTTPS_PROXY", "p:3128")}, want: migrate.AgentCredential{Proxy: migrate.Value{Literal: "p:3128"}}, codes: []string{"PROXY"}},
+		"a proxy with a password":                {url: "https://git.example.com/a", env: []corev1.EnvVar{variable("https_proxy", "http://u:MARKED-SECRET@p:1")}, want: migrate.AgentCredential{Proxy: migrate.Value{Variable: "https_proxy"}}, codes: []string{"PROXY"}},
+		"a proxy in a Secret":                    {url: "https://git.example.com/a", env: []corev1.EnvVar{fromSecret}, want: migrate.AgentCredential{Proxy: migrate.Value{Secret: &migrate.SecretKey{Namespace: "flux", Name: "net", Key: "proxy"}}}, codes: []string{"PROXY"}},
+		"a proxy of several pieces":              {url: "https://git.example.com/a", env: []corev1.EnvVar{variable("HTTPS_PROXY", "http://$(USER)@p")}, codes: []string{"PROXY_UNKNOWN"}},
+		"a proxy that SSH does not use":          {url: "ssh://git@git.example.com/a", env: []corev1.EnvVar{variable("HTTPS_PROXY", "p:3128"), variable("GIT_SSL_NO_VERIFY", "1")}},
+		"certificates in a file":                 {url: "https://git.example.com/a", env: []corev1.EnvVar{variable("GIT_SSL_CAINFO", "/ca/ca.pem")}, mounts: []corev1.VolumeMount{{Name: "ca", MountPath: "/ca"}}, want: migrate.AgentCredential{CA: place}},
+		"certificates among the system's":        {url: "https://git.example.com/a", mounts: []corev1.VolumeMount{{Name: "ca", MountPath: "/etc/ssl/certs/own.pem", SubPath: "ca.pem"}}, want: migrate.AgentCredential{CA: place}},
+		"certificates of which nothing is known": {url: "https://git.example.com/a", env: []corev1.EnvVar{variable("GIT_SSL_CAINFO", "/elsewhere/ca.pem")}, codes: []string{"CUSTOM_CA"}},
+		"certificates that are not looked at":    {url: "https://git.example.com/a", env: []corev1.EnvVar{variable("GIT_SSL_NO_VERIFY", "true")}, codes: []string{"TLS_NOT_VERIFIED"}},
+		"a role that nothing needs":              {url: "https://git.example.com/a", account: "role", codes: []string{"CLOUD_IDENTITY"}},
+		"a role that may decrypt":                {url: "https://git.example.com/a", account: "role", sops: true, codes: []string{"CLOUD_IDENTITY_USED"}},
+		"a role that may fetch":                  {url: "https://git-codecommit.eu-west-1.amazonaws.com/v1/repos/a", account: "role", codes: []string{"CLOUD_IDENTITY_USED"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := &witness{kube: fake.NewClientset(objects...)}
+			container := &corev1.Container{Name: "flux", Env: c.env, VolumeMounts: c.mounts}
+			a := &agent{Flux1Agent: migrate.Flux1Agent{ID: "flux/flux", Namespace: "flux", Workload: "flux", ServiceAccount: c.account, SOPS: c.sops}}
+			a.config.URL = "https://x/y"
+			if c.account != "" {
+				a.config.URL, a.Credential.Kind = flux1.RawURL(c.url), "none"
+				c.want.Kind = "none"
+			}
+			a.env = w.environmentOf("flux", a.ID, &corev1.PodSpec{Containers: []corev1.Container{*container}, Volumes: []corev1.Volume{volume}}, container)
+			if err := w.reach(t.Context(), a, c.url); err != nil {
+				t.Fatal(err)
+			}
+			if c.account != "" {
+				if err := w.readIdentity(t.Context(), a); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if d := cmp.Diff(c.want, a.Credential); d != "" {
+				t.Error(d)
+			}
+			var codes []string
+			for _, f := range w.findings {
+				codes = append(codes, f.Code)
+			}
+			slices.Sort(codes)
+			if d := cmp.Diff(c.codes, codes); d != "" {
+				t.Error(d)
+			}
+			if text := dump(t, migrate.Inventory{Agents: []migrate.Flux1Agent{a.Flux1Agent}, Findings: w.findings}); strings.Contains(text, "MARKED") {
+				t.Errorf("a secret is told: %s", text)
+			}
+		})
+	}
+}
