@@ -37,10 +37,14 @@ verify: ## formatting, vet, linters, generated files, import layers
 	$(MAKE) --no-print-directory generate
 	@git diff --exit-code -- reconcile/chart/crds || { echo "generated files are not up to date: run make generate and commit"; exit 1; }
 
-generate: ## the CRDs of the agent's chart, from the upstream API modules
+generate: ## the CRDs of the agent's chart, from the upstream API modules, marked with their versions
 	@tmp=$$(mktemp -d) && cd e2e/crdgen && $(GO) tool controller-gen crd \
 		paths="github.com/fluxcd/source-controller/api/v1;github.com/fluxcd/kustomize-controller/api/v1" output:crd:dir=$$tmp && \
-		cp $$tmp/source.toolkit.fluxcd.io_gitrepositories.yaml $$tmp/kustomize.toolkit.fluxcd.io_kustomizations.yaml ../../reconcile/chart/crds/ && rm -r $$tmp
+		for crd in source.toolkit.fluxcd.io_gitrepositories kustomize.toolkit.fluxcd.io_kustomizations; do \
+			version=$$($(GO) list -m -f '{{.Version}}' github.com/fluxcd/$${crd%%.*}-controller/api) && \
+			awk -v v="$$version" '{print} /controller-gen.kubebuilder.io\/version/ {print "    fluxover.dev/definition-version: " v}' \
+				$$tmp/$$crd.yaml >../../reconcile/chart/crds/$$crd.yaml || exit 1; \
+		done && rm -r $$tmp
 
 demo: ## the whole story on this machine: fleet, plan, migration, verdict (YES=1 unattended, TEAMS=40 for all)
 	$(GO) run ./e2e/demo $(if $(YES),--yes) $(if $(TEAMS),--teams $(TEAMS))

@@ -81,6 +81,9 @@ const (
 	groupApplies   = "kustomize.toolkit.fluxcd.io"
 )
 
+// agentDefinitions are those that come with the bundled agent.
+var agentDefinitions = []string{"gitrepositories." + groupSources, "kustomizations." + groupApplies}
+
 // scope is what a command's rights depend on: what the cluster serves and the
 // plan names.
 type scope struct {
@@ -256,6 +259,7 @@ var rightsTable = []rightsRow{
 		ns := agent.Namespace
 		return []need{
 			{group: groupCRDs, resources: []string{"customresourcedefinitions"}, verbs: []string{"create"}},
+			{group: groupCRDs, resources: []string{"customresourcedefinitions"}, verbs: []string{"patch"}, names: agentDefinitions},
 			{resources: []string{"secrets"}, verbs: []string{"create", "update", "delete"}, namespace: ns}, // Helm's record
 			{resources: []string{"serviceaccounts", "services"}, verbs: []string{"create", "patch"}, namespace: ns},
 			{group: "apps", resources: []string{"deployments"}, verbs: []string{"create", "patch"}, namespace: ns},
@@ -272,7 +276,7 @@ var rightsTable = []rightsRow{
 		}
 		ns := agent.Namespace
 		return []need{
-			{group: groupCRDs, resources: []string{"customresourcedefinitions"}, verbs: []string{"delete"}, names: []string{"gitrepositories." + groupSources, "kustomizations." + groupApplies}},
+			{group: groupCRDs, resources: []string{"customresourcedefinitions"}, verbs: []string{"delete"}, names: agentDefinitions},
 			{resources: []string{"secrets"}, verbs: []string{"update", "delete"}, namespace: ns},
 			{resources: []string{"serviceaccounts", "services"}, verbs: []string{"delete"}, namespace: ns},
 			{group: "apps", resources: []string{"deployments"}, verbs: []string{"patch", "delete"}, namespace: ns},

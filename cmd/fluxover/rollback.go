@@ -49,14 +49,21 @@ workload is deleted or recreated.`,
 			} else if err := write(s.Out, output, plan); err != nil {
 				return err
 			}
-			// A flux-capacitor that nobody uses any more is left to remove.
-			idle := len(plan.Repositories) == 0 && (o.Capacitor == nil || len(o.Repositories) > 0)
+			if o.UninstallAgent && !plan.UninstallAgent {
+				fmt.Fprintln(s.Err, "the new agent is left as it is: fluxover did not install it, or has uninstalled it already")
+			}
+			// A flux-capacitor that nobody uses any more is left to remove, or the agent.
+			idle := len(plan.Repositories) == 0 && !plan.UninstallAgent && (o.Capacitor == nil || len(o.Repositories) > 0)
 			ready := len(plan.Repositories) - len(plan.Blocked())
 			if planOnly || idle || ready == 0 && len(plan.Repositories) > 0 {
 				return cannotReturn(plan)
 			}
 			if !yes {
-				if err := confirm(s, fmt.Sprintf("roll back %d of %d repositories?", ready, len(plan.Repositories))); err != nil {
+				question := fmt.Sprintf("roll back %d of %d repositories?", ready, len(plan.Repositories))
+				if len(plan.Repositories) == 0 {
+					question = "remove what no repository uses any more?"
+				}
+				if err := confirm(s, question); err != nil {
 					return err
 				}
 			}

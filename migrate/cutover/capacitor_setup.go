@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -89,9 +90,10 @@ func bindCapacitor(ctx context.Context, s *session, c Capacitor) (*GitCapacitor,
 
 // prepareCapacitor sets the flux-capacitor up before anything is handed over,
 // so that a wrong credential or a missing right stops the run while nothing has
-// changed: the files of agent/ are pushed, then the ClusterAgent gets the
-// credential, an account, source and Kustomization, and must have applied those
-// files. Without a flux-capacitor it does nothing.
+// changed: the ClusterAgent gets the credential, with which a rollback can
+// always take back what follows; the files of agent/ are pushed; then it gets
+// an account, source and Kustomization, and must have applied those files.
+// Without a flux-capacitor it does nothing.
 func prepareCapacitor(ctx context.Context, s *session, c Capacitor) (err error) {
 	g, err := bindCapacitor(ctx, s, c)
 	if g == nil || err != nil {
@@ -110,6 +112,9 @@ func prepareCapacitor(ctx context.Context, s *session, c Capacitor) (err error) 
 		}
 		s.emit(event)
 	}()
+	if err := s.dies("capacitor", BeforeStarted); err != nil {
+		return err
+	}
 	if s.record.Capacitor.State != Done {
 		if err := g.nobodysNames(ctx, s.record); err != nil {
 			return err
@@ -120,8 +125,16 @@ func prepareCapacitor(ctx context.Context, s *session, c Capacitor) (err error) 
 			return err
 		}
 	}
-	if s.crashed("", "capacitor", AfterStarted) {
-		return errCrash
+	if err := s.dies("capacitor", AfterStarted); err != nil {
+		return err
+	}
+	if len(g.secret) > 0 {
+		if err := g.put(ctx, g.secretObject()); err != nil {
+			return err
+		}
+		if err := s.dies("capacitor-secret", AfterDone); err != nil {
+			return err
+		}
 	}
 	var settings capacitorSettings
 	rev, err := g.commit(ctx, &capacitorEdit{
@@ -134,15 +147,16 @@ func prepareCapacitor(ctx context.Context, s *session, c Capacitor) (err error) 
 	if err != nil {
 		return err
 	}
-	if len(g.secret) > 0 {
-		if err := g.put(ctx, g.secretObject()); err != nil {
-			return err
-		}
+	if err := s.dies("capacitor-push", AfterDone); err != nil {
+		return err
 	}
 	files := g.objects(settings)
 	objects := slices.Concat(files["rbac.yaml"], files["source.yaml"], files["sync.yaml"])
 	for _, o := range objects {
 		if err := g.put(ctx, o); err != nil {
+			return err
+		}
+		if err := s.dies("capacitor-"+strings.ToLower(o.GetKind()), AfterDone); err != nil {
 			return err
 		}
 	}
@@ -161,13 +175,19 @@ func prepareCapacitor(ctx context.Context, s *session, c Capacitor) (err error) 
 	if err != nil {
 		return err
 	}
-	if s.crashed("", "capacitor", BeforeDone) {
-		return errCrash
+	if err := s.dies("capacitor-sync", AfterDone); err != nil {
+		return err
 	}
 	if err := g.disown(ctx, objects); err != nil {
 		return err
 	}
-	return s.noteCapacitor(ctx, func(r *capacitorRecord) { r.State = Done })
+	if err := s.dies("capacitor", BeforeDone); err != nil {
+		return err
+	}
+	if err := s.noteCapacitor(ctx, func(r *capacitorRecord) { r.State = Done }); err != nil {
+		return err
+	}
+	return s.dies("capacitor", AfterDone)
 }
 
 // nobodysNames fails if one of the capacitor's objects exists and is not this
@@ -201,7 +221,8 @@ func (s *session) noteCapacitor(ctx context.Context, change func(*capacitorRecor
 
 // retireCapacitor is the undo of prepareCapacitor, once no Repository is in the
 // flux-capacitor or may yet come into it. Its objects go; then, if Git can be
-// reached, the files of agent/. capacitor.yaml stays: people edit it.
+// reached, the files of agent/; then the credential, which whoever goes on after
+// a crash needs until then. capacitor.yaml stays: people edit it.
 func retireCapacitor(ctx context.Context, s *session, c Capacitor) error {
 	g, err := bindCapacitor(ctx, s, c)
 	if g == nil || err != nil || !s.record.Capacitor.inUse() {
@@ -217,14 +238,31 @@ func retireCapacitor(ctx context.Context, s *session, c Capacitor) error {
 			return nil
 		}
 	}
+	if err := s.dies("undo-capacitor", BeforeStarted); err != nil {
+		return err
+	}
 	if err := s.noteCapacitor(ctx, func(r *capacitorRecord) { r.State = Undoing }); err != nil {
+		return err
+	}
+	if err := s.dies("undo-capacitor", AfterStarted); err != nil {
 		return err
 	}
 	if err := g.stop(ctx); err != nil {
 		return fmt.Errorf("stop syncing the flux-capacitor: %w", err)
 	}
-	if err := g.remove(ctx, append(g.base(), g.secretObject())); err != nil {
-		return fmt.Errorf("remove what syncs the flux-capacitor: %w", err)
+	if err := s.dies("undo-capacitor-sync", AfterDone); err != nil {
+		return err
+	}
+	takeAway := func(o *unstructured.Unstructured) error {
+		if err := g.remove(ctx, []*unstructured.Unstructured{o}); err != nil {
+			return fmt.Errorf("remove what syncs the flux-capacitor: %w", err)
+		}
+		return s.dies("undo-capacitor-"+strings.ToLower(o.GetKind()), AfterDone)
+	}
+	for _, o := range g.base() {
+		if err := takeAway(o); err != nil {
+			return err
+		}
 	}
 	_, err = g.commit(ctx, &capacitorEdit{
 		verb: "remove", subject: g.cluster,
@@ -239,7 +277,19 @@ func retireCapacitor(ctx context.Context, s *session, c Capacitor) error {
 	if err != nil {
 		g.note("", "capacitor", "the files of %s stay in the flux-capacitor, where no cluster reads them: %v", emit.ClusterFolder(g.cluster), err)
 	}
-	return s.noteCapacitor(ctx, func(r *capacitorRecord) { *r = capacitorRecord{State: Undone} })
+	if err := s.dies("undo-capacitor-push", AfterDone); err != nil {
+		return err
+	}
+	if err := takeAway(g.secretObject()); err != nil {
+		return err
+	}
+	if err := s.dies("undo-capacitor", BeforeDone); err != nil {
+		return err
+	}
+	if err := s.noteCapacitor(ctx, func(r *capacitorRecord) { *r = capacitorRecord{State: Undone} }); err != nil {
+		return err
+	}
+	return s.dies("undo-capacitor", AfterDone)
 }
 
 // stop suspends the capacitor's Kustomization and proves that no reconcile is

@@ -6,3 +6,11 @@ func (e *env) crashed(repository, step string, when When) bool {
 	dieAt(repository, step, when)
 	return e.crash != nil && e.crash(repository, step, when)
 }
+
+// dies is crashed, for a step that is no Repository's, as an error.
+func (e *env) dies(step string, when When) error {
+	if e.crashed("", step, when) {
+		return errCrash
+	}
+	return nil
+}

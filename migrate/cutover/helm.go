@@ -51,12 +51,10 @@ type Engine struct {
 	Values map[string]any
 	// Limit until it is Ready; 0 means 5 m.
 	Limit time.Duration
+
+	// definitions of the chart, as step 0 found them.
+	definitions []definition
 }
-
-var crdKind = schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"}
-
-// neededCRDs are what the cut-over and the agent meet through.
-var neededCRDs = []string{"gitrepositories.source.toolkit.fluxcd.io", "kustomizations.kustomize.toolkit.fluxcd.io"}
 
 // install is step 0: the ClusterAgent is there, by us or found, and Ready.
 func (e Engine) install(ctx context.Context, s *session, want migrate.ClusterAgent) (err error) {
@@ -96,8 +94,18 @@ func (e Engine) install(ctx context.Context, s *session, want migrate.ClusterAge
 	if others := otherEngines(found, want, last != nil); len(others) > 0 {
 		return fmt.Errorf("%w: Flux v2 controllers already run (%s): use them with --engine existing, or remove them", ErrBlocked, strings.Join(others, ", "))
 	}
+	loaded, err := e.chart(want)
+	if err != nil {
+		return err
+	}
+	if e.definitions, err = judgeDefinitions(ctx, s, loaded, want); err != nil {
+		return err
+	}
+	if err := s.dies("agent", BeforeStarted); err != nil {
+		return err
+	}
 	switch {
-	case last == nil || last.Version == 1 && last.Info.Status != release.StatusDeployed:
+	case last == nil || last.Version == 1 && last.Info.Status != release.StatusDeployed || installed(s.record.Agent, want) && s.record.Agent.State == Undoing:
 		err = e.installRelease(ctx, s, config, want, last)
 	default:
 		err = e.useRelease(ctx, s, config, want, last, lacking(releaseEngines(found, want), want))
@@ -115,7 +123,10 @@ func (e Engine) install(ctx context.Context, s *session, want migrate.ClusterAge
 	if lacks := lacking(releaseEngines(found, want), want); len(lacks) > 0 {
 		return fmt.Errorf("%w: %s, although the Helm release %s/%s was to see to it: look at the release's values", ErrBlocked, listed(lacks), want.Namespace, want.Release)
 	}
-	return s.noteAgent(ctx, func(a *agentRecord) { a.State = Done })
+	if err := s.noteAgent(ctx, func(a *agentRecord) { a.State = Done }); err != nil {
+		return err
+	}
+	return s.dies("agent", AfterDone)
 }
 
 func (s *session) noteAgent(ctx context.Context, change func(*agentRecord)) error {
@@ -130,9 +141,10 @@ func (s *session) noteAgent(ctx context.Context, change func(*agentRecord)) erro
 }
 
 // found checks that somebody else's engine can be used: that its kinds are
-// served in the version that is written, that it is at work for the namespace
-// in which objects are made (within e.Limit), and that it keeps tenants apart
-// as the plan demands. Nothing of somebody else's is changed.
+// served in the version that is written, with the fields that count, that it is
+// at work for the namespace in which objects are made (within e.Limit), and that
+// it keeps tenants apart as the plan demands. Nothing of somebody else's is
+// changed.
 func (e Engine) found(ctx context.Context, s *session, want migrate.ClusterAgent) error {
 	for _, name := range neededCRDs {
 		crd, err := s.c.Get(ctx, crdKind, "", name)
@@ -142,12 +154,8 @@ func (e Engine) found(ctx context.Context, s *session, want migrate.ClusterAgent
 		if err != nil {
 			return err
 		}
-		served, err := servedVersions(crd)
-		if err != nil {
+		if err := usable(crd); err != nil {
 			return err
-		}
-		if !slices.Contains(served, "v1") {
-			return fmt.Errorf("%w: the cluster serves %s in %s, and version v1 is needed: upgrade Flux v2 first", ErrBlocked, name, strings.Join(served, ", "))
 		}
 	}
 	var found []engine
@@ -173,23 +181,6 @@ func (e Engine) found(ctx context.Context, s *session, want migrate.ClusterAgent
 		return fmt.Errorf("%w: some agents are confined, so no tenant may reach beyond its own: %s; add it to the arguments where the engine is declared (Flux calls this its multi-tenancy lockdown) and run again", ErrBlocked, listed(lacks))
 	}
 	return nil
-}
-
-// servedVersions of a definition, sorted.
-func servedVersions(crd *unstructured.Unstructured) ([]string, error) {
-	versions, _, err := unstructured.NestedSlice(crd.Object, "spec", "versions")
-	if err != nil {
-		return nil, fmt.Errorf("read the definition %s: %w", crd.GetName(), err)
-	}
-	var served []string
-	for _, v := range versions {
-		if m, ok := v.(map[string]any); ok && m["served"] == true {
-			name, _ := m["name"].(string)
-			served = append(served, name)
-		}
-	}
-	slices.Sort(served)
-	return served, nil
 }
 
 // checkChart refuses a release of the wanted name that is of another chart:
@@ -266,7 +257,10 @@ func (e Engine) useRelease(ctx context.Context, s *session, config *action.Confi
 		})
 	}
 	if deployed && len(lacks) == 0 {
-		return take()
+		if err := take(); err != nil {
+			return err
+		}
+		return writeDefinitions(ctx, s, e.definitions)
 	}
 	ours, err := isOurs(config, s.record.Agent, want)
 	if err != nil {
@@ -332,8 +326,11 @@ func (e Engine) upgradeRelease(ctx context.Context, s *session, config *action.C
 	if err := s.noteAgent(ctx, func(a *agentRecord) { a.State = Started }); err != nil {
 		return err
 	}
-	if s.crashed("", "agent", AfterStarted) {
-		return errCrash
+	if err := s.dies("agent", AfterStarted); err != nil {
+		return err
+	}
+	if err := writeDefinitions(ctx, s, e.definitions); err != nil {
+		return err
 	}
 	if last.Info.Status.IsPending() {
 		// Our own, cut off in the middle: Helm would refuse for ever.
@@ -344,14 +341,12 @@ func (e Engine) upgradeRelease(ctx context.Context, s *session, config *action.C
 	upgrade := action.NewUpgrade(config)
 	upgrade.Namespace, upgrade.ResetValues = want.Namespace, true
 	upgrade.Description = upgradedByUs
+	upgrade.SkipCRDs = true // see writeDefinitions
 	upgrade.MaxHistory = 10
 	if _, err := upgrade.RunWithContext(ctx, want.Release, loaded, values); err != nil {
 		return fmt.Errorf("helm upgrade %s/%s: %w", want.Namespace, want.Release, err)
 	}
-	if s.crashed("", "agent", BeforeDone) {
-		return errCrash
-	}
-	return nil
+	return s.dies("agent", BeforeDone)
 }
 
 // keptFlags are the plan's flags and those confining ones that the engines
@@ -406,7 +401,7 @@ func withoutFlags(args, others []any) []any {
 }
 
 func (e Engine) installRelease(ctx context.Context, s *session, config *action.Configuration, want migrate.ClusterAgent, last *release.Release) error {
-	ours := s.record.Agent.Installed && s.record.Agent.Release == want.Release && (s.record.Agent.State == Started || s.record.Agent.State == Done)
+	ours := installed(s.record.Agent, want)
 	if last != nil && !ours {
 		return fmt.Errorf("%w: the Helm release %s/%s is %s and was not installed by fluxover: repair or remove it", ErrBlocked, want.Namespace, want.Release, last.Info.Status)
 	}
@@ -417,10 +412,12 @@ func (e Engine) installRelease(ctx context.Context, s *session, config *action.C
 	if !ours {
 		record := agentRecord{Engine: want.Engine, State: Started, Installed: true, Namespace: want.Namespace, Release: want.Release}
 		for _, name := range neededCRDs {
-			if _, err := s.c.Get(ctx, crdKind, "", name); cluster.IsGone(err) {
-				record.MadeCRDs = append(record.MadeCRDs, name)
-			} else if err != nil {
+			live, err := s.c.Get(ctx, crdKind, "", name)
+			if err != nil && !cluster.IsGone(err) {
 				return err
+			}
+			if err != nil || madeBy(live, s.run, want.Namespace, want.Release) {
+				record.MadeCRDs = append(record.MadeCRDs, name)
 			}
 		}
 		if _, err := s.c.Kube.CoreV1().Namespaces().Get(ctx, want.Namespace, metav1.GetOptions{}); apierrors.IsNotFound(err) {
@@ -431,56 +428,86 @@ func (e Engine) installRelease(ctx context.Context, s *session, config *action.C
 		if err := s.noteAgent(ctx, func(a *agentRecord) { *a = record }); err != nil {
 			return err
 		}
+	} else if err := s.noteAgent(ctx, func(a *agentRecord) { a.State = Started }); err != nil {
+		return err
 	}
-	if s.crashed("", "agent", AfterStarted) {
-		return errCrash
+	if err := s.dies("agent", AfterStarted); err != nil {
+		return err
 	}
 	if err := s.store.ensureNamespace(ctx, want.Namespace); err != nil {
 		return err
 	}
 	if last != nil {
-		// Our own, cut off in the middle: Helm would call it pending for ever.
-		if _, err := config.Releases.Delete(last.Name, last.Version); err != nil && !errors.Is(err, driver.ErrReleaseNotFound) {
-			return fmt.Errorf("clear the unfinished release %s/%s: %w", want.Namespace, want.Release, err)
+		if err := forgetRelease(config, want.Release); err != nil {
+			return err
 		}
+	}
+	if err := writeDefinitions(ctx, s, e.definitions); err != nil {
+		return err
 	}
 	install := action.NewInstall(config)
 	install.Namespace, install.ReleaseName = want.Namespace, want.Release
+	install.SkipCRDs = true // see writeDefinitions
 	install.TakeOwnership = ours
 	install.Description = installedByUs
 	if _, err := install.RunWithContext(ctx, loaded, values); err != nil {
 		return fmt.Errorf("helm install %s/%s: %w", want.Namespace, want.Release, err)
 	}
 	s.c.Refresh()
-	if s.crashed("", "agent", BeforeDone) {
-		return errCrash
+	return s.dies("agent", BeforeDone)
+}
+
+// installed reports whether this run installed the release that is wanted, or
+// was cut off while it did, or while it uninstalled it.
+func installed(a agentRecord, want migrate.ClusterAgent) bool {
+	return a.Installed && a.Namespace == want.Namespace && a.Release == want.Release && (a.State == Started || a.State == Done || a.State == Undoing)
+}
+
+// forgetRelease removes what Helm keeps of a release of our own that was cut
+// off in the middle: Helm would call it pending, or uninstalling, for ever. Its
+// objects stay, and the install that follows takes them over.
+func forgetRelease(config *action.Configuration, name string) error {
+	history, err := config.Releases.History(name)
+	if err != nil && !errors.Is(err, driver.ErrReleaseNotFound) {
+		return fmt.Errorf("read the unfinished release %s: %w", name, err)
+	}
+	for _, r := range history {
+		if _, err := config.Releases.Delete(r.Name, r.Version); err != nil && !errors.Is(err, driver.ErrReleaseNotFound) {
+			return fmt.Errorf("clear the unfinished release %s/%s: %w", r.Namespace, name, err)
+		}
 	}
 	return nil
 }
 
 // chartAndValues gives what is installed.
 func (e Engine) chartAndValues(want migrate.ClusterAgent) (*helmchart.Chart, map[string]any, error) {
+	loaded, err := e.chart(want)
+	if err != nil {
+		return nil, nil, err
+	}
+	if loaded == nil {
+		return nil, nil, errors.New("the engine flux2 needs its chart: give --engine-chart")
+	}
 	values := map[string]any{}
-	loaded := e.Chart
-	switch want.Engine {
-	case engineBundled:
-		if loaded == nil {
-			var err error
-			if loaded, err = chart.Load(); err != nil {
-				return nil, nil, err
-			}
-		}
-		if e.Image != "" {
-			values["image"] = imageValues(e.Image)
-		}
-	case engineFlux2:
-		if loaded == nil {
-			return nil, nil, errors.New("the engine flux2 needs its chart: give --engine-chart")
-		}
-	default:
-		return nil, nil, fmt.Errorf("no engine is called %q: bundled, flux2 or existing", want.Engine)
+	if want.Engine == engineBundled && e.Image != "" {
+		values["image"] = imageValues(e.Image)
 	}
 	return loaded, overRelease(mergeValues(values, e.Values), flagValues(want)), nil
+}
+
+// chart is the one that is installed; nil where a flux2 chart is wanted and
+// none was given.
+func (e Engine) chart(want migrate.ClusterAgent) (*helmchart.Chart, error) {
+	switch want.Engine {
+	case engineBundled:
+		if e.Chart == nil {
+			return chart.Load()
+		}
+	case engineFlux2:
+	default:
+		return nil, fmt.Errorf("no engine is called %q: bundled, flux2 or existing", want.Engine)
+	}
+	return e.Chart, nil
 }
 
 // flagValues are the chart values that make the engine run with the plan's
@@ -629,7 +656,7 @@ func releaseEngines(found []engine, want migrate.ClusterAgent) []engine {
 // the kind is left; its namespace stays.
 func uninstallEngine(ctx context.Context, s *session) error {
 	agent := s.record.Agent
-	if !agent.Installed || agent.State == "" || agent.State == Undone {
+	if !agent.removable() {
 		return nil
 	}
 	for _, name := range neededCRDs {
@@ -641,20 +668,35 @@ func uninstallEngine(ctx context.Context, s *session) error {
 			return fmt.Errorf("the ClusterAgent stays: %s still use it", strings.Join(left[:min(3, len(left))], ", "))
 		}
 	}
+	if err := s.dies("undo-agent", BeforeStarted); err != nil {
+		return err
+	}
 	if err := s.noteAgent(ctx, func(a *agentRecord) { a.State = Undoing }); err != nil {
+		return err
+	}
+	if err := s.dies("undo-agent", AfterStarted); err != nil {
 		return err
 	}
 	config, err := helmConfig(s.c, agent.Namespace)
 	if err != nil {
 		return err
 	}
+	if err := markUninstalling(config, agent.Release); err != nil {
+		return err
+	}
 	if err := endEngine(ctx, s.c, agent); err != nil {
+		return err
+	}
+	if err := s.dies("undo-agent-pods", AfterDone); err != nil {
 		return err
 	}
 	uninstall := action.NewUninstall(config)
 	uninstall.IgnoreNotFound = true
 	if _, err := uninstall.Run(agent.Release); err != nil && !errors.Is(err, driver.ErrReleaseNotFound) {
 		return fmt.Errorf("uninstall the ClusterAgent: %w", err)
+	}
+	if err := s.dies("undo-agent-release", AfterDone); err != nil {
+		return err
 	}
 	for _, name := range agent.MadeCRDs {
 		left, err := objectsOf(ctx, s.c, name)
@@ -668,7 +710,7 @@ func uninstallEngine(ctx context.Context, s *session) error {
 		if err != nil {
 			return err
 		}
-		if len(left) > 0 || !slices.Contains(neededCRDs, name) {
+		if len(left) > 0 || !slices.Contains(neededCRDs, name) || !madeBy(crd, s.run, agent.Namespace, agent.Release) {
 			continue
 		}
 		if err := s.c.Delete(ctx, crd, cluster.DeleteOptions{ExactVersion: true}); err != nil {
@@ -676,7 +718,30 @@ func uninstallEngine(ctx context.Context, s *session) error {
 		}
 	}
 	s.c.Refresh()
-	return s.noteAgent(ctx, func(a *agentRecord) { a.State = Undone })
+	if err := s.dies("undo-agent", BeforeDone); err != nil {
+		return err
+	}
+	if err := s.noteAgent(ctx, func(a *agentRecord) { a.State = Undone }); err != nil {
+		return err
+	}
+	return s.dies("undo-agent", AfterDone)
+}
+
+// markUninstalling lets the release say that it is going before anything of it
+// goes. Helm does that too, but goes on in silence where it may not: whoever is
+// cut off then leaves a release that calls itself deployed, half of whose
+// objects are gone.
+func markUninstalling(config *action.Configuration, name string) error {
+	last, err := lastRelease(config, name)
+	if err != nil || last == nil {
+		return err
+	}
+	last.Info.Status = release.StatusUninstalling
+	last.Info.Description = "being uninstalled by fluxover"
+	if err := config.Releases.Update(last); err != nil {
+		return fmt.Errorf("uninstall the ClusterAgent, of which nothing is removed yet: mark its Helm release %s/%s as being uninstalled: %w", last.Namespace, name, err)
+	}
+	return nil
 }
 
 // endLimit bounds the wait for the ClusterAgent's pods to end.

@@ -429,10 +429,19 @@ type agentRecord struct {
 	Release   string `json:"release,omitempty"`
 	// MadeNamespace is true if this run made Namespace.
 	MadeNamespace bool `json:"madeNamespace,omitempty"`
-	// MadeCRDs are the definitions that were absent before.
-	MadeCRDs []string  `json:"madeCRDs,omitempty"`
-	At       time.Time `json:"at"`
-	By       string    `json:"by,omitempty"`
+	// MadeCRDs are the definitions that were absent before, or left by an
+	// earlier installation of this run.
+	MadeCRDs []string `json:"madeCRDs,omitempty"`
+	// Definitions says what was done to each definition last.
+	Definitions map[string]definitionRecord `json:"definitions,omitempty"`
+	At          time.Time                   `json:"at"`
+	By          string                      `json:"by,omitempty"`
+}
+
+// removable reports whether the ClusterAgent is this run's to uninstall, and
+// is not uninstalled yet.
+func (a agentRecord) removable() bool {
+	return a.Installed && a.State != "" && a.State != Undone
 }
 
 // run reads the run record; nil if there is none.

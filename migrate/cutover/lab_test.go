@@ -123,27 +123,16 @@ func (l *lab) installCRDs(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, crd := range loaded.CRDObjects() {
-		for _, doc := range bytes.Split(crd.File.Data, []byte("\n---\n")) {
-			u := &unstructured.Unstructured{}
-			if err := yaml.Unmarshal(doc, &u.Object); err != nil {
-				return err
-			}
-			if len(u.Object) == 0 {
-				continue
-			}
-			if _, err := l.c.Apply(ctx, u, "test"); err != nil {
-				return err
-			}
-			if err := cluster.Wait(ctx, 100*time.Millisecond, 2*time.Minute, func(ctx context.Context) (bool, string, error) {
-				live, err := l.c.Get(ctx, crdKind, "", u.GetName())
-				if err != nil {
-					return false, "", err
-				}
-				return conditionOf(live, "Established").status == "True", "the definition is not established", nil
-			}); err != nil {
-				return err
-			}
+	crds, err := chartDefinitions(loaded)
+	if err != nil {
+		return err
+	}
+	for _, crd := range crds {
+		if _, err := l.c.Apply(ctx, crd, "test"); err != nil {
+			return err
+		}
+		if err := awaitServed(ctx, l.c, crd.GetName()); err != nil {
+			return err
 		}
 	}
 	return nil

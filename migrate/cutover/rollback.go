@@ -86,7 +86,11 @@ type RepositoryReturn struct {
 // Text is the plan for people.
 func (p RollbackPlan) Text() string {
 	var b strings.Builder
-	if len(p.Repositories) == 0 {
+	switch {
+	case len(p.Repositories) > 0:
+	case p.UninstallAgent:
+		b.WriteString("no repository is left to roll back\n")
+	default:
 		b.WriteString("nothing to roll back\n")
 	}
 	for _, r := range p.Repositories {
@@ -128,7 +132,12 @@ func (p RollbackPlan) Blocked() []string {
 // cannot be found out about one Repository blocks that one alone.
 func PlanRollback(ctx context.Context, c *cluster.Client, o RollbackOptions) (RollbackPlan, error) {
 	s := &env{c: c, store: store{c: c}, emit: func(Event) {}, limits: o.Limits.filled()}
-	plan := RollbackPlan{APIVersion: migrate.APIVersion, Kind: "RollbackPlan", Repositories: []RepositoryReturn{}, UninstallAgent: o.UninstallAgent}
+	plan := RollbackPlan{APIVersion: migrate.APIVersion, Kind: "RollbackPlan", Repositories: []RepositoryReturn{}}
+	record, err := s.store.run(ctx)
+	if err != nil {
+		return plan, err
+	}
+	plan.UninstallAgent = o.UninstallAgent && record != nil && record.Agent.removable()
 	journals, err := returning(ctx, s.store, o)
 	if err != nil {
 		return plan, err

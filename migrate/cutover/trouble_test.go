@@ -13,6 +13,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 
@@ -66,9 +67,14 @@ func (f *troubles) meet(request *http.Request) *http.Response {
 	if request.Body != nil {
 		_ = request.Body.Close()
 	}
-	body := fmt.Sprintf(`{"kind":"Status","apiVersion":"v1","status":"Failure","message":"in trouble","reason":%q,"code":%d}`, now.reason, now.code)
+	return answered(request, now.code, metav1.StatusReason(now.reason), "in trouble")
+}
+
+// answered is an answer in place of the API server's.
+func answered(request *http.Request, code int, reason metav1.StatusReason, message string) *http.Response {
+	body := fmt.Sprintf(`{"kind":"Status","apiVersion":"v1","status":"Failure","message":%q,"reason":%q,"code":%d}`, message, reason, code)
 	return &http.Response{
-		StatusCode: now.code, Status: http.StatusText(now.code), Request: request, ProtoMajor: 1, ProtoMinor: 1,
+		StatusCode: code, Status: http.StatusText(code), Request: request, ProtoMajor: 1, ProtoMinor: 1,
 		Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(bytes.NewReader([]byte(body))),
 	}
 }

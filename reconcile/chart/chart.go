@@ -2,8 +2,9 @@
 //
 // The CustomResourceDefinitions stand in crds/, so Helm installs them when they
 // are absent and never deletes or changes them: uninstalling the release leaves
-// every GitRepository and Kustomization in place. The package installs nothing
-// itself.
+// every GitRepository and Kustomization in place. Each says in an annotation
+// which version it is of, so that who upgrades the release can bring them up to
+// date. The package installs nothing itself.
 package chart
 
 import (
@@ -17,6 +18,10 @@ import (
 
 // ReleaseName is the Helm release that the executor installs this chart as.
 const ReleaseName = "flux-agent"
+
+// DefinitionVersion is the annotation of the CustomResourceDefinitions with the
+// version, such as v1.9.5, of the upstream API that they were generated from.
+const DefinitionVersion = "fluxover.dev/definition-version"
 
 // FS holds the files of the chart, Chart.yaml at its root.
 //

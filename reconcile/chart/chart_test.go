@@ -53,6 +53,30 @@ func image(repository string) map[string]any {
 	return map[string]any{"image": map[string]any{"repository": repository}}
 }
 
+func TestDefinitionsSayWhichVersionTheyAreOf(t *testing.T) {
+	mod, err := os.ReadFile("../../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, module := range map[string]string{
+		"source.toolkit.fluxcd.io_gitrepositories.yaml":   "source-controller/api",
+		"kustomize.toolkit.fluxcd.io_kustomizations.yaml": "kustomize-controller/api",
+	} {
+		content, err := FS.ReadFile("crds/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		crd := &unstructured.Unstructured{}
+		if err := yaml.Unmarshal(content, &crd.Object); err != nil {
+			t.Fatal(err)
+		}
+		version := crd.GetAnnotations()[DefinitionVersion]
+		if version == "" || !strings.Contains(string(mod), "github.com/fluxcd/"+module+" "+version+"\n") {
+			t.Errorf("%s says that it is of version %q, which is not that of %s in go.mod", file, version, module)
+		}
+	}
+}
+
 func TestChartHasNoLintErrors(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "fluxover-agent")
 	err := fs.WalkDir(FS, ".", func(path string, entry fs.DirEntry, err error) error {
