@@ -498,7 +498,7 @@ func (w *world) testCommitAfterPlan(moved, twice fleet.Team) {
 	if w.t.Failed() {
 		w.t.Logf("%s", r.stderr)
 	}
-	w.pass(auditor.Options{Since: since, MaxGap: 10 * time.Second})
+	w.pass(auditor.Options{Since: since, MaxGap: gapLimit()})
 	w.commitFiles(twice, "Define it once", map[string][]byte{filepath.Dir(service) + "/again.yaml": nil})
 	for name, file := range away {
 		if file != nil {
@@ -537,7 +537,7 @@ func (w *world) testInterrupt(team fleet.Team) {
 	if phase := w.phases()[id(team)]; phase != "settled" {
 		w.t.Errorf("%s is %s, want settled", id(team), phase)
 	}
-	w.pass(auditor.Options{Since: since, MaxGap: 10 * time.Second})
+	w.pass(auditor.Options{Since: since, MaxGap: gapLimit()})
 	w.back()
 }
 

@@ -295,7 +295,7 @@ func TestTheFluxCapacitorTakesOverWhatSettlesAndGivesItBack(t *testing.T) {
 			t.Errorf("%d control objects of %s, which was not handed over", n, team.Name)
 		}
 	}
-	report := w.pass(auditor.Options{Since: since, MaxGap: 5 * time.Second})
+	report := w.pass(auditor.Options{Since: since, MaxGap: gapLimit()})
 	writes := map[string]int{}
 	for _, write := range report.Writes {
 		if write.Engine == auditor.Flux2 && write.Subresource == "" {

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -20,21 +23,62 @@ var (
 	whens = []string{"before-started", "after-started", "before-done", "after-done"}
 )
 
-// points are places to be killed at: all with LONG=1, else a seeded sample.
-func points(t *testing.T, prefix string, sample int) []string {
+// points are places to be killed at around the runbook's steps: all with
+// LONG=1, else a seeded sample.
+func points(t *testing.T, prefix string, n int) []string {
 	t.Helper()
 	var all []string
 	for _, s := range steps {
-		for _, w := range whens {
-			all = append(all, prefix+s+"|"+w)
-		}
+		all = append(all, around(prefix+s)...)
 	}
+	return sample(t, n, all)
+}
+
+// around are the points before and after both journal entries of a step.
+func around(step string) []string {
+	var all []string
+	for _, w := range whens {
+		all = append(all, step+"|"+w)
+	}
+	return all
+}
+
+// after are the points behind acts that have no journal entry of their own.
+func after(step string, acts ...string) []string {
+	var all []string
+	for _, act := range acts {
+		all = append(all, step+"-"+act+"|after-done")
+	}
+	return all
+}
+
+// sample is everything with LONG=1, else n, chosen by SEED.
+func sample[T any](t *testing.T, n int, all []T) []T {
+	t.Helper()
 	if os.Getenv("LONG") != "" {
 		return all
 	}
-	random := rand.New(rand.NewPCG(2, uint64(len(prefix))))
+	seed := seed(t)
+	t.Logf("%d of %d, chosen with SEED=%d; LONG=1 takes all", min(n, len(all)), len(all), seed)
+	all = slices.Clone(all)
+	random := rand.New(rand.NewPCG(seed, uint64(len(all))))
 	random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-	return all[:sample]
+	return all[:min(n, len(all))]
+}
+
+// seed of samples: SEED, else always the same, so that a run does not fail by
+// another choice than the one before.
+func seed(t *testing.T) uint64 {
+	t.Helper()
+	given := os.Getenv("SEED")
+	if given == "" {
+		return 1
+	}
+	seed, err := strconv.ParseUint(given, 10, 64)
+	if err != nil {
+		t.Fatalf("SEED: %v", err)
+	}
+	return seed
 }
 
 // settledContent is a dump without what differs between two runs that came to
@@ -98,7 +142,7 @@ func TestKilledMigrationsAndRollbacksEndAsUnbrokenOnes(t *testing.T) {
 	w := up(t, laboratory.Options{Teams: 1, Apps: 2, Seed: 7, SyncInterval: 10 * time.Minute, Faults: true})
 	before := settledContent(withoutOwn(w.dump()))
 	w.migrate()
-	after := settledContent(w.dump())
+	whole := settledContent(w.dump())
 	back := func(point string) {
 		t.Helper()
 		w.run(0, "rollback", "--yes")
@@ -114,7 +158,7 @@ func TestKilledMigrationsAndRollbacksEndAsUnbrokenOnes(t *testing.T) {
 				reached++
 			}
 			w.run(0, migrate...)
-			same(t, "after going on", after, settledContent(w.dump()))
+			same(t, "after going on", whole, settledContent(w.dump()))
 		})
 		back(point)
 		t.Run(fmt.Sprintf("migrate killed at %s goes back", point), func(t *testing.T) {
@@ -135,5 +179,149 @@ func TestKilledMigrationsAndRollbacksEndAsUnbrokenOnes(t *testing.T) {
 	}
 	if reached < 4 {
 		t.Errorf("only %d of the crash points were reached", reached)
+	}
+}
+
+// leftBehind are what a rollback that also uninstalled the agent leaves: the
+// closed journals, and the namespace of the agent.
+func leftBehind(id string) bool {
+	return strings.Contains(id, "fluxover-system") || slices.Contains([]string{
+		"_flux-system__Namespace", "flux-system_default__ServiceAccount", "flux-system_kube-root-ca.crt__ConfigMap",
+	}, id)
+}
+
+// remade is a dump without what differs each time that the agent is installed
+// anew: Helm's record with its times, addresses, and the UIDs of what was not
+// there before.
+func remade(before, dump auditor.Dump) auditor.Dump {
+	out := auditor.Dump{}
+	for id, content := range settledContent(dump) {
+		if strings.Contains(id, "sh.helm.release.v1.flux-agent") || strings.Contains(id, "networking.k8s.io_IPAddress") && before[id] == nil {
+			continue
+		}
+		if before[id] == nil {
+			content = without(content, "uid", "clusterIP", "clusterIPs").(map[string]any)
+		}
+		out[id] = content
+	}
+	return out
+}
+
+// uidInKey is how managedFields name an owner reference.
+var uidInKey = regexp.MustCompile(`"uid":"[0-9a-f-]+"`)
+
+// without leaves keys out, at any depth, and UIDs that are a part of keys.
+func without(v any, keys ...string) any {
+	switch v := v.(type) {
+	case map[string]any:
+		out := map[string]any{}
+		for k, x := range v {
+			if !slices.Contains(keys, k) {
+				out[uidInKey.ReplaceAllString(k, `"uid":"…"`)] = without(x, keys...)
+			}
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i := range v {
+			out[i] = without(v[i], keys...)
+		}
+		return out
+	}
+	return v
+}
+
+func TestKilledWhileTheAgentOrTheFluxCapacitorIsSetUpOrTakenAway(t *testing.T) {
+	w := up(t, laboratory.Options{Teams: 1, Apps: 1, Seed: 9, SyncInterval: 10 * time.Minute, Faults: true})
+	c := newCapacitor(w)
+	before := w.dump()
+	asBefore := func(d auditor.Dump) auditor.Dump {
+		out := auditor.Dump{}
+		for id, content := range d {
+			if !leftBehind(id) && !strings.Contains(id, "networking.k8s.io_IPAddress") {
+				out[id] = content
+			}
+		}
+		return settledContent(out)
+	}
+	migrate := append(append([]string{"migrate", "--yes", "--image", image}, acceptAll...), c.flags(c.writer, c.knownHosts)...)
+	rollback := []string{"rollback", "--yes", "--uninstall-agent"}
+	w.run(0, migrate...)
+	whole, wholeFiles := remade(before, w.dump()), c.files()
+	w.run(0, rollback...)
+	w.becomes(asBefore(before), "an unbroken run, there and back", asBefore)
+	empty := c.files()
+	if len(empty) >= len(wholeFiles) {
+		t.Fatalf("an unbroken rollback leaves %d files of %d in the flux-capacitor", len(empty), len(wholeFiles))
+	}
+
+	// In a world of its own, so that a failure is the point's.
+	in := func(name string, do func(w *world, c *capacitor)) {
+		t.Run(name, func(t *testing.T) {
+			w := &world{Lab: w.Lab, t: t, cache: w.cache}
+			do(w, &capacitor{w: w, repo: c.repo})
+		})
+	}
+	forth := func(w *world, c *capacitor) {
+		w.t.Helper()
+		w.run(0, migrate...)
+		same(w.t, "after going on", whole, remade(before, w.dump()))
+		sameFiles(w.t, wholeFiles, c.files())
+	}
+	back := func(w *world, c *capacitor) {
+		w.t.Helper()
+		w.run(0, rollback...)
+		w.becomes(asBefore(before), "after going back", asBefore)
+		sameFiles(w.t, empty, c.files())
+	}
+	reached := func(w *world, point string, args ...string) {
+		w.t.Helper()
+		if !w.killed(point, args...) {
+			w.t.Errorf("%s was not reached", point)
+		}
+	}
+
+	setUp := slices.Concat(around("agent"), around("definitions"), around("capacitor"),
+		after("capacitor", "secret", "push", "serviceaccount", "role", "rolebinding", "gitrepository", "kustomization", "sync"))
+	for _, point := range sample(t, 2, setUp) {
+		in("migrate killed at "+point+" goes on, and back", func(w *world, c *capacitor) {
+			reached(w, point, migrate...)
+			forth(w, c)
+			back(w, c)
+		})
+		in("migrate killed at "+point+" goes back", func(w *world, c *capacitor) {
+			reached(w, point, migrate...)
+			back(w, c)
+		})
+	}
+	takenAway := slices.Concat(around("undo-capacitor"), after("undo-capacitor", "sync", "kustomization", "gitrepository", "rolebinding", "role", "serviceaccount", "push", "secret"),
+		around("undo-agent"), after("undo-agent", "pods", "release"))
+	for _, point := range sample(t, 2, takenAway) {
+		in("rollback killed at "+point+" goes on", func(w *world, c *capacitor) {
+			forth(w, c)
+			reached(w, point, rollback...)
+			back(w, c)
+		})
+		in("rollback killed at "+point+" is followed by a migration", func(w *world, c *capacitor) {
+			forth(w, c)
+			reached(w, point, rollback...)
+			forth(w, c)
+			back(w, c)
+		})
+	}
+}
+
+// sameFiles fails the test if two trees differ.
+func sameFiles(t *testing.T, want, got map[string][]byte) {
+	t.Helper()
+	for p := range got {
+		if want[p] == nil {
+			t.Errorf("%s is in the flux-capacitor", p)
+		}
+	}
+	for p, content := range want {
+		if string(got[p]) != string(content) {
+			t.Errorf("%s of the flux-capacitor differs: want\n%s\ngot\n%s", p, content, got[p])
+		}
 	}
 }

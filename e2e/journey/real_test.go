@@ -258,7 +258,7 @@ func TestStockControllersTakeAFleetOverAndGiveItBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	report := w.pass(auditor.Options{Since: since, Plan: plan, Status: status, AgentUsers: stockUsers, MaxGap: 10 * time.Second})
+	report := w.pass(auditor.Options{Since: since, Plan: plan, Status: status, AgentUsers: stockUsers, MaxGap: gapLimit()})
 	if len(report.Handovers) != 3 {
 		t.Errorf("the auditor saw %d repositories handed over, want 3", len(report.Handovers))
 	}

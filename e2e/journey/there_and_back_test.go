@@ -82,7 +82,7 @@ func TestAFleetIsHandedOverAndBackAndOverAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	report := w.pass(auditor.Options{Since: since, Plan: plan, Status: status, MaxGap: 5 * time.Second})
+	report := w.pass(auditor.Options{Since: since, Plan: plan, Status: status, MaxGap: gapLimit()})
 	if len(report.Handovers) != 3 {
 		t.Errorf("the auditor saw %d repositories handed over, want 3", len(report.Handovers))
 	}
@@ -117,7 +117,7 @@ func TestAFleetIsHandedOverAndBackAndOverAgain(t *testing.T) {
 	// And over again.
 	since = time.Now()
 	w.migrate()
-	w.pass(auditor.Options{Since: since, MaxGap: 5 * time.Second})
+	w.pass(auditor.Options{Since: since, MaxGap: gapLimit()})
 }
 
 // becomes waits until the cluster's content, as view shows it, is as it was,
