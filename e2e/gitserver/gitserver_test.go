@@ -482,7 +482,7 @@ func TestStopEndsHangingRequests(t *testing.T) {
 	if err := server.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(begin); took > 5*time.Second {
+	if took := time.Since(begin); took > 15*time.Second { // a request that hangs does so for ever
 		t.Errorf("stop took %s with hanging requests", took)
 	}
 	for range 2 {
