@@ -296,7 +296,7 @@ func TestKilledWhileTheAgentOrTheFluxCapacitorIsSetUpOrTakenAway(t *testing.T) {
 	}
 	takenAway := slices.Concat(around("undo-capacitor"), after("undo-capacitor", "sync", "kustomization", "gitrepository", "rolebinding", "role", "serviceaccount", "push", "secret"),
 		around("undo-agent"), after("undo-agent", "pods", "release"))
-	for _, point := range sample(t, 2, takenAway) {
+	for _, point := range sample(t, 1, takenAway) {
 		in("rollback killed at "+point+" goes on", func(w *world, c *capacitor) {
 			forth(w, c)
 			reached(w, point, rollback...)
