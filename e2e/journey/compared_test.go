@@ -348,7 +348,8 @@ func replaced(v any, plain func(string) string) any {
 	return v
 }
 
-// machineOnly says why an object's content is the machine's, or nothing.
+// machineOnly says why an object's content is the machine's, or the
+// installation's, or nothing.
 func machineOnly(id string) string {
 	switch {
 	case strings.HasSuffix(id, "__Node"), strings.HasSuffix(id, "_storage.k8s.io_CSINode"):
@@ -357,16 +358,18 @@ func machineOnly(id string) string {
 		return "the API server's address"
 	case strings.HasSuffix(id, "_kube-root-ca.crt__ConfigMap"), strings.HasSuffix(id, "_extension-apiserver-authentication__ConfigMap"):
 		return "certificates"
+	case strings.HasSuffix(id, "_CustomResourceDefinition"):
+		return "of the version of Flux's API that is installed, and of who did"
 	}
 	return ""
 }
 
 // ofKubernetes tells whether the control plane brought an object along or made
-// it from another one, or it is as long as the definition of a kind.
+// it from another one.
 func ofKubernetes(id, content string) bool {
 	return strings.Contains(content, `"kubernetes.io/bootstrapping"`) || strings.HasPrefix(id, "kube-") || strings.HasPrefix(id, "_system:") ||
 		strings.Contains(id, "_flowcontrol.apiserver.k8s.io_") || strings.Contains(id, "_apiregistration.k8s.io_") ||
-		strings.HasSuffix(id, "_CustomResourceDefinition") || strings.HasSuffix(id, "_apps_ReplicaSet")
+		strings.HasSuffix(id, "_apps_ReplicaSet")
 }
 
 // learn names what is new in a dump.
