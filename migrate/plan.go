@@ -21,6 +21,8 @@ type Plan struct {
 	Accepted     []Decision                   `json:"accepted"`
 	Repositories []Repository                 `json:"repositories"`
 	Findings     []Finding                    `json:"findings"`
+	// Seal is a hash over all of the above; see [Plan.SealUp].
+	Seal string `json:"seal,omitempty"`
 }
 
 // PlanInputs identifies what the plan was made from. A plan is used only
@@ -34,6 +36,20 @@ type PlanInputs struct {
 	Agents map[string]Fingerprint `json:"agents"`
 	// Options the plan was made with.
 	Options Options `json:"options"`
+	// Tool is the version of fluxover that made the plan.
+	Tool string `json:"tool,omitempty"`
+	// Objects holds, per Repository id and object id, hashes of what each verb
+	// was judged from.
+	Objects map[string]map[string]ObjectInputs `json:"objects,omitempty"`
+}
+
+// ObjectInputs are hashes of the forms of one object, taken without the values
+// of Secrets. They tell that a form is another now, never what it was.
+type ObjectInputs struct {
+	// Rendered is what the new agent applies, Live the object in the cluster
+	// less what its API server keeps about it; empty if there is none.
+	Rendered string `json:"rendered,omitempty"`
+	Live     string `json:"live,omitempty"`
 }
 
 // Options of the planner, as given on the command line.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -305,7 +306,7 @@ func remedies(err error, findings []migrate.Finding) []string {
 	return hints
 }
 
-// openPlanFile reads a plan, proved or not.
+// openPlanFile reads a plan, proved or not, as it was when it was made.
 func openPlanFile(file string) (*migrate.Plan, error) {
 	raw, err := os.ReadFile(file)
 	if err != nil {
@@ -318,6 +319,12 @@ func openPlanFile(file string) (*migrate.Plan, error) {
 	if plan.APIVersion != migrate.APIVersion || plan.Kind != "Plan" {
 		return nil, badPlan("plan file %s holds no plan: want apiVersion %s and kind Plan, got %q and %q", file, migrate.APIVersion, plan.APIVersion, plan.Kind)
 	}
+	if slices.ContainsFunc(slices.Collect(maps.Values(plan.Inputs.Agents)), migrate.Fingerprint.Earlier) {
+		return nil, badPlan("plan file %s was made by an earlier version of fluxover, so it cannot be told what has moved since", file)
+	}
+	if err := migrate.CheckSeal(raw); err != nil {
+		return nil, badPlan("plan file %s: %w", file, err)
+	}
 	return &plan, nil
 }
 
@@ -329,11 +336,6 @@ func readPlanFile(file string) (*migrate.Plan, error) {
 	}
 	if plan.Proof != "server" {
 		return nil, badPlan("plan file %s was proved offline; migrate needs a plan proved against the cluster", file)
-	}
-	for _, f := range plan.Inputs.Agents {
-		if f.Earlier() {
-			return nil, badPlan("plan file %s was made by an earlier version of fluxover, so it cannot be told what has moved since", file)
-		}
 	}
 	return plan, nil
 }

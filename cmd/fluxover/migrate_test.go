@@ -38,6 +38,9 @@ func try(t *testing.T, args ...string) (code int, out, stderr string) {
 
 func planFile(t *testing.T, plan migrate.Plan) string {
 	t.Helper()
+	if err := plan.SealUp(); err != nil {
+		t.Fatal(err)
+	}
 	raw, err := json.Marshal(plan)
 	if err != nil {
 		t.Fatal(err)

@@ -92,9 +92,15 @@ func (p *planFlags) options() (migrate.Options, error) {
 // decided are the flags whose word a plan file holds already.
 var decided = []string{"group-by", "engine", "wave-size", "accept", "decisions", "credential-owner"}
 
-// refuse finds flags that would change a plan that is made: to ignore them
-// would be to do something else than was asked for.
-func (p *planFlags) refuse(f *pflag.FlagSet) error {
+// refuse finds flags that would change a plan that is made, and others that do
+// not go with it: to ignore them would be to do something else than was asked
+// for.
+func (p *planFlags) refuse(f *pflag.FlagSet, others ...string) error {
+	for _, name := range others {
+		if f.Changed(name) {
+			return usage("--%s does not go with --verify, which makes no plan", name)
+		}
+	}
 	var given []string
 	for _, name := range decided {
 		if f.Changed(name) {
@@ -119,6 +125,12 @@ func (p *planFlags) prove(ctx context.Context, w *witnessFlags, s streams, k *ku
 	if err != nil {
 		return inv, res, done, err
 	}
+	return proveWith(ctx, w, s, k, opts)
+}
+
+// proveWith is prove with options that are known. The plan is sealed.
+func proveWith(ctx context.Context, w *witnessFlags, s streams, k *kube, opts migrate.Options) (inv migrate.Inventory, res proof.Result, done func(), err error) {
+	done = func() {}
 	if err := w.check(); err != nil {
 		return inv, res, done, err
 	}
@@ -131,8 +143,11 @@ func (p *planFlags) prove(ctx context.Context, w *witnessFlags, s streams, k *ku
 	} else {
 		done = f.close
 	}
-	inv, res, err = f.proveThese(ctx, inv, opts)
-	return inv, res, done, err
+	if inv, res, err = f.proveThese(ctx, inv, opts); err != nil {
+		return inv, res, done, err
+	}
+	res.Plan.Inputs.Tool = versionString()
+	return inv, res, done, res.Plan.SealUp()
 }
 
 func readDecisions(file string) ([]migrate.Decision, error) {
@@ -155,7 +170,7 @@ func readDecisions(file string) ([]migrate.Decision, error) {
 func newPlan(s streams, k *kube) *cobra.Command {
 	var p planFlags
 	var w witnessFlags
-	var output, out, emitDir string
+	var output, out, emitDir, verifyFile string
 	var detailed bool
 	cmd := &cobra.Command{
 		Use:   "plan",
@@ -168,9 +183,22 @@ Without a cluster, from --inventory FILE or with --no-cluster, the renderings ar
 compared and nothing is tried: migrate does not carry out such a plan.
 
 It exits 3 if a finding holds back any repository, and with
---detailed-exitcode 2 if there is something to do.`,
+--detailed-exitcode 2 if there is something to do.
+
+With --verify it plans again from fresh facts, with the options and decisions
+of a plan file, and says part by part what has moved since. It exits 0 if the
+plan holds: what moved without changing what would happen, such as a commit that
+plans to the same, is named and taken, as migrate takes it. It exits 2 if
+anything else moved, and 3 if a finding holds back a repository that it did not
+hold back before. A file that was changed after it was made is refused (64).`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if verifyFile != "" {
+				if err := p.refuse(cmd.Flags(), "out", "emit", "detailed-exitcode"); err != nil {
+					return err
+				}
+				return p.verifyPlan(cmd.Context(), &w, s, k, verifyFile, output)
+			}
 			inv, res, done, err := p.prove(cmd.Context(), &w, s, k, output)
 			defer done()
 			if err != nil {
@@ -209,6 +237,7 @@ It exits 3 if a finding holds back any repository, and with
 	cmd.Flags().StringVarP(&output, "output", "o", "text", "text, json or yaml")
 	cmd.Flags().StringVar(&out, "out", "", `write the plan to this file, for "fluxover migrate FILE"`)
 	cmd.Flags().StringVar(&emitDir, "emit", "", "write the manifests below this folder, as they stand in the flux-capacitor")
+	cmd.Flags().StringVar(&verifyFile, "verify", "", "check whether the plan of this file still holds, and say what has moved")
 	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit 2 if there is something to do")
 	return cmd
 }

@@ -301,6 +301,12 @@ func TestRBACRefusesWhatItCannotPrint(t *testing.T) {
 	}
 	earlier := rightsPlan(t)
 	earlier.Inputs.Agents = map[string]migrate.Fingerprint{}
+	sealed := rightsPlan(t)
+	for _, p := range []*migrate.Plan{&earlier, &sealed} {
+		if err := p.SealUp(); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, c := range []struct {
 		args []string
 		says string
@@ -312,7 +318,7 @@ func TestRBACRefusesWhatItCannotPrint(t *testing.T) {
 		{[]string{"--for", "prove", "--engine", "other"}, "--engine other"},
 		{[]string{"--for", "prove", "-o", "text"}, "-o text"},
 		{[]string{"--for", "prove", "a", "b"}, "one plan file"},
-		{[]string{"--for", "prove", "--repo", "a/b", file("plan.json", rightsPlan(t))}, "--repo"},
+		{[]string{"--for", "prove", "--repo", "a/b", file("plan.json", sealed)}, "--repo"},
 		{[]string{"--for", "prove", file("status.json", map[string]string{"kind": "Status"})}, "holds no plan"},
 		{[]string{"--for", "prove", file("earlier.json", earlier)}, "earlier version"},
 	} {

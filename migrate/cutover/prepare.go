@@ -149,6 +149,21 @@ func comparePlans(j *journal, fresh *planSlice, agent *migrate.Flux1Agent, commi
 	return nil
 }
 
+// Moved says in what a new plan of a Repository is another than the one before,
+// beyond what commits allow; nothing means that it may be carried out in its
+// place. What moved of its agent, the fingerprints say.
+func Moved(before, now *migrate.Plan, id string, commits Commits) ([]string, error) {
+	was, err := slicePlan(before, id)
+	if err != nil {
+		return nil, err
+	}
+	is, err := slicePlan(now, id)
+	if err != nil {
+		return nil, err
+	}
+	return differences(was, is, commits), nil
+}
+
 // differences says in what a new plan is another than the one before, beyond
 // what commits allow.
 func differences(before, fresh *planSlice, commits Commits) []string {

@@ -1,9 +1,7 @@
 package proof
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -11,9 +9,7 @@ import (
 	"sync"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
-	"github.com/fluxcd/pkg/ssa/normalize"
 	"golang.org/x/sync/errgroup"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
@@ -72,6 +68,7 @@ func Plan(ctx context.Context, inv migrate.Inventory, opts migrate.Options, w Wo
 // Prove is Plan with the evidence.
 func Prove(ctx context.Context, inv migrate.Inventory, opts migrate.Options, w World) (Result, error) {
 	res := Result{Plan: migrate.Build(inv, opts), Evidence: map[string]map[string]*Evidence{}}
+	res.Plan.Inputs.Objects = map[string]map[string]migrate.ObjectInputs{}
 	requests := make(chan struct{}, parallel)
 	var mu sync.Mutex
 	tried := false
@@ -79,8 +76,8 @@ func Prove(ctx context.Context, inv migrate.Inventory, opts migrate.Options, w W
 	g.SetLimit(parallel)
 	for i := range res.Plan.Repositories {
 		repo := &res.Plan.Repositories[i]
-		agent := agentOf(inv, repo.ID)
-		p := &prover{plan: &res.Plan, repo: repo, agent: agent, world: w, requests: requests, evidence: map[string]*Evidence{}, lacking: map[string]bool{}}
+		p := newProver(inv, &res.Plan, repo, w)
+		p.requests = requests
 		g.Go(func() error {
 			if err := p.prove(ctx); err != nil {
 				return fmt.Errorf("prove the plan of %s: %w", repo.ID, err)
@@ -88,6 +85,9 @@ func Prove(ctx context.Context, inv migrate.Inventory, opts migrate.Options, w W
 			mu.Lock()
 			defer mu.Unlock()
 			res.Evidence[repo.ID] = p.evidence
+			if len(p.evidence) > 0 {
+				res.Plan.Inputs.Objects[repo.ID] = inputs(p.evidence)
+			}
 			tried = tried || len(p.evidence) > 0 && len(p.lacking) == 0
 			res.Plan.Findings = append(res.Plan.Findings, p.findings...)
 			return nil
@@ -130,6 +130,37 @@ type prover struct {
 	fenced bool
 	// lacking are the rights that were found missing.
 	lacking map[string]bool
+
+	// planned gives the Kustomization that the planner put an object into.
+	planned map[string]string
+	// unbuilt are the Kustomizations that could not be built.
+	unbuilt map[string]bool
+	// makes is what the repository makes that other objects need.
+	makes made
+	// marked are the live objects with this agent's mark, others names the
+	// agents whose marks the rest carries.
+	marked map[string]bool
+	others map[string][]string
+}
+
+func newProver(inv migrate.Inventory, plan *migrate.Plan, repo *migrate.Repository, w World) *prover {
+	p := &prover{
+		plan: plan, repo: repo, agent: agentOf(inv, repo.ID), world: w, evidence: map[string]*Evidence{}, lacking: map[string]bool{},
+		planned: map[string]string{}, unbuilt: map[string]bool{}, marked: map[string]bool{}, others: map[string][]string{},
+	}
+	for _, o := range repo.Objects {
+		p.planned[o.ID] = o.Application
+	}
+	for _, a := range inv.Agents {
+		for _, id := range a.Marked {
+			if a.ID == repo.ID {
+				p.marked[id] = true
+			} else {
+				p.others[id] = append(p.others[id], a.ID)
+			}
+		}
+	}
+	return p
 }
 
 func (p *prover) find(f migrate.Finding) {
@@ -147,7 +178,7 @@ func (p *prover) find(f migrate.Finding) {
 func (p *prover) prove(ctx context.Context) error {
 	if p.agent.Tree == nil {
 		for i := range p.repo.Objects {
-			p.repo.Objects[i].Why = "not proven: the repository could not be read"
+			p.repo.Objects[i].Why = notProven + "the repository could not be read"
 		}
 		return nil
 	}
@@ -157,6 +188,7 @@ func (p *prover) prove(ctx context.Context) error {
 		old[o.ID] = o
 	}
 	rendered := p.render(ctx)
+	p.makes = madeBy(rendered)
 	byID := map[string]*migrate.ObjectPlan{}
 	var ids []string
 	note := func(id, app string) *migrate.ObjectPlan {
@@ -224,6 +256,7 @@ func (p *prover) render(ctx context.Context) []renderedObject {
 	for _, u := range p.repo.Kustomizations {
 		objects, err := Render(ctx, p.agent.Tree, p.plan, u)
 		if err != nil {
+			p.unbuilt[u.GetName()] = true
 			p.find(migrate.Finding{
 				Severity: migrate.Blocker, Code: "BUILD_FAILED", Subject: "Kustomization/" + u.GetName(),
 				Message: fmt.Sprintf("the new agent could not build it: %v", err),
@@ -260,284 +293,6 @@ func Render(ctx context.Context, tree fs.FS, plan *migrate.Plan, kustomization *
 		in.SpecIgnore = &text
 	}
 	return build.Objects(ctx, in)
-}
-
-// judge finds the verb of one object. o is the plan's entry, old what the
-// repository holds of it (nil if nothing).
-func (p *prover) judge(ctx context.Context, o *migrate.ObjectPlan, old *migrate.Object, e *Evidence) error {
-	select {
-	case p.requests <- struct{}{}:
-		defer func() { <-p.requests }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	added := p.added(o.ID)
-	ignored := old != nil && old.Class == migrate.ClassIgnored
-	switch {
-	case o.Verb != "":
-		return nil
-	case ignored:
-		o.Verb, o.Why = migrate.Skip, "ignored by annotation, and kept so"
-		return nil
-	case e.New == nil && applies(old):
-		o.Verb, o.Why = migrate.Unmanage, "the new agent does not build it; it stays as it is"
-		p.find(migrate.Finding{
-			Severity: migrate.Blocker, Code: "OBJECT_LOST", Subject: o.ID, Where: where(old), Acceptable: true,
-			Message: fmt.Sprintf("%s is applied by fluxd and would not be by the new agent", migrate.DisplayID(o.ID)),
-			Hint:    "see what excludes its file (default exclusions, .sourceignore, local-config)",
-		})
-		return nil
-	case e.New == nil:
-		o.Verb, o.Why = migrate.Skip, "fluxd leaves it out, and so will the new agent"
-		return nil
-	}
-	if applies(old) {
-		if fields := differences(reduced(normalized(e.Old).Object, added), reduced(e.New.Object, added)); len(fields) > 0 {
-			p.find(migrate.Finding{
-				Severity: migrate.Blocker, Code: "RENDERING_DIFFERS", Subject: o.ID, Where: where(old), Acceptable: true,
-				Message: fmt.Sprintf("the new rendering of %s differs from fluxd's in %s", migrate.DisplayID(o.ID), strings.Join(fields, ", ")),
-				Hint:    `look at it with "fluxover diff", and mend the file so that both read it alike`,
-			})
-		}
-	}
-	if p.world == nil {
-		o.Verb, o.Why = migrate.Adopt, "not proven: no cluster was asked"
-		if !applies(old) {
-			o.Verb = migrate.Create
-		}
-		return nil
-	}
-	return p.judgeLive(ctx, o, e, added)
-}
-
-// judgeLive compares with the cluster.
-func (p *prover) judgeLive(ctx context.Context, o *migrate.ObjectPlan, e *Evidence, added map[string]bool) error {
-	name := migrate.DisplayID(o.ID)
-	live, err := p.world.Live(ctx, e.New)
-	if apierrors.IsForbidden(err) {
-		what := "get objects of kind " + e.New.GetKind()
-		if namespace := e.New.GetNamespace(); namespace != "" {
-			what += " in namespace " + namespace
-		}
-		p.lacks(o, what)
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("read %s: %w", name, err)
-	}
-	e.Live = live
-	if live != nil {
-		owner := live.GetLabels()[LabelOwnerName]
-		if ns := live.GetLabels()[LabelOwnerNamespace]; owner != "" && (owner != o.Application || ns != migrate.AgentNamespace) {
-			o.Verb, o.Why = migrate.Conflict, fmt.Sprintf("Kustomization %s/%s owns it", ns, owner)
-			p.find(migrate.Finding{
-				Severity: migrate.Blocker, Code: "OBJECT_OWNED", Subject: o.ID,
-				Message: fmt.Sprintf("%s is already owned by Kustomization %s/%s", name, ns, owner),
-				Hint:    "remove it from one of the two",
-			})
-			return nil
-		}
-	}
-	refused, err := p.tryOut(ctx, e)
-	var missing *MissingRight
-	if errors.As(err, &missing) {
-		p.lacks(o, missing.What)
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("try %s: %w", name, err)
-	}
-	if refused != "" {
-		p.find(migrate.Finding{
-			Severity: migrate.Blocker, Code: "DRY_RUN_REFUSED", Subject: o.ID,
-			Message: fmt.Sprintf("the API server refuses %s, tried as %s/%s: %s", name, p.agent.Namespace, p.agent.ServiceAccount, refused),
-			Hint:    "one refused object would hold back its whole Kustomization; mend it in Git",
-		})
-		o.Verb, o.Why = migrate.Conflict, "the dry-run was refused"
-		return nil
-	}
-	live = e.Live
-	if live == nil {
-		o.Verb, o.Why = migrate.Create, "it is not in the cluster; the dry-run made it"
-		p.find(migrate.Finding{
-			Severity: migrate.Warning, Code: "OBJECT_CREATED", Subject: o.ID,
-			Message: fmt.Sprintf("%s is in Git but not in the cluster, and will be created", name),
-		})
-		return nil
-	}
-	o.Fields = differences(reduced(live.Object, added), reduced(e.After.Object, added))
-	switch {
-	case replacesPods(live.GetKind(), o.Fields):
-		o.Verb, o.Why = migrate.Restart, "fields of the pod template change or go"
-		p.find(migrate.Finding{
-			Severity: migrate.Blocker, Code: "PODS_RESTART", Subject: o.ID, Acceptable: true,
-			Message: fmt.Sprintf("the pods of %s will be replaced: %s", name, strings.Join(o.Fields, ", ")),
-			Hint:    fmt.Sprintf(`put the fields into Git to keep them, or accept it with "--accept PODS_RESTART='%s %s'"`, p.repo.ID, o.ID),
-		})
-	case len(o.Fields) > 0:
-		o.Verb, o.Why = migrate.Change, "fields set by hand go, or the live object has drifted from Git"
-		p.find(migrate.Finding{
-			Severity: changeSeverity(o.Fields), Code: "OBJECT_CHANGES", Subject: o.ID, Acceptable: true,
-			Message: fmt.Sprintf("%s will change: %s", name, strings.Join(o.Fields, ", ")),
-			Hint:    "put the fields into Git to keep them",
-		})
-	default:
-		o.Verb, o.Why = migrate.Adopt, "both renderings, the live object and the dry-run agree"
-	}
-	return nil
-}
-
-// changeSeverity: another number of replicas needs a person's word, since
-// fewer may be too few.
-func changeSeverity(fields []string) migrate.Severity {
-	if slices.Contains(fields, ".spec.replicas") {
-		return migrate.Blocker
-	}
-	return migrate.Warning
-}
-
-// lacks notes that an object could not be proven for want of a right, which is
-// reported once.
-func (p *prover) lacks(o *migrate.ObjectPlan, what string) {
-	o.Verb, o.Why = migrate.Adopt, "not proven: you may not "+what
-	p.mu.Lock()
-	known := p.lacking[what]
-	p.lacking[what] = true
-	p.mu.Unlock()
-	if known {
-		return
-	}
-	p.find(migrate.Finding{
-		Severity: migrate.Blocker, Code: "RBAC_MISSING",
-		Message: fmt.Sprintf("you may not %s, so it cannot be tried in the cluster what will happen to the objects", what),
-		Hint:    "have the right granted to you, or use an account that has it (--context, --as)",
-	})
-}
-
-// tryOut fills in what the first apply of the new agent would make of the
-// object, tried as the old account (or as the new one, when the old one is
-// fenced off already): e.After. It gives the API server's refusal,
-// if it refuses. The live object is read again when it changes meanwhile.
-func (p *prover) tryOut(ctx context.Context, e *Evidence) (refused string, err error) {
-	for attempt := 1; ; attempt++ {
-		account := p.account()
-		e.After, err = p.world.DryRun(ctx, account, e.New)
-		if err != nil {
-			var missing *MissingRight
-			if ctx.Err() != nil || errors.As(err, &missing) {
-				return "", err
-			}
-			if p.fencedOff(account, err) {
-				continue
-			}
-			return refusal(e.New, err), nil
-		}
-		if e.Live == nil || strings.EqualFold(annotationOrLabel(e.New, "kustomize.toolkit.fluxcd.io/ssa"), "Merge") {
-			return "", nil
-		}
-		left, gone, err := Removals(e.Live, e.After)
-		if err != nil || len(gone) == 0 {
-			return "", err
-		}
-		left.SetResourceVersion(e.Live.GetResourceVersion())
-		account = p.account() // a fence may have gone up meanwhile
-		after, err := p.world.DryRunUpdate(ctx, account, left)
-		switch {
-		case err == nil:
-			e.After = after
-			return "", nil
-		case p.fencedOff(account, err):
-			continue
-		case errors.As(err, new(*MissingRight)):
-			return "", err
-		case ctx.Err() != nil || !apierrors.IsConflict(err):
-			return refusal(e.New, err), ctx.Err()
-		case attempt == tries:
-			return "", fmt.Errorf("it changes all the time: %w", err)
-		}
-		if e.Live, err = p.world.Live(ctx, e.New); err != nil {
-			return "", err
-		}
-	}
-}
-
-// account is who tries: the old agent's account, or once that is fenced off,
-// the one that will act, which is staged by then.
-func (p *prover) account() Account {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.fenced {
-		return Account{Namespace: p.agent.Namespace, Name: p.agent.ServiceAccount}
-	}
-	name, _, _ := unstructured.NestedString(p.repo.Kustomizations[0].Object, "spec", "serviceAccountName")
-	return Account{Namespace: migrate.AgentNamespace, Name: name}
-}
-
-// fencedOff reports whether the refusal is that of a fence around the old
-// account, and notes it, so that the next try is the new account's.
-func (p *prover) fencedOff(tried Account, err error) bool {
-	if tried.Namespace != p.agent.Namespace || tried.Name != p.agent.ServiceAccount || !strings.Contains(err.Error(), "'"+migrate.FencePrefix) {
-		return false
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.fenced = true
-	return true
-}
-
-// tries is how often an object that changes meanwhile is looked at.
-const tries = 5
-
-// normalized is an object as the renderer leaves it: through the kind's own
-// type, which writes some empty fields out (fluxcd/pkg: ssa/normalize). Kinds
-// without a known type stay as they are.
-func normalized(u *unstructured.Unstructured) *unstructured.Unstructured {
-	out := u.DeepCopy()
-	if err := normalize.Unstructured(out); err != nil {
-		return u // the renderer would have failed on it too, and said so
-	}
-	return out
-}
-
-// added are the annotation keys that the plan puts on the object on purpose.
-func (p *prover) added(id string) map[string]bool {
-	keys := map[string]bool{}
-	for _, a := range p.repo.Adds {
-		if a.Object == id && a.Type == "annotation" {
-			keys[a.Key] = true
-		}
-	}
-	return keys
-}
-
-func applies(o *migrate.Object) bool {
-	return o != nil && o.Manifest != nil && (o.Class == migrate.ClassApplied || o.Class == migrate.ClassSyncOnly)
-}
-
-func where(o *migrate.Object) string {
-	if o == nil {
-		return ""
-	}
-	return fmt.Sprintf("%s:%d", o.File, o.Line)
-}
-
-func annotationOrLabel(u *unstructured.Unstructured, key string) string {
-	return cmp.Or(u.GetAnnotations()[key], u.GetLabels()[key])
-}
-
-// refusal writes an API server's refusal without the values it may quote.
-func refusal(u *unstructured.Unstructured, err error) string {
-	var status apierrors.APIStatus
-	if u.GetKind() != "Secret" || !errors.As(err, &status) {
-		return err.Error()
-	}
-	var fields []string
-	if d := status.Status().Details; d != nil {
-		for _, c := range d.Causes {
-			fields = append(fields, c.Field)
-		}
-	}
-	return fmt.Sprintf("%s (%s)", status.Status().Reason, strings.Join(fields, ", "))
 }
 
 // clashes finds objects that two Repositories would apply.

@@ -265,3 +265,25 @@ func TestWhatTheRendererWritesOutIsNoDifference(t *testing.T) {
 		t.Errorf("findings %v", p.Findings)
 	}
 }
+
+// movingWorld is one in which somebody writes between reading and trying, for
+// the first until readings.
+type movingWorld struct {
+	fakeWorld
+	reads, until int
+}
+
+func (w *movingWorld) Live(ctx context.Context, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	w.reads++
+	live, err := w.fakeWorld.Live(ctx, o)
+	return live.DeepCopy(), err
+}
+
+func (w *movingWorld) DryRun(ctx context.Context, as Account, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	out, err := w.fakeWorld.DryRun(ctx, as, o)
+	out.SetResourceVersion("7")
+	if w.reads <= w.until {
+		out.SetResourceVersion("8")
+	}
+	return out, err
+}

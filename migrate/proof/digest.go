@@ -1,0 +1,46 @@
+package proof
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/fluxover/fluxover/migrate"
+)
+
+// inputs are the hashes of what was judged.
+func inputs(evidence map[string]*Evidence) map[string]migrate.ObjectInputs {
+	out := make(map[string]migrate.ObjectInputs, len(evidence))
+	for id, e := range evidence {
+		if in := (migrate.ObjectInputs{Rendered: digest(e.New), Live: digest(e.Live)}); in != (migrate.ObjectInputs{}) {
+			out[id] = in
+		}
+	}
+	return out
+}
+
+// digest is a hash of an object as it is compared, without the values of a
+// Secret: a hash of a short password would tell it to whoever tries a few. It
+// is empty if there is no object.
+func digest(u *unstructured.Unstructured) string {
+	if u == nil {
+		return ""
+	}
+	plain := reduced(u.Object, nil)
+	if gvk := u.GroupVersionKind(); gvk.Group == "" && gvk.Kind == "Secret" {
+		for _, field := range []string{"data", "stringData"} {
+			values, _ := plain[field].(map[string]any)
+			for k := range values {
+				values[k] = "***"
+			}
+		}
+	}
+	raw, err := json.Marshal(plain)
+	if err != nil {
+		return "" // it was read from JSON
+	}
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:12])
+}

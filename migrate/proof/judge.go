@@ -1,0 +1,311 @@
+package proof
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/fluxcd/pkg/ssa/normalize"
+
+	"github.com/fluxover/fluxover/migrate"
+)
+
+// judge finds the verb of one object. o is the plan's entry, old what the
+// repository holds of it (nil if nothing).
+func (p *prover) judge(ctx context.Context, o *migrate.ObjectPlan, old *migrate.Object, e *Evidence) error {
+	select {
+	case p.requests <- struct{}{}:
+		defer func() { <-p.requests }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	unbuilt := p.unbuilt[p.planned[o.ID]]
+	switch {
+	case o.Verb != "":
+		return nil
+	case old != nil && old.Class == migrate.ClassIgnored:
+		o.Verb, o.Why = migrate.Skip, "ignored by annotation, and kept so"
+		return nil
+	case e.New == nil && unbuilt:
+		// Whether it would be lost is not known: nothing was built.
+		o.Application = p.planned[o.ID]
+		o.Verb, o.Why = migrate.Adopt, notProven+"Kustomization "+o.Application+" could not be built"
+		return nil
+	case e.New == nil && applies(old):
+		o.Verb, o.Why = migrate.Unmanage, "the new agent does not build it; it stays as it is"
+		p.find(migrate.Finding{
+			Severity: migrate.Blocker, Code: "OBJECT_LOST", Subject: o.ID, Where: where(old), Acceptable: true,
+			Message: fmt.Sprintf("%s is applied by fluxd and would not be by the new agent", migrate.DisplayID(o.ID)),
+			Hint:    "see what excludes its file (default exclusions, .sourceignore, local-config)",
+		})
+		return nil
+	case e.New == nil:
+		o.Verb, o.Why = migrate.Skip, "fluxd leaves it out, and so will the new agent"
+		return nil
+	}
+	if applies(old) {
+		if fields := differences(reduced(normalized(e.Old).Object, p.added(o.ID)), reduced(e.New.Object, p.added(o.ID))); len(fields) > 0 {
+			p.find(migrate.Finding{
+				Severity: migrate.Blocker, Code: "RENDERING_DIFFERS", Subject: o.ID, Where: where(old), Acceptable: true,
+				Message: fmt.Sprintf("the new rendering of %s differs from fluxd's in %s", migrate.DisplayID(o.ID), strings.Join(fields, ", ")),
+				Hint:    `look at it with "fluxover diff", and mend the file so that both read it alike`,
+			})
+		}
+	}
+	if p.world == nil {
+		o.Verb, o.Why = migrate.Adopt, notProven+"no cluster was asked"
+		if !applies(old) {
+			o.Verb = migrate.Create
+		}
+		return nil
+	}
+	return p.judgeLive(ctx, o, old, e)
+}
+
+// notProven begins the reason of every verb that is only assumed.
+const notProven = "not proven: "
+
+// judgeLive compares with the cluster.
+func (p *prover) judgeLive(ctx context.Context, o *migrate.ObjectPlan, old *migrate.Object, e *Evidence) error {
+	name := migrate.DisplayID(o.ID)
+	live, err := p.world.Live(ctx, e.New)
+	if apierrors.IsForbidden(err) {
+		what := "get objects of kind " + e.New.GetKind()
+		if namespace := e.New.GetNamespace(); namespace != "" {
+			what += " in namespace " + namespace
+		}
+		p.lacks(o, what)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read %s: %w", name, err)
+	}
+	e.Live = live
+	if why := p.left(e); why != "" {
+		o.Verb, o.Why = migrate.Skip, why
+		if applies(old) {
+			p.find(migrate.Finding{
+				Severity: migrate.Warning, Code: "OBJECT_LEFT_ALONE", Subject: o.ID, Where: where(old),
+				Message: fmt.Sprintf("fluxd applies %s, and the new agent will leave it as it is: %s", name, why),
+				Hint:    "remove the mark, in Git and on the live object, if it is to be applied",
+			})
+		}
+		return nil
+	}
+	if p.owned(o, old, e) {
+		return nil
+	}
+	refused, err := p.tryOut(ctx, e)
+	var missing *MissingRight
+	switch {
+	case errors.As(err, &missing):
+		p.lacks(o, missing.What)
+		return nil
+	case err != nil:
+		return fmt.Errorf("try %s: %w", name, err)
+	case refused != nil && e.Live == nil && p.awaits(e.New):
+		o.Verb, o.Why = migrate.Create, notProven+"what it needs (its namespace or kind) is itself made first"
+	case refused != nil:
+		p.refused(o, old, e, refused)
+		return nil
+	case e.Live == nil:
+		o.Verb, o.Why = migrate.Create, "it is not in the cluster; the dry-run made it"
+	default:
+		p.compare(o, old, e)
+		return nil
+	}
+	p.find(migrate.Finding{
+		Severity: migrate.Warning, Code: "OBJECT_CREATED", Subject: o.ID, Where: where(old),
+		Message: fmt.Sprintf("%s is in Git but not in the cluster, and will be created", name),
+	})
+	return nil
+}
+
+// compare finds the verb of an object that is live and was tried.
+func (p *prover) compare(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence) {
+	name, added := migrate.DisplayID(o.ID), p.added(o.ID)
+	o.Fields = differences(reduced(e.Live.Object, added), reduced(e.After.Object, added))
+	if len(o.Fields) == 0 {
+		o.Verb, o.Why = migrate.Adopt, "both renderings, the live object and the dry-run agree"
+		if old == nil || !applies(old) {
+			o.Why = "the live object and the dry-run agree; fluxd does not apply it"
+		}
+		return
+	}
+	reason := whyChanges(e.Live, o.Fields)
+	if replacesPods(e.Live.GetKind(), o.Fields) {
+		o.Verb, o.Why = migrate.Restart, "the pod template changes: "+reason
+		p.find(migrate.Finding{
+			Severity: migrate.Blocker, Code: "PODS_RESTART", Subject: o.ID, Where: where(old), Acceptable: true,
+			Message: fmt.Sprintf("the pods of %s will be replaced: %s; %s", name, strings.Join(o.Fields, ", "), reason),
+			Hint:    fmt.Sprintf(`put the fields into Git to keep them, or accept it with "--accept PODS_RESTART='%s %s'"`, p.repo.ID, o.ID),
+		})
+	} else {
+		o.Verb, o.Why = migrate.Change, reason
+		p.find(migrate.Finding{
+			Severity: changeSeverity(o.Fields), Code: "OBJECT_CHANGES", Subject: o.ID, Where: where(old), Acceptable: true,
+			Message: fmt.Sprintf("%s will change: %s; %s", name, strings.Join(o.Fields, ", "), reason),
+			Hint:    "put the fields into Git to keep them",
+		})
+	}
+	if images := imageChanges(e.Live.Object, e.After.Object); len(images) > 0 {
+		p.find(migrate.Finding{
+			Severity: migrate.Blocker, Code: "IMAGE_DIFFERS", Subject: o.ID, Where: where(old), Acceptable: true,
+			Message: fmt.Sprintf("%s runs another image than Git names: %s", name, strings.Join(images, "; ")),
+			Hint:    "commit the image that runs, let fluxd sync, and plan again; where Flux v1 updates images, see that its last commit was pushed",
+		})
+	}
+}
+
+// changeSeverity: another number of replicas needs a person's word, since
+// fewer may be too few.
+func changeSeverity(fields []string) migrate.Severity {
+	if slices.Contains(fields, ".spec.replicas") {
+		return migrate.Blocker
+	}
+	return migrate.Warning
+}
+
+// lacks notes that an object could not be proven for want of a right, which is
+// reported once.
+func (p *prover) lacks(o *migrate.ObjectPlan, what string) {
+	o.Verb, o.Why = migrate.Adopt, notProven+"you may not "+what
+	p.mu.Lock()
+	known := p.lacking[what]
+	p.lacking[what] = true
+	p.mu.Unlock()
+	if known {
+		return
+	}
+	p.find(migrate.Finding{
+		Severity: migrate.Blocker, Code: "RBAC_MISSING",
+		Message: fmt.Sprintf("you may not %s, so it cannot be tried in the cluster what will happen to the objects", what),
+		Hint:    "have the right granted to you, or use an account that has it (--context, --as)",
+	})
+}
+
+// tryOut fills in what the first apply of the new agent would make of the
+// object, tried as the old account (or as the new one, when the old one is
+// fenced off already): e.After. It gives the API server's refusal,
+// if it refuses. The live object is read again when it changes meanwhile.
+func (p *prover) tryOut(ctx context.Context, e *Evidence) (refused, err error) {
+	for attempt := 1; ; attempt++ {
+		account := p.account()
+		e.After, err = p.world.DryRun(ctx, account, e.New)
+		if err != nil {
+			var missing *MissingRight
+			if ctx.Err() != nil || errors.As(err, &missing) {
+				return nil, err
+			}
+			if p.fencedOff(account, err) {
+				continue
+			}
+			return err, nil
+		}
+		if sameVersion(e.Live, e.After) {
+			if e.Live == nil || policy(keySSA, "Merge", e.New, e.Live) {
+				return nil, nil
+			}
+			var gone []string
+			var left *unstructured.Unstructured
+			if left, gone, err = Removals(e.Live, e.After); err != nil || len(gone) == 0 {
+				return nil, err
+			}
+			left.SetResourceVersion(e.Live.GetResourceVersion())
+			account = p.account() // a fence may have gone up meanwhile
+			after, err := p.world.DryRunUpdate(ctx, account, left)
+			switch {
+			case err == nil:
+				e.After = after
+				return nil, nil
+			case p.fencedOff(account, err):
+				continue
+			case errors.As(err, new(*MissingRight)):
+				return nil, err
+			case ctx.Err() != nil || !apierrors.IsConflict(err):
+				return err, ctx.Err()
+			}
+		}
+		if attempt == tries {
+			return nil, errors.New("it changes all the time")
+		}
+		if e.Live, err = p.world.Live(ctx, e.New); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// sameVersion reports whether a dry-run was made on the live object as it was
+// read: one that changed in between would show as a change of the dry-run. A
+// dry-run stores nothing, so its answer bears the version that it found.
+func sameVersion(live, tried *unstructured.Unstructured) bool {
+	if live == nil {
+		return tried.GetResourceVersion() == ""
+	}
+	return live.GetResourceVersion() == tried.GetResourceVersion()
+}
+
+// account is who tries: the old agent's account, or once that is fenced off,
+// the one that will act, which is staged by then.
+func (p *prover) account() Account {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.fenced {
+		return Account{Namespace: p.agent.Namespace, Name: p.agent.ServiceAccount}
+	}
+	name, _, _ := unstructured.NestedString(p.repo.Kustomizations[0].Object, "spec", "serviceAccountName")
+	return Account{Namespace: migrate.AgentNamespace, Name: name}
+}
+
+// fencedOff reports whether the refusal is that of a fence around the old
+// account, and notes it, so that the next try is the new account's.
+func (p *prover) fencedOff(tried Account, err error) bool {
+	if tried.Namespace != p.agent.Namespace || tried.Name != p.agent.ServiceAccount || !strings.Contains(err.Error(), "'"+migrate.FencePrefix) {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fenced = true
+	return true
+}
+
+// tries is how often an object that changes meanwhile is looked at.
+const tries = 5
+
+// normalized is an object as the renderer leaves it: through the kind's own
+// type, which writes some empty fields out (fluxcd/pkg: ssa/normalize). Kinds
+// without a known type stay as they are.
+func normalized(u *unstructured.Unstructured) *unstructured.Unstructured {
+	out := u.DeepCopy()
+	if err := normalize.Unstructured(out); err != nil {
+		return u // the renderer would have failed on it too, and said so
+	}
+	return out
+}
+
+// added are the annotation keys that the plan puts on the object on purpose.
+func (p *prover) added(id string) map[string]bool {
+	keys := map[string]bool{}
+	for _, a := range p.repo.Adds {
+		if a.Object == id && a.Type == "annotation" {
+			keys[a.Key] = true
+		}
+	}
+	return keys
+}
+
+func applies(o *migrate.Object) bool {
+	return o != nil && o.Manifest != nil && (o.Class == migrate.ClassApplied || o.Class == migrate.ClassSyncOnly)
+}
+
+func where(o *migrate.Object) string {
+	if o == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s:%d", o.File, o.Line)
+}

@@ -1,0 +1,293 @@
+package proof
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	validation "k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/fluxover/fluxover/migrate"
+)
+
+// proven proves a repository of one application, in a world.
+func proven(t *testing.T, w World, files map[string]string) Result {
+	t.Helper()
+	return provenOf(t, w, inventoryOf(t, files))
+}
+
+func provenOf(t *testing.T, w World, inv migrate.Inventory) Result {
+	t.Helper()
+	r, err := Prove(t.Context(), inv, migrate.Options{}, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func annotated(name, key, value string) string {
+	return "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + name + ", namespace: team, annotations: {" + key + ": \"" + value + "\"}}\ndata: {kept: \"1\"}\n"
+}
+
+// set puts an annotation on a live object.
+func set(u *unstructured.Unstructured, key, value string) *unstructured.Unstructured {
+	a := u.GetAnnotations()
+	a[key] = value
+	u.SetAnnotations(a)
+	return u
+}
+
+func TestWhatFluxV2LeavesAloneIsSkippedAndSaid(t *testing.T) {
+	other := map[string]any{"kept": "another"}
+	r := proven(t, &fakeWorld{live: map[string]*unstructured.Unstructured{
+		"team_git__ConfigMap":    liveConfigMap("git", other, nil),
+		"team_live__ConfigMap":   set(liveConfigMap("live", other, nil), keyReconcile, "Disabled"),
+		"team_label__ConfigMap":  liveConfigMap("label", other, map[string]any{keySSA: "ignore"}),
+		"team_there__ConfigMap":  liveConfigMap("there", other, nil),
+		"team_onlive__ConfigMap": set(liveConfigMap("onlive", other, nil), keySSA, "IfNotPresent"),
+	}}, map[string]string{
+		"p/app/git.yaml":    annotated("git", keyReconcile, "disabled"),
+		"p/app/live.yaml":   configMap("live", `{kept: "1"}`),
+		"p/app/label.yaml":  configMap("label", `{kept: "1"}`),
+		"p/app/there.yaml":  annotated("there", keySSA, "IfNotPresent"),
+		"p/app/absent.yaml": annotated("absent", keySSA, "IfNotPresent"),
+		"p/app/onlive.yaml": configMap("onlive", `{kept: "1"}`), // of effect in the manifest alone
+	})
+	want := map[string]string{
+		"ConfigMap/team/git": "skip", "ConfigMap/team/live": "skip", "ConfigMap/team/label": "skip", "ConfigMap/team/there": "skip",
+		"ConfigMap/team/absent": "create", "ConfigMap/team/onlive": "change .data.kept .metadata.annotations[\"" + keySSA + "\"]",
+	}
+	got := verbsOf(r)
+	// The fake server does not merge annotations; what counts is that it changes.
+	if strings.HasPrefix(got["ConfigMap/team/onlive"], "change .data.kept") {
+		got["ConfigMap/team/onlive"] = want["ConfigMap/team/onlive"]
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	if n := strings.Count(codesOf(r.Plan), "OBJECT_LEFT_ALONE"); n != 4 {
+		t.Errorf("%d objects are said to be left alone, want 4: %s", n, codesOf(r.Plan))
+	}
+}
+
+func TestAnObjectThatMergesLosesNothing(t *testing.T) {
+	entries := entry("kubectl-edit", update, "", `{"f:data":{"f:more":{}}}`)
+	hand := map[string]any{"kept": "1", "more": "x"}
+	for name, c := range map[string]struct {
+		file string
+		live *unstructured.Unstructured
+		want string
+	}{
+		"without": {configMap("a", `{kept: "1"}`), liveConfigMap("a", hand, nil, entries), "change .data.more"},
+		"in Git":  {annotated("a", keySSA, "merge"), set(liveConfigMap("a", hand, nil, entries), keySSA, "merge"), "adopt"},
+		"live":    {configMap("a", `{kept: "1"}`), liveConfigMap("a", hand, map[string]any{keySSA: "Merge"}, entries), "adopt"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := proven(t, &fakeWorld{live: map[string]*unstructured.Unstructured{"team_a__ConfigMap": c.live}}, map[string]string{"p/app/a.yaml": c.file})
+			got := verbsOf(r)["ConfigMap/team/a"]
+			if verb, _, _ := strings.Cut(got, " "); name == "live" && verb == "change" && !strings.Contains(got, ".data") {
+				got = "adopt" // the fake server drops the live label
+			}
+			if got != c.want {
+				t.Errorf("%s, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestOthersThatClaimAnObjectAreNamed(t *testing.T) {
+	kept := map[string]any{"kept": "1"}
+	inv := inventoryOf(t, map[string]string{
+		"p/app/helm.yaml":     configMap("helm", `{kept: "1"}`),
+		"p/app/exported.yaml": annotated("exported", "meta.helm.sh/release-name", "r"),
+		"p/app/argo.yaml":     configMap("argo", `{kept: "1"}`),
+		"p/app/theirs.yaml":   configMap("theirs", `{kept: "1"}`),
+		"p/app/both.yaml":     configMap("both", `{kept: "1"}`),
+	})
+	inv.Agents[0].Marked = []string{"team_both__ConfigMap"}
+	inv.Agents = append(inv.Agents, migrate.Flux1Agent{ID: "flux/other", Marked: []string{"team_theirs__ConfigMap", "team_both__ConfigMap"}})
+	r := provenOf(t, &fakeWorld{live: map[string]*unstructured.Unstructured{
+		"team_helm__ConfigMap":     set(liveConfigMap("helm", kept, nil), "meta.helm.sh/release-name", "shop"),
+		"team_exported__ConfigMap": set(liveConfigMap("exported", kept, nil), "meta.helm.sh/release-name", "r"),
+		"team_argo__ConfigMap":     liveConfigMap("argo", kept, map[string]any{"argocd.argoproj.io/instance": "shop"}),
+		"team_theirs__ConfigMap":   liveConfigMap("theirs", kept, nil),
+		"team_both__ConfigMap":     liveConfigMap("both", kept, nil),
+	}}, inv)
+	got := map[string]string{}
+	for _, f := range r.Plan.Findings {
+		if f.Code == "OTHER_OWNER" || f.Code == "OTHER_AGENT" {
+			if !f.Acceptable || f.Severity != migrate.Blocker || f.Where == "" {
+				t.Errorf("not a blocker with a place that a person can accept: %+v", f)
+			}
+			got[strings.TrimPrefix(f.Subject, "flux/flux-team ")] = f.Code + ": " + f.Message
+		}
+	}
+	for id, say := range map[string]string{
+		"team_helm__ConfigMap": "OTHER_OWNER: ConfigMap/team/helm is also managed by Helm release shop", "team_argo__ConfigMap": "Argo CD application shop",
+		"team_theirs__ConfigMap": "OTHER_AGENT: ConfigMap/team/theirs carries the mark of flux/other",
+	} {
+		if !strings.Contains(got[id], say) {
+			t.Errorf("%s: %q does not say %q", id, got[id], say)
+		}
+		delete(got, id)
+	}
+	if len(got) > 0 {
+		t.Errorf("also %v", got)
+	}
+}
+
+func TestWhatCannotBeBuiltIsNotProvenAndNotLost(t *testing.T) {
+	r := proven(t, &fakeWorld{}, map[string]string{
+		"p/good/a.yaml": configMap("a", `{kept: "1"}`),
+		"p/bad/b.yaml":  configMap("b", `{kept: "1"}`),
+		"p/bad/c.yaml":  "apiVersion: v1\nkind: ConfigMap\nmetadata: {namespace: team}\n",
+	})
+	if d := cmp.Diff(map[string]string{"ConfigMap/team/a": "create", "ConfigMap/team/b": "adopt", "ConfigMap/team/": "adopt"}, verbsOf(r)); d != "" {
+		t.Error(d)
+	}
+	for _, o := range r.Plan.Repositories[0].Objects {
+		if (o.ID != "team_a__ConfigMap") != strings.HasPrefix(o.Why, "not proven: Kustomization team-bad could not be built") {
+			t.Errorf("%s: %s", o.ID, o.Why)
+		}
+	}
+	if codes := codesOf(r.Plan); !strings.Contains(codes, "BUILD_FAILED") || strings.Contains(codes, "OBJECT_LOST") {
+		t.Errorf("findings %s", codes)
+	}
+}
+
+func TestAllRefusalsAreCollectedEachWithItsRemedy(t *testing.T) {
+	kind, resource := schema.GroupKind{Kind: "ConfigMap"}, schema.GroupResource{Resource: "configmaps"}
+	invalid := func(text string) error {
+		return apierrors.NewInvalid(kind, "x", validation.ErrorList{validation.Forbidden(validation.NewPath("spec"), text)})
+	}
+	refuse := map[string]error{
+		"team_immutable__ConfigMap": invalid("field is immutable"),
+		"team_unknown__ConfigMap":   errors.New(`failed to create typed patch object: .spec.x: field not declared in schema`),
+		"team_webhook__ConfigMap":   apierrors.NewBadRequest("admission webhook x does not support dry run"),
+		"team_forbidden__ConfigMap": apierrors.NewForbidden(resource, "x", errors.New("no")),
+		"team_quota__ConfigMap":     apierrors.NewForbidden(resource, "x", errors.New("exceeded quota: q")),
+		"team_nowhere__ConfigMap":   apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "team"),
+		"team_forced__ConfigMap":    invalid("field is immutable"),
+	}
+	files, live := map[string]string{}, map[string]*unstructured.Unstructured{}
+	for id := range refuse {
+		name := strings.TrimSuffix(strings.TrimPrefix(id, "team_"), "__ConfigMap")
+		files["p/app/"+name+".yaml"] = configMap(name, `{kept: "1"}`)
+		if name != "nowhere" {
+			live[id] = liveConfigMap(name, map[string]any{"kept": "1"}, nil)
+		}
+	}
+	files["p/app/forced.yaml"] = annotated("forced", keyForce, "enabled")
+	r := proven(t, &fakeWorld{live: live, refuse: refuse}, files)
+	hints := map[string]string{}
+	for _, f := range r.Plan.Findings {
+		hints[strings.TrimPrefix(f.Subject, "flux/flux-team ")] = f.Code + " " + f.Where + " " + f.Hint
+	}
+	for id, say := range map[string]string{
+		"team_immutable__ConfigMap": "make Git say what is live", "team_unknown__ConfigMap": "no such field", "team_webhook__ConfigMap": "sideEffects",
+		"team_forbidden__ConfigMap": "lacks the right", "team_quota__ConfigMap": "ResourceQuota", "team_nowhere__ConfigMap": "namespace team exists",
+		"team_forced__ConfigMap": "OBJECT_RECREATED p/app/forced.yaml:1 remove that mark",
+	} {
+		if !strings.Contains(hints[id], say) || !strings.Contains(hints[id], ".yaml:1") {
+			t.Errorf("%s: %q does not say %q", id, hints[id], say)
+		}
+	}
+	for name, verb := range verbsOf(r) {
+		if verb != "conflict" {
+			t.Errorf("%s: %s", name, verb)
+		}
+	}
+}
+
+func TestWhatTheRepositoryItselfMakesFirstIsCreated(t *testing.T) {
+	missing := apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "team")
+	r := proven(t, &fakeWorld{refuse: map[string]error{"team_a__ConfigMap": missing, "elsewhere_b__ConfigMap": missing}}, map[string]string{
+		"p/ns/ns.yaml": "apiVersion: v1\nkind: Namespace\nmetadata: {name: team}\n",
+		"p/app/a.yaml": configMap("a", `{kept: "1"}`),
+		"p/app/b.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: b, namespace: elsewhere}\n",
+	})
+	if d := cmp.Diff(map[string]string{"Namespace/team": "create", "ConfigMap/team/a": "create", "ConfigMap/elsewhere/b": "conflict"}, verbsOf(r)); d != "" {
+		t.Error(d)
+	}
+	for _, o := range r.Plan.Repositories[0].Objects {
+		if o.ID == "team_a__ConfigMap" && !strings.HasPrefix(o.Why, notProven) {
+			t.Errorf("it was tried in a namespace that is not there: %s", o.Why)
+		}
+	}
+}
+
+func TestAnotherImageIsNamedWhateverHoldsIt(t *testing.T) {
+	template := func(image string) map[string]any {
+		return map[string]any{"spec": map[string]any{"containers": []any{map[string]any{"name": "web", "image": image}, map[string]any{"name": "same", "image": "s"}}}}
+	}
+	live := map[string]any{"spec": map[string]any{"jobTemplate": map[string]any{"spec": map[string]any{"template": template("web:2")}}}}
+	after := map[string]any{"spec": map[string]any{"jobTemplate": map[string]any{"spec": map[string]any{"template": template("web:1")}}}}
+	if d := cmp.Diff([]string{"container web runs web:2 and would run web:1"}, imageChanges(live, after)); d != "" {
+		t.Error(d)
+	}
+	if got := imageChanges(live, live); got != nil {
+		t.Errorf("equal images differ: %v", got)
+	}
+}
+
+func TestAChangeSaysWhoSetTheFields(t *testing.T) {
+	for name, c := range map[string]struct {
+		manager, sub, fields string
+		path, want           string
+	}{
+		"by hand":     {"kubectl-edit", "", ownReplicas, ".spec.replicas", "set by hand, by kubectl-edit"},
+		"by the HPA":  {"kube-controller-manager", "scale", ownReplicas, ".spec.replicas", "written by kube-controller-manager (scale)"},
+		"a restart":   {"kubectl-rollout", "", ownRestart, `.spec.template.metadata.annotations["kubectl.kubernetes.io/restartedAt"]`, "kubectl rollout restart"},
+		"a list item": {"kubectl-set", "", ownEnv, ".spec.template.spec.containers[0].env", "set by hand, by kubectl-set"},
+		"fluxd's own": {"kubectl-client-side-apply", "", ownReplicas, ".spec.replicas", "drifted from Git"},
+		"elsewhere":   {"kubectl-edit", "", ownNote, ".spec.replicas", "drifted from Git"},
+	} {
+		if got := whyChanges(deployment(entry(c.manager, update, c.sub, c.fields)), []string{c.path}); !strings.Contains(got, c.want) {
+			t.Errorf("%s: %q does not say %q", name, got, c.want)
+		}
+	}
+}
+
+func TestALiveObjectThatChangesWhileItIsTriedIsLookedAtAgain(t *testing.T) {
+	live := liveConfigMap("a", map[string]any{"kept": "1"}, nil)
+	live.SetResourceVersion("7")
+	w := &movingWorld{fakeWorld: fakeWorld{live: map[string]*unstructured.Unstructured{"team_a__ConfigMap": live}}, until: 2}
+	r := proven(t, w, map[string]string{"p/app/a.yaml": configMap("a", `{kept: "1"}`)})
+	if got := verbsOf(r)["ConfigMap/team/a"]; got != "adopt" || w.reads != 3 {
+		t.Errorf("%s after %d readings, want adopt after 3", got, w.reads)
+	}
+	w = &movingWorld{fakeWorld: fakeWorld{live: map[string]*unstructured.Unstructured{"team_a__ConfigMap": live}}, until: 1 << 10}
+	if _, err := Prove(t.Context(), inventoryOf(t, map[string]string{"p/app/a.yaml": configMap("a", `{kept: "1"}`)}), migrate.Options{}, w); err == nil || !strings.Contains(err.Error(), "changes all the time") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestHashesTellFormsApartAndNoSecret(t *testing.T) {
+	secret := func(value string) *unstructured.Unstructured {
+		return &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": "s"}, "data": map[string]any{"k": value}}}
+	}
+	if digest(secret("a")) != digest(secret("b")) {
+		t.Error("a hash tells a Secret's value")
+	}
+	other := secret("a")
+	other.Object["data"] = map[string]any{"l": "a"}
+	if digest(secret("a")) == digest(other) {
+		t.Error("another key is not seen")
+	}
+	one, two := liveConfigMap("a", map[string]any{"k": "1"}, nil), liveConfigMap("a", map[string]any{"k": "2"}, nil)
+	if digest(one) == digest(two) {
+		t.Error("another value is not seen")
+	}
+	two = liveConfigMap("a", map[string]any{"k": "1"}, nil)
+	two.SetResourceVersion("9")
+	if digest(one) != digest(two) {
+		t.Error("the API server's own counts")
+	}
+	if digest(nil) != "" {
+		t.Error("nothing has a hash")
+	}
+}

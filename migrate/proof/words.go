@@ -1,0 +1,195 @@
+package proof
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	ssaerrors "github.com/fluxcd/pkg/ssa/errors"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+
+	"github.com/fluxover/fluxover/migrate"
+)
+
+// refused reports that the API server refuses an object. Each of its
+// Kustomization's objects is tried, so that all refusals are known at once; the
+// agent itself stops at the first.
+func (p *prover) refused(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence, err error) {
+	name := migrate.DisplayID(o.ID)
+	o.Verb, o.Why = migrate.Conflict, "the dry-run was refused"
+	if e.Live != nil && policy(keyForce, "Enabled", e.New, e.Live) && ssaerrors.IsImmutableError(err) {
+		o.Why = "it would be deleted and made anew"
+		p.find(migrate.Finding{
+			Severity: migrate.Blocker, Code: "OBJECT_RECREATED", Subject: o.ID, Where: where(old),
+			Message: fmt.Sprintf("the new agent would delete %s and make it anew, since it says %s: Enabled and the API server refuses the change: %s", name, keyForce, refusal(e.New, err)),
+			Hint:    "remove that mark from Git and from the live object, and make Git say what is live",
+		})
+		return
+	}
+	tried := p.account()
+	p.find(migrate.Finding{
+		Severity: migrate.Blocker, Code: "DRY_RUN_REFUSED", Subject: o.ID, Where: where(old),
+		Message: fmt.Sprintf("the API server refuses %s, tried as %s/%s: %s", name, tried.Namespace, tried.Name, refusal(e.New, err)),
+		Hint:    remedy(e.New, err),
+	})
+}
+
+// refusal writes an API server's refusal without the values it may quote.
+func refusal(u *unstructured.Unstructured, err error) string {
+	var status apierrors.APIStatus
+	if u.GetKind() != "Secret" || !errors.As(err, &status) {
+		return err.Error()
+	}
+	var fields []string
+	if d := status.Status().Details; d != nil {
+		for _, c := range d.Causes {
+			fields = append(fields, c.Field)
+		}
+	}
+	return fmt.Sprintf("%s (%s)", status.Status().Reason, strings.Join(fields, ", "))
+}
+
+// immutable are the words of API servers for a field that cannot be changed.
+var immutable = regexp.MustCompile(`immutable|may not (be )?change|cannot change|updates to .* (are |is )?[fF]orbidden|[fF]orbidden: updates to`)
+
+// remedy says what can be done about a refusal (reference H27 to H29, H32, H33).
+func remedy(u *unstructured.Unstructured, err error) string {
+	text := err.Error()
+	switch {
+	case immutable.MatchString(text):
+		return "the field cannot be changed once it is set, so fluxd has failed on it at every sync: make Git say what is live, or recreate the object yourself in a planned step; never with force, which deletes first"
+	case strings.Contains(text, "does not support dry run"), strings.Contains(text, "sideEffects"):
+		return "an admission webhook refuses dry-runs, which Flux v2 makes of every object: set its sideEffects to None or NoneOnDryRun"
+	case strings.Contains(text, "field not declared in schema"), strings.Contains(text, "unknown field"):
+		return "the kind has no such field, which kubectl let pass and server-side apply does not: remove it from Git"
+	case meta.IsNoMatchError(err):
+		return "the cluster serves no such kind in this version: write the version that it serves, or install the CRD first"
+	case apierrors.IsNotFound(err) && u.GetNamespace() != "":
+		return fmt.Sprintf("see whether namespace %s exists: nothing in this repository makes it", u.GetNamespace())
+	case strings.Contains(text, "exceeded quota"):
+		return "the namespace's ResourceQuota is used up"
+	case apierrors.IsForbidden(err):
+		return "the account lacks the right, so fluxd fails on this object alone, and the new agent would on its whole Kustomization: grant it on purpose, or take the object out of the repository"
+	}
+	return "one refused object would hold back its whole Kustomization; mend it in Git"
+}
+
+// whyChanges says where fields that change come from, by the live object's
+// managedFields.
+func whyChanges(live *unstructured.Unstructured, fields []string) string {
+	byHand, others := map[string]bool{}, map[string]bool{}
+	for _, e := range live.GetManagedFields() {
+		set, err := fieldSet(e)
+		if err != nil || !ownsAny(set, fields) {
+			continue
+		}
+		who := e.Manager
+		if e.Subresource != "" {
+			who += " (" + e.Subresource + ")"
+		}
+		switch {
+		case e.Manager == "kubectl-client-side-apply" || ownApply(e): // fluxd's own kubectl, or an earlier adoption
+		case takenOver(e):
+			byHand[who] = true
+		default:
+			others[who] = true
+		}
+	}
+	list := func(names map[string]bool) string { return strings.Join(slices.Sorted(maps.Keys(names)), ", ") }
+	switch {
+	case slices.ContainsFunc(fields, func(f string) bool { return strings.Contains(f, "kubectl.kubernetes.io/restartedAt") }):
+		return `"kubectl rollout restart" left its mark there, which goes with all that kubectl owns and Git does not say`
+	case len(byHand) > 0:
+		return "set by hand, by " + list(byHand) + ": Flux v2 takes over what kubectl owns, and removes what Git does not say"
+	case len(others) > 0:
+		return "the live object has drifted from Git; written by " + list(others)
+	}
+	return "fields set by hand go, or the live object has drifted from Git"
+}
+
+// ownsAny reports whether a set of fields holds one of those at the paths, or
+// one below or around them.
+func ownsAny(set *fieldpath.Set, fields []string) bool {
+	found := false
+	set.Leaves().Iterate(func(p fieldpath.Path) {
+		owned := plainPath(p.String())
+		for _, f := range fields {
+			f = plainPath(f)
+			found = found || owned == f || strings.HasPrefix(owned, f+".") || strings.HasPrefix(f, owned+".")
+		}
+	})
+	return found
+}
+
+// plainPath gives the paths of this package and those of managedFields one
+// spelling, in which the items of a list are not told apart.
+func plainPath(path string) string {
+	var b strings.Builder
+	for {
+		before, rest, found := strings.Cut(path, "[")
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		if quoted, isKey := strings.CutPrefix(rest, `"`); isKey {
+			key, after, _ := strings.Cut(quoted, `"]`)
+			b.WriteString("." + key)
+			path = after
+			continue
+		}
+		_, path, _ = strings.Cut(rest, "]")
+	}
+}
+
+// imageChanges lists the containers whose image differs, "name: live, then".
+func imageChanges(live, after map[string]any) []string {
+	was, is := images(live), images(after)
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(was)) {
+		if now, still := is[name]; still && now != was[name] {
+			out = append(out, fmt.Sprintf("container %s runs %s and would run %s", name, was[name], now))
+		}
+	}
+	return out
+}
+
+// images finds the image of every container of an object, whatever its kind:
+// custom resources hold pod templates too.
+func images(v any) map[string]string {
+	found := map[string]string{}
+	var walk func(v any)
+	walk = func(v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			for key, inner := range v {
+				if list, ok := inner.([]any); ok && (key == "containers" || key == "initContainers") {
+					for _, item := range list {
+						container, _ := item.(map[string]any)
+						name, _ := container["name"].(string)
+						if image, ok := container["image"].(string); ok {
+							found[name] = image
+						}
+					}
+				}
+				walk(inner)
+			}
+		case []any:
+			for _, item := range v {
+				walk(item)
+			}
+		}
+	}
+	walk(v)
+	return found
+}
+
+func annotationOrLabel(u *unstructured.Unstructured, key string) string {
+	return cmp.Or(u.GetAnnotations()[key], u.GetLabels()[key])
+}
