@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/url"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/fluxcd/cli-utils/pkg/object"
@@ -54,15 +55,16 @@ const minGitTimeout = 2 * time.Minute
 func (w *witness) readRepositories(ctx context.Context, agents []*agent, l *live, facts migrate.Cluster) error {
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(w.opts.Parallel)
+	agents = slices.DeleteFunc(slices.Clone(agents), func(a *agent) bool {
+		return len(w.opts.Repositories) > 0 && !slices.Contains(w.opts.Repositories, a.ID) || w.git == nil && w.folders.of(a.Git.URL) == nil
+	})
+	var read atomic.Int32
 	for _, a := range agents {
-		if len(w.opts.Repositories) > 0 && !slices.Contains(w.opts.Repositories, a.ID) {
-			continue
-		}
 		group.Go(func() error {
-			w.say("reading the repository of " + a.ID)
 			if err := w.readRepository(gctx, a, l, facts); err != nil {
 				return fmt.Errorf("agent %s: %w", a.ID, err)
 			}
+			w.say(fmt.Sprintf("read %d of %d repositories: that of %s", read.Add(1), len(agents), a.ID))
 			return nil
 		})
 	}

@@ -218,22 +218,46 @@ func summary(w io.Writer, inv migrate.Inventory) error {
 		}
 	}
 	fmt.Fprintf(w, "%s, asking for %s CPU in all\n", plural(agents, what), TotalCPU(inv))
-	first := true
-	for _, a := range inv.Agents {
-		if a.Terraform == nil {
-			continue
-		}
-		if first {
-			fmt.Fprintln(w, "\ndeclared in Terraform:")
-			first = false
-		}
-		fmt.Fprintf(w, "  %s\n    %s at %s in %s\n", a.ID, a.Terraform.Address, a.Terraform.Where, a.Terraform.Dir)
-	}
+	declarations(w, inv)
 	if len(inv.Findings) == 0 {
 		return nil
 	}
 	fmt.Fprintln(w)
 	return Findings(w, migrate.SortFindings(inv.Findings), nil)
+}
+
+// declarations says where agents are declared: the instances of one resource
+// together, so that a fleet takes no screen of its own.
+func declarations(w io.Writer, inv migrate.Inventory) {
+	var places []string
+	agents := map[string][]*migrate.Flux1Agent{}
+	for i := range inv.Agents {
+		a := &inv.Agents[i]
+		if a.Terraform == nil {
+			continue
+		}
+		resource := a.Terraform.Address
+		if a.Terraform.Instance != "" {
+			resource = strings.TrimSuffix(strings.TrimSuffix(resource, "["+a.Terraform.Instance+"]"), `["`+a.Terraform.Instance+`"]`)
+		}
+		place := fmt.Sprintf("%s at %s in %s", resource, a.Terraform.Where, a.Terraform.Dir)
+		if agents[place] == nil {
+			places = append(places, place)
+		}
+		agents[place] = append(agents[place], a)
+	}
+	if len(places) == 0 {
+		return
+	}
+	fmt.Fprintln(w, "\ndeclared in Terraform:")
+	slices.Sort(places)
+	for _, place := range places {
+		what := plural(len(agents[place]), "agent")
+		if len(agents[place]) == 1 {
+			what = agents[place][0].ID
+		}
+		fmt.Fprintf(w, "  %s\n    %s\n", what, place)
+	}
 }
 
 // declaredOnly reports whether no cluster was asked for the agents.

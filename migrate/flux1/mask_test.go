@@ -1,0 +1,89 @@
+package flux1
+
+import (
+	"fmt"
+	"hash/fnv"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/fluxover/fluxover/migrate"
+)
+
+// maskForTest is no secret keeper, and tells equal texts.
+func maskForTest(plain string) string {
+	h := fnv.New64a()
+	h.Write([]byte(plain)) // never fails
+	return fmt.Sprintf("masked-%x", h.Sum64())
+}
+
+func TestURLsAreMaskedWhereTheyHoldASecret(t *testing.T) {
+	for text, want := range map[string]string{
+		"see https://git.example.com/a":               "see https://git.example.com/a",
+		"https://user:pw@git.example.com/a":           "https://user:" + maskForTest("pw") + "@git.example.com/a",
+		"--git-url=https://token@h/a,ssh://git@h/b":   "--git-url=https://" + maskForTest("token") + "@h/a,ssh://git@h/b",
+		"https://$(GIT_USER):$(GIT_KEY)@h/a":          "https://$(GIT_USER):$(GIT_KEY)@h/a",
+		"https://$(GIT_TOKEN)@h/a":                    "https://$(GIT_TOKEN)@h/a",
+		"ssh://git:pw@h/a git+ssh://a:b@h":            "ssh://git:" + maskForTest("pw") + "@h/a git+ssh://a:" + maskForTest("b") + "@h",
+		"mail to a@b.example and http://h:8080/x@y":   "mail to a@b.example and http://h:8080/x@y",
+		"{\"url\":\"https://u:p@h\"} 'https://u:p@h'": "{\"url\":\"https://u:" + maskForTest("p") + "@h\"} 'https://u:" + maskForTest("p") + "@h'",
+	} {
+		if got := MaskURLs(text, maskForTest); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+}
+
+// FuzzMask demands of every file of manifests that its objects are the same
+// when it is masked, at the same places.
+func FuzzMask(f *testing.F) {
+	for _, seed := range []string{
+		"", "a: b\n", "--- # one\nkind: Secret\nmetadata: {name: a}\ndata: {a: Yg==}\n---\n\n# two\nkind: ConfigMap\nmetadata: {name: b}\n...\n",
+		"kind: List\nitems:\n- kind: Secret\n  metadata: {name: a}\n  stringData: &x {a: |\n   b\n   c\n  }\n",
+		"--- {kind: Secret, stringData: {a: 1, b: null, c: [d]}}\n--- \"text\"\n--- !!binary YQ==\n",
+		"\ufeffkind: Secret\r\nmetadata:\r\n  name: a\r\nstringData:\r\n  b: \"c\\u2028\"\r\n---\r\nkind: X\r\n",
+		"secretGenerator: [{literals: [a=b]}]\npatches: [{target: {kind: Secret}, patch: '[{op: add, value: eA==}]'}, {patch: \"kind: Secret\\nstringData: {a: b}\\n\"}]\n",
+	} {
+		f.Add([]byte(seed))
+	}
+	limits := Limits{FileBytes: 1 << 16, TotalBytes: 1 << 18, Documents: 50, Objects: 200, Files: 10, Depth: 30}
+	load := func(t *testing.T, content []byte) []string {
+		_, objects, _, err := Load(fstest.MapFS{"a.yaml": {Data: content}}, LoadConfig{DefaultNamespace: "d", KindsAssumed: true, Limits: limits})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out []string
+		for _, o := range objects {
+			out = append(out, fmt.Sprintf("%s %s:%d %s", o.Class, o.File, o.Line, o.ID))
+		}
+		return out
+	}
+	f.Fuzz(func(t *testing.T, content []byte) {
+		if len(content) > 1<<14 {
+			t.Skip("longer than the masking of one file need be tried with")
+		}
+		masked, err := Mask(content, maskForTest, limits)
+		if err != nil {
+			return // and then nothing of it is used
+		}
+		before, after := load(t, content), load(t, masked)
+		if strings.Join(before, "\n") != strings.Join(after, "\n") {
+			t.Errorf("objects differ:\n%s\nmasked:\n%s\n%s", strings.Join(before, "\n"), strings.Join(after, "\n"), masked)
+		}
+		objects, err := Parse("a.yaml", masked, limits)
+		if err != nil {
+			t.Fatalf("what is masked cannot be read: %v\n%s", err, masked)
+		}
+		for _, o := range objects {
+			values, _ := o.Manifest.Object["stringData"].(map[string]any)
+			if o.Manifest.GetKind() != "Secret" {
+				continue
+			}
+			for key, v := range values {
+				if s, ok := v.(string); v != nil && (!ok || !strings.HasPrefix(s, "masked-")) {
+					t.Errorf("%s of %s is not masked: %v", key, migrate.ObjectID(o.Manifest), v)
+				}
+			}
+		}
+	})
+}
