@@ -8,10 +8,13 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/fluxover/fluxover/discover/helm"
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
+	"golang.org/x/sync/errgroup"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -30,6 +33,8 @@ type agent struct {
 	// set is the name of what it syncs, for marks; empty if its URL is not
 	// fully known.
 	set string
+	// loaded is true if all that fluxd would load at Synced.Commit is known.
+	loaded bool
 }
 
 // finished is the agent as an Inventory holds it.
@@ -44,7 +49,7 @@ func (a *agent) where(more string) string {
 }
 
 // agents assembles every agent among the Deployments.
-func (w *witness) agents(ctx context.Context, deployments []appsv1.Deployment) ([]*agent, error) {
+func (w *witness) agents(ctx context.Context, deployments []appsv1.Deployment) ([]*agent, *helm.Storage, error) {
 	var found []*agent
 	for i := range deployments {
 		d := &deployments[i]
@@ -52,37 +57,84 @@ func (w *witness) agents(ctx context.Context, deployments []appsv1.Deployment) (
 		if c == nil {
 			continue
 		}
-		a := &agent{deployment: d}
-		a.Namespace, a.Workload, a.Image = d.Namespace, d.Name, c.Image
-		a.Replicas, a.Selector, a.ServiceAccount = replicas(d), d.Spec.Selector, accountOf(&d.Spec.Template.Spec)
-		a.env = w.environmentOf(d.Namespace, "", &d.Spec.Template.Spec, c)
-		found = append(found, a)
+		found = append(found, w.newAgent(d, c))
 	}
-	if len(found) == 0 {
-		return nil, nil
+	storage, err := helm.Read(ctx, w.meta, namespacesOf(found))
+	if err != nil || len(found) == 0 {
+		return nil, storage, err
 	}
 	w.identify(found)
-	rights, err := w.readRights(ctx)
+	around, err := w.surroundings(ctx, found, deployments)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	w.home = rights.home(migrate.AgentNamespace)
-	accounts, err := w.accountUsers(ctx, deployments)
-	if err != nil {
-		return nil, err
-	}
-	pods := map[string]*podList{}
+	w.home = around.rights.home(migrate.AgentNamespace)
+	group, gctx := errgroup.WithContext(ctx)
+	group.SetLimit(w.opts.Parallel)
 	for _, a := range found {
-		if pods[a.Namespace] == nil {
-			if pods[a.Namespace], err = w.pods(ctx, a.Namespace); err != nil {
-				return nil, err
+		group.Go(func() error {
+			if err := w.assemble(gctx, a, storage, around); err != nil {
+				return fmt.Errorf("agent %s: %w", a.ID, err)
 			}
+			return nil
+		})
+	}
+	return found, storage, group.Wait()
+}
+
+// newAgent is the agent that a Deployment's container runs, with what the
+// Deployment alone says.
+func (w *witness) newAgent(d *appsv1.Deployment, c *corev1.Container) *agent {
+	a := &agent{deployment: d}
+	a.Namespace, a.Workload, a.Image = d.Namespace, d.Name, c.Image
+	a.Replicas, a.Selector, a.ServiceAccount = replicas(d), d.Spec.Selector, accountOf(&d.Spec.Template.Spec)
+	a.env = w.environmentOf(d.Namespace, "", &d.Spec.Template.Spec, c)
+	return a
+}
+
+// around is what stands around all agents, read once.
+type around struct {
+	rights   *rights
+	accounts *accountUse
+	// pods and egress are by namespace.
+	pods   map[string]*podList
+	egress map[string][]networkingv1.NetworkPolicy
+}
+
+func (w *witness) surroundings(ctx context.Context, found []*agent, deployments []appsv1.Deployment) (*around, error) {
+	s := &around{pods: map[string]*podList{}, egress: map[string][]networkingv1.NetworkPolicy{}}
+	var err error
+	if s.rights, err = w.readRights(ctx); err != nil {
+		return nil, err
+	}
+	if s.accounts, err = w.accountUsers(ctx, deployments); err != nil {
+		return nil, err
+	}
+	for _, a := range found {
+		if s.pods[a.Namespace] != nil {
+			continue
 		}
-		if err := w.assemble(ctx, a, rights, accounts, pods[a.Namespace]); err != nil {
-			return nil, fmt.Errorf("agent %s: %w", a.ID, err)
+		if s.pods[a.Namespace], err = w.pods(ctx, a.Namespace); err != nil {
+			return nil, err
+		}
+		if s.egress[a.Namespace], err = w.egressPolicies(ctx, a.Namespace); err != nil {
+			return nil, err
 		}
 	}
-	return found, nil
+	return s, nil
+}
+
+// namespacesOf are the namespaces of agents and of their releases, sorted.
+func namespacesOf(agents []*agent) []string {
+	var out []string
+	for _, a := range agents {
+		out = append(out, a.Namespace)
+		if ns, name := releaseOf(a.deployment.ObjectMeta); name != "" {
+			out = append(out, ns)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // identify gives every agent its id: namespace and release, or, without Helm
@@ -113,19 +165,25 @@ func (w *witness) identify(found []*agent) {
 }
 
 // assemble fills in one agent from the cluster.
-func (w *witness) assemble(ctx context.Context, a *agent, rights *rights, accounts *accountUse, pods *podList) error {
-	if err := w.readHelm(ctx, a); err != nil {
+func (w *witness) assemble(ctx context.Context, a *agent, storage *helm.Storage, around *around) error {
+	rights, pods := around.rights, around.pods[a.Namespace]
+	if err := w.readHelm(ctx, a, storage); err != nil {
 		return err
 	}
 	if err := w.readArguments(ctx, a); err != nil {
 		return err
 	}
 	w.readContainer(a)
-	w.readValues(a)
+	if err := w.readRelease(ctx, a); err != nil {
+		return err
+	}
 	if err := w.readCredential(ctx, a); err != nil {
 		return err
 	}
 	if err := w.readIdentity(ctx, a); err != nil {
+		return err
+	}
+	if err := w.readWays(a, around.egress[a.Namespace]); err != nil {
 		return err
 	}
 
@@ -143,7 +201,7 @@ func (w *witness) assemble(ctx context.Context, a *agent, rights *rights, accoun
 		a.Confinement = confinement(a.Rights)
 	}
 	self := "Deployment/" + a.Namespace + "/" + a.Workload
-	w.sharedAccount(a, accounts)
+	w.sharedAccount(a, around.accounts)
 	if len(a.AllowedNamespaces) > 0 && a.Confinement.Kind == "cluster-admin" {
 		w.find(Confined.Finding(a.ID, a.where("--k8s-allow-namespace"), "the agent keeps to its list of namespaces by itself; its account is cluster-admin"))
 	}
@@ -158,7 +216,13 @@ func (w *witness) assemble(ctx context.Context, a *agent, rights *rights, accoun
 	}
 	a.Running = &running
 	if !running {
-		w.find(AgentStopped.Finding(a.ID, self, fmt.Sprintf("no pod of the agent runs (replicas: %d)", a.Replicas)))
+		message := fmt.Sprintf("no pod of the agent runs (replicas: %d)", a.Replicas)
+		if a.release != nil {
+			if d := a.release.Deployment(a.Namespace, a.Workload); d != nil && replicas(d) > 0 && a.Replicas == 0 {
+				message += fmt.Sprintf("; the manifest of its release asks for %d, so that the next upgrade starts it again", replicas(d))
+			}
+		}
+		w.find(AgentStopped.Finding(a.ID, self, message))
 	}
 	if a.Replicas > 1 {
 		w.find(ManyReplicas.Finding(a.ID, self, fmt.Sprintf("the Deployment asks for %d pods", a.Replicas)))
@@ -187,32 +251,6 @@ func requests(containers []corev1.Container) migrate.Requests {
 	return migrate.Requests{CPU: text(corev1.ResourceCPU), Memory: text(corev1.ResourceMemory)}
 }
 
-// readHelm reads the agent's release.
-func (w *witness) readHelm(ctx context.Context, a *agent) error {
-	namespace, name := releaseOf(a.deployment.ObjectMeta)
-	if name == "" {
-		return nil
-	}
-	a.ChartVersion = chartVersionOf(a.deployment.Labels)
-	r, err := w.readRelease(ctx, namespace, name)
-	switch {
-	case errors.Is(err, errNoRelease):
-		w.find(ReleaseMissing.Finding(a.ID, "namespace "+namespace, fmt.Sprintf("no Secret holds release %s/%s", namespace, name)))
-	case errors.Is(err, errCorrupt):
-		w.find(ReleaseCorrupt.Finding(a.ID, "Secret/"+r.secret, fmt.Sprintf("Secret %s: %v", r.secret, err)))
-	case isForbidden(err):
-		w.forbidden("list", "secrets", namespace, a.ID, fmt.Sprintf("Helm release %s/%s: the chart's version and what belongs to the release", namespace, name))
-	case err != nil:
-		return err
-	default:
-		a.release, a.ChartVersion = r, r.chartVersion
-		if r.helmOperator != "" {
-			w.find(HelmOperator.Finding(a.ID, "Deployment/"+namespace+"/"+r.helmOperator, "the release also runs a helm-operator"))
-		}
-	}
-	return nil
-}
-
 // readArguments decodes the command line.
 func (w *witness) readArguments(ctx context.Context, a *agent) error {
 	args, offset, shell := commandLine(a.env.container)
@@ -220,30 +258,11 @@ func (w *witness) readArguments(ctx context.Context, a *agent) error {
 		w.find(ShellArguments.Finding(a.ID, a.where("command"), "fluxd is started by a shell"))
 		a.Unknown = append(a.Unknown, "git.url")
 	}
-	expanded := make([]string, len(args))
-	for i, arg := range args {
-		keep := ""
-		if url, ok := strings.CutPrefix(arg, "--git-url="); ok || i > 0 && args[i-1] == "--git-url" {
-			// What stands before the host stays as it is written: it names the
-			// places of the credentials.
-			if !ok {
-				url = arg
-			}
-			keep = credentialsIn(url)
-			a.rawURL = url
-		}
-		before, after := "", arg
-		if keep != "" {
-			before, after, _ = strings.Cut(arg, keep)
-		}
-		for _, part := range []*string{&before, &after} {
-			var err error
-			if *part, err = a.env.expand(ctx, *part); err != nil {
-				return err
-			}
-		}
-		expanded[i] = before + keep + after
+	expanded, rawURL, err := a.env.expandArguments(ctx, args)
+	if err != nil {
+		return err
 	}
+	a.rawURL = rawURL
 	config, settings, findings := flux1.ParseArgs(expanded)
 	for i := range settings {
 		for j := range settings[i].From {
@@ -395,13 +414,7 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 		}
 	}
 	for _, f := range container.EnvFrom {
-		name := ""
-		switch {
-		case f.SecretRef != nil:
-			name = "Secret " + f.SecretRef.Name
-		case f.ConfigMapRef != nil:
-			name = "ConfigMap " + f.ConfigMapRef.Name
-		}
+		name := envFromName(f)
 		if len(inArguments) > 0 {
 			add("envFrom", name, migrate.Carried, "the settings whose arguments refer to it", "", "envFrom")
 		} else {
@@ -461,7 +474,6 @@ func (w *witness) readCredential(ctx context.Context, a *agent) error {
 	if err != nil {
 		return nil // ParseArgs has reported it
 	}
-	user := inURL.Username
 	if inURL.Scheme == "ssh" {
 		if err := w.readKey(ctx, a, bare); err != nil {
 			return err
@@ -481,49 +493,8 @@ func (w *witness) readCredential(ctx context.Context, a *agent) error {
 	if err := w.reach(ctx, a, bare); err != nil {
 		return err
 	}
-	// The mark hashes the real user name, wherever it stands.
-	if user, err = a.fill(ctx, user); err != nil {
-		return err
-	}
-	if len(flux1.Symbols(user)) > 0 {
-		return nil
-	}
-	full := string(a.config.URL)
-	for _, s := range flux1.Symbols(inURL.Username) {
-		value, err := a.fill(ctx, "$("+s+")")
-		if err != nil {
-			return err
-		}
-		full = strings.ReplaceAll(full, "$("+s+")", value)
-	}
-	if safe, err := flux1.SafeURL(full); err == nil {
-		a.set = flux1.SetName(safe, a.config.Branch, a.config.Paths)
-	}
-	return nil
-}
-
-// fill puts in every variable, secret ones too: for use only.
-func (a *agent) fill(ctx context.Context, text string) (string, error) {
-	for _, name := range flux1.Symbols(text) {
-		v, err := a.env.look(ctx, name)
-		if err != nil {
-			return "", err
-		}
-		switch {
-		case v == nil || v.unknown != "":
-		case v.plain:
-			text = strings.ReplaceAll(text, "$("+name+")", v.value)
-		default:
-			value, ok, err := a.env.reveal(ctx, *v.secret, "the Git credential")
-			if err != nil {
-				return "", err
-			}
-			if ok {
-				text = strings.ReplaceAll(text, "$("+name+")", string(value))
-			}
-		}
-	}
-	return text, nil
+	a.set, err = setOf(ctx, a.env, &a.config)
+	return err
 }
 
 // value says where one part of the URL's credentials stands.

@@ -118,25 +118,32 @@ func (w *witness) inventory(ctx context.Context) (migrate.Inventory, error) {
 		return inv, err
 	}
 	inv.Cluster.Flux2 = flux2Controllers(deployments)
-	w.fenceable(inv.Cluster)
 	w.otherOperators(deployments)
-	found, err := w.agents(ctx, deployments)
+	w.kubernetesFor(inv.Cluster)
+	found, storage, err := w.agents(ctx, deployments)
 	if err != nil {
 		return inv, err
 	}
 	inv.Cluster.Home = w.home
-	if len(found) > 0 {
-		w.say(fmt.Sprintf("found %d Flux v1 agents; reading their marks on live objects", len(found)))
-		live, err := w.marked(ctx, resources, found)
-		if err != nil {
+	strays, err := w.strays(ctx)
+	if err != nil {
+		return inv, err
+	}
+	w.say(fmt.Sprintf("found %d Flux v1 agents; reading the marks of Flux v1 on live objects", len(found)))
+	live, err := w.marked(ctx, resources)
+	if err != nil {
+		return inv, err
+	}
+	if err := w.attributeAll(ctx, live, slices.Concat(found, strays), storage); err != nil {
+		return inv, err
+	}
+	w.reportStrays(strays)
+	if w.git != nil {
+		if err := w.readRepositories(ctx, found, live, inv.Cluster); err != nil {
 			return inv, err
 		}
-		if w.git != nil {
-			if err := w.readRepositories(ctx, found, live, inv.Cluster); err != nil {
-				return inv, err
-			}
-			w.unusedFolders()
-		}
+		w.unusedFolders()
+		w.orphans(found, live)
 	}
 	w.merge(found)
 	for _, a := range found {
@@ -296,10 +303,11 @@ var flux2Images = []string{
 	"image-reflector-controller", "image-automation-controller", "source-watcher",
 }
 
-func isFlux2(d *appsv1.Deployment) bool {
-	return slices.ContainsFunc(d.Spec.Template.Spec.Containers, func(c corev1.Container) bool {
-		return slices.Contains(flux2Images, imageName(c.Image))
-	})
+func isFlux2(d *appsv1.Deployment) bool { return runsAny(&d.Spec.Template.Spec, flux2Images) }
+
+// runsAny reports whether a container of a pod is of one of the images.
+func runsAny(pod *corev1.PodSpec, images []string) bool {
+	return slices.ContainsFunc(pod.Containers, func(c corev1.Container) bool { return slices.Contains(images, imageName(c.Image)) })
 }
 
 func replicas(d *appsv1.Deployment) int32 {
@@ -309,16 +317,22 @@ func replicas(d *appsv1.Deployment) int32 {
 	return *d.Spec.Replicas
 }
 
-// fluxd returns the container that runs a Flux v1 agent, or nil. A --git-url
+// fluxd returns the container of a Deployment that runs a Flux v1 agent, or
+// nil.
+func fluxd(d *appsv1.Deployment) *corev1.Container {
+	return fluxdIn(d.Labels, &d.Spec.Template)
+}
+
+// fluxdIn returns the container that runs a Flux v1 agent, or nil, of a
+// workload with these labels. A --git-url
 // is clue enough; without one, two of image, name, probe, label and flags
 // must speak for it (flux: chart/flux/templates/deployment.yaml,
 // pkg/install/templates). memcached, helm-operator, fluxcloud and the
 // controllers of Flux v2 are never taken for one.
-func fluxd(d *appsv1.Deployment) *corev1.Container {
-	if isFlux2(d) || d.Labels["app.kubernetes.io/part-of"] == "flux" {
+func fluxdIn(labels map[string]string, pod *corev1.PodTemplateSpec) *corev1.Container {
+	if runsAny(&pod.Spec, flux2Images) || labels["app.kubernetes.io/part-of"] == "flux" {
 		return nil
 	}
-	pod := d.Spec.Template
 	for i := range pod.Spec.Containers {
 		c := &pod.Spec.Containers[i]
 		switch imageName(c.Image) {

@@ -18,7 +18,9 @@ import (
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
 	"github.com/fluxover/fluxover/reconcile/source"
+	"google.golang.org/protobuf/encoding/protowire"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -45,6 +47,9 @@ var served = []*metav1.APIResourceList{
 	}},
 	{GroupVersion: "apps/v1", APIResources: []metav1.APIResource{
 		{Name: "deployments", Kind: "Deployment", Namespaced: true, Verbs: []string{"list", "get"}},
+	}},
+	{GroupVersion: "helm.fluxcd.io/v1", APIResources: []metav1.APIResource{
+		{Name: "helmreleases", Kind: "HelmRelease", Namespaced: true, Verbs: []string{"list", "get"}},
 	}},
 	{GroupVersion: "admissionregistration.k8s.io/v1", APIResources: []metav1.APIResource{
 		{Name: "validatingadmissionpolicies", Kind: "ValidatingAdmissionPolicy", Verbs: []string{"list", "get"}},
@@ -124,7 +129,7 @@ func open(t *testing.T, folder string) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var typed, meta []runtime.Object
+	var typed, bare []runtime.Object
 	for i, doc := range strings.Split("\n"+string(content), "\n---\n") {
 		var u unstructured.Unstructured
 		if err := sigsyaml.Unmarshal([]byte(doc), &u.Object); err != nil {
@@ -145,13 +150,11 @@ func open(t *testing.T, folder string) *fixture {
 		if err := json.Unmarshal(asJSON, o); err != nil {
 			t.Fatalf("document %d: %v", i, err)
 		}
-		if s, ok := o.(*corev1.Secret); ok {
-			packRelease(t, s)
-		}
+		packRelease(t, o)
 		typed = append(typed, o)
 		p := &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: u.GetAPIVersion(), Kind: u.GetKind()}}
 		p.Name, p.Namespace, p.Labels, p.Annotations, p.OwnerReferences = u.GetName(), u.GetNamespace(), u.GetLabels(), u.GetAnnotations(), u.GetOwnerReferences()
-		meta = append(meta, p)
+		bare = append(bare, p)
 	}
 	f := &fixture{folder: folder, kube: fake.NewClientset(typed...)}
 	disco := f.kube.Discovery().(*fakediscovery.FakeDiscovery)
@@ -161,7 +164,7 @@ func open(t *testing.T, folder string) *fixture {
 	if err := metav1.AddMetaToScheme(s); err != nil {
 		t.Fatal(err)
 	}
-	f.meta = metadatafake.NewSimpleMetadataClient(s, meta...)
+	f.meta = metadatafake.NewSimpleMetadataClient(s, bare...)
 	f.witness = &witness{kube: f.kube, meta: f.meta, disco: disco}
 	gitYAML, err := os.ReadFile(filepath.Join(folder, "git.yaml"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -201,23 +204,71 @@ func setMark(t *testing.T, u *unstructured.Unstructured) {
 	u.SetLabels(labels)
 }
 
-// packRelease turns the annotation test/release (JSON) into a payload as Helm
-// packs it.
-func packRelease(t *testing.T, s *corev1.Secret) {
+// packRelease turns the annotations test/release and test/helm2 (YAML) into a
+// payload as Helm 3 and Helm 2 pack it.
+func packRelease(t *testing.T, o runtime.Object) {
 	t.Helper()
-	text, ok := s.Annotations["test/release"]
-	if !ok {
+	m, err := meta.Accessor(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var raw []byte
+	if text, ok := m.GetAnnotations()["test/release"]; ok {
+		if raw, err = sigsyaml.YAMLToJSON([]byte(text)); err != nil {
+			t.Fatalf("%s: %v", m.GetName(), err)
+		}
+	} else if text, ok := m.GetAnnotations()["test/helm2"]; ok {
+		raw = helm2Release(t, text)
+	} else {
 		return
 	}
+	m.SetAnnotations(nil)
+	switch o := o.(type) {
+	case *corev1.Secret:
+		o.Data = map[string][]byte{"release": pack(t, raw)}
+	case *corev1.ConfigMap:
+		o.Data = map[string]string{"release": string(pack(t, raw))}
+	}
+}
+
+// pack is gzip and base64, as Helm has it.
+func pack(t *testing.T, content []byte) []byte {
+	t.Helper()
 	var b bytes.Buffer
 	zw := gzip.NewWriter(&b)
-	if _, err := zw.Write([]byte(text)); err != nil {
+	if _, err := zw.Write(content); err != nil {
 		t.Fatal(err)
 	}
 	if err := zw.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s.Data = map[string][]byte{"release": []byte(base64.StdEncoding.EncodeToString(b.Bytes()))}
+	return []byte(base64.StdEncoding.EncodeToString(b.Bytes()))
+}
+
+// helm2Release is a release as Helm 2 writes it, a hapi.release.Release.
+func helm2Release(t *testing.T, text string) []byte {
+	t.Helper()
+	var r struct {
+		Namespace, Manifest string
+		Config              map[string]any
+		Chart               struct {
+			Metadata struct{ Name, Version string }
+		}
+	}
+	if err := sigsyaml.Unmarshal([]byte(text), &r); err != nil {
+		t.Fatal(err)
+	}
+	values, err := sigsyaml.Marshal(r.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	field := func(to []byte, number protowire.Number, value []byte) []byte {
+		return protowire.AppendBytes(protowire.AppendTag(to, number, protowire.BytesType), value)
+	}
+	metadata := field(field(nil, 1, []byte(r.Chart.Metadata.Name)), 4, []byte(r.Chart.Metadata.Version))
+	out := field(nil, 3, field(nil, 1, metadata))
+	out = field(field(field(out, 4, field(nil, 1, values)), 5, []byte(r.Manifest)), 8, []byte(r.Namespace))
+	return protowire.AppendVarint(protowire.AppendTag(out, 7, protowire.VarintType), 1)
 }
 
 // dump is an Inventory with what its JSON leaves out.

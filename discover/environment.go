@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/flux1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/clientcmd"
@@ -188,6 +189,30 @@ func (e *environment) reveal(ctx context.Context, key migrate.SecretKey, unknown
 	return value, ok && len(value) > 0, nil
 }
 
+// fill puts in every variable, secret ones too: for use only.
+func (e *environment) fill(ctx context.Context, text string) (string, error) {
+	for _, name := range flux1.Symbols(text) {
+		v, err := e.look(ctx, name)
+		if err != nil {
+			return "", err
+		}
+		switch {
+		case v == nil || v.unknown != "":
+		case v.plain:
+			text = strings.ReplaceAll(text, "$("+name+")", v.value)
+		default:
+			value, ok, err := e.reveal(ctx, *v.secret, "the Git credential")
+			if err != nil {
+				return "", err
+			}
+			if ok {
+				text = strings.ReplaceAll(text, "$("+name+")", string(value))
+			}
+		}
+	}
+	return text, nil
+}
+
 // symbol is a reference to a variable, or its escaped form with two signs.
 var symbol = regexp.MustCompile(`\$?\$\([A-Za-z_.-][A-Za-z0-9_.-]*\)`)
 
@@ -209,6 +234,33 @@ func (e *environment) expand(ctx context.Context, arg string) (string, error) {
 		return v.value
 	})
 	return out, failed
+}
+
+// expandArguments expands a command line. What stands before the host in the
+// Git URL stays as it is written, since it names the places of the
+// credentials; rawURL is the whole URL as it is written.
+func (e *environment) expandArguments(ctx context.Context, args []string) (expanded []string, rawURL string, err error) {
+	expanded = make([]string, len(args))
+	for i, arg := range args {
+		keep := ""
+		if url, ok := strings.CutPrefix(arg, "--git-url="); ok || i > 0 && args[i-1] == "--git-url" {
+			if !ok {
+				url = arg
+			}
+			keep, rawURL = credentialsIn(url), url
+		}
+		before, after := "", arg
+		if keep != "" {
+			before, after, _ = strings.Cut(arg, keep)
+		}
+		for _, part := range []*string{&before, &after} {
+			if *part, err = e.expand(ctx, *part); err != nil {
+				return nil, "", err
+			}
+		}
+		expanded[i] = before + keep + after
+	}
+	return expanded, rawURL, nil
 }
 
 // mount finds the volume behind a path of the container, and the path within

@@ -24,14 +24,14 @@ var (
 	}
 	ReleaseCorrupt = flux1.Code{
 		Name: "HELM_RELEASE_CORRUPT", Severity: migrate.Blocker, Acceptable: true,
-		Cause:       "the Secret in which Helm keeps the agent's release cannot be read",
+		Cause:       "the Secret or ConfigMap in which Helm keeps the agent's release cannot be read",
 		Consequence: "the chart's version and what belongs to the release are unknown, and the release cannot be put back on rollback",
 		Remedy:      `look at it with "helm get all"; "helm rollback" to a revision that can be read, or accept this finding`,
 	}
 	ReleaseMissing = flux1.Code{
 		Name: "HELM_RELEASE_MISSING", Severity: migrate.Warning,
-		Cause:       "the agent's labels name a Helm release whose Secret is not there",
-		Consequence: "the release was deleted, or is kept by another driver or by Helm 2; it cannot be put back on rollback",
+		Cause:       "the agent's labels name a Helm release that Helm's storage in the cluster does not hold",
+		Consequence: "the release was deleted, or Helm keeps it in an SQL database; it cannot be put back on rollback",
 		Remedy:      "make sure how the agent was installed",
 	}
 	HelmOperator = flux1.Code{
@@ -229,7 +229,7 @@ var (
 	ForeignMarks = flux1.Code{
 		Name: "MARKS_OF_UNKNOWN_SET", Severity: migrate.Info,
 		Cause:       "live objects carry a mark that no agent of this cluster would write",
-		Consequence: "they were applied by an agent that is gone, or before an agent's URL, branch or paths changed; nobody manages them",
+		Consequence: "they were applied by an agent that is gone, is set otherwise now or is not found; nobody here manages them",
 		Remedy:      "look at them; nothing is done to them",
 	}
 )
@@ -292,6 +292,7 @@ func Codes() []flux1.Code {
 	}
 	codes = append(codes, terraformCodes...)
 	codes = append(codes, reachCodes...)
+	codes = append(codes, clusterCodes...)
 	slices.SortFunc(codes, func(a, b flux1.Code) int { return strings.Compare(a.Name, b.Name) })
 	return codes
 }

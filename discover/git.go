@@ -230,7 +230,7 @@ func (w *witness) remote(ctx context.Context, a *agent) (source.Remote, bool, er
 			written string
 			to      *string
 		}{{inURL.Username, &r.Auth.Username}, {inURL.Password, &r.Auth.Password}} {
-			filled, err := a.fill(ctx, part.written)
+			filled, err := a.env.fill(ctx, part.written)
 			if err != nil {
 				return r, false, err
 			}
@@ -334,6 +334,7 @@ func (w *witness) loadTree(ctx context.Context, a *agent, l *live, facts migrate
 			r.findings[i].Message += ", at commit " + short(ref.Commit)
 		}
 	}
+	a.loaded = len(r.untold) == 0 && !slices.ContainsFunc(r.findings, func(f migrate.Finding) bool { return f.Severity == migrate.Blocker })
 	if err := r.survey(ctx); err != nil {
 		return err
 	}

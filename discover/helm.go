@@ -1,197 +1,213 @@
 package discover
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 
+	"github.com/fluxover/fluxover/discover/helm"
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/flux1"
 	"github.com/fluxover/fluxover/migrate/flux1/chart"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	sigsyaml "sigs.k8s.io/yaml"
 )
 
-// maxRelease bounds an unpacked release; Secrets hold 1 MiB packed.
-const maxRelease = 64 << 20
-
-// release is what is read of a Helm release.
+// release is the Helm release of an agent.
 type release struct {
-	name, namespace string
-	// secret is where it was read, "namespace/name".
-	secret       string
-	chart        string
-	chartVersion string
-	// owned holds "Kind/namespace/name" of every object of its manifest.
-	owned map[string]bool
-	// helmOperator is the Deployment of a helm-operator in it.
-	helmOperator string
-	// values are those that the user gave. They may hold secrets, and are kept
-	// only for what the chart makes of them.
-	values map[string]any
+	*helm.Record
+	name string
+	// revision that is live: the one that was read.
+	revision helm.Revision
+	// revisions are all that Helm keeps, the newest first.
+	revisions []helm.Revision
 }
 
 func (r *release) owns(kind, namespace, name string) bool {
-	return r != nil && r.owned[kind+"/"+namespace+"/"+name]
+	return r != nil && r.Owns(kind, namespace, name)
 }
 
-// errNoRelease: no Secret of Helm's holds the release.
-var errNoRelease = errors.New("no release Secret")
-
-// errCorrupt: the Secret is there and cannot be read as a release.
-var errCorrupt = errors.New("corrupt release")
-
-// readRelease reads the newest revision of a release from Helm 3's storage
-// (Secrets with the labels owner=helm and name). It returns the release's
-// Secret by name also with errCorrupt.
-func (w *witness) readRelease(ctx context.Context, namespace, name string) (*release, error) {
-	secrets, err := w.kube.CoreV1().Secrets(namespace).List(ctx, metav1.ListOptions{LabelSelector: "owner=helm,name=" + name})
-	if err != nil {
-		return nil, fmt.Errorf("list release secrets of %s/%s: %w", namespace, name, err)
+// readHelm finds the agent's release in Helm's storage and reads the revision
+// that is live.
+func (w *witness) readHelm(ctx context.Context, a *agent, storage *helm.Storage) error {
+	namespace, name := releaseOf(a.deployment.ObjectMeta)
+	if name == "" {
+		return nil
 	}
-	var newest *corev1.Secret
-	best := -1
-	for i := range secrets.Items {
-		if n, err := strconv.Atoi(secrets.Items[i].Labels["version"]); err == nil && n > best {
-			best, newest = n, &secrets.Items[i]
+	a.ChartVersion = chartVersionOf(a.deployment.Labels)
+	for _, revisions := range storage.Of(namespace, name) {
+		live := helm.Live(revisions)
+		mine := live.Helm == 3 && live.Namespace == namespace
+		record, err := live.Open(ctx, w.kube)
+		switch {
+		case errors.Is(err, helm.ErrGone):
+			continue // by an upgrade just now, or by "helm uninstall"
+		case errors.Is(err, helm.ErrCorrupt) && (mine || live.Helm == 2):
+			w.find(ReleaseCorrupt.Finding(a.ID, live.Place(), fmt.Sprintf("%s: %v", live.Place(), err)))
+			return nil
+		case errors.Is(err, helm.ErrCorrupt):
+			continue // somebody's of the same name
+		case isForbidden(err):
+			w.forbidden("get", strings.ToLower(live.Kind)+"s", live.Namespace, a.ID, unknownRelease(namespace, name))
+			return nil
+		case err != nil:
+			return fmt.Errorf("read the Helm release %s/%s: %w", namespace, name, err)
+		case !mine && !record.Owns("Deployment", a.Namespace, a.Workload):
+			continue
 		}
+		a.release = &release{Record: record, name: name, revision: live, revisions: revisions}
+		a.ChartVersion = record.ChartVersion
+		w.judgeRelease(a)
+		return nil
 	}
-	if newest == nil {
-		return nil, errNoRelease
+	switch {
+	case slices.Contains(storage.Unread[namespace], "secrets"):
+		w.forbidden("list", "secrets", namespace, a.ID, unknownRelease(namespace, name))
+	case slices.Contains(storage.Unread[""], "secrets"):
+		w.find(ReleaseMissing.Finding(a.ID, "namespace "+namespace, fmt.Sprintf("nothing in namespace %s holds release %s, and you may not look for it in others", namespace, name)))
+	default:
+		w.find(ReleaseMissing.Finding(a.ID, "namespace "+namespace, fmt.Sprintf("no Secret and no ConfigMap holds release %s/%s, in any namespace; Helm with HELM_DRIVER=sql keeps them outside of the cluster", namespace, name)))
 	}
-	r, err := decodeRelease(newest.Data["release"])
-	if err != nil {
-		return &release{name: name, namespace: namespace, secret: namespace + "/" + newest.Name}, err
-	}
-	r.name, r.namespace, r.secret = name, namespace, namespace+"/"+newest.Name
-	return r, nil
+	return nil
 }
 
-// decodeRelease unpacks base64 of gzip (or, from very old Helm, nothing) of
-// JSON. Its errors never quote the content, which holds the user's values.
-func decodeRelease(data []byte) (*release, error) {
-	raw, err := base64.StdEncoding.DecodeString(string(data))
-	if err != nil || len(raw) == 0 {
-		return nil, fmt.Errorf("%w: not base64", errCorrupt)
-	}
-	if bytes.HasPrefix(raw, []byte{0x1f, 0x8b, 0x08}) {
-		zr, err := gzip.NewReader(bytes.NewReader(raw))
-		if err != nil {
-			return nil, fmt.Errorf("%w: not gzip", errCorrupt)
-		}
-		if raw, err = io.ReadAll(io.LimitReader(zr, maxRelease+1)); err != nil {
-			return nil, fmt.Errorf("%w: gzip ends too early", errCorrupt)
-		}
-		if len(raw) > maxRelease {
-			return nil, fmt.Errorf("%w: larger than %d bytes", errCorrupt, maxRelease)
-		}
-	}
-	var stored struct {
-		Namespace string
-		Chart     struct {
-			Metadata struct{ Name, Version string }
-		}
-		Manifest string
-		Config   map[string]any
-	}
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	decoder.UseNumber()
-	if err := decoder.Decode(&stored); err != nil {
-		return nil, fmt.Errorf("%w: not JSON", errCorrupt)
-	}
-	if stored.Chart.Metadata.Version == "" || stored.Manifest == "" {
-		return nil, fmt.Errorf("%w: it names no chart or holds no manifest", errCorrupt)
-	}
-	r := &release{chart: stored.Chart.Metadata.Name, chartVersion: stored.Chart.Metadata.Version, owned: map[string]bool{}}
-	r.values, _ = numbers(stored.Config).(map[string]any)
-	for _, doc := range strings.Split("\n"+stored.Manifest, "\n---") {
-		var o struct {
-			Kind     string
-			Metadata struct{ Name, Namespace string }
-			Spec     struct {
-				Template struct {
-					Spec struct{ Containers []struct{ Image string } }
-				}
-			}
-		}
-		if err := sigsyaml.Unmarshal([]byte(doc), &o); err != nil || o.Kind == "" {
-			// Of other kinds, spec may be of another shape: take the head alone.
-			var head struct {
-				Kind     string
-				Metadata struct{ Name, Namespace string }
-			}
-			if sigsyaml.Unmarshal([]byte(doc), &head) != nil || head.Kind == "" {
-				continue
-			}
-			o.Kind, o.Metadata = head.Kind, head.Metadata
-		}
-		ns := o.Metadata.Namespace
-		if ns == "" && !strings.HasPrefix(o.Kind, "Cluster") {
-			ns = stored.Namespace
-		}
-		r.owned[o.Kind+"/"+ns+"/"+o.Metadata.Name] = true
-		for _, c := range o.Spec.Template.Spec.Containers {
-			if o.Kind == "Deployment" && imageName(c.Image) == "helm-operator" {
-				r.helmOperator = o.Metadata.Name
-			}
-		}
-	}
-	return r, nil
+func unknownRelease(namespace, name string) string {
+	return fmt.Sprintf("Helm release %s/%s: the chart's version, what belongs to the release, and whether the Deployment was edited since; the Deployment alone counts", namespace, name)
 }
 
-// numbers gives values the types that Helm has them in when it prints them:
-// whole numbers as in --set, since one that was given as a larger float was
-// printed with an exponent, with which fluxd does not start.
-func numbers(v any) any {
-	switch v := v.(type) {
-	case map[string]any:
-		for k := range v {
-			v[k] = numbers(v[k])
-		}
-	case []any:
-		for i := range v {
-			v[i] = numbers(v[i])
-		}
-	case json.Number:
-		if n, err := v.Int64(); err == nil {
-			return n
-		}
-		f, _ := v.Float64() // JSON's numbers are floats; a larger one is infinite
-		return f
-	}
-	return v
-}
-
-// readValues compares the values of the agent's release with its live
-// arguments, which count, and accounts for every value that was given.
-func (w *witness) readValues(a *agent) {
+// judgeRelease reports what is odd about a release and its newest revision.
+func (w *witness) judgeRelease(a *agent) {
 	r := a.release
-	if r == nil || len(r.values) == 0 || chartKind(r.chart, "") != "flux" {
-		return
+	live, newest := r.revision, r.revisions[0]
+	id := live.Namespace + "/" + r.name
+	if live.Helm == 2 {
+		w.find(Helm2Release.Finding(a.ID, live.Place(), fmt.Sprintf("release %s is one of Helm 2, of chart %s %s, revision %d (%s)", r.name, r.Chart, r.ChartVersion, live.Number, live.Status)))
+	} else if live.Namespace != a.Namespace {
+		w.find(ReleaseElsewhere.Finding(a.ID, live.Place(), fmt.Sprintf("Helm keeps the agent's release in namespace %s, and its Deployment is in %s", live.Namespace, a.Namespace)))
 	}
-	rendered := chart.Decode(chart.Release{Name: r.name, Namespace: r.namespace, Version: r.chartVersion}, r.values)
-	for i := range rendered.Settings {
-		for j := range rendered.Settings[i].From {
-			if o := &rendered.Settings[i].From[j]; !strings.Contains(o.Where, "chart "+rendered.Version) {
-				o.Where = "Secret/" + r.secret + " " + o.Where
+	counts := ""
+	if live.Number != newest.Number {
+		counts = fmt.Sprintf("; revision %d, which is deployed, is compared with what is live", live.Number)
+	}
+	switch {
+	case newest.Pending() || newest.Status == helm.Uninstalling:
+		w.find(ReleasePending.Finding(a.ID, newest.Place(), fmt.Sprintf("revision %d of release %s is %s%s", newest.Number, id, newest.Status, counts)))
+	case newest.Status != helm.Deployed:
+		w.find(ReleaseNotDeployed.Finding(a.ID, newest.Place(), fmt.Sprintf("revision %d of release %s is %s%s", newest.Number, id, statusWord(newest.Status), counts)))
+	}
+	for _, d := range r.Deployments() {
+		for _, c := range d.Spec.Template.Spec.Containers {
+			if imageName(c.Image) == "helm-operator" {
+				w.find(HelmOperator.Finding(a.ID, "Deployment/"+d.Namespace+"/"+d.Name, "the release also runs a helm-operator"))
 			}
 		}
 	}
-	if rendered.Version != "" && rendered.Renders && !slices.Contains(a.Unknown, "git.url") {
-		for _, x := range compareSettings(a.Settings, rendered.Settings) {
-			w.find(EditedByHand.About(a.ID, x.name, x.where, fmt.Sprintf("%s of %s is %s live, and %s by the values of its release", x.name, a.ID, x.left, x.right)))
+}
+
+// statusWord is a status, or what stands for one that Helm did not write.
+func statusWord(status string) string {
+	if status == "" {
+		return "of no status"
+	}
+	return status
+}
+
+// readRelease compares what is live with what the release's manifest and its
+// values say, and accounts for all they give. What is live counts, then the
+// manifest, then the values with that chart version's defaults.
+func (w *witness) readRelease(ctx context.Context, a *agent) error {
+	if a.release == nil {
+		return nil
+	}
+	place := a.release.revision.Place()
+	sides := []side{{a.Settings, "live", migrate.Origin{Witness: "cluster", Where: a.where("")}}}
+	settings := a.Settings
+	edited := map[string]bool{}
+	rendered, err := w.rendered(ctx, a)
+	if err != nil {
+		return err
+	}
+	if rendered != nil {
+		sides = append(sides, side{rendered, "in the manifest of its release", migrate.Origin{Witness: "cluster", Where: place + " manifest"}})
+		settings = combine(settings, rendered, notLive)
+	}
+	if values := a.release.settings(); values != nil {
+		if values.Renders && values.Version != "" {
+			sides = append(sides, side{values.Settings, "by the values of its release", migrate.Origin{Witness: chart.Witness, Where: place}})
+		}
+		settings = combine(settings, values.Settings, notLive)
+	}
+	if slices.Contains(a.Unknown, "git.url") {
+		sides = nil // its arguments are hidden in a shell's command
+	}
+	if len(sides) > 1 {
+		for _, d := range differences(sides[0], sides[1]) {
+			edited[d.name] = true
 		}
 	}
-	a.Settings = combine(a.Settings, rendered.Settings, "the live arguments do not have it, and they count")
+	for _, d := range differences(sides...) {
+		code := EditedByHand
+		if !edited[d.name] {
+			code = RenderedOtherwise
+		}
+		w.find(code.About(a.ID, d.name, d.where, fmt.Sprintf("%s of %s is %s", d.name, a.ID, d.says)))
+	}
+	a.Settings = settings
+	return nil
+}
+
+// settings is what the chart makes of the values that the release was given;
+// nil if it is of another chart or was given none.
+func (r *release) settings() *chart.Rendered {
+	if len(r.Values) == 0 || chartKind(r.Chart, "") != "flux" {
+		return nil
+	}
+	namespace := r.Namespace
+	if namespace == "" {
+		namespace = r.revision.Namespace
+	}
+	out := chart.Decode(chart.Release{Name: r.name, Namespace: namespace, Version: r.ChartVersion}, r.Values)
+	for i := range out.Settings {
+		for j := range out.Settings[i].From {
+			if o := &out.Settings[i].From[j]; !strings.Contains(o.Where, "chart "+out.Version) {
+				o.Where = r.revision.Place() + " " + o.Where
+			}
+		}
+	}
+	return &out
+}
+
+// rendered gives the settings of the agent's command line as the manifest of
+// its release has it, and reports in what else of it the Deployment differs;
+// nil if the manifest does not hold the agent.
+func (w *witness) rendered(ctx context.Context, a *agent) ([]migrate.Setting, error) {
+	d := a.release.Deployment(a.Namespace, a.Workload)
+	if d == nil {
+		return nil, nil
+	}
+	container := fluxd(d)
+	if container == nil {
+		return nil, nil
+	}
+	place := a.release.revision.Place() + " manifest"
+	w.compareWorkloads(a, d, container, place)
+	args, offset, _ := commandLine(container)
+	env := w.environmentOf(a.Namespace, a.ID, &d.Spec.Template.Spec, container)
+	env.secrets, env.maps = a.env.secrets, a.env.maps
+	expanded, _, err := env.expandArguments(ctx, args)
+	if err != nil {
+		return nil, err
+	}
+	_, settings, _ := flux1.ParseArgs(expanded)
+	for i := range settings {
+		for j := range settings[i].From {
+			settings[i].From[j].Where = place + " " + argument(settings[i].From[j].Where, offset)
+		}
+	}
+	return settings, nil
 }
 
 // imageName is the last part of an image's repository, without tag and

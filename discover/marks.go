@@ -24,31 +24,55 @@ type listable struct {
 	namespaced bool
 }
 
-// liveObject is what is read of a live object: never its content.
+// liveObject is what is read of a live object: never its content, and of its
+// metadata no more than is asked for, since there may be a great many.
 type liveObject struct {
-	metav1.ObjectMeta
-	listable
+	*listable
+	namespace, name string
+	// marks by label, the current one first; empty if it has none.
+	marks [2]string
+	// ignore is the value of its ignore annotation, as [flux1.IgnoreValue].
+	ignore string
+	// owned is true if another object owns it.
+	owned bool
+}
+
+func newLiveObject(m *metav1.PartialObjectMetadata, r *listable) *liveObject {
+	return &liveObject{
+		listable: r, namespace: m.Namespace, name: m.Name,
+		marks:  [2]string{m.Labels[flux1.MarkLabel], m.Labels[flux1.OldMarkLabel]},
+		ignore: flux1.IgnoreValue(m.Annotations), owned: len(m.OwnerReferences) > 0,
+	}
 }
 
 // id is the Flux inventory id.
 func (o *liveObject) id() string {
-	return object.ObjMetadata{Namespace: o.Namespace, Name: o.Name,
+	return object.ObjMetadata{Namespace: o.namespace, Name: o.name,
 		GroupKind: schema.GroupKind{Group: o.gvr.Group, Kind: o.kind}}.String()
+}
+
+// resourceID is fluxd's name of it.
+func (o *liveObject) resourceID() string { return flux1.ResourceID(o.namespace, o.kind, o.name) }
+
+// markedBy reports whether it carries the mark of a set.
+func (o *liveObject) markedBy(set, resourceID string) bool {
+	mark := flux1.Mark(set, resourceID)
+	return o.marks[0] == mark || o.marks[1] == mark
 }
 
 // ignored is the effect of the object's ignore annotation. fluxd does not see
 // that of objects that another object owns (flux:
 // pkg/cluster/kubernetes/sync.go).
 func (o *liveObject) ignored() string {
-	if len(o.OwnerReferences) > 0 {
+	if o.owned {
 		return ""
 	}
-	return flux1.IgnoreValue(o.Annotations)
+	return o.ignore
 }
 
 // live is what is known of live objects.
 type live struct {
-	kinds map[schema.GroupKind]listable
+	kinds map[schema.GroupKind]*listable
 	// marked objects by inventory id.
 	marked map[string]*liveObject
 	// unreadable kinds, "resource.group".
@@ -59,24 +83,25 @@ type live struct {
 const parallelLists = 8
 
 // marked lists every live object that carries a mark of Flux v1, metadata
-// only, and gives each to the agent that would write that mark.
-func (w *witness) marked(ctx context.Context, resources []listable, agents []*agent) (*live, error) {
-	l := &live{kinds: map[schema.GroupKind]listable{}, marked: map[string]*liveObject{}, unreadable: map[string]bool{}}
-	for _, r := range resources {
+// only and page by page.
+func (w *witness) marked(ctx context.Context, resources []listable) (*live, error) {
+	l := &live{kinds: map[schema.GroupKind]*listable{}, marked: map[string]*liveObject{}, unreadable: map[string]bool{}}
+	for i := range resources {
+		r := &resources[i]
 		l.kinds[schema.GroupKind{Group: r.gvr.Group, Kind: r.kind}] = r
 	}
 	var mu sync.Mutex
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(parallelLists)
 	for _, label := range []string{flux1.MarkLabel, flux1.OldMarkLabel} {
-		for _, r := range resources {
+		for i := range resources {
+			r := &resources[i]
 			if r.gvr.Resource == "events" || r.gvr.Resource == "componentstatuses" || strings.HasSuffix(r.gvr.Group, "metrics.k8s.io") {
 				continue // fluxd does not look at them
 			}
 			group.Go(func() error {
 				err := w.listMeta(gctx, r, "", label, func(m *metav1.PartialObjectMetadata) {
-					o := &liveObject{m.ObjectMeta, r}
-					o.ManagedFields = nil
+					o := newLiveObject(m, r)
 					mu.Lock()
 					defer mu.Unlock()
 					l.marked[o.id()] = o
@@ -111,7 +136,6 @@ func (w *witness) marked(ctx context.Context, resources []listable, agents []*ag
 		f.Hint = "have get, list and watch on all resources granted to you, or use an account that has them (--context, --as)"
 		w.find(f)
 	}
-	w.attribute(l, agents)
 	return l, nil
 }
 
@@ -120,11 +144,11 @@ func isNotListable(err error) bool {
 	return errors.As(err, &status) && status.Status().Code == 405
 }
 
-func (w *witness) listMeta(ctx context.Context, r listable, namespace, selector string, visit func(*metav1.PartialObjectMetadata)) error {
+func (w *witness) listMeta(ctx context.Context, r *listable, namespace, selector string, visit func(*metav1.PartialObjectMetadata)) error {
 	p := pager.New(func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 		return w.meta.Resource(r.gvr).Namespace(namespace).List(ctx, o)
 	})
-	p.PageSize = pageSize
+	p.PageSize, p.PageBufferSize = pageSize, 1 // several kinds are listed at a time
 	err := p.EachListItem(ctx, metav1.ListOptions{LabelSelector: selector}, func(o runtime.Object) error {
 		m, ok := o.(*metav1.PartialObjectMetadata)
 		if !ok {
@@ -139,50 +163,12 @@ func (w *witness) listMeta(ctx context.Context, r listable, namespace, selector 
 	return nil
 }
 
-// attribute gives marked objects to agents. A mark fits one set and one
-// object only, so that a copied label fits none (flux:
-// pkg/cluster/kubernetes/sync.go).
-func (w *witness) attribute(l *live, agents []*agent) {
-	ids := make([]string, 0, len(l.marked))
-	for id := range l.marked {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	var strange []string
-	for _, id := range ids {
-		o := l.marked[id]
-		resourceID := flux1.ResourceID(o.Namespace, o.kind, o.Name)
-		mine := false
-		for _, a := range agents {
-			if a.set == "" {
-				continue
-			}
-			mark := flux1.Mark(a.set, resourceID)
-			if o.Labels[flux1.MarkLabel] == mark || o.Labels[flux1.OldMarkLabel] == mark {
-				a.Marked = append(a.Marked, id)
-				mine = true
-			}
-		}
-		if !mine && len(o.OwnerReferences) == 0 {
-			strange = append(strange, resourceID)
-		}
-	}
-	if len(strange) > 0 {
-		shown := strange[:min(10, len(strange))]
-		more := ""
-		if n := len(strange) - len(shown); n > 0 {
-			more = fmt.Sprintf(" and %d more", n)
-		}
-		w.find(ForeignMarks.Finding("", "", fmt.Sprintf("live objects with a mark of no agent found here: %d (%s%s)", len(strange), strings.Join(shown, ", "), more)))
-	}
-}
-
 // ignoredLive finds the ignore annotations of live objects that are named in
 // Git and carry no mark: fluxd sees them, a list by label does not.
 func (w *witness) ignoredLive(ctx context.Context, l *live, ids []object.ObjMetadata) (map[string]string, error) {
 	found := map[string]string{}
 	type place struct {
-		listable
+		*listable
 		namespace string
 	}
 	names := map[place][]string{}
@@ -202,8 +188,8 @@ func (w *witness) ignoredLive(ctx context.Context, l *live, ids []object.ObjMeta
 		}
 		names[place{r, m.Namespace}] = append(names[place{r, m.Namespace}], m.Name)
 	}
-	note := func(r listable, m *metav1.PartialObjectMetadata) {
-		o := &liveObject{m.ObjectMeta, r}
+	note := func(r *listable, m *metav1.PartialObjectMetadata) {
+		o := newLiveObject(m, r)
 		if v := o.ignored(); v != "" {
 			found[o.id()] = v
 		}

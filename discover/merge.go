@@ -7,6 +7,7 @@ import (
 
 	"github.com/fluxcd/cli-utils/pkg/object"
 	"github.com/fluxover/fluxover/migrate"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
@@ -110,25 +111,93 @@ func (w *witness) sharedObjects(agents []*agent) {
 	}
 }
 
-// agentsInGit finds agents that another (or the same) agent applies: from Git,
-// or by its mark.
+// agentsInGit finds agents that another (or the same) agent applies: from Git
+// or by its mark, by their Deployment or by a HelmRelease that a helm-operator
+// installs them from; and those that another controller keeps.
 func (w *witness) agentsInGit(agents []*agent) {
 	for _, a := range agents {
-		id := object.ObjMetadata{Namespace: a.Namespace, Name: a.Workload, GroupKind: schema.GroupKind{Group: "apps", Kind: "Deployment"}}.String()
+		deployment := object.ObjMetadata{Namespace: a.Namespace, Name: a.Workload, GroupKind: schema.GroupKind{Group: "apps", Kind: "Deployment"}}.String()
+		var manager string
+		var releases []string
+		if a.deployment != nil { // none of an agent that is only declared
+			manager, releases = managerOf(a.deployment.ObjectMeta)
+		}
+		inGit := false
 		for _, b := range agents {
-			place := ""
+			place, what := "", "Deployment"
 			for _, o := range b.Objects {
-				if o.ID == id && applies(o) {
-					place = fmt.Sprintf("%s:%d", o.File, o.Line)
+				if applies(o) && (o.ID == deployment || a.installedFrom(o)) {
+					place, what = fmt.Sprintf("%s:%d", o.File, o.Line), kindOf(o.ID)
 				}
 			}
-			if place == "" && !slices.Contains(b.Marked, id) {
+			for _, id := range append(releases, deployment) {
+				if place == "" && slices.Contains(b.Marked, id) {
+					place, what = migrate.DisplayID(id), kindOf(id)
+				}
+			}
+			if place == "" {
 				continue
 			}
-			if a.Release == "" {
+			inGit = true
+			if a.Release == "" || what == "HelmRelease" {
 				a.InstalledBy = "flux1"
 			}
-			w.find(AgentInGit.Finding(a.ID, place, fmt.Sprintf("the repository of %s holds this agent's own Deployment", b.ID)))
+			w.find(AgentInGit.Finding(a.ID, place, fmt.Sprintf("the repository of %s holds this agent's own %s", b.ID, what)))
+		}
+		if manager != "" && !inGit {
+			w.find(AgentManaged.Finding(a.ID, a.where(""), fmt.Sprintf("%s keeps the Deployment of %s", manager, a.ID)))
 		}
 	}
+}
+
+func kindOf(id string) string {
+	m, err := object.ParseObjMetadata(id)
+	if err != nil {
+		return "object"
+	}
+	return m.GroupKind.Kind
+}
+
+// installedFrom reports whether an object is a HelmRelease of version 1 that
+// installs the agent's release.
+func (a *agent) installedFrom(o migrate.Object) bool {
+	if o.Manifest == nil || o.Manifest.GetKind() != "HelmRelease" || a.Release == "" || !slices.Contains(helmReleaseGroups, o.Manifest.GroupVersionKind().Group) {
+		return false
+	}
+	name, namespace := releaseOfHelmRelease(o.Manifest)
+	return name == a.Release && namespace == a.Namespace
+}
+
+// helmReleaseGroups are the API groups of the helm-operator, the newer first.
+var helmReleaseGroups = []string{"helm.fluxcd.io", "flux.weave.works"}
+
+// managerOf says which controller keeps an object as it is, by what it writes
+// on it; empty if none is known. If it is a helm-operator, releases are the
+// inventory ids that the HelmRelease may have (helm-operator:
+// pkg/helm/v3, antecedent annotation; helm-controller and kustomize-controller:
+// origin labels; Argo CD: tracking annotation).
+func managerOf(meta metav1.ObjectMeta) (manager string, releases []string) {
+	for _, key := range []string{"helm.fluxcd.io/antecedent", "flux.weave.works/antecedent"} {
+		namespace, rest, ok := strings.Cut(meta.Annotations[key], ":")
+		_, name, named := strings.Cut(rest, "/")
+		if !ok || !named {
+			continue
+		}
+		for _, group := range helmReleaseGroups {
+			releases = append(releases, object.ObjMetadata{Namespace: namespace, Name: name, GroupKind: schema.GroupKind{Group: group, Kind: "HelmRelease"}}.String())
+		}
+		return fmt.Sprintf("a helm-operator, by HelmRelease %s/%s,", namespace, name), releases
+	}
+	for _, m := range []struct{ prefix, what string }{
+		{"helm.toolkit.fluxcd.io", "Flux v2, by HelmRelease"}, {"kustomize.toolkit.fluxcd.io", "Flux v2, by Kustomization"},
+	} {
+		if name := meta.Labels[m.prefix+"/name"]; name != "" {
+			return fmt.Sprintf("%s %s/%s,", m.what, meta.Labels[m.prefix+"/namespace"], name), nil
+		}
+	}
+	if id := meta.Annotations["argocd.argoproj.io/tracking-id"]; id != "" {
+		application, _, _ := strings.Cut(id, ":")
+		return fmt.Sprintf("Argo CD, by Application %s,", application), nil
+	}
+	return "", nil
 }

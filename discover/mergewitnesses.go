@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
@@ -36,83 +35,6 @@ var agentParts = []agentPart{
 	{"allowedNamespaces", func(a *migrate.Flux1Agent) any { return a.AllowedNamespaces }, func(t, f *migrate.Flux1Agent) { t.AllowedNamespaces = f.AllowedNamespaces }},
 	{"defaultNamespace", func(a *migrate.Flux1Agent) any { return a.DefaultNamespace }, func(t, f *migrate.Flux1Agent) { t.DefaultNamespace = f.DefaultNamespace }},
 	{"imageAutomation", func(a *migrate.Flux1Agent) any { return a.ImageAutomation }, func(t, f *migrate.Flux1Agent) { t.ImageAutomation = f.ImageAutomation }},
-}
-
-// difference is a setting in which two readings of one agent differ.
-type difference struct {
-	name, left, right, where string
-}
-
-// compareSettings compares what two readings of an agent's command line say of
-// each flag. A flag that one of them does not give has the daemon's default
-// there. What either does not know, or keeps secret, is not compared.
-func compareSettings(left, right []migrate.Setting) []difference {
-	find := func(list []migrate.Setting, name string) (migrate.Setting, bool) {
-		i := slices.IndexFunc(list, func(s migrate.Setting) bool { return s.Name == name })
-		if i < 0 {
-			return migrate.Setting{}, false
-		}
-		return list[i], true
-	}
-	var out []difference
-	for _, flag := range flux1.Flags {
-		name := "--" + flag.Name
-		l, inLeft := find(left, name)
-		r, inRight := find(right, name)
-		// What has no effect either way is no disagreement worth a word.
-		if !inLeft && !inRight || flag.Secret || l.Fate == migrate.Unknown || r.Fate == migrate.Unknown || strings.Contains(l.Value+r.Value, "***") {
-			continue
-		}
-		d := difference{name: name, left: l.Value, right: r.Value, where: origins(l.From, r.From)}
-		if !inLeft {
-			d.left = flag.Default
-		}
-		if !inRight {
-			d.right = flag.Default
-		}
-		if sameValue(flag.Type, d.left, d.right) {
-			continue
-		}
-		d.left, d.right = shown(d.left, inLeft), shown(d.right, inRight)
-		out = append(out, d)
-	}
-	return out
-}
-
-// sameValue compares two values of a flag as fluxd reads them.
-func sameValue(kind flux1.FlagType, a, b string) bool {
-	if a == b {
-		return true
-	}
-	if kind == flux1.TypeDuration {
-		x, errX := time.ParseDuration(a)
-		y, errY := time.ParseDuration(b)
-		return errX == nil && errY == nil && x == y
-	}
-	return false
-}
-
-func shown(value string, given bool) string {
-	switch {
-	case !given && value == "":
-		return "not given"
-	case !given:
-		return fmt.Sprintf("%q (the daemon's default)", value)
-	}
-	return fmt.Sprintf("%q", value)
-}
-
-// origins names the places of both readings.
-func origins(lists ...[]migrate.Origin) string {
-	var out []string
-	for _, list := range lists {
-		for _, o := range list {
-			if s := o.Witness + ": " + o.Where; !slices.Contains(out, s) {
-				out = append(out, s)
-			}
-		}
-	}
-	return strings.Join(out, "; ")
 }
 
 // combine puts the settings that a weaker witness read beside those of a
@@ -182,8 +104,10 @@ func Merge(cluster, terraform migrate.Inventory) migrate.Inventory {
 		if a.InstalledBy == "manifest" {
 			a.InstalledBy = "terraform"
 		}
-		for _, x := range compareSettings(a.Settings, t.Settings) {
-			find(WitnessesDisagree.About(a.ID, x.name, x.where, fmt.Sprintf("%s of %s is %s live, and %s in Terraform", x.name, a.ID, x.left, x.right)))
+		for _, x := range differences(
+			side{a.Settings, "live", migrate.Origin{Witness: "cluster", Where: "Deployment/" + a.Namespace + "/" + a.Workload}},
+			side{t.Settings, "in Terraform", migrate.Origin{Witness: "terraform", Where: t.Terraform.Where}}) {
+			find(WitnessesDisagree.About(a.ID, x.name, x.where, fmt.Sprintf("%s of %s is %s", x.name, a.ID, x.says)))
 		}
 		for _, x := range []struct{ name, live, declared string }{
 			{"chartVersion", a.ChartVersion, t.ChartVersion},
@@ -197,7 +121,7 @@ func Merge(cluster, terraform migrate.Inventory) migrate.Inventory {
 					fmt.Sprintf("%s of %s is %s live, and %s in Terraform", x.name, a.ID, x.live, x.declared)))
 			}
 		}
-		a.Settings = combine(a.Settings, t.Settings, "the live arguments do not have it, and they count")
+		a.Settings = combine(a.Settings, t.Settings, notLive)
 	}
 	for i := range terraform.Agents {
 		t := &terraform.Agents[i]

@@ -15,6 +15,10 @@ import (
 // fence is made of. The chart of the bundled agent needs no newer one.
 var oldestKubernetes = version.MustParseGeneric("1.30.0")
 
+// oldestForFlux2 is what "flux check --pre" of Flux 2.9 asks for (flux2:
+// cmd/flux/check.go).
+var oldestForFlux2 = version.MustParseGeneric("1.33.0")
+
 // fenceable reports an API server on which the fence could not be put up.
 func (w *witness) fenceable(facts migrate.Cluster) {
 	if v, err := version.ParseGeneric(facts.Version); err == nil && v.LessThan(oldestKubernetes) {
@@ -34,11 +38,21 @@ func (w *witness) fenceable(facts migrate.Cluster) {
 	}
 }
 
+// kubernetesFor says what the API server's version means for the engines, of
+// which the fence is the first condition.
+func (w *witness) kubernetesFor(facts migrate.Cluster) {
+	w.fenceable(facts)
+	if v, err := version.ParseGeneric(facts.Version); err == nil && !v.LessThan(oldestKubernetes) && v.LessThan(oldestForFlux2) {
+		w.find(Flux2NeedsNewer.Finding("", "", fmt.Sprintf("the API server is Kubernetes %s; Flux 2.9 asks for %s or later: the bundled engine works, --engine flux2 needs an older Flux 2", facts.Version, oldestForFlux2)))
+	}
+}
+
 // otherOperators names what is installed beside Flux v1: controllers of
-// Flux v2 and the bundled agent, by namespace, and helm-operators.
+// Flux v2 and the bundled agent, by namespace, helm-operators, and what serves
+// fluxd's notifications and webhooks.
 func (w *witness) otherOperators(deployments []appsv1.Deployment) {
 	engines := map[string][]string{}
-	var agents, helmOperators []string
+	var agents, helmOperators, notifiers []string
 	for i := range deployments {
 		d := &deployments[i]
 		pause := ""
@@ -55,6 +69,8 @@ func (w *witness) otherOperators(deployments []appsv1.Deployment) {
 				engines[d.Namespace] = append(engines[d.Namespace], d.Name+" "+imageVersion(c.Image)+pause)
 			case name == "helm-operator":
 				helmOperators = append(helmOperators, place)
+			case (name == "fluxcloud" || name == "flux-recv") && fluxd(d) == nil: // beside fluxd it is a sidecar
+				notifiers = append(notifiers, place+" ("+name+")")
 			}
 		}
 	}
@@ -71,6 +87,10 @@ func (w *witness) otherOperators(deployments []appsv1.Deployment) {
 	if len(agents) > 0 {
 		slices.Sort(agents)
 		w.find(ClusterAgentFound.Finding("", "", "the ClusterAgent is installed: "+strings.Join(agents, ", ")))
+	}
+	if len(notifiers) > 0 {
+		slices.Sort(notifiers)
+		w.find(NotifierFound.Finding("", "", "fluxd's events or webhooks are served by "+strings.Join(notifiers, ", ")))
 	}
 	if len(helmOperators) > 0 {
 		slices.Sort(helmOperators)

@@ -11,6 +11,32 @@ import (
 	fakediscovery "k8s.io/client-go/discovery/fake"
 )
 
+func TestWhatEachEngineNeedsOfKubernetesIsSaid(t *testing.T) {
+	for v, want := range map[string][]string{
+		"v1.29.14":            {"KUBERNETES_TOO_OLD"},
+		"v1.30.0":             {"FLUX2_NEEDS_NEWER_KUBERNETES"},
+		"v1.32.9-eks-036c24b": {"FLUX2_NEEDS_NEWER_KUBERNETES"},
+		"v1.33.0":             nil,
+		"v1.37.2+k3s1":        nil,
+	} {
+		w := &witness{}
+		w.kubernetesFor(migrate.Cluster{Version: v, Kinds: []migrate.ServedKind{
+			{Group: "admissionregistration.k8s.io", Version: "v1", Kind: "ValidatingAdmissionPolicy"},
+			{Group: "admissionregistration.k8s.io", Version: "v1", Kind: "ValidatingAdmissionPolicyBinding"},
+		}})
+		var got []string
+		for _, f := range w.findings {
+			got = append(got, f.Code)
+			if !strings.Contains(f.Message, v) {
+				t.Errorf("%s is not in %q", v, f.Message)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", v, got, want)
+		}
+	}
+}
+
 func TestAnAPIServerThatCannotFenceBlocksEverything(t *testing.T) {
 	without := func(left ...string) []*metav1.APIResourceList {
 		var lists []*metav1.APIResourceList

@@ -47,7 +47,7 @@ func (a *agent) reach(ctx context.Context, to string, auth *source.Auth) error {
 			if *v.to != "" {
 				break
 			}
-			if *v.to, err = a.fill(ctx, "$("+name+")"); err != nil {
+			if *v.to, err = a.env.fill(ctx, "$("+name+")"); err != nil {
 				return err
 			}
 			if *v.to == "$("+name+")" { // it is not set

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fluxover/fluxover/discover/helm"
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
 	"github.com/fluxover/fluxover/migrate/flux1/chart"
@@ -537,7 +538,10 @@ func TestWhatWitnessesDisagreeInIsSaidSettingBySetting(t *testing.T) {
 func TestAnAgentEditedByHandIsToldFromItsRelease(t *testing.T) {
 	w := &witness{}
 	values := map[string]any{"git": map[string]any{"url": "git@github.com:example/shop", "branch": "main"}, "unheard": map[string]any{"of": markedSecret}}
-	a := &agent{release: &release{name: "shop", namespace: "flux", secret: "flux/sh.helm.release.v1.shop.v3", chart: "flux", chartVersion: "1.13.3", values: values}}
+	a := &agent{release: &release{
+		name: "shop", Record: &helm.Record{Namespace: "flux", Chart: "flux", ChartVersion: "1.13.3", Values: values},
+		revision: helm.Revision{Kind: "Secret", Namespace: "flux", Name: "sh.helm.release.v1.shop.v3", Helm: 3, Number: 3},
+	}}
 	a.ID = "flux/shop"
 	// As the chart gives them, but for the branch.
 	var args []string
@@ -549,7 +553,9 @@ func TestAnAgentEditedByHandIsToldFromItsRelease(t *testing.T) {
 		args = append(args, text)
 	}
 	_, a.Settings, _ = flux1.ParseArgs(args)
-	w.readValues(a)
+	if err := w.readRelease(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
 	inv := migrate.Inventory{Findings: w.findings}
 	said(t, inv, "EDITED_BY_HAND", "flux/shop --git-branch", `"hotfix" live`, `"main" by the values`, "Secret/flux/sh.helm.release.v1.shop.v3 git.branch")
 	if len(w.findings) != 1 {

@@ -154,7 +154,7 @@ var (
 	EditedByHand = flux1.Code{
 		Name: "EDITED_BY_HAND", Severity: migrate.Warning,
 		Cause:       "the agent's live arguments are not what its Helm release gives it",
-		Consequence: "somebody edited the Deployment; the live arguments count, and the next upgrade of the release undoes the edit",
+		Consequence: "somebody edited the Deployment, or a webhook does; the live arguments count, and the next upgrade of the release undoes the edit",
 		Remedy:      "find out which of the two is meant and bring the other in line before the migration",
 	}
 	DeclaredNotLive = flux1.Code{

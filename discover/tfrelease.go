@@ -381,8 +381,10 @@ func (c *configuration) compareState(d *declared, state *terraform.StateResource
 			r.Settings[i].From[j] = migrate.Origin{Witness: "terraform", Where: where}
 		}
 	}
-	for _, x := range compareSettings(d.Settings, r.Settings) {
-		d.find(TerraformNotApplied.About(d.ID, x.name, x.where, fmt.Sprintf("%s is %s in the configuration, and %s was applied last", x.name, x.left, x.right)))
+	for _, x := range differences(
+		side{d.Settings, "in the configuration", migrate.Origin{Witness: "terraform", Where: d.Terraform.Where}},
+		side{r.Settings, "was applied last", migrate.Origin{Witness: "terraform", Where: where}}) {
+		d.find(TerraformNotApplied.About(d.ID, x.name, x.where, fmt.Sprintf("%s is %s", x.name, x.says)))
 	}
 	// What the configuration does not know: the state knows what was applied.
 	d.supplement(&r.Config, r.Settings)

@@ -218,6 +218,9 @@ func summary(w io.Writer, inv migrate.Inventory) error {
 		}
 	}
 	fmt.Fprintf(w, "%s, asking for %s CPU in all\n", plural(agents, what), TotalCPU(inv))
+	if n := len(inv.Cluster.Flux2); n > 0 {
+		fmt.Fprintf(w, "%s of Flux v2: %s\n", plural(n, "running controller"), strings.Join(inv.Cluster.Flux2, ", "))
+	}
 	declarations(w, inv)
 	if len(inv.Findings) == 0 {
 		return nil

@@ -57,3 +57,22 @@ func TestTheReasonsForAnUnknownCommitAreCodesOfFindings(t *testing.T) {
 		}
 	}
 }
+
+func TestAgentsNamesTheControllersOfFlux2(t *testing.T) {
+	for _, c := range []struct {
+		flux2 []string
+		want  string
+	}{
+		{nil, ""},
+		{[]string{"flux-system/source-controller"}, "1 running controller of Flux v2: flux-system/source-controller\n"},
+		{[]string{"a/kustomize-controller", "a/source-controller"}, "2 running controllers of Flux v2: a/kustomize-controller, a/source-controller\n"},
+	} {
+		var out strings.Builder
+		if err := Agents(&out, migrate.Inventory{Cluster: migrate.Cluster{Flux2: c.flux2}}, 0); err != nil {
+			t.Fatal(err)
+		}
+		if got := out.String(); c.want == "" && strings.Contains(got, "Flux v2") || !strings.Contains(got, c.want) {
+			t.Errorf("%q, want %q", got, c.want)
+		}
+	}
+}

@@ -15,7 +15,7 @@ import (
 var layers = map[string]int{
 	"reconcile/source": 0, "reconcile/build": 0, "reconcile/cluster": 0,
 	"migrate":       1,
-	"migrate/flux1": 2, "discover/terraform": 2,
+	"migrate/flux1": 2, "discover/terraform": 2, "discover/helm": 2,
 	"migrate/flux1/chart": 3,
 	"migrate/proof":       4, "discover": 4,
 	"emit":            5,

@@ -134,7 +134,7 @@ var (
 // gives everybody who is logged in: to ask which kinds there are
 // (system:discovery) and what one may do oneself (system:basic-user).
 var rightsTable = []rightsRow{
-	{readers, "finds the agents, and their marks and ignore annotations, which may be on objects of any kind; Helm keeps its releases in Secrets, and agents their credentials", true, func(s scope) []need {
+	{readers, "finds the agents, and their marks and ignore annotations, which may be on objects of any kind; Helm keeps its releases in Secrets or ConfigMaps, and agents their credentials", true, func(s scope) []need {
 		byGroup := map[string][]string{}
 		add := func(kinds ...schema.GroupResource) {
 			for _, k := range kinds {

@@ -1,0 +1,252 @@
+// Package helm reads what Helm keeps of releases in a cluster: Helm 3 in
+// Secrets or ConfigMaps of the release's namespace, Helm 2 in those of
+// Tiller's. It lists by labels, so that only the revisions that are asked for
+// are fetched, and unpacks them within bounds, since anybody who may write a
+// Secret may have written it. It changes nothing.
+//
+// Helm can also keep releases in an SQL database (HELM_DRIVER=sql). Nothing of
+// these is in the cluster: to this package they are not there.
+package helm
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/tools/pager"
+)
+
+// Statuses of revisions, as Helm 3 writes them; those of Helm 2 are given
+// these names (source: helm, pkg/release/status.go; Helm 2,
+// _proto/hapi/release/status.proto).
+const (
+	Deployed     = "deployed"
+	Superseded   = "superseded"
+	Failed       = "failed"
+	Uninstalled  = "uninstalled"
+	Uninstalling = "uninstalling"
+	pending      = "pending-" // -install, -upgrade, -rollback
+)
+
+// Revision is one revision of a release as the labels of its object tell.
+type Revision struct {
+	// Kind of the object that holds it, "Secret" or "ConfigMap".
+	Kind string
+	// Namespace and Name of that object.
+	Namespace, Name string
+	// Helm is 2 or 3.
+	Helm int
+	// Release is the release's name.
+	Release string
+	// Number counts from 1.
+	Number int
+	Status string
+
+	created time.Time
+}
+
+// Place names the object, "Secret/namespace/name".
+func (r Revision) Place() string { return r.Kind + "/" + r.Namespace + "/" + r.Name }
+
+// Pending reports whether an operation on the release has begun and not ended.
+func (r Revision) Pending() bool { return strings.HasPrefix(r.Status, pending) }
+
+// backend is one way in which Helm keeps releases.
+type backend struct {
+	kind, resource string
+	helm           int
+	selector       string
+}
+
+// backends, those that people use most first (source: helm,
+// pkg/storage/driver/labels.go and secrets.go; Helm 2,
+// pkg/storage/driver/cfgmaps.go).
+var backends = []backend{
+	{"Secret", "secrets", 3, "owner=helm"},
+	{"ConfigMap", "configmaps", 3, "owner=helm"},
+	{"ConfigMap", "configmaps", 2, "OWNER=TILLER"},
+	{"Secret", "secrets", 2, "OWNER=TILLER"},
+}
+
+// Storage is what is known of the releases of a cluster.
+type Storage struct {
+	// revisions by release name, sorted by namespace, then newest first.
+	revisions map[string][]Revision
+	// Unread are the resources ("secrets") that may not be listed, by
+	// namespace; under "" in all namespaces at once.
+	Unread map[string][]string
+}
+
+// pageSize of lists.
+const pageSize = 500
+
+// Read lists every revision of every release, in all namespaces. Where a
+// resource may not be listed everywhere it is listed in the given namespaces;
+// where that is not allowed either it is noted in Unread. Any other failure is
+// an error.
+func Read(ctx context.Context, meta metadata.Interface, namespaces []string) (*Storage, error) {
+	s := &Storage{revisions: map[string][]Revision{}, Unread: map[string][]string{}}
+	for _, d := range backends {
+		forbidden, err := s.list(ctx, meta, d, "")
+		if err != nil {
+			return nil, err
+		}
+		if !forbidden {
+			continue
+		}
+		for _, ns := range namespaces {
+			if _, err := s.list(ctx, meta, d, ns); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for _, revisions := range s.revisions {
+		slices.SortFunc(revisions, func(a, b Revision) int {
+			return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(b.Number, a.Number), cmp.Compare(a.Place(), b.Place()))
+		})
+	}
+	return s, nil
+}
+
+// list reads the revisions of one backend, all namespaces if namespace is
+// empty. That it is forbidden is noted.
+func (s *Storage) list(ctx context.Context, meta metadata.Interface, d backend, namespace string) (forbidden bool, err error) {
+	p := pager.New(func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+		return meta.Resource(schema.GroupVersionResource{Version: "v1", Resource: d.resource}).Namespace(namespace).List(ctx, o)
+	})
+	p.PageSize, p.PageBufferSize = pageSize, 1
+	err = p.EachListItem(ctx, metav1.ListOptions{LabelSelector: d.selector}, func(o runtime.Object) error {
+		m, ok := o.(*metav1.PartialObjectMetadata)
+		if !ok {
+			return fmt.Errorf("the server sent a %T", o)
+		}
+		if r, ok := d.revision(m); ok {
+			s.revisions[r.Release] = append(s.revisions[r.Release], r)
+		}
+		return nil
+	})
+	if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) {
+		if !slices.Contains(s.Unread[namespace], d.resource) {
+			s.Unread[namespace] = append(s.Unread[namespace], d.resource)
+		}
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("list %s with Helm releases: %w", d.resource, err)
+	}
+	return false, nil
+}
+
+// revision reads the labels; ok is false for an object that is none of Helm's.
+func (d backend) revision(m *metav1.PartialObjectMetadata) (r Revision, ok bool) {
+	name, version, status := m.Labels["name"], m.Labels["version"], m.Labels["status"]
+	if d.helm == 2 {
+		name, version, status = m.Labels["NAME"], m.Labels["VERSION"], m.Labels["STATUS"]
+		status = strings.ReplaceAll(strings.ToLower(status), "_", "-")
+		switch status {
+		case "deleted":
+			status = Uninstalled
+		case "deleting":
+			status = Uninstalling
+		}
+	}
+	n, err := strconv.Atoi(version)
+	if err != nil || name == "" {
+		return Revision{}, false
+	}
+	return Revision{Kind: d.kind, Namespace: m.Namespace, Name: m.Name, Helm: d.helm, Release: name, Number: n, Status: status,
+		created: m.CreationTimestamp.Time}, true
+}
+
+// Of gives the revisions of the releases of a name, each release's newest
+// first: first that of Helm 3 in the given namespace, then those of Helm 2,
+// whose namespace is Tiller's, then those of Helm 3 in other namespaces, which
+// may be kept there for objects elsewhere and may as well be other releases of
+// the same name: see [Record.Owns]. Where Secrets and ConfigMaps hold a release
+// of one name, the one comes first that was written last.
+func (s *Storage) Of(namespace, name string) [][]Revision {
+	var own, tiller, elsewhere [][]Revision
+	for _, r := range s.revisions[name] {
+		to := &elsewhere
+		switch {
+		case r.Helm == 2:
+			to = &tiller
+		case r.Namespace == namespace:
+			to = &own
+		}
+		i := slices.IndexFunc(*to, func(list []Revision) bool { return list[0].Namespace == r.Namespace && list[0].Kind == r.Kind })
+		if i < 0 {
+			*to = append(*to, []Revision{r})
+			continue
+		}
+		(*to)[i] = append((*to)[i], r)
+	}
+	for _, releases := range [][][]Revision{own, tiller, elsewhere} {
+		slices.SortStableFunc(releases, func(a, b []Revision) int {
+			return cmp.Or(cmp.Compare(a[0].Namespace, b[0].Namespace), b[0].created.Compare(a[0].created))
+		})
+	}
+	return slices.Concat(own, tiller, elsewhere)
+}
+
+// Names are the names of all releases, sorted.
+func (s *Storage) Names() []string {
+	names := make([]string, 0, len(s.revisions))
+	for name := range s.revisions {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Live is the revision whose manifest Helm takes for what is in the cluster:
+// the newest that is deployed. A release that was never deployed, or is no
+// more, has none; then it is the newest of all. Revisions must not be empty,
+// the newest first.
+func Live(revisions []Revision) Revision {
+	for _, r := range revisions {
+		if r.Status == Deployed {
+			return r
+		}
+	}
+	return revisions[0]
+}
+
+// ErrGone: the object that held a revision is not there any more.
+var ErrGone = errors.New("the revision is gone")
+
+// Open fetches and unpacks a revision. An error about its content wraps
+// [ErrCorrupt], and never quotes the content.
+func (r Revision) Open(ctx context.Context, kube kubernetes.Interface) (*Record, error) {
+	var data []byte
+	var err error
+	if r.Kind == "ConfigMap" {
+		m, failed := kube.CoreV1().ConfigMaps(r.Namespace).Get(ctx, r.Name, metav1.GetOptions{})
+		if err = failed; err == nil {
+			data = []byte(m.Data["release"])
+		}
+	} else {
+		s, failed := kube.CoreV1().Secrets(r.Namespace).Get(ctx, r.Name, metav1.GetOptions{})
+		if err = failed; err == nil {
+			data = s.Data["release"]
+		}
+	}
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, fmt.Errorf("read %s: %w", r.Place(), ErrGone)
+	case err != nil:
+		return nil, fmt.Errorf("read %s: %w", r.Place(), err)
+	}
+	return Decode(data, r.Helm)
+}

@@ -1,0 +1,64 @@
+package discover
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// readWays reports what the agent's ways out hang on beside its arguments and
+// its account: policies for what leaves its pods, and roles that a cloud gives
+// the pods.
+func (w *witness) readWays(a *agent, egress []networkingv1.NetworkPolicy) error {
+	pod := &a.deployment.Spec.Template
+	for _, p := range egress {
+		selector, err := metav1.LabelSelectorAsSelector(&p.Spec.PodSelector)
+		if err != nil {
+			return fmt.Errorf("read the selector of NetworkPolicy %s/%s: %w", p.Namespace, p.Name, err)
+		}
+		if !selector.Matches(labels.Set(pod.Labels)) {
+			continue
+		}
+		place := "NetworkPolicy/" + p.Namespace + "/" + p.Name
+		w.find(EgressPolicy.Finding(a.ID, place, fmt.Sprintf("%s limits what the agent's pods may reach (%s)", place, counted(len(p.Spec.Egress), "rule"))))
+	}
+	var roles []string
+	for _, name := range podIdentities {
+		for _, set := range []map[string]string{pod.Annotations, pod.Labels} {
+			if role := set[name]; role != "" {
+				roles = append(roles, name+": "+role)
+			}
+		}
+	}
+	if len(roles) > 0 {
+		code := CloudIdentity
+		if a.usesIdentity() != "" {
+			code = CloudIdentityUsed
+		}
+		w.find(code.Finding(a.ID, a.where("pod template"), "the agent's pods have a role in a cloud ("+strings.Join(roles, ", ")+")"))
+	}
+	return nil
+}
+
+// podIdentities are the annotations and labels by which a pod, and not its
+// account, gets a role in a cloud (kube2iam, kiam; aad-pod-identity).
+var podIdentities = []string{"iam.amazonaws.com/role", "aadpodidbinding"}
+
+// egressPolicies lists the policies of a namespace that limit what leaves pods.
+func (w *witness) egressPolicies(ctx context.Context, namespace string) ([]networkingv1.NetworkPolicy, error) {
+	var policies []networkingv1.NetworkPolicy
+	err := each(ctx, w, "networkpolicies.networking.k8s.io", namespace, "whether the agents' ways out are limited", func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+		return w.kube.NetworkingV1().NetworkPolicies(namespace).List(ctx, o)
+	}, func(p *networkingv1.NetworkPolicy) {
+		if slices.Contains(p.Spec.PolicyTypes, networkingv1.PolicyTypeEgress) || len(p.Spec.Egress) > 0 {
+			policies = append(policies, *p)
+		}
+	})
+	return policies, onlyReal(err)
+}
