@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -19,14 +18,15 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
+	"github.com/fluxover/fluxover/discover/helm"
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/reconcile/chart"
 	"github.com/fluxover/fluxover/reconcile/cluster"
@@ -792,51 +792,55 @@ func objectsOf(ctx context.Context, c *cluster.Client, crd string) ([]string, er
 	return out, nil
 }
 
-// releasePayload reads the newest revision of the old agent's Helm release, as
-// Helm stores it; nil where it was not installed by Helm.
+// releasePayload reads the old agent's Helm release as Helm stores it,
+// wherever and by whichever driver: the revision that is live and each newer
+// one; nil where it was not installed by Helm.
 func releasePayload(ctx context.Context, c *cluster.Client, agent agentFacts) ([]*unstructured.Unstructured, error) {
 	if agent.Release == "" {
 		return nil, nil
 	}
-	selector := metav1.ListOptions{LabelSelector: "owner=helm,name=" + agent.Release}
-	var newest *unstructured.Unstructured
-	version := -1
-	consider := func(obj runtime.Object, kind, revision string) error {
-		n, err := strconv.Atoi(revision)
-		if err != nil || n <= version {
-			return nil
-		}
-		m, err := runtime.DefaultUnstructuredConverter.ToUnstructured(obj)
-		if err != nil {
-			return fmt.Errorf("keep the Helm release %s/%s: %w", agent.Namespace, agent.Release, err)
-		}
-		newest, version = &unstructured.Unstructured{Object: m}, n
-		newest.SetAPIVersion("v1")
-		newest.SetKind(kind)
-		return nil
-	}
-	secrets, err := c.Kube.CoreV1().Secrets(agent.Namespace).List(ctx, selector)
-	if err != nil {
+	failed := func(err error) ([]*unstructured.Unstructured, error) {
 		return nil, fmt.Errorf("read the Helm release %s/%s: %w", agent.Namespace, agent.Release, err)
 	}
-	for i := range secrets.Items {
-		if err := consider(&secrets.Items[i], "Secret", secrets.Items[i].Labels["version"]); err != nil {
-			return nil, err
-		}
-	}
-	maps, err := c.Kube.CoreV1().ConfigMaps(agent.Namespace).List(ctx, selector)
+	objects, err := metadata.NewForConfig(c.Config)
 	if err != nil {
-		return nil, fmt.Errorf("read the Helm release %s/%s: %w", agent.Namespace, agent.Release, err)
+		return failed(err)
 	}
-	for i := range maps.Items {
-		if err := consider(&maps.Items[i], "ConfigMap", maps.Items[i].Labels["version"]); err != nil {
-			return nil, err
+	storage, err := helm.Read(ctx, objects, []string{agent.Namespace})
+	if err != nil {
+		return failed(err)
+	}
+	if unread := storage.Unread[agent.Namespace]; len(unread) > 0 {
+		return failed(fmt.Errorf("you may not list %s in namespace %s, where Helm may keep it", strings.Join(unread, " and "), agent.Namespace))
+	}
+	var kept []*unstructured.Unstructured
+	for _, revisions := range storage.Of(agent.Namespace, agent.Release) {
+		live := helm.Live(revisions)
+		if live.Helm == 2 || live.Namespace != agent.Namespace {
+			// Perhaps another release of the same name.
+			record, err := live.Open(ctx, c.Kube)
+			if errors.Is(err, helm.ErrCorrupt) || errors.Is(err, helm.ErrGone) {
+				continue
+			}
+			if err != nil {
+				return failed(err)
+			}
+			if !record.Owns("Deployment", agent.Namespace, agent.Workload) {
+				continue
+			}
+		}
+		for _, r := range revisions {
+			obj, err := c.Get(ctx, schema.GroupVersionKind{Version: "v1", Kind: r.Kind}, r.Namespace, r.Name)
+			if err != nil {
+				return failed(err)
+			}
+			kept = append(kept, obj)
+			if r == live {
+				break
+			}
 		}
 	}
-	if newest == nil {
-		return nil, nil
-	}
-	return []*unstructured.Unstructured{newest}, nil
+	return kept, nil
 }
 
 func lastRelease(config *action.Configuration, name string) (*release.Release, error) {

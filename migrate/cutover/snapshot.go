@@ -43,8 +43,9 @@ type snapshot struct {
 	Commit string `json:"commit"`
 	// Deployment of the old agent, whole.
 	Deployment *unstructured.Unstructured `json:"deployment,omitempty"`
-	// Release holds the Secrets or ConfigMaps of the Helm release's newest
-	// revision, so that finalize can be undone.
+	// Release holds the Secrets or ConfigMaps of the Helm release's live
+	// revision and of those that were begun since, so that finalize can be
+	// undone.
 	Release []*unstructured.Unstructured `json:"release,omitempty"`
 	Objects []heldObject                 `json:"objects"`
 

@@ -192,7 +192,7 @@ func Runbook(p Planned) ([]StepInfo, error) {
 func manualSnapshot(r *repository) string {
 	lines := []string{fmt.Sprintf("kubectl -n %s get deployment %s -o yaml --show-managed-fields > deployment.yaml", r.j.Agent.Namespace, r.j.Agent.Workload)}
 	if r.j.Agent.Release != "" {
-		lines = append(lines, fmt.Sprintf("kubectl -n %s get secret -l owner=helm,name=%s -o yaml > release.yaml", r.j.Agent.Namespace, r.j.Agent.Release))
+		lines = append(lines, fmt.Sprintf("kubectl -n %s get secret,configmap -l owner=helm,name=%s -o yaml > release.yaml", r.j.Agent.Namespace, r.j.Agent.Release))
 	}
 	return strings.Join(append(lines, "kubectl get <each managed object> -o yaml --show-managed-fields > objects.yaml"), "\n")
 }
