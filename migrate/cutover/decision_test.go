@@ -216,6 +216,21 @@ func TestALostLeaseEndsEverything(t *testing.T) {
 	}
 }
 
+func TestALostLeaseIsNamedByTheStepThatItEnds(t *testing.T) {
+	held, lose := context.WithCancelCause(t.Context())
+	lost := errors.New("the Lease could not be renewed")
+	lose(lost)
+	c := &cluster.Client{Kube: fake.NewClientset()}
+	r := &repository{env: &env{c: c, store: store{c: c}, held: held, emit: func(Event) {}}, id: "flux/a", j: &journal{Repository: "flux/a"}}
+	err := r.forward(withHeld(t.Context(), held), &step{Name: "stage", Limit: within(time.Minute), Before: func(ctx context.Context, _ *repository) error {
+		<-ctx.Done()
+		return fmt.Errorf("apply it: %w", ctx.Err())
+	}})
+	if !errors.Is(err, lost) || !strings.Contains(err.Error(), "apply it") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestTheRunbookNamesTheManualCommands(t *testing.T) {
 	agent := migrate.Flux1Agent{ID: "flux/a", Namespace: "flux", Release: "a", Workload: "a", ServiceAccount: "a"}
 	plan := migrate.Plan{Repositories: []migrate.Repository{{ID: "flux/a", Commit: commitA}}}

@@ -179,6 +179,7 @@ func (r *repository) forward(ctx context.Context, s *step) error {
 			// the next run begins again.
 			return fmt.Errorf("hand over %s: interrupted in step %s: %w", r.id, s.Name, context.Canceled)
 		}
+		err = r.withCause(err)
 		tidy, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordLimit)
 		defer cancel()
 		if !errors.Is(err, ErrJournal) {
@@ -215,6 +216,18 @@ func (r *repository) forward(ctx context.Context, s *step) error {
 	return nil
 }
 
+// withCause adds to an error that says no more than that it was cancelled why
+// the Lease was lost, if it was.
+func (r *repository) withCause(err error) error {
+	if r.held == nil || !errors.Is(err, context.Canceled) {
+		return err
+	}
+	if cause := context.Cause(r.held); cause != nil && !errors.Is(err, cause) {
+		return fmt.Errorf("%w: %w", err, cause)
+	}
+	return err
+}
+
 // failedOrBlocked is how an event shows the end of a step by err.
 func failedOrBlocked(err error) EventState {
 	if errors.Is(err, ErrBlocked) {
@@ -234,6 +247,7 @@ func (r *repository) backward(ctx context.Context, s *step) error {
 		if errors.Is(err, errCrash) {
 			return err
 		}
+		err = r.withCause(err)
 		tidy, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordLimit)
 		defer cancel()
 		if !errors.Is(err, ErrJournal) {
