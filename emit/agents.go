@@ -3,6 +3,7 @@ package emit
 import (
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -341,12 +342,42 @@ func rights(c migrate.Confinement) string {
 }
 
 // TotalCPU sums what the agents' containers ask for, as Kubernetes writes it.
-func TotalCPU(inv migrate.Inventory) string {
-	var sum resource.Quantity
+func TotalCPU(inv migrate.Inventory) string { return Total(inv).CPU }
+
+// Total sums what the agents' containers ask for, as Kubernetes writes it.
+func Total(inv migrate.Inventory) migrate.Requests {
+	var cpu, memory resource.Quantity
 	for _, a := range inv.Agents {
 		if q, err := resource.ParseQuantity(a.Requests.CPU); err == nil {
-			sum.Add(q)
+			cpu.Add(q)
+		}
+		if q, err := resource.ParseQuantity(a.Requests.Memory); err == nil {
+			memory.Add(q)
 		}
 	}
-	return sum.String()
+	return migrate.Requests{CPU: cpu.String(), Memory: memory.String()}
+}
+
+// freed is before less after, as people write it: cores, or bytes by a unit;
+// empty where either is not known, or nothing is freed.
+func freed(before, after string, memory bool) string {
+	b, err := resource.ParseQuantity(before)
+	if err != nil {
+		return ""
+	}
+	a, err := resource.ParseQuantity(after)
+	if err != nil {
+		return ""
+	}
+	if b.Sub(a); b.Sign() <= 0 {
+		return ""
+	}
+	value, unit := b.AsApproximateFloat64(), ""
+	if memory {
+		value, unit = value/(1<<20), "Mi"
+		if value >= 1<<10 {
+			value, unit = value/(1<<10), "Gi"
+		}
+	}
+	return strconv.FormatFloat(math.Round(value*10)/10, 'f', -1, 64) + unit
 }

@@ -1,45 +1,75 @@
 package emit
 
 import (
+	"cmp"
 	"fmt"
-	"io"
+	"maps"
 	"slices"
 	"strings"
-
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/yaml"
 
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/proof"
 )
 
-// Difference is what `fluxover diff` shows of one object.
+// Difference is what there is to see of one object: what happens to it, and
+// each place at which its versions differ. Values of Secrets, and of what is
+// encrypted in Git, are replaced by marks that tell only which of them differ.
 type Difference struct {
 	Repository string `json:"repository"`
 	migrate.ObjectPlan
-	// Lines compare Flux v1's rendering with the new one, and the live object
-	// with what the dry-run made of it, as YAML with a mark before each line.
-	Lines []string `json:"lines,omitempty"`
+	// Where its document begins in the repository, "file:line"; empty if it is
+	// not in Git.
+	Where string `json:"where,omitempty"`
+	// Changes by path.
+	Changes []Change `json:"changes,omitempty"`
+	// Hidden counts, by reason, the differences that every hand-over makes and
+	// that are not in Changes.
+	Hidden map[string]int `json:"hidden,omitempty"`
+}
+
+// Change is one place at which the versions of an object differ: between Flux
+// v1's rendering and the new one, or between the live object and what the new
+// agent's first apply makes of it. A version that does not hold the place has
+// no value.
+type Change struct {
+	// Path of the place, list items by their keys:
+	// ".spec.containers[name=web].image". A path that ends in ".(order)" is of
+	// a list whose items come in another order; the values are their keys.
+	Path string `json:"path"`
+	// In is "cluster" if the live object changes, "rendering" if the renderings
+	// differ and the live object does not change there, "both" if both is so.
+	In    string `json:"in"`
+	Flux1 any    `json:"flux1,omitempty"`
+	New   any    `json:"new,omitempty"`
+	Live  any    `json:"live,omitempty"`
+	After any    `json:"after,omitempty"`
+	// Why it is so, as far as it can be told: who set the field, and what Git
+	// says.
+	Why string `json:"why"`
 }
 
 // Differences gives the objects on which something happens, or, with all,
-// every object; sorted by repository and object. Values of Secrets are
-// replaced by marks that tell only which of them differ.
-func Differences(r proof.Result, all bool) []Difference {
-	var out []Difference
-	for _, repo := range r.Plan.Repositories {
-		for _, o := range repo.Objects {
-			e := r.Evidence[repo.ID][o.ID]
-			d := Difference{Repository: repo.ID, ObjectPlan: o}
-			if e != nil {
-				if e.Old != nil && e.New != nil {
-					d.Lines = append(d.Lines, unified("Flux v1's rendering", "new rendering", proof.Plain(e.Old), proof.Plain(e.New))...)
+// every object; sorted by repository and object.
+func Differences(r proof.Result, inv migrate.Inventory, all bool) []Difference {
+	out := []Difference{}
+	for i := range r.Plan.Repositories {
+		repo := &r.Plan.Repositories[i]
+		places, encrypted := placesOf(inv, repo.ID)
+		added := map[string]map[string]string{}
+		for _, a := range repo.Adds {
+			if a.Type == "annotation" {
+				if added[a.Object] == nil {
+					added[a.Object] = map[string]string{}
 				}
-				if e.Live != nil && e.After != nil {
-					d.Lines = append(d.Lines, unified("live", "after adoption", proof.Plain(e.Live), proof.Plain(e.After))...)
-				}
+				added[a.Object][a.Key] = a.Value
 			}
-			if all || len(d.Lines) > 0 || len(o.Fields) > 0 || (o.Verb != migrate.Adopt && o.Verb != migrate.Skip) {
+		}
+		for _, o := range repo.Objects {
+			d := Difference{Repository: repo.ID, ObjectPlan: o, Where: places[o.ID]}
+			if e := r.Evidence[repo.ID][o.ID]; e != nil {
+				d.compare(e, added[o.ID], encrypted[o.ID])
+			}
+			if all || d.noteworthy() {
 				out = append(out, d)
 			}
 		}
@@ -47,127 +77,181 @@ func Differences(r proof.Result, all bool) []Difference {
 	return out
 }
 
-// WriteDifferences writes them for people.
-func WriteDifferences(w io.Writer, differences []Difference, total int) error {
-	for _, d := range differences {
-		fmt.Fprintf(w, "%-8s  %s  (%s, %s)\n", d.Verb, migrate.DisplayID(d.ID), d.Repository, d.Application)
-		for _, f := range d.Fields {
-			fmt.Fprintf(w, "          %s\n", f)
-		}
-		for _, l := range d.Lines {
-			fmt.Fprintf(w, "          %s\n", l)
-		}
-	}
-	_, err := fmt.Fprintf(w, "%d of %s with something to look at\n", len(differences), plural(total, "object"))
-	return err
+// noteworthy reports whether there is something to look at.
+func (d *Difference) noteworthy() bool {
+	return len(d.Changes) > 0 || len(d.Fields) > 0 || d.Verb != migrate.Adopt && d.Verb != migrate.Skip
 }
 
-// unified compares two objects as YAML, line by line, with three lines of
-// context. Nothing is returned when they are equal.
-func unified(nameA, nameB string, a, b *unstructured.Unstructured) []string {
-	a, b = masked(a, b)
-	la, lb := lines(a), lines(b)
-	if slices.Equal(la, lb) {
+// placesOf tells where a repository's objects stand, and which of them are
+// encrypted there.
+func placesOf(inv migrate.Inventory, id string) (places map[string]string, encrypted map[string]bool) {
+	places, encrypted = map[string]string{}, map[string]bool{}
+	for _, a := range inv.Agents {
+		if a.ID != id {
+			continue
+		}
+		files := map[string]bool{}
+		for _, f := range a.Files {
+			files[f.Path] = f.Kind == migrate.FileEncrypted
+		}
+		for _, o := range a.Objects {
+			places[o.ID], encrypted[o.ID] = fmt.Sprintf("%s:%d", o.File, o.Line), files[o.File]
+		}
+	}
+	return places, encrypted
+}
+
+// compare fills in the changes of an object from its versions.
+func (d *Difference) compare(e *proof.Evidence, added map[string]string, encrypted bool) {
+	versions := make([]map[string]any, 4)
+	if e.Old != nil {
+		versions[0] = proof.Normalized(e.Old).Object
+	}
+	if e.New != nil {
+		versions[1] = e.New.Object
+	}
+	if e.Live != nil {
+		versions[2] = e.Live.Object
+	}
+	if e.After != nil {
+		versions[3] = e.After.Object
+	}
+	var managed map[string]any
+	if versions[2] != nil {
+		managed = versions[2]
+	}
+	if secret := masks(e, encrypted); secret != nil {
+		versions = mask(versions, secret)
+	}
+	context := &noiseContext{application: d.Application, added: added}
+	if versions[1] != nil {
+		_, context.rendersStatus = versions[1]["status"]
+	}
+	changes := map[string]*Change{}
+	pair := func(rendering bool, before, after map[string]any) {
+		differing(nil, before, after, func(steps []step, was, is any) {
+			if why := context.hidden(rendering, steps, was, is); why != "" {
+				if d.Hidden == nil {
+					d.Hidden = map[string]int{}
+				}
+				d.Hidden[why]++
+				return
+			}
+			path := pathOf(steps)
+			c := changes[path]
+			if c == nil {
+				c = &Change{Path: path, Flux1: place(versions[0], steps), New: place(versions[1], steps), Live: place(versions[2], steps), After: place(versions[3], steps)}
+				changes[path] = c
+			}
+			if rendering {
+				c.In, c.Flux1, c.New = "rendering", was, is
+				return
+			}
+			c.Live, c.After = was, is
+			if c.In == "" {
+				c.In = "cluster"
+			} else {
+				c.In = "both"
+			}
+			c.Why = reason(c, owners(managed, steps))
+		})
+	}
+	if versions[0] != nil && versions[1] != nil {
+		pair(true, versions[0], versions[1])
+	}
+	switch {
+	case versions[2] != nil && versions[3] != nil:
+		pair(false, versions[2], versions[3])
+	case d.Verb == migrate.Create && versions[1] != nil:
+		changes[""] = &Change{In: "cluster", New: versions[1], After: versions[1], Why: "it is in Git and not in the cluster"}
+	}
+	for _, path := range slices.Sorted(maps.Keys(changes)) {
+		c := changes[path]
+		if c.In == "rendering" {
+			c.Why = "the new agent renders it differently from Flux v1"
+			if versions[3] != nil {
+				c.Why += "; the live object stays as it is there"
+			}
+		}
+		d.Changes = append(d.Changes, *c)
+	}
+}
+
+// place is what stands at a path. Another order of a list has none.
+func place(version map[string]any, steps []step) any {
+	if version == nil || len(steps) > 0 && steps[len(steps)-1].field == orderField {
 		return nil
 	}
-	out := []string{"--- " + nameA, "+++ " + nameB}
-	edits := edit(la, lb)
-	const context = 3
-	last := -1
-	for i, e := range edits {
-		near := false
-		for j := max(0, i-context); j <= min(len(edits)-1, i+context); j++ {
-			near = near || edits[j].mark != ' '
-		}
-		if e.mark != ' ' || near {
-			if last >= 0 && i > last+1 {
-				out = append(out, "…")
-			}
-			out = append(out, string(e.mark)+" "+e.line)
-			last = i
-		}
+	return at(version, steps)
+}
+
+// reason says why the live object changes at a place.
+func reason(c *Change, managers []string) string {
+	by := ""
+	if len(managers) > 0 {
+		by = " by " + strings.Join(managers, " and ")
 	}
+	switch {
+	case c.New == nil && c.After == nil && by != "":
+		return "set" + by + ", and not in Git"
+	case c.New == nil && c.After == nil:
+		return "not in Git"
+	case c.New == nil:
+		return "the API server, or an admission webhook, changes it"
+	case !proof.Equal(c.New, c.After) && strings.HasSuffix(c.Path, orderField):
+		return "Git has the items in this order"
+	case !proof.Equal(c.New, c.After):
+		return "Git says it in part; the API server, or an admission webhook, makes the rest of it"
+	case c.Live == nil:
+		return "Git has it, and the live object does not"
+	case by != "":
+		return "Git says so; the live value was set" + by
+	}
+	return "Git says so; the live value has drifted"
+}
+
+// gravity orders what happens to objects: what a person must see first.
+func gravity(v migrate.Verb) int {
+	order := []migrate.Verb{migrate.Conflict, migrate.Restart, migrate.Change, migrate.Unmanage, migrate.Create, migrate.Stale, migrate.Adopt, migrate.Skip}
+	if i := slices.Index(order, v); i >= 0 {
+		return i
+	}
+	return len(order)
+}
+
+// Matches reports whether an object belongs to an application and is the object
+// named, by id or as people write it; empty means any.
+func Matches(o migrate.ObjectPlan, application, object string) bool {
+	return (application == "" || o.Application == application) &&
+		(object == "" || o.ID == object || migrate.DisplayID(o.ID) == object)
+}
+
+// Matching keeps the differences of what Matches.
+func Matching(differences []Difference, application, object string) []Difference {
+	return slices.DeleteFunc(slices.Clone(differences), func(d Difference) bool { return !Matches(d.ObjectPlan, application, object) })
+}
+
+// Diff is the JSON form of what `fluxover diff` shows. It is a contract.
+type Diff struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"` // "Diff"
+	// Proof as in the plan: "server" or "offline".
+	Proof string `json:"proof"`
+	// Objects is how many were compared.
+	Objects     int          `json:"objects"`
+	Differences []Difference `json:"differences"`
+}
+
+// NewDiff makes the JSON form of a report's differences.
+func NewDiff(r Report) Diff {
+	return Diff{APIVersion: migrate.APIVersion, Kind: "Diff", Proof: r.Plan.Proof, Objects: r.Objects, Differences: r.Differences}
+}
+
+// byGravity sorts the gravest first, and by repository and object.
+func byGravity(differences []Difference) []Difference {
+	out := slices.Clone(differences)
+	slices.SortStableFunc(out, func(a, b Difference) int {
+		return cmp.Or(gravity(a.Verb)-gravity(b.Verb), strings.Compare(a.Repository, b.Repository), strings.Compare(a.ID, b.ID))
+	})
 	return out
-}
-
-type editLine struct {
-	mark byte
-	line string
-}
-
-// edit is the shortest edit script by longest common subsequence; manifests
-// are short enough for the quadratic table.
-func edit(a, b []string) []editLine {
-	lcs := make([][]int, len(a)+1)
-	for i := range lcs {
-		lcs[i] = make([]int, len(b)+1)
-	}
-	for i := len(a) - 1; i >= 0; i-- {
-		for j := len(b) - 1; j >= 0; j-- {
-			if a[i] == b[j] {
-				lcs[i][j] = lcs[i+1][j+1] + 1
-			} else {
-				lcs[i][j] = max(lcs[i+1][j], lcs[i][j+1])
-			}
-		}
-	}
-	var out []editLine
-	i, j := 0, 0
-	for i < len(a) || j < len(b) {
-		switch {
-		case i < len(a) && j < len(b) && a[i] == b[j]:
-			out = append(out, editLine{' ', a[i]})
-			i++
-			j++
-		case j >= len(b) || i < len(a) && lcs[i+1][j] >= lcs[i][j+1]:
-			out = append(out, editLine{'-', a[i]})
-			i++
-		default:
-			out = append(out, editLine{'+', b[j]})
-			j++
-		}
-	}
-	return out
-}
-
-func lines(u *unstructured.Unstructured) []string {
-	raw, err := yaml.Marshal(u.Object)
-	if err != nil {
-		return []string{"(cannot be written: " + err.Error() + ")"}
-	}
-	return strings.Split(strings.TrimRight(string(raw), "\n"), "\n")
-}
-
-// masked replaces the values of two Secrets by marks that tell only which
-// values differ. Other objects are given back as they are.
-func masked(a, b *unstructured.Unstructured) (*unstructured.Unstructured, *unstructured.Unstructured) {
-	if a.GetKind() != "Secret" || a.GroupVersionKind().Group != "" {
-		return a, b
-	}
-	a, b = a.DeepCopy(), b.DeepCopy()
-	for _, field := range []string{"data", "stringData"} {
-		va, _, _ := unstructured.NestedMap(a.Object, field)
-		vb, _, _ := unstructured.NestedMap(b.Object, field)
-		for k := range va {
-			if other, both := vb[k]; both && other == va[k] {
-				va[k], vb[k] = "***", "***"
-			} else if va[k] = "*** (one value)"; both {
-				vb[k] = "*** (another value)"
-			}
-		}
-		for k := range vb {
-			if _, both := va[k]; !both {
-				vb[k] = "***"
-			}
-		}
-		setMap(a, va, field)
-		setMap(b, vb, field)
-	}
-	return a, b
-}
-
-func setMap(u *unstructured.Unstructured, m map[string]any, field string) {
-	if len(m) > 0 {
-		u.Object[field] = m
-	}
 }

@@ -13,69 +13,80 @@ import (
 // TextWidth is the width that review texts are written for.
 const TextWidth = 80
 
+// findingGroup is one thing that is found of one or several subjects.
+type findingGroup struct {
+	migrate.Finding
+	// Subjects as the findings have them, in their order.
+	Subjects []string
+	Accepted bool
+}
+
+// grouped puts findings that say the same of different subjects together, in
+// the order in which the first of each comes. Blockers that must be mended are
+// together only if they say the same but for the subject.
+func grouped(findings []migrate.Finding, accepted []migrate.Decision) []*findingGroup {
+	type key struct {
+		severity      migrate.Severity
+		code, message string
+		accepted      bool
+	}
+	var groups []*findingGroup
+	known := map[key]*findingGroup{}
+	for _, f := range findings {
+		k := key{severity: f.Severity, code: f.Code, accepted: migrate.Accepts(accepted, f)}
+		if f.Severity == migrate.Blocker && !f.Acceptable {
+			k.message = f.Message
+			for _, word := range strings.Fields(f.Subject) {
+				k.message = strings.ReplaceAll(k.message, word, "")
+				k.message = strings.ReplaceAll(k.message, migrate.DisplayID(word), "")
+			}
+		}
+		g := known[k]
+		if g == nil {
+			g = &findingGroup{Finding: f, Accepted: k.accepted}
+			known[k], groups = g, append(groups, g)
+		}
+		g.Subjects = append(g.Subjects, f.Subject)
+	}
+	return groups
+}
+
 // Findings writes findings for people: worst first, those that say the same
 // of many subjects once, with the subjects counted. accepted are the decisions
 // that a plan took note of. Nothing is written when there are none.
 func Findings(w io.Writer, findings []migrate.Finding, accepted []migrate.Decision) error {
-	type group struct {
-		first    migrate.Finding
-		subjects []string
-		accepted bool
-	}
-	var groups []*group
-	for _, f := range findings {
-		ok := migrate.Accepts(accepted, f)
-		i := slices.IndexFunc(groups, func(g *group) bool {
-			return g.first.Code == f.Code && g.first.Severity == f.Severity && g.accepted == ok &&
-				alike(g.first, f)
-		})
-		if i < 0 {
-			groups = append(groups, &group{first: f, subjects: []string{f.Subject}, accepted: ok})
-			continue
+	return findingsText(w, findings, accepted, Style{})
+}
+
+func findingsText(w io.Writer, findings []migrate.Finding, accepted []migrate.Decision, style Style) error {
+	width := style.width() - 4
+	for _, g := range grouped(findings, accepted) {
+		word, color := string(g.Severity), severityColor(g.Severity)
+		if g.Accepted {
+			word, color = "accepted", []string{dim}
 		}
-		groups[i].subjects = append(groups[i].subjects, f.Subject)
-	}
-	for _, g := range groups {
-		head := string(g.first.Severity)
-		if g.accepted {
-			head = "accepted"
-		}
-		head += " " + g.first.Code
+		head := style.paint(word, color...) + " " + style.paint(g.Code, bold)
 		switch {
-		case len(g.subjects) > 1:
-			head += fmt.Sprintf(" (%d)", len(g.subjects))
-		case g.first.Subject != "":
-			head += " " + subject(g.first.Subject)
+		case len(g.Subjects) > 1:
+			head += fmt.Sprintf(" (%d)", len(g.Subjects))
+		case g.Subject != "":
+			head += " " + printable(subject(g.Subject))
 		}
-		if g.first.Where != "" && len(g.subjects) == 1 {
-			head += " at " + g.first.Where
+		if g.Where != "" && len(g.Subjects) == 1 {
+			head += " at " + printable(g.Where)
 		}
-		text := head + "\n    " + Wrap(g.first.Message, TextWidth-4, "    ") + "\n"
-		if len(g.subjects) > 1 {
-			text += "    " + Wrap("also: "+list(g.subjects[1:]), TextWidth-4, "    ") + "\n"
+		text := head + "\n    " + Wrap(printable(g.Message), width, "    ") + "\n"
+		if len(g.Subjects) > 1 {
+			text += "    " + style.paint(Wrap("also: "+printable(list(g.Subjects[1:])), width, "    "), dim) + "\n"
 		}
-		if g.first.Hint != "" && !g.accepted {
-			text += "    " + Wrap("hint: "+g.first.Hint, TextWidth-4, "    ") + "\n"
+		if g.Hint != "" && !g.Accepted {
+			text += "    " + Wrap("hint: "+printable(g.Hint), width, "    ") + "\n"
 		}
 		if _, err := io.WriteString(w, text); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// alike reports whether two findings of one code say the same of different
-// subjects, so that one may stand for both.
-func alike(a, b migrate.Finding) bool {
-	without := func(f migrate.Finding) string {
-		s := f.Message
-		for _, word := range strings.Fields(f.Subject) {
-			s = strings.ReplaceAll(s, word, "")
-			s = strings.ReplaceAll(s, migrate.DisplayID(word), "")
-		}
-		return s
-	}
-	return without(a) == without(b) || a.Code == b.Code && a.Severity != migrate.Blocker || a.Acceptable && b.Acceptable
 }
 
 // subject writes a finding's subject with object ids for people.

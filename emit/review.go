@@ -12,54 +12,65 @@ import (
 // verbs in the order of the review's columns.
 var verbs = []migrate.Verb{migrate.Adopt, migrate.Change, migrate.Restart, migrate.Create, migrate.Skip, migrate.Unmanage, migrate.Stale, migrate.Conflict}
 
-// Review writes a plan for people, on 80 columns: what there is before and
-// after, each repository with what will happen to its objects, and the
-// findings.
-func Review(w io.Writer, plan migrate.Plan, inv migrate.Inventory) error {
-	kustomizations, blocked := 0, 0
-	for _, r := range plan.Repositories {
-		kustomizations += len(r.Kustomizations)
-		if r.Blocked {
-			blocked++
+// Review writes a plan for people, on 80 columns or the style's width: what
+// there is before and after, each repository with what will happen to its
+// objects, and the findings.
+func Review(w io.Writer, report Report, style Style) error {
+	plan, p := report.Plan, report.picture()
+	asking := "asking for " + p.Before.CPU + " CPU"
+	if p.Before.Memory != "0" {
+		asking += " and " + p.Before.Memory + " memory"
+	}
+	fmt.Fprintf(w, "%s\n", style.paint("Plan for "+clusterName(plan), bold))
+	fmt.Fprintf(w, "  before  %s, %s\n", plural(p.Agents, "Flux v1 agent"), asking)
+	fmt.Fprintf(w, "  after   1 agent (%s), %s, %s\n", p.Engine, plural(p.Sources, "GitRepository"), plural(p.Kustomizations, "Kustomization"))
+	if p.Freed.CPU != "" {
+		line := "  freed   " + p.Freed.CPU + " CPU"
+		if p.Freed.Memory != "" {
+			line += " and " + p.Freed.Memory + " memory"
 		}
+		fmt.Fprintf(w, "%s, by what is asked for\n", style.paint(line, green))
 	}
-	cpu := TotalCPU(inv)
-	fmt.Fprintf(w, "Plan for %s\n", clusterName(plan))
-	fmt.Fprintf(w, "  before  %s, asking for %s CPU\n", plural(len(inv.Agents), "Flux v1 agent"), cpu)
-	fmt.Fprintf(w, "  after   1 agent (%s), %s, %s\n", plan.ClusterAgent.Engine,
-		plural(len(plan.Sources), "GitRepository"), plural(kustomizations, "Kustomization"))
-	switch plan.Proof {
-	case "server":
-		fmt.Fprintln(w, "  proof   server: every object was tried by a server-side dry-run")
-	default:
-		fmt.Fprintln(w, "  proof   offline: not everything was tried in the cluster, as migrate needs")
+	color := []string{yellow}
+	if plan.Proof == "server" {
+		color = nil
 	}
-	fmt.Fprintln(w)
-	used := map[migrate.Verb]bool{migrate.Adopt: true}
-	for _, r := range plan.Repositories {
-		for _, o := range r.Objects {
-			used[o.Verb] = true
-		}
+	fmt.Fprintf(w, "  proof   %s\n\n", style.paint(proofText(plan), color...))
+	if err := repositoryTable(w, plan, style); err != nil {
+		return err
 	}
+	if err := findingsText(w, plan.Findings, plan.Accepted, style); err != nil {
+		return err
+	}
+	if len(plan.Findings) > 0 {
+		fmt.Fprintln(w)
+	}
+	said := verdict(plan)
+	color = []string{bold, green}
+	if strings.Contains(said, "held back") {
+		color = []string{bold, red}
+	}
+	_, err := fmt.Fprintln(w, style.paint(said, color...))
+	return err
+}
+
+func repositoryTable(w io.Writer, plan migrate.Plan, style Style) error {
+	if len(plan.Repositories) == 0 {
+		return nil
+	}
+	used := usedVerbs(plan)
 	head := []string{"WAVE", "REPOSITORY", "COMMIT", "APPS"}
 	right := []int{0, 3}
-	for _, v := range verbs {
-		if used[v] {
-			right = append(right, len(head))
-			head = append(head, strings.ToUpper(string(v)))
-		}
+	for _, v := range used {
+		right = append(right, len(head))
+		head = append(head, strings.ToUpper(string(v)))
 	}
 	rows := [][]string{append(head, "")}
 	for _, r := range plan.Repositories {
-		counts := map[migrate.Verb]int{}
-		for _, o := range r.Objects {
-			counts[o.Verb]++
-		}
-		row := []string{strconv.Itoa(r.Wave), shorten(r.ID, 34), shortCommit(r.Commit), strconv.Itoa(len(r.Kustomizations))}
-		for _, v := range verbs {
-			if used[v] {
-				row = append(row, strconv.Itoa(counts[v]))
-			}
+		counts := countVerbs(r.Objects)
+		row := []string{strconv.Itoa(r.Wave), shorten(r.ID, 34+max(0, style.width()-TextWidth)), shortCommit(r.Commit), strconv.Itoa(len(r.Kustomizations))}
+		for _, v := range used {
+			row = append(row, strconv.Itoa(counts[v]))
 		}
 		mark := ""
 		if r.Blocked {
@@ -67,29 +78,29 @@ func Review(w io.Writer, plan migrate.Plan, inv migrate.Inventory) error {
 		}
 		rows = append(rows, append(row, mark))
 	}
-	if len(plan.Repositories) > 0 {
+	if !style.Color {
 		if err := table(w, "", rows, right...); err != nil {
 			return err
 		}
-		fmt.Fprintln(w)
-	}
-	if err := Findings(w, plan.Findings, plan.Accepted); err != nil {
+		_, err := fmt.Fprintln(w)
 		return err
 	}
-	verdict := "nothing stands in the way"
-	if blocked > 0 {
-		verdict = fmt.Sprintf("%s of %d held back by blockers", plural(blocked, "repository"), len(plan.Repositories))
+	var b strings.Builder
+	if err := table(&b, "", rows, right...); err != nil {
+		return err
 	}
-	for _, f := range plan.Findings {
-		if f.Severity == migrate.Blocker && f.Repository == "" && !plan.IsAccepted(f) {
-			verdict = "everything is held back: " + f.Code + " concerns the whole cluster"
-			break
+	for i, line := range strings.Split(strings.TrimRight(b.String(), "\n"), "\n") {
+		switch {
+		case i == 0:
+			line = style.paint(line, bold)
+		case plan.Repositories[i-1].Blocked:
+			line = strings.TrimSuffix(line, "blocked") + style.paint("blocked", bold, red)
+		}
+		if _, err := fmt.Fprintln(w, line); err != nil {
+			return err
 		}
 	}
-	if len(plan.Findings) > 0 {
-		fmt.Fprintln(w)
-	}
-	_, err := fmt.Fprintln(w, verdict)
+	_, err := fmt.Fprintln(w)
 	return err
 }
 

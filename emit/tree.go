@@ -3,8 +3,10 @@ package emit
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"path"
 	"slices"
@@ -29,27 +31,67 @@ const (
 	agentFolder   = "agent"
 )
 
-// Tree gives the files of the plan as they stand in the flux-capacitor
-// (docs/design.md, section 9), by path: per repository source.yaml with its
-// sources, rbac.yaml with its account and rights, and one file per
-// application. They hold final values, and refer to credentials by name.
-func Tree(plan migrate.Plan, cluster string) (map[string][]byte, error) {
-	files := map[string][]byte{}
-	for i := range plan.Repositories {
-		r := &plan.Repositories[i]
-		var sources []*unstructured.Unstructured
-		for _, ref := range r.Sources {
-			if s := plan.Source(ref); s != nil {
-				sources = append(sources, s)
+// Tree gives the changes that bring the plan into a flux-capacitor that holds
+// files (docs/design.md, section 9), by path; the content of a file that goes is
+// nil. Per repository: source.yaml with its sources, rbac.yaml with its account
+// and rights, and one file per application, with final values, what capacitor.yaml
+// says of them, and credentials by name. Repositories that the plan does not hold
+// keep their files. It is an error if capacitor.yaml speaks of what there is not.
+func Tree(files fs.FS, plan *migrate.Plan, c Capacitor) (map[string][]byte, error) {
+	changes, err := c.Edit(files, func(settings Settings, changes map[string][]byte) error {
+		for i := range plan.Repositories {
+			r := &plan.Repositories[i]
+			var sources []*unstructured.Unstructured
+			for _, ref := range r.Sources {
+				if s := plan.Source(ref); s != nil {
+					sources = append(sources, s)
+				}
+			}
+			if err := c.Add(files, settings, r, sources, changes); err != nil {
+				return err
 			}
 		}
-		team, err := TeamFiles(r, sources, cluster)
+		clusters, applications, err := c.present(files, changes)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		maps.Copy(files, team)
+		if slips := settings.Unmatched(c.Cluster, clusters, applications); len(slips) > 0 {
+			return errors.New(strings.Join(slips, "; "))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	return files, nil
+	return changes, nil
+}
+
+// present tells which clusters have a folder, and which applications the teams
+// of this one have, in a tree after the changes.
+func (c *Capacitor) present(files fs.FS, changes map[string][]byte) (clusters []string, applications map[string][]string, err error) {
+	all, err := filesBelow(files, "clusters")
+	if err != nil {
+		return nil, nil, err
+	}
+	all = slices.DeleteFunc(all, func(p string) bool { _, changed := changes[p]; return changed })
+	for p, content := range changes {
+		if content != nil {
+			all = append(all, p)
+		}
+	}
+	applications = map[string][]string{}
+	for _, p := range all {
+		parts := strings.Split(p, "/")
+		if len(parts) > 2 && !slices.Contains(clusters, parts[1]) {
+			clusters = append(clusters, parts[1])
+		}
+		if len(parts) == 4 && parts[1] == c.Cluster && parts[2] != agentFolder {
+			name := strings.TrimSuffix(parts[3], ".yaml")
+			applications[parts[2]] = append(applications[parts[2]], name, strings.TrimPrefix(name, "application-"))
+		}
+	}
+	slices.Sort(clusters)
+	return clusters, applications, nil
 }
 
 // TeamName is the name of a repository's folder: that of its account, which

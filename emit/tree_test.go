@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -31,20 +32,23 @@ func TestTreeHasTheCapacitorsLayout(t *testing.T) {
 	payments, paymentsSource := planned("flux/flux-payments", "payments", "payments-api", "source")
 	agent, agentSource := planned("flux/flux-agent", "agent", "agent-web")
 	plan := migrate.Plan{Repositories: []migrate.Repository{payments, agent}, Sources: []*unstructured.Unstructured{paymentsSource, agentSource}}
-	files, err := Tree(plan, "prod")
+	files, err := Tree(fstest.MapFS{}, &plan, Capacitor{Cluster: "prod"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	// A team called "agent" must not share the ClusterAgent's folder, nor an
 	// application called "source" the source's file.
 	want := []string{
-		"clusters/prod/flux_flux-agent/agent-web.yaml", "clusters/prod/flux_flux-agent/rbac.yaml", "clusters/prod/flux_flux-agent/source.yaml",
-		"clusters/prod/payments/application-source.yaml", "clusters/prod/payments/payments-api.yaml", "clusters/prod/payments/rbac.yaml", "clusters/prod/payments/source.yaml",
+		"capacitor.yaml", "clusters/prod/flux_flux-agent/agent-web.yaml", "clusters/prod/flux_flux-agent/rbac.yaml", "clusters/prod/flux_flux-agent/source.yaml",
+		"clusters/prod/kustomization.yaml", "clusters/prod/payments/application-source.yaml", "clusters/prod/payments/payments-api.yaml", "clusters/prod/payments/rbac.yaml", "clusters/prod/payments/source.yaml",
 	}
 	if got := Paths(files); !slices.Equal(got, want) {
 		t.Fatalf("got %q, want %q", got, want)
 	}
 	for p, content := range files {
+		if p == CapacitorFile || content == nil {
+			continue
+		}
 		id := "flux/flux-payments"
 		if strings.Contains(p, "agent") {
 			id = "flux/flux-agent"
@@ -53,7 +57,7 @@ func TestTreeHasTheCapacitorsLayout(t *testing.T) {
 			t.Errorf("%s says it was written for %q (%v), want %q", p, subject, ok, id)
 		}
 	}
-	again, err := Tree(plan, "prod")
+	again, err := Tree(fstest.MapFS{}, &plan, Capacitor{Cluster: "prod"})
 	if err != nil {
 		t.Fatal(err)
 	}

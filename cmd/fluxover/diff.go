@@ -10,70 +10,106 @@ import (
 
 	"github.com/fluxover/fluxover/emit"
 	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/proof"
 )
 
+// diffFlags are those of diff alone.
+type diffFlags struct {
+	planFlags
+	witnessFlags
+	styleFlags
+	output, application, object string
+	all                         bool
+}
+
 func newDiff(s streams, k *kube) *cobra.Command {
-	var p planFlags
-	var w witnessFlags
-	var output, application, object string
-	var all bool
+	var f diffFlags
 	cmd := &cobra.Command{
 		Use:   "diff",
 		Short: "object by object: Flux v1's rendering, the new one, live",
 		Long: `diff compares, for each object, what fluxd applies with what the new agent will
 apply, and the live object with what a server-side dry-run makes of it. It
-shows the objects on which something happens; values of Secrets are masked.
+shows the objects on which something happens: each place that differs, with who
+set it and what Git says. List items are matched by their keys. Values of
+Secrets, and of files that are encrypted, are masked: marks tell only whether
+they differ. What every hand-over does (marks of Flux v1 that go, labels of Flux
+v2 that come, the API server's bookkeeping) is left out; --all counts it.
 From --inventory FILE or with --no-cluster it compares the renderings alone.
 
 It exits 2 if there is a difference.`,
+		Example: `  fluxover diff --repo flux/flux-shop
+  fluxover diff --object Deployment/shop/web
+  fluxover diff -o markdown > comment.md`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, res, done, err := p.prove(cmd.Context(), &w, s, k, output)
-			defer done()
-			if err != nil {
-				return err
-			}
-			total := 0
-			wanted := func(o migrate.ObjectPlan) bool {
-				return (application == "" || o.Application == application) &&
-					(object == "" || o.ID == object || migrate.DisplayID(o.ID) == object)
-			}
-			for i := range res.Plan.Repositories {
-				r := &res.Plan.Repositories[i]
-				r.Objects = slices.DeleteFunc(r.Objects, func(o migrate.ObjectPlan) bool { return !wanted(o) })
-				total += len(r.Objects)
-			}
-			if total == 0 && len(unreadRepositories(res.Plan)) == 0 && (application != "" || object != "") {
-				return usage("no object of the plan is named by --application %q --object %q", application, object)
-			}
-			differences := emit.Differences(res, all || object != "")
-			if output == "text" {
-				err = emit.WriteDifferences(s.Out, differences, total)
-			} else {
-				err = write(s.Out, output, differences)
-			}
-			if err != nil {
-				return err
-			}
-			if w.offline() {
-				fmt.Fprintln(s.Err, "no cluster was asked: the renderings were compared with each other, not with what is live")
-			}
-			if err := uncompared(res.Plan, w.offline()); err != nil {
-				return err
-			}
-			if len(emit.Differences(res, false)) > 0 {
-				return &exitError{Code: exitDifferences}
-			}
-			return nil
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd, s, k) },
 	}
-	p.add(cmd.Flags())
-	w.add(cmd.Flags())
-	cmd.Flags().StringVarP(&output, "output", "o", "text", "text, json or yaml")
-	cmd.Flags().StringVar(&application, "application", "", "only this application")
-	cmd.Flags().StringVar(&object, "object", "", "only this object: Kind/namespace/name or its inventory id")
-	cmd.Flags().BoolVar(&all, "all", false, "also objects on which nothing happens")
+	f.planFlags.add(cmd.Flags())
+	f.witnessFlags.add(cmd.Flags())
+	f.styleFlags.add(cmd.Flags())
+	cmd.Flags().StringVarP(&f.output, "output", "o", "text", reviewFormatsHelp)
+	cmd.Flags().StringVar(&f.application, "application", "", "only this application, by the name of its Kustomization")
+	cmd.Flags().StringVar(&f.object, "object", "", "only this object, whole: Kind/namespace/name or its inventory id")
+	cmd.Flags().BoolVar(&f.all, "all", false, "also objects on which nothing happens, every line, and what was left out")
 	return cmd
+}
+
+func (f *diffFlags) run(cmd *cobra.Command, s streams, k *kube) error {
+	if err := f.styleFlags.check(); err != nil {
+		return err
+	}
+	inv, res, done, err := f.prove(cmd.Context(), &f.witnessFlags, s, k, f.output, reviewFormats...)
+	defer done()
+	if err != nil {
+		return err
+	}
+	report, err := reportOf(res, inv)
+	if err != nil {
+		return err
+	}
+	differ := emit.Matching(report.Differences, f.application, f.object)
+	report.DiffOnly = true
+	f.narrow(&report, res, inv)
+	if report.Objects == 0 && len(unreadRepositories(res.Plan)) == 0 && (f.application != "" || f.object != "") {
+		return usage("no object of the plan is named by --application %q --object %q", f.application, f.object)
+	}
+	switch f.output {
+	case "text":
+		err = emit.WriteDifferences(s.Out, report.Differences, emit.DiffText{Style: f.style(s.Out), Whole: f.all || f.object != "", Objects: report.Objects})
+	case "json", "yaml":
+		err = write(s.Out, f.output, emit.NewDiff(report))
+	default:
+		err = writeReport(s.Out, f.output, report)
+	}
+	if err != nil {
+		return err
+	}
+	if f.offline() {
+		fmt.Fprintln(s.Err, "no cluster was asked: the renderings were compared with each other, not with what is live")
+	}
+	if err := uncompared(res.Plan, f.offline()); err != nil {
+		return err
+	}
+	if len(differ) > 0 {
+		return &exitError{Code: exitDifferences}
+	}
+	return nil
+}
+
+// narrow keeps what the flags ask for.
+func (f *diffFlags) narrow(report *emit.Report, res proof.Result, inv migrate.Inventory) {
+	if f.all || f.object != "" {
+		report.Differences = emit.Differences(res, inv, true)
+	}
+	report.Differences = emit.Matching(report.Differences, f.application, f.object)
+	report.Objects = 0
+	report.Plan.Repositories = slices.Clone(report.Plan.Repositories)
+	for i := range report.Plan.Repositories {
+		r := &report.Plan.Repositories[i]
+		r.Objects = slices.DeleteFunc(slices.Clone(r.Objects), func(o migrate.ObjectPlan) bool {
+			return !emit.Matches(o, f.application, f.object)
+		})
+		report.Objects += len(r.Objects)
+	}
 }
 
 // uncompared is an error if a plan says nothing about some repository: an empty

@@ -17,6 +17,7 @@ import (
 	"github.com/fluxover/fluxover/emit"
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/cutover"
+	"github.com/fluxover/fluxover/migrate/proof"
 )
 
 type migrateOptions struct {
@@ -102,7 +103,11 @@ func (o *migrateOptions) run(cmd *cobra.Command, s streams, k *kube, args []stri
 	if err != nil {
 		return err
 	}
-	if err := emit.Review(s.Err, plan, inv); err != nil {
+	report, err := reportOf(proof.Result{Plan: plan}, inv)
+	if err != nil {
+		return err
+	}
+	if err := emit.Review(s.Err, report, (&styleFlags{color: "auto"}).style(s.Err)); err != nil {
 		return err
 	}
 	chosen := o.chosen(&plan)

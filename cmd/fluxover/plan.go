@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -114,11 +117,12 @@ func (p *planFlags) refuse(f *pflag.FlagSet, others ...string) error {
 }
 
 // prove is what commands that only plan begin with: it checks the flags,
-// discovers and proves; without a cluster, as far as the renderings go. done
+// of which the output must be one of formats, discovers and proves; without a
+// cluster, as far as the renderings go. done
 // frees what was read, and must be called.
-func (p *planFlags) prove(ctx context.Context, w *witnessFlags, s streams, k *kube, output string) (inv migrate.Inventory, res proof.Result, done func(), err error) {
+func (p *planFlags) prove(ctx context.Context, w *witnessFlags, s streams, k *kube, output string, formats ...string) (inv migrate.Inventory, res proof.Result, done func(), err error) {
 	done = func() {}
-	if err := checkFormat(output, "text", "json", "yaml"); err != nil {
+	if err := checkFormat(output, formats...); err != nil {
 		return inv, res, done, err
 	}
 	opts, err := p.options()
@@ -167,11 +171,21 @@ func readDecisions(file string) ([]migrate.Decision, error) {
 	return decisions, nil
 }
 
+// planCommand are the flags of plan alone.
+type planCommand struct {
+	planFlags
+	witnessFlags
+	styleFlags
+	output, out, emitDir string
+	verify, explain      string
+	detailed             bool
+	// Where what is emitted will stand.
+	capacitorURL, capacitorBranch, capacitorCluster string
+	capacitorSecret                                 bool
+}
+
 func newPlan(s streams, k *kube) *cobra.Command {
-	var p planFlags
-	var w witnessFlags
-	var output, out, emitDir, verifyFile string
-	var detailed bool
+	var p planCommand
 	cmd := &cobra.Command{
 		Use:   "plan",
 		Short: "per repository what is adopted, created, lost, blocked",
@@ -191,55 +205,108 @@ plan holds: what moved without changing what would happen, such as a commit that
 plans to the same, is named and taken, as migrate takes it. It exits 2 if
 anything else moved, and 3 if a finding holds back a repository that it did not
 hold back before. A file that was changed after it was made is refused (64).`,
+		Example: `  fluxover plan --out plan.json
+  fluxover plan -o html > review.html
+  fluxover plan --explain --sync-interval
+  fluxover plan --explain 'Kustomization/flux-system/shop-web .spec.interval'
+  fluxover plan --emit capacitor/ --capacitor https://git.example.com/flux-capacitor`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if verifyFile != "" {
-				if err := p.refuse(cmd.Flags(), "out", "emit", "detailed-exitcode"); err != nil {
-					return err
-				}
-				return p.verifyPlan(cmd.Context(), &w, s, k, verifyFile, output)
-			}
-			inv, res, done, err := p.prove(cmd.Context(), &w, s, k, output)
-			defer done()
-			if err != nil {
-				return err
-			}
-			if out != "" {
-				if err := writePlanFile(out, res.Plan); err != nil {
-					return err
-				}
-				saved(s.Err, "plan", out)
-			}
-			if emitDir != "" {
-				if err := emitTree(s, emitDir, res.Plan); err != nil {
-					return err
-				}
-			}
-			if output == "text" {
-				err = emit.Review(s.Out, res.Plan, inv)
-			} else {
-				err = write(s.Out, output, res.Plan)
-			}
-			if err != nil {
-				return err
-			}
-			if slices.ContainsFunc(res.Plan.Repositories, func(r migrate.Repository) bool { return r.Blocked }) || len(res.Plan.Repositories) == 0 {
-				return &exitError{Code: exitBlocked}
-			}
-			if detailed {
-				return &exitError{Code: exitDifferences}
-			}
-			return nil
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return p.run(cmd, s, k) },
 	}
-	p.add(cmd.Flags())
-	w.add(cmd.Flags())
-	cmd.Flags().StringVarP(&output, "output", "o", "text", "text, json or yaml")
-	cmd.Flags().StringVar(&out, "out", "", `write the plan to this file, for "fluxover migrate FILE"`)
-	cmd.Flags().StringVar(&emitDir, "emit", "", "write the manifests below this folder, as they stand in the flux-capacitor")
-	cmd.Flags().StringVar(&verifyFile, "verify", "", "check whether the plan of this file still holds, and say what has moved")
-	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit 2 if there is something to do")
+	flags := cmd.Flags()
+	p.planFlags.add(flags)
+	p.witnessFlags.add(flags)
+	p.styleFlags.add(flags)
+	flags.StringVarP(&p.output, "output", "o", "text", reviewFormatsHelp)
+	flags.StringVar(&p.out, "out", "", `write the plan to this file, for "fluxover migrate FILE"`)
+	flags.StringVar(&p.emitDir, "emit", "", "write the manifests below this folder, as they stand in the flux-capacitor; capacitor.yaml in it is honoured, and what changes is said")
+	flags.StringVar(&p.capacitorURL, "capacitor", "", "with --emit: the URL by which the cluster will read the folder's repository")
+	flags.StringVar(&p.capacitorBranch, "capacitor-branch", "main", "with --emit: the branch of it")
+	flags.StringVar(&p.capacitorCluster, "capacitor-cluster", "", "with --emit: this cluster's folder, below clusters/ (default: the kubeconfig's name for the cluster)")
+	flags.BoolVar(&p.capacitorSecret, "capacitor-secret", false, "with --emit: it is read with the Secret flux-system/flux-capacitor")
+	flags.StringVar(&p.verify, "verify", "", "check whether the plan of this file still holds, and say what has moved")
+	flags.StringVar(&p.explain, "explain", "", "say where `SUBJECT` came from and where it went, in place of the plan: a flag or chart value of Flux v1, an object or field of the plan, an object of a repository, a finding's code, a repository's id; a repository's id and a space before it narrow it")
+	flags.BoolVar(&p.detailed, "detailed-exitcode", false, "exit 2 if there is something to do")
 	return cmd
+}
+
+func (p *planCommand) run(cmd *cobra.Command, s streams, k *kube) error {
+	if p.verify != "" {
+		if err := p.refuse(cmd.Flags(), "out", "emit", "detailed-exitcode", "explain"); err != nil {
+			return err
+		}
+		return p.verifyPlan(cmd.Context(), &p.witnessFlags, s, k, p.verify, p.output)
+	}
+	if err := p.styleFlags.check(); err != nil {
+		return err
+	}
+	if p.explain != "" && p.output != "text" && p.output != "json" && p.output != "yaml" {
+		return usage("--explain is written as text, json or yaml, not as %s", p.output)
+	}
+	for _, name := range []string{"capacitor", "capacitor-branch", "capacitor-cluster", "capacitor-secret"} {
+		if p.emitDir == "" && cmd.Flags().Changed(name) {
+			return usage("--%s is about what --emit writes; give --emit DIR with it", name)
+		}
+	}
+	if p.capacitorCluster != "" && clusterFolder("", p.capacitorCluster) != p.capacitorCluster {
+		return usage("--capacitor-cluster %s: want letters, digits, dots, dashes and underscores", p.capacitorCluster)
+	}
+	inv, res, done, err := p.prove(cmd.Context(), &p.witnessFlags, s, k, p.output, reviewFormats...)
+	defer done()
+	if err != nil {
+		return err
+	}
+	if p.out != "" {
+		if err := writePlanFile(p.out, res.Plan); err != nil {
+			return err
+		}
+		saved(s.Err, "plan", p.out)
+	}
+	if p.emitDir != "" {
+		if err := p.emitTree(s, res.Plan, inv.Cluster.Name); err != nil {
+			return err
+		}
+	}
+	if p.explain != "" {
+		return p.sayWhy(s, res, inv)
+	}
+	if err := p.show(s, res, inv); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(res.Plan.Repositories, func(r migrate.Repository) bool { return r.Blocked }) || len(res.Plan.Repositories) == 0 {
+		return &exitError{Code: exitBlocked}
+	}
+	if p.detailed {
+		return &exitError{Code: exitDifferences}
+	}
+	return nil
+}
+
+// sayWhy explains the subject that was asked for.
+func (p *planCommand) sayWhy(s streams, res proof.Result, inv migrate.Inventory) error {
+	explanations := emit.Explain(emit.Report{Plan: res.Plan, Inventory: inv}, p.explain)
+	if len(explanations) == 0 {
+		return usage("--explain %q: no setting of Flux v1, object, field, repository or finding of this name is known", p.explain)
+	}
+	if p.output == "json" || p.output == "yaml" {
+		return write(s.Out, p.output, explanations)
+	}
+	return emit.WriteExplanations(s.Out, explanations, p.style(s.Out))
+}
+
+// show writes the plan in the format asked for.
+func (p *planCommand) show(s streams, res proof.Result, inv migrate.Inventory) error {
+	if p.output == "json" || p.output == "yaml" {
+		return write(s.Out, p.output, res.Plan)
+	}
+	report, err := reportOf(res, inv)
+	if err != nil {
+		return err
+	}
+	if p.output == "text" {
+		return emit.Review(s.Out, report, p.style(s.Out))
+	}
+	return writeReport(s.Out, p.output, report)
 }
 
 // writePlanFile stores a plan, whole or not at all.
@@ -262,20 +329,63 @@ func writePlanFile(file string, plan migrate.Plan) error {
 	return nil
 }
 
-func emitTree(s streams, dir string, plan migrate.Plan) error {
-	files, err := emit.Tree(plan, "cluster")
+// emitTree brings the plan's files into a folder that is, or becomes, a
+// flux-capacitor, and says what that changes. Nothing is written if any of it
+// cannot be.
+func (p *planCommand) emitTree(s streams, plan migrate.Plan, clusterName string) error {
+	c := emit.Capacitor{Branch: p.capacitorBranch, Cluster: clusterFolder(p.capacitorCluster, clusterName), Identity: plan.Inputs.Cluster, Credential: p.capacitorSecret}
+	if p.capacitorURL != "" {
+		address, err := migrate.SourceURL(p.capacitorURL)
+		if err != nil {
+			return usage("--capacitor: %w", err)
+		}
+		c.URL = address
+	}
+	if err := os.MkdirAll(p.emitDir, 0o755); err != nil {
+		return fmt.Errorf("emit: %w", err)
+	}
+	files := os.DirFS(p.emitDir)
+	changes, err := emit.Tree(files, &plan, c)
+	if err != nil {
+		return &exitError{Code: exitFailed, Err: fmt.Errorf("emit to %s: %w", p.emitDir, err), Hints: []string{"nothing was written"}}
+	}
+	diff, err := emit.TreeDiff(files, changes)
 	if err != nil {
 		return err
 	}
-	for _, p := range emit.Paths(files) {
-		file := filepath.Join(dir, filepath.FromSlash(p))
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			return fmt.Errorf("emit: %w", err)
+	written := 0
+	for _, name := range emit.Paths(changes) {
+		changed, err := putFile(filepath.Join(p.emitDir, filepath.FromSlash(name)), changes[name])
+		if err != nil {
+			return fmt.Errorf("emit to %s: %w: some files are written already; run it again once that is mended", p.emitDir, err)
 		}
-		if err := os.WriteFile(file, files[p], 0o644); err != nil {
-			return fmt.Errorf("emit: %w", err)
+		if changed {
+			written++
 		}
 	}
-	fmt.Fprintf(s.Err, "%d files written below %s\n", len(files), dir)
-	return nil
+	fmt.Fprintf(s.Err, "%d of %d files changed below %s\n", written, len(changes), p.emitDir)
+	if c.URL == "" {
+		fmt.Fprintln(s.Err, "how the cluster reads them is left out: give --capacitor URL to have it")
+	}
+	return emit.WriteTreeDiff(s.Err, diff, p.style(s.Err))
+}
+
+// putFile writes a file, or removes it if its content is nil; changed is false
+// if it was so already.
+func putFile(name string, content []byte) (changed bool, err error) {
+	held, err := os.ReadFile(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && content == nil:
+		return false, nil
+	case err == nil && content == nil:
+		return true, os.Remove(name)
+	case err == nil && bytes.Equal(held, content):
+		return false, nil
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return false, err
+	}
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return false, err
+	}
+	return true, os.WriteFile(name, content, 0o644)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -102,20 +101,13 @@ func (g *GitCapacitor) Check(ctx context.Context) error {
 		return err
 	}
 	defer snapshot.Close()
-	_, _, err = g.look(snapshot.Tree)
+	_, _, err = emit.SettingsOf(snapshot.Tree)
 	return err
 }
 
-// look reads what is ours in the tree: the settings, and whose cluster's
-// folder it is.
-func (g *GitCapacitor) look(files fs.FS) (settings capacitorSettings, there bool, err error) {
-	content, err := fs.ReadFile(files, emit.CapacitorFile)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return settings, false, fmt.Errorf("read %s of the flux-capacitor: %w", emit.CapacitorFile, err)
-	}
-	there = err == nil
-	settings, err = readSettings(content)
-	return settings, there, err
+// layout is what the files of this cluster's part are made from.
+func (g *GitCapacitor) layout() *emit.Capacitor {
+	return &emit.Capacitor{URL: g.remote.URL, Branch: g.branch, Cluster: g.cluster, Identity: g.identity, Credential: len(g.secret) > 0, Stamp: g.stamped}
 }
 
 // capacitorEdit is one Repository's part of a commit.
@@ -124,7 +116,7 @@ type capacitorEdit struct {
 	verb, subject string
 	// change is given the files and the changes gathered so far, and adds its
 	// own. It may be called more than once.
-	change func(files fs.FS, settings capacitorSettings, changes map[string][]byte) error
+	change func(files fs.FS, settings emit.Settings, changes map[string][]byte) error
 
 	finished bool
 	rev      source.Revision
@@ -187,98 +179,16 @@ func message(batch []*capacitorEdit) string {
 	return text
 }
 
-// edit gathers the changes of a batch, with what is common to all: the files
-// of agent/ and the list of them.
+// edit gathers the changes of a batch, with what is common to all.
 func (g *GitCapacitor) edit(files fs.FS, batch []*capacitorEdit) (map[string][]byte, error) {
-	settings, there, err := g.look(files)
-	if err != nil {
-		return nil, err
-	}
-	changes := map[string][]byte{}
-	if !there {
-		changes[emit.CapacitorFile] = []byte(capacitorYAML)
-	}
-	for name, objects := range g.objects(settings) {
-		if changes[emit.AgentFile(g.cluster, name)], err = emit.File(g.subject(), g.stamped(objects)); err != nil {
-			return nil, err
+	return g.layout().Edit(files, func(settings emit.Settings, changes map[string][]byte) error {
+		for _, e := range batch {
+			if err := e.change(files, settings, changes); err != nil {
+				return err
+			}
 		}
-	}
-	for _, e := range batch {
-		if err := e.change(files, settings, changes); err != nil {
-			return nil, err
-		}
-	}
-	kept, err := below(files, emit.AgentFile(g.cluster, ""))
-	if err != nil {
-		return nil, err
-	}
-	kept = slices.DeleteFunc(kept, func(p string) bool { content, changed := changes[p]; return changed && content == nil })
-	for p, content := range changes {
-		if content != nil {
-			kept = append(kept, p)
-		}
-	}
-	index := emit.IndexPath(g.cluster)
-	changes[index] = nil
-	if slices.ContainsFunc(kept, func(p string) bool { return strings.HasPrefix(p, emit.AgentFile(g.cluster, "")+"/") }) {
-		changes[index] = emit.Index(g.cluster, g.subject(), kept)
-	}
-	for p := range changes {
-		if err := g.mayWrite(files, p, changes[p]); err != nil {
-			return nil, err
-		}
-	}
-	return changes, nil
-}
-
-// subject names the cluster in the first line of its files: by its name in the
-// repository and, where it is known, its identity, so that two clusters cannot
-// share one folder by mistake.
-func (g *GitCapacitor) subject() string {
-	subject := "cluster " + g.cluster
-	if g.identity != "" {
-		subject += " (" + g.identity + ")"
-	}
-	return subject
-}
-
-// mayWrite refuses to overwrite or remove what fluxover did not write for the
-// same subject.
-func (g *GitCapacitor) mayWrite(files fs.FS, p string, content []byte) error {
-	held, err := fs.ReadFile(files, p)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && string(held) == string(content) {
 		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("read %s of the flux-capacitor: %w", p, err)
-	}
-	was, written := emit.WrittenFor(held)
-	now, _ := emit.WrittenFor(content)
-	switch {
-	case !written:
-		return fmt.Errorf("%s of the flux-capacitor was not written by fluxover: move it elsewhere, since that is where this cluster's own file stands", p)
-	case content != nil && was != now:
-		return fmt.Errorf("%s of the flux-capacitor was written for %s, not for %s: choose another --capacitor-cluster, or remove the file", p, was, now)
-	}
-	return nil
-}
-
-// below lists the files in a folder and those below it.
-func below(files fs.FS, dir string) ([]string, error) {
-	var found []string
-	err := fs.WalkDir(files, dir, func(p string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) && p == dir {
-			return fs.SkipAll
-		}
-		if err == nil && !d.IsDir() {
-			found = append(found, p)
-		}
-		return err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("list %s of the flux-capacitor: %w", dir, err)
-	}
-	return found, nil
 }
 
 // Settle brings the Repository's files into the flux-capacitor, and returns
@@ -304,12 +214,7 @@ func (g *GitCapacitor) Settle(ctx context.Context, repo migrate.Repository) erro
 	for _, k := range repo.Kustomizations {
 		settled.Kustomizations = append(settled.Kustomizations, shape(k, final))
 	}
-	settled.Kustomizations, settled.Supporting = g.stamped(settled.Kustomizations), g.stamped(repo.Supporting)
-	files, err := emit.TeamFiles(&settled, g.stamped(sources), g.cluster)
-	if err != nil {
-		return err
-	}
-	access, err := accessOf(&repo)
+	access, err := emit.AccessOf(&repo)
 	if err != nil {
 		return err
 	}
@@ -320,14 +225,8 @@ func (g *GitCapacitor) Settle(ctx context.Context, repo migrate.Repository) erro
 	}
 	rev, err := g.commit(ctx, &capacitorEdit{
 		verb: "settle", subject: repo.ID,
-		change: func(tree fs.FS, settings capacitorSettings, changes map[string][]byte) error {
-			if err := g.removed(tree, &repo, changes); err != nil {
-				return err
-			}
-			maps.Copy(changes, files)
-			entry, err := emit.File(repo.ID, g.stamped(append(slices.Clone(access), g.child(&repo, settings))))
-			changes[emit.AgentTeamFile(&repo, g.cluster)] = entry
-			return err
+		change: func(tree fs.FS, settings emit.Settings, changes map[string][]byte) error {
+			return g.layout().Add(tree, settings, &settled, sources, changes)
 		},
 	})
 	if err != nil {
@@ -342,7 +241,7 @@ func (g *GitCapacitor) Settle(ctx context.Context, repo migrate.Repository) erro
 		want = append(want, migrate.ObjectID(o))
 	}
 	slices.Sort(want)
-	name := childName(emit.TeamName(&repo))
+	name := emit.ChildName(emit.TeamName(&repo))
 	err = g.await(ctx, rev, name, func(k *unstructured.Unstructured) string {
 		if lack := difference("its inventory", want, inventoryOf(k)); len(lack) > 0 {
 			return fmt.Sprintf("%s: %s", cluster.Describe(k), lack[0])
@@ -353,27 +252,6 @@ func (g *GitCapacitor) Settle(ctx context.Context, repo migrate.Repository) erro
 		return err
 	}
 	return g.disown(ctx, access)
-}
-
-// removed marks the files that fluxover wrote for a Repository as going.
-func (g *GitCapacitor) removed(tree fs.FS, repo *migrate.Repository, changes map[string][]byte) error {
-	found, err := below(tree, emit.TeamFolder(repo, g.cluster))
-	if err != nil {
-		return err
-	}
-	for _, p := range append(found, emit.AgentTeamFile(repo, g.cluster)) {
-		content, err := fs.ReadFile(tree, p)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("read %s of the flux-capacitor: %w", p, err)
-		}
-		if id, written := emit.WrittenFor(content); written && id == repo.ID {
-			changes[p] = nil
-		}
-	}
-	return nil
 }
 
 // Withdraw takes the Repository's files out again and returns when no status
@@ -394,8 +272,8 @@ func (g *GitCapacitor) Withdraw(ctx context.Context, repo migrate.Repository) er
 	}
 	rev, err := g.commit(ctx, &capacitorEdit{
 		verb: "withdraw", subject: repo.ID,
-		change: func(tree fs.FS, _ capacitorSettings, changes map[string][]byte) error {
-			return g.removed(tree, &repo, changes)
+		change: func(tree fs.FS, _ emit.Settings, changes map[string][]byte) error {
+			return g.layout().Remove(tree, &repo, changes)
 		},
 	})
 	if err != nil {
@@ -405,9 +283,9 @@ func (g *GitCapacitor) Withdraw(ctx context.Context, repo migrate.Repository) er
 	if err := g.poke(ctx, rev); err != nil {
 		return err
 	}
-	child := g.child(&repo, capacitorSettings{})
+	child := g.layout().Child(&repo, emit.Settings{})
 	id := migrate.ObjectID(child)
-	err = g.await(ctx, rev, capacitorName, func(k *unstructured.Unstructured) string {
+	err = g.await(ctx, rev, emit.CapacitorName, func(k *unstructured.Unstructured) string {
 		if slices.Contains(inventoryOf(k), id) {
 			return fmt.Sprintf("the status inventory of %s still lists %s", cluster.Describe(k), child.GetName())
 		}
@@ -419,7 +297,7 @@ func (g *GitCapacitor) Withdraw(ctx context.Context, repo migrate.Repository) er
 	if err := g.awaitGone(ctx, child.GetName()); err != nil {
 		return err
 	}
-	access, err := accessOf(&repo)
+	access, err := emit.AccessOf(&repo)
 	if err != nil {
 		return err
 	}
@@ -446,7 +324,7 @@ func (g *GitCapacitor) poke(ctx context.Context, rev source.Revision) error {
 		return err
 	}
 	err := cluster.Wait(ctx, 200*time.Millisecond, g.limit, func(ctx context.Context) (bool, string, error) {
-		live, err := g.env.c.Get(ctx, sourceKind, migrate.AgentNamespace, capacitorName)
+		live, err := g.env.c.Get(ctx, sourceKind, migrate.AgentNamespace, emit.CapacitorName)
 		if err != nil {
 			return false, "", err
 		}
@@ -490,7 +368,7 @@ func (g *GitCapacitor) request(ctx context.Context, kind string) error {
 	bare := &unstructured.Unstructured{}
 	bare.SetGroupVersionKind(gvk)
 	bare.SetNamespace(migrate.AgentNamespace)
-	bare.SetName(capacitorName)
+	bare.SetName(emit.CapacitorName)
 	_, err := g.env.c.MergePatch(ctx, bare, map[string]any{"metadata": map[string]any{
 		"annotations": map[string]any{requestedAt: time.Now().UTC().Format(time.RFC3339Nano)},
 	}}, migrate.FieldManager)
@@ -504,7 +382,7 @@ func (g *GitCapacitor) await(ctx context.Context, rev source.Revision, name stri
 		live, err := g.env.c.Get(ctx, kustomizationKind, migrate.AgentNamespace, name)
 		if cluster.IsGone(err) {
 			missing := fmt.Sprintf("Kustomization/%s/%s was not made yet", migrate.AgentNamespace, name)
-			if root, err := g.env.c.Get(ctx, kustomizationKind, migrate.AgentNamespace, capacitorName); err == nil && name != capacitorName {
+			if root, err := g.env.c.Get(ctx, kustomizationKind, migrate.AgentNamespace, emit.CapacitorName); err == nil && name != emit.CapacitorName {
 				missing += "; " + lackOf(root, "makes it")
 			}
 			return false, missing, nil

@@ -53,7 +53,7 @@ func FindCapacitor(ctx context.Context, c *cluster.Client, git *source.Store, se
 		return nil, err
 	}
 	if o.Secret = secret; len(secret) == 0 {
-		live, err := c.Kube.CoreV1().Secrets(migrate.AgentNamespace).Get(ctx, capacitorName, metav1.GetOptions{})
+		live, err := c.Kube.CoreV1().Secrets(migrate.AgentNamespace).Get(ctx, emit.CapacitorName, metav1.GetOptions{})
 		if err != nil && !apierrors.IsNotFound(err) {
 			return nil, fmt.Errorf("read the credential of the flux-capacitor: %w", err)
 		}
@@ -136,10 +136,10 @@ func prepareCapacitor(ctx context.Context, s *session, c Capacitor) (err error) 
 			return err
 		}
 	}
-	var settings capacitorSettings
+	var settings emit.Settings
 	rev, err := g.commit(ctx, &capacitorEdit{
 		verb: "set up", subject: g.cluster,
-		change: func(_ fs.FS, read capacitorSettings, _ map[string][]byte) error {
+		change: func(_ fs.FS, read emit.Settings, _ map[string][]byte) error {
 			settings = read
 			return nil
 		},
@@ -150,7 +150,7 @@ func prepareCapacitor(ctx context.Context, s *session, c Capacitor) (err error) 
 	if err := s.dies("capacitor-push", AfterDone); err != nil {
 		return err
 	}
-	files := g.objects(settings)
+	files := g.layout().AgentObjects(settings)
 	objects := slices.Concat(files["rbac.yaml"], files["source.yaml"], files["sync.yaml"])
 	for _, o := range objects {
 		if err := g.put(ctx, o); err != nil {
@@ -163,7 +163,7 @@ func prepareCapacitor(ctx context.Context, s *session, c Capacitor) (err error) 
 	if err := g.poke(ctx, rev); err != nil {
 		return err
 	}
-	err = g.await(ctx, rev, capacitorName, func(k *unstructured.Unstructured) string {
+	err = g.await(ctx, rev, emit.CapacitorName, func(k *unstructured.Unstructured) string {
 		listed := inventoryOf(k)
 		for _, o := range objects {
 			if !slices.Contains(listed, migrate.ObjectID(o)) {
@@ -266,9 +266,9 @@ func retireCapacitor(ctx context.Context, s *session, c Capacitor) error {
 	}
 	_, err = g.commit(ctx, &capacitorEdit{
 		verb: "remove", subject: g.cluster,
-		change: func(tree fs.FS, _ capacitorSettings, changes map[string][]byte) error {
+		change: func(tree fs.FS, _ emit.Settings, changes map[string][]byte) error {
 			delete(changes, emit.CapacitorFile)
-			for name := range g.objects(capacitorSettings{}) {
+			for name := range g.layout().AgentObjects(emit.Settings{}) {
 				changes[emit.AgentFile(g.cluster, name)] = nil
 			}
 			return nil
@@ -297,7 +297,7 @@ func retireCapacitor(ctx context.Context, s *session, c Capacitor) error {
 func (g *GitCapacitor) stop(ctx context.Context) error {
 	p := g.pseudo()
 	for round := 1; round <= 2; round++ {
-		live, err := g.env.c.Get(ctx, kustomizationKind, migrate.AgentNamespace, capacitorName)
+		live, err := g.env.c.Get(ctx, kustomizationKind, migrate.AgentNamespace, emit.CapacitorName)
 		if cluster.IsGone(err) || err == nil && !p.ours(live) {
 			return nil
 		}
@@ -365,7 +365,7 @@ func (r *repository) unpark(ctx context.Context) error {
 // pseudo stands for the capacitor where the executor's own means of writing
 // and removing are used for its objects.
 func (g *GitCapacitor) pseudo() *repository {
-	return &repository{env: g.env, id: capacitorName, j: &journal{Repository: capacitorName}}
+	return &repository{env: g.env, id: emit.CapacitorName, j: &journal{Repository: emit.CapacitorName}}
 }
 
 // put applies an object of the capacitor's, marked as this run's. One of that
@@ -428,7 +428,7 @@ func (g *GitCapacitor) remove(ctx context.Context, objects []*unstructured.Unstr
 func (g *GitCapacitor) secretObject() *unstructured.Unstructured {
 	u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Secret", "type": "Opaque"}}
 	u.SetNamespace(migrate.AgentNamespace)
-	u.SetName(capacitorName)
+	u.SetName(emit.CapacitorName)
 	u.SetLabels(map[string]string{migrate.LabelManaged: "true"})
 	data := map[string]any{}
 	for key, value := range g.secret {
@@ -441,8 +441,8 @@ func (g *GitCapacitor) secretObject() *unstructured.Unstructured {
 // base names all objects of the capacitor itself, for removal: those that act
 // first.
 func (g *GitCapacitor) base() []*unstructured.Unstructured {
-	var settings capacitorSettings
-	files := g.objects(settings)
+	var settings emit.Settings
+	files := g.layout().AgentObjects(settings)
 	rights := files["rbac.yaml"]
 	slices.Reverse(rights)
 	return slices.Concat(files["sync.yaml"], files["source.yaml"], rights)

@@ -34,7 +34,7 @@ func testCapacitor(t *testing.T, url string, secret map[string][]byte) *GitCapac
 }
 
 func adding(subject string, files map[string]string) *capacitorEdit {
-	return &capacitorEdit{verb: "settle", subject: subject, change: func(_ fs.FS, _ capacitorSettings, changes map[string][]byte) error {
+	return &capacitorEdit{verb: "settle", subject: subject, change: func(_ fs.FS, _ emit.Settings, changes map[string][]byte) error {
 		for p, content := range files {
 			changes[p] = []byte(content)
 		}
@@ -63,10 +63,11 @@ func TestTheCapacitorKeepsWhatPeopleWrote(t *testing.T) {
 		"settings that do not parse":     {tree: fstest.MapFS{"capacitor.yaml": {Data: []byte("kind: [")}}, want: "capacitor.yaml"},
 		"settings of another kind":       {tree: fstest.MapFS{"capacitor.yaml": {Data: []byte("apiVersion: v1\nkind: List\n")}}, want: "Capacitor"},
 		"an interval that is no":         {tree: fstest.MapFS{"capacitor.yaml": {Data: []byte("apiVersion: fluxover.dev/v1\nkind: Capacitor\nsync: {interval: soon}\n")}}, want: "capacitor.yaml"},
-		"an interval of nothing to wait": {tree: fstest.MapFS{"capacitor.yaml": {Data: []byte("apiVersion: fluxover.dev/v1\nkind: Capacitor\nsync: {interval: 1ms}\n")}}, want: "sync.interval"},
+		"an interval of nothing to wait": {tree: fstest.MapFS{"capacitor.yaml": {Data: []byte("apiVersion: fluxover.dev/v1\nkind: Capacitor\nsync: {interval: 1ms}\n")}}, want: "line 3"},
 		"settings with more than is known": {
-			tree: fstest.MapFS{"capacitor.yaml": {Data: []byte("apiVersion: fluxover.dev/v1\nkind: Capacitor\nsync: {interval: 7m}\nlater: {x: y}\n")}},
+			tree: fstest.MapFS{"capacitor.yaml": {Data: []byte("apiVersion: fluxover.dev/v1\nkind: Capacitor\nsync: {interval: 7m}\nlater: {x: y}\n")}}, want: "line 4",
 		},
+		"another interval": {tree: fstest.MapFS{"capacitor.yaml": {Data: []byte("apiVersion: fluxover.dev/v1\nkind: Capacitor\nsync: {interval: 7m}\n")}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			changes, err := g.edit(c.tree, []*capacitorEdit{own})
@@ -88,7 +89,7 @@ func TestTheCapacitorKeepsWhatPeopleWrote(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := "10m0s"
-			if name == "settings with more than is known" {
+			if name == "another interval" {
 				want = "7m0s"
 			}
 			if interval, _, _ := unstructured.NestedString(sync.Object, "spec", "interval"); interval != want {
@@ -110,8 +111,8 @@ func TestWithdrawingLeavesOtherFilesInTheFolder(t *testing.T) {
 		"clusters/elsewhere/shop/source.yaml":  {Data: []byte(writtenForShop)},
 		"clusters/lab/shop/of-another-id.yaml": {Data: []byte(strings.ReplaceAll(writtenForShop, "shop", "x"))},
 	}
-	changes, err := g.edit(tree, []*capacitorEdit{{verb: "withdraw", subject: repo.ID, change: func(files fs.FS, _ capacitorSettings, changes map[string][]byte) error {
-		return g.removed(files, &repo, changes)
+	changes, err := g.edit(tree, []*capacitorEdit{{verb: "withdraw", subject: repo.ID, change: func(files fs.FS, _ emit.Settings, changes map[string][]byte) error {
+		return g.layout().Remove(files, &repo, changes)
 	}}})
 	if err != nil {
 		t.Fatal(err)
@@ -139,7 +140,7 @@ func TestTheCapacitorsAccountGetsRightsByNameOnly(t *testing.T) {
 		manifest(t, "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: b1}\nroleRef: {kind: ClusterRole, name: copy}\n"),
 		manifest(t, "apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: b2, namespace: shop}\nroleRef: {kind: Role, name: deployer}\n"),
 	}}
-	access, err := accessOf(&repo)
+	access, err := emit.AccessOf(&repo)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +162,7 @@ func TestTheCapacitorsAccountGetsRightsByNameOnly(t *testing.T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	repo.Supporting = append(repo.Supporting, manifest(t, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x, namespace: shop}\n"))
-	if _, err := accessOf(&repo); err == nil || !strings.Contains(err.Error(), "ConfigMap/shop/x") {
+	if _, err := emit.AccessOf(&repo); err == nil || !strings.Contains(err.Error(), "ConfigMap/shop/x") {
 		t.Errorf("a kind without a rule: %v", err)
 	}
 }
@@ -197,7 +198,7 @@ func TestRepositoriesThatSettleTogetherShareACommit(t *testing.T) {
 		e := adding(fmt.Sprintf("flux/team%d", i), map[string]string{p: strings.ReplaceAll(writtenForShop, "shop", fmt.Sprintf("team%d", i))})
 		if i == 0 {
 			change := e.change
-			e.change = func(files fs.FS, s capacitorSettings, changes map[string][]byte) error {
+			e.change = func(files fs.FS, s emit.Settings, changes map[string][]byte) error {
 				once.Do(func() { close(begun) })
 				for !others() {
 					if !pause(t.Context(), 5*time.Millisecond) {

@@ -20,6 +20,18 @@ var removedMarks = struct{ Labels, Annotations []string }{
 	},
 }
 
+// RemovedMark reports whether Flux v2's first apply takes a label or annotation
+// away; field is "labels" or "annotations".
+func RemovedMark(field, key string) bool {
+	switch field {
+	case "labels":
+		return slices.Contains(removedMarks.Labels, key)
+	case "annotations":
+		return slices.Contains(removedMarks.Annotations, key)
+	}
+	return false
+}
+
 // Owner labels that Flux v2 puts on every object it applies.
 const (
 	LabelOwnerName      = "kustomize.toolkit.fluxcd.io/name"
@@ -93,6 +105,14 @@ func differences(a, b any) []string {
 	walk("", a, b, &paths)
 	slices.Sort(paths)
 	return slices.Compact(paths)
+}
+
+// Equal reports whether two values of an object are the same by the rules of
+// differences.
+func Equal(a, b any) bool {
+	var paths []string
+	walk("", a, b, &paths)
+	return len(paths) == 0
 }
 
 func walk(path string, a, b any, paths *[]string) {

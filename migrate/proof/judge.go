@@ -49,7 +49,7 @@ func (p *prover) judge(ctx context.Context, o *migrate.ObjectPlan, old *migrate.
 		return nil
 	}
 	if applies(old) {
-		if fields := differences(reduced(normalized(e.Old).Object, p.added(o.ID)), reduced(e.New.Object, p.added(o.ID))); len(fields) > 0 {
+		if fields := differences(reduced(Normalized(e.Old).Object, p.added(o.ID)), reduced(e.New.Object, p.added(o.ID))); len(fields) > 0 {
 			p.find(migrate.Finding{
 				Severity: migrate.Blocker, Code: "RENDERING_DIFFERS", Subject: o.ID, Where: where(old), Acceptable: true,
 				Message: fmt.Sprintf("the new rendering of %s differs from fluxd's in %s", migrate.DisplayID(o.ID), strings.Join(fields, ", ")),
@@ -277,10 +277,10 @@ func (p *prover) fencedOff(tried Account, err error) bool {
 // tries is how often an object that changes meanwhile is looked at.
 const tries = 5
 
-// normalized is an object as the renderer leaves it: through the kind's own
+// Normalized is an object as the renderer leaves it: through the kind's own
 // type, which writes some empty fields out (fluxcd/pkg: ssa/normalize). Kinds
 // without a known type stay as they are.
-func normalized(u *unstructured.Unstructured) *unstructured.Unstructured {
+func Normalized(u *unstructured.Unstructured) *unstructured.Unstructured {
 	out := u.DeepCopy()
 	if err := normalize.Unstructured(out); err != nil {
 		return u // the renderer would have failed on it too, and said so

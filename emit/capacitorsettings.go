@@ -1,0 +1,276 @@
+package emit
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/fluxover/fluxover/migrate"
+)
+
+// Settings are what people decide in capacitor.yaml, the one file of a
+// flux-capacitor that they edit.
+type Settings struct {
+	APIVersion string `yaml:"apiVersion"`
+	Kind       string `yaml:"kind"`
+	// Source: how the cluster reads the flux-capacitor itself.
+	Source struct {
+		// Interval between two looks at the repository; default 1m.
+		Interval duration `yaml:"interval"`
+	} `yaml:"source"`
+	// Sync: how it applies the flux-capacitor itself.
+	Sync struct {
+		// Interval after which what was applied is looked at without news;
+		// default 10m.
+		Interval duration `yaml:"interval"`
+	} `yaml:"sync"`
+	// Defaults hold for every repository of every cluster; what is said of a
+	// cluster, a team of it or an application of that overrules them, the
+	// narrowest last.
+	Defaults Override                    `yaml:"defaults"`
+	Clusters map[string]*ClusterOverride `yaml:"clusters"`
+
+	// lines where clusters, teams and applications are named.
+	lines map[string]int
+}
+
+// Override is what is written in place of what Flux v1 had. What is not given
+// stays.
+type Override struct {
+	GitRepository struct {
+		// Interval between two looks at a repository.
+		Interval *duration `yaml:"interval"`
+		// Timeout of one.
+		Timeout *duration `yaml:"timeout"`
+	} `yaml:"gitRepository"`
+	Kustomization struct {
+		// Interval after which what was applied is looked at without news.
+		Interval *duration `yaml:"interval"`
+		// RetryInterval after a failure.
+		RetryInterval *duration `yaml:"retryInterval"`
+		// Timeout of building, applying and waiting.
+		Timeout *duration `yaml:"timeout"`
+		// Prune deletes what left Git.
+		Prune *bool `yaml:"prune"`
+		// Wait until what was applied is healthy.
+		Wait *bool `yaml:"wait"`
+	} `yaml:"kustomization"`
+}
+
+// ClusterOverride is what holds for one cluster, by the name of its folder.
+type ClusterOverride struct {
+	Override `yaml:",inline"`
+	Teams    map[string]*TeamOverride `yaml:"teams"`
+}
+
+// TeamOverride is what holds for one repository, by the name of its folder.
+type TeamOverride struct {
+	Override `yaml:",inline"`
+	// Applications by the names of their Kustomizations.
+	Applications map[string]*Override `yaml:"applications"`
+}
+
+// duration is a time as Kubernetes writes it, "10m0s"; a second or more.
+type duration time.Duration
+
+// String writes it as it stands in a manifest.
+func (d duration) String() string { return time.Duration(d).String() }
+
+// UnmarshalYAML reads it, and names the line where it is none.
+func (d *duration) UnmarshalYAML(node *yaml.Node) error {
+	read, err := time.ParseDuration(node.Value)
+	if err != nil {
+		return fmt.Errorf("line %d: %q is no duration such as 30s, 10m or 1h", node.Line, node.Value)
+	}
+	if read < time.Second {
+		return fmt.Errorf("line %d: %s is too short, want 1s or more", node.Line, node.Value)
+	}
+	*d = duration(read)
+	return nil
+}
+
+// FirstSettings is the first capacitor.yaml. It is written once.
+const FirstSettings = `# What people decide about this flux-capacitor. fluxover wrote this file once,
+# reads it whenever it writes others, and never writes it again.
+apiVersion: fluxover.dev/v1
+kind: Capacitor
+source:
+  # how often the cluster asks this repository for news
+  interval: 1m0s
+sync:
+  # how often it looks, without news, whether all is as written here
+  interval: 10m0s
+# For all teams, one line here is a change everywhere. What is not given stays
+# as Flux v1 had it. The same may stand below a cluster, a team and an
+# application, and the narrowest holds:
+#
+# defaults:
+#   gitRepository: {interval: 1m, timeout: 1m}
+#   kustomization: {interval: 10m, retryInterval: 1m, timeout: 5m, prune: true, wait: false}
+# clusters:
+#   prod:
+#     kustomization: {interval: 5m}
+#     teams:
+#       shop:
+#         kustomization: {timeout: 10m}
+#         applications:
+#           shop-web:
+#             kustomization: {wait: true}
+`
+
+var unknownField = regexp.MustCompile(`field (\S+) not found in type \S+`)
+
+// ReadSettings reads capacitor.yaml; what it does not say has its default. An
+// error names the file and the line: nothing in it is passed over.
+func ReadSettings(content []byte) (Settings, error) {
+	var s Settings
+	fail := func(format string, args ...any) (Settings, error) {
+		return s, fmt.Errorf("read %s of the flux-capacitor: %w", CapacitorFile, fmt.Errorf(format, args...))
+	}
+	decoder := yaml.NewDecoder(bytes.NewReader(content))
+	decoder.KnownFields(true)
+	var several *yaml.TypeError
+	switch err := decoder.Decode(&s); {
+	case errors.Is(err, io.EOF): // nothing but comments
+	case errors.As(err, &several):
+		return fail("%s", unknownField.ReplaceAllString(strings.Join(several.Errors, "; "), "there is no setting \"$1\" here"))
+	case err != nil:
+		return fail("%s", strings.TrimPrefix(err.Error(), "yaml: "))
+	case s.Kind != "Capacitor" || s.APIVersion != migrate.APIVersion:
+		return fail("want apiVersion %s and kind Capacitor, got %q and %q", migrate.APIVersion, s.APIVersion, s.Kind)
+	}
+	if err := decoder.Decode(new(any)); err == nil {
+		return fail("it holds more than one YAML document")
+	}
+	s.Source.Interval = cmp.Or(s.Source.Interval, duration(time.Minute))
+	s.Sync.Interval = cmp.Or(s.Sync.Interval, duration(10*time.Minute))
+	s.lines = map[string]int{}
+	var document yaml.Node
+	if err := yaml.Unmarshal(content, &document); err == nil && len(document.Content) > 0 {
+		s.noteLines("", document.Content[0])
+	}
+	return s, nil
+}
+
+// noteLines remembers where each key stands, by its path.
+func (s *Settings) noteLines(path string, node *yaml.Node) {
+	if node.Kind != yaml.MappingNode {
+		return
+	}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		below := path + "/" + node.Content[i].Value
+		s.lines[below] = node.Content[i].Line
+		s.noteLines(below, node.Content[i+1])
+	}
+}
+
+// overrides are those that hold for an application, the widest first; with an
+// empty application those for the whole team.
+func (s *Settings) overrides(cluster, team, application string) []*Override {
+	out := []*Override{&s.Defaults}
+	c := s.Clusters[cluster]
+	if c == nil {
+		return out
+	}
+	out = append(out, &c.Override)
+	t := c.Teams[team]
+	if t == nil {
+		return out
+	}
+	out = append(out, &t.Override)
+	if a := t.Applications[application]; a != nil {
+		out = append(out, a)
+	}
+	return out
+}
+
+// apply gives a GitRepository or Kustomization with what the settings say of
+// it; the one it is given is not changed.
+func (s *Settings) apply(cluster, team, application string, object *unstructured.Unstructured) *unstructured.Unstructured {
+	out := object.DeepCopy()
+	spec, _ := out.Object["spec"].(map[string]any)
+	if spec == nil {
+		spec = map[string]any{}
+		out.Object["spec"] = spec
+	}
+	for _, o := range s.overrides(cluster, team, application) {
+		given := reflect.ValueOf(o.GitRepository)
+		if object.GetKind() == kustomizationKind().Kind {
+			given = reflect.ValueOf(o.Kustomization)
+		}
+		for i := range given.NumField() {
+			field := given.Type().Field(i).Tag.Get("yaml")
+			switch value := given.Field(i).Interface().(type) {
+			case *duration:
+				if value != nil {
+					spec[field] = value.String()
+				}
+			case *bool:
+				if value != nil {
+					spec[field] = *value
+				}
+			}
+		}
+	}
+	return out
+}
+
+// Unmatched names, with their lines, what the settings say of clusters, teams
+// and applications that there are not: a slip there would change nothing, in
+// silence. clusters are those that have a folder; applications are those of
+// this cluster, by team.
+func (s *Settings) Unmatched(cluster string, clusters []string, applications map[string][]string) []string {
+	type slip struct {
+		line int
+		text string
+	}
+	var slips []slip
+	miss := func(path, kind, name string, there []string) {
+		slips = append(slips, slip{s.lines[path], fmt.Sprintf("%s:%d: there is no %s %q; %s", CapacitorFile, s.lines[path], kind, name, migrate.NearIDs(name, there))})
+	}
+	for name, c := range s.Clusters {
+		at := "/clusters/" + name
+		if name != cluster && !slices.Contains(clusters, name) {
+			miss(at, "cluster", name, append(slices.Clone(clusters), cluster))
+		}
+		if name != cluster || c == nil {
+			continue
+		}
+		var teams []string
+		for team := range applications {
+			teams = append(teams, team)
+		}
+		slices.Sort(teams)
+		for team, t := range c.Teams {
+			own, known := applications[team]
+			if !known {
+				miss(at+"/teams/"+team, "team", team, teams)
+				continue
+			}
+			if t == nil {
+				continue
+			}
+			for application := range t.Applications {
+				if !slices.Contains(own, application) {
+					miss(at+"/teams/"+team+"/applications/"+application, "application", application, own)
+				}
+			}
+		}
+	}
+	slices.SortFunc(slips, func(a, b slip) int { return cmp.Or(a.line-b.line, strings.Compare(a.text, b.text)) })
+	out := make([]string, 0, len(slips))
+	for _, s := range slips {
+		out = append(out, s.text)
+	}
+	return out
+}

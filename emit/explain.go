@@ -1,0 +1,510 @@
+package emit
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/fluxover/fluxover/discover"
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/flux1"
+	"github.com/fluxover/fluxover/migrate/flux1/chart"
+)
+
+// Explanation says of one thing in a plan, or of one setting of Flux v1, where
+// it came from and where it went.
+type Explanation struct {
+	// Subject is what is explained.
+	Subject string `json:"subject"`
+	// Value it has; empty if it has none or may not be shown.
+	Value string `json:"value,omitempty"`
+	// From are the places it comes from, To what it became.
+	From []string `json:"from,omitempty"`
+	To   []string `json:"to,omitempty"`
+	Why  string   `json:"why,omitempty"`
+}
+
+// Explain finds what there is to say of a subject: a setting of Flux v1, as a
+// flag ("--git-poll-interval") or a chart value ("git.pollInterval"); a
+// repository's id; an object that is written ("Kustomization/flux-system/shop"),
+// or one of its fields ("Kustomization/flux-system/shop .spec.interval"); an object of a
+// repository, by id or as people write it; a flag of the ClusterAgent; the code
+// of a finding. A repository's id and a space before it limit it to that
+// repository. Nothing is given for what is none of these.
+func Explain(r Report, subject string) []Explanation {
+	e := explainer{report: &r}
+	subject = strings.TrimSpace(subject)
+	if id, rest, both := strings.Cut(subject, " "); both && r.Plan.Repository(id) != nil {
+		e.only, subject = id, strings.TrimSpace(rest)
+	}
+	for _, look := range []func(string) []Explanation{
+		e.repository, e.clusterAgent, e.written, e.object, e.setting, e.code,
+	} {
+		if found := look(subject); len(found) > 0 {
+			return found
+		}
+	}
+	return nil
+}
+
+// WriteExplanations writes them for people.
+func WriteExplanations(w io.Writer, explanations []Explanation, style Style) error {
+	for i, e := range explanations {
+		var b strings.Builder
+		if i > 0 {
+			b.WriteString("\n")
+		}
+		head := style.paint(printable(e.Subject), bold)
+		if e.Value != "" {
+			head += " = " + printable(shorten(strings.Join(strings.Fields(e.Value), " "), 2*style.width()))
+		}
+		b.WriteString(head + "\n")
+		part := func(word string, texts []string) {
+			for _, text := range texts {
+				fmt.Fprintf(&b, "  %-5s %s\n", word, Wrap(printable(text), style.width()-8, "        "))
+				word = ""
+			}
+		}
+		part("from", e.From)
+		part("to", e.To)
+		if e.Why != "" {
+			part("why", []string{e.Why})
+		}
+		if _, err := io.WriteString(w, b.String()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type explainer struct {
+	report *Report
+	// only this repository; empty means all.
+	only string
+}
+
+// agents are those that are looked at.
+func (e *explainer) agents() []*migrate.Flux1Agent {
+	var out []*migrate.Flux1Agent
+	for i := range e.report.Inventory.Agents {
+		if a := &e.report.Inventory.Agents[i]; e.only == "" || a.ID == e.only {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+func (e *explainer) repositories() []*migrate.Repository {
+	var out []*migrate.Repository
+	for i := range e.report.Plan.Repositories {
+		if r := &e.report.Plan.Repositories[i]; e.only == "" || r.ID == e.only {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// repository explains an agent as a whole.
+func (e *explainer) repository(id string) []Explanation {
+	r := e.report.Plan.Repository(id)
+	if r == nil {
+		return nil
+	}
+	out := Explanation{Subject: id, From: []string{}}
+	for _, a := range e.report.Inventory.Agents {
+		if a.ID != id {
+			continue
+		}
+		out.From = append(out.From, fmt.Sprintf("Deployment/%s/%s reads %s, branch %s", a.Namespace, a.Workload, a.Git.URL, a.Git.Branch))
+		if a.Terraform != nil {
+			out.From = append(out.From, fmt.Sprintf("declared at %s as %s", a.Terraform.Where, a.Terraform.Address))
+		}
+	}
+	for _, s := range r.Sources {
+		out.To = append(out.To, "GitRepository/"+s.Namespace+"/"+s.Name)
+	}
+	for i, k := range r.Kustomizations {
+		text := "Kustomization/" + k.GetNamespace() + "/" + k.GetName()
+		if i < len(r.Applications) {
+			text += ": " + r.Applications[i].Path + ", " + r.Applications[i].Why
+		}
+		out.To = append(out.To, text)
+	}
+	out.Why = fmt.Sprintf("wave %d: %s", r.Wave, waveWhy(r))
+	return []Explanation{out}
+}
+
+func waveWhy(r *migrate.Repository) string {
+	switch {
+	case r.Blocked:
+		return "a blocker holds it back, so it comes last"
+	case r.Wave == 1:
+		return "the repository with the fewest objects is the canary"
+	}
+	return "repositories with fewer objects come first"
+}
+
+// clusterAgent explains a flag of the agent that takes over.
+func (e *explainer) clusterAgent(subject string) []Explanation {
+	agent := e.report.Plan.ClusterAgent
+	name, _, _ := strings.Cut(subject, "=")
+	for _, arg := range agent.Args {
+		flag, value, _ := strings.Cut(arg, "=")
+		if flag != name {
+			continue
+		}
+		var confined []string
+		for _, a := range e.report.Inventory.Agents {
+			if a.Confinement.Kind != "cluster-admin" {
+				confined = append(confined, a.ID+" has rights of kind "+cmp.Or(a.Confinement.Kind, "unknown"))
+			}
+		}
+		return []Explanation{{
+			Subject: "ClusterAgent " + flag, Value: value, From: confined, To: []string{"the Deployment of the ClusterAgent"},
+			Why: "an agent that is confined stays so: whoever may write Kustomizations gains nothing by leaving the account out or by naming another namespace's source",
+		}}
+	}
+	return nil
+}
+
+// setting explains a flag or a chart value, in each agent that has it, or what
+// becomes of it where it is given.
+func (e *explainer) setting(name string) []Explanation {
+	var out []Explanation
+	flag := flux1.FlagNamed(strings.TrimPrefix(name, "--"))
+	if !strings.HasPrefix(name, "--") {
+		flag = nil
+		for i := range flux1.Flags {
+			if flux1.Flags[i].Chart == name {
+				flag = &flux1.Flags[i]
+			}
+		}
+	}
+	for _, a := range e.agents() {
+		for _, s := range a.Settings {
+			if s.Name != name && !strings.HasPrefix(s.Name, name+".") && !strings.HasPrefix(s.Name, name+"[") && (flag == nil || s.Name != "--"+flag.Name) {
+				continue
+			}
+			out = append(out, ofSetting(a.ID, s))
+		}
+	}
+	if len(out) > 0 {
+		return out
+	}
+	if s, ok := chart.Explain(name); ok && !strings.HasPrefix(name, "--") {
+		return []Explanation{{Subject: "chart value " + name, From: []string{"no agent that was read gives it"}, To: fate(s.Fate, s.To), Why: cmp.Or(s.Why, "that is its counterpart")}}
+	}
+	if flag == nil {
+		return nil
+	}
+	from := "no agent gives it"
+	if flag.Default != "" {
+		from += "; fluxd's default is " + flag.Default
+	}
+	if flag.Chart != "" {
+		from += "; the chart gives it from " + flag.Chart
+	}
+	return []Explanation{{Subject: "--" + flag.Name, From: []string{from}, To: fate(flag.Fate, flag.To), Why: cmp.Or(flag.Why, "that is its counterpart")}}
+}
+
+func ofSetting(id string, s migrate.Setting) Explanation {
+	out := Explanation{Subject: id + " " + s.Name, Value: s.Value, To: fate(s.Fate, s.To), Why: s.Why}
+	for _, o := range s.From {
+		out.From = append(out.From, origin(o))
+	}
+	if out.Why == "" {
+		out.Why = "that is its counterpart"
+	}
+	return out
+}
+
+func origin(o migrate.Origin) string { return o.Witness + ": " + o.Where }
+
+// fate says in words where a setting went.
+func fate(f migrate.Fate, to string) []string {
+	switch f {
+	case migrate.Carried:
+		return []string{"carried to " + to}
+	case migrate.Dropped:
+		return []string{"dropped"}
+	case migrate.Blocks:
+		return []string{"nothing yet: it blocks"}
+	}
+	return []string{"not known; settled by " + cmp.Or(to, "a person's decision")}
+}
+
+// object explains an object of a repository.
+func (e *explainer) object(name string) []Explanation {
+	var out []Explanation
+	for _, r := range e.repositories() {
+		places, _ := placesOf(e.report.Inventory, r.ID)
+		for _, o := range r.Objects {
+			if o.ID != name && migrate.DisplayID(o.ID) != name {
+				continue
+			}
+			x := Explanation{Subject: r.ID + " " + migrate.DisplayID(o.ID), Why: o.Why, To: []string{string(o.Verb)}}
+			if place := places[o.ID]; place != "" {
+				x.From = append(x.From, fmt.Sprintf("git: %s at %s", place, shortCommit(r.Commit)))
+			} else {
+				x.From = append(x.From, "cluster: it carries the agent's mark")
+			}
+			if o.Application != "" {
+				x.To[0] += fmt.Sprintf(" by Kustomization/%s/%s", migrate.AgentNamespace, o.Application)
+			}
+			if len(o.Fields) > 0 {
+				x.To = append(x.To, "fields that change: "+strings.Join(o.Fields, ", "))
+			}
+			for _, add := range r.Adds {
+				if add.Object == o.ID {
+					x.To = append(x.To, fmt.Sprintf("gets the %s %s=%s: %s", add.Type, add.Key, add.Value, add.Why))
+				}
+			}
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+// code explains a kind of finding, and where the plan has it.
+func (e *explainer) code(name string) []Explanation {
+	out := Explanation{Subject: name}
+	for _, c := range slices.Concat(flux1.Codes(), chart.Codes(), discover.Codes()) {
+		if c.Name == name {
+			out.Subject = fmt.Sprintf("%s (%s)", name, c.Severity)
+			out.From, out.To, out.Why = []string{c.Cause}, []string{c.Consequence}, "to do: "+c.Remedy
+		}
+	}
+	var found []Explanation
+	for _, f := range e.report.Plan.Findings {
+		if f.Code != name || e.only != "" && f.Repository != e.only {
+			continue
+		}
+		x := Explanation{Subject: strings.TrimSpace(name + " " + subject(f.Subject)), Why: f.Message}
+		if f.Where != "" {
+			x.From = []string{f.Where}
+		}
+		if f.Hint != "" {
+			x.To = []string{"to do: " + f.Hint}
+		}
+		if e.report.Plan.IsAccepted(f) {
+			x.To = append(x.To, "accepted")
+		}
+		found = append(found, x)
+	}
+	if out.Why != "" {
+		return append([]Explanation{out}, found...)
+	}
+	return found
+}
+
+// written explains an object that the plan makes, or one of its fields.
+func (e *explainer) written(subject string) []Explanation {
+	name, path := subject, ""
+	if before, after, found := strings.Cut(subject, " "); found {
+		name, path = before, after
+	} else if i := strings.IndexAny(subject, ".["); i > 0 && strings.Count(subject[:i], "/") > 0 {
+		// "Kustomization/flux-system/shop.spec.interval" as well.
+		name, path = subject[:i], subject[i:]
+	}
+	var out []Explanation
+	for _, o := range e.writtenObjects() {
+		if !named(o.object, name) {
+			continue
+		}
+		all := fieldsWritten(o.object)
+		for _, f := range all {
+			if path != "" && f.path != path && !strings.HasPrefix(f.path, path+".") && !strings.HasPrefix(f.path, path+"[") {
+				continue
+			}
+			x := Explanation{Subject: migrate.DisplayID(migrate.ObjectID(o.object)) + " " + f.path, Value: f.value}
+			x.From, x.Why = e.fieldOrigin(o, f.path)
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+func named(u *unstructured.Unstructured, name string) bool {
+	id := migrate.ObjectID(u)
+	return id == name || migrate.DisplayID(id) == name || u.GetKind()+"/"+u.GetName() == name
+}
+
+type writtenObject struct {
+	object *unstructured.Unstructured
+	// agents that it is for.
+	agents     []*migrate.Flux1Agent
+	repository *migrate.Repository
+}
+
+// writtenObjects are all that the plan makes, credentials as Secrets with the
+// places of their values.
+func (e *explainer) writtenObjects() []writtenObject {
+	var out []writtenObject
+	agentsOf := func(ids ...string) []*migrate.Flux1Agent {
+		return slices.DeleteFunc(e.agents(), func(a *migrate.Flux1Agent) bool { return !slices.Contains(ids, a.ID) })
+	}
+	for _, s := range e.report.Plan.Sources {
+		var ids []string
+		var of *migrate.Repository
+		for _, r := range e.repositories() {
+			if slices.Contains(r.Sources, migrate.ObjectRef{Namespace: s.GetNamespace(), Name: s.GetName()}) {
+				ids, of = append(ids, r.ID), r
+			}
+		}
+		if of != nil {
+			out = append(out, writtenObject{s, agentsOf(ids...), of})
+		}
+	}
+	for _, r := range e.repositories() {
+		for _, o := range slices.Concat(r.Kustomizations, r.Supporting) {
+			out = append(out, writtenObject{o, agentsOf(r.ID), r})
+		}
+	}
+	for _, c := range e.report.Plan.Credentials {
+		u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Secret"}}
+		u.SetNamespace(c.To.Namespace)
+		u.SetName(c.To.Name)
+		data := map[string]any{}
+		for key, v := range c.From {
+			data[key] = v.String()
+		}
+		if c.KnownHosts != "" {
+			data["known_hosts"] = "the lines the agent trusts"
+		}
+		u.Object["data"] = data
+		if of := agentsOf(c.Agent); len(of) > 0 {
+			out = append(out, writtenObject{u, of, e.report.Plan.Repository(c.Agent)})
+		}
+	}
+	return out
+}
+
+type writtenField struct{ path, value string }
+
+// fieldsWritten are the fields of an object that hold a value, sorted.
+func fieldsWritten(u *unstructured.Unstructured) []writtenField {
+	var out []writtenField
+	var walk func(steps []step, v any)
+	walk = func(steps []step, v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			for _, k := range slices.Sorted(maps.Keys(v)) {
+				walk(append(slices.Clip(steps), step{field: k}), v[k])
+			}
+			if len(v) > 0 {
+				return
+			}
+		case []any:
+			for i := range v {
+				walk(append(slices.Clip(steps), step{item: true, index: i}), v[i])
+			}
+			if len(v) > 0 {
+				return
+			}
+		}
+		out = append(out, writtenField{pathOf(steps), strings.Join(lines(v), "\n")})
+	}
+	walk(nil, u.Object)
+	return out
+}
+
+// fieldRow says where the fields of one kind, at a path and below it, come
+// from.
+type fieldRow struct {
+	kind, path string
+	// settings of the agent that decide it, as flags without dashes.
+	settings []string
+	why      string
+}
+
+// fieldRows are looked through from the top: the first row that is about a
+// field explains it. Every field that a plan may write has one, which a test
+// holds the planner to.
+var fieldRows = []fieldRow{
+	{"", ".apiVersion", nil, "the API that the agent serves"},
+	{"", ".kind", nil, "the kind of Flux v2 or Kubernetes that does what the Flux v1 agent did"},
+	{"", ".metadata.name", []string{"git-path"}, "made of the release's name and, for applications, of the folder; docs/design.md, section 7, says how"},
+	{"Role", ".metadata.namespace", nil, "where the old role stands"},
+	{"RoleBinding", ".metadata.namespace", nil, "where the old binding stands"},
+	{"", ".metadata.namespace", nil, "the ClusterAgent's namespace, in which all its objects stand"},
+	{"", ".metadata.labels", nil, "the repository that it was made for, so that it is found again"},
+	{"", ".metadata.annotations", nil, "the id of the repository that it was made for"},
+	{"GitRepository", ".spec.url", []string{"git-url"}, "the same address in the form that Flux v2 reads"},
+	{"GitRepository", ".spec.ref", []string{"git-branch"}, "the branch that the agent follows; a migration pins it to the commit synced last until the objects are adopted"},
+	{"GitRepository", ".spec.interval", []string{"git-poll-interval"}, "how often the agent asks Git for news"},
+	{"GitRepository", ".spec.timeout", []string{"git-timeout"}, "the agent's, at least 1m"},
+	{"GitRepository", ".spec.ignore", []string{"git-path"}, "files that fluxd does not load, or that another source reads"},
+	{"GitRepository", ".spec.secretRef", []string{"k8s-secret-name", "k8s-secret-data-key", "git-url"}, "a copy of the agent's credential, in the shape that Flux v2 reads"},
+	{"GitRepository", ".spec", nil, "carried over from the agent's access to Git: proxies, certificates, cloud identities"},
+	{"Kustomization", ".spec.interval", []string{"sync-interval"}, "how often the agent applies everything again"},
+	{"Kustomization", ".spec.retryInterval", []string{"sync-interval"}, "the agent's, at most 1m: fluxd tries again at its next sync"},
+	{"Kustomization", ".spec.timeout", []string{"sync-timeout"}, "the agent's, at least 1m"},
+	{"Kustomization", ".spec.path", []string{"git-path"}, "the application's folder"},
+	{"Kustomization", ".spec.prune", []string{"sync-garbage-collection", "sync-garbage-collection-dry"}, "whether the agent deletes what left Git; off while objects are adopted"},
+	{"Kustomization", ".spec.deletionPolicy", nil, "removing a fluxd never deleted workloads, and neither shall removing a Kustomization"},
+	{"Kustomization", ".spec.serviceAccountName", []string{"k8s-allow-namespace", "k8s-namespace-whitelist"}, "an account with the rights of the agent's, and no more"},
+	{"Kustomization", ".spec.sourceRef", []string{"git-url"}, "the source that reads the repository"},
+	{"Kustomization", ".spec.patches", []string{"k8s-default-namespace"}, "what Flux v1 did to an object and Flux v2 would not: the namespace of objects that name none, objects left alone or never deleted"},
+	{"Kustomization", ".spec.dependsOn", nil, "the application that defines the namespaces, kinds or webhooks that this one needs; fluxd applied these first"},
+	{"Kustomization", ".spec.decryption", []string{"sops"}, "fluxd decrypts files of SOPS"},
+	{"Kustomization", ".spec", nil, "carried over from what the agent did with these files"},
+	{"Role", ".rules", nil, "the rules of the role that the old release owns, which goes with it"},
+	{"ClusterRole", ".rules", nil, "the rules of the role that the old release owns, which goes with it"},
+	{"RoleBinding", ".", nil, "the binding of the old account, for the new one"},
+	{"ClusterRoleBinding", ".", nil, "the binding of the old account, for the new one"},
+	{"ServiceAccount", ".", nil, "the account under which the repository's objects are applied, in place of the old agent's"},
+	{"Secret", ".data", []string{"k8s-secret-name", "git-url"}, "copied from the place that is named when the migration begins; the plan holds no value"},
+}
+
+// fieldOrigin explains one field of an object.
+func (e *explainer) fieldOrigin(o writtenObject, path string) (from []string, why string) {
+	i := slices.IndexFunc(fieldRows, func(r fieldRow) bool {
+		return (r.kind == "" || r.kind == o.object.GetKind()) &&
+			(r.path == "." || path == r.path || strings.HasPrefix(path, r.path+".") || strings.HasPrefix(path, r.path+"["))
+	})
+	if i < 0 {
+		return nil, ""
+	}
+	row := fieldRows[i]
+	for _, a := range o.agents {
+		given := false
+		for _, s := range a.Settings {
+			if slices.ContainsFunc(row.settings, func(flag string) bool {
+				f := flux1.FlagNamed(flag)
+				return s.Name == "--"+flag || f != nil && f.Chart != "" && s.Name == f.Chart
+			}) {
+				given = true
+				for _, place := range s.From {
+					from = append(from, fmt.Sprintf("%s %s=%s (%s)", a.ID, s.Name, s.Value, origin(place)))
+				}
+			}
+		}
+		if !given {
+			for _, flag := range row.settings {
+				if f := flux1.FlagNamed(flag); f != nil && f.Default != "" {
+					from = append(from, fmt.Sprintf("%s does not give --%s: fluxd's default, %s", a.ID, flag, f.Default))
+				}
+			}
+		}
+	}
+	why = row.why
+	if o.object.GetKind() == "Kustomization" && o.repository != nil && (row.path == ".spec.path" || row.path == ".metadata.name") {
+		for _, app := range o.repository.Applications {
+			if app.Name == o.object.GetName() {
+				why += ": " + app.Why
+			}
+		}
+	}
+	if o.object.GetKind() == "Kustomization" && row.path == ".spec.patches" && o.repository != nil {
+		for _, add := range o.repository.Adds {
+			from = append(from, migrate.DisplayID(add.Object)+": "+add.Why)
+		}
+		from = slices.Compact(slices.Sorted(slices.Values(from)))
+	}
+	return from, why
+}

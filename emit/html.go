@@ -1,0 +1,281 @@
+package emit
+
+import (
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"io"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/fluxover/fluxover/migrate"
+)
+
+var (
+	//go:embed report/report.html.tmpl
+	reportTemplate string
+	//go:embed report/report.css
+	reportCSS string
+	//go:embed report/report.js
+	reportJS string
+)
+
+// HTML writes a report as one page that needs nothing else: no network, no
+// other file. Its policy lets the browser run and load nothing but what the
+// page holds, whatever stands in names and values; all of them go through
+// html/template. Objects on which nothing happens are listed by name.
+func HTML(w io.Writer, r Report) error {
+	page, err := template.New("report").Funcs(template.FuncMap{
+		"display": func(id string) string { return printable(migrate.DisplayID(id)) },
+		"subject": func(s string) string { return printable(subject(s)) },
+		"clean":   printable, "commit": shortCommit, "dash": orDash,
+	}).Parse(reportTemplate)
+	if err != nil {
+		return fmt.Errorf("read the report's template: %w", err)
+	}
+	if err := page.Execute(w, pageOf(&r)); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	return nil
+}
+
+// page is what the template shows.
+type page struct {
+	Title, Verdict, Proof, Cluster string
+	Held                           bool
+	Policy                         string
+	CSS                            template.CSS
+	JS                             template.JS
+	DiffOnly                       bool
+	Picture                        picture
+	Drawing                        drawing
+	Verbs                          []verbCount
+	Objects, Noteworthy            int
+	Waves                          []pageWave
+	Findings                       []pageFindings
+	Repositories                   []pageRepository
+}
+
+type verbCount struct {
+	Verb  migrate.Verb
+	Count int
+	// X and Width of its part of a bar that is 1000 wide.
+	X, Width float64
+}
+
+type pageWave struct {
+	Number       int
+	Repositories []*migrate.Repository
+	Objects      int
+}
+
+type pageFindings struct {
+	Severity migrate.Severity
+	Groups   []*findingGroup
+	Count    int
+}
+
+type pageRepository struct {
+	*migrate.Repository
+	Counts      []verbCount
+	Findings    int
+	Differences []pageDifference
+	// Quiet are the other objects, by verb.
+	Quiet []quietObjects
+	Open  bool
+}
+
+type quietObjects struct {
+	Verb    migrate.Verb
+	Objects []migrate.ObjectPlan
+}
+
+type pageDifference struct {
+	Difference
+	Changes []pageChange
+	Summary string
+}
+
+type pageChange struct {
+	Path, Why string
+	Lines     []pageLine
+}
+
+type pageLine struct{ Class, Text string }
+
+func pageOf(r *Report) page {
+	title := "fluxover plan"
+	if r.DiffOnly {
+		title = "fluxover diff"
+	}
+	p := page{
+		Title: title, Verdict: verdict(r.Plan), Proof: proofText(r.Plan), Cluster: clusterName(r.Plan), DiffOnly: r.DiffOnly,
+		CSS: template.CSS(reportCSS), JS: template.JS(reportJS), Picture: r.picture(), Objects: r.Objects, Noteworthy: len(r.Differences),
+	}
+	p.Held = strings.Contains(p.Verdict, "held back")
+	p.Policy = fmt.Sprintf("default-src 'none'; style-src %s; script-src %s; base-uri 'none'; form-action 'none'", hashOf(reportCSS), hashOf(reportJS))
+	p.Drawing = drawn(p.Picture)
+	var all []migrate.ObjectPlan
+	byRepository := map[string][]Difference{}
+	for _, d := range r.Differences {
+		byRepository[d.Repository] = append(byRepository[d.Repository], d)
+	}
+	findings := map[string]int{}
+	for _, f := range r.Plan.Findings {
+		findings[f.Repository]++
+	}
+	for i := range r.Plan.Repositories {
+		repo := &r.Plan.Repositories[i]
+		all = append(all, repo.Objects...)
+		p.addToWave(repo)
+		p.Repositories = append(p.Repositories, repositoryOf(repo, byGravity(byRepository[repo.ID]), findings[repo.ID]))
+	}
+	slices.SortStableFunc(p.Waves, func(a, b pageWave) int { return a.Number - b.Number })
+	p.Verbs = bar(all)
+	for _, severity := range []migrate.Severity{migrate.Blocker, migrate.Warning, migrate.Info} {
+		section := pageFindings{Severity: severity}
+		for _, g := range grouped(r.Plan.Findings, r.Plan.Accepted) {
+			if g.Severity == severity {
+				section.Groups = append(section.Groups, g)
+				section.Count += len(g.Subjects)
+			}
+		}
+		if section.Count > 0 {
+			p.Findings = append(p.Findings, section)
+		}
+	}
+	return p
+}
+
+// hashOf is how a policy names the one style or script that is allowed.
+func hashOf(content string) string {
+	sum := sha256.Sum256([]byte(content))
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}
+
+func (p *page) addToWave(repo *migrate.Repository) {
+	i := slices.IndexFunc(p.Waves, func(w pageWave) bool { return w.Number == repo.Wave })
+	if i < 0 {
+		i, p.Waves = len(p.Waves), append(p.Waves, pageWave{Number: repo.Wave})
+	}
+	p.Waves[i].Repositories = append(p.Waves[i].Repositories, repo)
+	p.Waves[i].Objects += len(repo.Objects)
+}
+
+// bar counts objects by verb, gravest first, with the place of each in a bar.
+func bar(objects []migrate.ObjectPlan) []verbCount {
+	counts := countVerbs(objects)
+	var out []verbCount
+	x := 0.0
+	for _, v := range byVerbGravity(counts) {
+		width := 1000 * float64(counts[v]) / float64(len(objects))
+		out = append(out, verbCount{Verb: v, Count: counts[v], X: round(x), Width: round(width)})
+		x += width
+	}
+	return out
+}
+
+func byVerbGravity(counts map[migrate.Verb]int) []migrate.Verb {
+	var out []migrate.Verb
+	for v, n := range counts {
+		if n > 0 {
+			out = append(out, v)
+		}
+	}
+	slices.SortFunc(out, func(a, b migrate.Verb) int {
+		if g := gravity(a) - gravity(b); g != 0 {
+			return g
+		}
+		return strings.Compare(string(a), string(b))
+	})
+	return out
+}
+
+func repositoryOf(repo *migrate.Repository, differences []Difference, findings int) pageRepository {
+	out := pageRepository{Repository: repo, Counts: bar(repo.Objects), Findings: findings}
+	shown := map[string]bool{}
+	for _, d := range differences {
+		shown[d.ID] = true
+		out.Differences = append(out.Differences, differenceOf(d))
+	}
+	quiet := map[migrate.Verb][]migrate.ObjectPlan{}
+	counts := map[migrate.Verb]int{}
+	for _, o := range repo.Objects {
+		if !shown[o.ID] {
+			quiet[o.Verb] = append(quiet[o.Verb], o)
+			counts[o.Verb]++
+		}
+	}
+	for _, v := range byVerbGravity(counts) {
+		out.Quiet = append(out.Quiet, quietObjects{v, quiet[v]})
+	}
+	return out
+}
+
+func differenceOf(d Difference) pageDifference {
+	out := pageDifference{Difference: d}
+	var paths []string
+	for i := range d.Changes {
+		c := &d.Changes[i]
+		change := pageChange{Path: printable(c.Path), Why: printable(c.Why)}
+		if c.Path != "" {
+			paths = append(paths, c.Path)
+		}
+		for _, l := range c.lines() {
+			class := map[byte]string{'-': "del", '+': "add", gap: "gap", remark: "gap"}[l.mark]
+			change.Lines = append(change.Lines, pageLine{class, l.String()})
+		}
+		out.Changes = append(out.Changes, change)
+	}
+	switch {
+	case len(paths) == 1:
+		out.Summary = printable(paths[0])
+	case len(paths) > 1:
+		out.Summary = fmt.Sprintf("%s and %d more", printable(paths[0]), len(paths)-1)
+	default:
+		out.Summary = printable(d.Why)
+	}
+	return out
+}
+
+// drawing is the picture of before and after: each repository a dot, with an
+// agent of its own before, and all at one agent after.
+type drawing struct {
+	Before []box
+	After  []spoke
+	// Left out of the picture, where there are too many to draw.
+	More   int
+	Height float64
+	Middle float64
+}
+
+type box struct{ X, Y float64 }
+
+type spoke struct{ X, Y, CX, CY float64 }
+
+// mostDrawn agents; of more than that a picture tells nothing.
+const mostDrawn = 60
+
+func drawn(p picture) drawing {
+	count := min(p.Agents, mostDrawn)
+	const columns, pitchX, pitchY = 8, 40.0, 36.0
+	rows := (count + columns - 1) / columns
+	d := drawing{More: p.Agents - count, Height: max(240, float64(rows)*pitchY+70)}
+	d.Middle = (d.Height - 40) / 2
+	top := d.Middle - float64(rows)*pitchY/2 + pitchY/2
+	const left, centre, radius = 36.0, 610.0, 86.0
+	for i := range count {
+		d.Before = append(d.Before, box{left + float64(i%columns)*pitchX, round(top + float64(i/columns)*pitchY)})
+		angle := 2*math.Pi*float64(i)/float64(count) - math.Pi/2
+		d.After = append(d.After, spoke{
+			X: round(centre + radius*math.Cos(angle)), Y: round(d.Middle + radius*math.Sin(angle)),
+			CX: round(centre + 30*math.Cos(angle)), CY: round(d.Middle + 30*math.Sin(angle)),
+		})
+	}
+	return d
+}
+
+func round(f float64) float64 { return math.Round(f*10) / 10 }

@@ -1,0 +1,222 @@
+package emit
+
+import (
+	"fmt"
+	"html"
+	"io"
+	"strings"
+
+	"github.com/fluxover/fluxover/migrate"
+)
+
+// MarkdownLimit is how many characters a comment on a pull request may have:
+// less than the 65,536 of GitHub, so that something can be put around it.
+const MarkdownLimit = 60000
+
+// Markdown writes a report for a comment on a pull request, in at most limit
+// characters (0 means MarkdownLimit). What does not fit is left out, the least
+// grave first, and the last lines say what.
+func Markdown(w io.Writer, r Report, limit int) error {
+	if limit == 0 {
+		limit = MarkdownLimit
+	}
+	m := markdown{limit: limit, room: limit - len(markdownCut(1<<20, 1<<20, 1<<20)) - 100}
+	if r.DiffOnly {
+		m.must(fmt.Sprintf("### Differences on %s\n\n%s", code(clusterName(r.Plan)), escape(DiffText{Objects: r.Objects, Style: Style{Width: limit}}.summary(r.Differences))) + "\n\n")
+	} else {
+		m.overview(&r)
+		m.findings(&r)
+	}
+	m.differences(&r)
+	if m.bare+m.gone+m.lost > 0 {
+		m.b.WriteString(markdownCut(m.bare, m.gone, m.lost))
+	}
+	_, err := io.WriteString(w, m.b.String())
+	return err
+}
+
+// markdown is a text that has so much room left.
+type markdown struct {
+	b           strings.Builder
+	limit, room int
+	// What was left out: details of so many objects, so many objects, so many
+	// findings or rows.
+	bare, gone, lost int
+}
+
+func (m *markdown) must(s string) {
+	m.b.WriteString(s)
+	m.room -= len(s)
+}
+
+// try writes a part if there is room for it.
+func (m *markdown) try(s string) bool {
+	if len(s) > m.room {
+		return false
+	}
+	m.must(s)
+	return true
+}
+
+func markdownCut(bare, gone, lost int) string {
+	var parts []string
+	if bare > 0 {
+		parts = append(parts, "the details of "+plural(bare, "object"))
+	}
+	if gone > 0 {
+		parts = append(parts, plural(gone, "object")+" altogether")
+	}
+	if lost > 0 {
+		parts = append(parts, plural(lost, "line")+" of repositories and findings")
+	}
+	return fmt.Sprintf("\n> **Cut to fit a comment:** %s. `fluxover plan -o html` has everything.\n", strings.Join(parts, ", "))
+}
+
+func (m *markdown) overview(r *Report) {
+	p := r.picture()
+	mark := "🟢"
+	if strings.Contains(verdict(r.Plan), "held back") {
+		mark = "🔴"
+	}
+	m.must(fmt.Sprintf("### Plan for %s\n\n%s **%s** · proof: %s\n\n", code(clusterName(r.Plan)), mark, escape(verdict(r.Plan)), escape(proofText(r.Plan))))
+	m.must("| | before | after | freed |\n|---|---|---|---|\n")
+	m.must(fmt.Sprintf("| agents | %d × Flux v1 | 1 (%s) | %d |\n", p.Agents, escape(p.Engine), max(0, p.Agents-1)))
+	m.must(fmt.Sprintf("| CPU asked for | %s | %s | %s |\n", p.Before.CPU, orDash(p.After.CPU), orDash(p.Freed.CPU)))
+	m.must(fmt.Sprintf("| memory asked for | %s | %s | %s |\n", p.Before.Memory, orDash(p.After.Memory), orDash(p.Freed.Memory)))
+	m.must(fmt.Sprintf("| objects of Flux v2 | | %s, %s | |\n\n", plural(p.Sources, "GitRepository"), plural(p.Kustomizations, "Kustomization")))
+	used := usedVerbs(r.Plan)
+	head, rule := "| wave | repository | commit | apps |", "|---:|---|---|---:|"
+	for _, v := range used {
+		head, rule = head+" "+string(v)+" |", rule+"---:|"
+	}
+	m.must(fmt.Sprintf("<details><summary>%s in %s</summary>\n\n%s |\n%s---|\n", plural(len(r.Plan.Repositories), "repository"), plural(waves(r.Plan), "wave"), head, rule))
+	for _, repo := range r.Plan.Repositories {
+		row := fmt.Sprintf("| %d | %s | %s | %d |", repo.Wave, code(repo.ID), code(shortCommit(repo.Commit)), len(repo.Kustomizations))
+		counts := countVerbs(repo.Objects)
+		for _, v := range used {
+			row += fmt.Sprintf(" %d |", counts[v])
+		}
+		if repo.Blocked {
+			row += " **blocked** |\n"
+		} else {
+			row += " |\n"
+		}
+		if m.room < m.limit/4 /* for what comes after */ || !m.try(row) {
+			m.lost++
+		}
+	}
+	m.must("\n</details>\n\n")
+}
+
+func waves(plan migrate.Plan) int {
+	most := 0
+	for _, r := range plan.Repositories {
+		most = max(most, r.Wave)
+	}
+	return most
+}
+
+func (m *markdown) findings(r *Report) {
+	for _, g := range grouped(r.Plan.Findings, r.Plan.Accepted) {
+		word := map[migrate.Severity]string{migrate.Blocker: "🔴 blocker", migrate.Warning: "🟡 warning", migrate.Info: "🔵 info"}[g.Severity]
+		if g.Accepted {
+			word = "⚪ accepted " + string(g.Severity)
+		}
+		about := code(subject(g.Subject))
+		if len(g.Subjects) > 1 {
+			about = fmt.Sprintf("(%d)", len(g.Subjects))
+		}
+		text := fmt.Sprintf("- %s **%s** %s %s", word, escape(g.Code), about, escape(g.Message))
+		if len(g.Subjects) > 1 {
+			text += "; also " + escape(list(g.Subjects[1:]))
+		}
+		if g.Hint != "" && !g.Accepted {
+			text += "<br>→ " + escape(g.Hint)
+		}
+		if m.room < m.limit/8 || !m.try(text+"\n") {
+			m.lost++
+		}
+	}
+	m.must("\n")
+}
+
+// differences writes the gravest first, with their details while there is
+// room, then without, then not at all.
+func (m *markdown) differences(r *Report) {
+	for _, d := range byGravity(r.Differences) {
+		name := fmt.Sprintf("%s %s <i>%s</i>", inHTML(string(d.Verb)), codeHTML(migrate.DisplayID(d.ID)), inHTML(d.Repository))
+		if text := d.diffText(); text != "" {
+			fence := fenceFor(text)
+			// Some room is for naming those that are not shown whole.
+			whole := fmt.Sprintf("<details><summary>%s</summary>\n\n%sdiff\n%s%s\n\n</details>\n", name, fence, text, fence)
+			if len(whole) < m.room-m.limit/5 && m.try(whole) {
+				continue
+			}
+			m.bare++
+		}
+		why := ""
+		if len(d.Changes) == 0 && d.Why != "" {
+			why = ": " + inHTML(d.Why)
+		}
+		if !m.try(fmt.Sprintf("<div>%s%s</div>\n\n", name, why)) {
+			if d.diffText() != "" {
+				m.bare--
+			}
+			m.gone++
+		}
+	}
+}
+
+// fenceFor is longer than any run of backticks in the text.
+func fenceFor(text string) string {
+	longest, run := 0, 0
+	for _, r := range text {
+		if r == '`' {
+			run++
+			longest = max(longest, run)
+		} else {
+			run = 0
+		}
+	}
+	return strings.Repeat("`", max(3, longest+1))
+}
+
+// code writes text in a code span that nothing in it can end.
+func code(s string) string {
+	if s == "" {
+		return ""
+	}
+	return "<code>" + escape(s) + "</code>"
+}
+
+// codeHTML is code where a line begins with a tag: there Markdown does not read
+// its own signs, nor backslashes before them.
+func codeHTML(s string) string { return "<code>" + inHTML(s) + "</code>" }
+
+func inHTML(s string) string {
+	return strings.ReplaceAll(html.EscapeString(strings.ReplaceAll(printable(s), "\n", " ")), "@", "&#64;")
+}
+
+// escape writes text so that neither Markdown nor HTML reads anything in it.
+func escape(s string) string {
+	s = html.EscapeString(strings.ReplaceAll(printable(s), "\n", " "))
+	var b strings.Builder
+	for _, r := range s {
+		switch {
+		case strings.ContainsRune("\\`*_{}[]()#+-!|~", r):
+			fmt.Fprintf(&b, "\\%c", r)
+		case r == '@': // nobody is to be called
+			b.WriteString("&#64;")
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "–"
+	}
+	return s
+}

@@ -1,0 +1,108 @@
+(function () {
+  "use strict";
+  const root = document.documentElement;
+  const search = document.getElementById("search");
+  const found = document.getElementById("found");
+  const repositories = Array.from(document.querySelectorAll("details.repository"));
+  const details = () => Array.from(document.querySelectorAll("main details"));
+
+  document.getElementById("theme").addEventListener("click", function () {
+    const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    root.dataset.theme = dark ? "light" : "dark";
+  });
+  document.getElementById("collapse").addEventListener("click", function () {
+    details().forEach(function (d) { d.open = false; });
+  });
+  function openDifferences() {
+    document.querySelectorAll("details.object").forEach(function (d) {
+      d.open = true;
+      d.closest("details.repository").open = true;
+    });
+    document.querySelectorAll("details.severity").forEach(function (d) { d.open = true; });
+  }
+  document.getElementById("expand").addEventListener("click", openDifferences);
+
+  // What is printed is what a reviewer signs: every difference, and then as it was.
+  let before = null;
+  addEventListener("beforeprint", function () {
+    before = details().filter(function (d) { return d.open; });
+    openDifferences();
+    repositories.forEach(function (d) { d.open = true; });
+  });
+  addEventListener("afterprint", function () {
+    if (!before) { return; }
+    details().forEach(function (d) { d.open = before.includes(d); });
+    before = null;
+  });
+
+  // A link to a repository opens it.
+  function openTarget() {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (target && target.tagName === "DETAILS") { target.open = true; target.scrollIntoView(); }
+  }
+  addEventListener("hashchange", openTarget);
+  openTarget();
+
+  // Search: every word must stand in the item, or in the name of its repository.
+  let items = null, openBefore = null;
+  function collect() {
+    return Array.from(document.querySelectorAll(".item")).map(function (element) {
+      const repository = element.closest("details.repository");
+      const name = repository ? repository.id + " " : "";
+      return { element: element, repository: repository, group: element.closest("details.quiet, details.severity"), text: (name + element.textContent).toLowerCase() };
+    });
+  }
+  function run() {
+    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    items = items || collect();
+    if (words.length === 0) {
+      items.forEach(function (i) { i.element.hidden = false; });
+      repositories.forEach(function (d) { d.hidden = false; });
+      document.querySelectorAll("details.quiet, details.severity").forEach(function (d) { d.hidden = false; });
+      if (openBefore) { details().forEach(function (d) { d.open = openBefore.has(d); }); openBefore = null; }
+      found.textContent = "";
+      return;
+    }
+    openBefore = openBefore || new Set(details().filter(function (d) { return d.open; }));
+    let count = 0;
+    const shown = new Set();
+    items.forEach(function (i) {
+      const hit = words.every(function (w) { return i.text.includes(w); });
+      i.element.hidden = !hit;
+      if (hit) {
+        count++;
+        if (i.repository) { shown.add(i.repository); }
+        if (i.group) { shown.add(i.group); }
+      }
+    });
+    const few = shown.size <= 40;
+    repositories.forEach(function (d) { d.hidden = !shown.has(d); d.open = few && shown.has(d); });
+    document.querySelectorAll("details.quiet, details.severity").forEach(function (d) { d.hidden = !shown.has(d); d.open = few && shown.has(d); });
+    found.textContent = count + " of " + items.length;
+  }
+  let waiting = 0;
+  search.addEventListener("input", function () {
+    clearTimeout(waiting);
+    waiting = setTimeout(run, 60);
+  });
+  addEventListener("keydown", function (event) {
+    if (event.key === "/" && document.activeElement !== search && !event.ctrlKey && !event.metaKey && !event.altKey) {
+      event.preventDefault();
+      search.focus();
+      search.select();
+    } else if (event.key === "Escape" && document.activeElement === search) {
+      search.value = "";
+      run();
+      search.blur();
+    } else if (event.key === "Enter" && document.activeElement === search) {
+      clearTimeout(waiting);
+      run();
+      const first = Array.from(document.querySelectorAll("details.object:not([hidden]) > summary, .item:not([hidden])")).find(function (e) { return e.checkVisibility(); });
+      if (first) {
+        if (first.tagName !== "SUMMARY") { first.tabIndex = -1; }
+        first.focus();
+        first.scrollIntoView({ block: "center" });
+      }
+    }
+  });
+})();
