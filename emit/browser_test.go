@@ -35,16 +35,16 @@ func browse(t testing.TB, page []byte, args ...string) (string, time.Duration) {
 	if err := os.WriteFile(file, page, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
-	defer cancel()
 	all := append([]string{
 		"--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
 		"--disable-component-update", "--disable-sync", "--user-data-dir=" + filepath.Join(dir, "profile"), "--window-size=1280,1000",
 	}, args...)
 	for attempt := 1; ; attempt++ {
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 		cmd := exec.CommandContext(ctx, program, append(all, "file://"+file)...)
 		cmd.WaitDelay = 5 * time.Second
 		out, err := cmd.Output()
+		cancel()
 		if err == nil {
 			return string(out), cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 		}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/fluxover/fluxover/migrate"
 )
@@ -68,7 +69,7 @@ func repositoryTable(w io.Writer, plan migrate.Plan, style Style) error {
 	rows := [][]string{append(head, "")}
 	for _, r := range plan.Repositories {
 		counts := countVerbs(r.Objects)
-		row := []string{strconv.Itoa(r.Wave), shorten(r.ID, 34+max(0, style.width()-TextWidth)), shortCommit(r.Commit), strconv.Itoa(len(r.Kustomizations))}
+		row := []string{strconv.Itoa(r.Wave), r.ID, shortCommit(r.Commit), strconv.Itoa(len(r.Kustomizations))}
 		for _, v := range used {
 			row = append(row, strconv.Itoa(counts[v]))
 		}
@@ -77,6 +78,9 @@ func repositoryTable(w io.Writer, plan migrate.Plan, style Style) error {
 			mark = "blocked"
 		}
 		rows = append(rows, append(row, mark))
+	}
+	if err := narrow(rows, 1, style.width()); err != nil {
+		return err
 	}
 	if !style.Color {
 		if err := table(w, "", rows, right...); err != nil {
@@ -102,6 +106,29 @@ func repositoryTable(w io.Writer, plan migrate.Plan, style Style) error {
 	}
 	_, err := fmt.Fprintln(w)
 	return err
+}
+
+// narrow shortens the cells of one column so that a table fits a width, but not
+// beyond what can still be told apart.
+func narrow(rows [][]string, column, width int) error {
+	const least = 16
+	var b strings.Builder
+	if err := table(&b, "", rows); err != nil {
+		return err
+	}
+	longest, over := 0, -width
+	for _, r := range rows {
+		longest = max(longest, utf8.RuneCountInString(r[column]))
+	}
+	for line := range strings.Lines(b.String()) {
+		over = max(over, utf8.RuneCountInString(strings.TrimSuffix(line, "\n"))-width)
+	}
+	if over > 0 {
+		for _, r := range rows {
+			r[column] = shorten(r[column], max(least, longest-over))
+		}
+	}
+	return nil
 }
 
 func clusterName(plan migrate.Plan) string {

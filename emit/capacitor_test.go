@@ -1,0 +1,342 @@
+package emit
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/kube-openapi/pkg/validation/spec"
+	"k8s.io/kube-openapi/pkg/validation/strfmt"
+	"k8s.io/kube-openapi/pkg/validation/validate"
+	"sigs.k8s.io/yaml"
+
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/reconcile/build"
+)
+
+var prod = Capacitor{URL: "https://git.example.com/flux-capacitor", Branch: "main", Cluster: "prod", Identity: "uid-of-prod", Credential: true}
+
+// treeOf emits a plan into a tree and gives the tree as it is then.
+func treeOf(t testing.TB, files fstest.MapFS, plan *migrate.Plan, c Capacitor) fstest.MapFS {
+	t.Helper()
+	changes, err := Tree(files, plan, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := fstest.MapFS{}
+	for p, f := range files {
+		out[p] = f
+	}
+	for p, content := range changes {
+		if delete(out, p); content != nil {
+			out[p] = &fstest.MapFile{Data: content}
+		}
+	}
+	return out
+}
+
+func TestTheTreeIsTheSameBytesEachTime(t *testing.T) {
+	r, _ := fleet(t, 6)
+	first := treeOf(t, fstest.MapFS{}, &r.Plan, prod)
+	again, _ := fleet(t, 6)
+	second := treeOf(t, fstest.MapFS{}, &again.Plan, prod)
+	third := treeOf(t, first, &again.Plan, prod)
+	for p := range first {
+		if !bytes.Equal(first[p].Data, second[p].Data) || third[p] == nil || !bytes.Equal(first[p].Data, third[p].Data) {
+			t.Errorf("%s is not the same twice", p)
+		}
+	}
+	if len(first) != len(second) || len(first) != len(third) || len(first) < 6*9 {
+		t.Errorf("%d, %d and %d files", len(first), len(second), len(third))
+	}
+	changes, err := Tree(first, &r.Plan, prod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff, err := TreeDiff(first, changes); err != nil || len(diff) > 0 {
+		t.Errorf("emitting again changes %v (%v)", diff, err)
+	}
+}
+
+// Every file must hold what the API server of a cluster with the agent's own
+// CRDs takes, and no field that it would drop.
+func TestTheTreeIsValidAgainstTheCRDs(t *testing.T) {
+	schemas := map[string]*spec.Schema{}
+	for _, name := range []string{"source.toolkit.fluxcd.io_gitrepositories.yaml", "kustomize.toolkit.fluxcd.io_kustomizations.yaml"} {
+		raw, err := os.ReadFile(filepath.Join("..", "reconcile", "chart", "crds", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var crd struct {
+			Spec struct {
+				Names    struct{ Kind string }
+				Versions []struct {
+					Name   string
+					Schema struct {
+						OpenAPIV3Schema map[string]any `json:"openAPIV3Schema"`
+					}
+				}
+			}
+		}
+		if err := yaml.Unmarshal(raw, &crd); err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range crd.Spec.Versions {
+			closed(v.Schema.OpenAPIV3Schema)
+			raw, err := json.Marshal(v.Schema.OpenAPIV3Schema)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := &spec.Schema{}
+			if err := json.Unmarshal(raw, s); err != nil {
+				t.Fatal(err)
+			}
+			schemas[crd.Spec.Names.Kind+" "+v.Name] = s
+		}
+	}
+	check := func(u *unstructured.Unstructured) (problems []string) {
+		s := schemas[u.GetKind()+" "+u.GroupVersionKind().Version]
+		if s == nil {
+			return nil
+		}
+		for _, err := range validate.NewSchemaValidator(s, nil, "", strfmt.Default).Validate(u.Object).Errors {
+			problems = append(problems, err.Error())
+		}
+		return problems
+	}
+	r, _ := fleet(t, 4)
+	tree := treeOf(t, fstest.MapFS{}, &r.Plan, prod)
+	checked := 0
+	for p, f := range tree {
+		objects, err := documents(f.Data)
+		if err != nil {
+			t.Fatalf("%s: %v", p, err)
+		}
+		for id, u := range objects {
+			if u.GetKind() == "GitRepository" || u.GetKind() == "Kustomization" && strings.HasPrefix(u.GetAPIVersion(), "kustomize.toolkit") {
+				checked++
+				for _, problem := range check(u) {
+					t.Errorf("%s: %s: %s", p, migrate.DisplayID(id), problem)
+				}
+			}
+		}
+	}
+	if checked < 4*8 {
+		t.Errorf("only %d objects were checked", checked)
+	}
+	for name, broken := range map[string]map[string]any{
+		"an unknown field": {"intervall": "1m"}, "a bad interval": {"interval": "soon"}, "a wrong type": {"prune": "yes"},
+	} {
+		k := r.Plan.Repositories[0].Kustomizations[0].DeepCopy()
+		for field, value := range broken {
+			k.Object["spec"].(map[string]any)[field] = value
+		}
+		if len(check(k)) == 0 {
+			t.Errorf("%s is not found", name)
+		}
+	}
+}
+
+// closed makes a schema refuse what it does not name, as an API server would
+// drop it.
+func closed(schema map[string]any) {
+	properties, _ := schema["properties"].(map[string]any)
+	if len(properties) > 0 && schema["additionalProperties"] == nil && schema["x-kubernetes-preserve-unknown-fields"] != true {
+		schema["additionalProperties"] = false
+	}
+	for _, below := range properties {
+		if m, ok := below.(map[string]any); ok {
+			closed(m)
+		}
+	}
+	if items, ok := schema["items"].(map[string]any); ok {
+		closed(items)
+	}
+	if metadata, ok := properties["metadata"].(map[string]any); ok && len(metadata) == 1 {
+		metadata["additionalProperties"] = true
+	}
+}
+
+// What the agent builds of the tree is exactly what stands in it.
+func TestTheTreeBuildsWhatItHolds(t *testing.T) {
+	r, _ := fleet(t, 3)
+	tree := treeOf(t, fstest.MapFS{}, &r.Plan, prod)
+	built := func(folder string) []string {
+		k := &kustomizev1.Kustomization{}
+		k.Name, k.Namespace, k.Spec.Path = "x", "flux-system", "./"+folder
+		objects, err := build.Objects(t.Context(), build.Input{Tree: tree, Kustomization: k})
+		if err != nil {
+			t.Fatalf("%s: %v", folder, err)
+		}
+		var ids []string
+		for _, o := range objects {
+			ids = append(ids, migrate.ObjectID(o))
+		}
+		slices.Sort(ids)
+		return ids
+	}
+	held := func(under string) []string {
+		var ids []string
+		for p, f := range tree {
+			if strings.HasPrefix(p, under+"/") {
+				objects, err := documents(f.Data)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for id := range objects {
+					ids = append(ids, id)
+				}
+			}
+		}
+		slices.Sort(ids)
+		return ids
+	}
+	if got, want := built("clusters/prod"), held("clusters/prod/agent"); !slices.Equal(got, want) || len(want) < 5+3*3 {
+		t.Errorf("the cluster's folder builds %q, want %q", got, want)
+	}
+	for i := range r.Plan.Repositories {
+		folder := TeamFolder(&r.Plan.Repositories[i], "prod")
+		if got, want := built(folder), held(folder); !slices.Equal(got, want) || len(want) < 8 {
+			t.Errorf("%s builds %q, want %q", folder, got, want)
+		}
+	}
+}
+
+const decided = "apiVersion: fluxover.dev/v1\nkind: Capacitor\n"
+
+func withSettings(tree fstest.MapFS, text string) fstest.MapFS {
+	out := fstest.MapFS{}
+	for p, f := range tree {
+		out[p] = f
+	}
+	out[CapacitorFile] = &fstest.MapFile{Data: []byte(decided + text)}
+	return out
+}
+
+func TestOneLineIsASweepingChangeAndTheNarrowestHolds(t *testing.T) {
+	r, _ := fleet(t, 3)
+	tree := treeOf(t, fstest.MapFS{}, &r.Plan, prod)
+	swept := withSettings(tree, "defaults: {kustomization: {interval: 30m}}\n")
+	changes, err := Tree(swept, &r.Plan, prod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	diff, err := TreeDiff(swept, changes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	total := 0
+	for i := range r.Plan.Repositories {
+		total += len(r.Plan.Repositories[i].Kustomizations)
+	}
+	if len(diff) != 1 || diff[0].What != "Kustomization .spec.interval: 5m0s -> 30m0s" || len(diff[0].Paths) != total {
+		t.Errorf("one line changes %v, want all %d applications alike", diff, total)
+	}
+	var text strings.Builder
+	if err := WriteTreeDiff(&text, diff, Style{}); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(text.String(), "5m0s -> 30m0s") || !strings.Contains(text.String(), fmt.Sprintf("%d files: ", total)) {
+		t.Errorf("it is shown as\n%s", text.String())
+	}
+
+	narrowed := treeOf(t, withSettings(tree, `
+defaults: {kustomization: {interval: 30m, timeout: 2m}, gitRepository: {interval: 3m}}
+clusters:
+  prod:
+    kustomization: {timeout: 4m}
+    teams:
+      catalog:
+        kustomization: {wait: true, prune: false}
+        applications:
+          catalog-web: {kustomization: {interval: 10m, wait: false}}
+`), &r.Plan, prod)
+	want := map[string]map[string]any{
+		"clusters/prod/payments/payments-web.yaml": {"interval": "30m0s", "timeout": "4m0s", "prune": true},
+		"clusters/prod/catalog/catalog-api.yaml":   {"interval": "30m0s", "timeout": "4m0s", "prune": false, "wait": true},
+		"clusters/prod/catalog/catalog-web.yaml":   {"interval": "10m0s", "timeout": "4m0s", "prune": false, "wait": false},
+		"clusters/prod/catalog/source.yaml":        {"interval": "3m0s"},
+	}
+	for p, fields := range want {
+		if narrowed[p] == nil {
+			t.Fatalf("there is no %s", p)
+		}
+		objects, err := documents(narrowed[p].Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, u := range objects {
+			for field, value := range fields {
+				if got := u.Object["spec"].(map[string]any)[field]; got != value {
+					t.Errorf("%s: %s is %v, want %v", p, field, got, value)
+				}
+			}
+		}
+	}
+}
+
+func TestASlipInTheSettingsIsAnErrorWithItsLine(t *testing.T) {
+	r, _ := fleet(t, 2)
+	for text, want := range map[string]string{
+		"defaults: {kustomization: {intervall: 1m}}\n":      `line 3: there is no setting "intervall" here`,
+		"defaults:\n  kustomization:\n    interval: soon\n": `line 5: "soon" is no duration`,
+		"defaults: {kustomization: {prune: maybe}}\n":       "line 3",
+		"cluster: {}\n":           `line 3: there is no setting "cluster" here`,
+		"clusters:\n  pord: {}\n": `capacitor.yaml:4: there is no cluster "pord"; near it: prod`,
+		"clusters:\n  prod:\n    teams:\n      paymets: {}\n":                                                                             `capacitor.yaml:6: there is no team "paymets"; near it: payments`,
+		"clusters:\n  prod:\n    teams:\n      payments:\n        applications:\n          payments-wbe: {kustomization: {wait: true}}\n": `capacitor.yaml:8: there is no application "payments-wbe"; near it: payments-web`,
+		"---\nkind: Other\n": "more than one YAML document",
+		"defaults: {kustomization: {interval: 1m, interval: 2m}}\n": "already defined",
+	} {
+		tree := withSettings(fstest.MapFS{}, text)
+		changes, err := Tree(tree, &r.Plan, prod)
+		if err == nil || !strings.Contains(err.Error(), want) || changes != nil {
+			t.Errorf("%q: got %v, want %q", text, err, want)
+		}
+	}
+	if s, err := ReadSettings([]byte(FirstSettings)); err != nil || s.Source.Interval.String() != "1m0s" || s.Sync.Interval.String() != "10m0s" {
+		t.Errorf("the first settings: %v, %+v", err, s)
+	}
+	// What is shown there as a comment is right as well.
+	var uncommented strings.Builder
+	for line := range strings.Lines(FirstSettings) {
+		if after, ok := strings.CutPrefix(line, "# "); ok && (strings.HasPrefix(after, "defaults:") || strings.HasPrefix(after, " ") || strings.HasPrefix(after, "clusters:")) {
+			line = after
+		}
+		uncommented.WriteString(line)
+	}
+	s, err := ReadSettings([]byte(uncommented.String()))
+	if err != nil || len(s.Clusters) != 1 || s.Defaults.Kustomization.Prune == nil {
+		t.Errorf("the example: %v, %+v", err, s)
+	}
+}
+
+func TestWhatAPlanDoesNotHoldKeepsItsFiles(t *testing.T) {
+	r, _ := fleet(t, 3)
+	tree := treeOf(t, fstest.MapFS{}, &r.Plan, prod)
+	less := r.Plan
+	less.Repositories = slices.Clone(r.Plan.Repositories[:1])
+	changes, err := Tree(tree, &less, prod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	diff, err := TreeDiff(tree, changes)
+	if err != nil || len(diff) > 0 {
+		t.Errorf("%v (%v)", diff, err)
+	}
+	less.Repositories = nil // an empty plan is no order to remove anything
+	if changes, err = Tree(tree, &less, prod); err != nil {
+		t.Fatal(err)
+	}
+	if diff, err := TreeDiff(tree, changes); err != nil || len(diff) > 0 {
+		t.Errorf("%v (%v)", diff, err)
+	}
+}
