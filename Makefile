@@ -4,10 +4,10 @@ GO ?= go
 LINT := $(CURDIR)/bin/lint
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: help build test race verify e2e long demo generate
+.PHONY: help build test race verify e2e long demo generate screenshots
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## bin/fluxover
 	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/fluxover ./cmd/fluxover
@@ -45,6 +45,10 @@ generate: ## the CRDs of the agent's chart, from the upstream API modules, marke
 			awk -v v="$$version" '{print} /controller-gen.kubebuilder.io\/version/ {print "    fluxover.dev/definition-version: " v}' \
 				$$tmp/$$crd.yaml >../../reconcile/chart/crds/$$crd.yaml || exit 1; \
 		done && rm -r $$tmp
+
+screenshots: ## the pictures of docs/screenshots: plan and diff in a terminal, and the report (needs Chromium)
+	mkdir -p docs/screenshots
+	SCREENSHOTS=$(CURDIR)/docs/screenshots $(GO) test -count=1 -timeout 15m -run 'TestScreenshots' ./emit
 
 demo: ## the whole story on this machine: fleet, plan, migration, verdict (YES=1 unattended, TEAMS=40 for all)
 	$(GO) run ./e2e/demo $(if $(YES),--yes) $(if $(TEAMS),--teams $(TEAMS))
