@@ -29,7 +29,7 @@ func TestScreenshots(t *testing.T) {
 			t.Fatal(err)
 		}
 		for name, text := range map[string]string{"plan": "$ fluxover plan\n" + plan.String(), "diff": "$ fluxover diff\n" + diff.String()} {
-			if width := widest(text); width > columns {
+			if width := widestLine(text); width > columns {
 				t.Errorf("%s is %d characters wide, on %d columns", name, width, columns)
 			}
 			shoot(t, dir, fmt.Sprintf("%s-%d", name, columns), []byte(terminalPage(text, columns)), columns*9+48, strings.Count(text, "\n")*19+62)
@@ -52,7 +52,7 @@ func shoot(t *testing.T, dir, name string, page []byte, width, height int) {
 
 var ansi = regexp.MustCompile("\x1b\\[([0-9;]*)m")
 
-func widest(text string) int {
+func widestLine(text string) int {
 	most := 0
 	for line := range strings.Lines(ansi.ReplaceAllString(text, "")) {
 		most = max(most, len([]rune(strings.TrimRight(line, "\n"))))
