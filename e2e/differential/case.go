@@ -1,0 +1,102 @@
+// Package differential compares what a plan foretells with what then happens,
+// over repositories that nobody wrote by hand: a seed makes them, with the
+// layouts, spellings and mishaps of real ones. For each the Flux v1 agent runs
+// and syncs; people change things by hand; fluxover plans; and then a Flux v2
+// agent really takes over, with no regard to what the plan holds back. Whatever
+// happens that the plan does not tell is a silent difference. There must be
+// none.
+//
+// The package knows the program under test by its command line and its JSON
+// alone.
+package differential
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+)
+
+// place stands for the case's own prefix of names, so that many cases live in
+// one cluster.
+const place = "PFX"
+
+// Case is one repository with its agent, and what people did to its objects.
+type Case struct {
+	// Name is its seed, or what a kept case is about.
+	Name string `json:"name"`
+	// Why tells what once went wrong; for cases that are kept.
+	Why string `json:"why,omitempty"`
+	// Paths are the agent's, DefaultNamespace and Allowed its restrictions.
+	Paths             []string `json:"paths,omitempty"`
+	DefaultNamespace  string   `json:"defaultNamespace,omitempty"`
+	Allowed           []string `json:"allowed,omitempty"`
+	GarbageCollection bool     `json:"garbageCollection,omitempty"`
+	// Namespaces exist before the agent starts.
+	Namespaces []string `json:"namespaces,omitempty"`
+	// Commits are made one after the other; each is synced before the next.
+	Commits []Commit `json:"commits"`
+	// Acts are done by hand after the last sync, in this order.
+	Acts []Act `json:"acts,omitempty"`
+}
+
+// Commit changes files: text by path. A removed file is in Removed.
+type Commit struct {
+	Files   map[string]string `json:"files"`
+	Removed []string          `json:"removed,omitempty"`
+}
+
+// Act is one thing that a person or a controller does to a live object. If the
+// object is not there, nothing happens.
+type Act struct {
+	// Do is patch (a JSON merge patch), apply (server-side), delete or create.
+	Do string `json:"do"`
+	// Resource is "version/resource" or "group/version/resource".
+	Resource    string `json:"resource"`
+	Namespace   string `json:"namespace,omitempty"`
+	Name        string `json:"name"`
+	Subresource string `json:"subresource,omitempty"`
+	// Manager is the field manager, as the tool in question would name itself.
+	Manager string `json:"manager,omitempty"`
+	// Body is JSON or YAML.
+	Body string `json:"body,omitempty"`
+}
+
+// at gives the case a prefix of its own.
+func (c Case) at(prefix string) (Case, error) {
+	raw, err := yaml.Marshal(c)
+	if err != nil {
+		return c, fmt.Errorf("case %s: %w", c.Name, err)
+	}
+	var out Case
+	if err := yaml.UnmarshalStrict([]byte(strings.ReplaceAll(string(raw), place, prefix)), &out); err != nil {
+		return c, fmt.Errorf("case %s: %w", c.Name, err)
+	}
+	return out, nil
+}
+
+// kept reads the cases that once were divergences.
+func kept(dir string) ([]Case, error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	var cases []Case
+	for _, file := range files {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		var c Case
+		if err := yaml.UnmarshalStrict(raw, &c); err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		if c.Name == "" || c.Why == "" || len(c.Commits) == 0 {
+			return nil, fmt.Errorf("%s: a kept case needs name, why and commits", file)
+		}
+		cases = append(cases, c)
+	}
+	return cases, nil
+}

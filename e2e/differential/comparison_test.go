@@ -1,0 +1,96 @@
+package differential
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/fluxover/fluxover/e2e/auditor"
+	"github.com/fluxover/fluxover/e2e/fleet"
+)
+
+// TestEachWayToBeWrongIsSeen shows the comparison what it must not let pass.
+func TestEachWayToBeWrongIsSeen(t *testing.T) {
+	const id = "c000-a_web_apps_Deployment"
+	object := func(image string, labels map[string]any) map[string]any {
+		return map[string]any{"metadata": map[string]any{"name": "web", "labels": labels},
+			"spec": map[string]any{"template": map[string]any{"spec": map[string]any{"containers": []any{map[string]any{"name": "web", "image": image}}}}}}
+	}
+	plain, image := object("web:1", map[string]any{"app": "web"}), object("web:2", map[string]any{"app": "web"})
+	marked := object("web:1", map[string]any{"app": "web", "kustomize.toolkit.fluxcd.io/name": "k", "fluxcd.io/sync-gc-mark": "x"})
+	imageField := []string{".spec.template.spec.containers[0].image"}
+	for name, c := range map[string]struct {
+		object        *planned
+		before, after map[string]any
+		state         string // why the Kustomization fails
+		wrong         string // empty if the plan is right
+	}{
+		"adopted, marks only":              {&planned{Verb: "adopt"}, plain, marked, "", ""},
+		"adopted, and another image":       {&planned{Verb: "adopt"}, plain, image, "", "changes: [.spec.template.spec.containers.image]"},
+		"adopted, and gone":                {&planned{Verb: "adopt"}, plain, nil, "", "is gone"},
+		"restarted as foretold":            {&planned{Verb: "restart", Fields: imageField}, plain, image, "", ""},
+		"a restart called a change":        {&planned{Verb: "change", Fields: imageField}, plain, image, "", "its pods are replaced"},
+		"another field than foretold":      {&planned{Verb: "restart", Fields: []string{".spec.replicas"}}, plain, image, "", "also changes"},
+		"a field that does not change":     {&planned{Verb: "restart", Fields: append([]string{".spec.replicas"}, imageField...)}, plain, image, "", "does not change in .spec.replicas"},
+		"the same under a failed one":      {&planned{Verb: "restart", Fields: append([]string{".spec.replicas"}, imageField...)}, plain, image, "ReconciliationFailed", ""},
+		"skipped, and touched":             {&planned{Verb: "skip"}, plain, marked, "", "was changed"},
+		"stale, and touched":               {&planned{Verb: "stale"}, plain, marked, "", "was changed"},
+		"made as foretold":                 {&planned{Verb: "create"}, nil, plain, "", ""},
+		"made, and said to be there":       {&planned{Verb: "adopt"}, nil, plain, "", "was made"},
+		"not made":                         {&planned{Verb: "create"}, plain, plain, "", "was not made"},
+		"a verb that is no verb":           {&planned{Verb: "adapt"}, plain, plain, "", "no such verb"},
+		"changed, and not in the plan":     {nil, plain, image, "", "is not in the plan, and was changed"},
+		"made, and not in the plan":        {nil, nil, plain, "", "is not in the plan, and was added"},
+		"only assumed, and said to be so":  {&planned{Verb: "adopt", Why: "not proven: x"}, plain, image, "", ""},
+		"changed below a map that is told": {&planned{Verb: "restart", Fields: []string{".spec.template"}}, plain, image, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			one := &played{prefix: "c000", team: fleet.Team{Release: "flux-c000"}}
+			before, after := auditor.Dump{}, auditor.Dump{}
+			if c.before != nil {
+				before[id] = c.before
+			}
+			if c.after != nil {
+				after[id] = c.after
+			}
+			all := comparison{w: &world{cases: []*played{one}}, before: before, after: after, states: map[string]string{"k": c.state},
+				moved: map[string]auditor.Difference{}, wrong: map[*played][]string{}, sum: tally{verbs: map[string]int{}}}
+			for _, d := range auditor.Diff(before, after) {
+				all.moved[d.ID] = d
+			}
+			r := repository{ID: one.id()}
+			if c.object != nil {
+				o := *c.object
+				o.ID, o.Application = id, "k"
+				r.Objects = []planned{o}
+			}
+			all.objects(one, &r)
+			got := strings.Join(all.wrong[one], "; ")
+			if (got == "") != (c.wrong == "") || !strings.Contains(got, c.wrong) {
+				t.Errorf("it says %q, want %q", got, c.wrong)
+			}
+		})
+	}
+}
+
+func TestTheSameSeedMakesTheSameCase(t *testing.T) {
+	kinds := map[string]bool{}
+	for seed := range int64(300) {
+		a, b := Generate(seed), Generate(seed)
+		if len(a.Commits) == 0 || len(a.Commits[0].Files) != len(b.Commits[0].Files) || len(a.Acts) != len(b.Acts) {
+			t.Fatalf("seed %d makes two cases", seed)
+		}
+		for name, text := range a.Commits[0].Files {
+			if b.Commits[0].Files[name] != text {
+				t.Fatalf("seed %d: %s has two contents", seed, name)
+			}
+			for line := range strings.Lines(text) {
+				if kind, ok := strings.CutPrefix(strings.TrimSpace(line), "kind: "); ok {
+					kinds[kind] = true
+				}
+			}
+		}
+	}
+	if len(kinds) < 25 {
+		t.Errorf("300 seeds make only %d kinds: %v", len(kinds), kinds)
+	}
+}

@@ -1,0 +1,421 @@
+package differential
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/fluxover/fluxover/e2e/auditor"
+)
+
+var (
+	firstSeed = flag.Int64("seed", 1, "the first seed of the series")
+	howMany   = flag.Int("seeds", 0, "how many seeds (default 4, with LONG=1 2000)")
+	keepIn    = flag.String("keep", "", "write the cases that diverge into this folder")
+)
+
+// batch is how many cases share a cluster.
+const batch = 24
+
+// plan is what this package reads of a plan.
+type plan struct {
+	Sources     []unstructured.Unstructured
+	Credentials []struct {
+		To   struct{ Namespace, Name string }
+		Kind string
+	}
+	Repositories []repository
+	Findings     []finding
+}
+
+type repository struct {
+	ID, Commit     string
+	Sources        []struct{ Name string }
+	Kustomizations []unstructured.Unstructured
+	Supporting     []unstructured.Unstructured
+	Objects        []planned
+	Adds           []struct{ Object, Type, Key string }
+	Blocked        bool
+}
+
+type planned struct {
+	ID, Application, Verb, Why string
+	Fields                     []string
+}
+
+type finding struct {
+	Severity, Code, Subject, Repository, Message string
+	Acceptable                                   bool
+}
+
+func TestWhatHappensIsWhatThePlanForetells(t *testing.T) {
+	seeds := *howMany
+	if seeds == 0 {
+		seeds = 4
+		if os.Getenv("LONG") != "" {
+			seeds = 2000
+		}
+	}
+	cases, err := kept(filepath.Join("testdata", "cases"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range seeds {
+		cases = append(cases, Generate(*firstSeed+int64(i)))
+	}
+	var sum tally
+	for part := range slices.Chunk(cases, batch) {
+		ok := t.Run(part[0].Name+" and on", func(t *testing.T) { sum.add(run(t, part)) })
+		if t.Context().Err() != nil || !ok && os.Getenv("LONG") == "" {
+			break
+		}
+	}
+	t.Logf("%d repositories (%d stuck under Flux v1), %d Kustomizations (%d fail, all foretold), %d objects: %v; %d not proven",
+		sum.cases, sum.stuck, sum.kustomizations, sum.failed, sum.objects, sum.verbs, sum.unproven)
+	if sum.objects == 0 {
+		t.Error("nothing was compared")
+	}
+}
+
+// tally counts what was compared.
+type tally struct {
+	cases, stuck, kustomizations, failed, objects, unproven int
+	verbs                                                   map[string]int
+}
+
+func (s *tally) add(o tally) {
+	s.cases += o.cases
+	s.stuck += o.stuck
+	s.kustomizations += o.kustomizations
+	s.failed += o.failed
+	s.objects += o.objects
+	s.unproven += o.unproven
+	if s.verbs == nil {
+		s.verbs = map[string]int{}
+	}
+	for verb, n := range o.verbs {
+		s.verbs[verb] += n
+	}
+}
+
+// run plays cases in one cluster and compares.
+func run(t *testing.T, cases []Case) tally {
+	w := newWorld(t)
+	w.play(cases)
+	before := w.quietDump()
+	p := w.plan()
+	if moved := auditor.Diff(before, w.dump()); len(moved) > 0 {
+		t.Fatalf("the cluster moved while it was planned: %v", moved)
+	}
+	w.stopAgents()
+	states := w.takeOver(p)
+	after := w.quietDump()
+	c := comparison{w: w, plan: p, states: states, before: before, after: after, moved: map[string]auditor.Difference{}, wrong: map[*played][]string{}}
+	for _, d := range auditor.Diff(before, after) {
+		c.moved[d.ID] = d
+	}
+	sum := c.compare()
+	for _, one := range w.cases {
+		for _, text := range c.wrong[one] {
+			t.Errorf("%s: %s", one.Name, text)
+		}
+		if len(c.wrong[one]) > 0 && *keepIn != "" {
+			keep(t, one.prefix, one.Case, c.wrong[one])
+		}
+	}
+	return sum
+}
+
+// keep writes a case as it is kept in testdata.
+func keep(t *testing.T, prefix string, c Case, wrong []string) {
+	c.Why = strings.Join(wrong, "\n")
+	raw, err := yaml.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.ReplaceAll(string(raw), prefix, place)
+	if err := os.WriteFile(filepath.Join(*keepIn, c.Name+".yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// comparison holds the plan against what happened.
+type comparison struct {
+	w             *world
+	plan          *plan
+	states        map[string]string
+	before, after auditor.Dump
+	moved         map[string]auditor.Difference
+	wrong         map[*played][]string
+	sum           tally
+}
+
+func (c *comparison) fail(one *played, format string, args ...any) {
+	c.wrong[one] = append(c.wrong[one], fmt.Sprintf(format, args...))
+}
+
+func (c *comparison) compare() tally {
+	c.sum.verbs = map[string]int{}
+	for _, one := range c.w.cases {
+		c.sum.cases++
+		i := slices.IndexFunc(c.plan.Repositories, func(r repository) bool { return r.ID == one.id() })
+		if i < 0 {
+			c.fail(one, "the plan does not hold it")
+			continue
+		}
+		c.agent(one, &c.plan.Repositories[i])
+		c.kustomizations(one, &c.plan.Repositories[i])
+		c.objects(one, &c.plan.Repositories[i])
+	}
+	return c.sum
+}
+
+// of are the findings about a repository.
+func (c *comparison) of(one *played) []finding {
+	var out []finding
+	for _, f := range c.plan.Findings {
+		if f.Repository == one.id() {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// stops are the findings that say that fluxd cannot load the newest commit.
+var stops = []string{"FLUX1_STUCK", "DUPLICATE_OBJECT"}
+
+// agent compares what the plan believes of the old agent.
+func (c *comparison) agent(one *played, r *repository) {
+	if one.stuck {
+		c.sum.stuck++
+	}
+	if r.Commit != one.synced {
+		c.fail(one, "the plan says that fluxd synced %q, and it synced %q", r.Commit, one.synced)
+	}
+	told := slices.ContainsFunc(c.of(one), func(f finding) bool { return slices.Contains(stops, f.Code) })
+	switch {
+	case one.stuck && !told:
+		c.fail(one, "fluxd cannot load the newest commit, and the plan does not say so: %s", codes(c.of(one)))
+	case !one.stuck && told:
+		c.fail(one, "fluxd synced the newest commit, and the plan says that it cannot: %v", c.of(one))
+	}
+}
+
+func codes(findings []finding) string {
+	var out []string
+	for _, f := range findings {
+		out = append(out, f.Code)
+	}
+	return strings.Join(out, " ")
+}
+
+// kustomizations compares which of them the new agent can apply, and what they
+// then hold.
+func (c *comparison) kustomizations(one *played, r *repository) {
+	foretold := map[string]string{} // name → the finding that says that it fails
+	application := map[string]string{}
+	for _, o := range r.Objects {
+		application[o.ID] = o.Application
+	}
+	blocked := false
+	for _, f := range c.of(one) {
+		subject := strings.TrimPrefix(f.Subject, r.ID+" ")
+		blocked = blocked || f.Severity == "blocker" && f.Code != "CLUSTER_ADMIN"
+		switch f.Code {
+		case "BUILD_FAILED":
+			foretold[strings.TrimPrefix(subject, "Kustomization/")] = f.Code + ": " + f.Message
+		case "DRY_RUN_REFUSED":
+			foretold[application[subject]] = f.Code + ": " + f.Message
+		}
+	}
+	for _, k := range r.Kustomizations {
+		c.sum.kustomizations++
+		name := k.GetName()
+		why := c.states[name]
+		switch {
+		case why != "":
+			c.sum.failed++
+			if !blocked {
+				c.fail(one, "Kustomization %s fails, which nothing foretells: %s", name, why)
+			} else if foretold[name] == "" && !strings.HasPrefix(why, "DependencyNotReady") && !c.explained(one, why) {
+				c.fail(one, "Kustomization %s fails, and no finding says why: %s (%s)", name, why, codes(c.of(one)))
+			}
+		case foretold[name] != "":
+			c.fail(one, "Kustomization %s was to fail, and is Ready: %s", name, foretold[name])
+		default:
+			var want []string
+			for _, o := range r.Objects {
+				if o.Application == name && o.Verb != "unmanage" && o.Verb != "stale" {
+					want = append(want, o.ID)
+				}
+			}
+			got := c.w.inventory(name)
+			slices.Sort(want)
+			slices.Sort(got)
+			if !slices.Equal(want, got) {
+				c.fail(one, "Kustomization %s holds %q, and the plan says %q", name, got, want)
+			}
+		}
+	}
+}
+
+// explained reports whether another finding than those of a try tells of a
+// failure.
+func (c *comparison) explained(one *played, why string) bool {
+	return slices.ContainsFunc(c.of(one), func(f finding) bool {
+		switch f.Code {
+		case "UNKNOWN_KIND":
+			return strings.Contains(why, "no matches for kind")
+		case "EMPTY_BUILD", "OBJECT_RECREATED":
+			return true
+		}
+		return false
+	})
+}
+
+// objects compares what the plan says of each object with what became of it.
+func (c *comparison) objects(one *played, r *repository) {
+	known := map[string]bool{}
+	for _, o := range r.Objects {
+		known[o.ID] = true
+		c.sum.objects++
+		c.sum.verbs[o.Verb]++
+		c.object(one, r, o)
+	}
+	for _, id := range slices.Sorted(maps.Keys(c.moved)) {
+		if known[id] || !strings.Contains(id, one.prefix) || strings.Contains(id, "toolkit.fluxcd.io") || c.derived(id) {
+			continue
+		}
+		c.fail(one, "%s is not in the plan, and was %s: %v", id, c.moved[id].Kind, c.moved[id].Fields)
+	}
+}
+
+// derived reports whether a controller of Kubernetes made an object.
+func (c *comparison) derived(id string) bool {
+	content := c.after[id]
+	if content == nil {
+		content = c.before[id]
+	}
+	metadata, _ := content["metadata"].(map[string]any)
+	switch {
+	case metadata == nil, metadata["ownerReferences"] != nil: // counts of pods have no metadata
+		return true
+	case strings.HasPrefix(id, agentNamespace+"_"), strings.HasPrefix(id, "flux_"):
+		return true // what takes over, and what it takes over from
+	}
+	return strings.HasSuffix(id, "_kube-root-ca.crt__ConfigMap") || strings.HasSuffix(id, "_default__ServiceAccount") ||
+		strings.Contains(id, "_fluxover:") || strings.Contains(id, "_fluxover__")
+}
+
+func (c *comparison) object(one *played, r *repository, o planned) {
+	d, moved := c.moved[o.ID]
+	fields := c.changes(r, o.ID, d)
+	if strings.HasPrefix(o.Why, "not proven") {
+		c.sum.unproven++
+		return
+	}
+	why, has := c.states[o.Application]
+	failed := has && why != ""
+	say := func(format string, args ...any) {
+		c.fail(one, "%s was to be %q (%s %v) and %s", o.ID, o.Verb, o.Why, o.Fields, fmt.Sprintf(format, args...))
+	}
+	switch {
+	case d.Kind == "removed":
+		say("is gone")
+	case o.Verb == "create":
+		if d.Kind != "added" && !failed {
+			say("was not made")
+		}
+	case d.Kind == "added":
+		say("was made")
+	case o.Verb == "skip", o.Verb == "unmanage", o.Verb == "stale":
+		if moved {
+			say("was changed: %v", d.Fields)
+		}
+	case o.Verb == "adopt":
+		if len(fields) > 0 {
+			say("changes: %v", fields)
+		}
+	case o.Verb == "change", o.Verb == "restart":
+		for _, f := range fields {
+			if !slices.ContainsFunc(o.Fields, func(told string) bool { return overlap(told, f) }) {
+				say("also changes %s", f)
+			}
+		}
+		for _, told := range o.Fields {
+			if !failed && !slices.ContainsFunc(fields, func(f string) bool { return overlap(told, f) }) {
+				say("does not change in %s, but in %v", told, fields)
+			}
+		}
+		template := slices.ContainsFunc(fields, func(f string) bool { return overlap(".spec.template", f) })
+		if o.Verb == "change" && template && workload(o.ID) {
+			say("its pods are replaced: %v", fields)
+		}
+	case o.Verb == "conflict": // its Kustomization fails, or another one owns it
+	default:
+		say("there is no such verb")
+	}
+}
+
+func workload(id string) bool {
+	return strings.HasSuffix(id, "_apps_Deployment") || strings.HasSuffix(id, "_apps_StatefulSet") || strings.HasSuffix(id, "_apps_DaemonSet")
+}
+
+// marks come and go with every adoption.
+var marks = []string{
+	".metadata.labels.fluxcd.io/sync-gc-mark", ".metadata.annotations.fluxcd.io/sync-checksum",
+	".metadata.annotations.kubectl.kubernetes.io/last-applied-configuration", ".metadata.annotations.kustomize.toolkit.fluxcd.io/checksum",
+	".metadata.labels.kustomize.toolkit.fluxcd.io/name", ".metadata.labels.kustomize.toolkit.fluxcd.io/namespace",
+	".metadata.managedFields", ".metadata.annotations.deployment.kubernetes.io/revision",
+}
+
+// changes are the fields in which an object changed, but for marks and what the
+// plan puts on it on purpose.
+func (c *comparison) changes(r *repository, id string, d auditor.Difference) []string {
+	var out []string
+	for _, f := range d.Fields {
+		p := plain(f.Path)
+		added := slices.ContainsFunc(r.Adds, func(a struct{ Object, Type, Key string }) bool {
+			return a.Object == id && p == ".metadata."+a.Type+"s."+a.Key
+		})
+		if !added && !slices.ContainsFunc(marks, func(m string) bool { return p == m || strings.HasPrefix(p, m+".") }) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// overlap reports whether two paths are one, or one holds the other.
+func overlap(a, b string) bool {
+	a, b = plain(a), plain(b)
+	return a == b || strings.HasPrefix(a, b+".") || strings.HasPrefix(b, a+".")
+}
+
+// plain gives paths one spelling, in which the items of a list are not told
+// apart: ".spec.template.spec.containers.image".
+func plain(path string) string {
+	var b strings.Builder
+	path = "." + strings.TrimPrefix(path, ".")
+	for {
+		before, rest, found := strings.Cut(path, "[")
+		b.WriteString(before)
+		if !found {
+			return strings.ReplaceAll(strings.ReplaceAll(b.String(), `"`, ""), "..", ".")
+		}
+		if quoted, isKey := strings.CutPrefix(rest, `"`); isKey {
+			key, after, _ := strings.Cut(quoted, `"]`)
+			b.WriteString("." + key)
+			path = after
+			continue
+		}
+		_, path, _ = strings.Cut(rest, "]")
+	}
+}

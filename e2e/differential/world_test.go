@@ -1,0 +1,575 @@
+package differential
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/yaml"
+
+	"github.com/fluxover/fluxover/e2e/auditor"
+	"github.com/fluxover/fluxover/e2e/fleet"
+	"github.com/fluxover/fluxover/e2e/gitserver"
+	"github.com/fluxover/fluxover/e2e/laboratory"
+)
+
+var (
+	kustomizations  = schema.GroupVersionResource{Group: "kustomize.toolkit.fluxcd.io", Version: "v1", Resource: "kustomizations"}
+	gitRepositories = schema.GroupVersionResource{Group: "source.toolkit.fluxcd.io", Version: "v1", Resource: "gitrepositories"}
+	deployments     = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
+	pods            = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
+	namespaces      = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
+	secrets         = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
+)
+
+const agentNamespace = "flux-system"
+
+// syncTag marks the commit that an agent synced last.
+const syncTag = "flux-sync"
+
+// world is a laboratory in which cases are played.
+type world struct {
+	*laboratory.Lab
+	t      *testing.T
+	client dynamic.Interface
+	cases  []*played
+}
+
+// played is a case and what became of it.
+type played struct {
+	Case
+	prefix string
+	team   fleet.Team
+	// synced is the last commit that the agent synced; stuck is true if it could
+	// not load the newest.
+	synced string
+	stuck  bool
+}
+
+func (p *played) id() string { return fleet.AgentNamespace + "/" + p.team.Release }
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	// One team of the ordinary fleet, which minds its own business.
+	lab, err := laboratory.Up(t.Context(), laboratory.Options{Dir: t.TempDir(), Teams: 1, Apps: 1, PollInterval: 3 * time.Second, SyncInterval: time.Hour, WaitSynced: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := lab.Down(); err != nil {
+			t.Errorf("end the laboratory: %v", err)
+		}
+	})
+	config := rest.CopyConfig(lab.ControlPlane.Config())
+	config.QPS, config.Burst, config.WarningHandler = 200, 400, rest.NoWarnings{}
+	client, err := dynamic.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{Lab: lab, t: t, client: client}
+	w.startEngine()
+	return w
+}
+
+// startEngine runs the Flux v2 agent against the cluster: the bundled one, or
+// the stock controllers where they are named.
+func (w *world) startEngine() {
+	w.t.Helper()
+	definitions := filepath.Join("..", "..", "reconcile", "chart", "crds")
+	source, kustomize := os.Getenv("SOURCE_CONTROLLER"), os.Getenv("KUSTOMIZE_CONTROLLER")
+	if source != "" && kustomize != "" && os.Getenv("STOCK_CRDS") != "" {
+		for _, dir := range filepath.SplitList(os.Getenv("STOCK_CRDS")) {
+			w.kubectl("apply", "--server-side", "-f", dir)
+		}
+		address := freeAddress(w.t)
+		common := []string{"--metrics-addr=" + freeAddress(w.t), "--events-addr=", "--enable-leader-election=false", "--watch-all-namespaces=true"}
+		w.start(source, append([]string{"--storage-path=" + w.t.TempDir(), "--storage-addr=" + address, "--storage-adv-addr=" + address, "--health-addr=" + freeAddress(w.t)}, common...)...)
+		common[0] = "--metrics-addr=" + freeAddress(w.t)
+		w.start(kustomize, append([]string{"--health-addr=" + freeAddress(w.t)}, common...)...)
+	} else {
+		w.kubectl("apply", "--server-side", "-f", definitions)
+		w.start(filepath.Join(w.BinDir, "fluxover"), "agent", "--storage-path", w.t.TempDir(), "--storage-addr=", "--metrics-addr=0", "--health-addr=0",
+			"--enable-leader-election=false", "--runtime-namespace", agentNamespace)
+	}
+	w.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd", kustomizations.Resource+"."+kustomizations.Group, gitRepositories.Resource+"."+gitRepositories.Group)
+	w.make(namespaces, "", object("v1", "Namespace", "", agentNamespace))
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// start runs a program until the test ends.
+func (w *world) start(program string, args ...string) {
+	w.t.Helper()
+	log, err := os.Create(filepath.Join(w.Dir, filepath.Base(program)+".log"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(w.t.Context()))
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+w.Kubeconfig, "RUNTIME_NAMESPACE="+agentNamespace)
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() {
+		cancel()
+		_ = cmd.Wait() // it was killed
+		log.Close()
+		if w.t.Failed() {
+			if raw, err := os.ReadFile(log.Name()); err == nil {
+				w.t.Logf("%s says at the end: %s", filepath.Base(program), raw[max(0, len(raw)-2000):])
+			}
+		}
+	})
+}
+
+func (w *world) kubectl(args ...string) {
+	w.t.Helper()
+	cmd := exec.CommandContext(w.t.Context(), filepath.Join(w.ControlPlane.BinDir, "kubectl"), args...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+w.Kubeconfig)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		w.t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
+func object(apiVersion, kind, namespace, name string) *unstructured.Unstructured {
+	u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": apiVersion, "kind": kind}}
+	u.SetNamespace(namespace)
+	u.SetName(name)
+	return u
+}
+
+// make creates an object, or leaves the one that is there.
+func (w *world) make(gvr schema.GroupVersionResource, namespace string, u *unstructured.Unstructured) {
+	w.t.Helper()
+	if _, err := w.client.Resource(gvr).Namespace(namespace).Create(w.t.Context(), u, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+		w.t.Fatalf("create %s %s: %v", gvr.Resource, u.GetName(), err)
+	}
+}
+
+// agentsAtOnce is how many agents make their first sync at a time.
+const agentsAtOnce = 6
+
+// play brings the cases to the point at which somebody plans.
+func (w *world) play(cases []Case) {
+	w.t.Helper()
+	for i, c := range cases {
+		prefix := fmt.Sprintf("c%03d", i)
+		at, err := c.at(prefix)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		w.cases = append(w.cases, &played{Case: at, prefix: prefix})
+	}
+	group, ctx := errgroup.WithContext(w.t.Context())
+	group.SetLimit(agentsAtOnce)
+	for _, c := range w.cases {
+		group.Go(func() error {
+			if err := w.playOne(ctx, c); err != nil {
+				return fmt.Errorf("case %s: %w", c.Name, err)
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) playOne(ctx context.Context, c *played) error {
+	for _, ns := range append(c.Namespaces, c.Allowed...) {
+		if _, err := w.client.Resource(namespaces).Create(ctx, object("v1", "Namespace", "", ns), metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+			return err
+		}
+	}
+	c.team = c.asTeam()
+	if err := fleet.Install(ctx, w.ControlPlane.Config(), w.Git, []fleet.Team{c.team}); err != nil {
+		return err
+	}
+	if err := w.Git.AllowUser(c.team.Repo, laboratory.User, laboratory.Password, true); err != nil {
+		return err
+	}
+	for i, commit := range c.Commits {
+		if i > 0 {
+			files := map[string][]byte{}
+			for name, text := range commit.Files {
+				files[name] = []byte(text)
+			}
+			for _, name := range commit.Removed {
+				files[name] = nil
+			}
+			if _, err := w.Git.Commit(ctx, c.team.Repo, c.team.Branch, "Change", files); err != nil {
+				return err
+			}
+		}
+		if err := w.awaitSync(ctx, c); err != nil {
+			return err
+		}
+	}
+	for _, a := range c.Acts {
+		if err := w.act(ctx, a); err != nil {
+			return fmt.Errorf("%s %s %s/%s: %w", a.Do, a.Resource, a.Namespace, a.Name, err)
+		}
+	}
+	return nil
+}
+
+// asTeam is the case as the laboratory installs it.
+func (c *played) asTeam() fleet.Team {
+	files := map[string][]byte{}
+	for name, text := range c.Commits[0].Files {
+		files[name] = []byte(text)
+	}
+	values := map[string]any{
+		"git":      map[string]any{"path": strings.Join(c.Paths, ","), "branch": "main", "pollInterval": "3s"},
+		"sync":     map[string]any{"interval": "1h", "timeout": "10m"},
+		"registry": map[string]any{"disableScanning": true},
+	}
+	if c.DefaultNamespace != "" {
+		values["defaultNamespace"] = c.DefaultNamespace
+	}
+	if len(c.Allowed) > 0 {
+		allowed := make([]any, 0, len(c.Allowed))
+		for _, ns := range c.Allowed {
+			allowed = append(allowed, ns)
+		}
+		values["clusterRole"], values["allowedNamespaces"] = map[string]any{"create": false}, allowed
+	}
+	if c.GarbageCollection {
+		values["syncGarbageCollection"] = map[string]any{"enabled": true}
+	}
+	team := fleet.Team{Name: c.prefix, Repo: c.prefix, Branch: "main", Release: "flux-" + c.prefix, AgentNamespace: fleet.AgentNamespace, Values: values, Files: files}
+	values["env"] = map[string]any{"secretName": team.CredentialsSecret()}
+	return team
+}
+
+// awaitSync waits until the agent synced the newest commit, or gave up on it.
+func (w *world) awaitSync(ctx context.Context, c *played) error {
+	head, err := w.Git.Head(ctx, c.team.Repo, c.team.Branch)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	defer cancel()
+	for {
+		tag, err := w.Git.Tag(ctx, c.team.Repo, syncTag)
+		if err != nil && !errors.Is(err, gitserver.ErrNotFound) {
+			return err
+		}
+		if c.synced = tag; tag == head {
+			c.stuck = false
+			return nil
+		}
+		if w.gaveUp(c, head) {
+			c.stuck = true
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the agent neither syncs %s nor says why not: %w\n%s", head, ctx.Err(), w.agentLog(c))
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// gaveUp reports whether the agent's log says that the commit cannot be loaded.
+func (w *world) gaveUp(c *played, head string) bool {
+	// What it said before it saw the commit is about another one.
+	_, since, seen := bytes.Cut(w.agentLog(c), []byte(head))
+	return seen && (bytes.Contains(since, []byte("loading resources from repo")) || bytes.Contains(since, []byte("panic:")))
+}
+
+// agentLog is what the case's agent said so far.
+func (w *world) agentLog(c *played) []byte {
+	logs, err := filepath.Glob(filepath.Join(w.Dir, "kubelet", "logs", fleet.AgentNamespace+"_"+c.team.Release+"-*.log"))
+	if err != nil {
+		return nil
+	}
+	var all []byte
+	for _, file := range logs {
+		if raw, err := os.ReadFile(file); err == nil {
+			all = append(all, raw...)
+		}
+	}
+	return all
+}
+
+func (w *world) act(ctx context.Context, a Act) error {
+	parts := strings.Split(a.Resource, "/")
+	gvr := schema.GroupVersionResource{Version: parts[0], Resource: parts[len(parts)-1]}
+	if len(parts) == 3 {
+		gvr.Group, gvr.Version = parts[0], parts[1]
+	}
+	resource := w.client.Resource(gvr).Namespace(a.Namespace)
+	var subresources []string
+	if a.Subresource != "" {
+		subresources = []string{a.Subresource}
+	}
+	err := error(nil)
+	switch a.Do {
+	case "delete":
+		err = resource.Delete(ctx, a.Name, metav1.DeleteOptions{})
+	case "create":
+		u := &unstructured.Unstructured{}
+		if err := yaml.Unmarshal([]byte(a.Body), &u.Object); err != nil {
+			return err
+		}
+		_, err = resource.Create(ctx, u, metav1.CreateOptions{FieldManager: a.Manager})
+	case "apply":
+		live, getErr := resource.Get(ctx, a.Name, metav1.GetOptions{})
+		if getErr != nil {
+			err = getErr
+			break
+		}
+		u := &unstructured.Unstructured{}
+		if err := yaml.Unmarshal([]byte(a.Body), &u.Object); err != nil {
+			return err
+		}
+		u.SetAPIVersion(live.GetAPIVersion())
+		u.SetKind(live.GetKind())
+		u.SetName(a.Name)
+		u.SetNamespace(a.Namespace)
+		_, err = resource.Apply(ctx, a.Name, u, metav1.ApplyOptions{FieldManager: a.Manager, Force: true})
+	case "patch":
+		_, err = resource.Patch(ctx, a.Name, types.MergePatchType, []byte(a.Body), metav1.PatchOptions{FieldManager: a.Manager}, subresources...)
+	default:
+		return errors.New("no such act")
+	}
+	if apierrors.IsNotFound(err) || apierrors.IsInvalid(err) || apierrors.IsForbidden(err) {
+		return nil // it is not there, or may not be so: nobody could do it either
+	}
+	return err
+}
+
+// quietDump reads the whole cluster once nothing changes any more.
+func (w *world) quietDump() auditor.Dump {
+	w.t.Helper()
+	last := w.dump()
+	for range 20 {
+		time.Sleep(500 * time.Millisecond)
+		now := w.dump()
+		if len(auditor.Diff(last, now)) == 0 {
+			return now
+		}
+		last = now
+	}
+	w.t.Fatal("the cluster does not come to rest")
+	return nil
+}
+
+func (w *world) dump() auditor.Dump {
+	w.t.Helper()
+	dump, err := auditor.TakeDump(w.t.Context(), w.ControlPlane.Config(), auditor.DumpOptions{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return dump
+}
+
+// plan runs the program under test.
+func (w *world) plan() *plan {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), 5*time.Minute)
+	defer cancel()
+	var out, stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, filepath.Join(w.BinDir, "fluxover"), "plan", "-o", "json", "--accept", "CLUSTER_ADMIN=*")
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+w.Kubeconfig, "XDG_CACHE_HOME="+w.t.TempDir())
+	cmd.Stdout, cmd.Stderr = &out, &stderr
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && (!errors.As(err, &exit) || exit.ExitCode() != 3) {
+		w.t.Fatalf("fluxover plan: %v\n%s", err, stderr.String())
+	}
+	var p plan
+	if err := json.Unmarshal(out.Bytes(), &p); err != nil {
+		w.t.Fatalf("fluxover plan: %v", err)
+	}
+	return &p
+}
+
+// stopAgents stops every Flux v1 agent for good.
+func (w *world) stopAgents() {
+	w.t.Helper()
+	if err := w.client.Resource(deployments).Namespace(fleet.AgentNamespace).DeleteCollection(w.t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
+		w.t.Fatal(err)
+	}
+	w.eventually(2*time.Minute, "the end of the old agents", func(ctx context.Context) (bool, error) {
+		left, err := w.client.Resource(pods).Namespace(fleet.AgentNamespace).List(ctx, metav1.ListOptions{})
+		return err == nil && len(left.Items) == 0, err
+	})
+}
+
+func (w *world) eventually(limit time.Duration, what string, done func(context.Context) (bool, error)) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), limit)
+	defer cancel()
+	for {
+		ok, err := done(ctx)
+		if ok {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			w.t.Fatalf("%s: not within %s: %v", what, limit, err)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// takeOver makes what the plan says, at the commit it was made for, also of
+// repositories that it holds back, and waits until the new agent has done with
+// each Kustomization: empty if it is Ready, else why it is not.
+func (w *world) takeOver(p *plan) map[string]string {
+	w.t.Helper()
+	commits := map[string]string{}
+	for _, r := range p.Repositories {
+		for _, s := range r.Sources {
+			commits[s.Name] = r.Commit
+		}
+		for i := range r.Supporting {
+			u := &r.Supporting[i]
+			w.make(resourceOf(u), u.GetNamespace(), u)
+		}
+	}
+	for _, c := range p.Credentials {
+		secret := object("v1", "Secret", c.To.Namespace, c.To.Name)
+		secret.Object["stringData"] = map[string]any{"username": laboratory.User, "password": laboratory.Password}
+		if c.Kind == "ssh" {
+			continue // the ordinary team's, whose Kustomizations are not looked at
+		}
+		w.make(secrets, c.To.Namespace, secret)
+	}
+	for i := range p.Sources {
+		u := &p.Sources[i]
+		if err := unstructured.SetNestedField(u.Object, commits[u.GetName()], "spec", "ref", "commit"); err != nil {
+			w.t.Fatal(err)
+		}
+		w.make(gitRepositories, u.GetNamespace(), u)
+	}
+	wanted := map[string]bool{}
+	for _, r := range p.Repositories {
+		for i := range r.Kustomizations {
+			w.make(kustomizations, r.Kustomizations[i].GetNamespace(), &r.Kustomizations[i])
+			if w.caseOf(r.ID) != nil {
+				wanted[r.Kustomizations[i].GetName()] = true
+			}
+		}
+	}
+	states := map[string]string{}
+	w.eventually(3*time.Minute, "an end of every Kustomization", func(ctx context.Context) (bool, error) {
+		list, err := w.client.Resource(kustomizations).Namespace(agentNamespace).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return false, err
+		}
+		byName := map[string]*unstructured.Unstructured{}
+		for i := range list.Items {
+			byName[list.Items[i].GetName()] = &list.Items[i]
+		}
+		clear(states)
+		for name := range wanted {
+			why, done := ended(byName, name)
+			if !done {
+				return false, fmt.Errorf("%s is at %q", name, why)
+			}
+			states[name] = why
+		}
+		return true, nil
+	})
+	return states
+}
+
+// ended tells whether a Kustomization is Ready or has failed for good.
+func ended(all map[string]*unstructured.Unstructured, name string) (why string, done bool) {
+	k := all[name]
+	if k == nil {
+		return "it is not there", false
+	}
+	conditions, _, _ := unstructured.NestedSlice(k.Object, "status", "conditions")
+	for _, c := range conditions {
+		condition, _ := c.(map[string]any)
+		if condition["type"] != "Ready" {
+			continue
+		}
+		why := fmt.Sprintf("%v: %v", condition["reason"], condition["message"])
+		observed, _, _ := unstructured.NestedInt64(k.Object, "status", "observedGeneration")
+		switch condition["reason"] {
+		case "ReconciliationSucceeded":
+			return "", observed == k.GetGeneration()
+		case "BuildFailed", "ReconciliationFailed", "HealthCheckFailed", "PruneFailed", "UnsupportedField":
+			return why, true
+		case "ArtifactFailed":
+			// Before the source has an artifact it is said of all.
+			return why, strings.Contains(why, "path")
+		case "DependencyNotReady":
+			needs, _, _ := unstructured.NestedSlice(k.Object, "spec", "dependsOn")
+			for _, n := range needs {
+				need, _ := n.(map[string]any)
+				other, _ := need["name"].(string)
+				if below, done := ended(all, other); done && below != "" {
+					return why, true
+				}
+			}
+			return why, false
+		default:
+			return why, false
+		}
+	}
+	return "no condition", false
+}
+
+func (w *world) caseOf(id string) *played {
+	for _, c := range w.cases {
+		if c.id() == id {
+			return c
+		}
+	}
+	return nil
+}
+
+// resourceOf knows the kinds that support a plan.
+func resourceOf(u *unstructured.Unstructured) schema.GroupVersionResource {
+	gvk := u.GroupVersionKind()
+	return schema.GroupVersionResource{Group: gvk.Group, Version: gvk.Version, Resource: strings.ToLower(gvk.Kind) + "s"}
+}
+
+// inventory is what a Kustomization says that it holds.
+func (w *world) inventory(name string) []string {
+	w.t.Helper()
+	k, err := w.client.Resource(kustomizations).Namespace(agentNamespace).Get(w.t.Context(), name, metav1.GetOptions{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	entries, _, _ := unstructured.NestedSlice(k.Object, "status", "inventory", "entries")
+	var ids []string
+	for _, e := range entries {
+		entry, _ := e.(map[string]any)
+		id, _ := entry["id"].(string)
+		ids = append(ids, id)
+	}
+	return ids
+}

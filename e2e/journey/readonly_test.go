@@ -1,0 +1,256 @@
+package journey
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/fluxover/fluxover/e2e/auditor"
+	"github.com/fluxover/fluxover/e2e/laboratory"
+)
+
+// markedSecret is a value that must be seen nowhere.
+const markedSecret = "MARKED-SECRET-VALUE-5f1e"
+
+func TestPlanningOnlyReadsAndSaysTheSameTwice(t *testing.T) {
+	w := up(t, laboratory.Options{Teams: 3, Apps: 1, Seed: 21, SyncInterval: 20 * time.Minute})
+	w.plantSecret()
+	reader := w.grant("discover", "default/reader")
+	prover := w.grant("prove", "default/prover")
+	file := filepath.Join(t.TempDir(), "plan.json")
+	emitted := t.TempDir()
+	begun := time.Now()
+
+	var seen strings.Builder
+	twice := func(p *printed, want int, args ...string) result {
+		t.Helper()
+		first, second := p.succeeds(w, want, args...), p.succeeds(w, want, args...)
+		if first.out != second.out {
+			t.Errorf("fluxover %s says two things about one cluster:\n%s\n%s", strings.Join(args, " "), first.out, second.out)
+		}
+		seen.WriteString(first.out + first.stderr + second.stderr)
+		return first
+	}
+	twice(reader, 0, "discover")
+	twice(reader, 0, "discover", "-o", "json")
+	twice(prover, 0, planArgs("--out", file, "--emit", emitted)...)
+	for _, output := range []string{"json", "yaml"} {
+		twice(prover, 0, planArgs("-o", output)...)
+	}
+	direct := twice(prover, 2, append([]string{"diff", "-o", "json", "--all"}, acceptAll...)...)
+	twice(prover, 2, append([]string{"diff", "--all"}, acceptAll...)...)
+	if !strings.Contains(direct.out, "planted") {
+		t.Error("the Secret that must not be shown is not compared at all")
+	}
+	twice(prover, 0, "plan", "--verify", file, "-o", "json")
+
+	proxied := w.throughProxy(prover)
+	if r := proxied.succeeds(w, 2, append([]string{"diff", "-o", "json", "--all"}, acceptAll...)...); r.out != direct.out {
+		t.Errorf("through a proxy the difference is another:\n%s\n%s", direct.out, r.out)
+	}
+	proxied.succeeds(w, 0, planArgs()...)
+	if r := w.throughProxyNotTrusted(prover).with(w, planArgs()...); r.code != 1 || !strings.Contains(r.stderr, "certificate") {
+		t.Errorf("through a proxy whose CA is not trusted: exit code %d\n%s", r.code, r.stderr)
+	}
+
+	for _, name := range []string{file, emitted} {
+		seen.WriteString(w.filesBelow(name))
+	}
+	secrets := w.secretValues()
+	secrets["planted"] = markedSecret
+	for name, value := range secrets {
+		if strings.Contains(seen.String(), value) {
+			t.Errorf("the value of %s is shown", name)
+		}
+	}
+	for _, user := range []string{reader.user, prover.user} {
+		n := w.onlyReads(user, begun)
+		t.Logf("%s: %d dry-runs, and nothing that writes", user, n)
+		if (n > 0) != (user == prover.user) {
+			t.Errorf("%s made %d dry-runs", user, n)
+		}
+	}
+	w.verifies(prover, file)
+}
+
+// plantSecret puts a Secret with a marked value into a team's repository, and
+// another one into the live object, so that both are compared.
+func (w *world) plantSecret() {
+	w.t.Helper()
+	team := w.Teams[0]
+	text := fmt.Sprintf("apiVersion: v1\nkind: Secret\nmetadata: {name: planted, namespace: %s}\nstringData: {password: %s, short: %s}\n", team.Namespace, markedSecret, markedSecret[:20])
+	w.commitFiles(team, "Plant a secret", map[string][]byte{team.Path + "/planted/secret.yaml": []byte(text)})
+	w.synced()
+	patch := fmt.Sprintf(`{"stringData":{"password":"live-%s"}}`, markedSecret)
+	if _, err := w.kube().CoreV1().Secrets(team.Namespace).Patch(w.t.Context(), "planted", types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: "kubectl-edit"}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// onlyReads demands that a user wrote nothing, and gives how many dry-runs were
+// made.
+func (w *world) onlyReads(user string, since time.Time) (dryRuns int) {
+	w.t.Helper()
+	log, err := os.Open(w.ControlPlane.AuditLog)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer log.Close()
+	asked := 0
+	for dec := json.NewDecoder(log); dec.More(); {
+		var e auditor.Event
+		if err := dec.Decode(&e); err != nil {
+			w.t.Fatal(err)
+		}
+		if e.User.Username != user || e.StageTimestamp.Before(since) || e.ObjectRef == nil {
+			continue
+		}
+		asked++
+		_, query, _ := strings.Cut(e.RequestURI, "?")
+		values, err := url.ParseQuery(query)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		switch {
+		case slices.Contains([]string{"get", "list", "watch"}, e.Verb):
+		case e.ObjectRef.APIGroup == "authorization.k8s.io": // a question, though it is asked by a create
+		case slices.Equal(values["dryRun"], []string{"All"}):
+			dryRuns++
+		default:
+			w.t.Errorf("%s wrote: %s %s", user, e.Verb, e.RequestURI)
+		}
+	}
+	if asked == 0 {
+		w.t.Errorf("%s asked for nothing", user)
+	}
+	return dryRuns
+}
+
+// throughProxy gives an account the way to the cluster that leads through a
+// proxy which ends TLS with a certificate of a private authority.
+func (w *world) throughProxy(p *printed) *printed {
+	w.t.Helper()
+	return w.proxied(p, true)
+}
+
+// throughProxyNotTrusted is the same way with the cluster's own authority.
+func (w *world) throughProxyNotTrusted(p *printed) *printed {
+	w.t.Helper()
+	return w.proxied(p, false)
+}
+
+func (w *world) proxied(p *printed, trusted bool) *printed {
+	w.t.Helper()
+	target, err := url.Parse(w.ControlPlane.Server)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ca, err := os.ReadFile(w.ControlPlane.CAFile)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca)
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	proxy.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
+	server := httptest.NewTLSServer(proxy)
+	w.t.Cleanup(server.Close)
+	text, err := os.ReadFile(p.kubeconfig)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	changed := strings.ReplaceAll(string(text), w.ControlPlane.Server, server.URL)
+	if trusted {
+		file := filepath.Join(w.t.TempDir(), "private-ca.pem")
+		block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+		if err := os.WriteFile(file, block, 0o600); err != nil {
+			w.t.Fatal(err)
+		}
+		changed = strings.ReplaceAll(changed, w.ControlPlane.CAFile, file)
+	}
+	out := *p
+	out.kubeconfig = filepath.Join(w.t.TempDir(), "kubeconfig")
+	if err := os.WriteFile(out.kubeconfig, []byte(changed), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	return &out
+}
+
+// filesBelow is the text of a file, or of all files of a folder.
+func (w *world) filesBelow(name string) string {
+	w.t.Helper()
+	var text strings.Builder
+	err := filepath.WalkDir(name, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		raw, err := os.ReadFile(path)
+		text.Write(raw)
+		return err
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if text.Len() == 0 {
+		w.t.Errorf("%s holds nothing", name)
+	}
+	return text.String()
+}
+
+// verifies looks again at a plan as what it was made from moves.
+func (w *world) verifies(p *printed, file string) {
+	w.t.Helper()
+	type repository struct {
+		ID, State    string
+		Moved, Taken []string
+	}
+	look := func(want int, says string) {
+		w.t.Helper()
+		text := words(p.succeeds(w, want, "plan", "--verify", file).out)
+		if !strings.Contains(text, says) {
+			w.t.Errorf("plan --verify does not say %q:\n%s", says, text)
+		}
+		var v struct {
+			Kind         string
+			Holds        bool
+			Repositories []repository
+		}
+		r := p.succeeds(w, want, "plan", "--verify", file, "-o", "json")
+		if err := json.Unmarshal([]byte(r.out), &v); err != nil || v.Kind != "Verification" || v.Holds != (want == 0) || len(v.Repositories) != len(w.Teams) {
+			w.t.Errorf("plan --verify -o json: %v\n%s", err, r.out)
+		}
+	}
+	look(0, "plan.json holds")
+	w.commit(w.Teams[1])
+	w.synced()
+	team := w.Teams[2]
+	deployments := w.kube().AppsV1().Deployments(team.Namespace)
+	list, err := deployments.List(w.t.Context(), metav1.ListOptions{})
+	if err != nil || len(list.Items) == 0 {
+		w.t.Fatalf("no Deployment of %s: %v", team.Name, err)
+	}
+	name := list.Items[0].Name
+	if _, err := deployments.Patch(w.t.Context(), name, types.MergePatchType, []byte(`{"metadata":{"labels":{"by":"hand"}}}`), metav1.PatchOptions{FieldManager: "kubectl-edit"}); err != nil {
+		w.t.Fatal(err)
+	}
+	look(2, "new: change Deployment/"+team.Namespace+"/"+name+" .metadata.labels.by")
+	if _, err := deployments.Patch(w.t.Context(), name, types.MergePatchType, []byte(`{"metadata":{"annotations":{"meta.helm.sh/release-name":"other"}}}`), metav1.PatchOptions{FieldManager: "helm"}); err != nil {
+		w.t.Fatal(err)
+	}
+	look(3, "held back by a finding")
+}
