@@ -358,6 +358,8 @@ func machineOnly(id string) string {
 		return "the API server's address"
 	case strings.HasSuffix(id, "_kube-root-ca.crt__ConfigMap"), strings.HasSuffix(id, "_extension-apiserver-authentication__ConfigMap"):
 		return "certificates"
+	case id == "kube-system_kube-apiserver-legacy-service-account-token-tracking__ConfigMap":
+		return "the day on which the API server was first started"
 	case strings.HasSuffix(id, "_CustomResourceDefinition"):
 		return "of the version of Flux's API that is installed, and of who did"
 	}
