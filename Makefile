@@ -2,9 +2,10 @@
 SHELL := /bin/bash
 GO ?= go
 LINT := $(CURDIR)/bin/lint
+GENERATED := reconcile/chart/crds docs/findings.md docs/hazards.md docs/schemas
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: help build test race verify e2e long demo generate screenshots
+.PHONY: help build test race verify e2e long demo generate coverage bench screenshots
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,9 +37,9 @@ verify: ## formatting, vet, linters, generated files, import layers
 	$(GO) mod tidy -diff
 	$(GO) test -run TestPackagesImportOnlyLowerLayers ./cmd/fluxover
 	$(MAKE) --no-print-directory generate
-	@git diff --exit-code -- reconcile/chart/crds || { echo "generated files are not up to date: run make generate and commit"; exit 1; }
+	@git diff --exit-code -- $(GENERATED) || { echo "generated files are not up to date: run make generate and commit"; exit 1; }
 
-generate: ## the CRDs of the agent's chart, from the upstream API modules, marked with their versions
+generate: ## what is made from code: the CRDs of the agent's chart, docs/findings.md, docs/hazards.md, docs/schemas
 	@tmp=$$(mktemp -d) && cd e2e/crdgen && $(GO) tool controller-gen crd \
 		paths="github.com/fluxcd/source-controller/api/v1;github.com/fluxcd/kustomize-controller/api/v1" output:crd:dir=$$tmp && \
 		for crd in source.toolkit.fluxcd.io_gitrepositories kustomize.toolkit.fluxcd.io_kustomizations; do \
@@ -46,6 +47,15 @@ generate: ## the CRDs of the agent's chart, from the upstream API modules, marke
 			awk -v v="$$version" '{print} /controller-gen.kubebuilder.io\/version/ {print "    fluxover.dev/definition-version: " v}' \
 				$$tmp/$$crd.yaml >../../reconcile/chart/crds/$$crd.yaml || exit 1; \
 		done && rm -r $$tmp
+	cd cmd/schemas && $(GO) run . ../../docs/schemas
+	$(GO) test -count=1 -run 'PageIsWhatTheCodeSays' ./cmd/fluxover -update-docs
+
+coverage: ## what has no test or example: fields, reasons, hazards, findings, flags, chart values, Terraform's language
+	@cd cmd/fluxover && $(GO) test -count=1 -run TestMeaningIsCovered -args -coverage
+
+bench: ## time and memory of the program on a real control plane, beside what is promised (ONLY=fleet, objects or agents)
+	$(GO) test -run '^$$' -bench . ./reconcile/build
+	$(GO) run ./e2e/bench $(if $(ONLY),--only $(ONLY))
 
 screenshots: ## the pictures of docs/screenshots: plan and diff in a terminal, and the report (needs Chromium)
 	mkdir -p docs/screenshots

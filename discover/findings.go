@@ -18,6 +18,7 @@ var (
 	}
 	APIGroupDown = flux1.Code{
 		Name: "API_GROUP_DOWN", Severity: migrate.Blocker, Acceptable: true,
+		Otherwise:   []migrate.Variant{{Severity: migrate.Warning, When: "the group is one of metrics, whose objects nobody keeps in Git"}},
 		Cause:       "the API server cannot say what an API group serves",
 		Consequence: "fluxd cannot sync while it lasts, and objects of these kinds look as if nothing served them",
 		Remedy:      "mend or remove the APIService, or accept this finding if no repository holds such objects",

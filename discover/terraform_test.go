@@ -566,3 +566,39 @@ func TestAnAgentEditedByHandIsToldFromItsRelease(t *testing.T) {
 		t.Errorf("a secret is shown: %v", err)
 	}
 }
+
+func TestWhatIsNotKnownOfAReleaseIsNamedAndNotGuessed(t *testing.T) {
+	release := func(more string) string {
+		return "variable \"x\" {}\nresource \"helm_release\" \"flux\" {\n" + more + "\n}\n"
+	}
+	const rest = "\n  version = \"1.13.3\"\n  values = [\"git: {url: \\\"git@h:x\\\"}\"]"
+	for name, c := range map[string]struct {
+		files map[string]string
+		code  flux1.Code
+	}{
+		"its chart":     {map[string]string{"main.tf": release("  name = \"flux\"\n  namespace = \"flux\"\n  chart = var.x" + rest)}, TerraformChartUnknown},
+		"its name":      {map[string]string{"main.tf": release("  name = var.x\n  namespace = \"flux\"\n  chart = \"flux\"" + rest)}, TerraformName},
+		"its namespace": {map[string]string{"main.tf": release("  name = \"flux\"\n  namespace = var.x\n  chart = \"flux\"" + rest)}, TerraformName},
+		"whether a chart beside the files is the published one": {map[string]string{
+			"main.tf":                release("  name = \"flux\"\n  namespace = \"flux\"\n  chart = \"./charts/flux\"\n  values = [\"git: {url: \\\"git@h:x\\\"}\"]"),
+			"charts/flux/Chart.yaml": "apiVersion: v1\nname: flux\nversion: 1.13.3\n",
+		}, TerraformLocalChart},
+		"whether an allow-list binds what may do everything": {map[string]string{
+			"main.tf": release("  name = \"flux\"\n  namespace = \"flux\"\n  chart = \"flux\"\n  version = \"1.13.3\"\n  values = [\"git: {url: \\\"git@h:x\\\"}\\nadditionalArgs: [--k8s-allow-namespace=team]\"]"),
+		}, Confined},
+	} {
+		t.Run(name, func(t *testing.T) {
+			found := declaredBy(t, c.files).Findings
+			if !slices.ContainsFunc(found, func(f migrate.Finding) bool { return f.Code == c.code.Name }) {
+				t.Errorf("no %s in %v", c.code.Name, found)
+			}
+		})
+	}
+	for _, f := range declaredBy(t, map[string]string{"main.tf": release("  name = \"flux\"\n  namespace = \"flux\"\n  chart = \"flux\"" + rest)}).Findings {
+		for _, code := range []flux1.Code{TerraformChartUnknown, TerraformName, TerraformLocalChart, Confined} {
+			if f.Code == code.Name {
+				t.Errorf("a release of which all is known has %v", f)
+			}
+		}
+	}
+}

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
 	"github.com/fluxover/fluxover/e2e/auditor"
 	"github.com/fluxover/fluxover/e2e/laboratory"
 )
@@ -250,16 +252,25 @@ func TestWhatMovedSincePlanningIsRefusedAndNamed(t *testing.T) {
 func TestJSONIsWhatTheContractSays(t *testing.T) {
 	w := up(t, laboratory.Options{Teams: 2, Apps: 1, Seed: 6})
 	for _, c := range []struct {
-		args []string
-		kind string
-		keys []string
+		args   []string
+		code   int
+		kind   string
+		schema string
+		keys   []string
 	}{
-		{[]string{"discover", "-o", "json"}, "Inventory", []string{"agents", "findings"}},
-		{append([]string{"plan", "-o", "json"}, acceptAll...), "Plan", []string{"inputs", "proof", "clusterAgent", "sources", "credentials", "accepted", "repositories", "findings"}},
-		{[]string{"status", "-o", "json"}, "Status", []string{"paused", "repositories"}},
+		{[]string{"discover", "-o", "json"}, 0, "Inventory", "inventory", []string{"agents", "findings"}},
+		{append([]string{"plan", "-o", "json"}, acceptAll...), 0, "Plan", "plan", []string{"inputs", "proof", "clusterAgent", "sources", "credentials", "accepted", "repositories", "findings"}},
+		{append([]string{"diff", "-o", "json", "--all"}, acceptAll...), 0, "", "diff", nil},
+		{[]string{"status", "-o", "json"}, 0, "Status", "status", []string{"paused", "repositories"}},
+		{[]string{"rollback", "--plan", "-o", "json"}, 0, "RollbackPlan", "rollback-plan", []string{"repositories"}},
 	} {
+		out := w.run(c.code, c.args...).out
+		w.matches(c.schema, out)
+		if c.kind == "" {
+			continue
+		}
 		var doc map[string]any
-		if err := json.Unmarshal([]byte(w.run(0, c.args...).out), &doc); err != nil {
+		if err := json.Unmarshal([]byte(out), &doc); err != nil {
 			t.Fatalf("%v: %v", c.args, err)
 		}
 		if doc["apiVersion"] != "fluxover.dev/v1" || doc["kind"] != c.kind {
@@ -270,5 +281,29 @@ func TestJSONIsWhatTheContractSays(t *testing.T) {
 				t.Errorf("%v: %q is absent or null", c.args, key)
 			}
 		}
+	}
+	w.migrate()
+	status := w.run(0, "status", "-o", "json").out
+	w.matches("status", status)
+	// The finding NO_CAPACITOR.
+	if !strings.Contains(status, "stand in the cluster only, in no repository") {
+		t.Errorf("without --capacitor nothing says that the objects stand in no repository:\n%s", status)
+	}
+	w.matches("rollback-plan", w.run(0, "rollback", "--plan", "-o", "json").out)
+}
+
+// matches demands that what was printed is as its published schema says.
+func (w *world) matches(name, out string) {
+	w.t.Helper()
+	schema, err := jsonschema.NewCompiler().Compile("../../docs/schemas/" + name + ".schema.json")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	value, err := jsonschema.UnmarshalJSON(strings.NewReader(out))
+	if err != nil {
+		w.t.Fatalf("%s: %v", name, err)
+	}
+	if err := schema.Validate(value); err != nil {
+		w.t.Errorf("%s is not what docs/schemas says: %v", name, err)
 	}
 }

@@ -42,6 +42,9 @@ type Config struct {
 	ImageAutomation bool
 	// Connect is true if it reports to an upstream service.
 	Connect bool
+	// ExcludedKinds are those that it is told to leave out of its view, beyond
+	// what it leaves out by default.
+	ExcludedKinds []string
 	// Unknown names the settings that could not be read, as in an
 	// Inventory's JSON: "git.url".
 	Unknown []string
@@ -363,8 +366,17 @@ func configFrom(fs *pflag.FlagSet) Config {
 			c.AllowedNamespaces = append(c.AllowedNamespaces, ns)
 		}
 	}
+	usual := strings.Split(FlagNamed(excludeFlag).Default, ",")
+	for _, kind := range list(excludeFlag) {
+		if !slices.Contains(usual, kind) {
+			c.ExcludedKinds = append(c.ExcludedKinds, kind)
+		}
+	}
 	return c
 }
+
+// excludeFlag names the kinds that the agent does not look at.
+const excludeFlag = "k8s-unsafe-exclude-resource"
 
 // judge reports what stands in a hand-over's way in a configuration.
 func judge(c *Config) []migrate.Finding {
@@ -398,6 +410,9 @@ func judge(c *Config) []migrate.Finding {
 	}
 	if c.Connect {
 		add(Notifications, "connect", "the agent reports to an upstream service")
+	}
+	if len(c.ExcludedKinds) > 0 {
+		add(ExcludedKinds, excludeFlag, "the agent leaves "+strings.Join(c.ExcludedKinds, ", ")+" out of its view")
 	}
 	return findings
 }

@@ -125,6 +125,7 @@ func TestConfigurationsThatCannotWorkAreFindings(t *testing.T) {
 		"list as text":      {[]string{"--git-url=git@h:x", "--git-path=[a b]"}, PathList},
 		"path outside":      {[]string{"--git-url=git@h:x", "--git-path=a/../../b"}, PathOutside},
 		"signatures":        {[]string{"--git-url=git@h:x", "--git-verify-signatures"}, VerifySignatures},
+		"git-secret":        {[]string{"--git-url=git@h:x", "--git-secret"}, GitSecret},
 		"missing value":     {[]string{"--git-url"}, BadFlag},
 		"bad boolean":       {[]string{"--git-url=git@h:x", "--sops=maybe"}, BadFlag},
 	} {
@@ -219,5 +220,21 @@ func TestWhatCannotBeReadIsZeroAndNamed(t *testing.T) {
 	}
 	if want := []string{"git.pollInterval", "sync.garbageCollection"}; !slices.Equal(config.Unknown, want) {
 		t.Errorf("unknown: %q, want %q", config.Unknown, want)
+	}
+}
+
+func TestKindsLeftOutOfTheAgentsViewAreNamed(t *testing.T) {
+	for _, tc := range []struct {
+		args []string
+		want bool
+	}{
+		{[]string{"--git-url=git@h:x", "--k8s-unsafe-exclude-resource=*metrics.k8s.io/*,v1/Event,apps/v1/Deployment"}, true},
+		{[]string{"--git-url=git@h:x", "--k8s-unsafe-exclude-resource=v1/Event"}, false},
+		{[]string{"--git-url=git@h:x"}, false},
+	} {
+		_, _, findings := ParseArgs(tc.args)
+		if got := slices.ContainsFunc(findings, func(f migrate.Finding) bool { return f.Code == ExcludedKinds.Name }); got != tc.want {
+			t.Errorf("%v: %s is %t in %v", tc.args, ExcludedKinds.Name, got, findings)
+		}
 	}
 }

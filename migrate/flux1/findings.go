@@ -6,37 +6,8 @@ import (
 	"github.com/fluxover/fluxover/migrate"
 )
 
-// Code is one kind of finding: its stable name and what people are told about
-// it. The tables of codes are the source of the documentation.
-type Code struct {
-	// Name is stable, such as "FLUX1_STUCK".
-	Name     string
-	Severity migrate.Severity
-	// Acceptable is true if a person may go on in spite of it.
-	Acceptable bool
-	// Cause, Consequence and Remedy, each one sentence without a full stop.
-	Cause, Consequence, Remedy string
-}
-
-// Finding makes a finding of this kind about a Repository, or about the
-// cluster if repository is empty. The message says what is so in this case.
-func (c Code) Finding(repository, where, message string) migrate.Finding {
-	return migrate.Finding{
-		Severity: c.Severity, Code: c.Name, Subject: repository, Repository: repository,
-		Where: where, Message: message, Hint: c.Remedy, Acceptable: c.Acceptable,
-	}
-}
-
-// About is Finding with a subject narrower than the Repository: an object id,
-// which is prefixed by the Repository's.
-func (c Code) About(repository, object, where, message string) migrate.Finding {
-	f := c.Finding(repository, where, message)
-	f.Subject = repository + " " + object
-	if repository == "" {
-		f.Subject = object
-	}
-	return f
-}
+// Code is [migrate.Code].
+type Code = migrate.Code
 
 // The kinds of findings about a command line.
 var (
@@ -214,6 +185,7 @@ var (
 	}
 	UnknownKind = Code{
 		Name: "UNKNOWN_KIND", Severity: migrate.Warning,
+		Otherwise:   []migrate.Variant{{Severity: migrate.Blocker, When: "the file that holds it cannot be left out as a whole, so that the new agent would fail on it"}},
 		Cause:       "the cluster does not serve the kind of an object, and no CRD in the agent's paths defines it",
 		Consequence: "fluxd leaves it out until the kind is served",
 		Remedy:      "install what serves the kind, update the apiVersion, or remove the object from Git",

@@ -273,3 +273,40 @@ func TestArtifactsAreServedToTheReleasesNamespaceOnlyUnlessTurnedOff(t *testing.
 		t.Errorf("turned off: %v", p)
 	}
 }
+
+func TestValuesReachThePodTheyAreFor(t *testing.T) {
+	for name, c := range map[string]struct {
+		values map[string]any
+		want   string
+	}{
+		"fullnameOverride":         {map[string]any{"fullnameOverride": "other"}, "name: other\n"},
+		"image.pullPolicy":         {map[string]any{"image": map[string]any{"pullPolicy": "Always"}}, "imagePullPolicy: Always"},
+		"imagePullSecrets":         {map[string]any{"imagePullSecrets": []any{map[string]any{"name": "pull"}}}, "imagePullSecrets:\n      - name: pull"},
+		"agent.deletionBudget":     {map[string]any{"agent": map[string]any{"deletionBudget": 7}}, "--deletion-budget=7"},
+		"agent.eventsAddr":         {map[string]any{"agent": map[string]any{"eventsAddr": "http://events"}}, "--events-addr=http://events"},
+		"agent.leaderElection":     {map[string]any{"agent": map[string]any{"leaderElection": false}}, "--enable-leader-election=false"},
+		"agent.logLevel":           {map[string]any{"agent": map[string]any{"logLevel": "debug"}}, "--log-level=debug"},
+		"agent.requeueDependency":  {map[string]any{"agent": map[string]any{"requeueDependency": "9s"}}, "--requeue-dependency=9s"},
+		"agent.watchLabelSelector": {map[string]any{"agent": map[string]any{"watchLabelSelector": "shard=a"}}, "--watch-label-selector=shard=a"},
+		"podAnnotations":           {map[string]any{"podAnnotations": map[string]any{"a": "b"}}, "a: b"},
+		"priorityClassName":        {map[string]any{"priorityClassName": "high"}, "priorityClassName: high"},
+		"tolerations":              {map[string]any{"tolerations": []any{map[string]any{"key": "spot"}}}, "tolerations:\n      - key: spot"},
+		"affinity":                 {map[string]any{"affinity": map[string]any{"nodeAffinity": map[string]any{}}}, "affinity:\n        nodeAffinity: {}"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rendered := func(values map[string]any) string {
+				raw, err := yaml.Marshal(render(t, chartutil.CoalesceTables(values, image("x")))["Deployment"].Object)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return string(raw)
+			}
+			if before := rendered(map[string]any{}); strings.Contains(before, c.want) {
+				t.Fatalf("the Deployment holds %q without the value as well", c.want)
+			}
+			if got := rendered(c.values); !strings.Contains(got, c.want) {
+				t.Errorf("the Deployment lacks %q:\n%s", c.want, got)
+			}
+		})
+	}
+}

@@ -1,0 +1,476 @@
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"go/ast"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"sigs.k8s.io/yaml"
+
+	"github.com/fluxover/fluxover/migrate/flux1"
+)
+
+var showCoverage = flag.Bool("coverage", false, "print what has no case")
+
+// aspect is one kind of thing that has to have a case: a test or an example
+// that would be another one without it.
+type aspect struct {
+	name string
+	// items that there are, and which of them have a case.
+	items   []string
+	covered func(item string) bool
+}
+
+// knownGaps are the items without a case that were there when the list was
+// last looked at. Nothing may be added to it without a reason; what gets its
+// case leaves it.
+var knownGaps = map[string][]string{
+	"hazard": {"H34", "H47", "H48", "H49", "H56", "H57"},
+	"command line flag": {
+		"allow-namespace", "application", "capacitor-branch", "capacitor-credentials", "capacitor-password-file", "capacitor-username",
+		"commits", "default-namespace", "events-addr", "group", "kube-api-burst", "kube-api-qps", "leader-election-lease-duration",
+		"leader-election-retry-period", "max-tree-bytes", "object", "override-manager", "pod-templates", "runtime-namespace",
+		"terraform-provider", "wait-sync", "watch",
+	},
+	// They concern how fluxd itself runs, and are read by the rules of all.
+	"fluxd flag": {
+		"kubernetes-kubectl", "git-notes-ref", "memcached-port", "memcached-timeout", "k8s-in-cluster", "k8s-verbosity", "kube-config",
+		"ssh-keygen-bits", "ssh-keygen-type", "rpc-timeout",
+	},
+	"condition reason":   {"ArchiveOperationFailed", "URLInvalid"},
+	"Terraform function": {"abspath", "base64gzip", "base64sha512", "filebase64sha256", "filebase64sha512", "filesha1", "filesha256", "filesha512", "issensitive"},
+	"Terraform resource type": {
+		"data.helm_template", "data.null_data_source", "kubernetes_cluster_role_v1", "kubernetes_daemon_set_v1", "kubernetes_daemonset",
+		"kubernetes_namespace_v1", "kubernetes_secret_v1", "kubernetes_stateful_set", "kubernetes_stateful_set_v1",
+	},
+}
+
+func TestMeaningIsCovered(t *testing.T) {
+	src := parseSource(t)
+	var report strings.Builder
+	fmt.Fprintf(&report, "%-34s %6s %6s\n", "", "cases", "of")
+	var lists strings.Builder
+	for _, a := range aspects(t, src) {
+		if len(a.items) == 0 {
+			t.Errorf("%s: nothing was found that could have a case", a.name)
+		}
+		var without []string
+		for _, item := range a.items {
+			if a.covered(item) {
+				continue
+			}
+			without = append(without, item)
+			if !slices.Contains(knownGaps[a.name], item) {
+				t.Errorf("%s %s has no case: add a test, or an example in testdata", a.name, item)
+			}
+		}
+		fmt.Fprintf(&report, "%-34s %6d %6d\n", a.name, len(a.items)-len(without), len(a.items))
+		if len(without) > 0 {
+			fmt.Fprintf(&lists, "\n%s without a case: %s\n", a.name, strings.Join(without, ", "))
+		}
+		for _, known := range knownGaps[a.name] {
+			if !slices.Contains(without, known) {
+				fmt.Fprintf(&lists, "\n%s %s is listed as a known gap and has a case, or is gone: take it off the list\n", a.name, known)
+			}
+		}
+	}
+	if *showCoverage {
+		fmt.Print(report.String() + lists.String())
+	}
+}
+
+// aspects lists everything that needs cases.
+func aspects(t *testing.T, src *goSource) []aspect {
+	t.Helper()
+	all := readCorpus(t, productFolders[0], productFolders[1:]...)
+	withLab := readCorpus(t, "e2e", productFolders...)
+	configurations := readConfigurations(t)
+	agent := readCorpus(t, "reconcile", "migrate/cutover", "e2e")
+	shown, named := testWords(t), identifiersOfCodes(src)
+	chartValues := recordedChartValues(t)
+	return []aspect{
+		{"hazard", hazardNames(), func(h string) bool { return !slices.Contains(openHazards(), h) }},
+		{"finding", findingNames(), func(c string) bool { return shown[c] != "" || named[c] != "" }},
+		{"command line flag", commandFlags(), func(f string) bool { return withLab.holds("--" + f) }},
+		{"fluxd flag", fluxdFlags(), func(f string) bool { return all.holds("--"+f) || withLab.holds("--"+f) }},
+		{"flux chart value", fluxChartValues(src), func(v string) bool { return chartValues[v] }},
+		{"agent chart value", agentChartValues(t), func(v string) bool {
+			return agent.holds(`"` + v[strings.LastIndex(v, ".")+1:] + `"`)
+		}},
+		{"planned field", plannedFields(src), func(f string) bool {
+			_, name, _ := strings.Cut(f, ".")
+			return all.holds(`"`+name+`"`) || all.holds(name+":")
+		}},
+		{"condition reason", conditionReasons(src), func(r string) bool { return agent.holds(r) || agent.holds(r+"Reason") }},
+		{"Terraform function", terraformFunctions(src), func(f string) bool { return configurations.holds(f + "(") }},
+		{"Terraform block", terraformBlocks(src), configurations.holds},
+		{"Terraform resource type", terraformTypes(src), func(r string) bool { return configurations.holds(`"` + strings.TrimPrefix(r, "data.") + `"`) }},
+	}
+}
+
+// corpus is text in which cases are looked for.
+type corpus struct{ text string }
+
+// holds reports whether the text has the words, not as a part of longer ones.
+func (c corpus) holds(words string) bool {
+	pattern := regexp.QuoteMeta(words)
+	if isWord(words[0]) {
+		pattern = `(^|[^A-Za-z0-9_-])` + pattern
+	}
+	if isWord(words[len(words)-1]) {
+		pattern += `($|[^A-Za-z0-9_-])`
+	}
+	// The plain search is much faster, and says no to most.
+	return strings.Contains(c.text, words) && regexp.MustCompile(pattern).MatchString(c.text)
+}
+
+func isWord(b byte) bool {
+	return b == '_' || b >= '0' && b <= '9' || b >= 'A' && b <= 'Z' || b >= 'a' && b <= 'z'
+}
+
+// readCorpus reads all tests and their data below the folders.
+func readCorpus(t *testing.T, folder string, more ...string) corpus {
+	return readFiles(t, append(more, folder), func(name string) bool {
+		return strings.HasSuffix(name, "_test.go") && !strings.HasSuffix(name, "cmd/fluxover/coverage_test.go") || strings.Contains(name, "/testdata/")
+	})
+}
+
+// readConfigurations reads all Terraform and Terragrunt files of the tests,
+// also those that stand in Go.
+func readConfigurations(t *testing.T) corpus {
+	return readFiles(t, []string{"discover"}, func(name string) bool {
+		return strings.HasSuffix(name, "_test.go") || strings.Contains(name, "/testdata/") &&
+			slices.Contains([]string{".tf", ".hcl", ".tofu", ".json", ".tpl", ".tmpl", ".tfvars"}, filepath.Ext(name))
+	})
+}
+
+func readFiles(t *testing.T, folders []string, want func(name string) bool) corpus {
+	t.Helper()
+	var b strings.Builder
+	for _, folder := range folders {
+		err := filepath.WalkDir(filepath.Join(moduleRoot, filepath.FromSlash(folder)), func(name string, d fs.DirEntry, err error) error {
+			if err != nil || !d.Type().IsRegular() || !want(filepath.ToSlash(name)) {
+				return err
+			}
+			content, err := os.ReadFile(name)
+			b.Write(content)
+			b.WriteByte('\n')
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return corpus{b.String()}
+}
+
+func hazardNames() []string {
+	var out []string
+	for _, h := range hazards {
+		out = append(out, fmt.Sprintf("H%d", h.number))
+	}
+	return out
+}
+
+func findingNames() []string {
+	var out []string
+	for _, c := range catalogue() {
+		out = append(out, c.Name)
+	}
+	return out
+}
+
+// commandFlags are the flags of all commands, less those that every client of
+// Kubernetes has.
+func commandFlags() []string {
+	client := pflag.NewFlagSet("", pflag.ContinueOnError)
+	genericclioptions.NewConfigFlags(true).AddFlags(client)
+	flags := map[string]bool{}
+	var visit func(*cobra.Command)
+	visit = func(cmd *cobra.Command) {
+		cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			if client.Lookup(f.Name) == nil && f.Name != "help" && !f.Hidden {
+				flags[f.Name] = true
+			}
+		})
+		for _, c := range cmd.Commands() {
+			visit(c)
+		}
+	}
+	visit(newRoot(streams{}))
+	return slices.Sorted(maps.Keys(flags))
+}
+
+func fluxdFlags() []string {
+	var out []string
+	for _, f := range flux1.Flags {
+		out = append(out, f.Name)
+	}
+	return out
+}
+
+// fluxChartValues are the rows of the table of chart values.
+func fluxChartValues(src *goSource) []string {
+	paths := map[string]bool{}
+	ast.Inspect(src.files["migrate/flux1/chart/keys.go"], func(n ast.Node) bool {
+		if lit, ok := n.(*ast.CompositeLit); ok {
+			if p, ok := text(field(lit, "path")); ok {
+				paths[p] = true
+			}
+		}
+		return true
+	})
+	return slices.Sorted(maps.Keys(paths))
+}
+
+// recordedChartValues are the paths of all values that the public charts were
+// rendered with, and all paths that lead to one.
+func recordedChartValues(t *testing.T) map[string]bool {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(moduleRoot, "migrate/flux1/chart/testdata/charts/*.json"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("recordings of the public charts: %v (%d found)", err, len(files))
+	}
+	out := map[string]bool{}
+	for _, name := range files {
+		content, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var recording struct {
+			Cases []struct{ Values map[string]any }
+		}
+		if err := json.Unmarshal(content, &recording); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range recording.Cases {
+			valuePaths("", c.Values, func(path string) { out[path] = true })
+		}
+	}
+	return out
+}
+
+// valuePaths calls visit with the path of each value in a mapping, and with those
+// of the mappings around it.
+func valuePaths(at string, value any, visit func(path string)) {
+	if at != "" {
+		visit(at)
+	}
+	if m, ok := value.(map[string]any); ok {
+		for k, v := range m {
+			valuePaths(strings.TrimPrefix(at+"."+k, "."), v, visit)
+		}
+	}
+}
+
+// agentChartValues are the values of the agent's own chart, where they end.
+func agentChartValues(t *testing.T) []string {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(moduleRoot, "reconcile/chart/values.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var values map[string]any
+	if err := yaml.Unmarshal(content, &values); err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]bool{}
+	valuePaths("", values, func(path string) { all[path] = true })
+	var out []string
+	for _, p := range slices.Sorted(maps.Keys(all)) {
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(all)), func(q string) bool { return strings.HasPrefix(q, p+".") }) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// plannedFields are the fields of Flux v2's objects that the planner writes.
+func plannedFields(src *goSource) []string {
+	specs := map[string]reflect.Type{
+		"KustomizationSpec": reflect.TypeFor[kustomizev1.KustomizationSpec](),
+		"GitRepositorySpec": reflect.TypeFor[sourcev1.GitRepositorySpec](),
+	}
+	out := map[string]bool{}
+	note := func(spec, goName string) {
+		if f, ok := specs[spec].FieldByName(goName); ok {
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			out[strings.TrimSuffix(spec, "Spec")+"."+name] = true
+		}
+	}
+	for name, file := range src.files {
+		if filepath.Dir(name) != "migrate" {
+			continue
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.CompositeLit:
+				for spec := range specs {
+					if isType(n.Type, spec, "kustomizev1", "sourcev1") {
+						for _, m := range n.Elts {
+							if kv, ok := m.(*ast.KeyValueExpr); ok {
+								if k, ok := kv.Key.(*ast.Ident); ok {
+									note(spec, k.Name)
+								}
+							}
+						}
+					}
+				}
+			case *ast.AssignStmt: // k.Spec.DependsOn = …, g.Spec.SecretRef = …
+				for _, l := range n.Lhs {
+					if sel, ok := l.(*ast.SelectorExpr); ok {
+						if in, ok := sel.X.(*ast.SelectorExpr); ok && in.Sel.Name == "Spec" {
+							for spec := range specs {
+								note(spec, sel.Sel.Name)
+							}
+						}
+					}
+				}
+			}
+			return true
+		})
+	}
+	return slices.Sorted(maps.Keys(out))
+}
+
+// conditionReasons are those that the bundled agent gives. Upstream names each
+// constant for its value.
+func conditionReasons(src *goSource) []string {
+	out := map[string]bool{}
+	for name, file := range src.files {
+		if filepath.Dir(name) != "reconcile" {
+			continue
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.SelectorExpr:
+				if p, ok := n.X.(*ast.Ident); ok && slices.Contains([]string{"fluxmeta", "sourcev1", "kustomizev1", "apiacl"}, p.Name) {
+					if reason, ok := strings.CutSuffix(n.Sel.Name, "Reason"); ok {
+						out[reason] = true
+					}
+				}
+			case *ast.ValueSpec:
+				for i, n2 := range n.Names {
+					if strings.HasPrefix(strings.ToLower(n2.Name), "reason") || strings.HasSuffix(n2.Name, "Reason") {
+						if i < len(n.Values) {
+							if reason, ok := text(n.Values[i]); ok {
+								out[reason] = true
+							}
+						}
+					}
+				}
+			}
+			return true
+		})
+	}
+	return slices.Sorted(maps.Keys(out))
+}
+
+// terraformFunctions are the functions of the language that are evaluated: the
+// keys of maps of functions, and what is added to one.
+func terraformFunctions(src *goSource) []string {
+	out := map[string]bool{}
+	name := regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
+	for _, file := range []string{"discover/terraform/functions.go", "discover/terraform/functions_files.go"} {
+		ast.Inspect(src.files[file], func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.CompositeLit:
+				if m, ok := n.Type.(*ast.MapType); ok && isType(m.Value, "Function", "function") {
+					for _, e := range n.Elts {
+						if kv, ok := e.(*ast.KeyValueExpr); ok {
+							if k, ok := text(kv.Key); ok {
+								out[k] = true
+							}
+						}
+					}
+				}
+			case *ast.AssignStmt:
+				for _, l := range n.Lhs {
+					if i, ok := l.(*ast.IndexExpr); ok {
+						if k, ok := text(i.Index); ok && name.MatchString(k) {
+							out[k] = true
+						}
+					}
+				}
+			}
+			return true
+		})
+	}
+	return slices.Sorted(maps.Keys(out))
+}
+
+// terraformBlocks are the types of blocks that are told apart.
+func terraformBlocks(src *goSource) []string {
+	out := map[string]bool{}
+	for name, file := range src.files {
+		if filepath.Dir(name) != "discover/terraform" {
+			continue
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.BinaryExpr:
+				if isBlockType(n.X) {
+					if v, ok := text(n.Y); ok {
+						out[v] = true
+					}
+				}
+			case *ast.SwitchStmt:
+				if isBlockType(n.Tag) {
+					for _, c := range n.Body.List {
+						for _, e := range c.(*ast.CaseClause).List {
+							if v, ok := text(e); ok {
+								out[v] = true
+							}
+						}
+					}
+				}
+			}
+			return true
+		})
+	}
+	return slices.Sorted(maps.Keys(out))
+}
+
+func isBlockType(e ast.Expr) bool {
+	sel, ok := e.(*ast.SelectorExpr)
+	if !ok || sel.Sel.Name != "Type" {
+		return false
+	}
+	x, ok := sel.X.(*ast.Ident)
+	return ok && (x.Name == "b" || x.Name == "block")
+}
+
+// terraformTypes are the types of resources and data that are read.
+func terraformTypes(src *goSource) []string {
+	out := map[string]bool{}
+	kind := regexp.MustCompile(`^(data\.)?(helm|kubernetes|kubectl|null|template|local|terraform)_[a-z0-9_]+$`)
+	for name, file := range src.files {
+		if filepath.Dir(name) != "discover/terraform" && filepath.Dir(name) != "discover" {
+			continue
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			if lit, ok := n.(*ast.BasicLit); ok {
+				if v, ok := text(lit); ok && kind.MatchString(v) {
+					out[v] = true
+				}
+			}
+			return true
+		})
+	}
+	return slices.Sorted(maps.Keys(out))
+}

@@ -1,0 +1,421 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// hazard is one thing that is known to go wrong when a repository is handed
+// over, and what is done about it.
+type hazard struct {
+	// number is the reference's: 4 for H4.
+	number int
+	// what happens if nobody does anything about it.
+	what string
+	// codes of the findings by which it is detected.
+	codes []string
+	// prevented says how the tool makes it impossible; empty if it does not.
+	prevented string
+	// steps of the cut-over that do not go on where it would come true.
+	steps []string
+	// tests that show it, as "package Test".
+	tests []string
+	// cases are folders or files with an example, from the module's root.
+	cases []string
+	// open is what is not detected, prevented or gated yet; empty if all is.
+	open string
+}
+
+// hazards are the reference's, H1 to H72.
+var hazards = []hazard{
+	{number: 1, what: "one object that the API server refuses holds back the whole Kustomization, where fluxd applies object by object",
+		codes: []string{"DRY_RUN_REFUSED", "BUILD_FAILED"},
+		tests: []string{"migrate/proof TestARefusalOfASecretNamesFieldsAndNoValue", "migrate/proof TestWhatCannotBeBuiltIsNamed"}},
+	{number: 2, what: "fluxd and Flux v2 apply the same objects, for ever",
+		steps: []string{"fence", "adopt"},
+		tests: []string{"migrate/cutover TestTheFenceRefusesEveryWriteOfTheOldAgentWhateverComesBack", "migrate/cutover TestAnOldAgentThatComesBackDuringACrashIsStoppedBeforeAdoption", "e2e/auditor TestVerdictOfEachLog"}},
+	{number: 3, what: "the old agent comes back: a Helm upgrade, Terraform or another agent starts it again",
+		codes: []string{"AGENT_IN_GIT"}, steps: []string{"fence"},
+		tests: []string{"migrate/cutover TestTheFenceRefusesEveryWriteOfTheOldAgentWhateverComesBack", "discover TestClustersAreReadAsTheyAre"},
+		cases: []string{"discover/testdata/cluster/two-agents"}},
+	{number: 4, what: "fields that somebody set by hand go when ownership is taken over",
+		codes: []string{"OBJECT_CHANGES"},
+		tests: []string{"migrate/proof TestVerbsSayWhatWillHappenToEachObject", "migrate/proof TestRemovalsForecastsWhatOwnershipTakeOverRemoves"}},
+	{number: 5, what: "the mark of a rollout restart goes, and the pods are replaced once more",
+		codes: []string{"PODS_RESTART"},
+		tests: []string{"migrate/proof TestPodsThatWouldBeReplacedNeedAWord"}},
+	{number: 6, what: "a Kustomization is deleted, renamed or moved, and its workloads are deleted with it",
+		prevented: "every Kustomization has deletionPolicy: Orphan for good, and is suspended before it is removed",
+		tests:     []string{"migrate TestFinalValuesComeFromFluxV1", "reconcile TestRemovalDeletesOnlyWhereTheFieldsSaySo", "migrate/cutover TestThereAndBackAndThereAgain"}},
+	{number: 7, what: "a Namespace, PersistentVolumeClaim or PersistentVolume leaves Git, and all it holds goes with it",
+		prevented: "where what leaves Git is deleted, such objects are annotated prune: disabled before the Kustomization is resumed",
+		tests:     []string{"migrate TestWhatTakesOthersWithItIsNeverPruned", "reconcile TestPruneSparesWhatIsProtectedOrOwnedByAnother"}},
+	{number: 8, what: "garbage collection was off for years and is suddenly on",
+		prevented: "prune is the old agent's setting, and dry means off",
+		tests:     []string{"migrate TestFinalValuesComeFromFluxV1"}},
+	{number: 9, what: "leftovers that no inventory holds",
+		codes: []string{"STALE_OBJECT", "MARKS_OF_UNKNOWN_SET"},
+		tests: []string{"migrate/proof TestVerbsSayWhatWillHappenToEachObject", "discover TestClustersAreReadAsTheyAre"},
+		cases: []string{"discover/testdata/cluster/ordinary"}},
+	{number: 10, what: "objects without a namespace: fluxd fills one in, Flux v2 fails",
+		prevented: "a patch per object writes the namespace that fluxd fills in, and nothing else",
+		tests:     []string{"migrate TestNamespacesFilledByFluxdAreWrittenByPatches", "migrate TestAPatchTouchesItsObjectAndNoOther"}},
+	{number: 11, what: "objects outside of the agent's allowed namespaces, which fluxd skips and Flux v2 would apply",
+		codes:     []string{"FOREIGN_NAMESPACE", "FOREIGN_OBJECT"},
+		prevented: "a file in which every object is outside is ignored by the source",
+		tests:     []string{"migrate/flux1 TestTreesAreLoadedAsFluxdLoadsThem", "migrate TestWhatFluxdLeavesOutBesideWhatItAppliesHoldsBack"},
+		cases:     []string{"migrate/flux1/testdata/load/classes"}},
+	{number: 12, what: "cluster-scoped objects of a confined agent, which failed alone and now fail the whole",
+		codes: []string{"DRY_RUN_REFUSED"}, steps: []string{"stage"},
+		tests: []string{"migrate/proof TestARefusalOfASecretNamesFieldsAndNoValue", "migrate/proof TestOnceTheOldAccountIsFencedTheNewOneTries"}},
+	{number: 13, what: "objects that fluxd is told to ignore become managed",
+		prevented: "they are annotated reconcile: disabled before the Kustomization is resumed; those of sync_only, prune: disabled",
+		tests:     []string{"migrate TestAPatchTouchesItsObjectAndNoOther", "migrate/proof TestVerbsSayWhatWillHappenToEachObject", "migrate/flux1 TestTreesAreLoadedAsFluxdLoadsThem"},
+		cases:     []string{"migrate/flux1/testdata/load/classes"}},
+	{number: 14, what: "objects appear that fluxd never applied",
+		codes: []string{"OBJECT_CREATED", "LIST_WITHOUT_ITEMS"},
+		tests: []string{"migrate/proof TestVerbsSayWhatWillHappenToEachObject", "migrate/flux1 TestTreesAreLoadedAsFluxdLoadsThem"},
+		cases: []string{"migrate/flux1/testdata/load/lists"}},
+	{number: 15, what: "objects that fluxd applies are missing from what Flux v2 builds",
+		codes: []string{"OBJECT_LOST", "LINKED_FILE", "LOCAL_CONFIG"},
+		tests: []string{"migrate/proof TestVerbsSayWhatWillHappenToEachObject", "migrate/flux1 TestTreesAreLoadedAsFluxdLoadsThem"},
+		cases: []string{"migrate/flux1/testdata/load/links"}},
+	{number: 16, what: "YAML that is no manifest breaks the build, where fluxd passes over it",
+		codes:     []string{"KINDLESS_DOCUMENT"},
+		prevented: "a file in which no document has a kind is ignored by the source",
+		tests:     []string{"migrate/flux1 TestTreesAreLoadedAsFluxdLoadsThem", "migrate TestIgnoreKeepsTheDefaultExclusions"},
+		cases:     []string{"migrate/flux1/testdata/load/traps"}},
+	{number: 17, what: "the templates of a Helm chart in the tree break the build",
+		codes:     []string{"CHART_IN_TREE"},
+		prevented: "the folder of a chart is ignored by the source",
+		tests:     []string{"migrate TestIgnoreKeepsTheDefaultExclusions", "discover TestFluxGetStartedHasAutomationAndAChart"},
+		cases:     []string{"migrate/flux1/testdata/load/charts", "discover/testdata/checkout/flux-get-started.json"}},
+	{number: 18, what: "files of CI in hidden folders, of which Flux v2 leaves out some and builds others",
+		codes:     []string{"OBJECT_LOST"},
+		prevented: "both read them; a file without objects is ignored by the source, and an object that one side leaves out is found by comparing what both build",
+		tests:     []string{"migrate/proof TestVerbsSayWhatWillHappenToEachObject", "reconcile/build TestFixturesRenderAsUpstream"}},
+	{number: 19, what: "an ignore list switches the default exclusions off",
+		codes:     []string{"OBJECT_CREATED"},
+		prevented: "every ignore list that is written repeats the default exclusions; what a .sourceignore lets in or out shows in the comparison of both renderings",
+		tests:     []string{"migrate TestIgnoreKeepsTheDefaultExclusions", "reconcile/build TestFixturesRenderAsUpstream", "migrate/proof TestVerbsSayWhatWillHappenToEachObject"},
+		cases:     []string{"reconcile/build/testdata/spec-ignore-overrules-sourceignore"}},
+	{number: 20, what: "one object in two Kustomizations, repositories or agents: each re-applies it, for ever",
+		codes: []string{"DUPLICATE_OBJECT", "OBJECT_IN_TWO_APPLICATIONS", "OBJECT_IN_TWO_REPOSITORIES", "OBJECT_IN_TWO_AGENTS", "OBJECT_OWNED"},
+		tests: []string{"migrate/proof TestOneObjectInTwoRepositoriesBlocksBoth", "migrate/proof TestOneObjectInTwoApplicationsBlocks", "migrate/flux1 TestTreesAreLoadedAsFluxdLoadsThem", "discover TestClustersAreReadAsTheyAre", "e2e/journey TestBadInputIsNamedWithItsRemedyAndChangesNothing"},
+		cases: []string{"migrate/flux1/testdata/load/duplicates", "discover/testdata/cluster/two-agents"}},
+	{number: 21, what: "one object with its namespace and once more without: fluxd takes either, Flux v2 fails",
+		codes: []string{"HIDDEN_DUPLICATE"},
+		tests: []string{"migrate/flux1 TestTreesAreLoadedAsFluxdLoadsThem"},
+		cases: []string{"migrate/flux1/testdata/load/hidden-duplicate"}},
+	{number: 22, what: "SOPS files that Flux v2 cannot parse, or whose keys it does not get",
+		codes: []string{"SOPS_ENCRYPTED", "SOPS_KIND_ENCRYPTED"},
+		tests: []string{"migrate/flux1 TestTreesAreLoadedAsFluxdLoadsThem"},
+		cases: []string{"migrate/flux1/testdata/load/sops"}},
+	{number: 23, what: "files of git-secret, for which Flux v2 has no counterpart",
+		codes: []string{"GIT_SECRET", "GIT_SECRET_FILES"},
+		tests: []string{"migrate/flux1 TestConfigurationsThatCannotWorkAreFindings", "discover TestWhatStandsBesideManifestsIsNamed"}},
+	{number: 24, what: "manifests that commands generate, which Flux v2 does not run",
+		codes: []string{"MANIFEST_GENERATION", "GENERATION_NOT_TOLD"},
+		tests: []string{"migrate/flux1 TestTreesAreLoadedAsFluxdLoadsThem", "discover TestGeneratorsThatAreMoreThanKustomizeAreNotGuessed"},
+		cases: []string{"migrate/flux1/testdata/load/generation"}},
+	{number: 25, what: "objects without a name fail what is beside them",
+		codes: []string{"NAMELESS_OBJECT"},
+		tests: []string{"migrate/flux1 TestTreesAreLoadedAsFluxdLoadsThem"},
+		cases: []string{"migrate/flux1/testdata/load/traps"}},
+	{number: 26, what: "a custom resource comes before the definition of its kind",
+		codes:     []string{"UNKNOWN_KIND"},
+		prevented: "an application depends on the one of its repository that defines its kinds",
+		tests:     []string{"migrate/flux1 TestTreesAreLoadedAsFluxdLoadsThem", "migrate TestApplicationsDependOnTheOneThatDefinesTheirNamespace", "migrate TestWhatFluxdLeavesOutBesideWhatItAppliesHoldsBack"},
+		cases:     []string{"migrate/flux1/testdata/load/classes"}},
+	{number: 27, what: "an object in a namespace that nobody creates",
+		codes:     []string{"DRY_RUN_REFUSED"},
+		prevented: "an application depends on the one of its repository that holds its namespace",
+		tests:     []string{"migrate TestApplicationsDependOnTheOneThatDefinesTheirNamespace", "migrate/proof TestARefusalOfASecretNamesFieldsAndNoValue"}},
+	{number: 28, what: "API versions that the cluster no longer serves",
+		codes: []string{"UNKNOWN_KIND"},
+		tests: []string{"migrate/flux1 TestTreesAreLoadedAsFluxdLoadsThem"},
+		cases: []string{"migrate/flux1/testdata/load/classes"}},
+	{number: 29, what: "fields that cannot change and differ from Git, on which fluxd only logs an error",
+		codes: []string{"DRY_RUN_REFUSED"},
+		tests: []string{"migrate/proof TestARefusalOfASecretNamesFieldsAndNoValue"}},
+	{number: 30, what: "force deletes and remakes objects on any conflict",
+		prevented: "force is never written",
+		tests:     []string{"migrate TestFinalValuesComeFromFluxV1"}},
+	{number: 31, what: "objects that kubectl applied become part of a Helm release",
+		codes:     []string{"HELMRELEASE_V1"},
+		prevented: "nothing is converted to a HelmRelease",
+		tests:     []string{"discover TestHelmOperatorGetStartedHasReleasesOfItsOwnCharts"},
+		cases:     []string{"discover/testdata/checkout/helm-operator-get-started.json"}},
+	{number: 32, what: "server-side apply is stricter: unknown fields, keys that stand twice, numbers where text is due",
+		codes: []string{"DRY_RUN_REFUSED", "DUPLICATE_KEY", "METADATA_NOT_STRING"},
+		tests: []string{"migrate/flux1 TestTreesAreLoadedAsFluxdLoadsThem", "migrate/proof TestARefusalOfASecretNamesFieldsAndNoValue"},
+		cases: []string{"migrate/flux1/testdata/load/traps"}},
+	{number: 33, what: "an admission webhook that refuses dry-runs",
+		codes: []string{"DRY_RUN_REFUSED"},
+		tests: []string{"migrate/proof TestARefusalOfASecretNamesFieldsAndNoValue"}},
+	{number: 34, what: "objects too large for kubectl's annotation, which could not be applied by fluxd after a rollback",
+		open: "the size of an object is not looked at; it matters only for objects that grow beyond 256 KiB after the cut-over and are then rolled back"},
+	{number: 35, what: "objects are applied in another order",
+		steps: []string{"verify"},
+		tests: []string{"reconcile TestAdoptingWhatFluxdAppliedTouchesMetadataOnly", "e2e/journey TestTheClusterHoldsWhatItHeldUnderTheRealPrograms"}},
+	{number: 36, what: "a CustomResourceDefinition leaves Git, and all objects of its kind go",
+		prevented: "where what leaves Git is deleted, it is annotated prune: disabled before the Kustomization is resumed",
+		tests:     []string{"migrate TestWhatTakesOthersWithItIsNeverPruned"}},
+	{number: 37, what: "signatures are verified less strictly",
+		codes: []string{"SIGNATURES_WEAKER"},
+		tests: []string{"migrate/flux1 TestConfigurationsThatCannotWorkAreFindings"}},
+	{number: 38, what: "credentials do not work for the new agent: unknown host key, other data key, expired token",
+		codes: []string{"GIT_AUTH", "GIT_HOST_KEY", "CREDENTIAL_MISSING", "KNOWN_HOSTS_MISSING"}, steps: []string{"credentials", "stage"},
+		tests: []string{"discover TestClustersAreReadAsTheyAre", "e2e/journey TestBadInputIsNamedWithItsRemedyAndChangesNothing", "migrate TestAServerWhoseKeyIsNotKnownHoldsBack"},
+		cases: []string{"discover/testdata/cluster/git-failures"}},
+	{number: 39, what: "the deploy key goes with the old release",
+		steps: []string{"credentials"},
+		tests: []string{"migrate/cutover TestThereAndBackAndThereAgain", "e2e/journey TestAFleetIsHandedOverWhileTeamsCommitAndGoesBack"}},
+	{number: 40, what: "the account and roles go with the old release",
+		prevented: "the new agent acts as an account of its own; rules of roles that the release owns are copied",
+		tests:     []string{"migrate TestRolesOfTheReleaseAreCopiedAndOthersReferenced"}},
+	{number: 41, what: "the old agent's namespace is deleted with what else lives in it",
+		codes:     []string{"TERRAFORM_OWNS_NAMESPACE"},
+		prevented: "no namespace is ever deleted by a command, and the new objects stand in a namespace of their own",
+		tests:     []string{"discover TestConfigurationsFoundInPublicGiveWhatTheirSourcesSay", "migrate/cutover TestWhatOthersMadeIsNeverTouched"},
+		cases:     []string{"discover/testdata/terraform/teks-on.json"}},
+	{number: 42, what: "the helm-operator is part of the old release and goes with it",
+		codes: []string{"HELM_OPERATOR_IN_RELEASE"},
+		tests: []string{"discover TestClustersAreReadAsTheyAre"},
+		cases: []string{"discover/testdata/cluster/ordinary"}},
+	{number: 43, what: "a HelmRelease of version 1 leaves Git, and the helm-operator uninstalls the release",
+		codes:     []string{"HELMRELEASE_V1"},
+		prevented: "such objects are annotated prune: disabled before the Kustomization is resumed",
+		tests:     []string{"migrate TestWhatTakesOthersWithItIsNeverPruned", "discover TestHelmOperatorGetStartedHasReleasesOfItsOwnCharts"},
+		cases:     []string{"discover/testdata/checkout/helm-operator-get-started.json"}},
+	{number: 44, what: "a converted HelmRelease installs a second release beside the first",
+		codes: []string{"HELMRELEASE_V1_RELEASE"},
+		tests: []string{"discover TestHelmOperatorGetStartedHasReleasesOfItsOwnCharts"},
+		cases: []string{"discover/testdata/checkout/helm-operator-get-started.json"}},
+	{number: 45, what: "image automation stops",
+		codes: []string{"IMAGE_AUTOMATION", "IMAGE_FILTER"},
+		tests: []string{"discover TestFluxGetStartedHasAutomationAndAChart"},
+		cases: []string{"discover/testdata/checkout/flux-get-started.json"}},
+	{number: 46, what: "image tags that stand only in fluxd's patch file or in commits not synced yet are lost",
+		codes: []string{"FLUX_PATCH_STATE", "PODS_RESTART"}, steps: []string{"top-up"},
+		tests: []string{"discover TestFluxKustomizeExampleKeepsStateInItsPatchFile", "migrate/proof TestPodsThatWouldBeReplacedNeedAWord"},
+		cases: []string{"discover/testdata/checkout/flux-kustomize-staging.json"}},
+	{number: 47, what: "replicas in Git against an autoscaler",
+		codes: []string{"OBJECT_CHANGES"},
+		tests: []string{"migrate/proof TestVerbsSayWhatWillHappenToEachObject"},
+		open:  "another number of replicas is a blocker that names the field; that an autoscaler sets it is not said"},
+	{number: 48, what: "operators copy labels to what they make: marks go, owner labels come, and pods may restart",
+		open: "objects that carry a copied mark are told from marked ones and left alone, and nobody is warned"},
+	{number: 49, what: "manifests exported from a cluster, with marks or server-side fields in Git",
+		codes: []string{"COPIED_MARK"},
+		tests: []string{"migrate/flux1 TestTreesAreLoadedAsFluxdLoadsThem"},
+		cases: []string{"migrate/flux1/testdata/load/traps"},
+		open:  "only the mark of garbage collection is looked for; the checksum, last-applied-configuration, creationTimestamp and status are not"},
+	{number: 50, what: "${…} in manifests is replaced",
+		prevented: "postBuild is never written",
+		tests:     []string{"migrate TestFinalValuesComeFromFluxV1"}},
+	{number: 51, what: "a path that is a file, the root, or leads out of the repository",
+		codes:     []string{"GIT_PATH_OUTSIDE", "GIT_PATH_ABSOLUTE"},
+		prevented: "a file becomes its folder, of which a source of its own ignores the rest",
+		tests:     []string{"migrate TestApplicationsAreTheTopmostFoldersThatHoldManifests", "migrate/flux1 TestConfigurationsThatCannotWorkAreFindings", "migrate/flux1 TestTreesAreLoadedAsFluxdLoadsThem"},
+		cases:     []string{"migrate/flux1/testdata/load/path-is-a-file"}},
+	{number: 52, what: "a path is absent or empty at the commit, and everything is pruned",
+		codes: []string{"FLUX1_STUCK", "EMPTY_SET", "EMPTY_BUILD"}, steps: []string{"adopt"},
+		tests: []string{"migrate/flux1 TestTreesAreLoadedAsFluxdLoadsThem", "reconcile TestEmptyBuildDeletesNothingUntilAllowed"},
+		cases: []string{"migrate/flux1/testdata/load/path-missing"}},
+	{number: 53, what: "fluxd is stuck at an older commit, and Flux v2 would apply the head",
+		codes: []string{"FLUX1_STUCK", "FLUX1_STUCK_AT_HEAD"}, steps: []string{"stage"},
+		prevented: "the source is pinned to the commit that fluxd applied last, until the adoption is verified",
+		tests:     []string{"e2e/journey TestBadInputIsNamedWithItsRemedyAndChangesNothing", "discover TestClustersAreReadAsTheyAre"},
+		cases:     []string{"migrate/flux1/testdata/load/unparsable"}},
+	{number: 54, what: "the old repository is emptied while fluxd still collects garbage",
+		prevented: "no command writes to a team's repository",
+		steps:     []string{"fence"},
+		tests:     []string{"migrate/cutover TestTheFenceRefusesEveryWriteOfTheOldAgentWhateverComesBack"}},
+	{number: 55, what: "the branch is another than meant",
+		prevented: "the branch is always written",
+		tests:     []string{"migrate TestFinalValuesComeFromFluxV1"}},
+	{number: 56, what: "large repositories, Git LFS, submodules",
+		codes:     []string{"SUBMODULES"},
+		prevented: "one fetch and one tree per URL and commit, with a limit; the source's timeout is at least a minute; submodules stay off, as with fluxd",
+		tests:     []string{"discover TestWhatStandsBesideManifestsIsNamed", "reconcile/source TestManyCallersShareOneFetchAndOneTree", "reconcile/source TestLimitsStopAFetch"},
+		open:      "files of Git LFS are not told from others"},
+	{number: 57, what: "proxies, ssh and git configuration, private certificate authorities",
+		codes: []string{"PROXY", "GIT_CONFIG", "SSH_CONFIG"},
+		tests: []string{"discover TestClustersAreReadAsTheyAre"},
+		cases: []string{"discover/testdata/cluster/confined"},
+		open:  "a certificate authority that is mounted into the agent is not looked at; a proxy is named and not carried over"},
+	{number: 58, what: "webhooks and notifications stop",
+		codes: []string{"NOTIFICATIONS_STOP"},
+		tests: []string{"discover TestClustersAreReadAsTheyAre"},
+		cases: []string{"discover/testdata/cluster/confined"}},
+	{number: 59, what: "Kubernetes is too old, or rights to install the kinds of Flux v2 are missing",
+		codes: []string{"KUBERNETES_TOO_OLD", "FENCE_NOT_SERVED"},
+		tests: []string{"discover TestAnAPIServerThatCannotFenceBlocksEverything", "cmd/fluxover TestMigrateIsRefusedWithoutAnyOneOfItsRightsWhichIsNamed"}},
+	{number: 60, what: "the kinds of Flux v2 belong to a Helm release and go with it, and every Kustomization with them",
+		prevented: "the chart keeps its definitions outside of the release's templates, and uninstalling keeps them",
+		tests:     []string{"reconcile/chart TestChartCarriesBothDefinitionsOutsideOfTemplates", "migrate/cutover TestTheClusterAgentIsInstalledOnceAndRemovedOnlyWhenUnused"}},
+	{number: 61, what: "a shard or namespace filter of the controllers leaves the new Kustomizations out",
+		steps: []string{"stage", "fence"},
+		tests: []string{"migrate/cutover TestAnEngineThatDoesNotSeeTheKustomizationsIsFoundBeforeTheFence", "migrate/cutover TestAnExistingEngineIsUsedOnlyIfItIsAtWorkAndKeepsTenantsApart"}},
+	{number: 62, what: "a Kustomization waits for another of the same source at the same revision",
+		steps: []string{"adopt"},
+		tests: []string{"migrate/cutover TestKustomizationsAreResumedAfterThoseTheyNeed", "reconcile TestDependentsAreWokenByTheirDependency"}},
+	{number: 63, what: "an object moves from one Kustomization to another, and the first one prunes it",
+		codes: []string{"OBJECT_OWNED"},
+		tests: []string{"migrate/proof TestVerbsSayWhatWillHappenToEachObject", "reconcile TestPruneSparesWhatIsProtectedOrOwnedByAnother"}},
+	{number: 64, what: "the first apply touches the metadata of every object",
+		steps: []string{"verify"},
+		tests: []string{"reconcile TestAdoptingWhatFluxdAppliedTouchesMetadataOnly", "migrate/cutover TestAChangeThatWasNotForetoldFailsVerification"}},
+	{number: 65, what: "YAML 1.1 against 1.2, keys that stand twice, anchors",
+		codes: []string{"RENDERING_DIFFERS", "DUPLICATE_KEY"},
+		tests: []string{"migrate/proof TestRenderingsThatDifferAreBlocked", "migrate/flux1 TestTreesAreLoadedAsFluxdLoadsThem"},
+		cases: []string{"migrate/flux1/testdata/load/traps"}},
+	{number: 66, what: "the repository holds an agent's own manifests, or objects of Flux v2",
+		codes: []string{"AGENT_IN_GIT", "FLUX2_OBJECT_IN_GIT"},
+		tests: []string{"discover TestNestedAgentsOfMultiTenancyAreFound", "migrate/flux1 TestTreesAreLoadedAsFluxdLoadsThem"},
+		cases: []string{"discover/testdata/checkout/multi-tenancy.json", "migrate/flux1/testdata/load/traps"}},
+	{number: 67, what: "kinds that fluxd is told not to look at",
+		codes: []string{"EXCLUDED_KINDS"},
+		tests: []string{"migrate/flux1 TestKindsLeftOutOfTheAgentsViewAreNamed"}},
+	{number: 68, what: "two agents of one repository, with different paths or branches",
+		codes:     []string{"SYNC_TAG_SHARED", "SAME_SYNC_SET"},
+		prevented: "each agent gets a source of its own; the agent fetches one URL and commit once, whoever asks",
+		tests:     []string{"discover TestClustersAreReadAsTheyAre", "reconcile/source TestManyCallersShareOneFetchAndOneTree"},
+		cases:     []string{"discover/testdata/cluster/two-agents"}},
+	{number: 69, what: "the old agent could act if somebody started it",
+		steps: []string{"fence"},
+		tests: []string{"migrate/cutover TestTheFenceRefusesEveryWriteOfTheOldAgentWhateverComesBack", "migrate/cutover TestAFenceOnASharedAccountRefusesOnlyTheAgentsPods"}},
+	{number: 70, what: "one API group that is down stops fluxd",
+		codes: []string{"API_GROUP_DOWN"},
+		tests: []string{"discover TestAnAPIGroupThatIsDownIsAFinding"}},
+	{number: 71, what: "an old Ready condition is taken for success",
+		steps: []string{"adopt"},
+		tests: []string{"migrate/cutover TestAnEngineThatStoppedSinceItStagedIsAskedAgainBeforeTheFence", "migrate/cutover TestTheBundledAgentTakesOverFromARealGitServer"}},
+	{number: 72, what: "the repository moves between plan and cut-over",
+		steps: []string{"recheck", "top-up"},
+		tests: []string{"migrate/cutover TestAMovedPlanIsRefusedAndNothingChanges", "migrate/cutover TestAMarkThatMovedWhileTheOldAgentEndedIsRepinnedBehindTheFence", "e2e/journey TestWhatMovedSincePlanningIsRefusedAndNamed"}},
+}
+
+func TestEveryHazardIsDetectedPreventedGatedOrListedAsOpen(t *testing.T) {
+	src := parseSource(t)
+	tests := src.testFunctions()
+	names := map[string]bool{}
+	for _, c := range catalogue() {
+		names[c.Name] = true
+	}
+	steps := src.steps()
+	for i, h := range hazards {
+		if h.number != i+1 {
+			t.Fatalf("H%d stands at place %d", h.number, i+1)
+		}
+		handled := len(h.codes) > 0 || h.prevented != "" || len(h.steps) > 0
+		if !handled && h.open == "" {
+			t.Errorf("H%d: nothing is done about it, and it is not listed as open", h.number)
+		}
+		if handled && len(h.tests) == 0 {
+			t.Errorf("H%d: no test shows it", h.number)
+		}
+		for _, c := range h.codes {
+			if !names[c] {
+				t.Errorf("H%d: there is no finding %s", h.number, c)
+			}
+		}
+		for _, s := range h.steps {
+			if !slices.Contains(steps, s) {
+				t.Errorf("H%d: the cut-over has no step %s", h.number, s)
+			}
+		}
+		for _, name := range h.tests {
+			dir, test, ok := strings.Cut(name, " ")
+			if !ok || !tests[dir][test] {
+				t.Errorf("H%d: there is no test %s", h.number, name)
+			}
+		}
+		for _, c := range h.cases {
+			if _, err := os.Stat(filepath.Join(moduleRoot, filepath.FromSlash(c))); err != nil {
+				t.Errorf("H%d: %v", h.number, err)
+			}
+		}
+	}
+	if len(hazards) != 72 {
+		t.Errorf("the table has %d hazards of 72", len(hazards))
+	}
+}
+
+func TestHazardsPageIsWhatTheCodeSays(t *testing.T) {
+	checkDocument(t, "hazards.md", hazardsPage())
+}
+
+// openHazards are the numbers of those of which something is not handled yet.
+func openHazards() []string {
+	var open []string
+	for _, h := range hazards {
+		if h.open != "" {
+			open = append(open, fmt.Sprintf("H%d", h.number))
+		}
+	}
+	return open
+}
+
+// hazardsPage writes docs/hazards.md.
+func hazardsPage() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, `# Hazards
+
+Generated by `+"`make generate`"+` from the table in `+"`cmd/fluxover/hazards_test.go`"+`; a test holds the table to the findings,
+steps and tests that it names.
+
+What is known to go wrong when a repository is handed over from Flux v1 to Flux v2, and what is done about it: it is
+*detected* by a finding before anything changes, *prevented*, so that it cannot come true, or *gated*: a step of the
+cut-over ([cutover.md](cutover.md)) does not go on where it would. Of %d hazards, %d are open in part or whole: %s.
+
+| hazard | detected by | prevented | gated in | open |
+|---|---|---|---|---|
+`, len(hazards), len(openHazards()), strings.Join(openHazards(), ", "))
+	for _, h := range hazards {
+		mark := func(yes bool, text string) string {
+			if yes {
+				return text
+			}
+			return ""
+		}
+		fmt.Fprintf(&b, "| [H%d](#h%d) %s | %s | %s | %s | %s |\n", h.number, h.number, cell(h.what), strings.Join(codeLinks(h.codes), ", "),
+			mark(h.prevented != "", "yes"), strings.Join(h.steps, ", "), mark(h.open != "", "open"))
+	}
+	for _, h := range hazards {
+		fmt.Fprintf(&b, "\n## H%d\n\n%s.\n\n", h.number, sentenceCase(h.what))
+		if len(h.codes) > 0 {
+			fmt.Fprintf(&b, "- Detected: %s\n", strings.Join(codeLinks(h.codes), ", "))
+		}
+		if h.prevented != "" {
+			fmt.Fprintf(&b, "- Prevented: %s\n", h.prevented)
+		}
+		if len(h.steps) > 0 {
+			fmt.Fprintf(&b, "- Gated in: %s\n", strings.Join(h.steps, ", "))
+		}
+		for _, test := range h.tests {
+			dir, name, _ := strings.Cut(test, " ")
+			fmt.Fprintf(&b, "- Test: `%s` in `%s`\n", name, dir)
+		}
+		for _, c := range h.cases {
+			fmt.Fprintf(&b, "- Case: `%s`\n", c)
+		}
+		if h.open != "" {
+			fmt.Fprintf(&b, "- Open: %s\n", h.open)
+		}
+	}
+	return b.String()
+}
+
+func codeLinks(codes []string) []string {
+	var out []string
+	for _, c := range codes {
+		out = append(out, fmt.Sprintf("[%s](findings.md#%s)", c, strings.ToLower(c)))
+	}
+	return out
+}

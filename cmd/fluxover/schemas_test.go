@@ -1,0 +1,98 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/fluxover/fluxover/emit"
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/cutover"
+)
+
+// schemaOf compiles one of the published schemas.
+func schemaOf(t *testing.T, name string) *jsonschema.Schema {
+	t.Helper()
+	s, err := jsonschema.NewCompiler().Compile(filepath.Join(moduleRoot, "docs/schemas", name+".schema.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// validate demands that a JSON document is what its schema says.
+func validate(t *testing.T, s *jsonschema.Schema, what string, raw []byte) {
+	t.Helper()
+	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
+	if err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+	if err := s.Validate(value); err != nil {
+		t.Errorf("%s is not what the schema says: %v", what, err)
+	}
+}
+
+func TestInventoriesOfTheGoldensAreWhatTheSchemaSays(t *testing.T) {
+	schema, n := schemaOf(t, "inventory"), 0
+	err := filepath.WalkDir(filepath.Join(moduleRoot, "discover/testdata"), func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || filepath.Ext(name) != ".json" || strings.Contains(filepath.ToSlash(name), "/testdata/real/") {
+			return err
+		}
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		var document struct{ Kind string }
+		if json.Unmarshal(raw, &document) != nil || document.Kind != "Inventory" {
+			return nil
+		}
+		n++
+		validate(t, schema, name, raw)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n < 10 {
+		t.Errorf("only %d goldens hold an inventory", n)
+	}
+}
+
+func TestWhatIsPrintedIsWhatTheSchemasSay(t *testing.T) {
+	manifest := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": map[string]any{"name": "a"}}}
+	inventory := migrate.Inventory{APIVersion: migrate.APIVersion, Kind: "Inventory", Agents: []migrate.Flux1Agent{{ID: "a/b"}}}
+	plan := migrate.Build(inventory, migrate.Options{})
+	plan.Sources = append(plan.Sources, manifest)
+	for name, value := range map[string]any{
+		"inventory":     inventory,
+		"plan":          plan,
+		"status":        cutover.StatusReport{APIVersion: migrate.APIVersion, Kind: "Status", Repositories: []cutover.RepositoryStatus{{ID: "a/b", Phase: cutover.PhasePending}}},
+		"rollback-plan": cutover.RollbackPlan{APIVersion: migrate.APIVersion, Kind: "RollbackPlan", Repositories: []cutover.RepositoryReturn{{ID: "a/b"}}},
+		"diff":          []emit.Difference{{Repository: "a/b", ObjectPlan: migrate.ObjectPlan{ID: "c", Verb: migrate.Change, Fields: []string{".spec"}}}},
+	} {
+		var out bytes.Buffer
+		if err := write(&out, "json", value); err != nil {
+			t.Fatal(err)
+		}
+		schema := schemaOf(t, name)
+		validate(t, schema, name, out.Bytes())
+		// What the schema does not know is refused, so that it cannot fall behind.
+		if strings.HasPrefix(out.String(), "{") {
+			unknown := strings.Replace(out.String(), "{", `{"unheardOf": 1,`, 1)
+			value, err := jsonschema.UnmarshalJSON(strings.NewReader(unknown))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if schema.Validate(value) == nil {
+				t.Errorf("%s: a field that the schema does not know is let through", name)
+			}
+		}
+	}
+}

@@ -1,0 +1,165 @@
+// Command schemas writes the JSON Schemas of what fluxover prints as JSON, from
+// the Go types, their comments and tags. It is a module of its own, so that the
+// program does not carry its libraries.
+//
+// Usage, in the folder of this file: go run . FOLDER
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+
+	"github.com/invopop/jsonschema"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/fluxover/fluxover/emit"
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/cutover"
+)
+
+const module = "github.com/fluxover/fluxover"
+
+// documents are what is printed, by file name; kind is the field of that name,
+// empty where the document has none.
+var documents = []struct {
+	name, kind string
+	value      any
+}{
+	{"inventory", "Inventory", migrate.Inventory{}},
+	{"plan", "Plan", migrate.Plan{}},
+	{"status", "Status", cutover.StatusReport{}},
+	{"rollback-plan", "RollbackPlan", cutover.RollbackPlan{}},
+	{"diff", "", []emit.Difference{}},
+}
+
+// words are the values of types that are texts of a few.
+var words = map[reflect.Type][]any{
+	reflect.TypeFor[migrate.Severity](): {migrate.Blocker, migrate.Warning, migrate.Info},
+	reflect.TypeFor[migrate.Fate]():     {migrate.Carried, migrate.Dropped, migrate.Blocks, migrate.Unknown},
+	reflect.TypeFor[migrate.Verb](): {migrate.Adopt, migrate.Change, migrate.Restart, migrate.Create, migrate.Skip,
+		migrate.Unmanage, migrate.Stale, migrate.Conflict},
+	// Empty where it is not known.
+	reflect.TypeFor[migrate.GarbageCollection](): {migrate.CollectOn, migrate.CollectOff, migrate.CollectDry, ""},
+}
+
+func main() {
+	if len(os.Args) != 2 {
+		fmt.Fprintln(os.Stderr, "usage: go run . FOLDER")
+		os.Exit(64)
+	}
+	if err := write(os.Args[1]); err != nil {
+		fmt.Fprintf(os.Stderr, "error: write schemas: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+func write(dir string) error {
+	r := &jsonschema.Reflector{Anonymous: true, Mapper: known}
+	for _, folder := range []string{"migrate", "emit"} {
+		// Comments are found by the path of the package, as it is from here.
+		if err := r.AddGoComments(module, "../../"+folder); err != nil {
+			return fmt.Errorf("read the comments of %s: %w", folder, err)
+		}
+	}
+	if len(r.CommentMap) == 0 {
+		return errors.New("no comments were found")
+	}
+	comments := map[string]string{}
+	for name, text := range r.CommentMap {
+		comments[strings.Replace(name, module+"/../../", module+"/", 1)] = strings.Join(strings.Fields(text), " ")
+	}
+	r.CommentMap = comments
+	for _, d := range documents {
+		t := reflect.TypeOf(d.value)
+		s := r.ReflectFromType(t)
+		for element := t; ; element = element.Elem() {
+			if element.Kind() != reflect.Slice {
+				admitNull(s, element, map[reflect.Type]bool{})
+				break
+			}
+		}
+		if d.kind != "" {
+			root := s.Definitions[t.Name()]
+			constant(root, "kind", d.kind)
+			constant(root, "apiVersion", migrate.APIVersion)
+		}
+		s.Title = "fluxover " + d.name
+		raw, err := json.MarshalIndent(s, "", "  ")
+		if err != nil {
+			return fmt.Errorf("%s: %w", d.name, err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, d.name+".schema.json"), append(raw, '\n'), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// known gives the schemas of types whose JSON is not that of their fields.
+func known(t reflect.Type) *jsonschema.Schema {
+	switch t {
+	case reflect.TypeFor[metav1.Duration]():
+		return &jsonschema.Schema{Type: "string", Description: "a duration in Go's form, such as 1m30s", Pattern: `^-?([0-9.]+(ns|us|µs|ms|s|m|h))+$|^0s?$`}
+	case reflect.TypeFor[unstructured.Unstructured]():
+		return &jsonschema.Schema{Type: "object", Description: "a complete manifest", Required: []string{"apiVersion", "kind", "metadata"}}
+	}
+	if values, ok := words[t]; ok {
+		return &jsonschema.Schema{Type: "string", Enum: values}
+	}
+	return nil
+}
+
+func constant(s *jsonschema.Schema, property, value string) {
+	if p, ok := s.Properties.Get(property); ok {
+		p.Const = value
+	}
+}
+
+// admitNull lets null stand for what is nil in Go: lists, maps and pointers
+// that are printed always.
+func admitNull(s *jsonschema.Schema, t reflect.Type, seen map[reflect.Type]bool) {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Map {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct || seen[t] || known(t) != nil {
+		return
+	}
+	seen[t] = true
+	fields(t, func(f reflect.StructField, name string, omitted bool) {
+		admitNull(s, f.Type, seen)
+		definition := s.Definitions[t.Name()]
+		if definition == nil || omitted {
+			return
+		}
+		switch f.Type.Kind() {
+		case reflect.Slice, reflect.Map, reflect.Pointer:
+			if p, ok := definition.Properties.Get(name); ok {
+				description := p.Description
+				p.Description = ""
+				definition.Properties.Set(name, &jsonschema.Schema{Description: description, AnyOf: []*jsonschema.Schema{p, {Type: "null"}}})
+			}
+		}
+	})
+}
+
+// fields visits the fields of a struct that stand in its JSON, those of
+// embedded structs as its own.
+func fields(t reflect.Type, visit func(f reflect.StructField, name string, omitted bool)) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		tag, tagged := f.Tag.Lookup("json")
+		name, options, _ := strings.Cut(tag, ",")
+		switch {
+		case f.Anonymous && !tagged && f.Type.Kind() == reflect.Struct:
+			fields(f.Type, visit)
+		case name != "-" && f.IsExported():
+			visit(f, name, strings.Contains(options, "omitempty"))
+		}
+	}
+}

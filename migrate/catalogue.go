@@ -1,0 +1,148 @@
+package migrate
+
+// Code is one kind of finding: its stable name and what people are told about
+// it. The tables of codes are the source of docs/findings.md; a finding whose
+// code stands in none of them fails a test.
+type Code struct {
+	// Name is stable, such as "FLUX1_STUCK".
+	Name     string
+	Severity Severity
+	// Acceptable is true if a person may go on in spite of it.
+	Acceptable bool
+	// Otherwise lists the special cases in which it is graded differently.
+	Otherwise []Variant
+	// Cause, Consequence and Remedy, each one sentence without a full stop.
+	Cause, Consequence, Remedy string
+}
+
+// Variant is a special case of a Code.
+type Variant struct {
+	Severity   Severity
+	Acceptable bool
+	// When completes the sentence "it is graded so where …".
+	When string
+}
+
+// Finding makes a finding of this kind about a Repository, or about the
+// cluster if repository is empty. The message says what is so in this case.
+func (c Code) Finding(repository, where, message string) Finding {
+	return Finding{
+		Severity: c.Severity, Code: c.Name, Subject: repository, Repository: repository,
+		Where: where, Message: message, Hint: c.Remedy, Acceptable: c.Acceptable,
+	}
+}
+
+// About is Finding with a subject narrower than the Repository: an object id,
+// which is prefixed by the Repository's.
+func (c Code) About(repository, object, where, message string) Finding {
+	f := c.Finding(repository, where, message)
+	f.Subject = repository + " " + object
+	if repository == "" {
+		f.Subject = object
+	}
+	return f
+}
+
+// codes are the kinds of findings that the planner makes, beside those it
+// shares with discovery.
+var codes = []Code{
+	{
+		Name: "CLUSTER_ADMIN", Severity: Blocker, Acceptable: true,
+		Cause:       "the agent's account may do everything in the cluster, as with the default chart",
+		Consequence: "its new account would too, and whoever may write to the repository with it",
+		Remedy:      "accept it to keep what is so today, or confine the old agent to what the message says it needs, and plan again",
+	},
+	{
+		Name: "NO_RIGHTS", Severity: Blocker,
+		Cause:       "no binding names the agent's account",
+		Consequence: "nothing that the agent applies is allowed, and nothing would be afterwards",
+		Remedy:      "see the agent's log, and the findings of discovery for bindings that could not be read",
+	},
+	{
+		Name: "ONE_APPLICATION", Severity: Info,
+		Cause:       "a path of the agent cannot be split into applications without changing what is built or in which order",
+		Consequence: "the path becomes one Kustomization",
+		Remedy:      "nothing, if that is fine; else take away what the message names",
+	},
+	{
+		Name: "NAME_LENGTHENED", Severity: Info,
+		Cause:       "the plain name of a Kustomization is, or may become, that of another repository",
+		Consequence: "it has a longer name",
+		Remedy:      "nothing",
+	},
+	{
+		Name: "NAME_CLASH", Severity: Blocker,
+		Cause:       "two repositories would make an object of the same name",
+		Consequence: "one would overwrite the other",
+		Remedy:      `migrate one of them with "--group-by path", or rename a folder`,
+	},
+	{
+		Name: "NAME_TAKEN", Severity: Blocker,
+		Cause:       "an object that fluxover did not make has a name that the plan needs",
+		Consequence: "the migration would overwrite it",
+		Remedy:      "rename or remove it, after a look at what uses it",
+	},
+	{
+		Name: "KUSTOMIZATION_FILE_IGNORED", Severity: Info,
+		Cause:       "a kustomization file lies below the agent's paths, and the agent does not run with --manifest-generation",
+		Consequence: "fluxd does not honour it; the new source ignores it, so that the same objects are built",
+		Remedy:      "nothing",
+	},
+	{
+		Name: "KNOWN_HOSTS_MISSING", Severity: Blocker,
+		Cause:       "no line of known_hosts for the Git server was found in what the agent trusts",
+		Consequence: "Flux v2 connects to no server whose key it does not know",
+		Remedy:      "give the agent the line (chart value ssh.known_hosts), verified with the server's owner",
+	},
+	{
+		Name: "TOKEN_IN_PLAIN_TEXT", Severity: Blocker,
+		Cause:       "a user name without password, which may be a token, stands in plain text in the agent's environment",
+		Consequence: "it cannot be carried over, since a plan holds no secret",
+		Remedy:      "take it from a Secret (env valueFrom), as the chart does with git.secretName",
+	},
+	{
+		Name: "USERNAME_MISSING", Severity: Blocker,
+		Cause:       "the Git URL holds a password and no user name",
+		Consequence: "Flux v2 refuses such a credential",
+		Remedy:      "put a user name before the password in --git-url; for a token any will do with most servers",
+	},
+	{
+		Name: UnknownRepository, Severity: Blocker,
+		Cause:       "a repository was asked for that no Flux v1 agent of the cluster syncs",
+		Consequence: "it is not planned",
+		Remedy:      `see "fluxover discover" for the ids that there are`,
+	},
+	{
+		Name: "FLUX2_RUNNING", Severity: Blocker,
+		Cause:       "controllers of Flux v2 already run in the cluster",
+		Consequence: "a second engine would fight with them",
+		Remedy:      `use them with "--engine existing", or remove them`,
+	},
+	{
+		Name: "NO_AGENTS", Severity: Blocker,
+		Cause:       "no Flux v1 agent was found, though everything could be read",
+		Consequence: "there is nothing to migrate",
+		Remedy:      `check the kubeconfig's context; "fluxover discover" says where it looked`,
+	},
+	{
+		Name: "EMPTY_SET", Severity: Blocker,
+		Cause:       "nothing that fluxd applies was found at the synced commit",
+		Consequence: "nothing is planned: an empty set is never taken for an answer, since the new agent would prune everything",
+		Remedy:      "see the other findings of the repository for what could not be read",
+	},
+	{
+		Name: "FOREIGN_OBJECT", Severity: Blocker,
+		Cause:       "an object outside of the agent's allowed namespaces stands in a file beside objects that the agent applies",
+		Consequence: "fluxd skips it; the new agent would try to apply it",
+		Remedy:      "move it to a file of its own, which is then ignored, or remove it",
+	},
+	{
+		Name: "SETTING_BLOCKS", Severity: Blocker,
+		Cause:       "a setting of the agent has no counterpart in Flux v2, or none that is built yet",
+		Consequence: "the repository would not be synced as before",
+		Remedy:      "do without the setting first, or leave this repository with Flux v1; what else is possible stands with the finding that goes with it",
+	},
+}
+
+// Codes lists the kinds of findings of this package.
+func Codes() []Code { return codes }

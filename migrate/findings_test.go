@@ -1,0 +1,134 @@
+package migrate
+
+import (
+	"slices"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+func codesOf(findings []Finding) []string {
+	var codes []string
+	for _, f := range findings {
+		codes = append(codes, f.Code)
+	}
+	return codes
+}
+
+func TestEachFindingOfThePlannerComesFromItsCause(t *testing.T) {
+	plain := func() Flux1Agent {
+		return agentWith("flux/flux-team", []string{"production"}, "production/shop/a.yaml", "production/shop/b.yaml")
+	}
+	if codes := codesOf(planOf(plain()).Findings); len(codes) > 0 {
+		t.Fatalf("an ordinary agent gives %v", codes)
+	}
+	for name, c := range map[string]struct {
+		agent   func(*Flux1Agent)
+		code    string
+		blocked bool
+	}{
+		"an account that no binding names": {func(a *Flux1Agent) { a.Confinement.Kind = "none" }, "NO_RIGHTS", true},
+		"a server whose key is not known":  {func(a *Flux1Agent) { a.Credential.KnownHosts = "other.example.com ssh-ed25519 AAAA\n" }, "KNOWN_HOSTS_MISSING", true},
+		"a setting without a counterpart": {func(a *Flux1Agent) {
+			a.Settings = []Setting{{Name: "git-secret", Value: "true", Fate: Blocks, Why: "Flux v2 has none"}}
+		}, "SETTING_BLOCKS", true},
+		"a kustomization file that fluxd does not honour": {func(a *Flux1Agent) {
+			a.Files = append(a.Files, File{Path: "production/shop/kustomization.yaml", Kind: FileSilent, Root: "production", Kustomization: true})
+		}, "KUSTOMIZATION_FILE_IGNORED", false},
+		"a manifest that is a link": {func(a *Flux1Agent) {
+			a.Files = append(a.Files, File{Path: "production/shop/c.yaml", Kind: FileLink, Root: "production"})
+		}, "LINKED_FILE", true},
+		"nothing that fluxd applies": {func(a *Flux1Agent) { a.Files, a.Objects = nil, nil }, "EMPTY_SET", true},
+		"an agent that never synced": {func(a *Flux1Agent) { a.Synced.Commit = "" }, "NEVER_SYNCED", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := plain()
+			c.agent(&a)
+			p := planOf(a)
+			if codes := codesOf(p.Findings); !slices.Contains(codes, c.code) {
+				t.Errorf("the findings are %v, without %s", codes, c.code)
+			}
+			if p.Repositories[0].Blocked != c.blocked {
+				t.Errorf("held back: %t", p.Repositories[0].Blocked)
+			}
+		})
+	}
+	for name, c := range map[string]struct {
+		inv  Inventory
+		code string
+	}{
+		"no agent":                           {Inventory{}, "NO_AGENTS"},
+		"controllers of Flux v2 are running": {Inventory{Agents: []Flux1Agent{plain()}, Cluster: Cluster{Flux2: []string{"flux-system/kustomize-controller"}}}, "FLUX2_RUNNING"},
+	} {
+		if codes := codesOf(Build(c.inv, Options{}).Findings); !slices.Contains(codes, c.code) {
+			t.Errorf("%s: the findings are %v, without %s", name, codes, c.code)
+		}
+	}
+}
+
+func TestWhatFluxdLeavesOutBesideWhatItAppliesHoldsBack(t *testing.T) {
+	for class, code := range map[ObjectClass]string{ClassForeign: "FOREIGN_OBJECT", ClassUnknownKind: "UNKNOWN_KIND"} {
+		for name, c := range map[string]struct {
+			file string
+			want bool
+		}{
+			"in a file with what fluxd applies": {"production/shop/a.yaml", true},
+			"in a file of its own":              {"production/shop/c.yaml", false},
+		} {
+			a := agentWith("flux/flux-team", []string{"production"}, "production/shop/a.yaml", "production/shop/c.yaml")
+			a.Objects = a.Objects[:1]
+			u := a.Objects[0].Manifest.DeepCopy()
+			u.SetName("left-out")
+			a.Objects = append(a.Objects, Object{ID: ObjectID(u), Class: class, File: c.file, Line: 9, Manifest: u})
+			p := planOf(a)
+			if got := slices.Contains(codesOf(p.Findings), code); got != c.want || p.Repositories[0].Blocked != c.want {
+				t.Errorf("%s, %s: finding %s: %t, held back: %t", class, name, code, got, p.Repositories[0].Blocked)
+			}
+		}
+	}
+}
+
+func TestAServerWhoseKeyIsNotKnownHoldsBack(t *testing.T) {
+	a := agentWith("flux/flux-team", []string{"p"}, "p/shop/a.yaml")
+	for lines, want := range map[string]bool{
+		"git.example.com ssh-ed25519 AAAA\n":   false,
+		"other.example.com ssh-ed25519 AAAA\n": true,
+		"":                                     true,
+	} {
+		a.Credential.KnownHosts = lines
+		if got := hasFinding(planOf(a), "KNOWN_HOSTS_MISSING"); got != want {
+			t.Errorf("with %q: KNOWN_HOSTS_MISSING is %t", lines, got)
+		}
+	}
+}
+
+func TestWhatTakesOthersWithItIsNeverPruned(t *testing.T) {
+	object := func(apiVersion, kind string) *unstructured.Unstructured {
+		return &unstructured.Unstructured{Object: map[string]any{"apiVersion": apiVersion, "kind": kind, "metadata": map[string]any{"name": "x"}}}
+	}
+	for _, c := range []struct {
+		apiVersion, kind string
+		want             bool
+	}{
+		{"v1", "Namespace", true},
+		{"v1", "PersistentVolumeClaim", true},
+		{"v1", "PersistentVolume", true},
+		{"apiextensions.k8s.io/v1", "CustomResourceDefinition", true},
+		{"helm.fluxcd.io/v1", "HelmRelease", true},
+		{"flux.weave.works/v1beta1", "HelmRelease", true},
+		{"helm.toolkit.fluxcd.io/v2", "HelmRelease", false},
+		{"v1", "ConfigMap", false},
+		{"example.com/v1", "Namespace", false},
+	} {
+		for _, collected := range []bool{true, false} {
+			u := object(c.apiVersion, c.kind)
+			got := false
+			for _, a := range additions(&Object{ID: ObjectID(u), Class: ClassApplied, Manifest: u}, collected) {
+				got = got || a.Key == annotationPrune && a.Value == disabled
+			}
+			if got != (c.want && collected) {
+				t.Errorf("%s %s, collected %t: protected %t", c.apiVersion, c.kind, collected, got)
+			}
+		}
+	}
+}

@@ -1,0 +1,84 @@
+package proof
+
+import "github.com/fluxover/fluxover/migrate"
+
+// codes are the kinds of findings that a proof makes, beside those it shares
+// with discovery.
+var codes = []migrate.Code{
+	{
+		Name: "OBJECT_IN_TWO_APPLICATIONS", Severity: migrate.Blocker,
+		Cause:       "two Kustomizations of a repository would build the same object",
+		Consequence: "they would fight over it for ever",
+		Remedy:      "remove one of its copies from Git",
+	},
+	{
+		Name: "OBJECT_IN_TWO_REPOSITORIES", Severity: migrate.Blocker,
+		Cause:       "two repositories apply the same object",
+		Consequence: "their agents overwrite each other now, and two Kustomizations would do so for ever",
+		Remedy:      "remove it from one of them",
+	},
+	{
+		Name: "STALE_OBJECT", Severity: migrate.Info,
+		Cause:       "a live object carries the old agent's mark and is not in Git at the synced commit",
+		Consequence: "it stays, and nobody will manage it",
+		Remedy:      "delete it yourself if it is not wanted",
+	},
+	{
+		Name: "BUILD_FAILED", Severity: migrate.Blocker,
+		Cause:       "the new agent could not build a Kustomization",
+		Consequence: "nothing of it would be applied; fluxd tolerates what Flux v2 does not",
+		Remedy:      "mend the repository as the message says",
+	},
+	{
+		Name: "EMPTY_BUILD", Severity: migrate.Blocker,
+		Cause:       "a Kustomization would build nothing",
+		Consequence: "an empty set is never taken for an answer, since the new agent would prune everything",
+		Remedy:      "see which files its source ignores",
+	},
+	{
+		Name: "OBJECT_LOST", Severity: migrate.Blocker, Acceptable: true,
+		Cause:       "fluxd applies an object that the new agent would not build",
+		Consequence: "it stays as it is, and nobody manages it",
+		Remedy:      "see what excludes its file (default exclusions, .sourceignore, local-config)",
+	},
+	{
+		Name: "RENDERING_DIFFERS", Severity: migrate.Blocker, Acceptable: true,
+		Cause:       "Flux v1 and Flux v2 read an object of Git differently",
+		Consequence: "the object would change at the adoption",
+		Remedy:      `look at it with "fluxover diff", and mend the file so that both read it alike`,
+	},
+	{
+		Name: "OBJECT_OWNED", Severity: migrate.Blocker,
+		Cause:       "an object already belongs to another Kustomization",
+		Consequence: "the two would fight over it for ever",
+		Remedy:      "remove it from one of the two",
+	},
+	{
+		Name: "DRY_RUN_REFUSED", Severity: migrate.Blocker,
+		Cause:       "the API server refuses an object, tried by server-side dry-run as the account that applies it",
+		Consequence: "one refused object would hold back its whole Kustomization",
+		Remedy:      "mend it in Git as the API server's answer says",
+	},
+	{
+		Name: "OBJECT_CREATED", Severity: migrate.Warning,
+		Cause:       "an object is in Git and not in the cluster",
+		Consequence: "the new agent creates it",
+		Remedy:      "make sure that it is wanted; why fluxd did not create it stands in the old agent's log",
+	},
+	{
+		Name: "PODS_RESTART", Severity: migrate.Blocker, Acceptable: true,
+		Cause:       "fields of a pod template that are set in the cluster and not in Git go at the adoption, such as the mark of a rollout restart",
+		Consequence: "the workload's pods are replaced",
+		Remedy:      "put the fields into Git to keep them, or accept the restart",
+	},
+	{
+		Name: "OBJECT_CHANGES", Severity: migrate.Warning, Acceptable: true,
+		Otherwise:   []migrate.Variant{{Severity: migrate.Blocker, Acceptable: true, When: "the number of replicas changes, since fewer may be too few"}},
+		Cause:       "fields of an object were set by hand, or it has drifted from Git",
+		Consequence: "the adoption makes it what Git says",
+		Remedy:      "put the fields into Git to keep them",
+	},
+}
+
+// Codes lists the kinds of findings of this package.
+func Codes() []migrate.Code { return codes }

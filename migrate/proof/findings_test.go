@@ -1,0 +1,145 @@
+package proof
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/fluxover/fluxover/migrate"
+)
+
+func findingsOf(t *testing.T, inv migrate.Inventory, w World, code string) []migrate.Finding {
+	t.Helper()
+	r, err := Prove(t.Context(), inv, migrate.Options{}, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.DeleteFunc(r.Plan.Findings, func(f migrate.Finding) bool { return code != "" && f.Code != code })
+}
+
+func TestWhatCannotBeBuiltIsNamed(t *testing.T) {
+	for name, c := range map[string]struct{ code, bad, good string }{
+		"an object without a name": {"BUILD_FAILED",
+			"apiVersion: v1\nkind: ConfigMap\nmetadata: {generateName: a-, namespace: team}\n", configMap("a", "{}")},
+		"nothing but what Kustomize leaves out": {"EMPTY_BUILD",
+			"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: team, annotations: {config.kubernetes.io/local-config: \"true\"}}\n", configMap("a", "{}")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			found := findingsOf(t, inventoryOf(t, map[string]string{"p/app/a.yaml": c.bad}), nil, c.code)
+			if len(found) != 1 || found[0].Subject != "flux/flux-team Kustomization/team-app" || found[0].Acceptable {
+				t.Errorf("the findings are %+v", found)
+			}
+			if found := findingsOf(t, inventoryOf(t, map[string]string{"p/app/a.yaml": c.good}), nil, ""); len(found) > 0 {
+				t.Errorf("what can be built is found as well: %v", found)
+			}
+		})
+	}
+}
+
+func TestOneObjectInTwoApplicationsBlocks(t *testing.T) {
+	// With and without its namespace: fluxd takes either.
+	files := map[string]string{"p/one/a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n",
+		"p/two/a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: default}\n"}
+	found := findingsOf(t, inventoryOf(t, files), nil, "OBJECT_IN_TWO_APPLICATIONS")
+	if len(found) != 1 || found[0].Where != "team-one, team-two" || found[0].Severity != migrate.Blocker {
+		t.Errorf("the findings are %+v", found)
+	}
+	files["p/two/a.yaml"] = configMap("b", "{}")
+	if found := findingsOf(t, inventoryOf(t, files), nil, ""); len(found) > 0 {
+		t.Errorf("two objects are found as well: %v", found)
+	}
+}
+
+func TestTheRepositoriesOfOneObjectAreNamed(t *testing.T) {
+	inv := inventoryOf(t, map[string]string{"p/app/a.yaml": configMap("a", "{}")})
+	other := inv.Agents[0]
+	other.ID, other.Release = "flux/flux-other", "flux-other"
+	inv.Agents = append(inv.Agents, other)
+	found := findingsOf(t, inv, nil, "OBJECT_IN_TWO_REPOSITORIES")
+	if len(found) != 2 || found[0].Where != "flux/flux-other, flux/flux-team" {
+		t.Errorf("the findings are %+v", found)
+	}
+}
+
+// servingWorld stores what it is given, as it is given.
+type servingWorld struct {
+	live map[string]*unstructured.Unstructured
+}
+
+func (w *servingWorld) Live(_ context.Context, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	return w.live[migrate.ObjectID(o)], nil
+}
+
+func (w *servingWorld) DryRun(_ context.Context, _ Account, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	return o.DeepCopy(), nil
+}
+
+func (w *servingWorld) DryRunUpdate(_ context.Context, _ Account, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	return o, nil
+}
+
+const webDeployment = `apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: team}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: web, image: "web:1"}]}
+`
+
+// deployed is the Deployment as it lives, changed.
+func deployed(t *testing.T, manager, fields string, change func(spec map[string]any)) map[string]*unstructured.Unstructured {
+	t.Helper()
+	u := &unstructured.Unstructured{}
+	if err := yaml.Unmarshal([]byte(webDeployment), &u.Object); err != nil {
+		t.Fatal(err)
+	}
+	u = normalized(u)
+	change(u.Object["spec"].(map[string]any))
+	u.SetUID("u")
+	u.SetManagedFields([]metav1.ManagedFieldsEntry{entry(manager, update, "", fields)})
+	return map[string]*unstructured.Unstructured{"team_web_apps_Deployment": u}
+}
+
+func TestPodsThatWouldBeReplacedNeedAWord(t *testing.T) {
+	inv := inventoryOf(t, map[string]string{"p/app/web.yaml": webDeployment})
+	for name, c := range map[string]struct {
+		manager, fields, path string
+		change                func(spec map[string]any)
+	}{
+		"the mark of a rollout restart": {"kubectl-rollout", `{"f:spec":{"f:template":{"f:metadata":{"f:annotations":{"f:kubectl.kubernetes.io/restartedAt":{}}}}}}`,
+			"restartedAt", func(spec map[string]any) {
+				spec["template"].(map[string]any)["metadata"].(map[string]any)["annotations"] = map[string]any{"kubectl.kubernetes.io/restartedAt": "now"}
+			}},
+		"another image than in Git": {"kubectl-set", `{"f:spec":{"f:template":{"f:spec":{"f:containers":{"k:{\"name\":\"web\"}":{"f:image":{}}}}}}}`,
+			"image", func(spec map[string]any) {
+				containers := spec["template"].(map[string]any)["spec"].(map[string]any)["containers"].([]any)
+				containers[0].(map[string]any)["image"] = "web:2"
+			}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			found := findingsOf(t, inv, &servingWorld{live: deployed(t, c.manager, c.fields, c.change)}, "")
+			if len(found) != 1 || found[0].Code != "PODS_RESTART" || found[0].Severity != migrate.Blocker || !found[0].Acceptable || !strings.Contains(found[0].Message, c.path) {
+				t.Errorf("the findings are %+v", found)
+			}
+		})
+	}
+	if found := findingsOf(t, inv, &servingWorld{live: deployed(t, "kubectl-edit", `{}`, func(map[string]any) {})}, ""); len(found) > 0 {
+		t.Errorf("a Deployment as Git has it is found as well: %v", found)
+	}
+}
+
+func TestAnotherNumberOfReplicasNeedsAWord(t *testing.T) {
+	inv := inventoryOf(t, map[string]string{"p/app/web.yaml": webDeployment})
+	found := findingsOf(t, inv, &servingWorld{live: deployed(t, "kubectl-scale", `{"f:spec":{"f:replicas":{}}}`, func(spec map[string]any) { spec["replicas"] = int64(3) })}, "")
+	if len(found) != 1 || found[0].Code != "OBJECT_CHANGES" || found[0].Severity != migrate.Blocker || !found[0].Acceptable {
+		t.Errorf("the findings are %+v", found)
+	}
+}
