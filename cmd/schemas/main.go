@@ -60,21 +60,26 @@ func main() {
 }
 
 func write(dir string) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	// Comments are found by the path of the package from the module's root.
+	if err := os.Chdir("../.."); err != nil {
+		return err
+	}
 	r := &jsonschema.Reflector{Anonymous: true, Mapper: known}
-	for _, folder := range []string{"migrate", "emit"} {
-		// Comments are found by the path of the package, as it is from here.
-		if err := r.AddGoComments(module, "../../"+folder); err != nil {
+	for _, folder := range []string{"./migrate", "./emit"} {
+		if err := r.AddGoComments(module, folder, jsonschema.WithFullComment()); err != nil {
 			return fmt.Errorf("read the comments of %s: %w", folder, err)
 		}
 	}
-	if len(r.CommentMap) == 0 {
-		return errors.New("no comments were found")
+	if r.CommentMap[module+"/migrate.Plan"] == "" {
+		return errors.New("the comments of the types were not found")
 	}
-	comments := map[string]string{}
 	for name, text := range r.CommentMap {
-		comments[strings.Replace(name, module+"/../../", module+"/", 1)] = strings.Join(strings.Fields(text), " ")
+		r.CommentMap[name] = strings.Join(strings.Fields(text), " ")
 	}
-	r.CommentMap = comments
 	for _, d := range documents {
 		t := reflect.TypeOf(d.value)
 		s := r.ReflectFromType(t)
