@@ -142,6 +142,66 @@ var codes = []Code{
 		Consequence: "the repository would not be synced as before",
 		Remedy:      "do without the setting first, or leave this repository with Flux v1; what else is possible stands with the finding that goes with it",
 	},
+	{
+		Name: "CREDENTIAL_OWNER", Severity: Info,
+		Cause:       "nobody is named who makes the copy of a Git credential anew",
+		Consequence: "a cluster that is built again would lack the Secret, and its sources with it",
+		Remedy:      `name who does, with "--credential-owner ID=terraform" or "=external" (or without the id, for all)`,
+	},
+	{
+		Name: "OWNER_NOT_SUPPORTED", Severity: Blocker,
+		Cause:       "a credential is to be kept encrypted in the flux-capacitor, and the bundled agent does not decrypt",
+		Consequence: "the encrypted Secret would stop its team's folder",
+		Remedy:      "name another owner, or use an engine that decrypts (--engine existing)",
+	},
+	{
+		Name: "REPOSITORIES_IN_CIRCLE", Severity: Info,
+		Cause:       "two repositories need each other's namespaces or kinds",
+		Consequence: "neither can be cut over before the other",
+		Remedy:      "nothing: what both need is live, and no wave waits for another in the cluster",
+	},
+	{
+		Name: "DEPENDENCY_CIRCLE", Severity: Warning,
+		Cause:       "two applications of a repository need each other's namespaces or kinds",
+		Consequence: "no order can be given to Flux v2, so that a cluster made anew may need several tries or stay half built",
+		Remedy:      "nothing for now, since all of it is live; for a cluster made anew, move what both need to a folder of its own",
+	},
+	{
+		Name: "SOURCE_IGNORE_UNREADABLE", Severity: Blocker,
+		Cause:       "a .sourceignore file of the repository cannot be read",
+		Consequence: "it cannot be told what Flux v2 would leave out",
+		Remedy:      "mend or remove the file that the message names",
+	},
+	{
+		Name: "FILE_TAKEN_BACK", Severity: Warning,
+		Cause:       "fluxd applies a file that a .sourceignore or Flux v2's default exclusions leave out",
+		Consequence: "the new source takes it back, but no others that are added beside it",
+		Remedy:      "move it to a path that is not excluded, or take the pattern out of .sourceignore",
+	},
+	{
+		Name: "NAMESPACES_FILLED", Severity: Warning,
+		Cause:       "objects in Git name no namespace, and fluxd fills one in",
+		Consequence: "the new agent does so by a patch for each; a manifest that is added later has to name its namespace",
+		Remedy:      "write the namespace into these manifests before or after the migration: for fluxd that changes nothing",
+	},
+	{
+		Name: "FACTS_UNKNOWN", Severity: Blocker,
+		Cause:       "something that the plan needs is not known",
+		Consequence: "fields that would be a guess are left out of the plan, so that it cannot be carried out",
+		Remedy:      "see the other findings of the repository, or let discovery read the cluster in which the agent runs",
+	},
+	{
+		Name: "RIGHTS_WIDER", Severity: Blocker,
+		Cause:       "the new account would have rights that the old one does not have, by a binding of a group or of accounts not there yet",
+		Consequence: "confinement would be lost",
+		Remedy:      "name the accounts that are meant in that binding",
+	},
+	{
+		Name: "RIGHTS_NARROWER", Severity: Warning,
+		Cause:       "the new account would lack rights that the old one has",
+		Consequence: "objects that need them could not be applied",
+		Remedy:      "see whether its objects need them; the dry-runs under the new account tell",
+	},
 }
 
 // Codes lists the kinds of findings of this package.
