@@ -78,6 +78,36 @@ var codes = []migrate.Code{
 		Consequence: "the adoption makes it what Git says",
 		Remedy:      "put the fields into Git to keep them",
 	},
+	{
+		Name: "OBJECT_LEFT_ALONE", Severity: migrate.Warning,
+		Cause:       "an object that fluxd applies carries a mark by which Flux v2 leaves it as it is",
+		Consequence: "what is committed to it later is not applied",
+		Remedy:      "remove the mark, in Git and on the live object, if it is to be applied",
+	},
+	{
+		Name: "IMAGE_DIFFERS", Severity: migrate.Blocker, Acceptable: true,
+		Cause:       "a workload runs another image than Git names",
+		Consequence: "the adoption goes back to the image of Git, and the workload's pods are replaced",
+		Remedy:      "commit the image that runs, let fluxd sync, and plan again; where Flux v1 updates images, see that its last commit was pushed",
+	},
+	{
+		Name: "OBJECT_RECREATED", Severity: migrate.Blocker,
+		Cause:       "an object asks Flux v2 to force its changes, and the API server refuses a change that it needs",
+		Consequence: "the new agent would delete it and make it anew",
+		Remedy:      "remove that mark from Git and from the live object, and make Git say what is live",
+	},
+	{
+		Name: "OTHER_OWNER", Severity: migrate.Blocker, Acceptable: true,
+		Cause:       "another tool's mark on a live object says that it manages the object as well",
+		Consequence: "the two would fight over it",
+		Remedy:      "remove it from one of the two; accept it if that tool is gone and only its mark is left",
+	},
+	{
+		Name: "OTHER_AGENT", Severity: migrate.Blocker,
+		Cause:       "a live object carries the mark of another Flux v1 agent, which applied it last",
+		Consequence: "two repositories hold it, and would fight over it",
+		Remedy:      "remove it from the repository of one of the two, and let the other sync",
+	},
 }
 
 // Codes lists the kinds of findings of this package.
