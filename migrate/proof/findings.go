@@ -103,7 +103,7 @@ var codes = []migrate.Code{
 		Remedy:      "remove it from one of the two; accept it if that tool is gone and only its mark is left",
 	},
 	{
-		Name: "OTHER_AGENT", Severity: migrate.Blocker,
+		Name: "OTHER_AGENT", Severity: migrate.Blocker, Acceptable: true,
 		Cause:       "a live object carries the mark of another Flux v1 agent, which applied it last",
 		Consequence: "two repositories hold it, and would fight over it",
 		Remedy:      "remove it from the repository of one of the two, and let the other sync",
