@@ -53,7 +53,7 @@ func TestOneObjectInTwoApplicationsBlocks(t *testing.T) {
 		t.Errorf("the findings are %+v", found)
 	}
 	files["p/two/a.yaml"] = configMap("b", "{}")
-	if found := findingsOf(t, inventoryOf(t, files), nil, ""); len(found) > 0 {
+	if found := findingsOf(t, inventoryOf(t, files), nil, "OBJECT_IN_TWO_APPLICATIONS"); len(found) > 0 {
 		t.Errorf("two objects are found as well: %v", found)
 	}
 }
