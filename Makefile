@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 GO ?= go
 LINT := $(CURDIR)/bin/lint
-GENERATED := reconcile/chart/crds docs/findings.md docs/hazards.md docs/schemas
+GENERATED := reconcile/chart/crds docs/findings.md docs/hazards.md docs/schemas cmd/schemas/go.mod cmd/schemas/go.sum
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
 .PHONY: help build test race verify e2e long demo generate coverage bench screenshots
@@ -47,7 +47,7 @@ generate: ## what is made from code: the CRDs of the agent's chart, docs/finding
 			awk -v v="$$version" '{print} /controller-gen.kubebuilder.io\/version/ {print "    fluxover.dev/definition-version: " v}' \
 				$$tmp/$$crd.yaml >../../reconcile/chart/crds/$$crd.yaml || exit 1; \
 		done && rm -r $$tmp
-	cd cmd/schemas && $(GO) run . ../../docs/schemas
+	cd cmd/schemas && $(GO) run -mod=mod . ../../docs/schemas
 	$(GO) test -count=1 -run 'PageIsWhatTheCodeSays' ./cmd/fluxover -update-docs
 
 coverage: ## what has no test or example: fields, reasons, hazards, findings, flags, chart values, Terraform's language
