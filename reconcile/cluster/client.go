@@ -81,6 +81,11 @@ func New(getter Getter) (*Client, error) {
 // QPS means no limit, as in client-go). It does not connect.
 func ForConfig(config *rest.Config) (*Client, error) {
 	cfg := rest.CopyConfig(config)
+	if cfg.UserAgent == "" {
+		// Clients that share an HTTP client do not fill it in, and the API
+		// server's audit log would not tell whose requests these are.
+		cfg.UserAgent = rest.DefaultKubernetesUserAgent()
+	}
 	if cfg.QPS == 0 {
 		cfg.QPS = DefaultQPS
 	}
