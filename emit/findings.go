@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/fluxover/fluxover/migrate"
 )
@@ -65,15 +66,23 @@ func findingsText(w io.Writer, findings []migrate.Finding, accepted []migrate.De
 		if g.Accepted {
 			word, color = "accepted", []string{dim}
 		}
-		head := style.paint(word, color...) + " " + style.paint(g.Code, bold)
+		var about []string
 		switch {
 		case len(g.Subjects) > 1:
-			head += fmt.Sprintf(" (%d)", len(g.Subjects))
+			about = append(about, fmt.Sprintf("(%d)", len(g.Subjects)))
 		case g.Subject != "":
-			head += " " + printable(subject(g.Subject))
+			about = append(about, printable(subject(g.Subject)))
 		}
 		if g.Where != "" && len(g.Subjects) == 1 {
-			head += " at " + printable(g.Where)
+			about = append(about, "at "+printable(g.Where))
+		}
+		head := style.paint(word, color...) + " " + style.paint(g.Code, bold)
+		switch rest := strings.Join(about, " "); {
+		case rest == "":
+		case utf8.RuneCountInString(word+" "+g.Code+" "+rest) <= style.width():
+			head += " " + rest
+		default:
+			head += "\n    " + Wrap(rest, width, "    ")
 		}
 		text := head + "\n    " + Wrap(printable(g.Message), width, "    ") + "\n"
 		if len(g.Subjects) > 1 {
