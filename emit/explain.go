@@ -10,7 +10,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"github.com/fluxover/fluxover/discover"
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
 	"github.com/fluxover/fluxover/migrate/flux1/chart"
@@ -272,11 +271,21 @@ func (e *explainer) object(name string) []Explanation {
 
 // code explains a kind of finding, and where the plan has it.
 func (e *explainer) code(name string) []Explanation {
-	out := Explanation{Subject: name}
-	for _, c := range slices.Concat(flux1.Codes(), chart.Codes(), discover.Codes()) {
-		if c.Name == name {
-			out.Subject = fmt.Sprintf("%s (%s)", name, c.Severity)
-			out.From, out.To, out.Why = []string{c.Cause}, []string{c.Consequence}, "to do: "+c.Remedy
+	out := Explanation{}
+	for _, c := range e.report.Codes {
+		if !strings.EqualFold(c.Name, name) {
+			continue
+		}
+		name = c.Name
+		out = Explanation{
+			Subject: fmt.Sprintf("%s (%s)", name, c.Grade()),
+			From:    []string{c.Cause}, To: []string{c.Consequence}, Why: "to do: " + c.Remedy,
+		}
+		for _, v := range c.Otherwise {
+			out.To = append(out.To, fmt.Sprintf("%s where %s", v.Grade(), v.When))
+		}
+		if c.Acceptable {
+			out.To = append(out.To, fmt.Sprintf("go on in spite of it: --accept %s=SUBJECT, or a line of the decisions file", name))
 		}
 	}
 	var found []Explanation

@@ -16,6 +16,8 @@ type Report struct {
 	Differences []Difference
 	// Objects is how many were compared.
 	Objects int
+	// Codes are the kinds of findings that can be explained.
+	Codes []migrate.Code
 	// After is what the ClusterAgent asks for; zero if that is not known.
 	After migrate.Requests
 	// DiffOnly leaves out what is not about the differences of objects.

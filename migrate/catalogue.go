@@ -23,6 +23,19 @@ type Variant struct {
 	When string
 }
 
+// Grade says what a finding of this kind does to a plan.
+func (c Code) Grade() string { return graded(c.Severity, c.Acceptable) }
+
+// Grade says what a finding does to a plan in this case.
+func (v Variant) Grade() string { return graded(v.Severity, v.Acceptable) }
+
+func graded(s Severity, acceptable bool) string {
+	if acceptable && s == Blocker {
+		return "blocker until it is accepted"
+	}
+	return string(s)
+}
+
 // Finding makes a finding of this kind about a Repository, or about the
 // cluster if repository is empty. The message says what is so in this case.
 func (c Code) Finding(repository, where, message string) Finding {

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fluxover/fluxover/emit"
 	"github.com/fluxover/fluxover/migrate"
 )
 
@@ -124,18 +125,16 @@ func identifiersOfCodes(src *goSource) map[string]string {
 	return out
 }
 
-func TestExplainCodeSaysWhatAFindingMeans(t *testing.T) {
-	var out strings.Builder
-	if ok, err := explainCode(&out, "object_changes"); !ok || err != nil {
-		t.Fatal(ok, err)
-	}
-	for _, want := range []string{"OBJECT_CHANGES: warning", "blocker until it is accepted where the number of replicas changes", "cause: ", "remedy: ", "--accept OBJECT_CHANGES=SUBJECT"} {
-		if !strings.Contains(strings.Join(strings.Fields(out.String()), " "), want) {
-			t.Errorf("%q is missing in\n%s", want, out.String())
+func TestEveryKindOfFindingIsExplained(t *testing.T) {
+	report := emit.Report{Codes: catalogue()}
+	for _, c := range report.Codes {
+		found := emit.Explain(report, strings.ToLower(c.Name))
+		if len(found) != 1 || found[0].Subject != c.Name+" ("+c.Grade()+")" || found[0].Why != "to do: "+c.Remedy {
+			t.Errorf("%s: %+v", c.Name, found)
 		}
 	}
-	if ok, _ := explainCode(&out, "NO_SUCH_CODE"); ok {
-		t.Error("a code that does not exist is explained")
+	if found := emit.Explain(report, "NO_SUCH_CODE"); found != nil {
+		t.Errorf("a code that does not exist is explained: %+v", found)
 	}
 }
 
@@ -193,12 +192,12 @@ message as the code has it.
 |---|---|---|
 `)
 	for _, c := range all {
-		fmt.Fprintf(&b, "| [%s](#%s) | %s | %s |\n", c.Name, strings.ToLower(c.Name), graded(c.Severity, c.Acceptable), cell(c.Cause))
+		fmt.Fprintf(&b, "| [%s](#%s) | %s | %s |\n", c.Name, strings.ToLower(c.Name), c.Grade(), cell(c.Cause))
 	}
 	for _, c := range all {
-		fmt.Fprintf(&b, "\n## %s\n\n%s.", c.Name, sentenceCase(graded(c.Severity, c.Acceptable)))
+		fmt.Fprintf(&b, "\n## %s\n\n%s.", c.Name, sentenceCase(c.Grade()))
 		for _, v := range c.Otherwise {
-			fmt.Fprintf(&b, " %s where %s.", sentenceCase(graded(v.Severity, v.Acceptable)), v.When)
+			fmt.Fprintf(&b, " %s where %s.", sentenceCase(v.Grade()), v.When)
 		}
 		fmt.Fprintf(&b, "\n\n- Cause: %s.\n- Consequence: %s.\n- Remedy: %s.\n", c.Cause, c.Consequence, c.Remedy)
 		if example := example(examples[c.Name], found.sites[c.Name]); example != "" {

@@ -284,7 +284,7 @@ func (p *planCommand) run(cmd *cobra.Command, s streams, k *kube) error {
 
 // sayWhy explains the subject that was asked for.
 func (p *planCommand) sayWhy(s streams, res proof.Result, inv migrate.Inventory) error {
-	explanations := emit.Explain(emit.Report{Plan: res.Plan, Inventory: inv}, p.explain)
+	explanations := emit.Explain(emit.Report{Plan: res.Plan, Inventory: inv, Codes: catalogue()}, p.explain)
 	if len(explanations) == 0 {
 		return usage("--explain %q: no setting of Flux v1, object, field, repository or finding of this name is known", p.explain)
 	}
