@@ -143,7 +143,7 @@ func madeBy(live *unstructured.Unstructured, run, namespace, release string) boo
 func otherAppliers(live *unstructured.Unstructured) []string {
 	var names []string
 	for _, entry := range live.GetManagedFields() {
-		spec := entry.FieldsV1 != nil && bytes.Contains(entry.FieldsV1.Raw, []byte(`"f:spec"`))
+		spec := entry.FieldsV1 != nil && bytes.Contains(entry.FieldsV1.GetRawBytes(), []byte(`"f:spec"`))
 		if spec && entry.Subresource == "" && entry.Manager != migrate.FieldManager {
 			names = append(names, entry.Manager)
 		}
