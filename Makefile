@@ -14,7 +14,7 @@ build: ## bin/fluxover
 	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/fluxover ./cmd/fluxover
 
 test: ## unit and end-to-end tests on a real control plane (the first run builds Kubernetes)
-	$(GO) test -timeout 40m ./...
+	$(GO) test -timeout 60m ./...
 	$(GO) test -tags faults -run WithFaultsBuiltIn ./migrate/cutover
 
 race: ## the product's packages under the race detector (needs gcc)
@@ -24,7 +24,7 @@ long: ## every long series whole: all crash points, 40 repositories
 	LONG=1 $(GO) test -timeout 4h ./...
 
 e2e: ## the end-to-end tests alone
-	$(GO) test -timeout 40m ./e2e/...
+	$(GO) test -timeout 60m ./e2e/...
 
 verify: ## formatting, vet, linters, generated files, import layers
 	@out=$$(gofmt -l cmd migrate discover emit reconcile e2e); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
