@@ -3,6 +3,7 @@ package journey
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -169,23 +170,36 @@ func (w *world) testWrongUsage() {
 	if err := json.Unmarshal(raw, &plan); err != nil {
 		w.t.Fatal(err)
 	}
-	changed := func(name string, change func(map[string]any)) string {
+	changed := func(change func(map[string]any)) map[string]any {
 		var copied map[string]any
 		if err := json.Unmarshal(raw, &copied); err != nil {
 			w.t.Fatal(err)
 		}
 		change(copied)
-		out, err := json.Marshal(copied)
+		return copied
+	}
+	written := func(name string, plan map[string]any) string {
+		out, err := json.Marshal(plan)
 		if err != nil {
 			w.t.Fatal(err)
 		}
 		return file(name, string(out))
 	}
-	offline := changed("offline.json", func(p map[string]any) { p["proof"] = "offline" })
-	foreign := changed("foreign.json", func(p map[string]any) {
+	// As if it had been made so: the seal is a hash over all but itself.
+	sealed := func(plan map[string]any) map[string]any {
+		delete(plan, "seal")
+		out, err := json.Marshal(plan)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		plan["seal"] = fmt.Sprintf("sha256:%x", sha256.Sum256(out))
+		return plan
+	}
+	offline := func(p map[string]any) { p["proof"] = "offline" }
+	foreign := func(p map[string]any) {
 		p["inputs"].(map[string]any)["cluster"] = "another-uid"
 		p["inputs"].(map[string]any)["server"] = "https://other.example.com"
-	})
+	}
 	w.unchanged(func() {
 		for _, c := range []struct {
 			args []string
@@ -209,8 +223,9 @@ func (w *world) testWrongUsage() {
 			{[]string{"migrate", "--yes", "--image", image, filepath.Join(dir, "absent.json")}, answer{64, []string{"absent.json", "no such file"}, nil, 0}},
 			{[]string{"migrate", "--yes", "--image", image, file("half.json", string(raw[:len(raw)/2]))}, answer{64, []string{"half.json", "fluxover plan --out"}, nil, 0}},
 			{[]string{"migrate", "--yes", "--image", image, file("status.json", `{"apiVersion":"fluxover.dev/v1","kind":"Status"}`)}, answer{64, []string{"status.json", "Status"}, nil, 0}},
-			{[]string{"migrate", "--yes", "--image", image, offline}, answer{64, []string{"proved offline"}, nil, 0}},
-			{[]string{"migrate", "--yes", "--image", image, foreign}, answer{1, []string{"another cluster", "https://other.example.com", w.ControlPlane.Server, "nothing has changed"}, nil, 0}},
+			{[]string{"migrate", "--yes", "--image", image, written("edited.json", changed(foreign))}, answer{64, []string{"edited.json", "the plan was changed after it was made", "nothing has changed"}, nil, 0}},
+			{[]string{"migrate", "--yes", "--image", image, written("offline.json", sealed(changed(offline)))}, answer{64, []string{"proved offline"}, nil, 0}},
+			{[]string{"migrate", "--yes", "--image", image, written("foreign.json", sealed(changed(foreign)))}, answer{1, []string{"another cluster", "https://other.example.com", w.ControlPlane.Server, "nothing has changed"}, nil, 0}},
 			{[]string{"rollback", "--yes", "--repo", "flux/nosuch"}, answer{1, []string{"flux/nosuch"}, nil, 0}},
 		} {
 			w.answers(c.want, c.args...)
@@ -560,8 +575,14 @@ func (w *world) testStuckPod(team, other fleet.Team, stuck *atomic.Value) {
 	// The old agent works on.
 	w.commit(team)
 	w.synced(team)
-	// Once the Pod has ended, the same command brings it over.
+	// Once the Pod has ended, the same command brings it over. Until then its
+	// fluxd may still apply what was in Git before, beside the one that took its place.
 	stuck.Store("")
+	w.eventually(time.Minute, pod+" has ended", func(context.Context) bool {
+		return !strings.Contains(w.kubectl("-n", team.AgentNamespace, "get", "pods", "-o", "name"), pod)
+	})
+	w.commit(team)
+	w.synced(team)
 	w.migrate("--repo", id(team))
 	if phase := w.phases()[id(team)]; phase != "settled" {
 		w.t.Errorf("%s is %s, want settled", id(team), phase)
