@@ -244,7 +244,7 @@ type Diff struct {
 
 // NewDiff makes the JSON form of a report's differences.
 func NewDiff(r Report) Diff {
-	return Diff{APIVersion: migrate.APIVersion, Kind: "Diff", Proof: r.Plan.Proof, Objects: r.Objects, Differences: r.Differences}
+	return Diff{APIVersion: migrate.APIVersion, Kind: "Diff", Proof: r.Plan.Proof, Objects: r.Objects, Differences: append([]Difference{}, r.Differences...)}
 }
 
 // byGravity sorts the gravest first, and by repository and object.

@@ -75,7 +75,9 @@ func TestWhatIsPrintedIsWhatTheSchemasSay(t *testing.T) {
 		"plan":          plan,
 		"status":        cutover.StatusReport{APIVersion: migrate.APIVersion, Kind: "Status", Repositories: []cutover.RepositoryStatus{{ID: "a/b", Phase: cutover.PhasePending}}},
 		"rollback-plan": cutover.RollbackPlan{APIVersion: migrate.APIVersion, Kind: "RollbackPlan", Repositories: []cutover.RepositoryReturn{{ID: "a/b"}}},
-		"diff":          []emit.Difference{{Repository: "a/b", ObjectPlan: migrate.ObjectPlan{ID: "c", Verb: migrate.Change, Fields: []string{".spec"}}}},
+		"diff": emit.NewDiff(emit.Report{Plan: migrate.Plan{Proof: "server"}, Objects: 1, Differences: []emit.Difference{
+			{Repository: "a/b", ObjectPlan: migrate.ObjectPlan{ID: "c", Verb: migrate.Change, Fields: []string{".spec"}}},
+		}}),
 	} {
 		var out bytes.Buffer
 		if err := write(&out, "json", value); err != nil {

@@ -35,7 +35,7 @@ var documents = []struct {
 	{"plan", "Plan", migrate.Plan{}},
 	{"status", "Status", cutover.StatusReport{}},
 	{"rollback-plan", "RollbackPlan", cutover.RollbackPlan{}},
-	{"diff", "", []emit.Difference{}},
+	{"diff", "Diff", emit.Diff{}},
 }
 
 // words are the values of types that are texts of a few.
