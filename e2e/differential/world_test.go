@@ -371,6 +371,7 @@ func (w *world) quietDump() auditor.Dump {
 	w.t.Helper()
 	last := w.dump()
 	for range 20 {
+		// Quiet is two equal readings, some time apart: there is no event to wait for.
 		time.Sleep(500 * time.Millisecond)
 		now := w.dump()
 		if len(auditor.Diff(last, now)) == 0 {
