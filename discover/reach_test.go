@@ -79,14 +79,16 @@ func newEnclosed(t *testing.T, files map[string][]byte) *enclosed {
 			return
 		}
 		defer to.Close()
-		w.WriteHeader(http.StatusOK)
-		from, _, err := w.(http.Hijacker).Hijack()
+		// Taken over before it is answered: what the client sends upon the answer
+		// would else be in the server's reader in part.
+		from, read, err := w.(http.Hijacker).Hijack()
 		if err != nil {
 			return
 		}
 		defer from.Close()
+		_, _ = io.WriteString(from, "HTTP/1.1 200 Connection established\r\n\r\n")
 		go func() {
-			_, _ = io.Copy(to, from)
+			_, _ = io.Copy(to, read)
 			_ = to.Close()
 		}()
 		_, _ = io.Copy(from, to)
