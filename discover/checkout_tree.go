@@ -11,8 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
+	"github.com/fluxover/fluxover/reconcile/source"
 	"github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/filemode"
@@ -201,138 +201,74 @@ func (w workingFiles) ReadDir(name string) ([]fs.DirEntry, error) {
 	return entries, err
 }
 
-// fileTree is a tree of files whose content is read as it is needed: that of a
-// commit, from Git's objects, or one that was saved.
-type fileTree struct {
-	nodes   map[string]*node
-	touched time.Time
-}
-
-// node is a file, link or folder; submodules are empty folders.
-type node struct {
-	name string
-	mode fs.FileMode
-	size int64
-	when time.Time
-	// read gives a file's content, or where a link leads to.
-	read     func() ([]byte, error)
-	children []fs.DirEntry
-}
-
-func (n *node) Name() string               { return n.name }
-func (n *node) Size() int64                { return n.size }
-func (n *node) Mode() fs.FileMode          { return n.mode }
-func (n *node) ModTime() time.Time         { return n.when }
-func (n *node) IsDir() bool                { return n.mode.IsDir() }
-func (n *node) Sys() any                   { return nil }
-func (n *node) Type() fs.FileMode          { return n.mode.Type() }
-func (n *node) Info() (fs.FileInfo, error) { return n, nil }
-
 // Limits on the tree of a commit.
 const (
 	maxTreeEntries = 500_000
 	maxTreeDepth   = 100
-	maxLinkTarget  = 4096
-	maxLinks       = 40
 )
 
-func newFileTree() *fileTree {
-	return &fileTree{nodes: map[string]*node{".": {name: ".", mode: fs.ModeDir | 0o755}}}
+// commitTree reads the folders of a commit; files are read as they are needed.
+type commitTree struct {
+	repo    *git.Repository
+	files   *source.Files
+	entries int
 }
 
-// put adds a file or link and the folders above it.
-func (t *fileTree) put(name string, mode fs.FileMode, content []byte) error {
-	if !fs.ValidPath(name) || name == "." {
-		return fmt.Errorf("%q is no path in a repository", name)
-	}
-	dir := "."
-	for part := range strings.SplitSeq(path.Dir(name), "/") {
-		below := path.Join(dir, part)
-		if t.nodes[below] == nil {
-			t.link(dir, &node{name: part, mode: fs.ModeDir | 0o755, when: t.touched})
-		}
-		if dir = below; !t.nodes[dir].IsDir() {
-			return fmt.Errorf("%q lies below a file", name)
-		}
-	}
-	if t.nodes[name] != nil {
-		return fmt.Errorf("%q is there twice", name)
-	}
-	t.link(dir, &node{name: path.Base(name), mode: mode, when: t.touched, size: int64(len(content)), read: func() ([]byte, error) { return content, nil }})
-	return nil
-}
-
-// link puts a node into a folder.
-func (t *fileTree) link(dir string, n *node) {
-	t.nodes[path.Join(dir, n.name)] = n
-	t.nodes[dir].children = append(t.nodes[dir].children, n)
-}
-
-// sort orders every folder.
-func (t *fileTree) sort() {
-	for _, n := range t.nodes {
-		slices.SortFunc(n.children, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
-	}
-}
-
-func newCommitTree(ctx context.Context, repo *git.Repository, commit *object.Commit) (*fileTree, error) {
-	t := newFileTree()
-	t.touched = commit.Committer.When
-	err := t.add(ctx, repo, ".", commit.TreeHash, 0)
-	t.sort()
-	return t, err
+func newCommitTree(ctx context.Context, repo *git.Repository, commit *object.Commit) (*source.Files, error) {
+	t := &commitTree{repo: repo, files: source.NewFiles(commit.Committer.When)}
+	err := t.add(ctx, ".", commit.TreeHash, 0)
+	t.files.Sort()
+	return t.files, err
 }
 
 // add reads a folder of a commit.
-func (t *fileTree) add(ctx context.Context, repo *git.Repository, dir string, hash plumbing.Hash, depth int) error {
+func (t *commitTree) add(ctx context.Context, dir string, hash plumbing.Hash, depth int) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if depth > maxTreeDepth {
 		return fmt.Errorf("its folders are nested deeper than %d", maxTreeDepth)
 	}
-	tree, err := repo.TreeObject(hash)
+	tree, err := t.repo.TreeObject(hash)
 	if err != nil {
 		return fmt.Errorf("folder %s: %w", dir, err)
 	}
 	for _, e := range tree.Entries {
-		if len(t.nodes) >= maxTreeEntries {
+		if t.entries++; t.entries > maxTreeEntries {
 			return fmt.Errorf("it holds more than %d files", maxTreeEntries)
 		}
 		if !fs.ValidPath(e.Name) || e.Name == "." || strings.Contains(e.Name, "/") || filepath.Base(e.Name) != e.Name {
 			return fmt.Errorf("folder %s: a name in it is not allowed", dir)
 		}
-		n := &node{name: e.Name, when: t.touched}
-		switch e.Mode {
-		case filemode.Dir:
-			n.mode = fs.ModeDir | 0o755
-		case filemode.Submodule:
-			n.mode = fs.ModeDir | 0o755
-		case filemode.Symlink:
-			n.mode = fs.ModeSymlink | 0o777
-		case filemode.Executable:
-			n.mode = 0o755
-		default:
-			n.mode = 0o644
-		}
-		if !n.mode.IsDir() {
-			if n.size, err = repo.Storer.EncodedObjectSize(e.Hash); err != nil {
-				return fmt.Errorf("file %s: %w", path.Join(dir, e.Name), err)
-			}
-			n.read = func() ([]byte, error) { return blob(repo, e.Hash, n.size) }
-		}
 		at := path.Join(dir, e.Name)
-		if t.nodes[at] != nil {
-			return fmt.Errorf("folder %s: a name stands twice in it", dir)
+		if err := t.put(at, e); err != nil {
+			return err
 		}
-		t.link(dir, n)
 		if e.Mode == filemode.Dir {
-			if err := t.add(ctx, repo, at, e.Hash, depth+1); err != nil {
+			if err := t.add(ctx, at, e.Hash, depth+1); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// put adds one entry of a folder; submodules are empty folders.
+func (t *commitTree) put(at string, e object.TreeEntry) error {
+	mode := fs.FileMode(0o644)
+	switch e.Mode {
+	case filemode.Dir, filemode.Submodule:
+		return t.files.Put(at, fs.ModeDir|0o755, 0, nil)
+	case filemode.Symlink:
+		mode = fs.ModeSymlink | 0o777
+	case filemode.Executable:
+		mode = 0o755
+	}
+	size, err := t.repo.Storer.EncodedObjectSize(e.Hash)
+	if err != nil {
+		return fmt.Errorf("file %s: %w", at, err)
+	}
+	return t.files.Put(at, mode, size, func() ([]byte, error) { return blob(t.repo, e.Hash, size) })
 }
 
 // blob reads the content of a file of a commit.
@@ -347,136 +283,4 @@ func blob(repo *git.Repository, hash plumbing.Hash, size int64) ([]byte, error) 
 	}
 	defer func() { _ = r.Close() }() // only read
 	return io.ReadAll(io.LimitReader(r, size))
-}
-
-// find follows links, also in the middle of a path, but never out of the tree;
-// the last one only if follow is set.
-func (t *fileTree) find(op, name string, follow bool) (*node, error) {
-	if !fs.ValidPath(name) {
-		return nil, &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
-	}
-	links := 0
-	at, rest := ".", name
-	for rest != "." && rest != "" {
-		var part string
-		part, rest, _ = strings.Cut(rest, "/")
-		next := path.Join(at, part)
-		n := t.nodes[next]
-		if n == nil || !t.nodes[at].IsDir() {
-			return nil, notThere(op, name)
-		}
-		if n.mode&fs.ModeSymlink == 0 || rest == "" && !follow {
-			at = next
-			continue
-		}
-		if links++; links > maxLinks {
-			return nil, &fs.PathError{Op: op, Path: name, Err: errors.New("too many links")}
-		}
-		target, err := t.target(n)
-		if err != nil {
-			return nil, &fs.PathError{Op: op, Path: name, Err: err}
-		}
-		whole := path.Join(at, target, rest)
-		if path.IsAbs(target) || whole == ".." || strings.HasPrefix(whole, "../") {
-			return nil, &fs.PathError{Op: op, Path: name, Err: errors.New("the link leads out of the repository")}
-		}
-		at, rest = ".", whole
-	}
-	return t.nodes[at], nil
-}
-
-func (t *fileTree) target(n *node) (string, error) {
-	if n.size > maxLinkTarget {
-		return "", errors.New("the link is too long")
-	}
-	content, err := n.read()
-	return string(content), err
-}
-
-// Open implements [fs.FS].
-func (t *fileTree) Open(name string) (fs.File, error) {
-	n, err := t.find("open", name, true)
-	if err != nil {
-		return nil, err
-	}
-	f := &openNode{node: n}
-	if !n.IsDir() {
-		content, err := n.read()
-		if err != nil {
-			return nil, &fs.PathError{Op: "open", Path: name, Err: err}
-		}
-		f.Reader = strings.NewReader(string(content))
-	}
-	return f, nil
-}
-
-// Stat implements [fs.StatFS].
-func (t *fileTree) Stat(name string) (fs.FileInfo, error) {
-	n, err := t.find("stat", name, true)
-	if err != nil {
-		return nil, err
-	}
-	return n, nil
-}
-
-// Lstat implements [fs.ReadLinkFS].
-func (t *fileTree) Lstat(name string) (fs.FileInfo, error) {
-	n, err := t.find("lstat", name, false)
-	if err != nil {
-		return nil, err
-	}
-	return n, nil
-}
-
-// ReadLink implements [fs.ReadLinkFS].
-func (t *fileTree) ReadLink(name string) (string, error) {
-	n, err := t.find("readlink", name, false)
-	if err != nil {
-		return "", err
-	}
-	if n.mode&fs.ModeSymlink == 0 {
-		return "", &fs.PathError{Op: "readlink", Path: name, Err: fs.ErrInvalid}
-	}
-	return t.target(n)
-}
-
-// ReadDir implements [fs.ReadDirFS].
-func (t *fileTree) ReadDir(name string) ([]fs.DirEntry, error) {
-	n, err := t.find("open", name, true)
-	if err != nil {
-		return nil, err
-	}
-	if !n.IsDir() {
-		return nil, &fs.PathError{Op: "readdir", Path: name, Err: errors.New("not a folder")}
-	}
-	return slices.Clone(n.children), nil
-}
-
-// openNode is an open file or folder of a commit.
-type openNode struct {
-	node *node
-	*strings.Reader
-	offset int
-}
-
-func (f *openNode) Stat() (fs.FileInfo, error) { return f.node, nil }
-func (f *openNode) Close() error               { return nil }
-
-func (f *openNode) Read(p []byte) (int, error) {
-	if f.Reader == nil {
-		return 0, &fs.PathError{Op: "read", Path: f.node.name, Err: errors.New("is a folder")}
-	}
-	return f.Reader.Read(p)
-}
-
-func (f *openNode) ReadDir(count int) ([]fs.DirEntry, error) {
-	left := f.node.children[f.offset:]
-	if count > 0 {
-		if len(left) == 0 {
-			return nil, io.EOF
-		}
-		left = left[:min(count, len(left))]
-	}
-	f.offset += len(left)
-	return slices.Clone(left), nil
 }

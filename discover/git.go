@@ -118,7 +118,7 @@ func (w *witness) readRepository(ctx context.Context, a *agent, l *live, facts m
 		return err
 	}
 	if mark == "" {
-		return w.loadTree(ctx, a, l, facts, from, source.Reference{Commit: head, Branch: a.Git.Branch})
+		return w.loadTree(ctx, a, l, facts, from, source.Reference{Commit: head})
 	}
 	behind, isAncestor, err := from.git.ancestry(ctx, from.remote, mark, head)
 	switch {
@@ -133,9 +133,13 @@ func (w *witness) readRepository(ctx context.Context, a *agent, l *live, facts m
 		return w.gitFailed(ctx, a, "compare its sync mark with its branch", err)
 	}
 	a.Synced.Commit, a.Synced.Behind = mark, behind
-	ref := source.Reference{Commit: mark, Branch: a.Git.Branch}
+	// The server has told what the branch holds; it is not asked again for what
+	// is kept. A commit that no reference names is looked for on its branch.
+	ref := source.Reference{Commit: mark}
+	if isAncestor && a.Sync.State == "secret" && mark != head {
+		ref.Branch = a.Git.Branch
+	}
 	if !isAncestor {
-		ref.Branch = ""
 		w.find(MarkOffBranch.Finding(a.ID, a.Git.URL, fmt.Sprintf("the last synced commit %s is not on branch %s", short(mark), a.Git.Branch)))
 	}
 	if err := w.loadTree(ctx, a, l, facts, from, ref); err != nil {
@@ -145,7 +149,7 @@ func (w *witness) readRepository(ctx context.Context, a *agent, l *live, facts m
 		a.HeadObjects = a.Objects
 		return nil
 	}
-	return w.checkHead(ctx, a, facts, from, source.Reference{Commit: head, Branch: a.Git.Branch})
+	return w.checkHead(ctx, a, facts, from, source.Reference{Commit: head})
 }
 
 // origin is where a repository is read from.

@@ -16,10 +16,12 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
+	"github.com/fluxover/fluxover/reconcile/source"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	sigsyaml "sigs.k8s.io/yaml"
 )
@@ -482,7 +484,7 @@ func (s savedAgent) open(ctx context.Context, a *migrate.Flux1Agent, facts migra
 
 // newSavedTree makes a tree of saved files.
 func newSavedTree(files []savedFile) (fs.FS, error) {
-	t := newFileTree()
+	t := source.NewFiles(time.Time{})
 	for _, f := range files {
 		content := []byte(f.Text)
 		if f.Base64 != "" {
@@ -495,10 +497,10 @@ func newSavedTree(files []savedFile) (fs.FS, error) {
 		if f.Link != "" {
 			content, mode = []byte(f.Link), fs.ModeSymlink|0o777
 		}
-		if err := t.put(f.Path, mode, content); err != nil {
+		if err := t.PutContent(f.Path, mode, content); err != nil {
 			return nil, err
 		}
 	}
-	t.sort()
+	t.Sort()
 	return t, nil
 }

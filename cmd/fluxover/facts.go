@@ -49,12 +49,16 @@ func newFacts(ctx context.Context, k *kube, progress func(string)) (*facts, erro
 	return &facts{client: c, clusterName: k.name(), store: store, progress: progress}, nil
 }
 
+// treesInMemory is how many bytes of repositories a command holds in memory; a
+// fleet's manifests are a few MiB.
+const treesInMemory = 64 << 20
+
 // openStore opens the user's Git cache. Commands that run at the same time
 // have one each.
 func openStore(dir string) (*source.Store, error) {
 	const most = 16
 	for n := range most {
-		store, err := source.Open(filepath.Join(dir, strconv.Itoa(n)), source.Options{})
+		store, err := source.Open(filepath.Join(dir, strconv.Itoa(n)), source.Options{MemoryBytes: treesInMemory})
 		if errors.Is(err, source.ErrFolderInUse) {
 			continue
 		}

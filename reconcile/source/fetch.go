@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -125,6 +126,15 @@ func (s *Store) leave(f *flight) {
 // fetchShared asks the server, and fetches and unpacks the commit unless it is
 // there. The tree it returns is held.
 func (s *Store) fetchShared(ctx context.Context, r Remote, ref Reference) (Revision, *tree, error) {
+	if ref.Commit != "" && ref.Branch == "" {
+		rev, err := bareCommit(ref.Commit)
+		if err != nil {
+			return Revision{}, nil, err
+		}
+		if t, err := s.unpackKept(ctx, r, rev); t != nil || err != nil {
+			return rev, t, err
+		}
+	}
 	se, err := s.connect(ctx, r)
 	if err != nil {
 		return Revision{}, nil, err
@@ -155,10 +165,45 @@ func (s *Store) fetchShared(ctx context.Context, r Remote, ref Reference) (Revis
 		return Revision{}, nil, err
 	}
 	if err := s.keep(treeKey, t); err != nil {
-		return Revision{}, nil, errors.Join(err, t.root.Close(), os.RemoveAll(t.dir))
+		return Revision{}, nil, errors.Join(err, t.remove())
 	}
 	s.options.Log.Debug("fetched", "url", SafeURL(r.URL), "revision", rev.String(), "bytes", t.bytes, "took", time.Since(started))
 	return rev, t, nil
+}
+
+// unpackKept unpacks a commit that an earlier fetch with the same credential
+// left in the kept clone: it needs no server. The tree is held; nil and no error
+// if the commit is not there, or not whole.
+func (s *Store) unpackKept(ctx context.Context, r Remote, rev Revision) (*tree, error) {
+	unlock, err := s.lock(ctx, r.key()+"-objects")
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	key := hashed(r.key(), rev.SHA)
+	if t := s.hold(key); t != nil {
+		return t, nil
+	}
+	c, err := s.openClone(r.key(), "objects")
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
+	sha := plumbing.NewHash(rev.SHA)
+	if !c.hasCommit(sha) {
+		return nil, nil
+	}
+	t, err := s.unpack(ctx, c, sha)
+	switch {
+	case errors.Is(err, ErrTooLarge) || ctx.Err() != nil:
+		return nil, err
+	case err != nil:
+		return nil, nil // a commit without its files: the server has them
+	}
+	if err := s.keep(key, t); err != nil {
+		return nil, errors.Join(err, t.remove())
+	}
+	return t, nil
 }
 
 // fetchTree brings the commit's objects into the kept clone and unpacks them.
@@ -294,7 +339,8 @@ func (s *Store) mustBeOnBranch(ctx context.Context, r Remote, refs *packp.AdvRef
 	return nil
 }
 
-// unpack writes a commit's files below a new folder of the store.
+// unpack makes a commit's files readable: in memory as far as there is room for
+// it, else below a new folder of the store.
 func (s *Store) unpack(ctx context.Context, c *clone, sha plumbing.Hash) (*tree, error) {
 	commit, err := object.GetCommit(c.storage, sha)
 	if err != nil {
@@ -304,6 +350,42 @@ func (s *Store) unpack(ctx context.Context, c *clone, sha plumbing.Hash) (*tree,
 	if err != nil {
 		return nil, fmt.Errorf("%w: read the tree of commit %s: %w", ErrInvalid, sha, err)
 	}
+	u := &unpacker{ctx: ctx, maxBytes: s.options.MaxTreeBytes, maxFiles: s.options.MaxTreeFiles}
+	t, err := s.unpackToMemory(u, top, commit.Committer.When)
+	if t == nil && err == nil {
+		t, err = s.unpackToDisk(u, top)
+	}
+	if err != nil {
+		return nil, err
+	}
+	t.bytes, t.files = u.bytes, u.files
+	t.info = commitInfo{sha: sha.String(), author: commit.Author.Name, email: commit.Author.Email, message: commit.Message, when: commit.Committer.When}
+	return t, nil
+}
+
+// unpackToMemory gives no tree and no error if there is no room for it.
+func (s *Store) unpackToMemory(u *unpacker, top *object.Tree, when time.Time) (*tree, error) {
+	s.mu.Lock()
+	room := s.options.MemoryBytes - s.memory
+	s.mu.Unlock()
+	if room <= 0 {
+		return nil, nil
+	}
+	files := NewFiles(when)
+	small := *u
+	small.to, small.maxBytes = inMemory{files}, min(room, u.maxBytes)
+	switch err := small.folder(top, ".", 0); {
+	case errors.Is(err, ErrTooLarge) && small.maxBytes < u.maxBytes:
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	files.Sort()
+	u.bytes, u.files = small.bytes, small.files
+	return &tree{memory: files}, nil
+}
+
+func (s *Store) unpackToDisk(u *unpacker, top *object.Tree) (*tree, error) {
 	tmp, err := os.MkdirTemp(filepath.Join(s.dir, "tmp"), "tree-")
 	if err != nil {
 		return nil, fmt.Errorf("unpack: %w", err)
@@ -318,7 +400,7 @@ func (s *Store) unpack(ctx context.Context, c *clone, sha plumbing.Hash) (*tree,
 	if err != nil {
 		return nil, fmt.Errorf("unpack: %w", err)
 	}
-	u := &unpacker{ctx: ctx, root: root, maxBytes: s.options.MaxTreeBytes, maxFiles: s.options.MaxTreeFiles}
+	u.to = onDisk{root}
 	err = u.folder(top, ".", 0)
 	if err = errors.Join(err, root.Close()); err != nil {
 		return nil, err
@@ -331,21 +413,66 @@ func (s *Store) unpack(ctx context.Context, c *clone, sha plumbing.Hash) (*tree,
 	if root, err = os.OpenRoot(final); err != nil {
 		return nil, errors.Join(fmt.Errorf("unpack: %w", err), os.RemoveAll(final))
 	}
-	return &tree{
-		dir: final, root: root, bytes: u.bytes, files: u.files,
-		info: commitInfo{sha: sha.String(), author: commit.Author.Name, email: commit.Author.Email, message: commit.Message, when: commit.Committer.When},
-	}, nil
+	return &tree{dir: final, root: root}, nil
+}
+
+// place is where a tree is unpacked to.
+type place interface {
+	folder(p string) error
+	// file copies in, and gives how much it was.
+	file(p string, executable bool, size int64, in io.Reader) (int64, error)
+	link(p, target string) error
+}
+
+// onDisk writes through an os.Root, so that no entry can reach outside, whatever
+// links the tree holds.
+type onDisk struct{ root *os.Root }
+
+func (d onDisk) folder(p string) error       { return d.root.Mkdir(p, 0o700) }
+func (d onDisk) link(p, target string) error { return d.root.Symlink(target, p) }
+
+func (d onDisk) file(p string, executable bool, _ int64, in io.Reader) (int64, error) {
+	mode := os.FileMode(0o400)
+	if executable {
+		mode = 0o500
+	}
+	out, err := d.root.OpenFile(p, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return 0, err
+	}
+	n, err := io.Copy(out, in)
+	return n, errors.Join(err, out.Close())
+}
+
+// inMemory keeps what it is given.
+type inMemory struct{ files *Files }
+
+func (m inMemory) folder(p string) error { return m.files.Put(p, fs.ModeDir|0o700, 0, nil) }
+
+func (m inMemory) link(p, target string) error {
+	return m.files.PutContent(p, fs.ModeSymlink|0o777, []byte(target))
+}
+
+func (m inMemory) file(p string, executable bool, size int64, in io.Reader) (int64, error) {
+	mode := fs.FileMode(0o400)
+	if executable {
+		mode = 0o500
+	}
+	content, err := io.ReadAll(io.LimitReader(in, size+1))
+	if err != nil {
+		return 0, err
+	}
+	return int64(len(content)), m.files.PutContent(p, mode, content)
 }
 
 // maxDepth is the deepest folder nesting that is unpacked; paths beyond it
 // fit no operating system.
 const maxDepth = 512
 
-// unpacker writes a tree through an os.Root, so that no entry can reach
-// outside, whatever links the tree holds.
+// unpacker reads a tree within its bounds.
 type unpacker struct {
 	ctx      context.Context
-	root     *os.Root
+	to       place
 	maxBytes int64
 	maxFiles int
 	bytes    int64
@@ -379,7 +506,7 @@ func (u *unpacker) folder(t *object.Tree, dir string, depth int) error {
 func (u *unpacker) entry(t *object.Tree, e object.TreeEntry, p string, depth int) error {
 	switch e.Mode {
 	case filemode.Dir:
-		if err := u.root.Mkdir(p, 0o700); err != nil {
+		if err := u.to.folder(p); err != nil {
 			return fmt.Errorf("unpack: %w", err)
 		}
 		below, err := t.Tree(e.Name)
@@ -388,7 +515,7 @@ func (u *unpacker) entry(t *object.Tree, e object.TreeEntry, p string, depth int
 		}
 		return u.folder(below, p, depth+1)
 	case filemode.Submodule:
-		if err := u.root.Mkdir(p, 0o700); err != nil {
+		if err := u.to.folder(p); err != nil {
 			return fmt.Errorf("unpack: %w", err)
 		}
 		return nil
@@ -411,16 +538,8 @@ func (u *unpacker) entry(t *object.Tree, e object.TreeEntry, p string, depth int
 	if e.Mode == filemode.Symlink {
 		return u.link(in, f.Size, p)
 	}
-	mode := os.FileMode(0o400)
-	if e.Mode == filemode.Executable {
-		mode = 0o500
-	}
-	out, err := u.root.OpenFile(p, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	n, err := u.to.file(p, e.Mode == filemode.Executable, f.Size, in)
 	if err != nil {
-		return fmt.Errorf("unpack: %w", err)
-	}
-	n, err := io.Copy(out, in)
-	if err = errors.Join(err, out.Close()); err != nil {
 		return fmt.Errorf("unpack %s: %w", p, err)
 	}
 	if n != f.Size {
@@ -443,8 +562,8 @@ func (u *unpacker) link(in io.Reader, size int64, p string) error {
 	if strings.ContainsRune(string(target), 0) {
 		return fmt.Errorf("%w: %s is a link to a path with a zero byte", ErrInvalid, p)
 	}
-	// The target may lead anywhere: it is only followed through the root.
-	if err := u.root.Symlink(string(target), p); err != nil {
+	// The target may lead anywhere: it is only followed inside the tree.
+	if err := u.to.link(p, string(target)); err != nil {
 		return fmt.Errorf("unpack: %w", err)
 	}
 	return nil

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -46,10 +47,14 @@ func TestFetchGivesTheTreeOverHTTPAndSSH(t *testing.T) {
 	withPassphrase := locked.remote()
 	withPassphrase.Auth.Passphrase = "open sesame"
 	for name, remote := range map[string]Remote{
-		"basic": h.remote(), "bearer": bearer, "credential in the URL": inURL, "ssh": k.remote(), "ssh with passphrase": withPassphrase,
+		"basic": h.remote(), "in memory": h.remote(), "bearer": bearer, "credential in the URL": inURL, "ssh": k.remote(), "ssh with passphrase": withPassphrase,
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := openStore(t, Options{})
+			var o Options
+			if name == "in memory" {
+				o.MemoryBytes = 1 << 20
+			}
+			s := openStore(t, o)
 			rev, err := s.Resolve(t.Context(), remote, Reference{Branch: "main"})
 			if err != nil {
 				t.Fatal(err)
@@ -433,6 +438,42 @@ func TestFurtherFetchesTransferOnlyWhatIsNew(t *testing.T) {
 	}
 }
 
+func TestAKeptCommitNeedsNoServerInTheNextProcess(t *testing.T) {
+	repo := newRepository(t)
+	sha := repo.commit("main", "first", map[string]string{"a": "one\n"})
+	h := serveHTTP(t, filepath.Dir(repo.bare), false)
+	dir := t.TempDir()
+	other := h.remote()
+	other.Auth = &Auth{Username: testUser, Password: "another"}
+	for i, c := range []struct {
+		remote Remote
+		asked  bool
+		fails  bool
+	}{{h.remote(), true, false}, {h.remote(), false, false}, {other, true, true}} {
+		s, err := Open(dir, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.seen()
+		snap, err := s.Fetch(t.Context(), c.remote, Reference{Commit: sha})
+		if (err != nil) != c.fails {
+			t.Errorf("process %d: %v", i+1, err)
+		}
+		if err == nil {
+			if text, err := fs.ReadFile(snap.Tree, "a"); err != nil || string(text) != "one\n" {
+				t.Errorf("process %d: %q, %v", i+1, text, err)
+			}
+			snap.Close()
+		}
+		if requests, _ := h.seen(); (len(requests) > 0) != c.asked {
+			t.Errorf("process %d asked the server: %q", i+1, requests)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestACommitInTheHistoryIsFetchedAlsoFromServersThatGiveOnlyTips(t *testing.T) {
 	for _, allow := range []string{"true", "false"} {
 		for _, transport := range []string{"http", "ssh"} {
@@ -649,12 +690,40 @@ func TestUnusedTreesGoOldestFirstAndHeldOnesStay(t *testing.T) {
 	}
 }
 
+func TestTreesBeyondTheMemoryAreOnDisk(t *testing.T) {
+	repo := newRepository(t)
+	h := serveHTTP(t, filepath.Dir(repo.bare), true)
+	s := openStore(t, Options{MemoryBytes: 2500})
+	var snaps []*Snapshot
+	for i := range 4 {
+		repo.commit("main", "next", map[string]string{"a": strings.Repeat(fmt.Sprint(i), 1000)})
+		snap, err := s.Fetch(t.Context(), h.remote(), Reference{Branch: "main"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		snaps = append(snaps, snap)
+	}
+	if got := len(must(os.ReadDir(filepath.Join(s.dir, "trees")))); got != 2 {
+		t.Errorf("%d trees are on disk, where two fit into memory", got)
+	}
+	for i, snap := range snaps {
+		if err := fstest.TestFS(snap.Tree, "a"); err != nil {
+			t.Error(err)
+		}
+		if text, err := fs.ReadFile(snap.Tree, "a"); err != nil || text[0] != byte('0'+i) || len(text) != 1000 || snap.Bytes != 1000 || snap.Files != 1 {
+			t.Errorf("tree %d: %d bytes, %v; counted %d bytes, %d files", i, len(text), err, snap.Bytes, snap.Files)
+		}
+		snap.Close()
+	}
+}
+
 func TestLimitsStopAFetch(t *testing.T) {
 	repo := newRepository(t)
 	repo.commit("main", "first", map[string]string{"a": strings.Repeat("a", 100_000), "b": "1", "c": "1"})
 	h := serveHTTP(t, filepath.Dir(repo.bare), true)
 	for name, o := range map[string]Options{
 		"bytes": {MaxTreeBytes: 99_999}, "files": {MaxTreeFiles: 2}, "pack": {MaxPackBytes: 100},
+		"bytes, in memory": {MaxTreeBytes: 99_999, MemoryBytes: 1 << 20}, "files, in memory": {MaxTreeFiles: 2, MemoryBytes: 1 << 20},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := openStore(t, o)
@@ -774,9 +843,11 @@ func TestHostileTreesAreRefused(t *testing.T) {
 			commit := repo.run(repo.bare, "commit-tree", "-m", "evil", build(repo))
 			repo.run(repo.bare, "update-ref", "refs/heads/main", commit)
 			h := serveHTTP(t, filepath.Dir(repo.bare), true)
-			s := openStore(t, Options{})
-			if snap, err := s.Fetch(t.Context(), h.remote(), Reference{Branch: "main"}); !errors.Is(err, ErrInvalid) {
-				t.Errorf("got %v, %v", snap, err)
+			for _, room := range []int64{0, 1 << 20} {
+				s := openStore(t, Options{MemoryBytes: room})
+				if snap, err := s.Fetch(t.Context(), h.remote(), Reference{Branch: "main"}); !errors.Is(err, ErrInvalid) {
+					t.Errorf("with %d bytes of memory: got %v, %v", room, snap, err)
+				}
 			}
 		})
 	}

@@ -29,6 +29,9 @@ type Options struct {
 	// that nobody holds go first; default 8 GiB. Trees in use are never
 	// removed, so it can be exceeded while they are.
 	MaxBytes int64
+	// MemoryBytes is how much of the trees is held in memory together; those
+	// beyond are unpacked to files. Default none.
+	MemoryBytes int64
 	// MaxCloneBytes bounds each kept clone: one that has grown beyond is
 	// thrown away before the next fetch; default 1 GiB.
 	MaxCloneBytes int64
@@ -68,6 +71,8 @@ type Store struct {
 	clients map[string]*http.Client
 	trees   map[string]*tree
 	bytes   int64
+	// memory is how much of bytes is in memory.
+	memory  int64
 	locks   map[string]*keyLock
 	flights map[string]*flight
 }
@@ -80,14 +85,31 @@ type keyLock struct {
 
 // tree is one unpacked commit.
 type tree struct {
-	dir   string
-	root  *os.Root
-	bytes int64
-	files int
+	// dir and root of a tree on disk, else memory.
+	dir    string
+	root   *os.Root
+	memory *Files
+	bytes  int64
+	files  int
 	// info is the commit without name and URL, which differ by caller.
 	info     commitInfo
 	holders  int
 	lastUsed time.Time
+}
+
+// remove frees what the tree takes.
+func (t *tree) remove() error {
+	if t.memory != nil {
+		return nil
+	}
+	return errors.Join(t.root.Close(), os.RemoveAll(t.dir))
+}
+
+func (t *tree) content() fs.FS {
+	if t.memory != nil {
+		return t.memory
+	}
+	return t.root.FS()
 }
 
 type commitInfo struct {
@@ -139,8 +161,8 @@ func (s *Store) prepare() error {
 	return nil
 }
 
-// Close removes the unpacked trees, also those still held: their Snapshots
-// give errors from then on. Clones stay for the next Open.
+// Close removes the unpacked trees, also those still held: their Snapshots must
+// not be used from then on, and those of trees on disk give errors. Clones stay for the next Open.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -150,10 +172,10 @@ func (s *Store) Close() error {
 	s.closed = true
 	var errs []error
 	for key, t := range s.trees {
-		errs = append(errs, t.root.Close(), os.RemoveAll(t.dir))
+		errs = append(errs, t.remove())
 		delete(s.trees, key)
 	}
-	s.bytes = 0
+	s.bytes, s.memory = 0, 0
 	for _, c := range s.clients {
 		c.CloseIdleConnections()
 	}
@@ -216,6 +238,9 @@ func (s *Store) keep(key string, t *tree) error {
 	t.holders, t.lastUsed = 1, time.Now()
 	s.trees[key] = t
 	s.bytes += t.bytes
+	if t.memory != nil {
+		s.memory += t.bytes
+	}
 	s.evict()
 	return nil
 }
@@ -248,7 +273,10 @@ func (s *Store) evict() {
 		}
 		delete(s.trees, oldestKey)
 		s.bytes -= oldest.bytes
-		if err := errors.Join(oldest.root.Close(), os.RemoveAll(oldest.dir)); err != nil {
+		if oldest.memory != nil {
+			s.memory -= oldest.bytes
+		}
+		if err := oldest.remove(); err != nil {
 			s.options.Log.Warn("cannot remove an unused tree", "error", err)
 		}
 	}
@@ -258,7 +286,7 @@ func (s *Store) snapshot(r Remote, rev Revision, t *tree) *Snapshot {
 	return &Snapshot{
 		URL: SafeURL(r.URL), Revision: rev,
 		Author: t.info.author, Email: t.info.email, Message: t.info.message, When: t.info.when,
-		Bytes: t.bytes, Files: t.files, Tree: t.root.FS(),
+		Bytes: t.bytes, Files: t.files, Tree: t.content(),
 		close: func() { s.giveUp(t) },
 	}
 }
