@@ -69,6 +69,7 @@ func (w *witness) agents(ctx context.Context, deployments []appsv1.Deployment) (
 		return nil, nil, err
 	}
 	w.home = around.rights.home(migrate.AgentNamespace)
+	w.readTogether(ctx, found)
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(w.opts.Parallel)
 	for _, a := range found {

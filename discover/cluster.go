@@ -67,6 +67,10 @@ type witness struct {
 	// home are the bindings for accounts where the new agent's will be.
 	home []migrate.HomeBinding
 
+	// together is what agents of one namespace use, by namespace; not written
+	// once agents are read.
+	together map[string]together
+
 	mu       sync.Mutex
 	findings []migrate.Finding
 	talk     sync.Mutex

@@ -55,6 +55,9 @@ func (e *environment) secret(ctx context.Context, name, unknown string) (*corev1
 	if s, ok := e.secrets[name]; ok {
 		return s, nil
 	}
+	if read := e.w.together[e.namespace].secrets; read != nil {
+		return read[name], nil
+	}
 	s, err := e.w.kube.CoreV1().Secrets(e.namespace).Get(ctx, name, metav1.GetOptions{})
 	switch {
 	case notFound(err):
@@ -73,6 +76,9 @@ func (e *environment) secret(ctx context.Context, name, unknown string) (*corev1
 func (e *environment) configMap(ctx context.Context, name, unknown string) (*corev1.ConfigMap, error) {
 	if m, ok := e.maps[name]; ok {
 		return m, nil
+	}
+	if read := e.w.together[e.namespace].maps; read != nil {
+		return read[name], nil
 	}
 	m, err := e.w.kube.CoreV1().ConfigMaps(e.namespace).Get(ctx, name, metav1.GetOptions{})
 	switch {

@@ -243,9 +243,9 @@ var cloudHosts = []string{".amazonaws.com", "source.developers.google.com", "dev
 
 // readIdentity finds the agent's role in a cloud.
 func (w *witness) readIdentity(ctx context.Context, a *agent) error {
-	account, err := w.kube.CoreV1().ServiceAccounts(a.Namespace).Get(ctx, a.ServiceAccount, metav1.GetOptions{})
+	account, err := w.account(ctx, a.Namespace, a.ServiceAccount)
 	switch {
-	case notFound(err):
+	case notFound(err) || err == nil && account == nil:
 		return nil
 	case isForbidden(err):
 		w.forbidden("get", "serviceaccounts", a.Namespace, a.ID, "whether the agent's account has a role in a cloud")
@@ -276,6 +276,14 @@ func (w *witness) readIdentity(ctx context.Context, a *agent) error {
 		w.find(code.Finding(a.ID, place, fmt.Sprintf("the account has the role %s (%s)", a.Identity[name], name)))
 	}
 	return nil
+}
+
+// account reads a service account; there is none, or an error.
+func (w *witness) account(ctx context.Context, namespace, name string) (*corev1.ServiceAccount, error) {
+	if read := w.together[namespace].accounts; read != nil {
+		return read[name], nil
+	}
+	return w.kube.CoreV1().ServiceAccounts(namespace).Get(ctx, name, metav1.GetOptions{})
 }
 
 // usesIdentity says what the agent may use a role in a cloud for; empty if

@@ -23,6 +23,39 @@ func (f *fixture) refuse(verb, resource string, err error) {
 	f.meta.PrependReactor(verb, resource, react)
 }
 
+func TestWhatManyAgentsOfANamespaceUseIsReadAtOnce(t *testing.T) {
+	read := func(refused bool) (string, int) {
+		f := open(t, "testdata/cluster/http-credentials")
+		if refused {
+			for _, resource := range []string{"secrets", "configmaps", "serviceaccounts"} {
+				f.kube.PrependReactor("list", resource, func(a k8stesting.Action) (bool, runtime.Object, error) {
+					tokens := strings.HasPrefix(a.(k8stesting.ListAction).GetListRestrictions().Fields.String(), "type=")
+					return a.GetNamespace() != "" && !tokens, nil, errors.New("too busy")
+				})
+			}
+		}
+		inv, err := f.witness.inventory(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		alone := 0
+		for _, a := range f.kube.Actions() {
+			if a.GetVerb() == "get" && a.GetNamespace() == "flux" {
+				alone++
+			}
+		}
+		return dump(t, inv), alone
+	}
+	together, none := read(false)
+	alone, some := read(true)
+	if together != alone {
+		t.Error("the way of reading changes what is found")
+	}
+	if none > 0 || some < 10 {
+		t.Errorf("%d objects were read alone, and %d where they cannot be listed", none, some)
+	}
+}
+
 func TestAMissingRightIsAFindingThatNamesIt(t *testing.T) {
 	for _, tc := range []struct {
 		verb, resource, folder string
@@ -53,7 +86,11 @@ func TestAMissingRightIsAFindingThatNamesIt(t *testing.T) {
 	} {
 		t.Run(tc.verb+" "+tc.resource+" in "+tc.folder, func(t *testing.T) {
 			f := open(t, "testdata/cluster/"+tc.folder)
-			f.refuse(tc.verb, tc.resource, apierrors.NewForbidden(schema.GroupResource{Resource: tc.resource}, "", errors.New("no")))
+			no := apierrors.NewForbidden(schema.GroupResource{Resource: tc.resource}, "", errors.New("no"))
+			f.refuse(tc.verb, tc.resource, no)
+			if tc.verb == "get" { // who may list objects knows them as well
+				f.kube.PrependReactor("list", tc.resource, func(a k8stesting.Action) (bool, runtime.Object, error) { return a.GetNamespace() != "", nil, no })
+			}
 			inv, err := f.witness.inventory(t.Context())
 			if err != nil {
 				t.Fatal(err)
