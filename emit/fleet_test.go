@@ -11,6 +11,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
@@ -137,6 +138,10 @@ func unstructuredSet(u *unstructured.Unstructured, value any, fields ...string) 
 	if err := unstructured.SetNestedField(u.Object, value, fields...); err != nil {
 		panic(err)
 	}
+}
+
+func (w driftingWorld) LiveIn(context.Context, schema.GroupVersionKind, string, int) (map[string]*unstructured.Unstructured, bool) {
+	return nil, false
 }
 
 func (w driftingWorld) DryRun(_ context.Context, _ proof.Account, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {

@@ -8,6 +8,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/yaml"
 
 	"github.com/fluxover/fluxover/migrate"
@@ -76,6 +77,10 @@ type servingWorld struct {
 
 func (w *servingWorld) Live(_ context.Context, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	return w.live[migrate.ObjectID(o)], nil
+}
+
+func (w *servingWorld) LiveIn(context.Context, schema.GroupVersionKind, string, int) (map[string]*unstructured.Unstructured, bool) {
+	return nil, false
 }
 
 func (w *servingWorld) DryRun(_ context.Context, _ Account, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {

@@ -18,12 +18,11 @@ import (
 // judge finds the verb of one object. o is the plan's entry, old what the
 // repository holds of it (nil if nothing).
 func (p *prover) judge(ctx context.Context, o *migrate.ObjectPlan, old *migrate.Object, e *Evidence) error {
-	select {
-	case p.requests <- struct{}{}:
-		defer func() { <-p.requests }()
-	case <-ctx.Done():
-		return ctx.Err()
+	done, err := p.turn(ctx)
+	if err != nil {
+		return err
 	}
+	defer done()
 	unbuilt := p.unbuilt[p.planned[o.ID]]
 	switch {
 	case o.Verb != "":
@@ -73,7 +72,7 @@ const notProven = "not proven: "
 // judgeLive compares with the cluster.
 func (p *prover) judgeLive(ctx context.Context, o *migrate.ObjectPlan, old *migrate.Object, e *Evidence) error {
 	name := migrate.DisplayID(o.ID)
-	live, err := p.world.Live(ctx, e.New)
+	live, err := p.live(ctx, e.New)
 	if apierrors.IsForbidden(err) {
 		what := "get objects of kind " + e.New.GetKind()
 		if namespace := e.New.GetNamespace(); namespace != "" {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/reconcile/build"
@@ -29,6 +30,10 @@ type World interface {
 	// Live reads one object, by kind, namespace and name; nil and no error if
 	// it does not exist.
 	Live(ctx context.Context, object *unstructured.Unstructured) (*unstructured.Unstructured, error)
+	// LiveIn reads all objects of a kind in a namespace, by name. It is not ok
+	// if there are more than limit, or they cannot be listed: then Live tells of
+	// each.
+	LiveIn(ctx context.Context, kind schema.GroupVersionKind, namespace string, limit int) (objects map[string]*unstructured.Unstructured, ok bool)
 	// DryRun tries a server-side apply as the account, with the field manager
 	// of Flux v2 and ownership forced, and gives the object as it would be.
 	DryRun(ctx context.Context, as Account, object *unstructured.Unstructured) (*unstructured.Unstructured, error)
@@ -131,6 +136,10 @@ type prover struct {
 	// lacking are the rights that were found missing.
 	lacking map[string]bool
 
+	// read are live objects that were read many at once, for the first look
+	// at each.
+	read map[kindIn]map[string]*unstructured.Unstructured
+
 	// planned gives the Kustomization that the planner put an object into.
 	planned map[string]string
 	// unbuilt are the Kustomizations that could not be built.
@@ -229,6 +238,9 @@ func (p *prover) prove(ctx context.Context) error {
 		}
 	}
 	slices.Sort(ids)
+	if err := p.readMany(ctx); err != nil {
+		return err
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	for _, id := range ids {
 		g.Go(func() error { return p.judge(ctx, byID[id], old[id], p.evidence[id]) })

@@ -35,6 +35,10 @@ func (w *fakeWorld) Live(_ context.Context, o *unstructured.Unstructured) (*unst
 	return w.live[migrate.ObjectID(o)], w.broken
 }
 
+func (w *fakeWorld) LiveIn(context.Context, schema.GroupVersionKind, string, int) (map[string]*unstructured.Unstructured, bool) {
+	return nil, false
+}
+
 func (w *fakeWorld) DryRun(_ context.Context, as Account, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	if w.fenced && as.Namespace == "flux" {
 		return nil, errors.New("admission: ValidatingAdmissionPolicy 'fluxover-fence.flux.flux-team' denied the request")

@@ -8,6 +8,7 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/fluxover/fluxover/reconcile/cluster"
 )
@@ -33,6 +34,22 @@ func (w *clusterWorld) Live(ctx context.Context, object *unstructured.Unstructur
 		return nil, nil
 	}
 	return live, err
+}
+
+func (w *clusterWorld) LiveIn(ctx context.Context, kind schema.GroupVersionKind, namespace string, limit int) (map[string]*unstructured.Unstructured, bool) {
+	resource, err := w.client.Resource(kind, namespace)
+	if err != nil {
+		return nil, false
+	}
+	list, err := resource.List(ctx, metav1.ListOptions{Limit: int64(limit)})
+	if err != nil || list.GetContinue() != "" {
+		return nil, false
+	}
+	objects := make(map[string]*unstructured.Unstructured, len(list.Items))
+	for i := range list.Items {
+		objects[list.Items[i].GetName()] = &list.Items[i]
+	}
+	return objects, true
 }
 
 func (w *clusterWorld) DryRun(ctx context.Context, as Account, object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
