@@ -129,15 +129,15 @@ func (o *migrateOptions) run(cmd *cobra.Command, s streams, k *kube, args []stri
 		}
 	}
 	display := newProgress(ctx, s.Err, ready)
-	replan := func(ctx context.Context, ids []string) (migrate.Inventory, migrate.Plan, error) {
-		again := opts
-		again.Repositories = ids
+	again := &replans{ctx: ctx, plan: func(ctx context.Context, ids []string) (migrate.Inventory, migrate.Plan, error) {
+		these := opts
+		these.Repositories = ids
 		// Only these repositories are read again: what others hold is judged
 		// by the owners that live objects show.
-		inv, res, err := (&facts{client: f.client, clusterName: f.clusterName, store: f.store}).proveAgain(ctx, again)
+		inv, res, err := (&facts{client: f.client, clusterName: f.clusterName, store: f.store}).proveAgain(ctx, these)
 		return inv, res.Plan, err
-	}
-	err = cutover.New(f.client, plan, replan, cutover.Options{
+	}}
+	err = cutover.New(f.client, plan, again.replan, cutover.Options{
 		Repositories: o.plan.repos, Wave: o.wave, Hold: o.hold, Limits: cutover.Limits{Pods: o.waitOldPod}, MaxParallel: o.maxParallel,
 		OnFailure: cutover.OnFailure(o.onFailure), Commits: cutover.Commits(o.commits),
 		Engine: cutover.Engine{Image: o.image}, Marks: cutover.GitMarks(f.store), Capacitor: capacitor,

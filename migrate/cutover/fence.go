@@ -848,7 +848,11 @@ func (r *repository) awaitSyncEnd(ctx context.Context, until time.Time) error {
 // plans to the same.
 func (r *repository) repin(ctx context.Context, step string) error {
 	before := r.j.Commit
-	if err := r.predictAgain(ctx, step); err != nil {
+	predict := r.predictAtRest
+	if r.j.Fence.StoppedAt != nil {
+		predict = r.predictAgain
+	}
+	if err := predict(ctx, step); err != nil {
 		return err
 	}
 	if r.j.Commit == before {

@@ -57,7 +57,32 @@ func recheckedHere(_ context.Context, r *repository) error {
 // recheck plans the Repository again from fresh facts, and takes the new plan
 // where it is equal enough. What moved is said.
 func recheck(ctx context.Context, r *repository) error {
-	return r.predictAgain(ctx, "recheck")
+	return r.predictAtRest(ctx, "recheck")
+}
+
+// predictAtRest is predictAgain where the old agent still runs. In the middle of
+// a sync live objects are ahead of its mark, which shows as a move that is none:
+// such a sync is waited for, as long as awaitSyncEnd would. A move is believed
+// when it is seen twice, since a whole sync may fall between reading the mark
+// and reading the objects.
+func (r *repository) predictAtRest(ctx context.Context, step string) error {
+	until := time.Now().Add(r.syncWait)
+	for tries := 1; ; tries++ {
+		err := r.predictAgain(ctx, step)
+		if err == nil || !errors.Is(err, ErrMoved) && !errors.Is(err, ErrBlocked) {
+			return err
+		}
+		left := time.Until(until)
+		switch {
+		case left <= 0 || tries > 1 && !r.syncDue:
+			return err
+		case r.syncDue && tries == 1:
+			r.note(step, "the old agent is syncing another commit than its mark says: waiting up to %s for the end of that", left.Round(time.Second))
+		}
+		if r.syncDue && !pause(ctx, min(left, time.Second)) {
+			return errors.Join(err, context.Cause(ctx))
+		}
+	}
 }
 
 // predictAgain asks for a new inventory and plan and compares it with the one
@@ -79,6 +104,7 @@ func (r *repository) predictAgain(ctx context.Context, step string) error {
 	if agent == nil {
 		return fmt.Errorf("%w: the agent's Deployment is gone", ErrMoved)
 	}
+	r.syncDue = agent.Synced.Head != "" && agent.Synced.Head != agent.Synced.Commit
 	fresh, err := slicePlan(&plan, r.id)
 	if err != nil {
 		return err

@@ -109,6 +109,9 @@ type repository struct {
 	// fresh is true once this process has checked the plan's inputs, taken once
 	// it has taken the snapshot.
 	fresh, taken bool
+	// syncDue is true if the newest inventory found the branch ahead of the old
+	// agent's mark.
+	syncDue bool
 	// manifests by object id as Flux v1 applies them, and ids of live objects
 	// with the old agent's mark; from the newest inventory of this process.
 	manifests map[string]*unstructured.Unstructured

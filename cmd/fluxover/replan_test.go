@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/fluxover/fluxover/migrate"
+)
+
+func TestReplansAskedForMeanwhileShareTheNextOne(t *testing.T) {
+	var mu sync.Mutex
+	var asked []string
+	begun, goOn := make(chan struct{}), make(chan struct{})
+	r := &replans{ctx: t.Context(), plan: func(_ context.Context, ids []string) (migrate.Inventory, migrate.Plan, error) {
+		mu.Lock()
+		first := len(asked) == 0
+		ids = slices.Sorted(slices.Values(ids))
+		asked = append(asked, strings.Join(ids, "+"))
+		mu.Unlock()
+		if first {
+			close(begun)
+			<-goOn
+		}
+		if slices.Contains(ids, "broken") {
+			return migrate.Inventory{}, migrate.Plan{}, errors.New("it is broken")
+		}
+		return migrate.Inventory{Kind: strings.Join(ids, "+")}, migrate.Plan{}, nil
+	}}
+	var group sync.WaitGroup
+	answers := map[string]string{}
+	ask := func(id string) {
+		group.Go(func() {
+			inv, _, err := r.replan(t.Context(), []string{id})
+			mu.Lock()
+			defer mu.Unlock()
+			if answers[id] = inv.Kind; err != nil {
+				answers[id] = err.Error()
+			}
+		})
+	}
+	ask("a")
+	<-begun
+	ask("b")
+	ask("broken")
+	for waiting := 0; waiting < 2; runtime.Gosched() {
+		r.mu.Lock()
+		waiting = len(r.waiting)
+		r.mu.Unlock()
+	}
+	gone, cancel := context.WithCancelCause(t.Context())
+	cancel(errors.New("given up"))
+	if _, _, err := r.replan(gone, []string{"c"}); err == nil || err.Error() != "given up" {
+		t.Errorf("who gives up waits on: %v", err)
+	}
+	close(goOn)
+	group.Wait()
+	if !slices.Equal(asked[:2], []string{"a", "b+broken+c"}) || !slices.Contains(asked[2:], "b") || !slices.Contains(asked[2:], "broken") {
+		t.Errorf("asked %q", asked)
+	}
+	if answers["a"] != "a" || answers["b"] != "b" || answers["broken"] != "it is broken" {
+		t.Errorf("answers %q", answers)
+	}
+	if _, _, err := r.replan(t.Context(), []string{"later"}); err != nil {
+		t.Errorf("it does not begin again: %v", err)
+	}
+}
