@@ -37,6 +37,13 @@ func fleetSize(t *testing.T) int {
 	return 6
 }
 
+// pollInterval is how often each of so many old agents asks its Git server: a
+// poll is a dozen processes, and those of 40 agents every 15 s are more than two
+// CPUs have for all of a laboratory. The chart's own default is 5 minutes.
+func pollInterval(teams int) time.Duration {
+	return max(15*time.Second, time.Duration(teams)*1500*time.Millisecond)
+}
+
 // pushes is CI at work: a commit to some team every interval.
 type pushes struct {
 	mu   sync.Mutex
@@ -161,7 +168,7 @@ func repos(teams []fleet.Team) []string {
 
 func TestAFleetIsHandedOverWhileTeamsCommitAndGoesBack(t *testing.T) {
 	teams := fleetSize(t)
-	w := up(t, laboratory.Options{Teams: teams, Apps: 6, Seed: 8, PollInterval: 15 * time.Second, SyncInterval: 5 * time.Minute})
+	w := up(t, laboratory.Options{Teams: teams, Apps: 6, Seed: 8, PollInterval: pollInterval(teams), SyncInterval: 5 * time.Minute})
 	plan := w.plan()
 	ci := w.startPushing(10 * time.Second)
 	since := time.Now()
@@ -232,7 +239,7 @@ func TestHalfAFleetInTheFluxCapacitorMovesNoWorkload(t *testing.T) {
 	if os.Getenv("TEAMS") != "" || os.Getenv("LONG") != "" {
 		teams = fleetSize(t)
 	}
-	w := up(t, laboratory.Options{Teams: teams, Apps: 6, Seed: 9, PollInterval: 15 * time.Second, SyncInterval: 5 * time.Minute})
+	w := up(t, laboratory.Options{Teams: teams, Apps: 6, Seed: 9, PollInterval: pollInterval(teams), SyncInterval: 5 * time.Minute})
 	plan := w.plan()
 	c := newCapacitor(w)
 	half, rest := w.Teams[:teams/2], w.Teams[teams/2:]

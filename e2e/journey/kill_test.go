@@ -139,7 +139,7 @@ func (w *world) killed(point string, args ...string) bool {
 }
 
 func TestKilledMigrationsAndRollbacksEndAsUnbrokenOnes(t *testing.T) {
-	w := up(t, laboratory.Options{Teams: 1, Apps: 2, Seed: 7, SyncInterval: 10 * time.Minute, Faults: true})
+	w := upWith(t, programs.crashing, laboratory.Options{Teams: 1, Apps: 2, Seed: 7, SyncInterval: 10 * time.Minute})
 	before := settledContent(withoutOwn(w.dump()))
 	w.migrate()
 	whole := settledContent(w.dump())
@@ -232,7 +232,7 @@ func without(v any, keys ...string) any {
 }
 
 func TestKilledWhileTheAgentOrTheFluxCapacitorIsSetUpOrTakenAway(t *testing.T) {
-	w := up(t, laboratory.Options{Teams: 1, Apps: 1, Seed: 9, SyncInterval: 10 * time.Minute, Faults: true})
+	w := upWith(t, programs.crashing, laboratory.Options{Teams: 1, Apps: 1, Seed: 9, SyncInterval: 10 * time.Minute})
 	c := newCapacitor(w)
 	before := w.dump()
 	asBefore := func(d auditor.Dump) auditor.Dump {

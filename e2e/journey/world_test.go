@@ -8,10 +8,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -44,9 +46,43 @@ type world struct {
 	cache string
 }
 
+// programs are built once for all tests, without crash points and with them.
+var programs struct{ plain, crashing func() (string, error) }
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "journey-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	built := func(name string, faults bool) func() (string, error) {
+		return sync.OnceValues(func() (string, error) {
+			at := filepath.Join(dir, name)
+			return at, laboratory.Build(context.Background(), at, faults)
+		})
+	}
+	programs.plain, programs.crashing = built("plain", false), built("crashing", true)
+	code := m.Run()
+	if err := os.RemoveAll(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
+
 // up starts a laboratory with a synced fleet; it ends with the test.
 func up(t *testing.T, o laboratory.Options) *world {
 	t.Helper()
+	return upWith(t, programs.plain, o)
+}
+
+// upWith is up with the programs named.
+func upWith(t *testing.T, built func() (string, error), o laboratory.Options) *world {
+	t.Helper()
+	var err error
+	if o.BinDir, err = built(); err != nil {
+		t.Fatal(err)
+	}
 	o.Dir = t.TempDir()
 	o.WaitSynced = true
 	if o.PollInterval == 0 {

@@ -20,9 +20,11 @@ const (
 	kustomizeControllerVariable = "KUSTOMIZE_CONTROLLER"
 )
 
-// build builds the programs that Pods run into dir. With faults fluxover has
-// its crash points built in, which a released program has not.
-func build(ctx context.Context, dir string, faults bool) error {
+// Build builds the programs that Pods run into dir, for Options.BinDir of
+// several laboratories. With faults fluxover has its crash points built in: then
+// the environment variable FLUXOVER_CRASH kills it at a place, which a released
+// program does not know. It needs go and a working directory in the checkout.
+func Build(ctx context.Context, dir string, faults bool) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("build the laboratory's programs: %w", err)
 	}

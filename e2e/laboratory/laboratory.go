@@ -61,13 +61,8 @@ type Options struct {
 	// without that the stand-in.
 	Fluxd string
 	// BinDir holds fluxd, gitssh and, if image fluxover is to run, fluxover, built
-	// beforehand. Empty means that Up builds all three, which needs go and a
-	// working directory in the checkout.
+	// beforehand, see Build. Empty means that Up builds all three.
 	BinDir string
-	// Faults makes Up build fluxover with the tag faults: then the environment
-	// variable FLUXOVER_CRASH kills it at a place, which a released program
-	// does not know.
-	Faults bool
 	// Images run as processes beside those the laboratory knows, by the last
 	// part of the image's repository; they win over those.
 	Images map[string]kubelet.Image
@@ -139,7 +134,7 @@ func (l *Lab) start(ctx context.Context, options Options, shape fleet.Options) e
 	if l.BinDir == "" {
 		l.BinDir = filepath.Join(l.Dir, "bin")
 		l.log.line("building fluxd, gitssh and fluxover")
-		if err := build(ctx, l.BinDir, options.Faults); err != nil {
+		if err := Build(ctx, l.BinDir, false); err != nil {
 			return err
 		}
 	}
