@@ -48,6 +48,11 @@ var controllers = []string{
 	"namespace-controller", "serviceaccount-controller", "root-ca-certificate-publisher-controller", "clusterrole-aggregation-controller",
 }
 
+// auditPolicy logs each request without its bodies, as clusters mostly do:
+// writing out what a whole fleet is tried with would be work for the API server
+// that is measured with the program.
+const auditPolicy = "{apiVersion: audit.k8s.io/v1, kind: Policy, omitStages: [RequestReceived], rules: [{level: Metadata}]}\n"
+
 // newWorld puts a fleet of teams, each with apps applications, below dir.
 func newWorld(ctx context.Context, dir, program string, teams, apps int, log io.Writer) (w *world, err error) {
 	w = &world{dir: dir, program: program, cache: filepath.Join(dir, "cache")}
@@ -59,7 +64,13 @@ func newWorld(ctx context.Context, dir, program string, teams, apps int, log io.
 	if w.teams, err = fleet.Generate(fleet.Options{Seed: 1, Teams: teams, Apps: apps}); err != nil {
 		return nil, err
 	}
-	if w.plane, err = controlplane.Start(ctx, controlplane.Options{Dir: filepath.Join(dir, "controlplane"), Controllers: controllers}); err != nil {
+	policy := filepath.Join(dir, "audit.yaml")
+	if err := os.WriteFile(policy, []byte(auditPolicy), 0o600); err != nil {
+		return nil, err
+	}
+	if w.plane, err = controlplane.Start(ctx, controlplane.Options{
+		Dir: filepath.Join(dir, "controlplane"), Controllers: controllers, APIServerArgs: []string{"--audit-policy-file=" + policy},
+	}); err != nil {
 		return nil, err
 	}
 	if w.git, err = gitserver.Start(context.WithoutCancel(ctx), gitserver.Options{Dir: filepath.Join(dir, "git")}); err != nil {

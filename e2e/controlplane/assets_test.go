@@ -124,8 +124,8 @@ func TestTheNestedModuleIsOfTheDefaultVersion(t *testing.T) {
 		t.Errorf("%s does not require %s %s", dir, kubernetesModule, DefaultVersion)
 	}
 	for _, pkg := range packages {
-		if !strings.Contains(string(content), "\n\t"+pkg+"\n") {
-			t.Errorf("%s has no tool line for %s", dir, pkg)
+		if !strings.Contains(string(content), "\n\t"+pkg.path+"\n") {
+			t.Errorf("%s has no tool line for %s", dir, pkg.path)
 		}
 	}
 }
