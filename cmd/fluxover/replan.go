@@ -10,7 +10,8 @@ import (
 
 // replans plans again for Repositories that are handed over at the same time.
 // Each discovery reads the whole cluster, so those that are asked for while one
-// is under way share the next one, which is as fresh as one of their own.
+// is under way share the next one, which is as fresh as one of their own. One
+// that is without an engine meanwhile does not wait for that.
 type replans struct {
 	// ctx is that of the command: one Repository that gives up must not end the
 	// others' answer.
@@ -33,6 +34,9 @@ type question struct {
 
 // replan is a cutover.Replan.
 func (r *replans) replan(ctx context.Context, ids []string) (migrate.Inventory, migrate.Plan, error) {
+	if cutover.Urgent(ctx) {
+		return r.plan(ctx, ids)
+	}
 	q := &question{ids: ids, done: make(chan struct{})}
 	r.mu.Lock()
 	r.waiting = append(r.waiting, q)

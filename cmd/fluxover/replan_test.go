@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/cutover"
 )
 
 func TestReplansAskedForMeanwhileShareTheNextOne(t *testing.T) {
@@ -57,9 +58,12 @@ func TestReplansAskedForMeanwhileShareTheNextOne(t *testing.T) {
 	if _, _, err := r.replan(gone, []string{"c"}); err == nil || err.Error() != "given up" {
 		t.Errorf("who gives up waits on: %v", err)
 	}
+	if inv, _, err := r.replan(cutover.Urgently(t.Context()), []string{"urgent"}); err != nil || inv.Kind != "urgent" {
+		t.Errorf("an urgent question waits for others: %q, %v", inv.Kind, err)
+	}
 	close(goOn)
 	group.Wait()
-	if !slices.Equal(asked[:2], []string{"a", "b+broken+c"}) || !slices.Contains(asked[2:], "b") || !slices.Contains(asked[2:], "broken") {
+	if !slices.Equal(asked[:3], []string{"a", "urgent", "b+broken+c"}) || !slices.Contains(asked[3:], "b") || !slices.Contains(asked[3:], "broken") {
 		t.Errorf("asked %q", asked)
 	}
 	if answers["a"] != "a" || answers["b"] != "b" || answers["broken"] != "it is broken" {

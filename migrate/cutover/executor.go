@@ -111,6 +111,17 @@ func (l Limits) filled() limits {
 // It returns at least the Repositories asked for.
 type Replan func(ctx context.Context, ids []string) (migrate.Inventory, migrate.Plan, error)
 
+type urgentKey struct{}
+
+// Urgently gives the context of a Replan for which a Repository waits that is
+// without an engine.
+func Urgently(ctx context.Context) context.Context {
+	return context.WithValue(ctx, urgentKey{}, true)
+}
+
+// Urgent reports whether a Replan must not be put off for others, see Urgently.
+func Urgent(ctx context.Context) bool { return ctx.Value(urgentKey{}) != nil }
+
 // Planned is a plan with the agent it was made from.
 type Planned struct {
 	Plan  migrate.Plan

@@ -91,7 +91,11 @@ func (r *repository) predictAgain(ctx context.Context, step string) error {
 	if r.replan == nil {
 		return errors.New("no way to plan again was given")
 	}
-	inv, plan, err := r.replan(ctx, []string{r.id})
+	asking := ctx
+	if r.inGap {
+		asking = Urgently(ctx)
+	}
+	inv, plan, err := r.replan(asking, []string{r.id})
 	if err != nil {
 		return fmt.Errorf("plan again: %w", err)
 	}
