@@ -70,11 +70,18 @@ func TestWhatIsPrintedIsWhatTheSchemasSay(t *testing.T) {
 	inventory := migrate.Inventory{APIVersion: migrate.APIVersion, Kind: "Inventory", Agents: []migrate.Flux1Agent{{ID: "a/b"}}}
 	plan := migrate.Build(inventory, migrate.Options{})
 	plan.Sources = append(plan.Sources, manifest)
+	was, is := reviewed(), reviewed()
+	is.Repositories[0].Commit, is.Inputs.Cluster = "bbbb", "uid-2"
+	verification, err := cutover.Verify(&was, &is, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, value := range map[string]any{
 		"inventory":     inventory,
 		"plan":          plan,
 		"status":        cutover.StatusReport{APIVersion: migrate.APIVersion, Kind: "Status", Repositories: []cutover.RepositoryStatus{{ID: "a/b", Phase: cutover.PhasePending}}},
 		"rollback-plan": cutover.RollbackPlan{APIVersion: migrate.APIVersion, Kind: "RollbackPlan", Repositories: []cutover.RepositoryReturn{{ID: "a/b"}}},
+		"verification":  verification,
 		"diff": emit.NewDiff(emit.Report{Plan: migrate.Plan{Proof: "server"}, Objects: 1, Differences: []emit.Difference{
 			{Repository: "a/b", ObjectPlan: migrate.ObjectPlan{ID: "c", Verb: migrate.Change, Fields: []string{".spec"}}},
 		}}),

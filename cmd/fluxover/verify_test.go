@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/cutover"
 )
 
 // reviewed is a plan of one repository, as it was reviewed.
@@ -57,16 +58,16 @@ func TestVerifySaysWhatMovedPartByPart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			stored, now := reviewed(), reviewed()
 			c.change(&now)
-			v, err := verify(&stored, &now, nil)
+			v, err := cutover.Verify(&stored, &now, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			r := v.Repositories[0]
-			if v.Holds != c.holds || r.State != c.state || strings.Join(r.Moved, "; ") != c.moved || strings.Join(r.Taken, "; ") != c.taken || strings.Join(v.Moved, "; ") != c.aboutTheWhole {
+			if v.Holds != c.holds || string(r.State) != c.state || strings.Join(r.Moved, "; ") != c.moved || strings.Join(r.Taken, "; ") != c.taken || strings.Join(v.Moved, "; ") != c.aboutTheWhole {
 				t.Errorf("got %+v", v)
 			}
 			var text bytes.Buffer
-			if err := v.write(&text, "plan.json"); err != nil {
+			if err := writeVerification(&text, v, "plan.json"); err != nil {
 				t.Fatal(err)
 			}
 			if strings.Contains(text.String(), "plan.json holds: ") != c.holds {

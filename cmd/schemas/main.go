@@ -36,6 +36,7 @@ var documents = []struct {
 	{"status", "Status", cutover.StatusReport{}},
 	{"rollback-plan", "RollbackPlan", cutover.RollbackPlan{}},
 	{"diff", "Diff", emit.Diff{}},
+	{"verification", "Verification", cutover.Verification{}},
 }
 
 // words are the values of types that are texts of a few.
@@ -44,6 +45,7 @@ var words = map[reflect.Type][]any{
 	reflect.TypeFor[migrate.Fate]():     {migrate.Carried, migrate.Dropped, migrate.Blocks, migrate.Unknown},
 	reflect.TypeFor[migrate.Verb](): {migrate.Adopt, migrate.Change, migrate.Restart, migrate.Create, migrate.Skip,
 		migrate.Unmanage, migrate.Stale, migrate.Conflict},
+	reflect.TypeFor[cutover.VerifiedState](): {cutover.VerifiedHolds, cutover.VerifiedMoved, cutover.VerifiedBlocked},
 	// Empty where it is not known.
 	reflect.TypeFor[migrate.GarbageCollection](): {migrate.CollectOn, migrate.CollectOff, migrate.CollectDry, ""},
 }

@@ -234,6 +234,7 @@ func (w *world) verifies(p *printed, file string) {
 		if err := json.Unmarshal([]byte(r.out), &v); err != nil || v.Kind != "Verification" || v.Holds != (want == 0) || len(v.Repositories) != len(w.Teams) {
 			w.t.Errorf("plan --verify -o json: %v\n%s", err, r.out)
 		}
+		w.matches("verification", r.out)
 	}
 	look(0, "plan.json holds")
 	w.commit(w.Teams[1])
