@@ -167,7 +167,7 @@ func TestTheReportWorksInABrowserByKeyboardAndBySearch(t *testing.T) {
 	if got.Hits < 1 || got.Hits > 20 || got.Shown != 1 || got.OpenRepositories != 1 {
 		t.Errorf("search: %+v", got)
 	}
-	if got.Background == got.DarkBackground || got.Labelled != 0 || got.Headings != "Overview Waves Findings Repositories" {
+	if got.Background == got.DarkBackground || got.Labelled != 0 || got.Headings != "Overview Waves Rights and credentials Findings Repositories" {
 		t.Errorf("theme, labels, sections: %+v", got)
 	}
 }

@@ -152,14 +152,19 @@ func ReadSettings(content []byte) (Settings, error) {
 	if err := decoder.Decode(new(any)); err == nil {
 		return fail("it holds more than one YAML document")
 	}
-	s.Source.Interval = cmp.Or(s.Source.Interval, duration(time.Minute))
-	s.Sync.Interval = cmp.Or(s.Sync.Interval, duration(10*time.Minute))
+	s.fill()
 	s.lines = map[string]int{}
 	var document yaml.Node
 	if err := yaml.Unmarshal(content, &document); err == nil && len(document.Content) > 0 {
 		s.noteLines("", document.Content[0])
 	}
 	return s, nil
+}
+
+// fill gives what is not said its default.
+func (s *Settings) fill() {
+	s.Source.Interval = cmp.Or(s.Source.Interval, duration(time.Minute))
+	s.Sync.Interval = cmp.Or(s.Sync.Interval, duration(10*time.Minute))
 }
 
 // noteLines remembers where each key stands, by its path.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 
@@ -31,18 +32,19 @@ type Explanation struct {
 // Explain finds what there is to say of a subject: a setting of Flux v1, as a
 // flag ("--git-poll-interval") or a chart value ("git.pollInterval"); a
 // repository's id; an object that is written ("Kustomization/flux-system/shop"),
-// or one of its fields ("Kustomization/flux-system/shop .spec.interval"); an object of a
-// repository, by id or as people write it; a flag of the ClusterAgent; the code
-// of a finding. A repository's id and a space before it limit it to that
+// those included with which the flux-capacitor is synced, or one of its fields
+// ("Kustomization/flux-system/shop .spec.interval"); a file of the
+// flux-capacitor; an object of a repository, by id or as people write it; a flag
+// of the ClusterAgent; the code of a finding. A repository's id and a space before it limit it to that
 // repository. Nothing is given for what is none of these.
 func Explain(r Report, subject string) []Explanation {
-	e := explainer{report: &r}
+	e := newExplainer(&r)
 	subject = strings.TrimSpace(subject)
 	if id, rest, both := strings.Cut(subject, " "); both && r.Plan.Repository(id) != nil {
 		e.only, subject = id, strings.TrimSpace(rest)
 	}
 	for _, look := range []func(string) []Explanation{
-		e.repository, e.clusterAgent, e.written, e.object, e.setting, e.code,
+		e.repository, e.clusterAgent, e.written, e.files, e.object, e.setting, e.code,
 	} {
 		if found := look(subject); len(found) > 0 {
 			return found
@@ -83,8 +85,16 @@ func WriteExplanations(w io.Writer, explanations []Explanation, style Style) err
 
 type explainer struct {
 	report *Report
+	// settings of capacitor.yaml, or the defaults.
+	settings Settings
 	// only this repository; empty means all.
 	only string
+}
+
+func newExplainer(r *Report) *explainer {
+	e := &explainer{report: r, settings: r.Settings}
+	e.settings.fill()
+	return e
 }
 
 // agents are those that are looked at.
@@ -134,18 +144,8 @@ func (e *explainer) repository(id string) []Explanation {
 		}
 		out.To = append(out.To, text)
 	}
-	out.Why = fmt.Sprintf("wave %d: %s", r.Wave, waveWhy(r))
+	out.Why = fmt.Sprintf("wave %d: %s", r.Wave, e.report.waveWhy(r))
 	return []Explanation{out}
-}
-
-func waveWhy(r *migrate.Repository) string {
-	switch {
-	case r.Blocked:
-		return "a blocker holds it back, so it comes last"
-	case r.Wave == 1:
-		return "the repository with the fewest objects is the canary"
-	}
-	return "repositories with fewer objects come first"
 }
 
 // clusterAgent explains a flag of the agent that takes over.
@@ -165,7 +165,7 @@ func (e *explainer) clusterAgent(subject string) []Explanation {
 		}
 		return []Explanation{{
 			Subject: "ClusterAgent " + flag, Value: value, From: confined, To: []string{"the Deployment of the ClusterAgent"},
-			Why: "an agent that is confined stays so: whoever may write Kustomizations gains nothing by leaving the account out or by naming another namespace's source",
+			Why: "an agent that is confined " + staysConfined,
 		}}
 	}
 	return nil
@@ -332,6 +332,9 @@ func (e *explainer) written(subject string) []Explanation {
 			}
 			x := Explanation{Subject: migrate.DisplayID(migrate.ObjectID(o.object)) + " " + f.path, Value: f.value}
 			x.From, x.Why = e.fieldOrigin(o, f.path)
+			if o.file != "" {
+				x.To = []string{o.file + " of the flux-capacitor"}
+			}
 			out = append(out, x)
 		}
 	}
@@ -348,10 +351,15 @@ type writtenObject struct {
 	// agents that it is for.
 	agents     []*migrate.Flux1Agent
 	repository *migrate.Repository
+	// file of the flux-capacitor that holds it; empty for Secrets, which none
+	// holds.
+	file string
+	// capacitor is true of what the ClusterAgent syncs the flux-capacitor with.
+	capacitor bool
 }
 
 // writtenObjects are all that the plan makes, credentials as Secrets with the
-// places of their values.
+// places of their values, and what a flux-capacitor is synced with.
 func (e *explainer) writtenObjects() []writtenObject {
 	var out []writtenObject
 	agentsOf := func(ids ...string) []*migrate.Flux1Agent {
@@ -366,12 +374,12 @@ func (e *explainer) writtenObjects() []writtenObject {
 			}
 		}
 		if of != nil {
-			out = append(out, writtenObject{s, agentsOf(ids...), of})
+			out = append(out, e.inCapacitor(writtenObject{object: s, agents: agentsOf(ids...), repository: of}))
 		}
 	}
 	for _, r := range e.repositories() {
 		for _, o := range slices.Concat(r.Kustomizations, r.Supporting) {
-			out = append(out, writtenObject{o, agentsOf(r.ID), r})
+			out = append(out, e.inCapacitor(writtenObject{object: o, agents: agentsOf(r.ID), repository: r}))
 		}
 	}
 	for _, c := range e.report.Plan.Credentials {
@@ -387,10 +395,26 @@ func (e *explainer) writtenObjects() []writtenObject {
 		}
 		u.Object["data"] = data
 		if of := agentsOf(c.Agent); len(of) > 0 {
-			out = append(out, writtenObject{u, of, e.report.Plan.Repository(c.Agent)})
+			out = append(out, writtenObject{object: u, agents: of, repository: e.report.Plan.Repository(c.Agent)})
 		}
 	}
-	return out
+	return append(out, e.capacitorObjects()...)
+}
+
+// inCapacitor gives an object as it stands in the flux-capacitor, with what
+// capacitor.yaml says of it, and the file in which it does.
+func (e *explainer) inCapacitor(o writtenObject) writtenObject {
+	cluster, kind, name := e.report.Capacitor.Cluster, o.object.GetKind(), accountFile
+	switch kind {
+	case sourceKind().Kind:
+		name = sourceFile
+		o.object = e.settings.apply(cluster, TeamName(o.repository), "", o.object)
+	case kustomizationKind().Kind:
+		name = applicationFile(o.object)
+		o.object = e.settings.apply(cluster, TeamName(o.repository), o.object.GetName(), o.object)
+	}
+	o.file = path.Join(TeamFolder(o.repository, cluster), name)
+	return o
 }
 
 type writtenField struct{ path, value string }
@@ -470,16 +494,27 @@ var fieldRows = []fieldRow{
 	{"Secret", ".data", []string{"k8s-secret-name", "git-url"}, "copied from the place that is named when the migration begins; the plan holds no value"},
 }
 
+// about reports whether a row of a kind and a path is about a field of an object.
+func about(kind, at string, u *unstructured.Unstructured, field string) bool {
+	return (kind == "" || kind == u.GetKind()) &&
+		(at == "." || field == at || strings.HasPrefix(field, at+".") || strings.HasPrefix(field, at+"["))
+}
+
 // fieldOrigin explains one field of an object.
 func (e *explainer) fieldOrigin(o writtenObject, path string) (from []string, why string) {
-	i := slices.IndexFunc(fieldRows, func(r fieldRow) bool {
-		return (r.kind == "" || r.kind == o.object.GetKind()) &&
-			(r.path == "." || path == r.path || strings.HasPrefix(path, r.path+".") || strings.HasPrefix(path, r.path+"["))
-	})
+	if o.capacitor {
+		return e.capacitorOrigin(o.object, path)
+	}
+	i := slices.IndexFunc(fieldRows, func(r fieldRow) bool { return about(r.kind, r.path, o.object, path) })
 	if i < 0 {
 		return nil, ""
 	}
 	row := fieldRows[i]
+	if o.file != "" {
+		if given := e.settings.override(e.report.Capacitor.Cluster, TeamName(o.repository), o.object, path); given != "" {
+			return []string{given}, row.why + "; people decided otherwise than Flux v1 had it"
+		}
+	}
 	for _, a := range o.agents {
 		given := false
 		for _, s := range a.Settings {

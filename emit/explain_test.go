@@ -1,9 +1,16 @@
 package emit
 
 import (
+	"bytes"
+	"errors"
+	"io"
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	yamlutil "k8s.io/apimachinery/pkg/util/yaml"
 
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
@@ -59,7 +66,7 @@ func TestEverySettingOfFlux1IsExplained(t *testing.T) {
 func TestEveryFieldThatAPlanWritesIsExplained(t *testing.T) {
 	r, inv := fleet(t, 3)
 	report := Report{Plan: r.Plan, Inventory: inv}
-	e := explainer{report: &report}
+	e := newExplainer(&report)
 	fields := 0
 	for _, o := range e.writtenObjects() {
 		name := migrate.DisplayID(migrate.ObjectID(o.object))
@@ -89,6 +96,87 @@ func TestEveryFieldThatAPlanWritesIsExplained(t *testing.T) {
 	}
 	for _, arg := range r.Plan.ClusterAgent.Args {
 		explained(t, report, strings.SplitN(arg, "=", 2)[0])
+	}
+}
+
+// What is emitted with a URL holds the objects of agent/ as well, and whoever
+// reads a line of any file must be able to ask for it.
+func TestEveryLineOfTheFluxCapacitorIsExplained(t *testing.T) {
+	r, inv := fleet(t, 3)
+	const yaml = `apiVersion: fluxover.dev/v1
+kind: Capacitor
+source: {interval: 30s}
+defaults:
+  kustomization: {interval: 9m}
+clusters:
+  prod:
+    gitRepository: {interval: 2m}
+    teams:
+      payments:
+        kustomization: {timeout: 7m}
+        applications:
+          payments-web:
+            kustomization: {timeout: 8m}
+`
+	files := fstest.MapFS{CapacitorFile: {Data: []byte(yaml)}}
+	tree := treeOf(t, files, &r.Plan, prod)
+	settings, _, err := SettingsOf(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report := Report{Plan: r.Plan, Inventory: inv, Capacitor: prod, Settings: settings}
+	agent := 0
+	for name, file := range tree {
+		explained(t, report, name)
+		if name == CapacitorFile || name == IndexPath("prod") {
+			continue
+		}
+		decoder := yamlutil.NewYAMLToJSONDecoder(bytes.NewReader(file.Data))
+		for {
+			u := &unstructured.Unstructured{}
+			if err := decoder.Decode(&u.Object); errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			if strings.HasPrefix(name, AgentFile("prod", "")) {
+				agent++
+			}
+			// Of names that are given more than once, as those of Flux's objects
+			// and of Kubernetes', the kind tells them apart.
+			id := migrate.DisplayID(migrate.ObjectID(u))
+			for _, f := range fieldsWritten(u) {
+				found := explained(t, report, id+" "+f.path)
+				if !slices.ContainsFunc(found, func(e Explanation) bool {
+					return e.Subject == id+" "+f.path && e.Value == f.value && slices.Equal(e.To, []string{name + " of the flux-capacitor"})
+				}) {
+					t.Errorf("%s: %s %s = %s: %+v", name, id, f.path, f.value, found)
+				}
+			}
+		}
+	}
+	if agent != 5+3*3 {
+		t.Errorf("%d objects of agent/ were looked at", agent)
+	}
+	for subject, want := range map[string]string{
+		"GitRepository/flux-system/flux-capacitor .spec.interval":                "capacitor.yaml:3 source.interval",
+		"Kustomization/flux-system/flux-capacitor .spec.interval":                "capacitor.yaml does not give sync.interval: the default",
+		"GitRepository/flux-system/flux-capacitor .spec.url":                     "--capacitor of plan and migrate",
+		"Kustomization/flux-system/payments-api .spec.interval":                  "capacitor.yaml:5 defaults.kustomization.interval",
+		"Kustomization/flux-system/payments-api .spec.timeout":                   "capacitor.yaml:11 clusters.prod.teams.payments.kustomization.timeout",
+		"Kustomization/flux-system/payments-web .spec.timeout":                   "capacitor.yaml:14 clusters.prod.teams.payments.applications.payments-web.kustomization.timeout",
+		"GitRepository/flux-system/checkout .spec.interval":                      "capacitor.yaml:8 clusters.prod.gitRepository.interval",
+		"flux/flux-payments ClusterRole/flux-capacitor-payments .rules[0].verbs": "",
+	} {
+		found := explained(t, report, subject)
+		if len(found) == 0 || strings.Join(found[0].From, "") != want {
+			t.Errorf("%s: %+v, want %s", subject, found, want)
+		}
+	}
+	// Where no URL is given yet, the flag that gives it stands in its place.
+	report.Capacitor.URL = ""
+	if found := explained(t, report, "GitRepository/flux-system/flux-capacitor .spec.url"); len(found) != 1 || found[0].Value != "what --capacitor says" {
+		t.Errorf("without a URL: %+v", found)
 	}
 }
 

@@ -20,6 +20,8 @@ type findingGroup struct {
 	// Subjects as the findings have them, in their order.
 	Subjects []string
 	Accepted bool
+	// Reasons for which they were accepted, each once.
+	Reasons []string
 }
 
 // grouped puts findings that say the same of different subjects together, in
@@ -48,8 +50,21 @@ func grouped(findings []migrate.Finding, accepted []migrate.Decision) []*finding
 			known[k], groups = g, append(groups, g)
 		}
 		g.Subjects = append(g.Subjects, f.Subject)
+		if reason := reasonOf(accepted, f); k.accepted && reason != "" && !slices.Contains(g.Reasons, reason) {
+			g.Reasons = append(g.Reasons, reason)
+		}
 	}
 	return groups
+}
+
+// reasonOf is why a finding was accepted, as whoever did so wrote it.
+func reasonOf(accepted []migrate.Decision, f migrate.Finding) string {
+	for _, d := range accepted {
+		if migrate.Accepts([]migrate.Decision{d}, f) {
+			return d.Reason
+		}
+	}
+	return ""
 }
 
 // Findings writes findings for people: worst first, those that say the same
@@ -88,6 +103,9 @@ func findingsText(w io.Writer, findings []migrate.Finding, accepted []migrate.De
 		if len(g.Subjects) > 1 {
 			text += "    " + style.paint(Wrap("also: "+printable(list(g.Subjects[1:])), width, "    "), dim) + "\n"
 		}
+		if len(g.Reasons) > 0 {
+			text += "    " + Wrap("reason: "+printable(strings.Join(g.Reasons, "; ")), width, "    ") + "\n"
+		}
 		if g.Hint != "" && !g.Accepted {
 			text += "    " + Wrap("hint: "+printable(g.Hint), width, "    ") + "\n"
 		}
@@ -114,15 +132,20 @@ func subject(s string) string {
 
 // list joins the first few subjects.
 func list(subjects []string) string {
-	const most = 6
-	var out []string
-	for i, s := range subjects {
-		if i == most {
-			return strings.Join(out, ", ") + fmt.Sprintf(" and %d more", len(subjects)-most)
-		}
+	out := make([]string, 0, len(subjects))
+	for _, s := range subjects {
 		out = append(out, subject(s))
 	}
-	return strings.Join(out, ", ")
+	return few(out)
+}
+
+// few joins the first of many names.
+func few(names []string) string {
+	const most = 6
+	if len(names) <= most {
+		return strings.Join(names, ", ")
+	}
+	return strings.Join(names[:most], ", ") + fmt.Sprintf(" and %d more", len(names)-most)
 }
 
 // Notes writes what is said of one or several subjects, each thing once.

@@ -2,8 +2,10 @@ package emit
 
 import (
 	"context"
+	"crypto/sha1"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
-	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -11,6 +13,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/fluxover/fluxover/migrate"
@@ -20,9 +23,9 @@ import (
 
 // teams have names that people give.
 var teams = []string{
-	"payments", "checkout", "catalog", "search", "identity", "billing", "shipping", "returns", "pricing", "reviews", "loyalty", "media", "mailer", "reports",
+	"payments", "checkout", "catalog", "search", "identity", "billing", "shipping", "geo", "pricing", "reviews", "loyalty", "chat", "mailer", "reports",
 	"ledger", "fraud", "stock", "suppliers", "gateway", "sessions", "profiles", "consent", "audit", "exports", "imports", "archive", "metrics", "alerts",
-	"routing", "geo", "weather", "tickets", "support", "chat", "coupons", "taxes", "invoices", "contracts", "partners", "kiosk",
+	"routing", "returns", "weather", "tickets", "support", "media", "coupons", "taxes", "invoices", "contracts", "partners", "kiosk",
 }
 
 var apps = []string{"api", "web", "worker", "cron", "cache", "admin"}
@@ -73,13 +76,19 @@ metadata: {name: %[1]s, namespace: %[2]s}
 data: {LEVEL: info}
 `, app, team)}
 		}
+		// Teams differ in how much they have.
+		for n := range i * 7 % 11 {
+			file := tree["production/api/app.yaml"]
+			file.Data = fmt.Appendf(file.Data, "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: region-%d, namespace: %s}\ndata: {LEVEL: info}\n", n+1, team)
+		}
+		commit := sha1.Sum([]byte(team))
 		running := true
 		id := "flux/flux-" + team
 		a := migrate.Flux1Agent{
 			ID: id, Namespace: "flux", Release: "flux-" + team, Workload: "flux-" + team, ServiceAccount: "flux-" + team, InstalledBy: "helm", Running: &running,
 			Git:    migrate.AgentGit{URL: config.URL.String(), Branch: config.Branch, Paths: config.Paths, PollInterval: metav1.Duration{Duration: config.PollInterval}, Timeout: metav1.Duration{Duration: config.GitTimeout}},
 			Sync:   migrate.AgentSync{Interval: metav1.Duration{Duration: config.SyncInterval}, Timeout: metav1.Duration{Duration: config.SyncTimeout}, GarbageCollection: config.GarbageCollection, State: config.State},
-			Synced: migrate.Synced{Commit: strings.Repeat(fmt.Sprintf("%02x", 17*i%256), 20)}, Requests: migrate.Requests{CPU: "1", Memory: "512Mi"},
+			Synced: migrate.Synced{Commit: hex.EncodeToString(commit[:])}, Requests: migrate.Requests{CPU: "1", Memory: "512Mi"},
 			Settings: settings, Confinement: migrate.Confinement{Kind: "namespaces", Namespaces: []string{team}}, Tree: tree, DefaultNamespace: "default",
 			Credential: migrate.AgentCredential{Kind: "ssh", Identity: migrate.SecretKey{Namespace: "flux", Name: "flux-" + team + "-key", Key: "identity"}, KnownHosts: "git.example.com ssh-ed25519 AAAA\n"},
 			Rights: []migrate.Binding{{Namespace: team, Name: "flux-" + team, Role: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "flux-" + team}, ReleaseOwned: true,
@@ -99,7 +108,8 @@ data: {LEVEL: info}
 }
 
 // driftingWorld is a cluster as fluxd left it, in which people changed a little
-// by hand: every object is live as it stands in Git but for a few.
+// by hand: every object is live as it stands in Git but for a few. It answers
+// as an API server does, field owners included.
 type driftingWorld struct{}
 
 func (driftingWorld) Live(_ context.Context, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
@@ -112,26 +122,29 @@ func (driftingWorld) Live(_ context.Context, o *unstructured.Unstructured) (*uns
 	}
 	labels["fluxcd.io/sync-gc-mark"] = "sha256.x"
 	live.SetLabels(labels)
-	fields := ""
+	manager, fields := "", ""
 	team := live.GetNamespace()
 	switch {
 	case team == "search" && live.GetKind() == "Deployment" && live.GetName() == "web":
 		unstructuredSet(live, int64(5), "spec", "replicas")
-		fields = `{"f:spec":{"f:replicas":{}}}`
+		manager, fields = "kubectl-edit", `{"f:spec":{"f:replicas":{}}}`
 	case team == "billing" && live.GetKind() == "ConfigMap" && live.GetName() == "worker":
 		unstructuredSet(live, "debug", "data", "LEVEL")
-		fields = `{"f:data":{"f:LEVEL":{}}}`
+		manager, fields = "kubectl-edit", `{"f:data":{"f:LEVEL":{}}}`
 	case team == "geo" && live.GetKind() == "Deployment" && live.GetName() == "api":
 		unstructuredSet(live, "2026-01-01T00:00:00Z", "spec", "template", "metadata", "annotations", "kubectl.kubernetes.io/restartedAt")
-		fields = `{"f:spec":{"f:template":{"f:metadata":{"f:annotations":{"f:kubectl.kubernetes.io/restartedAt":{}}}}}}`
+		manager, fields = "kubectl-rollout", `{"f:spec":{"f:template":{"f:metadata":{"f:annotations":{"f:kubectl.kubernetes.io/restartedAt":{}}}}}}`
 	case team == "chat" && live.GetKind() == "Service" && live.GetName() == "cron":
 		return nil, nil
 	}
-	if fields == "" {
-		return live, nil
+	if fields != "" {
+		live.SetManagedFields([]metav1.ManagedFieldsEntry{entryOf(live, manager, metav1.ManagedFieldsOperationUpdate, fields)})
 	}
-	live.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: "kubectl-edit", Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: live.GetAPIVersion(), FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(fields)}})
 	return live, nil
+}
+
+func entryOf(o *unstructured.Unstructured, manager string, operation metav1.ManagedFieldsOperationType, fields string) metav1.ManagedFieldsEntry {
+	return metav1.ManagedFieldsEntry{Manager: manager, Operation: operation, APIVersion: o.GetAPIVersion(), FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(fields)}
 }
 
 func unstructuredSet(u *unstructured.Unstructured, value any, fields ...string) {
@@ -144,14 +157,60 @@ func (w driftingWorld) LiveIn(context.Context, schema.GroupVersionKind, string, 
 	return nil, false
 }
 
-func (w driftingWorld) DryRun(_ context.Context, _ proof.Account, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
-	return o.DeepCopy(), nil
+// DryRun answers a forced server-side apply: what is applied wins, what others
+// set beside it stays.
+func (w driftingWorld) DryRun(ctx context.Context, _ proof.Account, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	out := o.DeepCopy()
+	live, err := w.Live(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	var entries []metav1.ManagedFieldsEntry
+	if live != nil {
+		out.Object = over(live.Object, o.Object)
+		entries = live.GetManagedFields()
+	}
+	fields, err := json.Marshal(appliedFields(o.Object))
+	if err != nil {
+		return nil, err
+	}
+	out.SetManagedFields(append(entries, entryOf(o, "kustomize-controller", metav1.ManagedFieldsOperationApply, string(fields))))
+	return out, nil
 }
 
-func (w driftingWorld) DryRunUpdate(_ context.Context, _ proof.Account, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
-	// What nobody owns any more is gone; the rest is as Git has it.
+// over lays one map over another, which stays as it is.
+func over(below, above map[string]any) map[string]any {
+	out := runtime.DeepCopyJSON(below)
+	for key, value := range above {
+		if m, is := value.(map[string]any); is {
+			if held, is := out[key].(map[string]any); is {
+				value = over(held, m)
+			}
+		}
+		out[key] = value
+	}
+	return out
+}
+
+// appliedFields names the fields of an object as managedFields do; lists whole.
+func appliedFields(m map[string]any) map[string]any {
+	out := map[string]any{}
+	for key, value := range m {
+		below, is := value.(map[string]any)
+		if out["f:"+key] = map[string]any{}; is {
+			out["f:"+key] = appliedFields(below)
+		}
+	}
+	return out
+}
+
+// DryRunUpdate answers the storing of an object as it is given, empty maps left
+// out.
+func (driftingWorld) DryRunUpdate(_ context.Context, _ proof.Account, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	out := o.DeepCopy()
-	unstructured.RemoveNestedField(out.Object, "spec", "template", "metadata", "annotations")
+	if held, found, _ := unstructured.NestedMap(out.Object, "spec", "template", "metadata", "annotations"); found && len(held) == 0 {
+		unstructured.RemoveNestedField(out.Object, "spec", "template", "metadata", "annotations")
+	}
 	return out, nil
 }
 

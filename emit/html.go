@@ -1,17 +1,20 @@
 package emit
 
 import (
+	"cmp"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
 	"fmt"
 	"html/template"
 	"io"
+	"maps"
 	"math"
 	"slices"
 	"strings"
 
 	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/proof"
 )
 
 var (
@@ -32,6 +35,8 @@ func HTML(w io.Writer, r Report) error {
 		"display": func(id string) string { return printable(migrate.DisplayID(id)) },
 		"subject": func(s string) string { return printable(subject(s)) },
 		"clean":   printable, "commit": shortCommit, "dash": orDash,
+		"needs": func(needs []migrate.Dependency) string { return printable(needsText(needs)) },
+		"join":  func(texts []string) string { return printable(strings.Join(texts, ", ")) },
 	}).Parse(reportTemplate)
 	if err != nil {
 		return fmt.Errorf("read the report's template: %w", err)
@@ -54,7 +59,11 @@ type page struct {
 	Drawing                        drawing
 	Verbs                          []verbCount
 	Objects, Noteworthy            int
-	Waves                          []pageWave
+	Waves                          []waveView
+	Rights                         rightsView
+	RightsVerdict                  string
+	Owners                         []ownerView
+	Adds                           []addView
 	Findings                       []pageFindings
 	Repositories                   []pageRepository
 }
@@ -66,12 +75,6 @@ type verbCount struct {
 	X, Width float64
 }
 
-type pageWave struct {
-	Number       int
-	Repositories []*migrate.Repository
-	Objects      int
-}
-
 type pageFindings struct {
 	Severity migrate.Severity
 	Groups   []*findingGroup
@@ -80,16 +83,34 @@ type pageFindings struct {
 
 type pageRepository struct {
 	*migrate.Repository
+	WaveWhy     string
 	Counts      []verbCount
-	Findings    int
+	Credentials []pageCredential
 	Differences []pageDifference
 	// Quiet are the other objects, by verb.
 	Quiet []quietObjects
-	Open  bool
 }
 
+// pageCredential is a copied credential with the places of its values.
+type pageCredential struct {
+	migrate.Credential
+	Secret string
+	Keys   []string
+}
+
+func credentialOf(c migrate.Credential) pageCredential {
+	out := pageCredential{Credential: c, Secret: c.To.Namespace + "/" + c.To.Name}
+	for _, key := range slices.Sorted(maps.Keys(c.From)) {
+		out.Keys = append(out.Keys, key+" from "+c.From[key].String())
+	}
+	return out
+}
+
+// quietObjects are those of one verb on which nothing happens, and, of those
+// whose verb is assumed, for one reason.
 type quietObjects struct {
 	Verb    migrate.Verb
+	Assumed string
 	Objects []migrate.ObjectPlan
 }
 
@@ -123,17 +144,20 @@ func pageOf(r *Report) page {
 	for _, d := range r.Differences {
 		byRepository[d.Repository] = append(byRepository[d.Repository], d)
 	}
-	findings := map[string]int{}
-	for _, f := range r.Plan.Findings {
-		findings[f.Repository]++
-	}
 	for i := range r.Plan.Repositories {
 		repo := &r.Plan.Repositories[i]
 		all = append(all, repo.Objects...)
-		p.addToWave(repo)
-		p.Repositories = append(p.Repositories, repositoryOf(repo, byGravity(byRepository[repo.ID]), findings[repo.ID]))
+		one := repositoryOf(repo, byGravity(byRepository[repo.ID]))
+		one.WaveWhy = r.waveWhy(repo)
+		for _, c := range r.Plan.Credentials {
+			if c.Agent == repo.ID {
+				one.Credentials = append(one.Credentials, credentialOf(c))
+			}
+		}
+		p.Repositories = append(p.Repositories, one)
 	}
-	slices.SortStableFunc(p.Waves, func(a, b pageWave) int { return a.Number - b.Number })
+	p.Waves, p.Rights, p.Owners, p.Adds = r.waves(), r.rights(), r.owners(), r.adds()
+	p.RightsVerdict = p.Rights.verdict()
 	p.Verbs = bar(all)
 	for _, severity := range []migrate.Severity{migrate.Blocker, migrate.Warning, migrate.Info} {
 		section := pageFindings{Severity: severity}
@@ -156,23 +180,22 @@ func hashOf(content string) string {
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
-func (p *page) addToWave(repo *migrate.Repository) {
-	i := slices.IndexFunc(p.Waves, func(w pageWave) bool { return w.Number == repo.Wave })
-	if i < 0 {
-		i, p.Waves = len(p.Waves), append(p.Waves, pageWave{Number: repo.Wave})
-	}
-	p.Waves[i].Repositories = append(p.Waves[i].Repositories, repo)
-	p.Waves[i].Objects += len(repo.Objects)
-}
-
-// bar counts objects by verb, gravest first, with the place of each in a bar.
+// bar counts objects by verb, gravest first, with the place of each in a bar, in
+// which one of many thousands can still be seen.
 func bar(objects []migrate.ObjectPlan) []verbCount {
+	const least, whole = 6.0, 1000.0
 	counts := countVerbs(objects)
 	var out []verbCount
-	x := 0.0
+	sum := 0.0
 	for _, v := range byVerbGravity(counts) {
-		width := 1000 * float64(counts[v]) / float64(len(objects))
-		out = append(out, verbCount{Verb: v, Count: counts[v], X: round(x), Width: round(width)})
+		width := max(least, whole*float64(counts[v])/float64(len(objects)))
+		out = append(out, verbCount{Verb: v, Count: counts[v], Width: width})
+		sum += width
+	}
+	x := 0.0
+	for i := range out {
+		width := out[i].Width * whole / sum
+		out[i].X, out[i].Width = round(x), round(width)
 		x += width
 	}
 	return out
@@ -194,24 +217,30 @@ func byVerbGravity(counts map[migrate.Verb]int) []migrate.Verb {
 	return out
 }
 
-func repositoryOf(repo *migrate.Repository, differences []Difference, findings int) pageRepository {
-	out := pageRepository{Repository: repo, Counts: bar(repo.Objects), Findings: findings}
+func repositoryOf(repo *migrate.Repository, differences []Difference) pageRepository {
+	out := pageRepository{Repository: repo, Counts: bar(repo.Objects)}
 	shown := map[string]bool{}
 	for _, d := range differences {
 		shown[d.ID] = true
 		out.Differences = append(out.Differences, differenceOf(d))
 	}
-	quiet := map[migrate.Verb][]migrate.ObjectPlan{}
-	counts := map[migrate.Verb]int{}
 	for _, o := range repo.Objects {
-		if !shown[o.ID] {
-			quiet[o.Verb] = append(quiet[o.Verb], o)
-			counts[o.Verb]++
+		if shown[o.ID] {
+			continue
 		}
+		assumed := ""
+		if !proof.Proven(o) {
+			assumed = o.Why
+		}
+		i := slices.IndexFunc(out.Quiet, func(q quietObjects) bool { return q.Verb == o.Verb && q.Assumed == assumed })
+		if i < 0 {
+			i, out.Quiet = len(out.Quiet), append(out.Quiet, quietObjects{Verb: o.Verb, Assumed: assumed})
+		}
+		out.Quiet[i].Objects = append(out.Quiet[i].Objects, o)
 	}
-	for _, v := range byVerbGravity(counts) {
-		out.Quiet = append(out.Quiet, quietObjects{v, quiet[v]})
-	}
+	slices.SortFunc(out.Quiet, func(a, b quietObjects) int {
+		return cmp.Or(gravity(a.Verb)-gravity(b.Verb), strings.Compare(string(a.Verb), string(b.Verb)), strings.Compare(a.Assumed, b.Assumed))
+	})
 	return out
 }
 

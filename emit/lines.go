@@ -2,6 +2,7 @@ package emit
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -22,7 +23,7 @@ func lines(v any) []string {
 		return strings.Split(s, "\n")
 	}
 	if m, ok := v.(map[string]any); ok {
-		v = withoutManagedFields(m)
+		v = withoutBookkeeping(m)
 	}
 	raw, err := yaml.Marshal(v)
 	if err != nil {
@@ -31,21 +32,19 @@ func lines(v any) []string {
 	return strings.Split(strings.TrimRight(string(raw), "\n"), "\n")
 }
 
-// withoutManagedFields leaves out what only the API server reads.
-func withoutManagedFields(m map[string]any) map[string]any {
+// withoutBookkeeping leaves out of an object what only the API server reads:
+// managedFields, and a creationTimestamp that has no value yet.
+func withoutBookkeeping(m map[string]any) map[string]any {
 	metadata, _ := m["metadata"].(map[string]any)
-	if _, has := metadata["managedFields"]; !has {
+	kept := maps.Clone(metadata)
+	delete(kept, "managedFields")
+	if kept["creationTimestamp"] == nil {
+		delete(kept, "creationTimestamp")
+	}
+	if len(kept) == len(metadata) {
 		return m
 	}
-	out, kept := map[string]any{}, map[string]any{}
-	for k, v := range m {
-		out[k] = v
-	}
-	for k, v := range metadata {
-		if k != "managedFields" {
-			kept[k] = v
-		}
-	}
+	out := maps.Clone(m)
 	out["metadata"] = kept
 	return out
 }

@@ -25,6 +25,7 @@ func Markdown(w io.Writer, r Report, limit int) error {
 		m.must(fmt.Sprintf("### Differences on %s\n\n%s", code(clusterName(r.Plan)), escape(DiffText{Objects: r.Objects, Style: Style{Width: limit}}.summary(r.Differences))) + "\n\n")
 	} else {
 		m.overview(&r)
+		m.grounds(&r)
 		m.findings(&r)
 	}
 	m.differences(&r)
@@ -67,7 +68,7 @@ func markdownCut(bare, gone, lost int) string {
 		parts = append(parts, plural(gone, "object")+" altogether")
 	}
 	if lost > 0 {
-		parts = append(parts, plural(lost, "line")+" of repositories and findings")
+		parts = append(parts, plural(lost, "line")+" of repositories, rights, credentials and findings")
 	}
 	return fmt.Sprintf("\n> **Cut to fit a comment:** %s. `fluxover plan -o html` has everything.\n", strings.Join(parts, ", "))
 }
@@ -89,7 +90,7 @@ func (m *markdown) overview(r *Report) {
 	for _, v := range used {
 		head, rule = head+" "+string(v)+" |", rule+"---:|"
 	}
-	m.must(fmt.Sprintf("<details><summary>%s in %s</summary>\n\n%s |\n%s---|\n", plural(len(r.Plan.Repositories), "repository"), plural(waves(r.Plan), "wave"), head, rule))
+	m.must(fmt.Sprintf("<details><summary>%s in %s</summary>\n\n%s |\n%s---|\n", plural(len(r.Plan.Repositories), "repository"), plural(len(r.waves()), "wave"), head, rule))
 	for _, repo := range r.Plan.Repositories {
 		row := fmt.Sprintf("| %d | %s | %s | %d |", repo.Wave, code(repo.ID), code(shortCommit(repo.Commit)), len(repo.Kustomizations))
 		counts := countVerbs(repo.Objects)
@@ -101,19 +102,76 @@ func (m *markdown) overview(r *Report) {
 		} else {
 			row += " |\n"
 		}
-		if m.room < m.limit/4 /* for what comes after */ || !m.try(row) {
+		if m.room < m.limit/2 /* for what comes after */ || !m.try(row) {
 			m.lost++
 		}
 	}
 	m.must("\n</details>\n\n")
 }
 
-func waves(plan migrate.Plan) int {
-	most := 0
-	for _, r := range plan.Repositories {
-		most = max(most, r.Wave)
+// grounds writes why the plan is as it is: the order, the rights, the
+// credentials and what is added, each folded away.
+func (m *markdown) grounds(r *Report) {
+	var order []string
+	for _, w := range r.waves() {
+		text := fmt.Sprintf("wave %d: %s", w.Number, escape(w.Why))
+		for _, after := range w.After {
+			text += "<br>" + escape(after)
+		}
+		order = append(order, text)
 	}
-	return most
+	m.folded("Why these waves", order)
+	if len(r.Plan.Repositories) > 0 {
+		v := r.rights()
+		var lines []string
+		add := func(word string, groups []rightsGroup) {
+			if len(groups) == 0 {
+				lines = append(lines, word+": nothing")
+			}
+			for _, g := range groups {
+				text := word + ": " + escape(g.Text())
+				if names := g.Names(); names != "" {
+					text += "<br>" + escape(names)
+				}
+				lines = append(lines, text)
+			}
+		}
+		add("gained", v.Gained)
+		add("lost", v.Lost)
+		add("kept", v.Kept)
+		if len(v.Unknown) > 0 {
+			lines = append(lines, "not known: "+escape(strings.Join(v.Unknown, ", ")))
+		}
+		flags := "flags of the agent: none; "
+		if len(v.Flags) > 0 {
+			flags = "flags of the agent: " + code(strings.Join(v.Flags, " ")) + "; "
+		}
+		m.folded("Rights of the new accounts: "+v.verdict(), append(lines, flags+escape(v.FlagsWhy)))
+	}
+	var owners []string
+	for _, o := range r.owners() {
+		owners = append(owners, fmt.Sprintf("%s, %s: %s", escape(string(o.Owner)), escape(o.Why), escape(strings.Join(o.Secrets, ", "))))
+	}
+	m.folded(plural(len(r.Plan.Credentials), "copied credential")+", by who makes them anew for a cluster that is built again", owners)
+	var adds []string
+	for _, a := range r.adds() {
+		adds = append(adds, fmt.Sprintf("%s: %s: %s", code(a.What), escape(a.Why), escape(strings.Join(a.Objects, ", "))))
+	}
+	m.folded("What is put on objects on purpose", adds)
+}
+
+// folded writes a list below a summary.
+func (m *markdown) folded(summary string, lines []string) {
+	if len(lines) == 0 {
+		return
+	}
+	m.must("<details><summary>" + inHTML(summary) + "</summary>\n\n")
+	for _, line := range lines {
+		if m.room < m.limit/3 /* for findings and differences */ || !m.try("- "+line+"\n") {
+			m.lost++
+		}
+	}
+	m.must("\n</details>\n\n")
 }
 
 func (m *markdown) findings(r *Report) {
@@ -129,6 +187,9 @@ func (m *markdown) findings(r *Report) {
 		text := fmt.Sprintf("- %s **%s** %s %s", word, escape(g.Code), about, escape(g.Message))
 		if len(g.Subjects) > 1 {
 			text += "; also " + escape(list(g.Subjects[1:]))
+		}
+		if len(g.Reasons) > 0 {
+			text += "<br>reason: " + escape(strings.Join(g.Reasons, "; "))
 		}
 		if g.Hint != "" && !g.Accepted {
 			text += "<br>→ " + escape(g.Hint)
@@ -199,14 +260,15 @@ func inHTML(s string) string {
 
 // escape writes text so that neither Markdown nor HTML reads anything in it.
 func escape(s string) string {
-	s = html.EscapeString(strings.ReplaceAll(printable(s), "\n", " "))
+	// Entities of their own, since a backslash within one would end it.
+	entities := map[rune]string{'<': "&lt;", '>': "&gt;", '&': "&amp;", '@': "&#64;" /* nobody is to be called */}
 	var b strings.Builder
-	for _, r := range s {
+	for _, r := range strings.ReplaceAll(printable(s), "\n", " ") {
 		switch {
+		case entities[r] != "":
+			b.WriteString(entities[r])
 		case strings.ContainsRune("\\`*_{}[]()#+-!|~", r):
 			fmt.Fprintf(&b, "\\%c", r)
-		case r == '@': // nobody is to be called
-			b.WriteString("&#64;")
 		default:
 			b.WriteRune(r)
 		}

@@ -20,6 +20,10 @@ type Report struct {
 	Codes []migrate.Code
 	// After is what the ClusterAgent asks for; zero if that is not known.
 	After migrate.Requests
+	// Capacitor is the flux-capacitor that the plan is, or may be, emitted to, and
+	// Settings what its capacitor.yaml says; for explanations.
+	Capacitor Capacitor
+	Settings  Settings
 	// DiffOnly leaves out what is not about the differences of objects.
 	DiffOnly bool
 }
@@ -79,10 +83,21 @@ func verdict(plan migrate.Plan) string {
 
 // proofText says how far the plan is proven.
 func proofText(plan migrate.Plan) string {
-	if plan.Proof == "server" {
-		return "server: every object was tried by a server-side dry-run"
+	objects, assumed := 0, unproven(plan)
+	for _, r := range plan.Repositories {
+		objects += len(r.Objects)
 	}
-	return "offline: not everything was tried in the cluster, as migrate needs"
+	text := "offline: not everything was tried in the cluster, as migrate needs"
+	if plan.Proof == "server" {
+		text = "server: every object was tried by a server-side dry-run"
+		if assumed > 0 {
+			text = "server: what can be tried was tried by server-side dry-runs"
+		}
+	}
+	if assumed > 0 {
+		text += fmt.Sprintf("; what happens to %d of %s is assumed, not proven", assumed, plural(objects, "object"))
+	}
+	return text
 }
 
 // usedVerbs are the verbs of a plan's objects, in the order of the review's

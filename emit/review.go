@@ -15,7 +15,8 @@ var verbs = []migrate.Verb{migrate.Adopt, migrate.Change, migrate.Restart, migra
 
 // Review writes a plan for people, on 80 columns or the style's width: what
 // there is before and after, each repository with what will happen to its
-// objects, and the findings.
+// objects, why the waves are as they are, what the new accounts may do beside
+// the old ones, who keeps the copied credentials, and the findings.
 func Review(w io.Writer, report Report, style Style) error {
 	plan, p := report.Plan, report.picture()
 	asking := "asking for " + p.Before.CPU + " CPU"
@@ -36,8 +37,11 @@ func Review(w io.Writer, report Report, style Style) error {
 	if plan.Proof == "server" {
 		color = nil
 	}
-	fmt.Fprintf(w, "  proof   %s\n\n", style.paint(proofText(plan), color...))
+	fmt.Fprintf(w, "  proof   %s\n\n", style.paint(Wrap(proofText(plan), style.width()-10, strings.Repeat(" ", 10)), color...))
 	if err := repositoryTable(w, plan, style); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(w, grounds(&report, style)); err != nil {
 		return err
 	}
 	if err := findingsText(w, plan.Findings, plan.Accepted, style); err != nil {
@@ -61,7 +65,7 @@ func repositoryTable(w io.Writer, plan migrate.Plan, style Style) error {
 	}
 	used := usedVerbs(plan)
 	head := []string{"WAVE", "REPOSITORY", "COMMIT", "APPS"}
-	right := []int{0, 3}
+	right, firstVerb := []int{0, 3}, len(head)
 	for _, v := range used {
 		right = append(right, len(head))
 		head = append(head, strings.ToUpper(string(v)))
@@ -82,30 +86,112 @@ func repositoryTable(w io.Writer, plan migrate.Plan, style Style) error {
 	if err := narrow(rows, 1, style.width()); err != nil {
 		return err
 	}
-	if !style.Color {
-		if err := table(w, "", rows, right...); err != nil {
-			return err
-		}
-		_, err := fmt.Fprintln(w)
-		return err
-	}
-	var b strings.Builder
-	if err := table(&b, "", rows, right...); err != nil {
-		return err
-	}
-	for i, line := range strings.Split(strings.TrimRight(b.String(), "\n"), "\n") {
+	painted := func(row, column int, cell string) string {
 		switch {
-		case i == 0:
-			line = style.paint(line, bold)
-		case plan.Repositories[i-1].Blocked:
-			line = strings.TrimSuffix(line, "blocked") + style.paint("blocked", bold, red)
+		case row == 0:
+			return style.paint(cell, bold)
+		case column == len(head):
+			return style.paint(cell, bold, red)
+		case cell == "0":
+			return style.paint(cell, dim)
+		case column >= firstVerb:
+			return style.paint(cell, verbColor(used[column-firstVerb])...)
 		}
-		if _, err := fmt.Fprintln(w, line); err != nil {
-			return err
-		}
+		return cell
+	}
+	if err := paintedTable(w, "", rows, painted, right...); err != nil {
+		return err
 	}
 	_, err := fmt.Fprintln(w)
 	return err
+}
+
+// grounds are the parts of a review that say why the plan is as it is: the
+// order, the rights, the credentials and what is added, each under a heading.
+func grounds(r *Report, style Style) string {
+	var b strings.Builder
+	heading := func(text string) { fmt.Fprintf(&b, "%s\n", style.paint(text, bold)) }
+	if waves := r.waves(); len(waves) > 0 {
+		heading("Waves: one begins when the one before it is done")
+		for _, wave := range waves {
+			style.beside(&b, strconv.Itoa(wave.Number), nil, printable(wave.Why))
+			style.beside(&b, "", nil, printables(wave.After)...)
+		}
+		b.WriteString("\n")
+	}
+	if len(r.Plan.Repositories) > 0 {
+		v := r.rights()
+		heading("Rights of the new accounts, beside the old ones'")
+		style.rights(&b, "kept", nil, v.Kept)
+		style.rights(&b, "lost", []string{yellow}, v.Lost)
+		style.rights(&b, "gained", []string{bold, red}, v.Gained)
+		if len(v.Unknown) > 0 {
+			style.beside(&b, "unknown", []string{yellow}, printable(strings.Join(v.Unknown, ", ")))
+		}
+		style.beside(&b, "flags", nil, printables(v.Flags)...)
+		word := ""
+		if len(v.Flags) == 0 {
+			word = "flags"
+		}
+		style.beside(&b, word, nil, v.FlagsWhy)
+		b.WriteString("\n")
+	}
+	if owners := r.owners(); len(owners) > 0 {
+		heading("Copied credentials, by who makes them anew for a cluster that is built again")
+		for _, o := range owners {
+			style.beside(&b, string(o.Owner), nil, printable(fmt.Sprintf("%s (%d)", o.Why, len(o.Secrets))))
+			style.quietly(&b, strings.Join(o.Secrets, ", "))
+		}
+		b.WriteString("\n")
+	}
+	if adds := r.adds(); len(adds) > 0 {
+		heading("Put on objects on purpose")
+		for _, a := range adds {
+			fmt.Fprintf(&b, "  %s\n", Wrap(printable(fmt.Sprintf("%s (%d): %s", a.What, len(a.Objects), a.Why)), style.width()-2, besides))
+			style.quietly(&b, few(a.Objects))
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+// besides is as wide as the column of words that texts stand beside.
+const besides = "            "
+
+// beside writes texts beside a word, each wrapped; the word stands at the first.
+func (s Style) beside(b *strings.Builder, word string, attributes []string, texts ...string) {
+	for _, text := range texts {
+		pad := strings.Repeat(" ", max(1, len(besides)-2-utf8.RuneCountInString(word)))
+		fmt.Fprintf(b, "  %s%s%s\n", s.paint(word, attributes...), pad, Wrap(text, s.width()-len(besides), besides))
+		word = ""
+	}
+}
+
+// quietly writes names below a text that stands beside a word.
+func (s Style) quietly(b *strings.Builder, names string) {
+	if names != "" {
+		fmt.Fprintf(b, "%s%s\n", besides, s.paint(Wrap(printable(names), s.width()-len(besides), besides), dim))
+	}
+}
+
+func (s Style) rights(b *strings.Builder, word string, attributes []string, groups []rightsGroup) {
+	if len(groups) == 0 {
+		s.beside(b, word, nil, "nothing")
+		return
+	}
+	for _, g := range groups {
+		s.beside(b, word, attributes, printable(g.Text()))
+		s.quietly(b, g.Names())
+		word = ""
+	}
+}
+
+func printables(texts []string) []string {
+	out := make([]string, 0, len(texts))
+	for _, t := range texts {
+		out = append(out, printable(t))
+	}
+	return out
 }
 
 // narrow shortens the cells of one column so that a table fits a width, but not

@@ -12,6 +12,12 @@ func Table(w io.Writer, rows [][]string) error { return table(w, "", rows) }
 // table writes rows in columns two spaces apart. Columns named in right are
 // set flush right. The first row is the heading.
 func table(w io.Writer, indent string, rows [][]string, right ...int) error {
+	return paintedTable(w, indent, rows, func(_, _ int, cell string) string { return cell }, right...)
+}
+
+// paintedTable is table with attributes, which take no room, given to each cell
+// by its row and column.
+func paintedTable(w io.Writer, indent string, rows [][]string, painted func(row, column int, cell string) string, right ...int) error {
 	var widths []int
 	for _, r := range rows {
 		for i, cell := range r {
@@ -25,7 +31,7 @@ func table(w io.Writer, indent string, rows [][]string, right ...int) error {
 	for _, i := range right {
 		flush[i] = true
 	}
-	for _, r := range rows {
+	for n, r := range rows {
 		var line strings.Builder
 		line.WriteString(indent)
 		for i, cell := range r {
@@ -33,6 +39,7 @@ func table(w io.Writer, indent string, rows [][]string, right ...int) error {
 			if i > 0 {
 				line.WriteString("  ")
 			}
+			cell = painted(n, i, cell)
 			if flush[i] {
 				line.WriteString(pad + cell)
 			} else {

@@ -118,11 +118,7 @@ func TeamFolder(r *migrate.Repository, cluster string) string {
 func TeamFiles(r *migrate.Repository, sources []*unstructured.Unstructured, cluster string) (map[string][]byte, error) {
 	groups := map[string][]*unstructured.Unstructured{sourceFile: sources, accountFile: r.Supporting}
 	for _, k := range r.Kustomizations {
-		name := k.GetName() + ".yaml"
-		if name == sourceFile || name == accountFile || name == indexFile {
-			name = "application-" + name
-		}
-		groups[name] = []*unstructured.Unstructured{k}
+		groups[applicationFile(k)] = []*unstructured.Unstructured{k}
 	}
 	files := map[string][]byte{}
 	for name, objects := range groups {
@@ -136,6 +132,16 @@ func TeamFiles(r *migrate.Repository, sources []*unstructured.Unstructured, clus
 		files[path.Join(TeamFolder(r, cluster), name)] = content
 	}
 	return files, nil
+}
+
+// applicationFile is the name of the file of one Kustomization, which no other
+// file of the folder has.
+func applicationFile(k *unstructured.Unstructured) string {
+	name := k.GetName() + ".yaml"
+	if name == sourceFile || name == accountFile || name == indexFile {
+		name = "application-" + name
+	}
+	return name
 }
 
 // AgentFile is the path of a file that says how the ClusterAgent syncs the

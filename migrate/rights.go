@@ -42,15 +42,30 @@ type ScopedKinds struct {
 	Kinds     []string `json:"kinds"`
 }
 
+// Place says where the rules hold: "in namespace shop", or "in the whole
+// cluster".
+func (s ScopedRules) Place() string {
+	if s.Namespace == "" {
+		return "in the whole cluster"
+	}
+	return "in namespace " + s.Namespace
+}
+
+// Texts writes the rules for people, one each, without their place: verbs, and
+// what they are for.
+func (s ScopedRules) Texts() []string {
+	texts := make([]string, 0, len(s.Rules))
+	for _, r := range s.Rules {
+		texts = append(texts, ruleText(r))
+	}
+	return texts
+}
+
 // Lines writes the rights for people, one per rule.
 func (s ScopedRules) Lines() []string {
-	place := "in the whole cluster: "
-	if s.Namespace != "" {
-		place = "in namespace " + s.Namespace + ": "
-	}
-	var lines []string
-	for _, r := range s.Rules {
-		lines = append(lines, place+ruleText(r))
+	lines := s.Texts()
+	for i := range lines {
+		lines[i] = s.Place() + ": " + lines[i]
 	}
 	return lines
 }

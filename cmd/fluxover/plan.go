@@ -209,6 +209,7 @@ hold back before. A file that was changed after it was made is refused (64).`,
   fluxover plan -o html > review.html
   fluxover plan --explain --sync-interval
   fluxover plan --explain 'Kustomization/flux-system/shop-web .spec.interval'
+  fluxover plan --explain clusters/prod/agent/rbac.yaml
   fluxover plan --emit capacitor/ --capacitor https://git.example.com/flux-capacitor`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.run(cmd, s, k) },
@@ -225,7 +226,7 @@ hold back before. A file that was changed after it was made is refused (64).`,
 	flags.StringVar(&p.capacitorCluster, "capacitor-cluster", "", "with --emit: this cluster's folder, below clusters/ (default: the kubeconfig's name for the cluster)")
 	flags.BoolVar(&p.capacitorSecret, "capacitor-secret", false, "with --emit: it is read with the Secret flux-system/flux-capacitor")
 	flags.StringVar(&p.verify, "verify", "", "check whether the plan of this file still holds, and say what has moved")
-	flags.StringVar(&p.explain, "explain", "", "say where `SUBJECT` came from and where it went, in place of the plan: a flag or chart value of Flux v1, an object or field of the plan, an object of a repository, a finding's code, a repository's id; a repository's id and a space before it narrow it")
+	flags.StringVar(&p.explain, "explain", "", "say where `SUBJECT` came from and where it went, in place of the plan: a flag or chart value of Flux v1, an object or field of the plan, an object or file of the flux-capacitor, an object of a repository, a finding's code, a repository's id; a repository's id and a space before it narrow it")
 	flags.BoolVar(&p.detailed, "detailed-exitcode", false, "exit 2 if there is something to do")
 	return cmd
 }
@@ -244,7 +245,7 @@ func (p *planCommand) run(cmd *cobra.Command, s streams, k *kube) error {
 		return usage("--explain is written as text, json or yaml, not as %s", p.output)
 	}
 	for _, name := range []string{"capacitor", "capacitor-branch", "capacitor-cluster", "capacitor-secret"} {
-		if p.emitDir == "" && cmd.Flags().Changed(name) {
+		if p.emitDir == "" && p.explain == "" && cmd.Flags().Changed(name) {
 			return usage("--%s is about what --emit writes; give --emit DIR with it", name)
 		}
 	}
@@ -284,9 +285,19 @@ func (p *planCommand) run(cmd *cobra.Command, s streams, k *kube) error {
 
 // sayWhy explains the subject that was asked for.
 func (p *planCommand) sayWhy(s streams, res proof.Result, inv migrate.Inventory) error {
-	explanations := emit.Explain(emit.Report{Plan: res.Plan, Inventory: inv, Codes: catalogue()}, p.explain)
+	report := emit.Report{Plan: res.Plan, Inventory: inv, Codes: catalogue()}
+	var err error
+	if report.Capacitor, err = p.capacitor(res.Plan, inv.Cluster.Name); err != nil {
+		return err
+	}
+	if p.emitDir != "" {
+		if report.Settings, _, err = emit.SettingsOf(os.DirFS(p.emitDir)); err != nil {
+			return err
+		}
+	}
+	explanations := emit.Explain(report, p.explain)
 	if len(explanations) == 0 {
-		return usage("--explain %q: no setting of Flux v1, object, field, repository or finding of this name is known", p.explain)
+		return usage("--explain %q: no setting of Flux v1, object, field, file, repository or finding of this name is known", p.explain)
 	}
 	if p.output == "json" || p.output == "yaml" {
 		return write(s.Out, p.output, explanations)
@@ -329,17 +340,26 @@ func writePlanFile(file string, plan migrate.Plan) error {
 	return nil
 }
 
+// capacitor is the flux-capacitor that the flags speak of.
+func (p *planCommand) capacitor(plan migrate.Plan, clusterName string) (emit.Capacitor, error) {
+	c := emit.Capacitor{Branch: p.capacitorBranch, Cluster: clusterFolder(p.capacitorCluster, clusterName), Identity: plan.Inputs.Cluster, Credential: p.capacitorSecret}
+	if p.capacitorURL == "" {
+		return c, nil
+	}
+	var err error
+	if c.URL, err = migrate.SourceURL(p.capacitorURL); err != nil {
+		return c, usage("--capacitor: %w", err)
+	}
+	return c, nil
+}
+
 // emitTree brings the plan's files into a folder that is, or becomes, a
 // flux-capacitor, and says what that changes. Nothing is written if any of it
 // cannot be.
 func (p *planCommand) emitTree(s streams, plan migrate.Plan, clusterName string) error {
-	c := emit.Capacitor{Branch: p.capacitorBranch, Cluster: clusterFolder(p.capacitorCluster, clusterName), Identity: plan.Inputs.Cluster, Credential: p.capacitorSecret}
-	if p.capacitorURL != "" {
-		address, err := migrate.SourceURL(p.capacitorURL)
-		if err != nil {
-			return usage("--capacitor: %w", err)
-		}
-		c.URL = address
+	c, err := p.capacitor(plan, clusterName)
+	if err != nil {
+		return err
 	}
 	if err := os.MkdirAll(p.emitDir, 0o755); err != nil {
 		return fmt.Errorf("emit: %w", err)

@@ -193,3 +193,7 @@ func images(v any) map[string]string {
 func annotationOrLabel(u *unstructured.Unstructured, key string) string {
 	return cmp.Or(u.GetAnnotations()[key], u.GetLabels()[key])
 }
+
+// Proven reports whether it is known what will happen to an object. If not, its
+// verb is only assumed, and its Why says why.
+func Proven(o migrate.ObjectPlan) bool { return !strings.HasPrefix(o.Why, notProven) }
