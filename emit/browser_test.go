@@ -221,6 +221,7 @@ func TestTenThousandObjectsOpenInTwoSecondsAndStayUsable(t *testing.T) {
 	var got struct {
 		Error                string
 		Loaded, Search, Open float64
+		Elements             float64
 		Hits                 string
 	}
 	// Times are those of the page itself, in milliseconds: of reading and laying
@@ -231,6 +232,7 @@ func TestTenThousandObjectsOpenInTwoSecondsAndStayUsable(t *testing.T) {
 		const a = {};
 		laidOut();
 		a.Loaded = performance.now();
+		a.Elements = document.getElementsByTagName("*").length;
 		let begun = performance.now();
 		const search = document.getElementById("search");
 		search.focus();
@@ -248,24 +250,29 @@ func TestTenThousandObjectsOpenInTwoSecondsAndStayUsable(t *testing.T) {
 		document.title = "ANSWER" + JSON.stringify(a) + "ANSWER";`
 	page = strings.Replace(page, "script-src ", "script-src "+strings.ReplaceAll(hashOf(script), "+", "&#43;")+" ", 1)
 	page = strings.Replace(page, "</body>", "<script>"+script+"</script></body>", 1)
-	dom, took := browse(t, []byte(page), "--dump-dom")
 	_, empty := browse(t, []byte("<!doctype html><title>x</title>"), "--dump-dom")
-	parts := strings.Split(dom, "ANSWER")
-	if len(parts) < 3 {
-		t.Fatal("the page gave no answer")
-	}
-	if err := json.Unmarshal([]byte(strings.ReplaceAll(parts[1], "&quot;", `"`)), &got); err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("opened in %.0f ms, searched in %.0f ms, a repository opened in %.0f ms, %s; processor time of all %v, of an empty page %v",
-		got.Loaded, got.Search, got.Open, got.Hits, took, empty)
-	if got.Error != "" || !strings.Contains(got.Hits, " of 10") {
-		t.Errorf("%+v", got)
-	}
-	// What the clock says hangs on what else the machine does; the processor
-	// time is what a quiet one would take at most.
-	if more := took - empty; more > 2*time.Second {
-		t.Errorf("opening, searching and opening a repository took %v of processor time", more)
+	// What the clock says hangs on what else the machine does, so that the best
+	// of a few is what a quiet one would take at most.
+	for attempt := 1; ; attempt++ {
+		dom, took := browse(t, []byte(page), "--dump-dom")
+		parts := strings.Split(dom, "ANSWER")
+		if len(parts) < 3 {
+			t.Fatal("the page gave no answer")
+		}
+		if err := json.Unmarshal([]byte(strings.ReplaceAll(parts[1], "&quot;", `"`)), &got); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("opened in %.0f ms, searched in %.0f ms, a repository opened in %.0f ms, %s; %.0f elements; processor time of all %v, of an empty page %v",
+			got.Loaded, got.Search, got.Open, got.Hits, got.Elements, took, empty)
+		if got.Error != "" || !strings.Contains(got.Hits, " of 10") {
+			t.Errorf("%+v", got)
+		}
+		if got.Loaded < 2000 && got.Search < 2000 && got.Open < 1000 && took-empty < 2*time.Second {
+			return
+		}
+		if attempt == 4 {
+			t.Fatalf("in none of %d tries it opened, searched and opened a repository in time", attempt)
+		}
 	}
 }
 

@@ -32,10 +32,16 @@ func WriteDifferences(w io.Writer, differences []Difference, t DiffText) error {
 	for i := range differences {
 		d := &differences[i]
 		if d.Repository != repository {
+			if repository != "" {
+				b.WriteString("\n")
+			}
 			repository = d.Repository
 			fmt.Fprintf(&b, "%s\n", t.paint(repository, bold))
 		}
 		t.difference(&b, d)
+	}
+	if len(differences) > 0 {
+		b.WriteString("\n")
 	}
 	b.WriteString(t.summary(differences))
 	_, err := io.WriteString(w, b.String())

@@ -107,7 +107,8 @@ func findingsText(w io.Writer, findings []migrate.Finding, accepted []migrate.De
 			text += "    " + Wrap("reason: "+printable(strings.Join(g.Reasons, "; ")), width, "    ") + "\n"
 		}
 		if g.Hint != "" && !g.Accepted {
-			text += "    " + Wrap("hint: "+printable(g.Hint), width, "    ") + "\n"
+			hint := Wrap("hint: "+printable(g.Hint), width, "    ")
+			text += "    " + style.paint("hint:", cyan) + strings.TrimPrefix(hint, "hint:") + "\n"
 		}
 		if _, err := io.WriteString(w, text); err != nil {
 			return err

@@ -57,7 +57,7 @@ func (r *Report) groundsOf(w *waveView) string {
 	switch {
 	case len(sizes) == 0:
 	case w.Number == 1:
-		parts = append(parts, "the canary, "+r.canaryWhy(sizes[0]))
+		parts = append(parts, "the canary, with "+r.canaryWhy(sizes[0]))
 	default:
 		least, most := sizes[0], sizes[len(sizes)-1]
 		of := plural(least, "object")
@@ -79,9 +79,9 @@ func (r *Report) groundsOf(w *waveView) string {
 // canaryWhy says why a repository of so many objects goes first.
 func (r *Report) canaryWhy(objects int) string {
 	if len(r.Plan.Repositories) == 1 {
-		return "the only repository"
+		return "no other beside it"
 	}
-	return fmt.Sprintf("which needs no other repository and has the fewest objects, %d, of those", objects)
+	return fmt.Sprintf("the fewest objects (%d) of those that need no other repository", objects)
 }
 
 // waveWhy says why one repository is in its wave.
@@ -90,7 +90,7 @@ func (r *Report) waveWhy(repo *migrate.Repository) string {
 	case repo.Blocked:
 		return "it comes last, since it is held back by " + strings.Join(r.blockers(repo.ID), ", ")
 	case repo.Wave == 1:
-		return "it is the canary, " + r.canaryWhy(len(repo.Objects))
+		return "it is the canary, with " + r.canaryWhy(len(repo.Objects))
 	case len(repo.After) > 0:
 		return "it comes after " + needsText(repo.After)
 	}

@@ -109,9 +109,26 @@ func credentialOf(c migrate.Credential) pageCredential {
 // quietObjects are those of one verb on which nothing happens, and, of those
 // whose verb is assumed, for one reason.
 type quietObjects struct {
-	Verb    migrate.Verb
-	Assumed string
+	Verb         migrate.Verb
+	Assumed      string
+	Count        int
+	Applications []quietApplication
+}
+
+// quietApplication holds them by application, so that a page of many thousands
+// names each once.
+type quietApplication struct {
+	Name    string
 	Objects []migrate.ObjectPlan
+}
+
+func (q *quietObjects) add(o migrate.ObjectPlan) {
+	q.Count++
+	i := slices.IndexFunc(q.Applications, func(a quietApplication) bool { return a.Name == o.Application })
+	if i < 0 {
+		i, q.Applications = len(q.Applications), append(q.Applications, quietApplication{Name: o.Application})
+	}
+	q.Applications[i].Objects = append(q.Applications[i].Objects, o)
 }
 
 type pageDifference struct {
@@ -236,7 +253,10 @@ func repositoryOf(repo *migrate.Repository, differences []Difference) pageReposi
 		if i < 0 {
 			i, out.Quiet = len(out.Quiet), append(out.Quiet, quietObjects{Verb: o.Verb, Assumed: assumed})
 		}
-		out.Quiet[i].Objects = append(out.Quiet[i].Objects, o)
+		out.Quiet[i].add(o)
+	}
+	for _, q := range out.Quiet {
+		slices.SortFunc(q.Applications, func(a, b quietApplication) int { return strings.Compare(a.Name, b.Name) })
 	}
 	slices.SortFunc(out.Quiet, func(a, b quietObjects) int {
 		return cmp.Or(gravity(a.Verb)-gravity(b.Verb), strings.Compare(string(a.Verb), string(b.Verb)), strings.Compare(a.Assumed, b.Assumed))

@@ -114,8 +114,13 @@ func grounds(r *Report, style Style) string {
 	if waves := r.waves(); len(waves) > 0 {
 		heading("Waves: one begins when the one before it is done")
 		for _, wave := range waves {
-			style.beside(&b, strconv.Itoa(wave.Number), nil, printable(wave.Why))
-			style.beside(&b, "", nil, printables(wave.After)...)
+			for i, text := range append([]string{wave.Why}, wave.After...) {
+				number := ""
+				if i == 0 {
+					number = strconv.Itoa(wave.Number)
+				}
+				fmt.Fprintf(&b, "%4s  %s\n", number, Wrap(printable(text), style.width()-6, "      "))
+			}
 		}
 		b.WriteString("\n")
 	}
@@ -147,8 +152,10 @@ func grounds(r *Report, style Style) string {
 	if adds := r.adds(); len(adds) > 0 {
 		heading("Put on objects on purpose")
 		for _, a := range adds {
-			fmt.Fprintf(&b, "  %s\n", Wrap(printable(fmt.Sprintf("%s (%d): %s", a.What, len(a.Objects), a.Why)), style.width()-2, besides))
-			style.quietly(&b, few(a.Objects))
+			const below = "    "
+			fmt.Fprintf(&b, "  %s\n", Wrap(printable(fmt.Sprintf("%s (%d)", a.What, len(a.Objects))), style.width()-2, below))
+			fmt.Fprintf(&b, "%s%s\n", below, Wrap(printable(a.Why), style.width()-4, below))
+			fmt.Fprintf(&b, "%s%s\n", below, style.paint(Wrap(printable(few(a.Objects)), style.width()-4, below), dim))
 		}
 		b.WriteString("\n")
 	}

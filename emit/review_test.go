@@ -205,12 +205,12 @@ func TestTheReasonOfEachWaveIsTheRuleOfThePlanner(t *testing.T) {
 	for _, repo := range report.Plan.Repositories {
 		got = append(got, fmt.Sprintf("%s %d: %s", repo.ID, repo.Wave, report.waveWhy(&repo)))
 	}
-	want := `1: the canary, which needs no other repository and has the fewest objects, 19, of those
+	want := `1: the canary, with the fewest objects (19) of those that need no other repository
 2: 1 repository of 28 objects, next by size of those whose needs are met by then; 1 held back by blockers, which come last
 3: 2 held back by blockers, which come last
 4: 2 held back by blockers, which come last
 flux/flux-checkout comes after flux/flux-payments (it defines Namespace payments)
-flux/flux-payments 1: it is the canary, which needs no other repository and has the fewest objects, 19, of those
+flux/flux-payments 1: it is the canary, with the fewest objects (19) of those that need no other repository
 flux/flux-billing 2: it comes last, since it is held back by RIGHTS_WIDER
 flux/flux-shipping 2: by its size, 28 objects: smaller repositories come first
 flux/flux-catalog 3: it comes last, since it is held back by CLUSTER_ADMIN
@@ -242,7 +242,7 @@ func TestRightsAreSaidOfSeveralOnlyWhenTheyAreTheSame(t *testing.T) {
 			got = append(got, "  "+g.Names())
 		}
 	}
-	want := `get apps/deployments in a namespace (2)
+	want := `get apps/deployments in one namespace (2)
   f/a (a), f/b (b)
 f/c: get,list apps/deployments in namespace c
 f/d: get apps/deployments in namespace d; list apps/deployments in namespace e

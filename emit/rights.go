@@ -24,7 +24,7 @@ type rightsView struct {
 
 // rightsGroup are repositories that may do the same, each in its own namespaces.
 type rightsGroup struct {
-	// What they may do: "everything in a namespace".
+	// What they may do: "everything in one namespace".
 	What    string
 	Members []rightsMember
 }
@@ -168,7 +168,7 @@ func rightsInWords(scopes []migrate.ScopedRules) (what string, member rightsMemb
 		several++
 		member.Where = strings.Join(in, ", ")
 		if len(in) == 1 {
-			short, long = append(short, text+" in a namespace"), append(long, text+" in namespace "+in[0])
+			short, long = append(short, text+" in one namespace"), append(long, text+" in namespace "+in[0])
 		} else {
 			short, long = append(short, fmt.Sprintf("%s in %d namespaces", text, len(in))), append(long, text+" in namespaces "+member.Where)
 		}

@@ -3,6 +3,7 @@ package emit
 import (
 	"fmt"
 	"html"
+	"image/png"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -10,44 +11,72 @@ import (
 	"testing"
 )
 
-// TestScreenshots writes the pictures of docs/screenshots ("make screenshots"),
-// of a fleet of 40 agents that the planner and the proof looked at.
+// TestScreenshots writes the pictures of docs/screenshots ("make screenshots"):
+// a terminal with a fleet of twelve agents, and the page of one of forty, which
+// the planner and the proof looked at.
 func TestScreenshots(t *testing.T) {
 	dir := os.Getenv("SCREENSHOTS")
 	if dir == "" {
 		t.Skip("SCREENSHOTS names no folder for the pictures")
 	}
-	r, inv := fleet(t, 40)
-	report := NewReport(r, inv, requestsOfTheChart)
+	r, inv := fleet(t, 12)
+	small := NewReport(r, inv, requestsOfTheChart)
 	for _, columns := range []int{80, 120} {
 		style := Style{Color: true, Width: columns}
 		var plan, diff strings.Builder
-		if err := Review(&plan, report, style); err != nil {
+		if err := Review(&plan, small, style); err != nil {
 			t.Fatal(err)
 		}
-		if err := WriteDifferences(&diff, report.Differences, DiffText{Style: style, Objects: report.Objects}); err != nil {
+		if err := WriteDifferences(&diff, small.Differences, DiffText{Style: style, Objects: small.Objects}); err != nil {
 			t.Fatal(err)
 		}
 		for name, text := range map[string]string{"plan": "$ fluxover plan\n" + plan.String(), "diff": "$ fluxover diff\n" + diff.String()} {
 			if width := widestLine(text); width > columns {
 				t.Errorf("%s is %d characters wide, on %d columns", name, width, columns)
 			}
-			shoot(t, dir, fmt.Sprintf("%s-%d", name, columns), []byte(terminalPage(text, columns)), columns*9+48, strings.Count(text, "\n")*19+62)
+			if name == "diff" && columns > 80 {
+				continue // it is no wider
+			}
+			shoot(t, dir, fmt.Sprintf("%s-%d", name, columns), terminalPage(text, columns), columns*9+80, strings.Count(text, "\n")*20+80)
 		}
 	}
-	page := htmlOf(t, report)
-	shoot(t, dir, "report-light", []byte(page), 1280, 1500)
-	shoot(t, dir, "report-dark", []byte(strings.Replace(page, `<html lang="en">`, `<html lang="en" data-theme="dark">`, 1)), 1280, 1500)
-	// The differences of one repository, opened as a reader would.
-	opened := strings.Replace(page, `id="repository-flux/flux-search"`, `open id="repository-flux/flux-search"`, 1)
-	opened = strings.ReplaceAll(opened, `<details class="object item">`, `<details class="object item" open>`)
-	opened = regexp.MustCompile(`(?s)<section id="overview">.*?<section id="repositories">`).ReplaceAllString(opened, `<section id="repositories">`)
-	shoot(t, dir, "report-repository", []byte(opened), 1280, 1100)
+	r, inv = fleet(t, 40)
+	page := htmlOf(t, NewReport(r, inv, requestsOfTheChart))
+	shoot(t, dir, "report-light", page, 1280, 1500)
+	shoot(t, dir, "report-dark", strings.Replace(page, `<html lang="en">`, `<html lang="en" data-theme="dark">`, 1), 1280, 1500)
+	shoot(t, dir, "report-narrow", page, 500, 1400)
+	// The repositories with differences alone, these opened as a reader would.
+	page = regexp.MustCompile(`(?s)<section id="overview">.*?<section id="repositories">`).ReplaceAllString(page, `<section id="repositories">`)
+	page = strings.ReplaceAll(page, `<details class="object item">`, `<details class="object item" open>`)
+	const begin = `<details class="repository"`
+	parts := strings.Split(page, begin)
+	opened := parts[0]
+	for i, part := range parts[1:] {
+		switch {
+		case strings.Contains(part, `<details class="object`):
+			opened += begin + " open" + part
+		case i == len(parts)-2: // it ends the page
+			opened += begin + part
+		}
+	}
+	shoot(t, dir, "report-repository", opened, 1280, 1400)
 }
 
-func shoot(t *testing.T, dir, name string, page []byte, width, height int) {
+// shoot takes a picture of a page, small enough for the repository.
+func shoot(t *testing.T, dir, name, page string, width, height int) {
 	t.Helper()
-	browse(t, page, "--hide-scrollbars", fmt.Sprintf("--window-size=%d,%d", width, height), "--screenshot="+filepath.Join(dir, name+".png"))
+	taken := filepath.Join(t.TempDir(), name+".png")
+	browse(t, []byte(page), "--hide-scrollbars", fmt.Sprintf("--window-size=%d,%d", width, height), "--screenshot="+taken)
+	file, err := os.Open(taken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	picture, err := png.Decode(file)
+	if err != nil {
+		t.Fatalf("read what Chromium took of %s: %v", name, err)
+	}
+	savePicture(t, filepath.Join(dir, name+".png"), cropped(picture))
 }
 
 var ansi = regexp.MustCompile("\x1b\\[([0-9;]*)m")
@@ -66,7 +95,7 @@ func terminalPage(text string, columns int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `<!doctype html><meta charset="utf-8"><style>
 body{margin:0;background:#0d1117}
-div{margin:12px;padding:10px 12px;background:#161b22;border:1px solid #30363d;border-radius:8px;width:calc(%dch + 2px);overflow:hidden;color:#e6edf3;font:15px/19px "DejaVu Sans Mono",monospace}
+div{padding:14px 16px;width:calc(%dch + 2px);overflow:hidden;color:#e6edf3;font:14px/19px "DejaVu Sans Mono",monospace}
 pre{margin:0;font:inherit}</style><div><pre>`, columns)
 	last, open := 0, false
 	for _, m := range ansi.FindAllStringSubmatchIndex(text, -1) {

@@ -45,20 +45,28 @@
 
   // Search: every word must stand in the item, or in the name of its repository.
   let items = null, openBefore = null;
+  const folds = "details.quiet, details.severity";
   function collect() {
     return Array.from(document.querySelectorAll(".item")).map(function (element) {
       const repository = element.closest("details.repository");
-      const name = repository ? repository.id + " " : "";
-      return { element: element, repository: repository, group: element.closest("details.quiet, details.severity"), text: (name + element.textContent).toLowerCase() };
+      const app = element.closest(".app");
+      const name = (repository ? repository.id + " " : "") + (app && app.firstElementChild.tagName === "H5" ? app.firstElementChild.textContent + " " : "");
+      return { element: element, around: [repository, element.closest(folds), app].filter(Boolean), text: (name + element.textContent).toLowerCase() };
     });
+  }
+  // What is searched is read while nobody waits for it.
+  if (window.requestIdleCallback) {
+    addEventListener("load", function () { requestIdleCallback(function () { items = items || collect(); }); });
   }
   function run() {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     items = items || collect();
+    const apps = document.querySelectorAll(".app");
     if (words.length === 0) {
       items.forEach(function (i) { i.element.hidden = false; });
       repositories.forEach(function (d) { d.hidden = false; });
-      document.querySelectorAll("details.quiet, details.severity").forEach(function (d) { d.hidden = false; });
+      document.querySelectorAll(folds).forEach(function (d) { d.hidden = false; });
+      apps.forEach(function (a) { a.hidden = false; });
       if (openBefore) { details().forEach(function (d) { d.open = openBefore.has(d); }); openBefore = null; }
       found.textContent = "";
       return;
@@ -71,13 +79,13 @@
       i.element.hidden = !hit;
       if (hit) {
         count++;
-        if (i.repository) { shown.add(i.repository); }
-        if (i.group) { shown.add(i.group); }
+        i.around.forEach(function (e) { shown.add(e); });
       }
     });
-    const few = shown.size <= 40;
+    apps.forEach(function (a) { a.hidden = !shown.has(a); });
+    const few = Array.from(document.querySelectorAll(folds)).concat(repositories).filter(function (d) { return shown.has(d); }).length <= 40;
     repositories.forEach(function (d) { d.hidden = !shown.has(d); d.open = few && shown.has(d); });
-    document.querySelectorAll("details.quiet, details.severity").forEach(function (d) { d.hidden = !shown.has(d); d.open = few && shown.has(d); });
+    document.querySelectorAll(folds).forEach(function (d) { d.hidden = !shown.has(d); d.open = few && shown.has(d); });
     found.textContent = count + " of " + items.length;
   }
   let waiting = 0;
