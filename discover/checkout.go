@@ -146,7 +146,7 @@ func (c *checkout) recogniseReader() {
 		return
 	}
 	a := c.nested[i]
-	a.Tree, a.Files, a.Objects, a.Counts, a.Synced = r.Tree, r.Files, r.Objects, r.Counts, r.Synced
+	a.Tree, a.Files, a.Builds, a.Objects, a.Counts, a.Synced = r.Tree, r.Files, r.Builds, r.Objects, r.Counts, r.Synced
 	a.Unknown = slices.DeleteFunc(a.Unknown, func(name string) bool { return name == "counts" })
 	for j := range c.findings {
 		f := &c.findings[j]

@@ -1,6 +1,8 @@
 package discover
 
 import (
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -27,6 +29,11 @@ var realCheckouts = map[string]CheckoutOptions{
 	"gitops-istio before":       {Dir: "stefanprodan__gitops-istio/before-flux1"},
 	"gitops-istio after":        {Dir: "stefanprodan__gitops-istio/after-flux2"},
 	"eks-quickstart-app-dev":    {Dir: "weaveworks__eks-quickstart-app-dev"},
+}
+
+// realTree is a folder of the public repositories.
+func realTree(dir string) fs.FS {
+	return os.DirFS(filepath.Join("testdata", "real", filepath.FromSlash(dir)))
 }
 
 // readReal reads one of realCheckouts and checks what holds for all.

@@ -42,6 +42,7 @@ var served = []*metav1.APIResourceList{
 		{Name: "configmaps", Kind: "ConfigMap", Namespaced: true, Verbs: []string{"list", "get"}},
 		{Name: "secrets", Kind: "Secret", Namespaced: true, Verbs: []string{"list", "get"}},
 		{Name: "pods", Kind: "Pod", Namespaced: true, Verbs: []string{"list", "get"}},
+		{Name: "endpoints", Kind: "Endpoints", Namespaced: true, Verbs: []string{"list", "get"}},
 		{Name: "pods/log", Kind: "Pod", Namespaced: true, Verbs: []string{"get"}},
 		{Name: "bindings", Kind: "Binding", Namespaced: true, Verbs: []string{"create"}},
 	}},
@@ -185,7 +186,9 @@ func open(t *testing.T, folder string) *fixture {
 	return f
 }
 
-// setMark replaces the label value "mark of URL BRANCH PATH…" by that mark.
+// setMark gives an object the mark that the annotation test/mark-of says, "URL
+// BRANCH PATH…": its own, or the one of another object, by fluxd's name of it in
+// test/copied-from.
 func setMark(t *testing.T, u *unstructured.Unstructured) {
 	t.Helper()
 	labels := u.GetLabels()
@@ -200,7 +203,11 @@ func setMark(t *testing.T, u *unstructured.Unstructured) {
 	if labels == nil {
 		labels = map[string]string{}
 	}
-	labels[flux1.MarkLabel] = flux1.Mark(flux1.SetName(safe, words[1], words[2:]), flux1.ResourceID(u.GetNamespace(), u.GetKind(), u.GetName()))
+	of := flux1.ResourceID(u.GetNamespace(), u.GetKind(), u.GetName())
+	if from := u.GetAnnotations()["test/copied-from"]; from != "" {
+		of = from
+	}
+	labels[flux1.MarkLabel] = flux1.Mark(flux1.SetName(safe, words[1], words[2:]), of)
 	u.SetLabels(labels)
 }
 

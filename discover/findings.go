@@ -227,6 +227,18 @@ var (
 		Consequence: "stopping the old agent is undone by the next sync",
 		Remedy:      "take the agent's Deployment out of the repository first",
 	}
+	CopiedByOperator = flux1.Code{
+		Name: "MARK_HANDED_DOWN", Severity: migrate.Warning,
+		Cause:       "the mark that fluxd put on an object is on objects that others own as well, of which none is a Pod: an operator hands its labels down to what it makes",
+		Consequence: "when the hand-over takes the mark off and puts the owner labels of Flux v2 on, the operator may hand that down too",
+		Remedy:      "tell the operator to leave out labels that begin with fluxcd.io/ and kustomize.toolkit.fluxcd.io/, or see that new labels on what it makes do no harm",
+	}
+	CopiedToPods = flux1.Code{
+		Name: "MARK_HANDED_TO_PODS", Severity: migrate.Blocker, Acceptable: true,
+		Cause:       "the mark that fluxd put on an object is on Pods that others own: an operator hands its labels down to what it makes",
+		Consequence: "when the hand-over takes the mark off and puts the owner labels of Flux v2 on, the operator may hand that down too; pods whose template changes by it are replaced",
+		Remedy:      "tell the operator to leave out labels that begin with fluxcd.io/ and kustomize.toolkit.fluxcd.io/, or accept this for a time at which a restart does no harm",
+	}
 	ForeignMarks = flux1.Code{
 		Name: "MARKS_OF_UNKNOWN_SET", Severity: migrate.Info,
 		Cause:       "live objects carry a mark that no agent of this cluster would write",
@@ -288,7 +300,7 @@ func Codes() []flux1.Code {
 		GitHostKey, CredentialMissing, CredentialPlace, NeverSynced, MarkUnknown, MarkOffBranch, StuckAtHead,
 		AgentStopped, ManyReplicas, SharedAccount, TokenSecret, TokenPasses, AgentUsesToken, KubernetesOld, FenceNotServed, Flux2Found,
 		ClusterAgentFound, HelmOperatorFound, Confined, GitConfig, SSHConfig, Sidecar, ShellArguments,
-		FallbackUnknown, TwoAgentsOneObject, SameSet, SharedTag, AgentInGit, ForeignMarks,
+		FallbackUnknown, TwoAgentsOneObject, SameSet, SharedTag, AgentInGit, CopiedByOperator, CopiedToPods, ForeignMarks,
 		FolderRead, FolderPlain, FolderShallow, FolderUnused, MarkInCluster, NotSaved, SavedNames,
 	}
 	codes = append(codes, terraformCodes...)

@@ -19,14 +19,18 @@ type planOfReal struct {
 	// Builds are the ids of the objects by Kustomization, or why it cannot be
 	// built.
 	Builds map[string]any `json:"builds"`
-	// Findings of the planner, beside those of discovery.
+	// Findings of the planner and of the proof, beside those of discovery.
 	Findings []migrate.Finding `json:"findings"`
 }
 
 func planReal(t *testing.T, name string) planOfReal {
 	t.Helper()
 	inv := readReal(t, name)
-	plan := migrate.Build(inv, migrate.Options{})
+	res, err := proof.Prove(t.Context(), inv, migrate.Options{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan := res.Plan
 	out := planOfReal{Repositories: plan.Repositories, Builds: map[string]any{}, Findings: []migrate.Finding{}}
 	for _, s := range plan.Sources {
 		out.Sources = append(out.Sources, s.Object)

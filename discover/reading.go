@@ -35,13 +35,18 @@ func (r *reading) load(ctx context.Context) error {
 	if r.config.Limits == (flux1.Limits{}) {
 		r.config.Limits = flux1.DefaultLimits
 	}
-	r.generations, r.untold = nil, nil
+	r.generations, r.untold, r.agent.Builds = nil, nil, nil
 	r.config.Generate = func(g flux1.Generation) ([]flux1.Parsed, error) {
 		r.generations = append(r.generations, g)
 		err := r.makeIndex(ctx)
+		var builds []*migrate.KustomizeBuild
+		if err == nil {
+			builds, err = r.buildsOf(g)
+		}
 		var objects []flux1.Parsed
 		if err == nil {
-			objects, err = r.generate(ctx, g)
+			r.agent.Builds = append(r.agent.Builds, builds...)
+			objects, err = r.generate(ctx, g, builds)
 		}
 		if err != nil {
 			r.untold = append(r.untold, g)

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
 	"github.com/fluxover/fluxover/reconcile/build"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -47,6 +48,10 @@ type overlay struct {
 	patches        []patch
 	// old fields in use, in their order.
 	old []string
+	// namespace, prefix and suffix that it sets.
+	namespace, prefix, suffix string
+	// hasResources is true if it names any under resources.
+	hasResources bool
 }
 
 // patch of a kustomization file: in a file of its own, or inline.
@@ -156,6 +161,10 @@ func (r *reading) readOverlay(x *index, file string) *overlay {
 			o.old = append(o.old, name)
 		}
 	}
+	o.hasResources = len(entriesOf(doc["resources"])) > 0
+	o.namespace, _ = doc["namespace"].(string)
+	o.prefix, _ = doc["namePrefix"].(string)
+	o.suffix, _ = doc["nameSuffix"].(string)
 	for _, name := range []string{"resources", "bases", "components"} {
 		for _, entry := range entriesOf(doc[name]) {
 			if remoteBase(entry) {
@@ -330,10 +339,10 @@ func (r *reading) render(ctx context.Context, dir string) ([]flux1.Parsed, error
 	}
 	var out []flux1.Parsed
 	for _, u := range objects {
-		p := flux1.Parsed{File: r.index.folders[dir].file, Manifest: u}
 		annotations := u.GetAnnotations()
+		p := flux1.Parsed{File: r.index.folders[dir].file, Manifest: u, Origin: annotations["config.kubernetes.io/origin"]}
 		var origin struct{ Path, ConfiguredIn string }
-		if err := sigsyaml.Unmarshal([]byte(annotations["config.kubernetes.io/origin"]), &origin); err == nil {
+		if err := sigsyaml.Unmarshal([]byte(p.Origin), &origin); err == nil {
 			switch {
 			case origin.Path != "":
 				p.File = path.Join(dir, origin.Path)
@@ -421,30 +430,24 @@ func program(word string) string {
 	return "a shell expression"
 }
 
-// generate gives what the commands of a .flux.yaml would, where each is a plain
-// kustomize build, with its patch file applied as fluxd does.
-func (r *reading) generate(ctx context.Context, g flux1.Generation) ([]flux1.Parsed, error) {
-	if len(g.Commands) == 0 {
-		return nil, errors.New("it names no generators")
-	}
+// generate gives what a .flux.yaml makes of its folders, with its patch file
+// applied as fluxd does.
+func (r *reading) generate(ctx context.Context, g flux1.Generation, builds []*migrate.KustomizeBuild) ([]flux1.Parsed, error) {
 	var out []flux1.Parsed
-	for _, command := range g.Commands {
-		dir, err := kustomizeFolder(command, g.Dir)
-		if err != nil {
-			return nil, err
-		}
-		objects, err := r.build(ctx, dir)
+	for _, b := range builds {
+		objects, err := r.build(ctx, b.Folder)
 		if err != nil {
 			return nil, err
 		}
 		for _, o := range objects {
-			out = append(out, flux1.Parsed{File: o.File, Line: o.Line, Manifest: o.Manifest.DeepCopy()})
+			out = append(out, flux1.Parsed{File: o.File, Line: o.Line, Manifest: o.Manifest.DeepCopy(), Build: b, Origin: o.Origin})
 		}
 	}
-	if g.PatchFile == "" {
-		return out, nil
+	patches, err := r.patchesOf(g)
+	if err != nil {
+		return nil, err
 	}
-	for _, p := range r.objectsIn(g.PatchFile) {
+	for _, p := range patches {
 		i := slices.IndexFunc(out, func(o flux1.Parsed) bool {
 			return o.Manifest.GetKind() == p.Manifest.GetKind() && o.Manifest.GetName() == p.Manifest.GetName() &&
 				(o.Manifest.GetNamespace() == p.Manifest.GetNamespace() || o.Manifest.GetNamespace() == "" && p.Manifest.GetNamespace() == r.config.DefaultNamespace)
@@ -455,8 +458,57 @@ func (r *reading) generate(ctx context.Context, g flux1.Generation) ([]flux1.Par
 		if err := patchObject(out[i].Manifest, p.Manifest); err != nil {
 			return nil, fmt.Errorf("%s cannot be applied: %w", fileLine(p.File, p.Line), err)
 		}
+		out[i].Patches = append(out[i].Patches, p.Manifest)
 	}
 	return out, nil
+}
+
+// patchesOf reads the patch file of a .flux.yaml, which may be absent; its
+// folder may not. Unlike elsewhere, what stands before a fault is not used:
+// fluxd gives up, and a part of the patches would be a guess.
+func (r *reading) patchesOf(g flux1.Generation) ([]flux1.Parsed, error) {
+	name := g.PatchFile
+	switch info, err := fs.Stat(r.tree, path.Dir(name)); {
+	case name == "":
+		return nil, nil
+	case !fs.ValidPath(name):
+		return nil, errors.New("its patch file lies outside of the repository")
+	case err != nil || !info.IsDir():
+		return nil, fmt.Errorf("the folder of its patch file %s does not exist", name)
+	}
+	content, err := r.readFile(r.index, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("its patch file cannot be read: %w", err)
+	}
+	return flux1.Parse(name, content, r.config.Limits)
+}
+
+// buildsOf are the folders that a .flux.yaml has Kustomize build, where that is
+// all that its commands do.
+func (r *reading) buildsOf(g flux1.Generation) ([]*migrate.KustomizeBuild, error) {
+	if len(g.Commands) == 0 {
+		return nil, errors.New("it names no generators")
+	}
+	var builds []*migrate.KustomizeBuild
+	for _, command := range g.Commands {
+		dir, err := kustomizeFolder(command, g.Dir)
+		if err != nil {
+			return nil, err
+		}
+		o := r.index.folders[dir]
+		if o == nil {
+			return nil, fmt.Errorf("folder %s: %w", dir, errNoOverlay)
+		}
+		b := &migrate.KustomizeBuild{Root: g.Root, File: g.File, Folder: dir, Namespace: o.namespace, NamePrefix: o.prefix, NameSuffix: o.suffix, NoResources: !o.hasResources}
+		if g.PatchFile != "" && isFile(r.tree, g.PatchFile) {
+			b.PatchFile = g.PatchFile
+		}
+		builds = append(builds, b)
+	}
+	return builds, nil
 }
 
 // patchObject applies a patch of fluxd's patch file: a strategic merge patch

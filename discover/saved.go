@@ -478,7 +478,7 @@ func (s savedAgent) open(ctx context.Context, a *migrate.Flux1Agent, facts migra
 	if err := r.load(ctx); err != nil {
 		return err
 	}
-	a.Files, a.Objects = read.Files, read.Objects
+	a.Files, a.Builds, a.Objects = read.Files, read.Builds, read.Objects
 	return nil
 }
 

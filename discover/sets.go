@@ -26,10 +26,10 @@ type set struct {
 }
 
 // attribute gives every marked object to the agents that would write its mark,
-// and returns those of nobody, sorted by id. A mark fits one set and one
-// object only, so that a copied label fits none (flux:
-// pkg/cluster/kubernetes/sync.go).
-func attribute(l *live, sets []*set) (strange []string) {
+// and returns those of nobody, sorted by id: strange ones, and those that
+// another object owns. A mark fits one set and one object only, so that a copied
+// label fits none (flux: pkg/cluster/kubernetes/sync.go).
+func attribute(l *live, sets []*set) (strange, owned []string) {
 	by := func(a *agent, id string) { a.Marked = append(a.Marked, id) }
 	for _, id := range slices.Sorted(maps.Keys(l.marked)) {
 		o := l.marked[id]
@@ -43,11 +43,51 @@ func attribute(l *live, sets []*set) (strange []string) {
 			for _, a := range s.agents {
 				by(a, id)
 			}
-		case !o.owned:
+		case o.owned:
+			owned = append(owned, id)
+		default:
 			strange = append(strange, id)
 		}
 	}
-	return strange
+	return strange, owned
+}
+
+// reportCopies names the objects whose mark somebody copied to what belongs to
+// them: operators that hand labels down, and hand down as well what the hand-over
+// makes of them (reference H48). Kubernetes itself does so from a Service to its
+// endpoints, where nothing comes of it.
+func (w *witness) reportCopies(l *live, agents []*agent, owned []string) {
+	type original struct{ agent, id string }
+	originals := map[string]original{} // by mark
+	for _, a := range agents {
+		for _, id := range a.Marked {
+			for _, mark := range l.marked[id].marks {
+				if mark != "" {
+					originals[mark] = original{a.ID, id}
+				}
+			}
+		}
+	}
+	copies := map[original][]string{}
+	for _, id := range owned {
+		o := l.marked[id]
+		if o.kind == "Endpoints" || o.kind == "EndpointSlice" {
+			continue
+		}
+		for _, mark := range o.marks {
+			if from, ok := originals[mark]; ok {
+				copies[from] = append(copies[from], id)
+				break
+			}
+		}
+	}
+	for from, ids := range copies { // findings are sorted later
+		code := CopiedByOperator
+		if slices.ContainsFunc(ids, func(id string) bool { return l.marked[id].kind == "Pod" }) {
+			code = CopiedToPods
+		}
+		w.find(code.About(from.agent, from.id, "", fmt.Sprintf("the mark of %s is also on %s that it or its operator made: %s", migrate.DisplayID(from.id), counted(len(ids), "object"), l.examples(ids))))
+	}
 }
 
 // setAmong finds the set whose mark an object carries; nil if none.
@@ -111,7 +151,8 @@ func setOf(ctx context.Context, env *environment, c *flux1.Config) (string, erro
 // more, and those of agents that are not here.
 func (w *witness) attributeAll(ctx context.Context, l *live, agents []*agent, storage *helm.Storage) error {
 	sets := setsOf(agents)
-	strange := attribute(l, sets)
+	strange, owned := attribute(l, sets)
+	w.reportCopies(l, agents, owned)
 	if len(strange) == 0 {
 		return nil
 	}

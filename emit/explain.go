@@ -482,7 +482,7 @@ var fieldRows = []fieldRow{
 	{"Kustomization", ".spec.deletionPolicy", nil, "removing a fluxd never deleted workloads, and neither shall removing a Kustomization"},
 	{"Kustomization", ".spec.serviceAccountName", []string{"k8s-allow-namespace", "k8s-namespace-whitelist"}, "an account with the rights of the agent's, and no more"},
 	{"Kustomization", ".spec.sourceRef", []string{"git-url"}, "the source that reads the repository"},
-	{"Kustomization", ".spec.patches", []string{"k8s-default-namespace"}, "what Flux v1 did to an object and Flux v2 would not: the namespace of objects that name none, objects left alone or never deleted"},
+	{"Kustomization", ".spec.patches", []string{"k8s-default-namespace", "manifest-generation"}, "what Flux v1 did to an object and Flux v2 would not: the patch file of a .flux.yaml, the namespace of objects that name none, objects left alone or never deleted"},
 	{"Kustomization", ".spec.dependsOn", nil, "the application that defines the namespaces, kinds or webhooks that this one needs; fluxd applied these first"},
 	{"Kustomization", ".spec.decryption", []string{"sops"}, "fluxd decrypts files of SOPS"},
 	{"Kustomization", ".spec", nil, "carried over from what the agent did with these files"},

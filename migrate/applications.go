@@ -20,6 +20,8 @@ type application struct {
 	// the folders are in except.
 	loose  bool
 	except []string
+	// build is set where a .flux.yaml has Kustomize build dir.
+	build *KustomizeBuild
 	// objects that fluxd applies or knowingly leaves alone from its files.
 	objects []*Object
 }
@@ -57,15 +59,19 @@ func (a application) key() string {
 	}
 }
 
-// holds reports whether a file of the repository belongs to the application.
-func (a application) holds(file string) bool {
-	if a.file != "" {
-		return file == a.file
+// holds reports whether an object belongs to the application: by the folder
+// that it is built of, else by its file.
+func (a application) holds(o *Object) bool {
+	switch {
+	case a.build != nil || o.Build != nil:
+		return a.build != nil && o.Build != nil && cleanPath(o.Build.Folder) == a.dir
+	case a.file != "":
+		return o.File == a.file
+	case a.loose:
+		return path.Dir("/"+o.File) == "/"+a.dir
+	default:
+		return a.dir == "" || strings.HasPrefix(o.File, a.dir+"/")
 	}
-	if a.loose {
-		return path.Dir("/"+file) == "/"+a.dir
-	}
-	return a.dir == "" || strings.HasPrefix(file, a.dir+"/")
 }
 
 // applications splits what an agent syncs (design, section 6). The result is
@@ -93,7 +99,7 @@ func applications(agent *Flux1Agent, groupBy string) ([]application, []Finding) 
 	for i := range agent.Objects {
 		o := &agent.Objects[i]
 		for j := range apps {
-			if apps[j].holds(o.File) {
+			if apps[j].holds(o) {
 				apps[j].objects = append(apps[j].objects, o)
 				break
 			}
@@ -112,6 +118,9 @@ func display(root string) string {
 // split cuts one path of an agent into applications; the note says why it is
 // only one, where that is worth a word.
 func split(agent *Flux1Agent, raw, root, groupBy string) ([]application, string) {
+	if apps := built(agent, raw, root); len(apps) > 0 {
+		return apps, ""
+	}
 	var files []File
 	for _, f := range agent.Files {
 		if f.Root == raw && f.Kind != FileChart {
@@ -161,6 +170,24 @@ func split(agent *Flux1Agent, raw, root, groupBy string) ([]application, string)
 			Application: Application{Why: "files beside application folders"}})
 	}
 	return apps, ""
+}
+
+// built are the folders that Kustomize builds for a path of the agent. What a
+// path is grouped by makes no difference to them: each is built by itself, and
+// one Kustomization has one path.
+func built(agent *Flux1Agent, raw, root string) []application {
+	var apps []application
+	for _, b := range agent.Builds {
+		if b.Root != raw {
+			continue
+		}
+		why := b.File + " has Kustomize build this folder"
+		if b.PatchFile != "" {
+			why += ", and patches it with " + b.PatchFile
+		}
+		apps = append(apps, application{root: root, dir: cleanPath(b.Folder), build: b, Application: Application{Why: why}})
+	}
+	return apps
 }
 
 // underAny reports whether a folder above dir, below root, holds files too.

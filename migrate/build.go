@@ -66,6 +66,7 @@ func Build(inv Inventory, opts Options) Plan {
 	plan.Findings = append(plan.Findings, nameClashes(&plan)...)
 	plan.Findings = append(plan.Findings, namesTaken(&plan, inv.Cluster.Control)...)
 	plan.Findings = append(plan.Findings, orderRepositories(&plan, inv)...)
+	plan.Findings = append(plan.Findings, autoscaled(&plan, inv)...)
 	plan.Settle(opts.Decisions)
 	plan.SetWaves()
 	return plan
@@ -268,6 +269,7 @@ func (b *repositoryBuilder) build() Repository {
 		for _, o := range app.objects {
 			repo.Objects = append(repo.Objects, ObjectPlan{ID: o.ID, Application: app.Name})
 			repo.Adds = append(repo.Adds, additions(o, b.agent.Sync.GarbageCollection == CollectOn)...)
+			repo.Adds = append(repo.Adds, noted(o)...)
 		}
 	}
 	repo.Supporting, repo.Rights = supporting, b.rights(supporting)
@@ -302,10 +304,15 @@ func (b *repositoryBuilder) filledNamespaces() {
 	}
 }
 
-// buildsNothing reports whether every file of the application is ignored.
+// buildsNothing reports whether every file of the application is ignored. A
+// folder that Kustomize builds, and of which nothing is known, is planned: a
+// finding says why it cannot be built.
 func (b *repositoryBuilder) buildsNothing(a application) bool {
+	if a.build != nil && len(a.objects) == 0 {
+		return false
+	}
 	for _, o := range a.objects {
-		if !allLeftOut(b.agent, o.File) {
+		if !leftOutWhole(b.agent, o) {
 			return false
 		}
 	}
@@ -381,18 +388,29 @@ func (b *repositoryBuilder) checkFacts() {
 		b.find(f)
 	}
 	for _, o := range a.Objects {
-		if o.Class == ClassForeign && !allLeftOut(a, o.File) {
+		away := "move it to a file of its own, which is then ignored, or remove it"
+		if o.Build != nil {
+			away = fmt.Sprintf("take it out of what %s is built of, or leave it out there with a patch that deletes it", display(cleanPath(o.Build.Folder)))
+		}
+		if o.Class == ClassForeign && !leftOutWhole(a, &o) {
 			b.find(Finding{
 				Severity: Blocker, Code: "FOREIGN_OBJECT", Subject: a.ID + " " + o.ID, Where: fmt.Sprintf("%s:%d", o.File, o.Line),
 				Message: fmt.Sprintf("%s is outside the agent's allowed namespaces, so fluxd skips it; the new agent would try to apply it", DisplayID(o.ID)),
-				Hint:    "move it to a file of its own, which is then ignored, or remove it",
+				Hint:    away,
 			})
 		}
-		if o.Class == ClassUnknownKind && !allLeftOut(a, o.File) {
+		if o.Class == ClassUnknownKind && !leftOutWhole(a, &o) {
 			b.find(Finding{
 				Severity: Blocker, Code: "UNKNOWN_KIND", Subject: a.ID + " " + o.ID, Where: fmt.Sprintf("%s:%d", o.File, o.Line),
 				Message: fmt.Sprintf("the cluster does not serve the kind of %s, so fluxd leaves it out; the new agent would fail on it", DisplayID(o.ID)),
-				Hint:    "install its CRD, move it to a file of its own, or remove it",
+				Hint:    "install its CRD, or " + away,
+			})
+		}
+		if why := uncarried(&o); why != "" {
+			b.find(Finding{
+				Severity: Blocker, Code: "PATCH_NOT_CARRIED", Subject: a.ID + " " + o.ID, Where: o.Build.PatchFile,
+				Message: fmt.Sprintf("what %s makes of %s cannot be a patch of its Kustomization: %s", o.Build.PatchFile, DisplayID(o.ID), why),
+				Hint:    "name the file under patches in the folder's kustomization.yaml, or write what it says into the manifests, and take the object out of the file; let the old agent sync, and plan again",
 			})
 		}
 	}

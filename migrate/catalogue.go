@@ -192,6 +192,18 @@ var codes = []Code{
 		Remedy:      "move it to a path that is not excluded, or take the pattern out of .sourceignore",
 	},
 	{
+		Name: "REPLICAS_AND_AUTOSCALER", Severity: Warning,
+		Cause:       "Git says how many replicas a workload has, and an autoscaler sets the number as well",
+		Consequence: "fluxd puts it back at each sync and the new agent whenever it is changed, so that the autoscaler has the less to say",
+		Remedy:      "after the hand-over leave the number to the autoscaler by a rule under spec.ignore of the Kustomization (/spec/replicas), which keeps what is live; replicas that only leave Git would go to 1 for a moment",
+	},
+	{
+		Name: "PATCH_NOT_CARRIED", Severity: Blocker,
+		Cause:       "the patch file of a .flux.yaml sets values of a Secret, or uses a directive that Kustomize does not read",
+		Consequence: "it cannot be written as a patch of the Kustomization, and without it the object would change",
+		Remedy:      "name the file under patches in the folder's kustomization.yaml, or write what it says into the manifests, and take the object out of the file",
+	},
+	{
 		Name: "NAMESPACES_FILLED", Severity: Warning,
 		Cause:       "objects in Git name no namespace, and fluxd fills one in",
 		Consequence: "the new agent does so by a patch for each; a manifest that is added later has to name its namespace",

@@ -64,18 +64,17 @@ func takeBack(agent *Flux1Agent, patterns []string) (more []string, findings []F
 		}}
 	}
 	defaults := sourceignore.NewDefaultMatcher(nil, nil)
-	for _, f := range agent.Files {
-		loaded := f.Kind == FileManifest && !allLeftOut(agent, f.Path) || f.Kind == FileEncrypted
-		if _, there := artifact.Has(f.Path); there || !loaded || f.Kustomization {
+	for _, name := range loadedFiles(agent) {
+		if _, there := artifact.Has(name); there {
 			continue
 		}
 		by := "a .sourceignore file"
-		if defaults.Match(strings.Split(f.Path, "/"), false) {
+		if defaults.Match(strings.Split(name, "/"), false) {
 			by = "the default exclusions of Flux v2"
 		}
-		more = append(more, "!/"+escapeIgnore(f.Path))
+		more = append(more, "!/"+escapeIgnore(name))
 		findings = append(findings, Finding{
-			Severity: Warning, Code: "FILE_TAKEN_BACK", Subject: agent.ID, Repository: agent.ID, Where: f.Path,
+			Severity: Warning, Code: "FILE_TAKEN_BACK", Subject: agent.ID, Repository: agent.ID, Where: name,
 			Message: fmt.Sprintf("fluxd applies this file and %s would leave it out; the new source takes it back, but no others that are added beside it", by),
 			Hint:    "move it to a path that is not excluded, or take the pattern out of .sourceignore",
 		})
@@ -83,12 +82,46 @@ func takeBack(agent *Flux1Agent, patterns []string) (more []string, findings []F
 	return more, findings
 }
 
+// loadedFiles are those of which the agent applies something, as far as it is
+// known where objects come from.
+func loadedFiles(agent *Flux1Agent) []string {
+	var names []string
+	for _, f := range agent.Files {
+		if (f.Kind == FileManifest && !allLeftOut(agent, f.Path) || f.Kind == FileEncrypted) && !f.Kustomization {
+			names = append(names, f.Path)
+		}
+	}
+	for i := range agent.Objects {
+		if o := &agent.Objects[i]; o.Build != nil && !leftOutWhole(agent, o) {
+			names = append(names, o.File)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 // allLeftOut reports whether the file holds objects, and the agent applies
 // none of them because they are not its to apply.
 func allLeftOut(agent *Flux1Agent, file string) bool {
+	return allForeign(agent, func(o *Object) bool { return o.Build == nil && o.File == file })
+}
+
+// leftOutWhole reports whether the agent applies nothing of what the object
+// comes with: of its file, or of the folder that it is built of.
+func leftOutWhole(agent *Flux1Agent, o *Object) bool {
+	if o.Build == nil {
+		return allLeftOut(agent, o.File)
+	}
+	return allForeign(agent, func(other *Object) bool { return other.Build != nil && other.Build.Folder == o.Build.Folder })
+}
+
+// allForeign reports whether there are such objects, and the agent applies none
+// of them because they are not its to apply.
+func allForeign(agent *Flux1Agent, such func(*Object) bool) bool {
 	seen := false
-	for _, o := range agent.Objects {
-		if o.File != file {
+	for i := range agent.Objects {
+		o := &agent.Objects[i]
+		if !such(o) {
 			continue
 		}
 		if o.Class != ClassForeign && o.Class != ClassUnknownKind {

@@ -118,6 +118,11 @@ type Flux1Agent struct {
 	// Files are the files below the agent's paths at Synced.Commit, and what
 	// fluxd makes of each; sorted by path.
 	Files []File `json:"-"`
+	// Builds are the folders that fluxd has Kustomize build for those of the
+	// agent's paths that a .flux.yaml governs, in the order of paths and
+	// generators; also those whose build fails, which a finding says. A path
+	// whose generators do anything else has none, and a finding.
+	Builds []*KustomizeBuild `json:"-"`
 	// Objects are what fluxd would apply, or knowingly leaves alone, at
 	// Synced.Commit; in the order of files and documents.
 	Objects []Object `json:"-"`
@@ -379,4 +384,35 @@ type Object struct {
 	Manifest *unstructured.Unstructured
 	// NamespaceFilled is true if Git names no namespace and fluxd fills it.
 	NamespaceFilled bool
+	// NamespaceDropped is true if Git names a namespace and the kind knows none:
+	// the API server passes over it.
+	NamespaceDropped bool
+	// Build is the folder that Kustomize makes it of, where a .flux.yaml has it
+	// do so; nil for an object that is loaded from its file. File is then where
+	// the object comes from, as far as Kustomize tells.
+	Build *KustomizeBuild
+	// Origin is Kustomize's note of where the object comes from, where Build is
+	// set; short YAML.
+	Origin string
+	// Patches of the .flux.yaml's patch file, which fluxd applies to the object
+	// after the build, in order. Manifest is the object with them.
+	Patches []*unstructured.Unstructured
+}
+
+// KustomizeBuild is one folder that a generator of a .flux.yaml has Kustomize
+// build, and nothing more. (flux: docs/references/fluxyaml-config-files.md)
+type KustomizeBuild struct {
+	// Root is the agent's path, as configured, whose manifests are generated;
+	// File is the .flux.yaml.
+	Root, File string
+	// Folder from the repository's root; "." is the root itself.
+	Folder string
+	// PatchFile of the .flux.yaml, from the repository's root; empty without.
+	PatchFile string
+	// Namespace, NamePrefix and NameSuffix are what the folder's own
+	// kustomization file sets on all that it builds, after its patches.
+	Namespace, NamePrefix, NameSuffix string
+	// NoResources is true if the folder's kustomization file names none under
+	// resources; it may have bases, components or generators.
+	NoResources bool
 }

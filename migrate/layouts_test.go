@@ -219,6 +219,12 @@ var layouts = map[string]struct {
 			"p/shop/once.yaml":    "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: once, namespace: shop, annotations: {flux.weave.works/ignore: sync_only}}\n"},
 		want: []string{"team-shop=./p/shop"},
 	},
+	"objects that name a namespace and have none": {
+		paths: []string{"p"},
+		files: map[string]string{"p/shop/role.yaml": "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: wide, namespace: shop}\n---\n" + strings.Replace(namespace("shop"), "}", ", namespace: other, annotations: {a: b}}", 1),
+			"p/gadgets/gadget.yaml": strings.NewReplacer("Widget", "Gadget", "widgets", "gadgets", "Namespaced", "Cluster").Replace(crd) + "---\napiVersion: example.com/v1\nkind: Gadget\nmetadata: {name: g, namespace: shop}\n"},
+		want: []string{"team-gadgets=./p/gadgets", "team-shop=./p/shop"},
+	},
 	"kinds and their definitions apart": {
 		paths: []string{"p"},
 		files: map[string]string{"p/a-widgets/w.yaml": "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: w}\n", "p/z-crds/crd.yaml": crd},
@@ -306,6 +312,9 @@ func generated(random *rand.Rand) (files map[string]string, paths []string) {
 				func() string { return configMap(name, pick(namespaces...)) },
 				func() string { return configMap(name, "") },
 				func() string { return namespace(name) },
+				func() string {
+					return "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: " + name + ", namespace: " + pick(namespaces...) + "}\n"
+				},
 				func() string { return "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: " + name + "}\n" },
 				func() string {
 					return strings.Replace(configMap(name, ""), "}\ndata", ", annotations: {fluxcd.io/ignore: 'true'}}\ndata", 1)
@@ -316,7 +325,7 @@ func generated(random *rand.Rand) (files map[string]string, paths []string) {
 				func() string {
 					return "apiVersion: v1\nkind: List\nitems:\n- " + strings.ReplaceAll(strings.TrimSpace(configMap(name, "one")), "\n", "\n  ") + "\n"
 				},
-			}[random.IntN(7)]())
+			}[random.IntN(8)]())
 		}
 		files[path.Join(folder(4), fmt.Sprintf("f%d.%s", i, pick("yaml", "yml")))] = strings.Join(docs, "---\n")
 	}

@@ -19,7 +19,7 @@ const (
 
 // patches are the Kustomization.spec.patches that make Flux v2 treat an
 // application's objects as fluxd does: the fallback namespace where Git names
-// none (H10), objects left alone (H13), objects that must never be pruned
+// none (H10), none where Git names one for a kind that knows none, objects left alone (H13), objects that must never be pruned
 // (H7, H36). They are written per object, so that nothing else is touched.
 func patches(objects []*Object, collected bool) []kustomize.Patch {
 	var out []kustomize.Patch
@@ -27,9 +27,13 @@ func patches(objects []*Object, collected bool) []kustomize.Patch {
 		if o.Manifest == nil {
 			continue
 		}
+		if o.Build != nil {
+			out = append(out, builtPatches(o, collected)...)
+			continue
+		}
 		var ops []string
-		if o.NamespaceFilled {
-			ops = append(ops, jsonAdd("/metadata/namespace", fmt.Sprintf("%q", o.Manifest.GetNamespace())))
+		if o.NamespaceFilled || o.NamespaceDropped {
+			ops = append(ops, namespaceOperation(o))
 		}
 		for _, a := range additions(o, collected) {
 			if len(o.Manifest.GetAnnotations()) == 0 {

@@ -2,6 +2,7 @@ package flux1
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -57,12 +58,17 @@ func (l *loader) classify() []migrate.Object {
 	objects := make([]migrate.Object, 0, len(l.objects))
 	for _, o := range l.objects {
 		m := migrate.Object{File: o.file, Line: o.line, Manifest: o.manifest}
+		if g := o.generated; g != nil {
+			m.Build, m.Origin, m.Patches = g.Build, g.Origin, g.Patches
+		}
 		gvk := schema.FromAPIVersionAndKind(o.APIVersion, o.Kind)
 		namespaced, known := served[gvk]
 		o.namespace = o.Metadata.Namespace
 		if !known && l.cfg.KindsAssumed {
 			m.ID, m.NamespaceFilled = l.assume(o, served)
-			m.Class = l.class(o, m.ID, true)
+			m.NamespaceDropped = o.dropsNamespace()
+			// A cluster serves anything but a kustomization file.
+			m.Class = l.class(o, m.ID, gvk.Group != kustomizeGroup)
 			l.inspect(o, m, true)
 			if o.encrypted {
 				m.Manifest = nil
@@ -79,7 +85,7 @@ func (l *loader) classify() []migrate.Object {
 		if known {
 			setNamespace(o.manifest, o.namespace)
 		}
-		m.ID = migrate.ObjectID(o.manifest)
+		m.ID, m.NamespaceDropped = migrate.ObjectID(o.manifest), o.dropsNamespace()
 		m.Class = l.class(o, m.ID, known)
 		if known {
 			id := ResourceID(o.namespace, o.Kind, o.Metadata.Name)
@@ -95,6 +101,15 @@ func (l *loader) classify() []migrate.Object {
 		objects = append(objects, m)
 	}
 	return objects
+}
+
+// kustomizeGroup is that of kustomization files, which are no objects to anybody
+// but kustomize.
+const kustomizeGroup = "kustomize.config.k8s.io"
+
+// dropsNamespace reports whether Git names a namespace and the object has none.
+func (o *loaded) dropsNamespace() bool {
+	return o.Metadata.Namespace != "" && o.manifest.GetNamespace() == ""
 }
 
 // fill gives an object the default namespace, if there is one.
@@ -131,7 +146,7 @@ func (l *loader) assume(o *loaded, served map[schema.GroupVersionKind]bool) (id 
 		}
 	}
 	if !known {
-		if name := gk.Kind + "." + gk.Group; gk.Group != "kustomize.config.k8s.io" && !slices.Contains(l.assumed, name) {
+		if name := gk.Kind + "." + gk.Group; gk.Group != kustomizeGroup && !slices.Contains(l.assumed, name) {
 			l.assumed = append(l.assumed, name)
 		}
 		namespaced, known = customScopes[gk]
@@ -240,8 +255,7 @@ func (l *loader) inspect(o *loaded, m migrate.Object, known bool) {
 		l.findings = append(l.findings, code.About(repository, m.ID, o.place.String(), fmt.Sprintf(format, args...)))
 	}
 	shown := ResourceID(o.namespace, o.Kind, o.Metadata.Name)
-	// A kustomization file is no object to anybody but kustomize.
-	if gvk.Group == "kustomize.config.k8s.io" {
+	if gvk.Group == kustomizeGroup {
 		return
 	}
 	if !known {
@@ -292,6 +306,84 @@ func (l *loader) inspectManifest(o *loaded, about func(Code, string, ...any)) {
 			about(CopiedMark, "%s carries the label %s in Git", shown, key)
 		}
 	}
+	if fields := exported(o); len(fields) > 0 {
+		about(Exported, "%s holds %s in Git, which a cluster writes", shown, strings.Join(fields, ", "))
+	}
+	switch size := noteSize(o.manifest); {
+	case size > maxAnnotations:
+		about(LargeObject, "kubectl's note of %s would bring its annotations to %d bytes of %d, so that fluxd cannot apply it", shown, size, maxAnnotations)
+	case size > maxAnnotations/8*7:
+		about(LargeObject, "kubectl's note of %s brings its annotations to %d bytes of %d, beyond which fluxd could not apply it", shown, size, maxAnnotations)
+	}
+}
+
+// exported are the fields of a manifest that only a cluster or its clients
+// write, by their places. CRDs are generated with an empty status, and so are
+// other manifests: what says nothing does not count.
+func exported(o *loaded) []string {
+	var found []string
+	metadata, _ := o.manifest.Object["metadata"].(map[string]any)
+	for _, field := range []string{"creationTimestamp", "deletionTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid"} {
+		if v := metadata[field]; v != nil && v != "" {
+			found = append(found, "metadata."+field)
+		}
+	}
+	for _, key := range []string{ChecksumAnnotation, OldChecksumAnnotation, lastApplied} {
+		if _, ok := o.Metadata.Annotations[key]; ok {
+			found = append(found, "the annotation "+key)
+		}
+	}
+	if says(o.manifest.Object["status"]) && o.Kind != "CustomResourceDefinition" {
+		found = append(found, "status")
+	}
+	return found
+}
+
+// says reports whether a value holds anything at all.
+func says(v any) bool {
+	switch v := v.(type) {
+	case nil:
+		return false
+	case map[string]any:
+		for _, inner := range v {
+			if says(inner) {
+				return true
+			}
+		}
+		return false
+	case []any:
+		return slices.ContainsFunc(v, says)
+	case string:
+		return v != ""
+	}
+	return true
+}
+
+const (
+	// lastApplied is where kubectl notes what it applied.
+	lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
+	// maxAnnotations is how many bytes the annotations of an object may hold,
+	// keys and values (Kubernetes: apimachinery, pkg/api/validation/objectmeta.go).
+	maxAnnotations = 256 << 10
+	// marksSize is about what fluxd's own label and annotation add to both.
+	marksSize = 256
+)
+
+// noteSize is how many bytes an object's annotations hold once kubectl has
+// applied it: those of Git, and its note, which is the object as JSON (kubectl:
+// pkg/util/apply.go).
+func noteSize(u *unstructured.Unstructured) int {
+	raw, err := json.Marshal(u.Object)
+	if err != nil {
+		return 0 // it came out of YAML; the build would fail on it
+	}
+	size := len(lastApplied) + len(raw) + marksSize
+	for key, value := range u.GetAnnotations() {
+		if key != lastApplied {
+			size += len(key) + len(value)
+		}
+	}
+	return size
 }
 
 func sortedKeys(m map[string]any) []string {

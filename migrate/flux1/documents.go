@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/fluxover/fluxover/migrate"
 	"gopkg.in/yaml.v2"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
@@ -33,6 +34,8 @@ type loaded struct {
 	// encrypted objects have no manifest that could be applied.
 	encrypted bool
 	namespace string // effective; filled in by classify
+	// generated is set for an object that is generated.
+	generated *Parsed
 }
 
 // head is what fluxd itself reads of every object (flux:
@@ -103,6 +106,11 @@ type Parsed struct {
 	File     string
 	Line     int
 	Manifest *unstructured.Unstructured
+	// Build, Origin and Patches are those of migrate.Object, for an object that
+	// is generated.
+	Build   *migrate.KustomizeBuild
+	Origin  string
+	Patches []*unstructured.Unstructured
 }
 
 // ErrTooLarge: a file exceeds the limits on what is read.

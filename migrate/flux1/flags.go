@@ -154,7 +154,7 @@ func fateOf(f *Flag, c *Config) (fate migrate.Fate, to, why string) {
 		}
 	case "manifest-generation":
 		if c.ManifestGeneration {
-			return migrate.Carried, "Kustomization.spec.path", "paths under a .flux.yaml have a finding of their own"
+			return migrate.Carried, "Kustomization.spec.path and spec.patches", "paths under a .flux.yaml have a finding of their own"
 		}
 	case "git-verify-signatures", "git-verify-signatures-mode":
 		if c.VerifySignatures != "none" {

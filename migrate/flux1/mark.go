@@ -18,6 +18,9 @@ const OldMarkLabel = "flux.weave.works/sync-gc-mark"
 // ChecksumAnnotation goes with MarkLabel.
 const ChecksumAnnotation = "fluxcd.io/sync-checksum"
 
+// OldChecksumAnnotation goes with OldMarkLabel.
+const OldChecksumAnnotation = "flux.weave.works/sync-checksum"
+
 // SyncMarkAnnotation of the deploy key's Secret holds the commit last synced
 // when an agent keeps its state in a Secret (flux: pkg/sync/secret.go).
 const SyncMarkAnnotation = "flux.weave.works/sync-hwm"

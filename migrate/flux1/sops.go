@@ -19,7 +19,7 @@ func (l *loader) encryptedFile(p string, content []byte) bool {
 	if err := yaml.NewDecoder(bytes.NewReader(content)).Decode(&first); err != nil || len(first.SOPS) == 0 {
 		return false
 	}
-	l.encrypted = append(l.encrypted, p)
+	l.encrypted = append(l.encrypted, p+keyKinds(first.SOPS))
 	docs, bad := decode(content, l.cfg.Limits)
 	if bad != nil {
 		l.find(bad.code, place{p, bad.line}, "%s: %s", p, bad.message)
@@ -35,6 +35,26 @@ func (l *loader) encryptedFile(p string, content []byte) bool {
 		l.document(p, d)
 	}
 	return true
+}
+
+// sopsKeys are the kinds of keys that a file may be encrypted for, by their
+// fields and as people call them (sops: stores/stores.go).
+var sopsKeys = []struct{ field, name string }{
+	{"age", "age"}, {"azure_kv", "Azure Key Vault"}, {"gcp_kms", "Google Cloud KMS"}, {"hc_vault", "HashiCorp Vault"}, {"kms", "AWS KMS"}, {"pgp", "PGP"},
+}
+
+// keyKinds says for which kinds of keys a file is encrypted, in brackets.
+func keyKinds(sops map[string]any) string {
+	var kinds []string
+	for _, k := range sopsKeys {
+		if list, ok := sops[k.field].([]any); ok && len(list) > 0 {
+			kinds = append(kinds, k.name)
+		}
+	}
+	if len(kinds) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(kinds, ", ") + ")"
 }
 
 // hidden reports whether SOPS encrypted what names an object.

@@ -84,7 +84,7 @@ func remedy(u *unstructured.Unstructured, err error) string {
 // whyChanges says where fields that change come from, by the live object's
 // managedFields.
 func whyChanges(live *unstructured.Unstructured, fields []string) string {
-	byHand, others := map[string]bool{}, map[string]bool{}
+	byHand, others, scaled := map[string]bool{}, map[string]bool{}, ""
 	for _, e := range live.GetManagedFields() {
 		set, err := fieldSet(e)
 		if err != nil || !ownsAny(set, fields) {
@@ -100,6 +100,9 @@ func whyChanges(live *unstructured.Unstructured, fields []string) string {
 			byHand[who] = true
 		default:
 			others[who] = true
+			if e.Subresource == "scale" {
+				scaled = ", as an autoscaler does (or \"kubectl scale\")"
+			}
 		}
 	}
 	list := func(names map[string]bool) string { return strings.Join(slices.Sorted(maps.Keys(names)), ", ") }
@@ -109,7 +112,7 @@ func whyChanges(live *unstructured.Unstructured, fields []string) string {
 	case len(byHand) > 0:
 		return "set by hand, by " + list(byHand) + ": Flux v2 takes over what kubectl owns, and removes what Git does not say"
 	case len(others) > 0:
-		return "the live object has drifted from Git; written by " + list(others)
+		return "the live object has drifted from Git; written by " + list(others) + scaled
 	}
 	return "fields set by hand go, or the live object has drifted from Git"
 }

@@ -1,0 +1,168 @@
+package migrate
+
+import (
+	"fmt"
+	"path"
+	"regexp"
+	"strings"
+
+	"github.com/fluxcd/pkg/apis/kustomize"
+	sigsyaml "sigs.k8s.io/yaml"
+)
+
+// builtPatches are the patches of an object that is built of a folder: what the
+// .flux.yaml's patch file makes of it, and what [patches] do to any other. They
+// are applied among the folder's own patches, before its kustomization file sets
+// namespaces, prefixes and images (source: sigs.k8s.io/kustomize
+// api/internal/target/kusttarget_configplugin.go), where fluxd patched what was
+// built; whether that comes to the same, the proof tells.
+func builtPatches(o *Object, collected bool) []kustomize.Patch {
+	var out []kustomize.Patch
+	target := builtTarget(o)
+	add := func(content map[string]any) {
+		out = append(out, kustomize.Patch{Patch: yamlOf(content), Target: target})
+	}
+	if uncarried(o) == "" {
+		for _, p := range o.Patches {
+			add(withoutOrder(p.Object).(map[string]any))
+		}
+	}
+	// Annotations are merged: which the object has by then is not known.
+	if added := additions(o, collected); len(added) > 0 {
+		annotations := map[string]any{}
+		for _, a := range added {
+			annotations[a.Key] = a.Value
+		}
+		add(map[string]any{
+			"apiVersion": o.Manifest.GetAPIVersion(), "kind": o.Manifest.GetKind(),
+			"metadata": map[string]any{"name": o.Manifest.GetName(), "annotations": annotations},
+		})
+	}
+	if o.NamespaceFilled || o.NamespaceDropped {
+		// A merged patch cannot set a namespace, so this is one of operations.
+		out = append(out, kustomize.Patch{Patch: namespaceOperation(o), Target: target})
+	}
+	return out
+}
+
+// originAnnotation is where Kustomize notes where an object comes from.
+const originAnnotation = "config.kubernetes.io/origin"
+
+// noted is the annotation that Flux v2 has Kustomize write onto every object of
+// a folder whose kustomization file names no resources, so that Kustomize does
+// not take it for empty (source: fluxcd/pkg kustomize/kustomize_generator.go).
+// No patch can keep it away that would not fail once the file names some.
+func noted(o *Object) []Addition {
+	if o.Build == nil || !o.Build.NoResources || o.Class == ClassIgnored {
+		return nil
+	}
+	return []Addition{{
+		Object: o.ID, Type: "annotation", Key: originAnnotation, Value: o.Origin,
+		Why: "Flux v2 has Kustomize note it where a kustomization file names no resources but bases alone",
+	}}
+}
+
+// generatedName is a name that ends in a hash of the content, in the letters
+// that Kustomize uses for it (source: sigs.k8s.io/kustomize api/hasher/hasher.go).
+var generatedName = regexp.MustCompile(`^(.+)-[bcdfghkmt2456789]{10}$`)
+
+// builtTarget selects the object by what it is called when the folder's patches
+// are applied: before its kustomization file sets a namespace, a prefix and a
+// suffix, and before a hash is put behind the name of what is generated.
+func builtTarget(o *Object) *kustomize.Selector {
+	s := target(o)
+	b := o.Build
+	name, kind := o.Manifest.GetName(), o.Manifest.GroupVersionKind().GroupKind().String()
+	switch kind {
+	case "Namespace", "CustomResourceDefinition.apiextensions.k8s.io", "APIService.apiregistration.k8s.io":
+		return s // they keep their names
+	case "ConfigMap", "Secret":
+		m := generatedName.FindStringSubmatch(name)
+		if file := path.Base(o.File); m != nil && strings.HasPrefix(strings.ToLower(file), "kustomization") {
+			name = m[1]
+		}
+	}
+	name = strings.TrimSuffix(strings.TrimPrefix(name, b.NamePrefix), b.NameSuffix)
+	s.Name = "^" + regexp.QuoteMeta(name) + "$"
+	if b.Namespace != "" {
+		s.Namespace = "" // it is not known what it was; there is one of that name afterwards
+	}
+	return s
+}
+
+// orderDirective begins the keys by which fluxd's patches tell the order of a
+// list, which Kustomize does not read: what it merges stays where it is.
+const orderDirective = "$setElementOrder/"
+
+// withoutOrder copies a patch without its directives about the order of lists.
+func withoutOrder(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		out := map[string]any{}
+		for key, inner := range v {
+			if !strings.HasPrefix(key, orderDirective) {
+				out[key] = withoutOrder(inner)
+			}
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i, inner := range v {
+			out[i] = withoutOrder(inner)
+		}
+		return out
+	}
+	return v
+}
+
+// uncarried says why what a patch file makes of an object cannot be written as
+// patches of a Kustomization, in a clause; empty if it can.
+func uncarried(o *Object) string {
+	for _, p := range o.Patches {
+		_, data := p.Object["data"]
+		_, text := p.Object["stringData"]
+		if o.Manifest.GroupVersionKind().GroupKind().String() == "Secret" && (data || text) {
+			return "it sets values of a Secret, and a plan holds none"
+		}
+		if directive := strangeDirective(p.Object); directive != "" {
+			return fmt.Sprintf("Kustomize does not read its directive %s", directive)
+		}
+	}
+	return ""
+}
+
+// strangeDirective finds a directive of strategic merge patches that Kustomize
+// would take for a field; of several, the first in the order of their names.
+func strangeDirective(v any) string {
+	switch v := v.(type) {
+	case map[string]any:
+		for _, key := range sortedKeys(v) {
+			if strings.HasPrefix(key, "$") && key != "$patch" && !strings.HasPrefix(key, orderDirective) {
+				return key
+			}
+			if found := strangeDirective(v[key]); found != "" {
+				return found
+			}
+		}
+	case []any:
+		for _, inner := range v {
+			if found := strangeDirective(inner); found != "" {
+				return found
+			}
+		}
+	}
+	return ""
+}
+
+func namespaceOperation(o *Object) string {
+	return jsonAdd("/metadata/namespace", fmt.Sprintf("%q", o.Manifest.GetNamespace()))
+}
+
+// yamlOf writes content that came out of YAML or JSON.
+func yamlOf(content map[string]any) string {
+	raw, err := sigsyaml.Marshal(content)
+	if err != nil {
+		panic(fmt.Sprintf("write a patch: %v", err)) // a programming error
+	}
+	return string(raw)
+}
