@@ -38,12 +38,7 @@ func TestTheLanguageIsEvaluatedAsTerraformDoes(t *testing.T) {
 
 // The recorded answers are still those of the terraform that is installed.
 func TestTheRecordedAnswersAreTerraforms(t *testing.T) {
-	program, err := exec.LookPath("terraform")
-	if err != nil {
-		if program, err = exec.LookPath("tofu"); err != nil {
-			t.Skip("neither terraform nor tofu is on PATH; the recorded answers in " + recordedFile + " are compared by another test")
-		}
-	}
+	program := terraformProgram(t, recordedFile, true)
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS("testdata/language")); err != nil {
 		t.Fatal(err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +11,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"github.com/fluxover/fluxover/e2e/built"
 )
 
 // DefaultVersion is the Kubernetes version of the nested module kubernetes.
@@ -46,7 +47,7 @@ func Assets(ctx context.Context, version string, log io.Writer) (string, error) 
 	}
 	cache = filepath.Join(cache, "fluxover", "controlplane")
 	given := os.Getenv("KUBEBUILDER_ASSETS")
-	if given != "" && len(missing(given, "etcd", "kube-apiserver")) == 0 {
+	if given != "" && len(built.Missing(given, "etcd", "kube-apiserver")) == 0 {
 		if given, err = filepath.Abs(given); err != nil {
 			return "", fmt.Errorf("find Kubernetes: %w", err)
 		}
@@ -55,13 +56,13 @@ func Assets(ctx context.Context, version string, log io.Writer) (string, error) 
 			return "", fmt.Errorf("use KUBEBUILDER_ASSETS: %w", err)
 		}
 		if version == "" || version == has {
-			absent := missing(given, programs...)
+			absent := built.Missing(given, programs...)
 			if len(absent) == 0 {
 				return given, nil
 			}
 			sum := sha256.Sum256([]byte(given))
 			dir := filepath.Join(cache, has+"-"+hex.EncodeToString(sum[:4]))
-			return dir, ensure(ctx, dir, has, log, func(part string) error {
+			return dir, built.Ensure(ctx, dir, programs, "Kubernetes "+has, log, func(part string) error {
 				for _, name := range programs {
 					if contains(absent, name) {
 						continue
@@ -81,62 +82,9 @@ func Assets(ctx context.Context, version string, log io.Writer) (string, error) 
 		version = DefaultVersion
 	}
 	dir := filepath.Join(cache, version)
-	return dir, ensure(ctx, dir, version, log, func(part string) error {
+	return dir, built.Ensure(ctx, dir, programs, "Kubernetes "+version, log, func(part string) error {
 		return build(ctx, part, version, programs, log)
 	})
-}
-
-// ensure makes dir hold all programs: if it does not, fill is called, under a
-// lock, with an empty folder that becomes dir when fill succeeds.
-func ensure(ctx context.Context, dir, version string, log io.Writer, fill func(part string) error) error {
-	if len(missing(dir, programs...)) == 0 {
-		return nil
-	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return fmt.Errorf("build Kubernetes %s: %w", version, err)
-	}
-	lock, err := awaitLock(ctx, dir+".lock", log)
-	if err != nil {
-		return fmt.Errorf("build Kubernetes %s: %w", version, err)
-	}
-	defer lock.Close()
-	if len(missing(dir, programs...)) == 0 {
-		return nil // another process built it while this one waited
-	}
-	part := dir + ".part"
-	for _, stale := range []string{part, dir} {
-		if err := os.RemoveAll(stale); err != nil {
-			return fmt.Errorf("build Kubernetes %s: %w", version, err)
-		}
-	}
-	if err := os.Mkdir(part, 0o755); err != nil {
-		return fmt.Errorf("build Kubernetes %s: %w", version, err)
-	}
-	err = fill(part)
-	if err == nil {
-		if absent := missing(part, programs...); len(absent) > 0 {
-			err = fmt.Errorf("it left no %s", strings.Join(absent, ", "))
-		}
-	}
-	if err == nil {
-		err = os.Rename(part, dir)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("build Kubernetes %s: %w", version, err), os.RemoveAll(part))
-	}
-	return nil
-}
-
-// missing returns those of names that are not executable files in dir.
-func missing(dir string, names ...string) []string {
-	var absent []string
-	for _, name := range names {
-		info, err := os.Stat(filepath.Join(dir, name))
-		if err != nil || !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
-			absent = append(absent, name)
-		}
-	}
-	return absent
 }
 
 // serverVersion asks a kube-apiserver program for its version.

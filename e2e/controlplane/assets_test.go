@@ -1,12 +1,12 @@
 package controlplane
 
 import (
-	"context"
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/fluxover/fluxover/e2e/built"
 )
 
 // fakePrograms writes executables that say they are of the version.
@@ -54,55 +54,6 @@ func TestAssetsTakesTheCacheWhenKubebuilderAssetsHasAnotherVersion(t *testing.T)
 	}
 }
 
-func TestABrokenBuildIsNeverTakenForAGoodOne(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "v1.2.3")
-	broken := errors.New("no space left")
-	err := ensure(t.Context(), dir, "v1.2.3", os.Stderr, func(part string) error {
-		fakePrograms(t, part, "v1.2.3", programs...)
-		return broken
-	})
-	if !errors.Is(err, broken) {
-		t.Fatalf("broken build: %v", err)
-	}
-	if absent := missing(dir, programs...); len(absent) != len(programs) {
-		t.Errorf("a broken build left programs in place, only %v are missing", absent)
-	}
-	if err := ensure(t.Context(), dir, "v1.2.3", os.Stderr, func(part string) error {
-		fakePrograms(t, part, "v1.2.3", "etcd")
-		return nil
-	}); err == nil || !strings.Contains(err.Error(), "kube-apiserver") {
-		t.Errorf("a build without kube-apiserver: %v", err)
-	}
-	if err := ensure(t.Context(), dir, "v1.2.3", os.Stderr, func(part string) error {
-		fakePrograms(t, part, "v1.2.3", programs...)
-		return nil
-	}); err != nil || len(missing(dir, programs...)) != 0 {
-		t.Errorf("a good build after broken ones: %v, missing %v", err, missing(dir, programs...))
-	}
-}
-
-func TestTwoProcessesDoNotBuildAtOnce(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "v1.2.3")
-	building, second := make(chan struct{}), make(chan error, 1)
-	err := ensure(t.Context(), dir, "v1.2.3", os.Stderr, func(part string) error {
-		go func() {
-			close(building)
-			second <- ensure(context.WithoutCancel(t.Context()), dir, "v1.2.3", os.Stderr, func(string) error {
-				return errors.New("built a second time")
-			})
-		}()
-		<-building
-		fakePrograms(t, part, "v1.2.3", programs...)
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := <-second; err != nil {
-		t.Error(err)
-	}
-}
-
 func TestAVersionThatIsNoneIsRefused(t *testing.T) {
 	for _, version := range []string{"1.37", "latest", "v1.37.2/../x"} {
 		if _, err := Assets(t.Context(), version, nil); err == nil || !strings.Contains(err.Error(), DefaultVersion) {
@@ -112,7 +63,7 @@ func TestAVersionThatIsNoneIsRefused(t *testing.T) {
 }
 
 func TestTheNestedModuleIsOfTheDefaultVersion(t *testing.T) {
-	dir, err := nestedModule(t.Context())
+	dir, err := built.Module(t.Context(), "e2e/controlplane/kubernetes")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,15 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
+
+	"github.com/fluxover/fluxover/e2e/built"
 )
 
 // kubernetesModule is the module that holds three of the four programs.
@@ -53,7 +52,7 @@ func build(ctx context.Context, dir, version string, names []string, log io.Writ
 		args = append(args, packages[name].path)
 	}
 	began := time.Now()
-	if _, err := runGo(ctx, module, &compiled{log: log, began: began, told: began}, args...); err != nil {
+	if _, err := built.Go(ctx, module, &compiled{log: log, began: began, told: began}, args...); err != nil {
 		return err
 	}
 	for _, name := range names {
@@ -88,7 +87,7 @@ func writeModule(ctx context.Context, dir, version string, log io.Writer) error 
 		fmt.Fprintf(log, "resolving the modules of Kubernetes %s\n", version)
 		return deriveModule(ctx, dir, version)
 	}
-	source, err := nestedModule(ctx)
+	source, err := built.Module(ctx, "e2e/controlplane/kubernetes")
 	if err != nil {
 		return err
 	}
@@ -104,26 +103,6 @@ func writeModule(ctx context.Context, dir, version string, log io.Writer) error 
 	return nil
 }
 
-// nestedModule finds the folder of the committed module beside this file. Files
-// of another module cannot be embedded; but who builds has the checkout: either
-// this program was compiled in it, or it runs in it.
-func nestedModule(ctx context.Context) (string, error) {
-	var tried []string
-	if _, file, _, ok := runtime.Caller(0); ok && filepath.IsAbs(file) {
-		tried = append(tried, filepath.Join(filepath.Dir(file), "kubernetes"))
-	}
-	const main = "github.com/fluxover/fluxover"
-	if out, err := runGo(ctx, "", nil, "list", "-m", "-f", "{{.Dir}}", main); err == nil {
-		tried = append(tried, filepath.Join(strings.TrimSpace(string(out)), "e2e", "controlplane", "kubernetes"))
-	}
-	for _, dir := range tried {
-		if _, err := os.Stat(filepath.Join(dir, "go.sum")); err == nil {
-			return dir, nil
-		}
-	}
-	return "", fmt.Errorf("find the module e2e/controlplane/kubernetes (tried %q): run this inside a checkout of %s", tried, main)
-}
-
 // goMod is what is needed of the output of "go mod edit -json".
 type goMod struct {
 	Require []struct{ Path, Version string }
@@ -137,7 +116,7 @@ type goMod struct {
 // go.mod says which staging modules it has (each replaced by a folder there, by
 // the published module here) and which etcd it was made for.
 func deriveModule(ctx context.Context, dir, version string) error {
-	out, err := runGo(ctx, dir, nil, "mod", "download", "-json", kubernetesModule+"@"+version)
+	out, err := built.Go(ctx, dir, nil, "mod", "download", "-json", kubernetesModule+"@"+version)
 	if err != nil {
 		return err
 	}
@@ -145,7 +124,7 @@ func deriveModule(ctx context.Context, dir, version string) error {
 	if err := json.Unmarshal(out, &download); err != nil {
 		return fmt.Errorf("read go mod download: %w", err)
 	}
-	if out, err = runGo(ctx, dir, nil, "mod", "edit", "-json", download.GoMod); err != nil {
+	if out, err = built.Go(ctx, dir, nil, "mod", "edit", "-json", download.GoMod); err != nil {
 		return err
 	}
 	var upstream goMod
@@ -178,39 +157,6 @@ func deriveModule(ctx context.Context, dir, version string) error {
 	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte(text.String()), 0o644); err != nil {
 		return err
 	}
-	_, err = runGo(ctx, dir, nil, "mod", "tidy")
+	_, err = built.Go(ctx, dir, nil, "mod", "tidy")
 	return err
 }
-
-// runGo runs the go command in dir, free of the caller's workspace and flags,
-// and returns its output. An error holds the end of what it printed; stderr, if
-// not nil, gets what it writes there.
-func runGo(ctx context.Context, dir string, stderr io.Writer, args ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir = dir
-	// Readonly: only "go mod tidy" may change a go.mod or go.sum.
-	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=readonly -buildvcs=false", "GO111MODULE=on")
-	var tail tailBuffer
-	cmd.Stderr = &tail
-	if stderr != nil {
-		cmd.Stderr = io.MultiWriter(&tail, stderr)
-	}
-	out, err := cmd.Output()
-	if err == nil {
-		return out, nil
-	}
-	if errors.Is(err, exec.ErrNotFound) {
-		return nil, fmt.Errorf("run go: %w: install Go or name a folder with the programs in KUBEBUILDER_ASSETS", err)
-	}
-	return nil, fmt.Errorf("go %s: %w:\n%s%s", strings.Join(args, " "), errors.Join(err, ctx.Err()), tailOf(out), tail.content)
-}
-
-// tailBuffer keeps the last part of what is written to it.
-type tailBuffer struct{ content []byte }
-
-func (b *tailBuffer) Write(p []byte) (int, error) {
-	b.content = tailOf(append(b.content, p...))
-	return len(p), nil
-}
-
-func tailOf(p []byte) []byte { return p[max(0, len(p)-4000):] }

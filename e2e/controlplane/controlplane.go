@@ -28,6 +28,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/fluxover/fluxover/e2e/built"
 )
 
 // Users that the control plane knows by token. All are in system:masters;
@@ -142,7 +144,7 @@ func Start(ctx context.Context, opts Options) (*ControlPlane, error) {
 			return nil, fmt.Errorf("start control plane: %w", err)
 		}
 	}
-	lock, err := tryLock(filepath.Join(dir, "lock"))
+	lock, err := built.Lock(filepath.Join(dir, "lock"))
 	if err != nil {
 		return nil, fmt.Errorf("start control plane in %s: %w: end the one that runs there first", dir, err)
 	}

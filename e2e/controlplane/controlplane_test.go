@@ -23,6 +23,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/fluxover/fluxover/e2e/built"
 )
 
 // shared is the control plane of all tests that do not restart it.
@@ -275,8 +277,8 @@ func TestRestartInTheSameFolderKeepsDataTokensAndAddress(t *testing.T) {
 		}
 	}()
 	namespace := newNamespace(t, clientOf(t, first.Config()))
-	if _, err := Start(t.Context(), Options{Dir: dir}); !errors.Is(err, errLocked) {
-		t.Fatalf("second start in the same folder: %v, want %v", err, errLocked)
+	if _, err := Start(t.Context(), Options{Dir: dir}); !errors.Is(err, built.ErrLocked) {
+		t.Fatalf("second start in the same folder: %v, want %v", err, built.ErrLocked)
 	}
 	began := time.Now()
 	if err := first.Stop(); err != nil {

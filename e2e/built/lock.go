@@ -1,4 +1,4 @@
-package controlplane
+package built
 
 import (
 	"context"
@@ -10,11 +10,12 @@ import (
 	"time"
 )
 
-var errLocked = errors.New("in use by another process")
+// ErrLocked says that somebody else holds a lock.
+var ErrLocked = errors.New("in use by another process")
 
-// tryLock takes the lock file at path until the result is closed or the process
-// ends. It fails with errLocked when somebody else holds it.
-func tryLock(path string) (*os.File, error) {
+// Lock takes the lock file at path until the result is closed or the process
+// ends. It fails with ErrLocked when somebody else holds it.
+func Lock(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
@@ -22,7 +23,7 @@ func tryLock(path string) (*os.File, error) {
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		closeErr := f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, errors.Join(errLocked, closeErr)
+			return nil, errors.Join(ErrLocked, closeErr)
 		}
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), closeErr)
 	}
@@ -34,12 +35,12 @@ func awaitLock(ctx context.Context, path string, log io.Writer) (*os.File, error
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for told := false; ; {
-		f, err := tryLock(path)
-		if !errors.Is(err, errLocked) {
+		f, err := Lock(path)
+		if !errors.Is(err, ErrLocked) {
 			return f, err
 		}
 		if !told {
-			fmt.Fprintln(log, "waiting for another process that builds the control plane")
+			fmt.Fprintln(log, "waiting for another process that builds the same")
 			told = true
 		}
 		select {
