@@ -40,6 +40,13 @@ func (d Diagnostic) String() string {
 // maxDiagnostics bounds how many are kept: one hostile file can hold millions.
 const maxDiagnostics = 1000
 
+// The summaries of what keeps a whole file, or all that follows, from being
+// understood.
+const (
+	limitReached = "a limit is reached"
+	fileNotRead  = "the file is not read"
+)
+
 type diagnostics struct {
 	list []Diagnostic
 	seen map[Diagnostic]bool
@@ -50,13 +57,17 @@ func (d *diagnostics) add(n Diagnostic) {
 	if d.seen == nil {
 		d.seen = map[Diagnostic]bool{}
 	}
-	if d.seen[n] || d.full {
+	// What was not read at all is said even so.
+	whole := n.Summary == limitReached || n.Summary == fileNotRead
+	if d.seen[n] || d.full && (!whole || len(d.list) > 2*maxDiagnostics) {
 		return
 	}
-	if len(d.list) == maxDiagnostics {
+	if len(d.list) == maxDiagnostics && !d.full {
 		d.full = true
 		d.list = append(d.list, Diagnostic{Severity: Error, Summary: "more problems than are listed"})
-		return
+		if !whole {
+			return
+		}
 	}
 	d.seen[n] = true
 	d.list = append(d.list, n)

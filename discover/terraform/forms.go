@@ -112,6 +112,7 @@ var forms = []Form{
 
 	{"state", "state file of version 4", folderOfForms + "state"},
 	{"state", "state file of version 3", "testdata/states"},
+	{"state", "Deployments: kubernetes_deployment, kubernetes_manifest, kubectl_manifest", "testdata/states"},
 	{"state", "terraform show -json, of a state or a plan", "testdata/states"},
 	{"state", "the state of a local backend, found in the folder", folderOfForms + "workspaces"},
 }

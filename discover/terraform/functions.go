@@ -18,6 +18,7 @@ import (
 	"net/url"
 	"path"
 	"regexp"
+	resyntax "regexp/syntax"
 	"slices"
 	"strings"
 	"time"
@@ -80,6 +81,15 @@ func (l *loader) functionTable() map[string]function.Function {
 	t["indent"] = l.guard(t["indent"], indentSize)
 	t["format"] = l.guard(t["format"], formatSize)
 	t["formatlist"] = l.guard(t["formatlist"], formatSize)
+	t["distinct"] = l.guard(t["distinct"], distinctSize)
+	t["matchkeys"] = l.guard(t["matchkeys"], matchkeysSize)
+	t["regex"] = l.guard(t["regex"], func(args []cty.Value) int64 { return patternSize(args, false) })
+	t["regexall"] = l.guard(t["regexall"], func(args []cty.Value) int64 { return patternSize(args, true) })
+	for _, name := range []string{"setunion", "setintersection", "setsubtract", "toset"} {
+		t[name] = l.guard(t[name], setSize)
+	}
+	t["csvdecode"] = l.guard(t["csvdecode"], func(args []cty.Value) int64 { return decodedSize(args[0]) })
+	t["jsondecode"] = l.jsondecodeFunc()
 	l.addFileFunctions(t)
 	for name, f := range t {
 		t["core::"+name] = f
@@ -193,9 +203,17 @@ func formatSize(args []cty.Value) int64 {
 	if len(args) == 0 || args[0].Type() != cty.String || !args[0].IsKnown() || args[0].IsNull() {
 		return 0
 	}
-	n, times := int64(0), int64(1)
+	n, times, longest := int64(0), int64(1), int64(0)
 	for _, a := range args[1:] {
-		times = max(times, lengthOf(a))
+		if a.IsKnown() && !a.IsNull() && a.CanIterateElements() {
+			times = max(times, lengthOf(a))
+			for it := a.ElementIterator(); it.Next(); {
+				_, e := it.Element()
+				longest = max(longest, printedSize(e))
+			}
+			continue
+		}
+		longest = max(longest, printedSize(a))
 	}
 	for _, verb := range widths.FindAllString(args[0].AsString(), -1) {
 		digits := int64(0)
@@ -206,9 +224,130 @@ func formatSize(args []cty.Value) int64 {
 			}
 			digits = min(digits*10+int64(r-'0'), 1<<40)
 		}
-		n = min(n+digits, 1<<40)
+		n = min(n+digits+longest, 1<<40)
 	}
 	return clampMul(n, times)
+}
+
+// printedSize is about how long a value is as text.
+func printedSize(v cty.Value) int64 {
+	if v.IsKnown() && !v.IsNull() && v.Type() == cty.String {
+		return lengthOf(v)
+	}
+	n := int64(0)
+	sizeOf(v, &n, 1<<20)
+	return n * 16
+}
+
+// distinctSize counts the comparisons: each element is compared with all that
+// are kept.
+func distinctSize(args []cty.Value) int64 {
+	n := lengthOf(args[0])
+	return clampMul(8*n, n)
+}
+
+// setSize counts the elements, each of which is hashed and compared.
+func setSize(args []cty.Value) int64 {
+	n := int64(0)
+	for _, a := range args {
+		n += lengthOf(a)
+	}
+	return clampMul(8*64, n)
+}
+
+// decodedSize is what decoding a text of values costs.
+func decodedSize(text cty.Value) int64 {
+	if !text.IsKnown() || text.IsNull() || text.Type() != cty.String {
+		return 0
+	}
+	return clampMul(4*64, documentWork(text.AsString()))
+}
+
+func matchkeysSize(args []cty.Value) int64 { return clampMul(8*lengthOf(args[1]), lengthOf(args[2])) }
+
+// patternSize bounds the steps that a pattern takes on a text, and with all
+// those of looking for each match anew.
+func patternSize(args []cty.Value, all bool) int64 {
+	pattern, text := args[0], args[1]
+	if !pattern.IsKnown() || pattern.IsNull() || pattern.Type() != cty.String {
+		return 0
+	}
+	return searchSize(pattern.AsString(), lengthOf(text), all)
+}
+
+// maxPattern bounds the length of a pattern.
+const maxPattern = 1 << 14
+
+// searchSize is what looking for a pattern in n bytes of text costs, in bytes
+// of text that are produced.
+func searchSize(pattern string, n int64, all bool) int64 {
+	if len(pattern) > maxPattern {
+		return 1 << 40
+	}
+	states := int64(1)
+	if re, err := resyntax.Parse(pattern, resyntax.Perl); err == nil {
+		states = statesOf(re)
+	}
+	size := clampMul(n, states)
+	if all {
+		size = max(size, clampMul(n, n/64+1)/64)
+	}
+	return size + 8*states
+}
+
+// statesOf is about how many states a pattern has once its repetitions are
+// written out.
+func statesOf(re *resyntax.Regexp) int64 {
+	n := int64(1)
+	switch re.Op {
+	case resyntax.OpLiteral:
+		n = int64(len(re.Rune))
+	case resyntax.OpCharClass:
+		n = int64(len(re.Rune)/16 + 1)
+	}
+	for _, sub := range re.Sub {
+		n += statesOf(sub)
+	}
+	if re.Op == resyntax.OpRepeat {
+		n = clampMul(n, int64(max(re.Min+1, re.Max, 1)))
+	}
+	return min(n, 1<<40)
+}
+
+// jsondecodeFunc decodes JSON that is not nested too deep for the decoder.
+func (l *loader) jsondecodeFunc() function.Function {
+	f := l.guard(stdlib.JSONDecodeFunc, func(args []cty.Value) int64 { return decodedSize(args[0]) })
+	return function.New(&function.Spec{
+		Params: []function.Parameter{{Name: "text", Type: cty.String}},
+		Type: func(args []cty.Value) (cty.Type, error) {
+			if v, _ := args[0].Unmark(); v.IsKnown() && !v.IsNull() && nestsDeeper(v.AsString(), l.limits.Nesting) {
+				return cty.NilType, errors.New("the JSON document is nested too deep")
+			}
+			return f.ReturnTypeForValues(args)
+		},
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) { return f.Call(args) },
+	})
+}
+
+// nestsDeeper reports whether a JSON text has more brackets inside brackets.
+func nestsDeeper(text string, limit int) bool {
+	depth, quoted := 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '[' || c == '{':
+			if depth++; depth > limit {
+				return true
+			}
+		case c == ']' || c == '}':
+			depth--
+		}
+	}
+	return false
 }
 
 func text1(f func(string) string) function.Function {
@@ -544,6 +683,9 @@ func (l *loader) replaceFunc() function.Function {
 			text, from, to := args[0].AsString(), args[1].AsString(), args[2].AsString()
 			count := func(n int) error { return l.budget.charge(clampMul(int64(n), int64(len(to)+1)) / 64) }
 			if len(from) > 1 && strings.HasPrefix(from, "/") && strings.HasSuffix(from, "/") {
+				if err := l.budget.charge(searchSize(from[1:len(from)-1], int64(len(text)), true) / 64); err != nil {
+					return cty.NilVal, err
+				}
 				re, err := regexp.Compile(from[1 : len(from)-1])
 				if err != nil {
 					return cty.NilVal, errors.New("the pattern is not a regular expression")
@@ -574,6 +716,9 @@ func (l *loader) yamldecodeFunc() function.Function {
 			return nil
 		}
 		if err := checkYAML(v.AsString(), l.limits.Nesting); err != nil {
+			return err
+		}
+		if err := l.budget.charge(decodedSize(v) / 64); err != nil {
 			return err
 		}
 		return l.chargeAliases(v.AsString())

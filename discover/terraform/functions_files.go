@@ -149,8 +149,15 @@ func (l *loader) filesetFunc() function.Function {
 	})
 }
 
+// maxGlob bounds the length of a pattern of fileset, which is tried on many
+// paths.
+const maxGlob = 1 << 10
+
 // globPattern compiles a pattern of fileset: *, **, ?, [a-z] and {a,b}.
 func globPattern(glob string) (*regexp.Regexp, error) {
+	if len(glob) > maxGlob {
+		return nil, errors.New("the pattern is too long")
+	}
 	var b strings.Builder
 	b.WriteString("^")
 	braces := 0

@@ -316,7 +316,7 @@ func (m *valueMerger) document(text string, origin Origin) *Node {
 	if err := checkYAML(text, m.l.limits.Nesting); err != nil {
 		return broken(err.Error())
 	}
-	if err := m.l.budget.charge(int64(len(text) / 16)); err != nil {
+	if err := m.l.budget.charge(documentWork(text) + int64(len(text)/16)); err != nil {
 		return broken(err.Error())
 	}
 	var tree any

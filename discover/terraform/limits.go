@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/zclconf/go-cty/cty"
 )
@@ -16,6 +17,7 @@ type Limits struct {
 	Modules     int   // module instances; default 2,000
 	ModuleDepth int   // modules inside modules; default 32
 	Instances   int   // resource instances, and elements of one count, for_each or dynamic block; default 20,000
+	Tokens      int   // words and signs of all configuration and templates that are parsed; default 1,500,000
 	Nesting     int   // brackets inside brackets, and operators in one chain; default 200
 	Work        int64 // values produced, in elements and in 64 bytes of text; default 5,000,000
 }
@@ -37,6 +39,7 @@ func (l Limits) withDefaults() Limits {
 	set(&l.Modules, 2_000)
 	set(&l.ModuleDepth, 32)
 	set(&l.Instances, 20_000)
+	set(&l.Tokens, 1_500_000)
 	set(&l.Nesting, 200)
 	set64(&l.Work, 5_000_000)
 	return l
@@ -69,6 +72,15 @@ func (b *budget) charge(n int64) error {
 		b.spent = fmt.Errorf("evaluate configuration: %w", b.ctx.Err())
 	}
 	return b.spent
+}
+
+// afford is charge for one thing of many: what would take more than is left is
+// refused by itself, and takes nothing from the others.
+func (b *budget) afford(n int64) error {
+	if b.spent == nil && n > b.left {
+		return errWork
+	}
+	return b.charge(n)
 }
 
 func (b *budget) chargeValue(v cty.Value) error {
@@ -108,4 +120,10 @@ func sizeOf(v cty.Value, n *int64, limit int64) {
 		_, e := it.Element()
 		sizeOf(e, n, limit)
 	}
+}
+
+// documentWork is what decoding a document of YAML or JSON costs: two for each
+// value that it may hold, and one for each 64 bytes.
+func documentWork(text string) int64 {
+	return int64(2*(strings.Count(text, ",")+strings.Count(text, ":")+strings.Count(text, "\n")) + len(text)/64)
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -38,6 +39,26 @@ func chain(n int, first, pattern string) string {
 	}
 	fmt.Fprintf(&b, "}\noutput \"o\" { value = local.l%d }\n", n)
 	return b.String()
+}
+
+// numbered are so many different words with commas between them.
+func numbered(n int) string {
+	var b strings.Builder
+	for i := range n {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(strconv.FormatInt(int64(i), 36))
+	}
+	return b.String()
+}
+
+func manyFiles(n int, text string) map[string]string {
+	out := map[string]string{}
+	for i := range n {
+		out[fmt.Sprintf("f%d.tf", i)] = text
+	}
+	return out
 }
 
 func TestHostileInputEndsInADiagnosticWithinItsBounds(t *testing.T) {
@@ -79,12 +100,39 @@ func TestHostileInputEndsInADiagnosticWithinItsBounds(t *testing.T) {
 		"a dynamic block":                       {map[string]string{"main.tf": "resource \"x\" \"y\" {\n dynamic \"z\" {\n for_each = setproduct(range(200), range(200))\n content {}\n }\n}\n"}, "more blocks"},
 		"a long chain":                          {map[string]string{"main.tf": chain(20_000, `"x"`, `L`)}, "references lead further"},
 		"aliases in values":                     {map[string]string{"main.tf": fmt.Sprintf(release, `file("v.yaml")`), "v.yaml": yamlBomb}, "values"},
+		"a YAML text of a million values":       {map[string]string{"main.tf": `output "o" { value = yamldecode(file("x.yaml")) }`, "x.yaml": "[0" + strings.Repeat(",0", 1_000_000) + "]"}, "more work"},
 		"aliases decoded":                       {map[string]string{"main.tf": `output "o" { value = yamldecode(file("v.yaml")) }`, "v.yaml": yamlBomb}, ""},
 		"flow sequences in values":              {map[string]string{"main.tf": fmt.Sprintf(release, `file("v.yaml")`), "v.yaml": "a: " + strings.Repeat("[", 500_000)}, "nested too deep"},
 		"flow sequences decoded":                {map[string]string{"main.tf": `output "o" { value = yamldecode(file("v.yaml")) }`, "v.yaml": "a: " + strings.Repeat("[", 500_000)}, "nested too deep"},
 		"sequences on one line":                 {map[string]string{"main.tf": `output "o" { value = yamldecode(file("v.yaml")) }`, "v.yaml": strings.Repeat("- ", 500_000)}, "nested too deep"},
 		"a large index":                         {map[string]string{"main.tf": "resource \"helm_release\" \"f\" {\n name = \"f\"\n chart = \"f\"\n set {\n name = \"a[99999999]\"\n value = 1\n }\n}\n"}, "Helm's --set refuses it"},
 		"many keys set in many values":          {map[string]string{"main.tf": "resource \"helm_release\" \"f\" {\n name = \"f\"\n chart = \"f\"\n dynamic \"set\" {\n for_each = range(1000)\n content {\n name = \"a[65000]\"\n value = set.value\n }\n }\n}\n"}, ""},
+		"a JSON text nested deep":               {map[string]string{"main.tf": `output "o" { value = jsondecode(file("x.json")) }`, "x.json": strings.Repeat("[", 1<<20) + strings.Repeat("]", 1<<20)[:1<<20-1]}, "nested too deep"},
+		"a JSON text of a million values":       {map[string]string{"main.tf": `output "o" { value = jsondecode(file("x.json")) }`, "x.json": "[0" + strings.Repeat(",0", 1_000_000) + "]"}, "more work"},
+		"distinct values of a long list":        {map[string]string{"main.tf": `output "o" { value = distinct(split(",", file("list"))) }`, "list": numbered(250_000)}, "more work"},
+		"keys matched with many others":         {map[string]string{"main.tf": "locals { l = split(\",\", file(\"list\")) }\noutput \"o\" { value = matchkeys(local.l, local.l, local.l) }\n", "list": numbered(60_000)}, "more work"},
+		"a format that repeats a text":          {map[string]string{"main.tf": `output "o" { value = format(file("f"), file("big")) }`, "f": strings.Repeat("%[1]s", 300_000), "big": strings.Repeat("x", 2_000_000)}, "more work"},
+		"a format of a list that is repeated":   {map[string]string{"main.tf": `output "o" { value = formatlist(file("f"), split(",", file("list"))) }`, "f": strings.Repeat("%[1]s", 100_000), "list": numbered(100_000)}, "more work"},
+		"a pattern of many states":              {map[string]string{"main.tf": `output "o" { value = regexall("((a{0,30}){0,30}b)?", file("big")) }`, "big": strings.Repeat("a", 2_000_000)}, "more work"},
+		"a pattern as long as a file":           {map[string]string{"main.tf": `output "o" { value = regex(file("p"), file("big")) }`, "p": strings.Repeat("(a|b)?", 300_000), "big": strings.Repeat("a", 2_000_000)}, "more work"},
+		"a pattern of paths as long as a file":  {map[string]string{"main.tf": `output "o" { value = fileset(".", file("p")) }`, "p": "{" + strings.Repeat("a,", 900_000) + "b}"}, "pattern is too long"},
+		"templates that differ each time":       {map[string]string{"main.tf": "output \"o\" { value = [for i in range(1000) : templatestring(\"${i}${file(\"t\")}\", { x = 1 })] }\n", "t": strings.Repeat("${x}", 30_000)}, "more work"},
+		"configuration of many small words":     {manyFiles(12, strings.Repeat("a=1\n", 50_000)), "words and signs"},
+		"JSON of many small words":              {map[string]string{"a.tf.json": `{"x":[1` + strings.Repeat(",1", 999_000) + `]}`, "b.tf.json": `{"x":[1` + strings.Repeat(",1", 999_000) + `]}`, "c.tf.json": `{"x":[1` + strings.Repeat(",1", 999_000) + `]}`, "d.tf.json": `{"x":[1` + strings.Repeat(",1", 999_000) + `]}`}, "words and signs"},
+		"a text that is a large number":         {map[string]string{"main.tf": `output "o" { value = tonumber("1e999999999") }` + "\n" + `output "p" { value = "1e999999999" + 1 }`}, ""},
+		"a count that is a large number":        {map[string]string{"main.tf": "resource \"x\" \"y\" {\n count = \"1e999999999\"\n}\n"}, ""},
+		"a large number in values":              {map[string]string{"main.tf": fmt.Sprintf(release, `file("v.yaml")`) + `output "o" { value = yamldecode(file("v.yaml")) }`, "v.yaml": "a: 1e999999999\nb: 0x" + strings.Repeat("f", 100_000) + "\n"}, ""},
+		"a large number of a variable":          {map[string]string{"main.tf": "variable \"n\" { type = number }\noutput \"o\" { value = var.n * var.n }\n", "terraform.tfvars.json": `{"n": 1e999999999}`}, ""},
+		"a module that calls itself twice":      {map[string]string{"main.tf": "module \"a\" { source = \"./\" }\nmodule \"b\" { source = \"./\" }\n"}, ""},
+		"dynamic blocks of many instances":      {map[string]string{"main.tf": "resource \"x\" \"y\" {\n count = 5000\n dynamic \"z\" {\n for_each = range(1000)\n content {\n a = z.value\n }\n }\n}\n"}, "more"},
+		"dynamic blocks in dynamic blocks":      {map[string]string{"main.tf": "resource \"helm_release\" \"y\" {\n name = \"n\"\n chart = \"flux\"\n dynamic \"set\" {\n for_each = range(1000)\n content {\n dynamic \"z\" {\n for_each = range(1000)\n content {\n dynamic \"w\" {\n for_each = range(1000)\n content {}\n }\n }\n }\n }\n }\n}\n"}, "more"},
+		"loops in loops of a template":          {map[string]string{"main.tf": `output "o" { value = templatefile("t", { r = range(1000) }) }`, "t": "%{for a in r}%{for b in r}%{for c in r}x%{endfor}%{endfor}%{endfor}"}, "more work"},
+		"a wide table":                          {map[string]string{"main.tf": `output "o" { value = csvdecode(file("t.csv")) }`, "t.csv": numbered(150_000) + "\n" + numbered(150_000) + "\n"}, ""},
+		"large values of many releases":         {map[string]string{"main.tf": "resource \"helm_release\" \"f\" {\n count = 1000\n name = \"f\"\n chart = \"flux\"\n values = [file(\"v.yaml\")]\n}\n", "v.yaml": "a: [0" + strings.Repeat(",0", 200_000) + "]\n"}, "more work"},
+		"a file of a gigabyte":                  {map[string]string{"main.tf": `output "o" { value = filesha256("sparse") }`}, ""},
+		"sensitive values in loops":             {map[string]string{"main.tf": "locals { r = sensitive(range(1000)) }\noutput \"o\" { value = [for a in local.r : [for b in local.r : [for c in local.r : a]]] }\n"}, "more work"},
+		"sets of sets":                          {map[string]string{"main.tf": "locals { s = toset(split(\",\", file(\"list\"))) }\noutput \"o\" { value = [for a in local.s : setunion(local.s, [a])] }\n", "list": numbered(50_000)}, "more work"},
+		"an address range handed out":           {map[string]string{"main.tf": `output "o" { value = cidrsubnets("::/0", [for i in range(1000) : 32]...) }` + "\n" + `output "p" { value = cidrsubnet("::/0", 1e99, 1e99) }`}, ""},
 		"a template that includes itself":       {map[string]string{"main.tf": `output "o" { value = templatefile("t", {}) }`, "t": `${templatefile("t", {})}`}, "a template cannot call"},
 		"a template with many gaps":             {map[string]string{"main.tf": "variable \"u\" {}\n" + fmt.Sprintf(release, `"a: `+strings.Repeat("${var.u}", 70_000)+`"`)}, ""},
 		"a large number":                        {map[string]string{"main.tf": "x = 1e999999999"}, "number is too large"},
@@ -96,11 +144,19 @@ func TestHostileInputEndsInADiagnosticWithinItsBounds(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			dir := writeTree(t, c.files)
+			if name == "a file of a gigabyte" {
+				if err := os.WriteFile(filepath.Join(dir, "sparse"), nil, 0o644); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.Truncate(filepath.Join(dir, "sparse"), 1<<30); err != nil {
+					t.Fatal(err)
+				}
+			}
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			start := time.Now()
 			// Smaller than the defaults, to be quick; the bounds are the same.
-			r, err := Load(t.Context(), Options{Dir: dir, Limits: Limits{Work: 1_000_000, Instances: 5_000}})
+			r, err := Load(t.Context(), Options{Dir: dir, Limits: Limits{Work: 1_000_000, Instances: 5_000, Tokens: 1_000_000}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -225,6 +281,10 @@ func TestHostileStatesEndInAnErrorWithinTheirBounds(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"brackets without end":  {`{"version":4,"resources":` + strings.Repeat("[", 5_000_000), "not JSON"},
 		"many instances":        {state(`{"mode":"managed","type":"x","name":"y","instances":[{}` + strings.Repeat(",{}", 100_000) + `]}`), "more than 5000 instances"},
+		"empty instances":       {state(`{"mode":"managed","type":"x","name":"y","instances":[{}` + strings.Repeat(",{}", 20_000_000) + `]}`), "more than 250000 objects"},
+		"many small values":     {state(instance("a: [0" + strings.Repeat(",0", 20_000_000) + "]")), "values in the state"},
+		"an object of a pod":    {state(`{"mode":"managed","type":"kubernetes_deployment","name":"d","instances":[{"attributes":{"spec":[{"template":[{"spec":[{"container":[0` + strings.Repeat(",0", 20_000_000) + `]}]}]}]}}]}`), "is not read"},
+		"a manifest of aliases": {state(`{"mode":"managed","type":"kubectl_manifest","name":"d","instances":[{"attributes":{"kind":"Deployment","yaml_body":"a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\nspec: [*f,*f,*f,*f,*f,*f,*f,*f,*f]\n"}}]}`), "is not read"},
 		"modules in modules":    {`{"format_version":"1.0","values":{"root_module":` + modules + `}}`, "nest deeper"},
 		"values nested deep":    {state(instance("a: " + strings.Repeat("[", 500_000))), "values in the state"},
 		"values with aliases":   {state(instance("a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\ng: [*f,*f,*f,*f,*f,*f,*f,*f,*f]\n")), "values in the state"},

@@ -190,7 +190,7 @@ func Load(ctx context.Context, opts Options) (*Result, error) {
 }
 
 func newSyntax(b *budget, limits Limits, d *diagnostics) *syntax {
-	return &syntax{budget: b, limits: limits, diags: d, prepare: map[hclsyntax.Expression]*expression{}, names: map[string]bool{}}
+	return &syntax{budget: b, limits: limits, diags: d, prepare: map[hclsyntax.Expression]*expression{}, names: map[string]bool{}, templates: map[[2]string]*expression{}}
 }
 
 func (l *loader) newScope(m *module) *scope {
@@ -200,7 +200,7 @@ func (l *loader) newScope(m *module) *scope {
 // limit is the cause of what is unknown since a limit was reached, which is
 // also a diagnostic.
 func (l *loader) limit(why string, pos Position) Cause {
-	l.diags.error(pos, "a limit is reached", why)
+	l.diags.error(pos, limitReached, why)
 	return Cause{CauseLimit, why, Position{}}
 }
 
@@ -419,7 +419,7 @@ func (l *loader) readVarFile(name string, mod *module) {
 		l.inputs[k] = given{value: l.value(e, ctx), from: at(e.Range())}
 	}
 	if strings.HasSuffix(name, ".json") {
-		root, err := decodeJSON(src, l.limits.Nesting)
+		root, err := decodeJSON(src, l.limits.Nesting) // as large as one file at most
 		if err != nil {
 			l.diags.error(Position{File: name}, "the variables file is not read", err.Error())
 			return

@@ -112,7 +112,7 @@ func (l *loader) module(dir string) (*module, error) {
 func (l *loader) parseFile(name string) *hclsyntax.Body {
 	src, err := l.tree.read(name)
 	if err != nil {
-		l.diags.error(Position{File: name}, "the file is not read", err.Error())
+		l.diags.error(Position{File: name}, fileNotRead, err.Error())
 		return nil
 	}
 	if strings.HasSuffix(name, ".json") {

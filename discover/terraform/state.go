@@ -61,10 +61,28 @@ type StateRelease struct {
 	Sensitive  []string // names of set_sensitive values
 }
 
-// StateObject names the object that a resource made.
+// StateObject names the object that a resource made and, of a workload, what
+// its pods run.
 type StateObject struct {
 	APIVersion, Kind, Namespace, Name string
+
+	// PodLabels and Containers are those of the pods. Hidden is true if the
+	// state marks as sensitive what would tell them.
+	PodLabels  map[string]string `json:",omitempty"`
+	Containers []StateContainer  `json:",omitempty"`
+	Hidden     bool              `json:",omitempty"`
 }
+
+// StateContainer is a container of a pod. Of its arguments only the names of
+// flags are kept, since their values may be secret.
+type StateContainer struct {
+	Name, Image string
+	Flags       []string // "--git-url"
+}
+
+// objectsPerInstance is how many objects of JSON a state may hold for each
+// instance that is allowed.
+const objectsPerInstance = 50
 
 // ReadState reads a state, at most limits.FileBytes × 32 of it. Secrets in it
 // are in no error and in nothing returned.
@@ -80,6 +98,10 @@ func ReadState(ctx context.Context, r io.Reader, limits Limits) (*State, error) 
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("read state: %w", err)
+	}
+	// Instances are decoded all at once, and even an empty one takes memory.
+	if most := limits.Instances * objectsPerInstance; bytes.Count(data, []byte("{")) > most {
+		return nil, fmt.Errorf("read state: it holds more than %d objects", most)
 	}
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	var head struct {
@@ -471,12 +493,131 @@ func (s *stateReader) fill(x *StateResource, a attributes) {
 			o = v // a value of any type is kept with its type
 		}
 		m := o.nested("metadata")
-		x.Object = &StateObject{o.text("apiVersion"), o.text("kind"), m.text("namespace"), m.text("name")}
+		x.Object = &StateObject{APIVersion: o.text("apiVersion"), Kind: o.text("kind"), Namespace: m.text("namespace"), Name: m.text("name")}
+		if x.Object.Kind == "Deployment" {
+			x.Object.pods(s.decoded(x, o.raw["spec"]), "containers")
+		}
+		x.Object.Hidden = a.hidden["*"] || a.hidden["object"]
 	case x.Type == "kubectl_manifest":
-		x.Object = &StateObject{a.text("api_version"), a.text("kind"), a.text("namespace"), a.text("name")}
+		x.Object = &StateObject{APIVersion: a.text("api_version"), Kind: a.text("kind"), Namespace: a.text("namespace"), Name: a.text("name")}
+		// The provider hides yaml_body, and repeats it less what is secret.
+		for _, name := range []string{"yaml_body_parsed", "yaml_body"} {
+			if x.Object.Kind == "Deployment" && x.Object.Containers == nil {
+				x.Object.pods(s.manifestSpec(x, a.text(name)), "containers")
+			}
+		}
+		x.Object.Hidden = x.Object.Containers == nil && (a.hidden["*"] || a.hidden["yaml_body"])
 	case strings.HasPrefix(x.Type, "kubernetes_"):
 		m := a.nested("metadata")
 		x.Object = &StateObject{Kind: deploymentTypes[x.Type], Namespace: m.text("namespace"), Name: m.text("name")}
+		if x.Object.Kind == "" {
+			break
+		}
+		x.Object.Hidden = a.hidden["*"] || a.hidden["spec"]
+		switch {
+		case a.flat != nil:
+			x.Object.flatPods(a.nested("spec").nested("template").nested("spec"))
+		case !x.Object.Hidden:
+			x.Object.pods(s.decoded(x, a.raw["spec"]), "container")
+		}
+	}
+}
+
+// decoded is a part of the state as maps, lists and scalars.
+func (s *stateReader) decoded(x *StateResource, raw json.RawMessage) any {
+	if raw == nil {
+		return nil
+	}
+	var out any
+	if s.budget.afford(documentWork(string(raw))) != nil || json.Unmarshal(raw, &out) != nil {
+		s.diags.error(Position{}, "what an object of the state runs is not read", x.Address)
+		return nil
+	}
+	return out
+}
+
+// manifestSpec is the spec of a manifest in YAML.
+func (s *stateReader) manifestSpec(x *StateResource, text string) any {
+	if text == "" {
+		return nil
+	}
+	var manifest struct {
+		Spec any `json:"spec"`
+	}
+	if err := cmp.Or(checkYAML(text, s.limits.Nesting), s.budget.afford(documentWork(text))); err != nil {
+		s.diags.error(Position{}, "what an object of the state runs is not read", x.Address)
+		return nil
+	}
+	if yaml.Unmarshal([]byte(text), &manifest) != nil {
+		s.diags.error(Position{}, "what an object of the state runs is not read", x.Address)
+		return nil
+	}
+	return manifest.Spec
+}
+
+// maxContainers bounds how many containers of a pod are looked at.
+const maxContainers = 100
+
+// pods reads of a workload's spec what its pods run. A block is the first of a
+// list, as the provider writes it.
+func (o *StateObject) pods(spec any, containers string) {
+	template := member(spec, "template")
+	if labels, ok := member(member(template, "metadata"), "labels").(map[string]any); ok {
+		o.PodLabels = map[string]string{}
+		for k, v := range labels {
+			o.PodLabels[k], _ = v.(string)
+		}
+	}
+	list, _ := member(member(template, "spec"), containers).([]any)
+	for _, c := range list[:min(len(list), maxContainers)] {
+		out := StateContainer{Flags: []string{}}
+		out.Name, _ = member(c, "name").(string)
+		out.Image, _ = member(c, "image").(string)
+		for _, argument := range []string{"command", "args"} {
+			words, _ := member(c, argument).([]any)
+			for _, w := range words {
+				if word, ok := w.(string); ok {
+					out.addFlag(word)
+				}
+			}
+		}
+		o.Containers = append(o.Containers, out)
+	}
+}
+
+// member is what stands under a key of a map, or of the first map of a list.
+func member(v any, key string) any {
+	if list, ok := v.([]any); ok && len(list) > 0 {
+		v = list[0]
+	}
+	m, _ := v.(map[string]any)
+	return m[key]
+}
+
+// flatPods is pods for a state in which attributes are flat.
+func (o *StateObject) flatPods(pod attributes) {
+	n := min(pod.number("container.#"), maxContainers)
+	for i := range n {
+		prefix := fmt.Sprintf("container.%d.", i)
+		out := StateContainer{Name: pod.flat[prefix+"name"], Image: pod.flat[prefix+"image"], Flags: []string{}}
+		for _, argument := range []string{"command.", "args."} {
+			for j := range pod.number(prefix + argument + "#") {
+				word, ok := pod.flat[prefix+argument+strconv.FormatInt(j, 10)]
+				if !ok {
+					break
+				}
+				out.addFlag(word)
+			}
+		}
+		o.Containers = append(o.Containers, out)
+	}
+}
+
+var flagName = regexp.MustCompile(`^--[a-z][a-z0-9-]*$`)
+
+func (c *StateContainer) addFlag(word string) {
+	if name, _, _ := strings.Cut(word, "="); flagName.MatchString(name) {
+		c.Flags = append(c.Flags, name)
 	}
 }
 
@@ -497,7 +638,7 @@ func (s *stateReader) release(x *StateResource, a attributes) *StateRelease {
 	if text == "" {
 		return r
 	}
-	if err := cmp.Or(checkYAML(text, s.limits.Nesting), s.budget.charge(int64(len(text)/64))); err != nil {
+	if err := cmp.Or(checkYAML(text, s.limits.Nesting), s.budget.afford(documentWork(text))); err != nil {
 		s.diags.error(Position{}, "the values in the state are not read", x.Address)
 		return r
 	}

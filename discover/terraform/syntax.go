@@ -26,13 +26,17 @@ type syntax struct {
 	diags   *diagnostics
 	prepare map[hclsyntax.Expression]*expression
 	names   map[string]bool // union of all expressions' names
+	tokens  int             // that were parsed
+	// templates are those that were parsed, by file and text: the same one is
+	// often rendered for each instance of something.
+	templates map[[2]string]*expression
 }
 
 // parse reads a file of HCL. What Terraform 0.11 accepted and later versions
 // do not is rewritten first. It returns nil when nothing could be read.
 func (s *syntax) parse(src []byte, name string) *hclsyntax.Body {
 	if err := s.check(src, name); err != nil {
-		s.diags.error(Position{File: name}, "the file is not read", err.Error())
+		s.diags.error(Position{File: name}, fileNotRead, err.Error())
 		return nil
 	}
 	file, diags := hclsyntax.ParseConfig(src, name, hcl.InitialPos)
@@ -59,6 +63,10 @@ func (s *syntax) parse(src []byte, name string) *hclsyntax.Body {
 
 // template parses the text of a template.
 func (s *syntax) template(src []byte, name string) (*expression, error) {
+	key := [2]string{name, string(src)}
+	if e := s.templates[key]; e != nil {
+		return e, nil
+	}
 	if err := s.checkTemplate(src, name); err != nil {
 		return nil, err
 	}
@@ -66,7 +74,8 @@ func (s *syntax) template(src []byte, name string) (*expression, error) {
 	if diags.HasErrors() {
 		return nil, fmt.Errorf("%s: %s", at(*diags[0].Subject), diags[0].Summary)
 	}
-	return s.expr(e), nil
+	s.templates[key] = s.expr(e)
+	return s.templates[key], nil
 }
 
 // literal parses one expression, such as the value of a -var.
@@ -82,13 +91,32 @@ func (s *syntax) literal(src, name string) (*expression, error) {
 }
 
 func (s *syntax) check(src []byte, name string) error {
-	tokens, _ := hclsyntax.LexConfig(src, name, hcl.InitialPos)
-	return checkNesting(tokens, s.limits.Nesting)
+	return s.checkTokens(src, name, 1, hclsyntax.LexConfig)
 }
 
 func (s *syntax) checkTemplate(src []byte, name string) error {
-	tokens, _ := hclsyntax.LexTemplate(src, name, hcl.InitialPos)
+	// What is put into a text takes more memory than other syntax.
+	return s.checkTokens(src, name, 2, hclsyntax.LexTemplate)
+}
+
+func (s *syntax) checkTokens(src []byte, name string, weight int, lex func([]byte, string, hcl.Pos) (hclsyntax.Tokens, hcl.Diagnostics)) error {
+	if err := s.count(0); err != nil {
+		return err
+	}
+	tokens, _ := lex(src, name, hcl.InitialPos) // the parser reports what is wrong
+	if err := s.count(weight * len(tokens)); err != nil {
+		return err
+	}
 	return checkNesting(tokens, s.limits.Nesting)
+}
+
+// count adds to what is parsed, and refuses more than is allowed: a tree of
+// syntax is a hundred times larger than its text.
+func (s *syntax) count(tokens int) error {
+	if s.tokens += tokens; s.tokens > s.limits.Tokens {
+		return fmt.Errorf("all that is read is more than %d words and signs", s.limits.Tokens)
+	}
+	return nil
 }
 
 // checkNesting refuses what would take the recursive parser and evaluator too

@@ -42,9 +42,13 @@ var jsonBlocks = map[string]int{
 // knows which of them are blocks; the dynamic blocks and provisioners that the
 // language itself defines become blocks.
 func (s *syntax) parseJSON(src []byte, name string) *hclsyntax.Body {
-	root, err := decodeJSON(src, s.limits.Nesting)
+	err := s.count(bytes.Count(src, []byte(",")) + bytes.Count(src, []byte(":")))
+	var root jsonValue
+	if err == nil {
+		root, err = decodeJSON(src, s.limits.Nesting)
+	}
 	if err != nil {
-		s.diags.error(Position{File: name}, "the file is not read", err.Error())
+		s.diags.error(Position{File: name}, fileNotRead, err.Error())
 		return nil
 	}
 	body := &hclsyntax.Body{Attributes: hclsyntax.Attributes{}, SrcRange: hcl.Range{Filename: name, Start: hcl.InitialPos, End: hcl.InitialPos}}
