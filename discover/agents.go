@@ -35,10 +35,25 @@ type agent struct {
 	set string
 	// loaded is true if all that fluxd would load at Synced.Commit is known.
 	loaded bool
+	// counted is true if the agent's Counts are known, orphansKnown if those of
+	// orphans are as well.
+	counted, orphansKnown bool
 }
 
 // finished is the agent as an Inventory holds it.
 func (a *agent) finished() migrate.Flux1Agent {
+	a.Unknown = slices.DeleteFunc(slices.Clone(a.Unknown), func(name string) bool {
+		return name == "counts" || name == "counts.orphans" || name == "synced.behind"
+	})
+	switch {
+	case !a.counted:
+		a.Unknown = append(a.Unknown, "counts")
+	case !a.orphansKnown:
+		a.Unknown = append(a.Unknown, "counts.orphans")
+	}
+	if a.Synced.Behind < 0 && !slices.Contains(a.Unknown, "synced") {
+		a.Unknown = append(a.Unknown, "synced.behind")
+	}
 	slices.Sort(a.Unknown)
 	a.Unknown = append([]string{}, slices.Compact(a.Unknown)...)
 	return a.Flux1Agent

@@ -147,7 +147,7 @@ func (c *checkout) recogniseReader() {
 	}
 	a := c.nested[i]
 	a.Tree, a.Files, a.Builds, a.Objects, a.Counts, a.Synced = r.Tree, r.Files, r.Builds, r.Objects, r.Counts, r.Synced
-	a.Unknown = slices.DeleteFunc(a.Unknown, func(name string) bool { return name == "counts" })
+	a.counted = r.counted
 	for j := range c.findings {
 		f := &c.findings[j]
 		f.Message = strings.Replace(f.Message, "the repository of "+r.ID+" ", "the repository of "+a.ID+" ", 1)

@@ -251,6 +251,8 @@ func Repositories(ctx context.Context, inv migrate.Inventory, given []Folder, pr
 	w := &witness{folders: list, opts: Options{Progress: progress, Parallel: defaultParallel}}
 	var found []*agent
 	for _, a := range inv.Agents {
+		// What of it stays unknown is found anew.
+		a.Unknown = slices.DeleteFunc(slices.Clone(a.Unknown), func(name string) bool { return name == "synced" })
 		found = append(found, &agent{Flux1Agent: a})
 	}
 	if err := w.readRepositories(ctx, found, nil, inv.Cluster); err != nil {

@@ -203,8 +203,10 @@ resource "helm_release" "flux" {
 			"defaultNamespace": a.DefaultNamespace, "imageAutomation": a.ImageAutomation, "serviceAccount": a.ServiceAccount, "confinement": a.Confinement.Kind,
 			"chartVersion": a.ChartVersion, "workload": a.Workload, "cpu": a.Requests.CPU, "credential": a.Credential.Kind, "known hosts": a.Credential.KnownHosts, "identity": a.Credential.Identity,
 		}
-		if len(a.Unknown) > 0 && !slices.Equal(a.Unknown, []string{"confinement"}) {
-			t.Errorf("%s: unknown is %v", a.ID, a.Unknown)
+		for _, name := range a.Unknown { // the last three without a cluster
+			if !slices.Contains([]string{"confinement", "counts", "running", "synced"}, name) {
+				t.Errorf("%s: %s is unknown", a.ID, name)
+			}
 		}
 		return all
 	}

@@ -267,7 +267,7 @@ func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.
 // unsynced says what manifests alone do not tell.
 func (c *checkout) unsynced(a *agent) {
 	a.Synced.Behind = -1
-	a.Unknown = append(a.Unknown, "synced", "counts")
+	a.Unknown = append(a.Unknown, "synced")
 }
 
 // fromManifests lets an environment be looked up among objects of Git in place

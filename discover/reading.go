@@ -72,7 +72,7 @@ func applies(o migrate.Object) bool {
 
 // count fills in how much the agent syncs.
 func (a *agent) count() {
-	a.Counts = migrate.Counts{}
+	a.Counts, a.counted = migrate.Counts{}, true
 	for _, o := range a.Objects {
 		if applies(o) {
 			a.Counts.Objects++

@@ -57,6 +57,10 @@ type savedAgent struct {
 	// Ignored are the objects that fluxd is told to leave alone, live or in
 	// Git, and how, by their id.
 	Ignored map[string]string `json:"ignored,omitempty"`
+	// Generates and Decrypts are how the repository was read where the agent's
+	// manifestGeneration or sops is not known.
+	Generates bool `json:"generates,omitempty"`
+	Decrypts  bool `json:"decrypts,omitempty"`
 	// Tree names one of the trees; empty if the repository was not read.
 	Tree string `json:"tree,omitempty"`
 }
@@ -121,7 +125,7 @@ type saver struct {
 func (s *saver) agent(ctx context.Context, a *migrate.Flux1Agent, facts migrate.Cluster) (savedAgent, []migrate.Finding, error) {
 	entry := savedAgent{
 		Replicas: a.Replicas, Image: a.Image, Selector: a.Selector, Rights: a.Rights, SharedAccount: a.SharedAccount,
-		Credential: a.Credential, Marked: a.Marked, Ignored: map[string]string{},
+		Credential: a.Credential, Marked: a.Marked, Ignored: map[string]string{}, Generates: a.ManifestGeneration, Decrypts: a.SOPS,
 	}
 	// A user name without a password may be a token.
 	if user := &entry.Credential.Username; user.Literal != "" && entry.Credential.Password == (migrate.Value{}) {
@@ -456,6 +460,7 @@ func Open(ctx context.Context, in io.Reader) (migrate.Inventory, error) {
 func (s savedAgent) open(ctx context.Context, a *migrate.Flux1Agent, facts migrate.Cluster, trees map[string][]savedFile) error {
 	a.Replicas, a.Image, a.Selector, a.Rights, a.SharedAccount = s.Replicas, s.Image, s.Selector, s.Rights, s.SharedAccount
 	a.Credential, a.Marked = s.Credential, s.Marked
+	a.ManifestGeneration, a.SOPS = a.ManifestGeneration || s.Generates, a.SOPS || s.Decrypts
 	a.HeadProblem = "the inventory was read from a file, which does not hold the branch's head"
 	if s.Tree == "" {
 		return nil

@@ -362,6 +362,7 @@ func (w *witness) orphans(agents []*agent, l *live) {
 				left = append(left, id)
 			}
 		}
+		a.Counts.Orphans, a.orphansKnown = len(left), true
 		if len(left) == 0 {
 			continue
 		}

@@ -167,6 +167,7 @@ func Terraform(ctx context.Context, o TerraformOptions) (migrate.Inventory, erro
 	all = ofThisCluster(all, o, find)
 	for _, c := range read {
 		c.stateElsewhere()
+		c.workspacesElsewhere()
 		c.remoteStates()
 		c.varFiles()
 		find(c.said...)

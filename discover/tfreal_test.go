@@ -126,7 +126,7 @@ var realConfigurations = []realConfiguration{
 		check: func(t *testing.T, inv migrate.Inventory) {
 			a := one(t, inv)
 			// Variables without defaults are named, never guessed.
-			equal(t, "unknown", a.Unknown, []string{"git.url"})
+			equal(t, "unknown", unknownOf(a), []string{"git.url"})
 			equal(t, "url", a.Git.URL, "")
 			said(t, inv, "CHART_VALUE_NOT_KNOWN", "flux/flux", "var.gitops_ssh_url", "variables.tf:227")
 			s := settingOf(t, a, "git.url")
@@ -141,7 +141,7 @@ var realConfigurations = []realConfiguration{
 		vars: map[string]string{"gitops_ssh_url": "git@ssh.dev.azure.com:v3/org/project/repo", "gitops_path": "providers/azure"},
 		check: func(t *testing.T, inv migrate.Inventory) {
 			a := one(t, inv)
-			equal(t, "unknown", a.Unknown, []string{})
+			equal(t, "unknown", unknownOf(a), []string{})
 			equal(t, "url and paths", []any{a.Git.URL, a.Git.Paths}, []any{"git@ssh.dev.azure.com:v3/org/project/repo", []string{"providers/azure"}})
 		}},
 	{name: "osdu-script", folder: "Azure__osdu-infrastructure", dir: "archive/infra/templates/osdu-r3-resources/configurations/service_resources",
@@ -204,7 +204,7 @@ var realConfigurations = []realConfiguration{
 			a := one(t, inv)
 			datacube(t, a, "dev", "")
 			// git.label comes from a variable of a file that is not here.
-			equal(t, "unknown", a.Unknown, []string{"git.syncTag"})
+			equal(t, "unknown", unknownOf(a), []string{"git.syncTag"})
 			said(t, inv, "TERRAFORM_NOT_UNDERSTOOD", "var.cluster_id")
 			// helmOperator.create is a value that chart 1.0.0 no longer reads.
 			said(t, inv, "CHART_VALUE_IGNORED", "helmOperator.create")

@@ -208,6 +208,10 @@ func (d *declared) setRendered(r *chart.Rendered) {
 	if r.Version == "" {
 		d.unknown("chartVersion")
 	}
+	if r.Unknown["requests"] != "" {
+		d.Requests = migrate.Requests{}
+		d.unknown("requests")
+	}
 	where := d.where()
 	if r.Replicas != nil {
 		d.Replicas = int32(min(*r.Replicas, 1<<30))

@@ -199,6 +199,7 @@ func decodeAny(release chart.Release, versions []string, why string, values any)
 		"replicas":          {func(r *chart.Rendered) any { return r.Replicas }, func() { out.Replicas = first.Replicas }},
 		"serviceAccount":    {func(r *chart.Rendered) any { return r.ServiceAccount }, func() { out.ServiceAccount = first.ServiceAccount }},
 		"confinement":       {func(r *chart.Rendered) any { return r.Confinement }, func() { out.Confinement = first.Confinement }},
+		"requests":          {func(r *chart.Rendered) any { return r.Requests }, func() { out.Requests = first.Requests }},
 		"keySecret":         {func(r *chart.Rendered) any { return r.KeySecret }, func() { out.KeySecret = first.KeySecret }},
 		"knownHosts":        {func(r *chart.Rendered) any { return r.KnownHosts }, func() { out.KnownHosts = first.KnownHosts }},
 		"fallbackNamespace": {func(r *chart.Rendered) any { return r.FallbackNamespace }, func() { out.FallbackNamespace = first.FallbackNamespace }},

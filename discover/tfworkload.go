@@ -126,6 +126,10 @@ func (c *configuration) workload(w *terraform.Workload) {
 	}
 	d.unknown("confinement")
 	d.Requests = requests(pod.Containers)
+	if slices.ContainsFunc(items(at(tree, "spec", "template", "spec", "containers")), asksUnknown) {
+		d.Requests = migrate.Requests{}
+		d.unknown("requests")
+	}
 	d.setFallback(container)
 	d.setCredential(&config, mountedSecret(pod, container), "")
 	// Everything else that the Deployment says.
@@ -140,6 +144,16 @@ func (c *configuration) workload(w *terraform.Workload) {
 	c.objectsBeside(d, w)
 	c.compareWithState(d, w.Address)
 	c.agents = append(c.agents, d)
+}
+
+// asksUnknown reports whether it is unknown what a container asks for.
+func asksUnknown(container any) bool {
+	for _, path := range [][]string{{"resources"}, {"resources", "requests"}, {"resources", "requests", "cpu"}, {"resources", "requests", "memory"}} {
+		if text := scalarText(at(container, path...)); text == placeholder || text == "***" {
+			return true
+		}
+	}
+	return false
 }
 
 // setFallback tells the namespace of objects that name none, where no

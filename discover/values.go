@@ -94,7 +94,7 @@ func valuesAgent(f ValuesFile) (*declared, error) {
 		found.Where = lines.place(found.Where)
 		d.find(found)
 	}
-	d.unknown("running", "synced", "counts", "terraform")
+	d.unknown("running", "synced", "terraform")
 	return d, nil
 }
 

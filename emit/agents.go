@@ -14,6 +14,9 @@ import (
 	"github.com/fluxover/fluxover/migrate"
 )
 
+// unknown stands for a value that is not known.
+const unknown = "unknown"
+
 // column is one of the table of agents.
 type column struct {
 	heading string
@@ -21,13 +24,15 @@ type column struct {
 	// least is the width below which it is not cut; 0 if it is never cut.
 	least int
 	cell  func(inv migrate.Inventory, a *migrate.Flux1Agent) string
+	// rare columns are left out where they say nothing of any agent.
+	rare bool
 }
 
 // known is a value, or that it is unknown.
 func known(a *migrate.Flux1Agent, name, value string) string {
 	switch {
 	case slices.Contains(a.Unknown, name):
-		return "unknown"
+		return unknown
 	case value == "":
 		return "-"
 	}
@@ -65,6 +70,22 @@ func counted(a *migrate.Flux1Agent, n int) string {
 	return strconv.Itoa(n)
 }
 
+// asked is one of the agent's requests.
+func asked(a *migrate.Flux1Agent, value string) string {
+	if value != "" {
+		return value
+	}
+	return known(a, "requests", "")
+}
+
+// orphans counts live objects of an agent that its repository does not hold.
+func orphans(a *migrate.Flux1Agent) string {
+	if a.Counts.Orphans == 0 {
+		return "-"
+	}
+	return strconv.Itoa(a.Counts.Orphans)
+}
+
 // found counts an agent's findings of a severity.
 func found(severity migrate.Severity) func(migrate.Inventory, *migrate.Flux1Agent) string {
 	return func(inv migrate.Inventory, a *migrate.Flux1Agent) string {
@@ -81,24 +102,25 @@ func found(severity migrate.Severity) func(migrate.Inventory, *migrate.Flux1Agen
 	}
 }
 
-// columns of the table of agents. What an agent syncs can be cut, what it is
-// called and how it stands cannot.
-var columns = []column{
-	{"AGENT", false, 18, func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return a.ID }},
-	{"REPOSITORY", false, 10, func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return repositoryName(a) }},
-	{"BRANCH", false, 6, func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return known(a, "git.branch", a.Git.Branch) }},
-	{"PATHS", false, 8, func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return paths(a) }},
-	{"SYNCED", false, 0, synced},
-	{"BEHIND", true, 0, func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return behind(a) }},
-	{"OBJECTS", true, 0, func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return counted(a, a.Counts.Objects) }},
-	{"APPS", true, 0, func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return counted(a, a.Counts.Applications) }},
-	{"GC", false, 0, func(_ migrate.Inventory, a *migrate.Flux1Agent) string {
+// agentColumns are those of the table of agents. What an agent syncs can be
+// cut, what it is called and how it stands cannot.
+var agentColumns = []column{
+	{heading: "AGENT", least: 18, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return a.ID }},
+	{heading: "REPOSITORY", least: 10, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return repositoryName(a) }},
+	{heading: "BRANCH", least: 6, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return known(a, "git.branch", a.Git.Branch) }},
+	{heading: "PATHS", least: 8, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return paths(a) }},
+	{heading: "SYNCED", cell: synced},
+	{heading: "BEHIND", right: true, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return behind(a) }},
+	{heading: "OBJECTS", right: true, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return counted(a, a.Counts.Objects) }},
+	{heading: "APPS", right: true, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return counted(a, a.Counts.Applications) }},
+	{heading: "ORPHANS", right: true, rare: true, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return orphans(a) }},
+	{heading: "GC", cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string {
 		return known(a, "sync.garbageCollection", string(a.Sync.GarbageCollection))
 	}},
-	{"RIGHTS", false, 0, func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return rights(a.Confinement) }},
-	{"CPU", true, 0, func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return known(a, "requests", a.Requests.CPU) }},
-	{"BLOCK", true, 0, found(migrate.Blocker)},
-	{"WARN", true, 0, found(migrate.Warning)},
+	{heading: "RIGHTS", cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return rights(a.Confinement) }},
+	{heading: "CPU", right: true, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return asked(a, a.Requests.CPU) }},
+	{heading: "BLOCK", right: true, cell: found(migrate.Blocker)},
+	{heading: "WARN", right: true, cell: found(migrate.Warning)},
 }
 
 // widest is how much of a name is shown in a table that need not fit anything.
@@ -108,8 +130,9 @@ const widest = 32
 // columns where that can be: what is the same of all agents then stands once
 // below the table, and names are cut. A width of 0 sets no limit.
 func Agents(w io.Writer, inv migrate.Inventory, width int) error {
+	var columns []column
 	var cells [][]string // by column, the heading first
-	for _, c := range columns {
+	for _, c := range agentColumns {
 		lines := []string{c.heading}
 		for i := range inv.Agents {
 			cell := c.cell(inv, &inv.Agents[i])
@@ -118,9 +141,12 @@ func Agents(w io.Writer, inv migrate.Inventory, width int) error {
 			}
 			lines = append(lines, cell)
 		}
-		cells = append(cells, lines)
+		if c.rare && !slices.ContainsFunc(lines[1:], func(cell string) bool { return cell != "-" }) {
+			continue
+		}
+		cells, columns = append(cells, lines), append(columns, c)
 	}
-	shown, common := fit(cells, width)
+	shown, common := fit(columns, cells, width)
 	rows := make([][]string, len(inv.Agents)+1)
 	var right []int
 	for i, c := range shown {
@@ -147,7 +173,7 @@ func Agents(w io.Writer, inv migrate.Inventory, width int) error {
 // fit makes a table of columns no wider than width: it takes out those that say
 // the same of every agent, and cuts names, the longest first. What can be done
 // no more stays too wide.
-func fit(cells [][]string, width int) (shown, common []int) {
+func fit(columns []column, cells [][]string, width int) (shown, common []int) {
 	wide := func(c int) int {
 		most := 0
 		for _, cell := range cells[c] {
@@ -218,7 +244,7 @@ func summary(w io.Writer, inv migrate.Inventory) error {
 			agents++
 		}
 	}
-	fmt.Fprintf(w, "%s, asking for %s CPU in all\n", plural(agents, what), TotalCPU(inv))
+	fmt.Fprintf(w, "%s, %s in all\n", plural(agents, what), asking(Total(inv).CPU, "CPU"))
 	if n := len(inv.Cluster.Flux2); n > 0 {
 		fmt.Fprintf(w, "%s of Flux v2: %s\n", plural(n, "running controller"), strings.Join(inv.Cluster.Flux2, ", "))
 	}
@@ -272,7 +298,7 @@ func declaredOnly(inv migrate.Inventory) bool {
 // AgentsWide is Agents with all paths and more of each agent's settings, as
 // wide as it gets.
 func AgentsWide(w io.Writer, inv migrate.Inventory) error {
-	rows := [][]string{{"AGENT", "REPOSITORY", "BRANCH", "PATHS", "POLL", "SYNC", "TAG", "SYNCED", "BEHIND", "OBJECTS", "APPS", "GC", "ACCOUNT", "RIGHTS", "CPU", "MEMORY", "CHART", "BY", "BLOCK", "WARN", "DECLARED"}}
+	rows := [][]string{{"AGENT", "REPOSITORY", "BRANCH", "PATHS", "POLL", "SYNC", "TAG", "SYNCED", "BEHIND", "OBJECTS", "APPS", "ORPHANS", "GC", "ACCOUNT", "RIGHTS", "CPU", "MEMORY", "CHART", "BY", "BLOCK", "WARN", "DECLARED"}}
 	for i := range inv.Agents {
 		a := &inv.Agents[i]
 		declared := ""
@@ -281,11 +307,11 @@ func AgentsWide(w io.Writer, inv migrate.Inventory) error {
 		}
 		rows = append(rows, []string{a.ID, known(a, "git.url", a.Git.URL), known(a, "git.branch", a.Git.Branch), paths(a),
 			known(a, "git.pollInterval", a.Git.PollInterval.Duration.String()), known(a, "sync.interval", a.Sync.Interval.Duration.String()), known(a, "git.syncTag", a.Git.SyncTag),
-			synced(inv, a), behind(a), counted(a, a.Counts.Objects), counted(a, a.Counts.Applications), known(a, "sync.garbageCollection", string(a.Sync.GarbageCollection)),
-			known(a, "serviceAccount", a.ServiceAccount), rights(a.Confinement), known(a, "requests", a.Requests.CPU), known(a, "requests", a.Requests.Memory),
+			synced(inv, a), behind(a), counted(a, a.Counts.Objects), counted(a, a.Counts.Applications), orphans(a), known(a, "sync.garbageCollection", string(a.Sync.GarbageCollection)),
+			known(a, "serviceAccount", a.ServiceAccount), rights(a.Confinement), asked(a, a.Requests.CPU), asked(a, a.Requests.Memory),
 			known(a, "chartVersion", a.ChartVersion), a.InstalledBy, found(migrate.Blocker)(inv, a), found(migrate.Warning)(inv, a), known(a, "terraform", declared)})
 	}
-	if err := agentTable(w, inv, rows, 8, 9, 10, 14, 15, 18, 19); err != nil {
+	if err := agentTable(w, inv, rows, 8, 9, 10, 11, 15, 16, 19, 20); err != nil {
 		return err
 	}
 	return summary(w, inv)
@@ -326,7 +352,7 @@ func notSynced(findings []migrate.Finding, id string) string {
 			}
 		}
 	}
-	return "unknown"
+	return unknown
 }
 
 func rights(c migrate.Confinement) string {
@@ -336,26 +362,51 @@ func rights(c migrate.Confinement) string {
 	case "namespaces":
 		return fmt.Sprintf("%d ns", len(c.Namespaces))
 	case "":
-		return "unknown"
+		return unknown
 	}
 	return c.Kind
 }
 
-// TotalCPU sums what the agents' containers ask for, as Kubernetes writes it.
-func TotalCPU(inv migrate.Inventory) string { return Total(inv).CPU }
+// asking says how much is asked for of something.
+func asking(total, what string) string {
+	if total == unknown {
+		return "asking for an unknown amount of " + what
+	}
+	return "asking for " + total + " " + what
+}
 
-// Total sums what the agents' containers ask for, as Kubernetes writes it.
+// Total sums what the agents' containers ask for, as Kubernetes writes it:
+// "unknown" where that is not known of any of them, and "at least" so much
+// where it is not known of some.
 func Total(inv migrate.Inventory) migrate.Requests {
-	var cpu, memory resource.Quantity
-	for _, a := range inv.Agents {
-		if q, err := resource.ParseQuantity(a.Requests.CPU); err == nil {
-			cpu.Add(q)
-		}
-		if q, err := resource.ParseQuantity(a.Requests.Memory); err == nil {
-			memory.Add(q)
+	return migrate.Requests{
+		CPU:    total(inv, func(r migrate.Requests) string { return r.CPU }),
+		Memory: total(inv, func(r migrate.Requests) string { return r.Memory }),
+	}
+}
+
+func total(inv migrate.Inventory, of func(migrate.Requests) string) string {
+	var sum resource.Quantity
+	open, told := 0, 0
+	for i := range inv.Agents {
+		a := &inv.Agents[i]
+		switch {
+		case of(a.Requests) != "" || !slices.Contains(a.Unknown, "requests"):
+			told++
+			if q, err := resource.ParseQuantity(of(a.Requests)); err == nil {
+				sum.Add(q)
+			}
+		case a.InstalledBy != "": // else only how a repository is read
+			open++
 		}
 	}
-	return migrate.Requests{CPU: cpu.String(), Memory: memory.String()}
+	switch {
+	case open > 0 && told == 0:
+		return unknown
+	case open > 0:
+		return "at least " + sum.String()
+	}
+	return sum.String()
 }
 
 // freed is before less after, as people write it: cores, or bytes by a unit;

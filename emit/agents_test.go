@@ -76,3 +76,60 @@ func TestAgentsNamesTheControllersOfFlux2(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatIsAskedForIsUnknownWhereItIsNotToldOfAnyAgent(t *testing.T) {
+	told := migrate.Flux1Agent{ID: "flux/told", InstalledBy: "helm", Requests: migrate.Requests{CPU: "500m"}}
+	open := migrate.Flux1Agent{ID: "flux/open", InstalledBy: "terraform", Unknown: []string{"requests"}}
+	none := migrate.Flux1Agent{ID: "flux/none", InstalledBy: "helm"}
+	reader := migrate.Flux1Agent{ID: "checkout/x", Unknown: []string{"requests"}}
+	for _, c := range []struct {
+		agents []migrate.Flux1Agent
+		want   string
+	}{
+		{[]migrate.Flux1Agent{told, told, none}, "3 Flux v1 agents, asking for 1 CPU in all\n"},
+		{[]migrate.Flux1Agent{open, open}, "2 Flux v1 agents, asking for an unknown amount of CPU in all\n"},
+		{[]migrate.Flux1Agent{told, open}, "2 Flux v1 agents, asking for at least 500m CPU in all\n"},
+		{[]migrate.Flux1Agent{none, none}, "2 Flux v1 agents, asking for 0 CPU in all\n"},
+		{[]migrate.Flux1Agent{told, reader}, "1 Flux v1 agent, asking for 500m CPU in all\n"},
+	} {
+		var out strings.Builder
+		if err := Agents(&out, migrate.Inventory{Agents: c.agents}, 0); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(out.String(), c.want) {
+			t.Errorf("want %q:\n%s", c.want, out.String())
+		}
+	}
+	var review strings.Builder
+	if err := Review(&review, Report{Inventory: migrate.Inventory{Agents: []migrate.Flux1Agent{open}}, After: migrate.Requests{CPU: "100m", Memory: "128Mi"}}, Style{}); err != nil {
+		t.Fatal(err)
+	}
+	if text := review.String(); !strings.Contains(text, "asking for an unknown amount of CPU") || strings.Contains(text, "freed") {
+		t.Errorf("the review says of an agent whose CPU is unknown:\n%s", text)
+	}
+}
+
+func TestOrphansAreCountedWhereThereAreAny(t *testing.T) {
+	a, b := migrate.Flux1Agent{ID: "flux/a"}, migrate.Flux1Agent{ID: "flux/b", Unknown: []string{"counts.orphans"}}
+	show := func(agents ...migrate.Flux1Agent) string {
+		var out strings.Builder
+		if err := Agents(&out, migrate.Inventory{Agents: agents}, 0); err != nil {
+			t.Fatal(err)
+		}
+		return out.String()
+	}
+	if text := show(a, b); strings.Contains(text, "ORPHANS") {
+		t.Errorf("there are none, and the table says:\n%s", text)
+	}
+	a.Counts.Orphans = 12
+	if text := show(a, b); !strings.Contains(text, "ORPHANS") || !strings.Contains(text, " 12 ") {
+		t.Errorf("12 are not counted:\n%s", text)
+	}
+	var wide strings.Builder
+	if err := AgentsWide(&wide, migrate.Inventory{Agents: []migrate.Flux1Agent{a, b}}); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(wide.String(), " 12 ") {
+		t.Errorf("12 are not counted:\n%s", wide.String())
+	}
+}

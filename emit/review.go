@@ -19,12 +19,12 @@ var verbs = []migrate.Verb{migrate.Adopt, migrate.Change, migrate.Restart, migra
 // the old ones, who keeps the copied credentials, and the findings.
 func Review(w io.Writer, report Report, style Style) error {
 	plan, p := report.Plan, report.picture()
-	asking := "asking for " + p.Before.CPU + " CPU"
-	if p.Before.Memory != "0" {
-		asking += " and " + p.Before.Memory + " memory"
+	before := asking(p.Before.CPU, "CPU")
+	if p.Before.Memory != "0" && p.Before.Memory != unknown {
+		before += " and " + p.Before.Memory + " memory"
 	}
 	fmt.Fprintf(w, "%s\n", style.paint("Plan for "+clusterName(plan), bold))
-	fmt.Fprintf(w, "  before  %s, %s\n", plural(p.Agents, "Flux v1 agent"), asking)
+	fmt.Fprintf(w, "  before  %s, %s\n", plural(p.Agents, "Flux v1 agent"), before)
 	fmt.Fprintf(w, "  after   1 agent (%s), %s, %s\n", p.Engine, plural(p.Sources, "GitRepository"), plural(p.Kustomizations, "Kustomization"))
 	if p.Freed.CPU != "" {
 		line := "  freed   " + p.Freed.CPU + " CPU"

@@ -62,13 +62,13 @@ type ServedKind struct {
 
 // Flux1Agent is one fluxd with what it syncs. Values are effective: the
 // chart's and the daemon's defaults are filled in. What could not be known is
-// zero and named in Unknown.
+// zero and named in Unknown; in JSON it is null.
 type Flux1Agent struct {
 	// ID is "namespace/release", or "namespace/deployment" without Helm.
 	ID           string `json:"id"`
 	Namespace    string `json:"namespace"`
 	Release      string `json:"release"`
-	ChartVersion string `json:"chartVersion,omitempty"`
+	ChartVersion string `json:"chartVersion"`
 	// InstalledBy is "helm", "manifest", "terraform" or "flux1".
 	InstalledBy string `json:"installedBy"`
 	// Workload is the Deployment's name in Namespace.
@@ -77,7 +77,7 @@ type Flux1Agent struct {
 	Running *bool `json:"running"`
 	// Cluster is the one that the agent is of, as far as its witnesses say; nil
 	// if none does.
-	Cluster *AgentCluster `json:"cluster,omitempty"`
+	Cluster *AgentCluster `json:"cluster"`
 
 	Git                AgentGit    `json:"git"`
 	Sync               AgentSync   `json:"sync"`
@@ -90,12 +90,14 @@ type Flux1Agent struct {
 	Confinement        Confinement `json:"confinement"`
 	// Terraform is where a Terraform configuration declares the agent; nil if
 	// none does, or none was read.
-	Terraform *TerraformPlace `json:"terraform,omitempty"`
+	Terraform *TerraformPlace `json:"terraform"`
 	Synced    Synced          `json:"synced"`
 	Counts    Counts          `json:"counts"`
 	Requests  Requests        `json:"requests"`
 	Settings  []Setting       `json:"settings"`
-	Unknown   []string        `json:"unknown"`
+	// Unknown names what is not known, as in JSON: "git.url". Of an object that
+	// is named as a whole, such as "synced", what it holds nothing of is unknown.
+	Unknown []string `json:"unknown"`
 
 	// Replicas is the Deployment's spec.replicas as found.
 	Replicas int32 `json:"-"`
@@ -155,7 +157,7 @@ type AgentGit struct {
 	PollInterval metav1.Duration `json:"pollInterval"`
 	Timeout      metav1.Duration `json:"timeout"`
 	ReadOnly     bool            `json:"readonly"`
-	SecretName   string          `json:"secretName,omitempty"`
+	SecretName   string          `json:"secretName"`
 	// SyncTag is the tag that marks the last synced commit.
 	SyncTag string `json:"syncTag"`
 }
@@ -205,10 +207,11 @@ type TerraformPlace struct {
 
 // Synced says how far an agent got.
 type Synced struct {
-	// Commit is the agent's sync mark; empty if it never synced.
+	// Commit is the agent's sync mark; unknown as well where it left none, which
+	// the finding NEVER_SYNCED says.
 	Commit string `json:"commit"`
 	// Behind counts commits of the branch's head that are not in Commit; -1
-	// if not known.
+	// if not known, which is null in JSON.
 	Behind int `json:"behind"`
 	// Head is the branch's head when it was read.
 	Head string `json:"head,omitempty"`
@@ -218,12 +221,16 @@ type Synced struct {
 type Counts struct {
 	Objects      int `json:"objects"`
 	Applications int `json:"applications"`
+	// Orphans are live objects that carry the agent's mark and that its
+	// repository does not hold.
+	Orphans int `json:"orphans"`
 }
 
-// Requests is what the agent's containers ask for, as Kubernetes quantities.
+// Requests is what the agent's containers ask for, as Kubernetes quantities;
+// empty where they ask for nothing.
 type Requests struct {
-	CPU    string `json:"cpu,omitempty"`
-	Memory string `json:"memory,omitempty"`
+	CPU    string `json:"cpu"`
+	Memory string `json:"memory"`
 }
 
 // Fate says what becomes of a setting.

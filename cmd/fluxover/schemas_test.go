@@ -67,7 +67,10 @@ func TestInventoriesOfTheGoldensAreWhatTheSchemaSays(t *testing.T) {
 
 func TestWhatIsPrintedIsWhatTheSchemasSay(t *testing.T) {
 	manifest := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": map[string]any{"name": "a"}}}
-	inventory := migrate.Inventory{APIVersion: migrate.APIVersion, Kind: "Inventory", Agents: []migrate.Flux1Agent{{ID: "a/b"}}}
+	inventory := migrate.Inventory{APIVersion: migrate.APIVersion, Kind: "Inventory", Agents: []migrate.Flux1Agent{
+		{ID: "a/b", Unknown: []string{"git.url", "sync", "synced", "requests", "allowedNamespaces", "sops"}},
+		{ID: "a/c", Sync: migrate.AgentSync{GarbageCollection: migrate.CollectOn}},
+	}}
 	plan := migrate.Build(inventory, migrate.Options{})
 	plan.Sources = append(plan.Sources, manifest)
 	was, is := reviewed(), reviewed()

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/invopop/jsonschema"
@@ -45,10 +46,13 @@ var words = map[reflect.Type][]any{
 	reflect.TypeFor[migrate.Fate]():     {migrate.Carried, migrate.Dropped, migrate.Blocks, migrate.Unknown},
 	reflect.TypeFor[migrate.Verb](): {migrate.Adopt, migrate.Change, migrate.Restart, migrate.Create, migrate.Skip,
 		migrate.Unmanage, migrate.Stale, migrate.Conflict},
-	reflect.TypeFor[cutover.VerifiedState](): {cutover.VerifiedHolds, cutover.VerifiedMoved, cutover.VerifiedBlocked},
-	// Empty where it is not known.
-	reflect.TypeFor[migrate.GarbageCollection](): {migrate.CollectOn, migrate.CollectOff, migrate.CollectDry, ""},
+	reflect.TypeFor[cutover.VerifiedState]():     {cutover.VerifiedHolds, cutover.VerifiedMoved, cutover.VerifiedBlocked},
+	reflect.TypeFor[migrate.GarbageCollection](): {migrate.CollectOn, migrate.CollectOff, migrate.CollectDry},
 }
+
+// knownAlways are what is known of every agent; all else is null where it is
+// not known.
+var knownAlways = []string{"id", "settings", "unknown"}
 
 func main() {
 	if len(os.Args) != 2 {
@@ -91,6 +95,7 @@ func write(dir string) error {
 				break
 			}
 		}
+		admitUnknown(s)
 		if d.kind != "" {
 			root := s.Definitions[t.Name()]
 			constant(root, "kind", d.kind)
@@ -147,12 +152,38 @@ func admitNull(s *jsonschema.Schema, t reflect.Type, seen map[reflect.Type]bool)
 		switch f.Type.Kind() {
 		case reflect.Slice, reflect.Map, reflect.Pointer:
 			if p, ok := definition.Properties.Get(name); ok {
-				description := p.Description
-				p.Description = ""
-				definition.Properties.Set(name, &jsonschema.Schema{Description: description, AnyOf: []*jsonschema.Schema{p, {Type: "null"}}})
+				orNull(definition, name, p)
 			}
 		}
 	})
+}
+
+// admitUnknown lets null stand for what may be unknown of an agent: the members
+// of its objects, which are there always.
+func admitUnknown(s *jsonschema.Schema) {
+	for _, t := range []reflect.Type{
+		reflect.TypeFor[migrate.Flux1Agent](), reflect.TypeFor[migrate.AgentGit](), reflect.TypeFor[migrate.AgentSync](),
+		reflect.TypeFor[migrate.Confinement](), reflect.TypeFor[migrate.Synced](), reflect.TypeFor[migrate.Counts](), reflect.TypeFor[migrate.Requests](),
+	} {
+		definition := s.Definitions[t.Name()]
+		if definition == nil {
+			continue // not in this document
+		}
+		fields(t, func(_ reflect.StructField, name string, omitted bool) {
+			p, ok := definition.Properties.Get(name)
+			if !ok || omitted || p.Ref != "" || len(p.AnyOf) > 0 || slices.Contains(knownAlways, name) {
+				return
+			}
+			orNull(definition, name, p)
+		})
+	}
+}
+
+// orNull lets a member be null as well.
+func orNull(definition *jsonschema.Schema, name string, p *jsonschema.Schema) {
+	description := p.Description
+	p.Description = ""
+	definition.Properties.Set(name, &jsonschema.Schema{Description: description, AnyOf: []*jsonschema.Schema{p, {Type: "null"}}})
 }
 
 // fields visits the fields of a struct that stand in its JSON, those of
