@@ -180,18 +180,16 @@ func Terraform(ctx context.Context, o TerraformOptions) (migrate.Inventory, erro
 			all[i] = all[i-1]
 			continue
 		}
-		slices.Sort(d.Unknown)
-		d.Unknown = append([]string{}, slices.Compact(d.Unknown)...)
+		d.unknown("running", "synced")
 		d.Cluster = agentCluster(d.cluster)
-		inv.Agents = append(inv.Agents, d.Flux1Agent)
+		inv.Agents = append(inv.Agents, (&agent{Flux1Agent: d.Flux1Agent}).finished())
 		find(d.reported()...)
 	}
 	inv.Findings = migrate.SortFindings(inv.Findings)
 	return inv, nil
 }
 
-// stateOnly names the releases of Flux v1's chart that a state holds and no
-// configuration declares.
+// stateOnly names the agents that a state holds and no configuration declares.
 func stateOnly(read []*configuration, find func(...migrate.Finding)) []migrate.StateOnly {
 	held := map[*terraform.StateResource]bool{}
 	var states []stateFile
@@ -208,17 +206,16 @@ func stateOnly(read []*configuration, find func(...migrate.Finding)) []migrate.S
 		for _, d := range s.state.Diagnostics {
 			find(TerraformProblem.About("", s.name, s.name, d.Summary))
 		}
-		for _, r := range fluxReleases(s.state) {
-			if held[r] {
+		for _, a := range stateAgents(s.state) {
+			if held[a.StateResource] {
 				continue
 			}
-			id := r.Release.Namespace + "/" + r.Release.Name
-			out = append(out, migrate.StateOnly{ID: id, Place: migrate.TerraformPlace{Dir: s.dir, Address: r.Address, Instance: instance(r.Key), Where: s.name, State: true}})
+			out = append(out, migrate.StateOnly{ID: a.id, Place: migrate.TerraformPlace{Dir: s.dir, Address: a.Address, Instance: instance(a.Key), Where: s.name, State: true}})
 			what := "is in the state"
-			if r.Deposed {
+			if a.Deposed {
 				what = "is in the state as deposed, to be destroyed by the next apply,"
 			}
-			find(TerraformStateOnly.About("", r.Address, s.name, fmt.Sprintf("%s (release %s) %s, and no given configuration declares it", r.Address, id, what)))
+			find(TerraformStateOnly.About("", a.Address, s.name, fmt.Sprintf("%s (%s) %s, and no given configuration declares it", a.Address, a.what, what)))
 		}
 	}
 	return out

@@ -1,9 +1,11 @@
 package discover
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -125,6 +127,59 @@ func TestRootModulesOfSeveralClustersAreToldApart(t *testing.T) {
 	}
 }
 
+// Deployments of fluxd that a state holds and no configuration declares are
+// named as Helm releases are, and matched to what runs.
+func TestDeploymentsThatAStateAloneHoldsAreNamed(t *testing.T) {
+	state, err := os.ReadFile("terraform/testdata/states/fluxd.tfstate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	inv := declaredBy(t, map[string]string{"main.tf": releaseBlock("shop", ""), "terraform.tfstate": string(state)})
+	var ids []string
+	for _, s := range inv.StateOnly {
+		ids = append(ids, s.ID)
+	}
+	equal(t, "of the state alone", ids, []string{
+		"flux/flux-closed", "flux/by-kubectl", "flux/by-kubectl-plain", "flux/by-deployment", "flux/flux-hidden", "flux/by-deployment-v1", "flux/by-manifest",
+	})
+	said(t, inv, "TERRAFORM_STATE_ONLY", "kubernetes_deployment_v1.new", "Deployment flux/by-deployment-v1")
+	said(t, inv, "TERRAFORM_STATE_ONLY", "kubernetes_manifest.typed")
+	said(t, inv, "TERRAFORM_STATE_ONLY", "kubectl_manifest.closed", "hides what it runs")
+	text, err := json.Marshal(inv)
+	if err != nil || strings.Contains(string(text), "hunter2") {
+		t.Errorf("a secret of the state is shown (%v): %s", err, text)
+	}
+	merged := Merge(migrate.Inventory{Cluster: migrate.Cluster{From: "cluster"}, Agents: []migrate.Flux1Agent{{ID: "flux/by-manifest", Namespace: "flux", Workload: "by-manifest"}}}, inv)
+	said(t, merged, "LIVE_STATE_ONLY", "flux/by-manifest", "kubernetes_manifest.typed")
+}
+
+func TestWorkspacesThatABackendAloneKnowsAreSaid(t *testing.T) {
+	uses := releaseBlock("shop", "") + "\nlocals { w = terraform.workspace }\noutput \"w\" { value = local.w }\n"
+	for name, c := range map[string]struct {
+		text, workspace string
+		want            bool
+	}{
+		"a bucket, and a name that depends on it":    {"terraform {\n backend \"s3\" {\n bucket = \"states\"\n key = \"flux\"\n }\n}\n" + uses, "", true},
+		"a bucket, and a workspace that is named":    {"terraform {\n backend \"s3\" {\n bucket = \"states\"\n }\n}\n" + releaseBlock("shop", ""), "prod", true},
+		"a bucket, and nothing speaks of several":    {"terraform {\n backend \"s3\" {\n bucket = \"states\"\n }\n}\n" + releaseBlock("shop", ""), "", false},
+		"workspaces of one prefix":                   {"terraform {\n backend \"remote\" {\n organization = \"o\"\n workspaces {\n prefix = \"flux-\"\n }\n }\n}\n" + releaseBlock("shop", ""), "", true},
+		"one workspace by name":                      {"terraform {\n backend \"remote\" {\n organization = \"o\"\n workspaces {\n name = \"flux\"\n }\n }\n}\n" + uses, "", false},
+		"a local backend, whose folders can be read": {uses, "prod", false},
+		"nothing of Flux":                            {"terraform {\n backend \"s3\" {\n bucket = \"states\"\n }\n}\noutput \"w\" { value = terraform.workspace }\n", "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inv := declaredBy(t, map[string]string{"main.tf": c.text}, func(_ string, o *TerraformOptions) { o.Workspace = c.workspace })
+			i := slices.IndexFunc(inv.Findings, func(f migrate.Finding) bool { return f.Code == TerraformWorkspacesElsewhere.Name })
+			if c.want != (i >= 0) {
+				t.Errorf("said: %v, want %v: %v", i >= 0, c.want, inv.Findings)
+			}
+			if i >= 0 && (!strings.Contains(inv.Findings[i].Message, "backend") || !strings.Contains(inv.Findings[i].Hint, "terraform workspace list")) {
+				t.Errorf("it is %+v", inv.Findings[i])
+			}
+		})
+	}
+}
+
 func stateText(instances ...string) string {
 	return `{"version":4,"terraform_version":"1.5.0","serial":1,"lineage":"x","resources":[` + strings.Join(instances, ",") + `]}`
 }
@@ -195,7 +250,7 @@ func TestVariablesFilesThatWouldSettleWhatIsUnknownAreNamed(t *testing.T) {
 		"env/stage.tfvars": "unused = 1\n",
 		"dev.tfvars.json":  `{"url": "git@h:dev"}`,
 	})
-	equal(t, "unknown", inv.Agents[0].Unknown, []string{"git.url"})
+	equal(t, "unknown", unknownOf(inv.Agents[0]), []string{"git.url"})
 	f := said(t, inv, "TERRAFORM_VAR_FILE", "env/prod.tfvars sets var.url,")
 	said(t, inv, "TERRAFORM_VAR_FILE", "dev.tfvars.json sets var.url,")
 	for _, other := range inv.Findings {
@@ -212,13 +267,13 @@ func TestTheOutputsOfAnotherStateCanBeGiven(t *testing.T) {
 		"outputs.json": `{"url":{"sensitive":false,"type":"string","value":"git@h:net"}}`,
 	}
 	inv := declaredBy(t, files)
-	equal(t, "unknown", inv.Agents[0].Unknown, []string{"git.url"})
+	equal(t, "unknown", unknownOf(inv.Agents[0]), []string{"git.url"})
 	said(t, inv, "CHART_VALUE_NOT_KNOWN", "data.terraform_remote_state.net.outputs.url is an output of another state")
 	said(t, inv, "TERRAFORM_REMOTE_STATE", "data.terraform_remote_state.net", "bucket=b", "key=k")
 	inv = declaredBy(t, files, func(dir string, o *TerraformOptions) {
 		o.StateFiles = []string{"data.terraform_remote_state.net=" + filepath.Join(dir, "outputs.json")}
 	})
-	equal(t, "unknown", inv.Agents[0].Unknown, []string{})
+	equal(t, "unknown", unknownOf(inv.Agents[0]), []string{})
 	equal(t, "url", inv.Agents[0].Git.URL, "git@h:net")
 }
 

@@ -73,6 +73,12 @@ var (
 		Consequence: "whether what is declared was applied, and what else the state holds, is not known",
 		Remedy:      "have terraform print it (--terraform-show), or give what \"terraform show -json\" printed (--terraform-state)",
 	}
+	TerraformWorkspacesElsewhere = flux1.Code{
+		Name: "TERRAFORM_WORKSPACES_ELSEWHERE", Severity: migrate.Info,
+		Cause:       "the configuration is made for several workspaces, and its backend alone knows which there are",
+		Consequence: "agents of the other workspaces, most often of other clusters, are not listed",
+		Remedy:      "list them (\"terraform workspace list\") and look at each by itself (--workspace NAME, with --terraform-show for its state)",
+	}
 	TerraformVarFile = flux1.Code{
 		Name: "TERRAFORM_VAR_FILE", Severity: migrate.Info,
 		Cause:       "a file beside the configuration sets variables that have no value otherwise",
@@ -135,7 +141,7 @@ var (
 	}
 	TerraformStateOnly = flux1.Code{
 		Name: "TERRAFORM_STATE_ONLY", Severity: migrate.Warning,
-		Cause:       "the Terraform state holds a release of the flux chart that the configuration does not declare",
+		Cause:       "the Terraform state holds a release of the flux chart, or a Deployment of fluxd, that the configuration does not declare",
 		Consequence: "the next apply destroys it, and with it the agent",
 		Remedy:      "find out whether the configuration given is the one in use",
 	}
@@ -179,7 +185,7 @@ var (
 
 var terraformCodes = []flux1.Code{
 	TerraformProblem, TerraformModuleUnread, TerraformUncertain, TerraformNoAgent, TerraformScript, TerraformTools,
-	TerraformOtherCluster, TerraformClusters, TerraformWorkspace, TerraformOtherWorkspace, TerraformStateElsewhere, TerraformVarFile, TerraformRemoteState, TerraformTainted, TerraformNotInState, TerraformTwice, TerraformChartUnknown, TerraformLocalChart, TerraformName,
+	TerraformOtherCluster, TerraformClusters, TerraformWorkspace, TerraformOtherWorkspace, TerraformStateElsewhere, TerraformWorkspacesElsewhere, TerraformVarFile, TerraformRemoteState, TerraformTainted, TerraformNotInState, TerraformTwice, TerraformChartUnknown, TerraformLocalChart, TerraformName,
 	TerraformNamespace, TerraformObjects, TerraformStateOnly, TerraformNotApplied, WitnessesDisagree, EditedByHand,
 	DeclaredNotLive, LiveStateOnly, LiveNotDeclared,
 }

@@ -2,6 +2,7 @@ package discover
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,10 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fluxover/fluxover/discover/terraform"
 	"github.com/fluxover/fluxover/migrate"
@@ -200,16 +205,49 @@ func (c *configuration) statesOf(ctx context.Context, o *TerraformOptions, given
 	return nil
 }
 
-// fluxReleases are the instances in a state that are releases of Flux v1's
-// chart.
-func fluxReleases(s *terraform.State) []*terraform.StateResource {
-	var out []*terraform.StateResource
+// stateAgent is an instance in a state that is a Flux v1 agent.
+type stateAgent struct {
+	*terraform.StateResource
+	id string // as of a Flux1Agent
+	// what it is, for people.
+	what string
+}
+
+// stateAgents are the instances in a state that are releases of Flux v1's
+// chart, or Deployments that run fluxd. A Deployment of which the state hides
+// what it runs is one if it is named for Flux.
+func stateAgents(s *terraform.State) []stateAgent {
+	var out []stateAgent
 	for _, r := range s.Resources {
-		if r.Mode == "managed" && r.Release != nil && chartKind(r.Release.Chart, r.Release.Repository) == "flux" {
-			out = append(out, r)
+		switch o := r.Object; {
+		case r.Mode != "managed":
+		case r.Release != nil && chartKind(r.Release.Chart, r.Release.Repository) == "flux":
+			id := r.Release.Namespace + "/" + r.Release.Name
+			out = append(out, stateAgent{r, id, "release " + id})
+		case o == nil || o.Kind != "Deployment":
+		case runsFluxd(o):
+			id := cmp.Or(o.Namespace, metav1.NamespaceDefault) + "/" + o.Name
+			out = append(out, stateAgent{r, id, "Deployment " + id})
+		case o.Hidden && len(o.Containers) == 0 && speaksOfFlux(r.Address, o.Name) && !speaksOfOperator(r.Address, o.Name):
+			id := cmp.Or(o.Namespace, metav1.NamespaceDefault) + "/" + o.Name
+			out = append(out, stateAgent{r, id, "Deployment " + id + ", of which the state hides what it runs"})
 		}
 	}
 	return out
+}
+
+func speaksOfOperator(words ...string) bool {
+	return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(strings.ToLower(w), "operator") })
+}
+
+// runsFluxd judges a Deployment in a state by the same clues as a live one.
+func runsFluxd(o *terraform.StateObject) bool {
+	d := &appsv1.Deployment{}
+	d.Spec.Template.Labels = o.PodLabels
+	for _, c := range o.Containers {
+		d.Spec.Template.Spec.Containers = append(d.Spec.Template.Spec.Containers, corev1.Container{Name: c.Name, Image: c.Image, Args: c.Flags})
+	}
+	return fluxd(d) != nil
 }
 
 // stateElsewhere says where the state is, if it is not at hand and would tell
@@ -219,6 +257,24 @@ func (c *configuration) stateElsewhere() {
 		return
 	}
 	c.find(TerraformStateElsewhere.About("", c.dir, place(c.result.Backend.Position), fmt.Sprintf("the state of %s is kept by backend %s", c.dir, c.result.Backend)))
+}
+
+// workspacesElsewhere says that the backend knows of workspaces that cannot be
+// listed here, where there is a sign that several are used.
+func (c *configuration) workspacesElsewhere() {
+	b, selected := c.result.Backend, c.result.Workspace()
+	several := c.result.UsesWorkspace() || selected != "" && selected != "default" || b.Place["workspace_prefix"] != ""
+	ofFlux := len(c.agents) > 0 || slices.ContainsFunc(c.said, func(f migrate.Finding) bool {
+		return f.Code == TerraformNoAgent.Name || f.Code == TerraformUncertain.Name
+	})
+	if b.OneWorkspace() || !several || !ofFlux {
+		return
+	}
+	read := "no workspace is named"
+	if selected != "" {
+		read = "only workspace " + selected + " was read"
+	}
+	c.find(TerraformWorkspacesElsewhere.About("", c.dir, place(b.Position), fmt.Sprintf("the workspaces of %s are kept by backend %s; %s", c.dir, b, read)))
 }
 
 // remoteStates reports the states of others that something here depends on and
@@ -288,9 +344,9 @@ func (c *configuration) otherWorkspaces(ctx context.Context, o *TerraformOptions
 		}
 		told := map[string]bool{}
 		for _, s := range w.states {
-			for _, r := range fluxReleases(s.state) {
-				told[r.Release.Namespace+"/"+r.Release.Name] = true
-				c.find(TerraformOtherWorkspace.About("", r.Address+" of workspace "+name, s.name, fmt.Sprintf("%s/%s (%s) is in the state of workspace %s", r.Release.Namespace, r.Release.Name, r.Address, name)))
+			for _, a := range stateAgents(s.state) {
+				told[a.id] = true
+				c.find(TerraformOtherWorkspace.About("", a.Address+" of workspace "+name, s.name, fmt.Sprintf("%s (%s) is in the state of workspace %s", a.id, a.Address, name)))
 			}
 		}
 		for _, d := range w.agents {

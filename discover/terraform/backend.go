@@ -31,6 +31,7 @@ type Backend struct {
 var backendPlace = []string{
 	"path", "workspace_dir", "bucket", "key", "prefix", "region", "workspace_key_prefix", "container_name", "storage_account_name",
 	"resource_group_name", "hostname", "organization", "address", "namespace", "secret_suffix", "schema_name",
+	"workspace_name", "workspace_prefix", "workspace_project", // of a block "workspaces"
 }
 
 func (b Backend) String() string {
@@ -91,7 +92,7 @@ func (l *loader) backend(top *scope) Backend {
 		for _, w := range b.Body.Blocks {
 			for _, name := range sortedKeys(w.Body.Attributes) {
 				if w.Type == "workspaces" {
-					out.setPlace("workspaces", top.eval(l.prepared(w.Body.Attributes[name]), iteration{}))
+					out.setPlace("workspace_"+name, top.eval(l.prepared(w.Body.Attributes[name]), iteration{}))
 				}
 			}
 		}
@@ -201,6 +202,12 @@ func (r *Result) Workspaces() []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// OneWorkspace reports whether the backend keeps one workspace alone, or all
+// that it keeps can be seen in the folder.
+func (b Backend) OneWorkspace() bool {
+	return b.Type == "local" || b.Place["workspace_name"] != ""
 }
 
 // Workspace is the selected workspace, "" where that is not known.
