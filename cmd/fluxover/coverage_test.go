@@ -22,6 +22,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"sigs.k8s.io/yaml"
 
+	"github.com/fluxover/fluxover/discover/terraform"
 	"github.com/fluxover/fluxover/migrate/flux1"
 )
 
@@ -44,17 +45,10 @@ var knownGaps = map[string][]string{
 	"finding": {"FILE_TAKEN_BACK", "IMAGE_DIFFERS", "NAMESPACES_FILLED", "RIGHTS_NARROWER", "SOURCE_IGNORE_UNREADABLE"},
 	"command line flag": {
 		"allow-namespace", "application", "capacitor-branch", "capacitor-credentials", "capacitor-password-file", "capacitor-secret", "capacitor-username",
-		"color", "commits", "credential-owner", "default-namespace", "events-addr", "explain", "group", "kube-api-burst", "kube-api-qps", "leader-election-lease-duration",
-		"leader-election-retry-period", "max-tree-bytes", "object", "override-manager", "pod-templates", "runtime-namespace",
-		"terraform-provider", "wait-sync", "watch",
+		"color", "commits", "credential-owner", "default-namespace", "explain", "group", "kube-api-burst", "kube-api-qps", "leader-election-lease-duration",
+		"leader-election-retry-period", "max-tree-bytes", "object", "override-manager", "pod-templates", "wait-sync", "watch",
 	},
-	// They concern how fluxd itself runs, and are read by the rules of all.
-	"fluxd flag": {
-		"kubernetes-kubectl", "git-notes-ref", "memcached-port", "memcached-timeout", "k8s-in-cluster", "k8s-verbosity", "kube-config",
-		"ssh-keygen-bits", "ssh-keygen-type", "rpc-timeout",
-	},
-	"condition reason":   {"ArchiveOperationFailed", "URLInvalid"},
-	"Terraform function": {"abspath", "base64gzip", "base64sha512", "filebase64sha256", "filebase64sha512", "filesha1", "filesha256", "filesha512", "issensitive"},
+	"condition reason": {"ArchiveOperationFailed", "URLInvalid"},
 	"Terraform resource type": {
 		"data.helm_template", "data.null_data_source", "kubernetes_cluster_role_v1", "kubernetes_daemon_set_v1", "kubernetes_daemonset",
 		"kubernetes_namespace_v1", "kubernetes_secret_v1", "kubernetes_stateful_set", "kubernetes_stateful_set_v1",
@@ -118,7 +112,8 @@ func aspects(t *testing.T, src *goSource) []aspect {
 			return all.holds(`"`+name+`"`) || all.holds(name+":")
 		}},
 		{"condition reason", conditionReasons(src), func(r string) bool { return agent.holds(r) || agent.holds(r+"Reason") }},
-		{"Terraform function", terraformFunctions(src), func(f string) bool { return configurations.holds(f + "(") }},
+		{"Terraform function", terraformForms(true), func(f string) bool { return configurations.holds(f + "(") }},
+		{"form of Terraform", terraformForms(false), hasCase},
 		{"Terraform block", terraformBlocks(src), configurations.holds},
 		{"Terraform resource type", terraformTypes(src), func(r string) bool { return configurations.holds(`"` + strings.TrimPrefix(r, "data.") + `"`) }},
 	}
@@ -382,37 +377,33 @@ func conditionReasons(src *goSource) []string {
 	return slices.Sorted(maps.Keys(out))
 }
 
-// terraformFunctions are the functions of the language that are evaluated: the
-// keys of maps of functions, and what is added to one.
-func terraformFunctions(src *goSource) []string {
-	out := map[string]bool{}
-	name := regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
-	for _, file := range []string{"discover/terraform/functions.go", "discover/terraform/functions_files.go"} {
-		ast.Inspect(src.files[file], func(n ast.Node) bool {
-			switch n := n.(type) {
-			case *ast.CompositeLit:
-				if m, ok := n.Type.(*ast.MapType); ok && isType(m.Value, "Function", "function") {
-					for _, e := range n.Elts {
-						if kv, ok := e.(*ast.KeyValueExpr); ok {
-							if k, ok := text(kv.Key); ok {
-								out[k] = true
-							}
-						}
-					}
-				}
-			case *ast.AssignStmt:
-				for _, l := range n.Lhs {
-					if i, ok := l.(*ast.IndexExpr); ok {
-						if k, ok := text(i.Index); ok && name.MatchString(k) {
-							out[k] = true
-						}
-					}
-				}
-			}
-			return true
-		})
+// terraformForms are the functions of the language that are evaluated, or all
+// other ways to write what is read, with their groups.
+func terraformForms(functions bool) []string {
+	var out []string
+	for _, f := range terraform.Forms() {
+		switch isFunction := f.Group == "functions"; {
+		case isFunction && functions:
+			out = append(out, f.Name)
+		case !isFunction && !functions:
+			out = append(out, formName(f))
+		}
 	}
-	return slices.Sorted(maps.Keys(out))
+	return out
+}
+
+func formName(f terraform.Form) string { return f.Group + ": " + f.Name }
+
+// hasCase reports whether a form's folder holds what it is expected to mean.
+func hasCase(form string) bool {
+	i := slices.IndexFunc(terraform.Forms(), func(f terraform.Form) bool { return formName(f) == form })
+	folder := filepath.Join(moduleRoot, "discover/terraform", filepath.FromSlash(terraform.Forms()[i].Folder))
+	for _, pattern := range []string{"/expected.json", "/*.expected.json", ".terraform.json"} {
+		if found, err := filepath.Glob(folder + pattern); err == nil && len(found) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // terraformBlocks are the types of blocks that are told apart.
