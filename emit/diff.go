@@ -196,6 +196,8 @@ func reason(c *Change, managers []string) string {
 		return "set" + by + ", and not in Git"
 	case c.New == nil && c.After == nil:
 		return "not in Git"
+	case c.New == nil && by != "":
+		return "set" + by + ", and not in Git, so that the API server or an admission webhook fills it in anew"
 	case c.New == nil:
 		return "the API server, or an admission webhook, changes it"
 	case !proof.Equal(c.New, c.After) && strings.HasSuffix(c.Path, orderField):

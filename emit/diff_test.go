@@ -488,21 +488,24 @@ func TestAChangeSaysWhoSetTheFieldAndWhatGitSays(t *testing.T) {
 	live := asRendered(t, rich)
 	live["metadata"].(map[string]any)["managedFields"] = []any{
 		map[string]any{"manager": "kubectl-edit", "operation": "Update", "fieldsV1": map[string]any{"f:spec": map[string]any{"f:template": map[string]any{"f:spec": map[string]any{
-			"f:containers": map[string]any{`k:{"name":"web"}`: map[string]any{"f:image": map[string]any{}}}}}, "f:minReadySeconds": map[string]any{}}}},
+			"f:containers": map[string]any{`k:{"name":"web"}`: map[string]any{"f:image": map[string]any{}}}}}, "f:minReadySeconds": map[string]any{}, "f:revisionHistoryLimit": map[string]any{}}}},
 		map[string]any{"manager": "kube-controller-manager", "operation": "Update", "subresource": "scale", "fieldsV1": map[string]any{"f:spec": map[string]any{"f:replicas": map[string]any{}}}},
 	}
 	git := asRendered(t, rich)
 	unset := clone(live).(map[string]any)
 	unset["spec"].(map[string]any)["minReadySeconds"] = int64(5)
+	unset["spec"].(map[string]any)["revisionHistoryLimit"] = int64(3)
 	git["spec"].(map[string]any)["template"].(map[string]any)["spec"].(map[string]any)["containers"].([]any)[0].(map[string]any)["image"] = "web:2"
 	git["spec"].(map[string]any)["replicas"] = int64(2)
 	after := clone(git).(map[string]any)
 	after["spec"].(map[string]any)["injected"] = "x"
+	after["spec"].(map[string]any)["revisionHistoryLimit"] = int64(10)
 	want := map[string]string{
 		".spec.template.spec.containers[name=web].image": "Git says so; the live value was set by kubectl-edit",
-		".spec.replicas":        "Git says so; the live value was set by kube-controller-manager (scale)",
-		".spec.minReadySeconds": "set by kubectl-edit, and not in Git",
-		".spec.injected":        "the API server, or an admission webhook, changes it",
+		".spec.replicas":             "Git says so; the live value was set by kube-controller-manager (scale)",
+		".spec.minReadySeconds":      "set by kubectl-edit, and not in Git",
+		".spec.revisionHistoryLimit": "set by kubectl-edit, and not in Git, so that the API server or an admission webhook fills it in anew",
+		".spec.injected":             "the API server, or an admission webhook, changes it",
 	}
 	got := map[string]string{}
 	for _, c := range compared(&proof.Evidence{Old: un(git), New: un(git), Live: un(unset), After: un(after)}).Changes {

@@ -55,12 +55,15 @@ func fleetInventory(t testing.TB, count int) migrate.Inventory {
 		}
 		tree := fstest.MapFS{"production/namespaces/" + team + ".yaml": {Data: fmt.Appendf(nil, "apiVersion: v1\nkind: Namespace\nmetadata: {name: %s}\n", team)}}
 		for _, app := range apps {
+			replicas := "  replicas: 3\n"
+			if app == "web" {
+				replicas = "" // as where people or an autoscaler decide
+			}
 			tree["production/"+app+"/app.yaml"] = &fstest.MapFile{Data: fmt.Appendf(nil, `apiVersion: apps/v1
 kind: Deployment
 metadata: {name: %[1]s, namespace: %[2]s}
 spec:
-  replicas: 3
-  selector: {matchLabels: {app: %[1]s}}
+%[3]s  selector: {matchLabels: {app: %[1]s}}
   template:
     metadata: {labels: {app: %[1]s}}
     spec: {containers: [{name: %[1]s, image: "registry.example.com/%[2]s/%[1]s:1.4.2"}]}
@@ -74,7 +77,7 @@ apiVersion: v1
 kind: ConfigMap
 metadata: {name: %[1]s, namespace: %[2]s}
 data: {LEVEL: info}
-`, app, team)}
+`, app, team, replicas)}
 		}
 		// Teams differ in how much they have.
 		for n := range i * 7 % 11 {
@@ -129,8 +132,8 @@ func (driftingWorld) Live(_ context.Context, o *unstructured.Unstructured) (*uns
 		unstructuredSet(live, int64(5), "spec", "replicas")
 		manager, fields = "kubectl-edit", `{"f:spec":{"f:replicas":{}}}`
 	case team == "billing" && live.GetKind() == "ConfigMap" && live.GetName() == "worker":
-		unstructuredSet(live, "debug", "data", "LEVEL")
-		manager, fields = "kubectl-edit", `{"f:data":{"f:LEVEL":{}}}`
+		unstructuredSet(live, "true", "data", "VERBOSE")
+		manager, fields = "kubectl-edit", `{"f:data":{"f:VERBOSE":{}}}`
 	case team == "geo" && live.GetKind() == "Deployment" && live.GetName() == "api":
 		unstructuredSet(live, "2026-01-01T00:00:00Z", "spec", "template", "metadata", "annotations", "kubectl.kubernetes.io/restartedAt")
 		manager, fields = "kubectl-rollout", `{"f:spec":{"f:template":{"f:metadata":{"f:annotations":{"f:kubectl.kubernetes.io/restartedAt":{}}}}}}`
@@ -204,12 +207,15 @@ func appliedFields(m map[string]any) map[string]any {
 	return out
 }
 
-// DryRunUpdate answers the storing of an object as it is given, empty maps left
-// out.
+// DryRunUpdate answers the storing of an object as it is given: empty maps are
+// left out, and a Deployment without a number of replicas has one.
 func (driftingWorld) DryRunUpdate(_ context.Context, _ proof.Account, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	out := o.DeepCopy()
 	if held, found, _ := unstructured.NestedMap(out.Object, "spec", "template", "metadata", "annotations"); found && len(held) == 0 {
 		unstructured.RemoveNestedField(out.Object, "spec", "template", "metadata", "annotations")
+	}
+	if _, found, _ := unstructured.NestedInt64(out.Object, "spec", "replicas"); !found && out.GetKind() == "Deployment" {
+		unstructuredSet(out, int64(1), "spec", "replicas")
 	}
 	return out, nil
 }

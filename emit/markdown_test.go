@@ -96,3 +96,11 @@ func TestNothingInAMarkdownReportIsReadAsMarkdownOrHTML(t *testing.T) {
 		t.Errorf("a value ended a block:\n%s", b.String())
 	}
 }
+
+func TestSignsOfMarkdownAndHTMLAreReadAsTheyStand(t *testing.T) {
+	const text = `say "--accept X='a_b'" & <wait> for #3 @noon`
+	got := escape(text)
+	if want := `say "\-\-accept X='a\_b'" &amp; &lt;wait&gt; for \#3 &#64;noon`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}

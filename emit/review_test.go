@@ -163,9 +163,7 @@ func TestEveryReviewTellsTheRightsTheOrderAndTheOwners(t *testing.T) {
 	for _, d := range r.Plan.Accepted {
 		want = append(want, d.Reason)
 	}
-	for _, f := range r.Plan.ClusterAgent.Args {
-		want = append(want, f)
-	}
+	want = append(want, r.Plan.ClusterAgent.Args...)
 	for _, repo := range r.Plan.Repositories {
 		for _, a := range repo.Adds {
 			want = append(want, a.Key+": "+a.Value, a.Why)

@@ -45,7 +45,7 @@ var knownGaps = map[string][]string{
 	"finding": {"FILE_TAKEN_BACK", "IMAGE_DIFFERS", "NAMESPACES_FILLED", "RIGHTS_NARROWER", "SOURCE_IGNORE_UNREADABLE"},
 	"command line flag": {
 		"allow-namespace", "application", "capacitor-branch", "capacitor-credentials", "capacitor-password-file", "capacitor-secret", "capacitor-username",
-		"color", "commits", "credential-owner", "default-namespace", "explain", "group", "kube-api-burst", "kube-api-qps", "leader-election-lease-duration",
+		"color", "commits", "credential-owner", "default-namespace", "group", "kube-api-burst", "kube-api-qps", "leader-election-lease-duration",
 		"leader-election-retry-period", "max-tree-bytes", "object", "override-manager", "pod-templates", "wait-sync", "watch",
 	},
 	"condition reason": {"ArchiveOperationFailed", "URLInvalid"},

@@ -50,15 +50,19 @@ func teamRepository(t *testing.T) string {
 	return dir
 }
 
-func TestAPlanIsMadeWithoutAClusterAndTheSameFromTheSavedFile(t *testing.T) {
-	repository := teamRepository(t)
-	dir := t.TempDir()
-	values := filepath.Join(dir, "values.yaml")
+// shopWitness are the flags by which an agent is described without a cluster.
+func shopWitness(t *testing.T) []string {
+	t.Helper()
+	values := filepath.Join(t.TempDir(), "values.yaml")
 	if err := os.WriteFile(values, []byte("git: {url: 'git@git.example.com:shop/shop', branch: main, path: apps}\nssh: {known_hosts: 'git.example.com ssh-ed25519 AAAA'}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return []string{"--no-cluster", "--values", "flux/shop=" + values, "--checkout", "git@git.example.com:shop/shop=" + teamRepository(t)}
+}
+
+func TestAPlanIsMadeWithoutAClusterAndTheSameFromTheSavedFile(t *testing.T) {
+	dir, witness := t.TempDir(), shopWitness(t)
 	saved, planFile := filepath.Join(dir, "inventory.json"), filepath.Join(dir, "plan.json")
-	witness := []string{"--no-cluster", "--values", "flux/shop=" + values, "--checkout", "git@git.example.com:shop/shop=" + repository}
 	if code, _, errs := runOffline(t, append([]string{"discover", "--save", saved}, witness...)...); code != exitDone {
 		t.Fatalf("discover: exit code %d: %s", code, errs)
 	}
@@ -93,5 +97,47 @@ func TestAPlanIsMadeWithoutAClusterAndTheSameFromTheSavedFile(t *testing.T) {
 	}
 	if all := direct + fromFile + text + errs + errsSaved + string(content); strings.Contains(all, "MARKED-SECRET") {
 		t.Error("a secret is told")
+	}
+}
+
+func TestWhatIsEmittedIsExplainedWithWhatPeopleDecided(t *testing.T) {
+	dir, witness := t.TempDir(), shopWitness(t)
+	settings := "apiVersion: fluxover.dev/v1\nkind: Capacitor\nsource: {interval: 30s}\ndefaults:\n  kustomization: {interval: 9m}\n"
+	if err := os.WriteFile(filepath.Join(dir, "capacitor.yaml"), []byte(settings), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	explain := func(subject string, more ...string) string {
+		t.Helper()
+		code, out, errs := runOffline(t, append(append([]string{"plan", "--explain", subject, "--capacitor-cluster", "prod"}, more...), witness...)...)
+		if code != exitDone {
+			t.Errorf("%s: exit code %d: %s", subject, code, errs)
+		}
+		return strings.Join(strings.Fields(out), " ")
+	}
+	emit := []string{"--emit", dir, "--capacitor", "https://git.example.com/capacitor"}
+	for subject, want := range map[string]string{
+		"Kustomization/flux-system/shop-web .spec.interval":             "= 9m0s from capacitor.yaml:5 defaults.kustomization.interval to clusters/prod/shop/shop-web.yaml",
+		"GitRepository/flux-system/flux-capacitor .spec.interval":       "= 30s from capacitor.yaml:3 source.interval to clusters/prod/agent/source.yaml",
+		"GitRepository/flux-system/flux-capacitor .spec.url":            "= https://git.example.com/capacitor from --capacitor of plan and migrate",
+		"clusters/prod/agent/rbac.yaml":                                 "Role/flux-system/flux-capacitor",
+		"ClusterRole/flux-capacitor-shop .metadata.annotations":         "the repository that it is for",
+		"flux/shop Kustomization/flux-system/flux-capacitor-shop .spec": "--capacitor-cluster",
+	} {
+		if got := explain(subject, emit...); !strings.Contains(got, want) {
+			t.Errorf("%s: want %q in %s", subject, want, got)
+		}
+		for path, content := range map[string]string{"clusters/prod/shop/shop-web.yaml": "interval: 9m0s", "clusters/prod/agent/source.yaml": "interval: 30s"} {
+			written, err := os.ReadFile(filepath.Join(dir, path))
+			if err != nil || !strings.Contains(string(written), content) {
+				t.Errorf("%s does not hold what was explained, %s: %v\n%s", path, content, err, written)
+			}
+		}
+	}
+	// Without --emit nothing is decided, and nothing has an address.
+	if got := explain("GitRepository/flux-system/flux-capacitor .spec.url"); !strings.Contains(got, "= what --capacitor says") {
+		t.Errorf("without a URL: %s", got)
+	}
+	if code, _, errs := runOffline(t, append([]string{"plan", "--explain", "clusters/prod/no-such-file.yaml"}, witness...)...); code != exitUsage || !strings.Contains(strings.Join(strings.Fields(errs), " "), "no setting of Flux v1, object, field, file") {
+		t.Errorf("a file that there is not: exit code %d: %s", code, errs)
 	}
 }
