@@ -154,8 +154,14 @@ func strangeDirective(v any) string {
 	return ""
 }
 
+// namespaceOperation sets the namespace that an object has for fluxd. Where it
+// has none, one is set first, so that the patch still applies once Git names none.
 func namespaceOperation(o *Object) string {
-	return jsonAdd("/metadata/namespace", fmt.Sprintf("%q", o.Manifest.GetNamespace()))
+	set := jsonAdd("/metadata/namespace", fmt.Sprintf("%q", o.Manifest.GetNamespace()))
+	if o.NamespaceDropped {
+		set += "- op: remove\n  path: /metadata/namespace\n"
+	}
+	return set
 }
 
 // yamlOf writes content that came out of YAML or JSON.

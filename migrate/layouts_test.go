@@ -110,6 +110,21 @@ func checkBuilds(t *testing.T, p *migrate.Plan, a *migrate.Flux1Agent) {
 	}
 }
 
+// checkRendering demands that what is built is what fluxd applies, place by
+// place.
+func checkRendering(t *testing.T, a *migrate.Flux1Agent) {
+	t.Helper()
+	res, err := proof.Prove(t.Context(), migrate.Inventory{Agents: []migrate.Flux1Agent{*a}}, migrate.Options{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range res.Plan.Findings {
+		if f.Code == "RENDERING_DIFFERS" || f.Code == "OBJECT_LOST" {
+			t.Error(f)
+		}
+	}
+}
+
 // checkOrder demands that Kustomizations depend on earlier ones alone.
 func checkOrder(t *testing.T, r *migrate.Repository) {
 	t.Helper()
@@ -279,6 +294,7 @@ func TestEveryLayoutBuildsWhatFluxdApplies(t *testing.T) {
 				t.Error(d)
 			}
 			checkBuilds(t, &p, &a)
+			checkRendering(t, &a)
 			checkOrder(t, &p.Repositories[0])
 
 			// Grouped by path it is the same objects in fewer Kustomizations.
@@ -404,6 +420,7 @@ func TestGeneratedRepositoriesBuildWhatFluxdApplies(t *testing.T) {
 					}
 				}
 			}
+			checkRendering(t, &a)
 			if t.Failed() {
 				for _, name := range slices.Sorted(maps.Keys(files)) {
 					t.Logf("%s: %q", name, files[name])

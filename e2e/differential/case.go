@@ -34,6 +34,8 @@ type Case struct {
 	DefaultNamespace  string   `json:"defaultNamespace,omitempty"`
 	Allowed           []string `json:"allowed,omitempty"`
 	GarbageCollection bool     `json:"garbageCollection,omitempty"`
+	// ManifestGeneration makes the agent honour .flux.yaml files.
+	ManifestGeneration bool `json:"manifestGeneration,omitempty"`
 	// Namespaces exist before the agent starts.
 	Namespaces []string `json:"namespaces,omitempty"`
 	// Commits are made one after the other; each is synced before the next.

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/fluxover/fluxover/e2e/auditor"
 	"github.com/fluxover/fluxover/e2e/fleet"
 )
@@ -92,5 +94,10 @@ func TestTheSameSeedMakesTheSameCase(t *testing.T) {
 	}
 	if len(kinds) < 25 {
 		t.Errorf("300 seeds make only %d kinds: %v", len(kinds), kinds)
+	}
+	for seed := range int64(100) {
+		if d := cmp.Diff(GenerateBuilt(seed), GenerateBuilt(seed)); d != "" {
+			t.Fatalf("seed %d makes two cases: %s", seed, d)
+		}
 	}
 }

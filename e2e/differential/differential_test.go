@@ -70,6 +70,9 @@ func TestWhatHappensIsWhatThePlanForetells(t *testing.T) {
 	}
 	for i := range seeds {
 		cases = append(cases, Generate(*firstSeed+int64(i)))
+		if i%4 < 2 {
+			cases = append(cases, GenerateBuilt(*firstSeed+int64(i)))
+		}
 	}
 	var sum tally
 	for part := range slices.Chunk(cases, batch) {

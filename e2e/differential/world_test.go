@@ -83,6 +83,11 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// fluxd's image has kustomize; kubectl builds alike.
+	script := "#!/bin/sh\n[ \"$1\" = build ] && shift\nexec kubectl kustomize \"$@\"\n"
+	if err := os.WriteFile(filepath.Join(lab.BinDir, "kustomize"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	w := &world{Lab: lab, t: t, client: client}
 	w.startEngine()
 	return w
@@ -259,6 +264,9 @@ func (c *played) asTeam() fleet.Team {
 			allowed = append(allowed, ns)
 		}
 		values["clusterRole"], values["allowedNamespaces"] = map[string]any{"create": false}, allowed
+	}
+	if c.ManifestGeneration {
+		values["manifestGeneration"] = true
 	}
 	if c.GarbageCollection {
 		values["syncGarbageCollection"] = map[string]any{"enabled": true}
