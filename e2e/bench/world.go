@@ -51,14 +51,15 @@ var controllers = []string{
 // auditPolicy logs each request without its bodies, as clusters mostly do:
 // writing out what a whole fleet is tried with would be work for the API server
 // that is measured with the program.
-const auditPolicy = "{apiVersion: audit.k8s.io/v1, kind: Policy, omitStages: [RequestReceived], rules: [{level: Metadata}]}\n"
+const auditPolicy = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules: [{level: Metadata}]\n"
 
 // newWorld puts a fleet of teams, each with apps applications, below dir.
 func newWorld(ctx context.Context, dir, program string, teams, apps int, log io.Writer) (w *world, err error) {
 	w = &world{dir: dir, program: program, cache: filepath.Join(dir, "cache")}
+	begun := w // a return with an error gives none
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, w.down())
+			err = errors.Join(err, begun.down())
 		}
 	}()
 	if w.teams, err = fleet.Generate(fleet.Options{Seed: 1, Teams: teams, Apps: apps}); err != nil {
