@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -49,10 +50,25 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	stderr := os.Stderr
 	rest := withoutChatter(stderr)
+	if len(os.Args) < 2 || os.Args[1] != "agent" { // which has a container's limit
+		saveMemory()
+	}
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, stderr)
 	rest()
 	stop()
 	os.Exit(code)
+}
+
+// memoryTarget is what the garbage collector tries to stay below: the proof of ten
+// thousand objects holds about half of it.
+const memoryTarget = 800 << 20
+
+// saveMemory lets the collector work more as the target comes near, unless the
+// user has set another (GOMEMLIMIT). More is taken where it is needed.
+func saveMemory() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryTarget)
+	}
 }
 
 // run is main with its world given, so that tests run commands in process.
