@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -15,13 +16,16 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	fluxmeta "github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
-	"github.com/fluxover/fluxover/reconcile/source"
 	"github.com/go-logr/logr"
 	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/client-go/discovery"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
@@ -38,6 +42,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	kubesource "sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/fluxover/fluxover/reconcile/cluster"
+	"github.com/fluxover/fluxover/reconcile/source"
 )
 
 // Names of indexes over Kustomizations in the cache.
@@ -95,11 +102,48 @@ func Run(ctx context.Context, cfg *rest.Config, opts Options) error {
 	if cfg.UserAgent == "" {
 		cfg.UserAgent = "fluxover-agent"
 	}
+	if err := definitionsServed(ctx, cfg, log); ctx.Err() != nil {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("start agent: %w", err)
+	}
 	a, err := newAgent(cfg, opts, log)
 	if err != nil {
 		return fmt.Errorf("start agent: %w", err)
 	}
 	return a.run(ctx)
+}
+
+// patienceForDefinitions is how long the agent waits for the kinds that it
+// reconciles: an API server serves them some time after they were created.
+const patienceForDefinitions = time.Minute
+
+// definitionsServed waits until the API server serves the agent's kinds.
+func definitionsServed(ctx context.Context, cfg *rest.Config, log *slog.Logger) error {
+	client, err := discovery.NewDiscoveryClientForConfig(cfg)
+	if err != nil {
+		return err
+	}
+	told := false
+	return cluster.Wait(ctx, time.Second, patienceForDefinitions, func(context.Context) (bool, string, error) {
+		for _, kind := range []schema.GroupVersionKind{
+			sourcev1.GroupVersion.WithKind(sourcev1.GitRepositoryKind), kustomizev1.GroupVersion.WithKind(kustomizev1.KustomizationKind),
+		} {
+			served, err := client.ServerResourcesForGroupVersion(kind.GroupVersion().String())
+			if err != nil && !apierrors.IsNotFound(err) {
+				return false, "", err
+			}
+			if err == nil && slices.ContainsFunc(served.APIResources, func(r metav1.APIResource) bool { return r.Kind == kind.Kind }) {
+				continue
+			}
+			if !told {
+				told = true
+				log.Info("waiting for the API server to serve a kind", "kind", kind.Kind, "version", kind.GroupVersion().String())
+			}
+			return false, fmt.Sprintf("the API server does not serve %s of %s; install the CRDs of the agent", kind.Kind, kind.GroupVersion()), nil
+		}
+		return true, "", nil
+	})
 }
 
 // agent holds the parts of one running agent.

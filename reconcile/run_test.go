@@ -1,15 +1,21 @@
 package reconcile
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 )
 
 func TestRunServesHealthAndMetricsAndEndsWithItsContext(t *testing.T) {
@@ -56,5 +62,38 @@ func TestRunServesHealthAndMetricsAndEndsWithItsContext(t *testing.T) {
 		}
 	case <-time.After(stopLimit + 10*time.Second):
 		t.Fatal("does not end")
+	}
+}
+
+// An API server serves a kind only some time after its definition was created,
+// and an agent that ended meanwhile would be started later and later.
+func TestTheAgentWaitsForItsKindsToBeServed(t *testing.T) {
+	var asked atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		list := metav1.APIResourceList{GroupVersion: strings.TrimPrefix(r.URL.Path, "/apis/")}
+		switch n := asked.Add(1); {
+		case n == 1: // no definition is there
+			http.NotFound(w, r)
+			return
+		case n == 2: // another one of the group is
+			list.APIResources = []metav1.APIResource{{Name: "ocirepositories", Kind: "OCIRepository"}}
+		default:
+			list.APIResources = []metav1.APIResource{{Name: "gitrepositories", Kind: "GitRepository"}, {Name: "kustomizations", Kind: "Kustomization"}}
+		}
+		w.Header().Set("Content-Type", "application/json")
+		if err := json.NewEncoder(w).Encode(list); err != nil {
+			t.Error(err)
+		}
+	}))
+	t.Cleanup(server.Close)
+	var log bytes.Buffer
+	if err := definitionsServed(t.Context(), &rest.Config{Host: server.URL}, slog.New(slog.NewTextHandler(&log, nil))); err != nil {
+		t.Fatal(err)
+	}
+	if asked.Load() != 4 {
+		t.Errorf("asked %d times", asked.Load())
+	}
+	if strings.Count(log.String(), "waiting for the API server to serve a kind") != 1 {
+		t.Errorf("it is not said once that it waits: %s", log.String())
 	}
 }
