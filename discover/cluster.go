@@ -202,7 +202,9 @@ func (w *witness) facts(ctx context.Context) (migrate.Cluster, []listable, error
 		return facts, nil, fmt.Errorf("ask for the version: %w", err)
 	}
 	facts.Version = version.GitVersion
-	system, err := w.kube.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
+	system, err := cluster.Ask(func() (*corev1.Namespace, error) {
+		return w.kube.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
+	})
 	switch {
 	case err == nil:
 		facts.UID = string(system.UID)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
+	"github.com/fluxover/fluxover/reconcile/cluster"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/clientcmd"
@@ -58,7 +59,9 @@ func (e *environment) secret(ctx context.Context, name, unknown string) (*corev1
 	if read := e.w.together[e.namespace].secrets; read != nil {
 		return read[name], nil
 	}
-	s, err := e.w.kube.CoreV1().Secrets(e.namespace).Get(ctx, name, metav1.GetOptions{})
+	s, err := cluster.Ask(func() (*corev1.Secret, error) {
+		return e.w.kube.CoreV1().Secrets(e.namespace).Get(ctx, name, metav1.GetOptions{})
+	})
 	switch {
 	case notFound(err):
 		s = nil
@@ -80,7 +83,9 @@ func (e *environment) configMap(ctx context.Context, name, unknown string) (*cor
 	if read := e.w.together[e.namespace].maps; read != nil {
 		return read[name], nil
 	}
-	m, err := e.w.kube.CoreV1().ConfigMaps(e.namespace).Get(ctx, name, metav1.GetOptions{})
+	m, err := cluster.Ask(func() (*corev1.ConfigMap, error) {
+		return e.w.kube.CoreV1().ConfigMaps(e.namespace).Get(ctx, name, metav1.GetOptions{})
+	})
 	switch {
 	case notFound(err):
 		m = nil

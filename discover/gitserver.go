@@ -12,6 +12,7 @@ import (
 
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
+	"github.com/fluxover/fluxover/reconcile/cluster"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -283,7 +284,9 @@ func (w *witness) account(ctx context.Context, namespace, name string) (*corev1.
 	if read := w.together[namespace].accounts; read != nil {
 		return read[name], nil
 	}
-	return w.kube.CoreV1().ServiceAccounts(namespace).Get(ctx, name, metav1.GetOptions{})
+	return cluster.Ask(func() (*corev1.ServiceAccount, error) {
+		return w.kube.CoreV1().ServiceAccounts(namespace).Get(ctx, name, metav1.GetOptions{})
+	})
 }
 
 // usesIdentity says what the agent may use a role in a cloud for; empty if

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/reconcile/cluster"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -75,7 +76,9 @@ func onlyReal(err error) error {
 // each lists a resource page by page. Where that is forbidden it records a
 // finding that says what is unknown thereby, and returns errUnreadable.
 func each[T runtime.Object](ctx context.Context, w *witness, resource, namespace, unknown string, list pager.ListPageFunc, visit func(T)) error {
-	p := pager.New(list)
+	p := pager.New(func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+		return cluster.Ask(func() (runtime.Object, error) { return list(ctx, o) })
+	})
 	p.PageSize = pageSize
 	err := p.EachListItem(ctx, metav1.ListOptions{}, func(o runtime.Object) error {
 		item, ok := o.(T)

@@ -12,6 +12,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/fluxover/fluxover/discover"
@@ -104,7 +105,9 @@ func controlObjects(ctx context.Context, c *cluster.Client) ([]migrate.ControlOb
 		{Group: "source.toolkit.fluxcd.io", Version: "v1", Resource: "gitrepositories"},
 		{Group: "kustomize.toolkit.fluxcd.io", Version: "v1", Resource: "kustomizations"},
 	} {
-		list, err := c.Dynamic.Resource(resource).Namespace(migrate.AgentNamespace).List(ctx, metav1.ListOptions{})
+		list, err := cluster.Ask(func() (*unstructured.UnstructuredList, error) {
+			return c.Dynamic.Resource(resource).Namespace(migrate.AgentNamespace).List(ctx, metav1.ListOptions{})
+		})
 		switch {
 		case apierrors.IsNotFound(err):
 		case apierrors.IsForbidden(err):

@@ -15,7 +15,9 @@ import (
 	"runtime/debug"
 	"syscall"
 
+	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
+	"k8s.io/klog/v2"
 )
 
 // Exit codes. They are a contract; 1 beats 3 beats 2.
@@ -52,6 +54,8 @@ func main() {
 	rest := withoutChatter(stderr)
 	if len(os.Args) < 2 || os.Args[1] != "agent" { // which has a container's limit
 		saveMemory()
+		// What client-go logs is in the errors that it returns as well.
+		klog.SetLogger(logr.Discard())
 	}
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, stderr)
 	rest()

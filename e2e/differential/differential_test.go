@@ -193,7 +193,7 @@ func (c *comparison) of(one *played) []finding {
 }
 
 // stops are the findings that say that fluxd cannot load the newest commit.
-var stops = []string{"FLUX1_STUCK", "DUPLICATE_OBJECT"}
+var stops = []string{"FLUX1_STUCK", "FLUX1_STUCK_AT_HEAD", "DUPLICATE_OBJECT"}
 
 // agent compares what the plan believes of the old agent.
 func (c *comparison) agent(one *played, r *repository) {

@@ -141,9 +141,16 @@ func (w *world) start(program string, args ...string) {
 	if err := cmd.Start(); err != nil {
 		w.t.Fatal(err)
 	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := cmd.Wait(); ctx.Err() == nil {
+			w.t.Errorf("%s ended by itself: %v", filepath.Base(program), err)
+		}
+	}()
 	w.t.Cleanup(func() {
 		cancel()
-		_ = cmd.Wait() // it was killed
+		<-ended
 		log.Close()
 		if w.t.Failed() {
 			if raw, err := os.ReadFile(log.Name()); err == nil {

@@ -1,11 +1,14 @@
 package journey
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -14,9 +17,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -59,12 +64,19 @@ func TestPlanningOnlyReadsAndSaysTheSameTwice(t *testing.T) {
 	}
 	twice(prover, 0, "plan", "--verify", file, "-o", "json")
 
-	proxied := w.throughProxy(prover)
+	proxied := w.throughProxy(prover, proxy{})
 	if r := proxied.succeeds(w, 2, append([]string{"diff", "-o", "json", "--all"}, acceptAll...)...); r.out != direct.out {
-		t.Errorf("through a proxy the difference is another:\n%s\n%s", direct.out, r.out)
+		t.Errorf("through a proxy the difference is another:\n%s", cmp.Diff(direct.out, r.out))
 	}
 	proxied.succeeds(w, 0, planArgs()...)
-	if r := w.throughProxyNotTrusted(prover).with(w, planArgs()...); r.code != 1 || !strings.Contains(r.stderr, "certificate") {
+	// Answers that break off are asked for again, and never taken for refusals.
+	breaking := w.throughProxy(prover, proxy{breaks: 9})
+	if r := breaking.succeeds(w, 2, append([]string{"diff", "-o", "json", "--all"}, acceptAll...)...); r.out != direct.out {
+		t.Errorf("through a proxy whose answers break off the difference is another:\n%s", cmp.Diff(direct.out, r.out))
+	} else if strings.Contains(r.stderr, "request.go") {
+		t.Errorf("the chatter of client-go is heard:\n%s", r.stderr)
+	}
+	if r := w.throughProxy(prover, proxy{untrusted: true}).with(w, planArgs()...); r.code != 1 || !strings.Contains(r.stderr, "certificate") {
 		t.Errorf("through a proxy whose CA is not trusted: exit code %d\n%s", r.code, r.stderr)
 	}
 
@@ -141,20 +153,23 @@ func (w *world) onlyReads(user string, since time.Time) (dryRuns int) {
 	return dryRuns
 }
 
+// proxy is what lies between an account and the cluster: it ends TLS with a
+// certificate of a private authority.
+type proxy struct {
+	// untrusted: the kubeconfig names the cluster's own authority.
+	untrusted bool
+	// breaks off each so many answers in the middle; none if zero.
+	breaks int64
+}
+
+// brokenBody ends before its end.
+type brokenBody struct{ io.ReadCloser }
+
+func (b brokenBody) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
 // throughProxy gives an account the way to the cluster that leads through a
-// proxy which ends TLS with a certificate of a private authority.
-func (w *world) throughProxy(p *printed) *printed {
-	w.t.Helper()
-	return w.proxied(p, true)
-}
-
-// throughProxyNotTrusted is the same way with the cluster's own authority.
-func (w *world) throughProxyNotTrusted(p *printed) *printed {
-	w.t.Helper()
-	return w.proxied(p, false)
-}
-
-func (w *world) proxied(p *printed, trusted bool) *printed {
+// proxy.
+func (w *world) throughProxy(p *printed, way proxy) *printed {
 	w.t.Helper()
 	target, err := url.Parse(w.ControlPlane.Server)
 	if err != nil {
@@ -166,16 +181,34 @@ func (w *world) proxied(p *printed, trusted bool) *printed {
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(ca)
-	proxy := httputil.NewSingleHostReverseProxy(target)
-	proxy.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
-	server := httptest.NewTLSServer(proxy)
+	var answers atomic.Int64
+	server := httptest.NewTLSServer(&httputil.ReverseProxy{
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}},
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(target)
+			// A server closes the body of a request as soon as it answers, and a
+			// transport that still looks for its end then breaks the answer off.
+			body, err := io.ReadAll(r.In.Body)
+			if err != nil {
+				body = nil // the client went away
+			}
+			r.Out.Body = io.NopCloser(bytes.NewReader(body))
+		},
+		ModifyResponse: func(r *http.Response) error {
+			if way.breaks > 0 && answers.Add(1)%way.breaks == 0 {
+				r.Body = brokenBody{r.Body}
+			}
+			return nil
+		},
+		ErrorLog: log.New(io.Discard, "", 0),
+	})
 	w.t.Cleanup(server.Close)
 	text, err := os.ReadFile(p.kubeconfig)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	changed := strings.ReplaceAll(string(text), w.ControlPlane.Server, server.URL)
-	if trusted {
+	if !way.untrusted {
 		file := filepath.Join(w.t.TempDir(), "private-ca.pem")
 		block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 		if err := os.WriteFile(file, block, 0o600); err != nil {

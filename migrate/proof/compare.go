@@ -2,11 +2,13 @@ package proof
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // Marks that fluxd and kubectl leave on objects and that Flux v2's first
@@ -30,6 +32,54 @@ func RemovedMark(field, key string) bool {
 		return slices.Contains(removedMarks.Annotations, key)
 	}
 	return false
+}
+
+// labelsByDefault are the labels that an object gets on the way to the new
+// agent. Flux v2 takes the marks of Flux v1 away before it puts on labels of its
+// own; an object that had no other label has none in between, and the API server
+// then gives a Job and a ReplicationController those of their pod template
+// (Kubernetes: pkg/apis/batch/v1/defaults.go, pkg/apis/core/v1/defaults.go).
+func labelsByDefault(live *unstructured.Unstructured) map[string]string {
+	switch live.GroupVersionKind().GroupKind() {
+	case schema.GroupKind{Group: "batch", Kind: "Job"}, schema.GroupKind{Kind: "ReplicationController"}:
+	default:
+		return nil
+	}
+	marked := live.GetLabels()
+	for key := range marked {
+		if !RemovedMark("labels", key) {
+			return nil
+		}
+	}
+	if len(marked) == 0 {
+		return nil
+	}
+	labels, _, _ := unstructured.NestedStringMap(live.Object, "spec", "template", "metadata", "labels")
+	return labels
+}
+
+// withLabels is the object with more labels.
+func withLabels(u *unstructured.Unstructured, more map[string]string) *unstructured.Unstructured {
+	if len(more) == 0 {
+		return u
+	}
+	u = u.DeepCopy()
+	labels := map[string]string{}
+	maps.Copy(labels, more)
+	maps.Copy(labels, u.GetLabels())
+	u.SetLabels(labels)
+	return u
+}
+
+// onlyLabels reports whether fields are labels of these alone.
+func onlyLabels(fields []string, labels map[string]string) bool {
+	for _, f := range fields {
+		key, ok := strings.CutPrefix(plainPath(f), ".metadata.labels.")
+		if _, among := labels[key]; !ok || !among {
+			return false
+		}
+	}
+	return len(labels) > 0
 }
 
 // Owner labels that Flux v2 puts on every object it applies.

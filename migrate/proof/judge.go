@@ -13,6 +13,7 @@ import (
 	"github.com/fluxcd/pkg/ssa/normalize"
 
 	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/reconcile/cluster"
 )
 
 // judge finds the verb of one object. o is the plan's entry, old what the
@@ -107,7 +108,7 @@ func (p *prover) judgeLive(ctx context.Context, o *migrate.ObjectPlan, old *migr
 		return nil
 	case err != nil:
 		return fmt.Errorf("try %s: %w", name, err)
-	case refused != nil && e.Live == nil && p.awaits(e.New):
+	case refused != nil && e.Live == nil && cluster.IsGone(refused) && p.awaits(e.New):
 		o.Verb, o.Why = migrate.Create, notProven+"what it needs (its namespace or kind) is itself made first"
 	case refused != nil:
 		p.refused(o, old, e, refused)
@@ -127,6 +128,7 @@ func (p *prover) judgeLive(ctx context.Context, o *migrate.ObjectPlan, old *migr
 
 // compare finds the verb of an object that is live and was tried.
 func (p *prover) compare(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence) {
+	e.After = withLabels(e.After, labelsByDefault(e.Live))
 	name, added := migrate.DisplayID(o.ID), p.added(o.ID)
 	o.Fields = differences(reduced(e.Live.Object, added), reduced(e.After.Object, added))
 	if len(o.Fields) == 0 {
@@ -137,6 +139,9 @@ func (p *prover) compare(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence
 		return
 	}
 	reason := whyChanges(e.Live, o.Fields)
+	if onlyLabels(o.Fields, labelsByDefault(e.Live)) {
+		reason = "the API server gives an object without labels those of its pod template, and it has none between the mark of Flux v1 and the labels of Flux v2"
+	}
 	if replacesPods(e.Live.GetKind(), o.Fields) {
 		o.Verb, o.Why = migrate.Restart, "the pod template changes: "+reason
 		p.find(migrate.Finding{
@@ -191,14 +196,14 @@ func (p *prover) lacks(o *migrate.ObjectPlan, what string) {
 // tryOut fills in what the first apply of the new agent would make of the
 // object, tried as the old account (or as the new one, when the old one is
 // fenced off already): e.After. It gives the API server's refusal,
-// if it refuses. The live object is read again when it changes meanwhile.
+// if it refuses; a try that went unanswered is an error, never a refusal. The live object is read again when it changes meanwhile.
 func (p *prover) tryOut(ctx context.Context, e *Evidence) (refused, err error) {
 	for attempt := 1; ; attempt++ {
 		account := p.account()
 		e.After, err = p.world.DryRun(ctx, account, e.New)
 		if err != nil {
 			var missing *MissingRight
-			if ctx.Err() != nil || errors.As(err, &missing) {
+			if ctx.Err() != nil || errors.As(err, &missing) || unanswered(err) {
 				return nil, err
 			}
 			if p.fencedOff(account, err) {
@@ -224,7 +229,7 @@ func (p *prover) tryOut(ctx context.Context, e *Evidence) (refused, err error) {
 				return nil, nil
 			case p.fencedOff(account, err):
 				continue
-			case errors.As(err, new(*MissingRight)):
+			case errors.As(err, new(*MissingRight)), unanswered(err):
 				return nil, err
 			case ctx.Err() != nil || !apierrors.IsConflict(err):
 				return err, ctx.Err()
@@ -237,6 +242,13 @@ func (p *prover) tryOut(ctx context.Context, e *Evidence) (refused, err error) {
 			return nil, err
 		}
 	}
+}
+
+// unanswered reports whether the API server did not judge what was tried: the
+// connection broke, or it had no time. Internal errors are judgements, of a
+// webhook that cannot be called for one.
+func unanswered(err error) bool {
+	return cluster.IsTransient(err) && !apierrors.IsInternalError(err)
 }
 
 // sameVersion reports whether a dry-run was made on the live object as it was

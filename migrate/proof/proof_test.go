@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -209,6 +211,28 @@ func TestARefusalOfASecretNamesFieldsAndNoValue(t *testing.T) {
 	}
 	if strings.Contains(string(raw), marked) {
 		t.Error("the plan holds the Secret's value")
+	}
+}
+
+func TestATryThatWentUnansweredIsNoRefusal(t *testing.T) {
+	inv := inventoryOf(t, map[string]string{"p/app/c.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, namespace: team}\n"})
+	for name, c := range map[string]struct {
+		err      error
+		answered bool
+	}{
+		"a connection that broke":                 {fmt.Errorf("dry-run: %w", io.ErrUnexpectedEOF), false},
+		"an API server without time":              {apierrors.NewTooManyRequests("later", 1), false},
+		"a webhook that cannot be called":         {apierrors.NewInternalError(errors.New("failed calling webhook")), true},
+		"a field that the kind does not have":     {apierrors.NewBadRequest("field not declared in schema"), true},
+		"an account without the right to do this": {apierrors.NewForbidden(schema.GroupResource{Resource: "configmaps"}, "c", errors.New("no")), true},
+	} {
+		r, err := Prove(t.Context(), inv, migrate.Options{}, &fakeWorld{refuse: map[string]error{"team_c__ConfigMap": c.err}})
+		if (err == nil) != c.answered {
+			t.Errorf("%s: error %v", name, err)
+		}
+		if refused := strings.Contains(codesOf(r.Plan), "DRY_RUN_REFUSED"); refused != c.answered {
+			t.Errorf("%s is shown as a refusal: %t", name, refused)
+		}
 	}
 }
 

@@ -85,9 +85,11 @@ func (w *clusterWorld) as(ctx context.Context, account Account) (*cluster.Client
 			what = fmt.Sprintf("impersonate ServiceAccount %s/%s", a.Namespace, a.Name)
 		}
 		a.Verb = "impersonate"
-		review, err := w.client.Kube.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, &authorizationv1.SelfSubjectAccessReview{
-			Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &a},
-		}, metav1.CreateOptions{})
+		review, err := cluster.Ask(func() (*authorizationv1.SelfSubjectAccessReview, error) {
+			return w.client.Kube.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, &authorizationv1.SelfSubjectAccessReview{
+				Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &a},
+			}, metav1.CreateOptions{})
+		})
 		if err != nil {
 			return nil, fmt.Errorf("ask whether you may %s: %w", what, err)
 		}
@@ -112,5 +114,7 @@ func (w *clusterWorld) DryRunUpdate(ctx context.Context, as Account, object *uns
 	if err != nil {
 		return nil, err
 	}
-	return resource.Update(ctx, object, metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: applyManager})
+	return cluster.Ask(func() (*unstructured.Unstructured, error) {
+		return resource.Update(ctx, object, metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: applyManager})
+	})
 }

@@ -201,13 +201,13 @@ func (c *Client) forMapping(mapping *meta.RESTMapping, namespace string) (dynami
 // Get reads an object by kind, namespace and name; with no version in gvk, in
 // the version that the server prefers. An absent object's error satisfies
 // apierrors.IsNotFound, an absent kind's meta.IsNoMatchError; IsGone tells
-// both from real failures.
+// both from real failures. It asks again as Ask does.
 func (c *Client) Get(ctx context.Context, gvk schema.GroupVersionKind, namespace, name string) (*unstructured.Unstructured, error) {
 	resource, err := c.Resource(gvk, namespace)
 	if err != nil {
 		return nil, fmt.Errorf("get %s: %w", describe(gvk.Kind, namespace, name), err)
 	}
-	obj, err := resource.Get(ctx, name, metav1.GetOptions{})
+	obj, err := Ask(func() (*unstructured.Unstructured, error) { return resource.Get(ctx, name, metav1.GetOptions{}) })
 	if err != nil {
 		return nil, fmt.Errorf("get %s: %w", describe(gvk.Kind, namespace, name), err)
 	}
@@ -259,9 +259,11 @@ type Options struct {
 
 // DryRunApply asks the server what Apply with the same manager would give:
 // admission and authorisation included, nothing stored. The object given is
-// not changed.
+// not changed. It asks again as Ask does.
 func (c *Client) DryRunApply(ctx context.Context, obj *unstructured.Unstructured, fieldManager string, force bool) (*unstructured.Unstructured, error) {
-	return c.apply(ctx, obj, Options{FieldManager: fieldManager, Force: force}, []string{metav1.DryRunAll})
+	return Ask(func() (*unstructured.Unstructured, error) {
+		return c.apply(ctx, obj, Options{FieldManager: fieldManager, Force: force}, []string{metav1.DryRunAll})
+	})
 }
 
 // Apply applies an object on the server side, taking over the fields of other

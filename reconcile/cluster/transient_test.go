@@ -34,6 +34,7 @@ func TestOnlyPassingTroubleIsTransient(t *testing.T) {
 		"refused":             {&url.Error{Op: "Get", Err: &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}}, true},
 		"rate limiter":        {errors.New("client rate limiter Wait returned an error: rate: Wait(n=1) would exceed context deadline"), true},
 		"deadline of a reply": {&url.Error{Op: "Get", Err: context.DeadlineExceeded}, true},
+		"stream that broke":   {errors.New("stream error when reading response body, may be caused by closed connection. Please retry. Original error: stream ID 3"), true},
 		"nothing":             {nil, false},
 		"cancelled":           {&url.Error{Op: "Get", Err: context.Canceled}, false},
 		"certificate":         {&url.Error{Op: "Get", Err: x509.UnknownAuthorityError{}}, false},
@@ -76,5 +77,31 @@ func TestWaitOutlastsPassingTroubleAndNamesItAtTheLimit(t *testing.T) {
 	down := apierrors.NewServiceUnavailable("down")
 	if err := Wait(t.Context(), time.Hour, 0, func(context.Context) (bool, string, error) { return false, "", down }); !errors.Is(err, error(down)) {
 		t.Error(err)
+	}
+}
+
+func TestAQuestionIsAskedAgainUntilItIsAnswered(t *testing.T) {
+	webhook := apierrors.NewInternalError(errors.New(`failed calling webhook "x"`))
+	refused := apierrors.NewBadRequest("no")
+	for name, c := range map[string]struct {
+		answers []error
+		asked   int
+		want    error
+	}{
+		"at once":                      {[]error{nil}, 1, nil},
+		"after a connection broke":     {[]error{io.ErrUnexpectedEOF, nil}, 2, nil},
+		"never":                        {[]error{io.EOF, io.EOF, io.EOF, io.EOF, nil}, 4, io.EOF},
+		"with a refusal":               {[]error{refused, nil}, 1, refused},
+		"with a refusal after trouble": {[]error{io.EOF, refused, nil}, 2, refused},
+		"with a webhook's failure":     {[]error{webhook, nil}, 1, webhook},
+	} {
+		asked := 0
+		answer, err := Ask(func() (int, error) {
+			asked++
+			return asked, c.answers[asked-1]
+		})
+		if answer != asked || asked != c.asked || !errors.Is(err, c.want) {
+			t.Errorf("%s: asked %d times, and got %v", name, asked, err)
+		}
 	}
 }
