@@ -9,6 +9,9 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fluxover/fluxover/discover/helm"
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
 	"github.com/fluxover/fluxover/reconcile/cluster"
@@ -37,6 +40,9 @@ type Options struct {
 	Parallel int
 	// Folders hold repositories that are read from disk in place of the server.
 	Folders []Folder
+	// Releases keeps what Helm keeps of the agents, for those who discover one
+	// cluster again and again; nil reads it each time.
+	Releases *helm.Opened
 	// Progress, if set, is called with a line for people as work goes on. It
 	// is called from several goroutines, one call at a time.
 	Progress func(string)
@@ -117,25 +123,19 @@ func (w *witness) inventory(ctx context.Context) (migrate.Inventory, error) {
 		return inv, err
 	}
 	inv.Cluster = facts
-	deployments, err := w.deployments(ctx)
-	if err != nil {
-		return inv, err
-	}
-	inv.Cluster.Flux2 = flux2Controllers(deployments)
-	w.otherOperators(deployments)
-	w.kubernetesFor(inv.Cluster)
-	found, storage, err := w.agents(ctx, deployments)
-	if err != nil {
-		return inv, err
-	}
-	inv.Cluster.Home = w.home
-	strays, err := w.strays(ctx)
-	if err != nil {
-		return inv, err
-	}
-	w.say(fmt.Sprintf("found %d Flux v1 agents; reading the marks of Flux v1 on live objects", len(found)))
-	live, err := w.marked(ctx, resources)
-	if err != nil {
+	var live *live
+	var found, strays []*agent
+	var storage *helm.Storage
+	group, gctx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		live, err = w.marked(gctx, resources)
+		return err
+	})
+	group.Go(func() (err error) {
+		found, strays, storage, err = w.runners(gctx, &inv)
+		return err
+	})
+	if err := group.Wait(); err != nil {
 		return inv, err
 	}
 	if err := w.attributeAll(ctx, live, slices.Concat(found, strays), storage); err != nil {
@@ -160,6 +160,26 @@ func (w *witness) inventory(ctx context.Context) (migrate.Inventory, error) {
 	}
 	w.say(fmt.Sprintf("done: %d agents, %d findings", len(inv.Agents), len(inv.Findings)))
 	return inv, nil
+}
+
+// runners are the agents, and what else may sync as they do.
+func (w *witness) runners(ctx context.Context, inv *migrate.Inventory) (found, strays []*agent, storage *helm.Storage, err error) {
+	deployments, err := w.deployments(ctx)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	inv.Cluster.Flux2 = flux2Controllers(deployments)
+	w.otherOperators(deployments)
+	w.kubernetesFor(inv.Cluster)
+	if found, storage, err = w.agents(ctx, deployments); err != nil {
+		return nil, nil, nil, err
+	}
+	inv.Cluster.Home = w.home
+	if strays, err = w.strays(ctx); err != nil {
+		return nil, nil, nil, err
+	}
+	w.say(fmt.Sprintf("found %d Flux v1 agents; reading the marks of Flux v1 on live objects", len(found)))
+	return found, strays, storage, nil
 }
 
 func (w *witness) say(line string) {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/runtime"
+
 	"github.com/fluxover/fluxover/discover/helm"
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
@@ -41,7 +43,7 @@ func (w *witness) readHelm(ctx context.Context, a *agent, storage *helm.Storage)
 	for _, revisions := range storage.Of(namespace, name) {
 		live := helm.Live(revisions)
 		mine := live.Helm == 3 && live.Namespace == namespace
-		record, err := live.Open(ctx, w.kube)
+		record, err := w.opts.Releases.Open(ctx, w.kube, live)
 		switch {
 		case errors.Is(err, helm.ErrGone):
 			continue // by an upgrade just now, or by "helm uninstall"
@@ -169,7 +171,7 @@ func (r *release) settings() *chart.Rendered {
 	if namespace == "" {
 		namespace = r.revision.Namespace
 	}
-	out := chart.Decode(chart.Release{Name: r.name, Namespace: namespace, Version: r.ChartVersion}, r.Values)
+	out := chart.Decode(chart.Release{Name: r.name, Namespace: namespace, Version: r.ChartVersion}, runtime.DeepCopyJSON(r.Values))
 	for i := range out.Settings {
 		for j := range out.Settings[i].From {
 			if o := &out.Settings[i].From[j]; !strings.Contains(o.Where, "chart "+out.Version) {

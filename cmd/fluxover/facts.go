@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/fluxover/fluxover/discover"
+	"github.com/fluxover/fluxover/discover/helm"
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/cutover"
 	"github.com/fluxover/fluxover/migrate/proof"
@@ -30,6 +31,8 @@ type facts struct {
 	clusterName string
 	store       *source.Store
 	progress    func(string)
+	// releases are what was read of them, for the next time.
+	releases *helm.Opened
 	// folders hold repositories that are read in place of their servers.
 	folders []discover.Folder
 }
@@ -47,7 +50,7 @@ func newFacts(ctx context.Context, k *kube, progress func(string)) (*facts, erro
 	if err != nil {
 		return nil, err
 	}
-	return &facts{client: c, clusterName: k.name(), store: store, progress: progress}, nil
+	return &facts{client: c, clusterName: k.name(), store: store, releases: &helm.Opened{}, progress: progress}, nil
 }
 
 // treesInMemory is how many bytes of repositories a command holds in memory; a
@@ -74,7 +77,7 @@ func openStore(dir string) (*source.Store, error) {
 // inventory discovers. Only the Git repositories of ids are read; empty means
 // all.
 func (f *facts) inventory(ctx context.Context, ids []string) (migrate.Inventory, error) {
-	inv, err := discover.Cluster(ctx, f.client, discover.Options{Store: f.store, Folders: f.folders, Progress: f.progress, Repositories: ids})
+	inv, err := discover.Cluster(ctx, f.client, discover.Options{Store: f.store, Folders: f.folders, Progress: f.progress, Repositories: ids, Releases: f.releases})
 	inv.Cluster.Name = f.clusterName
 	for i := range inv.Agents {
 		inv.Agents[i].Cluster = &migrate.AgentCluster{Name: inv.Cluster.Name, Server: inv.Cluster.Server, From: "cluster"}

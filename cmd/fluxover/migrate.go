@@ -134,7 +134,7 @@ func (o *migrateOptions) run(cmd *cobra.Command, s streams, k *kube, args []stri
 		these.Repositories = ids
 		// Only these repositories are read again: what others hold is judged
 		// by the owners that live objects show.
-		inv, res, err := (&facts{client: f.client, clusterName: f.clusterName, store: f.store}).proveAgain(ctx, these)
+		inv, res, err := (&facts{client: f.client, clusterName: f.clusterName, store: f.store, releases: f.releases}).proveAgain(ctx, these)
 		return inv, res.Plan, err
 	}}
 	err = cutover.New(f.client, plan, again.replan, cutover.Options{

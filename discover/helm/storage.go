@@ -16,8 +16,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -25,6 +27,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/pager"
+
+	"github.com/fluxover/fluxover/reconcile/cluster"
 )
 
 // Statuses of revisions, as Helm 3 writes them; those of Helm 2 are given
@@ -54,6 +58,9 @@ type Revision struct {
 	Status string
 
 	created time.Time
+	// content changes whenever what the object holds does; empty if that is not
+	// known.
+	content string
 }
 
 // Place names the object, "Secret/namespace/name".
@@ -123,7 +130,9 @@ func Read(ctx context.Context, meta metadata.Interface, namespaces []string) (*S
 // empty. That it is forbidden is noted.
 func (s *Storage) list(ctx context.Context, meta metadata.Interface, d backend, namespace string) (forbidden bool, err error) {
 	p := pager.New(func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-		return meta.Resource(schema.GroupVersionResource{Version: "v1", Resource: d.resource}).Namespace(namespace).List(ctx, o)
+		return cluster.Ask(func() (runtime.Object, error) {
+			return meta.Resource(schema.GroupVersionResource{Version: "v1", Resource: d.resource}).Namespace(namespace).List(ctx, o)
+		})
 	})
 	p.PageSize, p.PageBufferSize = pageSize, 1
 	err = p.EachListItem(ctx, metav1.ListOptions{LabelSelector: d.selector}, func(o runtime.Object) error {
@@ -166,7 +175,14 @@ func (d backend) revision(m *metav1.PartialObjectMetadata) (r Revision, ok bool)
 		return Revision{}, false
 	}
 	return Revision{Kind: d.kind, Namespace: m.Namespace, Name: m.Name, Helm: d.helm, Release: name, Number: n, Status: status,
-		created: m.CreationTimestamp.Time}, true
+		created: m.CreationTimestamp.Time, content: content(m)}, true
+}
+
+func content(m *metav1.PartialObjectMetadata) string {
+	if m.UID == "" || m.ResourceVersion == "" {
+		return ""
+	}
+	return string(m.UID) + "/" + m.ResourceVersion
 }
 
 // Of gives the revisions of the releases of a name, each release's newest
@@ -232,12 +248,16 @@ func (r Revision) Open(ctx context.Context, kube kubernetes.Interface) (*Record,
 	var data []byte
 	var err error
 	if r.Kind == "ConfigMap" {
-		m, failed := kube.CoreV1().ConfigMaps(r.Namespace).Get(ctx, r.Name, metav1.GetOptions{})
+		m, failed := cluster.Ask(func() (*corev1.ConfigMap, error) {
+			return kube.CoreV1().ConfigMaps(r.Namespace).Get(ctx, r.Name, metav1.GetOptions{})
+		})
 		if err = failed; err == nil {
 			data = []byte(m.Data["release"])
 		}
 	} else {
-		s, failed := kube.CoreV1().Secrets(r.Namespace).Get(ctx, r.Name, metav1.GetOptions{})
+		s, failed := cluster.Ask(func() (*corev1.Secret, error) {
+			return kube.CoreV1().Secrets(r.Namespace).Get(ctx, r.Name, metav1.GetOptions{})
+		})
 		if err = failed; err == nil {
 			data = s.Data["release"]
 		}
@@ -249,4 +269,24 @@ func (r Revision) Open(ctx context.Context, kube kubernetes.Interface) (*Record,
 		return nil, fmt.Errorf("read %s: %w", r.Place(), err)
 	}
 	return Decode(data, r.Helm)
+}
+
+// Opened keeps records that were opened, for those who read one cluster again
+// and again: a revision that is still what it was is not fetched. It may be
+// used by several at once; nil keeps nothing.
+type Opened struct{ records sync.Map }
+
+// Open is [Revision.Open] with what was opened before.
+func (o *Opened) Open(ctx context.Context, kube kubernetes.Interface, r Revision) (*Record, error) {
+	if o == nil || r.content == "" {
+		return r.Open(ctx, kube)
+	}
+	if known, ok := o.records.Load(r.content); ok {
+		return known.(*Record), nil
+	}
+	record, err := r.Open(ctx, kube)
+	if err == nil {
+		o.records.Store(r.content, record)
+	}
+	return record, err
 }

@@ -114,6 +114,44 @@ func TestReleasesWrittenByHelmAreRead(t *testing.T) {
 	}
 }
 
+func TestAnOpenedRevisionIsFetchedAgainOnlyOnceItChanged(t *testing.T) {
+	kube := fake.NewClientset()
+	storage := driver.NewSecrets(kube.CoreV1().Secrets("flux"))
+	r := &release.Release{Name: "shop", Namespace: "flux", Version: 1, Info: &release.Info{Status: release.StatusDeployed},
+		Chart: &chart.Chart{Metadata: &chart.Metadata{Name: "flux", Version: "1.0.0"}}, Manifest: someManifest}
+	if err := storage.Create("sh.helm.release.v1.shop.v1", r); err != nil {
+		t.Fatal(err)
+	}
+	fetched := 0
+	kube.PrependReactor("get", "secrets", func(clienttesting.Action) (bool, runtime.Object, error) {
+		fetched++
+		return false, nil, nil
+	})
+	revision := Revision{Kind: "Secret", Namespace: "flux", Name: "sh.helm.release.v1.shop.v1", Helm: 3}
+	opened := &Opened{}
+	for _, c := range []struct {
+		opened  *Opened
+		content string
+		want    int
+	}{
+		{opened, "uid/1", 1}, {opened, "uid/1", 1}, {opened, "uid/2", 2},
+		{opened, "", 3}, {opened, "", 4}, {nil, "uid/2", 5},
+	} {
+		revision.content = c.content
+		record, err := c.opened.Open(t.Context(), kube, revision)
+		if err != nil || record.ChartVersion != "1.0.0" || fetched != c.want {
+			t.Errorf("content %q: record %+v, error %v, fetched %d times, want %d", c.content, record, err, fetched, c.want)
+		}
+	}
+	if a, b := content(&metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{UID: "a", ResourceVersion: "1"}}),
+		content(&metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{UID: "a", ResourceVersion: "2"}}); a == b || a == "" {
+		t.Errorf("versions of an object are told apart by %q and %q", a, b)
+	}
+	if c := content(&metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{UID: "a"}}); c != "" {
+		t.Errorf("what may have changed is known as %q", c)
+	}
+}
+
 func TestTheLiveRevisionIsTheNewestDeployedOne(t *testing.T) {
 	for name, c := range map[string]struct {
 		statuses string // newest first

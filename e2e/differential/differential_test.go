@@ -311,11 +311,20 @@ func (c *comparison) derived(id string) bool {
 	switch {
 	case metadata == nil, metadata["ownerReferences"] != nil: // counts of pods have no metadata
 		return true
+	case automanaged(metadata):
+		return true
 	case strings.HasPrefix(id, agentNamespace+"_"), strings.HasPrefix(id, "flux_"):
 		return true // what takes over, and what it takes over from
 	}
 	return strings.HasSuffix(id, "_kube-root-ca.crt__ConfigMap") || strings.HasSuffix(id, "_default__ServiceAccount") ||
 		strings.Contains(id, "_fluxover:") || strings.Contains(id, "_fluxover__")
+}
+
+// automanaged reports whether the API server made an APIService for a kind that
+// it serves (Kubernetes: kube-aggregator, pkg/controllers/autoregister).
+func automanaged(metadata map[string]any) bool {
+	labels, _ := metadata["labels"].(map[string]any)
+	return labels["kube-aggregator.kubernetes.io/automanaged"] != nil
 }
 
 func (c *comparison) object(one *played, r *repository, o planned) {

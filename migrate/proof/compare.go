@@ -58,6 +58,21 @@ func labelsByDefault(live *unstructured.Unstructured) map[string]string {
 	return labels
 }
 
+// withoutMarks is the object without the marks that Flux v2's first apply takes
+// away, which a dry-run of that apply does not.
+func withoutMarks(u *unstructured.Unstructured) *unstructured.Unstructured {
+	u = u.DeepCopy()
+	for field, keys := range map[string][]string{"labels": removedMarks.Labels, "annotations": removedMarks.Annotations} {
+		for _, key := range keys {
+			unstructured.RemoveNestedField(u.Object, "metadata", field, key)
+		}
+		if left, found, _ := unstructured.NestedMap(u.Object, "metadata", field); found && len(left) == 0 {
+			unstructured.RemoveNestedField(u.Object, "metadata", field)
+		}
+	}
+	return u
+}
+
 // withLabels is the object with more labels.
 func withLabels(u *unstructured.Unstructured, more map[string]string) *unstructured.Unstructured {
 	if len(more) == 0 {

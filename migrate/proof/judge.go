@@ -128,6 +128,9 @@ func (p *prover) judgeLive(ctx context.Context, o *migrate.ObjectPlan, old *migr
 
 // compare finds the verb of an object that is live and was tried.
 func (p *prover) compare(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence) {
+	if !policy(keySSA, "Merge", e.New, e.Live) { // which keeps the marks
+		e.After = withoutMarks(e.After)
+	}
 	e.After = withLabels(e.After, labelsByDefault(e.Live))
 	name, added := migrate.DisplayID(o.ID), p.added(o.ID)
 	o.Fields = differences(reduced(e.Live.Object, added), reduced(e.After.Object, added))
