@@ -119,7 +119,7 @@ func largeReport(objects int) Report {
 					{Path: ".spec.replicas", In: "cluster", Live: int64(5), After: int64(3), Flux1: int64(3), New: int64(3), Why: "Git says so; the live value was set by kubectl-edit"},
 					{Path: ".spec.template.spec.containers[name=web].env[name=LEVEL]", In: "cluster", Live: map[string]any{"name": "LEVEL", "value": "debug"}, Why: "set by kubectl-edit, and not in Git"},
 				}})
-				r.Plan.Findings = append(r.Plan.Findings, migrate.Finding{Severity: migrate.Warning, Code: "OBJECT_CHANGES", Subject: id + " " + o.ID, Repository: id, Message: "it will change: .spec.replicas", Hint: "put the fields into Git to keep them"})
+				r.Plan.Findings = append(r.Plan.Findings, migrate.Finding{Severity: migrate.Warning, Code: "OBJECT_CHANGES", Subject: id + " " + o.ID, Repository: id, Message: "it will change: .spec.replicas", Hint: "commit what is live to keep it"})
 			}
 			repo.Objects = append(repo.Objects, o)
 		}

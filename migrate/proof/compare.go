@@ -166,8 +166,21 @@ func copyValue(v any) any {
 // absent field are the same; an empty map or list is not: an empty selector
 // selects everything.
 func differences(a, b any) []string {
+	return differing(a, b, func(any) bool { return true })
+}
+
+// removals are those of differences that b does not have.
+func removals(a, b any) []string {
+	return differing(a, b, func(after any) bool { return after == nil })
+}
+
+func differing(a, b any, wanted func(after any) bool) []string {
 	var paths []string
-	walk("", a, b, &paths)
+	walk("", a, b, func(path string, after any) {
+		if wanted(after) {
+			paths = append(paths, path)
+		}
+	})
 	slices.Sort(paths)
 	return slices.Compact(paths)
 }
@@ -175,12 +188,12 @@ func differences(a, b any) []string {
 // Equal reports whether two values of an object are the same by the rules of
 // differences.
 func Equal(a, b any) bool {
-	var paths []string
-	walk("", a, b, &paths)
-	return len(paths) == 0
+	equal := true
+	walk("", a, b, func(string, any) { equal = false })
+	return equal
 }
 
-func walk(path string, a, b any, paths *[]string) {
+func walk(path string, a, b any, differ func(path string, after any)) {
 	switch av := a.(type) {
 	case map[string]any:
 		bv, ok := b.(map[string]any)
@@ -188,11 +201,11 @@ func walk(path string, a, b any, paths *[]string) {
 			break
 		}
 		for k := range av {
-			walk(path+field(k), av[k], bv[k], paths)
+			walk(path+field(k), av[k], bv[k], differ)
 		}
 		for k := range bv {
 			if _, both := av[k]; !both {
-				walk(path+field(k), nil, bv[k], paths)
+				walk(path+field(k), nil, bv[k], differ)
 			}
 		}
 		return
@@ -202,19 +215,19 @@ func walk(path string, a, b any, paths *[]string) {
 			break
 		}
 		for i := range av {
-			walk(fmt.Sprintf("%s[%d]", path, i), av[i], bv[i], paths)
+			walk(fmt.Sprintf("%s[%d]", path, i), av[i], bv[i], differ)
 		}
 		return
 	case nil:
 		if bv, ok := b.(map[string]any); ok && len(bv) > 0 {
 			for k := range bv {
-				walk(path+field(k), nil, bv[k], paths)
+				walk(path+field(k), nil, bv[k], differ)
 			}
 			return
 		}
 	}
 	if !sameScalar(a, b) {
-		*paths = append(*paths, path)
+		differ(path, b)
 	}
 }
 

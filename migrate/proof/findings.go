@@ -69,14 +69,14 @@ var codes = []migrate.Code{
 		Name: "PODS_RESTART", Severity: migrate.Blocker, Acceptable: true,
 		Cause:       "fields of a pod template that are set in the cluster and not in Git go at the adoption, such as the mark of a rollout restart",
 		Consequence: "the workload's pods are replaced",
-		Remedy:      "put the fields into Git to keep them, or accept the restart",
+		Remedy:      "commit what is live to keep it, or accept the restart",
 	},
 	{
 		Name: "OBJECT_CHANGES", Severity: migrate.Warning, Acceptable: true,
 		Otherwise:   []migrate.Variant{{Severity: migrate.Blocker, Acceptable: true, When: "the number of replicas changes, since fewer may be too few"}},
 		Cause:       "fields of an object were set by hand, or it has drifted from Git",
 		Consequence: "the adoption makes it what Git says",
-		Remedy:      "put the fields into Git to keep them",
+		Remedy:      "commit what is live to keep it",
 	},
 	{
 		Name: "OBJECT_LEFT_ALONE", Severity: migrate.Warning,

@@ -133,7 +133,8 @@ func (p *prover) compare(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence
 	}
 	e.After = withLabels(e.After, labelsByDefault(e.Live))
 	name, added := migrate.DisplayID(o.ID), p.added(o.ID)
-	o.Fields = differences(reduced(e.Live.Object, added), reduced(e.After.Object, added))
+	before, after := reduced(e.Live.Object, added), reduced(e.After.Object, added)
+	o.Fields = differences(before, after)
 	if len(o.Fields) == 0 {
 		o.Verb, o.Why = migrate.Adopt, "both renderings, the live object and the dry-run agree"
 		if old == nil || !applies(old) {
@@ -141,7 +142,7 @@ func (p *prover) compare(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence
 		}
 		return
 	}
-	reason := whyChanges(e.Live, o.Fields)
+	reason := whyChanges(e.Live, o.Fields, removals(before, after))
 	if onlyLabels(o.Fields, labelsByDefault(e.Live)) {
 		reason = "the API server gives an object without labels those of its pod template, and it has none between the mark of Flux v1 and the labels of Flux v2"
 	}
@@ -150,14 +151,14 @@ func (p *prover) compare(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence
 		p.find(migrate.Finding{
 			Severity: migrate.Blocker, Code: "PODS_RESTART", Subject: o.ID, Where: where(old), Acceptable: true,
 			Message: fmt.Sprintf("the pods of %s will be replaced: %s; %s", name, strings.Join(o.Fields, ", "), reason),
-			Hint:    fmt.Sprintf(`put the fields into Git to keep them, or accept it with "--accept PODS_RESTART='%s %s'"`, p.repo.ID, o.ID),
+			Hint:    fmt.Sprintf(`commit what is live to keep it, or accept it with "--accept PODS_RESTART='%s %s'"`, p.repo.ID, o.ID),
 		})
 	} else {
 		o.Verb, o.Why = migrate.Change, reason
 		p.find(migrate.Finding{
 			Severity: changeSeverity(o.Fields), Code: "OBJECT_CHANGES", Subject: o.ID, Where: where(old), Acceptable: true,
 			Message: fmt.Sprintf("%s will change: %s; %s", name, strings.Join(o.Fields, ", "), reason),
-			Hint:    "put the fields into Git to keep them",
+			Hint:    "commit what is live to keep it",
 		})
 	}
 	if images := imageChanges(e.Live.Object, e.After.Object); len(images) > 0 {

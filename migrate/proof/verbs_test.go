@@ -246,8 +246,32 @@ func TestAChangeSaysWhoSetTheFields(t *testing.T) {
 		"fluxd's own": {"kubectl-client-side-apply", "", ownReplicas, ".spec.replicas", "drifted from Git"},
 		"elsewhere":   {"kubectl-edit", "", ownNote, ".spec.replicas", "drifted from Git"},
 	} {
-		if got := whyChanges(deployment(entry(c.manager, update, c.sub, c.fields)), []string{c.path}); !strings.Contains(got, c.want) {
+		if got := whyChanges(deployment(entry(c.manager, update, c.sub, c.fields)), []string{c.path}, nil); !strings.Contains(got, c.want) {
 			t.Errorf("%s: %q does not say %q", name, got, c.want)
+		}
+	}
+	live := deployment(entry("kubectl-edit", update, "", `{"f:spec":{"f:replicas":{},"f:paused":{}}}`))
+	live.Object["spec"].(map[string]any)["paused"] = true
+	after := live.DeepCopy()
+	fields := func() (all, gone []string) {
+		return differences(live.Object, after.Object), removals(live.Object, after.Object)
+	}
+	for _, c := range []struct {
+		field string
+		value any // nil if Git does not say it
+		want  string
+	}{
+		{"replicas", int64(9), "to something else than Git says"},
+		{"paused", nil, "removes what Git does not say, and sets what it does"},
+		{"replicas", live.Object["spec"].(map[string]any)["replicas"], "and removes what Git does not say"},
+	} {
+		spec := after.Object["spec"].(map[string]any)
+		if spec[c.field] = c.value; c.value == nil {
+			delete(spec, c.field)
+		}
+		all, gone := fields()
+		if got := whyChanges(live, all, gone); !strings.HasSuffix(got, c.want) {
+			t.Errorf("%v of %v go: %q does not end with %q", gone, all, got, c.want)
 		}
 	}
 }

@@ -82,8 +82,9 @@ func remedy(u *unstructured.Unstructured, err error) string {
 }
 
 // whyChanges says where fields that change come from, by the live object's
-// managedFields.
-func whyChanges(live *unstructured.Unstructured, fields []string) string {
+// managedFields. Those that are gone Git does not hold; of the others it has
+// another value.
+func whyChanges(live *unstructured.Unstructured, fields, gone []string) string {
 	byHand, others, scaled := map[string]bool{}, map[string]bool{}, ""
 	for _, e := range live.GetManagedFields() {
 		set, err := fieldSet(e)
@@ -110,7 +111,14 @@ func whyChanges(live *unstructured.Unstructured, fields []string) string {
 	case slices.ContainsFunc(fields, func(f string) bool { return strings.Contains(f, "kubectl.kubernetes.io/restartedAt") }):
 		return `"kubectl rollout restart" left its mark there, which goes with all that kubectl owns and Git does not say`
 	case len(byHand) > 0:
-		return "set by hand, by " + list(byHand) + ": Flux v2 takes over what kubectl owns, and removes what Git does not say"
+		who := "set by hand, by " + list(byHand)
+		switch len(gone) {
+		case 0:
+			return who + ", to something else than Git says"
+		case len(fields):
+			return who + ": Flux v2 takes over what kubectl owns, and removes what Git does not say"
+		}
+		return who + ": Flux v2 takes over what kubectl owns, removes what Git does not say, and sets what it does"
 	case len(others) > 0:
 		return "the live object has drifted from Git; written by " + list(others) + scaled
 	}
