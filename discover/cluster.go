@@ -117,7 +117,7 @@ func (w *witness) inventory(ctx context.Context) (migrate.Inventory, error) {
 		w.opts.Log = slog.New(slog.DiscardHandler)
 	}
 	inv := migrate.Inventory{APIVersion: migrate.APIVersion, Kind: "Inventory", Agents: []migrate.Flux1Agent{}}
-	w.say("reading the cluster")
+	w.say("reading the cluster, and the marks of Flux v1 on live objects")
 	facts, resources, err := w.facts(ctx)
 	if err != nil {
 		return inv, err
@@ -178,7 +178,7 @@ func (w *witness) runners(ctx context.Context, inv *migrate.Inventory) (found, s
 	if strays, err = w.strays(ctx); err != nil {
 		return nil, nil, nil, err
 	}
-	w.say(fmt.Sprintf("found %d Flux v1 agents; reading the marks of Flux v1 on live objects", len(found)))
+	w.say(fmt.Sprintf("found %d Flux v1 agents", len(found)))
 	return found, strays, storage, nil
 }
 
@@ -217,12 +217,12 @@ var clusterScoped = []string{"namespaces", "clusterroles", "clusterrolebindings"
 // listable ones, each kind in the version that the server prefers.
 func (w *witness) facts(ctx context.Context) (migrate.Cluster, []listable, error) {
 	facts := migrate.Cluster{From: fromCluster}
-	version, err := w.disco.ServerVersion()
+	version, err := cluster.Ask(ctx, w.disco.ServerVersion)
 	if err != nil {
 		return facts, nil, fmt.Errorf("ask for the version: %w", err)
 	}
 	facts.Version = version.GitVersion
-	system, err := cluster.Ask(func() (*corev1.Namespace, error) {
+	system, err := cluster.Ask(ctx, func() (*corev1.Namespace, error) {
 		return w.kube.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
 	})
 	switch {
@@ -241,7 +241,11 @@ func (w *witness) facts(ctx context.Context) (migrate.Cluster, []listable, error
 	}
 	slices.Sort(facts.Namespaces)
 
-	groups, lists, err := w.disco.ServerGroupsAndResources()
+	var groups []*metav1.APIGroup
+	lists, err := cluster.Ask(ctx, func() (lists []*metav1.APIResourceList, err error) {
+		groups, lists, err = w.disco.ServerGroupsAndResources()
+		return lists, err
+	})
 	if err != nil {
 		var failed *discovery.ErrGroupDiscoveryFailed
 		if !errors.As(err, &failed) {

@@ -59,7 +59,7 @@ func (e *environment) secret(ctx context.Context, name, unknown string) (*corev1
 	if read := e.w.together[e.namespace].secrets; read != nil {
 		return read[name], nil
 	}
-	s, err := cluster.Ask(func() (*corev1.Secret, error) {
+	s, err := cluster.Ask(ctx, func() (*corev1.Secret, error) {
 		return e.w.kube.CoreV1().Secrets(e.namespace).Get(ctx, name, metav1.GetOptions{})
 	})
 	switch {
@@ -83,7 +83,7 @@ func (e *environment) configMap(ctx context.Context, name, unknown string) (*cor
 	if read := e.w.together[e.namespace].maps; read != nil {
 		return read[name], nil
 	}
-	m, err := cluster.Ask(func() (*corev1.ConfigMap, error) {
+	m, err := cluster.Ask(ctx, func() (*corev1.ConfigMap, error) {
 		return e.w.kube.CoreV1().ConfigMaps(e.namespace).Get(ctx, name, metav1.GetOptions{})
 	})
 	switch {

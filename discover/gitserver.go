@@ -284,7 +284,7 @@ func (w *witness) account(ctx context.Context, namespace, name string) (*corev1.
 	if read := w.together[namespace].accounts; read != nil {
 		return read[name], nil
 	}
-	return cluster.Ask(func() (*corev1.ServiceAccount, error) {
+	return cluster.Ask(ctx, func() (*corev1.ServiceAccount, error) {
 		return w.kube.CoreV1().ServiceAccounts(namespace).Get(ctx, name, metav1.GetOptions{})
 	})
 }

@@ -147,7 +147,7 @@ func isNotListable(err error) bool {
 
 func (w *witness) listMeta(ctx context.Context, r *listable, namespace, selector string, visit func(*metav1.PartialObjectMetadata)) error {
 	p := pager.New(func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-		return cluster.Ask(func() (runtime.Object, error) { return w.meta.Resource(r.gvr).Namespace(namespace).List(ctx, o) })
+		return cluster.Ask(ctx, func() (runtime.Object, error) { return w.meta.Resource(r.gvr).Namespace(namespace).List(ctx, o) })
 	})
 	p.PageSize, p.PageBufferSize = pageSize, 1 // several kinds are listed at a time
 	err := p.EachListItem(ctx, metav1.ListOptions{LabelSelector: selector}, func(o runtime.Object) error {
@@ -211,7 +211,7 @@ func (w *witness) ignoredLive(ctx context.Context, l *live, ids []object.ObjMeta
 			continue
 		}
 		for _, name := range want {
-			m, err := cluster.Ask(func() (*metav1.PartialObjectMetadata, error) {
+			m, err := cluster.Ask(ctx, func() (*metav1.PartialObjectMetadata, error) {
 				return w.meta.Resource(p.gvr).Namespace(p.namespace).Get(ctx, name, metav1.GetOptions{})
 			})
 			switch {

@@ -77,7 +77,7 @@ func onlyReal(err error) error {
 // finding that says what is unknown thereby, and returns errUnreadable.
 func each[T runtime.Object](ctx context.Context, w *witness, resource, namespace, unknown string, list pager.ListPageFunc, visit func(T)) error {
 	p := pager.New(func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-		return cluster.Ask(func() (runtime.Object, error) { return list(ctx, o) })
+		return cluster.Ask(ctx, func() (runtime.Object, error) { return list(ctx, o) })
 	})
 	p.PageSize = pageSize
 	err := p.EachListItem(ctx, metav1.ListOptions{}, func(o runtime.Object) error {

@@ -118,6 +118,36 @@ func needsText(needs []migrate.Dependency) string {
 	return strings.Join(parts, ", ")
 }
 
+// orderView is an application that others of its repository wait for.
+type orderView struct {
+	Repository, Name, Why string
+	// Others are those that wait.
+	Others []string
+}
+
+// Text says it in a clause, with the names of the others, or a few of them.
+func (o orderView) Text(names func([]string) string) string {
+	return fmt.Sprintf("%s: %s comes before %s (%s)", o.Repository, o.Name, names(o.Others), o.Why)
+}
+
+// order of applications within their repositories: the dependsOn of
+// Kustomizations, by what is waited for.
+func (r *Report) order() []orderView {
+	var out []orderView
+	for _, repo := range r.Plan.Repositories {
+		for _, app := range repo.Applications {
+			for _, d := range app.DependsOn {
+				i := slices.IndexFunc(out, func(o orderView) bool { return o.Repository == repo.ID && o.Name == d.Name && o.Why == d.Why })
+				if i < 0 {
+					i, out = len(out), append(out, orderView{Repository: repo.ID, Name: d.Name, Why: d.Why})
+				}
+				out[i].Others = append(out[i].Others, app.Name)
+			}
+		}
+	}
+	return out
+}
+
 // ownerView are the copied Secrets that one owner keeps for the same reason.
 type ownerView struct {
 	Owner migrate.Owner

@@ -148,6 +148,11 @@ func (m *markdown) grounds(r *Report) {
 		}
 		m.folded("Rights of the new accounts: "+v.verdict(), append(lines, flags+escape(v.FlagsWhy)))
 	}
+	var waits []string
+	for _, o := range r.order() {
+		waits = append(waits, escape(o.Text(list)))
+	}
+	m.folded("Applications that others of their repository wait for", waits)
 	var owners []string
 	for _, o := range r.owners() {
 		owners = append(owners, fmt.Sprintf("%s, %s: %s", escape(string(o.Owner)), escape(o.Why), escape(strings.Join(o.Secrets, ", "))))

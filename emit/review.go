@@ -141,6 +141,17 @@ func grounds(r *Report, style Style) string {
 		style.beside(&b, word, nil, v.FlagsWhy)
 		b.WriteString("\n")
 	}
+	if order := r.order(); len(order) > 0 {
+		heading("Applications that others of their repository wait for (dependsOn)")
+		shown := order[:min(len(order), mostOrder)]
+		for _, o := range shown {
+			fmt.Fprintf(&b, "  %s\n", Wrap(printable(o.Text(few)), style.width()-4, "    "))
+		}
+		if more := len(order) - len(shown); more > 0 {
+			fmt.Fprintf(&b, "  %s\n", style.paint(fmt.Sprintf("and %d more, which -o json and -o markdown list", more), dim))
+		}
+		b.WriteString("\n")
+	}
 	if owners := r.owners(); len(owners) > 0 {
 		heading("Copied credentials, by who makes them anew for a cluster that is built again")
 		for _, o := range owners {
@@ -161,6 +172,10 @@ func grounds(r *Report, style Style) string {
 	}
 	return b.String()
 }
+
+// mostOrder is how many applications that others wait for a text lists; in most
+// fleets each repository has one, and all are alike.
+const mostOrder = 3
 
 // besides is as wide as the column of words that texts stand beside.
 const besides = "            "

@@ -115,8 +115,9 @@ func Run(ctx context.Context, cfg *rest.Config, opts Options) error {
 }
 
 // patienceForDefinitions is how long the agent waits for the kinds that it
-// reconciles: an API server serves them some time after they were created.
-const patienceForDefinitions = time.Minute
+// reconciles: an API server serves them some time after they were created. It
+// is not alive for probes meanwhile, so it ends before the kubelet would end it.
+const patienceForDefinitions = 15 * time.Second
 
 // definitionsServed waits until the API server serves the agent's kinds.
 func definitionsServed(ctx context.Context, cfg *rest.Config, log *slog.Logger) error {
@@ -125,11 +126,12 @@ func definitionsServed(ctx context.Context, cfg *rest.Config, log *slog.Logger) 
 		return err
 	}
 	told := false
-	return cluster.Wait(ctx, time.Second, patienceForDefinitions, func(context.Context) (bool, string, error) {
+	return cluster.Wait(ctx, time.Second, patienceForDefinitions, func(ctx context.Context) (bool, string, error) {
 		for _, kind := range []schema.GroupVersionKind{
 			sourcev1.GroupVersion.WithKind(sourcev1.GitRepositoryKind), kustomizev1.GroupVersion.WithKind(kustomizev1.KustomizationKind),
 		} {
-			served, err := client.ServerResourcesForGroupVersion(kind.GroupVersion().String())
+			served := &metav1.APIResourceList{}
+			err := client.RESTClient().Get().AbsPath("/apis", kind.Group, kind.Version).Do(ctx).Into(served)
 			if err != nil && !apierrors.IsNotFound(err) {
 				return false, "", err
 			}

@@ -31,7 +31,7 @@ type facts struct {
 	clusterName string
 	store       *source.Store
 	progress    func(string)
-	// releases are what was read of them, for the next time.
+	// releases are what was read of them, for the next time; nil keeps nothing.
 	releases *helm.Opened
 	// folders hold repositories that are read in place of their servers.
 	folders []discover.Folder
@@ -50,7 +50,7 @@ func newFacts(ctx context.Context, k *kube, progress func(string)) (*facts, erro
 	if err != nil {
 		return nil, err
 	}
-	return &facts{client: c, clusterName: k.name(), store: store, releases: &helm.Opened{}, progress: progress}, nil
+	return &facts{client: c, clusterName: k.name(), store: store, progress: progress}, nil
 }
 
 // treesInMemory is how many bytes of repositories a command holds in memory; a
@@ -108,7 +108,7 @@ func controlObjects(ctx context.Context, c *cluster.Client) ([]migrate.ControlOb
 		{Group: "source.toolkit.fluxcd.io", Version: "v1", Resource: "gitrepositories"},
 		{Group: "kustomize.toolkit.fluxcd.io", Version: "v1", Resource: "kustomizations"},
 	} {
-		list, err := cluster.Ask(func() (*unstructured.UnstructuredList, error) {
+		list, err := cluster.Ask(ctx, func() (*unstructured.UnstructuredList, error) {
 			return c.Dynamic.Resource(resource).Namespace(migrate.AgentNamespace).List(ctx, metav1.ListOptions{})
 		})
 		switch {

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/fluxover/fluxover/discover/helm"
 	"github.com/fluxover/fluxover/emit"
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/cutover"
@@ -129,12 +130,13 @@ func (o *migrateOptions) run(cmd *cobra.Command, s streams, k *kube, args []stri
 		}
 	}
 	display := newProgress(ctx, s.Err, ready)
+	releases := &helm.Opened{}
 	again := &replans{ctx: ctx, plan: func(ctx context.Context, ids []string) (migrate.Inventory, migrate.Plan, error) {
 		these := opts
 		these.Repositories = ids
 		// Only these repositories are read again: what others hold is judged
 		// by the owners that live objects show.
-		inv, res, err := (&facts{client: f.client, clusterName: f.clusterName, store: f.store, releases: f.releases}).proveAgain(ctx, these)
+		inv, res, err := (&facts{client: f.client, clusterName: f.clusterName, store: f.store, releases: releases}).proveAgain(ctx, these)
 		return inv, res.Plan, err
 	}}
 	err = cutover.New(f.client, plan, again.replan, cutover.Options{

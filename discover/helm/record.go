@@ -253,7 +253,7 @@ func (r *Record) readManifest(manifest string) {
 		}
 		r.owned[o.Kind+"/"+ns+"/"+o.Metadata.Name] = true
 		if o.Kind == "Deployment" {
-			r.deployments[ns+"/"+o.Metadata.Name] = doc
+			r.deployments[ns+"/"+o.Metadata.Name] = strings.Clone(doc) // the manifest is not kept
 		}
 	}
 }

@@ -130,7 +130,7 @@ func Read(ctx context.Context, meta metadata.Interface, namespaces []string) (*S
 // empty. That it is forbidden is noted.
 func (s *Storage) list(ctx context.Context, meta metadata.Interface, d backend, namespace string) (forbidden bool, err error) {
 	p := pager.New(func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-		return cluster.Ask(func() (runtime.Object, error) {
+		return cluster.Ask(ctx, func() (runtime.Object, error) {
 			return meta.Resource(schema.GroupVersionResource{Version: "v1", Resource: d.resource}).Namespace(namespace).List(ctx, o)
 		})
 	})
@@ -248,14 +248,14 @@ func (r Revision) Open(ctx context.Context, kube kubernetes.Interface) (*Record,
 	var data []byte
 	var err error
 	if r.Kind == "ConfigMap" {
-		m, failed := cluster.Ask(func() (*corev1.ConfigMap, error) {
+		m, failed := cluster.Ask(ctx, func() (*corev1.ConfigMap, error) {
 			return kube.CoreV1().ConfigMaps(r.Namespace).Get(ctx, r.Name, metav1.GetOptions{})
 		})
 		if err = failed; err == nil {
 			data = []byte(m.Data["release"])
 		}
 	} else {
-		s, failed := cluster.Ask(func() (*corev1.Secret, error) {
+		s, failed := cluster.Ask(ctx, func() (*corev1.Secret, error) {
 			return kube.CoreV1().Secrets(r.Namespace).Get(ctx, r.Name, metav1.GetOptions{})
 		})
 		if err = failed; err == nil {

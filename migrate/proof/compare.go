@@ -59,12 +59,14 @@ func labelsByDefault(live *unstructured.Unstructured) map[string]string {
 }
 
 // withoutMarks is the object without the marks that Flux v2's first apply takes
-// away, which a dry-run of that apply does not.
-func withoutMarks(u *unstructured.Unstructured) *unstructured.Unstructured {
+// away, which a dry-run of that apply does not; one that Git holds comes back.
+func withoutMarks(u, rendered *unstructured.Unstructured) *unstructured.Unstructured {
 	u = u.DeepCopy()
 	for field, keys := range map[string][]string{"labels": removedMarks.Labels, "annotations": removedMarks.Annotations} {
 		for _, key := range keys {
-			unstructured.RemoveNestedField(u.Object, "metadata", field, key)
+			if _, inGit, _ := unstructured.NestedFieldNoCopy(rendered.Object, "metadata", field, key); !inGit {
+				unstructured.RemoveNestedField(u.Object, "metadata", field, key)
+			}
 		}
 		if left, found, _ := unstructured.NestedMap(u.Object, "metadata", field); found && len(left) == 0 {
 			unstructured.RemoveNestedField(u.Object, "metadata", field)

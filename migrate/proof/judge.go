@@ -129,9 +129,8 @@ func (p *prover) judgeLive(ctx context.Context, o *migrate.ObjectPlan, old *migr
 // compare finds the verb of an object that is live and was tried.
 func (p *prover) compare(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence) {
 	if !policy(keySSA, "Merge", e.New, e.Live) { // which keeps the marks
-		e.After = withoutMarks(e.After)
+		e.After = withLabels(withoutMarks(e.After, e.New), labelsByDefault(e.Live))
 	}
-	e.After = withLabels(e.After, labelsByDefault(e.Live))
 	name, added := migrate.DisplayID(o.ID), p.added(o.ID)
 	before, after := reduced(e.Live.Object, added), reduced(e.After.Object, added)
 	o.Fields = differences(before, after)
@@ -142,8 +141,9 @@ func (p *prover) compare(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence
 		}
 		return
 	}
-	reason := whyChanges(e.Live, o.Fields, removals(before, after))
+	reason, hint := whyChanges(e.Live, o.Fields, removals(before, after)), "commit what is live to keep it"
 	if onlyLabels(o.Fields, labelsByDefault(e.Live)) {
+		hint = "give it a label of its own in Git to keep it without these"
 		reason = "the API server gives an object without labels those of its pod template, and it has none between the mark of Flux v1 and the labels of Flux v2"
 	}
 	if replacesPods(e.Live.GetKind(), o.Fields) {
@@ -158,7 +158,7 @@ func (p *prover) compare(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence
 		p.find(migrate.Finding{
 			Severity: changeSeverity(o.Fields), Code: "OBJECT_CHANGES", Subject: o.ID, Where: where(old), Acceptable: true,
 			Message: fmt.Sprintf("%s will change: %s; %s", name, strings.Join(o.Fields, ", "), reason),
-			Hint:    "commit what is live to keep it",
+			Hint:    hint,
 		})
 	}
 	if images := imageChanges(e.Live.Object, e.After.Object); len(images) > 0 {
@@ -200,14 +200,15 @@ func (p *prover) lacks(o *migrate.ObjectPlan, what string) {
 // tryOut fills in what the first apply of the new agent would make of the
 // object, tried as the old account (or as the new one, when the old one is
 // fenced off already): e.After. It gives the API server's refusal,
-// if it refuses; a try that went unanswered is an error, never a refusal. The live object is read again when it changes meanwhile.
+// if it refuses; a try that went unanswered is an error, never a refusal. The
+// live object is read again when it changes meanwhile.
 func (p *prover) tryOut(ctx context.Context, e *Evidence) (refused, err error) {
 	for attempt := 1; ; attempt++ {
 		account := p.account()
 		e.After, err = p.world.DryRun(ctx, account, e.New)
 		if err != nil {
 			var missing *MissingRight
-			if ctx.Err() != nil || errors.As(err, &missing) || unanswered(err) {
+			if ctx.Err() != nil || errors.As(err, &missing) || cluster.IsUnanswered(err) {
 				return nil, err
 			}
 			if p.fencedOff(account, err) {
@@ -233,7 +234,7 @@ func (p *prover) tryOut(ctx context.Context, e *Evidence) (refused, err error) {
 				return nil, nil
 			case p.fencedOff(account, err):
 				continue
-			case errors.As(err, new(*MissingRight)), unanswered(err):
+			case errors.As(err, new(*MissingRight)), cluster.IsUnanswered(err):
 				return nil, err
 			case ctx.Err() != nil || !apierrors.IsConflict(err):
 				return err, ctx.Err()
@@ -246,13 +247,6 @@ func (p *prover) tryOut(ctx context.Context, e *Evidence) (refused, err error) {
 			return nil, err
 		}
 	}
-}
-
-// unanswered reports whether the API server did not judge what was tried: the
-// connection broke, or it had no time. Internal errors are judgements, of a
-// webhook that cannot be called for one.
-func unanswered(err error) bool {
-	return cluster.IsTransient(err) && !apierrors.IsInternalError(err)
 }
 
 // sameVersion reports whether a dry-run was made on the live object as it was

@@ -223,7 +223,7 @@ func TestATryThatWentUnansweredIsNoRefusal(t *testing.T) {
 		"a connection that broke":                 {fmt.Errorf("dry-run: %w", io.ErrUnexpectedEOF), false},
 		"an API server without time":              {apierrors.NewTooManyRequests("later", 1), false},
 		"a webhook that cannot be called":         {apierrors.NewInternalError(errors.New("failed calling webhook")), true},
-		"a field that the kind does not have":     {apierrors.NewBadRequest("field not declared in schema"), true},
+		"a field of another type":                 {&apierrors.StatusError{ErrStatus: metav1.Status{Code: 500, Message: "failed to create typed patch object"}}, true},
 		"an account without the right to do this": {apierrors.NewForbidden(schema.GroupResource{Resource: "configmaps"}, "c", errors.New("no")), true},
 	} {
 		r, err := Prove(t.Context(), inv, migrate.Options{}, &fakeWorld{refuse: map[string]error{"team_c__ConfigMap": c.err}})

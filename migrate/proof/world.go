@@ -85,7 +85,7 @@ func (w *clusterWorld) as(ctx context.Context, account Account) (*cluster.Client
 			what = fmt.Sprintf("impersonate ServiceAccount %s/%s", a.Namespace, a.Name)
 		}
 		a.Verb = "impersonate"
-		review, err := cluster.Ask(func() (*authorizationv1.SelfSubjectAccessReview, error) {
+		review, err := cluster.Ask(ctx, func() (*authorizationv1.SelfSubjectAccessReview, error) {
 			return w.client.Kube.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, &authorizationv1.SelfSubjectAccessReview{
 				Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &a},
 			}, metav1.CreateOptions{})
@@ -114,7 +114,7 @@ func (w *clusterWorld) DryRunUpdate(ctx context.Context, as Account, object *uns
 	if err != nil {
 		return nil, err
 	}
-	return cluster.Ask(func() (*unstructured.Unstructured, error) {
+	return cluster.Ask(ctx, func() (*unstructured.Unstructured, error) {
 		return resource.Update(ctx, object, metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: applyManager})
 	})
 }

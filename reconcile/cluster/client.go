@@ -207,7 +207,7 @@ func (c *Client) Get(ctx context.Context, gvk schema.GroupVersionKind, namespace
 	if err != nil {
 		return nil, fmt.Errorf("get %s: %w", describe(gvk.Kind, namespace, name), err)
 	}
-	obj, err := Ask(func() (*unstructured.Unstructured, error) { return resource.Get(ctx, name, metav1.GetOptions{}) })
+	obj, err := Ask(ctx, func() (*unstructured.Unstructured, error) { return resource.Get(ctx, name, metav1.GetOptions{}) })
 	if err != nil {
 		return nil, fmt.Errorf("get %s: %w", describe(gvk.Kind, namespace, name), err)
 	}
@@ -261,7 +261,7 @@ type Options struct {
 // admission and authorisation included, nothing stored. The object given is
 // not changed. It asks again as Ask does.
 func (c *Client) DryRunApply(ctx context.Context, obj *unstructured.Unstructured, fieldManager string, force bool) (*unstructured.Unstructured, error) {
-	return Ask(func() (*unstructured.Unstructured, error) {
+	return Ask(ctx, func() (*unstructured.Unstructured, error) {
 		return c.apply(ctx, obj, Options{FieldManager: fieldManager, Force: force}, []string{metav1.DryRunAll})
 	})
 }

@@ -12,7 +12,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/client-go/util/retry"
 )
 
 // rateLimited begins the error of client-go when its own rate limiter gives a
@@ -51,22 +50,39 @@ func IsTransient(err error) bool {
 	return utilnet.IsHTTP2ConnectionLost(err) || strings.Contains(err.Error(), rateLimited) || strings.Contains(err.Error(), brokenOff)
 }
 
-// askAgain is how often, and after which pauses, a question is asked.
-var askAgain = wait.Backoff{Steps: 4, Duration: 100 * time.Millisecond, Factor: 3, Jitter: 0.2}
+// askAgain are the pauses after which a question is asked again.
+var askAgain = wait.Backoff{Steps: 3, Duration: 100 * time.Millisecond, Factor: 3, Jitter: 0.2}
 
-// Ask puts a question to the API server again, three times within about two
-// seconds, while it goes unanswered (IsTransient). A question changes nothing:
-// a read or a dry-run. An admission webhook that cannot be called is an answer.
-func Ask[T any](question func() (T, error)) (answer T, err error) {
-	err = retry.OnError(askAgain, func(err error) bool { return IsTransient(err) && !IsWebhookFailure(err) }, func() error {
-		answer, err = question()
-		return err
-	})
-	return answer, err
+// Ask puts a question to the API server, and again, up to three times within
+// about two seconds, while it goes unanswered (IsUnanswered) and ctx lives. A
+// question changes nothing: a read or a dry-run. It gives the last answer.
+func Ask[T any](ctx context.Context, question func() (T, error)) (T, error) {
+	pauses := askAgain
+	for {
+		answer, err := question()
+		if pauses.Steps == 0 || !IsUnanswered(err) {
+			return answer, err
+		}
+		select {
+		case <-ctx.Done():
+			return answer, err
+		case <-time.After(pauses.Step()):
+		}
+	}
 }
 
-// IsWebhookFailure says that the API server answers with the failure of an
-// admission webhook (source: k8s.io/apiserver, admission/plugin/webhook/errors).
-func IsWebhookFailure(err error) bool {
-	return apierrors.IsInternalError(err) && strings.Contains(err.Error(), "failed calling webhook")
+// IsUnanswered says that the API server did not judge what it was asked: the
+// connection broke, or it had no time for it. Narrower than IsTransient, since
+// servers give real refusals the codes of trouble: 500 for a field that does not
+// fit its schema and for a webhook that cannot be called, any code for a
+// webhook's denial, and 504 once webhooks took all of the time. They would be
+// the same again.
+func IsUnanswered(err error) bool {
+	switch {
+	case !IsTransient(err), apierrors.IsTimeout(err):
+		return false
+	case apierrors.IsInternalError(err):
+		return strings.Contains(err.Error(), "etcdserver: ") // such as "leader changed"
+	}
+	return !strings.Contains(err.Error(), "denied the request")
 }

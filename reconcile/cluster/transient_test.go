@@ -81,8 +81,8 @@ func TestWaitOutlastsPassingTroubleAndNamesItAtTheLimit(t *testing.T) {
 }
 
 func TestAQuestionIsAskedAgainUntilItIsAnswered(t *testing.T) {
-	webhook := apierrors.NewInternalError(errors.New(`failed calling webhook "x"`))
 	refused := apierrors.NewBadRequest("no")
+	cancelled := &url.Error{Op: "Get", URL: "x", Err: context.Canceled}
 	for name, c := range map[string]struct {
 		answers []error
 		asked   int
@@ -93,15 +93,53 @@ func TestAQuestionIsAskedAgainUntilItIsAnswered(t *testing.T) {
 		"never":                        {[]error{io.EOF, io.EOF, io.EOF, io.EOF, nil}, 4, io.EOF},
 		"with a refusal":               {[]error{refused, nil}, 1, refused},
 		"with a refusal after trouble": {[]error{io.EOF, refused, nil}, 2, refused},
-		"with a webhook's failure":     {[]error{webhook, nil}, 1, webhook},
+		"by somebody who gave up":      {[]error{cancelled, nil}, 1, cancelled},
 	} {
 		asked := 0
-		answer, err := Ask(func() (int, error) {
+		answer, err := Ask(t.Context(), func() (int, error) {
 			asked++
 			return asked, c.answers[asked-1]
 		})
 		if answer != asked || asked != c.asked || !errors.Is(err, c.want) {
 			t.Errorf("%s: asked %d times, and got %v", name, asked, err)
+		}
+	}
+}
+
+func TestNobodyAsksAgainWhoHasNoTimeLeft(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	asked := 0
+	_, err := Ask(ctx, func() (int, error) {
+		asked++
+		cancel()
+		return 0, io.EOF
+	})
+	if asked != 1 || !errors.Is(err, io.EOF) {
+		t.Errorf("asked %d times, and got %v", asked, err)
+	}
+}
+
+func TestARefusalIsAnAnswerWhateverItsCode(t *testing.T) {
+	status := func(code int32, message string) error {
+		return &apierrors.StatusError{ErrStatus: metav1.Status{Status: metav1.StatusFailure, Code: code, Message: message}}
+	}
+	tooMany := apierrors.NewTooManyRequests("later", 1)
+	for name, c := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"a connection that broke":     {fmt.Errorf("get: %w", io.ErrUnexpectedEOF), true},
+		"no time":                     {tooMany, true},
+		"etcd between two leaders":    {apierrors.NewInternalError(errors.New("etcdserver: leader changed")), true},
+		"a webhook that is not there": {apierrors.NewInternalError(errors.New(`failed calling webhook "x"`)), false},
+		"a webhook's denial":          {status(500, `admission webhook "x" denied the request: no`), false},
+		"a webhook's denial with 429": {&apierrors.StatusError{ErrStatus: metav1.Status{Code: 429, Reason: tooMany.Status().Reason, Message: `admission webhook "x" denied the request: no`}}, false},
+		"a field of another type":     {status(500, "failed to create typed patch object (a/b; /v1, Kind=Secret): .stringData.c: expected string"), false},
+		"webhooks took the time":      {apierrors.NewTimeoutError("request did not complete within 60s", 0), false},
+		"nothing is wrong":            {nil, false},
+	} {
+		if got := IsUnanswered(c.err); got != c.want {
+			t.Errorf("%s: got %v", name, got)
 		}
 	}
 }
