@@ -68,23 +68,35 @@ func topUp(ctx context.Context, r *repository) error {
 		return nil // the Snapshot stands
 	}
 	if moved {
-		err := r.outlast(ctx, "top-up", func(ctx context.Context) (err error) {
-			now, err = r.readAll(ctx)
-			return err
-		})
-		if err != nil {
-			return err
-		}
+		return r.snapshotAgain(ctx, "top-up")
 	}
 	// What only the first reading knows.
 	now.Deployment, now.Release = before.Deployment, before.Release
 	for i := range now.Objects {
-		if o := &now.Objects[i]; o.Manifest == "" && !moved {
+		if o := &now.Objects[i]; o.Manifest == "" {
 			if old := before.object(o.ID); old != nil {
 				o.Manifest = old.Manifest
 			}
 		}
 	}
+	return r.keepSnapshot(ctx, now)
+}
+
+// snapshotAgain reads all objects anew, once the plan is another.
+func (r *repository) snapshotAgain(ctx context.Context, step string) error {
+	before, err := r.snapshotOf(ctx)
+	if err != nil {
+		return err
+	}
+	var now *snapshot
+	err = r.outlast(ctx, step, func(ctx context.Context) (err error) {
+		now, err = r.readAll(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	now.Deployment, now.Release = before.Deployment, before.Release // which only the first reading knows
 	return r.keepSnapshot(ctx, now)
 }
 

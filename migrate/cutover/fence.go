@@ -865,6 +865,13 @@ func (r *repository) repin(ctx context.Context, step string) error {
 	if err := r.putKustomizations(ctx, staged, nil); err != nil {
 		return err
 	}
+	if r.j.Fence.StoppedAt == nil {
+		// What that sync changed would look like a change since the snapshot,
+		// and be planned for once more in the gap.
+		if err := r.snapshotAgain(ctx, step); err != nil {
+			return err
+		}
+	}
 	if err := r.save(ctx, step); err != nil {
 		return err
 	}

@@ -173,6 +173,11 @@ func TestAMarkThatMovesBeforeTheOldAgentEndedIsAdopted(t *testing.T) {
 	if got := tm.status(); got.Commit != commitB || got.Phase != PhaseSettled {
 		t.Fatalf("want it adopted at the new mark: %+v", got)
 	}
+	for _, e := range tm.events {
+		if strings.Contains(e.Message, "predicting again") {
+			t.Errorf("what was synced before the old agent was stopped is planned for again in the gap: %s", e.Message)
+		}
+	}
 	applied, _, _ := nested(tm.kustomization("web"), "status", "lastAppliedRevision")
 	if applied != "main@sha1:"+commitB {
 		t.Errorf("applied %s", applied)
