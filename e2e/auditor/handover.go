@@ -78,12 +78,15 @@ type kustomization struct {
 	source     string // namespace/name of its GitRepository
 	rv         uint64 // of the newest state seen
 	suspended  bool
-	seen       bool
-	announced  bool // seen together with its repository
-	echo       string
-	adopted    bool
-	inventory  map[string]bool
-	phases     []phase
+	// resumedUntil is the version of the last state that was not suspended, while
+	// it is not known who suspended it: another's write showed it first.
+	resumedUntil uint64
+	seen         bool
+	announced    bool // seen together with its repository
+	echo         string
+	adopted      bool
+	inventory    map[string]bool
+	phases       []phase
 }
 
 // phase is a switch of a Kustomization in or out of a rollback.
@@ -152,9 +155,15 @@ func (h *handovers) observeKustomization(at time.Time, name string, b body, byEx
 	k := h.kustomization(name)
 	// Requests are logged as they are answered, which need not be the order in
 	// which they were stored: an older state says nothing about now.
+	suspended := child(b, "spec")["suspend"] == true
 	if rv := b.resourceVersion(); rv != 0 && rv < k.rv {
+		if byExecutor && suspended && k.resumedUntil != 0 && rv > k.resumedUntil {
+			k.phases = append(k.phases, phase{rv: rv, at: at, rollback: true})
+			k.resumedUntil = 0
+		}
 		return
 	}
+	last := k.rv
 	k.rv = b.resourceVersion()
 	if id := repositoryID(b); id != "" {
 		k.repository = id
@@ -166,7 +175,6 @@ func (h *handovers) observeKustomization(at time.Time, name string, b body, byEx
 		}
 		k.source = namespace + "/" + ref
 	}
-	suspended := child(b, "spec")["suspend"] == true
 	if !k.seen || !k.announced {
 		// A state without the repository's id is announced once the id is there.
 		k.announced = k.repository != ""
@@ -180,6 +188,10 @@ func (h *handovers) observeKustomization(at time.Time, name string, b body, byEx
 			what = ksSuspended
 		}
 		h.add(k.repository, moment{at, what, name})
+		k.resumedUntil = 0
+		if suspended && !byExecutor {
+			k.resumedUntil = last
+		}
 		if byExecutor || !suspended {
 			k.phases = append(k.phases, phase{rv: b.resourceVersion(), at: at, rollback: suspended})
 		}
