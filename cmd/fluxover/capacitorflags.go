@@ -138,7 +138,7 @@ func (c *capacitorFlags) open(ctx context.Context, f *facts) (cutover.Capacitor,
 
 func checkCapacitor(ctx context.Context, c *cutover.GitCapacitor) error {
 	if err := c.Check(ctx); err != nil {
-		return &exitError{Code: exitFailed, Err: fmt.Errorf("read the flux-capacitor: %w", err), Hints: []string{
+		return &exitError{Code: exitFailed, Err: fmt.Errorf("look at the flux-capacitor: %w", err), Hints: []string{
 			"nothing has changed", "check --capacitor, --capacitor-branch and the credential",
 		}}
 	}

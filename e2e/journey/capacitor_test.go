@@ -240,10 +240,25 @@ func TestTheFluxCapacitorTakesOverWhatSettlesAndGivesItBack(t *testing.T) {
 	}
 	same(t, "after a refused connection", before, w.dump())
 
-	// A key that may only read stops it before anything is handed over.
+	// Nor does a key that may only read.
 	r = w.try(nil, append(append([]string{"migrate", "--yes", "--image", image}, acceptAll...), c.flags(c.reader, c.knownHosts)...)...)
-	if r.code != 1 || !strings.Contains(r.stderr, "flux-capacitor") {
+	if r.code != 1 || !strings.Contains(r.stderr, "may write") {
 		t.Errorf("with a key that may only read: exit code %d\n%s", r.code, r.stderr)
+	}
+	same(t, "with a key that may only read", before, w.dump())
+
+	// A push that is refused stops it before anything is handed over, and no
+	// credential stays.
+	c.protect(true)
+	r = w.try(nil, append(append([]string{"migrate", "--yes", "--image", image}, acceptAll...), c.flags(c.writer, c.knownHosts)...)...)
+	c.protect(false)
+	if r.code != 1 || !strings.Contains(r.stderr, "push refused") {
+		t.Errorf("with a protected branch: exit code %d\n%s", r.code, r.stderr)
+	}
+	for object := range w.dump() {
+		if strings.Contains(object, "flux-capacitor") {
+			t.Errorf("after a refused push there is still %s", object)
+		}
 	}
 	after := withoutOwn(w.dump())
 	for object := range after {

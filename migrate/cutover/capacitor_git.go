@@ -87,9 +87,16 @@ func NewCapacitor(git *source.Store, o CapacitorOptions) (*GitCapacitor, error) 
 }
 
 // Check fetches the flux-capacitor, which proves that address, credential and
-// host key are right, and reads capacitor.yaml. A repository without any commit
-// is fine: it is begun. Nothing is written.
+// host key are right, asks whether the credential may push, and reads
+// capacitor.yaml. A repository without any commit is fine: it is begun. Nothing
+// is written.
 func (g *GitCapacitor) Check(ctx context.Context) error {
+	if err := g.store.MayPush(ctx, g.remote); err != nil {
+		if errors.Is(err, source.ErrAuth) {
+			return fmt.Errorf("%w: give a credential that may write", err)
+		}
+		return err
+	}
 	snapshot, err := g.store.Fetch(ctx, g.remote, source.Reference{Branch: g.branch})
 	if source.IsEmpty(err) {
 		return nil

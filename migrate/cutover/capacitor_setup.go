@@ -115,6 +115,7 @@ func prepareCapacitor(ctx context.Context, s *session, c Capacitor) (err error) 
 	if err := s.dies("capacitor", BeforeStarted); err != nil {
 		return err
 	}
+	begins := !s.record.Capacitor.inUse()
 	if s.record.Capacitor.State != Done {
 		if err := g.nobodysNames(ctx, s.record); err != nil {
 			return err
@@ -144,6 +145,9 @@ func prepareCapacitor(ctx context.Context, s *session, c Capacitor) (err error) 
 			return nil
 		},
 	})
+	if begins && (errors.Is(err, source.ErrRefused) || errors.Is(err, source.ErrAuth)) {
+		return errors.Join(err, g.forget(ctx, s))
+	}
 	if err != nil {
 		return err
 	}
@@ -188,6 +192,15 @@ func prepareCapacitor(ctx context.Context, s *session, c Capacitor) (err error) 
 		return err
 	}
 	return s.dies("capacitor", AfterDone)
+}
+
+// forget takes the credential back after a first push that the server refused:
+// the repository holds nothing of this cluster, and nobody needs it.
+func (g *GitCapacitor) forget(ctx context.Context, s *session) error {
+	if err := g.remove(ctx, []*unstructured.Unstructured{g.secretObject()}); err != nil {
+		return fmt.Errorf("its credential stays in the cluster, and a rollback takes it away: %w", err)
+	}
+	return s.noteCapacitor(ctx, func(r *capacitorRecord) { *r = capacitorRecord{State: Undone} })
 }
 
 // nobodysNames fails if one of the capacitor's objects exists and is not this

@@ -370,8 +370,38 @@ func (s *Store) send(ctx context.Context, r Remote, made *newObjects, command pa
 	if _, err := packfile.NewEncoder(&pack, made.storage, false).Encode(made.hashes, 0); err != nil {
 		return fmt.Errorf("make a pack: %w", err)
 	}
+	return within(ctx, func() error {
+		return s.receivePack(ctx, u, auth, func(se transport.ReceivePackSession, refs *packp.AdvRefs) error {
+			return sendPack(ctx, se, refs, auth, pack.Bytes(), command)
+		})
+	})
+}
+
+// MayPush asks the server whether it lets pushes begin, as it does not where a
+// key or a password may only read (ErrAuth). Nothing is written. That a branch
+// is protected, or what a hook says, a server tells only of a push itself.
+func (s *Store) MayPush(ctx context.Context, r Remote) error {
+	ctx, cancel := context.WithTimeout(ctx, r.timeout())
+	defer cancel()
+	u, auth, err := endpoint(r)
+	if err != nil {
+		return err
+	}
+	err = within(ctx, func() error {
+		return s.receivePack(ctx, u, auth, func(transport.ReceivePackSession, *packp.AdvRefs) error { return nil })
+	})
+	if err != nil {
+		return fmt.Errorf("ask to push to %s: %w", SafeURL(r.URL), err)
+	}
+	return nil
+}
+
+// within returns at the latest when ctx ends: the SSH transport dials without
+// a context.
+func within(ctx context.Context, do func() error) error {
 	done := make(chan error, 1)
-	go func() { done <- s.sendPack(ctx, u, auth, pack.Bytes(), command) }() // the SSH transport dials without a context
+	go func() { done <- do() }()
+	var err error
 	select {
 	case err = <-done:
 	case <-ctx.Done():
@@ -383,7 +413,9 @@ func (s *Store) send(ctx context.Context, r Remote, made *newObjects, command pa
 	return err
 }
 
-func (s *Store) sendPack(ctx context.Context, u *url.URL, auth *Auth, pack []byte, command packp.Command) error {
+// receivePack opens a session that may push, and gives what the server says of
+// its references.
+func (s *Store) receivePack(ctx context.Context, u *url.URL, auth *Auth, use func(transport.ReceivePackSession, *packp.AdvRefs) error) error {
 	d, err := s.dialer(ctx, u, auth)
 	if err != nil {
 		return classifyPush(err, auth)
@@ -399,6 +431,10 @@ func (s *Store) sendPack(ctx context.Context, u *url.URL, auth *Auth, pack []byt
 	if err != nil {
 		return classifyPush(err, auth)
 	}
+	return use(se, refs)
+}
+
+func sendPack(ctx context.Context, se transport.ReceivePackSession, refs *packp.AdvRefs, auth *Auth, pack []byte, command packp.Command) error {
 	if at := refs.References[command.Name.String()]; at != command.Old {
 		return errMoved
 	}

@@ -205,6 +205,23 @@ func TestPushGivesUpOnABranchThatNeverRests(t *testing.T) {
 	}
 }
 
+func TestWhoMayPushIsToldSoBefore(t *testing.T) {
+	f := newForge(t)
+	s := openStore(t, Options{})
+	for _, state := range []string{"empty", "with a commit"} {
+		for name, remote := range map[string]Remote{"ssh": f.write, "http": f.writer} {
+			if err := s.MayPush(t.Context(), remote); err != nil {
+				t.Errorf("%s, over %s: %v", state, name, err)
+			}
+		}
+		if state == "empty" {
+			_, err := f.Commit(t.Context(), forgeRepo, "main", "begin", map[string][]byte{"a": []byte("a")})
+			f.must(err)
+		}
+	}
+	f.holds(map[string]string{"a": "a"})
+}
+
 func TestPushTellsWhyItWasNotTaken(t *testing.T) {
 	f := newForge(t)
 	_, err := f.Commit(t.Context(), forgeRepo, "main", "begin", map[string][]byte{"a": []byte("a")})
@@ -238,8 +255,17 @@ func TestPushTellsWhyItWasNotTaken(t *testing.T) {
 			if err == nil || c.want != nil && !errors.Is(err, c.want) {
 				t.Errorf("want %v, got %v", c.want, err)
 			}
+			asked := s.MayPush(t.Context(), c.remote)
+			switch {
+			case errors.Is(c.want, ErrReferenceNotFound): // a push tells
+				if asked != nil {
+					t.Errorf("asked before, without a branch: %v", asked)
+				}
+			case asked == nil || c.want != nil && !errors.Is(asked, c.want):
+				t.Errorf("asked before: want %v, got %v", c.want, asked)
+			}
 			for _, secret := range []string{testPassword, "not-the-password", "PRIVATE KEY"} {
-				if err != nil && strings.Contains(err.Error(), secret) {
+				if err := errors.Join(err, asked); err != nil && strings.Contains(err.Error(), secret) {
 					t.Errorf("the error holds a secret: %v", err)
 				}
 			}
