@@ -63,7 +63,15 @@ func newKubectl(set *settings, root podRoot, dir string) (*kubectl, error) {
 // run gives documents to "kubectl <verb> -f -". It is not ended by the sync's
 // limit, nor by a stop of the daemon.
 func (k *kubectl) run(log *logger, verb string, documents []byte) error {
-	cmd := exec.Command(k.path, append(append([]string(nil), k.connect...), verb, "-f", "-")...)
+	args := append(append([]string(nil), k.connect...), verb, "-f", "-")
+	if verb == "apply" {
+		// The merge keys of built-in kinds are those of its own types, of which
+		// the server's OpenAPI is made too; other kinds are merged without any.
+		// Reading the OpenAPI of each group at each sync takes two thirds of
+		// the time.
+		args = append(args, "--openapi-patch=false")
+	}
+	cmd := exec.Command(k.path, args...)
 	cmd.Env = k.env
 	cmd.Stdin = bytes.NewReader(documents)
 	var stdout, stderr bytes.Buffer

@@ -62,7 +62,11 @@ func newRepository(set *settings, root podRoot, workDir string) *repository {
 	if r.url == "" {
 		r.state = repositoryNoConfig
 	}
-	r.env = append(os.Environ(), "HOME="+root.home(), "GIT_TERMINAL_PROMPT=0")
+	r.env = append(os.Environ(), "HOME="+root.home(), "GIT_TERMINAL_PROMPT=0",
+		// A fetch without news starts fewer processes so, on both sides; there
+		// may be dozens of agents on one machine.
+		"GIT_CONFIG_COUNT=2", "GIT_CONFIG_KEY_0=protocol.version", "GIT_CONFIG_VALUE_0=0",
+		"GIT_CONFIG_KEY_1=maintenance.auto", "GIT_CONFIG_VALUE_1=false")
 	if os.Getenv("GIT_SSH_COMMAND") == "" {
 		r.env = append(r.env, "GIT_SSH_COMMAND="+sshCommand(set, root))
 	}
