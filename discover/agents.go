@@ -85,6 +85,7 @@ func (w *witness) agents(ctx context.Context, deployments []appsv1.Deployment) (
 	}
 	w.home = around.rights.home(migrate.AgentNamespace)
 	w.readTogether(ctx, found)
+	w.openReleases(ctx, found, storage)
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(w.opts.Parallel)
 	for _, a := range found {

@@ -76,6 +76,21 @@ func (w *witness) readHelm(ctx context.Context, a *agent, storage *helm.Storage)
 	return nil
 }
 
+// openReleases opens what readHelm will want for many agents.
+func (w *witness) openReleases(ctx context.Context, found []*agent, storage *helm.Storage) {
+	var live []helm.Revision
+	for _, a := range found {
+		namespace, name := releaseOf(a.deployment.ObjectMeta)
+		if all := storage.Of(namespace, name); name != "" && len(all) > 0 {
+			live = append(live, helm.Live(all[0])) // the one that is asked first
+		}
+	}
+	if w.opts.Releases == nil {
+		w.opts.Releases = &helm.Opened{}
+	}
+	w.opts.Releases.OpenDeployed(ctx, w.kube, live)
+}
+
 func unknownRelease(namespace, name string) string {
 	return fmt.Sprintf("Helm release %s/%s: the chart's version, what belongs to the release, and whether the Deployment was edited since; the Deployment alone counts", namespace, name)
 }

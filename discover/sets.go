@@ -263,7 +263,7 @@ func (w *witness) earlierSets(ctx context.Context, agents []*agent, storage *hel
 // setsInRevision adds the sets of the agents in a release's manifest. A
 // revision that cannot be read explains nothing.
 func (w *witness) setsInRevision(ctx context.Context, a *agent, r helm.Revision, add func(a *agent, name, earlier string)) error {
-	record, err := r.Open(ctx, w.kube)
+	record, err := w.opts.Releases.Open(ctx, w.kube, r)
 	if errors.Is(err, helm.ErrGone) || errors.Is(err, helm.ErrCorrupt) || isForbidden(err) {
 		return nil
 	}
@@ -290,7 +290,7 @@ func (w *witness) setsInRevision(ctx context.Context, a *agent, r helm.Revision,
 // configOf reads the command line of a Deployment that is not live; what it
 // lacks is not reported.
 func (w *witness) configOf(ctx context.Context, d *appsv1.Deployment) (flux1.Config, *environment, error) {
-	quiet := &witness{kube: w.kube}
+	quiet := &witness{kube: w.kube, together: w.together}
 	container := fluxd(d)
 	env := quiet.environmentOf(d.Namespace, "", &d.Spec.Template.Spec, container)
 	args, _, _ := commandLine(container)

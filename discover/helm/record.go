@@ -50,8 +50,9 @@ type Record struct {
 	// Skipped counts objects of the manifest that could not be read.
 	Skipped int
 
-	owned       map[string]bool
-	deployments map[string]string
+	owned map[string]bool
+	// deployments as JSON, which is read many times as fast as YAML.
+	deployments map[string][]byte
 }
 
 // Owns reports whether the manifest holds an object. A namespace is empty for
@@ -63,12 +64,12 @@ func (r *Record) Owns(kind, namespace, name string) bool {
 // Deployment is a Deployment as the manifest has it; nil if it has none of
 // that name that can be read.
 func (r *Record) Deployment(namespace, name string) *appsv1.Deployment {
-	text, ok := r.deployments[namespace+"/"+name]
+	kept, ok := r.deployments[namespace+"/"+name]
 	if !ok {
 		return nil
 	}
 	d := &appsv1.Deployment{}
-	if err := sigsyaml.Unmarshal([]byte(text), d); err != nil {
+	if err := json.Unmarshal(kept, d); err != nil {
 		return nil
 	}
 	d.Namespace = namespace
@@ -123,7 +124,7 @@ func Decode(data []byte, helm int) (*Record, error) {
 		return nil, fmt.Errorf("%w: its values are larger than %d bytes", ErrCorrupt, maxValues)
 	}
 	r := &Record{Chart: p.chart, ChartVersion: p.chartVersion, Namespace: p.namespace,
-		owned: map[string]bool{}, deployments: map[string]string{}}
+		owned: map[string]bool{}, deployments: map[string][]byte{}}
 	if r.Values, err = readValues(p.values); err != nil {
 		return nil, err
 	}
@@ -239,8 +240,13 @@ func (r *Record) readManifest(manifest string) {
 		if empty(doc) {
 			continue
 		}
+		if len(doc) > maxObject {
+			r.Skipped++
+			continue
+		}
+		object, err := sigsyaml.YAMLToJSON([]byte(doc))
 		var o head
-		if len(doc) > maxObject || sigsyaml.Unmarshal([]byte(doc), &o) != nil {
+		if err != nil || json.Unmarshal(object, &o) != nil {
 			r.Skipped++
 			continue
 		}
@@ -253,7 +259,7 @@ func (r *Record) readManifest(manifest string) {
 		}
 		r.owned[o.Kind+"/"+ns+"/"+o.Metadata.Name] = true
 		if o.Kind == "Deployment" {
-			r.deployments[ns+"/"+o.Metadata.Name] = strings.Clone(doc) // the manifest is not kept
+			r.deployments[ns+"/"+o.Metadata.Name] = object
 		}
 	}
 }

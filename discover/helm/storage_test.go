@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
 	metadatafake "k8s.io/client-go/metadata/fake"
 	clienttesting "k8s.io/client-go/testing"
@@ -143,12 +144,88 @@ func TestAnOpenedRevisionIsFetchedAgainOnlyOnceItChanged(t *testing.T) {
 			t.Errorf("content %q: record %+v, error %v, fetched %d times, want %d", c.content, record, err, fetched, c.want)
 		}
 	}
-	if a, b := content(&metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{UID: "a", ResourceVersion: "1"}}),
-		content(&metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{UID: "a", ResourceVersion: "2"}}); a == b || a == "" {
+	if a, b := contentOf("a", "1"), contentOf("a", "2"); a == b || a == "" {
 		t.Errorf("versions of an object are told apart by %q and %q", a, b)
 	}
-	if c := content(&metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{UID: "a"}}); c != "" {
+	if c := contentOf("a", ""); c != "" {
 		t.Errorf("what may have changed is known as %q", c)
+	}
+}
+
+func TestManyRevisionsAreOpenedWithFewQuestions(t *testing.T) {
+	kube := fake.NewClientset()
+	const releases = 120
+	for i := range releases {
+		r := &release.Release{Name: fmt.Sprintf("shop-%d", i), Namespace: "flux", Version: 1, Info: &release.Info{Status: release.StatusDeployed},
+			Chart: &chart.Chart{Metadata: &chart.Metadata{Name: "flux", Version: fmt.Sprintf("1.0.%d", i)}}, Manifest: someManifest}
+		if err := driver.NewSecrets(kube.CoreV1().Secrets("flux")).Create(fmt.Sprintf("sh.helm.release.v1.shop-%d.v1", i), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	secrets := kube.CoreV1().Secrets("flux")
+	list, err := secrets.List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range list.Items {
+		s := &list.Items[i]
+		s.UID, s.ResourceVersion = types.UID(s.Name), "1"
+		switch s.Name {
+		case "sh.helm.release.v1.shop-3.v1":
+			s.Data["release"] = []byte("!")
+		case "sh.helm.release.v1.shop-5.v1":
+			s.Labels["status"] = "pending-upgrade"
+		}
+		if _, err := secrets.Update(t.Context(), s, metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	storage, err := Read(t.Context(), metadataOf(t, kube), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var live []Revision
+	for i := range releases {
+		live = append(live, Live(storage.Of("flux", fmt.Sprintf("shop-%d", i))[0]))
+	}
+	var lists, gets int
+	kube.PrependReactor("*", "secrets", func(a clienttesting.Action) (bool, runtime.Object, error) {
+		switch a.GetVerb() {
+		case "list":
+			lists++
+		case "get":
+			gets++
+		}
+		return false, nil, nil
+	})
+	opened := &Opened{}
+	opened.OpenDeployed(t.Context(), kube, live)
+	if lists != 3 || gets != 0 {
+		t.Errorf("%d lists and %d gets, want 3 lists", lists, gets)
+	}
+	for i, r := range live {
+		record, err := opened.Open(t.Context(), kube, r)
+		switch {
+		case i == 3 && !errors.Is(err, ErrCorrupt):
+			t.Errorf("a corrupt one: %v", err)
+		case i != 3 && (err != nil || record.ChartVersion != fmt.Sprintf("1.0.%d", i)):
+			t.Errorf("release %d: %+v, %v", i, record, err)
+		}
+	}
+	if gets != 2 {
+		t.Errorf("%d were read alone, want the corrupt one and the one that is not deployed", gets)
+	}
+	lists = 0
+	if opened.OpenDeployed(t.Context(), kube, live); lists != 0 {
+		t.Errorf("%d questions about what is known", lists)
+	}
+	kube.PrependReactor("list", "secrets", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, "", errors.New("no"))
+	})
+	narrow := &Opened{}
+	narrow.OpenDeployed(t.Context(), kube, live)
+	if record, err := narrow.Open(t.Context(), kube, live[0]); err != nil || record.ChartVersion != "1.0.0" {
+		t.Errorf("without the right to list: %+v, %v", record, err)
 	}
 }
 
