@@ -2,7 +2,10 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -117,7 +120,7 @@ func (w *world) sync(ctx context.Context) error {
 	counts := make([]int, len(w.teams))
 	for i, team := range w.teams {
 		group.Go(func() error {
-			objects, err := manifests(team)
+			objects, err := w.manifests(team)
 			if err != nil {
 				return err
 			}
@@ -147,9 +150,12 @@ func (w *world) sync(ctx context.Context) error {
 }
 
 // manifests reads the objects that a team's agent applies, namespaces first,
-// marked as by kubectl and fluxd. The marks' value is not fluxd's, which nothing
-// that is measured depends on.
-func manifests(team fleet.Team) ([]*unstructured.Unstructured, error) {
+// marked as by kubectl and fluxd.
+func (w *world) manifests(team fleet.Team) ([]*unstructured.Unstructured, error) {
+	mark, err := w.marks(team)
+	if err != nil {
+		return nil, err
+	}
 	var out []*unstructured.Unstructured
 	for name, content := range team.Files {
 		if !strings.HasPrefix(name, team.Path+"/") || path.Ext(name) != ".yaml" || path.Base(name) == "kustomization.yaml" {
@@ -178,9 +184,7 @@ func manifests(team fleet.Team) ([]*unstructured.Unstructured, error) {
 				return get
 			}
 			u.SetAnnotations(set(set(u.GetAnnotations(), "kubectl.kubernetes.io/last-applied-configuration", string(applied)), "fluxcd.io/sync-checksum", "0"))
-			if team.GarbageCollection {
-				u.SetLabels(set(u.GetLabels(), "fluxcd.io/sync-gc-mark", "sha256.bench"))
-			}
+			u.SetLabels(set(u.GetLabels(), "fluxcd.io/sync-gc-mark", mark(u)))
 			out = append(out, u)
 		}
 	}
@@ -205,6 +209,29 @@ func create(ctx context.Context, client dynamic.Interface, resource schema.Group
 		return nil
 	}
 	return err
+}
+
+// marks gives the mark that fluxd puts on an object of a team: a hash of what it
+// syncs and of the object's name (fluxd: pkg/sync; pkg/cluster/kubernetes).
+func (w *world) marks(team fleet.Team) (func(*unstructured.Unstructured) string, error) {
+	git, ok := team.ChartValues(w.git)["git"].(map[string]any)
+	if !ok {
+		return nil, fmt.Errorf("the values of %s have no git", team.Name)
+	}
+	address, ok := git["url"].(string)
+	if !ok {
+		return nil, fmt.Errorf("the values of %s have no git.url", team.Name)
+	}
+	address = strings.Replace(address, "$(GIT_AUTHUSER):$(GIT_AUTHKEY)@", "flux-"+team.Name+"@", 1)
+	hash := func(text string) string {
+		sum := sha256.Sum256([]byte(text))
+		return base64.RawURLEncoding.EncodeToString(sum[:])
+	}
+	set := hash(address + team.Branch + team.Path)
+	return func(u *unstructured.Unstructured) string {
+		id := fmt.Sprintf("%s:%s/%s", cmp.Or(u.GetNamespace(), "<cluster>"), strings.ToLower(u.GetKind()), u.GetName())
+		return "sha256." + hash(set+id)
+	}, nil
 }
 
 // terraform writes a configuration that declares the fleet: one resource with
