@@ -3,9 +3,11 @@ SHELL := /bin/bash
 GO ?= go
 LINT := $(CURDIR)/bin/lint
 GENERATED := reconcile/chart/crds docs/findings.md docs/hazards.md docs/schemas cmd/schemas/go.mod cmd/schemas/go.sum
+# Static programs: they run in any image, and are linked without a C compiler.
+export CGO_ENABLED := 0
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: help build test race verify e2e long demo generate coverage bench screenshots
+.PHONY: help build test test-journeys test-others race verify e2e long demo generate coverage bench screenshots
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,11 +16,19 @@ build: ## bin/fluxover
 	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/fluxover ./cmd/fluxover
 
 test: ## unit and end-to-end tests on a real control plane (the first run builds Kubernetes)
-	$(GO) test -timeout 60m ./...
+	@$(GO) test -c -o /dev/null ./e2e/journey # or both below would compile what they share
+	@$(MAKE) --no-print-directory -j2 test-journeys test-others
+
+# The journeys take longest, and wait as often as they work.
+test-journeys:
+	$(GO) test -timeout 60m ./e2e/journey
+
+test-others:
+	$(GO) test -timeout 60m $$($(GO) list ./... | grep -v /e2e/journey$$)
 	$(GO) test -tags faults -run WithFaultsBuiltIn ./migrate/cutover
 
 race: ## the product's packages under the race detector (needs gcc)
-	$(GO) test -race -timeout 40m ./migrate/... ./discover/... ./emit/... ./reconcile/... ./cmd/...
+	CGO_ENABLED=1 $(GO) test -race -timeout 40m ./migrate/... ./discover/... ./emit/... ./reconcile/... ./cmd/...
 
 long: ## every long series whole: all crash points, 40 repositories
 	LONG=1 $(GO) test -timeout 4h ./...

@@ -89,7 +89,7 @@ func upWith(t *testing.T, built func() (string, error), o laboratory.Options) *w
 		o.PollInterval = 5 * time.Second
 	}
 	if o.SyncInterval == 0 {
-		o.SyncInterval = 20 * time.Second
+		o.SyncInterval = time.Minute
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
