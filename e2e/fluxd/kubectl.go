@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -60,13 +61,19 @@ func newKubectl(set *settings, root podRoot, dir string) (*kubectl, error) {
 	return k, nil
 }
 
+// mergedByOpenAPI finds documents of built-in kinds of which kubectl has no type
+// (kubectl: pkg/scheme has the groups of k8s.io/api and no others): without the
+// server's OpenAPI it would replace their lists, finalizers for one, and not
+// merge them. Documents are encoded anew before, so keys stand as searched for.
+var mergedByOpenAPI = regexp.MustCompile(`(?m)^apiVersion: "?(apiextensions|apiregistration)\.k8s\.io/`)
+
 // run gives documents to "kubectl <verb> -f -". It is not ended by the sync's
 // limit, nor by a stop of the daemon.
 func (k *kubectl) run(log *logger, verb string, documents []byte) error {
 	args := append(append([]string(nil), k.connect...), verb, "-f", "-")
-	if verb == "apply" {
+	if verb == "apply" && !mergedByOpenAPI.Match(documents) {
 		// The merge keys of built-in kinds are those of its own types, of which
-		// the server's OpenAPI is made too; other kinds are merged without any.
+		// the server's OpenAPI is made too; custom kinds are merged without any.
 		// Reading the OpenAPI of each group at each sync takes two thirds of
 		// the time.
 		args = append(args, "--openapi-patch=false")
