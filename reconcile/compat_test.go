@@ -26,7 +26,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-var update = flag.Bool("update", false, "write what the stock controllers do to testdata/stock (needs SOURCE_CONTROLLER and KUSTOMIZE_CONTROLLER)")
+var update = flag.Bool("update", false, "write what the stock controllers do to testdata/stock (needs SOURCE_CONTROLLER, KUSTOMIZE_CONTROLLER and STOCK_CRDS)")
 
 // compatNamespace is always the same, since digests depend on it.
 const compatNamespace = "compat"
@@ -35,9 +35,14 @@ const compatNamespace = "compat"
 // compares status, events, managed objects and owned fields with what stock
 // controllers made of it. testdata/stock holds their side. With
 // SOURCE_CONTROLLER and KUSTOMIZE_CONTROLLER naming the real programs, and
-// STOCK_CRDS a folder with the definitions of all their kinds, -update writes it
-// anew, and without -update the real programs are compared with it.
+// STOCK_CRDS folders with the definitions of all their kinds (listed as in
+// PATH), -update writes it anew, and without -update the real programs are
+// compared with it.
 func TestStatusObjectsAndEventsAreThoseOfStockControllers(t *testing.T) {
+	named := func(variable string) bool { return os.Getenv(variable) != "" }
+	if (named("SOURCE_CONTROLLER") || named("KUSTOMIZE_CONTROLLER")) && !(named("SOURCE_CONTROLLER") && named("KUSTOMIZE_CONTROLLER") && named("STOCK_CRDS")) {
+		t.Fatal("of SOURCE_CONTROLLER, KUSTOMIZE_CONTROLLER and STOCK_CRDS only some are named: all three, or none")
+	}
 	e := &team{laboratory: inLab(t), t: t, namespace: compatNamespace, repo: "compat"}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
@@ -48,7 +53,7 @@ func TestStatusObjectsAndEventsAreThoseOfStockControllers(t *testing.T) {
 		labels[shardKey] = "stock"
 		e.startStock()
 	} else if *update {
-		t.Fatal("-update needs SOURCE_CONTROLLER and KUSTOMIZE_CONTROLLER")
+		t.Fatal("-update needs SOURCE_CONTROLLER, KUSTOMIZE_CONTROLLER and STOCK_CRDS")
 	}
 	commits := e.compatScenario(labels)
 	for name, got := range e.compatDump(commits) {
@@ -351,15 +356,17 @@ func (e *team) yaml(value any) string {
 // startStock runs the real controllers on the shard "stock" until the test ends.
 func (e *team) startStock() {
 	e.t.Helper()
-	files, err := filepath.Glob(filepath.Join(os.Getenv("STOCK_CRDS"), "*.yaml"))
-	e.must(err)
-	for _, file := range files {
-		content, err := os.ReadFile(file)
+	for _, dir := range filepath.SplitList(os.Getenv("STOCK_CRDS")) {
+		files, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
 		e.must(err)
-		crd := &unstructured.Unstructured{}
-		e.must(yaml.Unmarshal(content, &crd.Object))
-		if !e.exists(crd.DeepCopy()) {
-			e.create(crd)
+		for _, file := range files {
+			content, err := os.ReadFile(file)
+			e.must(err)
+			crd := &unstructured.Unstructured{}
+			e.must(yaml.Unmarshal(content, &crd.Object))
+			if !e.exists(crd.DeepCopy()) {
+				e.create(crd)
+			}
 		}
 	}
 	address, err := freeAddress()

@@ -57,6 +57,7 @@ type finding struct {
 }
 
 func TestWhatHappensIsWhatThePlanForetells(t *testing.T) {
+	stockEngine(t)
 	seeds := *howMany
 	if seeds == 0 {
 		seeds = 4

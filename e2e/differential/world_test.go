@@ -93,14 +93,25 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
+// stockEngine are the stock controllers and the folders with their definitions,
+// empty if the bundled agent is to run. To name only some of them is an error:
+// the test would show something else than whoever named them believes.
+func stockEngine(t *testing.T) (source, kustomize string, crds []string) {
+	t.Helper()
+	source, kustomize, crds = os.Getenv("SOURCE_CONTROLLER"), os.Getenv("KUSTOMIZE_CONTROLLER"), filepath.SplitList(os.Getenv("STOCK_CRDS"))
+	if (source != "" || kustomize != "") && (source == "" || kustomize == "" || len(crds) == 0) {
+		t.Fatal("of SOURCE_CONTROLLER, KUSTOMIZE_CONTROLLER and STOCK_CRDS only some are named: all three, or none")
+	}
+	return source, kustomize, crds
+}
+
 // startEngine runs the Flux v2 agent against the cluster: the bundled one, or
 // the stock controllers where they are named.
 func (w *world) startEngine() {
 	w.t.Helper()
 	definitions := filepath.Join("..", "..", "reconcile", "chart", "crds")
-	source, kustomize := os.Getenv("SOURCE_CONTROLLER"), os.Getenv("KUSTOMIZE_CONTROLLER")
-	if source != "" && kustomize != "" && os.Getenv("STOCK_CRDS") != "" {
-		for _, dir := range filepath.SplitList(os.Getenv("STOCK_CRDS")) {
+	if source, kustomize, crds := stockEngine(w.t); source != "" {
+		for _, dir := range crds {
 			w.kubectl("apply", "--server-side", "-f", dir)
 		}
 		address := freeAddress(w.t)
