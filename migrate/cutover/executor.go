@@ -576,18 +576,31 @@ func (r *repository) endHush() {
 }
 
 // aloud runs one step forward, a loud one not while another Repository is in
-// its gap. The wait counts against no limit of the step; a long one is told.
+// its gap. The wait counts against no limit of the step.
 func (r *repository) aloud(ctx context.Context, s *step) error {
-	if s.Loud && r.quiet != nil && !r.hushed {
-		tell := time.AfterFunc(silenceTold, func() { r.note(s.Name, "waits while another repository is without an engine") })
-		err := r.quiet.Acquire(ctx, 1)
-		tell.Stop()
-		if err != nil {
-			return fmt.Errorf("hand over %s: interrupted before step %s, while another repository was without an engine: %w", r.id, s.Name, context.Cause(ctx))
-		}
-		defer r.quiet.Release(1)
+	if !s.Loud {
+		return r.forward(ctx, s)
 	}
+	done, err := r.beLoud(ctx, s.Name)
+	if err != nil {
+		return fmt.Errorf("hand over %s: interrupted before step %s, while another repository was without an engine: %w", r.id, s.Name, err)
+	}
+	defer done()
 	return r.forward(ctx, s)
+}
+
+// beLoud waits until no other Repository is in its gap, and keeps others from
+// entering theirs until done is called. A long wait is told.
+func (r *repository) beLoud(ctx context.Context, step string) (done func(), err error) {
+	if r.quiet == nil || r.hushed {
+		return func() {}, nil
+	}
+	tell := time.AfterFunc(silenceTold, func() { r.note(step, "waits while another repository is without an engine") })
+	defer tell.Stop()
+	if r.quiet.Acquire(ctx, 1) != nil {
+		return nil, context.Cause(ctx)
+	}
+	return func() { r.quiet.Release(1) }, nil
 }
 
 // untouched reports whether nothing beyond a look was begun.

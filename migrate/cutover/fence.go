@@ -825,7 +825,13 @@ func (r *repository) awaitSyncEnd(ctx context.Context, until time.Time) error {
 			return err
 		}
 		if r.moved(m) {
-			if err := r.repin(ctx, "fence"); err != nil {
+			done, err := r.beLoud(ctx, "fence") // as the steps that planned before
+			if err != nil {
+				return err
+			}
+			err = r.repin(ctx, "fence")
+			done()
+			if err != nil {
 				return err
 			}
 			continue

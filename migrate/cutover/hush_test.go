@@ -10,6 +10,8 @@ import (
 	"golang.org/x/sync/semaphore"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/fluxover/fluxover/migrate"
 )
 
 func TestAPodThatDoesNotEndKeepsNobodyElseQuiet(t *testing.T) {
@@ -68,6 +70,50 @@ func TestAWaitForTheQuietIsToldAndItsEndIsExplained(t *testing.T) {
 	err := <-ended
 	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "hand over flux/b: interrupted before step stage") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A sync of the old agent while its Repository waits for its turn is planned for
+// again: all the reads and dry-runs of a first plan.
+func TestWhatWasSyncedMeanwhileIsNotPlannedForInTheGapOfAnother(t *testing.T) {
+	asked := make(chan struct{}, 1)
+	enough := errors.New("planned again")
+	shared := &env{
+		quiet: semaphore.NewWeighted(silence), emit: func(Event) {},
+		marks: func(context.Context, AgentGit, map[string][]byte) (Marks, error) {
+			return Marks{Synced: commitB, Head: commitB}, nil
+		},
+		replan: func(context.Context, []string) (migrate.Inventory, migrate.Plan, error) {
+			asked <- struct{}{}
+			return migrate.Inventory{}, migrate.Plan{}, enough
+		},
+	}
+	r := &repository{env: shared, id: "flux/b", j: &journal{Repository: "flux/b", Commit: "a"}}
+	slice, err := slicePlan(&migrate.Plan{Repositories: []migrate.Repository{{ID: "flux/b"}}}, "flux/b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.j.setPlan(slice); err != nil {
+		t.Fatal(err)
+	}
+	if !shared.quiet.TryAcquire(silence) { // another is in its gap
+		t.Fatal("the quiet is taken")
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- r.awaitSyncEnd(t.Context(), time.Now().Add(time.Minute)) }()
+	select {
+	case <-asked:
+		t.Error("planned while another repository is without an engine")
+	case err := <-ended:
+		t.Fatalf("ended with %v", err)
+	case <-time.After(time.Second):
+	}
+	shared.quiet.Release(silence)
+	if err := <-ended; !errors.Is(err, enough) {
+		t.Errorf("want it planned afterwards, got %v", err)
+	}
+	if !shared.quiet.TryAcquire(silence) {
+		t.Error("the quiet is kept after planning")
 	}
 }
 
