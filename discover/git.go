@@ -120,7 +120,10 @@ func (w *witness) readRepository(ctx context.Context, a *agent, l *live, facts m
 	if mark == "" {
 		return w.loadTree(ctx, a, l, facts, from, source.Reference{Commit: head})
 	}
-	behind, isAncestor, err := from.git.ancestry(ctx, from.remote, mark, head)
+	behind, isAncestor := 0, true
+	if mark != head {
+		behind, isAncestor, err = from.git.ancestry(ctx, from.remote, mark, head)
+	}
 	switch {
 	case errors.Is(err, source.ErrNotFound):
 		w.find(MarkUnknown.Finding(a.ID, a.Git.URL, fmt.Sprintf("the sync mark %s is in no branch or tag of the repository", short(mark))))

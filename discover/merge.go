@@ -115,23 +115,56 @@ func (w *witness) sharedObjects(agents []*agent) {
 // or by its mark, by their Deployment or by a HelmRelease that a helm-operator
 // installs them from; and those that another controller keeps.
 func (w *witness) agentsInGit(agents []*agent) {
-	for _, a := range agents {
-		deployment := object.ObjMetadata{Namespace: a.Namespace, Name: a.Workload, GroupKind: schema.GroupKind{Group: "apps", Kind: "Deployment"}}.String()
-		var manager string
-		var releases []string
+	type keeper struct {
+		deployment, manager string
+		releases            []string
+	}
+	keepers := make([]keeper, len(agents))
+	ids := map[string]bool{} // of all that keeps an agent
+	for i, a := range agents {
+		k := &keepers[i]
+		k.deployment = object.ObjMetadata{Namespace: a.Namespace, Name: a.Workload, GroupKind: schema.GroupKind{Group: "apps", Kind: "Deployment"}}.String()
 		if a.deployment != nil { // none of an agent that is only declared
-			manager, releases = managerOf(a.deployment.ObjectMeta)
+			k.manager, k.releases = managerOf(a.deployment.ObjectMeta)
 		}
-		inGit := false
-		for _, b := range agents {
+		for _, id := range append(k.releases, k.deployment) {
+			ids[id] = true
+		}
+	}
+	// Most agents sync no agent at all.
+	type holder struct {
+		*agent
+		objects []migrate.Object
+		marked  []string
+	}
+	var holders []holder
+	for _, b := range agents {
+		h := holder{agent: b}
+		for _, o := range b.Objects {
+			if applies(o) && (ids[o.ID] || isHelmRelease(o)) {
+				h.objects = append(h.objects, o)
+			}
+		}
+		for _, id := range b.Marked {
+			if ids[id] {
+				h.marked = append(h.marked, id)
+			}
+		}
+		if len(h.objects)+len(h.marked) > 0 {
+			holders = append(holders, h)
+		}
+	}
+	for i, a := range agents {
+		k, inGit := keepers[i], false
+		for _, b := range holders {
 			place, what := "", "Deployment"
-			for _, o := range b.Objects {
-				if applies(o) && (o.ID == deployment || a.installedFrom(o)) {
+			for _, o := range b.objects {
+				if o.ID == k.deployment || a.installedFrom(o) {
 					place, what = fmt.Sprintf("%s:%d", o.File, o.Line), kindOf(o.ID)
 				}
 			}
-			for _, id := range append(releases, deployment) {
-				if place == "" && slices.Contains(b.Marked, id) {
+			for _, id := range append(k.releases, k.deployment) {
+				if place == "" && slices.Contains(b.marked, id) {
 					place, what = migrate.DisplayID(id), kindOf(id)
 				}
 			}
@@ -144,8 +177,8 @@ func (w *witness) agentsInGit(agents []*agent) {
 			}
 			w.find(AgentInGit.Finding(a.ID, place, fmt.Sprintf("the repository of %s holds this agent's own %s", b.ID, what)))
 		}
-		if manager != "" && !inGit {
-			w.find(AgentManaged.Finding(a.ID, a.where(""), fmt.Sprintf("%s keeps the Deployment of %s", manager, a.ID)))
+		if k.manager != "" && !inGit {
+			w.find(AgentManaged.Finding(a.ID, a.where(""), fmt.Sprintf("%s keeps the Deployment of %s", k.manager, a.ID)))
 		}
 	}
 }
@@ -161,11 +194,15 @@ func kindOf(id string) string {
 // installedFrom reports whether an object is a HelmRelease of version 1 that
 // installs the agent's release.
 func (a *agent) installedFrom(o migrate.Object) bool {
-	if o.Manifest == nil || o.Manifest.GetKind() != "HelmRelease" || a.Release == "" || !slices.Contains(helmReleaseGroups, o.Manifest.GroupVersionKind().Group) {
+	if a.Release == "" || !isHelmRelease(o) {
 		return false
 	}
 	name, namespace := releaseOfHelmRelease(o.Manifest)
 	return name == a.Release && namespace == a.Namespace
+}
+
+func isHelmRelease(o migrate.Object) bool {
+	return o.Manifest != nil && o.Manifest.GetKind() == "HelmRelease" && slices.Contains(helmReleaseGroups, o.Manifest.GroupVersionKind().Group)
 }
 
 // helmReleaseGroups are the API groups of the helm-operator, the newer first.
