@@ -263,7 +263,7 @@ func (w *witness) earlierSets(ctx context.Context, agents []*agent, storage *hel
 // setsInRevision adds the sets of the agents in a release's manifest. A
 // revision that cannot be read explains nothing.
 func (w *witness) setsInRevision(ctx context.Context, a *agent, r helm.Revision, add func(a *agent, name, earlier string)) error {
-	record, err := w.opts.Releases.Open(ctx, w.kube, r)
+	record, err := w.opts.Releases.Look(ctx, w.kube, r)
 	if errors.Is(err, helm.ErrGone) || errors.Is(err, helm.ErrCorrupt) || isForbidden(err) {
 		return nil
 	}

@@ -133,12 +133,24 @@ func (c *capacitorFlags) open(ctx context.Context, f *facts) (cutover.Capacitor,
 	if err != nil {
 		return nil, &exitError{Code: exitFailed, Err: fmt.Errorf("the flux-capacitor %s: %w", source.SafeURL(address), err), Hints: []string{"nothing has changed"}}
 	}
-	return capacitor, checkCapacitor(ctx, capacitor)
+	if err := checkCapacitor(ctx, capacitor); err != nil {
+		return nil, err
+	}
+	switch _, inUse, err := cutover.CapacitorInUse(ctx, f.client); {
+	case err != nil:
+		return nil, err
+	case inUse:
+		return capacitor, nil
+	}
+	if err := capacitor.MayBegin(ctx); err != nil {
+		return nil, &exitError{Code: exitFailed, Err: fmt.Errorf("the flux-capacitor: %w", err), Hints: []string{"nothing has changed"}}
+	}
+	return capacitor, nil
 }
 
 func checkCapacitor(ctx context.Context, c *cutover.GitCapacitor) error {
 	if err := c.Check(ctx); err != nil {
-		return &exitError{Code: exitFailed, Err: fmt.Errorf("look at the flux-capacitor: %w", err), Hints: []string{
+		return &exitError{Code: exitFailed, Err: fmt.Errorf("read the flux-capacitor: %w", err), Hints: []string{
 			"nothing has changed", "check --capacitor, --capacitor-branch and the credential",
 		}}
 	}

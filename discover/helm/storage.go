@@ -284,7 +284,7 @@ const payloadKey = "release"
 type Opened struct{ records sync.Map }
 
 const (
-	// fewToOpen revisions are opened one by one.
+	// fewToOpen revisions of a namespace are opened one by one.
 	fewToOpen = 8
 	// namesAtOnce bounds the length of a selector, and with it that of a URL.
 	namesAtOnce = 50
@@ -298,35 +298,34 @@ const (
 // open, whatever the reason, Open will try alone, and say why it cannot.
 func (o *Opened) OpenDeployed(ctx context.Context, kube kubernetes.Interface, revisions []Revision) {
 	wanted := map[string]bool{}
-	var names []string
+	names := map[string][]string{} // by namespace
 	for _, r := range revisions {
-		if r.Kind != "Secret" || r.Helm != 3 || r.Status != Deployed || r.content == "" {
-			continue
-		}
-		if _, known := o.records.Load(r.content); !known {
+		if r.Kind == "Secret" && r.Helm == 3 && r.Status == Deployed && r.content != "" && o.known(r) == nil {
 			wanted[r.content] = true
-			names = append(names, r.Release)
+			names[r.Namespace] = append(names[r.Namespace], r.Release)
 		}
 	}
-	if len(wanted) < fewToOpen {
-		return
-	}
-	slices.Sort(names)
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
-	for chunk := range slices.Chunk(slices.Compact(names), namesAtOnce) {
-		group.Go(func() error {
-			o.openNamed(ctx, kube, chunk, wanted)
-			return nil
-		})
+	for namespace, all := range names {
+		if len(all) < fewToOpen {
+			continue
+		}
+		slices.Sort(all)
+		for chunk := range slices.Chunk(slices.Compact(all), namesAtOnce) {
+			group.Go(func() error {
+				o.openNamed(ctx, kube, namespace, chunk, wanted)
+				return nil
+			})
+		}
 	}
 	_ = group.Wait() // the functions above return none
 }
 
-func (o *Opened) openNamed(ctx context.Context, kube kubernetes.Interface, names []string, wanted map[string]bool) {
+func (o *Opened) openNamed(ctx context.Context, kube kubernetes.Interface, namespace string, names []string, wanted map[string]bool) {
 	options := metav1.ListOptions{LabelSelector: fmt.Sprintf("owner=helm,status=%s,name in (%s)", Deployed, strings.Join(names, ",")), Limit: openedAtOnce}
 	for {
-		list, err := cluster.Ask(ctx, func() (*corev1.SecretList, error) { return kube.CoreV1().Secrets("").List(ctx, options) })
+		list, err := cluster.Ask(ctx, func() (*corev1.SecretList, error) { return kube.CoreV1().Secrets(namespace).List(ctx, options) })
 		if err != nil {
 			return
 		}
@@ -344,13 +343,32 @@ func (o *Opened) openNamed(ctx context.Context, kube kubernetes.Interface, names
 	}
 }
 
+// known is what was opened of a revision; nil if it was not.
+func (o *Opened) known(r Revision) *Record {
+	if o == nil || r.content == "" {
+		return nil
+	}
+	known, _ := o.records.Load(r.content)
+	record, _ := known.(*Record)
+	return record
+}
+
+// Look is Open, and keeps nothing that it did not know: for revisions of which
+// there may be many, and that nobody asks for twice.
+func (o *Opened) Look(ctx context.Context, kube kubernetes.Interface, r Revision) (*Record, error) {
+	if known := o.known(r); known != nil {
+		return known, nil
+	}
+	return r.Open(ctx, kube)
+}
+
 // Open is [Revision.Open] with what was opened before.
 func (o *Opened) Open(ctx context.Context, kube kubernetes.Interface, r Revision) (*Record, error) {
 	if o == nil || r.content == "" {
 		return r.Open(ctx, kube)
 	}
-	if known, ok := o.records.Load(r.content); ok {
-		return known.(*Record), nil
+	if known := o.known(r); known != nil {
+		return known, nil
 	}
 	record, err := r.Open(ctx, kube)
 	if err == nil {

@@ -133,7 +133,7 @@ func crowd() float64 {
 	if err != nil {
 		return 1
 	}
-	return load / float64(runtime.NumCPU())
+	return min(load/float64(runtime.NumCPU()), 3) // beyond, a gap tells of more than the machine
 }
 
 // judge lets the auditor judge a hand-over of teams and logs its figures.

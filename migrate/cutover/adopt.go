@@ -54,6 +54,9 @@ func topUp(ctx context.Context, r *repository) error {
 		if err := r.repin(ctx, "top-up"); err != nil {
 			return err
 		}
+		if err := r.awaitSources(ctx, r.limits.source); err != nil {
+			return err
+		}
 	} else if len(changed) > 0 {
 		r.note("top-up", "%d objects were changed since the snapshot (%s): predicting again", len(changed), migrate.DisplayID(changed[0]))
 		commit := r.j.Commit

@@ -86,17 +86,22 @@ func NewCapacitor(git *source.Store, o CapacitorOptions) (*GitCapacitor, error) 
 	return g, nil
 }
 
-// Check fetches the flux-capacitor, which proves that address, credential and
-// host key are right, asks whether the credential may push, and reads
-// capacitor.yaml. A repository without any commit is fine: it is begun. Nothing
-// is written.
-func (g *GitCapacitor) Check(ctx context.Context) error {
-	if err := g.store.MayPush(ctx, g.remote); err != nil {
-		if errors.Is(err, source.ErrAuth) {
-			return fmt.Errorf("%w: give a credential that may write", err)
-		}
-		return err
+// MayBegin asks whether the credential may push; Check has shown that it may
+// fetch. Nothing is written. A flux-capacitor that is in use is not asked: who
+// goes on with a hand-over must not wait for a server that takes no push now.
+func (g *GitCapacitor) MayBegin(ctx context.Context) error {
+	err := g.store.MayPush(ctx, g.remote)
+	// Some servers deny that there is what may not be written.
+	if errors.Is(err, source.ErrAuth) || errors.Is(err, source.ErrNotFound) {
+		return fmt.Errorf("%w: give a credential that may write", err)
 	}
+	return err
+}
+
+// Check fetches the flux-capacitor, which proves that address, credential and
+// host key are right, and reads capacitor.yaml. A repository without any commit
+// is fine: it is begun. Nothing is written.
+func (g *GitCapacitor) Check(ctx context.Context) error {
 	snapshot, err := g.store.Fetch(ctx, g.remote, source.Reference{Branch: g.branch})
 	if source.IsEmpty(err) {
 		return nil

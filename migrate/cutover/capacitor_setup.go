@@ -145,10 +145,12 @@ func prepareCapacitor(ctx context.Context, s *session, c Capacitor) (err error) 
 			return nil
 		},
 	})
-	if begins && (errors.Is(err, source.ErrRefused) || errors.Is(err, source.ErrAuth)) {
-		return errors.Join(err, g.forget(ctx, s))
-	}
 	if err != nil {
+		// Where an answer may be lost, or an earlier try got as far, the files may
+		// be there, and a rollback takes both away.
+		if begins && ctx.Err() == nil && !errors.Is(err, source.ErrNetwork) && !errors.Is(err, context.DeadlineExceeded) {
+			err = errors.Join(err, g.forget(ctx, s))
+		}
 		return err
 	}
 	if err := s.dies("capacitor-push", AfterDone); err != nil {
@@ -194,8 +196,8 @@ func prepareCapacitor(ctx context.Context, s *session, c Capacitor) (err error) 
 	return s.dies("capacitor", AfterDone)
 }
 
-// forget takes the credential back after a first push that the server refused:
-// the repository holds nothing of this cluster, and nobody needs it.
+// forget takes the credential back after a first push that came to nothing: the
+// repository holds nothing of this cluster, and nobody needs it.
 func (g *GitCapacitor) forget(ctx context.Context, s *session) error {
 	if err := g.remove(ctx, []*unstructured.Unstructured{g.secretObject()}); err != nil {
 		return fmt.Errorf("its credential stays in the cluster, and a rollback takes it away: %w", err)

@@ -583,14 +583,14 @@ func (r *repository) aloud(ctx context.Context, s *step) error {
 	}
 	done, err := r.beLoud(ctx, s.Name)
 	if err != nil {
-		return fmt.Errorf("hand over %s: interrupted before step %s, while another repository was without an engine: %w", r.id, s.Name, err)
+		return fmt.Errorf("hand over %s: interrupted before step %s: %w", r.id, s.Name, err)
 	}
 	defer done()
 	return r.forward(ctx, s)
 }
 
-// beLoud waits until no other Repository is in its gap, and keeps others from
-// entering theirs until done is called. A long wait is told.
+// beLoud waits until no other Repository is in its gap, and has others wait with
+// theirs, for a time, until done is called. A long wait is told.
 func (r *repository) beLoud(ctx context.Context, step string) (done func(), err error) {
 	if r.quiet == nil || r.hushed {
 		return func() {}, nil
@@ -598,7 +598,7 @@ func (r *repository) beLoud(ctx context.Context, step string) (done func(), err 
 	tell := time.AfterFunc(silenceTold, func() { r.note(step, "waits while another repository is without an engine") })
 	defer tell.Stop()
 	if r.quiet.Acquire(ctx, 1) != nil {
-		return nil, context.Cause(ctx)
+		return nil, fmt.Errorf("another repository was without an engine: %w", context.Cause(ctx))
 	}
 	return func() { r.quiet.Release(1) }, nil
 }

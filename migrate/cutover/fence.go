@@ -831,6 +831,9 @@ func (r *repository) awaitSyncEnd(ctx context.Context, until time.Time) error {
 			}
 			err = r.repin(ctx, "fence")
 			done()
+			if err == nil {
+				err = r.awaitSources(ctx, r.limits.source)
+			}
 			if err != nil {
 				return err
 			}
@@ -851,7 +854,7 @@ func (r *repository) awaitSyncEnd(ctx context.Context, until time.Time) error {
 }
 
 // repin takes the old agent's new mark for the commit to adopt at, if that
-// plans to the same.
+// plans to the same. The new agent has yet to fetch it.
 func (r *repository) repin(ctx context.Context, step string) error {
 	before := r.j.Commit
 	predict := r.predictAtRest
@@ -878,10 +881,7 @@ func (r *repository) repin(ctx context.Context, step string) error {
 			return err
 		}
 	}
-	if err := r.save(ctx, step); err != nil {
-		return err
-	}
-	return r.awaitSources(ctx, r.limits.source)
+	return r.save(ctx, step)
 }
 
 // fencedStill confirms that the old agent cannot write.

@@ -458,7 +458,7 @@ func classifyPush(err error, auth *Auth) error {
 	}
 	text := auth.scrub(err.Error())
 	lower := strings.ToLower(text)
-	for _, word := range []string{"read only", "read-only", "only read", "denied", "not allowed", "permission", "unauthorized", "forbidden"} {
+	for _, word := range []string{"read only", "read-only", "only read", "denied", "not allowed", "permission", "write access", "not authorized", "unauthorized", "forbidden"} {
 		if strings.Contains(lower, word) {
 			return &classified{mark: ErrAuth, text: text, cause: opaque{err}}
 		}

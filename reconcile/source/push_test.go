@@ -205,6 +205,22 @@ func TestPushGivesUpOnABranchThatNeverRests(t *testing.T) {
 	}
 }
 
+// TestServersSayInManyWordsThatAKeyMayOnlyRead takes what servers write to
+// stderr (source: GitHub, GitLab's gitlab-shell, Gitea).
+func TestServersSayInManyWordsThatAKeyMayOnlyRead(t *testing.T) {
+	for _, line := range []string{
+		"ERROR: The key you are authenticating with has been marked as read only.",
+		"ERROR: This deploy key does not have write access to this project.",
+		"ERROR: You are not allowed to push code to this project.",
+		"Gitea: Unauthorized",
+		"User: 3:bot with Key: 5:key is not authorized to write to org/capacitor.",
+	} {
+		if err := classifyPush(fmt.Errorf("unknown error: %s", line), nil); !errors.Is(err, ErrAuth) {
+			t.Errorf("%q: %v", line, err)
+		}
+	}
+}
+
 func TestWhoMayPushIsToldSoBefore(t *testing.T) {
 	f := newForge(t)
 	s := openStore(t, Options{})
@@ -292,6 +308,14 @@ func TestPushTellsWhyItWasNotTaken(t *testing.T) {
 		_, _, err := openStore(t, Options{}).Push(ctx, f.write, change(map[string][]byte{"b": []byte("b")}))
 		if !errors.Is(err, context.DeadlineExceeded) || time.Since(begun) > 10*time.Second {
 			t.Errorf("after %s: %v", time.Since(begun), err)
+		}
+		for name, remote := range map[string]Remote{"ssh": f.write, "http": f.writer} {
+			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+			begun := time.Now()
+			if err := openStore(t, Options{}).MayPush(ctx, remote); !errors.Is(err, context.DeadlineExceeded) || time.Since(begun) > 10*time.Second {
+				t.Errorf("asked over %s, after %s: %v", name, time.Since(begun), err)
+			}
+			cancel()
 		}
 	})
 	if now, err := f.Head(t.Context(), forgeRepo, "main"); err != nil || now != head {
