@@ -31,11 +31,6 @@ func buildKustomize(ctx context.Context, a *Artifact, dir string, in Input) ([]b
 		return nil, err
 	}
 	files := &overlayFS{artifact: a, written: map[string][]byte{name: generated}, allowHTTP: in.AllowRemoteBases}
-	if decrypts(in.Kustomization) {
-		if err := decryptSources(files, name, in.Keys); err != nil {
-			return nil, fmt.Errorf("error decrypting sources: %w", err)
-		}
-	}
 	resources, err := runKustomize(files, dir)
 	if err != nil {
 		return nil, fmt.Errorf("kustomize build failed: %w", cleanError(err))
@@ -51,11 +46,6 @@ func buildKustomize(ctx context.Context, a *Artifact, dir string, in Input) ([]b
 		}
 		if r.GetName() == "" || r.GetKind() == "" || r.GetApiVersion() == "" {
 			return nil, fmt.Errorf("failed to decode Kubernetes apiVersion, kind and name from: %s", r.CurId())
-		}
-		if decrypts(in.Kustomization) {
-			if err := decryptResource(resources, r, in.Keys); err != nil {
-				return nil, fmt.Errorf("decryption failed for '%s/%s': %w", r.GetGvk(), r.GetName(), err)
-			}
 		}
 		if substitute != nil {
 			changed, err := substitute(ctx, r)
