@@ -189,7 +189,11 @@ func (r *kustomizer) attempt(ctx context.Context, state *kustomizationState, bef
 		return r.noTree(k), nil // woken when it comes
 	}
 	defer done()
-	leave, err := r.lanes.enter(ctx)
+	enter := r.lanes.enter
+	if state.last == nil && k.Status.LastAppliedRevision == "" {
+		enter = r.lanes.enterFirst
+	}
+	leave, err := enter(ctx)
 	if err != nil {
 		return ctrl.Result{}, err
 	}

@@ -140,8 +140,9 @@ func testOptions(dir string) Options {
 // tells them apart.
 const agentName = "fluxover-agent-test"
 
-// startAgent runs an agent in this process until stop is called.
-func startAgent(ctx context.Context, cfg *rest.Config, opts Options) (stop func(), err error) {
+// startAgent runs an agent in this process until stop is called; changes are
+// made before it runs.
+func startAgent(ctx context.Context, cfg *rest.Config, opts Options, changes ...func(*agent)) (stop func(), err error) {
 	cfg = rest.CopyConfig(cfg)
 	cfg.UserAgent = agentName
 	log := slog.New(slog.DiscardHandler)
@@ -155,6 +156,9 @@ func startAgent(ctx context.Context, cfg *rest.Config, opts Options) (stop func(
 	a, err := newAgent(cfg, opts, log)
 	if err != nil {
 		return nil, err
+	}
+	for _, change := range changes {
+		change(a)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})

@@ -4,6 +4,10 @@ import (
 	"context"
 	"testing"
 	"time"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 func TestSlowWorkMakesRoomForOthers(t *testing.T) {
@@ -38,4 +42,117 @@ func TestWorkIsBounded(t *testing.T) {
 	if _, err := l.enter(ctx); err == nil {
 		t.Error("a third entered two lanes")
 	}
+}
+
+func TestFirstApplicationsPassTheOthers(t *testing.T) {
+	const within = 10 * time.Second
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	l := newLanes(1, time.Hour)
+	l.linger = 20 * time.Millisecond
+	busy, err := l.enter(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := l.enterFirst(ctx)
+	if err != nil {
+		t.Fatal("a first application waits for work of another kind")
+	}
+	busy()
+
+	entered := make(chan func())
+	go func() {
+		leave, err := l.enter(ctx)
+		if err != nil {
+			t.Error(err)
+		}
+		entered <- leave
+	}()
+	select {
+	case <-entered:
+		t.Fatal("other work went on beside a first application")
+	case <-time.After(50 * time.Millisecond):
+	}
+	first()
+	second, err := l.enterFirst(ctx) // what depends on the first
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-entered:
+		t.Fatal("other work got between two first applications")
+	case <-time.After(100 * time.Millisecond):
+	}
+	second()
+	second()
+	select {
+	case leave := <-entered:
+		leave()
+	case <-ctx.Done():
+		t.Fatal("other work never went on")
+	}
+	if len(l.fast)+len(l.first)+len(l.slow) != 0 || l.firsts != 0 {
+		t.Errorf("places are still taken: %d fast, %d first, %d slow; %d first applications", len(l.fast), len(l.first), len(l.slow), l.firsts)
+	}
+}
+
+func TestFirstApplicationsHoldOthersUpForAWhileOnly(t *testing.T) {
+	l := newLanes(1, 20*time.Millisecond)
+	if _, err := l.enterFirst(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if _, err := l.enter(ctx); err != nil {
+		t.Error("a first application that does not end holds up all others")
+	}
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	l.first <- struct{}{} // the place that the first one left for a slow one
+	if _, err := l.enterFirst(ended); err == nil || l.firsts != 1 {
+		t.Errorf("a first application that was given up is still waited for: %d, error %v", l.firsts, err)
+	}
+}
+
+func TestAKustomizationIsAppliedFirstWithoutWaitingForOthers(t *testing.T) {
+	const shard = "crowded"
+	var l *lanes
+	opts := testOptions(t.TempDir())
+	opts.WatchLabelSelector, opts.Concurrent = shardKey+"="+shard, 1
+	stop, err := startAgent(t.Context(), inLab(t).plane.Config(), opts, func(a *agent) {
+		l = a.kustomizations.lanes
+		l.patience = time.Hour
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+	labels := map[string]string{shardKey: shard}
+	files := func(value string) map[string]string {
+		return map[string]string{"one/map.yaml": configMapYAML("", "one", value), "two/map.yaml": configMapYAML("", "two", value)}
+	}
+	e := newTeam(t, files("a"), func(r *sourcev1.GitRepository) { r.Labels = labels })
+	mine := func(k *kustomizev1.Kustomization) { k.Labels, k.Spec.TargetNamespace = labels, e.namespace }
+	one, two := e.kustomization("one", "./one", mine), e.kustomization("two", "./two", mine)
+	e.create(one)
+	until(e, one, "applied", func(k *kustomizev1.Kustomization) bool { return k.Status.LastAppliedRevision != "" })
+
+	leave, err := l.enter(e.ctx) // whatever it is, it takes the place of all later applications
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.create(two)
+	until(e, two, "applied", func(k *kustomizev1.Kustomization) bool { return k.Status.LastAppliedRevision != "" })
+	commit := e.push("second", files("b"))
+	e.request(e.repository("app"), "now")
+	until(e, e.repository("app"), "at "+commit, func(r *sourcev1.GitRepository) bool {
+		return r.Status.Artifact != nil && r.Status.Artifact.Revision == "main@sha1:"+commit
+	})
+	time.Sleep(200 * time.Millisecond)
+	if e.must(e.client.Get(e.ctx, client.ObjectKeyFromObject(two), two)); two.Status.LastAppliedRevision == "main@sha1:"+commit {
+		t.Error("a later application has a place of its own, too: the number of those is not bounded")
+	}
+	leave()
+	e.untilReady(one, commit)
+	e.untilReady(two, commit)
 }

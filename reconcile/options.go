@@ -34,8 +34,9 @@ type Options struct {
 	// events but those of Kubernetes.
 	EventsAddr string
 	// Concurrent is how many Kustomizations, and how many GitRepositories, are
-	// worked on at the same time. One that takes longer than a few seconds makes
-	// room for others (lanes.go).
+	// worked on at the same time, and as many Kustomizations more that are applied
+	// for the first time. One that takes longer than a few seconds makes room for
+	// others (lanes.go).
 	Concurrent int
 	// ConcurrentSSA is how many objects of one Kustomization are dry-run at the same time.
 	ConcurrentSSA int
