@@ -35,6 +35,7 @@ func startChild(path string, args []string, log string) (*child, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
+	ahead(cmd.Process.Pid)
 	c := &child{name: filepath.Base(path), log: log, cmd: cmd, exited: make(chan struct{})}
 	go func() {
 		c.err = cmd.Wait()
