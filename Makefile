@@ -21,7 +21,7 @@ test: ## unit and end-to-end tests on a real control plane (the first run builds
 
 # The journeys take longest, and wait as often as they work.
 test-journeys:
-	$(GO) test -timeout 60m ./e2e/journey
+	$(GO) test -timeout 60m -parallel 2 ./e2e/journey
 
 test-others:
 	$(GO) test -timeout 60m $$($(GO) list ./... | grep -v /e2e/journey$$)

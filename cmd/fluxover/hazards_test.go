@@ -301,7 +301,7 @@ var hazards = []hazard{
 		tests: []string{"migrate/cutover TestAnEngineThatStoppedSinceItStagedIsAskedAgainBeforeTheFence", "migrate/cutover TestTheBundledAgentTakesOverFromARealGitServer"}},
 	{number: 72, what: "the repository moves between plan and cut-over",
 		steps: []string{"recheck", "top-up"},
-		tests: []string{"migrate/cutover TestAMovedPlanIsRefusedAndNothingChanges", "migrate/cutover TestAMarkThatMovedWhileTheOldAgentEndedIsRepinnedBehindTheFence", "e2e/journey TestWhatMovedSincePlanningIsRefusedAndNamed"}},
+		tests: []string{"migrate/cutover TestAMovedPlanIsRefusedAndNothingChanges", "migrate/cutover TestAMarkThatMovedWhileTheOldAgentEndedIsRepinnedBehindTheFence", "e2e/journey TestOperatorsAreToldWhatIsSo"}},
 }
 
 func TestEveryHazardIsDetectedPreventedGatedOrListedAsOpen(t *testing.T) {

@@ -120,6 +120,7 @@ func migrateArgs(more ...string) []string {
 }
 
 func TestBadInputIsNamedWithItsRemedyAndChangesNothing(t *testing.T) {
+	beside(t)
 	var stuck atomic.Value // the prefix of the names of Pods that do not end
 	stuck.Store("")
 	lab := up(t, laboratory.Options{Teams: 4, Apps: 2, Seed: 8, Stuck: func(_, pod string) bool {

@@ -228,6 +228,7 @@ func (c *capacitor) handedOver(team fleet.Team) {
 }
 
 func TestTheFluxCapacitorTakesOverWhatSettlesAndGivesItBack(t *testing.T) {
+	beside(t)
 	w := upWith(t, programs.crashing, laboratory.Options{Teams: 4, Apps: 2, Seed: 7})
 	c := newCapacitor(w)
 	first, rest := w.Teams[:2], w.Teams[2:]

@@ -167,6 +167,7 @@ func repos(teams []fleet.Team) []string {
 }
 
 func TestAFleetIsHandedOverWhileTeamsCommitAndGoesBack(t *testing.T) {
+	beside(t)
 	teams := fleetSize(t)
 	w := up(t, laboratory.Options{Teams: teams, Apps: 6, Seed: 8, PollInterval: pollInterval(teams), SyncInterval: 5 * time.Minute})
 	plan := w.plan()
@@ -235,6 +236,7 @@ func TestAFleetIsHandedOverWhileTeamsCommitAndGoesBack(t *testing.T) {
 }
 
 func TestHalfAFleetInTheFluxCapacitorMovesNoWorkload(t *testing.T) {
+	beside(t)
 	teams := 4
 	if os.Getenv("TEAMS") != "" || os.Getenv("LONG") != "" {
 		teams = fleetSize(t)

@@ -139,6 +139,7 @@ func (w *world) killed(point string, args ...string) bool {
 }
 
 func TestKilledMigrationsAndRollbacksEndAsUnbrokenOnes(t *testing.T) {
+	beside(t)
 	w := upWith(t, programs.crashing, laboratory.Options{Teams: 1, Apps: 2, Seed: 7, SyncInterval: 10 * time.Minute})
 	before := settledContent(withoutOwn(w.dump()))
 	w.migrate()
@@ -232,6 +233,7 @@ func without(v any, keys ...string) any {
 }
 
 func TestKilledWhileTheAgentOrTheFluxCapacitorIsSetUpOrTakenAway(t *testing.T) {
+	beside(t)
 	w := upWith(t, programs.crashing, laboratory.Options{Teams: 1, Apps: 1, Seed: 9, SyncInterval: 10 * time.Minute})
 	c := newCapacitor(w)
 	before := w.dump()

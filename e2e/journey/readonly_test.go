@@ -33,6 +33,7 @@ import (
 const markedSecret = "MARKED-SECRET-VALUE-5f1e"
 
 func TestPlanningOnlyReadsAndSaysTheSameTwice(t *testing.T) {
+	beside(t)
 	w := up(t, laboratory.Options{Teams: 3, Apps: 1, Seed: 21, SyncInterval: 20 * time.Minute})
 	w.plantSecret()
 	reader := w.grant("discover", "default/reader")

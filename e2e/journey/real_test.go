@@ -222,6 +222,7 @@ func longestGap(report *auditor.Report) float64 {
 }
 
 func TestStockControllersTakeAFleetOverAndGiveItBack(t *testing.T) {
+	beside(t)
 	needStock(t)
 	w := up(t, laboratory.Options{Teams: 3, Apps: 3, Seed: 11})
 	w.installStock()
@@ -300,6 +301,7 @@ func TestStockControllersTakeAFleetOverAndGiveItBack(t *testing.T) {
 }
 
 func TestARollbackFromStockControllersLeavesTheClusterAsItWas(t *testing.T) {
+	beside(t)
 	needStock(t)
 	w := up(t, laboratory.Options{Teams: 2, Apps: 2, Seed: 2, SyncInterval: 10 * time.Minute})
 	w.installStock()
@@ -310,6 +312,7 @@ func TestARollbackFromStockControllersLeavesTheClusterAsItWas(t *testing.T) {
 }
 
 func TestStockControllersAndTheBundledAgentTakeEachOthersPlace(t *testing.T) {
+	beside(t)
 	needStock(t)
 	w := up(t, laboratory.Options{Teams: 3, Apps: 3, Seed: 12})
 	w.migrate()

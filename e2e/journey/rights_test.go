@@ -384,6 +384,7 @@ func (w *world) justly(p *printed) {
 }
 
 func TestEachCommandRunsUnderExactlyThePrintedRights(t *testing.T) {
+	beside(t)
 	w := up(t, laboratory.Options{Teams: 2, Apps: 1, Seed: 11})
 	file := filepath.Join(t.TempDir(), "plan.json")
 

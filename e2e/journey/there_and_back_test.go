@@ -58,6 +58,7 @@ func same(t *testing.T, what string, before, after auditor.Dump) {
 }
 
 func TestAFleetIsHandedOverAndBackAndOverAgain(t *testing.T) {
+	beside(t)
 	w := up(t, laboratory.Options{Teams: 3, Apps: 2, Seed: 1})
 	before := w.dump()
 
@@ -146,6 +147,7 @@ func (w *world) becomes(before auditor.Dump, what string, view func(auditor.Dump
 }
 
 func TestARollbackWithoutLaterCommitsLeavesTheClusterAsItWas(t *testing.T) {
+	beside(t)
 	w := up(t, laboratory.Options{Teams: 2, Apps: 2, Seed: 2, SyncInterval: 10 * time.Minute})
 	before := withoutOwn(w.dump())
 	w.migrate()
@@ -157,6 +159,7 @@ func TestARollbackWithoutLaterCommitsLeavesTheClusterAsItWas(t *testing.T) {
 }
 
 func TestOutputHoldsNoSecret(t *testing.T) {
+	beside(t)
 	w := up(t, laboratory.Options{Teams: 4, Apps: 1, Seed: 3})
 	secrets := w.secretValues()
 	if len(secrets) < 4 {
@@ -197,60 +200,25 @@ func TestOutputHoldsNoSecret(t *testing.T) {
 	}
 }
 
-func TestASecondOperatorIsRefusedByName(t *testing.T) {
-	w := up(t, laboratory.Options{Teams: 2, Apps: 1, Seed: 4})
-	first := w.command(t.Context(), nil, append([]string{"migrate", "--yes", "--image", image, "--hold", "30s"}, acceptAll...)...)
-	var out bytes.Buffer
-	first.Stdout, first.Stderr = &out, &out
-	if err := first.Start(); err != nil {
-		t.Fatal(err)
-	}
-	w.eventually(2*time.Minute, "the first operator at work", func(context.Context) bool {
-		for _, phase := range w.phases() {
-			if phase == "holding" {
-				return true
-			}
-		}
-		return false
-	})
-	second := w.try(nil, append([]string{"migrate", "--yes", "--image", image}, acceptAll...)...)
-	host, err := os.Hostname()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if second.code != 1 || !strings.Contains(second.stderr, host) {
-		t.Errorf("the second operator got %d and does not learn who is at work:\n%s", second.code, second.stderr)
-	}
-	if err := first.Wait(); err != nil {
-		t.Errorf("the first operator: %v\n%s", err, out.String())
+func TestOperatorsAreToldWhatIsSo(t *testing.T) {
+	beside(t)
+	lab := up(t, laboratory.Options{Teams: 2, Apps: 1, Seed: 6})
+	for _, part := range []struct {
+		name string
+		test func(*world)
+	}{
+		{"JSON is what the contract says", (*world).testContract},
+		{"what moved since planning is refused and named", (*world).testMovedSincePlanning},
+		{"a second operator is refused by name", (*world).testSecondOperator},
+		{"JSON is what the contract says of what was handed over", (*world).testContractAfterwards},
+	} {
+		t.Run(part.name, func(t *testing.T) {
+			part.test(&world{Lab: lab.Lab, t: t, cache: lab.cache})
+		})
 	}
 }
 
-func TestWhatMovedSincePlanningIsRefusedAndNamed(t *testing.T) {
-	w := up(t, laboratory.Options{Teams: 2, Apps: 1, Seed: 5})
-	file := filepath.Join(t.TempDir(), "plan.json")
-	w.run(0, append([]string{"plan", "--out", file}, acceptAll...)...)
-	team := w.Teams[0]
-	w.kubectl("-n", team.AgentNamespace, "patch", "deployment", team.Release, "--type=json", "-p",
-		`[{"op":"add","path":"/spec/template/spec/containers/0/args/-","value":"--sync-garbage-collection-dry"}]`)
-	r := w.try(nil, "migrate", file, "--yes", "--image", image)
-	id := team.AgentNamespace + "/" + team.Release
-	if r.code == 0 || !strings.Contains(r.stderr, id) {
-		t.Errorf("exit code %d, and the refusal does not name %s:\n%s", r.code, id, r.stderr)
-	}
-	if phase := w.phases()[id]; phase == "settled" {
-		t.Errorf("%s was migrated although it had moved", id)
-	}
-	// The other one is as planned; it is not held back for ever.
-	other := w.Teams[1].AgentNamespace + "/" + w.Teams[1].Release
-	w.migrate("--repo", other)
-	if phase := w.phases()[other]; phase != "settled" {
-		t.Errorf("%s is %s", other, phase)
-	}
-}
-
-func TestJSONIsWhatTheContractSays(t *testing.T) {
-	w := up(t, laboratory.Options{Teams: 2, Apps: 1, Seed: 6})
+func (w *world) testContract() {
 	for _, c := range []struct {
 		args   []string
 		code   int
@@ -268,23 +236,73 @@ func TestJSONIsWhatTheContractSays(t *testing.T) {
 		w.matches(c.schema, out)
 		var doc map[string]any
 		if err := json.Unmarshal([]byte(out), &doc); err != nil {
-			t.Fatalf("%v: %v", c.args, err)
+			w.t.Fatalf("%v: %v", c.args, err)
 		}
 		if doc["apiVersion"] != "fluxover.dev/v1" || doc["kind"] != c.kind {
-			t.Errorf("%v: apiVersion %v, kind %v", c.args, doc["apiVersion"], doc["kind"])
+			w.t.Errorf("%v: apiVersion %v, kind %v", c.args, doc["apiVersion"], doc["kind"])
 		}
 		for _, key := range c.keys {
 			if v, ok := doc[key]; !ok || v == nil {
-				t.Errorf("%v: %q is absent or null", c.args, key)
+				w.t.Errorf("%v: %q is absent or null", c.args, key)
 			}
 		}
 	}
-	w.migrate()
+}
+
+func (w *world) testMovedSincePlanning() {
+	file := filepath.Join(w.t.TempDir(), "plan.json")
+	w.run(0, append([]string{"plan", "--out", file}, acceptAll...)...)
+	team := w.Teams[0]
+	const args = "/spec/template/spec/containers/0/args"
+	patch := func(patch string) {
+		w.kubectl("-n", team.AgentNamespace, "patch", "deployment", team.Release, "--type=json", "-p", patch)
+	}
+	patch(`[{"op":"add","path":"` + args + `/0","value":"--sync-garbage-collection-dry"}]`)
+	r := w.try(nil, "migrate", file, "--yes", "--image", image)
+	if r.code == 0 || !strings.Contains(r.stderr, id(team)) {
+		w.t.Errorf("exit code %d, and the refusal does not name %s:\n%s", r.code, id(team), r.stderr)
+	}
+	if phase := w.phases()[id(team)]; phase == "settled" {
+		w.t.Errorf("%s was migrated although it had moved", id(team))
+	}
+	// The other one is as planned; it is not held back for ever.
+	other := id(w.Teams[1])
+	w.migrate("--repo", other)
+	if phase := w.phases()[other]; phase != "settled" {
+		w.t.Errorf("%s is %s", other, phase)
+	}
+	patch(`[{"op":"test","path":"` + args + `/0","value":"--sync-garbage-collection-dry"},{"op":"remove","path":"` + args + `/0"}]`)
+}
+
+func (w *world) testSecondOperator() {
+	first := w.command(w.t.Context(), nil, append([]string{"migrate", "--yes", "--image", image, "--hold", "30s"}, acceptAll...)...)
+	var out bytes.Buffer
+	first.Stdout, first.Stderr = &out, &out
+	if err := first.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	w.eventually(2*time.Minute, "the first operator at work", func(context.Context) bool {
+		return w.phases()[id(w.Teams[0])] == "holding"
+	})
+	second := w.try(nil, append([]string{"migrate", "--yes", "--image", image}, acceptAll...)...)
+	host, err := os.Hostname()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if second.code != 1 || !strings.Contains(second.stderr, host) {
+		w.t.Errorf("the second operator got %d and does not learn who is at work:\n%s", second.code, second.stderr)
+	}
+	if err := first.Wait(); err != nil {
+		w.t.Errorf("the first operator: %v\n%s", err, out.String())
+	}
+}
+
+func (w *world) testContractAfterwards() {
 	status := w.run(0, "status", "-o", "json").out
 	w.matches("status", status)
 	// The finding NO_CAPACITOR.
 	if !strings.Contains(status, "stand in the cluster only, in no repository") {
-		t.Errorf("without --capacitor nothing says that the objects stand in no repository:\n%s", status)
+		w.t.Errorf("without --capacitor nothing says that the objects stand in no repository:\n%s", status)
 	}
 	w.matches("rollback-plan", w.run(0, "rollback", "--plan", "-o", "json").out)
 }

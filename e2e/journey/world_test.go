@@ -70,6 +70,15 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// beside lets a test run beside others, each with a laboratory of its own,
+// unless a fleet of a size was asked for: then its figures are wanted.
+func beside(t *testing.T) {
+	t.Helper()
+	if os.Getenv("TEAMS") == "" {
+		t.Parallel()
+	}
+}
+
 // up starts a laboratory with a synced fleet; it ends with the test.
 func up(t *testing.T, o laboratory.Options) *world {
 	t.Helper()
