@@ -518,7 +518,7 @@ const (
 	silence = 1 << 20
 	// silenceLimit bounds the wait for loud steps of others to end. One of them
 	// may hang; the gap is then as long as it is beside them.
-	silenceLimit = 5 * time.Second
+	silenceLimit = 15 * time.Second
 	// silenceAgain bounds the same wait where the gap has begun already.
 	silenceAgain = time.Second
 	// silencePatience is how long the quiet is held for the old agent's pods to
