@@ -55,7 +55,10 @@ var kustomizationFields = []field[kustomizev1.Kustomization]{
 		}
 		return false
 	}},
-	{path: "decryption", set: func(k *kustomizev1.Kustomization) bool { return k.Spec.Decryption != nil }},
+	{path: "decryption"},
+	{path: "decryption.serviceAccountName", set: func(k *kustomizev1.Kustomization) bool {
+		return k.Spec.Decryption != nil && k.Spec.Decryption.ServiceAccountName != ""
+	}},
 	{path: "interval"},
 	{path: "retryInterval"},
 	{path: "kubeConfig", set: func(k *kustomizev1.Kustomization) bool { return k.Spec.KubeConfig != nil }},

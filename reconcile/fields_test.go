@@ -51,6 +51,7 @@ func TestEveryFieldOfTheAPIIsHonouredOrRefused(t *testing.T) {
 		{reflect.TypeFor[kustomizev1.CrossNamespaceSourceReference](), []string{"apiVersion", "kind", "name", "namespace"}},
 		{reflect.TypeFor[kustomizev1.PostBuild](), []string{"substitute", "substituteFrom", "substituteStrategy"}},
 		{reflect.TypeFor[kustomizev1.SubstituteReference](), []string{"kind", "name", "optional"}},
+		{reflect.TypeFor[kustomizev1.Decryption](), []string{"provider", "secretRef", "serviceAccountName"}},
 		{reflect.TypeFor[kustomizev1.CommonMetadata](), []string{"annotations", "labels"}},
 		{reflect.TypeFor[kustomizev1.IgnoreRule](), []string{"paths", "target"}},
 		{reflect.TypeFor[fluxmeta.NamespacedObjectKindReference](), []string{"apiVersion", "kind", "name", "namespace"}},
@@ -63,14 +64,21 @@ func TestEveryFieldOfTheAPIIsHonouredOrRefused(t *testing.T) {
 
 func TestRefusedFieldsAreNamed(t *testing.T) {
 	for want, k := range map[string]*kustomizev1.Kustomization{
-		"spec.decryption":          {Spec: kustomizev1.KustomizationSpec{Decryption: &kustomizev1.Decryption{}}},
-		"spec.kubeConfig":          {Spec: kustomizev1.KustomizationSpec{KubeConfig: &fluxmeta.KubeConfigReference{}}},
-		"spec.dependsOn.readyExpr": {Spec: kustomizev1.KustomizationSpec{DependsOn: []kustomizev1.DependencyReference{{}, {ReadyExpr: "true"}}}},
+		"spec.kubeConfig":                    {Spec: kustomizev1.KustomizationSpec{KubeConfig: &fluxmeta.KubeConfigReference{}}},
+		"spec.decryption.serviceAccountName": {Spec: kustomizev1.KustomizationSpec{Decryption: &kustomizev1.Decryption{ServiceAccountName: "role"}}},
+		"spec.dependsOn.readyExpr":           {Spec: kustomizev1.KustomizationSpec{DependsOn: []kustomizev1.DependencyReference{{}, {ReadyExpr: "true"}}}},
 	} {
 		k.Spec.SourceRef.Kind = sourcev1.GitRepositoryKind
 		if got := unsupported(kustomizationFields, k); !strings.Contains(got, want+":") {
 			t.Errorf("message %q does not name %s alone", got, want)
 		}
+	}
+	keys := &kustomizev1.Kustomization{Spec: kustomizev1.KustomizationSpec{
+		SourceRef:  kustomizev1.CrossNamespaceSourceReference{Kind: sourcev1.GitRepositoryKind},
+		Decryption: &kustomizev1.Decryption{Provider: "sops", SecretRef: &fluxmeta.LocalObjectReference{Name: "keys"}},
+	}}
+	if got := unsupported(kustomizationFields, keys); got != "" {
+		t.Errorf("decryption with keys is refused: %s", got)
 	}
 	bucket := &kustomizev1.Kustomization{Spec: kustomizev1.KustomizationSpec{SourceRef: kustomizev1.CrossNamespaceSourceReference{Kind: "Bucket"}}}
 	if got := unsupported(kustomizationFields, bucket); !strings.Contains(got, "spec.sourceRef.kind") {

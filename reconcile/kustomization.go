@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -151,12 +152,12 @@ func (r *kustomizer) attempt(ctx context.Context, state *kustomizationState, bef
 	if result, err := r.dependencies(ctx, state, k, artifact.Revision, r.client); err != nil || result != nil {
 		return *orNow(result), err
 	}
-	variables, err := r.variablesVersion(ctx, k)
+	referred, err := r.referredVersion(ctx, k)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
 
-	in := inputsOf(k, artifact, variables)
+	in := inputsOf(k, artifact, referred)
 	if state.health != nil && state.last != nil && state.last.inputs == in {
 		return r.awaitHealth(ctx, state, k, artifact.Revision)
 	}
@@ -282,8 +283,14 @@ func (r *kustomizer) bring(ctx context.Context, state *kustomizationState, k *ku
 	if err != nil {
 		return &setback{fluxmeta.BuildFailedReason, fmt.Errorf("post build failed: %w", err)}
 	}
+	keys, err := r.decryptionKeys(ctx, k)
+	if err != nil {
+		return &setback{fluxmeta.BuildFailedReason, err}
+	}
 	buildsTotal.Inc()
-	rendering, err := build.Render(ctx, build.Input{Artifact: t.artifact, Kustomization: k, Variables: variables, StrictSubstitution: true})
+	rendering, err := build.Render(ctx, build.Input{
+		Artifact: t.artifact, Kustomization: k, Variables: variables, StrictSubstitution: true, Keys: keys,
+	})
 	switch {
 	case errors.Is(err, build.ErrPathNotFound):
 		return &setback{fluxmeta.ArtifactFailedReason, err}
@@ -529,14 +536,37 @@ func (r *kustomizer) variables(ctx context.Context, k *kustomizev1.Kustomization
 	return variables, nil
 }
 
-// variablesVersion tells versions of the objects of substituteFrom apart without
-// reading their content. It is "" where there are none.
-func (r *kustomizer) variablesVersion(ctx context.Context, k *kustomizev1.Kustomization) (string, error) {
-	if k.Spec.PostBuild == nil {
-		return "", nil
+// decryptionKeys reads the Secret of spec.decryption.secretRef; nil if k names
+// none. Neither keys nor Secret are kept between two attempts.
+func (r *kustomizer) decryptionKeys(ctx context.Context, k *kustomizev1.Kustomization) (*build.Keys, error) {
+	if k.Spec.Decryption == nil || k.Spec.Decryption.SecretRef == nil {
+		return nil, nil
+	}
+	provider, key := k.Spec.Decryption.Provider, client.ObjectKey{Namespace: k.Namespace, Name: k.Spec.Decryption.SecretRef.Name}
+	secret := &corev1.Secret{}
+	if err := r.live.Get(ctx, key, secret); err != nil {
+		return nil, fmt.Errorf("cannot get %s decryption Secret '%s': %w", provider, key, err)
+	}
+	keys, err := build.ReadKeys(secret.Data)
+	if err != nil {
+		return nil, fmt.Errorf("%s decryption Secret '%s': %w", provider, key, err)
+	}
+	return keys, nil
+}
+
+// referredVersion tells versions of the objects that k's rendering takes values
+// from, those of substituteFrom and the Secret of decryption, without reading
+// their content. It is "" where there are none.
+func (r *kustomizer) referredVersion(ctx context.Context, k *kustomizev1.Kustomization) (string, error) {
+	var referred []kustomizev1.SubstituteReference
+	if k.Spec.PostBuild != nil {
+		referred = slices.Clone(k.Spec.PostBuild.SubstituteFrom)
+	}
+	if d := k.Spec.Decryption; d != nil && d.SecretRef != nil {
+		referred = append(referred, kustomizev1.SubstituteReference{Kind: "Secret", Name: d.SecretRef.Name})
 	}
 	var version strings.Builder
-	for _, reference := range k.Spec.PostBuild.SubstituteFrom {
+	for _, reference := range referred {
 		m := &metav1.PartialObjectMetadata{}
 		m.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(reference.Kind))
 		err := r.live.Get(ctx, client.ObjectKey{Namespace: k.Namespace, Name: reference.Name}, m)

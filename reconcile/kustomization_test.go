@@ -662,7 +662,9 @@ func TestFieldsThatAreNotSupportedStall(t *testing.T) {
 	if message := conditions.GetMessage(repository, fluxmeta.ReadyCondition); !strings.Contains(message, "spec.recurseSubmodules") {
 		t.Errorf("message %q", message)
 	}
-	k := e.kustomization("app", "./", func(k *kustomizev1.Kustomization) { k.Spec.Decryption = &kustomizev1.Decryption{Provider: "sops"} })
+	k := e.kustomization("app", "./", func(k *kustomizev1.Kustomization) {
+		k.Spec.Decryption = &kustomizev1.Decryption{Provider: "sops", ServiceAccountName: "role"}
+	})
 	e.create(k)
 	e.untilReason(k, UnsupportedFieldReason)
 	e.patch(k, func() { k.Spec.Decryption = nil })

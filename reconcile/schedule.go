@@ -26,8 +26,9 @@ type inputs struct {
 	requestedAt string
 	// allowDeletions is the value of AllowDeletionsAnnotation.
 	allowDeletions string
-	// variables tells versions of the objects of substituteFrom.
-	variables string
+	// referred tells versions of the objects of substituteFrom and of the Secret
+	// of decryption.
+	referred string
 }
 
 // check is what is remembered of the last full check of a Kustomization: its
@@ -118,12 +119,12 @@ func changedInput(before, now inputs) string {
 	case before.allowDeletions != now.allowDeletions:
 		return "allowed deletions changed"
 	default:
-		return "variables changed"
+		return "variables or keys changed"
 	}
 }
 
 // inputsOf collects the inputs of k with the given artifact.
-func inputsOf(k *kustomizev1.Kustomization, artifact *meta.Artifact, variables string) inputs {
+func inputsOf(k *kustomizev1.Kustomization, artifact *meta.Artifact, referred string) inputs {
 	requestedAt, _ := meta.ReconcileAnnotationValue(k.GetAnnotations())
 	return inputs{
 		uid:            k.UID,
@@ -132,6 +133,6 @@ func inputsOf(k *kustomizev1.Kustomization, artifact *meta.Artifact, variables s
 		digest:         artifact.Digest,
 		requestedAt:    requestedAt,
 		allowDeletions: k.GetAnnotations()[AllowDeletionsAnnotation],
-		variables:      variables,
+		referred:       referred,
 	}
 }

@@ -57,12 +57,12 @@ func TestDecideFindsWhatIsDue(t *testing.T) {
 }
 
 func TestAnyChangedInputRuns(t *testing.T) {
-	base := inputs{uid: "u", generation: 1, revision: "r", digest: "d", requestedAt: "t", allowDeletions: "1", variables: "v"}
+	base := inputs{uid: "u", generation: 1, revision: "r", digest: "d", requestedAt: "t", allowDeletions: "1", referred: "v"}
 	for name, change := range map[string]func(*inputs){
 		"uid": func(i *inputs) { i.uid = "x" }, "generation": func(i *inputs) { i.generation = 2 },
 		"revision": func(i *inputs) { i.revision = "x" }, "digest": func(i *inputs) { i.digest = "x" },
 		"request": func(i *inputs) { i.requestedAt = "x" }, "allowed deletions": func(i *inputs) { i.allowDeletions = "x" },
-		"variables": func(i *inputs) { i.variables = "x" },
+		"variables": func(i *inputs) { i.referred = "x" },
 	} {
 		k := &kustomizev1.Kustomization{}
 		k.Spec.Interval.Duration = time.Minute

@@ -33,8 +33,6 @@ var (
 	// ErrAliases: a YAML document's aliases contain themselves or grow beyond
 	// any use. kustomize would exhaust the stack, which ends the process.
 	ErrAliases = errors.New("YAML aliases contain themselves or expand without bound")
-	// ErrDecryption: spec.decryption is set.
-	ErrDecryption = errors.New("spec.decryption is not supported yet")
 )
 
 // Input is all that a rendering depends on.
@@ -59,6 +57,9 @@ type Input struct {
 	// (later references overrule earlier ones); postBuild.substitute
 	// overrules them. Without spec.postBuild they are not used.
 	Variables map[string]string
+	// Keys are those of spec.decryption.secretRef, read by the caller; nil if
+	// there are none. Without spec.decryption they are not used.
+	Keys *Keys
 	// StrictSubstitution makes a variable that has neither value nor default
 	// an error (kustomize-controller's feature gate StrictPostBuildSubstitutions).
 	StrictSubstitution bool
@@ -93,9 +94,14 @@ func Objects(ctx context.Context, in Input) ([]*unstructured.Unstructured, error
 // Err values. Nothing is written anywhere. The context is looked at between
 // the stages: kustomize itself cannot be interrupted.
 //
+// With spec.decryption, files that generators and patches read are decrypted
+// before the build and objects after it, with [Input].Keys; MACs are not checked,
+// since a build changes what they are taken over. No error holds a value.
+//
 // One thing is stricter than upstream: an encrypted Secret without
 // spec.decryption is refused also when all its values stand in stringData,
 // where upstream's normalisation drops the SOPS metadata before looking for it.
+// One is narrower: only PGP and age keys are used, and none from the environment.
 func Render(ctx context.Context, in Input) (*Rendering, error) {
 	ks := in.Kustomization
 	if ks == nil {
@@ -103,9 +109,6 @@ func Render(ctx context.Context, in Input) (*Rendering, error) {
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("render: %w", err)
-	}
-	if ks.Spec.Decryption != nil {
-		return nil, ErrDecryption
 	}
 	a := in.Artifact
 	if a == nil {
@@ -122,7 +125,7 @@ func Render(ctx context.Context, in Input) (*Rendering, error) {
 	}
 
 	built, plain := []builtObject(nil), false
-	if !hasOverlay(ks) {
+	if !hasOverlay(ks) && !decrypts(ks) {
 		built, plain = buildPlain(a, dir)
 	}
 	if !plain {
@@ -195,7 +198,7 @@ func finish(ks *kustomizev1.Kustomization, built []builtObject) ([]*unstructured
 		}
 	}
 	for _, u := range objects {
-		if isEncryptedSecret(u) && !isDecryptionDisabled(u) {
+		if isEncryptedSecret(u) && !decryptionDisabled(u.GetAnnotations()) {
 			return nil, fmt.Errorf("%s is %w", ssautil.FmtUnstructured(u), ErrEncrypted)
 		}
 		labels := u.GetLabels()
@@ -224,8 +227,9 @@ func isEncryptedSecret(u *unstructured.Unstructured) bool {
 	return found
 }
 
-func isDecryptionDisabled(u *unstructured.Unstructured) bool {
-	return strings.EqualFold(u.GetAnnotations()[kustomizev1.GroupVersion.Group+"/decrypt"], kustomizev1.DisabledValue)
+// decryptionDisabled reports whether annotations keep an object encrypted.
+func decryptionDisabled(annotations map[string]string) bool {
+	return strings.EqualFold(annotations[kustomizev1.GroupVersion.Group+"/decrypt"], kustomizev1.DisabledValue)
 }
 
 // kustomizationFile gives the kustomization file of a folder, if it has one.

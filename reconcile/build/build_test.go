@@ -171,7 +171,7 @@ func TestErrorsCanBeToldApart(t *testing.T) {
 		"path-absent": ErrPathNotFound, "path-is-a-file": ErrPathNotFound, "ignored-folder-of-a-path": ErrPathNotFound,
 		"remote-git-base": ErrRemoteBase, "remote-file": ErrRemoteBase, "remote-file-of-a-generator": ErrRemoteBase,
 		"remote-git-base-in-scp-form": ErrRemoteBase, "remote-file-of-a-transformer": ErrRemoteBase,
-		"encrypted-secret-without-decryption": ErrEncrypted, "decryption-is-not-supported-yet": ErrDecryption,
+		"encrypted-secret-without-decryption": ErrEncrypted,
 	} {
 		if _, err := Objects(t.Context(), readFixture(t, name).in); !errors.Is(err, want) {
 			t.Errorf("%s: %v is not %v", name, err, want)

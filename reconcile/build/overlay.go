@@ -31,8 +31,17 @@ func buildKustomize(ctx context.Context, a *Artifact, dir string, in Input) ([]b
 		return nil, err
 	}
 	files := &overlayFS{artifact: a, written: map[string][]byte{name: generated}, allowHTTP: in.AllowRemoteBases}
+	var decrypted []string
+	if decrypts(in.Kustomization) {
+		if decrypted, err = decryptSources(files, name, in.Keys); err != nil {
+			return nil, fmt.Errorf("error decrypting sources: %w", err)
+		}
+	}
 	resources, err := runKustomize(files, dir)
 	if err != nil {
+		if len(decrypted) > 0 && quotes(err, a, dir, name, generated, in.AllowRemoteBases) {
+			return nil, fmt.Errorf("kustomize build failed over the plain text of %s; what it says may quote that, and is not told", some(decrypted))
+		}
 		return nil, fmt.Errorf("kustomize build failed: %w", cleanError(err))
 	}
 	substitute, err := substitution(in)
@@ -40,6 +49,8 @@ func buildKustomize(ctx context.Context, a *Artifact, dir string, in Input) ([]b
 		return nil, err
 	}
 	built := make([]builtObject, 0, resources.Size())
+	// secret: what is built may quote what was decrypted.
+	secret := len(decrypted) > 0
 	for _, r := range resources.Resources() {
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("render: %w", err)
@@ -47,8 +58,21 @@ func buildKustomize(ctx context.Context, a *Artifact, dir string, in Input) ([]b
 		if r.GetName() == "" || r.GetKind() == "" || r.GetApiVersion() == "" {
 			return nil, fmt.Errorf("failed to decode Kubernetes apiVersion, kind and name from: %s", r.CurId())
 		}
+		if decrypts(in.Kustomization) {
+			// Before the object changes: what is decrypted may have any name.
+			id := fmt.Sprintf("%s/%s", r.GetGvk(), r.GetName())
+			opened, err := decryptResource(resources, r, in.Keys)
+			if err != nil {
+				return nil, fmt.Errorf("decryption failed for '%s': %w", id, err)
+			}
+			secret = secret || opened
+		}
 		if substitute != nil {
 			changed, err := substitute(ctx, r)
+			if err != nil && secret {
+				// It names what stands where a variable may stand.
+				return nil, fmt.Errorf("post build failed for '%s/%s': a variable in what was decrypted has no value or cannot be substituted", r.GetGvk(), r.GetName())
+			}
 			if err != nil {
 				return nil, fmt.Errorf("post build failed for '%s/%s': %w", r.GetGvk(), r.GetName(), err)
 			}
@@ -61,6 +85,9 @@ func buildKustomize(ctx context.Context, a *Artifact, dir string, in Input) ([]b
 	}
 	for _, r := range resources.Resources() {
 		b, err := readBack(r)
+		if err != nil && secret {
+			return nil, fmt.Errorf("read %s: what was decrypted is no object", r.CurId())
+		}
 		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", r.CurId(), err)
 		}
