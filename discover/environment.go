@@ -252,18 +252,11 @@ func (e *environment) expand(ctx context.Context, arg string) (string, error) {
 // credentials; rawURL is the whole URL as it is written.
 func (e *environment) expandArguments(ctx context.Context, args []string) (expanded []string, rawURL string, err error) {
 	expanded = make([]string, len(args))
-	for i, arg := range args {
-		keep := ""
-		if url, ok := strings.CutPrefix(arg, "--git-url="); ok || i > 0 && args[i-1] == "--git-url" {
-			if !ok {
-				url = arg
-			}
-			keep, rawURL = credentialsIn(url), url
+	for i := range args {
+		if url, ok := gitURLArgument(args, i); ok {
+			rawURL = url
 		}
-		before, after := "", arg
-		if keep != "" {
-			before, after, _ = strings.Cut(arg, keep)
-		}
+		before, keep, after := aroundCredentials(args, i)
 		for _, part := range []*string{&before, &after} {
 			if *part, err = e.expand(ctx, *part); err != nil {
 				return nil, "", err
@@ -272,6 +265,27 @@ func (e *environment) expandArguments(ctx context.Context, args []string) (expan
 		expanded[i] = before + keep + after
 	}
 	return expanded, rawURL, nil
+}
+
+// gitURLArgument is the Git URL, where argument i gives it.
+func gitURLArgument(args []string, i int) (url string, ok bool) {
+	if url, ok = strings.CutPrefix(args[i], "--git-url="); ok {
+		return url, true
+	}
+	return args[i], i > 0 && args[i-1] == "--git-url"
+}
+
+// aroundCredentials splits an argument at what stands before the host in the
+// Git URL; of every other argument all is after it.
+func aroundCredentials(args []string, i int) (before, keep, after string) {
+	if url, ok := gitURLArgument(args, i); ok {
+		keep = credentialsIn(url)
+	}
+	if keep == "" {
+		return "", "", args[i]
+	}
+	before, after, _ = strings.Cut(args[i], keep)
+	return before, keep, after
 }
 
 // mount finds the volume behind a path of the container, and the path within

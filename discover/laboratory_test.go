@@ -218,10 +218,44 @@ resource "helm_release" "flux" {
 			t.Errorf("%s, in Terraform %s: %s", a.ID, tf.Agents[i].ID, diff)
 		}
 	}
-	merged := discover.Merge(live, tf)
-	for _, f := range merged.Findings {
-		if f.Code == discover.WitnessesDisagree.Name || f.Code == discover.LiveNotDeclared.Name || f.Code == discover.DeclaredNotLive.Name {
-			t.Errorf("%s", f)
+	// The state of the same releases says so without the configuration.
+	var resources []map[string]any
+	for _, team := range l.Teams {
+		values, err := json.Marshal(team.ChartValues(l.Git))
+		if err != nil {
+			t.Fatal(err)
+		}
+		metadata := map[string]any{"name": team.Release, "namespace": team.AgentNamespace, "chart": "flux", "version": live.Agents[0].ChartVersion, "values": string(values)}
+		resources = append(resources, map[string]any{
+			"mode": "managed", "type": "helm_release", "name": "flux", "provider": `provider["registry.terraform.io/hashicorp/helm"]`,
+			"instances": []any{map[string]any{"index_key": team.Release, "attributes": map[string]any{"name": team.Release, "metadata": []any{metadata}}}},
+		})
+	}
+	text, err := json.Marshal(map[string]any{"version": 4, "resources": resources})
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := filepath.Join(dir, "fleet.tfstate")
+	if err := os.WriteFile(state, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	alone, err := discover.Terraform(t.Context(), discover.TerraformOptions{StateFiles: []string{state}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(alone.Agents) != len(live.Agents) {
+		t.Fatalf("the state holds %d agents, and %d run", len(alone.Agents), len(live.Agents))
+	}
+	for i, a := range live.Agents {
+		if diff := cmp.Diff(parts(a), parts(alone.Agents[i]), cmpopts.EquateEmpty()); a.ID != alone.Agents[i].ID || diff != "" {
+			t.Errorf("%s, in the state %s: %s", a.ID, alone.Agents[i].ID, diff)
+		}
+	}
+	for _, other := range []migrate.Inventory{tf, alone} {
+		for _, f := range discover.Merge(live, other).Findings {
+			if f.Code == discover.WitnessesDisagree.Name || f.Code == discover.LiveNotDeclared.Name || f.Code == discover.DeclaredNotLive.Name {
+				t.Errorf("%s", f)
+			}
 		}
 	}
 }

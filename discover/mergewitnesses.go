@@ -129,7 +129,10 @@ func Merge(cluster, terraform migrate.Inventory) migrate.Inventory {
 			place, what := "", "is declared"
 			if t.Terraform != nil {
 				place = t.Terraform.Where
-				if t.Terraform.State {
+				switch {
+				case t.Terraform.Dir == "":
+					what = "is in the state as " + t.Terraform.Address
+				case t.Terraform.State:
 					what = "is declared and in the state as " + t.Terraform.Address
 				}
 			}
@@ -149,7 +152,7 @@ func Merge(cluster, terraform migrate.Inventory) migrate.Inventory {
 			// What Terraform could not tell of this agent, the cluster does.
 			f.Severity, f.Acceptable = migrate.Info, false
 			find(f)
-		case f.Code == TerraformNamespace.Name || f.Code == TerraformObjects.Name || f.Code == TerraformLocalChart.Name || f.Code == TerraformNotApplied.Name || f.Code == TerraformNotInState.Name || f.Code == TerraformTwice.Name:
+		case f.Code == TerraformNamespace.Name || f.Code == TerraformObjects.Name || f.Code == TerraformLocalChart.Name || f.Code == TerraformNotApplied.Name || f.Code == TerraformNotInState.Name || f.Code == TerraformTainted.Name || f.Code == TerraformTwice.Name:
 			find(f)
 		}
 	}

@@ -16,7 +16,8 @@ import (
 
 // TerraformOptions say which Terraform to read, and with which inputs.
 type TerraformOptions struct {
-	// Dirs are root modules: folders in which one would run terraform.
+	// Dirs are root modules: folders in which one would run terraform. Without
+	// any, StateFiles alone tell what was applied.
 	Dirs []string
 	// Root bounds what may be read of each; empty means the Git checkout that
 	// holds the folder or, outside of one, the folder itself.
@@ -95,6 +96,7 @@ type configuration struct {
 	dir    string // as it was named
 	root   string
 	result *terraform.Result
+	alone  *terraform.State // read without a configuration: result is empty
 	states []stateFile
 	agents []*declared
 	said   []migrate.Finding
@@ -164,6 +166,16 @@ func Terraform(ctx context.Context, o TerraformOptions) (migrate.Inventory, erro
 		all = append(all, c.agents...)
 		read = append(read, c)
 	}
+	if len(o.Dirs) == 0 {
+		for _, s := range given {
+			c, err := stateAlone(ctx, s)
+			if err != nil {
+				return inv, fmt.Errorf("read the Terraform state %s: %w", s.name, err)
+			}
+			all = append(all, c.agents...)
+			find(c.said...)
+		}
+	}
 	all = ofThisCluster(all, o, find)
 	for _, c := range read {
 		c.stateElsewhere()
@@ -176,7 +188,7 @@ func Terraform(ctx context.Context, o TerraformOptions) (migrate.Inventory, erro
 	slices.SortStableFunc(all, func(a, b *declared) int { return strings.Compare(a.ID, b.ID) })
 	for i, d := range all {
 		if i > 0 && all[i-1].ID == d.ID {
-			find(TerraformTwice.Finding(d.ID, d.Terraform.Where, fmt.Sprintf("%s in %s and %s in %s both declare %s", all[i-1].Terraform.Address, all[i-1].Terraform.Dir, d.Terraform.Address, d.Terraform.Dir, d.ID)))
+			find(TerraformTwice.Finding(d.ID, d.Terraform.Where, fmt.Sprintf("%s and %s both declare %s", placeWords(all[i-1].Terraform), placeWords(d.Terraform), d.ID)))
 			all[i] = all[i-1]
 			continue
 		}
@@ -187,6 +199,15 @@ func Terraform(ctx context.Context, o TerraformOptions) (migrate.Inventory, erro
 	}
 	inv.Findings = migrate.SortFindings(inv.Findings)
 	return inv, nil
+}
+
+// placeWords says where an agent is declared: in a folder, or in a state alone.
+func placeWords(p *migrate.TerraformPlace) string {
+	where := p.Dir
+	if where == "" {
+		where = p.Where
+	}
+	return p.Address + " in " + where
 }
 
 // stateOnly names the agents that a state holds and no configuration declares.
@@ -248,6 +269,9 @@ func (c *configuration) read(ctx context.Context) error {
 	}
 	for _, s := range terraform.Scripts(ctx, c.result) {
 		c.script(s)
+	}
+	for _, r := range c.result.Instances("data.helm_template") {
+		c.rendered(r)
 	}
 	c.absent()
 	c.ownedNamespaces()
@@ -316,6 +340,19 @@ func (c *configuration) script(s *terraform.Script) {
 		what += "; whether it runs is not known: " + causeWords(s.Unknown)
 	}
 	c.find(code.About("", s.Address, place(s.Position), fmt.Sprintf("%s runs a script: %s", s.Address, what)))
+}
+
+// rendered names a flux chart that is rendered for something else to apply.
+func (c *configuration) rendered(r *terraform.Resource) {
+	name, ok := r.Field("chart").Str()
+	repository, _ := r.Field("repository").Str()
+	kind, what := chartKind(name, repository), "the flux chart"
+	if !ok && speaksOfFlux(r.Address, r.Field("chart").String()) {
+		kind, what = "flux", "what may be the flux chart: "+causes(r.Field("chart"))
+	}
+	if kind == "flux" {
+		c.find(TerraformRendered.About("", r.Address, place(r.Position), fmt.Sprintf("%s renders %s", r.Address, what)))
+	}
 }
 
 // unread reports modules that are not there, and what was not understood.

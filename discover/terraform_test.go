@@ -609,3 +609,10 @@ func TestWhatIsNotKnownOfAReleaseIsNamedAndNotGuessed(t *testing.T) {
 		}
 	}
 }
+
+// A release that has no name, which terraform refuses, is no reason to fail.
+func TestAReleaseWithoutANameIsNamedByItsAddress(t *testing.T) {
+	inv := declaredBy(t, map[string]string{"main.tf": "resource \"helm_release\" \"flux\" {\n chart = \"flux\"\n}\n"})
+	equal(t, "agents", agentIDs(inv), []string{"helm_release.flux"})
+	said(t, inv, "TERRAFORM_NAME_UNKNOWN", "the release of helm_release.flux is not known: it is not set", "main.tf:1")
+}

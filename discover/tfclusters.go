@@ -178,7 +178,7 @@ func ofThisCluster(all []*declared, o TerraformOptions, find func(...migrate.Fin
 		for _, g := range gs {
 			words = append(words, g.String())
 		}
-		find(TerraformClusters.Finding("", strings.Join(o.Dirs, ", "), why+"; agents are declared for "+strings.Join(words, "; ")))
+		find(TerraformClusters.Finding("", cmp.Or(strings.Join(o.Dirs, ", "), strings.Join(o.StateFiles, ", ")), why+"; agents are declared for "+strings.Join(words, "; ")))
 	}
 	var out []*declared
 	for i, g := range gs {

@@ -163,6 +163,9 @@ func TestWorkspacesThatABackendAloneKnowsAreSaid(t *testing.T) {
 		"a bucket, and a workspace that is named":    {"terraform {\n backend \"s3\" {\n bucket = \"states\"\n }\n}\n" + releaseBlock("shop", ""), "prod", true},
 		"a bucket, and nothing speaks of several":    {"terraform {\n backend \"s3\" {\n bucket = \"states\"\n }\n}\n" + releaseBlock("shop", ""), "", false},
 		"workspaces of one prefix":                   {"terraform {\n backend \"remote\" {\n organization = \"o\"\n workspaces {\n prefix = \"flux-\"\n }\n }\n}\n" + releaseBlock("shop", ""), "", true},
+		"workspaces of tags":                         {"terraform {\n cloud {\n organization = \"o\"\n workspaces {\n tags = [\"flux\"]\n }\n }\n}\n" + releaseBlock("shop", ""), "", true},
+		"workspaces of tags with values":             {"terraform {\n cloud {\n organization = \"o\"\n workspaces {\n tags = { of = \"flux\" }\n }\n }\n}\n" + releaseBlock("shop", ""), "", true},
+		"the one workspace of a block cloud":         {"terraform {\n cloud {\n organization = \"o\"\n workspaces {\n name = \"flux\"\n }\n }\n}\n" + uses, "", false},
 		"one workspace by name":                      {"terraform {\n backend \"remote\" {\n organization = \"o\"\n workspaces {\n name = \"flux\"\n }\n }\n}\n" + uses, "", false},
 		"a local backend, whose folders can be read": {uses, "prod", false},
 		"nothing of Flux":                            {"terraform {\n backend \"s3\" {\n bucket = \"states\"\n }\n}\noutput \"w\" { value = terraform.workspace }\n", "", false},
@@ -178,6 +181,58 @@ func TestWorkspacesThatABackendAloneKnowsAreSaid(t *testing.T) {
 			}
 		})
 	}
+}
+
+// terraform.workspace is what it is where the configuration is applied: the
+// workspace that a block cloud names, one that has another name on one's own
+// machine than where HCP Terraform runs, or one of those that the configuration
+// speaks of.
+func TestTheWorkspaceOfHCPTerraformIsNotGuessed(t *testing.T) {
+	release := "locals { branches = { dev = \"develop\", prod = \"main\" } }\n" + strings.Replace(strings.ReplaceAll(releaseBlock("flux-${terraform.workspace}", ""), `"helm_release" "flux-${terraform.workspace}"`, `"helm_release" "flux"`),
+		"git@h:a", "git@h:${lookup(local.branches, terraform.workspace, \"none\")}", 1)
+	backend := func(text string) map[string]string {
+		return map[string]string{"main.tf": "terraform {\n" + text + "\n}\n" + release}
+	}
+	at := func(workspace string) func(string, *TerraformOptions) {
+		return func(_ string, o *TerraformOptions) { o.Workspace = workspace }
+	}
+	codes := func(inv migrate.Inventory) []string {
+		var out []string
+		for _, f := range inv.Findings {
+			if strings.HasPrefix(f.Code, "TERRAFORM_WORKSPACE") {
+				out = append(out, f.Code)
+			}
+		}
+		return out
+	}
+
+	inv := declaredBy(t, backend("cloud {\n workspaces {\n name = \"prod\"\n }\n }"))
+	equal(t, "of the block cloud", []any{agentIDs(inv), inv.Agents[0].Git.URL, codes(inv)}, []any{[]string{"flux/flux-prod"}, "git@h:main", []string{}})
+
+	prefix := backend("backend \"remote\" {\n organization = \"o\"\n workspaces {\n prefix = \"shop-\"\n }\n }")
+	inv = declaredBy(t, prefix, at("prod"))
+	equal(t, "as here", agentIDs(inv), []string{"flux/flux-prod"})
+	said(t, inv, "TERRAFORM_WORKSPACE_REMOTE", `read as "prod"`, `it is "shop-prod"`)
+	said(t, inv, "TERRAFORM_WORKSPACES_ELSEWHERE", "workspace_prefix=shop-", "speaks of dev, prod")
+	inv = declaredBy(t, prefix, at("shop-prod"))
+	equal(t, "as HCP Terraform runs it", []any{agentIDs(inv), codes(inv)}, []any{[]string{"flux/flux-shop-prod"}, []string{"TERRAFORM_WORKSPACES_ELSEWHERE"}})
+
+	one := backend("backend \"remote\" {\n organization = \"o\"\n workspaces {\n name = \"shop\"\n }\n }")
+	inv = declaredBy(t, one)
+	said(t, inv, "TERRAFORM_WORKSPACE_UNKNOWN", `"default" where terraform runs on one's own machine`, `"shop" where HCP Terraform runs it`, "speaks of dev, prod")
+	if len(inv.Agents) != 1 || inv.Agents[0].Release != "" {
+		t.Errorf("the name is guessed: %v", agentIDs(inv))
+	}
+
+	tags := backend("cloud {\n organization = \"o\"\n token = \"" + markedSecret + "\"\n workspaces {\n tags = [\"flux\", \"eu\"]\n }\n }")
+	f := said(t, declaredBy(t, tags), "TERRAFORM_WORKSPACES_ELSEWHERE", "organization=o", "workspace_tags=eu+flux", "speaks of dev, prod")
+	if strings.Contains(f.Message, markedSecret) {
+		t.Error("the token is shown")
+	}
+	// What init was told beside the block counts as well.
+	told := backend("backend \"remote\" {\n }")
+	told[".terraform/terraform.tfstate"] = `{"version":3,"backend":{"type":"remote","config":{"organization":"o","token":"` + markedSecret + `","workspaces":[{"name":null,"prefix":"shop-"}]}}}`
+	said(t, declaredBy(t, told, at("prod")), "TERRAFORM_WORKSPACE_REMOTE", `it is "shop-prod"`)
 }
 
 func stateText(instances ...string) string {
@@ -296,6 +351,14 @@ func TestARunningTerraformIsAskedForTheState(t *testing.T) {
 		t.Fatal(err)
 	}
 	equal(t, "in the state", inv.Agents[0].Terraform.State, true)
+	prefixed := written(t, map[string]string{
+		"main.tf":    "terraform {\n backend \"remote\" {\n workspaces {\n prefix = \"shop-\"\n }\n }\n}\n" + releaseBlock("shop", ""),
+		"state.json": `{"format_version":"1.0","values":{}}`,
+	})
+	_, err = Terraform(t.Context(), TerraformOptions{Dirs: []string{prefixed}, Root: prefixed, Show: true, Workspace: "shop-broken"})
+	if err == nil || !strings.Contains(err.Error(), "no such workspace") {
+		t.Errorf("it was not asked by its name here: %v", err)
+	}
 	o.Workspace = "broken"
 	if _, err = Terraform(t.Context(), o); err == nil || !strings.Contains(err.Error(), "no such workspace") || !strings.Contains(err.Error(), dir) {
 		t.Errorf("the error is %v", err)

@@ -43,6 +43,12 @@ var (
 		Consequence: "they do not speak of Flux, but what they install is not read",
 		Remedy:      "look at them, or discover the cluster itself",
 	}
+	TerraformRendered = flux1.Code{
+		Name: "TERRAFORM_CHART_RENDERED", Severity: migrate.Warning,
+		Cause:       "the configuration renders the flux chart (data \"helm_template\"), for something else to apply",
+		Consequence: "what is applied of it cannot be read from Terraform; the cluster may have an agent that is not listed",
+		Remedy:      "discover the cluster itself, which finds the agent however it was installed",
+	}
 	TerraformOtherCluster = flux1.Code{
 		Name: "TERRAFORM_OTHER_CLUSTER", Severity: migrate.Info,
 		Cause:       "the configuration declares a Flux v1 agent through a provider configuration of another cluster",
@@ -78,6 +84,12 @@ var (
 		Cause:       "the configuration is made for several workspaces, and its backend alone knows which there are",
 		Consequence: "agents of the other workspaces, most often of other clusters, are not listed",
 		Remedy:      "list them (\"terraform workspace list\") and look at each by itself (--workspace NAME, with --terraform-show for its state)",
+	}
+	TerraformWorkspaceRemote = flux1.Code{
+		Name: "TERRAFORM_WORKSPACE_REMOTE", Severity: migrate.Warning,
+		Cause:       "the backend gives the workspace one name where terraform runs on one's own machine and another where HCP Terraform runs it, and the configuration asks for the name",
+		Consequence: "what depends on it was read with the one, and is wrong where the configuration is applied with the other",
+		Remedy:      "if HCP Terraform applies it, name the workspace as HCP Terraform does (--workspace)",
 	}
 	TerraformVarFile = flux1.Code{
 		Name: "TERRAFORM_VAR_FILE", Severity: migrate.Info,
@@ -145,6 +157,18 @@ var (
 		Consequence: "the next apply destroys it, and with it the agent",
 		Remedy:      "find out whether the configuration given is the one in use",
 	}
+	TerraformStateAlone = flux1.Code{
+		Name: "TERRAFORM_STATE_ALONE", Severity: migrate.Info,
+		Cause:       "a Terraform state was given without the configuration that it is of",
+		Consequence: "the agents are listed as they were applied last; what the configuration says by now is not known",
+		Remedy:      "name the folder in which one would run terraform as well (--terraform)",
+	}
+	TerraformStateHidden = flux1.Code{
+		Name: "TERRAFORM_STATE_HIDDEN", Severity: migrate.Warning,
+		Cause:       "a Terraform state marks as sensitive what a Deployment runs that is named for Flux",
+		Consequence: "it may be an agent, and then it is missing here",
+		Remedy:      "name the folder that declares it (--terraform), or discover the cluster itself",
+	}
 	TerraformNotApplied = flux1.Code{
 		Name: "TERRAFORM_NOT_APPLIED", Severity: migrate.Warning,
 		Cause:       "a setting in the configuration is not the one that was applied last, as the state has it",
@@ -184,8 +208,8 @@ var (
 )
 
 var terraformCodes = []flux1.Code{
-	TerraformProblem, TerraformModuleUnread, TerraformUncertain, TerraformNoAgent, TerraformScript, TerraformTools,
-	TerraformOtherCluster, TerraformClusters, TerraformWorkspace, TerraformOtherWorkspace, TerraformStateElsewhere, TerraformWorkspacesElsewhere, TerraformVarFile, TerraformRemoteState, TerraformTainted, TerraformNotInState, TerraformTwice, TerraformChartUnknown, TerraformLocalChart, TerraformName,
-	TerraformNamespace, TerraformObjects, TerraformStateOnly, TerraformNotApplied, WitnessesDisagree, EditedByHand,
+	TerraformProblem, TerraformModuleUnread, TerraformUncertain, TerraformNoAgent, TerraformScript, TerraformTools, TerraformRendered,
+	TerraformOtherCluster, TerraformClusters, TerraformWorkspace, TerraformOtherWorkspace, TerraformStateElsewhere, TerraformWorkspacesElsewhere, TerraformWorkspaceRemote, TerraformVarFile, TerraformRemoteState, TerraformTainted, TerraformNotInState, TerraformTwice, TerraformChartUnknown, TerraformLocalChart, TerraformName,
+	TerraformNamespace, TerraformObjects, TerraformStateOnly, TerraformStateAlone, TerraformStateHidden, TerraformNotApplied, WitnessesDisagree, EditedByHand,
 	DeclaredNotLive, LiveStateOnly, LiveNotDeclared,
 }

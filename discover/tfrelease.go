@@ -150,7 +150,11 @@ func (c *configuration) declare(h *terraform.HelmRelease, state *terraform.State
 		}
 		release.Cause = causes(part.node)
 		d.unknown(part.name)
-		d.find(TerraformName.Finding("", d.origin(part.node.Origin.Position, ""), fmt.Sprintf("the %s of %s is not known: %s", part.name, address, release.Cause)))
+		from := h.Position
+		if part.node != nil {
+			from = part.node.Origin.Position
+		}
+		d.find(TerraformName.Finding("", d.origin(from, ""), fmt.Sprintf("the %s of %s is not known: %s", part.name, address, release.Cause)))
 	}
 	d.Namespace, d.Release = release.Namespace, release.Name
 	d.ID = d.Namespace + "/" + d.Release

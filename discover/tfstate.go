@@ -91,7 +91,7 @@ const (
 // showState asks a terraform program for the state of a folder, with
 // "terraform show -json". The folder has to be initialised. Nothing is changed;
 // but the program runs, with the credentials of whoever calls it.
-func showState(ctx context.Context, o *TerraformOptions, dir string) (*terraform.State, error) {
+func showState(ctx context.Context, o *TerraformOptions, dir string, backend terraform.Backend) (*terraform.State, error) {
 	program, err := terraformProgram()
 	if err != nil {
 		return nil, err
@@ -102,7 +102,7 @@ func showState(ctx context.Context, o *TerraformOptions, dir string) (*terraform
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1", "TF_INPUT=0")
 	if o.Workspace != "" {
-		cmd.Env = append(cmd.Env, "TF_WORKSPACE="+o.Workspace)
+		cmd.Env = append(cmd.Env, "TF_WORKSPACE="+backend.CLIName(o.Workspace))
 	}
 	cmd.WaitDelay = 5 * time.Second
 	out := &boundedBuffer{left: showBytes}
@@ -179,7 +179,7 @@ func (c *configuration) statesOf(ctx context.Context, o *TerraformOptions, given
 		if o.Progress != nil {
 			o.Progress("asking terraform for the state of " + c.dir)
 		}
-		s, err := showState(ctx, o, c.dir)
+		s, err := showState(ctx, o, c.dir, c.result.Backend)
 		if err != nil {
 			return err
 		}
@@ -263,16 +263,22 @@ func (c *configuration) stateElsewhere() {
 // listed here, where there is a sign that several are used.
 func (c *configuration) workspacesElsewhere() {
 	b, selected := c.result.Backend, c.result.Workspace()
-	several := c.result.UsesWorkspace() || selected != "" && selected != "default" || b.Place["workspace_prefix"] != ""
+	several := c.result.UsesWorkspace() || selected != "" && selected != "default" || b.Place["workspace_prefix"] != "" || b.Place["workspace_tags"] != ""
 	ofFlux := len(c.agents) > 0 || slices.ContainsFunc(c.said, func(f migrate.Finding) bool {
 		return f.Code == TerraformNoAgent.Name || f.Code == TerraformUncertain.Name
 	})
+	if remote := b.RemoteName(selected); ofFlux && selected != "" && remote != "" && remote != selected && c.result.UsesWorkspace() {
+		c.find(TerraformWorkspaceRemote.About("", c.dir, place(b.Position), fmt.Sprintf("terraform.workspace was read as %q, which it is where terraform runs on one's own machine; where HCP Terraform runs it, it is %q", selected, remote)))
+	}
 	if b.OneWorkspace() || !several || !ofFlux {
 		return
 	}
 	read := "no workspace is named"
 	if selected != "" {
 		read = "only workspace " + selected + " was read"
+	}
+	if spoken := c.result.SpokenWorkspaces(); len(spoken) > 0 {
+		read += "; the configuration speaks of " + strings.Join(spoken, ", ")
 	}
 	c.find(TerraformWorkspacesElsewhere.About("", c.dir, place(b.Position), fmt.Sprintf("the workspaces of %s are kept by backend %s; %s", c.dir, b, read)))
 }
@@ -329,6 +335,11 @@ func (c *configuration) otherWorkspaces(ctx context.Context, o *TerraformOptions
 		more := ""
 		if len(names) > 0 {
 			more = "; the folder has states of " + strings.Join(names, ", ")
+		} else if spoken := c.result.SpokenWorkspaces(); len(spoken) > 0 {
+			more = "; it speaks of " + strings.Join(spoken, ", ")
+		}
+		if remote := c.result.Backend.RemoteName(""); remote != "" {
+			more += fmt.Sprintf("; of this backend it is \"default\" where terraform runs on one's own machine, and %q where HCP Terraform runs it", remote)
 		}
 		c.find(TerraformWorkspace.About("", c.dir, c.dir, "the configuration asks for the name of the workspace, and which one is selected is not known"+more))
 	}

@@ -276,6 +276,9 @@ func whereGiven(settings []migrate.Setting, values *terraform.Node, address stri
 				n := locate(values, strings.TrimSuffix(part, ".*"))
 				if !strings.Contains(part, " ") && n != nil && n.Origin.Position.File != "" {
 					origin = migrate.Origin{Witness: "terraform", Where: fmt.Sprintf("%s (%s)", place(n.Origin.Position), address)}
+					if n.Origin.Position.Line == 0 { // of a state, which has no lines to name
+						origin.Where += " " + part
+					}
 				}
 				if !slices.Contains(from, origin) {
 					from = append(from, origin)

@@ -1,7 +1,6 @@
 package discover
 
 import (
-	"encoding/json"
 	"fmt"
 	"path"
 	"regexp"
@@ -24,11 +23,11 @@ import (
 // fluxd's arguments, a variable that nobody provides.
 const placeholder = "$(TERRAFORM_DOES_NOT_TELL)"
 
-// workload makes an agent of a Deployment that runs fluxd, and tells a
-// helm-operator apart.
+// workload makes an agent of a Deployment that runs fluxd, tells a helm-operator
+// apart, and names a fluxd that is no Deployment.
 func (c *configuration) workload(w *terraform.Workload) {
 	kind, ok := w.Kind.Str()
-	if ok && kind != "Deployment" {
+	if ok && !slices.Contains(workloadKinds, kind) {
 		return
 	}
 	if !ok {
@@ -73,6 +72,14 @@ func (c *configuration) workload(w *terraform.Workload) {
 	}
 	container := fluxd(deployment)
 	if container == nil {
+		return
+	}
+	if kind != "Deployment" {
+		perhaps := ""
+		if len(w.Unknown) > 0 {
+			perhaps = ", if it is made at all: " + causeWords(w.Unknown)
+		}
+		c.find(FluxdElsewhere.About("", w.Address, place(w.Position), fmt.Sprintf("%s declares a fluxd as %s (image %s)%s", w.Address, kind, flux1.DisplayURL(container.Image), perhaps)))
 		return
 	}
 	if len(w.Unknown) > 0 {
@@ -221,12 +228,8 @@ func (d *declared) setArguments(container *corev1.Container, source terraform.Co
 			}
 			continue
 		}
-		args[i] = symbol.ReplaceAllStringFunc(args[i], func(s string) string {
-			if v, ok := plain[s[2:max(2, len(s)-1)]]; ok && !strings.HasPrefix(s, "$$") {
-				return v
-			}
-			return s
-		})
+		before, keep, after := aroundCredentials(args, i)
+		args[i] = filled(before, plain) + keep + filled(after, plain)
 	}
 	config, settings, findings := flux1.ParseArgs(args)
 	index := func(where string) (int, bool) {
@@ -275,6 +278,16 @@ func (d *declared) setArguments(container *corev1.Container, source terraform.Co
 	}
 	configure(&d.Flux1Agent, &config, settings)
 	return config
+}
+
+// filled puts in the variables of which the values are known.
+func filled(text string, plain map[string]string) string {
+	return symbol.ReplaceAllStringFunc(text, func(s string) string {
+		if v, ok := plain[s[2:max(2, len(s)-1)]]; ok && !strings.HasPrefix(s, "$$") {
+			return v
+		}
+		return s
+	})
 }
 
 // decisive are flags that count although most of their values are dropped.
@@ -333,15 +346,7 @@ var accounted = regexp.MustCompile(`^(apiVersion|kind|metadata\.(name|namespace)
 // manifestTree is a Deployment as maps and lists, by the names of its fields,
 // and its leaves.
 func manifestTree(w *terraform.Workload) (map[string]any, []leaf) {
-	tree := map[string]any{}
-	if w.Object != nil {
-		// Nodes are plain data: encoding them cannot fail.
-		if raw, err := json.Marshal(w.Object); err == nil {
-			_ = json.Unmarshal(raw, &tree)
-		}
-	} else {
-		tree = blockTree(w.Resource.Body)
-	}
+	tree := w.Tree()
 	var leaves []leaf
 	var walk func(path string, v any)
 	walk = func(path string, v any) {
@@ -392,43 +397,6 @@ func hideText(path string, v any) string {
 
 // plainly are the parts of a Deployment in which a text is no secret.
 var plainly = regexp.MustCompile(`(labels|matchLabels|nodeSelector|resources|ports|volumes|strategy)\b|(serviceAccountName|imagePullPolicy|replicas|Probe\.httpGet\.(path|port)|restartPolicy|dnsPolicy)$`)
-
-// repeated are the blocks of a Deployment's resource that stand for lists, with
-// the names of the lists.
-var repeated = map[string]string{
-	"container": "containers", "init_container": "initContainers", "volume": "volumes", "volume_mount": "volumeMounts", "env": "env",
-	"env_from": "envFrom", "port": "ports", "toleration": "tolerations", "items": "items", "image_pull_secrets": "imagePullSecrets",
-	"host_aliases": "hostAliases", "match_expressions": "matchExpressions", "sources": "sources", "http_header": "httpHeaders",
-	"topology_spread_constraint": "topologySpreadConstraints", "readiness_gate": "readinessGates", "option": "options",
-}
-
-// blockTree makes of a resource's blocks the object that they describe.
-func blockTree(b *terraform.Body) map[string]any {
-	out := map[string]any{}
-	for name, a := range b.Attributes {
-		out[camel(name)] = terraform.ValueTree(a.Value)
-	}
-	for _, x := range b.Blocks {
-		if list, ok := repeated[x.Type]; ok {
-			items, _ := out[list].([]any)
-			out[list] = append(items, blockTree(x.Body))
-			continue
-		}
-		out[camel(x.Type)] = blockTree(x.Body)
-	}
-	return out
-}
-
-// camel turns a name of the provider's into the field's.
-func camel(name string) string {
-	parts := strings.Split(name, "_")
-	for i := 1; i < len(parts); i++ {
-		if parts[i] != "" {
-			parts[i] = strings.ToUpper(parts[i][:1]) + parts[i][1:]
-		}
-	}
-	return strings.Join(parts, "")
-}
 
 // at is what stands at a path of a tree; nil if nothing does.
 func at(v any, path ...string) any {
@@ -533,23 +501,45 @@ func podTemplate(tree map[string]any) corev1.PodTemplateSpec {
 	return out
 }
 
+// namedObject is a resource that makes an object of Kubernetes.
+type namedObject struct{ module, address, name string }
+
+// objects are those that the configuration declares or, without one, that its
+// state holds.
+func (c *configuration) objects() []namedObject {
+	if c.alone != nil {
+		var out []namedObject
+		for _, r := range c.alone.Resources {
+			if r.Mode == "managed" && r.Object != nil {
+				out = append(out, namedObject{r.Module, r.Address, r.Object.Name})
+			}
+		}
+		return out
+	}
+	var out []namedObject
+	for _, r := range c.result.Resources {
+		if r.Mode != "managed" || !strings.HasPrefix(r.Type, "kubernetes_") && !strings.HasPrefix(r.Type, "kubectl_") {
+			continue
+		}
+		o := namedObject{module: r.Module, address: r.Address}
+		for _, m := range r.Body.All("metadata") {
+			if n, ok := known(m.Body, "name"); ok {
+				o.name = n
+			}
+		}
+		out = append(out, o)
+	}
+	return out
+}
+
 // objectsBeside lists the resources that belong to an agent declared without
 // Helm: those of its module that are named after it, or after what it uses.
 func (c *configuration) objectsBeside(d *declared, w *terraform.Workload) {
 	names := []string{d.Workload, d.ServiceAccount, d.Git.SecretName, d.Namespace}
 	var found []string
-	for _, r := range c.result.Resources {
-		if r.Mode != "managed" || r.Module != w.Resource.Module || !strings.HasPrefix(r.Type, "kubernetes_") && !strings.HasPrefix(r.Type, "kubectl_") {
-			continue
-		}
-		own := r.Address == w.Address
-		for _, m := range r.Body.All("metadata") {
-			if n, ok := known(m.Body, "name"); ok && n != "" && slices.Contains(names, n) {
-				own = true
-			}
-		}
-		if own {
-			found = append(found, r.Address)
+	for _, o := range c.objects() {
+		if o.address == w.Address || o.module == w.Resource.Module && o.name != "" && slices.Contains(names, o.name) {
+			found = append(found, o.address)
 		}
 	}
 	slices.Sort(found)

@@ -271,6 +271,9 @@ func declarations(w io.Writer, inv migrate.Inventory) {
 			resource = strings.TrimSuffix(strings.TrimSuffix(resource, "["+a.Terraform.Instance+"]"), `["`+a.Terraform.Instance+`"]`)
 		}
 		place := fmt.Sprintf("%s at %s in %s", resource, a.Terraform.Where, a.Terraform.Dir)
+		if a.Terraform.Dir == "" { // of a state alone
+			place = resource + " in " + a.Terraform.Where
+		}
 		if agents[place] == nil {
 			places = append(places, place)
 		}

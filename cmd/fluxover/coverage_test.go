@@ -49,10 +49,6 @@ var knownGaps = map[string][]string{
 		"leader-election-retry-period", "max-tree-bytes", "object", "override-manager", "pod-templates", "wait-sync", "watch",
 	},
 	"condition reason": {"ArchiveOperationFailed", "URLInvalid"},
-	"Terraform resource type": {
-		"data.helm_template", "data.null_data_source", "kubernetes_cluster_role_v1", "kubernetes_daemon_set_v1", "kubernetes_daemonset",
-		"kubernetes_namespace_v1", "kubernetes_secret_v1", "kubernetes_stateful_set", "kubernetes_stateful_set_v1",
-	},
 }
 
 func TestMeaningIsCovered(t *testing.T) {

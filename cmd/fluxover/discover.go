@@ -30,6 +30,7 @@ terraform itself. What the files alone do not tell is unknown, and a finding
 names what would. The state of a local backend is read from the folder; of any
 other, give it (--terraform-state), or have terraform print it
 (--terraform-show, which runs "terraform show -json" with your credentials).
+Without --terraform, --terraform-state alone tells what was applied last.
 Agents of other clusters and workspaces are named and left out.
 
 With --checkout a repository is read from a folder in place of its server: of a
@@ -42,6 +43,7 @@ hashes that nobody can undo; the manifests are there otherwise.`,
   fluxover discover --terraform infra/flux --var-file prod.tfvars
   fluxover discover --save inventory.json && fluxover plan --inventory inventory.json
   fluxover discover --no-cluster --terraform infra/flux --checkout git@example.com:team/app=../app
+  fluxover discover --no-cluster --terraform-state prod.tfstate
   fluxover discover --no-cluster --values flux/shop=values.yaml`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd, s, k) },

@@ -81,7 +81,8 @@ resource "helm_release" "flux" {
 
 func TestDiscoverRefusesFlagsThatDoNotGoTogether(t *testing.T) {
 	for _, args := range [][]string{
-		{"--no-cluster"}, {"--var", "a=b"}, {"--terraform", ".", "--var", "novalue"}, {"--state", "x"}, {"--workspace", "x"},
+		{"--no-cluster"}, {"--var", "a=b"}, {"--terraform", ".", "--var", "novalue"}, {"--terraform-provider", "x"}, {"--state", "s.tfstate", "--workspace", "x"},
+		{"--no-cluster", "--state", "data.terraform_remote_state.x=s.tfstate"}, {"--inventory", "x", "--state", "s.tfstate"},
 		{"--terraform", ".", "--var-file", "no-such-file"}, {"--no-cluster", "--terraform", ".", "-o", "table"},
 		{"--values", "x.yaml"}, {"--no-cluster", "--values", "no-such-file"}, {"--inventory", "no-such-file"}, {"--inventory", "x", "--no-cluster"},
 		{"--no-cluster", "--terraform", ".", "--checkout", "git@h:a/b=.", "--git-branch", "x"}, {"--checkout", "git@h:a/b=.", "--git-branch", "x"},

@@ -38,7 +38,7 @@ func (w *witnessFlags) add(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&w.tf.VarFiles, "var-file", nil, "`FILE` of Terraform variables, relative to here (can be repeated)")
 	flags.StringArrayVar(&w.vars, "var", nil, "Terraform variable as `NAME=VALUE` (can be repeated)")
 	flags.StringVar(&w.tf.Workspace, "workspace", "", "`NAME` of the selected Terraform workspace")
-	flags.StringArrayVar(&w.tf.StateFiles, "terraform-state", nil, "`[NAME=]FILE` with the Terraform state, or what \"terraform show -json\" printed; NAME is a --terraform folder, or the address of a terraform_remote_state that reads it (can be repeated)")
+	flags.StringArrayVar(&w.tf.StateFiles, "terraform-state", nil, "`[NAME=]FILE` with the Terraform state, or what \"terraform show -json\" printed; NAME is a --terraform folder, or the address of a terraform_remote_state that reads it; without --terraform, the agents are those that the states hold (can be repeated)")
 	flags.BoolVar(&w.tf.Show, "terraform-show", false, "run \"terraform show -json\" in each --terraform folder, for its state")
 	w.checkout.add(flags)
 	flags.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
@@ -51,19 +51,22 @@ func (w *witnessFlags) add(flags *pflag.FlagSet) {
 
 // check refuses flags that do not go together.
 func (w *witnessFlags) check() error {
-	onlyCheckouts := w.noCluster && len(w.tf.Dirs) == 0 && len(w.values) == 0
+	onlyCheckouts := w.noCluster && !w.terraform() && len(w.values) == 0
 	if err := w.checkout.check(onlyCheckouts); err != nil {
 		return err
 	}
 	switch {
-	case w.saved != "" && (w.noCluster || len(w.tf.Dirs) > 0 || len(w.values) > 0 || w.checkout.given()):
+	case w.saved != "" && (w.noCluster || w.terraform() || len(w.values) > 0 || w.checkout.given()):
 		return usage("--inventory holds what was discovered; no other witness is read beside it")
 	case onlyCheckouts && !w.checkout.given():
-		return usage("--no-cluster needs --terraform DIR, --values FILE or --checkout DIR, since nothing else is left to read")
+		return usage("--no-cluster needs --terraform DIR, --terraform-state FILE, --values FILE or --checkout DIR, since nothing else is left to read")
 	case len(w.values) > 0 && !w.noCluster:
 		return usage("--values describes an agent that no cluster is asked about: give --no-cluster with it")
-	case len(w.tf.Dirs) == 0 && (len(w.vars) > 0 || len(w.tf.VarFiles) > 0 || len(w.tf.StateFiles) > 0 || w.tf.Workspace != "" || w.tf.Root != "" || w.tf.Provider != "" || w.tf.Show):
+	case len(w.tf.Dirs) == 0 && (len(w.vars) > 0 || len(w.tf.VarFiles) > 0 || w.tf.Workspace != "" || w.tf.Root != "" || w.tf.Show),
+		w.tf.Provider != "" && !w.terraform():
 		return usage("flags about Terraform need --terraform DIR")
+	case len(w.tf.Dirs) == 0 && slices.ContainsFunc(w.tf.StateFiles, func(f string) bool { return strings.Contains(f, "data.terraform_remote_state.") }):
+		return usage("the state that a terraform_remote_state reads tells nothing without the configuration that reads it: give --terraform DIR")
 	}
 	w.tf.Vars = map[string]string{}
 	for _, v := range w.vars {
@@ -86,6 +89,9 @@ func (w *witnessFlags) check() error {
 	return nil
 }
 
+// terraform reports whether Terraform is read: its configuration, or its state.
+func (w *witnessFlags) terraform() bool { return len(w.tf.Dirs) > 0 || len(w.tf.StateFiles) > 0 }
+
 // offline reports whether no cluster is asked.
 func (w *witnessFlags) offline() bool { return w.noCluster || w.saved != "" }
 
@@ -97,11 +103,11 @@ func (w *witnessFlags) read(ctx context.Context, progress func(string)) (migrate
 	case w.saved != "":
 		progress("reading " + w.saved)
 		return openInventory(ctx, w.saved)
-	case w.noCluster && len(w.tf.Dirs) == 0 && len(w.values) == 0:
+	case w.noCluster && !w.terraform() && len(w.values) == 0:
 		return w.checkout.inventory(ctx, progress)
 	}
 	var inv migrate.Inventory
-	if len(w.tf.Dirs) > 0 {
+	if w.terraform() {
 		var err error
 		w.tf.Progress, w.tf.Env = progress, terraformEnvironment(os.Environ())
 		if inv, err = discover.Terraform(ctx, w.tf); err != nil {
@@ -127,7 +133,7 @@ func (w *witnessFlags) read(ctx context.Context, progress func(string)) (migrate
 // caller to close; nil if none was asked.
 func (w *witnessFlags) inventory(ctx context.Context, s streams, k *kube) (*facts, migrate.Inventory, error) {
 	progress := progressLine(s.Err)
-	if !w.offline() && len(w.tf.Dirs) > 0 {
+	if !w.offline() && w.terraform() {
 		w.tf.LookedAt = k.lookedAt()
 	}
 	inv, err := w.read(ctx, progress)
@@ -144,7 +150,7 @@ func (w *witnessFlags) inventory(ctx context.Context, s streams, k *kube) (*fact
 		f.close()
 		return nil, inv, err
 	}
-	if len(w.tf.Dirs) > 0 {
+	if w.terraform() {
 		live = discover.Merge(live, inv)
 	}
 	return f, live, nil

@@ -31,7 +31,7 @@ type Backend struct {
 var backendPlace = []string{
 	"path", "workspace_dir", "bucket", "key", "prefix", "region", "workspace_key_prefix", "container_name", "storage_account_name",
 	"resource_group_name", "hostname", "organization", "address", "namespace", "secret_suffix", "schema_name",
-	"workspace_name", "workspace_prefix", "workspace_project", // of a block "workspaces"
+	"workspace_name", "workspace_prefix", "workspace_project", "workspace_tags", // of a block "workspaces"
 }
 
 func (b Backend) String() string {
@@ -57,6 +57,9 @@ func (b *Backend) setPlace(name string, v cty.Value) {
 		return
 	}
 	text := stringOr(bare, "")
+	if name == "workspace_tags" {
+		text = tagsOf(bare)
+	}
 	if text == "" {
 		return
 	}
@@ -70,6 +73,45 @@ func (b *Backend) setPlace(name string, v cty.Value) {
 		b.Place = map[string]string{}
 	}
 	b.Place[name] = text
+}
+
+// setWorkspaces keeps what a block "workspaces", or an object or a list of one
+// in its place, says of the workspaces that the backend has.
+func (b *Backend) setWorkspaces(v cty.Value) {
+	v, marks := v.Unmark()
+	if !v.IsKnown() || v.IsNull() || !v.CanIterateElements() || len(secretsOf(marks)) > 0 {
+		return
+	}
+	if ty := v.Type(); !ty.IsObjectType() && !ty.IsMapType() {
+		for it := v.ElementIterator(); it.Next(); {
+			_, e := it.Element()
+			b.setWorkspaces(e)
+		}
+		return
+	}
+	for it := v.ElementIterator(); it.Next(); {
+		k, e := it.Element()
+		b.setPlace("workspace_"+k.AsString(), e)
+	}
+}
+
+// tagsOf writes the tags by which workspaces are chosen: a set of keys or,
+// since Terraform 1.10, a map.
+func tagsOf(v cty.Value) string {
+	if !v.IsWhollyKnown() || v.IsNull() || !v.CanIterateElements() {
+		return ""
+	}
+	var tags []string
+	for it := v.ElementIterator(); it.Next(); {
+		k, e := it.Element()
+		value := stringOr(bareOf(e), "")
+		if ty := v.Type(); ty.IsObjectType() || ty.IsMapType() {
+			value = k.AsString() + "=" + value
+		}
+		tags = append(tags, value)
+	}
+	slices.Sort(tags)
+	return strings.Join(tags, "+")
 }
 
 func bareOf(v cty.Value) cty.Value {
@@ -104,18 +146,70 @@ func (l *loader) backend(top *scope) Backend {
 	var initialized struct {
 		Backend struct {
 			Type   string
-			Config map[string]any
+			Config map[string]json.RawMessage
 		}
 	}
 	if json.Unmarshal(data, &initialized) != nil || initialized.Backend.Type != out.Type {
 		return out
 	}
 	for k, v := range initialized.Backend.Config {
-		if s, ok := v.(string); ok {
+		var s string
+		switch ty, err := ctyjson.ImpliedType(v); {
+		case json.Unmarshal(v, &s) == nil:
 			out.setPlace(k, cty.StringVal(s))
+		case k == "workspaces" && err == nil:
+			if w, err := ctyjson.Unmarshal(v, ty); err == nil {
+				out.setWorkspaces(w)
+			}
 		}
 	}
 	return out
+}
+
+// cloudWorkspace is the one workspace that a block "cloud" names, which is the
+// selected one then; "" if it names none.
+func (l *loader) cloudWorkspace(m *module) string {
+	if m.backend == nil || m.backend.Type != "cloud" {
+		return ""
+	}
+	for _, w := range m.backend.Body.Blocks {
+		if a := w.Body.Attributes["name"]; w.Type == "workspaces" && a != nil {
+			return stringOr(l.constant(l.prepared(a)), "")
+		}
+	}
+	return ""
+}
+
+// RemoteName is what HCP Terraform calls the workspace that terraform on one's
+// own machine calls by a shorter name: with the prefix of a backend "remote" or,
+// where that names one workspace, by its name instead of "default". It is also
+// what terraform.workspace stands for where HCP Terraform runs it, since
+// Terraform 1.1. It is "" for every other backend.
+func (b Backend) RemoteName(workspace string) string {
+	switch prefix := b.Place["workspace_prefix"]; {
+	case b.Type != "remote":
+		return ""
+	case b.Place["workspace_name"] != "":
+		return b.Place["workspace_name"]
+	case prefix == "" || workspace == "" || strings.HasPrefix(workspace, prefix):
+		return ""
+	default:
+		return prefix + workspace
+	}
+}
+
+// CLIName is what terraform on one's own machine calls a workspace that may be
+// named as HCP Terraform does.
+func (b Backend) CLIName(workspace string) string {
+	switch short, ok := strings.CutPrefix(workspace, b.Place["workspace_prefix"]); {
+	case b.Type != "remote":
+		return workspace
+	case b.Place["workspace_name"] != "" && workspace == b.Place["workspace_name"]:
+		return "default"
+	case ok && short != "":
+		return short
+	}
+	return workspace
 }
 
 // localState is the path in the tree of the state that a local backend keeps
@@ -254,6 +348,10 @@ func (r *Resource) remoteState() (backend Backend, outputs cty.Value) {
 	}
 	placeKnown := true
 	set := func(name string, v cty.Value) {
+		if name == "workspaces" {
+			backend.setWorkspaces(v)
+			return
+		}
 		if slices.Contains(backendPlace, name) && !bareOf(v).IsKnown() {
 			placeKnown = false
 		}

@@ -47,6 +47,7 @@ const (
 	CauseError     CauseKind = "error"     // an expression that is in error; a Diagnostic says how
 	CauseOutput    CauseKind = "output"    // an output of another state, which is not at hand
 	CauseLimit     CauseKind = "limit"     // a limit of this package was reached
+	CauseState     CauseKind = "state"     // a state that is read without its configuration does not tell it
 	CauseSensitive CauseKind = "sensitive" // the value is known and marked sensitive, so it is withheld
 )
 
@@ -85,6 +86,8 @@ func (c Cause) String() string {
 		s = c.Name + " is an output of another state, which is not at hand"
 	case CauseLimit:
 		s = c.Name
+	case CauseState:
+		s = "the state does not tell " + c.Name
 	case CauseSensitive:
 		s = c.Name + " is sensitive"
 	default:

@@ -63,6 +63,7 @@ var forms = []Form{
 	{"inputs", "-var and -var-file", folderOfForms + "variables-and-locals"},
 	{"inputs", "TF_VAR_ in the environment", folderOfForms + "variables-and-locals"},
 	{"inputs", "Terragrunt inputs", folderOfForms + "terragrunt"},
+	{"inputs", "Terragrunt files that read others, extra arguments, exposed includes", folderOfForms + "terragrunt-hierarchy"},
 	{"inputs", "Terragrunt with a remote module", folderOfForms + "terragrunt-remote"},
 	{"inputs", "files of a folder, one for each team", folderOfForms + "teams-from-files"},
 
@@ -89,10 +90,18 @@ var forms = []Form{
 
 	{"resources", "helm_release", folderOfForms + "for_each-map"},
 	{"resources", "helm_repository, data and resource", folderOfForms + "helm_repository"},
+	{"resources", "helm_template", folderOfForms + "helm_template"},
+	{"resources", "null_data_source", folderOfForms + "null_data_source"},
 	{"resources", "template_file", folderOfForms + "template_file"},
+	{"resources", "template_file, as the provider renders it", "testdata/templates"},
 	{"resources", "kubernetes_deployment and kubernetes_deployment_v1", folderOfForms + "kubernetes-objects"},
+	{"resources", "an agent of kubernetes_namespace_v1, kubernetes_cluster_role_v1, kubernetes_secret_v1 and kubernetes_deployment_v1", folderOfForms + "kubernetes-v1"},
+	{"resources", "kubernetes_stateful_set and kubernetes_stateful_set_v1", folderOfForms + "kubernetes_stateful_set"},
+	{"resources", "kubernetes_daemonset and kubernetes_daemon_set_v1", folderOfForms + "kubernetes_daemonset"},
 	{"resources", "kubernetes_manifest", folderOfForms + "kubernetes-objects"},
 	{"resources", "kubectl_manifest", folderOfForms + "kubernetes-objects"},
+	{"resources", "kubectl_file_documents and kubectl_path_documents", folderOfForms + "kubectl-documents"},
+	{"resources", "local_file", folderOfForms + "kubectl-documents"},
 	{"resources", "null_resource", folderOfForms + "null_resource"},
 	{"resources", "terraform_remote_state", folderOfForms + "remote-state"},
 
@@ -108,11 +117,15 @@ var forms = []Form{
 	{"clusters", "provider configurations: host, context, name", folderOfForms + "clusters-by-host"},
 	{"clusters", "terraform.workspace, named", folderOfForms + "workspace"},
 	{"clusters", "terraform.workspace, as selected in the folder", folderOfForms + "workspace-selected"},
+	{"clusters", "the workspace that a block cloud names", folderOfForms + "cloud-name"},
+	{"clusters", "workspaces that a block cloud chooses by tags", folderOfForms + "cloud-tags"},
+	{"clusters", "workspaces of backend remote, by a prefix", folderOfForms + "remote-prefix"},
 	{"clusters", "several workspaces with states", folderOfForms + "workspaces"},
 
 	{"state", "state file of version 4", folderOfForms + "state"},
 	{"state", "state file of version 3", "testdata/states"},
 	{"state", "Deployments: kubernetes_deployment, kubernetes_manifest, kubectl_manifest", "testdata/states"},
 	{"state", "terraform show -json, of a state or a plan", "testdata/states"},
+	{"state", "outputs: in the file, of terraform show -json and of terraform output -json", "testdata/outputs"},
 	{"state", "the state of a local backend, found in the folder", folderOfForms + "workspaces"},
 }

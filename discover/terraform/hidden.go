@@ -11,12 +11,13 @@ import (
 // whatever the configuration says: in blocks, or in lists of objects, after
 // the dot.
 var hiddenArguments = map[string][]string{
-	"helm_release":         {"set_sensitive.value", "set_wo.value", "repository_password"},
-	"data.helm_template":   {"set_sensitive.value", "repository_password"},
-	"data.helm_repository": {"password"},
-	"helm_repository":      {"password"},
-	"kubernetes_secret":    {"data", "binary_data", "data_wo", "binary_data_wo"},
-	"kubernetes_secret_v1": {"data", "binary_data", "data_wo", "binary_data_wo"},
+	"helm_release":                {"set_sensitive.value", "set_wo.value", "repository_password"},
+	"data.helm_template":          {"set_sensitive.value", "repository_password"},
+	"data.helm_repository":        {"password"},
+	"helm_repository":             {"password"},
+	"data.kubectl_path_documents": {"sensitive_vars"},
+	"kubernetes_secret":           {"data", "binary_data", "data_wo", "binary_data_wo"},
+	"kubernetes_secret_v1":        {"data", "binary_data", "data_wo", "binary_data_wo"},
 }
 
 // hiddenProviderArguments are the credentials in provider blocks.
@@ -57,7 +58,7 @@ func (r *Resource) hideBackend() {
 		if v.IsKnown() && !v.IsNull() && v.CanIterateElements() && (v.Type().IsObjectType() || v.Type().IsMapType()) {
 			fields := v.AsValueMap()
 			for k := range fields {
-				if !slices.Contains(backendPlace, k) || k == "address" {
+				if !slices.Contains(backendPlace, k) && k != "workspaces" || k == "address" {
 					fields[k] = fields[k].Mark(secret{"config." + k})
 				}
 			}

@@ -32,7 +32,8 @@ type Options struct {
 	// Env holds environment variables; TF_VAR_name and TF_WORKSPACE count.
 	Env map[string]string
 	// Workspace is the selected workspace. Without it TF_WORKSPACE counts, then
-	// what "terraform workspace select" left in the folder; else it is unknown.
+	// what "terraform workspace select" left in the folder, then the one that a
+	// block "cloud" names; else it is unknown.
 	Workspace string
 	// RemoteStates names for terraform_remote_state data sources, by their
 	// address, a file that holds the state which they read.
@@ -97,22 +98,30 @@ type Move struct {
 
 // loader holds what one Load needs. It is not safe for concurrent use.
 type loader struct {
-	tree        *tree
-	limits      Limits
-	diags       *diagnostics
-	budget      *budget
-	syntax      *syntax
-	dir         string
-	workspace   string
-	functions   map[string]function.Function
-	modules     map[string]*module
-	installed   map[string]string // module key → folder, from "terraform init"
-	inputs      map[string]given
-	openInputs  []Cause // why there may be inputs that are not known
-	remote      *Cause  // a root module that is not in the tree, of Terragrunt
-	resources   map[string][]*Resource
-	templates   map[string]*expression
-	moduleFiles int
+	tree       *tree
+	limits     Limits
+	diags      *diagnostics
+	budget     *budget
+	syntax     *syntax
+	dir        string
+	workspace  string
+	functions  map[string]function.Function
+	modules    map[string]*module
+	installed  map[string]string // module key → folder, from "terraform init"
+	inputs     map[string]given
+	openInputs []Cause // why there may be inputs that are not known
+	// terragruntDir is the folder of Terragrunt's file, "" without one;
+	// terragruntArgs what it gives to terraform beside the inputs; terragruntRead
+	// the files that others of its files have read, by name.
+	terragruntDir  string
+	terragruntArgs []extraArguments
+	terragruntRead map[string]cty.Value
+	// terragruntFiles counts how often one was read.
+	terragruntFiles int
+	remote          *Cause // a root module that is not in the tree, of Terragrunt
+	resources       map[string][]*Resource
+	templates       map[string]*expression
+	moduleFiles     int
 
 	chain, instances, moduleInstances int
 	rendering                         bool // a template is being rendered
@@ -171,6 +180,9 @@ func Load(ctx context.Context, opts Options) (*Result, error) {
 	}
 	if l.moduleFiles == 0 && l.remote == nil && len(l.inputs) == 0 {
 		return nil, fmt.Errorf("read configuration in %s: it holds no .tf, .tf.json or .tofu file", opts.Dir)
+	}
+	if l.workspace == "" {
+		l.workspace = l.cloudWorkspace(mod)
 	}
 	l.readInputs(opts, mod)
 
@@ -367,7 +379,8 @@ func (l *loader) readInstalled() {
 
 // readInputs collects the values of the root module's variables, the weakest
 // source first: the environment, terraform.tfvars, *.auto.tfvars, files and
-// arguments of the command line. Terragrunt's inputs count as environment.
+// arguments of the command line. Terragrunt's inputs count as environment, weaker
+// than what is set there by anyone else.
 func (l *loader) readInputs(opts Options, mod *module) {
 	for _, k := range sortedKeys(opts.Env) {
 		if name, ok := strings.CutPrefix(k, "TF_VAR_"); ok {
@@ -375,19 +388,32 @@ func (l *loader) readInputs(opts Options, mod *module) {
 			l.inputs[name] = given{text: &v, from: Position{File: k}}
 		}
 	}
-	names, err := l.tree.list(mod.dir)
-	if err == nil {
-		for _, n := range []string{"terraform.tfvars", "terraform.tfvars.json"} {
-			if slices.Contains(names, n) {
-				l.readVarFile(path.Join(mod.dir, n), mod)
-			}
+	for _, x := range l.terragruntArgs {
+		maps.Copy(l.inputs, x.env)
+	}
+	// Terragrunt puts the files of its folder beside those of the module.
+	files := map[string]string{}
+	for _, dir := range []string{mod.dir, l.terragruntDir} {
+		if dir == "" {
+			continue
 		}
-		for _, n := range names {
-			if strings.HasSuffix(n, ".auto.tfvars") || strings.HasSuffix(n, ".auto.tfvars.json") {
-				l.readVarFile(path.Join(mod.dir, n), mod)
+		if names, err := l.tree.list(dir); err == nil {
+			for _, n := range names {
+				files[n] = path.Join(dir, n)
 			}
 		}
 	}
+	for _, n := range []string{"terraform.tfvars", "terraform.tfvars.json"} {
+		if file, ok := files[n]; ok {
+			l.readVarFile(file, mod)
+		}
+	}
+	for _, n := range sortedKeys(files) {
+		if strings.HasSuffix(n, ".auto.tfvars") || strings.HasSuffix(n, ".auto.tfvars.json") {
+			l.readVarFile(files[n], mod)
+		}
+	}
+	l.readExtraArguments(mod)
 	for _, f := range opts.VarFiles {
 		name, err := l.tree.locate(l.dir, f)
 		if err != nil {

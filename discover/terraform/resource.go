@@ -348,6 +348,14 @@ func (r *Resource) known() map[string]cty.Value {
 				}
 			}
 		}
+	case "data.local_file":
+		set("content", r.localFile())
+	case "data.local_sensitive_file":
+		set("content", r.localFile().Mark(secret{r.Address + ".content"}))
+	case "data.kubectl_file_documents", "data.kubectl_path_documents":
+		documents, manifests := r.documents()
+		set("documents", documents)
+		set("manifests", manifests)
 	case "data.null_data_source":
 		set("outputs", raw("inputs"))
 	case "terraform_data":

@@ -30,6 +30,7 @@ type scope struct {
 	calls   map[string]*callExpansion
 	expands map[string]*expansion
 	aliases map[string]ProviderRef // providers passed in by the call, by local name
+	roots   map[string]cty.Value   // names that stand for something of their own everywhere, as Terragrunt's do
 }
 
 // iteration is what stands for each, count, self and the iterators of dynamic
@@ -207,10 +208,9 @@ func (l *loader) mentionsSecret(e *expression, ctx *hcl.EvalContext) bool {
 
 // context builds what e needs: the values it refers to, and the functions.
 func (s *scope) context(e *expression, it iteration) *hcl.EvalContext {
-	vars := maps.Clone(it.vars)
-	if vars == nil {
-		vars = map[string]cty.Value{}
-	}
+	vars := map[string]cty.Value{}
+	maps.Copy(vars, s.roots)
+	maps.Copy(vars, it.vars)
 	nested := map[string]map[string]cty.Value{}
 	put := func(root, name string, f func() cty.Value) {
 		if nested[root] == nil {
@@ -223,7 +223,7 @@ func (s *scope) context(e *expression, it iteration) *hcl.EvalContext {
 	data := map[string]map[string]cty.Value{}
 	for _, t := range e.refs {
 		root := t.RootName()
-		if _, ok := it.vars[root]; ok {
+		if _, ok := vars[root]; ok {
 			continue
 		}
 		name := step(t, 1)

@@ -18,8 +18,8 @@ import (
 
 // State is what Terraform remembers: a state file of version 4, one of version
 // 3 (Terraform up to 0.11), or what "terraform show -json" prints of a state or
-// of a plan. Of the attributes only those that describe a Helm release are
-// kept, and of these nothing that is sensitive.
+// of a plan. Of the attributes only those that describe a Helm release or a
+// workload are kept, and of these nothing that is sensitive.
 type State struct {
 	Version          string // format: 4, 3, show or plan
 	TerraformVersion string
@@ -71,6 +71,10 @@ type StateObject struct {
 	PodLabels  map[string]string `json:",omitempty"`
 	Containers []StateContainer  `json:",omitempty"`
 	Hidden     bool              `json:",omitempty"`
+
+	// manifest is that of a workload, with its arguments and environment; nil
+	// if the state hides it.
+	manifest *Node
 }
 
 // StateContainer is a container of a pod. Of its arguments only the names of
@@ -497,13 +501,32 @@ func (s *stateReader) fill(x *StateResource, a attributes) {
 		if x.Object.Kind == "Deployment" {
 			x.Object.pods(s.decoded(x, o.raw["spec"]), "containers")
 		}
-		x.Object.Hidden = a.hidden["*"] || a.hidden["object"]
+		// The provider repeats in the object what the manifest marks.
+		x.Object.Hidden = a.hidden["*"] || a.hidden["object"] || a.hidden["manifest"]
+		if slices.Contains(workloadKinds, x.Object.Kind) && !x.Object.Hidden {
+			// What was written says it in fewer words than what the server made of it.
+			written := a.nested("manifest")
+			if v := written.nested("value"); v.raw != nil && written.raw["type"] != nil {
+				written = v
+			}
+			if written.text("kind") != x.Object.Kind {
+				written = o
+			}
+			x.Object.manifest = s.manifest(x, written)
+		}
 	case x.Type == "kubectl_manifest":
 		x.Object = &StateObject{APIVersion: a.text("api_version"), Kind: a.text("kind"), Namespace: a.text("namespace"), Name: a.text("name")}
 		// The provider hides yaml_body, and repeats it less what is secret.
 		for _, name := range []string{"yaml_body_parsed", "yaml_body"} {
-			if x.Object.Kind == "Deployment" && x.Object.Containers == nil {
-				x.Object.pods(s.manifestSpec(x, a.text(name)), "containers")
+			if !slices.Contains(workloadKinds, x.Object.Kind) || x.Object.manifest != nil {
+				continue
+			}
+			manifest := s.yamlManifest(x, a.text(name))
+			if x.Object.Kind == "Deployment" {
+				x.Object.pods(manifest["spec"], "containers")
+			}
+			if manifest != nil {
+				x.Object.manifest = stateNode(manifest, Origin{})
 			}
 		}
 		x.Object.Hidden = x.Object.Containers == nil && (a.hidden["*"] || a.hidden["yaml_body"])
@@ -514,11 +537,20 @@ func (s *stateReader) fill(x *StateResource, a attributes) {
 			break
 		}
 		x.Object.Hidden = a.hidden["*"] || a.hidden["spec"]
+		var spec, metadata any
 		switch {
 		case a.flat != nil:
 			x.Object.flatPods(a.nested("spec").nested("template").nested("spec"))
+			spec, metadata = unflatten(a.nested("spec").flat, s.limits.Nesting), unflatten(m.flat, s.limits.Nesting)
 		case !x.Object.Hidden:
-			x.Object.pods(s.decoded(x, a.raw["spec"]), "container")
+			spec = s.decoded(x, a.raw["spec"])
+			x.Object.pods(spec, "container")
+			if !a.hidden["metadata"] {
+				metadata = s.decoded(x, a.raw["metadata"])
+			}
+		}
+		if spec != nil {
+			x.Object.manifest = x.ofBlocks(metadata, spec)
 		}
 	}
 }
@@ -529,21 +561,21 @@ func (s *stateReader) decoded(x *StateResource, raw json.RawMessage) any {
 		return nil
 	}
 	var out any
-	if s.budget.afford(documentWork(string(raw))) != nil || json.Unmarshal(raw, &out) != nil {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	if s.budget.afford(documentWork(string(raw))) != nil || d.Decode(&out) != nil {
 		s.diags.error(Position{}, "what an object of the state runs is not read", x.Address)
 		return nil
 	}
 	return out
 }
 
-// manifestSpec is the spec of a manifest in YAML.
-func (s *stateReader) manifestSpec(x *StateResource, text string) any {
+// yamlManifest is a manifest in YAML; nil if there is none.
+func (s *stateReader) yamlManifest(x *StateResource, text string) map[string]any {
 	if text == "" {
 		return nil
 	}
-	var manifest struct {
-		Spec any `json:"spec"`
-	}
+	var manifest map[string]any
 	if err := cmp.Or(checkYAML(text, s.limits.Nesting), s.budget.afford(documentWork(text))); err != nil {
 		s.diags.error(Position{}, "what an object of the state runs is not read", x.Address)
 		return nil
@@ -552,7 +584,7 @@ func (s *stateReader) manifestSpec(x *StateResource, text string) any {
 		s.diags.error(Position{}, "what an object of the state runs is not read", x.Address)
 		return nil
 	}
-	return manifest.Spec
+	return manifest
 }
 
 // maxContainers bounds how many containers of a pod are looked at.
@@ -630,7 +662,7 @@ func (s *stateReader) release(x *StateResource, a attributes) *StateRelease {
 	}
 	r.Sensitive = a.setSensitive()
 	origin := Origin{Argument: "state " + x.Address}
-	if a.hidden["*"] || a.hidden["metadata"] || a.hidden["values"] || a.hidden["set"] {
+	if a.hidden["*"] || a.hidden["metadata"] || a.hidden["values"] || a.hidden["set"] || a.hidden["set_list"] {
 		r.Values = &Node{Kind: Sensitive, Origin: origin}
 		return r
 	}

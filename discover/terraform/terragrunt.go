@@ -1,10 +1,13 @@
 package terraform
 
 import (
-	"cmp"
 	"fmt"
+	"io/fs"
 	"maps"
 	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -21,20 +24,42 @@ type terragruntConfig struct {
 	open   []Cause // why there may be inputs that are not known
 	source string
 	from   Position
+	// extra are the extra arguments for terraform, in order; those of one name
+	// stand once.
+	extra []extraArguments
+	// exposed is what others can read of it: its locals and inputs.
+	exposed cty.Value
+}
+
+// extraArguments are what a block of that name gives to terraform.
+type extraArguments struct {
+	name string
+	args []extraArgument
+	env  map[string]given // variables in the environment
+	open []Cause          // why they may set variables that are not known
+}
+
+// extraArgument is a file of variables, or one variable.
+type extraArgument struct {
+	file     string
+	optional bool
+	name     string
+	given
 }
 
 // terragrunt reads the inputs of the root module from a terragrunt.hcl beside
 // it, and the folder of the module from its source. Of Terragrunt's language it
-// has local values, inputs, includes and the functions that name folders; what
-// comes from a dependency, the environment or a program is unknown. It returns
-// "" for a folder without such a file or without a source.
+// has local values, inputs, includes, other files that are read as such, extra
+// arguments and the functions that name folders; what comes from a dependency,
+// the environment or a program is unknown. It returns "" for a folder without
+// such a file or without a source.
 func (l *loader) terragrunt() (string, error) {
 	name := path.Join(l.dir, terragruntFile)
 	if ok, err := l.tree.exists(name, false); err != nil || !ok {
 		return "", nil
 	}
-	c := l.readTerragrunt(name, path.Dir(name), 0)
-	l.inputs, l.openInputs = c.inputs, c.open
+	c := l.readTerragrunt(terragruntPlace{file: name, dir: l.dir}, 0)
+	l.inputs, l.openInputs, l.terragruntArgs, l.terragruntDir = c.inputs, sortCauses(c.open), c.extra, l.dir
 	if c.source == "" {
 		return "", nil
 	}
@@ -48,82 +73,399 @@ func (l *loader) terragrunt() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("source %s: %w", c.source, err)
 	}
+	if names, err := l.tree.list(l.dir); err == nil && dir != l.dir {
+		for _, n := range names {
+			if strings.HasSuffix(n, ".tf") || strings.HasSuffix(n, ".tf.json") {
+				l.diags.warn(Position{File: path.Join(l.dir, n)}, "the file is not read", "Terragrunt puts it beside the files of the module")
+			}
+		}
+	}
 	return dir, nil
 }
 
-// readTerragrunt reads one file. base is the folder of the file that includes
-// it, or its own.
-func (l *loader) readTerragrunt(name, base string, depth int) terragruntConfig {
-	out := terragruntConfig{inputs: map[string]given{}}
+// terragruntPlace is a file that is read, and for whom.
+type terragruntPlace struct {
+	file string
+	dir  string // the folder of the file that is read first, or of one that is read as a value
+	// included are the folders of the files that this one includes, by label;
+	// nil in a file that is included.
+	included map[string]string
+	parent   bool // it is included
+}
+
+// parentDir is the folder of the file that includes are about: of the included
+// file itself or, in the one that includes it, of the only one or of the one
+// that a label names. ok is false where that does not tell which it is.
+func (p terragruntPlace) parentDir(labels []cty.Value) (dir string, ok bool) {
+	switch {
+	case p.parent || len(p.included) == 0:
+		return path.Dir(p.file), true
+	case len(p.included) == 1:
+		for _, dir = range p.included {
+			return dir, true
+		}
+	case len(labels) == 1:
+		dir, ok = p.included[labels[0].AsString()]
+	}
+	return dir, ok
+}
+
+// maxIncludes bounds how deep files read one another. A file that is included
+// cannot include others.
+const maxIncludes = 4
+
+// maxTerragruntFiles bounds how often a file of Terragrunt is read.
+const maxTerragruntFiles = 200
+
+// readTerragrunt reads one file.
+func (l *loader) readTerragrunt(place terragruntPlace, depth int) terragruntConfig {
+	name := place.file
+	out := terragruntConfig{inputs: map[string]given{}, exposed: unknown(cty.DynamicPseudoType, Cause{CauseFile, name, Position{File: name}})}
+	if l.terragruntFiles++; l.terragruntFiles > maxTerragruntFiles {
+		why := l.limit(fmt.Sprintf("more than %d files of Terragrunt are read, or one of them that often", maxTerragruntFiles), Position{File: terragruntFile})
+		out.open, out.exposed = []Cause{why}, unknown(cty.DynamicPseudoType, why)
+		return out
+	}
 	body := l.parseFile(name)
 	if body == nil {
 		out.open = []Cause{{CauseFile, name, Position{File: name}}}
 		return out
 	}
 	l.prepareBody(body)
+	if !place.parent {
+		place.included = map[string]string{}
+	}
 	m := &module{dir: path.Dir(name), locals: map[string]*hclsyntax.Attribute{}}
 	s := l.newScope(m)
-	in := iteration{vars: map[string]cty.Value{}}
+	s.roots = map[string]cty.Value{}
 	for _, root := range []string{"dependency", "include", "feature", "values", "unit", "stack"} {
-		in.vars[root] = unknown(cty.DynamicPseudoType, Cause{CauseInput, root, Position{File: name}})
+		s.roots[root] = unknown(cty.DynamicPseudoType, Cause{CauseInput, root, Position{File: name}})
 	}
 	before := l.functions
-	l.functions = l.terragruntFunctions(name, base)
+	l.functions = l.terragruntFunctions(place, depth)
 	defer func() { l.functions = before }()
 	for _, b := range body.Blocks {
 		if b.Type == "locals" {
 			maps.Copy(m.locals, b.Body.Attributes)
 		}
 	}
+	// What a file says can depend on what it includes, wherever it stands.
+	parents := l.includes(s, body, place, depth)
 	for _, b := range body.Blocks {
 		switch b.Type {
-		case "include":
-			a := b.Body.Attributes["path"]
-			if a == nil {
-				continue
-			}
-			v, marks := s.eval(l.prepared(a), in).Unmark()
-			if !v.IsKnown() || v.IsNull() || v.Type() != cty.String || depth > 4 {
-				out.open = append(out.open, append(causesOf(marks), Cause{CauseInput, "include", at(a.SrcRange)})...)
-				continue
-			}
-			p, err := l.tree.locate(m.dir, v.AsString())
-			if err != nil {
-				out.open = append(out.open, Cause{CauseFile, v.AsString(), at(a.SrcRange)})
-				continue
-			}
-			parent := l.readTerragrunt(p, m.dir, depth+1)
-			maps.Copy(out.inputs, parent.inputs)
-			out.open = append(out.open, parent.open...)
-			if out.source == "" {
-				out.source, out.from = parent.source, parent.from
-			}
 		case "terraform":
 			if a := b.Body.Attributes["source"]; a != nil {
-				v, _ := s.eval(l.prepared(a), in).Unmark()
+				v, _ := s.eval(l.prepared(a), iteration{}).Unmark()
 				out.from = at(a.SrcRange)
 				out.source = stringOr(v, "a source that is not literal")
 			}
+			for _, extra := range b.Body.Blocks {
+				if extra.Type == "extra_arguments" {
+					if x, ok := s.extraArguments(extra); ok {
+						out.extra = append(out.extra, x)
+					}
+				}
+			}
+		case "generate":
+			l.diags.warn(at(b.DefRange()), "a file that Terragrunt writes is not read", "generate "+strings.Join(b.Labels, " "))
 		}
 	}
+	inputs := out.readInputs(s, body)
+	locals := map[string]cty.Value{}
+	for _, n := range sortedKeys(m.locals) {
+		locals[n] = s.local(n, at(m.locals[n].SrcRange))
+	}
+	out.exposed = cty.ObjectVal(map[string]cty.Value{"locals": cty.ObjectVal(locals), "inputs": inputs})
+	// The last include is merged first.
+	for _, p := range slices.Backward(parents) {
+		out.inherit(p)
+	}
+	return out
+}
+
+// includedFile is a file that another includes, and how it is merged into that.
+type includedFile struct {
+	terragruntConfig
+	strategy string // no_merge, shallow or deep; "" if that is not known
+	from     Position
+}
+
+// includes reads the files that a body includes, in order.
+func (l *loader) includes(s *scope, body *hclsyntax.Body, place terragruntPlace, depth int) []includedFile {
+	var out []includedFile
+	exposed := map[string]cty.Value{}
+	for _, b := range body.Blocks {
+		a := b.Body.Attributes["path"]
+		if b.Type != "include" || a == nil {
+			continue
+		}
+		from := at(a.SrcRange)
+		fail := func(causes ...Cause) {
+			out = append(out, includedFile{terragruntConfig: terragruntConfig{open: causes}, strategy: "shallow", from: from})
+		}
+		v, marks := s.eval(l.prepared(a), iteration{}).Unmark()
+		if !v.IsKnown() || v.IsNull() || v.Type() != cty.String {
+			fail(append(causesOf(marks), Cause{CauseInput, "include", from})...)
+			continue
+		}
+		if place.parent {
+			fail(Cause{CauseLimit, "an included file includes another, which Terragrunt refuses", from})
+			continue
+		}
+		p, err := l.tree.locate(s.mod.dir, v.AsString())
+		if err != nil {
+			fail(Cause{CauseFile, v.AsString(), from})
+			continue
+		}
+		f := includedFile{strategy: "shallow", from: from}
+		f.terragruntConfig = l.readTerragrunt(terragruntPlace{file: p, dir: place.dir, parent: true}, depth+1)
+		if a := b.Body.Attributes["merge_strategy"]; a != nil {
+			f.strategy = stringOr(bareOf(s.eval(l.prepared(a), iteration{})), "")
+		}
+		label := ""
+		if len(b.Labels) > 0 {
+			label = b.Labels[0]
+		}
+		place.included[label] = path.Dir(p)
+		exposed[label] = f.exposed
+		out = append(out, f)
+	}
+	if only, ok := exposed[""]; ok && len(exposed) == 1 {
+		s.roots["include"] = only
+	} else if len(exposed) > 0 {
+		s.roots["include"] = cty.ObjectVal(exposed)
+	}
+	return out
+}
+
+// inherit merges what a file includes into it, as Terragrunt does: what the
+// file itself says counts.
+func (c *terragruntConfig) inherit(p includedFile) {
+	switch p.strategy {
+	case "no_merge":
+		return
+	case "shallow", "deep":
+	default:
+		c.open = append(c.open, Cause{CauseInput, "merge_strategy", p.from})
+	}
+	// Inputs that are not known may be any of those that are inherited.
+	if len(c.open) == 0 {
+		for k, v := range p.inputs {
+			own, both := c.inputs[k]
+			switch {
+			case !both:
+				c.inputs[k] = v
+			case p.strategy == "deep":
+				own.value = deepMerged(v.value, own.value, k)
+				c.inputs[k] = own
+			}
+		}
+	}
+	c.open = append(c.open, p.open...)
+	if c.source == "" {
+		c.source, c.from = p.source, p.from
+	}
+	extra := slices.Clone(p.extra)
+	for _, own := range c.extra {
+		if i := slices.IndexFunc(extra, func(x extraArguments) bool { return x.name == own.name }); i >= 0 {
+			extra[i] = own
+		} else {
+			extra = append(extra, own)
+		}
+	}
+	c.extra = extra
+}
+
+// deepMerged merges two values of an input as merge_strategy "deep" does: maps
+// key by key, lists one after the other. Of anything else the file's own value
+// counts, unless it is empty: then it is not told here what comes of it.
+func deepMerged(parent, own cty.Value, name string) cty.Value {
+	open := unknown(cty.DynamicPseudoType, Cause{Kind: CauseLimit, Name: "what Terragrunt makes of both values of " + name + " is not followed"})
+	if parent == cty.NilVal || own == cty.NilVal || parent.IsMarked() || own.IsMarked() || !parent.IsKnown() || !own.IsKnown() || own.IsNull() {
+		return open
+	}
+	isMap := func(v cty.Value) bool { return v.Type().IsObjectType() || v.Type().IsMapType() }
+	isList := func(v cty.Value) bool { return v.Type().IsTupleType() || v.Type().IsListType() }
+	switch {
+	case parent.IsNull():
+		return own
+	case isMap(parent) && isMap(own):
+		out := parent.AsValueMap()
+		if out == nil {
+			out = map[string]cty.Value{}
+		}
+		for k, v := range own.AsValueMap() {
+			if p, ok := out[k]; ok {
+				v = deepMerged(p, v, name+"."+k)
+			}
+			out[k] = v
+		}
+		return cty.ObjectVal(out)
+	case isList(parent) && isList(own):
+		return cty.TupleVal(slices.Concat(parent.AsValueSlice(), own.AsValueSlice()))
+	case !own.Type().IsPrimitiveType() || !parent.Type().IsPrimitiveType():
+		return open
+	case own.RawEquals(parent), own.Type() == cty.String && own.AsString() != "", own.Type() == cty.Bool && own.True(), own.Type() == cty.Number && own.AsBigFloat().Sign() != 0:
+		return own
+	}
+	return open
+}
+
+// readInputs reads the argument inputs of a file, and returns all of it.
+func (c *terragruntConfig) readInputs(s *scope, body *hclsyntax.Body) cty.Value {
 	a := body.Attributes["inputs"]
 	if a == nil {
-		return out
+		return cty.EmptyObjectVal
 	}
+	l := s.l
 	e := l.prepared(a)
-	v, marks := s.eval(e, in).Unmark()
+	whole := s.eval(e, iteration{})
+	v, marks := whole.Unmark()
 	switch {
 	case !v.IsKnown():
-		out.open = sortCauses(append(out.open, append(causesOf(marks), Cause{CauseInput, "inputs", at(a.SrcRange)})...))
+		c.open = append(c.open, append(causesOf(marks), Cause{CauseInput, "inputs", at(a.SrcRange)})...)
 	case v.IsNull() || !(v.Type().IsObjectType() || v.Type().IsMapType()):
 		l.diags.error(at(a.SrcRange), "inputs is not a map", "")
 	default:
 		for it := v.ElementIterator(); it.Next(); {
 			k, x := it.Element()
-			out.inputs[k.AsString()] = given{value: x.WithMarks(marks), from: l.itemPosition(e, k.AsString())}
+			c.inputs[k.AsString()] = given{value: x.WithMarks(marks), from: l.itemPosition(e, k.AsString())}
 		}
 	}
-	return out
+	return whole
+}
+
+// extraArguments reads what a block gives to terraform beside the inputs:
+// arguments that set variables, files of variables, and variables in the
+// environment. ok is false if it gives them to no command that makes something.
+func (s *scope) extraArguments(b *hclsyntax.Block) (out extraArguments, ok bool) {
+	out.name, out.env = strings.Join(b.Labels, " "), map[string]given{}
+	l := s.l
+	value := func(name string) (v cty.Value, marks cty.ValueMarks, from Position) {
+		a := b.Body.Attributes[name]
+		if a == nil {
+			return cty.NilVal, nil, from
+		}
+		from = at(a.SrcRange)
+		if v, marks = s.eval(l.prepared(a), iteration{}).Unmark(); !v.IsKnown() || !v.IsNull() && !v.CanIterateElements() {
+			out.open = append(out.open, append(causesOf(marks), Cause{CauseInput, name, from})...)
+			return cty.NilVal, nil, from
+		}
+		return v, marks, from
+	}
+	list := func(name string) (texts []string, from Position) {
+		v, _, from := value(name)
+		if v == cty.NilVal || v.IsNull() {
+			return nil, from
+		}
+		for it := v.ElementIterator(); it.Next(); {
+			_, e := it.Element()
+			e, marks := e.Unmark()
+			if stringOr(e, "") == "" {
+				out.open = append(out.open, append(causesOf(marks), Cause{CauseInput, name, from})...)
+				continue
+			}
+			texts = append(texts, e.AsString())
+		}
+		return texts, from
+	}
+	commands, _ := list("commands")
+	if len(out.open) == 0 && !slices.Contains(commands, "plan") && !slices.Contains(commands, "apply") {
+		return out, false
+	}
+	args, from := list("arguments")
+	for i := 0; i < len(args); i++ {
+		name, text, assigned := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(args[i], "-"), "-"), "=")
+		if !strings.HasPrefix(args[i], "-") || name != "var" && name != "var-file" {
+			continue
+		}
+		if !assigned && i+1 < len(args) {
+			i++
+			text = args[i]
+		}
+		x := extraArgument{file: text, given: given{from: from}}
+		if name == "var" {
+			variable, v, _ := strings.Cut(text, "=")
+			x.file, x.name, x.text = "", variable, &v
+		}
+		out.args = append(out.args, x)
+	}
+	for _, name := range []string{"required_var_files", "optional_var_files"} {
+		files, from := list(name)
+		for _, file := range files {
+			out.args = append(out.args, extraArgument{file: file, optional: name == "optional_var_files", given: given{from: from}})
+		}
+	}
+	env, marks, from := value("env_vars")
+	if env == cty.NilVal || env.IsNull() || !env.Type().IsObjectType() && !env.Type().IsMapType() {
+		return out, true
+	}
+	for it := env.ElementIterator(); it.Next(); {
+		k, x := it.Element()
+		name, ok := strings.CutPrefix(k.AsString(), "TF_VAR_")
+		if !ok {
+			continue
+		}
+		g := given{value: x.WithMarks(marks), from: from}
+		if !g.value.IsMarked() && stringOr(g.value, "") != "" {
+			text := g.value.AsString()
+			g.text = &text
+		}
+		out.env[name] = g
+	}
+	return out, true
+}
+
+// readExtraArguments reads what Terragrunt gives to terraform on its command
+// line. A file that is relative is one of Terragrunt's folder, or of the module.
+func (l *loader) readExtraArguments(mod *module) {
+	for _, x := range l.terragruntArgs {
+		open := slices.Clone(x.open)
+		for _, a := range x.args {
+			if a.file == "" {
+				l.inputs[a.name] = a.given
+				continue
+			}
+			switch file, err := l.extraFile(a, mod); {
+			case err != nil:
+				open = append(open, Cause{CauseFile, a.file, a.from})
+			case file != "":
+				l.readVarFile(file, mod)
+			}
+		}
+		if len(open) > 0 {
+			// What is not known may set any variable.
+			l.inputs = map[string]given{}
+			l.openInputs = sortCauses(append(l.openInputs, open...))
+		}
+	}
+}
+
+// extraFile finds a file of variables in the tree; "" if there need not be one.
+func (l *loader) extraFile(a extraArgument, mod *module) (string, error) {
+	dirs := []string{l.terragruntDir}
+	if mod.dir != l.terragruntDir && !filepath.IsAbs(a.file) {
+		// terraform runs in a copy of the module, whose surroundings differ.
+		if strings.HasPrefix(path.Clean(a.file), "..") {
+			return "", errOutside
+		}
+		if !a.optional {
+			dirs = append(dirs, mod.dir)
+		}
+	}
+	for _, dir := range dirs {
+		p, err := l.tree.locate(dir, a.file)
+		if err != nil {
+			return "", err
+		}
+		if ok, err := l.tree.exists(p, false); err != nil || ok {
+			return p, err
+		}
+	}
+	if a.optional {
+		return "", nil
+	}
+	return "", fs.ErrNotExist
 }
 
 // itemPosition is where a key of an object that is written out stands.
@@ -138,25 +480,58 @@ func (l *loader) itemPosition(e *expression, key string) Position {
 	return at(e.Range())
 }
 
-// terragruntFunctions adds Terragrunt's functions that name folders.
-func (l *loader) terragruntFunctions(name, base string) map[string]function.Function {
+// terragruntFunctions adds those of Terragrunt's functions that name folders
+// and read other files.
+func (l *loader) terragruntFunctions(place terragruntPlace, depth int) map[string]function.Function {
 	t := maps.Clone(l.functions)
-	constant := func(s string) function.Function {
+	// Some take the label of an include.
+	labelled := func(of func(labels []cty.Value) cty.Value) function.Function {
 		return function.New(&function.Spec{
-			Type: function.StaticReturnType(cty.String),
-			Impl: func([]cty.Value, cty.Type) (cty.Value, error) { return cty.StringVal(s), nil },
+			VarParam: &function.Parameter{Name: "include", Type: cty.String},
+			Type:     function.StaticReturnType(cty.String),
+			Impl:     func(args []cty.Value, _ cty.Type) (cty.Value, error) { return of(args), nil },
 		})
 	}
-	t["get_terragrunt_dir"] = constant(l.absolute(l.dir))
-	t["get_original_terragrunt_dir"] = t["get_terragrunt_dir"]
-	t["get_parent_terragrunt_dir"] = constant(l.absolute(path.Dir(name)))
-	relative, included := ".", path.Dir(name)
-	if rel, ok := strings.CutPrefix(base+"/", included+"/"); ok {
-		relative = cmp.Or(strings.TrimSuffix(rel, "/"), ".")
-	} else if included == "." {
-		relative = base
+	constant := func(s string) function.Function {
+		return labelled(func([]cty.Value) cty.Value { return cty.StringVal(s) })
 	}
-	t["path_relative_to_include"] = constant(relative)
+	included := func(of func(dir string) string) function.Function {
+		return labelled(func(labels []cty.Value) cty.Value {
+			dir, ok := place.parentDir(labels)
+			if !ok {
+				return unknown(cty.String, Cause{CauseInput, "include", Position{File: place.file}})
+			}
+			return cty.StringVal(of(dir))
+		})
+	}
+	t["get_terragrunt_dir"] = constant(l.absolute(place.dir))
+	t["get_original_terragrunt_dir"] = constant(l.absolute(l.dir))
+	t["get_parent_terragrunt_dir"] = included(l.absolute)
+	t["path_relative_to_include"] = included(func(dir string) string { return relative(dir, place.dir) })
+	t["path_relative_from_include"] = included(func(dir string) string { return relative(place.dir, dir) })
+	if root, ok := l.repository(place.dir); ok {
+		t["get_repo_root"] = constant(l.absolute(root))
+		t["get_path_from_repo_root"] = constant(relative(root, place.dir))
+		t["get_path_to_repo_root"] = constant(relative(place.dir, root))
+	}
+	t["get_terraform_commands_that_need_vars"] = function.New(&function.Spec{
+		Type: function.StaticReturnType(cty.List(cty.String)),
+		Impl: func([]cty.Value, cty.Type) (cty.Value, error) {
+			var names []cty.Value
+			for _, n := range []string{"apply", "console", "destroy", "import", "plan", "push", "refresh"} {
+				names = append(names, cty.StringVal(n))
+			}
+			return cty.ListVal(names), nil
+		},
+	})
+	t["get_env"] = function.New(&function.Spec{
+		Params:   []function.Parameter{{Name: "name", Type: cty.String}},
+		VarParam: &function.Parameter{Name: "default", Type: cty.String},
+		Type:     function.StaticReturnType(cty.String),
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			return unknown(cty.String, Cause{Kind: CauseInput, Name: "get_env(" + strconv.Quote(args[0].AsString()) + ")"}), nil
+		},
+	})
 	t["find_in_parent_folders"] = function.New(&function.Spec{
 		VarParam: &function.Parameter{Name: "name", Type: cty.String},
 		Type:     function.StaticReturnType(cty.String),
@@ -165,23 +540,98 @@ func (l *loader) terragruntFunctions(name, base string) map[string]function.Func
 			if len(args) > 0 {
 				wanted = []string{args[0].AsString()}
 			}
-			for dir := path.Dir(name); dir != "."; {
-				dir = path.Dir(dir)
-				for _, w := range wanted {
-					p, err := l.tree.locate(dir, w)
-					if err != nil {
-						continue
-					}
-					if ok, err := l.tree.exists(p, false); err == nil && ok {
-						return cty.StringVal(l.absolute(p)), nil
-					}
-				}
-			}
-			if len(args) > 1 {
+			p, err := l.above(place.dir, wanted)
+			switch {
+			case err != nil:
+			case p != "":
+				return cty.StringVal(l.absolute(p)), nil
+			case len(args) > 1 && place.dir != ".": // above the tree it cannot be looked for
 				return args[1], nil
 			}
 			return unknown(cty.String, Cause{Kind: CauseFile, Name: wanted[0]}), nil
 		},
 	})
+	t["read_terragrunt_config"] = function.New(&function.Spec{
+		Params:   []function.Parameter{{Name: "path", Type: cty.String}},
+		VarParam: &function.Parameter{Name: "default", Type: cty.DynamicPseudoType, AllowNull: true, AllowUnknown: true, AllowMarked: true, AllowDynamicType: true},
+		Type:     function.StaticReturnType(cty.DynamicPseudoType),
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			return l.readConfig(place, args[0].AsString(), args[1:], depth), nil
+		},
+	})
 	return t
+}
+
+// readConfig is what read_terragrunt_config returns.
+func (l *loader) readConfig(place terragruntPlace, file string, otherwise []cty.Value, depth int) cty.Value {
+	missing := unknown(cty.DynamicPseudoType, Cause{Kind: CauseFile, Name: file})
+	name, err := l.tree.locate(place.dir, file)
+	if err != nil {
+		return missing
+	}
+	if ok, err := l.tree.exists(name, true); err == nil && ok {
+		name = path.Join(name, terragruntFile)
+	}
+	switch ok, err := l.tree.exists(name, false); {
+	case err != nil:
+		return missing
+	case !ok && len(otherwise) > 0:
+		return otherwise[0]
+	case !ok:
+		return missing
+	case depth >= maxIncludes:
+		return unknown(cty.DynamicPseudoType, l.limit("files read one another deeper than is followed", Position{File: name}))
+	}
+	if v, ok := l.terragruntRead[name]; ok {
+		return v
+	}
+	if l.terragruntRead == nil {
+		l.terragruntRead = map[string]cty.Value{}
+	}
+	// A file that reads itself finds this.
+	l.terragruntRead[name] = unknown(cty.DynamicPseudoType, Cause{CauseError, file, Position{File: name}})
+	l.terragruntRead[name] = l.readTerragrunt(terragruntPlace{file: name, dir: path.Dir(name)}, depth+1).exposed
+	return l.terragruntRead[name]
+}
+
+// above finds the first of some files in the folders above one of the tree; ""
+// if there is none.
+func (l *loader) above(dir string, names []string) (string, error) {
+	for dir != "." {
+		dir = path.Dir(dir)
+		for _, n := range names {
+			p, err := l.tree.locate(dir, n)
+			if err != nil {
+				return "", err
+			}
+			if ok, err := l.tree.exists(p, false); err != nil || ok {
+				return p, err
+			}
+		}
+	}
+	return "", nil
+}
+
+// repository is the folder of the tree that is the Git checkout around another.
+func (l *loader) repository(dir string) (root string, ok bool) {
+	for {
+		for _, folder := range []bool{true, false} { // a file in a worktree or a submodule
+			if ok, err := l.tree.exists(path.Join(dir, ".git"), folder); err == nil && ok {
+				return dir, true
+			}
+		}
+		if dir == "." {
+			return "", false
+		}
+		dir = path.Dir(dir)
+	}
+}
+
+// relative writes the folder to of the tree relative to the folder from.
+func relative(from, to string) string {
+	rel, err := filepath.Rel(filepath.FromSlash(from), filepath.FromSlash(to))
+	if err != nil {
+		return to
+	}
+	return filepath.ToSlash(rel)
 }

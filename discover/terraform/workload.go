@@ -52,6 +52,9 @@ var deploymentTypes = map[string]string{
 	"kubernetes_daemonset": "DaemonSet", "kubernetes_daemon_set_v1": "DaemonSet",
 }
 
+// workloadKinds are the kinds of objects that a fluxd can run as.
+var workloadKinds = []string{"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController"}
+
 // Workloads returns the objects declared without Helm, by address: every
 // workload, and every manifest of any kind.
 func Workloads(ctx context.Context, r *Result) []*Workload {
@@ -170,4 +173,54 @@ func (w *Workload) fromObject() {
 		}
 		w.Containers = append(w.Containers, out)
 	}
+}
+
+// repeated are the blocks of a Deployment's resource that stand for lists, with
+// the names of the lists.
+var repeated = map[string]string{
+	"container": "containers", "init_container": "initContainers", "volume": "volumes", "volume_mount": "volumeMounts", "env": "env",
+	"env_from": "envFrom", "port": "ports", "toleration": "tolerations", "items": "items", "image_pull_secrets": "imagePullSecrets",
+	"host_aliases": "hostAliases", "match_expressions": "matchExpressions", "sources": "sources", "http_header": "httpHeaders",
+	"topology_spread_constraint": "topologySpreadConstraints", "readiness_gate": "readinessGates", "option": "options",
+}
+
+// Tree returns the object that is declared as maps and lists, by the names of
+// its fields. What is not known in it is a map with the key "$unknown", what is
+// sensitive one with "$sensitive".
+func (w *Workload) Tree() map[string]any {
+	if w.Object == nil {
+		return blockTree(w.Resource.Body)
+	}
+	if tree, ok := w.Object.tree().(map[string]any); ok {
+		return tree
+	}
+	return map[string]any{}
+}
+
+// blockTree makes of a resource's blocks the object that they describe.
+func blockTree(b *Body) map[string]any {
+	out := map[string]any{}
+	for name, a := range b.Attributes {
+		out[camel(name)] = ValueTree(a.Value)
+	}
+	for _, x := range b.Blocks {
+		if list, ok := repeated[x.Type]; ok {
+			items, _ := out[list].([]any)
+			out[list] = append(items, blockTree(x.Body))
+			continue
+		}
+		out[camel(x.Type)] = blockTree(x.Body)
+	}
+	return out
+}
+
+// camel turns a name of the provider's into the field's.
+func camel(name string) string {
+	parts := strings.Split(name, "_")
+	for i := 1; i < len(parts); i++ {
+		if parts[i] != "" {
+			parts[i] = strings.ToUpper(parts[i][:1]) + parts[i][1:]
+		}
+	}
+	return strings.Join(parts, "")
 }

@@ -1,0 +1,294 @@
+package terraform
+
+import (
+	"cmp"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// HelmReleases returns the releases that the state holds, by address, as
+// [HelmReleases] does those of a configuration: with the values that Helm got.
+// What is to be destroyed is not among them. file is what the state is called
+// where it is named as their place.
+func (s *State) HelmReleases(file string) []*HelmRelease {
+	var out []*HelmRelease
+	for _, x := range s.Resources {
+		if x.Mode != "managed" || x.Deposed || x.Release == nil {
+			continue
+		}
+		origin := Origin{Position: Position{File: file}}
+		// What the provider always writes, and is not there, is hidden or of a
+		// state that something else made.
+		missing := func(what string) *Node {
+			return &Node{Kind: Unknown, Causes: []Cause{{CauseState, what + " of " + x.Address, origin.Position}}, Origin: origin}
+		}
+		text := func(s, what string) *Node {
+			if s == "" {
+				return missing(what)
+			}
+			return &Node{Kind: Scalar, Scalar: s, Origin: origin}
+		}
+		r := x.resource(file)
+		h := &HelmRelease{
+			Address: x.Address, Resource: r, Provider: r.Provider, Position: r.Position,
+			Name: text(x.Release.Name, "the name"), Namespace: text(x.Release.Namespace, "the namespace"), Chart: text(x.Release.Chart, "the chart"),
+			Version: text(x.Release.Version, "the version"), Values: x.Release.Values.placed(origin),
+		}
+		if x.Release.Repository != "" {
+			h.Repository = text(x.Release.Repository, "")
+			h.RepositoryURL = h.Repository
+		}
+		if h.Values == nil {
+			h.Values = missing("the values")
+		}
+		out = append(out, h)
+	}
+	return out
+}
+
+// Workloads returns the workloads that the state holds, by address, as
+// [Workloads] does those of a configuration. What is to be destroyed, and what
+// the state hides, is not among them. file is what the state is called where
+// it is named as their place.
+func (s *State) Workloads(file string) []*Workload {
+	var out []*Workload
+	for _, x := range s.Resources {
+		if x.Mode != "managed" || x.Deposed || x.Object == nil || x.Object.manifest == nil {
+			continue
+		}
+		r := x.resource(file)
+		w := &Workload{Address: x.Address, Resource: r, Provider: r.Provider, Position: r.Position, Object: x.Object.manifest.placed(Origin{Position: r.Position})}
+		w.fromObject()
+		out = append(out, w)
+	}
+	return out
+}
+
+// resource is what the state says of an instance in the place of a
+// configuration: no argument is in it.
+func (x *StateResource) resource(file string) *Resource {
+	return &Resource{
+		Address: x.Address, Module: x.Module, Mode: x.Mode, Type: x.Type, Name: x.Name, Key: x.Key, Provider: providerRef(x.Provider),
+		Position: Position{File: file}, Body: &Body{Attributes: map[string]*Attribute{}},
+	}
+}
+
+// providerRef reads the name of a provider configuration as states write it,
+// provider["registry.terraform.io/hashicorp/helm"].west or, up to Terraform
+// 0.11, provider.helm.west, after the module that has it.
+func providerRef(text string) ProviderRef {
+	var out ProviderRef
+	before, rest, ok := strings.Cut(text, "provider[\"")
+	if ok {
+		source, after, _ := strings.Cut(rest, "\"]")
+		out.Name = source[strings.LastIndex(source, "/")+1:]
+		rest = after
+	} else if before, rest, ok = strings.Cut(text, "provider."); ok {
+		out.Name, rest, _ = strings.Cut(rest, ".")
+		rest = "." + rest
+	} else {
+		// "terraform show -json" has the source alone: which configuration of
+		// that provider it was is not in it.
+		out.Name = text[strings.LastIndex(text, "/")+1:]
+		return out
+	}
+	out.Module = strings.TrimSuffix(before, ".")
+	out.Alias, out.Key, _ = strings.Cut(strings.TrimPrefix(rest, "."), "[")
+	if out.Key != "" {
+		out.Key = "[" + out.Key
+	}
+	return out
+}
+
+// placed returns a copy of n with another origin all over.
+func (n *Node) placed(o Origin) *Node {
+	if n == nil {
+		return nil
+	}
+	out := *n
+	out.Origin = o
+	if n.Map != nil {
+		out.Map = make(map[string]*Node, len(n.Map))
+		for k, v := range n.Map {
+			out.Map[k] = v.placed(o)
+		}
+	}
+	out.List = slices.Clone(n.List)
+	for i := range out.List {
+		out.List[i] = out.List[i].placed(o)
+	}
+	return &out
+}
+
+// stateNode makes nodes of a decoded manifest. What is null in it is not set; a
+// text of which a part is withheld is not known.
+func stateNode(v any, origin Origin) *Node {
+	switch v := v.(type) {
+	case map[string]any:
+		out := &Node{Kind: Map, Map: map[string]*Node{}, Origin: origin}
+		for k, e := range v {
+			if e != nil {
+				out.Map[k] = stateNode(e, origin)
+			}
+		}
+		return out
+	case []any:
+		out := &Node{Kind: List, Origin: origin}
+		for _, e := range v {
+			out.List = append(out.List, stateNode(e, origin))
+		}
+		return out
+	case json.Number:
+		if i, err := v.Int64(); err == nil {
+			return &Node{Kind: Scalar, Scalar: i, Origin: origin}
+		}
+		f, _ := v.Float64()
+		return &Node{Kind: Scalar, Scalar: f, Origin: origin}
+	case string:
+		if before, after, part := strings.Cut(v, "(sensitive value)"); part && before+after != "" {
+			return &Node{Kind: Unknown, Text: before + "${(sensitive value)}", Causes: []Cause{{Kind: CauseSensitive, Name: "a part that the state withholds"}}, Origin: origin}
+		}
+	case float64:
+		if i := int64(v); float64(i) == v {
+			return &Node{Kind: Scalar, Scalar: i, Origin: origin}
+		}
+	}
+	return cloaked(v, origin)
+}
+
+// manifest is what a kubernetes_manifest holds, as nodes.
+func (s *stateReader) manifest(x *StateResource, a attributes) *Node {
+	out := &Node{Kind: Map, Map: map[string]*Node{}}
+	for k, raw := range a.raw {
+		if v := s.decoded(x, raw); v != nil {
+			out.Map[k] = stateNode(v, Origin{})
+		}
+	}
+	return out
+}
+
+// ofBlocks is the manifest that the blocks of a resource describe. What is
+// empty, false or zero is what the provider writes for what is not set; only
+// of replicas zero is a number to tell. metadata is nil if the state hides it.
+func (x *StateResource) ofBlocks(metadata, spec any) *Node {
+	tree := map[string]any{"kind": x.Object.Kind, "spec": objectOfBlocks(firstBlock(spec))}
+	written, ok := firstBlock(metadata).(map[string]any)
+	meta := map[string]any{}
+	for _, k := range []string{"name", "namespace", "labels", "annotations"} { // the others are the server's
+		if v := written[k]; !unset(k, v) {
+			meta[k] = v
+		}
+	}
+	tree["metadata"] = meta
+	out := stateNode(tree, Origin{})
+	if !ok {
+		out.Map["metadata"] = &Node{Kind: Unknown, Causes: []Cause{{Kind: CauseState, Name: "the metadata of " + x.Address}}}
+	}
+	return out
+}
+
+func objectOfBlocks(v any) any {
+	m, ok := v.(map[string]any)
+	if !ok {
+		return v
+	}
+	out := map[string]any{}
+	for name, v := range m {
+		if unset(name, v) {
+			continue
+		}
+		list, _ := v.([]any)
+		blocks := slices.ContainsFunc(list, func(e any) bool { _, ok := e.(map[string]any); return ok })
+		as, many := repeated[name]
+		switch {
+		case blocks && !many && len(list) == 1:
+			out[camel(name)] = objectOfBlocks(list[0])
+		case blocks:
+			objects := make([]any, 0, len(list))
+			for _, e := range list {
+				objects = append(objects, objectOfBlocks(e))
+			}
+			out[cmp.Or(as, camel(name))] = objects
+		default:
+			out[camel(name)] = v
+		}
+	}
+	return out
+}
+
+func firstBlock(v any) any {
+	if list, ok := v.([]any); ok && len(list) > 0 {
+		return list[0]
+	}
+	return v
+}
+
+// unset reports whether a provider writes such a value for what is not set.
+func unset(name string, v any) bool {
+	switch v := v.(type) {
+	case nil:
+		return true
+	case string:
+		return v == ""
+	case bool:
+		return !v
+	case json.Number:
+		return v == "0" && name != "replicas"
+	case []any:
+		return len(v) == 0
+	case map[string]any:
+		return len(v) == 0
+	}
+	return false
+}
+
+// unflatten makes lists and maps of attributes that are flat, as in states of
+// Terraform up to 0.11: args.# is the length of a list, labels.% that of a map
+// whose keys may hold dots. What lies deeper than depth is null.
+func unflatten(flat map[string]string, depth int) any {
+	if len(flat) == 0 || depth == 0 {
+		return nil
+	}
+	if _, isMap := flat["%"]; isMap {
+		out := map[string]any{}
+		for k, v := range flat {
+			if k != "%" {
+				out[k] = v
+			}
+		}
+		return out
+	}
+	out, parts := map[string]any{}, map[string]map[string]string{}
+	for k, v := range flat {
+		first, rest, nested := strings.Cut(k, ".")
+		switch {
+		case first == "#":
+		case !nested:
+			out[first] = v
+		default:
+			if parts[first] == nil {
+				parts[first] = map[string]string{}
+			}
+			parts[first][rest] = v
+		}
+	}
+	for k, part := range parts {
+		out[k] = unflatten(part, depth-1)
+	}
+	if _, isList := flat["#"]; !isList {
+		return out
+	}
+	keys := sortedKeys(out)
+	slices.SortStableFunc(keys, func(a, b string) int {
+		i, _ := strconv.Atoi(a)
+		j, _ := strconv.Atoi(b)
+		return i - j
+	})
+	list := make([]any, 0, len(keys))
+	for _, k := range keys {
+		list = append(list, out[k])
+	}
+	return list
+}

@@ -1,0 +1,174 @@
+package terraform
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// What Terragrunt gives to terraform is known where its rules tell it, and
+// unknown where they do not: what it merges, in which order, and which file is
+// meant (gruntwork-io/terragrunt, config/include.go and config_helpers.go).
+func TestTerragruntsRulesAreKept(t *testing.T) {
+	const parent, child = "live/root.hcl", "live/app/terragrunt.hcl"
+	const root = "include \"root\" {\n path = find_in_parent_folders(\"root.hcl\")\n}\n"
+	const module = "terraform {\n source = \"../../modules//m\"\n}\n"
+	for name, c := range map[string]struct {
+		files map[string]string
+		env   map[string]string
+		want  string // of the variables a and b: JSON, or ? and the cause
+	}{
+		"a file's own inputs count, and the last include before others": {map[string]string{
+			"live/one.hcl": `inputs = { a = "one", b = "one" }`, "live/two.hcl": `inputs = { a = "two", b = "two" }`,
+			child: "include \"one\" {\n path = \"../one.hcl\"\n}\ninclude \"two\" {\n path = \"../two.hcl\"\n}\n" + module + "inputs = { b = \"own\" }",
+		}, nil, `"two" "own"`},
+		"the source of the last include": {map[string]string{
+			"live/one.hcl": "terraform {\n source = \"../../modules//other\"\n}\n", "live/two.hcl": module + `inputs = { a = "a" }`,
+			child: "include \"one\" {\n path = \"../one.hcl\"\n}\ninclude \"two\" {\n path = \"../two.hcl\"\n}\n",
+		}, nil, `"a" "default"`},
+		"what is included is only for others to read": {map[string]string{
+			parent: "locals { x = \"exposed\" }\ninputs = { a = \"merged\" }",
+			child:  "include \"root\" {\n path = \"../root.hcl\"\n merge_strategy = \"no_merge\"\n expose = true\n}\n" + module + "inputs = { b = include.root.locals.x }",
+		}, nil, `"default" "exposed"`},
+		"maps and lists are merged deeply": {map[string]string{
+			parent: `inputs = { a = { x = 1, y = { z = "parent", w = "w" } }, b = ["parent"] }`,
+			child:  "include \"root\" {\n path = \"../root.hcl\"\n merge_strategy = \"deep\"\n}\n" + module + `inputs = { a = { y = { z = "own" } }, b = ["own"] }`,
+		}, nil, `{"x":1,"y":{"w":"w","z":"own"}} ["parent","own"]`},
+		"what is empty is merged deeply": {map[string]string{
+			parent: `inputs = { a = true, b = "parent" }`,
+			child:  "include \"root\" {\n path = \"../root.hcl\"\n merge_strategy = \"deep\"\n}\n" + module + `inputs = { a = false, b = "own" }`,
+		}, nil, `?limit "own"`},
+		"a strategy that is not known": {map[string]string{
+			parent: `inputs = { a = "parent", b = "parent" }`,
+			child:  "include \"root\" {\n path = \"../root.hcl\"\n merge_strategy = get_env(\"S\")\n}\n" + module + `inputs = { b = "own" }`,
+		}, nil, `?input "own"`},
+		"own inputs that are not known may be any": {map[string]string{
+			parent: `inputs = { a = "parent" }`, child: root + module + "inputs = dependency.x.outputs",
+		}, nil, `?input ?input`},
+		"an include cannot include": {map[string]string{
+			"live/top.hcl": `inputs = { a = "top" }`, parent: "include \"top\" {\n path = \"../top.hcl\"\n}\ninputs = { b = \"parent\" }", child: root + module,
+		}, nil, `?limit "parent"`},
+		"a block before the include that it speaks of": {map[string]string{
+			parent: "locals { x = 1 }", child: "terraform {\n source = \"${get_parent_terragrunt_dir()}/../modules//m\"\n}\n" + root + "inputs = { a = path_relative_to_include(), b = path_relative_to_include(\"other\") }",
+		}, nil, `"app" "app"`},
+		"two includes, and none is named": {map[string]string{
+			parent: "", "other.hcl": "", child: root + "include \"other\" {\n path = \"../../other.hcl\"\n}\n" + module + "inputs = { a = path_relative_to_include(), b = path_relative_to_include(\"other\") }",
+		}, nil, `?input "live/app"`},
+
+		"a fallback for what is in no folder above": {map[string]string{
+			child: module + `inputs = { a = find_in_parent_folders("none.hcl", "fallback"), b = "b" }`,
+		}, nil, `"fallback" "b"`},
+		"a link out of the tree may be what is looked for": {map[string]string{
+			"live/none.hcl": "-> /etc/hostname", "none.hcl": "", child: module + `inputs = { a = find_in_parent_folders("none.hcl", "fallback"), b = "b" }`,
+		}, nil, `?file "b"`},
+		"a folder stands for the file in it": {map[string]string{
+			"live/other/terragrunt.hcl": `inputs = { x = "read" }`, child: module + `inputs = { a = read_terragrunt_config("../other", { inputs = { x = "fallback" } }).inputs.x, b = read_terragrunt_config("../none", { inputs = { x = "fallback" } }).inputs.x }`,
+		}, nil, `"read" "fallback"`},
+		"files that read each other": {map[string]string{
+			"live/x.hcl": `locals { y = read_terragrunt_config("y.hcl").locals.x }`, "live/y.hcl": `locals { x = read_terragrunt_config("x.hcl").locals.y }`,
+			child: module + `inputs = { a = read_terragrunt_config("../x.hcl").locals.y, b = "b" }`,
+		}, nil, `?error "b"`},
+		"the nearest checkout": {map[string]string{
+			"live/.git": "gitdir: elsewhere", child: module + `inputs = { a = get_path_to_repo_root(), b = get_path_from_repo_root() }`,
+		}, nil, `".." "app"`},
+
+		"the environment counts before inputs, and extra arguments before it": {map[string]string{
+			child: "terraform {\n source = \"../../modules//m\"\n extra_arguments \"x\" {\n commands = [\"apply\"]\n env_vars = { TF_VAR_b = \"extra\" }\n }\n}\ninputs = { a = \"own\", b = \"own\" }",
+		}, map[string]string{"TF_VAR_a": "environment", "TF_VAR_b": "environment"}, `"environment" "extra"`},
+		"arguments": {map[string]string{
+			"live/x.tfvars": "a = \"file\"\nb = \"file\"", child: "terraform {\n source = \"../../modules//m\"\n extra_arguments \"x\" {\n commands = [\"plan\"]\n arguments = [\"-lock=false\", \"-var-file=${get_terragrunt_dir()}/../x.tfvars\", \"-var\", \"b=k=v\"]\n }\n}\n",
+		}, nil, `"file" "k=v"`},
+		"arguments of one name stand for those that are included": {map[string]string{
+			"live/x.tfvars": `a = "x"`, "live/y.tfvars": `b = "y"`,
+			parent: "terraform {\n extra_arguments \"v\" {\n commands = [\"apply\"]\n required_var_files = [\"${get_terragrunt_dir()}/../x.tfvars\"]\n }\n}\n",
+			child:  root + "terraform {\n source = \"../../modules//m\"\n extra_arguments \"v\" {\n commands = [\"apply\"]\n required_var_files = [\"${get_terragrunt_dir()}/../y.tfvars\"]\n }\n}\n",
+		}, nil, `"default" "y"`},
+		"a file that is not there may set any variable": {map[string]string{
+			child: "terraform {\n source = \"../../modules//m\"\n extra_arguments \"v\" {\n commands = [\"apply\"]\n required_var_files = [\"gone.tfvars\"]\n }\n}\ninputs = { a = \"own\" }",
+		}, nil, `?file ?file`},
+		"a file whose name is not known may set any variable": {map[string]string{
+			child: "terraform {\n source = \"../../modules//m\"\n extra_arguments \"v\" {\n commands = [\"apply\"]\n optional_var_files = [\"${get_env(\"E\")}.tfvars\"]\n }\n}\ninputs = { a = \"own\" }",
+		}, nil, `?input ?input`},
+		"a file of the module": {map[string]string{
+			"modules/m/x.tfvars": `a = "module"`, "modules/m/y.tfvars": `b = "module"`,
+			child: "terraform {\n source = \"../../modules//m\"\n extra_arguments \"v\" {\n commands = [\"apply\"]\n required_var_files = [\"x.tfvars\"]\n optional_var_files = [\"y.tfvars\"]\n }\n}\n",
+		}, nil, `"module" "default"`},
+		"a relative path that leads out of the copy of the module": {map[string]string{
+			"live/x.tfvars": `a = "x"`, child: "terraform {\n source = \"../../modules//m\"\n extra_arguments \"v\" {\n commands = [\"apply\"]\n required_var_files = [\"../x.tfvars\"]\n }\n}\n",
+		}, nil, `?file ?file`},
+		"files of variables beside Terragrunt's": {map[string]string{
+			"live/app/terraform.tfvars": `a = "here"`, "modules/m/terraform.tfvars": "a = \"module\"\nb = \"module\"", "modules/m/x.auto.tfvars": `b = "auto"`, child: module,
+		}, nil, `"here" "auto"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.files["modules/m/main.tf"] = "variable \"a\" { default = \"default\" }\nvariable \"b\" { default = \"default\" }\n"
+			c.files["modules/other/main.tf"] = ""
+			dir := writeTree(t, c.files)
+			r, err := Load(t.Context(), Options{Dir: filepath.Join(dir, "live/app"), Root: dir, Env: c.env})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, v := range r.Variables {
+				text, err := json.Marshal(ValueTree(v.Value))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if causes := Causes(v.Value); len(causes) > 0 {
+					text = []byte("?" + string(causes[0].Kind))
+				}
+				got = append(got, string(text))
+			}
+			if d := cmp.Diff(c.want, strings.Join(got, " ")); d != "" {
+				t.Errorf("(-want +got): %s\n%v", d, r.Diagnostics)
+			}
+		})
+	}
+}
+
+// What Terragrunt adds to a module, and is not read, is said.
+func TestWhatTerragruntAddsIsSaid(t *testing.T) {
+	dir := writeTree(t, map[string]string{
+		"modules/m/main.tf":       "",
+		"live/app/providers.tf":   "",
+		"live/app/terragrunt.hcl": "terraform {\n source = \"../../modules//m\"\n}\ngenerate \"provider\" {\n path = \"provider.tf\"\n if_exists = \"overwrite\"\n contents = \"\"\n}\n",
+	})
+	r, err := Load(t.Context(), Options{Dir: filepath.Join(dir, "live/app"), Root: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"live/app/providers.tf", "generate provider"} {
+		if !slices.ContainsFunc(r.Diagnostics, func(d Diagnostic) bool { return strings.Contains(d.String(), want) }) {
+			t.Errorf("nothing is said of %s: %v", want, r.Diagnostics)
+		}
+	}
+}
+
+// Files that include and read one another many times over are read so often
+// and no more, which is said.
+func TestTerragruntFilesAreReadSoOften(t *testing.T) {
+	var includes, reads strings.Builder
+	for i := range 100 {
+		fmt.Fprintf(&includes, "include \"i%d\" {\n path = \"root.hcl\"\n}\n", i)
+		fmt.Fprintf(&reads, "locals { r%d = read_terragrunt_config(\"r%d.hcl\") }\n", i, i)
+	}
+	files := map[string]string{"main.tf": "variable \"a\" { default = 1 }", "terragrunt.hcl": includes.String() + reads.String(), "root.hcl": includes.String() + reads.String()}
+	for i := range 100 {
+		files[fmt.Sprintf("r%d.hcl", i)] = reads.String() + includes.String()
+	}
+	r, err := Load(t.Context(), Options{Dir: writeTree(t, files)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(r.Diagnostics, func(d Diagnostic) bool { return strings.Contains(d.String(), "files of Terragrunt are read") }) {
+		t.Errorf("nothing is said of the limit: %v", r.Diagnostics)
+	}
+	if causes := Causes(r.Variables[0].Value); len(causes) == 0 {
+		t.Error("what the files that are not read would set is taken as known")
+	}
+}

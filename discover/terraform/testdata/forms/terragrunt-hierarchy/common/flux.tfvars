@@ -1,0 +1,2 @@
+chart_version = "1.13.3"
+overridden    = "common"

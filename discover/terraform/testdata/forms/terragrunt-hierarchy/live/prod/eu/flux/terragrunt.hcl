@@ -1,0 +1,18 @@
+include "root" {
+  path = find_in_parent_folders("root.hcl")
+}
+include "flux" {
+  path   = "${dirname(find_in_parent_folders("root.hcl"))}/../common/flux.hcl"
+  expose = true
+}
+locals {
+  branch = "${include.flux.locals.branch}-eu"
+}
+dependency "cluster" {
+  config_path = "../cluster"
+}
+inputs = {
+  branch    = local.branch
+  root      = basename(get_parent_terragrunt_dir("root"))
+  namespace = dependency.cluster.outputs.namespace
+}
