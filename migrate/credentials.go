@@ -115,8 +115,8 @@ func (b *repositoryBuilder) owned(c Credential) Credential {
 	if c.Owner == OwnerSOPS && cmp.Or(b.opts.Engine, "bundled") == "bundled" {
 		b.find(Finding{
 			Severity: Blocker, Code: "OWNER_NOT_SUPPORTED", Subject: b.agent.ID + " Secret/" + c.To.Namespace + "/" + c.To.Name,
-			Message: "the bundled agent does not decrypt, so that an encrypted Secret in the flux-capacitor would stop its team's folder",
-			Hint:    "name another owner, or use an engine that decrypts (--engine existing)",
+			Message: "the bundled agent is given no key, so that an encrypted Secret in the flux-capacitor would stop its team's folder",
+			Hint:    "name another owner, or use an engine that has the key (--engine existing)",
 		})
 	}
 	return c
