@@ -523,7 +523,7 @@ const (
 	silenceAgain = time.Second
 	// silencePatience is how long the quiet is held for the old agent's pods to
 	// end: until then it may write, so there is no gap to keep short.
-	silencePatience = 5 * time.Second
+	silencePatience = 20 * time.Second
 	// silenceTold is after how long a loud step says that it waits.
 	silenceTold = 5 * time.Second
 )

@@ -31,8 +31,9 @@ type step struct {
 	// end, and the end of the last urgent one, no pause and no interrupt is
 	// heard, because no engine could write.
 	Urgent bool
-	// Loud: the step reads and tries many objects, so it is not begun while
-	// another Repository is in its gap, which would last longer for it.
+	// Loud: the step reads and tries many objects, or makes the agent do so, and
+	// is not begun while another Repository is in its gap, which would last longer
+	// for it.
 	Loud bool
 	// Retreat: when Do fails it is undone at once, so that the old agent is
 	// not kept out without need.
@@ -139,6 +140,7 @@ var steps = []step{
 	},
 	{
 		Name:   "unpin",
+		Loud:   true, // commits made meanwhile are fetched and applied
 		Do:     unpin,
 		Limit:  func(r *repository) time.Duration { return r.limits.source + time.Minute },
 		Manual: manualUnpin,
