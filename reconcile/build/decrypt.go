@@ -65,6 +65,15 @@ func (d *sourceDecryption) folder(dir string) error {
 			return err
 		}
 	}
+	err := d.reads(dir, name, text)
+	if err != nil && slices.Contains(d.decrypted, name) {
+		return fmt.Errorf("%s, which is encrypted, cannot be read as a kustomization file, or names what cannot be; what it says is not told", name)
+	}
+	return err
+}
+
+// reads decrypts what the text of a kustomization file says that it reads.
+func (d *sourceDecryption) reads(dir, name string, text []byte) error {
 	var k kustypes.Kustomization
 	if err := yaml.Unmarshal(text, &k); err != nil {
 		return fmt.Errorf("parse %s: %w", name, err)

@@ -135,9 +135,9 @@ const (
 	// key: a data key has 32, and its share where it takes several keys one more.
 	maxDataKey = 64
 	// maxKeyTexts is how many bytes the data keys of one file may have in their
-	// encrypted form: some hundred times what one has. Each may take a private
-	// key's work for every few bytes.
-	maxKeyTexts = 256 << 10
+	// encrypted form: those of some sixty people. Each may take a private key's
+	// work for every few bytes.
+	maxKeyTexts = 64 << 10
 )
 
 // keyService gives the data keys of one file. SOPS asks it in the place of its

@@ -423,6 +423,14 @@ func TestFaultsInWhatWasDecryptedAreToldWithoutAValue(t *testing.T) {
 			"apps/b.yaml":             configMapYAML("b"),
 			"apps/a.yaml":             encrypt(t, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: "+secretValue+"}\n", "yaml", all),
 		}, nil, "kustomize build failed over the plain text of apps/a.yaml"},
+		"a kustomization file that is none": {map[string]string{
+			"apps/kustomization.yaml":  "resources: [../other]\nsecretGenerator:\n- name: a\n  files: [x=../other/kustomization.yaml]\n",
+			"other/kustomization.yaml": encrypt(t, "? {"+secretValue+": }\n: a\n", "binary", all),
+		}, nil, "other/kustomization.yaml, which is encrypted,"},
+		"a file that a kustomization file names": {map[string]string{
+			"apps/kustomization.yaml":  "resources: [../other]\nsecretGenerator:\n- name: a\n  files: [x=../other/kustomization.yaml]\n",
+			"other/kustomization.yaml": encrypt(t, "secretGenerator:\n- name: a\n  files: ["+secretValue+"]\n", "binary", all),
+		}, nil, "other/kustomization.yaml, which is encrypted,"},
 		"a variable in an object": {map[string]string{
 			"apps/a.yaml": encrypt(t, strings.Replace(secretYAML("a"), secretValue, "x${"+strings.ReplaceAll(secretValue, "-", "_")+"}", 1), "yaml", sops.For(k.age)),
 		}, post, "a variable in what was decrypted"},

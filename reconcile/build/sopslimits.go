@@ -24,6 +24,15 @@ const (
 	maxNesting = 500
 	// maxKeys is how many keys one mapping may have; each is compared with each.
 	maxKeys = 20_000
+	// maxLines is how many lines a text in INI may have, for the same reason, and
+	// maxNotes how many of a dotenv text may be SOPS's own, which are taken out one
+	// by one.
+	maxLines = 10_000
+	maxNotes = 2_000
+	// maxSigns is how many line ends and commas a text in YAML may have: about as
+	// many values are read before they can be counted. A value that SOPS encrypted
+	// has five of them and no less than 90 bytes.
+	maxSigns = 300_000
 	// maxPaths is how many bytes the paths to all values may have together; each
 	// value is authenticated with its path.
 	maxPaths = 256 << 20
@@ -52,12 +61,15 @@ func checkText(text []byte, f format) error {
 			return errTooLarge
 		}
 	case dotenvFormat, iniFormat:
-		return checkLines(text)
+		return checkLines(text, f)
 	}
 	return nil
 }
 
 func checkYAML(text []byte) error {
+	if bytes.Count(text, []byte("\n"))+bytes.Count(text, []byte(",")) > maxSigns {
+		return errTooLarge
+	}
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	nodes, size := 0, 0
 	for {
@@ -76,7 +88,39 @@ func checkYAML(text []byte) error {
 		if x.depth > maxNesting || x.keys > maxKeys || nodes > maxNodes || size > maxExpanded {
 			return errTooLarge
 		}
+		if repeats(&document, map[*yaml.Node]bool{}) {
+			return decryption{in: yamlFormat}.unreadable()
+		}
 	}
+}
+
+// repeats reports whether a mapping has a key twice. The library refuses that
+// too, with one more line of its error for every pair of equal keys.
+func repeats(n *yaml.Node, seen map[*yaml.Node]bool) bool {
+	if n == nil || seen[n] {
+		return false
+	}
+	seen[n] = true
+	if n.Kind == yaml.MappingNode {
+		type key struct {
+			kind  yaml.Kind
+			value string
+		}
+		keys := make(map[key]bool, len(n.Content)/2)
+		for i := 0; i < len(n.Content); i += 2 {
+			k := key{n.Content[i].Kind, n.Content[i].Value}
+			if keys[k] {
+				return true
+			}
+			keys[k] = true
+		}
+	}
+	for _, c := range n.Content {
+		if repeats(c, seen) {
+			return true
+		}
+	}
+	return false
 }
 
 // nesting is how deep the brackets outside of strings are nested.
@@ -100,18 +144,19 @@ func nesting(text []byte) (deepest int) {
 }
 
 // checkLines measures a text of assignments. The names in it say how the
-// metadata is nested, and sections of one name are compared with each other.
-func checkLines(text []byte) error {
-	sections := 0
+// metadata is nested, and what stands in INI is compared with each other.
+func checkLines(text []byte, f format) error {
+	lines, notes := 0, 0
 	for line := range bytes.Lines(text) {
 		if bytes.Count(line, []byte("__map_"))+bytes.Count(line, []byte("__list_")) > maxNesting {
 			return errTooLarge
 		}
-		if bytes.HasPrefix(bytes.TrimSpace(line), []byte("[")) {
-			sections++
+		lines++
+		if bytes.HasPrefix(bytes.TrimSpace(line), []byte("sops_")) {
+			notes++
 		}
 	}
-	if sections > maxKeys {
+	if f == iniFormat && lines > maxLines || f == dotenvFormat && notes > maxNotes {
 		return errTooLarge
 	}
 	return nil
