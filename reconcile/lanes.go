@@ -57,10 +57,11 @@ func (l *lanes) enter(ctx context.Context) (leave func(), err error) {
 			return nil, ctx.Err()
 		}
 	}
-	return l.take(ctx, l.fast)
+	return l.take(ctx, l.fast, func() {})
 }
 
-// enterFirst is enter for the first application of something.
+// enterFirst is enter for the first application of something. One that takes
+// long is not let pass for longer than others may stay in their lane.
 func (l *lanes) enterFirst(ctx context.Context) (leave func(), err error) {
 	l.mu.Lock()
 	l.firsts++
@@ -78,7 +79,7 @@ func (l *lanes) enterFirst(ctx context.Context) (leave func(), err error) {
 			l.passed = time.AfterFunc(l.linger, l.pass)
 		}
 	})
-	giveBack, err := l.take(ctx, l.first)
+	giveBack, err := l.take(ctx, l.first, left)
 	if err != nil {
 		left()
 		return nil, err
@@ -103,8 +104,8 @@ func (l *lanes) pass() {
 	}
 }
 
-// take waits for a place in lane.
-func (l *lanes) take(ctx context.Context, lane chan struct{}) (leave func(), err error) {
+// take waits for a place in lane. slow is called when it was held for long.
+func (l *lanes) take(ctx context.Context, lane chan struct{}, slow func()) (leave func(), err error) {
 	select {
 	case lane <- struct{}{}:
 	case <-ctx.Done():
@@ -115,6 +116,7 @@ func (l *lanes) take(ctx context.Context, lane chan struct{}) (leave func(), err
 		held = lane
 	)
 	timer := time.AfterFunc(l.patience, func() {
+		slow()
 		mu.Lock()
 		defer mu.Unlock()
 		if held != lane {

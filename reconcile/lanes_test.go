@@ -101,15 +101,23 @@ func TestFirstApplicationsHoldOthersUpForAWhileOnly(t *testing.T) {
 	if _, err := l.enterFirst(context.Background()); err != nil {
 		t.Fatal(err)
 	}
+	l.linger = 0
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	if _, err := l.enter(ctx); err != nil {
 		t.Error("a first application that does not end holds up all others")
 	}
+	for passing := l.letPass(); passing != nil; passing = l.letPass() {
+		select {
+		case <-passing:
+		case <-ctx.Done():
+			t.Fatal("a first application that does not end holds up each of the others for a while")
+		}
+	}
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	l.first <- struct{}{} // the place that the first one left for a slow one
-	if _, err := l.enterFirst(ended); err == nil || l.firsts != 1 {
+	if _, err := l.enterFirst(ended); err == nil || l.firsts != 0 {
 		t.Errorf("a first application that was given up is still waited for: %d, error %v", l.firsts, err)
 	}
 }
