@@ -86,6 +86,12 @@ func (c *configuration) workload(w *terraform.Workload) {
 		c.find(TerraformUncertain.About("", w.Address, place(w.Position), fmt.Sprintf("whether and how often %s declares an agent is not known: %s", w.Address, causeWords(w.Unknown))))
 		return
 	}
+	which := slices.IndexFunc(pod.Containers, func(k corev1.Container) bool { return k.Name == container.Name && k.Image == container.Image })
+	if which >= len(w.Containers) {
+		c.find(TerraformUncertain.About("", w.Address, place(w.Position), fmt.Sprintf("%s declares a fluxd by arguments in the place of blocks, which are not read", w.Address)))
+		return
+	}
+	source := w.Containers[which]
 	d := &declared{cluster: c.result.Cluster(w.Provider)}
 	d.Terraform = &migrate.TerraformPlace{Dir: c.dir, Address: w.Address, Instance: instance(w.Resource.Key), Where: place(w.Position)}
 	d.InstalledBy, d.Synced.Behind = "terraform", -1
@@ -120,7 +126,6 @@ func (c *configuration) workload(w *terraform.Workload) {
 	case d.Replicas > 1:
 		d.find(ManyReplicas.Finding("", where, fmt.Sprintf("the agent is declared with %d pods", d.Replicas)))
 	}
-	source := w.Containers[slices.IndexFunc(pod.Containers, func(k corev1.Container) bool { return k.Name == container.Name && k.Image == container.Image })]
 	config := d.setArguments(container, source)
 	origin := func(more string) migrate.Origin {
 		return migrate.Origin{Witness: "terraform", Where: d.origin(source.Position, more)}

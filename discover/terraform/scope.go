@@ -1,6 +1,7 @@
 package terraform
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -509,8 +510,16 @@ func (x *expansion) suffix(i int) string {
 	return ""
 }
 
-// quoteKey writes a key as Terraform does in addresses.
+// maxKey is how many bytes a key may have that is written in addresses.
+const maxKey = 200
+
+// quoteKey writes a key as Terraform does in addresses. One that is a text of
+// several lines, or a long one, is written as its digest: some take whole
+// manifests for keys, with all that stands in them, and addresses are shown.
 func quoteKey(k string) string {
+	if len(k) > maxKey || strings.ContainsAny(k, "\r\n") {
+		return fmt.Sprintf(`"sha256:%x"`, sha256.Sum256([]byte(k)))
+	}
 	q := strconv.Quote(k)
 	return strings.NewReplacer("${", "$${", "%{", "%%{").Replace(q)
 }

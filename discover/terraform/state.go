@@ -331,8 +331,8 @@ func (s *stateReader) showModule(raw json.RawMessage, depth int) error {
 			Address: r.Address, Module: m.Address, Mode: r.Mode, Type: r.Type, Name: r.Name, Key: indexKey(r.Index), Provider: r.ProviderName,
 			Deposed: r.DeposedKey != "", Tainted: r.Tainted,
 		}
-		if x.Address == "" {
-			x.Address = stateAddress(x)
+		if ours := stateAddress(x); x.Address == "" || strings.Contains(ours, `["sha256:`) {
+			x.Address = ours
 		}
 		s.fill(x, attributes{raw: r.Values, hidden: sensitiveValues(r.SensitiveValues)})
 		if err := s.add(x); err != nil {

@@ -168,6 +168,9 @@ func (w *Workload) fromObject() {
 						v.From = kind + " " + name + "/" + k
 					}
 				}
+				if v.From == "" && e.Lookup("valueFrom") != nil {
+					v.From = "field " // or whatever it is: no value that is written here
+				}
 				out.Env = append(out.Env, v)
 			}
 		}

@@ -1,0 +1,79 @@
+package discover
+
+import (
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// fluxdManifest is a Deployment of fluxd with a secret and a line of env.
+func fluxdManifest(env string) string {
+	return "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: flux, namespace: flux}\nspec:\n  template:\n    spec:\n      containers:\n" +
+		"      - name: flux\n        image: fluxcd/flux:1.25.4\n        args: [\"--git-url=https://u:" + markedSecret + "@h/a\", \"--git-path=$(APP)\"]\n        env: [{name: APP, " + env + "}]\n"
+}
+
+// A key of for_each stands in the address of an instance. Some take a whole
+// manifest for it.
+func TestAKeyThatIsAManifestIsNotShown(t *testing.T) {
+	manifest := fluxdManifest("value: apps")
+	config := "resource \"kubectl_manifest\" \"flux\" {\n for_each = toset([" + strconv.Quote(manifest) + "])\n yaml_body = each.value\n}\n"
+	instance := func(address string) string {
+		return fmt.Sprintf(`{"mode":"managed","type":"kubectl_manifest","name":"flux",%s"attributes":{"id":"x","kind":"Deployment","api_version":"apps/v1","name":"flux","namespace":"flux","yaml_body":%q,"yaml_body_parsed":%q}}]}`,
+			address, manifest, manifest)
+	}
+	state := stateText(instance(fmt.Sprintf(`"provider":"provider[\"registry.terraform.io/gavinbunney/kubectl\"]","instances":[{"index_key":%q,`, manifest)))
+
+	alone := written(t, map[string]string{"prod.tfstate": state})
+	for name, inv := range map[string]func() string{
+		"configuration": func() string {
+			inv := declaredBy(t, map[string]string{"main.tf": config})
+			equal(t, "agents", agentIDs(inv), []string{"flux/flux"})
+			return fmt.Sprintf("%+v", inv) + asJSON(inv)
+		},
+		"configuration and state": func() string {
+			inv := declaredBy(t, map[string]string{"main.tf": config, "terraform.tfstate": state})
+			equal(t, "agents", agentIDs(inv), []string{"flux/flux"})
+			if !inv.Agents[0].Terraform.State {
+				t.Error("the instance is not found in the state")
+			}
+			return fmt.Sprintf("%+v", inv) + asJSON(inv)
+		},
+		"state": func() string {
+			inv := heldBy(t, filepath.Join(alone, "prod.tfstate"))
+			return fmt.Sprintf("%+v", inv) + asJSON(inv)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := inv()
+			if strings.Contains(text, markedSecret) {
+				t.Error("a secret of the manifest is shown")
+			}
+			if !strings.Contains(text, "sha256:") {
+				t.Errorf("the instance is not named: %s", text)
+			}
+		})
+	}
+}
+
+func TestAFluxdWhoseSpecIsAnArgumentIsNamed(t *testing.T) {
+	inv := declaredBy(t, map[string]string{"main.tf": "resource \"kubernetes_deployment\" \"f\" {\n metadata {\n name = \"flux\"\n namespace = \"flux\"\n }\n" +
+		" spec = { template = { spec = { containers = [{ name = \"flux\", image = \"fluxcd/flux:1.25.4\" }] } } }\n}\n"})
+	equal(t, "agents", len(inv.Agents), 0)
+	said(t, inv, "TERRAFORM_AGENT_UNCERTAIN", "kubernetes_deployment.f", "in the place of blocks")
+}
+
+func TestAVariableOfThePodIsNoEmptyText(t *testing.T) {
+	manifest := fluxdManifest("valueFrom: {fieldRef: {fieldPath: metadata.namespace}}")
+	inv := declaredBy(t, map[string]string{"main.tf": "resource \"kubectl_manifest\" \"flux\" {\n yaml_body = " + strconv.Quote(manifest) + "\n}\n"})
+	equal(t, "agents", agentIDs(inv), []string{"flux/flux"})
+	for _, path := range inv.Agents[0].Git.Paths {
+		if path == "" || path == "." {
+			t.Errorf("paths %q", inv.Agents[0].Git.Paths)
+		}
+	}
+	if paths := inv.Agents[0].Git.Paths; len(paths) == 0 && !strings.Contains(fmt.Sprint(unknownOf(inv.Agents[0])), "git.paths") {
+		t.Errorf("the path is taken for known: %q, unknown %v", paths, unknownOf(inv.Agents[0]))
+	}
+}
