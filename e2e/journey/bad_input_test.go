@@ -123,7 +123,7 @@ func TestBadInputIsNamedWithItsRemedyAndChangesNothing(t *testing.T) {
 	beside(t)
 	var stuck atomic.Value // the prefix of the names of Pods that do not end
 	stuck.Store("")
-	lab := up(t, laboratory.Options{Teams: 4, Apps: 2, Seed: 8, Stuck: func(_, pod string) bool {
+	lab := up(t, laboratory.Options{Teams: 4, Apps: 2, Seed: 8, SyncInterval: 20 * time.Minute, Stuck: func(_, pod string) bool {
 		prefix := stuck.Load().(string)
 		return prefix != "" && strings.HasPrefix(pod, prefix)
 	}})
