@@ -444,8 +444,10 @@ func (w *world) testClaimedTwice(owner, thief fleet.Team) {
 		w.answers(answer{3, append(says, "no repository can be migrated", "nothing has changed"), nil, 0}, migrateArgs("--repo", id(thief))...)
 	})
 	w.commitFiles(thief, "Remove the copy", map[string][]byte{path: nil})
-	w.synced(thief, owner)
+	w.synced(thief)
 	// The owner takes its mark back with its next sync.
+	w.commitFiles(owner, "Say whose it is", map[string][]byte{"NOTES.md": []byte("The Service is ours.\n")})
+	w.synced(owner)
 	w.eventually(2*time.Minute, "one claim only", func(context.Context) bool { return w.try(nil, planArgs()...).code == 0 })
 }
 
