@@ -156,7 +156,7 @@ func TestAKustomizationIsAppliedFirstWithoutWaitingForOthers(t *testing.T) {
 	until(e, e.repository("app"), "at "+commit, func(r *sourcev1.GitRepository) bool {
 		return r.Status.Artifact != nil && r.Status.Artifact.Revision == "main@sha1:"+commit
 	})
-	time.Sleep(200 * time.Millisecond)
+	time.Sleep(200 * time.Millisecond) // nothing tells that it was not applied; an application takes a tenth of this
 	if e.must(e.client.Get(e.ctx, client.ObjectKeyFromObject(two), two)); two.Status.LastAppliedRevision == "main@sha1:"+commit {
 		t.Error("a later application has a place of its own, too: the number of those is not bounded")
 	}
