@@ -188,6 +188,7 @@ func (w *workshop) start(flags ...string) {
 	args := append([]string{
 		"--git-url=" + w.url, "--git-branch=main", "--listen=" + w.addr,
 		"--git-poll-interval=1h", "--sync-interval=1h",
+		"--git-timeout=3m", "--sync-timeout=3m", // a busy machine is not what is compared
 		"--registry-disable-scanning", "--memcached-hostname=",
 		"--ssh-keygen-dir=" + filepath.Join(w.dir, "keygen"),
 	}, flags...)
