@@ -12,12 +12,12 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/dynamic/dynamicinformer"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/metadata/metadatainformer"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/clientcmd"
@@ -28,6 +28,7 @@ import (
 type cluster struct {
 	config    *rest.Config
 	dynamic   dynamic.Interface
+	metadata  metadata.Interface
 	discovery discovery.CachedDiscoveryInterface
 	// discoveryStale asks for a new discovery before the next look at it.
 	discoveryStale atomic.Bool
@@ -85,8 +86,12 @@ func newCluster(ctx context.Context, config *rest.Config, set *settings, log *lo
 	if err != nil {
 		return nil, err
 	}
+	meta, err := metadata.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
 	c := &cluster{
-		config: config, dynamic: dyn, discovery: memory.NewMemCacheClient(disco),
+		config: config, dynamic: dyn, metadata: meta, discovery: memory.NewMemCacheClient(disco),
 		allowed: map[string]bool{}, excluded: set.excludeResources, log: log,
 		warnedNamespaces: map[string]bool{},
 	}
@@ -106,7 +111,7 @@ var crdResource = schema.GroupVersionResource{
 }
 
 func (c *cluster) watchCRDs(ctx context.Context) error {
-	informer := dynamicinformer.NewFilteredDynamicInformer(c.dynamic, crdResource, "", 0, cache.Indexers{}, nil).Informer()
+	informer := metadatainformer.NewFilteredMetadataInformer(c.metadata, crdResource, "", 0, cache.Indexers{}, nil).Informer()
 	// Only that something changed matters, so nothing of a CRD is kept.
 	if err := informer.SetTransform(func(any) (any, error) { return &metav1.PartialObjectMetadata{}, nil }); err != nil {
 		return err
@@ -201,8 +206,12 @@ func (c *cluster) list(ctx context.Context, selector string) (map[identity]liveO
 			}
 		}
 	}
-	var listable []schema.GroupVersionResource
-	scoped := map[schema.GroupVersionResource]bool{}
+	type listable struct {
+		schema.GroupVersionResource
+		kind       string
+		namespaced bool
+	}
+	var kinds []listable
 	for _, groupVersion := range versions {
 		resources, err := c.resourcesOf(groupVersion)
 		if err != nil {
@@ -216,56 +225,55 @@ func (c *cluster) list(ctx context.Context, selector string) (map[identity]liveO
 			if c.excludes(groupVersion+"/"+r.Kind) || !contains(r.Verbs, "list") {
 				continue
 			}
-			listable = append(listable, gv.WithResource(r.Name))
-			scoped[gv.WithResource(r.Name)] = r.Namespaced
+			kinds = append(kinds, listable{gv.WithResource(r.Name), r.Kind, r.Namespaced})
 		}
 	}
 
 	live := map[identity]liveObject{}
-	for _, resource := range listable {
-		items, err := c.listKind(ctx, resource, scoped[resource], selector)
+	for _, k := range kinds {
+		apiVersion := k.GroupVersion().String()
+		items, err := c.listKind(ctx, k.GroupVersionResource, k.namespaced, selector)
 		if apierrors.IsForbidden(err) {
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
+		if apiVersion == "v1" && (k.kind == "ComponentStatus" || k.kind == "Endpoints") {
+			continue
+		}
 		for _, item := range items {
-			if item.GetAPIVersion() == "v1" && (item.GetKind() == "ComponentStatus" || item.GetKind() == "Endpoints") {
+			if len(item.OwnerReferences) > 0 {
 				continue
 			}
-			if len(item.GetOwnerReferences()) > 0 {
-				continue
+			id := newIdentity("", k.kind, item.Name)
+			if k.namespaced {
+				id.namespace = item.Namespace
 			}
-			id := newIdentity("", item.GetKind(), item.GetName())
-			if scoped[resource] {
-				id.namespace = item.GetNamespace()
-			}
-			live[id] = liveObject{
-				id: id, apiVersion: item.GetAPIVersion(), kind: item.GetKind(),
-				labels: item.GetLabels(), annotations: item.GetAnnotations(),
-			}
+			live[id] = liveObject{id: id, apiVersion: apiVersion, kind: k.kind, labels: item.Labels, annotations: item.Annotations}
 		}
 	}
 	return live, nil
 }
 
-func (c *cluster) listKind(ctx context.Context, resource schema.GroupVersionResource, namespaced bool, selector string) ([]unstructured.Unstructured, error) {
+// listKind asks for the metadata alone, which is all that is looked at: fluxd
+// takes whole objects, for the same answers and many times the CPU.
+func (c *cluster) listKind(ctx context.Context, resource schema.GroupVersionResource, namespaced bool, selector string) ([]metav1.PartialObjectMetadata, error) {
 	options := metav1.ListOptions{LabelSelector: selector}
 	if !namespaced || len(c.allowed) == 0 {
-		found, err := c.dynamic.Resource(resource).List(ctx, options)
+		found, err := c.metadata.Resource(resource).List(ctx, options)
 		if err != nil {
 			return nil, err
 		}
 		return found.Items, nil
 	}
-	var items []unstructured.Unstructured
+	var items []metav1.PartialObjectMetadata
 	namespaces, err := c.accessibleNamespaces(ctx)
 	if err != nil {
 		return nil, err
 	}
 	for _, ns := range namespaces {
-		found, err := c.dynamic.Resource(resource).Namespace(ns).List(ctx, options)
+		found, err := c.metadata.Resource(resource).Namespace(ns).List(ctx, options)
 		if err != nil {
 			return nil, err
 		}
