@@ -46,7 +46,7 @@ var knownGaps = map[string][]string{
 	"command line flag": {
 		"allow-namespace", "application", "capacitor-branch", "capacitor-credentials", "capacitor-password-file", "capacitor-secret", "capacitor-username",
 		"color", "commits", "credential-owner", "default-namespace", "group", "kube-api-burst", "kube-api-qps", "leader-election-lease-duration",
-		"leader-election-retry-period", "max-tree-bytes", "object", "override-manager", "pod-templates", "wait-sync", "watch",
+		"leader-election-retry-period", "max-tree-bytes", "object", "override-manager", "pod-templates", "watch",
 	},
 	"condition reason": {"ArchiveOperationFailed", "URLInvalid"},
 }

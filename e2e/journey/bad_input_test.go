@@ -219,6 +219,7 @@ func (w *world) testWrongUsage() {
 			{migrateArgs("--max-parallel", "0"), answer{64, []string{"--max-parallel"}, nil, 0}},
 			{migrateArgs("--hold", "5"), answer{64, []string{"--hold"}, nil, 0}},
 			{migrateArgs("--wait-old-pod", "0s"), answer{64, []string{"--wait-old-pod"}, nil, 0}},
+			{migrateArgs("--wait-sync", "-1s"), answer{64, []string{"--wait-sync"}, nil, 0}},
 			{migrateArgs("--on-failure", "panic"), answer{64, []string{"--on-failure panic", "stop, continue or rollback"}, nil, 0}},
 			{[]string{"migrate", "--image", image, stored}, answer{64, []string{"--yes"}, nil, 0}},
 			{[]string{"migrate", "--yes", "--image", image, filepath.Join(dir, "absent.json")}, answer{64, []string{"absent.json", "no such file"}, nil, 0}},

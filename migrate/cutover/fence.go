@@ -163,13 +163,21 @@ func (r *repository) raise(ctx context.Context, exempt []types.UID) error {
 }
 
 func (r *repository) raiseOnce(ctx context.Context, exempt []types.UID) error {
-	policy, binding := r.fencePolicy(exempt)
+	if err := r.raisePolicy(ctx, exempt); err != nil {
+		return err
+	}
+	return r.raiseBinding(ctx)
+}
+
+// raisePolicy writes the policy alone, which is all that a change of the
+// exempted pods needs.
+func (r *repository) raisePolicy(ctx context.Context, exempt []types.UID) error {
+	policy, _ := r.fencePolicy(exempt)
 	api := r.c.Kube.AdmissionregistrationV1()
-	write := metav1.CreateOptions{FieldManager: migrate.FieldManager}
 	err := retryConflict(ctx, func(ctx context.Context) error {
 		live, err := api.ValidatingAdmissionPolicies().Get(ctx, policy.Name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
-			_, err = api.ValidatingAdmissionPolicies().Create(ctx, policy, write)
+			_, err = api.ValidatingAdmissionPolicies().Create(ctx, policy, metav1.CreateOptions{FieldManager: migrate.FieldManager})
 			return err
 		}
 		if err != nil {
@@ -188,8 +196,14 @@ func (r *repository) raiseOnce(ctx context.Context, exempt []types.UID) error {
 	if err != nil {
 		return fmt.Errorf("put up the fence %s: %w", policy.Name, err)
 	}
-	err = retryConflict(ctx, func(ctx context.Context) error {
-		_, err := api.ValidatingAdmissionPolicyBindings().Create(ctx, binding, write)
+	return nil
+}
+
+func (r *repository) raiseBinding(ctx context.Context) error {
+	_, binding := r.fencePolicy(nil)
+	api := r.c.Kube.AdmissionregistrationV1()
+	err := retryConflict(ctx, func(ctx context.Context) error {
+		_, err := api.ValidatingAdmissionPolicyBindings().Create(ctx, binding, metav1.CreateOptions{FieldManager: migrate.FieldManager})
 		if !apierrors.IsAlreadyExists(err) {
 			return err
 		}
@@ -205,7 +219,7 @@ func (r *repository) raiseOnce(ctx context.Context, exempt []types.UID) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("put up the fence %s: %w", policy.Name, err)
+		return fmt.Errorf("put up the fence %s: %w", binding.Name, err)
 	}
 	return nil
 }
@@ -608,7 +622,7 @@ func (r *repository) interruptedBy() error {
 // waited for without the turn, which others need; so one look is taken with
 // it, and if the old agent is busy again, the turn is given back.
 func (r *repository) awaitTurn(ctx context.Context) error {
-	due := time.Now().Add(r.syncWait)
+	due := time.Now().Add(r.syncPatience())
 	for round := 1; ; round++ {
 		if err := r.awaitSyncEnd(ctx, due); err != nil {
 			return err
@@ -809,6 +823,29 @@ func (r *repository) readMarks(ctx context.Context) (Marks, error) {
 	return m, nil
 }
 
+// A sync takes far less than aSync, and no agent is waited for that looks at
+// its branch less often than every longestPoll (fluxd's own default).
+const (
+	aSync       = 30 * time.Second
+	longestPoll = 5 * time.Minute
+)
+
+// syncPatience is how long the end of a sync that is due is waited for: the old
+// agent may have yet to look at its branch. One that is stopped in the middle
+// syncs to the end, and that its mark moved is then found out, and planned for,
+// while nobody syncs.
+func (r *repository) syncPatience() time.Duration {
+	poll := r.j.Agent.Git.PollInterval.Duration
+	switch {
+	case r.j.Agent.Replicas == 0:
+		return 0
+	case !r.patient || r.stuck || poll > longestPoll:
+		return r.syncWait
+	default:
+		return r.syncWait + poll
+	}
+}
+
 // awaitSyncEnd waits for a good moment: the mark at the branch's head means
 // that the old agent has nothing to do. A sync that is due is waited for until
 // the time given; then any moment is good. A mark that moved is pinned before
@@ -847,7 +884,9 @@ func (r *repository) awaitSyncEnd(ctx context.Context, until time.Time) error {
 			r.note("fence", "commit %s is to be synced by the old agent: waiting up to %s for the end of that", short(m.Head), left.Round(time.Second))
 			told = true
 		}
-		if !pause(ctx, min(left, 500*time.Millisecond)) {
+		// The longer it takes, the less it matters to see the end at once.
+		next := min(max(500*time.Millisecond, time.Since(begun)/20), 5*time.Second)
+		if !pause(ctx, min(left, next)) {
 			return waitEnded(ctx, begun, fmt.Sprintf("the old agent has not synced %s", short(m.Head)))
 		}
 	}
