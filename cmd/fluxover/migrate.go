@@ -64,7 +64,7 @@ interrupted, safe to go on.`,
 	f.IntVar(&o.wave, "wave", 0, "only this wave (default all, in order)")
 	f.DurationVar(&o.hold, "hold", 0, "watch each repository this long before it settles")
 	f.DurationVar(&o.waitOldPod, "wait-old-pod", 5*time.Minute, "wait so long for an old agent's pod to end; then its repository is put back")
-	f.DurationVar(&o.waitSync, "wait-sync", 0, "wait so long for a sync that is due before an old agent is stopped, 0s not at all (default 30s more than its poll interval, if that is 5m at most, else 30s)")
+	f.DurationVar(&o.waitSync, "wait-sync", 30*time.Second, "wait so long for a sync that is due before an old agent is stopped; 0s: not at all")
 	f.IntVar(&o.maxParallel, "max-parallel", 4, "repositories that are cut over at the same time")
 	f.StringVar(&o.onFailure, "on-failure", "stop", "what a failed repository means: stop (begin no more), continue, or rollback (put it back and stop)")
 	f.StringVar(&o.commits, "commits", "equivalent", "commits made since the plan that are taken: exact (none), equivalent (those that plan to the same), any")
@@ -173,7 +173,7 @@ func (o *migrateOptions) check(flags *pflag.FlagSet, args []string) (migrate.Opt
 	if o.maxParallel < 1 || o.wave < 0 || o.hold < 0 || o.waitOldPod <= 0 || o.waitSync < 0 {
 		return opts, nil, usage("--max-parallel must be 1 or more, --wait-old-pod positive, --wave, --hold and --wait-sync not negative")
 	}
-	if flags.Changed("wait-sync") && o.waitSync == 0 {
+	if o.waitSync == 0 {
 		o.waitSync = -1 // which is how the executor is told not to wait
 	}
 	engine := opts.Engine

@@ -69,8 +69,7 @@ type Options struct {
 	// in a Secret are looked at again before and after they are stopped.
 	Marks MarksFunc
 	// SyncWait bounds the wait for the end of a sync that is due when an agent
-	// is about to be stopped. 0 means 30 s more than the agent lets pass between
-	// two looks at its branch (5 min at most); negative not to wait.
+	// is about to be stopped; 0 means 30 s, negative not to wait.
 	SyncWait time.Duration
 	// Head tells what Flux v1 would load if it were started again; used by
 	// OnFailure "rollback" and by an abort.
@@ -144,6 +143,7 @@ func New(c *cluster.Client, plan migrate.Plan, replan Replan, o Options, events 
 	o.MaxParallel = cmp.Or(o.MaxParallel, 4)
 	o.OnFailure = cmp.Or(o.OnFailure, Stop)
 	o.Commits = cmp.Or(o.Commits, CommitsEquivalent)
+	o.SyncWait = cmp.Or(o.SyncWait, 30*time.Second)
 	return &Executor{c: c, plan: plan, replan: replan, o: o, emit: oneAtATime(events)}
 }
 
@@ -223,8 +223,7 @@ func (e *Executor) Migrate(ctx context.Context) (err error) {
 	defer func() { err = s.end(err) }()
 	s.gaps, s.quiet = make(chan struct{}, atOnce), semaphore.NewWeighted(silence)
 	s.replan, s.marks, s.capacitor = e.replan, e.o.Marks, e.o.Capacitor
-	s.commits, s.hold, s.limits = e.o.Commits, e.o.Hold, e.o.Limits.filled()
-	s.syncWait, s.patient = max(cmp.Or(e.o.SyncWait, aSync), 0), e.o.SyncWait == 0
+	s.commits, s.hold, s.syncWait, s.limits = e.o.Commits, e.o.Hold, max(e.o.SyncWait, 0), e.o.Limits.filled()
 
 	// A process that dies in the middle of a repository must find the run as
 	// unfinished as it left it, so journals come before everything.

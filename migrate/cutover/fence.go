@@ -622,7 +622,10 @@ func (r *repository) interruptedBy() error {
 // waited for without the turn, which others need; so one look is taken with
 // it, and if the old agent is busy again, the turn is given back.
 func (r *repository) awaitTurn(ctx context.Context) error {
-	due := time.Now().Add(r.syncPatience())
+	due := time.Now()
+	if r.j.Agent.Replicas > 0 { // else nobody syncs
+		due = due.Add(r.syncWait)
+	}
 	for round := 1; ; round++ {
 		if err := r.awaitSyncEnd(ctx, due); err != nil {
 			return err
@@ -821,29 +824,6 @@ func (r *repository) readMarks(ctx context.Context) (Marks, error) {
 		m.Synced = secret.Annotations[flux1.SyncMarkAnnotation]
 	}
 	return m, nil
-}
-
-// A sync takes far less than aSync, and no agent is waited for that looks at
-// its branch less often than every longestPoll (fluxd's own default).
-const (
-	aSync       = 30 * time.Second
-	longestPoll = 5 * time.Minute
-)
-
-// syncPatience is how long the end of a sync that is due is waited for: the old
-// agent may have yet to look at its branch. One that is stopped in the middle
-// syncs to the end, and that its mark moved is then found out, and planned for,
-// while nobody syncs.
-func (r *repository) syncPatience() time.Duration {
-	poll := r.j.Agent.Git.PollInterval.Duration
-	switch {
-	case r.j.Agent.Replicas == 0:
-		return 0
-	case !r.patient || r.stuck || poll > longestPoll:
-		return r.syncWait
-	default:
-		return r.syncWait + poll
-	}
 }
 
 // awaitSyncEnd waits for a good moment: the mark at the branch's head means

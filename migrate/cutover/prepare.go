@@ -109,7 +109,6 @@ func (r *repository) predictAgain(ctx context.Context, step string) error {
 		return fmt.Errorf("%w: the agent's Deployment is gone", ErrMoved)
 	}
 	r.syncDue = agent.Synced.Head != "" && agent.Synced.Head != agent.Synced.Commit
-	r.stuck = agent.HeadProblem != ""
 	fresh, err := slicePlan(&plan, r.id)
 	if err != nil {
 		return err

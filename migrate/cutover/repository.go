@@ -79,12 +79,9 @@ type env struct {
 	capacitor Capacitor
 	commits   Commits
 	hold      time.Duration
-	// syncWait bounds the wait for the end of a sync of the old agent. If it is
-	// patient, the sync may still have to begin; see syncPatience.
-	syncWait time.Duration
-	patient  bool
-	limits   limits
-	back     backOptions
+	syncWait  time.Duration
+	limits    limits
+	back      backOptions
 }
 
 // limits of waits that depend on other programs.
@@ -115,9 +112,6 @@ type repository struct {
 	// syncDue is true if the newest inventory found the branch ahead of the old
 	// agent's mark.
 	syncDue bool
-	// stuck is true if the newest inventory found that the old agent cannot load
-	// the branch's head.
-	stuck bool
 	// manifests by object id as Flux v1 applies them, and ids of live objects
 	// with the old agent's mark; from the newest inventory of this process.
 	manifests map[string]*unstructured.Unstructured

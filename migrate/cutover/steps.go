@@ -106,7 +106,7 @@ var steps = []step{
 		Undo:   unfence,
 		Limit: func(r *repository) time.Duration {
 			// With the turns of others before it.
-			return r.limits.fence + r.syncPatience() + r.limits.pods + r.limits.source + 20*time.Minute
+			return r.limits.fence + r.syncWait + r.limits.pods + r.limits.source + 20*time.Minute
 		},
 		Urgent: true, Retreat: true,
 		Manual: manualFence,

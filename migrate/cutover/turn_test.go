@@ -191,25 +191,16 @@ func TestATurnThatDoesNotComeIsNamed(t *testing.T) {
 	}
 }
 
-func TestASyncIsWaitedForAsLongAsItCanTakeToCome(t *testing.T) {
-	for name, c := range map[string]struct {
-		change func(*repository)
-		want   time.Duration
-	}{
-		"its next look at the branch":        {func(*repository) {}, 90 * time.Second},
-		"fluxd's default":                    {func(r *repository) { r.j.Agent.Git.PollInterval.Duration = 5 * time.Minute }, 5*time.Minute + 30*time.Second},
-		"an agent that hardly looks":         {func(r *repository) { r.j.Agent.Git.PollInterval.Duration = time.Hour }, 30 * time.Second},
-		"an agent of unknown habits":         {func(r *repository) { r.j.Agent.Git.PollInterval.Duration = 0 }, 30 * time.Second},
-		"an agent that cannot load it":       {func(r *repository) { r.stuck = true }, 30 * time.Second},
-		"an agent that does not run":         {func(r *repository) { r.j.Agent.Replicas = 0 }, 0},
-		"as long as the operator says":       {func(r *repository) { r.patient, r.syncWait = false, time.Second }, time.Second},
-		"not at all if the operator says so": {func(r *repository) { r.patient, r.syncWait = false, 0 }, 0},
-	} {
-		r := &repository{env: &env{syncWait: aSync, patient: true}, j: &journal{Agent: agentFacts{Replicas: 1}}}
-		r.j.Agent.Git.PollInterval.Duration = time.Minute
-		c.change(r)
-		if got := r.syncPatience(); got != c.want {
-			t.Errorf("%s: waits %s, want %s", name, got, c.want)
-		}
+func TestASyncOfAnAgentThatIsScaledToZeroIsNotWaitedFor(t *testing.T) {
+	tm := newTeam(t)
+	r := tm.atTheFence()
+	r.syncWait = time.Hour
+	r.j.Agent.Replicas = 0
+	r.marks = func(context.Context, AgentGit, map[string][]byte) (Marks, error) {
+		return Marks{Synced: tm.commit, Head: commitB}, nil
 	}
+	r.credential = map[string][]byte{}
+	ctx, cancel := context.WithTimeout(tm.ctx(), time.Minute)
+	defer cancel()
+	tm.must(fence(ctx, r))
 }
