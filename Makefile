@@ -20,8 +20,8 @@ test: ## unit and end-to-end tests on a real control plane (the first run builds
 	@$(MAKE) --no-print-directory -j2 test-journeys test-others
 
 # The journeys take longest, and wait as often as they work. Each has a
-# laboratory of its own, so that a machine with more than two CPUs can run several.
-JOURNEYS ?= 1
+# laboratory of its own, so that several can run at a time.
+JOURNEYS ?= 2
 test-journeys:
 	$(GO) test -timeout 60m -parallel $(JOURNEYS) ./e2e/journey
 
