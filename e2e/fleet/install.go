@@ -68,6 +68,30 @@ func Install(ctx context.Context, config *rest.Config, server *gitserver.Server,
 	return group.Wait()
 }
 
+// Upgrade brings a team's release to its Values, as a platform engineer does who
+// changed them. It does not wait for the agent.
+func Upgrade(ctx context.Context, config *rest.Config, server *gitserver.Server, team Team) error {
+	to, err := newInstaller(config, server)
+	if err != nil {
+		return fmt.Errorf("upgrade release %s: %w", team.Release, err)
+	}
+	helm, err := to.helm(&team)
+	if err != nil {
+		return err
+	}
+	chart, err := Chart()
+	if err != nil {
+		return err
+	}
+	upgrade := action.NewUpgrade(helm)
+	upgrade.Namespace = team.AgentNamespace
+	upgrade.DisableOpenAPIValidation = true // the API server validates anyway
+	if _, err := upgrade.RunWithContext(ctx, team.Release, chart, team.ChartValues(server)); err != nil {
+		return fmt.Errorf("upgrade release %s/%s: %w", team.AgentNamespace, team.Release, err)
+	}
+	return nil
+}
+
 type installer struct {
 	server       *gitserver.Server
 	client       kubernetes.Interface
@@ -182,12 +206,21 @@ func (to *installer) newPassword(team *Team) (map[string][]byte, error) {
 	}, nil
 }
 
-// release installs the agent with Helm, unless the release is deployed.
-func (to *installer) release(ctx context.Context, team *Team) error {
+// helm acts in a team's namespace.
+func (to *installer) helm(team *Team) (*action.Configuration, error) {
 	helm := &action.Configuration{Capabilities: to.capabilities}
 	getter := &clientGetter{installer: to, namespace: team.AgentNamespace}
 	if err := helm.Init(getter, team.AgentNamespace, "secret", func(string, ...any) {}); err != nil {
-		return fmt.Errorf("prepare helm: %w", err)
+		return nil, fmt.Errorf("prepare helm: %w", err)
+	}
+	return helm, nil
+}
+
+// release installs the agent with Helm, unless the release is deployed.
+func (to *installer) release(ctx context.Context, team *Team) error {
+	helm, err := to.helm(team)
+	if err != nil {
+		return err
 	}
 	last, err := helm.Releases.Last(team.Release)
 	switch {

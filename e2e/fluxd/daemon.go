@@ -57,7 +57,17 @@ func (d *daemon) assemble(ctx context.Context, root podRoot) error {
 		return err
 	}
 	env := append(os.Environ(), "HOME="+root.home())
+	// Only where gpg itself is used: SOPS's keys are read from their
+	// files, and the agent that gpg starts for private keys would outlive this
+	// process.
+	gpg := set.verifySignaturesMode != "none" || set.gitSigningKey != "" || set.gitSecret
 	for _, path := range set.gitGPGKeyImport {
+		if !gpg {
+			if _, err := keyFiles(path); err != nil {
+				log.line("error", "failed to import GPG key(s) from "+path, "err", err)
+			}
+			continue
+		}
 		if err := importKeys(ctx, path, env, set.verifySignaturesMode != "none"); err != nil {
 			log.line("error", "failed to import GPG key(s) from "+path, "err", err)
 		}
@@ -104,8 +114,11 @@ func (d *daemon) assemble(ctx context.Context, root podRoot) error {
 	}
 	placer := &placer{scope: cluster, defaultNamespace: fallback, log: log, warned: map[identity]bool{}}
 	d.loader = loader{
-		sops: set.sops, generate: set.manifestGeneration, generatorTimeout: set.syncTimeout,
+		generate: set.manifestGeneration, generatorTimeout: set.syncTimeout,
 		env: env, place: placer.place,
+	}
+	if set.sops {
+		d.loader.keys = decryptionKeys(set, root)
 	}
 	d.syncer = &syncer{
 		cluster: cluster, kubectl: kubectl, log: log,

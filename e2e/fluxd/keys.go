@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -231,4 +232,68 @@ func shellQuote(s string) string {
 		return s
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// ageKeyFile is where sops looks for age keys if nothing names another file,
+// below the home directory (sops: age/keysource.go).
+const ageKeyFile = ".config/sops/age/keys.txt"
+
+// decryptionKeys gives the private keys that sops finds: the PGP keys of the files
+// that are imported, and the age keys of the environment. They are read anew for
+// each load, which fluxd does with age keys alone: gpg keeps what it imported.
+func decryptionKeys(set *settings, root podRoot) func() ([]string, error) {
+	return func() ([]string, error) {
+		var keys []string
+		for _, path := range set.gitGPGKeyImport {
+			files, err := keyFiles(path)
+			if err != nil {
+				continue // the import has said so
+			}
+			for _, file := range files {
+				text, err := os.ReadFile(file)
+				if err != nil {
+					return nil, err
+				}
+				if bytes.Contains(text, []byte("PGP PRIVATE KEY")) {
+					keys = append(keys, string(text))
+				}
+			}
+		}
+		if text := os.Getenv("SOPS_AGE_KEY"); text != "" {
+			keys = append(keys, text)
+		}
+		file := filepath.Join(root.home(), ageKeyFile)
+		if named := os.Getenv("SOPS_AGE_KEY_FILE"); named != "" {
+			file = root.path(named)
+		}
+		text, err := os.ReadFile(file)
+		if err == nil {
+			keys = append(keys, string(text))
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		return keys, nil
+	}
+}
+
+// keyFiles are a file of keys, or the files of a folder of such.
+func keyFiles(path string) ([]string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return []string{path}, nil
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, err
+	}
+	var files []string
+	for _, entry := range entries {
+		if file := filepath.Join(path, entry.Name()); isFile(file) {
+			files = append(files, file)
+		}
+	}
+	return files, nil
 }

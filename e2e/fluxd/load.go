@@ -3,22 +3,26 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"time"
+
+	"github.com/fluxover/fluxover/e2e/sops"
 )
 
 // loader reads the manifests of a checkout.
 type loader struct {
-	sops bool
+	// keys gives the private keys with which it decrypts files; nil makes it
+	// decrypt none.
+	keys func() ([]string, error)
 	// generate makes it honour .flux.yaml.
 	generate bool
 	// generatorTimeout limits a generator that names no limit of its own.
 	generatorTimeout time.Duration
-	// env is the environment of sops and of generators: the daemon's own.
+	// env is the environment of generators: the daemon's own.
 	env []string
 	// place fills in namespaces; it is called once for all scanned files and
 	// once for each generator configuration.
@@ -55,7 +59,7 @@ func (l loader) loadFiles(ctx context.Context, dir string, roots []string) (mani
 			return nil, err
 		}
 		for _, file := range files {
-			found, err := l.loadFile(ctx, dir, file)
+			found, err := l.loadFile(dir, file)
 			if err != nil {
 				return nil, err
 			}
@@ -67,7 +71,7 @@ func (l loader) loadFiles(ctx context.Context, dir string, roots []string) (mani
 	return l.place(set)
 }
 
-func (l loader) loadFile(ctx context.Context, dir, file string) (manifestSet, error) {
+func (l loader) loadFile(dir, file string) (manifestSet, error) {
 	source, err := filepath.Rel(dir, file)
 	if err != nil {
 		return nil, err
@@ -76,8 +80,8 @@ func (l loader) loadFile(ctx context.Context, dir, file string) (manifestSet, er
 	if err != nil {
 		return nil, fmt.Errorf("unable to read file at %q: %w", source, err)
 	}
-	if l.sops && bytes.Contains(text, []byte("sops:")) {
-		if text, err = decrypt(ctx, text, l.env); err != nil {
+	if l.keys != nil && bytes.Contains(text, []byte("sops:")) {
+		if text, err = l.decrypt(text); err != nil {
 			return nil, fmt.Errorf("unable to read file at %q: failed to decrypt file: %w", source, err)
 		}
 	}
@@ -148,24 +152,17 @@ func exists(path string) bool {
 	return err == nil || !os.IsNotExist(err)
 }
 
-// decrypt runs sops from PATH on a whole file, as YAML (reference 2.8). A text
-// that sops finds no metadata in is returned as it is.
-func decrypt(ctx context.Context, text []byte, env []string) ([]byte, error) {
-	tool, err := exec.LookPath("sops")
+// decrypt decrypts a whole file by SOPS's own library, as YAML, with the keys
+// that sops finds where fluxd runs (reference 2.8). A text without its metadata is
+// returned as it is.
+func (l loader) decrypt(text []byte) ([]byte, error) {
+	keys, err := l.keys()
 	if err != nil {
-		return nil, fmt.Errorf("the stand-in decrypts with sops from PATH: %w", err)
+		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, tool, "--decrypt", "--input-type", "yaml", "--output-type", "yaml", "/dev/stdin")
-	cmd.Env = env
-	cmd.Stdin = bytes.NewReader(text)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		if bytes.Contains(stderr.Bytes(), []byte("metadata not found")) {
-			return text, nil
-		}
-		return nil, fmt.Errorf("%w: %s", err, bytes.TrimSpace(stderr.Bytes()))
+	plain, err := sops.DecryptYAML(text, keys...)
+	if errors.Is(err, sops.ErrNotEncrypted) {
+		return text, nil
 	}
-	return out, nil
+	return plain, err
 }

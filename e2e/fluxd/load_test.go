@@ -5,13 +5,13 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sort"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/fluxover/fluxover/e2e/sops"
 	"github.com/rogpeppe/go-internal/txtar"
 )
 
@@ -83,7 +83,7 @@ func listing(t *testing.T, archive *txtar.Archive) string {
 				case "--manifest-generation":
 					l.generate = true
 				case "--sops":
-					l.sops = true
+					l.keys = func() ([]string, error) { return nil, nil }
 				default:
 					paths = append(paths, word)
 				}
@@ -129,35 +129,65 @@ func listing(t *testing.T, archive *txtar.Archive) string {
 	return strings.Join(lines, "")
 }
 
-func TestSopsFilesNeedSopsOnThePath(t *testing.T) {
-	dir := t.TempDir()
-	secret := "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nsops: {version: 3}\n"
-	if err := os.WriteFile(filepath.Join(dir, "a.yaml"), []byte(secret), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	p := &placer{scope: someKinds, defaultNamespace: "fallback", log: newLogger(&strings.Builder{}, "fmt"), warned: map[identity]bool{}}
-	l := loader{sops: true, env: os.Environ(), place: p.place}
-
-	t.Setenv("PATH", t.TempDir())
-	if _, err := l.load(t.Context(), dir, nil); err == nil || !strings.Contains(err.Error(), "failed to decrypt") {
-		t.Errorf("without sops: %v, want a failure to decrypt", err)
-	}
-
-	bin := t.TempDir()
-	script := "#!/bin/sh\nprintf 'apiVersion: v1\\nkind: ConfigMap\\nmetadata: {name: decrypted}\\n'\n"
-	if err := os.WriteFile(filepath.Join(bin, "sops"), []byte(script), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := exec.LookPath("/bin/sh"); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("PATH", bin)
-	set, err := l.load(t.Context(), dir, nil)
+func TestEncryptedFilesAreDecryptedWholeWithTheKeysOfThePod(t *testing.T) {
+	pgp, err := sops.NewPGP()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if set[newIdentity("fallback", "ConfigMap", "decrypted")] == nil {
-		t.Errorf("the whole file was not replaced: %v", set)
+	age, err := sops.NewAge()
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := podRoot(t.TempDir())
+	write := func(path, text string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	load := func(text string, set *settings) (manifestSet, error) {
+		dir := t.TempDir()
+		write(filepath.Join(dir, "a.yaml"), text)
+		p := &placer{scope: someKinds, defaultNamespace: "fallback", log: newLogger(&strings.Builder{}, "fmt"), warned: map[identity]bool{}}
+		l := loader{keys: decryptionKeys(set, root), place: p.place}
+		return l.load(t.Context(), dir, nil)
+	}
+	// A list, whole, and each kind of key in its place.
+	const plain = "apiVersion: v1\nkind: List\nitems:\n    - apiVersion: v1\n      kind: Secret\n      metadata: {name: s}\n      stringData: {password: hidden-in-git}\n"
+	none, imports := &settings{}, &settings{gitGPGKeyImport: []string{root.path("/gpg")}}
+	for name, c := range map[string]struct {
+		key sops.Key
+		at  string
+		set *settings
+	}{
+		"pgp": {pgp, "/gpg/private.key", imports},
+		"age": {age, "/root/.config/sops/age/keys.txt", none},
+	} {
+		text, err := sops.Encrypt(plain, "yaml", sops.For(c.key))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(text, "hidden-in-git") {
+			t.Fatalf("not encrypted: %s", text)
+		}
+		if _, err := load(text, c.set); err == nil || !strings.Contains(err.Error(), "failed to decrypt") {
+			t.Errorf("%s, without the key: %v, want a failure to decrypt", name, err)
+		}
+		write(root.path(c.at), c.key.Private)
+		set, err := load(text, c.set)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if m := set[newIdentity("fallback", "Secret", "s")]; m == nil || !strings.Contains(string(m.body), "hidden-in-git") {
+			t.Errorf("%s: not decrypted: %v", name, set)
+		}
+	}
+	if set, err := load("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: plain}\ndata: {a: 'sops: none'}\n", none); err != nil || len(set) != 1 {
+		t.Errorf("a file that only has the word: %v, %v", set, err)
 	}
 }
 

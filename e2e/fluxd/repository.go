@@ -384,22 +384,9 @@ func (r *repository) git(ctx context.Context, dir string, args ...string) (strin
 // importKeys gives GPG keys, or the files of a directory, to gpg, and trusts
 // them if told so.
 func importKeys(ctx context.Context, path string, env []string, trust bool) error {
-	info, err := os.Stat(path)
+	files, err := keyFiles(path)
 	if err != nil {
 		return err
-	}
-	files := []string{path}
-	if info.IsDir() {
-		files = nil
-		entries, err := os.ReadDir(path)
-		if err != nil {
-			return err
-		}
-		for _, entry := range entries {
-			if file := filepath.Join(path, entry.Name()); isFile(file) {
-				files = append(files, file)
-			}
-		}
 	}
 	for _, file := range files {
 		cmd := exec.CommandContext(ctx, "gpg", "--batch", "--import", file)

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/reconcile/build"
 	"gopkg.in/yaml.v2"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -287,6 +288,11 @@ func (l *loader) inspectManifest(o *loaded, about func(Code, string, ...any)) {
 	shown := ResourceID(o.namespace, o.Kind, o.Metadata.Name)
 	if o.Metadata.Name == "" {
 		about(Nameless, "a %s in %s has no name", o.Kind, o.place)
+	}
+	if !o.encrypted { // those have a finding for their file
+		if err := build.Undecrypted(o.manifest, false); err != nil {
+			about(Ciphertext, "%s in %s would be applied as ciphertext: %v", shown, o.place, err)
+		}
 	}
 	metadata, _, _ := unstructured.NestedMap(o.manifest.Object, "metadata")
 	for _, field := range []string{"annotations", "labels"} {

@@ -135,6 +135,12 @@ var (
 		Consequence: "carrying the keys over is not supported yet, so their objects cannot be built",
 		Remedy:      "leave this repository with Flux v1 for now, or replace the encrypted files",
 	}
+	Ciphertext = Code{
+		Name: "SOPS_CIPHERTEXT", Severity: migrate.Blocker,
+		Cause:       "an object is what SOPS encrypted, or holds a value that is, and the old agent does not decrypt it",
+		Consequence: "fluxd applies the ciphertext, or the API server refuses it; the new agent applies no ciphertext, and its whole application would stand still",
+		Remedy:      "encrypt each object as a document of its own, not within a list, and have the agent decrypt (--sops); where ciphertext is what is to be applied, annotate the object with kustomize.toolkit.fluxcd.io/decrypt: disabled, and let the agent sync that",
+	}
 	EncryptedKind = Code{
 		Name: "SOPS_KIND_ENCRYPTED", Severity: migrate.Blocker,
 		Cause:       "a SOPS file hides the kind or name of its objects",
@@ -366,7 +372,7 @@ func Codes() []Code {
 		UnknownFlag, BadFlag, SymbolicFlag, NoURL, UnsupportedURL, PathAbsolute, PathList, PathOutside,
 		GitSecret, VerifySignatures, Notifications, ExcludedKinds,
 		Stuck, Duplicate, HiddenDuplicate, TooLarge, LinkOutside, LinkedFile, ManifestGeneration, Encrypted,
-		EncryptedKind, KindlessDocument, ListWithoutItems, Nameless, LocalConfig, NotAString, DuplicateKey,
+		Ciphertext, EncryptedKind, KindlessDocument, ListWithoutItems, Nameless, LocalConfig, NotAString, DuplicateKey,
 		CopiedMark, Exported, LargeObject, UnknownKind, Foreign, HelmRelease1, ImageAutomation, Flux2InGit,
 		NotGenerated, FluxPatch, NoUpdaters, FluxYAMLUnused, ChartInTree, GitSecretFiles, Submodules, LFSFiles, TemplateFiles,
 		LinkedFolder, RemoteBase, OldKustomizeFields, KustomizeFails, KindsAssumed, NamespaceNotGiven, BranchNotThere,

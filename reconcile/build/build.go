@@ -98,10 +98,12 @@ func Objects(ctx context.Context, in Input) ([]*unstructured.Unstructured, error
 // before the build and objects after it, with [Input].Keys; MACs are not checked,
 // since a build changes what they are taken over. No error holds a value.
 //
-// One thing is stricter than upstream: an encrypted Secret without
+// Two things are stricter than upstream: an encrypted Secret without
 // spec.decryption is refused also when all its values stand in stringData,
-// where upstream's normalisation drops the SOPS metadata before looking for it.
+// where upstream's normalisation drops the SOPS metadata before looking for it;
+// and so is an object of any kind that still holds ciphertext, see [Undecrypted].
 // One is narrower: only PGP and age keys are used, and none from the environment.
+// The context is looked at between the values that are decrypted, too.
 func Render(ctx context.Context, in Input) (*Rendering, error) {
 	ks := in.Kustomization
 	if ks == nil {
@@ -201,6 +203,9 @@ func finish(ks *kustomizev1.Kustomization, built []builtObject) ([]*unstructured
 		if isEncryptedSecret(u) && !decryptionDisabled(u.GetAnnotations()) {
 			return nil, fmt.Errorf("%s is %w", ssautil.FmtUnstructured(u), ErrEncrypted)
 		}
+		if err := Undecrypted(u, decrypts(ks)); err != nil {
+			return nil, fmt.Errorf("%s would be applied as ciphertext: %w", ssautil.FmtUnstructured(u), err)
+		}
 		labels := u.GetLabels()
 		if labels == nil {
 			labels = map[string]string{}
@@ -227,9 +232,12 @@ func isEncryptedSecret(u *unstructured.Unstructured) bool {
 	return found
 }
 
+// keyDecrypt is the annotation by which an object is kept encrypted.
+var keyDecrypt = kustomizev1.GroupVersion.Group + "/decrypt"
+
 // decryptionDisabled reports whether annotations keep an object encrypted.
 func decryptionDisabled(annotations map[string]string) bool {
-	return strings.EqualFold(annotations[kustomizev1.GroupVersion.Group+"/decrypt"], kustomizev1.DisabledValue)
+	return strings.EqualFold(annotations[keyDecrypt], kustomizev1.DisabledValue)
 }
 
 // kustomizationFile gives the kustomization file of a folder, if it has one.

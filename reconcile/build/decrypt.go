@@ -1,6 +1,7 @@
 package build
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ func decrypts(ks *kustomizev1.Kustomization) bool {
 // that is built and in all that it refers to (source: kustomize-controller,
 // internal/decryptor/decryptor.go). Nothing is written.
 type sourceDecryption struct {
+	ctx   context.Context
 	files *overlayFS
 	keys  *Keys
 	// generated is the kustomization file that is laid over the artifact.
@@ -37,8 +39,8 @@ type sourceDecryption struct {
 	decrypted []string
 }
 
-func decryptSources(files *overlayFS, generated string, keys *Keys) (decrypted []string, err error) {
-	d := sourceDecryption{files: files, keys: keys, generated: generated, seen: map[string]bool{}}
+func decryptSources(ctx context.Context, files *overlayFS, generated string, keys *Keys) (decrypted []string, err error) {
+	d := sourceDecryption{ctx: ctx, files: files, keys: keys, generated: generated, seen: map[string]bool{}}
 	err = d.folder(path.Dir(generated))
 	return d.decrypted, err
 }
@@ -66,7 +68,7 @@ func (d *sourceDecryption) folder(dir string) error {
 		}
 	}
 	err := d.reads(dir, name, text)
-	if err != nil && slices.Contains(d.decrypted, name) {
+	if err != nil && d.ctx.Err() == nil && slices.Contains(d.decrypted, name) {
 		return fmt.Errorf("%s, which is encrypted, cannot be read as a kustomization file, or names what cannot be; what it says is not told", name)
 	}
 	return err
@@ -137,7 +139,7 @@ func (d *sourceDecryption) file(dir, name string, f format) error {
 	if !strings.Contains(string(text), formats[f].marker) {
 		return nil
 	}
-	plain, err := decryption{in: f, out: f, keys: d.keys}.decrypt(text)
+	plain, err := decryption{in: f, out: f, keys: d.keys}.decrypt(d.ctx, text)
 	if err == nil {
 		err = checkAliases(plain)
 	}
@@ -152,7 +154,7 @@ func (d *sourceDecryption) file(dir, name string, f format) error {
 // decryptResource decrypts one built object: one with the metadata of SOPS, of
 // whatever kind; of a Secret without, each value that is an encrypted file. It
 // reports whether anything of the object was decrypted.
-func decryptResource(built resmap.ResMap, r *resource.Resource, keys *Keys) (decrypted bool, err error) {
+func decryptResource(ctx context.Context, built resmap.ResMap, r *resource.Resource, keys *Keys) (decrypted bool, err error) {
 	if decryptionDisabled(r.GetAnnotations()) {
 		return false, nil
 	}
@@ -163,7 +165,7 @@ func decryptResource(built resmap.ResMap, r *resource.Resource, keys *Keys) (dec
 		if err != nil {
 			return false, errors.New("it cannot be printed")
 		}
-		plain, err := decryption{in: jsonFormat, out: jsonFormat, keys: keys}.decrypt(text)
+		plain, err := decryption{in: jsonFormat, out: jsonFormat, keys: keys}.decrypt(ctx, text)
 		if err != nil {
 			return false, err
 		}
@@ -172,7 +174,7 @@ func decryptResource(built resmap.ResMap, r *resource.Resource, keys *Keys) (dec
 		}
 		decrypted = true
 	case r.GetKind() == "Secret":
-		if decrypted, err = decryptData(r, keys); err != nil {
+		if decrypted, err = decryptData(ctx, r, keys); err != nil {
 			return false, err
 		}
 	default:
@@ -184,8 +186,19 @@ func decryptResource(built resmap.ResMap, r *resource.Resource, keys *Keys) (dec
 	return decrypted, nil
 }
 
-// decryptData decrypts the values of a Secret that are encrypted files.
-func decryptData(r *resource.Resource, keys *Keys) (decrypted bool, err error) {
+// decryptData decrypts the values of a Secret that are encrypted files. As
+// upstream, it looks at data alone; a file that stands in stringData would be
+// applied as it is, and is refused.
+func decryptData(ctx context.Context, r *resource.Resource, keys *Keys) (decrypted bool, err error) {
+	var texts map[string]any
+	if f := r.Field("stringData"); !f.IsNilOrEmpty() && f.Value.YNode().Decode(&texts) != nil {
+		texts = nil // what is no mapping is left to the build and the API server to refuse
+	}
+	for _, key := range sortedKeys(texts) {
+		if text, ok := texts[key].(string); ok && isEncryptedFile(ctx, []byte(text)) {
+			return false, fmt.Errorf("%w: its field '%s' in stringData is an encrypted file, which is decrypted in data alone; put it there, in base64", ErrCiphertext, key)
+		}
+	}
 	data := r.GetDataMap()
 	for _, key := range sortedKeys(data) {
 		// What is not in base64 is left to the build to refuse.
@@ -197,7 +210,7 @@ func decryptData(r *resource.Resource, keys *Keys) (decrypted bool, err error) {
 		if !encrypted {
 			continue
 		}
-		plain, err := decryption{in: in, out: formatOf(key), keys: keys}.decrypt(value)
+		plain, err := decryption{in: in, out: formatOf(key), keys: keys}.decrypt(ctx, value)
 		if err != nil {
 			return false, fmt.Errorf("its field '%s': %w", key, err)
 		}
@@ -217,7 +230,7 @@ func quotes(err error, a *Artifact, dir, generated string, content []byte, allow
 	return other == nil || other.Error() != err.Error()
 }
 
-func sortedKeys(m map[string]string) []string {
+func sortedKeys[V any](m map[string]V) []string {
 	keys := make([]string, 0, len(m))
 	for k := range m {
 		keys = append(keys, k)

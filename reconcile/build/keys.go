@@ -145,6 +145,8 @@ const (
 // and with gpg.
 type keyService struct {
 	keyservice.UnimplementedKeyServiceServer
+	// ctx is that of the decryption; the library asks with none of its own.
+	ctx  context.Context
 	keys *Keys
 	// left is how much of maxKeyTexts is left.
 	left int
@@ -154,7 +156,7 @@ var errNoKeyFits = errors.New("none of the keys decrypts it")
 
 // Decrypt implements keyservice.KeyServiceServer.
 func (s *keyService) Decrypt(_ context.Context, request *keyservice.DecryptRequest) (*keyservice.DecryptResponse, error) {
-	if s.left -= len(request.GetCiphertext()); s.left < 0 || s.keys == nil {
+	if s.left -= len(request.GetCiphertext()); s.left < 0 || s.keys == nil || s.ctx.Err() != nil {
 		return nil, errNoKeyFits
 	}
 	var plain []byte

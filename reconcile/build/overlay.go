@@ -33,7 +33,7 @@ func buildKustomize(ctx context.Context, a *Artifact, dir string, in Input) ([]b
 	files := &overlayFS{artifact: a, written: map[string][]byte{name: generated}, allowHTTP: in.AllowRemoteBases}
 	var decrypted []string
 	if decrypts(in.Kustomization) {
-		if decrypted, err = decryptSources(files, name, in.Keys); err != nil {
+		if decrypted, err = decryptSources(ctx, files, name, in.Keys); err != nil {
 			return nil, fmt.Errorf("error decrypting sources: %w", err)
 		}
 	}
@@ -61,7 +61,7 @@ func buildKustomize(ctx context.Context, a *Artifact, dir string, in Input) ([]b
 		if decrypts(in.Kustomization) {
 			// Before the object changes: what is decrypted may have any name.
 			id := fmt.Sprintf("%s/%s", r.GetGvk(), r.GetName())
-			opened, err := decryptResource(resources, r, in.Keys)
+			opened, err := decryptResource(ctx, resources, r, in.Keys)
 			if err != nil {
 				return nil, fmt.Errorf("decryption failed for '%s': %w", id, err)
 			}

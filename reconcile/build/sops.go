@@ -2,6 +2,7 @@ package build
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -87,15 +88,32 @@ func marked(text []byte) (format, bool) {
 	return binary, false
 }
 
+// isEncryptedFile reports whether a text is a whole file that SOPS encrypted, and
+// not one that only speaks of such.
+func isEncryptedFile(ctx context.Context, text []byte) (is bool) {
+	f, encrypted := marked(text)
+	if !encrypted {
+		return false
+	}
+	defer func() {
+		if recover() != nil {
+			is = false
+		}
+	}()
+	_, err := decryption{in: f, out: f}.load(ctx, text)
+	return err == nil
+}
+
 // DecryptFile decrypts a whole file as YAML, as fluxd does with --sops, and
 // checks its MAC as fluxd does (fluxcd/flux:
 // pkg/cluster/kubernetes/resource/load.go). The error is ErrNotEncrypted if SOPS
 // did not encrypt it, which fluxd then takes as it is. No error quotes a value.
-func DecryptFile(content []byte, keys *Keys) ([]byte, error) {
+// When ctx ends, the error is its own.
+func DecryptFile(ctx context.Context, content []byte, keys *Keys) ([]byte, error) {
 	if !bytes.Contains(content, []byte("sops:")) {
 		return nil, ErrNotEncrypted
 	}
-	return decryption{in: yamlFormat, out: yamlFormat, keys: keys, checkMAC: true}.decrypt(content)
+	return decryption{in: yamlFormat, out: yamlFormat, keys: keys, checkMAC: true}.decrypt(ctx, content)
 }
 
 // decryption is how a text is decrypted.
@@ -109,8 +127,18 @@ type decryption struct {
 
 // decrypt is SOPS's own decryption, within bounds. What the library says is not
 // passed on: it quotes keys and values that it cannot use, and those may be in
-// plain text.
-func (d decryption) decrypt(text []byte) (plain []byte, err error) {
+// plain text. The context is looked at between the documents of a text, between
+// keys and between values; what the library reads at once is bounded by
+// checkText and takes seconds at most.
+func (d decryption) decrypt(ctx context.Context, text []byte) ([]byte, error) {
+	plain, err := d.decryptWithin(ctx, text)
+	if stopped := ctx.Err(); stopped != nil {
+		return nil, fmt.Errorf("its decryption was stopped: %w", stopped)
+	}
+	return plain, err
+}
+
+func (d decryption) decryptWithin(ctx context.Context, text []byte) (plain []byte, err error) {
 	stage := d.unreadable()
 	// The library and its parsers panic on some malformed input.
 	defer func() {
@@ -118,23 +146,17 @@ func (d decryption) decrypt(text []byte) (plain []byte, err error) {
 			plain, err = nil, stage
 		}
 	}()
-	if err := checkText(text, d.in); err != nil {
-		return nil, err
-	}
-	tree, err := d.in.store().LoadEncryptedFile(text)
+	tree, err := d.load(ctx, text)
 	if err != nil {
-		return nil, d.notLoaded(err)
-	}
-	if err := checkTree(&tree, len(text)); err != nil {
 		return nil, err
 	}
 	stage = errors.New("the data keys in it cannot be read")
-	key, err := dataKey(&tree.Metadata, d.keys)
+	key, err := dataKey(ctx, &tree.Metadata, d.keys)
 	if err != nil {
 		return nil, err
 	}
 	stage = errPlainValue
-	c := &valueCipher{}
+	c := &valueCipher{ctx: ctx}
 	mac, err := tree.Decrypt(key, c)
 	if err != nil {
 		if strings.Contains(err.Error(), "non-string key") {
@@ -151,11 +173,29 @@ func (d decryption) decrypt(text []byte) (plain []byte, err error) {
 			return nil, errors.New("it was changed after SOPS encrypted it: its MAC does not match")
 		}
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	stage = fmt.Errorf("what is encrypted as %s cannot be written as %s", d.in, d.out)
 	if plain, err = d.out.store().EmitPlainFile(tree.Branches); err != nil {
 		return nil, stage
 	}
 	return plain, nil
+}
+
+// load reads a text and measures it before and after. It may panic.
+func (d decryption) load(ctx context.Context, text []byte) (sops.Tree, error) {
+	if err := checkText(ctx, text, d.in); err != nil {
+		return sops.Tree{}, err
+	}
+	tree, err := d.in.store().LoadEncryptedFile(text)
+	if err != nil {
+		return sops.Tree{}, d.notLoaded(err)
+	}
+	if err := ctx.Err(); err != nil {
+		return sops.Tree{}, err
+	}
+	return tree, checkTree(&tree, len(text))
 }
 
 func (d decryption) unreadable() error {
@@ -181,8 +221,8 @@ func (d decryption) notLoaded(err error) error {
 }
 
 // dataKey gets the key that the values of a file are encrypted with.
-func dataKey(m *sops.Metadata, keys *Keys) ([]byte, error) {
-	service := keyservice.NewCustomLocalClient(&keyService{keys: keys, left: maxKeyTexts})
+func dataKey(ctx context.Context, m *sops.Metadata, keys *Keys) ([]byte, error) {
+	service := keyservice.NewCustomLocalClient(&keyService{ctx: ctx, keys: keys, left: maxKeyTexts})
 	key, err := m.GetDataKeyWithKeyServices([]keyservice.KeyServiceClient{service}, sops.DefaultDecryptionOrder)
 	switch {
 	case err != nil:
@@ -266,11 +306,17 @@ var errPlainValue = errors.New("a value that has to be encrypted by the file's o
 // encrypt it alike again, the whole path to it included. The error says which of
 // the faults was met, since the library passes on only a text that may quote the
 // value.
-type valueCipher struct{ err error }
+type valueCipher struct {
+	ctx context.Context
+	err error
+}
 
 // Decrypt implements sops.Cipher. The keys on the way to a value are
 // authenticated with it, so that one that was moved does not open.
 func (c *valueCipher) Decrypt(text string, key []byte, path string) (any, error) {
+	if c.err = c.ctx.Err(); c.err != nil {
+		return nil, c.err
+	}
 	plain, err := aes.NewCipher().Decrypt(text, key, path)
 	if err == nil {
 		return plain, nil

@@ -330,19 +330,19 @@ func TestAWholeFileIsDecryptedAsFluxdDoes(t *testing.T) {
 	keys := readKeys(t, map[string]string{"a.agekey": k.age.Private})
 	plain := secretYAML("a") + "---\n" + configMapYAML("b")
 	for name, o := range map[string]sops.Options{"some fields": sops.For(k.age), "all of it, kinds too": {Keys: []sops.Key{k.age}}} {
-		got, err := DecryptFile([]byte(encrypt(t, plain, "yaml", o)), keys)
+		got, err := DecryptFile(t.Context(), []byte(encrypt(t, plain, "yaml", o)), keys)
 		if err != nil || strings.ReplaceAll(string(got), "    ", "  ") != plain {
 			t.Errorf("%s: %v\n%s", name, err, got)
 		}
 	}
 	for name, text := range map[string]string{"plain": plain, "not YAML": "\t{", "with a word of it": "a: 1 # sops: later\n"} {
-		if _, err := DecryptFile([]byte(text), keys); !errors.Is(err, ErrNotEncrypted) {
+		if _, err := DecryptFile(t.Context(), []byte(text), keys); !errors.Is(err, ErrNotEncrypted) {
 			t.Errorf("a file that is %s: %v", name, err)
 		}
 	}
 	// fluxd checks the MAC, which is taken over what is not encrypted too.
 	changed := strings.Replace(encrypt(t, plain, "yaml", sops.For(k.age)), "name: b", "name: c", 1)
-	if _, err := DecryptFile([]byte(changed), keys); err == nil || !strings.Contains(err.Error(), "MAC does not match") {
+	if _, err := DecryptFile(t.Context(), []byte(changed), keys); err == nil || !strings.Contains(err.Error(), "MAC does not match") {
 		t.Errorf("a file that was changed: %v", err)
 	}
 }
@@ -379,7 +379,7 @@ j: null
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := DecryptFile(text, readKeys(t, map[string]string{"a.agekey": k.age.Private}))
+		got, err := DecryptFile(t.Context(), text, readKeys(t, map[string]string{"a.agekey": k.age.Private}))
 		if err != nil || string(got) != string(want) || !strings.Contains(string(got), "# at the end") {
 			t.Errorf("%s: %v\n%s\nwant\n%s", name, err, got, want)
 		}

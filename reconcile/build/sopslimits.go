@@ -2,6 +2,7 @@ package build
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -49,13 +50,13 @@ var errTooLarge = errors.New("it is nested too deep or holds too much to be decr
 
 // checkText measures a text. What cannot be read is left to the library, which
 // does not come further with it either.
-func checkText(text []byte, f format) error {
+func checkText(ctx context.Context, text []byte, f format) error {
 	if len(text) > maxEncryptedFile {
 		return fmt.Errorf("it has %d bytes; what may be decrypted has at most %d", len(text), maxEncryptedFile)
 	}
 	switch f {
 	case yamlFormat:
-		return checkYAML(text)
+		return checkYAML(ctx, text)
 	case jsonFormat, binary:
 		if nesting(text) > maxNesting {
 			return errTooLarge
@@ -66,13 +67,16 @@ func checkText(text []byte, f format) error {
 	return nil
 }
 
-func checkYAML(text []byte) error {
+func checkYAML(ctx context.Context, text []byte) error {
 	if bytes.Count(text, []byte("\n"))+bytes.Count(text, []byte(",")) > maxSigns {
 		return errTooLarge
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	nodes, size := 0, 0
 	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		var document yaml.Node
 		switch err := decoder.Decode(&document); {
 		case errors.Is(err, io.EOF):

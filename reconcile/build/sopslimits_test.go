@@ -78,7 +78,7 @@ func TestHostileTextsAreRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			start := time.Now()
-			_, err := decryption{in: c.f, out: c.f, keys: keys}.decrypt([]byte(c.text))
+			_, err := decryption{in: c.f, out: c.f, keys: keys}.decrypt(t.Context(), []byte(c.text))
 			if err == nil || c.want != nil && !errors.Is(err, c.want) {
 				t.Errorf("error: %v, want %v", err, c.want)
 			}
@@ -156,7 +156,7 @@ func TestOnlyAShortEncryptedMessageGivesADataKey(t *testing.T) {
 			}
 			left := len(message)
 			for _, left := range []int{left, left - 1} {
-				got, err := (&keyService{keys: keys, left: left}).Decrypt(context.Background(), &keyservice.DecryptRequest{Key: kind, Ciphertext: message})
+				got, err := (&keyService{ctx: t.Context(), keys: keys, left: left}).Decrypt(context.Background(), &keyservice.DecryptRequest{Key: kind, Ciphertext: message})
 				if want := fits && left == len(message); (err == nil) != want || want && len(got.GetPlaintext()) != size {
 					t.Errorf("%s, %d bytes, %d left: %v", name, size, left, err)
 				}
@@ -179,7 +179,7 @@ func TestNoKeyIsTakenFromTheEnvironment(t *testing.T) {
 		t.Setenv(name, value)
 	}
 	text := []byte(encrypt(t, "a: "+secretValue+"\n", "yaml", sops.Options{Keys: []sops.Key{k.age}}))
-	if _, err := DecryptFile(text, &Keys{}); err == nil || !strings.Contains(err.Error(), "no key was given") {
+	if _, err := DecryptFile(t.Context(), text, &Keys{}); err == nil || !strings.Contains(err.Error(), "no key was given") {
 		t.Errorf("error: %v", err)
 	}
 	if _, err := ReadKeys(map[string][]byte{"a.agekey": []byte("AGE-PLUGIN-YUBIKEY-1QYQSZQGPQYQSZQGPQYQSZQGP")}); err == nil || !strings.Contains(err.Error(), "plugin") {
