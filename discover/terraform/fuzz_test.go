@@ -52,6 +52,7 @@ func FuzzConfiguration(f *testing.F) {
 		}
 		Workloads(t.Context(), r)
 		Scripts(t.Context(), r)
+		r.SpokenWorkspaces()
 		for _, o := range r.Outputs {
 			if !o.Value.IsWhollyKnown() && len(Causes(o.Value)) == 0 {
 				t.Errorf("output %s is unknown without a cause", o.Name)
@@ -66,7 +67,11 @@ func FuzzState(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	for _, name := range append(files, "testdata/states/v3.tfstate", "testdata/states/show.json") {
+	states, err := filepath.Glob("testdata/states/*")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, name := range append(files, states...) {
 		if data, err := os.ReadFile(name); err == nil {
 			f.Add(string(data))
 		}
@@ -79,6 +84,59 @@ func FuzzState(f *testing.F) {
 		for _, r := range s.Resources {
 			if r.Release != nil {
 				r.Release.Values.Leaves()
+			}
+		}
+		for _, h := range s.HelmReleases("state") {
+			for _, n := range []*Node{h.Name, h.Namespace, h.Chart, h.Version, h.Values} {
+				if n == nil {
+					t.Errorf("%s: something is neither known nor unknown", h.Address)
+				}
+			}
+		}
+		for _, w := range s.Workloads("state") {
+			w.Tree()
+		}
+	})
+}
+
+// No files of Terragrunt make reading panic.
+func FuzzTerragrunt(f *testing.F) {
+	files, err := filepath.Glob("testdata/forms/terragrunt*/*.hcl")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, pattern := range []string{"*", "*/*", "*/*/*", "*/*/*/*"} {
+		more, err := filepath.Glob("testdata/forms/terragrunt-hierarchy/" + pattern + ".hcl")
+		if err != nil {
+			f.Fatal(err)
+		}
+		files = append(files, more...)
+	}
+	for _, a := range files {
+		for _, b := range files {
+			child, err := os.ReadFile(a)
+			if err != nil {
+				f.Fatal(err)
+			}
+			root, err := os.ReadFile(b)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(string(child), string(root))
+		}
+	}
+	f.Fuzz(func(t *testing.T, child, root string) {
+		dir := writeTree(t, map[string]string{
+			"app/terragrunt.hcl": strings.TrimPrefix(child, "-> "), "root.hcl": strings.TrimPrefix(root, "-> "), "account.hcl": strings.TrimPrefix(root, "-> "),
+			"modules/flux/main.tf": "variable \"a\" {}\nvariable \"b\" { default = 1 }\n",
+		})
+		r, err := Load(t.Context(), Options{Dir: filepath.Join(dir, "app"), Root: dir, Limits: fuzzLimits})
+		if err != nil {
+			return
+		}
+		for _, v := range r.Variables {
+			if !v.Value.IsWhollyKnown() && len(Causes(v.Value)) == 0 {
+				t.Errorf("variable %s is unknown without a cause", v.Name)
 			}
 		}
 	})
