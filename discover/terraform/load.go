@@ -389,7 +389,7 @@ func (l *loader) readInputs(opts Options, mod *module) {
 		}
 	}
 	for _, x := range l.terragruntArgs {
-		maps.Copy(l.inputs, x.env)
+		x.give(l.inputs, x.env)
 	}
 	// Terragrunt puts the files of its folder beside those of the module.
 	files := map[string]string{}

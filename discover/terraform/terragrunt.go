@@ -37,6 +37,8 @@ type extraArguments struct {
 	args []extraArgument
 	env  map[string]given // variables in the environment
 	open []Cause          // why they may set variables that are not known
+	// perhaps is why it is not known whether they are given at all.
+	perhaps []Cause
 }
 
 // extraArgument is a file of variables, or one variable.
@@ -200,8 +202,13 @@ func (l *loader) includes(s *scope, body *hclsyntax.Body, place terragruntPlace,
 			continue
 		}
 		from := at(a.SrcRange)
+		f := includedFile{strategy: "shallow", from: from}
+		if a := b.Body.Attributes["merge_strategy"]; a != nil {
+			f.strategy = stringOr(bareOf(s.eval(l.prepared(a), iteration{})), "")
+		}
 		fail := func(causes ...Cause) {
-			out = append(out, includedFile{terragruntConfig: terragruntConfig{open: causes}, strategy: "shallow", from: from})
+			f.terragruntConfig = terragruntConfig{open: causes}
+			out = append(out, f)
 		}
 		v, marks := s.eval(l.prepared(a), iteration{}).Unmark()
 		if !v.IsKnown() || v.IsNull() || v.Type() != cty.String {
@@ -217,11 +224,7 @@ func (l *loader) includes(s *scope, body *hclsyntax.Body, place terragruntPlace,
 			fail(Cause{CauseFile, v.AsString(), from})
 			continue
 		}
-		f := includedFile{strategy: "shallow", from: from}
 		f.terragruntConfig = l.readTerragrunt(terragruntPlace{file: p, dir: place.dir, parent: true}, depth+1)
-		if a := b.Body.Attributes["merge_strategy"]; a != nil {
-			f.strategy = stringOr(bareOf(s.eval(l.prepared(a), iteration{})), "")
-		}
 		label := ""
 		if len(b.Labels) > 0 {
 			label = b.Labels[0]
@@ -247,6 +250,16 @@ func (c *terragruntConfig) inherit(p includedFile) {
 	case "shallow", "deep":
 	default:
 		c.open = append(c.open, Cause{CauseInput, "merge_strategy", p.from})
+	}
+	// What is merged deeply with something unknown is unknown, but for what
+	// replaces whatever that is.
+	if p.strategy != "shallow" && len(p.open) > 0 {
+		for k, own := range c.inputs {
+			if !replaces(own.value) {
+				own.value = unknown(cty.DynamicPseudoType, p.open...)
+				c.inputs[k] = own
+			}
+		}
 	}
 	// Inputs that are not known may be any of those that are inherited.
 	if len(c.open) == 0 {
@@ -305,10 +318,28 @@ func deepMerged(parent, own cty.Value, name string) cty.Value {
 		return cty.TupleVal(slices.Concat(parent.AsValueSlice(), own.AsValueSlice()))
 	case !own.Type().IsPrimitiveType() || !parent.Type().IsPrimitiveType():
 		return open
-	case own.RawEquals(parent), own.Type() == cty.String && own.AsString() != "", own.Type() == cty.Bool && own.True(), own.Type() == cty.Number && own.AsBigFloat().Sign() != 0:
+	case own.RawEquals(parent), replaces(own):
 		return own
 	}
 	return open
+}
+
+// replaces reports whether a file's own value of an input stands for any other
+// when they are merged deeply: a scalar that is not empty. One that is sensitive
+// is not looked at.
+func replaces(own cty.Value) bool {
+	if own == cty.NilVal || own.IsMarked() || !own.IsKnown() || own.IsNull() {
+		return false
+	}
+	switch own.Type() {
+	case cty.String:
+		return own.AsString() != ""
+	case cty.Bool:
+		return own.True()
+	case cty.Number:
+		return own.AsBigFloat().Sign() != 0
+	}
+	return false
 }
 
 // readInputs reads the argument inputs of a file, and returns all of it.
@@ -327,9 +358,14 @@ func (c *terragruntConfig) readInputs(s *scope, body *hclsyntax.Body) cty.Value 
 	case v.IsNull() || !(v.Type().IsObjectType() || v.Type().IsMapType()):
 		l.diags.error(at(a.SrcRange), "inputs is not a map", "")
 	default:
+		positions := itemPositions(e)
 		for it := v.ElementIterator(); it.Next(); {
 			k, x := it.Element()
-			c.inputs[k.AsString()] = given{value: x.WithMarks(marks), from: l.itemPosition(e, k.AsString())}
+			from, ok := positions[k.AsString()]
+			if !ok {
+				from = at(e.Range())
+			}
+			c.inputs[k.AsString()] = given{value: x.WithMarks(marks), from: from}
 		}
 	}
 	return whole
@@ -370,9 +406,13 @@ func (s *scope) extraArguments(b *hclsyntax.Block) (out extraArguments, ok bool)
 		return texts, from
 	}
 	commands, _ := list("commands")
-	if len(out.open) == 0 && !slices.Contains(commands, "plan") && !slices.Contains(commands, "apply") {
-		return out, false
+	if !slices.Contains(commands, "plan") && !slices.Contains(commands, "apply") {
+		if len(out.open) == 0 {
+			return out, false
+		}
+		out.perhaps = sortCauses(out.open)
 	}
+	out.open = nil
 	args, from := list("arguments")
 	for i := 0; i < len(args); i++ {
 		name, text, assigned := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(args[i], "-"), "-"), "=")
@@ -421,6 +461,8 @@ func (s *scope) extraArguments(b *hclsyntax.Block) (out extraArguments, ok bool)
 func (l *loader) readExtraArguments(mod *module) {
 	for _, x := range l.terragruntArgs {
 		open := slices.Clone(x.open)
+		before := l.inputs
+		l.inputs = map[string]given{}
 		for _, a := range x.args {
 			if a.file == "" {
 				l.inputs[a.name] = a.given
@@ -433,11 +475,25 @@ func (l *loader) readExtraArguments(mod *module) {
 				l.readVarFile(file, mod)
 			}
 		}
+		set := l.inputs
+		l.inputs = before
+		x.give(l.inputs, set)
 		if len(open) > 0 {
 			// What is not known may set any variable.
 			l.inputs = map[string]given{}
 			l.openInputs = sortCauses(append(l.openInputs, open...))
 		}
+	}
+}
+
+// give adds to the inputs what the extra arguments set. Where it is not known
+// whether they are given, neither is which value counts.
+func (x *extraArguments) give(inputs, set map[string]given) {
+	for name, g := range set {
+		if len(x.perhaps) > 0 {
+			g = given{value: unknown(cty.DynamicPseudoType, x.perhaps...), from: g.from}
+		}
+		inputs[name] = g
 	}
 }
 
@@ -468,16 +524,34 @@ func (l *loader) extraFile(a extraArgument, mod *module) (string, error) {
 	return "", fs.ErrNotExist
 }
 
-// itemPosition is where a key of an object that is written out stands.
-func (l *loader) itemPosition(e *expression, key string) Position {
-	if o, ok := bare(e).(*hclsyntax.ObjectConsExpr); ok {
-		for _, item := range o.Items {
-			if v, diags := item.KeyExpr.Value(nil); !diags.HasErrors() && v.Type() == cty.String && v.IsKnown() && !v.IsNull() && !v.IsMarked() && v.AsString() == key {
-				return at(item.ValueExpr.Range())
-			}
+// itemPositions is where the values of an object that is written out stand, by
+// key; the first of those of one key.
+func itemPositions(e *expression) map[string]Position {
+	o, ok := bare(e).(*hclsyntax.ObjectConsExpr)
+	if !ok {
+		return nil
+	}
+	out := map[string]Position{}
+	for _, item := range o.Items {
+		v, diags := item.KeyExpr.Value(nil)
+		if diags.HasErrors() || v.IsMarked() || v.Type() != cty.String || !v.IsKnown() || v.IsNull() {
+			continue
+		}
+		if _, twice := out[v.AsString()]; !twice {
+			out[v.AsString()] = at(item.ValueExpr.Range())
 		}
 	}
-	return at(e.Range())
+	return out
+}
+
+// commandsThatNeed are terraform's commands that take arguments of a kind
+// (gruntwork-io/terragrunt, config/config_helpers.go). Of those that need
+// locking, earlier versions also name init, which no plan or apply depends on.
+var commandsThatNeed = map[string][]string{
+	"vars":        {"apply", "console", "destroy", "import", "plan", "push", "refresh"},
+	"input":       {"apply", "import", "init", "plan", "refresh"},
+	"locking":     {"apply", "destroy", "import", "plan", "refresh", "taint", "untaint"},
+	"parallelism": {"apply", "plan", "destroy"},
 }
 
 // terragruntFunctions adds those of Terragrunt's functions that name folders
@@ -514,16 +588,16 @@ func (l *loader) terragruntFunctions(place terragruntPlace, depth int) map[strin
 		t["get_path_from_repo_root"] = constant(relative(root, place.dir))
 		t["get_path_to_repo_root"] = constant(relative(place.dir, root))
 	}
-	t["get_terraform_commands_that_need_vars"] = function.New(&function.Spec{
-		Type: function.StaticReturnType(cty.List(cty.String)),
-		Impl: func([]cty.Value, cty.Type) (cty.Value, error) {
-			var names []cty.Value
-			for _, n := range []string{"apply", "console", "destroy", "import", "plan", "push", "refresh"} {
-				names = append(names, cty.StringVal(n))
-			}
-			return cty.ListVal(names), nil
-		},
-	})
+	for of, commands := range commandsThatNeed {
+		var names []cty.Value
+		for _, n := range commands {
+			names = append(names, cty.StringVal(n))
+		}
+		t["get_terraform_commands_that_need_"+of] = function.New(&function.Spec{
+			Type: function.StaticReturnType(cty.List(cty.String)),
+			Impl: func([]cty.Value, cty.Type) (cty.Value, error) { return cty.ListVal(names), nil },
+		})
+	}
 	t["get_env"] = function.New(&function.Spec{
 		Params:   []function.Parameter{{Name: "name", Type: cty.String}},
 		VarParam: &function.Parameter{Name: "default", Type: cty.String},

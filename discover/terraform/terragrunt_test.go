@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -47,6 +48,13 @@ func TestTerragruntsRulesAreKept(t *testing.T) {
 			parent: `inputs = { a = "parent", b = "parent" }`,
 			child:  "include \"root\" {\n path = \"../root.hcl\"\n merge_strategy = get_env(\"S\")\n}\n" + module + `inputs = { b = "own" }`,
 		}, nil, `?input "own"`},
+		"maps and lists merged deeply with what is not known": {map[string]string{
+			parent: `inputs = dependency.x.outputs`,
+			child:  "include \"root\" {\n path = \"../root.hcl\"\n merge_strategy = \"deep\"\n}\n" + module + `inputs = { a = { y = 1 }, b = "own" }`,
+		}, nil, `?input "own"`},
+		"what is merged deeply with a file that is not there": {map[string]string{
+			child: "include \"root\" {\n path = \"../gone.hcl\"\n merge_strategy = \"deep\"\n}\n" + module + `inputs = { a = ["own"], b = true }`,
+		}, nil, `?file true`},
 		"own inputs that are not known may be any": {map[string]string{
 			parent: `inputs = { a = "parent" }`, child: root + module + "inputs = dependency.x.outputs",
 		}, nil, `?input ?input`},
@@ -101,6 +109,18 @@ func TestTerragruntsRulesAreKept(t *testing.T) {
 		"a relative path that leads out of the copy of the module": {map[string]string{
 			"live/x.tfvars": `a = "x"`, child: "terraform {\n source = \"../../modules//m\"\n extra_arguments \"v\" {\n commands = [\"apply\"]\n required_var_files = [\"../x.tfvars\"]\n }\n}\n",
 		}, nil, `?file ?file`},
+		"arguments that are given perhaps": {map[string]string{
+			"live/x.tfvars": `b = "file"`, child: "terraform {\n source = \"../../modules//m\"\n extra_arguments \"x\" {\n commands = split(\",\", get_env(\"C\"))\n required_var_files = [\"../x.tfvars\"]\n }\n extra_arguments \"y\" {\n commands = [get_env(\"C\")]\n required_var_files = [\"${get_terragrunt_dir()}/../x.tfvars\"]\n }\n}\ninputs = { a = \"own\", b = \"own\" }",
+		}, nil, `?file ?input`},
+		"variables of arguments that are given perhaps": {map[string]string{
+			"live/x.tfvars": `b = "file"`, child: "terraform {\n source = \"../../modules//m\"\n extra_arguments \"x\" {\n commands = [get_env(\"C\")]\n env_vars = { TF_VAR_c = \"c\" }\n optional_var_files = [\"${get_terragrunt_dir()}/../x.tfvars\"]\n }\n}\ninputs = { a = \"own\", b = \"own\" }",
+		}, nil, `"own" ?input`},
+		"variables in the environment that are given perhaps": {map[string]string{
+			child: "terraform {\n source = \"../../modules//m\"\n extra_arguments \"x\" {\n commands = get_env(\"C\")\n env_vars = { TF_VAR_b = \"b\" }\n }\n}\ninputs = { a = \"own\" }",
+		}, nil, `"own" ?input`},
+		"arguments of commands that Terragrunt names": {map[string]string{
+			child: "terraform {\n source = \"../../modules//m\"\n extra_arguments \"x\" {\n commands = get_terraform_commands_that_need_locking()\n arguments = [\"-var\", \"a=locking\"]\n }\n extra_arguments \"y\" {\n commands = concat(get_terraform_commands_that_need_input(), get_terraform_commands_that_need_parallelism())\n arguments = [\"-var\", \"b=input\"]\n }\n}\ninputs = { a = \"own\", b = \"own\" }",
+		}, nil, `"locking" "input"`},
 		"files of variables beside Terragrunt's": {map[string]string{
 			"live/app/terraform.tfvars": `a = "here"`, "modules/m/terraform.tfvars": "a = \"module\"\nb = \"module\"", "modules/m/x.auto.tfvars": `b = "auto"`, child: module,
 		}, nil, `"here" "auto"`},
@@ -170,5 +190,26 @@ func TestTerragruntFilesAreReadSoOften(t *testing.T) {
 	}
 	if causes := Causes(r.Variables[0].Value); len(causes) == 0 {
 		t.Error("what the files that are not read would set is taken as known")
+	}
+}
+
+// The inputs of a file are read in time that grows with their number.
+func TestManyInputsAreReadInTime(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("inputs = {\n")
+	for i := range 60_000 {
+		fmt.Fprintf(&b, " k%d = 1\n", i)
+	}
+	b.WriteString("}\n")
+	begun := time.Now()
+	r, err := Load(t.Context(), Options{Dir: writeTree(t, map[string]string{"main.tf": "variable \"k59999\" {}", "terragrunt.hcl": b.String()})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(begun); took > 20*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if v := r.Variables[0]; !v.Value.IsKnown() || v.From.Line != 60_001 {
+		t.Errorf("the last of them is %+v", v)
 	}
 }
