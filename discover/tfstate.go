@@ -253,7 +253,7 @@ func runsFluxd(o *terraform.StateObject) bool {
 // stateElsewhere says where the state is, if it is not at hand and would tell
 // more: which instances there are, and what was applied last.
 func (c *configuration) stateElsewhere() {
-	if len(c.states) > 0 || len(c.agents) == 0 || c.result.Backend.Type == "local" {
+	if len(c.states) > 0 || len(c.agents) == 0 || c.result.Backend.Type == "local" && c.result.Backend.PlaceKnown() {
 		return
 	}
 	c.find(TerraformStateElsewhere.About("", c.dir, place(c.result.Backend.Position), fmt.Sprintf("the state of %s is kept by backend %s", c.dir, c.result.Backend)))

@@ -24,6 +24,14 @@ type Backend struct {
 	// key. Credentials are not among them, nor anything else.
 	Place    map[string]string `json:"place,omitempty"`
 	Position Position          `json:"position,omitzero"` // none without a block
+
+	hidden map[string]bool // arguments that are sensitive, wherever else they may be read
+	open   map[string]bool // arguments that are not known
+}
+
+// withheld reports whether an argument is set to what is not in Place.
+func (b *Backend) withheld(name string) bool {
+	return b.Place[name] == "" && (b.hidden[name] || b.open[name])
 }
 
 // backendPlace are the arguments that say where a state is. A URL among them
@@ -45,20 +53,35 @@ func (b Backend) String() string {
 	return b.Type + ": " + strings.Join(parts, ", ")
 }
 
+// PlaceKnown reports whether it is known where in the folder the state lies, of
+// a backend that keeps it there.
+func (b Backend) PlaceKnown() bool { return !b.withheld("path") && !b.withheld("workspace_dir") }
+
 // setPlace keeps of an argument what says where the state is.
 func (b *Backend) setPlace(name string, v cty.Value) {
 	bare, marks := v.Unmark()
 	for _, o := range secretsOf(marks) {
 		if o != "config.address" { // hidden for the password that it may hold, which goes below
-			return
+			b.hide(name)
 		}
 	}
-	if !slices.Contains(backendPlace, name) {
+	if !slices.Contains(backendPlace, name) || b.hidden[name] {
 		return
+	}
+	if !bare.IsKnown() {
+		if b.open == nil {
+			b.open = map[string]bool{}
+		}
+		b.open[name] = true
 	}
 	text := stringOr(bare, "")
 	if name == "workspace_tags" {
-		text = tagsOf(bare)
+		if tags, marks := bare.UnmarkDeep(); len(secretsOf(marks)) > 0 {
+			b.hide(name)
+			return
+		} else {
+			text = tagsOf(tags)
+		}
 	}
 	if text == "" {
 		return
@@ -75,11 +98,35 @@ func (b *Backend) setPlace(name string, v cty.Value) {
 	b.Place[name] = text
 }
 
+// hide leaves out an argument that is sensitive. That workspaces are chosen by
+// tags is shown all the same, since it tells that there may be several.
+func (b *Backend) hide(name string) {
+	if b.hidden == nil {
+		b.hidden = map[string]bool{}
+	}
+	b.hidden[name] = true
+	delete(b.Place, name)
+	if name == "workspace_tags" {
+		if b.Place == nil {
+			b.Place = map[string]string{}
+		}
+		b.Place[name] = "***"
+	}
+}
+
 // setWorkspaces keeps what a block "workspaces", or an object or a list of one
 // in its place, says of the workspaces that the backend has.
 func (b *Backend) setWorkspaces(v cty.Value) {
 	v, marks := v.Unmark()
-	if !v.IsKnown() || v.IsNull() || !v.CanIterateElements() || len(secretsOf(marks)) > 0 {
+	if len(secretsOf(marks)) > 0 {
+		for _, name := range backendPlace {
+			if strings.HasPrefix(name, "workspace_") && name != "workspace_dir" && name != "workspace_key_prefix" {
+				b.hide(name)
+			}
+		}
+		return
+	}
+	if !v.IsKnown() || v.IsNull() || !v.CanIterateElements() {
 		return
 	}
 	if ty := v.Type(); !ty.IsObjectType() && !ty.IsMapType() {
@@ -231,7 +278,7 @@ func (l *loader) localState(dir string, place map[string]string, workspace strin
 // another or there is no such file.
 func (r *Result) LocalState() (*os.File, string, error) {
 	l := r.loader
-	if r.Backend.Type != "local" {
+	if r.Backend.Type != "local" || !r.Backend.PlaceKnown() {
 		return nil, "", nil
 	}
 	name, err := l.localState(l.dir, r.Backend.Place, l.workspace)
@@ -267,7 +314,7 @@ const maxWorkspaces = 100
 // in the folder, sorted.
 func (r *Result) Workspaces() []string {
 	l := r.loader
-	if r.Backend.Type != "local" {
+	if r.Backend.Type != "local" || r.Backend.withheld("workspace_dir") {
 		return nil
 	}
 	dir, err := l.tree.locate(l.dir, cmp.Or(r.Backend.Place["workspace_dir"], "terraform.tfstate.d"))
@@ -352,10 +399,8 @@ func (r *Resource) remoteState() (backend Backend, outputs cty.Value) {
 			backend.setWorkspaces(v)
 			return
 		}
-		if slices.Contains(backendPlace, name) && !bareOf(v).IsKnown() {
-			placeKnown = false
-		}
 		backend.setPlace(name, v)
+		placeKnown = placeKnown && !backend.withheld(name)
 	}
 	if a := r.Body.Attributes["config"]; a != nil {
 		if v := bareOf(*a.raw); v.IsKnown() && !v.IsNull() && v.CanIterateElements() && (v.Type().IsObjectType() || v.Type().IsMapType()) {

@@ -1,0 +1,74 @@
+package terraform
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// What is sensitive of a backend is shown nowhere, though an earlier "terraform
+// init" has written it down; that there may be several workspaces is told.
+func TestWhatIsSensitiveOfABackendIsNotShown(t *testing.T) {
+	const variables = "variable \"s\" {\n sensitive = true\n default = \"" + marker + "\"\n}\n"
+	for name, c := range map[string]struct{ block, init, want string }{
+		"one of the tags": {`cloud {
+    organization = "o"
+    workspaces { tags = ["app", var.s] }
+  }`, `{"backend":{"type":"cloud","config":{"organization":"o","workspaces":{"tags":["app","` + marker + `"]}}}}`, "cloud: organization=o, workspace_tags=***"},
+		"a map of tags": {`cloud {
+    workspaces { tags = { app = var.s } }
+  }`, "", "cloud: workspace_tags=***"},
+		"all tags": {`cloud {
+    workspaces { tags = split(",", var.s) }
+  }`, "", "cloud: workspace_tags=***"},
+		"a bucket": {`backend "gcs" {
+    bucket = var.s
+    prefix = "p"
+  }`, `{"backend":{"type":"gcs","config":{"bucket":"` + marker + `","prefix":"p"}}}`, "gcs: prefix=p"},
+		"the path": {`backend "local" {
+    path = "${var.s}.tfstate"
+  }`, `{"backend":{"type":"local","config":{"path":"` + marker + `.tfstate"}}}`, "local"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			files := map[string]string{"main.tf": "terraform {\n  " + c.block + "\n}\n" + variables, "terraform.tfstate": `{"version":4}`}
+			if c.init != "" {
+				files[".terraform/terraform.tfstate"] = c.init
+			}
+			r, err := Load(t.Context(), Options{Dir: writeTree(t, files)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := r.Backend.String(); got != c.want {
+				t.Errorf("it is %q, want %q", got, c.want)
+			}
+			data, err := json.Marshal(r.Backend)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if text := string(data) + fmt.Sprintf("%+v %#v", r.Backend, r.Backend); strings.Contains(text, marker) {
+				t.Errorf("a secret is shown: %s", text)
+			}
+			// Another state than that of the backend is not read for it.
+			f, file, err := r.LocalState()
+			if err != nil || f != nil {
+				t.Errorf("a state is read: %s, %v", file, err)
+			}
+		})
+	}
+}
+
+// The outputs of a state whose place is sensitive are not those of the state
+// in the usual place.
+func TestAStateOfWhichThePlaceIsSensitiveIsNotRead(t *testing.T) {
+	r, err := Load(t.Context(), Options{Dir: writeTree(t, map[string]string{
+		"main.tf":           "variable \"s\" {\n sensitive = true\n default = \"" + marker + "\"\n}\ndata \"terraform_remote_state\" \"x\" {\n backend = \"local\"\n config = { path = var.s }\n}\noutput \"o\" { value = data.terraform_remote_state.x.outputs.a }\n",
+		"terraform.tfstate": `{"version":4,"outputs":{"a":{"value":"of another state","type":"string"}}}`,
+	})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := r.Outputs[0].Value; v.IsKnown() {
+		t.Errorf("it is known: %v", ValueTree(v))
+	}
+}
