@@ -95,6 +95,7 @@ var forms = []Form{
 	{"resources", "template_file", folderOfForms + "template_file"},
 	{"resources", "template_file, as the provider renders it", "testdata/templates"},
 	{"resources", "kubernetes_deployment and kubernetes_deployment_v1", folderOfForms + "kubernetes-objects"},
+	{"resources", "kubernetes_deployment and kubernetes_deployment_v1, in JSON syntax", folderOfForms + "kubernetes-json"},
 	{"resources", "an agent of kubernetes_namespace_v1, kubernetes_cluster_role_v1, kubernetes_secret_v1 and kubernetes_deployment_v1", folderOfForms + "kubernetes-v1"},
 	{"resources", "kubernetes_stateful_set and kubernetes_stateful_set_v1", folderOfForms + "kubernetes_stateful_set"},
 	{"resources", "kubernetes_daemonset and kubernetes_daemon_set_v1", folderOfForms + "kubernetes_daemonset"},
