@@ -104,6 +104,9 @@ type configuration struct {
 	// address of either; held are those in states that are declared.
 	matches map[string][]terraform.Match
 	held    map[*terraform.StateResource]bool
+	// named are the addresses of objects, sorted; nil until they are asked for.
+	named  map[objectsNamed][]string
+	ledger int // what is listed of Deployments so far, in bytes
 }
 
 func (c *configuration) find(findings ...migrate.Finding) { c.said = append(c.said, findings...) }
@@ -177,6 +180,7 @@ func Terraform(ctx context.Context, o TerraformOptions) (migrate.Inventory, erro
 		}
 	}
 	all = ofThisCluster(all, o, find)
+	statesTogether(all, o, find)
 	for _, c := range read {
 		c.stateElsewhere()
 		c.workspacesElsewhere()

@@ -153,7 +153,7 @@ var (
 	}
 	TerraformStateOnly = flux1.Code{
 		Name: "TERRAFORM_STATE_ONLY", Severity: migrate.Warning,
-		Cause:       "the Terraform state holds a release of the flux chart, or a Deployment of fluxd, that the configuration does not declare",
+		Cause:       "the Terraform state holds a release of the flux chart, or a Deployment of fluxd, that the configuration does not declare, or as deposed",
 		Consequence: "the next apply destroys it, and with it the agent",
 		Remedy:      "find out whether the configuration given is the one in use",
 	}
@@ -163,9 +163,15 @@ var (
 		Consequence: "the agents are listed as they were applied last; what the configuration says by now is not known",
 		Remedy:      "name the folder in which one would run terraform as well (--terraform)",
 	}
+	TerraformStatesTogether = flux1.Code{
+		Name: "TERRAFORM_STATES_TOGETHER", Severity: migrate.Warning,
+		Cause:       "several Terraform states were given without the configurations that they are of, and hold agents of provider configurations of the same name",
+		Consequence: "the states do not tell whether they are of one cluster; their agents are listed as if they were",
+		Remedy:      "leave out the states of other clusters, or say that all are of this one (--terraform-provider default)",
+	}
 	TerraformStateHidden = flux1.Code{
 		Name: "TERRAFORM_STATE_HIDDEN", Severity: migrate.Warning,
-		Cause:       "a Terraform state marks as sensitive what a Deployment runs that is named for Flux",
+		Cause:       "a Terraform state marks as sensitive what a workload runs",
 		Consequence: "it may be an agent, and then it is missing here",
 		Remedy:      "name the folder that declares it (--terraform), or discover the cluster itself",
 	}
@@ -210,6 +216,6 @@ var (
 var terraformCodes = []flux1.Code{
 	TerraformProblem, TerraformModuleUnread, TerraformUncertain, TerraformNoAgent, TerraformScript, TerraformTools, TerraformRendered,
 	TerraformOtherCluster, TerraformClusters, TerraformWorkspace, TerraformOtherWorkspace, TerraformStateElsewhere, TerraformWorkspacesElsewhere, TerraformWorkspaceRemote, TerraformVarFile, TerraformRemoteState, TerraformTainted, TerraformNotInState, TerraformTwice, TerraformChartUnknown, TerraformLocalChart, TerraformName,
-	TerraformNamespace, TerraformObjects, TerraformStateOnly, TerraformStateAlone, TerraformStateHidden, TerraformNotApplied, WitnessesDisagree, EditedByHand,
+	TerraformNamespace, TerraformObjects, TerraformStateOnly, TerraformStateAlone, TerraformStatesTogether, TerraformStateHidden, TerraformNotApplied, WitnessesDisagree, EditedByHand,
 	DeclaredNotLive, LiveStateOnly, LiveNotDeclared,
 }

@@ -6,6 +6,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/fluxover/fluxover/discover/terraform"
@@ -29,6 +30,19 @@ func chartKind(name, repository string) string {
 	}
 	// Bitnami's chart of that name is Flux v2.
 	if strings.Contains(name, "bitnami") || strings.Contains(repository, "bitnami") {
+		return ""
+	}
+	return kind
+}
+
+// stateChart is chartKind of a release in a state, which also tells the chart as
+// it was asked for, and what it installs. Flux v1's charts call that 1.x, the
+// version of fluxd or of the helm-operator; Bitnami's says 0.x or 2.x, as Flux
+// v2 does.
+func stateChart(r *terraform.StateRelease) string {
+	kind := chartKind(r.Chart, r.Repository+" "+r.Source)
+	major, _, _ := strings.Cut(strings.TrimPrefix(r.AppVersion, "v"), ".")
+	if n, err := strconv.Atoi(major); kind == "flux" && err == nil && n != 1 {
 		return ""
 	}
 	return kind

@@ -221,7 +221,7 @@ func stateAgents(s *terraform.State) []stateAgent {
 	for _, r := range s.Resources {
 		switch o := r.Object; {
 		case r.Mode != "managed":
-		case r.Release != nil && chartKind(r.Release.Chart, r.Release.Repository) == "flux":
+		case r.Release != nil && stateChart(r.Release) == "flux":
 			id := r.Release.Namespace + "/" + r.Release.Name
 			out = append(out, stateAgent{r, id, "release " + id})
 		case o == nil || o.Kind != "Deployment":

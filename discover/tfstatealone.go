@@ -4,10 +4,13 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fluxover/fluxover/discover/terraform"
+	"github.com/fluxover/fluxover/migrate"
 )
 
 // stateAlone finds the agents of a state whose configuration is not at hand:
@@ -19,16 +22,20 @@ func stateAlone(ctx context.Context, s stateFile) (*configuration, error) {
 	}
 	held := map[string]*terraform.StateResource{}
 	for _, r := range s.state.Resources {
-		if r.Deposed {
-			continue
+		if !r.Deposed {
+			held[r.Address] = r
 		}
-		held[r.Address] = r
-		if o := r.Object; o != nil && o.Hidden && o.Kind == "Deployment" && (runsFluxd(o) || speaksOfFlux(r.Address, o.Name) && !speaksOfOperator(r.Address, o.Name)) {
-			c.find(TerraformStateHidden.About("", r.Address, s.name, fmt.Sprintf("%s is Deployment %s/%s, and the state marks as sensitive what it runs", r.Address, cmp.Or(o.Namespace, metav1.NamespaceDefault), o.Name)))
+	}
+	c.hidden(s)
+	for _, a := range stateAgents(s.state) {
+		if a.Deposed {
+			c.find(TerraformStateOnly.About("", a.Address, s.name, fmt.Sprintf("%s (%s) is in the state as deposed, to be destroyed by the next apply", a.Address, a.what)))
 		}
 	}
 	for _, h := range s.state.HelmReleases(s.name) {
-		c.release(h, nil)
+		if r := held[h.Address]; r.Release.Chart == "" || stateChart(r.Release) != "" {
+			c.release(h, nil)
+		}
 	}
 	for _, w := range s.state.Workloads(s.name) {
 		c.workload(w)
@@ -48,4 +55,54 @@ func stateAlone(ctx context.Context, s stateFile) (*configuration, error) {
 	}
 	c.find(TerraformStateAlone.About("", s.name, s.name, fmt.Sprintf("the state %s was read without a configuration%s", s.name, told)))
 	return c, ctx.Err()
+}
+
+// maxHidden bounds how many workloads a finding names.
+const maxHidden = 20
+
+// hidden tells the workloads of which the state marks as sensitive what they
+// run: those that are named for Flux one by one, and all others together.
+func (c *configuration) hidden(s stateFile) {
+	var others []string
+	for _, r := range s.state.Resources {
+		o := r.Object
+		if o == nil || !o.Hidden || o.Kind != "" && !slices.Contains(workloadKinds, o.Kind) {
+			continue
+		}
+		what := fmt.Sprintf("%s is %s %s/%s", r.Address, cmp.Or(o.Kind, "a manifest"), cmp.Or(o.Namespace, metav1.NamespaceDefault), o.Name)
+		if r.Deposed {
+			what += " (deposed, to be destroyed by the next apply)"
+		}
+		switch fluxNamed := speaksOfFlux(r.Address, o.Name) && !speaksOfOperator(r.Address, o.Name); {
+		case o.Kind == "Deployment" && runsFluxd(o) || fluxNamed:
+			c.find(TerraformStateHidden.About("", r.Address, s.name, what+", and the state marks as sensitive what it runs"))
+		case !slices.Contains(others, r.Address):
+			others = append(others, r.Address)
+		}
+	}
+	if len(others) == 0 {
+		return
+	}
+	words := strings.Join(others[:min(len(others), maxHidden)], ", ")
+	if more := len(others) - maxHidden; more > 0 {
+		words += fmt.Sprintf(" and %d more", more)
+	}
+	c.find(TerraformStateHidden.About("", s.name, s.name, "the state marks as sensitive what these run, of which none is named for Flux: "+words))
+}
+
+// statesTogether says that the agents of several states were taken to be of one
+// cluster, where nobody has said so: of their provider configurations a state
+// has no more than the name.
+func statesTogether(taken []*declared, o TerraformOptions, find func(...migrate.Finding)) {
+	if len(o.Dirs) > 0 || o.Provider != "" {
+		return
+	}
+	var files []string
+	for _, d := range taken {
+		files = append(files, d.Terraform.Where)
+	}
+	slices.Sort(files)
+	if files = slices.Compact(files); len(files) > 1 {
+		find(TerraformStatesTogether.About("", strings.Join(files, ", "), files[0], "the agents of "+strings.Join(files, ", ")+" were taken to be of one cluster"))
+	}
 }

@@ -1,6 +1,7 @@
 package discover
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"regexp"
@@ -36,7 +37,7 @@ func (c *configuration) workload(w *terraform.Workload) {
 		}
 		return
 	}
-	tree, leaves := manifestTree(w)
+	tree := w.Tree()
 	deployment := &appsv1.Deployment{Spec: appsv1.DeploymentSpec{Template: podTemplate(tree)}}
 	pod := &deployment.Spec.Template.Spec
 	for i := range w.Containers {
@@ -145,6 +146,10 @@ func (c *configuration) workload(w *terraform.Workload) {
 	d.setFallback(container)
 	d.setCredential(&config, mountedSecret(pod, container), "")
 	// Everything else that the Deployment says.
+	leaves, whole := c.leaves(tree)
+	if !whole {
+		d.find(TerraformProblem.Finding("", where, w.Address+" has more fields, or longer ones, than are listed one by one"))
+	}
 	for _, l := range append(leaves, leaf{"image", container.Image}) {
 		s := migrate.Setting{Name: l.path, Value: l.value, Fate: migrate.Dropped, Why: "concerns only how fluxd itself runs",
 			From: []migrate.Origin{{Witness: "terraform", Where: where}}}
@@ -348,16 +353,35 @@ type leaf struct{ path, value string }
 // accounted are the parts of a Deployment that have settings of their own.
 var accounted = regexp.MustCompile(`^(apiVersion|kind|metadata\.(name|namespace)|spec\.template\.spec\.(containers|initContainers)\[\d+\]\.(name|image|args|command|env|envFrom|volumeMounts))$`)
 
-// manifestTree is a Deployment as maps and lists, by the names of its fields,
-// and its leaves.
-func manifestTree(w *terraform.Workload) (map[string]any, []leaf) {
-	tree := w.Tree()
-	var leaves []leaf
+// maxLedger bounds what the fields of all Deployments of one configuration take
+// in the ledger, in bytes; fieldCost is what one takes beside its name.
+const (
+	maxLedger = 64 << 20
+	fieldCost = 256
+)
+
+// leaves are the ends of a Deployment's fields. whole is false where they are
+// too many, or their names too long: of what is not listed then, the field that
+// holds it is.
+func (c *configuration) leaves(tree map[string]any) (leaves []leaf, whole bool) {
+	whole = true
 	var walk func(path string, v any)
+	// each walks into one part of what stands at a path, if it can be afforded.
+	each := func(path string, length int, name func() string, v any) bool {
+		cost := len(path) + length + fieldCost
+		if c.ledger+cost > maxLedger {
+			whole = false
+			return false
+		}
+		c.ledger += cost
+		walk(strings.TrimPrefix(path+name(), "."), v)
+		return true
+	}
 	walk = func(path string, v any) {
 		if accounted.MatchString(path) {
 			return
 		}
+		all := true
 		switch v := v.(type) {
 		case map[string]any:
 			if len(v) == 0 || v["$unknown"] != nil || v["$sensitive"] != nil {
@@ -365,18 +389,21 @@ func manifestTree(w *terraform.Workload) (map[string]any, []leaf) {
 				return
 			}
 			for _, k := range sortedNames(v) {
-				walk(strings.TrimPrefix(path+"."+k, "."), v[k])
+				all = each(path, 1+len(k), func() string { return "." + k }, v[k]) && all
 			}
 		case []any:
 			for i := range v {
-				walk(path+"["+strconv.Itoa(i)+"]", v[i])
+				all = each(path, len("[]")+len(strconv.Itoa(i)), func() string { return "[" + strconv.Itoa(i) + "]" }, v[i]) && all
 			}
 		default:
 			leaves = append(leaves, leaf{path, hideText(path, v)})
 		}
+		if !all {
+			leaves = append(leaves, leaf{cmp.Or(path, "…"), "***"})
+		}
 	}
 	walk("", tree)
-	return tree, leaves
+	return leaves, whole
 }
 
 // hideText shows what stands at a path of a Deployment. A text may be a secret,
@@ -537,16 +564,44 @@ func (c *configuration) objects() []namedObject {
 	return out
 }
 
+// objectsNamed are the objects of a module that have a name.
+type objectsNamed struct{ module, name string }
+
+// maxObjects bounds how many resources of an agent a finding names.
+const maxObjects = 50
+
 // objectsBeside lists the resources that belong to an agent declared without
 // Helm: those of its module that are named after it, or after what it uses.
 func (c *configuration) objectsBeside(d *declared, w *terraform.Workload) {
-	names := []string{d.Workload, d.ServiceAccount, d.Git.SecretName, d.Namespace}
-	var found []string
-	for _, o := range c.objects() {
-		if o.address == w.Address || o.module == w.Resource.Module && o.name != "" && slices.Contains(names, o.name) {
-			found = append(found, o.address)
+	if c.named == nil {
+		c.named = map[objectsNamed][]string{}
+		for _, o := range c.objects() {
+			if o.name != "" {
+				of := objectsNamed{o.module, o.name}
+				c.named[of] = append(c.named[of], o.address)
+			}
+		}
+		for _, addresses := range c.named {
+			slices.Sort(addresses)
 		}
 	}
+	names := []string{d.Workload, d.ServiceAccount, d.Git.SecretName, d.Namespace}
+	slices.Sort(names)
+	found, total := []string{w.Address}, 1
+	for _, name := range slices.Compact(names) {
+		addresses := c.named[objectsNamed{w.Resource.Module, name}]
+		total += len(addresses)
+		if _, itself := slices.BinarySearch(addresses, w.Address); itself {
+			total--
+		}
+		found = append(found, addresses[:min(len(addresses), maxObjects)]...)
+	}
 	slices.Sort(found)
-	d.find(TerraformObjects.Finding("", d.Terraform.Where, "the agent is made of "+strings.Join(found, ", ")))
+	found = slices.Compact(found)
+	found = found[:min(len(found), maxObjects)]
+	words := strings.Join(found, ", ")
+	if more := total - len(found); more > 0 {
+		words += fmt.Sprintf(" and %d more", more)
+	}
+	d.find(TerraformObjects.Finding("", d.Terraform.Where, "the agent is made of "+words))
 }

@@ -51,7 +51,8 @@ type StateResource struct {
 type StateRelease struct {
 	Name       string
 	Namespace  string
-	Chart      string
+	Chart      string // as the chart calls itself or, where the state has not that, Source
+	Source     string // the chart as it was asked for: a name, REPOSITORY/NAME, a URL or a path
 	Repository string
 	Version    string // of the chart
 	AppVersion string
@@ -529,7 +530,8 @@ func (s *stateReader) fill(x *StateResource, a attributes) {
 				x.Object.manifest = stateNode(manifest, Origin{})
 			}
 		}
-		x.Object.Hidden = x.Object.Containers == nil && (a.hidden["*"] || a.hidden["yaml_body"])
+		x.overrideNamespace(a)
+		x.Object.Hidden = x.Object.manifest == nil && (a.hidden["*"] || a.hidden["yaml_body"])
 	case strings.HasPrefix(x.Type, "kubernetes_"):
 		m := a.nested("metadata")
 		x.Object = &StateObject{Kind: deploymentTypes[x.Type], Namespace: m.text("namespace"), Name: m.text("name")}
@@ -552,6 +554,25 @@ func (s *stateReader) fill(x *StateResource, a attributes) {
 		if spec != nil {
 			x.Object.manifest = x.ofBlocks(metadata, spec)
 		}
+	}
+}
+
+// overrideNamespace lays the argument override_namespace of a kubectl_manifest
+// over the namespace in its manifest: of what the provider keeps, yaml_body has
+// it as it was written.
+func (x *StateResource) overrideNamespace(a attributes) {
+	namespace := &Node{Kind: Scalar, Scalar: a.text("override_namespace")}
+	switch {
+	case a.hidden["*"] || a.hidden["override_namespace"]:
+		x.Object.Namespace = ""
+		namespace = &Node{Kind: Unknown, Causes: []Cause{{Kind: CauseState, Name: "the namespace of " + x.Address}}}
+	case namespace.Scalar == "":
+		return
+	default:
+		x.Object.Namespace = a.text("override_namespace")
+	}
+	if meta := x.Object.manifest.Lookup("metadata"); meta != nil && meta.Kind == Map {
+		meta.Map["namespace"] = namespace
 	}
 }
 
@@ -657,7 +678,7 @@ func (s *stateReader) release(x *StateResource, a attributes) *StateRelease {
 	m := a.nested("metadata")
 	r := &StateRelease{
 		Name: cmp.Or(m.text("name"), a.text("name")), Namespace: cmp.Or(m.text("namespace"), a.text("namespace")), Chart: cmp.Or(m.text("chart"), a.text("chart")),
-		Repository: a.text("repository"), Version: cmp.Or(m.text("version"), a.text("version")), AppVersion: m.text("app_version"),
+		Source: a.text("chart"), Repository: a.text("repository"), Version: cmp.Or(m.text("version"), a.text("version")), AppVersion: m.text("app_version"),
 		Revision: m.number("revision"), Status: a.text("status"),
 	}
 	r.Sensitive = a.setSensitive()

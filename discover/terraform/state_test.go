@@ -52,3 +52,94 @@ func TestAnAddressThatStandsForAllMatchesItsInstances(t *testing.T) {
 		}
 	}
 }
+
+// The name of a provider configuration is read as states write it, whatever
+// modules are called.
+func TestProviderConfigurationsOfAStateAreRead(t *testing.T) {
+	for text, want := range map[string]ProviderRef{
+		`provider["registry.terraform.io/hashicorp/helm"]`:                                   {Name: "helm"},
+		`provider["registry.terraform.io/hashicorp/helm"].west`:                              {Name: "helm", Alias: "west"},
+		`provider["registry.opentofu.org/hashicorp/helm"].west["one.two"]`:                   {Name: "helm", Alias: "west", Key: `["one.two"]`},
+		`module.a["x.y"].module.b[0].provider["registry.terraform.io/hashicorp/helm"].w`:     {Name: "helm", Module: `module.a["x.y"].module.b[0]`, Alias: "w"},
+		`module.myprovider["a"].provider["registry.terraform.io/hashicorp/helm"].w`:          {Name: "helm", Module: `module.myprovider["a"]`, Alias: "w"},
+		`module.provider.provider["registry.terraform.io/hashicorp/helm"]`:                   {Name: "helm", Module: `module.provider`},
+		`module.a["provider[\"x\"]"].provider["registry.terraform.io/hashicorp/kubernetes"]`: {Name: "kubernetes", Module: `module.a["provider[\"x\"]"]`},
+		`provider.helm`:                         {Name: "helm"},
+		`provider.helm.west`:                    {Name: "helm", Alias: "west"},
+		`module.my-provider.provider.helm.west`: {Name: "helm", Module: "module.my-provider", Alias: "west"},
+		`module.provider.provider.helm`:         {Name: "helm", Module: "module.provider"},
+		`registry.terraform.io/hashicorp/helm`:  {Name: "helm"},
+		``:                                      {},
+	} {
+		if got := providerRef(text); got.Name != want.Name || got.Module != want.Module || got.Alias != want.Alias || got.Key != want.Key {
+			t.Errorf("%s is %+v, want %+v", text, got, want)
+		}
+	}
+}
+
+// What false or zero says of a workload is told, where it is not what the
+// provider writes for what is not set.
+func TestFalseAndZeroInAStateAreTold(t *testing.T) {
+	s, err := ReadState(t.Context(), strings.NewReader(`{"version":4,"resources":[{"mode":"managed","type":"kubernetes_deployment_v1","name":"flux","instances":[{"attributes":{
+	  "metadata":[{"name":"flux","namespace":"flux"}],
+	  "spec":[{"replicas":"0","min_ready_seconds":0,"revision_history_limit":0,"paused":false,"template":[{"spec":[{"automount_service_account_token":false,"enable_service_links":false,"host_network":false,
+	    "termination_grace_period_seconds":0,"container":[{"name":"flux","image":"fluxcd/flux:1.25.4","tty":false,"security_context":[{"allow_privilege_escalation":false,"privileged":false}]}]}]}]}]}}]}]}`), Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := json.Marshal(s.Workloads("s")[0].Tree())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"kind":"Deployment","metadata":{"name":"flux","namespace":"flux"},"spec":{"replicas":"0","revisionHistoryLimit":0,"template":{"spec":{"automountServiceAccountToken":false,` +
+		`"containers":[{"image":"fluxcd/flux:1.25.4","name":"flux","securityContext":{"allowPrivilegeEscalation":false}}],"enableServiceLinks":false,"terminationGracePeriodSeconds":0}}}}`
+	if string(data) != want {
+		t.Errorf("it is %s\nwant  %s", data, want)
+	}
+}
+
+// override_namespace counts over the namespace of a manifest, in the
+// configuration and in the state.
+func TestANamespaceThatIsOverriddenIsNotTheManifests(t *testing.T) {
+	const manifest = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: flux, namespace: of-manifest}\nspec: {template: {spec: {containers: [{name: flux, image: 'fluxcd/flux:1.25.4'}]}}}\n"
+	for argument, want := range map[string]string{
+		`override_namespace = "other"`:     "other",
+		`override_namespace = ""`:          "of-manifest",
+		`override_namespace = null`:        "of-manifest",
+		`override_namespace = var.missing`: "unknown",
+		``:                                 "of-manifest",
+	} {
+		r, err := Load(t.Context(), Options{Dir: writeTree(t, map[string]string{"main.tf": "variable \"missing\" {}\nresource \"kubectl_manifest\" \"flux\" {\n " + argument + "\n yaml_body = <<-Y\n" + manifest + "Y\n}\n"})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, ok := Workloads(t.Context(), r)[0].Namespace.Str()
+		if !ok {
+			got = "unknown"
+		}
+		if got != want {
+			t.Errorf("with %s it is %s", argument, got)
+		}
+	}
+	for attributes, want := range map[string]string{
+		`"override_namespace":"other","namespace":"other"`: "other",
+		`"override_namespace":null`:                        "of-manifest",
+		`"override_namespace":""`:                          "of-manifest",
+	} {
+		text, err := json.Marshal(manifest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := ReadState(t.Context(), strings.NewReader(`{"version":4,"resources":[{"mode":"managed","type":"kubectl_manifest","name":"flux","instances":[{"attributes":{`+attributes+`,"kind":"Deployment","name":"flux","yaml_body":`+string(text)+`}}]}]}`), Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := s.Workloads("s")[0]
+		if got, _ := w.Namespace.Str(); got != want {
+			t.Errorf("with %s in the state it is %s", attributes, got)
+		}
+		if o := s.Resources[0].Object; want == "other" && o.Namespace != want {
+			t.Errorf("the object is in %s", o.Namespace)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package terraform
 import (
 	"cmp"
 	"encoding/json"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -79,28 +80,18 @@ func (x *StateResource) resource(file string) *Resource {
 // provider["registry.terraform.io/hashicorp/helm"].west or, up to Terraform
 // 0.11, provider.helm.west, after the module that has it.
 func providerRef(text string) ProviderRef {
-	var out ProviderRef
-	before, rest, ok := strings.Cut(text, "provider[\"")
-	if ok {
-		source, after, _ := strings.Cut(rest, "\"]")
-		out.Name = source[strings.LastIndex(source, "/")+1:]
-		rest = after
-	} else if before, rest, ok = strings.Cut(text, "provider."); ok {
-		out.Name, rest, _ = strings.Cut(rest, ".")
-		rest = "." + rest
-	} else {
+	m := providerText.FindStringSubmatch(text)
+	if m == nil {
 		// "terraform show -json" has the source alone: which configuration of
 		// that provider it was is not in it.
-		out.Name = text[strings.LastIndex(text, "/")+1:]
-		return out
+		return ProviderRef{Name: text[strings.LastIndex(text, "/")+1:]}
 	}
-	out.Module = strings.TrimSuffix(before, ".")
-	out.Alias, out.Key, _ = strings.Cut(strings.TrimPrefix(rest, "."), "[")
-	if out.Key != "" {
-		out.Key = "[" + out.Key
-	}
-	return out
+	return ProviderRef{Module: strings.TrimSuffix(m[1], "."), Name: m[2][strings.LastIndex(m[2], "/")+1:] + m[3], Alias: m[4], Key: m[5]}
 }
+
+// providerText is a provider configuration in a state: the module, the source
+// or the name, the alias, and the key of for_each (OpenTofu).
+var providerText = regexp.MustCompile(`^((?:module\.[^."\[\]]+(?:\[(?:\d+|"(?:[^"\\]|\\.)*")\])?\.)*)provider(?:\["([^"]*)"\]|\.([^.\[]+))(?:\.([^.\[]+))?(\[.*\])?$`)
 
 // placed returns a copy of n with another origin all over.
 func (n *Node) placed(o Origin) *Node {
@@ -170,8 +161,8 @@ func (s *stateReader) manifest(x *StateResource, a attributes) *Node {
 }
 
 // ofBlocks is the manifest that the blocks of a resource describe. What is
-// empty, false or zero is what the provider writes for what is not set; only
-// of replicas zero is a number to tell. metadata is nil if the state hides it.
+// empty, false or zero is what the provider writes for what is not set, but for
+// the arguments of telling. metadata is nil if the state hides it.
 func (x *StateResource) ofBlocks(metadata, spec any) *Node {
 	tree := map[string]any{"kind": x.Object.Kind, "spec": objectOfBlocks(firstBlock(spec))}
 	written, ok := firstBlock(metadata).(map[string]any)
@@ -225,6 +216,15 @@ func firstBlock(v any) any {
 	return v
 }
 
+// telling are the arguments of which false or zero is a value of its own: where
+// they are not set, the provider writes another, or Kubernetes takes another
+// (hashicorp/kubernetes 1.13, schema_pod_spec.go, schema_container.go,
+// resource_kubernetes_deployment.go).
+var telling = map[string]bool{
+	"automount_service_account_token": true, "enable_service_links": true, "allow_privilege_escalation": true,
+	"replicas": true, "revision_history_limit": true, "progress_deadline_seconds": true, "termination_grace_period_seconds": true,
+}
+
 // unset reports whether a provider writes such a value for what is not set.
 func unset(name string, v any) bool {
 	switch v := v.(type) {
@@ -233,9 +233,9 @@ func unset(name string, v any) bool {
 	case string:
 		return v == ""
 	case bool:
-		return !v
+		return !v && !telling[name]
 	case json.Number:
-		return v == "0" && name != "replicas"
+		return v == "0" && !telling[name]
 	case []any:
 		return len(v) == 0
 	case map[string]any:

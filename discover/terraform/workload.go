@@ -75,6 +75,7 @@ func Workloads(ctx context.Context, r *Result) []*Workload {
 		case x.Type == "kubectl_manifest":
 			w.Object = x.manifest("yaml_body")
 			w.fromObject()
+			w.overrideNamespace(x.Field("override_namespace"))
 		default:
 			continue
 		}
@@ -137,6 +138,16 @@ func (r *Resource) manifest(argument string) *Node {
 		return &Node{Kind: Unknown, Causes: []Cause{{CauseError, argument, a.Position}}, Origin: origin}
 	}
 	return m.document(text, origin)
+}
+
+// overrideNamespace lays the argument override_namespace of a kubectl_manifest
+// over the namespace that the manifest names. Empty, it counts as not set
+// (gavinbunney/kubectl 1.19, kubernetes/resource_kubectl_manifest.go).
+func (w *Workload) overrideNamespace(n *Node) {
+	if n == nil || n.Kind == Scalar && (n.Scalar == nil || n.Scalar == "") {
+		return
+	}
+	w.Namespace = n
 }
 
 func (w *Workload) fromObject() {
