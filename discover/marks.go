@@ -12,6 +12,7 @@ import (
 	"github.com/fluxover/fluxover/migrate/flux1"
 	"github.com/fluxover/fluxover/reconcile/cluster"
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/api/validation/path"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -177,6 +178,9 @@ func (w *witness) ignoredLive(ctx context.Context, l *live, ids []object.ObjMeta
 		r, ok := l.kinds[m.GroupKind]
 		if !ok {
 			continue // not served, so not live
+		}
+		if m.Name == "" || len(path.IsValidPathSegmentName(m.Name)) > 0 || len(path.IsValidPathSegmentName(m.Namespace)) > 0 {
+			continue // no object can be called so, so not live; the client would refuse to ask
 		}
 		if o := l.marked[m.String()]; o != nil {
 			if v := o.ignored(); v != "" {
