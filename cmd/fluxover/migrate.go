@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -37,6 +38,10 @@ type migrateOptions struct {
 
 func newMigrate(s streams, k *kube) *cobra.Command {
 	var o migrateOptions
+	return o.command(s, k)
+}
+
+func (o *migrateOptions) command(s streams, k *kube) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "migrate [PLANFILE]",
 		Short: "plan, confirm, install the agent, cut over in waves, verify, settle",
@@ -141,12 +146,10 @@ func (o *migrateOptions) run(cmd *cobra.Command, s streams, k *kube, args []stri
 		inv, res, err := (&facts{client: f.client, clusterName: f.clusterName, store: f.store, releases: releases}).proveAgain(ctx, these)
 		return inv, res.Plan, err
 	}}
-	err = cutover.New(f.client, plan, again.replan, cutover.Options{
-		Repositories: o.plan.repos, Wave: o.wave, Hold: o.hold, SyncWait: o.waitSync, Limits: cutover.Limits{Pods: o.waitOldPod}, MaxParallel: o.maxParallel,
-		OnFailure: cutover.OnFailure(o.onFailure), Commits: cutover.Commits(o.commits),
-		Engine: cutover.Engine{Image: o.image}, Marks: cutover.GitMarks(f.store), Capacitor: capacitor,
-		Head: func(ctx context.Context, id string) ([]migrate.Object, error) { return f.head([]string{id})(ctx, id) },
-	}, display.Event).Migrate(ctx)
+	wishes := o.wishes()
+	wishes.Marks, wishes.Capacitor = cutover.GitMarks(f.store), capacitor
+	wishes.Head = func(ctx context.Context, id string) ([]migrate.Object, error) { return f.head([]string{id})(ctx, id) }
+	err = cutover.New(f.client, plan, again.replan, wishes, display.Event).Migrate(ctx)
 	display.Close()
 	if err != nil {
 		return cutoverError(ctx, err, plan.Findings...)
@@ -155,6 +158,14 @@ func (o *migrateOptions) run(cmd *cobra.Command, s streams, k *kube, args []stri
 		return &exitError{Code: exitBlocked, Err: errors.New("some repositories are held back by findings; the others are settled")}
 	}
 	return nil
+}
+
+// wishes are the flags as the executor takes them.
+func (o *migrateOptions) wishes() cutover.Options {
+	return cutover.Options{
+		Repositories: o.plan.repos, Wave: o.wave, Hold: o.hold, SyncWait: cmp.Or(o.waitSync, -1), Limits: cutover.Limits{Pods: o.waitOldPod},
+		MaxParallel: o.maxParallel, OnFailure: cutover.OnFailure(o.onFailure), Commits: cutover.Commits(o.commits), Engine: cutover.Engine{Image: o.image},
+	}
 }
 
 // check reads the flags and the plan file, if one is given, and refuses what
@@ -172,9 +183,6 @@ func (o *migrateOptions) check(flags *pflag.FlagSet, args []string) (migrate.Opt
 	}
 	if o.maxParallel < 1 || o.wave < 0 || o.hold < 0 || o.waitOldPod <= 0 || o.waitSync < 0 {
 		return opts, nil, usage("--max-parallel must be 1 or more, --wait-old-pod positive, --wave, --hold and --wait-sync not negative")
-	}
-	if o.waitSync == 0 {
-		o.waitSync = -1 // which is how the executor is told not to wait
 	}
 	engine := opts.Engine
 	var stored *migrate.Plan

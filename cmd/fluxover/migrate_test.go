@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/cutover"
@@ -219,6 +220,19 @@ func TestTheEndOfARunKeepsItsExitCodes(t *testing.T) {
 		var exit *exitError
 		if err := cutoverError(c.ctx, c.err); !errors.As(err, &exit) || exit.Code != c.code {
 			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+func TestHowLongASyncIsWaitedForReachesTheExecutor(t *testing.T) {
+	for flag, want := range map[string]time.Duration{"": 30 * time.Second, "--wait-sync=0s": -1, "--wait-sync=90s": 90 * time.Second} {
+		var o migrateOptions
+		cmd := o.command(streams{}, nil)
+		if err := cmd.ParseFlags(strings.Fields(flag)); err != nil {
+			t.Fatal(err)
+		}
+		if got := o.wishes().SyncWait; got != want {
+			t.Errorf("migrate %s: the executor is told to wait %s, want %s", flag, got, want)
 		}
 	}
 }

@@ -135,6 +135,9 @@ func (d *demo) run(ctx context.Context) (err error) {
 	fmt.Printf("          agents  CPU requested  CPU used   memory\n")
 	fmt.Printf("before  %8d  %13s  %7.3f   %4d MiB\n", before.agents, before.requested, before.cores, before.memory>>20)
 	fmt.Printf("after   %8d  %13s  %7.3f   %4d MiB\n", after.agents, after.requested, after.cores, after.memory>>20)
+	if os.Getenv("FLUXD") == "" {
+		fmt.Println("(the agents before are a stand-in for fluxd that needs less than it; FLUXD=<program> runs the real one)")
+	}
 	fmt.Printf("the migration took %s\n", took.Round(time.Second))
 
 	if d.confirm("go back to Flux v1?") {

@@ -38,9 +38,7 @@ func topUp(ctx context.Context, r *repository) error {
 	})
 	if len(r.j.Fence.ExemptPods) > 0 {
 		// The pods are gone, and with them the reason for the exemption.
-		g.Go(func() error {
-			return r.outlast(gctx, "top-up", func(ctx context.Context) error { return r.raisePolicy(ctx, nil) })
-		})
+		g.Go(func() error { return r.raise(gctx, nil) })
 	}
 	if err := g.Wait(); err != nil {
 		return err

@@ -143,7 +143,7 @@ func New(c *cluster.Client, plan migrate.Plan, replan Replan, o Options, events 
 	o.MaxParallel = cmp.Or(o.MaxParallel, 4)
 	o.OnFailure = cmp.Or(o.OnFailure, Stop)
 	o.Commits = cmp.Or(o.Commits, CommitsEquivalent)
-	o.SyncWait = cmp.Or(o.SyncWait, 30*time.Second)
+	o.SyncWait = cmp.Or(o.SyncWait, aSync)
 	return &Executor{c: c, plan: plan, replan: replan, o: o, emit: oneAtATime(events)}
 }
 

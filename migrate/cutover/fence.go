@@ -14,6 +14,7 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -163,21 +164,13 @@ func (r *repository) raise(ctx context.Context, exempt []types.UID) error {
 }
 
 func (r *repository) raiseOnce(ctx context.Context, exempt []types.UID) error {
-	if err := r.raisePolicy(ctx, exempt); err != nil {
-		return err
-	}
-	return r.raiseBinding(ctx)
-}
-
-// raisePolicy writes the policy alone, which is all that a change of the
-// exempted pods needs.
-func (r *repository) raisePolicy(ctx context.Context, exempt []types.UID) error {
-	policy, _ := r.fencePolicy(exempt)
+	policy, binding := r.fencePolicy(exempt)
 	api := r.c.Kube.AdmissionregistrationV1()
+	write := metav1.CreateOptions{FieldManager: migrate.FieldManager}
 	err := retryConflict(ctx, func(ctx context.Context) error {
 		live, err := api.ValidatingAdmissionPolicies().Get(ctx, policy.Name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
-			_, err = api.ValidatingAdmissionPolicies().Create(ctx, policy, metav1.CreateOptions{FieldManager: migrate.FieldManager})
+			_, err = api.ValidatingAdmissionPolicies().Create(ctx, policy, write)
 			return err
 		}
 		if err != nil {
@@ -196,30 +189,27 @@ func (r *repository) raisePolicy(ctx context.Context, exempt []types.UID) error 
 	if err != nil {
 		return fmt.Errorf("put up the fence %s: %w", policy.Name, err)
 	}
-	return nil
-}
-
-func (r *repository) raiseBinding(ctx context.Context) error {
-	_, binding := r.fencePolicy(nil)
-	api := r.c.Kube.AdmissionregistrationV1()
-	err := retryConflict(ctx, func(ctx context.Context) error {
-		_, err := api.ValidatingAdmissionPolicyBindings().Create(ctx, binding, metav1.CreateOptions{FieldManager: migrate.FieldManager})
-		if !apierrors.IsAlreadyExists(err) {
+	err = retryConflict(ctx, func(ctx context.Context) error {
+		live, err := api.ValidatingAdmissionPolicyBindings().Get(ctx, binding.Name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			_, err = api.ValidatingAdmissionPolicyBindings().Create(ctx, binding, write)
 			return err
 		}
-		live, err := api.ValidatingAdmissionPolicyBindings().Get(ctx, binding.Name, metav1.GetOptions{})
 		if err != nil {
 			return err
 		}
 		if live.Annotations[annotationRun] != r.run {
 			return fmt.Errorf("ValidatingAdmissionPolicyBinding/%s exists and was not made by fluxover: rename or remove it", live.Name)
 		}
+		if equality.Semantic.DeepEqual(live.Spec, binding.Spec) {
+			return nil // as whenever only the exempted pods change
+		}
 		live.Spec = binding.Spec
 		_, err = api.ValidatingAdmissionPolicyBindings().Update(ctx, live, metav1.UpdateOptions{FieldManager: migrate.FieldManager})
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("put up the fence %s: %w", binding.Name, err)
+		return fmt.Errorf("put up the fence %s: %w", policy.Name, err)
 	}
 	return nil
 }

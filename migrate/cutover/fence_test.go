@@ -3,10 +3,12 @@ package cutover
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -229,5 +231,28 @@ func TestAMarkThatMovedWhileTheOldAgentEndedIsRepinnedBehindTheFence(t *testing.
 		if e.State == Undone {
 			t.Errorf("step %s was undone", e.Step)
 		}
+	}
+}
+
+func TestABindingThatWasChangedOrDeletedIsMended(t *testing.T) {
+	tm := newTeam(t)
+	r := tm.atTheFence()
+	bindings := tm.lab.c.Kube.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings()
+	tm.must(r.raise(tm.ctx(), nil))
+	live, err := bindings.Get(tm.ctx(), fenceName(tm.id), metav1.GetOptions{})
+	tm.must(err)
+	live.Spec.ValidationActions = []admissionv1.ValidationAction{admissionv1.Warn}
+	_, err = bindings.Update(tm.ctx(), live, metav1.UpdateOptions{})
+	tm.must(err)
+	tm.must(r.raise(tm.ctx(), nil))
+	mended, err := bindings.Get(tm.ctx(), fenceName(tm.id), metav1.GetOptions{})
+	tm.must(err)
+	if !slices.Equal(mended.Spec.ValidationActions, []admissionv1.ValidationAction{admissionv1.Deny}) {
+		t.Errorf("a binding that was changed is to be mended, it says %v", mended.Spec.ValidationActions)
+	}
+	tm.must(bindings.Delete(tm.ctx(), fenceName(tm.id), metav1.DeleteOptions{}))
+	tm.must(r.raise(tm.ctx(), nil))
+	if _, err := bindings.Get(tm.ctx(), fenceName(tm.id), metav1.GetOptions{}); err != nil {
+		t.Errorf("a binding that was deleted is to be made again: %v", err)
 	}
 }

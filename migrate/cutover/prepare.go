@@ -60,13 +60,16 @@ func recheck(ctx context.Context, r *repository) error {
 	return r.predictAtRest(ctx, "recheck")
 }
 
+// aSync is how long a sync of an old agent may take.
+const aSync = 30 * time.Second
+
 // predictAtRest is predictAgain where the old agent still runs. In the middle of
 // a sync live objects are ahead of its mark, which shows as a move that is none:
 // such a sync is waited for, as long as awaitSyncEnd would. A move is believed
 // when it is seen twice, since a whole sync may fall between reading the mark
 // and reading the objects.
 func (r *repository) predictAtRest(ctx context.Context, step string) error {
-	until := time.Now().Add(r.syncWait)
+	until := time.Now().Add(min(r.syncWait, aSync)) // others' gaps wait for this step
 	for tries := 1; ; tries++ {
 		err := r.predictAgain(ctx, step)
 		if err == nil || !errors.Is(err, ErrMoved) && !errors.Is(err, ErrBlocked) {
@@ -108,7 +111,7 @@ func (r *repository) predictAgain(ctx context.Context, step string) error {
 	if agent == nil {
 		return fmt.Errorf("%w: the agent's Deployment is gone", ErrMoved)
 	}
-	r.syncDue = agent.Synced.Head != "" && agent.Synced.Head != agent.Synced.Commit
+	r.syncDue = agent.Replicas > 0 && agent.Synced.Head != "" && agent.Synced.Head != agent.Synced.Commit
 	fresh, err := slicePlan(&plan, r.id)
 	if err != nil {
 		return err

@@ -109,8 +109,8 @@ type repository struct {
 	// fresh is true once this process has checked the plan's inputs, taken once
 	// it has taken the snapshot.
 	fresh, taken bool
-	// syncDue is true if the newest inventory found the branch ahead of the old
-	// agent's mark.
+	// syncDue is true if the newest inventory found the branch ahead of the mark
+	// of an old agent that is not scaled to 0.
 	syncDue bool
 	// manifests by object id as Flux v1 applies them, and ids of live objects
 	// with the old agent's mark; from the newest inventory of this process.

@@ -50,7 +50,7 @@ func TestASyncThatIsUnderWayIsNoMove(t *testing.T) {
 				replan: func(context.Context, []string) (migrate.Inventory, migrate.Plan, error) {
 					found := c.found[min(reads, len(c.found)-1)]
 					reads++
-					a := migrate.Flux1Agent{ID: "flux/a", Synced: migrate.Synced{Commit: found.mark, Head: found.head}}
+					a := migrate.Flux1Agent{ID: "flux/a", Replicas: 1, Synced: migrate.Synced{Commit: found.mark, Head: found.head}}
 					return migrate.Inventory{Agents: []migrate.Flux1Agent{a}}, planOf(found), nil
 				},
 			}}
