@@ -20,11 +20,10 @@ func stateAlone(ctx context.Context, s stateFile) (*configuration, error) {
 	for _, d := range s.state.Diagnostics {
 		c.find(TerraformProblem.About("", s.name, s.name, d.Summary+": "+d.Detail))
 	}
-	held := map[string]*terraform.StateResource{}
+	// No two of a state should have one address, but a file may say so.
+	tainted := map[string]bool{}
 	for _, r := range s.state.Resources {
-		if !r.Deposed {
-			held[r.Address] = r
-		}
+		tainted[r.Address] = tainted[r.Address] || r.Tainted && !r.Deposed
 	}
 	c.hidden(s)
 	for _, a := range stateAgents(s.state) {
@@ -33,7 +32,7 @@ func stateAlone(ctx context.Context, s stateFile) (*configuration, error) {
 		}
 	}
 	for _, h := range s.state.HelmReleases(s.name) {
-		if r := held[h.Address]; r.Release.Chart == "" || stateChart(r.Release) != "" {
+		if r := h.State.Release; r.Chart == "" || stateChart(r) != "" {
 			c.release(h, nil)
 		}
 	}
@@ -42,7 +41,7 @@ func stateAlone(ctx context.Context, s stateFile) (*configuration, error) {
 	}
 	for _, d := range c.agents {
 		d.Terraform.State = true
-		if held[d.Terraform.Address].Tainted {
+		if tainted[d.Terraform.Address] {
 			d.find(TerraformTainted.Finding("", s.name, d.Terraform.Address+" is tainted in the state"))
 		}
 	}
@@ -76,10 +75,12 @@ func (c *configuration) hidden(s stateFile) {
 		switch fluxNamed := speaksOfFlux(r.Address, o.Name) && !speaksOfOperator(r.Address, o.Name); {
 		case o.Kind == "Deployment" && runsFluxd(o) || fluxNamed:
 			c.find(TerraformStateHidden.About("", r.Address, s.name, what+", and the state marks as sensitive what it runs"))
-		case !slices.Contains(others, r.Address):
+		default:
 			others = append(others, r.Address)
 		}
 	}
+	slices.Sort(others)
+	others = slices.Compact(others)
 	if len(others) == 0 {
 		return
 	}

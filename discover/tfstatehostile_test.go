@@ -2,8 +2,10 @@ package discover
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -170,4 +172,71 @@ func TestWhatAProviderRepeatsIsNotHidden(t *testing.T) {
 	if s.Resources[0].Object.Hidden {
 		t.Error("it is taken for hidden")
 	}
+}
+
+// sameAddress are states with two resources of one address, of which one is no
+// release.
+func sameAddress() map[string]string {
+	show := func(address, typ, values string) string {
+		return fmt.Sprintf(`{"address":%q,"mode":"managed","type":%q,"name":"shop","provider_name":"registry.terraform.io/hashicorp/helm","values":%s}`, address, typ, values)
+	}
+	release := show("helm_release.shop", "helm_release", `{"name":"shop","namespace":"flux","chart":"flux","version":"1.13.3"}`)
+	return map[string]string{
+		"show.json":      `{"format_version":"1.0","values":{"root_module":{"resources":[` + release + "," + show("helm_release.shop", "null_resource", "{}") + `]}}}`,
+		"mode.tfstate":   stateText(stateInstance("shop", "shop", ""), strings.Replace(stateInstance("shop", "shop", ""), `"mode":"managed"`, `"mode":"other"`, 1)),
+		"twice.tfstate":  stateText(stateInstance("shop", "shop", ""), stateInstance("shop", "shop", "")),
+		"module.tfstate": stateText(strings.Replace(stateInstance("shop", "shop", ""), `"mode"`, `"module":"","mode"`, 1)),
+	}
+}
+
+// A state that no Terraform writes is read for what it holds.
+func TestAStateWithTwoResourcesOfOneAddressIsRead(t *testing.T) {
+	files := sameAddress()
+	dir := written(t, files)
+	for name := range files {
+		if ids := agentIDs(heldBy(t, filepath.Join(dir, name))); !slices.Contains(ids, "flux/shop") {
+			t.Errorf("%s: the agents are %v", name, ids)
+		}
+	}
+}
+
+// No state makes reading it alone panic.
+func FuzzStateAlone(f *testing.F) {
+	for _, text := range sameAddress() {
+		f.Add(text)
+	}
+	states, err := filepath.Glob("terraform/testdata/states/*")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, name := range states {
+		if data, err := os.ReadFile(name); err == nil {
+			f.Add(string(data))
+		}
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := terraform.ReadState(t.Context(), strings.NewReader(text), terraform.Limits{FileBytes: 1 << 16})
+		if err != nil {
+			return
+		}
+		if _, err := stateAlone(t.Context(), stateFile{name: "s", state: s}); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Workloads that a state hides by the thousand are told in the time that their
+// number takes.
+func TestManyHiddenWorkloadsAreToldInTime(t *testing.T) {
+	s := &terraform.State{Version: "4"}
+	for i := range 20_000 {
+		s.Resources = append(s.Resources, &terraform.StateResource{Mode: "managed", Address: fmt.Sprintf("%s%05d", strings.Repeat("x", 4<<10), i), Object: &terraform.StateObject{Kind: "Deployment", Name: "x", Hidden: true}})
+	}
+	c := &configuration{}
+	begun := time.Now()
+	c.hidden(stateFile{name: "s", state: s})
+	if took := time.Since(begun); took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	equal(t, "findings", len(c.said), 1)
 }

@@ -35,6 +35,9 @@ type HelmRelease struct {
 	// provider does. Chart defaults are not in them.
 	Values *Node
 
+	// State is what it was read from, where that is a state alone; else nil.
+	State *StateResource `json:"-"`
+
 	Position Position
 }
 

@@ -33,7 +33,7 @@ func (s *State) HelmReleases(file string) []*HelmRelease {
 		}
 		r := x.resource(file)
 		h := &HelmRelease{
-			Address: x.Address, Resource: r, Provider: r.Provider, Position: r.Position,
+			Address: x.Address, Resource: r, Provider: r.Provider, Position: r.Position, State: x,
 			Name: text(x.Release.Name, "the name"), Namespace: text(x.Release.Namespace, "the namespace"), Chart: text(x.Release.Chart, "the chart"),
 			Version: text(x.Release.Version, "the version"), Values: x.Release.Values.placed(origin),
 		}
