@@ -101,7 +101,9 @@ func Objects(ctx context.Context, in Input) ([]*unstructured.Unstructured, error
 // Two things are stricter than upstream: an encrypted Secret without
 // spec.decryption is refused also when all its values stand in stringData,
 // where upstream's normalisation drops the SOPS metadata before looking for it;
-// and so is an object of any kind that still holds ciphertext, see [Undecrypted].
+// and so is an object of any kind that still holds ciphertext, see [Undecrypted],
+// and with spec.decryption a ConfigMap or a Secret with a value that is a whole
+// encrypted file and is not decrypted.
 // One is narrower: only PGP and age keys are used, and none from the environment.
 // The context is looked at between the values that are decrypted, too.
 func Render(ctx context.Context, in Input) (*Rendering, error) {
@@ -139,9 +141,12 @@ func Render(ctx context.Context, in Input) (*Rendering, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("render: %w", err)
 	}
-	objects, err := finish(ks, built)
+	objects, err := finish(ctx, ks, built)
 	if err != nil {
 		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("render: %w", err)
 	}
 	return &Rendering{Objects: objects, built: built}, nil
 }
@@ -176,7 +181,7 @@ type builtObject struct {
 // finish does what kustomize-controller does between build and apply (source:
 // internal/controller/kustomization_controller.go): expand lists, drop what is
 // no object, owner labels, normalisation, common metadata, order.
-func finish(ks *kustomizev1.Kustomization, built []builtObject) ([]*unstructured.Unstructured, error) {
+func finish(ctx context.Context, ks *kustomizev1.Kustomization, built []builtObject) ([]*unstructured.Unstructured, error) {
 	objects := make([]*unstructured.Unstructured, 0, len(built))
 	for _, b := range built {
 		if !b.object.IsList() {
@@ -203,7 +208,11 @@ func finish(ks *kustomizev1.Kustomization, built []builtObject) ([]*unstructured
 		if isEncryptedSecret(u) && !decryptionDisabled(u.GetAnnotations()) {
 			return nil, fmt.Errorf("%s is %w", ssautil.FmtUnstructured(u), ErrEncrypted)
 		}
-		if err := Undecrypted(u, decrypts(ks)); err != nil {
+		err := Undecrypted(u, decrypts(ks))
+		if err == nil && decrypts(ks) {
+			err = undecryptedFile(ctx, u)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("%s would be applied as ciphertext: %w", ssautil.FmtUnstructured(u), err)
 		}
 		labels := u.GetLabels()

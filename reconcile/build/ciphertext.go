@@ -1,6 +1,7 @@
 package build
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -16,7 +17,12 @@ var ErrCiphertext = errors.New("SOPS encrypted it and nothing decrypts it here")
 // sopsValue is the form in which SOPS writes one encrypted value (source:
 // getsops/sops, aes/cipher.go). A text in which it is a part, or with anything
 // else in the places of the base64, is nobody's ciphertext but a text about it.
-var sopsValue = regexp.MustCompile(`^ENC\[AES256_GCM,data:[A-Za-z0-9+/]+=*,iv:[A-Za-z0-9+/]+=*,tag:[A-Za-z0-9+/]+=*,type:[a-z]+\]$`)
+var sopsValue = regexp.MustCompile(`^` + sopsForm + `$`)
+
+// holdsSOPSValue finds that form within a text.
+var holdsSOPSValue = regexp.MustCompile(sopsForm)
+
+const sopsForm = `ENC\[AES256_GCM,data:[A-Za-z0-9+/]+=*,iv:[A-Za-z0-9+/]+=*,tag:[A-Za-z0-9+/]+=*,type:[a-z]+\]`
 
 // Undecrypted reports whether an object as it would be applied still is what SOPS
 // encrypted; decryption says whether its Kustomization has spec.decryption. The
@@ -24,14 +30,16 @@ var sopsValue = regexp.MustCompile(`^ENC\[AES256_GCM,data:[A-Za-z0-9+/]+=*,iv:[A
 // of it is ciphertext.
 //
 // Ciphertext is a value that is as a whole what SOPS writes, wherever it stands,
-// and decoded where it stands in the data of a Secret: SOPS decrypts objects by
+// and decoded where it stands in the data of a Secret or the binaryData of a
+// ConfigMap: SOPS decrypts objects by
 // the metadata that they bear themselves, and what is taken out of an encrypted
 // list bears none. So is an object with that metadata, but for a SopsSecret where
 // nothing is to be decrypted, which an operator decrypts in the cluster. An object
 // with the annotation decrypt: disabled is meant as it is.
 //
 // A text that holds such a value among others is not, and so neither is a
-// document, or a whole encrypted file, within a value.
+// document, or a whole encrypted file, within a value. A build with decryption
+// refuses such a file in a ConfigMap or a Secret that is not decrypted; see [Render].
 func Undecrypted(u *unstructured.Unstructured, decryption bool) error {
 	if decryptionDisabled(u.GetAnnotations()) {
 		return nil
@@ -46,8 +54,13 @@ func Undecrypted(u *unstructured.Unstructured, decryption bool) error {
 		return fmt.Errorf("%w: it bears the metadata of SOPS, and the Kustomization has no spec.decryption", ErrCiphertext)
 	}
 	field := encryptedField(u.Object, "")
-	if field == "" && u.GetKind() == "Secret" && u.GetAPIVersion() == "v1" {
-		field = encryptedData(u.Object)
+	if field == "" && u.GetAPIVersion() == "v1" {
+		switch u.GetKind() {
+		case "Secret":
+			field = encryptedData(u.Object, "data")
+		case "ConfigMap":
+			field = encryptedData(u.Object, "binaryData")
+		}
 	}
 	if field == "" {
 		return nil
@@ -86,15 +99,43 @@ func encryptedField(v any, path string) string {
 	return ""
 }
 
-// encryptedData is the path of the first value of a Secret's data that is
-// ciphertext when it is decoded; "" if there is none.
-func encryptedData(secret map[string]any) string {
-	data, _ := secret["data"].(map[string]any)
+// undecryptedFile is Undecrypted for what is only ciphertext where there is
+// decryption: a value of a ConfigMap that is a whole encrypted file, as one that
+// was generated of such a file holds. Files are decrypted for Secrets alone. When
+// ctx ends, the answer means nothing.
+func undecryptedFile(ctx context.Context, u *unstructured.Unstructured) error {
+	if u.GetKind() != "ConfigMap" || u.GetAPIVersion() != "v1" || decryptionDisabled(u.GetAnnotations()) {
+		return nil
+	}
+	for _, field := range []string{"binaryData", "data"} {
+		values, _ := u.Object[field].(map[string]any)
+		for _, key := range sortedKeys(values) {
+			value, _ := values[key].(string)
+			text := []byte(value)
+			if field == "binaryData" {
+				var err error
+				if text, err = base64.StdEncoding.DecodeString(value); err != nil {
+					continue // left to the API server to refuse
+				}
+			}
+			if isEncryptedFile(ctx, text) {
+				return fmt.Errorf("%w: its field '%s' in %s is an encrypted file, which is decrypted for Secrets alone; make a Secret of it, or annotate the object with %s: disabled if the ciphertext is to be applied",
+					ErrCiphertext, key, field, keyDecrypt)
+			}
+		}
+	}
+	return nil
+}
+
+// encryptedData is the path of the first value, of a field whose values are in
+// base64, that is ciphertext when it is decoded; "" if there is none.
+func encryptedData(object map[string]any, field string) string {
+	data, _ := object[field].(map[string]any)
 	for _, key := range sortedKeys(data) {
 		text, _ := data[key].(string)
 		// What is not in base64 is left to the API server to refuse.
 		if decoded, err := base64.StdEncoding.DecodeString(text); err == nil && isCiphertext(string(decoded)) {
-			return ".data." + key
+			return "." + field + "." + key
 		}
 	}
 	return ""

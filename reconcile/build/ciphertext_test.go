@@ -1,10 +1,13 @@
 package build
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -62,6 +65,16 @@ func TestNoObjectIsAppliedAsCiphertext(t *testing.T) {
 		"a value of a Secret, not encoded":         {object("Secret", "data: {k: '"+token+"'}"), ".data.k", ".data.k"},
 		"the same of another kind":                 {object("ConfigMap", "data: {k: "+encode(token)+"}"), "", ""},
 		"a text that is a file":                    {object("Secret", "stringData:\n  a.yaml: |\n    "+strings.ReplaceAll(encrypt(t, "a: 1\n", "yaml", all), "\n", "\n    ")), "'a.yaml' in stringData", ""},
+		"a binary value":                           {object("ConfigMap", "binaryData: {k: "+encode(token)+"}"), ".binaryData.k", ".binaryData.k"},
+		"a binary value that is meant so":          {annotated(object("ConfigMap", "binaryData: {k: "+encode(token)+"}")), "", ""},
+		"a binary value that is a file":            {object("ConfigMap", "binaryData: {a.bin: "+encode(encrypt(t, "a: 1\n", "yaml", all))+"}"), "'a.bin' in binaryData", ""},
+		"a binary value with a word of it":         {object("ConfigMap", "binaryData: {k: "+encode("values look like "+token)+"}"), "", ""},
+		"a file in one line of JSON":               {object("ConfigMap", "data: {a: '"+compact(t, encrypt(t, `{"a": 1}`, "json", all))+"'}"), "'a' in data", ""},
+		"the same in a Secret":                     {object("Secret", "data: {a: "+encode(compact(t, encrypt(t, `{"a": 1}`, "json", all)))+"}"), "'a' in data", ""},
+		"a file with line ends of Windows":         {object("ConfigMap", "binaryData: {a: "+encode(strings.ReplaceAll(encrypt(t, "A=1\n", "dotenv", all), "\n", "\r\n"))+"}"), "'a' in binaryData", ""},
+		"a file of another kind":                   {object("Pod", "spec:\n  a: |\n    "+strings.ReplaceAll(encrypt(t, "a: 1\n", "yaml", all), "\n", "\n    ")), "", ""},
+		"a file between words":                     {object("ConfigMap", "data:\n  README: |\n    Write it so.\n\n    "+strings.ReplaceAll(encrypt(t, "a: 1\n", "yaml", all), "\n", "\n    ")), "", ""},
+		"a file with dots for its values":          {object("ConfigMap", "data:\n  a.yaml: |\n    "+strings.ReplaceAll(dotted(encrypt(t, "a: 1\n", "yaml", all)), "\n", "\n    ")), "", ""},
 		"metadata without a MAC":                   {object("ConfigMap", "data: {k: v}\nsops: {version: 3.7.2}"), "has no MAC", "no spec.decryption"},
 		"metadata":                                 {encrypt(t, configMapYAML("a"), "yaml", age), "", "no spec.decryption"},
 		"a kind that an operator decrypts":         {operator, "", ""},
@@ -99,6 +112,46 @@ func TestNoObjectIsAppliedAsCiphertext(t *testing.T) {
 	}, keys)
 	if _, err := Objects(t.Context(), in); !errors.Is(err, ErrCiphertext) {
 		t.Errorf("a generated ConfigMap: %v", err)
+	}
+}
+
+func compact(t testing.TB, text string) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := json.Compact(&b, []byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// dotted has dots in place of what the values of an encrypted text hold.
+func dotted(text string) string {
+	return regexp.MustCompile(`data:[^,]*,iv:[^,]*,tag:[^,]*,`).ReplaceAllString(text, "data:...,iv:...,tag:...,")
+}
+
+func TestNoConfigMapIsGeneratedOfAnEncryptedFile(t *testing.T) {
+	k := sopsKeys()
+	keys := readKeys(t, map[string]string{"a.agekey": k.age.Private})
+	all := sops.Options{Keys: []sops.Key{k.age}}
+	for name, c := range map[string]struct{ plain, format string }{
+		"a.yaml": {"password: " + secretValue + "\n---\nb: " + secretValue + "\n", "yaml"},
+		"a.json": {`{"password": "` + secretValue + `"}`, "json"},
+		"a.ini":  {"[db]\npassword = " + secretValue + "\n", "ini"},
+		"a.env":  {"PASSWORD=" + secretValue + "\n", "dotenv"},
+		"a.bin":  {secretValue, "binary"},
+	} {
+		files := map[string]string{
+			"apps/kustomization.yaml": "configMapGenerator:\n- name: made\n  namespace: shop\n  files: [" + name + ", other=" + name + "]\n",
+			"apps/" + name:            encrypt(t, c.plain, c.format, all),
+		}
+		objects, err := Objects(t.Context(), decrypting(files, keys))
+		if !errors.Is(err, ErrCiphertext) || objects != nil || !strings.Contains(fmt.Sprint(err), "ConfigMap/shop/made-") || !strings.Contains(fmt.Sprint(err), "'"+name+"' in data") || strings.Contains(fmt.Sprint(err), "ENC[") {
+			t.Errorf("%s: %d objects, error %v", name, len(objects), err)
+		}
+		files["apps/kustomization.yaml"] += "  options: {annotations: {kustomize.toolkit.fluxcd.io/decrypt: disabled}}\n"
+		if objects, err = Objects(t.Context(), decrypting(files, keys)); err != nil || len(objects) != 1 {
+			t.Errorf("%s, meant so: %d objects, error %v", name, len(objects), err)
+		}
 	}
 }
 

@@ -208,6 +208,10 @@ func decryptData(ctx context.Context, r *resource.Resource, keys *Keys) (decrypt
 		}
 		in, encrypted := marked(value)
 		if !encrypted {
+			// What was written anew may have lost the mark that it is known by.
+			if isEncryptedFile(ctx, value) {
+				return false, fmt.Errorf("%w: its field '%s' in data is an encrypted file that is not written as SOPS writes it; encrypt it again", ErrCiphertext, key)
+			}
 			continue
 		}
 		plain, err := decryption{in: in, out: formatOf(key), keys: keys}.decrypt(ctx, value)

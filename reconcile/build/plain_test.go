@@ -46,8 +46,8 @@ func samePlainAndKustomize(t *testing.T, a *Artifact, dir string) (taken bool) {
 	if wantDigest != gotDigest {
 		t.Errorf("digest: kustomize %s, plain %s", wantDigest, gotDigest)
 	}
-	want, errWant := finish(ks, built)
-	got, errGot := finish(ks, plain)
+	want, errWant := finish(t.Context(), ks, built)
+	got, errGot := finish(t.Context(), ks, plain)
 	if fmt.Sprint(errWant) != fmt.Sprint(errGot) {
 		t.Fatalf("kustomize: %v\nplain: %v", errWant, errGot)
 	}

@@ -88,20 +88,34 @@ func marked(text []byte) (format, bool) {
 	return binary, false
 }
 
-// isEncryptedFile reports whether a text is a whole file that SOPS encrypted, and
-// not one that only speaks of such.
-func isEncryptedFile(ctx context.Context, text []byte) (is bool) {
-	f, encrypted := marked(text)
-	if !encrypted {
+// isEncryptedFile reports whether a text is a whole file that SOPS encrypted, in
+// whatever format, and not one that only speaks of such: it can be read with the
+// metadata of SOPS, a MAC in it, and holds an encrypted value. It may have been
+// written anew since, as JSON in one line or with other line ends. What is beyond
+// the bounds of checkText is none; no object that an API server takes is.
+func isEncryptedFile(ctx context.Context, text []byte) bool {
+	if !bytes.Contains(text, []byte("sops")) || !holdsSOPSValue.Match(text) {
 		return false
 	}
+	text = bytes.ReplaceAll(bytes.TrimPrefix(text, []byte("\ufeff")), []byte("\r\n"), []byte("\n"))
+	// What is encrypted as binary is JSON.
+	for _, f := range []format{jsonFormat, dotenvFormat, yamlFormat, iniFormat} {
+		if isEncryptedAs(ctx, text, f) {
+			return true
+		}
+	}
+	return false
+}
+
+func isEncryptedAs(ctx context.Context, text []byte, f format) (is bool) {
+	// The library and its parsers panic on some malformed input.
 	defer func() {
 		if recover() != nil {
 			is = false
 		}
 	}()
-	_, err := decryption{in: f, out: f}.load(ctx, text)
-	return err == nil
+	tree, err := decryption{in: f, out: f}.load(ctx, text)
+	return err == nil && tree.Metadata.MessageAuthenticationCode != ""
 }
 
 // DecryptFile decrypts a whole file as YAML, as fluxd does with --sops, and
