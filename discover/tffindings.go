@@ -21,9 +21,9 @@ var (
 	}
 	TerraformUncertain = flux1.Code{
 		Name: "TERRAFORM_AGENT_UNCERTAIN", Severity: migrate.Blocker,
-		Cause:       "it is not known whether the configuration declares a Flux v1 agent, or how many",
+		Cause:       "it is not known whether the configuration, or a state without one, has a Flux v1 agent, or how many",
 		Consequence: "an agent may be missing here",
-		Remedy:      "give what the finding names (--var, --var-file, --workspace), or the state (--terraform-state)",
+		Remedy:      "give what the finding names (--var, --var-file, --workspace), or the state (--terraform-state); of a state without its configuration, the folder that it is of (--terraform)",
 	}
 	TerraformNoAgent = flux1.Code{
 		Name: "TERRAFORM_NO_AGENT", Severity: migrate.Info,
@@ -165,7 +165,7 @@ var (
 	}
 	TerraformStatesTogether = flux1.Code{
 		Name: "TERRAFORM_STATES_TOGETHER", Severity: migrate.Warning,
-		Cause:       "several Terraform states were given without the configurations that they are of, and hold agents of provider configurations of the same name",
+		Cause:       "several Terraform states were given without the configurations that they are of, and agents of more than one of them are listed",
 		Consequence: "the states do not tell whether they are of one cluster; their agents are listed as if they were",
 		Remedy:      "leave out the states of other clusters, or say that all are of this one (--terraform-provider default)",
 	}

@@ -32,8 +32,11 @@ func stateAlone(ctx context.Context, s stateFile) (*configuration, error) {
 		}
 	}
 	for _, h := range s.state.HelmReleases(s.name) {
-		if r := h.State.Release; r.Chart == "" || stateChart(r) != "" {
+		switch r := h.State.Release; {
+		case r.Chart == "" || stateChart(r) != "":
 			c.release(h, nil)
+		case chartKind(r.Chart, r.Repository+" "+r.Source) != "":
+			c.find(TerraformUncertain.About("", h.Address, s.name, fmt.Sprintf("whether %s is an agent is not known: its chart is named as Flux v1's is, and installs version %s", h.Address, r.AppVersion)))
 		}
 	}
 	for _, w := range s.state.Workloads(s.name) {
@@ -84,16 +87,12 @@ func (c *configuration) hidden(s stateFile) {
 	if len(others) == 0 {
 		return
 	}
-	words := strings.Join(others[:min(len(others), maxHidden)], ", ")
-	if more := len(others) - maxHidden; more > 0 {
-		words += fmt.Sprintf(" and %d more", more)
-	}
-	c.find(TerraformStateHidden.About("", s.name, s.name, "the state marks as sensitive what these run, of which none is named for Flux: "+words))
+	c.find(TerraformStateHidden.About("", s.name, s.name, "the state marks as sensitive what these run, of which none is named for Flux: "+listed(others, len(others), maxHidden)))
 }
 
 // statesTogether says that the agents of several states were taken to be of one
-// cluster, where nobody has said so: of their provider configurations a state
-// has no more than the name.
+// cluster, where nobody has said so: a state does not tell to which cluster its
+// provider configurations lead.
 func statesTogether(taken []*declared, o TerraformOptions, find func(...migrate.Finding)) {
 	if len(o.Dirs) > 0 || o.Provider != "" {
 		return

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fluxover/fluxover/discover/terraform"
+	"github.com/fluxover/fluxover/migrate"
 )
 
 // workloadInstance is a kubernetes_manifest of a state that runs fluxd, with
@@ -53,7 +54,7 @@ func TestTheFieldsOfADeploymentAreListedWithinBounds(t *testing.T) {
 				said(t, inv, "TERRAFORM_NOT_UNDERSTOOD", "flux/flux", "has more fields")
 				rest := false
 				for _, s := range inv.Agents[0].Settings {
-					rest = rest || s.Value == "***"
+					rest = rest || s.Value == "***" && s.Fate == migrate.Unknown
 				}
 				if !rest {
 					t.Error("what is not listed is not accounted for")
@@ -63,6 +64,44 @@ func TestTheFieldsOfADeploymentAreListedWithinBounds(t *testing.T) {
 			equal(t, "a field", settingOf(t, inv.Agents[0], "spec.template.spec.tolerations[1].key").Value, "***")
 		})
 	}
+}
+
+// A Deployment of many fields does not take the place of those of another.
+func TestADeploymentOfManyFieldsLeavesRoomForOthers(t *testing.T) {
+	many := fmt.Sprintf(`,"a":[%s]`, strings.TrimSuffix(strings.Repeat("0,", 400_000), ","))
+	dir := written(t, map[string]string{"s.tfstate": stateText(workloadInstance("a", "a", many), workloadInstance("b", "b", `,"tolerations":[{"key":"a"}]`))})
+	inv := heldBy(t, filepath.Join(dir, "s.tfstate"))
+	equal(t, "agents", agentIDs(inv), []string{"flux/a", "flux/b"})
+	equal(t, "a field", settingOf(t, inv.Agents[1], "spec.template.spec.tolerations[0].key").Fate, migrate.Dropped)
+}
+
+// Objects of long addresses are named in findings that stay short.
+func TestObjectsOfLongAddressesAreNamedInShortFindings(t *testing.T) {
+	for _, long := range []int{3 << 9, 20 << 10} {
+		var instances []string
+		for i := range 100 {
+			instances = append(instances, workloadInstance(fmt.Sprintf("d%s%04d", strings.Repeat("d", long), i), "flux", ""))
+		}
+		dir := written(t, map[string]string{"s.tfstate": stateText(instances...)})
+		s, err := readState(t.Context(), filepath.Join(dir, "s.tfstate"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := stateAlone(t.Context(), stateFile{name: "s", state: s})
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "agents", len(c.agents), 100)
+		for _, d := range c.agents {
+			for _, f := range d.findings {
+				if f.Code == TerraformObjects.Name && len(f.Message) > maxListed+100 {
+					t.Fatalf("a finding has %d bytes", len(f.Message))
+				}
+			}
+		}
+	}
+	equal(t, "words", []string{listed([]string{"a", "b", "c"}, 5, 2), listed([]string{"a"}, 1, 2), listed([]string{strings.Repeat("a", maxListed+1)}, 3, 2)},
+		[]string{"a, b and 3 more", "a", "3 of which the names are too long to be listed"})
 }
 
 // Objects of one name by the thousand are named in findings that stay short.
@@ -118,6 +157,9 @@ func TestFluxV2OfBitnamiInAStateIsNoAgent(t *testing.T) {
 	)})
 	inv := heldBy(t, filepath.Join(dir, "s.tfstate"))
 	equal(t, "agents", agentIDs(inv), []string{"flux/local", "flux/one"})
+	// A company's own copy may be numbered so as well.
+	said(t, inv, "TERRAFORM_AGENT_UNCERTAIN", "helm_release.plain", "v2.5.1")
+	said(t, inv, "TERRAFORM_AGENT_UNCERTAIN", "helm_release.mirrored", "0.41.2")
 	s, err := readState(t.Context(), filepath.Join(dir, "s.tfstate"))
 	if err != nil {
 		t.Fatal(err)

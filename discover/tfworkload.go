@@ -150,10 +150,13 @@ func (c *configuration) workload(w *terraform.Workload) {
 	if !whole {
 		d.find(TerraformProblem.Finding("", where, w.Address+" has more fields, or longer ones, than are listed one by one"))
 	}
-	for _, l := range append(leaves, leaf{"image", container.Image}) {
+	for _, l := range append(leaves, leaf{path: "image", value: container.Image}) {
 		s := migrate.Setting{Name: l.path, Value: l.value, Fate: migrate.Dropped, Why: "concerns only how fluxd itself runs",
 			From: []migrate.Origin{{Witness: "terraform", Where: where}}}
-		if strings.HasSuffix(l.path, "spec.serviceAccountName") {
+		switch {
+		case l.cut:
+			s.Fate, s.To, s.Why = migrate.Unknown, "a person's decision", "it holds fields that are not listed"
+		case strings.HasSuffix(l.path, "spec.serviceAccountName"):
 			s.Fate, s.To, s.Why = migrate.Carried, "Kustomization.spec.serviceAccountName", "the rights of the agent's account are carried over"
 		}
 		d.Settings = append(d.Settings, s)
@@ -348,15 +351,20 @@ func textsOf(n *terraform.Node) []string {
 }
 
 // leaf is what stands at the end of a path of a manifest, for the ledger.
-type leaf struct{ path, value string }
+type leaf struct {
+	path, value string
+	cut         bool // it holds fields that are not listed
+}
 
 // accounted are the parts of a Deployment that have settings of their own.
 var accounted = regexp.MustCompile(`^(apiVersion|kind|metadata\.(name|namespace)|spec\.template\.spec\.(containers|initContainers)\[\d+\]\.(name|image|args|command|env|envFrom|volumeMounts))$`)
 
 // maxLedger bounds what the fields of all Deployments of one configuration take
-// in the ledger, in bytes; fieldCost is what one takes beside its name.
+// in the ledger, in bytes, and maxShare those of one, so that it does not take
+// the place of the others; fieldCost is what one takes beside its name.
 const (
 	maxLedger = 64 << 20
+	maxShare  = maxLedger / 8
 	fieldCost = 256
 )
 
@@ -365,11 +373,12 @@ const (
 // holds it is.
 func (c *configuration) leaves(tree map[string]any) (leaves []leaf, whole bool) {
 	whole = true
+	until := min(c.ledger+maxShare, maxLedger)
 	var walk func(path string, v any)
 	// each walks into one part of what stands at a path, if it can be afforded.
 	each := func(path string, length int, name func() string, v any) bool {
 		cost := len(path) + length + fieldCost
-		if c.ledger+cost > maxLedger {
+		if c.ledger+cost > until {
 			whole = false
 			return false
 		}
@@ -385,7 +394,7 @@ func (c *configuration) leaves(tree map[string]any) (leaves []leaf, whole bool) 
 		switch v := v.(type) {
 		case map[string]any:
 			if len(v) == 0 || v["$unknown"] != nil || v["$sensitive"] != nil {
-				leaves = append(leaves, leaf{path, hideText(path, v)})
+				leaves = append(leaves, leaf{path: path, value: hideText(path, v)})
 				return
 			}
 			for _, k := range sortedNames(v) {
@@ -396,10 +405,10 @@ func (c *configuration) leaves(tree map[string]any) (leaves []leaf, whole bool) 
 				all = each(path, len("[]")+len(strconv.Itoa(i)), func() string { return "[" + strconv.Itoa(i) + "]" }, v[i]) && all
 			}
 		default:
-			leaves = append(leaves, leaf{path, hideText(path, v)})
+			leaves = append(leaves, leaf{path: path, value: hideText(path, v)})
 		}
 		if !all {
-			leaves = append(leaves, leaf{cmp.Or(path, "…"), "***"})
+			leaves = append(leaves, leaf{path: cmp.Or(path, "…"), value: "***", cut: true})
 		}
 	}
 	walk("", tree)
@@ -598,10 +607,29 @@ func (c *configuration) objectsBeside(d *declared, w *terraform.Workload) {
 	}
 	slices.Sort(found)
 	found = slices.Compact(found)
-	found = found[:min(len(found), maxObjects)]
-	words := strings.Join(found, ", ")
-	if more := total - len(found); more > 0 {
+	d.find(TerraformObjects.Finding("", d.Terraform.Where, "the agent is made of "+listed(found, total, maxObjects)))
+}
+
+// maxListed bounds the names that a finding lists, in bytes.
+const maxListed = 4 << 10
+
+// listed names the first of total things, atMost so many and none that is too
+// long, and says how many more there are.
+func listed(names []string, total, atMost int) string {
+	var shown []string
+	length := 0
+	for _, n := range names[:min(len(names), atMost)] {
+		if length += len(n); length > maxListed {
+			break
+		}
+		shown = append(shown, n)
+	}
+	words := strings.Join(shown, ", ")
+	switch more := total - len(shown); {
+	case len(shown) == 0:
+		return fmt.Sprintf("%d of which the names are too long to be listed", more)
+	case more > 0:
 		words += fmt.Sprintf(" and %d more", more)
 	}
-	d.find(TerraformObjects.Finding("", d.Terraform.Where, "the agent is made of "+words))
+	return words
 }

@@ -383,13 +383,15 @@ func (r *Resource) remoteState() (backend Backend, outputs cty.Value) {
 	l := r.scope.l
 	backend = Backend{Type: "unknown"}
 	if a := r.Body.Attributes["backend"]; a != nil {
-		backend.Type = stringOr(bareOf(*a.raw), backend.Type)
+		if v, marks := a.raw.Unmark(); len(secretsOf(marks)) == 0 {
+			backend.Type = stringOr(v, backend.Type)
+		}
 	}
 	workspace, workspaceKnown := "", true
 	for _, n := range []string{"workspace", "environment"} {
 		if a := r.Body.Attributes[n]; a != nil {
-			v := bareOf(*a.raw)
-			workspaceKnown = v.IsKnown()
+			v, marks := a.raw.Unmark()
+			workspaceKnown = v.IsKnown() && len(secretsOf(marks)) == 0
 			workspace = stringOr(v, "")
 		}
 	}
@@ -403,10 +405,10 @@ func (r *Resource) remoteState() (backend Backend, outputs cty.Value) {
 		placeKnown = placeKnown && !backend.withheld(name)
 	}
 	if a := r.Body.Attributes["config"]; a != nil {
-		if v := bareOf(*a.raw); v.IsKnown() && !v.IsNull() && v.CanIterateElements() && (v.Type().IsObjectType() || v.Type().IsMapType()) {
+		if v, marks := a.raw.Unmark(); v.IsKnown() && !v.IsNull() && v.CanIterateElements() && (v.Type().IsObjectType() || v.Type().IsMapType()) {
 			for it := v.ElementIterator(); it.Next(); {
 				k, x := it.Element()
-				set(k.AsString(), x)
+				set(k.AsString(), x.WithMarks(marks))
 			}
 		} else {
 			placeKnown = placeKnown && v.IsKnown()

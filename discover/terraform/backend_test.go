@@ -58,17 +58,35 @@ func TestWhatIsSensitiveOfABackendIsNotShown(t *testing.T) {
 	}
 }
 
-// The outputs of a state whose place is sensitive are not those of the state
-// in the usual place.
+// The outputs of a state whose place is sensitive, in part or as a whole, are
+// not read, neither from there nor from the usual place; the place is not shown.
 func TestAStateOfWhichThePlaceIsSensitiveIsNotRead(t *testing.T) {
-	r, err := Load(t.Context(), Options{Dir: writeTree(t, map[string]string{
-		"main.tf":           "variable \"s\" {\n sensitive = true\n default = \"" + marker + "\"\n}\ndata \"terraform_remote_state\" \"x\" {\n backend = \"local\"\n config = { path = var.s }\n}\noutput \"o\" { value = data.terraform_remote_state.x.outputs.a }\n",
-		"terraform.tfstate": `{"version":4,"outputs":{"a":{"value":"of another state","type":"string"}}}`,
-	})})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if v := r.Outputs[0].Value; v.IsKnown() {
-		t.Errorf("it is known: %v", ValueTree(v))
+	state := `{"version":4,"outputs":{"a":{"value":"of another state","type":"string"}}}`
+	for name, c := range map[string]struct{ backend, arguments string }{
+		"the path":      {`"local"`, "config = { path = var.s }"},
+		"all of it":     {`"local"`, "config = var.whole"},
+		"all of a list": {`"remote"`, "config = var.cloud"},
+		"the workspace": {`"local"`, "workspace = var.s"},
+		"the backend":   {"var.s", "config = {}"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, err := Load(t.Context(), Options{Dir: writeTree(t, map[string]string{
+				"main.tf": "variable \"s\" {\n sensitive = true\n default = \"" + marker + "\"\n}\n" +
+					"variable \"whole\" {\n sensitive = true\n default = { path = \"" + marker + "\", workspace_dir = \"" + marker + "\" }\n}\n" +
+					"variable \"cloud\" {\n sensitive = true\n default = { organization = \"" + marker + "\", workspaces = [{ name = \"" + marker + "\" }] }\n}\n" +
+					"data \"terraform_remote_state\" \"x\" {\n backend = " + c.backend + "\n " + c.arguments + "\n}\noutput \"o\" { value = data.terraform_remote_state.x.outputs.a }\n",
+				"terraform.tfstate": state, marker: state, "terraform.tfstate.d/" + marker + "/terraform.tfstate": state,
+			})})
+			if err != nil {
+				t.Fatal(err)
+			}
+			v := r.Outputs[0].Value
+			if v.IsKnown() {
+				t.Errorf("it is known: %v", ValueTree(v))
+			}
+			if text := fmt.Sprintf("%+v %v", r.RemoteStates(), Causes(v)); strings.Contains(text, marker) {
+				t.Errorf("a secret is shown: %s", text)
+			}
+		})
 	}
 }

@@ -290,8 +290,8 @@ func (c *terragruntConfig) inherit(p includedFile) {
 }
 
 // deepMerged merges two values of an input as merge_strategy "deep" does: maps
-// key by key, lists one after the other. Of anything else the file's own value
-// counts, unless it is empty: then it is not told here what comes of it.
+// key by key, lists one after the other. A scalar of the file's own that is not
+// empty replaces whatever was there; of the rest it is not told here what comes.
 func deepMerged(parent, own cty.Value, name string) cty.Value {
 	open := unknown(cty.DynamicPseudoType, Cause{Kind: CauseLimit, Name: "what Terragrunt makes of both values of " + name + " is not followed"})
 	if parent == cty.NilVal || own == cty.NilVal || parent.IsMarked() || own.IsMarked() || !parent.IsKnown() || !own.IsKnown() || own.IsNull() {
@@ -316,9 +316,9 @@ func deepMerged(parent, own cty.Value, name string) cty.Value {
 		return cty.ObjectVal(out)
 	case isList(parent) && isList(own):
 		return cty.TupleVal(slices.Concat(parent.AsValueSlice(), own.AsValueSlice()))
-	case !own.Type().IsPrimitiveType() || !parent.Type().IsPrimitiveType():
-		return open
-	case own.RawEquals(parent), replaces(own):
+	case replaces(own):
+		return own
+	case own.Type().IsPrimitiveType() && own.RawEquals(parent):
 		return own
 	}
 	return open

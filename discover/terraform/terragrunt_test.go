@@ -52,6 +52,10 @@ func TestTerragruntsRulesAreKept(t *testing.T) {
 			parent: `inputs = dependency.x.outputs`,
 			child:  "include \"root\" {\n path = \"../root.hcl\"\n merge_strategy = \"deep\"\n}\n" + module + `inputs = { a = { y = 1 }, b = "own" }`,
 		}, nil, `?input "own"`},
+		"scalars and maps merged deeply with what is of another kind": {map[string]string{
+			parent: `inputs = { a = { x = 1 }, b = "parent" }`,
+			child:  "include \"root\" {\n path = \"../root.hcl\"\n merge_strategy = \"deep\"\n}\n" + module + `inputs = { a = "own", b = { y = 1 } }`,
+		}, nil, `"own" ?limit`},
 		"what is merged deeply with a file that is not there": {map[string]string{
 			child: "include \"root\" {\n path = \"../gone.hcl\"\n merge_strategy = \"deep\"\n}\n" + module + `inputs = { a = ["own"], b = true }`,
 		}, nil, `?file true`},
