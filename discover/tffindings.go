@@ -23,7 +23,7 @@ var (
 		Name: "TERRAFORM_AGENT_UNCERTAIN", Severity: migrate.Blocker,
 		Cause:       "it is not known whether the configuration, or a state without one, has a Flux v1 agent, or how many",
 		Consequence: "an agent may be missing here",
-		Remedy:      "give what the finding names (--var, --var-file, --workspace), or the state (--terraform-state); of a state without its configuration, the folder that it is of (--terraform)",
+		Remedy:      "give what the finding names (--var, --var-file, --workspace), or the state (--terraform-state)",
 	}
 	TerraformNoAgent = flux1.Code{
 		Name: "TERRAFORM_NO_AGENT", Severity: migrate.Info,
