@@ -12,7 +12,7 @@ import (
 	"github.com/fluxover/fluxover/migrate/flux1"
 	"github.com/fluxover/fluxover/reconcile/cluster"
 	"golang.org/x/sync/errgroup"
-	"k8s.io/apimachinery/pkg/api/validation/path"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -179,7 +179,7 @@ func (w *witness) ignoredLive(ctx context.Context, l *live, ids []object.ObjMeta
 		if !ok {
 			continue // not served, so not live
 		}
-		if m.Name == "" || len(path.IsValidPathSegmentName(m.Name)) > 0 || len(path.IsValidPathSegmentName(m.Namespace)) > 0 {
+		if m.Name == "" || len(content.IsPathSegmentName(m.Name)) > 0 || len(content.IsPathSegmentName(m.Namespace)) > 0 {
 			continue // no object can be called so, so not live; the client would refuse to ask
 		}
 		if o := l.marked[m.String()]; o != nil {
