@@ -21,7 +21,7 @@ test: ## unit and end-to-end tests on a real control plane (the first run builds
 
 # The journeys take longest, and wait as often as they work. Each has a
 # laboratory of its own, so that several can run at a time.
-JOURNEYS ?= 2
+JOURNEYS ?= 1
 test-journeys:
 	$(GO) test -timeout 60m -parallel $(JOURNEYS) ./e2e/journey
 

@@ -14,7 +14,6 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -190,19 +189,16 @@ func (r *repository) raiseOnce(ctx context.Context, exempt []types.UID) error {
 		return fmt.Errorf("put up the fence %s: %w", policy.Name, err)
 	}
 	err = retryConflict(ctx, func(ctx context.Context) error {
-		live, err := api.ValidatingAdmissionPolicyBindings().Get(ctx, binding.Name, metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			_, err = api.ValidatingAdmissionPolicyBindings().Create(ctx, binding, write)
+		_, err := api.ValidatingAdmissionPolicyBindings().Create(ctx, binding, write)
+		if !apierrors.IsAlreadyExists(err) {
 			return err
 		}
+		live, err := api.ValidatingAdmissionPolicyBindings().Get(ctx, binding.Name, metav1.GetOptions{})
 		if err != nil {
 			return err
 		}
 		if live.Annotations[annotationRun] != r.run {
 			return fmt.Errorf("ValidatingAdmissionPolicyBinding/%s exists and was not made by fluxover: rename or remove it", live.Name)
-		}
-		if equality.Semantic.DeepEqual(live.Spec, binding.Spec) {
-			return nil // as whenever only the exempted pods change
 		}
 		live.Spec = binding.Spec
 		_, err = api.ValidatingAdmissionPolicyBindings().Update(ctx, live, metav1.UpdateOptions{FieldManager: migrate.FieldManager})
