@@ -277,7 +277,7 @@ func TestManyHiddenWorkloadsAreToldInTime(t *testing.T) {
 	c := &configuration{}
 	begun := time.Now()
 	c.hidden(stateFile{name: "s", state: s})
-	if took := time.Since(begun); took > 5*time.Second {
+	if took := time.Since(begun); took > 30*time.Second {
 		t.Errorf("it took %v", took)
 	}
 	equal(t, "findings", len(c.said), 1)
