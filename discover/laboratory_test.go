@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -31,16 +30,13 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-const module = "github.com/fluxover/fluxover"
-
 // lab starts a fleet of eight teams on a real control plane and Git server,
 // synced by the Flux v1 stand-in.
 func lab(t *testing.T) *laboratory.Lab {
 	t.Helper()
 	bin := t.TempDir()
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin+"/", module+"/e2e/fluxd", module+"/e2e/gitserver/gitssh").CombinedOutput()
-	if err != nil {
-		t.Fatalf("build the stand-in: %v: %s", err, out)
+	if err := laboratory.Build(t.Context(), bin, false); err != nil {
+		t.Fatal(err)
 	}
 	l, err := laboratory.Up(t.Context(), laboratory.Options{
 		Dir: filepath.Join(t.TempDir(), "lab"), BinDir: bin, Teams: 8, Apps: 3, Seed: 7, PollInterval: 5 * time.Second, WaitSynced: true,

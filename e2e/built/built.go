@@ -24,7 +24,7 @@ func Ensure(ctx context.Context, dir string, names []string, what string, log io
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return fmt.Errorf("build %s: %w", what, err)
 	}
-	lock, err := awaitLock(ctx, dir+".lock", log)
+	lock, err := AwaitLock(ctx, dir+".lock", log)
 	if err != nil {
 		return fmt.Errorf("build %s: %w", what, err)
 	}

@@ -30,8 +30,9 @@ func Lock(path string) (*os.File, error) {
 	return f, nil
 }
 
-// awaitLock takes the lock file at path and waits for it until ctx ends.
-func awaitLock(ctx context.Context, path string, log io.Writer) (*os.File, error) {
+// AwaitLock takes the lock file at path as Lock does, and waits for it until ctx
+// ends, which it tells to log.
+func AwaitLock(ctx context.Context, path string, log io.Writer) (*os.File, error) {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for told := false; ; {

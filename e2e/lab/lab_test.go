@@ -12,9 +12,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
-)
 
-const module = "github.com/fluxover/fluxover"
+	"github.com/fluxover/fluxover/e2e/laboratory"
+)
 
 // bin holds lab and what its Pods run.
 var bin string
@@ -26,7 +26,10 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 		defer func() { _ = os.RemoveAll(bin) }()
-		out, err := exec.Command("go", "build", "-o", bin+"/", ".", module+"/e2e/fluxd", module+"/e2e/gitserver/gitssh").CombinedOutput()
+		if err := laboratory.Build(context.Background(), bin, false); err != nil {
+			panic(err)
+		}
+		out, err := exec.Command("go", "build", "-o", bin+"/", ".").CombinedOutput()
 		if err != nil {
 			panic(err.Error() + ": " + string(out))
 		}

@@ -2,12 +2,17 @@ package laboratory
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strings"
 
+	"github.com/fluxover/fluxover/e2e/built"
 	"github.com/fluxover/fluxover/e2e/kubelet"
 )
 
@@ -20,24 +25,73 @@ const (
 	kustomizeControllerVariable = "KUSTOMIZE_CONTROLLER"
 )
 
-// Build builds the programs that Pods run into dir, for Options.BinDir of
-// several laboratories. With faults fluxover has its crash points built in: then
-// the environment variable FLUXOVER_CRASH kills it at a place, which a released
-// program does not know. It needs go and a working directory in the checkout.
+// Build puts the programs that Pods run into dir, for Options.BinDir. With
+// faults fluxover has its crash points built in: then the environment variable
+// FLUXOVER_CRASH kills it at a place, which a released program does not know. It
+// needs go and a working directory in the checkout. What go linked stays in the
+// user's cache folder, fluxover/programs, so that it links again only what changed.
 func Build(ctx context.Context, dir string, faults bool) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("build the laboratory's programs: %w", err)
-	}
-	args := []string{"build"}
-	if faults {
-		args = append(args, "-tags=faults")
-	}
-	command := exec.CommandContext(ctx, "go", append(args, "-o", dir+string(filepath.Separator),
-		module+"/e2e/fluxd", module+"/e2e/gitserver/gitssh", module+"/cmd/fluxover")...)
-	if out, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("build the laboratory's programs (run in the checkout, or give a folder with them): %w: %s", err, out)
+	if err := build(ctx, dir, faults); err != nil {
+		return fmt.Errorf("build the laboratory's programs (run in the checkout, or give a folder with them): %w", err)
 	}
 	return nil
+}
+
+func build(ctx context.Context, dir string, faults bool) error {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return err
+	}
+	linked := filepath.Join(cache, "fluxover", "programs")
+	args := []string{"build", "-ldflags=-s -w"} // without what debuggers read, which takes most of the time
+	if faults {
+		linked += "-faults"
+		args = append(args, "-tags=faults")
+	}
+	for _, folder := range []string{linked, dir} {
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			return err
+		}
+	}
+	lock, err := built.AwaitLock(ctx, linked+".lock", io.Discard)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	programs := []string{"e2e/fluxd", "e2e/gitserver/gitssh", "cmd/fluxover"}
+	args = append(args, "-o", linked+string(filepath.Separator))
+	for _, program := range programs {
+		args = append(args, module+"/"+program)
+	}
+	if out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	// Copies: what runs must not change when another checkout builds.
+	for _, program := range programs {
+		name := path.Base(program)
+		if err := copyProgram(filepath.Join(linked, name), filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyProgram copies an executable over one that may be running.
+func copyProgram(from, to string) error {
+	if err := os.Remove(to); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
 }
 
 // images tells which images run as processes: fluxd for repository flux, and

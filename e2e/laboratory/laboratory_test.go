@@ -3,7 +3,6 @@ package laboratory
 import (
 	"bytes"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -21,9 +20,8 @@ import (
 func binaries(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", dir+"/", module+"/e2e/fluxd", module+"/e2e/gitserver/gitssh").CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v: %s", err, out)
+	if err := Build(t.Context(), dir, false); err != nil {
+		t.Fatal(err)
 	}
 	return dir
 }
