@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -249,6 +250,9 @@ func (w *world) playOne(ctx context.Context, c *played) error {
 			if _, err := w.Git.Commit(ctx, c.team.Repo, c.team.Branch, "Change", files); err != nil {
 				return err
 			}
+			if err := w.announce(ctx, c); err != nil {
+				return err
+			}
 		}
 		if err := w.awaitSync(ctx, c); err != nil {
 			return err
@@ -262,6 +266,40 @@ func (w *world) playOne(ctx context.Context, c *played) error {
 	return nil
 }
 
+// announce tells a case's agent of a commit, as a Git server's hook does. Dozens
+// of agents that look for themselves every few seconds leave the machine no time
+// for anything else.
+func (w *world) announce(ctx context.Context, c *played) error {
+	list, err := w.client.Resource(pods).Namespace(fleet.AgentNamespace).List(ctx, metav1.ListOptions{LabelSelector: "app=flux,release=" + c.team.Release})
+	if err != nil {
+		return err
+	}
+	body, err := json.Marshal(map[string]any{"Kind": "git", "Source": map[string]string{"URL": w.Git.HTTPURL(c.team.Repo), "Branch": c.team.Branch}})
+	if err != nil {
+		return err
+	}
+	for _, pod := range list.Items {
+		ip, _, _ := unstructured.NestedString(pod.Object, "status", "podIP")
+		if ip == "" {
+			continue
+		}
+		request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+net.JoinHostPort(ip, "3030")+"/api/flux/v11/notify", bytes.NewReader(body))
+		if err != nil {
+			return err
+		}
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return fmt.Errorf("announce a commit: %w", err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != http.StatusAccepted {
+			return fmt.Errorf("announce a commit: %s", answer.Status)
+		}
+		return nil
+	}
+	return fmt.Errorf("announce a commit: no Pod of %s has an address", c.team.Release)
+}
+
 // asTeam is the case as the laboratory installs it.
 func (c *played) asTeam() fleet.Team {
 	files := map[string][]byte{}
@@ -269,7 +307,7 @@ func (c *played) asTeam() fleet.Team {
 		files[name] = []byte(text)
 	}
 	values := map[string]any{
-		"git":      map[string]any{"path": strings.Join(c.Paths, ","), "branch": "main", "pollInterval": "3s"},
+		"git":      map[string]any{"path": strings.Join(c.Paths, ","), "branch": "main", "pollInterval": "1m"}, // see announce
 		"sync":     map[string]any{"interval": "1h", "timeout": "10m"},
 		"registry": map[string]any{"disableScanning": true},
 	}
