@@ -333,11 +333,17 @@ var flux2Images = []string{
 	"image-reflector-controller", "image-automation-controller", "source-watcher",
 }
 
-func isFlux2(d *appsv1.Deployment) bool { return runsAny(&d.Spec.Template.Spec, flux2Images) }
+// isFlux2Image reports whether an image is of a controller of Flux v2, also as
+// Bitnami builds them (bitnami/charts: bitnami/flux/Chart.yaml).
+func isFlux2Image(image string) bool {
+	return slices.Contains(flux2Images, strings.TrimPrefix(imageName(image), "fluxcd-"))
+}
 
-// runsAny reports whether a container of a pod is of one of the images.
-func runsAny(pod *corev1.PodSpec, images []string) bool {
-	return slices.ContainsFunc(pod.Containers, func(c corev1.Container) bool { return slices.Contains(images, imageName(c.Image)) })
+func isFlux2(d *appsv1.Deployment) bool { return runsFlux2(&d.Spec.Template.Spec) }
+
+// runsFlux2 reports whether a container of a pod is a controller of Flux v2.
+func runsFlux2(pod *corev1.PodSpec) bool {
+	return slices.ContainsFunc(pod.Containers, func(c corev1.Container) bool { return isFlux2Image(c.Image) })
 }
 
 func replicas(d *appsv1.Deployment) int32 {
@@ -360,7 +366,7 @@ func fluxd(d *appsv1.Deployment) *corev1.Container {
 // pkg/install/templates). memcached, helm-operator, fluxcloud and the
 // controllers of Flux v2 are never taken for one.
 func fluxdIn(labels map[string]string, pod *corev1.PodTemplateSpec) *corev1.Container {
-	if runsAny(&pod.Spec, flux2Images) || labels["app.kubernetes.io/part-of"] == "flux" {
+	if runsFlux2(&pod.Spec) || labels["app.kubernetes.io/part-of"] == "flux" {
 		return nil
 	}
 	for i := range pod.Spec.Containers {

@@ -123,6 +123,10 @@ func Merge(cluster, terraform migrate.Inventory) migrate.Inventory {
 		}
 		a.Settings = combine(a.Settings, t.Settings, notLive)
 	}
+	unsure := map[string]bool{} // agents of which Terraform does not know whether they are
+	for _, f := range terraform.Findings {
+		unsure[f.Repository] = unsure[f.Repository] || f.Repository != "" && f.Code == TerraformUncertain.Name
+	}
 	for i := range terraform.Agents {
 		t := &terraform.Agents[i]
 		if !taken[t.ID] {
@@ -136,7 +140,12 @@ func Merge(cluster, terraform migrate.Inventory) migrate.Inventory {
 					what = "is declared and in the state as " + t.Terraform.Address
 				}
 			}
-			find(DeclaredNotLive.About("", t.ID, place, fmt.Sprintf("%s %s, and the cluster has no such agent", t.ID, what)))
+			f := DeclaredNotLive.About("", t.ID, place, fmt.Sprintf("%s %s, and the cluster has no such agent", t.ID, what))
+			if unsure[t.ID] {
+				f.Message += ", so it is of another cluster or none"
+				f.Severity = migrate.Info
+			}
+			find(f)
 		}
 	}
 	for _, f := range terraform.Findings {
@@ -145,6 +154,8 @@ func Merge(cluster, terraform migrate.Inventory) migrate.Inventory {
 			return o.Code == LiveStateOnly.Name && o.Where == f.Where && strings.Contains(o.Message, " as "+f.Subject+",")
 		}):
 			// said of the live agent
+		case f.Code == TerraformStatesTogether.Name && !seemOfSeveral(terraform.Agents, taken, unsure):
+			// the cluster has all of them, or those of one state alone
 		case f.Repository == "":
 			find(f)
 		case !taken[f.Repository]: // of an agent that is not here
@@ -158,6 +169,22 @@ func Merge(cluster, terraform migrate.Inventory) migrate.Inventory {
 	}
 	out.Findings = migrate.SortFindings(out.Findings)
 	return out
+}
+
+// seemOfSeveral reports whether the states that some agents are of may be of
+// several clusters: the cluster at hand has agents of more than one of them,
+// and others it has not. Those that may be none do not count.
+func seemOfSeveral(agents []migrate.Flux1Agent, taken, unsure map[string]bool) bool {
+	missing, states := false, map[string]bool{}
+	for _, a := range agents {
+		switch {
+		case taken[a.ID] && a.Terraform != nil:
+			states[a.Terraform.Where] = true
+		case !unsure[a.ID]:
+			missing = true
+		}
+	}
+	return missing && len(states) > 1
 }
 
 // fromValues reports a finding about chart values or names as they are

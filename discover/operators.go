@@ -65,7 +65,7 @@ func (w *witness) otherOperators(deployments []appsv1.Deployment) {
 			switch name := imageName(c.Image); {
 			case ours:
 				agents = append(agents, place)
-			case slices.Contains(flux2Images, name):
+			case isFlux2Image(c.Image):
 				engines[d.Namespace] = append(engines[d.Namespace], d.Name+" "+imageVersion(c.Image)+pause)
 			case name == "helm-operator":
 				helmOperators = append(helmOperators, place)

@@ -180,7 +180,6 @@ func Terraform(ctx context.Context, o TerraformOptions) (migrate.Inventory, erro
 		}
 	}
 	all = ofThisCluster(all, o, find)
-	statesTogether(all, o, find)
 	for _, c := range read {
 		c.stateElsewhere()
 		c.workspacesElsewhere()
@@ -190,17 +189,20 @@ func Terraform(ctx context.Context, o TerraformOptions) (migrate.Inventory, erro
 	}
 	inv.StateOnly = stateOnly(read, find)
 	slices.SortStableFunc(all, func(a, b *declared) int { return strings.Compare(a.ID, b.ID) })
+	var taken []*declared
 	for i, d := range all {
 		if i > 0 && all[i-1].ID == d.ID {
 			find(TerraformTwice.Finding(d.ID, d.Terraform.Where, fmt.Sprintf("%s and %s both declare %s", placeWords(all[i-1].Terraform), placeWords(d.Terraform), d.ID)))
 			all[i] = all[i-1]
 			continue
 		}
+		taken = append(taken, d)
 		d.unknown("running", "synced")
 		d.Cluster = agentCluster(d.cluster)
 		inv.Agents = append(inv.Agents, (&agent{Flux1Agent: d.Flux1Agent}).finished())
 		find(d.reported()...)
 	}
+	statesTogether(taken, o, find)
 	inv.Findings = migrate.SortFindings(inv.Findings)
 	return inv, nil
 }

@@ -51,9 +51,9 @@ func (l *LookedAt) is(c terraform.Cluster) (same, known bool) {
 // end is one provider configuration of one root module, with the agents that
 // are declared through it.
 type end struct {
-	dir     string
-	cluster terraform.Cluster
-	agents  []*declared
+	dir, provider string
+	cluster       terraform.Cluster
+	agents        []*declared
 }
 
 // key names the configuration apart from its provider: helm.west and
@@ -88,80 +88,185 @@ func (e *end) named(word string) bool {
 	return false
 }
 
+// said has a bit for each of what the end says of its cluster.
+func (e *end) said() (bits uint8) {
+	for what, text := range e.cluster.Says() {
+		if text != "" {
+			bits |= 1 << what
+		}
+	}
+	return bits
+}
+
 // clusterGroup is the ends that lead to one cluster.
 type clusterGroup []*end
 
-// relation says whether any two ends of two groups are known to be of one
-// cluster, and whether any two are known to be of two.
-func (g clusterGroup) relation(o clusterGroup) (same, different, namesake bool) {
-	for _, a := range g {
-		for _, b := range o {
-			is, known := a.cluster.Same(b.cluster)
-			same = same || known && is
-			different = different || known && !is
-			namesake = namesake || a.key() == b.key()
-		}
-	}
-	return same, different, namesake
-}
+// maxEnds bounds how many provider configurations or clusters a finding names.
+const maxEnds = 20
 
 // String says in words which cluster it is.
 func (g clusterGroup) String() string {
 	var words []string
+	told := map[string]bool{}
 	for _, e := range g {
 		s := "provider " + e.cluster.Provider.String()
 		if more := e.cluster.String(); more != "" {
 			s += " (" + more + ")"
 		}
-		if !slices.Contains(words, s) {
+		if !told[s] {
+			told[s] = true
 			words = append(words, s)
 		}
 	}
-	return strings.Join(words, ", ")
+	return listed(words, len(words), maxEnds)
 }
 
-// clusterGroups puts the ends together that lead to one cluster: those that say so
-// and then, where it cannot be told, those of the same name.
+// clusterGroups puts the ends together that lead to one cluster: those that say
+// so and then, where it cannot be told, those of the same name, first of one
+// root module and then of all. Of several of one name of which two lead to
+// different clusters it is not known which is which, so they stay apart.
 func clusterGroups(all []*declared) []clusterGroup {
-	var out []clusterGroup
+	g := &grouping{}
+	byName := map[[2]string]*end{}
 	for _, d := range all {
-		i := slices.IndexFunc(out, func(g clusterGroup) bool {
-			return g[0].dir == d.Terraform.Dir && g[0].cluster.Provider.String() == d.cluster.Provider.String()
-		})
-		if i < 0 {
-			i, out = len(out), append(out, clusterGroup{{dir: d.Terraform.Dir, cluster: d.cluster}})
+		name := [2]string{d.Terraform.Dir, d.cluster.Provider.String()}
+		e := byName[name]
+		if e == nil {
+			e = &end{dir: name[0], provider: name[1], cluster: d.cluster}
+			byName[name] = e
+			g.ends = append(g.ends, e)
 		}
-		out[i][0].agents = append(out[i][0].agents, d)
+		e.agents = append(e.agents, d)
 	}
-	slices.SortStableFunc(out, func(a, b clusterGroup) int {
-		return cmp.Or(cmp.Compare(a[0].dir, b[0].dir), cmp.Compare(a[0].cluster.Provider.String(), b[0].cluster.Provider.String()))
-	})
-	join := func(i, j int) {
-		out[i] = append(out[i], out[j]...)
-		out = slices.Delete(out, j, j+1)
+	slices.SortStableFunc(g.ends, func(a, b *end) int { return cmp.Or(cmp.Compare(a.dir, b.dir), cmp.Compare(a.provider, b.provider)) })
+	for i, e := range g.ends {
+		g.says = append(g.says, e.cluster.Says())
+		g.first = append(g.first, i)
+		g.said = append(g.said, e.said())
 	}
-	for i := 0; i < len(out); i++ {
-		for j := i + 1; j < len(out); j++ {
-			if same, _, _ := out[i].relation(out[j]); same {
-				join(i, j)
-				i, j = -1, len(out) // what joins may lead to more
+	g.joinSame()
+	g.joinNamesakes(func(e *end) string { return e.dir + "\x00" + e.key() })
+	g.joinNamesakes((*end).key)
+	return g.groups()
+}
+
+// grouping joins ends to groups, in about the time that their number takes.
+type grouping struct {
+	ends []*end
+	says [][3]string // by the index of the end, like the others
+	// first leads to the first end of the group, itself in the end; said has,
+	// for that one, a bit for each of what any end of the group says.
+	first []int
+	said  []uint8
+}
+
+func (g *grouping) group(i int) int {
+	for g.first[i] != i {
+		g.first[i] = g.first[g.first[i]]
+		i = g.first[i]
+	}
+	return i
+}
+
+func (g *grouping) join(i, j int) {
+	i, j = g.group(i), g.group(j)
+	if i > j {
+		i, j = j, i
+	}
+	g.first[j] = i
+	g.said[i] |= g.said[j]
+}
+
+// joinUnlessDifferent joins the groups of some ends, unless two of them say the
+// same kind of thing, of those in by: they would be one if it were the same.
+func (g *grouping) joinUnlessDifferent(ends []int, by uint8) bool {
+	seen, counted := uint8(0), map[int]bool{}
+	for _, i := range ends {
+		first := g.group(i)
+		if counted[first] {
+			continue
+		}
+		if counted[first] = true; seen&g.said[first]&by != 0 {
+			return false
+		}
+		seen |= g.said[first]
+	}
+	for _, i := range ends {
+		g.join(i, ends[0])
+	}
+	return true
+}
+
+// maxPlaces bounds how many parts before a name are its place.
+const maxPlaces = 64
+
+// joinSame joins the ends that say that they lead to one cluster: see
+// [terraform.Cluster.Says]. What two ends share joins neither if of what counts
+// more they say different things, nor if one of them has its place before it
+// and others have other places.
+func (g *grouping) joinSame() {
+	for what := range len(terraform.Cluster{}.Says()) {
+		before := uint8(1)<<what - 1
+		// The ends that say a text, and those that say it after a place.
+		exact, placed := map[string][]int{}, map[string][]int{}
+		for i := range g.ends {
+			if text := g.says[i][what]; text != "" {
+				exact[text] = append(exact[text], i)
+			}
+		}
+		for i := range g.ends {
+			text := g.says[i][what]
+			for range maxPlaces {
+				_, rest, ok := strings.Cut(text, "/")
+				if !ok {
+					break
+				}
+				if text = rest; exact[text] != nil {
+					placed[text] = append(placed[text], i)
+				}
+			}
+		}
+		texts := sortedNames(exact)
+		slices.SortStableFunc(texts, func(a, b string) int { return len(b) - len(a) }) // those with places first
+		for _, text := range texts {
+			ends := exact[text]
+			if p := placed[text]; len(p) > 0 && !slices.ContainsFunc(p, func(i int) bool { return g.group(i) != g.group(p[0]) }) {
+				ends = slices.Concat(ends, p)
+			}
+			if !g.joinUnlessDifferent(ends, before) {
+				silent := slices.DeleteFunc(slices.Clone(exact[text]), func(i int) bool { return g.said[g.group(i)]&before != 0 })
+				g.joinUnlessDifferent(silent, before)
 			}
 		}
 	}
-	for i := 0; i < len(out); i++ {
-		var candidates []int
-		for j := range out {
-			if _, different, namesake := out[i].relation(out[j]); j != i && namesake && !different {
-				candidates = append(candidates, j)
-			}
+}
+
+// joinNamesakes joins the groups that have ends of one name.
+func (g *grouping) joinNamesakes(name func(*end) string) {
+	named := map[string][]int{}
+	for i, e := range g.ends {
+		n := name(e)
+		named[n] = append(named[n], i)
+	}
+	for _, n := range sortedNames(named) {
+		g.joinUnlessDifferent(named[n], anything)
+	}
+}
+
+// anything stands for all that an end may say of its cluster.
+const anything = ^uint8(0)
+
+// groups are the groups in the order of their first ends.
+func (g *grouping) groups() []clusterGroup {
+	var out []clusterGroup
+	at := map[int]int{}
+	for i, e := range g.ends {
+		first := g.group(i)
+		if _, ok := at[first]; !ok {
+			at[first] = len(out)
+			out = append(out, nil)
 		}
-		// With two candidates that differ it is not known which it is.
-		if len(candidates) > 0 && !slices.ContainsFunc(candidates, func(j int) bool {
-			return slices.ContainsFunc(candidates, func(k int) bool { _, different, _ := out[j].relation(out[k]); return different })
-		}) {
-			join(min(i, candidates[0]), max(i, candidates[0]))
-			i = -1
-		}
+		out[at[first]] = append(out[at[first]], e)
 	}
 	return out
 }
@@ -175,23 +280,58 @@ func ofThisCluster(all []*declared, o TerraformOptions, find func(...migrate.Fin
 	mine, why := chooseCluster(gs, o)
 	if why != "" && len(gs) > 0 {
 		var words []string
-		for _, g := range gs {
+		for _, g := range gs[:min(len(gs), maxEnds)] {
 			words = append(words, g.String())
 		}
-		find(TerraformClusters.Finding("", cmp.Or(strings.Join(o.Dirs, ", "), strings.Join(o.StateFiles, ", ")), why+"; agents are declared for "+strings.Join(words, "; ")))
+		find(TerraformClusters.Finding("", cmp.Or(strings.Join(o.Dirs, ", "), strings.Join(o.StateFiles, ", ")), why+"; agents are declared for "+listedBy("; ", words, len(gs), maxEnds)))
 	}
+	var taken clusterGroup
+	for _, i := range mine {
+		taken = append(taken, gs[i]...)
+	}
+	isMine := indexSet(mine)
+	perhaps := taken.perhapsOf(o)
 	var out []*declared
 	for i, g := range gs {
 		for _, e := range g {
 			for _, d := range e.agents {
-				if slices.Contains(mine, i) {
-					out = append(out, d)
-					continue
-				}
 				through := clusterGroup{e}.String()
-				find(TerraformOtherCluster.About("", d.ID+" of "+d.Terraform.Address, d.Terraform.Where, fmt.Sprintf("%s (%s) is declared through %s", d.ID, d.Terraform.Address, through)))
+				switch {
+				case isMine[i]:
+					out = append(out, d)
+				case perhaps(g):
+					find(TerraformClusterNotSaid.About("", d.ID+" of "+d.Terraform.Address, d.Terraform.Where, fmt.Sprintf("%s (%s) is declared through %s, which does not say its cluster", d.ID, d.Terraform.Address, through)))
+				default:
+					find(TerraformOtherCluster.About("", d.ID+" of "+d.Terraform.Address, d.Terraform.Where, fmt.Sprintf("%s (%s) is declared through %s", d.ID, d.Terraform.Address, through)))
+				}
 			}
 		}
+	}
+	return out
+}
+
+// perhapsOf tells of another group whether it may lead to the cluster of this
+// one: an end of it has the same name as one of this, and nothing says that the
+// clusters differ, nor has a person said which is meant.
+func (g clusterGroup) perhapsOf(o TerraformOptions) func(clusterGroup) bool {
+	names, said := map[string]bool{}, uint8(0)
+	for _, e := range g {
+		names[e.key()] = true
+		said |= e.said()
+	}
+	return func(other clusterGroup) bool {
+		return o.Provider == "" && slices.ContainsFunc(other, func(e *end) bool { return names[e.key()] }) &&
+			!slices.ContainsFunc(other, func(e *end) bool {
+				_, known := o.LookedAt.is(e.cluster)
+				return known || e.said()&said != 0
+			})
+	}
+}
+
+func indexSet(list []int) map[int]bool {
+	out := make(map[int]bool, len(list))
+	for _, i := range list {
+		out[i] = true
 	}
 	return out
 }
@@ -218,14 +358,15 @@ func chooseCluster(gs []clusterGroup, o TerraformOptions) (mine []int, why strin
 		return mine, ""
 	}
 	other := where(func(e *end) bool { _, known := o.LookedAt.is(e.cluster); return known })
+	elsewhere := indexSet(other)
 	var open []int
 	for i := range gs {
-		if !slices.Contains(other, i) {
+		if !elsewhere[i] {
 			open = append(open, i)
 		}
 	}
 	defaults := where((*end).isDefault)
-	defaults = slices.DeleteFunc(defaults, func(i int) bool { return slices.Contains(other, i) })
+	defaults = slices.DeleteFunc(defaults, func(i int) bool { return elsewhere[i] })
 	switch {
 	case len(open) == 0:
 		return nil, "the kubeconfig names the server " + terraform.ServerURL(o.LookedAt.server()) + ", and the configuration names others"

@@ -3,12 +3,15 @@ package discover
 import (
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/fluxover/fluxover/discover/terraform"
 	"github.com/fluxover/fluxover/migrate"
 )
 
@@ -44,7 +47,7 @@ func TestProviderConfigurationsThatLeadToOneClusterAreOne(t *testing.T) {
 }
 
 func TestOneProviderOfEachKindLeadsToOneClusterUnlessTheyDiffer(t *testing.T) {
-	deployment := "resource \"kubernetes_deployment\" \"b\" {\n metadata {\n name = \"b\"\n namespace = \"flux\"\n }\n spec {\n template {\n spec {\n container {\n name = \"flux\"\n image = \"fluxcd/flux:1.25.4\"\n args = [\"--git-url=git@h:b\"]\n }\n }\n }\n }\n}\n"
+	deployment := deploymentBlock("b")
 	inv := declaredBy(t, map[string]string{"main.tf": providerOf("", `host = "https://east.example.com"`) + releaseBlock("a", "") + deployment})
 	equal(t, "agents", agentIDs(inv), []string{"flux/a", "flux/b"})
 	inv = declaredBy(t, map[string]string{"main.tf": providerOf("", `host = "https://east.example.com"`) + "provider \"kubernetes\" {\n host = \"https://west.example.com\"\n}\n" + releaseBlock("a", "") + deployment})
@@ -124,6 +127,175 @@ func TestRootModulesOfSeveralClustersAreToldApart(t *testing.T) {
 		if f.Code == "TERRAFORM_DECLARED_TWICE" {
 			t.Errorf("it is of two clusters: %v", f)
 		}
+	}
+}
+
+// deploymentBlock writes an agent that is declared without Helm.
+func deploymentBlock(name string) string {
+	return fmt.Sprintf("resource \"kubernetes_deployment\" %q {\n metadata {\n name = %q\n namespace = \"flux\"\n }\n spec {\n template {\n spec {\n container {\n name = \"flux\"\n image = \"fluxcd/flux:1.25.4\"\n args = [\"--git-url=git@h:b\"]\n }\n }\n }\n }\n}\n", name, name)
+}
+
+// A provider configuration that says nothing is that of its namesake beside it.
+// Where there are several of the name in other root modules, it is not guessed
+// which of them it is.
+func TestTheClusterOfAProviderConfigurationThatSaysNothingIsNotGuessed(t *testing.T) {
+	dir := written(t, map[string]string{
+		"east/main.tf":  providerOf("", `host = "https://east.example.com"`) + releaseBlock("east", ""),
+		"west/main.tf":  providerOf("", `host = "https://west.example.com"`) + releaseBlock("west", "") + deploymentBlock("west-too"),
+		"where/main.tf": releaseBlock("where", ""),
+	})
+	o := TerraformOptions{Root: dir, Dirs: []string{filepath.Join(dir, "east"), filepath.Join(dir, "west"), filepath.Join(dir, "where")}}
+	for server, want := range map[string][]string{"east": {"flux/east"}, "west": {"flux/west", "flux/west-too"}} {
+		o.LookedAt = &LookedAt{Server: "https://" + server + ".example.com"}
+		inv, err := Terraform(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "agents of "+server, agentIDs(inv), want)
+		said(t, inv, "TERRAFORM_CLUSTER_NOT_SAID", "flux/where (helm_release.where)", "does not say its cluster")
+		others := 0
+		for _, f := range inv.Findings {
+			if f.Code == TerraformOtherCluster.Name {
+				others++
+			}
+		}
+		equal(t, "others", others, 3-len(want))
+	}
+	// Of one other, it is that.
+	o.Dirs, o.LookedAt = o.Dirs[1:], &LookedAt{Server: "https://west.example.com"}
+	inv, err := Terraform(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "agents", agentIDs(inv), []string{"flux/west", "flux/west-too", "flux/where"})
+}
+
+// throughEnd is an agent that is declared through a provider configuration which
+// says a server, a name and a context, each unless it is "".
+func throughEnd(dir, alias string, says ...string) *declared {
+	d := &declared{cluster: terraform.Cluster{Provider: terraform.ProviderRef{Name: "helm", Alias: alias}}}
+	d.Terraform = &migrate.TerraformPlace{Dir: dir}
+	for i, to := range []**terraform.Node{&d.cluster.Server, &d.cluster.Name, &d.cluster.Context} {
+		if i < len(says) && says[i] != "" {
+			*to = &terraform.Node{Kind: terraform.Scalar, Scalar: says[i]}
+		}
+	}
+	return d
+}
+
+// groupWords are the aliases of each group, sorted.
+func groupWords(gs []clusterGroup) []string {
+	var out []string
+	for _, g := range gs {
+		var words []string
+		for _, e := range g {
+			words = append(words, e.cluster.Provider.Alias)
+		}
+		slices.Sort(words)
+		out = append(out, strings.Join(words, " "))
+	}
+	slices.Sort(out)
+	return out
+}
+
+func TestWhatProviderConfigurationsShareJoinsThemUnlessItCannotTell(t *testing.T) {
+	for name, c := range map[string]struct {
+		ends []*declared
+		want []string
+	}{
+		"by a server":                           {[]*declared{throughEnd("", "a", "https://s"), throughEnd("", "b", "S:443/"), throughEnd("", "c", "https://t")}, []string{"a b", "c"}},
+		"by a name, of which one has its place": {[]*declared{throughEnd("", "a", "", "project/n"), throughEnd("", "b", "", "n"), throughEnd("", "c", "", "m")}, []string{"a b", "c"}},
+		"by a name in several places":           {[]*declared{throughEnd("", "a", "", "p/n"), throughEnd("", "b", "", "n"), throughEnd("", "c", "", "q/n")}, []string{"a", "b", "c"}},
+		"by a name of several servers":          {[]*declared{throughEnd("", "a", "s", "n"), throughEnd("", "b", "t", "n"), throughEnd("", "c", "", "n"), throughEnd("", "d", "", "n")}, []string{"a", "b", "c d"}},
+		"by a name of one server":               {[]*declared{throughEnd("", "a", "s", "n"), throughEnd("", "b", "s", "m"), throughEnd("", "c", "", "n"), throughEnd("", "d", "", "m")}, []string{"a b c d"}},
+		"by a context":                          {[]*declared{throughEnd("", "a", "s", "", "c"), throughEnd("", "b", "", "n", "c"), throughEnd("", "c", "", "", "c")}, []string{"a b c"}},
+		"by a context of several servers":       {[]*declared{throughEnd("", "a", "s", "", "c"), throughEnd("", "b", "t", "", "c"), throughEnd("", "c", "", "", "c")}, []string{"a", "b", "c"}},
+		"by their name, of several folders":     {[]*declared{throughEnd("1", "a"), throughEnd("2", "a"), throughEnd("1", "b")}, []string{"a a", "b"}},
+		"by their name, of several servers":     {[]*declared{throughEnd("1", "a", "s"), throughEnd("2", "a", "t"), throughEnd("3", "a")}, []string{"a", "a", "a"}},
+		"by their name, of different things":    {[]*declared{throughEnd("1", "a", "s"), throughEnd("2", "a", "", "n"), throughEnd("3", "a")}, []string{"a a a"}},
+	} {
+		for range 2 {
+			equal(t, name, groupWords(clusterGroups(c.ends)), c.want)
+			slices.Reverse(c.ends)
+		}
+	}
+}
+
+// Whatever provider configurations say, those of different servers are never
+// taken for one cluster, and in whatever order they come, the groups are the same.
+func TestProviderConfigurationsOfDifferentServersAreNeverOne(t *testing.T) {
+	pick := rand.New(rand.NewPCG(3, 14))
+	one := func(of ...string) string { return of[pick.IntN(len(of))] }
+	joined := 0
+	for range 3000 {
+		var ends []*declared
+		for i := range 2 + pick.IntN(8) {
+			ends = append(ends, throughEnd(fmt.Sprint(i), one("a", "b", "c"), one("", "", "s", "t"), one("", "n", "p/n", "q/n", "m"), one("", "", "c", "d")))
+		}
+		gs := clusterGroups(ends)
+		for _, g := range gs {
+			server := ""
+			for _, e := range g {
+				if s := e.cluster.ServerURL(); s != "" && server != "" && s != server {
+					t.Fatalf("%s and %s are one cluster: %v", s, server, g)
+				} else if s != "" {
+					server = s
+				}
+			}
+			joined += len(g) - 1
+		}
+		want := fmt.Sprint(gs)
+		pick.Shuffle(len(ends), func(i, j int) { ends[i], ends[j] = ends[j], ends[i] })
+		if got := fmt.Sprint(clusterGroups(ends)); got != want {
+			t.Fatalf("in another order, %s is %s", want, got)
+		}
+	}
+	if joined < 3000 {
+		t.Errorf("only %d were joined", joined)
+	}
+}
+
+// manyEnds are provider configurations of as many root modules, of which every
+// third says nothing, and the others all say different servers or names.
+func manyEnds(n int) []*declared {
+	var out []*declared
+	for i := range n {
+		says := [][]string{nil, {fmt.Sprintf("https://s%d", i)}, {"", fmt.Sprintf("p/n%d", i)}}[i%3]
+		out = append(out, throughEnd(fmt.Sprint(i), fmt.Sprint("a", i%7), says...))
+	}
+	return out
+}
+
+// Provider configurations by the thousand are told apart in the time that their
+// number takes.
+func TestManyProviderConfigurationsAreToldApartInTime(t *testing.T) {
+	silent := make([]*declared, 20_000)
+	for i := range silent {
+		silent[i] = throughEnd(fmt.Sprint(i), "")
+	}
+	for name, all := range map[string][]*declared{"silent": silent, "mixed": manyEnds(20_000)} {
+		begun := time.Now()
+		var said []migrate.Finding
+		ofThisCluster(all, TerraformOptions{LookedAt: &LookedAt{Server: "https://s1"}}, func(f ...migrate.Finding) { said = append(said, f...) })
+		if took := time.Since(begun); took > 30*time.Second {
+			t.Errorf("%s took %v", name, took)
+		}
+		for _, f := range said {
+			if len(f.Message) > 3*maxListed {
+				t.Fatalf("a finding has %d bytes", len(f.Message))
+			}
+		}
+	}
+}
+
+func BenchmarkClusterGroups(b *testing.B) {
+	for _, n := range []int{40, 160, 640, 2560} {
+		all := manyEnds(n)
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			for b.Loop() {
+				clusterGroups(all)
+			}
+		})
 	}
 }
 

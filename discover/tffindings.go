@@ -22,7 +22,7 @@ var (
 	TerraformUncertain = flux1.Code{
 		Name: "TERRAFORM_AGENT_UNCERTAIN", Severity: migrate.Blocker,
 		Cause:       "it is not known whether the configuration, or a state without one, has a Flux v1 agent, or how many",
-		Consequence: "an agent may be missing here",
+		Consequence: "an agent may be missing here or, where the finding is about one that is listed, that may be none",
 		Remedy:      "give what the finding names (--var, --var-file, --workspace), or the state (--terraform-state)",
 	}
 	TerraformNoAgent = flux1.Code{
@@ -60,6 +60,12 @@ var (
 		Cause:       "the configuration declares agents of several clusters, or of another than the kubeconfig names",
 		Consequence: "it is not known which of them belong to this cluster, so none is taken",
 		Remedy:      "name the one of this cluster (--terraform-provider with its alias, server, context or name)",
+	}
+	TerraformClusterNotSaid = flux1.Code{
+		Name: "TERRAFORM_CLUSTER_NOT_SAID", Severity: migrate.Blocker,
+		Cause:       "a Flux v1 agent is declared through a provider configuration that does not say its cluster, and those of the same name lead to several",
+		Consequence: "it may be of this cluster, and is left out here",
+		Remedy:      "read its folder by itself, or leave the folder out where it is of another cluster",
 	}
 	TerraformWorkspace = flux1.Code{
 		Name: "TERRAFORM_WORKSPACE_UNKNOWN", Severity: migrate.Warning,
@@ -167,7 +173,7 @@ var (
 		Name: "TERRAFORM_STATES_TOGETHER", Severity: migrate.Warning,
 		Cause:       "several Terraform states were given without the configurations that they are of, and agents of more than one of them are listed",
 		Consequence: "the states do not tell whether they are of one cluster; their agents are listed as if they were",
-		Remedy:      "leave out the states of other clusters, or say that all are of this one (--terraform-provider default)",
+		Remedy:      "leave out the states of other clusters, or say that all are of this one (--terraform-provider, as the finding has it)",
 	}
 	TerraformStateHidden = flux1.Code{
 		Name: "TERRAFORM_STATE_HIDDEN", Severity: migrate.Warning,
@@ -215,7 +221,7 @@ var (
 
 var terraformCodes = []flux1.Code{
 	TerraformProblem, TerraformModuleUnread, TerraformUncertain, TerraformNoAgent, TerraformScript, TerraformTools, TerraformRendered,
-	TerraformOtherCluster, TerraformClusters, TerraformWorkspace, TerraformOtherWorkspace, TerraformStateElsewhere, TerraformWorkspacesElsewhere, TerraformWorkspaceRemote, TerraformVarFile, TerraformRemoteState, TerraformTainted, TerraformNotInState, TerraformTwice, TerraformChartUnknown, TerraformLocalChart, TerraformName,
+	TerraformOtherCluster, TerraformClusters, TerraformClusterNotSaid, TerraformWorkspace, TerraformOtherWorkspace, TerraformStateElsewhere, TerraformWorkspacesElsewhere, TerraformWorkspaceRemote, TerraformVarFile, TerraformRemoteState, TerraformTainted, TerraformNotInState, TerraformTwice, TerraformChartUnknown, TerraformLocalChart, TerraformName,
 	TerraformNamespace, TerraformObjects, TerraformStateOnly, TerraformStateAlone, TerraformStatesTogether, TerraformStateHidden, TerraformNotApplied, WitnessesDisagree, EditedByHand,
 	DeclaredNotLive, LiveStateOnly, LiveNotDeclared,
 }

@@ -1,6 +1,7 @@
 package discover
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path"
@@ -35,17 +36,71 @@ func chartKind(name, repository string) string {
 	return kind
 }
 
+// unsureFlux is the kind of a chart named as Flux v1's is of which it is not
+// known whether it installs that.
+const unsureFlux = "flux?"
+
 // stateChart is chartKind of a release in a state, which also tells the chart as
-// it was asked for, and what it installs. Flux v1's charts call that 1.x, the
-// version of fluxd or of the helm-operator; Bitnami's says 0.x or 2.x, as Flux
-// v2 does.
+// it was asked for, and what it installs; it may be unsureFlux.
 func stateChart(r *terraform.StateRelease) string {
 	kind := chartKind(r.Chart, r.Repository+" "+r.Source)
-	major, _, _ := strings.Cut(strings.TrimPrefix(r.AppVersion, "v"), ".")
-	if n, err := strconv.Atoi(major); kind == "flux" && err == nil && n != 1 {
-		return ""
+	if kind == "flux" {
+		kind, _ = whichFlux(r.AppVersion, r.Images, r.Values)
 	}
 	return kind
+}
+
+var (
+	// flux1Values are values of Flux v1's chart, and flux2Values of Bitnami's,
+	// that the other does not read (flux: chart/flux/values.yaml; bitnami/charts:
+	// bitnami/flux/values.yaml).
+	flux1Values = []string{
+		"additionalArgs", "git", "helmOperator", "manifestGeneration", "memcached", "registry", "sops", "ssh", "sync", "syncGarbageCollection", "token",
+	}
+	flux2Values = []string{
+		"helmController", "imageAutomationController", "imageReflectorController", "kustomizeController", "notificationController", "sourceController",
+	}
+)
+
+// whichFlux tells what a chart installs that is named as Flux v1's is: that
+// ("flux"), Flux v2 (""), or unsureFlux and why. The images that it was rendered
+// to and the values that it is given tell it, else the version that it says it
+// installs: charts of Flux v1 since 0.5.0 say 1.8 and later (flux:
+// chart/flux/CHANGELOG.md), Bitnami's said 0.x, then 1.0 to 1.4, and says 2.x
+// (bitnami/charts: bitnami/flux/Chart.yaml), and somebody's own copy of either
+// says whatever they like. A chart that says nothing is taken for Flux v1's, as
+// its name is.
+func whichFlux(appVersion string, images []string, values ...*terraform.Node) (kind, why string) {
+	one := slices.ContainsFunc(images, func(i string) bool { n := imageName(i); return n == "flux" || n == "fluxd" })
+	two := slices.ContainsFunc(images, isFlux2Image)
+	for _, n := range values {
+		one = one || anyGiven(n, flux1Values)
+		two = two || anyGiven(n, flux2Values)
+	}
+	switch {
+	case one && two:
+		return unsureFlux, "it has what speaks of Flux v1 and what speaks of Flux v2"
+	case one:
+		return "flux", ""
+	case two:
+		return "", ""
+	}
+	first, rest, _ := strings.Cut(strings.TrimPrefix(appVersion, "v"), ".")
+	second, _, _ := strings.Cut(rest, ".")
+	major, err := strconv.Atoi(first)
+	minor, noMinor := strconv.Atoi(second)
+	if err != nil || major == 1 && (noMinor != nil || minor >= 8) {
+		return "flux", ""
+	}
+	return unsureFlux, fmt.Sprintf("it installs version %.40s", appVersion)
+}
+
+// anyGiven reports whether one of some values is given.
+func anyGiven(values *terraform.Node, names []string) bool {
+	return values != nil && values.Kind == terraform.Map && slices.ContainsFunc(names, func(name string) bool {
+		n := values.Map[name]
+		return n != nil && (n.Kind != terraform.Scalar || n.Scalar != nil)
+	})
 }
 
 // speaksOfFlux reports whether a name speaks of Flux, and not of Flux v2.
@@ -63,23 +118,36 @@ func (c *configuration) release(h *terraform.HelmRelease, matches []terraform.Ma
 		repository = u
 	}
 	name, ok := h.Chart.Str()
+	kind := ""
 	if !ok {
+		// The state tells what was applied last.
+		for _, m := range matches {
+			if kind == "" && m.State != nil && m.Config != nil && !m.State.Deposed && m.State.Release != nil {
+				name, kind = m.State.Release.Source, stateChart(m.State.Release)
+			}
+		}
+	}
+	if !ok && kind == "" {
 		nameText, _ := h.Name.Str()
 		if speaksOfFlux(h.Address, nameText, h.Chart.String()) {
 			c.find(TerraformChartUnknown.About("", h.Address, place(h.Position), fmt.Sprintf("the chart of %s is not known: %s", h.Address, causes(h.Chart))))
 		}
 		return
 	}
-	local, kind := c.localChart(name)
+	local := c.localChart(name)
 	if kind == "" {
-		kind = chartKind(name, repository)
+		if kind = local.kind; kind == "" {
+			kind = chartKind(name, repository)
+		}
 	}
-	switch kind {
-	case "flux":
-	case "helm-operator":
+	switch {
+	case local.holdsFlux:
+		c.find(TerraformUncertain.About("", h.Address, place(h.Position), fmt.Sprintf("whether %s declares an agent is not known: its chart lies beside the configuration and has the flux chart as a part, which is not read", h.Address)))
+		return
+	case kind == "helm-operator":
 		c.find(HelmOperatorFound.About("", h.Address, place(h.Position), fmt.Sprintf("%s declares a helm-operator", h.Address)))
 		return
-	default:
+	case kind != "flux" && kind != unsureFlux:
 		return
 	}
 	var state *terraform.StateResource
@@ -106,39 +174,64 @@ func (c *configuration) release(h *terraform.HelmRelease, matches []terraform.Ma
 	c.declare(h, state, local)
 }
 
-// localChart reads a chart that lies beside the configuration: its version,
-// and "flux" if it is Flux v1's.
-func (c *configuration) localChart(name string) (version, kind string) {
+// localChart is a chart that lies beside the configuration.
+type localChart struct {
+	version, app string
+	kind         string // as of chartKind, by the name that it gives itself; flux2 if it is Bitnami's
+	holdsFlux    bool   // the flux chart is a part of it
+}
+
+// localChart reads a chart that lies beside the configuration: empty if there
+// is none.
+func (c *configuration) localChart(name string) localChart {
+	var out localChart
 	if strings.Contains(name, "://") || filepath.IsAbs(name) || strings.HasSuffix(name, ".tgz") {
-		return "", ""
+		return out
 	}
 	root, err := os.OpenRoot(c.root)
 	if err != nil {
-		return "", ""
+		return out
 	}
 	defer func() { _ = root.Close() }()
-	file := path.Join(c.result.Dir, name, "Chart.yaml")
-	info, err := root.Lstat(filepath.FromSlash(file))
-	if err != nil || !info.Mode().IsRegular() || info.Size() > 1<<20 {
-		return "", ""
+	read := func(file string, to any) bool {
+		file = filepath.FromSlash(path.Join(c.result.Dir, name, file))
+		info, err := root.Lstat(file)
+		if err != nil || !info.Mode().IsRegular() || info.Size() > 1<<20 {
+			return false
+		}
+		content, err := root.ReadFile(file)
+		return err == nil && sigsyaml.Unmarshal(content, to) == nil
 	}
-	content, err := root.ReadFile(filepath.FromSlash(file))
-	if err != nil {
-		return "", ""
+	var meta struct{ Name, Version, AppVersion, Home string }
+	if !read("Chart.yaml", &meta) {
+		return out
 	}
-	var meta struct{ Name, Version string }
-	if sigsyaml.Unmarshal(content, &meta) != nil || meta.Name != "flux" && meta.Name != "helm-operator" {
-		return "", ""
+	for _, file := range []string{"Chart.yaml", "requirements.yaml"} { // the latter of charts for Helm 2
+		var parts struct {
+			Dependencies []struct{ Name, Repository string }
+		}
+		if read(file, &parts) {
+			for _, p := range parts.Dependencies {
+				out.holdsFlux = out.holdsFlux || chartKind(p.Name, p.Repository) == "flux"
+			}
+		}
 	}
-	return meta.Version, meta.Name
+	if meta.Name == "flux" || meta.Name == "helm-operator" {
+		out.version, out.app, out.kind = meta.Version, meta.AppVersion, cmp.Or(chartKind(meta.Name, meta.Home), "flux2")
+	}
+	return out
 }
 
 // declare adds the agent that a release of the flux chart is. state is what
 // Terraform remembers of it; nil if that is not known.
-func (c *configuration) declare(h *terraform.HelmRelease, state *terraform.StateResource, local string) {
+func (c *configuration) declare(h *terraform.HelmRelease, state *terraform.StateResource, local localChart) {
 	address, key := h.Address, h.Resource.Key
 	if state != nil {
 		address, key = state.Address, state.Key
+	}
+	kind, why := whichFluxOf(h, state, local)
+	if kind == "" {
+		return
 	}
 	d := &declared{cluster: c.result.Cluster(h.Provider)}
 	d.Terraform = &migrate.TerraformPlace{Dir: c.dir, Address: address, Instance: instance(key), Where: place(h.Position), State: state != nil}
@@ -175,12 +268,19 @@ func (c *configuration) declare(h *terraform.HelmRelease, state *terraform.State
 	if d.Namespace == "" || d.Release == "" {
 		d.ID = address
 	}
+	if kind == unsureFlux {
+		d.find(TerraformUncertain.About("", address, d.Terraform.Where, fmt.Sprintf("whether %s is an agent is not known: its chart is named as Flux v1's is, and %s", address, why)))
+	}
 
 	versions, why := candidates(h.Version)
 	switch {
-	case local != "":
-		versions, why = []string{local}, ""
-		d.find(TerraformLocalChart.Finding("", d.origin(h.Chart.Origin.Position, "chart"), fmt.Sprintf("the chart lies beside the configuration and says that it is version %s", local)))
+	case local.version != "":
+		versions, why = []string{local.version}, ""
+		at := h.Position
+		if h.Chart != nil {
+			at = h.Chart.Origin.Position
+		}
+		d.find(TerraformLocalChart.Finding("", d.origin(at, "chart"), fmt.Sprintf("the chart lies beside the configuration and says that it is version %s", local.version)))
 	case len(versions) > 1 && state != nil && slices.Contains(versions, state.Release.Version):
 		versions, why = []string{state.Release.Version}, ""
 	}
@@ -203,6 +303,19 @@ func (c *configuration) declare(h *terraform.HelmRelease, state *terraform.State
 		c.compareState(d, state, release, values)
 	}
 	c.agents = append(c.agents, d)
+}
+
+// whichFluxOf is whichFlux of a declared release, by what is known of it from
+// the configuration, its state and a chart beside it.
+func whichFluxOf(h *terraform.HelmRelease, state *terraform.StateResource, local localChart) (kind, why string) {
+	if state == nil {
+		state = h.State
+	}
+	if state == nil || state.Release == nil {
+		return whichFlux(local.app, nil, h.Values)
+	}
+	last := state.Release
+	return whichFlux(cmp.Or(local.app, last.AppVersion), last.Images, h.Values, last.Values)
 }
 
 // instance is the key of count or for_each without its brackets and quotes.

@@ -214,16 +214,22 @@ type stateAgent struct {
 }
 
 // stateAgents are the instances in a state that are releases of Flux v1's
-// chart, or Deployments that run fluxd. A Deployment of which the state hides
-// what it runs is one if it is named for Flux.
+// chart, or may be, or Deployments that run fluxd. A Deployment of which the
+// state hides what it runs is one if it is named for Flux.
 func stateAgents(s *terraform.State) []stateAgent {
 	var out []stateAgent
 	for _, r := range s.Resources {
 		switch o := r.Object; {
 		case r.Mode != "managed":
-		case r.Release != nil && stateChart(r.Release) == "flux":
+		case r.Release != nil:
 			id := r.Release.Namespace + "/" + r.Release.Name
-			out = append(out, stateAgent{r, id, "release " + id})
+			switch stateChart(r.Release) {
+			case "flux":
+				out = append(out, stateAgent{r, id, "release " + id})
+			case unsureFlux:
+				_, why := whichFlux(r.Release.AppVersion, r.Release.Images, r.Release.Values)
+				out = append(out, stateAgent{r, id, "release " + id + ", of which it is not known whether it is Flux v1: its chart is named as that is, and " + why})
+			}
 		case o == nil || o.Kind != "Deployment":
 		case runsFluxd(o):
 			id := cmp.Or(o.Namespace, metav1.NamespaceDefault) + "/" + o.Name
@@ -357,7 +363,7 @@ func (c *configuration) otherWorkspaces(ctx context.Context, o *TerraformOptions
 		for _, s := range w.states {
 			for _, a := range stateAgents(s.state) {
 				told[a.id] = true
-				c.find(TerraformOtherWorkspace.About("", a.Address+" of workspace "+name, s.name, fmt.Sprintf("%s (%s) is in the state of workspace %s", a.id, a.Address, name)))
+				c.find(TerraformOtherWorkspace.About("", a.Address+" of workspace "+name, s.name, fmt.Sprintf("%s (%s) is in the state of workspace %s", a.what, a.Address, name)))
 			}
 		}
 		for _, d := range w.agents {

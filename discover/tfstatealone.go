@@ -25,21 +25,26 @@ func stateAlone(ctx context.Context, s stateFile) (*configuration, error) {
 	for _, r := range s.state.Resources {
 		tainted[r.Address] = tainted[r.Address] || r.Tainted && !r.Deposed
 	}
-	c.hidden(s)
+	if err := c.hidden(ctx, s); err != nil {
+		return nil, err
+	}
 	for _, a := range stateAgents(s.state) {
 		if a.Deposed {
 			c.find(TerraformStateOnly.About("", a.Address, s.name, fmt.Sprintf("%s (%s) is in the state as deposed, to be destroyed by the next apply", a.Address, a.what)))
 		}
 	}
 	for _, h := range s.state.HelmReleases(s.name) {
-		switch r := h.State.Release; {
-		case r.Chart == "" || stateChart(r) != "":
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if r := h.State.Release; r.Chart == "" || stateChart(r) != "" {
 			c.release(h, nil)
-		case chartKind(r.Chart, r.Repository+" "+r.Source) != "":
-			c.find(TerraformUncertain.About("", h.Address, s.name, fmt.Sprintf("whether %s is an agent is not known: its chart is named as Flux v1's is, and installs version %s", h.Address, r.AppVersion)))
 		}
 	}
 	for _, w := range s.state.Workloads(s.name) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		c.workload(w)
 	}
 	for _, d := range c.agents {
@@ -64,9 +69,12 @@ const maxHidden = 20
 
 // hidden tells the workloads of which the state marks as sensitive what they
 // run: those that are named for Flux one by one, and all others together.
-func (c *configuration) hidden(s stateFile) {
+func (c *configuration) hidden(ctx context.Context, s stateFile) error {
 	var others []string
 	for _, r := range s.state.Resources {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		o := r.Object
 		if o == nil || !o.Hidden || o.Kind != "" && !slices.Contains(workloadKinds, o.Kind) {
 			continue
@@ -84,25 +92,39 @@ func (c *configuration) hidden(s stateFile) {
 	}
 	slices.Sort(others)
 	others = slices.Compact(others)
-	if len(others) == 0 {
-		return
+	if len(others) > 0 {
+		c.find(TerraformStateHidden.About("", s.name, s.name, "the state marks as sensitive what these run, of which none is named for Flux: "+listed(others, len(others), maxHidden)))
 	}
-	c.find(TerraformStateHidden.About("", s.name, s.name, "the state marks as sensitive what these run, of which none is named for Flux: "+listed(others, len(others), maxHidden)))
+	return nil
 }
 
 // statesTogether says that the agents of several states were taken to be of one
 // cluster, where nobody has said so: a state does not tell to which cluster its
-// provider configurations lead.
+// provider configurations lead. Beside a cluster, [Merge] takes it back where
+// the cluster tells.
 func statesTogether(taken []*declared, o TerraformOptions, find func(...migrate.Finding)) {
 	if len(o.Dirs) > 0 || o.Provider != "" {
 		return
 	}
-	var files []string
+	var files, words []string
 	for _, d := range taken {
+		e := end{cluster: d.cluster}
 		files = append(files, d.Terraform.Where)
+		if e.isDefault() {
+			words = append(words, "default")
+		} else {
+			words = append(words, e.key())
+		}
 	}
 	slices.Sort(files)
-	if files = slices.Compact(files); len(files) > 1 {
-		find(TerraformStatesTogether.About("", strings.Join(files, ", "), files[0], "the agents of "+strings.Join(files, ", ")+" were taken to be of one cluster"))
+	slices.Sort(words)
+	files, words = slices.Compact(files), slices.Compact(words)
+	if len(files) < 2 {
+		return
 	}
+	text := "the agents of " + strings.Join(files, ", ") + " were taken to be of one cluster"
+	if len(words) == 1 {
+		text += "; --terraform-provider " + words[0] + " says that they are"
+	}
+	find(TerraformStatesTogether.About("", strings.Join(files, ", "), files[0], text))
 }

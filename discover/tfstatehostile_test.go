@@ -1,6 +1,8 @@
 package discover
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -141,30 +143,115 @@ func TestObjectsOfOneNameAreNamedInShortFindings(t *testing.T) {
 	}
 }
 
-// Bitnami's chart of the name flux is Flux v2, also where the state does not
-// tell its repository.
-func TestFluxV2OfBitnamiInAStateIsNoAgent(t *testing.T) {
-	release := func(name, chart, repository, version, app string) string {
-		return fmt.Sprintf(`{"mode":"managed","type":"helm_release","name":%q,"provider":"provider[\"registry.terraform.io/hashicorp/helm\"]","instances":[{"attributes":{"name":%[1]q,"namespace":"flux","chart":%q,"repository":%s,"version":%q,"metadata":[{"name":%[1]q,"namespace":"flux","chart":"flux","version":%[4]q,"app_version":%q,"values":"{}"}]}}]}`, name, chart, repository, version, app)
+// releaseOfChart is a helm_release of a state, of a chart named flux.
+func releaseOfChart(name, chart, repository, version, app, more string) string {
+	return fmt.Sprintf(`{"mode":"managed","type":"helm_release","name":%q,"provider":"provider[\"registry.terraform.io/hashicorp/helm\"]","instances":[{"attributes":{"name":%[1]q,"namespace":"flux","chart":%q,"repository":%s,"version":%q,%s"metadata":[{"name":%[1]q,"namespace":"flux","chart":"flux","version":%[4]q,"app_version":%[6]q,"values":"{}"}]}}]}`, name, chart, repository, version, more, app)
+}
+
+// ofValues gives a release in a state values.
+func ofValues(release, values string) string {
+	return strings.Replace(release, `"values":"{}"`, fmt.Sprintf(`"values":%q`, values), 1)
+}
+
+// Charts named flux: Flux v1's, Bitnami's of Flux v2, and copies of either that
+// a state without their repository does not name as such.
+func chartsNamedFlux() string {
+	const mirror = "oci://registry.example.com/charts/flux"
+	rendered := func(image string) string {
+		return fmt.Sprintf(`"manifest":%q,`, fmt.Sprintf(`{"flux/deployment.apps/apps/v1/x":{"spec":{"template":{"spec":{"containers":[{"image":%q}]}}}},"service/v1/x":{"spec":{"template":1}}}`, image))
 	}
-	dir := written(t, map[string]string{"s.tfstate": stateText(
-		release("alias", "bitnami/flux", "null", "1.3.0", ""),
-		release("oci", "oci://registry-1.docker.io/bitnamicharts/flux", "null", "2.4.0", "2.5.1"),
-		release("mirrored", "oci://registry.example.com/charts/flux", "null", "0.3.5", "0.41.2"),
-		release("plain", "flux", "null", "2.4.0", "v2.5.1"),
-		release("one", "fluxcd/flux", "null", "1.13.3", "1.25.4"),
-		release("local", "./charts/flux", "null", "1.3.0", ""),
-	)})
+	return stateText(
+		releaseOfChart("alias", "bitnami/flux", "null", "1.3.0", "", ""),
+		releaseOfChart("oci", "oci://registry-1.docker.io/bitnamicharts/flux", "null", "2.4.0", "2.5.1", ""),
+		releaseOfChart("mirrored", mirror, "null", "0.3.5", "0.41.2", ""),
+		releaseOfChart("plain", "flux", "null", "2.4.0", "v2.5.1", ""),
+		releaseOfChart("first", mirror, "null", "1.0.3", "1.1.1", ""),
+		ofValues(releaseOfChart("controllers", mirror, "null", "2.4.0", "2.5.1", ""), `{"sourceController":{"replicaCount":2},"git":null}`),
+		releaseOfChart("rendered", mirror, "null", "2.4.0", "2.5.1", rendered("docker.io/bitnami/fluxcd-source-controller:1.1.1")),
+		ofValues(releaseOfChart("both", mirror, "null", "2.4.0", "2.5.1", ""), `{"git":{},"kustomizeController":{}}`),
+		releaseOfChart("one", "fluxcd/flux", "null", "1.13.3", "1.25.4", ""),
+		releaseOfChart("first-chart", "fluxcd/flux", "null", "0.5.0", "1.8.1", ""),
+		releaseOfChart("local", "./charts/flux", "null", "1.3.0", "", ""),
+		ofValues(releaseOfChart("forked", "acme/flux", "null", "3.0.0", "2024.1", ""), `{"git":{"url":"git@h:a"}}`),
+		releaseOfChart("forked-rendered", "acme/flux", "null", "3.0.0", "2024.1", rendered("registry.example.com/fluxd:acme")),
+	)
+}
+
+// A chart named flux is told apart by what it installs, and an agent of which
+// it is not known is listed and blocks.
+func TestAChartNamedFluxInAStateIsToldByWhatItInstalls(t *testing.T) {
+	dir := written(t, map[string]string{"s.tfstate": chartsNamedFlux()})
 	inv := heldBy(t, filepath.Join(dir, "s.tfstate"))
-	equal(t, "agents", agentIDs(inv), []string{"flux/local", "flux/one"})
-	// A company's own copy may be numbered so as well.
+	unsure := []string{"flux/both", "flux/first", "flux/mirrored", "flux/plain"}
+	sure := []string{"flux/first-chart", "flux/forked", "flux/forked-rendered", "flux/local", "flux/one"}
+	equal(t, "agents", agentIDs(inv), slices.Sorted(slices.Values(slices.Concat(unsure, sure))))
+	equal(t, "not known", reportedOf(inv, TerraformUncertain.Name), unsure)
 	said(t, inv, "TERRAFORM_AGENT_UNCERTAIN", "helm_release.plain", "v2.5.1")
 	said(t, inv, "TERRAFORM_AGENT_UNCERTAIN", "helm_release.mirrored", "0.41.2")
-	s, err := readState(t.Context(), filepath.Join(dir, "s.tfstate"))
-	if err != nil {
-		t.Fatal(err)
+	said(t, inv, "TERRAFORM_AGENT_UNCERTAIN", "helm_release.both", "Flux v1 and what speaks of Flux v2")
+
+	// The cluster settles it: what it has is an agent, and the rest is none.
+	live := migrate.Inventory{Cluster: migrate.Cluster{From: "cluster"}, Agents: []migrate.Flux1Agent{{ID: "flux/plain", Namespace: "flux", Release: "plain"}}}
+	merged := Merge(live, inv)
+	equal(t, "not known", reportedOf(merged, TerraformUncertain.Name), []string{})
+	equal(t, "address", merged.Agents[0].Terraform.Address, "helm_release.plain")
+	equal(t, "severity", said(t, merged, "DECLARED_NOT_LIVE", "flux/mirrored", "of another cluster or none").Severity, migrate.Info)
+	equal(t, "severity", said(t, merged, "DECLARED_NOT_LIVE", "flux/one").Severity, migrate.Warning)
+}
+
+// reportedOf are the agents of which findings of a code are, sorted.
+func reportedOf(inv migrate.Inventory, code string) []string {
+	out := []string{}
+	for _, f := range inv.Findings {
+		if f.Code == code {
+			out = append(out, f.Repository)
+		}
 	}
-	equal(t, "agents that no configuration declares", len(stateAgents(s)), 2)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// Beside a configuration that does not declare them, such charts are told as
+// those of Flux v1 are.
+func TestAChartNamedFluxThatAStateAloneHoldsIsTold(t *testing.T) {
+	inv := declaredBy(t, map[string]string{"main.tf": releaseBlock("shop", ""), "terraform.tfstate": chartsNamedFlux()})
+	var told []string
+	for _, s := range inv.StateOnly {
+		told = append(told, strings.TrimPrefix(s.ID, "flux/"))
+	}
+	slices.Sort(told)
+	equal(t, "told", told, []string{"both", "first", "first-chart", "forked", "forked-rendered", "local", "mirrored", "one", "plain"})
+	said(t, inv, "TERRAFORM_STATE_ONLY", "helm_release.plain", "not known whether it is Flux v1", "v2.5.1", "no given configuration declares it")
+	said(t, inv, "TERRAFORM_STATE_ONLY", "helm_release.one (release flux/one) is in the state")
+}
+
+// A configuration tells such a chart by the same clues, by its state's and by
+// those of a chart that lies beside it.
+func TestAChartNamedFluxInAConfigurationIsToldByWhatItInstalls(t *testing.T) {
+	release := func(name, chart, more string) string {
+		return fmt.Sprintf("resource \"helm_release\" %q {\n name = %q\n namespace = \"flux\"\n repository = \"https://charts.example.com\"\n chart = %s\n %s\n}\n", name, name, chart, more)
+	}
+	const url, controllers = "values = [\"git: {url: \\\"git@h:a\\\"}\"]", "values = [\"sourceController: {replicaCount: 2}\"]"
+	inv := declaredBy(t, map[string]string{
+		"main.tf": "variable \"chart\" {}\n" +
+			release("controllers", `"flux"`, controllers) + release("forked", `"flux"`, "version = \"3.0.0\"\n"+url) + release("plain", `"flux"`, "version = \"2.4.0\"") + release("mirrored", `"flux"`, "") +
+			release("vendored", `"./bitnami"`, "") + release("local", `"./fork"`, url) + release("local-plain", `"./fork"`, "") +
+			release("wrapped", `"./wrapper"`, url) + release("wrapped-old", `"./old"`, url) + release("gitops", "var.chart", url) + release("other", "var.chart", ""),
+		"bitnami/Chart.yaml":    "name: flux\nversion: 2.4.0\nappVersion: 2.5.1\nhome: https://bitnami.com\n",
+		"fork/Chart.yaml":       "name: flux\nversion: 1.13.3\nappVersion: 2024.1\nsources: any\n",
+		"wrapper/Chart.yaml":    "name: platform\nversion: 1.0.0\ndependencies: [{name: flux, repository: \"https://charts.fluxcd.io\"}]\n",
+		"old/Chart.yaml":        "name: flux\nversion: 1.0.0\n",
+		"old/requirements.yaml": "dependencies: [{name: flux, repository: \"https://charts.fluxcd.io\"}]\n",
+		"terraform.tfstate": stateText(releaseOfChart("mirrored", "flux", `"https://charts.example.com"`, "2.4.0", "2.5.1", ""),
+			releaseOfChart("gitops", "flux", `"https://charts.fluxcd.io"`, "1.13.3", "1.25.4", ""), strings.ReplaceAll(releaseOfChart("other", "nginx", "null", "1.0.0", "1.0.0", ""), `"chart":"flux"`, `"chart":"nginx"`)),
+	})
+	equal(t, "agents", agentIDs(inv), []string{"flux/forked", "flux/gitops", "flux/local", "flux/local-plain", "flux/mirrored", "flux/plain"})
+	equal(t, "not known", reportedOf(inv, TerraformUncertain.Name), []string{"", "flux/local-plain", "flux/mirrored"})
+	for _, name := range []string{"wrapped", "wrapped-old"} {
+		said(t, inv, "TERRAFORM_AGENT_UNCERTAIN", "helm_release."+name+" declares an agent", "has the flux chart as a part")
+	}
+	equal(t, "gitops", []any{inv.Agents[1].Git.URL, inv.Agents[1].Terraform.State}, []any{"git@h:a", true})
+	equal(t, "of the state alone", len(inv.StateOnly), 0)
 }
 
 // What a state alone holds as deposed, and what it hides, is told: of whatever
@@ -187,18 +274,53 @@ func TestWhatAStateAloneHidesOrDestroysIsTold(t *testing.T) {
 // Agents of several states that go through provider configurations of the same
 // name are listed together, which is said unless a person has said so first.
 func TestAgentsOfSeveralStatesAreSaidToBeTakenTogether(t *testing.T) {
-	dir := written(t, map[string]string{"a.tfstate": stateText(stateInstance("a", "a", "")), "b.tfstate": stateText(stateInstance("b", "b", "")), "none.tfstate": `{"version":4}`})
-	a, b := filepath.Join(dir, "a.tfstate"), filepath.Join(dir, "b.tfstate")
-	inv := heldBy(t, a, b)
-	equal(t, "agents", agentIDs(inv), []string{"flux/a", "flux/b"})
-	said(t, inv, "TERRAFORM_STATES_TOGETHER", a+", "+b)
-	named, err := Terraform(t.Context(), TerraformOptions{StateFiles: []string{a, b}, Provider: "default"})
-	if err != nil {
-		t.Fatal(err)
+	west := func(instance string) string {
+		return strings.Replace(instance, `/helm\"]"`, `/helm\"].west"`, 1)
 	}
-	equal(t, "agents", agentIDs(named), []string{"flux/a", "flux/b"})
-	for _, f := range append(named.Findings, heldBy(t, a, filepath.Join(dir, "none.tfstate")).Findings...) {
-		if f.Code == TerraformStatesTogether.Name {
+	dir := written(t, map[string]string{
+		"a.tfstate": stateText(stateInstance("a", "a", "")), "b.tfstate": stateText(stateInstance("b", "b", ""), stateInstance("c", "c", "")), "none.tfstate": `{"version":4}`,
+		"copy.tfstate": stateText(stateInstance("a", "a", "")), "west-a.tfstate": stateText(west(stateInstance("a", "a", ""))), "west-b.tfstate": stateText(west(stateInstance("b", "b", ""))),
+	})
+	in := func(name string) string { return filepath.Join(dir, name+".tfstate") }
+	a, b := in("a"), in("b")
+	inv := heldBy(t, a, b)
+	equal(t, "agents", agentIDs(inv), []string{"flux/a", "flux/b", "flux/c"})
+	for _, files := range [][]string{{"a", "b"}, {"west-a", "west-b"}} {
+		// What it says to do settles it.
+		inv := heldBy(t, in(files[0]), in(files[1]))
+		f := said(t, inv, "TERRAFORM_STATES_TOGETHER", in(files[0])+", "+in(files[1]))
+		_, word, _ := strings.Cut(f.Message, "--terraform-provider ")
+		word, _, _ = strings.Cut(word, " ")
+		named, err := Terraform(t.Context(), TerraformOptions{StateFiles: []string{in(files[0]), in(files[1])}, Provider: word})
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "agents of "+word, agentIDs(named), agentIDs(inv))
+		notSaid(t, named, TerraformStatesTogether.Name)
+	}
+	// Of the others none is listed.
+	notSaid(t, heldBy(t, a, in("none")), TerraformStatesTogether.Name)
+	notSaid(t, heldBy(t, a, in("copy")), TerraformStatesTogether.Name)
+
+	// A cluster that has all of them, or those of one state alone, tells it.
+	for ids, want := range map[string]bool{"flux/a flux/b flux/c": false, "flux/a": false, "flux/b flux/c": false, "flux/a flux/b": true} {
+		live := migrate.Inventory{Cluster: migrate.Cluster{From: "cluster"}}
+		for id := range strings.FieldsSeq(ids) {
+			live.Agents = append(live.Agents, migrate.Flux1Agent{ID: id, Namespace: "flux", Release: strings.TrimPrefix(id, "flux/")})
+		}
+		if merged := Merge(live, inv); want {
+			said(t, merged, "TERRAFORM_STATES_TOGETHER", a+", "+b)
+		} else {
+			notSaid(t, merged, TerraformStatesTogether.Name)
+		}
+	}
+}
+
+// notSaid demands that no finding of a code is made.
+func notSaid(t *testing.T, inv migrate.Inventory, code string) {
+	t.Helper()
+	for _, f := range inv.Findings {
+		if f.Code == code {
 			t.Errorf("it is said: %v", f)
 		}
 	}
@@ -276,9 +398,28 @@ func TestManyHiddenWorkloadsAreToldInTime(t *testing.T) {
 	}
 	c := &configuration{}
 	begun := time.Now()
-	c.hidden(stateFile{name: "s", state: s})
+	if err := c.hidden(t.Context(), stateFile{name: "s", state: s}); err != nil {
+		t.Error(err)
+	}
 	if took := time.Since(begun); took > 30*time.Second {
 		t.Errorf("it took %v", took)
 	}
 	equal(t, "findings", len(c.said), 1)
+}
+
+// Reading a state alone ends when it is told to, however much the state hides.
+func TestReadingAStateAloneCanBeEnded(t *testing.T) {
+	s := &terraform.State{Version: "4"}
+	for i := range 1000 {
+		s.Resources = append(s.Resources, &terraform.StateResource{Mode: "managed", Address: fmt.Sprintf("flux%d", i), Object: &terraform.StateObject{Kind: "Deployment", Name: "flux", Hidden: true}})
+	}
+	ctx, end := context.WithCancel(t.Context())
+	end()
+	c := &configuration{}
+	if err := c.hidden(ctx, stateFile{name: "s", state: s}); !errors.Is(err, context.Canceled) || len(c.said) > 0 {
+		t.Errorf("%d findings were made: %v", len(c.said), err)
+	}
+	if _, err := stateAlone(ctx, stateFile{name: "s", state: s}); !errors.Is(err, context.Canceled) {
+		t.Errorf("the error is %v", err)
+	}
 }

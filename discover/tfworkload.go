@@ -615,7 +615,10 @@ const maxListed = 4 << 10
 
 // listed names the first of total things, atMost so many and none that is too
 // long, and says how many more there are.
-func listed(names []string, total, atMost int) string {
+func listed(names []string, total, atMost int) string { return listedBy(", ", names, total, atMost) }
+
+// listedBy is [listed] with another separator.
+func listedBy(separator string, names []string, total, atMost int) string {
 	var shown []string
 	length := 0
 	for _, n := range names[:min(len(names), atMost)] {
@@ -624,7 +627,7 @@ func listed(names []string, total, atMost int) string {
 		}
 		shown = append(shown, n)
 	}
-	words := strings.Join(shown, ", ")
+	words := strings.Join(shown, separator)
 	switch more := total - len(shown); {
 	case len(shown) == 0:
 		return fmt.Sprintf("%d of which the names are too long to be listed", more)

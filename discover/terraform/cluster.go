@@ -26,21 +26,12 @@ type Cluster struct {
 	Position Position
 }
 
-// Same says whether two provider configurations lead to one cluster: known is
-// false where neither yes nor no can be told from what they say.
-func (c Cluster) Same(o Cluster) (same, known bool) {
-	for _, pair := range [][2]string{{c.ServerURL(), o.ServerURL()}, {c.name(), o.name()}, {c.context(), o.context()}} {
-		if pair[0] != "" && pair[1] != "" {
-			return pair[0] == pair[1] || sameName(pair[0], pair[1]), true
-		}
-	}
-	return false, false
-}
-
-// sameName compares names of which one may have its place before it.
-func sameName(a, b string) bool {
-	return strings.HasSuffix(a, "/"+b) || strings.HasSuffix(b, "/"+a)
-}
+// Says is what the configuration says of its cluster, in the order in which it
+// counts: the server, the name, the context; "" where it says nothing. Two of
+// which one says nothing that the other says cannot be compared. Else the first
+// that both say tells whether they lead to one cluster: they do if it is the
+// same, or if one of them has its place before it, as PROJECT/NAME has.
+func (c Cluster) Says() [3]string { return [3]string{c.ServerURL(), c.name(), c.context()} }
 
 // ServerURL is the API server's address in one spelling; "" if it is not known.
 func (c Cluster) ServerURL() string {

@@ -365,3 +365,18 @@ func TestHostileStatesOfOthersAreUnknown(t *testing.T) {
 		})
 	}
 }
+
+// The leaves of a tree are listed in the time that their paths take.
+func BenchmarkLeaves(b *testing.B) {
+	for _, depth := range []int{25, 50, 100, 200} {
+		tree := &Node{Kind: Scalar, Scalar: "x"}
+		for range depth {
+			tree = &Node{Kind: Map, Map: map[string]*Node{"a": tree, "b": {Kind: Scalar, Scalar: "y"}}}
+		}
+		b.Run(fmt.Sprint(depth), func(b *testing.B) {
+			for b.Loop() {
+				tree.Leaves()
+			}
+		})
+	}
+}

@@ -154,19 +154,20 @@ func (n *Node) Leaves() []Leaf {
 	return out
 }
 
+// leaves reuses path; only a leaf keeps a copy of it.
 func (n *Node) leaves(path []string, out *[]Leaf) {
 	switch {
 	case n == nil:
 	case n.Kind == Map && len(n.Map) > 0:
 		for _, k := range sortedKeys(n.Map) {
-			n.Map[k].leaves(append(slices.Clip(path), k), out)
+			n.Map[k].leaves(append(path, k), out)
 		}
 	case n.Kind == List && len(n.List) > 0:
 		for i, e := range n.List {
-			e.leaves(append(slices.Clip(path), strconv.Itoa(i)), out)
+			e.leaves(append(path, strconv.Itoa(i)), out)
 		}
 	default:
-		*out = append(*out, Leaf{path, n})
+		*out = append(*out, Leaf{slices.Clone(path), n})
 	}
 }
 

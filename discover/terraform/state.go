@@ -60,6 +60,9 @@ type StateRelease struct {
 	Status     string
 	Values     *Node    // as Helm got them; nil if the state has none
 	Sensitive  []string // names of set_sensitive values
+	// Images are those of the workloads that the chart was rendered to, where
+	// the provider keeps that (its experiment "manifest").
+	Images []string `json:",omitempty"`
 }
 
 // StateObject names the object that a resource made and, of a workload, what
@@ -681,7 +684,7 @@ func (s *stateReader) release(x *StateResource, a attributes) *StateRelease {
 		Source: a.text("chart"), Repository: a.text("repository"), Version: cmp.Or(m.text("version"), a.text("version")), AppVersion: m.text("app_version"),
 		Revision: m.number("revision"), Status: a.text("status"),
 	}
-	r.Sensitive = a.setSensitive()
+	r.Sensitive, r.Images = a.setSensitive(), s.images(a.text("manifest"))
 	origin := Origin{Argument: "state " + x.Address}
 	if a.hidden["*"] || a.hidden["metadata"] || a.hidden["values"] || a.hidden["set"] || a.hidden["set_list"] {
 		r.Values = &Node{Kind: Sensitive, Origin: origin}
@@ -705,6 +708,32 @@ func (s *stateReader) release(x *StateResource, a attributes) *StateRelease {
 		r.Values = withhold(r.Values, splitName(name))
 	}
 	return r
+}
+
+// images are the images of the workloads in a rendered chart, as the provider
+// writes it: objects in JSON by a name. What is not understood has none.
+func (s *stateReader) images(rendered string) []string {
+	var objects map[string]json.RawMessage
+	if rendered == "" || s.budget.afford(documentWork(rendered)) != nil || json.Unmarshal([]byte(rendered), &objects) != nil {
+		return nil
+	}
+	var out []string
+	for _, name := range sortedKeys(objects) {
+		var o struct {
+			Spec struct {
+				Template struct {
+					Spec struct{ Containers []struct{ Image string } }
+				}
+			}
+		}
+		if json.Unmarshal(objects[name], &o) != nil {
+			continue
+		}
+		for _, c := range o.Spec.Template.Spec.Containers[:min(len(o.Spec.Template.Spec.Containers), maxContainers)] {
+			out = append(out, c.Image)
+		}
+	}
+	return out
 }
 
 // setSensitive returns the names of the set_sensitive values.
