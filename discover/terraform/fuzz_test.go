@@ -10,18 +10,46 @@ import (
 // fuzzLimits keep one input short.
 var fuzzLimits = Limits{Work: 100_000, Instances: 200, Modules: 20, ModuleDepth: 4, FileBytes: 1 << 16, TotalBytes: 1 << 20}
 
-// No configuration makes reading panic, and whatever is unknown has a cause.
-func FuzzConfiguration(f *testing.F) {
-	files, err := filepath.Glob("testdata/forms/*/*")
-	if err != nil {
-		f.Fatal(err)
-	}
-	for _, name := range append(files, "testdata/language/main.tf", "testdata/language/template.tpl") {
-		if data, err := os.ReadFile(name); err == nil {
-			f.Add(string(data), strings.HasSuffix(name, ".json"))
+// maxFuzzed bounds an input: what is larger has tests of its own, and few of it
+// would be tried.
+const maxFuzzed = 16 << 10
+
+// seeds are files that stand below testdata as people write them, and not what
+// a test expects of them.
+func seeds(f *testing.F, patterns ...string) map[string]string {
+	f.Helper()
+	out := map[string]string{}
+	for _, pattern := range patterns {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, name := range files {
+			switch base := filepath.Base(name); {
+			case strings.HasSuffix(base, "expected.json"), base == "inventory.json", base == "options.json":
+				continue
+			}
+			if data, err := os.ReadFile(name); err == nil && len(data) <= maxFuzzed {
+				out[name] = string(data)
+			}
 		}
 	}
+	if len(out) == 0 {
+		f.Fatalf("no seeds in %v", patterns)
+	}
+	return out
+}
+
+// No configuration makes reading panic, and whatever is unknown has a cause.
+func FuzzConfiguration(f *testing.F) {
+	files := seeds(f, "testdata/forms/*/*", "testdata/language/*")
+	for _, name := range sortedKeys(files) {
+		f.Add(files[name], strings.HasSuffix(name, ".json"))
+	}
 	f.Fuzz(func(t *testing.T, text string, asJSON bool) {
+		if len(text) > maxFuzzed {
+			t.Skip("larger configurations have tests of their own")
+		}
 		name := "main.tf"
 		if asJSON {
 			name = "main.tf.json"
@@ -63,18 +91,9 @@ func FuzzConfiguration(f *testing.F) {
 
 // No state makes reading panic.
 func FuzzState(f *testing.F) {
-	files, err := filepath.Glob("testdata/forms/*/*.json")
-	if err != nil {
-		f.Fatal(err)
-	}
-	states, err := filepath.Glob("testdata/states/*")
-	if err != nil {
-		f.Fatal(err)
-	}
-	for _, name := range append(files, states...) {
-		if data, err := os.ReadFile(name); err == nil {
-			f.Add(string(data))
-		}
+	files := seeds(f, "testdata/forms/*/*.json", "testdata/states/*")
+	for _, name := range sortedKeys(files) {
+		f.Add(files[name])
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		s, err := ReadState(t.Context(), strings.NewReader(text), fuzzLimits)
