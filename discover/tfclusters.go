@@ -293,13 +293,14 @@ func ofThisCluster(all []*declared, o TerraformOptions, find func(...migrate.Fin
 	perhaps := taken.perhapsOf(o)
 	var out []*declared
 	for i, g := range gs {
+		notSaid := !isMine[i] && perhaps(g)
 		for _, e := range g {
 			for _, d := range e.agents {
 				through := clusterGroup{e}.String()
 				switch {
 				case isMine[i]:
 					out = append(out, d)
-				case perhaps(g):
+				case notSaid:
 					find(TerraformClusterNotSaid.About("", d.ID+" of "+d.Terraform.Address, d.Terraform.Where, fmt.Sprintf("%s (%s) is declared through %s, which does not say its cluster", d.ID, d.Terraform.Address, through)))
 				default:
 					find(TerraformOtherCluster.About("", d.ID+" of "+d.Terraform.Address, d.Terraform.Where, fmt.Sprintf("%s (%s) is declared through %s", d.ID, d.Terraform.Address, through)))

@@ -49,6 +49,12 @@ var (
 		Consequence: "what is applied of it cannot be read from Terraform; the cluster may have an agent that is not listed",
 		Remedy:      "discover the cluster itself, which finds the agent however it was installed",
 	}
+	TerraformPartOfChart = flux1.Code{
+		Name: "TERRAFORM_CHART_HOLDS_FLUX", Severity: migrate.Warning,
+		Cause:       "the configuration installs a chart that lies beside it and has the flux chart as a part, and what becomes of its parts is not read",
+		Consequence: "it may install an agent, which is not listed from the configuration alone",
+		Remedy:      "discover the cluster itself, which finds the agent however it was installed",
+	}
 	TerraformOtherCluster = flux1.Code{
 		Name: "TERRAFORM_OTHER_CLUSTER", Severity: migrate.Info,
 		Cause:       "the configuration declares a Flux v1 agent through a provider configuration of another cluster",
@@ -220,7 +226,7 @@ var (
 )
 
 var terraformCodes = []flux1.Code{
-	TerraformProblem, TerraformModuleUnread, TerraformUncertain, TerraformNoAgent, TerraformScript, TerraformTools, TerraformRendered,
+	TerraformProblem, TerraformModuleUnread, TerraformUncertain, TerraformNoAgent, TerraformScript, TerraformTools, TerraformRendered, TerraformPartOfChart,
 	TerraformOtherCluster, TerraformClusters, TerraformClusterNotSaid, TerraformWorkspace, TerraformOtherWorkspace, TerraformStateElsewhere, TerraformWorkspacesElsewhere, TerraformWorkspaceRemote, TerraformVarFile, TerraformRemoteState, TerraformTainted, TerraformNotInState, TerraformTwice, TerraformChartUnknown, TerraformLocalChart, TerraformName,
 	TerraformNamespace, TerraformObjects, TerraformStateOnly, TerraformStateAlone, TerraformStatesTogether, TerraformStateHidden, TerraformNotApplied, WitnessesDisagree, EditedByHand,
 	DeclaredNotLive, LiveStateOnly, LiveNotDeclared,

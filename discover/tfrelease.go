@@ -142,7 +142,7 @@ func (c *configuration) release(h *terraform.HelmRelease, matches []terraform.Ma
 	}
 	switch {
 	case local.holdsFlux:
-		c.find(TerraformUncertain.About("", h.Address, place(h.Position), fmt.Sprintf("whether %s declares an agent is not known: its chart lies beside the configuration and has the flux chart as a part, which is not read", h.Address)))
+		c.find(TerraformPartOfChart.About("", h.Address, place(h.Position), fmt.Sprintf("whether %s installs an agent is not known: chart %s has the flux chart as a part", h.Address, name)))
 		return
 	case kind == "helm-operator":
 		c.find(HelmOperatorFound.About("", h.Address, place(h.Position), fmt.Sprintf("%s declares a helm-operator", h.Address)))

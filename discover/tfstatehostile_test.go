@@ -246,9 +246,9 @@ func TestAChartNamedFluxInAConfigurationIsToldByWhatItInstalls(t *testing.T) {
 			releaseOfChart("gitops", "flux", `"https://charts.fluxcd.io"`, "1.13.3", "1.25.4", ""), strings.ReplaceAll(releaseOfChart("other", "nginx", "null", "1.0.0", "1.0.0", ""), `"chart":"flux"`, `"chart":"nginx"`)),
 	})
 	equal(t, "agents", agentIDs(inv), []string{"flux/forked", "flux/gitops", "flux/local", "flux/local-plain", "flux/mirrored", "flux/plain"})
-	equal(t, "not known", reportedOf(inv, TerraformUncertain.Name), []string{"", "flux/local-plain", "flux/mirrored"})
+	equal(t, "not known", reportedOf(inv, TerraformUncertain.Name), []string{"flux/local-plain", "flux/mirrored"})
 	for _, name := range []string{"wrapped", "wrapped-old"} {
-		said(t, inv, "TERRAFORM_AGENT_UNCERTAIN", "helm_release."+name+" declares an agent", "has the flux chart as a part")
+		said(t, inv, "TERRAFORM_CHART_HOLDS_FLUX", "helm_release."+name+" installs an agent", "has the flux chart as a part")
 	}
 	equal(t, "gitops", []any{inv.Agents[1].Git.URL, inv.Agents[1].Terraform.State}, []any{"git@h:a", true})
 	equal(t, "of the state alone", len(inv.StateOnly), 0)
