@@ -38,6 +38,12 @@ type agent struct {
 	// counted is true if the agent's Counts are known, orphansKnown if those of
 	// orphans are as well.
 	counted, orphansKnown bool
+	// undecrypted says what fluxd cannot decrypt at Synced.Commit; empty if it can.
+	undecrypted string
+	// keysUnknown is true if the agent may have keys that could not be found out.
+	keysUnknown bool
+	// ring holds the agent's keys for files of SOPS until its repository was read.
+	ring *keyring
 }
 
 // finished is the agent as an Inventory holds it.
@@ -195,6 +201,9 @@ func (w *witness) assemble(ctx context.Context, a *agent, storage *helm.Storage,
 		return err
 	}
 	if err := w.readCredential(ctx, a); err != nil {
+		return err
+	}
+	if err := w.readDecryption(ctx, a); err != nil {
 		return err
 	}
 	if err := w.readIdentity(ctx, a); err != nil {
@@ -424,6 +433,8 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 			add("env."+v.Name, v.Value, migrate.Carried, "GitRepository.spec.secretRef", "the certificates that it names, as ca.crt", where)
 		case strings.HasPrefix(upper, "GIT_") || strings.HasPrefix(upper, "SSH_"):
 			add("env."+v.Name, value, migrate.Unknown, "a person's decision", "it may change what git does, and Flux v2 reads no such variable", where)
+		case a.SOPS && (v.Name == ageKeyVariable || v.Name == ageKeyFileVariable):
+			add("env."+v.Name, value, migrate.Unknown, settledByFiles, "sops looks for age keys there; one that decrypts a file is carried over where a Secret or the Deployment itself holds it", where)
 		case a.ManifestGeneration || a.SOPS:
 			add("env."+v.Name, value, migrate.Unknown, "the conversion of generated or encrypted files", "commands and decryption may read it", where)
 		default:
@@ -432,9 +443,12 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 	}
 	for _, f := range container.EnvFrom {
 		name := envFromName(f)
-		if len(inArguments) > 0 {
+		switch {
+		case len(inArguments) > 0:
 			add("envFrom", name, migrate.Carried, "the settings whose arguments refer to it", "", "envFrom")
-		} else {
+		case a.SOPS:
+			add("envFrom", name, migrate.Unknown, settledByFiles, "decryption may read a variable of it", "envFrom")
+		default:
 			add("envFrom", name, migrate.Dropped, "", "no argument refers to a variable of it", "envFrom")
 		}
 	}
@@ -455,6 +469,8 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 			find(GitConfig.Finding(a.ID, origin(where).Where, "a git configuration is mounted at "+at))
 		case isCAFolder(at):
 			add(name, at, migrate.Carried, "GitRepository.spec.secretRef", "the certificates that the agent trusts, as ca.crt", where)
+		case givesKeys(a, at):
+			add(name, at, migrate.Unknown, settledByFiles, "the agent looks for keys there; one that decrypts a file is carried over where a Secret holds it", where)
 		case strings.HasPrefix(at, "/root/gpg-import"):
 			add(name, at, migrate.Dropped, "", "keys for signatures and decryption, which have findings of their own where they are used", where)
 		case strings.HasPrefix(at, "/dockercfg") || strings.HasPrefix(at, "/etc/kubernetes"):

@@ -279,6 +279,12 @@ var (
 		Consequence: "the saved inventory holds its name alone, and a plan made of it fails where the file is needed",
 		Remedy:      "mend the file; fluxd stumbles over it too",
 	}
+	EncryptedNotSaved = flux1.Code{
+		Name: "SOPS_NOT_SAVED", Severity: migrate.Blocker,
+		Cause:       "files are encrypted with SOPS, and a saved inventory holds no keys",
+		Consequence: "a plan made of the saved inventory cannot build their objects, and compares nothing",
+		Remedy:      "plan from the cluster, where the keys are",
+	}
 	SavedNames = flux1.Code{
 		Name: "SAVED_SECRET_NAMES", Severity: migrate.Info,
 		Cause:       "a kustomization file generates a Secret whose name ends in a hash of its values",
@@ -301,7 +307,7 @@ func Codes() []flux1.Code {
 		AgentStopped, ManyReplicas, SharedAccount, TokenSecret, TokenPasses, AgentUsesToken, KubernetesOld, FenceNotServed, Flux2Found,
 		ClusterAgentFound, HelmOperatorFound, Confined, GitConfig, SSHConfig, Sidecar, ShellArguments,
 		FallbackUnknown, TwoAgentsOneObject, SameSet, SharedTag, AgentInGit, CopiedByOperator, CopiedToPods, ForeignMarks,
-		FolderRead, FolderPlain, FolderShallow, FolderUnused, MarkInCluster, NotSaved, SavedNames,
+		FolderRead, FolderPlain, FolderShallow, FolderUnused, MarkInCluster, NotSaved, EncryptedNotSaved, SavedNames,
 	}
 	codes = append(codes, terraformCodes...)
 	codes = append(codes, reachCodes...)

@@ -353,7 +353,8 @@ func TestThePatchFilesOfPublicRepositoriesSurviveTheMigration(t *testing.T) {
 			}
 			// Without them the proof says so.
 			unstructured.RemoveNestedField(repo.Kustomizations[0].Object, "spec", "patches")
-			objects, err := proof.Render(t.Context(), agentNamed(t, inv, repo.ID).Tree, &res.Plan, repo.Kustomizations[0])
+			named := agentNamed(t, inv, repo.ID)
+			objects, err := proof.Render(t.Context(), &named, &res.Plan, repo.Kustomizations[0])
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -61,7 +61,11 @@ func (w *witness) readRepositories(ctx context.Context, agents []*agent, l *live
 	var read atomic.Int32
 	for _, a := range agents {
 		group.Go(func() error {
-			if err := w.readRepository(gctx, a, l, facts); err != nil {
+			err := w.readRepository(gctx, a, l, facts)
+			if err == nil {
+				err = a.settleDecryption()
+			}
+			if err != nil {
 				return fmt.Errorf("agent %s: %w", a.ID, err)
 			}
 			w.say(fmt.Sprintf("read %d of %d repositories: that of %s", read.Add(1), len(agents), a.ID))
@@ -149,7 +153,9 @@ func (w *witness) readRepository(ctx context.Context, a *agent, l *live, facts m
 		return err
 	}
 	if head == mark {
-		a.HeadObjects = a.Objects
+		if a.HeadObjects = a.Objects; a.undecrypted != "" {
+			a.HeadObjects, a.HeadProblem = nil, a.undecrypted
+		}
 		return nil
 	}
 	return w.checkHead(ctx, a, facts, from, source.Reference{Commit: head})
@@ -341,6 +347,7 @@ func (w *witness) loadTree(ctx context.Context, a *agent, l *live, facts migrate
 			r.findings[i].Message += ", at commit " + short(ref.Commit)
 		}
 	}
+	a.undecrypted, _ = r.undecrypted()
 	a.loaded = len(r.untold) == 0 && !slices.ContainsFunc(r.findings, func(f migrate.Finding) bool { return f.Severity == migrate.Blocker })
 	if err := r.survey(ctx); err != nil {
 		return err
@@ -357,7 +364,7 @@ func (w *witness) checkHead(ctx context.Context, a *agent, facts migrate.Cluster
 		return w.gitFailed(ctx, a, "fetch commit "+short(ref.Commit), err)
 	}
 	defer release()
-	head := &agent{Flux1Agent: a.Flux1Agent}
+	head := &agent{Flux1Agent: a.Flux1Agent, keysUnknown: a.keysUnknown}
 	r := head.reading(tree, facts)
 	if a.DefaultNamespace == "" && !r.config.KindsAssumed {
 		return nil
@@ -366,11 +373,21 @@ func (w *witness) checkHead(ctx context.Context, a *agent, facts migrate.Cluster
 		return err
 	}
 	a.HeadObjects = head.Objects
+	stuck := func(where, message string) {
+		a.HeadObjects, a.HeadProblem = nil, message
+		w.find(StuckAtHead.Finding(a.ID, where, fmt.Sprintf("%s, at the branch's head; the agent last reached commit %s", message, short(a.Synced.Commit))))
+	}
 	for _, f := range r.findings {
 		if f.Code == flux1.Stuck.Name || f.Code == flux1.Duplicate.Name {
-			a.HeadObjects, a.HeadProblem = nil, f.Message
-			w.find(StuckAtHead.Finding(a.ID, f.Where, fmt.Sprintf("%s, at the branch's head; the agent last reached commit %s", f.Message, short(a.Synced.Commit))))
+			stuck(f.Where, f.Message)
 		}
+	}
+	switch message, certain := r.undecrypted(); {
+	case message == "":
+	case certain:
+		stuck(r.closed[0].File, message)
+	default:
+		a.HeadObjects, a.HeadProblem = nil, message
 	}
 	return nil
 }

@@ -109,7 +109,7 @@ func plannedGitopsIstio(t *testing.T) (migration, migrate.Plan) {
 	plan := migrate.Build(inv, migrate.Options{})
 	s := newMigration()
 	for _, k := range plan.Repositories[0].Kustomizations {
-		objects, err := proof.Render(t.Context(), inv.Agents[0].Tree, &plan, k)
+		objects, err := proof.Render(t.Context(), &inv.Agents[0], &plan, k)
 		if err != nil {
 			t.Fatal(err)
 		}

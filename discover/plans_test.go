@@ -45,7 +45,7 @@ func planReal(t *testing.T, name string) planOfReal {
 		a := agentNamed(t, inv, r.ID)
 		builtBy := map[string]string{}
 		for _, k := range r.Kustomizations {
-			objects, err := proof.Render(t.Context(), a.Tree, &plan, k)
+			objects, err := proof.Render(t.Context(), &a, &plan, k)
 			if err != nil {
 				out.Builds[k.GetName()] = err.Error()
 				continue

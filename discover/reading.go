@@ -2,10 +2,13 @@ package discover
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
+	"github.com/fluxover/fluxover/reconcile/build"
 )
 
 // reading is one agent's repository at one commit: what the agent makes of it,
@@ -23,6 +26,8 @@ type reading struct {
 	// untold are those whose objects cannot be told; failed their folders.
 	untold []flux1.Generation
 	failed []string
+	// closed are the encrypted files that the agent cannot decrypt.
+	closed []flux1.Closed
 	// inUse are the kustomization files behind what the agent applies.
 	inUse []*overlay
 }
@@ -35,7 +40,7 @@ func (r *reading) load(ctx context.Context) error {
 	if r.config.Limits == (flux1.Limits{}) {
 		r.config.Limits = flux1.DefaultLimits
 	}
-	r.generations, r.untold, r.agent.Builds = nil, nil, nil
+	r.generations, r.untold, r.closed, r.agent.Builds = nil, nil, nil, nil
 	r.config.Generate = func(g flux1.Generation) ([]flux1.Parsed, error) {
 		r.generations = append(r.generations, g)
 		err := r.makeIndex(ctx)
@@ -53,6 +58,10 @@ func (r *reading) load(ctx context.Context) error {
 		}
 		return objects, err
 	}
+	if keys := r.agent.Keys; keys != nil {
+		r.config.Decrypt = func(content []byte) ([]byte, error) { return build.DecryptFile(ctx, content, keys) }
+		r.config.Closed = func(c flux1.Closed) { r.closed = append(r.closed, c) }
+	}
 	files, objects, findings, err := flux1.Load(r.tree, r.config)
 	if err != nil {
 		return err
@@ -63,6 +72,26 @@ func (r *reading) load(ctx context.Context) error {
 	r.find(findings...)
 	r.agent.Files, r.agent.Objects = files, objects
 	return nil
+}
+
+// undecrypted says which files the agent cannot decrypt, at which fluxd gives up
+// its whole sync; empty if there are none. It is not certain where the agent may
+// have other keys than those that are known.
+func (r *reading) undecrypted() (message string, certain bool) {
+	if len(r.closed) == 0 {
+		return "", true
+	}
+	if r.agent.keysUnknown || slices.ContainsFunc(r.closed, func(c flux1.Closed) bool { return c.OtherKeys }) {
+		return fmt.Sprintf("whether the agent can decrypt %s is not known, since it may have other keys than were found (%v)", r.closed[0].File, r.closed[0].Err), false
+	}
+	return r.cannotDecrypt(), true
+}
+
+func (r *reading) cannotDecrypt() string {
+	if len(r.closed) == 1 {
+		return fmt.Sprintf("%s cannot be decrypted with the keys that the agent is known to have: %v", r.closed[0].File, r.closed[0].Err)
+	}
+	return fmt.Sprintf("%s, and %d other files, cannot be decrypted with the keys that the agent is known to have: %v", r.closed[0].File, len(r.closed)-1, r.closed[0].Err)
 }
 
 // applies reports whether fluxd applies the object.

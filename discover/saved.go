@@ -53,7 +53,9 @@ type savedAgent struct {
 	Rights        []migrate.Binding       `json:"rights,omitempty"`
 	SharedAccount bool                    `json:"sharedAccount,omitempty"`
 	Credential    migrate.AgentCredential `json:"credential"`
-	Marked        []string                `json:"marked,omitempty"`
+	// Decryption are the places of keys, which are not saved themselves.
+	Decryption map[string]migrate.Value `json:"decryption,omitempty"`
+	Marked     []string                 `json:"marked,omitempty"`
 	// Ignored are the objects that fluxd is told to leave alone, live or in
 	// Git, and how, by their id.
 	Ignored map[string]string `json:"ignored,omitempty"`
@@ -125,7 +127,7 @@ type saver struct {
 func (s *saver) agent(ctx context.Context, a *migrate.Flux1Agent, facts migrate.Cluster) (savedAgent, []migrate.Finding, error) {
 	entry := savedAgent{
 		Replicas: a.Replicas, Image: a.Image, Selector: a.Selector, Rights: a.Rights, SharedAccount: a.SharedAccount,
-		Credential: a.Credential, Marked: a.Marked, Ignored: map[string]string{}, Generates: a.ManifestGeneration, Decrypts: a.SOPS,
+		Credential: a.Credential, Decryption: a.Decryption, Marked: a.Marked, Ignored: map[string]string{}, Generates: a.ManifestGeneration, Decrypts: a.SOPS,
 	}
 	// A user name without a password may be a token.
 	if user := &entry.Credential.Username; user.Literal != "" && entry.Credential.Password == (migrate.Value{}) {
@@ -152,6 +154,9 @@ func (s *saver) agent(ctx context.Context, a *migrate.Flux1Agent, facts migrate.
 	text, err := json.Marshal(files)
 	if err != nil {
 		return entry, nil, err
+	}
+	if i := slices.IndexFunc(a.Objects, func(o migrate.Object) bool { return o.Encrypted }); i >= 0 {
+		r.find(EncryptedNotSaved.Finding(a.ID, a.Objects[i].File, fmt.Sprintf("%s is encrypted with SOPS, and no key is in the saved inventory", a.Objects[i].File)))
 	}
 	// Agents that read the same files share them.
 	sum := sha256.Sum256(text)
@@ -184,10 +189,6 @@ func (p *packer) pack(ctx context.Context) error {
 			if !f.Kustomization {
 				// Values for Helm, settings of other programs: no object.
 				p.keep(f.Path, []byte("kept: nothing, since it holds no object\n"))
-			}
-		case migrate.FileEncrypted:
-			if content, err := p.readFile(p.index, f.Path); err == nil {
-				p.keep(f.Path, content)
 			}
 		default:
 			p.keepManifest(f.Path)
@@ -459,7 +460,7 @@ func Open(ctx context.Context, in io.Reader) (migrate.Inventory, error) {
 
 func (s savedAgent) open(ctx context.Context, a *migrate.Flux1Agent, facts migrate.Cluster, trees map[string][]savedFile) error {
 	a.Replicas, a.Image, a.Selector, a.Rights, a.SharedAccount = s.Replicas, s.Image, s.Selector, s.Rights, s.SharedAccount
-	a.Credential, a.Marked = s.Credential, s.Marked
+	a.Credential, a.Decryption, a.Marked = s.Credential, s.Decryption, s.Marked
 	a.ManifestGeneration, a.SOPS = a.ManifestGeneration || s.Generates, a.SOPS || s.Decrypts
 	a.HeadProblem = "the inventory was read from a file, which does not hold the branch's head"
 	if s.Tree == "" {

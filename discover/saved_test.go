@@ -8,7 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fluxover/fluxover/e2e/sops"
 	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/reconcile/build"
 )
 
 // saveAndOpen gives an Inventory as it is read back, and the file's text.
@@ -248,6 +250,50 @@ func TestAFileThatCannotBeReadWholeIsNotSaved(t *testing.T) {
 	wantFinding(t, is, NotSaved, "a.yaml")
 	if strings.Contains(text, "MARKED-SECRET") || len(was.Agents[0].Objects) != 1 || len(is.Agents[0].Objects) != 0 {
 		t.Errorf("saved is: %s", text)
+	}
+}
+
+func TestWithoutItsKeysASavedInventoryDoesNotHandOverEncryptedFiles(t *testing.T) {
+	key, err := sops.NewAge()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed, err := sops.Encrypt("apiVersion: v1\nkind: Secret\nmetadata:\n  name: a\n  namespace: b\nstringData:\n  a: MARKED-SECRET\n", "yaml", sops.For(key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	partly, err := sops.Encrypt("# MARKED-COMMENT\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: c\n  namespace: b\n  annotations: {note: MARKED-NOTE, fluxcd.io/ignore: \"false\"}\ndata:\n  password: MARKED-SECRET\n  user: MARKED-PLAIN\n  more: [\"4711\", {port: 4712}]\n", "yaml",
+		sops.Options{EncryptedRegex: "^password$", Keys: []sops.Key{key}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	was := readTree(t, treeOf("-- apps/a.yaml --\n"+sealed+"-- apps/c.yaml --\n"+partly), nil)
+	a := &was.Agents[0]
+	if a.Keys, err = build.ReadKeys(map[string][]byte{"keys.txt.agekey": []byte(key.Private)}); err != nil {
+		t.Fatal(err)
+	}
+	a.Decryption = map[string]migrate.Value{"keys.txt.agekey": {Secret: &migrate.SecretKey{Namespace: "flux", Name: "age", Key: "keys.txt"}}}
+	// As a cluster tells it: the keys decrypt, and nothing is held back.
+	was.Findings = nil
+	reads := &agent{Flux1Agent: *a}
+	if err := reads.reading(a.Tree, was.Cluster).load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if a.Objects = reads.Objects; len(a.Objects) != 2 || !a.Objects[0].Encrypted || !a.Objects[1].Encrypted {
+		t.Fatalf("not decrypted: %v", a.Objects)
+	}
+	is, text := saveAndOpen(t, was)
+	wantFinding(t, is, EncryptedNotSaved, "apps/a.yaml is encrypted with SOPS")
+	for _, secret := range []string{"MARKED", "TUFSS0VE", "AGE-SECRET-KEY", "4711", "4712"} {
+		if strings.Contains(text, secret) {
+			t.Errorf("saved is %s", secret)
+		}
+	}
+	if now := is.Agents[0]; len(now.Objects) != 2 || now.Objects[1].ID != a.Objects[1].ID || now.Objects[1].Manifest != nil || now.Files[1].Kind != migrate.FileEncrypted || now.Objects[0].Encrypted || now.Objects[0].Manifest != nil || now.Keys != nil || !slices.Equal(sortedNames(now.Decryption), []string{"keys.txt.agekey"}) {
+		t.Errorf("read back: %+v", now)
+	}
+	if plan := migrate.Build(is, migrate.Options{}); !plan.Repositories[0].Blocked {
+		t.Error("the plan goes on without the keys")
 	}
 }
 

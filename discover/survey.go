@@ -358,7 +358,7 @@ func isHelmRelease1(u *unstructured.Unstructured) bool {
 
 func (r *reading) surveyObjects() {
 	var sealed, releases, automated []string
-	look := func(u *unstructured.Unstructured, id, where string) {
+	look := func(u *unstructured.Unstructured, id, where string, encrypted bool) {
 		about := func(code flux1.Code, format string, args ...any) {
 			r.find(code.About(r.agent.ID, id, where, fmt.Sprintf(format, args...)))
 		}
@@ -366,16 +366,18 @@ func (r *reading) surveyObjects() {
 		switch {
 		case gk == schema.GroupKind{Group: "bitnami.com", Kind: "SealedSecret"}:
 			sealed = append(sealed, resourceName(u))
+		case isHelmRelease1(u) && encrypted:
+			about(flux1.HelmRelease1Object, "%s is encrypted in Git, and what it says is not told", resourceName(u))
 		case isHelmRelease1(u):
 			about(flux1.HelmRelease1Object, "%s is %s", resourceName(u), releaseMeaning(u, r.agent.Git.URL))
-		case strings.HasSuffix(gk.Group, ".toolkit.fluxcd.io"):
+		case strings.HasSuffix(gk.Group, ".toolkit.fluxcd.io") && !encrypted:
 			r.nameFlux2(id, u)
 		}
 		surveyAnnotations(u, about)
 	}
 	for i := range r.agent.Objects {
 		if o := &r.agent.Objects[i]; o.Manifest != nil && o.Class != migrate.ClassForeign {
-			look(o.Manifest, o.ID, fileLine(o.File, o.Line))
+			look(o.Manifest, o.ID, fileLine(o.File, o.Line), o.Encrypted)
 		}
 	}
 	for _, p := range r.candidates() { // Load has not seen these
@@ -386,7 +388,7 @@ func (r *reading) surveyObjects() {
 		if strings.HasSuffix(u.GroupVersionKind().Group, ".toolkit.fluxcd.io") {
 			r.find(flux1.Flux2InGit.About(r.agent.ID, migrate.ObjectID(u), fileLine(p.File, p.Line), resourceName(u)+" is an object of Flux v2"))
 		}
-		look(u, migrate.ObjectID(u), fileLine(p.File, p.Line))
+		look(u, migrate.ObjectID(u), fileLine(p.File, p.Line), false)
 		if isHelmRelease1(u) {
 			releases = append(releases, resourceName(u))
 		}

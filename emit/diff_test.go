@@ -564,7 +564,13 @@ func TestWhatIsEncryptedInGitIsMaskedWhateverItsKind(t *testing.T) {
 	if !shows(t, known) {
 		t.Error("the change is lost")
 	}
-	noSecretIn(t, []Difference{d, known}, "MARKED")
+	// Nor does the file say it of what the new agent alone decrypts.
+	proved := Difference{ObjectPlan: migrate.ObjectPlan{ID: "shop_c__ConfigMap", Verb: migrate.Change}}
+	proved.compare(&proof.Evidence{New: un(after), Live: un(live), After: un(after), Encrypted: true}, nil, false)
+	if !shows(t, proved) {
+		t.Error("the change is lost")
+	}
+	noSecretIn(t, []Difference{d, known, proved}, "MARKED")
 }
 
 // noSecretIn writes differences in every form.

@@ -66,7 +66,7 @@ func encrypted(u *unstructured.Unstructured) bool {
 func masks(e *proof.Evidence, fromEncrypted bool) func([]step) bool {
 	for _, u := range []*unstructured.Unstructured{e.Old, e.New, e.Live, e.After} {
 		switch {
-		case fromEncrypted || encrypted(u):
+		case fromEncrypted || e.Encrypted || encrypted(u):
 			return encryptedPath
 		case u != nil && u.GetKind() == "Secret" && u.GroupVersionKind().Group == "" && !encrypted(e.Old) && !encrypted(e.New):
 			return secretPath

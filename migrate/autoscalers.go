@@ -57,6 +57,9 @@ func autoscaled(plan *Plan, inv Inventory) []Finding {
 		if scaler == "" || !says || replicas == nil {
 			return
 		}
+		if o.Encrypted {
+			replicas = "*** (encrypted)"
+		}
 		findings = append(findings, Finding{
 			Severity: Warning, Code: "REPLICAS_AND_AUTOSCALER", Subject: a.ID + " " + o.ID, Repository: a.ID, Where: fmt.Sprintf("%s:%d", o.File, o.Line),
 			Message: fmt.Sprintf("Git says replicas: %v for %s, and %s sets it too; fluxd puts it back at each sync, the new agent whenever it is changed", replicas, DisplayID(o.ID), scaler),

@@ -208,8 +208,10 @@ type repositoryBuilder struct {
 	name  string
 	home  []HomeBinding
 	names naming
-	plan  *Plan
-	opts  Options
+	// keys is the name of the Secret of spec.decryption; empty without.
+	keys string
+	plan *Plan
+	opts Options
 }
 
 func (b *repositoryBuilder) find(f Finding) {
@@ -243,6 +245,7 @@ func (b *repositoryBuilder) build() Repository {
 	b.plan.Findings = append(b.plan.Findings, found...)
 	b.plan.Findings = append(b.plan.Findings, b.names.lengthened(b.agent.ID, apps)...)
 	secret, proxy := b.credentials()
+	b.keys = b.decryption(ordered)
 	supporting := b.account()
 	source := func(name string, patterns []string) {
 		ref := ObjectRef{Namespace: AgentNamespace, Name: name}
@@ -484,6 +487,9 @@ func (b *repositoryBuilder) kustomization(app application) *unstructured.Unstruc
 			SourceRef:          kustomizev1.CrossNamespaceSourceReference{Kind: sourcev1.GitRepositoryKind, Name: app.Source},
 			Patches:            patches(app.objects, sync.GarbageCollection == CollectOn),
 		},
+	}
+	if app.encrypted() {
+		k.Spec.Decryption = &kustomizev1.Decryption{Provider: "sops", SecretRef: &meta.LocalObjectReference{Name: b.keys}}
 	}
 	for _, d := range app.DependsOn {
 		k.Spec.DependsOn = append(k.Spec.DependsOn, kustomizev1.DependencyReference{Name: d.Name})

@@ -163,9 +163,9 @@ var codes = []Code{
 	},
 	{
 		Name: "OWNER_NOT_SUPPORTED", Severity: Blocker,
-		Cause:       "a credential is to be kept encrypted in the flux-capacitor, and the bundled agent is given no key",
+		Cause:       "a credential is to be kept encrypted in the flux-capacitor, whose own Kustomizations do not decrypt",
 		Consequence: "the encrypted Secret would stop its team's folder",
-		Remedy:      "name another owner, or use an engine that has the key (--engine existing)",
+		Remedy:      "name another owner, or use an engine whose own Kustomization of the flux-capacitor decrypts (--engine existing)",
 	},
 	{
 		Name: "REPOSITORIES_IN_CIRCLE", Severity: Info,

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -47,6 +48,28 @@ func (b *repositoryBuilder) credentials() (secret, proxy string) {
 		proxy = to.Name
 	}
 	return secret, proxy
+}
+
+// decryption plans the copy of the keys that decrypt the agent's files of SOPS,
+// where one of the applications holds any, and gives the name of the new
+// Secret.
+func (b *repositoryBuilder) decryption(apps []application) string {
+	if !slices.ContainsFunc(apps, func(a application) bool { return a.encrypted() }) {
+		return ""
+	}
+	to := ObjectRef{Namespace: AgentNamespace, Name: dnsName(b.name, "sops")}
+	from := map[string]Value{}
+	for _, name := range b.agent.DecryptsWith {
+		from[name] = b.agent.Decryption[name]
+	}
+	b.plan.Credentials = append(b.plan.Credentials, b.owned(Credential{To: to, Kind: KindDecryption, Agent: b.agent.ID, From: from}))
+	return to.Name
+}
+
+// encrypted reports whether an object of the application stands encrypted in
+// Git.
+func (a *application) encrypted() bool {
+	return slices.ContainsFunc(a.objects, func(o *Object) bool { return o.Encrypted })
 }
 
 func (b *repositoryBuilder) sshCredential(planned *Credential) {
@@ -115,8 +138,8 @@ func (b *repositoryBuilder) owned(c Credential) Credential {
 	if c.Owner == OwnerSOPS && cmp.Or(b.opts.Engine, "bundled") == "bundled" {
 		b.find(Finding{
 			Severity: Blocker, Code: "OWNER_NOT_SUPPORTED", Subject: b.agent.ID + " Secret/" + c.To.Namespace + "/" + c.To.Name,
-			Message: "the bundled agent is given no key, so that an encrypted Secret in the flux-capacitor would stop its team's folder",
-			Hint:    "name another owner, or use an engine that has the key (--engine existing)",
+			Message: "the Kustomizations of the flux-capacitor itself are made without decryption, so that an encrypted Secret in it would stop its team's folder",
+			Hint:    "name another owner, or use an engine whose own Kustomization of the flux-capacitor decrypts (--engine existing)",
 		})
 	}
 	return c

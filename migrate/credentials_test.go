@@ -126,3 +126,38 @@ func TestWhatMustNotBePrunedIsProtectedWherePruningIsOn(t *testing.T) {
 		}
 	}
 }
+
+func TestKeysForEncryptedFilesAreCopiedWhereTheyAreNeeded(t *testing.T) {
+	a := httpAgent()
+	needed := map[string]Value{"private.key.asc": {Secret: &SecretKey{Namespace: "flux", Name: "gpg", Key: "private.key"}}}
+	a.Decryption = map[string]Value{"private.key.asc": needed["private.key.asc"], "signing.asc": {Secret: &SecretKey{Namespace: "flux", Name: "gpg", Key: "signing"}}}
+	a.DecryptsWith = []string{"private.key.asc"}
+	if p := planOf(a); len(p.Credentials) > 0 {
+		t.Errorf("nothing is encrypted, and planned is %v", p.Credentials)
+	}
+	plain := a.Objects[0]
+	plain.ID, plain.File = "p_other__ConfigMap", "p/other/b.yaml"
+	a.Objects = append(a.Objects, plain)
+	a.Files = append(a.Files, File{Path: plain.File, Kind: FileManifest, Root: "p"})
+	a.Objects[0].Encrypted = true
+	p := planOf(a)
+	want := []Credential{{
+		To: ObjectRef{Namespace: AgentNamespace, Name: "team-sops"}, Kind: KindDecryption, From: needed, Agent: a.ID,
+		Owner: OwnerExternal, OwnerWhy: "by default, since nobody was named",
+	}}
+	if d := cmp.Diff(want, p.Credentials); d != "" {
+		t.Error(d)
+	}
+	decrypting := map[string]string{}
+	for _, k := range p.Repositories[0].Kustomizations {
+		decrypting[k.GetName()], _, _ = unstructured.NestedString(k.Object, "spec", "decryption", "secretRef", "name")
+	}
+	if d := cmp.Diff(map[string]string{"team-shop": "team-sops", "team-other": ""}, decrypting); d != "" {
+		t.Error(d)
+	}
+	moved := a
+	moved.Decryption = map[string]Value{"private.key.asc": {Secret: &SecretKey{Namespace: "flux", Name: "gpg2", Key: "private.key"}}}
+	if d := cmp.Diff(FingerprintOf(&a), FingerprintOf(&moved)); !strings.Contains(d, "gpg2") {
+		t.Errorf("the fingerprint does not tell where the keys stand: %s", d)
+	}
+}

@@ -77,6 +77,9 @@ func FingerprintOf(a *Flux1Agent) Fingerprint {
 	f.add("known hosts", strings.TrimSpace(c.KnownHosts))
 	f.add("CA", c.CA.String())
 	f.add("proxy", c.Proxy.String())
+	for _, name := range sortedKeys(a.Decryption) {
+		f.add("decryption "+name, a.Decryption[name].String())
+	}
 	for _, name := range sortedKeys(a.Identity) {
 		f.add("account annotation "+name, a.Identity[name])
 	}

@@ -6,6 +6,8 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/fluxover/fluxover/reconcile/build"
 )
 
 // Inventory is what discovery found: every Flux v1 agent with its settings,
@@ -114,6 +116,16 @@ type Flux1Agent struct {
 	SharedAccount bool `json:"-"`
 	// Credential says where the agent's Git credentials stand.
 	Credential AgentCredential `json:"-"`
+	// Decryption says where the keys stand with which the agent decrypts files
+	// of SOPS, by the key that each gets in the Secret of spec.decryption; empty
+	// if none is known.
+	Decryption map[string]Value `json:"-"`
+	// DecryptsWith are those of Decryption that decrypt a file of the agent, at
+	// Synced.Commit or Synced.Head; sorted. The others are not copied.
+	DecryptsWith []string `json:"-"`
+	// Keys are the keys of DecryptsWith themselves, for rendering in memory; nil
+	// if no cluster was asked for them.
+	Keys *build.Keys `json:"-"`
 	// Tree is the repository's content at Synced.Commit; nil if it could not
 	// be read (a finding says why).
 	Tree fs.FS `json:"-"`
@@ -387,8 +399,12 @@ type Object struct {
 	// File and Line where its document begins.
 	File string
 	Line int
-	// Manifest with the namespace filled in; nil for an encrypted file.
+	// Manifest with the namespace filled in; nil for an encrypted file that is
+	// not carried over.
 	Manifest *unstructured.Unstructured
+	// Encrypted is true if SOPS encrypted it in Git and the new agent decrypts it
+	// too. Manifest is then in plain text: all its values are secret.
+	Encrypted bool
 	// NamespaceFilled is true if Git names no namespace and fluxd fills it.
 	NamespaceFilled bool
 	// NamespaceDropped is true if Git names a namespace and the kind knows none:

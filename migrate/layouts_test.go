@@ -65,7 +65,7 @@ func builds(t *testing.T, p *migrate.Plan, a *migrate.Flux1Agent) map[string][]s
 	t.Helper()
 	owners := map[string][]string{}
 	for _, k := range p.Repository(a.ID).Kustomizations {
-		objects, err := proof.Render(t.Context(), a.Tree, p, k)
+		objects, err := proof.Render(t.Context(), a, p, k)
 		if err != nil {
 			t.Errorf("%s does not build: %v", k.GetName(), err)
 			continue

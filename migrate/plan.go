@@ -80,13 +80,19 @@ type ClusterAgent struct {
 	Args []string `json:"args,omitempty"`
 }
 
-// Credential is one copy of a Flux v1 agent's Git credential into a Secret of
-// the shape that Flux v2 reads. It names places, never values.
+// KindDecryption is the kind of the credential that holds the keys of
+// spec.decryption.
+const KindDecryption = "decryption"
+
+// Credential is one copy of a Flux v1 agent's Git credential, or of its keys for
+// files of SOPS, into a Secret of the shape that Flux v2 reads. It names places,
+// never values.
 type Credential struct {
 	// To is the Secret to make.
 	To ObjectRef `json:"to"`
 	// Kind is "ssh", "basic", "ca" (anonymous access to a server whose
-	// certificate is not the system's to know) or "proxy".
+	// certificate is not the system's to know), "proxy", or "decryption" (keys
+	// for files of SOPS, under names that end in .asc and .agekey).
 	Kind string `json:"kind"`
 	// From says, per key of the new Secret, where its value stands.
 	From map[string]Value `json:"from"`
@@ -107,8 +113,8 @@ type Owner string
 const (
 	// OwnerTerraform: the configuration that declared the old agent.
 	OwnerTerraform Owner = "terraform"
-	// OwnerSOPS: an encrypted file in the flux-capacitor. Only engines that
-	// decrypt can apply it.
+	// OwnerSOPS: an encrypted file in the flux-capacitor. Only an engine whose own
+	// Kustomization of it decrypts can apply it.
 	OwnerSOPS Owner = "sops"
 	// OwnerExternal: whoever restores Secrets otherwise, such as a backup or a
 	// Secret operator.

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/fluxcd/cli-utils/pkg/kstatus/polling"
@@ -11,6 +12,9 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/ssa"
 	"github.com/fluxcd/pkg/ssa/jsondiff"
+	ssautil "github.com/fluxcd/pkg/ssa/utils"
+	"github.com/fluxover/fluxover/reconcile/build"
+	"github.com/fluxover/fluxover/reconcile/cluster"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -86,13 +90,14 @@ func applyOptions(k *kustomizev1.Kustomization, overridden []string) ssa.ApplyOp
 
 // apply brings objects to the cluster in stages, each dry-run as a whole before
 // any of it is written. changed lists what was written, one object a line. On
-// error some of the objects may have been applied; the error names them.
-func apply(ctx context.Context, manager *ssa.ResourceManager, k *kustomizev1.Kustomization, objects []*unstructured.Unstructured, overridden []string) (changes *ssa.ChangeSet, changed string, err error) {
+// error some of the objects may have been applied; the error names them, and
+// quotes no value that was decrypted.
+func apply(ctx context.Context, manager *ssa.ResourceManager, k *kustomizev1.Kustomization, rendering *build.Rendering, overridden []string) (changes *ssa.ChangeSet, changed string, err error) {
 	changes = ssa.NewChangeSet()
-	if len(objects) == 0 {
+	if len(rendering.Objects) == 0 {
 		return changes, "", nil
 	}
-	applied, err := manager.ApplyAllStaged(ctx, objects, applyOptions(k, overridden))
+	applied, err := manager.ApplyAllStaged(ctx, rendering.Objects, applyOptions(k, overridden))
 	var lines []string
 	if applied != nil {
 		changes.Append(applied.Entries)
@@ -108,7 +113,32 @@ func apply(ctx context.Context, manager *ssa.ResourceManager, k *kustomizev1.Kus
 			changed += "\n"
 		}
 		// The form in which stock Flux reports a partial apply.
-		return nil, "", fmt.Errorf("%w\n%s", err, changed)
+		return nil, "", fmt.Errorf("%w\n%s", wordless(err, rendering), changed)
 	}
 	return changes, changed, nil
+}
+
+// wordless is a failure to apply without the words of the API server, where they
+// may quote what was decrypted: status, events and log are read by more people
+// than may read a Secret. What is not about a decrypted object is left as it is.
+func wordless(err error, r *build.Rendering) error {
+	if !slices.ContainsFunc(r.Objects, r.Decrypted) {
+		return err
+	}
+	what := "an object of this Kustomization, which holds such as are encrypted in Git,"
+	// The library begins each error with the object's name.
+	i := slices.IndexFunc(r.Objects, func(u *unstructured.Unstructured) bool {
+		return strings.HasPrefix(err.Error(), ssautil.FmtUnstructured(u)+" ")
+	})
+	if i >= 0 {
+		if !r.Decrypted(r.Objects[i]) {
+			return err
+		}
+		what = ssautil.FmtUnstructured(r.Objects[i])
+	}
+	without := cluster.Wordless(err)
+	if without == err {
+		return err
+	}
+	return fmt.Errorf("%s was refused: %w; the words of the API server are not repeated, since they may quote a value that is encrypted in Git", what, without)
 }

@@ -315,7 +315,7 @@ func (r *kustomizer) bring(ctx context.Context, state *kustomizationState, k *ku
 		return &setback{fluxmeta.ReconciliationFailedReason, fmt.Errorf("failed to build kube client: %w", err)}
 	}
 	manager := newManager(writer, &state.seen, r.opts.ConcurrentSSA)
-	changes, changed, err := apply(ctx, manager, k, rendering.Objects, r.opts.OverrideManagers)
+	changes, changed, err := apply(ctx, manager, k, rendering, r.opts.OverrideManagers)
 	if err != nil {
 		return &setback{fluxmeta.ReconciliationFailedReason, err}
 	}

@@ -259,11 +259,12 @@ func decryptionKeys(set *settings, root podRoot) func() ([]string, error) {
 				}
 			}
 		}
-		if text := os.Getenv("SOPS_AGE_KEY"); text != "" {
-			keys = append(keys, text)
+		// The first that is set counts alone (sops 3.7: age/keysource.go).
+		if text, set := os.LookupEnv("SOPS_AGE_KEY"); set {
+			return append(keys, text), nil
 		}
 		file := filepath.Join(root.home(), ageKeyFile)
-		if named := os.Getenv("SOPS_AGE_KEY_FILE"); named != "" {
+		if named, set := os.LookupEnv("SOPS_AGE_KEY_FILE"); set {
 			file = root.path(named)
 		}
 		text, err := os.ReadFile(file)

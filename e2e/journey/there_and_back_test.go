@@ -3,6 +3,7 @@ package journey
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -158,24 +159,47 @@ func TestARollbackWithoutLaterCommitsLeavesTheClusterAsItWas(t *testing.T) {
 	w.becomes(before, "after the rollback", withoutOwn)
 }
 
-func TestOutputHoldsNoSecret(t *testing.T) {
+func TestEncryptedFilesAreCarriedOverAndOutputHoldsNoSecret(t *testing.T) {
 	beside(t)
 	w := up(t, laboratory.Options{Teams: 4, Apps: 1, Seed: 3})
+	sealed := []*sealedTeam{w.encrypts(w.Teams[0], "pgp"), w.encrypts(w.Teams[1], "age")}
 	secrets := w.secretValues()
-	if len(secrets) < 4 {
+	if len(secrets) < 6 {
 		t.Fatalf("only %d secret values in the fleet", len(secrets))
 	}
+	for _, s := range sealed {
+		// A later value begins with it.
+		secrets[s.Name+", in plain text"], secrets[s.Name+", encoded"] = s.value, base64.StdEncoding.EncodeToString([]byte(s.value))[:20]
+	}
 	emitted := t.TempDir()
+	saved := filepath.Join(emitted, "inventory.json")
 	var seen bytes.Buffer
-	for _, args := range [][]string{
-		{"discover", "-o", "json"}, {"discover"},
-		append([]string{"plan", "-o", "json", "--emit", emitted}, acceptAll...), append([]string{"plan"}, acceptAll...),
-		append([]string{"diff", "--all", "-o", "yaml"}, acceptAll...),
-		append([]string{"migrate", "--yes", "--image", image}, acceptAll...),
-		{"status", "-o", "json"}, {"rollback", "--plan"}, {"rollback", "--yes"},
-	} {
-		r := w.try(nil, args...)
+	run := func(code int, args ...string) string {
+		t.Helper()
+		r := w.run(code, args...)
 		seen.WriteString(r.out + r.stderr)
+		return r.out
+	}
+	run(0, "discover", "-o", "json")
+	run(0, "discover", "--save", saved)
+	run(0, planArgs("-o", "json", "--emit", emitted, "--out", filepath.Join(emitted, "plan.json"))...)
+	if text := run(0, planArgs()...); strings.Contains(text, "SOPS_") {
+		t.Errorf("the plan holds encrypted files back:\n%s", text)
+	}
+	if text := run(3, planArgs("--inventory", saved)...); !strings.Contains(text, "SOPS_NOT_SAVED") {
+		t.Errorf("without the keys, the plan goes on:\n%s", text)
+	}
+	run(0, append([]string{"diff", "--all", "-o", "yaml"}, acceptAll...)...)
+	run(0, migrateArgs()...)
+	run(0, "status", "-o", "json")
+	for _, s := range sealed {
+		w.checkSealed(s)
+	}
+	run(0, "rollback", "--plan")
+	control := w.kubectl("get", "events,kustomizations.kustomize.toolkit.fluxcd.io,gitrepositories.source.toolkit.fluxcd.io", "-A", "-o", "yaml")
+	run(0, "rollback", "--yes")
+	for _, s := range sealed {
+		w.checkSealedBack(s)
 	}
 	err := filepath.Walk(emitted, func(path string, info os.FileInfo, err error) error {
 		if err != nil || info.IsDir() {
@@ -188,7 +212,7 @@ func TestOutputHoldsNoSecret(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for where, text := range map[string]string{"output": seen.String(), "ConfigMaps": w.configMaps(), "the new agent's log": w.agentLog()} {
+	for where, text := range map[string]string{"output": seen.String(), "ConfigMaps": w.configMaps(), "the new agent's log": w.agentLog(), "events and status": control} {
 		if len(text) < 100 {
 			t.Errorf("%s: only %d bytes were searched", where, len(text))
 		}

@@ -25,7 +25,12 @@ import (
 func topUp(ctx context.Context, r *repository) error {
 	var now *snapshot
 	var m Marks
+	var intact error // counts only where the keys are not copied again
 	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		intact = r.outlast(gctx, "top-up", r.copiesIntact)
+		return nil
+	})
 	g.Go(func() (err error) {
 		m, err = r.readMarks(gctx)
 		return err
@@ -66,6 +71,11 @@ func topUp(ctx context.Context, r *repository) error {
 		if r.j.Commit != commit {
 			return fmt.Errorf("%w: the sync mark, from %s to %s", ErrMoved, short(commit), short(r.j.Commit))
 		}
+		if err := r.copyKeys(ctx); err != nil {
+			return err
+		}
+	} else if intact != nil {
+		return intact
 	}
 	if !moved && len(changed) == 0 && sameReadings(before, now) {
 		return nil // the Snapshot stands
@@ -347,20 +357,20 @@ func (r *repository) kustomizationReady(k *unstructured.Unstructured, token stri
 	if !caughtUp(k) {
 		lack := what + " is being reconciled"
 		if ready.status == "False" {
-			lack = fmt.Sprintf("%s is not Ready: %s: %s", what, ready.reason, ready.message)
+			lack = fmt.Sprintf("%s is not Ready: %s: %s", what, ready.reason, told(k, ready))
 			// ArtifactFailed tells of the source, which may be fetched or
 			// served the next moment.
 			if token != "" && !slices.Contains([]string{"DependencyNotReady", "Progressing", "ArtifactFailed"}, ready.reason) {
-				return false, "", fmt.Errorf("%s: %w: %s: %s", what, errReconcileFailed, ready.reason, ready.message)
+				return false, "", fmt.Errorf("%s: %w: %s: %s", what, errReconcileFailed, ready.reason, told(k, ready))
 			}
 		}
 		return false, lack, nil
 	}
 	if stalled.status == "True" {
-		return false, "", fmt.Errorf("%s cannot go on: %s: %s", what, stalled.reason, stalled.message)
+		return false, "", fmt.Errorf("%s cannot go on: %s: %s", what, stalled.reason, told(k, stalled))
 	}
 	if ready.status != "True" {
-		return false, fmt.Sprintf("%s is not Ready: %s: %s", what, ready.reason, ready.message), nil
+		return false, fmt.Sprintf("%s is not Ready: %s: %s", what, ready.reason, told(k, ready)), nil
 	}
 	if token == "" {
 		return true, "", nil

@@ -489,6 +489,9 @@ func fence(ctx context.Context, r *repository) error {
 		if err := r.lookAgain(ctx); err != nil { // the turn may have been long in coming
 			return err
 		}
+		if err := r.sameKeys(ctx); err != nil {
+			return err
+		}
 		now := time.Now().UTC()
 		r.j.Fence.StoppedAt = &now
 		// Before the act: who comes after a crash must not take 0 for the
@@ -873,6 +876,10 @@ func (r *repository) repin(ctx context.Context, step string) error {
 		return fmt.Errorf("%w: the old agent's mark moved from %s, and planning again does not see it", ErrMoved, short(before))
 	}
 	r.note(step, "the old agent synced %s meanwhile: adopting at that", short(r.j.Commit))
+	// That commit may need other keys, or the first.
+	if err := r.copyKeys(ctx); err != nil {
+		return err
+	}
 	if err := r.putSources(ctx, true); err != nil {
 		return err
 	}

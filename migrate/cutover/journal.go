@@ -98,6 +98,8 @@ type created struct {
 	UID        types.UID `json:"uid"`
 	// Step that made it, whose undo deletes it.
 	Step string `json:"step"`
+	// Keys is true for a Secret of copied keys.
+	Keys bool `json:"keys,omitempty"`
 }
 
 func (c created) key() string {
@@ -163,6 +165,9 @@ type journal struct {
 	// Left lists Kustomizations that this run did not make and a rollback
 	// suspended: they stay.
 	Left []string `json:"left,omitempty"`
+	// KeptKeys lists Secrets of copied keys that a rollback left, since they hold
+	// what the old agent's place of the keys does not.
+	KeptKeys []string `json:"keptKeys,omitempty"`
 	// Commit at which the new agent adopts.
 	Commit   string            `json:"commit,omitempty"`
 	Agent    agentFacts        `json:"agent"`

@@ -188,6 +188,10 @@ type team struct {
 	// url and credential replace those of a repository that no server has.
 	url        string
 	credential *migrate.Credential
+	// keys are those that its agent decrypts files with, by the keys of their
+	// Secret; encrypts is true if there are such files.
+	keys     map[string]string
+	encrypts bool
 }
 
 const (
@@ -260,6 +264,9 @@ spec:
 		c(tm)
 	}
 	tm.install()
+	if tm.keys != nil {
+		tm.putKeys()
+	}
 	tm.sync()
 	tm.handEdits()
 	tm.plan = tm.makePlan()
@@ -473,6 +480,7 @@ func (tm *team) makePlan() migrate.Plan {
 		c.To, c.Agent = plan.Credentials[0].To, tm.id
 		plan.Credentials[0] = c
 	}
+	tm.planKeys(&plan)
 	agent := tm.agent()
 	plan.Inputs.Agents[tm.id] = migrate.FingerprintOf(&agent)
 	return plan
@@ -494,6 +502,7 @@ func (tm *team) agent() migrate.Flux1Agent {
 			a.Marked = append(a.Marked, migrate.ObjectID(u))
 		}
 	}
+	tm.withKeys(&a)
 	return a
 }
 

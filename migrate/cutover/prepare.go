@@ -406,34 +406,58 @@ func dropSnapshot(ctx context.Context, r *repository) error {
 	return nil
 }
 
-// copyCredentials copies what the old agent gives to the Git server into
-// Secrets of the shape that Flux v2 reads. Values are read here, written there
-// and kept nowhere else.
+// copyCredentials copies what the old agent gives to the Git server, and the keys
+// with which it decrypts files, into Secrets of the shape that Flux v2 reads.
+// Values are read here and written there; what the Deployment itself holds, its
+// snapshot keeps too. It may be called again, and brings the copies up to date.
 func copyCredentials(ctx context.Context, r *repository) error {
 	for _, cred := range r.j.plan.Credentials {
-		data, err := r.credentialData(ctx, cred)
-		if err != nil {
-			return fmt.Errorf("copy the Git credential of %s to Secret/%s/%s: %w", r.id, cred.To.Namespace, cred.To.Name, err)
-		}
-		secret := &unstructured.Unstructured{}
-		secret.SetAPIVersion("v1")
-		secret.SetKind("Secret")
-		secret.SetNamespace(cred.To.Namespace)
-		secret.SetName(cred.To.Name)
-		namespace, release, _ := strings.Cut(r.id, "/")
-		secret.SetLabels(map[string]string{migrate.LabelNamespace: namespace, migrate.LabelRelease: release})
-		encoded := map[string]any{}
-		for key, value := range data {
-			encoded[key] = base64Of(value)
-		}
-		secret.Object["type"] = "Opaque"
-		secret.Object["data"] = encoded
-		if _, err := r.put(ctx, "credentials", secret); err != nil {
+		if err := r.copyCredential(ctx, cred, false); err != nil {
 			return err
 		}
-		if cred.Kind != kindProxy {
-			r.credential = data
+	}
+	return nil
+}
+
+// copyCredential copies one credential; with unlessThere, keys that the copy holds
+// already are not written again.
+func (r *repository) copyCredential(ctx context.Context, cred migrate.Credential, unlessThere bool) error {
+	var data map[string][]byte
+	var there bool
+	annotations := map[string]string{}
+	err := r.outlast(ctx, "credentials", func(ctx context.Context) (err error) {
+		if data, err = r.credentialData(ctx, cred); err != nil || cred.Kind != migrate.KindDecryption {
+			return err
 		}
+		annotations[annotationKeys] = keysHash(data)
+		there, err = r.mayCopyKeys(ctx, cred, data)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("copy the %s of %s to Secret/%s/%s: %w", whatIs(cred), r.id, cred.To.Namespace, cred.To.Name, err)
+	}
+	if there && unlessThere {
+		return nil
+	}
+	secret := &unstructured.Unstructured{}
+	secret.SetAPIVersion("v1")
+	secret.SetKind("Secret")
+	secret.SetNamespace(cred.To.Namespace)
+	secret.SetName(cred.To.Name)
+	namespace, release, _ := strings.Cut(r.id, "/")
+	secret.SetLabels(map[string]string{migrate.LabelNamespace: namespace, migrate.LabelRelease: release})
+	secret.SetAnnotations(annotations)
+	encoded := map[string]any{}
+	for key, value := range data {
+		encoded[key] = base64Of(value)
+	}
+	secret.Object["type"] = "Opaque"
+	secret.Object["data"] = encoded
+	if _, err := r.put(ctx, "credentials", secret); err != nil {
+		return err
+	}
+	if toGit(cred) {
+		r.credential = data
 	}
 	return nil
 }
@@ -460,6 +484,19 @@ func (r *repository) credentialData(ctx context.Context, cred migrate.Credential
 // kindProxy is the kind of the credential that goes to a proxy, not to the Git
 // server.
 const kindProxy = "proxy"
+
+// toGit reports whether a credential goes to the Git server itself.
+func toGit(c migrate.Credential) bool {
+	return c.Kind != kindProxy && c.Kind != migrate.KindDecryption
+}
+
+// whatIs says of a credential what it is.
+func whatIs(c migrate.Credential) string {
+	if c.Kind == migrate.KindDecryption {
+		return "decryption keys"
+	}
+	return "Git credential"
+}
 
 // proxyData takes apart the address of a proxy as git reads it from the
 // environment: a scheme may be left out (then it is http), and user and
@@ -557,7 +594,7 @@ func (r *repository) variable(ctx context.Context, name string) ([]byte, error) 
 // without.
 func (r *repository) gitCredential() *migrate.Credential {
 	for i := range r.j.plan.Credentials {
-		if c := &r.j.plan.Credentials[i]; c.Kind != kindProxy {
+		if c := &r.j.plan.Credentials[i]; toGit(*c) {
 			return c
 		}
 	}
@@ -614,6 +651,10 @@ func (r *repository) readCredential(ctx context.Context) (map[string][]byte, err
 func stage(ctx context.Context, r *repository) error {
 	if r.j.Commit == "" {
 		return errors.New("the commit that the old agent applied last is not known")
+	}
+	// What was copied may be old by the time a run goes on.
+	if err := copyCredentials(ctx, r); err != nil {
+		return err
 	}
 	for _, s := range r.j.plan.Repository.Supporting {
 		if _, err := r.put(ctx, "stage", s); err != nil {
@@ -907,6 +948,7 @@ func (r *repository) tryObjects(ctx context.Context) error {
 			if err == nil || apierrors.IsNotFound(err) && willExist[manifest.GetNamespace()] {
 				return nil
 			}
+			err = r.wordless(o.ID, err)
 			mu.Lock()
 			defer mu.Unlock()
 			errs = append(errs, fmt.Errorf("as %s: %w", accounts[o.Application], err))
@@ -943,6 +985,20 @@ func removeMade(stepName string) func(context.Context, *repository) error {
 		journals, err := r.store.list(ctx)
 		if err != nil {
 			return err
+		}
+		if stepName == "credentials" {
+			kept, err := r.keptKeys(ctx)
+			if err != nil {
+				return err
+			}
+			for _, k := range kept {
+				r.note("undo-"+stepName, "%s stays: it holds what the old agent's place of the keys does not, and may be the only place of a key", k)
+				if !slices.Contains(r.j.KeptKeys, k.String()) {
+					r.j.KeptKeys = append(r.j.KeptKeys, k.String())
+				}
+				same := func(c created) bool { return c.key() == k.key() }
+				mine, r.j.Created = slices.DeleteFunc(mine, same), slices.DeleteFunc(r.j.Created, same)
+			}
 		}
 		slices.Reverse(mine)
 		slices.SortStableFunc(mine, func(a, b created) int { return deletionRank(a.Kind) - deletionRank(b.Kind) })
@@ -988,6 +1044,7 @@ func (r *repository) planned(stepName string, noted []created) []created {
 	case "credentials":
 		for _, c := range r.j.plan.Credentials {
 			add("v1", "Secret", c.To.Namespace, c.To.Name)
+			want[len(want)-1].Keys = c.Kind == migrate.KindDecryption
 		}
 	case "stage":
 		for _, s := range r.j.plan.Repository.Supporting {

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/reconcile/build"
 	"github.com/fluxover/fluxover/reconcile/cluster"
 )
 
@@ -116,7 +117,10 @@ type repository struct {
 	// with the old agent's mark; from the newest inventory of this process.
 	manifests map[string]*unstructured.Unstructured
 	marked    []string
-	snap      *snapshot
+	// keys are those with which the newest plan was proved; nil if this process
+	// made none.
+	keys *build.Keys
+	snap *snapshot
 	// answered is true once the new agent has answered this process for every
 	// staged Kustomization.
 	answered bool
@@ -338,7 +342,7 @@ func (r *repository) ours(live *unstructured.Unstructured) bool {
 func (r *repository) made(step string, obj *unstructured.Unstructured) {
 	c := created{
 		APIVersion: obj.GetAPIVersion(), Kind: obj.GetKind(), Namespace: obj.GetNamespace(), Name: obj.GetName(),
-		UID: obj.GetUID(), Step: step,
+		UID: obj.GetUID(), Step: step, Keys: obj.GetAnnotations()[annotationKeys] != "",
 	}
 	for i := range r.j.Created {
 		if r.j.Created[i].key() == c.key() {
@@ -508,7 +512,7 @@ func factsOf(a *migrate.Flux1Agent) agentFacts {
 
 // take remembers what an inventory says about the Repository's objects.
 func (r *repository) take(a *migrate.Flux1Agent) {
-	r.manifests = map[string]*unstructured.Unstructured{}
+	r.manifests, r.keys = map[string]*unstructured.Unstructured{}, a.Keys
 	for i := range a.Objects {
 		if o := &a.Objects[i]; o.Manifest != nil && (o.Class == migrate.ClassApplied || o.Class == migrate.ClassSyncOnly) {
 			r.manifests[o.ID] = o.Manifest

@@ -132,7 +132,7 @@ func giveBack(ctx context.Context, r *repository) error {
 	refused, err := eachObject(ctx, ids, func(ctx context.Context, id string) error {
 		f, done, err := r.restoreObject(ctx, id, snap.object(id), listed[id])
 		if err != nil {
-			return err
+			return r.wordless(id, err)
 		}
 		mu.Lock()
 		defer mu.Unlock()
@@ -231,6 +231,12 @@ func (j *journal) leftovers() string {
 	left := ""
 	if len(j.Left) > 0 {
 		left = fmt.Sprintf("%s stays, suspended, since this run did not make it: remove it when nobody needs it (it deletes nothing then), in any case before the next migrate", strings.Join(j.Left, ", "))
+	}
+	if len(j.KeptKeys) > 0 {
+		if left != "" {
+			left += "; "
+		}
+		left += fmt.Sprintf("%s stays, since it holds keys that the old agent's place of them does not: give them to whoever decrypts the files now, then remove it, in any case before the next migrate", strings.Join(j.KeptKeys, ", "))
 	}
 	if len(j.NotGivenBack) == 0 {
 		return left

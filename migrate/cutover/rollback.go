@@ -207,7 +207,7 @@ func (r *repository) planReturn(ctx context.Context, o RollbackOptions) (Reposit
 	act := func(format string, args ...any) { out.Actions = append(out.Actions, fmt.Sprintf(format, args...)) }
 	head, err := headOf(ctx, o.Head, r.id)
 	if err != nil && !o.IgnoreHead && !o.Unfinished {
-		out.Blocked = fmt.Sprintf("Flux v1 could not load the repository (--ignore-head goes back all the same): %v", err)
+		out.Blocked = fmt.Sprintf("Flux v1 could not load the repository, or it is not known that it could (--ignore-head goes back all the same): %v", err)
 	}
 	r.head = head
 	stopped, err := r.mayReturn(ctx)
@@ -270,6 +270,16 @@ func (r *repository) planReturn(ctx context.Context, o RollbackOptions) (Reposit
 	if begun(r.j.state("fence")) {
 		act("lift the fence %s", fenceName(r.id))
 		act("set replicas of Deployment %s/%s to %d and wait until it is Ready", r.j.Agent.Namespace, r.j.Agent.Workload, r.j.Agent.Replicas)
+	}
+	kept, err := r.keptKeys(ctx)
+	if err != nil {
+		return out, err
+	}
+	for _, k := range kept {
+		act("leave %s where it is: it holds what the old agent's place of the keys does not, and may be the only place of a key", k)
+		if slices.ContainsFunc(r.j.Created, func(c created) bool { return c.key() == k.key() }) {
+			others--
+		}
 	}
 	if kustomizations+sources+others > 0 {
 		act("delete what this run made: Kustomizations (%d), GitRepositories (%d), accounts, bindings and Secrets (%d)", kustomizations, sources, others)
@@ -360,7 +370,7 @@ func (r *repository) toFlux1(ctx context.Context, o RollbackOptions, closed stri
 		r.note("", "what Flux v1 will find in Git is not known, so it is told from the cluster: %v", err)
 	}
 	if err != nil && !o.IgnoreHead {
-		return fmt.Errorf("roll back %s: Flux v1 could not load the repository, so nothing was changed; \"fluxover rollback --ignore-head\" goes back all the same, by what the cluster says: %w", r.id, err)
+		return fmt.Errorf("roll back %s: Flux v1 could not load the repository, or it is not known that it could, so nothing was changed; \"fluxover rollback --ignore-head\" goes back all the same, by what the cluster says: %w", r.id, err)
 	}
 	r.head = head
 	stopped, err := r.mayReturn(ctx)

@@ -85,7 +85,7 @@ var steps = []step{
 		Undo:   removeMade("credentials"),
 		Limit:  within(2 * time.Minute),
 		Manual: manualCredentials,
-		Leaves: "copies of the Git credentials; the old agent works as before",
+		Leaves: "copies of the Git credentials and of the keys for encrypted files; the old agent works as before",
 	},
 	{
 		Name:   "stage",

@@ -29,7 +29,7 @@ func TestCiphertextThatWouldBeAppliedIsNamedWithItsFile(t *testing.T) {
 		want string
 	}{
 		"a list, which nobody decrypts":    {text: sealed(list), want: "demo:secret/db in p/a.yaml:1 would be applied as ciphertext: SOPS encrypted it and nothing decrypts it here: its field .stringData.password"},
-		"an object, which nobody decrypts": {text: sealed(object), want: "it bears the metadata of SOPS"},
+		"an object, which nobody decrypts": {text: sealed(object), want: "with the metadata of SOPS"},
 		"ciphertext within what fluxd reads as plain": {sops: true, text: object + "  more: " + ciphertextOf(t, sealed(object)) + "\n",
 			want: "demo:secret/db in p/a.yaml:1 would be applied as ciphertext: SOPS encrypted it and nothing decrypts it here: its field .stringData.more"},
 		"plain text": {text: object},

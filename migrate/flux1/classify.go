@@ -58,7 +58,7 @@ func (l *loader) classify() []migrate.Object {
 	final := map[string]place{}
 	objects := make([]migrate.Object, 0, len(l.objects))
 	for _, o := range l.objects {
-		m := migrate.Object{File: o.file, Line: o.line, Manifest: o.manifest}
+		m := migrate.Object{File: o.file, Line: o.line, Manifest: o.manifest, Encrypted: o.decrypted}
 		if g := o.generated; g != nil {
 			m.Build, m.Origin, m.Patches = g.Build, g.Origin, g.Patches
 		}
@@ -290,7 +290,17 @@ func (l *loader) inspectManifest(o *loaded, about func(Code, string, ...any)) {
 		about(Nameless, "a %s in %s has no name", o.Kind, o.place)
 	}
 	if !o.encrypted { // those have a finding for their file
-		if err := build.Undecrypted(o.manifest, false); err != nil {
+		err := build.Undecrypted(o.manifest, false)
+		_, bears := o.manifest.Object["sops"].(map[string]any)
+		switch {
+		case err == nil:
+		case bears && o.generated != nil:
+			about(Ciphertext, "%s in %s is applied as it stands, with the metadata of SOPS: the agent does not decrypt what it generates", shown, o.place)
+		case bears && l.cfg.SOPS:
+			about(Ciphertext, "%s in %s is applied as it stands, with the metadata of SOPS: the agent decrypts a file by its first document, which has none", shown, o.place)
+		case bears:
+			about(Ciphertext, "%s in %s is applied as it stands, with the metadata of SOPS: the agent decrypts no files", shown, o.place)
+		default:
 			about(Ciphertext, "%s in %s would be applied as ciphertext: %v", shown, o.place, err)
 		}
 	}

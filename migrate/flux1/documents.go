@@ -31,9 +31,10 @@ type loaded struct {
 	head
 	place
 	manifest *unstructured.Unstructured
-	// encrypted objects have no manifest that could be applied.
-	encrypted bool
-	namespace string // effective; filled in by classify
+	// encrypted objects have no manifest that could be applied; decrypted ones
+	// have, and stand encrypted in their file.
+	encrypted, decrypted bool
+	namespace            string // effective; filled in by classify
 	// generated is set for an object that is generated.
 	generated *Parsed
 }

@@ -131,14 +131,14 @@ var (
 	}
 	Encrypted = Code{
 		Name: "SOPS_ENCRYPTED", Severity: migrate.Blocker,
-		Cause:       "files are encrypted with SOPS and the agent decrypts them",
-		Consequence: "carrying the keys over is not supported yet, so their objects cannot be built",
-		Remedy:      "leave this repository with Flux v1 for now, or replace the encrypted files",
+		Cause:       "files are encrypted with SOPS, the agent decrypts them, and the new agent could not",
+		Consequence: "their objects cannot be built; files for PGP and age keys that stand in Secrets of the agent's namespace are carried over, those for keys of a cloud or of Vault are not",
+		Remedy:      "encrypt the files for a PGP or age key as well (sops --add-age, updatekeys), give the agent that key in a Secret, and let it sync; or leave this repository with Flux v1 for now",
 	}
 	Ciphertext = Code{
 		Name: "SOPS_CIPHERTEXT", Severity: migrate.Blocker,
 		Cause:       "an object is what SOPS encrypted, or holds a value that is, and the old agent does not decrypt it",
-		Consequence: "fluxd applies the ciphertext, or the API server refuses it; the new agent applies no ciphertext, and its whole application would stand still",
+		Consequence: "fluxd applies the ciphertext, or the API server refuses it; the new agent applies no ciphertext: its whole application would stand still, or, where it decrypts, the object would change",
 		Remedy:      "encrypt each object as a document of its own, not within a list, and have the agent decrypt (--sops); where ciphertext is what is to be applied, annotate the object with kustomize.toolkit.fluxcd.io/decrypt: disabled, and let the agent sync that",
 	}
 	EncryptedKind = Code{

@@ -38,11 +38,27 @@ type LoadConfig struct {
 	// as far as that can be told without running its commands. Its error says
 	// why they cannot be told.
 	Generate func(Generation) ([]Parsed, error)
+	// Decrypt decrypts a whole file as the agent does with its keys, where SOPS
+	// is set; nil if they are not known. Its error says why it cannot, and
+	// neither holds a value nor a key.
+	Decrypt func(content []byte) ([]byte, error)
+	// Closed, if set, is told of each file that Decrypt fails for, in their order:
+	// fluxd gives up its sync there, as far as its keys are known.
+	Closed func(Closed)
 	// LiveIgnored gives the value of the ignore annotation on the live object
 	// with that Flux inventory id: "true", "sync_only" or "". It may be nil.
 	LiveIgnored func(id string) string
 	// Limits on what is read; zero fields mean DefaultLimits.
 	Limits Limits
+}
+
+// Closed is an encrypted file that the agent cannot decrypt.
+type Closed struct {
+	File string
+	Err  error
+	// OtherKeys is true if it is encrypted for keys of a cloud or the like, too,
+	// so that the agent may decrypt it all the same.
+	OtherKeys bool
 }
 
 // Limits bound the work that a hostile tree can cause.
@@ -69,8 +85,8 @@ var DefaultLimits = Limits{
 // finding (FLUX1_STUCK, DUPLICATE_OBJECT) and reads on, so that all faults
 // are seen at once.
 //
-// Symbolic links are seen if the tree is an [fs.ReadLinkFS]. Nothing is run,
-// nothing is decrypted. The error is not nil only if cfg is unusable.
+// Symbolic links are seen if the tree is an [fs.ReadLinkFS]. Nothing is run.
+// The error is not nil only if cfg is unusable.
 func Load(tree fs.FS, cfg LoadConfig) ([]migrate.File, []migrate.Object, []migrate.Finding, error) {
 	if tree == nil {
 		return nil, nil, nil, errors.New("load repository: no tree is given")
@@ -285,6 +301,9 @@ func (l *loader) file(root, p string, link bool) {
 	}
 	if l.cfg.SOPS && bytes.Contains(content, []byte("sops:")) && l.encryptedFile(p, content) {
 		f.Kind = migrate.FileEncrypted
+		if link {
+			l.find(LinkedFile, place{file: p}, "%s is a symbolic link to a manifest", p)
+		}
 		l.list(f)
 		return
 	}

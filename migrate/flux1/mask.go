@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"regexp"
 	"strings"
 
@@ -18,7 +19,9 @@ import (
 var errNotMasked = errors.New("it cannot be read whole, so what is secret in it is not known")
 
 // Mask gives a file of manifests with each value of a Secret replaced by what
-// mask makes of it: under data, of the decoded value, encoded again. The values
+// mask makes of it: under data, of the decoded value, encoded again. So are all
+// values of a document that SOPS encrypted in part, but for those in its metadata
+// and SOPS's own, of annotations too but for those of Flux. The values
 // that a kustomization file gives to Secrets are masked too, in its generators
 // and patches. Documents without any stay byte by byte, and every document
 // begins on the line where it did, so that places hold. Passwords in URLs are
@@ -121,13 +124,17 @@ func maskDocument(text []byte, mask func(string) string) ([]byte, error) {
 	if !m.changed {
 		return nil, nil
 	}
+	note := ""
+	if top, _ := tree.(map[string]any); bearsSOPS(top) {
+		note = " # sops:" // by which fluxd knows that it is encrypted
+	}
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(tree); err != nil {
 		return nil, errNotMasked
 	}
-	return bytes.TrimSpace(out.Bytes()), nil
+	return append(bytes.TrimSpace(out.Bytes()), note...), nil
 }
 
 // masker masks one document in place.
@@ -143,6 +150,10 @@ func (m *masker) walk(v any) {
 			m.walk(e)
 		}
 	case map[string]any:
+		if bearsSOPS(v) {
+			m.sealed(v)
+			return
+		}
 		if v["kind"] == "Secret" {
 			m.secret(v)
 			return
@@ -163,6 +174,71 @@ func (m *masker) walk(v any) {
 			m.walk(e)
 		}
 	}
+}
+
+// bearsSOPS reports whether a document has the metadata that SOPS gives to what it
+// encrypts.
+func bearsSOPS(document map[string]any) bool {
+	metadata, _ := document["sops"].(map[string]any)
+	return len(metadata) > 0
+}
+
+// sealed masks a document that SOPS encrypted, or an item of one that is a list:
+// what stands in plain text beside an encrypted value is often as secret.
+func (m *masker) sealed(document map[string]any) {
+	for field, value := range document {
+		switch field {
+		case "apiVersion", "kind", "sops":
+		case "metadata":
+			metadata, _ := value.(map[string]any)
+			annotations, _ := metadata["annotations"].(map[string]any)
+			for key, text := range annotations {
+				if domain, _, _ := strings.Cut(key, "/"); domain != "fluxcd.io" && domain != "flux.weave.works" && !strings.HasSuffix(domain, ".fluxcd.io") && domain != "config.kubernetes.io" {
+					annotations[key] = m.all(text)
+				}
+			}
+		case "items":
+			list, _ := value.([]any)
+			for i := range list {
+				if item, ok := list[i].(map[string]any); ok && item["kind"] != nil {
+					m.sealed(item)
+				} else {
+					list[i] = m.all(list[i])
+				}
+			}
+			if list == nil {
+				document[field] = m.all(value)
+			}
+		default:
+			document[field] = m.all(value)
+		}
+	}
+}
+
+// all masks whatever a value holds, but for what SOPS encrypted.
+func (m *masker) all(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for key := range v {
+			v[key] = m.all(v[key])
+		}
+		return v
+	case []any:
+		for i := range v {
+			v[i] = m.all(v[i])
+		}
+		return v
+	case nil:
+		return nil
+	case string:
+		if strings.HasPrefix(v, "ENC[") && strings.HasSuffix(v, "]") {
+			return v
+		}
+		m.changed = true
+		return m.mask(v)
+	}
+	m.changed = true
+	return m.mask(fmt.Sprint(v))
 }
 
 // secret masks the values of a Secret, and what kubectl remembers of them.

@@ -14,7 +14,7 @@ import (
 func inputs(evidence map[string]*Evidence) map[string]migrate.ObjectInputs {
 	out := make(map[string]migrate.ObjectInputs, len(evidence))
 	for id, e := range evidence {
-		if in := (migrate.ObjectInputs{Rendered: digest(e.New), Live: digest(e.Live)}); in != (migrate.ObjectInputs{}) {
+		if in := (migrate.ObjectInputs{Rendered: digest(e.New, e.Encrypted), Live: digest(e.Live, e.Encrypted)}); in != (migrate.ObjectInputs{}) {
 			out[id] = in
 		}
 	}
@@ -22,13 +22,24 @@ func inputs(evidence map[string]*Evidence) map[string]migrate.ObjectInputs {
 }
 
 // digest is a hash of an object as it is compared, without the values of a
-// Secret: a hash of a short password would tell it to whoever tries a few. It
-// is empty if there is no object.
-func digest(u *unstructured.Unstructured) string {
+// Secret, or without all values of an object that is encrypted in Git: a hash of
+// a short password would tell it to whoever tries a few. It is empty if there is
+// no object.
+func digest(u *unstructured.Unstructured, encrypted bool) string {
 	if u == nil {
 		return ""
 	}
 	plain := reduced(u.Object, nil)
+	if encrypted {
+		for field := range plain {
+			if field != "apiVersion" && field != "kind" && field != "metadata" {
+				plain[field] = concealed(plain[field])
+			}
+		}
+		if metadata, ok := plain["metadata"].(map[string]any); ok {
+			metadata["annotations"] = concealed(metadata["annotations"])
+		}
+	}
 	if gvk := u.GroupVersionKind(); gvk.Group == "" && gvk.Kind == "Secret" {
 		for _, field := range []string{"data", "stringData"} {
 			values, _ := plain[field].(map[string]any)
@@ -43,4 +54,23 @@ func digest(u *unstructured.Unstructured) string {
 	}
 	sum := sha256.Sum256(raw)
 	return hex.EncodeToString(sum[:12])
+}
+
+// concealed is a value with its keys, and with "***" for what they hold.
+func concealed(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for key := range v {
+			v[key] = concealed(v[key])
+		}
+		return v
+	case []any:
+		for i := range v {
+			v[i] = concealed(v[i])
+		}
+		return v
+	case nil:
+		return nil
+	}
+	return "***"
 }

@@ -3,7 +3,6 @@ package proof
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
 	"sync"
@@ -53,6 +52,10 @@ type Evidence struct {
 	Live *unstructured.Unstructured
 	// After is what the dry-run made of it; nil if not tried.
 	After *unstructured.Unstructured
+	// Encrypted is true if SOPS encrypted the object, or part of it, in Git, and
+	// one of the renderings decrypts it, or none: all its values are secret then,
+	// whatever its kind.
+	Encrypted bool
 }
 
 // Result is a proved plan with what it was judged from, by Repository id and
@@ -210,10 +213,14 @@ func (p *prover) prove(ctx context.Context) error {
 	}
 	for id, o := range old {
 		note(id, "")
-		p.evidence[id].Old = o.Manifest
+		p.evidence[id].Old, p.evidence[id].Encrypted = o.Manifest, o.Encrypted || bearsSOPS(o.Manifest)
 	}
 	for _, r := range rendered {
 		id := migrate.ObjectID(r.object)
+		if e := p.evidence[id]; e != nil {
+			// Also where another copy of it is taken: which one is live is not told.
+			e.Encrypted = e.Encrypted || r.decrypted
+		}
 		if o := byID[id]; o != nil && o.Application != "" {
 			p.find(migrate.Finding{
 				Severity: migrate.Blocker, Code: "OBJECT_IN_TWO_APPLICATIONS", Subject: id, Where: o.Application + ", " + r.application,
@@ -225,6 +232,7 @@ func (p *prover) prove(ctx context.Context) error {
 		}
 		note(id, r.application).Application = r.application
 		p.evidence[id].New = r.object
+		p.evidence[id].Encrypted = p.evidence[id].Encrypted || r.decrypted
 	}
 	for _, id := range p.agent.Marked {
 		if byID[id] == nil {
@@ -259,6 +267,14 @@ func (p *prover) prove(ctx context.Context) error {
 type renderedObject struct {
 	application string
 	object      *unstructured.Unstructured
+	// decrypted is true if it may hold what was decrypted.
+	decrypted bool
+}
+
+// bearsSOPS reports whether an object still has the metadata that SOPS gives to
+// what it encrypts; u may be nil.
+func bearsSOPS(u *unstructured.Unstructured) bool {
+	return u != nil && u.Object["sops"] != nil
 }
 
 // render builds every Kustomization of the repository; what cannot be built
@@ -266,7 +282,7 @@ type renderedObject struct {
 func (p *prover) render(ctx context.Context) []renderedObject {
 	var out []renderedObject
 	for _, u := range p.repo.Kustomizations {
-		objects, err := Render(ctx, p.agent.Tree, p.plan, u)
+		rendering, err := rendered(ctx, p.agent, p.plan, u)
 		if err != nil {
 			p.unbuilt[u.GetName()] = true
 			p.find(migrate.Finding{
@@ -276,27 +292,38 @@ func (p *prover) render(ctx context.Context) []renderedObject {
 			})
 			continue
 		}
-		if len(objects) == 0 {
+		if len(rendering.Objects) == 0 {
 			p.find(migrate.Finding{
 				Severity: migrate.Blocker, Code: "EMPTY_BUILD", Subject: "Kustomization/" + u.GetName(),
 				Message: "it would build nothing; an empty set is never taken for an answer",
 				Hint:    "see which files its source ignores",
 			})
 		}
-		for _, o := range objects {
-			out = append(out, renderedObject{application: u.GetName(), object: o})
+		for _, o := range rendering.Objects {
+			out = append(out, renderedObject{application: u.GetName(), object: o, decrypted: rendering.Decrypted(o)})
 		}
 	}
 	return out
 }
 
-// Render builds one Kustomization of a plan from a tree, as the agent will.
-func Render(ctx context.Context, tree fs.FS, plan *migrate.Plan, kustomization *unstructured.Unstructured) ([]*unstructured.Unstructured, error) {
+// Render builds one Kustomization of a plan from the tree of the agent that it
+// replaces, as the new agent will: decrypted, where it says so, with that
+// agent's keys.
+func Render(ctx context.Context, agent *migrate.Flux1Agent, plan *migrate.Plan, kustomization *unstructured.Unstructured) ([]*unstructured.Unstructured, error) {
+	r, err := rendered(ctx, agent, plan, kustomization)
+	if err != nil {
+		return nil, err
+	}
+	return r.Objects, nil
+}
+
+// rendered is Render with what is known of the objects.
+func rendered(ctx context.Context, agent *migrate.Flux1Agent, plan *migrate.Plan, kustomization *unstructured.Unstructured) (*build.Rendering, error) {
 	var k kustomizev1.Kustomization
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(kustomization.Object, &k); err != nil {
 		return nil, fmt.Errorf("decode Kustomization %s: %w", kustomization.GetName(), err)
 	}
-	in := build.Input{Tree: tree, Kustomization: &k}
+	in := build.Input{Tree: agent.Tree, Kustomization: &k, Keys: agent.Keys}
 	source := plan.Source(migrate.ObjectRef{Namespace: k.Namespace, Name: k.Spec.SourceRef.Name})
 	if source == nil {
 		return nil, fmt.Errorf("the plan holds no GitRepository %s/%s", k.Namespace, k.Spec.SourceRef.Name)
@@ -304,7 +331,7 @@ func Render(ctx context.Context, tree fs.FS, plan *migrate.Plan, kustomization *
 	if text, ok, _ := unstructured.NestedString(source.Object, "spec", "ignore"); ok {
 		in.SpecIgnore = &text
 	}
-	return build.Objects(ctx, in)
+	return build.Render(ctx, in)
 }
 
 // clashes finds objects that two Repositories would apply.

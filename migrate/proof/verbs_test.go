@@ -294,24 +294,24 @@ func TestHashesTellFormsApartAndNoSecret(t *testing.T) {
 	secret := func(value string) *unstructured.Unstructured {
 		return &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": "s"}, "data": map[string]any{"k": value}}}
 	}
-	if digest(secret("a")) != digest(secret("b")) {
+	if digest(secret("a"), false) != digest(secret("b"), false) {
 		t.Error("a hash tells a Secret's value")
 	}
 	other := secret("a")
 	other.Object["data"] = map[string]any{"l": "a"}
-	if digest(secret("a")) == digest(other) {
+	if digest(secret("a"), false) == digest(other, false) {
 		t.Error("another key is not seen")
 	}
 	one, two := liveConfigMap("a", map[string]any{"k": "1"}, nil), liveConfigMap("a", map[string]any{"k": "2"}, nil)
-	if digest(one) == digest(two) {
+	if digest(one, false) == digest(two, false) {
 		t.Error("another value is not seen")
 	}
 	two = liveConfigMap("a", map[string]any{"k": "1"}, nil)
 	two.SetResourceVersion("9")
-	if digest(one) != digest(two) {
+	if digest(one, false) != digest(two, false) {
 		t.Error("the API server's own counts")
 	}
-	if digest(nil) != "" {
+	if digest(nil, false) != "" {
 		t.Error("nothing has a hash")
 	}
 }

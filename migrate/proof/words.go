@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/reconcile/cluster"
 )
 
 // refused reports that the API server refuses an object. Each of its
@@ -28,7 +29,7 @@ func (p *prover) refused(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence
 		o.Why = "it would be deleted and made anew"
 		p.find(migrate.Finding{
 			Severity: migrate.Blocker, Code: "OBJECT_RECREATED", Subject: o.ID, Where: where(old),
-			Message: fmt.Sprintf("the new agent would delete %s and make it anew, since it says %s: Enabled and the API server refuses the change: %s", name, keyForce, refusal(e.New, err)),
+			Message: fmt.Sprintf("the new agent would delete %s and make it anew, since it says %s: Enabled and the API server refuses the change: %s", name, keyForce, refusal(e, err)),
 			Hint:    "remove that mark from Git and from the live object, and make Git say what is live",
 		})
 		return
@@ -36,24 +37,20 @@ func (p *prover) refused(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence
 	tried := p.account()
 	p.find(migrate.Finding{
 		Severity: migrate.Blocker, Code: "DRY_RUN_REFUSED", Subject: o.ID, Where: where(old),
-		Message: fmt.Sprintf("the API server refuses %s, tried as %s/%s: %s", name, tried.Namespace, tried.Name, refusal(e.New, err)),
+		Message: fmt.Sprintf("the API server refuses %s, tried as %s/%s: %s", name, tried.Namespace, tried.Name, refusal(e, err)),
 		Hint:    remedy(e.New, err),
 	})
 }
 
 // refusal writes an API server's refusal without the values it may quote.
-func refusal(u *unstructured.Unstructured, err error) string {
-	var status apierrors.APIStatus
-	if u.GetKind() != "Secret" || !errors.As(err, &status) {
+func refusal(e *Evidence, err error) string {
+	if !e.Encrypted && e.New.GetKind() != "Secret" {
 		return err.Error()
 	}
-	var fields []string
-	if d := status.Status().Details; d != nil {
-		for _, c := range d.Causes {
-			fields = append(fields, c.Field)
-		}
+	if status := apierrors.APIStatus(nil); e.Encrypted && !errors.As(err, &status) {
+		return "its words are not shown, since they may quote a value that is encrypted in Git"
 	}
-	return fmt.Sprintf("%s (%s)", status.Status().Reason, strings.Join(fields, ", "))
+	return cluster.Wordless(err).Error()
 }
 
 // immutable are the words of API servers for a field that cannot be changed.

@@ -76,7 +76,15 @@ type Rendering struct {
 	Objects []*unstructured.Unstructured
 
 	built []builtObject
+	// decrypted are those of Objects that may hold what was decrypted.
+	decrypted map[*unstructured.Unstructured]bool
 }
+
+// Decrypted reports whether one of Objects may hold what was decrypted: then all
+// its values are secret, whatever its kind. It does if it was decrypted itself or
+// in part. Where a file was decrypted that a generator or a patch reads, every
+// object does: which of them it went into is not told.
+func (r *Rendering) Decrypted(u *unstructured.Unstructured) bool { return r.decrypted[u] }
 
 // Objects renders a Kustomization; see Render.
 func Objects(ctx context.Context, in Input) ([]*unstructured.Unstructured, error) {
@@ -141,14 +149,14 @@ func Render(ctx context.Context, in Input) (*Rendering, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("render: %w", err)
 	}
-	objects, err := finish(ctx, ks, built)
-	if err != nil {
+	r := &Rendering{built: built, decrypted: map[*unstructured.Unstructured]bool{}}
+	if err := r.finish(ctx, ks); err != nil {
 		return nil, err
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("render: %w", err)
 	}
-	return &Rendering{Objects: objects, built: built}, nil
+	return r, nil
 }
 
 // Folder is the folder of a spec.path inside the tree, slash-separated and
@@ -176,17 +184,25 @@ func hasOverlay(ks *kustomizev1.Kustomization) bool {
 type builtObject struct {
 	json   []byte
 	object *unstructured.Unstructured
+	// decrypted is as Rendering.Decrypted.
+	decrypted bool
 }
 
 // finish does what kustomize-controller does between build and apply (source:
 // internal/controller/kustomization_controller.go): expand lists, drop what is
 // no object, owner labels, normalisation, common metadata, order.
-func finish(ctx context.Context, ks *kustomizev1.Kustomization, built []builtObject) ([]*unstructured.Unstructured, error) {
-	objects := make([]*unstructured.Unstructured, 0, len(built))
-	for _, b := range built {
+func (r *Rendering) finish(ctx context.Context, ks *kustomizev1.Kustomization) error {
+	objects := make([]*unstructured.Unstructured, 0, len(r.built))
+	add := func(u *unstructured.Unstructured, decrypted bool) {
+		objects = append(objects, u)
+		if decrypted {
+			r.decrypted[u] = true
+		}
+	}
+	for _, b := range r.built {
 		if !b.object.IsList() {
 			if ssautil.IsKubernetesObject(b.object) && !ssautil.IsKustomization(b.object) {
-				objects = append(objects, b.object)
+				add(b.object, b.decrypted)
 			}
 			continue
 		}
@@ -197,23 +213,23 @@ func finish(ctx context.Context, ks *kustomizev1.Kustomization, built []builtObj
 			if !ok {
 				return fmt.Errorf("an item is a %T", item)
 			}
-			objects = append(objects, u)
+			add(u, b.decrypted)
 			return nil
 		})
 		if err != nil {
-			return nil, fmt.Errorf("expand the items of %s: %w", ssautil.FmtUnstructured(b.object), err)
+			return fmt.Errorf("expand the items of %s: %w", ssautil.FmtUnstructured(b.object), err)
 		}
 	}
 	for _, u := range objects {
 		if isEncryptedSecret(u) && !decryptionDisabled(u.GetAnnotations()) {
-			return nil, fmt.Errorf("%s is %w", ssautil.FmtUnstructured(u), ErrEncrypted)
+			return fmt.Errorf("%s is %w", ssautil.FmtUnstructured(u), ErrEncrypted)
 		}
 		err := Undecrypted(u, decrypts(ks))
 		if err == nil && decrypts(ks) {
 			err = undecryptedFile(ctx, u)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s would be applied as ciphertext: %w", ssautil.FmtUnstructured(u), err)
+			return fmt.Errorf("%s would be applied as ciphertext: %w", ssautil.FmtUnstructured(u), err)
 		}
 		labels := u.GetLabels()
 		if labels == nil {
@@ -223,14 +239,21 @@ func finish(ctx context.Context, ks *kustomizev1.Kustomization, built []builtObj
 		labels[kustomizev1.GroupVersion.Group+"/namespace"] = ks.GetNamespace()
 		u.SetLabels(labels)
 	}
-	if err := normalize.UnstructuredList(objects); err != nil {
-		return nil, err
+	for _, u := range objects {
+		err := normalize.UnstructuredList([]*unstructured.Unstructured{u})
+		if err != nil && r.decrypted[u] {
+			return fmt.Errorf("%s normalization error: what was decrypted does not fit its kind", ssautil.FmtUnstructured(u))
+		}
+		if err != nil {
+			return err
+		}
 	}
 	if m := ks.Spec.CommonMetadata; m != nil {
 		ssautil.SetCommonMetadata(objects, m.Labels, m.Annotations)
 	}
 	sort.Sort(ssa.SortableUnstructureds(objects))
-	return objects, nil
+	r.Objects = objects
+	return nil
 }
 
 func isEncryptedSecret(u *unstructured.Unstructured) bool {

@@ -3,12 +3,15 @@ package build
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"filippo.io/age"
 	"filippo.io/age/armor"
@@ -37,10 +40,59 @@ var cloudKeys = []string{"sops.aws-kms", "sops.azure-kv", "sops.gcp-kms", "sops.
 type Keys struct {
 	pgp openpgp.EntityList
 	age []age.Identity
+	// names are the Secret's keys that pgp and age were read from.
+	names struct {
+		pgp map[*openpgp.Entity]string
+		age []string
+	}
+	// sums are hashes of the values, by the Secret's keys.
+	sums map[string][sha256.Size]byte
 	// locked counts PGP keys under a passphrase, which nothing can give.
 	locked int
 	// unused are those of cloudKeys that the Secret holds.
 	unused []string
+	used   *usedKeys
+}
+
+// usedKeys are the Secret's keys that decrypted something.
+type usedKeys struct {
+	mu    sync.Mutex
+	names map[string]bool
+}
+
+// Used are the Secret's keys whose values decrypted something since they were
+// read, sorted. Where a file is encrypted for several of them, the first that was
+// tried is.
+func (k *Keys) Used() []string {
+	if k.used == nil {
+		return nil // none were read
+	}
+	k.used.mu.Lock()
+	defer k.used.mu.Unlock()
+	return sortedKeys(k.used.names)
+}
+
+func (k *Keys) use(name string) {
+	k.used.mu.Lock()
+	defer k.used.mu.Unlock()
+	k.used.names[name] = true
+}
+
+// Are reports whether they are what ReadKeys would read from the data of a
+// Secret: the same values under the same keys. Nil are never.
+func (k *Keys) Are(data map[string][]byte) bool {
+	return k != nil && maps.Equal(k.sums, sumsOf(data))
+}
+
+// sumsOf hashes the values that ReadKeys reads.
+func sumsOf(data map[string][]byte) map[string][sha256.Size]byte {
+	sums := map[string][sha256.Size]byte{}
+	for name, value := range data {
+		if ext := path.Ext(name); ext == PGPKeySuffix || ext == AgeKeySuffix {
+			sums[name] = sha256.Sum256(value)
+		}
+	}
+	return sums
 }
 
 // Format writes the same for all keys, whatever is asked for.
@@ -52,7 +104,8 @@ func (k Keys) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "***") }
 // with PGP and age keys alone, and says so where that is why a file stays
 // closed. Plugins of age are programs, and are refused.
 func ReadKeys(data map[string][]byte) (*Keys, error) {
-	keys := &Keys{}
+	keys := &Keys{sums: sumsOf(data), used: &usedKeys{names: map[string]bool{}}}
+	keys.names.pgp = map[*openpgp.Entity]string{}
 	names := make([]string, 0, len(data))
 	for name := range data {
 		names = append(names, name)
@@ -62,9 +115,9 @@ func ReadKeys(data map[string][]byte) (*Keys, error) {
 		var err error
 		switch path.Ext(name) {
 		case PGPKeySuffix:
-			err = keys.addPGP(data[name])
+			err = keys.addPGP(name, data[name])
 		case AgeKeySuffix:
-			err = keys.addAge(string(data[name]))
+			err = keys.addAge(name, string(data[name]))
 		}
 		if err != nil {
 			return nil, fmt.Errorf("failed to import '%s': %w", name, err)
@@ -76,9 +129,10 @@ func ReadKeys(data map[string][]byte) (*Keys, error) {
 	return keys, nil
 }
 
-// addPGP adds PGP keys: any number of armoured blocks, or keys in binary form.
-// The library's errors are not passed on: they may quote what they read.
-func (k *Keys) addPGP(value []byte) (err error) {
+// addPGP adds the PGP keys of one of the Secret's keys: any number of armoured
+// blocks, or keys in binary form. The library's errors are not passed on: they may
+// quote what they read.
+func (k *Keys) addPGP(name string, value []byte) (err error) {
 	defer func() {
 		if recover() != nil {
 			err = errors.New("it is no PGP key")
@@ -100,6 +154,7 @@ func (k *Keys) addPGP(value []byte) (err error) {
 		}
 	}
 	for _, e := range read {
+		k.names.pgp[e] = name
 		if e.PrivateKey != nil && e.PrivateKey.Encrypted {
 			k.locked++
 		}
@@ -108,9 +163,9 @@ func (k *Keys) addPGP(value []byte) (err error) {
 	return nil
 }
 
-// addAge adds age identities. The library's errors quote what they cannot read,
-// which may be a key: only the line's number is told.
-func (k *Keys) addAge(value string) error {
+// addAge adds the age identities of one of the Secret's keys. The library's errors
+// quote what they cannot read, which may be a key: only the line's number is told.
+func (k *Keys) addAge(name, value string) error {
 	number := 0
 	for line := range strings.Lines(value) {
 		number++
@@ -126,6 +181,9 @@ func (k *Keys) addAge(value string) error {
 			return fmt.Errorf("line %d is no age identity", number)
 		}
 		k.age = append(k.age, read...)
+		for range read {
+			k.names.age = append(k.names.age, name)
+		}
 	}
 	return nil
 }
@@ -160,46 +218,51 @@ func (s *keyService) Decrypt(_ context.Context, request *keyservice.DecryptReque
 		return nil, errNoKeyFits
 	}
 	var plain []byte
+	var with string
 	var err error
 	switch request.GetKey().GetKeyType().(type) {
 	case *keyservice.Key_PgpKey:
-		plain, err = s.keys.decryptPGP(request.GetCiphertext())
+		plain, with, err = s.keys.decryptPGP(request.GetCiphertext())
 	case *keyservice.Key_AgeKey:
-		plain, err = s.keys.decryptAge(request.GetCiphertext())
+		plain, with, err = s.keys.decryptAge(request.GetCiphertext())
 	default:
 		return nil, errNoKeyFits
 	}
 	if err != nil || len(plain) > maxDataKey {
 		return nil, errNoKeyFits
 	}
+	s.keys.use(with)
 	return &keyservice.DecryptResponse{Plaintext: plain}, nil
 }
 
-// decryptPGP reads at most one byte more than a data key has.
-func (k *Keys) decryptPGP(message []byte) ([]byte, error) {
+// decryptPGP reads at most one byte more than a data key has, and says with which
+// of the Secret's keys.
+func (k *Keys) decryptPGP(message []byte) (plain []byte, with string, err error) {
 	block, err := pgparmor.Decode(bytes.NewReader(message))
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	limit := int64(maxKeyTexts)
 	m, err := openpgp.ReadMessage(block.Body, k.pgp, nil, &packet.Config{MaxDecompressedMessageSize: &limit})
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if !m.IsEncrypted {
-		return nil, errors.New("it is not encrypted")
+		return nil, "", errors.New("it is not encrypted")
 	}
-	return io.ReadAll(io.LimitReader(m.UnverifiedBody, maxDataKey+1))
+	plain, err = io.ReadAll(io.LimitReader(m.UnverifiedBody, maxDataKey+1))
+	return plain, k.names.pgp[m.DecryptedWith.Entity], err
 }
 
-// decryptAge reads at most one byte more than a data key has.
-func (k *Keys) decryptAge(message []byte) ([]byte, error) {
-	if len(k.age) == 0 {
-		return nil, errNoKeyFits
+// decryptAge is like decryptPGP.
+func (k *Keys) decryptAge(message []byte) (plain []byte, with string, err error) {
+	for i, identity := range k.age {
+		opened, err := age.Decrypt(armor.NewReader(bytes.NewReader(message)), identity)
+		if err != nil {
+			continue
+		}
+		plain, err = io.ReadAll(io.LimitReader(opened, maxDataKey+1))
+		return plain, k.names.age[i], err
 	}
-	plain, err := age.Decrypt(armor.NewReader(bytes.NewReader(message)), k.age...)
-	if err != nil {
-		return nil, err
-	}
-	return io.ReadAll(io.LimitReader(plain, maxDataKey+1))
+	return nil, "", errNoKeyFits
 }

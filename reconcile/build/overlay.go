@@ -51,7 +51,8 @@ func buildKustomize(ctx context.Context, a *Artifact, dir string, in Input) ([]b
 	built := make([]builtObject, 0, resources.Size())
 	// secret: what is built may quote what was decrypted.
 	secret := len(decrypted) > 0
-	for _, r := range resources.Resources() {
+	opened := make([]bool, resources.Size()) // what takes an object's place keeps its index
+	for i, r := range resources.Resources() {
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("render: %w", err)
 		}
@@ -61,11 +62,10 @@ func buildKustomize(ctx context.Context, a *Artifact, dir string, in Input) ([]b
 		if decrypts(in.Kustomization) {
 			// Before the object changes: what is decrypted may have any name.
 			id := fmt.Sprintf("%s/%s", r.GetGvk(), r.GetName())
-			opened, err := decryptResource(ctx, resources, r, in.Keys)
-			if err != nil {
+			if opened[i], err = decryptResource(ctx, resources, r, in.Keys); err != nil {
 				return nil, fmt.Errorf("decryption failed for '%s': %w", id, err)
 			}
-			secret = secret || opened
+			secret = secret || opened[i]
 		}
 		if substitute != nil {
 			changed, err := substitute(ctx, r)
@@ -83,7 +83,7 @@ func buildKustomize(ctx context.Context, a *Artifact, dir string, in Input) ([]b
 			}
 		}
 	}
-	for _, r := range resources.Resources() {
+	for i, r := range resources.Resources() {
 		b, err := readBack(r)
 		if err != nil && secret {
 			return nil, fmt.Errorf("read %s: what was decrypted is no object", r.CurId())
@@ -91,6 +91,7 @@ func buildKustomize(ctx context.Context, a *Artifact, dir string, in Input) ([]b
 		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", r.CurId(), err)
 		}
+		b.decrypted = opened[i] || len(decrypted) > 0
 		built = append(built, b)
 	}
 	return built, nil

@@ -46,12 +46,12 @@ func samePlainAndKustomize(t *testing.T, a *Artifact, dir string) (taken bool) {
 	if wantDigest != gotDigest {
 		t.Errorf("digest: kustomize %s, plain %s", wantDigest, gotDigest)
 	}
-	want, errWant := finish(t.Context(), ks, built)
-	got, errGot := finish(t.Context(), ks, plain)
+	asKustomize, asPlain := &Rendering{built: built}, &Rendering{built: plain}
+	errWant, errGot := asKustomize.finish(t.Context(), ks), asPlain.finish(t.Context(), ks)
 	if fmt.Sprint(errWant) != fmt.Sprint(errGot) {
 		t.Fatalf("kustomize: %v\nplain: %v", errWant, errGot)
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(asKustomize.Objects, asPlain.Objects); diff != "" {
 		t.Errorf("(-kustomize +plain)\n%s", diff)
 	}
 	return true

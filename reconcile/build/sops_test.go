@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -459,5 +461,76 @@ func TestFaultsInWhatWasDecryptedAreToldWithoutAValue(t *testing.T) {
 	}, keys))
 	if err == nil || !strings.Contains(err.Error(), "none.yaml") {
 		t.Errorf("the fault is not told: %v", err)
+	}
+}
+
+func TestARenderingSaysWhichObjectsHoldWhatWasDecrypted(t *testing.T) {
+	k := sopsKeys()
+	keys := readKeys(t, map[string]string{"a.agekey": k.age.Private})
+	plain := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: plain, namespace: b}\ndata: {k: v}\n"
+	sealed := encrypt(t, "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: sealed\n  namespace: b\ndata:\n  k: "+secretValue+"\n", "yaml", sops.For(k.age))
+	for name, c := range map[string]struct {
+		files map[string]string
+		want  string
+	}{
+		"each by itself": {map[string]string{"apps/a.yaml": plain, "apps/b.yaml": sealed}, "ConfigMap/plain false, ConfigMap/sealed true"},
+		"one file":       {map[string]string{"apps/a.yaml": plain + "---\n" + sealed}, "ConfigMap/plain false, ConfigMap/sealed true"},
+		"values of a Secret": {map[string]string{
+			"apps/a.yaml": plain, "apps/s.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: b}\ndata:\n  k.yaml: " + base64.StdEncoding.EncodeToString([]byte(sealed)) + "\n",
+		}, "ConfigMap/plain false, Secret/s true"},
+		"a generator's file": {map[string]string{
+			"apps/a.yaml": plain, "apps/f.yaml": encrypt(t, "f: "+secretValue+"\n", "yaml", sops.Options{Keys: []sops.Key{k.age}}),
+			"apps/kustomization.yaml": "resources: [a.yaml]\ngeneratorOptions: {disableNameSuffixHash: true}\nsecretGenerator: [{name: s, files: [f.yaml]}]\nconfigMapGenerator: [{name: c, files: [f.yaml]}]\n",
+		}, "ConfigMap/c true, ConfigMap/plain true, Secret/s true"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, err := Render(t.Context(), decrypting(c.files, keys))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, o := range r.Objects {
+				got = append(got, fmt.Sprintf("%s/%s %v", o.GetKind(), o.GetName(), r.Decrypted(o)))
+			}
+			slices.Sort(got)
+			if text := strings.Join(got, ", "); text != c.want {
+				t.Errorf("got %s, want %s", text, c.want)
+			}
+		})
+	}
+	without := decrypting(map[string]string{"apps/a.yaml": plain}, nil)
+	without.Kustomization.Spec.Decryption = nil
+	r, err := Render(t.Context(), without)
+	if err != nil || len(r.Objects) != 1 || r.Decrypted(r.Objects[0]) {
+		t.Errorf("without decryption: %v", err)
+	}
+}
+
+func TestKeysSayWhichOfThemWereUsed(t *testing.T) {
+	k := sopsKeys()
+	data := map[string]string{"a.agekey": k.age.Private, "p.asc": k.pgp.Private, "other.asc": k.otherPGP.Private, "other.agekey": k.otherAge.Private}
+	keys := readKeys(t, data)
+	if used := keys.Used(); len(used) > 0 {
+		t.Errorf("used before anything was decrypted: %v", used)
+	}
+	for _, key := range []sops.Key{k.pgp, k.age} {
+		text := encrypt(t, "a: b\n", "yaml", sops.Options{Keys: []sops.Key{key}})
+		if _, err := DecryptFile(t.Context(), []byte(text), keys); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if used := keys.Used(); !slices.Equal(used, []string{"a.agekey", "p.asc"}) {
+		t.Errorf("used: %v", used)
+	}
+	same := map[string][]byte{"note": []byte("is not read")}
+	for name, value := range data {
+		same[name] = []byte(value)
+	}
+	other, fewer := maps.Clone(same), maps.Clone(same)
+	other["a.agekey"] = append([]byte("\n"), other["a.agekey"]...)
+	delete(fewer, "a.agekey")
+	var none *Keys
+	if !keys.Are(same) || keys.Are(other) || keys.Are(fewer) || none.Are(nil) {
+		t.Errorf("are: %v %v %v %v", keys.Are(same), keys.Are(other), keys.Are(fewer), none.Are(nil))
 	}
 }

@@ -122,7 +122,7 @@ func TestOnlyAShortEncryptedMessageGivesADataKey(t *testing.T) {
 		}
 	}
 	plain := armored(func(into *bytes.Buffer) { literal(into, make([]byte, 32)) })
-	if _, err := keys.decryptPGP(plain); err == nil {
+	if _, _, err := keys.decryptPGP(plain); err == nil {
 		t.Error("a message that is not encrypted gives a data key")
 	}
 	grows := armored(func(into *bytes.Buffer) {
@@ -139,7 +139,7 @@ func TestOnlyAShortEncryptedMessageGivesADataKey(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	if text, err := keys.decryptPGP(grows); err == nil {
+	if text, _, err := keys.decryptPGP(grows); err == nil {
 		t.Errorf("%d bytes", len(text))
 	}
 	for name, kind := range map[string]*keyservice.Key{

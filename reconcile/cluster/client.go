@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -236,6 +237,62 @@ func (c *Client) GetByIDVersion(ctx context.Context, id, version string) (*unstr
 // no connection) is not an answer and must never be read as one.
 func IsGone(err error) bool {
 	return apierrors.IsNotFound(err) || isNoMatch(err)
+}
+
+// knownReasons are those that an API server gives; a webhook may give any.
+var knownReasons = []metav1.StatusReason{
+	metav1.StatusReasonUnauthorized, metav1.StatusReasonForbidden, metav1.StatusReasonNotFound, metav1.StatusReasonAlreadyExists,
+	metav1.StatusReasonConflict, metav1.StatusReasonGone, metav1.StatusReasonInvalid, metav1.StatusReasonServerTimeout,
+	metav1.StatusReasonTimeout, metav1.StatusReasonTooManyRequests, metav1.StatusReasonBadRequest, metav1.StatusReasonMethodNotAllowed,
+	metav1.StatusReasonRequestEntityTooLarge, metav1.StatusReasonInternalError, metav1.StatusReasonServiceUnavailable,
+}
+
+// Wordless is an API server's refusal of an object with its reason and the fields
+// that it names, and none of its words, which may quote values of the object. What
+// an API server says without having looked at the object keeps its words, and so
+// does any other error. It unwraps to err.
+func Wordless(err error) error {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) || harmless(err) {
+		return err
+	}
+	text := "refused"
+	if reason := status.Status().Reason; slices.Contains(knownReasons, reason) {
+		text = string(reason)
+		var fields []string
+		if d := status.Status().Details; d != nil {
+			for _, c := range d.Causes {
+				fields = append(fields, c.Field)
+			}
+		}
+		if len(fields) > 0 {
+			text += " (" + strings.Join(fields, ", ") + ")"
+		}
+	}
+	return &wordless{text, err}
+}
+
+type wordless struct {
+	text string
+	err  error
+}
+
+func (w *wordless) Error() string { return w.text }
+func (w *wordless) Unwrap() error { return w.err }
+
+// harmless reports whether an API server said it without looking at the object:
+// for want of a right or of the object, or under load. A policy or a webhook may
+// say anything, under any reason.
+func harmless(err error) bool {
+	text := err.Error()
+	switch {
+	case strings.Contains(text, "denied"), strings.Contains(text, "webhook"), strings.Contains(text, "Policy"):
+		return false
+	case apierrors.IsForbidden(err):
+		return strings.Contains(text, `is forbidden: User "`) && strings.Contains(text, `" cannot `)
+	}
+	return apierrors.IsNotFound(err) || apierrors.IsAlreadyExists(err) || apierrors.IsTooManyRequests(err) ||
+		apierrors.IsServiceUnavailable(err) || apierrors.IsUnauthorized(err) || apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err)
 }
 
 func isNoMatch(err error) bool {
