@@ -40,8 +40,9 @@ type Settings struct {
 	Defaults Override                    `yaml:"defaults"`
 	Clusters map[string]*ClusterOverride `yaml:"clusters"`
 
-	// lines where clusters, teams and applications are named.
-	lines map[string]int
+	// lines where each key stands, by its path; length of the whole in lines.
+	lines  map[string]int
+	length int
 }
 
 // Override is what is written in place of what Flux v1 had. What is not given
@@ -153,7 +154,7 @@ func ReadSettings(content []byte) (Settings, error) {
 		return fail("it holds more than one YAML document")
 	}
 	s.fill()
-	s.lines = map[string]int{}
+	s.lines, s.length = map[string]int{}, len(linesOf(content))
 	var document yaml.Node
 	if err := yaml.Unmarshal(content, &document); err == nil && len(document.Content) > 0 {
 		s.noteLines("", document.Content[0])

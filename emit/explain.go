@@ -26,7 +26,25 @@ type Explanation struct {
 	// From are the places it comes from, To what it became.
 	From []string `json:"from,omitempty"`
 	To   []string `json:"to,omitempty"`
-	Why  string   `json:"why,omitempty"`
+	// Why it is so.
+	Why string `json:"why,omitempty"`
+}
+
+// Explanations is what "plan --explain" answers, as JSON.
+type Explanations struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	// Asked is the subject as it was given.
+	Asked string `json:"asked"`
+	// Explanations of what the subject names: one for each field of an object,
+	// each agent that has a setting, each place of a finding. There is at least
+	// one.
+	Explanations []Explanation `json:"explanations"`
+}
+
+// NewExplanations is the document that holds explanations of a subject.
+func NewExplanations(asked string, explanations []Explanation) Explanations {
+	return Explanations{APIVersion: migrate.APIVersion, Kind: "Explanations", Asked: asked, Explanations: explanations}
 }
 
 // Explain finds what there is to say of a subject: a setting of Flux v1, as a
@@ -34,8 +52,9 @@ type Explanation struct {
 // repository's id; an object that is written ("Kustomization/flux-system/shop"),
 // those included with which the flux-capacitor is synced, or one of its fields
 // ("Kustomization/flux-system/shop .spec.interval"); a file of the
-// flux-capacitor; an object of a repository, by id or as people write it; a flag
-// of the ClusterAgent; the code of a finding. A repository's id and a space before it limit it to that
+// flux-capacitor, or a line of one ("clusters/prod/shop/source.yaml:12"); an
+// object of a repository, by id or as people write it; a flag of the
+// ClusterAgent; the code of a finding. A repository's id and a space before it limit it to that
 // repository. Nothing is given for what is none of these.
 func Explain(r Report, subject string) []Explanation {
 	e := newExplainer(&r)
@@ -44,7 +63,7 @@ func Explain(r Report, subject string) []Explanation {
 		e.only, subject = id, strings.TrimSpace(rest)
 	}
 	for _, look := range []func(string) []Explanation{
-		e.repository, e.clusterAgent, e.written, e.files, e.object, e.setting, e.code,
+		e.repository, e.clusterAgent, e.written, e.files, e.line, e.object, e.setting, e.code,
 	} {
 		if found := look(subject); len(found) > 0 {
 			return found
@@ -325,18 +344,25 @@ func (e *explainer) written(subject string) []Explanation {
 		if !named(o.object, name) {
 			continue
 		}
-		all := fieldsWritten(o.object)
-		for _, f := range all {
-			if path != "" && f.path != path && !strings.HasPrefix(f.path, path+".") && !strings.HasPrefix(f.path, path+"[") {
-				continue
-			}
-			x := Explanation{Subject: migrate.DisplayID(migrate.ObjectID(o.object)) + " " + f.path, Value: f.value}
-			x.From, x.Why = e.fieldOrigin(o, f.path)
-			if o.file != "" {
-				x.To = []string{o.file + " of the flux-capacitor"}
-			}
-			out = append(out, x)
+		out = append(out, e.fieldsOf(o, path)...)
+	}
+	return out
+}
+
+// fieldsOf explains the fields of an object at a path and below it; all of them
+// where the path is empty.
+func (e *explainer) fieldsOf(o writtenObject, path string) []Explanation {
+	var out []Explanation
+	for _, f := range fieldsWritten(o.object) {
+		if path != "" && f.path != path && !strings.HasPrefix(f.path, path+".") && !strings.HasPrefix(f.path, path+"[") {
+			continue
 		}
+		x := Explanation{Subject: migrate.DisplayID(migrate.ObjectID(o.object)) + " " + f.path, Value: f.value}
+		x.From, x.Why = e.fieldOrigin(o, f.path)
+		if o.file != "" {
+			x.To = []string{o.file + " of the flux-capacitor"}
+		}
+		out = append(out, x)
 	}
 	return out
 }
@@ -545,10 +571,7 @@ func (e *explainer) fieldOrigin(o writtenObject, path string) (from []string, wh
 		}
 	}
 	if o.object.GetKind() == "Kustomization" && row.path == ".spec.patches" && o.repository != nil {
-		for _, add := range o.repository.Adds {
-			from = append(from, migrate.DisplayID(add.Object)+": "+add.Why)
-		}
-		from = slices.Compact(slices.Sorted(slices.Values(from)))
+		from = append(from, patchedFor(o.object, path, o.repository.Adds)...)
 	}
 	return from, why
 }

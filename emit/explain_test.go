@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -128,6 +129,7 @@ clusters:
 	agent := 0
 	for name, file := range tree {
 		explained(t, report, name)
+		everyLineExplained(t, report, name, file.Data)
 		if name == CapacitorFile || name == IndexPath("prod") {
 			continue
 		}
@@ -173,10 +175,51 @@ clusters:
 			t.Errorf("%s: %+v, want %s", subject, found, want)
 		}
 	}
+	for subject, want := range map[string]string{
+		"clusters/prod/payments/payments-web.yaml:1": "clusters/prod/payments/payments-web.yaml:1",
+		"capacitor.yaml:5":                           "capacitor.yaml:5",
+		"clusters/prod/kustomization.yaml:5":         "clusters/prod/agent/rbac.yaml ServiceAccount/flux-system/flux-capacitor",
+	} {
+		if found := explained(t, report, subject); len(found) == 0 || found[0].Subject != want {
+			t.Errorf("%s: %+v, want %s", subject, found, want)
+		}
+	}
+	if found := explained(t, report, "capacitor.yaml:5"); !slices.Contains(found[0].From, "says defaults.kustomization.interval") {
+		t.Errorf("a setting of capacitor.yaml: %+v", found)
+	}
+	for _, subject := range []string{"clusters/prod/payments/source.yaml:0", "clusters/prod/payments/source.yaml:-1", "clusters/prod/no-such.yaml:1", "capacitor.yaml:x", "capacitor.yaml:99999999999999999999"} {
+		if found := Explain(report, subject); found != nil {
+			t.Errorf("%s: %+v", subject, found)
+		}
+	}
 	// Where no URL is given yet, the flag that gives it stands in its place.
 	report.Capacitor.URL = ""
 	if found := explained(t, report, "GitRepository/flux-system/flux-capacitor .spec.url"); len(found) != 1 || found[0].Value != "what --capacitor says" {
 		t.Errorf("without a URL: %+v", found)
+	}
+}
+
+// everyLineExplained asks for each line of an emitted file by its number, and
+// demands that the answer is about what stands there.
+func everyLineExplained(t *testing.T, r Report, name string, content []byte) {
+	t.Helper()
+	texts := strings.Split(strings.TrimSuffix(string(content), "\n"), "\n")
+	for i, text := range texts {
+		subject := name + ":" + strconv.Itoa(i+1)
+		found := explained(t, r, subject)
+		key, value, isField := strings.Cut(strings.TrimLeft(text, " -"), ":")
+		if value = strings.Trim(value, ` "'`); !isField || strings.HasPrefix(text, "#") || name == CapacitorFile || name == IndexPath(r.Capacitor.Cluster) {
+			continue
+		}
+		// Lines of a text are answered with the whole text.
+		if !slices.ContainsFunc(found, func(e Explanation) bool {
+			return strings.Contains(e.Subject, key) && (value == "" || strings.HasPrefix(value, "|") || strings.Contains(e.Value, value)) || strings.Contains(e.Value, strings.TrimLeft(text, " -"))
+		}) {
+			t.Errorf("%s, %q: %+v", subject, text, found)
+		}
+	}
+	if found := Explain(r, name+":"+strconv.Itoa(len(texts)+1)); found != nil {
+		t.Errorf("%s: a line behind its end is explained: %+v", name, found)
 	}
 }
 

@@ -209,7 +209,7 @@ hold back before. A file that was changed after it was made is refused (64).`,
   fluxover plan -o html > review.html
   fluxover plan --explain --sync-interval
   fluxover plan --explain 'Kustomization/flux-system/shop-web .spec.interval'
-  fluxover plan --explain clusters/prod/agent/rbac.yaml
+  fluxover plan --explain clusters/prod/shop/source.yaml:12
   fluxover plan --emit capacitor/ --capacitor https://git.example.com/flux-capacitor`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.run(cmd, s, k) },
@@ -226,7 +226,7 @@ hold back before. A file that was changed after it was made is refused (64).`,
 	flags.StringVar(&p.capacitorCluster, "capacitor-cluster", "", "with --emit: this cluster's folder, below clusters/ (default: the kubeconfig's name for the cluster)")
 	flags.BoolVar(&p.capacitorSecret, "capacitor-secret", false, "with --emit: it is read with the Secret flux-system/flux-capacitor")
 	flags.StringVar(&p.verify, "verify", "", "check whether the plan of this file still holds, and say what has moved")
-	flags.StringVar(&p.explain, "explain", "", "say where `SUBJECT` came from and where it went, in place of the plan: a flag or chart value of Flux v1, an object or field of the plan, an object or file of the flux-capacitor, an object of a repository, a finding's code, a repository's id; a repository's id and a space before it narrow it")
+	flags.StringVar(&p.explain, "explain", "", "say where `SUBJECT` came from and where it went, in place of the plan: a flag or chart value of Flux v1, an object or field of the plan, an object, file or FILE:LINE of the flux-capacitor, an object of a repository, a finding's code, a repository's id; a repository's id and a space before it narrow it")
 	flags.BoolVar(&p.detailed, "detailed-exitcode", false, "exit 2 if there is something to do")
 	return cmd
 }
@@ -297,10 +297,10 @@ func (p *planCommand) sayWhy(s streams, res proof.Result, inv migrate.Inventory)
 	}
 	explanations := emit.Explain(report, p.explain)
 	if len(explanations) == 0 {
-		return usage("--explain %q: no setting of Flux v1, object, field, file, repository or finding of this name is known", p.explain)
+		return usage("--explain %q: no setting of Flux v1, object, field, file, line, repository or finding of this name is known", p.explain)
 	}
 	if p.output == "json" || p.output == "yaml" {
-		return write(s.Out, p.output, explanations)
+		return write(s.Out, p.output, emit.NewExplanations(p.explain, explanations))
 	}
 	return emit.WriteExplanations(s.Out, explanations, p.style(s.Out))
 }

@@ -79,16 +79,22 @@ func TestWhatIsPrintedIsWhatTheSchemasSay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, value := range map[string]any{
+	printed := map[string]any{
 		"inventory":     inventory,
 		"plan":          plan,
 		"status":        cutover.StatusReport{APIVersion: migrate.APIVersion, Kind: "Status", Repositories: []cutover.RepositoryStatus{{ID: "a/b", Phase: cutover.PhasePending}}},
 		"rollback-plan": cutover.RollbackPlan{APIVersion: migrate.APIVersion, Kind: "RollbackPlan", Repositories: []cutover.RepositoryReturn{{ID: "a/b"}}},
 		"verification":  verification,
+		"explanations":  emit.NewExplanations("--sync-interval", emit.Explain(emit.Report{Plan: plan, Inventory: inventory}, "--sync-interval")),
 		"diff": emit.NewDiff(emit.Report{Plan: migrate.Plan{Proof: "server"}, Objects: 1, Differences: []emit.Difference{
 			{Repository: "a/b", ObjectPlan: migrate.ObjectPlan{ID: "c", Verb: migrate.Change, Fields: []string{".spec"}}},
 		}}),
-	} {
+	}
+	published, err := filepath.Glob(filepath.Join(moduleRoot, "docs/schemas/*.json"))
+	if err != nil || len(published) != len(printed) {
+		t.Errorf("%d schemas are published (%v), and %d documents looked at", len(published), err, len(printed))
+	}
+	for name, value := range printed {
 		var out bytes.Buffer
 		if err := write(&out, "json", value); err != nil {
 			t.Fatal(err)

@@ -38,6 +38,7 @@ var documents = []struct {
 	{"rollback-plan", "RollbackPlan", cutover.RollbackPlan{}},
 	{"diff", "Diff", emit.Diff{}},
 	{"verification", "Verification", cutover.Verification{}},
+	{"explanations", "Explanations", emit.Explanations{}},
 }
 
 // words are the values of types that are texts of a few.
