@@ -85,6 +85,7 @@ func (l *leases) holdRest(ctx context.Context, names []string, act func(context.
 	defer stopWaiting()
 	var (
 		acted  atomic.Bool
+		lost   atomic.Bool
 		result = make(chan error, 1)
 		holder atomic.Value
 	)
@@ -100,13 +101,17 @@ func (l *leases) holdRest(ctx context.Context, names []string, act func(context.
 		RetryPeriod:     l.opts.RetryPeriod,
 		ReleaseOnCancel: true,
 		Callbacks: leaderelection.LeaderCallbacks{
-			OnStartedLeading: func(lost context.Context) {
+			OnStartedLeading: func(leading context.Context) {
 				acted.Store(true)
 				l.log.Info("lease taken", "lease", name)
 				inner, cancel := context.WithCancel(ctx)
 				defer cancel()
-				defer context.AfterFunc(lost, cancel)()
-				result <- l.holdRest(inner, names[1:], act)
+				defer context.AfterFunc(leading, cancel)()
+				err := l.holdRest(inner, names[1:], act)
+				// Leading ends because of release, or because renewing failed. This
+				// must be asked before release, which may come before Run returns.
+				lost.Store(leading.Err() != nil && electing.Err() == nil)
+				result <- err
 				release()
 			},
 			OnStoppedLeading: func() {},
@@ -121,13 +126,11 @@ func (l *leases) holdRest(ctx context.Context, names []string, act func(context.
 		return fmt.Errorf("elect on lease %s/%s: %w", l.opts.Namespace, name, err)
 	}
 	elector.Run(electing)
-	// It ends because of release, or because renewing failed.
-	lost := electing.Err() == nil
 	if !acted.Load() {
 		return ctx.Err()
 	}
 	err = <-result
-	if lost {
+	if lost.Load() {
 		return errors.Join(fmt.Errorf("%w: %s/%s", errLeaseLost, l.opts.Namespace, name), err)
 	}
 	return err
