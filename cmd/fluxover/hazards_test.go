@@ -355,6 +355,15 @@ func TestHazardsPageIsWhatTheCodeSays(t *testing.T) {
 	checkDocument(t, "hazards.md", hazardsPage())
 }
 
+// openSentence says how many hazards are not handled, and which.
+func openSentence() string {
+	open := openHazards()
+	if len(open) == 0 {
+		return fmt.Sprintf("None of the %d hazards is open.", len(hazards))
+	}
+	return fmt.Sprintf("Of %d hazards, %d are open in part or whole: %s.", len(hazards), len(open), strings.Join(open, ", "))
+}
+
 // openHazards are the numbers of those of which something is not handled yet.
 func openHazards() []string {
 	var open []string
@@ -376,11 +385,11 @@ steps and tests that it names.
 
 What is known to go wrong when a repository is handed over from Flux v1 to Flux v2, and what is done about it: it is
 *detected* by a finding before anything changes, *prevented*, so that it cannot come true, or *gated*: a step of the
-cut-over ([cutover.md](cutover.md)) does not go on where it would. Of %d hazards, %d are open in part or whole: %s.
+cut-over ([cutover.md](cutover.md)) does not go on where it would. %s
 
 | hazard | detected by | prevented | gated in | open |
 |---|---|---|---|---|
-`, len(hazards), len(openHazards()), strings.Join(openHazards(), ", "))
+`, openSentence())
 	for _, h := range hazards {
 		mark := func(yes bool, text string) string {
 			if yes {
