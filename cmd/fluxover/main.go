@@ -49,7 +49,7 @@ func (e *exitError) Error() string {
 func (e *exitError) Unwrap() error { return e.Err }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), interrupts()...)
 	stderr := os.Stderr
 	rest := withoutChatter(stderr)
 	if len(os.Args) < 2 || os.Args[1] != "agent" { // which has a container's limit
@@ -61,6 +61,16 @@ func main() {
 	rest()
 	stop()
 	os.Exit(code)
+}
+
+// interrupts are the signals that end a command in good order. A terminal that
+// goes away is one, unless the user said that it does not matter (nohup).
+func interrupts() []os.Signal {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	return signals
 }
 
 // memoryTarget is what the garbage collector tries to stay below: the proof of ten

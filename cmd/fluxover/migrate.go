@@ -132,7 +132,7 @@ func (o *migrateOptions) run(cmd *cobra.Command, s streams, k *kube, args []stri
 		return err
 	}
 	if !o.yes {
-		if err := confirm(s, fmt.Sprintf("hand over %d of %d repositories?", ready, len(chosen))); err != nil {
+		if err := confirm(ctx, s, fmt.Sprintf("hand over %d of %d repositories?", ready, len(chosen))); err != nil {
 			return err
 		}
 	}

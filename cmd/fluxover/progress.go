@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os/signal"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -17,7 +19,7 @@ import (
 // progress shows what a migration or a rollback does: a live display on a
 // terminal, plain lines elsewhere.
 type progress interface {
-	// Event shows one event. It may be called from several goroutines.
+	// Event shows one event, or will soon. It may be called from several goroutines.
 	Event(cutover.Event)
 	// Close puts the terminal in order. It must be called before anything
 	// else is written.
@@ -25,12 +27,89 @@ type progress interface {
 }
 
 // newProgress picks the display for w; total is how many repositories there
-// are to do.
+// are to do. When ctx ends, the display says so and goes on: what must not stay
+// half done is ended first.
+//
+// Nothing that happens to the display may hold up or end the run, in which a
+// repository may be without an agent for the moment: not a terminal that takes
+// no more, not one that is gone, and not a pipe that nobody reads.
 func newProgress(ctx context.Context, w io.Writer, total int) progress {
+	signal.Ignore(syscall.SIGPIPE)
+	var shown progress = &plainProgress{w: w}
 	if isTerminal(w) {
-		return newLive(ctx, w, total)
+		shown = newLive(w, total)
 	}
-	return &plainProgress{w: w}
+	q := newQueued(shown)
+	said := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(said)
+		q.Event(cutover.Event{At: time.Now(), State: cutover.EventNote, Message: "interrupted: what must not stay half done is ended first"})
+	})
+	q.last = func() {
+		if !stop() {
+			<-said
+		}
+	}
+	return q
+}
+
+// queued hands events to a display one after the other and keeps nobody waiting
+// for it.
+type queued struct {
+	shown progress
+	last  func() // called before no more events are taken
+	done  chan struct{}
+
+	mu     sync.Mutex
+	more   sync.Cond
+	events []cutover.Event
+	closed bool
+}
+
+func newQueued(shown progress) *queued {
+	q := &queued{shown: shown, last: func() {}, done: make(chan struct{})}
+	q.more.L = &q.mu
+	go q.show()
+	return q
+}
+
+// show is the only one to talk to the display.
+func (q *queued) show() {
+	defer close(q.done)
+	for {
+		q.mu.Lock()
+		for len(q.events) == 0 && !q.closed {
+			q.more.Wait()
+		}
+		events := q.events
+		q.events = nil
+		q.mu.Unlock()
+		if len(events) == 0 {
+			q.shown.Close()
+			return
+		}
+		for _, e := range events {
+			q.shown.Event(e)
+		}
+	}
+}
+
+func (q *queued) Event(e cutover.Event) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.closed {
+		q.events = append(q.events, e)
+		q.more.Signal()
+	}
+}
+
+func (q *queued) Close() {
+	q.last()
+	q.mu.Lock()
+	q.closed = true
+	q.more.Signal()
+	q.mu.Unlock()
+	<-q.done
 }
 
 // plainProgress writes a line per event that ends something.
@@ -68,25 +147,32 @@ func eventLine(e cutover.Event) string {
 // failures and notes scroll by above it.
 type live struct {
 	program *tea.Program
-	done    chan struct{}
+	done    chan struct{}  // closed when nothing is drawn any more
+	plain   *plainProgress // which then takes its place
 }
 
-func newLive(ctx context.Context, w io.Writer, total int) *live {
-	l := &live{done: make(chan struct{})}
-	// Signals stay with main, which ends the context; keys are not read.
+func newLive(w io.Writer, total int) *live {
+	l := &live{done: make(chan struct{}), plain: &plainProgress{w: w}}
+	// Signals stay with main, keys are not read.
 	l.program = tea.NewProgram(liveModel{total: total, rows: map[string]row{}, begun: time.Now()},
-		tea.WithContext(ctx), tea.WithOutput(w), tea.WithInput(nil), tea.WithoutSignalHandler(), tea.WithFPS(10))
+		tea.WithOutput(w), tea.WithInput(nil), tea.WithoutSignalHandler(), tea.WithFPS(10))
 	go func() {
 		defer close(l.done)
-		// A display that cannot be drawn must not stop a migration.
-		_, _ = l.program.Run()
+		_, _ = l.program.Run() // what cannot be drawn is written, see Event
 	}()
 	return l
 }
 
 func (l *live) Event(e cutover.Event) {
+	select {
+	case <-l.done:
+		l.plain.Event(e)
+		return
+	default:
+	}
 	if e.State == cutover.EventNote || e.State == cutover.EventFailed || e.State == cutover.EventBlocked {
-		l.program.Println(eventLine(e))
+		// Not by the program's own Println, which waits for ever once the program has ended.
+		l.program.Send(tea.Println(eventLine(e))())
 	}
 	l.program.Send(e)
 }

@@ -63,7 +63,7 @@ workload is deleted or recreated.`,
 				if len(plan.Repositories) == 0 {
 					question = "remove what no repository uses any more?"
 				}
-				if err := confirm(s, question); err != nil {
+				if err := confirm(ctx, s, question); err != nil {
 					return err
 				}
 			}
@@ -148,7 +148,7 @@ func newAbort(s streams, k *kube) *cobra.Command {
 				return err
 			}
 			if !yes {
-				if err := confirm(s, "stop, and roll back what is unfinished?"); err != nil {
+				if err := confirm(ctx, s, "stop, and roll back what is unfinished?"); err != nil {
 					return err
 				}
 			}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -202,18 +203,33 @@ func checkFormat(format string, allowed ...string) error {
 }
 
 // confirm asks a yes-or-no question. Without a terminal to ask on it is an
-// error that names --yes.
-func confirm(s streams, question string) error {
+// error that names --yes; when ctx ends meanwhile, that of an interruption.
+func confirm(ctx context.Context, s streams, question string) error {
 	in, ok := s.In.(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) {
 		return usage("%s: there is no terminal to ask on; say --yes", question)
 	}
 	fmt.Fprintf(s.Err, "%s [y/N] ", question)
-	answer, err := bufio.NewReader(in).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("read the answer: %w", err)
+	type read struct {
+		line string
+		err  error
 	}
-	switch strings.ToLower(strings.TrimSpace(answer)) {
+	given := make(chan read, 1)
+	go func() { // which an interruption leaves behind: a terminal's read cannot be called off
+		line, err := bufio.NewReader(in).ReadString('\n')
+		given <- read{line, err}
+	}()
+	var answer read
+	select {
+	case answer = <-given:
+	case <-ctx.Done():
+		fmt.Fprintln(s.Err)
+		return &exitError{Code: exitInterrupted, Err: errors.New("interrupted"), Hints: []string{"nothing has changed"}}
+	}
+	if answer.err != nil && !errors.Is(answer.err, io.EOF) {
+		return fmt.Errorf("read the answer: %w", answer.err)
+	}
+	switch strings.ToLower(strings.TrimSpace(answer.line)) {
 	case "y", "yes":
 		return nil
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/creack/pty"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -532,23 +534,36 @@ func (w *world) testCommitAfterPlan(moved, twice fleet.Team) {
 
 func (w *world) testInterrupt(team fleet.Team) {
 	since := time.Now()
+	// On a terminal, as people do it.
+	keyboard, screen, err := pty.Open()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer keyboard.Close()
 	first := w.command(w.t.Context(), nil, migrateArgs("--repo", id(team), "--hold", "1m")...)
 	var out bytes.Buffer
-	first.Stdout, first.Stderr = &out, &out
+	first.Stderr = screen
 	if err := first.Start(); err != nil {
 		w.t.Fatal(err)
 	}
+	screen.Close()
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		_, _ = io.Copy(&out, keyboard) // ends with the program, in an error
+	}()
 	w.waitPhase(team, "holding")
 	if err := first.Process.Signal(syscall.SIGINT); err != nil {
 		w.t.Fatal(err)
 	}
 	begun := time.Now()
 	_ = first.Wait() // its exit code is judged below
+	<-read
 	if took := time.Since(begun); took > 20*time.Second {
 		w.t.Errorf("it took %s to stop", took)
 	}
 	text := words(out.String())
-	if code := first.ProcessState.ExitCode(); code != 130 || !strings.Contains(text, "interrupted") || !strings.Contains(text, "run the same command to go on") {
+	if code := first.ProcessState.ExitCode(); code != 130 || !strings.Contains(text, "interrupted: what must not stay half done is ended first") || !strings.Contains(text, "run the same command to go on") {
 		w.t.Errorf("exit code %d:\n%s", code, out.String())
 	}
 	w.t.Logf("%s", out.String())
