@@ -281,7 +281,12 @@ func TestKilledWhileTheAgentOrTheFluxCapacitorIsSetUpOrTakenAway(t *testing.T) {
 	}
 	takenAway := slices.Concat(around("undo-capacitor"), after("undo-capacitor", "sync", "kustomization", "gitrepository", "rolebinding", "role", "serviceaccount", "push", "secret"),
 		around("undo-agent"), after("undo-agent", "pods", "release"))
-	for _, point := range sample(t, 1, takenAway) {
+	killedAt := sample(t, 1, takenAway)
+	// Where a migration once found the flux-capacitor's Kustomization suspended, and left it so.
+	if kept := "undo-capacitor-sync|after-done"; !slices.Contains(killedAt, kept) {
+		killedAt = append(killedAt, kept)
+	}
+	for _, point := range killedAt {
 		in("rollback killed at "+point+" goes on", func(w *world, c *capacitor) {
 			forth(w, c)
 			w.killed(point, rollback...)

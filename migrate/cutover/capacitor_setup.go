@@ -166,6 +166,11 @@ func prepareCapacitor(ctx context.Context, s *session, c Capacitor) (err error) 
 			return err
 		}
 	}
+	if s.record.Capacitor.State != Done {
+		if err := g.resume(ctx); err != nil {
+			return err
+		}
+	}
 	if err := g.poke(ctx, rev); err != nil {
 		return err
 	}
@@ -332,6 +337,17 @@ func (g *GitCapacitor) stop(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// resume undoes stop, after which a rollback may have got no further. One that
+// somebody suspended once it was set up stays so.
+func (g *GitCapacitor) resume(ctx context.Context) error {
+	live, err := g.env.c.Get(ctx, kustomizationKind, migrate.AgentNamespace, emit.CapacitorName)
+	if err != nil || !suspended(live) {
+		return err
+	}
+	_, err = g.pseudo().patch(ctx, live, map[string]any{"spec": map[string]any{"suspend": nil}})
+	return err
 }
 
 // enterCapacitor is the part of settling that concerns the flux-capacitor. The
