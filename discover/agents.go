@@ -444,12 +444,14 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 	for _, f := range container.EnvFrom {
 		name := envFromName(f)
 		switch {
-		case len(inArguments) > 0:
-			add("envFrom", name, migrate.Carried, "the settings whose arguments refer to it", "", "envFrom")
 		case a.SOPS:
 			add("envFrom", name, migrate.Unknown, settledByFiles, "decryption may read a variable of it", "envFrom")
+		case a.ManifestGeneration:
+			add("envFrom", name, migrate.Unknown, "the conversion of generated files", "commands may read a variable of it", "envFrom")
+		case len(inArguments) > 0:
+			add("envFrom", name, migrate.Carried, "the settings whose arguments refer to it", "", "envFrom")
 		default:
-			add("envFrom", name, migrate.Dropped, "", "no argument refers to a variable of it", "envFrom")
+			add("envFrom", name, migrate.Unknown, "a person's decision", "no argument refers to it; proxies and certificates that it names are carried, and git may read more of it", "envFrom")
 		}
 	}
 	for _, m := range container.VolumeMounts {
@@ -491,6 +493,9 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 			code = flux1.Notifications
 		}
 		find(code.Finding(a.ID, origin("container "+c.Name).Where, fmt.Sprintf("container %s (%s) runs beside fluxd", c.Name, imageName(c.Image))))
+	}
+	for _, f := range unknownPodFields(pod, container) {
+		add(f.name, f.value, migrate.Unknown, "a person's decision", f.why, f.name)
 	}
 	for _, c := range pod.InitContainers {
 		add("initContainer."+c.Name, c.Image, migrate.Unknown, "a person's decision", "what it prepares for fluxd is not known", "initContainer "+c.Name)

@@ -360,26 +360,30 @@ func fluxd(d *appsv1.Deployment) *corev1.Container {
 }
 
 // fluxdIn returns the container that runs a Flux v1 agent, or nil, of a
-// workload with these labels. A --git-url
-// is clue enough; without one, two of image, name, probe, label and flags
+// workload with these labels. A --git-url is clue enough, whatever the labels
+// and the other containers say; without one, two of image, name, probe, label and flags
 // must speak for it (flux: chart/flux/templates/deployment.yaml,
 // pkg/install/templates). memcached, helm-operator, fluxcloud and the
 // controllers of Flux v2 are never taken for one.
 func fluxdIn(labels map[string]string, pod *corev1.PodTemplateSpec) *corev1.Container {
-	if runsFlux2(&pod.Spec) || labels["app.kubernetes.io/part-of"] == "flux" {
-		return nil
-	}
+	ofFlux2 := runsFlux2(&pod.Spec) || labels["app.kubernetes.io/part-of"] == "flux"
 	for i := range pod.Spec.Containers {
 		c := &pod.Spec.Containers[i]
 		switch imageName(c.Image) {
 		case "memcached", "helm-operator", "fluxcloud", "flux-recv", "fluxctl", "flux-cli":
 			continue
 		}
-		words := slices.Concat(c.Command, c.Args)
-		clues := 0
-		if slices.ContainsFunc(words, func(a string) bool { return a == "--git-url" || strings.HasPrefix(a, "--git-url=") }) {
-			clues += 2
+		if isFlux2Image(c.Image) {
+			continue
 		}
+		words := slices.Concat(c.Command, c.Args)
+		if slices.ContainsFunc(words, func(a string) bool { return a == "--git-url" || strings.HasPrefix(a, "--git-url=") }) {
+			return c
+		}
+		if ofFlux2 {
+			continue
+		}
+		clues := 0
 		if n := imageName(c.Image); n == "flux" || n == "fluxd" {
 			clues++
 		}

@@ -121,9 +121,14 @@ resource "kubernetes_deployment" "pay" {
       }
       spec {
         service_account_name = "pay"
+        host_aliases {
+          ip        = "10.0.0.9"
+          hostnames = ["git.example.com"]
+        }
         container {
           name  = "flux"
           image = "fluxcd/flux:1.25.4"
+          image_pull_policy = "Always"
           args  = ["--git-url=git@github.com:example/pay", "--flag-of-later=3", "stray"]
           env {
             name  = "WHATEVER"
@@ -157,6 +162,7 @@ resource "kubernetes_deployment" "pay" {
 		"flux/pay": {
 			"--git-url", "--flag-of-later", "argument", "env.WHATEVER", "volume.odd", "container.beside", "initContainer.before", "image",
 			"spec.replicas", "spec.fieldOfLater", "spec.template.spec.containers[0].containerField", "spec.template.metadata.labels.name", "spec.template.spec.serviceAccountName",
+			"spec.template.spec.hostAliases[0].ip", "spec.template.spec.containers[0].imagePullPolicy",
 		},
 	}
 	equal(t, "agents", agentIDs(inv), []string{"flux/pay", "flux/shop"})
@@ -175,6 +181,12 @@ resource "kubernetes_deployment" "pay" {
 	}
 	for _, name := range []string{"helm_release.argument_of_later", "helm_release.block_of_later", "git.urll", "--no-such-flag"} {
 		equal(t, name, settingOf(t, inv.Agents[1], name).Fate, migrate.Unknown)
+	}
+	for name, fate := range map[string]migrate.Fate{
+		"spec.fieldOfLater": migrate.Unknown, "spec.template.spec.containers[0].containerField": migrate.Unknown, "spec.template.spec.hostAliases[0].ip": migrate.Unknown,
+		"spec.replicas": migrate.Dropped, "spec.template.spec.containers[0].imagePullPolicy": migrate.Dropped, "spec.template.metadata.labels.name": migrate.Dropped,
+	} {
+		equal(t, name, settingOf(t, inv.Agents[0], name).Fate, fate)
 	}
 }
 

@@ -158,6 +158,10 @@ func (c *configuration) workload(w *terraform.Workload) {
 			s.Fate, s.To, s.Why = migrate.Unknown, "a person's decision", "it holds fields that are not listed"
 		case strings.HasSuffix(l.path, "spec.serviceAccountName"):
 			s.Fate, s.To, s.Why = migrate.Carried, "Kustomization.spec.serviceAccountName", "the rights of the agent's account are carried over"
+		default:
+			if why, known := unknownField(l.path, which); !known {
+				s.Fate, s.To, s.Why = migrate.Unknown, "a person's decision", why
+			}
 		}
 		d.Settings = append(d.Settings, s)
 	}

@@ -1,0 +1,102 @@
+package discover
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/flux1"
+)
+
+// jsonNames are the fields of a type as they stand in manifests.
+func jsonNames(of any) []string {
+	var out []string
+	for _, f := range reflect.VisibleFields(reflect.TypeOf(of)) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		out = append(out, name)
+	}
+	return out
+}
+
+func TestFieldsOfPodsThatNobodyKnowsAreUnknown(t *testing.T) {
+	for _, c := range []struct {
+		of    any
+		lists [][]string
+	}{
+		{corev1.PodSpec{}, [][]string{podReadElsewhere, podRuns, resolving}},
+		{corev1.Container{}, [][]string{containerReadElsewhere, containerRuns}},
+		{appsv1.DeploymentSpec{}, [][]string{workloadRuns}},
+	} {
+		names := jsonNames(c.of)
+		for _, name := range slices.Concat(c.lists...) {
+			if !slices.Contains(names, name) {
+				t.Errorf("%T has no field %s", c.of, name)
+			}
+		}
+	}
+	yes := true
+	pod := &corev1.PodSpec{
+		HostAliases: []corev1.HostAlias{{IP: "10.0.0.9", Hostnames: []string{"git.corp"}}}, DNSPolicy: corev1.DNSNone, RestartPolicy: corev1.RestartPolicyAlways,
+		EphemeralContainers: []corev1.EphemeralContainer{{}}, ServiceAccountName: "flux", NodeSelector: map[string]string{"a": "b"},
+		Containers: []corev1.Container{{
+			Name: "flux", Image: "fluxcd/flux:1.25.4", WorkingDir: "/elsewhere", ImagePullPolicy: corev1.PullAlways,
+			Lifecycle:       &corev1.Lifecycle{PostStart: &corev1.LifecycleHandler{Exec: &corev1.ExecAction{Command: []string{"sh", "-c", "git config --global http.proxy MARKED-SECRET"}}}},
+			SecurityContext: &corev1.SecurityContext{Privileged: &yes},
+		}},
+	}
+	var a migrate.Flux1Agent
+	readSurroundings(&a, &flux1.Config{}, pod, &pod.Containers[0], func(where string) migrate.Origin { return migrate.Origin{Witness: "cluster", Where: where} }, func(...migrate.Finding) {})
+	got := map[string]string{}
+	for _, s := range a.Settings {
+		if s.Fate != migrate.Unknown || s.Why == "" || s.To == "" || len(s.From) != 1 {
+			t.Errorf("%+v", s)
+		}
+		got[s.Name] = s.Value
+	}
+	want := map[string]string{
+		"pod.hostAliases": `[{"hostnames":["git.corp"],"ip":"10.0.0.9"}]`, "pod.dnsPolicy": `"None"`, "pod.ephemeralContainers": "***",
+		"container.workingDir": "***", "container.lifecycle": "***",
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	pod.DNSPolicy = corev1.DNSClusterFirst // what the API server fills in
+	for _, f := range unknownPodFields(pod, &pod.Containers[0]) {
+		if f.name == "pod.dnsPolicy" {
+			t.Errorf("%+v", f)
+		}
+	}
+}
+
+func TestAFluxdIsFoundBesideFlux2AndUnderItsLabel(t *testing.T) {
+	fluxd1 := corev1.Container{Name: "a", Image: "example/mirror:1", Args: []string{"--git-url=git@h:a"}}
+	controller := corev1.Container{Name: "manager", Image: "ghcr.io/fluxcd/source-controller:v1.9.1", Args: []string{"--storage-path=/data"}}
+	deployment := func(labels map[string]string, containers ...corev1.Container) *appsv1.Deployment {
+		return &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: appsv1.DeploymentSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: containers}}}}
+	}
+	part := map[string]string{"app.kubernetes.io/part-of": "flux"}
+	for name, c := range map[string]struct {
+		d    *appsv1.Deployment
+		want string
+	}{
+		"under the label of Flux v2": {deployment(part, fluxd1), "a"},
+		"beside a controller":        {deployment(nil, controller, fluxd1), "a"},
+		"a controller":               {deployment(part, controller), ""},
+		"what is named like fluxd":   {deployment(part, corev1.Container{Name: "flux", Image: "example/flux:2"}), ""},
+		"the same without the label": {deployment(nil, corev1.Container{Name: "flux", Image: "example/flux:2"}), "flux"},
+	} {
+		got := ""
+		if found := fluxd(c.d); found != nil {
+			got = found.Name
+		}
+		if got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
