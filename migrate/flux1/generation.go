@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	sigsyaml "sigs.k8s.io/yaml"
@@ -102,8 +104,8 @@ func headOf(u *unstructured.Unstructured) head {
 	return h
 }
 
-// readConfigFile reads a .flux.yaml, which holds exactly one variety and no
-// other keys (flux: pkg/manifests/configfile.go).
+// readConfigFile reads a .flux.yaml, which holds exactly one variety (flux:
+// pkg/manifests/configfile.go). Other keys beside it are passed over.
 func readConfigFile(content []byte, g *Generation) error {
 	var doc map[string]any
 	if err := sigsyaml.Unmarshal(content, &doc); err != nil {
@@ -124,20 +126,48 @@ func readConfigFile(content []byte, g *Generation) error {
 	if g.Variety == "" {
 		return errors.New("it holds none of commandUpdated, patchUpdated, scanForFiles")
 	}
-	body, _ := doc[g.Variety].(map[string]any)
-	generators, _ := body["generators"].([]any)
-	for _, entry := range generators {
-		if m, ok := entry.(map[string]any); ok {
-			if command, ok := m["command"].(string); ok {
-				g.Commands = append(g.Commands, command)
-			}
+	if g.Variety == "scanForFiles" {
+		return nil
+	}
+	body, ok := doc[g.Variety].(map[string]any)
+	if !ok {
+		return fmt.Errorf("%s is no mapping", g.Variety)
+	}
+	return readVariety(body, g)
+}
+
+// readVariety reads what stands below the variety, by the schema that fluxd
+// refuses a file by.
+func readVariety(body map[string]any, g *Generation) error {
+	patch := g.Variety == "patchUpdated"
+	for _, name := range slices.Sorted(maps.Keys(body)) {
+		if name != "generators" && (name != "updaters" || patch) && (name != "patchFile" || !patch) {
+			return fmt.Errorf("%s has no key %s", g.Variety, name)
 		}
 	}
-	if updaters, ok := body["updaters"].([]any); ok {
-		g.Updaters = len(updaters)
+	generators, ok := body["generators"].([]any)
+	if !ok {
+		return fmt.Errorf("%s has no list of generators", g.Variety)
 	}
-	if file, ok := body["patchFile"].(string); ok && g.Variety == "patchUpdated" {
-		g.PatchFile = path.Join(g.Dir, file)
+	for i, entry := range generators {
+		fields, _ := entry.(map[string]any)
+		command, ok := fields["command"].(string)
+		if !ok {
+			return fmt.Errorf("generator %d of %s has no command", i+1, g.Variety)
+		}
+		g.Commands = append(g.Commands, command)
 	}
+	if !patch {
+		updaters, ok := body["updaters"].([]any)
+		if g.Updaters = len(updaters); !ok && body["updaters"] != nil {
+			return fmt.Errorf("the updaters of %s are no list", g.Variety)
+		}
+		return nil
+	}
+	file, ok := body["patchFile"].(string)
+	if !ok {
+		return fmt.Errorf("%s names no patchFile", g.Variety)
+	}
+	g.PatchFile = path.Join(g.Dir, file)
 	return nil
 }

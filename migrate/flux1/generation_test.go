@@ -63,6 +63,37 @@ func TestGenerateIsAskedForPathsThatAFluxYAMLGoverns(t *testing.T) {
 	}
 }
 
+func TestAConfigFileThatFluxdRefusesIsSaidToStopIt(t *testing.T) {
+	for name, c := range map[string]struct{ text, says string }{
+		"a patch without its file":   {"patchUpdated: {generators: [{command: kustomize build .}]}", "names no patchFile"},
+		"commands with a patch file": {"commandUpdated: {generators: [{command: x}], patchFile: p.yaml}", "has no key patchFile"},
+		"a patch with updaters":      {"patchUpdated: {generators: [], patchFile: p.yaml, updaters: []}", "has no key updaters"},
+		"no generators":              {"commandUpdated: {updaters: []}", "no list of generators"},
+		"a generator without words":  {"commandUpdated: {generators: [{command: x}, {timeout: 5s}]}", "generator 2 of commandUpdated has no command"},
+		"a command that is a list":   {"commandUpdated: {generators: [{command: [a, b]}]}", "has no command"},
+		"nothing in it":              {"commandUpdated: []", "is no mapping"},
+		"a timeout, which is known":  {"commandUpdated: {generators: [{command: x, timeout: 5s}]}", ""},
+		"the plain way":              {"scanForFiles: {}", ""},
+	} {
+		_, _, findings, err := Load(fstest.MapFS{"team/.flux.yaml": {Data: []byte("version: 1\n" + c.text + "\n")}}, LoadConfig{
+			Repository: "team/flux", Paths: []string{"team"}, ManifestGeneration: true, DefaultNamespace: "team",
+			Generate: func(Generation) ([]Parsed, error) { return nil, nil },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := ""
+		for _, f := range findings {
+			if f.Code == Stuck.Name {
+				said += f.Message
+			}
+		}
+		if (said == "") != (c.says == "") || !strings.Contains(said, c.says) {
+			t.Errorf("%s: %q, want %q", name, said, c.says)
+		}
+	}
+}
+
 func TestWithoutAClusterKindsAreAssumedAndSaid(t *testing.T) {
 	tree := fstest.MapFS{"a.yaml": {Data: []byte(`
 apiVersion: example.org/v1
