@@ -221,6 +221,12 @@ data "terraform_remote_state" "local" {
   backend = "local"
   config  = { path = "other.tfstate" }
 }
+locals {
+  not_a_number = parseint(var.token, 10)
+  not_a_time   = [for t in [var.from_argument] : formatdate("YYYY", t)]
+  not_yaml     = yamldecode("{${var.from_env}")
+  not_read     = jsondecode(file("secret.txt"))
+}
 resource "helm_release" "inputs" {
   name      = "inputs"
   namespace = "flux"
@@ -232,6 +238,13 @@ additionalArgs: ["--token=${var.from_env}", "--git-user=${data.terraform_remote_
 extraEnvs: [{name: A, value: "${var.from_argument}"}]
 EOT
   ]
+  dynamic "set" {
+    for_each = ["not_a_number", "not_a_time", "not_yaml", "not_read"]
+    content {
+      name  = set.value
+      value = { not_a_number = local.not_a_number, not_a_time = local.not_a_time[0], not_yaml = local.not_yaml, not_read = local.not_read }[set.value]
+    }
+  }
 }
 resource "helm_release" "url" {
   name                = "url"
@@ -310,6 +323,7 @@ EOT
 }
 `,
 		"other.tfstate": `{"version":4,"outputs":{"secret":{"type":"string","value":"` + m + `","sensitive":true}},"resources":[]}`,
+		"secret.txt":    "{" + m,
 		"prod.tfvars": `token = "` + m + `"
 hidden = "` + m + `"`,
 		"state.tfstate": `{"version":4,"terraform_version":"1.5.0","serial":1,"lineage":"x","resources":[{"mode":"managed","type":"helm_release","name":"url",

@@ -84,19 +84,19 @@ func (d *diagnostics) warn(p Position, summary, detail string) {
 // parse adds the diagnostics of a parser, which quote no values.
 func (d *diagnostics) parse(ds hcl.Diagnostics) {
 	for _, n := range ds {
-		d.hcl(n, false)
+		d.hcl(n, "")
 	}
 }
 
-// hcl adds one diagnostic of the HCL library, without its detail when that
-// might quote a sensitive value.
-func (d *diagnostics) hcl(n *hcl.Diagnostic, withhold bool) {
+// hcl adds one diagnostic of the HCL library, without its detail when there is
+// a reason to withhold it: it might quote a secret.
+func (d *diagnostics) hcl(n *hcl.Diagnostic, withhold string) {
 	out := Diagnostic{Severity: Error, Summary: n.Summary, Detail: strings.Join(strings.Fields(n.Detail), " ")}
 	if n.Severity == hcl.DiagWarning {
 		out.Severity = Warning
 	}
-	if withhold {
-		out.Detail = "the detail is withheld, since the expression has a sensitive value"
+	if withhold != "" {
+		out.Detail = "the detail is withheld, since " + withhold
 	}
 	if len(out.Detail) > 500 {
 		out.Detail = strings.ToValidUTF8(out.Detail[:500], "") + "…"

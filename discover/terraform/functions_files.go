@@ -272,7 +272,7 @@ func (l *loader) templateContext(e *expression, vars cty.Value) (*hcl.EvalContex
 	}
 	for _, t := range e.refs {
 		if _, ok := ctx.Variables[t.RootName()]; !ok {
-			return nil, fmt.Errorf("%s: the template refers to %q, which is not passed to it", at(t.SourceRange()), t.RootName())
+			return nil, namesError{fmt.Errorf("%s: the template refers to %q, which is not passed to it", at(t.SourceRange()), t.RootName())}
 		}
 	}
 	return ctx, nil

@@ -105,9 +105,16 @@ func (l *loader) value(e *expression, ctx *hcl.EvalContext) cty.Value {
 		return unknown(cty.DynamicPseudoType, l.limit(l.budget.spent.Error(), pos))
 	}
 	if diags.HasErrors() {
-		withhold := l.mentionsSecret(e, ctx)
+		reason := ""
+		if l.mentionsSecret(e, ctx) {
+			reason = "the expression has a sensitive value"
+		}
 		for _, d := range diags {
-			l.diags.hcl(d, withhold)
+			if reason == "" && (len(e.refs) > 0 || len(e.calls) > 1) && quotesValue(d) {
+				l.diags.hcl(d, "it may quote a value")
+				continue
+			}
+			l.diags.hcl(d, reason)
 		}
 		causes := l.causesIn(e, ctx)
 		return unknown(cty.DynamicPseudoType, append(causes, e.inError())...)
@@ -117,6 +124,22 @@ func (l *loader) value(e *expression, ctx *hcl.EvalContext) cty.Value {
 	}
 	return l.settle(v, e, ctx, pos)
 }
+
+// quotesValue reports whether the error of a function may quote what it was
+// given, of which not only what is marked sensitive is a secret. The functions of
+// the libraries do, in quotation marks; ours say no more than names.
+func quotesValue(d *hcl.Diagnostic) bool {
+	call, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallDiagExtra](d)
+	if !ok || call.FunctionCallError() == nil {
+		return false
+	}
+	var names namesError
+	return !errors.As(call.FunctionCallError(), &names) && strings.ContainsAny(call.FunctionCallError().Error(), "\"`'")
+}
+
+// namesError is an error of a function that quotes names of the configuration,
+// and no value.
+type namesError struct{ error }
 
 // inError is the cause of what depends on an expression that is in error,
 // named by what it refers to first.
