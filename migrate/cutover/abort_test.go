@@ -14,15 +14,20 @@ import (
 	"github.com/fluxover/fluxover/reconcile/cluster"
 )
 
-func TestAnAbortGoesOnWhenGitDoesNotAnswer(t *testing.T) {
+// doubledStore keeps journals in a double of the API server.
+func doubledStore() store {
 	kube := fake.NewClientset()
 	// The double gives no versions, by which a stored object is told from a new one.
 	kube.PrependReactor("create", "configmaps", func(a kubetesting.Action) (bool, runtime.Object, error) {
 		a.(kubetesting.CreateAction).GetObject().(*corev1.ConfigMap).ResourceVersion = "1"
 		return false, nil, nil
 	})
-	c := &cluster.Client{Kube: kube}
-	s := store{c: c}
+	return store{c: &cluster.Client{Kube: kube}}
+}
+
+func TestAnAbortGoesOnWhenGitDoesNotAnswer(t *testing.T) {
+	s := doubledStore()
+	c := s.c
 	j := &journal{Repository: "flux/a", Attempt: 1}
 	j.add(Entry{Step: "lock", State: Done})
 	if err := s.save(t.Context(), j); err != nil {

@@ -405,7 +405,7 @@ func (e *Executor) open(ctx context.Context, s *session, ids []string) (repos []
 			history := append(slices.Clone(j.History), fmt.Sprintf("attempt %d: %s at %s", j.Attempt, j.Closed, last.At.Format(time.RFC3339)))
 			if len(j.Parked) > 0 {
 				failures = append(failures, &NotBegunError{Repository: id,
-					Err: fmt.Errorf("it was rolled back and left parked objects (%s): remove them first", strings.Join(j.Parked, ", "))})
+					Err: fmt.Errorf("it was rolled back while the flux-capacitor could not be reached, and its parked objects (%s) still stand there: do not delete them, since the flux-capacitor would make them anew, at work beside the old agent; %s", strings.Join(j.Parked, ", "), j.afterParking())})
 				continue
 			}
 			j, anew = &journal{Repository: id, Attempt: j.Attempt + 1, History: history, resourceVersion: j.resourceVersion, uid: j.uid}, true
@@ -624,6 +624,11 @@ func sameAsStaged(j *journal, given *planSlice, agent migrate.Fingerprint, commi
 		return nil
 	}
 	return fmt.Errorf("%w: something was staged already by another plan than this (%s): %s", ErrMoved, strings.Join(moved, "; "), j.afterMove())
+}
+
+// afterParking says what ends a rollback that left parked objects.
+func (j *journal) afterParking() string {
+	return fmt.Sprintf("run \"fluxover rollback --repo %s\" where the flux-capacitor can be reached, which takes its files out and then removes them", j.Repository)
 }
 
 // afterMove says what to do about a plan that does not hold any more.

@@ -163,7 +163,7 @@ func statusOf(j *journal) RepositoryStatus {
 		one.Message += "no engine can write it since " + from.Format(time.RFC3339)
 	}
 	if one.Phase == PhaseRolledBack && len(j.Parked) > 0 {
-		one.Message = "parked: its control objects stay, suspended, until its files leave the flux-capacitor"
+		one.Message = "parked: its control objects stay, suspended, until its files leave the flux-capacitor: " + j.afterParking()
 	}
 	if left := j.leftovers(); left != "" && (one.Phase == PhaseRolledBack || one.Phase == PhaseAborted || one.Phase == PhaseRollingBack) {
 		if one.Message != "" {
