@@ -122,7 +122,7 @@ func newPause(s streams, k *kube) *cobra.Command {
 
 func newResume(s streams, k *kube) *cobra.Command {
 	return &cobra.Command{
-		Use: "resume", Short: "lift a pause", Args: noArgs,
+		Use: "resume", Short: "lift a pause, or an abort that was not carried out", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := k.client(cmd.Context())
 			if err != nil {

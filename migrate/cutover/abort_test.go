@@ -3,10 +3,13 @@ package cutover
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	fakediscovery "k8s.io/client-go/discovery/fake"
 	"k8s.io/client-go/kubernetes/fake"
 	kubetesting "k8s.io/client-go/testing"
 
@@ -18,8 +21,8 @@ import (
 func doubledStore() store {
 	kube := fake.NewClientset()
 	// The double gives no versions, by which a stored object is told from a new one.
-	kube.PrependReactor("create", "configmaps", func(a kubetesting.Action) (bool, runtime.Object, error) {
-		a.(kubetesting.CreateAction).GetObject().(*corev1.ConfigMap).ResourceVersion = "1"
+	kube.PrependReactor("create", "*", func(a kubetesting.Action) (bool, runtime.Object, error) {
+		a.(kubetesting.CreateAction).GetObject().(metav1.Object).SetResourceVersion("1")
 		return false, nil, nil
 	})
 	return store{c: &cluster.Client{Kube: kube}}
@@ -48,5 +51,60 @@ func TestAnAbortGoesOnWhenGitDoesNotAnswer(t *testing.T) {
 	record, err := s.run(t.Context())
 	if err != nil || record.abort != "" {
 		t.Errorf("the abort is still asked for: %q, %v", record.abort, err)
+	}
+}
+
+// leftAbort is a store in which an abort was asked for and not carried out, with
+// journals of the repositories given, each begun and not ended.
+func leftAbort(t *testing.T, ids ...string) store {
+	t.Helper()
+	s := doubledStore()
+	for _, id := range ids {
+		j := &journal{Repository: id, Attempt: 1}
+		j.add(Entry{Step: "lock", State: Done})
+		if err := s.save(t.Context(), j); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.changeRun(t.Context(), func(r *runRecord) { r.abort = "dave@phone" }); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestALeftoverAbortRefusesAMigrationBeforeAnythingChanges(t *testing.T) {
+	s := leftAbort(t)
+	s.c.Kube.Discovery().(*fakediscovery.FakeDiscovery).Resources = []*metav1.APIResourceList{{
+		GroupVersion: "admissionregistration.k8s.io/v1", APIResources: []metav1.APIResource{{Name: "validatingadmissionpolicies"}},
+	}}
+	system := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: metav1.NamespaceSystem, UID: "1"}}
+	if _, err := s.c.Kube.CoreV1().Namespaces().Create(t.Context(), system, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	plan := migrate.Plan{Proof: "server", Repositories: []migrate.Repository{{ID: "flux/a"}}}
+	err := New(s.c, plan, nil, Options{Identity: Identity{User: "a", Host: "h"}}, nil).Migrate(t.Context())
+	if !errors.Is(err, ErrAborted) {
+		t.Fatalf("got %v", err)
+	}
+	for _, want := range []string{"dave@phone", "nothing has changed", `"fluxover abort"`, `"fluxover resume"`} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("does not say %q: %v", want, err)
+		}
+	}
+	if j, err := s.load(t.Context(), "flux/a"); err != nil || j != nil {
+		t.Errorf("a journal was begun: %+v, %v", j, err)
+	}
+}
+
+func TestARollbackThatLeavesNothingUnfinishedLiftsALeftoverAbort(t *testing.T) {
+	s := leftAbort(t, "flux/a", "flux/b")
+	for i, id := range []string{"flux/a", "flux/b"} {
+		if err := Rollback(t.Context(), s.c, RollbackOptions{Repositories: []string{id}, Identity: Identity{User: "a", Host: "h"}}, nil); err != nil {
+			t.Fatal(err)
+		}
+		record, err := s.run(t.Context())
+		if last := i == 1; err != nil || (record.abort == "") != last {
+			t.Errorf("after the rollback of %s an abort is asked for by %q, %v", id, record.abort, err)
+		}
 	}
 }

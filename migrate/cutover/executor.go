@@ -221,6 +221,11 @@ func (e *Executor) Migrate(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = s.end(err) }()
+	if by := s.record.abort; by != "" {
+		// It would be heard before the first step of each repository, after the
+		// agent was installed.
+		return fmt.Errorf("%w: asked for by %s, and not carried out to its end, so nothing was begun and nothing has changed: \"fluxover abort\" carries it out, \"fluxover resume\" lifts it", ErrAborted, by)
+	}
 	s.gaps, s.quiet = make(chan struct{}, atOnce), semaphore.NewWeighted(silence)
 	s.replan, s.marks, s.capacitor = e.replan, e.o.Marks, e.o.Capacitor
 	s.commits, s.hold, s.syncWait, s.limits = e.o.Commits, e.o.Hold, max(e.o.SyncWait, 0), e.o.Limits.filled()

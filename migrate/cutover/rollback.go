@@ -307,14 +307,32 @@ func headOf(ctx context.Context, head HeadFunc, id string) (*headState, error) {
 }
 
 // Rollback takes Repositories back to Flux v1, from whatever state they are
-// in. It may be called again, from any machine, until it succeeds.
+// in. It may be called again, from any machine, until it succeeds. An abort that
+// was not carried out is lifted with it once nothing is unfinished.
 func Rollback(ctx context.Context, c *cluster.Client, o RollbackOptions, events func(Event)) (err error) {
 	s, err := begin(ctx, c, o.Identity, oneAtATime(events), o.Crash)
 	if err != nil {
 		return err
 	}
 	defer func() { err = s.end(err) }()
-	return rollBack(ctx, s, o, closedRolledBack)
+	if err := rollBack(ctx, s, o, closedRolledBack); err != nil {
+		return err
+	}
+	return s.endAbort(ctx)
+}
+
+// endAbort lifts an abort that was left over, once nothing is unfinished any
+// more: what it asked for was done by others.
+func (s *session) endAbort(ctx context.Context) error {
+	if s.record.abort == "" {
+		return nil
+	}
+	unfinished, err := returning(ctx, s.store, RollbackOptions{Unfinished: true})
+	if err != nil || len(unfinished) > 0 {
+		return err
+	}
+	_, err = s.store.changeRun(ctx, func(r *runRecord) { r.abort = "" })
+	return err
 }
 
 func rollBack(ctx context.Context, s *session, o RollbackOptions, closed string) error {
