@@ -172,32 +172,53 @@ func (f *facts) close() {
 	_ = f.store.Close()
 }
 
-// head tells what Flux v1 would load if it were started now. The repositories
-// of ids (empty means all) are read once, when the first is asked for.
-func (f *facts) head(ids []string) cutover.HeadFunc {
+// reading discovers the repositories of ids; empty means all.
+type reading func(ctx context.Context, ids []string) (migrate.Inventory, error)
+
+// read is the reading by which a rollback asks what Flux v1 will find.
+func (f *facts) read(ctx context.Context, ids []string) (migrate.Inventory, error) {
+	return discover.Cluster(ctx, f.client, discover.Options{Store: f.store, Repositories: ids, Releases: f.releases})
+}
+
+// headOnce tells what Flux v1 would load if it were started now, for a plan: the
+// repositories of ids are read together, when the first is asked for.
+func headOnce(read reading, ids []string) cutover.HeadFunc {
 	var once sync.Once
-	var agents map[string]migrate.Flux1Agent
+	var inv migrate.Inventory
 	var failed error
 	return func(ctx context.Context, id string) ([]migrate.Object, error) {
-		once.Do(func() {
-			inv, err := discover.Cluster(ctx, f.client, discover.Options{Store: f.store, Repositories: ids})
-			failed, agents = err, map[string]migrate.Flux1Agent{}
-			for _, a := range inv.Agents {
-				agents[a.ID] = a
-			}
-		})
+		once.Do(func() { inv, failed = read(ctx, ids) })
 		if failed != nil {
 			return nil, failed
 		}
-		switch a, found := agents[id]; {
-		case !found:
-			return nil, fmt.Errorf("the Deployment of %s was not found", id)
-		case a.HeadProblem != "":
-			return nil, errors.New(a.HeadProblem)
-		case a.HeadObjects == nil:
-			return nil, fmt.Errorf("the repository of %s could not be read at its branch's head", id)
-		default:
-			return a.HeadObjects, nil
+		return headIn(inv, id)
+	}
+}
+
+// headAnew tells the same for what is done: each time the one repository is
+// read, since others may have committed while a question was waited for, or
+// others' turns. What failed for one may succeed for the next.
+func headAnew(read reading) cutover.HeadFunc {
+	return func(ctx context.Context, id string) ([]migrate.Object, error) {
+		inv, err := read(ctx, []string{id})
+		if err != nil {
+			return nil, err
 		}
+		return headIn(inv, id)
+	}
+}
+
+// headIn are the objects at the branch's head of a repository.
+func headIn(inv migrate.Inventory, id string) ([]migrate.Object, error) {
+	i := slices.IndexFunc(inv.Agents, func(a migrate.Flux1Agent) bool { return a.ID == id })
+	switch {
+	case i < 0:
+		return nil, fmt.Errorf("the Deployment of %s was not found", id)
+	case inv.Agents[i].HeadProblem != "":
+		return nil, errors.New(inv.Agents[i].HeadProblem)
+	case inv.Agents[i].HeadObjects == nil:
+		return nil, fmt.Errorf("the repository of %s could not be read at its branch's head", id)
+	default:
+		return inv.Agents[i].HeadObjects, nil
 	}
 }

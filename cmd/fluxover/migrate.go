@@ -148,7 +148,7 @@ func (o *migrateOptions) run(cmd *cobra.Command, s streams, k *kube, args []stri
 	}}
 	wishes := o.wishes()
 	wishes.Marks, wishes.Capacitor = cutover.GitMarks(f.store), capacitor
-	wishes.Head = func(ctx context.Context, id string) ([]migrate.Object, error) { return f.head([]string{id})(ctx, id) }
+	wishes.Head = headAnew(f.read)
 	err = cutover.New(f.client, plan, again.replan, wishes, display.Event).Migrate(ctx)
 	display.Close()
 	if err != nil {

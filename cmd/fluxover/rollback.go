@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/fluxover/fluxover/discover/helm"
 	"github.com/fluxover/fluxover/migrate/cutover"
 )
 
@@ -36,11 +38,11 @@ workload is deleted or recreated.`,
 				return err
 			}
 			defer f.close()
-			o.Marks, o.Head = cutover.GitMarks(f.store), f.head(o.Repositories)
+			o = f.returning(o)
 			if o.Capacitor, err = capacitor.inUse(ctx, f); err != nil {
 				return err
 			}
-			plan, err := cutover.PlanRollback(ctx, f.client, o)
+			plan, err := f.planReturn(ctx, o)
 			if err != nil {
 				return err
 			}
@@ -88,6 +90,20 @@ workload is deleted or recreated.`,
 	capacitor.addCredentials(f)
 	f.BoolVar(&yes, "yes", false, "do not ask")
 	return cmd
+}
+
+// returning completes options of a rollback with means to read Git: anew for
+// each repository when its turn comes.
+func (f *facts) returning(o cutover.RollbackOptions) cutover.RollbackOptions {
+	f.releases = &helm.Opened{}
+	o.Marks, o.Head = cutover.GitMarks(f.store), headAnew(f.read)
+	return o
+}
+
+// planReturn plans a rollback, from one reading of all its repositories.
+func (f *facts) planReturn(ctx context.Context, o cutover.RollbackOptions) (cutover.RollbackPlan, error) {
+	o.Head = headOnce(f.read, o.Repositories)
+	return cutover.PlanRollback(ctx, f.client, o)
 }
 
 // cannotReturn is the error of a plan in which the way back of some
@@ -157,11 +173,11 @@ func newAbort(s streams, k *kube) *cobra.Command {
 				return err
 			}
 			defer f.close()
-			o := cutover.RollbackOptions{Unfinished: true, Marks: cutover.GitMarks(f.store), Head: f.head(nil)}
+			o := f.returning(cutover.RollbackOptions{Unfinished: true})
 			if o.Capacitor, err = capacitor.inUse(ctx, f); err != nil {
 				return err
 			}
-			plan, err := cutover.PlanRollback(ctx, f.client, o)
+			plan, err := f.planReturn(ctx, o)
 			if err != nil {
 				return err
 			}
