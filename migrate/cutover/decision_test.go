@@ -3,6 +3,7 @@ package cutover
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -49,6 +51,51 @@ func TestAJournalKeepsTheNewestEntryOfEachStep(t *testing.T) {
 	}
 	if len(j.Entries) > maxEntries || j.state("lock") != Done || j.last().Message != fmt.Sprint(2*maxEntries-1) {
 		t.Errorf("%d entries, lock %q, last %q", len(j.Entries), j.state("lock"), j.last().Message)
+	}
+}
+
+// A ConfigMap holds 1 MiB, and the compressed plan is part of it. Nobody could
+// go on or back with a journal that has grown beyond.
+func TestAJournalCanBeWrittenHoweverOftenAndWithHoweverManyWordsAStepFails(t *testing.T) {
+	refused := func(n int) string {
+		var errs []error
+		for i := range n {
+			errs = append(errs, fmt.Errorf("apply Deployment/shop/web-%d: is forbidden: the account may not patch it", i))
+		}
+		return errors.Join(errs...).Error()
+	}
+	j := &journal{Repository: "flux/a"}
+	// Written before there was a limit.
+	j.Entries = []Entry{{Step: "stage", State: Failed, Message: refused(14000)}, {Step: "verify", State: Failed, Message: strings.Repeat("é", 1<<19)}}
+	for range 2 * maxEntries {
+		j.add(Entry{Step: "stage", State: Started})
+		j.add(Entry{Step: "stage", State: Failed, Message: refused(250)})
+	}
+	j.add(Entry{Step: "stage", State: Undoing})
+	raw, err := json.Marshal(j)
+	if err != nil || len(raw) > 512<<10 {
+		t.Errorf("%d bytes, %v", len(raw), err)
+	}
+	if j.state("stage") != Undoing || j.state("verify") != Failed {
+		t.Errorf("stage %q, verify %q", j.state("stage"), j.state("verify"))
+	}
+	for _, e := range j.Entries {
+		lines := strings.Split(e.Message, "\n")
+		more := 0
+		switch {
+		case e.Message == "":
+		case e.Step == "verify":
+			if len(e.Message) > maxMessage || !utf8.ValidString(e.Message) || !strings.HasSuffix(e.Message, " more bytes") {
+				t.Errorf("one long line ends as %q", e.Message[len(e.Message)-40:])
+			}
+		default:
+			if _, err := fmt.Sscanf(lines[len(lines)-1], "… and %d more lines", &more); err != nil || more+len(lines)-1 != 250 || len(e.Message) > maxMessage {
+				t.Fatalf("%d lines, the last %q", len(lines), lines[len(lines)-1])
+			}
+		}
+	}
+	if got := shortened("a\nb", maxMessage); got != "a\nb" {
+		t.Errorf("a short text became %q", got)
 	}
 }
 

@@ -207,11 +207,23 @@ func (j *journal) last() *Entry {
 	return &j.Entries[len(j.Entries)-1]
 }
 
-// add appends an entry. Old entries of a step that was tried very often are
-// dropped; the newest of each step always stays.
+// What a journal holds of messages, so that the ConfigMap, with the plan in it,
+// stays below the 1 MiB that it may have. Whole errors were shown when they came.
+const (
+	maxMessage  = 4 << 10
+	maxMessages = 256 << 10
+)
+
+// add appends an entry. Old entries of a step that was tried very often, or that
+// failed with many words, are dropped; the newest of each step always stays.
 func (j *journal) add(e Entry) {
 	j.Entries = append(j.Entries, e)
-	for len(j.Entries) > maxEntries {
+	said := 0
+	for i := range j.Entries {
+		j.Entries[i].Message = shortened(j.Entries[i].Message, maxMessage)
+		said += len(j.Entries[i].Message)
+	}
+	for len(j.Entries) > maxEntries || said > maxMessages {
 		i := slices.IndexFunc(j.Entries, func(old Entry) bool {
 			newest := j.Entries[len(j.Entries)-1-slices.IndexFunc(reversed(j.Entries), func(x Entry) bool { return x.Step == old.Step })]
 			return newest != old
@@ -219,8 +231,23 @@ func (j *journal) add(e Entry) {
 		if i < 0 {
 			return
 		}
+		said -= len(j.Entries[i].Message)
 		j.Entries = slices.Delete(j.Entries, i, i+1)
 	}
+}
+
+// shortened cuts a text to about limit bytes, after a whole line where one fits,
+// and says how much is left out. What is short enough stays as it is.
+func shortened(text string, limit int) string {
+	const rest = 40 // what is said of what is left out
+	if len(text) <= limit {
+		return text
+	}
+	kept := strings.ToValidUTF8(text[:limit-rest], "")
+	if i := strings.LastIndexByte(kept, '\n'); i > 0 {
+		return kept[:i] + fmt.Sprintf("\n… and %d more lines", strings.Count(text[i:], "\n"))
+	}
+	return kept + fmt.Sprintf("… and %d more bytes", len(text)-len(kept))
 }
 
 func reversed(entries []Entry) []Entry {
