@@ -262,7 +262,6 @@ func (o *migrateOptions) chosen(plan *migrate.Plan) []migrate.Repository {
 // findings say what can be done about repositories that they hold back.
 func cutoverError(ctx context.Context, err error, findings ...migrate.Finding) error {
 	exit := &exitError{Code: exitFailed, Err: err}
-	var step *cutover.StepError
 	var locked *cutover.LockedError
 	if errors.As(err, &locked) {
 		exit.Hints = []string{"nothing has changed", `"fluxover status" shows how far it is`}
@@ -273,25 +272,44 @@ func cutoverError(ctx context.Context, err error, findings ...migrate.Finding) e
 	case ctx.Err() != nil:
 		exit.Code, exit.Hints = exitInterrupted, append(exit.Hints, hintGoOn)
 		return exit
-	case errors.Is(err, cutover.ErrBlocked) && !errors.As(err, &step):
+	case !slices.ContainsFunc(leaves(err), func(e error) bool { return !heldBack(e) }):
 		exit.Code = exitBlocked
 	}
-	if back := begun(err); len(back) > 0 {
-		exit.Hints = append(exit.Hints, fmt.Sprintf(`run "fluxover migrate" to go on, or "fluxover rollback --repo %s" to go back`, strings.Join(back, ",")))
+	forward, back := begun(err)
+	if len(forward) > 0 {
+		exit.Hints = append(exit.Hints, fmt.Sprintf(`run "fluxover migrate" to go on, or "fluxover rollback --repo %s" to go back`, strings.Join(forward, ",")))
+	}
+	if len(back) > 0 {
+		exit.Hints = append(exit.Hints, fmt.Sprintf(`run "fluxover rollback --repo %s" to go on going back: only then can they be handed over`, strings.Join(back, ",")))
 	}
 	return exit
 }
 
-// begun are the repositories that failed in a step, and so can go back.
-func begun(err error) []string {
-	var ids []string
+// heldBack reports whether one error of a run says that findings stand in the
+// way, and nothing else: also those that showed first when the repository was
+// looked at again.
+func heldBack(err error) bool {
+	var step *cutover.StepError
+	if errors.As(err, &step) {
+		return !slices.ContainsFunc(leaves(step.Err), func(e error) bool { return !errors.Is(e, cutover.ErrBlocked) })
+	}
+	return errors.Is(err, cutover.ErrBlocked)
+}
+
+// begun are the repositories that failed in a step: those that can go on or
+// back, and those whose way back is not at its end, which can only go back.
+func begun(err error) (forward, back []string) {
 	for _, e := range leaves(err) {
 		var step *cutover.StepError
-		if errors.As(e, &step) && !slices.Contains(ids, step.Repository) {
-			ids = append(ids, step.Repository)
+		switch {
+		case !errors.As(e, &step):
+		case step.GoingBack:
+			back = append(back, step.Repository)
+		case !slices.Contains(forward, step.Repository):
+			forward = append(forward, step.Repository)
 		}
 	}
-	return ids
+	return slices.DeleteFunc(forward, func(id string) bool { return slices.Contains(back, id) }), back
 }
 
 // explain takes the joined errors of a run apart, with the remedies of each.

@@ -206,20 +206,57 @@ func TestTheEndOfARunKeepsItsExitCodes(t *testing.T) {
 	blocked := fmt.Errorf("hand over flux/c: %w: blocker X", cutover.ErrBlocked)
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
+	step := func(name string, err error) error {
+		return &cutover.StepError{Repository: "flux/a", Step: name, Err: err}
+	}
+	rechecked := fmt.Errorf("%w: blocker Y", cutover.ErrBlocked)
 	for name, c := range map[string]struct {
 		ctx  context.Context
 		err  error
 		code int
 	}{
-		"all held back":  {t.Context(), errors.Join(blocked, blocked), exitBlocked},
-		"one failed":     {t.Context(), errors.Join(blocked, &cutover.StepError{Repository: "flux/a", Step: "stage", Err: errors.New("no")}), exitFailed},
-		"locked":         {t.Context(), &cutover.LockedError{}, exitFailed},
-		"interrupted":    {gone, context.Canceled, exitInterrupted},
-		"something else": {t.Context(), errors.New("no"), exitFailed},
+		"all held back":                         {t.Context(), errors.Join(blocked, blocked), exitBlocked},
+		"one failed":                            {t.Context(), errors.Join(blocked, &cutover.StepError{Repository: "flux/a", Step: "stage", Err: errors.New("no")}), exitFailed},
+		"held back, and one that did not begin": {t.Context(), errors.Join(errors.Join(&cutover.NotBegunError{Repository: "flux/b", Err: errors.New("its plan is gone")}), blocked), exitFailed},
+		"held back, and the Lease lost":         {t.Context(), errors.Join(blocked, errors.New("the Lease was lost")), exitFailed},
+		"held back at the recheck":              {t.Context(), errors.Join(blocked, step("recheck", rechecked)), exitBlocked},
+		"so, and not put back":                  {t.Context(), errors.Join(step("top-up", rechecked), step("undo-fence", errors.New("no"))), exitFailed},
+		"so, and not written down":              {t.Context(), step("recheck", errors.Join(rechecked, errors.New("write journal of flux/a: no"))), exitFailed},
+		"moved":                                 {t.Context(), step("recheck", cutover.ErrMoved), exitFailed},
+		"locked":                                {t.Context(), &cutover.LockedError{}, exitFailed},
+		"interrupted":                           {gone, context.Canceled, exitInterrupted},
+		"something else":                        {t.Context(), errors.New("no"), exitFailed},
 	} {
 		var exit *exitError
 		if err := cutoverError(c.ctx, c.err); !errors.As(err, &exit) || exit.Code != c.code {
 			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+// migrate refuses what is on its way back.
+func TestAWayBackThatFailedIsGoneOnWithByRollbackAlone(t *testing.T) {
+	failed := func(id, step string, back bool) error {
+		return &cutover.StepError{Repository: id, Step: step, GoingBack: back, Err: errors.New("connection refused")}
+	}
+	for name, c := range map[string]struct {
+		err           error
+		forward, back string
+	}{
+		"a rollback":                         {errors.Join(failed("flux/a", "undo-adopt", true), failed("flux/b", "undo-fence", true)), "", `"fluxover rollback --repo flux/a,flux/b" to go on going back`},
+		"migrate with --on-failure rollback": {errors.Join(failed("flux/a", "adopt", false), failed("flux/a", "undo-adopt", true)), "", `"fluxover rollback --repo flux/a" to go on going back`},
+		"migrate that let the old agent in":  {errors.Join(failed("flux/a", "fence", false), failed("flux/a", "undo-fence", false)), `"fluxover migrate" to go on, or "fluxover rollback --repo flux/a"`, ""},
+		"both":                               {errors.Join(failed("flux/a", "stage", false), failed("flux/b", "undo-stage", true)), `"fluxover migrate" to go on, or "fluxover rollback --repo flux/a"`, `"fluxover rollback --repo flux/b" to go on going back`},
+	} {
+		var exit *exitError
+		if !errors.As(cutoverError(t.Context(), c.err), &exit) || exit.Code != exitFailed {
+			t.Fatalf("%s: %v", name, exit)
+		}
+		hints := strings.Join(exit.Hints, "\n")
+		for word, want := range map[string]string{`"fluxover migrate"`: c.forward, "going back": c.back} {
+			if said := strings.Contains(hints, word); said != (want != "") || !strings.Contains(hints, want) {
+				t.Errorf("%s: want %q in the hints:\n%s", name, want, hints)
+			}
 		}
 	}
 }

@@ -99,6 +99,17 @@ func TestAJournalCanBeWrittenHoweverOftenAndWithHoweverManyWordsAStepFails(t *te
 	}
 }
 
+func TestAFailedUndoTellsWhetherTheRepositoryIsOnItsWayBack(t *testing.T) {
+	failing := &step{Name: "stage", Undo: func(context.Context, *repository) error { return errors.New("connection refused") }}
+	for _, back := range []bool{true, false} {
+		r := &repository{env: &env{store: doubledStore(), emit: func(Event) {}}, id: "flux/a", j: &journal{Repository: "flux/a", GoingBack: back}}
+		var failed *StepError
+		if err := r.backward(t.Context(), failing); !errors.As(err, &failed) || failed.GoingBack != back {
+			t.Errorf("going back %v: got %+v", back, err)
+		}
+	}
+}
+
 func TestPhasesFollowTheJournal(t *testing.T) {
 	entries := func(done int, rest ...Entry) []Entry {
 		var out []Entry

@@ -79,7 +79,10 @@ type StepError struct {
 	Repository, Step string
 	// Leaves says what the failure leaves behind.
 	Leaves string
-	Err    error
+	// GoingBack is true where the Repository was on its way back for good: only
+	// a rollback goes on with it.
+	GoingBack bool
+	Err       error
 }
 
 func (e *StepError) Error() string {
@@ -87,12 +90,3 @@ func (e *StepError) Error() string {
 }
 
 func (e *StepError) Unwrap() error { return e.Err }
-
-// Hints are the lines to show below the error.
-func (e *StepError) Hints() []string {
-	hints := []string{}
-	if e.Leaves != "" {
-		hints = append(hints, e.Leaves)
-	}
-	return append(hints, fmt.Sprintf(`run "fluxover migrate" to go on, or "fluxover rollback --repo %s" to go back`, e.Repository))
-}

@@ -261,7 +261,7 @@ func (r *repository) backward(ctx context.Context, s *step) error {
 			err = errors.Join(err, r.record(tidy, s.Name, Undoing, err.Error()))
 		}
 		r.emit(Event{At: time.Now(), Repository: r.id, Step: name, State: EventFailed, Message: err.Error(), Elapsed: time.Since(begun)})
-		return &StepError{Repository: r.id, Step: name, Err: err, Leaves: "what was undone so far stays undone; nothing is lost"}
+		return &StepError{Repository: r.id, Step: name, Err: err, GoingBack: r.j.GoingBack, Leaves: "what was undone so far stays undone; nothing is lost"}
 	}
 	if err := r.record(ctx, s.Name, Undoing, ""); err != nil {
 		return fail(err)
