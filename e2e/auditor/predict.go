@@ -108,16 +108,15 @@ func (f *forecast) unforeseen(w *Write) ([]Field, bool) {
 	if w.Created {
 		return nil, !(ok && has("create")) && !f.expects(w.ID, "create", nil)
 	}
-	if f.expects(w.ID, "change", w.contentFields()) && len(w.contentFields()) > 0 {
-		return nil, false
-	}
+	announced := func(field Field) bool { return f.expects(w.ID, "change", []Field{field}) }
 	if !ok || !(has("adopt") || has("change") || has("restart") || has("create")) {
-		return w.Fields, true
+		all := len(w.Fields) > 0 && !slices.ContainsFunc(w.Fields, func(field Field) bool { return !announced(field) })
+		return w.Fields, !all
 	}
 	var out []Field
 	for _, field := range w.Fields {
 		switch {
-		case within(field, allowedKeys), within(field, told.fields), f.isAdd(field):
+		case within(field, allowedKeys), within(field, told.fields), f.isAdd(field), announced(field):
 		case has("restart") && field.Section == "podTemplate":
 		default:
 			out = append(out, field)

@@ -3,7 +3,9 @@ package fleet
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 	"testing"
 
@@ -207,4 +209,45 @@ func withFile(files map[string][]byte, name string, content []byte) map[string][
 		}
 	}
 	return next
+}
+
+func TestACommitOfCIChangesTheImageOrTheTimeoutOfOneObject(t *testing.T) {
+	teams, err := Generate(Options{Seed: 8, Teams: 4, Apps: 6})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := map[string]string{"Deployment": "spec.template.spec.containers.0.image", "ConfigMap": "data.REQUEST_TIMEOUT"}
+	seen := map[string]bool{}
+	for _, team := range teams {
+		before := team.Files
+		for n := 1; n <= 6; n++ {
+			files, err := Change(team, n, 8)
+			if err != nil {
+				t.Fatal(err)
+			}
+			after := maps.Clone(before)
+			maps.Copy(after, files)
+			changes, err := Changes(before, after, team.Path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(changes) != 1 || !slices.Equal(changes[0].Fields, []string{fields[changes[0].Kind]}) {
+				t.Errorf("commit %d of %s changes %v", n, team.Name, changes)
+				continue
+			}
+			seen[changes[0].Kind] = true
+			before = after
+		}
+	}
+	if len(seen) != len(fields) {
+		t.Errorf("only %v were changed", seen)
+	}
+	one := teams[0].Files
+	less := maps.Clone(one)
+	maps.DeleteFunc(less, func(name string, content []byte) bool { return bytes.Contains(content, []byte("kind: Deployment\n")) })
+	for _, pair := range [][2]map[string][]byte{{one, less}, {less, one}} {
+		if changes, err := Changes(pair[0], pair[1], teams[0].Path); err == nil {
+			t.Errorf("objects that come or go are taken for changes: %v", changes)
+		}
+	}
 }

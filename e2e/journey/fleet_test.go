@@ -2,7 +2,6 @@ package journey
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"runtime"
 	"slices"
@@ -91,23 +90,34 @@ func (p *pushes) end(t *testing.T) map[string]string {
 	return p.head
 }
 
-// expected are the changes that CI's commits make: images of Deployments and
-// one value of ConfigMaps.
-func expected(t *testing.T, teams []fleet.Team) []auditor.Expectation {
+// trees are the files of each team's branch, by team.
+func (w *world) trees() map[string]map[string][]byte {
+	w.t.Helper()
+	trees := map[string]map[string][]byte{}
+	for _, team := range w.Teams {
+		head, err := w.Git.Head(w.t.Context(), team.Repo, team.Branch)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if trees[team.Name], err = w.Git.Tree(w.t.Context(), team.Repo, head); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	return trees
+}
+
+// expected are the changes that commits made between two states of all
+// branches: of the objects that they named, the fields that differ, and no more.
+func expected(t *testing.T, teams []fleet.Team, before, after map[string]map[string][]byte) []auditor.Expectation {
 	t.Helper()
 	var out []auditor.Expectation
 	for _, team := range teams {
-		objects, err := fleet.ObjectsIn(team.Files, team.Path)
+		changes, err := fleet.Changes(before[team.Name], after[team.Name], team.Path)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("%s: %v", team.Repo, err)
 		}
-		for _, o := range objects {
-			switch o.Kind {
-			case "Deployment":
-				out = append(out, auditor.Expectation{ID: fmt.Sprintf("%s_%s_apps_Deployment", o.Namespace, o.Name), Verbs: []string{"change"}})
-			case "ConfigMap":
-				out = append(out, auditor.Expectation{ID: fmt.Sprintf("%s_%s__ConfigMap", o.Namespace, o.Name), Verbs: []string{"change"}})
-			}
+		for _, c := range changes {
+			out = append(out, auditor.Expectation{ID: c.ID(), Verbs: []string{"change"}, Fields: c.Fields})
 		}
 	}
 	return out
@@ -136,14 +146,15 @@ func crowd() float64 {
 	return min(load/float64(runtime.NumCPU()), 3) // beyond, a gap tells of more than the machine
 }
 
-// judge lets the auditor judge a hand-over of teams and logs its figures.
-func (w *world) judge(since, until time.Time, plan *auditor.Plan, handedOver int) {
+// judge lets the auditor judge a hand-over of teams, with what commits changed
+// meanwhile, and logs its figures.
+func (w *world) judge(since, until time.Time, plan *auditor.Plan, commits []auditor.Expectation, handedOver int) {
 	w.t.Helper()
 	status, err := auditor.ParseStatus([]byte(w.run(0, "status", "-o", "json").out))
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	report := w.pass(auditor.Options{Since: since, Until: until, Plan: plan, Status: status, Expected: expected(w.t, w.Teams), MaxGap: gapLimit()})
+	report := w.pass(auditor.Options{Since: since, Until: until, Plan: plan, Status: status, Expected: commits, MaxGap: gapLimit()})
 	longest, adopted := 0.0, 0
 	for _, h := range report.Handovers {
 		if h.Gap != nil && h.Adopted.After(since) && (until.IsZero() || h.Adopted.Before(until)) {
@@ -171,6 +182,7 @@ func TestAFleetIsHandedOverWhileTeamsCommitAndGoesBack(t *testing.T) {
 	teams := fleetSize(t)
 	w := up(t, laboratory.Options{Teams: teams, Apps: 6, Seed: 8, PollInterval: pollInterval(teams), SyncInterval: 5 * time.Minute})
 	plan := w.plan()
+	planned := w.trees()
 	ci := w.startPushing(10 * time.Second)
 	since := time.Now()
 	r := w.migrate()
@@ -191,7 +203,10 @@ func TestAFleetIsHandedOverWhileTeamsCommitAndGoesBack(t *testing.T) {
 		}
 		w.owned(team, true)
 	}
-	w.judge(since, time.Time{}, plan, teams)
+	migrated := w.trees()
+	commits := expected(t, w.Teams, planned, migrated)
+	t.Logf("commits changed %d objects", len(commits))
+	w.judge(since, time.Time{}, plan, commits, teams)
 
 	// Back: some, while CI goes on and the others stay; then all.
 	some, others := w.Teams[:min(5, teams/2)], w.Teams[min(5, teams/2):]
@@ -232,7 +247,7 @@ func TestAFleetIsHandedOverWhileTeamsCommitAndGoesBack(t *testing.T) {
 			t.Errorf("%s is %s", id, phase)
 		}
 	}
-	w.pass(auditor.Options{Since: since, Expected: expected(t, w.Teams)})
+	w.pass(auditor.Options{Since: since, Expected: expected(t, w.Teams, migrated, w.trees())})
 }
 
 func TestHalfAFleetInTheFluxCapacitorMovesNoWorkload(t *testing.T) {
@@ -250,7 +265,7 @@ func TestHalfAFleetInTheFluxCapacitorMovesNoWorkload(t *testing.T) {
 	w.migrate(append(c.flags(c.writer, c.knownHosts), repos(half)...)...)
 	settled := time.Now()
 	t.Logf("%d repositories into the flux-capacitor in %s", len(half), settled.Sub(since).Round(time.Second))
-	w.judge(since, settled, plan, len(half))
+	w.judge(since, settled, plan, nil, len(half))
 	if got := c.teams(); !slices.Equal(got, accounts(half)) {
 		t.Fatalf("the flux-capacitor holds %q, want %q", got, accounts(half))
 	}
@@ -298,7 +313,7 @@ func TestHalfAFleetInTheFluxCapacitorMovesNoWorkload(t *testing.T) {
 	for _, team := range w.Teams {
 		c.handedOver(team)
 	}
-	w.judge(settled, time.Time{}, plan, len(rest))
+	w.judge(settled, time.Time{}, plan, nil, len(rest))
 
 	w.run(0, "rollback", "--yes")
 	for _, team := range w.Teams {
