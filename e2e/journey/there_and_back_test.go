@@ -14,6 +14,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/fluxover/fluxover/e2e/auditor"
+	"github.com/fluxover/fluxover/e2e/fleet"
 	"github.com/fluxover/fluxover/e2e/laboratory"
 )
 
@@ -275,27 +276,66 @@ func (w *world) testContract() {
 
 func (w *world) testMovedSincePlanning() {
 	file := filepath.Join(w.t.TempDir(), "plan.json")
-	w.run(0, append([]string{"plan", "--out", file}, acceptAll...)...)
+	w.run(0, planArgs("--out", file)...)
 	team := w.Teams[0]
+	refused := func(parts ...string) {
+		w.t.Helper()
+		w.unchanged(func() {
+			w.answers(answer{1, append(parts, "moved since the plan was made", id(team)+":", "nothing has changed", "plan again"), []string{id(w.Teams[1]) + ":"}, 0},
+				"migrate", file, "--yes", "--image", image)
+		})
+	}
+	upgrade := func(pollInterval string) {
+		w.t.Helper()
+		team.Values["git"].(map[string]any)["pollInterval"] = pollInterval
+		if err := fleet.Upgrade(w.t.Context(), w.ControlPlane.Config(), w.Git, team); err != nil {
+			w.t.Fatal(err)
+		}
+		w.rolledOut(team)
+	}
+	planned := team.Values["git"].(map[string]any)["pollInterval"].(string)
+
+	// Another right of the account, and fewer rules of a role that it has.
+	w.kubectl("create", "clusterrolebinding", "more-for-flux", "--clusterrole=cluster-admin", "--serviceaccount="+team.AgentNamespace+":"+team.Release)
+	refused("ClusterRoleBinding/more-for-flux (new: ClusterRole/cluster-admin: * */*")
+	w.kubectl("delete", "clusterrolebinding", "more-for-flux")
+	const all = `{"nonResourceURLs":["*"],"verbs":["*"]}`
+	w.kubectl("patch", "clusterrole", team.Release, "--type=json", "-p", `[{"op":"test","path":"/rules/1","value":`+all+`},{"op":"remove","path":"/rules/1"}]`)
+	refused("ClusterRoleBinding/" + team.Release + " (ClusterRole/" + team.Release + ": * */*; * *, now ClusterRole/" + team.Release + ": * */*)")
+	w.kubectl("patch", "clusterrole", team.Release, "--type=json", "-p", `[{"op":"add","path":"/rules/1","value":`+all+`}]`)
+
+	// Another value of the release.
+	upgrade("7s")
+	refused("--git-poll-interval (" + planned + ", now 7s)")
+	upgrade(planned)
+
+	// An argument that somebody gave the Deployment by hand.
 	const args = "/spec/template/spec/containers/0/args"
 	patch := func(patch string) {
 		w.kubectl("-n", team.AgentNamespace, "patch", "deployment", team.Release, "--type=json", "-p", patch)
+		w.rolledOut(team)
 	}
 	patch(`[{"op":"add","path":"` + args + `/0","value":"--sync-garbage-collection-dry"}]`)
-	r := w.try(nil, "migrate", file, "--yes", "--image", image)
-	if r.code == 0 || !strings.Contains(r.stderr, id(team)) {
-		w.t.Errorf("exit code %d, and the refusal does not name %s:\n%s", r.code, id(team), r.stderr)
-	}
+	refused("--sync-garbage-collection-dry (new: ")
 	if phase := w.phases()[id(team)]; phase == "settled" {
 		w.t.Errorf("%s was migrated although it had moved", id(team))
 	}
 	// The other one is as planned; it is not held back for ever.
 	other := id(w.Teams[1])
-	w.migrate("--repo", other)
+	w.run(0, "migrate", file, "--yes", "--image", image, "--repo", other)
 	if phase := w.phases()[other]; phase != "settled" {
 		w.t.Errorf("%s is %s", other, phase)
 	}
 	patch(`[{"op":"test","path":"` + args + `/0","value":"--sync-garbage-collection-dry"},{"op":"remove","path":"` + args + `/0"}]`)
+}
+
+// rolledOut waits until one Pod of a team's old agent is left, the newest.
+func (w *world) rolledOut(team fleet.Team) {
+	w.t.Helper()
+	w.kubectl("-n", team.AgentNamespace, "rollout", "status", "deployment", team.Release, "--timeout=2m")
+	w.eventually(time.Minute, "one Pod of "+id(team), func(context.Context) bool {
+		return len(strings.Fields(w.kubectl("-n", team.AgentNamespace, "get", "pods", "-o", "name", "-l", "release="+team.Release))) == 1
+	})
 }
 
 func (w *world) testSecondOperator() {
