@@ -52,7 +52,7 @@ type pushes struct {
 	done chan struct{}
 }
 
-func (w *world) startPushing(every time.Duration) *pushes {
+func (w *world) startPushing(every time.Duration, teams []fleet.Team) *pushes {
 	ctx, cancel := context.WithCancel(w.t.Context())
 	p := &pushes{head: map[string]string{}, stop: cancel, done: make(chan struct{})}
 	go func() {
@@ -65,7 +65,7 @@ func (w *world) startPushing(every time.Duration) *pushes {
 			case <-ctx.Done():
 				return
 			}
-			team := w.Teams[(i*7)%len(w.Teams)]
+			team := teams[(i*7)%len(teams)]
 			sha, err := w.CommitNext(ctx, team)
 			p.mu.Lock()
 			if err != nil && ctx.Err() == nil {
@@ -203,6 +203,37 @@ func (w *world) objects(teams []fleet.Team) map[string]bool {
 	return ids
 }
 
+// ofTeam is what a dump holds of a team: its namespace, and its old agent.
+func ofTeam(dump auditor.Dump, team fleet.Team) auditor.Dump {
+	out := auditor.Dump{}
+	for id, content := range dump {
+		if strings.HasPrefix(id, team.Namespace+"_") || id == "_"+team.Namespace+"__Namespace" ||
+			strings.Contains(id, "_"+team.Release+"_") && !ownObjects(id) {
+			out[id] = content
+		}
+	}
+	return out
+}
+
+// marked fails the test unless the executor, and not the old agent with its
+// next sync, put Flux v1's marks back on every object of a team.
+func (w *world) marked(since time.Time, team fleet.Team) {
+	w.t.Helper()
+	for _, mark := range []string{flux1Label, flux1Annotation} {
+		first := map[string]auditor.Engine{}
+		for _, write := range w.audit(auditor.Options{Since: since}).Writes {
+			if first[write.ID] == "" && slices.ContainsFunc(write.Fields, func(f auditor.Field) bool { return strings.Contains(f.Path, mark) && f.After != "" }) {
+				first[write.ID] = write.Engine
+			}
+		}
+		for object := range w.objects([]fleet.Team{team}) {
+			if first[object] != auditor.Executor {
+				w.t.Errorf("%s of %s was put back by %q, want the rollback", mark, object, first[object])
+			}
+		}
+	}
+}
+
 // repos are the flags that choose teams.
 func repos(teams []fleet.Team) []string {
 	var flags []string
@@ -218,7 +249,12 @@ func TestAFleetIsHandedOverWhileTeamsCommitAndGoesBack(t *testing.T) {
 	w := up(t, laboratory.Options{Teams: teams, Apps: 6, Seed: 8, PollInterval: pollInterval(teams), SyncInterval: 5 * time.Minute})
 	plan := w.plan()
 	planned := w.trees()
-	ci := w.startPushing(10 * time.Second)
+	// Some go back later, one of them without a commit since before it was handed
+	// over: what Flux v1 would apply anew hides what the rollback put back.
+	some, others := w.Teams[:min(5, teams/2)], w.Teams[min(5, teams/2):]
+	quiet, busy := some[0], w.Teams[1:]
+	before := ofTeam(w.dump(), quiet)
+	ci := w.startPushing(10*time.Second, busy)
 	since := time.Now()
 	r := w.migrate()
 	took := time.Since(since)
@@ -244,12 +280,17 @@ func TestAFleetIsHandedOverWhileTeamsCommitAndGoesBack(t *testing.T) {
 	w.judge(since, time.Time{}, plan, commits, teams)
 
 	// Back: some, while CI goes on and the others stay; then all.
-	some, others := w.Teams[:min(5, teams/2)], w.Teams[min(5, teams/2):]
-	ci = w.startPushing(10 * time.Second)
+	if len(auditor.Diff(before, ofTeam(w.dump(), quiet))) == 0 {
+		t.Fatalf("the hand-over changed nothing of %s, so the comparison shows nothing", quiet.Name)
+	}
+	ci = w.startPushing(10*time.Second, busy)
 	since = time.Now()
 	w.run(0, append([]string{"rollback", "--yes"}, repos(some)...)...)
 	t.Logf("rollback of %d in %s", len(some), time.Since(since).Round(time.Second))
 	heads = ci.end(t)
+	w.owned(quiet, false)
+	w.becomes(before, "after the rollback of "+quiet.Name, func(d auditor.Dump) auditor.Dump { return ofTeam(d, quiet) })
+	w.marked(since, quiet)
 	for _, team := range some {
 		heads[team.Name] = w.commit(team)
 	}
