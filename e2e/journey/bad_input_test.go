@@ -579,6 +579,16 @@ func (w *world) testStuckPod(team, other fleet.Team, stuck *atomic.Value) {
 	stuck.Store(team.Release)
 	defer stuck.Store("")
 	pod := strings.TrimSpace(w.kubectl("-n", team.AgentNamespace, "get", "pods", "-o", "name", "-l", "release="+team.Release))
+	// All but the count of the old agent's Pods, of which one is about to end, and
+	// the rights of the new account, which stay staged.
+	content := func(d auditor.Dump) auditor.Dump {
+		out := ofTeam(d, team)
+		maps.DeleteFunc(out, func(id string, _ map[string]any) bool {
+			return strings.HasPrefix(id, team.AgentNamespace+"_") && strings.HasSuffix(id, "_Pod") || strings.HasPrefix(id, "_fluxover__")
+		})
+		return out
+	}
+	before, since := content(w.dump()), time.Now()
 	r := w.answers(answer{1, []string{id(team), "step fence", strings.TrimPrefix(pod, "pod/"), "is terminating since", "delete the pod by hand",
 		"the fence was taken down again and the old agent's replicas put back", "rollback --repo " + id(team)}, nil, 5 * time.Minute},
 		migrateArgs("--repo", id(team)+","+id(other), "--wait-old-pod", "8s", "--on-failure", "continue")...)
@@ -591,6 +601,9 @@ func (w *world) testStuckPod(team, other fleet.Team, stuck *atomic.Value) {
 	if policies := w.kubectl("get", "validatingadmissionpolicies", "-o", "name"); strings.Contains(policies, team.Release) {
 		w.t.Errorf("a fence is left: %s", policies)
 	}
+	w.becomes(before, "after the failure of "+id(team), content)
+	w.pass(auditor.Options{Since: since, MaxGap: gapLimit()})
+	w.wroteNothing(auditor.Options{Since: since}, []fleet.Team{team}, auditor.Flux1)
 	// The old agent works on.
 	w.commit(team)
 	w.synced(team)
