@@ -7,7 +7,7 @@ GENERATED := reconcile/chart/crds docs/findings.md docs/hazards.md docs/schemas 
 export CGO_ENABLED := 0
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: help build test test-journeys test-others race verify e2e long demo generate coverage bench screenshots
+.PHONY: help build test test-journeys test-others race verify e2e long fleet demo generate coverage bench screenshots
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,18 +26,23 @@ REAL_PROGRAMS := FLUXD SOURCE_CONTROLLER KUSTOMIZE_CONTROLLER STOCK_CRDS FLUX FL
 # The journeys take longest, and wait as often as they work. Each has a
 # laboratory of its own, so that several can run at a time.
 JOURNEYS ?= 1
+TIMEOUT ?= 60m
 test-journeys:
-	$(GO) test -timeout 60m -parallel $(JOURNEYS) ./e2e/journey
+	$(GO) test -timeout $(TIMEOUT) -parallel $(JOURNEYS) ./e2e/journey
 
 test-others:
-	$(GO) test -timeout 60m $$($(GO) list ./... | grep -v /e2e/journey$$)
+	$(GO) test -timeout $(TIMEOUT) $$($(GO) list ./... | grep -v /e2e/journey$$)
 	$(GO) test -tags faults -run WithFaultsBuiltIn ./migrate/cutover
 
 race: ## the product's packages under the race detector (needs gcc)
 	CGO_ENABLED=1 $(GO) test -race -timeout 40m ./migrate/... ./discover/... ./emit/... ./reconcile/... ./cmd/...
 
 long: ## every long series whole: all crash points, 40 repositories
-	LONG=1 $(GO) test -timeout 4h ./...
+	LONG=1 $(MAKE) --no-print-directory TIMEOUT=4h test-others
+	LONG=1 $(MAKE) --no-print-directory TIMEOUT=8h test-journeys # after the others: its gaps are measured
+
+fleet: ## 40 teams over and back while CI commits, three times, each gap 2 s at most (TEAMS=8, RUNS=1; on an idle machine)
+	TEAMS=$(or $(TEAMS),40) $(GO) test -v -count=$(or $(RUNS),3) -timeout 4h -run '^TestAFleetIsHandedOverWhileTeamsCommitAndGoesBack$$' ./e2e/journey
 
 e2e: ## the end-to-end tests alone
 	$(GO) test -timeout 60m ./e2e/...

@@ -70,13 +70,10 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// beside lets a test run beside others, each with a laboratory of its own,
-// unless a fleet of a size was asked for: then its figures are wanted.
+// beside lets a test run beside others, each with a laboratory of its own.
 func beside(t *testing.T) {
 	t.Helper()
-	if os.Getenv("TEAMS") == "" {
-		t.Parallel()
-	}
+	t.Parallel()
 }
 
 // up starts a laboratory with a synced fleet; it ends with the test.
