@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/fluxover/fluxover/e2e/auditor"
+	"github.com/fluxover/fluxover/e2e/fleet"
 	"github.com/fluxover/fluxover/e2e/laboratory"
 )
 
@@ -142,10 +143,19 @@ func TestKilledMigrationsAndRollbacksEndAsUnbrokenOnes(t *testing.T) {
 	before := settledContent(withoutOwn(w.dump()))
 	w.migrate()
 	whole := settledContent(w.dump())
+	if kept := w.keptFor(w.Teams[0]); len(kept) < 3 {
+		t.Fatalf("a team that was handed over has only %q, so that nothing shows whether it is left", kept)
+	}
 	back := func(point string) {
 		t.Helper()
 		w.run(0, "rollback", "--yes")
 		w.becomes(before, "after "+point, func(d auditor.Dump) auditor.Dump { return settledContent(withoutOwn(d)) })
+		if kept := w.keptFor(w.Teams[0]); len(kept) > 0 {
+			t.Errorf("after %s there is still %q", point, kept)
+		}
+		if phase := w.phases()[id(w.Teams[0])]; phase != "rolled-back" {
+			t.Errorf("after %s the repository is %s, want rolled-back", point, phase)
+		}
 	}
 	back("an unbroken run")
 	migrate := append([]string{"migrate", "--yes", "--image", image}, acceptAll...)
@@ -171,6 +181,25 @@ func TestKilledMigrationsAndRollbacksEndAsUnbrokenOnes(t *testing.T) {
 		})
 		back(point)
 	}
+}
+
+// keptFor lists what was made for a team among the agent's own objects, where
+// withoutOwn does not look.
+func (w *world) keptFor(team fleet.Team) []string {
+	w.t.Helper()
+	var kept []string
+	for id, content := range w.dump() {
+		if !ownObjects(id) || strings.Contains(id, "fluxover-system") || strings.HasSuffix(id, "_CustomResourceDefinition") || strings.HasSuffix(id, "_APIService") {
+			continue
+		}
+		metadata, _ := content["metadata"].(map[string]any)
+		labels, _ := metadata["labels"].(map[string]any)
+		if labels["fluxover.dev/release"] != nil || strings.Contains(id, account(team)) || strings.Contains(id, ".toolkit.fluxcd.io_") {
+			kept = append(kept, id)
+		}
+	}
+	slices.Sort(kept)
+	return kept
 }
 
 // leftBehind are what a rollback that also uninstalled the agent leaves: the
