@@ -29,6 +29,9 @@ workload is deleted or recreated.`,
 			if err := checkFormat(output, "text", "json", "yaml"); err != nil {
 				return err
 			}
+			if o.MaxParallel < 1 || o.SyncWait < 0 {
+				return usage("--max-parallel must be 1 or more, --wait-sync not negative")
+			}
 			if err := capacitor.check(); err != nil {
 				return err
 			}

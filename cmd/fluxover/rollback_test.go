@@ -105,3 +105,12 @@ func TestEachRepositoryThatGoesBackAsksTheClusterItself(t *testing.T) {
 		}
 	}
 }
+
+func TestNumbersThatARollbackCannotTakeAreRefusedBeforeAnythingIsTouched(t *testing.T) {
+	kubeconfig := nowhere(t)
+	for flag, want := range map[string]int{"--max-parallel=-1": exitUsage, "--max-parallel=0": exitUsage, "--wait-sync=-1s": exitUsage, "--max-parallel=1": exitFailed} {
+		if code, _, stderr := try(t, "rollback", "--yes", "--kubeconfig", kubeconfig, flag); code != want {
+			t.Errorf("%s: exit code %d, want %d:\n%s", flag, code, want, stderr)
+		}
+	}
+}

@@ -8,25 +8,14 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	fakediscovery "k8s.io/client-go/discovery/fake"
-	"k8s.io/client-go/kubernetes/fake"
-	kubetesting "k8s.io/client-go/testing"
 
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/reconcile/cluster"
 )
 
 // doubledStore keeps journals in a double of the API server.
-func doubledStore() store {
-	kube := fake.NewClientset()
-	// The double gives no versions, by which a stored object is told from a new one.
-	kube.PrependReactor("create", "*", func(a kubetesting.Action) (bool, runtime.Object, error) {
-		a.(kubetesting.CreateAction).GetObject().(metav1.Object).SetResourceVersion("1")
-		return false, nil, nil
-	})
-	return store{c: &cluster.Client{Kube: kube}}
-}
+func doubledStore() store { return store{c: &cluster.Client{Kube: fakeWithVersions()}} }
 
 func TestAnAbortGoesOnWhenGitDoesNotAnswer(t *testing.T) {
 	s := doubledStore()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"strconv"
 	"testing"
 )
 
@@ -17,8 +18,12 @@ type crashPoint struct {
 	when When
 }
 
-// crashPoints are all points around all journal entries, forward or back; a
-// sample of n with a fixed seed unless the whole series is asked for.
+// seedVariable takes another sample, as in all tests.
+const seedVariable = "SEED"
+
+// crashPoints are all points around all journal entries, forward or back, and
+// around the one that is written in the middle of a step; a sample of n unless
+// the whole series is asked for.
 func crashPoints(t *testing.T, prefix string, n int) []crashPoint {
 	t.Helper()
 	var all []crashPoint
@@ -27,22 +32,47 @@ func crashPoints(t *testing.T, prefix string, n int) []crashPoint {
 			all = append(all, crashPoint{prefix + s.Name, when})
 		}
 	}
+	if prefix == "" {
+		all = append(all, crashPoint{fenceStopped, BeforeDone}, crashPoint{fenceStopped, AfterDone})
+	}
 	if os.Getenv(longVariable) != "" {
 		return all
 	}
-	rand.New(rand.NewPCG(7, 11)).Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-	t.Logf("a sample of %d of %d points; %s=1 runs all", n, len(all), longVariable)
+	seed := uint64(7)
+	if given := os.Getenv(seedVariable); given != "" {
+		var err error
+		if seed, err = strconv.ParseUint(given, 10, 64); err != nil {
+			t.Fatalf("%s: %v", seedVariable, err)
+		}
+	}
+	rand.New(rand.NewPCG(seed, 11)).Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	t.Logf("a sample of %d of %d points, %s=%d; %s=1 runs all", n, len(all), seedVariable, seed, longVariable)
 	return all[:n]
 }
 
 func TestLONGAsksForEveryCrashPoint(t *testing.T) {
 	t.Setenv("LONG", "1")
-	if got, want := len(crashPoints(t, "", 1)), 4*len(steps); got != want {
+	if got, want := len(crashPoints(t, "", 1)), 4*len(steps)+2; got != want {
 		t.Errorf("%d points of %d", got, want)
+	}
+	if got, want := len(crashPoints(t, "undo-", 1)), 4*len(steps); got != want {
+		t.Errorf("%d points back of %d", got, want)
 	}
 	t.Setenv("LONG", "")
 	if got := len(crashPoints(t, "", 3)); got != 3 {
 		t.Errorf("%d points, want a sample of 3", got)
+	}
+}
+
+func TestSEEDAsksForAnotherSampleOfCrashPoints(t *testing.T) {
+	t.Setenv(longVariable, "")
+	samples := map[string]bool{}
+	for _, seed := range []string{"1", "2", "3", "3"} {
+		t.Setenv(seedVariable, seed)
+		samples[fmt.Sprint(crashPoints(t, "", 6))] = true
+	}
+	if len(samples) != 3 {
+		t.Errorf("3 seeds gave %d samples", len(samples))
 	}
 }
 

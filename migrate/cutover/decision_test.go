@@ -67,9 +67,10 @@ func TestAJournalCanBeWrittenHoweverOftenAndWithHoweverManyWordsAStepFails(t *te
 	j := &journal{Repository: "flux/a"}
 	// Written before there was a limit.
 	j.Entries = []Entry{{Step: "stage", State: Failed, Message: refused(14000)}, {Step: "verify", State: Failed, Message: strings.Repeat("é", 1<<19)}}
-	for range 2 * maxEntries {
+	words := refused(250)
+	for range maxEntries {
 		j.add(Entry{Step: "stage", State: Started})
-		j.add(Entry{Step: "stage", State: Failed, Message: refused(250)})
+		j.add(Entry{Step: "stage", State: Failed, Message: words})
 	}
 	j.add(Entry{Step: "stage", State: Undoing})
 	raw, err := json.Marshal(j)

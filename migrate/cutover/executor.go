@@ -29,7 +29,8 @@ const (
 	Stop OnFailure = "stop"
 	// Continue goes on with the others.
 	Continue OnFailure = "continue"
-	// RollBack puts the failed one back and begins no further one.
+	// RollBack puts the failed one back and begins no further one. One that is
+	// held back has not failed.
 	RollBack OnFailure = "rollback"
 )
 
@@ -496,7 +497,7 @@ func (e *Executor) one(ctx context.Context, r *repository) error {
 	if err == nil || errors.Is(err, errCrash) || errors.Is(err, ErrJournal) || context.Cause(r.held) != nil {
 		return err
 	}
-	undo := e.o.OnFailure == RollBack && !errors.Is(err, context.Canceled)
+	undo := e.o.OnFailure == RollBack && !errors.Is(err, context.Canceled) && !r.heldBack(err)
 	if undo || errors.Is(err, ErrAborted) {
 		closed := closedRolledBack
 		if errors.Is(err, ErrAborted) {

@@ -496,8 +496,14 @@ func fence(ctx context.Context, r *repository) error {
 		r.j.Fence.StoppedAt = &now
 		// Before the act: who comes after a crash must not take 0 for the
 		// number of replicas that was there.
+		if r.crashed(r.id, fenceStopped, BeforeDone) {
+			return errCrash
+		}
 		if err := r.save(ctx, "fence"); err != nil {
 			return err
+		}
+		if r.crashed(r.id, fenceStopped, AfterDone) {
+			return errCrash
 		}
 	}
 	if err := r.scale(ctx, 0); err != nil {
@@ -509,6 +515,10 @@ func fence(ctx context.Context, r *repository) error {
 	r.fenced = true
 	return nil
 }
+
+// fenceStopped names the points, before and after it is written down that the
+// old agent is told to end, at which tests crash.
+const fenceStopped = "fence-stopped"
 
 // raiseInForce puts the fence up and waits until it is in force.
 func (r *repository) raiseInForce(ctx context.Context) error {

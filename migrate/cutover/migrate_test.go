@@ -178,9 +178,14 @@ func TestAMovedPlanIsRefusedAndNothingChanges(t *testing.T) {
 	tm := newTeam(t)
 	before := tm.picture()
 	tm.plan.Inputs.Agents[tm.id]["RoleBinding/team/edit"] = "ClusterRole/edit"
-	err := tm.migrate()
-	if !errors.Is(err, ErrMoved) || !strings.Contains(err.Error(), "RoleBinding/team/edit (gone, was ClusterRole/edit)") {
-		t.Fatalf("want ErrMoved naming the binding, got %v", err)
+	for _, on := range []OnFailure{Stop, RollBack} {
+		err := tm.migrate(func(o *Options) { o.OnFailure = on })
+		if !errors.Is(err, ErrMoved) || !strings.Contains(err.Error(), "RoleBinding/team/edit (gone, was ClusterRole/edit)") {
+			t.Fatalf("want ErrMoved naming the binding, got %v", err)
+		}
+		tm.same("nothing was changed", before, tm.picture())
+		if got := tm.status(); got.Phase != PhaseBlocked {
+			t.Errorf("on failure %s: it is %s, want %s", on, got.Phase, PhaseBlocked)
+		}
 	}
-	tm.same("nothing was changed", before, tm.picture())
 }

@@ -52,8 +52,8 @@ func stepAlone(t *testing.T, s *step) ([]Event, error) {
 // told from a new one.
 func fakeWithVersions() *fake.Clientset {
 	kube := fake.NewClientset()
-	kube.PrependReactor("create", "configmaps", func(a kubetesting.Action) (bool, runtime.Object, error) {
-		a.(kubetesting.CreateAction).GetObject().(*corev1.ConfigMap).ResourceVersion = "1"
+	kube.PrependReactor("create", "*", func(a kubetesting.Action) (bool, runtime.Object, error) {
+		a.(kubetesting.CreateAction).GetObject().(metav1.Object).SetResourceVersion("1")
 		return false, nil, nil
 	})
 	return kube
