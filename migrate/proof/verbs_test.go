@@ -239,6 +239,24 @@ func TestAChangeSaysWhoSetTheFields(t *testing.T) {
 		manager, sub, fields string
 		path, want           string
 	}{
+func TestContainersOfOneNameInSeveralTemplatesAreToldApart(t *testing.T) {
+	object := func(head, workers string) map[string]any {
+		template := func(image string) map[string]any {
+			return map[string]any{"template": map[string]any{"spec": map[string]any{"containers": []any{map[string]any{"name": "main", "image": image}}}}}
+		}
+		of := func(name string, v map[string]any) map[string]any { v["groupName"] = name; return v }
+		return map[string]any{"spec": map[string]any{"head": template(head), "workers": []any{of("small", template(workers)), of("large", template("large:1"))}}}
+	}
+	for range 50 { // maps are walked in any order
+		if got := imageChanges(object("head:1", "small:1"), object("head:1", "small:1")); got != nil {
+			t.Fatalf("equal images differ: %v", got)
+		}
+		if d := cmp.Diff([]string{"container main runs small:1 and would run small:2"}, imageChanges(object("head:1", "small:1"), object("head:1", "small:2"))); d != "" {
+			t.Fatal(d)
+		}
+	}
+}
+
 		"by hand":     {"kubectl-edit", "", ownReplicas, ".spec.replicas", "set by hand, by kubectl-edit"},
 		"by the HPA":  {"kube-controller-manager", "scale", ownReplicas, ".spec.replicas", "written by kube-controller-manager (scale)"},
 		"a restart":   {"kubectl-rollout", "", ownRestart, `.spec.template.metadata.annotations["kubectl.kubernetes.io/restartedAt"]`, "kubectl rollout restart"},

@@ -160,42 +160,62 @@ func plainPath(path string) string {
 func imageChanges(live, after map[string]any) []string {
 	was, is := images(live), images(after)
 	var out []string
-	for _, name := range slices.Sorted(maps.Keys(was)) {
-		if now, still := is[name]; still && now != was[name] {
-			out = append(out, fmt.Sprintf("container %s runs %s and would run %s", name, was[name], now))
+	for _, c := range slices.SortedFunc(maps.Keys(was), func(a, b container) int {
+		return cmp.Or(strings.Compare(a.name, b.name), strings.Compare(a.list, b.list))
+	}) {
+		if now, still := is[c]; still && now != was[c] {
+			out = append(out, fmt.Sprintf("container %s runs %s and would run %s", c.name, was[c], now))
 		}
 	}
 	return out
 }
 
+// container is one of an object: custom resources may hold several pod
+// templates, with containers of one name.
+type container struct {
+	// list is the path of the list that holds it.
+	list, name string
+}
+
 // images finds the image of every container of an object, whatever its kind:
 // custom resources hold pod templates too.
-func images(v any) map[string]string {
-	found := map[string]string{}
-	var walk func(v any)
-	walk = func(v any) {
+func images(v any) map[container]string {
+	found := map[container]string{}
+	var walk func(path string, v any)
+	walk = func(path string, v any) {
 		switch v := v.(type) {
 		case map[string]any:
 			for key, inner := range v {
 				if list, ok := inner.([]any); ok && (key == "containers" || key == "initContainers") {
 					for _, item := range list {
-						container, _ := item.(map[string]any)
-						name, _ := container["name"].(string)
-						if image, ok := container["image"].(string); ok {
-							found[name] = image
+						fields, _ := item.(map[string]any)
+						name, _ := fields["name"].(string)
+						if image, ok := fields["image"].(string); ok {
+							found[container{path + "." + key, name}] = image
 						}
 					}
 				}
-				walk(inner)
+				walk(path+"."+key, inner)
 			}
 		case []any:
-			for _, item := range v {
-				walk(item)
+			for i, item := range v {
+				walk(path+listItem(i, item), item)
 			}
 		}
 	}
-	walk(v)
+	walk("", v)
 	return found
+}
+
+// listItem tells an item of a list from the others, by its name if it has one.
+func listItem(index int, item any) string {
+	fields, _ := item.(map[string]any)
+	for _, key := range []string{"name", "groupName"} {
+		if name, is := fields[key].(string); is && name != "" {
+			return fmt.Sprintf("[%q]", name)
+		}
+	}
+	return fmt.Sprintf("[%d]", index)
 }
 
 func annotationOrLabel(u *unstructured.Unstructured, key string) string {
