@@ -291,8 +291,11 @@ func TestASlipInTheSettingsIsAnErrorWithItsLine(t *testing.T) {
 		"defaults: {kustomization: {prune: maybe}}\n":       "line 3",
 		"cluster: {}\n":           `line 3: there is no setting "cluster" here`,
 		"clusters:\n  pord: {}\n": `capacitor.yaml:4: there is no cluster "pord"; near it: prod`,
-		"clusters:\n  prod:\n    teams:\n      paymets: {}\n":                                                                             `capacitor.yaml:6: there is no team "paymets"; near it: payments`,
-		"clusters:\n  prod:\n    teams:\n      payments:\n        applications:\n          payments-wbe: {kustomization: {wait: true}}\n": `capacitor.yaml:8: there is no application "payments-wbe"; near it: payments-web`,
+		"clusters:\n  prod:\n    teams:\n      paymets: {}\n":                                                                                `capacitor.yaml:6: there is no team "paymets"; near it: payments`,
+		"clusters:\n  prod:\n    teams:\n      payments:\n        applications:\n          payments-wbe: {kustomization: {wait: true}}\n":    `capacitor.yaml:8: there is no application "payments-wbe"; near it: payments-web`,
+		"clusters:\n  prod:\n    teams:\n      payments:\n        applications:\n          payments-web: {gitRepository: {interval: 30m}}\n": `line 8: there is no setting "gitRepository" here`,
+		"clusters:\n  prod:\n    teams:\n      payments:\n        applications:\n          source: {kustomization: {wait: true}}\n":          `capacitor.yaml:8: there is no application "source"`,
+		"clusters:\n  prod:\n    teams:\n      payments:\n        applications:\n          rbac: {kustomization: {wait: true}}\n":            `capacitor.yaml:8: there is no application "rbac"`,
 		"---\nkind: Other\n": "more than one YAML document",
 		"defaults: {kustomization: {interval: 1m, interval: 2m}}\n": "already defined",
 	} {

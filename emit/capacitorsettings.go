@@ -54,18 +54,21 @@ type Override struct {
 		// Timeout of one.
 		Timeout *duration `yaml:"timeout"`
 	} `yaml:"gitRepository"`
-	Kustomization struct {
-		// Interval after which what was applied is looked at without news.
-		Interval *duration `yaml:"interval"`
-		// RetryInterval after a failure.
-		RetryInterval *duration `yaml:"retryInterval"`
-		// Timeout of building, applying and waiting.
-		Timeout *duration `yaml:"timeout"`
-		// Prune deletes what left Git.
-		Prune *bool `yaml:"prune"`
-		// Wait until what was applied is healthy.
-		Wait *bool `yaml:"wait"`
-	} `yaml:"kustomization"`
+	Kustomization KustomizationOverride `yaml:"kustomization"`
+}
+
+// KustomizationOverride is what is written into a Kustomization.
+type KustomizationOverride struct {
+	// Interval after which what was applied is looked at without news.
+	Interval *duration `yaml:"interval"`
+	// RetryInterval after a failure.
+	RetryInterval *duration `yaml:"retryInterval"`
+	// Timeout of building, applying and waiting.
+	Timeout *duration `yaml:"timeout"`
+	// Prune deletes what left Git.
+	Prune *bool `yaml:"prune"`
+	// Wait until what was applied is healthy.
+	Wait *bool `yaml:"wait"`
 }
 
 // ClusterOverride is what holds for one cluster, by the name of its folder.
@@ -78,7 +81,13 @@ type ClusterOverride struct {
 type TeamOverride struct {
 	Override `yaml:",inline"`
 	// Applications by the names of their Kustomizations.
-	Applications map[string]*Override `yaml:"applications"`
+	Applications map[string]*ApplicationOverride `yaml:"applications"`
+}
+
+// ApplicationOverride is what holds for one application. GitRepositories are
+// its team's, so that nothing can be said of them here.
+type ApplicationOverride struct {
+	Kustomization KustomizationOverride `yaml:"kustomization"`
 }
 
 // duration is a time as Kubernetes writes it, "10m0s"; a second or more.
@@ -195,7 +204,7 @@ func (s *Settings) overrides(cluster, team, application string) []*Override {
 	}
 	out = append(out, &t.Override)
 	if a := t.Applications[application]; a != nil {
-		out = append(out, a)
+		out = append(out, &Override{Kustomization: a.Kustomization})
 	}
 	return out
 }

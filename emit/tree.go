@@ -86,8 +86,14 @@ func (c *Capacitor) present(files fs.FS, changes map[string][]byte) (clusters []
 			clusters = append(clusters, parts[1])
 		}
 		if len(parts) == 4 && parts[1] == c.Cluster && parts[2] != agentFolder {
-			name := strings.TrimSuffix(parts[3], ".yaml")
-			applications[parts[2]] = append(applications[parts[2]], name, strings.TrimPrefix(name, "application-"))
+			own := applications[parts[2]] // a team may have none
+			if name := strings.TrimSuffix(parts[3], ".yaml"); !reserved(parts[3]) {
+				if plain, cut := strings.CutPrefix(name, otherwise); cut && reserved(plain+".yaml") {
+					name = plain
+				}
+				own = append(own, name)
+			}
+			applications[parts[2]] = own
 		}
 	}
 	slices.Sort(clusters)
@@ -138,10 +144,19 @@ func TeamFiles(r *migrate.Repository, sources []*unstructured.Unstructured, clus
 // file of the folder has.
 func applicationFile(k *unstructured.Unstructured) string {
 	name := k.GetName() + ".yaml"
-	if name == sourceFile || name == accountFile || name == indexFile {
-		name = "application-" + name
+	if reserved(name) {
+		name = otherwise + name
 	}
 	return name
+}
+
+// otherwise begins the name of an application's file that would else be reserved.
+const otherwise = "application-"
+
+// reserved reports whether a file of this name in a repository's folder is not
+// that of an application.
+func reserved(name string) bool {
+	return name == sourceFile || name == accountFile || name == indexFile
 }
 
 // AgentFile is the path of a file that says how the ClusterAgent syncs the
