@@ -201,7 +201,7 @@ func mayWrite(files fs.FS, p string, content []byte) error {
 	switch {
 	case !written:
 		return fmt.Errorf("%s of the flux-capacitor was not written by fluxover: move it elsewhere, since that is where this cluster's own file stands", p)
-	case content != nil && was != now:
+	case content != nil && was != now && !strings.HasPrefix(now, was+" ("): // whose identity was not known then
 		return fmt.Errorf("%s of the flux-capacitor was written for %s, not for %s: choose another --capacitor-cluster, or remove the file", p, was, now)
 	}
 	return nil

@@ -343,3 +343,24 @@ func TestWhatAPlanDoesNotHoldKeepsItsFiles(t *testing.T) {
 		t.Errorf("%v (%v)", diff, err)
 	}
 }
+
+func TestAClusterTakesOverWhatWasWrittenBeforeItsIdentityWasKnown(t *testing.T) {
+	r, _ := fleet(t, 1)
+	offline := Capacitor{URL: "https://git.example.com/capacitor", Branch: "main", Cluster: "prod"}
+	known, another := offline, offline
+	known.Identity, another.Identity = "uid-1", "uid-2"
+	tree := treeOf(t, fstest.MapFS{}, &r.Plan, offline)
+	changes, err := Tree(tree, &r.Plan, known)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if content := string(changes[AgentFile("prod", "source.yaml")]); !strings.Contains(content, "for cluster prod (uid-1).") {
+		t.Errorf("the identity is not noted: %s", content)
+	}
+	tree = treeOf(t, fstest.MapFS{}, &r.Plan, known)
+	for name, c := range map[string]Capacitor{"another cluster": another, "one that is not known": offline} {
+		if _, err := Tree(tree, &r.Plan, c); err == nil || !strings.Contains(err.Error(), "was written for cluster prod (uid-1)") {
+			t.Errorf("%s takes over the files: %v", name, err)
+		}
+	}
+}
