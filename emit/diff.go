@@ -48,8 +48,8 @@ type Change struct {
 	Why string `json:"why"`
 }
 
-// Differences gives the objects on which something happens, or, with all,
-// every object; sorted by repository and object.
+// Differences gives the objects on which something happens or which could not
+// be compared, or, with all, every object; sorted by repository and object.
 func Differences(r proof.Result, inv migrate.Inventory, all bool) []Difference {
 	out := []Difference{}
 	for i := range r.Plan.Repositories {
@@ -77,9 +77,28 @@ func Differences(r proof.Result, inv migrate.Inventory, all bool) []Difference {
 	return out
 }
 
-// noteworthy reports whether there is something to look at.
+// noteworthy reports whether there is something to look at, or nothing could be
+// looked at.
 func (d *Difference) noteworthy() bool {
-	return len(d.Changes) > 0 || len(d.Fields) > 0 || d.Verb != migrate.Adopt && d.Verb != migrate.Skip
+	return !proof.Compared(d.ObjectPlan) || len(d.Changes) > 0 || len(d.Fields) > 0 || d.Verb != migrate.Adopt && d.Verb != migrate.Skip
+}
+
+// told is why it is so, where the changes do not say it by themselves.
+func (d *Difference) told() string {
+	if len(d.Changes) > 0 && proof.Compared(d.ObjectPlan) {
+		return ""
+	}
+	return d.Why
+}
+
+// uncompared counts the objects that could not be compared.
+func uncompared(differences []Difference) (n int) {
+	for i := range differences {
+		if !proof.Compared(differences[i].ObjectPlan) {
+			n++
+		}
+	}
+	return n
 }
 
 // placesOf tells where a repository's objects stand, and which of them are
@@ -239,14 +258,17 @@ type Diff struct {
 	Kind       string `json:"kind"` // "Diff"
 	// Proof as in the plan: "server" or "offline".
 	Proof string `json:"proof"`
-	// Objects is how many were compared.
-	Objects     int          `json:"objects"`
+	// Objects is how many there are.
+	Objects int `json:"objects"`
+	// Uncompared is how many of them could not be compared; each is among the
+	// differences, and its "why" says why.
+	Uncompared  int          `json:"uncompared"`
 	Differences []Difference `json:"differences"`
 }
 
 // NewDiff makes the JSON form of a report's differences.
 func NewDiff(r Report) Diff {
-	return Diff{APIVersion: migrate.APIVersion, Kind: "Diff", Proof: r.Plan.Proof, Objects: r.Objects, Differences: append([]Difference{}, r.Differences...)}
+	return Diff{APIVersion: migrate.APIVersion, Kind: "Diff", Proof: r.Plan.Proof, Objects: r.Objects, Uncompared: uncompared(r.Differences), Differences: append([]Difference{}, r.Differences...)}
 }
 
 // byGravity sorts the gravest first, and by repository and object.

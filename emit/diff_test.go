@@ -623,3 +623,33 @@ func TestControlCharactersDoNotReachATerminal(t *testing.T) {
 		t.Errorf("%q", b.String())
 	}
 }
+
+func TestWhatCouldNotBeComparedIsInEveryFormOfADifference(t *testing.T) {
+	var r proof.Result
+	why := "not proven: Kustomization shop-bad could not be built"
+	r.Plan = migrate.Plan{Proof: "server", Repositories: []migrate.Repository{{ID: "flux/flux-shop", Objects: []migrate.ObjectPlan{
+		{ID: "shop_a__ConfigMap", Application: "shop-good", Verb: migrate.Adopt, Why: "both renderings, the live object and the dry-run agree"},
+		{ID: "shop_b__ConfigMap", Application: "shop-bad", Verb: migrate.Adopt, Why: why},
+	}}}}
+	report := NewReport(r, migrate.Inventory{}, migrate.Requests{})
+	report.DiffOnly = true
+	var text, markdown, page strings.Builder
+	for _, err := range []error{
+		WriteDifferences(&text, report.Differences, DiffText{Objects: report.Objects}), Markdown(&markdown, report, 0), HTML(&page, report),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for form, got := range map[string]string{"text": text.String(), "markdown": markdown.String(), "html": page.String()} {
+		got = strings.Join(strings.Fields(got), " ")
+		for _, want := range []string{why, "1 object compared, 1 could not be compared, 1 with something to look at"} {
+			if !strings.Contains(strings.ReplaceAll(got, `\-`, "-"), want) {
+				t.Errorf("%s does not say %q: %s", form, want, got)
+			}
+		}
+	}
+	if d := NewDiff(report); d.Objects != 2 || d.Uncompared != 1 || len(d.Differences) != 1 || d.Differences[0].ID != "shop_b__ConfigMap" {
+		t.Errorf("as JSON: %+v", d)
+	}
+}

@@ -20,7 +20,7 @@ type DiffText struct {
 	// Whole writes every line of every change, however many, and what was not
 	// shown because every hand-over does it.
 	Whole bool
-	// Objects is how many were compared.
+	// Objects is how many there are.
 	Objects int
 }
 
@@ -54,8 +54,8 @@ func (t DiffText) difference(b *strings.Builder, d *Difference) {
 		head += t.paint("  "+printable(d.Where), dim)
 	}
 	fmt.Fprintln(b, head)
-	if len(d.Changes) == 0 && d.Why != "" {
-		fmt.Fprintf(b, "    %s\n", t.paint(Wrap(printable(d.Why), t.width()-4, "    "), dim))
+	if why := d.told(); why != "" {
+		fmt.Fprintf(b, "    %s\n", t.paint(Wrap(printable(why), t.width()-4, "    "), dim))
 	}
 	for i := range d.Changes {
 		c := &d.Changes[i]
@@ -97,12 +97,21 @@ func (l editLine) String() string {
 	return string(l.mark) + " " + printable(l.text)
 }
 
-func (t DiffText) summary(differences []Difference) string {
-	counts := verbCounts(differences)
-	text := fmt.Sprintf("%s compared, %d with something to look at", plural(t.Objects, "object"), len(differences))
-	if len(differences) == 0 {
-		text = fmt.Sprintf("%s compared, no difference but the marks of ownership", plural(t.Objects, "object"))
+// extent says how much there is to see of so many objects.
+func extent(objects int, differences []Difference) string {
+	not := uncompared(differences)
+	text := plural(objects-not, "object") + " compared, "
+	if not > 0 {
+		text += fmt.Sprintf("%d could not be compared, ", not)
 	}
+	if len(differences) == 0 {
+		return text + "no difference but the marks of ownership"
+	}
+	return text + fmt.Sprintf("%d with something to look at", len(differences))
+}
+
+func (t DiffText) summary(differences []Difference) string {
+	counts, text := verbCounts(differences), extent(t.Objects, differences)
 	if counts != "" {
 		text += ": " + counts
 	}

@@ -58,7 +58,8 @@ type page struct {
 	Picture                        picture
 	Drawing                        drawing
 	Verbs                          []verbCount
-	Objects, Noteworthy            int
+	Compared                       string
+	Objects                        int
 	Waves                          []waveView
 	Rights                         rightsView
 	RightsVerdict                  string
@@ -133,8 +134,8 @@ func (q *quietObjects) add(o migrate.ObjectPlan) {
 
 type pageDifference struct {
 	Difference
-	Changes []pageChange
-	Summary string
+	Changes       []pageChange
+	Summary, Told string
 }
 
 type pageChange struct {
@@ -151,7 +152,7 @@ func pageOf(r *Report) page {
 	}
 	p := page{
 		Title: title, Verdict: verdict(r.Plan), Proof: proofText(r.Plan), Cluster: clusterName(r.Plan), DiffOnly: r.DiffOnly,
-		CSS: template.CSS(reportCSS), JS: template.JS(reportJS), Picture: r.picture(), Objects: r.Objects, Noteworthy: len(r.Differences),
+		CSS: template.CSS(reportCSS), JS: template.JS(reportJS), Picture: r.picture(), Compared: extent(r.Objects, r.Differences), Objects: r.Objects,
 	}
 	p.Held = strings.Contains(p.Verdict, "held back")
 	p.Policy = fmt.Sprintf("default-src 'none'; style-src %s; script-src %s; base-uri 'none'; form-action 'none'", hashOf(reportCSS), hashOf(reportJS))
@@ -265,7 +266,7 @@ func repositoryOf(repo *migrate.Repository, differences []Difference) pageReposi
 }
 
 func differenceOf(d Difference) pageDifference {
-	out := pageDifference{Difference: d}
+	out := pageDifference{Difference: d, Told: d.told()}
 	var paths []string
 	for i := range d.Changes {
 		c := &d.Changes[i]
@@ -280,12 +281,12 @@ func differenceOf(d Difference) pageDifference {
 		out.Changes = append(out.Changes, change)
 	}
 	switch {
+	case out.Told != "":
+		out.Summary = printable(out.Told)
 	case len(paths) == 1:
 		out.Summary = printable(paths[0])
 	case len(paths) > 1:
 		out.Summary = fmt.Sprintf("%s and %d more", printable(paths[0]), len(paths)-1)
-	default:
-		out.Summary = printable(d.Why)
 	}
 	return out
 }

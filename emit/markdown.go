@@ -211,6 +211,9 @@ func (m *markdown) findings(r *Report) {
 func (m *markdown) differences(r *Report) {
 	for _, d := range byGravity(r.Differences) {
 		name := fmt.Sprintf("%s %s <i>%s</i>", inHTML(string(d.Verb)), codeHTML(migrate.DisplayID(d.ID)), inHTML(d.Repository))
+		if why := d.told(); why != "" {
+			name += ": " + inHTML(why)
+		}
 		if text := d.diffText(); text != "" {
 			fence := fenceFor(text)
 			// Some room is for naming those that are not shown whole.
@@ -220,11 +223,7 @@ func (m *markdown) differences(r *Report) {
 			}
 			m.bare++
 		}
-		why := ""
-		if len(d.Changes) == 0 && d.Why != "" {
-			why = ": " + inHTML(d.Why)
-		}
-		if !m.try(fmt.Sprintf("<div>%s%s</div>\n\n", name, why)) {
+		if !m.try(fmt.Sprintf("<div>%s</div>\n\n", name)) {
 			if d.diffText() != "" {
 				m.bare--
 			}

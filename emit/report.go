@@ -14,7 +14,8 @@ type Report struct {
 	Plan        migrate.Plan
 	Inventory   migrate.Inventory
 	Differences []Difference
-	// Objects is how many were compared.
+	// Objects is how many there are; those of them that could not be compared
+	// are among the differences.
 	Objects int
 	// Codes are the kinds of findings that can be explained.
 	Codes []migrate.Code

@@ -69,7 +69,7 @@ func (f *diffFlags) run(cmd *cobra.Command, s streams, k *kube) error {
 	differ := emit.Matching(report.Differences, f.application, f.object)
 	report.DiffOnly = true
 	f.narrow(&report, res, inv)
-	if report.Objects == 0 && len(unreadRepositories(res.Plan)) == 0 && (f.application != "" || f.object != "") {
+	if report.Objects == 0 && len(unreadRepositories(report.Plan)) == 0 && (f.application != "" || f.object != "") {
 		return usage("no object of the plan is named by --application %q --object %q", f.application, f.object)
 	}
 	switch f.output {
@@ -86,7 +86,7 @@ func (f *diffFlags) run(cmd *cobra.Command, s streams, k *kube) error {
 	if f.offline() {
 		fmt.Fprintln(s.Err, "no cluster was asked: the renderings were compared with each other, not with what is live")
 	}
-	if err := uncompared(res.Plan, f.offline()); err != nil {
+	if err := uncompared(report.Plan, f.offline()); err != nil {
 		return err
 	}
 	if len(differ) > 0 {
@@ -112,16 +112,19 @@ func (f *diffFlags) narrow(report *emit.Report, res proof.Result, inv migrate.In
 	}
 }
 
-// uncompared is an error if a plan says nothing about some repository: an empty
-// difference must not look like none. offline is true if no cluster was to be
-// asked.
+// uncompared is an error if some of what was asked for could not be compared: an
+// empty difference must not look like none. plan holds what was asked for;
+// offline is true if no cluster was to be asked.
 func uncompared(plan migrate.Plan, offline bool) error {
 	exit := &exitError{Code: exitBlocked, Hints: []string{`"fluxover plan" says why, and what to do`}}
-	switch unread := unreadRepositories(plan); {
+	unread, parts := unreadRepositories(plan), partlyCompared(plan)
+	switch {
 	case len(plan.Repositories) == 0:
 		exit.Err = errors.New("there is no repository to compare")
 	case len(unread) > 0:
 		exit.Err = fmt.Errorf("what these hold is not known, so nothing was compared: %s", strings.Join(unread, ", "))
+	case len(parts) > 0:
+		exit.Err = fmt.Errorf("not all of these could be compared, so this is less than the whole difference: %s", strings.Join(parts, ", "))
 	case plan.Proof != "server" && !offline:
 		exit.Err = errors.New("not everything was tried in the cluster, so this is less than the whole difference")
 	default:
@@ -139,4 +142,22 @@ func unreadRepositories(plan migrate.Plan) []string {
 		}
 	}
 	return ids
+}
+
+// partlyCompared are the repositories of which some objects could not be
+// compared, with how many.
+func partlyCompared(plan migrate.Plan) []string {
+	var parts []string
+	for _, r := range plan.Repositories {
+		not := 0
+		for _, o := range r.Objects {
+			if !proof.Compared(o) {
+				not++
+			}
+		}
+		if not > 0 {
+			parts = append(parts, fmt.Sprintf("%s (%d of %d objects)", r.ID, not, len(r.Objects)))
+		}
+	}
+	return parts
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,14 +24,16 @@ func runOffline(t *testing.T, args ...string) (code int, out, errs string) {
 
 // teamRepository is a clone of a team's repository as an agent with sync tag
 // left it.
-func teamRepository(t *testing.T) string {
+func teamRepository(t *testing.T, more map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
-	for name, content := range map[string]string{
+	files := map[string]string{
 		"apps/web/web.yaml":       "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: shop}\nspec:\n  selector: {matchLabels: {app: web}}\n  template:\n    metadata: {labels: {app: web}}\n    spec: {containers: [{name: web, image: web:1}]}\n",
 		"apps/web/secret.yaml":    "apiVersion: v1\nkind: Secret\nmetadata: {name: web, namespace: shop}\nstringData: {password: MARKED-SECRET}\n",
 		"apps/shop/namespace.yml": "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n",
-	} {
+	}
+	maps.Copy(files, more)
+	for name, content := range files {
 		file := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 			t.Fatal(err)
@@ -53,11 +56,17 @@ func teamRepository(t *testing.T) string {
 // shopWitness are the flags by which an agent is described without a cluster.
 func shopWitness(t *testing.T) []string {
 	t.Helper()
+	return shopWith(t, nil)
+}
+
+// shopWith is shopWitness with more files in the repository.
+func shopWith(t *testing.T, more map[string]string) []string {
+	t.Helper()
 	values := filepath.Join(t.TempDir(), "values.yaml")
 	if err := os.WriteFile(values, []byte("git: {url: 'git@git.example.com:shop/shop', branch: main, path: apps}\nssh: {known_hosts: 'git.example.com ssh-ed25519 AAAA'}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return []string{"--no-cluster", "--values", "flux/shop=" + values, "--checkout", "git@git.example.com:shop/shop=" + teamRepository(t)}
+	return []string{"--no-cluster", "--values", "flux/shop=" + values, "--checkout", "git@git.example.com:shop/shop=" + teamRepository(t, more)}
 }
 
 func TestAPlanIsMadeWithoutAClusterAndTheSameFromTheSavedFile(t *testing.T) {
@@ -139,5 +148,20 @@ func TestWhatIsEmittedIsExplainedWithWhatPeopleDecided(t *testing.T) {
 	}
 	if code, _, errs := runOffline(t, append([]string{"plan", "--explain", "clusters/prod/no-such-file.yaml"}, witness...)...); code != exitUsage || !strings.Contains(strings.Join(strings.Fields(errs), " "), "no setting of Flux v1, object, field, file") {
 		t.Errorf("a file that there is not: exit code %d: %s", code, errs)
+	}
+}
+
+func TestADifferenceThatCouldNotBeSeenIsNotNone(t *testing.T) {
+	witness := shopWith(t, map[string]string{"apps/bad/a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {generateName: a-, namespace: shop}\n", "apps/bad/b.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: b, namespace: shop}\n"})
+	code, out, errs := runOffline(t, append([]string{"diff"}, witness...)...)
+	if code != exitBlocked || !strings.Contains(strings.Join(strings.Fields(errs), " "), "not all of these could be compared, so this is less than the whole difference: flux/shop (2 of 5 objects)") || !strings.Contains(out, "ConfigMap/shop/b") || !strings.Contains(out, "not proven: Kustomization shop-bad could not be built") {
+		t.Errorf("exit code %d:\n%s\n%s", code, out, errs)
+	}
+	// What was asked for is compared.
+	if code, out, errs := runOffline(t, append([]string{"diff", "--application", "shop-shop"}, witness...)...); code != exitDone {
+		t.Errorf("of another application: exit code %d:\n%s\n%s", code, out, errs)
+	}
+	if code, out, errs := runOffline(t, append([]string{"diff", "--object", "ConfigMap/shop/b"}, witness...)...); code != exitBlocked {
+		t.Errorf("of the object: exit code %d:\n%s\n%s", code, out, errs)
 	}
 }

@@ -58,7 +58,7 @@ func (p *prover) judge(ctx context.Context, o *migrate.ObjectPlan, old *migrate.
 		}
 	}
 	if p.world == nil {
-		o.Verb, o.Why = migrate.Adopt, notProven+"no cluster was asked"
+		o.Verb, o.Why = migrate.Adopt, offline
 		if !applies(old) {
 			o.Verb = migrate.Create
 		}
@@ -67,8 +67,12 @@ func (p *prover) judge(ctx context.Context, o *migrate.ObjectPlan, old *migrate.
 	return p.judgeLive(ctx, o, old, e)
 }
 
-// notProven begins the reason of every verb that is only assumed.
-const notProven = "not proven: "
+const (
+	// notProven begins the reason of every verb that is only assumed.
+	notProven = "not proven: "
+	// offline is that reason where only the renderings could be compared.
+	offline = notProven + "no cluster was asked"
+)
 
 // judgeLive compares with the cluster.
 func (p *prover) judgeLive(ctx context.Context, o *migrate.ObjectPlan, old *migrate.Object, e *Evidence) error {

@@ -154,6 +154,11 @@ func TestWhatCannotBeBuiltIsNotProvenAndNotLost(t *testing.T) {
 			t.Errorf("%s: %s", o.ID, o.Why)
 		}
 	}
+	for _, o := range r.Plan.Repositories[0].Objects {
+		if Compared(o) != (o.ID == "team_a__ConfigMap") {
+			t.Errorf("%s is said to be compared: %v", o.ID, Compared(o))
+		}
+	}
 	if codes := codesOf(r.Plan); !strings.Contains(codes, "BUILD_FAILED") || strings.Contains(codes, "OBJECT_LOST") {
 		t.Errorf("findings %s", codes)
 	}
@@ -234,11 +239,6 @@ func TestAnotherImageIsNamedWhateverHoldsIt(t *testing.T) {
 	}
 }
 
-func TestAChangeSaysWhoSetTheFields(t *testing.T) {
-	for name, c := range map[string]struct {
-		manager, sub, fields string
-		path, want           string
-	}{
 func TestContainersOfOneNameInSeveralTemplatesAreToldApart(t *testing.T) {
 	object := func(head, workers string) map[string]any {
 		template := func(image string) map[string]any {
@@ -257,6 +257,11 @@ func TestContainersOfOneNameInSeveralTemplatesAreToldApart(t *testing.T) {
 	}
 }
 
+func TestAChangeSaysWhoSetTheFields(t *testing.T) {
+	for name, c := range map[string]struct {
+		manager, sub, fields string
+		path, want           string
+	}{
 		"by hand":     {"kubectl-edit", "", ownReplicas, ".spec.replicas", "set by hand, by kubectl-edit"},
 		"by the HPA":  {"kube-controller-manager", "scale", ownReplicas, ".spec.replicas", "written by kube-controller-manager (scale)"},
 		"a restart":   {"kubectl-rollout", "", ownRestart, `.spec.template.metadata.annotations["kubectl.kubernetes.io/restartedAt"]`, "kubectl rollout restart"},

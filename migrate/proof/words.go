@@ -225,3 +225,12 @@ func annotationOrLabel(u *unstructured.Unstructured, key string) string {
 // Proven reports whether it is known what will happen to an object. If not, its
 // verb is only assumed, and its Why says why.
 func Proven(o migrate.ObjectPlan) bool { return !strings.HasPrefix(o.Why, notProven) }
+
+// Compared reports whether all versions of an object that could be asked for
+// were compared: of what is not, that no difference is known says nothing. Its
+// Kustomization could not be built, or a right to read or try it lacks. An
+// object that comes anew, in what is itself made first, has nothing to be
+// compared with.
+func Compared(o migrate.ObjectPlan) bool {
+	return Proven(o) || o.Why == offline || o.Verb == migrate.Create
+}
