@@ -11,8 +11,11 @@ type Plan struct {
 	APIVersion string     `json:"apiVersion"`
 	Kind       string     `json:"kind"` // "Plan"
 	Inputs     PlanInputs `json:"inputs"`
-	// Proof is "server" if every verb was proven by server-side dry-runs
-	// under the accounts concerned, else "offline".
+	// Proof is "server" if server-side dry-runs were made, under the accounts
+	// concerned, of at least one repository for which no right to make them
+	// lacked, else "offline". An object that was not tried all the same says
+	// so in its "why"; where a right lacked or nothing was built, a blocker
+	// holds its repository back.
 	Proof        string       `json:"proof"`
 	ClusterAgent ClusterAgent `json:"clusterAgent"`
 	// Sources are complete GitRepository manifests.
