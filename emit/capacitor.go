@@ -20,9 +20,8 @@ import (
 	"github.com/fluxover/fluxover/migrate"
 )
 
-// CapacitorName is the name of everything with which the ClusterAgent syncs
-// the flux-capacitor: Secret, account, rights, GitRepository, Kustomization.
-const CapacitorName = "flux-capacitor"
+// CapacitorName is [migrate.CapacitorName].
+const CapacitorName = migrate.CapacitorName
 
 // pruneKey keeps an object from being deleted when its file goes.
 const pruneKey = "kustomize.toolkit.fluxcd.io/prune"

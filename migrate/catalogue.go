@@ -79,7 +79,7 @@ var codes = []Code{
 	},
 	{
 		Name: "NAME_LENGTHENED", Severity: Info,
-		Cause:       "the plain name of a Kustomization is, or may become, that of another repository",
+		Cause:       "the plain name of a Kustomization is, or may become, that of another repository or of the flux-capacitor itself",
 		Consequence: "it has a longer name",
 		Remedy:      "nothing",
 	},

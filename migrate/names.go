@@ -82,6 +82,31 @@ type naming struct {
 	live       []ControlObject
 }
 
+// CapacitorName is the name of everything with which the ClusterAgent syncs
+// the flux-capacitor: Secret, account, rights, GitRepository, Kustomization. What
+// applies the folder of one repository has a name that begins with it and a dash.
+const CapacitorName = "flux-capacitor"
+
+// toolsOwn reports whether a name in [AgentNamespace] is that of something by
+// which the ClusterAgent itself works, there already or not.
+func toolsOwn(name string) bool {
+	switch name {
+	case CapacitorName, "fluxover-agent", "fluxover-no-rights", "source-controller", "kustomize-controller":
+		return true
+	}
+	return strings.HasPrefix(name, CapacitorName+"-")
+}
+
+// notToolsOwn gives the names but for those of the tool itself, which are "".
+func notToolsOwn(name func(Flux1Agent) string) func(Flux1Agent) string {
+	return func(a Flux1Agent) string {
+		if n := name(a); !toolsOwn(n) {
+			return n
+		}
+		return ""
+	}
+}
+
 func newNaming(inv Inventory) naming {
 	n := naming{live: inv.Cluster.Control}
 	kept, taken := map[string]string{}, map[string]bool{"default": true} // each namespace has such an account
@@ -89,7 +114,8 @@ func newNaming(inv Inventory) naming {
 		return slices.ContainsFunc(inv.Agents, func(a Flux1Agent) bool { return a.ID == id })
 	}
 	for _, c := range n.live {
-		if c.Kind != "Kustomization" || c.Repository == "" || c.Account == "" {
+		// That of a repository's folder in the flux-capacitor is not its own.
+		if c.Kind != "Kustomization" || c.Repository == "" || c.Account == "" || toolsOwn(c.Account) {
 			continue
 		}
 		taken[c.Account] = true
@@ -98,14 +124,14 @@ func newNaming(inv Inventory) naming {
 		}
 	}
 	n.repository = unique(inv.Agents, kept, taken, func(a Flux1Agent) string { return a.ID },
-		func(a Flux1Agent) string {
+		notToolsOwn(func(a Flux1Agent) string {
 			if s := strings.TrimPrefix(a.Release, "flux-"); s != "" && s != "flux" {
 				return dnsName(s)
 			}
 			// A repository that was read from a folder has neither.
 			return dnsName(cmp.Or(a.Namespace, path.Base(a.ID)))
-		},
-		func(a Flux1Agent) string { return dnsName(a.ID) },
+		}),
+		notToolsOwn(func(a Flux1Agent) string { return dnsName(a.ID) }),
 		func(a Flux1Agent) string { return dnsName(a63(a.ID), shortHash(a.ID)) },
 	)
 	return n
@@ -182,12 +208,16 @@ func (n naming) applications(id string, apps []application) {
 	}
 }
 
-// free reports whether no other repository can have a name, now or later: none
+// free reports whether neither the tool itself nor another repository can have a
+// name, now or later: none
 // has it in the cluster, and it does not begin with another repository's name
 // that is longer. So "shop-payments-api" is of the repository "shop-payments",
 // not of "shop", whether the former has a folder "api" or not. What is live for
 // the repository itself is always free to it.
 func (n naming) free(id, name string, a application) bool {
+	if toolsOwn(name) {
+		return false
+	}
 	for _, c := range n.live {
 		if c.Kind == "Kustomization" && c.Name == name && c.Repository != "" {
 			return c.Repository == id
@@ -214,9 +244,13 @@ func (n naming) lengthened(id string, apps []application) []Finding {
 		if a.Name == plain || n.free(id, plain, a) {
 			continue
 		}
+		whose := "another repository"
+		if toolsOwn(plain) {
+			whose = "the flux-capacitor itself"
+		}
 		findings = append(findings, Finding{
 			Severity: Info, Code: "NAME_LENGTHENED", Subject: id + " " + display(a.key()), Repository: id,
-			Message: fmt.Sprintf("the Kustomization of %s is named %s, since %s is or may become that of another repository", display(a.key()), a.Name, plain),
+			Message: fmt.Sprintf("the Kustomization of %s is named %s, since %s is or may become that of %s", display(a.key()), a.Name, plain, whose),
 		})
 	}
 	return findings

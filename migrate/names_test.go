@@ -223,3 +223,28 @@ func TestNamesStayWhileOthersAreHandedOver(t *testing.T) {
 		}
 	}
 }
+
+func TestNamesOfTheToolItselfAreNobodyElses(t *testing.T) {
+	first := agentWith("flux/flux", []string{"p"}, "p/capacitor/shop/a.yaml", "p/web/a.yaml")
+	agent := agentWith("flux/fluxover-agent", []string{"p"}, "p/x/b.yaml")
+	capacitor := agentWith("team/flux-flux-capacitor", []string{"p"}, "p/x/c.yaml")
+	plan := planOf(first, agent, capacitor)
+	for _, r := range plan.Repositories {
+		for _, u := range slices.Concat(r.Kustomizations, r.Supporting) {
+			if name := u.GetName(); name == "flux-capacitor" || strings.HasPrefix(name, "flux-capacitor-") || u.GetKind() == "ServiceAccount" && name == "fluxover-agent" {
+				t.Errorf("%s: %s %s", r.ID, u.GetKind(), name)
+			}
+		}
+	}
+	// What applies a repository's folder in the flux-capacitor names that
+	// repository, and another account than its own.
+	settled := planOf(shop())
+	child := ControlObject{Kind: "Kustomization", Name: "flux-capacitor-shop", Repository: "flux/flux-shop", Path: "./clusters/prod/shop", Account: "flux-capacitor"}
+	again := Build(Inventory{Agents: []Flux1Agent{shop()}, Cluster: Cluster{Control: append(liveOf(settled, "flux/flux-shop"), child)}}, Options{})
+	if d := cmp.Diff(kustomizationNames(settled), kustomizationNames(again)); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff(settled.Repositories[0].Sources, again.Repositories[0].Sources); d != "" {
+		t.Error(d)
+	}
+}
