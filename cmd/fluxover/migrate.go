@@ -163,7 +163,7 @@ func (o *migrateOptions) run(cmd *cobra.Command, s streams, k *kube, args []stri
 // wishes are the flags as the executor takes them.
 func (o *migrateOptions) wishes() cutover.Options {
 	return cutover.Options{
-		Repositories: o.plan.repos, Wave: o.wave, Hold: o.hold, SyncWait: cmp.Or(o.waitSync, -1), Limits: cutover.Limits{Pods: o.waitOldPod},
+		Identity: cutover.Identity{Command: "fluxover migrate"}, Repositories: o.plan.repos, Wave: o.wave, Hold: o.hold, SyncWait: cmp.Or(o.waitSync, -1), Limits: cutover.Limits{Pods: o.waitOldPod},
 		MaxParallel: o.maxParallel, OnFailure: cutover.OnFailure(o.onFailure), Commits: cutover.Commits(o.commits), Engine: cutover.Engine{Image: o.image},
 	}
 }

@@ -41,6 +41,7 @@ workload is deleted or recreated.`,
 				return err
 			}
 			defer f.close()
+			o.Identity.Command = "fluxover rollback"
 			o = f.returning(o)
 			if o.Capacitor, err = capacitor.inUse(ctx, f); err != nil {
 				return err
@@ -176,7 +177,7 @@ func newAbort(s streams, k *kube) *cobra.Command {
 				return err
 			}
 			defer f.close()
-			o := f.returning(cutover.RollbackOptions{Unfinished: true})
+			o := f.returning(cutover.RollbackOptions{Unfinished: true, Identity: cutover.Identity{Command: "fluxover abort"}})
 			if o.Capacitor, err = capacitor.inUse(ctx, f); err != nil {
 				return err
 			}

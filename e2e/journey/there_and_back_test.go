@@ -352,7 +352,7 @@ func (w *world) testSecondOperator() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.answers(answer{1, []string{"another operator is at work in this cluster", "@" + host + " since 20", "if that one is dead, try again after 20",
+	w.answers(answer{1, []string{"another operator is at work in this cluster", "@" + host + " (fluxover migrate) since 20", "if that one is dead, try again after 20",
 		"nothing has changed", `"fluxover status" shows how far it is`}, nil, 0}, migrateArgs()...)
 	if err := first.Wait(); err != nil {
 		w.t.Errorf("the first operator: %v\n%s", err, out.String())
