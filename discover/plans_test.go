@@ -25,7 +25,13 @@ type planOfReal struct {
 
 func planReal(t *testing.T, name string) planOfReal {
 	t.Helper()
-	inv := readReal(t, name)
+	return planOfInventory(t, readReal(t, name))
+}
+
+// planOfInventory plans, and checks that everything that fluxd applies is built
+// once, as far as it can be built.
+func planOfInventory(t *testing.T, inv migrate.Inventory) planOfReal {
+	t.Helper()
 	res, err := proof.Prove(t.Context(), inv, migrate.Options{}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -40,14 +46,19 @@ func planReal(t *testing.T, name string) planOfReal {
 			out.Findings = append(out.Findings, f)
 		}
 	}
+	builtBy := map[string]string{} // over all repositories
 	for i := range plan.Repositories {
 		r := &plan.Repositories[i]
 		a := agentNamed(t, inv, r.ID)
-		builtBy := map[string]string{}
+		failed := map[string]bool{}
+		planned := map[string]string{} // the Kustomization of each object
+		for _, o := range r.Objects {
+			planned[o.ID] = o.Application
+		}
 		for _, k := range r.Kustomizations {
 			objects, err := proof.Render(t.Context(), &a, &plan, k)
 			if err != nil {
-				out.Builds[k.GetName()] = err.Error()
+				out.Builds[k.GetName()], failed[k.GetName()] = err.Error(), true
 				continue
 			}
 			var ids []string
@@ -63,7 +74,7 @@ func planReal(t *testing.T, name string) planOfReal {
 			out.Builds[k.GetName()] = ids
 		}
 		for _, o := range a.Objects {
-			if (o.Class == migrate.ClassApplied || o.Class == migrate.ClassSyncOnly) && builtBy[o.ID] == "" && !r.Blocked {
+			if (o.Class == migrate.ClassApplied || o.Class == migrate.ClassSyncOnly) && builtBy[o.ID] == "" && !failed[planned[o.ID]] {
 				t.Errorf("%s is applied by fluxd, and nothing builds it", o.ID)
 			}
 		}
@@ -84,4 +95,29 @@ func TestRealRepositoriesArePlanned(t *testing.T) {
 			equalsGolden(t, filepath.Join("testdata", "plan", strings.ReplaceAll(name, " ", "-")+".yaml"), string(raw))
 		})
 	}
+}
+
+func TestKubernetesOnAirIsPlannedFromItsTerraformAsItsSourceSays(t *testing.T) {
+	dir := filepath.Join("testdata", "real", "evry-ace__kubernetes-on-air")
+	inv, err := Repositories(t.Context(), readDeclared(t, realConfiguration{folder: "evry-ace__kubernetes-on-air", dir: "."}), []Folder{{URL: "git@github.com:evry-ace/kubernetes-on-air", Dir: dir}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan := planOfInventory(t, inv)
+	spec := plan.Sources[0].(map[string]any)["spec"].(map[string]any)
+	equal(t, "url", spec["url"], "ssh://git@github.com/evry-ace/kubernetes-on-air")
+	equal(t, "ref", spec["ref"], map[string]any{"branch": "master"})
+	for _, k := range plan.Repositories[0].Kustomizations {
+		spec := k.Object["spec"].(map[string]any)
+		equal(t, k.GetName()+": prune", spec["prune"], true)
+		path, _ := spec["path"].(string)
+		if path != "./gitops" && !strings.HasPrefix(path, "./gitops/") || spec["interval"] == nil || spec["serviceAccountName"] == nil {
+			t.Errorf("%s: path, interval or account: %v", k.GetName(), spec)
+		}
+	}
+	raw, err := sigsyaml.Marshal(plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equalsGolden(t, filepath.Join("testdata", "plan", "kubernetes-on-air.yaml"), string(raw))
 }
