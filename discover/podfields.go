@@ -105,7 +105,8 @@ var (
 // changes, by its path; which is the place of fluxd's container. known is true
 // if it concerns only how fluxd runs, or is read elsewhere.
 func unknownField(path string, which int) (why string, known bool) {
-	name, lists := "", [][]string{}
+	var name string
+	var lists [][]string
 	if m := containerPath.FindStringSubmatch(path); m != nil {
 		if m[1] != strconv.Itoa(which) {
 			return "", true // a container beside it, which has a setting of its own
