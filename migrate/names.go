@@ -132,7 +132,12 @@ func newNaming(inv Inventory) naming {
 			return dnsName(cmp.Or(a.Namespace, path.Base(a.ID)))
 		}),
 		notToolsOwn(func(a Flux1Agent) string { return dnsName(a.ID) }),
-		func(a Flux1Agent) string { return dnsName(a63(a.ID), shortHash(a.ID)) },
+		func(a Flux1Agent) string {
+			if name := dnsName(a63(a.ID), shortHash(a.ID)); !toolsOwn(name) {
+				return name
+			}
+			return dnsName(shortHash(a.ID), a63(a.ID))
+		},
 	)
 	return n
 }
@@ -209,11 +214,11 @@ func (n naming) applications(id string, apps []application) {
 }
 
 // free reports whether neither the tool itself nor another repository can have a
-// name, now or later: none
-// has it in the cluster, and it does not begin with another repository's name
-// that is longer. So "shop-payments-api" is of the repository "shop-payments",
-// not of "shop", whether the former has a folder "api" or not. What is live for
-// the repository itself is always free to it.
+// name, now or later: none has it in the cluster, and it does not begin with
+// another repository's name that is longer. So "shop-payments-api" is of the
+// repository "shop-payments", not of "shop", whether the former has a folder
+// "api" or not. What is live for the repository itself is free to it, but for
+// the tool's names.
 func (n naming) free(id, name string, a application) bool {
 	if toolsOwn(name) {
 		return false

@@ -228,7 +228,8 @@ func TestNamesOfTheToolItselfAreNobodyElses(t *testing.T) {
 	first := agentWith("flux/flux", []string{"p"}, "p/capacitor/shop/a.yaml", "p/web/a.yaml")
 	agent := agentWith("flux/fluxover-agent", []string{"p"}, "p/x/b.yaml")
 	capacitor := agentWith("team/flux-flux-capacitor", []string{"p"}, "p/x/c.yaml")
-	plan := planOf(first, agent, capacitor)
+	namespace := agentWith("flux-capacitor/flux", []string{"p"}, "p/x/d.yaml") // whose every name begins so
+	plan := planOf(first, agent, capacitor, namespace)
 	for _, r := range plan.Repositories {
 		for _, u := range slices.Concat(r.Kustomizations, r.Supporting) {
 			if name := u.GetName(); name == "flux-capacitor" || strings.HasPrefix(name, "flux-capacitor-") || u.GetKind() == "ServiceAccount" && name == "fluxover-agent" {

@@ -36,7 +36,7 @@ they differ. What every hand-over does (marks of Flux v1 that go, labels of Flux
 v2 that come, the API server's bookkeeping) is left out; --all counts it.
 From --inventory FILE or with --no-cluster it compares the renderings alone.
 
-It exits 2 if there is a difference.`,
+It exits 2 if there is a difference, and 3 if not everything could be compared.`,
 		Example: `  fluxover diff --repo flux/flux-shop
   fluxover diff --object Deployment/shop/web
   fluxover diff -o markdown > comment.md`,

@@ -137,13 +137,13 @@ func (o *migrateOptions) run(cmd *cobra.Command, s streams, k *kube, args []stri
 		}
 	}
 	display := newProgress(ctx, s.Err, ready)
-	releases := &helm.Opened{}
+	f.releases = &helm.Opened{}
 	again := &replans{ctx: ctx, plan: func(ctx context.Context, ids []string) (migrate.Inventory, migrate.Plan, error) {
 		these := opts
 		these.Repositories = ids
 		// Only these repositories are read again: what others hold is judged
 		// by the owners that live objects show.
-		inv, res, err := (&facts{client: f.client, clusterName: f.clusterName, store: f.store, releases: releases}).proveAgain(ctx, these)
+		inv, res, err := (&facts{client: f.client, clusterName: f.clusterName, store: f.store, releases: f.releases}).proveAgain(ctx, these)
 		return inv, res.Plan, err
 	}}
 	wishes := o.wishes()
@@ -268,14 +268,16 @@ func cutoverError(ctx context.Context, err error, findings ...migrate.Finding) e
 	} else {
 		exit.Err, exit.Hints = explain(err, findings)
 	}
+	forward, back := begun(err)
 	switch {
+	case ctx.Err() != nil && len(back) > 0:
+		exit.Code = exitInterrupted
 	case ctx.Err() != nil:
 		exit.Code, exit.Hints = exitInterrupted, append(exit.Hints, hintGoOn)
 		return exit
 	case !slices.ContainsFunc(leaves(err), func(e error) bool { return !heldBack(e) }):
 		exit.Code = exitBlocked
 	}
-	forward, back := begun(err)
 	if len(forward) > 0 {
 		exit.Hints = append(exit.Hints, fmt.Sprintf(`run "fluxover migrate" to go on, or "fluxover rollback --repo %s" to go back`, strings.Join(forward, ",")))
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -231,6 +232,12 @@ func TestTheEndOfARunKeepsItsExitCodes(t *testing.T) {
 		if err := cutoverError(c.ctx, c.err); !errors.As(err, &exit) || exit.Code != c.code {
 			t.Errorf("%s: got %v", name, err)
 		}
+	}
+	// What is on its way back is not gone on with by the same command.
+	var exit *exitError
+	way := &cutover.StepError{Repository: "flux/a", Step: "undo-adopt", GoingBack: true, Err: context.Canceled}
+	if err := cutoverError(gone, way); !errors.As(err, &exit) || exit.Code != exitInterrupted || !strings.Contains(strings.Join(exit.Hints, "\n"), "fluxover rollback --repo flux/a") || slices.Contains(exit.Hints, hintGoOn) {
+		t.Errorf("interrupted on the way back: %v, %q", err, exit.Hints)
 	}
 }
 

@@ -32,7 +32,7 @@ type progress interface {
 //
 // Nothing that happens to the display may hold up or end the run, in which a
 // repository may be without an agent for the moment: not a terminal that takes
-// no more, not one that is gone, and not a pipe that nobody reads.
+// no more, and not a pipe that nobody reads.
 func newProgress(ctx context.Context, w io.Writer, total int) progress {
 	signal.Ignore(syscall.SIGPIPE)
 	var shown progress = &plainProgress{w: w}

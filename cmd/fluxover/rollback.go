@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fluxover/fluxover/discover/helm"
+	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/cutover"
 )
 
@@ -46,7 +47,7 @@ workload is deleted or recreated.`,
 			if o.Capacitor, err = capacitor.inUse(ctx, f); err != nil {
 				return err
 			}
-			plan, err := f.planReturn(ctx, o)
+			plan, err := f.planReturn(ctx, &o)
 			if err != nil {
 				return err
 			}
@@ -104,10 +105,20 @@ func (f *facts) returning(o cutover.RollbackOptions) cutover.RollbackOptions {
 	return o
 }
 
-// planReturn plans a rollback, from one reading of all its repositories.
-func (f *facts) planReturn(ctx context.Context, o cutover.RollbackOptions) (cutover.RollbackPlan, error) {
-	o.Head = headOnce(f.read, o.Repositories)
-	return cutover.PlanRollback(ctx, f.client, o)
+// planReturn plans a rollback, from one reading of all its repositories. What
+// could not be read for the plan is not asked for again when its turn comes: a
+// Git server that is silent would keep each repository waiting once more.
+func (f *facts) planReturn(ctx context.Context, o *cutover.RollbackOptions) (cutover.RollbackPlan, error) {
+	once, anew := headOnce(f.read, o.Repositories), o.Head
+	o.Head = func(ctx context.Context, id string) ([]migrate.Object, error) {
+		if _, err := once(ctx, id); err != nil {
+			return nil, err
+		}
+		return anew(ctx, id)
+	}
+	planned := *o
+	planned.Head = once
+	return cutover.PlanRollback(ctx, f.client, planned)
 }
 
 // cannotReturn is the error of a plan in which the way back of some
@@ -181,7 +192,7 @@ func newAbort(s streams, k *kube) *cobra.Command {
 			if o.Capacitor, err = capacitor.inUse(ctx, f); err != nil {
 				return err
 			}
-			plan, err := f.planReturn(ctx, o)
+			plan, err := f.planReturn(ctx, &o)
 			if err != nil {
 				return err
 			}

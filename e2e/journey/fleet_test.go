@@ -263,6 +263,9 @@ func repos(teams []fleet.Team) []string {
 func TestAFleetIsHandedOverWhileTeamsCommitAndGoesBack(t *testing.T) {
 	besideUnlessMeasured(t)
 	teams := fleetSize(t)
+	if teams < 2 {
+		t.Fatalf("a fleet of %d: some go back, and others stay", teams)
+	}
 	w := up(t, laboratory.Options{Teams: teams, Apps: 6, Seed: 8, PollInterval: pollInterval(teams), SyncInterval: 5 * time.Minute})
 	plan := w.plan()
 	planned := w.trees()

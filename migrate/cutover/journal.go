@@ -236,7 +236,7 @@ func (j *journal) add(e Entry) {
 	}
 }
 
-// shortened cuts a text to about limit bytes, after a whole line where one fits,
+// shortened cuts a text to about limit bytes, after a whole line where one ends late enough,
 // and says how much is left out. What is short enough stays as it is.
 func shortened(text string, limit int) string {
 	const rest = 40 // what is said of what is left out
@@ -244,7 +244,7 @@ func shortened(text string, limit int) string {
 		return text
 	}
 	kept := strings.ToValidUTF8(text[:limit-rest], "")
-	if i := strings.LastIndexByte(kept, '\n'); i > 0 {
+	if i := strings.LastIndexByte(kept, '\n'); i > limit/2 {
 		return kept[:i] + fmt.Sprintf("\n… and %d more lines", strings.Count(text[i:], "\n"))
 	}
 	return kept + fmt.Sprintf("… and %d more bytes", len(text)-len(kept))

@@ -81,10 +81,12 @@ func Status(ctx context.Context, c *cluster.Client) (StatusReport, error) {
 	if err != nil {
 		return report, err
 	}
+	aborted := false
 	if run != nil {
 		report.Paused = run.paused != ""
 		if run.abort != "" {
-			report.Message = "an abort was asked for by " + run.abort
+			aborted = true
+			report.Message = "an abort was asked for by " + run.abort + `: "fluxover abort" carries it out, "fluxover resume" lifts it`
 		}
 	}
 	live, err := c.Kube.CoordinationV1().Leases(migrate.StateNamespace).Get(ctx, leaseName, metav1.GetOptions{})
@@ -96,7 +98,10 @@ func Status(ctx context.Context, c *cluster.Client) (StatusReport, error) {
 			now := time.Now()
 			dead := processDead(live.Annotations[annotationProcess])
 			report.Operator = &OperatorStatus{Holder: *h, Expired: dead || h.expired(now)}
-			const ways = `: "fluxover migrate" goes on, "fluxover rollback" goes back`
+			ways := `: "fluxover migrate" goes on, "fluxover rollback" goes back`
+			if aborted { // which migrate would be refused by
+				ways = "; " + report.Message
+			}
 			switch ahead := h.ahead(now); {
 			case dead:
 				report.Message = fmt.Sprintf("the operator %s@%s has died on this machine", h.User, h.Host) + ways
