@@ -7,7 +7,7 @@ GENERATED := reconcile/chart/crds docs/findings.md docs/hazards.md docs/schemas 
 export CGO_ENABLED := 0
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: help build test test-journeys test-others race verify e2e long fleet demo generate coverage bench screenshots
+.PHONY: help build test test-journeys test-others race verify e2e long fuzz fleet demo generate coverage bench screenshots
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,16 @@ long: ## every long series whole: all crash points, 40 repositories
 
 fleet: ## 40 teams over and back while CI commits, three times, each gap 2 s at most (TEAMS=8, RUNS=1; on an idle machine)
 	TEAMS=$(or $(TEAMS),40) $(GO) test -v -count=$(or $(RUNS),3) -timeout 4h -run '^TestAFleetIsHandedOverWhileTeamsCommitAndGoesBack$$' ./e2e/journey
+
+# Minimizing takes longest where an input is large, and is not needed.
+FUZZ ?= 5m
+fuzz: ## each fuzz target for FUZZ (5m); an input that fails is kept in testdata/fuzz
+	@git grep -oE --heading '^func Fuzz[A-Za-z0-9]+' -- '*_test.go' | while read -r line; do \
+		case "$$line" in \
+		*_test.go) package=./$$(dirname "$$line") ;; \
+		*) target=$${line#func }; echo "$$package $$target"; \
+			$(GO) test "$$package" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZ) -fuzzminimizetime 3s </dev/null || exit 1 ;; \
+		esac; done
 
 e2e: ## the end-to-end tests alone
 	$(GO) test -timeout 60m ./e2e/...
