@@ -8,7 +8,10 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -161,4 +164,15 @@ func TestAQuestionEndsWithAnInterrupt(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+func TestATerminalThatGoesAwayInterruptsUnlessTheUserSaidOtherwise(t *testing.T) {
+	if !slices.Contains(interrupts(), os.Signal(syscall.SIGHUP)) && !signal.Ignored(syscall.SIGHUP) {
+		t.Error("a terminal that goes away would end the program at once")
+	}
+	signal.Ignore(syscall.SIGHUP) // as nohup does
+	defer signal.Reset(syscall.SIGHUP)
+	if slices.Contains(interrupts(), os.Signal(syscall.SIGHUP)) {
+		t.Error("nohup is not heeded")
+	}
 }
