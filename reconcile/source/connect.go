@@ -27,9 +27,8 @@ import (
 // at most one pack.
 type session struct {
 	transport.UploadPackSession
-	auth    *Auth
-	refs    *packp.AdvRefs
-	release func() bool
+	auth *Auth
+	refs *packp.AdvRefs
 	// wholeOnly: the server refuses clients without multi_ack (see
 	// needsMultiACK), so every fetch is made as if nothing were held.
 	wholeOnly bool
@@ -61,8 +60,6 @@ func (s *Store) connect(ctx context.Context, r Remote) (*session, error) {
 		// The SSH transport dials without a context.
 		se, err := s.dial(ctx, u, auth)
 		if err == nil {
-			open := se.UploadPackSession
-			se.release = context.AfterFunc(ctx, func() { _ = open.Close() })
 			if se.refs, err = se.AdvertisedReferencesContext(ctx); err != nil {
 				_ = se.Close()
 				se = nil
@@ -87,14 +84,6 @@ func (s *Store) connect(ctx context.Context, r Remote) (*session, error) {
 		}()
 		return nil, fmt.Errorf("list the references of %s: %w", SafeURL(r.URL), ctx.Err())
 	}
-}
-
-// Close ends the session. Errors are of no use: everything wanted was read.
-func (se *session) Close() error {
-	if se.release != nil {
-		se.release()
-	}
-	return se.UploadPackSession.Close()
 }
 
 // endpoint takes a credential out of the URL and puts it into the Auth, so that

@@ -424,9 +424,9 @@ func (s *Store) receivePack(ctx context.Context, u *url.URL, auth *Auth, use fun
 	if err != nil {
 		return classifyPush(d.explain(err), auth)
 	}
+	// A session is no object for two goroutines: when ctx ends, what reads and
+	// writes with it returns, and this closes it.
 	defer se.Close()
-	release := context.AfterFunc(ctx, func() { _ = se.Close() })
-	defer release()
 	refs, err := se.AdvertisedReferencesContext(ctx)
 	if err != nil {
 		return classifyPush(err, auth)
