@@ -92,8 +92,8 @@ func (d *demo) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if !d.confirm("hand over?") {
-		return nil
+	if yes, err := d.confirm("hand over?"); err != nil || !yes {
+		return err
 	}
 
 	d.heading("the migration")
@@ -140,7 +140,11 @@ func (d *demo) run(ctx context.Context) (err error) {
 	}
 	fmt.Printf("the migration took %s\n", took.Round(time.Second))
 
-	if d.confirm("go back to Flux v1?") {
+	yes, err := d.confirm("go back to Flux v1?")
+	if err != nil {
+		return err
+	}
+	if yes {
 		d.heading("the way back")
 		if err := d.fluxover(ctx, 0, "rollback", "--yes"); err != nil {
 			return err
@@ -161,14 +165,18 @@ func (d *demo) heading(format string, args ...any) {
 	fmt.Printf("\n== %s\n\n", fmt.Sprintf(format, args...))
 }
 
-// confirm asks; without a terminal, or told not to ask, the answer is yes.
-func (d *demo) confirm(question string) bool {
+// confirm asks. No answer is an error: nobody said what to do.
+func (d *demo) confirm(question string) (bool, error) {
 	if d.yes {
-		return true
+		return true, nil
 	}
 	fmt.Printf("\n%s [Y/n] ", question)
 	answer, err := bufio.NewReader(os.Stdin).ReadString('\n')
-	return err == nil && !strings.HasPrefix(strings.ToLower(strings.TrimSpace(answer)), "n")
+	if err != nil {
+		fmt.Println()
+		return false, fmt.Errorf("%s there was no answer (%w): --yes, or YES=1 for make, asks nothing", question, err)
+	}
+	return !strings.HasPrefix(strings.ToLower(strings.TrimSpace(answer)), "n"), nil
 }
 
 // fluxover runs the program and shows the command. Another exit code than the
