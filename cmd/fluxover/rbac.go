@@ -50,7 +50,8 @@ it is for. Nothing is changed.
   prove            plan and diff with server-side dry-runs: impersonates the
                    accounts of the old agents
   migrate          all of it, and the way back of a repository that fails
-  rollback         from any state, --uninstall-agent included
+  rollback         from any state, --uninstall-agent included; also abort
+  pause            pause and resume
   status           look only
   agent            the bundled agent, whose chart else binds cluster-admin
 
@@ -164,7 +165,7 @@ func (o *rbacOptions) check() ([]rbacv1.Subject, error) {
 // livePlan plans from what is there now, as far as the command's rights depend
 // on it. Nothing is proven: names are all that is wanted.
 func (o *rbacOptions) livePlan(ctx context.Context, s streams, k *kube) (*migrate.Plan, error) {
-	if o.command == "discover" || o.command == "plan" {
+	if o.command == "discover" || o.command == "plan" || o.command == "pause" {
 		return &migrate.Plan{}, nil
 	}
 	f, err := newFacts(ctx, k, progressLine(s.Err))

@@ -312,7 +312,7 @@ func TestRBACRefusesWhatItCannotPrint(t *testing.T) {
 		says string
 	}{
 		{nil, "--for"},
-		{[]string{"--for", "everything"}, "want one of discover, plan, prove, migrate, rollback, status, agent"},
+		{[]string{"--for", "everything"}, "want one of discover, plan, prove, migrate, rollback"},
 		{[]string{"--for", "prove", "--service-account", "ci"}, "want NAMESPACE/NAME"},
 		{[]string{"--for", "prove", "--user", "a,"}, "empty"},
 		{[]string{"--for", "prove", "--engine", "other"}, "--engine other"},

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/cutover"
 	"github.com/fluxover/fluxover/reconcile/cluster"
 )
 
@@ -109,7 +110,7 @@ type scopeAgent struct {
 }
 
 // commands of the table, in the order in which help names them.
-var rightsCommands = []string{"discover", "plan", "prove", "migrate", "rollback", "status", "agent"}
+var rightsCommands = []string{"discover", "plan", "prove", "migrate", "rollback", "pause", "status", "agent"}
 
 // rightsRow is one row of the table of rights.
 type rightsRow struct {
@@ -158,6 +159,9 @@ var rightsTable = []rightsRow{
 			{resources: []string{"configmaps"}, verbs: []string{"get", "list"}, namespace: migrate.StateNamespace},
 			{group: groupLeases, resources: []string{"leases"}, verbs: []string{"get"}, namespace: migrate.StateNamespace},
 		}
+	}},
+	{[]string{"pause"}, "notes the wish in the record of the run, where it is heard", false, func(scope) []need {
+		return []need{{resources: []string{"configmaps"}, verbs: []string{"get", "update"}, names: []string{cutover.RunRecord}, namespace: migrate.StateNamespace}}
 	}},
 	{[]string{"status"}, "sees whether a fence was taken down or an old agent started again", false, func(s scope) []need {
 		needs := []need{{group: groupAdmission, resources: []string{"validatingadmissionpolicybindings"}, verbs: []string{"get"}, names: fences(s.agents)}}

@@ -134,6 +134,14 @@ func cannotReturn(plan cutover.RollbackPlan) error {
 	}
 }
 
+// nothingTo adds to an error what the command would have been for.
+func nothingTo(do string, err error) error {
+	if !errors.Is(err, cutover.ErrNothingBegun) {
+		return err
+	}
+	return &exitError{Code: exitFailed, Err: fmt.Errorf("%w: there is nothing to %s", err, do), Hints: []string{"nothing has changed"}}
+}
+
 func newPause(s streams, k *kube) *cobra.Command {
 	return &cobra.Command{
 		Use: "pause", Short: "stop a migration before its next step", Args: noArgs,
@@ -143,7 +151,7 @@ func newPause(s streams, k *kube) *cobra.Command {
 				return err
 			}
 			if err := cutover.Pause(cmd.Context(), c, cutover.Identity{}); err != nil {
-				return err
+				return nothingTo("pause", err)
 			}
 			fmt.Fprintln(s.Err, `paused: each repository stops before its next step; "fluxover resume" goes on`)
 			return nil
@@ -159,8 +167,13 @@ func newResume(s streams, k *kube) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := cutover.Resume(cmd.Context(), c, cutover.Identity{}); err != nil {
-				return err
+			lifted, err := cutover.Resume(cmd.Context(), c, cutover.Identity{})
+			if err != nil {
+				return nothingTo("resume", err)
+			}
+			if !lifted {
+				fmt.Fprintln(s.Err, "nothing was paused, and no abort waited to be carried out")
+				return nil
 			}
 			fmt.Fprintln(s.Err, `resumed; if no migration is running, "fluxover migrate" goes on`)
 			return nil
@@ -192,9 +205,13 @@ func newAbort(s streams, k *kube) *cobra.Command {
 			if o.Capacitor, err = capacitor.inUse(ctx, f); err != nil {
 				return err
 			}
+			// At once: reading Git for the plan can take long, and who is at work need not wait for that.
+			if err := cutover.AskAbort(ctx, f.client, o.Identity); err != nil {
+				return nothingTo("abort", err)
+			}
 			plan, err := f.planReturn(ctx, &o)
 			if err != nil {
-				return err
+				return fmt.Errorf("%w; the abort stays asked for: a migration at work carries it out, or \"fluxover abort\" again", err)
 			}
 			display := newProgress(ctx, s.Err, len(plan.Repositories))
 			err = cutover.Abort(ctx, f.client, o, display.Event)
@@ -202,7 +219,12 @@ func newAbort(s streams, k *kube) *cobra.Command {
 			if err != nil && !errors.Is(err, cutover.ErrAborted) {
 				return cutoverError(ctx, err)
 			}
-			return nil
+			// Another operator may have done it, so the events do not tell.
+			report, err := cutover.Status(ctx, f.client)
+			if err != nil {
+				return fmt.Errorf("aborted; how things stand is not known: %w", err)
+			}
+			return writeStatus(s.Out, report)
 		},
 	}
 	capacitor.addCredentials(cmd.Flags())

@@ -447,6 +447,11 @@ func TestEachCommandRunsUnderExactlyThePrintedRights(t *testing.T) {
 		})
 	}
 
+	pauser := w.grant("pause", "default/pauser")
+	pauser.succeeds(w, 0, "pause")
+	pauser.succeeds(w, 0, "resume")
+	w.justly(pauser)
+
 	w.testAgentRights(file)
 
 	returner := w.grant("rollback", "default/returner", file)
@@ -471,6 +476,7 @@ func TestEachCommandRunsUnderExactlyThePrintedRights(t *testing.T) {
 		w.migrate()
 	}
 	returner.succeeds(w, 0, back...)
+	returner.succeeds(w, 0, "abort", "--yes") // what is unfinished; here nothing
 	w.justly(returner)
 	w.synced()
 }

@@ -80,7 +80,7 @@ func TestAnEngineIsDeadOnlyWithoutPodAndWithoutLease(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	record := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: migrate.StateNamespace, Name: runRecordName}, Data: map[string]string{journalKey: string(raw)}}
+	record := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: migrate.StateNamespace, Name: RunRecord}, Data: map[string]string{journalKey: string(raw)}}
 	deployment := &appsv1.Deployment{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "flux-system", Name: "agent", Annotations: map[string]string{"meta.helm.sh/release-name": "agent"}},
 		Spec:       appsv1.DeploymentSpec{Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"own": "label"}}},

@@ -54,8 +54,10 @@ func TestAPauseDoesNotUseUpTheLimitOfTheHold(t *testing.T) {
 	if err := r.mayGoOn(waiting); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("the next step began although the run is paused: %v", err)
 	}
-	if err := Resume(t.Context(), r.c, Identity{User: "dave", Host: "phone"}); err != nil {
-		t.Fatal(err)
+	for _, want := range []bool{true, false} {
+		if lifted, err := Resume(t.Context(), r.c, Identity{User: "dave", Host: "phone"}); err != nil || lifted != want {
+			t.Fatalf("lifted %t, %v, want %t", lifted, err, want)
+		}
 	}
 	if err := r.mayGoOn(t.Context()); err != nil {
 		t.Error(err)

@@ -32,10 +32,13 @@ const (
 	annotationPaused = "fluxover.dev/paused"
 	annotationAbort  = "fluxover.dev/abort"
 
+	// RunRecord is the ConfigMap in the state's namespace that a run begins with;
+	// pause, resume and abort are noted in it.
+	RunRecord = "run"
+
 	labelState      = "fluxover.dev/state"
 	stateJournal    = "journal"
 	stateSnapshot   = "snapshot"
-	runRecordName   = "run"
 	journalKey      = "journal.json"
 	journalPlanKey  = "plan.json.gz"
 	journalVersion  = 1
@@ -478,7 +481,7 @@ func (a agentRecord) removable() bool {
 
 // run reads the run record; nil if there is none.
 func (s store) run(ctx context.Context) (*runRecord, error) {
-	cm, err := s.c.Kube.CoreV1().ConfigMaps(migrate.StateNamespace).Get(ctx, runRecordName, metav1.GetOptions{})
+	cm, err := s.c.Kube.CoreV1().ConfigMaps(migrate.StateNamespace).Get(ctx, RunRecord, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}
@@ -502,7 +505,7 @@ func decodeRun(cm *corev1.ConfigMap) (*runRecord, error) {
 func (s store) changeRun(ctx context.Context, change func(*runRecord)) (*runRecord, error) {
 	maps := s.c.Kube.CoreV1().ConfigMaps(migrate.StateNamespace)
 	for attempt := 1; ; attempt++ {
-		cm, err := maps.Get(ctx, runRecordName, metav1.GetOptions{})
+		cm, err := maps.Get(ctx, RunRecord, metav1.GetOptions{})
 		record := &runRecord{Version: journalVersion}
 		switch {
 		case apierrors.IsNotFound(err):
@@ -512,7 +515,7 @@ func (s store) changeRun(ctx context.Context, change func(*runRecord)) (*runReco
 			}
 			record.Run = hex.EncodeToString(id)
 			cm = &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
-				Namespace: migrate.StateNamespace, Name: runRecordName, Labels: map[string]string{migrate.LabelManaged: "true", labelState: "run"},
+				Namespace: migrate.StateNamespace, Name: RunRecord, Labels: map[string]string{migrate.LabelManaged: "true", labelState: "run"},
 			}}
 		case err != nil:
 			return nil, fmt.Errorf("read the run record: %w", err)

@@ -206,7 +206,8 @@ func TestAPauseWhileATurnIsWaitedForTakesTheFenceDownUntilItGoesOn(t *testing.T)
 		if err == nil {
 			err = tm.write(nil)
 		}
-		cancelled <- errors.Join(err, Resume(tm.ctx(), tm.lab.c, who))
+		_, resumed := Resume(tm.ctx(), tm.lab.c, who)
+		cancelled <- errors.Join(err, resumed)
 	}()
 	tm.must(tm.waiting(func(context.CancelFunc) {
 		tm.must(Pause(tm.ctx(), tm.lab.c, who))

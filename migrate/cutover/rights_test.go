@@ -30,7 +30,7 @@ func TestWhetherAnInstalledEngineLivesIsToldWithRightsInItsNamespaceAlone(t *tes
 			if err != nil {
 				t.Fatal(err)
 			}
-			objects := []runtime.Object{&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: migrate.StateNamespace, Name: runRecordName}, Data: map[string]string{journalKey: string(raw)}}}
+			objects := []runtime.Object{&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: migrate.StateNamespace, Name: RunRecord}, Data: map[string]string{journalKey: string(raw)}}}
 			if c.lease {
 				lease := leaseOf("fluxover-agent-leader-election", "laptop_1", metav1.Now().Time)
 				lease.Namespace = "flux-system"

@@ -435,37 +435,55 @@ func (r *repository) awaitOldSync(ctx context.Context, limit time.Duration) erro
 	})
 }
 
-// Pause lets a running migration stop before its next step.
+// Pause lets a running migration, or the next one, stop before its next step. It
+// fails with ErrNothingBegun where there is none to pause.
 func Pause(ctx context.Context, c *cluster.Client, who Identity) error {
-	return flag(ctx, c, who, func(r *runRecord, by string) { r.paused = by })
+	_, err := flag(ctx, c, who, func(r *runRecord, by string) { r.paused = by })
+	return err
 }
 
-// Resume lifts a pause, and an abort that nobody has carried out.
-func Resume(ctx context.Context, c *cluster.Client, who Identity) error {
-	return flag(ctx, c, who, func(r *runRecord, _ string) { r.paused, r.abort = "", "" })
+// Resume lifts a pause, and an abort that nobody has carried out; lifted is false
+// where there was neither. It fails with ErrNothingBegun as Pause does.
+func Resume(ctx context.Context, c *cluster.Client, who Identity) (lifted bool, err error) {
+	before, err := flag(ctx, c, who, func(r *runRecord, _ string) { r.paused, r.abort = "", "" })
+	return before.paused != "" || before.abort != "", err
 }
 
-func flag(ctx context.Context, c *cluster.Client, who Identity, change func(*runRecord, string)) error {
-	who, err := who.filled()
+// flag changes the record of the run that there is, and gives what it was before.
+func flag(ctx context.Context, c *cluster.Client, who Identity, change func(*runRecord, string)) (before runRecord, err error) {
+	who, err = who.filled()
 	if err != nil {
-		return err
+		return before, err
 	}
 	s := store{c: c}
-	if err := s.ensureNamespace(ctx, migrate.StateNamespace); err != nil {
-		return err
+	switch run, err := s.run(ctx); {
+	case err != nil:
+		return before, err
+	case run == nil:
+		return before, ErrNothingBegun
 	}
 	by := fmt.Sprintf("%s at %s", who.who(), time.Now().UTC().Format(time.RFC3339))
-	_, err = s.changeRun(ctx, func(r *runRecord) { change(r, by) })
+	_, err = s.changeRun(ctx, func(r *runRecord) {
+		before = *r
+		change(r, by)
+	})
+	return before, err
+}
+
+// AskAbort asks a running migration, and the next one, to stop and to roll back
+// what is not settled. It fails with ErrNothingBegun as Pause does.
+func AskAbort(ctx context.Context, c *cluster.Client, who Identity) error {
+	_, err := flag(ctx, c, who, func(r *runRecord, by string) { r.abort = by })
 	return err
 }
 
 // Abort stops a migration and rolls back what is not settled, also where Head
-// fails, as with IgnoreHead. While another
-// operator is at work it only asks for that, and returns when it was done by
-// that one or the Lease is free; then it does it itself.
+// fails, as with IgnoreHead; ErrNothingBegun where there is none. While another
+// operator is at work it only asks for that (AskAbort), and returns when it was done by that
+// one or the Lease is free; then it does it itself.
 func Abort(ctx context.Context, c *cluster.Client, o RollbackOptions, events func(Event)) (err error) {
 	emit := oneAtATime(events)
-	if err := flag(ctx, c, o.Identity, func(r *runRecord, by string) { r.abort = by }); err != nil {
+	if err := AskAbort(ctx, c, o.Identity); err != nil {
 		return err
 	}
 	var s *session

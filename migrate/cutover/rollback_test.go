@@ -203,7 +203,8 @@ func TestPauseHoldsBeforeTheNextStepAndAbortGoesBack(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- tm.migrate(func(o *Options) { o.Crash, o.Hold = pauseInTheGap, time.Hour }) }()
 	tm.must(tm.await(func() bool { return tm.journal().state("adopt") == Done }))
-	tm.must(Resume(tm.ctx(), tm.lab.c, who))
+	_, err := Resume(tm.ctx(), tm.lab.c, who)
+	tm.must(err)
 	tm.must(tm.await(func() bool { return tm.status().Phase == PhaseHolding }))
 	abort := make(chan error, 1)
 	go func() {
