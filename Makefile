@@ -7,7 +7,7 @@ GENERATED := reconcile/chart/crds docs/findings.md docs/hazards.md docs/schemas 
 export CGO_ENABLED := 0
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: help build test test-journeys test-others race verify e2e long fuzz fleet demo generate coverage bench screenshots
+.PHONY: help build test test-journeys test-others race race-short verify e2e long fuzz fleet demo generate coverage bench screenshots
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +18,7 @@ build: ## bin/fluxover
 test: ## unit and end-to-end tests on a real control plane (the first run builds Kubernetes)
 	@$(GO) test -c -o /dev/null ./e2e/journey # or both below would compile what they share
 	@$(MAKE) --no-print-directory -j2 test-journeys test-others
+	@$(MAKE) --no-print-directory race-short
 	@for v in $(REAL_PROGRAMS); do [ -n "$${!v}" ] || echo "not run: tests that need $$v (see docs/development.md)"; done
 
 # What go test skips it does not say; make test does.
@@ -34,8 +35,14 @@ test-others:
 	$(GO) test -timeout $(TIMEOUT) $$($(GO) list ./... | grep -v /e2e/journey$$)
 	$(GO) test -tags faults -run WithFaultsBuiltIn ./migrate/cutover
 
-race: ## the product's packages under the race detector (needs gcc)
-	CGO_ENABLED=1 $(GO) test -race -timeout 40m ./migrate/... ./discover/... ./emit/... ./reconcile/... ./cmd/...
+race: race-short ## the product's packages under the race detector (needs gcc)
+	CGO_ENABLED=1 $(GO) test -race -timeout 60m ./migrate/... ./discover/... ./emit/... ./reconcile/... ./cmd/...
+
+# What most goroutines are at work in: sources, the agent, and the whole program
+# while several repositories are under way and operators interfere.
+race-short:
+	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./reconcile ./reconcile/source
+	CGO_ENABLED=1 GOFLAGS=-race $(GO) test -timeout 20m -run '^TestOperatorsPauseResumeAndAbort$$' ./e2e/journey
 
 long: ## every long series whole: all crash points, 40 repositories
 	LONG=1 $(MAKE) --no-print-directory TIMEOUT=4h test-others

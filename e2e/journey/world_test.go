@@ -108,7 +108,15 @@ func upWith(t *testing.T, built func() (string, error), o laboratory.Options) *w
 			t.Errorf("end the laboratory: %v", err)
 		}
 	})
-	return &world{Lab: lab, t: t, cache: t.TempDir()}
+	w := &world{Lab: lab, t: t, cache: t.TempDir()}
+	// A program with the race detector built in (GOFLAGS=-race) ends with an exit
+	// code of its own; the agent's is seen by nobody.
+	t.Cleanup(func() {
+		if log := w.agentLog(); strings.Contains(log, "DATA RACE") {
+			t.Errorf("the agent:\n%s", log)
+		}
+	})
+	return w
 }
 
 // result of a run of the program.
