@@ -18,19 +18,13 @@ import (
 func doubledStore() store { return store{c: &cluster.Client{Kube: fakeWithVersions()}} }
 
 func TestAnAbortGoesOnWhenGitDoesNotAnswer(t *testing.T) {
-	s := doubledStore()
-	c := s.c
-	j := &journal{Repository: "flux/a", Attempt: 1}
-	j.add(Entry{Step: "lock", State: Done})
-	if err := s.save(t.Context(), j); err != nil {
-		t.Fatal(err)
-	}
+	s := leftAbort(t, "flux/a")
 	asked := false
 	silent := func(context.Context, string) ([]migrate.Object, error) {
 		asked = true
 		return nil, errors.New("git: connection timed out")
 	}
-	if err := Abort(t.Context(), c, RollbackOptions{Head: silent, Identity: Identity{User: "a", Host: "h"}}, nil); err != nil {
+	if err := Abort(t.Context(), s.c, RollbackOptions{Head: silent, Identity: Identity{User: "a", Host: "h"}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	got, err := s.load(t.Context(), "flux/a")
@@ -40,6 +34,22 @@ func TestAnAbortGoesOnWhenGitDoesNotAnswer(t *testing.T) {
 	record, err := s.run(t.Context())
 	if err != nil || record.abort != "" {
 		t.Errorf("the abort is still asked for: %q, %v", record.abort, err)
+	}
+}
+
+func TestWhereNothingWasBegunThereIsNothingToPauseResumeOrAbort(t *testing.T) {
+	s, who := doubledStore(), Identity{User: "a", Host: "h"}
+	_, resumed := Resume(t.Context(), s.c, who)
+	for name, err := range map[string]error{
+		"pause": Pause(t.Context(), s.c, who), "resume": resumed, "ask for an abort": AskAbort(t.Context(), s.c, who),
+		"abort": Abort(t.Context(), s.c, RollbackOptions{Identity: who}, nil),
+	} {
+		if !errors.Is(err, ErrNothingBegun) {
+			t.Errorf("%s: %v, want %v", name, err, ErrNothingBegun)
+		}
+	}
+	if record, err := s.run(t.Context()); err != nil || record != nil {
+		t.Errorf("a record of a run was made: %+v, %v", record, err)
 	}
 }
 
