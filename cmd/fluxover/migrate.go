@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"slices"
@@ -33,6 +34,7 @@ type migrateOptions struct {
 	commits     string
 	image       string
 	capacitor   capacitorFlags
+	runbook     bool
 	yes         bool
 }
 
@@ -75,6 +77,7 @@ interrupted, safe to go on.`,
 	f.StringVar(&o.commits, "commits", "equivalent", "commits made since the plan that are taken: exact (none), equivalent (those that plan to the same), any")
 	f.StringVar(&o.image, "image", "", "image of the bundled agent, as you pushed it: repository[:tag]")
 	o.capacitor.add(f)
+	f.BoolVar(&o.runbook, "runbook", false, "print how to do the same by hand, as a shell script with the way back in comments, and change nothing")
 	f.BoolVar(&o.yes, "yes", false, "do not ask; accepts no finding")
 	return cmd
 }
@@ -110,6 +113,9 @@ func (o *migrateOptions) run(cmd *cobra.Command, s streams, k *kube, args []stri
 	}
 	if err != nil {
 		return err
+	}
+	if o.runbook {
+		return writeRunbook(s.Out, plan, inv, o.chosen(&plan))
 	}
 	report, err := reportOf(proof.Result{Plan: plan}, inv)
 	if err != nil {
@@ -160,6 +166,44 @@ func (o *migrateOptions) run(cmd *cobra.Command, s streams, k *kube, args []stri
 	return nil
 }
 
+// writeRunbook writes how to hand repositories over by hand: a shell script, in
+// which the way back stands as comments.
+func writeRunbook(w io.Writer, plan migrate.Plan, inv migrate.Inventory, chosen []migrate.Repository) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, `#!/bin/sh
+# How to hand over to Flux v2 by hand what "fluxover migrate" hands over: the same
+# steps in the same order, for one repository after the other. Run them one by one,
+# or all with "sh -eu", in an empty folder. The agent of Flux v2 must be installed
+# and work. Lines that begin with "#back " take a step back; run those of the steps
+# that were begun, from the last step to the first.
+set -eu
+folder=$(pwd)
+`)
+	for _, r := range chosen {
+		i := slices.IndexFunc(inv.Agents, func(a migrate.Flux1Agent) bool { return a.ID == r.ID })
+		if i < 0 {
+			return fmt.Errorf("write the runbook of %s: its agent was not found", r.ID)
+		}
+		steps, err := cutover.Runbook(cutover.Planned{Plan: plan, Agent: inv.Agents[i]})
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&b, "\n######## %s\n", r.ID)
+		fmt.Fprintf(&b, "mkdir -p \"$folder/%[1]s\" && cd \"$folder/%[1]s\"\n", r.ID)
+		if r.Blocked {
+			fmt.Fprintf(&b, "# Findings hold it back: \"fluxover plan --repo %s\" says which.\n", r.ID)
+		}
+		for _, s := range steps {
+			fmt.Fprintf(&b, "\n#### %s; a failure leaves behind: %s\n%s\n", s.Name, s.Leaves, s.Manual)
+			for line := range strings.Lines(s.ManualUndo) {
+				fmt.Fprintf(&b, "#back %s\n", strings.TrimSuffix(line, "\n"))
+			}
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
 // wishes are the flags as the executor takes them.
 func (o *migrateOptions) wishes() cutover.Options {
 	return cutover.Options{
@@ -200,7 +244,7 @@ func (o *migrateOptions) check(flags *pflag.FlagSet, args []string) (migrate.Opt
 		opts.Decisions = stored.Accepted
 	}
 	switch {
-	case engine == "bundled" && o.image == "":
+	case engine == "bundled" && o.image == "" && !o.runbook:
 		return opts, nil, usage("--image is needed: name the image of fluxover that the cluster can pull, or plan with --engine existing")
 	case engine == "existing" && o.image != "":
 		return opts, nil, usage("--image goes with the bundled agent, and the plan is for the controllers that already run (--engine existing)")

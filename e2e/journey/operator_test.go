@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/fluxover/fluxover/e2e/auditor"
+	"github.com/fluxover/fluxover/e2e/fleet"
 	"github.com/fluxover/fluxover/e2e/laboratory"
 )
 
@@ -247,4 +248,86 @@ func TestOperatorsPauseResumeAndAbort(t *testing.T) {
 	w.come(3, "settled")
 	w.run(0, "rollback", "--yes")
 	w.becomes(before, "after the last rollback", withoutOwn)
+}
+
+// shell runs lines in a folder with the laboratory's kubectl and the program to
+// test.
+func (w *world) shell(folder, lines string) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), 5*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "sh", "-eu")
+	cmd.Dir, cmd.Stdin = folder, strings.NewReader(lines)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+w.Kubeconfig, "XDG_CACHE_HOME="+w.cache, "PATH="+w.ControlPlane.BinDir+":"+w.BinDir+":"+os.Getenv("PATH"))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		w.t.Fatalf("%v\n%s\n%s", err, out, lines)
+	}
+}
+
+// What the runbook says does by hand what migrate does, and its way back what
+// rollback does.
+func TestARepositoryIsHandedOverByHandFromTheRunbook(t *testing.T) {
+	beside(t)
+	w := up(t, laboratory.Options{Teams: 2, Apps: 2, Seed: 14, SyncInterval: 10 * time.Minute})
+	first, second := w.Teams[0], w.Teams[1]
+	w.migrate("--repo", id(first)) // with the agent
+	var script string
+	w.unchanged(func() {
+		script = w.run(0, append([]string{"migrate", "--runbook", "--repo", id(second)}, acceptAll...)...).out
+	})
+	secrets := w.secretValues()
+	if len(secrets) == 0 {
+		t.Fatal("there is no secret to search for")
+	}
+	for name, value := range secrets {
+		if strings.Contains(script, value) {
+			t.Errorf("the runbook holds the value of %s", name)
+		}
+	}
+	plan := w.plan()
+	before := ofTeam(w.dump(), second)
+	since, folder := time.Now(), t.TempDir()
+	w.shell(folder, script)
+	report := w.pass(auditor.Options{Since: since, Plan: plan, MaxGap: time.Minute})
+	if !slices.ContainsFunc(report.Handovers, func(h auditor.Handover) bool { return h.Adopted.After(since) && h.Gap != nil }) {
+		t.Error("the auditor saw no repository handed over by hand")
+	}
+	if len(auditor.Diff(before, ofTeam(w.dump(), second))) == 0 {
+		t.Error("handing over by hand changed nothing")
+	}
+	w.arrives(second, w.commit(second))
+
+	// Back, from the last step to the first.
+	var back []string
+	for _, step := range strings.Split(script, "\n#### ") {
+		var lines []string
+		for _, line := range strings.Split(step, "\n") {
+			if undo, ok := strings.CutPrefix(line, "#back "); ok {
+				lines = append(lines, undo)
+			}
+		}
+		back = append(lines, back...)
+	}
+	if len(back) < 8 {
+		t.Fatalf("the way back by hand is %q", back)
+	}
+	w.shell(filepath.Join(folder, filepath.FromSlash(id(second))), strings.Join(back, "\n"))
+	w.commit(second)
+	if err := w.WaitSynced(t.Context(), second); err != nil {
+		t.Errorf("after the way back by hand: %v", err)
+	}
+	commits := expected(t, []fleet.Team{second}, map[string]map[string][]byte{second.Name: second.Files}, w.trees())
+	for _, v := range w.audit(auditor.Options{Since: since, Plan: plan, MaxGap: time.Minute, Expected: commits}).Violations {
+		// That the old agent may write again, the log shows of a rollback by the program alone.
+		if v.Check != auditor.CheckInterleaved {
+			t.Errorf("%s: %s: %s", v.Check, v.Subject, v.What)
+		}
+	}
+	for _, made := range []string{"gitrepositories.source.toolkit.fluxcd.io", "kustomizations.kustomize.toolkit.fluxcd.io"} {
+		if left := w.kubectl("-n", "flux-system", "get", made, "-o", "name"); strings.Contains(left, account(second)) {
+			t.Errorf("%s is left of what was made by hand", left)
+		}
+	}
+	// And the program can do it after all.
+	w.migrate("--repo", id(second))
 }

@@ -289,17 +289,3 @@ func TestALostLeaseIsNamedByTheStepThatItEnds(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
-
-func TestTheRunbookNamesTheManualCommands(t *testing.T) {
-	agent := migrate.Flux1Agent{ID: "flux/a", Namespace: "flux", Release: "a", Workload: "a", ServiceAccount: "a"}
-	plan := migrate.Plan{Repositories: []migrate.Repository{{ID: "flux/a", Commit: commitA}}}
-	rows, err := Runbook(Planned{Plan: plan, Agent: agent})
-	if err != nil || len(rows) != len(steps) {
-		t.Fatalf("%d rows, %v", len(rows), err)
-	}
-	for _, row := range rows {
-		if row.Leaves == "" {
-			t.Errorf("%s does not say what a failure leaves behind", row.Name)
-		}
-	}
-}

@@ -2,8 +2,6 @@ package cutover
 
 import (
 	"context"
-	"fmt"
-	"strings"
 	"time"
 )
 
@@ -38,8 +36,9 @@ type step struct {
 	// Retreat: when Do fails it is undone at once, so that the old agent is
 	// not kept out without need.
 	Retreat bool
-	// Manual is the equal of Do by hand.
-	Manual func(*repository) string
+	// Manual is the equal of Do by hand, and ManualUndo that of Undo: lines for a
+	// shell, see Runbook.
+	Manual, ManualUndo func(*repository) (string, error)
 	// Leaves says what a failure leaves behind, for people.
 	Leaves string
 }
@@ -55,7 +54,7 @@ var steps = []step{
 		Do:     checkLock,
 		Check:  checkLock,
 		Limit:  within(time.Minute),
-		Manual: text("kubectl -n fluxover-system get lease fluxover   # nobody else may be at work"),
+		Manual: text("# Nobody else may be at work: the repository is not under way, and no operator is named.\nfluxover status"),
 		Leaves: "nothing was changed",
 	},
 	{
@@ -65,7 +64,7 @@ var steps = []step{
 		Always: true,
 		Do:     recheck,
 		Limit:  within(10 * time.Minute),
-		Manual: func(r *repository) string { return "fluxover plan --repo " + r.id + "   # compare with the plan" },
+		Manual: manualRecheck,
 		Leaves: "nothing was changed",
 	},
 	{
@@ -84,7 +83,7 @@ var steps = []step{
 		Do:     copyCredentials,
 		Undo:   removeMade("credentials"),
 		Limit:  within(2 * time.Minute),
-		Manual: manualCredentials,
+		Manual: manualCredentials, ManualUndo: manualCredentialsUndo,
 		Leaves: "copies of the Git credentials and of the keys for encrypted files; the old agent works as before",
 	},
 	{
@@ -95,7 +94,7 @@ var steps = []step{
 		Do:     stage,
 		Undo:   removeMade("stage"),
 		Limit:  func(r *repository) time.Duration { return max(r.limits.source, r.limits.echo) + 3*time.Minute },
-		Manual: manualStage,
+		Manual: manualStage, ManualUndo: manualStageUndo,
 		Leaves: "suspended Kustomizations that apply nothing; the old agent works as before",
 	},
 	{
@@ -109,7 +108,7 @@ var steps = []step{
 			return r.limits.fence + r.syncWait + r.limits.pods + r.limits.source + 20*time.Minute
 		},
 		Urgent: true, Retreat: true,
-		Manual: manualFence,
+		Manual: manualFence, ManualUndo: manualFenceUndo,
 		Leaves: "the fence was taken down again and the old agent's replicas put back",
 	},
 	{
@@ -117,7 +116,7 @@ var steps = []step{
 		Do:     topUp,
 		Limit:  within(10 * time.Minute),
 		Urgent: true, Retreat: true,
-		Manual: text("kubectl get, for every managed object: compare with the snapshot; compare the sync mark with the pinned commit"),
+		Manual: manualTopUp,
 		Leaves: "the fence was taken down again and the old agent's replicas put back",
 	},
 	{
@@ -127,7 +126,7 @@ var steps = []step{
 		Undo:   giveBack,
 		Limit:  func(r *repository) time.Duration { return r.limits.adopt + time.Minute },
 		Urgent: true,
-		Manual: manualAdopt,
+		Manual: manualAdopt, ManualUndo: manualAdoptUndo,
 		Leaves: "the new agent is resumed, the old one fenced: nothing is synced twice; workloads run as before",
 	},
 	{
@@ -150,7 +149,7 @@ var steps = []step{
 		Name:   "hold",
 		Do:     holdAndWatch,
 		Limit:  func(r *repository) time.Duration { return r.hold + 5*time.Minute },
-		Manual: text("flux get kustomizations -n flux-system --watch"),
+		Manual: manualHold,
 		Leaves: "the new agent syncs; the old one is fenced",
 	},
 	{
@@ -158,7 +157,7 @@ var steps = []step{
 		Do:     settle,
 		Undo:   unsettle,
 		Limit:  within(30 * time.Minute),
-		Manual: text("commit the repository's files to the flux-capacitor"),
+		Manual: text("# Commit the repository's files to the flux-capacitor, if there is one: fluxover plan --emit DIR writes them."),
 		Leaves: "the new agent syncs; the old one is fenced",
 	},
 }
@@ -167,87 +166,6 @@ func within(d time.Duration) func(*repository) time.Duration {
 	return func(*repository) time.Duration { return d }
 }
 
-func text(s string) func(*repository) string { return func(*repository) string { return s } }
-
-// StepInfo is a row of the runbook, for documents and "--explain".
-type StepInfo struct {
-	Name   string `json:"name"`
-	Manual string `json:"manual"`
-	Leaves string `json:"leaves"`
-}
-
-// Runbook gives the steps for one planned Repository with the equal manual
-// commands.
-func Runbook(p Planned) ([]StepInfo, error) {
-	slice, err := slicePlan(&p.Plan, p.Agent.ID)
-	if err != nil {
-		return nil, err
-	}
-	r := &repository{env: &env{}, id: p.Agent.ID, j: &journal{Repository: p.Agent.ID, Agent: factsOf(&p.Agent), plan: slice, Commit: slice.Repository.Commit}}
-	var out []StepInfo
-	for i := range steps {
-		out = append(out, StepInfo{Name: steps[i].Name, Manual: steps[i].Manual(r), Leaves: steps[i].Leaves})
-	}
-	return out, nil
-}
-
-func manualSnapshot(r *repository) string {
-	lines := []string{fmt.Sprintf("kubectl -n %s get deployment %s -o yaml --show-managed-fields > deployment.yaml", r.j.Agent.Namespace, r.j.Agent.Workload)}
-	if r.j.Agent.Release != "" {
-		lines = append(lines, fmt.Sprintf("kubectl -n %s get secret,configmap -l owner=helm,name=%s -o yaml > release.yaml", r.j.Agent.Namespace, r.j.Agent.Release))
-	}
-	return strings.Join(append(lines, "kubectl get <each managed object> -o yaml --show-managed-fields > objects.yaml"), "\n")
-}
-
-func manualCredentials(r *repository) string {
-	var lines []string
-	for _, c := range r.j.plan.Credentials {
-		lines = append(lines, fmt.Sprintf("kubectl -n %s create secret generic %s   # %s, from what Deployment %s/%s uses", c.To.Namespace, c.To.Name, c.Kind, r.j.Agent.Namespace, r.j.Agent.Workload))
-	}
-	if len(lines) == 0 {
-		return "# anonymous access: nothing to copy"
-	}
-	return strings.Join(lines, "\n")
-}
-
-func manualStage(r *repository) string {
-	var lines []string
-	for _, s := range r.j.plan.Repository.Sources {
-		lines = append(lines, fmt.Sprintf("kubectl apply GitRepository/%s/%s with spec.ref.commit: %s; wait until it is Ready", s.Namespace, s.Name, r.j.Commit))
-	}
-	for _, k := range r.j.plan.Repository.Kustomizations {
-		lines = append(lines, fmt.Sprintf("kubectl apply Kustomization/%s/%s with suspend: true, prune: false, deletionPolicy: Orphan", k.GetNamespace(), k.GetName()))
-	}
-	lines = append(lines, fmt.Sprintf("kubectl annotate each Kustomization %s=<now>; wait until status.lastHandledReconcileAt says the same: the new agent sees it", requestedAt))
-	return strings.Join(lines, "\n")
-}
-
-func manualFence(r *repository) string {
-	return fmt.Sprintf("kubectl apply ValidatingAdmissionPolicy and binding %s, refusing every write by system:serviceaccount:%s:%s\n"+
-		"kubectl -n %s scale deployment %s --replicas=0\nkubectl -n %s wait --for=delete pod -l <selector of %s>",
-		fenceName(r.id), r.j.Agent.Namespace, r.j.Agent.ServiceAccount, r.j.Agent.Namespace, r.j.Agent.Workload, r.j.Agent.Namespace, r.j.Agent.Workload)
-}
-
-func manualAdopt(r *repository) string {
-	var lines []string
-	for _, k := range r.j.plan.Repository.Kustomizations {
-		lines = append(lines, fmt.Sprintf("flux -n %s resume kustomization %s", k.GetNamespace(), k.GetName()))
-	}
-	return strings.Join(lines, "\n")
-}
-
-func manualVerify(r *repository) string {
-	var lines []string
-	for _, k := range r.j.plan.Repository.Kustomizations {
-		lines = append(lines, fmt.Sprintf("compare the objects of Kustomization/%s/%s with the snapshot, then set its spec.prune as planned", k.GetNamespace(), k.GetName()))
-	}
-	return strings.Join(lines, "\n")
-}
-
-func manualUnpin(r *repository) string {
-	var lines []string
-	for _, s := range r.j.plan.Repository.Sources {
-		lines = append(lines, fmt.Sprintf("kubectl -n %s patch gitrepository %s --type=json -p '[{\"op\":\"remove\",\"path\":\"/spec/ref/commit\"}]'", s.Namespace, s.Name))
-	}
-	return strings.Join(lines, "\n")
+func text(s string) func(*repository) (string, error) {
+	return func(*repository) (string, error) { return s, nil }
 }

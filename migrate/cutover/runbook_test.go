@@ -1,0 +1,95 @@
+package cutover
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/fluxover/fluxover/migrate"
+)
+
+func TestTheRunbookIsAScriptOfEachStep(t *testing.T) {
+	of := func(kind, name, key string) migrate.Value {
+		v := &migrate.SecretKey{Namespace: "flux", Name: name, Key: key}
+		if kind == "ConfigMap" {
+			return migrate.Value{ConfigMap: v}
+		}
+		return migrate.Value{Secret: v}
+	}
+	encoded := of("Secret", "password", "p")
+	encoded.PercentEncoded = true
+	agent := migrate.Flux1Agent{ID: "flux/a", Namespace: "flux", Release: "a", Workload: "a", ServiceAccount: "a", Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "flux"}}}
+	object := func(kind, name string) *unstructured.Unstructured {
+		return &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": kind, "metadata": map[string]any{"name": name, "namespace": "flux-system"}, "spec": map[string]any{}}}
+	}
+	source := object("GitRepository", "a")
+	plan := migrate.Plan{
+		Sources: []*unstructured.Unstructured{source},
+		Credentials: []migrate.Credential{
+			{Agent: "flux/a", Kind: "ssh", To: migrate.ObjectRef{Namespace: "flux-system", Name: "a-git"}, From: map[string]migrate.Value{"identity": of("Secret", "a-git-deploy", "identity")}, KnownHosts: "git.example.com ssh-ed25519 AAAA"},
+			{Agent: "flux/a", Kind: "basic", To: migrate.ObjectRef{Namespace: "flux-system", Name: "a-basic"}, From: map[string]migrate.Value{
+				"username": {Literal: "it's me"}, "password": encoded, "token": {Argument: true}, "env": {Variable: "GIT_TOKEN"}, "ca.crt": of("ConfigMap", "ca", "ca.pem"),
+			}},
+			{Agent: "flux/a", Kind: "proxy", To: migrate.ObjectRef{Namespace: "flux-system", Name: "a-proxy"}, From: map[string]migrate.Value{"address": {Literal: "http://proxy:3128"}}},
+			{Agent: "flux/b", Kind: "ssh", To: migrate.ObjectRef{Namespace: "flux-system", Name: "b-git"}},
+		},
+		Repositories: []migrate.Repository{{
+			ID: "flux/a", Commit: commitA, Sources: []migrate.ObjectRef{{Namespace: "flux-system", Name: "a"}},
+			Supporting:     []*unstructured.Unstructured{object("ServiceAccount", "a")},
+			Kustomizations: []*unstructured.Unstructured{object("Kustomization", "a-web")},
+			Objects:        []migrate.ObjectPlan{{ID: "shop_web_apps_Deployment"}, {ID: "shop_api_apps_Deployment"}, {ID: "_shop__Namespace"}},
+		}},
+	}
+	rows, err := Runbook(Planned{Plan: plan, Agent: agent})
+	if err != nil || len(rows) != len(steps) {
+		t.Fatalf("%d rows, %v", len(rows), err)
+	}
+	by := map[string]StepInfo{}
+	for i, row := range rows {
+		by[row.Name] = row
+		if row.Leaves == "" || row.Manual == "" {
+			t.Errorf("%s does not say what to do, or what a failure leaves behind", row.Name)
+		}
+		if undone := steps[i].Undo != nil && !strings.Contains("snapshot settle", row.Name); undone != (row.ManualUndo != "") {
+			t.Errorf("%s: the way back is %q", row.Name, row.ManualUndo)
+		}
+		for _, lines := range []string{row.Manual, row.ManualUndo} {
+			cmd := exec.CommandContext(t.Context(), "sh", "-n")
+			cmd.Stdin = strings.NewReader(lines)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%s is no script: %s\n%s", row.Name, out, lines)
+			}
+		}
+	}
+	for step, parts := range map[string][]string{
+		"snapshot": {
+			"kubectl -n shop get Deployment.apps api web -o yaml --show-managed-fields --ignore-not-found >> before.yaml",
+			"kubectl get Namespace shop ", "get secret,configmap -l owner=helm,name=a ",
+		},
+		"credentials": {
+			`kubectl -n flux get secret a-git-deploy -o go-template='{{index .data "identity"}}' | base64 -d > a-git/identity`,
+			`kubectl -n flux get configmap ca -o go-template='{{index .data "ca.pem"}}' > a-basic/ca.crt`,
+			`printf %s 'it'\''s me' > a-basic/username`,
+			`{{index .data "p"}}' | base64 -d | perl -pe 's/%([0-9A-Fa-f]{2})/chr hex $1/ge' > a-basic/password`,
+			"the token of the --git-url of Deployment/flux/a.\ntest -s a-basic/token",
+			`{{if eq .name "GIT_TOKEN"}}`, "git.example.com ssh-ed25519 AAAA\nEOF", "test -s a-proxy/address",
+			"kubectl -n flux-system create secret generic a-git --from-file=a-git",
+		},
+		"stage": {"commit: " + commitA, "suspend: true", "prune: false", "kind: ServiceAccount"},
+		"fence": {"kubectl -n flux scale deployment a --replicas=0", "kubectl -n flux wait pod -l app=flux --for=delete", "system:serviceaccount:flux:a", "kind: ValidatingAdmissionPolicyBinding"},
+		"adopt": {`kubectl -n flux-system patch kustomizations.kustomize.toolkit.fluxcd.io a-web --type=merge -p '{"spec":{"suspend":false}}'`},
+		"unpin": {`kubectl -n flux-system patch gitrepository a --type=json -p '[{"op":"remove","path":"/spec/ref/commit"}]'`},
+	} {
+		for _, part := range parts {
+			if !strings.Contains(by[step].Manual, part) {
+				t.Errorf("%s does not say %q:\n%s", step, part, by[step].Manual)
+			}
+		}
+	}
+	if strings.Contains(by["credentials"].Manual, "b-git") {
+		t.Error("another repository's credential is copied")
+	}
+}
