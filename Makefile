@@ -18,7 +18,6 @@ build: ## bin/fluxover
 test: ## unit and end-to-end tests on a real control plane (the first run builds Kubernetes)
 	@$(GO) test -c -o /dev/null ./e2e/journey # or both below would compile what they share
 	@$(MAKE) --no-print-directory -j2 test-journeys test-others
-	@$(MAKE) --no-print-directory race-short
 	@for v in $(REAL_PROGRAMS); do [ -n "$${!v}" ] || echo "not run: tests that need $$v (see docs/development.md)"; done
 
 # What go test skips it does not say; make test does.
@@ -34,6 +33,7 @@ test-journeys:
 test-others:
 	$(GO) test -timeout $(TIMEOUT) $$($(GO) list ./... | grep -v /e2e/journey$$)
 	$(GO) test -tags faults -run WithFaultsBuiltIn ./migrate/cutover
+	@$(MAKE) --no-print-directory race-short
 
 race: race-short ## the product's packages under the race detector (needs gcc)
 	CGO_ENABLED=1 $(GO) test -race -timeout 60m ./migrate/... ./discover/... ./emit/... ./reconcile/... ./cmd/...

@@ -99,7 +99,7 @@ func TestSeveralRepositoriesAtATimeAreBoundedAndSurviveAKill(t *testing.T) {
 	whole := settledContent(w.dump())
 	back(1, "an unbroken run")
 
-	for _, point := range []string{"stage|before-done", "adopt|after-started", "settle|before-started"} {
+	for _, point := range sample(t, 2, []string{"stage|before-done", "fence|after-started", "adopt|after-started", "settle|before-started"}) {
 		broken := func(w *world) {
 			w.t.Helper()
 			r := w.try([]string{"FLUXOVER_CRASH=" + victim + "|" + point}, migrate(4)...)
@@ -330,4 +330,64 @@ func TestARepositoryIsHandedOverByHandFromTheRunbook(t *testing.T) {
 	}
 	// And the program can do it after all.
 	w.migrate("--repo", id(second))
+}
+
+func TestCommitsSinceThePlanAndFieldsSetByHand(t *testing.T) {
+	beside(t)
+	w := up(t, laboratory.Options{Teams: 1, Apps: 2, Seed: 15, SyncInterval: 10 * time.Minute})
+	team := w.Teams[0]
+
+	// A commit that the plan does not know is taken as --commits says.
+	file := filepath.Join(t.TempDir(), "plan.json")
+	w.run(0, planArgs("--out", file)...)
+	sha := w.commit(team)
+	w.synced(team)
+	workloads := withoutOwn(w.dump())
+	w.answers(answer{1, []string{id(team), "moved since the plan was made: the commit, from", "to " + sha[:12], "plan again and review", "nothing was changed"}, nil, 0},
+		"migrate", file, "--yes", "--image", image, "--commits", "exact")
+	same(t, "after a commit was refused", workloads, withoutOwn(w.dump()))
+	if phase := w.phases()[id(team)]; phase != "blocked" {
+		t.Errorf("a repository with a commit that is not taken is %s, want blocked", phase)
+	}
+	for _, commits := range []string{"equivalent", "any"} {
+		if r := w.run(0, "migrate", file, "--yes", "--image", image, "--commits", commits); !strings.Contains(words(r.stderr), sha[:7]) {
+			t.Errorf("--commits %s does not name the commit that it takes:\n%s", commits, r.stderr)
+		}
+		w.run(0, "rollback", "--yes")
+		w.synced(team)
+	}
+
+	// Fields that were set by hand go with the adoption. A rollback puts them
+	// back, those of pod templates only when it is asked to.
+	deployment := strings.Fields(w.kubectl("-n", team.Namespace, "get", "deployments", "-o", "name"))[0]
+	seconds := func() string {
+		return w.kubectl("-n", team.Namespace, "get", deployment, "-o", "jsonpath={.spec.minReadySeconds}")
+	}
+	restarted := func() string {
+		return w.kubectl("-n", team.Namespace, "get", deployment, "-o", `jsonpath={.spec.template.metadata.annotations.kubectl\.kubernetes\.io/restartedAt}`)
+	}
+	for _, c := range []struct {
+		flags    []string
+		restored bool
+	}{{nil, false}, {[]string{"--pod-templates"}, true}} {
+		w.kubectl("-n", team.Namespace, "patch", deployment, "--field-manager=kubectl-edit", "-p", `{"spec":{"minReadySeconds":3}}`)
+		w.kubectl("-n", team.Namespace, "rollout", "restart", deployment)
+		at := restarted()
+		if at == "" || seconds() != "3" {
+			t.Fatalf("by hand were set %q and %q", at, seconds())
+		}
+		w.run(3, planArgs()...) // a decision is asked for
+		w.answers(answer{0, []string{"restartedAt", "minReadySeconds"}, nil, 0}, migrateArgs("--accept", "PODS_RESTART=*")...)
+		if got := restarted(); got != "" || seconds() == "3" {
+			t.Errorf("after the adoption there are %q and %q, want neither", got, seconds())
+		}
+		r := w.run(0, append([]string{"rollback", "--yes"}, c.flags...)...)
+		if got := restarted(); (got == at) != c.restored || seconds() != "3" {
+			t.Errorf("after rollback %q there are %q and %q, want %q back: %t, and 3", c.flags, got, seconds(), at, c.restored)
+		}
+		if said := strings.Contains(words(r.stderr), "was removed by the adoption and stays so"); said == c.restored {
+			t.Errorf("rollback %q says of the field that it leaves: %t\n%s", c.flags, said, r.stderr)
+		}
+		w.synced(team)
+	}
 }
