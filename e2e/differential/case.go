@@ -29,11 +29,16 @@ type Case struct {
 	Name string `json:"name"`
 	// Why tells what once went wrong; for cases that are kept.
 	Why string `json:"why,omitempty"`
-	// Paths are the agent's, DefaultNamespace and Allowed its restrictions.
-	Paths             []string `json:"paths,omitempty"`
-	DefaultNamespace  string   `json:"defaultNamespace,omitempty"`
-	Allowed           []string `json:"allowed,omitempty"`
-	GarbageCollection bool     `json:"garbageCollection,omitempty"`
+	// Paths are the agent's.
+	Paths            []string `json:"paths,omitempty"`
+	DefaultNamespace string   `json:"defaultNamespace,omitempty"`
+	// Allowed are the only namespaces that the agent acts in, besides its own;
+	// they exist before it starts. Its account has the rights for these alone.
+	Allowed []string `json:"allowed,omitempty"`
+	// AdminAccount leaves the account of a confined agent every right: it keeps to
+	// Allowed by itself, and its own namespace is not among these.
+	AdminAccount      bool `json:"adminAccount,omitempty"`
+	GarbageCollection bool `json:"garbageCollection,omitempty"`
 	// ManifestGeneration makes the agent honour .flux.yaml files.
 	ManifestGeneration bool `json:"manifestGeneration,omitempty"`
 	// Namespaces exist before the agent starts.

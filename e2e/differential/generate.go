@@ -16,6 +16,7 @@ func Generate(seed int64) Case {
 		c: Case{Name: "seed-" + strconv.FormatInt(seed, 10)}, namespaces: []string{place + "-a", place + "-b"},
 	}
 	g.agent()
+	g.confine()
 	g.namespacesInGit()
 	for range 1 + g.IntN(4) {
 		g.application()
@@ -25,6 +26,7 @@ func Generate(seed int64) Case {
 	if g.chance(25) {
 		g.later()
 	}
+	g.outside()
 	for range g.IntN(5) {
 		g.act()
 	}
@@ -68,6 +70,29 @@ func (g *generator) agent() {
 		g.files["shared/settings.yaml"] = g.document("ConfigMap")
 	}
 	g.files["README.md"] = "# manifests\n"
+}
+
+// confine keeps one agent in five to one of the namespaces, or to both.
+func (g *generator) confine() {
+	if !g.chance(20) {
+		return
+	}
+	g.c.Allowed = pick(g, g.namespaces[:1], g.namespaces[:1], g.namespaces[1:], g.namespaces)
+	g.c.AdminAccount = g.chance(35)
+}
+
+// outside has somebody else make what a confined agent has in Git but may not
+// touch.
+func (g *generator) outside() {
+	if len(g.c.Allowed) == 0 {
+		return
+	}
+	for _, t := range g.made {
+		if t.kind == "ConfigMap" && !slices.Contains(g.c.Allowed, t.namespace) && g.chance(50) {
+			g.c.Acts = append(g.c.Acts, Act{Do: "create", Resource: t.resource, Namespace: t.namespace, Name: t.name, Manager: "kubectl-create",
+				Body: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + t.name + "}\ndata: {a: of somebody else}\n"})
+		}
+	}
 }
 
 // namespacesInGit declares the namespaces in Git, or makes them beforehand.
@@ -271,6 +296,7 @@ func (g *generator) metadata(ns string, clusterScoped bool) string {
 		b.WriteString("  namespace: " + place + "-a\n") // of no effect
 	case clusterScoped:
 	case g.c.DefaultNamespace == ns && g.chance(50): // left to the default
+	case g.c.DefaultNamespace == "" && g.chance(3): // "default", or the agent's own
 	default:
 		b.WriteString("  namespace: " + ns + "\n")
 	}

@@ -314,7 +314,11 @@ func (c *played) asTeam() fleet.Team {
 	if c.DefaultNamespace != "" {
 		values["defaultNamespace"] = c.DefaultNamespace
 	}
-	if len(c.Allowed) > 0 {
+	switch {
+	case len(c.Allowed) == 0:
+	case c.AdminAccount:
+		values["additionalArgs"] = []any{"--k8s-allow-namespace=" + strings.Join(c.Allowed, ",")}
+	default:
 		allowed := make([]any, 0, len(c.Allowed))
 		for _, ns := range c.Allowed {
 			allowed = append(allowed, ns)
