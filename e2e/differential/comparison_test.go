@@ -20,6 +20,7 @@ func TestEachWayToBeWrongIsSeen(t *testing.T) {
 	plain, image := object("web:1", map[string]any{"app": "web"}), object("web:2", map[string]any{"app": "web"})
 	marked := object("web:1", map[string]any{"app": "web", "kustomize.toolkit.fluxcd.io/name": "k", "fluxcd.io/sync-gc-mark": "x"})
 	imageField := []string{".spec.template.spec.containers[0].image"}
+	const awaited, unbuilt = "not proven: what it needs (its namespace or kind) is itself made first", "not proven: Kustomization k could not be built"
 	for name, c := range map[string]struct {
 		object        *planned
 		before, after map[string]any
@@ -42,7 +43,12 @@ func TestEachWayToBeWrongIsSeen(t *testing.T) {
 		"a verb that is no verb":           {&planned{Verb: "adapt"}, plain, plain, "", "no such verb"},
 		"changed, and not in the plan":     {nil, plain, image, "", "is not in the plan, and was changed"},
 		"made, and not in the plan":        {nil, nil, plain, "", "is not in the plan, and was added"},
-		"only assumed, and said to be so":  {&planned{Verb: "adopt", Why: "not proven: x"}, plain, image, "", ""},
+		"assumed, and not made":            {&planned{Verb: "create", Why: awaited}, nil, nil, "", "was not made"},
+		"assumed, and made":                {&planned{Verb: "create", Why: awaited}, nil, plain, "", ""},
+		"assumed, and its owner fails":     {&planned{Verb: "create", Why: awaited}, nil, nil, "ReconciliationFailed", ""},
+		"assumed, and it does not build":   {&planned{Verb: "adopt", Why: unbuilt}, plain, plain, "BuildFailed", ""},
+		"not built, and touched":           {&planned{Verb: "adopt", Why: unbuilt}, plain, marked, "BuildFailed", "was changed"},
+		"assumed for some reason":          {&planned{Verb: "adopt", Why: "not proven: x"}, plain, plain, "", "no reason for which a verb may be assumed"},
 		"changed below a map that is told": {&planned{Verb: "restart", Fields: []string{".spec.template"}}, plain, image, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -55,7 +61,7 @@ func TestEachWayToBeWrongIsSeen(t *testing.T) {
 				after[id] = c.after
 			}
 			all := comparison{w: &world{cases: []*played{one}}, before: before, after: after, states: map[string]string{"k": c.state},
-				moved: map[string]auditor.Difference{}, wrong: map[*played][]string{}, sum: tally{verbs: map[string]int{}}}
+				moved: map[string]auditor.Difference{}, wrong: map[*played][]string{}, sum: tally{verbs: map[string]int{}, unproven: map[string]int{}}}
 			for _, d := range auditor.Diff(before, after) {
 				all.moved[d.ID] = d
 			}
@@ -71,6 +77,17 @@ func TestEachWayToBeWrongIsSeen(t *testing.T) {
 				t.Errorf("it says %q, want %q", got, c.wrong)
 			}
 		})
+	}
+}
+
+func TestAProofThatShrugsIsSeen(t *testing.T) {
+	for _, a := range assumptions {
+		for n, want := range map[int]int{0: 0, leeway + 10*a.percent: 0, leeway + 10*a.percent + 1: 1, 1000: 1} {
+			sum := tally{objects: 1000, unproven: map[string]int{a.words: n}}
+			if got := sum.shrugs(); len(got) != want {
+				t.Errorf("%d of 1000 are %q: it says %q", n, a.words, got)
+			}
+		}
 	}
 }
 
