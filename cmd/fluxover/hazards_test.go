@@ -276,7 +276,7 @@ var hazards = []hazard{
 		steps: []string{"verify"},
 		tests: []string{"reconcile TestAdoptingWhatFluxdAppliedTouchesMetadataOnly", "migrate/cutover TestAChangeThatWasNotForetoldFailsVerification"}},
 	{number: 65, what: "YAML 1.1 against 1.2, keys that stand twice, anchors",
-		codes: []string{"RENDERING_DIFFERS", "DUPLICATE_KEY"},
+		codes: []string{"RENDERING_DIFFERS", "DUPLICATE_KEY", "NOT_JSON"},
 		tests: []string{"migrate/proof TestRenderingsThatDifferAreBlocked", "migrate/flux1 TestTreesAreLoadedAsFluxdLoadsThem"},
 		cases: []string{"migrate/flux1/testdata/load/traps"}},
 	{number: 66, what: "the repository holds an agent's own manifests, or objects of Flux v2",

@@ -289,6 +289,9 @@ func (l *loader) inspectManifest(o *loaded, about func(Code, string, ...any)) {
 	if o.Metadata.Name == "" {
 		about(Nameless, "a %s in %s has no name", o.Kind, o.place)
 	}
+	if o.noJSON {
+		about(NoJSON, "%s in %s cannot be written as JSON", shown, o.place)
+	}
 	if !o.encrypted { // those have a finding for their file
 		err := build.Undecrypted(o.manifest, false)
 		_, bears := o.manifest.Object["sops"].(map[string]any)

@@ -34,7 +34,10 @@ type loaded struct {
 	// encrypted objects have no manifest that could be applied; decrypted ones
 	// have, and stand encrypted in their file.
 	encrypted, decrypted bool
-	namespace            string // effective; filled in by classify
+	// noJSON objects cannot be written as JSON; their manifest holds their head
+	// alone.
+	noJSON    bool
+	namespace string // effective; filled in by classify
 	// generated is set for an object that is generated.
 	generated *Parsed
 }
@@ -50,6 +53,17 @@ type head struct {
 		Name        string            `yaml:"name"`
 		Annotations map[string]string `yaml:"annotations"`
 	} `yaml:"metadata"`
+}
+
+// alone is an object that has nothing but its head.
+func (h head) alone() *unstructured.Unstructured {
+	u := &unstructured.Unstructured{Object: map[string]any{}}
+	u.SetAPIVersion(h.APIVersion)
+	u.SetKind(h.Kind)
+	u.SetNamespace(h.Metadata.Namespace)
+	u.SetName(h.Metadata.Name)
+	u.SetAnnotations(h.Metadata.Annotations)
+	return u
 }
 
 // fault is why a file cannot be loaded.
@@ -132,6 +146,9 @@ func Parse(file string, content []byte, limits Limits) ([]Parsed, error) {
 	var out []Parsed
 	for _, d := range docs {
 		for _, o := range d.objects {
+			if o.noJSON {
+				return out, fmt.Errorf("read %s: the %s cannot be written as JSON", place{file, o.line}, o.Kind)
+			}
 			out = append(out, Parsed{File: file, Line: o.line, Manifest: o.manifest})
 		}
 	}
@@ -225,7 +242,8 @@ func readObject(h head, text []byte, line int) (*loaded, error) {
 	}
 	asJSON, err := sigsyaml.YAMLToJSON(text)
 	if err != nil {
-		return nil, fmt.Errorf("the %s cannot be written as JSON", h.Kind)
+		// fluxd does not notice; kubectl does, at this object alone.
+		return &loaded{head: h, place: place{line: line}, noJSON: true, manifest: h.alone()}, nil
 	}
 	content := map[string]any{}
 	if err := utiljson.Unmarshal(asJSON, &content); err != nil {

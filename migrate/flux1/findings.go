@@ -177,6 +177,12 @@ var (
 		Consequence: "fluxd leaves that object alone or fails on it alone, Flux v2 fails to build all that is beside it",
 		Remedy:      "put the value in quotes",
 	}
+	NoJSON = Code{
+		Name: "NOT_JSON", Severity: migrate.Blocker,
+		Cause:       "an object holds what cannot be written as JSON: a number that is none (.nan, .inf), or a key that is null",
+		Consequence: "fluxd loads it, and kubectl fails on that object alone; Flux v2 fails to build all that is beside it",
+		Remedy:      "put the value in quotes if a text is meant, or remove it",
+	}
 	DuplicateKey = Code{
 		Name: "DUPLICATE_KEY", Severity: migrate.Blocker,
 		Cause:       "a mapping holds the same key twice",
@@ -372,7 +378,7 @@ func Codes() []Code {
 		UnknownFlag, BadFlag, SymbolicFlag, NoURL, UnsupportedURL, PathAbsolute, PathList, PathOutside,
 		GitSecret, VerifySignatures, Notifications, ExcludedKinds,
 		Stuck, Duplicate, HiddenDuplicate, TooLarge, LinkOutside, LinkedFile, ManifestGeneration, Encrypted,
-		Ciphertext, EncryptedKind, KindlessDocument, ListWithoutItems, Nameless, LocalConfig, NotAString, DuplicateKey,
+		Ciphertext, EncryptedKind, KindlessDocument, ListWithoutItems, Nameless, LocalConfig, NotAString, NoJSON, DuplicateKey,
 		CopiedMark, Exported, LargeObject, UnknownKind, Foreign, HelmRelease1, ImageAutomation, Flux2InGit,
 		NotGenerated, FluxPatch, NoUpdaters, FluxYAMLUnused, ChartInTree, GitSecretFiles, Submodules, LFSFiles, TemplateFiles,
 		LinkedFolder, RemoteBase, OldKustomizeFields, KustomizeFails, KindsAssumed, NamespaceNotGiven, BranchNotThere,

@@ -245,3 +245,16 @@ func FuzzNoFileCrashesTheLoader(f *testing.F) {
 		_ = findings
 	})
 }
+
+// TestParseRefusesWhatItWouldShorten: an object that cannot be written as JSON is
+// no object without content.
+func TestParseRefusesWhatItWouldShorten(t *testing.T) {
+	const text = "apiVersion: v1\nkind: Secret\nmetadata: {name: before}\n---\napiVersion: v1\nkind: Secret\nmetadata: {name: a}\nstringData: {password: MARKED, b: .inf}\n"
+	objects, err := Parse("a.yaml", []byte(text), Limits{})
+	if err == nil || !strings.Contains(err.Error(), "a.yaml:5: the Secret cannot be written as JSON") || strings.Contains(err.Error(), "MARKED") {
+		t.Errorf("it says %v", err)
+	}
+	if len(objects) != 1 || objects[0].Manifest.GetName() != "before" {
+		t.Errorf("it gives %v", objects)
+	}
+}
