@@ -41,18 +41,44 @@ type Case struct {
 	GarbageCollection bool `json:"garbageCollection,omitempty"`
 	// ManifestGeneration makes the agent honour .flux.yaml files.
 	ManifestGeneration bool `json:"manifestGeneration,omitempty"`
+	// Encrypted files are so by SOPS, for a key that is made when the case is
+	// played and that the agent has. Key is its kind: "age" or "pgp".
+	Encrypted []string `json:"encrypted,omitempty"`
+	Key       string   `json:"key,omitempty"`
 	// Namespaces exist before the agent starts.
 	Namespaces []string `json:"namespaces,omitempty"`
+	// Admission is asked about each write of an object of the case.
+	Admission []Admission `json:"admission,omitempty"`
 	// Commits are made one after the other; each is synced before the next.
 	Commits []Commit `json:"commits"`
+	// Twin is a second agent with a repository of its own, which syncs after this
+	// one's last commit. Its own Twin, Acts and Admission are not looked at.
+	Twin *Case `json:"twin,omitempty"`
 	// Acts are done by hand after the last sync, in this order.
 	Acts []Act `json:"acts,omitempty"`
+	// Verbs are what the plan must say of some objects, by inventory id; for cases
+	// that are kept.
+	Verbs map[string]string `json:"verbs,omitempty"`
 }
 
-// Commit changes files: text by path. A removed file is in Removed.
+// Commit changes files: text by path. A removed file is in Removed. Links are
+// symbolic: target by path; only the first commit has them.
 type Commit struct {
 	Files   map[string]string `json:"files"`
 	Removed []string          `json:"removed,omitempty"`
+	Links   map[string]string `json:"links,omitempty"`
+}
+
+// Admission is a webhook.
+type Admission struct {
+	// Do is refuse (say no), label (add a label) or sidecar (add a container to a
+	// pod template).
+	Do string `json:"do"`
+	// Group and Resource are whose writes it sees, in the case's namespaces.
+	Group    string `json:"group,omitempty"`
+	Resource string `json:"resource"`
+	// Late is one that came after the agent's last sync.
+	Late bool `json:"late,omitempty"`
 }
 
 // Act is one thing that a person or a controller does to a live object. If the

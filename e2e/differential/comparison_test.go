@@ -1,6 +1,8 @@
 package differential
 
 import (
+	"path"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,7 +22,7 @@ func TestEachWayToBeWrongIsSeen(t *testing.T) {
 	plain, image := object("web:1", map[string]any{"app": "web"}), object("web:2", map[string]any{"app": "web"})
 	marked := object("web:1", map[string]any{"app": "web", "kustomize.toolkit.fluxcd.io/name": "k", "fluxcd.io/sync-gc-mark": "x"})
 	imageField := []string{".spec.template.spec.containers[0].image"}
-	const awaited, unbuilt = "not proven: what it needs (its namespace or kind) is itself made first", "not proven: Kustomization k could not be built"
+	const awaited, opaque = "not proven: what it needs (its namespace or kind) is itself made first", "not proven: Kustomization k could not be built"
 	for name, c := range map[string]struct {
 		object        *planned
 		before, after map[string]any
@@ -46,8 +48,8 @@ func TestEachWayToBeWrongIsSeen(t *testing.T) {
 		"assumed, and not made":            {&planned{Verb: "create", Why: awaited}, nil, nil, "", "was not made"},
 		"assumed, and made":                {&planned{Verb: "create", Why: awaited}, nil, plain, "", ""},
 		"assumed, and its owner fails":     {&planned{Verb: "create", Why: awaited}, nil, nil, "ReconciliationFailed", ""},
-		"assumed, and it does not build":   {&planned{Verb: "adopt", Why: unbuilt}, plain, plain, "BuildFailed", ""},
-		"not built, and touched":           {&planned{Verb: "adopt", Why: unbuilt}, plain, marked, "BuildFailed", "was changed"},
+		"assumed, and it does not build":   {&planned{Verb: "adopt", Why: opaque}, plain, plain, "BuildFailed", ""},
+		"not built, and touched":           {&planned{Verb: "adopt", Why: opaque}, plain, marked, "BuildFailed", "was changed"},
 		"assumed for some reason":          {&planned{Verb: "adopt", Why: "not proven: x"}, plain, plain, "", "no reason for which a verb may be assumed"},
 		"changed below a map that is told": {&planned{Verb: "restart", Fields: []string{".spec.template"}}, plain, image, "", ""},
 	} {
@@ -91,17 +93,114 @@ func TestAProofThatShrugsIsSeen(t *testing.T) {
 	}
 }
 
+// TestAnObjectOfTwoRepositoriesHoldsBothBack shows the comparison two agents
+// that claim one object.
+func TestAnObjectOfTwoRepositoriesHoldsBothBack(t *testing.T) {
+	const id, own = "c000-a_both__ConfigMap", "c000-a_own__ConfigMap"
+	first := &played{prefix: "c000", team: fleet.Team{Release: "flux-c000"}}
+	twin := &played{prefix: "c000", team: fleet.Team{Release: "flux-c000twin"}, of: first}
+	before := auditor.Dump{id: {"metadata": map[string]any{"name": "both"}, "data": map[string]any{"a": "b"}}}
+	changed := auditor.Dump{id: {"metadata": map[string]any{"name": "both"}, "data": map[string]any{"a": "c"}}, own: {"metadata": map[string]any{"name": "own"}}}
+	blocker := finding{Severity: "blocker", Code: "OBJECT_IN_TWO_REPOSITORIES", Subject: first.id() + " " + id, Repository: first.id()}
+	note, another := blocker, blocker
+	note.Severity, another.Subject = "warning", first.id()+" "+own
+	for name, c := range map[string]struct {
+		after    auditor.Dump
+		findings []finding
+		wrong    string
+	}{
+		"held back":           {changed, []finding{blocker}, ""},
+		"not held back":       {changed, nil, "nothing holds this one back"},
+		"only told":           {changed, []finding{note}, "nothing holds this one back"},
+		"another object held": {changed, []finding{another}, "nothing holds this one back"},
+		"held back, and gone": {auditor.Dump{own: changed[own]}, []finding{blocker}, "and is gone"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			adopted := planned{ID: id, Application: "k", Verb: "adopt"}
+			p := &plan{Findings: c.findings, Repositories: []repository{
+				{ID: first.id(), Objects: []planned{adopted}},
+				{ID: twin.id(), Objects: []planned{adopted, {ID: own, Application: "l", Verb: "create"}}},
+			}}
+			all := comparison{w: &world{cases: []*played{first, twin}}, plan: p, before: before, after: c.after, moved: map[string]auditor.Difference{},
+				wrong: map[*played][]string{}, sum: tally{verbs: map[string]int{}, unproven: map[string]int{}}}
+			for _, d := range auditor.Diff(before, c.after) {
+				all.moved[d.ID] = d
+			}
+			all.objects(first, &p.Repositories[0])
+			got := strings.Join(all.wrong[first], "; ")
+			if (got == "") != (c.wrong == "") || !strings.Contains(got, c.wrong) {
+				t.Errorf("it says %q, want %q", got, c.wrong)
+			}
+		})
+	}
+}
+
+// TestAKeptCaseDemandsItsVerbs shows the comparison other verbs than a kept case
+// wants.
+func TestAKeptCaseDemandsItsVerbs(t *testing.T) {
+	const id = "c000-a_web__ConfigMap"
+	object := auditor.Dump{id: {"metadata": map[string]any{"name": "web"}}}
+	for want, verbs := range map[string]map[string]string{
+		"": {id: "adopt"}, "and it is \"change\"": {id: "change"}, "was to be \"adopt\"": {"c000-a_other__ConfigMap": "adopt"},
+	} {
+		one := &played{Case: Case{Verbs: verbs}, prefix: "c000"}
+		all := comparison{w: &world{cases: []*played{one}}, plan: &plan{}, before: object, after: object, moved: map[string]auditor.Difference{},
+			wrong: map[*played][]string{}, sum: tally{verbs: map[string]int{}, unproven: map[string]int{}}}
+		all.objects(one, &repository{Objects: []planned{{ID: id, Application: "k", Verb: "adopt"}}})
+		got := strings.Join(all.wrong[one], "; ")
+		if (got == "") != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("it says %q, want %q", got, want)
+		}
+	}
+}
+
+// TestTheSeedsReachEachCornerOfTheGenerator counts what 300 seeds make.
+func TestTheSeedsReachEachCornerOfTheGenerator(t *testing.T) {
+	made := map[string]int{}
+	count := func(what string, yes bool) {
+		if yes {
+			made[what]++
+		}
+	}
+	corners := []string{"confined", "confined by itself", "confined to one", "outside, made by others", "one file for a path", "one path in another", "linked",
+		"encrypted with age", "encrypted with pgp", "refused", "changed by a webhook", "a late webhook", "twin"}
+	for seed := range int64(300) {
+		c := Generate(seed)
+		confined := len(c.Allowed) > 0
+		count("confined", confined && !c.AdminAccount)
+		count("confined by itself", confined && c.AdminAccount)
+		count("confined to one", len(c.Allowed) == 1)
+		count("outside, made by others", slices.ContainsFunc(c.Acts, func(a Act) bool { return a.Do == "create" && !slices.Contains(c.Allowed, a.Namespace) }))
+		count("one file for a path", slices.ContainsFunc(c.Paths, func(p string) bool { return c.Commits[0].Files[p] != "" }))
+		count("one path in another", slices.ContainsFunc(c.Paths, func(p string) bool {
+			return slices.ContainsFunc(c.Paths, func(below string) bool { return strings.HasPrefix(path.Clean(below), path.Clean(p)+"/") })
+		}))
+		count("linked", len(c.Commits[0].Links) > 0)
+		count("encrypted with age", len(c.Encrypted) > 0 && c.Key == "age")
+		count("encrypted with pgp", len(c.Encrypted) > 0 && c.Key == "pgp")
+		for _, a := range c.Admission {
+			count("refused", a.Do == "refuse")
+			count("changed by a webhook", a.Do != "refuse")
+			count("a late webhook", a.Late)
+		}
+		count("twin", c.Twin != nil)
+	}
+	for _, corner := range corners {
+		if made[corner] < 2 {
+			t.Errorf("of 300 seeds %d are %q", made[corner], corner)
+		}
+	}
+	t.Log(made)
+}
+
 func TestTheSameSeedMakesTheSameCase(t *testing.T) {
 	kinds := map[string]bool{}
 	for seed := range int64(300) {
 		a, b := Generate(seed), Generate(seed)
-		if len(a.Commits) == 0 || len(a.Commits[0].Files) != len(b.Commits[0].Files) || len(a.Acts) != len(b.Acts) {
-			t.Fatalf("seed %d makes two cases", seed)
+		if d := cmp.Diff(a, b); d != "" {
+			t.Fatalf("seed %d makes two cases: %s", seed, d)
 		}
-		for name, text := range a.Commits[0].Files {
-			if b.Commits[0].Files[name] != text {
-				t.Fatalf("seed %d: %s has two contents", seed, name)
-			}
+		for _, text := range a.Commits[0].Files {
 			for line := range strings.Lines(text) {
 				if kind, ok := strings.CutPrefix(strings.TrimSpace(line), "kind: "); ok {
 					kinds[kind] = true

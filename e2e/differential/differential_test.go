@@ -31,9 +31,15 @@ type plan struct {
 	Credentials []struct {
 		To   struct{ Namespace, Name string }
 		Kind string
+		From map[string]value
 	}
 	Repositories []repository
 	Findings     []finding
+}
+
+// value is where a part of a credential stands.
+type value struct {
+	Secret *struct{ Namespace, Name, Key string }
 }
 
 type repository struct {
@@ -82,8 +88,8 @@ func TestWhatHappensIsWhatThePlanForetells(t *testing.T) {
 			break
 		}
 	}
-	t.Logf("%d repositories (%d stuck under Flux v1), %d Kustomizations (%d fail, all foretold), %d objects: %v; %d of these not seen to change, since their Kustomization fails",
-		sum.cases, sum.stuck, sum.kustomizations, sum.failed, sum.objects, sum.verbs, sum.unseen)
+	t.Logf("%d repositories (%d stuck under Flux v1), %d Kustomizations (%d fail, all foretold), %d objects: %v; %d of these not seen to change, since their Kustomization fails; %d in two repositories",
+		sum.cases, sum.stuck, sum.kustomizations, sum.failed, sum.objects, sum.verbs, sum.unseen, sum.contested)
 	for _, a := range assumptions {
 		t.Logf("not proven, %q: %d objects", a.words, sum.unproven[a.words])
 	}
@@ -106,10 +112,14 @@ type assumption struct {
 	percent int
 }
 
+// unbuilt are words of the plan for what a Kustomization that does not build may
+// hold.
+const unbuilt = "could not be built"
+
 // assumptions are all that are allowed; any other is a failure. Each is held
 // against what happened, too, as far as it says anything.
 var assumptions = []assumption{
-	{"could not be built", "a Kustomization that does not build shows nothing of its objects; it must then fail, and touch none", 6},
+	{unbuilt, "a Kustomization that does not build shows nothing of its objects; it must then fail, and touch none", 6},
 	{"is itself made first", "what is tried in a namespace, or with a kind, that is not there yet is refused; it must then be made, or its Kustomization fail", 6},
 }
 
@@ -141,6 +151,8 @@ func (s *tally) shrugs() []string {
 // tally counts what was compared.
 type tally struct {
 	cases, stuck, kustomizations, failed, objects int
+	// contested objects are applied by two repositories, each counted twice.
+	contested int
 	// unseen objects were to change or to be made, and their Kustomization fails.
 	unseen   int
 	verbs    map[string]int
@@ -154,6 +166,7 @@ func (s *tally) add(o tally) {
 	s.failed += o.failed
 	s.objects += o.objects
 	s.unseen += o.unseen
+	s.contested += o.contested
 	if s.verbs == nil {
 		s.verbs, s.unproven = map[string]int{}, map[string]int{}
 	}
@@ -187,7 +200,11 @@ func run(t *testing.T, cases []Case) tally {
 			t.Errorf("%s: %s", one.Name, text)
 		}
 		if len(c.wrong[one]) > 0 && *keepIn != "" {
-			keep(t, one.prefix, one.Case, c.wrong[one])
+			whole := one
+			if one.of != nil {
+				whole = one.of
+			}
+			keep(t, one.prefix, whole.Case, c.wrong[one])
 		}
 	}
 	return sum
@@ -342,18 +359,70 @@ func (c *comparison) explained(one *played, why string) bool {
 
 // objects compares what the plan says of each object with what became of it.
 func (c *comparison) objects(one *played, r *repository) {
-	known := map[string]bool{}
+	known, claimed := map[string]bool{}, c.claimed(one)
 	for _, o := range r.Objects {
 		known[o.ID] = true
 		c.sum.objects++
 		c.sum.verbs[o.Verb]++
+		if claimed[o.ID] && builds(o) {
+			c.contested(one, o)
+			continue
+		}
 		c.object(one, r, o)
+	}
+	for id, verb := range one.Verbs {
+		if i := slices.IndexFunc(r.Objects, func(o planned) bool { return o.ID == id }); i < 0 {
+			c.fail(one, "%s is not in the plan, and was to be %q", id, verb)
+		} else if got := r.Objects[i]; got.Verb != verb {
+			c.fail(one, "the plan says %q of %s (%s %v), and it is %q", got.Verb, id, got.Why, got.Fields, verb)
+		}
+	}
+	for id := range claimed {
+		known[id] = true
 	}
 	for _, id := range slices.Sorted(maps.Keys(c.moved)) {
 		if known[id] || !strings.Contains(id, one.prefix) || strings.Contains(id, "toolkit.fluxcd.io") || c.derived(id) {
 			continue
 		}
 		c.fail(one, "%s is not in the plan, and was %s: %v", id, c.moved[id].Kind, c.moved[id].Fields)
+	}
+}
+
+// claimed are the objects of the case's other agent; true are those that its
+// Kustomizations apply.
+func (c *comparison) claimed(one *played) map[string]bool {
+	all := map[string]bool{}
+	for _, other := range c.w.cases {
+		if other == one || other.of != one && one.of != other {
+			continue
+		}
+		for _, r := range c.plan.Repositories {
+			if r.ID == other.id() {
+				for _, o := range r.Objects {
+					all[o.ID] = builds(o)
+				}
+			}
+		}
+	}
+	return all
+}
+
+// builds reports whether a Kustomization makes an object.
+func builds(o planned) bool {
+	return o.Verb != "unmanage" && o.Verb != "stale" && o.Application != "" && !strings.Contains(o.Why, unbuilt)
+}
+
+// contested compares an object that two Kustomizations apply: who wins is not
+// told, so both repositories must be held back.
+func (c *comparison) contested(one *played, o planned) {
+	c.sum.contested++
+	if !slices.ContainsFunc(c.of(one), func(f finding) bool {
+		return f.Severity == "blocker" && strings.HasSuffix(f.Subject, o.ID)
+	}) {
+		c.fail(one, "%s is applied by two repositories, and nothing holds this one back: %s", o.ID, codes(c.of(one)))
+	}
+	if c.moved[o.ID].Kind == "removed" {
+		c.fail(one, "%s is applied by two repositories, and is gone", o.ID)
 	}
 }
 

@@ -22,10 +22,14 @@ func Generate(seed int64) Case {
 		g.application()
 	}
 	g.mishap()
-	g.c.Commits = append(g.c.Commits, Commit{Files: g.files})
+	g.c.Commits = append(g.c.Commits, Commit{Files: g.files, Links: g.links()})
+	g.narrow()
+	g.encrypt()
 	if g.chance(25) {
 		g.later()
 	}
+	g.admit()
+	g.twin()
 	g.outside()
 	for range g.IntN(5) {
 		g.act()
@@ -38,8 +42,10 @@ type generator struct {
 	c          Case
 	namespaces []string
 	files      map[string]string
-	n          int
-	made       []thing
+	// root is the agent's first path, in which most files are.
+	root string
+	n    int
+	made []thing
 }
 
 // thing is an object that was written, for acts and later commits.
@@ -61,6 +67,9 @@ func (g *generator) agent() {
 		g.c.Paths = []string{"./deploy"}
 	default:
 		g.c.Paths = []string{"deploy"}
+	}
+	if len(g.c.Paths) > 0 {
+		g.root = g.c.Paths[0]
 	}
 	g.c.GarbageCollection = g.chance(30)
 	if g.chance(30) {
@@ -114,11 +123,7 @@ func (g *generator) namespaceExtras() string {
 
 // under is a path below the agent's first one.
 func (g *generator) under(parts ...string) string {
-	root := ""
-	if len(g.c.Paths) > 0 {
-		root = g.c.Paths[0]
-	}
-	return path.Join(append([]string{root}, parts...)...)
+	return path.Join(append([]string{g.root}, parts...)...)
 }
 
 // application writes a folder, or files beside the folders.
@@ -483,20 +488,133 @@ func (g *generator) mishap() {
 	}
 }
 
-// later makes a second commit: a change, a removal, a change of what cannot be
-// changed, or one that cannot be loaded.
-func (g *generator) later() {
-	c := Commit{Files: map[string]string{}}
+// manifests are the files that fluxd may load, sorted.
+func (g *generator) manifests() []string {
 	names := make([]string, 0, len(g.files))
 	for name := range g.files {
 		if strings.HasSuffix(name, "l") { // .yaml, .yml
 			names = append(names, name)
 		}
 	}
+	slices.Sort(names)
+	return names
+}
+
+// narrow gives a few agents single files for paths, or paths of which one holds
+// the other.
+func (g *generator) narrow() {
+	names := g.manifests()
+	if len(names) == 0 || !g.chance(10) {
+		return
+	}
+	name := pick(g, names...)
+	switch g.IntN(5) {
+	case 0:
+		g.c.Paths = []string{name}
+	case 1:
+		g.c.Paths = nil
+		for _, n := range names {
+			if g.chance(60) || n == name {
+				g.c.Paths = append(g.c.Paths, n)
+			}
+		}
+	case 2: // the folder of a file, and perhaps what lies below
+		g.c.Paths = []string{path.Dir(name)}
+	case 3: // one path in another, which fluxd loads twice
+		g.c.Paths = append(g.c.Paths, pick(g, name, path.Dir(name)))
+	case 4:
+		g.c.Paths = append(slices.Clone(g.c.Paths), pick(g, "deploy", "deploy/nowhere", "README.md"))
+	}
+}
+
+// links are symbolic links, in one repository of twelve.
+func (g *generator) links() map[string]string {
+	if !g.chance(8) {
+		return nil
+	}
+	const outside = "elsewhere/cm.yaml"
+	if g.root != "" {
+		g.files[outside] = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + place + "-linked, namespace: " + place + "-a}\ndata: {k: v}\n"
+	}
+	up := strings.Repeat("../", strings.Count(path.Clean(g.root), "/")+1)
+	switch g.IntN(6) {
+	case 0, 1: // to a file outside of the path: fluxd follows it
+		return map[string]string{g.under("linked.yaml"): up + outside}
+	case 2: // to a folder: fluxd does not
+		return map[string]string{g.under("linked"): up + "elsewhere"}
+	case 3:
+		return map[string]string{g.under("dangling.yaml"): "nothing.yaml"}
+	case 4: // to a file that is loaded anyhow
+		if names := g.manifests(); len(names) > 0 {
+			if name := pick(g, names...); path.Dir(name) == path.Clean(g.root) {
+				return map[string]string{g.under("twice.yaml"): path.Base(name)}
+			}
+		}
+		return map[string]string{g.under("linked.txt"): up + outside}
+	default: // a folder, by the name of a manifest
+		return map[string]string{g.under("folder.yaml"): up + "elsewhere"}
+	}
+}
+
+// encrypt has SOPS encrypt files with a Secret, in a quarter of the repositories
+// that have one.
+func (g *generator) encrypt() {
+	if !g.chance(25) {
+		return
+	}
+	for _, name := range g.manifests() {
+		if strings.Contains(g.files[name], "kind: Secret\n") && g.chance(80) {
+			g.c.Encrypted = append(g.c.Encrypted, name)
+		}
+	}
+	if len(g.c.Encrypted) > 0 {
+		g.c.Key = pick(g, "age", "pgp")
+	}
+}
+
+// admit has a webhook look at one kind of object, in one case of ten.
+func (g *generator) admit() {
+	if !g.chance(10) {
+		return
+	}
+	a := Admission{Do: pick(g, "refuse", "label", "label", "sidecar"), Late: g.chance(50)}
+	what := pick(g, "/configmaps", "/secrets", "/services", "apps/deployments", "networking.k8s.io/ingresses")
+	if a.Do == "sidecar" {
+		what = pick(g, "apps/deployments", "apps/statefulsets", "apps/daemonsets")
+	}
+	a.Group, a.Resource, _ = strings.Cut(what, "/")
+	g.c.Admission = append(g.c.Admission, a)
+}
+
+// twin adds a second agent, in one case of twelve, whose repository holds one of
+// this one's files, too, as it is or changed.
+func (g *generator) twin() {
+	names := g.manifests()
+	if len(names) == 0 || !g.chance(8) {
+		return
+	}
+	name := pick(g, names...)
+	text := g.files[name]
+	if g.chance(40) {
+		text = strings.NewReplacer("web:1", "web:3", "plain", "other", "app: web", "app: web3").Replace(text)
+	}
+	g.c.Twin = &Case{
+		Name: g.c.Name + "-twin", Paths: []string{"own"}, DefaultNamespace: g.c.DefaultNamespace, GarbageCollection: g.chance(50),
+		Commits: []Commit{{Files: map[string]string{
+			"own/" + path.Base(name): text,
+			"own/cm.yaml":            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + place + "-twin, namespace: " + place + "-a}\ndata: {k: v}\n",
+		}}},
+	}
+}
+
+// later makes a second commit: a change, a removal, a change of what cannot be
+// changed, or one that cannot be loaded.
+func (g *generator) later() {
+	c := Commit{Files: map[string]string{}}
+	names := g.manifests()
 	if len(names) == 0 {
 		return
 	}
-	slices.Sort(names)
 	name := pick(g, names...)
 	switch g.IntN(5) {
 	case 0:

@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +31,7 @@ import (
 	"github.com/fluxover/fluxover/e2e/fleet"
 	"github.com/fluxover/fluxover/e2e/gitserver"
 	"github.com/fluxover/fluxover/e2e/laboratory"
+	"github.com/fluxover/fluxover/e2e/sops"
 )
 
 var (
@@ -51,6 +54,8 @@ type world struct {
 	t      *testing.T
 	client dynamic.Interface
 	cases  []*played
+	// hooks answers the API server's questions about admission.
+	hooks *httptest.Server
 }
 
 // played is a case and what became of it.
@@ -62,6 +67,9 @@ type played struct {
 	// not load the newest.
 	synced string
 	stuck  bool
+	// of is the case whose twin this is.
+	of  *played
+	key sops.Key
 }
 
 func (p *played) id() string { return fleet.AgentNamespace + "/" + p.team.Release }
@@ -89,7 +97,8 @@ func newWorld(t *testing.T) *world {
 	if err := os.WriteFile(filepath.Join(lab.BinDir, "kustomize"), []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	w := &world{Lab: lab, t: t, client: client}
+	w := &world{Lab: lab, t: t, client: client, hooks: httptest.NewTLSServer(http.HandlerFunc(decide))}
+	t.Cleanup(w.hooks.Close)
 	w.startEngine()
 	return w
 }
@@ -212,9 +221,14 @@ func (w *world) play(cases []Case) {
 	}
 	group, ctx := errgroup.WithContext(w.t.Context())
 	group.SetLimit(agentsAtOnce)
-	for _, c := range w.cases {
+	for _, c := range slices.Clone(w.cases) {
+		var twin *played
+		if c.Twin != nil {
+			twin = &played{Case: *c.Twin, prefix: c.prefix, of: c}
+			w.cases = append(w.cases, twin)
+		}
 		group.Go(func() error {
-			if err := w.playOne(ctx, c); err != nil {
+			if err := w.playOne(ctx, c, twin); err != nil {
 				return fmt.Errorf("case %s: %w", c.Name, err)
 			}
 			return nil
@@ -225,13 +239,48 @@ func (w *world) play(cases []Case) {
 	}
 }
 
-func (w *world) playOne(ctx context.Context, c *played) error {
-	for _, ns := range append(c.Namespaces, c.Allowed...) {
+func (w *world) playOne(ctx context.Context, c, twin *played) error {
+	for _, ns := range slices.Concat(c.Namespaces, c.Allowed) {
 		if _, err := w.client.Resource(namespaces).Create(ctx, object("v1", "Namespace", "", ns), metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
 			return err
 		}
 	}
+	if err := w.admit(ctx, c, false); err != nil {
+		return err
+	}
+	if err := w.sync(ctx, c); err != nil {
+		return err
+	}
+	if twin != nil {
+		if err := w.sync(ctx, twin); err != nil {
+			return fmt.Errorf("its twin: %w", err)
+		}
+	}
+	if err := w.admit(ctx, c, true); err != nil {
+		return err
+	}
+	for _, a := range c.Acts {
+		if err := w.act(ctx, a); err != nil {
+			return fmt.Errorf("%s %s %s/%s: %w", a.Do, a.Resource, a.Namespace, a.Name, err)
+		}
+	}
+	return nil
+}
+
+// sync installs a case's agent and has it sync each commit.
+func (w *world) sync(ctx context.Context, c *played) error {
+	if err := w.makeKey(ctx, c); err != nil {
+		return err
+	}
 	c.team = c.asTeam()
+	if links := c.Commits[0].Links; len(links) > 0 { // what is there, Install leaves alone
+		if err := w.Git.CreateRepo(ctx, c.team.Repo, c.team.Branch); err != nil {
+			return err
+		}
+		if _, err := w.Git.CommitLinks(ctx, c.team.Repo, c.team.Branch, "Begin", c.team.Files, links); err != nil {
+			return err
+		}
+	}
 	if err := fleet.Install(ctx, w.ControlPlane.Config(), w.Git, []fleet.Team{c.team}); err != nil {
 		return err
 	}
@@ -240,10 +289,7 @@ func (w *world) playOne(ctx context.Context, c *played) error {
 	}
 	for i, commit := range c.Commits {
 		if i > 0 {
-			files := map[string][]byte{}
-			for name, text := range commit.Files {
-				files[name] = []byte(text)
-			}
+			files := c.contents(commit)
 			for _, name := range commit.Removed {
 				files[name] = nil
 			}
@@ -258,12 +304,49 @@ func (w *world) playOne(ctx context.Context, c *played) error {
 			return err
 		}
 	}
-	for _, a := range c.Acts {
-		if err := w.act(ctx, a); err != nil {
-			return fmt.Errorf("%s %s %s/%s: %w", a.Do, a.Resource, a.Namespace, a.Name, err)
-		}
-	}
 	return nil
+}
+
+// makeKey makes the key of a case with encrypted files, and puts it where its
+// agent has it.
+func (w *world) makeKey(ctx context.Context, c *played) error {
+	if len(c.Encrypted) == 0 {
+		return nil
+	}
+	name, err := "fluxd.asc", error(nil)
+	if c.Key == "age" {
+		name = "keys.txt"
+		c.key, err = sops.NewAge()
+	} else {
+		c.key, err = sops.NewPGP()
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := w.client.Resource(namespaces).Create(ctx, object("v1", "Namespace", "", fleet.AgentNamespace), metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+		return err
+	}
+	secret := object("v1", "Secret", fleet.AgentNamespace, c.keySecret())
+	secret.Object["stringData"] = map[string]any{name: c.key.Private}
+	_, err = w.client.Resource(secrets).Namespace(fleet.AgentNamespace).Create(ctx, secret, metav1.CreateOptions{})
+	return err
+}
+
+func (c *played) keySecret() string { return c.prefix + "-sops" }
+
+// contents are a commit's files as they stand in Git.
+func (c *played) contents(commit Commit) map[string][]byte {
+	files := map[string][]byte{}
+	for name, text := range commit.Files {
+		if slices.Contains(c.Encrypted, name) {
+			// What SOPS cannot read, nobody could have encrypted.
+			if hidden, err := sops.Encrypt(text, "yaml", sops.For(c.key)); err == nil {
+				text = hidden
+			}
+		}
+		files[name] = []byte(text)
+	}
+	return files
 }
 
 // announce tells a case's agent of a commit, as a Git server's hook does. Dozens
@@ -302,10 +385,6 @@ func (w *world) announce(ctx context.Context, c *played) error {
 
 // asTeam is the case as the laboratory installs it.
 func (c *played) asTeam() fleet.Team {
-	files := map[string][]byte{}
-	for name, text := range c.Commits[0].Files {
-		files[name] = []byte(text)
-	}
 	values := map[string]any{
 		"git":      map[string]any{"path": strings.Join(c.Paths, ","), "branch": "main", "pollInterval": "1m"}, // see announce
 		"sync":     map[string]any{"interval": "1h", "timeout": "10m"},
@@ -325,13 +404,25 @@ func (c *played) asTeam() fleet.Team {
 		}
 		values["clusterRole"], values["allowedNamespaces"] = map[string]any{"create": false}, allowed
 	}
+	if len(c.Encrypted) > 0 {
+		values["sops"] = map[string]any{"enabled": true}
+		if c.Key == "age" {
+			values["extraEnvs"] = []any{map[string]any{"name": "SOPS_AGE_KEY", "valueFrom": map[string]any{"secretKeyRef": map[string]any{"name": c.keySecret(), "key": "keys.txt"}}}}
+		} else {
+			values["gpgKeys"] = map[string]any{"secretName": c.keySecret()}
+		}
+	}
 	if c.ManifestGeneration {
 		values["manifestGeneration"] = true
 	}
 	if c.GarbageCollection {
 		values["syncGarbageCollection"] = map[string]any{"enabled": true}
 	}
-	team := fleet.Team{Name: c.prefix, Repo: c.prefix, Branch: "main", Release: "flux-" + c.prefix, AgentNamespace: fleet.AgentNamespace, Values: values, Files: files}
+	name := c.prefix
+	if c.of != nil {
+		name += "twin"
+	}
+	team := fleet.Team{Name: name, Repo: name, Branch: "main", Release: "flux-" + name, AgentNamespace: fleet.AgentNamespace, Values: values, Files: c.contents(c.Commits[0])}
 	values["env"] = map[string]any{"secretName": team.CredentialsSecret()}
 	return team
 }
@@ -527,9 +618,13 @@ func (w *world) takeOver(p *plan) map[string]string {
 	}
 	for _, c := range p.Credentials {
 		secret := object("v1", "Secret", c.To.Namespace, c.To.Name)
-		secret.Object["stringData"] = map[string]any{"username": laboratory.User, "password": laboratory.Password}
-		if c.Kind == "ssh" {
+		switch c.Kind {
+		case "ssh":
 			continue // the ordinary team's, whose Kustomizations are not looked at
+		case "decryption":
+			secret.Object["data"] = w.copied(c.From)
+		default:
+			secret.Object["stringData"] = map[string]any{"username": laboratory.User, "password": laboratory.Password}
 		}
 		w.make(secrets, c.To.Namespace, secret)
 	}
@@ -570,6 +665,24 @@ func (w *world) takeOver(p *plan) map[string]string {
 		return true, nil
 	})
 	return states
+}
+
+// copied reads the values of a credential where the plan says that they stand.
+func (w *world) copied(from map[string]value) map[string]any {
+	w.t.Helper()
+	data := map[string]any{}
+	for key, v := range from {
+		if v.Secret == nil {
+			w.t.Fatalf("the plan takes the key %s from elsewhere than a Secret", key)
+		}
+		u, err := w.client.Resource(secrets).Namespace(v.Secret.Namespace).Get(w.t.Context(), v.Secret.Name, metav1.GetOptions{})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		text, _, _ := unstructured.NestedString(u.Object, "data", v.Secret.Key)
+		data[key] = text
+	}
+	return data
 }
 
 // ended tells whether a Kustomization is Ready or has failed for good.

@@ -116,8 +116,21 @@ func appendConfig(file *os.File, settings []string) error {
 // made if it does not exist. It returns the commit's hash. When another commit
 // reaches the branch meanwhile, Commit tries again on top of it.
 func (r *Repositories) Commit(ctx context.Context, repo, branch, message string, files map[string][]byte) (string, error) {
-	names := make([]string, 0, len(files))
-	for name := range files {
+	return r.CommitLinks(ctx, repo, branch, message, files, nil)
+}
+
+// CommitLinks is Commit with symbolic links beside the files: a link's target by
+// its path, wherever it leads.
+func (r *Repositories) CommitLinks(ctx context.Context, repo, branch, message string, files map[string][]byte, links map[string]string) (string, error) {
+	entries := make(map[string]treeEntry, len(files)+len(links))
+	for name, content := range files {
+		entries[name] = treeEntry{"100644", content}
+	}
+	for name, target := range links {
+		entries[name] = treeEntry{"120000", []byte(target)}
+	}
+	names := make([]string, 0, len(entries))
+	for name := range entries {
 		if !fs.ValidPath(name) || name == "." || path.Clean(name) != name || strings.ContainsAny(name, "\"\n\\") {
 			return "", fmt.Errorf("commit to %s: bad path %q", repo, name)
 		}
@@ -132,7 +145,7 @@ func (r *Repositories) Commit(ctx context.Context, repo, branch, message string,
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return "", fmt.Errorf("commit to %s: %w", repo, err)
 		}
-		stream := commitStream(branch, message, head, names, files)
+		stream := commitStream(branch, message, head, names, entries)
 		out, err := r.git(ctx, r.repoDir(repo), stream, "fast-import", "--quiet", "--date-format=raw")
 		if err == nil {
 			return strings.TrimSpace(string(out)), nil
@@ -146,9 +159,16 @@ func (r *Repositories) Commit(ctx context.Context, repo, branch, message string,
 	return "", fmt.Errorf("commit to %s: branch %s moved %d times meanwhile: %w", repo, branch, tries, problem)
 }
 
+// treeEntry is a file or a link as git keeps it; without content it is to be
+// deleted.
+type treeEntry struct {
+	mode    string
+	content []byte
+}
+
 // commitStream is the input of git fast-import for one commit on top of parent
 // (none if empty); fast-import answers with the commit's hash.
-func commitStream(branch, message, parent string, names []string, files map[string][]byte) []byte {
+func commitStream(branch, message, parent string, names []string, entries map[string]treeEntry) []byte {
 	var stream bytes.Buffer
 	fmt.Fprintf(&stream, "commit refs/heads/%s\nmark :1\n", branch)
 	fmt.Fprintf(&stream, "committer ci <ci@example.com> %d +0000\n", time.Now().Unix())
@@ -157,12 +177,13 @@ func commitStream(branch, message, parent string, names []string, files map[stri
 		fmt.Fprintf(&stream, "from %s\n", parent)
 	}
 	for _, name := range names {
-		if files[name] == nil {
+		entry := entries[name]
+		if entry.content == nil {
 			fmt.Fprintf(&stream, "D \"%s\"\n", name)
 			continue
 		}
-		fmt.Fprintf(&stream, "M 100644 inline \"%s\"\ndata %d\n", name, len(files[name]))
-		stream.Write(files[name])
+		fmt.Fprintf(&stream, "M %s inline \"%s\"\ndata %d\n", entry.mode, name, len(entry.content))
+		stream.Write(entry.content)
 		stream.WriteByte('\n')
 	}
 	stream.WriteString("\nget-mark :1\n")
