@@ -12,8 +12,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -27,7 +29,7 @@ import (
 // each release, by its address, what Helm got.
 type applied struct {
 	Terraform string                               `json:"terraform"`
-	Provider  string                               `json:"provider"`
+	Providers string                               `json:"providers"`
 	Forms     map[string]map[string]appliedRelease `json:"forms"`
 }
 
@@ -42,8 +44,8 @@ const appliedFile = "testdata/provider.json"
 // hiddenValue is what the provider writes for a value of set_sensitive.
 const hiddenValue = "(sensitive value)"
 
-// releasesOf evaluates a form, with the variables that it is applied with.
-func releasesOf(t *testing.T, folder string) (*Result, map[string]appliedRelease) {
+// readRun reads a form with the variables that the real program is run with.
+func readRun(t *testing.T, folder string) (form, Options) {
 	t.Helper()
 	f, opts := readForm(t, folder)
 	if f.RunVars != nil {
@@ -52,6 +54,13 @@ func releasesOf(t *testing.T, folder string) (*Result, map[string]appliedRelease
 	if opts.Workspace == "" {
 		opts.Workspace = "default"
 	}
+	return f, opts
+}
+
+// releasesOf evaluates a form, with the variables that it is applied with.
+func releasesOf(t *testing.T, folder string) (*Result, map[string]appliedRelease) {
+	t.Helper()
+	_, opts := readRun(t, folder)
 	r, err := Load(t.Context(), opts)
 	if err != nil {
 		t.Fatal(err)
@@ -96,22 +105,17 @@ func shownValues(n *Node) any {
 	return n.tree()
 }
 
-func readApplied(t *testing.T) applied {
+// readRecording reads what record wrote.
+func readRecording(t *testing.T, file string, into any) {
 	t.Helper()
-	var out applied
-	data, err := os.ReadFile(appliedFile)
-	if err != nil {
+	if err := json.Unmarshal([]byte(readText(t, file)), into); err != nil {
 		t.Fatal(err)
 	}
-	if err := json.Unmarshal(data, &out); err != nil {
-		t.Fatal(err)
-	}
-	return out
 }
 
-// formFolders are the folders of forms that the real program can run, and of
-// the others why it cannot.
-func formFolders(t *testing.T) (run []string, reasons map[string]string) {
+// formFolders are the folders of forms that the real program applies and those
+// that it only plans, and of the others why it does neither.
+func formFolders(t *testing.T) (applied, planned []string, reasons map[string]string) {
 	t.Helper()
 	dirs, err := filepath.Glob("testdata/forms/*")
 	if err != nil {
@@ -119,20 +123,25 @@ func formFolders(t *testing.T) (run []string, reasons map[string]string) {
 	}
 	reasons = map[string]string{}
 	for _, dir := range dirs {
-		if f, _ := readForm(t, dir); f.NotRun != "" {
-			reasons[filepath.Base(dir)] = f.NotRun
-		} else {
-			run = append(run, filepath.Base(dir))
+		name := filepath.Base(dir)
+		switch f, _ := readForm(t, dir); {
+		case f.NotRun != "":
+			reasons[name] = f.NotRun
+		case f.Planned:
+			planned = append(planned, name)
+		default:
+			applied = append(applied, name)
 		}
 	}
-	return run, reasons
+	return applied, planned, reasons
 }
 
 // What each form gives Helm equals what Terraform and the real helm provider
 // gave it. A form that they cannot run says why.
 func TestReleasesAreThoseThatTerraformAndTheHelmProviderMake(t *testing.T) {
-	want := readApplied(t)
-	run, reasons := formFolders(t)
+	want := applied{}
+	readRecording(t, appliedFile, &want)
+	run, _, reasons := formFolders(t)
 	for _, name := range run {
 		t.Run(name, func(t *testing.T) {
 			recorded, ok := want.Forms[name]
@@ -141,11 +150,11 @@ func TestReleasesAreThoseThatTerraformAndTheHelmProviderMake(t *testing.T) {
 			}
 			_, got := releasesOf(t, filepath.Join("testdata/forms", name))
 			if d := cmp.Diff(generic(t, recorded), generic(t, got)); d != "" {
-				t.Errorf("%s is evaluated differently (-%s, %s +here):\n%s", name, want.Terraform, want.Provider, d)
+				t.Errorf("%s is evaluated differently (-%s, %s +here):\n%s", name, want.Terraform, want.Providers, d)
 			}
 		})
 	}
-	if len(run) < 34 {
+	if len(run) < 36 {
 		t.Errorf("only %d forms are compared", len(run))
 	}
 	for name, why := range reasons {
@@ -183,27 +192,15 @@ func terraformProgram(t *testing.T, recording string, onPath bool) string {
 // plane: a sample of them, or all with LONG=1 or -update.
 func TestTheRecordedReleasesAreTheHelmProviders(t *testing.T) {
 	program := terraformProgram(t, appliedFile, *update)
-	run, _ := formFolders(t)
+	run, _, _ := formFolders(t)
 	if !*update && os.Getenv("LONG") == "" {
 		pick := rand.New(rand.NewPCG(7, uint64(len(run))))
 		pick.Shuffle(len(run), func(i, j int) { run[i], run[j] = run[j], run[i] })
 		run = run[:6]
 	}
-	plugins, err := tfprovider.Plugins(t.Context(), testLog{t})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cp, err := controlplane.Start(t.Context(), controlplane.Options{Dir: filepath.Join(t.TempDir(), "cp"), Log: testLog{t}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cp.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	lab := &terraformLab{program: program, plugins: plugins, kubeconfig: withContexts(t, cp.Kubeconfig, "main", "apps"), home: t.TempDir(), client: kubernetes.NewForConfigOrDie(cp.Config())}
-	got := applied{Terraform: lab.version(t), Provider: "hashicorp/helm " + tfprovider.Version, Forms: map[string]map[string]appliedRelease{}}
+	providers := []tfprovider.Provider{tfprovider.Helm, tfprovider.Kubernetes}
+	lab := newTerraformLab(t, program, providers...)
+	got := applied{Terraform: lab.version(t), Providers: providersText(providers), Forms: map[string]map[string]appliedRelease{}}
 	for _, name := range run {
 		t.Run(name, func(t *testing.T) {
 			folder := filepath.Join("testdata/forms", name)
@@ -216,17 +213,41 @@ func TestTheRecordedReleasesAreTheHelmProviders(t *testing.T) {
 		})
 	}
 	if *update && !t.Failed() {
-		var b bytes.Buffer
-		enc := json.NewEncoder(&b)
-		enc.SetEscapeHTML(false)
-		enc.SetIndent("", " ")
-		if err := enc.Encode(got); err != nil {
-			t.Fatal(err)
+		// What -run left out stays as it was recorded, by the same programs.
+		before := applied{}
+		readRecording(t, appliedFile, &before)
+		for _, name := range run {
+			if _, ok := got.Forms[name]; ok {
+				continue
+			}
+			if before.Terraform != got.Terraform || before.Providers != got.Providers {
+				t.Fatalf("%s was recorded with %s and %s; record all forms with %s and %s", name, before.Terraform, before.Providers, got.Terraform, got.Providers)
+			}
+			got.Forms[name] = before.Forms[name]
 		}
-		if err := os.WriteFile(appliedFile, b.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		record(t, appliedFile, got)
 	}
+}
+
+// record writes what the real program said.
+func record(t *testing.T, file string, what any) {
+	t.Helper()
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", " ")
+	if err := enc.Encode(what); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, file, b.String())
+}
+
+func providersText(providers []tfprovider.Provider) string {
+	var out []string
+	for _, p := range providers {
+		out = append(out, p.String())
+	}
+	return strings.Join(out, ", ")
 }
 
 // withContexts writes a kubeconfig in which the current context has more names.
@@ -255,8 +276,30 @@ func (l testLog) Write(p []byte) (int, error) {
 
 // terraformLab runs terraform against a control plane.
 type terraformLab struct {
-	program, plugins, kubeconfig, home string
-	client                             kubernetes.Interface
+	program, kubeconfig, home string
+	plugins                   []string
+	client                    kubernetes.Interface
+}
+
+func newTerraformLab(t *testing.T, program string, providers ...tfprovider.Provider) *terraformLab {
+	t.Helper()
+	plugins, err := tfprovider.Plugins(t.Context(), testLog{t}, providers...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cp, err := controlplane.Start(t.Context(), controlplane.Options{Dir: filepath.Join(t.TempDir(), "cp"), Log: testLog{t}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cp.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &terraformLab{
+		program: program, plugins: plugins, kubeconfig: withContexts(t, cp.Kubeconfig, "main", "apps"), home: t.TempDir(),
+		client: kubernetes.NewForConfigOrDie(cp.Config()),
+	}
 }
 
 func (l *terraformLab) run(t *testing.T, dir string, env []string, args ...string) []byte {
@@ -264,7 +307,7 @@ func (l *terraformLab) run(t *testing.T, dir string, env []string, args ...strin
 	cmd := exec.CommandContext(t.Context(), l.program, args...)
 	cmd.Dir = dir
 	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, "TF_") || strings.HasPrefix(e, "HELM_") }),
-		"CHECKPOINT_DISABLE=1", "KUBE_CONFIG="+l.kubeconfig, "KUBECONFIG="+l.kubeconfig, "HOME="+l.home)
+		"CHECKPOINT_DISABLE=1", "KUBE_CONFIG="+l.kubeconfig, "KUBE_CONFIG_PATH="+l.kubeconfig, "KUBECONFIG="+l.kubeconfig, "HOME="+l.home)
 	cmd.Env = append(cmd.Env, env...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -291,10 +334,7 @@ func (l *terraformLab) version(t *testing.T) string {
 // beside the configuration, since no chart repository can be reached.
 func (l *terraformLab) apply(t *testing.T, folder string) map[string]appliedRelease {
 	t.Helper()
-	f, opts := readForm(t, folder)
-	if f.RunVars != nil {
-		opts.Vars = f.RunVars
-	}
+	f, opts := readRun(t, folder)
 	r, ours := releasesOf(t, folder)
 	tree := t.TempDir()
 	if err := os.CopyFS(tree, os.DirFS(folder)); err != nil {
@@ -318,18 +358,8 @@ func (l *terraformLab) apply(t *testing.T, folder string) map[string]appliedRele
 		writeFile(t, at, text)
 	}
 	defer l.forget(t)
-	var args []string
-	for _, k := range sortedKeys(opts.Vars) {
-		args = append(args, "-var", k+"="+opts.Vars[k])
-	}
-	for _, v := range opts.VarFiles {
-		args = append(args, "-var-file", v)
-	}
-	var env []string
-	for _, k := range sortedKeys(opts.Env) {
-		env = append(env, k+"="+opts.Env[k])
-	}
-	l.run(t, dir, nil, "init", "-input=false", "-no-color", "-plugin-dir="+l.plugins)
+	env, args := inputs(opts)
+	l.init(t, dir)
 	if opts.Workspace != "" && opts.Workspace != "default" {
 		l.run(t, dir, nil, "workspace", "new", "-no-color", opts.Workspace)
 	}
@@ -348,6 +378,29 @@ func (l *terraformLab) apply(t *testing.T, folder string) map[string]appliedRele
 	out := map[string]appliedRelease{}
 	all.Values.Root.collect(t, out)
 	return out
+}
+
+// inputs are the variables of a run, by the environment and by arguments.
+func inputs(opts Options) (env, args []string) {
+	for _, k := range sortedKeys(opts.Vars) {
+		args = append(args, "-var", k+"="+opts.Vars[k])
+	}
+	for _, v := range opts.VarFiles {
+		args = append(args, "-var-file", v)
+	}
+	for _, k := range sortedKeys(opts.Env) {
+		env = append(env, k+"="+opts.Env[k])
+	}
+	return env, args
+}
+
+func (l *terraformLab) init(t *testing.T, dir string) {
+	t.Helper()
+	args := []string{"init", "-input=false", "-no-color"}
+	for _, p := range l.plugins {
+		args = append(args, "-plugin-dir="+p)
+	}
+	l.run(t, dir, nil, args...)
 }
 
 func writeFile(t *testing.T, name, text string) {
@@ -447,7 +500,8 @@ func (l *terraformLab) compareStates(t *testing.T, r *Result, show []byte, dir s
 	}
 }
 
-// forget removes every release, so that the next form can use the names.
+// forget removes every release, and every namespace but the cluster's own, so
+// that the next form can use the names.
 func (l *terraformLab) forget(t *testing.T) {
 	ctx := t.Context()
 	all, err := l.client.CoreV1().Secrets(metav1.NamespaceAll).List(ctx, metav1.ListOptions{LabelSelector: "owner=helm"})
@@ -457,6 +511,30 @@ func (l *terraformLab) forget(t *testing.T) {
 	for _, s := range all.Items {
 		if err := l.client.CoreV1().Secrets(s.Namespace).Delete(ctx, s.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
 			t.Fatal(err)
+		}
+	}
+	namespaces := l.client.CoreV1().Namespaces()
+	for begun := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+		left, err := namespaces.List(ctx, metav1.ListOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		left.Items = slices.DeleteFunc(left.Items, func(n corev1.Namespace) bool {
+			return n.Name == metav1.NamespaceDefault || strings.HasPrefix(n.Name, "kube-")
+		})
+		if len(left.Items) == 0 {
+			return
+		}
+		if time.Since(begun) > time.Minute {
+			t.Fatalf("namespace %s is still there after a minute", left.Items[0].Name)
+		}
+		for _, n := range left.Items {
+			if n.DeletionTimestamp != nil {
+				continue
+			}
+			if err := namespaces.Delete(ctx, n.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+				t.Fatal(err)
+			}
 		}
 	}
 }

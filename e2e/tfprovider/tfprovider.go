@@ -1,5 +1,5 @@
-// Package tfprovider builds a real Terraform helm provider, and lays it out so
-// that "terraform init -plugin-dir" takes it: no provider registry is asked.
+// Package tfprovider builds real Terraform providers, and lays them out so that
+// "terraform init -plugin-dir" takes them: no provider registry is asked.
 package tfprovider
 
 import (
@@ -7,42 +7,76 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime"
 
 	"github.com/fluxover/fluxover/e2e/built"
 )
 
-// Version of the provider that the nested module provider requires. It is the
-// newest that builds from the module proxy alone with few replaced modules; it
-// speaks Helm 3, has set_sensitive, and has neither set_list nor the list
-// syntax of version 3.
-const Version = "1.3.2"
+// Provider is one that is built from its Go module: the newest version that the
+// module proxy has and that builds with few replaced modules.
+type Provider struct {
+	// Source as in required_providers, such as hashicorp/helm.
+	Source string
+	// Version that the nested module of the same name requires.
+	Version string
+	// module is the provider's own, with its main package.
+	module string
+}
 
-// module is the provider's own, with its main package.
-const module = "github.com/hashicorp/terraform-provider-helm"
+// The providers that can be built. Helm speaks Helm 3 and has set_sensitive, but
+// neither set_list nor the list syntax of version 3. Kubernetes has neither
+// kubernetes_manifest nor names that end in a version, such as
+// kubernetes_deployment_v1, which came with version 2.
+var (
+	Helm       = Provider{"hashicorp/helm", "1.3.2", "github.com/hashicorp/terraform-provider-helm"}
+	Kubernetes = Provider{"hashicorp/kubernetes", "1.13.4", "github.com/hashicorp/terraform-provider-kubernetes"}
+	Kubectl    = Provider{"gavinbunney/kubectl", "1.19.0", "github.com/gavinbunney/terraform-provider-kubectl"}
+)
 
-// Plugins returns a folder for -plugin-dir that holds the helm provider. It is
-// taken from the user's cache folder, fluxover/tfprovider/<version>, and built
-// into it once: that needs Go, the module proxy and about a minute, told to
-// log.
-func Plugins(ctx context.Context, log io.Writer) (string, error) {
+// All are the providers that can be built.
+var All = []Provider{Helm, Kubernetes, Kubectl}
+
+func (p Provider) String() string { return p.Source + " " + p.Version }
+
+func (p Provider) name() string { return path.Base(p.Source) }
+
+// source is the nested module, by its path in the checkout.
+func (p Provider) source() string { return "e2e/tfprovider/" + p.name() }
+
+// Plugins returns folders, each for one -plugin-dir, that hold the providers.
+// They are taken from the user's cache folder, fluxover/tfprovider, and built
+// into it once: that needs Go, the module proxy and a minute or two for each,
+// told to log.
+func Plugins(ctx context.Context, log io.Writer, providers ...Provider) ([]string, error) {
 	if log == nil {
 		log = io.Discard
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		return "", fmt.Errorf("find the helm provider: %w", err)
+		return nil, fmt.Errorf("find the providers: %w", err)
 	}
-	dir := filepath.Join(cache, "fluxover", "tfprovider", Version)
-	program := filepath.Join("registry.terraform.io", "hashicorp", "helm", Version, runtime.GOOS+"_"+runtime.GOARCH, "terraform-provider-helm_v"+Version)
-	return dir, built.Ensure(ctx, dir, []string{program}, "the helm provider "+Version, log, func(part string) error {
-		source, err := built.Module(ctx, "e2e/tfprovider/provider")
+	var dirs []string
+	for _, p := range providers {
+		dir := filepath.Join(cache, "fluxover", "tfprovider", p.name()+"-"+p.Version)
+		if err := p.ensure(ctx, dir, log); err != nil {
+			return nil, err
+		}
+		dirs = append(dirs, dir)
+	}
+	return dirs, nil
+}
+
+func (p Provider) ensure(ctx context.Context, dir string, log io.Writer) error {
+	program := filepath.Join("registry.terraform.io", filepath.FromSlash(p.Source), p.Version, runtime.GOOS+"_"+runtime.GOARCH, "terraform-provider-"+p.name()+"_v"+p.Version)
+	return built.Ensure(ctx, dir, []string{program}, "the provider "+p.String(), log, func(part string) error {
+		source, err := built.Module(ctx, p.source())
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(log, "building the helm provider %s, once; about a minute\n", Version)
-		_, err = built.Go(ctx, source, nil, "build", "-ldflags", "-s -w", "-o", filepath.Join(part, program), module)
+		fmt.Fprintf(log, "building the provider %s, once; a minute or two\n", p)
+		_, err = built.Go(ctx, source, nil, "build", "-ldflags", "-s -w", "-o", filepath.Join(part, program), p.module)
 		return err
 	})
 }

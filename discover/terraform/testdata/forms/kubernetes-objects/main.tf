@@ -7,7 +7,13 @@ resource "kubernetes_deployment" "flux" {
   }
   spec {
     replicas = 1
+    selector {
+      match_labels = { app = "flux" }
+    }
     template {
+      metadata {
+        labels = { app = "flux" }
+      }
       spec {
         container {
           name  = "flux"
@@ -77,4 +83,19 @@ resource "kubectl_manifest" "flux" {
 }
 resource "kubectl_manifest" "file" {
   yaml_body = file("manifest.yaml")
+}
+resource "kubectl_manifest" "overridden" {
+  override_namespace = "apps"
+  yaml_body          = <<-YAML
+    apiVersion: apps/v1
+    kind: Deployment
+    metadata: {name: flux-o, namespace: flux}
+    spec:
+      template:
+        spec:
+          containers:
+            - name: flux
+              image: fluxcd/flux:1.25.4
+              args: ["--git-url=${var.url}"]
+    YAML
 }

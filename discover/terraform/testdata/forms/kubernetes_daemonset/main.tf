@@ -7,7 +7,13 @@ resource "kubernetes_daemonset" "flux" {
     namespace = "flux"
   }
   spec {
+    selector {
+      match_labels = { app = "flux" }
+    }
     template {
+      metadata {
+        labels = { app = "flux" }
+      }
       spec {
         container {
           name  = "flux"

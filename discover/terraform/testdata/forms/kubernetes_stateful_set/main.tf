@@ -7,7 +7,13 @@ resource "kubernetes_stateful_set" "flux" {
   }
   spec {
     service_name = "flux"
+    selector {
+      match_labels = { app = "flux" }
+    }
     template {
+      metadata {
+        labels = { app = "flux" }
+      }
       spec {
         container {
           name  = "flux"

@@ -1,4 +1,4 @@
-module github.com/fluxover/fluxover/e2e/tfprovider/provider
+module github.com/fluxover/fluxover/e2e/tfprovider/helm
 
 go 1.26.0
 

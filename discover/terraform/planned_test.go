@@ -1,0 +1,609 @@
+package terraform
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclwrite"
+	"sigs.k8s.io/yaml"
+
+	"github.com/fluxover/fluxover/e2e/tfprovider"
+)
+
+// planned is what Terraform and the real providers plan to make of the forms
+// that declare workloads without Helm: of each instance, by its address, the
+// arguments. What is null or empty is left out.
+type planned struct {
+	Terraform string                              `json:"terraform"`
+	Providers string                              `json:"providers"`
+	Forms     map[string]map[string]plannedObject `json:"forms"`
+}
+
+type plannedObject struct {
+	Values  map[string]any `json:"values"`
+	Unknown map[string]any `json:"unknown,omitempty"` // true where it is known after the apply
+}
+
+const plannedFile = "testdata/planned.json"
+
+// found are the configurations found in public that declare a workload, with
+// what they need to be planned; of their blocks, those are left out that need
+// a provider which cannot be built.
+var found = map[string]form{
+	"../testdata/real/rtlnl__terraform-kubernetes-flux": {
+		RunVars: map[string]string{"git_url": "git@github.com:myname/repo", "install_helm_operator": "true"},
+		LeftOut: map[string]string{
+			"data.template_file.crds": "the module proxy does not have its provider, template",
+			"null_resource.crds":      "it would run a script",
+		},
+	},
+}
+
+// plannedForms are the folders that are planned, with how.
+func plannedForms(t *testing.T) map[string]form {
+	t.Helper()
+	out := map[string]form{}
+	_, names, _ := formFolders(t)
+	for _, name := range names {
+		folder := filepath.Join("testdata/forms", name)
+		out[folder], _ = readRun(t, folder)
+	}
+	for folder, f := range found {
+		out[folder] = f
+	}
+	return out
+}
+
+// workloadsOf evaluates what is planned in a folder.
+func workloadsOf(t *testing.T, folder string, f form) map[string]*Workload {
+	t.Helper()
+	_, opts := readRun(t, folder)
+	if f.RunVars != nil {
+		opts.Vars = f.RunVars
+	}
+	r, err := Load(t.Context(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]*Workload{}
+	for _, w := range Workloads(t.Context(), r) {
+		if f.LeftOut[blockOf(w.Address)] == "" {
+			out[w.Address] = w
+		}
+	}
+	return out
+}
+
+// blockOf is the block of the root module that makes an instance.
+func blockOf(address string) string {
+	block, _, _ := strings.Cut(address, "[")
+	return block
+}
+
+// What is evaluated of each workload declared without Helm equals what Terraform
+// and the real providers plan to make of it.
+func TestWorkloadsAreThoseThatTerraformPlans(t *testing.T) {
+	want := planned{}
+	readRecording(t, plannedFile, &want)
+	types, instances := map[string]bool{}, 0
+	for folder, f := range plannedForms(t) {
+		t.Run(filepath.Base(folder), func(t *testing.T) {
+			recorded, ok := want.Forms[filepath.Base(folder)]
+			if !ok {
+				t.Fatalf("%s is not recorded; run this package's tests with -update where terraform is on PATH", folder)
+			}
+			comparePlan(t, workloadsOf(t, folder, f), recorded)
+			instances += len(recorded)
+			for address := range recorded {
+				typ, _, _ := strings.Cut(address, ".")
+				types[typ] = true
+			}
+		})
+	}
+	for folder, f := range plannedForms(t) {
+		for block := range f.LeftOut {
+			if _, ok := want.Forms[filepath.Base(folder)][block]; ok {
+				t.Errorf("%s of %s is left out, and recorded all the same", block, folder)
+			}
+		}
+	}
+	if len(types) < 4 || instances < 16 {
+		t.Errorf("only %d instances are compared, of %d types", instances, len(types))
+	}
+}
+
+// notPlanned are the types of workloads that no provider can be built for.
+var notPlanned = []string{"kubernetes_daemon_set_v1", "kubernetes_deployment_v1", "kubernetes_manifest", "kubernetes_stateful_set_v1"}
+
+// Each type of resource that can be a workload is among what Terraform planned,
+// or every block of it in the forms says why it is not.
+func TestEachTypeOfWorkloadIsPlannedOrSaysWhyNot(t *testing.T) {
+	want := planned{}
+	readRecording(t, plannedFile, &want)
+	is := map[string]bool{}
+	for _, instances := range want.Forms {
+		for address := range instances {
+			typ, _, _ := strings.Cut(address, ".")
+			is[typ] = true
+		}
+	}
+	types := append(sortedKeys(deploymentTypes), "kubectl_manifest", "kubernetes_manifest")
+	slices.Sort(types)
+	if left := slices.DeleteFunc(types, func(typ string) bool { return is[typ] }); !slices.Equal(left, notPlanned) {
+		t.Errorf("not planned are %q, want %q", left, notPlanned)
+	}
+	said := map[string]bool{}
+	dirs, err := filepath.Glob("testdata/forms/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, folder := range dirs {
+		f, opts := readRun(t, folder)
+		r, err := Load(t.Context(), opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks := map[string]bool{}
+		for _, b := range r.Blocks {
+			blocks[b.Address] = true
+			switch {
+			case !slices.Contains(notPlanned, b.Type):
+			case f.NotRun == "" && f.LeftOut[b.Address] == "":
+				t.Errorf("%s is run with %s, which no provider can be built for", folder, b.Address)
+			default:
+				said[b.Type] = true
+			}
+		}
+		for block, why := range f.LeftOut {
+			if f.NotRun != "" || why == "" || !blocks[block] {
+				t.Errorf("%s leaves out %s (%q): it is not run, or has no such block, or no reason", folder, block, why)
+			}
+		}
+	}
+	if got := sortedKeys(said); !slices.Equal(got, notPlanned) {
+		t.Errorf("only %q have a form that says why it is not planned, want %q", got, notPlanned)
+	}
+}
+
+// comparePlan demands the same instances, with the same arguments.
+func comparePlan(t *testing.T, ours map[string]*Workload, want map[string]plannedObject) {
+	t.Helper()
+	if d := cmp.Diff(sortedKeys(want), sortedKeys(ours)); d != "" {
+		t.Errorf("the instances differ (-terraform +here):\n%s", d)
+	}
+	for address, w := range ours {
+		p, ok := want[address]
+		if !ok {
+			continue
+		}
+		var problems []string
+		if w.Object != nil {
+			problems = compareManifest(t, w, p)
+		} else {
+			problems = compareBody(address, w.Resource.Body, p.Values, p.Unknown)
+			problems = append(problems, compareContainers(w, containersOfBlocks(p.Values))...)
+			problems = append(problems, compareNames(w, inside(p.Values, "metadata", 0))...)
+		}
+		for _, x := range problems {
+			t.Errorf("%s: %s", address, x)
+		}
+	}
+}
+
+// compareNames compares what tells which object it is.
+func compareNames(w *Workload, metadata any) (problems []string) {
+	for field, n := range map[string]*Node{"name": w.Name, "namespace": w.Namespace} {
+		got, _ := n.Str()
+		want, _ := inside(metadata, field).(string)
+		if field == "namespace" && got == "" {
+			got = "default" // as the provider has it
+		}
+		if field == "namespace" && want == "" {
+			want = "default" // as the API server has it
+		}
+		if got != want {
+			problems = append(problems, fmt.Sprintf("%s is %q here, %q planned", field, got, want))
+		}
+	}
+	return problems
+}
+
+// schemaDefaults are the arguments that the provider's schema fills in where
+// a configuration has none (kubernetes 1.13.4). Whether it waits for a rollout
+// differs by type, and says nothing of the object.
+var schemaDefaults = map[string]any{
+	"replicas": 1.0, "min_ready_seconds": 0.0, "paused": false, "progress_deadline_seconds": 600.0, "revision_history_limit": 10.0,
+	"dns_policy": "ClusterFirst", "enable_service_links": true, "host_ipc": false, "host_network": false, "host_pid": false, "restart_policy": "Always",
+	"share_process_namespace": false, "automount_service_account_token": false, "termination_grace_period_seconds": 30.0,
+	"stdin": false, "stdin_once": false, "tty": false, "termination_message_path": "/dev/termination-log",
+	"mount_propagation": "None", "read_only": false, "protocol": "TCP", "default_mode": "0644",
+	"failure_threshold": 3.0, "initial_delay_seconds": 0.0, "period_seconds": 10.0, "success_threshold": 1.0, "timeout_seconds": 1.0, "scheme": "HTTP",
+	"allow_privilege_escalation": true, "privileged": false, "read_only_root_filesystem": false, "type": "RollingUpdate",
+}
+
+// compareBody says where a block differs from what is planned: each argument
+// that is set here is planned so, there are as many blocks of each type, and
+// what else is planned is a default of the provider's.
+func compareBody(where string, b *Body, values, unknown map[string]any) (problems []string) {
+	seen := map[string]bool{}
+	for name, a := range b.Attributes {
+		if v := ValueTree(a.Value); v != nil {
+			seen[name] = true
+			problems = append(problems, compareValue(where+"."+name, v, values[name], unknown[name])...)
+		}
+	}
+	blocks := map[string][]*Block{}
+	for _, n := range b.Blocks {
+		blocks[n.Type] = append(blocks[n.Type], n)
+	}
+	for typ, here := range blocks {
+		seen[typ] = true
+		there, _ := values[typ].([]any)
+		if len(there) != len(here) {
+			problems = append(problems, fmt.Sprintf("%s has %d blocks %s here, %d planned", where, len(here), typ, len(there)))
+			continue
+		}
+		for i, n := range here {
+			v, _ := there[i].(map[string]any)
+			u, _ := inside(unknown[typ], i).(map[string]any)
+			problems = append(problems, compareBody(fmt.Sprintf("%s.%s[%d]", where, typ, i), n.Body, v, u)...)
+		}
+	}
+	for name, v := range values {
+		if d, ok := schemaDefaults[name]; !seen[name] && !(ok && v == d) && !(name == "namespace" && v == "default") && name != "wait_for_rollout" {
+			problems = append(problems, fmt.Sprintf("%s.%s is not set here, %v planned", where, name, v))
+		}
+	}
+	return problems
+}
+
+// compareValue says where a value differs. Scalars are compared as text: the
+// provider's schema makes numbers of texts, and the other way round.
+func compareValue(where string, here, there, unknown any) (problems []string) {
+	isUnknown := inside(here, "$unknown") != nil
+	switch h := here.(type) {
+	case map[string]any:
+		if isUnknown {
+			break
+		}
+		t, _ := there.(map[string]any)
+		for _, k := range sortedKeys(h) {
+			problems = append(problems, compareValue(where+"."+k, h[k], t[k], inside(unknown, k))...)
+		}
+		for _, k := range sortedKeys(t) {
+			if _, ok := h[k]; !ok {
+				problems = append(problems, fmt.Sprintf("%s.%s is not here, %v planned", where, k, t[k]))
+			}
+		}
+		return problems
+	case []any:
+		t, _ := there.([]any)
+		if len(t) != len(h) {
+			return []string{fmt.Sprintf("%s has %d elements here, %d planned", where, len(h), len(t))}
+		}
+		for i := range h {
+			problems = append(problems, compareValue(fmt.Sprintf("%s[%d]", where, i), h[i], t[i], inside(unknown, i))...)
+		}
+		return problems
+	}
+	switch {
+	case isUnknown && unknown != true:
+		return []string{fmt.Sprintf("%s is not known here, %v planned", where, there)}
+	case isUnknown:
+	case unknown == true:
+		return []string{fmt.Sprintf("%s is %v here, and known only after the apply", where, here)}
+	case fmt.Sprint(here) != fmt.Sprint(there):
+		return []string{fmt.Sprintf("%s is %v here, %v planned", where, here, there)}
+	}
+	return nil
+}
+
+// inside looks up keys and indices; nil where there is no such thing.
+func inside(v any, path ...any) any {
+	for _, p := range path {
+		switch p := p.(type) {
+		case string:
+			m, _ := v.(map[string]any)
+			v = m[p]
+		case int:
+			l, _ := v.([]any)
+			if p >= len(l) {
+				return nil
+			}
+			v = l[p]
+		}
+	}
+	return v
+}
+
+// containerText is a container as both sides write it.
+type containerText struct {
+	Name, Image   string
+	Command, Args []string
+	Env           []string // NAME=value, or NAME<-kind name/key
+}
+
+func textList(v any) (out []string) {
+	l, _ := v.([]any)
+	for _, e := range l {
+		out = append(out, fmt.Sprint(e))
+	}
+	return out
+}
+
+func word(v any) string {
+	if v == nil {
+		return ""
+	}
+	return fmt.Sprint(v)
+}
+
+// containersOfBlocks reads the containers of a planned workload.
+func containersOfBlocks(values map[string]any) (out []containerText) {
+	containers, _ := inside(values, "spec", 0, "template", 0, "spec", 0, "container").([]any)
+	for _, c := range containers {
+		x := containerText{Name: word(inside(c, "name")), Image: word(inside(c, "image")), Command: textList(inside(c, "command")), Args: textList(inside(c, "args"))}
+		env, _ := inside(c, "env").([]any)
+		for _, e := range env {
+			from, _ := inside(e, "value_from", 0).(map[string]any)
+			text := word(inside(e, "name")) + "=" + word(inside(e, "value"))
+			for kind, ref := range from {
+				text = fmt.Sprintf("%s<-%s %s/%s", word(inside(e, "name")), strings.TrimSuffix(kind, "_ref"), word(inside(ref, 0, "name")), word(inside(ref, 0, "key")))
+			}
+			x.Env = append(x.Env, text)
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+// containersOfObject reads those of a manifest.
+func containersOfObject(object map[string]any) (out []containerText) {
+	containers, _ := inside(object, "spec", "template", "spec", "containers").([]any)
+	for _, c := range containers {
+		x := containerText{Name: word(inside(c, "name")), Image: word(inside(c, "image")), Command: textList(inside(c, "command")), Args: textList(inside(c, "args"))}
+		env, _ := inside(c, "env").([]any)
+		for _, e := range env {
+			text := word(inside(e, "name")) + "=" + word(inside(e, "value"))
+			for field, kind := range map[string]string{"secretKeyRef": "secret_key", "configMapKeyRef": "config_map_key"} {
+				if ref := inside(e, "valueFrom", field); ref != nil {
+					text = fmt.Sprintf("%s<-%s %s/%s", word(inside(e, "name")), kind, word(inside(ref, "name")), word(inside(ref, "key")))
+				}
+			}
+			x.Env = append(x.Env, text)
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+// compareContainers compares what an agent is read from.
+func compareContainers(w *Workload, want []containerText) []string {
+	var got []containerText
+	text := func(n *Node) string {
+		s, _ := n.Str()
+		return s
+	}
+	texts := func(n *Node) (out []string) {
+		if n != nil {
+			for _, e := range n.List {
+				out = append(out, fmt.Sprint(e.Scalar))
+			}
+		}
+		return out
+	}
+	for _, c := range w.Containers {
+		x := containerText{Name: text(c.Name), Image: text(c.Image), Command: texts(c.Command), Args: texts(c.Args)}
+		for _, e := range c.Env {
+			if e.From != "" {
+				x.Env = append(x.Env, text(e.Name)+"<-"+e.From)
+			} else {
+				x.Env = append(x.Env, text(e.Name)+"="+text(e.Value))
+			}
+		}
+		got = append(got, x)
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		return []string{"the containers differ (-planned +here):\n" + d}
+	}
+	return nil
+}
+
+// compareManifest compares the object of a kubectl_manifest.
+func compareManifest(t *testing.T, w *Workload, p plannedObject) []string {
+	t.Helper()
+	text, _ := p.Values["yaml_body_parsed"].(string)
+	var object map[string]any
+	if err := yaml.Unmarshal([]byte(text), &object); err != nil {
+		return []string{err.Error()}
+	}
+	var problems []string
+	got := w.Tree()
+	if metadata, ok := object["metadata"].(map[string]any); ok && p.Values["override_namespace"] != nil {
+		// The provider writes it into the object; here it lies over it.
+		delete(metadata, "namespace")
+		if own := inside(got, "metadata", "namespace"); own != nil {
+			metadata["namespace"] = own
+		}
+	}
+	if d := cmp.Diff(generic(t, object), generic(t, got)); d != "" {
+		problems = append(problems, "the manifest differs (-planned +here):\n"+d)
+	}
+	for field, n := range map[string]*Node{"kind": w.Kind, "name": w.Name, "namespace": w.Namespace} {
+		s, _ := n.Str()
+		if s != word(p.Values[field]) {
+			problems = append(problems, fmt.Sprintf("%s is %q here, %v planned", field, s, p.Values[field]))
+		}
+	}
+	return append(problems, compareContainers(w, containersOfObject(object))...)
+}
+
+// TestTheRecordedPlansAreThoseOfTheRealProviders plans the forms with the
+// terraform that TERRAFORM names and the real providers, beside a real control
+// plane.
+func TestTheRecordedPlansAreThoseOfTheRealProviders(t *testing.T) {
+	program := terraformProgram(t, plannedFile, *update)
+	lab := newTerraformLab(t, program, tfprovider.All...)
+	got := planned{Terraform: lab.version(t), Providers: providersText(tfprovider.All), Forms: map[string]map[string]plannedObject{}}
+	want := planned{}
+	if !*update {
+		readRecording(t, plannedFile, &want)
+	}
+	for folder, f := range plannedForms(t) {
+		name := filepath.Base(folder)
+		t.Run(name, func(t *testing.T) {
+			got.Forms[name] = lab.plan(t, folder, f)
+			comparePlan(t, workloadsOf(t, folder, f), got.Forms[name])
+			if !*update {
+				if d := cmp.Diff(generic(t, want.Forms[name]), generic(t, got.Forms[name])); d != "" {
+					t.Errorf("%s is planned otherwise than recorded (-%s, %s +now):\n%s", name, want.Terraform, want.Providers, d)
+				}
+			}
+		})
+	}
+	if *update && !t.Failed() {
+		record(t, plannedFile, got)
+	}
+}
+
+// plan plans a copy of a folder without what is left out of it, and returns
+// what would be made of each workload.
+func (l *terraformLab) plan(t *testing.T, folder string, f form) map[string]plannedObject {
+	t.Helper()
+	_, opts := readRun(t, folder)
+	if f.RunVars != nil {
+		opts.Vars = f.RunVars
+	}
+	tree := t.TempDir()
+	if err := os.CopyFS(tree, os.DirFS(folder)); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(tree, f.Dir)
+	leaveOut(t, dir, f.LeftOut)
+	env, args := inputs(opts)
+	l.init(t, dir)
+	l.run(t, dir, env, append([]string{"plan", "-input=false", "-no-color", "-out=plan"}, args...)...)
+	var shown struct {
+		Changes []struct {
+			Address, Mode, Type, Name string
+			ModuleAddress             string `json:"module_address"`
+			Index                     any
+			Change                    struct {
+				After   map[string]any
+				Unknown map[string]any `json:"after_unknown"`
+			}
+		} `json:"resource_changes"`
+	}
+	if err := json.Unmarshal(l.run(t, dir, nil, "show", "-json", "plan"), &shown); err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]plannedObject{}
+	for _, c := range shown.Changes {
+		if c.Mode == "managed" && (deploymentTypes[c.Type] != "" || strings.HasSuffix(c.Type, "_manifest")) {
+			values, _ := withoutEmpty(c.Change.After).(map[string]any)
+			unknown, _ := withoutEmpty(c.Change.Unknown).(map[string]any)
+			address := c.Address
+			if short := stateAddress(&StateResource{Mode: c.Mode, Type: c.Type, Name: c.Name, Module: c.ModuleAddress, Key: indexKey(c.Index)}); strings.Contains(short, `["sha256:`) {
+				address = short // a whole manifest for a key
+			}
+			out[address] = plannedObject{Values: values, Unknown: unknown}
+		}
+	}
+	return out
+}
+
+// withoutEmpty leaves out the entries of maps that are null or empty: arguments
+// that are not set.
+func withoutEmpty(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		out := map[string]any{}
+		for k, e := range v {
+			e = withoutEmpty(e)
+			m, isMap := e.(map[string]any)
+			l, isList := e.([]any)
+			if e != nil && e != "" && !(isMap && len(m) == 0) && !(isList && len(l) == 0) {
+				out[k] = e
+			}
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i, e := range v {
+			out[i] = withoutEmpty(e)
+		}
+		return out
+	}
+	return v
+}
+
+// leaveOut takes blocks, by their addresses, out of a root module, and out of
+// the dependencies that others name.
+func leaveOut(t *testing.T, dir string, blocks map[string]string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.tf*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := map[string]bool{}
+	for _, name := range files {
+		text := readText(t, name)
+		switch {
+		case strings.HasSuffix(name, ".tf"):
+			file, diags := hclwrite.ParseConfig([]byte(text), name, hcl.InitialPos)
+			if diags.HasErrors() {
+				t.Fatal(diags)
+			}
+			for _, b := range file.Body().Blocks() {
+				address := strings.Join(b.Labels(), ".")
+				if b.Type() == "data" {
+					address = "data." + address
+				}
+				if blocks[address] != "" {
+					left[address] = file.Body().RemoveBlock(b)
+					continue
+				}
+				if a := b.Body().GetAttribute("depends_on"); a != nil {
+					for block := range blocks {
+						if strings.Contains(string(a.Expr().BuildTokens(nil).Bytes()), block) {
+							b.Body().RemoveAttribute("depends_on")
+						}
+					}
+				}
+			}
+			text = string(file.Bytes())
+		case strings.HasSuffix(name, ".tf.json"):
+			var content map[string]any
+			if err := json.Unmarshal([]byte(text), &content); err != nil {
+				t.Fatal(err)
+			}
+			for block := range blocks {
+				typ, label, _ := strings.Cut(block, ".")
+				if of, ok := inside(content, "resource", typ).(map[string]any); ok && of[label] != nil {
+					if delete(of, label); len(of) == 0 {
+						delete(inside(content, "resource").(map[string]any), typ)
+					}
+					left[block] = true
+				}
+			}
+			changed, err := json.Marshal(content)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text = string(changed)
+		default:
+			continue
+		}
+		writeFile(t, name, text)
+	}
+	if got, want := sortedKeys(left), sortedKeys(blocks); !slices.Equal(got, want) {
+		t.Fatalf("left out are %q, want %q", got, want)
+	}
+}
