@@ -31,7 +31,7 @@ type Config struct {
 	// State is "git" or "secret"; a read-only agent always uses "secret".
 	State                               string
 	ManifestGeneration, SOPS, GitSecret bool
-	// VerifySignatures is "none", "all" or "first-parent".
+	// VerifySignatures is "none", "all" or "first-parent"; empty if unknown.
 	VerifySignatures string
 	// AllowedNamespaces unites --k8s-allow-namespace with its old name.
 	// Empty means all.
@@ -156,7 +156,7 @@ func ParseArgs(args []string) (Config, []migrate.Setting, []migrate.Finding) {
 	c := configFrom(flags)
 	for _, g := range order {
 		if g.bad != "" {
-			c.forget(g.flag.Name)
+			c.ForgetFlag(g.flag.Name)
 		}
 	}
 	for _, g := range order {
@@ -197,11 +197,42 @@ func symbolic(flag *Flag, value string) bool {
 		bare, _, err := FluxV2URL(value)
 		return err != nil || len(Symbols(bare)) > 0
 	}
+	switch flag.Name {
+	case "k8s-secret-data-key", "git-verify-signatures-mode":
+		return true // no setting of an Inventory, but what is done hangs on them
+	}
 	return inventoryNames[flag.Name] != ""
 }
 
-// forget is Forget for the setting that a flag sets, if it sets one.
-func (c *Config) forget(flag string) {
+// ForgetFlag makes all unknown that a flag decides, when its value cannot be
+// known: the setting that it sets, and what follows from it and from no other
+// flag that was read.
+func (c *Config) ForgetFlag(flag string) {
+	switch flag {
+	case "git-readonly":
+		// A read-only agent keeps its state in a Secret and writes no images.
+		// Both are known if they are so anyhow.
+		if c.ReadOnly || c.State != "secret" {
+			c.Forget("sync.state")
+		}
+		if c.ReadOnly || c.ImageAutomation {
+			c.Forget("imageAutomation")
+		}
+	case "git-label", "git-notes-ref":
+		c.NotesRef = ""
+	case "k8s-secret-data-key":
+		c.SecretKey = ""
+	case "git-verify-signatures":
+		if c.VerifySignatures == "none" { // else its mode was given, which comes before it
+			c.VerifySignatures = ""
+		}
+	case "git-verify-signatures-mode":
+		c.VerifySignatures = ""
+	case "git-secret":
+		c.GitSecret = false
+	case "connect":
+		c.Connect = false
+	}
 	if name, ok := inventoryNames[flag]; ok {
 		c.Forget(name)
 	}
@@ -405,7 +436,7 @@ func judge(c *Config) []migrate.Finding {
 	if c.GitSecret {
 		add(GitSecret, "git-secret", "files are decrypted with git-secret")
 	}
-	if c.VerifySignatures != "none" {
+	if c.VerifySignatures != "none" && c.VerifySignatures != "" {
 		add(VerifySignatures, "git-verify-signatures-mode", fmt.Sprintf("signatures are verified (%s)", c.VerifySignatures))
 	}
 	if c.Connect {

@@ -139,6 +139,49 @@ func TestConfigurationsThatCannotWorkAreFindings(t *testing.T) {
 	}
 }
 
+func TestWhatFollowsFromAnUnknownFlagIsUnknown(t *testing.T) {
+	for name, tc := range map[string]struct {
+		args    []string
+		unknown string
+	}{
+		"read only":                        {[]string{"--git-readonly=$(RO)"}, "git.readonly imageAutomation sync.state"},
+		"read only, with a bad value":      {[]string{"--git-readonly=perhaps"}, "git.readonly imageAutomation sync.state"},
+		"read only, known at first":        {[]string{"--git-readonly", "--git-readonly=$(RO)"}, "git.readonly imageAutomation sync.state"},
+		"state in a Secret anyhow":         {[]string{"--git-readonly=$(RO)", "--sync-state=secret"}, "git.readonly imageAutomation"},
+		"no images anyhow":                 {[]string{"--git-readonly=$(RO)", "--registry-disable-scanning"}, "git.readonly sync.state"},
+		"the state itself":                 {[]string{"--sync-state=$(S)"}, "sync.state"},
+		"scanning":                         {[]string{"--registry-disable-scanning=$(S)"}, "imageAutomation"},
+		"both of what may end scanning":    {[]string{"--registry-disable-scanning=$(S)", "--git-readonly=$(RO)"}, "git.readonly imageAutomation sync.state"},
+		"what no Inventory has a name for": {[]string{"--k8s-secret-data-key=$(K)", "--git-verify-signatures-mode=$(M)"}, ""},
+	} {
+		c, _, findings := ParseArgs(append([]string{"--git-url=git@host:a"}, tc.args...))
+		if got := strings.Join(slices.Sorted(slices.Values(c.Unknown)), " "); got != tc.unknown {
+			t.Errorf("%s: unknown are %q", name, got)
+		}
+		if slices.Contains(c.Unknown, "sync.state") && c.State != "" || slices.Contains(c.Unknown, "imageAutomation") && c.ImageAutomation {
+			t.Errorf("%s: a value is kept: %+v", name, c)
+		}
+		if len(findings) == 0 {
+			t.Errorf("%s: nobody is told", name)
+		}
+	}
+	c, settings, findings := ParseArgs([]string{"--git-url=git@host:a", "--k8s-secret-data-key=$(K)", "--git-verify-signatures", "--git-verify-signatures-mode=$(M)"})
+	if c.SecretKey != "" || c.VerifySignatures != "" {
+		t.Errorf("symbols stand for values: %+v", c)
+	}
+	for _, s := range settings {
+		if s.Name != "--git-url" && s.Fate != migrate.Unknown {
+			t.Errorf("%s is %s: %s", s.Name, s.Fate, s.Why)
+		}
+	}
+	if slices.ContainsFunc(findings, func(f migrate.Finding) bool { return f.Code == VerifySignatures.Name }) {
+		t.Errorf("an unknown mode is told as one that is known: %v", findings)
+	}
+	if c, _, _ := ParseArgs([]string{"--git-verify-signatures=$(V)", "--git-verify-signatures-mode=first-parent"}); c.VerifySignatures != "first-parent" {
+		t.Errorf("the mode was given, and is %q", c.VerifySignatures)
+	}
+}
+
 func TestTheFlagTableIsWhole(t *testing.T) {
 	set := pflagSet()
 	names := map[string]bool{}

@@ -157,7 +157,11 @@ func fateOf(f *Flag, c *Config) (fate migrate.Fate, to, why string) {
 			return migrate.Carried, "Kustomization.spec.path and spec.patches", "paths under a .flux.yaml have a finding of their own"
 		}
 	case "git-verify-signatures", "git-verify-signatures-mode":
-		if c.VerifySignatures != "none" {
+		switch c.VerifySignatures {
+		case "none":
+		case "":
+			return migrate.Unknown, "a person's decision", "whether signatures are verified hangs on another flag, which is unknown"
+		default:
 			return migrate.Blocks, "", VerifySignatures.Consequence
 		}
 	case "git-url":

@@ -138,7 +138,7 @@ func (d *decoder) withoutVersion() {
 	}
 	d.out.Unknown["version"] = cause
 	for _, f := range flux1.Flags {
-		d.forget(f.Name)
+		d.out.Config.ForgetFlag(f.Name)
 	}
 	d.find(VersionUnknown, "", "%s, and without it neither are its defaults", cause)
 	d.account(d.given.tree, "")
@@ -291,7 +291,7 @@ func (d *decoder) readArguments() {
 			}
 			settings = append(settings, s)
 		}
-		d.forget(f.Name)
+		d.out.Config.ForgetFlag(f.Name)
 	}
 	for _, f := range findings {
 		if _, ok := unknown[strings.TrimPrefix(f.Where, "--")]; ok && strings.HasPrefix(f.Where, "--") {
@@ -380,35 +380,4 @@ func (d *decoder) unknownFlags() map[string]string {
 		}
 	}
 	return out
-}
-
-// forget makes a flag's meaning unknown in the configuration.
-func (d *decoder) forget(flag string) {
-	c := &d.out.Config
-	// The parser says which setting of an Inventory a flag decides: a symbol
-	// in the flag's place makes just that unknown.
-	probe, _, _ := flux1.ParseArgs([]string{"--" + flag + "=$(UNKNOWN)"})
-	names := probe.Unknown
-	switch flag {
-	case "git-readonly":
-		if c.State != "secret" || !d.whole {
-			names = append(names, "sync.state")
-		}
-		if c.ImageAutomation || !d.whole {
-			names = append(names, "imageAutomation")
-		}
-	case "git-label", "git-notes-ref":
-		c.NotesRef = ""
-	case "k8s-secret-data-key":
-		c.SecretKey = ""
-	case "git-verify-signatures", "git-verify-signatures-mode":
-		c.VerifySignatures = ""
-	case "git-secret":
-		c.GitSecret = false
-	case "connect":
-		c.Connect = false
-	}
-	for _, n := range names {
-		c.Forget(n)
-	}
 }

@@ -360,6 +360,55 @@ func TestWhatDependsOnAnUnknownValueIsUnknown(t *testing.T) {
 	}
 }
 
+// TestAnUnknownValueMeansWhatAnUnknownArgumentMeans holds the two ways to a
+// configuration against each other: a value that is unknown, and the argument
+// that it becomes, filled in from an environment that is unknown.
+func TestAnUnknownValueMeansWhatAnUnknownArgumentMeans(t *testing.T) {
+	compared := 0
+	for _, version := range released {
+		for i := range keys {
+			k := &keys[i]
+			if k.flag == "" || k.path == "additionalArgs" {
+				continue
+			}
+			values := tree{"git": tree{"url": "git@host:a"}, "syncGarbageCollection": tree{"dry": false}}
+			at, parts := values, strings.Split(k.path, ".")
+			for _, p := range parts[:len(parts)-1] {
+				next, ok := at[p].(tree)
+				if !ok {
+					next = tree{}
+					at[p] = next
+				}
+				at = next
+			}
+			at[parts[len(parts)-1]] = Unknown{Cause: "c"}
+			r := Decode(Release{Name: "flux", Namespace: "ns", Version: version}, values)
+			var args []string
+			for _, a := range r.Args {
+				switch {
+				case a.Unknown == "":
+					args = append(args, string(a.Text))
+				case a.Flag == "connect" || a.Flag == "git-notes-ref" || flux1.FlagNamed(a.Flag).Type == flux1.TypeList && a.Flag != "git-path" && a.Flag != "k8s-allow-namespace":
+					// Such a value counts as it is written: any upstream is one.
+				default:
+					args = append(args, "--"+a.Flag+"=$(UNKNOWN)")
+					compared++
+				}
+			}
+			want, _, _ := flux1.ParseArgs(args)
+			slices.Sort(want.Unknown)
+			got := r.Config
+			slices.Sort(got.Unknown)
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("chart %s, %s: arguments (-), values (+)\n%s", version, k.path, diff)
+			}
+		}
+	}
+	if compared < 100 {
+		t.Errorf("%d values are compared", compared)
+	}
+}
+
 func TestAnUnknownArgumentMayBeAnyFlag(t *testing.T) {
 	r := Decode(Release{Name: "flux", Namespace: "team-a", Version: "1.13.3"}, tree{
 		"git": tree{"url": "git@host:a"}, "additionalArgs": []any{Unknown{Cause: "module m is remote"}, "--git-branch=known"},
