@@ -30,9 +30,9 @@ type agent struct {
 	release    *release
 	// rawURL is --git-url before anything is filled in.
 	rawURL string
-	// set is the name of what it syncs, for marks; empty if its URL is not
-	// fully known.
-	set string
+	// set is the name of what it syncs, for marks; empty if it syncs nothing,
+	// or if setMissing is not known, of which the set is made.
+	set, setMissing string
 	// loaded is true if all that fluxd would load at Synced.Commit is known.
 	loaded bool
 	// counted is true if the agent's Counts are known, orphansKnown if those of
@@ -505,7 +505,11 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 // readCredential finds where the agent's Git credentials stand, and the name
 // of the set that it marks.
 func (w *witness) readCredential(ctx context.Context, a *agent) error {
-	if slices.Contains(a.Unknown, "git.url") || a.config.URL == "" {
+	if slices.Contains(a.Unknown, "git.url") {
+		a.setMissing = "git.url"
+		return nil
+	}
+	if a.config.URL == "" {
 		return nil
 	}
 	bare, inURL, err := flux1.FluxV2URL(string(a.config.URL))
@@ -531,7 +535,7 @@ func (w *witness) readCredential(ctx context.Context, a *agent) error {
 	if err := w.reach(ctx, a, bare); err != nil {
 		return err
 	}
-	a.set, err = setOf(ctx, a.env, &a.config)
+	a.set, a.setMissing, err = setOf(ctx, a.env, &a.config)
 	return err
 }
 

@@ -118,32 +118,42 @@ func setsOf(agents []*agent) []*set {
 	return sets
 }
 
-// setOf names the set of a configuration; empty if it is not fully known. The
-// mark hashes the real user name, wherever it stands.
-func setOf(ctx context.Context, env *environment, c *flux1.Config) (string, error) {
+// setOf names the set of a configuration. It is empty if that cannot be
+// known, and then missing says what would have to be; without a URL there is
+// no set. The mark hashes the real user name, wherever it stands.
+func setOf(ctx context.Context, env *environment, c *flux1.Config) (name, missing string, err error) {
+	var unknown []string
+	for _, part := range []string{"git.url", "git.branch", "git.paths"} {
+		if slices.Contains(c.Unknown, part) {
+			unknown = append(unknown, part)
+		}
+	}
+	if len(unknown) > 0 {
+		return "", strings.Join(unknown, " and "), nil
+	}
 	if c.URL == "" {
-		return "", nil
+		return "", "", nil
 	}
 	_, inURL, err := flux1.FluxV2URL(string(c.URL))
 	if err != nil {
-		return "", nil // ParseArgs has reported it
+		return "", "", nil // ParseArgs has reported it
 	}
 	full := string(c.URL)
 	for _, s := range flux1.Symbols(inURL.Username) {
 		value, err := env.fill(ctx, "$("+s+")")
 		if err != nil {
-			return "", err
+			return "", "", err
 		}
 		if len(flux1.Symbols(value)) > 0 {
-			return "", nil
+			return "", "$(" + s + ") in the Git URL", nil
 		}
 		full = strings.ReplaceAll(full, "$("+s+")", value)
 	}
 	safe, err := flux1.SafeURL(full)
 	if err != nil {
-		return "", nil
+		return "", "", nil
 	}
-	return flux1.SetName(safe, c.Branch, c.Paths), nil
+	return flux1.SetName(safe, c.Branch, c.Paths), "", nil
 }
 
 // attributeAll gives the marked objects to agents and reports the others:
@@ -179,9 +189,29 @@ func (w *witness) attributeAll(ctx context.Context, l *live, agents []*agent, st
 		w.find(EarlierMarks.Finding(repository, "", fmt.Sprintf("%s with a mark of %s: %s", counted(len(ids), "live object"), s.earlier, l.examples(ids))))
 	}
 	if len(unknown) > 0 {
-		w.find(ForeignMarks.Finding("", "", fmt.Sprintf("%s with a mark of no agent found here: %s", counted(len(unknown), "live object"), l.examples(unknown))))
+		w.find(ForeignMarks.Finding("", "", fmt.Sprintf("%s with a mark of no agent found here%s: %s", counted(len(unknown), "live object"), perhapsOf(agents), l.examples(unknown))))
 	}
 	return nil
+}
+
+// perhapsOf names the agents whose marks cannot be told, and what would settle
+// it; empty if there are none.
+func perhapsOf(agents []*agent) string {
+	const named = 5
+	var hidden []string
+	for _, a := range agents {
+		if a.setMissing != "" {
+			hidden = append(hidden, fmt.Sprintf("%s, without knowing %s", a.ID, a.setMissing))
+		}
+	}
+	if len(hidden) == 0 {
+		return ""
+	}
+	more := ""
+	if n := len(hidden) - named; n > 0 {
+		hidden, more = hidden[:named], fmt.Sprintf("; and %d more", n)
+	}
+	return ", unless of an agent whose marks cannot be told (" + strings.Join(hidden, "; ") + more + ")"
 }
 
 // sampled is how many objects are compared with every earlier set; the sets
@@ -278,7 +308,7 @@ func (w *witness) setsInRevision(ctx context.Context, a *agent, r helm.Revision,
 		if err != nil {
 			return err
 		}
-		name, err := setOf(ctx, env, &config)
+		name, _, err := setOf(ctx, env, &config)
 		if err != nil {
 			return err
 		}
@@ -315,7 +345,7 @@ func usualChanges(ctx context.Context, a *agent, add func(a *agent, name, earlie
 			for _, paths := range [][]string{a.config.Paths, nil} {
 				c := a.config
 				c.URL, c.Branch, c.Paths = flux1.RawURL(u), branch, paths
-				name, err := setOf(ctx, a.env, &c)
+				name, _, err := setOf(ctx, a.env, &c)
 				if err != nil {
 					return err
 				}

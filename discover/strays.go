@@ -52,7 +52,7 @@ func (w *witness) strays(ctx context.Context) ([]*agent, error) {
 			return nil, err
 		}
 		a.config = config
-		if a.set, err = setOf(ctx, env, &config); err != nil {
+		if a.set, a.setMissing, err = setOf(ctx, env, &config); err != nil {
 			return nil, err
 		}
 	}
