@@ -27,6 +27,8 @@ type figures struct {
 	// queries and fetches are what the Git server was asked.
 	queries, fetches int
 	code             int
+	// out is what the program wrote.
+	out []byte
 }
 
 // requests are those of one sort.
@@ -67,7 +69,7 @@ func (w *world) run(ctx context.Context, codes []int, args ...string) (figures, 
 		f.memory = usage.Maxrss << 10 // Linux counts in KiB
 	}
 	after, afterFetches := w.gitRequests()
-	f.queries, f.fetches = after-queries, afterFetches-fetches
+	f.queries, f.fetches, f.out = after-queries, afterFetches-fetches, stdout.Bytes()
 	f.requests, err = apiRequests(log)
 	return f, err
 }
