@@ -1,9 +1,16 @@
 package emit
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
+	"unicode/utf8"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fluxover/fluxover/discover"
 	"github.com/fluxover/fluxover/migrate"
@@ -131,5 +138,127 @@ func TestOrphansAreCountedWhereThereAreAny(t *testing.T) {
 	}
 	if !strings.Contains(wide.String(), " 12 ") {
 		t.Errorf("12 are not counted:\n%s", wide.String())
+	}
+}
+
+// everyColumn is a cluster whose agents differ in each column of the tables;
+// no value stands for two things.
+func everyColumn() migrate.Inventory {
+	span := func(d time.Duration) metav1.Duration { return metav1.Duration{Duration: d} }
+	running, stopped := true, false
+	tree := os.DirFS(".") // counts are known of agents whose files were read
+	inv := migrate.Inventory{
+		Cluster: migrate.Cluster{From: "cluster", Flux2: []string{"flux-system/source-controller"}},
+		Agents: []migrate.Flux1Agent{
+			{
+				ID: "flux/payments", Namespace: "flux", InstalledBy: "helm", ChartVersion: "1.13.3", Running: &running, ServiceAccount: "flux-payments", Tree: tree,
+				Git:         migrate.AgentGit{URL: "ssh://git@git.example.com/payments/deploy.git", Branch: "main", Paths: []string{"production"}, PollInterval: span(time.Minute), SyncTag: "flux-payments-sync"},
+				Sync:        migrate.AgentSync{Interval: span(3 * time.Minute), GarbageCollection: migrate.CollectOn, State: "git"},
+				Synced:      migrate.Synced{Commit: "0123456789abcdef0123456789abcdef01234567", Behind: 0},
+				Counts:      migrate.Counts{Objects: 120, Applications: 14, Orphans: 0},
+				Confinement: migrate.Confinement{Kind: "namespaces", Namespaces: []string{"payments", "ledger"}}, Requests: migrate.Requests{CPU: "50m", Memory: "64Mi"},
+				Terraform: &migrate.TerraformPlace{Dir: "infra", Address: `helm_release.flux["payments"]`, Instance: "payments", Where: "infra/flux.tf:3"},
+			},
+			{
+				ID: "team-with-a-long-name/flux-of-the-long-name", Namespace: "team-with-a-long-name", InstalledBy: "terraform", ChartVersion: "1.0.0", Running: &running, ServiceAccount: "default", Tree: tree,
+				Git:         migrate.AgentGit{URL: "https://git.example.com/a/repository-with-a-long-name.git", Branch: "release-2026.11", Paths: []string{"clusters/production/eu-west-1", "clusters/shared"}, PollInterval: span(5 * time.Minute), SyncTag: "flux-sync"},
+				Sync:        migrate.AgentSync{Interval: span(7 * time.Minute), GarbageCollection: migrate.CollectDry, State: "git"},
+				Synced:      migrate.Synced{Commit: "89abcdef0123456789abcdef0123456789abcdef", Behind: 21},
+				Counts:      migrate.Counts{Objects: 33, Applications: 5, Orphans: 9},
+				Confinement: migrate.Confinement{Kind: "cluster-admin"}, Requests: migrate.Requests{CPU: "1500m", Memory: "2Gi"},
+				Terraform: &migrate.TerraformPlace{Dir: "infra", Address: "helm_release.single", Where: "infra/single.tf:8"},
+			},
+			{
+				ID: "ops/flux", Namespace: "ops", InstalledBy: "manifest", Running: &stopped, ServiceAccount: "ops",
+				Git:  migrate.AgentGit{URL: "git@git.example.com:ops/cluster", Branch: "", Paths: []string{}, PollInterval: span(2 * time.Minute), SyncTag: "ops-sync"},
+				Sync: migrate.AgentSync{Interval: span(4 * time.Minute), GarbageCollection: migrate.CollectOff, State: "git"}, Synced: migrate.Synced{Behind: -1},
+				Unknown: []string{"chartVersion", "confinement", "counts", "git.branch", "requests", "synced"},
+			},
+		},
+	}
+	add := func(severity migrate.Severity, repository string, codes ...string) {
+		for _, code := range codes {
+			inv.Findings = append(inv.Findings, migrate.Finding{Severity: severity, Code: code, Subject: repository, Repository: repository, Message: "what " + code + " says", Hint: "what helps"})
+		}
+	}
+	add(migrate.Warning, "flux/payments", "SIDECAR", "PROXY")
+	add(migrate.Blocker, "team-with-a-long-name/flux-of-the-long-name", "GIT_SECRET", "SAME_SYNC_SET", "TWO_AGENTS_ONE_OBJECT")
+	add(migrate.Warning, "team-with-a-long-name/flux-of-the-long-name", "SIDECAR")
+	add(migrate.Blocker, "ops/flux", "SYMBOLIC_FLAG")
+	return inv
+}
+
+func TestTheTableOfAgentsSaysWhatThereIs(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		width int
+		show  func(*strings.Builder, migrate.Inventory) error
+	}{
+		{"80", 80, nil}, {"120", 120, nil}, {"any", 0, nil},
+		{"wide", 0, func(out *strings.Builder, inv migrate.Inventory) error { return AgentsWide(out, inv) }},
+	} {
+		var out strings.Builder
+		show := c.show
+		if show == nil {
+			show = func(out *strings.Builder, inv migrate.Inventory) error { return Agents(out, inv, c.width) }
+		}
+		if err := show(&out, everyColumn()); err != nil {
+			t.Fatal(err)
+		}
+		golden := filepath.Join("testdata", "agents", c.name+".txt")
+		if *update {
+			if err := os.MkdirAll(filepath.Dir(golden), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(golden, []byte(out.String()), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out.String() != string(want) {
+			t.Errorf("%s differs; got\n%s", golden, out.String())
+		}
+	}
+}
+
+// tableOf is the table that a text begins with, without its findings.
+func tableOf(text string) []string {
+	table, _, _ := strings.Cut(text, "\n\n")
+	return strings.Split(table, "\n")
+}
+
+func TestFortyAgentsFitOneScreen(t *testing.T) {
+	inv := fleetInventory(t, 40)
+	for i := range inv.Agents {
+		inv.Findings = append(inv.Findings, migrate.Finding{
+			Severity: migrate.Warning, Code: "SIDECAR", Subject: inv.Agents[i].ID, Repository: inv.Agents[i].ID, Message: fmt.Sprintf("container c%d runs beside fluxd", i), Hint: "see to it",
+		})
+	}
+	for _, width := range []int{80, 100, 120, 200} {
+		var out strings.Builder
+		if err := Agents(&out, inv, width); err != nil {
+			t.Fatal(err)
+		}
+		table := tableOf(out.String())
+		if len(table) != 41 {
+			t.Errorf("%d lines of 40 agents", len(table))
+		}
+		for _, line := range table {
+			if n := utf8.RuneCountInString(line); n > width {
+				t.Errorf("at width %d a line has %d columns: %s", width, n, line)
+			}
+		}
+		for i := range inv.Agents {
+			if !slices.ContainsFunc(table, func(line string) bool { return strings.HasPrefix(line, inv.Agents[i].ID+" ") }) {
+				t.Errorf("at width %d %s is not named whole:\n%s", width, inv.Agents[i].ID, out.String())
+			}
+		}
+		// A finding of all is said once: what it is, and whom it is about.
+		if n := strings.Count(out.String(), "\n"); n > 41+60 {
+			t.Errorf("at width %d all of it takes %d lines:\n%s", width, n, out.String())
+		}
 	}
 }
