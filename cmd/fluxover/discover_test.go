@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/fluxover/fluxover/migrate"
+	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/yaml"
 )
 
 // runDiscover runs the command with no cluster to be found.
@@ -58,6 +60,17 @@ resource "helm_release" "flux" {
 	if len(inv.Agents) != 1 || inv.Agents[0].ID != "flux/shop" || inv.Agents[0].Git.Branch != "prod" || inv.Agents[0].Running != nil || inv.Cluster.From != "terraform" {
 		t.Errorf("%+v", inv)
 	}
+	code, asYAML, errs := runDiscover(t, append(args, "-o", "yaml")...)
+	var fromYAML, fromJSON any
+	if err := yaml.UnmarshalStrict([]byte(asYAML), &fromYAML); err != nil || code != exitDone || strings.HasPrefix(asYAML, "{") {
+		t.Fatalf("exit code %d, %v: %s%s", code, err, errs, asYAML)
+	}
+	if err := json.Unmarshal([]byte(out), &fromJSON); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(fromJSON, fromYAML); diff != "" {
+		t.Errorf("YAML says something else than JSON: %s", diff)
+	}
 	_, opened, errs := runDiscover(t, "--inventory", saved, "-o", "json")
 	if content, err := os.ReadFile(saved); err != nil || opened != out || strings.Contains(string(content), "MARKED-SECRET") {
 		t.Errorf("what is saved is not what is said, or a secret: %v %s", err, errs)
@@ -74,7 +87,7 @@ resource "helm_release" "flux" {
 			t.Errorf("the wide text does not say %q:\n%s", want, wide)
 		}
 	}
-	if all := out + text + wide; strings.Contains(all, "MARKED-SECRET") {
+	if all := out + asYAML + text + wide; strings.Contains(all, "MARKED-SECRET") {
 		t.Error("a secret is shown")
 	}
 }
