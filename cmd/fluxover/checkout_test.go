@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -64,5 +66,36 @@ func TestDiscoverReadsCheckoutsWithoutACluster(t *testing.T) {
 		if _, err := discovered(args...); err == nil {
 			t.Errorf("%q: no error", args)
 		}
+	}
+}
+
+func TestACheckoutIsReadInTheNamespacesThatAreGiven(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"nameless.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: nameless}\n",
+		"inside.yaml":   "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: inside, namespace: shop}\n",
+		"outside.yaml":  "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: outside, namespace: elsewhere}\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	args := []string{"--no-cluster", "--checkout", dir, "--git-url", "git@github.com:org/shop", "-o", "json"}
+	read := func(more ...string) migrate.Flux1Agent {
+		t.Helper()
+		code, out, errs := runDiscover(t, append(args, more...)...)
+		var inv migrate.Inventory
+		if err := json.Unmarshal([]byte(out), &inv); err != nil || code != exitDone || len(inv.Agents) != 1 {
+			t.Fatalf("exit code %d, %v: %s", code, err, errs)
+		}
+		return inv.Agents[0]
+	}
+	without, with := read(), read("--default-namespace", "shop", "--allow-namespace", "shop,till")
+	if with.DefaultNamespace != "shop" || !slices.Equal(with.AllowedNamespaces, []string{"shop", "till"}) {
+		t.Errorf("default namespace %q, allowed %q", with.DefaultNamespace, with.AllowedNamespaces)
+	}
+	// The object in a namespace that is not allowed is none of the agent's.
+	if without.Counts.Objects != 3 || with.Counts.Objects != 2 {
+		t.Errorf("%d objects, and %d with the namespaces", without.Counts.Objects, with.Counts.Objects)
 	}
 }
