@@ -550,7 +550,7 @@ func (w *witness) value(ctx context.Context, a *agent, written string, isUser, s
 		w.find(CredentialPlace.Finding(a.ID, a.where("--git-url"), "the URL with its credentials stands in plain text in the agent's environment"))
 		return migrate.Value{}, nil
 	case len(names) == 0 && isUser && !secret:
-		return migrate.Value{Literal: written, PercentEncoded: true}, nil
+		return migrate.Value{Literal: flux1.Literal(written), PercentEncoded: true}, nil
 	case len(names) == 0:
 		return migrate.Value{Argument: true, PercentEncoded: true}, nil
 	case written != "$("+names[0]+")":

@@ -2,9 +2,11 @@ package discover
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/fluxover/fluxover/migrate"
@@ -21,6 +23,9 @@ type variable struct {
 	value string
 	// secret names the key that holds it.
 	secret *migrate.SecretKey
+	// refers is true if value is put together with others that are secret or
+	// unknown: it is in the kubelet's syntax then, and as a whole unknown.
+	refers bool
 	// plain is true if the Deployment itself or a ConfigMap holds it.
 	plain bool
 	// where it stands, for people.
@@ -104,7 +109,7 @@ func (e *environment) look(ctx context.Context, name string) (*variable, error) 
 	if v, ok := e.cache[name]; ok {
 		return v, nil
 	}
-	v, err := e.lookUp(ctx, name)
+	v, err := e.lookUp(ctx, name, len(e.container.Env))
 	if err != nil {
 		return nil, err
 	}
@@ -112,9 +117,10 @@ func (e *environment) look(ctx context.Context, name string) (*variable, error) 
 	return v, nil
 }
 
-func (e *environment) lookUp(ctx context.Context, name string) (*variable, error) {
+// lookUp finds a variable among the first entries of env, and in envFrom.
+func (e *environment) lookUp(ctx context.Context, name string, entries int) (*variable, error) {
 	unknown := "the value of $(" + name + ")"
-	for i := len(e.container.Env) - 1; i >= 0; i-- {
+	for i := entries - 1; i >= 0; i-- {
 		entry := e.container.Env[i]
 		if entry.Name != name {
 			continue
@@ -122,7 +128,7 @@ func (e *environment) lookUp(ctx context.Context, name string) (*variable, error
 		from := entry.ValueFrom
 		switch {
 		case from == nil:
-			return &variable{value: entry.Value, plain: true, where: "env " + name}, nil
+			return e.composed(ctx, i)
 		case from.SecretKeyRef != nil:
 			return &variable{secret: &migrate.SecretKey{Namespace: e.namespace, Name: from.SecretKeyRef.Name, Key: from.SecretKeyRef.Key},
 				where: "Secret/" + e.namespace + "/" + from.SecretKeyRef.Name}, nil
@@ -183,7 +189,47 @@ func (e *environment) lookUp(ctx context.Context, name string) (*variable, error
 			}
 		}
 	}
+	if serviceVariable.MatchString(name) {
+		return &variable{unknown: "a Service of the namespace may set it"}, nil
+	}
 	return nil, nil
+}
+
+// serviceVariable is the name of what the kubelet tells of a Service
+// (kubernetes: pkg/kubelet/envvars/envvars.go).
+var serviceVariable = regexp.MustCompile(`^[A-Z0-9_]+_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
+
+// composed is the entry of env with a value in the manifest, which may refer to
+// entries before it and to envFrom.
+func (e *environment) composed(ctx context.Context, i int) (*variable, error) {
+	entry := e.container.Env[i]
+	var failed error
+	filled := flux1.Fill(entry.Value, func(name string) (string, flux1.Known) {
+		v, err := e.lookUp(ctx, name, i)
+		switch {
+		case err != nil:
+			failed = err
+		case v == nil:
+			return "", flux1.NotSet
+		case v.refers:
+			return v.value, flux1.Refers
+		case v.plain:
+			return v.value, flux1.IsSet
+		}
+		return "", flux1.NotKnown
+	})
+	if failed != nil {
+		return nil, failed
+	}
+	if of := flux1.Symbols(filled); len(of) > 0 {
+		v := &variable{unknown: "it is put together with $(" + strings.Join(of, "), $(") + "), which is secret or not known", where: "env " + entry.Name}
+		// A name that is set again below means something else there.
+		if !slices.ContainsFunc(e.container.Env[i:], func(later corev1.EnvVar) bool { return slices.Contains(of, later.Name) }) {
+			v.value, v.refers = filled, true
+		}
+		return v, nil
+	}
+	return &variable{value: flux1.Literal(filled), plain: true, where: "env " + entry.Name}, nil
 }
 
 // reveal gives a secret key's value, for use and not for keeping; ok is false
@@ -200,51 +246,53 @@ func (e *environment) reveal(ctx context.Context, key migrate.SecretKey, unknown
 	return value, ok && len(value) > 0, nil
 }
 
-// fill puts in every variable, secret ones too: for use only.
-func (e *environment) fill(ctx context.Context, text string) (string, error) {
-	for _, name := range flux1.Symbols(text) {
-		v, err := e.look(ctx, name)
-		if err != nil {
-			return "", err
-		}
+// fill puts in every variable, secret ones too: for use only. It is not ok if
+// one of them is not known, or not set.
+func (e *environment) fill(ctx context.Context, text string) (filled string, ok bool, err error) {
+	ok = true
+	text = flux1.Fill(text, func(name string) (string, flux1.Known) {
+		v, failed := e.look(ctx, name)
 		switch {
+		case failed != nil:
+			err = failed
+		case v != nil && v.refers:
+			value, whole, failed := e.fill(ctx, v.value)
+			err, ok = errors.Join(err, failed), ok && whole
+			return value, flux1.IsSet
 		case v == nil || v.unknown != "":
+			ok = false
 		case v.plain:
-			text = strings.ReplaceAll(text, "$("+name+")", v.value)
+			return v.value, flux1.IsSet
 		default:
-			value, ok, err := e.reveal(ctx, *v.secret, "the Git credential")
-			if err != nil {
-				return "", err
+			value, found, failed := e.reveal(ctx, *v.secret, "the Git credential")
+			if err = errors.Join(err, failed); found {
+				return string(value), flux1.IsSet
 			}
-			if ok {
-				text = strings.ReplaceAll(text, "$("+name+")", string(value))
-			}
+			ok = false
 		}
-	}
-	return text, nil
+		return "", flux1.NotKnown
+	})
+	return flux1.Literal(text), ok, err
 }
-
-// symbol is a reference to a variable, or its escaped form with two signs.
-var symbol = regexp.MustCompile(`\$?\$\([A-Za-z_.-][A-Za-z0-9_.-]*\)`)
 
 // expand fills in the variables that hold no secret, as the kubelet does.
 // Secret and unknown ones stay symbols.
-func (e *environment) expand(ctx context.Context, arg string) (string, error) {
-	var failed error
-	out := symbol.ReplaceAllStringFunc(arg, func(found string) string {
-		if strings.HasPrefix(found, "$$") {
-			return found
+func (e *environment) expand(ctx context.Context, arg string) (filled string, err error) {
+	filled = flux1.Fill(arg, func(name string) (string, flux1.Known) {
+		v, failed := e.look(ctx, name)
+		switch {
+		case failed != nil:
+			err = failed
+		case v == nil:
+			return "", flux1.NotSet
+		case v.refers:
+			return v.value, flux1.Refers
+		case v.plain:
+			return v.value, flux1.IsSet
 		}
-		v, err := e.look(ctx, found[2:len(found)-1])
-		if err != nil {
-			failed = err
-		}
-		if v == nil || !v.plain {
-			return found
-		}
-		return v.value
+		return "", flux1.NotKnown
 	})
-	return out, failed
+	return filled, err
 }
 
 // expandArguments expands a command line. What stands before the host in the

@@ -243,11 +243,11 @@ func (w *witness) remote(ctx context.Context, a *agent) (source.Remote, bool, er
 			written string
 			to      *string
 		}{{inURL.Username, &r.Auth.Username}, {inURL.Password, &r.Auth.Password}} {
-			filled, err := a.env.fill(ctx, part.written)
+			filled, ok, err := a.env.fill(ctx, part.written)
 			if err != nil {
 				return r, false, err
 			}
-			if len(flux1.Symbols(filled)) > 0 {
+			if !ok {
 				return r, false, nil // a missing variable, reported with the credential
 			}
 			decoded, err := url.PathUnescape(filled)

@@ -140,12 +140,9 @@ func (w *witness) readProxy(ctx context.Context, a *agent, bare string) error {
 	case v.unknown != "":
 		w.find(ProxyUnknown.Finding(a.ID, a.where("env "+name), fmt.Sprintf("the proxy in $(%s) is unknown: %s", name, v.unknown)))
 		return nil
-	case len(flux1.Symbols(v.value)) > 0:
-		w.find(ProxyUnknown.Finding(a.ID, a.where("env "+name), fmt.Sprintf("the proxy in $(%s) is put together from other variables", name)))
-		return nil
 	case !strings.Contains(v.value, "@"):
 		a.Credential.Proxy = migrate.Value{Literal: v.value}
-	case slices.ContainsFunc(a.env.container.Env, func(e corev1.EnvVar) bool { return e.Name == name && e.Value != "" }):
+	case slices.ContainsFunc(a.env.container.Env, func(e corev1.EnvVar) bool { return e.Name == name && e.Value == v.value }):
 		// It holds a password, so that it is read only when it is copied.
 		a.Credential.Proxy = migrate.Value{Variable: name}
 	default:

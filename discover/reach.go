@@ -47,11 +47,12 @@ func (a *agent) reach(ctx context.Context, to string, auth *source.Auth) error {
 			if *v.to != "" {
 				break
 			}
-			if *v.to, err = a.env.fill(ctx, "$("+name+")"); err != nil {
+			value, set, err := a.env.fill(ctx, "$("+name+")")
+			if err != nil {
 				return err
 			}
-			if *v.to == "$("+name+")" { // it is not set
-				*v.to = ""
+			if set {
+				*v.to = value
 			}
 		}
 	}

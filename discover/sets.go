@@ -139,15 +139,15 @@ func setOf(ctx context.Context, env *environment, c *flux1.Config) (name, missin
 		return "", "", nil // ParseArgs has reported it
 	}
 	full := string(c.URL)
-	for _, s := range flux1.Symbols(inURL.Username) {
-		value, err := env.fill(ctx, "$("+s+")")
+	if info := credentialsIn(full); info != "" {
+		user, ok, err := env.fill(ctx, inURL.Username)
 		if err != nil {
 			return "", "", err
 		}
-		if len(flux1.Symbols(value)) > 0 {
-			return "", "$(" + s + ") in the Git URL", nil
+		if !ok {
+			return "", "$(" + strings.Join(flux1.Symbols(inURL.Username), "), $(") + ") in the Git URL", nil
 		}
-		full = strings.ReplaceAll(full, "$("+s+")", value)
+		full = strings.Replace(full, info, user+strings.TrimPrefix(info, inURL.Username), 1)
 	}
 	safe, err := flux1.SafeURL(full)
 	if err != nil {

@@ -223,8 +223,9 @@ func (d *declared) setArguments(container *corev1.Container, source terraform.Co
 	// The variables whose values the configuration gives.
 	plain := map[string]string{}
 	for _, e := range container.Env {
-		if e.ValueFrom == nil && !strings.Contains(e.Value, placeholder) {
-			plain[e.Name] = e.Value
+		delete(plain, e.Name) // the last entry of a name counts
+		if value := filled(e.Value, plain); e.ValueFrom == nil && len(flux1.Symbols(value)) == 0 {
+			plain[e.Name] = flux1.Literal(value)
 		}
 	}
 	causesOf := map[int]string{} // why an argument is unknown
@@ -299,11 +300,11 @@ func (d *declared) setArguments(container *corev1.Container, source terraform.Co
 
 // filled puts in the variables of which the values are known.
 func filled(text string, plain map[string]string) string {
-	return symbol.ReplaceAllStringFunc(text, func(s string) string {
-		if v, ok := plain[s[2:max(2, len(s)-1)]]; ok && !strings.HasPrefix(s, "$$") {
-			return v
+	return flux1.Fill(text, func(name string) (string, flux1.Known) {
+		if v, ok := plain[name]; ok {
+			return v, flux1.IsSet
 		}
-		return s
+		return "", flux1.NotKnown
 	})
 }
 

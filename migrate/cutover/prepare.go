@@ -618,7 +618,7 @@ func (r *repository) urlCredential(ctx context.Context) (username, password stri
 			if !found {
 				continue
 			}
-			u, err := url.Parse(raw)
+			u, err := url.Parse(flux1.Literal(raw))
 			if err != nil || u.User == nil {
 				return "", "", fmt.Errorf("the --git-url of Deployment %s/%s cannot be read as a URL with a user", r.j.Agent.Namespace, r.j.Agent.Workload)
 			}

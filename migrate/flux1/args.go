@@ -16,7 +16,8 @@ import (
 // Config is the meaning of a fluxd command line, with the daemon's defaults
 // filled in. What could not be read is zero and named in Unknown.
 type Config struct {
-	// URL as configured; symbols such as $(VAR) are kept.
+	// URL as configured. Its credentials are in the kubelet's syntax: symbols
+	// such as $(VAR) are kept, and a dollar sign may be written twice.
 	URL    RawURL
 	Branch string
 	// Paths as configured and in order; blanks are kept, since marks hash
@@ -76,7 +77,8 @@ type given struct {
 }
 
 // ParseArgs decodes a fluxd command line, without the program's own name.
-// Arguments may hold $(VAR), which is kept. Every argument becomes one
+// Arguments are in the kubelet's syntax, as in a manifest or of [Fill]: what
+// they hold of $(VAR) is not known. Every argument becomes one
 // Setting, those of one flag together, with its fate; origins name the
 // argument's place, "args[3]". Findings have no subject yet: the caller knows
 // whose command line it is. Unknown flags and bad values never stop it.
@@ -141,11 +143,13 @@ func ParseArgs(args []string) (Config, []migrate.Setting, []migrate.Finding) {
 			g.bad = "it needs a value"
 			continue
 		}
-		g.values = append(g.values, value)
 		if symbolic(flag, value) {
+			g.values = append(g.values, value)
 			g.bad = "it is filled in from the environment"
 			continue
 		}
+		value = literal(flag, value)
+		g.values = append(g.values, value)
 		if err := flags.Set(flag.Name, value); err != nil {
 			// pflag's error quotes the value, which is never secret for the
 			// types that can fail.
@@ -182,6 +186,20 @@ func ParseArgs(args []string) (Config, []migrate.Setting, []migrate.Finding) {
 	findings = append(findings, judge(&c)...)
 	slices.SortStableFunc(unknown, func(a, b migrate.Setting) int { return strings.Compare(a.Name, b.Name) })
 	return c, unknown, findings
+}
+
+// literal is the text of a value. The credentials of the Git URL stay in the
+// kubelet's syntax, in which they are filled in where they are needed.
+func literal(flag *Flag, value string) string {
+	if flag.Name != "git-url" {
+		return Literal(value)
+	}
+	scheme, rest, ok := strings.Cut(value, "://")
+	if !ok {
+		return Literal(value)
+	}
+	info, _, _ := migrate.SplitAuthority(rest)
+	return Literal(scheme) + "://" + info + Literal(strings.TrimPrefix(rest, info))
 }
 
 // symbolic reports whether a value's meaning hangs on the environment. The

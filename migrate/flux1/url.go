@@ -136,18 +136,10 @@ func (c URLCredentials) UserMayBeToken() bool {
 	return !c.HasPassword || c.Password == "" || c.Password == "x-oauth-basic"
 }
 
-// Symbols lists the variables that an argument refers to as $(VAR), in order.
-func Symbols(arg string) []string {
-	var names []string
-	for _, m := range migrate.SymbolForm.FindAllStringSubmatch(arg, -1) {
-		names = append(names, m[1])
-	}
-	return names
-}
-
 // isSymbol reports whether s is one symbol and nothing else.
 func isSymbol(s string) bool {
-	return migrate.SymbolForm.FindString(s) == s && s != ""
+	names := Symbols(s)
+	return len(names) == 1 && s == "$("+names[0]+")"
 }
 
 func userInfo(scheme, info string) URLCredentials {
