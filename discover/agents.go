@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -441,6 +442,18 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 			add("env."+v.Name, value, migrate.Dropped, "", "fluxd itself reads no such variable", where)
 		}
 	}
+	// What env does not set may come out of envFrom.
+	elsewhere := maps.Clone(inArguments)
+	for _, v := range container.Env {
+		if inArguments[v.Name] {
+			for _, s := range flux1.Symbols(v.Value) {
+				elsewhere[s] = true
+			}
+		}
+	}
+	for _, v := range container.Env {
+		delete(elsewhere, v.Name)
+	}
 	for _, f := range container.EnvFrom {
 		name := envFromName(f)
 		switch {
@@ -448,7 +461,7 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 			add("envFrom", name, migrate.Unknown, settledByFiles, "decryption may read a variable of it", "envFrom")
 		case a.ManifestGeneration:
 			add("envFrom", name, migrate.Unknown, "the conversion of generated files", "commands may read a variable of it", "envFrom")
-		case len(inArguments) > 0:
+		case slices.ContainsFunc(slices.Collect(maps.Keys(elsewhere)), func(name string) bool { return strings.HasPrefix(name, f.Prefix) }):
 			add("envFrom", name, migrate.Carried, "the settings whose arguments refer to it", "", "envFrom")
 		default:
 			add("envFrom", name, migrate.Unknown, "a person's decision", "no argument refers to it; proxies and certificates that it names are carried, and git may read more of it", "envFrom")

@@ -74,6 +74,33 @@ func TestFieldsOfPodsThatNobodyKnowsAreUnknown(t *testing.T) {
 	}
 }
 
+func TestEnvFromIsCarriedOnlyWhereAnArgumentMayReferToIt(t *testing.T) {
+	from := func(prefix string) []corev1.EnvFromSource {
+		return []corev1.EnvFromSource{{Prefix: prefix, SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "net"}}}}
+	}
+	for name, c := range map[string]struct {
+		container corev1.Container
+		want      migrate.Fate
+	}{
+		"no reference":         {corev1.Container{EnvFrom: from("")}, migrate.Unknown},
+		"a reference":          {corev1.Container{EnvFrom: from(""), Args: []string{"--git-label=$(TAG)"}}, migrate.Carried},
+		"an escaped one":       {corev1.Container{EnvFrom: from(""), Args: []string{"--git-label=$$(TAG)"}}, migrate.Unknown},
+		"a prefix that fits":   {corev1.Container{EnvFrom: from("T"), Args: []string{"--git-label=$(TAG)"}}, migrate.Carried},
+		"a prefix of others":   {corev1.Container{EnvFrom: from("NET_"), Args: []string{"--git-label=$(TAG)"}}, migrate.Unknown},
+		"a variable beside it": {corev1.Container{EnvFrom: from(""), Args: []string{"--git-label=$(TAG)"}, Env: []corev1.EnvVar{{Name: "TAG", Value: "x"}}}, migrate.Unknown},
+		"one of two beside it": {corev1.Container{EnvFrom: from(""), Args: []string{"--git-label=$(TAG)$(B)"}, Env: []corev1.EnvVar{{Name: "TAG", Value: "x"}}}, migrate.Carried},
+		"by a variable of env": {corev1.Container{EnvFrom: from(""), Env: []corev1.EnvVar{{Name: "TAG", Value: "$(B)"}}, Args: []string{"--git-label=$(TAG)"}}, migrate.Carried},
+	} {
+		var a migrate.Flux1Agent
+		pod := &corev1.PodSpec{Containers: []corev1.Container{c.container}}
+		readSurroundings(&a, &flux1.Config{}, pod, &pod.Containers[0], func(where string) migrate.Origin { return migrate.Origin{Where: where} }, func(...migrate.Finding) {})
+		i := slices.IndexFunc(a.Settings, func(s migrate.Setting) bool { return s.Name == "envFrom" })
+		if i < 0 || a.Settings[i].Fate != c.want {
+			t.Errorf("%s: %+v", name, a.Settings)
+		}
+	}
+}
+
 func TestAFluxdIsFoundBesideFlux2AndUnderItsLabel(t *testing.T) {
 	fluxd1 := corev1.Container{Name: "a", Image: "example/mirror:1", Args: []string{"--git-url=git@h:a"}}
 	controller := corev1.Container{Name: "manager", Image: "ghcr.io/fluxcd/source-controller:v1.9.1", Args: []string{"--storage-path=/data"}}
