@@ -337,10 +337,19 @@ func (c *configuration) script(s *terraform.Script) {
 		code, what = TerraformTools, "it does not speak of Flux"
 		if len(s.Tools) == 0 {
 			what = "its command is not known"
+			if !s.Open {
+				what = "what it does is not known"
+			}
 		}
 	}
 	if len(s.Tools) > 0 {
 		what += ", and runs " + strings.Join(s.Tools, ", ")
+	}
+	if len(s.In) > 0 {
+		what += " (" + strings.Join(s.In, ", ") + ")"
+	}
+	if len(s.Unread) > 0 {
+		what += "; not read: " + strings.Join(s.Unread, ", ")
 	}
 	if len(s.Unknown) > 0 {
 		what += "; whether it runs is not known: " + causeWords(s.Unknown)

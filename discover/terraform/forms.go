@@ -104,6 +104,8 @@ var forms = []Form{
 	{"resources", "kubectl_file_documents and kubectl_path_documents", folderOfForms + "kubectl-documents"},
 	{"resources", "local_file", folderOfForms + "kubectl-documents"},
 	{"resources", "null_resource", folderOfForms + "null_resource"},
+	{"resources", "null_resource and terraform_data whose triggers, environment, interpreter or files run a tool", folderOfForms + "script-inputs"},
+	{"resources", "external", folderOfForms + "script-inputs"},
 	{"resources", "terraform_remote_state", folderOfForms + "remote-state"},
 
 	{"unknown", "a variable without a value", folderOfForms + "templatefile-unknown"},

@@ -87,7 +87,17 @@ func viewOf(t *testing.T, r *Result, s *State) view {
 		v.Workloads = append(v.Workloads, x)
 	}
 	for _, s := range Scripts(t.Context(), r) {
-		v.Scripts = append(v.Scripts, map[string]any{"address": s.Address, "tools": s.Tools, "flux": s.Flux, "destroy": s.Destroy, "command": s.Command})
+		x := map[string]any{"address": s.Address, "tools": s.Tools, "flux": s.Flux, "destroy": s.Destroy, "command": s.Command}
+		if len(s.In) > 0 {
+			x["in"] = s.In
+		}
+		if len(s.Unread) > 0 {
+			x["unread"] = s.Unread
+		}
+		if s.Open {
+			x["open"] = true
+		}
+		v.Scripts = append(v.Scripts, x)
 	}
 	for _, p := range r.Providers {
 		v.Providers = append(v.Providers, map[string]any{"ref": p.Ref, "body": p.Body})

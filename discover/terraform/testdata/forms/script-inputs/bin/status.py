@@ -1,0 +1,2 @@
+import subprocess
+subprocess.run("fluxctl sync", shell=True)
