@@ -55,6 +55,12 @@ var (
 		Consequence: "it may install an agent, which is not listed from the configuration alone",
 		Remedy:      "discover the cluster itself, which finds the agent however it was installed",
 	}
+	TerraformChartOfFluxd = flux1.Code{
+		Name: "TERRAFORM_CHART_OF_FLUXD", Severity: migrate.Warning,
+		Cause:       "the configuration installs a chart that is not named as the flux chart is, and that runs fluxd or is given the flux chart's values",
+		Consequence: "it may install an agent, which is not listed from the configuration alone",
+		Remedy:      "discover the cluster itself, which finds the agent however it was installed; a copy of the flux chart is read if it lies beside the configuration and has the version that it was copied from",
+	}
 	TerraformOtherCluster = flux1.Code{
 		Name: "TERRAFORM_OTHER_CLUSTER", Severity: migrate.Info,
 		Cause:       "the configuration declares a Flux v1 agent through a provider configuration of another cluster",
@@ -226,7 +232,7 @@ var (
 )
 
 var terraformCodes = []flux1.Code{
-	TerraformProblem, TerraformModuleUnread, TerraformUncertain, TerraformNoAgent, TerraformScript, TerraformTools, TerraformRendered, TerraformPartOfChart,
+	TerraformProblem, TerraformModuleUnread, TerraformUncertain, TerraformNoAgent, TerraformScript, TerraformTools, TerraformRendered, TerraformPartOfChart, TerraformChartOfFluxd,
 	TerraformOtherCluster, TerraformClusters, TerraformClusterNotSaid, TerraformWorkspace, TerraformOtherWorkspace, TerraformStateElsewhere, TerraformWorkspacesElsewhere, TerraformWorkspaceRemote, TerraformVarFile, TerraformRemoteState, TerraformTainted, TerraformNotInState, TerraformTwice, TerraformChartUnknown, TerraformLocalChart, TerraformName,
 	TerraformNamespace, TerraformObjects, TerraformStateOnly, TerraformStateAlone, TerraformStatesTogether, TerraformStateHidden, TerraformNotApplied, WitnessesDisagree, EditedByHand,
 	DeclaredNotLive, LiveStateOnly, LiveNotDeclared,

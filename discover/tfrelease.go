@@ -3,9 +3,7 @@ package discover
 import (
 	"cmp"
 	"fmt"
-	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,7 +12,6 @@ import (
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
 	"github.com/fluxover/fluxover/migrate/flux1/chart"
-	sigsyaml "sigs.k8s.io/yaml"
 )
 
 // chartKind tells Flux v1's charts apart by chart and repository as Terraform
@@ -129,7 +126,7 @@ func (c *configuration) release(h *terraform.HelmRelease, matches []terraform.Ma
 	}
 	if !ok && kind == "" {
 		nameText, _ := h.Name.Str()
-		if speaksOfFlux(h.Address, nameText, h.Chart.String()) {
+		if speaksOfFlux(h.Address, nameText, h.Chart.String()) || givesGitURL(h.Values) {
 			c.find(TerraformChartUnknown.About("", h.Address, place(h.Position), fmt.Sprintf("the chart of %s is not known: %s", h.Address, causes(h.Chart))))
 		}
 		return
@@ -148,6 +145,10 @@ func (c *configuration) release(h *terraform.HelmRelease, matches []terraform.Ma
 		c.find(HelmOperatorFound.About("", h.Address, place(h.Position), fmt.Sprintf("%s declares a helm-operator", h.Address)))
 		return
 	case kind != "flux" && kind != unsureFlux:
+		if why := local.runsFluxd; why != "" || local.kind == "" && givesGitURL(h.Values) {
+			c.find(TerraformChartOfFluxd.About("", h.Address, place(h.Position), fmt.Sprintf("whether %s installs an agent is not known: chart %s has another name than the flux chart, and %s",
+				h.Address, flux1.DisplayURL(name), cmp.Or(why, "it is given a git.url, as the flux chart is"))))
+		}
 		return
 	}
 	var state *terraform.StateResource
@@ -172,54 +173,6 @@ func (c *configuration) release(h *terraform.HelmRelease, matches []terraform.Ma
 		return
 	}
 	c.declare(h, state, local)
-}
-
-// localChart is a chart that lies beside the configuration.
-type localChart struct {
-	version, app string
-	kind         string // as of chartKind, by the name that it gives itself; flux2 if it is Bitnami's
-	holdsFlux    bool   // the flux chart is a part of it
-}
-
-// localChart reads a chart that lies beside the configuration: empty if there
-// is none.
-func (c *configuration) localChart(name string) localChart {
-	var out localChart
-	if strings.Contains(name, "://") || filepath.IsAbs(name) || strings.HasSuffix(name, ".tgz") {
-		return out
-	}
-	root, err := os.OpenRoot(c.root)
-	if err != nil {
-		return out
-	}
-	defer func() { _ = root.Close() }()
-	read := func(file string, to any) bool {
-		file = filepath.FromSlash(path.Join(c.result.Dir, name, file))
-		info, err := root.Lstat(file)
-		if err != nil || !info.Mode().IsRegular() || info.Size() > 1<<20 {
-			return false
-		}
-		content, err := root.ReadFile(file)
-		return err == nil && sigsyaml.Unmarshal(content, to) == nil
-	}
-	var meta struct{ Name, Version, AppVersion, Home string }
-	if !read("Chart.yaml", &meta) {
-		return out
-	}
-	for _, file := range []string{"Chart.yaml", "requirements.yaml"} { // the latter of charts for Helm 2
-		var parts struct {
-			Dependencies []struct{ Name, Repository string }
-		}
-		if read(file, &parts) {
-			for _, p := range parts.Dependencies {
-				out.holdsFlux = out.holdsFlux || chartKind(p.Name, p.Repository) == "flux"
-			}
-		}
-	}
-	if meta.Name == "flux" || meta.Name == "helm-operator" {
-		out.version, out.app, out.kind = meta.Version, meta.AppVersion, cmp.Or(chartKind(meta.Name, meta.Home), "flux2")
-	}
-	return out
 }
 
 // declare adds the agent that a release of the flux chart is. state is what

@@ -1,0 +1,114 @@
+package discover
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// chartTemplate is one as the flux chart has it.
+const chartTemplate = `apiVersion: apps/v1
+kind: Deployment
+spec:
+  template:
+    spec:
+      containers:
+      - name: {{ .Chart.Name }}
+        image: "{{ .Values.image.repository }}:{{ .Values.image.tag }}"
+        args:
+        - --k8s-secret-name={{ .Values.git.secretName }}
+        - --git-url={{ .Values.git.url }}
+        - --git-branch={{ .Values.git.branch }}
+`
+
+// packed is a chart as "helm package" packs it.
+func packed(t *testing.T, files map[string]string) string {
+	t.Helper()
+	var out bytes.Buffer
+	zip := gzip.NewWriter(&out)
+	archive := tar.NewWriter(zip)
+	for _, name := range sortedNames(files) {
+		if err := archive.WriteHeader(&tar.Header{Name: "team-sync/" + name, Typeflag: tar.TypeReg, Mode: 0o644, Size: int64(len(files[name]))}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := archive.Write([]byte(files[name])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, close := range []func() error{archive.Close, zip.Close} {
+		if err := close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return out.String()
+}
+
+func TestACopyOfTheFluxChartUnderAnotherNameIsNotPassedOver(t *testing.T) {
+	release := func(name, chart, values string) string {
+		return fmt.Sprintf("resource \"helm_release\" %q {\n name = %[1]q\n namespace = \"ops\"\n chart = %s\n values = [%q]\n}\n", name, chart, values)
+	}
+	const url = "git: {url: \"git@h:a\", branch: prod}"
+	inv := declaredBy(t, map[string]string{
+		"main.tf": "variable \"chart\" {}\n" +
+			release("copy", `"./charts/team-sync"`, url) + release("packed", `"./charts/team-sync-1.0.0.tgz"`, url) + release("renumbered", `"./charts/renumbered"`, url) +
+			release("own", `"./charts/own"`, "repository: a") + release("image", `"./charts/image"`, "") + release("part", `"./charts/part"`, "") +
+			release("remote", `"gitops-agent"`, url) + release("unknown", "var.chart", url) + release("above", `"../../elsewhere/sync"`, url) +
+			release("nginx", `"./charts/nginx"`, "controller: {git: {url: a}}") + release("jenkins", `"jenkins"`, "git: {}") + release("influx", `"./charts/influx"`, ""),
+		"charts/team-sync/Chart.yaml":                "name: team-sync\nversion: 1.13.3\nappVersion: 1.25.4\n",
+		"charts/team-sync/templates/deployment.yaml": chartTemplate,
+		"charts/team-sync-1.0.0.tgz":                 packed(t, map[string]string{"Chart.yaml": "name: team-sync\nversion: 1.12.0\n", "templates/deployment.yaml": chartTemplate}),
+		"charts/renumbered/Chart.yaml":               "name: agents\nversion: 0.0.7\n",
+		"charts/renumbered/templates/agent.yaml":     chartTemplate,
+		"charts/own/Chart.yaml":                      "name: own\nversion: 1.13.3\n",
+		"charts/own/templates/d.yaml":                "args: [--git-url={{ .Values.repository }}, --git-branch=main]\n",
+		"charts/image/Chart.yaml":                    "name: image\nversion: 1.0.0\n",
+		"charts/image/values.yaml":                   "image: docker.io/fluxcd/flux:1.25.4\n",
+		"charts/part/Chart.yaml":                     "name: part\nversion: 1.0.0\n",
+		"charts/part/charts/flux/Chart.yaml":         "name: flux\nversion: 1.13.3\n",
+		"charts/nginx/Chart.yaml":                    "name: nginx\nversion: 1.0.0\n",
+		"charts/nginx/templates/d.yaml":              "image: fluxcd/flux-recv:1\nargs: [--git-url=x]\n",
+		"charts/influx/Chart.yaml":                   "name: influx\nversion: 1.0.0\n",
+		"charts/influx/values.yaml":                  "image: influxdata/influxdb:2\n",
+	})
+	equal(t, "agents", agentIDs(inv), []string{"ops/copy", "ops/packed"})
+	for i, want := range []string{"1.13.3", "1.12.0"} {
+		a := inv.Agents[i]
+		equal(t, a.ID, []any{a.ChartVersion, a.Git.URL, a.Git.Branch}, []any{want, "git@h:a", "prod"})
+	}
+	said(t, inv, "TERRAFORM_LOCAL_CHART", "version 1.13.3")
+	for name, why := range map[string]string{
+		"renumbered": "its templates/agent.yaml has arguments of fluxd", "own": "its templates/d.yaml has arguments of fluxd", "image": "its values.yaml names fluxd's image",
+		"remote": "it is given a git.url", "above": "it is given a git.url",
+	} {
+		said(t, inv, "TERRAFORM_CHART_OF_FLUXD", "helm_release."+name+" installs an agent", why)
+	}
+	said(t, inv, "TERRAFORM_CHART_HOLDS_FLUX", "helm_release.part installs an agent")
+	said(t, inv, "TERRAFORM_CHART_UNKNOWN", "helm_release.unknown")
+	for _, f := range inv.Findings {
+		for _, other := range []string{"nginx", "jenkins", "influx"} {
+			if strings.Contains(f.Message, "helm_release."+other) {
+				t.Errorf("of %s it is said: %+v", other, f)
+			}
+		}
+	}
+}
+
+func TestAPackedChartThatIsTooLargeOrBrokenTellsNothing(t *testing.T) {
+	broken := packed(t, map[string]string{"Chart.yaml": "name: team-sync\nversion: 1.12.0\n", "templates/a.yaml": strings.Repeat("#", chartFileBytes+1) + chartTemplate})
+	inv := declaredBy(t, map[string]string{
+		"main.tf": `resource "helm_release" "a" {
+  name = "a"
+  chart = "./a.tgz"
+}
+resource "helm_release" "b" {
+  name = "b"
+  chart = "./b.tgz"
+}
+`,
+		"a.tgz": broken, "b.tgz": broken[:len(broken)/2],
+	})
+	equal(t, "agents", agentIDs(inv), []string{})
+}
