@@ -44,11 +44,13 @@ var knownGaps = map[string][]string{
 	"hazard":  {"H34", "H47", "H48", "H49", "H56", "H57"},
 	"finding": {"FILE_TAKEN_BACK", "IMAGE_DIFFERS", "NAMESPACES_FILLED", "RIGHTS_NARROWER", "SOURCE_IGNORE_UNREADABLE"},
 	"command line flag": {
-		"allow-namespace", "application", "capacitor-branch", "capacitor-credentials", "capacitor-password-file", "capacitor-secret", "capacitor-username",
-		"color", "commits", "credential-owner", "default-namespace", "group", "kube-api-burst", "kube-api-qps", "leader-election-lease-duration",
+		"application", "capacitor-branch", "capacitor-credentials", "capacitor-password-file", "capacitor-secret", "capacitor-username",
+		"color", "commits", "credential-owner", "group", "kube-api-burst", "kube-api-qps", "leader-election-lease-duration",
 		"leader-election-retry-period", "max-tree-bytes", "object", "override-manager", "pod-templates", "watch",
 	},
 	"condition reason": {"ArchiveOperationFailed", "URLInvalid"},
+	// Tests in Go show most of these, and no example that is kept whole.
+	"Terraform argument": {"config_paths", "create_namespace", "disable_template", "inline", "merge_strategy", "override_namespace", "scripts", "sensitive_vars"},
 }
 
 func TestMeaningIsCovered(t *testing.T) {
@@ -91,6 +93,7 @@ func aspects(t *testing.T, src *goSource) []aspect {
 	all := readCorpus(t, productFolders[0], productFolders[1:]...)
 	withLab := readCorpus(t, "e2e", productFolders...)
 	configurations := readConfigurations(t)
+	discovery := readFiles(t, []string{"discover"}, func(name string) bool { return strings.HasSuffix(name, "_test.go") })
 	agent := readCorpus(t, "reconcile", "migrate/cutover", "e2e")
 	shown, named := testWords(t), identifiersOfCodes(src)
 	chartValues := recordedChartValues(t)
@@ -108,10 +111,11 @@ func aspects(t *testing.T, src *goSource) []aspect {
 			return all.holds(`"`+name+`"`) || all.holds(name+":")
 		}},
 		{"condition reason", conditionReasons(src), func(r string) bool { return agent.holds(r) || agent.holds(r+"Reason") }},
-		{"Terraform function", terraformForms(true), func(f string) bool { return configurations.holds(f + "(") }},
+		{"Terraform function", terraformForms(true), func(f string) bool { return configurations.holds(f+"(") || discovery.holds(f+"(") }},
 		{"form of Terraform", terraformForms(false), hasCase},
 		{"Terraform block", terraformBlocks(src), configurations.holds},
 		{"Terraform resource type", terraformTypes(src), func(r string) bool { return configurations.holds(`"` + strings.TrimPrefix(r, "data.") + `"`) }},
+		{"Terraform argument", terraformArguments(src), configurations.sets},
 	}
 }
 
@@ -142,13 +146,20 @@ func readCorpus(t *testing.T, folder string, more ...string) corpus {
 	})
 }
 
-// readConfigurations reads all Terraform and Terragrunt files of the tests,
-// also those that stand in Go.
+// readConfigurations reads the Terraform and Terragrunt files of the examples:
+// what is expected of them, and what tests say, is no example.
 func readConfigurations(t *testing.T) corpus {
+	results := []string{"expected.json", "inventory.json", "options.json", "provider.json", "want.json"}
 	return readFiles(t, []string{"discover"}, func(name string) bool {
-		return strings.HasSuffix(name, "_test.go") || strings.Contains(name, "/testdata/") &&
-			slices.Contains([]string{".tf", ".hcl", ".tofu", ".json", ".tpl", ".tmpl", ".tfvars"}, filepath.Ext(name))
+		return strings.Contains(name, "/testdata/") && !slices.Contains(results, filepath.Base(name)) && !strings.HasSuffix(name, ".expected.json") && !strings.HasSuffix(name, ".terraform.json") &&
+			slices.Contains([]string{".tf", ".hcl", ".tofu", ".json", ".tpl", ".tmpl", ".tfvars", ".tftest"}, filepath.Ext(name))
 	})
+}
+
+// sets reports whether the text has an argument or a block of that name, in
+// either syntax.
+func (c corpus) sets(name string) bool {
+	return regexp.MustCompile(`(?m)(^|[\s{;])` + regexp.QuoteMeta(name) + `\s*(=|\{|"[^"]*"\s*\{)|"` + regexp.QuoteMeta(name) + `"\s*[:{]`).MatchString(c.text)
 }
 
 func readFiles(t *testing.T, folders []string, want func(name string) bool) corpus {
@@ -443,6 +454,56 @@ func isBlockType(e ast.Expr) bool {
 	return ok && (x.Name == "b" || x.Name == "block")
 }
 
+// terraformArguments are the arguments and blocks that are asked for by name,
+// wherever Terraform is read: in a call of Field, field or All, in a look at
+// Attributes, or by a loop over names that are used so.
+func terraformArguments(src *goSource) []string {
+	out := map[string]bool{}
+	for name, file := range src.files {
+		if filepath.Dir(name) != "discover/terraform" && filepath.Dir(name) != "discover" {
+			continue
+		}
+		// names of loop variables, by what they run over.
+		loops := map[string][]string{}
+		ask := func(e ast.Expr) {
+			if v, ok := text(e); ok {
+				out[v] = true
+			} else if id, ok := e.(*ast.Ident); ok {
+				for _, v := range loops[id.Name] {
+					out[v] = true
+				}
+			}
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.FuncDecl:
+				loops = map[string][]string{}
+			case *ast.RangeStmt:
+				id, ok := n.Value.(*ast.Ident)
+				list, literal := n.X.(*ast.CompositeLit)
+				if ok && literal {
+					loops[id.Name] = nil
+					for _, e := range list.Elts {
+						if v, ok := text(e); ok {
+							loops[id.Name] = append(loops[id.Name], v)
+						}
+					}
+				}
+			case *ast.CallExpr:
+				if sel, ok := n.Fun.(*ast.SelectorExpr); ok && len(n.Args) > 0 && slices.Contains([]string{"Field", "field", "All"}, sel.Sel.Name) {
+					ask(n.Args[len(n.Args)-1])
+				}
+			case *ast.IndexExpr:
+				if sel, ok := n.X.(*ast.SelectorExpr); ok && sel.Sel.Name == "Attributes" {
+					ask(n.Index)
+				}
+			}
+			return true
+		})
+	}
+	return slices.Sorted(maps.Keys(out))
+}
+
 // terraformTypes are the types of resources and data that are read.
 func terraformTypes(src *goSource) []string {
 	out := map[string]bool{}
@@ -452,9 +513,18 @@ func terraformTypes(src *goSource) []string {
 			continue
 		}
 		ast.Inspect(file, func(n ast.Node) bool {
-			if lit, ok := n.(*ast.BasicLit); ok {
-				if v, ok := text(lit); ok && kind.MatchString(v) {
+			switch n := n.(type) {
+			case *ast.BasicLit:
+				if v, ok := text(n); ok && kind.MatchString(v) {
 					out[v] = true
+				}
+			case *ast.BinaryExpr: // of a resource, one whose type is of no such kind
+				if sel, ok := n.X.(*ast.SelectorExpr); ok && sel.Sel.Name == "Type" {
+					if x, ok := sel.X.(*ast.Ident); ok && (x.Name == "x" || x.Name == "r") {
+						if v, ok := text(n.Y); ok {
+							out[v] = true
+						}
+					}
 				}
 			}
 			return true
