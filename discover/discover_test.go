@@ -35,6 +35,32 @@ import (
 // marked is in every secret value of the fixtures.
 const markedSecret = "MARKED-SECRET"
 
+// tells reports whether a text holds the marked secret: as it is, as a URL has
+// it, or in base64, wherever in the encoded text it begins.
+func tells(text string) bool {
+	for before := range 3 {
+		encoded := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("x", before) + markedSecret))
+		// The first and last signs hang on what stands beside it.
+		if strings.Contains(text, encoded[2*before:len(encoded)-2]) {
+			return true
+		}
+	}
+	return strings.Contains(text, markedSecret)
+}
+
+func TestASecretIsSeenInBase64(t *testing.T) {
+	for _, text := range []string{markedSecret, "x" + markedSecret + "y", "user:" + markedSecret, "{\"a\":\"" + markedSecret + "\"}"} {
+		for _, encoded := range []string{text, base64.StdEncoding.EncodeToString([]byte(text)), base64.RawURLEncoding.EncodeToString([]byte(text))} {
+			if !tells("before " + encoded + " behind") {
+				t.Errorf("%q is not seen in %q", text, encoded)
+			}
+		}
+	}
+	if tells("MARKED") || tells(base64.StdEncoding.EncodeToString([]byte("MARKED"))) {
+		t.Error("seen where there is none")
+	}
+}
+
 // served is what the fake API server serves.
 var served = []*metav1.APIResourceList{
 	{GroupVersion: "v1", APIResources: []metav1.APIResource{
@@ -334,7 +360,7 @@ func TestClustersAreReadAsTheyAre(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := dump(t, inv)
-			if strings.Contains(got+strings.Join(progress, ""), markedSecret) {
+			if tells(got + strings.Join(progress, "")) {
 				t.Errorf("a secret is told:\n%s", got)
 			}
 			if len(progress) < 2 {
