@@ -17,6 +17,7 @@ import (
 
 	"github.com/fluxover/fluxover/emit"
 	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/cutover"
 	"github.com/fluxover/fluxover/migrate/proof"
 )
 
@@ -196,8 +197,11 @@ nothing: every request that looks like a write is a server-side dry-run.
 Without a cluster, from --inventory FILE or with --no-cluster, the renderings are
 compared and nothing is tried: migrate does not carry out such a plan.
 
-It exits 3 if a finding holds back any repository, and with
---detailed-exitcode 2 if there is something to do.
+It exits 3 if a finding holds back any repository, else 0. With
+--detailed-exitcode it exits 2 if there is something to do, and 0 only if there
+is not: if every repository of the plan is settled, as its journal in the cluster
+says. What a settled repository's old agent left behind holds nothing back then.
+Without a cluster no journal is read, and there is always something to do.
 
 With --verify it plans again from fresh facts, with the options and decisions
 of a plan file, and says part by part what has moved since. It exits 0 if the
@@ -227,7 +231,7 @@ hold back before. A file that was changed after it was made is refused (64).`,
 	flags.BoolVar(&p.capacitorSecret, "capacitor-secret", false, "with --emit: it is read with the Secret flux-system/flux-capacitor")
 	flags.StringVar(&p.verify, "verify", "", "check whether the plan of this file still holds, and say what has moved")
 	flags.StringVar(&p.explain, "explain", "", "say where `SUBJECT` came from and where it went, in place of the plan: a flag or chart value of Flux v1, an object or field of the plan, an object, file or FILE:LINE of the flux-capacitor, an object of a repository, a finding's code, a repository's id; a repository's id and a space before it narrow it")
-	flags.BoolVar(&p.detailed, "detailed-exitcode", false, "exit 2 if there is something to do")
+	flags.BoolVar(&p.detailed, "detailed-exitcode", false, "exit 2 if there is something to do, and 0 only if every repository is settled")
 	return cmd
 }
 
@@ -274,10 +278,39 @@ func (p *planCommand) run(cmd *cobra.Command, s streams, k *kube) error {
 	if err := p.show(s, res, inv); err != nil {
 		return err
 	}
-	if slices.ContainsFunc(res.Plan.Repositories, func(r migrate.Repository) bool { return r.Blocked }) || len(res.Plan.Repositories) == 0 {
-		return &exitError{Code: exitBlocked}
+	var settled map[string]bool
+	if p.detailed && !p.offline() {
+		if settled, err = p.settled(cmd.Context(), k); err != nil {
+			return err
+		}
 	}
-	if p.detailed {
+	return outcome(res.Plan, p.detailed, settled)
+}
+
+// settled are the repositories for which nothing is left to do.
+func (p *planCommand) settled(ctx context.Context, k *kube) (map[string]bool, error) {
+	c, err := k.client(ctx)
+	if err != nil {
+		return nil, err
+	}
+	settled, err := cutover.Settled(ctx, c)
+	if err != nil {
+		return nil, &exitError{Code: exitFailed, Err: fmt.Errorf("see for --detailed-exitcode which repositories are settled: %w", err), Hints: []string{
+			"nothing has changed", fmt.Sprintf("the plan is as printed; what else there is to do needs the journals, which are ConfigMaps in namespace %s", migrate.StateNamespace),
+		}}
+	}
+	return settled, nil
+}
+
+// outcome is the exit code of plan: nil where nothing holds back any repository
+// and, if detailed, none is left to hand over. Nothing is asked of those that are
+// settled.
+func outcome(plan migrate.Plan, detailed bool, settled map[string]bool) error {
+	pending := slices.DeleteFunc(slices.Clone(plan.Repositories), func(r migrate.Repository) bool { return settled[r.ID] })
+	switch {
+	case len(plan.Repositories) == 0, slices.ContainsFunc(pending, func(r migrate.Repository) bool { return r.Blocked }):
+		return &exitError{Code: exitBlocked}
+	case detailed && len(pending) > 0:
 		return &exitError{Code: exitDifferences}
 	}
 	return nil

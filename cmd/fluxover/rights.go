@@ -154,9 +154,11 @@ var rightsTable = []rightsRow{
 		}
 		return needs
 	}},
-	{[]string{"status"}, "reads the journals and the Lease", false, func(scope) []need {
+	{[]string{"plan", "prove", "status"}, "reads the journals", false, func(scope) []need {
+		return []need{{resources: []string{"configmaps"}, verbs: []string{"get", "list"}, namespace: migrate.StateNamespace}}
+	}},
+	{[]string{"status"}, "reads the Lease", false, func(scope) []need {
 		return []need{
-			{resources: []string{"configmaps"}, verbs: []string{"get", "list"}, namespace: migrate.StateNamespace},
 			{group: groupLeases, resources: []string{"leases"}, verbs: []string{"get"}, namespace: migrate.StateNamespace},
 		}
 	}},

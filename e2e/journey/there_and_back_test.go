@@ -92,10 +92,11 @@ func TestAFleetIsHandedOverAndBackAndOverAgain(t *testing.T) {
 		t.Errorf("the auditor saw %d repositories handed over, want 3", len(report.Handovers))
 	}
 
-	// The one agent brings commits.
+	// The one agent brings commits, which plan no more: nothing is left to do.
 	for _, team := range w.Teams[:2] {
 		w.arrives(team, w.commit(team))
 	}
+	w.run(0, "plan", "--detailed-exitcode")
 
 	// Back: one, then the rest. Old agents sync what came meanwhile.
 	one := w.Teams[0]
@@ -106,6 +107,7 @@ func TestAFleetIsHandedOverAndBackAndOverAgain(t *testing.T) {
 	if phase := w.phases()[w.Teams[1].AgentNamespace+"/"+w.Teams[1].Release]; phase != "settled" {
 		t.Errorf("the rollback of one made another %s", phase)
 	}
+	w.run(2, append([]string{"plan", "--detailed-exitcode"}, acceptAll...)...)
 	w.run(0, "rollback", "--yes")
 	for id, phase := range w.phases() {
 		if phase != "rolled-back" {

@@ -135,6 +135,23 @@ func Status(ctx context.Context, c *cluster.Client) (StatusReport, error) {
 	return report, nil
 }
 
+// Settled are the Repositories, by id, whose hand-over has ended, as their
+// journals tell: nothing is left to do for them. One whose journal cannot be read
+// is none of them. It changes nothing, and needs no Lease.
+func Settled(ctx context.Context, c *cluster.Client) (map[string]bool, error) {
+	journals, err := store{c: c}.list(ctx)
+	if err != nil {
+		return nil, err
+	}
+	settled := map[string]bool{}
+	for _, j := range journals {
+		if phase := phaseOf(j); j.broken == nil && (phase == PhaseSettled || phase == PhaseFinalized) {
+			settled[j.Repository] = true
+		}
+	}
+	return settled, nil
+}
+
 func statusOf(j *journal) RepositoryStatus {
 	one := RepositoryStatus{ID: j.Repository, Phase: phaseOf(j), Commit: j.Commit, Attempt: j.Attempt, Parked: j.Parked, Message: j.Blocked}
 	if last := j.last(); last != nil {

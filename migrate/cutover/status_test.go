@@ -1,10 +1,61 @@
 package cutover
 
 import (
+	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	dynamicfake "k8s.io/client-go/dynamic/fake"
+	"k8s.io/client-go/kubernetes/fake"
+	kubetesting "k8s.io/client-go/testing"
+
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/reconcile/cluster"
 )
+
+func TestSettledAreThoseWhoseJournalsSaySoAndCanBeRead(t *testing.T) {
+	kube := fake.NewClientset()
+	c := &cluster.Client{Kube: kube, Dynamic: dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(),
+		map[schema.GroupVersionResource]string{{Group: "kustomize.toolkit.fluxcd.io", Version: "v1", Resource: "kustomizations"}: "KustomizationList"})}
+	if got, err := Settled(t.Context(), c); err != nil || len(got) > 0 {
+		t.Errorf("before the first migration: %v, %v", got, err)
+	}
+	for id, j := range map[string]*journal{
+		"flux/settled": {Closed: closedSettled}, "flux/finalized": {Closed: closedFinalized},
+		"flux/back": {Closed: closedRolledBack}, "flux/aborted": {Closed: closedAborted},
+		"flux/holding": {Entries: []Entry{{Step: "hold", State: Done}}}, "flux/settling": {Entries: []Entry{{Step: "settle", State: Started}}},
+		"flux/begun": {}, "flux/blocked": {Blocked: "CRD_MISSING"},
+		// Settled once, and on its way back.
+		"flux/leaving": {GoingBack: true, Entries: []Entry{{Step: "settle", State: Undoing}}},
+	} {
+		j.Repository = id
+		if err := (store{c: c}).save(t.Context(), j); err != nil {
+			t.Fatal(err)
+		}
+	}
+	newer := &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Namespace: migrate.StateNamespace, Name: journalName("flux/newer"), Labels: repositoryLabels("flux/newer", stateJournal)},
+		Data:       map[string]string{journalKey: `{"version": 99, "repository": "flux/newer", "closed": "settled"}`},
+	}
+	if _, err := kube.CoreV1().ConfigMaps(migrate.StateNamespace).Create(t.Context(), newer, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Settled(t.Context(), c)
+	if ids := slices.Sorted(maps.Keys(got)); err != nil || !slices.Equal(ids, []string{"flux/finalized", "flux/settled"}) {
+		t.Errorf("settled: %v, %v", ids, err)
+	}
+	kube.PrependReactor("list", "configmaps", func(kubetesting.Action) (bool, runtime.Object, error) { return true, nil, errors.New("no answer") })
+	if got, err := Settled(t.Context(), c); err == nil {
+		t.Errorf("journals that cannot be read are none: %v", got)
+	}
+}
 
 func TestStatusShowsAGapWhileItIsOpen(t *testing.T) {
 	gone := time.Now().Add(-90 * time.Second)
