@@ -3,6 +3,8 @@ package discover
 import (
 	"net/url"
 	"strings"
+
+	"github.com/fluxover/fluxover/migrate"
 )
 
 // publishedHostKeys are the host keys that large Git services publish, as
@@ -30,7 +32,7 @@ var otherDoors = map[string]string{
 }
 
 // withPublishedKeys adds the published lines for the host of a Flux v2 URL,
-// unless the agent's own lines name it already.
+// unless the agent's own lines tell a key of it already.
 func withPublishedKeys(lines, sourceURL string) string {
 	u, err := url.Parse(sourceURL)
 	if err != nil || u.Hostname() == "" {
@@ -40,15 +42,8 @@ func withPublishedKeys(lines, sourceURL string) string {
 	if port := u.Port(); port != "" && port != "22" {
 		host = "[" + host + "]:" + port
 	}
-	for line := range strings.Lines(lines) {
-		fields := strings.Fields(line)
-		if len(fields) > 2 && !strings.HasPrefix(fields[0], "#") {
-			for name := range strings.SplitSeq(fields[0], ",") {
-				if name == host || name == "["+host+"]:22" {
-					return lines
-				}
-			}
-		}
+	if migrate.KnownHost(lines, host) {
+		return lines
 	}
 	if lines != "" && !strings.HasSuffix(lines, "\n") {
 		lines += "\n"

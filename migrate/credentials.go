@@ -3,7 +3,6 @@ package migrate
 import (
 	"cmp"
 	"fmt"
-	"net"
 	"net/url"
 	"slices"
 	"strings"
@@ -80,7 +79,7 @@ func (b *repositoryBuilder) sshCredential(planned *Credential) {
 		host = sshHost(u)
 	}
 	planned.KnownHosts = c.KnownHosts
-	if !knownHost(c.KnownHosts, host) {
+	if !KnownHost(c.KnownHosts, host) {
 		b.find(Finding{
 			Severity: Blocker, Code: "KNOWN_HOSTS_MISSING",
 			Message: fmt.Sprintf("no known_hosts line for %s was found, and Flux v2 connects to no server whose key it does not know", host),
@@ -143,28 +142,4 @@ func (b *repositoryBuilder) owned(c Credential) Credential {
 		})
 	}
 	return c
-}
-
-// knownHost reports whether one of the lines is about the host. Hashed lines
-// cannot be read and count as being about it.
-func knownHost(lines, host string) bool {
-	bare := host
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		bare = h
-	}
-	for line := range strings.Lines(lines) {
-		fields := strings.Fields(line)
-		if len(fields) < 3 || strings.HasPrefix(fields[0], "#") {
-			continue
-		}
-		if strings.HasPrefix(fields[0], "@") {
-			fields = fields[1:]
-		}
-		for name := range strings.SplitSeq(fields[0], ",") {
-			if name == host || name == "*" || strings.HasPrefix(name, "|1|") || name == "["+bare+"]:*" {
-				return true
-			}
-		}
-	}
-	return false
 }
