@@ -2,22 +2,16 @@ package emit
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/kube-openapi/pkg/validation/spec"
-	"k8s.io/kube-openapi/pkg/validation/strfmt"
-	"k8s.io/kube-openapi/pkg/validation/validate"
-	"sigs.k8s.io/yaml"
-
+	"github.com/fluxover/fluxover/e2e/crds"
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/reconcile/build"
 )
@@ -40,6 +34,7 @@ func treeOf(t testing.TB, files fstest.MapFS, plan *migrate.Plan, c Capacitor) f
 			out[p] = &fstest.MapFile{Data: content}
 		}
 	}
+	crds.Read(t, filepath.Join("..", "reconcile", "chart", "crds")).Check(t, out)
 	return out
 }
 
@@ -67,69 +62,11 @@ func TestTheTreeIsTheSameBytesEachTime(t *testing.T) {
 }
 
 // Every file must hold what the API server of a cluster with the agent's own
-// CRDs takes, and no field that it would drop.
+// CRDs takes, and no field that it would drop. [treeOf] sees to it of each tree.
 func TestTheTreeIsValidAgainstTheCRDs(t *testing.T) {
-	schemas := map[string]*spec.Schema{}
-	for _, name := range []string{"source.toolkit.fluxcd.io_gitrepositories.yaml", "kustomize.toolkit.fluxcd.io_kustomizations.yaml"} {
-		raw, err := os.ReadFile(filepath.Join("..", "reconcile", "chart", "crds", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var crd struct {
-			Spec struct {
-				Names    struct{ Kind string }
-				Versions []struct {
-					Name   string
-					Schema struct {
-						OpenAPIV3Schema map[string]any `json:"openAPIV3Schema"`
-					}
-				}
-			}
-		}
-		if err := yaml.Unmarshal(raw, &crd); err != nil {
-			t.Fatal(err)
-		}
-		for _, v := range crd.Spec.Versions {
-			closed(v.Schema.OpenAPIV3Schema)
-			raw, err := json.Marshal(v.Schema.OpenAPIV3Schema)
-			if err != nil {
-				t.Fatal(err)
-			}
-			s := &spec.Schema{}
-			if err := json.Unmarshal(raw, s); err != nil {
-				t.Fatal(err)
-			}
-			schemas[crd.Spec.Names.Kind+" "+v.Name] = s
-		}
-	}
-	check := func(u *unstructured.Unstructured) (problems []string) {
-		s := schemas[u.GetKind()+" "+u.GroupVersionKind().Version]
-		if s == nil {
-			return nil
-		}
-		for _, err := range validate.NewSchemaValidator(s, nil, "", strfmt.Default).Validate(u.Object).Errors {
-			problems = append(problems, err.Error())
-		}
-		return problems
-	}
+	definitions := crds.Read(t, filepath.Join("..", "reconcile", "chart", "crds"))
 	r, _ := fleet(t, 4)
-	tree := treeOf(t, fstest.MapFS{}, &r.Plan, prod)
-	checked := 0
-	for p, f := range tree {
-		objects, err := documents(f.Data)
-		if err != nil {
-			t.Fatalf("%s: %v", p, err)
-		}
-		for id, u := range objects {
-			if u.GetKind() == "GitRepository" || u.GetKind() == "Kustomization" && strings.HasPrefix(u.GetAPIVersion(), "kustomize.toolkit") {
-				checked++
-				for _, problem := range check(u) {
-					t.Errorf("%s: %s: %s", p, migrate.DisplayID(id), problem)
-				}
-			}
-		}
-	}
-	if checked < 4*8 {
+	if checked := definitions.Check(t, treeOf(t, fstest.MapFS{}, &r.Plan, prod)); checked < 4*8 {
 		t.Errorf("only %d objects were checked", checked)
 	}
 	for name, broken := range map[string]map[string]any{
@@ -139,29 +76,56 @@ func TestTheTreeIsValidAgainstTheCRDs(t *testing.T) {
 		for field, value := range broken {
 			k.Object["spec"].(map[string]any)[field] = value
 		}
-		if len(check(k)) == 0 {
+		if problems, _ := definitions.Problems(k.Object); len(problems) == 0 {
 			t.Errorf("%s is not found", name)
 		}
 	}
 }
 
-// closed makes a schema refuse what it does not name, as an API server would
-// drop it.
-func closed(schema map[string]any) {
-	properties, _ := schema["properties"].(map[string]any)
-	if len(properties) > 0 && schema["additionalProperties"] == nil && schema["x-kubernetes-preserve-unknown-fields"] != true {
-		schema["additionalProperties"] = false
-	}
-	for _, below := range properties {
-		if m, ok := below.(map[string]any); ok {
-			closed(m)
-		}
-	}
-	if items, ok := schema["items"].(map[string]any); ok {
-		closed(items)
-	}
-	if metadata, ok := properties["metadata"].(map[string]any); ok && len(metadata) == 1 {
-		metadata["additionalProperties"] = true
+// Manifests in which something is left out, since it is not known, are none that
+// a cluster takes: the files that are there stay, and none are made.
+func TestARepositoryOfWhichNotEnoughIsKnownKeepsItsFiles(t *testing.T) {
+	for name, spoil := range map[string]func(*migrate.Flux1Agent){
+		"an interval that is not known": func(a *migrate.Flux1Agent) { a.Unknown = []string{"sync.interval", "sync.garbageCollection"} },
+		"rights that are not known":     func(a *migrate.Flux1Agent) { a.Unknown = []string{"confinement"} },
+		"a URL that Flux v2 refuses":    func(a *migrate.Flux1Agent) { a.Git.URL = "file:///srv/git/shop" },
+		"a URL with a variable":         func(a *migrate.Flux1Agent) { a.Git.URL = "ssh://git@git.example.com/$(TEAM)/deploy.git" },
+		"a tree that was not read":      func(a *migrate.Flux1Agent) { a.Tree, a.Objects, a.Files = nil, nil, nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inv := fleetInventory(t, 2)
+			good := migrate.Build(inv, migrate.Options{})
+			spoil(&inv.Agents[0])
+			bad := migrate.Build(inv, migrate.Options{})
+			spoiled := bad.Repository(inv.Agents[0].ID)
+			if why := bad.Incomplete(spoiled); why == "" || !spoiled.Blocked {
+				t.Fatalf("it is incomplete %q, blocked %t", why, spoiled.Blocked)
+			}
+			if why := bad.Incomplete(bad.Repository(inv.Agents[1].ID)); why != "" {
+				t.Errorf("so is the other one: %s", why)
+			}
+			tree := treeOf(t, fstest.MapFS{}, &good, prod)
+			if after := treeOf(t, tree, &bad, prod); !reflect.DeepEqual(tree, after) {
+				t.Errorf("the files changed")
+			}
+			for p := range treeOf(t, fstest.MapFS{}, &bad, prod) {
+				if strings.Contains(p, TeamName(spoiled)) {
+					t.Errorf("%s is made", p)
+				}
+				for _, e := range Explain(Report{Plan: bad, Inventory: inv, Capacitor: prod}, p) {
+					if strings.Contains(e.Subject, TeamName(spoiled)+".yaml") {
+						t.Errorf("%s is explained by a file that is not written", p)
+					}
+				}
+			}
+			for _, e := range Explain(Report{Plan: bad, Inventory: inv, Capacitor: prod}, inv.Agents[0].ID) {
+				for _, to := range e.To {
+					if strings.Contains(to, "clusters/prod/"+TeamName(spoiled)) {
+						t.Errorf("%s goes to %s, which is not written", e.Subject, to)
+					}
+				}
+			}
+		})
 	}
 }
 

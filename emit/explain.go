@@ -428,7 +428,8 @@ func (e *explainer) writtenObjects() []writtenObject {
 }
 
 // inCapacitor gives an object as it stands in the flux-capacitor, with what
-// capacitor.yaml says of it, and the file in which it does.
+// capacitor.yaml says of it, and the file in which it does; none if the plan does
+// not know all of its repository.
 func (e *explainer) inCapacitor(o writtenObject) writtenObject {
 	cluster, kind, name := e.report.Capacitor.Cluster, o.object.GetKind(), accountFile
 	switch kind {
@@ -439,7 +440,9 @@ func (e *explainer) inCapacitor(o writtenObject) writtenObject {
 		name = applicationFile(o.object)
 		o.object = e.settings.apply(cluster, TeamName(o.repository), o.object.GetName(), o.object)
 	}
-	o.file = path.Join(TeamFolder(o.repository, cluster), name)
+	if e.report.Plan.Incomplete(o.repository) == "" {
+		o.file = path.Join(TeamFolder(o.repository, cluster), name)
+	}
 	return o
 }
 

@@ -30,6 +30,9 @@ func (e *explainer) capacitorObjects() []writtenObject {
 		}
 	}
 	for _, r := range e.repositories() {
+		if e.report.Plan.Incomplete(r) != "" {
+			continue // no file is written for it
+		}
 		access, err := AccessOf(r)
 		if err != nil {
 			continue // no file is written for it either, and emitting says why

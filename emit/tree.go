@@ -35,12 +35,15 @@ const (
 // files (docs/design.md, section 9), by path; the content of a file that goes is
 // nil. Per repository: source.yaml with its sources, rbac.yaml with its account
 // and rights, and one file per application, with final values, what capacitor.yaml
-// says of them, and credentials by name. Repositories that the plan does not hold
-// keep their files. It is an error if capacitor.yaml speaks of what there is not.
+// says of them, and credentials by name. Repositories that the plan does not hold,
+// or of which it does not know all ([migrate.Plan.Incomplete]), keep their files. It is an error if capacitor.yaml speaks of what there is not.
 func Tree(files fs.FS, plan *migrate.Plan, c Capacitor) (map[string][]byte, error) {
 	changes, err := c.Edit(files, func(settings Settings, changes map[string][]byte) error {
 		for i := range plan.Repositories {
 			r := &plan.Repositories[i]
+			if plan.Incomplete(r) != "" {
+				continue
+			}
 			var sources []*unstructured.Unstructured
 			for _, ref := range r.Sources {
 				if s := plan.Source(ref); s != nil {

@@ -23,6 +23,13 @@ const defaultWaveSize = 8
 // asked for and is not there.
 const UnknownRepository = "UNKNOWN_REPOSITORY"
 
+// Codes of the findings about a repository in whose manifests something is left
+// out or cannot work; see [Plan.Incomplete].
+const (
+	factsUnknown   = "FACTS_UNKNOWN"
+	urlUnsupported = "URL_UNSUPPORTED"
+)
+
 // Build maps an Inventory to a Plan. It is pure: no clock, no network, the
 // same input gives the same plan. Verbs of objects are left empty; package
 // proof predicts them. A Repository that a finding holds back is planned as
@@ -375,7 +382,7 @@ func (b *repositoryBuilder) checkFacts() {
 	}
 	if len(unknown) > 0 {
 		b.find(Finding{
-			Severity: Blocker, Code: "FACTS_UNKNOWN", Where: strings.Join(unknown, ", "),
+			Severity: Blocker, Code: factsUnknown, Where: strings.Join(unknown, ", "),
 			Message: fmt.Sprintf("what the plan needs is not known: %s; fields that would be a guess are left out of it", strings.Join(unknown, ", ")),
 			Hint:    "see the other findings of this repository, or let discovery read the cluster in which the agent runs",
 		})
@@ -446,7 +453,7 @@ func (b *repositoryBuilder) source(ref ObjectRef, secret, proxy string, patterns
 	}
 	if err != nil && !b.unknown("git.url") {
 		b.find(Finding{
-			Severity: Blocker, Code: "URL_UNSUPPORTED", Subject: b.agent.ID, Message: err.Error(),
+			Severity: Blocker, Code: urlUnsupported, Subject: b.agent.ID, Message: err.Error(),
 			Hint: "give the agent a --git-url that is plain http://, https:// or ssh://, without a query: Flux v2 reads no other",
 		})
 	}

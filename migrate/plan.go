@@ -233,6 +233,21 @@ func (p *Plan) Repository(id string) *Repository {
 	return nil
 }
 
+// Incomplete says why the manifests of a Repository of the plan are not those
+// that a migration would make, but lack what could not be told; it is empty if
+// they are whole. Files that stand somewhere are not replaced by such.
+func (p *Plan) Incomplete(r *Repository) string {
+	if len(r.Kustomizations) == 0 {
+		return "nothing is planned of it"
+	}
+	for _, f := range p.Findings {
+		if f.Repository == r.ID && (f.Code == factsUnknown || f.Code == urlUnsupported) {
+			return f.Code + ": " + f.Message
+		}
+	}
+	return ""
+}
+
 // Source returns the manifest of a GitRepository, or nil.
 func (p *Plan) Source(ref ObjectRef) *unstructured.Unstructured {
 	for _, s := range p.Sources {

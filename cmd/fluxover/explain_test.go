@@ -9,8 +9,10 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/fluxover/fluxover/discover"
+	"github.com/fluxover/fluxover/e2e/crds"
 	"github.com/fluxover/fluxover/emit"
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/proof"
@@ -67,6 +69,28 @@ func TestEverySettingOfTheGoldensIsExplained(t *testing.T) {
 	}
 }
 
+// withDefaults gives agents of which only the repository is known what fluxd has
+// by default: without it, nothing of them would be emitted.
+func withDefaults(inv migrate.Inventory) {
+	for i := range inv.Agents {
+		a := &inv.Agents[i]
+		a.Git.PollInterval.Duration, a.Git.Timeout.Duration = 5*time.Minute, 20*time.Second
+		a.Sync.Interval.Duration, a.Sync.Timeout.Duration, a.Sync.GarbageCollection = 5*time.Minute, time.Minute, migrate.CollectOff
+		a.Confinement.Kind, a.ServiceAccount, a.Unknown = "cluster-admin", "flux", nil
+	}
+}
+
+// written is a tree that was emitted.
+func written(changes map[string][]byte) fstest.MapFS {
+	tree := fstest.MapFS{}
+	for name, content := range changes {
+		if content != nil {
+			tree[name] = &fstest.MapFile{Data: content}
+		}
+	}
+	return tree
+}
+
 // What is emitted of public repositories holds what no other test makes up:
 // patches, ignored files, roles; and each line must have an answer.
 func TestEveryLineThatIsEmittedOfPublicRepositoriesIsExplained(t *testing.T) {
@@ -87,6 +111,7 @@ func TestEveryLineThatIsEmittedOfPublicRepositoriesIsExplained(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		withDefaults(inv)
 		res, err := proof.Prove(t.Context(), inv, migrate.Options{}, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -95,6 +120,9 @@ func TestEveryLineThatIsEmittedOfPublicRepositoriesIsExplained(t *testing.T) {
 		tree, err := emit.Tree(fstest.MapFS{}, &res.Plan, c)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if crds.Read(t, filepath.Join(moduleRoot, "reconcile/chart/crds")).Check(t, written(tree)) == 0 {
+			t.Errorf("%s: nothing was emitted", dir)
 		}
 		report := emit.Report{Plan: res.Plan, Inventory: inv, Capacitor: c, Codes: catalogue()}
 		for name, content := range tree {
@@ -132,6 +160,7 @@ func TestEachPatternThatIsIgnoredIsExplained(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	withDefaults(inv)
 	plan := migrate.Build(inv, migrate.Options{})
 	c := emit.Capacitor{Branch: "main", Cluster: "prod"}
 	tree, err := emit.Tree(fstest.MapFS{}, &plan, c)

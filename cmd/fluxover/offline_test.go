@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fluxover/fluxover/e2e/crds"
 	"github.com/fluxover/fluxover/migrate"
 )
 
@@ -142,12 +143,40 @@ func TestWhatIsEmittedIsExplainedWithWhatPeopleDecided(t *testing.T) {
 			}
 		}
 	}
+	if crds.Read(t, filepath.Join(moduleRoot, "reconcile/chart/crds")).Check(t, os.DirFS(dir)) < 4 {
+		t.Error("hardly anything was emitted")
+	}
 	// Without --emit nothing is decided, and nothing has an address.
 	if got := explain("GitRepository/flux-system/flux-capacitor .spec.url"); !strings.Contains(got, "= what --capacitor says") {
 		t.Errorf("without a URL: %s", got)
 	}
 	if code, _, errs := runOffline(t, append([]string{"plan", "--explain", "clusters/prod/no-such-file.yaml"}, witness...)...); code != exitUsage || !strings.Contains(strings.Join(strings.Fields(errs), " "), "no setting of Flux v1, object, field, file") {
 		t.Errorf("a file that there is not: exit code %d: %s", code, errs)
+	}
+}
+
+// The repository alone tells no interval, and no file is one with a guess in it.
+func TestWhatIsNotKnownIsNotEmittedAndSaid(t *testing.T) {
+	dir, clone := t.TempDir(), teamRepository(t, nil)
+	kept := filepath.Join(dir, "clusters", "prod", "shop", "source.yaml")
+	if err := os.MkdirAll(filepath.Dir(kept), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	const content = "# Written by fluxover for checkout/shop. Edits are lost when it is written again.\nkind: GitRepository\n"
+	if err := os.WriteFile(kept, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	code, _, errs := runOffline(t, "plan", "--no-cluster", "--checkout", "git@git.example.com:shop/shop="+clone, "--git-branch", "main", "--git-path", "apps",
+		"--emit", dir, "--capacitor", "https://git.example.com/capacitor", "--capacitor-cluster", "prod")
+	said := strings.Join(strings.Fields(errs), " ")
+	if code != exitBlocked || !strings.Contains(said, "nothing was written for checkout/shop, and files of it were left as they are: FACTS_UNKNOWN: what the plan needs is not known: git.pollInterval") {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+	if now, err := os.ReadFile(kept); err != nil || string(now) != content {
+		t.Errorf("the file is now %q (%v)", now, err)
+	}
+	if found, err := filepath.Glob(filepath.Join(dir, "clusters/prod/shop/*")); err != nil || len(found) != 1 {
+		t.Errorf("%q (%v)", found, err)
 	}
 }
 

@@ -224,7 +224,7 @@ hold back before. A file that was changed after it was made is refused (64).`,
 	p.styleFlags.add(flags)
 	flags.StringVarP(&p.output, "output", "o", "text", reviewFormatsHelp)
 	flags.StringVar(&p.out, "out", "", `write the plan to this file, for "fluxover migrate FILE"`)
-	flags.StringVar(&p.emitDir, "emit", "", "write the manifests below this folder, as they stand in the flux-capacitor; capacitor.yaml in it is honoured, and what changes is said")
+	flags.StringVar(&p.emitDir, "emit", "", "write the manifests below this folder, as they stand in the flux-capacitor; capacitor.yaml in it is honoured, what changes is said, and so are the repositories of which not enough is known")
 	flags.StringVar(&p.capacitorURL, "capacitor", "", "with --emit: the URL by which the cluster will read the folder's repository")
 	flags.StringVar(&p.capacitorBranch, "capacitor-branch", "main", "with --emit: the branch of it")
 	flags.StringVar(&p.capacitorCluster, "capacitor-cluster", "", "with --emit: this cluster's folder, below clusters/ (default: the kubeconfig's name for the cluster)")
@@ -417,6 +417,11 @@ func (p *planCommand) emitTree(s streams, plan migrate.Plan, clusterName string)
 		}
 	}
 	fmt.Fprintf(s.Err, "%d of %d files changed below %s\n", written, len(changes), p.emitDir)
+	for i := range plan.Repositories {
+		if why := plan.Incomplete(&plan.Repositories[i]); why != "" {
+			fmt.Fprintf(s.Err, "nothing was written for %s, and files of it were left as they are: %s\n", plan.Repositories[i].ID, why)
+		}
+	}
 	if c.URL == "" {
 		fmt.Fprintln(s.Err, "how the cluster reads them is left out: give --capacitor URL to have it")
 	}
