@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/yaml"
 	sigsyaml "sigs.k8s.io/yaml"
 
+	"github.com/fluxover/fluxover/e2e/auditor"
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/proof"
 )
@@ -593,8 +594,8 @@ func noSecretIn(t *testing.T, differences []Difference, marked ...string) {
 		t.Error("no mark is shown")
 	}
 	for _, m := range marked {
-		if strings.Contains(all.String(), m) {
-			t.Errorf("the output holds %s", m)
+		if found := auditor.Shown(all.String(), m); len(found) > 0 {
+			t.Errorf("the output holds %s %s", m, strings.Join(found, ", "))
 		}
 	}
 }

@@ -2,14 +2,19 @@ package main
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
+	"io/fs"
 	"maps"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/fluxover/fluxover/e2e/auditor"
 	"github.com/fluxover/fluxover/e2e/crds"
 	"github.com/fluxover/fluxover/migrate"
 )
@@ -107,6 +112,71 @@ func TestAPlanIsMadeWithoutAClusterAndTheSameFromTheSavedFile(t *testing.T) {
 	}
 	if all := direct + fromFile + text + errs + errsSaved + string(content); strings.Contains(all, "MARKED-SECRET") {
 		t.Error("a secret is told")
+	}
+}
+
+// oddSecret is written differently in nearly every form of text.
+const oddSecret = `MARKED "&<é>/+ $ECRET`
+
+// Every form of output is searched for every form of a secret: of Git's
+// password, of a Secret in Git and of an encoded one.
+func TestNoFormOfOutputHoldsAnyFormOfASecret(t *testing.T) {
+	dir := t.TempDir()
+	values := filepath.Join(dir, "values.yaml")
+	content := "git: {url: 'https://bot:" + url.QueryEscape(oddSecret) + "@git.example.com/shop', branch: main, path: apps}\nextraEnvs: [{name: TOKEN, value: '" + oddSecret + "'}]\n"
+	if err := os.WriteFile(values, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	quoted, err := json.Marshal(oddSecret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clone := teamRepository(t, map[string]string{
+		"apps/web/odd.yaml":  "apiVersion: v1\nkind: Secret\nmetadata: {name: odd, namespace: shop}\nstringData: {password: " + string(quoted) + "}\ndata: {encoded: " + base64.StdEncoding.EncodeToString([]byte(oddSecret)) + "}\n",
+		"apps/web/same.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: same}\ndata: {encoded: " + base64.StdEncoding.EncodeToString([]byte(oddSecret)) + ", other: null}\n",
+	})
+	witness := []string{"--no-cluster", "--values", "flux/shop=" + values, "--checkout", "https://git.example.com/shop=" + clone}
+	emitted, saved, file := filepath.Join(dir, "emitted"), filepath.Join(dir, "inventory.json"), filepath.Join(dir, "plan.json")
+	commands := [][]string{
+		{"discover", "--save", saved}, {"plan", "--out", file, "--emit", emitted, "--capacitor", "https://git.example.com/capacitor", "--capacitor-cluster", "prod"},
+		{"plan", "--explain", "flux/shop"}, {"plan", "--explain", "Secret/shop/odd"}, {"plan", "--explain", "--git-url"}, {"plan", "--explain", "extraEnvs", "-o", "json"},
+		{"plan", "--explain", "clusters/prod/shop/source.yaml:5", "--capacitor-cluster", "prod"}, {"plan", "--explain", "git.url"},
+		{"diff", "--object", "Secret/shop/odd"}, {"diff", "--object", "Secret/shop/odd", "-o", "html"},
+	}
+	for _, output := range []string{"text", "json", "yaml", "markdown", "html"} {
+		commands = append(commands, []string{"plan", "-o", output}, []string{"diff", "--all", "-o", output})
+		if output != "markdown" && output != "html" {
+			commands = append(commands, []string{"discover", "-o", output})
+		}
+	}
+	said := map[string]string{}
+	for _, command := range commands {
+		code, out, errs := runOffline(t, append(slices.Clone(command), witness...)...)
+		if code == exitFailed || code == exitUsage && !slices.Contains(command, "--explain") {
+			t.Errorf("%q: exit code %d: %s", command, code, errs)
+		}
+		said[strings.Join(command, " ")] = out + errs
+	}
+	err = filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || name == values {
+			return err
+		}
+		content, err := os.ReadFile(name)
+		said[name] = string(content)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	compared := false
+	for where, text := range said {
+		compared = compared || strings.Contains(text, "Secret/shop/odd")
+		if found := append(auditor.Shown(text, oddSecret), auditor.Shown(text, "MARKED-SECRET")...); len(found) > 0 {
+			t.Errorf("%s holds a secret %s", where, strings.Join(found, ", "))
+		}
+	}
+	if !compared || len(said) < len(commands)+5 {
+		t.Errorf("only %d outputs were searched, and the Secret is named: %t", len(said), compared)
 	}
 }
 
