@@ -44,9 +44,9 @@ var knownGaps = map[string][]string{
 	"hazard":  {"H34", "H47", "H48", "H49", "H56", "H57"},
 	"finding": {"FILE_TAKEN_BACK", "IMAGE_DIFFERS", "NAMESPACES_FILLED", "RIGHTS_NARROWER", "SOURCE_IGNORE_UNREADABLE"},
 	"command line flag": {
-		"application", "capacitor-branch", "capacitor-credentials", "capacitor-password-file", "capacitor-secret", "capacitor-username",
-		"color", "commits", "credential-owner", "group", "kube-api-burst", "kube-api-qps", "leader-election-lease-duration",
-		"leader-election-retry-period", "max-tree-bytes", "object", "override-manager", "pod-templates", "watch",
+		"capacitor-credentials", "capacitor-password-file", "capacitor-username",
+		"group", "kube-api-burst", "kube-api-qps", "leader-election-lease-duration",
+		"leader-election-retry-period", "max-tree-bytes", "override-manager", "watch",
 	},
 	"condition reason": {"ArchiveOperationFailed", "URLInvalid"},
 	// Tests in Go show most of these, and no example that is kept whole.

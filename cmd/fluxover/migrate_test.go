@@ -105,6 +105,30 @@ func TestFlagsThatAPlanFileCannotTakeAreRefusedBeforeAnythingIsTouched(t *testin
 	}
 }
 
+func TestWhichCommitsAreTakenIsHandedOn(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want cutover.Commits
+		ok   bool
+	}{
+		{nil, "equivalent", true}, {[]string{"--commits", "exact"}, "exact", true}, {[]string{"--commits", "any"}, "any", true},
+		{[]string{"--commits", "none"}, "none", false}, {[]string{"--commits", ""}, "", false},
+	} {
+		var o migrateOptions
+		cmd := o.command(streams{}, &kube{})
+		if err := cmd.ParseFlags(append([]string{"--image", "registry.example.com/fluxover:1"}, c.args...)); err != nil {
+			t.Fatal(err)
+		}
+		_, _, err := o.check(cmd.Flags(), nil)
+		if (err == nil) != c.ok || err != nil && !strings.Contains(err.Error(), "want exact, equivalent or any") {
+			t.Errorf("%q: %v", c.args, err)
+		}
+		if got := o.wishes().Commits; got != c.want {
+			t.Errorf("%q: the executor gets %q", c.args, got)
+		}
+	}
+}
+
 func TestARepositoryThatIsNotThereIsRefusedByName(t *testing.T) {
 	inv := migrate.Inventory{Agents: []migrate.Flux1Agent{{ID: "flux/flux-shop", Namespace: "flux", Release: "flux-shop"}, {ID: "flux/flux-web", Namespace: "flux", Release: "flux-web"}}}
 	o := migrateOptions{plan: planFlags{repos: []string{"flux/flux-shop", "shop", "flux/flux-wbe"}}}

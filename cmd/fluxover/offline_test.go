@@ -264,3 +264,130 @@ func TestADifferenceThatCouldNotBeSeenIsNotNone(t *testing.T) {
 		t.Errorf("of the object: exit code %d:\n%s\n%s", code, out, errs)
 	}
 }
+
+// offlineWords is what a command says in one line of words, of which it must end
+// with a code.
+func offlineWords(t *testing.T, want int, args ...string) string {
+	t.Helper()
+	code, out, errs := runOffline(t, args...)
+	if code != want {
+		t.Errorf("%q: exit code %d, want %d:\n%s\n%s", args, code, want, out, errs)
+	}
+	return strings.Join(strings.Fields(out+errs), " ")
+}
+
+func TestADifferenceIsNarrowedToAnApplicationOrAnObject(t *testing.T) {
+	// Only this one differs: fluxd decodes the number as YAML 1.1 does.
+	witness := shopWith(t, map[string]string{
+		"apps/web/odd.yaml":   "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: odd, namespace: shop, annotations: {when: 2001-12-14}}\ndata: {k: v}\n",
+		"apps/shop/also.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: also, namespace: shop}\ndata: {k: v}\n",
+	})
+	diff := func(want int, args ...string) string {
+		t.Helper()
+		return offlineWords(t, want, append(append([]string{"diff", "--all"}, args...), witness...)...)
+	}
+	of := func(text string) (named []string) {
+		for _, object := range []string{"Deployment/shop/web", "ConfigMap/shop/odd", "ConfigMap/shop/also", "Namespace/shop"} {
+			if strings.Contains(text, object) {
+				named = append(named, object)
+			}
+		}
+		return named
+	}
+	for name, c := range map[string]struct {
+		args []string
+		want []string
+	}{
+		"an application":         {[]string{"--application", "shop-shop"}, []string{"ConfigMap/shop/also", "Namespace/shop"}},
+		"an object":              {[]string{"--object", "Deployment/shop/web"}, []string{"Deployment/shop/web"}},
+		"an object by its id":    {[]string{"--object", "shop_web_apps_Deployment"}, []string{"Deployment/shop/web"}},
+		"an object of the other": {[]string{"--object", "ConfigMap/shop/also", "--application", "shop-shop"}, []string{"ConfigMap/shop/also"}},
+		"the repository":         {[]string{"--repo", "flux/shop", "--application", "shop-web"}, []string{"Deployment/shop/web", "ConfigMap/shop/odd"}},
+	} {
+		code, out, errs := runOffline(t, append(append([]string{"diff", "--all"}, c.args...), witness...)...)
+		if got := of(out); !slices.Equal(got, c.want) || code != exitDone && code != exitDifferences {
+			t.Errorf("%s: exit code %d, %q, want %q:\n%s\n%s", name, code, got, c.want, out, errs)
+		}
+	}
+	for _, args := range [][]string{
+		{"--object", "Deployment/shop/wbe"}, {"--application", "shop-none"}, {"--object", "Deployment/shop/web", "--application", "shop-shop"},
+	} {
+		if text := diff(exitUsage, args...); !strings.Contains(text, "no object of the plan is named by --application") {
+			t.Errorf("%q: it is not said that this is nothing: %s", args, text)
+		}
+	}
+}
+
+func TestColourIsAsAskedFor(t *testing.T) {
+	witness := shopWitness(t)
+	for _, command := range []string{"plan", "diff"} {
+		for color, want := range map[string]bool{"always": true, "never": false, "auto": false} { // what it is written to is no terminal
+			_, out, _ := runOffline(t, append([]string{command, "--color", color}, witness...)...)
+			if command == "diff" {
+				_, out, _ = runOffline(t, append([]string{command, "--all", "--color", color}, witness...)...)
+			}
+			if got := strings.Contains(out, "\x1b["); got != want {
+				t.Errorf("%s --color %s: colour %t", command, color, got)
+			}
+		}
+		if text := offlineWords(t, exitUsage, append([]string{command, "--color", "blue"}, witness...)...); !strings.Contains(text, "--color blue: want auto, always or never") {
+			t.Errorf("%s: %s", command, text)
+		}
+	}
+}
+
+func TestWhoKeepsACredentialIsAsNamed(t *testing.T) {
+	witness := shopWitness(t)
+	for name, c := range map[string]struct {
+		args       []string
+		owner, why string
+		found      string // a finding that is there only then
+	}{
+		"nobody is named": {nil, "external", "by default, since nobody was named", "CREDENTIAL_OWNER"},
+		"for all":         {[]string{"--credential-owner", "terraform"}, "terraform", "it was decided so", ""},
+		"for this one":    {[]string{"--credential-owner", "external", "--credential-owner", "flux/shop=terraform"}, "terraform", "it was decided so", ""},
+		"for another one": {[]string{"--credential-owner", "flux/other=terraform"}, "external", "by default, since nobody was named", "CREDENTIAL_OWNER"},
+		"the bundled agent decrypts none of its own": {[]string{"--credential-owner", "sops"}, "sops", "it was decided so", "OWNER_NOT_SUPPORTED"},
+		"another engine may":                         {[]string{"--credential-owner", "sops", "--engine", "existing"}, "sops", "it was decided so", ""},
+	} {
+		_, out, errs := runOffline(t, append(append([]string{"plan", "-o", "json"}, c.args...), witness...)...)
+		var plan migrate.Plan
+		if err := json.Unmarshal([]byte(out), &plan); err != nil || len(plan.Credentials) != 1 {
+			t.Fatalf("%s: %v: %s%s", name, err, out, errs)
+		}
+		if got := plan.Credentials[0]; string(got.Owner) != c.owner || got.OwnerWhy != c.why {
+			t.Errorf("%s: %s, %s", name, got.Owner, got.OwnerWhy)
+		}
+		for _, code := range []string{"CREDENTIAL_OWNER", "OWNER_NOT_SUPPORTED"} {
+			if got := slices.ContainsFunc(plan.Findings, func(f migrate.Finding) bool { return f.Code == code }); got != (code == c.found) {
+				t.Errorf("%s: %s is found: %t", name, code, got)
+			}
+		}
+	}
+	if text := offlineWords(t, exitUsage, append([]string{"plan", "--credential-owner", "flux/shop=me"}, witness...)...); !strings.Contains(text, "want terraform, external or sops") {
+		t.Errorf("%s", text)
+	}
+}
+
+func TestTheFluxCapacitorIsReadAsTheFlagsSay(t *testing.T) {
+	witness := shopWitness(t)
+	source := func(args ...string) string {
+		t.Helper()
+		dir := t.TempDir()
+		_, _, errs := runOffline(t, append(append([]string{"plan", "--emit", dir, "--capacitor", "https://git.example.com/capacitor", "--capacitor-cluster", "prod"}, args...), witness...)...)
+		content, err := os.ReadFile(filepath.Join(dir, "clusters/prod/agent/source.yaml"))
+		if err != nil {
+			t.Fatalf("%v: %s", err, errs)
+		}
+		return string(content)
+	}
+	if got := source(); !strings.Contains(got, "branch: main") || strings.Contains(got, "secretRef") {
+		t.Errorf("by default:\n%s", got)
+	}
+	if got := source("--capacitor-branch", "live", "--capacitor-secret"); !strings.Contains(got, "branch: live") || !strings.Contains(got, "secretRef:\n    name: flux-capacitor") {
+		t.Errorf("with both flags:\n%s", got)
+	}
+	if text := offlineWords(t, exitUsage, append([]string{"plan", "--capacitor-branch", "live"}, witness...)...); !strings.Contains(text, "--capacitor-branch is about what --emit writes") {
+		t.Errorf("%s", text)
+	}
+}

@@ -14,7 +14,11 @@ import (
 )
 
 func newRollback(s streams, k *kube) *cobra.Command {
-	var o cutover.RollbackOptions
+	return rollbackCommand(s, k, &cutover.RollbackOptions{})
+}
+
+// rollbackCommand is rollback with flags into o.
+func rollbackCommand(s streams, k *kube, o *cutover.RollbackOptions) *cobra.Command {
 	var capacitor capacitorFlags
 	var planOnly, yes bool
 	var output string
@@ -43,11 +47,11 @@ workload is deleted or recreated.`,
 			}
 			defer f.close()
 			o.Identity.Command = "fluxover rollback"
-			o = f.returning(o)
+			*o = f.returning(*o)
 			if o.Capacitor, err = capacitor.inUse(ctx, f); err != nil {
 				return err
 			}
-			plan, err := f.planReturn(ctx, &o)
+			plan, err := f.planReturn(ctx, o)
 			if err != nil {
 				return err
 			}
@@ -75,7 +79,7 @@ workload is deleted or recreated.`,
 				}
 			}
 			display := newProgress(ctx, s.Err, ready)
-			err = cutover.Rollback(ctx, f.client, o, display.Event)
+			err = cutover.Rollback(ctx, f.client, *o, display.Event)
 			display.Close()
 			if err != nil {
 				return cutoverError(ctx, err)

@@ -114,3 +114,17 @@ func TestNumbersThatARollbackCannotTakeAreRefusedBeforeAnythingIsTouched(t *test
 		}
 	}
 }
+
+func TestPodTemplatesAreAskedForByAFlag(t *testing.T) {
+	for _, asked := range []bool{false, true} {
+		var o cutover.RollbackOptions
+		cmd := rollbackCommand(streams{}, &kube{}, &o)
+		var args []string
+		if asked {
+			args = []string{"--pod-templates"}
+		}
+		if err := cmd.ParseFlags(args); err != nil || o.PodTemplates != asked {
+			t.Errorf("asked %t: %t, %v", asked, o.PodTemplates, err)
+		}
+	}
+}
