@@ -37,7 +37,7 @@ func planOfInventory(t *testing.T, inv migrate.Inventory) planOfReal {
 		t.Fatal(err)
 	}
 	plan := res.Plan
-	out := planOfReal{Repositories: plan.Repositories, Builds: map[string]any{}, Findings: []migrate.Finding{}}
+	out := planOfReal{Repositories: plan.Repositories, Sources: []any{}, Builds: map[string]any{}, Findings: []migrate.Finding{}}
 	for _, s := range plan.Sources {
 		out.Sources = append(out.Sources, s.Object)
 	}

@@ -45,7 +45,9 @@ func Build(inv Inventory, opts Options) Plan {
 			Agents: map[string]Fingerprint{}, Options: opts,
 		},
 		ClusterAgent: clusterAgent(inv, opts),
-		Findings:     slices.Clone(inv.Findings),
+		// A list that is empty is one in its JSON, never null.
+		Sources: []*unstructured.Unstructured{}, Credentials: []Credential{}, Repositories: []Repository{},
+		Findings: append([]Finding{}, inv.Findings...),
 	}
 	plan.Findings = append(plan.Findings, clusterFindings(inv, opts)...)
 	names := newNaming(inv)
@@ -150,7 +152,7 @@ func namesTaken(plan *Plan, live []ControlObject) []Finding {
 // when findings are added to a plan.
 func (p *Plan) Settle(decisions []Decision) {
 	p.Findings = SortFindings(p.Findings)
-	p.Accepted = nil
+	p.Accepted = []Decision{}
 	blocked := map[string]bool{}
 	for _, f := range p.Findings {
 		if Accepts(decisions, f) {
@@ -228,7 +230,10 @@ func (b *repositoryBuilder) find(f Finding) {
 }
 
 func (b *repositoryBuilder) build() Repository {
-	repo := Repository{ID: b.agent.ID, Commit: b.agent.Synced.Commit}
+	repo := Repository{
+		ID: b.agent.ID, Commit: b.agent.Synced.Commit, Sources: []ObjectRef{}, Kustomizations: []*unstructured.Unstructured{},
+		Applications: []Application{}, Objects: []ObjectPlan{}, Adds: []Addition{},
+	}
 	b.checkFacts()
 	patterns, found := ignores(b.agent)
 	b.plan.Findings = append(b.plan.Findings, found...)

@@ -11,10 +11,12 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
 
 	"github.com/fluxover/fluxover/emit"
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/cutover"
+	"github.com/fluxover/fluxover/migrate/proof"
 )
 
 // schemaOf compiles one of the published schemas.
@@ -62,6 +64,59 @@ func TestInventoriesOfTheGoldensAreWhatTheSchemaSays(t *testing.T) {
 	}
 	if n < 10 {
 		t.Errorf("only %d goldens hold an inventory", n)
+	}
+}
+
+// A list that is empty is one: the schema of a plan knows no null, so that
+// jq '.accepted[]' fails on none.
+func TestPlansOfTheGoldensAreWhatTheSchemaSays(t *testing.T) {
+	schema := schemaOf(t, "plan")
+	goldens, err := filepath.Glob(filepath.Join(moduleRoot, "discover/testdata/plan/*.yaml"))
+	if err != nil || len(goldens) < 14 {
+		t.Fatalf("%d goldens: %v", len(goldens), err)
+	}
+	generated, err := filepath.Glob(filepath.Join(moduleRoot, "migrate/testdata/plan/*.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range append(goldens, generated...) {
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var golden map[string]any
+		if err := yaml.Unmarshal(raw, &golden); err != nil {
+			t.Fatal(err)
+		}
+		plan := map[string]any{
+			"apiVersion": migrate.APIVersion, "kind": "Plan", "inputs": migrate.PlanInputs{Agents: map[string]migrate.Fingerprint{}}, "proof": "offline",
+			"clusterAgent": migrate.ClusterAgent{}, "credentials": []any{}, "accepted": []any{},
+		}
+		for _, part := range []string{"sources", "repositories", "findings"} {
+			plan[part] = golden[part]
+		}
+		if raw, err = json.Marshal(plan); err != nil {
+			t.Fatal(err)
+		}
+		validate(t, schema, name, raw)
+	}
+}
+
+func TestAnEmptyPlanHoldsNoNull(t *testing.T) {
+	schema := schemaOf(t, "plan")
+	for name, inv := range map[string]migrate.Inventory{"without agents": {}, "of an agent of which nothing is known": {Agents: []migrate.Flux1Agent{{ID: "a/b"}}}} {
+		res, err := proof.Prove(t.Context(), inv, migrate.Options{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := json.Marshal(res.Plan)
+		if err != nil {
+			t.Fatal(err)
+		}
+		validate(t, schema, name, raw)
+		if i := bytes.Index(raw, []byte("null")); i >= 0 {
+			t.Errorf("%s: …%s…", name, raw[max(i-60, 0):i+4])
+		}
 	}
 }
 

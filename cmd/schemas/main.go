@@ -92,7 +92,7 @@ func write(dir string) error {
 		s := r.ReflectFromType(t)
 		for element := t; ; element = element.Elem() {
 			if element.Kind() != reflect.Slice {
-				admitNull(s, element, map[reflect.Type]bool{})
+				admitNull(s, element, d.kind == "Plan", map[reflect.Type]bool{})
 				break
 			}
 		}
@@ -135,8 +135,8 @@ func constant(s *jsonschema.Schema, property, value string) {
 }
 
 // admitNull lets null stand for what is nil in Go: lists, maps and pointers
-// that are printed always.
-func admitNull(s *jsonschema.Schema, t reflect.Type, seen map[reflect.Type]bool) {
+// that are printed always. In a document whose lists are made, only pointers.
+func admitNull(s *jsonschema.Schema, t reflect.Type, made bool, seen map[reflect.Type]bool) {
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Map {
 		t = t.Elem()
 	}
@@ -145,13 +145,13 @@ func admitNull(s *jsonschema.Schema, t reflect.Type, seen map[reflect.Type]bool)
 	}
 	seen[t] = true
 	fields(t, func(f reflect.StructField, name string, omitted bool) {
-		admitNull(s, f.Type, seen)
+		admitNull(s, f.Type, made, seen)
 		definition := s.Definitions[t.Name()]
 		if definition == nil || omitted {
 			return
 		}
-		switch f.Type.Kind() {
-		case reflect.Slice, reflect.Map, reflect.Pointer:
+		switch kind := f.Type.Kind(); {
+		case kind == reflect.Pointer, !made && (kind == reflect.Slice || kind == reflect.Map):
 			if p, ok := definition.Properties.Get(name); ok {
 				orNull(definition, name, p)
 			}
