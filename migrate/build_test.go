@@ -183,6 +183,10 @@ func TestFinalValuesComeFromFluxV1(t *testing.T) {
 	if d := cmp.Diff(want, p.Sources[0].Object["spec"]); d != "" {
 		t.Error(d)
 	}
+	a.Git.Timeout.Duration = 3 * time.Minute
+	if timeout, _, _ := unstructured.NestedString(planOf(a).Sources[0].Object, "spec", "timeout"); timeout != "3m0s" {
+		t.Errorf("a git timeout of more than a minute becomes %s", timeout)
+	}
 	a.Sync.GarbageCollection = CollectDry
 	if prune, _, _ := unstructured.NestedBool(planOf(a).Repositories[0].Kustomizations[0].Object, "spec", "prune"); prune {
 		t.Error("dry garbage collection counts as off")

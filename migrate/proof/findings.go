@@ -60,6 +60,12 @@ var codes = []migrate.Code{
 		Remedy:      "mend it in Git as the API server's answer says",
 	},
 	{
+		Name: "OBJECT_UNREAD", Severity: migrate.Blocker,
+		Cause:       "the API server cannot give an object that is in Git, as where a conversion webhook of its kind does not answer",
+		Consequence: "what would happen to it is not known, and the new agent would fail on it and on its whole Kustomization",
+		Remedy:      "mend what the API server names; where that is a conversion webhook that is gone, the kind's CRD says which",
+	},
+	{
 		Name: "OBJECT_CREATED", Severity: migrate.Warning,
 		Cause:       "an object is in Git and not in the cluster",
 		Consequence: "the new agent creates it",

@@ -50,7 +50,7 @@ func TestOneObjectInTwoApplicationsBlocks(t *testing.T) {
 	files := map[string]string{"p/one/a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n",
 		"p/two/a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: default}\n"}
 	found := findingsOf(t, inventoryOf(t, files), nil, "OBJECT_IN_TWO_APPLICATIONS")
-	if len(found) != 1 || found[0].Where != "team-one, team-two" || found[0].Severity != migrate.Blocker {
+	if len(found) != 1 || found[0].Where != "p/one/a.yaml:1, p/two/a.yaml:1" || !strings.Contains(found[0].Message, "team-one and team-two") || found[0].Severity != migrate.Blocker {
 		t.Errorf("the findings are %+v", found)
 	}
 	files["p/two/a.yaml"] = configMap("b", "{}")
@@ -65,7 +65,7 @@ func TestTheRepositoriesOfOneObjectAreNamed(t *testing.T) {
 	other.ID, other.Release = "flux/flux-other", "flux-other"
 	inv.Agents = append(inv.Agents, other)
 	found := findingsOf(t, inv, nil, "OBJECT_IN_TWO_REPOSITORIES")
-	if len(found) != 2 || found[0].Where != "flux/flux-other, flux/flux-team" {
+	if len(found) != 2 || found[0].Where != "flux/flux-other p/app/a.yaml:1; flux/flux-team p/app/a.yaml:1" {
 		t.Errorf("the findings are %+v", found)
 	}
 }

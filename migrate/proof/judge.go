@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/fluxcd/pkg/ssa/normalize"
@@ -86,6 +87,15 @@ func (p *prover) judgeLive(ctx context.Context, o *migrate.ObjectPlan, old *migr
 		p.lacks(o, what)
 		return nil
 	}
+	if err != nil && ctx.Err() == nil && judged(err) {
+		o.Verb, o.Why = migrate.Adopt, notProven+"the API server cannot give the live object"
+		p.find(migrate.Finding{
+			Severity: migrate.Blocker, Code: "OBJECT_UNREAD", Subject: o.ID, Where: where(old),
+			Message: fmt.Sprintf("the API server cannot give the live object %s: %s", name, refusal(e, err)),
+			Hint:    "mend what it names; where that is a conversion webhook of its kind that is gone, its CRD says which",
+		})
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("read %s: %w", name, err)
 	}
@@ -128,6 +138,12 @@ func (p *prover) judgeLive(ctx context.Context, o *migrate.ObjectPlan, old *migr
 		Message: fmt.Sprintf("%s is in Git but not in the cluster, and will be created", name),
 	})
 	return nil
+}
+
+// judged reports whether an error is the API server's own word about what it was
+// asked for, which it would say again, and not about who asks.
+func judged(err error) bool {
+	return apierrors.ReasonForError(err) != metav1.StatusReasonUnknown && !apierrors.IsUnauthorized(err) && !cluster.IsUnanswered(err) && !apierrors.IsTimeout(err)
 }
 
 // compare finds the verb of an object that is live and was tried.

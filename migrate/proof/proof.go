@@ -108,10 +108,23 @@ func Prove(ctx context.Context, inv migrate.Inventory, opts migrate.Options, w W
 		// Repositories that were not tried are held back by a finding.
 		res.Plan.Proof = "server"
 	}
-	res.Plan.Findings = append(res.Plan.Findings, clashes(res.Plan.Repositories, res.Evidence)...)
+	res.Plan.Findings = append(res.Plan.Findings, clashes(inv, res.Plan.Repositories, res.Evidence)...)
 	res.Plan.Settle(opts.Decisions)
 	res.Plan.SetWaves()
 	return res, nil
+}
+
+// places are the files and lines where an agent's repository holds an object;
+// empty if it stands in none as it is, but is made by Kustomize.
+func places(a *migrate.Flux1Agent, id string) string {
+	var found []string
+	for i := range a.Objects {
+		if a.Objects[i].ID == id {
+			found = append(found, where(&a.Objects[i]))
+		}
+	}
+	slices.Sort(found)
+	return strings.Join(slices.Compact(found), ", ")
 }
 
 func agentOf(inv migrate.Inventory, id string) *migrate.Flux1Agent {
@@ -223,8 +236,8 @@ func (p *prover) prove(ctx context.Context) error {
 		}
 		if o := byID[id]; o != nil && o.Application != "" {
 			p.find(migrate.Finding{
-				Severity: migrate.Blocker, Code: "OBJECT_IN_TWO_APPLICATIONS", Subject: id, Where: o.Application + ", " + r.application,
-				Message: fmt.Sprintf("%s would be applied by two Kustomizations, which would fight over it", migrate.DisplayID(id)),
+				Severity: migrate.Blocker, Code: "OBJECT_IN_TWO_APPLICATIONS", Subject: id, Where: places(p.agent, id),
+				Message: fmt.Sprintf("%s would be applied by the Kustomizations %s and %s, which would fight over it", migrate.DisplayID(id), o.Application, r.application),
 				Hint:    "remove one of its copies from Git",
 			})
 			o.Verb = migrate.Conflict
@@ -335,7 +348,7 @@ func rendered(ctx context.Context, agent *migrate.Flux1Agent, plan *migrate.Plan
 }
 
 // clashes finds objects that two Repositories would apply.
-func clashes(repos []migrate.Repository, evidence map[string]map[string]*Evidence) []migrate.Finding {
+func clashes(inv migrate.Inventory, repos []migrate.Repository, evidence map[string]map[string]*Evidence) []migrate.Finding {
 	owners := map[string][]string{}
 	for _, r := range repos {
 		for id, e := range evidence[r.ID] {
@@ -350,9 +363,13 @@ func clashes(repos []migrate.Repository, evidence map[string]map[string]*Evidenc
 			continue
 		}
 		slices.Sort(ids)
+		var where []string
+		for _, repo := range ids {
+			where = append(where, strings.TrimSuffix(repo+" "+places(agentOf(inv, repo), id), " "))
+		}
 		for _, repo := range ids {
 			findings = append(findings, migrate.Finding{
-				Severity: migrate.Blocker, Code: "OBJECT_IN_TWO_REPOSITORIES", Subject: repo + " " + id, Repository: repo, Where: strings.Join(ids, ", "),
+				Severity: migrate.Blocker, Code: "OBJECT_IN_TWO_REPOSITORIES", Subject: repo + " " + id, Repository: repo, Where: strings.Join(where, "; "),
 				Message: fmt.Sprintf("%s is in the repositories of %s, and two Kustomizations would fight over it", migrate.DisplayID(id), strings.Join(ids, " and ")),
 				Hint:    "remove it from all but one",
 			})

@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -336,5 +337,53 @@ func TestHashesTellFormsApartAndNoSecret(t *testing.T) {
 	}
 	if digest(nil, false) != "" {
 		t.Error("nothing has a hash")
+	}
+}
+
+// unreadWorld cannot give some objects.
+type unreadWorld struct {
+	fakeWorld
+	errs map[string]error
+}
+
+func (w *unreadWorld) Live(ctx context.Context, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	if err := w.errs[migrate.ObjectID(o)]; err != nil {
+		return nil, err
+	}
+	return w.fakeWorld.Live(ctx, o)
+}
+
+func TestAnObjectThatTheAPIServerCannotGiveHoldsBackItsRepositoryAlone(t *testing.T) {
+	files := map[string]string{"p/app/a.yaml": configMap("a", `{kept: "1"}`), "p/app/b.yaml": configMap("b", `{kept: "1"}`)}
+	conversion := apierrors.NewInternalError(errors.New(`conversion webhook for example.com/v1beta1, Kind=Widget failed: Post "https://widgets.example.svc": no endpoints available`))
+	w := &unreadWorld{errs: map[string]error{"team_a__ConfigMap": conversion}}
+	w.live = map[string]*unstructured.Unstructured{"team_b__ConfigMap": liveConfigMap("b", map[string]any{"kept": "1"}, nil)}
+	r := proven(t, w, files)
+	for _, o := range r.Plan.Repositories[0].Objects {
+		if unread := o.ID == "team_a__ConfigMap"; unread == Compared(o) {
+			t.Errorf("%s is compared %t: %s", o.ID, Compared(o), o.Why)
+		}
+	}
+	found := false
+	for _, f := range r.Plan.Findings {
+		if f.Code == "OBJECT_UNREAD" {
+			found = true
+			if f.Subject != "flux/flux-team team_a__ConfigMap" || f.Where != "p/app/a.yaml:1" || !strings.Contains(f.Message, "conversion webhook") {
+				t.Errorf("%+v", f)
+			}
+		}
+	}
+	if !found || !r.Plan.Repositories[0].Blocked {
+		t.Errorf("found %t, blocked %t", found, r.Plan.Repositories[0].Blocked)
+	}
+	// What says nothing of the object is no finding.
+	for name, err := range map[string]error{
+		"no connection": errors.New("connection refused"), "no login": apierrors.NewUnauthorized("token expired"), "no time": apierrors.NewTooManyRequests("later", 1),
+		"no leader": apierrors.NewInternalError(errors.New("etcdserver: leader changed")), "too late": apierrors.NewTimeoutError("request timed out", 1),
+	} {
+		w.errs["team_a__ConfigMap"] = err
+		if _, got := Prove(t.Context(), inventoryOf(t, files), migrate.Options{}, w); !errors.Is(got, err) {
+			t.Errorf("%s: %v", name, got)
+		}
 	}
 }
