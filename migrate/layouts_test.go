@@ -2,11 +2,13 @@ package migrate_test
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
 
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
@@ -214,8 +217,8 @@ var layouts = map[string]struct {
 	},
 	"charts, values and CI files": {
 		files: map[string]string{"shop/a.yaml": configMap("a", "shop"), "charts/shop/Chart.yaml": "name: shop\n", "charts/shop/values.yaml": "a: 1\n", "charts/shop/templates/x.yaml": "{{ .Values }}",
-			".gitlab-ci.yml": "stages: []\n", ".github/workflows/x.yaml": "on: push\n", "shop/values.yaml": "a: 1\n", "docs/x.yaml": "a: [\n"},
-		want: nil, // docs/x.yaml cannot be read, at which fluxd gives up
+			".gitlab-ci.yml": "stages: []\n", ".github/workflows/x.yaml": "on: push\n", "shop/values.yaml": "a: 1\n"},
+		want: []string{"team-shop=./shop"},
 	},
 	"hidden folders and names that Flux v2 leaves out by default": {
 		files: map[string]string{"shop/a.yaml": configMap("a", "shop"), ".tekton/b.yaml": configMap("b", "ci"), ".github/c.yaml": configMap("c", "ci"), "cloudbuild.yaml": configMap("d", "ci")},
@@ -287,9 +290,6 @@ func TestEveryLayoutBuildsWhatFluxdApplies(t *testing.T) {
 					t.Errorf("%s: nothing says why it is an application", app.Name)
 				}
 			}
-			if c.want == nil {
-				return
-			}
 			if d := cmp.Diff(c.want, got); d != "" {
 				t.Error(d)
 			}
@@ -303,7 +303,56 @@ func TestEveryLayoutBuildsWhatFluxdApplies(t *testing.T) {
 				t.Errorf("%d Kustomizations for %d paths", n, most)
 			}
 			checkBuilds(t, &whole, &a)
+
+			res, err := proof.Prove(t.Context(), migrate.Inventory{Agents: []migrate.Flux1Agent{a}}, migrate.Options{}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden(t, "layout-"+strings.NewReplacer(" ", "-", ",", "", ".", "").Replace(name), res.Plan)
 		})
+	}
+}
+
+var update = flag.Bool("update", false, "rewrite the goldens in testdata")
+
+// golden compares a plan with testdata/plan/NAME.yaml, which -update writes.
+func golden(t *testing.T, name string, p migrate.Plan) {
+	t.Helper()
+	raw, err := yaml.Marshal(map[string]any{"repositories": p.Repositories, "sources": p.Sources, "credentials": p.Credentials, "findings": p.Findings})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join("testdata", "plan", name+".yaml")
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, raw, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(want), string(raw)); d != "" {
+		t.Error(d)
+	}
+}
+
+// A file that cannot be read stops fluxd: what it would apply is not known, and
+// the repository is held back.
+func TestAFileThatStopsFluxdHoldsBack(t *testing.T) {
+	a := agentReading(t, "flux/flux-team", map[string]string{"shop/a.yaml": configMap("a", "shop"), "docs/x.yaml": "a: [\n"}, nil, nil, false)
+	_, _, found, err := flux1.Load(a.Tree, flux1.LoadConfig{Repository: a.ID, DefaultNamespace: a.DefaultNamespace, Kinds: servedKinds})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := migrate.Build(migrate.Inventory{Agents: []migrate.Flux1Agent{a}, Findings: found}, migrate.Options{})
+	if !p.Repositories[0].Blocked || !slices.ContainsFunc(p.Findings, func(f migrate.Finding) bool {
+		return f.Code == "FLUX1_STUCK" && strings.HasPrefix(f.Where, "docs/x.yaml")
+	}) {
+		t.Errorf("blocked %t by %v", p.Repositories[0].Blocked, p.Findings)
 	}
 }
 

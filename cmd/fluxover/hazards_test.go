@@ -7,6 +7,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/fluxover/fluxover/migrate"
 )
 
 // hazard is one thing that is known to go wrong when a repository is handed
@@ -348,6 +352,110 @@ func TestEveryHazardIsDetectedPreventedGatedOrListedAsOpen(t *testing.T) {
 	}
 	if len(hazards) != 72 {
 		t.Errorf("the table has %d hazards of 72", len(hazards))
+	}
+}
+
+// preventedInPlans are goldens of plans that show how a hazard without a finding
+// is prevented: a text that the golden holds, or with "!" that it does not.
+var preventedInPlans = map[int]struct{ golden, text string }{
+	6:  {"discover/testdata/plan/hazard-hand-set-fields.yaml", "deletionPolicy: Orphan"},
+	7:  {"discover/testdata/plan/hazard-takes-others-with-it.yaml", "shop_data__PersistentVolumeClaim\n    type: annotation\n    value: disabled"},
+	8:  {"discover/testdata/plan/hazard-garbage-collection-off.yaml", "prune: false"},
+	10: {"discover/testdata/plan/hazard-no-namespace.yaml", "/metadata/namespace"},
+	13: {"discover/testdata/plan/hazard-ignored-by-fluxd.yaml", "key: kustomize.toolkit.fluxcd.io/reconcile\n    object: shop_b__ConfigMap\n    type: annotation\n    value: disabled"},
+	30: {"discover/testdata/plan/hazard-refused.yaml", "!force: true"},
+	36: {"discover/testdata/plan/hazard-takes-others-with-it.yaml", "_widgets.example.com_apiextensions.k8s.io_CustomResourceDefinition\n    type: annotation\n    value: disabled"},
+	40: {"discover/testdata/plan/hazard-roles-of-the-release.yaml", "kind: Role\n"},
+	50: {"discover/testdata/plan/hazard-refused.yaml", "!postBuild"},
+	55: {"discover/testdata/plan/hazard-refused.yaml", "branch: main"},
+}
+
+// notInPlans are the hazards that come true in the cut-over or afterwards alone,
+// so that a plan says nothing of them: who prevents or gates them.
+var notInPlans = map[int]string{
+	2:  "the fence and the adoption",
+	35: "the verification of each adoption",
+	39: "the copies of credentials, which the cut-over makes",
+	54: "no command writes to a team's repository",
+	60: "the agent's chart",
+	61: "what is looked at before the fence goes up",
+	62: "the order in which Kustomizations are resumed",
+	64: "the verification of each adoption",
+	69: "the fence",
+	71: "the adoption asks anew",
+	72: "the checks before and behind the fence",
+}
+
+// codesNotInPlans are findings of hazards that no golden of a plan holds, each
+// with the test that does show it. What gets a golden leaves the list.
+var codesNotInPlans = map[string]string{
+	"PATCH_NOT_CARRIED": "discover TestWhatKustomizeBuildsForFluxdIsBuiltByAKustomizationAlike",
+	"PROXY_UNKNOWN":     "discover TestProxyCertificatesAndRolesAreFoundByPlace",
+	"TREE_TOO_LARGE":    "migrate/flux1 TestHostileTreesAreBounded",
+}
+
+// Beside the tests that it names, each hazard must be seen in a whole plan, as
+// its reviewer would see it.
+func TestEveryHazardThatAPlanCanShowHasAGolden(t *testing.T) {
+	var goldens []string
+	for _, pattern := range []string{"discover/testdata/plan/*.yaml", "migrate/testdata/plan/*.yaml"} {
+		found, err := filepath.Glob(filepath.Join(moduleRoot, pattern))
+		if err != nil || len(found) < 10 {
+			t.Fatalf("%d goldens of %s: %v", len(found), pattern, err)
+		}
+		goldens = append(goldens, found...)
+	}
+	shown := map[string]bool{}
+	for _, name := range goldens {
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var golden struct{ Findings []migrate.Finding }
+		if err := yaml.Unmarshal(raw, &golden); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for _, f := range golden.Findings {
+			shown[f.Code] = true
+		}
+	}
+	of := map[string]bool{}
+	for _, h := range hazards {
+		for _, c := range h.codes {
+			of[c] = true
+			if !shown[c] && codesNotInPlans[c] == "" {
+				t.Errorf("H%d: no golden of a plan shows %s", h.number, c)
+			}
+		}
+		prevented, isPrevented := preventedInPlans[h.number]
+		switch {
+		case len(h.codes) > 0 && !slices.ContainsFunc(h.codes, func(c string) bool { return shown[c] }):
+			t.Errorf("H%d: no golden of a plan shows any of %q", h.number, h.codes)
+		case len(h.codes) > 0 && (isPrevented || notInPlans[h.number] != ""):
+			t.Errorf("H%d is detected, and listed as not", h.number)
+		case len(h.codes) == 0 && !isPrevented && notInPlans[h.number] == "":
+			t.Errorf("H%d: no golden of a plan shows it, and nothing says why", h.number)
+		}
+		if !isPrevented {
+			continue
+		}
+		raw, err := os.ReadFile(filepath.Join(moduleRoot, filepath.FromSlash(prevented.golden)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, absent := strings.CutPrefix(prevented.text, "!")
+		if strings.Contains(string(raw), text) == absent {
+			t.Errorf("H%d: %s is not as it must be: %q", h.number, prevented.golden, prevented.text)
+		}
+	}
+	tests := parseSource(t).testFunctions()
+	for c, name := range codesNotInPlans {
+		if dir, test, _ := strings.Cut(name, " "); !tests[dir][test] {
+			t.Errorf("%s: there is no test %s", c, name)
+		}
+		if shown[c] || !of[c] {
+			t.Errorf("%s is shown by a golden of a plan, or belongs to no hazard: take it off the list", c)
+		}
 	}
 }
 
