@@ -23,6 +23,8 @@ func TestProxyCertificatesAndRolesAreFoundByPlace(t *testing.T) {
 	}
 	variable := func(name, value string) corev1.EnvVar { return corev1.EnvVar{Name: name, Value: value} }
 	fromSecret := corev1.EnvVar{Name: "HTTPS_PROXY", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "net"}, Key: "proxy"}}}
+	piece := fromSecret
+	piece.Name = "PIECE"
 	volume := corev1.Volume{Name: "ca", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: "ca"}}}}
 	place := migrate.Value{ConfigMap: &migrate.SecretKey{Namespace: "flux", Name: "ca", Key: "ca.pem"}}
 	for name, c := range map[string]struct {
@@ -37,7 +39,8 @@ func TestProxyCertificatesAndRolesAreFoundByPlace(t *testing.T) {
 		"a proxy":                                {url: "https://git.example.com/a", env: []corev1.EnvVar{variable("HTTPS_PROXY", "p:3128")}, want: migrate.AgentCredential{Proxy: migrate.Value{Literal: "p:3128"}}, codes: []string{"PROXY"}},
 		"a proxy with a password":                {url: "https://git.example.com/a", env: []corev1.EnvVar{variable("https_proxy", "http://u:MARKED-SECRET@p:1")}, want: migrate.AgentCredential{Proxy: migrate.Value{Variable: "https_proxy"}}, codes: []string{"PROXY"}},
 		"a proxy in a Secret":                    {url: "https://git.example.com/a", env: []corev1.EnvVar{fromSecret}, want: migrate.AgentCredential{Proxy: migrate.Value{Secret: &migrate.SecretKey{Namespace: "flux", Name: "net", Key: "proxy"}}}, codes: []string{"PROXY"}},
-		"a proxy of several pieces":              {url: "https://git.example.com/a", env: []corev1.EnvVar{variable("HTTPS_PROXY", "http://$(USER)@p")}, codes: []string{"PROXY_UNKNOWN"}},
+		"a proxy of several pieces":              {url: "https://git.example.com/a", env: []corev1.EnvVar{piece, variable("HTTPS_PROXY", "http://$(PIECE)@p")}, codes: []string{"PROXY_UNKNOWN"}},
+		"a proxy whose name stands for nothing":  {url: "https://git.example.com/a", env: []corev1.EnvVar{variable("HTTPS_PROXY", "http://$(USER)@p")}, want: migrate.AgentCredential{Proxy: migrate.Value{Variable: "HTTPS_PROXY"}}, codes: []string{"PROXY"}},
 		"a proxy that SSH does not use":          {url: "ssh://git@git.example.com/a", env: []corev1.EnvVar{variable("HTTPS_PROXY", "p:3128"), variable("GIT_SSL_NO_VERIFY", "1")}},
 		"certificates in a file":                 {url: "https://git.example.com/a", env: []corev1.EnvVar{variable("GIT_SSL_CAINFO", "/ca/ca.pem")}, mounts: []corev1.VolumeMount{{Name: "ca", MountPath: "/ca"}}, want: migrate.AgentCredential{CA: place}},
 		"certificates among the system's":        {url: "https://git.example.com/a", mounts: []corev1.VolumeMount{{Name: "ca", MountPath: "/etc/ssl/certs/own.pem", SubPath: "ca.pem"}}, want: migrate.AgentCredential{CA: place}},

@@ -49,7 +49,7 @@ var knownGaps = map[string][]string{
 	},
 	"condition reason": {"ArchiveOperationFailed", "URLInvalid"},
 	// Tests in Go show most of these, and no example that is kept whole.
-	"Terraform argument": {"config_paths", "create_namespace", "disable_template", "inline", "merge_strategy", "override_namespace", "scripts", "sensitive_vars"},
+	"Terraform argument": {"config_paths", "create_namespace", "disable_template", "inline", "merge_strategy", "scripts", "sensitive_vars"},
 }
 
 func TestMeaningIsCovered(t *testing.T) {
