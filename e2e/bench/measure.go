@@ -27,8 +27,6 @@ type figures struct {
 	// queries and fetches are what the Git server was asked.
 	queries, fetches int
 	code             int
-	// out is what the program wrote.
-	out []byte
 }
 
 // requests are those of one sort.
@@ -37,16 +35,16 @@ type requests struct {
 	answered time.Duration
 }
 
-// run runs the program under test in a world and measures it. Exit codes
-// that are no failure are named.
-func (w *world) run(ctx context.Context, codes []int, args ...string) (figures, error) {
+// run runs the program under test in a world, measures it, and returns what
+// it printed. Exit codes that are no failure are named.
+func (w *world) run(ctx context.Context, codes []int, args ...string) (f figures, output []byte, err error) {
 	log, err := os.Open(w.plane.AuditLog)
 	if err != nil {
-		return figures{}, err
+		return f, nil, err
 	}
 	defer log.Close()
 	if _, err := log.Seek(0, io.SeekEnd); err != nil {
-		return figures{}, err
+		return f, nil, err
 	}
 	queries, fetches := w.gitRequests()
 	var stdout, stderr bytes.Buffer
@@ -55,23 +53,23 @@ func (w *world) run(ctx context.Context, codes []int, args ...string) (figures, 
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	begun := time.Now()
 	err = cmd.Run()
-	f := figures{wall: time.Since(begun)}
+	f.wall = time.Since(begun)
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
-		return f, fmt.Errorf("run fluxover %s: %w", args[0], err)
+		return f, nil, fmt.Errorf("run fluxover %s: %w", args[0], err)
 	}
 	f.code = cmd.ProcessState.ExitCode()
 	if !slices.Contains(codes, f.code) {
-		return f, fmt.Errorf("fluxover %s ended with %d:\n%s", strings.Join(args, " "), f.code, lastLines(stderr.String()+stdout.String(), 30))
+		return f, nil, fmt.Errorf("fluxover %s ended with %d:\n%s", strings.Join(args, " "), f.code, lastLines(stderr.String()+stdout.String(), 30))
 	}
 	f.user, f.system = cmd.ProcessState.UserTime(), cmd.ProcessState.SystemTime()
 	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
 		f.memory = usage.Maxrss << 10 // Linux counts in KiB
 	}
 	after, afterFetches := w.gitRequests()
-	f.queries, f.fetches, f.out = after-queries, afterFetches-fetches, stdout.Bytes()
+	f.queries, f.fetches = after-queries, afterFetches-fetches
 	f.requests, err = apiRequests(log)
-	return f, err
+	return f, stdout.Bytes(), err
 }
 
 // lastLines keeps the end of an output for an error.
