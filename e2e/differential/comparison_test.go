@@ -31,6 +31,8 @@ func TestEachWayToBeWrongIsSeen(t *testing.T) {
 	}{
 		"adopted, marks only":              {&planned{Verb: "adopt"}, plain, marked, "", ""},
 		"adopted, and another image":       {&planned{Verb: "adopt"}, plain, image, "", "changes: [.spec.template.spec.containers.image]"},
+		"deleted by force, as foretold":    {&planned{Verb: "conflict", Why: "it would be deleted and made anew"}, plain, nil, "ReconciliationFailed", ""},
+		"refused, and gone":                {&planned{Verb: "conflict", Why: "the dry-run was refused"}, plain, nil, "ReconciliationFailed", "is gone"},
 		"adopted, and gone":                {&planned{Verb: "adopt"}, plain, nil, "", "is gone"},
 		"restarted as foretold":            {&planned{Verb: "restart", Fields: imageField}, plain, image, "", ""},
 		"a restart called a change":        {&planned{Verb: "change", Fields: imageField}, plain, image, "", "its pods are replaced"},

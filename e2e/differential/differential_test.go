@@ -116,6 +116,9 @@ type assumption struct {
 // hold.
 const unbuilt = "could not be built"
 
+// recreated are words of the plan for what force: enabled deletes.
+const recreated = "deleted and made anew"
+
 // assumptions are all that are allowed; any other is a failure. Each is held
 // against what happened, too, as far as it says anything.
 var assumptions = []assumption{
@@ -475,6 +478,8 @@ func (c *comparison) object(one *played, r *repository, o planned) {
 		c.sum.unseen++
 	}
 	switch {
+	case d.Kind == "removed" && o.Verb == "conflict" && strings.Contains(o.Why, recreated):
+		// It is made anew at a later try only, if at all.
 	case d.Kind == "removed":
 		say("is gone")
 	case o.Verb == "create":
