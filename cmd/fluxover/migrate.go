@@ -173,12 +173,18 @@ func writeRunbook(w io.Writer, plan migrate.Plan, inv migrate.Inventory, chosen 
 	fmt.Fprintf(&b, `#!/bin/sh
 # How to hand over to Flux v2 by hand what "fluxover migrate" hands over: the same
 # steps in the same order, for one repository after the other. Run them one by one,
-# or all with "sh -eu", in an empty folder. The agent of Flux v2 must be installed
-# and work. Lines that begin with "#back " take a step back; run those of the steps
-# that were begun, from the last step to the first.
+# or all with "sh -eu", in an empty folder that nobody else may read: credentials and
+# the old agent's Secrets are written there; remove it at the end. The agent of Flux v2
+# must be installed and work. Lines that begin with "#back " take a step back; run
+# those of the steps that were begun, from the last step to the first.
 set -eu
+umask 077
 folder=$(pwd)
-`)
+# For the cluster at %s alone.
+`, plan.Inputs.Server)
+	if uid := plan.Inputs.Cluster; uid != "" {
+		fmt.Fprintf(&b, "test \"$(kubectl get namespace kube-system -o jsonpath='{.metadata.uid}')\" = %s\n", uid)
+	}
 	for _, r := range chosen {
 		i := slices.IndexFunc(inv.Agents, func(a migrate.Flux1Agent) bool { return a.ID == r.ID })
 		if i < 0 {

@@ -251,17 +251,24 @@ func TestOperatorsPauseResumeAndAbort(t *testing.T) {
 }
 
 // shell runs lines in a folder with the laboratory's kubectl and the program to
-// test.
+// test, and demands that they succeed.
 func (w *world) shell(folder, lines string) {
 	w.t.Helper()
+	if err := w.inShell(folder, lines); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) inShell(folder, lines string) error {
 	ctx, cancel := context.WithTimeout(w.t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", "-eu")
 	cmd.Dir, cmd.Stdin = folder, strings.NewReader(lines)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+w.Kubeconfig, "XDG_CACHE_HOME="+w.cache, "PATH="+w.ControlPlane.BinDir+":"+w.BinDir+":"+os.Getenv("PATH"))
 	if out, err := cmd.CombinedOutput(); err != nil {
-		w.t.Fatalf("%v\n%s\n%s", err, out, lines)
+		return fmt.Errorf("%w\n%s\n%s", err, out, lines)
 	}
+	return nil
 }
 
 // What the runbook says does by hand what migrate does, and its way back what
@@ -287,6 +294,10 @@ func TestARepositoryIsHandedOverByHandFromTheRunbook(t *testing.T) {
 	plan := w.plan()
 	before := ofTeam(w.dump(), second)
 	since, folder := time.Now(), t.TempDir()
+	const identity = "= " // the UID of kube-system
+	if i := strings.Index(script, identity); i < 0 || w.inShell(folder, script[:i+len(identity)]+"0"+script[i+len(identity):]) == nil {
+		t.Error("the runbook runs in another cluster than the plan's")
+	}
 	w.shell(folder, script)
 	report := w.pass(auditor.Options{Since: since, Plan: plan, MaxGap: time.Minute})
 	if !slices.ContainsFunc(report.Handovers, func(h auditor.Handover) bool { return h.Adopted.After(since) && h.Gap != nil }) {

@@ -44,9 +44,31 @@ func Runbook(p Planned) ([]StepInfo, error) {
 		if err != nil {
 			return nil, fmt.Errorf("write the step %s of %s by hand: %w", steps[i].Name, r.id, err)
 		}
+		if info.Name == "stage" {
+			info.Manual = sharedSources(&p.Plan, slice.Repository) + info.Manual
+		}
 		out = append(out, info)
 	}
 	return out, nil
+}
+
+// sharedSources warns of sources that other Repositories use as well: what is
+// pinned for one is pinned for all.
+func sharedSources(plan *migrate.Plan, repo migrate.Repository) string {
+	var s strings.Builder
+	for _, ref := range repo.Sources {
+		var others []string
+		for _, other := range plan.Repositories {
+			if other.ID != repo.ID && slices.Contains(other.Sources, ref) {
+				others = append(others, other.ID)
+			}
+		}
+		if len(others) > 0 {
+			fmt.Fprintf(&s, "# GitRepository/%s/%s is a source of %s too. Where that is handed over already, the source stays as it is:\n# leave it out below, and go on only while its commit is the one in spec.ref.commit.\n",
+				ref.Namespace, ref.Name, strings.Join(others, ", "))
+		}
+	}
+	return s.String()
 }
 
 // script are lines for a shell. What stands in them is quoted where it is added.
@@ -122,7 +144,6 @@ func manualRecheck(r *repository) (string, error) {
 func manualSnapshot(r *repository) (string, error) {
 	var s script
 	a := r.j.Agent
-	s.add("umask 077 # Secrets are among them")
 	s.add("%s get deployment %s -o yaml --show-managed-fields > deployment.yaml", in(a.Namespace), quoted(a.Workload))
 	s.add("%s get deployment %s -o jsonpath='{.spec.replicas}' > replicas", in(a.Namespace), quoted(a.Workload))
 	if a.Release != "" {
@@ -171,7 +192,7 @@ func manualCredentials(r *repository) (string, error) {
 		if c.KnownHosts != "" {
 			s.add("cat > %s/known_hosts <<'EOF'\n%s\nEOF", dir, strings.TrimRight(c.KnownHosts, "\n"))
 		}
-		s.add("%s create secret generic %s --from-file=%s", in(c.To.Namespace), quoted(c.To.Name), dir)
+		s.add("%s create secret generic %s --from-file=%s --dry-run=client -o yaml | kubectl apply --server-side -f -", in(c.To.Namespace), quoted(c.To.Name), dir)
 	}
 	if len(r.j.plan.Credentials) == 0 {
 		s.add("# Anonymous access: there is nothing to copy.")

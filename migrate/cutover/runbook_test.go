@@ -41,7 +41,7 @@ func TestTheRunbookIsAScriptOfEachStep(t *testing.T) {
 			Supporting:     []*unstructured.Unstructured{object("ServiceAccount", "a")},
 			Kustomizations: []*unstructured.Unstructured{object("Kustomization", "a-web")},
 			Objects:        []migrate.ObjectPlan{{ID: "shop_web_apps_Deployment"}, {ID: "shop_api_apps_Deployment"}, {ID: "_shop__Namespace"}},
-		}},
+		}, {ID: "flux/b", Sources: []migrate.ObjectRef{{Namespace: "flux-system", Name: "a"}}}},
 	}
 	rows, err := Runbook(Planned{Plan: plan, Agent: agent})
 	if err != nil || len(rows) != len(steps) {
@@ -76,9 +76,9 @@ func TestTheRunbookIsAScriptOfEachStep(t *testing.T) {
 			`{{index .data "p"}}' | base64 -d | perl -pe 's/%([0-9A-Fa-f]{2})/chr hex $1/ge' > a-basic/password`,
 			"the token of the --git-url of Deployment/flux/a.\ntest -s a-basic/token",
 			`{{if eq .name "GIT_TOKEN"}}`, "git.example.com ssh-ed25519 AAAA\nEOF", "test -s a-proxy/address",
-			"kubectl -n flux-system create secret generic a-git --from-file=a-git",
+			"kubectl -n flux-system create secret generic a-git --from-file=a-git --dry-run=client -o yaml | kubectl apply --server-side -f -",
 		},
-		"stage": {"commit: " + commitA, "suspend: true", "prune: false", "kind: ServiceAccount"},
+		"stage": {"GitRepository/flux-system/a is a source of flux/b too", "commit: " + commitA, "suspend: true", "prune: false", "kind: ServiceAccount"},
 		"fence": {"kubectl -n flux scale deployment a --replicas=0", "kubectl -n flux wait pod -l app=flux --for=delete", "system:serviceaccount:flux:a", "kind: ValidatingAdmissionPolicyBinding"},
 		"adopt": {`kubectl -n flux-system patch kustomizations.kustomize.toolkit.fluxcd.io a-web --type=merge -p '{"spec":{"suspend":false}}'`},
 		"unpin": {`kubectl -n flux-system patch gitrepository a --type=json -p '[{"op":"remove","path":"/spec/ref/commit"}]'`},
