@@ -67,6 +67,7 @@ e2e: ## the end-to-end tests alone
 verify: ## formatting, vet, linters, generated files, import layers
 	@out=$$(gofmt -l cmd migrate discover emit reconcile e2e); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
 	@! git grep -nE '^(<<<<<<<|>>>>>>>)( |$$)' -- . || { echo "the lines above are left of a merge"; exit 1; }
+	@out=$$(git ls-files -z | xargs -0 -r find 2>/dev/null -maxdepth 0 -size +2M); if [ -n "$$out" ]; then echo "too large to be kept in Git:"; echo "$$out"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) vet -tags faults ./migrate/cutover ./cmd/fluxover
 	cd e2e/lint && $(GO) build -o $(LINT)/ tool
