@@ -35,14 +35,14 @@ test-others:
 	$(GO) test -tags faults -run WithFaultsBuiltIn ./migrate/cutover
 	@$(MAKE) --no-print-directory race-short
 
-race: race-short ## the product's packages under the race detector (needs gcc)
+race: race-short ## the product's packages, and a journey, under the race detector (needs gcc)
 	CGO_ENABLED=1 $(GO) test -race -timeout 60m ./migrate/... ./discover/... ./emit/... ./reconcile/... ./cmd/...
 
 # What most goroutines are at work in: sources, the agent, and the whole program
 # while several repositories are under way and operators interfere.
 race-short:
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./reconcile ./reconcile/source
-	CGO_ENABLED=1 GOFLAGS=-race $(GO) test -timeout 20m -run '^TestOperatorsPauseResumeAndAbort$$' ./e2e/journey
+	CGO_ENABLED=1 GOFLAGS="$(GOFLAGS) -race" $(GO) test -timeout 20m -run '^TestOperatorsPauseResumeAndAbort$$' ./e2e/journey
 
 long: ## every long series whole: all crash points, 40 repositories
 	LONG=1 $(MAKE) --no-print-directory TIMEOUT=4h test-others

@@ -115,7 +115,7 @@ func (o *migrateOptions) run(cmd *cobra.Command, s streams, k *kube, args []stri
 		return err
 	}
 	if o.runbook {
-		return writeRunbook(s.Out, plan, inv, o.chosen(&plan))
+		return o.writeRunbook(ctx, s.Out, f, plan, res.Plan, inv)
 	}
 	report, err := reportOf(proof.Result{Plan: plan}, inv)
 	if err != nil {
@@ -166,26 +166,43 @@ func (o *migrateOptions) run(cmd *cobra.Command, s streams, k *kube, args []stri
 	return nil
 }
 
-// writeRunbook writes how to hand repositories over by hand: a shell script, in
-// which the way back stands as comments.
-func writeRunbook(w io.Writer, plan migrate.Plan, inv migrate.Inventory, chosen []migrate.Repository) error {
+// writeRunbook writes how to hand the chosen repositories of a plan over by hand:
+// a shell script, in which the way back stands as comments. fresh is what was
+// planned now. What migrate would refuse is not written.
+func (o *migrateOptions) writeRunbook(ctx context.Context, w io.Writer, f *facts, plan, fresh migrate.Plan, inv migrate.Inventory) error {
+	if err := cutover.New(f.client, plan, nil, o.wishes(), nil).Admissible(ctx); err != nil {
+		return cutoverError(ctx, err, plan.Findings...)
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, `#!/bin/sh
 # How to hand over to Flux v2 by hand what "fluxover migrate" hands over: the same
 # steps in the same order, for one repository after the other. Run them one by one,
-# or all with "sh -eu", in an empty folder that nobody else may read: credentials and
-# the old agent's Secrets are written there; remove it at the end. The agent of Flux v2
-# must be installed and work. Lines that begin with "#back " take a step back; run
-# those of the steps that were begun, from the last step to the first.
+# in an empty folder that nobody else may read: credentials and the old agent's Secrets
+# are written there; remove it at the end. kubectl must speak to the cluster as somebody
+# who may do all this; perl is needed where a credential stands percent-encoded. The
+# agent of Flux v2 must be installed and work%s.
+# Lines that begin with "#back " take a step back; run those of the steps that were
+# begun, from the last step to the first. fluxover knows nothing of what was handed
+# over by hand: leave it out of "fluxover migrate" with --repo, or go back by hand first.
 set -eu
 umask 077
 folder=$(pwd)
 # For the cluster at %s alone.
-`, plan.Inputs.Server)
+`, runsWith(plan.ClusterAgent), plan.Inputs.Server)
 	if uid := plan.Inputs.Cluster; uid != "" {
 		fmt.Fprintf(&b, "test \"$(kubectl get namespace kube-system -o jsonpath='{.metadata.uid}')\" = %s\n", uid)
 	}
-	for _, r := range chosen {
+	var blocked []string
+	for _, r := range o.chosen(&plan) {
+		now := fresh.Repository(r.ID)
+		switch {
+		case r.Blocked:
+			blocked = append(blocked, r.ID)
+			continue
+		case now == nil || now.Commit != r.Commit:
+			return &exitError{Code: exitFailed, Err: fmt.Errorf("write the runbook of %s: the plan is about commit %s, which is not the one that the old agent synced last", r.ID, r.Commit),
+				Hints: []string{"nothing has changed", "plan again, and print it from that plan"}}
+		}
 		i := slices.IndexFunc(inv.Agents, func(a migrate.Flux1Agent) bool { return a.ID == r.ID })
 		if i < 0 {
 			return fmt.Errorf("write the runbook of %s: its agent was not found", r.ID)
@@ -194,11 +211,7 @@ folder=$(pwd)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(&b, "\n######## %s\n", r.ID)
-		fmt.Fprintf(&b, "mkdir -p \"$folder/%[1]s\" && cd \"$folder/%[1]s\"\n", r.ID)
-		if r.Blocked {
-			fmt.Fprintf(&b, "# Findings hold it back: \"fluxover plan --repo %s\" says which.\n", r.ID)
-		}
+		fmt.Fprintf(&b, "\n######## %[1]s\nmkdir -p \"$folder/%[1]s\"\ncd \"$folder/%[1]s\"\n", r.ID)
 		for _, s := range steps {
 			fmt.Fprintf(&b, "\n#### %s; a failure leaves behind: %s\n%s\n", s.Name, s.Leaves, s.Manual)
 			for line := range strings.Lines(s.ManualUndo) {
@@ -206,8 +219,21 @@ folder=$(pwd)
 			}
 		}
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	if _, err := io.WriteString(w, b.String()); err != nil {
+		return err
+	}
+	if len(blocked) > 0 {
+		return &exitError{Code: exitBlocked, Err: fmt.Errorf("left out, since findings hold them back: %s", strings.Join(blocked, ", ")), Hints: []string{`"fluxover plan" says which, and what to do`}}
+	}
+	return nil
+}
+
+// runsWith says which flags the agent must have.
+func runsWith(agent migrate.ClusterAgent) string {
+	if len(agent.Args) == 0 {
+		return ""
+	}
+	return ", with " + strings.Join(agent.Args, " ")
 }
 
 // wishes are the flags as the executor takes them.

@@ -200,7 +200,8 @@ compared and nothing is tried: migrate does not carry out such a plan.
 It exits 3 if a finding holds back any repository, else 0. With
 --detailed-exitcode it exits 2 if there is something to do, and 0 only if there
 is not: if every repository of the plan is settled, as its journal in the cluster
-says. What a settled repository's old agent left behind holds nothing back then.
+says; "fluxover status" tells whether one was disturbed since. What a settled
+repository's old agent left behind holds nothing back then.
 Without a cluster no journal is read, and there is always something to do.
 
 With --verify it plans again from fresh facts, with the options and decisions
@@ -307,8 +308,12 @@ func (p *planCommand) settled(ctx context.Context, k *kube) (map[string]bool, er
 // settled.
 func outcome(plan migrate.Plan, detailed bool, settled map[string]bool) error {
 	pending := slices.DeleteFunc(slices.Clone(plan.Repositories), func(r migrate.Repository) bool { return settled[r.ID] })
+	// Of the cluster, or of what was asked for: what cannot be seen may be pending.
+	whole := slices.ContainsFunc(plan.Findings, func(f migrate.Finding) bool {
+		return f.Severity == migrate.Blocker && f.Repository == "" && !plan.IsAccepted(f)
+	})
 	switch {
-	case len(plan.Repositories) == 0, slices.ContainsFunc(pending, func(r migrate.Repository) bool { return r.Blocked }):
+	case len(plan.Repositories) == 0, whole, slices.ContainsFunc(pending, func(r migrate.Repository) bool { return r.Blocked }):
 		return &exitError{Code: exitBlocked}
 	case detailed && len(pending) > 0:
 		return &exitError{Code: exitDifferences}

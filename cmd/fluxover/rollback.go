@@ -146,6 +146,11 @@ func nothingTo(do string, err error) error {
 	return &exitError{Code: exitFailed, Err: fmt.Errorf("%w: there is nothing to %s", err, do), Hints: []string{"nothing has changed"}}
 }
 
+// staysAsked adds to an error that the abort is not off the table.
+func staysAsked(err error) error {
+	return fmt.Errorf("%w; the abort stays asked for: a migration at work carries it out, or \"fluxover abort\" again", err)
+}
+
 func newPause(s streams, k *kube) *cobra.Command {
 	return &cobra.Command{
 		Use: "pause", Short: "stop a migration before its next step", Args: noArgs,
@@ -205,17 +210,17 @@ func newAbort(s streams, k *kube) *cobra.Command {
 				return err
 			}
 			defer f.close()
-			o := f.returning(cutover.RollbackOptions{Unfinished: true, Identity: cutover.Identity{Command: "fluxover abort"}})
-			if o.Capacitor, err = capacitor.inUse(ctx, f); err != nil {
-				return err
-			}
+			o := f.returning(cutover.RollbackOptions{Unfinished: true, Asked: true, Identity: cutover.Identity{Command: "fluxover abort"}})
 			// At once: reading Git for the plan can take long, and who is at work need not wait for that.
 			if err := cutover.AskAbort(ctx, f.client, o.Identity); err != nil {
 				return nothingTo("abort", err)
 			}
+			if o.Capacitor, err = capacitor.inUse(ctx, f); err != nil {
+				return staysAsked(err)
+			}
 			plan, err := f.planReturn(ctx, &o)
 			if err != nil {
-				return fmt.Errorf("%w; the abort stays asked for: a migration at work carries it out, or \"fluxover abort\" again", err)
+				return staysAsked(err)
 			}
 			display := newProgress(ctx, s.Err, len(plan.Repositories))
 			err = cutover.Abort(ctx, f.client, o, display.Event)
@@ -226,7 +231,8 @@ func newAbort(s streams, k *kube) *cobra.Command {
 			// Another operator may have done it, so the events do not tell.
 			report, err := cutover.Status(ctx, f.client)
 			if err != nil {
-				return fmt.Errorf("aborted; how things stand is not known: %w", err)
+				say(s.Err, "warning", fmt.Sprintf("aborted, and how things stand is not known: %v", err))
+				return nil
 			}
 			return writeStatus(s.Out, report)
 		},

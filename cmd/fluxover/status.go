@@ -69,7 +69,11 @@ func writeStatus(w io.Writer, report cutover.StatusReport) error {
 		fmt.Fprintln(w, report.Message)
 	}
 	if len(report.Repositories) == 0 {
-		_, err := fmt.Fprintln(w, "no migration was begun in this cluster")
+		what := "no migration was begun in this cluster"
+		if report.Paused || report.Message != "" {
+			what = "no repository was begun" // yet, or any more
+		}
+		_, err := fmt.Fprintln(w, what)
 		return err
 	}
 	rows := [][]string{{"REPOSITORY", "PHASE", "STEP", "SINCE", "GAP"}}

@@ -207,11 +207,11 @@ func TestOperatorsPauseResumeAndAbort(t *testing.T) {
 
 	// Paused while the canary is held: it does not settle when the hold is
 	// over, and no other is begun, until resumed.
-	run := w.start(migrateArgs("--hold", "3s")...)
+	run := w.start(migrateArgs("--hold", "15s")...)
 	w.come(1, "holding")
 	w.answers(answer{0, []string{"paused: each repository stops before its next step"}, nil, 0}, "pause")
 	w.answers(answer{0, []string{"paused", "fluxover resume"}, nil, 0}, "status")
-	time.Sleep(8 * time.Second)
+	time.Sleep(18 * time.Second)
 	if held, settled := w.in("holding"), w.in("settled"); len(held) != 1 || len(settled) > 0 {
 		t.Errorf("while paused %q are held and %q settled, want one held and nothing settled", held, settled)
 	}
@@ -308,6 +308,10 @@ func TestARepositoryIsHandedOverByHandFromTheRunbook(t *testing.T) {
 	}
 	w.arrives(second, w.commit(second))
 
+	// Not twice over one snapshot, and not once another commit was synced.
+	if err := w.inShell(folder, script); err == nil {
+		t.Error("the runbook runs a second time, over its snapshot")
+	}
 	// Back, from the last step to the first.
 	var back []string
 	for _, step := range strings.Split(script, "\n#### ") {
@@ -322,11 +326,19 @@ func TestARepositoryIsHandedOverByHandFromTheRunbook(t *testing.T) {
 	if len(back) < 8 {
 		t.Fatalf("the way back by hand is %q", back)
 	}
-	w.shell(filepath.Join(folder, filepath.FromSlash(id(second))), strings.Join(back, "\n"))
+	w.shell(folder, strings.Join(back, "\n"))
 	w.commit(second)
 	if err := w.WaitSynced(t.Context(), second); err != nil {
 		t.Errorf("after the way back by hand: %v", err)
 	}
+	stale := t.TempDir()
+	if err := w.inShell(stale, script); err == nil {
+		t.Error("the runbook adopts a commit from before the last one that the old agent synced")
+	}
+	if _, err := os.Stat(filepath.Join(stale, filepath.FromSlash(id(second)), "deployment.yaml")); err == nil {
+		t.Error("the runbook went on though another commit was synced since")
+	}
+	w.answers(answer{3, []string{"left out, since findings hold them back: " + id(second)}, nil, 0}, "migrate", "--runbook", "--repo", id(second))
 	commits := expected(t, []fleet.Team{second}, map[string]map[string][]byte{second.Name: second.Files}, w.trees())
 	for _, v := range w.audit(auditor.Options{Since: since, Plan: plan, MaxGap: time.Minute, Expected: commits}).Violations {
 		// That the old agent may write again, the log shows of a rollback by the program alone.

@@ -53,6 +53,33 @@ func TestWhereNothingWasBegunThereIsNothingToPauseResumeOrAbort(t *testing.T) {
 	}
 }
 
+func TestAnAbortThatWasLiftedMeanwhileIsNotCarriedOut(t *testing.T) {
+	s, who := leftAbort(t, "flux/a"), Identity{User: "a", Host: "h"}
+	if _, err := Resume(t.Context(), s.c, who); err != nil {
+		t.Fatal(err)
+	}
+	err := Abort(t.Context(), s.c, RollbackOptions{Asked: true, Identity: who}, nil)
+	if err == nil || !strings.Contains(err.Error(), "lifted meanwhile") {
+		t.Errorf("got %v", err)
+	}
+	if j, err := s.load(t.Context(), "flux/a"); err != nil || j.Closed != "" {
+		t.Errorf("its repository was closed as %q (%v)", j.Closed, err)
+	}
+}
+
+func TestWhereTheRecordOfTheRunIsGoneAnAbortIsHeardAllTheSame(t *testing.T) {
+	s, who := leftAbort(t, "flux/a"), Identity{User: "a", Host: "h"}
+	if err := s.c.Kube.CoreV1().ConfigMaps(migrate.StateNamespace).Delete(t.Context(), RunRecord, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := Abort(t.Context(), s.c, RollbackOptions{Identity: who}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if j, err := s.load(t.Context(), "flux/a"); err != nil || j.Closed != closedAborted {
+		t.Errorf("its repository is closed as %q (%v)", j.Closed, err)
+	}
+}
+
 // leftAbort is a store in which an abort was asked for and not carried out, with
 // journals of the repositories given, each begun and not ended.
 func leftAbort(t *testing.T, ids ...string) store {

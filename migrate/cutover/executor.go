@@ -305,6 +305,18 @@ func (e *Executor) selected() ([]string, error) {
 	return ids, nil
 }
 
+// Admissible fails where Migrate would refuse the plan as a whole before it
+// changes anything: with ErrBlocked, where it was not proven against the server
+// or for this cluster, where no fence can be had, or where a finding about the
+// cluster stands in the way.
+func (e *Executor) Admissible(ctx context.Context) error {
+	selected, err := e.selected()
+	if err != nil {
+		return err
+	}
+	return e.admissible(ctx, selected)
+}
+
 // admissible checks what can be checked without changing anything.
 func (e *Executor) admissible(ctx context.Context, selected []string) error {
 	if e.plan.Proof != "server" {

@@ -28,6 +28,9 @@ type RollbackOptions struct {
 	Repositories []string
 	// Unfinished limits it to those not settled: what "abort" does.
 	Unfinished bool
+	// Asked: the abort was asked for already (AskAbort), and may be carried out, or
+	// lifted, by now.
+	Asked bool
 	// Head tells what Flux v1 will find. Nil: it is told from the cluster.
 	Head HeadFunc
 	// IgnoreHead goes on though Head fails for a Repository.
@@ -456,11 +459,19 @@ func flag(ctx context.Context, c *cluster.Client, who Identity, change func(*run
 		return before, err
 	}
 	s := store{c: c}
-	switch run, err := s.run(ctx); {
-	case err != nil:
+	run, err := s.run(ctx)
+	if err != nil {
 		return before, err
-	case run == nil:
-		return before, ErrNothingBegun
+	}
+	if run == nil {
+		// Somebody may have deleted the record alone.
+		journals, err := s.list(ctx)
+		if err != nil {
+			return before, err
+		}
+		if len(journals) == 0 {
+			return before, ErrNothingBegun
+		}
 	}
 	by := fmt.Sprintf("%s at %s", who.who(), time.Now().UTC().Format(time.RFC3339))
 	_, err = s.changeRun(ctx, func(r *runRecord) {
@@ -483,8 +494,10 @@ func AskAbort(ctx context.Context, c *cluster.Client, who Identity) error {
 // one or the Lease is free; then it does it itself.
 func Abort(ctx context.Context, c *cluster.Client, o RollbackOptions, events func(Event)) (err error) {
 	emit := oneAtATime(events)
-	if err := AskAbort(ctx, c, o.Identity); err != nil {
-		return err
+	if !o.Asked {
+		if err := AskAbort(ctx, c, o.Identity); err != nil {
+			return err
+		}
 	}
 	var s *session
 	for told := false; ; {
@@ -505,6 +518,9 @@ func Abort(ctx context.Context, c *cluster.Client, o RollbackOptions, events fun
 		}
 	}
 	defer func() { err = s.end(err) }()
+	if s.record.abort == "" && o.Asked {
+		return errors.New("the abort was lifted meanwhile, by \"fluxover resume\" or because another operator has carried it out: this one changed nothing")
+	}
 	// An abort that a silent Git server could stop would be none.
 	o.Unfinished, o.IgnoreHead = true, true
 	if err := rollBack(ctx, s, o, closedAborted); err != nil {

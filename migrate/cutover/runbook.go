@@ -23,7 +23,7 @@ type StepInfo struct {
 	// from the last step to the first. What only a person can do or judge is a
 	// comment. Neither holds a secret.
 	Manual, ManualUndo string
-	// Leaves says what a failure leaves behind.
+	// Leaves says what a failure by hand leaves behind.
 	Leaves string
 }
 
@@ -44,31 +44,12 @@ func Runbook(p Planned) ([]StepInfo, error) {
 		if err != nil {
 			return nil, fmt.Errorf("write the step %s of %s by hand: %w", steps[i].Name, r.id, err)
 		}
-		if info.Name == "stage" {
-			info.Manual = sharedSources(&p.Plan, slice.Repository) + info.Manual
+		if steps[i].Retreat {
+			info.Leaves = "the old agent is stopped: go on, or take the steps back as far as this one" // nobody does it by himself
 		}
 		out = append(out, info)
 	}
 	return out, nil
-}
-
-// sharedSources warns of sources that other Repositories use as well: what is
-// pinned for one is pinned for all.
-func sharedSources(plan *migrate.Plan, repo migrate.Repository) string {
-	var s strings.Builder
-	for _, ref := range repo.Sources {
-		var others []string
-		for _, other := range plan.Repositories {
-			if other.ID != repo.ID && slices.Contains(other.Sources, ref) {
-				others = append(others, other.ID)
-			}
-		}
-		if len(others) > 0 {
-			fmt.Fprintf(&s, "# GitRepository/%s/%s is a source of %s too. Where that is handed over already, the source stays as it is:\n# leave it out below, and go on only while its commit is the one in spec.ref.commit.\n",
-				ref.Namespace, ref.Name, strings.Join(others, ", "))
-		}
-	}
-	return s.String()
 }
 
 // script are lines for a shell. What stands in them is quoted where it is added.
@@ -79,9 +60,9 @@ func (s *script) add(format string, args ...any) { *s = append(*s, fmt.Sprintf(f
 func (s script) done() (string, error) { return strings.Join(s, "\n"), nil }
 
 // apply adds objects for kubectl to apply. What a patch set before does not
-// stand in the way.
-func (s *script) apply(objects ...*unstructured.Unstructured) error {
-	s.add("kubectl apply --server-side --force-conflicts -f - <<'EOF'")
+// stand in the way. No line of them can be the last one: values are indented.
+func (s *script) apply(flags string, objects ...*unstructured.Unstructured) error {
+	s.add("kubectl apply --server-side --force-conflicts%s -f - <<'EOF'", flags)
 	for i, u := range objects {
 		raw, err := yaml.Marshal(u.Object)
 		if err != nil {
@@ -123,29 +104,48 @@ func (s *script) manualObjects(r *repository, file string) error {
 		names[k] = append(names[k], quoted(name))
 	}
 	s.add(": > %s", file)
+	separate := false
 	for _, k := range slices.SortedFunc(maps.Keys(names), func(a, b of) int { return strings.Compare(a.namespace+" "+a.kind, b.namespace+" "+b.kind) }) {
 		where := "kubectl"
 		if k.namespace != "" {
 			where = in(k.namespace)
 		}
 		slices.Sort(names[k])
-		s.add("%s get %s %s -o yaml --show-managed-fields --ignore-not-found >> %s", where, k.kind, strings.Join(names[k], " "), file)
+		if separate {
+			s.add("echo --- >> %s", file)
+		}
+		separate = true
+		s.add("%s get %s %s -o yaml --show-managed-fields --ignore-not-found >> %s", where, quoted(k.kind), strings.Join(names[k], " "), file)
 	}
 	return nil
 }
 
 func manualRecheck(r *repository) (string, error) {
 	var s script
-	s.add("# It must say what the plan that was agreed on says; the commit is %s.", r.j.Commit)
-	s.add("fluxover diff --repo %s || test $? = 2", quoted(r.id))
+	s.add("# If what Git or the cluster holds may have changed since this was printed, print it again, and compare.")
+	s.manualMark(r)
 	return s.done()
+}
+
+// manualMark adds commands that fail unless the old agent synced last the commit
+// that the plan is about.
+func (s *script) manualMark(r *repository) {
+	a := r.j.Agent
+	s.add("# What the old agent synced last must be what is adopted, or the objects would go back to it: if this fails, start anew.")
+	if a.SyncState == "secret" {
+		s.add("test \"$(%s get secret %s -o go-template='{{index .metadata.annotations \"%s\"}}')\" = %s", in(a.Namespace), quoted(a.Git.SecretName), flux1.SyncMarkAnnotation, r.j.Commit)
+		return
+	}
+	s.add("fluxover plan --repo %s -o json > now.json || test $? = 3", quoted(r.id))
+	s.add("grep -q '\"commit\": \"%s\"' now.json", r.j.Commit)
 }
 
 func manualSnapshot(r *repository) (string, error) {
 	var s script
 	a := r.j.Agent
+	s.add("# Not over an earlier snapshot: what failed is gone on with at its step, not from the top.")
+	s.add("test ! -e deployment.yaml")
 	s.add("%s get deployment %s -o yaml --show-managed-fields > deployment.yaml", in(a.Namespace), quoted(a.Workload))
-	s.add("%s get deployment %s -o jsonpath='{.spec.replicas}' > replicas", in(a.Namespace), quoted(a.Workload))
 	if a.Release != "" {
 		s.add("%s get secret,configmap -l owner=helm,name=%s -o yaml > release.yaml", in(a.Namespace), quoted(a.Release))
 	}
@@ -162,35 +162,10 @@ func manualCredentials(r *repository) (string, error) {
 		dir := quoted(c.To.Name)
 		s.add("mkdir -p %s # for the %s", dir, whatIs(c))
 		for _, key := range sortedKeys(c.From) {
-			v, to := c.From[key], dir+"/"+quoted(key)
-			byHand := ""
-			switch {
-			case c.Kind == kindProxy:
-				byHand = fmt.Sprintf("the parts of the proxy's address: address, and where it has them username and password, each in a file of %s", dir)
-			case v.Argument:
-				byHand = fmt.Sprintf("the %s of the --git-url of Deployment/%s/%s", key, a.Namespace, a.Workload)
-			}
-			decoded := ""
-			if v.PercentEncoded {
-				decoded = " | perl -pe 's/%([0-9A-Fa-f]{2})/chr hex $1/ge'"
-			}
-			switch {
-			case byHand != "":
-				s.add("# By hand: %s.", byHand)
-				s.add("test -s %s", to)
-			case v.Secret != nil:
-				s.add(`%s get secret %s -o go-template='{{index .data "%s"}}' | base64 -d%s > %s`, in(v.Secret.Namespace), quoted(v.Secret.Name), v.Secret.Key, decoded, to)
-			case v.ConfigMap != nil:
-				s.add(`%s get configmap %s -o go-template='{{index .data "%s"}}'%s > %s`, in(v.ConfigMap.Namespace), quoted(v.ConfigMap.Name), v.ConfigMap.Key, decoded, to)
-			case v.Variable != "":
-				s.add(`%s get deployment %s -o go-template='{{range .spec.template.spec.containers}}{{range .env}}{{if eq .name "%s"}}{{.value}}{{end}}{{end}}{{end}}'%s > %s`,
-					in(a.Namespace), quoted(a.Workload), v.Variable, decoded, to)
-			default:
-				s.add("printf %%s %s%s > %s", quoted(v.Literal), decoded, to)
-			}
+			s.manualValue(c, key, a, dir+"/"+quoted(key))
 		}
 		if c.KnownHosts != "" {
-			s.add("cat > %s/known_hosts <<'EOF'\n%s\nEOF", dir, strings.TrimRight(c.KnownHosts, "\n"))
+			s.add("printf '%%s\\n' %s > %s/known_hosts", quoted(strings.TrimRight(c.KnownHosts, "\n")), dir)
 		}
 		s.add("%s create secret generic %s --from-file=%s --dry-run=client -o yaml | kubectl apply --server-side -f -", in(c.To.Namespace), quoted(c.To.Name), dir)
 	}
@@ -200,17 +175,51 @@ func manualCredentials(r *repository) (string, error) {
 	return s.done()
 }
 
+// manualValue adds commands that write one value of a credential to a file, or
+// fail. None of them shows it.
+func (s *script) manualValue(c migrate.Credential, key string, a agentFacts, to string) {
+	v := c.From[key]
+	byHand := ""
+	switch {
+	case c.Kind == kindProxy:
+		byHand = "the parts of the proxy's address: address, and where it has them username and password, each in a file of its own"
+	case v.Argument:
+		byHand = fmt.Sprintf("the %s of the --git-url of Deployment/%s/%s", key, a.Namespace, a.Workload)
+	case v.Variable != "":
+		byHand = fmt.Sprintf("the value of the variable %q of Deployment/%s/%s", v.Variable, a.Namespace, a.Workload)
+	case v.Secret == nil && v.ConfigMap == nil:
+		s.add("printf %%s %s > %s", quoted(v.Literal), to)
+		return
+	}
+	if byHand != "" {
+		s.add("# By hand, without a line break at the end: %s.", byHand)
+		s.add("test -s %s", to)
+		return
+	}
+	kind, at, decode := "secret", v.Secret, "base64 -d < value"
+	if at == nil {
+		kind, at, decode = "configmap", v.ConfigMap, "cat value"
+	}
+	if v.PercentEncoded {
+		decode += ` | perl -0777 -pe 's/^\s+|\s+$//g; s/%([0-9A-Fa-f]{2})/chr hex $1/ge'`
+	}
+	s.add(`%s get %s %s -o go-template='{{with index .data "%s"}}{{.}}{{end}}' > value`, in(at.Namespace), kind, quoted(at.Name), at.Key)
+	s.add("test -s value")
+	s.add("%s > %s", decode, to)
+	s.add("rm value && test -s %s", to)
+}
+
 func manualCredentialsUndo(r *repository) (string, error) {
 	var s script
 	for _, c := range r.j.plan.Credentials {
-		s.add("%s delete secret %s", in(c.To.Namespace), quoted(c.To.Name))
+		s.add("%s delete secret %s --ignore-not-found", in(c.To.Namespace), quoted(c.To.Name))
 	}
 	return s.done()
 }
 
 func manualStage(r *repository) (string, error) {
 	var s script
-	if err := s.apply(r.j.plan.Repository.Supporting...); err != nil {
+	if err := s.apply("", r.j.plan.Repository.Supporting...); err != nil {
 		return "", err
 	}
 	sources, err := r.j.plan.sources()
@@ -222,10 +231,10 @@ func manualStage(r *repository) (string, error) {
 			return "", fmt.Errorf("pin %s: %w", cluster.Describe(u), err)
 		}
 	}
-	if err := s.apply(sources...); err != nil {
+	if err := s.apply("", sources...); err != nil {
 		return "", err
 	}
-	if err := s.apply(r.shaped(staged)...); err != nil {
+	if err := s.apply("", r.shaped(staged)...); err != nil {
 		return "", err
 	}
 	for _, u := range sources {
@@ -264,7 +273,7 @@ func manualStageUndo(r *repository) (string, error) {
 		if u.GetNamespace() != "" {
 			where = in(u.GetNamespace())
 		}
-		s.add("%s delete %s %s", where, strings.TrimSuffix(u.GetKind()+"."+u.GroupVersionKind().Group, "."), quoted(u.GetName()))
+		s.add("%s delete %s %s --ignore-not-found", where, strings.TrimSuffix(u.GetKind()+"."+u.GroupVersionKind().Group, "."), quoted(u.GetName()))
 	}
 	for _, k := range r.j.plan.Repository.Kustomizations {
 		remove(k)
@@ -282,47 +291,51 @@ func manualStageUndo(r *repository) (string, error) {
 func manualFence(r *repository) (string, error) {
 	var s script
 	a := r.j.Agent
+	policy, binding := r.fencePolicy(nil)
+	policy.Spec.Validations[0].Message = r.id + " was handed over to Flux v2 by hand"
+	s.add("# The fence: whoever starts the old agent again can write nothing. It does so with its binding, below.")
+	if err := s.applyTyped("", policy); err != nil {
+		return "", err
+	}
+	if err := s.applyTyped(" --dry-run=server", binding); err != nil {
+		return "", err
+	}
 	s.add("# In the pause between two syncs of the old agent, as its log shows them. From here to the adoption nobody syncs.")
 	s.add("%s scale deployment %s --replicas=0", in(a.Namespace), quoted(a.Workload))
 	s.add("%s wait pod -l %s --for=delete --timeout=5m", in(a.Namespace), quoted(metav1.FormatLabelSelector(a.Selector)))
-	s.add("# The fence: whoever starts it again can write nothing.")
-	policy, binding := r.fencePolicy(nil)
-	policy.Spec.Validations[0].Message = r.id + " was handed over to Flux v2 by hand"
-	for _, typed := range []any{policy, binding} {
-		raw, err := yaml.Marshal(typed)
-		if err != nil {
-			return "", fmt.Errorf("encode the fence: %w", err)
-		}
-		u := &unstructured.Unstructured{}
-		if err := yaml.Unmarshal(raw, &u.Object); err != nil {
-			return "", fmt.Errorf("encode the fence: %w", err)
-		}
-		unstructured.RemoveNestedField(u.Object, "metadata", "creationTimestamp")
-		unstructured.RemoveNestedField(u.Object, "status")
-		if err := s.apply(u); err != nil {
-			return "", err
-		}
+	if err := s.applyTyped("", binding); err != nil {
+		return "", err
 	}
 	return s.done()
+}
+
+// applyTyped is apply for an object of a Go type.
+func (s *script) applyTyped(flags string, typed any) error {
+	raw, err := yaml.Marshal(typed)
+	if err != nil {
+		return fmt.Errorf("encode the fence: %w", err)
+	}
+	u := &unstructured.Unstructured{}
+	if err := yaml.Unmarshal(raw, &u.Object); err != nil {
+		return fmt.Errorf("encode the fence: %w", err)
+	}
+	unstructured.RemoveNestedField(u.Object, "metadata", "creationTimestamp")
+	unstructured.RemoveNestedField(u.Object, "status")
+	return s.apply(flags, u)
 }
 
 func manualFenceUndo(r *repository) (string, error) {
 	var s script
 	a := r.j.Agent
-	s.add("kubectl delete validatingadmissionpolicybinding,validatingadmissionpolicy %s", fenceName(r.id))
-	s.add(`%s scale deployment %s --replicas="$(cat replicas)"`, in(a.Namespace), quoted(a.Workload))
+	s.add("kubectl delete validatingadmissionpolicybinding,validatingadmissionpolicy %s --ignore-not-found", fenceName(r.id))
+	s.add("%s scale deployment %s --replicas=%d", in(a.Namespace), quoted(a.Workload), a.Replicas)
 	s.add("# The old agent puts its marks back with its next sync.")
 	return s.done()
 }
 
 func manualTopUp(r *repository) (string, error) {
 	var s script
-	mark := "the tag " + r.j.Agent.Git.SyncTag + " in Git"
-	if r.j.Agent.SyncState == "secret" {
-		mark = fmt.Sprintf("the annotation %s of Secret/%s/%s", flux1.SyncMarkAnnotation, r.j.Agent.Namespace, r.j.Agent.Git.SecretName)
-	}
-	s.add("# What the old agent synced last (%s) must still be %s;", mark, r.j.Commit)
-	s.add("# otherwise set spec.ref.commit of the source to what it says, and wait until it is Ready.")
+	s.manualMark(r)
 	if err := s.manualObjects(r, "fenced.yaml"); err != nil {
 		return "", err
 	}
@@ -355,10 +368,10 @@ func manualVerify(r *repository) (string, error) {
 	if err := s.manualObjects(r, "after.yaml"); err != nil {
 		return "", err
 	}
-	s.add("# Marks, managers and versions differ; specs, data and UIDs must not, but as the plan says.")
 	s.add("diff fenced.yaml after.yaml > changes.txt || true")
-	s.add("# From here on, what leaves Git is deleted again where Flux v1 did so.")
-	if err := s.apply(r.shaped(final)...); err != nil {
+	s.add("# Look at changes.txt before you go on: marks, managers and versions differ; specs, data and UIDs must not, but as the plan says.")
+	s.add("# From the next command on, what leaves Git is deleted again where Flux v1 did so.")
+	if err := s.apply("", r.shaped(final)...); err != nil {
 		return "", err
 	}
 	return s.done()

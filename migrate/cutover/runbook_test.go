@@ -21,7 +21,7 @@ func TestTheRunbookIsAScriptOfEachStep(t *testing.T) {
 	}
 	encoded := of("Secret", "password", "p")
 	encoded.PercentEncoded = true
-	agent := migrate.Flux1Agent{ID: "flux/a", Namespace: "flux", Release: "a", Workload: "a", ServiceAccount: "a", Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "flux"}}}
+	agent := migrate.Flux1Agent{ID: "flux/a", Namespace: "flux", Release: "a", Workload: "a", ServiceAccount: "a", Replicas: 2, Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "flux"}}}
 	object := func(kind, name string) *unstructured.Unstructured {
 		return &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": kind, "metadata": map[string]any{"name": name, "namespace": "flux-system"}, "spec": map[string]any{}}}
 	}
@@ -29,7 +29,7 @@ func TestTheRunbookIsAScriptOfEachStep(t *testing.T) {
 	plan := migrate.Plan{
 		Sources: []*unstructured.Unstructured{source},
 		Credentials: []migrate.Credential{
-			{Agent: "flux/a", Kind: "ssh", To: migrate.ObjectRef{Namespace: "flux-system", Name: "a-git"}, From: map[string]migrate.Value{"identity": of("Secret", "a-git-deploy", "identity")}, KnownHosts: "git.example.com ssh-ed25519 AAAA"},
+			{Agent: "flux/a", Kind: "ssh", To: migrate.ObjectRef{Namespace: "flux-system", Name: "a-git"}, From: map[string]migrate.Value{"identity": of("Secret", "a-git-deploy", "identity")}, KnownHosts: "git.example.com ssh-ed25519 AAAA\nEOF\ntouch /tmp/x\n"},
 			{Agent: "flux/a", Kind: "basic", To: migrate.ObjectRef{Namespace: "flux-system", Name: "a-basic"}, From: map[string]migrate.Value{
 				"username": {Literal: "it's me"}, "password": encoded, "token": {Argument: true}, "env": {Variable: "GIT_TOKEN"}, "ca.crt": of("ConfigMap", "ca", "ca.pem"),
 			}},
@@ -40,8 +40,8 @@ func TestTheRunbookIsAScriptOfEachStep(t *testing.T) {
 			ID: "flux/a", Commit: commitA, Sources: []migrate.ObjectRef{{Namespace: "flux-system", Name: "a"}},
 			Supporting:     []*unstructured.Unstructured{object("ServiceAccount", "a")},
 			Kustomizations: []*unstructured.Unstructured{object("Kustomization", "a-web")},
-			Objects:        []migrate.ObjectPlan{{ID: "shop_web_apps_Deployment"}, {ID: "shop_api_apps_Deployment"}, {ID: "_shop__Namespace"}},
-		}, {ID: "flux/b", Sources: []migrate.ObjectRef{{Namespace: "flux-system", Name: "a"}}}},
+			Objects:        []migrate.ObjectPlan{{ID: "shop_web_apps_Deployment"}, {ID: "shop_api_apps_Deployment"}, {ID: "_shop__Namespace"}, {ID: "shop_x_odd.io_X;touch"}},
+		}},
 	}
 	rows, err := Runbook(Planned{Plan: plan, Agent: agent})
 	if err != nil || len(rows) != len(steps) {
@@ -67,27 +67,36 @@ func TestTheRunbookIsAScriptOfEachStep(t *testing.T) {
 	for step, parts := range map[string][]string{
 		"snapshot": {
 			"kubectl -n shop get Deployment.apps api web -o yaml --show-managed-fields --ignore-not-found >> before.yaml",
-			"kubectl get Namespace shop ", "get secret,configmap -l owner=helm,name=a ",
+			"kubectl get Namespace shop ", "get 'X;touch.odd.io' x ", "test ! -e deployment.yaml\n", "get secret,configmap -l owner=helm,name=a ",
 		},
 		"credentials": {
-			`kubectl -n flux get secret a-git-deploy -o go-template='{{index .data "identity"}}' | base64 -d > a-git/identity`,
-			`kubectl -n flux get configmap ca -o go-template='{{index .data "ca.pem"}}' > a-basic/ca.crt`,
+			`kubectl -n flux get secret a-git-deploy -o go-template='{{with index .data "identity"}}{{.}}{{end}}' > value` + "\ntest -s value\nbase64 -d < value > a-git/identity\nrm value && test -s a-git/identity",
+			`kubectl -n flux get configmap ca -o go-template='{{with index .data "ca.pem"}}{{.}}{{end}}' > value` + "\ntest -s value\ncat value > a-basic/ca.crt",
 			`printf %s 'it'\''s me' > a-basic/username`,
-			`{{index .data "p"}}' | base64 -d | perl -pe 's/%([0-9A-Fa-f]{2})/chr hex $1/ge' > a-basic/password`,
+			`base64 -d < value | perl -0777 -pe 's/^\s+|\s+$//g; s/%([0-9A-Fa-f]{2})/chr hex $1/ge' > a-basic/password`,
 			"the token of the --git-url of Deployment/flux/a.\ntest -s a-basic/token",
-			`{{if eq .name "GIT_TOKEN"}}`, "git.example.com ssh-ed25519 AAAA\nEOF", "test -s a-proxy/address",
+			`the value of the variable "GIT_TOKEN" of Deployment/flux/a.` + "\ntest -s a-basic/env",
+			"printf '%s\\n' 'git.example.com ssh-ed25519 AAAA\nEOF\ntouch /tmp/x' > a-git/known_hosts", "test -s a-proxy/address",
 			"kubectl -n flux-system create secret generic a-git --from-file=a-git --dry-run=client -o yaml | kubectl apply --server-side -f -",
 		},
-		"stage": {"GitRepository/flux-system/a is a source of flux/b too", "commit: " + commitA, "suspend: true", "prune: false", "kind: ServiceAccount"},
-		"fence": {"kubectl -n flux scale deployment a --replicas=0", "kubectl -n flux wait pod -l app=flux --for=delete", "system:serviceaccount:flux:a", "kind: ValidatingAdmissionPolicyBinding"},
-		"adopt": {`kubectl -n flux-system patch kustomizations.kustomize.toolkit.fluxcd.io a-web --type=merge -p '{"spec":{"suspend":false}}'`},
-		"unpin": {`kubectl -n flux-system patch gitrepository a --type=json -p '[{"op":"remove","path":"/spec/ref/commit"}]'`},
+		"stage":   {"commit: " + commitA, "suspend: true", "prune: false", "kind: ServiceAccount"},
+		"recheck": {"fluxover plan --repo flux/a -o json > now.json || test $? = 3\ngrep -q '\"commit\": \"" + commitA + "\"' now.json"},
+		"fence":   {"kubectl -n flux scale deployment a --replicas=0", "kubectl -n flux wait pod -l app=flux --for=delete", "system:serviceaccount:flux:a", "kind: ValidatingAdmissionPolicyBinding"},
+		"adopt":   {`kubectl -n flux-system patch kustomizations.kustomize.toolkit.fluxcd.io a-web --type=merge -p '{"spec":{"suspend":false}}'`},
+		"unpin":   {`kubectl -n flux-system patch gitrepository a --type=json -p '[{"op":"remove","path":"/spec/ref/commit"}]'`},
 	} {
 		for _, part := range parts {
 			if !strings.Contains(by[step].Manual, part) {
 				t.Errorf("%s does not say %q:\n%s", step, part, by[step].Manual)
 			}
 		}
+	}
+	if fence := by["fence"]; !strings.Contains(fence.ManualUndo, "--replicas=2") || strings.Contains(fence.Leaves, "was taken down") {
+		t.Errorf("the fence by hand leaves behind: %s; the way back is\n%s", fence.Leaves, fence.ManualUndo)
+	}
+	agent.Sync.State, agent.Git.SecretName = "secret", "a-git-deploy"
+	if rows, err = Runbook(Planned{Plan: plan, Agent: agent}); err != nil || !strings.Contains(rows[1].Manual, "get secret a-git-deploy") {
+		t.Errorf("the mark in a Secret is not looked at: %v", err)
 	}
 	if strings.Contains(by["credentials"].Manual, "b-git") {
 		t.Error("another repository's credential is copied")

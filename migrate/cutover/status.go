@@ -136,7 +136,7 @@ func Status(ctx context.Context, c *cluster.Client) (StatusReport, error) {
 }
 
 // Settled are the Repositories, by id, whose hand-over has ended, as their
-// journals tell: nothing is left to do for them. One whose journal cannot be read
+// journals tell; Status says whether one was disturbed since. One whose journal cannot be read
 // is none of them. It changes nothing, and needs no Lease.
 func Settled(ctx context.Context, c *cluster.Client) (map[string]bool, error) {
 	journals, err := store{c: c}.list(ctx)
