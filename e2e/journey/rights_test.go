@@ -451,6 +451,9 @@ func TestEachCommandRunsUnderExactlyThePrintedRights(t *testing.T) {
 	pauser.succeeds(w, 0, "pause")
 	pauser.succeeds(w, 0, "resume")
 	w.justly(pauser)
+	if got := watcher.with(w, "pause"); got.code != 1 || !speaksOfRights(got) {
+		t.Errorf("who may only look may pause: exit code %d\n%s%s", got.code, got.out, got.stderr)
+	}
 
 	w.testAgentRights(file)
 
