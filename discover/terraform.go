@@ -348,8 +348,13 @@ func (c *configuration) script(s *terraform.Script) {
 	if len(s.In) > 0 {
 		what += " (" + strings.Join(s.In, ", ") + ")"
 	}
-	if len(s.Unread) > 0 {
-		what += "; not read: " + strings.Join(s.Unread, ", ")
+	switch unread := strings.Join(s.Unread, ", "); {
+	case unread == "" && s.UnreadMore:
+		what += "; not read: what it runs from a path that is not told here, since it may be no path"
+	case s.UnreadMore:
+		what += "; not read: " + unread + " and others"
+	case unread != "":
+		what += "; not read: " + unread
 	}
 	if len(s.Unknown) > 0 {
 		what += "; whether it runs is not known: " + causeWords(s.Unknown)

@@ -642,3 +642,13 @@ func TestAReleaseWithoutANameIsNamedByItsAddress(t *testing.T) {
 	equal(t, "agents", agentIDs(inv), []string{"helm_release.flux"})
 	said(t, inv, "TERRAFORM_NAME_UNKNOWN", "the release of helm_release.flux is not known: it is not set", "main.tf:1")
 }
+
+func TestAPathThatMayBeASecretIsNotTold(t *testing.T) {
+	inv := declaredBy(t, map[string]string{"main.tf": "resource \"null_resource\" \"flux\" {\n provisioner \"local-exec\" {\n command = \"cat > k <<E\\n" + markedSecret + "/AAAA\\nE\\n./deploy.sh\"\n }\n}\n" +
+		"data \"external\" \"flux\" {\n program = [\"get/" + markedSecret + "\", \"./" + markedSecret + "\"]\n}\n"})
+	said(t, inv, "TERRAFORM_SCRIPT", "null_resource.flux", "not read: ./deploy.sh and others")
+	said(t, inv, "TERRAFORM_SCRIPT", "data.external.flux", "not read: what it runs from a path that is not told here")
+	if tells(asJSON(inv)) {
+		t.Error("a secret is shown")
+	}
+}

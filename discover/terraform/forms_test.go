@@ -94,6 +94,9 @@ func viewOf(t *testing.T, r *Result, s *State) view {
 		if len(s.Unread) > 0 {
 			x["unread"] = s.Unread
 		}
+		if s.UnreadMore {
+			x["unreadMore"] = true
+		}
 		if s.Open {
 			x["open"] = true
 		}

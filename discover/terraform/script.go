@@ -24,28 +24,57 @@ type Script struct {
 	// In says where the tools and Flux stand if not in the command itself:
 	// "environment HELM", "trigger url", "file deploy.sh"; sorted.
 	In []string
-	// Unread are files that it runs and that could not be read.
-	Unread   []string
-	Destroy  bool // it runs when the resource is destroyed
-	Command  *Node
-	Unknown  []Cause // set when it is not known whether it runs
-	Position Position
+	// Unread are files that it runs and that could not be read: so many as
+	// maxUnread, and of names that look like one and so are no secret.
+	Unread []string
+	// UnreadMore is true if there are others.
+	UnreadMore bool
+	Destroy    bool // it runs when the resource is destroyed
+	Command    *Node
+	Unknown    []Cause // set when it is not known whether it runs
+	Position   Position
 	// Open is true if it is not known which program it runs.
 	Open bool
 }
 
+// Bounds of what is told and read of one script.
+const (
+	maxUnread     = 10
+	maxUnreadName = 100
+	// maxFilled is how much the values of variables may add to a command.
+	maxFilled = 1 << 20
+)
+
+const (
+	assignment = `\w+=(?:"[^"]*"|'[^']*'|\S*)`
+	// commandStart is where a command stands: at the start of a line, after a
+	// separator, an assignment, a word of the shell's, or a program that runs
+	// another, with its options and durations.
+	commandStart = `(?:(?:^|[;&|(` + "`" + `{]|\b(?:then|do|else|elif|if|while|until|eval)\s|(?:^|\s)!\s|(?:^|[\s;&|("'/])(?:ba|da|z|k)?sh\s+(?:-\S+\s+)*?-\w*c\s)\s*["']?(?:` + assignment + `\s+)*|` +
+		`\b(?:sudo|exec|xargs|time|nohup|env|timeout|nice|command)\s+(?:(?:-\S+|\d\S*|` + assignment + `)\s+)*)["']?`
+	// fileStart is where a file stands that is run: where a command does, or
+	// behind what runs one.
+	fileStart  = `(?:` + commandStart + `|(?:(?:^|\s)\.|(?:^|[\s;&|("'/])(?:source|` + interpreters + `))\s+(?:-\S+\s+)*["']?)`
+	scriptName = `[\w.-]+\.(?:sh|bash|zsh|py|rb|pl|js|ps1)`
+
+	interpreters = `sh|bash|zsh|dash|ksh|python[0-9.]*|ruby|perl|node|pwsh`
+)
+
 var (
 	scriptTools = []string{"helm", "kubectl", "fluxctl", "flux", "kustomize"}
-	// A tool stands where a command does: at the start of a line, or after a
-	// separator, an assignment, or a program that runs another.
-	toolPattern = regexp.MustCompile(`(?m)(?:^|[;&|(` + "`" + `{]|\b(?:sudo|exec|xargs|then|do|else|time)\s)\s*(?:\w+=(?:"[^"]*"|\S*)\s+)*(?:[\w./~-]*/)?(helm|kubectl|fluxctl|flux|kustomize)3?(?:\s|$|;)`)
+	toolPattern = regexp.MustCompile(`(?m)` + commandStart + `(?:[\w./~-]*/)?(helm|kubectl|fluxctl|flux|kustomize)3?["']?(?:[\s;&|)` + "`" + `]|$)`)
 	fluxPattern = regexp.MustCompile(`(?i)flux`)
-	// variablePattern is a variable where a command stands.
-	variablePattern = regexp.MustCompile(`(?m)(?:^|[;&|(])\s*\$(?:\w+|\{\w+\})`)
-	// runPattern is a file where a command stands, or behind what runs one;
-	// filePattern any word that looks like one.
-	runPattern  = regexp.MustCompile(`(?m)(?:^|[;&|(` + "`" + `]|(?:^|\s)\.\s|\b(?:sudo|exec|time|then|do|else|source|sh|bash|zsh|dash|python[0-9.]*|ruby|perl|node|pwsh)\s+(?:-\S+\s+)*)\s*"?((?:[\w.-]*/)+[\w.-]+|[\w.-]+\.(?:sh|bash|zsh|py|rb|pl|js|ps1))`)
+	// variablePattern is a variable where a command or a file that is run
+	// stands, with what follows it; runPattern is a file there.
+	variablePattern = regexp.MustCompile(`(?m)` + fileStart + `\$(?:(\w+)|\{([^}\n]*)\})([\w./-]*)`)
+	runPattern      = regexp.MustCompile(`(?m)` + fileStart + `((?:[\w.-]*/)+[\w.-]+|` + scriptName + `)`)
+	// filePattern is any word that looks like a file.
 	filePattern = regexp.MustCompile(`(?:\.{0,2}/)?(?:[\w.-]+/)*[\w.-]+\.(?:sh|bash|zsh|py|rb|pl|js|ps1|ya?ml|json)\b|\.{1,2}/[\w./-]+`)
+	// toldPattern are names of files that may be told: of any other word it is
+	// not known that it is a name, and no part of a secret.
+	toldPattern        = regexp.MustCompile(`^(?:\.{1,2}/[\w./-]+|(?:[\w.-]*/)*` + scriptName + `)$`)
+	interpreterPattern = regexp.MustCompile(`^(?:` + interpreters + `)$`)
+	assignmentPattern  = regexp.MustCompile(`^(?:\d|\w+=)`)
 )
 
 // Scripts returns, by address, the commands of provisioners and the programs of
@@ -54,10 +83,14 @@ var (
 func Scripts(ctx context.Context, r *Result) []*Script {
 	defer r.during(ctx)()
 	var out []*Script
+	seen := map[string]*scanned{}
 	for _, x := range r.Resources {
+		if ctx.Err() != nil {
+			return out
+		}
 		if x.Mode == "data" && x.Type == "external" {
 			s := &Script{Address: x.Address, Unknown: x.Unknown, Position: x.Position, Command: x.Field("program")}
-			k := s.reader(x, x.Body)
+			k := s.reader(x, x.Body, seen)
 			k.program(s.Command)
 			k.values("query", x.Field("query"))
 			out = k.named(out)
@@ -77,7 +110,7 @@ func Scripts(ctx context.Context, r *Result) []*Script {
 			if a := p.Body.Attributes["when"]; a != nil {
 				s.Destroy = strings.Contains(stringOr(a.Value, ""), "destroy")
 			}
-			k := s.reader(x, p.Body)
+			k := s.reader(x, p.Body, seen)
 			k.program(p.Body.field(x.scope.l, "interpreter"))
 			environment := p.Body.field(x.scope.l, "environment")
 			k.command(commandText(s.Command), known(environment))
@@ -86,8 +119,8 @@ func Scripts(ctx context.Context, r *Result) []*Script {
 				k.values(strings.TrimSuffix(name, "s"), x.Field(name))
 			}
 			for _, name := range []string{"script", "scripts"} { // of remote-exec
-				for _, file := range strings.Split(commandText(p.Body.field(x.scope.l, name)), "\n") {
-					k.file(file, true)
+				for _, file := range words(p.Body.field(x.scope.l, name)) {
+					k.run(file, true)
 				}
 			}
 			out = k.named(out)
@@ -103,11 +136,36 @@ type scriptReader struct {
 	// folder in which it runs, in the tree.
 	folder string
 	in     map[string]bool
-	files  map[string]bool
+	// seen are the files that were read, for all scripts.
+	seen map[string]*scanned
+	// unread are the names of Unread, and of what is not told there.
+	unread map[string]bool
 }
 
-func (s *Script) reader(x *Resource, body *Body) *scriptReader {
-	k := &scriptReader{Script: s, l: x.scope.l, folder: x.scope.l.dir, in: map[string]bool{}, files: map[string]bool{}}
+// scanned is what a text tells.
+type scanned struct {
+	flux  bool
+	tools []string
+	// failed is true if there is no such text.
+	failed bool
+}
+
+// oneLine puts lines together that go on in the next.
+func oneLine(text string) string { return strings.ReplaceAll(text, "\\\n", " ") }
+
+func scan(text string) *scanned {
+	text = oneLine(text)
+	s := &scanned{flux: fluxPattern.MatchString(text)}
+	for _, m := range toolPattern.FindAllStringSubmatch(text, -1) {
+		if !slices.Contains(s.tools, m[1]) {
+			s.tools = append(s.tools, m[1])
+		}
+	}
+	return s
+}
+
+func (s *Script) reader(x *Resource, body *Body, seen map[string]*scanned) *scriptReader {
+	k := &scriptReader{Script: s, l: x.scope.l, folder: x.scope.l.dir, in: map[string]bool{}, seen: seen, unread: map[string]bool{}}
 	if dir, ok := body.field(k.l, "working_dir").Str(); ok {
 		if at, err := k.l.tree.locate(k.folder, dir); err == nil {
 			k.folder = at
@@ -119,26 +177,42 @@ func (s *Script) reader(x *Resource, body *Body) *scriptReader {
 
 // named adds the script to those that are told of, if it is to be.
 func (k *scriptReader) named(out []*Script) []*Script {
-	if k.Command != nil && k.Command.Kind != Scalar && k.Command.Kind != List && k.Command.Text == "" {
-		k.Open = true
-	}
 	slices.SortFunc(k.Tools, func(a, b string) int { return slices.Index(scriptTools, a) - slices.Index(scriptTools, b) })
 	k.In = append(k.In, sortedKeys(k.in)...)
-	if len(k.Tools) > 0 || k.Flux || k.Open || len(k.Unread) > 0 {
+	if len(k.Tools) > 0 || k.Flux || k.Open || len(k.Unread) > 0 || k.UnreadMore {
 		out = append(out, k.Script)
 	}
 	return out
 }
 
+// searchWork is how many bytes of a text are searched for one unit of work:
+// fewer than are produced, since looking for patterns is slower.
+const searchWork = 4
+
+// afford reports whether a text may still be searched; if not, what it says is
+// not known.
+func (k *scriptReader) afford(text string) bool {
+	if k.l.budget.afford(int64(len(text)/searchWork)+1) != nil {
+		k.Open = true
+		return false
+	}
+	return true
+}
+
 // found looks for tools and for Flux in a text; where it stands is empty for
 // the command itself, and is told if nothing before it says the same.
 func (k *scriptReader) found(text, where string) {
-	is := fluxPattern.MatchString(text)
-	news := is && !k.Flux
-	k.Flux = k.Flux || is
-	for _, m := range toolPattern.FindAllStringSubmatch(text, -1) {
-		if !slices.Contains(k.Tools, m[1]) {
-			k.Tools, news = append(k.Tools, m[1]), true
+	if k.afford(text) {
+		k.tells(scan(text), where)
+	}
+}
+
+func (k *scriptReader) tells(s *scanned, where string) {
+	news := s.flux && !k.Flux
+	k.Flux = k.Flux || s.flux
+	for _, tool := range s.tools {
+		if !slices.Contains(k.Tools, tool) {
+			k.Tools, news = append(k.Tools, tool), true
 		}
 	}
 	if news && where != "" {
@@ -146,38 +220,78 @@ func (k *scriptReader) found(text, where string) {
 	}
 }
 
-// command reads the text of a shell, with what its environment is known to hold.
+// command reads the text of a shell, with what its environment is known to
+// hold. A shell takes no value apart into commands: what is run stands in the
+// text as it is written, and a value is never told.
 func (k *scriptReader) command(text string, environment map[string]string) {
+	text = oneLine(text)
 	k.found(text, "")
+	left := maxFilled
 	filled := os.Expand(text, func(name string) string {
-		if value, ok := environment[name]; ok {
-			return value
+		value, ok := environment[name]
+		if !ok {
+			return "${" + name + "}"
 		}
-		return "${" + name + "}"
+		if left -= len(value); left < 0 {
+			k.Open = true
+			return ""
+		}
+		return value
 	})
 	if filled != text {
 		k.found(filled, "")
 	}
-	if variablePattern.MatchString(filled) {
-		k.Open = true
+	if !k.afford(filled) {
+		return
 	}
-	for _, m := range runPattern.FindAllStringSubmatch(filled, -1) {
-		k.file(m[1], true)
+	for _, m := range variablePattern.FindAllStringSubmatch(text, -1) {
+		value, ok := environment[m[1]+m[2]]
+		word := strings.Fields(value + m[3])
+		if !ok || len(value) > maxUnreadName || len(word) == 0 {
+			k.Open = true
+			continue
+		}
+		if strings.Contains(word[0], "/") || toldPattern.MatchString(word[0]) {
+			k.run(word[0], false)
+		}
+	}
+	for _, m := range runPattern.FindAllStringSubmatch(text, -1) {
+		k.run(m[1], true)
 	}
 	for _, name := range filePattern.FindAllString(filled, -1) {
-		k.file(name, false)
+		k.file(name)
 	}
 }
 
-// program reads the words of a program that is run without a shell.
+// program reads the words of a program that is run without a shell. The first
+// is the program; one that runs another, or a file, names it next.
 func (k *scriptReader) program(n *Node) {
-	words := strings.Split(commandText(n), "\n")
-	k.found(strings.Join(words, " "), "")
-	for i, w := range words {
-		if strings.ContainsAny(w, " \t") { // what a shell is given with -c
+	all := words(n)
+	k.found(strings.Join(all, " "), "")
+	runs, shell := true, false // the next word is run; it is the text of a shell
+	interpreter := false
+	for _, w := range all {
+		switch {
+		case shell:
 			k.command(w, nil)
-		} else {
-			k.file(w, i == 0 && strings.Contains(w, "/") || runPattern.MatchString(w))
+			shell, runs = false, false
+		case runs && interpreter && strings.HasPrefix(w, "-"):
+			shell = strings.HasSuffix(w, "c") && !strings.HasPrefix(w, "--")
+		case runs && (strings.HasPrefix(w, "-") || assignmentPattern.MatchString(w)):
+		case runs && strings.HasPrefix(w, "${"):
+			k.Open, runs = true, false
+		case runs && interpreterPattern.MatchString(path.Base(w)):
+			interpreter = true
+		case runs && slices.Contains([]string{"env", "sudo", "timeout", "nice", "nohup"}, path.Base(w)):
+		case runs && (interpreter || strings.Contains(w, "/") || toldPattern.MatchString(w)):
+			k.run(w, true)
+			runs = false
+		case runs: // a program of the machine
+			runs = false
+		case strings.ContainsAny(w, " \t"):
+			k.found(w, "")
+		default:
+			k.file(w)
 		}
 	}
 }
@@ -215,41 +329,83 @@ func known(n *Node) map[string]string {
 	return out
 }
 
-// file reads a file of the tree that a script names. One that it runs, and that
-// cannot be read, is told of, unless it is a program of the machine.
-func (k *scriptReader) file(name string, runs bool) {
-	if name == "" || k.files[name] {
-		return
-	}
-	k.files[name] = true
-	at, err := k.l.tree.locate(k.folder, name)
-	var data []byte
-	if err == nil {
-		data, err = k.l.tree.read(at)
-	}
+// run reads a file that a script runs. One that cannot be read is told of,
+// unless it is a program of the machine. It is named only if it was written as
+// a word of the script.
+func (k *scriptReader) run(name string, written bool) {
 	switch {
-	case err == nil:
-		k.found(string(data), "file "+path.Base(name))
-	case runs && !path.IsAbs(name):
-		k.Unread = append(k.Unread, name)
+	case name == "":
+	case strings.HasPrefix(name, "${"):
+		k.Open = true
+	case k.file(name) || path.IsAbs(name) || k.unread[name]:
+	case !written:
+		k.Open = true
+	default:
+		k.unread[name] = true
+		if len(k.Unread) == maxUnread || len(name) > maxUnreadName || !toldPattern.MatchString(name) {
+			k.UnreadMore = true
+		} else {
+			k.Unread = append(k.Unread, name)
+		}
 	}
 }
 
-// commandText is what is known of a command.
-func commandText(n *Node) string {
-	if n == nil {
-		return ""
+// file reads a file of the tree that a script names, if it is there.
+func (k *scriptReader) file(name string) bool {
+	at, err := k.l.tree.locate(k.folder, name)
+	if err != nil {
+		return false
 	}
-	switch n.Kind {
-	case Scalar:
-		s, _ := n.Str()
-		return s
-	case List:
+	s := k.seen[at]
+	if s == nil {
+		data, err := k.l.tree.read(at)
+		switch {
+		case err != nil:
+			s = &scanned{failed: true}
+		case !k.afford(string(data)):
+			return true
+		default:
+			s = scan(string(data))
+		}
+		k.seen[at] = s
+	}
+	if !s.failed {
+		k.tells(s, "file "+path.Base(name))
+	}
+	return !s.failed
+}
+
+// unknownText stands for a text of which nothing is known: it reads as a
+// variable that is not known.
+const unknownText = "${unknown}"
+
+// words are what is known of each text of a list, or of the one text.
+func words(n *Node) []string {
+	switch {
+	case n == nil:
+		return nil
+	case n.Kind == List:
 		var all []string
 		for _, e := range n.List {
 			all = append(all, commandText(e))
 		}
-		return strings.Join(all, "\n")
+		return all
+	}
+	return []string{commandText(n)}
+}
+
+// commandText is what is known of a command.
+func commandText(n *Node) string {
+	switch {
+	case n == nil:
+		return ""
+	case n.Kind == Scalar:
+		s, _ := n.Str()
+		return s
+	case n.Kind == List:
+		return strings.Join(words(n), "\n")
+	case n.Text == "":
+		return unknownText
 	}
 	return n.Text
 }

@@ -1,0 +1,151 @@
+package terraform
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// scriptsOf are the scripts of one file.
+func scriptsOf(t *testing.T, files map[string]string, limits Limits) []*Script {
+	t.Helper()
+	r, err := Load(t.Context(), Options{Dir: writeTree(t, files), Limits: limits})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Scripts(t.Context(), r)
+}
+
+// What a script is given, or hands on, is no name of a file, though it may look
+// like one.
+func TestNoSecretIsTakenForAFileThatAScriptRuns(t *testing.T) {
+	key := "-----BEGIN PRIVATE KEY-----\nhunter2/AAAA\nBBBB/hunter2/CCCC\n-----END PRIVATE KEY-----\n"
+	local := func(body string) string {
+		return "resource \"null_resource\" \"x\" {\n provisioner \"local-exec\" {\n" + body + "\n }\n}\n"
+	}
+	for name, text := range map[string]string{
+		"a key in a variable":           local("command = \"echo \\\"$KEY\\\" > k; helm upgrade x\"\n environment = { KEY = file(\"key\") }"),
+		"a key in a variable that runs": local("command = \"$KEY; helm upgrade x\"\n environment = { KEY = file(\"key\") }"),
+		"a token in one":                local("command = \"bash $T; helm upgrade x\"\n environment = { T = \"./hunter2/hunter2.sh\" }"),
+		"a key in a heredoc":            local("command = <<-EOT\ncat > k <<E\n" + key + "E\nhelm upgrade x\nEOT"),
+		"a key in a file":               local("command = \"cat > k <<E\\n${file(\"key\")}E\\nhelm upgrade x\""),
+		"an argument":                   "data \"external\" \"helm\" {\n program = [\"./get\", \"hunter2/dGVzdA\", \"./hunter2\"]\n}\n",
+		"an interpreter's":              "data \"external\" \"flux\" {\n program = [\"bash\", \"./get.sh\", \"hunter2/hunter2.sh\"]\n}\n",
+		"an inline command":             "resource \"null_resource\" \"x\" {\n provisioner \"remote-exec\" {\n inline = [\"cat > k <<E\", file(\"key\"), \"E\", \"helm upgrade x\"]\n }\n}\n",
+	} {
+		all := scriptsOf(t, map[string]string{"main.tf": text, "key": key}, Limits{})
+		if len(all) != 1 {
+			t.Errorf("%s: %d scripts", name, len(all))
+			continue
+		}
+		if told := fmt.Sprint(all[0].Unread, all[0].In, all[0].Tools); strings.Contains(told, marker) {
+			t.Errorf("%s is told: %s", name, told)
+		}
+	}
+}
+
+func TestTheFilesThatAScriptRunsAreNamedWithinBounds(t *testing.T) {
+	var lines []string
+	for i := range 50 {
+		lines = append(lines, fmt.Sprintf("./step%02d", i))
+	}
+	long := strings.Repeat("x", 200)
+	all := scriptsOf(t, map[string]string{"main.tf": "resource \"null_resource\" \"a\" {\n provisioner \"local-exec\" {\n command = \"" + strings.Join(lines, "\\n") + "\"\n }\n}\n" +
+		"resource \"null_resource\" \"b\" {\n provisioner \"local-exec\" {\n command = \"./" + long + "\\nbin/install\\nbash deploy.sh && ../up\"\n }\n}\n" +
+		"resource \"null_resource\" \"c\" {\n provisioner \"remote-exec\" {\n scripts = [\"./a.sh\", \"install\"]\n }\n}\n"}, Limits{})
+	if len(all) != 3 {
+		t.Fatalf("%d scripts", len(all))
+	}
+	if !slices.Equal(all[0].Unread, lines[:maxUnread]) || !all[0].UnreadMore {
+		t.Errorf("of many: %q, more %v", all[0].Unread, all[0].UnreadMore)
+	}
+	if !slices.Equal(all[1].Unread, []string{"deploy.sh", "../up"}) || !all[1].UnreadMore {
+		t.Errorf("of long ones: %q, more %v", all[1].Unread, all[1].UnreadMore)
+	}
+	if !slices.Equal(all[2].Unread, []string{"./a.sh"}) || !all[2].UnreadMore {
+		t.Errorf("on another machine: %q, more %v", all[2].Unread, all[2].UnreadMore)
+	}
+}
+
+func TestAToolIsFoundWhereverACommandStands(t *testing.T) {
+	for _, command := range []string{
+		`helm upgrade x`, `"helm" upgrade x`, `'helm' upgrade`, `bash -c 'helm upgrade x'`, `sh -ec \"helm upgrade x\"`, `/bin/bash -e -c \"A=b helm upgrade x\"`,
+		`timeout 60 helm upgrade x`, `timeout -k 5 60s helm upgrade`, `env A=b helm upgrade x`, `if helm status x; then echo; fi`, `! helm status x`,
+		`sudo -E helm upgrade`, `while ! helm status x; do sleep 1; done`, `x=$(helm list)`, `echo a | xargs -n 1 helm delete`,
+		`\"$HELM\" upgrade`, `\"$${HELM}\" upgrade`, `bash -c \"$HELM upgrade\"`,
+	} {
+		if !strings.Contains(command, `\"`) {
+			command = strings.ReplaceAll(command, `"`, `\"`)
+		}
+		all := scriptsOf(t, map[string]string{"main.tf": "resource \"null_resource\" \"a\" {\n provisioner \"local-exec\" {\n command = \"" + command + "\"\n environment = { HELM = \"/opt/helm\" }\n }\n}\n"}, Limits{})
+		if len(all) != 1 || !slices.Equal(all[0].Tools, []string{"helm"}) {
+			t.Errorf("%s: %d scripts", command, len(all))
+		}
+	}
+	if all := scriptsOf(t, map[string]string{"main.tf": "resource \"null_resource\" \"a\" {\n provisioner \"local-exec\" {\n command = \"echo helm is gone; ./done.txt || cp helm.tgz x.sh $HOME\\n echo \\\\\\n -l 'helm' \\\\\\n -k 'a/b'\\n -x ./c.sh\"\n }\n}\n", "done.txt": ""}, Limits{}); len(all) > 0 {
+		t.Errorf("it is said to run %v, open %v, unread %v", all[0].Tools, all[0].Open, all[0].Unread)
+	}
+}
+
+func TestAScriptOfWhichTheProgramIsNotKnownIsTold(t *testing.T) {
+	remote := func(body string) string {
+		return "resource \"null_resource\" \"x\" {\n provisioner \"remote-exec\" {\n" + body + "\n }\n}\n"
+	}
+	local := func(body string) string { return strings.Replace(remote(body), "remote", "local", 1) }
+	for name, text := range map[string]string{
+		"a command":            local("command = var.tool"),
+		"how a command begins": local("command = \"${var.tool} upgrade\""),
+		"a secret command":     local("command = var.secret"),
+		"a quoted variable":    local("command = \"\\\"$TOOL\\\" upgrade\"\n environment = { TOOL = var.tool }"),
+		"a shell's text":       local("command = \"sh -c \\\"$TOOL\\\"\"\n environment = { TOOL = var.tool }"),
+		"a shell's file":       local("command = \"bash $TOOL\"\n environment = { TOOL = var.tool }"),
+		"an interpreter":       local("interpreter = [var.tool, \"-c\"]\n command = \"echo\""),
+		"an inline command":    remote("inline = [\"echo\", var.tool]"),
+		"inline commands":      remote("inline = var.tools"),
+		"a script":             remote("script = var.tool"),
+		"the place of one":     remote("script = \"${var.tool}/x\""),
+		"one of the scripts":   remote("scripts = [\"known\", var.tool]"),
+		"a program":            "data \"external\" \"x\" {\n program = [var.tool, \"a\"]\n}\n",
+		"a program's file":     "data \"external\" \"x\" {\n program = [\"/usr/bin/env\", \"bash\", var.tool]\n}\n",
+		"a program's shell":    "data \"external\" \"x\" {\n program = [\"bash\", \"-c\", var.tool]\n}\n",
+	} {
+		all := scriptsOf(t, map[string]string{"known": "", "main.tf": "variable \"tool\" {\n type = string\n}\nvariable \"tools\" {}\nvariable \"secret\" {\n sensitive = true\n}\n" + text}, Limits{})
+		if len(all) != 1 || !all[0].Open {
+			t.Errorf("%s that is not known is not told: %d scripts", name, len(all))
+		}
+	}
+	for name, text := range map[string]string{
+		"an argument of a command": local("command = \"echo ${var.tool}\""),
+		"one of a program":         "data \"external\" \"x\" {\n program = [\"jq\", var.tool]\n}\n",
+	} {
+		if all := scriptsOf(t, map[string]string{"main.tf": "variable \"tool\" {\n type = string\n}\n" + text}, Limits{}); len(all) > 0 {
+			t.Errorf("%s is taken for its program", name)
+		}
+	}
+}
+
+// The values of variables, and the files of many instances, are searched within
+// the work that is allowed.
+func TestScriptsAreSearchedWithinTheLimits(t *testing.T) {
+	once := func(name, text string) {
+		start := time.Now()
+		// Smaller than the defaults, to be quick; the bounds are the same.
+		all := scriptsOf(t, map[string]string{"main.tf": text, "value": strings.Repeat("v", 1<<20), "command": strings.Repeat("echo $A\n", 1<<17), "run.sh": strings.Repeat("echo\n", 100_000) + "helm x\n"}, Limits{Work: 1_000_000})
+		if d := time.Since(start); d > 20*time.Second {
+			t.Errorf("%s took %s", name, d)
+		}
+		if len(all) == 0 {
+			t.Errorf("%s is not told", name)
+		}
+		for _, s := range all {
+			if !s.Open && len(s.Tools) == 0 {
+				t.Errorf("%s: %s is said to be known", name, s.Address)
+			}
+		}
+	}
+	once("a value many times over", "resource \"null_resource\" \"x\" {\n provisioner \"local-exec\" {\n command = file(\"command\")\n environment = { A = file(\"value\") }\n }\n}\n")
+	once("a command of many instances", "resource \"null_resource\" \"x\" {\n count = 2000\n provisioner \"local-exec\" {\n command = \"helm x ${local.c}\"\n }\n}\nlocals {\n c = file(\"command\")\n}\n")
+	once("a file of many instances", "resource \"null_resource\" \"x\" {\n count = 2000\n provisioner \"local-exec\" {\n command = \"./run.sh\"\n }\n}\n")
+}
