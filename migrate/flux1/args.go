@@ -100,6 +100,7 @@ func ParseArgs(args []string) (Config, []migrate.Setting, []migrate.Finding) {
 		findings = append(findings, UnknownFlag.Finding("", origin(i).Where, fmt.Sprintf("%s is not a flag of fluxd", name)))
 	}
 
+	dangling := false // the argument before is no flag of fluxd, and has no value yet
 	for i := 0; i < len(args); i++ {
 		arg := args[i]
 		if arg == "--" {
@@ -111,20 +112,29 @@ func ParseArgs(args []string) (Config, []migrate.Setting, []migrate.Finding) {
 		name, value, hasValue := strings.Cut(arg, "=")
 		flag := flagOf(name)
 		switch {
-		case flag == nil && strings.HasPrefix(arg, "-l") && !strings.HasPrefix(arg, "--"):
+		case flag == nil && strings.HasPrefix(arg, "-l") && !strings.HasPrefix(arg, "--") && !dangling:
 			flag, value, hasValue = FlagNamed("listen"), strings.TrimPrefix(arg, "-l"), true
 		case flag == nil && strings.HasPrefix(name, "-"):
 			at := i
+			if letters, short := strings.CutPrefix(name, "-"); short && len(letters) > 1 && letters[0] != '-' {
+				// To pflag it is letters, of which the first is no flag. The rest
+				// may be the value of the flag before, and that a secret.
+				keepUnknown(at, "-"+string([]rune(letters)[:1]), "***")
+				dangling = false
+				continue
+			}
 			if !hasValue && i+1 < len(args) && !strings.HasPrefix(args[i+1], "-") {
 				i++
 				value = args[i]
 			}
 			keepUnknown(at, name, value)
+			dangling = value == ""
 			continue
 		case flag == nil:
 			keepUnknown(i, "argument", arg)
 			continue
 		}
+		dangling = false
 		g := byName[flag.Name]
 		if g == nil {
 			g = &given{flag: flag}

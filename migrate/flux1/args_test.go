@@ -281,3 +281,18 @@ func TestKindsLeftOutOfTheAgentsViewAreNamed(t *testing.T) {
 		}
 	}
 }
+
+func TestAWordAfterAnUnknownFlagIsNotShown(t *testing.T) {
+	for _, args := range [][]string{
+		{"--some-token", "-hunter2"}, {"--some-token", "-hunter2=x"}, {"--some-token", "-lhunter2"}, {"--some-token", "-éhunter2"},
+		{"--some-token", "hunter2"}, {"-hunter2"}, {"-p", "hunter2"}, {"--some-token=", "-lhunter2"},
+	} {
+		c, settings, findings := ParseArgs(append(args, "--git-url=git@host:a"))
+		if text := fmt.Sprintf("%+v %+v", settings, findings); strings.Contains(text, "unter2") || strings.Contains(text, "\ufffd") {
+			t.Errorf("of %q it shows %s", args, text)
+		}
+		if c.URL != "git@host:a" || len(settings) < 2 || len(findings) == 0 {
+			t.Errorf("of %q: %+v %+v", args, settings, findings)
+		}
+	}
+}
