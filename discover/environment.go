@@ -44,14 +44,24 @@ type environment struct {
 	id        string
 	pod       *corev1.PodSpec
 	container *corev1.Container
-	cache     map[string]*variable
-	secrets   map[string]*corev1.Secret
-	maps      map[string]*corev1.ConfigMap
+	// entries are the places of a name in env, in order; entry and from are
+	// what was found of an entry, and of a name in envFrom.
+	entries map[string][]int
+	entry   map[int]*variable
+	from    map[string]*variable
+	// bytes is how much was put together.
+	bytes   int
+	secrets map[string]*corev1.Secret
+	maps    map[string]*corev1.ConfigMap
 }
 
 func (w *witness) environmentOf(namespace, id string, pod *corev1.PodSpec, c *corev1.Container) *environment {
+	entries := map[string][]int{}
+	for i, v := range c.Env {
+		entries[v.Name] = append(entries[v.Name], i)
+	}
 	return &environment{w: w, namespace: namespace, id: id, pod: pod, container: c,
-		cache: map[string]*variable{}, secrets: map[string]*corev1.Secret{}, maps: map[string]*corev1.ConfigMap{}}
+		entries: entries, entry: map[int]*variable{}, from: map[string]*variable{}, secrets: map[string]*corev1.Secret{}, maps: map[string]*corev1.ConfigMap{}}
 }
 
 // secret reads a Secret of the agent's namespace; nil if it is not there. What
@@ -106,53 +116,99 @@ func (e *environment) configMap(ctx context.Context, name, unknown string) (*cor
 
 // look finds a variable; nil if there is none of that name.
 func (e *environment) look(ctx context.Context, name string) (*variable, error) {
-	if v, ok := e.cache[name]; ok {
-		return v, nil
-	}
-	v, err := e.lookUp(ctx, name, len(e.container.Env))
-	if err != nil {
-		return nil, err
-	}
-	e.cache[name] = v
-	return v, nil
+	return e.lookUp(ctx, name, len(e.container.Env))
 }
 
 // lookUp finds a variable among the first entries of env, and in envFrom.
 func (e *environment) lookUp(ctx context.Context, name string, entries int) (*variable, error) {
-	unknown := "the value of $(" + name + ")"
-	for i := entries - 1; i >= 0; i-- {
-		entry := e.container.Env[i]
-		if entry.Name != name {
-			continue
-		}
-		from := entry.ValueFrom
-		switch {
-		case from == nil:
-			return e.composed(ctx, i)
-		case from.SecretKeyRef != nil:
-			return &variable{secret: &migrate.SecretKey{Namespace: e.namespace, Name: from.SecretKeyRef.Name, Key: from.SecretKeyRef.Key},
-				where: "Secret/" + e.namespace + "/" + from.SecretKeyRef.Name}, nil
-		case from.ConfigMapKeyRef != nil:
-			m, err := e.configMap(ctx, from.ConfigMapKeyRef.Name, unknown)
+	places := e.entries[name]
+	before, _ := slices.BinarySearch(places, entries)
+	if before == 0 {
+		return once(e.from, name, func() (*variable, error) { return e.inSources(ctx, name) })
+	}
+	i := places[before-1]
+	return once(e.entry, i, func() (*variable, error) { return e.inEntry(ctx, i) })
+}
+
+// once gives what was found before, or finds it.
+func once[K comparable](found map[K]*variable, key K, find func() (*variable, error)) (*variable, error) {
+	if v, ok := found[key]; ok {
+		return v, nil
+	}
+	v, err := find()
+	if err == nil {
+		found[key] = v
+	}
+	return v, err
+}
+
+// inEntry is what an entry of env sets its variable to. One that may be missing
+// leaves what stands before it.
+func (e *environment) inEntry(ctx context.Context, i int) (*variable, error) {
+	entry := e.container.Env[i]
+	unknown := "the value of $(" + entry.Name + ")"
+	from := entry.ValueFrom
+	switch {
+	case from == nil:
+		return e.composed(ctx, i)
+	case from.SecretKeyRef != nil:
+		ref := from.SecretKeyRef
+		if optional(ref.Optional) {
+			s, err := e.secret(ctx, ref.Name, unknown)
 			if err == errUnreadable {
-				return &variable{unknown: "its ConfigMap may not be read", unreadable: true}, nil
+				return &variable{unknown: "its Secret may not be read", unreadable: true}, nil
 			}
-			if err != nil || m == nil {
+			if err != nil {
 				return nil, err
 			}
-			value, ok := m.Data[from.ConfigMapKeyRef.Key]
-			if !ok {
-				return nil, nil
+			if _, ok := dataOf(s)[ref.Key]; !ok {
+				return e.lookUp(ctx, entry.Name, i)
 			}
-			return &variable{value: value, plain: true, where: "ConfigMap/" + e.namespace + "/" + m.Name}, nil
-		case from.FieldRef != nil && from.FieldRef.FieldPath == "metadata.namespace":
-			return &variable{value: e.namespace, plain: true, where: "env " + name}, nil
-		case from.FieldRef != nil && from.FieldRef.FieldPath == "spec.serviceAccountName":
-			return &variable{value: accountOf(e.pod), plain: true, where: "env " + name}, nil
-		default:
-			return &variable{unknown: "it depends on the running pod"}, nil
 		}
+		return &variable{secret: &migrate.SecretKey{Namespace: e.namespace, Name: ref.Name, Key: ref.Key},
+			where: "Secret/" + e.namespace + "/" + ref.Name}, nil
+	case from.ConfigMapKeyRef != nil:
+		ref := from.ConfigMapKeyRef
+		m, err := e.configMap(ctx, ref.Name, unknown)
+		if err == errUnreadable {
+			return &variable{unknown: "its ConfigMap may not be read", unreadable: true}, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if m != nil {
+			if value, ok := m.Data[ref.Key]; ok {
+				return &variable{value: value, plain: true, where: "ConfigMap/" + e.namespace + "/" + m.Name}, nil
+			}
+		}
+		switch {
+		case optional(ref.Optional):
+			return e.lookUp(ctx, entry.Name, i)
+		case m == nil:
+			return &variable{unknown: "its ConfigMap " + ref.Name + " is not there"}, nil
+		}
+		return &variable{unknown: "its ConfigMap " + ref.Name + " has no such key"}, nil
+	case from.FieldRef != nil && from.FieldRef.FieldPath == "metadata.namespace":
+		return &variable{value: e.namespace, plain: true, where: "env " + entry.Name}, nil
+	case from.FieldRef != nil && from.FieldRef.FieldPath == "spec.serviceAccountName":
+		return &variable{value: accountOf(e.pod), plain: true, where: "env " + entry.Name}, nil
 	}
+	return &variable{unknown: "it depends on the running pod"}, nil
+}
+
+func optional(is *bool) bool { return is != nil && *is }
+
+// dataOf are the values of a Secret, which may not be there.
+func dataOf(s *corev1.Secret) map[string][]byte {
+	if s == nil {
+		return nil
+	}
+	return s.Data
+}
+
+// inSources finds a variable in envFrom.
+func (e *environment) inSources(ctx context.Context, name string) (*variable, error) {
+	unknown := "the value of $(" + name + ")"
 	for i := len(e.container.EnvFrom) - 1; i >= 0; i-- {
 		source := e.container.EnvFrom[i]
 		key, ok := strings.CutPrefix(name, source.Prefix)
@@ -167,25 +223,25 @@ func (e *environment) lookUp(ctx context.Context, name string, entries int) (*va
 			if err != nil {
 				return nil, err
 			}
-			if s != nil {
-				if _, ok := s.Data[key]; ok {
-					return &variable{secret: &migrate.SecretKey{Namespace: e.namespace, Name: ref.Name, Key: key},
-						where: "Secret/" + e.namespace + "/" + ref.Name}, nil
-				}
+			if _, ok := dataOf(s)[key]; ok {
+				return &variable{secret: &migrate.SecretKey{Namespace: e.namespace, Name: ref.Name, Key: key},
+					where: "Secret/" + e.namespace + "/" + ref.Name}, nil
 			}
 		}
 		if ref := source.ConfigMapRef; ref != nil {
 			m, err := e.configMap(ctx, ref.Name, unknown)
-			if err == errUnreadable {
+			switch {
+			case err == errUnreadable:
 				return &variable{unknown: "its ConfigMap may not be read", unreadable: true}, nil
-			}
-			if err != nil {
+			case err != nil:
 				return nil, err
+			case m == nil && !optional(ref.Optional):
+				return &variable{unknown: "ConfigMap " + ref.Name + ", which may set it, is not there"}, nil
+			case m == nil:
+				continue
 			}
-			if m != nil {
-				if value, ok := m.Data[key]; ok {
-					return &variable{value: value, plain: true, where: "ConfigMap/" + e.namespace + "/" + ref.Name}, nil
-				}
+			if value, ok := m.Data[key]; ok {
+				return &variable{value: value, plain: true, where: "ConfigMap/" + e.namespace + "/" + ref.Name}, nil
 			}
 		}
 	}
@@ -198,6 +254,13 @@ func (e *environment) lookUp(ctx context.Context, name string, entries int) (*va
 // serviceVariable is the name of what the kubelet tells of a Service
 // (kubernetes: pkg/kubelet/envvars/envvars.go).
 var serviceVariable = regexp.MustCompile(`^[A-Z0-9_]+_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
+
+// maxEnvironment is what all variables of a program can take, in bytes (linux:
+// three quarters of _STK_LIM); maxReferences how many variables a message names.
+const (
+	maxEnvironment = 6 << 20
+	maxReferences  = 10
+)
 
 // composed is the entry of env with a value in the manifest, which may refer to
 // entries before it and to envFrom.
@@ -221,10 +284,29 @@ func (e *environment) composed(ctx context.Context, i int) (*variable, error) {
 	if failed != nil {
 		return nil, failed
 	}
+	if filled != entry.Value {
+		if e.bytes += len(filled); e.bytes > maxEnvironment {
+			return &variable{unknown: "the environment is larger than a program can have", where: "env " + entry.Name}, nil
+		}
+	}
 	if of := flux1.Symbols(filled); len(of) > 0 {
-		v := &variable{unknown: "it is put together with $(" + strings.Join(of, "), $(") + "), which is secret or not known", where: "env " + entry.Name}
-		// A name that is set again below means something else there.
-		if !slices.ContainsFunc(e.container.Env[i:], func(later corev1.EnvVar) bool { return slices.Contains(of, later.Name) }) {
+		var names []string
+		again := false // a name that is set again below means something else there
+		for n, name := range of {
+			switch found, err := e.lookUp(ctx, name, i); {
+			case err != nil:
+				return nil, err
+			case found != nil && (found.plain || found.refers):
+				return &variable{unknown: "it is longer than a program can have", where: "env " + entry.Name}, nil
+			}
+			if n < maxReferences {
+				names = append(names, "$("+name+")")
+			}
+			places := e.entries[name]
+			again = again || len(places) > 0 && places[len(places)-1] >= i
+		}
+		v := &variable{unknown: "it is put together with " + listed(names, len(of), maxReferences) + ", which is secret or not known", where: "env " + entry.Name}
+		if !again {
 			v.value, v.refers = filled, true
 		}
 		return v, nil
@@ -272,7 +354,7 @@ func (e *environment) fill(ctx context.Context, text string) (filled string, ok 
 		}
 		return "", flux1.NotKnown
 	})
-	return flux1.Literal(text), ok, err
+	return flux1.Literal(text), ok && len(flux1.Symbols(text)) == 0, err
 }
 
 // expand fills in the variables that hold no secret, as the kubelet does.
@@ -300,14 +382,19 @@ func (e *environment) expand(ctx context.Context, arg string) (filled string, er
 // credentials; rawURL is the whole URL as it is written.
 func (e *environment) expandArguments(ctx context.Context, args []string) (expanded []string, rawURL string, err error) {
 	expanded = make([]string, len(args))
+	left := maxEnvironment // which is for the arguments too
 	for i := range args {
 		if url, ok := gitURLArgument(args, i); ok {
 			rawURL = url
 		}
 		before, keep, after := aroundCredentials(args, i)
 		for _, part := range []*string{&before, &after} {
-			if *part, err = e.expand(ctx, *part); err != nil {
+			filled, err := e.expand(ctx, *part)
+			if err != nil {
 				return nil, "", err
+			}
+			if added := len(filled) - len(*part); added <= left {
+				*part, left = filled, left-max(added, 0)
 			}
 		}
 		expanded[i] = before + keep + after

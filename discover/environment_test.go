@@ -1,7 +1,10 @@
 package discover
 
 import (
+	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -73,5 +76,109 @@ func TestAVariableThatMeansSomethingElseBelowIsNotMixedUp(t *testing.T) {
 	}
 	if got, ok, err := env.fill(t.Context(), "$(S)"); ok || err != nil {
 		t.Errorf("it gave %q, %v", got, err)
+	}
+}
+
+func TestAVariableOfWhichTheSourceIsMissingIsNotSaidToBeUnset(t *testing.T) {
+	yes := true
+	key := func(name, from, key string, optional *bool) corev1.EnvVar {
+		return corev1.EnvVar{Name: name, ValueFrom: &corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: from}, Key: key, Optional: optional}}}
+	}
+	secret := func(name, from, key string) corev1.EnvVar {
+		return corev1.EnvVar{Name: name, ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: from}, Key: key, Optional: &yes}}}
+	}
+	source := func(prefix, name string, optional *bool) corev1.EnvFromSource {
+		return corev1.EnvFromSource{Prefix: prefix, ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: name}, Optional: optional}}
+	}
+	container := &corev1.Container{
+		EnvFrom: []corev1.EnvFromSource{source("", "settings", nil), source("GONE_", "gone", nil), source("MAYBE_", "gone", &yes)},
+		Env: []corev1.EnvVar{
+			key("NO_MAP", "gone", "k", nil), key("NO_KEY", "settings", "gone", nil), key("MAY_MAP", "gone", "k", &yes), key("MAY_KEY", "settings", "gone", &yes),
+			{Name: "BEFORE", Value: "before"}, key("BEFORE", "gone", "k", &yes), key("BRANCH", "gone", "k", &yes),
+			{Name: "S", Value: "plain"}, secret("S", "gone", "user"), {Name: "K", Value: "plain"}, secret("K", "git", "gone"), secret("THERE", "git", "user"),
+		},
+	}
+	w := &witness{kube: fake.NewClientset(
+		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "settings", Namespace: "flux"}, Data: map[string]string{"BRANCH": "main"}},
+		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "git", Namespace: "flux"}, Data: map[string][]byte{"user": []byte("bot")}},
+	)}
+	env := w.environmentOf("flux", "flux/flux", &corev1.PodSpec{}, container)
+	for name, want := range map[string]string{
+		"NO_MAP": "unknown", "NO_KEY": "unknown", "MAY_MAP": "unset", "MAY_KEY": "unset", "BEFORE": "before", "BRANCH": "main", "S": "plain", "K": "plain", "THERE": "secret",
+		"GONE_X": "unknown", "MAYBE_X": "unset",
+	} {
+		v, err := env.look(t.Context(), name)
+		got := "unset"
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case v == nil:
+		case v.secret != nil:
+			got = "secret"
+		case v.plain:
+			got = v.value
+		case v.unknown != "":
+			got = "unknown"
+		}
+		if got != want {
+			t.Errorf("%s is %s, want %s", name, got, want)
+		}
+	}
+	if got, err := env.expand(t.Context(), "$(NO_MAP)/x"); err != nil || len(flux1.Symbols(got)) == 0 {
+		t.Errorf("%q is taken for known: %v", got, err)
+	}
+}
+
+// doubled are variables of which each holds the one before twice.
+func doubled(count int, first string) []corev1.EnvVar {
+	env := []corev1.EnvVar{{Name: "V0", Value: first}}
+	for i := range count {
+		env = append(env, corev1.EnvVar{Name: fmt.Sprint("V", i+1), Value: fmt.Sprintf("$(V%[1]d)$(V%[1]d)", i)})
+	}
+	return env
+}
+
+func TestAVariableThatGrowsWithoutBoundIsNotKnown(t *testing.T) {
+	for name, env := range map[string][]corev1.EnvVar{
+		"known": doubled(60, "x"), "unset": doubled(60, "$(NOPE)"),
+		"unknown": append([]corev1.EnvVar{{Name: "U", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "status.podIP"}}}}, doubled(60, "$(U)")...),
+		"empty":   doubled(60, ""),
+		"many": append(doubled(17, "x"), func() (many []corev1.EnvVar) {
+			for i := range 10_000 {
+				many = append(many, corev1.EnvVar{Name: fmt.Sprint("W", i), Value: "$(V16)"})
+			}
+			return append(many, corev1.EnvVar{Name: "V60", Value: "$(W0)$(W9999)"})
+		}()...),
+	} {
+		container := &corev1.Container{Env: env}
+		w := &witness{kube: fake.NewClientset()}
+		e := w.environmentOf("flux", "", &corev1.PodSpec{}, container)
+		start := time.Now()
+		filled, err := e.expand(t.Context(), "$(V60)")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if known := len(flux1.Symbols(filled)) == 0; known != (name == "empty") || len(filled) > 3*flux1.MaxValue {
+			t.Errorf("%s: known %v, %d bytes", name, known, len(filled))
+		}
+		v, err := e.look(t.Context(), "V60")
+		if err != nil || len(v.unknown) > 1000 {
+			t.Errorf("%s: %d bytes say why it is unknown, %v", name, len(v.unknown), err)
+		}
+		if _, ok, err := e.fill(t.Context(), "$(V60)"); ok != (name == "empty") || err != nil {
+			t.Errorf("%s: filled %v, %v", name, ok, err)
+		}
+		if d := time.Since(start); d > 10*time.Second {
+			t.Errorf("%s took %s", name, d)
+		}
+	}
+	var text strings.Builder
+	for _, v := range doubled(60, "x") {
+		fmt.Fprintf(&text, ", {name: %s, value: %q}", v.Name, v.Value)
+	}
+	inv := declaredBy(t, map[string]string{"main.tf": "resource \"kubectl_manifest\" \"flux\" {\n yaml_body = <<-EOT\n" +
+		strings.Replace(fluxdManifest("value: $(V60)"), "[{name: APP", "["+text.String()[2:]+", {name: APP", 1) + "EOT\n}\n"})
+	if len(inv.Agents) != 1 || !strings.Contains(fmt.Sprint(unknownOf(inv.Agents[0])), "git.paths") {
+		t.Errorf("of Terraform: %v", inv.Agents)
 	}
 }

@@ -221,11 +221,13 @@ func (d *declared) setArguments(container *corev1.Container, source terraform.Co
 		d.unknown("git.url")
 	}
 	// The variables whose values the configuration gives.
-	plain := map[string]string{}
+	plain, left := map[string]string{}, maxEnvironment
 	for _, e := range container.Env {
 		delete(plain, e.Name) // the last entry of a name counts
 		if value := filled(e.Value, plain); e.ValueFrom == nil && len(flux1.Symbols(value)) == 0 {
-			plain[e.Name] = flux1.Literal(value)
+			if left -= len(value); left >= 0 {
+				plain[e.Name] = flux1.Literal(value)
+			}
 		}
 	}
 	causesOf := map[int]string{} // why an argument is unknown
@@ -247,7 +249,10 @@ func (d *declared) setArguments(container *corev1.Container, source terraform.Co
 			continue
 		}
 		before, keep, after := aroundCredentials(args, i)
-		args[i] = filled(before, plain) + keep + filled(after, plain)
+		if whole := filled(before, plain) + keep + filled(after, plain); len(whole)-len(args[i]) <= left {
+			left -= max(len(whole)-len(args[i]), 0)
+			args[i] = whole
+		}
 	}
 	config, settings, findings := flux1.ParseArgs(args)
 	index := func(where string) (int, bool) {

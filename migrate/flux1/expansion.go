@@ -17,14 +17,28 @@ const (
 	Refers
 )
 
+// MaxValue is how long a variable's value or an argument can be, in bytes: Linux
+// starts no program with a longer one (linux: MAX_ARG_STRLEN, with the zero that
+// ends it and, of a variable, its name).
+const MaxValue = 128<<10 - 1
+
 // Fill puts what is known of the variables into an argument, or into the value
 // of a variable, as the kubelet does, and leaves it in the kubelet's syntax:
 // references whose values are not known stay, and what came out of a variable,
 // or refers to none that is set, is escaped, so that it is filled in no more
-// (kubernetes: third_party/forked/golang/expansion).
+// (kubernetes: third_party/forked/golang/expansion). What would make the whole
+// longer than [MaxValue] is taken for not known.
 func Fill(text string, variable func(name string) (value string, known Known)) string {
+	added := 0
 	return walk(text, func(name string) string {
-		switch value, known := variable(name); known {
+		value, known := variable(name)
+		if known == IsSet || known == Refers {
+			if added+len(value) > MaxValue {
+				return "$(" + name + ")"
+			}
+			added += len(value)
+		}
+		switch known {
 		case IsSet:
 			return escaped(value)
 		case NotSet:
@@ -59,6 +73,7 @@ func escaped(text string) string { return strings.ReplaceAll(text, "$", "$$") }
 // next bracket, whatever stands before it; every other sign is only that.
 func walk(text string, reference func(name string) string, sign string) string {
 	var out strings.Builder
+	closed := true // a bracket may come that ends a reference
 	for {
 		i := strings.IndexByte(text, '$')
 		if i < 0 || i+1 == len(text) {
@@ -67,12 +82,16 @@ func walk(text string, reference func(name string) string, sign string) string {
 		}
 		out.WriteString(text[:i])
 		rest := text[i+1:]
-		end := strings.IndexByte(rest, ')')
+		end := -1
+		if closed && rest[0] == '(' {
+			end = strings.IndexByte(rest, ')')
+			closed = end >= 0
+		}
 		switch {
 		case rest[0] == '$':
 			out.WriteString(sign)
 			text = rest[1:]
-		case rest[0] == '(' && end > 0:
+		case end > 0:
 			out.WriteString(reference(rest[1:end]))
 			text = rest[end+1:]
 		default:

@@ -2,7 +2,9 @@ package flux1
 
 import (
 	"slices"
+	"strings"
 	"testing"
+	"time"
 )
 
 // The cases are those of the kubelet's own rules (kubernetes:
@@ -99,6 +101,35 @@ func TestAnEscapedReferenceIsTheTextOfIt(t *testing.T) {
 	for _, s := range settings {
 		if s.Name == "--git-branch" && s.Value != "$(BRANCH)" {
 			t.Errorf("%+v", s)
+		}
+	}
+}
+
+func TestATextThatNoProgramCouldHaveIsNotKnown(t *testing.T) {
+	values := map[string]string{"HALF": strings.Repeat("x", MaxValue/2), "LONG": strings.Repeat("x", MaxValue+1)}
+	fill := func(text string) string {
+		return Fill(text, func(name string) (string, Known) { return values[name], IsSet })
+	}
+	if got := fill("$(HALF)$(HALF)"); len(Symbols(got)) > 0 {
+		t.Errorf("what a program can have is not known: %v", Symbols(got))
+	}
+	for text, want := range map[string][]string{"$(HALF)$(HALF)$(HALF)": {"HALF"}, "a$(LONG)b": {"LONG"}} {
+		if got := Symbols(fill(text)); !slices.Equal(got, want) {
+			t.Errorf("%s refers to %v", text, got)
+		}
+	}
+	once := fill(strings.Repeat("$(HALF)", 10_000))
+	if len(once) > 2*MaxValue {
+		t.Errorf("it is %d bytes long", len(once))
+	}
+}
+
+func TestSignsWithoutABracketAreReadOnce(t *testing.T) {
+	for _, sign := range []string{"$a", "$(", "$$"} {
+		start := time.Now()
+		Literal(strings.Repeat(sign, 2<<20))
+		if d := time.Since(start); d > 10*time.Second {
+			t.Errorf("%s many times took %s", sign, d)
 		}
 	}
 }
