@@ -50,6 +50,22 @@ func (s *Store) ancestry(ctx context.Context, r Remote, from, to plumbing.Hash, 
 		return 0, false, err
 	}
 	defer func() { c.close() }()
+	behind, isAncestor, err = s.ancestryIn(ctx, r, c, from, to, branch)
+	if c.held && ctx.Err() == nil && (errors.Is(err, errBroken) || c.unreadable(from) || c.unreadable(to)) {
+		// What is kept is broken: once more from nothing.
+		if err := s.renew(c, r.key(), "history"); err != nil {
+			return 0, false, err
+		}
+		return s.ancestryIn(ctx, r, c, from, to, branch)
+	}
+	return behind, isAncestor, err
+}
+
+// errBroken: a commit that leads on from one that is there cannot be read.
+var errBroken = fmt.Errorf("%w: its history is not whole", ErrInvalid)
+
+// ancestryIn is ancestry in an open clone.
+func (s *Store) ancestryIn(ctx context.Context, r Remote, c *clone, from, to plumbing.Hash, branch string) (behind int, isAncestor bool, err error) {
 	// A commit is only there with its whole history: fetches have no depth.
 	if !c.hasCommit(to) || !c.hasCommit(from) {
 		if err := s.fetchHistory(ctx, r, c, branch); err != nil {
@@ -84,7 +100,7 @@ func leadsTo(c *clone, commits map[plumbing.Hash]bool, target plumbing.Hash) (bo
 	for sha := range commits {
 		commit, err := object.GetCommit(c.storage, sha)
 		if err != nil {
-			return false, fmt.Errorf("%w: read commit %s: %w", ErrInvalid, sha, err)
+			return false, fmt.Errorf("%w: read commit %s: %w", errBroken, sha, err)
 		}
 		for _, p := range commit.ParentHashes {
 			if p == target {
@@ -111,7 +127,7 @@ func reachable(ctx context.Context, c *clone, start plumbing.Hash, except map[pl
 		}
 		commit, err := object.GetCommit(c.storage, sha)
 		if err != nil {
-			return nil, fmt.Errorf("%w: read commit %s: %w", ErrInvalid, sha, err)
+			return nil, fmt.Errorf("%w: read commit %s: %w", errBroken, sha, err)
 		}
 		found[sha] = true
 		next = append(next, commit.ParentHashes...)
@@ -142,16 +158,11 @@ func (s *Store) fetchHistory(ctx context.Context, r Remote, c *clone, branch str
 		return nil
 	}
 	err = s.fetchPack(ctx, se, c, want{shas: missing, have: c.kept(32), commitsOnly: true})
-	if err != nil && len(c.kept(1)) > 0 && ctx.Err() == nil && !errors.Is(err, ErrTooLarge) {
+	if err != nil && c.held && ctx.Err() == nil && !errors.Is(err, ErrTooLarge) && !unreachable(err) {
 		// As in fetchTree: what is kept may be broken.
-		if err := c.reset(); err != nil {
-			return fmt.Errorf("throw a broken clone away: %w", err)
-		}
-		fresh, err := s.openClone(r.key(), "history")
-		if err != nil {
+		if err := s.renew(c, r.key(), "history"); err != nil {
 			return err
 		}
-		*c = *fresh
 		again, err := s.connect(ctx, r)
 		if err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 
@@ -27,6 +28,8 @@ import (
 type clone struct {
 	dir     string
 	storage *filesystem.Storage
+	// held is true if it held anything when it was opened.
+	held bool
 }
 
 // maxPacks is how many fetches a clone gathers before it starts anew: each
@@ -36,8 +39,9 @@ const maxPacks = 50
 // keptRefs is where a clone remembers the commits it has whole.
 const keptRefs = "refs/fluxover/"
 
-// openClone opens a kept clone, empty if there is none or it has grown beyond
-// the bound. The caller holds its lock.
+// openClone opens a kept clone, empty if there is none, it has grown beyond the
+// bound, or a commit that it is to have cannot be read in it. The caller holds its
+// lock.
 func (s *Store) openClone(key, purpose string) (*clone, error) {
 	dir := filepath.Join(s.dir, "clones", key+"-"+purpose)
 	size, packs := measure(dir)
@@ -51,7 +55,50 @@ func (s *Store) openClone(key, purpose string) (*clone, error) {
 	}
 	storage := filesystem.NewStorageWithOptions(osfs.New(dir, osfs.WithBoundOS()), cache.NewObjectLRU(8*cache.MiByte),
 		filesystem.Options{LargeObjectThreshold: 1 << 20})
-	return &clone{dir: dir, storage: storage}, nil
+	c := &clone{dir: dir, storage: storage, held: packs > 0 || size > 0}
+	if c.held && !c.whole() {
+		s.options.Log.Debug("throwing a broken clone away", "purpose", purpose)
+		if err := c.reset(); err != nil {
+			return nil, fmt.Errorf("throw a broken clone away: %w", err)
+		}
+		return s.openClone(key, purpose)
+	}
+	return c, nil
+}
+
+// renew empties a clone that turned out to be broken, and opens it again.
+func (s *Store) renew(c *clone, key, purpose string) error {
+	if err := c.reset(); err != nil {
+		return fmt.Errorf("throw a broken clone away: %w", err)
+	}
+	fresh, err := s.openClone(key, purpose)
+	if err != nil {
+		return err
+	}
+	*c = *fresh
+	return nil
+}
+
+// remembered are the names of the commits that the clone is to have.
+func (c *clone) remembered() []fs.DirEntry {
+	entries, _ := os.ReadDir(filepath.Join(c.dir, filepath.FromSlash(keptRefs))) // there is none yet
+	return slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return !plumbing.IsHash(e.Name()) })
+}
+
+// whole reports whether the commits that are remembered can be read.
+func (c *clone) whole() bool {
+	for _, e := range c.remembered() {
+		if !c.hasCommit(plumbing.NewHash(e.Name())) {
+			return false
+		}
+	}
+	return true
+}
+
+// unreadable reports whether a commit is there and cannot be read.
+func (c *clone) unreadable(sha plumbing.Hash) bool {
+	_, err := object.GetCommit(c.storage, sha)
+	return err != nil && !errors.Is(err, plumbing.ErrObjectNotFound)
 }
 
 func measure(dir string) (size int64, packs int) {
@@ -88,18 +135,13 @@ func (c *clone) hasCommit(sha plumbing.Hash) bool {
 
 // kept are the commits remembered, most recently remembered first, at most n.
 func (c *clone) kept(n int) []plumbing.Hash {
-	entries, err := os.ReadDir(filepath.Join(c.dir, filepath.FromSlash(keptRefs)))
-	if err != nil {
-		return nil
-	}
 	type ref struct {
 		sha plumbing.Hash
 		at  int64
 	}
 	var refs []ref
-	for _, e := range entries {
-		info, err := e.Info()
-		if err == nil && plumbing.IsHash(e.Name()) {
+	for _, e := range c.remembered() {
+		if info, err := e.Info(); err == nil {
 			refs = append(refs, ref{plumbing.NewHash(e.Name()), info.ModTime().UnixNano()})
 		}
 	}

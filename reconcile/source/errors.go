@@ -72,8 +72,6 @@ func classify(err error, a *Auth) error {
 	lower := strings.ToLower(text)
 	mark := ErrInvalid
 	var keyErr *knownhosts.KeyError
-	var netErr net.Error
-	var urlErr *url.Error
 	switch {
 	case errors.As(err, &keyErr):
 		mark = ErrKnownHosts
@@ -82,13 +80,21 @@ func classify(err error, a *Auth) error {
 		mark = ErrAuth
 	case errors.Is(err, transport.ErrRepositoryNotFound), errors.Is(err, transport.ErrEmptyRemoteRepository):
 		mark = ErrNotFound
-	case errors.As(err, &netErr), errors.As(err, &urlErr), strings.Contains(lower, "unexpected eof"),
+	case unreachable(err), strings.Contains(lower, "unexpected eof"),
 		strings.Contains(lower, "connection re"), strings.Contains(lower, "ssh: handshake failed"),
 		strings.Contains(lower, "unexpected requesting"), strings.Contains(lower, "broken pipe"),
 		strings.HasSuffix(lower, "eof"):
 		mark = ErrNetwork
 	}
 	return &classified{mark: mark, text: text, cause: opaque{err}}
+}
+
+// unreachable reports whether an error is one of the connection, whatever is
+// kept.
+func unreachable(err error) bool {
+	var netErr net.Error
+	var urlErr *url.Error
+	return errors.As(err, &netErr) || errors.As(err, &urlErr)
 }
 
 // opaque keeps the chain for errors.Is and As but prints nothing of it.

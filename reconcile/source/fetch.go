@@ -228,17 +228,13 @@ func (s *Store) fetchTree(ctx context.Context, r Remote, se *session, rev Revisi
 	if err == nil {
 		return t, c.remember(sha)
 	}
-	if errors.Is(err, ErrTooLarge) || errors.Is(err, ErrReferenceNotFound) || ctx.Err() != nil || len(c.kept(1)) == 0 {
+	if errors.Is(err, ErrTooLarge) || errors.Is(err, ErrReferenceNotFound) || ctx.Err() != nil || !c.held || unreachable(err) {
 		return nil, classify(err, se.auth)
 	}
 	// What was kept may be broken, or the server may not understand what we
-	// say we have: once more from nothing. This is no retry of a network
-	// failure: those come again at once and are told.
+	// say we have: once more from nothing.
 	s.options.Log.Debug("fetching anew without the kept clone", "url", SafeURL(r.URL), "error", se.auth.scrub(err.Error()))
-	if err := c.reset(); err != nil {
-		return nil, fmt.Errorf("throw a broken clone away: %w", err)
-	}
-	if c, err = s.openClone(r.key(), "objects"); err != nil {
+	if err := s.renew(c, r.key(), "objects"); err != nil {
 		return nil, err
 	}
 	again, err := s.connect(ctx, r)
