@@ -98,16 +98,22 @@ func hashOf(hashed, name, port string) bool {
 // likeHost reports whether a name is as a pattern says, in which * stands for
 // any characters and ? for one.
 func likeHost(pattern, name string) bool {
-	if pattern == "" {
-		return name == ""
-	}
-	if pattern[0] == '*' {
-		for i := range len(name) + 1 {
-			if likeHost(pattern[1:], name[i:]) {
-				return true
-			}
+	// Of several *, only the last need ever take more.
+	star, taken := -1, 0
+	p, n := 0, 0
+	for n < len(name) {
+		switch {
+		case p < len(pattern) && pattern[p] == '*':
+			star, taken = p, n
+			p++
+		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == name[n]):
+			p, n = p+1, n+1
+		case star >= 0:
+			taken++
+			p, n = star+1, taken
+		default:
+			return false
 		}
-		return false
 	}
-	return name != "" && (pattern[0] == '?' || pattern[0] == name[0]) && likeHost(pattern[1:], name[1:])
+	return strings.Trim(pattern[p:], "*") == ""
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
@@ -86,6 +87,23 @@ func TestAHostIsKnownWhereFluxV2KnowsIt(t *testing.T) {
 		}
 		if err := check(address, &net.TCPAddr{}, server); (err == nil) != c.want {
 			t.Errorf("%s: the library says %v, want known %t", name, err, c.want)
+		}
+	}
+}
+
+func TestAPatternOfManyStarsIsReadInNoTime(t *testing.T) {
+	name := strings.Repeat("a", 60)
+	key := " ssh-ed25519 AAAA\n"
+	start := time.Now()
+	if KnownHost(strings.Repeat("*a", 30)+"*x"+key, name) {
+		t.Error("a pattern is said to be like a name that it is not")
+	}
+	if d := time.Since(start); d > 5*time.Second {
+		t.Errorf("it took %s", d)
+	}
+	for pattern, want := range map[string]bool{"*": true, "**a": true, "a*a*a": true, "*b": false, "a?*": true, strings.Repeat("?", 60): true, strings.Repeat("?", 61): false, "*a*b*": false, name + "*": true, "a": false} {
+		if got := KnownHost(pattern+key, name); got != want {
+			t.Errorf("%s is said to be like it: %v", pattern, got)
 		}
 	}
 }
