@@ -2,9 +2,11 @@ package proof
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -149,5 +151,35 @@ func TestAnotherNumberOfReplicasNeedsAWord(t *testing.T) {
 	found := findingsOf(t, inv, &servingWorld{live: deployed(t, "kubectl-scale", `{"f:spec":{"f:replicas":{}}}`, func(spec map[string]any) { spec["replicas"] = int64(3) })}, "OBJECT_CHANGES")
 	if len(found) != 1 || found[0].Severity != migrate.Blocker || !found[0].Acceptable {
 		t.Errorf("the findings are %+v", found)
+	}
+}
+
+func TestManyClashesAreFoundInOneGo(t *testing.T) {
+	const count = 40_000
+	var inv migrate.Inventory
+	var repos []migrate.Repository
+	evidence := map[string]map[string]*Evidence{}
+	for _, agent := range []string{"flux/a", "flux/b"} {
+		a := migrate.Flux1Agent{ID: agent}
+		evidence[agent] = map[string]*Evidence{}
+		for i := range count {
+			id := fmt.Sprintf("namespace-of-a-team_config-map-%05d__ConfigMap", i)
+			a.Objects = append(a.Objects, migrate.Object{ID: id, File: agent + ".yaml", Line: i + 1})
+			evidence[agent][id] = &Evidence{New: &unstructured.Unstructured{}}
+		}
+		inv.Agents, repos = append(inv.Agents, a), append(repos, migrate.Repository{ID: agent})
+	}
+	start := time.Now()
+	findings := clashes(inv, repos, evidence)
+	if d := time.Since(start); d > 5*time.Second {
+		t.Errorf("it took %s", d)
+	}
+	if len(findings) != 2*count {
+		t.Fatalf("%d findings", len(findings))
+	}
+	for _, f := range findings {
+		if strings.Contains(f.Subject, "map-00007_") && f.Where != "flux/a flux/a.yaml:8; flux/b flux/b.yaml:8" {
+			t.Errorf("it is at %q", f.Where)
+		}
 	}
 }

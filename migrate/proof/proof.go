@@ -114,17 +114,20 @@ func Prove(ctx context.Context, inv migrate.Inventory, opts migrate.Options, w W
 	return res, nil
 }
 
-// places are the files and lines where an agent's repository holds an object;
-// empty if it stands in none as it is, but is made by Kustomize.
-func places(a *migrate.Flux1Agent, id string) string {
-	var found []string
+// placesOf are, by object, the files and lines where an agent's repository holds
+// it; none if it stands nowhere as it is, but is made by Kustomize.
+func placesOf(a *migrate.Flux1Agent) map[string]string {
+	found := map[string][]string{}
 	for i := range a.Objects {
-		if a.Objects[i].ID == id {
-			found = append(found, where(&a.Objects[i]))
-		}
+		o := &a.Objects[i]
+		found[o.ID] = append(found[o.ID], where(o))
 	}
-	slices.Sort(found)
-	return strings.Join(slices.Compact(found), ", ")
+	out := make(map[string]string, len(found))
+	for id, places := range found {
+		slices.Sort(places)
+		out[id] = strings.Join(slices.Compact(places), ", ")
+	}
+	return out
 }
 
 func agentOf(inv migrate.Inventory, id string) *migrate.Flux1Agent {
@@ -213,6 +216,7 @@ func (p *prover) prove(ctx context.Context) error {
 		old[o.ID] = o
 	}
 	rendered := p.render(ctx)
+	places := sync.OnceValue(func() map[string]string { return placesOf(p.agent) })
 	p.makes = madeBy(rendered)
 	byID := map[string]*migrate.ObjectPlan{}
 	var ids []string
@@ -236,7 +240,7 @@ func (p *prover) prove(ctx context.Context) error {
 		}
 		if o := byID[id]; o != nil && o.Application != "" {
 			p.find(migrate.Finding{
-				Severity: migrate.Blocker, Code: "OBJECT_IN_TWO_APPLICATIONS", Subject: id, Where: places(p.agent, id),
+				Severity: migrate.Blocker, Code: "OBJECT_IN_TWO_APPLICATIONS", Subject: id, Where: places()[id],
 				Message: fmt.Sprintf("%s would be applied by the Kustomizations %s and %s, which would fight over it", migrate.DisplayID(id), o.Application, r.application),
 				Hint:    "remove one of its copies from Git",
 			})
@@ -357,6 +361,12 @@ func clashes(inv migrate.Inventory, repos []migrate.Repository, evidence map[str
 			}
 		}
 	}
+	places := map[string]map[string]string{} // by agent
+	for i := range inv.Agents {
+		if len(evidence[inv.Agents[i].ID]) > 0 {
+			places[inv.Agents[i].ID] = placesOf(&inv.Agents[i])
+		}
+	}
 	var findings []migrate.Finding
 	for id, ids := range owners {
 		if len(ids) < 2 {
@@ -365,12 +375,13 @@ func clashes(inv migrate.Inventory, repos []migrate.Repository, evidence map[str
 		slices.Sort(ids)
 		var where []string
 		for _, repo := range ids {
-			where = append(where, strings.TrimSuffix(repo+" "+places(agentOf(inv, repo), id), " "))
+			where = append(where, strings.TrimSuffix(repo+" "+places[repo][id], " "))
 		}
+		all, both := strings.Join(where, "; "), strings.Join(ids, " and ")
 		for _, repo := range ids {
 			findings = append(findings, migrate.Finding{
-				Severity: migrate.Blocker, Code: "OBJECT_IN_TWO_REPOSITORIES", Subject: repo + " " + id, Repository: repo, Where: strings.Join(where, "; "),
-				Message: fmt.Sprintf("%s is in the repositories of %s, and two Kustomizations would fight over it", migrate.DisplayID(id), strings.Join(ids, " and ")),
+				Severity: migrate.Blocker, Code: "OBJECT_IN_TWO_REPOSITORIES", Subject: repo + " " + id, Repository: repo, Where: all,
+				Message: fmt.Sprintf("%s is in the repositories of %s, and two Kustomizations would fight over it", migrate.DisplayID(id), both),
 				Hint:    "remove it from all but one",
 			})
 		}
