@@ -122,8 +122,8 @@ const recreated = "deleted and made anew"
 // assumptions are all that are allowed; any other is a failure. Each is held
 // against what happened, too, as far as it says anything.
 var assumptions = []assumption{
-	{unbuilt, "a Kustomization that does not build shows nothing of its objects; it must then fail, and touch none", 6},
-	{"is itself made first", "what is tried in a namespace, or with a kind, that is not there yet is refused; it must then be made, or its Kustomization fail", 6},
+	{unbuilt, "a Kustomization that does not build shows nothing of its objects; it must then fail, and touch none", 10},
+	{"is itself made first", "what is tried in a namespace, or with a kind, that is not there yet is refused; it must then be made, or its Kustomization fail", 5},
 }
 
 // assumptionOf finds the assumption behind a plan's reason.
