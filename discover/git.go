@@ -237,7 +237,8 @@ func (w *witness) remote(ctx context.Context, a *agent) (source.Remote, bool, er
 		if err != nil || !ok {
 			return r, false, err
 		}
-		r.Auth.Identity, r.Auth.KnownHosts = key, []byte(a.Credential.KnownHosts)
+		known, _ := migrate.ReadKnownHosts(a.Credential.KnownHosts)
+		r.Auth.Identity, r.Auth.KnownHosts = key, []byte(known)
 	case "basic":
 		for _, part := range []struct {
 			written string

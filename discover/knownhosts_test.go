@@ -6,7 +6,7 @@ import (
 )
 
 func TestPublishedKeysCompleteKnownHosts(t *testing.T) {
-	const own = "git.example.com ssh-ed25519 AAAA\n"
+	const own = "git.example.com ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl\n"
 	for name, c := range map[string]struct {
 		lines, url string
 		want       []string // hosts of the lines, in order
@@ -19,7 +19,7 @@ func TestPublishedKeysCompleteKnownHosts(t *testing.T) {
 		"a door whose keys are not published": {"", "ssh://git@altssh.bitbucket.org:443/org/app", nil},
 		"Google's port":                       {"", "ssh://u@source.developers.google.com:2022/p/x/r/y", []string{"[source.developers.google.com]:2022"}},
 		"beside lines of the agent's own":     {strings.TrimSpace(own), "ssh://git@gitlab.com/org/app", []string{"git.example.com", "gitlab.com", "gitlab.com"}},
-		"the agent's own lines count":         {"github.com ssh-rsa BBBB\n", "ssh://git@github.com/org/app", []string{"github.com"}},
+		"the agent's own lines count":         {"github.com ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl\n", "ssh://git@github.com/org/app", []string{"github.com"}},
 		"another server":                      {own, "ssh://git@git.example.com/org/app", []string{"git.example.com"}},
 	} {
 		t.Run(name, func(t *testing.T) {

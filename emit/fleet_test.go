@@ -93,7 +93,7 @@ data: {LEVEL: info}
 			Sync:   migrate.AgentSync{Interval: metav1.Duration{Duration: config.SyncInterval}, Timeout: metav1.Duration{Duration: config.SyncTimeout}, GarbageCollection: config.GarbageCollection, State: config.State},
 			Synced: migrate.Synced{Commit: hex.EncodeToString(commit[:])}, Requests: migrate.Requests{CPU: "1", Memory: "512Mi"},
 			Settings: settings, Confinement: migrate.Confinement{Kind: "namespaces", Namespaces: []string{team}}, Tree: tree, DefaultNamespace: "default",
-			Credential: migrate.AgentCredential{Kind: "ssh", Identity: migrate.SecretKey{Namespace: "flux", Name: "flux-" + team + "-key", Key: "identity"}, KnownHosts: "git.example.com ssh-ed25519 AAAA\n"},
+			Credential: migrate.AgentCredential{Kind: "ssh", Identity: migrate.SecretKey{Namespace: "flux", Name: "flux-" + team + "-key", Key: "identity"}, KnownHosts: "git.example.com ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl\n"},
 			Rights: []migrate.Binding{{Namespace: team, Name: "flux-" + team, Role: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "flux-" + team}, ReleaseOwned: true,
 				Rules: []rbacv1.PolicyRule{{APIGroups: []string{"*"}, Resources: []string{"*"}, Verbs: []string{"*"}}}}},
 		}

@@ -24,7 +24,7 @@ func agentWith(id string, paths []string, files ...string) Flux1Agent {
 		Sync:        AgentSync{Interval: metav1.Duration{Duration: 5 * time.Minute}, Timeout: metav1.Duration{Duration: time.Minute}, GarbageCollection: CollectOff, State: "git"},
 		Confinement: Confinement{Kind: "custom"},
 		Synced:      Synced{Commit: strings.Repeat("a", 40)},
-		Credential:  AgentCredential{Kind: "ssh", Identity: SecretKey{Namespace: ns, Name: "key", Key: "identity"}, KnownHosts: "git.example.com ssh-ed25519 AAAA\n"},
+		Credential:  AgentCredential{Kind: "ssh", Identity: SecretKey{Namespace: ns, Name: "key", Key: "identity"}, KnownHosts: "git.example.com " + testHostKey + "\n"},
 		Rights: []Binding{{Name: release, Role: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: release}, ReleaseOwned: true,
 			Rules: []rbacv1.PolicyRule{{APIGroups: []string{"*"}, Resources: []string{"*"}, Verbs: []string{"*"}}}}},
 	}

@@ -103,7 +103,7 @@ var codes = []Code{
 	},
 	{
 		Name: "KNOWN_HOSTS_MISSING", Severity: Blocker,
-		Cause:       "no line of known_hosts that the agent trusts tells a key of the Git server: none names its host and port, its key is revoked, or only an authority for certificates is named, which the new agent asks no server for",
+		Cause:       "no line of known_hosts that the agent trusts tells a key of the Git server: none names its host and port or can be read, its key is revoked, an authority of the same type stands before it, or only an authority for certificates is named, which the new agent asks no server for",
 		Consequence: "Flux v2 connects to no server whose key it does not know",
 		Remedy:      "give the agent the line (chart value ssh.known_hosts), verified with the server's owner",
 	},

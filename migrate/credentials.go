@@ -78,11 +78,16 @@ func (b *repositoryBuilder) sshCredential(planned *Credential) {
 	if u, err := SourceURL(b.agent.Git.URL); err == nil {
 		host = sshHost(u)
 	}
-	planned.KnownHosts = c.KnownHosts
+	var unread int
+	planned.KnownHosts, unread = ReadKnownHosts(c.KnownHosts)
 	if !KnownHost(c.KnownHosts, host) {
+		message := fmt.Sprintf("no known_hosts line for %s was found, and Flux v2 connects to no server whose key it does not know", host)
+		if unread > 0 {
+			message += fmt.Sprintf("; lines that it cannot read, for which it would refuse the whole file, do not count: %d", unread)
+		}
 		b.find(Finding{
 			Severity: Blocker, Code: "KNOWN_HOSTS_MISSING",
-			Message: fmt.Sprintf("no known_hosts line for %s was found, and Flux v2 connects to no server whose key it does not know", host),
+			Message: message,
 			Hint:    "give the agent the line (chart value ssh.known_hosts), verified with the server's owner",
 		})
 	}

@@ -29,7 +29,7 @@ func TestEachFindingOfThePlannerComesFromItsCause(t *testing.T) {
 		blocked bool
 	}{
 		"an account that no binding names": {func(a *Flux1Agent) { a.Confinement.Kind = "none" }, "NO_RIGHTS", true},
-		"a server whose key is not known":  {func(a *Flux1Agent) { a.Credential.KnownHosts = "other.example.com ssh-ed25519 AAAA\n" }, "KNOWN_HOSTS_MISSING", true},
+		"a server whose key is not known":  {func(a *Flux1Agent) { a.Credential.KnownHosts = "other.example.com " + testHostKey + "\n" }, "KNOWN_HOSTS_MISSING", true},
 		"a setting without a counterpart": {func(a *Flux1Agent) {
 			a.Settings = []Setting{{Name: "git-secret", Value: "true", Fate: Blocks, Why: "Flux v2 has none"}}
 		}, "SETTING_BLOCKS", true},
@@ -92,9 +92,9 @@ func TestWhatFluxdLeavesOutBesideWhatItAppliesHoldsBack(t *testing.T) {
 func TestAServerWhoseKeyIsNotKnownHoldsBack(t *testing.T) {
 	a := agentWith("flux/flux-team", []string{"p"}, "p/shop/a.yaml")
 	for lines, want := range map[string]bool{
-		"git.example.com ssh-ed25519 AAAA\n":   false,
-		"other.example.com ssh-ed25519 AAAA\n": true,
-		"":                                     true,
+		"git.example.com " + testHostKey + "\n":   false,
+		"other.example.com " + testHostKey + "\n": true,
+		"": true,
 	} {
 		a.Credential.KnownHosts = lines
 		if got := hasFinding(planOf(a), "KNOWN_HOSTS_MISSING"); got != want {

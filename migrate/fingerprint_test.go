@@ -52,7 +52,7 @@ func TestWhatMovedIsSaidPartByPart(t *testing.T) {
 			a.Credential = AgentCredential{Kind: "basic", Username: Value{Literal: "bot"}, Password: Value{Argument: true}}
 		}, []string{
 			"credential (ssh, now basic)", "credential identity (gone, was Secret/flux/key key identity)", "credential password (new: in the --git-url argument)",
-			"credential username (new: bot)", "known hosts (gone, was git.example.com ssh-ed25519 AAAA)",
+			"credential username (new: bot)", "known hosts (gone, was git.example.com " + testHostKey + ")",
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,47 +1,123 @@
 package migrate
 
 import (
+	"bufio"
 	"crypto/hmac"
 	"crypto/sha1" // what known_hosts hashes names with
 	"encoding/base64"
 	"net"
 	"strings"
+
+	"golang.org/x/crypto/ssh"
 )
 
 // KnownHost reports whether lines of known_hosts hold a key by which Flux v2
 // knows the host, which is written as there: "git.example.com", or
 // "[git.example.com]:2222" if its port is not 22. It goes by the rules of Flux
-// v2's library, which differ from OpenSSH's in that a pattern of hosts says
-// nothing about another port than its own (source: golang.org/x/crypto,
+// v2's library, which differ from OpenSSH's: a pattern of hosts says nothing
+// about another port than its own, and of the keys of one type the first that is
+// about the host counts alone, be it an authority's (source: fluxcd/pkg,
 // ssh/knownhosts). A key that is revoked, and an authority that may sign keys, is
-// none: the agent asks no server for a certificate.
+// none: the agent asks no server for a certificate. Lines that are no part of
+// [ReadKnownHosts] do not count.
 func KnownHost(lines, host string) bool {
 	name, port := splitHost(host)
 	revoked := map[string]bool{}
-	var keys []string
+	first := map[string]hostLine{} // by the key's type
 	for line := range strings.Lines(lines) {
-		fields := strings.Fields(line)
-		if len(fields) == 0 || strings.HasPrefix(fields[0], "#") {
-			continue
-		}
-		marker, marked := "", strings.HasPrefix(fields[0], "@")
-		if marked {
-			marker, fields = fields[0], fields[1:]
-		}
+		l, ok := hostLineOf(line)
 		switch {
-		case len(fields) < 3:
-		case marker == "@revoked":
-			revoked[fields[2]] = true
-		case !marked && aboutHost(fields[0], name, port):
-			keys = append(keys, fields[2])
+		case !ok:
+		case l.marker == markRevoked:
+			revoked[string(l.key.Marshal())] = true
+		case aboutHost(l.hosts, name, port):
+			if _, known := first[l.key.Type()]; !known {
+				first[l.key.Type()] = l
+			}
 		}
 	}
-	for _, key := range keys {
-		if !revoked[key] {
+	for _, l := range first {
+		if l.marker == "" && !revoked[string(l.key.Marshal())] {
 			return true
 		}
 	}
 	return false
+}
+
+// ReadKnownHosts gives the lines of known_hosts that both OpenSSH and Flux v2
+// read, and how many are left out. OpenSSH passes over a line that it cannot
+// read, where Flux v2's library refuses the whole file for it and knows no server
+// at all.
+func ReadKnownHosts(lines string) (read string, unread int) {
+	var out strings.Builder
+	for line := range strings.Lines(lines) {
+		text := strings.TrimSpace(line)
+		if _, ok := hostLineOf(line); !ok && text != "" && text[0] != '#' {
+			unread++
+			continue
+		}
+		out.WriteString(line)
+	}
+	return out.String(), unread
+}
+
+// The marks that a line of known_hosts may begin with.
+const (
+	markRevoked   = "@revoked"
+	markAuthority = "@cert-authority"
+)
+
+// hostLine is a line of known_hosts.
+type hostLine struct {
+	marker, hosts string // one of the marks, or empty
+	key           ssh.PublicKey
+}
+
+// hostLineOf reads a line of known_hosts; false for one without a key, and for
+// one that not all read: where Flux v2's library fails (source: fluxcd/pkg,
+// ssh/knownhosts, parseLine), and where OpenSSH does, for which the key must be
+// of the type that is said.
+func hostLineOf(line string) (hostLine, bool) {
+	var l hostLine
+	fields := strings.Fields(line)
+	if len(fields) == 0 || strings.HasPrefix(fields[0], "#") || len(line) >= bufio.MaxScanTokenSize {
+		return l, false
+	}
+	if fields[0] == markRevoked || fields[0] == markAuthority {
+		l.marker, fields = fields[0], fields[1:]
+	}
+	if len(fields) < 3 || !readHosts(fields[0]) {
+		return l, false
+	}
+	blob, err := base64.StdEncoding.DecodeString(fields[2])
+	if err != nil {
+		return l, false
+	}
+	l.hosts = fields[0]
+	l.key, err = ssh.ParsePublicKey(blob)
+	return l, err == nil && l.key.Type() == fields[1]
+}
+
+// readHosts reports whether Flux v2's library reads the first field of a line of
+// known_hosts.
+func readHosts(patterns string) bool {
+	switch patterns[0] {
+	case '@':
+		return false
+	case '|':
+		_, _, ok := hashedHost(patterns)
+		return ok
+	}
+	for pattern := range strings.SplitSeq(patterns, ",") {
+		bare := strings.TrimPrefix(pattern, "!")
+		if bare == "" && pattern != "" {
+			return false
+		}
+		if _, _, err := net.SplitHostPort(bare); err != nil && strings.HasPrefix(bare, "[") {
+			return false
+		}
+	}
+	return true
 }
 
 // splitHost takes a host of known_hosts and its port apart.
@@ -73,18 +149,24 @@ func aboutHost(patterns, name, port string) bool {
 	return about
 }
 
-// hashOf reports whether "|1|SALT|HASH" stands for a host.
-func hashOf(hashed, name, port string) bool {
+// hashedHost takes "|1|SALT|HASH" apart; false if it is not so.
+func hashedHost(hashed string) (salt, hash []byte, ok bool) {
 	parts := strings.Split(hashed, "|")
 	if len(parts) != 4 || parts[1] != "1" {
-		return false
+		return nil, nil, false
 	}
 	salt, err := base64.StdEncoding.DecodeString(parts[2])
 	if err != nil {
-		return false
+		return nil, nil, false
 	}
-	want, err := base64.StdEncoding.DecodeString(parts[3])
-	if err != nil {
+	hash, err = base64.StdEncoding.DecodeString(parts[3])
+	return salt, hash, err == nil
+}
+
+// hashOf reports whether "|1|SALT|HASH" stands for a host.
+func hashOf(hashed, name, port string) bool {
+	salt, want, ok := hashedHost(hashed)
+	if !ok {
 		return false
 	}
 	if port != "22" {

@@ -69,7 +69,7 @@ func shopWitness(t *testing.T) []string {
 func shopWith(t *testing.T, more map[string]string) []string {
 	t.Helper()
 	values := filepath.Join(t.TempDir(), "values.yaml")
-	if err := os.WriteFile(values, []byte("git: {url: 'git@git.example.com:shop/shop', branch: main, path: apps}\nssh: {known_hosts: 'git.example.com ssh-ed25519 AAAA'}\n"), 0o600); err != nil {
+	if err := os.WriteFile(values, []byte("git: {url: 'git@git.example.com:shop/shop', branch: main, path: apps}\nssh: {known_hosts: 'git.example.com ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl'}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return []string{"--no-cluster", "--values", "flux/shop=" + values, "--checkout", "git@git.example.com:shop/shop=" + teamRepository(t, more)}
