@@ -40,9 +40,20 @@ const (
 var (
 	// fluxdImage is fluxd's image where a chart names one.
 	fluxdImage = regexp.MustCompile(`\b(?:fluxcd|weaveworks)/flux(?:["'\s:@]|$)`)
+	// commentOrAddress is what names no image.
+	commentOrAddress = regexp.MustCompile(`(?m)(?:^|\s)#.*$|https?://\S+`)
+	// fluxdVersion is one that the flux chart installs.
+	fluxdVersion = regexp.MustCompile(`^v?1\.\d+\.\d+$`)
 	// fluxdArgument is one that no other program has beside --git-url.
 	fluxdArgument = regexp.MustCompile(`--(?:git-branch|git-path|git-label|git-readonly|git-poll-interval|k8s-secret-name|ssh-keygen-dir|sync-garbage-collection|registry-disable-scanning|memcached-hostname)\b`)
 )
+
+// fluxChartValues are what the template of fluxd's Deployment reads in each
+// version of the flux chart; a chart that was only written like it reads fewer.
+var fluxChartValues = []string{
+	".Values.git.url", ".Values.git.branch", ".Values.git.path", ".Values.git.user", ".Values.git.email", ".Values.git.pollInterval",
+	".Values.registry.rps", ".Values.registry.burst",
+}
 
 // localChart reads a chart that lies beside the configuration, as a folder or
 // packed: empty if there is none.
@@ -69,7 +80,7 @@ func (c *configuration) localChart(name string) localChart {
 	}
 	defer func() { _ = root.Close() }()
 	files := chartFolder(root, at)
-	if strings.HasSuffix(at, ".tgz") {
+	if isPacked(at) {
 		files = chartArchive(root, at)
 	}
 	var meta struct{ Name, Version, AppVersion, Home string }
@@ -88,17 +99,23 @@ func (c *configuration) localChart(name string) localChart {
 				}
 			}
 		}
-		if part, inside := strings.CutPrefix(file, "charts/"); inside && path.Base(part) == "Chart.yaml" {
+		if part, inside := strings.CutPrefix(file, "charts/"); inside {
+			about := files[file]
+			if isPacked(part) {
+				about = unpacked(bytes.NewReader(about))["Chart.yaml"]
+			} else if path.Base(part) != "Chart.yaml" {
+				continue
+			}
 			var sub struct{ Name, Home string }
-			out.holdsFlux = out.holdsFlux || sigsyaml.Unmarshal(files[file], &sub) == nil && chartKind(sub.Name, sub.Home) == "flux"
+			out.holdsFlux = out.holdsFlux || sigsyaml.Unmarshal(about, &sub) == nil && chartKind(sub.Name, sub.Home) == "flux"
 		}
 	}
 	if meta.Name == "flux" || meta.Name == "helm-operator" {
 		out.version, out.app, out.kind = meta.Version, meta.AppVersion, cmp.Or(chartKind(meta.Name, meta.Home), "flux2")
 		return out
 	}
-	var takes bool
-	if takes, out.runsFluxd = fluxdOf(files); takes && slices.Contains(chart.Versions(), strings.TrimPrefix(meta.Version, "v")) {
+	var copied bool
+	if copied, out.runsFluxd = fluxdOf(files); copied && slices.Contains(chart.Versions(), strings.TrimPrefix(meta.Version, "v")) && fluxdVersion.MatchString(meta.AppVersion) {
 		// A copy of the flux chart that was given another name.
 		out.version, out.app, out.kind = meta.Version, meta.AppVersion, "flux"
 	}
@@ -106,15 +123,16 @@ func (c *configuration) localChart(name string) localChart {
 }
 
 // fluxdOf says how a chart's files show that it runs fluxd, empty if they do
-// not, and whether it gives it the values of the flux chart.
-func fluxdOf(files map[string][]byte) (takesValues bool, why string) {
+// not, and whether that is a template as each version of the flux chart has it.
+func fluxdOf(files map[string][]byte) (copied bool, why string) {
 	for _, name := range sortedNames(files) {
 		text := files[name]
 		template := strings.HasPrefix(name, "templates/") || strings.Contains(name, "/templates/")
 		switch {
 		case template && bytes.Contains(text, []byte("--git-url")) && fluxdArgument.Match(text):
-			return bytes.Contains(text, []byte(".Values.git.url")) && bytes.Contains(text, []byte(".Values.git.branch")), "its " + name + " has arguments of fluxd"
-		case (template || name == "values.yaml") && fluxdImage.Match(text):
+			return path.Dir(name) == "templates" && !slices.ContainsFunc(fluxChartValues, func(value string) bool { return !bytes.Contains(text, []byte(value)) }),
+				"its " + name + " has arguments of fluxd"
+		case (template || name == "values.yaml") && fluxdImage.Match(commentOrAddress.ReplaceAll(text, nil)):
 			why = cmp.Or(why, fmt.Sprintf("its %s names fluxd's image", name))
 		}
 	}
@@ -127,8 +145,11 @@ func ofChart(name string) bool {
 	case ".yaml", ".yml", ".tpl", ".txt":
 		return true
 	}
-	return false
+	return isPacked(name)
 }
+
+// isPacked reports whether a file of a chart is a packed chart, by its name.
+func isPacked(name string) bool { return path.Ext(name) == ".tgz" }
 
 // chartFolder reads the files of a chart in a folder, as far as the bounds
 // allow; links are not followed.
@@ -166,16 +187,21 @@ func chartFolder(root *os.Root, at string) map[string][]byte {
 
 // chartArchive is chartFolder of a packed chart.
 func chartArchive(root *os.Root, at string) map[string][]byte {
-	files := map[string][]byte{}
 	info, err := root.Lstat(filepath.FromSlash(at))
 	if err != nil || !info.Mode().IsRegular() {
-		return files
+		return nil
 	}
 	packed, err := root.Open(filepath.FromSlash(at))
 	if err != nil {
-		return files
+		return nil
 	}
 	defer func() { _ = packed.Close() }()
+	return unpacked(packed)
+}
+
+// unpacked are the files of a packed chart, as far as the bounds allow.
+func unpacked(packed io.Reader) map[string][]byte {
+	files := map[string][]byte{}
 	unzipped, err := gzip.NewReader(io.LimitReader(packed, chartBytes))
 	if err != nil {
 		return files

@@ -22,6 +22,12 @@ spec:
         - --k8s-secret-name={{ .Values.git.secretName }}
         - --git-url={{ .Values.git.url }}
         - --git-branch={{ .Values.git.branch }}
+        - --git-path={{ .Values.git.path }}
+        - --git-user={{ .Values.git.user }}
+        - --git-email={{ .Values.git.email }}
+        - --git-poll-interval={{ .Values.git.pollInterval }}
+        - --registry-rps={{ .Values.registry.rps }}
+        - --registry-burst={{ .Values.registry.burst }}
 `
 
 // packed is a chart as "helm package" packs it.
@@ -56,10 +62,27 @@ func TestACopyOfTheFluxChartUnderAnotherNameIsNotPassedOver(t *testing.T) {
 			release("copy", `"./charts/team-sync"`, url) + release("packed", `"./charts/team-sync-1.0.0.tgz"`, url) + release("renumbered", `"./charts/renumbered"`, url) +
 			release("own", `"./charts/own"`, "repository: a") + release("image", `"./charts/image"`, "") + release("part", `"./charts/part"`, "") +
 			release("remote", `"gitops-agent"`, url) + release("unknown", "var.chart", url) + release("above", `"../../elsewhere/sync"`, url) +
-			release("nginx", `"./charts/nginx"`, "controller: {git: {url: a}}") + release("jenkins", `"jenkins"`, "git: {}") + release("influx", `"./charts/influx"`, ""),
+			release("nginx", `"./charts/nginx"`, "controller: {git: {url: a}}") + release("jenkins", `"jenkins"`, "git: {}") + release("influx", `"./charts/influx"`, "") +
+			release("few", `"./charts/few"`, url) + release("app", `"./charts/app"`, url) + release("sub", `"./charts/sub"`, url) + release("noapp", `"./charts/noapp"`, url) +
+			release("vendored", `"./charts/vendored"`, "") + release("bitnami", `"./charts/bitnami"`, "") + release("comment", `"./charts/comment"`, ""),
+		"charts/few/Chart.yaml":                      "name: few\nversion: 1.0.0\nappVersion: 1.12.0\n",
+		"charts/few/templates/deployment.yaml":       "args: [\"--git-url={{ .Values.git.url }}\", \"--git-branch={{ .Values.git.branch }}\"]\n",
+		"charts/app/Chart.yaml":                      "name: app\nversion: 1.0.0\nappVersion: 3.2.0\n",
+		"charts/app/templates/deployment.yaml":       chartTemplate,
+		"charts/noapp/Chart.yaml":                    "name: noapp\nversion: 1.0.0\n",
+		"charts/noapp/templates/deployment.yaml":     chartTemplate,
+		"charts/sub/Chart.yaml":                      "name: sub\nversion: 1.0.0\nappVersion: 1.12.0\n",
+		"charts/sub/charts/x/templates/d.yaml":       chartTemplate,
+		"charts/vendored/Chart.yaml":                 "name: vendored\nversion: 1.0.0\n",
+		"charts/vendored/charts/flux-1.13.3.tgz":     packed(t, map[string]string{"Chart.yaml": "name: flux\nversion: 1.13.3\nhome: https://fluxcd.io\n"}),
+		"charts/bitnami/Chart.yaml":                  "name: bitnami\nversion: 1.0.0\n",
+		"charts/bitnami/charts/flux-0.3.5.tgz":       packed(t, map[string]string{"Chart.yaml": "name: redis\nversion: 0.3.5\n"}),
+		"charts/comment/Chart.yaml":                  "name: comment\nversion: 1.0.0\n",
+		"charts/comment/values.yaml":                 "# see https://github.com/fluxcd/flux\nimage: nginx # not weaveworks/flux\n",
+		"charts/comment/templates/NOTES.txt":         "as with https://github.com/fluxcd/flux\n",
 		"charts/team-sync/Chart.yaml":                "name: team-sync\nversion: 1.13.3\nappVersion: 1.25.4\n",
 		"charts/team-sync/templates/deployment.yaml": chartTemplate,
-		"charts/team-sync-1.0.0.tgz":                 packed(t, map[string]string{"Chart.yaml": "name: team-sync\nversion: 1.12.0\n", "templates/deployment.yaml": chartTemplate}),
+		"charts/team-sync-1.0.0.tgz":                 packed(t, map[string]string{"Chart.yaml": "name: team-sync\nversion: 1.12.0\nappVersion: 1.25.3\n", "templates/deployment.yaml": chartTemplate}),
 		"charts/renumbered/Chart.yaml":               "name: agents\nversion: 0.0.7\n",
 		"charts/renumbered/templates/agent.yaml":     chartTemplate,
 		"charts/own/Chart.yaml":                      "name: own\nversion: 1.13.3\n",
@@ -81,14 +104,17 @@ func TestACopyOfTheFluxChartUnderAnotherNameIsNotPassedOver(t *testing.T) {
 	said(t, inv, "TERRAFORM_LOCAL_CHART", "version 1.13.3")
 	for name, why := range map[string]string{
 		"renumbered": "its templates/agent.yaml has arguments of fluxd", "own": "its templates/d.yaml has arguments of fluxd", "image": "its values.yaml names fluxd's image",
+		"few": "its templates/deployment.yaml has", "app": "its templates/deployment.yaml has", "noapp": "its templates/deployment.yaml has", "sub": "its charts/x/templates/d.yaml has",
 		"remote": "it is given a git.url", "above": "it is given a git.url",
 	} {
 		said(t, inv, "TERRAFORM_CHART_OF_FLUXD", "helm_release."+name+" installs an agent", why)
 	}
-	said(t, inv, "TERRAFORM_CHART_HOLDS_FLUX", "helm_release.part installs an agent")
+	for _, name := range []string{"part", "vendored"} {
+		said(t, inv, "TERRAFORM_CHART_HOLDS_FLUX", "helm_release."+name+" installs an agent")
+	}
 	said(t, inv, "TERRAFORM_CHART_UNKNOWN", "helm_release.unknown")
 	for _, f := range inv.Findings {
-		for _, other := range []string{"nginx", "jenkins", "influx"} {
+		for _, other := range []string{"nginx", "jenkins", "influx", "bitnami", "comment"} {
 			if strings.Contains(f.Message, "helm_release."+other) {
 				t.Errorf("of %s it is said: %+v", other, f)
 			}

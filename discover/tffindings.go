@@ -59,7 +59,7 @@ var (
 		Name: "TERRAFORM_CHART_OF_FLUXD", Severity: migrate.Warning,
 		Cause:       "the configuration installs a chart that is not named as the flux chart is, and that runs fluxd or is given the flux chart's values",
 		Consequence: "it may install an agent, which is not listed from the configuration alone",
-		Remedy:      "discover the cluster itself, which finds the agent however it was installed; a copy of the flux chart is read if it lies beside the configuration and has the version that it was copied from",
+		Remedy:      "discover the cluster itself, which finds the agent however it was installed; a copy of the flux chart is read if it lies beside the configuration and has the version and app version that it was copied from",
 	}
 	TerraformOtherCluster = flux1.Code{
 		Name: "TERRAFORM_OTHER_CLUSTER", Severity: migrate.Info,
