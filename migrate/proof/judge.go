@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -51,6 +52,7 @@ func (p *prover) judge(ctx context.Context, o *migrate.ObjectPlan, old *migrate.
 	}
 	if applies(old) {
 		if fields := differences(reduced(Normalized(e.Old).Object, p.added(o.ID)), reduced(e.New.Object, p.added(o.ID))); len(fields) > 0 {
+			e.differs = true
 			p.find(migrate.Finding{
 				Severity: migrate.Blocker, Code: "RENDERING_DIFFERS", Subject: o.ID, Where: where(old), Acceptable: true,
 				Message: fmt.Sprintf("the new rendering of %s differs from fluxd's in %s", migrate.DisplayID(o.ID), strings.Join(fields, ", ")),
@@ -141,10 +143,18 @@ func (p *prover) judgeLive(ctx context.Context, o *migrate.ObjectPlan, old *migr
 }
 
 // judged reports whether an error is the API server's own word about what it was
-// asked for, which it would say again, and not about who asks.
+// asked for, which it would say again, and not about who asks. An internal error
+// is one where it speaks of making an object of what is stored.
 func judged(err error) bool {
+	if apierrors.IsInternalError(err) && !ofStored.MatchString(err.Error()) {
+		return false
+	}
 	return apierrors.ReasonForError(err) != metav1.StatusReasonUnknown && !apierrors.IsUnauthorized(err) && !cluster.IsUnanswered(err) && !apierrors.IsTimeout(err)
 }
+
+// ofStored is what the API server says where it cannot convert, decode or
+// decrypt what is stored.
+var ofStored = regexp.MustCompile(`(?i)\bconver(?:t|sion)|\b(?:en|de)(?:cod|crypt)|unmarshal|unable to transform`)
 
 // compare finds the verb of an object that is live and was tried.
 func (p *prover) compare(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence) {
@@ -156,8 +166,11 @@ func (p *prover) compare(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence
 	o.Fields = differences(before, after)
 	if len(o.Fields) == 0 {
 		o.Verb, o.Why = migrate.Adopt, "both renderings, the live object and the dry-run agree"
-		if old == nil || !applies(old) {
+		switch {
+		case !applies(old):
 			o.Why = "the live object and the dry-run agree; fluxd does not apply it"
+		case e.differs:
+			o.Why = "the live object and the dry-run agree, though fluxd's rendering differs from the new agent's"
 		}
 		return
 	}

@@ -56,6 +56,8 @@ type Evidence struct {
 	// one of the renderings decrypts it, or none: all its values are secret then,
 	// whatever its kind.
 	Encrypted bool
+	// differs is true if Old and New do, beyond what the plan adds on purpose.
+	differs bool
 }
 
 // Result is a proved plan with what it was judged from, by Repository id and

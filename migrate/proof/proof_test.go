@@ -193,6 +193,15 @@ func TestRenderingsThatDifferAreBlocked(t *testing.T) {
 	if codesOf(r.Plan) != "RENDERING_DIFFERS" || !r.Plan.Repositories[0].Blocked {
 		t.Errorf("fluxd reads %v, the new agent %v, and the findings are %q", old, now, codesOf(r.Plan))
 	}
+	w := &fakeWorld{live: map[string]*unstructured.Unstructured{"team_a__ConfigMap": liveConfigMap("a", map[string]any{"kept": "yes"}, nil)}}
+	r, err = Prove(t.Context(), inv, migrate.Options{}, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := r.Plan.Repositories[0].Objects[0]
+	if o.Verb != migrate.Adopt || !strings.Contains(o.Why, "rendering differs") || strings.Contains(o.Why, "both renderings") {
+		t.Errorf("%s: %s", o.Verb, o.Why)
+	}
 }
 
 func TestARefusalOfASecretNamesFieldsAndNoValue(t *testing.T) {

@@ -379,7 +379,8 @@ func TestAnObjectThatTheAPIServerCannotGiveHoldsBackItsRepositoryAlone(t *testin
 	// What says nothing of the object is no finding.
 	for name, err := range map[string]error{
 		"no connection": errors.New("connection refused"), "no login": apierrors.NewUnauthorized("token expired"), "no time": apierrors.NewTooManyRequests("later", 1),
-		"no leader": apierrors.NewInternalError(errors.New("etcdserver: leader changed")), "too late": apierrors.NewTimeoutError("request timed out", 1),
+		"a failing authorizer": apierrors.NewInternalError(errors.New("Post \"https://authorizer.example\": connection refused")),
+		"no leader":            apierrors.NewInternalError(errors.New("etcdserver: leader changed")), "too late": apierrors.NewTimeoutError("request timed out", 1),
 	} {
 		w.errs["team_a__ConfigMap"] = err
 		if _, got := Prove(t.Context(), inventoryOf(t, files), migrate.Options{}, w); !errors.Is(got, err) {
