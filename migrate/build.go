@@ -429,15 +429,6 @@ func (b *repositoryBuilder) checkFacts() {
 			})
 		}
 	}
-	for _, f := range a.Files {
-		if f.Kind == FileLink {
-			b.find(Finding{
-				Severity: Blocker, Code: "LINKED_FILE", Where: f.Path,
-				Message: "fluxd reads this symbolic link through; Flux v2 drops links, so its objects would be lost",
-				Hint:    "replace the link by a copy of the file",
-			})
-		}
-	}
 	for _, s := range a.Settings {
 		if s.Fate == Blocks {
 			b.find(Finding{

@@ -36,9 +36,6 @@ func TestEachFindingOfThePlannerComesFromItsCause(t *testing.T) {
 		"a kustomization file that fluxd does not honour": {func(a *Flux1Agent) {
 			a.Files = append(a.Files, File{Path: "production/shop/kustomization.yaml", Kind: FileSilent, Root: "production", Kustomization: true})
 		}, "KUSTOMIZATION_FILE_IGNORED", false},
-		"a manifest that is a link": {func(a *Flux1Agent) {
-			a.Files = append(a.Files, File{Path: "production/shop/c.yaml", Kind: FileLink, Root: "production"})
-		}, "LINKED_FILE", true},
 		"nothing that fluxd applies": {func(a *Flux1Agent) { a.Files, a.Objects = nil, nil }, "EMPTY_SET", true},
 		"an agent that never synced": {func(a *Flux1Agent) { a.Synced.Commit = "" }, "NEVER_SYNCED", true},
 	} {
