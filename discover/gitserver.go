@@ -133,7 +133,7 @@ func (w *witness) readProxy(ctx context.Context, a *agent, bare string) error {
 	if failed != nil || name == "" {
 		return failed
 	}
-	v := found[name]
+	v, entry := found[name], migrate.LastVariable(a.env.container, name)
 	switch {
 	case v.secret != nil:
 		a.Credential.Proxy = migrate.Value{Secret: v.secret}
@@ -142,7 +142,7 @@ func (w *witness) readProxy(ctx context.Context, a *agent, bare string) error {
 		return nil
 	case !strings.Contains(v.value, "@"):
 		a.Credential.Proxy = migrate.Value{Literal: v.value}
-	case slices.ContainsFunc(a.env.container.Env, func(e corev1.EnvVar) bool { return e.Name == name && e.Value == v.value }):
+	case entry != nil && entry.Value == v.value:
 		// It holds a password, so that it is read only when it is copied.
 		a.Credential.Proxy = migrate.Value{Variable: name}
 	default:

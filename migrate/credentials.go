@@ -6,7 +6,20 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	corev1 "k8s.io/api/core/v1"
 )
+
+// LastVariable is the entry of a container's env that sets a variable: of
+// several of that name the last; nil without.
+func LastVariable(container *corev1.Container, name string) *corev1.EnvVar {
+	for i := len(container.Env) - 1; i >= 0; i-- {
+		if container.Env[i].Name == name {
+			return &container.Env[i]
+		}
+	}
+	return nil
+}
 
 // sshHost gives the host as it stands in known_hosts: "[host]:port" for a
 // port other than 22.

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -574,20 +575,43 @@ func (r *repository) value(ctx context.Context, key string, v migrate.Value) ([]
 	return []byte(plain), nil
 }
 
-// variable reads what stands in plain text in a variable of the Deployment.
-func (r *repository) variable(ctx context.Context, name string) ([]byte, error) {
+// agentContainer reads the container of the Deployment that is given --git-url,
+// which is fluxd's, and the URL as it is written; empty if that is part of a
+// shell's command.
+func (r *repository) agentContainer(ctx context.Context) (*corev1.Container, string, error) {
 	d, err := r.c.Kube.AppsV1().Deployments(r.j.Agent.Namespace).Get(ctx, r.j.Agent.Workload, metav1.GetOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("read Deployment %s/%s: %w", r.j.Agent.Namespace, r.j.Agent.Workload, err)
+		return nil, "", fmt.Errorf("read Deployment %s/%s: %w", r.j.Agent.Namespace, r.j.Agent.Workload, err)
 	}
-	for _, container := range d.Spec.Template.Spec.Containers {
-		for _, v := range container.Env {
-			if v.Name == name && v.Value != "" {
-				return []byte(v.Value), nil
+	for i := range d.Spec.Template.Spec.Containers {
+		container := &d.Spec.Template.Spec.Containers[i]
+		last, found := "", false // of several the last counts
+		args := slices.Concat(container.Command, container.Args)
+		for i, arg := range args {
+			if raw, ok := strings.CutPrefix(arg, "--git-url="); ok {
+				last = raw
+			} else if arg == "--git-url" && i+1 < len(args) {
+				last = args[i+1]
 			}
+			found = found || strings.Contains(arg, "--git-url")
+		}
+		if found {
+			return container, last, nil
 		}
 	}
-	return nil, fmt.Errorf("Deployment %s/%s sets no variable %s", r.j.Agent.Namespace, r.j.Agent.Workload, name)
+	return nil, "", fmt.Errorf("Deployment %s/%s has no --git-url argument", r.j.Agent.Namespace, r.j.Agent.Workload)
+}
+
+// variable reads what stands in plain text in a variable of fluxd's container.
+func (r *repository) variable(ctx context.Context, name string) ([]byte, error) {
+	container, _, err := r.agentContainer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if v := migrate.LastVariable(container, name); v != nil && v.Value != "" {
+		return []byte(v.Value), nil
+	}
+	return nil, fmt.Errorf("Deployment %s/%s sets no variable %s to a text", r.j.Agent.Namespace, r.j.Agent.Workload, name)
 }
 
 // gitCredential is the plan's credential for the Git server itself; nil
@@ -604,29 +628,16 @@ func (r *repository) gitCredential() *migrate.Credential {
 // urlCredential reads user and password out of the Deployment's --git-url.
 // Errors hold neither.
 func (r *repository) urlCredential(ctx context.Context) (username, password string, err error) {
-	d, err := r.c.Kube.AppsV1().Deployments(r.j.Agent.Namespace).Get(ctx, r.j.Agent.Workload, metav1.GetOptions{})
+	_, raw, err := r.agentContainer(ctx)
 	if err != nil {
-		return "", "", fmt.Errorf("read Deployment %s/%s: %w", r.j.Agent.Namespace, r.j.Agent.Workload, err)
+		return "", "", err
 	}
-	for _, container := range d.Spec.Template.Spec.Containers {
-		args := append(slices.Clone(container.Command), container.Args...)
-		for i, arg := range args {
-			raw, found := strings.CutPrefix(arg, "--git-url=")
-			if !found && arg == "--git-url" && i+1 < len(args) {
-				raw, found = args[i+1], true
-			}
-			if !found {
-				continue
-			}
-			u, err := url.Parse(flux1.Literal(raw))
-			if err != nil || u.User == nil {
-				return "", "", fmt.Errorf("the --git-url of Deployment %s/%s cannot be read as a URL with a user", r.j.Agent.Namespace, r.j.Agent.Workload)
-			}
-			password, _ := u.User.Password()
-			return u.User.Username(), password, nil
-		}
+	u, err := url.Parse(flux1.Literal(raw))
+	if err != nil || u.User == nil {
+		return "", "", fmt.Errorf("the --git-url of Deployment %s/%s cannot be read as a URL with a user", r.j.Agent.Namespace, r.j.Agent.Workload)
 	}
-	return "", "", fmt.Errorf("Deployment %s/%s has no --git-url argument", r.j.Agent.Namespace, r.j.Agent.Workload)
+	password, _ = u.User.Password()
+	return u.User.Username(), password, nil
 }
 
 // readCredential gives the data of the copied Git Secret.
