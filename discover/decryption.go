@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/flux1"
 	"github.com/fluxover/fluxover/reconcile/build"
 )
 
@@ -84,6 +85,7 @@ func (w *witness) readDecryption(ctx context.Context, a *agent) error {
 // names (flux: pkg/gpg/gpg.go), where Secrets provide them.
 func (w *witness) pgpKeys(ctx context.Context, a *agent) error {
 	imports, flag := keyImports(a.Settings)
+	a.keysUnknown = a.keysUnknown || len(flux1.Symbols(flag.value)) > 0 // what it names is not known
 	for _, m := range a.env.container.VolumeMounts {
 		at := path.Clean(m.MountPath)
 		if !slices.ContainsFunc(imports, func(named string) bool { return at == named || isBelow(at, named) || isBelow(named, at) }) {

@@ -82,6 +82,7 @@ func TestKeysForEncryptedFilesAreFoundByPlace(t *testing.T) {
 		"a variable that is not known":        {mounts: map[string]string{"/root/.config/sops/age": "age"}, env: []corev1.EnvVar{named("SOPS_AGE_KEY", "none", "none")}, want: map[string]migrate.Value{}},
 		"another folder for configuration":    {mounts: map[string]string{"/conf/sops/age": "age"}, env: []corev1.EnvVar{{Name: "XDG_CONFIG_HOME", Value: "/conf"}}, want: map[string]migrate.Value{"keys.txt.agekey": at("age", "keys.txt")}},
 		"another home":                        {mounts: map[string]string{"/root/.config/sops/age": "age"}, env: []corev1.EnvVar{{Name: "HOME", Value: "/home/flux"}}, want: map[string]migrate.Value{}},
+		"PGP keys of a place that is secret":  {imports: "/gpg,$(SECRET)", mounts: map[string]string{"/gpg": "gpg"}, want: map[string]migrate.Value{"private.key.asc": at("gpg", "private.key")}},
 		"PGP keys that are not imported":      {imports: "/elsewhere", mounts: map[string]string{"/gpg": "gpg"}, want: map[string]migrate.Value{}},
 		"an age key where sops looks":         {mounts: map[string]string{"/root/.config/sops/age": "age"}, want: map[string]migrate.Value{"keys.txt.agekey": at("age", "keys.txt")}},
 		"an age key in a file that is named":  {mounts: map[string]string{"/age": "age"}, env: []corev1.EnvVar{{Name: "SOPS_AGE_KEY_FILE", Value: "/age/keys.txt"}}, want: map[string]migrate.Value{"keys.txt.agekey": at("age", "keys.txt")}},
@@ -106,6 +107,9 @@ func TestKeysForEncryptedFilesAreFoundByPlace(t *testing.T) {
 			}
 			if d := cmp.Diff(c.want, a.Decryption); d != "" {
 				t.Error(d)
+			}
+			if strings.Contains(c.imports, "$(") && !a.keysUnknown {
+				t.Error("nothing says that there may be keys which were not found")
 			}
 			if (a.Keys != nil) == c.off || len(w.findings) > 0 {
 				t.Errorf("keys %v, findings %v", a.Keys, w.findings)

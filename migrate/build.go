@@ -445,7 +445,7 @@ func (b *repositoryBuilder) source(ref ObjectRef, secret, proxy string, patterns
 	git := b.agent.Git
 	url, err := SourceURL(git.URL)
 	if err == nil && SymbolForm.MatchString(url) {
-		err = fmt.Errorf("the Git URL holds %s, whose value is not known", strings.Join(SymbolForm.FindAllString(url, -1), " and "))
+		err = fmt.Errorf("the Git URL holds %s, which is not set or whose value is not known", strings.Join(SymbolForm.FindAllString(url, -1), " and "))
 	}
 	if err != nil && !b.unknown("git.url") {
 		b.find(Finding{

@@ -15,8 +15,9 @@ var ErrUnreadableURL = errors.New("not a Git URL that can be read")
 var (
 	plainScheme = regexp.MustCompile(`^[a-z+]+$`)
 	// SymbolForm is a reference to an environment variable in a container's
-	// arguments, which Kubernetes fills in.
-	SymbolForm = regexp.MustCompile(`\$\(([A-Za-z_.-][A-Za-z0-9_.-]*)\)`)
+	// arguments, which Kubernetes fills in: whatever stands before the next
+	// bracket is its name.
+	SymbolForm = regexp.MustCompile(`\$\(([^)]*)\)`)
 )
 
 // SourceURL rewrites a Git URL of Flux v1 to the form that

@@ -3,8 +3,11 @@ package flux1
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/fluxover/fluxover/migrate"
 )
 
 func TestSafeURLIsSpelledAsFluxdSpellsIt(t *testing.T) {
@@ -102,4 +105,18 @@ func FuzzShownURLsHoldNoPassword(f *testing.F) {
 			t.Errorf("FluxV2URL(%q) = %q, %v", raw, s, err)
 		}
 	})
+}
+
+// The planner, which reads URLs without this package, means the same by a
+// reference.
+func TestThePlannerSeesTheSameReferences(t *testing.T) {
+	for _, text := range []string{"", "x", "$(A)", "$(1X)", "$(MY VAR)/$(B)", "$()", "$(A", "$A", "a$(B)c$", "$(a$(b))"} {
+		var names []string
+		for _, m := range migrate.SymbolForm.FindAllStringSubmatch(text, -1) {
+			names = append(names, m[1])
+		}
+		if want := Symbols(text); !slices.Equal(names, want) {
+			t.Errorf("%q refers to %q, and to the planner to %q", text, want, names)
+		}
+	}
 }
