@@ -85,13 +85,27 @@ func TestEachWayToBeWrongIsSeen(t *testing.T) {
 }
 
 func TestAProofThatShrugsIsSeen(t *testing.T) {
-	for _, a := range assumptions {
-		for n, want := range map[int]int{0: 0, leeway + 10*a.percent: 0, leeway + 10*a.percent + 1: 1, 1000: 1} {
-			sum := tally{objects: 1000, unproven: map[string]int{a.words: n}}
-			if got := sum.shrugs(); len(got) != want {
-				t.Errorf("%d of 1000 are %q: it says %q", n, a.words, got)
+	for _, objects := range []int{50, 1000} {
+		for _, a := range assumptions {
+			most := atMost(objects, a.percent)
+			for n, want := range map[int]int{0: 0, most: 0, most + 1: 1, objects: 1} {
+				sum := tally{objects: objects, unproven: map[string]int{a.words: n}}
+				if got := sum.shrugs(); len(got) != want {
+					t.Errorf("%d of %d are %q: it says %q", n, objects, a.words, got)
+				}
 			}
 		}
+		most := atMost(objects, unseenPercent)
+		for n, want := range map[int]int{0: 0, most: 0, most + 1: 1} {
+			sum := tally{objects: objects, unseen: n}
+			if got := sum.shrugs(); len(got) != want {
+				t.Errorf("%d of %d are not seen: it says %q", n, objects, got)
+			}
+		}
+	}
+	// A short series has not much more to itself than its share.
+	if most := atMost(50, 10); most < 5 || most > 12 {
+		t.Errorf("of 50 objects %d may be not proven", most)
 	}
 }
 
