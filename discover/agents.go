@@ -416,6 +416,18 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 			inArguments[s] = true
 		}
 	}
+	for more := true; more; { // what they refer to may itself refer to some
+		more = false
+		for _, v := range container.Env {
+			for _, s := range flux1.Symbols(v.Value) {
+				for _, in := range []map[string]bool{inURL, inArguments} {
+					if in[v.Name] && !in[s] {
+						in[s], more = true, true
+					}
+				}
+			}
+		}
+	}
 	bare, _, _ := flux1.FluxV2URL(string(config.URL)) // one that cannot be used is reported with the arguments
 	proxy := proxyVariable(bare, container)
 	for _, v := range container.Env {
@@ -444,13 +456,6 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 	}
 	// What env does not set may come out of envFrom.
 	elsewhere := maps.Clone(inArguments)
-	for _, v := range container.Env {
-		if inArguments[v.Name] {
-			for _, s := range flux1.Symbols(v.Value) {
-				elsewhere[s] = true
-			}
-		}
-	}
 	for _, v := range container.Env {
 		delete(elsewhere, v.Name)
 	}

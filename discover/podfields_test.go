@@ -127,3 +127,38 @@ func TestAFluxdIsFoundBesideFlux2AndUnderItsLabel(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatAVariableRefersToIsAccountedForWithIt(t *testing.T) {
+	variable := func(name, value string) corev1.EnvVar { return corev1.EnvVar{Name: name, Value: value} }
+	pod := &corev1.PodSpec{Containers: []corev1.Container{{
+		Args: []string{"--git-url=$(URL)"},
+		Env:  []corev1.EnvVar{variable("GIT_PORT", "22"), variable("GIT_HOST", "git.$(DOMAIN):$(GIT_PORT)"), variable("URL", "ssh://git@$(GIT_HOST)/r"), variable("OTHER", "$(NOT_ASKED)")},
+		EnvFrom: []corev1.EnvFromSource{
+			{Prefix: "DOM", ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "domain"}}},
+			{Prefix: "NOT", ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "other"}}},
+		},
+	}}}
+	var a migrate.Flux1Agent
+	readSurroundings(&a, &flux1.Config{URL: "$(URL)"}, pod, &pod.Containers[0], func(where string) migrate.Origin { return migrate.Origin{Where: where} }, func(...migrate.Finding) {})
+	got := map[string]migrate.Fate{}
+	for _, s := range a.Settings {
+		if s.Name == "envFrom" {
+			s.Name += " " + s.Value
+		}
+		got[s.Name] = s.Fate
+	}
+	for name, want := range map[string]migrate.Fate{"env.GIT_PORT": migrate.Carried, "env.GIT_HOST": migrate.Carried, "env.URL": migrate.Carried, "env.OTHER": migrate.Dropped} {
+		if got[name] != want {
+			t.Errorf("%s is %q, want %q", name, got[name], want)
+		}
+	}
+	carried := 0
+	for _, s := range a.Settings {
+		if s.Name == "envFrom" && s.Fate == migrate.Carried {
+			carried++
+		}
+	}
+	if carried != 1 {
+		t.Errorf("%d sources of variables are carried, want that of DOMAIN: %v", carried, got)
+	}
+}
