@@ -232,6 +232,8 @@ data: {k: other}
 		files: "-- p/app/a.yaml --\n" + strings.Replace(plainConfigMap("a"), "namespace: shop", "namespace: shop, uid: 0b7a5c4e, resourceVersion: '12', creationTimestamp: '2020-01-01T00:00:00Z'", 1)},
 	"nothing-is-built": {
 		files: "-- p/app/a.yaml --\n" + strings.Replace(plainConfigMap("a"), "namespace: shop", "namespace: shop, annotations: {config.kubernetes.io/local-config: 'true'}", 1)},
+	"substitution": {
+		files: "-- p/app/a.yaml --\n" + strings.Replace(plainConfigMap("a"), "k: v", "k: '${HOME}'", 1)},
 	"git-lfs": {
 		files: "-- p/app/a.yaml --\n" + plainConfigMap("a") + "-- p/app/large.yaml --\nversion https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n"},
 	"roles-of-the-release": {
@@ -244,14 +246,19 @@ data: {k: other}
 func TestHazardsArePlanned(t *testing.T) {
 	for name, c := range hazardCases {
 		t.Run(name, func(t *testing.T) {
-			inv, err := Checkout(t.Context(), CheckoutOptions{FS: treeOf(c.files), ID: "flux/team", URL: "https://git.example.com/team", Branch: "main", Paths: []string{"p"}, DefaultNamespace: "shop", Kinds: hazardKinds})
+			opts := CheckoutOptions{FS: treeOf(c.files), ID: "flux/team", URL: "https://git.example.com/team", Branch: "main", Paths: []string{"p"}, DefaultNamespace: "shop", Kinds: hazardKinds}
+			config, settings, found := flux1.ParseArgs(c.args)
+			if len(c.args) > 0 {
+				opts.URL, opts.Branch, opts.Paths = string(config.URL), config.Branch, config.Paths
+			}
+			inv, err := Checkout(t.Context(), opts)
 			if err != nil {
 				t.Fatal(err)
 			}
 			inv = asRun(inv)
-			_, _, found := flux1.ParseArgs(c.args)
-			for _, f := range found {
-				if len(c.args) > 0 {
+			if len(c.args) > 0 {
+				inv.Agents[0].Settings = settings
+				for _, f := range found {
 					f.Repository, f.Subject = "flux/team", "flux/team"
 					inv.Findings = append(inv.Findings, f)
 				}

@@ -366,7 +366,7 @@ var preventedInPlans = map[int]struct{ golden, text string }{
 	30: {"discover/testdata/plan/hazard-refused.yaml", "!force: true"},
 	36: {"discover/testdata/plan/hazard-takes-others-with-it.yaml", "_widgets.example.com_apiextensions.k8s.io_CustomResourceDefinition\n    type: annotation\n    value: disabled"},
 	40: {"discover/testdata/plan/hazard-roles-of-the-release.yaml", "kind: Role\n"},
-	50: {"discover/testdata/plan/hazard-refused.yaml", "!postBuild"},
+	50: {"discover/testdata/plan/hazard-substitution.yaml", "!postBuild"},
 	55: {"discover/testdata/plan/hazard-refused.yaml", "branch: main"},
 }
 
@@ -394,7 +394,7 @@ var codesNotInPlans = map[string]string{
 	"TREE_TOO_LARGE":    "migrate/flux1 TestHostileTreesAreBounded",
 }
 
-// Beside the tests that it names, each hazard must be seen in a whole plan, as
+// Beside the tests that it names, each hazard must be seen in a plan, as
 // its reviewer would see it.
 func TestEveryHazardThatAPlanCanShowHasAGolden(t *testing.T) {
 	var goldens []string
