@@ -105,7 +105,9 @@ type configuration struct {
 	matches map[string][]terraform.Match
 	held    map[*terraform.StateResource]bool
 	// named are the addresses of objects, sorted; nil until they are asked for.
-	named  map[objectsNamed][]string
+	named map[objectsNamed][]string
+	// charts are those beside the configuration that were read, by their path.
+	charts map[string]localChart
 	ledger int // what is listed of Deployments so far, in bytes
 }
 
@@ -268,6 +270,9 @@ func treeAround(dir string) string {
 func (c *configuration) read(ctx context.Context) error {
 	c.match()
 	for _, h := range terraform.HelmReleases(ctx, c.result) {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		c.release(h, c.matches[h.Address])
 	}
 	for _, w := range terraform.Workloads(ctx, c.result) {

@@ -55,25 +55,37 @@ var fluxChartValues = []string{
 	".Values.registry.rps", ".Values.registry.burst",
 }
 
-// localChart reads a chart that lies beside the configuration, as a folder or
-// packed: empty if there is none.
+// localChart is a chart that lies beside the configuration, as a folder or
+// packed: empty if there is none. Each is read once.
 func (c *configuration) localChart(name string) localChart {
-	var out localChart
 	if strings.Contains(name, "://") {
-		return out
+		return localChart{}
 	}
 	at := path.Join(c.result.Dir, filepath.ToSlash(name))
 	if filepath.IsAbs(name) {
 		abs, err := filepath.Abs(c.root)
 		if err != nil {
-			return out
+			return localChart{}
 		}
 		rel, err := filepath.Rel(abs, name)
 		if err != nil {
-			return out
+			return localChart{}
 		}
 		at = filepath.ToSlash(rel)
 	}
+	if known, ok := c.charts[at]; ok {
+		return known
+	}
+	if c.charts == nil {
+		c.charts = map[string]localChart{}
+	}
+	c.charts[at] = c.readChart(at)
+	return c.charts[at]
+}
+
+// readChart reads the chart at a path below the root.
+func (c *configuration) readChart(at string) localChart {
+	var out localChart
 	root, err := os.OpenRoot(c.root)
 	if err != nil {
 		return out

@@ -5,8 +5,12 @@ import (
 	"bytes"
 	"compress/gzip"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/fluxover/fluxover/discover/terraform"
 )
 
 // chartTemplate is one as the flux chart has it.
@@ -137,4 +141,23 @@ resource "helm_release" "b" {
 		"a.tgz": broken, "b.tgz": broken[:len(broken)/2],
 	})
 	equal(t, "agents", agentIDs(inv), []string{})
+}
+
+// A chart that many releases install is read once: what it holds cannot change
+// between two of them.
+func TestAChartBesideTheConfigurationIsReadOnce(t *testing.T) {
+	dir := written(t, map[string]string{"flux/Chart.yaml": "name: flux\nversion: 1.13.3\nappVersion: 1.25.4\n"})
+	c := &configuration{root: dir, result: &terraform.Result{Dir: "."}}
+	first := c.localChart("./flux")
+	if first.version != "1.13.3" {
+		t.Fatalf("it was read as %+v", first)
+	}
+	if err := os.RemoveAll(filepath.Join(dir, "flux")); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"./flux", "flux", filepath.Join(dir, "flux")} {
+		if again := c.localChart(name); again != first {
+			t.Errorf("%s was read again: %+v", name, again)
+		}
+	}
 }
