@@ -216,6 +216,7 @@ func mountedSecret(pod *corev1.PodSpec, container *corev1.Container) string {
 // unknown.
 func (d *declared) setArguments(container *corev1.Container, source terraform.Container) flux1.Config {
 	args, offset, shell := commandLine(container)
+	args = slices.Clone(args) // what they refer to is asked for once more
 	if shell {
 		d.find(ShellArguments.Finding("", d.origin(source.Position, "command"), "fluxd is started by a shell"))
 		d.unknown("git.url")

@@ -177,8 +177,9 @@ func hashOf(hashed, name, port string) bool {
 	return hmac.Equal(sum.Sum(nil), want)
 }
 
-// likeHost reports whether a name is as a pattern says, in which * stands for
-// any characters and ? for one.
+// likeHost reports whether a name is as a pattern says, in which ? stands for one
+// character and * for any, at the end of a name for one at least (source:
+// x/crypto, ssh/knownhosts, wildcardMatch, and fluxcd/pkg's copy).
 func likeHost(pattern, name string) bool {
 	// Of several *, only the last need ever take more.
 	star, taken := -1, 0
@@ -197,5 +198,5 @@ func likeHost(pattern, name string) bool {
 			return false
 		}
 	}
-	return strings.Trim(pattern[p:], "*") == ""
+	return p == len(pattern)
 }
