@@ -204,8 +204,9 @@ func (e *environment) configFolder(ctx context.Context) (string, error) {
 // inlineAgeKey takes the age keys that a variable holds.
 func (w *witness) inlineAgeKey(ctx context.Context, a *agent, v *variable) error {
 	entry := ledgerEntry{"env." + ageKeyVariable, "***"}
+	set := migrate.LastVariable(a.env.container, ageKeyVariable)
 	switch {
-	case v.plain && v.where == "env "+ageKeyVariable:
+	case v.plain && set != nil && set.Value == v.value: // which the cut-over reads there, as it stands
 		a.ring.add(ageKeyVariable, build.AgeKeySuffix, migrate.Value{Variable: ageKeyVariable}, []byte(v.value), entry)
 	case v.secret != nil:
 		content, ok, err := a.env.reveal(ctx, *v.secret, unknownKeys)

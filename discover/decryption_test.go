@@ -79,6 +79,7 @@ func TestKeysForEncryptedFilesAreFoundByPlace(t *testing.T) {
 		"a file whose name is secret":         {mounts: map[string]string{"/root/.config/sops/age": "age"}, env: []corev1.EnvVar{named("SOPS_AGE_KEY_FILE", "age", "keys.txt")}, want: map[string]migrate.Value{}},
 		"a file without a name":               {mounts: map[string]string{"/root/.config/sops/age": "age"}, env: []corev1.EnvVar{{Name: "SOPS_AGE_KEY_FILE"}}, want: map[string]migrate.Value{}},
 		"a variable before a file":            {mounts: map[string]string{"/root/.config/sops/age": "age"}, env: []corev1.EnvVar{{Name: "SOPS_AGE_KEY", Value: age.Private}}, want: map[string]migrate.Value{"SOPS_AGE_KEY.agekey": {Variable: "SOPS_AGE_KEY"}}},
+		"a variable that names another":       {env: []corev1.EnvVar{{Name: "AGE", Value: age.Private}, {Name: "SOPS_AGE_KEY", Value: "$(AGE)"}}, want: map[string]migrate.Value{}},
 		"a variable that is not known":        {mounts: map[string]string{"/root/.config/sops/age": "age"}, env: []corev1.EnvVar{named("SOPS_AGE_KEY", "none", "none")}, want: map[string]migrate.Value{}},
 		"another folder for configuration":    {mounts: map[string]string{"/conf/sops/age": "age"}, env: []corev1.EnvVar{{Name: "XDG_CONFIG_HOME", Value: "/conf"}}, want: map[string]migrate.Value{"keys.txt.agekey": at("age", "keys.txt")}},
 		"another home":                        {mounts: map[string]string{"/root/.config/sops/age": "age"}, env: []corev1.EnvVar{{Name: "HOME", Value: "/home/flux"}}, want: map[string]migrate.Value{}},

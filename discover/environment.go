@@ -220,8 +220,11 @@ func (e *environment) inSources(ctx context.Context, name string) (*variable, er
 			if err == errUnreadable {
 				return &variable{unknown: "its Secret may not be read", unreadable: true}, nil
 			}
-			if err != nil {
+			switch {
+			case err != nil:
 				return nil, err
+			case s == nil && !optional(ref.Optional):
+				return &variable{unknown: "Secret " + ref.Name + ", which may set it, is not there"}, nil
 			}
 			if _, ok := dataOf(s)[key]; ok {
 				return &variable{secret: &migrate.SecretKey{Namespace: e.namespace, Name: ref.Name, Key: key},

@@ -91,7 +91,9 @@ func TestAVariableOfWhichTheSourceIsMissingIsNotSaidToBeUnset(t *testing.T) {
 		return corev1.EnvFromSource{Prefix: prefix, ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: name}, Optional: optional}}
 	}
 	container := &corev1.Container{
-		EnvFrom: []corev1.EnvFromSource{source("", "settings", nil), source("GONE_", "gone", nil), source("MAYBE_", "gone", &yes)},
+		EnvFrom: []corev1.EnvFromSource{source("", "settings", nil), source("GONE_", "gone", nil), source("MAYBE_", "gone", &yes),
+			{Prefix: "SECRET_", SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "gone"}}},
+			{Prefix: "PERHAPS_", SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "gone"}, Optional: &yes}}},
 		Env: []corev1.EnvVar{
 			key("NO_MAP", "gone", "k", nil), key("NO_KEY", "settings", "gone", nil), key("MAY_MAP", "gone", "k", &yes), key("MAY_KEY", "settings", "gone", &yes),
 			{Name: "BEFORE", Value: "before"}, key("BEFORE", "gone", "k", &yes), key("BRANCH", "gone", "k", &yes),
@@ -105,7 +107,7 @@ func TestAVariableOfWhichTheSourceIsMissingIsNotSaidToBeUnset(t *testing.T) {
 	env := w.environmentOf("flux", "flux/flux", &corev1.PodSpec{}, container)
 	for name, want := range map[string]string{
 		"NO_MAP": "unknown", "NO_KEY": "unknown", "MAY_MAP": "unset", "MAY_KEY": "unset", "BEFORE": "before", "BRANCH": "main", "S": "plain", "K": "plain", "THERE": "secret",
-		"GONE_X": "unknown", "MAYBE_X": "unset",
+		"GONE_X": "unknown", "MAYBE_X": "unset", "SECRET_X": "unknown", "PERHAPS_X": "unset",
 	} {
 		v, err := env.look(t.Context(), name)
 		got := "unset"

@@ -51,8 +51,8 @@ func KnownHost(lines, host string) bool {
 func ReadKnownHosts(lines string) (read string, unread int) {
 	var out strings.Builder
 	for line := range strings.Lines(lines) {
-		text := strings.TrimSpace(line)
-		if _, ok := hostLineOf(line); !ok && text != "" && text[0] != '#' {
+		text := strings.Trim(line, " \t\r\n")
+		if _, ok := hostLineOf(line); !ok && (text != "" && text[0] != '#' || len(line) >= bufio.MaxScanTokenSize) {
 			unread++
 			continue
 		}
@@ -79,7 +79,7 @@ type hostLine struct {
 // of the type that is said.
 func hostLineOf(line string) (hostLine, bool) {
 	var l hostLine
-	fields := strings.Fields(line)
+	fields := strings.FieldsFunc(strings.TrimRight(line, "\r\n"), func(c rune) bool { return c == ' ' || c == '\t' }) // no other space, as the library
 	if len(fields) == 0 || strings.HasPrefix(fields[0], "#") || len(line) >= bufio.MaxScanTokenSize {
 		return l, false
 	}

@@ -132,6 +132,9 @@ func TestOneLineThatFluxV2CannotReadTakesNoOtherWithIt(t *testing.T) {
 		"nothing left out":         "other.example.com,! " + testHostKey,
 		"a hash of another kind":   "|2|AAAA|AAAA " + testHostKey,
 		"a hash that is none":      "|1|AAAA " + testHostKey,
+		"a space of another kind":  "git.example.com " + testHostKey + "\u00a0comment",
+		"nothing but such spaces":  "\u00a0",
+		"a comment without end":    "#" + strings.Repeat("x", 1<<16),
 		"a line without end":       "git.example.com " + testHostKey + strings.Repeat(" ", 1<<16) + "x",
 	} {
 		lines := line + "\n" + good

@@ -182,7 +182,7 @@ func (o *migrateOptions) writeRunbook(ctx context.Context, w io.Writer, f *facts
 # who may do all this; perl is needed where a credential stands percent-encoded. The
 # agent of Flux v2 must be installed and work%s.
 # Lines that begin with "#back " take a step back; run those of the steps that were
-# begun, from the last step to the first. fluxover knows nothing of what was handed
+# begun, from the last step to the first, in the repository's folder. fluxover knows nothing of what was handed
 # over by hand: leave it out of "fluxover migrate" with --repo, or go back by hand first.
 set -eu
 umask 077

@@ -269,14 +269,17 @@ func (k *scriptReader) program(n *Node) {
 	all := words(n)
 	k.found(strings.Join(all, " "), "")
 	runs, shell := true, false // the next word is run; it is the text of a shell
-	interpreter := false
+	interpreter, option := false, false
 	for _, w := range all {
 		switch {
+		case option: // of "-o pipefail"
+			option = false
 		case shell:
 			k.command(w, nil)
 			shell, runs = false, false
 		case runs && interpreter && strings.HasPrefix(w, "-"):
-			shell = strings.HasSuffix(w, "c") && !strings.HasPrefix(w, "--")
+			short := !strings.HasPrefix(w, "--")
+			shell, option = short && strings.HasSuffix(w, "c"), short && strings.HasSuffix(w, "o")
 		case runs && (strings.HasPrefix(w, "-") || assignmentPattern.MatchString(w)):
 		case runs && strings.HasPrefix(w, "${"):
 			k.Open, runs = true, false

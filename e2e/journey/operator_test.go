@@ -326,7 +326,10 @@ func TestARepositoryIsHandedOverByHandFromTheRunbook(t *testing.T) {
 	if len(back) < 8 {
 		t.Fatalf("the way back by hand is %q", back)
 	}
-	w.shell(folder, strings.Join(back, "\n"))
+	w.shell(filepath.Join(folder, filepath.FromSlash(id(second))), strings.Join(back, "\n"))
+	if left := w.kubectl("-n", "flux-system", "get", "secrets", "-o", "name"); strings.Contains(left, account(second)) {
+		t.Errorf("the way back by hand leaves %s", left)
+	}
 	w.commit(second)
 	if err := w.WaitSynced(t.Context(), second); err != nil {
 		t.Errorf("after the way back by hand: %v", err)

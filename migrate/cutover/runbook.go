@@ -3,6 +3,7 @@ package cutover
 import (
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -167,6 +168,9 @@ func manualCredentials(r *repository) (string, error) {
 		if c.KnownHosts != "" {
 			s.add("printf '%%s\\n' %s > %s/known_hosts", quoted(strings.TrimRight(c.KnownHosts, "\n")), dir)
 		}
+		s.add("# Not over somebody else's Secret.")
+		s.add(`test -e %[1]s.made || test -z "$(%[2]s get secret %[1]s --ignore-not-found -o name)"`, dir, in(c.To.Namespace))
+		s.add(": > %s.made", dir)
 		s.add("%s create secret generic %s --from-file=%s --dry-run=client -o yaml | kubectl apply --server-side -f -", in(c.To.Namespace), quoted(c.To.Name), dir)
 	}
 	if len(r.j.plan.Credentials) == 0 {
@@ -188,7 +192,11 @@ func (s *script) manualValue(c migrate.Credential, key string, a agentFacts, to 
 	case v.Variable != "":
 		byHand = fmt.Sprintf("the value of the variable %q of Deployment/%s/%s", v.Variable, a.Namespace, a.Workload)
 	case v.Secret == nil && v.ConfigMap == nil:
-		s.add("printf %%s %s > %s", quoted(v.Literal), to)
+		literal := v.Literal
+		if plain, err := url.PathUnescape(strings.TrimSpace(literal)); v.PercentEncoded && err == nil {
+			literal = plain
+		}
+		s.add("printf %%s %s > %s", quoted(literal), to)
 		return
 	}
 	if byHand != "" {
@@ -212,7 +220,7 @@ func (s *script) manualValue(c migrate.Credential, key string, a agentFacts, to 
 func manualCredentialsUndo(r *repository) (string, error) {
 	var s script
 	for _, c := range r.j.plan.Credentials {
-		s.add("%s delete secret %s --ignore-not-found", in(c.To.Namespace), quoted(c.To.Name))
+		s.add("test ! -e %[1]s.made || %[2]s delete secret %[1]s --ignore-not-found", quoted(c.To.Name), in(c.To.Namespace))
 	}
 	return s.done()
 }
@@ -328,7 +336,11 @@ func manualFenceUndo(r *repository) (string, error) {
 	var s script
 	a := r.j.Agent
 	s.add("kubectl delete validatingadmissionpolicybinding,validatingadmissionpolicy %s --ignore-not-found", fenceName(r.id))
-	s.add("%s scale deployment %s --replicas=%d", in(a.Namespace), quoted(a.Workload), a.Replicas)
+	if a.Replicas == 0 {
+		s.add("# It was stopped already when this was printed: start it with as many replicas as its release says.")
+	} else {
+		s.add("%s scale deployment %s --replicas=%d", in(a.Namespace), quoted(a.Workload), a.Replicas)
+	}
 	s.add("# The old agent puts its marks back with its next sync.")
 	return s.done()
 }

@@ -31,7 +31,7 @@ func TestTheRunbookIsAScriptOfEachStep(t *testing.T) {
 		Credentials: []migrate.Credential{
 			{Agent: "flux/a", Kind: "ssh", To: migrate.ObjectRef{Namespace: "flux-system", Name: "a-git"}, From: map[string]migrate.Value{"identity": of("Secret", "a-git-deploy", "identity")}, KnownHosts: "git.example.com ssh-ed25519 AAAA\nEOF\ntouch /tmp/x\n"},
 			{Agent: "flux/a", Kind: "basic", To: migrate.ObjectRef{Namespace: "flux-system", Name: "a-basic"}, From: map[string]migrate.Value{
-				"username": {Literal: "it's me"}, "password": encoded, "token": {Argument: true}, "env": {Variable: "GIT_TOKEN"}, "ca.crt": of("ConfigMap", "ca", "ca.pem"),
+				"username": {Literal: "it's me"}, "bot": {Literal: "bot%40example.com", PercentEncoded: true}, "password": encoded, "token": {Argument: true}, "env": {Variable: "GIT_TOKEN"}, "ca.crt": of("ConfigMap", "ca", "ca.pem"),
 			}},
 			{Agent: "flux/a", Kind: "proxy", To: migrate.ObjectRef{Namespace: "flux-system", Name: "a-proxy"}, From: map[string]migrate.Value{"address": {Literal: "http://proxy:3128"}}},
 			{Agent: "flux/b", Kind: "ssh", To: migrate.ObjectRef{Namespace: "flux-system", Name: "b-git"}},
@@ -73,6 +73,8 @@ func TestTheRunbookIsAScriptOfEachStep(t *testing.T) {
 			`kubectl -n flux get secret a-git-deploy -o go-template='{{with index .data "identity"}}{{.}}{{end}}' > value` + "\ntest -s value\nbase64 -d < value > a-git/identity\nrm value && test -s a-git/identity",
 			`kubectl -n flux get configmap ca -o go-template='{{with index .data "ca.pem"}}{{.}}{{end}}' > value` + "\ntest -s value\ncat value > a-basic/ca.crt",
 			`printf %s 'it'\''s me' > a-basic/username`,
+			"printf %s bot@example.com > a-basic/bot",
+			`test -e a-git.made || test -z "$(kubectl -n flux-system get secret a-git --ignore-not-found -o name)"` + "\n: > a-git.made\n",
 			`base64 -d < value | perl -0777 -pe 's/^\s+|\s+$//g; s/%([0-9A-Fa-f]{2})/chr hex $1/ge' > a-basic/password`,
 			"the token of the --git-url of Deployment/flux/a.\ntest -s a-basic/token",
 			`the value of the variable "GIT_TOKEN" of Deployment/flux/a.` + "\ntest -s a-basic/env",
@@ -94,9 +96,13 @@ func TestTheRunbookIsAScriptOfEachStep(t *testing.T) {
 	if fence := by["fence"]; !strings.Contains(fence.ManualUndo, "--replicas=2") || strings.Contains(fence.Leaves, "was taken down") {
 		t.Errorf("the fence by hand leaves behind: %s; the way back is\n%s", fence.Leaves, fence.ManualUndo)
 	}
+	if undo := by["credentials"].ManualUndo; !strings.Contains(undo, "test ! -e a-git.made || kubectl -n flux-system delete secret a-git --ignore-not-found") {
+		t.Errorf("the way back takes somebody else's Secret away:\n%s", undo)
+	}
+	agent.Replicas = 0
 	agent.Sync.State, agent.Git.SecretName = "secret", "a-git-deploy"
-	if rows, err = Runbook(Planned{Plan: plan, Agent: agent}); err != nil || !strings.Contains(rows[1].Manual, "get secret a-git-deploy") {
-		t.Errorf("the mark in a Secret is not looked at: %v", err)
+	if rows, err = Runbook(Planned{Plan: plan, Agent: agent}); err != nil || !strings.Contains(rows[1].Manual, "get secret a-git-deploy") || strings.Contains(rows[5].ManualUndo, "--replicas=0") {
+		t.Errorf("the mark in a Secret is not looked at, or a stopped agent is started with none: %v", err)
 	}
 	if strings.Contains(by["credentials"].Manual, "b-git") {
 		t.Error("another repository's credential is copied")

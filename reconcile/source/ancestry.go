@@ -158,16 +158,16 @@ func (s *Store) fetchHistory(ctx context.Context, r Remote, c *clone, branch str
 		return nil
 	}
 	err = s.fetchPack(ctx, se, c, want{shas: missing, have: c.kept(32), commitsOnly: true})
-	if err != nil && c.held && ctx.Err() == nil && !errors.Is(err, ErrTooLarge) && !unreachable(err) {
+	if err != nil && c.held && ctx.Err() == nil && !errors.Is(err, ErrTooLarge) && !errors.Is(classify(err, se.auth), ErrNetwork) {
 		// As in fetchTree: what is kept may be broken.
-		if err := s.renew(c, r.key(), "history"); err != nil {
-			return err
-		}
 		again, err := s.connect(ctx, r)
 		if err != nil {
 			return err
 		}
 		defer again.Close()
+		if err := s.renew(c, r.key(), "history"); err != nil {
+			return err
+		}
 		if err := s.fetchPack(ctx, again, c, want{shas: tips, commitsOnly: true}); err != nil {
 			return classify(err, se.auth)
 		}

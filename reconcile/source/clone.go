@@ -85,10 +85,13 @@ func (c *clone) remembered() []fs.DirEntry {
 	return slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return !plumbing.IsHash(e.Name()) })
 }
 
-// whole reports whether the commits that are remembered can be read.
+// whole reports whether the commits that are remembered can be read. What the
+// machine fails to read just now (no file descriptor is left, say) is not broken.
 func (c *clone) whole() bool {
 	for _, e := range c.remembered() {
-		if !c.hasCommit(plumbing.NewHash(e.Name())) {
+		_, err := object.GetCommit(c.storage, plumbing.NewHash(e.Name()))
+		var machine *fs.PathError
+		if err != nil && (!errors.As(err, &machine) || errors.Is(err, fs.ErrNotExist)) {
 			return false
 		}
 	}

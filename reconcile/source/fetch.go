@@ -228,20 +228,20 @@ func (s *Store) fetchTree(ctx context.Context, r Remote, se *session, rev Revisi
 	if err == nil {
 		return t, c.remember(sha)
 	}
-	if errors.Is(err, ErrTooLarge) || errors.Is(err, ErrReferenceNotFound) || ctx.Err() != nil || !c.held || unreachable(err) {
+	if errors.Is(err, ErrTooLarge) || errors.Is(err, ErrReferenceNotFound) || ctx.Err() != nil || !c.held || errors.Is(classify(err, se.auth), ErrNetwork) {
 		return nil, classify(err, se.auth)
 	}
 	// What was kept may be broken, or the server may not understand what we
 	// say we have: once more from nothing.
 	s.options.Log.Debug("fetching anew without the kept clone", "url", SafeURL(r.URL), "error", se.auth.scrub(err.Error()))
-	if err := s.renew(c, r.key(), "objects"); err != nil {
-		return nil, err
-	}
-	again, err := s.connect(ctx, r)
+	again, err := s.connect(ctx, r) // first: what is kept may be all that can be had
 	if err != nil {
 		return nil, err
 	}
 	defer again.Close()
+	if err := s.renew(c, r.key(), "objects"); err != nil {
+		return nil, err
+	}
 	if err := s.fetchCommit(ctx, r, again, c, sha, branch); err != nil {
 		return nil, classify(err, se.auth)
 	}
