@@ -74,7 +74,7 @@ func (g *gate) refs(context.Context, source.Remote) (map[string]string, error) {
 	case <-g.all:
 	case <-time.After(g.impatience):
 	}
-	time.Sleep(time.Millisecond) // so that one too many would come in
+	time.Sleep(time.Millisecond) // a test of a limit: in this time one too many would come in and be counted
 	g.mu.Lock()
 	g.now--
 	g.mu.Unlock()

@@ -270,20 +270,7 @@ const (
 func (e *environment) composed(ctx context.Context, i int) (*variable, error) {
 	entry := e.container.Env[i]
 	var failed error
-	filled := flux1.Fill(entry.Value, func(name string) (string, flux1.Known) {
-		v, err := e.lookUp(ctx, name, i)
-		switch {
-		case err != nil:
-			failed = err
-		case v == nil:
-			return "", flux1.NotSet
-		case v.refers:
-			return v.value, flux1.Refers
-		case v.plain:
-			return v.value, flux1.IsSet
-		}
-		return "", flux1.NotKnown
-	})
+	filled := flux1.Fill(entry.Value, fillWith(func(name string) (*variable, error) { return e.lookUp(ctx, name, i) }, &failed))
 	if failed != nil {
 		return nil, failed
 	}
@@ -360,14 +347,14 @@ func (e *environment) fill(ctx context.Context, text string) (filled string, ok 
 	return flux1.Literal(text), ok && len(flux1.Symbols(text)) == 0, err
 }
 
-// expand fills in the variables that hold no secret, as the kubelet does.
-// Secret and unknown ones stay symbols.
-func (e *environment) expand(ctx context.Context, arg string) (filled string, err error) {
-	filled = flux1.Fill(arg, func(name string) (string, flux1.Known) {
-		v, failed := e.look(ctx, name)
+// fillWith says of each variable what flux1.Fill asks: its text where that holds no
+// secret. What look fails with is kept in failed.
+func fillWith(look func(name string) (*variable, error), failed *error) func(name string) (string, flux1.Known) {
+	return func(name string) (string, flux1.Known) {
+		v, err := look(name)
 		switch {
-		case failed != nil:
-			err = failed
+		case err != nil:
+			*failed = err
 		case v == nil:
 			return "", flux1.NotSet
 		case v.refers:
@@ -376,7 +363,13 @@ func (e *environment) expand(ctx context.Context, arg string) (filled string, er
 			return v.value, flux1.IsSet
 		}
 		return "", flux1.NotKnown
-	})
+	}
+}
+
+// expand fills in the variables that hold no secret, as the kubelet does.
+// Secret and unknown ones stay symbols.
+func (e *environment) expand(ctx context.Context, arg string) (filled string, err error) {
+	filled = flux1.Fill(arg, fillWith(func(name string) (*variable, error) { return e.look(ctx, name) }, &err))
 	return filled, err
 }
 

@@ -514,6 +514,7 @@ func (l *terraformLab) forget(t *testing.T) {
 		}
 	}
 	namespaces := l.client.CoreV1().Namespaces()
+	// Namespaces go by and by, once their controller has emptied them.
 	for begun := time.Now(); ; time.Sleep(100 * time.Millisecond) {
 		left, err := namespaces.List(ctx, metav1.ListOptions{})
 		if err != nil {

@@ -211,7 +211,12 @@ func TestOperatorsPauseResumeAndAbort(t *testing.T) {
 	w.come(1, "holding")
 	w.answers(answer{0, []string{"paused: each repository stops before its next step"}, nil, 0}, "pause")
 	w.answers(answer{0, []string{"paused", "fluxover resume"}, nil, 0}, "status")
-	time.Sleep(18 * time.Second)
+	time.Sleep(18 * time.Second) // the hold, and a little more: that nothing settles shows only then
+	select {
+	case <-run.done:
+		t.Fatalf("the migration ended while it was paused:\n%s", run.out.String())
+	default:
+	}
 	if held, settled := w.in("holding"), w.in("settled"); len(held) != 1 || len(settled) > 0 {
 		t.Errorf("while paused %q are held and %q settled, want one held and nothing settled", held, settled)
 	}
