@@ -250,7 +250,7 @@ func (p *prover) tryOut(ctx context.Context, e *Evidence) (refused, err error) {
 			if p.fencedOff(account, err) {
 				continue
 			}
-			return err, nil
+			return p.allOf(ctx, account, e.New, err), nil
 		}
 		if sameVersion(e.Live, e.After) {
 			if e.Live == nil || policy(keySSA, "Merge", e.New, e.Live) {

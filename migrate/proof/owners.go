@@ -103,7 +103,8 @@ func (p *prover) awaits(u *unstructured.Unstructured) bool {
 	return p.makes.namespaces[u.GetNamespace()] || p.makes.kinds[u.GroupVersionKind().GroupKind()]
 }
 
-// made is what a rendering defines that other objects need.
+// made is what a rendering defines, and the agent applies, that other objects
+// need.
 type made struct {
 	namespaces map[string]bool
 	kinds      map[schema.GroupKind]bool
@@ -112,6 +113,9 @@ type made struct {
 func madeBy(rendered []renderedObject) made {
 	m := made{namespaces: map[string]bool{}, kinds: map[schema.GroupKind]bool{}}
 	for _, r := range rendered {
+		if policy(keyReconcile, "disabled", r.object) || policy(keySSA, "Ignore", r.object) {
+			continue
+		}
 		switch gk := r.object.GroupVersionKind().GroupKind(); {
 		case gk == schema.GroupKind{Kind: "Namespace"}:
 			m.namespaces[r.object.GetName()] = true

@@ -226,6 +226,17 @@ func TestWhatTheRepositoryItselfMakesFirstIsCreated(t *testing.T) {
 	}
 }
 
+func TestWhatTheAgentLeavesAloneMakesNothingFirst(t *testing.T) {
+	missing := apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "team")
+	r := proven(t, &fakeWorld{refuse: map[string]error{"team_a__ConfigMap": missing}}, map[string]string{
+		"p/ns/ns.yaml": "apiVersion: v1\nkind: Namespace\nmetadata: {name: team, annotations: {fluxcd.io/ignore: \"true\"}}\n",
+		"p/app/a.yaml": configMap("a", `{kept: "1"}`),
+	})
+	if d := cmp.Diff(map[string]string{"Namespace/team": "skip", "ConfigMap/team/a": "conflict"}, verbsOf(r)); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestAnotherImageIsNamedWhateverHoldsIt(t *testing.T) {
 	template := func(image string) map[string]any {
 		return map[string]any{"spec": map[string]any{"containers": []any{map[string]any{"name": "web", "image": image}, map[string]any{"name": "same", "image": "s"}}}}

@@ -264,6 +264,7 @@ func Wordless(err error) error {
 			for _, c := range d.Causes {
 				fields = append(fields, c.Field)
 			}
+			slices.Sort(fields) // validation by a schema goes over maps
 		}
 		if len(fields) > 0 {
 			text += " (" + strings.Join(fields, ", ") + ")"
