@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"sort"
 	"strings"
 	"time"
@@ -425,11 +426,32 @@ func (e cleanedError) Unwrap() error { return e.err }
 
 func cleanError(err error) error { return cleanedError{err} }
 
+// quoted is what kustomize prints of a file in the middle of a message: the
+// configuration of a transformer or generator, the bytes of a line.
+var quoted = regexp.MustCompile("(?s) with config: `.*`|\\[[0-9 ]+\\] ")
+
+// quoting are the words of kustomize after which it prints what stands in a
+// file to the message's end: literals of a generator, an inline patch, a line of
+// an environment file (kustomize/api: kv/kv.go, PatchTransformer.go,
+// PatchJson6902Transformer.go).
+var quoting = regexp.MustCompile(`merging from generator |literal sources? |\[patch: |must specify one of patch and path in\n|` +
+	`can't be set at the same time\n|must specify a target for patch |has invalid utf8 bytes :`)
+
 // withoutContent cuts a message of kustomize where it begins to print an
-// object.
+// object, or what else a file holds that may be a Secret.
 func withoutContent(text string) string {
 	for _, begin := range []string{" in object ", "\n**** Too many possible referral targets"} {
 		text, _, _ = strings.Cut(text, begin)
 	}
-	return text
+	text = quoted.ReplaceAllString(text, "")
+	at := quoting.FindStringIndex(text)
+	if at == nil {
+		return text
+	}
+	told := strings.TrimRight(text[:at[1]], " :\n")
+	told = strings.TrimSuffix(strings.TrimRight(strings.TrimSuffix(told, "[patch"), " "), " from")
+	if strings.HasSuffix(text, ", expected key=value") {
+		told += ": one is not of the form key=value"
+	}
+	return told
 }
