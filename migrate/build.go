@@ -470,7 +470,12 @@ func (b *repositoryBuilder) source(ref ObjectRef, secret, proxy string, patterns
 	if proxy != "" {
 		g.Spec.ProxySecretRef = &meta.LocalObjectReference{Name: proxy}
 	}
-	return b.known(manifest(g))
+	u := manifest(g)
+	if timeout := g.Spec.Timeout.Duration; timeout >= time.Hour { // which its definition takes in smaller units alone
+		minutes := timeout.Truncate(time.Minute)
+		u.Object["spec"].(map[string]any)["timeout"] = fmt.Sprintf("%dm%s", int(minutes.Minutes()), timeout-minutes)
+	}
+	return b.known(u)
 }
 
 // kustomization makes an application's Kustomization with its final values.

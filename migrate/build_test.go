@@ -187,6 +187,11 @@ func TestFinalValuesComeFromFluxV1(t *testing.T) {
 	if timeout, _, _ := unstructured.NestedString(planOf(a).Sources[0].Object, "spec", "timeout"); timeout != "3m0s" {
 		t.Errorf("a git timeout of more than a minute becomes %s", timeout)
 	}
+	// The definition of GitRepository takes no hours here.
+	a.Git.Timeout.Duration = 90*time.Minute + 15*time.Second
+	if timeout, _, _ := unstructured.NestedString(planOf(a).Sources[0].Object, "spec", "timeout"); timeout != "90m15s" {
+		t.Errorf("a git timeout of more than an hour becomes %s", timeout)
+	}
 	a.Sync.GarbageCollection = CollectDry
 	if prune, _, _ := unstructured.NestedBool(planOf(a).Repositories[0].Kustomizations[0].Object, "spec", "prune"); prune {
 		t.Error("dry garbage collection counts as off")
