@@ -122,7 +122,7 @@ func (c *Capacitor) Edit(files fs.FS, change func(settings Settings, changes map
 	if slices.ContainsFunc(kept, func(p string) bool { return strings.HasPrefix(p, AgentFile(c.Cluster, "")+"/") }) {
 		changes[index] = Index(c.Cluster, c.Subject(), kept)
 	}
-	for p := range changes {
+	for _, p := range slices.Sorted(maps.Keys(changes)) {
 		if err := mayWrite(files, p, changes[p]); err != nil {
 			return nil, err
 		}

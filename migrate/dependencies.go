@@ -54,8 +54,8 @@ type webhookRule struct{ groups, versions, resources, operations []string }
 // kinds and APIs that these define, for the services that stand behind
 // webhooks and aggregated APIs, and for webhooks without which an object is
 // not admitted. fluxd needed no such order: it applied namespaces and CRDs
-// first and tried again what failed. Where two define the same thing, the
-// first counts; what a group defines itself, it needs of nobody.
+// first and tried again what failed. Of two that define the same thing the
+// first counts: such an object blocks in any case.
 func needs(groups [][]*Object) [][]edge {
 	d := define(groups)
 	out := make([][]edge, len(groups))
