@@ -22,44 +22,49 @@ func (p *Plan) SealUp() error {
 	if err != nil {
 		return fmt.Errorf("seal the plan: %w", err)
 	}
-	if p.Seal, _, err = sealOf(raw); err != nil {
+	canonical, _, err := withoutSeal(raw)
+	if err != nil {
 		return fmt.Errorf("seal the plan: %w", err)
 	}
+	p.Seal = sealOf(canonical)
 	return nil
 }
 
 // CheckSeal checks the seal of a plan as it stands in a file, whichever version
 // of fluxover wrote it: also fields that this one does not know are under it.
-// The error is [ErrSeal], with what is wrong.
-func CheckSeal(raw []byte) error {
-	want, held, err := sealOf(raw)
+// It gives the JSON that the seal was found to fit, which is to be decoded: of a key
+// that stands twice in the file, the seal counts the last, and a decoder into Go's
+// structs may mix both. The error is [ErrSeal], with what is wrong.
+func CheckSeal(raw []byte) (sealed []byte, err error) {
+	sealed, held, err := withoutSeal(raw)
 	switch {
 	case err != nil:
-		return fmt.Errorf("%w: %w", ErrSeal, err)
+		return nil, fmt.Errorf("%w: %w", ErrSeal, err)
 	case held == "":
-		return fmt.Errorf("%w: there is none, so it is not known whether this is what was planned", ErrSeal)
-	case held != want:
-		return fmt.Errorf("%w: the plan was changed after it was made", ErrSeal)
+		return nil, fmt.Errorf("%w: there is none, so it is not known whether this is what was planned", ErrSeal)
+	case held != sealOf(sealed):
+		return nil, fmt.Errorf("%w: the plan was changed after it was made", ErrSeal)
 	}
-	return nil
+	return sealed, nil
 }
 
-// sealOf gives the seal that fits a plan's JSON, and the one that it holds. The
-// order of keys and white space do not matter; numbers count as they are
-// written.
-func sealOf(raw []byte) (seal, held string, err error) {
+// withoutSeal gives a plan's JSON without its seal, and the seal. The order of
+// keys and white space do not matter; numbers stay as they are written.
+func withoutSeal(raw []byte) (canonical []byte, held string, err error) {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()
 	var plan map[string]any
 	if err := d.Decode(&plan); err != nil {
-		return "", "", err
+		return nil, "", err
 	}
 	held, _ = plan["seal"].(string)
 	delete(plan, "seal")
-	canonical, err := json.Marshal(plan)
-	if err != nil {
-		return "", "", err
-	}
+	canonical, err = json.Marshal(plan)
+	return canonical, held, err
+}
+
+// sealOf gives the seal that fits what withoutSeal gives.
+func sealOf(canonical []byte) string {
 	sum := sha256.Sum256(canonical)
-	return "sha256:" + hex.EncodeToString(sum[:]), held, nil
+	return "sha256:" + hex.EncodeToString(sum[:])
 }

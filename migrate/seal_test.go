@@ -17,8 +17,14 @@ func TestASealFitsOnlyThePlanThatWasSealed(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := string(raw)
-	if err := CheckSeal(raw); err != nil {
+	if _, err := CheckSeal(raw); err != nil {
 		t.Errorf("as it was made: %v", err)
+	}
+	// Of a key that stands twice, what is sealed is what counts, whole.
+	twice := strings.Replace(text, `{`, `{"repositories": [{"id": "flux/forged", "name": "forged"}], "inputs": {"tool": "forged"},`, 1)
+	sealed, err := CheckSeal([]byte(twice))
+	if err != nil || strings.Contains(string(sealed), "forged") || !strings.Contains(string(sealed), "flux/a") {
+		t.Errorf("with keys that stand twice: %s, %v", sealed, err)
 	}
 	again := p
 	if err := again.SealUp(); err != nil || again.Seal != p.Seal {
@@ -36,7 +42,7 @@ func TestASealFitsOnlyThePlanThatWasSealed(t *testing.T) {
 		if edited == text {
 			t.Fatalf("%s: nothing was edited", name)
 		}
-		if err := CheckSeal([]byte(edited)); !errors.Is(err, ErrSeal) {
+		if _, err := CheckSeal([]byte(edited)); !errors.Is(err, ErrSeal) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}

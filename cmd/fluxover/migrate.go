@@ -438,9 +438,16 @@ func openPlanFile(file string) (*migrate.Plan, error) {
 	if slices.ContainsFunc(slices.Collect(maps.Values(plan.Inputs.Agents)), migrate.Fingerprint.Earlier) {
 		return nil, badPlan("plan file %s was made by an earlier version of fluxover, so it cannot be told what has moved since", file)
 	}
-	if err := migrate.CheckSeal(raw); err != nil {
+	sealed, err := migrate.CheckSeal(raw)
+	if err != nil {
 		return nil, badPlan("plan file %s: %w", file, err)
 	}
+	held := plan.Seal
+	plan = migrate.Plan{}
+	if err := json.Unmarshal(sealed, &plan); err != nil {
+		return nil, badPlan("plan file %s holds no plan: %w", file, err)
+	}
+	plan.Seal = held
 	return &plan, nil
 }
 

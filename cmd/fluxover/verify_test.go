@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/cutover"
 )
@@ -16,7 +18,7 @@ func reviewed() migrate.Plan {
 	return migrate.Plan{
 		APIVersion: migrate.APIVersion, Kind: "Plan", Proof: "server", ClusterAgent: migrate.ClusterAgent{Engine: "bundled"},
 		Inputs: migrate.PlanInputs{
-			Cluster: "uid-1", Server: "https://one", Tool: "v1",
+			Cluster: "uid-1", Server: "https://one", Version: "v1.36.1", Tool: "v1",
 			Agents:  map[string]migrate.Fingerprint{"flux/flux-shop": {"image": "flux:1"}},
 			Objects: map[string]map[string]migrate.ObjectInputs{"flux/flux-shop": {"shop_web_apps_Deployment": {Rendered: "r1", Live: "l1"}}},
 		},
@@ -38,6 +40,7 @@ func TestVerifySaysWhatMovedPartByPart(t *testing.T) {
 			p.Inputs.Objects = map[string]map[string]migrate.ObjectInputs{"flux/flux-shop": {"shop_web_apps_Deployment": {Rendered: "r2", Live: "l2"}}}
 		}, holds: true, state: "holds", taken: "the commit (aaaa, now bbbb); what Git says of Deployment/shop/web; the live form of Deployment/shop/web"},
 		"another version of the tool": {change: func(p *migrate.Plan) { p.Inputs.Tool = "v2" }, holds: true, state: "holds", taken: "the version of fluxover (v1, now v2)"},
+		"another Kubernetes":          {change: func(p *migrate.Plan) { p.Inputs.Version = "v1.37.0" }, holds: true, state: "holds", taken: "the version of Kubernetes (v1.36.1, now v1.37.0)"},
 		"a verb": {change: func(p *migrate.Plan) {
 			p.Repositories[0].Objects = []migrate.ObjectPlan{{ID: "shop_web_apps_Deployment", Application: "shop-web", Verb: migrate.Restart, Fields: []string{".spec.template"}}}
 		}, state: "moved", moved: "verbs (new: restart Deployment/shop/web .spec.template; no longer: adopt Deployment/shop/web)"},
@@ -107,6 +110,29 @@ func TestAPlanFileThatWasChangedIsRefusedBeforeAnythingIsTouched(t *testing.T) {
 	}
 	if code, _, stderr := try(t, "plan", "--verify", file, "--kubeconfig", kubeconfig); code != exitFailed || !strings.Contains(stderr, "127.0.0.1:1") {
 		t.Errorf("as it was made: exit code %d: %s", code, stderr)
+	}
+}
+
+func TestAPlanFileIsReadAsItWasSealed(t *testing.T) {
+	file := planFile(t, storedPlan("existing"))
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := openPlanFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged := append([]byte(`{"inputs": {"options": {"groupBy": "forged", "owners": {"*": "forged"}}}, "findings": [{"code": "FORGED"}],`), raw[bytes.IndexByte(raw, '{')+1:]...)
+	if err := os.WriteFile(file, forged, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := openPlanFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("keys that stand twice change what is read (-want +got):\n%s", d)
 	}
 }
 

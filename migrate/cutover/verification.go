@@ -95,6 +95,9 @@ func verifyRepository(stored, now *migrate.Plan, was migrate.Repository) (Verifi
 	if a, b := stored.Inputs.Tool, now.Inputs.Tool; a != b {
 		v.Taken = append(v.Taken, fmt.Sprintf("the version of fluxover (%s, now %s)", a, b))
 	}
+	if a, b := stored.Inputs.Version, now.Inputs.Version; a != b && a != "" {
+		v.Taken = append(v.Taken, fmt.Sprintf("the version of Kubernetes (%s, now %s)", a, b))
+	}
 	switch {
 	case is.Blocked && !was.Blocked:
 		v.State = VerifiedBlocked
