@@ -476,13 +476,15 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 		at := path.Clean(m.MountPath)
 		name, where := "volume."+m.Name, "volumeMount "+at
 		switch {
-		case at == "/etc/fluxd/ssh" || at == flux1.FlagNamed("k8s-secret-volume-mount-path").Default:
+		case at == path.Dir(keyFile) || at == keyFile:
 			add(name, at, migrate.Carried, "GitRepository.spec.secretRef", "the deploy key", where)
 		case at == "/var/fluxd/keygen":
 			add(name, at, migrate.Dropped, "", "room for new keys", where)
 		case at == "/root/.kubectl" || at == "/root/.kube":
 			add(name, at, migrate.Carried, "the namespaces of objects that name none", "the kubeconfig", where)
-		case at == "/root/.ssh" || strings.HasPrefix(at, "/root/.ssh/"):
+		case (at == "/root/.ssh" || isBelow(at, "/root/.ssh")) && m.Name == opaqueSSH(pod, container):
+			add(name, at, migrate.Unknown, "a person's decision", "it holds neither a ConfigMap nor a Secret, so that its files cannot be told", where)
+		case at == "/root/.ssh" || isBelow(at, "/root/.ssh"):
 			add(name, at, migrate.Carried, "GitRepository.spec.secretRef", "known_hosts", where)
 		case at == "/root/.gitconfig" || strings.HasPrefix(at, "/etc/gitconfig") || strings.HasPrefix(at, "/root/.config/git"):
 			add(name, at, migrate.Blocks, "", GitConfig.Consequence, where)
@@ -610,7 +612,8 @@ func (w *witness) value(ctx context.Context, a *agent, written string, isUser, s
 // readKey finds the deploy key and the trusted host keys.
 func (w *witness) readKey(ctx context.Context, a *agent, bare string) error {
 	a.Credential.Kind = "ssh"
-	key := migrate.SecretKey{Namespace: a.Namespace, Name: a.config.SecretName, Key: a.config.SecretKey}
+	key := migrate.SecretKey{Namespace: a.Namespace}
+	key.Name, key.Key = deployKey(a.env.pod, a.env.container, &a.config)
 	s, err := a.env.secret(ctx, key.Name, "the deploy key")
 	switch {
 	case errors.Is(err, errUnreadable):
@@ -624,14 +627,19 @@ func (w *witness) readKey(ctx context.Context, a *agent, bare string) error {
 		w.find(CredentialMissing.Finding(a.ID, "Secret/"+key.Namespace+"/"+key.Name, fmt.Sprintf("Secret %s/%s has no key %q with a deploy key", key.Namespace, key.Name, key.Key)))
 	}
 	a.Credential.Identity = key
-	known, place, _, err := a.env.file(ctx, "/root/.ssh/known_hosts", "the trusted host keys")
+	known, _, _, err := a.env.file(ctx, "/root/.ssh/known_hosts", "the trusted host keys")
 	if err != nil && !errors.Is(err, errUnreadable) {
 		return err
 	}
-	if _, _, found, err := a.env.file(ctx, "/root/.ssh/config", "the ssh configuration"); err != nil && !errors.Is(err, errUnreadable) {
+	_, found, at, err := a.env.read(ctx, sshConfig, "the ssh configuration")
+	if err != nil && !errors.Is(err, errUnreadable) {
 		return err
-	} else if found {
-		w.find(SSHConfig.Finding(a.ID, place, "an ssh configuration is mounted at /root/.ssh/config"))
+	}
+	if found != nil {
+		w.find(SSHConfig.Finding(a.ID, at, "an ssh configuration is mounted at "+sshConfig))
+	}
+	if name := opaqueSSH(a.env.pod, a.env.container); name != "" {
+		w.find(SSHConfig.Finding(a.ID, a.where("volume "+name), opaqueSSHWords(name)))
 	}
 	a.Credential.KnownHosts = withPublishedKeys(string(known), bare)
 	return nil

@@ -131,20 +131,16 @@ func isBelow(file, dir string) bool {
 
 // keyFile takes a file of the container, if a Secret provides it.
 func (w *witness) keyFile(ctx context.Context, a *agent, file, suffix string, from ...ledgerEntry) error {
-	content, _, found, err := a.env.file(ctx, file, unknownKeys)
-	if errors.Is(err, errUnreadable) || err == nil && !found {
+	content, at, _, err := a.env.read(ctx, file, unknownKeys)
+	if errors.Is(err, errUnreadable) || err == nil && at == nil {
 		volume, _, _ := a.env.mount(file)
-		a.keysUnknown = a.keysUnknown || err != nil || volume != nil && volume.Secret == nil && volume.ConfigMap == nil
+		a.keysUnknown = a.keysUnknown || err != nil || opaque(volume)
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	at, _, err := a.env.place(ctx, file, unknownKeys)
-	if err != nil {
-		return err
-	}
-	if at == nil || at.Secret == nil { // public keys are no keys to decrypt with
+	if at.Secret == nil { // public keys are no keys to decrypt with
 		a.keysUnknown = a.keysUnknown || bytes.Contains(content, []byte("PRIVATE KEY")) || bytes.Contains(content, []byte("AGE-SECRET-KEY"))
 		return nil
 	}

@@ -1,6 +1,7 @@
 package discover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -439,65 +440,149 @@ func (e *environment) mount(file string) (volume *corev1.Volume, mount *corev1.V
 	return volume, mount, rest
 }
 
+// keyFile is where the ssh of fluxd's image looks for the deploy key (flux:
+// docker/ssh_config).
+const keyFile = "/etc/fluxd/ssh/identity"
+
+// deployKey is the Secret, and the key in it, that is mounted as the deploy key.
+// Where none is, it is the one that the arguments name, in which the daemon keeps a
+// key that it made.
+func deployKey(pod *corev1.PodSpec, container *corev1.Container, config *flux1.Config) (name, key string) {
+	volume, _, rest := (&environment{pod: pod, container: container}).mount(keyFile)
+	name, key = config.SecretName, config.SecretKey
+	for _, p := range provided(volume) {
+		if p.Secret == nil {
+			continue
+		}
+		at, has := keyAt(p.Secret.Items, rest)
+		switch {
+		case !has:
+		case at == path.Base(keyFile):
+			name, key = p.Secret.Name, config.SecretKey
+		default:
+			name, key = p.Secret.Name, at
+		}
+	}
+	return name, key
+}
+
+// provided are the ConfigMaps and Secrets behind a volume, each as a projected
+// volume names its own; none behind a volume of another kind.
+func provided(v *corev1.Volume) []corev1.VolumeProjection {
+	switch {
+	case v == nil:
+	case v.ConfigMap != nil:
+		return []corev1.VolumeProjection{{ConfigMap: &corev1.ConfigMapProjection{LocalObjectReference: v.ConfigMap.LocalObjectReference, Items: v.ConfigMap.Items}}}
+	case v.Secret != nil:
+		return []corev1.VolumeProjection{{Secret: &corev1.SecretProjection{LocalObjectReference: corev1.LocalObjectReference{Name: v.Secret.SecretName}, Items: v.Secret.Items}}}
+	case v.Projected != nil:
+		return v.Projected.Sources
+	}
+	return nil
+}
+
+// opaque reports whether the API does not tell what files a volume has.
+func opaque(v *corev1.Volume) bool {
+	return v != nil && v.ConfigMap == nil && v.Secret == nil && v.Projected == nil
+}
+
+// sshConfig is where ssh reads a configuration of its user.
+const sshConfig = "/root/.ssh/config"
+
+// opaqueSSH names the volume in which an ssh configuration would stand, if its
+// files cannot be told; empty if they can.
+func opaqueSSH(pod *corev1.PodSpec, container *corev1.Container) string {
+	if volume, _, _ := (&environment{pod: pod, container: container}).mount(sshConfig); opaque(volume) {
+		return volume.Name
+	}
+	return ""
+}
+
+func opaqueSSHWords(volume string) string {
+	return fmt.Sprintf("volume %s, mounted at %s, holds neither a ConfigMap nor a Secret: whether an ssh configuration or known_hosts stand there cannot be told", volume, path.Dir(sshConfig))
+}
+
+// read finds what provides a file of the container, with its content; value is nil
+// if nothing does. Of several that project to one path the last counts, as it does
+// for the kubelet. The place is for people.
+func (e *environment) read(ctx context.Context, name, unknown string) (content []byte, value *migrate.Value, place string, err error) {
+	volume, _, rest := e.mount(name)
+	for _, p := range provided(volume) {
+		switch {
+		case p.ConfigMap != nil:
+			at := "ConfigMap/" + e.namespace + "/" + p.ConfigMap.Name
+			m, err := e.configMap(ctx, p.ConfigMap.Name, unknown)
+			if err != nil {
+				return nil, nil, at, err
+			}
+			if key, has := keyAt(p.ConfigMap.Items, rest); has && m != nil {
+				if v, found := m.Data[key]; found {
+					content, value = []byte(v), &migrate.Value{ConfigMap: &migrate.SecretKey{Namespace: e.namespace, Name: p.ConfigMap.Name, Key: key}}
+					place = at + " key " + key
+				}
+			}
+			place = cmp.Or(place, at)
+		case p.Secret != nil:
+			at := "Secret/" + e.namespace + "/" + p.Secret.Name
+			s, err := e.secret(ctx, p.Secret.Name, unknown)
+			if err != nil {
+				return nil, nil, at, err
+			}
+			if key, has := keyAt(p.Secret.Items, rest); has && s != nil {
+				if v, found := s.Data[key]; found {
+					content, value = v, &migrate.Value{Secret: &migrate.SecretKey{Namespace: e.namespace, Name: p.Secret.Name, Key: key}}
+					place = at + " key " + key
+				}
+			}
+			place = cmp.Or(place, at)
+		}
+	}
+	return content, value, place, nil
+}
+
 // file reads a file of the container that a ConfigMap or Secret provides. The
 // place is for people; found is false if nothing provides the file.
 func (e *environment) file(ctx context.Context, name, unknown string) (content []byte, place string, found bool, err error) {
-	volume, _, rest := e.mount(name)
-	if volume == nil {
-		return nil, "", false, nil
-	}
-	switch {
-	case volume.ConfigMap != nil:
-		place = "ConfigMap/" + e.namespace + "/" + volume.ConfigMap.Name
-		m, err := e.configMap(ctx, volume.ConfigMap.Name, unknown)
-		if err != nil || m == nil {
-			return nil, place, false, err
-		}
-		key := keyAt(volume.ConfigMap.Items, rest)
-		if v, ok := m.Data[key]; ok {
-			return []byte(v), place + " key " + key, true, nil
-		}
-	case volume.Secret != nil:
-		place = "Secret/" + e.namespace + "/" + volume.Secret.SecretName
-		s, err := e.secret(ctx, volume.Secret.SecretName, unknown)
-		if err != nil || s == nil {
-			return nil, place, false, err
-		}
-		key := keyAt(volume.Secret.Items, rest)
-		if v, ok := s.Data[key]; ok {
-			return v, place + " key " + key, true, nil
-		}
-	}
-	return nil, place, false, nil
+	content, value, place, err := e.read(ctx, name, unknown)
+	return content, place, value != nil, err
 }
 
-// filesOf are the files that a mount of a ConfigMap or Secret brings, sorted.
+// filesOf are the files that a mount of ConfigMaps and Secrets brings, sorted.
 func (e *environment) filesOf(ctx context.Context, m corev1.VolumeMount, unknown string) ([]string, error) {
 	if m.SubPath != "" {
 		return []string{path.Clean(m.MountPath)}, nil
 	}
-	var names []string
-	for _, v := range e.pod.Volumes {
-		switch {
-		case v.Name != m.Name:
-		case v.ConfigMap != nil:
-			c, err := e.configMap(ctx, v.ConfigMap.Name, unknown)
-			if err != nil || c == nil {
-				return nil, err
+	names := map[string]bool{}
+	for i := range e.pod.Volumes {
+		if e.pod.Volumes[i].Name != m.Name {
+			continue
+		}
+		for _, p := range provided(&e.pod.Volumes[i]) {
+			var files []string
+			switch {
+			case p.ConfigMap != nil:
+				c, err := e.configMap(ctx, p.ConfigMap.Name, unknown)
+				if err != nil {
+					return nil, err
+				}
+				if c != nil {
+					files = projected(p.ConfigMap.Items, c.Data)
+				}
+			case p.Secret != nil:
+				s, err := e.secret(ctx, p.Secret.Name, unknown)
+				if err != nil {
+					return nil, err
+				}
+				if s != nil {
+					files = projected(p.Secret.Items, s.Data)
+				}
 			}
-			names = projected(v.ConfigMap.Items, c.Data)
-		case v.Secret != nil:
-			s, err := e.secret(ctx, v.Secret.SecretName, unknown)
-			if err != nil || s == nil {
-				return nil, err
+			for _, f := range files {
+				names[path.Join(m.MountPath, f)] = true
 			}
-			names = projected(v.Secret.Items, s.Data)
 		}
 	}
-	for i := range names {
-		names[i] = path.Join(m.MountPath, names[i])
-	}
-	return names, nil
+	return sortedNames(names), nil
 }
 
 // projected are the paths of a volume's files: those that are named, or all keys.
@@ -512,14 +597,15 @@ func projected[V any](items []corev1.KeyToPath, data map[string]V) []string {
 	return names
 }
 
-// keyAt is the key that a volume projects to a path.
-func keyAt(items []corev1.KeyToPath, at string) string {
+// keyAt is the key that a volume projects to a path: one that is named, or where
+// none are the one of the path's own name.
+func keyAt(items []corev1.KeyToPath, at string) (key string, has bool) {
 	for _, i := range items {
 		if i.Path == at {
-			return i.Key
+			return i.Key, true
 		}
 	}
-	return at
+	return at, len(items) == 0
 }
 
 // fallbackNamespace is the namespace of objects that name none, when no flag

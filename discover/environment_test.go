@@ -184,3 +184,33 @@ func TestAVariableThatGrowsWithoutBoundIsNotKnown(t *testing.T) {
 		t.Errorf("of Terraform: %v", inv.Agents)
 	}
 }
+
+func TestTheDeployKeyIsTheOneThatIsMounted(t *testing.T) {
+	secret := func(name string, items ...corev1.KeyToPath) corev1.VolumeSource {
+		return corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: name, Items: items}}
+	}
+	for name, c := range map[string]struct {
+		volume corev1.VolumeSource
+		mount  corev1.VolumeMount
+		want   string
+	}{
+		"as the arguments name it":      {secret("flux-git-deploy"), corev1.VolumeMount{MountPath: "/etc/fluxd/ssh"}, "flux-git-deploy/identity"},
+		"another than they name":        {secret("flux-git-deploy-7h2k"), corev1.VolumeMount{MountPath: "/etc/fluxd/ssh/"}, "flux-git-deploy-7h2k/identity"},
+		"under another key":             {secret("github", corev1.KeyToPath{Key: "ssh-privatekey", Path: "identity"}), corev1.VolumeMount{MountPath: "/etc/fluxd/ssh"}, "github/ssh-privatekey"},
+		"as a single file":              {secret("github"), corev1.VolumeMount{MountPath: "/etc/fluxd/ssh/identity", SubPath: "ssh-privatekey"}, "github/ssh-privatekey"},
+		"elsewhere":                     {secret("other"), corev1.VolumeMount{MountPath: "/etc/fluxd/gpg"}, "flux-git-deploy/identity"},
+		"of a volume that is no Secret": {corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}, corev1.VolumeMount{MountPath: "/etc/fluxd/ssh"}, "flux-git-deploy/identity"},
+		"among others": {corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{
+			{ConfigMap: &corev1.ConfigMapProjection{}},
+			{Secret: &corev1.SecretProjection{LocalObjectReference: corev1.LocalObjectReference{Name: "first"}}},
+			{Secret: &corev1.SecretProjection{LocalObjectReference: corev1.LocalObjectReference{Name: "second"}, Items: []corev1.KeyToPath{{Key: "key", Path: "identity"}}}},
+		}}}, corev1.VolumeMount{MountPath: "/etc/fluxd/ssh"}, "second/key"},
+	} {
+		c.mount.Name = "key"
+		pod := &corev1.PodSpec{Volumes: []corev1.Volume{{Name: "key", VolumeSource: c.volume}}}
+		secretName, key := deployKey(pod, &corev1.Container{VolumeMounts: []corev1.VolumeMount{c.mount}}, &flux1.Config{SecretName: "flux-git-deploy", SecretKey: "identity"})
+		if got := secretName + "/" + key; got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+}

@@ -197,7 +197,7 @@ func (w *witness) readCA(ctx context.Context, a *agent) error {
 	case len(files) == 0:
 		return nil
 	}
-	value, where, err := a.env.place(ctx, files[0], "the certificates that the agent trusts")
+	_, value, where, err := a.env.read(ctx, files[0], "the certificates that the agent trusts")
 	switch {
 	case errors.Is(err, errUnreadable):
 	case err != nil:
@@ -214,22 +214,6 @@ func (w *witness) readCA(ctx context.Context, a *agent) error {
 func isCAFolder(at string) bool {
 	at = path.Clean(at)
 	return slices.ContainsFunc(caFolders, func(dir string) bool { return at == dir || strings.HasPrefix(at, dir+"/") })
-}
-
-// place says where a file of the container stands; nil if nothing provides it.
-func (e *environment) place(ctx context.Context, name, unknown string) (*migrate.Value, string, error) {
-	_, where, found, err := e.file(ctx, name, unknown)
-	if err != nil || !found {
-		return nil, where, err
-	}
-	volume, _, rest := e.mount(name)
-	key := migrate.SecretKey{Namespace: e.namespace}
-	if volume.Secret != nil {
-		key.Name, key.Key = volume.Secret.SecretName, keyAt(volume.Secret.Items, rest)
-		return &migrate.Value{Secret: &key}, where, nil
-	}
-	key.Name, key.Key = volume.ConfigMap.Name, keyAt(volume.ConfigMap.Items, rest)
-	return &migrate.Value{ConfigMap: &key}, where, nil
 }
 
 // cloudAnnotations give an account a role in a cloud, by the word of each

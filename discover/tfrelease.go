@@ -330,11 +330,11 @@ func (d *declared) setRendered(r *chart.Rendered) {
 	if len(d.AllowedNamespaces) > 0 && d.Confinement.Kind == "cluster-admin" {
 		d.find(Confined.Finding("", where, "the agent keeps to its list of namespaces by itself; its account is cluster-admin"))
 	}
-	d.setCredential(&r.Config, r.KeySecret, r.KnownHosts)
+	d.setCredential(&r.Config, cmp.Or(r.KeySecret, r.Config.SecretName), r.Config.SecretKey, r.KnownHosts)
 }
 
 // setCredential says where the declared agent's Git credentials stand.
-func (d *declared) setCredential(config *flux1.Config, secret, knownHosts string) {
+func (d *declared) setCredential(config *flux1.Config, secret, key, knownHosts string) {
 	bare, inURL, err := flux1.FluxV2URL(string(config.URL))
 	if err != nil || config.URL == "" {
 		return
@@ -346,11 +346,8 @@ func (d *declared) setCredential(config *flux1.Config, secret, knownHosts string
 		}
 		return
 	}
-	if secret == "" {
-		secret = config.SecretName
-	}
 	d.Credential.Kind = "ssh"
-	d.Credential.Identity = migrate.SecretKey{Namespace: d.Namespace, Name: secret, Key: config.SecretKey}
+	d.Credential.Identity = migrate.SecretKey{Namespace: d.Namespace, Name: secret, Key: key}
 	d.Credential.KnownHosts = withPublishedKeys(knownHosts, bare)
 }
 
@@ -490,7 +487,7 @@ func (d *declared) supplement(config *flux1.Config, settings []migrate.Setting) 
 		}
 	}
 	if d.Credential.Kind == "" && !slices.Contains(d.Unknown, "git.url") {
-		d.setCredential(config, "", "")
+		d.setCredential(config, config.SecretName, config.SecretKey, "")
 	}
 	for _, s := range settings {
 		i := slices.IndexFunc(d.Settings, func(o migrate.Setting) bool { return o.Name == s.Name })

@@ -144,7 +144,11 @@ func (c *configuration) workload(w *terraform.Workload) {
 		d.unknown("requests")
 	}
 	d.setFallback(container)
-	d.setCredential(&config, mountedSecret(pod, container), "")
+	secret, key := deployKey(pod, container, &config)
+	d.setCredential(&config, secret, key, "")
+	if name := opaqueSSH(pod, container); name != "" && d.Credential.Kind == "ssh" {
+		d.find(SSHConfig.Finding("", d.origin(source.Position, "volume "+name), opaqueSSHWords(name)))
+	}
 	// Everything else that the Deployment says.
 	leaves, whole := c.leaves(tree)
 	if !whole {
@@ -195,21 +199,6 @@ func (d *declared) setFallback(container *corev1.Container) {
 		return
 	}
 	d.DefaultNamespace = metav1.NamespaceDefault
-}
-
-// mountedSecret is the Secret mounted for the deploy key.
-func mountedSecret(pod *corev1.PodSpec, container *corev1.Container) string {
-	for _, m := range container.VolumeMounts {
-		if path.Clean(m.MountPath) != "/etc/fluxd/ssh" {
-			continue
-		}
-		for _, v := range pod.Volumes {
-			if v.Name == m.Name && v.Secret != nil {
-				return v.Secret.SecretName
-			}
-		}
-	}
-	return ""
 }
 
 // setArguments decodes a declared command line, whose arguments may be
@@ -543,12 +532,34 @@ func podTemplate(tree map[string]any) corev1.PodTemplateSpec {
 	for _, v := range items(at(spec, "volumes")) {
 		volume := corev1.Volume{Name: scalarText(at(v, "name"))}
 		if n := scalarText(at(v, "secret", "secretName")); n != "" {
-			volume.Secret = &corev1.SecretVolumeSource{SecretName: n}
+			volume.Secret = &corev1.SecretVolumeSource{SecretName: n, Items: keysToPaths(at(v, "secret", "items"))}
 		}
 		if n := scalarText(at(v, "configMap", "name")); n != "" {
-			volume.ConfigMap = &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: n}}
+			volume.ConfigMap = &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: n}, Items: keysToPaths(at(v, "configMap", "items"))}
+		}
+		if sources := items(at(v, "projected", "sources")); len(sources) > 0 {
+			volume.Projected = &corev1.ProjectedVolumeSource{}
+			for _, s := range sources {
+				var p corev1.VolumeProjection
+				if n := scalarText(at(s, "secret", "name")); n != "" {
+					p.Secret = &corev1.SecretProjection{LocalObjectReference: corev1.LocalObjectReference{Name: n}, Items: keysToPaths(at(s, "secret", "items"))}
+				}
+				if n := scalarText(at(s, "configMap", "name")); n != "" {
+					p.ConfigMap = &corev1.ConfigMapProjection{LocalObjectReference: corev1.LocalObjectReference{Name: n}, Items: keysToPaths(at(s, "configMap", "items"))}
+				}
+				volume.Projected.Sources = append(volume.Projected.Sources, p)
+			}
 		}
 		out.Spec.Volumes = append(out.Spec.Volumes, volume)
+	}
+	return out
+}
+
+// keysToPaths are the files that a volume names.
+func keysToPaths(n any) []corev1.KeyToPath {
+	var out []corev1.KeyToPath
+	for _, i := range items(n) {
+		out = append(out, corev1.KeyToPath{Key: scalarText(at(i, "key")), Path: scalarText(at(i, "path"))})
 	}
 	return out
 }
