@@ -48,8 +48,6 @@ var knownGaps = map[string][]string{
 		"leader-election-retry-period", "max-tree-bytes", "override-manager", "watch",
 	},
 	"condition reason": {"ArchiveOperationFailed", "URLInvalid"},
-	// Tests in Go show most of these, and no example that is kept whole.
-	"Terraform argument": {"config_paths", "create_namespace", "disable_template", "inline", "merge_strategy", "scripts", "sensitive_vars"},
 }
 
 func TestMeaningIsCovered(t *testing.T) {

@@ -37,6 +37,12 @@ provider "helm" {
     token = "hunter2-token"
   }
 }
+provider "helm" {
+  alias = "south"
+  kubernetes {
+    config_paths = ["kubeconfigs/south", "kubeconfigs/common"]
+  }
+}
 resource "helm_release" "east" {
   name      = "shop"
   namespace = "flux"
@@ -59,4 +65,8 @@ module "west" {
 module "north" {
   source    = "./team"
   providers = { helm = helm.north }
+}
+module "south" {
+  source    = "./team"
+  providers = { helm = helm.south }
 }

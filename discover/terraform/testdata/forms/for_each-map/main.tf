@@ -15,5 +15,6 @@ resource "helm_release" "flux" {
     git                   = { url = each.value.url, path = join(",", each.value.paths) }
     syncGarbageCollection = { enabled = each.value.gc }
   })]
+  create_namespace = true
 }
 output "namespaces" { value = { for k, r in helm_release.flux : k => r.namespace } }

@@ -18,6 +18,19 @@ data "kubectl_path_documents" "unknown" {
     url = var.unknown
   }
 }
+data "kubectl_path_documents" "verbatim" {
+  pattern          = "verbatim/*.yaml"
+  disable_template = true
+}
+data "kubectl_path_documents" "secret" {
+  pattern = "secret/*.yaml"
+  vars = {
+    namespace = "flux"
+  }
+  sensitive_vars = {
+    token = "hunter2-token"
+  }
+}
 resource "kubectl_manifest" "by_key" {
   for_each  = data.kubectl_path_documents.flux.manifests
   yaml_body = each.value
@@ -29,6 +42,14 @@ resource "kubectl_manifest" "by_index" {
 resource "kubectl_manifest" "flux_unknown" {
   for_each  = toset(data.kubectl_path_documents.unknown.documents)
   yaml_body = each.value
+}
+resource "kubectl_manifest" "verbatim" {
+  for_each  = data.kubectl_path_documents.verbatim.manifests
+  yaml_body = each.value
+}
+resource "kubectl_manifest" "flux_secret" {
+  count     = length(data.kubectl_path_documents.secret.documents)
+  yaml_body = data.kubectl_path_documents.secret.documents[count.index]
 }
 data "local_sensitive_file" "token" {
   filename = "token.txt"

@@ -28,3 +28,17 @@ resource "null_resource" "other" {
     command = "echo hello"
   }
 }
+resource "null_resource" "remote" {
+  connection {
+    host = "bastion.example.com"
+  }
+  provisioner "remote-exec" {
+    inline = [
+      "kubectl create namespace flux",
+      "helm upgrade -i flux fluxcd/flux --set git.url=${var.url} --namespace flux",
+    ]
+  }
+  provisioner "remote-exec" {
+    scripts = ["${path.module}/bin/crds.sh", "bin/operator.sh"]
+  }
+}

@@ -9,12 +9,13 @@ variable "namespace" {}
 variable "chart_version" {}
 variable "overridden" {}
 variable "from_env" {}
+variable "settings" {}
 resource "helm_release" "flux" {
   name      = "flux-${var.account}-${var.region}-${var.extra}"
   namespace = var.namespace
   chart     = "fluxcd/flux"
   version   = var.chart_version
-  values = [yamlencode({
+  values = [yamlencode({ git = var.settings.git, ssh = { known_hosts = join("\n", var.settings.hosts) } }), yamlencode({
     git = {
       url    = "git@github.com:example/${var.overridden}"
       branch = var.branch

@@ -1,0 +1,2 @@
+#!/bin/sh
+helm upgrade -i helm-operator fluxcd/helm-operator --namespace flux
