@@ -28,10 +28,11 @@ type form struct {
 	// Vars; NotRun says why it is not. Planned is true if it only plans: what
 	// it would make of workloads is compared, not what Helm gets. LeftOut are
 	// blocks of the root module that it is not given, each with the reason.
-	RunVars map[string]string `json:"runVars"`
-	NotRun  string            `json:"notRun"`
-	Planned bool              `json:"planned"`
-	LeftOut map[string]string `json:"leftOut"`
+	RunVars  map[string]string `json:"runVars"`
+	NotRun   string            `json:"notRun"`
+	Planned  bool              `json:"planned"`
+	OpenTofu bool              `json:"openTofu"`
+	LeftOut  map[string]string `json:"leftOut"`
 }
 
 // view is what expected.json holds of a configuration.

@@ -39,7 +39,20 @@ type appliedRelease struct {
 	Values    map[string]any `json:"values"` // "(sensitive value)" where the provider hides one
 }
 
-const appliedFile = "testdata/provider.json"
+// What Terraform made stands in appliedFile, and what OpenTofu made of the forms
+// that only it can read in tofuFile.
+const (
+	appliedFile = "testdata/provider.json"
+	tofuFile    = "testdata/provider.tofu.json"
+)
+
+// recording is the file in which stands what was made of a form.
+func (f form) recording() string {
+	if f.OpenTofu {
+		return tofuFile
+	}
+	return appliedFile
+}
 
 // hiddenValue is what the provider writes for a value of set_sensitive.
 const hiddenValue = "(sensitive value)"
@@ -57,16 +70,20 @@ func readRun(t *testing.T, folder string) (form, Options) {
 	return f, opts
 }
 
-// releasesOf evaluates a form, with the variables that it is applied with.
+// releasesOf evaluates a form, with the variables that it is applied with, and
+// without what is left out of it.
 func releasesOf(t *testing.T, folder string) (*Result, map[string]appliedRelease) {
 	t.Helper()
-	_, opts := readRun(t, folder)
+	f, opts := readRun(t, folder)
 	r, err := Load(t.Context(), opts)
 	if err != nil {
 		t.Fatal(err)
 	}
 	out := map[string]appliedRelease{}
 	for _, h := range HelmReleases(t.Context(), r) {
+		if f.LeftOut[blockOf(h.Address)] != "" {
+			continue
+		}
 		if len(h.Unknown) > 0 {
 			t.Errorf("whether %s exists is unknown: %v", h.Address, h.Unknown)
 		}
@@ -139,16 +156,23 @@ func formFolders(t *testing.T) (applied, planned []string, reasons map[string]st
 // What each form gives Helm equals what Terraform and the real helm provider
 // gave it. A form that they cannot run says why.
 func TestReleasesAreThoseThatTerraformAndTheHelmProviderMake(t *testing.T) {
-	want := applied{}
-	readRecording(t, appliedFile, &want)
+	made := map[string]applied{}
+	for _, file := range []string{appliedFile, tofuFile} {
+		recording := applied{}
+		readRecording(t, file, &recording)
+		made[file] = recording
+	}
 	run, _, reasons := formFolders(t)
 	for _, name := range run {
 		t.Run(name, func(t *testing.T) {
+			folder := filepath.Join("testdata/forms", name)
+			f, _ := readForm(t, folder)
+			want := made[f.recording()]
 			recorded, ok := want.Forms[name]
 			if !ok {
-				t.Fatalf("%s is not recorded; run this package's tests with -update where terraform is on PATH", name)
+				t.Fatalf("%s is not recorded in %s; run this package's tests with -update where the program that reads it is on PATH", name, f.recording())
 			}
-			_, got := releasesOf(t, filepath.Join("testdata/forms", name))
+			_, got := releasesOf(t, folder)
 			if d := cmp.Diff(generic(t, recorded), generic(t, got)); d != "" {
 				t.Errorf("%s is evaluated differently (-%s, %s +here):\n%s", name, want.Terraform, want.Providers, d)
 			}
@@ -188,11 +212,20 @@ func terraformProgram(t *testing.T, recording string, onPath bool) string {
 }
 
 // TestTheRecordedReleasesAreTheHelmProviders applies the forms with the
-// terraform that TERRAFORM names and the real helm provider, on a real control
-// plane: a sample of them, or all with LONG=1 or -update.
+// terraform or tofu that TERRAFORM names and the real helm provider, on a real
+// control plane: a sample of them, or all with LONG=1 or -update. With -update,
+// tofu applies only what no Terraform reads.
 func TestTheRecordedReleasesAreTheHelmProviders(t *testing.T) {
 	program := terraformProgram(t, appliedFile, *update)
 	run, _, _ := formFolders(t)
+	file, isTofu := appliedFile, filepath.Base(program) == "tofu"
+	if isTofu {
+		file = tofuFile
+	}
+	run = slices.DeleteFunc(run, func(name string) bool {
+		f, _ := readForm(t, filepath.Join("testdata/forms", name))
+		return f.OpenTofu && !isTofu || *update && f.recording() != file
+	})
 	if !*update && os.Getenv("LONG") == "" {
 		pick := rand.New(rand.NewPCG(7, uint64(len(run))))
 		pick.Shuffle(len(run), func(i, j int) { run[i], run[j] = run[j], run[i] })
@@ -213,19 +246,20 @@ func TestTheRecordedReleasesAreTheHelmProviders(t *testing.T) {
 		})
 	}
 	if *update && !t.Failed() {
-		// What -run left out stays as it was recorded, by the same programs.
+		// What -run left out stays as it was recorded, by the same programs, of
+		// which it may have needed fewer.
 		before := applied{}
-		readRecording(t, appliedFile, &before)
+		readRecording(t, file, &before)
 		for _, name := range run {
 			if _, ok := got.Forms[name]; ok {
 				continue
 			}
-			if before.Terraform != got.Terraform || before.Providers != got.Providers {
+			if before.Terraform != got.Terraform || !strings.HasPrefix(got.Providers, before.Providers) {
 				t.Fatalf("%s was recorded with %s and %s; record all forms with %s and %s", name, before.Terraform, before.Providers, got.Terraform, got.Providers)
 			}
 			got.Forms[name] = before.Forms[name]
 		}
-		record(t, appliedFile, got)
+		record(t, file, got)
 	}
 }
 
@@ -341,10 +375,11 @@ func (l *terraformLab) apply(t *testing.T, folder string) map[string]appliedRele
 		t.Fatal(err)
 	}
 	dir := filepath.Join(tree, f.Dir)
+	leaveOut(t, dir, f.LeftOut)
 	writeFile(t, filepath.Join(dir, "testchart", "Chart.yaml"), "apiVersion: v2\nname: flux\nversion: 1.13.3\n")
 	overrides := map[string]string{}
 	for _, b := range r.Blocks {
-		if b.Type != "helm_release" {
+		if b.Type != "helm_release" || f.LeftOut[b.Address] != "" {
 			continue
 		}
 		name := b.Address[strings.LastIndex(b.Address, "helm_release.")+len("helm_release."):]
@@ -365,7 +400,7 @@ func (l *terraformLab) apply(t *testing.T, folder string) map[string]appliedRele
 	}
 	l.run(t, dir, env, append([]string{"apply", "-auto-approve", "-input=false", "-no-color"}, args...)...)
 	show := l.run(t, dir, nil, "show", "-json")
-	l.compareStates(t, r, show, dir, ours)
+	l.compareStates(t, r, show, dir, ours, f)
 
 	var all struct {
 		Values struct {
@@ -449,7 +484,7 @@ func (m providerModule) collect(t *testing.T, into map[string]appliedRelease) {
 
 // compareStates reads the state both ways, and demands that every instance is
 // paired with its configuration and holds the values that were evaluated.
-func (l *terraformLab) compareStates(t *testing.T, r *Result, show []byte, dir string, ours map[string]appliedRelease) {
+func (l *terraformLab) compareStates(t *testing.T, r *Result, show []byte, dir string, ours map[string]appliedRelease, f form) {
 	t.Helper()
 	texts := map[string][]byte{"show": show}
 	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
@@ -475,6 +510,9 @@ func (l *terraformLab) compareStates(t *testing.T, r *Result, show []byte, dir s
 		}
 		paired := 0
 		for _, m := range MatchState(r, s, "helm_release") {
+			if f.LeftOut[blockOf(m.Address)] != "" {
+				continue
+			}
 			if m.Config == nil || m.State == nil || m.Config.Address != m.Address {
 				t.Errorf("%s: %s is not paired: %+v", version, m.Address, m)
 				continue

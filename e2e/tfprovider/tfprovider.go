@@ -1,11 +1,14 @@
 // Package tfprovider builds real Terraform providers, and lays them out so that
-// "terraform init -plugin-dir" takes them: no provider registry is asked.
+// "terraform init -plugin-dir" takes them, and that of OpenTofu: no provider
+// registry is asked.
 package tfprovider
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -63,13 +66,16 @@ func Plugins(ctx context.Context, log io.Writer, providers ...Provider) ([]strin
 		if err := p.ensure(ctx, dir, log); err != nil {
 			return nil, err
 		}
+		if err := p.offer(dir); err != nil {
+			return nil, fmt.Errorf("offer the provider %s to OpenTofu: %w", p, err)
+		}
 		dirs = append(dirs, dir)
 	}
 	return dirs, nil
 }
 
 func (p Provider) ensure(ctx context.Context, dir string, log io.Writer) error {
-	program := filepath.Join("registry.terraform.io", filepath.FromSlash(p.Source), p.Version, runtime.GOOS+"_"+runtime.GOARCH, "terraform-provider-"+p.name()+"_v"+p.Version)
+	program := filepath.Join(p.place("registry.terraform.io"), "terraform-provider-"+p.name()+"_v"+p.Version)
 	return built.Ensure(ctx, dir, []string{program}, "the provider "+p.String(), log, func(part string) error {
 		source, err := built.Module(ctx, p.source())
 		if err != nil {
@@ -79,4 +85,26 @@ func (p Provider) ensure(ctx context.Context, dir string, log io.Writer) error {
 		_, err = built.Go(ctx, source, nil, "build", "-ldflags", "-s -w", "-o", filepath.Join(part, program), p.module)
 		return err
 	})
+}
+
+// place is the folder of the program, below that of -plugin-dir, by the registry
+// that a source without a host stands for.
+func (p Provider) place(registry string) string {
+	return filepath.Join(registry, filepath.FromSlash(p.Source), p.Version, runtime.GOOS+"_"+runtime.GOARCH)
+}
+
+// offer names the program by OpenTofu's registry, too.
+func (p Provider) offer(dir string) error {
+	at := filepath.Join(dir, p.place("registry.opentofu.org"))
+	if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+		return err
+	}
+	target, err := filepath.Rel(filepath.Dir(at), filepath.Join(dir, p.place("registry.terraform.io")))
+	if err != nil {
+		return err
+	}
+	if err := os.Symlink(target, at); !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
 }
