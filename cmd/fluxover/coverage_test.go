@@ -146,7 +146,7 @@ func readCorpus(t *testing.T, folder string, more ...string) corpus {
 // readConfigurations reads the Terraform and Terragrunt files of the examples:
 // what is expected of them, and what tests say, is no example.
 func readConfigurations(t *testing.T) corpus {
-	results := []string{"expected.json", "inventory.json", "options.json", "provider.json", "want.json"}
+	results := []string{"expected.json", "inventory.json", "options.json", "provider.json", "provider.tofu.json", "functions.tofu.json", "want.json"}
 	return readFiles(t, []string{"discover"}, func(name string) bool {
 		return strings.Contains(name, "/testdata/") && !slices.Contains(results, filepath.Base(name)) && !strings.HasSuffix(name, ".expected.json") && !strings.HasSuffix(name, ".terraform.json") &&
 			slices.Contains([]string{".tf", ".hcl", ".tofu", ".json", ".tpl", ".tmpl", ".tfvars", ".tftest"}, filepath.Ext(name))

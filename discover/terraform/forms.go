@@ -45,6 +45,9 @@ var functionFolders = func() map[string]string {
 	} {
 		out[name] = folderOfForms + "function-" + name
 	}
+	for _, name := range []string{"base64gunzip", "cidrcontains", "urldecode"} { // no Terraform has them
+		out[name] = folderOfForms + "opentofu"
+	}
 	return out
 }()
 

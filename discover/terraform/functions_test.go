@@ -12,25 +12,32 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-const functionsFile = "testdata/functions.terraform.json"
+// functionsFile is the recording of the functions that a program has.
+func functionsFile(program string) string { return "testdata/functions." + program + ".json" }
 
-// notTerraforms are the functions that Terraform does not have: those of 0.11
-// and of OpenTofu.
-var notTerraforms = []string{"list", "map", "cidrcontains", "urldecode", "base64gunzip"}
+// recordedFunctions are those of the programs, sorted.
+func recordedFunctions(t *testing.T, programs ...string) []string {
+	t.Helper()
+	out := map[string]bool{}
+	for _, program := range programs {
+		var recorded struct{ Functions []string }
+		readRecording(t, functionsFile(program), &recorded)
+		for _, name := range recorded.Functions {
+			out[name] = true
+		}
+	}
+	return sortedKeys(out)
+}
 
-// Every function of the language is evaluated, or there is a reason why not.
-func TestEveryFunctionOfTerraformIsEvaluatedOrSaysWhyNot(t *testing.T) {
-	var recorded struct{ Functions []string }
-	data, err := os.ReadFile(functionsFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(data, &recorded); err != nil {
-		t.Fatal(err)
-	}
+// gone are the functions of Terraform up to 0.11 that no later program has.
+var gone = []string{"list", "map"}
+
+// Every function of Terraform and of OpenTofu is evaluated, or there is a reason
+// why not.
+func TestEveryFunctionIsEvaluatedOrSaysWhyNot(t *testing.T) {
 	have := []string{}
 	for _, f := range Forms() {
-		if f.Group == "functions" && !slices.Contains(notTerraforms, f.Name) {
+		if f.Group == "functions" && !slices.Contains(gone, f.Name) {
 			have = append(have, f.Name)
 		}
 	}
@@ -41,19 +48,24 @@ func TestEveryFunctionOfTerraformIsEvaluatedOrSaysWhyNot(t *testing.T) {
 		have = append(have, name)
 	}
 	slices.Sort(have)
-	if d := cmp.Diff(recorded.Functions, have); d != "" {
-		t.Errorf("functions (-terraform +here):\n%s", d)
+	if d := cmp.Diff(recordedFunctions(t, "terraform", "tofu"), have); d != "" {
+		t.Errorf("functions (-terraform and tofu +here):\n%s", d)
 	}
 }
 
 // Each function is called in the case that it names, and so compared with what
 // Terraform answered.
 func TestEveryFunctionIsCalledInItsCase(t *testing.T) {
+	ofTerraform := append(recordedFunctions(t, "terraform"), gone...)
 	for _, f := range Forms() {
-		if f.Group != "functions" || slices.Contains([]string{"cidrcontains", "urldecode", "base64gunzip"}, f.Name) {
-			continue // of OpenTofu; tested beside
+		if f.Group != "functions" {
+			continue
 		}
-		if !strings.Contains(readText(t, f.Folder+"/main.tf"), f.Name+"(") {
+		file := "main.tf"
+		if !slices.Contains(ofTerraform, f.Name) {
+			file = "main.tofu"
+		}
+		if !strings.Contains(readText(t, f.Folder+"/"+file), f.Name+"(") {
 			t.Errorf("%s is not called in %s", f.Name, f.Folder)
 		}
 	}
@@ -72,41 +84,38 @@ func TestFunctionsOfOpenTofuAreEvaluated(t *testing.T) {
 	}
 }
 
-// The recorded list is still that of the terraform that is installed.
-func TestTheRecordedFunctionsAreTerraforms(t *testing.T) {
-	program := terraformProgram(t, functionsFile, true)
-	if filepath.Base(program) != "terraform" {
-		t.Skip("OpenTofu has other functions than Terraform, whose list is recorded and compared by another test")
-	}
-	cmd := exec.CommandContext(t.Context(), program, "metadata", "functions", "-json")
-	cmd.Dir, cmd.Env = t.TempDir(), append(os.Environ(), "CHECKPOINT_DISABLE=1")
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatal(err)
+// The recorded list is still that of the terraform, or tofu, that is installed.
+func TestTheRecordedFunctionsAreThoseOfTheProgram(t *testing.T) {
+	program := terraformProgram(t, functionsFile("*"), true)
+	name := filepath.Base(program)
+	ask := func(args ...string) string {
+		cmd := exec.CommandContext(t.Context(), program, args...)
+		cmd.Dir, cmd.Env = t.TempDir(), append(os.Environ(), "CHECKPOINT_DISABLE=1", "TF_CLI_CONFIG_FILE="+os.DevNull)
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%s %v: %v", program, args, err)
+		}
+		return string(out)
 	}
 	var printed struct {
 		Functions map[string]any `json:"function_signatures"`
 	}
-	if err := json.Unmarshal(out, &printed); err != nil {
+	if err := json.Unmarshal([]byte(ask("metadata", "functions", "-json")), &printed); err != nil {
 		t.Fatal(err)
 	}
 	got := slices.DeleteFunc(sortedKeys(printed.Functions), func(n string) bool { return strings.HasPrefix(n, "core::") })
 	if *update {
-		data, err := json.MarshalIndent(map[string]any{"origin": "terraform metadata functions -json, Terraform 1.11.4", "functions": got}, "", "  ")
+		version, _, _ := strings.Cut(ask("version"), "\n")
+		data, err := json.MarshalIndent(map[string]any{"origin": name + " metadata functions -json, " + version, "functions": got}, "", "  ")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(functionsFile, append(data, '\n'), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		writeFile(t, functionsFile(name), string(data)+"\n")
 	}
-	var recorded struct{ Functions []string }
-	if err := json.Unmarshal([]byte(readText(t, functionsFile)), &recorded); err != nil {
-		t.Fatal(err)
-	}
+	recorded := recordedFunctions(t, name)
 	for _, n := range got {
-		if !slices.Contains(recorded.Functions, n) {
-			t.Errorf("this terraform has the function %s, which is not recorded: evaluate it, or say in notEvaluated why not", n)
+		if !slices.Contains(recorded, n) {
+			t.Errorf("this %s has the function %s, which is not recorded: evaluate it, or say in notEvaluated why not", name, n)
 		}
 	}
 }
