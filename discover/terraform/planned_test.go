@@ -114,7 +114,7 @@ func TestWorkloadsAreThoseThatTerraformPlans(t *testing.T) {
 			}
 		}
 	}
-	if len(types) < 4 || instances < 17 {
+	if len(types) < 4 || instances < 20 {
 		t.Errorf("only %d instances are compared, of %d types", instances, len(types))
 	}
 }

@@ -178,7 +178,7 @@ func TestReleasesAreThoseThatTerraformAndTheHelmProviderMake(t *testing.T) {
 			}
 		})
 	}
-	if len(run) < 36 {
+	if len(run) < 38 {
 		t.Errorf("only %d forms are compared", len(run))
 	}
 	for name, why := range reasons {
@@ -231,7 +231,7 @@ func TestTheRecordedReleasesAreTheHelmProviders(t *testing.T) {
 		pick.Shuffle(len(run), func(i, j int) { run[i], run[j] = run[j], run[i] })
 		run = run[:6]
 	}
-	providers := []tfprovider.Provider{tfprovider.Helm, tfprovider.Kubernetes}
+	providers := []tfprovider.Provider{tfprovider.Helm, tfprovider.Kubernetes, tfprovider.Null}
 	lab := newTerraformLab(t, program, providers...)
 	got := applied{Terraform: lab.version(t), Providers: providersText(providers), Forms: map[string]map[string]appliedRelease{}}
 	for _, name := range run {

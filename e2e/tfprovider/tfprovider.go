@@ -31,15 +31,18 @@ type Provider struct {
 // The providers that can be built. Helm speaks Helm 3 and has set_sensitive, but
 // neither set_list nor the list syntax of version 3. Kubernetes has neither
 // kubernetes_manifest nor names that end in a version, such as
-// kubernetes_deployment_v1, which came with version 2.
+// kubernetes_deployment_v1, which came with version 2. Local has no
+// local_sensitive_file.
 var (
 	Helm       = Provider{"hashicorp/helm", "1.3.2", "github.com/hashicorp/terraform-provider-helm"}
 	Kubernetes = Provider{"hashicorp/kubernetes", "1.13.4", "github.com/hashicorp/terraform-provider-kubernetes"}
 	Kubectl    = Provider{"gavinbunney/kubectl", "1.19.0", "github.com/gavinbunney/terraform-provider-kubectl"}
+	Local      = Provider{"hashicorp/local", "1.4.0", "github.com/terraform-providers/terraform-provider-local"}
+	Null       = Provider{"hashicorp/null", "1.0.0", "github.com/terraform-providers/terraform-provider-null"}
 )
 
 // All are the providers that can be built.
-var All = []Provider{Helm, Kubernetes, Kubectl}
+var All = []Provider{Helm, Kubernetes, Kubectl, Local, Null}
 
 func (p Provider) String() string { return p.Source + " " + p.Version }
 
