@@ -32,6 +32,7 @@ type form struct {
 	NotRun   string            `json:"notRun"`
 	Planned  bool              `json:"planned"`
 	OpenTofu bool              `json:"openTofu"`
+	Needs    string            `json:"needs"`
 	LeftOut  map[string]string `json:"leftOut"`
 }
 
