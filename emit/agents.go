@@ -23,9 +23,21 @@ type column struct {
 	right   bool
 	// least is the width below which it is not cut; 0 if it is never cut.
 	least int
-	cell  func(inv migrate.Inventory, a *migrate.Flux1Agent) string
+	// ends has it cut in the middle: names of agents differ at either end.
+	ends bool
+	// spared is when the column is left out for want of room, 1 first; 0 never.
+	spared int
+	cell   func(inv migrate.Inventory, a *migrate.Flux1Agent) string
 	// rare columns are left out where they say nothing of any agent.
 	rare bool
+}
+
+// cut shortens a cell to width characters.
+func (c *column) cut(cell string, width int) string {
+	if r := []rune(cell); c.ends && len(r) > width {
+		return shorten(cell, (width+1)/2) + string(r[len(r)-width/2:])
+	}
+	return shorten(cell, width)
 }
 
 // known is a value, or that it is unknown.
@@ -102,23 +114,24 @@ func found(severity migrate.Severity) func(migrate.Inventory, *migrate.Flux1Agen
 	}
 }
 
-// agentColumns are those of the table of agents. What an agent syncs can be
-// cut, what it is called and how it stands cannot.
+// agentColumns are those of the table of agents. Names are cut before a column
+// is left out; what an agent is called and how it stands is always there, and
+// the reason for which a commit is unknown is told by a finding as well.
 var agentColumns = []column{
-	{heading: "AGENT", least: 18, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return a.ID }},
-	{heading: "REPOSITORY", least: 10, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return repositoryName(a) }},
-	{heading: "BRANCH", least: 6, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return known(a, "git.branch", a.Git.Branch) }},
-	{heading: "PATHS", least: 8, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return paths(a) }},
-	{heading: "SYNCED", cell: synced},
+	{heading: "AGENT", least: 19, ends: true, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return a.ID }},
+	{heading: "REPOSITORY", least: 10, spared: 7, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return repositoryName(a) }},
+	{heading: "BRANCH", least: 8, spared: 4, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return known(a, "git.branch", a.Git.Branch) }},
+	{heading: "PATHS", least: 10, spared: 5, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return paths(a) }},
+	{heading: "SYNCED", least: len(unknown) + 1, cell: synced},
 	{heading: "BEHIND", right: true, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return behind(a) }},
 	{heading: "OBJECTS", right: true, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return counted(a, a.Counts.Objects) }},
-	{heading: "APPS", right: true, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return counted(a, a.Counts.Applications) }},
+	{heading: "APPS", right: true, spared: 2, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return counted(a, a.Counts.Applications) }},
 	{heading: "ORPHANS", right: true, rare: true, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return orphans(a) }},
-	{heading: "GC", cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string {
+	{heading: "GC", spared: 3, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string {
 		return known(a, "sync.garbageCollection", string(a.Sync.GarbageCollection))
 	}},
-	{heading: "RIGHTS", cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return rights(a.Confinement) }},
-	{heading: "CPU", right: true, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return asked(a, a.Requests.CPU) }},
+	{heading: "RIGHTS", spared: 6, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return rights(a.Confinement) }},
+	{heading: "CPU", right: true, spared: 1, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return asked(a, a.Requests.CPU) }},
 	{heading: "BLOCK", right: true, cell: found(migrate.Blocker)},
 	{heading: "WARN", right: true, cell: found(migrate.Warning)},
 }
@@ -128,7 +141,8 @@ const widest = 32
 
 // Agents writes what discovery found, a line per agent, in at most width
 // columns where that can be: what is the same of all agents then stands once
-// below the table, and names are cut. A width of 0 sets no limit.
+// below the table, names are cut, and columns that are left out are named below
+// it. A width of 0 sets no limit.
 func Agents(w io.Writer, inv migrate.Inventory, width int) error {
 	var columns []column
 	var cells [][]string // by column, the heading first
@@ -137,7 +151,7 @@ func Agents(w io.Writer, inv migrate.Inventory, width int) error {
 		for i := range inv.Agents {
 			cell := c.cell(inv, &inv.Agents[i])
 			if c.least > 0 {
-				cell = shorten(cell, widest)
+				cell = c.cut(cell, widest)
 			}
 			lines = append(lines, cell)
 		}
@@ -146,7 +160,7 @@ func Agents(w io.Writer, inv migrate.Inventory, width int) error {
 		}
 		cells, columns = append(cells, lines), append(columns, c)
 	}
-	shown, common := fit(columns, cells, width)
+	shown, common, spared := fit(columns, cells, width)
 	rows := make([][]string, len(inv.Agents)+1)
 	var right []int
 	for i, c := range shown {
@@ -165,15 +179,22 @@ func Agents(w io.Writer, inv migrate.Inventory, width int) error {
 		for _, c := range common {
 			same = append(same, strings.ToLower(columns[c].heading)+" "+cells[c][1])
 		}
-		fmt.Fprintf(w, "the same of all: %s\n", strings.Join(same, ", "))
+		fmt.Fprintln(w, Wrap("the same of all: "+strings.Join(same, ", "), width, "  "))
+	}
+	if len(spared) > 0 {
+		var names []string
+		for _, c := range spared {
+			names = append(names, strings.ToLower(columns[c].heading))
+		}
+		fmt.Fprintln(w, Wrap("no room for: "+strings.Join(names, ", ")+" (--wide shows all)", width, "  "))
 	}
 	return summary(w, inv)
 }
 
 // fit makes a table of columns no wider than width: it takes out those that say
-// the same of every agent, and cuts names, the longest first. What can be done
-// no more stays too wide.
-func fit(columns []column, cells [][]string, width int) (shown, common []int) {
+// the same of every agent, spares as many others as must be, and cuts names,
+// the longest first. What can be done no more stays too wide.
+func fit(columns []column, cells [][]string, width int) (shown, common, spared []int) {
 	wide := func(c int) int {
 		most := 0
 		for _, cell := range cells[c] {
@@ -181,18 +202,27 @@ func fit(columns []column, cells [][]string, width int) (shown, common []int) {
 		}
 		return most
 	}
-	total := func() int {
-		sum := 0
+	sum := func(of func(c int) int) int {
+		sum := -2
 		for _, c := range shown {
-			sum += wide(c) + 2
+			sum += of(c) + 2
 		}
-		return sum - 2
+		return sum
+	}
+	total := func() int { return sum(wide) }
+	least := func() int {
+		return sum(func(c int) int {
+			if l := columns[c].least; l > 0 {
+				return min(l, wide(c))
+			}
+			return wide(c)
+		})
 	}
 	for c := range cells {
 		shown = append(shown, c)
 	}
 	if width <= 0 {
-		return shown, nil
+		return shown, nil, nil
 	}
 	for i := 1; i < len(shown) && total() > width && len(cells[0]) > 2; {
 		if c := shown[i]; !slices.ContainsFunc(cells[c][1:], func(s string) bool { return s != cells[c][1] }) {
@@ -201,6 +231,20 @@ func fit(columns []column, cells [][]string, width int) (shown, common []int) {
 		}
 		i++
 	}
+	for least() > width {
+		first := -1
+		for i, c := range shown {
+			if turn := columns[c].spared; turn > 0 && (first < 0 || turn < columns[shown[first]].spared) {
+				first = i
+			}
+		}
+		if first < 0 {
+			break
+		}
+		spared = append(spared, shown[first])
+		shown = slices.Delete(shown, first, first+1)
+	}
+	slices.Sort(spared)
 	for total() > width {
 		longest, room := -1, 0
 		for _, c := range shown {
@@ -213,10 +257,10 @@ func fit(columns []column, cells [][]string, width int) (shown, common []int) {
 		}
 		to := wide(longest) - 1
 		for i, cell := range cells[longest] {
-			cells[longest][i] = shorten(cell, to)
+			cells[longest][i] = columns[longest].cut(cell, to)
 		}
 	}
-	return shown, common
+	return shown, common, spared
 }
 
 // agentTable writes the table, unless it is empty.

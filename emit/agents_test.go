@@ -224,6 +224,58 @@ func TestTheTableOfAgentsSaysWhatThereIs(t *testing.T) {
 	}
 }
 
+func TestUnlikeAgentsFitAScreenAndWhatHasNoRoomIsNamed(t *testing.T) {
+	inv := everyColumn()
+	for width := 80; width <= 160; width++ {
+		var out strings.Builder
+		if err := Agents(&out, inv, width); err != nil {
+			t.Fatal(err)
+		}
+		table := tableOf(out.String())
+		_, rest, _ := strings.Cut(out.String(), "\n\n")
+		rest, _, _ = strings.Cut(rest, fmt.Sprintf("%d Flux v1 agents", len(inv.Agents)))
+		head := table[0]
+		for _, line := range table {
+			if n := utf8.RuneCountInString(line); n > width {
+				t.Errorf("at width %d a line has %d columns: %s", width, n, line)
+			}
+		}
+		for _, c := range agentColumns {
+			shown := slices.Contains(strings.Fields(head), c.heading)
+			if named := strings.Contains(rest, strings.ToLower(c.heading)); shown == named {
+				t.Errorf("at width %d %s is a column: %v, and named below as left out: %v\n%s", width, c.heading, shown, named, out.String())
+			}
+		}
+		if (rest != "") != strings.Contains(rest, "--wide shows all") {
+			t.Errorf("at width %d it is not said how to see the rest:\n%s", width, out.String())
+		}
+		for _, name := range []string{"flux/payments ", "team-with", "ops/flux "} {
+			if !slices.ContainsFunc(table, func(line string) bool { return strings.HasPrefix(line, name) }) {
+				t.Errorf("at width %d %q is not named:\n%s", width, name, out.String())
+			}
+		}
+	}
+}
+
+func TestNamesOfAgentsThatDifferAtTheirEndsAreToldApart(t *testing.T) {
+	inv := everyColumn()
+	more := inv.Agents[1]
+	more.ID = "team-with-a-long-name/flux-of-the-same-name"
+	inv.Agents = append(inv.Agents, more)
+	var out strings.Builder
+	if err := Agents(&out, inv, 80); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, line := range tableOf(out.String())[1 : 1+len(inv.Agents)] {
+		name := strings.Fields(line)[0]
+		if seen[name] {
+			t.Errorf("two agents are called %s:\n%s", name, out.String())
+		}
+		seen[name] = true
+	}
+}
+
 // tableOf is the table that a text begins with, without its findings.
 func tableOf(text string) []string {
 	table, _, _ := strings.Cut(text, "\n\n")
