@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -176,6 +177,7 @@ func mutations(object map[string]any) []mutation {
 			more := clone(v).(map[string]any)
 			more["somethingNew"] = "x"
 			add("add to", more)
+			add("write as text", asText(v))
 		case []any:
 			for i := range v {
 				add(fmt.Sprintf("remove item %d of", i), slices.Delete(clone(v).([]any), i, i+1))
@@ -194,6 +196,7 @@ func mutations(object map[string]any) []mutation {
 				add("repeat an item of", append(clone(v).([]any), clone(v[0])))
 			}
 			add("append to", append(clone(v).([]any), "x"))
+			add("write as text", asText(v))
 		case string:
 			add("change", v+"x")
 			add("another type at", map[string]any{"x": v})
@@ -209,6 +212,15 @@ func mutations(object map[string]any) []mutation {
 	}
 	visit("", object, func(with any) map[string]any { m, _ := with.(map[string]any); return m })
 	return out
+}
+
+// asText is what a file holds in which a structure was written as a text.
+func asText(v any) string {
+	raw, err := sigsyaml.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return strings.TrimSuffix(string(raw), "\n")
 }
 
 func clone(v any) any {
@@ -354,15 +366,18 @@ func putBack(v any, steps []step, value any) any {
 	return putBack(map[string]any{}, steps, value)
 }
 
-// unordered sorts the lists whose items are maps, and drops nulls.
+// unordered sorts the lists whose items are maps, and drops nulls, and maps of
+// nothing else.
 func unordered(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
 		out := map[string]any{}
 		for k := range v {
-			if v[k] != nil {
-				out[k] = unordered(v[k])
+			below := unordered(v[k])
+			if held, is := v[k].(map[string]any); is && len(held) > 0 && len(below.(map[string]any)) == 0 || v[k] == nil {
+				continue
 			}
+			out[k] = below
 		}
 		return out
 	case []any:
@@ -622,6 +637,41 @@ func TestControlCharactersDoNotReachATerminal(t *testing.T) {
 	}
 	if strings.ContainsAny(b.String(), "\x1b\x07\u202e") {
 		t.Errorf("%q", b.String())
+	}
+}
+
+// What is written about a difference fits the terminal; only names and values
+// that have no space to break at may be longer, each on a line of its own.
+func TestDifferencesFitATerminal(t *testing.T) {
+	before, after := map[string]any{}, map[string]any{}
+	for i := range 60 {
+		before[fmt.Sprintf("setting-%02d", i)], after[fmt.Sprintf("setting-%02d", i)] = "a", "b"
+	}
+	var differences []Difference
+	for i, verb := range verbs {
+		name := strings.Repeat("a-rather-long-name-", 1+i%3) + "x"
+		differences = append(differences, Difference{
+			Repository: "flux/flux-payments", Where: "clusters/production/eu-west-1/" + name + "/deployment.yaml:117",
+			ObjectPlan: migrate.ObjectPlan{ID: "payments_" + name + "_apps_Deployment", Verb: verb},
+			Changes:    []Change{{Path: ".spec", In: "cluster", Live: before, After: after, Why: "set by kubectl-edit, and not in Git, so that the API server or an admission webhook fills it in anew"}},
+			Hidden:     map[string]int{noise[0].why: 3},
+		})
+	}
+	for _, width := range []int{60, 80, 120} {
+		for _, whole := range []bool{false, true} {
+			var b strings.Builder
+			if err := WriteDifferences(&b, differences, DiffText{Style: Style{Color: true, Width: width}, Whole: whole, Objects: 12345}); err != nil {
+				t.Fatal(err)
+			}
+			for line := range strings.SplitSeq(ansi.ReplaceAllString(b.String(), ""), "\n") {
+				if n := utf8.RuneCountInString(line); n > width && len(strings.Fields(line)) > 2 {
+					t.Errorf("at width %d a line of words has %d characters: %s", width, n, line)
+				}
+				if strings.HasSuffix(line, ", 1") {
+					t.Errorf("at width %d a number stands without its word: %s", width, line)
+				}
+			}
+		}
 	}
 }
 

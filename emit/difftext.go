@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/fluxover/fluxover/migrate"
 )
@@ -49,11 +50,16 @@ func WriteDifferences(w io.Writer, differences []Difference, t DiffText) error {
 }
 
 func (t DiffText) difference(b *strings.Builder, d *Difference) {
-	head := fmt.Sprintf("  %s %s", t.paint(fmt.Sprintf("%-8s", d.Verb), verbColor(d.Verb)...), t.paint(printable(migrate.DisplayID(d.ID)), bold))
-	if d.Where != "" {
-		head += t.paint("  "+printable(d.Where), dim)
+	verb, name, where := fmt.Sprintf("%-8s", d.Verb), printable(migrate.DisplayID(d.ID)), printable(d.Where)
+	fmt.Fprintf(b, "  %s %s", t.paint(verb, verbColor(d.Verb)...), t.paint(name, bold))
+	if where != "" {
+		between := "  "
+		if utf8.RuneCountInString("  "+verb+" "+name+between+where) > t.width() {
+			between = "\n    "
+		}
+		b.WriteString(between + t.paint(where, dim))
 	}
-	fmt.Fprintln(b, head)
+	b.WriteString("\n")
 	if why := d.told(); why != "" {
 		fmt.Fprintf(b, "    %s\n", t.paint(Wrap(printable(why), t.width()-4, "    "), dim))
 	}
@@ -76,12 +82,13 @@ func (t DiffText) difference(b *strings.Builder, d *Difference) {
 			fmt.Fprintf(b, "      %s\n", t.paint(l.String(), markColor(l.mark)...))
 		}
 		if len(shown) < len(all) {
-			fmt.Fprintf(b, "      %s\n", t.paint(fmt.Sprintf("… %d more lines: \"--object %s\" shows all", len(all)-len(shown), migrate.DisplayID(d.ID)), dim))
+			more := fmt.Sprintf("… %d more lines: \"--object %s\" shows all", len(all)-len(shown), name)
+			fmt.Fprintf(b, "      %s\n", t.paint(Wrap(more, t.width()-6, "      "), dim))
 		}
 	}
 	if t.Whole {
 		for _, why := range slices.Sorted(maps.Keys(d.Hidden)) {
-			fmt.Fprintf(b, "    %s\n", t.paint(fmt.Sprintf("not shown: %d, %s", d.Hidden[why], why), dim))
+			fmt.Fprintf(b, "    %s\n", t.paint(Wrap(fmt.Sprintf("not shown: %d, %s", d.Hidden[why], why), t.width()-4, "    "), dim))
 		}
 	}
 }
@@ -112,22 +119,30 @@ func extent(objects int, differences []Difference) string {
 
 func (t DiffText) summary(differences []Difference) string {
 	counts, text := verbCounts(differences), extent(t.Objects, differences)
-	if counts != "" {
-		text += ": " + counts
+	if len(counts) == 0 {
+		return Wrap(text, t.width()-2, "  ") + "\n"
 	}
-	return Wrap(text, t.width()-2, "  ") + "\n"
+	if line := text + ": " + strings.Join(counts, " "); utf8.RuneCountInString(line) <= t.width() {
+		return line + "\n"
+	}
+	return Wrap(text+":", t.width()-2, "  ") + "\n  " + wrapWords(counts, t.width()-2, "  ") + "\n"
 }
 
-// verbCounts says how many objects have each verb, gravest first.
-func verbCounts(differences []Difference) string {
+// verbCounts says how many objects have each verb, gravest first, as the parts
+// of a list.
+func verbCounts(differences []Difference) []string {
 	counts := map[migrate.Verb]int{}
 	for _, d := range differences {
 		counts[d.Verb]++
 	}
 	verbs := slices.SortedFunc(maps.Keys(counts), func(a, b migrate.Verb) int { return gravity(a) - gravity(b) })
 	parts := make([]string, 0, len(verbs))
-	for _, v := range verbs {
-		parts = append(parts, fmt.Sprintf("%d %s", counts[v], v))
+	for i, v := range verbs {
+		comma := ","
+		if i == len(verbs)-1 {
+			comma = ""
+		}
+		parts = append(parts, fmt.Sprintf("%d %s%s", counts[v], v, comma))
 	}
-	return strings.Join(parts, ", ")
+	return parts
 }

@@ -469,7 +469,7 @@ func fieldsWritten(u *unstructured.Unstructured) []writtenField {
 				return
 			}
 		}
-		out = append(out, writtenField{pathOf(steps), strings.Join(lines(v), "\n")})
+		out = append(out, writtenField{pathOf(steps), strings.Join(lines(v, true), "\n")})
 	}
 	walk(nil, u.Object)
 	return out

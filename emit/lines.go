@@ -16,10 +16,10 @@ type editLine struct {
 	text string
 }
 
-// lines writes a value for comparison line by line: text of several lines as
-// it is, all else as YAML.
-func lines(v any) []string {
-	if s, ok := v.(string); ok && strings.Contains(s, "\n") {
+// lines writes a value for comparison line by line: as YAML, but for text of
+// several lines, which stands as it is where plain allows it.
+func lines(v any, plain bool) []string {
+	if s, ok := v.(string); ok && plain && strings.Contains(s, "\n") {
 		return strings.Split(s, "\n")
 	}
 	if m, ok := v.(map[string]any); ok {
@@ -154,13 +154,21 @@ func around(edits []editLine, context int) []editLine {
 // after; nil where there is none.
 func sides(before, after any) []editLine {
 	var a, b []string
+	// Beside a structure, text that reads like it would look the same.
+	plain := isText(before) && isText(after)
 	if before != nil {
-		a = lines(before)
+		a = lines(before, plain)
 	}
 	if after != nil {
-		b = lines(after)
+		b = lines(after, plain)
 	}
 	return around(edit(a, b), 2)
+}
+
+// isText reports whether a value is text, or none.
+func isText(v any) bool {
+	_, is := v.(string)
+	return is || v == nil
 }
 
 // lines of a change as they are shown: the live object before and after, or

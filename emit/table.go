@@ -65,9 +65,14 @@ func shorten(s string, width int) string {
 // Wrap breaks text into lines of at most width characters, each after the
 // first with the indent. Words longer than a line stay whole.
 func Wrap(s string, width int, indent string) string {
+	return wrapWords(strings.Fields(s), width, indent)
+}
+
+// wrapWords is Wrap for words that may hold spaces.
+func wrapWords(words []string, width int, indent string) string {
 	var lines []string
 	line := ""
-	for _, word := range strings.Fields(s) {
+	for _, word := range words {
 		switch {
 		case line == "":
 			line = word

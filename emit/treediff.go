@@ -90,7 +90,7 @@ func inline(v any) string {
 	if v == nil {
 		return "(none)"
 	}
-	text := strings.Join(lines(v), " ")
+	text := strings.Join(lines(v, true), " ")
 	return shorten(strings.Join(strings.Fields(text), " "), 60)
 }
 
