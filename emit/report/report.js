@@ -1,6 +1,7 @@
 (function () {
   "use strict";
   const root = document.documentElement;
+  const main = document.getElementById("main");
   const search = document.getElementById("search");
   const found = document.getElementById("found");
   const repositories = Array.from(document.querySelectorAll("details.repository"));
@@ -22,24 +23,33 @@
   }
   document.getElementById("expand").addEventListener("click", openDifferences);
 
-  // What is printed is what a reviewer signs: every difference, and then as it was.
+  // What is printed is what a reviewer signs, whatever is searched for or closed:
+  // all but the names of what is adopted as it is. After that it is as it was.
   let before = null;
   addEventListener("beforeprint", function () {
-    before = details().filter(function (d) { return d.open; });
-    openDifferences();
-    repositories.forEach(function (d) { d.open = true; });
+    before = { open: details().filter(function (d) { return d.open; }), hidden: Array.from(main.querySelectorAll("[hidden]")), searching: main.className };
+    before.hidden.forEach(function (e) { e.hidden = false; });
+    main.className = "";
+    details().forEach(function (d) { d.open = d.matches(":not(.quiet), .told"); });
   });
   addEventListener("afterprint", function () {
     if (!before) { return; }
-    details().forEach(function (d) { d.open = before.includes(d); });
+    details().forEach(function (d) { d.open = before.open.includes(d); });
+    before.hidden.forEach(function (e) { e.hidden = true; });
+    main.className = before.searching;
     before = null;
   });
 
-  // A link to a repository opens it.
+  // A link to a repository opens it, again where it was closed since.
   function openTarget() {
-    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-    if (target && target.tagName === "DETAILS") { target.open = true; target.scrollIntoView(); }
+    let name = location.hash.slice(1);
+    try { name = decodeURIComponent(name); } catch (e) { /* then it is as it stands */ }
+    const target = repositories.find(function (d) { return d.id === name; });
+    if (target) { target.hidden = false; target.open = true; target.scrollIntoView(); }
   }
+  main.addEventListener("click", function (event) {
+    if (event.target.closest("a[href^='#repository-']")) { setTimeout(openTarget); }
+  });
   addEventListener("hashchange", openTarget);
   openTarget();
 
@@ -62,6 +72,8 @@
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     items = items || collect();
     const apps = document.querySelectorAll(".app");
+    if (words.length > 0 && !main.className) { scrollTo(0, 0); }
+    main.className = words.length > 0 ? "searching" : "";
     if (words.length === 0) {
       items.forEach(function (i) { i.element.hidden = false; });
       repositories.forEach(function (d) { d.hidden = false; });
@@ -98,10 +110,11 @@
       event.preventDefault();
       search.focus();
       search.select();
-    } else if (event.key === "Escape" && document.activeElement === search) {
+    } else if (event.key === "Escape" && (search.value || document.activeElement === search)) {
+      clearTimeout(waiting);
       search.value = "";
       run();
-      search.blur();
+      if (document.activeElement === search) { search.blur(); } else { document.activeElement.scrollIntoView({ block: "center" }); }
     } else if (event.key === "Enter" && document.activeElement === search) {
       clearTimeout(waiting);
       run();
