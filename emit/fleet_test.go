@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -33,6 +34,13 @@ var apps = []string{"api", "web", "worker", "cron", "cache", "admin"}
 // fleetInventory is of so many agents with six applications each; every flag
 // that is carried is given by one of them.
 func fleetInventory(t testing.TB, count int) migrate.Inventory {
+	t.Helper()
+	return inventoryOf(t, count, 0)
+}
+
+// inventoryOf is fleetInventory with so many more objects for each agent, in all
+// of its applications.
+func inventoryOf(t testing.TB, count, more int) migrate.Inventory {
 	t.Helper()
 	inv := migrate.Inventory{APIVersion: migrate.APIVersion, Kind: "Inventory", Cluster: migrate.Cluster{
 		Name: "prod", Server: "https://prod.example.com:6443", UID: "uid-of-prod", Version: "v1.33.2", From: "cluster", Namespaces: []string{"flux", "flux-system"},
@@ -83,6 +91,10 @@ data: {LEVEL: info}
 		for n := range i * 7 % 11 {
 			file := tree["production/api/app.yaml"]
 			file.Data = fmt.Appendf(file.Data, "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: region-%d, namespace: %s}\ndata: {LEVEL: info}\n", n+1, team)
+		}
+		for n := range more {
+			file := tree["production/"+apps[n%len(apps)]+"/app.yaml"]
+			file.Data = fmt.Appendf(file.Data, "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: setting-%d, namespace: %s}\ndata: {LEVEL: info}\n", n, team)
 		}
 		commit := sha1.Sum([]byte(team))
 		running := true
@@ -137,6 +149,10 @@ func (driftingWorld) Live(_ context.Context, o *unstructured.Unstructured) (*uns
 	case team == "geo" && live.GetKind() == "Deployment" && live.GetName() == "api":
 		unstructuredSet(live, "2026-01-01T00:00:00Z", "spec", "template", "metadata", "annotations", "kubectl.kubernetes.io/restartedAt")
 		manager, fields = "kubectl-rollout", `{"f:spec":{"f:template":{"f:metadata":{"f:annotations":{"f:kubectl.kubernetes.io/restartedAt":{}}}}}}`
+	case strings.HasPrefix(live.GetName(), "setting-") && strings.HasSuffix(live.GetName(), "7"):
+		unstructuredSet(live, "debug", "data", "LEVEL")
+		unstructuredSet(live, "true", "data", "VERBOSE")
+		manager, fields = "kubectl-edit", `{"f:data":{"f:LEVEL":{},"f:VERBOSE":{}}}`
 	case team == "chat" && live.GetKind() == "Service" && live.GetName() == "cron":
 		return nil, nil
 	}
@@ -224,13 +240,18 @@ func (driftingWorld) DryRunUpdate(_ context.Context, _ proof.Account, o *unstruc
 func fleet(t testing.TB, count int) (proof.Result, migrate.Inventory) {
 	t.Helper()
 	inv := fleetInventory(t, count)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	return proved(t, inv), inv
+}
+
+func proved(t testing.TB, inv migrate.Inventory) proof.Result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	r, err := proof.Prove(ctx, inv, migrate.Options{}, driftingWorld{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r, inv
+	return r
 }
 
 // requestsOfTheChart is what the bundled agent's chart asks for.
