@@ -1,6 +1,7 @@
 package emit
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"html"
 	"image/png"
@@ -9,16 +10,85 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
-// TestScreenshots writes the pictures of docs/screenshots ("make screenshots"):
-// a terminal with a fleet of twelve agents, and the page of one of forty, which
-// the planner and the proof looked at.
+// screenshots is the folder of the pictures, and pages the file beside them that
+// says of each, by hashes, what it shows.
+var (
+	screenshots = filepath.Join("..", "docs", "screenshots")
+	pages       = "pages.txt"
+)
+
+// TestScreenshots writes the pictures of docs/screenshots ("make screenshots"),
+// and beside them what they are of.
 func TestScreenshots(t *testing.T) {
 	dir := os.Getenv("SCREENSHOTS")
 	if dir == "" {
 		t.Skip("SCREENSHOTS names no folder for the pictures")
 	}
+	all := shots(t)
+	for _, s := range all {
+		shoot(t, dir, s)
+	}
+	if t.Failed() {
+		return
+	}
+	if err := os.WriteFile(filepath.Join(dir, pages), []byte(pagesOf(t, dir, all)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTheScreenshotsShowWhatIsWrittenToday(t *testing.T) {
+	want, err := os.ReadFile(filepath.Join(screenshots, pages))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := shots(t)
+	if got := pagesOf(t, screenshots, all); got != string(want) {
+		t.Errorf("docs/screenshots are not of what plan, diff and the report write: run \"make screenshots\", look at the pictures, and commit them\n%s", cmp.Diff(string(want), got))
+	}
+	files, err := filepath.Glob(filepath.Join(screenshots, "*.png"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) != len(all) {
+		t.Errorf("there are %d pictures, and %d are made: %s", len(files), len(all), files)
+	}
+}
+
+// shot is what a picture is taken of.
+type shot struct {
+	name, page    string
+	width, height int
+}
+
+// ofNoLook is what a page holds and does not show.
+var ofNoLook = regexp.MustCompile(`(?s)<script>.*?</script>|<meta http-equiv="Content-Security-Policy"[^>]*>`)
+
+// pagesOf has a line for each picture: hashes of what it is taken of, and of the
+// picture in the folder.
+func pagesOf(t *testing.T, dir string, all []shot) string {
+	t.Helper()
+	hash := func(raw []byte) string { return fmt.Sprintf("%.12x", sha256.Sum256(raw)) }
+	lines := []string{"# Made by \"make screenshots\": the hash of what each picture is of, and its own."}
+	for _, s := range all {
+		raw, err := os.ReadFile(filepath.Join(dir, s.name+".png"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		of := fmt.Appendf(nil, "%d %d %s", s.width, s.height, ofNoLook.ReplaceAllString(s.page, ""))
+		lines = append(lines, hash(of)+" "+hash(raw)+" "+s.name+".png")
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
+// shots are a terminal with a fleet of twelve agents, and the page of one of
+// forty, which the planner and the proof looked at.
+func shots(t *testing.T) []shot {
+	t.Helper()
+	var out []shot
 	r, inv := fleet(t, 12)
 	small := NewReport(r, inv, requestsOfTheChart)
 	for _, columns := range []int{80, 120} {
@@ -30,21 +100,23 @@ func TestScreenshots(t *testing.T) {
 		if err := WriteDifferences(&diff, small.Differences, DiffText{Style: style, Objects: small.Objects}); err != nil {
 			t.Fatal(err)
 		}
-		for name, text := range map[string]string{"plan": "$ fluxover plan\n" + plan.String(), "diff": "$ fluxover diff\n" + diff.String()} {
-			if width := widestLine(text); width > columns {
-				t.Errorf("%s is %d characters wide, on %d columns", name, width, columns)
+		for _, c := range []struct{ name, text string }{{"plan", "$ fluxover plan\n" + plan.String()}, {"diff", "$ fluxover diff\n" + diff.String()}} {
+			if width := widestLine(c.text); width > columns {
+				t.Errorf("%s is %d characters wide, on %d columns", c.name, width, columns)
 			}
-			if name == "diff" && columns > 80 {
+			if c.name == "diff" && columns > 80 {
 				continue // it is no wider
 			}
-			shoot(t, dir, fmt.Sprintf("%s-%d", name, columns), terminalPage(text, columns), columns*9+80, strings.Count(text, "\n")*20+80)
+			out = append(out, shot{fmt.Sprintf("%s-%d", c.name, columns), terminalPage(c.text, columns), columns*9 + 80, strings.Count(c.text, "\n")*20 + 80})
 		}
 	}
 	r, inv = fleet(t, 40)
 	page := htmlOf(t, NewReport(r, inv, requestsOfTheChart))
-	shoot(t, dir, "report-light", page, 1280, 1500)
-	shoot(t, dir, "report-dark", strings.Replace(page, `<html lang="en">`, `<html lang="en" data-theme="dark">`, 1), 1280, 1500)
-	shoot(t, dir, "report-narrow", page, 500, 1400)
+	out = append(out,
+		shot{"report-light", page, 1280, 1500},
+		shot{"report-dark", strings.Replace(page, `<html lang="en">`, `<html lang="en" data-theme="dark">`, 1), 1280, 1500},
+		shot{"report-narrow", page, 500, 1400},
+	)
 	// The repositories with differences alone, these opened as a reader would.
 	page = regexp.MustCompile(`(?s)<section id="overview">.*?<section id="repositories">`).ReplaceAllString(page, `<section id="repositories">`)
 	page = strings.ReplaceAll(page, `<details class="object item">`, `<details class="object item" open>`)
@@ -59,14 +131,14 @@ func TestScreenshots(t *testing.T) {
 			opened += begin + part
 		}
 	}
-	shoot(t, dir, "report-repository", opened, 1280, 1400)
+	return append(out, shot{"report-repository", opened, 1280, 1400})
 }
 
 // shoot takes a picture of a page, small enough for the repository.
-func shoot(t *testing.T, dir, name, page string, width, height int) {
+func shoot(t *testing.T, dir string, s shot) {
 	t.Helper()
-	taken := filepath.Join(t.TempDir(), name+".png")
-	browse(t, []byte(page), "--hide-scrollbars", fmt.Sprintf("--window-size=%d,%d", width, height), "--screenshot="+taken)
+	taken := filepath.Join(t.TempDir(), s.name+".png")
+	browse(t, []byte(s.page), "--hide-scrollbars", fmt.Sprintf("--window-size=%d,%d", s.width, s.height), "--screenshot="+taken)
 	file, err := os.Open(taken)
 	if err != nil {
 		t.Fatal(err)
@@ -74,9 +146,9 @@ func shoot(t *testing.T, dir, name, page string, width, height int) {
 	defer file.Close()
 	picture, err := png.Decode(file)
 	if err != nil {
-		t.Fatalf("read what Chromium took of %s: %v", name, err)
+		t.Fatalf("read what Chromium took of %s: %v", s.name, err)
 	}
-	savePicture(t, filepath.Join(dir, name+".png"), cropped(picture))
+	savePicture(t, filepath.Join(dir, s.name+".png"), cropped(picture))
 }
 
 var ansi = regexp.MustCompile("\x1b\\[([0-9;]*)m")
