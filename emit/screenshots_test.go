@@ -47,7 +47,7 @@ func TestTheScreenshotsShowWhatIsWrittenToday(t *testing.T) {
 	}
 	all := shots(t)
 	if got := pagesOf(t, screenshots, all); got != string(want) {
-		t.Errorf("docs/screenshots are not of what plan, diff and the report write: run \"make screenshots\", look at the pictures, and commit them\n%s", cmp.Diff(string(want), got))
+		t.Errorf("docs/screenshots are not of what plan, diff and the report write: run \"make screenshots\", look at the pictures, and commit them\n%s", cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")))
 	}
 	files, err := filepath.Glob(filepath.Join(screenshots, "*.png"))
 	if err != nil {
