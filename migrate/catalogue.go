@@ -221,12 +221,6 @@ var codes = []Code{
 		Consequence: "confinement would be lost",
 		Remedy:      "name the accounts that are meant in that binding",
 	},
-	{
-		Name: "RIGHTS_NARROWER", Severity: Warning,
-		Cause:       "the new account would lack rights that the old one has",
-		Consequence: "objects that need them could not be applied",
-		Remedy:      "see whether its objects need them; the dry-runs under the new account tell",
-	},
 }
 
 // Codes lists the kinds of findings of this package.

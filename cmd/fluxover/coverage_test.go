@@ -41,7 +41,7 @@ type aspect struct {
 // last looked at. Nothing may be added to it without a reason; what gets its
 // case leaves it.
 var knownGaps = map[string][]string{
-	"finding": {"RIGHTS_NARROWER", "SOURCE_IGNORE_UNREADABLE"},
+	"finding": {"SOURCE_IGNORE_UNREADABLE"},
 	"command line flag": {
 		"capacitor-credentials", "capacitor-password-file", "capacitor-username",
 		"group", "kube-api-burst", "kube-api-qps", "leader-election-lease-duration",
