@@ -43,9 +43,8 @@ type aspect struct {
 var knownGaps = map[string][]string{
 	"finding": {"SOURCE_IGNORE_UNREADABLE"},
 	"command line flag": {
-		"capacitor-credentials", "capacitor-password-file", "capacitor-username",
-		"group", "kube-api-burst", "kube-api-qps", "leader-election-lease-duration",
-		"leader-election-retry-period", "max-tree-bytes", "override-manager", "watch",
+		"kube-api-burst", "kube-api-qps", "leader-election-lease-duration",
+		"leader-election-retry-period", "max-tree-bytes", "override-manager",
 	},
 	"condition reason": {"ArchiveOperationFailed", "URLInvalid"},
 }

@@ -286,6 +286,43 @@ func TestRightsInWordsStandTogether(t *testing.T) {
 	}
 }
 
+func TestRightsAreBoundToWhomTheFlagsName(t *testing.T) {
+	cluster := answering(t, map[string]string{
+		"/version":           `{"major":"1","minor":"33","gitVersion":"v1.33.0"}`,
+		"/api":               `{"kind":"APIVersions","versions":["v1"]}`,
+		"/apis":              `{"kind":"APIGroupList","apiVersion":"v1","groups":[]}`,
+		"/api/v1":            `{"kind":"APIResourceList","groupVersion":"v1","resources":[{"name":"configmaps","kind":"ConfigMap","namespaced":true,"verbs":["get","list"]}]}`,
+		"/api/v1/namespaces": `{"kind":"NamespaceList","apiVersion":"v1","items":[]}`,
+	})
+	code, out, stderr := try(t, append([]string{"rbac", "--for", "discover", "-o", "json", "--user", "ann", "--group", "platform,oncall", "--service-account", "ci/bot"}, cluster...)...)
+	if code != exitDone {
+		t.Fatalf("exit code %d: %s", code, stderr)
+	}
+	var list struct{ Items []unstructured.Unstructured }
+	if err := json.Unmarshal([]byte(out), &list); err != nil {
+		t.Fatal(err)
+	}
+	want := []any{
+		map[string]any{"kind": "User", "apiGroup": groupRBAC, "name": "ann"},
+		map[string]any{"kind": "Group", "apiGroup": groupRBAC, "name": "platform"},
+		map[string]any{"kind": "Group", "apiGroup": groupRBAC, "name": "oncall"},
+		map[string]any{"kind": "ServiceAccount", "namespace": "ci", "name": "bot"},
+	}
+	var got []any
+	for _, item := range list.Items {
+		if item.GetKind() == "ClusterRoleBinding" {
+			subjects, _, err := unstructured.NestedSlice(item.Object, "subjects")
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, subjects...)
+		}
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("bound to: %s", d)
+	}
+}
+
 func TestRBACRefusesWhatItCannotPrint(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name string, value any) string {
