@@ -8,6 +8,8 @@ import (
 	"encoding/pem"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -92,6 +94,72 @@ func TestCredentialsAreToldApartFromOtherFailures(t *testing.T) {
 				t.Error("a failed generation counts as observed")
 			}
 		})
+	}
+}
+
+func TestAURLThatCannotBeUsedStallsUntilItIsAnother(t *testing.T) {
+	e := newTeam(t, map[string]string{"a.yaml": "x"})
+	repository := e.repository("second")
+	good := repository.Spec.URL
+	repository.Spec.URL = "https://" // the definition's pattern lets it pass
+	e.create(repository)
+	until(e, repository, "stalled", func(r *sourcev1.GitRepository) bool { return conditions.IsTrue(r, fluxmeta.StalledCondition) })
+	for _, condition := range []string{fluxmeta.StalledCondition, sourcev1.FetchFailedCondition, fluxmeta.ReadyCondition} {
+		if got := conditions.GetReason(repository, condition); got != sourcev1.URLInvalidReason {
+			t.Errorf("%s: reason %q", condition, got)
+		}
+	}
+	if !strings.Contains(conditions.GetMessage(repository, fluxmeta.ReadyCondition), "host and path are needed") {
+		t.Errorf("message %q", conditions.GetMessage(repository, fluxmeta.ReadyCondition))
+	}
+	e.patch(repository, func() { repository.Spec.URL = good })
+	until(e, repository, "ready", ready)
+}
+
+func TestAnArtifactThatCannotBeKeptIsTold(t *testing.T) {
+	e := newTeam(t, map[string]string{"a.yaml": "x: 1\n"})
+	dir := t.TempDir()
+	address, err := freeAddress()
+	e.must(err)
+	stop, err := startAgent(e.ctx, e.plane.Config(), withFlags(t, dir, "--storage-addr="+address, "--watch-label-selector="+shardKey+"="+e.namespace))
+	e.must(err)
+	t.Cleanup(stop)
+	// Where the archives of this namespace would be, something else stands.
+	inTheWay := filepath.Join(dir, "artifacts", "gitrepository", e.namespace)
+	e.must(os.MkdirAll(filepath.Dir(inTheWay), 0o750))
+	e.must(os.WriteFile(inTheWay, nil, 0o600))
+	repository := e.repository("second")
+	repository.Labels = map[string]string{shardKey: e.namespace}
+	e.create(repository)
+	until(e, repository, "failed", func(r *sourcev1.GitRepository) bool { return conditions.IsFalse(r, fluxmeta.ReadyCondition) })
+	if got := conditions.GetReason(repository, sourcev1.StorageOperationFailedCondition); got != sourcev1.ArchiveOperationFailedReason {
+		t.Errorf("reason %q", got)
+	}
+	if repository.Status.Artifact != nil {
+		t.Errorf("an artifact that is not there: %+v", repository.Status.Artifact)
+	}
+	e.must(os.Remove(inTheWay))
+	e.request(repository, "again")
+	until(e, repository, "ready", ready)
+	if conditions.Has(repository, sourcev1.StorageOperationFailedCondition) {
+		t.Error("the failure stays after the repair")
+	}
+}
+
+func TestATreeLargerThanTheFlagAllowsIsNotFetched(t *testing.T) {
+	e := newTeam(t, map[string]string{"a.yaml": "x: 1\n"})
+	stop, err := startAgent(e.ctx, e.plane.Config(), withFlags(t, t.TempDir(), "--max-tree-bytes=9", "--watch-label-selector="+shardKey+"="+e.namespace))
+	e.must(err)
+	t.Cleanup(stop)
+	repository := e.repository("second")
+	repository.Labels = map[string]string{shardKey: e.namespace}
+	e.create(repository)
+	until(e, repository, "ready", ready)
+	e.push("more", map[string]string{"b.yaml": "y: 2\n"}) // ten bytes with the other
+	e.request(repository, "more")
+	until(e, repository, "failed", func(r *sourcev1.GitRepository) bool { return conditions.IsTrue(r, sourcev1.FetchFailedCondition) })
+	if message := conditions.GetMessage(repository, fluxmeta.ReadyCondition); !strings.Contains(message, "too large") {
+		t.Errorf("message %q", message)
 	}
 }
 

@@ -104,6 +104,40 @@ func TestAdoptingWhatFluxdAppliedTouchesMetadataOnly(t *testing.T) {
 	}
 }
 
+func TestFieldsOfManagersGivenByFlagAreTakenOver(t *testing.T) {
+	for name, c := range map[string]struct {
+		args  []string
+		stays bool
+	}{
+		"of a manager that is given": {[]string{"--override-manager=other-tool", "--override-manager=own-tool"}, false},
+		"of no manager":              {nil, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			namespace := nextTeam(t)
+			e := newTeam(t, map[string]string{"app/cm.yaml": configMapYAML(namespace, "shared", "of-git")})
+			cm := e.configMap("shared")
+			cm.Data = map[string]string{"key": "of-git", "by-tool": "yes"}
+			e.must(e.client.Create(e.ctx, cm, client.FieldOwner("own-tool")))
+			stop, err := startAgent(e.ctx, e.plane.Config(), withFlags(t, t.TempDir(), append(c.args, "--watch-label-selector="+shardKey+"="+e.namespace)...))
+			e.must(err)
+			t.Cleanup(stop)
+			mine := map[string]string{shardKey: e.namespace}
+			repository := e.repository("second")
+			repository.Labels = mine
+			e.create(repository)
+			k := e.kustomization("app", "./app", func(k *kustomizev1.Kustomization) { k.Labels, k.Spec.SourceRef.Name = mine, "second" })
+			e.create(k)
+			head, err := e.git.Head(e.ctx, e.repo, "main")
+			e.must(err)
+			e.untilReady(k, head)
+			e.must(e.client.Get(e.ctx, client.ObjectKeyFromObject(cm), cm))
+			if _, stays := cm.Data["by-tool"]; stays != c.stays || cm.Data["key"] != "of-git" {
+				t.Errorf("data: %v", cm.Data)
+			}
+		})
+	}
+}
+
 func TestPushArrivesAndPruneFollowsTheSpec(t *testing.T) {
 	for name, prune := range map[string]bool{"prune on": true, "prune off": false} {
 		t.Run(name, func(t *testing.T) {

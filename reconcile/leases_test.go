@@ -118,6 +118,42 @@ func TestLeasesAreGivenBackAtTheEnd(t *testing.T) {
 	}
 }
 
+func TestLeasesLastAndAreRenewedAsTheFlagsSay(t *testing.T) {
+	l := inLab(t)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	const namespace = "leases-flags"
+	if err := l.client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); err != nil {
+		t.Fatal(err)
+	}
+	opts := withFlags(t, t.TempDir(), "--leader-election-lease-duration=17s", "--leader-election-renew-deadline=12s", "--leader-election-retry-period=300ms", "--runtime-namespace="+namespace)
+	held, err := newLeases(l.plane.Config(), opts, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	run, end := context.WithCancel(ctx)
+	defer end()
+	ended := make(chan error, 1)
+	go func() { ended <- held.hold(run, func(ctx context.Context) error { <-ctx.Done(); return nil }) }()
+	renewals := map[time.Time]bool{}
+	// The retry period is the only one of the three in which so many fit.
+	waitFor(t, "three renewals", func() bool {
+		lease := &coordinationv1.Lease{}
+		if l.client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: agentLease}, lease) != nil || lease.Spec.RenewTime == nil {
+			return false
+		}
+		if got := ptr.Deref(lease.Spec.LeaseDurationSeconds, 0); got != 17 {
+			t.Fatalf("the lease holds for %d s", got)
+		}
+		renewals[lease.Spec.RenewTime.Time] = true
+		return len(renewals) > 3
+	})
+	end()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+}
+
 func waitFor(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(20 * time.Millisecond) {

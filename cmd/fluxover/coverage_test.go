@@ -42,11 +42,6 @@ type aspect struct {
 // case leaves it.
 var knownGaps = map[string][]string{
 	"finding": {"SOURCE_IGNORE_UNREADABLE"},
-	"command line flag": {
-		"kube-api-burst", "kube-api-qps", "leader-election-lease-duration",
-		"leader-election-retry-period", "max-tree-bytes", "override-manager",
-	},
-	"condition reason": {"ArchiveOperationFailed", "URLInvalid"},
 }
 
 func TestMeaningIsCovered(t *testing.T) {
