@@ -19,13 +19,16 @@ import (
 	"github.com/fluxover/fluxover/migrate/flux1/chart"
 )
 
-// treeOf makes files of a text in which "-- NAME --" lines begin each.
+// treeOf makes files of a text in which "-- NAME --" lines begin each; "-- NAME
+// -> TARGET --" is a link.
 func treeOf(text string) fstest.MapFS {
 	tree := fstest.MapFS{}
 	name := ""
 	var content strings.Builder
 	end := func() {
-		if name != "" {
+		if name, target, link := strings.Cut(name, " -> "); link {
+			tree[name] = &fstest.MapFile{Data: []byte(target), Mode: fs.ModeSymlink}
+		} else if name != "" {
 			tree[name] = &fstest.MapFile{Data: []byte(content.String())}
 		}
 		content.Reset()

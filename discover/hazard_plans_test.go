@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +16,7 @@ import (
 	"github.com/fluxover/fluxover/migrate/proof"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -58,7 +58,7 @@ func TestDiscoveredClustersArePlanned(t *testing.T) {
 		})
 	}
 	t.Run("without admission policies", func(t *testing.T) {
-		f := open(t, "testdata/cluster/ordinary")
+		f := open(t, "testdata/cluster/one-agent")
 		f.kube.Discovery().(*fakediscovery.FakeDiscovery).Resources = slices.DeleteFunc(slices.Clone(served), func(l *metav1.APIResourceList) bool {
 			return strings.HasPrefix(l.GroupVersion, "admissionregistration")
 		})
@@ -69,7 +69,7 @@ func TestDiscoveredClustersArePlanned(t *testing.T) {
 		planGolden(t, "cluster-no-admission-policies", inv, nil)
 	})
 	t.Run("of an old Kubernetes", func(t *testing.T) {
-		f := open(t, "testdata/cluster/ordinary")
+		f := open(t, "testdata/cluster/one-agent")
 		f.kube.Discovery().(*fakediscovery.FakeDiscovery).FakedServerVersion = &version.Info{GitVersion: "v1.25.3"}
 		inv, err := f.witness.inventory(t.Context())
 		if err != nil {
@@ -78,7 +78,7 @@ func TestDiscoveredClustersArePlanned(t *testing.T) {
 		planGolden(t, "cluster-too-old", inv, nil)
 	})
 	t.Run("with an API that is down", func(t *testing.T) {
-		f := open(t, "testdata/cluster/ordinary")
+		f := open(t, "testdata/cluster/one-agent")
 		f.witness.disco = failingDiscovery{f.witness.disco, &discovery.ErrGroupDiscoveryFailed{Groups: map[schema.GroupVersion]error{{Group: "custom.example.org", Version: "v1"}: errors.New("503")}}}
 		inv, err := f.witness.inventory(t.Context())
 		if err != nil {
@@ -152,27 +152,47 @@ func asRun(inv migrate.Inventory) migrate.Inventory {
 	return inv
 }
 
-// hazardCases are repositories in which a hazard would come true, and that no
-// other golden of a plan shows. cluster holds what is live, in which fields that
-// people set belong to them; an object that is not there is as in Git.
+// hazardCases are repositories in which a hazard would come true, each by itself.
+// cmd/fluxover says which golden shows which. cluster holds what is live, in which
+// fields that people set belong to them; an object that is not there is as in Git.
 var hazardCases = map[string]struct {
-	files   string
-	args    []string
+	files string
+	// args of the agent, in place of what it is else described by.
+	args []string
+	// other are the files of a second agent, flux/other.
+	other   string
 	cluster string
 	refuse  map[string]error
 	absent  []string
-	change  func(*migrate.Flux1Agent)
+	// kinds that are served beside those of hazardKinds.
+	kinds  []migrate.ServedKind
+	change func(*migrate.Flux1Agent)
 }{
-	"refused": {
-		files: hazardFiles,
+	"nothing-special": {
+		files: "-- p/app/a.yaml --\n" + plainConfigMap("a")},
+	"one-object-is-refused": {
+		files:  "-- p/app/a.yaml --\n" + plainConfigMap("a") + "-- p/app/bad.yaml --\n" + plainConfigMap("bad"),
+		refuse: map[string]error{"shop_bad__ConfigMap": apierrors.NewInvalid(schema.GroupKind{Kind: "ConfigMap"}, "bad", field.ErrorList{field.Invalid(field.NewPath("data").Key("k"), "v", "is not good enough")})}},
+	"cluster-scoped-object-of-a-confined-agent": {
+		files: "-- p/app/a.yaml --\n" + plainConfigMap("a") + "-- p/app/role.yaml --\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: wide}\n",
 		refuse: map[string]error{
-			"shop_immutable__ConfigMap":                   apierrors.NewInvalid(schema.GroupKind{Kind: "ConfigMap"}, "immutable", field.ErrorList{field.Forbidden(field.NewPath("data"), "field is immutable when `immutable` is set")}),
-			"gone_lost__ConfigMap":                        apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "gone"),
-			"_wide_rbac.authorization.k8s.io_ClusterRole": apierrors.NewForbidden(schema.GroupResource{Group: "rbac.authorization.k8s.io", Resource: "clusterroles"}, "wide", errors.New(`User "system:serviceaccount:flux:flux" cannot patch resource`)),
-			"shop_hooked__ConfigMap":                      apierrors.NewInternalError(errors.New(`admission webhook "quota.example.com" does not support dry run`)),
-			"shop_strict__ConfigMap":                      apierrors.NewBadRequest(".spec.replica: field not declared in schema"),
-		},
-	},
+			"_wide_rbac.authorization.k8s.io_ClusterRole": apierrors.NewForbidden(schema.GroupResource{Group: rbacv1.GroupName, Resource: "clusterroles"}, "wide", errors.New(`User "system:serviceaccount:flux:flux" cannot patch resource`))},
+		change: func(a *migrate.Flux1Agent) {
+			a.Confinement = migrate.Confinement{Kind: "namespaces", Namespaces: []string{"shop"}}
+			a.Rights = []migrate.Binding{{Namespace: "shop", Name: "flux", Role: roleRef("Role", "flux"), ReleaseOwned: true, Rules: allRules()}}
+		}},
+	"namespace-that-nobody-makes": {
+		files:  "-- p/app/lost.yaml --\n" + strings.Replace(plainConfigMap("lost"), "namespace: shop", "namespace: gone", 1),
+		refuse: map[string]error{"gone_lost__ConfigMap": apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "gone")}},
+	"immutable-field": {
+		files:  "-- p/app/a.yaml --\n" + plainConfigMap("a"),
+		refuse: map[string]error{"shop_a__ConfigMap": apierrors.NewInvalid(schema.GroupKind{Kind: "ConfigMap"}, "a", field.ErrorList{field.Forbidden(field.NewPath("data"), "field is immutable when `immutable` is set")})}},
+	"unknown-field": {
+		files:  "-- p/app/web.yaml --\n" + strings.Replace(webDeployment, "replicas: 2", "replica: 2", 1),
+		refuse: map[string]error{"shop_web_apps_Deployment": apierrors.NewBadRequest(".spec.replica: field not declared in schema")}},
+	"webhook-that-refuses-dry-runs": {
+		files:  "-- p/app/a.yaml --\n" + plainConfigMap("a"),
+		refuse: map[string]error{"shop_a__ConfigMap": apierrors.NewInternalError(errors.New(`admission webhook "quota.example.com" does not support dry run`))}},
 	"hand-set-fields": {
 		files: "-- p/app/a.yaml --\n" + plainConfigMap("a") + "-- p/app/b.yaml --\n" + plainConfigMap("b"),
 		cluster: `
@@ -197,39 +217,130 @@ data: {k: other}
 	"another-image": {
 		files:   "-- p/app/web.yaml --\n" + webDeployment,
 		cluster: strings.Replace(webDeployment, "web:1", "web:2", 1)},
+	"image-in-the-patch-file": {
+		files: "-- p/.flux.yaml --\n" + patchUpdated + "-- p/kustomization.yaml --\n" + kustomizeFile("resources: [web.yaml]\n") + "-- p/web.yaml --\n" + shopDeployment + "-- p/flux-patch.yaml --\n" + imagePatch,
+		args:  hazardArgs("--manifest-generation")},
+	"patch-that-kustomize-does-not-read": {
+		files: "-- p/.flux.yaml --\n" + patchUpdated + "-- p/kustomization.yaml --\n" + kustomizeFile("resources: [web.yaml]\n") + "-- p/web.yaml --\n" + shopDeployment +
+			"-- p/flux-patch.yaml --\n" + strings.Replace(imagePatch, "    spec:\n", "    spec:\n      $retainKeys: [containers]\n", 1),
+		args: hazardArgs("--manifest-generation")},
+	"generated-by-another-command": {
+		files: "-- p/.flux.yaml --\nversion: 1\npatchUpdated:\n  generators:\n  - command: helm template .\n  patchFile: flux-patch.yaml\n-- p/web.yaml --\n" + shopDeployment,
+		args:  hazardArgs("--manifest-generation")},
 	"replicas-and-an-autoscaler": {
 		files:   "-- p/app/web.yaml --\n" + webDeployment + "---\napiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: web, namespace: shop}\nspec: {minReplicas: 2, maxReplicas: 9, scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}}\n",
 		cluster: strings.Replace(webDeployment, "replicas: 2", "replicas: 5", 1)},
+	"image-automation": {
+		files: "-- p/app/web.yaml --\n" + strings.Replace(webDeployment, "namespace: shop}", `namespace: shop, annotations: {fluxcd.io/automated: "true", fluxcd.io/tag.web: "regexp:^1.*$"}}`, 1)},
 	"not-in-the-cluster": {
 		files: "-- p/app/a.yaml --\n" + plainConfigMap("a"), absent: []string{"shop_a__ConfigMap"}},
 	"owned-by-another-kustomization": {
 		files:   "-- p/app/a.yaml --\n" + plainConfigMap("a"),
 		cluster: strings.Replace(plainConfigMap("a"), "namespace: shop", "namespace: shop, labels: {kustomize.toolkit.fluxcd.io/name: other, kustomize.toolkit.fluxcd.io/namespace: flux-system}", 1)},
+	"one-object-in-two-repositories": {
+		files: "-- p/app/a.yaml --\n" + plainConfigMap("a") + "-- p/app/b.yaml --\n" + plainConfigMap("b"), other: "-- p/app/a.yaml --\n" + plainConfigMap("a")},
 	"no-longer-in-git": {
 		files:  "-- p/app/a.yaml --\n" + plainConfigMap("a"),
 		change: func(a *migrate.Flux1Agent) { a.Marked = []string{"shop_a__ConfigMap", "shop_left__ConfigMap"} }},
 	"garbage-collection-off": {
 		files:  "-- p/app/a.yaml --\n" + plainConfigMap("a"),
 		change: func(a *migrate.Flux1Agent) { a.Sync.GarbageCollection = migrate.CollectOff }},
+	"garbage-collection-dry": {
+		files:  "-- p/app/a.yaml --\n" + plainConfigMap("a"),
+		change: func(a *migrate.Flux1Agent) { a.Sync.GarbageCollection = migrate.CollectDry }},
 	"takes-others-with-it": {
-		files: "-- p/app/ns.yaml --\napiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n---\napiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data, namespace: shop}\n---\n" +
-			"apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: widgets.example.com}\nspec: {group: example.com, names: {kind: Widget, plural: widgets}, scope: Namespaced, versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}]}\n"},
+		files: "-- p/app/ns.yaml --\napiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n---\napiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data, namespace: shop}\n---\napiVersion: v1\nkind: PersistentVolume\nmetadata: {name: disk}\n",
+		kinds: []migrate.ServedKind{{Version: "v1", Kind: "PersistentVolume"}}},
+	"definition-in-git": {
+		files: "-- p/app/crd.yaml --\n" + widgetDefinition},
+	"kind-defined-beside-its-objects": {
+		files: "-- p/kinds/crd.yaml --\n" + widgetDefinition + "-- p/app/widget.yaml --\napiVersion: example.com/v1\nkind: Widget\nmetadata: {name: w, namespace: shop}\n"},
+	"kind-no-longer-served": {
+		files:  "-- p/app/a.yaml --\n" + plainConfigMap("a") + "---\napiVersion: extensions/v1beta1\nkind: Ingress\nmetadata: {name: web, namespace: shop}\n",
+		absent: []string{"shop_web_extensions_Ingress"},
+		refuse: map[string]error{"shop_web_extensions_Ingress": &meta.NoKindMatchError{GroupKind: schema.GroupKind{Group: "extensions", Kind: "Ingress"}, SearchedVersions: []string{"v1beta1"}}}},
+	"release-of-the-helm-operator": {
+		files: "-- p/app/release.yaml --\napiVersion: helm.fluxcd.io/v1\nkind: HelmRelease\nmetadata: {name: cache, namespace: shop}\nspec: {chart: {repository: https://charts.example.com, name: redis, version: 1.2.3}}\n",
+		kinds: []migrate.ServedKind{{Group: "helm.fluxcd.io", Version: "v1", Kind: "HelmRelease", Namespaced: true}}},
+	"object-of-flux2": {
+		files: "-- p/app/source.yaml --\napiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: apps, namespace: shop}\nspec: {url: https://git.example.com/apps, interval: 1m}\n",
+		kinds: []migrate.ServedKind{{Group: "source.toolkit.fluxcd.io", Version: "v1", Kind: "GitRepository", Namespaced: true}}},
+	"agent-in-git": {
+		files: "-- p/app/flux.yaml --\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: other, namespace: flux}\nspec:\n  selector: {matchLabels: {name: other}}\n  template:\n    metadata: {labels: {name: other}}\n" +
+			"    spec: {containers: [{name: flux, image: \"fluxcd/flux:1.25.4\", args: [--git-url=https://git.example.com/other, --git-branch=main]}]}\n"},
 	"ignored-by-fluxd": {
 		files: "-- p/app/a.yaml --\n" + plainConfigMap("a") + "---\n" + strings.Replace(plainConfigMap("b"), "namespace: shop", "namespace: shop, annotations: {fluxcd.io/ignore: 'true'}", 1) + "---\n" +
 			strings.Replace(plainConfigMap("c"), "namespace: shop", "namespace: shop, annotations: {fluxcd.io/ignore: sync_only}", 1)},
+	"outside-of-the-allowed-namespaces": {
+		files: "-- p/app/a.yaml --\n" + plainConfigMap("a") + "---\n" + strings.Replace(plainConfigMap("b"), "namespace: shop", "namespace: bank", 1) + "-- p/bank/c.yaml --\n" + strings.Replace(plainConfigMap("c"), "namespace: shop", "namespace: bank", 1),
+		args:  hazardArgs("--k8s-allow-namespace=shop")},
 	"no-namespace": {
 		files: "-- p/app/a.yaml --\n" + strings.Replace(plainConfigMap("a"), ", namespace: shop", "", 1)},
+	"no-name": {
+		files: "-- p/app/a.yaml --\n" + plainConfigMap("a") + "-- p/app/b.yaml --\n" + strings.Replace(plainConfigMap("b"), "name: b", "generateName: b-", 1)},
+	"left-out-by-flux2": {
+		files: "-- p/app/a.yaml --\n" + plainConfigMap("a") + "-- p/app/b.yaml --\n" + strings.Replace(plainConfigMap("b"), "namespace: shop", "namespace: shop, annotations: {config.kubernetes.io/local-config: 'true'}", 1)},
+	"linked-file": {
+		files: "-- p/app/a.yaml --\n" + plainConfigMap("a") + "-- shared/b.yaml --\n" + plainConfigMap("b") + "-- p/app/b.yaml -> ../../shared/b.yaml --\n"},
+	"no-manifest": {
+		files: "-- p/app/a.yaml --\n" + plainConfigMap("a") + "-- p/app/values.yaml --\nreplicas: 2\n-- p/mixed/b.yaml --\nreplicas: 2\n---\n" + plainConfigMap("b")},
+	"chart-in-the-tree": {
+		files: "-- p/app/a.yaml --\n" + plainConfigMap("a") + "-- p/chart/Chart.yaml --\nname: web\nversion: 1.0.0\n-- p/chart/values.yaml --\nname: web\n-- p/chart/templates/web.yaml --\n{{- if .Values.name }}\n" + plainConfigMap("web") + "{{- end }}\n"},
+	"files-of-ci": {
+		files: "-- p/app/a.yaml --\n" + plainConfigMap("a") + "-- p/.gitlab/ci.yaml --\nstages: [test]\n-- p/.github/workflows/test.yaml --\non: push\n-- p/.github/b.yaml --\n" + plainConfigMap("b")},
+	"sourceignore": {
+		files: "-- .sourceignore --\n/p/app/b.yaml\n-- p/app/a.yaml --\n" + plainConfigMap("a") + "-- p/app/b.yaml --\n" + plainConfigMap("b") + "-- p/.github/workflows/test.yaml --\non: push\n"},
+	"sourceignore-that-cannot-be-read": {
+		files: "-- .sourceignore -> p --\n-- p/app/a.yaml --\n" + plainConfigMap("a")},
 	"yaml-1-1": {
-		files: "-- p/app/a.yaml --\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: shop, annotations: {mode: 0o17}}\ndata: {on: 'yes'}\n"},
+		files: "-- p/app/a.yaml --\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: shop}\ndata: {on: 'yes'}\n"},
+	"a-key-that-stands-twice": {
+		files: "-- p/app/a.yaml --\n" + plainConfigMap("a") + "kind: ConfigMap\n"},
+	"a-number-for-text": {
+		files: "-- p/app/a.yaml --\n" + strings.Replace(plainConfigMap("a"), "namespace: shop", "namespace: shop, annotations: {mode: 17}", 1)},
 	"large": {
 		files: "-- p/app/a.yaml --\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: shop}\ndata: {k: '" + strings.Repeat("x", 262144) + "'}\n"},
-	"flags": {
+	"too-large-to-read": {
+		files: "-- p/app/a.yaml --\n" + plainConfigMap("a") + "-- p/app/b.yaml --\n" + strings.Repeat("---\n", 30_000)},
+	"path-that-leads-outside": {
 		files: "-- p/app/a.yaml --\n" + plainConfigMap("a"),
-		args:  []string{"--git-url=git@git.example.com:team", "--git-path=/p", "--git-path=../elsewhere", "--git-verify-signatures", "--git-secret", "--k8s-unsafe-exclude-resource=apps/v1/Deployment"}},
-	"beside-manifests": {
-		files: "-- .gitmodules --\n[submodule \"lib\"]\n\tpath = lib\n\turl = https://example.org/lib\n-- .gitsecret/paths/mapping.cfg --\nx\n-- p/app/password.yaml.secret --\nx\n-- p/app/a.yaml --\n" + plainConfigMap("a")},
+		args:  []string{"--git-url=https://git.example.com/team", "--git-branch=main", "--git-path=../elsewhere"}},
+	"path-from-the-root": {
+		files: "-- p/app/a.yaml --\n" + plainConfigMap("a"),
+		args:  []string{"--git-url=https://git.example.com/team", "--git-branch=main", "--git-path=/p"}},
+	"no-branch": {
+		files: "-- p/app/a.yaml --\n" + plainConfigMap("a"),
+		args:  []string{"--git-url=https://git.example.com/team", "--git-path=p"}},
+	"nothing-at-the-path": {
+		files: "-- p/README.md --\nGone.\n"},
+	"signatures": {
+		files: "-- p/app/a.yaml --\n" + plainConfigMap("a"),
+		args:  hazardArgs("--git-verify-signatures")},
+	"git-secret": {
+		files: "-- .gitsecret/paths/mapping.cfg --\nx\n-- p/app/password.yaml.secret --\nx\n-- p/app/a.yaml --\n" + plainConfigMap("a"),
+		args:  hazardArgs("--git-secret")},
+	"kinds-that-fluxd-does-not-look-at": {
+		files: "-- p/app/web.yaml --\n" + webDeployment,
+		args:  hazardArgs("--k8s-unsafe-exclude-resource=apps/v1/Deployment")},
+	"notifications": {
+		files: "-- p/app/a.yaml --\n" + plainConfigMap("a"),
+		args:  hazardArgs("--connect=ws://fluxcloud")},
+	"unknown-host-key": {
+		files:  "-- p/app/a.yaml --\n" + plainConfigMap("a"),
+		args:   []string{"--git-url=git@git.example.com:team", "--git-branch=main", "--git-path=p"},
+		change: func(a *migrate.Flux1Agent) { a.Credential = deployKey("") }},
+	"deploy-key": {
+		files: "-- p/app/a.yaml --\n" + plainConfigMap("a"),
+		args:  []string{"--git-url=git@git.example.com:team", "--git-branch=main", "--git-path=p"},
+		change: func(a *migrate.Flux1Agent) {
+			a.Credential = deployKey("git.example.com ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl\n")
+		}},
+	"submodules": {
+		files: "-- .gitmodules --\n[submodule \"lib\"]\n\tpath = lib\n\turl = https://example.org/lib\n-- p/app/a.yaml --\n" + plainConfigMap("a")},
 	"exported-from-a-cluster": {
 		files: "-- p/app/a.yaml --\n" + strings.Replace(plainConfigMap("a"), "namespace: shop", "namespace: shop, uid: 0b7a5c4e, resourceVersion: '12', creationTimestamp: '2020-01-01T00:00:00Z'", 1)},
+	"mark-in-git": {
+		files: "-- p/app/a.yaml --\n" + strings.Replace(plainConfigMap("a"), "namespace: shop", "namespace: shop, labels: {fluxcd.io/sync-gc-mark: sha256.k9L-nKM9beP_v-RyAgs0-gHnZF4p2s870B_of22Mvbw}", 1)},
 	"nothing-is-built": {
 		files: "-- p/app/a.yaml --\n" + strings.Replace(plainConfigMap("a"), "namespace: shop", "namespace: shop, annotations: {config.kubernetes.io/local-config: 'true'}", 1)},
 	"substitution": {
@@ -246,14 +357,26 @@ data: {k: other}
 func TestHazardsArePlanned(t *testing.T) {
 	for name, c := range hazardCases {
 		t.Run(name, func(t *testing.T) {
-			opts := CheckoutOptions{FS: treeOf(c.files), ID: "flux/team", URL: "https://git.example.com/team", Branch: "main", Paths: []string{"p"}, DefaultNamespace: "shop", Kinds: hazardKinds}
+			opts := CheckoutOptions{
+				FS: treeOf(c.files), ID: "flux/team", URL: "https://git.example.com/team", Branch: "main", Paths: []string{"p"}, DefaultNamespace: "shop",
+				Kinds: slices.Concat(hazardKinds, c.kinds),
+			}
 			config, settings, found := flux1.ParseArgs(c.args)
 			if len(c.args) > 0 {
 				opts.URL, opts.Branch, opts.Paths = string(config.URL), config.Branch, config.Paths
+				opts.AllowedNamespaces, opts.ManifestGeneration = config.AllowedNamespaces, &config.ManifestGeneration
 			}
 			inv, err := Checkout(t.Context(), opts)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if c.other != "" {
+				opts.FS, opts.ID, opts.URL = treeOf(c.other), "flux/other", "https://git.example.com/other"
+				other, err := Checkout(t.Context(), opts)
+				if err != nil {
+					t.Fatal(err)
+				}
+				inv.Agents, inv.Findings = append(inv.Agents, other.Agents...), append(inv.Findings, other.Findings...)
 			}
 			inv = asRun(inv)
 			if len(c.args) > 0 {
@@ -296,13 +419,24 @@ spec:
     spec: {containers: [{name: web, image: "web:1"}]}
 `
 
-var hazardFiles = func() string {
-	text := "-- p/app/role.yaml --\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: wide}\n"
-	for _, name := range []string{"immutable", "hooked", "strict"} {
-		text += fmt.Sprintf("-- p/app/%s.yaml --\n%s", name, plainConfigMap(name))
-	}
-	return text + "-- p/app/lost.yaml --\n" + strings.Replace(plainConfigMap("lost"), "namespace: shop", "namespace: gone", 1)
-}()
+// imagePatch is fluxPatch of an image that a person chose.
+var imagePatch = strings.Replace(fluxPatch, "  annotations: {fluxcd.io/automated: \"true\", fluxcd.io/tag.web: \"semver:~1\"}\n", "", 1)
+
+const widgetDefinition = `apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: widgets.example.com}
+spec: {group: example.com, names: {kind: Widget, plural: widgets}, scope: Namespaced, versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}]}
+`
+
+// hazardArgs are those of an agent that is as the others, with more.
+func hazardArgs(more ...string) []string {
+	return append([]string{"--git-url=https://git.example.com/team", "--git-branch=main", "--git-path=p"}, more...)
+}
+
+// deployKey is a credential as the chart makes it.
+func deployKey(knownHosts string) migrate.AgentCredential {
+	return migrate.AgentCredential{Kind: "ssh", Identity: migrate.SecretKey{Namespace: "flux", Name: "team-git-deploy", Key: "identity"}, KnownHosts: knownHosts}
+}
 
 // hazardWorld is a cluster in which every object is as in Git, but for those
 // that live holds. It answers as an API server does, field owners included.

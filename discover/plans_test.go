@@ -11,18 +11,15 @@ import (
 	sigsyaml "sigs.k8s.io/yaml"
 )
 
-// planOfReal plans a public repository from its files alone, and says what each
-// Kustomization would build.
+// planOfReal is a whole plan, and what each of its Kustomizations would build.
 type planOfReal struct {
-	Repositories []migrate.Repository `json:"repositories"`
-	Sources      []any                `json:"sources"`
+	migrate.Plan
 	// Builds are the ids of the objects by Kustomization, or why it cannot be
 	// built.
 	Builds map[string]any `json:"builds"`
-	// Findings of discovery, of the planner and of the proof.
-	Findings []migrate.Finding `json:"findings"`
 }
 
+// planReal plans a public repository from its files alone.
 func planReal(t *testing.T, name string) planOfReal {
 	t.Helper()
 	return planOfInventory(t, readReal(t, name), nil)
@@ -38,11 +35,7 @@ func planOfInventory(t *testing.T, inv migrate.Inventory, w proof.World) planOfR
 		t.Fatal(err)
 	}
 	plan := res.Plan
-	out := planOfReal{Repositories: plan.Repositories, Sources: []any{}, Builds: map[string]any{}, Findings: []migrate.Finding{}}
-	for _, s := range plan.Sources {
-		out.Sources = append(out.Sources, s.Object)
-	}
-	out.Findings = append(out.Findings, plan.Findings...)
+	out := planOfReal{Plan: plan, Builds: map[string]any{}}
 	heldBack := func(id string, codes ...string) bool {
 		return slices.ContainsFunc(plan.Findings, func(f migrate.Finding) bool {
 			return f.Severity == migrate.Blocker && slices.Contains(codes, f.Code) && (strings.HasSuffix(f.Subject, " "+id) || strings.HasSuffix(f.Subject, " "+migrate.DisplayID(id)))
@@ -109,7 +102,7 @@ func TestKubernetesOnAirIsPlannedFromItsTerraformAsItsSourceSays(t *testing.T) {
 		t.Fatal(err)
 	}
 	plan := planOfInventory(t, inv, nil)
-	spec := plan.Sources[0].(map[string]any)["spec"].(map[string]any)
+	spec := plan.Sources[0].Object["spec"].(map[string]any)
 	equal(t, "url", spec["url"], "ssh://git@github.com/evry-ace/kubernetes-on-air")
 	equal(t, "ref", spec["ref"], map[string]any{"branch": "master"})
 	for _, k := range plan.Repositories[0].Kustomizations {

@@ -318,7 +318,7 @@ var update = flag.Bool("update", false, "rewrite the goldens in testdata")
 // golden compares a plan with testdata/plan/NAME.yaml, which -update writes.
 func golden(t *testing.T, name string, p migrate.Plan) {
 	t.Helper()
-	raw, err := yaml.Marshal(map[string]any{"repositories": p.Repositories, "sources": p.Sources, "credentials": p.Credentials, "findings": p.Findings})
+	raw, err := yaml.Marshal(p)
 	if err != nil {
 		t.Fatal(err)
 	}
