@@ -487,7 +487,7 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 		case at == "/root/.ssh" || isBelow(at, "/root/.ssh"):
 			add(name, at, migrate.Carried, "GitRepository.spec.secretRef", "known_hosts", where)
 		case at == "/root/.gitconfig" || strings.HasPrefix(at, "/etc/gitconfig") || strings.HasPrefix(at, "/root/.config/git"):
-			add(name, at, migrate.Blocks, "", GitConfig.Consequence, where)
+			add(name, at, migrate.Dropped, "", GitConfig.Consequence+", which a finding asks about", where)
 			find(GitConfig.Finding(a.ID, origin(where).Where, "a git configuration is mounted at "+at))
 		case isCAFolder(at):
 			add(name, at, migrate.Carried, "GitRepository.spec.secretRef", "the certificates that the agent trusts, as ca.crt", where)

@@ -88,6 +88,29 @@ func TestEveryGoldenOfAPlanKeepsTheRulesOfAllPlans(t *testing.T) {
 	}
 }
 
+// A finding that can be accepted must not be held back once more by what goes
+// with it, or accepting it would be of no use.
+func TestWhatIsAcceptedHoldsNothingBack(t *testing.T) {
+	plans, _ := goldenPlans(t)
+	for name, code := range map[string]string{
+		"hazard-signatures": "SIGNATURES_WEAKER", "hazard-image-automation": "IMAGE_AUTOMATION", "hazard-restarted-by-hand": "PODS_RESTART",
+		"hazard-release-of-the-helm-operator": "HELMRELEASE_V1", "hazard-yaml-1-1": "RENDERING_DIFFERS", "cluster-mark-handed-down": "MARK_HANDED_TO_PODS",
+		"cluster-git-configuration": "GIT_CONFIG", "cluster-one-repository-two-paths": "SYNC_TAG_SHARED",
+	} {
+		plan := plans[name]
+		blocked := func() bool {
+			return slices.ContainsFunc(plan.Repositories, func(r migrate.Repository) bool { return r.Blocked })
+		}
+		if !blocked() {
+			t.Errorf("%s: nothing is held back", name)
+		}
+		plan.Settle([]migrate.Decision{{Code: code, Subject: "*", Reason: "r"}})
+		if blocked() || len(plan.Accepted) == 0 {
+			t.Errorf("%s: accepting %s lifts nothing: %v", name, code, plan.Findings)
+		}
+	}
+}
+
 // checkBlocked demands that exactly the repositories are held back of which a
 // blocker speaks, or one that speaks of the whole cluster, that nobody accepted.
 func checkBlocked(t *testing.T, plan *migrate.Plan, r *migrate.Repository) {

@@ -413,7 +413,7 @@ var seenInPlans = map[int][]inPlan{
 	53: {{"cluster-stuck-behind-the-head", "code: FLUX1_STUCK_AT_HEAD"}},
 	55: {{"hazard-no-branch", "branch: master"}},
 	56: {{"hazard-submodules", "code: SUBMODULES"}, {"hazard-git-lfs", "code: GIT_LFS"}, {"hazard-too-large-to-read", "code: TREE_TOO_LARGE"}},
-	57: {{"cluster-proxy-in-pieces", "code: PROXY_UNKNOWN"}},
+	57: {{"cluster-proxy-in-pieces", "code: PROXY_UNKNOWN"}, {"cluster-git-configuration", "code: GIT_CONFIG"}},
 	58: {{"hazard-notifications", "code: NOTIFICATIONS_STOP"}},
 	59: {{"cluster-too-old", "code: KUBERNETES_TOO_OLD"}, {"cluster-no-admission-policies", "code: FENCE_NOT_SERVED"}},
 	63: {{"hazard-owned-by-another-kustomization", "code: OBJECT_OWNED"}},

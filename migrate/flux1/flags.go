@@ -162,7 +162,8 @@ func fateOf(f *Flag, c *Config) (fate migrate.Fate, to, why string) {
 		case "":
 			return migrate.Unknown, "a person's decision", "whether signatures are verified hangs on another flag, which is unknown"
 		default:
-			return migrate.Blocks, "", VerifySignatures.Consequence
+			// The finding holds back until a person accepts it, and nothing else does.
+			return migrate.Dropped, "", VerifySignatures.Consequence + ", which a finding asks about"
 		}
 	case "git-url":
 		if c.URL == "" {

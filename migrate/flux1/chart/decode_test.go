@@ -272,7 +272,7 @@ additionalArgs: ["--git-branch=other", "--connect=ws://fluxcloud", "--whatever=1
 		"git.path":                    {migrate.Carried, "Kustomization.spec.path", "gives --git-path"},
 		"git.label":                   {migrate.Dropped, "", "it is empty or off, so --git-label is not given"},
 		"git.verifySignatures":        {migrate.Dropped, "", "it is empty or off, so --git-verify-signatures is not given"},
-		"git.verifySignaturesMode":    {migrate.Blocks, "", "gives --git-verify-signatures-mode: " + flux1.VerifySignatures.Consequence},
+		"git.verifySignaturesMode":    {migrate.Dropped, "", "gives --git-verify-signatures-mode: " + flux1.VerifySignatures.Consequence + ", which a finding asks about"},
 		"registry.automationInterval": {migrate.Dropped, "", "another value decides, so that it gives no --automation-interval"},
 		"allowedNamespaces":           {migrate.Dropped, "", "it has no effect while clusterRole.create is on"},
 		"additionalArgs[0]":           {migrate.Carried, "GitRepository.spec.ref.branch", "gives --git-branch: given more than once, the last one counts"},
