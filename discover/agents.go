@@ -613,7 +613,7 @@ func (w *witness) value(ctx context.Context, a *agent, written string, isUser, s
 func (w *witness) readKey(ctx context.Context, a *agent, bare string) error {
 	a.Credential.Kind = "ssh"
 	key := migrate.SecretKey{Namespace: a.Namespace}
-	key.Name, key.Key = deployKey(a.env.pod, a.env.container, &a.config)
+	key.Name, key.Key = mountedKey(a.env.pod, a.env.container, &a.config)
 	s, err := a.env.secret(ctx, key.Name, "the deploy key")
 	switch {
 	case errors.Is(err, errUnreadable):

@@ -444,10 +444,10 @@ func (e *environment) mount(file string) (volume *corev1.Volume, mount *corev1.V
 // docker/ssh_config).
 const keyFile = "/etc/fluxd/ssh/identity"
 
-// deployKey is the Secret, and the key in it, that is mounted as the deploy key.
+// mountedKey is the Secret, and the key in it, that is mounted as the deploy key.
 // Where none is, it is the one that the arguments name, in which the daemon keeps a
 // key that it made.
-func deployKey(pod *corev1.PodSpec, container *corev1.Container, config *flux1.Config) (name, key string) {
+func mountedKey(pod *corev1.PodSpec, container *corev1.Container, config *flux1.Config) (name, key string) {
 	volume, _, rest := (&environment{pod: pod, container: container}).mount(keyFile)
 	name, key = config.SecretName, config.SecretKey
 	for _, p := range provided(volume) {

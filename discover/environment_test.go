@@ -208,7 +208,7 @@ func TestTheDeployKeyIsTheOneThatIsMounted(t *testing.T) {
 	} {
 		c.mount.Name = "key"
 		pod := &corev1.PodSpec{Volumes: []corev1.Volume{{Name: "key", VolumeSource: c.volume}}}
-		secretName, key := deployKey(pod, &corev1.Container{VolumeMounts: []corev1.VolumeMount{c.mount}}, &flux1.Config{SecretName: "flux-git-deploy", SecretKey: "identity"})
+		secretName, key := mountedKey(pod, &corev1.Container{VolumeMounts: []corev1.VolumeMount{c.mount}}, &flux1.Config{SecretName: "flux-git-deploy", SecretKey: "identity"})
 		if got := secretName + "/" + key; got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}

@@ -144,7 +144,7 @@ func (c *configuration) workload(w *terraform.Workload) {
 		d.unknown("requests")
 	}
 	d.setFallback(container)
-	secret, key := deployKey(pod, container, &config)
+	secret, key := mountedKey(pod, container, &config)
 	d.setCredential(&config, secret, key, "")
 	if name := opaqueSSH(pod, container); name != "" && d.Credential.Kind == "ssh" {
 		d.find(SSHConfig.Finding("", d.origin(source.Position, "volume "+name), opaqueSSHWords(name)))
