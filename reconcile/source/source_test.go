@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -582,6 +584,113 @@ func TestAncestryCountsCommits(t *testing.T) {
 				t.Errorf("unknown commit: %v", err)
 			}
 		})
+	}
+}
+
+func TestAFailedConnectionLeavesWhatIsKept(t *testing.T) {
+	repo := newRepository(t)
+	first := repo.commit("main", "first", map[string]string{"a": "1"})
+	second := repo.commit("main", "second", map[string]string{"a": "2"})
+	h := serveHTTP(t, filepath.Dir(repo.bare), false)
+	git := h.Config.Handler
+	var fails atomic.Value // what the server does with a request; true where it has dealt with it
+	fails.Store(func(http.ResponseWriter, *http.Request) bool { return false })
+	h.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if !fails.Load().(func(http.ResponseWriter, *http.Request) bool)(w, req) {
+			git.ServeHTTP(w, req)
+		}
+	})
+	away := func(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) }
+	dir := t.TempDir()
+	with := func(do func(*Store)) { // as one process after the other
+		s, err := Open(dir, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		do(s)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kept := func(how string) {
+		t.Helper()
+		with(func(s *Store) {
+			snap, err := s.Fetch(t.Context(), h.remote(), Reference{Commit: second})
+			if err != nil {
+				t.Fatalf("%s: the kept commit is gone: %v", how, err)
+			}
+			defer snap.Close()
+			if text, err := fs.ReadFile(snap.Tree, "a"); err != nil || string(text) != "2" {
+				t.Errorf("%s: the kept commit holds %q, %v", how, text, err)
+			}
+			if behind, ok, err := s.Ancestry(t.Context(), h.remote(), first, second); err != nil || behind != 1 || !ok {
+				t.Errorf("%s: of the kept history: %d, %v, %v", how, behind, ok, err)
+			}
+		})
+	}
+	with(func(s *Store) {
+		snap, err := s.Fetch(t.Context(), h.remote(), Reference{Branch: "main"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		snap.Close()
+		if _, _, err := s.Ancestry(t.Context(), h.remote(), first, second); err != nil {
+			t.Fatal(err)
+		}
+	})
+	third := repo.commit("main", "third", map[string]string{"a": "3"})
+	for _, c := range []struct {
+		name string
+		does func() func(http.ResponseWriter, *http.Request) bool
+	}{
+		{"nobody answers", func() func(http.ResponseWriter, *http.Request) bool { return away }},
+		{"cut before the pack", func() func(http.ResponseWriter, *http.Request) bool {
+			return func(w http.ResponseWriter, req *http.Request) bool {
+				return req.Method == http.MethodPost && away(w, req)
+			}
+		}},
+		// What is no pack may be the fault of what is kept, so that it is asked
+		// for once more from nothing.
+		{"no pack, and then nobody answers", func() func(http.ResponseWriter, *http.Request) bool {
+			var spoilt atomic.Bool
+			return func(w http.ResponseWriter, req *http.Request) bool {
+				if spoilt.Load() {
+					return away(w, req)
+				}
+				if req.Method != http.MethodPost {
+					return false
+				}
+				spoilt.Store(true)
+				w.Header().Set("Content-Type", "application/x-git-upload-pack-result")
+				_, _ = io.WriteString(w, "0008NAK\n0009\x03no!\n0000")
+				return true
+			}
+		}},
+	} {
+		for _, ask := range []func(*Store) error{
+			func(s *Store) error {
+				snap, err := s.Fetch(t.Context(), h.remote(), Reference{Branch: "main"})
+				if err == nil {
+					snap.Close()
+				}
+				return err
+			},
+			func(s *Store) error {
+				_, _, err := s.Ancestry(t.Context(), h.remote(), second, third)
+				return err
+			},
+		} {
+			fails.Store(c.does())
+			with(func(s *Store) {
+				if err := ask(s); err == nil {
+					t.Errorf("%s: no error", c.name)
+				} else {
+					t.Logf("%s: %v", c.name, err)
+				}
+			})
+			fails.Store(away)
+			kept(c.name)
+		}
 	}
 }
 
