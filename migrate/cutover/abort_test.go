@@ -7,8 +7,12 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	fakediscovery "k8s.io/client-go/discovery/fake"
+	"k8s.io/client-go/kubernetes/fake"
+	kubetesting "k8s.io/client-go/testing"
 
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/reconcile/cluster"
@@ -50,6 +54,26 @@ func TestWhereNothingWasBegunThereIsNothingToPauseResumeOrAbort(t *testing.T) {
 	}
 	if record, err := s.run(t.Context()); err != nil || record != nil {
 		t.Errorf("a record of a run was made: %+v, %v", record, err)
+	}
+}
+
+func TestWhoMayChangeTheRecordAloneIsToldThatThereIsNone(t *testing.T) {
+	s, who := doubledStore(), Identity{User: "a", Host: "h"}
+	refuse := func(kubetesting.Action) (bool, runtime.Object, error) {
+		return true, nil, apierrors.NewForbidden(corev1.Resource("configmaps"), "", errors.New("no right"))
+	}
+	double := s.c.Kube.(*fake.Clientset)
+	double.PrependReactor("list", "configmaps", refuse)
+	double.PrependReactor("create", "configmaps", refuse)
+	_, resumed := Resume(t.Context(), s.c, who)
+	for name, err := range map[string]error{"pause": Pause(t.Context(), s.c, who), "resume": resumed, "ask for an abort": AskAbort(t.Context(), s.c, who)} {
+		if !errors.Is(err, ErrNothingBegun) || !strings.Contains(err.Error(), "was deleted since") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	double.PrependReactor("list", "configmaps", func(kubetesting.Action) (bool, runtime.Object, error) { return true, nil, errors.New("no answer") })
+	if err := Pause(t.Context(), s.c, who); err == nil || errors.Is(err, ErrNothingBegun) {
+		t.Errorf("journals that cannot be read are none: %v", err)
 	}
 }
 

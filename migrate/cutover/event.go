@@ -53,8 +53,8 @@ var (
 	ErrJournal = errors.New("the journal was written by somebody else")
 	// ErrAborted: "abort" was asked for, and what was unfinished rolled back.
 	ErrAborted = errors.New("aborted")
-	// ErrNothingBegun: no migration was begun in this cluster, so there is none to
-	// pause, to resume or to abort. Nothing was changed.
+	// ErrNothingBegun: no migration was begun in this cluster, as far as may be
+	// seen, so there is none to pause, to resume or to abort. Nothing was changed.
 	ErrNothingBegun = errors.New("no migration was begun in this cluster")
 	// ErrPredictionFailed: after adoption an object is not as was predicted.
 	ErrPredictionFailed = errors.New("not as predicted")

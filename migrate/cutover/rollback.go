@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -466,10 +467,12 @@ func flag(ctx context.Context, c *cluster.Client, who Identity, change func(*run
 	if run == nil {
 		// Somebody may have deleted the record alone.
 		journals, err := s.list(ctx)
-		if err != nil {
+		switch {
+		case apierrors.IsForbidden(err): // as for who may change the record alone, and cannot make it anew
+			return before, fmt.Errorf("%w, or its record, ConfigMap %s/%s, was deleted since; with the right to list ConfigMaps there it could be told (%w)", ErrNothingBegun, migrate.StateNamespace, RunRecord, err)
+		case err != nil:
 			return before, err
-		}
-		if len(journals) == 0 {
+		case len(journals) == 0:
 			return before, ErrNothingBegun
 		}
 	}
