@@ -100,6 +100,22 @@ func TestAJournalCanBeWrittenHoweverOftenAndWithHoweverManyWordsAStepFails(t *te
 	}
 }
 
+func TestAJournalStaysSmallWhateverItsMessagesAreWrittenWith(t *testing.T) {
+	j := &journal{Repository: "flux/a"}
+	for i := range maxEntries {
+		j.add(Entry{Step: steps[i%3].Name, State: Failed, At: time.Unix(int64(i), 0), Message: strings.Repeat("<\x01\"", maxMessage)})
+	}
+	raw, err := json.Marshal(j)
+	if err != nil || len(raw) > maxMessages+64<<10 {
+		t.Errorf("%d bytes, %v", len(raw), err)
+	}
+	for _, s := range steps[:3] {
+		if j.state(s.Name) != Failed {
+			t.Errorf("the newest entry of %s is gone", s.Name)
+		}
+	}
+}
+
 func TestAFailedUndoTellsWhetherTheRepositoryIsOnItsWayBack(t *testing.T) {
 	failing := &step{Name: "stage", Undo: func(context.Context, *repository) error { return errors.New("connection refused") }}
 	for _, back := range []bool{true, false} {

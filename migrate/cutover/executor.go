@@ -435,7 +435,7 @@ func (e *Executor) open(ctx context.Context, s *session, ids []string) (repos []
 				return nil, nil, err
 			}
 			if slice.Repository.Blocked {
-				j.Blocked = blockers(slice, e.plan.Accepted)
+				j.Blocked = shortened(blockers(slice, e.plan.Accepted), maxMessage)
 			}
 		}
 		j.Run = s.run

@@ -72,6 +72,9 @@ type Entry struct {
 	At      time.Time `json:"at"`
 	By      string    `json:"by"`
 	Message string    `json:"message,omitempty"`
+	// HeldBack: it failed for no failure of a step, but for a finding or a commit
+	// that nobody accepted; Message may be cut before the words that say so.
+	HeldBack bool `json:"heldBack,omitempty"`
 }
 
 // agentFacts is what must be known of the old agent to stop it, fence it and
@@ -211,11 +214,18 @@ func (j *journal) last() *Entry {
 }
 
 // What a journal holds of messages, so that the ConfigMap, with the plan in it,
-// stays below the 1 MiB that it may have. Whole errors were shown when they came.
+// stays below the 1 MiB that it may have: of each in bytes, and of all as JSON,
+// which writes some characters with six. Whole errors were shown when they came.
 const (
 	maxMessage  = 4 << 10
 	maxMessages = 256 << 10
 )
+
+// stored is how many bytes a message takes in a journal.
+func stored(message string) int {
+	raw, _ := json.Marshal(message) // a string can always be encoded
+	return len(raw)
+}
 
 // add appends an entry. Old entries of a step that was tried very often, or that
 // failed with many words, are dropped; the newest of each step always stays.
@@ -223,8 +233,10 @@ func (j *journal) add(e Entry) {
 	j.Entries = append(j.Entries, e)
 	said := 0
 	for i := range j.Entries {
-		j.Entries[i].Message = shortened(j.Entries[i].Message, maxMessage)
-		said += len(j.Entries[i].Message)
+		one := &j.Entries[i]
+		one.HeldBack = one.heldBack()
+		one.Message = shortened(one.Message, maxMessage)
+		said += stored(one.Message)
 	}
 	for len(j.Entries) > maxEntries || said > maxMessages {
 		i := slices.IndexFunc(j.Entries, func(old Entry) bool {
@@ -234,7 +246,7 @@ func (j *journal) add(e Entry) {
 		if i < 0 {
 			return
 		}
-		said -= len(j.Entries[i].Message)
+		said -= stored(j.Entries[i].Message)
 		j.Entries = slices.Delete(j.Entries, i, i+1)
 	}
 }

@@ -219,7 +219,7 @@ func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 // heldBack reports whether a failed entry says that the Repository was held
 // back: no failure of a step, but a finding or a commit that nobody accepted.
 func (e *Entry) heldBack() bool {
-	return strings.Contains(e.Message, ErrBlocked.Error()) || strings.Contains(e.Message, ErrMoved.Error())
+	return e.HeldBack || e.State == Failed && (strings.Contains(e.Message, ErrBlocked.Error()) || strings.Contains(e.Message, ErrMoved.Error()))
 }
 
 // lastFailure is the newest failed entry that nothing went past.

@@ -124,3 +124,16 @@ func TestARepositoryThatIsHeldBackIsShownAsBlockedWithTheReason(t *testing.T) {
 		}
 	}
 }
+
+func TestAJournalWhoseMessageWasCutStillSaysThatItsRepositoryIsHeldBack(t *testing.T) {
+	j := &journal{Repository: "flux/a"}
+	j.add(Entry{Step: "lock", State: Done})
+	j.add(Entry{Step: "recheck", State: Failed, Message: strings.Repeat("plan again: ", maxMessage/10) + ErrBlocked.Error() + ": blocker CRD_MISSING"})
+	if got := statusOf(j); got.Phase != PhaseBlocked || strings.Contains(got.Message, "CRD_MISSING") {
+		t.Errorf("%s, with a message of %d bytes", got.Phase, len(got.Message))
+	}
+	j.add(Entry{Step: "recheck", State: Failed, Message: strings.Repeat("no answer ", maxMessage)})
+	if got := statusOf(j); got.Phase != PhaseFailed {
+		t.Errorf("a failure is %s", got.Phase)
+	}
+}
