@@ -136,8 +136,9 @@ func Status(ctx context.Context, c *cluster.Client) (StatusReport, error) {
 }
 
 // Settled are the Repositories, by id, whose hand-over has ended, as their
-// journals tell; Status says whether one was disturbed since. One whose journal cannot be read
-// is none of them. It changes nothing, and needs no Lease.
+// journals tell: a migration has nothing to do for them, also where a fence was
+// taken down since, which Status says. One whose journal cannot be read is none of
+// them. It changes nothing, and needs no Lease.
 func Settled(ctx context.Context, c *cluster.Client) (map[string]bool, error) {
 	journals, err := store{c: c}.list(ctx)
 	if err != nil {
@@ -317,8 +318,9 @@ func lookAround(ctx context.Context, c *cluster.Client, j *journal, tended bool,
 	if err == nil && untended {
 		add(fmt.Sprintf("a run ended while it waited for its turn, and its fence %s refuses pods of the old agent that were started since: \"fluxover migrate\" goes on, \"fluxover rollback --repo %s\" takes it down", fenceName(j.Repository), j.Repository))
 	}
-	if apierrors.IsNotFound(err) && j.state("fence") == Done {
-		add(fmt.Sprintf("the fence %s was taken down by somebody", fenceName(j.Repository)))
+	gone := apierrors.IsNotFound(err)
+	if gone && j.state("fence") == Done {
+		add(fmt.Sprintf("the fence %s was taken down by somebody, so that nothing refuses what the old agent writes if it is started: keep its replicas at 0 where its release is declared; \"fluxover rollback --repo %s\" and then \"fluxover migrate\" put it up anew", fenceName(j.Repository), j.Repository))
 	} else if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("look for the fence of %s: %w", j.Repository, err)
 	}
@@ -330,7 +332,11 @@ func lookAround(ctx context.Context, c *cluster.Client, j *journal, tended bool,
 		return fmt.Errorf("look at the old agent of %s: %w", j.Repository, err)
 	}
 	if j.state("fence") == Done && (d.Spec.Replicas == nil || *d.Spec.Replicas > 0) {
-		add("the old agent was started again; the fence refuses what it writes: set its replicas to 0 where its release is declared")
+		what := "the fence refuses what it writes"
+		if gone {
+			what = "no fence refuses what it writes, beside the new one"
+		}
+		add("the old agent was started again; " + what + ": set its replicas to 0 where its release is declared")
 	}
 	return nil
 }

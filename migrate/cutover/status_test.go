@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -135,5 +137,60 @@ func TestAJournalWhoseMessageWasCutStillSaysThatItsRepositoryIsHeldBack(t *testi
 	j.add(Entry{Step: "recheck", State: Failed, Message: strings.Repeat("no answer ", maxMessage)})
 	if got := statusOf(j); got.Phase != PhaseFailed {
 		t.Errorf("a failure is %s", got.Phase)
+	}
+}
+
+// Of a settled repository migrate does nothing, so that nothing is to do for
+// "plan --detailed-exitcode" either; what is wrong with it stands in the status.
+func TestASettledRepositoryWhoseFenceIsGoneIsSettledAndSaidToBeOpen(t *testing.T) {
+	one, none := int32(1), int32(0)
+	for name, c := range map[string]struct {
+		fence    bool
+		replicas *int32
+		want     []string
+		not      string
+	}{
+		"as it was left":                {true, &none, nil, "the fence"},
+		"the old agent is started":      {true, &one, []string{"the fence refuses what it writes"}, "taken down"},
+		"the fence is gone":             {false, &none, []string{"was taken down by somebody", "rollback --repo flux/a"}, "started again"},
+		"the fence, and it is started":  {false, &one, []string{"was taken down by somebody", "no fence refuses what it writes"}, "; the fence refuses"},
+		"the fence, by the default one": {false, nil, []string{"no fence refuses what it writes"}, "; the fence refuses"},
+	} {
+		kube := fakeWithVersions()
+		client := &cluster.Client{Kube: kube, Dynamic: dynamicfake.NewSimpleDynamicClient(runtime.NewScheme())}
+		j := &journal{Repository: "flux/a", Closed: closedSettled, Agent: agentFacts{Namespace: "flux", Workload: "a"}}
+		for _, s := range steps {
+			j.Entries = append(j.Entries, Entry{Step: s.Name, State: Done})
+		}
+		if err := errors.Join(j.setPlan(&planSlice{}), (store{c: client}).save(t.Context(), j)); err != nil {
+			t.Fatal(err)
+		}
+		d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "flux", Name: "a"}, Spec: appsv1.DeploymentSpec{Replicas: c.replicas}}
+		objects := []runtime.Object{d}
+		if c.fence {
+			objects = append(objects, &admissionv1.ValidatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: fenceName("flux/a")}})
+		}
+		for _, o := range objects {
+			if err := kube.Tracker().Add(o); err != nil {
+				t.Fatal(err)
+			}
+		}
+		settled, err := Settled(t.Context(), client)
+		if err != nil || !settled["flux/a"] {
+			t.Errorf("%s: settled %v, %v", name, settled, err)
+		}
+		report, err := Status(t.Context(), client)
+		if err != nil || len(report.Repositories) != 1 {
+			t.Fatalf("%s: %+v, %v", name, report, err)
+		}
+		got := report.Repositories[0]
+		if got.Phase != PhaseSettled || strings.Contains(got.Message, c.not) {
+			t.Errorf("%s: %s, %q", name, got.Phase, got.Message)
+		}
+		for _, want := range c.want {
+			if !strings.Contains(got.Message, want) {
+				t.Errorf("%s: it is not said that %q: %q", name, want, got.Message)
+			}
+		}
 	}
 }
