@@ -108,6 +108,18 @@ var codes = []Code{
 		Remedy:      "give the agent the line (chart value ssh.known_hosts), verified with the server's owner",
 	},
 	{
+		Name: "KNOWN_HOSTS_LEFT_OUT", Severity: Info,
+		Cause:       "lines of known_hosts cannot be read by Flux v2's library, which refuses the whole file for one of them, while another line tells a key of the Git server",
+		Consequence: "they are not copied; a key that only such a line tells is not trusted",
+		Remedy:      "mend them where the agent has them (chart value ssh.known_hosts), if they are of use",
+	},
+	{
+		Name: "KNOWN_HOSTS_FIRST_KEY", Severity: Warning,
+		Cause:       "known_hosts has several keys of one type for the Git server, as after a change of its key, and the engine is stock Flux v2, which takes the first alone; OpenSSH and the bundled agent take each",
+		Consequence: "if the server shows another than the first, its source does not become ready; migrate sees that before the old agent is stopped",
+		Remedy:      "take the keys out that the server no longer shows (chart value ssh.known_hosts), or put the one that it shows first",
+	},
+	{
 		Name: "TOKEN_IN_PLAIN_TEXT", Severity: Blocker,
 		Cause:       "a user name without password, which may be a token, stands in plain text in the agent's environment",
 		Consequence: "it cannot be carried over, since a plan holds no secret",

@@ -93,7 +93,10 @@ func (b *repositoryBuilder) sshCredential(planned *Credential) {
 	}
 	var unread int
 	planned.KnownHosts, unread = ReadKnownHosts(c.KnownHosts)
-	if !KnownHost(c.KnownHosts, host) {
+	planned.KnownHosts = linesFor(planned.KnownHosts, host)
+	known, more := hostKeys(c.KnownHosts, host)
+	switch {
+	case !known:
 		message := fmt.Sprintf("no known_hosts line for %s was found, and Flux v2 connects to no server whose key it does not know", host)
 		if unread > 0 {
 			message += fmt.Sprintf("; lines that it cannot read, for which it would refuse the whole file, do not count: %d", unread)
@@ -102,6 +105,19 @@ func (b *repositoryBuilder) sshCredential(planned *Credential) {
 			Severity: Blocker, Code: "KNOWN_HOSTS_MISSING",
 			Message: message,
 			Hint:    "give the agent the line (chart value ssh.known_hosts), verified with the server's owner",
+		})
+	case unread > 0:
+		b.find(Finding{
+			Severity: Info, Code: "KNOWN_HOSTS_LEFT_OUT",
+			Message: fmt.Sprintf("Flux v2 cannot read some lines of known_hosts, for which it would refuse the whole file, and they are not copied: %d; a key of %s stands in another one", unread, host),
+			Hint:    "mend them where the agent has them (chart value ssh.known_hosts), if they are of use",
+		})
+	}
+	if known && len(more) > 0 && cmp.Or(b.opts.Engine, "bundled") != "bundled" {
+		b.find(Finding{
+			Severity: Warning, Code: "KNOWN_HOSTS_FIRST_KEY",
+			Message: fmt.Sprintf("known_hosts has several keys of %s of one type (%s), of which stock Flux v2 takes the first alone; fluxd takes each", host, strings.Join(more, ", ")),
+			Hint:    "take the keys out of known_hosts that the server no longer shows (chart value ssh.known_hosts), or put the one that it shows first",
 		})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/sha1" // what known_hosts hashes names with
 	"encoding/base64"
 	"net"
+	"slices"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
@@ -17,13 +18,23 @@ import (
 // v2's library, which differ from OpenSSH's: a pattern of hosts says nothing
 // about another port than its own, and of the keys of one type the first that is
 // about the host counts alone, be it an authority's (source: fluxcd/pkg,
-// ssh/knownhosts). A key that is revoked, and an authority that may sign keys, is
+// ssh/knownhosts: checkAddr; the bundled agent asks x/crypto itself, which takes
+// each). A key that is revoked, and an authority that may sign keys, is
 // none: the agent asks no server for a certificate. Lines that are no part of
 // [ReadKnownHosts] do not count.
 func KnownHost(lines, host string) bool {
+	known, _ := hostKeys(lines, host)
+	return known
+}
+
+// hostKeys is KnownHost, and gives the types, sorted, of which keys of the host
+// stand behind the first: the bundled agent takes each of them, stock Flux v2
+// the first alone.
+func hostKeys(lines, host string) (known bool, more []string) {
 	name, port := splitHost(host)
 	revoked := map[string]bool{}
 	first := map[string]hostLine{} // by the key's type
+	var behind []hostLine
 	for line := range strings.Lines(lines) {
 		l, ok := hostLineOf(line)
 		switch {
@@ -31,17 +42,23 @@ func KnownHost(lines, host string) bool {
 		case l.marker == markRevoked:
 			revoked[string(l.key.Marshal())] = true
 		case aboutHost(l.hosts, name, port):
-			if _, known := first[l.key.Type()]; !known {
+			if _, found := first[l.key.Type()]; !found {
 				first[l.key.Type()] = l
+			} else if l.marker == "" {
+				behind = append(behind, l)
 			}
 		}
 	}
 	for _, l := range first {
-		if l.marker == "" && !revoked[string(l.key.Marshal())] {
-			return true
+		known = known || l.marker == "" && !revoked[string(l.key.Marshal())]
+	}
+	for _, l := range behind {
+		if key := string(l.key.Marshal()); !revoked[key] && key != string(first[l.key.Type()].key.Marshal()) {
+			more = append(more, l.key.Type())
 		}
 	}
-	return false
+	slices.Sort(more)
+	return known, slices.Compact(more)
 }
 
 // ReadKnownHosts gives the lines of known_hosts that both OpenSSH and Flux v2
@@ -59,6 +76,22 @@ func ReadKnownHosts(lines string) (read string, unread int) {
 		out.WriteString(line)
 	}
 	return out.String(), unread
+}
+
+// linesFor gives the lines of known_hosts that are about a host, and those of
+// revoked keys. Stock Flux v2 asks a server for a key of any type that stands in the
+// file, whichever host it is of, in a random order: with lines of others it is
+// shown, at times, a key that it does not know (source: fluxcd/pkg,
+// ssh/knownhosts: hostKeyAlgorithms, git/gogit: CustomPublicKeys.ClientConfig).
+func linesFor(lines, host string) string {
+	name, port := splitHost(host)
+	var out strings.Builder
+	for line := range strings.Lines(lines) {
+		if l, ok := hostLineOf(line); ok && (l.marker == markRevoked || aboutHost(l.hosts, name, port)) {
+			out.WriteString(line)
+		}
+	}
+	return out.String()
 }
 
 // The marks that a line of known_hosts may begin with.

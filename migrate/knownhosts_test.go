@@ -149,8 +149,12 @@ func TestOneLineThatFluxV2CannotReadTakesNoOtherWithIt(t *testing.T) {
 		}
 		a := agentWith("flux/flux-team", []string{"p"}, "p/shop/a.yaml")
 		a.Credential.KnownHosts = lines
-		if p := planOf(a); hasFinding(p, "KNOWN_HOSTS_MISSING") || p.Credentials[0].KnownHosts != good {
+		if p := planOf(a); hasFinding(p, "KNOWN_HOSTS_MISSING") || !hasFinding(p, "KNOWN_HOSTS_LEFT_OUT") || p.Credentials[0].KnownHosts != strings.TrimPrefix(good, "# a comment\n\n") {
 			t.Errorf("%s: the plan has the lines %q, and finds %q", name, p.Credentials[0].KnownHosts, codesOf(p.Findings))
+		}
+		a.Credential.KnownHosts = good
+		if hasFinding(planOf(a), "KNOWN_HOSTS_LEFT_OUT") {
+			t.Errorf("%s: lines are said to be left out where none are", name)
 		}
 		a.Credential.KnownHosts = line
 		p := planOf(a)
@@ -176,5 +180,42 @@ func TestAPatternOfManyStarsIsReadInNoTime(t *testing.T) {
 		if got := likeHost(pattern, name); got != want {
 			t.Errorf("%s is said to be like it: %v", pattern, got)
 		}
+	}
+}
+
+// Of a host's keys of one type the fork takes the first (source: fluxcd/pkg
+// v0.25.0, ssh/knownhosts: checkAddr), x/crypto and OpenSSH each.
+func TestASecondKeyOfOneTypeIsSaidToBeNoneForStockFluxV2(t *testing.T) {
+	const other = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAfuCHKVTjquxvt6CM6tdG4SLp1Btn/nOeHHE5UOzRdf"
+	const first, second = "git.example.com " + testHostKey + "\n", "git.example.com " + other + "\n"
+	for name, c := range map[string]struct {
+		lines, engine string
+		want          bool
+	}{
+		"two keys":                        {first + second, "existing", true},
+		"two keys, the bundled agent":     {first + second, "", false},
+		"one key":                         {first, "existing", false},
+		"one key twice":                   {first + first, "existing", false},
+		"the second is another host's":    {first + "other.example.com " + other + "\n", "existing", false},
+		"the second is of another type":   {first + "git.example.com " + rsaKey + "\n", "existing", false},
+		"the second is revoked":           {first + second + "@revoked * " + other + "\n", "existing", false},
+		"the second is an authority's":    {first + "@cert-authority " + second, "existing", false},
+		"no key counts, and that is said": {"@cert-authority " + first + second, "existing", false},
+	} {
+		a := agentWith("flux/flux-team", []string{"p"}, "p/shop/a.yaml")
+		a.Credential.KnownHosts = c.lines
+		p := Build(Inventory{Cluster: Cluster{UID: "uid"}, Agents: []Flux1Agent{a}}, Options{Engine: c.engine})
+		if got := hasFinding(p, "KNOWN_HOSTS_FIRST_KEY"); got != c.want {
+			t.Errorf("%s: the findings are %v", name, codesOf(p.Findings))
+		}
+	}
+}
+
+func TestOnlyLinesAboutTheHostAreCopied(t *testing.T) {
+	const own, revoked = "git.example.com " + testHostKey + "\n", "@revoked * " + rsaKey + "\n"
+	a := agentWith("flux/flux-team", []string{"p"}, "p/shop/a.yaml")
+	a.Credential.KnownHosts = "# those that we use\nother.example.com " + rsaKey + "\n" + revoked + own + "git.example.com,other.example.com " + rsaKey + "\n@cert-authority *.example.org " + testHostKey
+	if got, want := planOf(a).Credentials[0].KnownHosts, revoked+own+"git.example.com,other.example.com "+rsaKey+"\n"; got != want {
+		t.Errorf("copied are\n%s\nwant\n%s", got, want)
 	}
 }

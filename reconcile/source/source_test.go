@@ -108,6 +108,19 @@ func TestFetchGivesTheTreeOverHTTPAndSSH(t *testing.T) {
 	}
 }
 
+func TestEachKeyOfAHostInKnownHostsIsTaken(t *testing.T) {
+	repo := newRepository(t)
+	repo.commit("main", "first", map[string]string{"a.yaml": "kind: A\n"})
+	k := serveSSH(t, filepath.Dir(repo.bare), "")
+	other := serveSSH(t, filepath.Dir(repo.bare), "") // another key of the same type
+	before := strings.ReplaceAll(string(other.knownHosts), port(other.address), port(k.address))
+	remote := k.remote()
+	remote.Auth.KnownHosts = []byte(before + string(k.knownHosts))
+	if _, err := openStore(t, Options{}).Resolve(t.Context(), remote, Reference{Branch: "main"}); err != nil {
+		t.Errorf("the second of two keys: %v", err)
+	}
+}
+
 func TestResolveIsOneSmallQuery(t *testing.T) {
 	repo := newRepository(t)
 	repo.commit("main", "first", map[string]string{"a": "1"})
