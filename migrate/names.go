@@ -91,10 +91,16 @@ const CapacitorName = "flux-capacitor"
 // which the ClusterAgent itself works, there already or not.
 func toolsOwn(name string) bool {
 	switch name {
-	case CapacitorName, "fluxover-agent", "fluxover-no-rights", "source-controller", "kustomize-controller":
+	case "fluxover-agent", "fluxover-no-rights", "source-controller", "kustomize-controller":
 		return true
 	}
-	return strings.HasPrefix(name, CapacitorName+"-")
+	return capacitorsOwn(name)
+}
+
+// capacitorsOwn reports whether a name is of what syncs the flux-capacitor, or a
+// folder of it.
+func capacitorsOwn(name string) bool {
+	return name == CapacitorName || strings.HasPrefix(name, CapacitorName+"-")
 }
 
 // notToolsOwn gives the names but for those of the tool itself, which are "".
@@ -114,8 +120,10 @@ func newNaming(inv Inventory) naming {
 		return slices.ContainsFunc(inv.Agents, func(a Flux1Agent) bool { return a.ID == id })
 	}
 	for _, c := range n.live {
-		// That of a repository's folder in the flux-capacitor is not its own.
-		if c.Kind != "Kustomization" || c.Repository == "" || c.Account == "" || toolsOwn(c.Account) {
+		// That of a repository's folder in the flux-capacitor is not its own. Any
+		// other stays, one of the tool itself too: it was given before the tool
+		// kept that for itself.
+		if c.Kind != "Kustomization" || c.Repository == "" || c.Account == "" || capacitorsOwn(c.Account) {
 			continue
 		}
 		taken[c.Account] = true
@@ -190,9 +198,9 @@ func (n naming) applications(id string, apps []application) {
 	}
 	hash := func(a application) string { return shortHash(id + " " + a.key()) }
 	names := []func(application) string{
-		free(func(a application) string { return plainName(repository, a) }),
-		free(func(a application) string { return dnsName(repository, a.key()) }),
-		free(func(a application) string { return dnsName(repository, a63(a.key()), hash(a)) }),
+		func(a application) string { return plainName(repository, a) },
+		func(a application) string { return dnsName(repository, a.key()) },
+		func(a application) string { return dnsName(repository, a63(a.key()), hash(a)) },
 		// The hash before the folder leaves the names that begin alike.
 		func(a application) string { return dnsName(a63(repository), hash(a), a63(a.below())) },
 	}
@@ -200,12 +208,15 @@ func (n naming) applications(id string, apps []application) {
 	for _, name := range names {
 		for _, a := range apps {
 			w := name(a)
-			if w != "" && kept[a.key()] == "" && !taken[w] && slices.ContainsFunc(n.live, func(c ControlObject) bool {
+			if kept[a.key()] == "" && !taken[w] && slices.ContainsFunc(n.live, func(c ControlObject) bool {
 				return c.Kind == "Kustomization" && c.Name == w && c.Repository == id && c.Path == a.path()
 			}) {
 				kept[a.key()], taken[w] = w, true
 			}
 		}
+	}
+	for i := range names[:len(names)-1] {
+		names[i] = free(names[i])
 	}
 	given := unique(apps, kept, taken, application.key, names...)
 	for i := range apps {

@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -247,5 +248,31 @@ func TestNamesOfTheToolItselfAreNobodyElses(t *testing.T) {
 	}
 	if d := cmp.Diff(settled.Repositories[0].Sources, again.Repositories[0].Sources); d != "" {
 		t.Error(d)
+	}
+}
+
+// A repository that was settled before the tool kept a name for itself.
+func TestWhatIsSettledKeepsItsNameAlsoWhereTheToolWantsIt(t *testing.T) {
+	for id, c := range map[string]struct {
+		account, folder string
+		want            []string // with nothing live
+	}{
+		"flux/flux-source-controller": {"source-controller", "web", []string{"flux-flux-source-controller-web"}},
+		"flux/flux-source":            {"source", "controller", []string{"source-p-controller"}},
+		"flux/flux-fluxover":          {"fluxover", "agent", []string{"fluxover-p-agent"}},
+	} {
+		agent := agentWith(id, []string{"p"}, "p/"+c.folder+"/a.yaml")
+		name := c.account + "-" + c.folder
+		now := func(live ...ControlObject) Plan {
+			return Build(Inventory{Cluster: Cluster{UID: "uid", Control: live}, Agents: []Flux1Agent{agent}}, Options{})
+		}
+		if got := slices.Sorted(maps.Values(kustomizationNames(now()))); !slices.Equal(got, c.want) {
+			t.Errorf("%s: with nothing live it is named %v", id, got)
+		}
+		p := now(ControlObject{Kind: "Kustomization", Name: name, Repository: id, Path: "./p/" + c.folder, Account: c.account},
+			ControlObject{Kind: "GitRepository", Name: c.account, Repository: id}, ControlObject{Kind: "ServiceAccount", Name: c.account, Repository: id})
+		if got := slices.Sorted(maps.Values(kustomizationNames(p))); !slices.Equal(got, []string{name}) || p.Repositories[0].Sources[0].Name != c.account || hasFinding(p, "NAME_LENGTHENED") {
+			t.Errorf("%s: settled as %s, it is named %v, its source %s: %v", id, name, got, p.Repositories[0].Sources[0].Name, codesOf(p.Findings))
+		}
 	}
 }
