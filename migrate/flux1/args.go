@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -116,10 +117,9 @@ func ParseArgs(args []string) (Config, []migrate.Setting, []migrate.Finding) {
 			flag, value, hasValue = FlagNamed("listen"), strings.TrimPrefix(arg, "-l"), true
 		case flag == nil && strings.HasPrefix(name, "-"):
 			at := i
+			shown := ShownFlag(name)
 			if letters, short := strings.CutPrefix(name, "-"); short && len(letters) > 1 && letters[0] != '-' {
-				// To pflag it is letters, of which the first is no flag. The rest
-				// may be the value of the flag before, and that a secret.
-				keepUnknown(at, "-"+string([]rune(letters)[:1]), "***")
+				keepUnknown(at, shown, "***") // to pflag it is letters, of which the first is no flag
 				dangling = false
 				continue
 			}
@@ -127,7 +127,7 @@ func ParseArgs(args []string) (Config, []migrate.Setting, []migrate.Finding) {
 				i++
 				value = args[i]
 			}
-			keepUnknown(at, name, value)
+			keepUnknown(at, shown, value)
 			dangling = value == ""
 			continue
 		case flag == nil:
@@ -312,6 +312,42 @@ func (c *Config) Forget(name string) {
 
 func origin(i int) migrate.Origin {
 	return migrate.Origin{Witness: "cluster", Where: "args[" + strconv.Itoa(i) + "]"}
+}
+
+// flagWord is a word of a flag's name.
+var flagWord = regexp.MustCompile(`^(?:[a-z]{1,16}[0-9]{0,3}|[a-z][0-9][a-z])$`)
+
+// ShownFlag is what may be shown of the name of a flag that fluxd does not have,
+// with its dashes. A value may stand in it, where nothing parts the two
+// ("--git-urlhttps://user:password@host"), so it ends where a flag of fluxd does,
+// or before what is no word of small letters. Of a flag with one dash the letter
+// is shown: the rest may be the value of the flag before it.
+func ShownFlag(name string) string {
+	long, ok := strings.CutPrefix(name, "--")
+	if !ok {
+		letters := []rune(strings.TrimPrefix(name, "-"))
+		return "-" + string(letters[:min(len(letters), 1)])
+	}
+	known := ""
+	for i := range Flags {
+		if rest, ok := strings.CutPrefix(long, Flags[i].Name); ok && rest != "" && rest[0] != '-' && len(Flags[i].Name) > len(known) {
+			known = Flags[i].Name
+		}
+	}
+	if known != "" {
+		return "--" + known + "***"
+	}
+	for end := 0; end < len(long); end++ {
+		size := strings.IndexAny(long[end:], "-._")
+		if size < 0 {
+			size = len(long) - end
+		}
+		if !flagWord.MatchString(long[end : end+size]) {
+			return "--" + long[:end] + "***"
+		}
+		end += size
+	}
+	return name
 }
 
 func flagOf(token string) *Flag {

@@ -296,3 +296,38 @@ func TestAWordAfterAnUnknownFlagIsNotShown(t *testing.T) {
 		}
 	}
 }
+
+func TestOfAnUnknownFlagNothingIsShownThatMayBeItsValue(t *testing.T) {
+	for name, want := range map[string]string{
+		"--git-urlhttps://user:hunter2@host/a": "--git-url***",
+		"--git-urlhunter":                      "--git-url***",
+		"--sync-garbage-collection-dryhunter":  "--sync-garbage-collection-dry***",
+		"--https://user:hunter2@host/a":        "--***",
+		"--ghp_16C7e42F292c6912E7710c838347Ae": "--ghp_***",
+		"--glpat-Hunter2xyz":                   "--glpat-***",
+		"--password:hunter2":                   "--***",
+		"--some-hunter2hunter2":                "--some-***",
+		"--aaaaaaaaaaaaaaaaaaaaaaaaaaaaaahunt": "--***",
+		"--some.Hunter":                        "--some.***",
+		"--é":                                  "--***",
+		"--some-":                              "--some-",
+		"--some--other":                        "--some-***",
+		"--git-urls":                           "--git-url***",
+		"--git-url-file":                       "--git-url-file",
+		"--k8s-label":                          "--k8s-label",
+		"--use-sha256_sums":                    "--use-sha256_sums",
+		"--some-flag":                          "--some-flag",
+		"-":                                    "-",
+		"-hunter2":                             "-h",
+	} {
+		if got := ShownFlag(name); got != want {
+			t.Errorf("of %s it shows %s, want %s", name, got, want)
+		}
+		for _, arg := range []string{name, name + "=x"} {
+			_, settings, findings := ParseArgs([]string{"--git-url=git@host:a", arg})
+			if text := fmt.Sprintf("%+v %+v", settings, findings); strings.Contains(text, "unt") || strings.Contains(text, "16C7") {
+				t.Errorf("of %s it shows %s", arg, text)
+			}
+		}
+	}
+}

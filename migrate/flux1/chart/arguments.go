@@ -70,7 +70,9 @@ func showArgument(arg string) string {
 		return hiddenText // it may be the value of the word before
 	case !hasValue:
 		return name
-	case flag == nil || flag.Secret:
+	case flag == nil:
+		return flux1.ShownFlag(name) + "=" + hiddenText
+	case flag.Secret:
 		return name + "=" + hiddenText
 	}
 	return name + "=" + masked(value)

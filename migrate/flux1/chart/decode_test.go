@@ -295,6 +295,16 @@ additionalArgs: ["--git-branch=other", "--connect=ws://fluxcloud", "--whatever=1
 	}
 }
 
+func TestOfAnUnknownArgumentNothingIsShownThatMayBeItsValue(t *testing.T) {
+	r := decode(t, "1.13.3", `
+git: {url: "git@host:team/app"}
+additionalArgs: ["--git-urlhttps://user:hunter2@host/a=b", "-phunter2=x", "--tokenhunter2=x", "--some-flag=hunter2"]
+`)
+	if text := fmt.Sprintf("%+v %+v %+v", r.Settings, r.Findings, r.Args); strings.Contains(text, "unter2") || !strings.Contains(text, "--git-url***") || !strings.Contains(text, "--some-flag") {
+		t.Errorf("it shows %s", text)
+	}
+}
+
 func TestWhatDependsOnAnUnknownValueIsUnknown(t *testing.T) {
 	cause := "variable x has no value"
 	u := Unknown{Cause: cause}
