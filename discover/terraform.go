@@ -273,7 +273,7 @@ func (c *configuration) read(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		c.release(h, c.matches[h.Address])
+		c.release(ctx, h, c.matches[h.Address])
 	}
 	for _, w := range terraform.Workloads(ctx, c.result) {
 		c.workload(w)

@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"cmp"
 	"compress/gzip"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -28,13 +30,19 @@ type localChart struct {
 	// runsFluxd says how it is seen that a chart of another name runs fluxd;
 	// empty if it is not.
 	runsFluxd string
+	// left says which part of it was not read first, and why; empty if all was.
+	left string
 }
 
-// Bounds of what is read of a chart.
+// Bounds of what is read of a chart: the files that tell what it installs, the
+// entries of its folder, bytes of one file and of all, and bytes that its packed
+// parts come to.
 const (
 	chartFiles     = 500
+	chartEntries   = 20_000
 	chartFileBytes = 1 << 20
 	chartBytes     = 16 << 20
+	chartUnpacked  = 64 << 20
 )
 
 var (
@@ -57,7 +65,7 @@ var fluxChartValues = []string{
 
 // localChart is a chart that lies beside the configuration, as a folder or
 // packed: empty if there is none. Each is read once.
-func (c *configuration) localChart(name string) localChart {
+func (c *configuration) localChart(ctx context.Context, name string) localChart {
 	if strings.Contains(name, "://") {
 		return localChart{}
 	}
@@ -79,24 +87,32 @@ func (c *configuration) localChart(name string) localChart {
 	if c.charts == nil {
 		c.charts = map[string]localChart{}
 	}
-	c.charts[at] = c.readChart(at)
+	c.charts[at] = c.readChart(ctx, at)
 	return c.charts[at]
 }
 
-// readChart reads the chart at a path below the root.
-func (c *configuration) readChart(at string) localChart {
-	var out localChart
+// readChart reads the chart at a path below the root. It ends early with ctx, and
+// then its caller does too.
+func (c *configuration) readChart(ctx context.Context, at string) (out localChart) {
 	root, err := os.OpenRoot(c.root)
 	if err != nil {
 		return out
 	}
 	defer func() { _ = root.Close() }()
-	files := chartFolder(root, at)
+	r := &chartReader{ctx: ctx, unpacked: chartUnpacked}
+	defer func() { out.left = r.left }()
+	files := map[string][]byte{}
 	if isPacked(at) {
-		files = chartArchive(root, at)
+		r.archive(root, at, files)
+	} else {
+		r.folder(root, at, files)
 	}
 	var meta struct{ Name, Version, AppVersion, Home string }
-	if files["Chart.yaml"] == nil || sigsyaml.Unmarshal(files["Chart.yaml"], &meta) != nil {
+	if files["Chart.yaml"] == nil {
+		return out
+	}
+	if sigsyaml.Unmarshal(files["Chart.yaml"], &meta) != nil {
+		r.leave("its Chart.yaml cannot be read")
 		return out
 	}
 	for _, file := range sortedNames(files) {
@@ -114,7 +130,11 @@ func (c *configuration) readChart(at string) localChart {
 		if part, inside := strings.CutPrefix(file, "charts/"); inside {
 			about := files[file]
 			if isPacked(part) {
-				about = unpacked(bytes.NewReader(about))["Chart.yaml"]
+				of := map[string][]byte{}
+				r.unpack(bytes.NewReader(about), file, of, func(name string) bool { return name == "Chart.yaml" })
+				if about = of["Chart.yaml"]; about == nil {
+					r.leave("its %s shows no Chart.yaml", file)
+				}
 			} else if path.Base(part) != "Chart.yaml" {
 				continue
 			}
@@ -127,7 +147,7 @@ func (c *configuration) readChart(at string) localChart {
 		return out
 	}
 	var copied bool
-	if copied, out.runsFluxd = fluxdOf(files); copied && slices.Contains(chart.Versions(), strings.TrimPrefix(meta.Version, "v")) && fluxdVersion.MatchString(meta.AppVersion) {
+	if copied, out.runsFluxd = fluxdOf(ctx, files); copied && slices.Contains(chart.Versions(), strings.TrimPrefix(meta.Version, "v")) && fluxdVersion.MatchString(meta.AppVersion) {
 		// A copy of the flux chart that was given another name.
 		out.version, out.app, out.kind = meta.Version, meta.AppVersion, "flux"
 	}
@@ -136,15 +156,18 @@ func (c *configuration) readChart(at string) localChart {
 
 // fluxdOf says how a chart's files show that it runs fluxd, empty if they do
 // not, and whether that is a template as each version of the flux chart has it.
-func fluxdOf(files map[string][]byte) (copied bool, why string) {
+func fluxdOf(ctx context.Context, files map[string][]byte) (copied bool, why string) {
 	for _, name := range sortedNames(files) {
+		if ctx.Err() != nil {
+			break
+		}
 		text := files[name]
 		template := strings.HasPrefix(name, "templates/") || strings.Contains(name, "/templates/")
 		switch {
 		case template && bytes.Contains(text, []byte("--git-url")) && fluxdArgument.Match(text):
 			return path.Dir(name) == "templates" && !slices.ContainsFunc(fluxChartValues, func(value string) bool { return !bytes.Contains(text, []byte(value)) }),
 				"its " + name + " has arguments of fluxd"
-		case (template || name == "values.yaml") && fluxdImage.Match(commentOrAddress.ReplaceAll(text, nil)):
+		case (template || name == "values.yaml") && bytes.Contains(text, []byte("/flux")) && fluxdImage.Match(commentOrAddress.ReplaceAll(text, nil)):
 			why = cmp.Or(why, fmt.Sprintf("its %s names fluxd's image", name))
 		}
 	}
@@ -163,77 +186,160 @@ func ofChart(name string) bool {
 // isPacked reports whether a file of a chart is a packed chart, by its name.
 func isPacked(name string) bool { return path.Ext(name) == ".tgz" }
 
-// chartFolder reads the files of a chart in a folder, as far as the bounds
-// allow; links are not followed.
-func chartFolder(root *os.Root, at string) map[string][]byte {
-	files := map[string][]byte{}
+// chartReader reads the files of one chart, as far as the bounds allow.
+type chartReader struct {
+	ctx      context.Context
+	bytes    int   // that were read
+	unpacked int64 // bytes that packed parts may still come to
+	left     string
+}
+
+// leave notes what is not read, if it is the first such thing.
+func (r *chartReader) leave(format string, args ...any) {
+	if r.left == "" {
+		r.left = fmt.Sprintf(format, args...)
+	}
+}
+
+// full reports whether a bound is reached, which it notes, or ctx has ended.
+func (r *chartReader) full(files map[string][]byte) bool {
+	switch {
+	case r.ctx.Err() != nil:
+	case len(files) >= chartFiles:
+		r.leave("it has more than %d files", chartFiles)
+	case r.bytes > chartBytes:
+		r.leave("its files have more than %d MiB", chartBytes>>20)
+	default:
+		return false
+	}
+	return true
+}
+
+// folder reads a chart's folder; links are not followed. It reads nothing where
+// there is none.
+func (r *chartReader) folder(root *os.Root, at string, files map[string][]byte) {
 	if at == ".." || strings.HasPrefix(at, "../") {
-		return files
+		return
 	}
 	if info, err := root.Lstat(filepath.FromSlash(path.Join(at, "Chart.yaml"))); err != nil || !info.Mode().IsRegular() {
-		return files
+		return
 	}
-	total := 0
-	// What cannot be read tells nothing.
+	entries := 0
 	_ = fs.WalkDir(root.FS(), at, func(name string, d fs.DirEntry, err error) error {
+		short := strings.TrimPrefix(strings.TrimPrefix(name, at), "/")
+		if entries++; entries > chartEntries {
+			r.leave("its folder has more than %d entries", chartEntries)
+			return fs.SkipAll
+		}
 		switch {
 		case err != nil:
+			r.leave("its %s cannot be read", short)
 			return nil
-		case len(files) >= chartFiles || total > chartBytes:
-			return fs.SkipAll
+		case d.Type()&fs.ModeSymlink != 0:
+			if info, err := root.Stat(filepath.FromSlash(name)); err != nil || info.IsDir() || ofChart(name) {
+				r.leave("its %s is a link, which is not followed", short)
+			}
+			return nil
 		case !d.Type().IsRegular() || !ofChart(name):
 			return nil
+		case r.full(files):
+			return fs.SkipAll
 		}
-		if info, err := d.Info(); err != nil || info.Size() > chartFileBytes {
+		info, err := d.Info()
+		if err == nil && info.Size() > chartFileBytes {
+			r.leave("its %s has more than %d MiB", short, chartFileBytes>>20)
 			return nil
 		}
 		content, err := root.ReadFile(filepath.FromSlash(name))
-		if err == nil {
-			files[strings.TrimPrefix(strings.TrimPrefix(name, at), "/")] = content
-			total += len(content)
+		if err != nil {
+			r.leave("its %s cannot be read", short)
+			return nil
 		}
+		files[short] = content
+		r.bytes += len(content)
 		return nil
 	})
-	return files
 }
 
-// chartArchive is chartFolder of a packed chart.
-func chartArchive(root *os.Root, at string) map[string][]byte {
+// archive is folder of a packed chart.
+func (r *chartReader) archive(root *os.Root, at string, files map[string][]byte) {
 	info, err := root.Lstat(filepath.FromSlash(at))
 	if err != nil || !info.Mode().IsRegular() {
-		return nil
+		return
 	}
 	packed, err := root.Open(filepath.FromSlash(at))
 	if err != nil {
-		return nil
+		r.leave("it cannot be read")
+		return
 	}
 	defer func() { _ = packed.Close() }()
-	return unpacked(packed)
+	r.unpack(packed, "", files, nil)
 }
 
-// unpacked are the files of a packed chart, as far as the bounds allow.
-func unpacked(packed io.Reader) map[string][]byte {
-	files := map[string][]byte{}
+// unpack reads the files of a packed chart, which is a part of the chart unless
+// part is empty, and nothing behind a file of which last says so.
+func (r *chartReader) unpack(packed io.Reader, part string, files map[string][]byte, last func(name string) bool) {
+	of := "it"
+	if part != "" {
+		of = "its " + part
+	}
 	unzipped, err := gzip.NewReader(io.LimitReader(packed, chartBytes))
 	if err != nil {
-		return files
+		r.leave("%s cannot be unpacked", of)
+		return
 	}
-	for archive := tar.NewReader(io.LimitReader(unzipped, 4*chartBytes)); len(files) < chartFiles; {
+	for archive := tar.NewReader(&budgeted{r, unzipped}); ; {
 		head, err := archive.Next()
-		if err != nil {
-			return files // the end, or no more can be read
+		switch {
+		case err == io.EOF || r.ctx.Err() != nil:
+			return
+		case err != nil:
+			r.leave("%s cannot be unpacked whole, or within %d MiB", of, chartUnpacked>>20)
+			return
 		}
 		_, name, ok := strings.Cut(path.Clean(head.Name), "/") // below the folder of the chart's name
-		if !ok || head.Typeflag != tar.TypeReg || head.Size > chartFileBytes || !ofChart(name) {
+		if !ok || head.Typeflag != tar.TypeReg || !ofChart(name) {
 			continue
 		}
-		content, err := io.ReadAll(io.LimitReader(archive, chartFileBytes))
+		if r.full(files) {
+			return
+		}
+		if head.Size > chartFileBytes {
+			r.leave("%s has a %s of more than %d MiB", of, name, chartFileBytes>>20)
+			continue
+		}
+		content, err := io.ReadAll(archive)
 		if err != nil {
-			return files
+			r.leave("%s cannot be unpacked whole, or within %d MiB", of, chartUnpacked>>20)
+			return
 		}
 		files[name] = content
+		r.bytes += len(content)
+		if last != nil && last(name) {
+			return
+		}
 	}
-	return files
+}
+
+// budgeted gives what is unpacked, as long as the reader may read more.
+type budgeted struct {
+	r    *chartReader
+	from io.Reader
+}
+
+// errBudget: a chart comes to more, unpacked, than is read of one.
+var errBudget = errors.New("it is too large, unpacked")
+
+func (b *budgeted) Read(p []byte) (int, error) {
+	if err := b.r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	if b.r.unpacked <= 0 {
+		return 0, errBudget
+	}
+	n, err := b.from.Read(p[:min(int64(len(p)), b.r.unpacked)])
+	b.r.unpacked -= int64(n)
+	return n, err
 }
 
 // givesGitURL reports whether values hold the one without which the flux chart

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -141,6 +142,78 @@ resource "helm_release" "b" {
 		"a.tgz": broken, "b.tgz": broken[:len(broken)/2],
 	})
 	equal(t, "agents", agentIDs(inv), []string{})
+	said(t, inv, "TERRAFORM_CHART_NOT_READ", "helm_release.a installs", "it has a templates/a.yaml of more than 1 MiB")
+	said(t, inv, "TERRAFORM_CHART_NOT_READ", "helm_release.b installs")
+}
+
+func TestWhatIsNotReadOfAChartBesideTheConfigurationIsSaid(t *testing.T) {
+	files, main := map[string]string{}, ""
+	chart := func(name string, more map[string]string) {
+		main += fmt.Sprintf("resource \"helm_release\" %q {\n name = %[1]q\n chart = \"./charts/%[1]s\"\n}\n", name)
+		files["charts/"+name+"/Chart.yaml"] = "name: app\nversion: 1.0.0\n"
+		for file, content := range more {
+			files["charts/"+name+"/"+file] = content
+		}
+	}
+	many, large, bombs := map[string]string{}, map[string]string{}, map[string]string{}
+	for i := range chartFiles {
+		many[fmt.Sprintf("templates/%03d.yaml", i)] = "#\n"
+	}
+	for i := range 20 {
+		large[fmt.Sprintf("templates/%03d.yaml", i)] = strings.Repeat("#", chartFileBytes)
+	}
+	bomb := packed(t, map[string]string{"A.bin": strings.Repeat("\x00", 8<<20), "Chart.yaml": "name: x\n"})
+	for i := range 30 {
+		bombs[fmt.Sprintf("charts/%02d.tgz", i)] = bomb
+	}
+	chart("small", map[string]string{"templates/a.yaml": "#\n", "README": "x", "charts/redis.tgz": packed(t, map[string]string{"Chart.yaml": "name: redis\n"})})
+	chart("big", map[string]string{"templates/a.yaml": strings.Repeat("#", chartFileBytes+1)})
+	chart("many", many)
+	chart("large", large)
+	chart("bombs", bombs)
+	chart("nothing", map[string]string{"charts/a.tgz": "x"})
+	chart("empty", map[string]string{"charts/a.tgz": packed(t, map[string]string{"values.yaml": "a: b\n"})})
+	chart("linked", nil)
+	chart("linkedfile", nil)
+	chart("other", nil)
+	chart("unreadable", nil)
+	files["charts/unreadable/Chart.yaml"] = "a: [b\n"
+	files["main.tf"] = main
+	dir := written(t, files)
+	for name, target := range map[string]string{"linked/templates": "../small/templates", "linkedfile/values.yaml": "../small/Chart.yaml", "other/README": "../small/README"} {
+		if err := os.Symlink(target, filepath.Join(dir, "charts", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	inv, err := Terraform(t.Context(), TerraformOptions{Dirs: []string{dir}, Root: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, why := range map[string]string{
+		"big": "its templates/a.yaml has more than 1 MiB", "many": "it has more than 500 files", "large": "its files have more than 16 MiB",
+		"bombs": "or within 64 MiB", "nothing": "its charts/a.tgz cannot be unpacked", "empty": "its charts/a.tgz shows no Chart.yaml",
+		"linked": "its templates is a link", "linkedfile": "its values.yaml is a link", "unreadable": "its Chart.yaml cannot be read",
+	} {
+		said(t, inv, "TERRAFORM_CHART_NOT_READ", "helm_release."+name+" installs", why)
+	}
+	for _, f := range inv.Findings {
+		if f.Code == "TERRAFORM_CHART_NOT_READ" && (strings.Contains(f.Message, "helm_release.small ") || strings.Contains(f.Message, "helm_release.other ")) {
+			t.Errorf("it is said that not all was read: %s", f.Message)
+		}
+	}
+}
+
+func TestAReadingOfAChartEndsWithItsContext(t *testing.T) {
+	dir := written(t, map[string]string{"own/Chart.yaml": "name: own\nversion: 1.0.0\n", "own/templates/d.yaml": chartTemplate})
+	c := &configuration{root: dir, result: &terraform.Result{Dir: "."}}
+	if got := c.readChart(t.Context(), "own"); got.runsFluxd == "" {
+		t.Fatalf("it was read as %+v", got)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if got := c.readChart(ctx, "own"); got != (localChart{}) {
+		t.Errorf("it was read to its end: %+v", got)
+	}
 }
 
 // A chart that many releases install is read once: what it holds cannot change
@@ -148,7 +221,7 @@ resource "helm_release" "b" {
 func TestAChartBesideTheConfigurationIsReadOnce(t *testing.T) {
 	dir := written(t, map[string]string{"flux/Chart.yaml": "name: flux\nversion: 1.13.3\nappVersion: 1.25.4\n"})
 	c := &configuration{root: dir, result: &terraform.Result{Dir: "."}}
-	first := c.localChart("./flux")
+	first := c.localChart(t.Context(), "./flux")
 	if first.version != "1.13.3" {
 		t.Fatalf("it was read as %+v", first)
 	}
@@ -156,7 +229,7 @@ func TestAChartBesideTheConfigurationIsReadOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"./flux", "flux", filepath.Join(dir, "flux")} {
-		if again := c.localChart(name); again != first {
+		if again := c.localChart(t.Context(), name); again != first {
 			t.Errorf("%s was read again: %+v", name, again)
 		}
 	}

@@ -61,6 +61,12 @@ var (
 		Consequence: "it may install an agent, which is not listed from the configuration alone",
 		Remedy:      "discover the cluster itself, which finds the agent however it was installed; a copy of the flux chart is read if it lies beside the configuration and has the version and app version that it was copied from",
 	}
+	TerraformChartNotRead = flux1.Code{
+		Name: "TERRAFORM_CHART_NOT_READ", Severity: migrate.Warning,
+		Cause:       "the configuration installs a chart that lies beside it, of which not all was read: it is larger or has more files than is read of a chart, a part of it is a link, or it cannot be unpacked",
+		Consequence: "what was read shows no fluxd; the rest may install an agent, which is not listed from the configuration alone",
+		Remedy:      "discover the cluster itself, which finds the agent however it was installed, or look into the chart",
+	}
 	TerraformOtherCluster = flux1.Code{
 		Name: "TERRAFORM_OTHER_CLUSTER", Severity: migrate.Info,
 		Cause:       "the configuration declares a Flux v1 agent through a provider configuration of another cluster",
@@ -232,7 +238,7 @@ var (
 )
 
 var terraformCodes = []flux1.Code{
-	TerraformProblem, TerraformModuleUnread, TerraformUncertain, TerraformNoAgent, TerraformScript, TerraformTools, TerraformRendered, TerraformPartOfChart, TerraformChartOfFluxd,
+	TerraformProblem, TerraformModuleUnread, TerraformUncertain, TerraformNoAgent, TerraformScript, TerraformTools, TerraformRendered, TerraformPartOfChart, TerraformChartOfFluxd, TerraformChartNotRead,
 	TerraformOtherCluster, TerraformClusters, TerraformClusterNotSaid, TerraformWorkspace, TerraformOtherWorkspace, TerraformStateElsewhere, TerraformWorkspacesElsewhere, TerraformWorkspaceRemote, TerraformVarFile, TerraformRemoteState, TerraformTainted, TerraformNotInState, TerraformTwice, TerraformChartUnknown, TerraformLocalChart, TerraformName,
 	TerraformNamespace, TerraformObjects, TerraformStateOnly, TerraformStateAlone, TerraformStatesTogether, TerraformStateHidden, TerraformNotApplied, WitnessesDisagree, EditedByHand,
 	DeclaredNotLive, LiveStateOnly, LiveNotDeclared,

@@ -2,6 +2,7 @@ package discover
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"path"
 	"slices"
@@ -109,7 +110,7 @@ func speaksOfFlux(words ...string) bool {
 }
 
 // release makes an agent of a Helm release of the flux chart.
-func (c *configuration) release(h *terraform.HelmRelease, matches []terraform.Match) {
+func (c *configuration) release(ctx context.Context, h *terraform.HelmRelease, matches []terraform.Match) {
 	repository, _ := h.Repository.Str()
 	if u, ok := h.RepositoryURL.Str(); ok {
 		repository = u
@@ -131,7 +132,7 @@ func (c *configuration) release(h *terraform.HelmRelease, matches []terraform.Ma
 		}
 		return
 	}
-	local := c.localChart(name)
+	local := c.localChart(ctx, name)
 	if kind == "" {
 		if kind = local.kind; kind == "" {
 			kind = chartKind(name, repository)
@@ -148,6 +149,8 @@ func (c *configuration) release(h *terraform.HelmRelease, matches []terraform.Ma
 		if why := local.runsFluxd; why != "" || local.kind == "" && givesGitURL(h.Values) {
 			c.find(TerraformChartOfFluxd.About("", h.Address, place(h.Position), fmt.Sprintf("whether %s installs an agent is not known: chart %s has another name than the flux chart, and %s",
 				h.Address, flux1.DisplayURL(name), cmp.Or(why, "it is given a git.url, as the flux chart is"))))
+		} else if local.left != "" {
+			c.find(TerraformChartNotRead.About("", h.Address, place(h.Position), fmt.Sprintf("whether %s installs an agent is not known: of chart %s not all was read, since %s", h.Address, flux1.DisplayURL(name), local.left)))
 		}
 		return
 	}

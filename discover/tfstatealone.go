@@ -38,7 +38,7 @@ func stateAlone(ctx context.Context, s stateFile) (*configuration, error) {
 			return nil, err
 		}
 		if r := h.State.Release; r.Chart == "" || stateChart(r) != "" {
-			c.release(h, nil)
+			c.release(ctx, h, nil)
 		}
 	}
 	for _, w := range s.state.Workloads(s.name) {
