@@ -213,6 +213,9 @@ func (w *witness) assemble(ctx context.Context, a *agent, storage *helm.Storage,
 	if err := w.readWays(a, around.egress[a.Namespace]); err != nil {
 		return err
 	}
+	if err := w.missingSecrets(ctx, a); err != nil {
+		return err
+	}
 
 	// Who it is and what it may do.
 	if rights.unknown != "" {

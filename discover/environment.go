@@ -69,6 +69,15 @@ func (w *witness) environmentOf(namespace, id string, pod *corev1.PodSpec, c *co
 // would be unknown without it is said when reading is not allowed, and the
 // error is errUnreadable then.
 func (e *environment) secret(ctx context.Context, name, unknown string) (*corev1.Secret, error) {
+	s, err := e.secretThere(ctx, name)
+	if err == errUnreadable {
+		e.w.forbidden("get", "secrets/"+name, e.namespace, e.id, unknown)
+	}
+	return s, err
+}
+
+// secretThere is secret, and says nothing.
+func (e *environment) secretThere(ctx context.Context, name string) (*corev1.Secret, error) {
 	if s, ok := e.secrets[name]; ok {
 		return s, nil
 	}
@@ -82,7 +91,6 @@ func (e *environment) secret(ctx context.Context, name, unknown string) (*corev1
 	case notFound(err):
 		s = nil
 	case isForbidden(err):
-		e.w.forbidden("get", "secrets/"+name, e.namespace, e.id, unknown)
 		return nil, errUnreadable
 	case err != nil:
 		return nil, fmt.Errorf("read Secret %s/%s: %w", e.namespace, name, err)

@@ -71,6 +71,12 @@ var (
 		Consequence: "the repository cannot be read, and there is nothing to copy",
 		Remedy:      "put the credential where the finding says",
 	}
+	AgentSecretMissing = flux1.Code{
+		Name: "AGENT_SECRET_MISSING", Severity: migrate.Warning,
+		Cause:       "a Secret that the agent's Deployment names, or a key of it, is not there",
+		Consequence: "a pod of the agent that runs goes on; a new one does not start, neither after a change of the release nor after a rollback",
+		Remedy:      "make the Secret, or take its name out of the agent's release",
+	}
 	CredentialPlace = flux1.Code{
 		Name: "CREDENTIAL_PLACE", Severity: migrate.Blocker,
 		Cause:       "the agent's password stands in plain text outside of a Secret",
@@ -303,7 +309,7 @@ var (
 func Codes() []flux1.Code {
 	codes := []flux1.Code{
 		RBACMissing, APIGroupDown, ReleaseCorrupt, ReleaseMissing, HelmOperator, AmbiguousRelease, GitUnreadable, GitAuth,
-		GitHostKey, CredentialMissing, CredentialPlace, NeverSynced, MarkUnknown, MarkOffBranch, StuckAtHead,
+		GitHostKey, CredentialMissing, AgentSecretMissing, CredentialPlace, NeverSynced, MarkUnknown, MarkOffBranch, StuckAtHead,
 		AgentStopped, ManyReplicas, SharedAccount, TokenSecret, TokenPasses, AgentUsesToken, KubernetesOld, FenceNotServed, Flux2Found,
 		ClusterAgentFound, HelmOperatorFound, Confined, GitConfig, SSHConfig, Sidecar, ShellArguments,
 		FallbackUnknown, TwoAgentsOneObject, SameSet, SharedTag, AgentInGit, CopiedByOperator, CopiedToPods, ForeignMarks,
