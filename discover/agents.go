@@ -197,7 +197,9 @@ func (w *witness) assemble(ctx context.Context, a *agent, storage *helm.Storage,
 	if err := w.readArguments(ctx, a); err != nil {
 		return err
 	}
-	w.readContainer(a)
+	if err := w.readContainer(ctx, a); err != nil {
+		return err
+	}
 	if err := w.readRelease(ctx, a); err != nil {
 		return err
 	}
@@ -396,15 +398,21 @@ func argument(where string, offset int) string {
 }
 
 // readContainer accounts for what stands around the arguments.
-func (w *witness) readContainer(a *agent) {
-	readSurroundings(&a.Flux1Agent, &a.config, &a.deployment.Spec.Template.Spec, a.env.container, func(where string) migrate.Origin {
+func (w *witness) readContainer(ctx context.Context, a *agent) error {
+	listed, err := a.env.listed(ctx)
+	if err != nil {
+		return err
+	}
+	readSurroundings(&a.Flux1Agent, &a.config, &a.deployment.Spec.Template.Spec, a.env.container, listed, func(where string) migrate.Origin {
 		return migrate.Origin{Witness: "cluster", Where: a.where(where)}
 	}, w.find)
+	return nil
 }
 
 // readSurroundings accounts for what stands around an agent's arguments, from
-// whichever witness it is: environment, volumes, other containers.
-func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.PodSpec, container *corev1.Container, origin func(where string) migrate.Origin, find func(...migrate.Finding)) {
+// whichever witness it is: environment, volumes, other containers. Of what comes by
+// envFrom, listed are the variables that are known.
+func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.PodSpec, container *corev1.Container, listed []listedVariable, origin func(where string) migrate.Origin, find func(...migrate.Finding)) {
 	add := func(name, value string, fate migrate.Fate, to, why, where string) {
 		a.Settings = append(a.Settings, migrate.Setting{
 			Name: name, Value: value, Fate: fate, To: to, Why: why, From: []migrate.Origin{origin(where)},
@@ -432,9 +440,14 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 		}
 	}
 	bare, _, _ := flux1.FluxV2URL(string(config.URL)) // one that cannot be used is reported with the arguments
-	proxy := proxyVariable(bare, container)
-	for _, v := range container.Env {
-		value, where := "***", "env "+v.Name
+	all := &corev1.Container{}
+	for _, v := range listed { // what stands in env counts before them
+		all.Env = append(all.Env, v.EnvVar)
+	}
+	all.Env = append(all.Env, container.Env...)
+	proxy := proxyVariable(bare, all)
+	variable := func(v corev1.EnvVar, where string) {
+		const value = "***"
 		switch upper := strings.ToUpper(v.Name); {
 		case v.Name == "KUBECONFIG":
 			add("env."+v.Name, v.Value, migrate.Carried, "the namespaces of objects that name none", "names the kubeconfig whose namespace is the default", where)
@@ -456,6 +469,12 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 		default:
 			add("env."+v.Name, value, migrate.Dropped, "", "fluxd itself reads no such variable", where)
 		}
+	}
+	for _, v := range container.Env {
+		variable(v, "env "+v.Name)
+	}
+	for _, v := range listed {
+		variable(v.EnvVar, "envFrom "+v.from)
 	}
 	// What env does not set may come out of envFrom.
 	elsewhere := maps.Clone(inArguments)

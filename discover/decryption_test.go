@@ -157,7 +157,7 @@ func TestOnlyKeysThatDecryptSomethingAreCarriedAndTheLedgerSaysSo(t *testing.T) 
 		a := &agent{Flux1Agent: migrate.Flux1Agent{ID: "flux/flux", Namespace: "flux", Workload: "flux", SOPS: true, DefaultNamespace: "default"}}
 		a.Settings = []migrate.Setting{{Name: "--git-gpg-key-import", Value: "/gpg,/sign,/root/gpg-import/public"}}
 		a.env = w.environmentOf("flux", a.ID, pod, container)
-		readSurroundings(&a.Flux1Agent, &a.config, pod, container, func(string) migrate.Origin { return migrate.Origin{} }, w.find)
+		readSurroundings(&a.Flux1Agent, &a.config, pod, container, nil, func(string) migrate.Origin { return migrate.Origin{} }, w.find)
 		if err := w.readDecryption(t.Context(), a); err != nil {
 			t.Fatal(err)
 		}

@@ -263,6 +263,43 @@ func (e *environment) inSources(ctx context.Context, name string) (*variable, er
 	return nil, nil
 }
 
+// listedVariable is one that a ConfigMap brings by envFrom.
+type listedVariable struct {
+	corev1.EnvVar
+	from string // the source, as envFromName has it
+}
+
+// listed are the variables that ConfigMaps bring by envFrom and env does not set,
+// sorted. Of one that may not be read none is listed, which is said.
+func (e *environment) listed(ctx context.Context) ([]listedVariable, error) {
+	found := map[string]listedVariable{}
+	for _, source := range e.container.EnvFrom {
+		if source.ConfigMapRef == nil {
+			continue
+		}
+		m, err := e.configMap(ctx, source.ConfigMapRef.Name, "the variables that it sets")
+		if err == errUnreadable {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if m == nil {
+			continue
+		}
+		for key, value := range m.Data {
+			if name := source.Prefix + key; len(e.entries[name]) == 0 {
+				found[name] = listedVariable{corev1.EnvVar{Name: name, Value: value}, envFromName(source)}
+			}
+		}
+	}
+	var out []listedVariable
+	for _, name := range sortedNames(found) {
+		out = append(out, found[name])
+	}
+	return out, nil
+}
+
 // serviceVariable is the name of what the kubelet tells of a Service
 // (kubernetes: pkg/kubelet/envvars/envvars.go).
 var serviceVariable = regexp.MustCompile(`^[A-Z0-9_]+_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)

@@ -1,15 +1,20 @@
 package discover
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
+	kubetesting "k8s.io/client-go/testing"
 
+	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
 )
 
@@ -212,5 +217,50 @@ func TestTheDeployKeyIsTheOneThatIsMounted(t *testing.T) {
 		if got := secretName + "/" + key; got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}
+	}
+}
+
+func TestEachVariableThatAConfigMapBringsIsAccountedFor(t *testing.T) {
+	source := func(prefix, name string) corev1.EnvFromSource {
+		return corev1.EnvFromSource{Prefix: prefix, ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: name}}}
+	}
+	configMap := func(name string, data map[string]string) *corev1.ConfigMap {
+		return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "flux", Name: name}, Data: data}
+	}
+	pod := &corev1.PodSpec{Containers: []corev1.Container{{
+		Args: []string{"--git-label=$(TAG)"},
+		Env:  []corev1.EnvVar{{Name: "OWN", Value: "x"}},
+		EnvFrom: []corev1.EnvFromSource{source("", "first"), source("GIT_", "second"), source("", "gone"),
+			{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "keys"}}}},
+	}}}
+	kube := fake.NewClientset(
+		configMap("first", map[string]string{"TAG": "hunter2", "OWN": "hunter2", "HTTPS_PROXY": "http://u:hunter2@proxy", "OTHER": "hunter2", "GIT_TRACE": "overridden"}),
+		configMap("second", map[string]string{"TRACE": "hunter2"}),
+		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "flux", Name: "keys"}, Data: map[string][]byte{"TOKEN": []byte("hunter2")}})
+	w := &witness{kube: kube}
+	a := agentOf(w, pod)
+	listed, err := a.env.listed(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	readSurroundings(&a.Flux1Agent, &flux1.Config{URL: "https://git.example.com/a"}, pod, &pod.Containers[0], listed, func(where string) migrate.Origin { return migrate.Origin{Where: where} }, w.find)
+	var got []string
+	for _, s := range a.Settings {
+		got = append(got, fmt.Sprintf("%s %s of %s", s.Name, s.Fate, s.From[0].Where))
+	}
+	want := []string{
+		"env.OWN dropped of env OWN", "env.GIT_TRACE unknown of envFrom ConfigMap second", "env.HTTPS_PROXY carried of envFrom ConfigMap first",
+		"env.OTHER dropped of envFrom ConfigMap first", "env.TAG carried of envFrom ConfigMap first",
+		"envFrom carried of envFrom", "envFrom unknown of envFrom", "envFrom carried of envFrom", "envFrom carried of envFrom",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the ledger has:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if text := fmt.Sprintf("%+v %+v", a.Settings, w.findings); strings.Contains(text, "hunter2") {
+		t.Errorf("a value is shown: %s", text)
+	}
+	kube.PrependReactor("get", "configmaps", func(kubetesting.Action) (bool, runtime.Object, error) { return true, nil, errors.New("no answer") })
+	if listed, err := agentOf(w, pod).env.listed(t.Context()); err == nil {
+		t.Errorf("of a ConfigMap that cannot be read it lists %v", listed)
 	}
 }

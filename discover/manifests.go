@@ -233,7 +233,9 @@ func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.
 	if err := w.readArguments(ctx, a); err != nil {
 		return nil, err
 	}
-	w.readContainer(a)
+	if err := w.readContainer(ctx, a); err != nil {
+		return nil, err
+	}
 	if d.Namespace == "" {
 		a.Unknown = append(a.Unknown, "namespace", "confinement")
 	} else {

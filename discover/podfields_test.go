@@ -51,7 +51,7 @@ func TestFieldsOfPodsThatNobodyKnowsAreUnknown(t *testing.T) {
 		}},
 	}
 	var a migrate.Flux1Agent
-	readSurroundings(&a, &flux1.Config{}, pod, &pod.Containers[0], func(where string) migrate.Origin { return migrate.Origin{Witness: "cluster", Where: where} }, func(...migrate.Finding) {})
+	readSurroundings(&a, &flux1.Config{}, pod, &pod.Containers[0], nil, func(where string) migrate.Origin { return migrate.Origin{Witness: "cluster", Where: where} }, func(...migrate.Finding) {})
 	got := map[string]string{}
 	for _, s := range a.Settings {
 		if s.Fate != migrate.Unknown || s.Why == "" || s.To == "" || len(s.From) != 1 {
@@ -93,7 +93,7 @@ func TestEnvFromIsCarriedOnlyWhereAnArgumentMayReferToIt(t *testing.T) {
 	} {
 		var a migrate.Flux1Agent
 		pod := &corev1.PodSpec{Containers: []corev1.Container{c.container}}
-		readSurroundings(&a, &flux1.Config{}, pod, &pod.Containers[0], func(where string) migrate.Origin { return migrate.Origin{Where: where} }, func(...migrate.Finding) {})
+		readSurroundings(&a, &flux1.Config{}, pod, &pod.Containers[0], nil, func(where string) migrate.Origin { return migrate.Origin{Where: where} }, func(...migrate.Finding) {})
 		i := slices.IndexFunc(a.Settings, func(s migrate.Setting) bool { return s.Name == "envFrom" })
 		if i < 0 || a.Settings[i].Fate != c.want {
 			t.Errorf("%s: %+v", name, a.Settings)
@@ -139,7 +139,7 @@ func TestWhatAVariableRefersToIsAccountedForWithIt(t *testing.T) {
 		},
 	}}}
 	var a migrate.Flux1Agent
-	readSurroundings(&a, &flux1.Config{URL: "$(URL)"}, pod, &pod.Containers[0], func(where string) migrate.Origin { return migrate.Origin{Where: where} }, func(...migrate.Finding) {})
+	readSurroundings(&a, &flux1.Config{URL: "$(URL)"}, pod, &pod.Containers[0], nil, func(where string) migrate.Origin { return migrate.Origin{Where: where} }, func(...migrate.Finding) {})
 	got := map[string]migrate.Fate{}
 	for _, s := range a.Settings {
 		if s.Name == "envFrom" {

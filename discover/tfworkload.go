@@ -131,7 +131,7 @@ func (c *configuration) workload(w *terraform.Workload) {
 	origin := func(more string) migrate.Origin {
 		return migrate.Origin{Witness: "terraform", Where: d.origin(source.Position, more)}
 	}
-	readSurroundings(&d.Flux1Agent, &config, pod, container, origin, func(findings ...migrate.Finding) { d.find(findings...) })
+	readSurroundings(&d.Flux1Agent, &config, pod, container, nil, origin, func(findings ...migrate.Finding) { d.find(findings...) })
 	d.ServiceAccount = accountOf(pod)
 	if strings.Contains(d.ServiceAccount, placeholder) {
 		d.ServiceAccount = ""
