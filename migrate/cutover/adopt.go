@@ -134,7 +134,7 @@ func drifted(before, now *snapshot) []string {
 
 // takenValues are the fields that adoption takes over, with their values.
 func takenValues(u *unstructured.Unstructured) map[string]any {
-	set, err := union(u.GetManagedFields(), takenOver)
+	set, err := takenFields(u)
 	if err != nil {
 		return nil
 	}

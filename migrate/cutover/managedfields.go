@@ -5,12 +5,15 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+	"sigs.k8s.io/structured-merge-diff/v6/value"
 
 	"github.com/fluxover/fluxover/migrate"
 )
@@ -29,7 +32,30 @@ func takenOver(e metav1.ManagedFieldsEntry) bool {
 	if strings.HasPrefix(e.Manager, "kubectl") {
 		return true
 	}
-	return e.Operation == metav1.ManagedFieldsOperationUpdate && (e.Manager == "before-first-apply" || e.Manager == engineManager)
+	return e.Operation == metav1.ManagedFieldsOperationUpdate && (e.Manager == beforeFirstApply || e.Manager == engineManager)
+}
+
+// beforeFirstApply is whom the API server gives all fields of an object without
+// managedFields to when it is applied for the first time.
+const beforeFirstApply = "before-first-apply"
+
+// takenFields are the fields of an object that adoption takes over. Of one
+// without managedFields that is everything, at its second apply; which lists it
+// knows by keys is guessed then.
+func takenFields(u *unstructured.Unstructured) (*fieldpath.Set, error) {
+	if entries := u.GetManagedFields(); len(entries) > 0 {
+		return union(entries, takenOver)
+	}
+	content := maps.Clone(u.Object)
+	delete(content, "status")
+	metadata := map[string]any{}
+	for _, field := range []string{"labels", "annotations"} {
+		if m, found, _ := unstructured.NestedMap(u.Object, "metadata", field); found {
+			metadata[field] = m
+		}
+	}
+	content["metadata"] = metadata
+	return fieldpath.SetFromValue(value.NewValueInterface(content)), nil
 }
 
 // engines reports whether the entry is what Flux v2 applied.
@@ -122,7 +148,8 @@ func (o *ownership) list() ([]metav1.ManagedFieldsEntry, error) {
 //   - entries that adoption took over come back, less what another manager has
 //     taken since and less what is no longer in the object;
 //   - the entry of Flux v2 goes, unless it was there before;
-//   - the executor's own goes;
+//   - the executor's own goes, and so does before-first-apply's where nobody was
+//     noted before;
 //   - what anybody else owns stays as it is now.
 //
 // With convert, for objects whose manifest is another than at the cut-over,
@@ -162,7 +189,7 @@ func restoredOwnership(before, live []metav1.ManagedFieldsEntry, object map[stri
 			if !engines(e) && !executors(e) {
 				out.add(e, set)
 			}
-		case executors(e):
+		case executors(e), len(before) == 0 && e.Manager == beforeFirstApply:
 		case engines(e):
 			if convert {
 				to := metav1.ManagedFieldsEntry{Manager: applyManager, Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: e.APIVersion, Time: e.Time}

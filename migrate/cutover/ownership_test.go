@@ -66,6 +66,10 @@ func TestOwnershipGoesBackToWhoHadItLessWhatOthersTookSince(t *testing.T) {
 			live:   entries{owns("kubectl", update, `{"f:data":{"f:a":{}}}`)},
 			want:   entries{owns("kubectl", update, `{"f:data":{"f:a":{}}}`)},
 		},
+		"nobody was noted before the new agent's first apply": {
+			live: entries{owns("before-first-apply", update, `{"f:data":{"f:a":{}}}`), owns("kustomize-controller", apply, `{"f:data":{"f:a":{}}}`), owns("op", update, `{"f:data":{"f:b":{}}}`)},
+			want: entries{owns("op", update, `{"f:data":{"f:b":{}}}`)},
+		},
 		"edited by hand since": {
 			before: entries{owns("kubectl", update, `{"f:data":{"f:a":{}}}`)},
 			live:   entries{owns("kustomize-controller", apply, `{"f:data":{"f:a":{}}}`), owns("kubectl-edit", update, `{"f:data":{"f:c":{}}}`)},

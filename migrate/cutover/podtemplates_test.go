@@ -39,3 +39,48 @@ spec: {paused: true, replicas: 2, template: {spec: {hostname: by-hand}}}
 		}
 	}
 }
+
+// Of an object without managedFields the adoption takes everything, and its
+// second apply removes what Git does not say.
+func TestWhatNobodyIsNotedForGoesBackToo(t *testing.T) {
+	parse := func(text string) *unstructured.Unstructured {
+		u := &unstructured.Unstructured{}
+		if err := yaml.Unmarshal([]byte(text), &u.Object); err != nil {
+			t.Fatal(err)
+		}
+		return u
+	}
+	held := parse("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, uid: u, resourceVersion: \"1\"}\nspec: {replicas: 12, paused: true}\nstatus: {replicas: 12}\n")
+	now := parse(`
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: web
+  managedFields:
+  - {manager: kustomize-controller, operation: Apply, apiVersion: apps/v1, fieldsType: FieldsV1, fieldsV1: {"f:spec": {"f:paused": {}}}}
+spec: {replicas: 1, paused: false}
+`)
+	restoreFields(now, held, false)
+	if replicas, _, _ := unstructured.NestedNumberAsFloat64(now.Object, "spec", "replicas"); replicas != 12 {
+		t.Errorf("%v replicas came back, want 12", replicas)
+	}
+	if paused, _, _ := unstructured.NestedBool(now.Object, "spec", "paused"); paused {
+		t.Error("a field that the new agent owns was overwritten")
+	}
+
+	same, other := held.DeepCopy(), held.DeepCopy()
+	same.SetResourceVersion("2")
+	same.Object["status"] = map[string]any{"replicas": int64(11)}
+	if err := unstructured.SetNestedField(other.Object, int64(20), "spec", "replicas"); err != nil {
+		t.Fatal(err)
+	}
+	snap := func(u *unstructured.Unstructured) *snapshot {
+		return &snapshot{Objects: []heldObject{{ID: "team_web_apps_Deployment", Object: u}}}
+	}
+	if ids := drifted(snap(held), snap(same)); len(ids) > 0 {
+		t.Errorf("it is said to have moved, and what the new agent takes over is as it was: %v", ids)
+	}
+	if ids := drifted(snap(held), snap(other)); len(ids) != 1 {
+		t.Error("another number of replicas, which the new agent takes over, is not seen")
+	}
+}

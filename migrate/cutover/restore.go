@@ -686,7 +686,7 @@ func (r *repository) ownedByOurs(labels map[string]string) bool {
 // nobody owns. It returns those it left alone because they are part of a pod
 // template and templates is false.
 func restoreFields(want, held *unstructured.Unstructured, templates bool) []string {
-	then, err := union(held.GetManagedFields(), takenOver)
+	then, err := takenFields(held)
 	if err != nil {
 		return nil
 	}

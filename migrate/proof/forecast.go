@@ -35,6 +35,11 @@ func takenOver(e metav1.ManagedFieldsEntry) bool {
 // the dry-run of the new agent's apply; its managedFields say what the new
 // agent sends. The marks that are removed on purpose are left out.
 //
+// An object without managedFields loses them at the second apply: the first
+// one, dry or not, has the API server give all that it holds to
+// before-first-apply (Kubernetes: apimachinery util/managedfields,
+// skipNonAppliedManager), which the next one takes over.
+//
 // left is tried without those fields, as it would be sent to be stored. What
 // the API server then fills in again by its defaults is known only when it is
 // asked: an object that kubectl applied owns its defaults too. paths are what
@@ -53,12 +58,14 @@ func Removals(live, tried *unstructured.Unstructured) (left *unstructured.Unstru
 		}
 	}
 	for _, e := range tried.GetManagedFields() {
-		if ownApply(e) {
-			set, err := fieldSet(e)
-			if err != nil {
-				return nil, nil, err
-			}
+		set, err := fieldSet(e)
+		switch {
+		case err != nil:
+			return nil, nil, err
+		case ownApply(e):
 			kept = kept.Union(set)
+		case takenOver(e):
+			mine = mine.Union(set)
 		}
 	}
 	// A field stays while anything below it is owned.

@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -84,5 +85,21 @@ func TestRemovalsForecastsWhatOwnershipTakeOverRemoves(t *testing.T) {
 func TestRemovalsRefusesManagedFieldsItCannotRead(t *testing.T) {
 	if _, _, err := Removals(deployment(entry("kubectl-edit", update, "", `{"i:spec":{}}`)), deployment()); err == nil {
 		t.Error("broken managedFields were taken for none")
+	}
+}
+
+func TestWhatNobodyIsNotedForGoesAtTheSecondApply(t *testing.T) {
+	// An object without managedFields gets them by the first apply, dry or not:
+	// all that it holds is before-first-apply's then.
+	tried := deployment(entry("kustomize-controller", apply, "", ownImage), entry("before-first-apply", update, "", ownReplicas))
+	_, got, err := Removals(deployment(), tried)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]string{".spec.replicas"}, got); d != "" {
+		t.Error(d)
+	}
+	if why := whyChanges(deployment(), got, got); !strings.Contains(why, "before-first-apply") {
+		t.Errorf("nobody is told why: %s", why)
 	}
 }

@@ -118,6 +118,8 @@ func whyChanges(live *unstructured.Unstructured, fields, gone []string) string {
 		return who + ": Flux v2 takes over what kubectl owns, removes what Git does not say, and sets what it does"
 	case len(others) > 0:
 		return "the live object has drifted from Git; written by " + list(others) + scaled
+	case len(live.GetManagedFields()) == 0 && len(gone) > 0:
+		return "the live object does not tell who wrote its fields (no managedFields, as of Kubernetes before 1.18), so Flux v2 takes over all of them (before-first-apply), and removes what Git does not say: at its second apply, not at the first"
 	}
 	return "fields set by hand go, or the live object has drifted from Git"
 }
