@@ -912,8 +912,9 @@ func caughtUp(u *unstructured.Unstructured) bool {
 	return found && observed == u.GetGeneration()
 }
 
-// tryObjects dry-runs every object as the account that will apply it. All
-// errors are collected: the agent itself would stop at the first.
+// tryObjects dry-runs every object as the account that will apply it, and
+// compares what comes out with what the old agent's account gets. All errors are
+// collected: the agent itself would stop at the first.
 func (r *repository) tryObjects(ctx context.Context) error {
 	accounts := map[string]string{} // Kustomization → account
 	for _, k := range r.j.plan.Repository.Kustomizations {
@@ -934,6 +935,10 @@ func (r *repository) tryObjects(ctx context.Context) error {
 		}
 		clients[account] = as
 	}
+	old, err := r.oldAccount()
+	if err != nil {
+		return err
+	}
 	willExist := map[string]bool{}
 	for _, o := range r.j.plan.Repository.Objects {
 		if _, name, gk, err := migrate.ParseObjectID(o.ID); err == nil && gk.Kind == "Namespace" && gk.Group == "" {
@@ -950,19 +955,30 @@ func (r *repository) tryObjects(ctx context.Context) error {
 		if manifest == nil || as == nil || o.Verb == migrate.Skip || o.Verb == migrate.Unmanage || o.Verb == migrate.Stale {
 			continue
 		}
+		account := accounts[o.Application]
+		again := func(ctx context.Context) (*unstructured.Unstructured, error) {
+			return as.DryRunApply(ctx, manifest, engineManager, true)
+		}
 		g.Go(func() error {
-			_, err := as.DryRunApply(gctx, manifest, engineManager, true)
+			tried, err := again(gctx)
 			// A rights binding takes a moment to count.
 			for try := 0; apierrors.IsForbidden(err) && try < 10 && pause(gctx, 200*time.Millisecond); try++ {
-				_, err = as.DryRunApply(gctx, manifest, engineManager, true)
+				tried, err = again(gctx)
 			}
-			if err == nil || apierrors.IsNotFound(err) && willExist[manifest.GetNamespace()] {
+			switch {
+			case err == nil:
+				err = old.compare(gctx, r, o.ID, account, manifest, tried, again)
+			case apierrors.IsNotFound(err) && willExist[manifest.GetNamespace()]:
+				return nil
+			default:
+				err = fmt.Errorf("as %s: %w", account, r.wordless(o.ID, err))
+			}
+			if err == nil {
 				return nil
 			}
-			err = r.wordless(o.ID, err)
 			mu.Lock()
 			defer mu.Unlock()
-			errs = append(errs, fmt.Errorf("as %s: %w", accounts[o.Application], err))
+			errs = append(errs, err)
 			return nil
 		})
 	}

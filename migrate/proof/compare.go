@@ -268,6 +268,13 @@ func number(v any) (any, bool) {
 	return nil, false
 }
 
+// Differences lists the JSON paths at which two objects differ, sorted, as they
+// are compared: without the API server's own metadata, status, and what a
+// hand-over changes on purpose.
+func Differences(a, b *unstructured.Unstructured) []string {
+	return differences(reduced(a.Object, nil), reduced(b.Object, nil))
+}
+
 // Plain is a copy of an object as it is compared: without the API server's
 // own metadata, status, and what a hand-over changes on purpose.
 func Plain(u *unstructured.Unstructured) *unstructured.Unstructured {
