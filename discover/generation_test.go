@@ -215,6 +215,43 @@ func TestWhatKustomizeBuildsForFluxdIsBuiltByAKustomizationAlike(t *testing.T) {
 	}
 }
 
+// What a folder's kustomization file does after its patches hides an object from
+// the patch that is to mark it; Kustomize says nothing of a patch that finds none.
+func TestAMarkThatDoesNotReachItsObjectBlocks(t *testing.T) {
+	const pvc = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: pvc}\nspec: {accessModes: [ReadWriteOnce]}\n"
+	ignored := strings.Replace(shopDeployment, "metadata: {name: web, namespace: shop,", `metadata: {name: web, annotations: {fluxcd.io/ignore: "true"},`, 1)
+	unsetOnly := "apiVersion: builtin\nkind: NamespaceTransformer\nmetadata: {name: ns, namespace: shop}\nunsetOnly: true\n"
+	for name, c := range map[string]struct {
+		kustomization, web, pvc string
+		want                    []string
+		verb                    migrate.Verb
+	}{
+		"the namespace is set after the patches": {"resources: [web.yaml, pvc.yaml]\ntransformers: [ns.yaml]\n", ignored, pvc,
+			[]string{"ADDITION_NOT_CARRIED shop_pvc__PersistentVolumeClaim", "ADDITION_NOT_CARRIED shop_web_apps_Deployment"}, migrate.Create},
+		"Git names the namespace": {"resources: [web.yaml, pvc.yaml]\n", strings.Replace(ignored, "name: web,", "name: web, namespace: shop,", 1),
+			strings.Replace(pvc, "name: pvc", "name: pvc, namespace: shop", 1), nil, migrate.Skip},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tree := treeOf("-- .flux.yaml --\nversion: 1\ncommandUpdated:\n  generators:\n  - command: kustomize build .\n" +
+				"-- kustomization.yaml --\n" + kustomizeFile(c.kustomization) + "-- ns.yaml --\n" + unsetOnly + "-- web.yaml --\n" + c.web + "-- pvc.yaml --\n" + c.pvc)
+			_, plan := proveTree(t, tree, nil, func(a *migrate.Flux1Agent) { a.Sync.GarbageCollection = migrate.CollectOn })
+			if d := cmp.Diff(c.want, differingFindings(plan, "ADDITION_NOT_CARRIED")); d != "" {
+				t.Error(d)
+			}
+			for _, f := range plan.Findings {
+				if f.Code == "ADDITION_NOT_CARRIED" && (f.Severity != migrate.Blocker || f.Acceptable || !strings.Contains(f.Message, "kustomize.toolkit.fluxcd.io/")) {
+					t.Errorf("it does not block by itself, or names no annotation: %+v", f)
+				}
+			}
+			for _, o := range plan.Repositories[0].Objects {
+				if o.ID == "shop_web_apps_Deployment" && o.Verb != c.verb {
+					t.Errorf("%s is told as %s (%s), want %s", o.ID, o.Verb, o.Why, c.verb)
+				}
+			}
+		})
+	}
+}
+
 func TestASecretInAPatchFileNeverReachesThePlan(t *testing.T) {
 	const marked = "TUFSS0VELVNFQ1JFVA=="
 	tree := treeOf("-- .flux.yaml --\n" + patchUpdated + "-- kustomization.yaml --\n" + kustomizeFile("resources: [s.yaml]\n") +

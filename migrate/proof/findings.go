@@ -48,6 +48,12 @@ var codes = []migrate.Code{
 		Remedy:      `look at it with "fluxover diff", and mend the file so that both read it alike`,
 	},
 	{
+		Name: "ADDITION_NOT_CARRIED", Severity: migrate.Blocker,
+		Cause:       "the patch that is to put an annotation on an object does not find it, as where transformers of a kustomization file set its namespace or name after the patches",
+		Consequence: "an object that Flux v1 leaves alone would be applied, or one that must stay would be deleted once it leaves Git",
+		Remedy:      "write the annotation on the object in Git, or its namespace and name as they become",
+	},
+	{
 		Name: "OBJECT_OWNED", Severity: migrate.Blocker,
 		Cause:       "an object already belongs to another Kustomization",
 		Consequence: "the two would fight over it for ever",

@@ -27,10 +27,12 @@ func (p *prover) judge(ctx context.Context, o *migrate.ObjectPlan, old *migrate.
 	}
 	defer done()
 	unbuilt := p.unbuilt[p.planned[o.ID]]
-	switch {
-	case o.Verb != "":
+	if o.Verb != "" {
 		return nil
-	case old != nil && old.Class == migrate.ClassIgnored:
+	}
+	carried := p.carried(o, old, e)
+	switch {
+	case old != nil && old.Class == migrate.ClassIgnored && carried:
 		o.Verb, o.Why = migrate.Skip, "ignored by annotation, and kept so"
 		return nil
 	case e.New == nil && unbuilt:
@@ -76,6 +78,32 @@ const (
 	// offline is that reason where only the renderings could be compared.
 	offline = notProven + "no cluster was asked"
 )
+
+// carried reports whether the new rendering of an object bears all annotations
+// that the plan says it puts on it, and finds those that it does not: a patch
+// that selects nothing is no error for Kustomize. An object that is not built
+// needs none.
+func (p *prover) carried(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence) bool {
+	if e.New == nil {
+		return true
+	}
+	var missing []string
+	for _, a := range p.repo.Adds {
+		if a.Object == o.ID && a.Type == "annotation" && e.New.GetAnnotations()[a.Key] != a.Value {
+			missing = append(missing, a.Key+": "+a.Value)
+		}
+	}
+	if len(missing) == 0 {
+		return true
+	}
+	slices.Sort(missing)
+	p.find(migrate.Finding{
+		Severity: migrate.Blocker, Code: "ADDITION_NOT_CARRIED", Subject: o.ID, Where: where(old),
+		Message: fmt.Sprintf("Kustomization %s does not put %s on %s: its patch does not find the object as it is called when patches are applied", o.Application, strings.Join(missing, ", "), migrate.DisplayID(o.ID)),
+		Hint:    "write the annotation on the object in Git, or its namespace and name as they become where transformers, replacements or generators of the kustomization file set them",
+	})
+	return false
+}
 
 // judgeLive compares with the cluster.
 func (p *prover) judgeLive(ctx context.Context, o *migrate.ObjectPlan, old *migrate.Object, e *Evidence) error {
