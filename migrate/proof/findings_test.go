@@ -146,6 +146,42 @@ func TestPodsThatWouldBeReplacedNeedAWord(t *testing.T) {
 	}
 }
 
+func TestWhetherPodsAreReplacedIsForItsControllerToSay(t *testing.T) {
+	object := func(kind, more string) *unstructured.Unstructured {
+		u := &unstructured.Unstructured{}
+		if err := yaml.Unmarshal([]byte(kind+"\nmetadata: {name: web}\nspec:\n  template: {spec: {containers: [{name: web}]}}\n"+more), &u.Object); err != nil {
+			t.Fatal(err)
+		}
+		return u
+	}
+	const apps = "apiVersion: apps/v1\nkind: "
+	for name, c := range map[string]struct {
+		live *unstructured.Unstructured
+		want bool
+	}{
+		"a Deployment":                    {object(apps+"Deployment", ""), true},
+		"a StatefulSet":                   {object(apps+"StatefulSet", ""), true},
+		"a DaemonSet":                     {object(apps+"DaemonSet", "  updateStrategy: {type: RollingUpdate}\n"), true},
+		"a DaemonSet once pods are gone":  {object(apps+"DaemonSet", "  updateStrategy: {type: OnDelete}\n"), false},
+		"a StatefulSet, likewise":         {object(apps+"StatefulSet", "  updateStrategy: {type: OnDelete}\n"), false},
+		"a ReplicaSet":                    {object(apps+"ReplicaSet", ""), false},
+		"a ReplicationController":         {object("apiVersion: v1\nkind: ReplicationController", ""), false},
+		"a Job":                           {object("apiVersion: batch/v1\nkind: Job", ""), false},
+		"an Argo Rollout":                 {object("apiVersion: argoproj.io/v1alpha1\nkind: Rollout", ""), true},
+		"a CloneSet of OpenKruise":        {object("apiVersion: apps.kruise.io/v1alpha1\nkind: CloneSet", ""), true},
+		"a Service of Knative":            {object("apiVersion: serving.knative.dev/v1\nkind: Service", ""), true},
+		"another kind, without any pods":  {&unstructured.Unstructured{Object: map[string]any{"kind": "Widget", "spec": map[string]any{"template": map[string]any{"a": "b"}}}}, false},
+		"a Rollout that names a workload": {&unstructured.Unstructured{Object: map[string]any{"kind": "Rollout", "spec": map[string]any{"workloadRef": map[string]any{"name": "web"}}}}, false},
+	} {
+		if got := replacesPods(c.live, []string{".spec.template.spec.containers[0].env"}); got != c.want {
+			t.Errorf("%s: pods are replaced: %t, want %t", name, got, c.want)
+		}
+		if replacesPods(c.live, []string{".spec.replicas", ".spec.templateRef"}) {
+			t.Errorf("%s: its template does not change, and pods are said to be replaced", name)
+		}
+	}
+}
+
 func TestAnotherNumberOfReplicasNeedsAWord(t *testing.T) {
 	inv := inventoryOf(t, map[string]string{"p/app/web.yaml": webDeployment})
 	found := findingsOf(t, inv, &servingWorld{live: deployed(t, "kubectl-scale", `{"f:spec":{"f:replicas":{}}}`, func(spec map[string]any) { spec["replicas"] = int64(3) })}, "OBJECT_CHANGES")

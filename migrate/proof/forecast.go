@@ -7,6 +7,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 	"sigs.k8s.io/structured-merge-diff/v6/value"
 )
@@ -201,13 +202,21 @@ func index(list []any, step fieldpath.PathElement) int {
 	return -1
 }
 
-// replacesPods reports whether a change of one of the fields makes the
-// object's controller replace its pods.
-func replacesPods(kind string, fields []string) bool {
-	switch kind {
-	case "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController":
-	default:
+// replacesPods reports whether a change of one of the fields of a live object
+// makes its controller replace its pods: any kind whose spec holds a template of
+// pods counts, an operator's too, but for those that use it for new pods alone,
+// and where the pods are replaced once somebody deletes them.
+func replacesPods(live *unstructured.Unstructured, fields []string) bool {
+	if _, found, err := unstructured.NestedSlice(live.Object, "spec", "template", "spec", "containers"); !found && err == nil {
 		return false
+	}
+	switch live.GroupVersionKind().GroupKind() {
+	case schema.GroupKind{Group: "batch", Kind: "Job"}, schema.GroupKind{Kind: "ReplicationController"}, schema.GroupKind{Group: "apps", Kind: "ReplicaSet"}:
+		return false
+	case schema.GroupKind{Group: "apps", Kind: "DaemonSet"}, schema.GroupKind{Group: "apps", Kind: "StatefulSet"}:
+		if strategy, _, _ := unstructured.NestedString(live.Object, "spec", "updateStrategy", "type"); strategy == "OnDelete" {
+			return false
+		}
 	}
 	return slices.ContainsFunc(fields, func(f string) bool {
 		return f == ".spec.template" || strings.HasPrefix(f, ".spec.template.") || strings.HasPrefix(f, ".spec.template[")
