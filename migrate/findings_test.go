@@ -115,6 +115,7 @@ func TestWhatTakesOthersWithItIsNeverPruned(t *testing.T) {
 		{"helm.fluxcd.io/v1", "HelmRelease", true},
 		{"flux.weave.works/v1beta1", "HelmRelease", true},
 		{"helm.toolkit.fluxcd.io/v2", "HelmRelease", false},
+		{"v1", "Endpoints", true},
 		{"v1", "ConfigMap", false},
 		{"example.com/v1", "Namespace", false},
 	} {

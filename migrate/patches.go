@@ -100,6 +100,8 @@ func precious(gk schema.GroupKind) string {
 	case schema.GroupKind{Kind: "Namespace"}, schema.GroupKind{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"},
 		schema.GroupKind{Kind: "PersistentVolumeClaim"}, schema.GroupKind{Kind: "PersistentVolume"}:
 		return "deleting it would delete what it holds"
+	case schema.GroupKind{Kind: "Endpoints"}:
+		return "Flux v1 never deletes objects of this kind" // reference 2.7
 	case schema.GroupKind{Group: "helm.fluxcd.io", Kind: "HelmRelease"}, schema.GroupKind{Group: "flux.weave.works", Kind: "HelmRelease"}:
 		return "deleting it would make the helm-operator uninstall the release" // reference H43
 	}

@@ -97,6 +97,12 @@ var codes = []migrate.Code{
 		Remedy:      "remove the mark, in Git and on the live object, if it is to be applied",
 	},
 	{
+		Name: "PRUNED_FROM_NOW_ON", Severity: migrate.Warning,
+		Cause:       "Flux v1 collects garbage, and a live object that it applies is owned by another object (ownerReferences)",
+		Consequence: "Flux v1 never deletes such an object; Flux v2 deletes it once it leaves Git",
+		Remedy:      "annotate it in Git with kustomize.toolkit.fluxcd.io/prune: disabled if it is to stay",
+	},
+	{
 		Name: "IMAGE_DIFFERS", Severity: migrate.Blocker, Acceptable: true,
 		Cause:       "a workload runs another image than Git names",
 		Consequence: "the adoption goes back to the image of Git, and the workload's pods are replaced",

@@ -144,6 +144,7 @@ func (p *prover) judgeLive(ctx context.Context, o *migrate.ObjectPlan, old *migr
 	if p.owned(o, old, e) {
 		return nil
 	}
+	p.sparedSoFar(o, old, e)
 	refused, err := p.tryOut(ctx, e)
 	var missing *MissingRight
 	switch {

@@ -20,6 +20,7 @@ const (
 	keyReconcile = "kustomize.toolkit.fluxcd.io/reconcile"
 	keySSA       = "kustomize.toolkit.fluxcd.io/ssa"
 	keyForce     = "kustomize.toolkit.fluxcd.io/force"
+	keyPrune     = "kustomize.toolkit.fluxcd.io/prune"
 )
 
 // policy reports whether one of the objects, some of which may be nil, carries
@@ -94,6 +95,23 @@ func (p *prover) owned(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence) 
 		})
 	}
 	return false
+}
+
+// sparedSoFar finds an object that fluxd never deletes, since another object owns
+// it (flux: pkg/cluster/kubernetes/sync.go), and that the new agent will delete.
+func (p *prover) sparedSoFar(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence) {
+	if p.agent.Sync.GarbageCollection != migrate.CollectOn || !applies(old) || e.Live == nil || policy(keyPrune, "disabled", e.New, e.Live) {
+		return
+	}
+	owners := e.Live.GetOwnerReferences()
+	if len(owners) == 0 {
+		return
+	}
+	p.find(migrate.Finding{
+		Severity: migrate.Warning, Code: "PRUNED_FROM_NOW_ON", Subject: o.ID, Where: where(old),
+		Message: fmt.Sprintf("%s is owned by %s/%s, so Flux v1 would leave it alone once it leaves Git; Flux v2 deletes it", migrate.DisplayID(o.ID), owners[0].Kind, owners[0].Name),
+		Hint:    "annotate it in Git with " + keyPrune + ": disabled if it is to stay",
+	})
 }
 
 // awaits reports whether an object cannot be tried because the same repository

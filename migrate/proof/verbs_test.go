@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	validation "k8s.io/apimachinery/pkg/util/validation/field"
@@ -138,6 +139,39 @@ func TestOthersThatClaimAnObjectAreNamed(t *testing.T) {
 	}
 	if len(got) > 0 {
 		t.Errorf("also %v", got)
+	}
+}
+
+func TestWhatFluxdWouldNeverDeleteAndFluxV2WouldIsSaid(t *testing.T) {
+	kept := map[string]any{"kept": "1"}
+	owned := func(u *unstructured.Unstructured) *unstructured.Unstructured {
+		u.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: "example.org/v1", Kind: "Widget", Name: "w", UID: "1"}})
+		return u
+	}
+	for collect, want := range map[migrate.GarbageCollection]string{migrate.CollectOn: "flux/flux-team team_owned__ConfigMap", migrate.CollectOff: "", migrate.CollectDry: ""} {
+		inv := inventoryOf(t, map[string]string{
+			"p/app/free.yaml":   configMap("free", `{kept: "1"}`),
+			"p/app/owned.yaml":  configMap("owned", `{kept: "1"}`),
+			"p/app/marked.yaml": annotated("marked", "kustomize.toolkit.fluxcd.io/prune", "disabled"),
+			"p/app/live.yaml":   configMap("live", `{kept: "1"}`),
+			"p/app/synced.yaml": annotated("synced", "fluxcd.io/ignore", "sync_only"),
+		})
+		inv.Agents[0].Sync.GarbageCollection = collect
+		found := findingsOf(t, inv, &fakeWorld{live: map[string]*unstructured.Unstructured{
+			"team_free__ConfigMap": liveConfigMap("free", kept, nil), "team_owned__ConfigMap": owned(liveConfigMap("owned", kept, nil)),
+			"team_marked__ConfigMap": owned(liveConfigMap("marked", kept, nil)), "team_synced__ConfigMap": owned(liveConfigMap("synced", kept, nil)),
+			"team_live__ConfigMap": owned(set(liveConfigMap("live", kept, nil), "kustomize.toolkit.fluxcd.io/prune", "disabled")),
+		}}, "PRUNED_FROM_NOW_ON")
+		got := ""
+		for _, f := range found {
+			got += f.Subject
+			if f.Severity != migrate.Warning || !strings.Contains(f.Message, "Widget/w") {
+				t.Errorf("it does not name the owner: %+v", f)
+			}
+		}
+		if got != want {
+			t.Errorf("collection %s: found %q, want %q", collect, got, want)
+		}
 	}
 }
 
