@@ -161,6 +161,12 @@ var (
 		Consequence: "an engine for the migrated repositories may be there already; two cannot work side by side",
 		Remedy:      `use what runs with "--engine existing", or remove it first`,
 	}
+	EngineTakesOver = flux1.Code{
+		Name: "ENGINE_TAKES_OVER", Severity: migrate.Blocker,
+		Cause:       "an engine that runs is told to take over fields of more field managers than Flux v2 does by itself (--override-manager)",
+		Consequence: "what these managers set, and Git does not say, would go at the adoption: no plan foretells it, and no rollback puts it back",
+		Remedy:      "take the flag away until every repository is handed over",
+	}
 	ClusterAgentFound = flux1.Code{
 		Name: "CLUSTER_AGENT_FOUND", Severity: migrate.Info,
 		Cause:       "the agent of fluxover is installed",
@@ -310,7 +316,7 @@ func Codes() []flux1.Code {
 	codes := []flux1.Code{
 		RBACMissing, APIGroupDown, ReleaseCorrupt, ReleaseMissing, HelmOperator, AmbiguousRelease, GitUnreadable, GitAuth,
 		GitHostKey, CredentialMissing, AgentSecretMissing, CredentialPlace, NeverSynced, MarkUnknown, MarkOffBranch, StuckAtHead,
-		AgentStopped, ManyReplicas, SharedAccount, TokenSecret, TokenPasses, AgentUsesToken, KubernetesOld, FenceNotServed, Flux2Found,
+		AgentStopped, ManyReplicas, SharedAccount, TokenSecret, TokenPasses, AgentUsesToken, KubernetesOld, FenceNotServed, Flux2Found, EngineTakesOver,
 		ClusterAgentFound, HelmOperatorFound, Confined, GitConfig, SSHConfig, Sidecar, ShellArguments,
 		FallbackUnknown, TwoAgentsOneObject, SameSet, SharedTag, AgentInGit, CopiedByOperator, CopiedToPods, ForeignMarks,
 		FolderRead, FolderPlain, FolderShallow, FolderUnused, MarkInCluster, NotSaved, EncryptedNotSaved, SavedNames,

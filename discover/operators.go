@@ -8,6 +8,7 @@ import (
 
 	"github.com/fluxover/fluxover/migrate"
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/version"
 )
 
@@ -52,7 +53,7 @@ func (w *witness) kubernetesFor(facts migrate.Cluster) {
 // fluxd's notifications and webhooks.
 func (w *witness) otherOperators(deployments []appsv1.Deployment) {
 	engines := map[string][]string{}
-	var agents, helmOperators, notifiers []string
+	var agents, helmOperators, notifiers, takers []string
 	for i := range deployments {
 		d := &deployments[i]
 		pause := ""
@@ -62,6 +63,11 @@ func (w *witness) otherOperators(deployments []appsv1.Deployment) {
 		ours := d.Labels["app.kubernetes.io/name"] == "fluxover-agent" && d.Labels["app.kubernetes.io/part-of"] == "fluxover" // as reconcile/chart writes them
 		for _, c := range d.Spec.Template.Spec.Containers {
 			place := "Deployment/" + d.Namespace + "/" + d.Name + " " + imageVersion(c.Image) + pause
+			if ours || strings.TrimPrefix(imageName(c.Image), "fluxcd-") == "kustomize-controller" {
+				if managers := overridden(&c); len(managers) > 0 && pause == "" {
+					takers = append(takers, "Deployment/"+d.Namespace+"/"+d.Name+" takes over what "+strings.Join(managers, ", ")+" set")
+				}
+			}
 			switch name := imageName(c.Image); {
 			case ours:
 				agents = append(agents, place)
@@ -83,6 +89,10 @@ func (w *witness) otherOperators(deployments []appsv1.Deployment) {
 	}
 	if len(places) > 0 {
 		w.find(Flux2Found.Finding("", "namespace "+strings.Join(slices.Sorted(maps.Keys(engines)), ", "), strings.Join(places, "; ")))
+	}
+	if len(takers) > 0 {
+		slices.Sort(takers)
+		w.find(EngineTakesOver.Finding("", "", strings.Join(takers, "; ")))
 	}
 	if len(agents) > 0 {
 		slices.Sort(agents)
@@ -108,4 +118,33 @@ func imageVersion(image string) string {
 		return digest[:min(len(digest), len("sha256:")+12)]
 	}
 	return "of no tag"
+}
+
+// overridden are the field managers that an engine is told to take over beside
+// those that it does by itself, sorted. Variables of the container's own that
+// hold plain values are filled in, others stay as they are written.
+func overridden(c *corev1.Container) []string {
+	const flag = "--override-manager"
+	var managers []string
+	words := slices.Concat(c.Command, c.Args)
+	for i := 0; i < len(words) && words[i] != "--"; i++ {
+		name, value, given := strings.Cut(words[i], "=")
+		if name != flag {
+			continue
+		}
+		if !given {
+			if i++; i == len(words) {
+				break
+			}
+			value = words[i]
+		}
+		for _, v := range c.Env {
+			if v.ValueFrom == nil {
+				value = strings.ReplaceAll(value, "$("+v.Name+")", v.Value)
+			}
+		}
+		managers = append(managers, value)
+	}
+	slices.Sort(managers)
+	return slices.Compact(managers)
 }

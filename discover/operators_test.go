@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/fluxover/fluxover/migrate"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/version"
 	fakediscovery "k8s.io/client-go/discovery/fake"
@@ -33,6 +35,46 @@ func TestWhatEachEngineNeedsOfKubernetesIsSaid(t *testing.T) {
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("%s: %v, want %v", v, got, want)
+		}
+	}
+}
+
+func TestAnEngineThatTakesOverMoreThanKubectlsFieldsBlocks(t *testing.T) {
+	engine := func(image string, replicas int32, args ...string) appsv1.Deployment {
+		d := appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "flux-system", Name: "engine"}, Spec: appsv1.DeploymentSpec{Replicas: &replicas}}
+		d.Spec.Template.Spec.Containers = []corev1.Container{
+			{Name: "beside", Image: "proxy:1", Args: []string{"--override-manager=not-its-flag"}},
+			{Name: "manager", Image: image, Args: args, Env: []corev1.EnvVar{{Name: "OTHER", Value: "lens"}}},
+		}
+		return d
+	}
+	bundled := engine("registry.example.com/fluxover:1", 1, "agent", "--override-manager=rancher")
+	bundled.Labels = map[string]string{"app.kubernetes.io/name": "fluxover-agent", "app.kubernetes.io/part-of": "fluxover"}
+	bundled.Spec.Template.Spec.Containers = bundled.Spec.Template.Spec.Containers[1:]
+	for name, c := range map[string]struct {
+		deployment appsv1.Deployment
+		want       string
+	}{
+		"every one that is named":  {engine("ghcr.io/fluxcd/kustomize-controller:v1.9.4", 1, "--override-manager=rancher", "--log-level=info", "--override-manager", "$(OTHER)"), "lens, rancher"},
+		"the bundled agent":        {bundled, "rancher"},
+		"one that does not run":    {engine("kustomize-controller:v1", 0, "--override-manager=rancher"), ""},
+		"another controller":       {engine("helm-controller:v1", 1, "--override-manager=rancher"), ""},
+		"one with other flags":     {engine("kustomize-controller:v1", 1, "--override-managers=rancher", "--watch-all-namespaces"), ""},
+		"what is not a flag of it": {engine("kustomize-controller:v1", 1, "--", "--override-manager=rancher"), ""},
+	} {
+		w := &witness{}
+		w.otherOperators([]appsv1.Deployment{c.deployment})
+		var got []migrate.Finding
+		for _, f := range w.findings {
+			if f.Code == "ENGINE_TAKES_OVER" {
+				got = append(got, f)
+			}
+		}
+		switch {
+		case c.want == "" && len(got) > 0:
+			t.Errorf("%s: %v", name, got)
+		case c.want != "" && (len(got) != 1 || got[0].Severity != migrate.Blocker || got[0].Acceptable || !strings.Contains(got[0].Message, c.want+" ") || !strings.Contains(got[0].Message, "Deployment/flux-system/engine")):
+			t.Errorf("%s: %+v does not say %q", name, got, c.want)
 		}
 	}
 }
