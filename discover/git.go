@@ -331,7 +331,7 @@ func (w *witness) loadTree(ctx context.Context, a *agent, l *live, facts migrate
 				ids = append(ids, id)
 			}
 		}
-		ignored, err := w.ignoredLive(ctx, l, ids)
+		ignored, err := w.ignoredLive(ctx, l, ids, a.config.ExcludedKinds)
 		if err != nil {
 			return err
 		}

@@ -166,8 +166,9 @@ func (w *witness) listMeta(ctx context.Context, r *listable, namespace, selector
 }
 
 // ignoredLive finds the ignore annotations of live objects that are named in
-// Git and carry no mark: fluxd sees them, a list by label does not.
-func (w *witness) ignoredLive(ctx context.Context, l *live, ids []object.ObjMetadata) (map[string]string, error) {
+// Git and carry no mark: fluxd sees them, a list by label does not. Those of the
+// kinds that its agent is told to leave out of its view have no effect.
+func (w *witness) ignoredLive(ctx context.Context, l *live, ids []object.ObjMetadata, excluded []string) (map[string]string, error) {
 	found := map[string]string{}
 	type place struct {
 		*listable
@@ -178,6 +179,9 @@ func (w *witness) ignoredLive(ctx context.Context, l *live, ids []object.ObjMeta
 		r, ok := l.kinds[m.GroupKind]
 		if !ok {
 			continue // not served, so not live
+		}
+		if !flux1.Lists(excluded, r.gvr.GroupVersion().WithKind(r.kind)) {
+			continue
 		}
 		if m.Name == "" || len(content.IsPathSegmentName(m.Name)) > 0 || len(content.IsPathSegmentName(m.Namespace)) > 0 {
 			continue // no object can be called so, so not live; the client would refuse to ask

@@ -12,6 +12,7 @@ import (
 
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // Config is the meaning of a fluxd command line, with the daemon's defaults
@@ -472,6 +473,26 @@ func configFrom(fs *pflag.FlagSet) Config {
 
 // excludeFlag names the kinds that the agent does not look at.
 const excludeFlag = "k8s-unsafe-exclude-resource"
+
+// Lists reports whether fluxd looks at live objects of a kind, where excluded
+// are the kinds that it is told to leave out ([Config.ExcludedKinds]). Of others
+// it sees neither marks nor ignore annotations. It passes over what Kubernetes
+// itself makes of other objects, and over what matches a glob, in which a star
+// stands for any text and nothing else does (flux: pkg/cluster/kubernetes/sync.go).
+func Lists(excluded []string, kind schema.GroupVersionKind) bool {
+	if kind.Group == "" && (kind.Kind == "Endpoints" || kind.Kind == "ComponentStatus") {
+		return false
+	}
+	name := kind.GroupVersion().String() + "/" + kind.Kind
+	return !slices.ContainsFunc(excluded, func(glob string) bool {
+		parts := strings.Split(glob, "*")
+		for i := range parts {
+			parts[i] = regexp.QuoteMeta(parts[i])
+		}
+		whole, err := regexp.Compile("^" + strings.Join(parts, ".*") + "$")
+		return err == nil && whole.MatchString(name)
+	})
+}
 
 // judge reports what stands in a hand-over's way in a configuration.
 func judge(c *Config) []migrate.Finding {
