@@ -53,6 +53,9 @@ type ObjectInputs struct {
 	// less what its API server keeps about it; empty if there is none.
 	Rendered string `json:"rendered,omitempty"`
 	Live     string `json:"live,omitempty"`
+	// Change is the values that the object's fields have and would get, where
+	// some would change.
+	Change string `json:"change,omitempty"`
 }
 
 // Options of the planner, as given on the command line.

@@ -27,13 +27,31 @@ func reviewed() migrate.Plan {
 }
 
 func TestVerifySaysWhatMovedPartByPart(t *testing.T) {
+	// What a person accepted of an object, and its values.
+	const changed = "shop_db__ConfigMap"
+	accepted := func(p *migrate.Plan, change, message string) {
+		p.Repositories[0].Objects = append(p.Repositories[0].Objects, migrate.ObjectPlan{ID: changed, Application: "shop-web", Verb: migrate.Change, Fields: []string{".spec.replicas"}})
+		p.Inputs.Objects["flux/flux-shop"][changed] = migrate.ObjectInputs{Rendered: "r", Live: "l", Change: change}
+		p.Findings = append(p.Findings, migrate.Finding{Severity: migrate.Blocker, Code: "IMAGE_DIFFERS", Subject: "flux/flux-shop " + changed, Repository: "flux/flux-shop", Acceptable: true, Message: message})
+	}
 	for name, c := range map[string]struct {
+		before        func(*migrate.Plan)
 		change        func(*migrate.Plan)
 		holds         bool
 		state         string
 		moved, taken  string
 		aboutTheWhole string
 	}{
+		"an accepted change from another value": {
+			before: func(p *migrate.Plan) { accepted(p, "2 to 1", "m") }, change: func(p *migrate.Plan) { accepted(p, "20 to 1", "m") },
+			state: "moved", moved: "values, to or from others than were reviewed (change ConfigMap/shop/db .spec.replicas)"},
+		"an accepted finding that says something else": {
+			before: func(p *migrate.Plan) { accepted(p, "c", "runs 1.1 and would run 1.0") }, change: func(p *migrate.Plan) { accepted(p, "c", "runs 1.1 and would run 0.9") },
+			state: "moved", moved: "findings (new: blocker IMAGE_DIFFERS flux/flux-shop shop_db__ConfigMap: runs 1.1 and would run 0.9; no longer: blocker IMAGE_DIFFERS flux/flux-shop shop_db__ConfigMap: runs 1.1 and would run 1.0)"},
+		"an accepted change as it was": {
+			before: func(p *migrate.Plan) { accepted(p, "c", "m") }, change: func(p *migrate.Plan) { accepted(p, "c", "m") }, holds: true, state: "holds"},
+		"a plan of before the values were noted": {
+			before: func(p *migrate.Plan) { accepted(p, "", "m") }, change: func(p *migrate.Plan) { accepted(p, "c", "m") }, holds: true, state: "holds"},
 		"nothing": {change: func(*migrate.Plan) {}, holds: true, state: "holds"},
 		"a commit that plans to the same": {change: func(p *migrate.Plan) {
 			p.Repositories[0].Commit = "bbbb"
@@ -60,6 +78,9 @@ func TestVerifySaysWhatMovedPartByPart(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			stored, now := reviewed(), reviewed()
+			if c.before != nil {
+				c.before(&stored)
+			}
 			c.change(&now)
 			v, err := cutover.Verify(&stored, &now, nil)
 			if err != nil {

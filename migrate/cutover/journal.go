@@ -144,6 +144,10 @@ type planSlice struct {
 	Credentials []migrate.Credential `json:"credentials"`
 	// Findings of this Repository, to tell whether a new plan has others.
 	Findings []migrate.Finding `json:"findings"`
+	// Inputs are the hashes of objects that would change or be made, by id, to
+	// tell whether a new plan makes other ones of them. Journals of before it was
+	// noted have none.
+	Inputs map[string]migrate.ObjectInputs `json:"inputs,omitempty"`
 }
 
 // journal is what is known of one Repository's cut-over: the log of its steps

@@ -214,6 +214,9 @@ func differences(before, fresh *planSlice, commits Commits) []string {
 		moved = append(moved, difference("applications", keys(old.Applications, applicationKey), keys(now.Applications, applicationKey))...)
 		moved = append(moved, difference("Kustomizations", keys(old.Kustomizations, manifestKey), keys(now.Kustomizations, manifestKey))...)
 		moved = append(moved, difference("verbs", keys(old.Objects, verbKey), keys(now.Objects, verbKey))...)
+		if other := otherValues(before, fresh); len(other) > 0 {
+			moved = append(moved, "values, to or from others than were reviewed ("+some(other)+")")
+		}
 		moved = append(moved, difference("findings", keys(notOurDoing(before.Findings), findingKey), keys(notOurDoing(fresh.Findings), findingKey))...)
 	}
 	return append(moved, difference("accounts and rights", keys(old.Supporting, manifestKey), keys(now.Supporting, manifestKey))...)
@@ -252,8 +255,34 @@ func verbKey(o migrate.ObjectPlan) string {
 	return strings.TrimSpace(fmt.Sprintf("%s %s %s", o.Verb, migrate.DisplayID(o.ID), strings.Join(o.Fields, " ")))
 }
 
+// findingKey tells findings apart. What a person may have accepted of an object
+// counts with its words: another image is another finding.
 func findingKey(f migrate.Finding) string {
-	return fmt.Sprintf("%s %s %s", f.Severity, f.Code, f.Subject)
+	key := fmt.Sprintf("%s %s %s", f.Severity, f.Code, f.Subject)
+	if f.Acceptable && f.Subject != f.Repository {
+		key += ": " + f.Message
+	}
+	return key
+}
+
+// otherValues are the objects, each with what happens to it, that are still to be
+// changed or made, and of which other values would change, or another object be
+// made. What one of the plans did not note is not compared.
+func otherValues(before, fresh *planSlice) []string {
+	was := map[string]string{}
+	for _, o := range before.Repository.Objects {
+		was[o.ID] = verbKey(o)
+	}
+	var out []string
+	for _, o := range fresh.Repository.Objects {
+		old, noted := before.Inputs[o.ID]
+		now, again := fresh.Inputs[o.ID]
+		if noted && again && old != now && old != (migrate.ObjectInputs{}) && now != (migrate.ObjectInputs{}) && was[o.ID] == verbKey(o) {
+			out = append(out, verbKey(o))
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // manifestKey names a manifest with all it holds; difference cuts it for show.

@@ -498,6 +498,21 @@ func slicePlan(plan *migrate.Plan, id string) (*planSlice, error) {
 			p.Findings = append(p.Findings, f)
 		}
 	}
+	for _, o := range repo.Objects {
+		inputs := plan.Inputs.Objects[id][o.ID]
+		switch o.Verb {
+		case migrate.Change, migrate.Restart:
+			inputs = migrate.ObjectInputs{Change: inputs.Change}
+		case migrate.Create:
+			inputs = migrate.ObjectInputs{Rendered: inputs.Rendered}
+		default:
+			continue
+		}
+		if p.Inputs == nil {
+			p.Inputs = map[string]migrate.ObjectInputs{}
+		}
+		p.Inputs[o.ID] = inputs
+	}
 	return p, nil
 }
 

@@ -178,7 +178,7 @@ func removals(a, b any) []string {
 
 func differing(a, b any, wanted func(after any) bool) []string {
 	var paths []string
-	walk("", a, b, func(path string, after any) {
+	walk("", a, b, func(path string, _, after any) {
 		if wanted(after) {
 			paths = append(paths, path)
 		}
@@ -191,11 +191,11 @@ func differing(a, b any, wanted func(after any) bool) []string {
 // differences.
 func Equal(a, b any) bool {
 	equal := true
-	walk("", a, b, func(string, any) { equal = false })
+	walk("", a, b, func(string, any, any) { equal = false })
 	return equal
 }
 
-func walk(path string, a, b any, differ func(path string, after any)) {
+func walk(path string, a, b any, differ func(path string, before, after any)) {
 	switch av := a.(type) {
 	case map[string]any:
 		bv, ok := b.(map[string]any)
@@ -229,7 +229,7 @@ func walk(path string, a, b any, differ func(path string, after any)) {
 		}
 	}
 	if !sameScalar(a, b) {
-		differ(path, b)
+		differ(path, a, b)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 )
 
@@ -63,5 +64,38 @@ status: {b: 2}
 	want := object(t, `{metadata: {name: web, labels: {app: web}, annotations: {mine: kept}, finalizers: [kept]}, spec: {a: 1}}`)
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
+	}
+}
+
+func TestAHashOfWhatChangesTellsValuesApartAndNoSecretOnes(t *testing.T) {
+	object := func(kind, value string) map[string]any {
+		return map[string]any{"apiVersion": "v1", "kind": kind, "metadata": map[string]any{"labels": map[string]any{"l": value}}, "data": map[string]any{"k": value}}
+	}
+	hash := func(kind, before, after string, encrypted bool) string {
+		was, is := object(kind, before), object(kind, after)
+		delete(was["metadata"].(map[string]any), "labels")
+		delete(is["metadata"].(map[string]any), "labels")
+		return changeDigest(&unstructured.Unstructured{Object: was}, was, is, encrypted)
+	}
+	if hash("ConfigMap", "a", "a", false) != "" {
+		t.Error("nothing changes, and there is a hash of it")
+	}
+	if hash("ConfigMap", "2", "1", false) == hash("ConfigMap", "20", "1", false) || hash("ConfigMap", "2", "1", false) == hash("ConfigMap", "2", "3", false) {
+		t.Error("other values are not told apart")
+	}
+	for _, c := range []struct {
+		kind      string
+		encrypted bool
+	}{{"Secret", false}, {"ConfigMap", true}} {
+		if hash(c.kind, "a", "b", c.encrypted) != hash(c.kind, "c", "d", c.encrypted) {
+			t.Errorf("%s, encrypted %t: the hash is taken over its values", c.kind, c.encrypted)
+		}
+	}
+	was, is := object("Secret", "a"), object("Secret", "b")
+	other := object("Secret", "c")
+	was["data"], is["data"], other["data"] = nil, nil, nil
+	live := &unstructured.Unstructured{Object: was}
+	if changeDigest(live, was, is, false) == changeDigest(live, was, other, false) {
+		t.Error("another label of a Secret is not told apart")
 	}
 }

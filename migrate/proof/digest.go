@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -14,7 +16,7 @@ import (
 func inputs(evidence map[string]*Evidence) map[string]migrate.ObjectInputs {
 	out := make(map[string]migrate.ObjectInputs, len(evidence))
 	for id, e := range evidence {
-		if in := (migrate.ObjectInputs{Rendered: digest(e.New, e.Encrypted), Live: digest(e.Live, e.Encrypted)}); in != (migrate.ObjectInputs{}) {
+		if in := (migrate.ObjectInputs{Rendered: digest(e.New, e.Encrypted), Live: digest(e.Live, e.Encrypted), Change: e.change}); in != (migrate.ObjectInputs{}) {
 			out[id] = in
 		}
 	}
@@ -49,6 +51,30 @@ func digest(u *unstructured.Unstructured, encrypted bool) string {
 		}
 	}
 	raw, err := json.Marshal(plain)
+	if err != nil {
+		return "" // it was read from JSON
+	}
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:12])
+}
+
+// changeDigest is a hash of the values that fields have and would get, as
+// [differences] names them; of a Secret's and of an encrypted object's without
+// these. It is empty if none would change.
+func changeDigest(live *unstructured.Unstructured, before, after map[string]any, encrypted bool) string {
+	secret := encrypted || live.GroupVersionKind().GroupKind().String() == "Secret"
+	var changes [][3]any
+	walk("", before, after, func(path string, was, is any) {
+		if secret && !strings.HasPrefix(path, ".metadata.labels") {
+			was, is = concealed(copyValue(was)), concealed(copyValue(is))
+		}
+		changes = append(changes, [3]any{path, was, is})
+	})
+	if len(changes) == 0 {
+		return ""
+	}
+	slices.SortFunc(changes, func(a, b [3]any) int { return strings.Compare(a[0].(string), b[0].(string)) })
+	raw, err := json.Marshal(changes)
 	if err != nil {
 		return "" // it was read from JSON
 	}

@@ -58,6 +58,8 @@ type Evidence struct {
 	Encrypted bool
 	// differs is true if Old and New do, beyond what the plan adds on purpose.
 	differs bool
+	// change is a hash of the values that would change; empty if none would.
+	change string
 }
 
 // Result is a proved plan with what it was judged from, by Repository id and
