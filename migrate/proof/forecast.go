@@ -76,6 +76,11 @@ func Removals(live, tried *unstructured.Unstructured) (left *unstructured.Unstru
 			stays[p[:i+1].String()] = true
 		}
 	})
+	if _, counted := live.GetAnnotations()[revision]; counted {
+		for _, p := range []string{".metadata", ".metadata.annotations", ".metadata.annotations." + revision} {
+			stays[p] = true
+		}
+	}
 	var gone []fieldpath.Path
 	mine.Iterate(func(p fieldpath.Path) {
 		if s := p.String(); !stays[s] && !markPath(s) {
@@ -108,6 +113,11 @@ func fieldSet(e metav1.ManagedFieldsEntry) (*fieldpath.Set, error) {
 	}
 	return set, nil
 }
+
+// revision is the annotation by which the Deployment controller counts. Where it
+// is taken away, as from an object that does not tell who wrote it, the
+// controller writes it again at once.
+const revision = "deployment.kubernetes.io/revision"
 
 // markPath reports whether a path is one of the marks removed on purpose.
 func markPath(path string) bool {

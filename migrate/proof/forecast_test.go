@@ -82,6 +82,21 @@ func TestRemovalsForecastsWhatOwnershipTakeOverRemoves(t *testing.T) {
 	}
 }
 
+func TestTheCountOfADeploymentComesBackByItself(t *testing.T) {
+	live := deployment()
+	live.SetAnnotations(map[string]string{revision: "2", "note": "by hand"})
+	tried := live.DeepCopy()
+	tried.SetManagedFields([]metav1.ManagedFieldsEntry{entry("kustomize-controller", apply, "", ownImage),
+		entry("before-first-apply", update, "", `{"f:metadata":{"f:annotations":{".":{},"f:note":{},"f:deployment.kubernetes.io/revision":{}}}}`)})
+	left, got, err := Removals(live, tried)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]string{".metadata.annotations.note"}, got); d != "" || left.GetAnnotations()[revision] != "2" {
+		t.Errorf("%s, and left is %v", d, left.GetAnnotations())
+	}
+}
+
 func TestRemovalsRefusesManagedFieldsItCannotRead(t *testing.T) {
 	if _, _, err := Removals(deployment(entry("kubectl-edit", update, "", `{"i:spec":{}}`)), deployment()); err == nil {
 		t.Error("broken managedFields were taken for none")
