@@ -49,7 +49,7 @@ type repository struct {
 	Kustomizations []unstructured.Unstructured
 	Supporting     []unstructured.Unstructured
 	Objects        []planned
-	Adds           []struct{ Object, Type, Key string }
+	Adds           []addition
 	Blocked        bool
 }
 
@@ -204,11 +204,11 @@ func run(t *testing.T, cases []Case) tally {
 	}
 	w.stopAgents()
 	states := w.takeOver(p)
+	first := w.quietDump()
+	states = w.again(states)
 	after := w.quietDump()
-	c := comparison{w: w, plan: p, states: states, before: before, after: after, moved: map[string]auditor.Difference{}, wrong: map[*played][]string{}}
-	for _, d := range auditor.Diff(before, after) {
-		c.moved[d.ID] = d
-	}
+	c := comparison{w: w, plan: p, states: states, before: before, after: after, wrong: map[*played][]string{}}
+	c.moved = eitherTime(auditor.Diff(before, first), auditor.Diff(before, after))
 	sum := c.compare()
 	for _, one := range w.cases {
 		for _, text := range c.wrong[one] {
@@ -265,6 +265,7 @@ func (c *comparison) compare() tally {
 		c.agent(one, &c.plan.Repositories[i])
 		c.kustomizations(one, &c.plan.Repositories[i])
 		c.objects(one, &c.plan.Repositories[i])
+		c.additions(one, &c.plan.Repositories[i])
 	}
 	return c.sum
 }
@@ -547,7 +548,7 @@ func (c *comparison) changes(r *repository, id string, d auditor.Difference) []s
 	var out []string
 	for _, f := range d.Fields {
 		p := plain(f.Path)
-		added := slices.ContainsFunc(r.Adds, func(a struct{ Object, Type, Key string }) bool {
+		added := slices.ContainsFunc(r.Adds, func(a addition) bool {
 			return a.Object == id && p == ".metadata."+a.Type+"s."+a.Key
 		})
 		if !added && !slices.ContainsFunc(marks, func(m string) bool { return p == m || strings.HasPrefix(p, m+".") }) {
