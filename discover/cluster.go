@@ -252,7 +252,7 @@ func (w *witness) facts(ctx context.Context) (migrate.Cluster, []listable, error
 			return facts, nil, fmt.Errorf("ask which kinds are served: %w", err)
 		}
 		for gv := range failed.Groups {
-			f := APIGroupDown.Finding("", gv.String(), fmt.Sprintf("the API server does not say what %s serves", gv))
+			f := APIGroupDown.About("", gv.String(), "", fmt.Sprintf("the API server does not say what %s serves", gv))
 			if strings.HasSuffix(gv.Group, "metrics.k8s.io") {
 				// fluxd leaves these out of its view, and nobody keeps them in Git.
 				f.Severity, f.Acceptable = migrate.Warning, false

@@ -148,7 +148,7 @@ func TestAnAPIGroupThatIsDownIsAFinding(t *testing.T) {
 	got := map[string]migrate.Severity{}
 	for _, finding := range inv.Findings {
 		if finding.Code == APIGroupDown.Name {
-			got[finding.Where] = finding.Severity
+			got[finding.Subject] = finding.Severity
 		}
 	}
 	want := map[string]migrate.Severity{"custom.example.org/v1": migrate.Blocker, "metrics.k8s.io/v1beta1": migrate.Warning}
