@@ -80,8 +80,9 @@ type Options struct {
 	// AuditGroups names further API groups whose writes are logged with request
 	// and response, for example those of a test's own custom resources.
 	AuditGroups []string
-	// APIServerArgs are appended to the arguments of kube-apiserver.
-	APIServerArgs []string
+	// APIServerArgs are appended to the arguments of kube-apiserver, ManagerArgs
+	// to those of kube-controller-manager.
+	APIServerArgs, ManagerArgs []string
 }
 
 // ControlPlane is a running control plane. Its fields are set by Start and do
@@ -312,19 +313,19 @@ func (cp *ControlPlane) run(ctx context.Context, opts Options) error {
 		return err
 	}
 
-	manager, err := cp.spawn("kube-controller-manager",
-		"--kubeconfig="+controllerKubeconfig,
+	manager, err := cp.spawn("kube-controller-manager", append([]string{
+		"--kubeconfig=" + controllerKubeconfig,
 		"--bind-address=127.0.0.1",
 		fmt.Sprintf("--secure-port=%d", ports.ControllerManager),
-		"--tls-cert-file="+pki("server.crt"), "--tls-private-key-file="+pki("server.key"),
-		"--controllers="+strings.Join(opts.Controllers, ","),
-		"--root-ca-file="+cp.CAFile,
+		"--tls-cert-file=" + pki("server.crt"), "--tls-private-key-file=" + pki("server.key"),
+		"--controllers=" + strings.Join(opts.Controllers, ","),
+		"--root-ca-file=" + cp.CAFile,
 		"--use-service-account-credentials=false",
 		"--leader-elect=false",
 		"--kube-api-qps=1000", "--kube-api-burst=2000",
 		"--concurrent-deployment-syncs=20", "--concurrent-replicaset-syncs=20", "--concurrent-namespace-syncs=20",
 		"--v=1",
-	)
+	}, opts.ManagerArgs...)...)
 	if err != nil {
 		return err
 	}

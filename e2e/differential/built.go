@@ -35,8 +35,20 @@ func GenerateBuilt(seed int64) Case {
 	if o.dir != root {
 		command = "kustomize build built"
 	}
-	if g.chance(10) {
-		command += " | cat"
+	if g.chance(15) { // more than to have Kustomize build a folder
+		command += pick(g, " | cat", " && true", " 2>/dev/null", " | sed s/web:1/web:5/")
+	}
+	if root == "envs/prod" && g.chance(50) {
+		// Another environment, of the same base. Its own folder may have no
+		// .flux.yaml.
+		g.c.Paths = append(g.c.Paths, "envs/staging")
+		dir := strings.Replace(o.dir, "prod", "staging", 1)
+		g.files[path.Join(dir, "kustomization.yaml")] = kustomizationHead + "resources: [" + strings.Repeat("../", strings.Count(dir, "/")+1) + o.base + "]\nnamePrefix: st-\n" +
+			pick(g, "", "namespace: "+g.namespaces[1]+"\n")
+	} else if g.chance(15) { // a second folder
+		g.files[path.Join(root, "more", "kustomization.yaml")] = kustomizationHead + "resources: [cm.yaml]\n"
+		g.files[path.Join(root, "more", "cm.yaml")] = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + place + "-more, namespace: " + g.namespaces[0] + "}\ndata: {k: v}\n"
+		command += "\n  - command: kustomize build ./more"
 	}
 	text := "version: 1\n" + pick(g, "commandUpdated", "patchUpdated", "patchUpdated", "patchUpdated") + ":\n  generators:\n  - command: " + command + "\n"
 	if strings.Contains(text, "patchUpdated") {
@@ -58,6 +70,8 @@ func GenerateBuilt(seed int64) Case {
 	return g.c
 }
 
+const kustomizationHead = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n"
+
 // overlay is a folder that Kustomize builds, over one base.
 type overlay struct {
 	*generator
@@ -70,7 +84,6 @@ type overlay struct {
 
 // write makes the files of both.
 func (o *overlay) write() {
-	const kind = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n"
 	var resources []string
 	for i, k := range []string{"Deployment", pick(o.generator, "ConfigMap", "Deployment", "Service"), pick(o.generator, "Secret", "PersistentVolumeClaim", "ConfigMap")} {
 		name := fmt.Sprintf("%s-%s%d", place, strings.ToLower(k[:2]), i)
@@ -104,13 +117,13 @@ func (o *overlay) write() {
 		o.files[path.Join(o.base, "role.yaml")] = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: " + name + pick(o.generator, "", ", namespace: "+o.namespaces[0]) + "}\nrules: []\n"
 		resources = append(resources, "role.yaml")
 	}
-	o.files[path.Join(o.base, "kustomization.yaml")] = kind + "resources: [" + strings.Join(resources, ", ") + "]\n"
+	o.files[path.Join(o.base, "kustomization.yaml")] = kustomizationHead + "resources: [" + strings.Join(resources, ", ") + "]\n"
 
 	up := strings.Repeat("../", strings.Count(o.dir, "/")+1)
 	if o.dir == "" {
 		up = ""
 	}
-	text := kind + pick(o.generator, "resources", "bases") + ": [" + up + o.base + "]\n"
+	text := kustomizationHead + pick(o.generator, "resources", "bases") + ": [" + up + o.base + "]\n"
 	if o.chance(30) {
 		o.prefix = "x-"
 		text += "namePrefix: x-\n"

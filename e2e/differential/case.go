@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/yaml"
 )
 
@@ -54,20 +55,27 @@ type Case struct {
 	// Twin is a second agent with a repository of its own, which syncs after this
 	// one's last commit. Its own Twin, Acts and Admission are not looked at.
 	Twin *Case `json:"twin,omitempty"`
-	// Acts are done by hand after the last sync, in this order.
+	// Acts are done by hand after the last sync, in this order, see Act.When.
 	Acts []Act `json:"acts,omitempty"`
 	// Verbs are what the plan must say of some objects, by inventory id; for cases
 	// that are kept.
 	Verbs map[string]string `json:"verbs,omitempty"`
 }
 
-// Commit changes files: text by path. A removed file is in Removed. Links are
-// symbolic: target by path; only the first commit has them.
+// Commit changes files: text by path. A removed file is in Removed.
 type Commit struct {
 	Files   map[string]string `json:"files"`
 	Removed []string          `json:"removed,omitempty"`
-	Links   map[string]string `json:"links,omitempty"`
+	// Links are symbolic: target by path. Submodules are commits of other
+	// repositories, by path. Only the first commit has either.
+	Links      map[string]string `json:"links,omitempty"`
+	Submodules map[string]string `json:"submodules,omitempty"`
+	// Ahead is one, the last, that the agent has not seen when it is planned.
+	Ahead bool `json:"ahead,omitempty"`
 }
+
+// ahead reports whether Git holds a commit that the agent has not seen.
+func (c *Case) ahead() bool { return c.Commits[len(c.Commits)-1].Ahead }
 
 // Admission is a webhook.
 type Admission struct {
@@ -84,8 +92,17 @@ type Admission struct {
 // Act is one thing that a person or a controller does to a live object. If the
 // object is not there, nothing happens.
 type Act struct {
-	// Do is patch (a JSON merge patch), apply (server-side), delete or create.
+	// Do is patch (a JSON merge patch), apply (server-side), delete, create or
+	// kubectl, which runs the real one with Args.
 	Do string `json:"do"`
+	// When is empty before it is planned; "planning" again and again while it is,
+	// with the word ROUND in Body standing for 2 and 3 by turns; "planned" between
+	// that and the take-over.
+	When string `json:"when,omitempty"`
+	// Args are kubectl's, less namespace and object; Edit is what sed does where
+	// they call an editor.
+	Args []string `json:"args,omitempty"`
+	Edit string   `json:"edit,omitempty"`
 	// Resource is "version/resource" or "group/version/resource".
 	Resource    string `json:"resource"`
 	Namespace   string `json:"namespace,omitempty"`
@@ -95,6 +112,20 @@ type Act struct {
 	Manager string `json:"manager,omitempty"`
 	// Body is JSON or YAML.
 	Body string `json:"body,omitempty"`
+}
+
+// begins is what the object's inventory id begins with: all but its kind.
+func (a Act) begins() string {
+	return a.Namespace + "_" + a.Name + "_" + a.resource().Group + "_"
+}
+
+func (a Act) resource() schema.GroupVersionResource {
+	parts := strings.Split(a.Resource, "/")
+	gvr := schema.GroupVersionResource{Version: parts[0], Resource: parts[len(parts)-1]}
+	if len(parts) == 3 {
+		gvr.Group, gvr.Version = parts[0], parts[1]
+	}
+	return gvr
 }
 
 // at gives the case a prefix of its own.

@@ -179,7 +179,10 @@ func TestTheSeedsReachEachCornerOfTheGenerator(t *testing.T) {
 		}
 	}
 	corners := []string{"confined", "confined by itself", "confined to one", "outside, made by others", "one file for a path", "one path in another", "linked",
-		"encrypted with age", "encrypted with pgp", "refused", "changed by a webhook", "a late webhook", "twin"}
+		"encrypted with age", "encrypted with pgp", "refused", "changed by a webhook", "a late webhook", "twin",
+		"by kubectl", "edited", "patched by JSON", "autoscaled", "acted on while planned", "acted on after planning", "HelmRelease", "a submodule", "Git LFS", "ahead",
+		"two environments", "a generator that is refused", "two generators"}
+	acts := func(c Case, is func(Act) bool) bool { return slices.ContainsFunc(c.Acts, is) }
 	for seed := range int64(300) {
 		c := Generate(seed)
 		confined := len(c.Allowed) > 0
@@ -200,6 +203,26 @@ func TestTheSeedsReachEachCornerOfTheGenerator(t *testing.T) {
 			count("a late webhook", a.Late)
 		}
 		count("twin", c.Twin != nil)
+		count("by kubectl", acts(c, func(a Act) bool { return a.Do == "kubectl" }))
+		count("edited", acts(c, func(a Act) bool { return a.Edit != "" }))
+		count("patched by JSON", acts(c, func(a Act) bool { return slices.Contains(a.Args, "--type=json") }))
+		count("autoscaled", acts(c, func(a Act) bool { return a.Subresource == "scale" && a.Manager == "kube-controller-manager" }))
+		count("acted on while planned", acts(c, func(a Act) bool { return a.When == "planning" }))
+		count("acted on after planning", acts(c, func(a Act) bool { return a.When == "planned" }))
+		count("a submodule", len(c.Commits[0].Submodules) > 0)
+		count("ahead", c.ahead())
+		for _, text := range c.Commits[0].Files {
+			count("HelmRelease", strings.Contains(text, "kind: HelmRelease\n"))
+			count("Git LFS", strings.HasPrefix(text, "version https://git-lfs"))
+		}
+		built := GenerateBuilt(seed)
+		count("two environments", len(built.Paths) > 1)
+		for name, text := range built.Commits[0].Files {
+			if path.Base(name) == ".flux.yaml" {
+				count("a generator that is refused", strings.ContainsAny(text, "|&>"))
+				count("two generators", strings.Count(text, "command: ") > 1)
+			}
+		}
 	}
 	for _, corner := range corners {
 		if made[corner] < 2 {

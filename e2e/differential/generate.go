@@ -21,8 +21,10 @@ func Generate(seed int64) Case {
 	for range 1 + g.IntN(4) {
 		g.application()
 	}
+	g.scaled()
+	g.charted()
 	g.mishap()
-	g.c.Commits = append(g.c.Commits, Commit{Files: g.files, Links: g.links()})
+	g.c.Commits = append(g.c.Commits, Commit{Files: g.files, Links: g.links(), Submodules: g.submodules()})
 	g.narrow()
 	g.encrypt()
 	if g.chance(25) {
@@ -317,6 +319,7 @@ func (g *generator) metadata(ns string, clusterScoped bool) string {
 			b.WriteString("    " + pick(g,
 				"fluxcd.io/ignore: \"true\"", "fluxcd.io/ignore: true", "flux.weave.works/ignore: \"true\"", "fluxcd.io/ignore: sync_only",
 				"fluxcd.io/ignore: \"false\"", "fluxcd.io/automated: \"true\"", "fluxcd.io/locked: \"true\"",
+				"fluxcd.io/automated: \"true\"\n    fluxcd.io/tag.web: semver:~1", "flux.weave.works/automated: \"true\"\n    flux.weave.works/tag.web: glob:1.*", "filter.fluxcd.io/web: regexp:^1",
 				"kustomize.toolkit.fluxcd.io/reconcile: disabled", "kustomize.toolkit.fluxcd.io/prune: disabled", "kustomize.toolkit.fluxcd.io/ssa: Merge",
 				"kustomize.toolkit.fluxcd.io/ssa: IfNotPresent", "kustomize.toolkit.fluxcd.io/ssa: Ignore", "kustomize.toolkit.fluxcd.io/force: enabled",
 				"config.kubernetes.io/local-config: \"true\"", "config.kubernetes.io/local-config: \"false\"", "config.kubernetes.io/index: \"3\"",
@@ -433,7 +436,7 @@ func (g *generator) mishap() {
 	cm := func(name string) string {
 		return "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + place + "-" + name + ", namespace: " + place + "-a}\ndata: {k: v}\n"
 	}
-	switch g.IntN(20) {
+	switch g.IntN(22) {
 	case 0:
 		write("replicaCount: 1\nimage: x\n", "app1", "values.yaml")
 	case 1: // a chart
@@ -485,7 +488,71 @@ func (g *generator) mishap() {
 	case 19:
 		write("{\"apiVersion\": \"v1\", \"kind\": \"ConfigMap\", \"metadata\": {\"name\": \""+place+"-json\", \"namespace\": \""+place+"-a\"}, \"data\": {\"t\": \"\\u00e9\\/\"}}\n", "json", "cm.yaml")
 		write("{\"apiVersion\": \"v1\", \"kind\": \"ConfigMap\"}\n", "json", "not.json")
+	case 20: // what git keeps of a file of Git LFS
+		write("version https://git-lfs.github.com/spec/v1\noid sha256:"+strings.Repeat("4d", 32)+"\nsize 12345\n", "large", pick(g, "dump.yaml", "picture.png", "values.yml"))
+		g.files[pick(g, ".gitattributes", g.under("large", ".gitattributes"))] = "*.png filter=lfs diff=lfs merge=lfs -text\n"
+	case 21: // the same among others, in a file that is no manifest
+		write("version https://git-lfs.github.com/spec/v1\noid sha256:"+strings.Repeat("4d", 32)+"\nsize 12345\n", "large", "archive.tgz")
+		write(cm("beside"), "large", "cm.yaml")
 	}
+}
+
+// scaled writes a Deployment whose replicas are an autoscaler's, in one
+// repository of ten. Its controller decides once, from the bounds alone, since
+// nothing is measured; what it decides later is played, while it is planned and
+// after that.
+func (g *generator) scaled() {
+	if !g.chance(10) {
+		return
+	}
+	ns, name := pick(g, g.namespaces...), place+"-scaled"
+	g.files[g.under("scaled", "web.yaml")] = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: " + name + ", namespace: " + ns + "}\nspec:\n" +
+		"  selector: {matchLabels: {app: scaled}}\n  template:\n    metadata: {labels: {app: scaled}}\n    spec: {containers: [{name: web, image: \"registry.example.com/web:1\"}]}\n"
+	scaler := "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: " + name + ", namespace: " + ns + "}\nspec:\n" +
+		"  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: " + name + "}\n  minReplicas: " + pick(g, "1", "2", "2") + "\n  maxReplicas: 4\n" +
+		"  metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 80}}}]\n"
+	if g.chance(50) {
+		g.files[g.under("scaled", "hpa.yaml")] = scaler
+	} else {
+		g.c.Acts = append(g.c.Acts, Act{Do: "create", Resource: "autoscaling/v2/horizontalpodautoscalers", Namespace: ns, Name: name, Manager: "kubectl-create", Body: scaler})
+	}
+	for _, when := range []string{"", "planning", "planned"} {
+		if g.chance(60) {
+			replicas := map[string]string{"": "3", "planning": "ROUND", "planned": pick(g, "2", "4")}[when]
+			g.c.Acts = append(g.c.Acts, Act{Do: "patch", When: when, Resource: "apps/v1/deployments", Namespace: ns, Name: name, Subresource: "scale",
+				Manager: "kube-controller-manager", Body: `{"spec":{"replicas":` + replicas + `}}`})
+		}
+	}
+}
+
+// charted writes a HelmRelease of the helm-operator, in one repository of twelve,
+// which writes its status also while it is planned.
+func (g *generator) charted() {
+	if !g.chance(8) {
+		return
+	}
+	ns, name := pick(g, g.namespaces...), place+"-release"
+	g.files[g.under("releases", "web.yaml")] = "apiVersion: helm.fluxcd.io/v1\nkind: HelmRelease\nmetadata:\n  name: " + name + "\n  namespace: " + ns + "\n" +
+		pick(g, "", "  annotations: {fluxcd.io/automated: \"true\", filter.fluxcd.io/chart-image: \"semver:~1\"}\n", "  annotations: {fluxcd.io/ignore: \"true\"}\n") +
+		"spec:\n  releaseName: web\n  " + pick(g, "chart: {repository: \"https://charts.example.com\", name: web, version: 1.0.0}", "chart: {git: \"git@git.example.com:charts\", path: web, ref: main}") + "\n" +
+		"  values: {image: {repository: registry.example.com/web, tag: \"1\"}, debug: " + g.boolean(true) + "}\n"
+	for _, when := range []string{"", "planning", "planned"} {
+		if g.chance(70) {
+			g.c.Acts = append(g.c.Acts, Act{Do: "patch", When: when, Resource: "helm.fluxcd.io/v1/helmreleases", Namespace: ns, Name: name, Subresource: "status",
+				Manager: "helm-operator", Body: `{"status":{"observedGeneration":1,"phase":"Succeeded","releaseName":"web","revision":"1.0.ROUND"}}`})
+		}
+	}
+}
+
+// submodules are commits of other repositories, which fluxd does not fetch, in
+// one repository of twenty.
+func (g *generator) submodules() map[string]string {
+	if !g.chance(5) {
+		return nil
+	}
+	at := pick(g, "lib", g.under("lib"), g.under("lib.yaml"))
+	g.files[".gitmodules"] = "[submodule \"lib\"]\n\tpath = " + at + "\n\turl = https://git.example.com/lib\n"
+	return map[string]string{at: strings.Repeat("5a", 20)}
 }
 
 // manifests are the files that fluxd may load, sorted.
@@ -628,6 +695,7 @@ func (g *generator) later() {
 	case 4:
 		c.Files[name] = strings.ReplaceAll(g.files[name], "plain", "changed")
 	}
+	c.Ahead = g.chance(20)
 	g.c.Commits = append(g.c.Commits, c)
 }
 
@@ -641,7 +709,9 @@ func (g *generator) act() {
 	workload := t.kind == "Deployment" || t.kind == "StatefulSet" || t.kind == "DaemonSet"
 	hand := pick(g, "kubectl-edit", "kubectl-patch", "kubectl-annotate", "kubectl", "before-first-apply", "kustomize-controller", "flux-client-side-apply", "helm", "some-operator")
 	a.Manager = hand
-	switch n := g.IntN(12); {
+	switch n := g.IntN(16); {
+	case n >= 12:
+		a = g.byKubectl(t, workload)
 	case n == 0 && workload:
 		a.Manager, a.Body = "kubectl-rollout", `{"spec":{"template":{"metadata":{"annotations":{"kubectl.kubernetes.io/restartedAt":"2026-01-01T00:00:00Z"}}}}}`
 	case n == 1 && (t.kind == "Deployment" || t.kind == "StatefulSet"):
@@ -673,4 +743,38 @@ func (g *generator) act() {
 		a.Body = `{"metadata":{"labels":{"extra":"` + pick(g, "x", "y") + `"},"annotations":{"extra/note":"by hand"}}}`
 	}
 	g.c.Acts = append(g.c.Acts, a)
+}
+
+// byKubectl is what a person does with kubectl.
+func (g *generator) byKubectl(t thing, workload bool) Act {
+	a := Act{Do: "kubectl", Resource: t.resource, Namespace: t.namespace, Name: t.name}
+	switch n := g.IntN(9); {
+	case n == 0 && (t.kind == "Deployment" || t.kind == "StatefulSet"):
+		a.Args = []string{"scale", "--replicas=" + pick(g, "0", "2", "3")}
+	case n == 1 && workload:
+		a.Args = []string{"rollout", "restart"}
+	case n == 2 && workload:
+		a.Args = pick(g, []string{"set", "image", "web=registry.example.com/web:8"}, []string{"set", "env", "MODE=debug"}, []string{"set", "resources", "--requests=cpu=50m"})
+	case n == 3 && workload:
+		a.Args = []string{"patch", "--type=json", "--patch=" + pick(g,
+			`[{"op":"replace","path":"/spec/template/spec/containers/0/image","value":"registry.example.com/web:7"}]`,
+			`[{"op":"add","path":"/spec/template/spec/containers/0/env","value":[{"name":"B","value":"b"}]}]`,
+			`[{"op":"add","path":"/spec/template/spec/priorityClassName","value":"system-cluster-critical"}]`,
+			`[{"op":"remove","path":"/spec/template/spec/containers/0/env"}]`,
+			`[{"op":"add","path":"/spec/minReadySeconds","value":5}]`)}
+	case n == 4:
+		a.Args, a.Edit = []string{"edit"}, pick(g, "s/web:1/web:8/", "s/plain/edited/", "s/text$/changed/", "/note:/d", "/revisionHistoryLimit/d", "/version:/d")
+	case n == 5:
+		a.Args = []string{"label", pick(g, "extra=x", "app-", "app=other"), "--overwrite"}
+	case n == 6:
+		a.Args = []string{"annotate", pick(g, "extra=x", "note-", "note=other"), "--overwrite"}
+	default:
+		a.Args = []string{"patch", "--type=json", "--patch=" + pick(g,
+			`[{"op":"add","path":"/metadata/annotations/extra","value":"x"}]`, `[{"op":"remove","path":"/metadata/labels/app"}]`,
+			`[{"op":"add","path":"/metadata/labels/extra","value":"x"}]`, `[{"op":"replace","path":"/metadata/annotations/note","value":"by hand"}]`)}
+	}
+	if g.chance(25) && a.Args[0] != "scale" && a.Args[0] != "edit" {
+		a.Args = append(a.Args, "--field-manager="+pick(g, "ci", "kubectl-other", "helm", "kustomize-controller", "some-operator"))
+	}
+	return a
 }

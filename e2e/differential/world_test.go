@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +24,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
@@ -54,8 +56,10 @@ type world struct {
 	t      *testing.T
 	client dynamic.Interface
 	cases  []*played
+	disco  discovery.DiscoveryInterface
 	// hooks answers the API server's questions about admission.
 	hooks *httptest.Server
+	aggregated
 }
 
 // played is a case and what became of it.
@@ -77,7 +81,10 @@ func (p *played) id() string { return fleet.AgentNamespace + "/" + p.team.Releas
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	// One team of the ordinary fleet, which minds its own business.
-	lab, err := laboratory.Up(t.Context(), laboratory.Options{Dir: t.TempDir(), Teams: 1, Apps: 1, PollInterval: 3 * time.Second, SyncInterval: time.Hour, WaitSynced: true})
+	lab, err := laboratory.Up(t.Context(), laboratory.Options{Dir: t.TempDir(), Teams: 1, Apps: 1, PollInterval: 3 * time.Second, SyncInterval: time.Hour, WaitSynced: true,
+		// Autoscalers are looked at each second, and not four times a minute. Without
+		// the other controller a claim that is deleted never goes.
+		Controllers: []string{"horizontal-pod-autoscaler-controller", "persistentvolumeclaim-protection-controller"}, ManagerArgs: []string{"--horizontal-pod-autoscaler-sync-period=1s"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,14 +99,20 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	disco, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
 	// fluxd's image has kustomize; kubectl builds alike.
 	script := "#!/bin/sh\n[ \"$1\" = build ] && shift\nexec kubectl kustomize \"$@\"\n"
 	if err := os.WriteFile(filepath.Join(lab.BinDir, "kustomize"), []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	w := &world{Lab: lab, t: t, client: client, hooks: httptest.NewTLSServer(http.HandlerFunc(decide))}
+	w := &world{Lab: lab, t: t, client: client, disco: disco, hooks: httptest.NewTLSServer(http.HandlerFunc(decide))}
 	t.Cleanup(w.hooks.Close)
 	w.startEngine()
+	w.kubectl("apply", "--server-side", "-f", filepath.Join("testdata", "helmreleases.yaml"))
+	w.aggregate()
 	return w
 }
 
@@ -237,6 +250,7 @@ func (w *world) play(cases []Case) {
 	if err := group.Wait(); err != nil {
 		w.t.Fatal(err)
 	}
+	w.autoscalersDecided()
 }
 
 func (w *world) playOne(ctx context.Context, c, twin *played) error {
@@ -259,12 +273,85 @@ func (w *world) playOne(ctx context.Context, c, twin *played) error {
 	if err := w.admit(ctx, c, true); err != nil {
 		return err
 	}
-	for _, a := range c.Acts {
+	return w.actAll(ctx, c.Acts, "", 0)
+}
+
+// actAll does what is due at some time; round is how often it was done before.
+func (w *world) actAll(ctx context.Context, acts []Act, when string, round int) error {
+	for _, a := range acts {
+		if a.When != when {
+			continue
+		}
+		a.Body = strings.ReplaceAll(a.Body, "ROUND", strconv.Itoa(2+round%2))
 		if err := w.act(ctx, a); err != nil {
-			return fmt.Errorf("%s %s %s/%s: %w", a.Do, a.Resource, a.Namespace, a.Name, err)
+			return fmt.Errorf("%s %s %s/%s %q: %w", a.Do, a.Resource, a.Namespace, a.Name, a.Args, err)
 		}
 	}
 	return nil
+}
+
+// meanwhile does again and again what is done while something is planned, until
+// stop is called; acted says how often it was done at least.
+func (w *world) meanwhile() (stop func() (acted int)) {
+	w.t.Helper()
+	ctx, cancel := context.WithCancel(w.t.Context())
+	done, rounds := make(chan error, 1), 0
+	go func() {
+		for {
+			for _, c := range w.cases {
+				if err := w.actAll(ctx, c.Acts, "planning", rounds); err != nil && ctx.Err() == nil {
+					done <- fmt.Errorf("case %s: %w", c.Name, err)
+					return
+				}
+			}
+			rounds++
+			select {
+			case <-ctx.Done():
+				done <- nil
+				return
+			case <-time.After(time.Second):
+			}
+		}
+	}()
+	return func() int {
+		w.t.Helper()
+		cancel()
+		if err := <-done; err != nil {
+			w.t.Fatal(err)
+		}
+		return rounds
+	}
+}
+
+// afterwards does what is done between planning and the take-over.
+func (w *world) afterwards() (acted bool) {
+	w.t.Helper()
+	for _, c := range w.cases {
+		if err := w.actAll(w.t.Context(), c.Acts, "planned", 0); err != nil {
+			w.t.Fatalf("case %s: %v", c.Name, err)
+		}
+		acted = acted || slices.ContainsFunc(c.Acts, func(a Act) bool { return a.When != "" })
+	}
+	return acted
+}
+
+// autoscalersDecided waits until each HorizontalPodAutoscaler was looked at by
+// its controller, which may write replicas.
+func (w *world) autoscalersDecided() {
+	w.t.Helper()
+	gvr := schema.GroupVersionResource{Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers"}
+	w.eventually(2*time.Minute, "a decision of every autoscaler", func(ctx context.Context) (bool, error) {
+		list, err := w.client.Resource(gvr).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return false, err
+		}
+		for _, h := range list.Items {
+			if conditions, _, _ := unstructured.NestedSlice(h.Object, "status", "conditions"); len(conditions) == 0 {
+				return false, fmt.Errorf("%s/%s has no conditions", h.GetNamespace(), h.GetName())
+			}
+		}
+		return true, nil
+	})
 }
 
 // sync installs a case's agent and has it sync each commit.
@@ -273,11 +360,11 @@ func (w *world) sync(ctx context.Context, c *played) error {
 		return err
 	}
 	c.team = c.asTeam()
-	if links := c.Commits[0].Links; len(links) > 0 { // what is there, Install leaves alone
+	if first := c.Commits[0]; len(first.Links)+len(first.Submodules) > 0 { // what is there, Install leaves alone
 		if err := w.Git.CreateRepo(ctx, c.team.Repo, c.team.Branch); err != nil {
 			return err
 		}
-		if _, err := w.Git.CommitLinks(ctx, c.team.Repo, c.team.Branch, "Begin", c.team.Files, links); err != nil {
+		if _, err := w.Git.CommitLinks(ctx, c.team.Repo, c.team.Branch, "Begin", c.team.Files, first.Links, first.Submodules); err != nil {
 			return err
 		}
 	}
@@ -295,6 +382,9 @@ func (w *world) sync(ctx context.Context, c *played) error {
 			}
 			if _, err := w.Git.Commit(ctx, c.team.Repo, c.team.Branch, "Change", files); err != nil {
 				return err
+			}
+			if commit.Ahead {
+				break
 			}
 			if err := w.announce(ctx, c); err != nil {
 				return err
@@ -390,6 +480,9 @@ func (c *played) asTeam() fleet.Team {
 		"sync":     map[string]any{"interval": "1h", "timeout": "10m"},
 		"registry": map[string]any{"disableScanning": true},
 	}
+	if c.ahead() {
+		values["git"].(map[string]any)["pollInterval"] = "24h"
+	}
 	if c.DefaultNamespace != "" {
 		values["defaultNamespace"] = c.DefaultNamespace
 	}
@@ -479,12 +572,10 @@ func (w *world) agentLog(c *played) []byte {
 }
 
 func (w *world) act(ctx context.Context, a Act) error {
-	parts := strings.Split(a.Resource, "/")
-	gvr := schema.GroupVersionResource{Version: parts[0], Resource: parts[len(parts)-1]}
-	if len(parts) == 3 {
-		gvr.Group, gvr.Version = parts[0], parts[1]
+	if a.Do == "kubectl" {
+		return w.byKubectl(ctx, a)
 	}
-	resource := w.client.Resource(gvr).Namespace(a.Namespace)
+	resource := w.client.Resource(a.resource()).Namespace(a.Namespace)
 	var subresources []string
 	if a.Subresource != "" {
 		subresources = []string{a.Subresource}
@@ -523,6 +614,30 @@ func (w *world) act(ctx context.Context, a Act) error {
 		return nil // it is not there, or may not be so: nobody could do it either
 	}
 	return err
+}
+
+// excuses are what kubectl says of an object that is not there, or that may not
+// be so, and of an edit that changes nothing.
+var excuses = []string{"not found", "forbidden", "invalid", "denied the request", "edit cancelled", "please wait before attempting"}
+
+// byKubectl has the real kubectl act on an object.
+func (w *world) byKubectl(ctx context.Context, a Act) error {
+	what := a.resource().GroupResource().String() + "/" + a.Name
+	args := slices.Concat(a.Args[:1], []string{what}, a.Args[1:])
+	if a.Args[0] == "rollout" || a.Args[0] == "set" { // whose first word has a second
+		args = slices.Concat(a.Args[:2], []string{what}, a.Args[2:])
+	}
+	if a.Namespace != "" {
+		args = append(args, "--namespace="+a.Namespace)
+	}
+	args = append(args, "--cache-dir="+filepath.Join(w.Dir, "kubectl")) // what another cluster served is not asked
+	cmd := exec.CommandContext(ctx, filepath.Join(w.ControlPlane.BinDir, "kubectl"), args...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+w.Kubeconfig, "KUBE_EDITOR=sed -i "+a.Edit, "TMPDIR="+w.Dir)
+	out, err := cmd.CombinedOutput()
+	if said := strings.ToLower(string(out)); err != nil && !slices.ContainsFunc(excuses, func(e string) bool { return strings.Contains(said, e) }) {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	return nil
 }
 
 // quietDump reads the whole cluster once nothing changes any more.

@@ -355,16 +355,17 @@ func TestCommitAddsChangesAndDeletesFiles(t *testing.T) {
 	}
 }
 
-func TestCommitMakesLinks(t *testing.T) {
+func TestCommitMakesLinksAndSubmodules(t *testing.T) {
 	server := serverWith(t, "payments")
-	if _, err := server.CommitLinks(t.Context(), "payments", "main", "link", map[string][]byte{"app/b.yaml": []byte("kind: B\n")}, map[string]string{"app/l.yaml": "../elsewhere/c.yaml"}); err != nil {
+	if _, err := server.CommitLinks(t.Context(), "payments", "main", "link", map[string][]byte{"app/b.yaml": []byte("kind: B\n")},
+		map[string]string{"app/l.yaml": "../elsewhere/c.yaml"}, map[string]string{"app/lib": strings.Repeat("ab", 20)}); err != nil {
 		t.Fatal(err)
 	}
 	got, err := server.git(t.Context(), server.repoDir("payments"), nil, "ls-tree", "main", "app/")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(got), "120000 blob") || strings.Count(string(got), "100644 blob") != 2 {
+	if !strings.Contains(string(got), "120000 blob") || !strings.Contains(string(got), "160000 commit "+strings.Repeat("ab", 20)) || strings.Count(string(got), "100644 blob") != 2 {
 		t.Errorf("the folder holds\n%s", got)
 	}
 	target, err := server.git(t.Context(), server.repoDir("payments"), nil, "cat-file", "blob", "main:app/l.yaml")

@@ -116,18 +116,22 @@ func appendConfig(file *os.File, settings []string) error {
 // made if it does not exist. It returns the commit's hash. When another commit
 // reaches the branch meanwhile, Commit tries again on top of it.
 func (r *Repositories) Commit(ctx context.Context, repo, branch, message string, files map[string][]byte) (string, error) {
-	return r.CommitLinks(ctx, repo, branch, message, files, nil)
+	return r.CommitLinks(ctx, repo, branch, message, files, nil, nil)
 }
 
-// CommitLinks is Commit with symbolic links beside the files: a link's target by
-// its path, wherever it leads.
-func (r *Repositories) CommitLinks(ctx context.Context, repo, branch, message string, files map[string][]byte, links map[string]string) (string, error) {
-	entries := make(map[string]treeEntry, len(files)+len(links))
+// CommitLinks is Commit with symbolic links and submodules beside the files: a
+// link's target by its path, wherever it leads, and a submodule's commit by its
+// path, whether anybody has that commit or not.
+func (r *Repositories) CommitLinks(ctx context.Context, repo, branch, message string, files map[string][]byte, links, submodules map[string]string) (string, error) {
+	entries := make(map[string]treeEntry, len(files)+len(links)+len(submodules))
 	for name, content := range files {
 		entries[name] = treeEntry{"100644", content}
 	}
 	for name, target := range links {
 		entries[name] = treeEntry{"120000", []byte(target)}
+	}
+	for name, commit := range submodules {
+		entries[name] = treeEntry{submodule, []byte(commit)}
 	}
 	names := make([]string, 0, len(entries))
 	for name := range entries {
@@ -159,8 +163,11 @@ func (r *Repositories) CommitLinks(ctx context.Context, repo, branch, message st
 	return "", fmt.Errorf("commit to %s: branch %s moved %d times meanwhile: %w", repo, branch, tries, problem)
 }
 
-// treeEntry is a file or a link as git keeps it; without content it is to be
-// deleted.
+// submodule is git's mode of a commit that stands in a tree.
+const submodule = "160000"
+
+// treeEntry is a file, a link or a submodule's commit as git keeps it; without
+// content it is to be deleted.
 type treeEntry struct {
 	mode    string
 	content []byte
@@ -180,6 +187,10 @@ func commitStream(branch, message, parent string, names []string, entries map[st
 		entry := entries[name]
 		if entry.content == nil {
 			fmt.Fprintf(&stream, "D \"%s\"\n", name)
+			continue
+		}
+		if entry.mode == submodule {
+			fmt.Fprintf(&stream, "M %s %s \"%s\"\n", entry.mode, entry.content, name)
 			continue
 		}
 		fmt.Fprintf(&stream, "M %s inline \"%s\"\ndata %d\n", entry.mode, name, len(entry.content))

@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -55,6 +56,9 @@ type Options struct {
 	PollInterval, SyncInterval time.Duration
 	// KubernetesVersion is the control plane's, see controlplane.Options.
 	KubernetesVersion string
+	// Controllers run beside controlplane.DefaultControllers; ManagerArgs are
+	// appended to the arguments of kube-controller-manager.
+	Controllers, ManagerArgs []string
 	// WaitSynced makes Up return only when every agent has synced its repository.
 	WaitSynced bool
 	// Fluxd is the real fluxd; empty means the environment variable FLUXD, and
@@ -144,6 +148,7 @@ func (l *Lab) start(ctx context.Context, options Options, shape fleet.Options) e
 	}
 	if l.ControlPlane, err = controlplane.Start(ctx, controlplane.Options{
 		Dir: filepath.Join(l.Dir, "controlplane"), Version: options.KubernetesVersion, Log: l.log,
+		Controllers: slices.Concat(controlplane.DefaultControllers, options.Controllers), ManagerArgs: options.ManagerArgs,
 	}); err != nil {
 		return err
 	}
