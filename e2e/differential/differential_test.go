@@ -122,11 +122,15 @@ const unbuilt = "could not be built"
 // recreated are words of the plan for what force: enabled deletes.
 const recreated = "deleted and made anew"
 
+// unsteady are words of the plan for what somebody writes to all the time.
+const unsteady = "changes faster than it can be tried"
+
 // assumptions are all that are allowed; any other is a failure. Each is held
 // against what happened, too, as far as it says anything.
 var assumptions = []assumption{
 	{unbuilt, "a Kustomization that does not build shows nothing of its objects; it must then fail, and touch none", 10},
 	{"is itself made first", "what is tried in a namespace, or with a kind, that is not there yet is refused; it must then be made, or its Kustomization fail", 5},
+	{unsteady, "each try was made of another version than was read, as on a busy machine with what is acted on while it is planned; it must then be adopted", 1},
 }
 
 // assumptionOf finds the assumption behind a plan's reason.
@@ -524,7 +528,7 @@ func (c *comparison) object(one *played, r *repository, o planned) {
 		} else {
 			say("that is no reason for which a verb may be assumed")
 		}
-		if o.Verb == "adopt" && moved { // with what it needs there, a try would have been made
+		if o.Verb == "adopt" && moved && !strings.Contains(o.Why, unsteady) { // with what it needs there, a try would have been made
 			say("was %s: %v", d.Kind, d.Fields)
 			return
 		}

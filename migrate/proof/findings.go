@@ -60,6 +60,12 @@ var codes = []migrate.Code{
 		Remedy:      "remove it from one of the two",
 	},
 	{
+		Name: "OBJECT_UNSTEADY", Severity: migrate.Blocker,
+		Cause:       "an object was written to between reading and trying it, several times in a row",
+		Consequence: "what would happen to it is not known; the other repositories are not held back",
+		Remedy:      "plan again; if it stays so, its managedFields name who writes to it",
+	},
+	{
 		Name: "DRY_RUN_REFUSED", Severity: migrate.Blocker,
 		Cause:       "the API server refuses an object, tried by server-side dry-run as the account that applies it",
 		Consequence: "one refused object would hold back its whole Kustomization",

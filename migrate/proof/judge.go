@@ -151,6 +151,14 @@ func (p *prover) judgeLive(ctx context.Context, o *migrate.ObjectPlan, old *migr
 	case errors.As(err, &missing):
 		p.lacks(o, missing.What)
 		return nil
+	case errors.Is(err, errUnsteady):
+		o.Verb, o.Why = migrate.Adopt, notProven+"it changes faster than it can be tried"
+		p.find(migrate.Finding{
+			Severity: migrate.Blocker, Code: "OBJECT_UNSTEADY", Subject: o.ID, Where: where(old),
+			Message: fmt.Sprintf("%s was written to by somebody between reading and trying it, %d times in a row", name, tries),
+			Hint:    "plan again; if it stays so, its managedFields name who writes to it",
+		})
+		return nil
 	case err != nil:
 		return fmt.Errorf("try %s: %w", name, err)
 	case refused != nil && e.Live == nil && cluster.IsGone(refused) && p.awaits(e.New):
@@ -307,7 +315,7 @@ func (p *prover) tryOut(ctx context.Context, e *Evidence) (refused, err error) {
 			}
 		}
 		if attempt == tries {
-			return nil, errors.New("it changes all the time")
+			return nil, errUnsteady
 		}
 		if e.Live, err = p.world.Live(ctx, e.New); err != nil {
 			return nil, err
@@ -351,6 +359,9 @@ func (p *prover) fencedOff(tried Account, err error) bool {
 
 // tries is how often an object that changes meanwhile is looked at.
 const tries = 5
+
+// errUnsteady: each try of an object was made of another version than was read.
+var errUnsteady = errors.New("it changes all the time")
 
 // Normalized is an object as the renderer leaves it: through the kind's own
 // type, which writes some empty fields out (fluxcd/pkg: ssa/normalize). Kinds
