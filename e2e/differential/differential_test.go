@@ -363,7 +363,7 @@ func (c *comparison) kustomizations(one *played, r *repository) {
 		switch f.Code {
 		case "BUILD_FAILED":
 			foretold[strings.TrimPrefix(subject, "Kustomization/")] = f.Code + ": " + f.Message
-		case "DRY_RUN_REFUSED":
+		case "DRY_RUN_REFUSED", "DEFINITION_AWAITED":
 			foretold[application[subject]] = f.Code + ": " + f.Message
 		}
 	}

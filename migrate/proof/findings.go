@@ -60,6 +60,12 @@ var codes = []migrate.Code{
 		Remedy:      "remove it from one of the two",
 	},
 	{
+		Name: "DEFINITION_AWAITED", Severity: migrate.Blocker,
+		Cause:       "a Namespace, ClusterRole, CRD or class is in Git, is not in the cluster, and carries a mark by which the new agent leaves it alone",
+		Consequence: "Flux v2 waits for these before it applies anything else, so the whole Kustomization fails",
+		Remedy:      "remove it from Git, make it in the cluster, or take the mark away so that it is applied",
+	},
+	{
 		Name: "OBJECT_UNSTEADY", Severity: migrate.Blocker,
 		Cause:       "an object was written to between reading and trying it, several times in a row",
 		Consequence: "what would happen to it is not known; the other repositories are not held back",

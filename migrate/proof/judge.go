@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/fluxcd/pkg/ssa/normalize"
+	"github.com/fluxcd/pkg/ssa/utils"
 
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/reconcile/cluster"
@@ -34,7 +35,14 @@ func (p *prover) judge(ctx context.Context, o *migrate.ObjectPlan, old *migrate.
 	switch {
 	case old != nil && old.Class == migrate.ClassIgnored && carried:
 		o.Verb, o.Why = migrate.Skip, "ignored by annotation, and kept so"
-		return nil
+		if p.world == nil || e.New == nil {
+			return nil
+		}
+		live, err := p.live(ctx, e.New)
+		if err == nil && live == nil {
+			p.awaitedInVain(o, old, e)
+		}
+		return ctx.Err() // one that cannot be read is not touched either
 	case e.New == nil && unbuilt:
 		// Whether it would be lost is not known: nothing was built.
 		o.Application = p.planned[o.ID]
@@ -139,6 +147,9 @@ func (p *prover) judgeLive(ctx context.Context, o *migrate.ObjectPlan, old *migr
 				Hint:    "remove the mark, in Git and on the live object, if it is to be applied",
 			})
 		}
+		if live == nil {
+			p.awaitedInVain(o, old, e)
+		}
 		return nil
 	}
 	if p.owned(o, old, e) {
@@ -177,6 +188,21 @@ func (p *prover) judgeLive(ctx context.Context, o *migrate.ObjectPlan, old *migr
 		Message: fmt.Sprintf("%s is in Git but not in the cluster, and will be created", name),
 	})
 	return nil
+}
+
+// awaitedInVain tells of an object that is not in the cluster and that the new
+// agent leaves alone, if it is of a kind that is applied before all others: Flux
+// v2 waits for these, also for one that it left alone (fluxcd/pkg: ssa,
+// ApplyAllStaged).
+func (p *prover) awaitedInVain(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence) {
+	if !utils.IsClusterDefinition(e.New) && !utils.IsClassDefinition(e.New) {
+		return
+	}
+	p.find(migrate.Finding{
+		Severity: migrate.Blocker, Code: "DEFINITION_AWAITED", Subject: o.ID, Where: where(old),
+		Message: fmt.Sprintf("Kustomization %s would wait in vain for %s, which is not in the cluster and which it leaves alone: %s", o.Application, migrate.DisplayID(o.ID), o.Why),
+		Hint:    "remove it from Git, make it in the cluster, or take the mark away so that it is applied",
+	})
 }
 
 // judged reports whether an error is the API server's own word about what it was

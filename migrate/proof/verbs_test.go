@@ -3,6 +3,7 @@ package proof
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -433,5 +434,32 @@ func TestAnObjectThatTheAPIServerCannotGiveHoldsBackItsRepositoryAlone(t *testin
 		if _, got := Prove(t.Context(), inventoryOf(t, files), migrate.Options{}, w); !errors.Is(got, err) {
 			t.Errorf("%s: %v", name, got)
 		}
+	}
+}
+
+func TestADefinitionThatIsLeftAloneMustBeInTheCluster(t *testing.T) {
+	ignored := func(kind, name, apiVersion string) string {
+		return "apiVersion: " + apiVersion + "\nkind: " + kind + "\nmetadata: {name: " + name + ", annotations: {fluxcd.io/ignore: \"true\"}}\n"
+	}
+	files := map[string]string{
+		"p/app/a.yaml":     configMap("a", `{kept: "1"}`),
+		"p/app/here.yaml":  ignored("Namespace", "here", "v1"),
+		"p/app/gone.yaml":  ignored("Namespace", "gone", "v1"),
+		"p/app/other.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: other, namespace: team, annotations: {fluxcd.io/ignore: \"true\"}}\n",
+		"p/app/left.yaml":  "apiVersion: v1\nkind: Namespace\nmetadata: {name: left, annotations: {" + keyReconcile + ": disabled}}\n",
+	}
+	here := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": "here"}}}
+	r := proven(t, &fakeWorld{live: map[string]*unstructured.Unstructured{
+		"_here__Namespace": here, "team_a__ConfigMap": liveConfigMap("a", map[string]any{"kept": "1"}, nil),
+	}}, files)
+	var got []string
+	for _, f := range r.Plan.Findings {
+		if f.Code == "DEFINITION_AWAITED" {
+			got = append(got, strings.TrimPrefix(f.Subject, "flux/flux-team "))
+		}
+	}
+	slices.Sort(got)
+	if d := cmp.Diff([]string{"_gone__Namespace", "_left__Namespace"}, got); d != "" {
+		t.Errorf("%s of %v", d, r.Plan.Findings)
 	}
 }
