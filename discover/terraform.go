@@ -11,7 +11,6 @@ import (
 
 	"github.com/fluxover/fluxover/discover/terraform"
 	"github.com/fluxover/fluxover/migrate"
-	"github.com/fluxover/fluxover/migrate/flux1"
 )
 
 // TerraformOptions say which Terraform to read, and with which inputs.
@@ -392,7 +391,7 @@ func (c *configuration) unread() {
 		if m.Version != "" {
 			source += ", version " + m.Version
 		}
-		c.find(TerraformModuleUnread.About("", m.Address, place(m.Position), fmt.Sprintf("%s (source %s) is not in the folder, so what it declares is unknown", m.Address, flux1.DisplayURL(source))))
+		c.find(TerraformModuleUnread.About("", m.Address, place(m.Position), fmt.Sprintf("%s (source %s) is not in the folder, so what it declares is unknown", m.Address, source)))
 	}
 	// The same problem in many places is said once.
 	var order []string

@@ -313,12 +313,86 @@ resource "kubernetes_deployment" "args" {
     }
   }
 }
+module "registry" {
+  source = "git::https://oauth2:` + m + `@gitlab.com/o/m.git?ref=v1&sshkey=` + m + `"
+}
+module "token" {
+  source = "git::HTTPS://` + m + `@gitlab.com/o/m.git"
+}
+module "short" {
+  source = "git::bot:` + m + `@gitlab.com:o/m.git"
+}
+module "key" {
+  source  = "gitlab.com/o/m?sshkey=` + m + `"
+  version = "1.0.0"
+}
+resource "helm_release" "modules" {
+  name       = "modules"
+  namespace  = "flux"
+  chart      = "oci://` + m + `@charts.example.com/flux"
+  repository = "oci://` + m + `@charts.example.com"
+  version    = "1.13.3"
+  set {
+    name  = "git.url"
+    value = module.registry.url
+  }
+  set {
+    name  = "git.branch"
+    value = module.token.branch
+  }
+  set {
+    name  = "git.label"
+    value = "${module.short.label}-${module.key.label}"
+  }
+}
+resource "helm_release" "words" {
+  name      = "words"
+  namespace = "flux"
+  chart     = "flux"
+  version   = "1.13.3"
+  values = [<<EOT
+git: {url: "https://bot:a,` + m + `@git.example.com/a.git"}
+additionalArgs: ["--token ` + m + `", "--git-url https://u:` + m + `@h/a?b=c"]
+extraVolumes: [{name: a, gitRepo: {repository: "https://` + m + `@h/a"}}, {name: b, csi: {driver: d, volumeAttributes: {clientSecret: "` + m + `"}}}]
+EOT
+  ]
+}
+resource "kubernetes_deployment" "volumes" {
+  metadata {
+    name = "volumes"
+  }
+  spec {
+    template {
+      spec {
+        container {
+          name  = "flux"
+          image = "fluxcd/flux:1.25.4"
+          args  = ["--git-url=git+https://` + m + `@git.example.com/a.git", "--token ` + m + `", "--git-user https://u:` + m + `@h/a?b=c"]
+        }
+        volume {
+          name = "a"
+          git_repo {
+            repository = "https://` + m + `@h/o/r"
+          }
+        }
+        volume {
+          name = "b"
+          csi {
+            driver            = "d"
+            volume_attributes = { clientSecret = "` + m + `" }
+          }
+        }
+        node_selector = { a = "https://u:` + m + `@h" }
+      }
+    }
+  }
+}
 resource "kubectl_manifest" "yaml" {
   yaml_body = <<EOT
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: yaml, namespace: flux, annotations: {a: "` + m + `"}}
-spec: {template: {spec: {containers: [{name: flux, image: "fluxcd/flux:1", args: ["--git-url=https://` + m + `@h/r", "--token", "` + m + `"], env: [{name: X, value: "` + m + `"}]}]}}}
+spec: {template: {spec: {volumes: [{name: a, gitRepo: {repository: "bot:` + m + `@h/a"}}, {name: b, flexVolume: {driver: d, options: {password: "` + m + `"}}}], containers: [{name: flux, image: "fluxcd/flux:1", args: ["--git-url=https://` + m + `@h/r", "--token", "` + m + `"], env: [{name: X, value: "` + m + `"}]}]}}}
 EOT
 }
 `,
@@ -334,7 +408,7 @@ hidden = "` + m + `"`,
 		o.VarFiles, o.StateFiles = []string{"prod.tfvars"}, []string{filepath.Join(dir, "state.tfstate")}
 		o.Env, o.Vars = map[string]string{"TF_VAR_from_env": m}, map[string]string{"from_argument": m}
 	})
-	equal(t, "agents", agentIDs(inv), []string{"default/args", "flux/inputs", "flux/url", "flux/whole", "flux/yaml"})
+	equal(t, "agents", agentIDs(inv), []string{"default/args", "default/volumes", "flux/inputs", "flux/modules", "flux/url", "flux/whole", "flux/words", "flux/yaml"})
 	raw, err := json.MarshalIndent(inv, "", " ")
 	if err != nil {
 		t.Fatal(err)

@@ -426,8 +426,10 @@ func hideText(path string, v any) string {
 			return ""
 		}
 	case string:
-		if v == "" || plainly.MatchString(path) {
-			return v
+		_, within, ofVolume := strings.Cut(path, ".volumes[")
+		_, within, _ = strings.Cut(within, "].")
+		if v == "" || ofVolume && chart.NamesInVolume(within) || !ofVolume && plainly.MatchString(path) {
+			return flux1.DisplayURL(v)
 		}
 	case []any:
 	default:
@@ -437,7 +439,7 @@ func hideText(path string, v any) string {
 }
 
 // plainly are the parts of a Deployment in which a text is no secret.
-var plainly = regexp.MustCompile(`(labels|matchLabels|nodeSelector|resources|ports|volumes|strategy)\b|(serviceAccountName|imagePullPolicy|replicas|Probe\.httpGet\.(path|port)|restartPolicy|dnsPolicy)$`)
+var plainly = regexp.MustCompile(`(labels|matchLabels|nodeSelector|resources|ports|strategy)\b|(serviceAccountName|imagePullPolicy|replicas|Probe\.httpGet\.(path|port)|restartPolicy|dnsPolicy)$`)
 
 // at is what stands at a path of a tree; nil if nothing does.
 func at(v any, path ...string) any {

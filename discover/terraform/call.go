@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/fluxover/fluxover/migrate"
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
@@ -13,7 +14,7 @@ import (
 // ModuleCall is one instance of a module block.
 type ModuleCall struct {
 	Address  string   `json:"address"`
-	Source   string   `json:"source"`
+	Source   string   `json:"source"` // as [migrate.DisplayURL] shows it
 	Version  string   `json:"version,omitempty"`
 	Dir      string   `json:"dir,omitempty"` // folder in the tree, "" when it was not read
 	Position Position `json:"position"`
@@ -62,7 +63,7 @@ func (s *scope) call1(name string, b *hclsyntax.Block) *callExpansion {
 	}
 	dir, ok := s.l.sourceDir(s, name, c.source)
 	if !ok {
-		return fail(Cause{CauseModule, c.source, pos})
+		return fail(Cause{CauseModule, migrate.DisplayURL(c.source), pos})
 	}
 	if s.depth >= s.l.limits.ModuleDepth {
 		return fail(s.l.limit("modules nest deeper than is followed", pos))
@@ -76,7 +77,7 @@ func (s *scope) call1(name string, b *hclsyntax.Block) *callExpansion {
 	mod, err := s.l.module(dir)
 	if err != nil {
 		s.l.diags.error(pos, "the module is not read", err.Error())
-		return fail(Cause{CauseModule, c.source, pos})
+		return fail(Cause{CauseModule, migrate.DisplayURL(c.source), pos})
 	}
 	c.dir = dir
 	aliases := s.passedProviders(b)

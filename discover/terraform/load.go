@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/fluxover/fluxover/migrate"
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
@@ -286,7 +287,7 @@ func (r *Result) add(s *scope) {
 		c := s.call1(name, b)
 		for i := range c.expansion.keys {
 			r.Modules = append(r.Modules, ModuleCall{
-				Address: s.address("module."+name) + c.expansion.suffix(i), Source: c.source, Version: c.version, Dir: c.dir, Position: at(b.DefRange()),
+				Address: s.address("module."+name) + c.expansion.suffix(i), Source: migrate.DisplayURL(c.source), Version: c.version, Dir: c.dir, Position: at(b.DefRange()),
 				Missing: c.missing, Unknown: sortCauses(append(slices.Clone(c.expansion.unknown), s.uncertain()...)),
 			})
 		}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/fluxover/fluxover/migrate"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
@@ -67,13 +68,13 @@ func (l *loader) terragrunt() (string, error) {
 	}
 	local := strings.Replace(c.source, "//", "/", 1)
 	if !strings.HasPrefix(local, ".") && !strings.HasPrefix(local, "/") {
-		l.diags.warn(c.from, "the module is not read", "its source is not in the tree: "+c.source)
-		l.remote = &Cause{CauseModule, c.source, c.from}
+		l.diags.warn(c.from, "the module is not read", "its source is not in the tree: "+migrate.DisplayURL(c.source))
+		l.remote = &Cause{CauseModule, migrate.DisplayURL(c.source), c.from}
 		return "", nil
 	}
 	dir, err := l.tree.locate(l.dir, local)
 	if err != nil {
-		return "", fmt.Errorf("source %s: %w", c.source, err)
+		return "", fmt.Errorf("source %s: %w", migrate.DisplayURL(c.source), err)
 	}
 	if names, err := l.tree.list(l.dir); err == nil && dir != l.dir {
 		for _, n := range names {

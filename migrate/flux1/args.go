@@ -95,11 +95,18 @@ func ParseArgs(args []string) (Config, []migrate.Setting, []migrate.Finding) {
 		if value != "" {
 			value = "***" // what it means is not known, so it may be a secret
 		}
+		shown, more := name, ""
+		if strings.HasPrefix(name, "--") {
+			shown = ShownFlag(name)
+		}
+		if strings.ContainsAny(name, " \t\n") {
+			more = ": a flag and its value are one word"
+		}
 		unknown = append(unknown, migrate.Setting{
-			Name: name, Value: value, Fate: migrate.Unknown, To: "a person's decision",
-			Why: "fluxd has no such flag", From: []migrate.Origin{origin(i)},
+			Name: shown, Value: value, Fate: migrate.Unknown, To: "a person's decision",
+			Why: "fluxd has no such flag" + more, From: []migrate.Origin{origin(i)},
 		})
-		findings = append(findings, UnknownFlag.Finding("", origin(i).Where, fmt.Sprintf("%s is not a flag of fluxd", name)))
+		findings = append(findings, UnknownFlag.Finding("", origin(i).Where, fmt.Sprintf("%s is not a flag of fluxd%s", shown, more)))
 	}
 
 	dangling := false // the argument before is no flag of fluxd, and has no value yet
@@ -118,9 +125,8 @@ func ParseArgs(args []string) (Config, []migrate.Setting, []migrate.Finding) {
 			flag, value, hasValue = FlagNamed("listen"), strings.TrimPrefix(arg, "-l"), true
 		case flag == nil && strings.HasPrefix(name, "-"):
 			at := i
-			shown := ShownFlag(name)
 			if letters, short := strings.CutPrefix(name, "-"); short && len(letters) > 1 && letters[0] != '-' {
-				keepUnknown(at, shown, "***") // to pflag it is letters, of which the first is no flag
+				keepUnknown(at, ShownFlag(name), "***") // to pflag it is letters, of which the first is no flag
 				dangling = false
 				continue
 			}
@@ -128,7 +134,7 @@ func ParseArgs(args []string) (Config, []migrate.Setting, []migrate.Finding) {
 				i++
 				value = args[i]
 			}
-			keepUnknown(at, shown, value)
+			keepUnknown(at, name, value)
 			dangling = value == ""
 			continue
 		case flag == nil:
@@ -397,26 +403,17 @@ func display(flags *pflag.FlagSet, g *given) string {
 		return "***"
 	}
 	if g.bad != "" {
-		return displayURLs(g.values)
+		return DisplayURL(strings.Join(g.values, ","))
 	}
 	switch g.flag.Type {
 	case TypeList:
 		list, _ := flags.GetStringSlice(g.flag.Name) // the type is the table's
-		return displayURLs(list)
+		return DisplayURL(strings.Join(list, ","))
 	case TypeString:
 		return DisplayURL(flags.Lookup(g.flag.Name).Value.String())
 	default:
 		return flags.Lookup(g.flag.Name).Value.String()
 	}
-}
-
-// displayURLs shows a list; each element may be a URL with a password.
-func displayURLs(list []string) string {
-	shown := make([]string, len(list))
-	for i, s := range list {
-		shown[i] = DisplayURL(s)
-	}
-	return strings.Join(shown, ",")
 }
 
 // configFrom reads the flags as fluxd does after parsing them (flux:

@@ -244,6 +244,16 @@ func TestNoValueThatMayBeSecretIsShown(t *testing.T) {
 		{"--", secret},
 		{secret},
 		{"--token=" + secret},
+		{"--token " + secret},
+		{"--git-url https://u:" + secret + "@h/x"},
+		{"--git-url https://u:" + secret + "@h/x?a=b"},
+		{"--git-url=https://u:a," + secret + "@h/x"},
+		{"--git-url=git+https://" + secret + "@h/x"},
+		{"--git-poll-interval=https://u:a," + secret + "@h"},
+		{"--registry-insecure-host=https://u:a," + secret + "@h,plain"},
+		{"--registry-insecure-host=plain,u:" + secret + "@h"},
+		{"--token\t" + secret},
+		{"--token:" + secret + "=x"},
 	} {
 		config, settings, findings := ParseArgs(args)
 		shown := fmt.Sprintf("%v %v %v", config, settings, findings)
@@ -253,6 +263,16 @@ func TestNoValueThatMayBeSecretIsShown(t *testing.T) {
 		if len(settings) == 0 {
 			t.Errorf("%q: no setting is left of it", args[0])
 		}
+	}
+}
+
+func TestAFlagAndItsValueInOneWordAreSaidToBe(t *testing.T) {
+	_, settings, findings := ParseArgs([]string{"--git-branch main", "--git-url=git@h:a"})
+	if len(findings) != 1 || findings[0].Message != "--git-branch*** is not a flag of fluxd: a flag and its value are one word" {
+		t.Errorf("findings: %v", findings)
+	}
+	if s := settings[0]; s.Name != "--git-branch***" || s.Why != "fluxd has no such flag: a flag and its value are one word" || s.Value != "" {
+		t.Errorf("setting: %+v", s)
 	}
 }
 

@@ -64,24 +64,77 @@ func Mask(content []byte, mask func(string) string, limits Limits) ([]byte, erro
 	return []byte(MaskURLs(strings.Join(lines, "\n"), mask)), nil
 }
 
-var urlUser = regexp.MustCompile(`(?i)\b(https?|ssh|git\+ssh)://([^\s/@:"'<>]*)(:[^\s/@"'<>]+)?@`)
+// urlStart is where a URL begins.
+var urlStart = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://`)
+
+// quoteEnd ends a text in single quotes; two of them are one that belongs to it.
+var quoteEnd = regexp.MustCompile(`'([\s,\]})]|$)`)
 
 // MaskURLs masks what a text's URLs hold of passwords and, where one stands
-// alone before a host of HTTP, tokens. Variables such as $(VAR) stay.
+// alone before a host that is not reached by SSH, tokens. Variables such as
+// $(VAR) stay.
 func MaskURLs(text string, mask func(string) string) string {
-	return urlUser.ReplaceAllStringFunc(text, func(found string) string {
-		m := urlUser.FindStringSubmatch(found)
-		scheme, user, password := m[1], m[2], strings.TrimPrefix(m[3], ":")
-		switch {
-		case password != "" && !symbolsOnly(password):
-			password = ":" + urlSafe(mask(password))
-		case password != "":
-			password = ":" + password
-		case user != "" && strings.HasPrefix(strings.ToLower(scheme), "http") && !symbolsOnly(user):
-			user = urlSafe(mask(user))
+	var out strings.Builder
+	const wordEnds = " \t\r\n\"<>"
+	from, seen, quotes := 0, 0, 0 // quotes stand in the word before the URL
+	starts := urlStart.FindAllStringIndex(text, -1)
+	for i, at := range starts {
+		rest := text[at[1]:]
+		if i+1 < len(starts) {
+			rest = text[at[1]:starts[i+1][0]]
 		}
-		return scheme + "://" + user + password + "@"
-	})
+		if end := strings.IndexAny(rest, wordEnds); end >= 0 {
+			rest = rest[:end]
+		}
+		before := text[seen:at[0]]
+		if i := strings.LastIndexAny(before, wordEnds); i >= 0 {
+			before, quotes = before[i+1:], 0
+		}
+		quotes, seen = quotes+strings.Count(before, "'"), at[0]
+		if quotes%2 == 1 {
+			if end := quoteEnd.FindStringIndex(rest); end != nil {
+				rest = rest[:end[0]]
+			}
+		}
+		out.WriteString(text[from:at[1]])
+		from = at[1]
+		sign := credentialsEnd(rest)
+		if sign < 0 {
+			continue
+		}
+		c := userInfo(strings.TrimSuffix(text[at[0]:at[1]], "://"), rest[:sign])
+		switch {
+		case c.UserMayBeToken():
+			if !symbolsOnly(c.Username) {
+				c.Username = urlSafe(mask(c.Username))
+			}
+		case c.Password != "" && !symbolsOnly(c.Password):
+			c.Password = urlSafe(mask(c.Password))
+		}
+		out.WriteString(c.Username)
+		if c.HasPassword {
+			out.WriteString(":" + c.Password)
+		}
+		from += sign
+	}
+	return out.String() + text[from:]
+}
+
+// credentialsEnd is the place of the "@" that ends the credentials with which a
+// text begins, all of which is behind "://"; -1 if it begins with none. Their
+// password may hold a slash that should have been written as %2F.
+func credentialsEnd(rest string) int {
+	authority := rest
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		authority = rest[:i]
+	}
+	if i := strings.LastIndex(authority, "@"); i >= 0 {
+		return i
+	}
+	if _, port, ok := strings.Cut(authority, ":"); ok && strings.Trim(port, "0123456789") != "" {
+		return strings.LastIndex(rest, "@")
+	}
+	return -1
 }
 
 // symbolsOnly reports whether a text is nothing but variables.

@@ -27,6 +27,16 @@ func TestURLsAreMaskedWhereTheyHoldASecret(t *testing.T) {
 		"ssh://git:pw@h/a git+ssh://a:b@h":            "ssh://git:" + maskForTest("pw") + "@h/a git+ssh://a:" + maskForTest("b") + "@h",
 		"mail to a@b.example and http://h:8080/x@y":   "mail to a@b.example and http://h:8080/x@y",
 		"{\"url\":\"https://u:p@h\"} 'https://u:p@h'": "{\"url\":\"https://u:" + maskForTest("p") + "@h\"} 'https://u:" + maskForTest("p") + "@h'",
+		"--git-url=https://bot:p@ssw0rd@h/x":          "--git-url=https://bot:" + maskForTest("p@ssw0rd") + "@h/x",
+		"https://bot:it's@h/x 'https://bot:it''s@h/'": "https://bot:" + maskForTest("it's") + "@h/x 'https://bot:" + maskForTest("it''s") + "@h/'",
+		"'https://bot:it'\\''s@h/x'":                  "'https://bot:" + maskForTest(`it'\''s`) + "@h/x'",
+		"['https://h','a@b'], 'https://u:p@h'":        "['https://h','a@b'], 'https://u:" + maskForTest("p") + "@h'",
+		"git::HTTPS://token@h/a?x=y":                  "git::HTTPS://" + maskForTest("token") + "@h/a?x=y",
+		"oci://token@h/a postgres://u:p@h/b":          "oci://" + maskForTest("token") + "@h/a postgres://u:" + maskForTest("p") + "@h/b",
+		"https://token:x-oauth-basic@h https://t:@h":  "https://" + maskForTest("token") + ":x-oauth-basic@h https://" + maskForTest("t") + ":@h",
+		"https://bot:p/w@h/x, https://h:80/u:p@h":     "https://bot:" + maskForTest("p/w") + "@h/x, https://h:80/u:p@h",
+		"git+ssh://git@h/a git://u@h ssh://a@h,b@c":   "git+ssh://git@h/a git://u@h ssh://a@h,b@c",
+		"https://h/https://t@o/x https://a:b@$(H)/c":  "https://h/https://" + maskForTest("t") + "@o/x https://a:" + maskForTest("b") + "@$(H)/c",
 	} {
 		if got := MaskURLs(text, maskForTest); got != want {
 			t.Errorf("%s: %s, want %s", text, got, want)

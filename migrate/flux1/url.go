@@ -63,41 +63,8 @@ func SafeURL(raw string) (string, error) {
 	return (&url.URL{Scheme: "file", Path: raw}).String(), nil
 }
 
-// DisplayURL is a Git URL as configured, less everything in it that may be
-// secret: the password, a user name that stands alone (with many hosts, a
-// token) and the query. Symbols such as $(VAR) stay.
-func DisplayURL(raw string) string {
-	scheme, rest, ok := strings.Cut(raw, "://")
-	if !ok {
-		// The scp form has no place for a password; anything else with a
-		// colon before its first sign is not that form.
-		colon, at := strings.Index(raw, ":"), strings.LastIndex(raw, "@")
-		if colon >= 0 && colon < strings.Index(raw, "@") {
-			return "***" + raw[at:]
-		}
-		return raw
-	}
-	info, host, path := migrate.SplitAuthority(rest)
-	if _, err := url.Parse(raw); err != nil {
-		// The password may hold an unescaped slash: cut at the last sign.
-		if i := strings.LastIndex(rest, "@"); i >= 0 {
-			return scheme + "://***" + rest[i:]
-		}
-		return scheme + "://***"
-	}
-	if i := strings.IndexAny(path, "?#"); i >= 0 {
-		path = path[:i] + path[i:i+1] + "***"
-	}
-	if !strings.HasPrefix(rest, info+"@") {
-		return scheme + "://" + host + path
-	}
-	c := userInfo(scheme, info)
-	user := c.Username
-	if c.UserIsSecret() {
-		user = "***"
-	}
-	return scheme + "://" + user + "@" + host + path
-}
+// DisplayURL is [migrate.DisplayURL].
+func DisplayURL(raw string) string { return migrate.DisplayURL(raw) }
 
 // URLCredentials are the user and password that stand in a Git URL, as
 // written there: percent-encoded, and perhaps a symbol such as $(VAR).
@@ -127,13 +94,9 @@ func (c URLCredentials) GoString() string { return c.String() }
 func (c URLCredentials) UserIsSecret() bool { return c.UserMayBeToken() && !isSymbol(c.Username) }
 
 // UserMayBeToken reports whether the user name, or what a symbol in its place
-// stands for, may be a token: over HTTP it stands alone, or beside the password
-// "x-oauth-basic" or an empty one.
+// stands for, may be a token, by [migrate.UserMayBeToken].
 func (c URLCredentials) UserMayBeToken() bool {
-	if c.Scheme != "http" && c.Scheme != "https" || c.Username == "" {
-		return false
-	}
-	return !c.HasPassword || c.Password == "" || c.Password == "x-oauth-basic"
+	return migrate.UserMayBeToken(c.Scheme, c.Username, c.Password)
 }
 
 // isSymbol reports whether s is one symbol and nothing else.

@@ -75,19 +75,7 @@ func showArgument(arg string) string {
 	case flag.Secret:
 		return name + "=" + hiddenText
 	}
-	return name + "=" + masked(value)
-}
-
-// masked is a text without the credentials of the URLs in it.
-func masked(text string) string {
-	if !strings.Contains(text, "://") {
-		return flux1.DisplayURL(text)
-	}
-	parts := strings.Split(text, ",")
-	for i, p := range parts {
-		parts[i] = flux1.DisplayURL(p)
-	}
-	return strings.Join(parts, ",")
+	return name + "=" + flux1.DisplayURL(value)
 }
 
 // argumentRow is one argument of the Deployment's template.

@@ -271,7 +271,7 @@ func (d *decoder) readArguments() {
 		case flux1.FlagNamed(flag) == nil && !harmless.MatchString(s.Value):
 			s.Value = hiddenText
 		case strings.Contains(s.Value, "://"):
-			s.Value = masked(s.Value)
+			s.Value = flux1.DisplayURL(s.Value)
 		}
 		if cause, ok := unknown[flag]; ok {
 			s.Fate, s.To, s.Why = migrate.Unknown, "a known value", cause

@@ -472,6 +472,19 @@ func TestNoSecretIsShown(t *testing.T) {
 		`additionalArgs: ["--token", "MARKED-SECRET"]`,
 		`additionalArgs: ["--connect=https://u:MARKED-SECRET@host"]`,
 		`additionalArgs: ["--api-key=MARKED-SECRET", "--whatever", "MARKED-SECRET", "MARKED-SECRET"]`,
+		`additionalArgs: ["--token MARKED-SECRET"]`,
+		`additionalArgs: ["--git-url https://u:MARKED-SECRET@host/app", "--git-url https://u:MARKED-SECRET@host/app?a=b"]`,
+		`additionalArgs: ["--git-url=https://bot:a,MARKED-SECRET@host/app", "--registry-insecure-host=https://bot:a,MARKED-SECRET@host"]`,
+		`git: {url: "https://bot:a,MARKED-SECRET@host/app"}`,
+		`git: {url: "git::https://MARKED-SECRET@host/app"}`,
+		`git: {url: "bot:MARKED-SECRET@host/app"}`,
+		`registry: {insecureHosts: "https://bot:a,MARKED-SECRET@h,plain"}`,
+		`extraVolumes: [{name: a, gitRepo: {repository: "https://MARKED-SECRET@host/a"}}]`,
+		`extraVolumes: [{name: a, gitRepo: {repository: "bot:MARKED-SECRET@host/a"}}]`,
+		`extraVolumes: [{name: a, csi: {driver: d, volumeAttributes: {clientSecret: MARKED-SECRET, plain: MARKED-SECRET}}}]`,
+		`extraVolumes: [{name: a, flexVolume: {driver: d, options: {password: MARKED-SECRET}}}]`,
+		`extraVolumes: [{name: a, azureFile: {shareName: MARKED-SECRET}}, {name: b, iscsi: {iqn: MARKED-SECRET}}]`,
+		`hostAliases: [{ip: "https://MARKED-SECRET@host", hostnames: ["https://MARKED-SECRET@host"]}]`,
 		`additionalArgs: [{a: MARKED-SECRET}]`,
 		`additionalArgs: MARKED-SECRET`,
 		`additionalArgs: {a: MARKED-SECRET}`,
@@ -542,6 +555,20 @@ func TestNoSecretIsShown(t *testing.T) {
 	}
 	r := Decode(Release{Name: "flux", Namespace: "ns", Version: "1.13.3"}, tree{"additionalArgs": []any{Unknown{Cause: "c", Prefix: "--token=" + marked}}})
 	look("prefix", r)
+}
+
+// What says which Secret or ConfigMap a volume is of is what people need to see.
+func TestWhatAVolumeIsOfIsShown(t *testing.T) {
+	r := decode(t, "1.13.3", `extraVolumes: [{name: keys, secret: {secretName: gpg, defaultMode: 256, items: [{key: a, path: b}]}}, {name: c, csi: {driver: d, readOnly: true}}]`)
+	for name, want := range map[string]string{
+		"extraVolumes[0].name": "keys", "extraVolumes[0].secret.secretName": "gpg", "extraVolumes[0].secret.defaultMode": "256",
+		"extraVolumes[0].secret.items[0].key": "a", "extraVolumes[0].secret.items[0].path": "b",
+		"extraVolumes[1].csi.driver": "d", "extraVolumes[1].csi.readOnly": "true",
+	} {
+		if s := setting(r, name); s.Value != want {
+			t.Errorf("%s: %+v, want %q", name, s, want)
+		}
+	}
 }
 
 func TestTheRealTextsAreThereForUse(t *testing.T) {

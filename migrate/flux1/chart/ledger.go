@@ -446,10 +446,8 @@ func (d *decoder) show(path string, x any, safe bool) string {
 		switch {
 		case t == "":
 			return ""
-		case safe && strings.Contains(t, "://") || path == "git.url":
-			return masked(t)
-		case safe:
-			return t
+		case safe || path == "git.url":
+			return flux1.DisplayURL(t)
 		case harmless.MatchString(t) && !secretName.MatchString(path):
 			return t
 		}
@@ -471,6 +469,13 @@ func (d *decoder) show(path string, x any, safe bool) string {
 	return hiddenText
 }
 
+// volumeNames are the fields of a volume, or of its mount, that name something.
+var volumeNames = regexp.MustCompile(`^(name|mountPath|subPath|subPathExpr|readOnly|mountPropagation|(projected\.sources\[\d+\]\.)?(secret|configMap)\.(secretName|name|optional|defaultMode|items\[\d+\]\.(key|path|mode))|projected\.defaultMode|persistentVolumeClaim\.(claimName|readOnly)|hostPath\.(path|type)|emptyDir\.(medium|sizeLimit)|csi\.(driver|readOnly))$`)
+
+// NamesInVolume reports whether a field of a volume, or of its mount, names
+// something and so is no secret; elsewhere in it, passwords may stand.
+func NamesInVolume(path string) bool { return volumeNames.MatchString(path) }
+
 // showLeaf shows what stands at the end of a path in a value that some chart
 // reads: whole texts of their own, and copied ones in safe places.
 func (d *decoder) showLeaf(k *chartKey, at string, leaf any) string {
@@ -479,6 +484,10 @@ func (d *decoder) showLeaf(k *chartKey, at string, leaf any) string {
 	}
 	whole := at == k.path && k.kind != free && k.kind != list
 	copied := showable[k.role] && !strings.HasSuffix(k.path, "annotations")
+	if k.role == volumes {
+		_, within, _ := strings.Cut(strings.TrimPrefix(at, k.path), ".")
+		copied = NamesInVolume(within)
+	}
 	return d.show(at, leaf, whole || copied || k.role == allowed || reference.MatchString(at))
 }
 

@@ -390,7 +390,7 @@ func compare(version string, in releaseCase, want facts) error {
 		}
 		for _, s := range settings {
 			if !slices.ContainsFunc(r.Settings, func(o migrate.Setting) bool {
-				return o.Name == s.Name && (o.Value == masked(s.Value) || o.Value == hiddenText && flux1.FlagNamed(strings.TrimPrefix(s.Name, "--")) == nil) && o.Fate == s.Fate && o.To == s.To && o.Why == s.Why
+				return o.Name == s.Name && (o.Value == flux1.DisplayURL(s.Value) || o.Value == hiddenText && flux1.FlagNamed(strings.TrimPrefix(s.Name, "--")) == nil) && o.Fate == s.Fate && o.To == s.To && o.Why == s.Why
 			}) {
 				return fmt.Errorf("setting %s=%q (%s) of the chart's arguments is not among the decoded", s.Name, s.Value, s.Fate)
 			}

@@ -1,0 +1,99 @@
+package migrate
+
+import (
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+// nextURL is where another URL begins in a list of them.
+var nextURL = regexp.MustCompile(`,[A-Za-z][A-Za-z0-9+.:-]*://`)
+
+// forcedGetter is what Terraform and kustomize take before a URL for the way to
+// fetch it: "git::".
+var forcedGetter = regexp.MustCompile(`^[A-Za-z0-9]+::`)
+
+// DisplayURL is a URL as configured, or a list of them with commas, less
+// everything in it that may be secret: the password, a user name that stands
+// alone (with many hosts, a token) and the query. Symbols such as $(VAR) stay,
+// and so does any other text that has nothing of a URL.
+func DisplayURL(raw string) string {
+	var out strings.Builder
+	from := 0
+	for _, at := range nextURL.FindAllStringIndex(raw, -1) {
+		out.WriteString(displayOne(raw[from:at[0]]) + ",")
+		from = at[0] + 1
+	}
+	return out.String() + displayOne(raw[from:])
+}
+
+// displayOne is DisplayURL of what holds one URL, and perhaps more behind
+// commas that has no scheme.
+func displayOne(raw string) string {
+	getter := forcedGetter.FindString(raw)
+	scheme, rest, ok := strings.Cut(raw[len(getter):], "://")
+	if !ok {
+		return getter + displayPath(raw[len(getter):])
+	}
+	shown := getter + scheme + "://"
+	info, host, path := SplitAuthority(rest)
+	port := strings.HasSuffix(strings.TrimRight(host, "0123456789"), ":") && !strings.HasSuffix(host, ":")
+	if _, err := url.Parse(raw[len(getter):]); err != nil || info == "" && port && strings.Contains(path, "@") {
+		// The password may hold an unescaped slash: cut at the last sign.
+		if i := strings.LastIndex(rest, "@"); i >= 0 {
+			return shown + "***" + rest[i:]
+		}
+		return shown + "***"
+	}
+	where, query := path, ""
+	if i := strings.IndexAny(path, "?#"); i >= 0 {
+		where, query = path[:i], path[i:i+1]+"***"
+	}
+	// What follows a comma is the next in a list.
+	parts := strings.Split(where, ",")
+	for i, p := range parts {
+		slashes := p[:len(p)-len(strings.TrimLeft(p, "/"))]
+		parts[i] = slashes + displayPath(p[len(slashes):])
+	}
+	path = strings.Join(parts, ",") + query
+	if !strings.HasPrefix(rest, info+"@") {
+		return shown + host + path
+	}
+	user, password, _ := strings.Cut(info, ":")
+	if UserMayBeToken(scheme, user, password) && SymbolForm.FindString(user) != user {
+		user = "***"
+	}
+	return shown + user + "@" + host + path
+}
+
+// displayPath hides what may be secret in a text without a scheme of its own.
+// The scp form has no place for a password; anything else with a colon before
+// its first sign is not that form.
+func displayPath(text string) string {
+	end := ""
+	if i := strings.Index(text, "?"); i >= 0 && strings.Contains(text[i:], "=") {
+		text, end = text[:i], "?***"
+	}
+	if before, rest, ok := strings.Cut(text, "://"); ok { // a URL in a URL
+		if i := strings.LastIndex(rest, "@"); i >= 0 {
+			rest = "***" + rest[i:]
+		}
+		return before + "://" + rest + end
+	}
+	colon, at := strings.Index(text, ":"), strings.LastIndex(text, "@")
+	if colon >= 0 && colon < strings.Index(text, "@") {
+		text = "***" + text[at:]
+	}
+	return text + end
+}
+
+// UserMayBeToken reports whether a URL's user name may be a token: over anything
+// but SSH and Git's own protocol it stands alone, or beside the password
+// "x-oauth-basic" or an empty one.
+func UserMayBeToken(scheme, user, password string) bool {
+	switch strings.ToLower(scheme) {
+	case "ssh", "git", "git+ssh":
+		return false
+	}
+	return user != "" && (password == "" || password == "x-oauth-basic")
+}
