@@ -288,7 +288,6 @@ func (w *witness) readArguments(ctx context.Context, a *agent) error {
 	args, offset, shell := commandLine(a.env.container)
 	if shell {
 		w.find(ShellArguments.Finding(a.ID, a.where("command"), "fluxd is started by a shell"))
-		a.Unknown = append(a.Unknown, "git.url")
 	}
 	expanded, rawURL, err := a.env.expandArguments(ctx, args)
 	if err != nil {
@@ -302,11 +301,14 @@ func (w *witness) readArguments(ctx context.Context, a *agent) error {
 		}
 	}
 	for _, f := range findings {
-		if f.Code == flux1.NoURL.Name && slices.Contains(a.Unknown, "git.url") {
+		if f.Code == flux1.NoURL.Name && shell {
 			continue // hidden in the shell's command, which is reported
 		}
 		f.Subject, f.Repository, f.Where = a.ID, a.ID, a.where(argument(f.Where, offset))
 		w.find(f)
+	}
+	if shell {
+		forgetAll(&config)
 	}
 	a.config = config
 	configure(&a.Flux1Agent, &config, settings)
@@ -323,28 +325,51 @@ func (w *witness) readArguments(ctx context.Context, a *agent) error {
 	return nil
 }
 
-// commandLine is what a container gives fluxd: the arguments in its command,
-// of which there are offset, and then its args. In shell it is true that a
-// shell starts fluxd, and then there may be arguments that are not seen.
+// commandLine is what a container gives fluxd: what stands behind the program's
+// name in its command, of which there are offset, and its args; where args name
+// the program, what follows there, and offset is how many less than none. In
+// shell it is true that a shell starts fluxd, and then there may be arguments
+// that are not seen.
 func commandLine(c *corev1.Container) (args []string, offset int, shell bool) {
 	if len(c.Command) == 0 {
 		return c.Args, 0, false
 	}
-	i := slices.IndexFunc(c.Command, func(s string) bool { return path.Base(s) == "fluxd" })
-	first := path.Base(c.Command[0])
-	shell = i < 0 && (first == "sh" || first == "bash" || first == "ash")
-	// Everything behind the program's name; without one, what looks like a
-	// flag.
-	rest := c.Command[i+1:]
-	if i < 0 {
-		rest = nil
+	isFlag := func(s string) bool { return strings.HasPrefix(s, "--") && s != "--" }
+	named := func(words []string) int {
+		return slices.IndexFunc(words, func(s string) bool { return path.Base(s) == "fluxd" })
+	}
+	words := slices.Concat(c.Command, c.Args)
+	// What starts it stands before the first flag, wherever that is.
+	start := words
+	if i := slices.IndexFunc(words, isFlag); i >= 0 {
+		start = words[:i]
+	}
+	i := named(c.Command)
+	if j := named(start) - len(c.Command); i < 0 && j >= 0 {
+		i = j + len(c.Command)
+		start, args, offset = words[:i], c.Args[j+1:], -(j + 1)
+	} else if i >= 0 {
+		start, args, offset = words[:i], slices.Concat(c.Command[i+1:], c.Args), len(c.Command)-i-1
+	} else { // what looks like a flag
 		for _, s := range c.Command {
-			if strings.HasPrefix(s, "--") {
-				rest = append(rest, s)
+			if isFlag(s) {
+				args = append(args, s)
 			}
 		}
+		offset = len(args)
+		args = append(args, c.Args...)
 	}
-	return slices.Concat(rest, c.Args), len(rest), shell
+	return args, offset, slices.ContainsFunc(start, func(s string) bool { return slices.Contains(shells, path.Base(s)) })
+}
+
+// shells are programs that may start fluxd with a line of their own language.
+var shells = []string{"sh", "bash", "ash", "dash", "zsh", "ksh"}
+
+// forgetAll makes all of a configuration unknown.
+func forgetAll(c *flux1.Config) {
+	for _, p := range configParts {
+		c.Forget(p.name)
+	}
 }
 
 // configure fills in what a configuration of fluxd says of an agent, from

@@ -264,3 +264,36 @@ func TestEachVariableThatAConfigMapBringsIsAccountedFor(t *testing.T) {
 		t.Errorf("of a ConfigMap that cannot be read it lists %v", listed)
 	}
 }
+func TestWhatACommandGivesFluxd(t *testing.T) {
+	for _, tc := range []struct {
+		command, args []string
+		want          string
+		offset        int
+		shell         bool
+	}{
+		{nil, []string{"--git-user", "fluxd"}, "--git-user fluxd", 0, false},
+		{[]string{"/sbin/tini", "--", "fluxd", "--git-url=a"}, []string{"--git-branch=b"}, "--git-url=a --git-branch=b", 1, false},
+		{[]string{"/sbin/tini", "--"}, []string{"fluxd", "--git-url=a", "--git-branch=b"}, "--git-url=a --git-branch=b", -1, false},
+		{[]string{"dumb-init", "--single-child", "--", "/usr/local/bin/fluxd", "--git-url=a"}, nil, "--git-url=a", 1, false},
+		{[]string{"/other"}, []string{"--git-url", "git@h:o/fluxd", "--git-branch=b"}, "--git-url git@h:o/fluxd --git-branch=b", 0, false},
+		{[]string{"/other", "--"}, []string{"--git-url=a"}, "--git-url=a", 0, false},
+		{[]string{"sh", "-c", "exec fluxd --git-url=a"}, nil, "", 0, true},
+		{[]string{"/bin/dash", "-ec"}, []string{"exec fluxd"}, "exec fluxd", 0, true},
+		{[]string{"busybox", "sh", "-c", "exec fluxd"}, nil, "", 0, true},
+		{[]string{"/usr/bin/env", "sh", "-c", "exec fluxd"}, nil, "", 0, true},
+		{[]string{"/sbin/tini", "--", "sh", "-c", "exec fluxd"}, nil, "", 0, true},
+		{[]string{"/sbin/tini", "--"}, []string{"sh", "-c", "exec fluxd"}, "sh -c exec fluxd", 0, true},
+		{[]string{"sh", "-c", "fluxd \"$@\" --git-path=x", "fluxd", "--git-url=a"}, nil, "--git-url=a", 1, true},
+		{[]string{"fluxd", "--git-user", "sh"}, nil, "--git-user sh", 2, false},
+	} {
+		args, offset, shell := commandLine(&corev1.Container{Command: tc.command, Args: tc.args})
+		if got := strings.Join(args, " "); got != tc.want || offset != tc.offset || shell != tc.shell {
+			t.Errorf("%q %q: %q, %d, %t; want %q, %d, %t", tc.command, tc.args, got, offset, shell, tc.want, tc.offset, tc.shell)
+		}
+	}
+	for where, want := range map[string]string{"args[0]": "args[1]", "args[2]": "args[3]"} {
+		if got := argument(where, -1); got != want {
+			t.Errorf("%s behind the program's name in args is %s, want %s", where, got, want)
+		}
+	}
+}

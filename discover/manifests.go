@@ -364,7 +364,7 @@ func (l *lines) place(a *agent, where string) string {
 		words := a.env.container.Args
 		if m[1] == "command argument" {
 			args, offset, _ := commandLine(a.env.container)
-			words = args[:offset]
+			words = args[:max(offset, 0)]
 		}
 		if err == nil && n < len(words) {
 			word = words[n]

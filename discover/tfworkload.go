@@ -208,7 +208,6 @@ func (d *declared) setArguments(container *corev1.Container, source terraform.Co
 	args = slices.Clone(args) // what they refer to is asked for once more
 	if shell {
 		d.find(ShellArguments.Finding("", d.origin(source.Position, "command"), "fluxd is started by a shell"))
-		d.unknown("git.url")
 	}
 	// The variables whose values the configuration gives.
 	plain, left := map[string]string{}, maxEnvironment
@@ -273,7 +272,7 @@ func (d *declared) setArguments(container *corev1.Container, source terraform.Co
 		if n, ok := index(f.Where); ok && (causesOf[n] != "" || causesOf[n+1] != "") && (f.Code == flux1.SymbolicFlag.Name || f.Code == flux1.BadFlag.Name || f.Code == flux1.UnknownFlag.Name) {
 			continue // said above, with what would settle it
 		}
-		if f.Code == flux1.NoURL.Name && (slices.Contains(d.Unknown, "git.url") || anyFlag != "") {
+		if f.Code == flux1.NoURL.Name && (shell || anyFlag != "") {
 			continue
 		}
 		f.Where = d.origin(source.Position, argument(f.Where, offset))
@@ -281,13 +280,9 @@ func (d *declared) setArguments(container *corev1.Container, source terraform.Co
 	}
 	if anyFlag != "" {
 		d.find(chart.ValueNotKnown.Finding("", d.origin(source.Position, "args"), "an argument is unknown and may set any flag: "+anyFlag))
-		var nothing flux1.Config
-		for _, p := range configParts {
-			p.copy(&config, &nothing)
-			if !slices.Contains(config.Unknown, p.name) {
-				config.Unknown = append(config.Unknown, p.name)
-			}
-		}
+	}
+	if shell || anyFlag != "" {
+		forgetAll(&config)
 	}
 	configure(&d.Flux1Agent, &config, settings)
 	return config
