@@ -8,12 +8,14 @@ import (
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
 	kubetesting "k8s.io/client-go/testing"
 
+	"github.com/fluxover/fluxover/discover/helm"
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
 )
@@ -264,6 +266,7 @@ func TestEachVariableThatAConfigMapBringsIsAccountedFor(t *testing.T) {
 		t.Errorf("of a ConfigMap that cannot be read it lists %v", listed)
 	}
 }
+
 func TestWhatACommandGivesFluxd(t *testing.T) {
 	for _, tc := range []struct {
 		command, args []string
@@ -294,6 +297,34 @@ func TestWhatACommandGivesFluxd(t *testing.T) {
 	for where, want := range map[string]string{"args[0]": "args[1]", "args[2]": "args[3]"} {
 		if got := argument(where, -1); got != want {
 			t.Errorf("%s behind the program's name in args is %s, want %s", where, got, want)
+		}
+	}
+}
+
+func TestTheRightThatIsMissingForAReleaseIsNamed(t *testing.T) {
+	for _, tc := range []struct {
+		unread map[string][]string
+		want   string
+	}{
+		{nil, "HELM_RELEASE_MISSING no Secret and no ConfigMap holds"},
+		{map[string][]string{"": {"secrets"}}, "you may not list secrets in others"},
+		{map[string][]string{"": {"configmaps"}}, "you may not list configmaps in others"},
+		{map[string][]string{"": {"secrets", "configmaps"}}, "you may not list secrets and configmaps in others"},
+		{map[string][]string{"": {"secrets"}, "flux": {"secrets"}}, "RBAC_MISSING you may not list secrets in namespace flux"},
+		{map[string][]string{"": {"configmaps"}, "flux": {"configmaps"}}, "RBAC_MISSING you may not list configmaps in namespace flux"},
+		{map[string][]string{"flux": {"secrets", "configmaps"}}, "you may not list secrets in namespace flux, so this is unknown: " + unknownRelease("flux", "flux") + " RBAC_MISSING you may not list configmaps in namespace flux"},
+	} {
+		w := &witness{}
+		a := &agent{deployment: &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "flux", Annotations: map[string]string{"meta.helm.sh/release-name": "flux"}}}}
+		if err := w.readHelm(t.Context(), a, &helm.Storage{Unread: tc.unread}); err != nil {
+			t.Fatal(err)
+		}
+		var told []string
+		for _, f := range w.findings {
+			told = append(told, f.Code+" "+f.Message)
+		}
+		if got := strings.Join(told, " "); !strings.Contains(got, tc.want) || tc.unread["flux"] != nil && strings.Contains(got, "HELM_RELEASE_MISSING") {
+			t.Errorf("%v: %s, want %s", tc.unread, got, tc.want)
 		}
 	}
 }

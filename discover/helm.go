@@ -65,11 +65,14 @@ func (w *witness) readHelm(ctx context.Context, a *agent, storage *helm.Storage)
 		w.judgeRelease(a)
 		return nil
 	}
+	here, elsewhere := storage.Unread[namespace], storage.Unread[""]
 	switch {
-	case slices.Contains(storage.Unread[namespace], "secrets"):
-		w.forbidden("list", "secrets", namespace, a.ID, unknownRelease(namespace, name))
-	case slices.Contains(storage.Unread[""], "secrets"):
-		w.find(ReleaseMissing.Finding(a.ID, "namespace "+namespace, fmt.Sprintf("nothing in namespace %s holds release %s, and you may not look for it in others", namespace, name)))
+	case len(here) > 0:
+		for _, resource := range here {
+			w.forbidden("list", resource, namespace, a.ID, unknownRelease(namespace, name))
+		}
+	case len(elsewhere) > 0:
+		w.find(ReleaseMissing.Finding(a.ID, "namespace "+namespace, fmt.Sprintf("nothing in namespace %s holds release %s, and you may not list %s in others", namespace, name, strings.Join(elsewhere, " and "))))
 	default:
 		w.find(ReleaseMissing.Finding(a.ID, "namespace "+namespace, fmt.Sprintf("no Secret and no ConfigMap holds release %s/%s, in any namespace; Helm with HELM_DRIVER=sql keeps them outside of the cluster", namespace, name)))
 	}
