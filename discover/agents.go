@@ -1,6 +1,7 @@
 package discover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -555,6 +556,13 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 			continue
 		}
 		add("container."+c.Name, c.Image, migrate.Dropped, "", "it ends with the agent; a finding says so", "container "+c.Name)
+		if alone := (&corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{c}}}); fluxdIn(nil, alone) != nil {
+			args, _, _ := commandLine(&c)
+			other, _, _ := flux1.ParseArgs(args)
+			find(SeveralFluxds.Finding(a.ID, origin("container "+c.Name).Where, fmt.Sprintf("container %s runs a fluxd of its own, for %s, beside %s, for %s",
+				c.Name, cmp.Or(other.URL.String(), "a repository that is not known"), container.Name, cmp.Or(config.URL.String(), "a repository that is not known"))))
+			continue
+		}
 		code := Sidecar
 		if n := imageName(c.Image); n == "flux-recv" || n == "fluxcloud" {
 			code = flux1.Notifications

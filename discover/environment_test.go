@@ -328,3 +328,28 @@ func TestTheRightThatIsMissingForAReleaseIsNamed(t *testing.T) {
 		}
 	}
 }
+
+func TestASecondFluxdInAPodBlocks(t *testing.T) {
+	pod := &corev1.PodSpec{Containers: []corev1.Container{
+		{Name: "flux", Image: "fluxcd/flux:1", Args: []string{"--git-url=git@h:a"}},
+		{Name: "flux-b", Image: "fluxcd/flux:1", Args: []string{"--git-url=https://bot:MARKED-SECRET@h/b", "--listen=:3031"}},
+		{Name: "beside", Image: "nginx:1"},
+	}}
+	w := &witness{}
+	a := w.newAgent(&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "flux", Name: "flux"}, Spec: appsv1.DeploymentSpec{Template: corev1.PodTemplateSpec{Spec: *pod}}}, &pod.Containers[0])
+	a.config, _, _ = flux1.ParseArgs(pod.Containers[0].Args)
+	if err := w.readContainer(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	var told []string
+	for _, f := range w.findings {
+		told = append(told, string(f.Severity)+" "+f.Code+" "+f.Message)
+	}
+	want := []string{
+		"blocker SEVERAL_FLUXDS container flux-b runs a fluxd of its own, for https://bot@h/b, beside flux, for git@h:a",
+		"warning SIDECAR container beside (nginx) runs beside fluxd",
+	}
+	if strings.Join(told, "\n") != strings.Join(want, "\n") {
+		t.Errorf("findings: %q, want %q", told, want)
+	}
+}

@@ -203,6 +203,12 @@ var (
 		Consequence: "what it does ends with the agent",
 		Remedy:      "find out whether it is still needed",
 	}
+	SeveralFluxds = flux1.Code{
+		Name: "SEVERAL_FLUXDS", Severity: migrate.Blocker,
+		Cause:       "one pod runs several fluxds",
+		Consequence: "handing over the agent that is read would stop the others too, whose repositories nobody has read",
+		Remedy:      "give each fluxd a Deployment of its own, and look again",
+	}
 	ShellArguments = flux1.Code{
 		Name: "ARGUMENTS_IN_SHELL", Severity: migrate.Blocker,
 		Cause:       "fluxd is started by a shell, so that its arguments cannot be read",
@@ -317,7 +323,7 @@ func Codes() []flux1.Code {
 		RBACMissing, APIGroupDown, ReleaseCorrupt, ReleaseMissing, HelmOperator, AmbiguousRelease, GitUnreadable, GitAuth,
 		GitHostKey, CredentialMissing, AgentSecretMissing, CredentialPlace, NeverSynced, MarkUnknown, MarkOffBranch, StuckAtHead,
 		AgentStopped, ManyReplicas, SharedAccount, TokenSecret, TokenPasses, AgentUsesToken, KubernetesOld, FenceNotServed, Flux2Found, EngineTakesOver,
-		ClusterAgentFound, HelmOperatorFound, Confined, GitConfig, SSHConfig, Sidecar, ShellArguments,
+		ClusterAgentFound, HelmOperatorFound, Confined, GitConfig, SSHConfig, Sidecar, SeveralFluxds, ShellArguments,
 		FallbackUnknown, TwoAgentsOneObject, SameSet, SharedTag, AgentInGit, CopiedByOperator, CopiedToPods, ForeignMarks,
 		FolderRead, FolderPlain, FolderShallow, FolderUnused, MarkInCluster, NotSaved, EncryptedNotSaved, SavedNames,
 	}
