@@ -380,6 +380,11 @@ func (w *world) sync(ctx context.Context, c *played) error {
 			for _, name := range commit.Removed {
 				files[name] = nil
 			}
+			if commit.Ahead {
+				if err := w.awaitRest(ctx, c); err != nil {
+					return err
+				}
+			}
 			if _, err := w.Git.Commit(ctx, c.team.Repo, c.team.Branch, "Change", files); err != nil {
 				return err
 			}
@@ -547,6 +552,25 @@ func (w *world) awaitSync(ctx context.Context, c *played) error {
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
+}
+
+// awaitRest waits until the agent has looked at its repository after it moved
+// the tag, which it does once, so that it does not see what comes then.
+func (w *world) awaitRest(ctx context.Context, c *played) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for !c.stuck {
+		said := w.agentLog(c)
+		if i := bytes.LastIndex(said, []byte(`state="tag `+syncTag)); i >= 0 && bytes.Contains(said[i:], []byte("event=refreshed")) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the agent does not say that it looked at its repository after its sync: %w", ctx.Err())
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+	return nil
 }
 
 // gaveUp reports whether the agent's log says that the commit cannot be loaded.
