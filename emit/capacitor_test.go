@@ -3,6 +3,8 @@ package emit
 import (
 	"bytes"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -11,8 +13,13 @@ import (
 	"testing/fstest"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	sigsyaml "sigs.k8s.io/yaml"
+
 	"github.com/fluxover/fluxover/e2e/crds"
 	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/proof"
 	"github.com/fluxover/fluxover/reconcile/build"
 )
 
@@ -129,49 +136,110 @@ func TestARepositoryOfWhichNotEnoughIsKnownKeepsItsFiles(t *testing.T) {
 	}
 }
 
+// goldens are the plans that the tests of discover and migrate keep, by file.
+func goldens(t *testing.T) map[string]migrate.Plan {
+	t.Helper()
+	out := map[string]migrate.Plan{}
+	for _, of := range []string{"discover", "migrate"} {
+		names, err := filepath.Glob(filepath.Join("..", of, "testdata", "plan", "*.yaml"))
+		if err != nil || len(names) < 10 {
+			t.Fatalf("%d goldens of %s: %v", len(names), of, err)
+		}
+		for _, name := range names {
+			raw, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var plan migrate.Plan
+			if err := sigsyaml.Unmarshal(raw, &plan); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			out[of+"/"+filepath.Base(name)] = plan
+		}
+	}
+	return out
+}
+
 // What the agent builds of the tree is exactly what stands in it.
 func TestTheTreeBuildsWhatItHolds(t *testing.T) {
 	r, _ := fleet(t, 3)
-	tree := treeOf(t, fstest.MapFS{}, &r.Plan, prod)
-	built := func(folder string) []string {
-		k := &kustomizev1.Kustomization{}
-		k.Name, k.Namespace, k.Spec.Path = "x", "flux-system", "./"+folder
-		objects, err := build.Objects(t.Context(), build.Input{Tree: tree, Kustomization: k})
-		if err != nil {
-			t.Fatalf("%s: %v", folder, err)
-		}
-		var ids []string
-		for _, o := range objects {
-			ids = append(ids, migrate.ObjectID(o))
-		}
-		slices.Sort(ids)
-		return ids
-	}
-	held := func(under string) []string {
-		var ids []string
-		for p, f := range tree {
-			if strings.HasPrefix(p, under+"/") {
-				objects, err := documents(f.Data)
-				if err != nil {
-					t.Fatal(err)
-				}
-				for id := range objects {
-					ids = append(ids, id)
+	plans := goldens(t)
+	plans["a fleet"] = r.Plan
+	emitted, kinds := 0, map[string]bool{}
+	for name, plan := range plans {
+		t.Run(name, func(t *testing.T) {
+			tree := treeOf(t, fstest.MapFS{}, &plan, prod)
+			folders := map[string]string{"clusters/prod": "clusters/prod/agent"}
+			for i := range plan.Repositories {
+				folder := TeamFolder(&plan.Repositories[i], "prod")
+				if got := len(held(t, tree, folder)) > 0; got != (plan.Incomplete(&plan.Repositories[i]) == "") {
+					t.Errorf("%s is emitted: %t", folder, got)
+				} else if got {
+					folders[folder] = folder
+					emitted++
 				}
 			}
+			for folder, holds := range folders {
+				want := held(t, tree, holds)
+				if d := cmp.Diff(want, built(t, tree, folder)); d != "" {
+					t.Errorf("%s does not build what stands in %s: %s", folder, holds, d)
+				}
+				for id := range want {
+					_, _, gk, err := migrate.ParseObjectID(id)
+					if err != nil {
+						t.Error(err)
+					}
+					kinds[gk.Kind] = true
+				}
+			}
+		})
+	}
+	if emitted < 60 || len(kinds) != 7 {
+		t.Errorf("only %d repositories of %d plans were emitted, with %v", emitted, len(plans), kinds)
+	}
+}
+
+// built are the objects that the agent builds of a folder, by id.
+func built(t *testing.T, tree fs.FS, folder string) map[string]map[string]any {
+	t.Helper()
+	k := &kustomizev1.Kustomization{}
+	k.Name, k.Namespace, k.Spec.Path = "x", "flux-system", "./"+folder
+	objects, err := build.Objects(t.Context(), build.Input{Tree: tree, Kustomization: k})
+	if err != nil {
+		t.Fatalf("%s: %v", folder, err)
+	}
+	out := map[string]map[string]any{}
+	for _, o := range objects {
+		labels := o.GetLabels() // those of whoever applies it are not the tree's
+		delete(labels, proof.LabelOwnerName)
+		delete(labels, proof.LabelOwnerNamespace)
+		o.SetLabels(labels)
+		unstructured.RemoveNestedField(o.Object, "metadata", "creationTimestamp") // nor is an empty one
+		out[migrate.ObjectID(o)] = o.Object
+	}
+	return out
+}
+
+// held are the objects that stand in the files of a folder, by id.
+func held(t *testing.T, tree fstest.MapFS, folder string) map[string]map[string]any {
+	t.Helper()
+	out := map[string]map[string]any{}
+	for p, f := range tree {
+		if !strings.HasPrefix(p, folder+"/") {
+			continue
 		}
-		slices.Sort(ids)
-		return ids
-	}
-	if got, want := built("clusters/prod"), held("clusters/prod/agent"); !slices.Equal(got, want) || len(want) < 5+3*3 {
-		t.Errorf("the cluster's folder builds %q, want %q", got, want)
-	}
-	for i := range r.Plan.Repositories {
-		folder := TeamFolder(&r.Plan.Repositories[i], "prod")
-		if got, want := built(folder), held(folder); !slices.Equal(got, want) || len(want) < 8 {
-			t.Errorf("%s builds %q, want %q", folder, got, want)
+		objects, err := documents(f.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for id, o := range objects {
+			if out[id] != nil {
+				t.Errorf("%s stands twice in %s", id, folder)
+			}
+			out[id] = o.Object
 		}
 	}
+	return out
 }
 
 const decided = "apiVersion: fluxover.dev/v1\nkind: Capacitor\n"
@@ -243,6 +311,102 @@ clusters:
 					t.Errorf("%s: %s is %v, want %v", p, field, got, value)
 				}
 			}
+		}
+	}
+}
+
+// Each key at each level has an effect on exactly the files that it is about,
+// or is an error with its line.
+func TestEachSettingAtEachLevelReachesWhatItIsAboutAndNothingElse(t *testing.T) {
+	r, _ := fleet(t, 3)
+	tree := treeOf(t, fstest.MapFS{}, &r.Plan, prod)
+	tree["clusters/test/agent/source.yaml"] = &fstest.MapFile{Data: []byte("# of another cluster\n")}
+	keys := map[string]struct{ given, written string }{
+		"gitRepository.interval": {"7m", "7m0s"}, "gitRepository.timeout": {"90s", "1m30s"},
+		"kustomization.interval": {"7m", "7m0s"}, "kustomization.retryInterval": {"1.5h", "1h30m0s"}, "kustomization.timeout": {"7m", "7m0s"},
+		"kustomization.prune": {"false", "false"}, "kustomization.wait": {"true", "true"},
+	}
+	levels := map[string]struct {
+		path string
+		// below is the folder, or the file, in which all that is about is.
+		below string
+	}{
+		"everywhere":                {"defaults", "clusters/prod/"},
+		"a cluster":                 {"clusters.prod", "clusters/prod/"},
+		"a team":                    {"clusters.prod.teams.payments", "clusters/prod/payments/"},
+		"an application":            {"clusters.prod.teams.payments.applications.payments-web", "clusters/prod/payments/payments-web.yaml"},
+		"another cluster":           {"clusters.test", ""},
+		"a team of another cluster": {"clusters.test.teams.payments", ""},
+	}
+	tried := 0
+	for level, at := range levels {
+		for key, value := range keys {
+			t.Run(level+" "+key, func(t *testing.T) {
+				tried++
+				var text strings.Builder
+				indent := ""
+				for _, name := range strings.Split(at.path+"."+key, ".") {
+					text.WriteString(indent + name + ":\n")
+					indent += "  "
+				}
+				settings := strings.TrimSuffix(text.String(), "\n") + " " + value.given + "\n"
+				files := withSettings(tree, settings)
+				changes, err := Tree(files, &r.Plan, prod)
+				section, field, _ := strings.Cut(key, ".")
+				if level == "an application" && section == "gitRepository" {
+					if err == nil || !strings.Contains(err.Error(), `capacitor.yaml of the flux-capacitor: line 9: there is no setting "gitRepository" here`) {
+						t.Errorf("want an error with its line, got %v", err)
+					}
+					return
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				diff, err := TreeDiff(files, changes)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var want []string
+				for p := range tree {
+					_, team, _ := strings.Cut(p, "clusters/prod/")
+					isSource := strings.HasSuffix(p, "/source.yaml")
+					if at.below != "" && strings.HasPrefix(p, at.below) && strings.Contains(team, "/") && !strings.HasPrefix(team, "agent/") &&
+						!strings.HasSuffix(p, "/rbac.yaml") && isSource == (section == "gitRepository") {
+						want = append(want, p)
+					}
+				}
+				slices.Sort(want)
+				if len(want) == 0 {
+					if len(diff) > 0 || at.below != "" {
+						t.Errorf("%s\nchanges %v", settings, diff)
+					}
+					return
+				}
+				kind := map[string]string{"gitRepository": "GitRepository", "kustomization": "Kustomization"}[section]
+				if len(diff) != 1 || !strings.HasPrefix(diff[0].What, kind+" .spec."+field+": ") || !strings.HasSuffix(diff[0].What, " -> "+value.written) || !slices.Equal(diff[0].Paths, want) {
+					t.Errorf("%s\nchanges %v\nwant %s .spec.%s to be %s in %q", settings, diff, kind, field, value.written, want)
+				}
+			})
+		}
+	}
+	if tried != len(keys)*len(levels) {
+		t.Errorf("%d settings were tried", tried)
+	}
+	// Whoever adds a key has to add it here.
+	known := reflect.TypeFor[Override]()
+	count := known.Field(0).Type.NumField() + known.Field(1).Type.NumField()
+	if count != len(keys) {
+		t.Errorf("%d keys are tried of %d", len(keys), count)
+	}
+	for key, file := range map[string]string{"source": "source.yaml", "sync": "sync.yaml"} {
+		files := withSettings(tree, key+": {interval: 7m}\n")
+		changes, err := Tree(files, &r.Plan, prod)
+		if err != nil {
+			t.Fatal(err)
+		}
+		diff, err := TreeDiff(files, changes)
+		if err != nil || len(diff) != 1 || !strings.HasSuffix(diff[0].What, ".spec.interval: "+map[string]string{"source": "1m0s", "sync": "10m0s"}[key]+" -> 7m0s") || !slices.Contains(diff[0].Paths, AgentFile("prod", file)) {
+			t.Errorf("%s.interval changes %v (%v)", key, diff, err)
 		}
 	}
 }
