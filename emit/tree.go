@@ -91,10 +91,7 @@ func (c *Capacitor) present(files fs.FS, changes map[string][]byte) (clusters []
 		if len(parts) == 4 && parts[1] == c.Cluster && parts[2] != agentFolder {
 			own := applications[parts[2]] // a team may have none
 			if name := strings.TrimSuffix(parts[3], ".yaml"); !reserved(parts[3]) {
-				if plain, cut := strings.CutPrefix(name, otherwise); cut && reserved(plain+".yaml") {
-					name = plain
-				}
-				own = append(own, name)
+				own = append(own, strings.TrimPrefix(name, otherwise))
 			}
 			applications[parts[2]] = own
 		}
@@ -154,7 +151,8 @@ func applicationFile(k *unstructured.Unstructured) string {
 }
 
 // otherwise begins the name of an application's file that would else be reserved.
-const otherwise = "application-"
+// No Kustomization's name holds a low line, so that it is never that of another.
+const otherwise = "application_"
 
 // reserved reports whether a file of this name in a repository's folder is not
 // that of an application.

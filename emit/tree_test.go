@@ -40,7 +40,7 @@ func TestTreeHasTheCapacitorsLayout(t *testing.T) {
 	// application called "source" the source's file.
 	want := []string{
 		"capacitor.yaml", "clusters/prod/flux_flux-agent/agent-web.yaml", "clusters/prod/flux_flux-agent/rbac.yaml", "clusters/prod/flux_flux-agent/source.yaml",
-		"clusters/prod/kustomization.yaml", "clusters/prod/payments/application-source.yaml", "clusters/prod/payments/payments-api.yaml", "clusters/prod/payments/rbac.yaml", "clusters/prod/payments/source.yaml",
+		"clusters/prod/kustomization.yaml", "clusters/prod/payments/application_source.yaml", "clusters/prod/payments/payments-api.yaml", "clusters/prod/payments/rbac.yaml", "clusters/prod/payments/source.yaml",
 	}
 	if got := Paths(files); !slices.Equal(got, want) {
 		t.Fatalf("got %q, want %q", got, want)
@@ -64,6 +64,40 @@ func TestTreeHasTheCapacitorsLayout(t *testing.T) {
 	for p := range files {
 		if !bytes.Equal(files[p], again[p]) {
 			t.Errorf("%s is not the same twice", p)
+		}
+	}
+}
+
+// Whatever a repository and its folders are called, an application is spoken of
+// in capacitor.yaml by its own name.
+func TestAnApplicationOfAReservedNameIsSpokenOfByItsOwn(t *testing.T) {
+	for account, application := range map[string]string{"application": "application-source", "source": "source", "rbac": "rbac", "kustomization": "kustomization"} {
+		r, source := planned("flux/flux-"+account, account, application)
+		plan := migrate.Plan{Repositories: []migrate.Repository{r}, Sources: []*unstructured.Unstructured{source}}
+		emitted := func(name string) (map[string][]byte, error) {
+			return Tree(withSettings(nil, "clusters: {prod: {teams: {"+account+": {applications: {"+name+": {kustomization: {interval: 7m}}}}}}}\n"), &plan, Capacitor{Cluster: "prod"})
+		}
+		files, err := emitted(application)
+		if err != nil {
+			t.Errorf("%s of %s: %v", application, account, err)
+		}
+		changed := ""
+		for p, content := range files {
+			if strings.Contains(string(content), "interval: 7m0s") {
+				changed += p
+			}
+		}
+		if want := "clusters/prod/" + account + "/" + applicationFile(r.Kustomizations[0]); changed != want {
+			t.Errorf("%s of %s: %q was changed, want %s", application, account, changed, want)
+		}
+		others := []string{otherwise + application, "other"}
+		if plain, cut := strings.CutPrefix(application, "application-"); cut {
+			others = append(others, plain)
+		}
+		for _, other := range others {
+			if _, err := emitted(other); err == nil || !strings.Contains(err.Error(), `capacitor.yaml:3: there is no application "`+other+`"`) {
+				t.Errorf("%s of %s: %v", other, account, err)
+			}
 		}
 	}
 }
