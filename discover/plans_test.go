@@ -5,7 +5,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
+	"github.com/fluxover/fluxover/e2e/answers"
+	"github.com/fluxover/fluxover/emit"
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/proof"
 	sigsyaml "sigs.k8s.io/yaml"
@@ -35,6 +38,7 @@ func planOfInventory(t *testing.T, inv migrate.Inventory, w proof.World) planOfR
 		t.Fatal(err)
 	}
 	plan := res.Plan
+	everyLineExplained(t, plan, inv)
 	out := planOfReal{Plan: plan, Builds: map[string]any{}}
 	heldBack := func(id string, codes ...string) bool {
 		return slices.ContainsFunc(plan.Findings, func(f migrate.Finding) bool {
@@ -78,6 +82,21 @@ func planOfInventory(t *testing.T, inv migrate.Inventory, w proof.World) planOfR
 		}
 	}
 	return out
+}
+
+// everyLineExplained demands an answer for each line of what is emitted of a
+// plan, and for each setting that it was made of.
+func everyLineExplained(t *testing.T, plan migrate.Plan, inv migrate.Inventory) {
+	t.Helper()
+	report := emit.Report{Plan: plan, Inventory: inv, Capacitor: emit.Capacitor{URL: "https://git.example.com/flux-capacitor", Branch: "main", Cluster: "prod"}}
+	changes, err := emit.Tree(fstest.MapFS{}, &plan, report.Capacitor)
+	if err != nil {
+		t.Fatal(err)
+	}
+	explain := emit.Explainer(report)
+	ask := answers.Ask(func(subject string) any { return explain(subject) })
+	ask.Lines(t, answers.Tree(changes))
+	ask.Settings(t, inv)
 }
 
 func TestRealRepositoriesArePlanned(t *testing.T) {

@@ -54,12 +54,20 @@ func NewExplanations(asked string, explanations []Explanation) Explanations {
 // ("Kustomization/flux-system/shop .spec.interval"); a file of the
 // flux-capacitor, or a line of one ("clusters/prod/shop/source.yaml:12"); an
 // object of a repository, by id or as people write it; a flag of the
-// ClusterAgent; the code of a finding. A repository's id and a space before it limit it to that
+// ClusterAgent, or "ClusterAgent"; the code of a finding. A repository's id and a space before it limit it to that
 // repository. Nothing is given for what is none of these.
-func Explain(r Report, subject string) []Explanation {
+func Explain(r Report, subject string) []Explanation { return Explainer(r)(subject) }
+
+// Explainer is [Explain] for who asks for much of one report, which must not
+// change meanwhile. It is not safe for concurrent use.
+func Explainer(r Report) func(subject string) []Explanation {
 	e := newExplainer(&r)
+	return func(subject string) []Explanation { return e.explain(subject) }
+}
+
+func (e explainer) explain(subject string) []Explanation {
 	subject = strings.TrimSpace(subject)
-	if id, rest, both := strings.Cut(subject, " "); both && r.Plan.Repository(id) != nil {
+	if id, rest, both := strings.Cut(subject, " "); both && e.report.Plan.Repository(id) != nil {
 		e.only, subject = id, strings.TrimSpace(rest)
 	}
 	for _, look := range []func(string) []Explanation{
@@ -108,10 +116,12 @@ type explainer struct {
 	settings Settings
 	// only this repository; empty means all.
 	only string
+	// objects that are written, by only, once they have been asked for.
+	objects map[string][]writtenObject
 }
 
 func newExplainer(r *Report) *explainer {
-	e := &explainer{report: r, settings: r.Settings}
+	e := &explainer{report: r, settings: r.Settings, objects: map[string][]writtenObject{}}
 	e.settings.fill()
 	return e
 }
@@ -148,10 +158,7 @@ func (e *explainer) repository(id string) []Explanation {
 		if a.ID != id {
 			continue
 		}
-		out.From = append(out.From, fmt.Sprintf("Deployment/%s/%s reads %s, branch %s", a.Namespace, a.Workload, a.Git.URL, a.Git.Branch))
-		if a.Terraform != nil {
-			out.From = append(out.From, fmt.Sprintf("declared at %s as %s", a.Terraform.Where, a.Terraform.Address))
-		}
+		out.From = append(out.From, declared(&a)...)
 	}
 	for _, s := range r.Sources {
 		out.To = append(out.To, "GitRepository/"+s.Namespace+"/"+s.Name)
@@ -167,27 +174,40 @@ func (e *explainer) repository(id string) []Explanation {
 	return []Explanation{out}
 }
 
-// clusterAgent explains a flag of the agent that takes over.
-func (e *explainer) clusterAgent(subject string) []Explanation {
+// clusterAgent explains the agent that takes over, or one of its flags.
+func (e *explainer) clusterAgent(subject string) (out []Explanation) {
 	agent := e.report.Plan.ClusterAgent
-	name, _, _ := strings.Cut(subject, "=")
+	name, whole := strings.CutPrefix(subject, "ClusterAgent")
+	name, _, _ = strings.Cut(strings.TrimSpace(name), "=")
+	if !whole && !strings.HasPrefix(name, "--") {
+		return nil
+	}
+	say := func(field, value, from, to, why string) {
+		if value != "" && (name == "" || name == field) {
+			out = append(out, Explanation{Subject: "ClusterAgent " + field, Value: value, From: []string{from}, To: []string{to}, Why: why})
+		}
+	}
+	engine := "--engine of plan and migrate"
+	if e.report.Plan.Inputs.Options.Engine == "" {
+		engine = "no --engine is given: the default"
+	}
+	say("engine", agent.Engine, engine, "what is installed, or found running, before any repository is handed over", "one agent takes the place of all")
+	say("namespace", agent.Namespace, alike+"it runs where its objects stand", "the namespace of the ClusterAgent", "no namespace of an old release, which may go with it")
+	say("release", agent.Release, alike+"an agent that migrate installs is a Helm release of this name", "the Helm release of the ClusterAgent", "so that it can be found, upgraded and removed by Helm")
 	for _, arg := range agent.Args {
 		flag, value, _ := strings.Cut(arg, "=")
-		if flag != name {
+		if name != "" && flag != name {
 			continue
 		}
-		var confined []string
+		x := Explanation{Subject: "ClusterAgent " + flag, Value: value, To: []string{"the Deployment of the ClusterAgent"}, Why: "an agent that is confined " + staysConfined}
 		for _, a := range e.report.Inventory.Agents {
 			if a.Confinement.Kind != "cluster-admin" {
-				confined = append(confined, a.ID+" has rights of kind "+cmp.Or(a.Confinement.Kind, "unknown"))
+				x.From = append(x.From, a.ID+" has rights of kind "+cmp.Or(a.Confinement.Kind, "unknown"))
 			}
 		}
-		return []Explanation{{
-			Subject: "ClusterAgent " + flag, Value: value, From: confined, To: []string{"the Deployment of the ClusterAgent"},
-			Why: "an agent that is confined " + staysConfined,
-		}}
+		out = append(out, x)
 	}
-	return nil
+	return out
 }
 
 // setting explains a flag or a chart value, in each agent that has it, or what
@@ -208,7 +228,7 @@ func (e *explainer) setting(name string) []Explanation {
 			if s.Name != name && !strings.HasPrefix(s.Name, name+".") && !strings.HasPrefix(s.Name, name+"[") && (flag == nil || s.Name != "--"+flag.Name) {
 				continue
 			}
-			out = append(out, ofSetting(a.ID, s))
+			out = append(out, e.ofSetting(a, s))
 		}
 	}
 	if len(out) > 0 {
@@ -230,8 +250,8 @@ func (e *explainer) setting(name string) []Explanation {
 	return []Explanation{{Subject: "--" + flag.Name, From: []string{from}, To: fate(flag.Fate, flag.To), Why: cmp.Or(flag.Why, "that is its counterpart")}}
 }
 
-func ofSetting(id string, s migrate.Setting) Explanation {
-	out := Explanation{Subject: id + " " + s.Name, Value: s.Value, To: fate(s.Fate, s.To), Why: s.Why}
+func (e *explainer) ofSetting(a *migrate.Flux1Agent, s migrate.Setting) Explanation {
+	out := Explanation{Subject: a.ID + " " + s.Name, Value: s.Value, To: append(fate(s.Fate, s.To), e.wentTo(a, s)...), Why: s.Why}
 	for _, o := range s.From {
 		out.From = append(out.From, origin(o))
 	}
@@ -359,8 +379,13 @@ func (e *explainer) fieldsOf(o writtenObject, path string) []Explanation {
 		}
 		x := Explanation{Subject: migrate.DisplayID(migrate.ObjectID(o.object)) + " " + f.path, Value: f.value}
 		x.From, x.Why = e.fieldOrigin(o, f.path)
-		if o.file != "" {
+		switch {
+		case o.file != "":
 			x.To = []string{o.file + " of the flux-capacitor"}
+		case o.object.GetKind() == "Secret":
+			x.To = []string{"the cluster alone: no file of the flux-capacitor holds a Secret"}
+		default:
+			x.To = []string{"no file yet: " + e.report.Plan.Incomplete(o.repository)}
 		}
 		out = append(out, x)
 	}
@@ -387,6 +412,13 @@ type writtenObject struct {
 // writtenObjects are all that the plan makes, credentials as Secrets with the
 // places of their values, and what a flux-capacitor is synced with.
 func (e *explainer) writtenObjects() []writtenObject {
+	if e.objects[e.only] == nil {
+		e.objects[e.only] = e.makeObjects()
+	}
+	return e.objects[e.only]
+}
+
+func (e *explainer) makeObjects() []writtenObject {
 	var out []writtenObject
 	agentsOf := func(ids ...string) []*migrate.Flux1Agent {
 		return slices.DeleteFunc(e.agents(), func(a *migrate.Flux1Agent) bool { return !slices.Contains(ids, a.ID) })
@@ -475,52 +507,70 @@ func fieldsWritten(u *unstructured.Unstructured) []writtenField {
 	return out
 }
 
+// alike begins an origin that is no place: what fluxover does alike for everybody.
+const alike = "a rule of fluxover, for all alike: "
+
 // fieldRow says where the fields of one kind, at a path and below it, come
 // from.
 type fieldRow struct {
 	kind, path string
-	// settings of the agent that decide it, as flags without dashes.
+	// settings of the agent that decide it, as flags without dashes, beside those
+	// whose row of the ledger says that they are carried to it.
 	settings []string
-	why      string
+	// of names what else decides it; nil if nothing does.
+	of  func(e *explainer, o writtenObject, path string) []string
+	why string
+}
+
+// ruled is the origin of what is the same for everybody.
+func ruled(text string) func(*explainer, writtenObject, string) []string {
+	return func(*explainer, writtenObject, string) []string { return []string{alike + text} }
 }
 
 // fieldRows are looked through from the top: the first row that is about a
-// field explains it. Every field that a plan may write has one, which a test
-// holds the planner to.
+// field explains it. Every field that a plan may write has one, and each row
+// names an origin, which tests hold the planner to.
 var fieldRows = []fieldRow{
-	{"", ".apiVersion", nil, "the API that the agent serves"},
-	{"", ".kind", nil, "the kind of Flux v2 or Kubernetes that does what the Flux v1 agent did"},
-	{"", ".metadata.name", []string{"git-path"}, "made of the release's name and, for applications, of the folder; docs/design.md, section 7, says how"},
-	{"Role", ".metadata.namespace", nil, "where the old role stands"},
-	{"RoleBinding", ".metadata.namespace", nil, "where the old binding stands"},
-	{"", ".metadata.namespace", nil, "the ClusterAgent's namespace, in which all its objects stand"},
-	{"", ".metadata.labels", nil, "the repository that it was made for, so that it is found again"},
-	{"", ".metadata.annotations", nil, "the id of the repository that it was made for"},
-	{"GitRepository", ".spec.url", []string{"git-url"}, "the same address in the form that Flux v2 reads"},
-	{"GitRepository", ".spec.ref", []string{"git-branch"}, "the branch that the agent follows; a migration pins it to the commit synced last until the objects are adopted"},
-	{"GitRepository", ".spec.interval", []string{"git-poll-interval"}, "how often the agent asks Git for news"},
-	{"GitRepository", ".spec.timeout", []string{"git-timeout"}, "the agent's, at least 1m"},
-	{"GitRepository", ".spec.ignore", []string{"git-path"}, "files that fluxd does not load, or that another source reads"},
-	{"GitRepository", ".spec.secretRef", []string{"k8s-secret-name", "k8s-secret-data-key", "git-url"}, "a copy of the agent's credential, in the shape that Flux v2 reads"},
-	{"GitRepository", ".spec", nil, "carried over from the agent's access to Git: proxies, certificates, cloud identities"},
-	{"Kustomization", ".spec.interval", []string{"sync-interval"}, "how often the agent applies everything again"},
-	{"Kustomization", ".spec.retryInterval", []string{"sync-interval"}, "the agent's, at most 1m: fluxd tries again at its next sync"},
-	{"Kustomization", ".spec.timeout", []string{"sync-timeout"}, "the agent's, at least 1m"},
-	{"Kustomization", ".spec.path", []string{"git-path"}, "the application's folder"},
-	{"Kustomization", ".spec.prune", []string{"sync-garbage-collection", "sync-garbage-collection-dry"}, "whether the agent deletes what left Git; off while objects are adopted"},
-	{"Kustomization", ".spec.deletionPolicy", nil, "removing a fluxd never deleted workloads, and neither shall removing a Kustomization"},
-	{"Kustomization", ".spec.serviceAccountName", []string{"k8s-allow-namespace", "k8s-namespace-whitelist"}, "an account with the rights of the agent's, and no more"},
-	{"Kustomization", ".spec.sourceRef", []string{"git-url"}, "the source that reads the repository"},
-	{"Kustomization", ".spec.patches", []string{"k8s-default-namespace", "manifest-generation"}, "what Flux v1 did to an object and Flux v2 would not: the patch file of a .flux.yaml, the namespace of objects that name none, objects left alone or never deleted"},
-	{"Kustomization", ".spec.dependsOn", nil, "the application that defines the namespaces, kinds or webhooks that this one needs; fluxd applied these first"},
-	{"Kustomization", ".spec.decryption", []string{"sops"}, "fluxd decrypts files of SOPS"},
-	{"Kustomization", ".spec", nil, "carried over from what the agent did with these files"},
-	{"Role", ".rules", nil, "the rules of the role that the old release owns, which goes with it"},
-	{"ClusterRole", ".rules", nil, "the rules of the role that the old release owns, which goes with it"},
-	{"RoleBinding", ".", nil, "the binding of the old account, for the new one"},
-	{"ClusterRoleBinding", ".", nil, "the binding of the old account, for the new one"},
-	{"ServiceAccount", ".", nil, "the account under which the repository's objects are applied, in place of the old agent's"},
-	{"Secret", ".data", []string{"k8s-secret-name", "git-url"}, "copied from the place that is named when the migration begins; the plan holds no value"},
+	{"", ".apiVersion", nil, ruled("Flux v2's API, or Kubernetes' own"), "the API that the agent serves"},
+	{"", ".kind", nil, ruled("a GitRepository reads, a Kustomization applies each application, under an account with the old one's rights"), "the kind of Flux v2 or Kubernetes that does what the Flux v1 agent did"},
+	{"Kustomization", ".metadata.name", []string{"git-path"}, (*explainer).applicationAt, "made of the release's name and of the folder, unique and at most 63 characters long"},
+	{"Role", ".metadata.name", nil, (*explainer).boundAs, "made of the repository's name and of the old role's"},
+	{"ClusterRole", ".metadata.name", nil, (*explainer).boundAs, "made of the repository's name and of the old role's"},
+	{"RoleBinding", ".metadata.name", nil, (*explainer).boundAs, "made of the repository's name and of the old binding's"},
+	{"ClusterRoleBinding", ".metadata.name", nil, (*explainer).boundAs, "made of the repository's name and of the old binding's"},
+	{"", ".metadata.name", nil, (*explainer).deployed, "made of the release's name, unique among all repositories"},
+	{"Role", ".metadata.namespace", nil, (*explainer).boundAs, "where the old role stands"},
+	{"RoleBinding", ".metadata.namespace", nil, (*explainer).boundAs, "where the old binding stands"},
+	{"", ".metadata.namespace", nil, ruled("sources, Kustomizations, accounts and credentials stand in " + migrate.AgentNamespace), "the ClusterAgent's namespace, in which all its objects stand"},
+	{"", `.metadata.labels["` + migrate.LabelManaged + `"]`, nil, ruled("what it makes bears this label"), "tells what fluxover made from what others did"},
+	{"", ".metadata.labels", nil, (*explainer).deployed, "the repository that it was made for, so that it is found again"},
+	{"", ".metadata.annotations", nil, (*explainer).deployed, "the id of the repository that it was made for"},
+	{"GitRepository", ".spec.url", []string{"git-url"}, nil, "the same address in the form that Flux v2 reads"},
+	{"GitRepository", ".spec.ref", []string{"git-branch"}, nil, "the branch that the agent follows; a migration pins it to the commit synced last until the objects are adopted"},
+	{"GitRepository", ".spec.interval", []string{"git-poll-interval"}, nil, "how often the agent asks Git for news"},
+	{"GitRepository", ".spec.timeout", []string{"git-timeout"}, nil, "the agent's, at least 1m"},
+	{"GitRepository", ".spec.ignore", []string{"git-path"}, ruled("what fluxd passes over is left out, and what it applies is not; each line says why it is there"), "files that fluxd does not load, or that another source reads"},
+	{"GitRepository", ".spec.secretRef", []string{"k8s-secret-name", "k8s-secret-data-key", "git-url"}, (*explainer).copied, "a copy of the agent's credential, in the shape that Flux v2 reads"},
+	{"GitRepository", ".spec.proxySecretRef", nil, (*explainer).copied, "the proxy through which the agent's git reaches its server"},
+	{"Kustomization", ".spec.interval", []string{"sync-interval"}, nil, "how often the agent applies everything again"},
+	{"Kustomization", ".spec.retryInterval", []string{"sync-interval"}, nil, "the agent's, at most 1m: fluxd tries again at its next sync"},
+	{"Kustomization", ".spec.timeout", []string{"sync-timeout"}, nil, "the agent's, at least 1m"},
+	{"Kustomization", ".spec.path", []string{"git-path"}, (*explainer).applicationAt, "the application's folder"},
+	{"Kustomization", ".spec.prune", []string{"sync-garbage-collection", "sync-garbage-collection-dry"}, nil, "whether the agent deletes what left Git; off while objects are adopted"},
+	{"Kustomization", ".spec.wait", nil, nil, "whether it is ready only once what it applied is healthy; fluxd did not wait"},
+	{"Kustomization", ".spec.deletionPolicy", nil, ruled("Orphan, until people decide otherwise"), "removing a fluxd never deleted workloads, and neither shall removing a Kustomization"},
+	{"Kustomization", ".spec.serviceAccountName", []string{"k8s-allow-namespace", "k8s-namespace-whitelist"}, (*explainer).oldAccount, "an account with the rights of the agent's, and no more"},
+	{"Kustomization", ".spec.sourceRef", []string{"git-url"}, (*explainer).applicationAt, "the source that reads the repository"},
+	{"Kustomization", ".spec.patches", []string{"k8s-default-namespace"}, (*explainer).patched, "what Flux v1 did to an object and Flux v2 would not: the patch file of a .flux.yaml, the namespace of objects that name none, objects left alone or never deleted"},
+	{"Kustomization", ".spec.dependsOn", nil, (*explainer).needed, "the application that defines the namespaces, kinds or webhooks that this one needs; fluxd applied these first"},
+	{"Kustomization", ".spec.decryption", []string{"sops"}, (*explainer).encrypted, "fluxd decrypts files of SOPS"},
+	{"Role", ".rules", nil, (*explainer).boundAs, "the rules of the role that the old release owns, which goes with it"},
+	{"ClusterRole", ".rules", nil, (*explainer).boundAs, "the rules of the role that the old release owns, which goes with it"},
+	{"RoleBinding", ".roleRef", nil, (*explainer).boundAs, "the role of the old binding, or the copy of it"},
+	{"RoleBinding", ".subjects", nil, (*explainer).oldAccount, "the new account in place of the old one"},
+	{"ClusterRoleBinding", ".roleRef", nil, (*explainer).boundAs, "the role of the old binding, or the copy of it"},
+	{"ClusterRoleBinding", ".subjects", nil, (*explainer).oldAccount, "the new account in place of the old one"},
+	{"Secret", ".data", nil, (*explainer).copied, "copied from the place that is named when the migration begins; the plan holds no value"},
 }
 
 // about reports whether a row of a kind and a path is about a field of an object.
@@ -532,7 +582,7 @@ func about(kind, at string, u *unstructured.Unstructured, field string) bool {
 // fieldOrigin explains one field of an object.
 func (e *explainer) fieldOrigin(o writtenObject, path string) (from []string, why string) {
 	if o.capacitor {
-		return e.capacitorOrigin(o.object, path)
+		return e.capacitorOrigin(o, path)
 	}
 	i := slices.IndexFunc(fieldRows, func(r fieldRow) bool { return about(r.kind, r.path, o.object, path) })
 	if i < 0 {
@@ -544,37 +594,9 @@ func (e *explainer) fieldOrigin(o writtenObject, path string) (from []string, wh
 			return []string{given}, row.why + "; people decided otherwise than Flux v1 had it"
 		}
 	}
-	for _, a := range o.agents {
-		given := false
-		for _, s := range a.Settings {
-			if slices.ContainsFunc(row.settings, func(flag string) bool {
-				f := flux1.FlagNamed(flag)
-				return s.Name == "--"+flag || f != nil && f.Chart != "" && s.Name == f.Chart
-			}) {
-				given = true
-				for _, place := range s.From {
-					from = append(from, fmt.Sprintf("%s %s=%s (%s)", a.ID, s.Name, s.Value, origin(place)))
-				}
-			}
-		}
-		if !given {
-			for _, flag := range row.settings {
-				if f := flux1.FlagNamed(flag); f != nil && f.Default != "" {
-					from = append(from, fmt.Sprintf("%s does not give --%s: fluxd's default, %s", a.ID, flag, f.Default))
-				}
-			}
-		}
+	from = given(o, row, path)
+	if row.of != nil {
+		from = append(from, row.of(e, o, path)...)
 	}
-	why = row.why
-	if o.object.GetKind() == "Kustomization" && o.repository != nil && (row.path == ".spec.path" || row.path == ".metadata.name") {
-		for _, app := range o.repository.Applications {
-			if app.Name == o.object.GetName() {
-				why += ": " + app.Why
-			}
-		}
-	}
-	if o.object.GetKind() == "Kustomization" && row.path == ".spec.patches" && o.repository != nil {
-		from = append(from, patchedFor(o.object, path, o.repository.Adds)...)
-	}
-	return from, why
+	return from, row.why
 }

@@ -49,7 +49,8 @@ func (e *explainer) capacitorObjects() []writtenObject {
 // below it, come from.
 type capacitorRow struct {
 	kind, path string
-	// from is a flag, or a setting of capacitor.yaml; empty if nobody decides it.
+	// from is a flag, or a setting of capacitor.yaml; empty if nobody decides it:
+	// it is of the repository that the object is for, or the same everywhere.
 	from, why string
 }
 
@@ -78,14 +79,13 @@ var capacitorRows = []capacitorRow{
 	{"Kustomization", ".spec.sourceRef", "", "the flux-capacitor itself"},
 	{"Role", ".rules", "", "what applying the files of all repositories takes, in one namespace"},
 	{"ClusterRole", ".rules", "", "what applying one repository's roles and bindings takes, on exactly these by name: Kubernetes lets nobody give more than he has without the verbs escalate and bind"},
-	{"RoleBinding", ".", "", "gives the role to the account that applies the flux-capacitor"},
-	{"ClusterRoleBinding", ".", "", "gives the role to the account that applies the flux-capacitor"},
-	{"ServiceAccount", ".", "", "the account that applies the flux-capacitor"},
+	{"", ".roleRef", "", "the role in this file"},
+	{"", ".subjects", "", "the account that applies the flux-capacitor"},
 }
 
 // capacitorOrigin explains one field of an object of agent/.
-func (e *explainer) capacitorOrigin(u *unstructured.Unstructured, path string) (from []string, why string) {
-	i := slices.IndexFunc(capacitorRows, func(r capacitorRow) bool { return about(r.kind, r.path, u, path) })
+func (e *explainer) capacitorOrigin(o writtenObject, path string) (from []string, why string) {
+	i := slices.IndexFunc(capacitorRows, func(r capacitorRow) bool { return about(r.kind, r.path, o.object, path) })
 	if i < 0 {
 		return nil, ""
 	}
@@ -98,6 +98,10 @@ func (e *explainer) capacitorOrigin(u *unstructured.Unstructured, path string) (
 		}
 	case row.from != "":
 		from = []string{e.settings.origin("/"+strings.ReplaceAll(row.from, ".", "/"), row.from)}
+	case o.repository != nil && slices.Contains([]string{".metadata.name", ".metadata.annotations", ".rules", ".roleRef", ".spec.path"}, row.path):
+		from = []string{"repository " + o.repository.ID + " and its files in " + TeamFolder(o.repository, e.report.Capacitor.Cluster)}
+	default:
+		from = []string{alike + "how every flux-capacitor is synced"}
 	}
 	return from, row.why
 }
@@ -152,6 +156,11 @@ func (e *explainer) files(name string) []Explanation {
 			continue
 		}
 		x := Explanation{Subject: name + " " + migrate.DisplayID(migrate.ObjectID(o.object))}
+		by := CapacitorName // which applies what the index lists
+		if o.repository != nil && !o.capacitor {
+			by = ChildName(TeamName(o.repository))
+		}
+		x.To = []string{fmt.Sprintf("applied by Kustomization/%s/%s", migrate.AgentNamespace, by)}
 		if o.repository != nil {
 			x.From = []string{"repository " + o.repository.ID}
 		} else {

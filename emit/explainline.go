@@ -58,7 +58,7 @@ func (e *explainer) line(subject string) []Explanation {
 	case texts[0]:
 		return []Explanation{e.firstLine(name, e.subjectOf(held[0]))}
 	case "---":
-		return []Explanation{{Subject: subject, From: []string{"the form of YAML"}, Why: "another object begins here"}}
+		return []Explanation{{Subject: subject, From: []string{"the form of YAML"}, To: []string{name + " of the flux-capacitor"}, Why: "another object begins here"}}
 	}
 	at := fieldAt(content, n)
 	if at.object >= len(held) {
@@ -97,6 +97,7 @@ func (e *explainer) ignored(o writtenObject, pattern string) Explanation {
 	}
 	if isTaken {
 		x.Why = strings.Replace(x.Why, "and leaves out all else", "and reads this", 1)
+		x.From = []string{fmt.Sprintf("git: %s at %s", name, shortCommit(o.repository.Commit))}
 		for _, f := range e.report.Plan.Findings {
 			if f.Code == "FILE_TAKEN_BACK" && f.Where == name && f.Repository == o.repository.ID {
 				x.Why = f.Message
@@ -123,6 +124,17 @@ func (e *explainer) ignored(o writtenObject, pattern string) Explanation {
 			}
 		}
 	}
+	if len(x.From) == 0 {
+		// What another application reads, or all but one file.
+		for _, app := range o.repository.Applications {
+			if at := strings.TrimPrefix(app.Path, "./"); app.Source != o.object.GetName() && (at == name || strings.HasPrefix(at, name+"/")) {
+				x.From = append(x.From, fmt.Sprintf("git: %s, which Kustomization/%s/%s applies", app.Path, migrate.AgentNamespace, app.Name))
+			}
+		}
+		for _, app := range readers {
+			x.From = append(x.From, fmt.Sprintf("git: %s, of which Kustomization/%s/%s applies the rest", app.Path, migrate.AgentNamespace, app.Name))
+		}
+	}
 	return x
 }
 
@@ -135,6 +147,9 @@ func (e *explainer) subjectOf(o writtenObject) string {
 }
 
 func (e *explainer) firstLine(name, subject string) Explanation {
+	if e.report.Plan.Repository(subject) != nil {
+		subject = "repository " + subject
+	}
 	return Explanation{
 		Subject: name + ":1", From: []string{subject}, To: []string{name + " of the flux-capacitor"},
 		Why: "says for what the file was written, so that it is never overwritten or removed for something else",
@@ -235,38 +250,4 @@ func fieldAt(content []byte, line int) (at fieldLine) {
 		}
 		walk(nil, &document)
 	}
-}
-
-// patchIndex is the number in the path of a patch of a Kustomization.
-var patchIndex = regexp.MustCompile(`^\.spec\.patches\[(\d+)\]`)
-
-// patchedFor are the reasons of the repository's additions to the object that a
-// patch of a Kustomization is about.
-func patchedFor(k *unstructured.Unstructured, at string, adds []migrate.Addition) []string {
-	m := patchIndex.FindStringSubmatch(at)
-	if m == nil {
-		return nil
-	}
-	list, _, _ := unstructured.NestedSlice(k.Object, "spec", "patches")
-	i, err := strconv.Atoi(m[1])
-	if err != nil || i >= len(list) {
-		return nil
-	}
-	patch, _ := list[i].(map[string]any)
-	kind, _, _ := unstructured.NestedString(patch, "target", "kind")
-	name, _, _ := unstructured.NestedString(patch, "target", "name")
-	text, _ := patch["patch"].(string)
-	var out []string
-	for _, add := range adds {
-		_, of, gk, err := migrate.ParseObjectID(add.Object)
-		if err != nil || kind != "^"+regexp.QuoteMeta(gk.Kind)+"$" || !strings.Contains(text, strings.ReplaceAll(add.Key, "/", "~1")) && !strings.Contains(text, add.Key) {
-			continue
-		}
-		// A folder's prefix and suffix come after its patches.
-		if plain := strings.TrimSuffix(strings.TrimPrefix(name, "^"), "$"); strings.Contains(regexp.QuoteMeta(of), plain) {
-			out = append(out, migrate.DisplayID(add.Object)+": "+add.Why)
-		}
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
 }

@@ -20,6 +20,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
+	"github.com/fluxover/fluxover/e2e/answers"
+	"github.com/fluxover/fluxover/emit"
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
 	"github.com/fluxover/fluxover/migrate/proof"
@@ -304,20 +306,29 @@ func TestEveryLayoutBuildsWhatFluxdApplies(t *testing.T) {
 			}
 			checkBuilds(t, &whole, &a)
 
-			res, err := proof.Prove(t.Context(), migrate.Inventory{Agents: []migrate.Flux1Agent{a}}, migrate.Options{}, nil)
+			inv := migrate.Inventory{Agents: []migrate.Flux1Agent{a}}
+			res, err := proof.Prove(t.Context(), inv, migrate.Options{}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, "layout-"+strings.NewReplacer(" ", "-", ",", "", ".", "").Replace(name), res.Plan)
+			golden(t, "layout-"+strings.NewReplacer(" ", "-", ",", "", ".", "").Replace(name), inv, res.Plan)
 		})
 	}
 }
 
 var update = flag.Bool("update", false, "rewrite the goldens in testdata")
 
-// golden compares a plan with testdata/plan/NAME.yaml, which -update writes.
-func golden(t *testing.T, name string, p migrate.Plan) {
+// golden compares a plan with testdata/plan/NAME.yaml, which -update writes, and
+// asks where each line that is emitted of it comes from.
+func golden(t *testing.T, name string, inv migrate.Inventory, p migrate.Plan) {
 	t.Helper()
+	report := emit.Report{Plan: p, Inventory: inv, Capacitor: emit.Capacitor{Cluster: "prod"}}
+	files, err := emit.Tree(fstest.MapFS{}, &p, report.Capacitor)
+	if err != nil {
+		t.Fatal(err)
+	}
+	explain := emit.Explainer(report)
+	answers.Ask(func(subject string) any { return explain(subject) }).Lines(t, answers.Tree(files))
 	raw, err := yaml.Marshal(p)
 	if err != nil {
 		t.Fatal(err)

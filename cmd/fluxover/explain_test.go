@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/fluxover/fluxover/discover"
+	"github.com/fluxover/fluxover/e2e/answers"
 	"github.com/fluxover/fluxover/e2e/crds"
 	"github.com/fluxover/fluxover/emit"
 	"github.com/fluxover/fluxover/migrate"
@@ -80,15 +81,10 @@ func withDefaults(inv migrate.Inventory) {
 	}
 }
 
-// written is a tree that was emitted.
-func written(changes map[string][]byte) fstest.MapFS {
-	tree := fstest.MapFS{}
-	for name, content := range changes {
-		if content != nil {
-			tree[name] = &fstest.MapFile{Data: content}
-		}
-	}
-	return tree
+// explaining asks for explanations of what a report is of.
+func explaining(r emit.Report) answers.Ask {
+	explain := emit.Explainer(r)
+	return func(subject string) any { return explain(subject) }
 }
 
 // What is emitted of public repositories holds what no other test makes up:
@@ -121,24 +117,12 @@ func TestEveryLineThatIsEmittedOfPublicRepositoriesIsExplained(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if crds.Read(t, filepath.Join(moduleRoot, "reconcile/chart/crds")).Check(t, written(tree)) == 0 {
+		if crds.Read(t, filepath.Join(moduleRoot, "reconcile/chart/crds")).Check(t, answers.Tree(tree)) == 0 {
 			t.Errorf("%s: nothing was emitted", dir)
 		}
 		report := emit.Report{Plan: res.Plan, Inventory: inv, Capacitor: c, Codes: catalogue()}
-		for name, content := range tree {
-			for i, text := range strings.Split(strings.TrimSuffix(string(content), "\n"), "\n") {
-				lines++
-				found := emit.Explain(report, fmt.Sprintf("%s:%d", name, i+1))
-				if len(found) == 0 {
-					t.Errorf("%s: %s:%d has no explanation: %s", dir, name, i+1, text)
-				}
-				for _, e := range found {
-					if e.Why == "" {
-						t.Errorf("%s: %s:%d is explained without a reason: %+v", dir, name, i+1, e)
-					}
-				}
-			}
-		}
+		lines += explaining(report).Lines(t, answers.Tree(tree))
+		explaining(report).Settings(t, inv)
 	}
 	if lines < 500 {
 		t.Errorf("only %d lines were looked at", lines)
