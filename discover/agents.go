@@ -473,21 +473,20 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 	all.Env = append(all.Env, container.Env...)
 	proxy := proxyVariable(bare, all)
 	variable := func(v corev1.EnvVar, where string) {
-		const value = "***"
-		switch upper := strings.ToUpper(v.Name); {
+		value := "***"
+		fate, to, why, ofGit := flux1.GitVariable(v.Name, proxy)
+		switch {
 		case v.Name == "KUBECONFIG":
 			add("env."+v.Name, v.Value, migrate.Carried, "the namespaces of objects that name none", "names the kubeconfig whose namespace is the default", where)
 		case inURL[v.Name]:
 			add("env."+v.Name, value, migrate.Carried, "GitRepository.spec.secretRef", "stands in the URL", where)
 		case inArguments[v.Name]:
 			add("env."+v.Name, value, migrate.Carried, "the settings whose arguments refer to it", "", where)
-		case isProxyVariable(v.Name):
-			fate, to, why := proxySetting(v.Name, proxy)
+		case ofGit:
+			if slices.Contains(flux1.CAVariables, v.Name) {
+				value = v.Value
+			}
 			add("env."+v.Name, value, fate, to, why, where)
-		case slices.Contains(caVariables, v.Name):
-			add("env."+v.Name, v.Value, migrate.Carried, "GitRepository.spec.secretRef", "the certificates that it names, as ca.crt", where)
-		case strings.HasPrefix(upper, "GIT_") || strings.HasPrefix(upper, "SSH_"):
-			add("env."+v.Name, value, migrate.Unknown, "a person's decision", "it may change what git does, and Flux v2 reads no such variable", where)
 		case a.SOPS && (v.Name == ageKeyVariable || v.Name == ageKeyFileVariable):
 			add("env."+v.Name, value, migrate.Unknown, settledByFiles, "sops looks for age keys there; one that decrypts a file is carried over where a Secret or the Deployment itself holds it", where)
 		case a.ManifestGeneration || a.SOPS:
@@ -537,7 +536,7 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 		case at == "/root/.gitconfig" || strings.HasPrefix(at, "/etc/gitconfig") || strings.HasPrefix(at, "/root/.config/git"):
 			add(name, at, migrate.Dropped, "", GitConfig.Consequence+", which a finding asks about", where)
 			find(GitConfig.Finding(a.ID, origin(where).Where, "a git configuration is mounted at "+at))
-		case isCAFolder(at):
+		case flux1.IsCAFolder(at):
 			add(name, at, migrate.Carried, "GitRepository.spec.secretRef", "the certificates that the agent trusts, as ca.crt", where)
 		case givesKeys(a, at):
 			add(name, at, migrate.Unknown, settledByFiles, "the agent looks for keys there; one that decrypts a file is carried over where a Secret holds it", where)
@@ -584,7 +583,18 @@ func (w *witness) readCredential(ctx context.Context, a *agent) error {
 		a.setMissing = "git.url"
 		return nil
 	}
-	if a.config.URL == "" {
+	if err := w.readAccess(ctx, a); err != nil {
+		return err
+	}
+	var err error
+	a.set, a.setMissing, err = setOf(ctx, a.env, &a.config)
+	return err
+}
+
+// readAccess finds what the agent gives to its Git server, and what stands
+// between them.
+func (w *witness) readAccess(ctx context.Context, a *agent) error {
+	if a.config.URL == "" || slices.Contains(a.Unknown, "git.url") {
 		return nil
 	}
 	bare, inURL, err := flux1.FluxV2URL(string(a.config.URL))
@@ -607,11 +617,7 @@ func (w *witness) readCredential(ctx context.Context, a *agent) error {
 			}
 		}
 	}
-	if err := w.reach(ctx, a, bare); err != nil {
-		return err
-	}
-	a.set, a.setMissing, err = setOf(ctx, a.env, &a.config)
-	return err
+	return w.reach(ctx, a, bare)
 }
 
 // value says where one part of the URL's credentials stands.
@@ -647,6 +653,8 @@ func (w *witness) value(ctx context.Context, a *agent, written string, isUser, s
 		return migrate.Value{}, nil // reported as a missing right
 	case v.unknown != "":
 		return missing(a.where("env "+names[0]), fmt.Sprintf("$(%s) is unknown: %s", names[0], v.unknown))
+	case v.secret != nil && a.env.declared:
+		return migrate.Value{Secret: v.secret, PercentEncoded: true}, nil
 	case v.secret != nil:
 		_, ok, err := a.env.reveal(ctx, *v.secret, "whether the Git credential is there")
 		if err != nil {
@@ -686,11 +694,11 @@ func (w *witness) readKey(ctx context.Context, a *agent, bare string) error {
 	if err != nil && !errors.Is(err, errUnreadable) {
 		return err
 	}
-	_, found, at, err := a.env.read(ctx, sshConfig, "the ssh configuration")
+	_, found, at, err := a.env.locate(ctx, sshConfig, "the ssh configuration")
 	if err != nil && !errors.Is(err, errUnreadable) {
 		return err
 	}
-	if found != nil {
+	if found {
 		w.find(SSHConfig.Finding(a.ID, at, "an ssh configuration is mounted at "+sshConfig))
 	}
 	if name := opaqueSSH(a.env.pod, a.env.container); name != "" {

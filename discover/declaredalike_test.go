@@ -15,6 +15,7 @@ import (
 	sigsyaml "sigs.k8s.io/yaml"
 
 	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/flux1"
 )
 
 // TestADeploymentMeansTheSameWhereverItIsRead declares the Deployments of the
@@ -25,7 +26,7 @@ func TestADeploymentMeansTheSameWhereverItIsRead(t *testing.T) {
 	if err != nil || len(folders) == 0 {
 		t.Fatal("no cases", err)
 	}
-	compared, settings := 0, 0
+	compared, settings, findings := 0, 0, 0
 	for _, folder := range folders {
 		live, err := open(t, folder).witness.inventory(t.Context())
 		if err != nil {
@@ -96,14 +97,62 @@ func TestADeploymentMeansTheSameWhereverItIsRead(t *testing.T) {
 						continue
 					}
 					settings++
-					if o := d.Settings[j]; o.Fate != migrate.Unknown && o.Fate != s.Fate {
-						t.Errorf("%s: %s: %s is %s in the cluster and %s in a %s", folder, a.ID, s.Name, s.Fate, o.Fate, form)
+					if o := d.Settings[j]; o.Fate != s.Fate && (o.Fate != migrate.Unknown || !slices.Contains(hangOnContents[a.ID], s.Name)) {
+						t.Errorf("%s: %s: %s is %s in the cluster and %s in a %s (%s)", folder, a.ID, s.Name, s.Fate, o.Fate, form, o.Why)
 					}
 				}
+				if a.InstalledBy == "helm" {
+					continue
+				}
+				if diff := cmp.Diff(credentialOf(a.Credential), credentialOf(d.Credential)); diff != "" && !slices.Contains(hangOnContents[a.ID], "credential") {
+					t.Errorf("%s: %s: credential in the cluster (-), %s (+)\n%s", folder, a.ID, form, diff)
+				}
+				there, here := codesOf(live, a.ID), codesOf(declared, d.ID)
+				if diff := cmp.Diff(there, here, cmpopts.EquateEmpty()); diff != "" {
+					t.Errorf("%s: %s: findings in the cluster (-), %s (+)\n%s", folder, a.ID, form, diff)
+				}
+				findings += len(there)
 			}
 		}
 	}
-	if compared < 20 || settings < 100 {
-		t.Errorf("%d agents with %d settings are compared", compared, settings)
+	if compared < 20 || settings < 100 || findings < 20 {
+		t.Errorf("%d agents with %d settings and %d findings are compared", compared, settings, findings)
 	}
+}
+
+// clusterAlone are findings that only a cluster can make.
+var clusterAlone = []flux1.Code{
+	// What runs, and what binds and keeps it.
+	AgentStopped, SharedAccount, AgentManaged, EgressPolicy, CloudIdentityUsed, AgentInGit, ReleaseMissing, AgentSecretMissing,
+	TokenSecret, TokenPasses, AgentUsesToken, CopiedByOperator, CopiedToPods,
+	// What repository and objects hold.
+	GitUnreadable, GitAuth, NeverSynced, StuckAtHead, TwoAgentsOneObject, SameSet, SharedTag, flux1.HelmRelease1,
+}
+
+// hangOnContents are, by agent, the findings and settings that hang on what a
+// Secret or ConfigMap holds, and of which Terraform says that it does not know.
+var hangOnContents = map[string][]string{
+	"flux/from-env":    {"SYMBOLIC_FLAG", "--git-branch", "--k8s-default-namespace"},
+	"flux/no-such-key": {"CREDENTIAL_MISSING", "credential"},
+	"flux/shop":        {"CUSTOM_CA", "credential"},
+}
+
+// codesOf are the codes of an agent's findings that either witness can make,
+// each once.
+func codesOf(inv migrate.Inventory, id string) []string {
+	var out []string
+	for _, f := range inv.Findings {
+		alone := strings.HasPrefix(f.Code, "TERRAFORM_") || strings.HasPrefix(f.Code, flux1.HelmRelease1.Name) || slices.ContainsFunc(clusterAlone, func(c flux1.Code) bool { return c.Name == f.Code })
+		if f.Repository == id && !alone && !slices.Contains(hangOnContents[id], f.Code) && !slices.Contains(out, f.Code) {
+			out = append(out, f.Code)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// credentialOf is a credential but for what ConfigMaps hold.
+func credentialOf(c migrate.AgentCredential) migrate.AgentCredential {
+	c.KnownHosts = ""
+	return c
 }

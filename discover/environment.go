@@ -33,6 +33,9 @@ type variable struct {
 	where string
 	// why it could not be read; then it is unknown.
 	unknown string
+	// assumed is true if it is not known whether it is set: only a Secret or
+	// ConfigMap whose keys are not known can set it.
+	assumed bool
 	// unreadable is true if that is for lack of a right, which has been reported.
 	unreadable bool
 }
@@ -54,6 +57,13 @@ type environment struct {
 	bytes   int
 	secrets map[string]*corev1.Secret
 	maps    map[string]*corev1.ConfigMap
+	// declared is true if no cluster is asked: what Secrets and ConfigMaps hold
+	// that are not at hand is not known.
+	declared bool
+	// causes say of entries of env why their values are not known; unnamed and
+	// unmounted why it is not known which variables or volumes there are.
+	causes             map[int]string
+	unnamed, unmounted string
 }
 
 func (w *witness) environmentOf(namespace, id string, pod *corev1.PodSpec, c *corev1.Container) *environment {
@@ -70,7 +80,7 @@ func (w *witness) environmentOf(namespace, id string, pod *corev1.PodSpec, c *co
 // error is errUnreadable then.
 func (e *environment) secret(ctx context.Context, name, unknown string) (*corev1.Secret, error) {
 	s, err := e.secretThere(ctx, name)
-	if err == errUnreadable {
+	if err == errUnreadable && !e.declared {
 		e.w.forbidden("get", "secrets/"+name, e.namespace, e.id, unknown)
 	}
 	return s, err
@@ -83,6 +93,9 @@ func (e *environment) secretThere(ctx context.Context, name string) (*corev1.Sec
 	}
 	if read := e.w.together[e.namespace].secrets; read != nil {
 		return read[name], nil
+	}
+	if e.declared {
+		return nil, errUnreadable
 	}
 	s, err := cluster.Ask(ctx, func() (*corev1.Secret, error) {
 		return e.w.kube.CoreV1().Secrets(e.namespace).Get(ctx, name, metav1.GetOptions{})
@@ -106,6 +119,9 @@ func (e *environment) configMap(ctx context.Context, name, unknown string) (*cor
 	}
 	if read := e.w.together[e.namespace].maps; read != nil {
 		return read[name], nil
+	}
+	if e.declared {
+		return nil, errUnreadable
 	}
 	m, err := cluster.Ask(ctx, func() (*corev1.ConfigMap, error) {
 		return e.w.kube.CoreV1().ConfigMaps(e.namespace).Get(ctx, name, metav1.GetOptions{})
@@ -155,6 +171,9 @@ func once[K comparable](found map[K]*variable, key K, find func() (*variable, er
 // leaves what stands before it.
 func (e *environment) inEntry(ctx context.Context, i int) (*variable, error) {
 	entry := e.container.Env[i]
+	if cause := e.causes[i]; cause != "" {
+		return &variable{unknown: cause, where: "env " + entry.Name}, nil
+	}
 	unknown := "the value of $(" + entry.Name + ")"
 	from := entry.ValueFrom
 	switch {
@@ -165,7 +184,7 @@ func (e *environment) inEntry(ctx context.Context, i int) (*variable, error) {
 		if optional(ref.Optional) {
 			s, err := e.secret(ctx, ref.Name, unknown)
 			if err == errUnreadable {
-				return &variable{unknown: "its Secret may not be read", unreadable: true}, nil
+				return e.unread("Secret", ref.Name), nil
 			}
 			if err != nil {
 				return nil, err
@@ -180,7 +199,7 @@ func (e *environment) inEntry(ctx context.Context, i int) (*variable, error) {
 		ref := from.ConfigMapKeyRef
 		m, err := e.configMap(ctx, ref.Name, unknown)
 		if err == errUnreadable {
-			return &variable{unknown: "its ConfigMap may not be read", unreadable: true}, nil
+			return e.unread("ConfigMap", ref.Name), nil
 		}
 		if err != nil {
 			return nil, err
@@ -205,6 +224,15 @@ func (e *environment) inEntry(ctx context.Context, i int) (*variable, error) {
 	return &variable{unknown: "it depends on the running pod"}, nil
 }
 
+// unread is a variable of a Secret or ConfigMap that is not read, which is
+// reported unless no cluster is asked.
+func (e *environment) unread(kind, name string) *variable {
+	if e.declared {
+		return &variable{unknown: "what " + kind + " " + name + " holds is not known without the cluster"}
+	}
+	return &variable{unknown: "its " + kind + " may not be read", unreadable: true}
+}
+
 func optional(is *bool) bool { return is != nil && *is }
 
 // dataOf are the values of a Secret, which may not be there.
@@ -218,6 +246,7 @@ func dataOf(s *corev1.Secret) map[string][]byte {
 // inSources finds a variable in envFrom.
 func (e *environment) inSources(ctx context.Context, name string) (*variable, error) {
 	unknown := "the value of $(" + name + ")"
+	var perhaps []*variable // of sources whose keys are not known
 	for i := len(e.container.EnvFrom) - 1; i >= 0; i-- {
 		source := e.container.EnvFrom[i]
 		key, ok := strings.CutPrefix(name, source.Prefix)
@@ -226,10 +255,15 @@ func (e *environment) inSources(ctx context.Context, name string) (*variable, er
 		}
 		if ref := source.SecretRef; ref != nil {
 			s, err := e.secret(ctx, ref.Name, unknown)
-			if err == errUnreadable {
-				return &variable{unknown: "its Secret may not be read", unreadable: true}, nil
-			}
 			switch {
+			case err == errUnreadable && e.declared:
+				v := e.unread("Secret", ref.Name)
+				if ref.Name != "" {
+					v = &variable{secret: &migrate.SecretKey{Namespace: e.namespace, Name: ref.Name, Key: key}, where: "envFrom"}
+				}
+				perhaps = append(perhaps, v)
+			case err == errUnreadable:
+				return e.unread("Secret", ref.Name), nil
 			case err != nil:
 				return nil, err
 			case s == nil && !optional(ref.Optional):
@@ -243,8 +277,11 @@ func (e *environment) inSources(ctx context.Context, name string) (*variable, er
 		if ref := source.ConfigMapRef; ref != nil {
 			m, err := e.configMap(ctx, ref.Name, unknown)
 			switch {
+			case err == errUnreadable && e.declared:
+				perhaps = append(perhaps, e.unread("ConfigMap", ref.Name))
+				continue
 			case err == errUnreadable:
-				return &variable{unknown: "its ConfigMap may not be read", unreadable: true}, nil
+				return e.unread("ConfigMap", ref.Name), nil
 			case err != nil:
 				return nil, err
 			case m == nil && !optional(ref.Optional):
@@ -256,6 +293,13 @@ func (e *environment) inSources(ctx context.Context, name string) (*variable, er
 				return &variable{value: value, plain: true, where: "ConfigMap/" + e.namespace + "/" + ref.Name}, nil
 			}
 		}
+	}
+	switch {
+	case len(perhaps) == 1:
+		perhaps[0].assumed = true
+		return perhaps[0], nil
+	case len(perhaps) > 1:
+		return &variable{unknown: "which Secret or ConfigMap of envFrom sets it is not known without the cluster", assumed: true}, nil
 	}
 	if serviceVariable.MatchString(name) {
 		return &variable{unknown: "a Service of the namespace may set it"}, nil
@@ -583,6 +627,49 @@ func (e *environment) read(ctx context.Context, name, unknown string) (content [
 		}
 	}
 	return content, value, place, nil
+}
+
+// locate is read without the content. Where what a ConfigMap or Secret holds is not
+// at hand, a file stands where it would, if the volume has it; named is false then
+// unless the volume names the file.
+func (e *environment) locate(ctx context.Context, name, unknown string) (value *migrate.Value, named bool, place string, err error) {
+	if e.declared {
+		if value, named, place := e.declaredFile(name); value != nil {
+			return value, named, place, nil
+		}
+	}
+	_, value, place, err = e.read(ctx, name, unknown)
+	return value, value != nil, place, err
+}
+
+func (e *environment) declaredFile(name string) (value *migrate.Value, named bool, place string) {
+	volume, mount, rest := e.mount(name)
+	sources := provided(volume)
+	for _, p := range slices.Backward(sources) {
+		var source string
+		var items []corev1.KeyToPath
+		var known bool
+		var at migrate.SecretKey
+		var v migrate.Value
+		switch {
+		case p.ConfigMap != nil:
+			source, items, v.ConfigMap = p.ConfigMap.Name, p.ConfigMap.Items, &at
+			_, known = e.maps[source]
+			place = "ConfigMap/"
+		case p.Secret != nil:
+			source, items, v.Secret = p.Secret.Name, p.Secret.Items, &at
+			_, known = e.secrets[source]
+			place = "Secret/"
+		}
+		key, has := keyAt(items, rest)
+		if !has || known || source == "" || len(sources) > 1 && len(items) == 0 {
+			continue
+		}
+		at = migrate.SecretKey{Namespace: e.namespace, Name: source, Key: key}
+		named = len(items) > 0 || mount.SubPath != "" && path.Clean(mount.MountPath) == name
+		return &v, named, place + e.namespace + "/" + source + " key " + key
+	}
+	return nil, false, ""
 }
 
 // file reads a file of the container that a ConfigMap or Secret provides. The

@@ -165,7 +165,7 @@ func TestAnAgentWithoutAClusterIsReadFromAFolder(t *testing.T) {
 	clone, mark, head := clonedShop(t)
 	describe := func(values string) migrate.Inventory {
 		t.Helper()
-		inv, err := Values([]ValuesFile{{Name: "flux/shop", File: "shop.yaml", Content: []byte(values)}})
+		inv, err := Values(t.Context(), []ValuesFile{{Name: "flux/shop", File: "shop.yaml", Content: []byte(values)}})
 		if err != nil {
 			t.Fatal(err)
 		}

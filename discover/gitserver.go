@@ -79,28 +79,6 @@ func orText(value string, unknown bool) string {
 	return value
 }
 
-// isProxyVariable reports whether a variable is about proxies.
-func isProxyVariable(name string) bool {
-	switch strings.ToUpper(name) {
-	case "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY":
-		return true
-	}
-	return false
-}
-
-// proxySetting says what becomes of a variable about proxies; inUse is the one
-// that counts, if any does.
-func proxySetting(name, inUse string) (fate migrate.Fate, to, why string) {
-	switch {
-	case name == inUse:
-		return migrate.Carried, "GitRepository.spec.proxySecretRef", "git takes the proxy for the agent's URL from it"
-	case strings.EqualFold(name, "no_proxy"):
-		return migrate.Dropped, "", "it has been applied to the agent's URL, which is the only one that the new source fetches from"
-	default:
-		return migrate.Dropped, "", "git does not take the proxy for the agent's URL from it"
-	}
-}
-
 // reach finds what stands between an agent and its Git server: the proxy and
 // the certificates that it trusts. bare is the URL without credentials.
 func (w *witness) reach(ctx context.Context, a *agent, bare string) error {
@@ -124,14 +102,20 @@ func (w *witness) readProxy(ctx context.Context, a *agent, bare string) error {
 		if err != nil {
 			failed = err
 		}
-		if v == nil {
+		if v == nil || v.assumed {
 			return "", false
 		}
 		found[name] = v
 		return orText(v.value, v.secret != nil || v.unknown != ""), true
 	})
-	if failed != nil || name == "" {
+	switch {
+	case failed != nil:
 		return failed
+	case name == "" && a.env.unnamed != "":
+		w.find(ProxyUnknown.Finding(a.ID, a.where("env"), "whether a proxy is set is unknown: "+a.env.unnamed))
+		return nil
+	case name == "":
+		return nil
 	}
 	v, entry := found[name], migrate.LastVariable(a.env.container, name)
 	switch {
@@ -157,16 +141,16 @@ func (w *witness) readProxy(ctx context.Context, a *agent, bare string) error {
 func (w *witness) readCA(ctx context.Context, a *agent) error {
 	if v, err := a.env.look(ctx, "GIT_SSL_NO_VERIFY"); err != nil {
 		return err
-	} else if v != nil {
+	} else if v != nil && !v.assumed {
 		w.find(TLSNotVerified.Finding(a.ID, a.where("env GIT_SSL_NO_VERIFY"), "GIT_SSL_NO_VERIFY is set"))
 	}
 	var files []string
-	for _, name := range caVariables {
+	for _, name := range flux1.CAVariables {
 		v, err := a.env.look(ctx, name)
 		switch {
 		case err != nil:
 			return err
-		case v == nil:
+		case v == nil || v.assumed:
 			continue
 		case !v.plain:
 			w.find(CustomCA.Finding(a.ID, a.where("env "+name), "the place of the certificates in "+name+" is not known"))
@@ -177,12 +161,15 @@ func (w *witness) readCA(ctx context.Context, a *agent) error {
 	}
 	named, mounted := files != nil, false
 	for _, m := range a.env.container.VolumeMounts {
-		if named || !isCAFolder(m.MountPath) {
+		if named || !flux1.IsCAFolder(m.MountPath) {
 			continue
 		}
 		mounted = true
 		names, err := a.env.filesOf(ctx, m, "the certificates that the agent trusts")
 		if errors.Is(err, errUnreadable) {
+			if a.env.declared {
+				w.find(CustomCA.Finding(a.ID, a.where("volumeMount "+m.MountPath), "which certificates are mounted at "+m.MountPath+" is not known without the cluster"))
+			}
 			return nil // reported as a missing right
 		}
 		if err != nil {
@@ -194,10 +181,13 @@ func (w *witness) readCA(ctx context.Context, a *agent) error {
 	case mounted && len(files) != 1:
 		w.find(CustomCA.Finding(a.ID, a.where("volumeMounts"), fmt.Sprintf("%d files of certificates are mounted, and a Secret of Flux v2 takes one", len(files))))
 		return nil
+	case len(files) == 0 && a.env.unmounted != "":
+		w.find(CustomCA.Finding(a.ID, a.where("volumeMounts"), "whether certificates are mounted is unknown: "+a.env.unmounted))
+		return nil
 	case len(files) == 0:
 		return nil
 	}
-	_, value, where, err := a.env.read(ctx, files[0], "the certificates that the agent trusts")
+	value, _, where, err := a.env.locate(ctx, files[0], "the certificates that the agent trusts")
 	switch {
 	case errors.Is(err, errUnreadable):
 	case err != nil:
@@ -208,12 +198,6 @@ func (w *witness) readCA(ctx context.Context, a *agent) error {
 		a.Credential.CA = *value
 	}
 	return nil
-}
-
-// isCAFolder reports whether certificates of one's own are mounted there.
-func isCAFolder(at string) bool {
-	at = path.Clean(at)
-	return slices.ContainsFunc(caFolders, func(dir string) bool { return at == dir || strings.HasPrefix(at, dir+"/") })
 }
 
 // cloudAnnotations give an account a role in a cloud, by the word of each

@@ -92,7 +92,7 @@ func newMigration() migration {
 // plannedGitopsIstio is what is planned for the tree before the migration.
 func plannedGitopsIstio(t *testing.T) (migration, migrate.Plan) {
 	t.Helper()
-	inv, err := Values([]ValuesFile{{Name: "fluxcd/flux", File: "values.yaml", Content: []byte(gitopsIstioValues)}})
+	inv, err := Values(t.Context(), []ValuesFile{{Name: "fluxcd/flux", File: "values.yaml", Content: []byte(gitopsIstioValues)}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,16 +8,10 @@ import (
 	"path"
 	"strings"
 
+	"github.com/fluxover/fluxover/migrate/flux1"
 	"github.com/fluxover/fluxover/reconcile/source"
 	"golang.org/x/net/http/httpproxy"
 )
-
-// caVariables name a file of certificates that git trusts, the first that is
-// set (git: Documentation/config/http.adoc; curl; OpenSSL).
-var caVariables = []string{"GIT_SSL_CAINFO", "CURL_CA_BUNDLE", "SSL_CERT_FILE"}
-
-// caFolders are where certificates of one's own are mounted into an image.
-var caFolders = []string{"/etc/ssl/certs", "/usr/local/share/ca-certificates", "/etc/pki/ca-trust/source/anchors"}
 
 // reach fills in how an agent's pod gets to its HTTP server beside URL and
 // credential: the certificates it is given and the proxy it is told to use. A
@@ -71,7 +65,7 @@ func (a *agent) reach(ctx context.Context, to string, auth *source.Auth) error {
 func (a *agent) certificates(ctx context.Context) ([]byte, error) {
 	const unknown = "the certificates that the agent trusts"
 	var files []string
-	for _, name := range caVariables {
+	for _, name := range flux1.CAVariables {
 		v, err := a.env.look(ctx, name)
 		if err != nil {
 			return nil, err
@@ -82,7 +76,7 @@ func (a *agent) certificates(ctx context.Context) ([]byte, error) {
 		}
 	}
 	for _, m := range a.env.container.VolumeMounts {
-		if !isCAFolder(m.MountPath) {
+		if !flux1.IsCAFolder(m.MountPath) {
 			continue
 		}
 		names, err := a.env.filesOf(ctx, m, unknown)

@@ -275,7 +275,7 @@ func (c *configuration) read(ctx context.Context) error {
 		c.release(ctx, h, c.matches[h.Address])
 	}
 	for _, w := range terraform.Workloads(ctx, c.result) {
-		c.workload(w)
+		c.workload(ctx, w)
 	}
 	for _, s := range terraform.Scripts(ctx, c.result) {
 		c.script(s)

@@ -167,7 +167,7 @@ func (c *configuration) release(ctx context.Context, h *terraform.HelmRelease, m
 			continue
 		}
 		// The state tells which instances there are.
-		c.declare(h, m.State, local)
+		c.declare(ctx, h, m.State, local)
 	}
 	if len(h.Unknown) > 0 {
 		if state == nil && !slices.ContainsFunc(matches, func(m terraform.Match) bool { return m.State != nil && m.Config != nil }) {
@@ -175,12 +175,12 @@ func (c *configuration) release(ctx context.Context, h *terraform.HelmRelease, m
 		}
 		return
 	}
-	c.declare(h, state, local)
+	c.declare(ctx, h, state, local)
 }
 
 // declare adds the agent that a release of the flux chart is. state is what
 // Terraform remembers of it; nil if that is not known.
-func (c *configuration) declare(h *terraform.HelmRelease, state *terraform.StateResource, local localChart) {
+func (c *configuration) declare(ctx context.Context, h *terraform.HelmRelease, state *terraform.StateResource, local localChart) {
 	address, key := h.Address, h.Resource.Key
 	if state != nil {
 		address, key = state.Address, state.Key
@@ -244,7 +244,7 @@ func (c *configuration) declare(h *terraform.HelmRelease, state *terraform.State
 	r := decodeAny(release, versions, why, values)
 	whereGiven(r.Settings, h.Values, address)
 	d.ChartVersion = r.Version
-	d.setRendered(&r)
+	d.setRendered(ctx, &r)
 	for _, f := range r.Findings {
 		if n := locate(h.Values, f.Where); n != nil && f.Where != "" && n.Origin.Position.File != "" {
 			f.Where = d.origin(n.Origin.Position, f.Where)
@@ -256,7 +256,7 @@ func (c *configuration) declare(h *terraform.HelmRelease, state *terraform.State
 	c.arguments(d, h)
 	c.compareWithState(d, address)
 	if state != nil && state.Release != nil {
-		c.compareState(d, state, release, values)
+		c.compareState(ctx, d, state, release, values)
 	}
 	c.agents = append(c.agents, d)
 }
@@ -278,7 +278,7 @@ func whichFluxOf(h *terraform.HelmRelease, state *terraform.StateResource, local
 func instance(key string) string { return strings.Trim(key, `[]"`) }
 
 // setRendered fills in what the chart makes of an agent's values.
-func (d *declared) setRendered(r *chart.Rendered) {
+func (d *declared) setRendered(ctx context.Context, r *chart.Rendered) {
 	configure(&d.Flux1Agent, &r.Config, r.Settings)
 	if d.DefaultNamespace == "" && !slices.Contains(d.Unknown, "defaultNamespace") {
 		if d.DefaultNamespace = r.FallbackNamespace; r.FallbackNamespace == "" {
@@ -325,33 +325,10 @@ func (d *declared) setRendered(r *chart.Rendered) {
 		}
 		d.find(code.Finding("", where, fmt.Sprintf("container %s (%s) runs beside fluxd", s.Name, imageName(s.Image))))
 	}
-	for _, v := range r.Env {
-		if upper := strings.ToUpper(v.Name); upper == "HTTP_PROXY" || upper == "HTTPS_PROXY" || upper == "ALL_PROXY" {
-			d.find(Proxy.Finding("", where, "a proxy is set by "+v.Name))
-		}
-	}
 	if len(d.AllowedNamespaces) > 0 && d.Confinement.Kind == "cluster-admin" {
 		d.find(Confined.Finding("", where, "the agent keeps to its list of namespaces by itself; its account is cluster-admin"))
 	}
-	d.setCredential(&r.Config, cmp.Or(r.KeySecret, r.Config.SecretName), r.Config.SecretKey, r.KnownHosts)
-}
-
-// setCredential says where the declared agent's Git credentials stand.
-func (d *declared) setCredential(config *flux1.Config, secret, key, knownHosts string) {
-	bare, inURL, err := flux1.FluxV2URL(string(config.URL))
-	if err != nil || config.URL == "" {
-		return
-	}
-	if inURL.Scheme != "ssh" {
-		d.Credential.Kind = "none"
-		if inURL.Username != "" || inURL.Password != "" {
-			d.Credential.Kind = "basic"
-		}
-		return
-	}
-	d.Credential.Kind = "ssh"
-	d.Credential.Identity = migrate.SecretKey{Namespace: d.Namespace, Name: secret, Key: key}
-	d.Credential.KnownHosts = withPublishedKeys(knownHosts, bare)
+	d.setCredential(ctx, &r.Config, podOf(r), func(more string) string { return strings.TrimSpace(where + " " + more) })
 }
 
 // arguments accounts for the arguments of the resource itself, beside the
@@ -447,7 +424,7 @@ func sortedNames[V any](m map[string]V) []string {
 
 // compareState reports where the configuration is not what was applied last,
 // and takes from the state what the configuration alone does not tell.
-func (c *configuration) compareState(d *declared, state *terraform.StateResource, release chart.Release, values any) {
+func (c *configuration) compareState(ctx context.Context, d *declared, state *terraform.StateResource, release chart.Release, values any) {
 	last := state.Release
 	where := "state (" + state.Address + ")"
 	if d.ChartVersion != "" && last.Version != "" && d.ChartVersion != last.Version {
@@ -475,14 +452,14 @@ func (c *configuration) compareState(d *declared, state *terraform.StateResource
 		d.find(TerraformNotApplied.About(d.ID, x.name, x.where, fmt.Sprintf("%s is %s", x.name, x.says)))
 	}
 	// What the configuration does not know: the state knows what was applied.
-	d.supplement(&r.Config, r.Settings)
+	d.supplement(ctx, &r)
 }
 
 // supplement fills in what is unknown from another reading of the same agent,
 // and adds that reading's origins.
-func (d *declared) supplement(config *flux1.Config, settings []migrate.Setting) {
+func (d *declared) supplement(ctx context.Context, r *chart.Rendered) {
 	var other migrate.Flux1Agent
-	configure(&other, config, settings)
+	configure(&other, &r.Config, r.Settings)
 	for _, p := range agentParts {
 		if slices.Contains(d.Unknown, p.name) && !slices.Contains(other.Unknown, p.name) {
 			p.copy(&d.Flux1Agent, &other)
@@ -490,9 +467,9 @@ func (d *declared) supplement(config *flux1.Config, settings []migrate.Setting) 
 		}
 	}
 	if d.Credential.Kind == "" && !slices.Contains(d.Unknown, "git.url") {
-		d.setCredential(config, config.SecretName, config.SecretKey, "")
+		d.setCredential(ctx, &r.Config, podOf(r), func(more string) string { return strings.TrimSpace(d.where() + " " + more) })
 	}
-	for _, s := range settings {
+	for _, s := range r.Settings {
 		i := slices.IndexFunc(d.Settings, func(o migrate.Setting) bool { return o.Name == s.Name })
 		if i < 0 || d.Settings[i].Fate != migrate.Unknown || s.Fate == migrate.Unknown || !strings.HasPrefix(s.Name, "--") {
 			continue

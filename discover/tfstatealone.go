@@ -45,7 +45,7 @@ func stateAlone(ctx context.Context, s stateFile) (*configuration, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		c.workload(w)
+		c.workload(ctx, w)
 	}
 	for _, d := range c.agents {
 		d.Terraform.State = true

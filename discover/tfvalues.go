@@ -206,7 +206,9 @@ func decodeAny(release chart.Release, versions []string, why string, values any)
 		"helmOperator":      {func(r *chart.Rendered) any { return r.HelmOperator }, func() { out.HelmOperator = first.HelmOperator }},
 		"gitConfig":         {func(r *chart.Rendered) any { return r.GitConfig }, func() { out.GitConfig = first.GitConfig }},
 		"sshConfig":         {func(r *chart.Rendered) any { return r.SSHConfig }, func() { out.SSHConfig = first.SSHConfig }},
-		"environment":       {func(r *chart.Rendered) any { return r.Env }, func() { out.Env, out.EnvFrom = first.Env, first.EnvFrom }},
+		"environment":       {func(r *chart.Rendered) any { return r.Env }, func() { out.Env = first.Env }},
+		"environmentFrom":   {func(r *chart.Rendered) any { return r.EnvFrom }, func() { out.EnvFrom = first.EnvFrom }},
+		"extraMounts":       {func(r *chart.Rendered) any { return ofGit(r.Mounts) }, func() { out.Mounts = ofGit(first.Mounts) }},
 		"sidecars":          {func(r *chart.Rendered) any { return r.Sidecars }, func() { out.Sidecars = first.Sidecars }},
 	}
 	for name, p := range parts {
@@ -287,4 +289,18 @@ func whereGiven(settings []migrate.Setting, values *terraform.Node, address stri
 		}
 		settings[i].From = from
 	}
+}
+
+// ofGit are the mounts in which something may stand that git reads beside what
+// each version of the chart mounts.
+func ofGit(mounts []chart.Mount) []chart.Mount {
+	var out []chart.Mount
+	for _, m := range mounts {
+		switch m.Volume {
+		case "kubedir", "sshdir", "git-config", "git-key", "git-keygen", "acr-credentials", "docker-credentials", "gpg-keys", "gpg-public-keys":
+		default:
+			out = append(out, m)
+		}
+	}
+	return out
 }

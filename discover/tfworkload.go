@@ -2,6 +2,7 @@ package discover
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"path"
 	"regexp"
@@ -26,7 +27,7 @@ const placeholder = "$(TERRAFORM_DOES_NOT_TELL)"
 
 // workload makes an agent of a Deployment that runs fluxd, tells a helm-operator
 // apart, and names a fluxd that is no Deployment.
-func (c *configuration) workload(w *terraform.Workload) {
+func (c *configuration) workload(ctx context.Context, w *terraform.Workload) {
 	kind, ok := w.Kind.Str()
 	if ok && !slices.Contains(workloadKinds, kind) {
 		return
@@ -144,11 +145,16 @@ func (c *configuration) workload(w *terraform.Workload) {
 		d.unknown("requests")
 	}
 	d.setFallback(container)
-	secret, key := mountedKey(pod, container, &config)
-	d.setCredential(&config, secret, key, "")
-	if name := opaqueSSH(pod, container); name != "" && d.Credential.Kind == "ssh" {
-		d.find(SSHConfig.Finding("", d.origin(source.Position, "volume "+name), opaqueSSHWords(name)))
+	p := declaredPod{spec: *pod, container: container, causes: map[int]string{}}
+	for i, e := range source.Env {
+		switch {
+		case strings.Contains(textOf(e.Name), placeholder):
+			p.unnamed = causes(e.Name)
+		case strings.Contains(textOf(e.Value), placeholder):
+			p.causes[i] = causes(e.Value)
+		}
 	}
+	d.setCredential(ctx, &config, p, func(more string) string { return origin(more).Where })
 	// Everything else that the Deployment says.
 	leaves, whole := c.leaves(tree)
 	if !whole {

@@ -1,6 +1,7 @@
 package discover
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -28,11 +29,11 @@ const maxValues = 4 << 20
 // charts alone. Which version the chart is of is not known: what its versions
 // make alike of the values is, and the rest is unknown. An error is about a
 // file that holds no values.
-func Values(files []ValuesFile) (migrate.Inventory, error) {
+func Values(ctx context.Context, files []ValuesFile) (migrate.Inventory, error) {
 	inv := migrate.Inventory{APIVersion: migrate.APIVersion, Kind: "Inventory", Cluster: migrate.Cluster{From: "values"},
 		Agents: []migrate.Flux1Agent{}, Findings: []migrate.Finding{}}
 	for _, f := range files {
-		d, err := valuesAgent(f)
+		d, err := valuesAgent(ctx, f)
 		if err != nil {
 			return inv, err
 		}
@@ -47,7 +48,7 @@ func Values(files []ValuesFile) (migrate.Inventory, error) {
 	return inv, nil
 }
 
-func valuesAgent(f ValuesFile) (*declared, error) {
+func valuesAgent(ctx context.Context, f ValuesFile) (*declared, error) {
 	if len(f.Content) > maxValues {
 		return nil, fmt.Errorf("%s is larger than %d bytes", f.File, maxValues)
 	}
@@ -89,7 +90,7 @@ func valuesAgent(f ValuesFile) (*declared, error) {
 		}
 	}
 	d.ChartVersion = r.Version
-	d.setRendered(&r)
+	d.setRendered(ctx, &r)
 	for _, found := range r.Findings {
 		found.Where = lines.place(found.Where)
 		d.find(found)

@@ -9,7 +9,7 @@ import (
 )
 
 func TestChartValuesAloneDescribeAnAgent(t *testing.T) {
-	inv, err := Values([]ValuesFile{
+	inv, err := Values(t.Context(), []ValuesFile{
 		{Name: "flux/shop", File: "dir/shop.yaml", Content: []byte("git:\n  url: https://bot:MARKED-SECRET@git.example.com/shop.git\n  branch: main\n  path: a,b\nsyncGarbageCollection:\n  enabled: true\nnosuchvalue: 1\n")},
 		{File: "dir/web.yaml"},
 	})
@@ -40,7 +40,7 @@ func TestChartValuesAloneDescribeAnAgent(t *testing.T) {
 		{{File: "x.yaml"}, {File: "y/x.yaml"}},
 		{{File: "x.yaml", Content: []byte("a: " + strings.Repeat("x", maxValues))}},
 	} {
-		if _, err := Values(files); err == nil || strings.Contains(err.Error(), "MARKED-SECRET") {
+		if _, err := Values(t.Context(), files); err == nil || strings.Contains(err.Error(), "MARKED-SECRET") {
 			t.Errorf("%v: %v", files[0].Name, err)
 		}
 	}

@@ -115,7 +115,7 @@ func (w *witnessFlags) read(ctx context.Context, progress func(string)) (migrate
 		}
 	}
 	if len(w.values) > 0 {
-		described, err := readValues(w.values)
+		described, err := readValues(ctx, w.values)
 		if err != nil {
 			return inv, err
 		}
@@ -157,7 +157,7 @@ func (w *witnessFlags) inventory(ctx context.Context, s streams, k *kube) (*fact
 }
 
 // readValues reads the agents that --values describes.
-func readValues(entries []string) (migrate.Inventory, error) {
+func readValues(ctx context.Context, entries []string) (migrate.Inventory, error) {
 	var files []discover.ValuesFile
 	for _, entry := range entries {
 		f := discover.ValuesFile{File: entry}
@@ -171,7 +171,7 @@ func readValues(entries []string) (migrate.Inventory, error) {
 		f.Content = content
 		files = append(files, f)
 	}
-	inv, err := discover.Values(files)
+	inv, err := discover.Values(ctx, files)
 	if err != nil {
 		return inv, usage("--values: %w", err)
 	}

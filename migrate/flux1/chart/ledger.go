@@ -402,17 +402,37 @@ func (d *decoder) fateOfVariable(name string) (migrate.Fate, string, string) {
 	if _, unknown := d.unknownFlags()["git-url"]; unknown {
 		return migrate.Unknown, "a known value of git.url", "the URL may refer to it"
 	}
-	switch upper := strings.ToUpper(name); {
-	case upper == "HTTP_PROXY" || upper == "HTTPS_PROXY" || upper == "ALL_PROXY":
-		return migrate.Unknown, decision, "the agent may reach its Git server through this proxy, and the new source does not use it"
-	case upper == "KUBECONFIG":
+	if fate, to, why, ok := flux1.GitVariable(name, d.proxyVariable()); ok {
+		return fate, to, why
+	}
+	switch {
+	case strings.ToUpper(name) == "KUBECONFIG":
 		return migrate.Unknown, decision, "it may name another kubeconfig, and with it another namespace for objects that name none"
-	case strings.HasPrefix(upper, "GIT_") || strings.HasPrefix(upper, "SSH_"):
-		return migrate.Unknown, decision, "it may change what git does, and Flux v2 reads no such variable"
 	case d.out.Config.ManifestGeneration || d.out.Config.SOPS:
 		return migrate.Unknown, "the conversion of generated or encrypted files", "commands and decryption may read it"
 	}
 	return migrate.Dropped, "", "fluxd itself reads no such variable"
+}
+
+// proxyVariable names the variable from which git takes the proxy for the
+// agent's URL; one whose value stands elsewhere counts as set.
+func (d *decoder) proxyVariable() string {
+	bare, _, err := flux1.FluxV2URL(string(d.out.Config.URL))
+	if err != nil {
+		return ""
+	}
+	return flux1.ProxyVariable(bare, func(name string) (string, bool) {
+		for _, v := range slices.Backward(d.out.Env) {
+			switch {
+			case v.Name != name:
+			case v.Value == "" && (v.Secret != nil || v.ConfigMap != "" || v.Unknown != ""):
+				return "unknown", true
+			default:
+				return string(v.Value), true
+			}
+		}
+		return "", false
+	})
 }
 
 // secretKeys are values that may hold a secret as a whole.

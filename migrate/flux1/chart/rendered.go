@@ -21,6 +21,11 @@ type Object struct {
 // Mount is a volume in fluxd's container.
 type Mount struct {
 	Volume, Path string
+	// SubPath is the part of the volume that is mounted; empty for all of it.
+	SubPath string
+	// Items are the keys of a Secret or ConfigMap by the paths that the volume
+	// gives them; without any, each key is a file of its name.
+	Items map[string]string
 	// Kind is "Secret", "ConfigMap", "EmptyDir", "HostPath", or empty for a
 	// volume of extraVolumes of another kind.
 	Kind string
@@ -429,6 +434,7 @@ func (s *scope) extraMounts() []Mount {
 		mount := Mount{}
 		mount.Volume, mount.Unknown = textIn(m, "name", mount.Unknown)
 		mount.Path, mount.Unknown = textIn(m, "mountPath", mount.Unknown)
+		mount.SubPath, mount.Unknown = textIn(m, "subPath", mount.Unknown)
 		if volumes.unknown != "" {
 			mount.Unknown = volumes.unknown
 		}
@@ -444,10 +450,12 @@ func (s *scope) extraMounts() []Mount {
 			if secret, ok := volume["secret"].(tree); ok {
 				mount.Kind = "Secret"
 				mount.Name, mount.Unknown = textIn(secret, "secretName", mount.Unknown)
+				mount.Items, mount.Unknown = itemsIn(secret, mount.Unknown)
 			}
 			if configMap, ok := volume["configMap"].(tree); ok {
 				mount.Kind = "ConfigMap"
 				mount.Name, mount.Unknown = textIn(configMap, "name", mount.Unknown)
+				mount.Items, mount.Unknown = itemsIn(configMap, mount.Unknown)
 			}
 			if _, ok := volume["emptyDir"]; ok {
 				mount.Kind = "EmptyDir"
@@ -459,6 +467,29 @@ func (s *scope) extraMounts() []Mount {
 		out = append(out, mount)
 	}
 	return out
+}
+
+// itemsIn reads the keys that a volume names, by the paths that it gives them.
+func itemsIn(volume tree, why string) (keys map[string]string, unknown string) {
+	unknown = why
+	list, ok := volume["items"].([]any)
+	if c, is := unknownIn(volume["items"]); is && !ok {
+		return nil, c
+	}
+	for _, x := range list {
+		item, _ := x.(tree)
+		if c, is := unknownIn(x); is {
+			return nil, c
+		}
+		var key, at string
+		key, unknown = textIn(item, "key", unknown)
+		at, unknown = textIn(item, "path", unknown)
+		if keys == nil {
+			keys = map[string]string{}
+		}
+		keys[at] = key
+	}
+	return keys, unknown
 }
 
 // copied reads a list that is copied into a list of the manifest.
