@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -282,6 +283,33 @@ func TestAgentsDeclaredByHelmReleasesAreFound(t *testing.T) {
 		if !slices.Contains(a.Unknown, name) { // additionalArgs from there may set each
 			t.Errorf("with valuesFrom, %s is taken for known: %+v", name, a.Git)
 		}
+	}
+
+	// What stands around fluxd is found as it is of any release.
+	around := strings.Replace(fluxRelease, "    workers: 3\n", `    workers: 3
+    replicaCount: 0
+    ssh: {known_hosts: "git.example.com ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl\\n", config: "Host x"}
+    extraContainers: [{name: recv, image: fluxcd/flux-recv}, {name: other, image: busybox}]
+`, 1)
+	found := readTree(t, treeOf(around), nil)
+	for _, code := range []flux1.Code{AgentStopped, SSHConfig, flux1.Notifications, Sidecar} {
+		wantFinding(t, found, code, "shop/flux-shop", "cluster/flux-shop.yaml:5")
+	}
+	if got := agentNamed(t, found, "shop/flux-shop").Credential; got.Kind != "ssh" || got.Identity != (migrate.SecretKey{Namespace: "shop", Name: "flux-shop-git-deploy", Key: "identity"}) || !strings.Contains(got.KnownHosts, "git.example.com") {
+		t.Errorf("credential: %+v", got)
+	}
+	proxied := strings.Replace(strings.Replace(fluxRelease, "git@github.com:org/shop", "https://git.example.com/shop", 1), "    workers: 3\n", "    replicaCount: 2\n    extraEnvs: [{name: HTTPS_PROXY, value: 'p:1'}]\n", 1)
+	found = readTree(t, treeOf(proxied), nil)
+	wantFinding(t, found, Proxy, "shop/flux-shop")
+	wantFinding(t, found, ManyReplicas, "shop/flux-shop")
+	if got := agentNamed(t, found, "shop/flux-shop").Credential; got.Kind != "none" || got.Proxy.Literal != "p:1" {
+		t.Errorf("credential: %+v", got)
+	}
+
+	// Bitnami's chart of the name is Flux v2.
+	bitnami := regexp.MustCompile(`repository: .*`).ReplaceAllString(fluxRelease, "repository: https://charts.bitnami.com/bitnami")
+	if inv := readTree(t, treeOf(bitnami), nil); len(inv.Agents) != 1 {
+		t.Errorf("agents with Bitnami's chart: %d", len(inv.Agents))
 	}
 
 	// Another chart is none.

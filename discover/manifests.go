@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -55,7 +54,7 @@ func (c *checkout) declared(ctx context.Context) error {
 			case gk.Kind == "Deployment" && (gk.Group == "apps" || gk.Group == "extensions"):
 				a, err = c.fromDeployment(ctx, set, o, rights)
 			case isHelmRelease1(o.Manifest):
-				a = c.fromHelmRelease(o)
+				a = c.fromHelmRelease(ctx, o)
 			}
 			if err != nil {
 				return err
@@ -245,7 +244,10 @@ func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.
 			w.find(Confined.Finding(a.ID, a.where("--k8s-allow-namespace"), "the agent keeps to its list of namespaces by itself; its account is cluster-admin"))
 		}
 	}
-	if a.Replicas > 1 {
+	switch {
+	case a.Replicas == 0:
+		w.find(AgentStopped.Finding(a.ID, a.where(""), "the agent is declared with no pods (replicas: 0)"))
+	case a.Replicas > 1:
 		w.find(ManyReplicas.Finding(a.ID, a.where(""), fmt.Sprintf("the Deployment asks for %d pods", a.Replicas)))
 	}
 	a.Requests = requests(d.Spec.Template.Spec.Containers)
@@ -259,7 +261,7 @@ func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.
 		}
 	}
 	for i := range w.findings {
-		if f := &w.findings[i]; strings.HasPrefix(f.Where, "Deployment/") || f.Where == "" {
+		if f := &w.findings[i]; strings.HasPrefix(f.Where, "Deployment/") || strings.HasPrefix(f.Where, "env") || f.Where == "" {
 			f.Where = lines.place(a, f.Where)
 		}
 	}
@@ -292,32 +294,22 @@ func (e *environment) fromManifests(objects []flux1.Parsed) {
 			}
 		}
 	}
-	secret := func(name string) { // what a Secret of Git holds is not what runs
-		e.secrets[name] = nil
-	}
+	e.declared = true // what a Secret of Git holds is not what runs
 	for _, v := range e.pod.Volumes {
-		switch {
-		case v.ConfigMap != nil:
-			configMap(v.ConfigMap.Name)
-		case v.Secret != nil:
-			secret(v.Secret.SecretName)
+		for _, p := range provided(&v) {
+			if p.ConfigMap != nil {
+				configMap(p.ConfigMap.Name)
+			}
 		}
 	}
 	for _, v := range e.container.Env {
-		switch from := v.ValueFrom; {
-		case from == nil:
-		case from.ConfigMapKeyRef != nil:
+		if from := v.ValueFrom; from != nil && from.ConfigMapKeyRef != nil {
 			configMap(from.ConfigMapKeyRef.Name)
-		case from.SecretKeyRef != nil:
-			secret(from.SecretKeyRef.Name)
 		}
 	}
 	for _, s := range e.container.EnvFrom {
-		switch {
-		case s.ConfigMapRef != nil:
+		if s.ConfigMapRef != nil {
 			configMap(s.ConfigMapRef.Name)
-		case s.SecretRef != nil:
-			secret(s.SecretRef.Name)
 		}
 	}
 }
@@ -446,18 +438,18 @@ func fluxChart(u *unstructured.Unstructured) bool {
 	if repository != "" {
 		return strings.Trim(path.Clean(folder), "/") == "chart/flux"
 	}
-	return name == "flux"
+	from, _, _ := unstructured.NestedString(u.Object, "spec", "chart", "repository")
+	return chartKind(name, from) == "flux"
 }
 
 // fromHelmRelease makes an agent of a HelmRelease of the flux chart; nil if it
 // is of another one. The operator merges valuesFrom before values (helm-operator:
 // pkg/release/values.go).
-func (c *checkout) fromHelmRelease(o flux1.Parsed) *declaredAgent {
+func (c *checkout) fromHelmRelease(ctx context.Context, o flux1.Parsed) *declaredAgent {
 	u := o.Manifest
 	if !fluxChart(u) {
 		return nil
 	}
-	where := fileLine(o.File, o.Line)
 	name, namespace := releaseOfHelmRelease(u)
 	if namespace == "" {
 		namespace = c.agent.DefaultNamespace
@@ -481,44 +473,23 @@ func (c *checkout) fromHelmRelease(o flux1.Parsed) *declaredAgent {
 		}
 	}
 	r := chart.Decode(release, values)
-	a := &agent{config: r.Config}
-	configure(&a.Flux1Agent, &r.Config, r.Settings)
-	a.Namespace, a.Release, a.ChartVersion = namespace, name, cmp.Or(r.Version, release.Version)
-	a.ID = cmp.Or(namespace, "unknown") + "/" + name
-	a.Workload, a.Image, a.ServiceAccount = r.Workload, r.Image, r.ServiceAccount
-	a.Confinement, a.Requests = r.Confinement, r.Requests
-	if r.Replicas != nil {
-		a.Replicas = int32(*r.Replicas)
-	}
-	if a.DefaultNamespace == "" && !slices.Contains(a.Unknown, "defaultNamespace") {
-		a.DefaultNamespace = r.FallbackNamespace
-		if a.DefaultNamespace == "" {
-			a.Unknown = append(a.Unknown, "defaultNamespace")
-		}
-	}
-	for _, field := range slices.Sorted(maps.Keys(r.Unknown)) {
-		a.Unknown = append(a.Unknown, strings.ToLower(field[:1])+field[1:])
-	}
-	if a.Confinement.Kind == "" {
-		a.Unknown = append(a.Unknown, "confinement")
-	}
-	for i := range a.Settings {
-		for j := range a.Settings[i].From {
-			from := &a.Settings[i].From[j]
+	for i := range r.Settings {
+		for j := range r.Settings[i].From {
+			from := &r.Settings[i].From[j]
 			*from = migrate.Origin{Witness: "git", Where: fileLine(o.File, c.lineOfValue(o, from.Where)) + " " + from.Where}
 		}
 	}
-	var found []migrate.Finding
+	d := &declared{at: fileLine(o.File, o.Line)}
+	d.Namespace, d.Release, d.ChartVersion = namespace, name, cmp.Or(r.Version, release.Version)
+	d.ID = cmp.Or(namespace, "unknown") + "/" + name
+	d.setRendered(ctx, &r)
 	for _, f := range r.Findings {
-		f.Subject, f.Repository = a.ID, a.ID
 		f.Where = strings.TrimSpace(fileLine(o.File, c.lineOfValue(o, f.Where)) + " " + f.Where)
-		found = append(found, f)
+		d.find(f)
 	}
-	if r.HelmOperator != "" {
-		found = append(found, HelmOperator.Finding(a.ID, where, "the release also runs a helm-operator"))
-	}
+	a := &agent{Flux1Agent: d.Flux1Agent, config: r.Config}
 	c.unsynced(a)
-	return &declaredAgent{a, found}
+	return &declaredAgent{a, d.reported()}
 }
 
 // floats makes numbers the type in which Helm has those of YAML.
