@@ -67,6 +67,12 @@ var (
 		Consequence: "what was read shows no fluxd; the rest may install an agent, which is not listed from the configuration alone",
 		Remedy:      "discover the cluster itself, which finds the agent however it was installed, or look into the chart",
 	}
+	TerraformInstaller = flux1.Code{
+		Name: "TERRAFORM_CHART_BY_OBJECT", Severity: migrate.Warning,
+		Cause:       "the configuration declares an object from which something in the cluster installs the flux chart, such as a HelmRelease, a HelmChart of k3s or an Application of Argo CD",
+		Consequence: "what is installed of it is not read from Terraform; the cluster may have an agent that is not listed",
+		Remedy:      "discover the cluster itself, which finds the agent however it was installed",
+	}
 	TerraformOtherCluster = flux1.Code{
 		Name: "TERRAFORM_OTHER_CLUSTER", Severity: migrate.Info,
 		Cause:       "the configuration declares a Flux v1 agent through a provider configuration of another cluster",
@@ -238,7 +244,7 @@ var (
 )
 
 var terraformCodes = []flux1.Code{
-	TerraformProblem, TerraformModuleUnread, TerraformUncertain, TerraformNoAgent, TerraformScript, TerraformTools, TerraformRendered, TerraformPartOfChart, TerraformChartOfFluxd, TerraformChartNotRead,
+	TerraformProblem, TerraformModuleUnread, TerraformUncertain, TerraformNoAgent, TerraformScript, TerraformTools, TerraformRendered, TerraformPartOfChart, TerraformChartOfFluxd, TerraformInstaller, TerraformChartNotRead,
 	TerraformOtherCluster, TerraformClusters, TerraformClusterNotSaid, TerraformWorkspace, TerraformOtherWorkspace, TerraformStateElsewhere, TerraformWorkspacesElsewhere, TerraformWorkspaceRemote, TerraformVarFile, TerraformRemoteState, TerraformTainted, TerraformNotInState, TerraformTwice, TerraformChartUnknown, TerraformLocalChart, TerraformName,
 	TerraformNamespace, TerraformObjects, TerraformStateOnly, TerraformStateAlone, TerraformStatesTogether, TerraformStateHidden, TerraformNotApplied, WitnessesDisagree, EditedByHand,
 	DeclaredNotLive, LiveStateOnly, LiveNotDeclared,

@@ -30,6 +30,7 @@ const placeholder = "$(TERRAFORM_DOES_NOT_TELL)"
 func (c *configuration) workload(ctx context.Context, w *terraform.Workload) {
 	kind, ok := w.Kind.Str()
 	if ok && !slices.Contains(workloadKinds, kind) {
+		c.installer(w, kind)
 		return
 	}
 	if !ok {
