@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"maps"
 	"net/url"
@@ -222,6 +223,40 @@ func TestWhatIsEmittedIsExplainedWithWhatPeopleDecided(t *testing.T) {
 	}
 	if code, _, errs := runOffline(t, append([]string{"plan", "--explain", "clusters/prod/no-such-file.yaml"}, witness...)...); code != exitUsage || !strings.Contains(strings.Join(strings.Fields(errs), " "), "no setting of Flux v1, object, field, file") {
 		t.Errorf("a file that there is not: exit code %d: %s", code, errs)
+	}
+}
+
+func TestALineOfCapacitorYAMLIsShownAsTheSweepThatItIs(t *testing.T) {
+	dir, witness := t.TempDir(), shopWitness(t)
+	emits := func() (code int, said string) {
+		t.Helper()
+		code, _, errs := runOffline(t, append([]string{"plan", "--emit", dir, "--capacitor", "https://git.example.com/capacitor", "--capacitor-cluster", "prod"}, witness...)...)
+		return code, strings.Join(strings.Fields(errs), " ")
+	}
+	before, _ := emits()
+	file := filepath.Join(dir, "capacitor.yaml")
+	settings, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	decide := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, append(slices.Clone(settings), text...), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	decide("defaults: {kustomization: {interval: 9m}}\n")
+	code, said := emits()
+	if want := "Kustomization .spec.interval: 5m0s -> 9m0s 2 files: clusters/prod/shop/shop-shop.yaml, clusters/prod/shop/shop-web.yaml"; code != before || !strings.Contains(said, want) {
+		t.Errorf("exit code %d, before %d; want %q in %s", code, before, want, said)
+	}
+	if _, said := emits(); strings.Contains(said, "->") {
+		t.Errorf("once more, something changes: %s", said)
+	}
+	decide("defaults: {kustomization: {intervall: 9m}}\n")
+	slip := fmt.Sprintf("capacitor.yaml of the flux-capacitor: line %d: there is no setting \"intervall\" here", len(strings.Split(string(settings), "\n")))
+	if code, said := emits(); code != exitFailed || !strings.Contains(said, slip) {
+		t.Errorf("exit code %d; want %q in %s", code, slip, said)
 	}
 }
 
