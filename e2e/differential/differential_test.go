@@ -405,6 +405,8 @@ func (c *comparison) explained(one *played, why string) bool {
 		switch f.Code {
 		case "UNKNOWN_KIND":
 			return strings.Contains(why, "no matches for kind")
+		case "EXPORTED_MANIFEST": // of an object that is not tried, since somebody owns it
+			return strings.Contains(why, "the object has been modified")
 		case "EMPTY_BUILD", "OBJECT_RECREATED":
 			return true
 		}
