@@ -132,9 +132,12 @@ func drifted(before, now *snapshot) []string {
 	return ids
 }
 
-// takenValues are the fields that adoption takes over, with their values.
+// takenValues are the fields that adoption takes over, with their values. Of an
+// object without managedFields there are none: any of its fields may be an
+// autoscaler's or a controller's, which write all the time, and a prediction anew
+// would make the gap longer.
 func takenValues(u *unstructured.Unstructured) map[string]any {
-	set, err := takenFields(u)
+	set, err := union(u.GetManagedFields(), takenOver)
 	if err != nil {
 		return nil
 	}

@@ -255,11 +255,12 @@ func verbKey(o migrate.ObjectPlan) string {
 	return strings.TrimSpace(fmt.Sprintf("%s %s %s", o.Verb, migrate.DisplayID(o.ID), strings.Join(o.Fields, " ")))
 }
 
-// findingKey tells findings apart. What a person may have accepted of an object
-// counts with its words: another image is another finding.
+// findingKey tells findings apart. Their words do not count, which may name
+// managers that come and go, but for the images that one names: another image is
+// another finding.
 func findingKey(f migrate.Finding) string {
 	key := fmt.Sprintf("%s %s %s", f.Severity, f.Code, f.Subject)
-	if f.Acceptable && f.Subject != f.Repository {
+	if f.Code == "IMAGE_DIFFERS" {
 		key += ": " + f.Message
 	}
 	return key

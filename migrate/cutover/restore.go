@@ -22,6 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+	"sigs.k8s.io/structured-merge-diff/v6/value"
 
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/reconcile/cluster"
@@ -686,6 +687,10 @@ func (r *repository) ownedByOurs(labels map[string]string) bool {
 // nobody owns. It returns those it left alone because they are part of a pod
 // template and templates is false.
 func restoreFields(want, held *unstructured.Unstructured, templates bool) []string {
+	guessed := len(held.GetManagedFields()) == 0
+	if guessed && !slices.ContainsFunc(want.GetManagedFields(), engines) {
+		return nil // it was never adopted, so that nothing was taken from it
+	}
 	then, err := takenFields(held)
 	if err != nil {
 		return nil
@@ -699,18 +704,18 @@ func restoreFields(want, held *unstructured.Unstructured, templates bool) []stri
 		if len(p) == 0 || p[0].FieldName == nil || *p[0].FieldName == "metadata" || *p[0].FieldName == "status" {
 			return
 		}
-		value, was := lookup(held.Object, p)
-		if !was || ownedAbove(now, p) {
+		before, was := lookup(held.Object, p)
+		if !was || ownedAbove(now, p) || guessed && ownedOtherwise(now, p) {
 			return
 		}
-		if current, is := lookup(want.Object, p); is && sameValue(current, value) {
+		if current, is := lookup(want.Object, p); is && sameValue(current, before) {
 			return
 		}
 		if !templates && hasPods(want.GetKind()) && strings.HasPrefix(p.String(), ".spec.template") {
 			left = append(left, p.String())
 			return
 		}
-		set(want.Object, p, deepCopy(value))
+		set(want.Object, p, deepCopy(before))
 	})
 	return left
 }
@@ -720,6 +725,31 @@ func restoreFields(want, held *unstructured.Unstructured, templates bool) []stri
 func ownedAbove(set *fieldpath.Set, p fieldpath.Path) bool {
 	for n := len(p) - 1; n > 0; n-- {
 		if set.Has(p[:n]) && p[n].FieldName == nil && p[n].Key == nil && p[n].Value == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// ownedOtherwise reports whether a path leads through a list by keys that were
+// guessed, and that somebody owns as a whole or by other keys.
+func ownedOtherwise(set *fieldpath.Set, p fieldpath.Path) bool {
+	for n, step := range p {
+		if step.Key == nil {
+			continue
+		}
+		items := set
+		for _, above := range p[:n] {
+			items = items.WithPrefix(above)
+		}
+		if set.Has(p[:n]) && items.Empty() {
+			return true
+		}
+		other := false
+		items.Iterate(func(q fieldpath.Path) {
+			other = other || q[0].Key == nil || !slices.EqualFunc(*q[0].Key, *step.Key, func(a, b value.Field) bool { return a.Name == b.Name })
+		})
+		if other {
 			return true
 		}
 	}

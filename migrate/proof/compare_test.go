@@ -75,7 +75,7 @@ func TestAHashOfWhatChangesTellsValuesApartAndNoSecretOnes(t *testing.T) {
 		was, is := object(kind, before), object(kind, after)
 		delete(was["metadata"].(map[string]any), "labels")
 		delete(is["metadata"].(map[string]any), "labels")
-		return changeDigest(&unstructured.Unstructured{Object: was}, was, is, encrypted)
+		return changeDigest(&unstructured.Unstructured{Object: was}, was, is, is, encrypted)
 	}
 	if hash("ConfigMap", "a", "a", false) != "" {
 		t.Error("nothing changes, and there is a hash of it")
@@ -95,7 +95,31 @@ func TestAHashOfWhatChangesTellsValuesApartAndNoSecretOnes(t *testing.T) {
 	other := object("Secret", "c")
 	was["data"], is["data"], other["data"] = nil, nil, nil
 	live := &unstructured.Unstructured{Object: was}
-	if changeDigest(live, was, is, false) == changeDigest(live, was, other, false) {
+	if changeDigest(live, was, is, is, false) == changeDigest(live, was, other, other, false) {
 		t.Error("another label of a Secret is not told apart")
+	}
+}
+
+func TestAHashOfWhatChangesDoesNotMoveByItself(t *testing.T) {
+	object := func(replicas, stamp any) map[string]any {
+		spec := map[string]any{"replicas": replicas}
+		if stamp != nil {
+			spec["stamp"] = stamp
+		}
+		return map[string]any{"spec": spec}
+	}
+	live := &unstructured.Unstructured{Object: object(7, "old")}
+	hash := func(was, is, git map[string]any) string { return changeDigest(live, was, is, git, false) }
+	if hash(object(7, nil), object(3, nil), object(3, nil)) != hash(object(8, nil), object(3, nil), object(3, nil)) {
+		t.Error("an autoscaler's replicas count")
+	}
+	if hash(object(7, nil), object(3, nil), object(3, nil)) == hash(object(7, nil), object(4, nil), object(4, nil)) {
+		t.Error("other replicas in Git do not count")
+	}
+	if hash(object(7, "old"), object(7, "10:00"), object(7, nil)) != hash(object(7, "old"), object(7, "10:01"), object(7, nil)) {
+		t.Error("what admission makes anew counts")
+	}
+	if hash(object(7, "old"), object(7, nil), object(7, nil)) == hash(object(7, "other"), object(7, nil), object(7, nil)) {
+		t.Error("another value that goes does not count")
 	}
 }

@@ -60,11 +60,21 @@ func digest(u *unstructured.Unstructured, encrypted bool) string {
 
 // changeDigest is a hash of the values that fields have and would get, as
 // [differences] names them; of a Secret's and of an encrypted object's without
-// these. It is empty if none would change.
-func changeDigest(live *unstructured.Unstructured, before, after map[string]any, encrypted bool) string {
+// these. It is empty if none would change. What moves by itself does not count: the
+// replicas that are live, which an autoscaler sets, and values that Git does not say,
+// which admission may make anew at each try.
+func changeDigest(live *unstructured.Unstructured, before, after, git map[string]any, encrypted bool) string {
+	said := map[string]any{}
+	walk("", before, git, func(path string, _, is any) { said[path] = is })
 	secret := encrypted || live.GroupVersionKind().GroupKind().String() == "Secret"
 	var changes [][3]any
 	walk("", before, after, func(path string, was, is any) {
+		if path == ".spec.replicas" {
+			was = nil
+		}
+		if v, inGit := said[path]; !inGit || !Equal(v, is) {
+			is = nil
+		}
 		if secret && !strings.HasPrefix(path, ".metadata.labels") {
 			was, is = concealed(copyValue(was)), concealed(copyValue(is))
 		}

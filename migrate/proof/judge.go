@@ -227,7 +227,7 @@ func (p *prover) compare(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence
 	name, added := migrate.DisplayID(o.ID), p.added(o.ID)
 	before, after := reduced(e.Live.Object, added), reduced(e.After.Object, added)
 	o.Fields = differences(before, after)
-	e.change = changeDigest(e.Live, before, after, e.Encrypted)
+	e.change = changeDigest(e.Live, before, after, reduced(e.New.Object, added), e.Encrypted)
 	if len(o.Fields) == 0 {
 		o.Verb, o.Why = migrate.Adopt, "both renderings, the live object and the dry-run agree"
 		switch {
