@@ -579,16 +579,24 @@ func opaque(v *corev1.Volume) bool {
 const sshConfig = "/root/.ssh/config"
 
 // opaqueSSH names the volume in which an ssh configuration would stand, if its
-// files cannot be told; empty if they can.
+// files cannot be told; empty if they can. An emptyDir that nothing else in the pod
+// fills is empty.
 func opaqueSSH(pod *corev1.PodSpec, container *corev1.Container) string {
-	if volume, _, _ := (&environment{pod: pod, container: container}).mount(sshConfig); opaque(volume) {
-		return volume.Name
+	volume, _, _ := (&environment{pod: pod, container: container}).mount(sshConfig)
+	if !opaque(volume) {
+		return ""
 	}
-	return ""
+	filled := slices.ContainsFunc(slices.Concat(pod.InitContainers, pod.Containers), func(c corev1.Container) bool {
+		return c.Name != container.Name && slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == volume.Name })
+	})
+	if volume.EmptyDir != nil && !filled {
+		return ""
+	}
+	return volume.Name
 }
 
 func opaqueSSHWords(volume string) string {
-	return fmt.Sprintf("volume %s, mounted at %s, holds neither a ConfigMap nor a Secret: whether an ssh configuration or known_hosts stand there cannot be told", volume, path.Dir(sshConfig))
+	return fmt.Sprintf("volume %s, behind %s, holds neither a ConfigMap nor a Secret: whether an ssh configuration or known_hosts stand there cannot be told", volume, path.Dir(sshConfig))
 }
 
 // read finds what provides a file of the container, with its content; value is nil

@@ -353,3 +353,24 @@ func TestASecondFluxdInAPodBlocks(t *testing.T) {
 		t.Errorf("findings: %q, want %q", told, want)
 	}
 }
+
+func TestAnEmptyVolumeHoldsNoSSHConfiguration(t *testing.T) {
+	fluxd := corev1.Container{Name: "flux", VolumeMounts: []corev1.VolumeMount{{Name: "home", MountPath: "/root"}}}
+	pod := func(source corev1.VolumeSource, others ...corev1.Container) *corev1.PodSpec {
+		return &corev1.PodSpec{Volumes: []corev1.Volume{{Name: "home", VolumeSource: source}}, InitContainers: others, Containers: []corev1.Container{fluxd}}
+	}
+	empty := corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}
+	for name, c := range map[string]struct {
+		pod  *corev1.PodSpec
+		want string
+	}{
+		"that nothing fills":           {pod(empty), ""},
+		"beside an init container":     {pod(empty, corev1.Container{Name: "init"}), ""},
+		"that an init container fills": {pod(empty, corev1.Container{Name: "init", VolumeMounts: []corev1.VolumeMount{{Name: "home", MountPath: "/out"}}}), "home"},
+		"of the node":                  {pod(corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/x"}}), "home"},
+	} {
+		if got := opaqueSSH(c.pod, &fluxd); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}

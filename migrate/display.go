@@ -6,6 +6,9 @@ import (
 	"strings"
 )
 
+// hidden stands where something may be secret.
+const hidden = "***"
+
 // nextURL is where another URL begins in a list of them.
 var nextURL = regexp.MustCompile(`,[A-Za-z][A-Za-z0-9+.:-]*://`)
 
@@ -38,16 +41,17 @@ func displayOne(raw string) string {
 	shown := getter + scheme + "://"
 	info, host, path := SplitAuthority(rest)
 	port := strings.HasSuffix(strings.TrimRight(host, "0123456789"), ":") && !strings.HasSuffix(host, ":")
-	if _, err := url.Parse(raw[len(getter):]); err != nil || info == "" && port && strings.Contains(path, "@") {
-		// The password may hold an unescaped slash: cut at the last sign.
-		if i := strings.LastIndex(rest, "@"); i >= 0 {
-			return shown + "***" + rest[i:]
-		}
-		return shown + "***"
+	_, err := url.Parse(raw[len(getter):])
+	switch i := strings.LastIndex(rest, "@"); {
+	case err != nil && i >= 0: // the password may hold an unescaped slash
+		return shown + hidden + rest[i:]
+	case err != nil, info == "" && port && strings.Contains(path, "@"):
+		// Either host and port, or a user and a password of digits and more.
+		return shown + hidden
 	}
 	where, query := path, ""
 	if i := strings.IndexAny(path, "?#"); i >= 0 {
-		where, query = path[:i], path[i:i+1]+"***"
+		where, query = path[:i], path[i:i+1]+hidden
 	}
 	// What follows a comma is the next in a list.
 	parts := strings.Split(where, ",")
@@ -61,7 +65,7 @@ func displayOne(raw string) string {
 	}
 	user, password, _ := strings.Cut(info, ":")
 	if UserMayBeToken(scheme, user, password) && SymbolForm.FindString(user) != user {
-		user = "***"
+		user = hidden
 	}
 	return shown + user + "@" + host + path
 }
@@ -76,13 +80,13 @@ func displayPath(text string) string {
 	}
 	if before, rest, ok := strings.Cut(text, "://"); ok { // a URL in a URL
 		if i := strings.LastIndex(rest, "@"); i >= 0 {
-			rest = "***" + rest[i:]
+			rest = hidden + rest[i:]
 		}
 		return before + "://" + rest + end
 	}
 	colon, at := strings.Index(text, ":"), strings.LastIndex(text, "@")
 	if colon >= 0 && colon < strings.Index(text, "@") {
-		text = "***" + text[at:]
+		text = hidden + text[at:]
 	}
 	return text + end
 }

@@ -25,9 +25,14 @@ var (
 // user and password over HTTP; Git's short form "user@host:path" becomes
 // ssh://, in which nothing is a port. Over SSH the user stays ("git" if there
 // is none). The path is kept as it is. Symbols such as $(VAR) may stand
-// anywhere behind the scheme, and stay. The error never quotes the URL.
+// anywhere behind the scheme, and stay. A URL as [DisplayURL] shows it gives the
+// same, or an error where more than user and password is hidden. The error never
+// quotes the URL.
 func SourceURL(raw string) (string, error) {
 	scheme, rest, ok := strings.Cut(raw, "://")
+	if _, host, path := SplitAuthority(rest); strings.Contains(host+path, hidden) && !strings.ContainsAny(rest, "?#") {
+		return "", errors.New("rewrite git url: what may be a password stands in it behind the host: write an @ of its path as %40, and a slash of its password as %2F")
+	}
 	if !ok {
 		return shortForm(raw)
 	}

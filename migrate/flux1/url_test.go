@@ -89,7 +89,7 @@ func TestShownURLsHoldNoSecret(t *testing.T) {
 		"https://host/https://MARKED-SECRET@other/x": "https://host/https://***@other/x",
 		"https://host/a/u:MARKED-SECRET@other/x":     "https://host/***@other/x",
 		"https:///u:MARKED-SECRET@other/x":           "https:///***@other/x",
-		"https://bot:1234/MARKED-SECRET@host/x":      "https://***@host/x",
+		"https://bot:1234/MARKED-SECRET@host/x":      "https://***",
 		"https://host:8443/a/x":                      "https://host:8443/a/x",
 		"https://host/x@1":                           "https://host/x@1",
 		"https://h/a,https://bot:MARKED@other/b":     "https://h/a,https://bot@other/b",
@@ -142,6 +142,24 @@ func TestThePlannerSeesTheSameReferences(t *testing.T) {
 		}
 		if want := Symbols(text); !slices.Equal(names, want) {
 			t.Errorf("%q refers to %q, and to the planner to %q", text, want, names)
+		}
+	}
+}
+
+// The planner has no other form of a URL than the shown one.
+func TestAShownURLLeadsToTheSameSourceOrToNone(t *testing.T) {
+	for raw, same := range map[string]bool{
+		"https://host/x": true, "https://bot:pw@host:8443/a/b.git": true, "https://token@host/x": true, "ssh://git@host:2222/x": true, "git@host:o/x.git": true,
+		"https://$(U):$(P)@host/x": true, "https://host:8443/scm/bob%40corp/x.git": true, "ssh://host:7999/bob/x.git": true,
+		"https://host:8443/scm/~bob@corp.com/x.git": false, "ssh://host:7999/~bob@corp.com/x.git": false, "https://host/a:b@c/x": false, "https://host/u,v:w@c/x": false,
+	} {
+		want, _, err := FluxV2URL(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := migrate.SourceURL(DisplayURL(raw))
+		if (err == nil) != same || err == nil && got != want {
+			t.Errorf("%s is shown as %s, which leads to %q, %v; want %q", raw, DisplayURL(raw), got, err, want)
 		}
 	}
 }
