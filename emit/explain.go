@@ -118,10 +118,12 @@ type explainer struct {
 	only string
 	// objects that are written, by only, once they have been asked for.
 	objects map[string][]writtenObject
+	// emitted files, by only and name, once they have been asked for.
+	emitted map[[2]string]*emittedFile
 }
 
 func newExplainer(r *Report) *explainer {
-	e := &explainer{report: r, settings: r.Settings, objects: map[string][]writtenObject{}}
+	e := &explainer{report: r, settings: r.Settings, objects: map[string][]writtenObject{}, emitted: map[[2]string]*emittedFile{}}
 	e.settings.fill()
 	return e
 }

@@ -36,21 +36,11 @@ func (e *explainer) line(subject string) []Explanation {
 	case IndexPath(e.report.Capacitor.Cluster):
 		return e.indexLine(n)
 	}
-	var held []writtenObject
-	var objects []*unstructured.Unstructured
-	for _, o := range e.writtenObjects() {
-		if o.file == name {
-			held, objects = append(held, o), append(objects, o.object)
-		}
-	}
-	if len(held) == 0 {
+	file := e.file(name)
+	if file == nil {
 		return nil
 	}
-	content, err := File(e.subjectOf(held[0]), objects)
-	if err != nil {
-		return nil // nor can it be emitted, which says why
-	}
-	texts := linesOf(content)
+	held, texts := file.objects, file.texts
 	if n > len(texts) {
 		return nil
 	}
@@ -60,7 +50,7 @@ func (e *explainer) line(subject string) []Explanation {
 	case "---":
 		return []Explanation{{Subject: subject, From: []string{"the form of YAML"}, To: []string{name + " of the flux-capacitor"}, Why: "another object begins here"}}
 	}
-	at := fieldAt(content, n)
+	at := fieldAt(file.fields, n)
 	if at.object >= len(held) {
 		return nil
 	}
@@ -218,17 +208,22 @@ type fieldLine struct {
 
 // fieldAt finds the field that a line is about: the innermost that begins on
 // it or, for text of several lines, above it.
-func fieldAt(content []byte, line int) (at fieldLine) {
-	decoder := yaml.NewDecoder(bytes.NewReader(content))
-	note := func(f fieldLine) {
+func fieldAt(fields []fieldLine, line int) (at fieldLine) {
+	for _, f := range fields {
 		if f.line <= line {
 			at = f // they come in the order of the file
 		}
 	}
+	return at
+}
+
+// fieldLines are the fields of all objects of a file, in its order.
+func fieldLines(content []byte) (fields []fieldLine) {
+	decoder := yaml.NewDecoder(bytes.NewReader(content))
 	for object := 0; ; object++ {
 		var document yaml.Node
 		if err := decoder.Decode(&document); errors.Is(err, io.EOF) || err != nil {
-			return at // what was written here is YAML
+			return fields // what was written here is YAML
 		}
 		var walk func(steps []step, n *yaml.Node)
 		walk = func(steps []step, n *yaml.Node) {
@@ -237,17 +232,51 @@ func fieldAt(content []byte, line int) (at fieldLine) {
 				switch n.Kind {
 				case yaml.MappingNode:
 					if i%2 == 0 {
-						note(fieldLine{object, inner.Line, pathOf(append(below, step{field: inner.Value}))})
+						fields = append(fields, fieldLine{object, inner.Line, pathOf(append(below, step{field: inner.Value}))})
 						continue
 					}
 					below = append(below, step{field: n.Content[i-1].Value})
 				case yaml.SequenceNode:
 					below = append(below, step{item: true, index: i})
-					note(fieldLine{object, inner.Line, pathOf(below)})
+					fields = append(fields, fieldLine{object, inner.Line, pathOf(below)})
 				}
 				walk(below, inner)
 			}
 		}
 		walk(nil, &document)
 	}
+}
+
+// emittedFile is a file of the flux-capacitor as it is written.
+type emittedFile struct {
+	objects []writtenObject
+	texts   []string
+	fields  []fieldLine
+}
+
+// file gives the file of that name; nil if none is written.
+func (e *explainer) file(name string) *emittedFile {
+	key := [2]string{e.only, name}
+	if known, looked := e.emitted[key]; looked {
+		return known
+	}
+	var out *emittedFile
+	var objects []*unstructured.Unstructured
+	for _, o := range e.writtenObjects() {
+		if o.file == name {
+			if out == nil {
+				out = &emittedFile{}
+			}
+			out.objects, objects = append(out.objects, o), append(objects, o.object)
+		}
+	}
+	if out != nil {
+		content, err := File(e.subjectOf(out.objects[0]), objects)
+		if err != nil {
+			return nil // nor can it be emitted, which says why
+		}
+		out.texts, out.fields = linesOf(content), fieldLines(content)
+	}
+	e.emitted[key] = out
+	return out
 }
