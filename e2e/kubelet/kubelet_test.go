@@ -387,25 +387,26 @@ func TestAPodWaitsForAMissingSecretAndSeesItsChanges(t *testing.T) {
 	if _, err := client.CoreV1().Secrets(namespace).Patch(t.Context(), "late", types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
+	// The content changes at once, and then the names (kubelet: volume/util/atomic_writer.go).
 	eventually(t, 2*time.Second, func() error {
 		if got, err := content(t, object, root+"/etc/key/k"); err != nil || got != "second" {
 			return fmt.Errorf("mounted %q, %v", got, err)
 		}
+		entries, err := os.ReadDir(root + "/etc/key")
+		if err != nil {
+			return err
+		}
+		var names []string
+		for _, entry := range entries {
+			if !strings.HasPrefix(entry.Name(), "..") {
+				names = append(names, entry.Name())
+			}
+		}
+		if !slices.Equal(names, []string{"k", "new"}) {
+			return fmt.Errorf("the volume holds %q, want k and new", names)
+		}
 		return nil
 	})
-	entries, err := os.ReadDir(root + "/etc/key")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for _, entry := range entries {
-		if !strings.HasPrefix(entry.Name(), "..") {
-			names = append(names, entry.Name())
-		}
-	}
-	if !slices.Equal(names, []string{"k", "new"}) {
-		t.Errorf("the volume holds %q, want k and new", names)
-	}
 	if got, err := content(t, object, root+"/etc/copy"); err != nil || got != "first" {
 		t.Errorf("the subPath copy holds %q (%v), want first", got, err)
 	}
