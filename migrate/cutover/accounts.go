@@ -1,12 +1,17 @@
 package cutover
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/fluxover/fluxover/migrate"
@@ -18,77 +23,176 @@ import (
 // taken to count, and by which clocks of API servers may differ, with a margin.
 const stampStep = 2 * time.Second
 
-// try asks what the API server would make of an object, as one account.
-type try func(context.Context) (*unstructured.Unstructured, error)
+// trialAllowance is what stage's limit grows by with each object: it is tried four
+// times at most, with readParallel others, so that a try may take 0.4 s.
+const trialAllowance = 100 * time.Millisecond
 
-// differently says in which fields the API server makes of an object something
-// else for one account than for another, such as by a webhook that spares one of
-// them; asOther is what the other account's first try was answered. What differs
-// between two tries of one account, as times and random names do, is no evidence.
-//
-// A time that is stamped is another in the second try of the first account, if
-// it was another in the other account's first, since clocks do not go back: the
-// accounts are asked in turn, and wait lets a step of the stamp pass between the
-// turns; false from it ends the comparison.
-func differently(ctx context.Context, one, other try, asOther *unstructured.Unstructured, wait func(context.Context) bool) ([]string, error) {
-	asOne, err := one(ctx)
-	if err != nil {
-		return nil, err
-	}
-	suspect := proof.Differences(asOne, asOther)
-	if len(suspect) == 0 {
-		return nil, nil
-	}
-	if !wait(ctx) {
-		return nil, context.Cause(ctx)
-	}
-	againOne, err := one(ctx)
-	if err != nil {
-		return nil, err
-	}
-	againOther, err := other(ctx)
-	if err != nil {
-		return nil, err
-	}
-	restless := append(proof.Differences(asOne, againOne), proof.Differences(asOther, againOther)...)
-	still := proof.Differences(againOne, againOther)
-	return slices.DeleteFunc(suspect, func(field string) bool {
-		return slices.Contains(restless, field) || !slices.Contains(still, field)
-	}), nil
+// account is one of those as which objects are tried.
+type account struct {
+	namespace, name string
+	// dryRun asks what the API server would make of an object.
+	dryRun func(context.Context, *unstructured.Unstructured) (*unstructured.Unstructured, error)
 }
 
-// comparer tells whether the old agent's account, as which the plan was proved,
-// would get the same of each object as the one that will apply it.
-type comparer struct {
-	as      *cluster.Client
-	account string
-}
-
-func (r *repository) oldAccount() (*comparer, error) {
-	namespace, name := r.j.Agent.Namespace, r.j.Agent.ServiceAccount
+func (r *repository) account(namespace, name string) (*account, error) {
 	as, err := r.c.As(cluster.ServiceAccountUser(namespace, name), cluster.ServiceAccountGroups(namespace), nil)
 	if err != nil {
-		return nil, fmt.Errorf("impersonate %s/%s: %w", namespace, name, err)
+		return nil, err
 	}
-	return &comparer{as, namespace + "/" + name}, nil
+	return &account{namespace, name, func(ctx context.Context, u *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+		return as.DryRunApply(ctx, u, engineManager, true)
+	}}, nil
 }
 
-// compare fails with ErrMoved where the new account, as which asNew was answered,
-// would get something else of an object than the old one. An old account that is
-// fenced off already was compared before it was.
-func (o *comparer) compare(ctx context.Context, r *repository, id, newAccount string, manifest, asNew *unstructured.Unstructured, again try) error {
-	old := func(ctx context.Context) (*unstructured.Unstructured, error) {
-		return o.as.DryRunApply(ctx, manifest, engineManager, true)
+func (a *account) String() string { return a.namespace + "/" + a.name }
+
+// trial is of one object as two accounts: old, as which the plan was proved, and
+// the one that will apply it. What differs by the account alone, such as by a
+// webhook that spares one of them, shows in two turns with stampStep between.
+//
+// What differs between two tries of one account, as times and random names do, is
+// no evidence. The new account is asked first in the first turn and last in the
+// second: a time that is stamped is then another in the old account's second try,
+// if it was another in the first turn, since clocks do not go back.
+type trial struct {
+	id       string
+	manifest *unstructured.Unstructured
+	old, new *account
+	// unmade: the object's Namespace may be made by the hand-over.
+	unmade bool
+	// wordless takes values out of a refusal.
+	wordless func(error) error
+
+	asOld, asNew *unstructured.Unstructured
+	// suspect are the fields that differed in the first turn.
+	suspect []string
+}
+
+// first is the first turn. There is no suspect where the old account is fenced off
+// already: all was compared before it was.
+func (t *trial) first(ctx context.Context) error {
+	asNew, err := t.new.dryRun(ctx, t.manifest)
+	// A rights binding takes a moment to count.
+	for try := 0; apierrors.IsForbidden(err) && try < 10 && pause(ctx, 200*time.Millisecond); try++ {
+		asNew, err = t.new.dryRun(ctx, t.manifest)
 	}
-	fields, err := differently(ctx, old, again, asNew, func(ctx context.Context) bool { return pause(ctx, stampStep) })
+	if apierrors.IsNotFound(err) && t.unmade {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("as %s: %w", t.new, t.wordless(err))
+	}
+	asOld, err := t.old.dryRun(ctx, t.manifest)
+	if err != nil {
+		return t.incomparable(err)
+	}
+	t.asOld, t.asNew = t.unnamed(asOld), t.unnamed(asNew)
+	t.suspect = proof.Differences(t.asOld, t.asNew)
+	return nil
+}
+
+// second is the second turn, of a suspect; it fails with ErrMoved where the new
+// account would get something else than the old one.
+func (t *trial) second(ctx context.Context) error {
+	asOld, err := t.old.dryRun(ctx, t.manifest)
+	if err != nil {
+		return t.incomparable(err)
+	}
+	asNew, err := t.new.dryRun(ctx, t.manifest)
+	if err != nil {
+		return t.incomparable(err)
+	}
+	asOld, asNew = t.unnamed(asOld), t.unnamed(asNew)
+	restless := append(proof.Differences(t.asOld, asOld), proof.Differences(t.asNew, asNew)...)
+	still := proof.Differences(asOld, asNew)
+	fields := slices.DeleteFunc(t.suspect, func(field string) bool {
+		return slices.Contains(restless, field) || !slices.Contains(still, field)
+	})
+	if len(fields) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: as %s, %s would be another than as %s, as which the plan was proved, in %s: something at admission (a webhook or a policy) treats the two accounts differently; have it treat %s as it treats %s, then go on",
+		ErrMoved, t.new, migrate.DisplayID(t.id), t.old, strings.Join(fields, ", "),
+		cluster.ServiceAccountUser(t.new.namespace, t.new.name), cluster.ServiceAccountUser(t.old.namespace, t.old.name))
+}
+
+func (t *trial) incomparable(err error) error {
+	if strings.Contains(err.Error(), "'"+migrate.FencePrefix) {
+		return nil
+	}
+	return fmt.Errorf("compare what accounts %s and %s would make of it: %w", t.old, t.new, t.wordless(err))
+}
+
+// unnamed is an object as it is compared, less the names of the two accounts in
+// any text: Knative, Rancher and common policies note who wrote an object, which
+// is to be another. A user's name ends with namespace and name; an account that is
+// impersonated has no UID.
+func (t *trial) unnamed(u *unstructured.Unstructured) *unstructured.Unstructured {
+	var names []string
+	for _, a := range []*account{t.old, t.new} {
+		names = append(names, a.namespace+":"+a.name, a.String(), "system:serviceaccounts:"+a.namespace)
+	}
+	// One may begin with another.
+	slices.SortFunc(names, func(a, b string) int { return len(b) - len(a) })
+	var pairs []string
+	for _, name := range names {
+		pairs = append(pairs, name, "<account>")
+	}
+	u = proof.Plain(u)
+	replaceTexts(u.Object, strings.NewReplacer(pairs...))
+	return u
+}
+
+// replaceTexts replaces in all texts below v, which is changed, and gives it.
+func replaceTexts(v any, r *strings.Replacer) any {
+	switch v := v.(type) {
+	case string:
+		return r.Replace(v)
+	case map[string]any:
+		for k := range v {
+			v[k] = replaceTexts(v[k], r)
+		}
+	case []any:
+		for i := range v {
+			v[i] = replaceTexts(v[i], r)
+		}
+	}
+	return v
+}
+
+// runTrials takes the first turn of all, waits once where there are suspects, and
+// takes the second turn of those. All errors are collected: the agent itself would
+// stop at the first. False from wait ends it.
+func runTrials(ctx context.Context, trials []*trial, wait func(context.Context) bool) error {
+	errs := turn(ctx, trials, (*trial).first)
+	suspects := slices.DeleteFunc(slices.Clone(trials), func(t *trial) bool { return len(t.suspect) == 0 })
 	switch {
-	case err != nil && strings.Contains(err.Error(), "'"+migrate.FencePrefix):
-		return nil
-	case err != nil:
-		return fmt.Errorf("compare what accounts %s and %s would make of it: %w", o.account, newAccount, r.wordless(id, err))
-	case len(fields) == 0:
-		return nil
+	case len(suspects) == 0:
+	case !wait(ctx):
+		errs = append(errs, context.Cause(ctx))
+	default:
+		errs = append(errs, turn(ctx, suspects, (*trial).second)...)
 	}
-	return fmt.Errorf("%w: as %s, %s would be another than as %s, as which the plan was proved, in %s: something at admission (a webhook or a policy) treats the two accounts differently; have it treat system:serviceaccount:%s as it treats system:serviceaccount:%s, then go on",
-		ErrMoved, newAccount, migrate.DisplayID(id), o.account, strings.Join(fields, ", "), strings.Replace(newAccount, "/", ":", 1), strings.Replace(o.account, "/", ":", 1))
+	slices.SortFunc(errs, func(a, b error) int { return cmp.Compare(a.Error(), b.Error()) })
+	return errors.Join(errs...)
+}
+
+// turn runs one turn of each trial, some at a time.
+func turn(ctx context.Context, trials []*trial, run func(*trial, context.Context) error) []error {
+	var mu sync.Mutex
+	var errs []error
+	var g errgroup.Group
+	g.SetLimit(readParallel)
+	for _, t := range trials {
+		g.Go(func() error {
+			if err := run(t, ctx); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				errs = append(errs, err)
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // none fails
+	return errs
 }

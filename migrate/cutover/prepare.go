@@ -1,7 +1,6 @@
 package cutover
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,7 +15,6 @@ import (
 	"golang.org/x/sync/errgroup"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -943,31 +941,25 @@ func caughtUp(u *unstructured.Unstructured) bool {
 }
 
 // tryObjects dry-runs every object as the account that will apply it, and
-// compares what comes out with what the old agent's account gets. All errors are
-// collected: the agent itself would stop at the first.
+// compares what comes out with what the old agent's account gets.
 func (r *repository) tryObjects(ctx context.Context) error {
-	accounts := map[string]string{} // Kustomization → account
-	for _, k := range r.j.plan.Repository.Kustomizations {
-		account, _, _ := unstructured.NestedString(k.Object, "spec", "serviceAccountName")
-		if account != "" {
-			accounts[k.GetName()] = k.GetNamespace() + "/" + account
-		}
-	}
-	clients := map[string]*cluster.Client{}
-	for _, account := range accounts {
-		if clients[account] != nil {
-			continue
-		}
-		namespace, name, _ := strings.Cut(account, "/")
-		as, err := r.c.As(cluster.ServiceAccountUser(namespace, name), cluster.ServiceAccountGroups(namespace), nil)
-		if err != nil {
-			return err
-		}
-		clients[account] = as
-	}
-	old, err := r.oldAccount()
+	old, err := r.account(r.j.Agent.Namespace, r.j.Agent.ServiceAccount)
 	if err != nil {
 		return err
+	}
+	of, accounts := map[string]*account{}, map[string]*account{} // by Kustomization, by name
+	for _, k := range r.j.plan.Repository.Kustomizations {
+		name, _, _ := unstructured.NestedString(k.Object, "spec", "serviceAccountName")
+		if name == "" {
+			continue
+		}
+		key := k.GetNamespace() + "/" + name
+		if accounts[key] == nil {
+			if accounts[key], err = r.account(k.GetNamespace(), name); err != nil {
+				return err
+			}
+		}
+		of[k.GetName()] = accounts[key]
 	}
 	willExist := map[string]bool{}
 	for _, o := range r.j.plan.Repository.Objects {
@@ -975,48 +967,18 @@ func (r *repository) tryObjects(ctx context.Context) error {
 			willExist[name] = true
 		}
 	}
-	var mu sync.Mutex
-	var errs []error
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(readParallel)
+	var trials []*trial
 	for _, o := range r.j.plan.Repository.Objects {
 		manifest := r.manifests[o.ID]
-		as := clients[accounts[o.Application]]
-		if manifest == nil || as == nil || o.Verb == migrate.Skip || o.Verb == migrate.Unmanage || o.Verb == migrate.Stale {
+		if manifest == nil || of[o.Application] == nil || o.Verb == migrate.Skip || o.Verb == migrate.Unmanage || o.Verb == migrate.Stale {
 			continue
 		}
-		account := accounts[o.Application]
-		again := func(ctx context.Context) (*unstructured.Unstructured, error) {
-			return as.DryRunApply(ctx, manifest, engineManager, true)
-		}
-		g.Go(func() error {
-			tried, err := again(gctx)
-			// A rights binding takes a moment to count.
-			for try := 0; apierrors.IsForbidden(err) && try < 10 && pause(gctx, 200*time.Millisecond); try++ {
-				tried, err = again(gctx)
-			}
-			switch {
-			case err == nil:
-				err = old.compare(gctx, r, o.ID, account, manifest, tried, again)
-			case apierrors.IsNotFound(err) && willExist[manifest.GetNamespace()]:
-				return nil
-			default:
-				err = fmt.Errorf("as %s: %w", account, r.wordless(o.ID, err))
-			}
-			if err == nil {
-				return nil
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			errs = append(errs, err)
-			return nil
+		trials = append(trials, &trial{
+			id: o.ID, manifest: manifest, old: old, new: of[o.Application], unmade: willExist[manifest.GetNamespace()],
+			wordless: func(err error) error { return r.wordless(o.ID, err) },
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	slices.SortFunc(errs, func(a, b error) int { return cmp.Compare(a.Error(), b.Error()) })
-	return errors.Join(errs...)
+	return runTrials(ctx, trials, func(ctx context.Context) bool { return pause(ctx, stampStep) })
 }
 
 // stagedHere: what was staged may have been changed, and the new agent stopped,

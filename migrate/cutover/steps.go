@@ -93,7 +93,9 @@ var steps = []step{
 		Always: true,
 		Do:     stage,
 		Undo:   removeMade("stage"),
-		Limit:  func(r *repository) time.Duration { return max(r.limits.source, r.limits.echo) + 3*time.Minute },
+		Limit: func(r *repository) time.Duration {
+			return max(r.limits.source, r.limits.echo) + 3*time.Minute + time.Duration(len(r.j.plan.Repository.Objects))*trialAllowance
+		},
 		Manual: manualStage, ManualUndo: manualStageUndo,
 		Leaves: "suspended Kustomizations that apply nothing; the old agent works as before",
 	},
