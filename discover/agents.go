@@ -651,6 +651,9 @@ func (w *witness) value(ctx context.Context, a *agent, written string, isUser, s
 		return missing(a.where("--git-url"), fmt.Sprintf("nothing provides $(%s)", names[0]))
 	case v.unreadable:
 		return migrate.Value{}, nil // reported as a missing right
+	case v.unknown != "" && a.env.declared:
+		w.find(CredentialInCluster.Finding(a.ID, a.where("env "+names[0]), fmt.Sprintf("where $(%s) stands is not known: %s", names[0], v.unknown)))
+		return migrate.Value{}, nil
 	case v.unknown != "":
 		return missing(a.where("env "+names[0]), fmt.Sprintf("$(%s) is unknown: %s", names[0], v.unknown))
 	case v.secret != nil && a.env.declared:

@@ -15,9 +15,9 @@ import (
 type declaredPod struct {
 	spec      corev1.PodSpec
 	container *corev1.Container
-	// causes, unnamed and unmounted are those of [environment].
-	causes             map[int]string
-	unnamed, unmounted string
+	// causes, unnamed, unsourced and unmounted are those of [environment].
+	causes                        map[int]string
+	unnamed, unsourced, unmounted string
 	// knownHosts is the file of that name, if its content is known.
 	knownHosts string
 }
@@ -47,8 +47,12 @@ func podOf(r *chart.Rendered) declaredPod {
 		}
 		container.Env = append(container.Env, e)
 	}
-	p.unnamed, p.unmounted = cmp.Or(p.unnamed, r.Unknown["environment"]), r.Unknown["extraMounts"]
+	p.unnamed, p.unsourced, p.unmounted = cmp.Or(p.unnamed, r.Unknown["environment"]), r.Unknown["environmentFrom"], r.Unknown["extraMounts"]
 	for _, s := range r.EnvFrom {
+		if s.Unknown != "" {
+			p.unsourced = cmp.Or(p.unsourced, s.Unknown)
+			continue
+		}
 		from := corev1.EnvFromSource{Prefix: s.Prefix}
 		if ref := (corev1.LocalObjectReference{Name: s.Name}); s.Kind == "ConfigMap" {
 			from.ConfigMapRef = &corev1.ConfigMapEnvSource{LocalObjectReference: ref}
@@ -104,7 +108,8 @@ func (d *declared) setCredential(ctx context.Context, config *flux1.Config, p de
 	w := &witness{}
 	a := &agent{Flux1Agent: d.Flux1Agent, config: *config}
 	a.env = w.environmentOf(d.Namespace, d.ID, &p.spec, p.container)
-	a.env.declared, a.env.causes, a.env.unnamed, a.env.unmounted = true, p.causes, p.unnamed, p.unmounted
+	a.env.declared, a.env.causes = true, p.causes
+	a.env.unnamed, a.env.unsourced, a.env.unmounted = p.unnamed, p.unsourced, p.unmounted
 	args, _, _ := commandLine(p.container)
 	for i := range args {
 		if url, ok := gitURLArgument(args, i); ok {

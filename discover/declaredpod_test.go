@@ -113,3 +113,56 @@ func TestAProxyThatNothingTellsIsSaid(t *testing.T) {
 	}
 	wantFinding(t, inv, Proxy, "flux/flux")
 }
+
+// What charts before 0.15.0 and 0.9.0 do not read is read where the version is not
+// pinned, and what only the cluster tells is not missing.
+func TestACredentialThatOnlyTheClusterTellsIsNotMissing(t *testing.T) {
+	inSecret := func(name, key string) migrate.Value {
+		return migrate.Value{Secret: &migrate.SecretKey{Namespace: "flux", Name: name, Key: key}, PercentEncoded: true}
+	}
+	known := migrate.AgentCredential{Kind: "basic", Username: inSecret("git-auth", "GIT_AUTHUSER"), Password: inSecret("git-auth", "GIT_AUTHKEY")}
+	unknown := migrate.AgentCredential{Kind: "basic"}
+	const pinned, git = "version = \"1.13.3\"", "git = {url = \"https://$(GIT_AUTHUSER):$(GIT_AUTHKEY)@git.example.com/a\"}, "
+	for name, c := range map[string]struct {
+		version, values string
+		want            migrate.AgentCredential
+		says            string // of CREDENTIAL_IN_CLUSTER; empty if there is none
+	}{
+		"no version is pinned":                {"", "env = {secretName = \"git-auth\"}", known, ""},
+		"nor is one, with other mounts":       {"", "env = {secretName = \"git-auth\"}, extraVolumes = [{name = \"d\", configMap = {name = \"d\"}}], extraVolumeMounts = [{name = \"d\", mountPath = \"/etc/docker\"}]", known, ""},
+		"nor is one, with two sources":        {"", "env = {secretName = \"git-auth\"}, extraEnvsFrom = [{secretRef = {name = \"more\"}}]", unknown, "which Secret or ConfigMap of envFrom sets it"},
+		"two sources":                         {pinned, "env = {secretName = \"git-auth\"}, extraEnvsFrom = [{secretRef = {name = \"more\"}}]", unknown, "which Secret or ConfigMap of envFrom sets it"},
+		"one key of a ConfigMap":              {pinned, "env = {secretName = \"git-auth\"}, extraEnvs = [{name = \"GIT_AUTHUSER\", valueFrom = {configMapKeyRef = {name = \"who\", key = \"user\"}}}]", migrate.AgentCredential{Kind: "basic", Password: known.Password}, "what ConfigMap who holds"},
+		"a Secret of a name that is not told": {pinned, "env = {secretName = var.x}", unknown, "var.x"},
+		"sources that are not told":           {pinned, "extraEnvsFrom = var.x", unknown, "var.x"},
+		"variables that are not told":         {pinned, "extraEnvs = var.x", unknown, "var.x"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inv := declaredBy(t, map[string]string{"main.tf": "variable \"x\" {}\nresource \"helm_release\" \"flux\" {\n name = \"flux\"\n namespace = \"flux\"\n repository = \"https://charts.fluxcd.io\"\n chart = \"flux\"\n " + c.version + "\n values = [yamlencode({" + git + c.values + "})]\n}\n"})
+			equal(t, "agents", agentIDs(inv), []string{"flux/flux"})
+			if d := cmp.Diff(c.want, inv.Agents[0].Credential); d != "" {
+				t.Error(d)
+			}
+			noFinding(t, inv, CredentialMissing)
+			noFinding(t, inv, CustomCA)
+			if c.says == "" {
+				noFinding(t, inv, CredentialInCluster)
+			} else {
+				wantFinding(t, inv, CredentialInCluster, c.says)
+			}
+		})
+	}
+
+	// What is nowhere is missing as ever.
+	inv := declaredBy(t, map[string]string{"main.tf": "resource \"helm_release\" \"flux\" {\n name = \"flux\"\n namespace = \"flux\"\n repository = \"https://charts.fluxcd.io\"\n chart = \"flux\"\n values = [yamlencode({" + strings.TrimSuffix(git, ", ") + "})]\n}\n"})
+	wantFinding(t, inv, CredentialMissing, "nothing provides $(GIT_AUTHUSER)")
+
+	inv, err := Values(t.Context(), []ValuesFile{{Name: "flux/flux", File: "v.yaml", Content: []byte("git: {url: 'https://$(GIT_AUTHUSER):$(GIT_AUTHKEY)@git.example.com/a'}\nenv: {secretName: git-auth}\n")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(known, inv.Agents[0].Credential); d != "" {
+		t.Error(d)
+	}
+	noFinding(t, inv, CredentialMissing)
+}

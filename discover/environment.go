@@ -60,10 +60,11 @@ type environment struct {
 	// declared is true if no cluster is asked: what Secrets and ConfigMaps hold
 	// that are not at hand is not known.
 	declared bool
-	// causes say of entries of env why their values are not known; unnamed and
-	// unmounted why it is not known which variables or volumes there are.
-	causes             map[int]string
-	unnamed, unmounted string
+	// causes say of entries of env why their values are not known; unnamed,
+	// unsourced and unmounted why it is not known which variables of env, sources of
+	// envFrom or volumes there are.
+	causes                        map[int]string
+	unnamed, unsourced, unmounted string
 }
 
 func (w *witness) environmentOf(namespace, id string, pod *corev1.PodSpec, c *corev1.Container) *environment {
@@ -294,12 +295,18 @@ func (e *environment) inSources(ctx context.Context, name string) (*variable, er
 			}
 		}
 	}
+	if e.unsourced != "" {
+		perhaps = append(perhaps, &variable{unknown: e.unsourced})
+	}
+	if len(perhaps) == 0 && e.unnamed != "" {
+		perhaps = append(perhaps, &variable{unknown: e.unnamed})
+	}
 	switch {
 	case len(perhaps) == 1:
 		perhaps[0].assumed = true
 		return perhaps[0], nil
 	case len(perhaps) > 1:
-		return &variable{unknown: "which Secret or ConfigMap of envFrom sets it is not known without the cluster", assumed: true}, nil
+		return &variable{unknown: "which Secret or ConfigMap of envFrom sets it, if one does, is not known without the cluster", assumed: true}, nil
 	}
 	if serviceVariable.MatchString(name) {
 		return &variable{unknown: "a Service of the namespace may set it"}, nil

@@ -315,6 +315,12 @@ var (
 		Consequence: "what it applied last is unknown; what is said of its repository is about the branch's head",
 		Remedy:      "let the cluster be asked as well",
 	}
+	CredentialInCluster = flux1.Code{
+		Name: "CREDENTIAL_IN_CLUSTER", Severity: migrate.Warning,
+		Cause:       "where the agent's Git credential stands is told by the cluster alone, and no cluster was asked",
+		Consequence: "a plan leaves the credential's place open; that of the new source is known once the cluster is asked",
+		Remedy:      "let the cluster be asked as well",
+	}
 )
 
 // Codes lists every kind of finding of this package, by name.
@@ -325,7 +331,7 @@ func Codes() []flux1.Code {
 		AgentStopped, ManyReplicas, SharedAccount, TokenSecret, TokenPasses, AgentUsesToken, KubernetesOld, FenceNotServed, Flux2Found, EngineTakesOver,
 		ClusterAgentFound, HelmOperatorFound, Confined, GitConfig, SSHConfig, Sidecar, SeveralFluxds, ShellArguments,
 		FallbackUnknown, TwoAgentsOneObject, SameSet, SharedTag, AgentInGit, CopiedByOperator, CopiedToPods, ForeignMarks,
-		FolderRead, FolderPlain, FolderShallow, FolderUnused, MarkInCluster, NotSaved, EncryptedNotSaved, SavedNames,
+		FolderRead, FolderPlain, FolderShallow, FolderUnused, MarkInCluster, CredentialInCluster, NotSaved, EncryptedNotSaved, SavedNames,
 	}
 	codes = append(codes, terraformCodes...)
 	codes = append(codes, reachCodes...)

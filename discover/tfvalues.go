@@ -207,8 +207,6 @@ func decodeAny(release chart.Release, versions []string, why string, values any)
 		"gitConfig":         {func(r *chart.Rendered) any { return r.GitConfig }, func() { out.GitConfig = first.GitConfig }},
 		"sshConfig":         {func(r *chart.Rendered) any { return r.SSHConfig }, func() { out.SSHConfig = first.SSHConfig }},
 		"environment":       {func(r *chart.Rendered) any { return r.Env }, func() { out.Env = first.Env }},
-		"environmentFrom":   {func(r *chart.Rendered) any { return r.EnvFrom }, func() { out.EnvFrom = first.EnvFrom }},
-		"extraMounts":       {func(r *chart.Rendered) any { return ofGit(r.Mounts) }, func() { out.Mounts = ofGit(first.Mounts) }},
 		"sidecars":          {func(r *chart.Rendered) any { return r.Sidecars }, func() { out.Sidecars = first.Sidecars }},
 	}
 	for name, p := range parts {
@@ -217,6 +215,14 @@ func decodeAny(release chart.Release, versions []string, why string, values any)
 		} else if out.Unknown[name] = why; first.Unknown[name] != "" && agreed(func(r *chart.Rendered) any { return r.Unknown[name] }) {
 			out.Unknown[name] = first.Unknown[name]
 		}
+	}
+	// What versions before others do not read, and nothing else changes.
+	var known bool
+	if out.EnvFrom, known = agreedByReaders(all, func(r *chart.Rendered) []chart.Source { return r.EnvFrom }); !known {
+		out.Unknown["environmentFrom"] = why
+	}
+	if out.Mounts, known = agreedByReaders(all, func(r *chart.Rendered) []chart.Mount { return ofGit(r.Mounts) }); !known {
+		out.Unknown["extraMounts"] = why
 	}
 	// What fluxd is told.
 	for _, p := range configParts {
@@ -266,6 +272,25 @@ func decodeAny(release chart.Release, versions []string, why string, values any)
 	return out
 }
 
+// agreedByReaders is what all versions of a chart make of a list, of those that
+// read the most of the values for it: an agent that is given them is taken to have
+// a version that reads them. It is not known if these differ.
+func agreedByReaders[T any](all []chart.Rendered, of func(*chart.Rendered) []T) (list []T, known bool) {
+	known = true
+	for i := range all {
+		switch next := of(&all[i]); {
+		case len(next) > len(list):
+			list, known = next, true
+		case len(next) == len(list):
+			known = known && (len(next) == 0 || reflect.DeepEqual(next, list))
+		}
+	}
+	if !known {
+		return nil, false
+	}
+	return list, true
+}
+
 // whereGiven turns the origins of decoded settings, which name chart values,
 // into the places in the configuration that give them. What the chart gives by
 // default stays of the witness "values".
@@ -292,7 +317,7 @@ func whereGiven(settings []migrate.Setting, values *terraform.Node, address stri
 }
 
 // ofGit are the mounts in which something may stand that git reads beside what
-// each version of the chart mounts.
+// the chart itself mounts.
 func ofGit(mounts []chart.Mount) []chart.Mount {
 	var out []chart.Mount
 	for _, m := range mounts {
