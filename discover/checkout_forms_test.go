@@ -366,7 +366,12 @@ spec:
 		if !slices.ContainsFunc(inv.Findings, func(f migrate.Finding) bool { return f.Repository == id && f.Code == flux1.Notifications.Name }) {
 			t.Errorf("%s: its sidecar is not named: %v", id, inv.Findings)
 		}
+		// That a Secret of envFrom may set KUBECONFIG too does not say that it does.
+		if a.DefaultNamespace != "default" {
+			t.Errorf("%s: objects that name no namespace go to %q", id, a.DefaultNamespace)
+		}
 	}
+	noFinding(t, inv, FallbackUnknown)
 }
 
 // repository makes a Git repository with a branch that is checked out and one

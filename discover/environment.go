@@ -766,6 +766,9 @@ func (e *environment) fallbackNamespace(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if v != nil && v.assumed { // a source of envFrom that may set any variable
+		v = nil
+	}
 	if v != nil {
 		if !v.plain {
 			e.w.find(FallbackUnknown.Finding(e.id, "env KUBECONFIG", "the place of the agent's kubeconfig is not known"))
