@@ -18,6 +18,7 @@ import (
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
 	"github.com/fluxover/fluxover/migrate/flux1/chart"
+	"github.com/google/go-cmp/cmp"
 )
 
 // treeOf makes files of a text in which "-- NAME --" lines begin each; "-- NAME
@@ -316,6 +317,93 @@ func TestAgentsDeclaredByHelmReleasesAreFound(t *testing.T) {
 	other := strings.Replace(fluxRelease, "name: flux\n", "name: fluentd\n", 1)
 	if inv := readTree(t, treeOf(other), nil); len(inv.Agents) != 1 {
 		t.Errorf("agents: %d", len(inv.Agents))
+	}
+}
+
+// A Deployment and a HelmRelease of one environment have one credential, with the
+// ConfigMaps beside them.
+func TestAnAgentThatGitDeclaresReachesItsServerAsALiveOneDoes(t *testing.T) {
+	const deployment = `
+-- a/flux.yaml --
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: flux-shop, namespace: shop}
+spec:
+  template:
+    spec:
+      volumes: [{name: ca, configMap: {name: ca}}, {name: ssh, configMap: {name: ssh}}]
+      containers:
+      - name: flux
+        image: fluxcd/flux:1.25.4
+        args: [--git-url=URL]
+        env: [{name: HTTPS_PROXY, valueFrom: {configMapKeyRef: {name: net, key: proxy}}}]
+        envFrom: [{secretRef: {name: git-auth}}]
+        volumeMounts: [{name: ca, mountPath: /etc/ssl/certs}, {name: ssh, mountPath: /root/.ssh}]
+`
+	const release = `
+-- a/flux.yaml --
+apiVersion: helm.fluxcd.io/v1
+kind: HelmRelease
+metadata: {name: flux-shop, namespace: shop}
+spec:
+  releaseName: flux-shop
+  chart: {repository: https://charts.fluxcd.io, name: flux, version: 1.13.3}
+  values:
+    git: {url: "URL"}
+    env: {secretName: git-auth}
+    extraEnvs: [{name: HTTPS_PROXY, valueFrom: {configMapKeyRef: {name: net, key: proxy}}}]
+    extraVolumes: [{name: ca, configMap: {name: ca}}, {name: ssh, configMap: {name: ssh}}]
+    extraVolumeMounts: [{name: ca, mountPath: /etc/ssl/certs}, {name: ssh, mountPath: /root/.ssh}]
+`
+	const beside = `
+-- a/maps.yaml --
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: net, namespace: shop}
+data: {proxy: "p:3128"}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: ca, namespace: shop}
+data: {own.pem: x}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: ssh, namespace: shop}
+data: {config: Host x}
+`
+	inSecret := func(key string) migrate.Value {
+		return migrate.Value{Secret: &migrate.SecretKey{Namespace: "shop", Name: "git-auth", Key: key}, PercentEncoded: true}
+	}
+	https := migrate.AgentCredential{Kind: "basic", Username: inSecret("U"), Password: inSecret("P")}
+	whole := https
+	whole.Proxy, whole.CA = migrate.Value{Literal: "p:3128"}, migrate.Value{ConfigMap: &migrate.SecretKey{Namespace: "shop", Name: "ca", Key: "own.pem"}}
+	codes := []flux1.Code{Proxy, ProxyUnknown, CustomCA, SSHConfig, CredentialMissing, CredentialInCluster}
+	for form, tree := range map[string]string{"Deployment": deployment, "HelmRelease": release} {
+		for name, c := range map[string]struct {
+			url, beside string
+			want        migrate.AgentCredential
+			codes       []flux1.Code
+		}{
+			"https":            {"https://$(U):$(P)@git.example.com/shop", beside, whole, []flux1.Code{Proxy}},
+			"https, not there": {"https://$(U):$(P)@git.example.com/shop", "", https, []flux1.Code{ProxyUnknown, CustomCA}},
+			"ssh": {"git@git.example.com:shop", beside, migrate.AgentCredential{Kind: "ssh", Identity: migrate.SecretKey{Namespace: "shop",
+				Name: map[string]string{"Deployment": "flux-git-deploy", "HelmRelease": "flux-shop-git-deploy"}[form], Key: "identity"}}, []flux1.Code{SSHConfig}},
+		} {
+			t.Run(form+" "+name, func(t *testing.T) {
+				inv := readTree(t, treeOf(strings.Replace(tree, "URL", c.url, 1)+c.beside), nil)
+				if d := cmp.Diff(c.want, agentNamed(t, inv, "shop/flux-shop").Credential); d != "" {
+					t.Error(d)
+				}
+				for _, code := range codes {
+					if slices.ContainsFunc(c.codes, func(k flux1.Code) bool { return k.Name == code.Name }) {
+						wantFinding(t, inv, code, "shop/flux-shop")
+					} else {
+						noFinding(t, inv, code)
+					}
+				}
+			})
+		}
 	}
 }
 

@@ -108,7 +108,8 @@ func (d *declared) setCredential(ctx context.Context, config *flux1.Config, p de
 	w := &witness{}
 	a := &agent{Flux1Agent: d.Flux1Agent, config: *config}
 	a.env = w.environmentOf(d.Namespace, d.ID, &p.spec, p.container)
-	a.env.declared, a.env.causes = true, p.causes
+	a.env.fromManifests(d.beside)
+	a.env.causes = p.causes
 	a.env.unnamed, a.env.unsourced, a.env.unmounted = p.unnamed, p.unsourced, p.unmounted
 	args, _, _ := commandLine(p.container)
 	for i := range args {

@@ -785,6 +785,9 @@ func (e *environment) fallbackNamespace(ctx context.Context) (string, error) {
 	}
 	content, place, found, err := e.file(ctx, file, unknown)
 	if err == errUnreadable {
+		if e.declared {
+			e.w.find(FallbackUnknown.Finding(e.id, place, fmt.Sprintf("what %s holds, in which the agent's kubeconfig %s stands, is not known without the cluster", place, file)))
+		}
 		return "", nil
 	}
 	if err != nil {

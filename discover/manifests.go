@@ -54,7 +54,7 @@ func (c *checkout) declared(ctx context.Context) error {
 			case gk.Kind == "Deployment" && (gk.Group == "apps" || gk.Group == "extensions"):
 				a, err = c.fromDeployment(ctx, set, o, rights)
 			case isHelmRelease1(o.Manifest):
-				a = c.fromHelmRelease(ctx, o)
+				a = c.fromHelmRelease(ctx, set, o)
 			}
 			if err != nil {
 				return err
@@ -235,6 +235,9 @@ func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.
 	if err := w.readContainer(ctx, a); err != nil {
 		return nil, err
 	}
+	if err := w.readAccess(ctx, a); err != nil {
+		return nil, err
+	}
 	if d.Namespace == "" {
 		a.Unknown = append(a.Unknown, "namespace", "confinement")
 	} else {
@@ -275,7 +278,7 @@ func (c *checkout) unsynced(a *agent) {
 }
 
 // fromManifests lets an environment be looked up among objects of Git in place
-// of a cluster: all that the pod refers to is there or is not.
+// of a cluster. What a ConfigMap holds that is not among them is not known.
 func (e *environment) fromManifests(objects []flux1.Parsed) {
 	find := func(kind, name string) *unstructured.Unstructured {
 		for _, o := range objects {
@@ -287,7 +290,6 @@ func (e *environment) fromManifests(objects []flux1.Parsed) {
 		return nil
 	}
 	configMap := func(name string) {
-		e.maps[name] = nil
 		if u := find("ConfigMap", name); u != nil {
 			if m, ok := typed[corev1.ConfigMap](u); ok {
 				e.maps[name] = m
@@ -445,7 +447,7 @@ func fluxChart(u *unstructured.Unstructured) bool {
 // fromHelmRelease makes an agent of a HelmRelease of the flux chart; nil if it
 // is of another one. The operator merges valuesFrom before values (helm-operator:
 // pkg/release/values.go).
-func (c *checkout) fromHelmRelease(ctx context.Context, o flux1.Parsed) *declaredAgent {
+func (c *checkout) fromHelmRelease(ctx context.Context, set declaration, o flux1.Parsed) *declaredAgent {
 	u := o.Manifest
 	if !fluxChart(u) {
 		return nil
@@ -479,7 +481,7 @@ func (c *checkout) fromHelmRelease(ctx context.Context, o flux1.Parsed) *declare
 			*from = migrate.Origin{Witness: "git", Where: fileLine(o.File, c.lineOfValue(o, from.Where)) + " " + from.Where}
 		}
 	}
-	d := &declared{at: fileLine(o.File, o.Line)}
+	d := &declared{at: fileLine(o.File, o.Line), beside: set.objects}
 	d.Namespace, d.Release, d.ChartVersion = namespace, name, cmp.Or(r.Version, release.Version)
 	d.ID = cmp.Or(namespace, "unknown") + "/" + name
 	d.setRendered(ctx, &r)

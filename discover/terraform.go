@@ -11,6 +11,7 @@ import (
 
 	"github.com/fluxover/fluxover/discover/terraform"
 	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/flux1"
 )
 
 // TerraformOptions say which Terraform to read, and with which inputs.
@@ -52,6 +53,8 @@ type declared struct {
 	findings []migrate.Finding
 	// at is where it is declared, without Terraform.
 	at string
+	// beside are the objects of Git that go into the cluster with it.
+	beside []flux1.Parsed
 }
 
 func (d *declared) find(findings ...migrate.Finding) { d.findings = append(d.findings, findings...) }
