@@ -63,9 +63,10 @@ type trial struct {
 	// wordless takes values out of a refusal.
 	wordless func(error) error
 
+	// suspect are the fields that differed in the first turn, in which asOld and
+	// asNew came out of it.
+	suspect      []string
 	asOld, asNew *unstructured.Unstructured
-	// suspect are the fields that differed in the first turn.
-	suspect []string
 }
 
 // first is the first turn. There is no suspect where the old account is fenced off
@@ -86,8 +87,10 @@ func (t *trial) first(ctx context.Context) error {
 	if err != nil {
 		return t.incomparable(err)
 	}
-	t.asOld, t.asNew = t.unnamed(asOld), t.unnamed(asNew)
-	t.suspect = proof.Differences(t.asOld, t.asNew)
+	asOld, asNew = t.unnamed(asOld), t.unnamed(asNew)
+	if t.suspect = proof.Differences(asOld, asNew); len(t.suspect) > 0 {
+		t.asOld, t.asNew = asOld, asNew
+	}
 	return nil
 }
 
