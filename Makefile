@@ -21,7 +21,7 @@ test: ## unit and end-to-end tests on a real control plane (the first run builds
 	@for v in $(REAL_PROGRAMS); do [ -n "$${!v}" ] || echo "not run: tests that need $$v (see docs/development.md)"; done
 
 # What go test skips it does not say; make test does.
-REAL_PROGRAMS := FLUXD SOURCE_CONTROLLER KUSTOMIZE_CONTROLLER STOCK_CRDS FLUX FLUX_CHARTS TERRAFORM
+REAL_PROGRAMS := FLUXD SOURCE_CONTROLLER KUSTOMIZE_CONTROLLER STOCK_CRDS FLUX FLUX_CHARTS TERRAFORM TERRAFORM_PLUGINS
 
 # The journeys take longest, and wait as often as they work. Each has a
 # laboratory of its own, so that several can run at a time.
