@@ -15,6 +15,7 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	sigsyaml "sigs.k8s.io/yaml"
 
 	"github.com/fluxover/fluxover/e2e/crds"
@@ -312,6 +313,94 @@ clusters:
 				}
 			}
 		}
+	}
+}
+
+// Where Flux v1 collected no garbage, no object has a protection of its own:
+// who turns pruning on must not lose a namespace with all in it.
+func TestNothingThatHoldsOthersIsPrunedWhereCapacitorYAMLTurnsPruningOn(t *testing.T) {
+	inv := fleetInventory(t, 3)
+	for i := range inv.Agents {
+		inv.Agents[i].Sync.GarbageCollection = migrate.CollectOff
+	}
+	plan := migrate.Build(inv, migrate.Options{})
+	const file = "clusters/prod/catalog/catalog-web.yaml"
+	read := func(settings string) *kustomizev1.Kustomization {
+		tree := treeOf(t, withSettings(fstest.MapFS{}, settings), &plan, prod)
+		objects, err := documents(tree[file].Data)
+		if err != nil || len(objects) != 1 {
+			t.Fatalf("%v, %v", objects, err)
+		}
+		k := &kustomizev1.Kustomization{}
+		for _, u := range objects {
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, k); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return k
+	}
+	if k := read(""); k.Spec.Prune || len(k.Spec.Patches) > 0 {
+		t.Errorf("without a word it is %+v", k.Spec)
+	}
+	k := read("clusters: {prod: {teams: {catalog: {kustomization: {prune: true}}}}}\n")
+	k.Spec.Path = "./app"
+	files := fstest.MapFS{"app/all.yaml": {Data: []byte(`
+{apiVersion: v1, kind: Namespace, metadata: {name: shop, annotations: {a: b}}}
+---
+{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: one, namespace: shop}, spec: {accessModes: [ReadWriteOnce]}}
+---
+{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: two, namespace: shop}, spec: {accessModes: [ReadWriteOnce]}}
+---
+{apiVersion: v1, kind: PersistentVolume, metadata: {name: disk}, spec: {capacity: {storage: 1Gi}}}
+---
+{apiVersion: apiextensions.k8s.io/v1beta1, kind: CustomResourceDefinition, metadata: {name: things.example.com}, spec: {group: example.com}}
+---
+{apiVersion: v1, kind: Endpoints, metadata: {name: db, namespace: shop}}
+---
+{apiVersion: helm.fluxcd.io/v1, kind: HelmRelease, metadata: {name: web, namespace: shop}, spec: {releaseName: web}}
+---
+{apiVersion: flux.weave.works/v1beta1, kind: HelmRelease, metadata: {name: web, namespace: old}, spec: {releaseName: web}}
+---
+{apiVersion: helm.toolkit.fluxcd.io/v2, kind: HelmRelease, metadata: {name: web, namespace: new}, spec: {interval: 1m}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: web, namespace: shop}, data: {a: b}}
+`)}}
+	built, err := build.Objects(t.Context(), build.Input{Tree: files, Kustomization: k})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, u := range built {
+		annotations := u.GetAnnotations()
+		kept := annotations["kustomize.toolkit.fluxcd.io/prune"] == "disabled"
+		delete(annotations, "kustomize.toolkit.fluxcd.io/prune")
+		got = append(got, fmt.Sprintf("%s %s/%s %v %v", u.GetAPIVersion(), u.GetKind(), u.GetName(), annotations, kept))
+	}
+	slices.Sort(got)
+	want := []string{
+		"apiextensions.k8s.io/v1beta1 CustomResourceDefinition/things.example.com map[] true",
+		"flux.weave.works/v1beta1 HelmRelease/web map[] true",
+		"helm.fluxcd.io/v1 HelmRelease/web map[] true",
+		"helm.toolkit.fluxcd.io/v2 HelmRelease/web map[] false",
+		"v1 ConfigMap/web map[] false",
+		"v1 Endpoints/db map[] true",
+		"v1 Namespace/shop map[a:b] true",
+		"v1 PersistentVolume/disk map[] true",
+		"v1 PersistentVolumeClaim/one map[] true",
+		"v1 PersistentVolumeClaim/two map[] true",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("built is\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+
+	settings, err := ReadSettings([]byte(decided + "defaults: {kustomization: {prune: true}}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	report := Report{Plan: plan, Inventory: inv, Capacitor: prod, Settings: settings}
+	found := explained(t, report, "Kustomization/flux-system/catalog-web .spec.patches[0].patch")
+	if all := strings.Join(found[0].From, "|"); !strings.Contains(all, "capacitor.yaml:3 defaults.kustomization.prune: it prunes where Flux v1 did not, and no Namespace must go") {
+		t.Errorf("the first patch is explained by %q", all)
 	}
 }
 

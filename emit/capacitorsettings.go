@@ -65,7 +65,8 @@ type KustomizationOverride struct {
 	RetryInterval *duration `yaml:"retryInterval"`
 	// Timeout of building, applying and waiting.
 	Timeout *duration `yaml:"timeout"`
-	// Prune deletes what left Git.
+	// Prune deletes what left Git, but no Namespace and no other object that
+	// takes more with it ([migrate.ProtectPrecious]).
 	Prune *bool `yaml:"prune"`
 	// Wait until what was applied is healthy.
 	Wait *bool `yaml:"wait"`
@@ -122,7 +123,8 @@ sync:
   interval: 10m0s
 # For all teams, one line here is a change everywhere. What is not given stays
 # as Flux v1 had it. The same may stand below a cluster, a team and an
-# application, and the narrowest holds:
+# application, and the narrowest holds. Where prune turns on what Flux v1 had
+# off, namespaces, volumes, definitions and HelmReleases are still never deleted.
 #
 # defaults:
 #   gitRepository: {interval: 1m, timeout: 1m}
@@ -210,9 +212,11 @@ func (s *Settings) overrides(cluster, team, application string) []*Override {
 }
 
 // apply gives a GitRepository or Kustomization with what the settings say of
-// it; the one it is given is not changed.
+// it; the one it is given is not changed. Where they have it prune and Flux v1
+// did not, Namespaces and what else holds others are kept from it.
 func (s *Settings) apply(cluster, team, application string, object *unstructured.Unstructured) *unstructured.Unstructured {
 	out := object.DeepCopy()
+	pruned, _, _ := unstructured.NestedBool(out.Object, "spec", "prune")
 	spec, _ := out.Object["spec"].(map[string]any)
 	if spec == nil {
 		spec = map[string]any{}
@@ -236,6 +240,10 @@ func (s *Settings) apply(cluster, team, application string, object *unstructured
 				}
 			}
 		}
+	}
+	if prune, _ := spec["prune"].(bool); prune && !pruned && object.GetKind() == kustomizationKind().Kind {
+		patches, _ := spec["patches"].([]any)
+		spec["patches"] = append(patches, migrate.ProtectPrecious()...)
 	}
 	return out
 }

@@ -254,6 +254,12 @@ func (e *explainer) patched(o writtenObject, at string) (from []string) {
 	for _, p := range list {
 		patch, _ := p.(map[string]any)
 		text, _ := patch["patch"].(string)
+		if name, _, _ := unstructured.NestedString(patch, "target", "name"); name == "" {
+			kind, _, _ := unstructured.NestedString(patch, "target", "kind")
+			from = append(from, fmt.Sprintf("%s: it prunes where Flux v1 did not, and no %s must go",
+				e.settings.override(e.report.Capacitor.Cluster, TeamName(o.repository), o.object, ".spec.prune"), strings.Trim(kind, "^$")))
+			continue
+		}
 		for _, a := range o.agents {
 			for _, object := range e.objectsOf(o, a) {
 				if object.Manifest != nil && selects(patch, object) {

@@ -94,16 +94,51 @@ func additions(o *Object, collected bool) []Addition {
 	return nil
 }
 
+// preciousKinds are those of which nothing must be pruned, with why.
+var preciousKinds = []struct {
+	schema.GroupKind
+	why string
+}{
+	{schema.GroupKind{Kind: "Namespace"}, holdsOthers},
+	{schema.GroupKind{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"}, holdsOthers},
+	{schema.GroupKind{Kind: "PersistentVolumeClaim"}, holdsOthers},
+	{schema.GroupKind{Kind: "PersistentVolume"}, holdsOthers},
+	{schema.GroupKind{Kind: "Endpoints"}, "Flux v1 never deletes objects of this kind"}, // reference 2.7
+	{schema.GroupKind{Group: "helm.fluxcd.io", Kind: "HelmRelease"}, ownsRelease},
+	{schema.GroupKind{Group: "flux.weave.works", Kind: "HelmRelease"}, ownsRelease},
+}
+
+const (
+	holdsOthers = "deleting it would delete what it holds"
+	ownsRelease = "deleting it would make the helm-operator uninstall the release" // reference H43
+)
+
 // precious says why objects of a kind must not be pruned; empty if they may be.
 func precious(gk schema.GroupKind) string {
-	switch gk {
-	case schema.GroupKind{Kind: "Namespace"}, schema.GroupKind{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"},
-		schema.GroupKind{Kind: "PersistentVolumeClaim"}, schema.GroupKind{Kind: "PersistentVolume"}:
-		return "deleting it would delete what it holds"
-	case schema.GroupKind{Kind: "Endpoints"}:
-		return "Flux v1 never deletes objects of this kind" // reference 2.7
-	case schema.GroupKind{Group: "helm.fluxcd.io", Kind: "HelmRelease"}, schema.GroupKind{Group: "flux.weave.works", Kind: "HelmRelease"}:
-		return "deleting it would make the helm-operator uninstall the release" // reference H43
+	for _, k := range preciousKinds {
+		if k.GroupKind == gk {
+			return k.why
+		}
 	}
 	return ""
+}
+
+// ProtectPrecious are the patches of a Kustomization that keep every object of the kinds whose loss takes more with it from being
+// pruned. A plan protects the objects that it knows, one by one, where Flux v1
+// collects garbage; these are for a Kustomization that is made to prune where
+// Flux v1 did not, of whose objects the plan says nothing.
+func ProtectPrecious() []any {
+	out := make([]any, 0, len(preciousKinds))
+	for _, k := range preciousKinds {
+		group := "^" + regexp.QuoteMeta(k.Group) + "$"
+		out = append(out, map[string]any{
+			"target": map[string]any{"group": group, "kind": "^" + k.Kind + "$"},
+			// Kustomize puts the version and name of each object in their place.
+			"patch": yamlOf(map[string]any{
+				"apiVersion": schema.GroupVersion{Group: k.Group, Version: "v1"}.String(), "kind": k.Kind,
+				"metadata": map[string]any{"name": "every", "annotations": map[string]any{annotationPrune: disabled}},
+			}),
+		})
+	}
+	return out
 }
