@@ -96,8 +96,8 @@ func (p *prover) carried(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence
 		return true
 	}
 	var missing []string
-	for _, a := range p.repo.Adds {
-		if a.Object == o.ID && a.Type == "annotation" && e.New.GetAnnotations()[a.Key] != a.Value {
+	for _, a := range p.adds[o.ID] {
+		if e.New.GetAnnotations()[a.Key] != a.Value {
 			missing = append(missing, a.Key+": "+a.Value)
 		}
 	}
@@ -403,10 +403,8 @@ func Normalized(u *unstructured.Unstructured) *unstructured.Unstructured {
 // added are the annotation keys that the plan puts on the object on purpose.
 func (p *prover) added(id string) map[string]bool {
 	keys := map[string]bool{}
-	for _, a := range p.repo.Adds {
-		if a.Object == id && a.Type == "annotation" {
-			keys[a.Key] = true
-		}
+	for _, a := range p.adds[id] {
+		keys[a.Key] = true
 	}
 	return keys
 }

@@ -165,6 +165,8 @@ type prover struct {
 
 	// planned gives the Kustomization that the planner put an object into.
 	planned map[string]string
+	// adds are the annotations that the plan puts on each object on purpose.
+	adds map[string][]migrate.Addition
 	// unbuilt are the Kustomizations that could not be built.
 	unbuilt map[string]bool
 	// makes is what the repository makes that other objects need.
@@ -178,10 +180,15 @@ type prover struct {
 func newProver(inv migrate.Inventory, plan *migrate.Plan, repo *migrate.Repository, w World) *prover {
 	p := &prover{
 		plan: plan, repo: repo, agent: agentOf(inv, repo.ID), world: w, evidence: map[string]*Evidence{}, lacking: map[string]bool{},
-		planned: map[string]string{}, unbuilt: map[string]bool{}, marked: map[string]bool{}, others: map[string][]string{},
+		planned: map[string]string{}, adds: map[string][]migrate.Addition{}, unbuilt: map[string]bool{}, marked: map[string]bool{}, others: map[string][]string{},
 	}
 	for _, o := range repo.Objects {
 		p.planned[o.ID] = o.Application
+	}
+	for _, a := range repo.Adds {
+		if a.Type == "annotation" {
+			p.adds[a.Object] = append(p.adds[a.Object], a)
+		}
 	}
 	for _, a := range inv.Agents {
 		for _, id := range a.Marked {
