@@ -158,7 +158,7 @@ func (w *witness) inventory(ctx context.Context) (migrate.Inventory, error) {
 	if inv.Findings == nil {
 		inv.Findings = []migrate.Finding{}
 	}
-	w.say(fmt.Sprintf("done: %d agents, %d findings", len(inv.Agents), len(inv.Findings)))
+	w.say(fmt.Sprintf("done: %s, %s", migrate.Count(len(inv.Agents), "agent"), migrate.Count(len(inv.Findings), "finding")))
 	return inv, nil
 }
 

@@ -288,9 +288,9 @@ func summary(w io.Writer, inv migrate.Inventory) error {
 			agents++
 		}
 	}
-	fmt.Fprintf(w, "%s, %s in all\n", plural(agents, what), asking(Total(inv).CPU, "CPU"))
+	fmt.Fprintf(w, "%s, %s in all\n", migrate.Count(agents, what), asking(Total(inv).CPU, "CPU"))
 	if n := len(inv.Cluster.Flux2); n > 0 {
-		fmt.Fprintf(w, "%s of Flux v2: %s\n", plural(n, "running controller"), strings.Join(inv.Cluster.Flux2, ", "))
+		fmt.Fprintf(w, "%s of Flux v2: %s\n", migrate.Count(n, "running controller"), strings.Join(inv.Cluster.Flux2, ", "))
 	}
 	declarations(w, inv)
 	if len(inv.Findings) == 0 {
@@ -329,7 +329,7 @@ func declarations(w io.Writer, inv migrate.Inventory) {
 	fmt.Fprintln(w, "\ndeclared in Terraform:")
 	slices.Sort(places)
 	for _, place := range places {
-		what := plural(len(agents[place]), "agent")
+		what := migrate.Count(len(agents[place]), "agent")
 		if len(agents[place]) == 1 {
 			what = agents[place][0].ID
 		}

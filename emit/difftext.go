@@ -107,7 +107,7 @@ func (l editLine) String() string {
 // extent says how much there is to see of so many objects.
 func extent(objects int, differences []Difference) string {
 	not := uncompared(differences)
-	text := plural(objects-not, "object") + " compared, "
+	text := migrate.Count(objects-not, "object") + " compared, "
 	if not > 0 {
 		text += fmt.Sprintf("%d could not be compared, ", not)
 	}

@@ -60,11 +60,11 @@ func (r *Report) groundsOf(w *waveView) string {
 		parts = append(parts, "the canary, with "+r.canaryWhy(sizes[0]))
 	default:
 		least, most := sizes[0], sizes[len(sizes)-1]
-		of := plural(least, "object")
+		of := migrate.Count(least, "object")
 		if least != most {
-			of = fmt.Sprintf("%d to %s", least, plural(most, "object"))
+			of = fmt.Sprintf("%d to %s", least, migrate.Count(most, "object"))
 		}
-		text := fmt.Sprintf("%s of %s, next by size", plural(len(sizes), "repository"), of)
+		text := fmt.Sprintf("%s of %s, next by size", migrate.Count(len(sizes), "repository"), of)
 		if slices.ContainsFunc(r.Plan.Repositories, func(repo migrate.Repository) bool { return len(repo.After) > 0 }) {
 			text += " of those whose needs are met by then"
 		}
@@ -94,7 +94,7 @@ func (r *Report) waveWhy(repo *migrate.Repository) string {
 	case len(repo.After) > 0:
 		return "it comes after " + needsText(repo.After)
 	}
-	return fmt.Sprintf("by its size, %s: smaller repositories come first", plural(len(repo.Objects), "object"))
+	return fmt.Sprintf("by its size, %s: smaller repositories come first", migrate.Count(len(repo.Objects), "object"))
 }
 
 // blockers are the codes of what holds a repository back, sorted.

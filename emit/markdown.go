@@ -62,13 +62,13 @@ func (m *markdown) try(s string) bool {
 func markdownCut(bare, gone, lost int) string {
 	var parts []string
 	if bare > 0 {
-		parts = append(parts, "the details of "+plural(bare, "object"))
+		parts = append(parts, "the details of "+migrate.Count(bare, "object"))
 	}
 	if gone > 0 {
-		parts = append(parts, plural(gone, "object")+" altogether")
+		parts = append(parts, migrate.Count(gone, "object")+" altogether")
 	}
 	if lost > 0 {
-		parts = append(parts, plural(lost, "line")+" of repositories, rights, credentials and findings")
+		parts = append(parts, migrate.Count(lost, "line")+" of repositories, rights, credentials and findings")
 	}
 	return fmt.Sprintf("\n> **Cut to fit a comment:** %s. `fluxover plan -o html` has everything.\n", strings.Join(parts, ", "))
 }
@@ -84,13 +84,13 @@ func (m *markdown) overview(r *Report) {
 	m.must(fmt.Sprintf("| agents | %d × Flux v1 | 1 (%s) | %d |\n", p.Agents, escape(p.Engine), max(0, p.Agents-1)))
 	m.must(fmt.Sprintf("| CPU asked for | %s | %s | %s |\n", p.Before.CPU, orDash(p.After.CPU), orDash(p.Freed.CPU)))
 	m.must(fmt.Sprintf("| memory asked for | %s | %s | %s |\n", p.Before.Memory, orDash(p.After.Memory), orDash(p.Freed.Memory)))
-	m.must(fmt.Sprintf("| objects of Flux v2 | | %s, %s | |\n\n", plural(p.Sources, "GitRepository"), plural(p.Kustomizations, "Kustomization")))
+	m.must(fmt.Sprintf("| objects of Flux v2 | | %s, %s | |\n\n", migrate.Count(p.Sources, "GitRepository"), migrate.Count(p.Kustomizations, "Kustomization")))
 	used := usedVerbs(r.Plan)
 	head, rule := "| wave | repository | commit | apps |", "|---:|---|---|---:|"
 	for _, v := range used {
 		head, rule = head+" "+string(v)+" |", rule+"---:|"
 	}
-	m.must(fmt.Sprintf("<details><summary>%s in %s</summary>\n\n%s |\n%s---|\n", plural(len(r.Plan.Repositories), "repository"), plural(len(r.waves()), "wave"), head, rule))
+	m.must(fmt.Sprintf("<details><summary>%s in %s</summary>\n\n%s |\n%s---|\n", migrate.Count(len(r.Plan.Repositories), "repository"), migrate.Count(len(r.waves()), "wave"), head, rule))
 	for _, repo := range r.Plan.Repositories {
 		row := fmt.Sprintf("| %d | %s | %s | %d |", repo.Wave, code(repo.ID), code(shortCommit(repo.Commit)), len(repo.Kustomizations))
 		counts := countVerbs(repo.Objects)
@@ -157,7 +157,7 @@ func (m *markdown) grounds(r *Report) {
 	for _, o := range r.owners() {
 		owners = append(owners, fmt.Sprintf("%s, %s: %s", escape(string(o.Owner)), escape(o.Why), escape(strings.Join(o.Secrets, ", "))))
 	}
-	m.folded(plural(len(r.Plan.Credentials), "copied credential")+", by who makes them anew for a cluster that is built again", owners)
+	m.folded(migrate.Count(len(r.Plan.Credentials), "copied credential")+", by who makes them anew for a cluster that is built again", owners)
 	var adds []string
 	for _, a := range r.adds() {
 		adds = append(adds, fmt.Sprintf("%s: %s: %s", code(a.What), escape(a.Why), escape(strings.Join(a.Objects, ", "))))

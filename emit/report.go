@@ -77,7 +77,7 @@ func verdict(plan migrate.Plan) string {
 		}
 	}
 	if blocked > 0 {
-		return fmt.Sprintf("%s of %d held back by blockers", plural(blocked, "repository"), len(plan.Repositories))
+		return fmt.Sprintf("%s of %d held back by blockers", migrate.Count(blocked, "repository"), len(plan.Repositories))
 	}
 	return "nothing stands in the way"
 }
@@ -96,7 +96,7 @@ func proofText(plan migrate.Plan) string {
 		}
 	}
 	if assumed > 0 {
-		text += fmt.Sprintf("; what happens to %d of %s is assumed, not proven", assumed, plural(objects, "object"))
+		text += fmt.Sprintf("; what happens to %d of %s is assumed, not proven", assumed, migrate.Count(objects, "object"))
 	}
 	return text
 }

@@ -24,8 +24,8 @@ func Review(w io.Writer, report Report, style Style) error {
 		before += " and " + p.Before.Memory + " memory"
 	}
 	fmt.Fprintf(w, "%s\n", style.paint("Plan for "+clusterName(plan), bold))
-	fmt.Fprintf(w, "  before  %s, %s\n", plural(p.Agents, "Flux v1 agent"), before)
-	fmt.Fprintf(w, "  after   1 agent (%s), %s, %s\n", p.Engine, plural(p.Sources, "GitRepository"), plural(p.Kustomizations, "Kustomization"))
+	fmt.Fprintf(w, "  before  %s, %s\n", migrate.Count(p.Agents, "Flux v1 agent"), before)
+	fmt.Fprintf(w, "  after   1 agent (%s), %s, %s\n", p.Engine, migrate.Count(p.Sources, "GitRepository"), migrate.Count(p.Kustomizations, "Kustomization"))
 	if p.Freed.CPU != "" {
 		line := "  freed   " + p.Freed.CPU + " CPU"
 		if p.Freed.Memory != "" {
@@ -255,14 +255,4 @@ func shortCommit(c string) string {
 		return c[:7]
 	}
 	return c
-}
-
-func plural(n int, word string) string {
-	switch {
-	case n == 1:
-		return "1 " + word
-	case strings.HasSuffix(word, "y"):
-		word = strings.TrimSuffix(word, "y") + "ie"
-	}
-	return strconv.Itoa(n) + " " + word + "s"
 }

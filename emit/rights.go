@@ -121,7 +121,7 @@ func (r *Report) flagsWhy() string {
 			confined++
 		}
 	}
-	return fmt.Sprintf("who is confined (%d of %s) %s", confined, plural(len(r.Inventory.Agents), "agent"), staysConfined)
+	return fmt.Sprintf("who is confined (%d of %s) %s", confined, migrate.Count(len(r.Inventory.Agents), "agent"), staysConfined)
 }
 
 // withRights puts a repository to the others that may do the same.

@@ -142,7 +142,7 @@ func WriteTreeDiff(w io.Writer, changes []TreeChange, style Style) error {
 		if len(places) > 3 {
 			places, more = places[:3], fmt.Sprintf(" and %d more", len(places)-3)
 		}
-		text := Wrap(fmt.Sprintf("%s: %s%s", plural(len(c.Paths), "file"), strings.Join(places, ", "), more), style.width()-4, "    ")
+		text := Wrap(fmt.Sprintf("%s: %s%s", migrate.Count(len(c.Paths), "file"), strings.Join(places, ", "), more), style.width()-4, "    ")
 		if _, err := fmt.Fprintf(w, "  %s\n    %s\n", what, text); err != nil {
 			return err
 		}

@@ -313,7 +313,7 @@ func (b *repositoryBuilder) filledNamespaces() {
 	if count > 0 {
 		b.find(Finding{
 			Severity: Warning, Code: "NAMESPACES_FILLED", Where: first,
-			Message: fmt.Sprintf("%d objects name no namespace, and fluxd puts them into %s; the new agent does so by a patch for each, so that a manifest that is added later has to name its namespace", count, namespace),
+			Message: fmt.Sprintf("fluxd fills in the namespace %s for %s without one; the new agent does so by a patch for each, so that a manifest that is added later has to name its namespace", namespace, Count(count, "object")),
 			Hint:    "write the namespace into these manifests before or after the migration: for fluxd that changes nothing",
 		})
 	}

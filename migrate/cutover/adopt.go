@@ -63,7 +63,7 @@ func topUp(ctx context.Context, r *repository) error {
 			return err
 		}
 	} else if len(changed) > 0 {
-		r.note("top-up", "%d objects were changed since the snapshot (%s): predicting again", len(changed), migrate.DisplayID(changed[0]))
+		r.note("top-up", "predicting again: %s changed since the snapshot (%s)", migrate.Count(len(changed), "object"), migrate.DisplayID(changed[0]))
 		commit := r.j.Commit
 		if err := r.predictAgain(ctx, "top-up"); err != nil {
 			return err

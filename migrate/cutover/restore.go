@@ -151,7 +151,7 @@ func giveBack(ctx context.Context, r *repository) error {
 	if err := r.leaveToOldAgent(ctx, refused); err != nil {
 		return err
 	}
-	r.note("undo-adopt", "%d objects are Flux v1's again", restored)
+	r.note("undo-adopt", "given back to Flux v1: %s", migrate.Count(restored, "object"))
 	slices.Sort(left)
 	for _, id := range left {
 		r.note("undo-adopt", "%s left Git since the cut-over: it stays, without Flux v1's mark", migrate.DisplayID(id))
@@ -249,7 +249,7 @@ func (j *journal) leftovers() string {
 	for i, id := range j.NotGivenBack {
 		names[i] = migrate.DisplayID(id)
 	}
-	return left + fmt.Sprintf("%d objects refused to be put back and wait for the old agent's next sync; look at their labels and owners after it: %s", len(names), strings.Join(names, ", "))
+	return left + fmt.Sprintf("refused to be put back, and left for the old agent's next sync (%s; look at labels and owners after it): %s", migrate.Count(len(names), "object"), strings.Join(names, ", "))
 }
 
 // inventories are the ids that the Repository's Kustomizations list.

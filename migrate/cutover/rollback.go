@@ -269,7 +269,7 @@ func (r *repository) planReturn(ctx context.Context, o RollbackOptions) (Reposit
 				out.LeftGit = append(out.LeftGit, id)
 			}
 		}
-		act("put labels, annotations and field ownership back on %d objects", out.Restored)
+		act("put labels, annotations and field ownership back on %s", migrate.Count(out.Restored, "object"))
 	}
 	if begun(r.j.state("fence")) {
 		act("lift the fence %s", fenceName(r.id))
