@@ -3,6 +3,7 @@ package cutover
 import (
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -28,16 +29,23 @@ metadata:
   name: web
   managedFields:
   - {manager: kubectl-edit, operation: Update, apiVersion: apps/v1, fieldsType: FieldsV1, fieldsV1: {"f:spec": {"f:paused": {}, "f:template": {"f:spec": {"f:hostname": {}}}}}}
-spec: {paused: true, replicas: 2, template: {spec: {hostname: by-hand}}}
+spec: {paused: true, replicas: 2, template: {spec: {hostname: by-hand, containers: [{name: web}]}}}
 `)
 	const path = ".spec.template.spec.hostname"
-	for _, asked := range []bool{false, true} {
-		now := parse("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {replicas: 2, template: {spec: {dnsPolicy: Default}}}\n")
-		left := restoreFields(now, held, asked)
-		hostname, back, _ := unstructured.NestedString(now.Object, "spec", "template", "spec", "hostname")
-		paused, _, _ := unstructured.NestedBool(now.Object, "spec", "paused")
-		if back != asked || asked && hostname != "by-hand" || slices.Contains(left, path) == asked || !paused {
-			t.Errorf("asked %t: %v, left %q", asked, now.Object["spec"], left)
+	for _, kind := range []string{"apps/v1 Deployment", "argoproj.io/v1alpha1 Rollout"} { // an operator's kind has pods too
+		apiVersion, kind, _ := strings.Cut(kind, " ")
+		for _, asked := range []bool{false, true} {
+			now := parse("metadata: {name: web}\nspec: {replicas: 2, template: {spec: {dnsPolicy: Default, containers: [{name: web}]}}}\n")
+			for _, u := range []*unstructured.Unstructured{held, now} {
+				u.SetAPIVersion(apiVersion)
+				u.SetKind(kind)
+			}
+			left := restoreFields(now, held, asked)
+			hostname, back, _ := unstructured.NestedString(now.Object, "spec", "template", "spec", "hostname")
+			paused, _, _ := unstructured.NestedBool(now.Object, "spec", "paused")
+			if back != asked || asked && hostname != "by-hand" || slices.Contains(left, path) == asked || !paused {
+				t.Errorf("%s, asked %t: %v, left %q", kind, asked, now.Object["spec"], left)
+			}
 		}
 	}
 }

@@ -25,6 +25,7 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/value"
 
 	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/proof"
 	"github.com/fluxover/fluxover/reconcile/cluster"
 )
 
@@ -711,7 +712,7 @@ func restoreFields(want, held *unstructured.Unstructured, templates bool) []stri
 		if current, is := lookup(want.Object, p); is && sameValue(current, before) {
 			return
 		}
-		if !templates && hasPods(want.GetKind()) && strings.HasPrefix(p.String(), ".spec.template") {
+		if !templates && proof.ReplacesPods(held, []string{p.String()}) {
 			left = append(left, p.String())
 			return
 		}
@@ -754,10 +755,6 @@ func ownedOtherwise(set *fieldpath.Set, p fieldpath.Path) bool {
 		}
 	}
 	return false
-}
-
-func hasPods(kind string) bool {
-	return slices.Contains([]string{"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController"}, kind)
 }
 
 func deepCopy(value any) any {

@@ -243,7 +243,7 @@ func (p *prover) compare(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence
 		hint = "give it a label of its own in Git to keep it without these"
 		reason = "the API server gives an object without labels those of its pod template, and it has none between the mark of Flux v1 and the labels of Flux v2"
 	}
-	if replacesPods(e.Live, o.Fields) {
+	if ReplacesPods(e.Live, o.Fields) {
 		o.Verb, o.Why = migrate.Restart, "the pod template changes: "+reason
 		p.find(migrate.Finding{
 			Severity: migrate.Blocker, Code: "PODS_RESTART", Subject: o.ID, Where: where(old), Acceptable: true,
