@@ -22,6 +22,31 @@ type planOfReal struct {
 	Builds map[string]any `json:"builds"`
 }
 
+// ofNoPlace are refusals about what stands in no one file and no one object: of
+// the cluster, of a whole repository, or of several files that the message names.
+var ofNoPlace = []string{
+	"API_GROUP_DOWN", "BUILD_FAILED", "CLUSTER_ADMIN", "EMPTY_BUILD", "EMPTY_SET", "HELMRELEASE_V1", "IMAGE_AUTOMATION", "KNOWN_HOSTS_MISSING",
+	"KUBERNETES_TOO_OLD", "MARK_HANDED_TO_PODS", "NEVER_SYNCED", "NO_RIGHTS", "SETTING_BLOCKS", "SOPS_ENCRYPTED", "SOURCE_IGNORE_UNREADABLE",
+	"TOKEN_IN_PLAIN_TEXT",
+}
+
+// everyRefusalIsPlacedAndMended checks that each blocker says what is refused,
+// where it stands, and what to do.
+func everyRefusalIsPlacedAndMended(t *testing.T, plan migrate.Plan) {
+	t.Helper()
+	for _, f := range plan.Findings {
+		if f.Severity != migrate.Blocker {
+			continue
+		}
+		if f.Message == "" || f.Hint == "" {
+			t.Errorf("%s of %q says %q, and to do %q", f.Code, f.Subject, f.Message, f.Hint)
+		}
+		if f.Where == "" && !slices.Contains(ofNoPlace, f.Code) {
+			t.Errorf("%s of %q has no place", f.Code, f.Subject)
+		}
+	}
+}
+
 // planReal plans a public repository from its files alone.
 func planReal(t *testing.T, name string) planOfReal {
 	t.Helper()
@@ -39,6 +64,7 @@ func planOfInventory(t *testing.T, inv migrate.Inventory, w proof.World) planOfR
 	}
 	plan := res.Plan
 	everyLineExplained(t, plan, inv)
+	everyRefusalIsPlacedAndMended(t, plan)
 	out := planOfReal{Plan: plan, Builds: map[string]any{}}
 	heldBack := func(id string, codes ...string) bool {
 		return slices.ContainsFunc(plan.Findings, func(f migrate.Finding) bool {
