@@ -87,7 +87,7 @@ func (t *trial) first(ctx context.Context) error {
 	if err != nil {
 		return t.incomparable(err)
 	}
-	asOld, asNew = t.unnamed(asOld), t.unnamed(asNew)
+	asNew = t.notesAside(asNew, asOld)
 	if t.suspect = proof.Differences(asOld, asNew); len(t.suspect) > 0 {
 		t.asOld, t.asNew = asOld, asNew
 	}
@@ -105,7 +105,7 @@ func (t *trial) second(ctx context.Context) error {
 	if err != nil {
 		return t.incomparable(err)
 	}
-	asOld, asNew = t.unnamed(asOld), t.unnamed(asNew)
+	asNew = t.notesAside(asNew, asOld)
 	restless := append(proof.Differences(t.asOld, asOld), proof.Differences(t.asNew, asNew)...)
 	still := proof.Differences(asOld, asNew)
 	fields := slices.DeleteFunc(t.suspect, func(field string) bool {
@@ -126,41 +126,9 @@ func (t *trial) incomparable(err error) error {
 	return fmt.Errorf("compare what accounts %s and %s would make of it: %w", t.old, t.new, t.wordless(err))
 }
 
-// unnamed is an object as it is compared, less the names of the two accounts in
-// any text: Knative, Rancher and common policies note who wrote an object, which
-// is to be another. A user's name ends with namespace and name; an account that is
-// impersonated has no UID.
-func (t *trial) unnamed(u *unstructured.Unstructured) *unstructured.Unstructured {
-	var names []string
-	for _, a := range []*account{t.old, t.new} {
-		names = append(names, a.namespace+":"+a.name, a.String(), "system:serviceaccounts:"+a.namespace)
-	}
-	// One may begin with another.
-	slices.SortFunc(names, func(a, b string) int { return len(b) - len(a) })
-	var pairs []string
-	for _, name := range names {
-		pairs = append(pairs, name, "<account>")
-	}
-	u = proof.Plain(u)
-	replaceTexts(u.Object, strings.NewReplacer(pairs...))
-	return u
-}
-
-// replaceTexts replaces in all texts below v, which is changed, and gives it.
-func replaceTexts(v any, r *strings.Replacer) any {
-	switch v := v.(type) {
-	case string:
-		return r.Replace(v)
-	case map[string]any:
-		for k := range v {
-			v[k] = replaceTexts(v[k], r)
-		}
-	case []any:
-		for i := range v {
-			v[i] = replaceTexts(v[i], r)
-		}
-	}
-	return v
+// notesAside is what the new account would get, less the notes of who wrote.
+func (t *trial) notesAside(asNew, asOld *unstructured.Unstructured) *unstructured.Unstructured {
+	return proof.NotesAside(asNew, asOld, proof.Account{Namespace: t.old.namespace, Name: t.old.name}, proof.Account{Namespace: t.new.namespace, Name: t.new.name})
 }
 
 // runTrials takes the first turn of all, waits once where there are suspects, and

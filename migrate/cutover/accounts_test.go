@@ -86,7 +86,44 @@ func wrote(namespace, group, name string) map[string]any {
 		"lastModifier": "system:serviceaccount:" + namespace + ":" + name,
 		"created-by":   `{"groups":["system:serviceaccounts","system:serviceaccounts:` + group + `","system:authenticated"],"username":"system:serviceaccount:` + namespace + ":" + name + `"}`,
 		"short":        namespace + "/" + name,
-		"list":         []any{"by " + namespace + ":" + name + " at admission"},
+		"sentence":     "by " + namespace + ":" + name + " at admission",
+	}
+}
+
+// What is not the object's own metadata is what it does: pods of a template with
+// another value would be replaced.
+func TestWhoWroteIsADifferenceInWhatTheObjectSays(t *testing.T) {
+	who := func(a string) string { return "system:serviceaccount:" + a + ":flux" }
+	for name, c := range map[string]struct {
+		object func(who string) string
+		want   string
+	}{
+		"annotations of pods": {func(who string) string {
+			return "kind: Deployment\nspec: {template: {metadata: {annotations: {by: " + who + "}}}}\n"
+		}, ".spec.template.metadata.annotations.by"},
+		"labels of pods": {func(who string) string {
+			return "kind: Deployment\nspec: {template: {metadata: {labels: {by: " + who + "}}}}\n"
+		}, ".spec.template.metadata.labels.by"},
+		"a variable": {func(who string) string {
+			return "kind: Pod\nspec: {containers: [{name: a, env: [{name: BY, value: " + who + "}]}]}\n"
+		}, ".spec.containers[0].env[0].value"},
+		"data":              {func(who string) string { return "kind: ConfigMap\ndata: {by: " + who + "}\n" }, ".data.by"},
+		"its finalizers":    {func(who string) string { return "kind: ConfigMap\nmetadata: {finalizers: [" + who + "]}\n" }, ".metadata.finalizers[0]"},
+		"its annotations":   {func(who string) string { return "kind: ConfigMap\nmetadata: {annotations: {by: " + who + "}}\n" }, ""},
+		"its labels":        {func(who string) string { return "kind: ConfigMap\nmetadata: {labels: {by: " + who + "}}\n" }, ""},
+		"a namespace's own": {func(who string) string { return "kind: Namespace\nmetadata: {annotations: {by: " + who + "}}\n" }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			as := func(namespace string) *account {
+				return &account{namespace, "flux", func(context.Context, *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+					return manifest(t, c.object(who(namespace))), nil
+				}}
+			}
+			err := runTrials(t.Context(), []*trial{{id: "shop:configmap/settings", old: as("flux"), new: as("flux-system")}}, func(context.Context) bool { return true })
+			if c.want == "" && err != nil || c.want != "" && (!errors.Is(err, ErrMoved) || !strings.Contains(err.Error(), " in "+c.want+": ")) {
+				t.Errorf("want a difference in %q, got %v", c.want, err)
+			}
+		})
 	}
 }
 

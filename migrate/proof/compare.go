@@ -268,15 +268,41 @@ func number(v any) (any, bool) {
 	return nil, false
 }
 
+// NotesAside is an object as one account would leave it, with the labels and
+// annotations that it had before where they differ by no more than the names of
+// the accounts: Knative, Rancher and common policies note who wrote an object,
+// which is to be another. Anywhere else a name is what the object says: in a pod
+// template another one replaces pods. A user's name ends with namespace and name;
+// an account that is impersonated has no UID.
+func NotesAside(after, before *unstructured.Unstructured, accounts ...Account) *unstructured.Unstructured {
+	var names []string
+	for _, a := range accounts {
+		names = append(names, a.Namespace+":"+a.Name, a.Namespace+"/"+a.Name, "system:serviceaccounts:"+a.Namespace)
+	}
+	// One may begin with another.
+	slices.SortFunc(names, func(a, b string) int { return len(b) - len(a) })
+	var pairs []string
+	for _, name := range names {
+		pairs = append(pairs, name, "<account>")
+	}
+	unnamed := strings.NewReplacer(pairs...)
+	after = after.DeepCopy()
+	for _, field := range []string{"labels", "annotations"} {
+		was, _, _ := unstructured.NestedStringMap(before.Object, "metadata", field)
+		is, _, _ := unstructured.NestedStringMap(after.Object, "metadata", field)
+		for key, value := range is {
+			if old, both := was[key]; both && unnamed.Replace(old) == unnamed.Replace(value) {
+				// The path is there, and holds texts.
+				_ = unstructured.SetNestedField(after.Object, old, "metadata", field, key)
+			}
+		}
+	}
+	return after
+}
+
 // Differences lists the JSON paths at which two objects differ, sorted, as they
 // are compared: without the API server's own metadata, status, and what a
 // hand-over changes on purpose.
 func Differences(a, b *unstructured.Unstructured) []string {
 	return differences(reduced(a.Object, nil), reduced(b.Object, nil))
-}
-
-// Plain is a copy of an object as it is compared: without the API server's
-// own metadata, status, and what a hand-over changes on purpose.
-func Plain(u *unstructured.Unstructured) *unstructured.Unstructured {
-	return &unstructured.Unstructured{Object: reduced(u.Object, nil)}
 }
