@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/clientcmd/api"
 
+	"github.com/fluxover/fluxover/migrate/cutover"
 	"github.com/fluxover/fluxover/reconcile/cluster"
 )
 
@@ -133,9 +134,12 @@ func value(flag *string) string {
 	return *flag
 }
 
-// hintsOf are the hints for an error of the API server that came later.
+// hintsOf are the hints for an error of the API server that came later, or for a
+// Lease that was lost.
 func hintsOf(err error) []string {
 	switch {
+	case errors.Is(err, cutover.ErrLeaseLost):
+		return []string{`another operator may be at work by now: "fluxover status" shows who, and how far it is`}
 	case apierrors.IsForbidden(err):
 		return []string{"have this right granted, or use an account that has it (--context, --as)"}
 	case apierrors.IsUnauthorized(err):

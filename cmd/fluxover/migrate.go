@@ -338,8 +338,7 @@ func (o *migrateOptions) chosen(plan *migrate.Plan) []migrate.Repository {
 // findings say what can be done about repositories that they hold back.
 func cutoverError(ctx context.Context, err error, findings ...migrate.Finding) error {
 	exit := &exitError{Code: exitFailed, Err: err}
-	var locked *cutover.LockedError
-	if errors.As(err, &locked) {
+	if errors.Is(err, cutover.ErrLocked) {
 		exit.Hints = []string{"nothing has changed", `"fluxover status" shows how far it is`}
 	} else {
 		exit.Err, exit.Hints = explain(err, findings)

@@ -227,6 +227,36 @@ hint: run "fluxover migrate" to go on, or "fluxover rollback --repo
 	}
 }
 
+// A machine that slept lost its Lease in the middle of a step: that is not the
+// refusal of one who came second.
+func TestALeaseThatWasLostLeavesWhatTheStepLeaves(t *testing.T) {
+	lost := fmt.Errorf("%w: carol@bastion took it over at 2026-01-02T03:04:05Z", cutover.ErrLeaseLost)
+	err := errors.Join(
+		&cutover.StepError{Repository: "flux/a", Step: "adopt", Leaves: "the new agent is resumed, the old one fenced", Err: fmt.Errorf("%w: %w", context.Canceled, lost)},
+		&cutover.StepError{Repository: "flux/b", Step: "stage", Leaves: "suspended Kustomizations that apply nothing", Err: errors.New("no")})
+	var exit *exitError
+	if !errors.As(cutoverError(t.Context(), err), &exit) || exit.Code != exitFailed {
+		t.Fatalf("got %v", exit)
+	}
+	var text bytes.Buffer
+	sayError(&text, exit.Err, exit.Hints...)
+	said := strings.Join(strings.Fields(text.String()), " ")
+	for _, want := range []string{"step adopt: context canceled: the Lease was lost: carol@bastion took it over", "the new agent is resumed, the old one fenced", "suspended Kustomizations that apply nothing", `"fluxover status" shows who`, "--repo flux/a,flux/b"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("it does not say %q:\n%s", want, text.String())
+		}
+	}
+	if strings.Contains(said, "nothing has changed") {
+		t.Errorf("it says that nothing has changed:\n%s", text.String())
+	}
+	// At the door nothing was begun.
+	for _, refused := range []error{&cutover.LockedError{User: "carol"}, fmt.Errorf("take the Lease: %w: somebody took it at the same moment", cutover.ErrLocked)} {
+		if !errors.As(cutoverError(t.Context(), refused), &exit) || !slices.Contains(exit.Hints, "nothing has changed") {
+			t.Errorf("%v: %q", refused, exit.Hints)
+		}
+	}
+}
+
 func TestTheEndOfARunKeepsItsExitCodes(t *testing.T) {
 	blocked := fmt.Errorf("hand over flux/c: %w: blocker X", cutover.ErrBlocked)
 	gone, cancel := context.WithCancel(t.Context())
@@ -243,7 +273,7 @@ func TestTheEndOfARunKeepsItsExitCodes(t *testing.T) {
 		"all held back":                         {t.Context(), errors.Join(blocked, blocked), exitBlocked},
 		"one failed":                            {t.Context(), errors.Join(blocked, &cutover.StepError{Repository: "flux/a", Step: "stage", Err: errors.New("no")}), exitFailed},
 		"held back, and one that did not begin": {t.Context(), errors.Join(errors.Join(&cutover.NotBegunError{Repository: "flux/b", Err: errors.New("its plan is gone")}), blocked), exitFailed},
-		"held back, and the Lease lost":         {t.Context(), errors.Join(blocked, errors.New("the Lease was lost")), exitFailed},
+		"held back, and the Lease lost":         {t.Context(), errors.Join(blocked, cutover.ErrLeaseLost), exitFailed},
 		"held back at the recheck":              {t.Context(), errors.Join(blocked, step("recheck", rechecked)), exitBlocked},
 		"so, and not put back":                  {t.Context(), errors.Join(step("top-up", rechecked), step("undo-fence", errors.New("no"))), exitFailed},
 		"so, and not written down":              {t.Context(), step("recheck", errors.Join(rechecked, errors.New("write journal of flux/a: no"))), exitFailed},

@@ -40,6 +40,10 @@ type Event struct {
 var (
 	// ErrLocked: another operator holds the Lease. The error is a *LockedError.
 	ErrLocked = errors.New("another operator is at work in this cluster")
+	// ErrLeaseLost: the Lease was held, and is not any more: another operator took
+	// it over, somebody deleted it, or it could not be renewed in time. What was
+	// begun is as its journals say, and this run writes nothing more.
+	ErrLeaseLost = errors.New("the Lease was lost")
 	// ErrBlocked: a finding that nobody accepted holds the Repository, or the
 	// whole cluster, back. Nothing was changed.
 	ErrBlocked = errors.New("held back")

@@ -488,7 +488,7 @@ func (e *Executor) wave(ctx context.Context, s *session, repos []*repository) (f
 
 // fatal errors stop everything, whatever OnFailure says.
 func fatal(err error) bool {
-	return errors.Is(err, ErrBudget) || errors.Is(err, ErrJournal) || errors.Is(err, ErrAborted) || errors.Is(err, errCrash) || errors.Is(err, context.Canceled)
+	return errors.Is(err, ErrBudget) || errors.Is(err, ErrJournal) || errors.Is(err, ErrLeaseLost) || errors.Is(err, ErrAborted) || errors.Is(err, errCrash) || errors.Is(err, context.Canceled)
 }
 
 // heldBack reports whether err is about this Repository alone: a finding or a

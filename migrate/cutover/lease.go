@@ -112,7 +112,8 @@ func processDead(mark string) bool {
 	return errors.Is(process.Signal(syscall.Signal(0)), os.ErrProcessDone)
 }
 
-// LockedError says who holds the Lease.
+// LockedError says who held the Lease when it was asked for, so that nothing was
+// begun. One that was held and lost is ErrLeaseLost.
 type LockedError struct {
 	User, Host, Command string
 	Since               time.Time
@@ -258,35 +259,39 @@ func (l *lease) keep(held context.Context, renewed time.Time) {
 			renewed = begun
 			continue
 		}
-		var lost *LockedError
-		if errors.As(err, &lost) {
-			l.cancel(fmt.Errorf("the Lease was taken over: %w", lost))
+		if errors.Is(err, ErrLeaseLost) {
+			l.cancel(err)
 			return
 		}
 		if time.Since(renewed) > leaseDuration-2*leaseRenew {
-			l.cancel(fmt.Errorf("the Lease could not be renewed since %s: %w", renewed.Format(time.RFC3339), err))
+			l.cancel(fmt.Errorf("%w: it could not be renewed since %s: %w", ErrLeaseLost, renewed.Format(time.RFC3339), err))
 			return
 		}
 	}
 }
 
+// renew fails with ErrLeaseLost where the Lease is not this process's any more.
 func (l *lease) renew(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, leaseRenew)
 	defer cancel()
 	leases := l.kube.CoordinationV1().Leases(migrate.StateNamespace)
 	live, err := leases.Get(ctx, leaseName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		return &LockedError{User: "nobody", Host: "the Lease was deleted"}
+		return fmt.Errorf("%w: somebody deleted it", ErrLeaseLost)
 	}
 	if err != nil {
 		return err
 	}
 	if live.Spec.HolderIdentity == nil || *live.Spec.HolderIdentity != l.who.holder() {
-		lost := &LockedError{}
-		if h := holderOf(live); h != nil {
-			lost = h.locked(h.Expires)
+		h := holderOf(live)
+		if h == nil {
+			return fmt.Errorf("%w: another operator took it over, and has given it back", ErrLeaseLost)
 		}
-		return lost
+		command := ""
+		if h.Command != "" {
+			command = " (" + h.Command + ")"
+		}
+		return fmt.Errorf("%w: %s@%s%s took it over at %s", ErrLeaseLost, h.User, h.Host, command, h.Since.Format(time.RFC3339))
 	}
 	now := metav1.NowMicro()
 	live.Spec.RenewTime = &now

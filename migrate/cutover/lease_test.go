@@ -137,3 +137,28 @@ func TestALeaseThatIsGivenBackWhileItIsWatchedIsTakenAtOnce(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestALeaseThatWasLostSaysHow(t *testing.T) {
+	for name, c := range map[string]struct {
+		lease *coordinationv1.Lease
+		want  string
+	}{
+		"deleted":    {nil, "the Lease was lost: somebody deleted it"},
+		"taken over": {heldLease(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)), "the Lease was lost: carol@bastion took it over at 2026-01-02T03:04:05Z"},
+		"given back": {func() *coordinationv1.Lease {
+			l := heldLease(time.Now())
+			l.Spec.HolderIdentity, l.Spec.RenewTime = nil, nil
+			return l
+		}(), "the Lease was lost: another operator took it over, and has given it back"},
+	} {
+		kube := fake.NewClientset()
+		if c.lease != nil {
+			kube = fake.NewClientset(c.lease)
+		}
+		err := (&lease{kube: kube, who: Identity{User: "a", Host: "h", token: "1"}}).renew(t.Context())
+		var locked *LockedError
+		if !errors.Is(err, ErrLeaseLost) || errors.As(err, &locked) || err.Error() != c.want {
+			t.Errorf("%s: got %v, want %s", name, err, c.want)
+		}
+	}
+}

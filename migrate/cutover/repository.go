@@ -186,12 +186,7 @@ func (r *repository) forward(ctx context.Context, s *step) error {
 			// the next run begins again.
 			return fmt.Errorf("hand over %s: interrupted in step %s: %w", r.id, s.Name, context.Canceled)
 		}
-		err = r.withCause(err)
-		tidy, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordLimit)
-		defer cancel()
-		if !errors.Is(err, ErrJournal) {
-			err = errors.Join(err, r.record(tidy, s.Name, Failed, err.Error()))
-		}
+		err = r.recorded(ctx, s.Name, Failed, r.withCause(err))
 		r.emit(Event{At: time.Now(), Repository: r.id, Step: s.Name, State: failedOrBlocked(err), Message: err.Error(), Elapsed: time.Since(begun)})
 		return &StepError{Repository: r.id, Step: s.Name, Leaves: s.Leaves, Err: err}
 	}
@@ -223,10 +218,22 @@ func (r *repository) forward(ctx context.Context, s *step) error {
 	return nil
 }
 
-// withCause adds to an error that says no more than that it was cancelled why
-// the Lease was lost, if it was.
+// recorded writes down that a step ended by err, also where ctx has ended, and
+// gives err with what came of that. Nothing is written where the journal may be
+// somebody else's by now.
+func (r *repository) recorded(ctx context.Context, step string, state State, err error) error {
+	if errors.Is(err, ErrJournal) || r.held != nil && context.Cause(r.held) != nil {
+		return err
+	}
+	tidy, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordLimit)
+	defer cancel()
+	return errors.Join(err, r.record(tidy, step, state, err.Error()))
+}
+
+// withCause adds to an error why the Lease was lost, if it was: most say no more
+// than that they were cancelled, and none is written down.
 func (r *repository) withCause(err error) error {
-	if r.held == nil || !errors.Is(err, context.Canceled) {
+	if r.held == nil {
 		return err
 	}
 	if cause := context.Cause(r.held); cause != nil && !errors.Is(err, cause) {
@@ -254,12 +261,7 @@ func (r *repository) backward(ctx context.Context, s *step) error {
 		if errors.Is(err, errCrash) {
 			return err
 		}
-		err = r.withCause(err)
-		tidy, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordLimit)
-		defer cancel()
-		if !errors.Is(err, ErrJournal) {
-			err = errors.Join(err, r.record(tidy, s.Name, Undoing, err.Error()))
-		}
+		err = r.recorded(ctx, s.Name, Undoing, r.withCause(err))
 		r.emit(Event{At: time.Now(), Repository: r.id, Step: name, State: EventFailed, Message: err.Error(), Elapsed: time.Since(begun)})
 		return &StepError{Repository: r.id, Step: name, Err: err, GoingBack: r.j.GoingBack, Leaves: "what was undone so far stays undone; nothing is lost"}
 	}
