@@ -3,6 +3,7 @@ package cutover
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -124,6 +125,53 @@ func TestWhoWroteIsADifferenceInWhatTheObjectSays(t *testing.T) {
 				t.Errorf("want a difference in %q, got %v", c.want, err)
 			}
 		})
+	}
+}
+
+// A webhook of two versions during a rollout, or a list in a program's order of the
+// moment: one of a few values, at each try anew.
+func TestWhatIsDrawnFromAFewValuesIsNotTheAccounts(t *testing.T) {
+	const objects = 200
+	for name, draw := range map[string]func(r *rand.Rand) map[string]any{
+		"one of two values": func(r *rand.Rand) map[string]any { return map[string]any{"version": strconv.Itoa(r.IntN(2))} },
+		"two items in any order": func(r *rand.Rand) map[string]any {
+			i := r.IntN(2)
+			return map[string]any{"list": []any{strconv.Itoa(i), strconv.Itoa(1 - i)}}
+		},
+		"a list of two lengths": func(r *rand.Rand) map[string]any {
+			list := []any{strconv.Itoa(r.IntN(2)), strconv.Itoa(r.IntN(2))}
+			return map[string]any{"list": list[r.IntN(2):]}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var trials []*trial
+			for i := range objects {
+				random := rand.New(rand.NewPCG(1, uint64(i)))
+				try := func(context.Context, *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+					return &unstructured.Unstructured{Object: map[string]any{"kind": "ConfigMap", "data": draw(random)}}, nil
+				}
+				trials = append(trials, &trial{id: "shop:configmap/settings", old: &account{"flux", "flux", try}, new: &account{"flux-system", "flux", try}})
+			}
+			waits := 0
+			if err := runTrials(t.Context(), trials, func(context.Context) bool { waits++; return true }); err != nil || waits != 1 {
+				t.Errorf("%d waits: %v", waits, err)
+			}
+		})
+	}
+}
+
+// A run that is ended has not asked enough to say that anything moved.
+func TestAnEndedRunIsNoDifferenceBetweenTwoAccounts(t *testing.T) {
+	ctx, end := context.WithCancelCause(t.Context())
+	why := errors.New("interrupted")
+	as := func(namespace string) *account {
+		return &account{namespace, "flux", func(context.Context, *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+			return manifest(t, "kind: ConfigMap\ndata: {by: "+namespace+"}\n"), nil
+		}}
+	}
+	err := runTrials(ctx, []*trial{{id: "shop:configmap/settings", old: as("flux"), new: as("flux-system")}}, func(context.Context) bool { end(why); return false })
+	if !errors.Is(err, why) || errors.Is(err, ErrMoved) {
+		t.Errorf("got %v", err)
 	}
 }
 
