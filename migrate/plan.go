@@ -73,6 +73,9 @@ type Options struct {
 	Owners map[string]Owner `json:"owners,omitempty"`
 	// Decisions on acceptable findings.
 	Decisions []Decision `json:"-"`
+	// Staged: the accounts of the plan are made, and objects are tried as the one
+	// that will apply them; else as the old agent's, unless a fence refuses that.
+	Staged bool `json:"-"`
 }
 
 // ClusterAgent is the one agent that replaces the Flux1Agents.

@@ -144,18 +144,14 @@ func (o *migrateOptions) run(cmd *cobra.Command, s streams, k *kube, args []stri
 	}
 	display := newProgress(ctx, s.Err, ready)
 	f.releases = &helm.Opened{}
-	again := &replans{ctx: ctx, plan: func(ctx context.Context, ids []string) (migrate.Inventory, migrate.Plan, error) {
-		these := opts
-		these.Repositories = ids
-		// Only these repositories are read again: what others hold is judged
-		// by the owners that live objects show.
-		inv, res, err := (&facts{client: f.client, clusterName: f.clusterName, store: f.store, releases: f.releases}).proveAgain(ctx, these)
+	anew := &replans{ctx: ctx, plan: func(ctx context.Context, ids []string) (migrate.Inventory, migrate.Plan, error) {
+		inv, res, err := (&facts{client: f.client, clusterName: f.clusterName, store: f.store, releases: f.releases}).proveAgain(ctx, again(ctx, opts, ids))
 		return inv, res.Plan, err
 	}}
 	wishes := o.wishes()
 	wishes.Marks, wishes.Capacitor = cutover.GitMarks(f.store), capacitor
 	wishes.Head = headAnew(f.read)
-	err = cutover.New(f.client, plan, again.replan, wishes, display.Event).Migrate(ctx)
+	err = cutover.New(f.client, plan, anew.replan, wishes, display.Event).Migrate(ctx)
 	display.Close()
 	if err != nil {
 		return cutoverError(ctx, err, plan.Findings...)
@@ -164,6 +160,14 @@ func (o *migrateOptions) run(cmd *cobra.Command, s streams, k *kube, args []stri
 		return &exitError{Code: exitBlocked, Err: errors.New("some repositories are held back by findings; the others are settled")}
 	}
 	return nil
+}
+
+// again are the options to plan repositories again with, as a cutover.Replan is
+// asked. Only these are read again: what others hold is judged by the owners that
+// live objects show.
+func again(ctx context.Context, opts migrate.Options, ids []string) migrate.Options {
+	opts.Repositories, opts.Staged = ids, cutover.Staged(ctx)
+	return opts
 }
 
 // writeRunbook writes how to hand the chosen repositories of a plan over by hand:

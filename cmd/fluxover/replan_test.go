@@ -13,6 +13,56 @@ import (
 	"github.com/fluxover/fluxover/migrate/cutover"
 )
 
+// What is tried as one account is no answer to who asks about the other.
+func TestReplansOfWhatIsStagedAreTriedAsTheFutureAccount(t *testing.T) {
+	var mu sync.Mutex
+	asked := map[bool][]string{}
+	begun, goOn := make(chan struct{}), make(chan struct{})
+	r := &replans{ctx: t.Context(), plan: func(ctx context.Context, ids []string) (migrate.Inventory, migrate.Plan, error) {
+		if slices.Contains(ids, "first") {
+			close(begun)
+			<-goOn
+		}
+		opts := again(ctx, migrate.Options{Repositories: []string{"all"}, GroupBy: "path"}, ids)
+		mu.Lock()
+		defer mu.Unlock()
+		asked[opts.Staged] = append(asked[opts.Staged], opts.Repositories...)
+		if opts.GroupBy != "path" {
+			t.Errorf("options: %+v", opts)
+		}
+		return migrate.Inventory{}, migrate.Plan{}, nil
+	}}
+	var group sync.WaitGroup
+	ask := func(ctx context.Context, id string) {
+		group.Go(func() {
+			if _, _, err := r.replan(ctx, []string{id}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	ask(t.Context(), "first")
+	<-begun
+	ask(t.Context(), "a")
+	ask(cutover.AsStaged(t.Context()), "b")
+	ask(t.Context(), "c")
+	ask(cutover.AsStaged(t.Context()), "d")
+	for waiting := 0; waiting < 4; runtime.Gosched() {
+		r.mu.Lock()
+		waiting = len(r.waiting)
+		r.mu.Unlock()
+	}
+	if _, _, err := r.replan(cutover.Urgently(cutover.AsStaged(t.Context())), []string{"urgent"}); err != nil {
+		t.Error(err)
+	}
+	close(goOn)
+	group.Wait()
+	for staged, want := range map[bool][]string{false: {"a", "c", "first"}, true: {"b", "d", "urgent"}} {
+		if got := slices.Sorted(slices.Values(asked[staged])); !slices.Equal(got, want) {
+			t.Errorf("staged %v: asked for %q, want %q", staged, got, want)
+		}
+	}
+}
+
 func TestReplansAskedForMeanwhileShareTheNextOne(t *testing.T) {
 	var mu sync.Mutex
 	var asked []string

@@ -108,8 +108,8 @@ func (l Limits) filled() limits {
 	}
 }
 
-// Replan plans again from fresh facts, by the same path as the plan itself.
-// It returns at least the Repositories asked for.
+// Replan plans again from fresh facts, by the same path as the plan itself, and
+// tries objects as [Staged] says. It returns at least the Repositories asked for.
 type Replan func(ctx context.Context, ids []string) (migrate.Inventory, migrate.Plan, error)
 
 type urgentKey struct{}
@@ -122,6 +122,18 @@ func Urgently(ctx context.Context) context.Context {
 
 // Urgent reports whether a Replan must not be put off for others, see Urgently.
 func Urgent(ctx context.Context) bool { return ctx.Value(urgentKey{}) != nil }
+
+type stagedKey struct{}
+
+// AsStaged gives the context of a Replan of a Repository that is staged: what it
+// predicts is what the future account would do.
+func AsStaged(ctx context.Context) context.Context {
+	return context.WithValue(ctx, stagedKey{}, true)
+}
+
+// Staged reports whether a Replan is to try objects as the account that will apply
+// them, see AsStaged and [migrate.Options].
+func Staged(ctx context.Context) bool { return ctx.Value(stagedKey{}) != nil }
 
 // Planned is a plan with the agent it was made from.
 type Planned struct {

@@ -184,6 +184,9 @@ func TestAMarkThatMovesBeforeTheOldAgentEndedIsAdopted(t *testing.T) {
 	if applied != "main@sha1:"+commitB {
 		t.Errorf("applied %s", applied)
 	}
+	if n := len(tm.replans); n < 2 || tm.replans[0] || !tm.replans[n-1] {
+		t.Errorf("commit B, which came after staging, is to be tried as the future account, and commit A as the old one: %v", tm.replans)
+	}
 }
 
 func TestAChangeSeenAfterTheFenceIsPredictedAgainAndABlockerLiftsTheFence(t *testing.T) {
@@ -231,6 +234,9 @@ func TestAMarkThatMovedWhileTheOldAgentEndedIsRepinnedBehindTheFence(t *testing.
 		if e.State == Undone {
 			t.Errorf("step %s was undone", e.Step)
 		}
+	}
+	if n := len(tm.replans); n < 2 || tm.replans[0] || !tm.replans[n-1] {
+		t.Errorf("behind the fence the future account is to be asked, which no refusal tells where the account is shared: %v", tm.replans)
 	}
 }
 

@@ -184,7 +184,9 @@ type team struct {
 	// blockedOnReplan is a finding that planning again brings up.
 	blockedOnReplan *migrate.Finding
 	events          []Event
-	replans         int
+	// replans says of each plan made anew whether it is to be tried as the future
+	// account.
+	replans []bool
 	// url and credential replace those of a repository that no server has.
 	url        string
 	credential *migrate.Credential
@@ -506,8 +508,8 @@ func (tm *team) agent() migrate.Flux1Agent {
 	return a
 }
 
-func (tm *team) replan(_ context.Context, _ []string) (migrate.Inventory, migrate.Plan, error) {
-	tm.replans++
+func (tm *team) replan(ctx context.Context, _ []string) (migrate.Inventory, migrate.Plan, error) {
+	tm.replans = append(tm.replans, Staged(ctx))
 	plan := tm.makePlan()
 	if f := tm.blockedOnReplan; f != nil {
 		plan.Findings = append(plan.Findings, *f)

@@ -95,7 +95,12 @@ func (r *repository) predictAgain(ctx context.Context, step string) error {
 	}
 	asking := ctx
 	if r.inGap {
-		asking = Urgently(ctx)
+		asking = Urgently(asking)
+	}
+	if step != "recheck" {
+		// Adoption knows no retreat, so it must not be the future account's first
+		// try of a commit that came after staging.
+		asking = AsStaged(asking)
 	}
 	inv, plan, err := r.replan(asking, []string{r.id})
 	if err != nil {

@@ -37,7 +37,7 @@ func TestARunThatDiedBeforeTheStopIsCheckedAndStagedAnew(t *testing.T) {
 	tm.must(tm.lab.c.Kube.CoreV1().Pods(tm.flux).Delete(tm.ctx(), first.Name, metav1.DeleteOptions{}))
 	second := tm.oldPod(first.Name)
 	tm.must(tm.await(func() bool { return refusedByFence(tm.write(asPod(second)), tm.id) }))
-	replans, asked := tm.replans, tm.kustomization("web").GetAnnotations()[requestedAt]
+	replans, asked := len(tm.replans), tm.kustomization("web").GetAnnotations()[requestedAt]
 	snapshots := j.Snapshot.Secrets
 
 	rechecked, staged := false, ""
@@ -53,7 +53,7 @@ func TestARunThatDiedBeforeTheStopIsCheckedAndStagedAnew(t *testing.T) {
 			return false
 		}
 	}))
-	if !rechecked || tm.replans == replans {
+	if !rechecked || len(tm.replans) == replans {
 		t.Error("the plan's inputs were not checked again")
 	}
 	if while != nil {

@@ -221,6 +221,9 @@ var ofStored = regexp.MustCompile(`(?i)\bconver(?:t|sion)|\b(?:en|de)(?:cod|cryp
 
 // compare finds the verb of an object that is live and was tried.
 func (p *prover) compare(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence) {
+	if tried := p.account(); tried != p.oldAccount() {
+		e.After = NotesAside(e.After, e.Live, p.oldAccount(), tried)
+	}
 	if !policy(keySSA, "Merge", e.New, e.Live) { // which keeps the marks
 		e.After = withLabels(withoutMarks(e.After, e.New), labelsByDefault(e.Live))
 	}
@@ -298,8 +301,7 @@ func (p *prover) lacks(o *migrate.ObjectPlan, what string) {
 }
 
 // tryOut fills in what the first apply of the new agent would make of the
-// object, tried as the old account (or as the new one, when the old one is
-// fenced off already): e.After. It gives the API server's refusal,
+// object, tried as account says: e.After. It gives the API server's refusal,
 // if it refuses; a try that went unanswered is an error, never a refusal. The
 // live object is read again when it changes meanwhile.
 func (p *prover) tryOut(ctx context.Context, e *Evidence) (refused, err error) {
@@ -359,13 +361,18 @@ func sameVersion(live, tried *unstructured.Unstructured) bool {
 	return live.GetResourceVersion() == tried.GetResourceVersion()
 }
 
-// account is who tries: the old agent's account, or once that is fenced off,
-// the one that will act, which is staged by then.
+// oldAccount is the old agent's.
+func (p *prover) oldAccount() Account {
+	return Account{Namespace: p.agent.Namespace, Name: p.agent.ServiceAccount}
+}
+
+// account is who tries: the old agent's account, or once the one that will act is
+// staged, and in any case once the old one is fenced off, that one.
 func (p *prover) account() Account {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.fenced {
-		return Account{Namespace: p.agent.Namespace, Name: p.agent.ServiceAccount}
+	if !p.future {
+		return p.oldAccount()
 	}
 	name, _, _ := unstructured.NestedString(p.repo.Kustomizations[0].Object, "spec", "serviceAccountName")
 	return Account{Namespace: migrate.AgentNamespace, Name: name}
@@ -374,12 +381,12 @@ func (p *prover) account() Account {
 // fencedOff reports whether the refusal is that of a fence around the old
 // account, and notes it, so that the next try is the new account's.
 func (p *prover) fencedOff(tried Account, err error) bool {
-	if tried.Namespace != p.agent.Namespace || tried.Name != p.agent.ServiceAccount || !strings.Contains(err.Error(), "'"+migrate.FencePrefix) {
+	if tried != p.oldAccount() || !strings.Contains(err.Error(), "'"+migrate.FencePrefix) {
 		return false
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.fenced = true
+	p.future = true
 	return true
 }
 

@@ -89,7 +89,7 @@ func Prove(ctx context.Context, inv migrate.Inventory, opts migrate.Options, w W
 	for i := range res.Plan.Repositories {
 		repo := &res.Plan.Repositories[i]
 		p := newProver(inv, &res.Plan, repo, w)
-		p.requests = requests
+		p.requests, p.future = requests, opts.Staged
 		g.Go(func() error {
 			if err := p.prove(ctx); err != nil {
 				return fmt.Errorf("prove the plan of %s: %w", repo.ID, err)
@@ -154,8 +154,9 @@ type prover struct {
 	mu       sync.Mutex
 	evidence map[string]*Evidence
 	findings []migrate.Finding
-	// fenced is true once a fence was seen around the old account.
-	fenced bool
+	// future: objects are tried as the account that will apply them, as was asked
+	// for, or since a fence was seen around the old one.
+	future bool
 	// lacking are the rights that were found missing.
 	lacking map[string]bool
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -288,6 +289,62 @@ func TestOnceTheOldAccountIsFencedTheNewOneTries(t *testing.T) {
 	want := map[string]string{"ConfigMap/team/a": "create", "ConfigMap/team/b": "create"}
 	if d := cmp.Diff(want, verbsOf(r)); d != "" {
 		t.Errorf("%s%s", d, codesOf(r.Plan))
+	}
+}
+
+// stagedWorld notes as whom it is asked; something at admission notes that, too,
+// in an annotation and in a key of the data.
+type stagedWorld struct {
+	fakeWorld
+	mu    sync.Mutex
+	asked map[Account]int
+}
+
+func (w *stagedWorld) DryRun(ctx context.Context, as Account, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.asked[as]++
+	out, err := w.fakeWorld.DryRun(ctx, Account{"flux", "flux-team"}, o)
+	if err != nil {
+		return nil, err
+	}
+	who := "system:serviceaccount:" + as.Namespace + ":" + as.Name
+	annotations := map[string]string{"by": who}
+	out.SetAnnotations(annotations)
+	if o.GetName() == "b" {
+		return out, unstructured.SetNestedField(out.Object, who, "data", "by")
+	}
+	return out, nil
+}
+
+func TestWhatIsStagedIsTriedAsTheFutureAccount(t *testing.T) {
+	inv := inventoryOf(t, map[string]string{"p/app/a.yaml": configMap("a", `{kept: "1"}`), "p/app/b.yaml": configMap("b", `{kept: "1"}`)})
+	const old = "system:serviceaccount:flux:flux-team"
+	live := map[string]*unstructured.Unstructured{}
+	for name, data := range map[string]map[string]any{"a": {"kept": "1"}, "b": {"kept": "1", "by": old}} {
+		u := liveConfigMap(name, data, nil, entry("kubectl-client-side-apply", update, "", `{"f:data":{"f:kept":{}}}`))
+		u.SetAnnotations(map[string]string{"by": old})
+		live[migrate.ObjectID(u)] = u
+	}
+	for _, c := range []struct {
+		staged bool
+		by     Account
+		want   map[string]string
+	}{
+		{false, Account{"flux", "flux-team"}, map[string]string{"ConfigMap/team/a": "adopt", "ConfigMap/team/b": "adopt"}},
+		{true, Account{"flux-system", "team"}, map[string]string{"ConfigMap/team/a": "adopt", "ConfigMap/team/b": "change .data.by"}},
+	} {
+		w := &stagedWorld{fakeWorld: fakeWorld{live: live}, asked: map[Account]int{}}
+		r, err := Prove(t.Context(), inv, migrate.Options{Staged: c.staged}, w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(c.want, verbsOf(r)); d != "" {
+			t.Errorf("staged %v: %s%s", c.staged, d, codesOf(r.Plan))
+		}
+		if len(w.asked) != 1 || w.asked[c.by] == 0 {
+			t.Errorf("staged %v: asked as %v", c.staged, w.asked)
+		}
 	}
 }
 
