@@ -60,8 +60,8 @@ type trial struct {
 	id       string
 	manifest *unstructured.Unstructured
 	old, new *account
-	// unmade: the object's Namespace may be made by the hand-over.
-	unmade bool
+	// made is what the hand-over makes.
+	made proof.Made
 	// wordless takes values out of a refusal.
 	wordless func(error) error
 
@@ -79,7 +79,7 @@ func (t *trial) first(ctx context.Context) error {
 	for try := 0; apierrors.IsForbidden(err) && try < 10 && pause(ctx, 200*time.Millisecond); try++ {
 		asNew, err = t.new.dryRun(ctx, t.manifest)
 	}
-	if apierrors.IsNotFound(err) && t.unmade {
+	if err != nil && t.made.Awaited(t.manifest, err) {
 		return nil
 	}
 	if err != nil {

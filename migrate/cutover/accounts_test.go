@@ -273,6 +273,45 @@ func TestWhoWroteIsNoDifferenceBetweenTwoAccounts(t *testing.T) {
 	tm.breakLease()
 }
 
+// What a definition in the same repository makes is not there to be tried.
+func TestWhatNeedsANamespaceOrAKindThatIsMadeFirstIsStaged(t *testing.T) {
+	tm := newTeam(t)
+	group, made := tm.name+".example.com", tm.shop+"-made"
+	definition := manifest(t, `
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: widgets.`+group+`}
+spec:
+  group: `+group+`
+  scope: Namespaced
+  names: {kind: Widget, plural: widgets, singular: widget, listKind: WidgetList}
+  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}]
+`)
+	needed := []*unstructured.Unstructured{manifest(t, "apiVersion: v1\nkind: Namespace\nmetadata: {name: "+made+"}\n"), definition}
+	needing := []*unstructured.Unstructured{
+		manifest(t, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: first, namespace: "+made+"}\n"),
+		manifest(t, "apiVersion: "+group+"/v1\nkind: Widget\nmetadata: {name: first, namespace: "+tm.shop+"}\n"),
+	}
+	for _, u := range slices.Concat(needed, needing) {
+		tm.verbs[u.GetKind()+"/"+u.GetName()] = migrate.ObjectPlan{Verb: migrate.Create}
+	}
+	tm.git["web"] = append(tm.git["web"], needing...)
+	stage := func() error {
+		tm.plan = tm.makePlan()
+		defer tm.breakLease()
+		tm.crash = func(_, step string, when When) bool { return step == "fence" && when == BeforeStarted }
+		return tm.migrate()
+	}
+	if err := stage(); err == nil || errors.Is(err, errCrash) || !strings.Contains(err.Error(), `namespaces "`+made+`" not found`) || !strings.Contains(err.Error(), "Widget") {
+		t.Errorf("what nobody makes is not missed: %v", err)
+	}
+	tm.must(tm.rollback())
+	tm.git["base"] = append(tm.git["base"], needed...)
+	if err := stage(); !errors.Is(err, errCrash) {
+		t.Errorf("what is made first is missed: %v", err)
+	}
+}
+
 // admit has a policy put labels or annotations, of which key is one, on Secrets of
 // the team's namespace as they are written under a condition, until remove or the
 // test's end.

@@ -21,6 +21,7 @@ import (
 
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
+	"github.com/fluxover/fluxover/migrate/proof"
 	"github.com/fluxover/fluxover/reconcile/cluster"
 )
 
@@ -966,22 +967,22 @@ func (r *repository) tryObjects(ctx context.Context) error {
 		}
 		of[k.GetName()] = accounts[key]
 	}
-	willExist := map[string]bool{}
-	for _, o := range r.j.plan.Repository.Objects {
-		if _, name, gk, err := migrate.ParseObjectID(o.ID); err == nil && gk.Kind == "Namespace" && gk.Group == "" {
-			willExist[name] = true
-		}
-	}
 	var trials []*trial
+	var applied []*unstructured.Unstructured
 	for _, o := range r.j.plan.Repository.Objects {
 		manifest := r.manifests[o.ID]
 		if manifest == nil || of[o.Application] == nil || o.Verb == migrate.Skip || o.Verb == migrate.Unmanage || o.Verb == migrate.Stale {
 			continue
 		}
+		applied = append(applied, manifest)
 		trials = append(trials, &trial{
-			id: o.ID, manifest: manifest, old: old, new: of[o.Application], unmade: willExist[manifest.GetNamespace()],
+			id: o.ID, manifest: manifest, old: old, new: of[o.Application],
 			wordless: func(err error) error { return r.wordless(o.ID, err) },
 		})
+	}
+	made := proof.MadeBy(applied)
+	for _, t := range trials {
+		t.made = made
 	}
 	return runTrials(ctx, trials, func(ctx context.Context) bool { return pause(ctx, stampStep) })
 }

@@ -5,12 +5,14 @@ import (
 	"slices"
 	"strings"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	cliobject "github.com/fluxcd/cli-utils/pkg/object"
 
 	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/reconcile/cluster"
 )
 
 // Marks by which an object tells Flux v2 how to treat it (kc:
@@ -114,34 +116,40 @@ func (p *prover) sparedSoFar(o *migrate.ObjectPlan, old *migrate.Object, e *Evid
 	})
 }
 
-// awaits reports whether an object cannot be tried because the same repository
-// makes its namespace or its kind: the agent applies those first and waits for
-// them (pkg: ssa/manager_apply.go, ApplyAllStaged).
-func (p *prover) awaits(u *unstructured.Unstructured) bool {
-	return p.makes.namespaces[u.GetNamespace()] || p.makes.kinds[u.GroupVersionKind().GroupKind()]
-}
-
-// made is what a rendering defines, and the agent applies, that other objects
-// need.
-type made struct {
+// Made is what objects of one repository define, and its agent applies, that
+// others of them need: namespaces and kinds.
+type Made struct {
 	namespaces map[string]bool
 	kinds      map[schema.GroupKind]bool
 }
 
-func madeBy(rendered []renderedObject) made {
-	m := made{namespaces: map[string]bool{}, kinds: map[schema.GroupKind]bool{}}
-	for _, r := range rendered {
-		if policy(keyReconcile, "disabled", r.object) || policy(keySSA, "Ignore", r.object) {
+// MadeBy is what objects define. Those that bear a mark by which the agent leaves
+// them alone make nothing.
+func MadeBy(objects []*unstructured.Unstructured) Made {
+	m := Made{namespaces: map[string]bool{}, kinds: map[schema.GroupKind]bool{}}
+	for _, u := range objects {
+		if policy(keyReconcile, "disabled", u) || policy(keySSA, "Ignore", u) {
 			continue
 		}
-		switch gk := r.object.GroupVersionKind().GroupKind(); {
+		switch gk := u.GroupVersionKind().GroupKind(); {
 		case gk == schema.GroupKind{Kind: "Namespace"}:
-			m.namespaces[r.object.GetName()] = true
-		case cliobject.IsCRD(r.object):
-			if defined, ok := cliobject.GetCRDGroupKind(r.object); ok {
+			m.namespaces[u.GetName()] = true
+		case cliobject.IsCRD(u):
+			if defined, ok := cliobject.GetCRDGroupKind(u); ok {
 				m.kinds[defined] = true
 			}
 		}
 	}
 	return m
+}
+
+// Awaited reports whether trying an object failed because its namespace or its
+// kind, which is not there, is made by the same repository: the agent applies those
+// first and waits for them (pkg: ssa/manager_apply.go, ApplyAllStaged).
+func (m Made) Awaited(u *unstructured.Unstructured, err error) bool {
+	if m.kinds[u.GroupVersionKind().GroupKind()] {
+		return cluster.IsGone(err)
+	}
+	// A kind that nobody serves is no object that was not found.
+	return m.namespaces[u.GetNamespace()] && apierrors.IsNotFound(err)
 }

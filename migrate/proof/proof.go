@@ -171,7 +171,7 @@ type prover struct {
 	// unbuilt are the Kustomizations that could not be built.
 	unbuilt map[string]bool
 	// makes is what the repository makes that other objects need.
-	makes made
+	makes Made
 	// marked are the live objects with this agent's mark, others names the
 	// agents whose marks the rest carries.
 	marked map[string]bool
@@ -229,7 +229,11 @@ func (p *prover) prove(ctx context.Context) error {
 	}
 	rendered := p.render(ctx)
 	places := sync.OnceValue(func() map[string]string { return placesOf(p.agent) })
-	p.makes = madeBy(rendered)
+	var objects []*unstructured.Unstructured
+	for _, r := range rendered {
+		objects = append(objects, r.object)
+	}
+	p.makes = MadeBy(objects)
 	byID := map[string]*migrate.ObjectPlan{}
 	var ids []string
 	note := func(id, app string) *migrate.ObjectPlan {

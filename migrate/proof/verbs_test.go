@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -257,6 +258,38 @@ func TestWhatTheRepositoryItselfMakesFirstIsCreated(t *testing.T) {
 	for _, o := range r.Plan.Repositories[0].Objects {
 		if o.ID == "team_a__ConfigMap" && !strings.HasPrefix(o.Why, notProven) {
 			t.Errorf("it was tried in a namespace that is not there: %s", o.Why)
+		}
+	}
+}
+
+// A kind that nobody serves is not made by making the namespace of its objects.
+func TestOnlyWhatIsMadeIsAwaited(t *testing.T) {
+	object := func(apiVersion, kind, namespace string, spec map[string]any) *unstructured.Unstructured {
+		return &unstructured.Unstructured{Object: map[string]any{"apiVersion": apiVersion, "kind": kind, "metadata": map[string]any{"name": "a", "namespace": namespace}, "spec": spec}}
+	}
+	namespace := object("v1", "Namespace", "", nil)
+	namespace.SetName("team")
+	left := namespace.DeepCopy()
+	left.SetAnnotations(map[string]string{keyReconcile: "disabled"})
+	definition := object("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", map[string]any{"group": "example.com", "names": map[string]any{"kind": "Widget"}})
+	widget, unserved := object("example.com/v1", "Widget", "team", nil), &meta.NoKindMatchError{GroupKind: schema.GroupKind{Group: "example.com", Kind: "Widget"}}
+	missing := apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "team")
+	for name, c := range map[string]struct {
+		made  []*unstructured.Unstructured
+		tried *unstructured.Unstructured
+		err   error
+		want  bool
+	}{
+		"a namespace":                     {[]*unstructured.Unstructured{namespace}, object("v1", "ConfigMap", "team", nil), missing, true},
+		"another namespace":               {[]*unstructured.Unstructured{namespace}, object("v1", "ConfigMap", "other", nil), missing, false},
+		"a kind":                          {[]*unstructured.Unstructured{definition}, widget, unserved, true},
+		"a kind that is served since":     {[]*unstructured.Unstructured{definition}, widget, missing, true},
+		"a kind of nobody's":              {[]*unstructured.Unstructured{namespace}, widget, unserved, false},
+		"another refusal":                 {[]*unstructured.Unstructured{namespace, definition}, widget, errors.New("denied the request"), false},
+		"none, of a Namespace left alone": {[]*unstructured.Unstructured{left}, object("v1", "ConfigMap", "team", nil), missing, false},
+	} {
+		if got := MadeBy(c.made).Awaited(c.tried, c.err); got != c.want {
+			t.Errorf("%s: %v", name, got)
 		}
 	}
 }
