@@ -69,10 +69,12 @@ type trial struct {
 	// from the first, in which asOld and asNew came out.
 	suspect      []string
 	asOld, asNew *unstructured.Unstructured
+	// fenced: a fence refused the old account, so that nothing was compared.
+	fenced bool
 }
 
 // first is the first turn. There is no suspect where the old account is fenced off
-// already: all was compared before it was.
+// already, see uncompared.
 func (t *trial) first(ctx context.Context) error {
 	asNew, err := t.new.dryRun(ctx, t.manifest)
 	// A rights binding takes a moment to count.
@@ -141,6 +143,7 @@ func (t *trial) verdict() error {
 
 func (t *trial) incomparable(err error) error {
 	if strings.Contains(err.Error(), "'"+migrate.FencePrefix) {
+		t.fenced = true
 		return nil
 	}
 	return fmt.Errorf("compare what accounts %s and %s would make of it: %w", t.old, t.new, t.wordless(err))
@@ -180,6 +183,21 @@ func runTrials(ctx context.Context, trials []*trial, wait func(context.Context) 
 	}
 	slices.SortFunc(errs, func(a, b error) int { return cmp.Compare(a.Error(), b.Error()) })
 	return errors.Join(errs...)
+}
+
+// uncompared says of how many trials no two accounts were compared; empty if there
+// is none.
+func uncompared(trials []*trial) string {
+	fenced := 0
+	for _, t := range trials {
+		if t.fenced {
+			fenced++
+		}
+	}
+	if fenced == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d objects were tried as the future account alone: a fence refuses the old one, so that it is not known whether something at admission treats the two differently", fenced, len(trials))
 }
 
 // turn runs one turn of each trial, some at a time.

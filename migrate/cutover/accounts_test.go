@@ -312,6 +312,27 @@ spec:
 	}
 }
 
+// A fence of an earlier try that was just lowered may still be known to one of
+// several API servers.
+func TestAComparisonThatAFencePreventsIsSaid(t *testing.T) {
+	tm := newTeam(t)
+	r := tm.atTheFence()
+	tm.must(stage(tm.ctx(), r))
+	agent := tm.agent()
+	r.take(&agent)
+	for _, e := range tm.events {
+		t.Errorf("without a fence: %s", e.Message)
+	}
+	tm.must(r.raise(tm.ctx(), nil))
+	tm.must(r.awaitFence(tm.ctx(), true))
+	tm.must(r.tryObjects(tm.ctx()))
+	if n := len(tm.events); n != 1 || !strings.Contains(tm.events[0].Message, "6 of 6 objects were tried as the future account alone: a fence refuses the old one") {
+		t.Errorf("told: %v", tm.events)
+	}
+	tm.must(removeMade("stage")(tm.ctx(), r))
+	tm.must(removeMade("credentials")(tm.ctx(), r))
+}
+
 // admit has a policy put labels or annotations, of which key is one, on Secrets of
 // the team's namespace as they are written under a condition, until remove or the
 // test's end.

@@ -984,7 +984,11 @@ func (r *repository) tryObjects(ctx context.Context) error {
 	for _, t := range trials {
 		t.made = made
 	}
-	return runTrials(ctx, trials, func(ctx context.Context) bool { return pause(ctx, stampStep) })
+	err = runTrials(ctx, trials, func(ctx context.Context) bool { return pause(ctx, stampStep) })
+	if not := uncompared(trials); not != "" {
+		r.note("stage", "%s", not)
+	}
+	return err
 }
 
 // stagedHere: what was staged may have been changed, and the new agent stopped,
