@@ -137,9 +137,12 @@ func value(flag *string) string {
 // hintsOf are the hints for an error of the API server that came later, or for a
 // Lease that was lost.
 func hintsOf(err error) []string {
+	var account *cutover.AccountError
 	switch {
 	case errors.Is(err, cutover.ErrLeaseLost):
 		return []string{`another operator may be at work by now: "fluxover status" shows who, and how far it is`}
+	case apierrors.IsForbidden(err) && errors.As(err, &account):
+		return []string{fmt.Sprintf("it is account %s that is refused, not you: see what its roles and bindings lack, or which policy or webhook refuses it, and have it treated as the old agent's account is", account.Account)}
 	case apierrors.IsForbidden(err):
 		return []string{"have this right granted, or use an account that has it (--context, --as)"}
 	case apierrors.IsUnauthorized(err):

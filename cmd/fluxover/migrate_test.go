@@ -13,6 +13,9 @@ import (
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/cutover"
 )
@@ -223,6 +226,24 @@ hint: run "fluxover migrate" to go on, or "fluxover rollback --repo
 	for line := range strings.Lines(text.String()) {
 		if len([]rune(line)) > 81 {
 			t.Errorf("%d columns: %s", len(line)-1, line)
+		}
+	}
+}
+
+// Who migrates has all rights; the account that is made for the repository lacks one.
+func TestWhoIsRefusedIsTold(t *testing.T) {
+	forbidden := apierrors.NewForbidden(schema.GroupResource{Group: "apps", Resource: "deployments"}, "web", errors.New("no"))
+	mine := []string{"have this right granted, or use an account that has it (--context, --as)"}
+	for name, c := range map[string]struct {
+		err  error
+		want []string
+	}{
+		"who migrates":            {forbidden, mine},
+		"the account":             {&cutover.AccountError{Account: "flux-system/shop", Err: forbidden}, []string{"it is account flux-system/shop that is refused, not you: see what its roles and bindings lack, or which policy or webhook refuses it, and have it treated as the old agent's account is"}},
+		"not for want of a right": {&cutover.AccountError{Account: "flux-system/shop", Err: errors.New("no")}, nil},
+	} {
+		if got := hintsOf(&cutover.StepError{Repository: "flux/shop", Step: "stage", Err: errors.Join(c.err)}); !slices.Equal(got, c.want) {
+			t.Errorf("%s: got %q", name, got)
 		}
 	}
 }

@@ -73,6 +73,18 @@ type trial struct {
 	fenced bool
 }
 
+// AccountError: the API server refused an object that was tried as the account
+// that is to apply it.
+type AccountError struct {
+	// Account is the service account, as namespace/name.
+	Account string
+	Err     error
+}
+
+func (e *AccountError) Error() string { return fmt.Sprintf("as %s: %v", e.Account, e.Err) }
+
+func (e *AccountError) Unwrap() error { return e.Err }
+
 // first is the first turn. There is no suspect where the old account is fenced off
 // already, see uncompared.
 func (t *trial) first(ctx context.Context) error {
@@ -85,7 +97,7 @@ func (t *trial) first(ctx context.Context) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("as %s: %w", t.new, t.wordless(err))
+		return &AccountError{Account: t.new.String(), Err: t.wordless(err)}
 	}
 	asOld, err := t.old.dryRun(ctx, t.manifest)
 	if err != nil {
