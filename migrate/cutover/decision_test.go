@@ -308,6 +308,27 @@ func TestALostLeaseIsNamedByTheStepThatItEnds(t *testing.T) {
 	}
 }
 
+func TestWhatHoldsBackIsToldWhole(t *testing.T) {
+	plan := migrate.Plan{Repositories: []migrate.Repository{{ID: "flux/a", Blocked: true}}}
+	for i := range 100 {
+		plan.Findings = append(plan.Findings, migrate.Finding{Severity: migrate.Blocker, Code: "CODE", Subject: "flux/a", Repository: "flux/a", Message: fmt.Sprintf("%s number %d", strings.Repeat("x", maxMessage/50), i)})
+	}
+	slice, err := slicePlan(&plan, "flux/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := &journal{Repository: "flux/a", Blocked: shortened(blockers(slice, nil), maxMessage)}
+	if err := j.setPlan(slice); err != nil {
+		t.Fatal(err)
+	}
+	var told string
+	r := &repository{env: &env{emit: func(e Event) { told = e.Message }}, id: "flux/a", j: j}
+	err = New(nil, plan, nil, Options{}, nil).one(t.Context(), r)
+	if !errors.Is(err, ErrBlocked) || !strings.Contains(err.Error(), "number 0; ") || !strings.HasSuffix(err.Error(), "number 99") || told != err.Error() {
+		t.Errorf("told %d bytes, %v", len(told), err)
+	}
+}
+
 // The journal may be another operator's by then, who has read it.
 func TestNothingIsWrittenDownOnceTheLeaseIsLost(t *testing.T) {
 	for name, run := range map[string]func(*repository, context.Context, *step) error{"forward": (*repository).forward, "backward": (*repository).backward} {

@@ -513,7 +513,8 @@ func (r *repository) heldBack(err error) bool {
 // one takes one Repository through the runbook.
 func (e *Executor) one(ctx context.Context, r *repository) error {
 	if r.j.Blocked != "" && r.j.Closed == "" && len(r.j.Entries) == 0 {
-		err := fmt.Errorf("hand over %s: %w: %s", r.id, ErrBlocked, r.j.Blocked)
+		// The journal holds the beginning; remedies are found by whole findings.
+		err := fmt.Errorf("hand over %s: %w: %s", r.id, ErrBlocked, blockers(r.j.plan, e.plan.Accepted))
 		r.emit(Event{At: time.Now(), Repository: r.id, State: EventBlocked, Message: err.Error()})
 		return err
 	}

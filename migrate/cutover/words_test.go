@@ -81,7 +81,8 @@ func TestWhatAFindingHoldsBackIsBlockedAndNotFailed(t *testing.T) {
 		t.Errorf("a failure: %+v", events)
 	}
 	events = nil
-	r := &repository{env: &env{emit: func(e Event) { events = append(events, e) }}, id: "flux/a", j: &journal{Blocked: "IMAGE_AUTOMATION"}}
+	plan := &planSlice{Findings: []migrate.Finding{{Severity: migrate.Blocker, Code: "IMAGE_AUTOMATION", Subject: "flux/a", Message: "images are updated"}}}
+	r := &repository{env: &env{emit: func(e Event) { events = append(events, e) }}, id: "flux/a", j: &journal{Blocked: "IMAGE_AUTOMATION", plan: plan}}
 	err = (&Executor{}).one(t.Context(), r)
 	if !errors.Is(err, ErrBlocked) || len(events) != 1 || events[0].State != EventState("blocked") || !strings.Contains(events[0].Message, "IMAGE_AUTOMATION") {
 		t.Errorf("before the first step: %v, %+v", err, events)
