@@ -248,6 +248,9 @@ func manualStage(r *repository) (string, error) {
 	for _, u := range sources {
 		s.add("%s wait gitrepository %s --for=condition=Ready --timeout=2m", in(u.GetNamespace()), quoted(u.GetName()))
 	}
+	s.add("# Left out: fluxover migrate tries every object here as the account that its Kustomization names, and compares what comes out")
+	s.add("# with what the old agent's account gets. By hand, what RBAC, a policy or a webhook refuses or changes for that account alone")
+	s.add("# shows first when it applies, with the old agent stopped: see that none of them tells the two apart.")
 	s.add("# The new agent must answer for each, or nobody would follow the old one.")
 	s.manualAnswer(r)
 	return s.done()
