@@ -41,7 +41,7 @@ const (
 	// CommitsExact takes none.
 	CommitsExact Commits = "exact"
 	// CommitsEquivalent takes those that plan to the same applications,
-	// findings and verbs.
+	// findings and verbs, of what changes or is made from and to the same values.
 	CommitsEquivalent Commits = "equivalent"
 	// CommitsAny takes all that are not blocked.
 	CommitsAny Commits = "any"
