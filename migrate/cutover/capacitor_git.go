@@ -136,7 +136,8 @@ type capacitorEdit struct {
 }
 
 // commit brings an edit into the repository, in one commit with those that
-// others want at the same time, and returns the commit that holds it.
+// others want at the same time where that can be, and returns the commit that
+// holds it.
 func (g *GitCapacitor) commit(ctx context.Context, e *capacitorEdit) (source.Revision, error) {
 	if g.unusable != nil {
 		return source.Revision{}, g.unusable
@@ -156,14 +157,31 @@ func (g *GitCapacitor) commit(ctx context.Context, e *capacitorEdit) (source.Rev
 	if !slices.Contains(batch, e) { // whoever pushed it gave up; its own try
 		batch = append(batch, e)
 	}
+	g.push(ctx, batch)
+	return e.rev, e.err
+}
+
+// push makes one commit of the edits and notes in each what came of it. Where
+// they are refused for what the repository holds, each is tried alone: a file that
+// stands in the way of one Repository is no matter of the others.
+func (g *GitCapacitor) push(ctx context.Context, batch []*capacitorEdit) {
+	var refused error
 	rev, _, err := g.store.Push(ctx, g.remote, source.Change{
 		Branch: g.branch, Message: message(batch), Author: "fluxover", Email: "fluxover@" + g.cluster + ".invalid",
-		Edit: func(files fs.FS) (map[string][]byte, error) { return g.edit(files, batch) },
+		Edit: func(files fs.FS) (changes map[string][]byte, err error) {
+			changes, refused = g.edit(files, batch)
+			return changes, refused
+		},
 	})
+	if refused != nil && len(batch) > 1 {
+		for _, one := range batch {
+			g.push(ctx, []*capacitorEdit{one})
+		}
+		return
+	}
 	for _, b := range batch {
 		b.rev, b.err, b.finished = rev, err, true
 	}
-	return rev, err
 }
 
 func message(batch []*capacitorEdit) string {

@@ -1,6 +1,7 @@
 package cutover
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -167,7 +168,10 @@ func TestTheCapacitorsAccountGetsRightsByNameOnly(t *testing.T) {
 	}
 }
 
-func TestRepositoriesThatSettleTogetherShareACommit(t *testing.T) {
+// settledOn is a flux-capacitor on a real Git server, to which its user may push
+// or not, with the files that somebody committed to it.
+func settledOn(t *testing.T, mayPush bool, files map[string][]byte) (*gitserver.Server, *GitCapacitor) {
+	t.Helper()
 	server, err := gitserver.Start(t.Context(), gitserver.Options{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
@@ -180,44 +184,66 @@ func TestRepositoriesThatSettleTogetherShareACommit(t *testing.T) {
 	if err := server.CreateRepo(t.Context(), "capacitor", "main"); err != nil {
 		t.Fatal(err)
 	}
-	if err := server.AllowUser("capacitor", "bot", "password", true); err != nil {
+	if err := server.AllowUser("capacitor", "bot", "password", mayPush); err != nil {
 		t.Fatal(err)
+	}
+	if len(files) > 0 {
+		if _, err := server.Commit(t.Context(), "capacitor", "main", "by hand", files); err != nil {
+			t.Fatal(err)
+		}
 	}
 	g := testCapacitor(t, server.HTTPURL("capacitor"), map[string][]byte{"username": []byte("bot"), "password": []byte("password")})
 	if err := g.Check(t.Context()); err != nil {
-		t.Fatalf("an empty repository is fine: %v", err)
+		t.Fatalf("an empty repository, or one with other files, is fine: %v", err)
 	}
-	// The first is held up in the middle of its push until all others wait.
-	const teams = 6
+	return server, g
+}
+
+func teamFile(i int) string { return fmt.Sprintf("clusters/lab/team%d/source.yaml", i) }
+
+// settleTogether commits the files of so many teams. The first is held up in the
+// middle of its push until all others wait, so that those are one batch. It
+// returns what each was told, and how often each was asked for its files.
+func settleTogether(t *testing.T, g *GitCapacitor, teams int) (errs []error, asked []int) {
+	t.Helper()
+	errs, asked = make([]error, teams), make([]int, teams)
 	others := func() bool { g.mu.Lock(); defer g.mu.Unlock(); return len(g.waiting) == teams-1 }
 	var wg sync.WaitGroup
 	begun := make(chan struct{})
 	var once sync.Once
 	for i := range teams {
-		p := fmt.Sprintf("clusters/lab/team%d/source.yaml", i)
-		e := adding(fmt.Sprintf("flux/team%d", i), map[string]string{p: strings.ReplaceAll(writtenForShop, "shop", fmt.Sprintf("team%d", i))})
-		if i == 0 {
-			change := e.change
-			e.change = func(files fs.FS, s emit.Settings, changes map[string][]byte) error {
+		e := adding(fmt.Sprintf("flux/team%d", i), map[string]string{teamFile(i): strings.ReplaceAll(writtenForShop, "shop", fmt.Sprintf("team%d", i))})
+		change := e.change
+		e.change = func(files fs.FS, s emit.Settings, changes map[string][]byte) error {
+			asked[i]++
+			if i == 0 {
 				once.Do(func() { close(begun) })
-				for !others() {
-					if !pause(t.Context(), 5*time.Millisecond) {
-						return t.Context().Err()
-					}
-				}
-				return change(files, s, changes)
 			}
+			for i == 0 && !others() {
+				if !pause(t.Context(), 5*time.Millisecond) {
+					return t.Context().Err()
+				}
+			}
+			return change(files, s, changes)
 		}
 		wg.Go(func() {
 			if i > 0 {
 				<-begun
 			}
-			if _, err := g.commit(t.Context(), e); err != nil {
-				t.Error(err)
-			}
+			_, errs[i] = g.commit(t.Context(), e)
 		})
 	}
 	wg.Wait()
+	return errs, asked
+}
+
+func TestRepositoriesThatSettleTogetherShareACommit(t *testing.T) {
+	server, g := settledOn(t, true, nil)
+	const teams = 6
+	errs, _ := settleTogether(t, g, teams)
+	if err := errors.Join(errs...); err != nil {
+		t.Error(err)
+	}
 	n, err := server.Commits(t.Context(), "capacitor", "main")
 	if err != nil || n != 2 {
 		t.Errorf("%d commits for %d repositories, want 2 (%v)", n, teams, err)
@@ -227,8 +253,44 @@ func TestRepositoriesThatSettleTogetherShareACommit(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range teams {
-		if p := fmt.Sprintf("clusters/lab/team%d/source.yaml", i); !slices.Contains(files, p) {
-			t.Errorf("%s is not in the repository: %q", p, files)
+		if !slices.Contains(files, teamFile(i)) {
+			t.Errorf("%s is not in the repository: %q", teamFile(i), files)
+		}
+	}
+}
+
+func TestAFileInTheWayOfOneRepositoryStopsNoneThatSettleWithIt(t *testing.T) {
+	const teams, bad = 5, 2
+	byHand := []byte("kind: GitRepository\n")
+	server, g := settledOn(t, true, map[string][]byte{teamFile(bad): byHand})
+	errs, _ := settleTogether(t, g, teams)
+	tree, err := server.Tree(t.Context(), "capacitor", "main")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, err := range errs {
+		held, there := tree[teamFile(i)]
+		if i == bad {
+			if err == nil || !strings.Contains(err.Error(), teamFile(bad)) || !strings.Contains(err.Error(), "not written by fluxover") {
+				t.Errorf("the one that it is in the way of: %v", err)
+			}
+			if string(held) != string(byHand) {
+				t.Errorf("what somebody wrote is now %q", held)
+			}
+			continue
+		}
+		if err != nil || !there {
+			t.Errorf("team%d: its file is there: %v, %v", i, there, err)
+		}
+	}
+}
+
+func TestAPushThatIsRefusedIsTriedOnceForAllThatSettleTogether(t *testing.T) {
+	_, g := settledOn(t, false, nil)
+	errs, asked := settleTogether(t, g, 4)
+	for i, err := range errs {
+		if err == nil || asked[i] != 1 {
+			t.Errorf("team%d was asked for its files %d times, want once (%v)", i, asked[i], err)
 		}
 	}
 }
