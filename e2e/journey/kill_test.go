@@ -187,18 +187,18 @@ func TestKilledMigrationsAndRollbacksEndAsUnbrokenOnes(t *testing.T) {
 	}
 }
 
-// keptFor lists what was made for a team among the agent's own objects, where
-// withoutOwn does not look.
+// keptFor lists what was made for a team, or of its state, among the objects of
+// fluxover and of its agent, where withoutOwn does not look.
 func (w *world) keptFor(team fleet.Team) []string {
 	w.t.Helper()
 	var kept []string
 	for id, content := range w.dump() {
-		if !ownObjects(id) || strings.Contains(id, "fluxover-system") || strings.HasSuffix(id, "_CustomResourceDefinition") || strings.HasSuffix(id, "_APIService") {
+		if !ownObjects(id) || stateStays(id) || strings.HasSuffix(id, "_CustomResourceDefinition") || strings.HasSuffix(id, "_APIService") {
 			continue
 		}
 		metadata, _ := content["metadata"].(map[string]any)
 		labels, _ := metadata["labels"].(map[string]any)
-		if labels["fluxover.dev/release"] != nil || strings.Contains(id, account(team)) || strings.Contains(id, ".toolkit.fluxcd.io_") {
+		if strings.HasPrefix(id, "fluxover-system_") || labels["fluxover.dev/release"] != nil || strings.Contains(id, account(team)) || strings.Contains(id, ".toolkit.fluxcd.io_") {
 			kept = append(kept, id)
 		}
 	}
@@ -206,10 +206,20 @@ func (w *world) keptFor(team fleet.Team) []string {
 	return kept
 }
 
-// leftBehind are what a rollback that also uninstalled the agent leaves: the
-// closed journals, and the namespace of the agent.
+// stateStays reports whether an object of fluxover's own state stays after a
+// rollback of all repositories, as docs/cutover.md says: the closed journals, the
+// record of the run, and what Kubernetes makes in each namespace.
+func stateStays(id string) bool {
+	return strings.HasPrefix(id, "fluxover-system_journal.") && strings.HasSuffix(id, "__ConfigMap") || slices.Contains([]string{
+		"_fluxover-system__Namespace", "fluxover-system_default__ServiceAccount", "fluxover-system_kube-root-ca.crt__ConfigMap",
+		"fluxover-system_run__ConfigMap",
+	}, id)
+}
+
+// leftBehind are what a rollback that also uninstalled the agent leaves: that of
+// the state, and the namespace of the agent.
 func leftBehind(id string) bool {
-	return strings.Contains(id, "fluxover-system") || slices.Contains([]string{
+	return stateStays(id) || slices.Contains([]string{
 		"_flux-system__Namespace", "flux-system_default__ServiceAccount", "flux-system_kube-root-ca.crt__ConfigMap",
 	}, id)
 }
@@ -297,6 +307,9 @@ func TestKilledWhileTheAgentOrTheFluxCapacitorIsSetUpOrTakenAway(t *testing.T) {
 		w.t.Helper()
 		w.run(0, rollback...)
 		w.becomes(asBefore(before), "after going back", asBefore)
+		if kept := w.keptFor(w.Teams[0]); len(kept) > 0 {
+			w.t.Errorf("there is still %q", kept)
+		}
 		sameFiles(w.t, empty, c.files())
 	}
 	setUp := slices.Concat(around("agent"), around("definitions"), around("capacitor"),

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -549,7 +550,13 @@ func (tm *team) rollback(change ...func(*RollbackOptions)) error {
 	for _, c := range change {
 		c(&o)
 	}
-	return Rollback(tm.ctx(), tm.lab.c, o, tm.record)
+	err := Rollback(tm.ctx(), tm.lab.c, o, tm.record)
+	if err == nil {
+		if got, want := tm.state(), tm.stays(); !slices.Equal(got, want) {
+			tm.t.Errorf("after a rollback %s holds %q, and docs/cutover.md says %q", migrate.StateNamespace, got, want)
+		}
+	}
+	return err
 }
 
 // breakLease lets the next operator begin at once after a simulated crash: the
@@ -584,7 +591,6 @@ type picture map[string]any
 func (tm *team) picture() picture {
 	tm.t.Helper()
 	pic := picture{}
-	ctx := tm.ctx()
 	keep := func(u *unstructured.Unstructured) {
 		var entries []string
 		for _, e := range u.GetManagedFields() {
@@ -613,31 +619,76 @@ func (tm *team) picture() picture {
 		u.Object["managedFields"] = list
 		pic[u.GetAPIVersion()+" "+cluster.Describe(u)] = u.Object
 	}
-	lists, err := tm.lab.c.Discovery.ServerPreferredResources()
-	tm.must(err)
-	for _, list := range lists {
-		gv, err := schema.ParseGroupVersion(list.GroupVersion)
-		tm.must(err)
-		for _, r := range list.APIResources {
-			if !slices.Contains(r.Verbs, "list") || slices.Contains([]string{"pods", "replicasets", "events", "endpoints", "endpointslices", "leases", "componentstatuses", "controllerrevisions"}, r.Name) {
-				continue
-			}
-			all, err := tm.lab.c.Dynamic.Resource(gv.WithResource(r.Name)).List(ctx, metav1.ListOptions{})
-			tm.must(err)
-			for i := range all.Items {
-				u := &all.Items[i]
-				mine := strings.Contains(u.GetNamespace(), tm.flux) || u.GetNamespace() == tm.shop || u.GetName() == tm.shop || u.GetName() == tm.flux ||
-					strings.Contains(u.GetName(), tm.name) || u.GetAnnotations()[migrate.AnnotationRepository] == tm.id
-				if mine {
-					keep(u)
-				}
-			}
+	for _, u := range tm.listed(metav1.NamespaceAll, "pods", "replicasets", "events", "endpoints", "endpointslices", "leases", "componentstatuses", "controllerrevisions") {
+		mine := strings.Contains(u.GetNamespace(), tm.flux) || u.GetNamespace() == tm.shop || u.GetName() == tm.shop || u.GetName() == tm.flux ||
+			strings.Contains(u.GetName(), tm.name) || u.GetAnnotations()[migrate.AnnotationRepository] == tm.id
+		if mine {
+			keep(u)
 		}
 	}
 	if len(pic) < 10 {
 		tm.t.Fatalf("the picture holds %d objects: it would compare nothing", len(pic))
 	}
 	return pic
+}
+
+// listed are the objects of all kinds but those given, in one namespace or in all
+// and without.
+func (tm *team) listed(namespace string, but ...string) []*unstructured.Unstructured {
+	tm.t.Helper()
+	lists, err := tm.lab.c.Discovery.ServerPreferredResources()
+	tm.must(err)
+	var out []*unstructured.Unstructured
+	for _, list := range lists {
+		gv, err := schema.ParseGroupVersion(list.GroupVersion)
+		tm.must(err)
+		for _, r := range list.APIResources {
+			if !slices.Contains(r.Verbs, "list") || slices.Contains(but, r.Name) || namespace != "" && !r.Namespaced {
+				continue
+			}
+			all, err := tm.lab.c.Dynamic.Resource(gv.WithResource(r.Name)).Namespace(namespace).List(tm.ctx(), metav1.ListOptions{})
+			tm.must(err)
+			for i := range all.Items {
+				out = append(out, &all.Items[i])
+			}
+		}
+	}
+	return out
+}
+
+// state are the objects of the state's namespace that are of this team, or of no
+// single one, as Kind/name.
+func (tm *team) state() []string {
+	tm.t.Helper()
+	mine, others := "."+strings.Replace(tm.id, "/", ".", 1)+".", regexp.MustCompile(`^(ConfigMap/journal|Secret/snapshot)\.`)
+	var out []string
+	for _, u := range tm.listed(migrate.StateNamespace, "events") {
+		name := u.GetKind() + "/" + u.GetName()
+		if u.GetAnnotations()[migrate.AnnotationRepository] == tm.id || strings.Contains(name+".", mine) || !others.MatchString(name) {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// stays are, as docs/cutover.md says, the objects of the state's namespace that
+// are there after a rollback of the team, with what Kubernetes makes in each.
+func (tm *team) stays() []string {
+	tm.t.Helper()
+	doc, err := os.ReadFile("../../docs/cutover.md")
+	tm.must(err)
+	_, said, found := strings.Cut(string(doc), "**What stays.**")
+	said, _, _ = strings.Cut(said, "\n\n")
+	if !found {
+		tm.t.Fatal("docs/cutover.md does not say what stays")
+	}
+	out := []string{"ConfigMap/kube-root-ca.crt", "ServiceAccount/default"}
+	for _, m := range regexp.MustCompile("(ConfigMap|Lease|Secret)\\s`([^`]+)`").FindAllStringSubmatch(said, -1) {
+		out = append(out, m[1]+"/"+strings.NewReplacer("<namespace>", tm.flux, "<release>", "flux").Replace(m[2]))
+	}
+	slices.Sort(out)
+	return out
 }
 
 // same fails unless two pictures are equal.
