@@ -674,13 +674,7 @@ func settle(ctx context.Context, r *repository) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	for _, name := range r.j.Snapshot.Superseded {
-		if err := r.store.deleteSnapshotSecret(ctx, name, r.run); err != nil {
-			return err
-		}
-	}
-	r.j.Snapshot.Superseded = nil
-	return nil
+	return r.dropSuperseded(ctx)
 }
 
 // disown drops the executor's managedFields entries of a control object.

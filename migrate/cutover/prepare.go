@@ -353,7 +353,7 @@ func takeSnapshot(ctx context.Context, r *repository) error {
 	if snap.Release, err = releasePayload(ctx, r.c, r.j.Agent); err != nil {
 		return err
 	}
-	if err := r.keepSnapshot(ctx, snap); err != nil {
+	if err := r.replaceSnapshot(ctx, snap); err != nil {
 		return err
 	}
 	r.taken = true
@@ -375,6 +375,21 @@ func (r *repository) keepSnapshot(ctx context.Context, snap *snapshot) error {
 	}
 	r.j.Snapshot, r.snap = ref, snap
 	return nil
+}
+
+// replaceSnapshot keeps a snapshot and deletes those before it: each holds values
+// of Secrets, and who tries to hand over for days would pile them up.
+func (r *repository) replaceSnapshot(ctx context.Context, snap *snapshot) error {
+	if err := r.keepSnapshot(ctx, snap); err != nil {
+		return err
+	}
+	if len(r.j.Snapshot.Superseded) == 0 {
+		return nil
+	}
+	if err := r.save(ctx, "snapshot"); err != nil {
+		return err
+	}
+	return r.dropSuperseded(ctx)
 }
 
 // readAll reads the old Deployment and every managed object.

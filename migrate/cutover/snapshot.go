@@ -69,7 +69,8 @@ type snapshotRef struct {
 	SHA256  string   `json:"sha256,omitempty"`
 	// Sequence counts the snapshots of an attempt.
 	Sequence int `json:"sequence,omitempty"`
-	// Superseded Secrets are deleted when the next step is done.
+	// Superseded Secrets are of earlier snapshots. They are deleted once a stored
+	// journal names a later one, but not while the old agent is stopped: that can wait.
 	Superseded []string `json:"superseded,omitempty"`
 }
 
@@ -258,6 +259,18 @@ func (s store) deleteSnapshotSecret(ctx context.Context, name, run string) error
 		return nil
 	}
 	return err
+}
+
+// dropSuperseded deletes the Secrets of earlier snapshots. The stored journal must
+// name the one that stands.
+func (r *repository) dropSuperseded(ctx context.Context) error {
+	for _, name := range r.j.Snapshot.Superseded {
+		if err := r.store.deleteSnapshotSecret(ctx, name, r.run); err != nil {
+			return fmt.Errorf("delete an earlier snapshot: %w", err)
+		}
+	}
+	r.j.Snapshot.Superseded = nil
+	return nil
 }
 
 // loadSnapshot reads the snapshot that the journal names and checks it.

@@ -3,10 +3,15 @@ package cutover
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/fake"
+	kubetesting "k8s.io/client-go/testing"
 
 	"github.com/fluxover/fluxover/migrate"
 )
@@ -35,6 +40,37 @@ func (r *repository) kept(t *testing.T) []string {
 	}
 	slices.Sort(names)
 	return names
+}
+
+func TestASnapshotGoesOnceAStoredJournalNamesTheNextOne(t *testing.T) {
+	r := snapshotting(t, "flux/a")
+	for _, commit := range []string{commitA, commitB} {
+		if err := r.replaceSnapshot(t.Context(), &snapshot{Repository: r.id, Commit: commit}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, want := r.kept(t), []string{"snapshot.flux.a.1-2.0"}; !slices.Equal(got, want) || !slices.Equal(r.j.Snapshot.Secrets, want) {
+		t.Errorf("kept are %q, the journal names %+v, want %q", got, r.j.Snapshot, want)
+	}
+	stored, err := r.store.load(t.Context(), r.id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if snap, err := r.store.loadSnapshot(t.Context(), stored); err != nil || snap.Commit != commitB {
+		t.Errorf("the stored journal names %+v: %v", snap, err)
+	}
+
+	// A journal that cannot be stored still names the one before.
+	double := r.c.Kube.(*fake.Clientset)
+	double.PrependReactor("update", "configmaps", func(kubetesting.Action) (bool, runtime.Object, error) {
+		return true, nil, apierrors.NewForbidden(corev1.Resource("configmaps"), "", errors.New("no right"))
+	})
+	if err := r.replaceSnapshot(t.Context(), &snapshot{Repository: r.id, Commit: commitA}); !apierrors.IsForbidden(err) {
+		t.Errorf("got %v", err)
+	}
+	if snap, err := r.store.loadSnapshot(t.Context(), stored); err != nil || snap.Commit != commitB {
+		t.Errorf("what the stored journal names is gone: %+v, %v", snap, err)
+	}
 }
 
 // putPart stores a Secret as if it were a part of a snapshot.
@@ -83,4 +119,27 @@ func TestNoSecretThatIsNoSnapshotOfTheRunIsDroppedWithIt(t *testing.T) {
 			t.Errorf("%s: got %v, want %v; kept are %q", c.name, err, ErrBudget, r.kept(t))
 		}
 	}
+}
+
+func TestHandingOverAgainAndAgainPilesUpNoSnapshots(t *testing.T) {
+	tm := newTeam(t)
+	for range 3 {
+		hit := false
+		tm.crash = crashPoint{"stage", BeforeStarted}.at(&hit)
+		if err := tm.migrate(); !errors.Is(err, errCrash) || !hit {
+			t.Fatalf("want it to end before it stages, got %v", err)
+		}
+		tm.breakLease()
+		var secrets []string
+		for _, o := range tm.state() {
+			if strings.HasPrefix(o, "Secret/") {
+				secrets = append(secrets, o)
+			}
+		}
+		if len(secrets) != 1 {
+			t.Errorf("there are %q, want one", secrets)
+		}
+	}
+	tm.crash = nil
+	tm.must(tm.rollback())
 }
