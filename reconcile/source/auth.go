@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
 	"strings"
 
 	"github.com/fluxcd/pkg/git"
@@ -141,11 +142,11 @@ func parseURL(raw string) (*url.URL, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
 		var parse *url.Error
-		if errors.As(err, &parse) {
-			// The error repeats the URL, which may hold a password.
-			err = parse.Err
+		if strings.Contains(raw, "@") || !errors.As(err, &parse) {
+			// What is wrong may be a part of the password.
+			return nil, fmt.Errorf("%w: a user name or password in it may have to be escaped", ErrURL)
 		}
-		return nil, fmt.Errorf("%w: %w", ErrURL, err)
+		return nil, fmt.Errorf("%w: %w", ErrURL, parse.Err) // parse itself repeats the URL
 	}
 	switch u.Scheme {
 	case "http", "https", "ssh":
@@ -157,6 +158,13 @@ func parseURL(raw string) (*url.URL, error) {
 	}
 	return u, nil
 }
+
+// urlInText is a URL within a text, up to what can stand in none.
+var urlInText = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s"'<>]+`)
+
+// SafeText is a text, such as the error of another program, with each URL in it as
+// SafeURL gives it.
+func SafeText(text string) string { return urlInText.ReplaceAllStringFunc(text, SafeURL) }
 
 // SafeURL is the URL without password (and without user, for http and https,
 // where a user name can be a token). What cannot be parsed is not repeated.

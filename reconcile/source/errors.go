@@ -106,8 +106,10 @@ func (o opaque) Unwrap() error { return o.err }
 // maxErrorText is the most of a server's answer that a message repeats.
 const maxErrorText = 300
 
-// scrub removes the credential from a text and shortens it to one line.
+// scrub removes the credential from a text, and what URLs in it may hold of others,
+// and shortens it to one line.
 func (a *Auth) scrub(text string) string {
+	text = SafeText(text)
 	for _, secret := range a.secrets() {
 		text = strings.ReplaceAll(text, secret, "***")
 		text = strings.ReplaceAll(text, url.QueryEscape(secret), "***")

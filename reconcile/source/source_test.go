@@ -198,6 +198,10 @@ func TestErrorsAreToldApartAndHoldNoSecret(t *testing.T) {
 		http.Redirect(w, req, strings.Replace(h.URL, "127.0.0.1", "localhost", 1)+req.URL.String(), http.StatusFound)
 	}))
 	t.Cleanup(away.Close)
+	signed := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		http.Redirect(w, req, closed.URL+"/other.git?signature=s3cr3t", http.StatusFound)
+	}))
+	t.Cleanup(signed.Close)
 	const secret = "s3cr3t-wrong"
 	with := func(r Remote, change func(*Remote, *Auth)) Remote {
 		a := *r.Auth
@@ -236,6 +240,12 @@ func TestErrorsAreToldApartAndHoldNoSecret(t *testing.T) {
 		{"scp form", Remote{URL: "git@example.org:team/repo.git"}, Reference{Branch: "main"}, ErrURL},
 		{"local path", Remote{URL: "file:///srv/team.git"}, Reference{Branch: "main"}, ErrURL},
 		{"unreadable URL", Remote{URL: "https://u:" + secret + "%zz@example.org/x"}, Reference{Branch: "main"}, ErrURL},
+		{"a slash in the password", Remote{URL: "https://u:s3cr3t/x@example.org/x"}, Reference{Branch: "main"}, ErrURL},
+		{"no server, and a token in the query", Remote{URL: closed.URL + "/team.git?token=s3cr3t"}, Reference{Branch: "main"}, ErrNetwork},
+		{"no such host, and a token in the query", Remote{URL: "http://absent.invalid/team.git?token=s3cr3t"}, Reference{Branch: "main"}, ErrNetwork},
+		{"no repository, and a token in the query", with(h.remote(), func(r *Remote, _ *Auth) { r.URL = h.URL + "/absent.git?token=s3cr3t" }), Reference{Branch: "main"}, ErrInvalid},
+		{"no credential but a token in the query", Remote{URL: h.remote().URL + "?token=s3cr3t"}, Reference{Branch: "main"}, ErrInvalid},
+		{"redirect to a signed URL", Remote{URL: signed.URL + "/team.git"}, Reference{Branch: "main"}, ErrNetwork},
 		{"CA that is none", with(h.remote(), func(_ *Remote, a *Auth) { a.CAFile = []byte("s3cr3t-ca") }), Reference{Branch: "main"}, ErrAuth},
 	} {
 		t.Run(c.name, func(t *testing.T) {
