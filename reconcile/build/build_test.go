@@ -179,6 +179,21 @@ func TestErrorsCanBeToldApart(t *testing.T) {
 	}
 }
 
+func TestNothingSecretOfARemoteBaseIsShown(t *testing.T) {
+	for _, base := range []string{
+		"https://u:hidden@127.0.0.1:1/x", "https://u:p@hidden@127.0.0.1:1/x", "https://u:hidden@p@127.0.0.1:1/x", "https://hidden@127.0.0.1:1/x",
+		"https://127.0.0.1:1/x?token=hidden", "https://127.0.0.1:1/x?user=a@hidden", "https://u:p?hidden@127.0.0.1:1/x", "https://u:hidden?p@127.0.0.1:1/x",
+		"git::https://u:p@hidden@127.0.0.1:1/x", "ssh://git:hidden@127.0.0.1:1/x", "u:hidden@github.com/x/y", "github.com/x/y?token=hidden", "git@github.com:x/y?token=hidden",
+	} {
+		in := readFixture(t, "remote-git-base").in
+		in.Tree = fstest.MapFS{"apps/kustomization.yaml": {Data: []byte("resources: [\"" + base + "\"]\n")}}
+		_, err := Objects(t.Context(), in)
+		if !errors.Is(err, ErrRemoteBase) || strings.Contains(err.Error(), "hidden") {
+			t.Errorf("%s: %v", base, err)
+		}
+	}
+}
+
 func TestFaultsNameFileAndDocument(t *testing.T) {
 	for name, want := range map[string]string{
 		"document-without-kind": "apps/values.yaml (document 2)", "document-without-name": "apps/a.yaml (document 2)",

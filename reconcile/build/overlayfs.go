@@ -358,16 +358,25 @@ func isHTTP(s string) bool {
 	return strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "https://")
 }
 
-// redact hides what a URL may hold of a user and a query.
+// redact hides what a URL may hold of a user, a password and a query.
 func redact(e string) string {
-	if scheme, rest, ok := strings.Cut(e, "://"); ok {
-		if _, host, has := strings.Cut(rest, "@"); has {
-			rest = host
-		}
-		rest, _, _ = strings.Cut(rest, "?")
-		return scheme + "://" + rest
+	scheme, rest, ok := strings.Cut(e, "://")
+	if ok {
+		scheme += "://"
+	} else {
+		scheme, rest = "", e
 	}
-	return e
+	at, query := strings.LastIndex(rest, "@"), strings.IndexByte(rest, '?')
+	if query >= 0 && query < at { // a part of the password, or before one of its own
+		return scheme + "***"
+	}
+	if query >= 0 {
+		rest = rest[:query]
+	}
+	if at >= 0 && (ok || strings.Contains(rest[:at], ":")) { // git@host:path has no password
+		rest = rest[at+1:]
+	}
+	return scheme + rest
 }
 
 // inspectPluginConfig looks at documents of apiVersion builtin: configurations
