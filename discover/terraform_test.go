@@ -226,6 +226,7 @@ locals {
   not_a_time   = [for t in [var.from_argument] : formatdate("YYYY", t)]
   not_yaml     = yamldecode("{${var.from_env}")
   not_read     = jsondecode(file("secret.txt"))
+  twice        = { for t in [var.token, var.token] : t => 1 }
 }
 resource "helm_release" "inputs" {
   name      = "inputs"
@@ -239,10 +240,10 @@ extraEnvs: [{name: A, value: "${var.from_argument}"}]
 EOT
   ]
   dynamic "set" {
-    for_each = ["not_a_number", "not_a_time", "not_yaml", "not_read"]
+    for_each = ["not_a_number", "not_a_time", "not_yaml", "not_read", "twice"]
     content {
       name  = set.value
-      value = { not_a_number = local.not_a_number, not_a_time = local.not_a_time[0], not_yaml = local.not_yaml, not_read = local.not_read }[set.value]
+      value = { not_a_number = local.not_a_number, not_a_time = local.not_a_time[0], not_yaml = local.not_yaml, not_read = local.not_read, twice = keys(local.twice)[0] }[set.value]
     }
   }
 }

@@ -57,6 +57,38 @@ func TestAKeyThatIsAManifestIsNotShown(t *testing.T) {
 	}
 }
 
+// A key of for_each is a part of addresses, and often the URL of a repository.
+func TestNoSecretOfAURLThatIsAKeyIsShown(t *testing.T) {
+	for name, key := range map[string]string{
+		"a password": "https://ci:" + markedSecret + "@git.example.com/a.git", "a token": "https://" + markedSecret + "@git.example.com/a.git",
+		"a query": "https://git.example.com/a.git?token=" + markedSecret, "no scheme": "ci:" + markedSecret + "@git.example.com/a.git",
+	} {
+		release := "resource \"helm_release\" \"flux\" {\n for_each = toset([" + strconv.Quote(key) + "])\n name = \"flux\"\n namespace = \"flux\"\n chart = \"flux\"\n version = \"1.13.3\"\n" +
+			" values = [yamlencode({ git = { url = each.key, branch = var.unset } })]\n}\nvariable \"unset\" {}\n"
+		state := stateText(fmt.Sprintf(`{"mode":"managed","type":"helm_release","name":"flux","provider":"provider[\"registry.terraform.io/hashicorp/helm\"]","instances":[{"index_key":%q,"attributes":{"id":"flux","name":"flux","namespace":"flux","chart":"flux","version":"1.13.3","metadata":[{"name":"flux","namespace":"flux","chart":"flux","version":"1.13.3","revision":1,"values":"{\"git\":{\"url\":%s}}"}]}}]}`,
+			key, strings.ReplaceAll(strconv.Quote(key), `"`, `\"`)))
+		module := "module \"each\" {\n source = \"./release\"\n for_each = toset([" + strconv.Quote(key) + "])\n}\n"
+		for how, files := range map[string]map[string]string{
+			"configuration": {"main.tf": release}, "configuration and state": {"main.tf": release, "terraform.tfstate": state},
+			"module": {"main.tf": module, "release/main.tf": strings.Replace(release, "for_each = toset(["+strconv.Quote(key)+"])", "count = 1", 1)},
+		} {
+			inv := declaredBy(t, files)
+			equal(t, name+", "+how+": agents", agentIDs(inv), []string{"flux/flux"})
+			_, saved := saveAndOpen(t, inv)
+			text := fmt.Sprintf("%+v", inv) + asJSON(inv) + saved
+			if i := strings.Index(text, markedSecret); tells(text) {
+				t.Errorf("%s, %s: it is shown: …%.120s", name, how, text[max(0, i-60):])
+			}
+			if !strings.Contains(text, `["sha256:`) && !strings.Contains(text, `[\"sha256:`) {
+				t.Errorf("%s, %s: the instance is not named: %s", name, how, text)
+			}
+			if how == "configuration and state" && !inv.Agents[0].Terraform.State {
+				t.Errorf("%s: the instance is not found in the state", name)
+			}
+		}
+	}
+}
+
 func TestAFluxdWhoseSpecIsAnArgumentIsNamed(t *testing.T) {
 	inv := declaredBy(t, map[string]string{"main.tf": "resource \"kubernetes_deployment\" \"f\" {\n metadata {\n name = \"flux\"\n namespace = \"flux\"\n }\n" +
 		" spec = { template = { spec = { containers = [{ name = \"flux\", image = \"fluxcd/flux:1.25.4\" }] } } }\n}\n"})

@@ -14,6 +14,8 @@ import (
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 	"github.com/zclconf/go-cty/cty/function"
+
+	"github.com/fluxover/fluxover/migrate"
 )
 
 // scope is one instance of a module: what its expressions refer to. Values are
@@ -125,10 +127,18 @@ func (l *loader) value(e *expression, ctx *hcl.EvalContext) cty.Value {
 	return l.settle(v, e, ctx, pos)
 }
 
-// quotesValue reports whether the error of a function may quote what it was
-// given, of which not only what is marked sensitive is a secret. The functions of
-// the libraries do, in quotation marks; ours say no more than names.
+// duplicateKey is the summary of HCL's error about two equal keys of a "for"
+// expression.
+const duplicateKey = "Duplicate object key"
+
+// quotesValue reports whether an error may quote a value, of which not only what
+// is marked sensitive is a secret. A "for" expression names the key that it has
+// twice. The functions of the libraries name in quotation marks what they were
+// given; ours say no more than names.
 func quotesValue(d *hcl.Diagnostic) bool {
+	if d.Summary == duplicateKey {
+		return true
+	}
 	call, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallDiagExtra](d)
 	if !ok || call.FunctionCallError() == nil {
 		return false
@@ -537,10 +547,11 @@ func (x *expansion) suffix(i int) string {
 const maxKey = 200
 
 // quoteKey writes a key as Terraform does in addresses. One that is a text of
-// several lines, or a long one, is written as its digest: some take whole
-// manifests for keys, with all that stands in them, and addresses are shown.
+// several lines, or a long one, or a URL with what may be secret, is written as
+// its digest: some take whole manifests for keys, with all that stands in them,
+// and addresses are shown.
 func quoteKey(k string) string {
-	if len(k) > maxKey || strings.ContainsAny(k, "\r\n") {
+	if len(k) > maxKey || strings.ContainsAny(k, "\r\n") || migrate.DisplayURL(k) != k {
 		return fmt.Sprintf(`"sha256:%x"`, sha256.Sum256([]byte(k)))
 	}
 	q := strconv.Quote(k)
