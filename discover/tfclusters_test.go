@@ -508,7 +508,8 @@ func TestTheOutputsOfAnotherStateCanBeGiven(t *testing.T) {
 // selected workspace; what it prints on failure is passed on in short.
 func TestARunningTerraformIsAskedForTheState(t *testing.T) {
 	bin := t.TempDir()
-	script := "#!/bin/sh\n[ \"$1 $2\" = \"show -json\" ] || exit 9\n[ -f main.tf ] || exit 8\nif [ \"$TF_WORKSPACE\" = broken ]; then echo '│ Error: no such workspace' >&2; exit 1; fi\ncat state.json\n"
+	script := "#!/bin/sh\n[ \"$1 $2\" = \"show -json\" ] || exit 9\n[ -f main.tf ] || exit 8\nif [ \"$TF_WORKSPACE\" = broken ]; then echo '│ Error: no such workspace' >&2; exit 1; fi\n" +
+		"if [ \"$TF_WORKSPACE\" = far ]; then echo '│ Error: GET https://user:" + markedSecret + "@states.example.com/flux?token=" + markedSecret + ": giving up after 3 attempts' >&2; exit 1; fi\ncat state.json\n"
 	if err := os.WriteFile(filepath.Join(bin, "terraform"), []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -533,6 +534,10 @@ func TestARunningTerraformIsAskedForTheState(t *testing.T) {
 	}
 	o.Workspace = "broken"
 	if _, err = Terraform(t.Context(), o); err == nil || !strings.Contains(err.Error(), "no such workspace") || !strings.Contains(err.Error(), dir) {
+		t.Errorf("the error is %v", err)
+	}
+	o.Workspace = "far"
+	if _, err = Terraform(t.Context(), o); err == nil || tells(err.Error()) || !strings.Contains(err.Error(), "GET https://states.example.com/flux") {
 		t.Errorf("the error is %v", err)
 	}
 	t.Setenv("PATH", t.TempDir())

@@ -19,6 +19,7 @@ import (
 
 	"github.com/fluxover/fluxover/discover/terraform"
 	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/reconcile/source"
 )
 
 // stateFile is a state, and the root module that it is of.
@@ -112,7 +113,7 @@ func showState(ctx context.Context, o *TerraformOptions, dir string, backend ter
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}
-		return nil, fmt.Errorf("run %s show -json in %s: %w: %s", filepath.Base(program), dir, err, firstLines(said.String()))
+		return nil, fmt.Errorf("run %s show -json in %s: %w: %s", filepath.Base(program), dir, err, firstLines(source.SafeText(said.String())))
 	}
 	if out.full {
 		return nil, fmt.Errorf("run %s show -json in %s: it printed more than %d bytes", filepath.Base(program), dir, showBytes)
