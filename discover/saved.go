@@ -81,7 +81,7 @@ type savedFile struct {
 // and no Git server, and the same plan can be made of it. Of each repository it
 // holds what the agent reads and what is built of it. Values of Secrets stand
 // in it as HMACs under a key that is forgotten, so that equal ones stay equal;
-// passwords and tokens in URLs likewise. Other values of manifests stand in it
+// passwords, tokens and values of queries in URLs likewise. Other values of manifests stand in it
 // as they do in Git.
 func Save(ctx context.Context, out io.Writer, inv migrate.Inventory) error {
 	key := make([]byte, sha256.Size)
@@ -318,8 +318,8 @@ func (p *packer) keepOverlay(dir string) {
 			for _, e := range list {
 				entry, _ := e.(map[string]any)
 				target, _ := entry["target"].(map[string]any)
-				if file, _ := entry["path"].(string); target["kind"] == "Secret" && file != "" {
-					p.keepMasked(path.Join(o.dir, file), func(content []byte) ([]byte, error) { return flux1.MaskOperations(content, p.mask) })
+				if file, _ := entry["path"].(string); target != nil && flux1.MayPatchSecret(target) && file != "" {
+					p.keepMasked(path.Join(o.dir, file), func(content []byte) ([]byte, error) { return flux1.MaskPatch(content, target, p.mask) })
 				}
 			}
 		}
@@ -393,9 +393,16 @@ func (p *packer) keepNamed(dir string, v any) {
 				}
 				p.keepManifest(at)
 			default:
-				if content, err := p.readFile(p.index, at); err == nil {
-					p.keep(at, []byte(flux1.MaskURLs(string(content), p.mask)))
+				content, err := p.readFile(p.index, at)
+				if err != nil {
+					break
 				}
+				// kustomize takes a file of any name for manifests.
+				masked, err := flux1.Mask(content, p.mask, p.config.Limits)
+				if err != nil {
+					masked = []byte(flux1.MaskURLs(string(content), p.mask))
+				}
+				p.keep(at, masked)
 			}
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/fluxover/fluxover/e2e/sops"
 	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/flux1"
 	"github.com/fluxover/fluxover/reconcile/build"
 )
 
@@ -138,11 +139,23 @@ spec:
         image: fluxcd/flux:1.25.4
         args: ["--git-url=https://user:MARKED-SECRET@git.example.com/a", "--git-branch=main"]
       - name: other
-        env: [{name: URL, value: "https://MARKED-SECRET@git.example.com/b"}, {name: VARIABLE, value: "https://$(USER):$(PASSWORD)@git.example.com/b"}]
+        env: [{name: URL, value: "https://MARKED-SECRET@git.example.com/b"}, {name: HOOK, value: "https://hooks.example.com/x?id=1&token=MARKED-SECRET"}, {name: VARIABLE, value: "https://$(USER):$(PASSWORD)@git.example.com/b"}]
 -- apps/values.yaml --
 password: MARKED-SECRET
 -- apps/overlay/kustomization.yaml --
-resources: [secret.yaml, base]
+resources: [secret.yaml, base, object.json]
+generators:
+- generator.yaml
+- |
+  apiVersion: v1
+  kind: ConfigMap
+  metadata: {name: settings-of-others}
+  ---
+  apiVersion: builtin
+  kind: SecretGenerator
+  metadata: {name: inline}
+  literals: ["a=MARKED-SECRET"]
+transformers: [transformer.yaml]
 secretGenerator:
 - name: generated
   literals: ["a=MARKED-SECRET"]
@@ -162,6 +175,13 @@ patches:
     kind: Secret
     metadata: {name: base}
     stringData: {y: MARKED-SECRET}
+- target: {name: base}
+  patch: '[{op: add, path: /stringData/u, value: MARKED-SECRET}, {op: add, path: /metadata/labels, value: {kept: as-it-is}}]'
+- target: {name: base}
+  path: untyped.yaml
+- target: {kind: Sec.*, name: overlay}
+  patch: |
+    - {op: replace, path: /stringData, value: {a: MARKED-SECRET}}
 -- apps/overlay/base/kustomization.yml --
 resources: [base.yaml]
 -- apps/overlay/base/base.yaml --
@@ -176,6 +196,21 @@ metadata: {name: overlay}
 stringData: {a: MARKED-SECRET}
 -- apps/overlay/operations.yaml --
 - {op: add, path: /stringData/z, value: MARKED-SECRET}
+-- apps/overlay/untyped.yaml --
+- {op: add, path: /stringData/t, value: MARKED-SECRET}
+-- apps/overlay/object.json --
+{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "json"}, "stringData": {"a": "MARKED-SECRET"}}
+-- apps/overlay/generator.yaml --
+apiVersion: builtin
+kind: SecretGenerator
+metadata: {name: configured}
+literals: ["a=MARKED-SECRET"]
+-- apps/overlay/transformer.yaml --
+apiVersion: builtin
+kind: PatchTransformer
+metadata: {name: transformer}
+target: {kind: Secret, name: base}
+patch: '[{op: add, path: /stringData/s, value: MARKED-SECRET}]'
 -- apps/overlay/key.txt --
 MARKED-SECRET
 -- apps/overlay/vars.env --
@@ -191,6 +226,10 @@ name: web
 password: MARKED-SECRET
 -- charts/web/templates/web.yaml --
 a: {{ MARKED-SECRET }}
+-- .gitmodules --
+[submodule "lib"]
+	path = lib
+	url = https://bot:MARKED-SECRET@git.example.com/lib?token=MARKED-SECRET
 -- elsewhere/notes.yaml --
 password: MARKED-SECRET
 `
@@ -199,11 +238,19 @@ func TestNoSecretOfARepositoryIsSaved(t *testing.T) {
 	const encoded = "TUFSS0VELVNFQ1JFVA"
 	was := readTree(t, treeOf(secretForms), func(o *CheckoutOptions) { o.Paths = []string{"apps", "charts"} })
 	is, text := saveAndOpen(t, was)
-	for _, secret := range []string{"MARKED-SECRET", encoded, "TUFSS0VE"} {
-		if i := strings.Index(text, secret); i >= 0 {
-			t.Errorf("saved is: %s", text[max(0, i-200):i+40])
+	for what, shown := range map[string]string{"saved": text, "shown": asJSON(was), "shown of what is saved": asJSON(is)} {
+		for _, secret := range []string{"MARKED-SECRET", encoded, "TUFSS0VE"} {
+			for from, i := 0, 0; i >= 0; from += i + 1 {
+				if i = strings.Index(shown[from:], secret); i >= 0 {
+					t.Errorf("%s is: %s", what, shown[max(0, from+i-100):from+i+40])
+				}
+			}
 		}
 	}
+	if !strings.Contains(text, "as-it-is") {
+		t.Error("what is no value of a Secret is masked too")
+	}
+	wantFinding(t, was, flux1.Submodules, "lib")
 	likeBefore(t, was, is)
 	reader := func(inv migrate.Inventory) migrate.Flux1Agent { return agentNamed(t, inv, "team/flux") }
 	places := func(inv migrate.Inventory) (out []string) {

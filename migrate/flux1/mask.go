@@ -22,10 +22,10 @@ var errNotMasked = errors.New("it cannot be read whole, so what is secret in it 
 // mask makes of it: under data, of the decoded value, encoded again. So are all
 // values of a document that SOPS encrypted in part, but for those in its metadata
 // and SOPS's own, of annotations too but for those of Flux. The values
-// that a kustomization file gives to Secrets are masked too, in its generators
-// and patches. Documents without any stay byte by byte, and every document
-// begins on the line where it did, so that places hold. Passwords in URLs are
-// masked in all of the text. If the file cannot be read, the error says so and
+// that a kustomization file, or what configures a generator or transformer of it,
+// gives to Secrets are masked too, also where a patch may be of one. Documents without any stay byte by byte, and every document
+// begins on the line where it did, so that places hold. Passwords and queries in
+// URLs are masked in all of the text. If the file cannot be read, the error says so and
 // nothing may be used.
 func Mask(content []byte, mask func(string) string, limits Limits) ([]byte, error) {
 	docs, bad := decode(content, limits)
@@ -71,8 +71,8 @@ var urlStart = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://`)
 var quoteEnd = regexp.MustCompile(`'([\s,\]})]|$)`)
 
 // MaskURLs masks what a text's URLs hold of passwords and, where one stands
-// alone before a host that is not reached by SSH, tokens. Variables such as
-// $(VAR) stay.
+// alone before a host that is not reached by SSH, tokens, and of values in
+// queries. Variables such as $(VAR) stay.
 func MaskURLs(text string, mask func(string) string) string {
 	var out strings.Builder
 	const wordEnds = " \t\r\n\"<>"
@@ -100,24 +100,52 @@ func MaskURLs(text string, mask func(string) string) string {
 		from = at[1]
 		sign := credentialsEnd(rest)
 		if sign < 0 {
-			continue
+			sign = 0
+		} else {
+			out.WriteString(maskUser(strings.TrimSuffix(text[at[0]:at[1]], "://"), rest[:sign], mask))
 		}
-		c := userInfo(strings.TrimSuffix(text[at[0]:at[1]], "://"), rest[:sign])
-		switch {
-		case c.UserMayBeToken():
-			if !symbolsOnly(c.Username) {
-				c.Username = urlSafe(mask(c.Username))
-			}
-		case c.Password != "" && !symbolsOnly(c.Password):
-			c.Password = urlSafe(mask(c.Password))
-		}
-		out.WriteString(c.Username)
-		if c.HasPassword {
-			out.WriteString(":" + c.Password)
-		}
-		from += sign
+		out.WriteString(maskQuery(rest[sign:], mask))
+		from += len(rest)
 	}
 	return out.String() + text[from:]
+}
+
+// maskUser masks the credentials before a URL's host.
+func maskUser(scheme, info string, mask func(string) string) string {
+	c := userInfo(scheme, info)
+	switch {
+	case c.UserMayBeToken():
+		if !symbolsOnly(c.Username) {
+			c.Username = urlSafe(mask(c.Username))
+		}
+	case c.Password != "" && !symbolsOnly(c.Password):
+		c.Password = urlSafe(mask(c.Password))
+	}
+	if c.HasPassword {
+		return c.Username + ":" + c.Password
+	}
+	return c.Username
+}
+
+// queryValue is a name and value in a URL's query, up to what may end the URL
+// itself in YAML, JSON or a shell. JSON and HTML have spellings of their own for
+// the sign between two of them.
+var queryValue = regexp.MustCompile("((?:[?&;]|\\\\u0026)[^=&#,;{}()\\[\\]`\\\\]*=)((?:\\$\\([^)]*\\)|[^&#,;}\\])`\\\\])+)")
+
+// maskQuery masks the values in the query of what stands behind a URL's
+// credentials.
+func maskQuery(rest string, mask func(string) string) string {
+	begin := strings.IndexAny(rest, "?&")
+	if begin < 0 {
+		return rest
+	}
+	return rest[:begin] + queryValue.ReplaceAllStringFunc(rest[begin:], func(pair string) string {
+		m := queryValue.FindStringSubmatch(pair)
+		if symbolsOnly(m[2]) {
+			return pair
+		}
+		return m[1] + urlSafe(mask(m[2]))
+	})
 }
 
 // credentialsEnd is the place of the "@" that ends the credentials with which a
@@ -211,17 +239,26 @@ func (m *masker) walk(v any) {
 			m.secret(v)
 			return
 		}
+		if v["kind"] == "SecretGenerator" {
+			m.generator(v)
+		}
 		if list, ok := v["secretGenerator"].([]any); ok {
 			for _, e := range list {
 				m.generator(e)
 			}
 		}
-		for _, field := range []string{"patches", "patchesJson6902", "patchesStrategicMerge"} {
-			if list, ok := v[field].([]any); ok {
+		for _, field := range []string{"patches", "patchesJson6902", "patchesStrategicMerge", "generators", "transformers"} {
+			switch list := v[field].(type) {
+			case []any:
 				for i := range list {
 					list[i] = m.patch(list[i])
 				}
+			case string: // of a transformer's configuration
+				v[field] = m.patch(list)
 			}
+		}
+		if kind, _ := v["kind"].(string); strings.HasPrefix(kind, "Patch") && strings.HasSuffix(kind, "Transformer") {
+			m.patch(v)
 		}
 		for _, e := range v {
 			m.walk(e)
@@ -336,45 +373,92 @@ func (m *masker) generator(v any) {
 	}
 }
 
-// patch masks a patch of a kustomization file, inline or with a target.
+// patch masks a patch of a kustomization file, inline or with a target, or what
+// configures a generator or transformer.
 func (m *masker) patch(v any) any {
 	switch v := v.(type) {
 	case string: // a file's name, or the patch itself
-		return m.inline(v, false)
+		return m.inline(v, nil)
 	case map[string]any:
 		target, _ := v["target"].(map[string]any)
-		if text, ok := v["patch"].(string); ok {
-			v["patch"] = m.inline(text, target["kind"] == "Secret")
+		for _, field := range []string{"patch", "jsonOp"} {
+			if text, ok := v[field].(string); ok {
+				v[field] = m.inline(text, target)
+			}
 		}
 	}
 	return v
 }
 
-func (m *masker) inline(text string, ofSecret bool) string {
+// inline masks a text that may stand for documents; a target is what they are
+// applied to, nil if they say so themselves.
+func (m *masker) inline(text string, target map[string]any) string {
 	if !strings.Contains(text, "\n") && !strings.HasPrefix(strings.TrimSpace(text), "[") && !strings.HasPrefix(strings.TrimSpace(text), "{") {
 		return text
 	}
-	out := text
-	if ofSecret {
-		masked, err := MaskOperations([]byte(text), m.mask)
+	var out string
+	if target != nil && MayPatchSecret(target) {
+		masked, err := MaskPatch([]byte(text), target, m.mask)
 		if err != nil {
 			m.failed = true
 			return ""
 		}
 		out = string(masked)
-	} else if masked, err := maskDocument([]byte(text), m.mask); err != nil {
-		m.failed = true
-		return ""
-	} else if masked != nil {
-		out = string(masked)
+	} else if strings.Contains(text, "Secret") || strings.Contains(text, "sops") {
+		out = m.documents(text)
+	} else {
+		return text
 	}
 	m.changed = m.changed || out != text
 	return out
 }
 
-// MaskOperations masks a patch of a Secret: all values of a JSON patch, or those
-// of the Secret that a merge patch is.
-func MaskOperations(content []byte, mask func(string) string) ([]byte, error) {
+// documents masks each document of a text.
+func (m *masker) documents(text string) string {
+	var out, document strings.Builder
+	end := func() {
+		masked, err := maskDocument([]byte(document.String()), m.mask)
+		switch {
+		case err != nil:
+			m.failed = true
+		case masked != nil:
+			out.Write(append(masked, '\n'))
+		default:
+			out.WriteString(document.String())
+		}
+		document.Reset()
+	}
+	for line := range strings.SplitAfterSeq(text, "\n") {
+		if strings.HasPrefix(line, "---") && marker.MatchString(strings.TrimRight(line, "\r\n")) {
+			end()
+			out.WriteString("---")
+			line = line[3:]
+		}
+		document.WriteString(line)
+	}
+	end()
+	return out.String()
+}
+
+// MayPatchSecret reports whether what a patch in a kustomization file is applied
+// to may be a Secret: kustomize takes the fields of a target for expressions, and
+// each that is not given for any.
+func MayPatchSecret(target map[string]any) bool {
+	kind, _ := target["kind"].(string)
+	if kind == "" || kind == "Secret" {
+		return true
+	}
+	expression, err := regexp.Compile("^(?:" + kind + ")$")
+	return err != nil || expression.MatchString("Secret")
+}
+
+// MaskPatch masks a patch whose target may be a Secret: all values of a JSON
+// patch, or those of the Secret that a merge patch is; of data alone where the
+// target may be of another kind. Any other patch stays as it is.
+func MaskPatch(content []byte, target map[string]any, mask func(string) string) ([]byte, error) {
+	if !MayPatchSecret(target) {
+		return content, nil
+	}
 	asJSON, err := sigsyaml.YAMLToJSON(content)
 	if err != nil {
 		return nil, errNotMasked
@@ -390,10 +474,21 @@ func MaskOperations(content []byte, mask func(string) string) ([]byte, error) {
 	case []any:
 		for _, e := range tree {
 			operation, _ := e.(map[string]any)
-			if value, ok := operation["value"]; ok {
-				operation["value"] = maskAll(value, mask)
+			value, ok := operation["value"]
+			at, _ := operation["path"].(string)
+			switch field, _, _ := strings.Cut(strings.TrimPrefix(at, "/"), "/"); {
+			case !ok:
+			case target["kind"] == "Secret" || field == "data" || field == "stringData":
+				operation["value"], m.changed = maskAll(value, mask), true
+			case field == "":
+				if whole, ok := value.(map[string]any); ok {
+					m.secret(whole)
+				}
 			}
 		}
+	}
+	if !m.changed {
+		return content, nil
 	}
 	return json.Marshal(tree)
 }
