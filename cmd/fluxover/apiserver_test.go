@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -33,4 +34,29 @@ func answering(t *testing.T, answers map[string]string) (flags []string) {
 		t.Fatal(err)
 	}
 	return []string{"--kubeconfig", kubeconfig, "--cache-dir", filepath.Join(dir, "cache")}
+}
+
+func TestAPasswordInTheServersAddressIsShownByNoCommand(t *testing.T) {
+	const secret = "MARKED-SECRET"
+	reached := answering(t, map[string]string{"/version": `{"major":"1","minor":"34","gitVersion":"v1.34.0"}`})
+	for _, kubeconfig := range []string{reached[1], nowhere(t)} {
+		content, err := os.ReadFile(kubeconfig)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, info := range []string{"ops:" + secret, secret, "ops:" + secret + "%zz", "ops:" + secret + "/x"} {
+			with := strings.ReplaceAll(string(content), "://", "://"+info+"@")
+			if err := os.WriteFile(kubeconfig, []byte(with), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			for _, command := range [][]string{
+				{"discover"}, {"discover", "-o", "json"}, {"plan"}, {"status"}, {"rollback", "--yes"}, {"pause"}, {"rbac", "--for", "discover"},
+			} {
+				code, out, stderr := try(t, append(command, "--kubeconfig", kubeconfig, "--cache-dir", reached[3])...)
+				if shown := out + stderr; strings.Contains(shown, secret) {
+					t.Errorf("%v with %s ends with %d and shows: %s", command, info, code, shown)
+				}
+			}
+		}
+	}
 }

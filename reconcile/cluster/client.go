@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -77,11 +78,15 @@ func New(getter Getter) (*Client, error) {
 	return ForConfig(cfg)
 }
 
-// ForConfig makes a Client from a configuration, which is copied. QPS and
-// Burst are raised to the package's defaults unless they are set (a negative
+// ForConfig makes a Client from a configuration, which is copied. A user and
+// password in the server's address are taken out of it, and are sent as before.
+// QPS and Burst are raised to the package's defaults unless they are set (a negative
 // QPS means no limit, as in client-go). It does not connect.
 func ForConfig(config *rest.Config) (*Client, error) {
 	cfg := rest.CopyConfig(config)
+	if err := takeUser(cfg); err != nil {
+		return nil, err
+	}
 	if cfg.UserAgent == "" {
 		// Clients that share an HTTP client do not fill it in, and the API
 		// server's audit log would not tell whose requests these are.
@@ -112,6 +117,34 @@ func ForConfig(config *rest.Config) (*Client, error) {
 	}
 	disco := memory.NewMemCacheClient(kube.Discovery())
 	return newClient(cfg, dyn, kube, disco), nil
+}
+
+// takeUser moves a user and password out of the server's address: the address is
+// shown, and stands in every error of a request.
+func takeUser(cfg *rest.Config) error {
+	if !strings.Contains(cfg.Host, "@") {
+		return nil
+	}
+	address, bare := cfg.Host, !strings.Contains(cfg.Host, "://")
+	if bare { // a host and port, as client-go takes them too
+		address = "https://" + address
+	}
+	u, err := url.Parse(address)
+	if err != nil {
+		return errors.New("read the kubeconfig: the server's address is no URL; it is not shown, since it may hold a password")
+	}
+	if u.User == nil {
+		return nil
+	}
+	// These come before a token: net/http takes them from the address first.
+	cfg.Username, cfg.BearerToken, cfg.BearerTokenFile = u.User.Username(), "", ""
+	cfg.Password, _ = u.User.Password()
+	u.User = nil
+	cfg.Host = u.String()
+	if bare {
+		cfg.Host = strings.TrimPrefix(cfg.Host, "https://")
+	}
+	return nil
 }
 
 func newClient(cfg *rest.Config, dyn dynamic.Interface, kube kubernetes.Interface, disco discovery.CachedDiscoveryInterface) *Client {

@@ -392,3 +392,38 @@ func TestWaitNamesWhatIsMissing(t *testing.T) {
 		t.Error(calls, err)
 	}
 }
+
+func TestAPasswordInTheServersAddressIsSentAndNotShown(t *testing.T) {
+	const secret = "s3cr3t"
+	var user, password string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		user, password, _ = req.BasicAuth()
+		http.Error(w, "no", http.StatusForbidden)
+	}))
+	t.Cleanup(server.Close)
+	ask := func(address, token string) (shown string) {
+		t.Helper()
+		c, err := ForConfig(&rest.Config{Host: address, BearerToken: token})
+		if err != nil {
+			return err.Error()
+		}
+		err = c.Kube.Discovery().RESTClient().Get().AbsPath("/version").Do(t.Context()).Error()
+		return fmt.Sprintf("%v %s", err, c.Config.Host)
+	}
+	with := func(address, info string) string { return strings.Replace(address, "://", "://"+info+"@", 1) }
+	for _, token := range []string{"", "token"} {
+		user, password = "", ""
+		if shown := ask(with(server.URL, "ops:"+secret), token); strings.Contains(shown, secret) || !strings.Contains(shown, server.URL) {
+			t.Errorf("shown is: %s", shown)
+		}
+		if user != "ops" || password != secret {
+			t.Errorf("with token %q it was asked as %q with %q", token, user, password)
+		}
+	}
+	server.Close()
+	for _, address := range []string{with(server.URL, "ops:"+secret), with(server.URL, secret), with(server.URL, secret+":"), "ops:" + secret + "@127.0.0.1:1", with(server.URL, "ops:"+secret+"%zz"), with(server.URL, "ops:"+secret+"/x")} {
+		if shown := ask(address, ""); strings.Contains(shown, secret) {
+			t.Errorf("of %s is shown: %s", address, shown)
+		}
+	}
+}
