@@ -23,6 +23,7 @@ import (
 	"github.com/fluxover/fluxover/migrate/flux1"
 	"github.com/fluxover/fluxover/reconcile/source"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	kyaml "k8s.io/apimachinery/pkg/util/yaml"
 	sigsyaml "sigs.k8s.io/yaml"
 )
 
@@ -330,7 +331,7 @@ func (p *packer) keepOverlay(dir string) {
 // generatedSecrets keeps the files that Secrets are generated from, masked.
 func (p *packer) generatedSecrets(o *overlay, doc map[string]any) {
 	list, _ := doc["secretGenerator"].([]any)
-	for _, e := range list {
+	for _, e := range append(slices.Clone(list), p.configuredGenerators(o, doc)...) {
 		g, _ := e.(map[string]any)
 		options, _ := g["options"].(map[string]any)
 		if options["disableNameSuffixHash"] != true {
@@ -350,6 +351,31 @@ func (p *packer) generatedSecrets(o *overlay, doc map[string]any) {
 			p.keepMasked(path.Join(o.dir, entry), func(content []byte) ([]byte, error) { return flux1.MaskVariables(content, p.mask), nil })
 		}
 	}
+}
+
+// configuredGenerators are the SecretGenerators that a kustomization file names
+// files of, or holds inline, in the form of an entry of secretGenerator.
+func (p *packer) configuredGenerators(o *overlay, doc map[string]any) (out []any) {
+	for _, entry := range entriesOf(doc["generators"]) {
+		content := []byte(entry)
+		if at := path.Join(o.dir, entry); isFile(p.tree, at) {
+			var err error
+			if content, err = p.readFile(p.index, at); err != nil {
+				continue // which is said where it is kept
+			}
+		}
+		for decoder := kyaml.NewYAMLOrJSONDecoder(bytes.NewReader(content), 4096); ; {
+			var g map[string]any
+			if err := decoder.Decode(&g); err != nil {
+				break // the end, or what kustomize cannot read either
+			}
+			if metadata, ok := g["metadata"].(map[string]any); ok && g["kind"] == "SecretGenerator" {
+				g["name"] = metadata["name"]
+				out = append(out, g)
+			}
+		}
+	}
+	return out
 }
 
 func (p *packer) keepMasked(name string, mask func([]byte) ([]byte, error)) {

@@ -205,6 +205,9 @@ apiVersion: builtin
 kind: SecretGenerator
 metadata: {name: configured}
 literals: ["a=MARKED-SECRET"]
+files: [more.txt]
+-- apps/overlay/more.txt --
+MARKED-SECRET
 -- apps/overlay/transformer.yaml --
 apiVersion: builtin
 kind: PatchTransformer
@@ -283,7 +286,12 @@ func TestNoSecretOfARepositoryIsSaved(t *testing.T) {
 	if !equal {
 		t.Errorf("equal values are no longer equal: %v", values)
 	}
-	wantFinding(t, is, SavedNames, "generated")
+	for _, name := range []string{"generated", "configured", "inline"} {
+		wantFinding(t, is, SavedNames, "Secret "+name+",")
+	}
+	if !strings.Contains(text, "apps/overlay/more.txt") {
+		t.Error("what a generator is made of is not kept")
+	}
 	again, other := saveAndOpen(t, was)
 	if other == text {
 		t.Error("saved twice under one key")
