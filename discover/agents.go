@@ -680,8 +680,16 @@ func (w *witness) readKey(ctx context.Context, a *agent, bare string) error {
 	a.Credential.Kind = "ssh"
 	key := migrate.SecretKey{Namespace: a.Namespace}
 	key.Name, key.Key = mountedKey(a.env.pod, a.env.container, &a.config)
+	switch unknown := a.env.unkeyed; {
+	case unknown != "", key.Name == "" && a.env.declared:
+		key = migrate.SecretKey{}
+		w.find(CredentialInCluster.Finding(a.ID, a.where("volumeMounts"), "which Secret holds the deploy key is not known"+strings.TrimSuffix(": "+unknown, ": ")))
+	case key.Name == "":
+		w.find(CredentialMissing.Finding(a.ID, a.where(""), "no Secret is named for the deploy key"))
+	}
 	s, err := a.env.secret(ctx, key.Name, "the deploy key")
 	switch {
+	case key.Name == "":
 	case errors.Is(err, errUnreadable):
 	case err != nil:
 		return err

@@ -353,6 +353,10 @@ func replicas(d *appsv1.Deployment) int32 {
 	return *d.Spec.Replicas
 }
 
+// besideFluxd are images of what is told apart from fluxd, whatever else speaks
+// for it.
+var besideFluxd = []string{"memcached", "helm-operator", "fluxcloud", "flux-recv", "fluxctl", "flux-cli"}
+
 // fluxd returns the container of a Deployment that runs a Flux v1 agent, or
 // nil.
 func fluxd(d *appsv1.Deployment) *corev1.Container {
@@ -369,11 +373,7 @@ func fluxdIn(labels map[string]string, pod *corev1.PodTemplateSpec) *corev1.Cont
 	ofFlux2 := runsFlux2(&pod.Spec) || labels["app.kubernetes.io/part-of"] == "flux"
 	for i := range pod.Spec.Containers {
 		c := &pod.Spec.Containers[i]
-		switch imageName(c.Image) {
-		case "memcached", "helm-operator", "fluxcloud", "flux-recv", "fluxctl", "flux-cli":
-			continue
-		}
-		if isFlux2Image(c.Image) {
+		if slices.Contains(besideFluxd, imageName(c.Image)) || isFlux2Image(c.Image) {
 			continue
 		}
 		words := slices.Concat(c.Command, c.Args)

@@ -3,6 +3,7 @@ package discover
 import (
 	"cmp"
 	"context"
+	"path"
 	"slices"
 	"strings"
 
@@ -15,9 +16,9 @@ import (
 type declaredPod struct {
 	spec      corev1.PodSpec
 	container *corev1.Container
-	// causes, unnamed, unsourced and unmounted are those of [environment].
-	causes                        map[int]string
-	unnamed, unsourced, unmounted string
+	// causes are those of [environment].
+	causes map[int]string
+	podGaps
 	// knownHosts is the file of that name, if its content is known.
 	knownHosts string
 }
@@ -61,12 +62,16 @@ func podOf(r *chart.Rendered) declaredPod {
 		}
 		container.EnvFrom = append(container.EnvFrom, from)
 	}
+	p.unkeyed = r.Unknown["keySecret"]
 	mounts := r.Mounts
 	if r.Version == "" && r.KeySecret != "" {
 		mounts = append(slices.Clone(mounts), chart.Mount{Volume: "git-key", Path: "/etc/fluxd/ssh", Kind: "Secret", Name: r.KeySecret})
 	}
 	for _, m := range mounts {
 		if m.Unknown != "" {
+			if m.Path == path.Dir(keyFile) {
+				p.unkeyed = m.Unknown
+			}
 			if m.Path == "" || flux1.IsCAFolder(m.Path) {
 				p.unmounted = cmp.Or(p.unmounted, m.Unknown)
 			}
@@ -109,8 +114,7 @@ func (d *declared) setCredential(ctx context.Context, config *flux1.Config, p de
 	a := &agent{Flux1Agent: d.Flux1Agent, config: *config}
 	a.env = w.environmentOf(d.Namespace, d.ID, &p.spec, p.container)
 	a.env.fromManifests(d.beside)
-	a.env.causes = p.causes
-	a.env.unnamed, a.env.unsourced, a.env.unmounted = p.unnamed, p.unsourced, p.unmounted
+	a.env.causes, a.env.podGaps = p.causes, p.podGaps
 	args, _, _ := commandLine(p.container)
 	for i := range args {
 		if url, ok := gitURLArgument(args, i); ok {
@@ -121,7 +125,6 @@ func (d *declared) setCredential(ctx context.Context, config *flux1.Config, p de
 	err := w.readAccess(ctx, a)
 	d.Credential = a.Credential
 	if d.Credential.Kind == "ssh" {
-		d.Credential.Identity.Name = cmp.Or(d.Credential.Identity.Name, config.SecretName)
 		if bare, _, err := flux1.FluxV2URL(string(config.URL)); err == nil {
 			d.Credential.KnownHosts = withPublishedKeys(p.knownHosts, bare)
 		}

@@ -60,12 +60,15 @@ type environment struct {
 	// declared is true if no cluster is asked: what Secrets and ConfigMaps hold
 	// that are not at hand is not known.
 	declared bool
-	// causes say of entries of env why their values are not known; unnamed,
-	// unsourced and unmounted why it is not known which variables of env, sources of
-	// envFrom or volumes there are.
-	causes                        map[int]string
-	unnamed, unsourced, unmounted string
+	// causes say of entries of env why their values are not known.
+	causes map[int]string
+	podGaps
 }
+
+// podGaps say why it is not known which variables of env (unnamed), sources of
+// envFrom (unsourced) or volumes (unmounted) a declared pod has, and in which of its
+// volumes the deploy key stands (unkeyed).
+type podGaps struct{ unnamed, unsourced, unmounted, unkeyed string }
 
 func (w *witness) environmentOf(namespace, id string, pod *corev1.PodSpec, c *corev1.Container) *environment {
 	entries := map[string][]int{}
@@ -808,9 +811,8 @@ func (e *environment) fallbackNamespace(ctx context.Context) (string, error) {
 	return metav1.NamespaceDefault, nil
 }
 
+// accountOf is the account of a pod: serviceAccount is the old name of the field,
+// which Kubernetes still takes where the other is empty.
 func accountOf(pod *corev1.PodSpec) string {
-	if pod.ServiceAccountName == "" {
-		return "default"
-	}
-	return pod.ServiceAccountName
+	return cmp.Or(pod.ServiceAccountName, pod.DeprecatedServiceAccount, "default")
 }

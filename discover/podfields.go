@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -124,4 +125,17 @@ func unknownField(path string, which int) (why string, known bool) {
 	}
 	why, _ = whyUnknown(name)
 	return why, false
+}
+
+// countsElsewhere reports whether a field of a declared Deployment, by its path,
+// is one that has a setting of its own, or a part of one, or may hold such.
+func countsElsewhere(path string, which int) bool {
+	if above, more := strings.CutSuffix(path, ".*"); more && strings.HasPrefix("spec.template.spec", above) || path == "spec.replicas" {
+		return true
+	}
+	if m := containerPath.FindStringSubmatch(path); m != nil {
+		return m[1] == strconv.Itoa(which) && m[2] != "resources" && slices.Contains(containerReadElsewhere, m[2])
+	}
+	m := podPath.FindStringSubmatch(path)
+	return m != nil && slices.Contains(podReadElsewhere, m[1])
 }

@@ -111,6 +111,8 @@ type configuration struct {
 	// charts are those beside the configuration that were read, by their path.
 	charts map[string]localChart
 	ledger int // what is listed of Deployments so far, in bytes
+	// unclear are the workloads of which it is not known what they are or run.
+	unclear []unclear
 }
 
 func (c *configuration) find(findings ...migrate.Finding) { c.said = append(c.said, findings...) }
@@ -280,6 +282,7 @@ func (c *configuration) read(ctx context.Context) error {
 	for _, w := range terraform.Workloads(ctx, c.result) {
 		c.workload(ctx, w)
 	}
+	c.saysUnclear()
 	for _, s := range terraform.Scripts(ctx, c.result) {
 		c.script(s)
 	}

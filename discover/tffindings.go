@@ -25,6 +25,12 @@ var (
 		Consequence: "an agent may be missing here or, where the finding is about one that is listed, that may be none",
 		Remedy:      "give what the finding names (--var, --var-file, --workspace), or the state (--terraform-state)",
 	}
+	TerraformObjectsUnknown = flux1.Code{
+		Name: "TERRAFORM_OBJECTS_UNKNOWN", Severity: migrate.Warning,
+		Cause:       "the configuration declares objects of which it does not tell what they are, or which images they run, and none of them is named for Flux",
+		Consequence: "one of them may be an agent, and then it is missing here",
+		Remedy:      "give what the finding names (--var, --var-file), or discover the cluster itself, which finds the agent however it was installed",
+	}
 	TerraformNoAgent = flux1.Code{
 		Name: "TERRAFORM_NO_AGENT", Severity: migrate.Info,
 		Cause:       "a Flux v1 agent is written in the configuration and not declared, since its count is 0",
@@ -244,7 +250,7 @@ var (
 )
 
 var terraformCodes = []flux1.Code{
-	TerraformProblem, TerraformModuleUnread, TerraformUncertain, TerraformNoAgent, TerraformScript, TerraformTools, TerraformRendered, TerraformPartOfChart, TerraformChartOfFluxd, TerraformInstaller, TerraformChartNotRead,
+	TerraformProblem, TerraformModuleUnread, TerraformUncertain, TerraformObjectsUnknown, TerraformNoAgent, TerraformScript, TerraformTools, TerraformRendered, TerraformPartOfChart, TerraformChartOfFluxd, TerraformInstaller, TerraformChartNotRead,
 	TerraformOtherCluster, TerraformClusters, TerraformClusterNotSaid, TerraformWorkspace, TerraformOtherWorkspace, TerraformStateElsewhere, TerraformWorkspacesElsewhere, TerraformWorkspaceRemote, TerraformVarFile, TerraformRemoteState, TerraformTainted, TerraformNotInState, TerraformTwice, TerraformChartUnknown, TerraformLocalChart, TerraformName,
 	TerraformNamespace, TerraformObjects, TerraformStateOnly, TerraformStateAlone, TerraformStatesTogether, TerraformStateHidden, TerraformNotApplied, WitnessesDisagree, EditedByHand,
 	DeclaredNotLive, LiveStateOnly, LiveNotDeclared,

@@ -300,7 +300,9 @@ func (d *declared) setRendered(ctx context.Context, r *chart.Rendered) {
 		d.unknown("requests")
 	}
 	where := d.where()
-	if r.Replicas != nil {
+	if d.Replicas = 1; r.Replicas == nil {
+		d.unknown("replicas")
+	} else {
 		d.Replicas = int32(min(*r.Replicas, 1<<30))
 		switch {
 		case d.Replicas == 0:

@@ -35,6 +35,11 @@ func causeWords(list []terraform.Cause) string {
 			words = append(words, s)
 		}
 	}
+	return firstFew(words)
+}
+
+// firstFew are the first causes in words, and how many more there are.
+func firstFew(words []string) string {
 	const most = 3
 	if len(words) > most {
 		words = append(words[:most], fmt.Sprintf("and %d more", len(words)-most))

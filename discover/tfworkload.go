@@ -34,8 +34,12 @@ func (c *configuration) workload(ctx context.Context, w *terraform.Workload) {
 		return
 	}
 	if !ok {
-		if speaksOfFlux(w.Address, w.Kind.String()) {
-			c.find(TerraformUncertain.About("", w.Address, place(w.Position), fmt.Sprintf("what %s declares is not known: %s", w.Address, causes(w.Kind))))
+		why := causes(w.Kind)
+		switch {
+		case speaksOfFlux(w.Address, w.Kind.String()):
+			c.find(TerraformUncertain.About("", w.Address, place(w.Position), fmt.Sprintf("what %s declares is not known: %s", w.Address, why)))
+		case w.Kind != nil:
+			c.unclear = append(c.unclear, unclear{w, why})
 		}
 		return
 	}
@@ -47,10 +51,10 @@ func (c *configuration) workload(ctx context.Context, w *terraform.Workload) {
 			pod.Containers = append(pod.Containers, corev1.Container{})
 		}
 		k := &pod.Containers[i]
-		k.Name, k.Image = textOf(w.Containers[i].Name), textOf(w.Containers[i].Image)
+		k.Name, k.Image = textOf(w.Containers[i].Name), imageText(w.Containers[i].Image)
 		k.Command, k.Args = textsOf(w.Containers[i].Command), textsOf(w.Containers[i].Args)
 		k.Env = k.Env[:0]
-		for _, e := range w.Containers[i].Env {
+		for _, e := range knownNames(w.Containers[i].Env) {
 			v := corev1.EnvVar{Name: textOf(e.Name), Value: textOf(e.Value)}
 			if kind, ref, ok := strings.Cut(e.From, " "); ok {
 				name, key, _ := strings.Cut(ref, "/")
@@ -75,21 +79,30 @@ func (c *configuration) workload(ctx context.Context, w *terraform.Workload) {
 	}
 	container := fluxd(deployment)
 	if container == nil {
-		return
-	}
-	if kind != "Deployment" {
-		perhaps := ""
-		if len(w.Unknown) > 0 {
-			perhaps = ", if it is made at all: " + causeWords(w.Unknown)
-		}
-		c.find(FluxdElsewhere.About("", w.Address, place(w.Position), fmt.Sprintf("%s declares a fluxd as %s (image %s)%s", w.Address, kind, flux1.DisplayURL(container.Image), perhaps)))
-		return
-	}
-	if len(w.Unknown) > 0 {
-		c.find(TerraformUncertain.About("", w.Address, place(w.Position), fmt.Sprintf("whether and how often %s declares an agent is not known: %s", w.Address, causeWords(w.Unknown))))
+		c.maybe(w, tree, deployment)
 		return
 	}
 	which := slices.IndexFunc(pod.Containers, func(k corev1.Container) bool { return k.Name == container.Name && k.Image == container.Image })
+	unsure := w.Unknown
+	if which < len(w.Containers) {
+		unsure = slices.Concat(unsure, w.Containers[which].Unknown)
+	}
+	if kind != "Deployment" {
+		perhaps := ""
+		if len(unsure) > 0 {
+			perhaps = ", if it is made at all: " + causeWords(unsure)
+		}
+		image := "of an image that is not known"
+		if !strings.Contains(container.Image, placeholder) {
+			image = "image " + flux1.DisplayURL(container.Image)
+		}
+		c.find(FluxdElsewhere.About("", w.Address, place(w.Position), fmt.Sprintf("%s declares a fluxd as %s (%s)%s", w.Address, kind, image, perhaps)))
+		return
+	}
+	if len(unsure) > 0 {
+		c.find(TerraformUncertain.About("", w.Address, place(w.Position), fmt.Sprintf("whether and how often %s declares an agent is not known: %s", w.Address, causeWords(unsure))))
+		return
+	}
 	if which >= len(w.Containers) {
 		c.find(TerraformUncertain.About("", w.Address, place(w.Position), fmt.Sprintf("%s declares a fluxd by arguments in the place of blocks, which are not read", w.Address)))
 		return
@@ -117,10 +130,15 @@ func (c *configuration) workload(ctx context.Context, w *terraform.Workload) {
 	if d.Namespace == "" || d.Workload == "" {
 		d.ID = w.Address
 	}
-	d.Image = container.Image
+	if d.Image = container.Image; strings.Contains(d.Image, placeholder) {
+		d.Image = ""
+		d.unknown("image")
+	}
 	d.Replicas = 1
 	if n, err := strconv.ParseInt(scalarText(at(tree, "spec", "replicas")), 10, 32); err == nil {
 		d.Replicas = int32(n)
+	} else if gap(at(tree, "spec", "replicas")) != "" {
+		d.unknown("replicas")
 	}
 	where := d.Terraform.Where + " (" + w.Address + ")"
 	switch {
@@ -134,40 +152,43 @@ func (c *configuration) workload(ctx context.Context, w *terraform.Workload) {
 		return migrate.Origin{Witness: "terraform", Where: d.origin(source.Position, more)}
 	}
 	readSurroundings(&d.Flux1Agent, &config, pod, container, nil, origin, func(findings ...migrate.Finding) { d.find(findings...) })
+	spec := at(tree, "spec", "template", "spec")
 	d.ServiceAccount = accountOf(pod)
-	if strings.Contains(d.ServiceAccount, placeholder) {
+	if cmp.Or(gap(at(spec, "serviceAccountName")), gap(at(spec, "serviceAccount"))) != "" || pod.ServiceAccountName == "" && openGap(spec) != "" {
 		d.ServiceAccount = ""
 		d.unknown("serviceAccount")
 	}
 	d.unknown("confinement")
 	d.Requests = requests(pod.Containers)
-	if slices.ContainsFunc(items(at(tree, "spec", "template", "spec", "containers")), asksUnknown) {
+	if slices.ContainsFunc(items(at(spec, "containers")), asksUnknown) {
 		d.Requests = migrate.Requests{}
 		d.unknown("requests")
 	}
-	d.setFallback(container)
-	p := declaredPod{spec: *pod, container: container, causes: map[int]string{}}
-	for i, e := range source.Env {
+	p := declaredPod{spec: *pod, container: container, causes: map[int]string{}, podGaps: gapsOf(spec, items(at(spec, "containers"))[which])}
+	for i, e := range knownNames(source.Env) {
 		switch {
-		case strings.Contains(textOf(e.Name), placeholder):
-			p.unnamed = causes(e.Name)
+		case e.Gap != nil:
+			p.causes[i] = causes(e.Gap)
 		case strings.Contains(textOf(e.Value), placeholder):
 			p.causes[i] = causes(e.Value)
 		}
 	}
+	d.setFallback(&p)
 	d.setCredential(ctx, &config, p, func(more string) string { return origin(more).Where })
 	// Everything else that the Deployment says.
 	leaves, whole := c.leaves(tree)
 	if !whole {
 		d.find(TerraformProblem.Finding("", where, w.Address+" has more fields, or longer ones, than are listed one by one"))
 	}
-	for _, l := range append(leaves, leaf{path: "image", value: container.Image}) {
+	for _, l := range append(leaves, leaf{path: "image", value: d.Image}) {
 		s := migrate.Setting{Name: l.path, Value: l.value, Fate: migrate.Dropped, Why: "concerns only how fluxd itself runs",
 			From: []migrate.Origin{{Witness: "terraform", Where: where}}}
 		switch {
 		case l.cut:
 			s.Fate, s.To, s.Why = migrate.Unknown, "a person's decision", "it holds fields that are not listed"
-		case strings.HasSuffix(l.path, "spec.serviceAccountName"):
+		case l.unknown != "" && countsElsewhere(l.path, which):
+			s.Fate, s.To, s.Why = migrate.Unknown, "a known value", l.unknown
+		case strings.HasSuffix(l.path, "spec.serviceAccountName"), strings.HasSuffix(l.path, "spec.serviceAccount"):
 			s.Fate, s.To, s.Why = migrate.Carried, "Kustomization.spec.serviceAccountName", "the rights of the agent's account are carried over"
 		default:
 			if why, known := unknownField(l.path, which); !known {
@@ -181,10 +202,64 @@ func (c *configuration) workload(ctx context.Context, w *terraform.Workload) {
 	c.agents = append(c.agents, d)
 }
 
+// knownNames are the variables of which the names are known, and that they are
+// there at all; that there are others is a gap of the pod.
+func knownNames(env []terraform.EnvVar) []terraform.EnvVar {
+	var out []terraform.EnvVar
+	for _, e := range env {
+		if _, ok := e.Name.Str(); ok && len(e.Unknown) == 0 {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// unclear is a workload of which it is not known what it is or runs, and why.
+type unclear struct {
+	*terraform.Workload
+	why string
+}
+
+// maybe says of a workload in which no fluxd is seen that there may be one, where
+// that is not known.
+func (c *configuration) maybe(w *terraform.Workload, tree map[string]any, d *appsv1.Deployment) {
+	why, whole := maybeFluxd(tree, w)
+	if why == "" {
+		return
+	}
+	words := []string{w.Address, textOf(w.Name), d.Spec.Template.Labels["app"], d.Spec.Template.Labels["name"]}
+	for _, k := range d.Spec.Template.Spec.Containers {
+		words = append(words, k.Name, imageName(k.Image))
+	}
+	switch {
+	case speaksOfFlux(words...) && !speaksOfOperator(words...):
+		c.find(TerraformUncertain.About("", w.Address, place(w.Position), fmt.Sprintf("whether %s runs a fluxd is not known: %s", w.Address, why)))
+	case whole:
+		c.unclear = append(c.unclear, unclear{w, why})
+	}
+}
+
+// saysUnclear names the workloads of which it is not known what they are or run.
+func (c *configuration) saysUnclear() {
+	if len(c.unclear) == 0 {
+		return
+	}
+	var words []string
+	for _, u := range c.unclear {
+		words = append(words, fmt.Sprintf("%s (%s)", u.Address, u.why))
+	}
+	slices.Sort(words)
+	first := c.unclear[0]
+	c.find(TerraformObjectsUnknown.About("", first.Address, place(first.Position), "it is not known what these are or run, of which none is named for Flux: "+listed(words, len(words), maxHidden)))
+}
+
 // asksUnknown reports whether it is unknown what a container asks for.
 func asksUnknown(container any) bool {
+	if openGap(container) != "" {
+		return true
+	}
 	for _, path := range [][]string{{"resources"}, {"resources", "requests"}, {"resources", "requests", "cpu"}, {"resources", "requests", "memory"}} {
-		if text := scalarText(at(container, path...)); text == placeholder || text == "***" {
+		if gap(at(container, path...)) != "" {
 			return true
 		}
 	}
@@ -193,11 +268,12 @@ func asksUnknown(container any) bool {
 
 // setFallback tells the namespace of objects that name none, where no
 // kubeconfig is given to the container (flux: pkg/cluster/kubernetes/namespacer.go).
-func (d *declared) setFallback(container *corev1.Container) {
+func (d *declared) setFallback(p *declaredPod) {
+	container := p.container
 	if d.DefaultNamespace != "" || slices.Contains(d.Unknown, "defaultNamespace") {
 		return
 	}
-	given := slices.ContainsFunc(container.Env, func(e corev1.EnvVar) bool { return e.Name == "KUBECONFIG" }) || len(container.EnvFrom) > 0 ||
+	given := p.unnamed != "" || p.unsourced != "" || p.unmounted != "" || slices.ContainsFunc(container.Env, func(e corev1.EnvVar) bool { return e.Name == "KUBECONFIG" }) || len(container.EnvFrom) > 0 ||
 		slices.ContainsFunc(container.VolumeMounts, func(m corev1.VolumeMount) bool {
 			return strings.HasPrefix(path.Clean(m.MountPath), "/root/.kube") || path.Clean(m.MountPath) == "/root"
 		})
@@ -355,7 +431,8 @@ func textsOf(n *terraform.Node) []string {
 // leaf is what stands at the end of a path of a manifest, for the ledger.
 type leaf struct {
 	path, value string
-	cut         bool // it holds fields that are not listed
+	cut         bool   // it holds fields that are not listed
+	unknown     string // why it is not known, or which more fields it has
 }
 
 // accounted are the parts of a Deployment that have settings of their own.
@@ -390,16 +467,27 @@ func (c *configuration) leaves(tree map[string]any) (leaves []leaf, whole bool) 
 	}
 	walk = func(path string, v any) {
 		if accounted.MatchString(path) {
+			for _, g := range listGaps(path[strings.LastIndex(path, ".")+1:], v) {
+				if g.at == "" {
+					leaves = append(leaves, leaf{path: path, unknown: gap(v)})
+					continue
+				}
+				each(path, len(g.at), func() string { return g.at }, g.part)
+			}
 			return
 		}
 		all := true
 		switch v := v.(type) {
 		case map[string]any:
-			if len(v) == 0 || v["$unknown"] != nil || v["$sensitive"] != nil {
-				leaves = append(leaves, leaf{path: path, value: hideText(path, v)})
+			if len(v) == 0 || gap(v) != "" {
+				leaves = append(leaves, leaf{path: path, value: hideText(path, v), unknown: gap(v)})
 				return
 			}
 			for _, k := range sortedNames(v) {
+				if k == "$open" {
+					leaves = append(leaves, leaf{path: strings.TrimPrefix(path+".*", "."), unknown: openGap(v)})
+					continue
+				}
 				all = each(path, 1+len(k), func() string { return "." + k }, v[k]) && all
 			}
 		case []any:
@@ -441,7 +529,7 @@ func hideText(path string, v any) string {
 }
 
 // plainly are the parts of a Deployment in which a text is no secret.
-var plainly = regexp.MustCompile(`(labels|matchLabels|nodeSelector|resources|ports|strategy)\b|(serviceAccountName|imagePullPolicy|replicas|Probe\.httpGet\.(path|port)|restartPolicy|dnsPolicy)$`)
+var plainly = regexp.MustCompile(`(labels|matchLabels|nodeSelector|resources|ports|strategy)\b|(serviceAccount(Name)?|imagePullPolicy|replicas|Probe\.httpGet\.(path|port)|restartPolicy|dnsPolicy)$`)
 
 // at is what stands at a path of a tree; nil if nothing does.
 func at(v any, path ...string) any {
@@ -493,24 +581,29 @@ func podTemplate(tree map[string]any) corev1.PodTemplateSpec {
 		}
 	}
 	spec := at(tree, "spec", "template", "spec")
-	out.Spec.ServiceAccountName = scalarText(at(spec, "serviceAccountName"))
+	out.Spec.ServiceAccountName = cmp.Or(nameIn(spec, "serviceAccountName"), nameIn(spec, "serviceAccount"))
 	container := func(v any) corev1.Container {
 		c := corev1.Container{Name: scalarText(at(v, "name")), Image: scalarText(at(v, "image"))}
 		for _, e := range items(at(v, "env")) {
 			c.Env = append(c.Env, corev1.EnvVar{Name: scalarText(at(e, "name")), Value: scalarText(at(e, "value"))})
 		}
 		for _, e := range items(at(v, "envFrom")) {
-			from := corev1.EnvFromSource{Prefix: scalarText(at(e, "prefix"))}
-			if n := scalarText(at(e, "secretRef", "name")); n != "" {
+			from := corev1.EnvFromSource{Prefix: nameIn(e, "prefix")}
+			if n := nameIn(e, "secretRef", "name"); n != "" {
 				from.SecretRef = &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: n}}
 			}
-			if n := scalarText(at(e, "configMapRef", "name")); n != "" {
+			if n := nameIn(e, "configMapRef", "name"); n != "" {
 				from.ConfigMapRef = &corev1.ConfigMapEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: n}}
 			}
-			c.EnvFrom = append(c.EnvFrom, from)
+			if gap(at(e, "prefix")) == "" && (from.SecretRef != nil || from.ConfigMapRef != nil) {
+				c.EnvFrom = append(c.EnvFrom, from)
+			}
 		}
 		for _, m := range items(at(v, "volumeMounts")) {
-			c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: scalarText(at(m, "name")), MountPath: scalarText(at(m, "mountPath")), SubPath: scalarText(at(m, "subPath"))})
+			mount := corev1.VolumeMount{Name: nameIn(m, "name"), MountPath: nameIn(m, "mountPath"), SubPath: nameIn(m, "subPath")}
+			if mount.Name != "" && mount.MountPath != "" && gap(at(m, "subPath")) == "" {
+				c.VolumeMounts = append(c.VolumeMounts, mount)
+			}
 		}
 		for _, name := range []string{"livenessProbe", "readinessProbe"} {
 			if p := scalarText(at(v, name, "httpGet", "path")); p != "" {
@@ -534,24 +627,29 @@ func podTemplate(tree map[string]any) corev1.PodTemplateSpec {
 		out.Spec.InitContainers = append(out.Spec.InitContainers, container(v))
 	}
 	for _, v := range items(at(spec, "volumes")) {
-		volume := corev1.Volume{Name: scalarText(at(v, "name"))}
-		if n := scalarText(at(v, "secret", "secretName")); n != "" {
-			volume.Secret = &corev1.SecretVolumeSource{SecretName: n, Items: keysToPaths(at(v, "secret", "items"))}
+		volume := corev1.Volume{Name: nameIn(v, "name")}
+		secret := func(v any, name string) *corev1.SecretProjection {
+			if at(v, "secret") == nil {
+				return nil
+			}
+			return &corev1.SecretProjection{LocalObjectReference: corev1.LocalObjectReference{Name: nameIn(v, "secret", name)}, Items: keysToPaths(at(v, "secret", "items"))}
 		}
-		if n := scalarText(at(v, "configMap", "name")); n != "" {
-			volume.ConfigMap = &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: n}, Items: keysToPaths(at(v, "configMap", "items"))}
+		configMap := func(v any) *corev1.ConfigMapProjection {
+			if at(v, "configMap") == nil {
+				return nil
+			}
+			return &corev1.ConfigMapProjection{LocalObjectReference: corev1.LocalObjectReference{Name: nameIn(v, "configMap", "name")}, Items: keysToPaths(at(v, "configMap", "items"))}
+		}
+		if p := secret(v, "secretName"); p != nil {
+			volume.Secret = &corev1.SecretVolumeSource{SecretName: p.Name, Items: p.Items}
+		}
+		if p := configMap(v); p != nil {
+			volume.ConfigMap = &corev1.ConfigMapVolumeSource{LocalObjectReference: p.LocalObjectReference, Items: p.Items}
 		}
 		if sources := items(at(v, "projected", "sources")); len(sources) > 0 {
 			volume.Projected = &corev1.ProjectedVolumeSource{}
 			for _, s := range sources {
-				var p corev1.VolumeProjection
-				if n := scalarText(at(s, "secret", "name")); n != "" {
-					p.Secret = &corev1.SecretProjection{LocalObjectReference: corev1.LocalObjectReference{Name: n}, Items: keysToPaths(at(s, "secret", "items"))}
-				}
-				if n := scalarText(at(s, "configMap", "name")); n != "" {
-					p.ConfigMap = &corev1.ConfigMapProjection{LocalObjectReference: corev1.LocalObjectReference{Name: n}, Items: keysToPaths(at(s, "configMap", "items"))}
-				}
-				volume.Projected.Sources = append(volume.Projected.Sources, p)
+				volume.Projected.Sources = append(volume.Projected.Sources, corev1.VolumeProjection{Secret: secret(s, "name"), ConfigMap: configMap(s)})
 			}
 		}
 		out.Spec.Volumes = append(out.Spec.Volumes, volume)
@@ -559,11 +657,19 @@ func podTemplate(tree map[string]any) corev1.PodTemplateSpec {
 	return out
 }
 
+// nameIn is a text at a path of a tree; empty if it is not known.
+func nameIn(v any, path ...string) string {
+	if gap(at(v, path...)) != "" {
+		return ""
+	}
+	return scalarText(at(v, path...))
+}
+
 // keysToPaths are the files that a volume names.
 func keysToPaths(n any) []corev1.KeyToPath {
 	var out []corev1.KeyToPath
 	for _, i := range items(n) {
-		out = append(out, corev1.KeyToPath{Key: scalarText(at(i, "key")), Path: scalarText(at(i, "path"))})
+		out = append(out, corev1.KeyToPath{Key: nameIn(i, "key"), Path: nameIn(i, "path")})
 	}
 	return out
 }

@@ -86,7 +86,9 @@ func (a *application) encrypted() bool {
 
 func (b *repositoryBuilder) sshCredential(planned *Credential) {
 	c := b.agent.Credential
-	planned.From["identity"] = Value{Secret: &c.Identity}
+	if c.Identity.Name != "" { // else the cluster alone tells it
+		planned.From["identity"] = Value{Secret: &c.Identity}
+	}
 	host := ""
 	if u, err := SourceURL(b.agent.Git.URL); err == nil {
 		host = sshHost(u)

@@ -161,3 +161,12 @@ func TestKeysForEncryptedFilesAreCopiedWhereTheyAreNeeded(t *testing.T) {
 		t.Errorf("the fingerprint does not tell where the keys stand: %s", d)
 	}
 }
+
+func TestADeployKeyThatOnlyTheClusterTellsIsNotPlanned(t *testing.T) {
+	a := agentWith("flux/flux-team", []string{"p"}, "p/shop/a.yaml")
+	a.Credential.Identity = SecretKey{}
+	p := planOf(a)
+	if len(p.Credentials) != 1 || len(p.Credentials[0].From) > 0 || p.Credentials[0].KnownHosts == "" {
+		t.Errorf("planned is %+v", p.Credentials)
+	}
+}

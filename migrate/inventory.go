@@ -97,8 +97,9 @@ type Flux1Agent struct {
 	Counts    Counts          `json:"counts"`
 	Requests  Requests        `json:"requests"`
 	Settings  []Setting       `json:"settings"`
-	// Unknown names what is not known, as in JSON: "git.url". Of an object that
-	// is named as a whole, such as "synced", what it holds nothing of is unknown.
+	// Unknown names what is not known, as in JSON: "git.url"; "image" and "replicas"
+	// are the Deployment's, which JSON does not have. Of an object that is named as a
+	// whole, such as "synced", what it holds nothing of is unknown.
 	Unknown []string `json:"unknown"`
 
 	// Replicas is the Deployment's spec.replicas as found.

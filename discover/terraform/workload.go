@@ -2,6 +2,7 @@ package terraform
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"sigs.k8s.io/yaml"
@@ -38,11 +39,29 @@ type Container struct {
 }
 
 // EnvVar is an environment variable of a container. From names the Secret or
-// ConfigMap, and the key, that the value is taken from.
+// ConfigMap, and the key, that the value is taken from; Gap is the first of the
+// two that is not known, and From has nothing in its place.
 type EnvVar struct {
-	Name  *Node
-	Value *Node
-	From  string
+	Name    *Node
+	Value   *Node
+	From    string
+	Gap     *Node
+	Unknown []Cause // set when it is not known whether it exists
+}
+
+// taken says from where the value is taken: a kind of source, its name, and the
+// key in it.
+func (v *EnvVar) taken(kind string, name, key *Node) {
+	texts := make([]string, 2)
+	for i, n := range []*Node{name, key} {
+		var ok bool
+		if texts[i], ok = n.Str(); !ok && v.Gap == nil {
+			if v.Gap = n; n == nil {
+				v.Gap = &Node{Kind: Scalar}
+			}
+		}
+	}
+	v.From = kind + " " + texts[0] + "/" + texts[1]
 }
 
 // deploymentTypes are the resources whose blocks describe pods.
@@ -93,7 +112,9 @@ func (w *Workload) fromBlocks(x *Resource) {
 		for _, template := range spec.Body.All("template") {
 			for _, pod := range template.Body.All("spec") {
 				for _, c := range pod.Body.All("container") {
-					w.Containers = append(w.Containers, container(l, c))
+					k := container(l, c)
+					k.Unknown = sortCauses(slices.Concat(spec.Unknown, template.Unknown, pod.Unknown, k.Unknown))
+					w.Containers = append(w.Containers, k)
 				}
 			}
 		}
@@ -106,12 +127,13 @@ func container(l *loader, c *Block) Container {
 		Position: c.Position, Unknown: c.Unknown,
 	}
 	for _, e := range c.Body.All("env") {
-		v := EnvVar{Name: e.Body.field(l, "name"), Value: e.Body.field(l, "value")}
+		v := EnvVar{Name: e.Body.field(l, "name"), Value: e.Body.field(l, "value"), Unknown: e.Unknown}
 		for _, from := range e.Body.All("value_from") {
 			for _, ref := range from.Body.Blocks {
-				name, _ := ref.Body.field(l, "name").Str()
-				key, _ := ref.Body.field(l, "key").Str()
-				v.From = strings.TrimSuffix(ref.Type, "_ref") + " " + name + "/" + key
+				v.taken(strings.TrimSuffix(ref.Type, "_ref"), ref.Body.field(l, "name"), ref.Body.field(l, "key"))
+				if unknown := slices.Concat(from.Unknown, ref.Unknown); len(unknown) > 0 {
+					v.Gap = &Node{Kind: Unknown, Causes: sortCauses(unknown), Origin: Origin{Position: ref.Position}}
+				}
 			}
 		}
 		out.Env = append(out.Env, v)
@@ -173,13 +195,16 @@ func (w *Workload) fromObject() {
 			for _, e := range env.List {
 				v := EnvVar{Name: e.Lookup("name"), Value: e.Lookup("value")}
 				for kind, key := range map[string]string{"secret_key": "secretKeyRef", "config_map_key": "configMapKeyRef"} {
-					if from := e.Lookup("valueFrom", key); from != nil && from.Kind == Map {
-						name, _ := from.Lookup("name").Str()
-						k, _ := from.Lookup("key").Str()
-						v.From = kind + " " + name + "/" + k
+					switch from := e.Lookup("valueFrom", key); {
+					case from == nil || v.From != "":
+					case from.Kind == Map:
+						v.Gap = nil
+						v.taken(kind, from.Lookup("name"), from.Lookup("key"))
+					case from.Kind != Scalar:
+						v.Gap = from
 					}
 				}
-				if v.From == "" && e.Lookup("valueFrom") != nil {
+				if from := e.Lookup("valueFrom"); v.From == "" && from != nil && (from.Kind != Scalar || from.Scalar != nil) {
 					v.From = "field " // or whatever it is: no value that is written here
 				}
 				out.Env = append(out.Env, v)
@@ -200,7 +225,8 @@ var repeated = map[string]string{
 
 // Tree returns the object that is declared as maps and lists, by the names of
 // its fields. What is not known in it is a map with the key "$unknown", what is
-// sensitive one with "$sensitive".
+// sensitive one with "$sensitive", and a map that may hold further keys has the
+// key "$open"; under these, but for "$sensitive", stand the causes in words.
 func (w *Workload) Tree() map[string]any {
 	if w.Object == nil {
 		return blockTree(w.Resource.Body)
@@ -218,12 +244,16 @@ func blockTree(b *Body) map[string]any {
 		out[camel(name)] = ValueTree(a.Value)
 	}
 	for _, x := range b.Blocks {
+		block := blockTree(x.Body)
+		if len(x.Unknown) > 0 {
+			block = map[string]any{"$unknown": causeTexts(x.Unknown)}
+		}
 		if list, ok := repeated[x.Type]; ok {
 			items, _ := out[list].([]any)
-			out[list] = append(items, blockTree(x.Body))
+			out[list] = append(items, block)
 			continue
 		}
-		out[camel(x.Type)] = blockTree(x.Body)
+		out[camel(x.Type)] = block
 	}
 	return out
 }

@@ -1,0 +1,201 @@
+package discover
+
+import (
+	"cmp"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/fluxover/fluxover/discover/terraform"
+)
+
+// gap says why a part of a declared object is not known; empty if it is. A part
+// that is sensitive is not kept, and so not known.
+func gap(v any) string {
+	m, _ := v.(map[string]any)
+	switch {
+	case m["$sensitive"] != nil:
+		return "its value is sensitive and is not kept"
+	case m["$unknown"] != nil:
+		return toldCauses(m["$unknown"])
+	}
+	return ""
+}
+
+// openGap is like gap, and says as well why a map may hold further keys.
+func openGap(v any) string {
+	m, _ := v.(map[string]any)
+	if m["$open"] != nil {
+		return cmp.Or(gap(v), toldCauses(m["$open"]))
+	}
+	return gap(v)
+}
+
+// column is the one in a place that a cause ends with.
+var column = regexp.MustCompile(`(:\d+):\d+\)$`)
+
+func toldCauses(list any) string {
+	texts, _ := list.([]string)
+	var words []string
+	for _, t := range texts {
+		if t = column.ReplaceAllString(t, "$1)"); !slices.Contains(words, t) {
+			words = append(words, t)
+		}
+	}
+	return cmp.Or(firstFew(words), "it is not known")
+}
+
+// anyGap is the first gap in a list, in its elements, or in what of gives of one.
+func anyGap(list any, of func(any) string) string {
+	why := gap(list)
+	for _, e := range items(list) {
+		why = cmp.Or(why, openGap(e), of(e))
+	}
+	return why
+}
+
+// listNames are, of the lists of a container that have settings of their own, the
+// fields of an element by which it is accounted for.
+var listNames = map[string][][]string{
+	"env":          {{"name"}},
+	"envFrom":      {{"prefix"}, {"secretRef"}, {"secretRef", "name"}, {"configMapRef"}, {"configMapRef", "name"}},
+	"volumeMounts": {{"name"}, {"mountPath"}, {"subPath"}},
+}
+
+// listGap is a part of such a list that is not known, and so has no setting.
+type listGap struct {
+	at   string // in the list: "", "[2]", "[2].name"
+	part any
+}
+
+func listGaps(name string, list any) []listGap {
+	fields, ok := listNames[name]
+	if !ok {
+		return nil
+	}
+	var out []listGap
+	if gap(list) != "" {
+		out = append(out, listGap{"", list})
+	}
+	for i, e := range items(list) {
+		of := "[" + strconv.Itoa(i) + "]"
+		m, _ := e.(map[string]any)
+		switch {
+		case gap(e) != "":
+			out = append(out, listGap{of, e})
+		case m["$open"] != nil:
+			out = append(out, listGap{of, map[string]any{"$open": m["$open"]}})
+		}
+		for _, field := range fields {
+			if part := at(e, field...); gap(part) != "" {
+				out = append(out, listGap{of + "." + strings.Join(field, "."), part})
+			}
+		}
+	}
+	return out
+}
+
+// gapIn is the first of the gaps of a list.
+func gapIn(container any, name string) string {
+	if gaps := listGaps(name, at(container, name)); len(gaps) > 0 {
+		return openGap(gaps[0].part)
+	}
+	return ""
+}
+
+// within is the first gap anywhere in a part of an object.
+func within(v any) string {
+	why := openGap(v)
+	switch v := v.(type) {
+	case map[string]any:
+		for _, k := range sortedNames(v) {
+			why = cmp.Or(why, within(v[k]))
+		}
+	case []any:
+		why = cmp.Or(why, anyGap(v, within))
+	}
+	return why
+}
+
+// gapsOf looks at a pod and its container of fluxd, as they are declared.
+func gapsOf(pod, container any) podGaps {
+	rest := openGap(container)
+	mounts := cmp.Or(rest, gapIn(container, "volumeMounts"))
+	return podGaps{
+		unnamed:   cmp.Or(rest, gapIn(container, "env")),
+		unsourced: cmp.Or(rest, gapIn(container, "envFrom")),
+		unmounted: mounts,
+		unkeyed:   cmp.Or(mounts, keyGap(pod, container)),
+	}
+}
+
+// keyGap says why the volume in which the deploy key stands is not known.
+func keyGap(pod, container any) string {
+	volumes, why := at(pod, "volumes"), ""
+	for _, m := range items(at(container, "volumeMounts")) {
+		if place := path.Clean(scalarText(at(m, "mountPath"))); place != keyFile && !strings.HasPrefix(keyFile, strings.TrimSuffix(place, "/")+"/") {
+			continue
+		}
+		i := slices.IndexFunc(items(volumes), func(v any) bool { return scalarText(at(v, "name")) == scalarText(at(m, "name")) })
+		switch {
+		case i >= 0:
+			why = cmp.Or(why, within(items(volumes)[i]))
+		default:
+			why = cmp.Or(why, openGap(pod), anyGap(volumes, func(v any) string { return gap(at(v, "name")) }))
+		}
+	}
+	return why
+}
+
+// maybeFluxd says why it is not known whether a workload that is declared runs a
+// fluxd, where none is seen in it; empty if it is known. whole is true if it is
+// not even known which images it runs.
+func maybeFluxd(tree map[string]any, w *terraform.Workload) (why string, whole bool) {
+	var part any = tree
+	for _, field := range []string{"spec", "template", "spec", "containers"} {
+		next := at(part, field)
+		if next == nil {
+			return openGap(part), true
+		}
+		if why = gap(next); why != "" {
+			return why, true
+		}
+		part = next
+	}
+	for i := range w.Containers {
+		c := &w.Containers[i]
+		image := imageName(imageText(c.Image))
+		switch {
+		case slices.Contains(besideFluxd, image) || isFlux2Image(image):
+			continue
+		case strings.Contains(image, placeholder):
+			return causes(c.Image), true
+		}
+		for _, words := range []*terraform.Node{c.Command, c.Args} {
+			if words != nil && words.Kind == terraform.List {
+				for _, n := range words.List {
+					if n.Kind != terraform.Scalar {
+						why = cmp.Or(why, causes(n))
+					}
+				}
+			} else if words != nil && words.Kind != terraform.Scalar {
+				why = cmp.Or(why, causes(words))
+			}
+		}
+	}
+	return why, false
+}
+
+// imageText is an image's text, with the placeholder in place of each part that
+// is not known.
+func imageText(n *terraform.Node) string {
+	if n == nil || n.Kind != terraform.Unknown || n.Text == "" {
+		return textOf(n)
+	}
+	return notKnown.ReplaceAllLiteralString(n.Text, placeholder)
+}
+
+// notKnown is what stands in a text for a part that is not known.
+var notKnown = regexp.MustCompile(`\$\{[^}]*\}`)
