@@ -113,6 +113,7 @@ var forms = []Form{
 
 	{"unknown", "a variable without a value", folderOfForms + "templatefile-unknown"},
 	{"unknown", "a variable, through modules", folderOfForms + "unknown-through-modules"},
+	{"unknown", "variables of modules with types, of which a part is unknown", folderOfForms + "typed-through-modules"},
 	{"unknown", "the instances of for_each", folderOfForms + "for_each-unknown"},
 	{"unknown", "a module that is not in the tree", folderOfForms + "modules-outside"},
 	{"unknown", "an output of another state", folderOfForms + "remote-state"},

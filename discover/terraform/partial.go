@@ -227,7 +227,12 @@ func (p *partialEnv) traverse(t hcl.Traversal) cty.Value {
 			return cty.NilVal
 		}
 		if a, ok := s.call.Body.Attributes[name]; ok {
-			return follow(p.in(s.parent, s.l.prepared(a), s.in), t[2:])
+			e := s.l.prepared(a)
+			given := p.in(s.parent, e, s.in)
+			if v.typed {
+				given = p.conformed(given, s.variable(name, at(t.SourceRange())), e)
+			}
+			return follow(given, t[2:])
 		}
 	case "module":
 		c, ok := s.calls[name]
@@ -243,6 +248,48 @@ func (p *partialEnv) traverse(t hcl.Traversal) cty.Value {
 		}
 	}
 	return cty.NilVal
+}
+
+// conformed lays over the value that a module is given, with blanks, what its
+// variable's type makes of it: v has the defaults of optional attributes, has
+// converted what it can, and has not what the type has not. Of given are the texts
+// that v does not know.
+func (p *partialEnv) conformed(given, v cty.Value, e hclsyntax.Expression) cty.Value {
+	bare, marks := v.Unmark()
+	if ty := bare.Type(); !bare.IsKnown() || len(secretsOf(marks)) > 0 {
+		if given != cty.NilVal && given.IsKnown() && !given.IsNull() && (ty == cty.DynamicPseudoType || given.Type() == cty.String) {
+			return given
+		}
+		return p.fill(v, e)
+	}
+	if !isSensitive(v) && v.IsWhollyKnown() {
+		out, _ := v.UnmarkDeep()
+		return out
+	}
+	part := func(key cty.Value) cty.Value {
+		out, err := hcl.Index(given, key, nil)
+		if err.HasErrors() {
+			return cty.NilVal
+		}
+		return out
+	}
+	ty, list := bare.Type(), []cty.Value{}
+	switch {
+	case given == cty.NilVal || !given.IsKnown() || given.IsNull() || !bare.CanIterateElements() || ty.IsSetType():
+		return p.fill(v, e)
+	case ty.IsObjectType() || ty.IsMapType():
+		out := map[string]cty.Value{}
+		for it := bare.ElementIterator(); it.Next(); {
+			k, x := it.Element()
+			out[k.AsString()] = p.conformed(part(k), x, e)
+		}
+		return cty.ObjectVal(out)
+	}
+	for it := bare.ElementIterator(); it.Next(); {
+		k, x := it.Element()
+		list = append(list, p.conformed(part(k), x, e))
+	}
+	return cty.TupleVal(list)
 }
 
 // in evaluates another expression of the configuration in its own scope.
