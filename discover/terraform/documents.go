@@ -9,7 +9,6 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
-	"github.com/zclconf/go-cty/cty/convert"
 	"sigs.k8s.io/yaml"
 )
 
@@ -168,11 +167,7 @@ func (r *Resource) templateVars() (cty.Value, *Cause) {
 		}
 		for it := v.ElementIterator(); it.Next(); {
 			k, e := it.Element()
-			// The provider has its variables as text.
-			if text, err := convert.Convert(e, cty.String); err == nil {
-				e = text
-			}
-			all[k.AsString()] = e.WithMarks(marks)
+			all[k.AsString()] = asText(e).WithMarks(marks)
 		}
 	}
 	return cty.ObjectVal(all), nil

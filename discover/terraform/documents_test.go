@@ -42,3 +42,39 @@ func TestDocumentsAreThoseOfTheProvider(t *testing.T) {
 		})
 	}
 }
+
+// To the provider template the variables of a template are texts, whatever they
+// are where they are given.
+func TestTheVariablesOfATemplateAreTexts(t *testing.T) {
+	for name, c := range map[string]struct{ vars, template, want string }{
+		"true is the text":                 {"b = true", `%{ if b == "true" }on%{ else }off%{ endif }`, "on"},
+		"true as it is written":            {"b = true", `%{ if b == true }on%{ else }off%{ endif }`, "off"},
+		"a condition":                      {"b = false", `%{ if b }on%{ else }off%{ endif }`, "off"},
+		"a number is the text":             {"n = 1", `%{ if n == "1" }one%{ else }other%{ endif }`, "one"},
+		"a number that is counted with":    {"n = 1", `${n + 1}`, "2"},
+		"a number, where another is open":  {"n = 1, open = var.x", `%{ if n == "1" }one%{ else }other%{ endif }`, "one"},
+		"a text beside one that is open":   {"b = true, open = var.x", `${open}: %{ if b == "true" }on%{ else }off%{ endif }`, "?: on"},
+		"one in JSON":                      {"b = true", `${jsonencode(b)}`, `"true"`},
+		"one in JSON beside one that open": {"b = true, open = var.x", `${open}: ${jsonencode(b)}`, `?: "true"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := writeTree(t, map[string]string{
+				"t.tpl": c.template,
+				"main.tf": "variable \"x\" {}\ndata \"template_file\" \"t\" {\n template = file(\"t.tpl\")\n vars = { " + c.vars + " }\n}\nresource \"helm_release\" \"r\" {\n name = \"r\"\n chart = \"flux\"\n" +
+					" values = [\"v: '${data.template_file.t.rendered}'\"]\n}\n",
+			})
+			r, err := Load(t.Context(), Options{Dir: dir})
+			if err != nil {
+				t.Fatal(err)
+			}
+			n := HelmReleases(t.Context(), r)[0].Values.Lookup("v")
+			got := strings.ReplaceAll(n.Text, "${var.x}", "?")
+			if s, ok := n.Str(); ok {
+				got = s
+			}
+			if got != c.want {
+				t.Errorf("%q, want %q\n%v", got, c.want, r.Diagnostics)
+			}
+		})
+	}
+}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
 	"github.com/zclconf/go-cty/cty/function"
 )
 
@@ -362,12 +363,12 @@ func (r *Resource) template() (*expression, cty.Value, *Cause) {
 	}
 	vars := cty.EmptyObjectVal
 	if v := r.Body.Attributes["vars"]; v != nil {
-		vars = *v.raw
+		vars = asTexts(*v.raw)
 	}
 	for _, b := range r.Body.All("vars") { // Terraform up to 0.11
 		m := map[string]cty.Value{}
 		for n, x := range b.Body.Attributes {
-			m[n] = *x.raw
+			m[n] = asText(*x.raw)
 		}
 		vars = cty.ObjectVal(m)
 	}
@@ -375,6 +376,29 @@ func (r *Resource) template() (*expression, cty.Value, *Cause) {
 		return nil, cty.NilVal, firstCause(marks, r)
 	}
 	return e, vars, nil
+}
+
+// asTexts makes texts of the variables of a template: to their providers they are
+// a map of texts, so that true equals "true" in a template, and 1 is not 1.
+func asTexts(vars cty.Value) cty.Value {
+	bare, marks := vars.Unmark()
+	if !bare.IsKnown() || bare.IsNull() || !bare.Type().IsObjectType() && !bare.Type().IsMapType() {
+		return vars
+	}
+	all := map[string]cty.Value{}
+	for it := bare.ElementIterator(); it.Next(); {
+		k, v := it.Element()
+		all[k.AsString()] = asText(v)
+	}
+	return cty.ObjectVal(all).WithMarks(marks)
+}
+
+// asText is a value as text, where it can be one.
+func asText(v cty.Value) cty.Value {
+	if text, err := convert.Convert(v, cty.String); err == nil {
+		return text
+	}
+	return v
 }
 
 func firstCause(marks cty.ValueMarks, r *Resource) *Cause {

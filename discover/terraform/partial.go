@@ -330,7 +330,9 @@ func (p *partialEnv) templateFile(s *scope, t hcl.Traversal) cty.Value {
 	}
 	filled := cty.NilVal
 	if a := r.Body.Attributes["vars"]; a != nil {
-		filled = p.in(a.scope, a.expr, a.in)
+		if filled = p.in(a.scope, a.expr, a.in); filled != cty.NilVal {
+			filled = asTexts(filled)
+		}
 	}
 	return p.render(e, vars, filled)
 }
