@@ -344,10 +344,22 @@ func (c *configuration) arguments(d *declared, h *terraform.HelmRelease) {
 		d.Settings = append(d.Settings, migrate.Setting{Name: "helm_release." + name, Value: value, Fate: fate, To: to, Why: why,
 			From: []migrate.Origin{{Witness: "terraform", Where: d.origin(p, "")}}})
 	}
+	for _, m := range h.Resource.Meta {
+		fate, why := metaFate(m)
+		if m.Name == "lifecycle.ignore_changes" {
+			fate, why = migrate.Dropped, "what it names is as it was applied last, and is not known here unless the state tells it"
+		}
+		add(m.Name, m.Text, fate, why, m.Position)
+	}
+	const changedAfter = "a program changes the manifest after the chart has rendered it, so the agent may differ from what the values say"
 	for _, name := range sortedNames(h.Resource.Body.Attributes) {
 		a := h.Resource.Body.Attributes[name]
 		why, listed := releaseArguments[name]
 		switch {
+		case name == "postrender": // of provider 3, and of the others in JSON syntax
+			if n := h.Resource.Field(name); n != nil && (n.Kind != terraform.List || len(n.List) > 0) {
+				add(name, "", migrate.Unknown, changedAfter, a.Position)
+			}
 		case listed && why == "":
 			continue // its content is accounted for, value by value
 		case !listed:
@@ -359,7 +371,7 @@ func (c *configuration) arguments(d *declared, h *terraform.HelmRelease) {
 	for _, b := range h.Resource.Body.Blocks {
 		switch why, listed := releaseArguments[b.Type]; {
 		case b.Type == "postrender":
-			add(b.Type, "", migrate.Unknown, "a program changes the manifest after the chart has rendered it, so the agent may differ from what the values say", b.Position)
+			add(b.Type, "", migrate.Unknown, changedAfter, b.Position)
 		case !listed:
 			add(b.Type, "", migrate.Unknown, "helm_release has no block of that name that is known here", b.Position)
 		case why != "":
@@ -410,9 +422,59 @@ var releaseArguments = map[string]string{
 	"render_subchart_notes": whyHelm, "disable_openapi_validation": whyHelm, "disable_crd_hooks": whyHelm, "wait": whyHelm,
 	"wait_for_jobs": whyHelm, "description": whyHelm, "lint": whyHelm, "replace": whyHelm, "create_namespace": whyHelm,
 	"upgrade_install": whyHelm, "take_ownership": whyHelm, "set_wo_revision": whyHelm, "metadata": whyHelm, "timeouts": whyHelm,
-	"count": whyTerraform, "for_each": whyTerraform, "provider": whyTerraform, "depends_on": whyTerraform, "lifecycle": whyTerraform,
-	"provisioner": whyTerraform, "connection": whyTerraform,
 	"postrender": "",
+}
+
+// metaFate is that of what belongs to Terraform's language in a resource.
+func metaFate(m terraform.Meta) (fate migrate.Fate, why string) {
+	switch {
+	case m.Name == "lifecycle.ignore_changes":
+		return migrate.Unknown, "what it names is as it was applied last, which may not be what is said here"
+	case m.Name == "lifecycle.prevent_destroy" && m.Text != "false":
+		return migrate.Unknown, "Terraform refuses every plan that destroys the agent while it is set"
+	}
+	return migrate.Dropped, whyTerraform
+}
+
+// manifestArguments are those of the resources that hold a manifest, beside it
+// (hashicorp/kubernetes: kubernetes_manifest; gavinbunney/kubectl: kubectl_manifest).
+var manifestArguments = []string{
+	"apply_only", "computed_fields", "delete_cascade", "field_manager", "force_conflicts", "force_new", "ignore_fields", "object", "sensitive_fields",
+	"server_side_apply", "timeouts", "upgrade_api_version", "validate_schema", "wait", "wait_for", "wait_for_rollout",
+}
+
+// resourceSettings accounts for what a resource that declares a Deployment says
+// beside the Deployment itself.
+func (d *declared) resourceSettings(r *terraform.Resource) {
+	add := func(name, value string, fate migrate.Fate, why string, p terraform.Position) {
+		s := migrate.Setting{Name: r.Type + "." + name, Value: value, Fate: fate, Why: why, From: []migrate.Origin{{Witness: "terraform", Where: d.origin(p, "")}}}
+		if fate == migrate.Unknown {
+			s.To = "a person's decision"
+		}
+		d.Settings = append(d.Settings, s)
+	}
+	for _, m := range r.Meta {
+		fate, why := metaFate(m)
+		add(m.Name, m.Text, fate, why, m.Position)
+	}
+	if r.Type != "kubernetes_manifest" && r.Type != "kubectl_manifest" {
+		return // its arguments are fields of the Deployment
+	}
+	beside := func(name string, p terraform.Position) {
+		switch {
+		case name == "manifest", name == "yaml_body", name == "override_namespace":
+		case slices.Contains(manifestArguments, name):
+			add(name, "", migrate.Dropped, whyTerraform, p)
+		default:
+			add(name, "", migrate.Unknown, r.Type+" has no argument of that name that is known here", p)
+		}
+	}
+	for _, name := range sortedNames(r.Body.Attributes) {
+		beside(name, r.Body.Attributes[name].Position)
+	}
+	for _, b := range r.Body.Blocks {
+		beside(b.Type, b.Position)
+	}
 }
 
 func sortedNames[V any](m map[string]V) []string {

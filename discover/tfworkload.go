@@ -197,6 +197,7 @@ func (c *configuration) workload(ctx context.Context, w *terraform.Workload) {
 		}
 		d.Settings = append(d.Settings, s)
 	}
+	d.resourceSettings(w.Resource)
 	c.objectsBeside(d, w)
 	c.compareWithState(d, w.Address)
 	c.agents = append(c.agents, d)

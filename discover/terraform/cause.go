@@ -48,6 +48,7 @@ const (
 	CauseOutput    CauseKind = "output"    // an output of another state, which is not at hand
 	CauseLimit     CauseKind = "limit"     // a limit of this package was reached
 	CauseState     CauseKind = "state"     // a state that is read without its configuration does not tell it
+	CauseIgnored   CauseKind = "ignored"   // lifecycle.ignore_changes names it, so that what was applied last stays
 	CauseSensitive CauseKind = "sensitive" // the value is known and marked sensitive, so it is withheld
 )
 
@@ -88,6 +89,8 @@ func (c Cause) String() string {
 		s = c.Name
 	case CauseState:
 		s = "the state does not tell " + c.Name
+	case CauseIgnored:
+		s = fmt.Sprintf("what was applied last of %q stays, since ignore_changes names it", c.Name)
 	case CauseSensitive:
 		s = c.Name + " is sensitive"
 	default:

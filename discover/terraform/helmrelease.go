@@ -65,6 +65,9 @@ func HelmReleases(ctx context.Context, r *Result) []*HelmRelease {
 		if h.Namespace == nil {
 			h.Namespace = &Node{Kind: Scalar, Scalar: "default", Origin: Origin{Argument: "default of the provider", Position: x.Position}}
 		}
+		if c := x.ignores("version"); c != nil {
+			h.Version = &Node{Kind: Unknown, Causes: []Cause{*c}, Origin: Origin{Argument: "version", Position: c.Position}}
+		}
 		h.RepositoryURL = repositoryURL(h, repositories)
 		m := &valueMerger{l: x.scope.l, resource: x}
 		h.Values = m.merge()
@@ -194,7 +197,11 @@ type valueMerger struct {
 
 func (m *valueMerger) merge() *Node {
 	out := &Node{Kind: Map, Map: map[string]*Node{}, Origin: Origin{Position: m.resource.Position}}
-	for _, doc := range m.documents() {
+	documents := m.documents()
+	if c := m.resource.ignores("values"); c != nil {
+		documents = []*Node{{Kind: Unknown, Causes: []Cause{*c}, Origin: Origin{Argument: "values", Position: c.Position}}}
+	}
+	for _, doc := range documents {
 		switch doc.Kind {
 		case Map:
 			out = merge(out, doc)
@@ -206,6 +213,10 @@ func (m *valueMerger) merge() *Node {
 	}
 	m.set = map[string]string{}
 	for _, argument := range []string{"set", "set_string", "set_list", "set_sensitive", "set_wo"} {
+		if c := m.resource.ignores(argument); c != nil {
+			out = out.cover([]Cause{*c}, Origin{Argument: argument, Position: c.Position})
+			continue
+		}
 		for _, s := range m.settings(argument) {
 			out = m.apply(out, s)
 		}

@@ -27,13 +27,24 @@ type Resource struct {
 
 	Provider  ProviderRef
 	DependsOn []string
-	Lifecycle []string // the lifecycle arguments, as written: ignore_changes = [data]
+	Meta      []Meta
 	Position  Position
 	Body      *Body
 
 	block *hclsyntax.Block
 	scope *scope
 	value *cty.Value
+}
+
+// Meta is an argument or block of a resource that belongs to the language and not
+// to the resource: count, provider, lifecycle.ignore_changes.
+type Meta struct {
+	Name string
+	// Text of an argument of lifecycle, as written; … for what is more than names.
+	Text string
+	// Names are the references in it.
+	Names    []string
+	Position Position
 }
 
 // Body is the arguments of a block.
@@ -191,11 +202,7 @@ func (s *scope) instances(name string) []*Resource {
 		}
 		r.Provider = s.providerFor(b, typ, x.in[i])
 		r.DependsOn = traversals(b.Body.Attributes["depends_on"])
-		for _, n := range b.Body.Blocks {
-			if n.Type == "lifecycle" {
-				r.Lifecycle = append(r.Lifecycle, lifecycle(n.Body)...)
-			}
-		}
+		r.Meta = metaOf(b.Body)
 		r.Body = s.body(b.Body, x.in[i], true)
 		r.hide()
 		out = append(out, r)
@@ -427,20 +434,64 @@ func traversalText(t hcl.Traversal) string {
 	return b.String()
 }
 
-func lifecycle(b *hclsyntax.Body) []string {
-	var out []string
+// metaOf are what belongs to the language in a resource, by name.
+func metaOf(b *hclsyntax.Body) []Meta {
+	var out []Meta
+	for _, n := range sortedKeys(b.Attributes) {
+		if metaArguments[n] {
+			out = append(out, Meta{Name: n, Position: at(b.Attributes[n].SrcRange)})
+		}
+	}
+	for _, n := range b.Blocks {
+		switch {
+		case n.Type == "lifecycle":
+			out = append(out, lifecycle(n.Body)...)
+		case metaBlocks[n.Type]:
+			out = append(out, Meta{Name: n.Type, Position: at(n.DefRange())})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Meta) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+func lifecycle(b *hclsyntax.Body) []Meta {
+	var out []Meta
 	for _, n := range sortedKeys(b.Attributes) {
 		a := b.Attributes[n]
-		text := "…"
-		if list := traversals(a); list != nil {
-			text = "[" + strings.Join(list, ", ") + "]"
+		m := Meta{Name: "lifecycle." + n, Text: "…", Position: at(a.SrcRange)}
+		if v, diags := a.Expr.Value(nil); !diags.HasErrors() && v.Type() == cty.Bool && v.IsKnown() && !v.IsNull() {
+			m.Text = map[bool]string{true: "true", false: "false"}[v.True()]
+		} else if list, diags := hcl.ExprList(bare(a.Expr)); !diags.HasErrors() && len(list) == 0 {
+			m.Text = "[]"
+		} else if m.Names = traversals(a); m.Names != nil {
+			m.Text = "[" + strings.Join(m.Names, ", ") + "]"
 			if _, diags := hcl.ExprList(bare(a.Expr)); diags.HasErrors() {
-				text = list[0]
+				m.Text = m.Names[0]
 			}
-		} else if v, diags := a.Expr.Value(nil); !diags.HasErrors() && v.Type() == cty.Bool && v.IsKnown() && !v.IsNull() {
-			text = map[bool]string{true: "true", false: "false"}[v.True()]
 		}
-		out = append(out, n+" = "+text)
+		out = append(out, m)
+	}
+	for _, n := range b.Blocks {
+		out = append(out, Meta{Name: "lifecycle." + n.Type, Position: at(n.DefRange())})
 	}
 	return out
+}
+
+// ignores says why an argument is not what the configuration says: ignore_changes
+// names it, or a part of it, or all, so that what was applied last stays.
+func (r *Resource) ignores(argument string) *Cause {
+	for _, m := range r.Meta {
+		if m.Name != "lifecycle.ignore_changes" {
+			continue
+		}
+		for _, n := range m.Names {
+			if i := strings.IndexAny(n, ".["); i >= 0 {
+				n = n[:i]
+			}
+			if n == argument || n == "all" || n == "*" { // the last up to Terraform 0.11
+				return &Cause{CauseIgnored, argument, m.Position}
+			}
+		}
+	}
+	return nil
 }
