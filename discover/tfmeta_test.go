@@ -123,3 +123,97 @@ func TestAProgramThatChangesTheManifestIsAccountedFor(t *testing.T) {
 		}
 	}
 }
+
+// What a release takes from a whole Secret means what it means of a Deployment.
+func TestWholeSecretsOfAReleaseMeanWhatThoseOfADeploymentDo(t *testing.T) {
+	for name, c := range map[string]struct {
+		values string   // of the chart
+		args   []string // the same in a Deployment
+		prefix string
+		want   migrate.Fate
+	}{
+		"nothing":              {"", nil, "", migrate.Unknown},
+		"SOPS":                 {"sops: {enabled: true}", []string{"--sops"}, "", migrate.Unknown},
+		"generated manifests":  {"manifestGeneration: true", []string{"--manifest-generation=true"}, "", migrate.Unknown},
+		"a reference":          {"additionalArgs: ['--git-label=$(TAG)']", []string{"--git-label=$(TAG)"}, "", migrate.Carried},
+		"a prefix that fits":   {"additionalArgs: ['--git-label=$(TAG)']", []string{"--git-label=$(TAG)"}, "T", migrate.Carried},
+		"a prefix of others":   {"additionalArgs: ['--git-label=$(TAG)']", []string{"--git-label=$(TAG)"}, "NET_", migrate.Unknown},
+		"SOPS and a reference": {"{additionalArgs: ['--git-label=$(TAG)'], sops: {enabled: true}}", []string{"--git-label=$(TAG)", "--sops"}, "", migrate.Unknown},
+	} {
+		from := fmt.Sprintf("[{secretRef: {name: net}, prefix: %q}]", c.prefix)
+		manifest := fmt.Sprintf("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: flux, namespace: flux}\nspec: {template: {spec: {containers: [{name: flux, image: fluxcd/flux, args: ['--git-url=https://h/a', %s], envFrom: %s}]}}}\n", "'"+strings.Join(append(c.args, "--git-branch=b"), "', '")+"'", from)
+		release := func(more string) migrate.Inventory {
+			return declaredBy(t, map[string]string{"main.tf": fmt.Sprintf("resource \"helm_release\" \"flux\" {\n name = \"flux\"\n namespace = \"flux\"\n repository = \"https://charts.fluxcd.io\"\n chart = \"flux\"\n version = \"1.13.3\"\n values = [%q, %q, %q]\n}\n", "git: {url: https://h/a}", c.values, more)})
+		}
+		live := settingOf(t, declaredBy(t, map[string]string{"main.tf": fmt.Sprintf("resource \"kubectl_manifest\" \"flux\" {\n yaml_body = %q\n}\n", manifest)}).Agents[0], "envFrom")
+		declared := settingOf(t, release("extraEnvsFrom: " + from).Agents[0], "extraEnvsFrom[0].secretRef.name")
+		if live.Fate != c.want || live.Fate != declared.Fate || live.To != declared.To || live.Why != declared.Why {
+			t.Errorf("%s: of a release %+v, of a Deployment %+v", name, declared, live)
+		}
+		if c.prefix != "" {
+			continue
+		}
+		if s := settingOf(t, release("env: {secretName: net}").Agents[0], "env.secretName"); s.Fate != live.Fate || s.To != live.To || s.Why != live.Why {
+			t.Errorf("%s: of env.secretName %+v, of a Deployment %+v", name, s, live)
+		}
+	}
+}
+
+// Of several variables of a name the last counts, so that KUBECONFIG of extraEnvs
+// is that of fluxd.
+func TestAKubeconfigOfExtraEnvsIsNotTheCharts(t *testing.T) {
+	for envs, known := range map[string]bool{
+		"[]": true, "[{ name = \"A\", value = \"b\" }]": true, "[{ name = \"KUBECONFIG\", value = \"/root/.kubectl/config\" }]": true,
+		"[{ name = \"KUBECONFIG\", value = \"/x\" }]": false, "[{ name = \"KUBECONFIG\", valueFrom = { secretKeyRef = { name = \"s\", key = \"k\" } } }]": false,
+		"var.x": false, "[{ name = var.x, value = \"b\" }]": false, "[{ name = \"KUBECONFIG\", value = var.x }]": false, "[{ name = \"A\", value = var.x }]": true,
+	} {
+		inv := declaredBy(t, map[string]string{"main.tf": "variable \"x\" {}\nresource \"helm_release\" \"flux\" {\n name = \"flux\"\n namespace = \"flux\"\n repository = \"https://charts.fluxcd.io\"\n chart = \"flux\"\n version = \"1.13.3\"\n" +
+			" values = [yamlencode({ git = { url = \"git@h:a\" }, extraEnvs = " + envs + " })]\n}\n"})
+		a := inv.Agents[0]
+		if got := !slices.Contains(a.Unknown, "defaultNamespace"); got != known || got != (a.DefaultNamespace == "default") {
+			t.Errorf("%s: %q, not known are %v", envs, a.DefaultNamespace, a.Unknown)
+		}
+	}
+}
+
+// A role in a cloud that the pods have, and not their account, is found without a
+// cluster, too.
+func TestARoleOfThePodsIsFoundWhereTheyAreDeclared(t *testing.T) {
+	release := func(values string) string {
+		return "variable \"x\" {}\nresource \"helm_release\" \"flux\" {\n name = \"flux\"\n namespace = \"flux\"\n repository = \"https://charts.fluxcd.io\"\n chart = \"flux\"\n version = \"1.13.3\"\n values = [yamlencode(" + values + ")]\n}\n"
+	}
+	pod := func(args, metadata string) string {
+		return strings.Replace(manifestOf("flux", podWith(`[{ name = "flux", image = "fluxcd/flux:1.25.4", args = [`+args+`] }]`, "")), "template = {", "template = { metadata = "+metadata+", ", 1)
+	}
+	const role = `"iam.amazonaws.com/role"`
+	for name, c := range map[string]struct{ config, code, setting string }{
+		"an annotation of a release":      {release(`{ git = { url = "git@h:a" }, annotations = { ` + role + ` = "flux" } }`), "CLOUD_IDENTITY", "annotations.iam.amazonaws.com/role"},
+		"a label of a release":            {release(`{ git = { url = "git@h:a" }, podLabels = { aadpodidbinding = "flux" } }`), "CLOUD_IDENTITY", "podLabels.aadpodidbinding"},
+		"a role that is not told":         {release(`{ git = { url = "git@h:a" }, annotations = { ` + role + ` = var.x } }`), "CLOUD_IDENTITY", "annotations.iam.amazonaws.com/role"},
+		"one that may decrypt":            {release(`{ git = { url = "git@h:a" }, sops = { enabled = true }, annotations = { ` + role + ` = "flux" } }`), "CLOUD_IDENTITY_USED", "annotations.iam.amazonaws.com/role"},
+		"an empty one":                    {release(`{ git = { url = "git@h:a" }, annotations = { ` + role + ` = "" } }`), "", ""},
+		"another annotation":              {release(`{ git = { url = "git@h:a" }, annotations = { other = "flux" } }`), "", ""},
+		"an annotation of a Deployment":   {pod(`"--git-url=git@h:a"`, `{ annotations = { `+role+` = "flux" } }`), "CLOUD_IDENTITY", "spec.template.metadata.annotations.iam.amazonaws.com/role"},
+		"a label of a Deployment":         {pod(`"--git-url=git@h:a", "--sops"`, `{ labels = { aadpodidbinding = "flux" } }`), "CLOUD_IDENTITY_USED", "spec.template.metadata.labels.aadpodidbinding"},
+		"one of a Deployment that is not": {pod(`"--git-url=git@h:a"`, `{ annotations = { `+role+` = var.x } }`), "CLOUD_IDENTITY", "spec.template.metadata.annotations.iam.amazonaws.com/role"},
+	} {
+		inv := declaredBy(t, map[string]string{"main.tf": c.config})
+		equal(t, name+": agents", agentIDs(inv), []string{"flux/flux"})
+		var codes []string
+		for _, f := range inv.Findings {
+			if strings.HasPrefix(f.Code, "CLOUD_IDENTITY") {
+				codes = append(codes, f.Code)
+			}
+		}
+		equal(t, name, strings.Join(codes, " "), c.code)
+		if c.setting == "" {
+			continue
+		}
+		if s := settingOf(t, inv.Agents[0], c.setting); s.Fate != migrate.Unknown {
+			t.Errorf("%s: %+v", name, s)
+		}
+		if strings.Contains(asJSON(inv), "TERRAFORM_DOES_NOT_TELL") {
+			t.Errorf("%s: the placeholder is told", name)
+		}
+	}
+}

@@ -331,6 +331,32 @@ func (d *declared) setRendered(ctx context.Context, r *chart.Rendered) {
 		d.find(Confined.Finding("", where, "the agent keeps to its list of namespaces by itself; its account is cluster-admin"))
 	}
 	d.setCredential(ctx, &r.Config, podOf(r), func(more string) string { return strings.TrimSpace(where + " " + more) })
+	d.podRole(&r.Config, rolesIn(r.Settings), where)
+}
+
+// rolesIn are the roles in a cloud that values of the chart give its pods. What a
+// role is called is hidden, as all texts of annotations are.
+func rolesIn(settings []migrate.Setting) []string {
+	var roles []string
+	for _, name := range chart.PodIdentities {
+		for _, set := range []string{"annotations.", "podLabels."} {
+			for _, s := range settings {
+				switch {
+				case s.Name != set+name || s.Value == "" && s.Why == "" || s.Value == "null":
+				case s.To == "a known value":
+					roles = append(roles, name+", which is not known: "+s.Why)
+				case s.Value != "":
+					roles = append(roles, name)
+				}
+			}
+		}
+	}
+	return roles
+}
+
+// podRole is [agent.podRole] of an agent that is declared.
+func (d *declared) podRole(config *flux1.Config, roles []string, where string) {
+	d.find((&agent{Flux1Agent: d.Flux1Agent, config: *config}).podRole(roles, where)...)
 }
 
 // arguments accounts for the arguments of the resource itself, beside the

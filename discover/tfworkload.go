@@ -175,6 +175,11 @@ func (c *configuration) workload(ctx context.Context, w *terraform.Workload) {
 	}
 	d.setFallback(&p)
 	d.setCredential(ctx, &config, p, func(more string) string { return origin(more).Where })
+	roles := podRoles(&deployment.Spec.Template)
+	for i := range roles {
+		roles[i] = strings.ReplaceAll(roles[i], placeholder, "not known")
+	}
+	d.podRole(&config, roles, where)
 	// Everything else that the Deployment says.
 	leaves, whole := c.leaves(tree)
 	if !whole {
@@ -186,6 +191,10 @@ func (c *configuration) workload(ctx context.Context, w *terraform.Workload) {
 		switch {
 		case l.cut:
 			s.Fate, s.To, s.Why = migrate.Unknown, "a person's decision", "it holds fields that are not listed"
+		case l.value+l.unknown != "" && slices.ContainsFunc(chart.PodIdentities, func(name string) bool {
+			return l.path == "spec.template.metadata.annotations."+name || l.path == "spec.template.metadata.labels."+name
+		}):
+			s.Fate, s.To, s.Why = migrate.Unknown, "a person's decision", "it gives the agent's pods a role in a cloud, and the new agent has pods of its own"
 		case l.unknown != "" && countsElsewhere(l.path, which):
 			s.Fate, s.To, s.Why = migrate.Unknown, "a known value", l.unknown
 		case strings.HasSuffix(l.path, "spec.serviceAccountName"), strings.HasSuffix(l.path, "spec.serviceAccount"):
@@ -575,10 +584,12 @@ func items(v any) []any {
 // value elsewhere does no harm.
 func podTemplate(tree map[string]any) corev1.PodTemplateSpec {
 	var out corev1.PodTemplateSpec
-	if labels, ok := at(tree, "spec", "template", "metadata", "labels").(map[string]any); ok {
-		out.Labels = map[string]string{}
-		for k, v := range labels {
-			out.Labels[k] = scalarText(v)
+	for field, to := range map[string]*map[string]string{"labels": &out.Labels, "annotations": &out.Annotations} {
+		if texts, ok := at(tree, "spec", "template", "metadata", field).(map[string]any); ok {
+			*to = map[string]string{}
+			for k, v := range texts {
+				(*to)[k] = scalarText(v)
+			}
 		}
 	}
 	spec := at(tree, "spec", "template", "spec")

@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/flux1/chart"
+	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -28,27 +31,34 @@ func (w *witness) readWays(a *agent, egress []networkingv1.NetworkPolicy) error 
 		place := "NetworkPolicy/" + p.Namespace + "/" + p.Name
 		w.find(EgressPolicy.Finding(a.ID, place, fmt.Sprintf("%s limits what the agent's pods may reach (%s)", place, counted(len(p.Spec.Egress), "rule"))))
 	}
+	w.find(a.podRole(podRoles(pod), a.where("pod template"))...)
+	return nil
+}
+
+// podRoles are the roles in a cloud that a pod, and not its account, has.
+func podRoles(pod *corev1.PodTemplateSpec) []string {
 	var roles []string
-	for _, name := range podIdentities {
+	for _, name := range chart.PodIdentities {
 		for _, set := range []map[string]string{pod.Annotations, pod.Labels} {
 			if role := set[name]; role != "" {
 				roles = append(roles, name+": "+role)
 			}
 		}
 	}
-	if len(roles) > 0 {
-		code := CloudIdentity
-		if a.usesIdentity() != "" {
-			code = CloudIdentityUsed
-		}
-		w.find(code.Finding(a.ID, a.where("pod template"), "the agent's pods have a role in a cloud ("+strings.Join(roles, ", ")+")"))
-	}
-	return nil
+	return roles
 }
 
-// podIdentities are the annotations and labels by which a pod, and not its
-// account, gets a role in a cloud (kube2iam, kiam; aad-pod-identity).
-var podIdentities = []string{"iam.amazonaws.com/role", "aadpodidbinding"}
+// podRole says that the agent's pods have roles in a cloud, if they have any.
+func (a *agent) podRole(roles []string, where string) []migrate.Finding {
+	if len(roles) == 0 {
+		return nil
+	}
+	code := CloudIdentity
+	if a.usesIdentity() != "" {
+		code = CloudIdentityUsed
+	}
+	return []migrate.Finding{code.Finding(a.ID, where, "the agent's pods have a role in a cloud ("+strings.Join(roles, ", ")+")")}
+}
 
 // egressPolicies lists the policies of a namespace that limit what leaves pods.
 func (w *witness) egressPolicies(ctx context.Context, namespace string) ([]networkingv1.NetworkPolicy, error) {

@@ -188,6 +188,9 @@ func (d *decoder) render() {
 		out.Unknown["requests"] = unknown
 	}
 	out.Env, out.EnvFrom = s.environment()
+	if why := otherKubeconfig(out.Env); why != "" {
+		out.FallbackNamespace, out.Unknown["fallbackNamespace"] = "", why
+	}
 	out.Mounts = s.mounts()
 	if out.Sidecars, unknown = s.containers(); unknown != "" {
 		out.Unknown["sidecars"] = unknown

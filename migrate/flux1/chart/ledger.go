@@ -135,6 +135,9 @@ func (d *decoder) accountKey(k *chartKey, x any) {
 	case k.kind == free:
 		leaves(x, k.path, func(at string, leaf any) {
 			fate, to, why := d.fateOf(k, x)
+			if k.role == pod && leaf != "" && slices.ContainsFunc(PodIdentities, func(name string) bool { return at == join(k.path, name) }) {
+				fate, to, why = migrate.Unknown, "a person's decision", "it gives the agent's pods a role in a cloud, and the new agent has pods of its own"
+			}
 			if u, ok := leaf.(Unknown); ok && fate != migrate.Dropped {
 				fate, to, why = migrate.Unknown, "a known value", u.Cause
 			}
@@ -145,6 +148,10 @@ func (d *decoder) accountKey(k *chartKey, x any) {
 		d.set(k.path, d.show(k.path, x, true), fate, to, why, "")
 	}
 }
+
+// PodIdentities are the annotations and labels by which a pod, and not its
+// account, gets a role in a cloud (kube2iam, kiam; aad-pod-identity).
+var PodIdentities = []string{"iam.amazonaws.com/role", "aadpodidbinding"}
 
 // showable are the roles whose copied texts hold no secrets.
 var showable = map[role]bool{pod: true, resolving: true, cache: true, metrics: true, volumes: true}
@@ -248,7 +255,7 @@ func (d *decoder) fateOf(k *chartKey, x any) (fate migrate.Fate, to, why string)
 		}
 		return migrate.Carried, "the namespaces of objects that name none", ""
 	case environment: // env.secretName
-		return d.fateOfVariables()
+		return d.fateOfVariables("")
 	case volumes:
 		return migrate.Unknown, decision, "fluxd itself reads nothing there; a command or another configuration may"
 	case sidecars:
@@ -344,15 +351,26 @@ func (d *decoder) accountAdditional(x any) {
 	}
 }
 
-// fateOfVariables is that of all variables of a Secret or ConfigMap.
-func (d *decoder) fateOfVariables() (migrate.Fate, string, string) {
-	if slices.ContainsFunc(d.out.Args, func(a Argument) bool { return len(flux1.Symbols(string(a.Text))) > 0 }) {
+// fateOfVariables is that of all variables of a Secret or ConfigMap, whose names
+// have a prefix then: as of a Deployment's envFrom.
+func (d *decoder) fateOfVariables(prefix string) (migrate.Fate, string, string) {
+	const decision = "a person's decision"
+	_, unknown := d.unknownFlags()["git-url"]
+	switch {
+	case d.out.Config.SOPS:
+		return migrate.Unknown, "the cluster and the files", "decryption may read a variable of it"
+	case d.out.Config.ManifestGeneration:
+		return migrate.Unknown, "the conversion of generated files", "commands may read a variable of it"
+	case slices.ContainsFunc(d.out.Args, func(a Argument) bool {
+		return slices.ContainsFunc(flux1.Symbols(string(a.Text)), func(name string) bool {
+			return strings.HasPrefix(name, prefix) && !slices.ContainsFunc(d.out.Env, func(v Variable) bool { return v.Name == name })
+		})
+	}):
 		return migrate.Carried, "the settings whose arguments refer to it", ""
-	}
-	if _, unknown := d.unknownFlags()["git-url"]; unknown {
+	case unknown:
 		return migrate.Unknown, "a known value of git.url", "the URL may refer to it"
 	}
-	return migrate.Dropped, "", "no argument refers to a variable of it"
+	return migrate.Unknown, decision, "no argument refers to it; proxies and certificates that it names are carried, and git may read more of it"
 }
 
 // accountEnvironment accounts for variables, each by its name.
@@ -366,8 +384,9 @@ func (d *decoder) accountEnvironment(k *chartKey, x any) {
 		if ok {
 			at += "[" + strconv.Itoa(i) + "]"
 		}
-		fate, to, why := d.fateOfVariables()
 		entry, _ := item.(tree)
+		prefix, _ := entry["prefix"].(string)
+		fate, to, why := d.fateOfVariables(prefix)
 		name, named := entry["name"].(string)
 		if k.path == "extraEnvs" && named {
 			fate, to, why = d.fateOfVariable(name)

@@ -523,7 +523,7 @@ func textIn(m tree, key, why string) (text, unknown string) {
 
 // environment is fluxd's, as far as the values say.
 func (s *scope) environment() ([]Variable, []Source) {
-	vars := []Variable{{Name: "KUBECONFIG", Value: "/root/.kubectl/config"}}
+	vars := []Variable{{Name: "KUBECONFIG", Value: kubeconfigFile}}
 	extra := s.copied("extraEnvs")
 	if extra.unknown != "" {
 		vars = append(vars, Variable{Unknown: extra.unknown})
@@ -574,6 +574,25 @@ func (s *scope) environment() ([]Variable, []Source) {
 		}
 	}
 	return vars, sources
+}
+
+// kubeconfigFile is the one that the release mounts, and names.
+const kubeconfigFile = "/root/.kubectl/config"
+
+// otherKubeconfig says why it is not known which kubeconfig fluxd reads: of several
+// variables of a name the last counts, so that extraEnvs may name another.
+func otherKubeconfig(env []Variable) (why string) {
+	for _, x := range env {
+		switch {
+		case x.Name == "" && x.Unknown != "":
+			why = x.Unknown
+		case x.Name == "KUBECONFIG" && x.Value == kubeconfigFile && x.Unknown == "":
+			why = ""
+		case x.Name == "KUBECONFIG":
+			why = "extraEnvs names another kubeconfig (KUBECONFIG)"
+		}
+	}
+	return why
 }
 
 func (s *scope) variable(m tree) Variable {
