@@ -158,6 +158,12 @@ func (l *loader) addFile(m *module, body *hclsyntax.Body, override bool) {
 			l.addBlock(m.resources, n, n, b, override)
 		case b.Type == "provider" && len(b.Labels) == 1:
 			l.prepareBody(b.Body)
+			alias := func(b *hclsyntax.Block) string { return l.constantText(b.Body, "alias") }
+			i := slices.IndexFunc(m.providers, func(o *hclsyntax.Block) bool { return o.Labels[0] == b.Labels[0] && alias(o) == alias(b) })
+			if override && i >= 0 {
+				overlay(m.providers[i], b)
+				continue
+			}
 			m.providers = append(m.providers, b)
 		case b.Type == "moved" || b.Type == "removed" || b.Type == "import":
 			l.prepareBody(b.Body)
@@ -191,16 +197,21 @@ func (l *loader) addBlock(into map[string]*hclsyntax.Block, key, name string, b 
 	case !override:
 		l.duplicate(name, b.DefRange(), old.DefRange())
 	default:
-		for n, a := range b.Body.Attributes {
-			old.Body.Attributes[n] = a
-		}
-		types := map[string]bool{}
-		for _, n := range b.Body.Blocks {
-			types[blockType(n)] = true
-		}
-		old.Body.Blocks = slices.DeleteFunc(old.Body.Blocks, func(o *hclsyntax.Block) bool { return types[blockType(o)] })
-		old.Body.Blocks = append(old.Body.Blocks, b.Body.Blocks...)
+		overlay(old, b)
 	}
+}
+
+// overlay merges an overriding block into another.
+func overlay(old, b *hclsyntax.Block) {
+	for n, a := range b.Body.Attributes {
+		old.Body.Attributes[n] = a
+	}
+	types := map[string]bool{}
+	for _, n := range b.Body.Blocks {
+		types[blockType(n)] = true
+	}
+	old.Body.Blocks = slices.DeleteFunc(old.Body.Blocks, func(o *hclsyntax.Block) bool { return types[blockType(o)] })
+	old.Body.Blocks = append(old.Body.Blocks, b.Body.Blocks...)
 }
 
 // blockType is the type of block that b stands for.
@@ -241,6 +252,16 @@ func (l *loader) constantTrue(b *hclsyntax.Body, name string) bool {
 		return v.AsString() == "true"
 	}
 	return v.Type() == cty.Bool && v.True()
+}
+
+// constantText is the literal text of an attribute; empty if it is none.
+func (l *loader) constantText(b *hclsyntax.Body, name string) string {
+	if a, ok := b.Attributes[name]; ok {
+		if v := l.constant(l.prepared(a)); v.Type() == cty.String {
+			return v.AsString()
+		}
+	}
+	return ""
 }
 
 // constant evaluates an expression without a scope; anything but a known
