@@ -16,7 +16,9 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
 	"github.com/zclconf/go-cty/cty/function"
+	"github.com/zclconf/go-cty/cty/function/stdlib"
 )
 
 // Options say what to read and with which inputs.
@@ -134,6 +136,8 @@ type given struct {
 	value cty.Value
 	text  *string // of -var and TF_VAR_, whose meaning depends on the type
 	from  Position
+	// environment is true of a value that Terragrunt writes into TF_VAR_.
+	environment bool
 }
 
 // Load reads and evaluates the configuration in opts.Dir. Problems in the
@@ -471,6 +475,9 @@ func (l *loader) input(v *variable) (cty.Value, Position) {
 	if !ok {
 		return cty.NilVal, Position{}
 	}
+	if g.text == nil && g.environment && !v.typed {
+		return environmentText(g.value), g.from
+	}
 	if g.text == nil {
 		return g.value, g.from
 	}
@@ -483,6 +490,23 @@ func (l *loader) input(v *variable) (cty.Value, Position) {
 		return unknown(v.ty, Cause{CauseError, "var." + v.name, g.from}), g.from
 	}
 	return l.value(e, &hcl.EvalContext{}), g.from
+}
+
+// environmentText is a value as Terragrunt writes it into the environment, which a
+// variable without a type takes as it is: a text, and JSON of what is more than one.
+func environmentText(v cty.Value) cty.Value {
+	bare, marks := v.UnmarkDeep()
+	if text, err := convert.Convert(bare, cty.String); err == nil && bare.IsKnown() && !bare.IsNull() {
+		return text.WithMarks(marks)
+	}
+	if bare.IsNull() || !bare.IsWhollyKnown() {
+		return v // what Terragrunt makes of it is not known
+	}
+	text, err := stdlib.JSONEncode(bare)
+	if err != nil {
+		return v
+	}
+	return text.WithMarks(marks)
 }
 
 func sortedKeys[V any](m map[string]V) []string {

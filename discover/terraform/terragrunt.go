@@ -63,6 +63,10 @@ func (l *loader) terragrunt() (string, error) {
 	}
 	c := l.readTerragrunt(terragruntPlace{file: name, dir: l.dir}, 0)
 	l.inputs, l.openInputs, l.terragruntArgs, l.terragruntDir = c.inputs, sortCauses(c.open), c.extra, l.dir
+	for name, g := range l.inputs {
+		g.environment = true
+		l.inputs[name] = g
+	}
 	if c.source == "" {
 		return "", nil
 	}

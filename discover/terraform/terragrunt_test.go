@@ -130,7 +130,11 @@ func TestTerragruntsRulesAreKept(t *testing.T) {
 		}, nil, `"here" "auto"`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c.files["modules/m/main.tf"] = "variable \"a\" { default = \"default\" }\nvariable \"b\" { default = \"default\" }\n"
+			typed := "" // else all that is given is text
+			if strings.ContainsAny(c.want, "{[") || strings.Contains(c.want, "true") || strings.Contains(c.want, "false") {
+				typed = " type = any\n"
+			}
+			c.files["modules/m/main.tf"] = "variable \"a\" {\n" + typed + " default = \"default\"\n}\nvariable \"b\" {\n" + typed + " default = \"default\"\n}\n"
 			c.files["modules/other/main.tf"] = ""
 			dir := writeTree(t, c.files)
 			r, err := Load(t.Context(), Options{Dir: filepath.Join(dir, "live/app"), Root: dir, Env: c.env})
@@ -215,5 +219,29 @@ func TestManyInputsAreReadInTime(t *testing.T) {
 	}
 	if v := r.Variables[0]; !v.Value.IsKnown() || v.From.Line != 60_001 {
 		t.Errorf("the last of them is %+v", v)
+	}
+}
+
+// Terragrunt writes inputs into the environment, of which Terraform makes texts for
+// variables without a type, and expressions for all others (terraform 1.11:
+// TF_VAR_a=false gives variable "a" {} the text "false").
+func TestInputsAreTextsToVariablesWithoutAType(t *testing.T) {
+	for inputs, want := range map[string][2]string{
+		`false`: {`"false"`, `false`}, `5`: {`"5"`, `5`}, `"text"`: {`"text"`, `"text"`}, `{ x = 1 }`: {`"{\"x\":1}"`, `{"x":1}`}, `["a", true]`: {`"[\"a\",true]"`, `["a",true]`},
+	} {
+		dir := writeTree(t, map[string]string{
+			"terragrunt.hcl": "inputs = {\n a = " + inputs + "\n b = " + inputs + "\n}\n",
+			"main.tf":        "variable \"a\" {}\nvariable \"b\" {\n type = any\n}\n",
+		})
+		r, err := Load(t.Context(), Options{Dir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, v := range r.Variables {
+			text, err := json.Marshal(ValueTree(v.Value))
+			if err != nil || string(text) != want[i] {
+				t.Errorf("%s: %s is %s, want %s (%v)", inputs, v.Name, text, want[i], err)
+			}
+		}
 	}
 }

@@ -9,7 +9,7 @@ variable "namespace" {}
 variable "chart_version" {}
 variable "overridden" {}
 variable "from_env" {}
-variable "settings" {}
+variable "settings" { type = any }
 resource "helm_release" "flux" {
   name      = "flux-${var.account}-${var.region}-${var.extra}"
   namespace = var.namespace
