@@ -248,3 +248,34 @@ func TestTheOldNameOfTheAccountCounts(t *testing.T) {
 		}
 	}
 }
+
+// A fluxd in a Pod, a ReplicationController or a Job is no agent that is handed
+// over, and it is said.
+func TestAFluxdInOtherPodsIsSaid(t *testing.T) {
+	pod := func(image string) string {
+		return "spec {\n container {\n name = \"flux\"\n image = " + image + "\n args = [\"--git-url=git@h:a\"]\n }\n }\n"
+	}
+	const known = `"fluxcd/flux:1.25.4"`
+	for kind, c := range map[string]struct{ typ, before, after, object string }{
+		"Pod":                   {"kubernetes_pod", "", "", "%s"},
+		"ReplicationController": {"kubernetes_replication_controller", "spec {\n template {\n", "}\n}\n", "spec = { template = { %s } }"},
+		"Job":                   {"kubernetes_job", "spec {\n template {\n", "}\n}\n", "spec = { template = { %s } }"},
+		"CronJob":               {"kubernetes_cron_job", "spec {\n job_template {\n spec {\n template {\n", "}\n}\n}\n}\n", "spec = { jobTemplate = { spec = { template = { %s } } } }"},
+	} {
+		blocks := func(typ, image string) string {
+			return "variable \"x\" {}\nresource \"" + typ + "\" \"flux\" {\n metadata {\n name = \"flux\"\n }\n" + c.before + pod(image) + c.after + "}\n"
+		}
+		manifest := func(containers string) string {
+			return "variable \"x\" {}\nresource \"kubernetes_manifest\" \"flux\" {\n manifest = { apiVersion = \"v1\", kind = \"" + kind + "\", metadata = { name = \"flux\" }, " + fmt.Sprintf(c.object, "spec = { containers = "+containers+" }") + " }\n}\n"
+		}
+		for form, config := range map[string]string{
+			c.typ: blocks(c.typ, known), c.typ + "_v1": blocks(c.typ+"_v1", known), "manifest": manifest(`[{ name = "flux", image = ` + known + `, args = ["--git-url=git@h:a"] }]`),
+		} {
+			inv := declaredBy(t, map[string]string{"main.tf": config})
+			equal(t, kind+" as "+form+": agents", len(inv.Agents), 0)
+			said(t, inv, "FLUXD_IS_NO_DEPLOYMENT", "declares a fluxd as "+kind, "image fluxcd/flux:1.25.4")
+		}
+		inv := declaredBy(t, map[string]string{"main.tf": manifest("var.x")})
+		said(t, inv, "TERRAFORM_AGENT_UNCERTAIN", "whether kubernetes_manifest.flux runs a fluxd is not known", "var.x")
+	}
+}

@@ -29,7 +29,7 @@ const placeholder = "$(TERRAFORM_DOES_NOT_TELL)"
 // apart, and names a fluxd that is no Deployment.
 func (c *configuration) workload(ctx context.Context, w *terraform.Workload) {
 	kind, ok := w.Kind.Str()
-	if ok && !slices.Contains(workloadKinds, kind) {
+	if ok && !slices.Contains(workloadKinds, kind) && !slices.Contains(podKinds, kind) {
 		c.installer(w, kind)
 		return
 	}
@@ -44,6 +44,9 @@ func (c *configuration) workload(ctx context.Context, w *terraform.Workload) {
 		return
 	}
 	tree := w.Tree()
+	if slices.Contains(podKinds, kind) {
+		tree = asDeployment(tree, terraform.PodOf(kind))
+	}
 	deployment := &appsv1.Deployment{Spec: appsv1.DeploymentSpec{Template: podTemplate(tree)}}
 	pod := &deployment.Spec.Template.Spec
 	for i := range w.Containers {
@@ -210,6 +213,21 @@ func (c *configuration) workload(ctx context.Context, w *terraform.Workload) {
 	c.objectsBeside(d, w)
 	c.compareWithState(d, w.Address)
 	c.agents = append(c.agents, d)
+}
+
+// podKinds are the kinds of objects with pods that a fluxd can run in, beside
+// workloadKinds.
+var podKinds = []string{"Pod", "Job", "CronJob"}
+
+// asDeployment is an object whose pod stands at a path as a Deployment has its.
+func asDeployment(tree map[string]any, path []string) map[string]any {
+	var pod any = tree
+	for _, field := range path {
+		if gap(pod) == "" {
+			pod = at(pod, field)
+		}
+	}
+	return map[string]any{"spec": map[string]any{"template": pod}}
 }
 
 // knownNames are the variables of which the names are known, and that they are

@@ -9,7 +9,8 @@ import (
 )
 
 // Workload is an object of Kubernetes that the configuration declares without
-// Helm: a kubernetes_deployment, a kubernetes_manifest or a kubectl_manifest.
+// Helm: a kubernetes_deployment, a kubernetes_manifest, a kubectl_manifest, or
+// another whose pods may run a fluxd.
 type Workload struct {
 	Address  string
 	Resource *Resource
@@ -71,6 +72,30 @@ var deploymentTypes = map[string]string{
 	"kubernetes_daemonset": "DaemonSet", "kubernetes_daemon_set_v1": "DaemonSet",
 }
 
+// podTypes are the resources whose blocks describe pods that no controller of
+// deploymentTypes keeps, with the blocks that lead to the pod. An agent is none of
+// them, but a fluxd may run there.
+var podTypes = map[string]struct {
+	kind string
+	pod  []string
+}{
+	"kubernetes_pod": {"Pod", nil}, "kubernetes_pod_v1": {"Pod", nil},
+	"kubernetes_replication_controller": {"ReplicationController", []string{"spec", "template"}}, "kubernetes_replication_controller_v1": {"ReplicationController", []string{"spec", "template"}},
+	"kubernetes_job": {"Job", []string{"spec", "template"}}, "kubernetes_job_v1": {"Job", []string{"spec", "template"}},
+	"kubernetes_cron_job": {"CronJob", []string{"spec", "job_template", "spec", "template"}}, "kubernetes_cron_job_v1": {"CronJob", []string{"spec", "job_template", "spec", "template"}},
+}
+
+// PodOf leads in an object of a kind to its pod, by the names of the fields.
+func PodOf(kind string) []string {
+	switch kind {
+	case "Pod":
+		return nil
+	case "CronJob":
+		return []string{"spec", "jobTemplate", "spec", "template"}
+	}
+	return []string{"spec", "template"}
+}
+
 // workloadKinds are the kinds of objects that a fluxd can run as.
 var workloadKinds = []string{"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController"}
 
@@ -87,7 +112,10 @@ func Workloads(ctx context.Context, r *Result) []*Workload {
 		switch {
 		case deploymentTypes[x.Type] != "":
 			w.Kind = &Node{Kind: Scalar, Scalar: deploymentTypes[x.Type], Origin: Origin{Position: x.Position}}
-			w.fromBlocks(x)
+			w.fromBlocks(x, []string{"spec", "template"})
+		case podTypes[x.Type].kind != "":
+			w.Kind = &Node{Kind: Scalar, Scalar: podTypes[x.Type].kind, Origin: Origin{Position: x.Position}}
+			w.fromBlocks(x, podTypes[x.Type].pod)
 		case x.Type == "kubernetes_manifest":
 			w.Object = x.Field("manifest")
 			w.fromObject()
@@ -103,22 +131,26 @@ func Workloads(ctx context.Context, r *Result) []*Workload {
 	return out
 }
 
-func (w *Workload) fromBlocks(x *Resource) {
+// fromBlocks reads the blocks of a resource; pod are those that lead to its pod.
+func (w *Workload) fromBlocks(x *Resource, pod []string) {
 	l := x.scope.l
 	for _, m := range x.Body.All("metadata") {
 		w.Name, w.Namespace = m.Body.field(l, "name"), m.Body.field(l, "namespace")
 	}
-	for _, spec := range x.Body.All("spec") {
-		for _, template := range spec.Body.All("template") {
-			for _, pod := range template.Body.All("spec") {
-				for _, c := range pod.Body.All("container") {
-					k := container(l, c)
-					k.Unknown = sortCauses(slices.Concat(spec.Unknown, template.Unknown, pod.Unknown, k.Unknown))
-					w.Containers = append(w.Containers, k)
-				}
+	var walk func(b *Body, path []string, unknown []Cause)
+	walk = func(b *Body, path []string, unknown []Cause) {
+		for _, n := range b.All(path[0]) {
+			causes := slices.Concat(unknown, n.Unknown)
+			if len(path) > 1 {
+				walk(n.Body, path[1:], causes)
+				continue
 			}
+			k := container(l, n)
+			k.Unknown = sortCauses(slices.Concat(causes, k.Unknown))
+			w.Containers = append(w.Containers, k)
 		}
 	}
+	walk(x.Body, slices.Concat(pod, []string{"spec", "container"}), nil)
 }
 
 func container(l *loader, c *Block) Container {
@@ -182,10 +214,7 @@ func (w *Workload) fromObject() {
 	if kind == "Secret" || !known {
 		o.hideSecret()
 	}
-	pod := o.Lookup("spec", "template", "spec", "containers")
-	if kind == "CronJob" {
-		pod = o.Lookup("spec", "jobTemplate", "spec", "template", "spec", "containers")
-	}
+	pod := o.Lookup(slices.Concat(PodOf(kind), []string{"spec", "containers"})...)
 	if pod == nil || pod.Kind != List {
 		return
 	}

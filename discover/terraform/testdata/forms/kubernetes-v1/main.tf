@@ -75,3 +75,120 @@ resource "kubernetes_deployment_v1" "flux" {
     }
   }
 }
+resource "kubernetes_pod" "flux" {
+  metadata { name = "in-a-pod" }
+  spec {
+    container {
+      name  = "flux"
+      image = "fluxcd/flux:1.25.4"
+      args  = ["--git-url=git@github.com:example/pod"]
+    }
+  }
+}
+resource "kubernetes_pod_v1" "web" {
+  metadata { name = "web" }
+  spec {
+    container {
+      name  = "web"
+      image = "nginx:1"
+    }
+  }
+}
+resource "kubernetes_replication_controller" "flux" {
+  metadata { name = "kept" }
+  spec {
+    selector = { name = "flux" }
+    template {
+      metadata { labels = { name = "flux" } }
+      spec {
+        container {
+          name  = "flux"
+          image = "fluxcd/flux:1.25.4"
+        }
+      }
+    }
+  }
+}
+resource "kubernetes_replication_controller_v1" "web" {
+  metadata { name = "web" }
+  spec {
+    template {
+      metadata { labels = { name = "web" } }
+      spec {
+        container {
+          name  = "web"
+          image = "nginx:1"
+        }
+      }
+    }
+  }
+}
+resource "kubernetes_job" "web" {
+  metadata { name = "web" }
+  spec {
+    template {
+      metadata {}
+      spec {
+        container {
+          name  = "web"
+          image = "nginx:1"
+        }
+      }
+    }
+  }
+}
+resource "kubernetes_job_v1" "flux" {
+  metadata { name = "once" }
+  spec {
+    template {
+      metadata {}
+      spec {
+        container {
+          name  = "fluxd"
+          image = "fluxcd/flux:1.25.4"
+        }
+      }
+    }
+  }
+}
+resource "kubernetes_cron_job" "web" {
+  metadata { name = "web" }
+  spec {
+    schedule = "@daily"
+    job_template {
+      metadata {}
+      spec {
+        template {
+          metadata {}
+          spec {
+            container {
+              name  = "web"
+              image = "nginx:1"
+            }
+          }
+        }
+      }
+    }
+  }
+}
+resource "kubernetes_cron_job_v1" "flux" {
+  metadata { name = "now-and-then" }
+  spec {
+    schedule = "@daily"
+    job_template {
+      metadata {}
+      spec {
+        template {
+          metadata {}
+          spec {
+            container {
+              name  = "flux"
+              image = "fluxcd/flux:1.25.4"
+              args  = ["--git-url=git@github.com:example/cron"]
+            }
+          }
+        }
+      }
+    }
+  }
+}
