@@ -84,6 +84,19 @@ func podOf(r *chart.Rendered) declaredPod {
 		case "ConfigMap":
 			volume.ConfigMap = &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: m.Name}, Items: keyItems(m.Items)}
 		}
+		if m.Kind == "Projected" {
+			volume.Projected = &corev1.ProjectedVolumeSource{}
+			for _, part := range m.Projected {
+				var source corev1.VolumeProjection
+				switch ref := (corev1.LocalObjectReference{Name: part.Name}); part.Kind {
+				case "Secret":
+					source.Secret = &corev1.SecretProjection{LocalObjectReference: ref, Items: keyItems(part.Items)}
+				case "ConfigMap":
+					source.ConfigMap = &corev1.ConfigMapProjection{LocalObjectReference: ref, Items: keyItems(part.Items)}
+				}
+				volume.Projected.Sources = append(volume.Projected.Sources, source)
+			}
+		}
 		if !slices.ContainsFunc(p.spec.Volumes, func(v corev1.Volume) bool { return v.Name == m.Volume }) {
 			p.spec.Volumes = append(p.spec.Volumes, volume)
 		}

@@ -26,9 +26,12 @@ type Mount struct {
 	// Items are the keys of a Secret or ConfigMap by the paths that the volume
 	// gives them; without any, each key is a file of its name.
 	Items map[string]string
-	// Kind is "Secret", "ConfigMap", "EmptyDir", "HostPath", or empty for a
-	// volume of extraVolumes of another kind.
+	// Kind is "Secret", "ConfigMap", "EmptyDir", "HostPath", "Projected", or empty
+	// for a volume of extraVolumes of another kind.
 	Kind string
+	// Projected are the Secrets and ConfigMaps of a volume of that kind, each with
+	// Kind, Name and Items.
+	Projected []Mount
 	// Name of the Secret or ConfigMap.
 	Name string
 	// Unknown says why it is unknown whether it is there, or what it holds.
@@ -412,6 +415,32 @@ func (s *scope) mounts() []Mount {
 	return out
 }
 
+// projectedIn are the Secrets and ConfigMaps of a projected volume, in order; what
+// else it may hold, such as a token, has a part of no kind.
+func projectedIn(volume tree, unknown string) ([]Mount, string) {
+	list, _ := volume["sources"].([]any)
+	if c, ok := unknownIn(volume["sources"]); ok && unknown == "" {
+		unknown = cause(c)
+	}
+	var out []Mount
+	for _, x := range list {
+		source, _ := x.(tree)
+		if c, ok := unknownIn(x); ok && unknown == "" {
+			unknown = cause(c)
+		}
+		part := Mount{}
+		for key, kind := range map[string]string{"secret": "Secret", "configMap": "ConfigMap"} {
+			if of, ok := source[key].(tree); ok {
+				part.Kind = kind
+				part.Name, unknown = textIn(of, "name", unknown)
+				part.Items, unknown = itemsIn(of, unknown)
+			}
+		}
+		out = append(out, part)
+	}
+	return out, unknown
+}
+
 // extraMounts are those that the user adds.
 func (s *scope) extraMounts() []Mount {
 	volumes := s.copied("extraVolumes")
@@ -456,6 +485,10 @@ func (s *scope) extraMounts() []Mount {
 				mount.Kind = "ConfigMap"
 				mount.Name, mount.Unknown = textIn(configMap, "name", mount.Unknown)
 				mount.Items, mount.Unknown = itemsIn(configMap, mount.Unknown)
+			}
+			if projected, ok := volume["projected"].(tree); ok {
+				mount.Kind = "Projected"
+				mount.Projected, mount.Unknown = projectedIn(projected, mount.Unknown)
 			}
 			if _, ok := volume["emptyDir"]; ok {
 				mount.Kind = "EmptyDir"
