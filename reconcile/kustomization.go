@@ -279,18 +279,8 @@ type finding struct {
 // bring renders the objects and makes the cluster hold them, and not those that
 // are no longer among them. It sets the inventory once all stages were applied.
 func (r *kustomizer) bring(ctx context.Context, state *kustomizationState, k *kustomizev1.Kustomization, t *tree, out *finding) error {
-	variables, err := r.variables(ctx, k)
-	if err != nil {
-		return &setback{fluxmeta.BuildFailedReason, fmt.Errorf("post build failed: %w", err)}
-	}
-	keys, err := r.decryptionKeys(ctx, k)
-	if err != nil {
-		return &setback{fluxmeta.BuildFailedReason, err}
-	}
 	buildsTotal.Inc()
-	rendering, err := build.Render(ctx, build.Input{
-		Artifact: t.artifact, Kustomization: k, Variables: variables, StrictSubstitution: true, Keys: keys,
-	})
+	rendering, err := r.render(ctx, k, t.artifact)
 	switch {
 	case errors.Is(err, build.ErrPathNotFound):
 		return &setback{fluxmeta.ArtifactFailedReason, err}
@@ -323,11 +313,27 @@ func (r *kustomizer) bring(ctx context.Context, state *kustomizationState, k *ku
 	if changed != "" {
 		r.tell(k, severityInfo, changed, t.revision, nil)
 	}
-	return r.prune(ctx, state, manager, k, out)
+	return r.prune(ctx, state, manager, k, t, out)
 }
 
-// prune records the new inventory and deletes what left it.
-func (r *kustomizer) prune(ctx context.Context, state *kustomizationState, manager *ssa.ResourceManager, k *kustomizev1.Kustomization, out *finding) error {
+// render builds the objects of k from an artifact, with its variables and keys.
+func (r *kustomizer) render(ctx context.Context, k *kustomizev1.Kustomization, artifact *build.Artifact) (*build.Rendering, error) {
+	variables, err := r.variables(ctx, k)
+	if err != nil {
+		return nil, fmt.Errorf("post build failed: %w", err)
+	}
+	keys, err := r.decryptionKeys(ctx, k)
+	if err != nil {
+		return nil, err
+	}
+	return build.Render(ctx, build.Input{
+		Artifact: artifact, Kustomization: k, Variables: variables, StrictSubstitution: true, Keys: keys,
+	})
+}
+
+// prune records the new inventory and deletes what left it, but for what another
+// Kustomization has: that stays in the inventory until the other has applied it.
+func (r *kustomizer) prune(ctx context.Context, state *kustomizationState, manager *ssa.ResourceManager, k *kustomizev1.Kustomization, t *tree, out *finding) error {
 	old := k.Status.Inventory
 	k.Status.Inventory = inventoryOf(out.changes)
 	r.watchKinds(state, k.Status.Inventory)
@@ -337,6 +343,22 @@ func (r *kustomizer) prune(ctx context.Context, state *kustomizationState, manag
 		return &setback{fluxmeta.ReconciliationFailedReason, err}
 	}
 	if !k.Spec.Prune || len(stale) == 0 {
+		return nil
+	}
+	heirs, err := r.heirs(ctx, k, t, stale)
+	if err != nil {
+		retain(k.Status.Inventory, stale)
+		return &setback{fluxmeta.PruneFailedReason, fmt.Errorf("%d objects left the build, and nothing was deleted: %w", len(stale), err)}
+	}
+	stale = slices.DeleteFunc(stale, func(u *unstructured.Unstructured) bool {
+		h, moved := heirs[object.UnstructuredToObjMetadata(u)]
+		if moved && !h.lists {
+			r.log.Info("left to another", "kustomization", client.ObjectKeyFromObject(k).String(), "object", ssautil.FmtUnstructured(u), "to", h.name)
+			retain(k.Status.Inventory, []*unstructured.Unstructured{u})
+		}
+		return moved
+	})
+	if len(stale) == 0 {
 		return nil
 	}
 	if err := refuseOverBudget(k, len(stale), r.opts.DeletionBudget); err != nil {

@@ -115,6 +115,12 @@ func NewArtifact(tree fs.FS, specIgnore *string) (*Artifact, error) {
 	return a, nil
 }
 
+// Ignoring applies the artifact filter to the same tree with another ignore text,
+// as [NewArtifact] does.
+func (a *Artifact) Ignoring(specIgnore *string) (*Artifact, error) {
+	return NewArtifact(a.tree, specIgnore)
+}
+
 // show makes a path visible, and with it the folders it lies in: unpacking an
 // archive makes them even if they were left out themselves.
 func (a *Artifact) show(p string, isFolder bool) {

@@ -1,0 +1,143 @@
+package reconcile
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	fluxmeta "github.com/fluxcd/pkg/apis/meta"
+	"github.com/fluxcd/pkg/runtime/conditions"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+)
+
+func everySecond(r *sourcev1.GitRepository) { r.Spec.Interval.Duration = time.Second }
+
+// The new application waits for the one that the file leaves, so that this one
+// always comes first: it must not delete what the other is about to have.
+func TestAFileThatMovesToAnotherApplicationIsNotDeletedAndMadeAnew(t *testing.T) {
+	for name, loose := range map[string]bool{"of the same source": false, "of another source of the same repository": true} {
+		t.Run(name, func(t *testing.T) {
+			namespace := nextTeam(t)
+			moving := configMapYAML(namespace, "moving", "1")
+			e := newTeam(t, map[string]string{
+				"a/kept.yaml": configMapYAML(namespace, "kept", "1"), "a/moving.yaml": moving, "a/going.yaml": configMapYAML(namespace, "going", "1"),
+				"b.yaml": configMapYAML(namespace, "files", "1"), "b/other.yaml": configMapYAML(namespace, "other", "1"),
+			}, everySecond)
+			a := e.kustomization("a", "./a")
+			b := e.kustomization("b", "./b", func(k *kustomizev1.Kustomization) {
+				k.Spec.DependsOn = []kustomizev1.DependencyReference{{Name: "a"}}
+			})
+			to := "b/moving.yaml"
+			if loose {
+				files, ignore := e.repository("files"), "/a/\n/b/\n"
+				everySecond(files)
+				files.Spec.Ignore = &ignore
+				e.create(files)
+				b.Spec.Path, b.Spec.SourceRef.Name, b.Spec.DependsOn = "./", "files", nil
+				to = "moving.yaml"
+			}
+			e.create(a)
+			e.create(b)
+			until(e, a, "ready", func(k *kustomizev1.Kustomization) bool { return conditions.IsReady(k) })
+			until(e, b, "ready", func(k *kustomizev1.Kustomization) bool { return conditions.IsReady(k) })
+			cm := e.configMap("moving")
+			if !e.exists(cm) || cm.Labels[ownerName] != "a" {
+				t.Fatalf("it is not a's: %v", cm.Labels)
+			}
+			uid := cm.UID
+
+			if loose {
+				// Its source hears of the commit later than a's.
+				files := e.repository("files")
+				e.patch(files, func() { files.Spec.Suspend = true })
+			}
+			commit := e.push("move one, remove one", map[string]string{"a/moving.yaml": "", to: moving, "a/going.yaml": ""})
+			e.untilReady(a, commit)
+			if loose {
+				files := e.repository("files")
+				e.patch(files, func() { files.Spec.Suspend = false })
+			}
+			e.untilReady(b, commit)
+			if e.exists(e.configMap("going")) {
+				t.Error("what left Git is still there")
+			}
+			after := e.configMap("moving")
+			if !e.exists(after) || after.UID != uid || after.Labels[ownerName] != "b" {
+				t.Errorf("it was made anew, or is not b's: UID %s, then %s, labels %v", uid, after.UID, after.Labels)
+			}
+			id := namespace + "_moving__ConfigMap"
+			if !slices.Contains(e.inventory(b), id) {
+				t.Errorf("b holds %v", e.inventory(b))
+			}
+
+			commit = e.push("change a", map[string]string{"a/kept.yaml": configMapYAML(namespace, "kept", "2")})
+			e.untilReady(a, commit)
+			if slices.Contains(e.inventory(a), id) {
+				t.Errorf("a still holds %v", e.inventory(a))
+			}
+			e.untilReady(b, e.push("remove it", map[string]string{to: ""}))
+			if e.exists(e.configMap("moving")) {
+				t.Error("it left Git, and is still there")
+			}
+		})
+	}
+}
+
+// One that leaves Git before the other application had it is deleted by the
+// first, which has not forgotten it.
+func TestAFileThatMovedAndThenLeftGitIsDeletedByWhoeverHadIt(t *testing.T) {
+	namespace := nextTeam(t)
+	moving := configMapYAML(namespace, "moving", "1")
+	e := newTeam(t, map[string]string{"a/kept.yaml": configMapYAML(namespace, "kept", "1"), "a/moving.yaml": moving, "b/other.yaml": configMapYAML(namespace, "other", "1")}, everySecond)
+	a, b := e.kustomization("a", "./a"), e.kustomization("b", "./b")
+	e.create(a)
+	e.create(b)
+	until(e, a, "ready", func(k *kustomizev1.Kustomization) bool { return conditions.IsReady(k) })
+	until(e, b, "ready", func(k *kustomizev1.Kustomization) bool { return conditions.IsReady(k) })
+	e.patch(b, func() { b.Spec.Suspend = true })
+	e.request(b, "suspended")
+	until(e, b, "suspended", func(k *kustomizev1.Kustomization) bool {
+		return k.Status.GetLastHandledReconcileRequest() == "suspended"
+	})
+	e.untilReady(a, e.push("move it", map[string]string{"a/moving.yaml": "", "b/moving.yaml": moving}))
+	if !e.exists(e.configMap("moving")) {
+		t.Fatal("it was deleted, though b builds it")
+	}
+	e.untilReady(a, e.push("remove it", map[string]string{"b/moving.yaml": ""}))
+	if e.exists(e.configMap("moving")) {
+		t.Error("nobody builds it, and it is still there")
+	}
+}
+
+// Nothing is deleted while it is not known what another application has; one of
+// another repository is nobody to ask.
+func TestAnApplicationThatCannotBeBuiltKeepsOthersFromDeleting(t *testing.T) {
+	namespace := nextTeam(t)
+	e := newTeam(t, map[string]string{
+		"a/kept.yaml": configMapYAML(namespace, "kept", "1"), "a/going.yaml": configMapYAML(namespace, "going", "1"), "b/other.yaml": configMapYAML(namespace, "other", "1"),
+	}, everySecond)
+	a, b := e.kustomization("a", "./a"), e.kustomization("b", "./b")
+	e.create(a)
+	e.create(b)
+	until(e, a, "ready", func(k *kustomizev1.Kustomization) bool { return conditions.IsReady(k) })
+	until(e, b, "ready", func(k *kustomizev1.Kustomization) bool { return conditions.IsReady(k) })
+	e.push("remove one, break b", map[string]string{"a/going.yaml": "", "b/other.yaml": "kind: [\n"})
+	e.untilReason(a, fluxmeta.PruneFailedReason)
+	if message := conditions.GetMessage(a, fluxmeta.ReadyCondition); !strings.Contains(message, "nothing was deleted") || !strings.Contains(message, "Kustomization b") {
+		t.Errorf("it says %q", message)
+	}
+	if !e.exists(e.configMap("going")) {
+		t.Error("it was deleted")
+	}
+	e.patch(b, func() { b.Spec.SourceRef.Name = "elsewhere" })
+	elsewhere := e.repository("elsewhere")
+	elsewhere.Spec.URL += "-of-another"
+	e.create(elsewhere)
+	e.request(a, "again")
+	until(e, a, "ready", func(k *kustomizev1.Kustomization) bool { return conditions.IsReady(k) })
+	if e.exists(e.configMap("going")) {
+		t.Error("it is still there")
+	}
+}
