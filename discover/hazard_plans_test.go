@@ -32,7 +32,13 @@ import (
 // every hazard that a plan can show.
 func planGolden(t *testing.T, name string, inv migrate.Inventory, w proof.World) {
 	t.Helper()
-	raw, err := sigsyaml.Marshal(planOfInventory(t, inv, w))
+	planGoldenWith(t, name, inv, migrate.Options{}, w)
+}
+
+// planGoldenWith is planGolden of a plan that is made with options.
+func planGoldenWith(t *testing.T, name string, inv migrate.Inventory, opts migrate.Options, w proof.World) {
+	t.Helper()
+	raw, err := sigsyaml.Marshal(planOfInventory(t, inv, opts, w))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,6 +170,8 @@ var hazardCases = map[string]struct {
 	cluster string
 	refuse  map[string]error
 	absent  []string
+	// engine, if it is not the bundled agent.
+	engine string
 	// kinds that are served beside those of hazardKinds.
 	kinds  []migrate.ServedKind
 	change func(*migrate.Flux1Agent)
@@ -239,6 +247,8 @@ data: {k: other}
 		cluster: strings.Replace(plainConfigMap("a"), "namespace: shop", "namespace: shop, labels: {kustomize.toolkit.fluxcd.io/name: other, kustomize.toolkit.fluxcd.io/namespace: flux-system}", 1)},
 	"one-object-in-two-repositories": {
 		files: "-- p/app/a.yaml --\n" + plainConfigMap("a") + "-- p/app/b.yaml --\n" + plainConfigMap("b"), other: "-- p/app/a.yaml --\n" + plainConfigMap("a")},
+	"files-that-move-under-stock-flux2": {
+		files: "-- p/app/a.yaml --\n" + plainConfigMap("a") + "-- p/shop/b.yaml --\n" + plainConfigMap("b"), engine: "existing"},
 	"no-longer-in-git": {
 		files:  "-- p/app/a.yaml --\n" + plainConfigMap("a"),
 		change: func(a *migrate.Flux1Agent) { a.Marked = []string{"shop_a__ConfigMap", "shop_left__ConfigMap"} }},
@@ -399,7 +409,7 @@ func TestHazardsArePlanned(t *testing.T) {
 					w.live[migrate.ObjectID(u)] = proof.Normalized(u)
 				}
 			}
-			planGolden(t, "hazard-"+name, inv, w)
+			planGoldenWith(t, "hazard-"+name, inv, migrate.Options{Engine: c.engine}, w)
 		})
 	}
 }

@@ -50,15 +50,15 @@ func everyRefusalIsPlacedAndMended(t *testing.T, plan migrate.Plan) {
 // planReal plans a public repository from its files alone.
 func planReal(t *testing.T, name string) planOfReal {
 	t.Helper()
-	return planOfInventory(t, readReal(t, name), nil)
+	return planOfInventory(t, readReal(t, name), migrate.Options{}, nil)
 }
 
 // planOfInventory plans, and proves in a world, which may be nil. It checks that
 // everything that fluxd applies is built once, as far as it can be built; where
 // it is not, a finding must hold it back.
-func planOfInventory(t *testing.T, inv migrate.Inventory, w proof.World) planOfReal {
+func planOfInventory(t *testing.T, inv migrate.Inventory, opts migrate.Options, w proof.World) planOfReal {
 	t.Helper()
-	res, err := proof.Prove(t.Context(), inv, migrate.Options{}, w)
+	res, err := proof.Prove(t.Context(), inv, opts, w)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +146,7 @@ func TestKubernetesOnAirIsPlannedFromItsTerraformAsItsSourceSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan := planOfInventory(t, inv, nil)
+	plan := planOfInventory(t, inv, migrate.Options{}, nil)
 	spec := plan.Sources[0].Object["spec"].(map[string]any)
 	equal(t, "url", spec["url"], "ssh://git@github.com/evry-ace/kubernetes-on-air")
 	equal(t, "ref", spec["ref"], map[string]any{"branch": "master"})

@@ -289,6 +289,7 @@ func (b *repositoryBuilder) build() Repository {
 	}
 	repo.Supporting, repo.Rights = supporting, b.rights(supporting)
 	b.filledNamespaces()
+	b.laterCommits(ordered)
 	slices.SortFunc(repo.Objects, func(x, y ObjectPlan) int { return strings.Compare(x.ID, y.ID) })
 	if len(repo.Kustomizations) == 0 && (b.agent.Tree != nil || b.agent.Synced.Commit != "") {
 		b.find(Finding{

@@ -256,7 +256,7 @@ func TestNamespacesFilledByFluxdAreWrittenByPatches(t *testing.T) {
 	a.Objects[0].NamespaceFilled = true
 	patches, _, _ := unstructured.NestedSlice(planOf(a).Repositories[0].Kustomizations[0].Object, "spec", "patches")
 	want := []any{map[string]any{"patch": "- op: add\n  path: /metadata/namespace\n  value: \"team\"\n",
-		"target": map[string]any{"group": "^$", "version": "^v1$", "kind": "^ConfigMap$", "name": "^p-shop-a-yaml$", "namespace": "^default$"}}}
+		"target": map[string]any{"group": "^$", "kind": "^ConfigMap$", "name": "^p-shop-a-yaml$", "namespace": "^default$"}}}
 	if d := cmp.Diff(want, patches); d != "" {
 		t.Error(d)
 	}

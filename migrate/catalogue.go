@@ -210,6 +210,31 @@ var codes = []Code{
 		Remedy:      "after the hand-over leave the number to the autoscaler by a rule under spec.ignore of the Kustomization (/spec/replicas), which keeps what is live; replicas that only leave Git would go to 1 for a moment",
 	},
 	{
+		Name: "NEW_FOLDER_NOT_APPLIED", Severity: Warning,
+		Cause:       "each folder below a path of the agent becomes a Kustomization, and no file lies in the path itself, whose Kustomization would cover what is added beside these folders",
+		Consequence: "fluxd would apply a folder or a file that is added beside them, and the new agent does not, while every Kustomization stays Ready; a folder that goes leaves its Kustomization failing, and what it applied stays, where fluxd's garbage collection would delete it",
+		Remedy:      newFolderRemedy,
+	},
+	{
+		Name: "FILE_LEFT_OUT", Severity: Warning,
+		Otherwise:   []Variant{{Severity: Info, When: "no document of the files has a kind"}},
+		Cause:       "fluxd applies nothing of a file today: the cluster serves no kind of what it holds, its objects are not the agent's to apply, or no document in it has a kind",
+		Consequence: "the new source leaves it out by its name, for good; what it holds later, fluxd would apply and the new agent does not",
+		Remedy:      leftOutRemedy,
+	},
+	{
+		Name: "IGNORE_ANNOTATIONS", Severity: Warning,
+		Cause:       "objects bear an ignore annotation of Flux v1",
+		Consequence: "the new agent heeds it by a patch for each of them; a manifest that comes later with such an annotation is applied, and deleted once it leaves Git, if that is on",
+		Remedy:      ignoreRemedy,
+	},
+	{
+		Name: "MOVED_FILE_DELETED", Severity: Warning,
+		Cause:       "garbage collection is on, a repository becomes several Kustomizations, and the engine is stock Flux v2, which does not look at the others before one of them deletes what left it",
+		Consequence: "a file that moves from one application to another may be deleted, with what runs of it, and made anew",
+		Remedy:      movedFileRemedy,
+	},
+	{
 		Name: "PATCH_NOT_CARRIED", Severity: Blocker,
 		Cause:       "the patch file of a .flux.yaml sets values of a Secret, or uses a directive that Kustomize does not read",
 		Consequence: "it cannot be written as a patch of the Kustomization, and without it the object would change",

@@ -19,8 +19,9 @@ func TestEachFindingOfThePlannerComesFromItsCause(t *testing.T) {
 	plain := func() Flux1Agent {
 		return agentWith("flux/flux-team", []string{"production"}, "production/shop/a.yaml", "production/shop/b.yaml")
 	}
-	// Who makes its credential anew is nobody's but a person's to say.
-	if codes := codesOf(planOf(plain()).Findings); !slices.Equal(codes, []string{"CREDENTIAL_OWNER"}) {
+	// Who makes its credential anew is nobody's but a person's to say, and what
+	// is to be done with a folder that is new.
+	if codes := codesOf(planOf(plain()).Findings); !slices.Equal(codes, []string{"NEW_FOLDER_NOT_APPLIED", "CREDENTIAL_OWNER"}) {
 		t.Fatalf("an ordinary agent gives %v", codes)
 	}
 	for name, c := range map[string]struct {

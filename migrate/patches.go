@@ -50,9 +50,11 @@ func patches(objects []*Object, collected bool) []kustomize.Patch {
 	return out
 }
 
-// target selects the object as it stands in Git, and no other. Every field of
-// a selector but the labels is a regular expression that must match the whole,
-// and an empty one matches everything, so that the core group is written "^$"
+// target selects the object as it stands in Git, and no other, whatever version
+// of its kind's API a later commit names: one name of a kind in a namespace is one
+// object. Every field of a selector but the labels is a regular expression that
+// must match the whole, and an empty one matches everything, so that the core
+// group is written "^$"
 // (source: sigs.k8s.io/kustomize/api types/selector.go). An object without a
 // namespace is looked for in "default" (source: sigs.k8s.io/kustomize/kyaml
 // resid, EffectiveNamespace).
@@ -60,7 +62,7 @@ func target(o *Object) *kustomize.Selector {
 	exactly := func(s string) string { return "^" + regexp.QuoteMeta(s) + "$" }
 	gvk := o.Manifest.GroupVersionKind()
 	s := &kustomize.Selector{
-		Group: exactly(gvk.Group), Version: exactly(gvk.Version), Kind: exactly(gvk.Kind), Name: exactly(o.Manifest.GetName()),
+		Group: exactly(gvk.Group), Kind: exactly(gvk.Kind), Name: exactly(o.Manifest.GetName()),
 	}
 	switch namespace := o.Manifest.GetNamespace(); {
 	case o.NamespaceFilled:

@@ -3,6 +3,7 @@ package migrate
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -20,9 +21,11 @@ func TestAPatchTouchesItsObjectAndNoOther(t *testing.T) {
 		// patched is the document of the object that needs a patch; other one
 		// that is like it in all but one part of its identity.
 		patched, other string
-		filled         bool
-		class          ObjectClass
-		want           []string
+		// later is the apiVersion that a later commit gives the patched one.
+		later  string
+		filled bool
+		class  ObjectClass
+		want   []string
 	}{
 		"a namespace is filled in where Git names none": {
 			patched: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\n",
@@ -47,6 +50,18 @@ func TestAPatchTouchesItsObjectAndNoOther(t *testing.T) {
 			other:   "apiVersion: a-example.com/v1\nkind: Shop\nmetadata: {name: main, namespace: team}\n",
 			class:   ClassIgnored,
 			want:    []string{"a-example.com/v1 Shop/team/main ", "a.example.com/v1 Shop/team/main disabled"},
+		},
+		"a later commit raises the version of what is left alone": {
+			patched: "apiVersion: cert-manager.io/v1alpha3\nkind: Certificate\nmetadata: {name: web, namespace: team}\n",
+			other:   "apiVersion: cert-manager.io/v1\nkind: Certificate\nmetadata: {name: api, namespace: team}\n",
+			later:   "cert-manager.io/v1", class: ClassIgnored,
+			want: []string{"cert-manager.io/v1 Certificate/team/api ", "cert-manager.io/v1 Certificate/team/web disabled"},
+		},
+		"a later commit raises the version of what is given a namespace": {
+			patched: "apiVersion: apps/v1beta1\nkind: Deployment\nmetadata: {name: web}\n",
+			other:   "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: elsewhere}\n",
+			later:   "apps/v1", filled: true, class: ClassApplied,
+			want: []string{"apps/v1 Deployment/elsewhere/web ", "apps/v1 Deployment/team/web "},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -77,6 +92,10 @@ func TestAPatchTouchesItsObjectAndNoOther(t *testing.T) {
 					t.Fatal(err)
 				}
 				text = string(raw)
+			}
+			if c.later != "" {
+				now, _, _ := strings.Cut(c.patched, "\n")
+				text = strings.Replace(text, now, "apiVersion: "+c.later, 1)
 			}
 			k := &kustomizev1.Kustomization{}
 			k.Name, k.Namespace = "team-app", AgentNamespace

@@ -32,7 +32,7 @@ type hazard struct {
 	open string
 }
 
-// hazards are the reference's, H1 to H72.
+// hazards are the reference's, H1 to H72, and behind them those that were found since.
 var hazards = []hazard{
 	{number: 1, what: "one object that the API server refuses holds back the whole Kustomization, where fluxd applies object by object",
 		codes: []string{"DRY_RUN_REFUSED", "BUILD_FAILED"},
@@ -67,16 +67,17 @@ var hazards = []hazard{
 		prevented: "a patch per object writes the namespace that fluxd fills in, and nothing else",
 		tests:     []string{"migrate TestNamespacesFilledByFluxdAreWrittenByPatches", "migrate TestAPatchTouchesItsObjectAndNoOther"}},
 	{number: 11, what: "objects outside of the agent's allowed namespaces, which fluxd skips and Flux v2 would apply",
-		codes:     []string{"FOREIGN_NAMESPACE", "FOREIGN_OBJECT"},
+		codes:     []string{"FOREIGN_NAMESPACE", "FOREIGN_OBJECT", "FILE_LEFT_OUT"},
 		prevented: "a file in which every object is outside is ignored by the source",
-		tests:     []string{"migrate/flux1 TestTreesAreLoadedAsFluxdLoadsThem", "migrate TestWhatFluxdLeavesOutBesideWhatItAppliesHoldsBack"},
+		tests:     []string{"migrate TestFilesThatAreLeftOutByNameAreNamed", "migrate/flux1 TestTreesAreLoadedAsFluxdLoadsThem", "migrate TestWhatFluxdLeavesOutBesideWhatItAppliesHoldsBack"},
 		cases:     []string{"migrate/flux1/testdata/load/classes"}},
 	{number: 12, what: "cluster-scoped objects of a confined agent, which failed alone and now fail the whole",
 		codes: []string{"DRY_RUN_REFUSED"}, steps: []string{"stage"},
 		tests: []string{"migrate/proof TestAllRefusalsAreCollectedEachWithItsRemedy", "migrate/proof TestOnceTheOldAccountIsFencedTheNewOneTries"}},
 	{number: 13, what: "objects that fluxd is told to ignore become managed",
+		codes:     []string{"IGNORE_ANNOTATIONS"},
 		prevented: "they are annotated reconcile: disabled before the Kustomization is resumed; those of sync_only, prune: disabled",
-		tests:     []string{"migrate TestAPatchTouchesItsObjectAndNoOther", "migrate/proof TestVerbsSayWhatWillHappenToEachObject", "migrate/flux1 TestTreesAreLoadedAsFluxdLoadsThem"},
+		tests:     []string{"migrate TestAPatchTouchesItsObjectAndNoOther", "migrate TestIgnoreAnnotationsOfFluxV1AreSaidToMeanNothingLater", "migrate/proof TestVerbsSayWhatWillHappenToEachObject", "migrate/flux1 TestTreesAreLoadedAsFluxdLoadsThem"},
 		cases:     []string{"migrate/flux1/testdata/load/classes"}},
 	{number: 14, what: "objects appear that fluxd never applied",
 		codes: []string{"OBJECT_CREATED", "LIST_WITHOUT_ITEMS"},
@@ -132,9 +133,9 @@ var hazards = []hazard{
 		tests: []string{"migrate/flux1 TestTreesAreLoadedAsFluxdLoadsThem"},
 		cases: []string{"migrate/flux1/testdata/load/traps"}},
 	{number: 26, what: "a custom resource comes before the definition of its kind",
-		codes:     []string{"UNKNOWN_KIND"},
+		codes:     []string{"UNKNOWN_KIND", "FILE_LEFT_OUT"},
 		prevented: "an application depends on the one of its repository that defines its kinds",
-		tests:     []string{"migrate/flux1 TestTreesAreLoadedAsFluxdLoadsThem", "migrate TestApplicationsDependOnTheOneThatDefinesTheirNamespace", "migrate TestEveryLayoutBuildsWhatFluxdApplies", "migrate TestWhatFluxdLeavesOutBesideWhatItAppliesHoldsBack"},
+		tests:     []string{"migrate TestFilesThatAreLeftOutByNameAreNamed", "migrate/flux1 TestTreesAreLoadedAsFluxdLoadsThem", "migrate TestApplicationsDependOnTheOneThatDefinesTheirNamespace", "migrate TestEveryLayoutBuildsWhatFluxdApplies", "migrate TestWhatFluxdLeavesOutBesideWhatItAppliesHoldsBack"},
 		cases:     []string{"migrate/flux1/testdata/load/classes"}},
 	{number: 27, what: "an object in a namespace that nobody creates",
 		codes:     []string{"DRY_RUN_REFUSED"},
@@ -272,8 +273,10 @@ var hazards = []hazard{
 		steps: []string{"adopt"},
 		tests: []string{"migrate/cutover TestKustomizationsAreResumedAfterThoseTheyNeed", "reconcile TestDependentsAreWokenByTheirDependency"}},
 	{number: 63, what: "an object moves from one Kustomization to another, and the first one prunes it",
-		codes: []string{"OBJECT_OWNED"},
-		tests: []string{"migrate/proof TestVerbsSayWhatWillHappenToEachObject", "reconcile TestPruneSparesWhatIsProtectedOrOwnedByAnother"}},
+		codes:     []string{"OBJECT_OWNED", "MOVED_FILE_DELETED"},
+		prevented: "the bundled agent deletes nothing that another Kustomization of the repository builds",
+		tests: []string{"migrate/proof TestVerbsSayWhatWillHappenToEachObject", "migrate TestAFileThatMovesIsOnlyInDangerWithAnEngineThatDoesNotLook",
+			"reconcile TestAFileThatMovesToAnotherApplicationIsNotDeletedAndMadeAnew", "reconcile TestPruneSparesWhatIsProtectedOrOwnedByAnother"}},
 	{number: 64, what: "the first apply touches the metadata of every object",
 		steps: []string{"verify"},
 		tests: []string{"reconcile TestAdoptingWhatFluxdAppliedTouchesMetadataOnly", "migrate/cutover TestAChangeThatWasNotForetoldFailsVerification"}},
@@ -305,6 +308,9 @@ var hazards = []hazard{
 	{number: 72, what: "the repository moves between plan and cut-over",
 		steps: []string{"recheck", "top-up"},
 		tests: []string{"migrate/cutover TestAMovedPlanIsRefusedAndNothingChanges", "migrate/cutover TestAMarkThatMovedWhileTheOldAgentEndedIsRepinnedBehindTheFence", "e2e/journey TestOperatorsAreToldWhatIsSo"}},
+	{number: 73, what: "a folder that comes after the hand-over, beside those that have a Kustomization, is applied by nobody",
+		codes: []string{"NEW_FOLDER_NOT_APPLIED"},
+		tests: []string{"migrate TestWhatALaterCommitAddsIsAppliedOrAFindingSaysThatItIsNot"}},
 }
 
 func TestEveryHazardIsDetectedPreventedGatedOrListedAsOpen(t *testing.T) {
@@ -348,8 +354,8 @@ func TestEveryHazardIsDetectedPreventedGatedOrListedAsOpen(t *testing.T) {
 			}
 		}
 	}
-	if len(hazards) != 72 {
-		t.Errorf("the table has %d hazards of 72", len(hazards))
+	if len(hazards) != 73 {
+		t.Errorf("the table has %d hazards of 73", len(hazards))
 	}
 }
 
@@ -416,12 +422,13 @@ var seenInPlans = map[int][]inPlan{
 	57: {{"cluster-proxy-in-pieces", "code: PROXY_UNKNOWN"}, {"cluster-git-configuration", "code: GIT_CONFIG"}},
 	58: {{"hazard-notifications", "code: NOTIFICATIONS_STOP"}},
 	59: {{"cluster-too-old", "code: KUBERNETES_TOO_OLD"}, {"cluster-no-admission-policies", "code: FENCE_NOT_SERVED"}},
-	63: {{"hazard-owned-by-another-kustomization", "code: OBJECT_OWNED"}},
+	63: {{"hazard-owned-by-another-kustomization", "code: OBJECT_OWNED"}, {"hazard-files-that-move-under-stock-flux2", "code: MOVED_FILE_DELETED"}},
 	65: {{"hazard-yaml-1-1", "code: RENDERING_DIFFERS"}, {"hazard-a-key-that-stands-twice", "code: DUPLICATE_KEY"}},
 	66: {{"hazard-object-of-flux2", "code: FLUX2_OBJECT_IN_GIT"}},
 	67: {{"hazard-kinds-that-fluxd-does-not-look-at", "code: EXCLUDED_KINDS"}},
 	68: {{"cluster-one-repository-two-paths", "code: SYNC_TAG_SHARED"}},
 	70: {{"cluster-api-down", "code: API_GROUP_DOWN"}},
+	73: {{"hazard-nothing-special", "code: NEW_FOLDER_NOT_APPLIED"}},
 }
 
 // prunesNot and leftAlone are what a plan says of an object that it protects.

@@ -1,0 +1,118 @@
+package migrate
+
+import (
+	"fmt"
+	"strings"
+)
+
+// laterCommits finds where commits that come after the hand-over will have
+// another effect than with fluxd, since a plan says what is so of the files that
+// there are today, and Flux v2 goes by what it says. apps are the repository's
+// applications.
+func (b *repositoryBuilder) laterCommits(apps []application) {
+	b.newFolders(apps)
+	b.movedFiles(apps)
+	b.leftOutFiles()
+	b.ignoreAnnotations()
+}
+
+// newFolders finds the paths of which no Kustomization covers what is added
+// beside the folders that there are. One of the whole path does, and so does the
+// one of loose files: its source leaves out the folders of others, and no more.
+func (b *repositoryBuilder) newFolders(apps []application) {
+	split := map[string]bool{} // by path: whether something covers the whole of it
+	for _, a := range apps {
+		if a.file == "" && a.build == nil {
+			split[a.root] = split[a.root] || a.dir == a.root
+		}
+	}
+	for _, root := range sortedKeys(split) {
+		if split[root] {
+			continue
+		}
+		b.find(Finding{
+			Severity: Warning, Code: "NEW_FOLDER_NOT_APPLIED", Where: display(root),
+			Message: "each folder of this path has a Kustomization, which applies what is added within it; a folder that is added beside them, and a file that is added to the path itself, would be applied by fluxd and are by none of these: all of them stay Ready",
+			Hint:    newFolderRemedy,
+		})
+	}
+}
+
+const newFolderRemedy = `before the hand-over plan again; after it put what is new into one of the folders, or add a Kustomization like theirs, with a name and path of its own, to the flux-capacitor; "--group-by path" makes one Kustomization of the path, which applies whatever is added`
+
+// movedFiles finds where a file that moves from one application to another is
+// deleted and made anew: fluxd looks at the whole, stock kustomize-controller at
+// each application by itself. The bundled agent looks at the others first.
+func (b *repositoryBuilder) movedFiles(apps []application) {
+	if len(apps) < 2 || b.agent.Sync.GarbageCollection != CollectOn || b.plan.ClusterAgent.Engine == "bundled" {
+		return
+	}
+	b.find(Finding{
+		Severity: Warning, Code: "MOVED_FILE_DELETED",
+		Message: fmt.Sprintf("what leaves Git is deleted, and this repository becomes %s: a file that moves from one of their folders to another is deleted, if the one that it leaves is applied first, and then made anew; fluxd only notes that it moved", Count(len(apps), "Kustomization")),
+		Hint:    movedFileRemedy,
+	})
+}
+
+const movedFileRemedy = `move a file in two commits: first annotate its objects with kustomize.toolkit.fluxcd.io/prune: disabled, and once that is applied move it; "--group-by path" makes one Kustomization of each path, within which files move freely; the bundled engine does not delete what another Kustomization of the repository builds`
+
+// leftOutFiles finds the files that the new source leaves out by name, though
+// fluxd would look into them again.
+func (b *repositoryBuilder) leftOutFiles() {
+	var kindless []string
+	for _, f := range b.agent.Files {
+		switch {
+		case f.Kustomization:
+		case f.Kind == FileSilent:
+			kindless = append(kindless, f.Path)
+		case f.Kind == FileManifest && allLeftOut(b.agent, f.Path):
+			why := "it holds no object that the agent may act on"
+			for _, o := range b.agent.Objects {
+				if o.File == f.Path && o.Class == ClassUnknownKind {
+					why = "the cluster does not serve the kinds of what it holds"
+				}
+			}
+			b.find(Finding{
+				Severity: Warning, Code: "FILE_LEFT_OUT", Where: f.Path,
+				Message: fmt.Sprintf("fluxd applies nothing of this file, since %s, and the new source leaves it out by its name (spec.ignore), then as well when that is no longer so, or when another object is added to it: fluxd would apply these", why),
+				Hint:    leftOutRemedy,
+			})
+		}
+	}
+	if len(kindless) == 0 {
+		return
+	}
+	const most = 3
+	where := strings.Join(kindless[:min(most, len(kindless))], ", ")
+	if more := len(kindless) - most; more > 0 {
+		where += fmt.Sprintf(" and %d more", more)
+	}
+	b.find(Finding{
+		Severity: Info, Code: "FILE_LEFT_OUT", Where: where,
+		Message: "no document of these files has a kind, and the new source leaves them out by their names (spec.ignore); once one of them holds an object, fluxd would apply it, and the new agent does not",
+		Hint:    leftOutRemedy,
+	})
+}
+
+const leftOutRemedy = "before the hand-over plan again once it holds what is to be applied; after it put such an object into a file of another name"
+
+// ignoreAnnotations says how Flux v1's ignore annotations are carried.
+func (b *repositoryBuilder) ignoreAnnotations() {
+	count, first := 0, ""
+	for i := range b.agent.Objects {
+		if o := &b.agent.Objects[i]; o.Class == ClassIgnored || o.Class == ClassSyncOnly {
+			if count++; count == 1 {
+				first = fmt.Sprintf("%s:%d", o.File, o.Line)
+			}
+		}
+	}
+	if count > 0 {
+		b.find(Finding{
+			Severity: Warning, Code: "IGNORE_ANNOTATIONS", Where: first,
+			Message: fmt.Sprintf("an ignore annotation of Flux v1 stands on %s, and means nothing to Flux v2; a patch for each has it do the same, so that a manifest that comes later with such an annotation is applied, and deleted once it leaves Git", Count(count, "object")),
+			Hint:    ignoreRemedy,
+		})
+	}
+}
+
+const ignoreRemedy = "from now on write kustomize.toolkit.fluxcd.io/reconcile: disabled beside fluxcd.io/ignore: \"true\", and prune: disabled of the same group beside sync_only: to fluxd that means nothing"

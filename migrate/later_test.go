@@ -1,0 +1,156 @@
+package migrate_test
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/proof"
+)
+
+// A commit that comes after the hand-over is built by the plan of before, and a
+// finding says so where it has no effect, though fluxd would apply it.
+func TestWhatALaterCommitAddsIsAppliedOrAFindingSaysThatItIsNot(t *testing.T) {
+	shop, api := configMap("shop", "one"), configMap("api", "one")
+	const unserved = "apiVersion: monitoring.example.com/v1\nkind: Monitor\nmetadata: {name: m, namespace: one}\n"
+	for name, c := range map[string]struct {
+		files   map[string]string
+		paths   []string
+		groupBy string
+		// added is the file that holds ConfigMap one/new in the later commit.
+		added string
+		// code of the finding that says that it is not applied; empty if it is.
+		code, where string
+	}{
+		"a folder beside others":             {map[string]string{"p/shop/a.yaml": shop, "p/api/a.yaml": api}, []string{"p"}, "", "p/pay/a.yaml", "NEW_FOLDER_NOT_APPLIED", "p"},
+		"a file where there is none":         {map[string]string{"p/shop/a.yaml": shop, "p/api/a.yaml": api}, []string{"p"}, "", "p/a.yaml", "NEW_FOLDER_NOT_APPLIED", "p"},
+		"a folder beside the only one":       {map[string]string{"p/shop/a.yaml": shop}, []string{"p"}, "", "p/pay/a.yaml", "NEW_FOLDER_NOT_APPLIED", "p"},
+		"a folder of the whole repository":   {map[string]string{"shop/a.yaml": shop}, nil, "", "pay/a.yaml", "NEW_FOLDER_NOT_APPLIED", "."},
+		"a folder of one of two paths":       {map[string]string{"p/a.yaml": shop, "q/api/a.yaml": api}, []string{"p", "q"}, "", "q/pay/a.yaml", "NEW_FOLDER_NOT_APPLIED", "q"},
+		"a folder beside others and files":   {map[string]string{"p/shop/a.yaml": shop, "p/a.yaml": api}, []string{"p"}, "", "p/pay/a.yaml", "", ""},
+		"a folder of a path without folders": {map[string]string{"p/a.yaml": api}, []string{"p"}, "", "p/pay/a.yaml", "", ""},
+		"a file whose kind was not served":   {map[string]string{"p/a.yaml": api, "p/monitor.yaml": unserved}, []string{"p"}, "", "p/monitor.yaml", "FILE_LEFT_OUT", "p/monitor.yaml"},
+		"a folder of a path that is whole":   {map[string]string{"p/shop/a.yaml": shop, "p/api/a.yaml": api}, []string{"p"}, "path", "p/pay/a.yaml", "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := agentReading(t, "flux/flux-team", c.files, c.paths, nil, false)
+			p := migrate.Build(migrate.Inventory{Agents: []migrate.Flux1Agent{a}}, migrate.Options{GroupBy: c.groupBy})
+			later := maps.Clone(c.files)
+			later[c.added] = configMap("new", "one")
+			after := agentReading(t, "flux/flux-team", later, c.paths, nil, false)
+			if !slices.ContainsFunc(after.Objects, func(o migrate.Object) bool { return o.ID == "one_new__ConfigMap" && o.Class == migrate.ClassApplied }) {
+				t.Fatal("fluxd would not apply it either")
+			}
+			owners := builds(t, &p, &after)
+			if applied := len(owners["one_new__ConfigMap"]) == 1; applied != (c.code == "") {
+				t.Errorf("it is applied: %t, by %q", applied, owners["one_new__ConfigMap"])
+			}
+			var told []string
+			for _, f := range p.Findings {
+				if f.Severity == migrate.Warning {
+					told = append(told, f.Code+" "+f.Where)
+				}
+			}
+			var want []string
+			if c.code != "" {
+				want = []string{c.code + " " + c.where}
+			}
+			if !slices.Equal(told, want) {
+				t.Errorf("the warnings are %q, want %q", told, want)
+			}
+		})
+	}
+}
+
+func TestAFileThatMovesIsOnlyInDangerWithAnEngineThatDoesNotLook(t *testing.T) {
+	two := map[string]string{"p/shop/a.yaml": configMap("shop", "one"), "p/api/a.yaml": configMap("api", "one")}
+	one := map[string]string{"p/shop/a.yaml": configMap("shop", "one")}
+	for name, c := range map[string]struct {
+		files           map[string]string
+		engine, groupBy string
+		collection      migrate.GarbageCollection
+		want            bool
+	}{
+		"two applications, stock Flux v2":    {two, "existing", "", migrate.CollectOn, true},
+		"one application":                    {one, "existing", "", migrate.CollectOn, false},
+		"one Kustomization of the path":      {two, "existing", "path", migrate.CollectOn, false},
+		"nothing is deleted":                 {two, "existing", "", migrate.CollectOff, false},
+		"nothing is deleted but noted":       {two, "existing", "", migrate.CollectDry, false},
+		"the bundled agent":                  {two, "", "", migrate.CollectOn, false},
+		"the bundled agent, by its own name": {two, "bundled", "", migrate.CollectOn, false},
+	} {
+		a := agentReading(t, "flux/flux-team", c.files, []string{"p"}, nil, false)
+		a.Sync.GarbageCollection = c.collection
+		p := migrate.Build(migrate.Inventory{Agents: []migrate.Flux1Agent{a}}, migrate.Options{Engine: c.engine, GroupBy: c.groupBy})
+		if got := slices.ContainsFunc(p.Findings, func(f migrate.Finding) bool { return f.Code == "MOVED_FILE_DELETED" }); got != c.want {
+			t.Errorf("%s: found %t", name, got)
+		}
+	}
+}
+
+func TestFilesThatAreLeftOutByNameAreNamed(t *testing.T) {
+	const unserved = "apiVersion: monitoring.example.com/v1\nkind: Monitor\nmetadata: {name: m, namespace: one}\n"
+	a := agentReading(t, "flux/flux-team", map[string]string{
+		"p/a.yaml": configMap("a", "one"), "p/both.yaml": unserved + "---\n" + configMap("b", "one"), "p/m.yaml": strings.Replace(unserved, "name: m", "name: n", 1),
+		"p/bank.yaml": configMap("c", "bank"), "p/values.yaml": "a: 1\n", "p/kustomization.yaml": "resources: []\n",
+		"p/1.yaml": "a: 1\n", "p/2.yaml": "a: 1\n", "p/3.yaml": "a: 1\n",
+	}, []string{"p"}, []string{"one"}, false)
+	p := migrate.Build(migrate.Inventory{Agents: []migrate.Flux1Agent{a}}, migrate.Options{})
+	got := map[string]string{}
+	for _, f := range p.Findings {
+		if f.Code == "FILE_LEFT_OUT" {
+			got[f.Where] = string(f.Severity) + " " + f.Message
+		}
+	}
+	for where, want := range map[string]string{
+		"p/m.yaml":    "warning fluxd applies nothing of this file, since the cluster does not serve",
+		"p/bank.yaml": "warning fluxd applies nothing of this file, since it holds no object that the agent may act on",
+		"p/1.yaml, p/2.yaml, p/3.yaml and 1 more": "info no document of these files has a kind",
+	} {
+		if !strings.HasPrefix(got[where], want) {
+			t.Errorf("%s: %q", where, got[where])
+		}
+		delete(got, where)
+	}
+	if len(got) > 0 {
+		t.Errorf("also named: %q", got)
+	}
+}
+
+func TestIgnoreAnnotationsOfFluxV1AreSaidToMeanNothingLater(t *testing.T) {
+	ignored := func(value string) string {
+		return strings.Replace(configMap("b", "one"), "}\ndata", ", annotations: {fluxcd.io/ignore: "+value+"}}\ndata", 1)
+	}
+	for name, c := range map[string]struct {
+		text string
+		want bool
+	}{
+		"an object that is ignored":  {ignored("'true'"), true},
+		"one that is never deleted":  {ignored("sync_only"), true},
+		"an annotation that says no": {ignored("'false'"), false},
+		"none":                       {configMap("b", "one"), false},
+	} {
+		a := agentReading(t, "flux/flux-team", map[string]string{"a.yaml": configMap("a", "one"), "b.yaml": c.text}, nil, nil, false)
+		p := migrate.Build(migrate.Inventory{Agents: []migrate.Flux1Agent{a}}, migrate.Options{})
+		got := slices.ContainsFunc(p.Findings, func(f migrate.Finding) bool {
+			return f.Code == "IGNORE_ANNOTATIONS" && f.Where == "b.yaml:1" && strings.Contains(f.Message, " on 1 object,")
+		})
+		if got != c.want {
+			t.Errorf("%s: found %t", name, got)
+		}
+		later := agentReading(t, "flux/flux-team", map[string]string{"a.yaml": configMap("a", "one"), "b.yaml": c.text, "c.yaml": strings.Replace(ignored("'true'"), "name: b", "name: c", 1)}, nil, nil, false)
+		for _, k := range p.Repositories[0].Kustomizations {
+			objects, err := proof.Render(t.Context(), &later, &p, k)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, o := range objects {
+				if o.GetName() == "c" && o.GetAnnotations()["kustomize.toolkit.fluxcd.io/reconcile"] != "" {
+					t.Error("a later one is heeded, so that there is nothing to warn of")
+				}
+			}
+		}
+	}
+}
