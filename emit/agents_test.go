@@ -286,7 +286,7 @@ func TestFortyAgentsFitOneScreen(t *testing.T) {
 	inv := fleetInventory(t, 40)
 	for i := range inv.Agents {
 		inv.Findings = append(inv.Findings, migrate.Finding{
-			Severity: migrate.Warning, Code: "SIDECAR", Subject: inv.Agents[i].ID, Repository: inv.Agents[i].ID, Message: fmt.Sprintf("container c%d runs beside fluxd", i), Hint: "see to it",
+			Severity: migrate.Warning, Code: "SIDECAR", Subject: inv.Agents[i].ID, Repository: inv.Agents[i].ID, Message: inv.Agents[i].ID + " has a container that runs beside fluxd", Hint: "see to it",
 		})
 	}
 	for _, width := range []int{80, 100, 120, 200} {

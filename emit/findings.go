@@ -14,34 +14,50 @@ import (
 // TextWidth is the width that review texts are written for.
 const TextWidth = 80
 
-// findingGroup is one thing that is found of one or several subjects.
+// findingGroup is one thing that is found once or at several places.
 type findingGroup struct {
 	migrate.Finding
-	// Subjects as the findings have them, in their order.
-	Subjects []string
+	// Found are the subjects and places, in the order of the findings.
+	Found    []foundAt
 	Accepted bool
 	// Reasons for which they were accepted, each once.
 	Reasons []string
 }
 
-// grouped puts findings that say the same of different subjects together, in
-// the order in which the first of each comes. Blockers that must be mended are
-// together only if they say the same but for the subject.
+// foundAt is what a finding is about and where it shows; each may be empty.
+type foundAt struct{ Subject, Where string }
+
+// String writes it for people.
+func (f foundAt) String() string {
+	switch {
+	case f.Where == "":
+		return subject(f.Subject)
+	case f.Subject == "":
+		return f.Where
+	}
+	return subject(f.Subject) + " at " + f.Where
+}
+
+// grouped puts findings that say the same but for their subjects and places
+// together, in the order in which the first of each comes: what one of them says
+// in other words is read in its own.
 func grouped(findings []migrate.Finding, accepted []migrate.Decision) []*findingGroup {
 	type key struct {
-		severity      migrate.Severity
-		code, message string
-		accepted      bool
+		severity   migrate.Severity
+		code, said string
+		accepted   bool
 	}
 	var groups []*findingGroup
 	known := map[key]*findingGroup{}
 	for _, f := range findings {
-		k := key{severity: f.Severity, code: f.Code, accepted: migrate.Accepts(accepted, f)}
-		if f.Severity == migrate.Blocker && !f.Acceptable {
-			k.message = f.Message
-			for _, word := range strings.Fields(f.Subject) {
-				k.message = strings.ReplaceAll(k.message, word, "")
-				k.message = strings.ReplaceAll(k.message, migrate.DisplayID(word), "")
+		k := key{severity: f.Severity, code: f.Code, said: f.Message + "\n" + f.Hint, accepted: migrate.Accepts(accepted, f)}
+		for _, word := range strings.Fields(f.Subject) {
+			shown := migrate.DisplayID(word)
+			_, named, _ := strings.Cut(shown, "/") // of an object, namespace and name
+			for _, name := range []string{word, shown, named} {
+				if strings.Contains(name, "/") {
+					k.said = strings.ReplaceAll(k.said, name, "")
+				}
 			}
 		}
 		g := known[k]
@@ -49,12 +65,61 @@ func grouped(findings []migrate.Finding, accepted []migrate.Decision) []*finding
 			g = &findingGroup{Finding: f, Accepted: k.accepted}
 			known[k], groups = g, append(groups, g)
 		}
-		g.Subjects = append(g.Subjects, f.Subject)
+		g.Found = append(g.Found, foundAt{f.Subject, f.Where})
 		if reason := reasonOf(accepted, f); k.accepted && reason != "" && !slices.Contains(g.Reasons, reason) {
 			g.Reasons = append(g.Reasons, reason)
 		}
 	}
 	return groups
+}
+
+// Common is what all of them are about, and where all of them show, as far as
+// that is the same.
+func (g *findingGroup) Common() foundAt {
+	common := g.Found[0]
+	for _, f := range g.Found {
+		if f.Subject != common.Subject {
+			common.Subject = ""
+		}
+		if f.Where != common.Where {
+			common.Where = ""
+		}
+	}
+	return common
+}
+
+// Each names what they are about and where each shows, less what is common to all;
+// nothing if there is one.
+func (g *findingGroup) Each() []string {
+	if len(g.Found) == 1 {
+		return nil
+	}
+	common := g.Common()
+	out := make([]string, 0, len(g.Found))
+	for _, f := range g.Found {
+		if f.Subject == common.Subject {
+			f.Subject = ""
+		}
+		if f.Where == common.Where {
+			f.Where = ""
+		}
+		out = append(out, f.String())
+	}
+	return out
+}
+
+// about are the words behind a group's code: how many they are, and what they have
+// in common as show writes it.
+func (g *findingGroup) about(show func(string) string) string {
+	common := g.Common()
+	text := show(common.String())
+	if common.Subject == "" && common.Where != "" {
+		text = "at " + text
+	}
+	if len(g.Found) > 1 {
+		text = fmt.Sprintf("(%d) ", len(g.Found)) + text
+	}
+	return strings.TrimSpace(text)
 }
 
 // reasonOf is why a finding was accepted, as whoever did so wrote it.
@@ -81,18 +146,8 @@ func findingsText(w io.Writer, findings []migrate.Finding, accepted []migrate.De
 		if g.Accepted {
 			word, color = "accepted", []string{dim}
 		}
-		var about []string
-		switch {
-		case len(g.Subjects) > 1:
-			about = append(about, fmt.Sprintf("(%d)", len(g.Subjects)))
-		case g.Subject != "":
-			about = append(about, printable(subject(g.Subject)))
-		}
-		if g.Where != "" && len(g.Subjects) == 1 {
-			about = append(about, "at "+printable(g.Where))
-		}
 		head := style.paint(word, color...) + " " + style.paint(g.Code, bold)
-		switch rest := strings.Join(about, " "); {
+		switch rest := g.about(printable); {
 		case rest == "":
 		case utf8.RuneCountInString(word+" "+g.Code+" "+rest) <= style.width():
 			head += " " + rest
@@ -100,8 +155,8 @@ func findingsText(w io.Writer, findings []migrate.Finding, accepted []migrate.De
 			head += "\n    " + Wrap(rest, width, "    ")
 		}
 		text := head + "\n    " + Wrap(printable(g.Message), width, "    ") + "\n"
-		if len(g.Subjects) > 1 {
-			text += "    " + style.paint(Wrap("also: "+printable(list(g.Subjects[1:])), width, "    "), dim) + "\n"
+		if each := g.Each(); len(each) > 0 {
+			text += "    " + style.paint(Wrap("these: "+printable(few(each)), width, "    "), dim) + "\n"
 		}
 		if len(g.Reasons) > 0 {
 			text += "    " + Wrap("reason: "+printable(strings.Join(g.Reasons, "; ")), width, "    ") + "\n"

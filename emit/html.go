@@ -182,7 +182,7 @@ func pageOf(r *Report) page {
 		for _, g := range grouped(r.Plan.Findings, r.Plan.Accepted) {
 			if g.Severity == severity {
 				section.Groups = append(section.Groups, g)
-				section.Count += len(g.Subjects)
+				section.Count += len(g.Found)
 			}
 		}
 		if section.Count > 0 {

@@ -185,13 +185,9 @@ func (m *markdown) findings(r *Report) {
 		if g.Accepted {
 			word = "⚪ accepted " + string(g.Severity)
 		}
-		about := code(subject(g.Subject))
-		if len(g.Subjects) > 1 {
-			about = fmt.Sprintf("(%d)", len(g.Subjects))
-		}
-		text := fmt.Sprintf("- %s **%s** %s %s", word, escape(g.Code), about, escape(g.Message))
-		if len(g.Subjects) > 1 {
-			text += "; also " + escape(list(g.Subjects[1:]))
+		text := fmt.Sprintf("- %s **%s** %s %s", word, escape(g.Code), g.about(code), escape(g.Message))
+		if each := g.Each(); len(each) > 0 {
+			text += "<br>these: " + escape(few(each))
 		}
 		if len(g.Reasons) > 0 {
 			text += "<br>reason: " + escape(strings.Join(g.Reasons, "; "))
