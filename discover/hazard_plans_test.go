@@ -497,7 +497,7 @@ func (w *hazardWorld) DryRun(ctx context.Context, _ proof.Account, o *unstructur
 	return live, nil
 }
 
-func (w *hazardWorld) DryRunUpdate(_ context.Context, _ proof.Account, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+func (w *hazardWorld) DryRunChange(_ context.Context, _ proof.Account, _, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	return o, nil
 }
 

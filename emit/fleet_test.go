@@ -223,9 +223,9 @@ func appliedFields(m map[string]any) map[string]any {
 	return out
 }
 
-// DryRunUpdate answers the storing of an object as it is given: empty maps are
+// DryRunChange answers the storing of an object as it is given: empty maps are
 // left out, and a Deployment without a number of replicas has one.
-func (driftingWorld) DryRunUpdate(_ context.Context, _ proof.Account, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+func (driftingWorld) DryRunChange(_ context.Context, _ proof.Account, _, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	out := o.DeepCopy()
 	if held, found, _ := unstructured.NestedMap(out.Object, "spec", "template", "metadata", "annotations"); found && len(held) == 0 {
 		unstructured.RemoveNestedField(out.Object, "spec", "template", "metadata", "annotations")

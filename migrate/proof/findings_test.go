@@ -90,7 +90,7 @@ func (w *servingWorld) DryRun(_ context.Context, _ Account, o *unstructured.Unst
 	return o.DeepCopy(), nil
 }
 
-func (w *servingWorld) DryRunUpdate(_ context.Context, _ Account, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+func (w *servingWorld) DryRunChange(_ context.Context, _ Account, _, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	return o, nil
 }
 

@@ -327,9 +327,8 @@ func (p *prover) tryOut(ctx context.Context, e *Evidence) (refused, err error) {
 			if left, gone, err = Removals(e.Live, e.After); err != nil || len(gone) == 0 {
 				return nil, err
 			}
-			left.SetResourceVersion(e.Live.GetResourceVersion())
 			account = p.account() // a fence may have gone up meanwhile
-			after, err := p.world.DryRunUpdate(ctx, account, left)
+			after, err := p.world.DryRunChange(ctx, account, e.Live, left)
 			switch {
 			case err == nil:
 				e.After = after

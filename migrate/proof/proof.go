@@ -36,9 +36,11 @@ type World interface {
 	// DryRun tries a server-side apply as the account, with the field manager
 	// of Flux v2 and ownership forced, and gives the object as it would be.
 	DryRun(ctx context.Context, as Account, object *unstructured.Unstructured) (*unstructured.Unstructured, error)
-	// DryRunUpdate tries to store the object as it is given, as the account,
-	// and gives it as it would be: with the API server's defaults.
-	DryRunUpdate(ctx context.Context, as Account, object *unstructured.Unstructured) (*unstructured.Unstructured, error)
+	// DryRunChange tries, as the account, to make a live object what wanted is,
+	// and gives it as it would be: with the API server's defaults. It needs no
+	// other right than [World.DryRun] does. A live object of another version is a
+	// conflict.
+	DryRunChange(ctx context.Context, as Account, live, wanted *unstructured.Unstructured) (*unstructured.Unstructured, error)
 }
 
 // Evidence is what one object's verb was judged from. Secrets are held as

@@ -74,7 +74,7 @@ var kinds = []migrate.ServedKind{
 	{Version: "v1", Kind: "Namespace"}, {Group: "apps", Version: "v1", Kind: "Deployment", Namespaced: true},
 }
 
-func (w *fakeWorld) DryRunUpdate(_ context.Context, _ Account, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+func (w *fakeWorld) DryRunChange(_ context.Context, _ Account, _, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	return o, nil
 }
 

@@ -2,6 +2,7 @@ package proof
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"sync"
 
@@ -9,6 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/jsonmergepatch"
 
 	"github.com/fluxover/fluxover/reconcile/cluster"
 )
@@ -105,16 +108,48 @@ func (w *clusterWorld) as(ctx context.Context, account Account) (*cluster.Client
 	return c, nil
 }
 
-func (w *clusterWorld) DryRunUpdate(ctx context.Context, as Account, object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+// DryRunChange sends a patch, since kubectl apply and Flux v2 send nothing else: an
+// account may lack the verb update and apply all the same. Nothing is lost by it: the
+// API server treats both as an update, with the same defaults, validation and
+// admission. managedFields are left to it.
+func (w *clusterWorld) DryRunChange(ctx context.Context, as Account, live, wanted *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	c, err := w.as(ctx, as)
 	if err != nil {
 		return nil, err
 	}
-	resource, err := c.Resource(object.GroupVersionKind(), object.GetNamespace())
+	resource, err := c.Resource(live.GroupVersionKind(), live.GetNamespace())
+	if err != nil {
+		return nil, err
+	}
+	patch, err := changeOf(live, wanted)
 	if err != nil {
 		return nil, err
 	}
 	return cluster.Ask(ctx, func() (*unstructured.Unstructured, error) {
-		return resource.Update(ctx, object, metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: applyManager})
+		return resource.Patch(ctx, live.GetName(), types.MergePatchType, patch, metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: applyManager})
 	})
+}
+
+// changeOf is the merge patch that makes one object another, if it is still of
+// that version.
+func changeOf(live, wanted *unstructured.Unstructured) ([]byte, error) {
+	from, to := live.DeepCopy(), wanted.DeepCopy()
+	for _, u := range []*unstructured.Unstructured{from, to} {
+		u.SetManagedFields(nil)
+		u.SetResourceVersion("")
+	}
+	to.SetResourceVersion(live.GetResourceVersion())
+	was, err := json.Marshal(from.Object)
+	if err != nil {
+		return nil, fmt.Errorf("write %s: %w", live.GetName(), err)
+	}
+	is, err := json.Marshal(to.Object)
+	if err != nil {
+		return nil, fmt.Errorf("write %s: %w", live.GetName(), err)
+	}
+	patch, err := jsonmergepatch.CreateThreeWayJSONMergePatch(was, is, was)
+	if err != nil {
+		return nil, fmt.Errorf("compare %s: %w", live.GetName(), err)
+	}
+	return patch, nil
 }
