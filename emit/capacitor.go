@@ -291,19 +291,21 @@ func syncSpec(path string, s Settings) map[string]any {
 }
 
 func rule(group string, resources, names []string, verbs ...string) map[string]any {
-	list := func(items []string) []any {
-		out := make([]any, 0, len(items))
-		for _, i := range items {
-			out = append(out, i)
-		}
-		return out
-	}
-	r := map[string]any{"apiGroups": []any{group}, "resources": list(resources), "verbs": list(verbs)}
+	r := map[string]any{"apiGroups": []any{group}, "resources": anys(resources), "verbs": anys(verbs)}
 	if len(names) > 0 {
 		names = slices.Compact(slices.Sorted(slices.Values(names)))
-		r["resourceNames"] = list(names)
+		r["resourceNames"] = anys(names)
 	}
 	return r
+}
+
+// anys is a list of texts as it stands in an object.
+func anys(items []string) []any {
+	out := make([]any, 0, len(items))
+	for _, i := range items {
+		out = append(out, i)
+	}
+	return out
 }
 
 // ChildName is the name of the Kustomization that applies one repository's

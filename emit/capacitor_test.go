@@ -411,10 +411,12 @@ func TestEachSettingAtEachLevelReachesWhatItIsAboutAndNothingElse(t *testing.T) 
 	tree := treeOf(t, fstest.MapFS{}, &r.Plan, prod)
 	tree["clusters/test/agent/source.yaml"] = &fstest.MapFile{Data: []byte("# of another cluster\n")}
 	keys := map[string]struct{ given, written string }{
-		"gitRepository.interval": {"7m", "7m0s"}, "gitRepository.timeout": {"90s", "1m30s"},
+		"gitRepository.interval": {"7m", "7m0s"}, "gitRepository.timeout": {"90m", "90m0s"},
 		"kustomization.interval": {"7m", "7m0s"}, "kustomization.retryInterval": {"1.5h", "1h30m0s"}, "kustomization.timeout": {"7m", "7m0s"},
 		"kustomization.prune": {"false", "false"}, "kustomization.wait": {"true", "true"},
+		"kustomization.ignore": {"[{paths: [/spec/replicas], target: {kind: Deployment, name: web}}]", "- paths: - /spec/replicas target: kind: Deployment name: web"},
 	}
+	definitions := crds.Read(t, filepath.Join("..", "reconcile", "chart", "crds"))
 	levels := map[string]struct {
 		path string
 		// below is the folder, or the file, in which all that is about is.
@@ -451,6 +453,7 @@ func TestEachSettingAtEachLevelReachesWhatItIsAboutAndNothingElse(t *testing.T) 
 				if err != nil {
 					t.Fatal(err)
 				}
+				definitions.Check(t, treeOf(t, files, &r.Plan, prod))
 				diff, err := TreeDiff(files, changes)
 				if err != nil {
 					t.Fatal(err)
@@ -514,7 +517,10 @@ func TestASlipInTheSettingsIsAnErrorWithItsLine(t *testing.T) {
 		"clusters:\n  prod:\n    teams:\n      payments:\n        applications:\n          source: {kustomization: {wait: true}}\n":          `capacitor.yaml:8: there is no application "source"`,
 		"clusters:\n  prod:\n    teams:\n      payments:\n        applications:\n          rbac: {kustomization: {wait: true}}\n":            `capacitor.yaml:8: there is no application "rbac"`,
 		"---\nkind: Other\n": "more than one YAML document",
-		"defaults: {kustomization: {interval: 1m, interval: 2m}}\n": "already defined",
+		"defaults:\n  kustomization:\n    ignore: [{paths: [spec.replicas]}]\n":                           `line 5: a rule of ignore needs paths such as /spec/replicas, got ["spec.replicas"]`,
+		"clusters:\n  prod:\n    kustomization:\n      ignore: [{target: {kind: Deployment}}]\n":          `line 6: a rule of ignore needs paths`,
+		"defaults: {kustomization: {ignore: [{paths: [/spec/replicas], target: {kinds: Deployment}}]}}\n": `there is no setting "kinds" here`,
+		"defaults: {kustomization: {interval: 1m, interval: 2m}}\n":                                       "already defined",
 	} {
 		tree := withSettings(fstest.MapFS{}, text)
 		changes, err := Tree(tree, &r.Plan, prod)

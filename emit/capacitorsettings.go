@@ -70,6 +70,49 @@ type KustomizationOverride struct {
 	Prune *bool `yaml:"prune"`
 	// Wait until what was applied is healthy.
 	Wait *bool `yaml:"wait"`
+	// Ignore names fields of applied objects that are left as they are when others
+	// set them. The rules of a narrower place stand in the place of all wider ones.
+	Ignore []IgnoreRule `yaml:"ignore"`
+}
+
+// IgnoreRule is a rule of a Kustomization's spec.ignore.
+type IgnoreRule struct {
+	// Paths of fields, as JSON pointers: "/spec/replicas".
+	Paths []string `yaml:"paths"`
+	// Target chooses the objects; without it all of the Kustomization are meant.
+	Target *IgnoreTarget `yaml:"target"`
+}
+
+// IgnoreTarget chooses objects by what is given; each is a regular expression that
+// must match the whole, the selectors excepted.
+type IgnoreTarget struct {
+	Group              string `yaml:"group"`
+	Version            string `yaml:"version"`
+	Kind               string `yaml:"kind"`
+	Namespace          string `yaml:"namespace"`
+	Name               string `yaml:"name"`
+	LabelSelector      string `yaml:"labelSelector"`
+	AnnotationSelector string `yaml:"annotationSelector"`
+}
+
+// rulesOf are the rules as they stand in a manifest.
+func rulesOf(rules []IgnoreRule) []any {
+	var out []any
+	for _, rule := range rules {
+		written := map[string]any{"paths": anys(rule.Paths)}
+		if rule.Target != nil {
+			target := map[string]any{}
+			given := reflect.ValueOf(*rule.Target)
+			for i := range given.NumField() {
+				if text := given.Field(i).String(); text != "" {
+					target[given.Type().Field(i).Tag.Get("yaml")] = text
+				}
+			}
+			written["target"] = target
+		}
+		out = append(out, written)
+	}
+	return out
 }
 
 // ClusterOverride is what holds for one cluster, by the name of its folder.
@@ -129,6 +172,8 @@ sync:
 # defaults:
 #   gitRepository: {interval: 1m, timeout: 1m}
 #   kustomization: {interval: 10m, retryInterval: 1m, timeout: 5m, prune: true, wait: false}
+# Fields that are left to whoever sets them, as replicas to an autoscaler, stand in
+# kustomization.ignore; the narrowest list holds alone.
 # clusters:
 #   prod:
 #     kustomization: {interval: 5m}
@@ -137,7 +182,9 @@ sync:
 #         kustomization: {timeout: 10m}
 #         applications:
 #           shop-web:
-#             kustomization: {wait: true}
+#             kustomization:
+#               wait: true
+#               ignore: [{paths: [/spec/replicas], target: {kind: Deployment, name: web}}]
 `
 
 var unknownField = regexp.MustCompile(`field (\S+) not found in type \S+`)
@@ -170,7 +217,40 @@ func ReadSettings(content []byte) (Settings, error) {
 	if err := yaml.Unmarshal(content, &document); err == nil && len(document.Content) > 0 {
 		s.noteLines("", document.Content[0])
 	}
+	for at, rules := range s.ignoreRules() {
+		for _, rule := range rules {
+			if len(rule.Paths) == 0 || slices.ContainsFunc(rule.Paths, func(p string) bool { return !strings.HasPrefix(p, "/") }) {
+				return fail("line %d: a rule of ignore needs paths such as /spec/replicas, got %q", s.lines[at], rule.Paths)
+			}
+		}
+	}
 	return s, nil
+}
+
+// ignoreRules are the rules of ignore, by where they stand.
+func (s *Settings) ignoreRules() map[string][]IgnoreRule {
+	const below = "/kustomization/ignore"
+	out := map[string][]IgnoreRule{"/defaults" + below: s.Defaults.Kustomization.Ignore}
+	for cluster, c := range s.Clusters {
+		if c == nil {
+			continue
+		}
+		at := "/clusters/" + cluster
+		out[at+below] = c.Kustomization.Ignore
+		for team, t := range c.Teams {
+			if t == nil {
+				continue
+			}
+			at := at + "/teams/" + team
+			out[at+below] = t.Kustomization.Ignore
+			for application, a := range t.Applications {
+				if a != nil {
+					out[at+"/applications/"+application+below] = a.Kustomization.Ignore
+				}
+			}
+		}
+	}
+	return out
 }
 
 // fill gives what is not said its default.
@@ -231,8 +311,20 @@ func (s *Settings) apply(cluster, team, application string, object *unstructured
 			field := given.Type().Field(i).Tag.Get("yaml")
 			switch value := given.Field(i).Interface().(type) {
 			case *duration:
-				if value != nil {
+				switch {
+				case value == nil:
+				case field == "timeout" && object.GetKind() == sourceKind().Kind:
+					spec[field] = migrate.SourceTimeout(time.Duration(*value))
+				default:
 					spec[field] = value.String()
+				}
+			case []IgnoreRule:
+				switch {
+				case value == nil:
+				case len(value) == 0: // a narrower place takes back what a wider one says
+					delete(spec, field)
+				default:
+					spec[field] = rulesOf(value)
 				}
 			case *bool:
 				if value != nil {

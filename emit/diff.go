@@ -54,7 +54,7 @@ func Differences(r proof.Result, inv migrate.Inventory, all bool) []Difference {
 	out := []Difference{}
 	for i := range r.Plan.Repositories {
 		repo := &r.Plan.Repositories[i]
-		places, encrypted := placesOf(inv, repo.ID)
+		places, encrypted, applied := placesOf(inv, repo.ID)
 		added := map[string]map[string]string{}
 		for _, a := range repo.Adds {
 			if a.Type == "annotation" {
@@ -69,7 +69,7 @@ func Differences(r proof.Result, inv migrate.Inventory, all bool) []Difference {
 			if e := r.Evidence[repo.ID][o.ID]; e != nil {
 				d.compare(e, added[o.ID], encrypted[o.ID])
 			}
-			if all || d.noteworthy() {
+			if all || d.noteworthy() || d.Verb == migrate.Skip && applied[o.ID] { // the new agent leaves alone what fluxd applies
 				out = append(out, d)
 			}
 		}
@@ -101,10 +101,10 @@ func uncompared(differences []Difference) (n int) {
 	return n
 }
 
-// placesOf tells where a repository's objects stand, and which of them are
-// encrypted there.
-func placesOf(inv migrate.Inventory, id string) (places map[string]string, encrypted map[string]bool) {
-	places, encrypted = map[string]string{}, map[string]bool{}
+// placesOf tells where a repository's objects stand, which of them are encrypted
+// there, and which fluxd applies.
+func placesOf(inv migrate.Inventory, id string) (places map[string]string, encrypted, applied map[string]bool) {
+	places, encrypted, applied = map[string]string{}, map[string]bool{}, map[string]bool{}
 	for _, a := range inv.Agents {
 		if a.ID != id {
 			continue
@@ -115,9 +115,10 @@ func placesOf(inv migrate.Inventory, id string) (places map[string]string, encry
 		}
 		for _, o := range a.Objects {
 			places[o.ID], encrypted[o.ID] = fmt.Sprintf("%s:%d", o.File, o.Line), files[o.File]
+			applied[o.ID] = o.Class == migrate.ClassApplied || o.Class == migrate.ClassSyncOnly
 		}
 	}
-	return places, encrypted
+	return places, encrypted, applied
 }
 
 // compare fills in the changes of an object from its versions.

@@ -704,3 +704,32 @@ func TestWhatCouldNotBeComparedIsInEveryFormOfADifference(t *testing.T) {
 		t.Errorf("as JSON: %+v", d)
 	}
 }
+
+// What Flux v2 is told to leave alone in the cluster takes no commit any more: a
+// difference, though nothing of the object changes.
+func TestAnObjectThatFluxdAppliesAndTheNewAgentLeavesAloneIsADifference(t *testing.T) {
+	object := func(name string) *unstructured.Unstructured {
+		return &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": name, "namespace": "shop"}}}
+	}
+	inv := migrate.Inventory{Agents: []migrate.Flux1Agent{{ID: "flux/shop"}}}
+	repo := migrate.Repository{ID: "flux/shop"}
+	evidence := map[string]*proof.Evidence{}
+	for name, class := range map[string]migrate.ObjectClass{"applied": migrate.ClassApplied, "kept": migrate.ClassSyncOnly, "ignored": migrate.ClassIgnored, "foreign": migrate.ClassForeign} {
+		u := object(name)
+		id := migrate.ObjectID(u)
+		inv.Agents[0].Objects = append(inv.Agents[0].Objects, migrate.Object{ID: id, Class: class, File: "a.yaml", Line: 1, Manifest: u})
+		repo.Objects = append(repo.Objects, migrate.ObjectPlan{ID: id, Verb: migrate.Skip, Why: "the live object says so"})
+		evidence[id] = &proof.Evidence{Old: u, New: u, Live: u}
+	}
+	var got []string
+	for _, d := range Differences(proof.Result{Plan: migrate.Plan{Repositories: []migrate.Repository{repo}}, Evidence: map[string]map[string]*proof.Evidence{"flux/shop": evidence}}, inv, false) {
+		got = append(got, d.ID)
+		if d.told() == "" {
+			t.Errorf("%s: nothing says why", d.ID)
+		}
+	}
+	slices.Sort(got)
+	if want := []string{"shop_applied__ConfigMap", "shop_kept__ConfigMap"}; !slices.Equal(got, want) {
+		t.Errorf("differences are %q, want %q", got, want)
+	}
+}

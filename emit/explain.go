@@ -282,7 +282,7 @@ func fate(f migrate.Fate, to string) []string {
 func (e *explainer) object(name string) []Explanation {
 	var out []Explanation
 	for _, r := range e.repositories() {
-		places, _ := placesOf(e.report.Inventory, r.ID)
+		places, _, _ := placesOf(e.report.Inventory, r.ID)
 		for _, o := range r.Objects {
 			if o.ID != name && migrate.DisplayID(o.ID) != name {
 				continue
@@ -560,6 +560,7 @@ var fieldRows = []fieldRow{
 	{"Kustomization", ".spec.path", []string{"git-path"}, (*explainer).applicationAt, "the application's folder"},
 	{"Kustomization", ".spec.prune", []string{"sync-garbage-collection", "sync-garbage-collection-dry"}, nil, "whether the agent deletes what left Git; off while objects are adopted"},
 	{"Kustomization", ".spec.wait", nil, nil, "whether it is ready only once what it applied is healthy; fluxd did not wait"},
+	{"Kustomization", ".spec.ignore", nil, nil, "which fields are left to whoever sets them; fluxd put every field of Git back"},
 	{"Kustomization", ".spec.deletionPolicy", nil, ruled("Orphan, until people decide otherwise"), "removing a fluxd never deleted workloads, and neither shall removing a Kustomization"},
 	{"Kustomization", ".spec.serviceAccountName", []string{"k8s-allow-namespace", "k8s-namespace-whitelist"}, (*explainer).oldAccount, "an account with the rights of the agent's, and no more"},
 	{"Kustomization", ".spec.sourceRef", []string{"git-url"}, (*explainer).applicationAt, "the source that reads the repository"},

@@ -122,6 +122,9 @@ func (s *Settings) override(cluster, team string, u *unstructured.Unstructured, 
 	if !ok {
 		return ""
 	}
+	if end := strings.IndexAny(field, ".["); end > 0 {
+		field = field[:end] // a setting gives a field whole
+	}
 	section := "gitRepository"
 	below := "/clusters/" + cluster + "/teams/" + team
 	places := []string{below, "/clusters/" + cluster, "/defaults"}

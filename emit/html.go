@@ -50,7 +50,7 @@ func HTML(w io.Writer, r Report) error {
 // page is what the template shows.
 type page struct {
 	Title, Verdict, Proof, Cluster string
-	Held                           bool
+	Stands                         standing
 	Policy                         string
 	CSS                            template.CSS
 	JS                             template.JS
@@ -150,11 +150,11 @@ func pageOf(r *Report) page {
 	if r.DiffOnly {
 		title = "fluxover diff"
 	}
+	said, stands := verdict(r.Plan)
 	p := page{
-		Title: title, Verdict: verdict(r.Plan), Proof: proofText(r.Plan), Cluster: clusterName(r.Plan), DiffOnly: r.DiffOnly,
+		Title: title, Verdict: said, Stands: stands, Proof: proofText(r.Plan), Cluster: clusterName(r.Plan), DiffOnly: r.DiffOnly,
 		CSS: template.CSS(reportCSS), JS: template.JS(reportJS), Picture: r.picture(), Compared: extent(r.Objects, r.Differences), Objects: r.Objects,
 	}
-	p.Held = strings.Contains(p.Verdict, "held back")
 	p.Policy = fmt.Sprintf("default-src 'none'; style-src %s; script-src %s; base-uri 'none'; form-action 'none'", hashOf(reportCSS), hashOf(reportJS))
 	p.Drawing = drawn(p.Picture)
 	var all []migrate.ObjectPlan

@@ -75,11 +75,9 @@ func markdownCut(bare, gone, lost int) string {
 
 func (m *markdown) overview(r *Report) {
 	p := r.picture()
-	mark := "🟢"
-	if strings.Contains(verdict(r.Plan), "held back") {
-		mark = "🔴"
-	}
-	m.must(fmt.Sprintf("### Plan for %s\n\n%s **%s** · proof: %s\n\n", code(clusterName(r.Plan)), mark, escape(verdict(r.Plan)), escape(proofText(r.Plan))))
+	said, stands := verdict(r.Plan)
+	mark := map[standing]string{standsFree: "🟢", standsHeld: "🔴", standsOpen: "🟡"}[stands]
+	m.must(fmt.Sprintf("### Plan for %s\n\n%s **%s** · proof: %s\n\n", code(clusterName(r.Plan)), mark, escape(said), escape(proofText(r.Plan))))
 	m.must("| | before | after | freed |\n|---|---|---|---|\n")
 	m.must(fmt.Sprintf("| agents | %d × Flux v1 | 1 (%s) | %d |\n", p.Agents, escape(p.Engine), max(0, p.Agents-1)))
 	m.must(fmt.Sprintf("| CPU asked for | %s | %s | %s |\n", p.Before.CPU, orDash(p.After.CPU), orDash(p.Freed.CPU)))

@@ -63,8 +63,17 @@ func (r *Report) picture() picture {
 	return p
 }
 
+// standing is how a plan stands: whether it can be carried out.
+type standing string
+
+const (
+	standsFree standing = "free"
+	standsHeld standing = "held"
+	standsOpen standing = "open" // nothing holds it back, and nobody asked the cluster
+)
+
 // verdict says in a sentence whether the plan can be carried out.
-func verdict(plan migrate.Plan) string {
+func verdict(plan migrate.Plan) (string, standing) {
 	blocked := 0
 	for _, r := range plan.Repositories {
 		if r.Blocked {
@@ -73,13 +82,16 @@ func verdict(plan migrate.Plan) string {
 	}
 	for _, f := range plan.Findings {
 		if f.Severity == migrate.Blocker && f.Repository == "" && !plan.IsAccepted(f) {
-			return "everything is held back: " + f.Code + " concerns the whole cluster"
+			return "everything is held back: " + f.Code + " concerns the whole cluster", standsHeld
 		}
 	}
-	if blocked > 0 {
-		return fmt.Sprintf("%s of %d held back by blockers", migrate.Count(blocked, "repository"), len(plan.Repositories))
+	switch {
+	case blocked > 0:
+		return fmt.Sprintf("%s of %d held back by blockers", migrate.Count(blocked, "repository"), len(plan.Repositories)), standsHeld
+	case plan.Proof != "server":
+		return "nothing that was looked at stands in the way, but not all was: migrate goes on only with what was tried in the cluster", standsOpen
 	}
-	return "nothing stands in the way"
+	return "nothing stands in the way", standsFree
 }
 
 // proofText says how far the plan is proven.

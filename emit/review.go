@@ -50,12 +50,9 @@ func Review(w io.Writer, report Report, style Style) error {
 	if len(plan.Findings) > 0 {
 		fmt.Fprintln(w)
 	}
-	said := verdict(plan)
-	color = []string{bold, green}
-	if strings.Contains(said, "held back") {
-		color = []string{bold, red}
-	}
-	_, err := fmt.Fprintln(w, style.paint(said, color...))
+	said, stands := verdict(plan)
+	color = map[standing][]string{standsFree: {bold, green}, standsHeld: {bold, red}, standsOpen: {bold, yellow}}[stands]
+	_, err := fmt.Fprintln(w, style.paint(Wrap(said, style.width(), ""), color...))
 	return err
 }
 

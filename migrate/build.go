@@ -472,11 +472,18 @@ func (b *repositoryBuilder) source(ref ObjectRef, secret, proxy string, patterns
 		g.Spec.ProxySecretRef = &meta.LocalObjectReference{Name: proxy}
 	}
 	u := manifest(g)
-	if timeout := g.Spec.Timeout.Duration; timeout >= time.Hour { // which its definition takes in smaller units alone
-		minutes := timeout.Truncate(time.Minute)
-		u.Object["spec"].(map[string]any)["timeout"] = fmt.Sprintf("%dm%s", int(minutes.Minutes()), timeout-minutes)
-	}
+	u.Object["spec"].(map[string]any)["timeout"] = SourceTimeout(g.Spec.Timeout.Duration)
 	return b.known(u)
+}
+
+// SourceTimeout writes a timeout as the definition of GitRepository takes it, which
+// knows no hours: 90m0s.
+func SourceTimeout(timeout time.Duration) string {
+	if timeout < time.Hour {
+		return timeout.String()
+	}
+	minutes := timeout.Truncate(time.Minute)
+	return fmt.Sprintf("%dm%s", int(minutes.Minutes()), timeout-minutes)
 }
 
 // kustomization makes an application's Kustomization with its final values.

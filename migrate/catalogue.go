@@ -207,7 +207,7 @@ var codes = []Code{
 		Name: "REPLICAS_AND_AUTOSCALER", Severity: Warning,
 		Cause:       "Git says how many replicas a workload has, and an autoscaler sets the number as well",
 		Consequence: "fluxd puts it back at each sync and the new agent whenever it is changed, so that the autoscaler has the less to say",
-		Remedy:      "after the hand-over leave the number to the autoscaler by a rule under spec.ignore of the Kustomization (/spec/replicas), which keeps what is live; replicas that only leave Git would go to 1 for a moment",
+		Remedy:      replicasRemedy,
 	},
 	{
 		Name: "NEW_FOLDER_NOT_APPLIED", Severity: Warning,
