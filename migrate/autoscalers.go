@@ -30,7 +30,8 @@ func scaledBy(o *Object) string {
 	return cmp.Or(kind, usual) + "/" + o.Manifest.GetNamespace() + "/" + name
 }
 
-const replicasRemedy = "after the hand-over leave the number to the autoscaler by a rule that keeps what is live: spec.ignore of the Kustomization with the path /spec/replicas, which a flux-capacitor has from capacitor.yaml (kustomization.ignore, for the application); replicas that only leave Git would go to 1 for a moment"
+// ReplicasRemedy is what to do where Git and an autoscaler set one number.
+const ReplicasRemedy = "after the hand-over leave the number to the autoscaler by a rule that keeps what is live: spec.ignore of the Kustomization with the path /spec/replicas, which a flux-capacitor has from capacitor.yaml (kustomization.ignore, for the application); replicas that only leave Git would go to 1 for a moment"
 
 // autoscaled finds objects for which Git says how many replicas there are while
 // an autoscaler in Git, of whichever repository, says so as well (reference
@@ -65,7 +66,7 @@ func autoscaled(plan *Plan, inv Inventory) []Finding {
 		findings = append(findings, Finding{
 			Severity: Warning, Code: "REPLICAS_AND_AUTOSCALER", Subject: a.ID + " " + o.ID, Repository: a.ID, Where: fmt.Sprintf("%s:%d", o.File, o.Line),
 			Message: fmt.Sprintf("Git says replicas: %v for %s, and %s sets it too; fluxd puts it back at each sync, the new agent whenever it is changed", replicas, DisplayID(o.ID), scaler),
-			Hint:    replicasRemedy,
+			Hint:    ReplicasRemedy,
 		})
 	})
 	return findings

@@ -207,7 +207,7 @@ var codes = []Code{
 		Name: "REPLICAS_AND_AUTOSCALER", Severity: Warning,
 		Cause:       "Git says how many replicas a workload has, and an autoscaler sets the number as well",
 		Consequence: "fluxd puts it back at each sync and the new agent whenever it is changed, so that the autoscaler has the less to say",
-		Remedy:      replicasRemedy,
+		Remedy:      ReplicasRemedy,
 	},
 	{
 		Name: "NEW_FOLDER_NOT_APPLIED", Severity: Warning,

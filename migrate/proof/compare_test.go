@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 )
@@ -110,6 +111,16 @@ func TestAHashOfWhatChangesDoesNotMoveByItself(t *testing.T) {
 	}
 	live := &unstructured.Unstructured{Object: object(7, "old")}
 	hash := func(was, is, git map[string]any) string { return changeDigest(live, was, is, git, false) }
+	setBy := func(e metav1.ManagedFieldsEntry) { live.SetManagedFields([]metav1.ManagedFieldsEntry{e}) }
+	for _, hand := range []metav1.ManagedFieldsEntry{
+		entry("kubectl-edit", update, "", `{"f:spec":{"f:replicas":{}}}`), entry("kube-controller-manager", update, "scale", `{"f:spec":{"f:other":{}}}`), {},
+	} {
+		setBy(hand)
+		if hash(object(7, nil), object(3, nil), object(3, nil)) == hash(object(20, nil), object(3, nil), object(3, nil)) {
+			t.Errorf("replicas that a person set do not count, by %s", hand.Manager)
+		}
+	}
+	setBy(entry("kube-controller-manager", update, "scale", `{"f:spec":{"f:replicas":{}}}`))
 	if hash(object(7, nil), object(3, nil), object(3, nil)) != hash(object(8, nil), object(3, nil), object(3, nil)) {
 		t.Error("an autoscaler's replicas count")
 	}

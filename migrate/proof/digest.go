@@ -60,16 +60,16 @@ func digest(u *unstructured.Unstructured, encrypted bool) string {
 
 // changeDigest is a hash of the values that fields have and would get, as
 // [differences] names them; of a Secret's and of an encrypted object's without
-// these. It is empty if none would change. What moves by itself does not count: the
-// replicas that are live, which an autoscaler sets, and values that Git does not say,
-// which admission may make anew at each try.
+// these. It is empty if none would change. What moves by itself does not count: live
+// replicas that were set through the scale subresource, as an autoscaler does, and
+// values that Git does not say, which admission may make anew at each try.
 func changeDigest(live *unstructured.Unstructured, before, after, git map[string]any, encrypted bool) string {
 	said := map[string]any{}
 	walk("", before, git, func(path string, _, is any) { said[path] = is })
 	secret := encrypted || live.GroupVersionKind().GroupKind().String() == "Secret"
 	var changes [][3]any
 	walk("", before, after, func(path string, was, is any) {
-		if path == ".spec.replicas" {
+		if path == replicasPath && scaledLive(live) != "" {
 			was = nil
 		}
 		if v, inGit := said[path]; !inGit || !Equal(v, is) {

@@ -18,6 +18,12 @@ var codes = []migrate.Code{
 		Remedy:      "remove it from one of them",
 	},
 	{
+		Name: "SHARED_OBJECTS_UNKNOWN", Severity: migrate.Warning,
+		Cause:       "the repository of an agent could not be read",
+		Consequence: "objects that it applies beside another repository are not found, and two Kustomizations would fight over them once both are handed over",
+		Remedy:      "mend what its own findings name, and plan again, before any repository is handed over whose objects it may hold, too",
+	},
+	{
 		Name: "STALE_OBJECT", Severity: migrate.Info,
 		Cause:       "a live object carries the old agent's mark and is not in Git at the synced commit",
 		Consequence: "it stays, and nobody will manage it",
@@ -61,9 +67,9 @@ var codes = []migrate.Code{
 	},
 	{
 		Name: "DEFINITION_AWAITED", Severity: migrate.Blocker,
-		Cause:       "a Namespace, ClusterRole, CRD or class is in Git, is not in the cluster, and carries a mark by which the new agent leaves it alone",
+		Cause:       "a Namespace, ClusterRole, CRD or class is in Git, and either is not in the cluster and carries a mark by which the new agent leaves it alone, or is there and is not ready, as one that is being deleted or whose names are taken",
 		Consequence: "Flux v2 waits for these before it applies anything else, so the whole Kustomization fails",
-		Remedy:      "remove it from Git, make it in the cluster, or take the mark away so that it is applied",
+		Remedy:      "see why it is not ready; or remove it from Git, make it in the cluster, or take the mark away so that it is applied",
 	},
 	{
 		Name: "OBJECT_UNSTEADY", Severity: migrate.Blocker,

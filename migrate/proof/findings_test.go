@@ -220,3 +220,27 @@ func TestManyClashesAreFoundInOneGo(t *testing.T) {
 		}
 	}
 }
+
+func TestReplicasThatAnAutoscalerOfTheClusterSetsAreNamedThoughTheyAgreeJustNow(t *testing.T) {
+	const autoscaler = "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: web, namespace: team}\nspec: {maxReplicas: 9, scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}}\n"
+	scaled := entry("kube-controller-manager", update, "scale", `{"f:spec":{"f:replicas":{}}}`)
+	for name, c := range map[string]struct {
+		files map[string]string
+		by    metav1.ManagedFieldsEntry
+		want  string
+	}{
+		"an autoscaler that is live only": {map[string]string{"p/app/web.yaml": webDeployment}, scaled, "kube-controller-manager sets the number"},
+		"one that Git holds":              {map[string]string{"p/app/web.yaml": webDeployment, "p/app/hpa.yaml": autoscaler}, scaled, "HorizontalPodAutoscaler/team/web sets it too"},
+		"Git says no number":              {map[string]string{"p/app/web.yaml": strings.Replace(webDeployment, "  replicas: 1\n", "", 1)}, scaled, ""},
+		"set by hand":                     {map[string]string{"p/app/web.yaml": webDeployment}, entry("kubectl-edit", update, "", `{"f:spec":{"f:replicas":{}}}`), ""},
+	} {
+		live := deployed(t, "x", `{}`, func(map[string]any) {})
+		live["team_web_apps_Deployment"].SetManagedFields([]metav1.ManagedFieldsEntry{c.by})
+		inv := inventoryOf(t, c.files)
+		inv.Agents[0].Objects = slices.Clone(inv.Agents[0].Objects)
+		found := findingsOf(t, inv, &servingWorld{live: live}, "REPLICAS_AND_AUTOSCALER")
+		if c.want == "" && len(found) > 0 || c.want != "" && (len(found) != 1 || !strings.Contains(found[0].Message, c.want)) {
+			t.Errorf("%s: the findings are %v", name, found)
+		}
+	}
+}

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	"github.com/fluxcd/pkg/ssa/normalize"
 	"github.com/fluxcd/pkg/ssa/utils"
 
@@ -39,8 +40,8 @@ func (p *prover) judge(ctx context.Context, o *migrate.ObjectPlan, old *migrate.
 			return nil
 		}
 		live, err := p.live(ctx, e.New)
-		if err == nil && live == nil {
-			p.awaitedInVain(o, old, e)
+		if err == nil {
+			p.awaitedInVain(o, old, e.New, live)
 		}
 		return ctx.Err() // one that cannot be read is not touched either
 	case e.New == nil && unbuilt:
@@ -147,9 +148,7 @@ func (p *prover) judgeLive(ctx context.Context, o *migrate.ObjectPlan, old *migr
 				Hint:    "remove the mark, in Git and on the live object, if it is to be applied",
 			})
 		}
-		if live == nil {
-			p.awaitedInVain(o, old, e)
-		}
+		p.awaitedInVain(o, old, e.New, live)
 		return nil
 	}
 	if p.owned(o, old, e) {
@@ -190,19 +189,41 @@ func (p *prover) judgeLive(ctx context.Context, o *migrate.ObjectPlan, old *migr
 	return nil
 }
 
-// awaitedInVain tells of an object that is not in the cluster and that the new
-// agent leaves alone, if it is of a kind that is applied before all others: Flux
-// v2 waits for these, also for one that it left alone (fluxcd/pkg: ssa,
-// ApplyAllStaged).
-func (p *prover) awaitedInVain(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence) {
-	if !utils.IsClusterDefinition(e.New) && !utils.IsClassDefinition(e.New) {
+// awaitedInVain tells of an object of a kind that is applied before all others, if
+// it is not in the cluster and the new agent leaves it alone, or if it is there and
+// is not ready: Flux v2 waits for these, also for one that it left alone (fluxcd/pkg:
+// ssa, ApplyAllStaged), where fluxd goes on.
+func (p *prover) awaitedInVain(o *migrate.ObjectPlan, old *migrate.Object, object, live *unstructured.Unstructured) {
+	if !utils.IsClusterDefinition(object) && !utils.IsClassDefinition(object) {
 		return
 	}
-	p.find(migrate.Finding{
+	f := migrate.Finding{
 		Severity: migrate.Blocker, Code: "DEFINITION_AWAITED", Subject: o.ID, Where: where(old),
 		Message: fmt.Sprintf("Kustomization %s would wait in vain for %s, which is not in the cluster and which it leaves alone: %s", o.Application, migrate.DisplayID(o.ID), o.Why),
 		Hint:    "remove it from Git, make it in the cluster, or take the mark away so that it is applied",
-	})
+	}
+	if live != nil {
+		why := unready(live)
+		if why == "" {
+			return
+		}
+		f.Message = fmt.Sprintf("Kustomization %s would wait in vain for %s, which is in the cluster and is not ready: %s", o.Application, migrate.DisplayID(o.ID), why)
+		f.Hint = "see why it is not ready, or remove it from Git"
+	}
+	p.find(f)
+}
+
+// unready says why a live object is not ready for Flux v2, which asks kstatus; empty
+// if it is. One without a status has none to be ready by.
+func unready(live *unstructured.Unstructured) string {
+	if _, reports := live.Object["status"]; !reports && live.GetDeletionTimestamp() == nil {
+		return ""
+	}
+	result, err := status.Compute(live)
+	if err != nil || result.Status == status.CurrentStatus {
+		return "" // what cannot be computed, the dry-run would have refused
+	}
+	return strings.TrimSuffix(fmt.Sprintf("%s: %s", result.Status, result.Message), ": ")
 }
 
 // judged reports whether an error is the API server's own word about what it was
@@ -229,6 +250,8 @@ func (p *prover) compare(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence
 	}
 	name, added := migrate.DisplayID(o.ID), p.added(o.ID)
 	before, after := reduced(e.Live.Object, added), reduced(e.After.Object, added)
+	p.replicasSetTwice(o, old, e)
+	p.awaitedInVain(o, old, e.New, e.Live)
 	o.Fields = differences(before, after)
 	e.change = changeDigest(e.Live, before, after, reduced(e.New.Object, added), e.Encrypted)
 	if len(o.Fields) == 0 {
@@ -273,10 +296,45 @@ func (p *prover) compare(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence
 	}
 }
 
+const (
+	replicasPath = ".spec.replicas"
+	replicasCode = "REPLICAS_AND_AUTOSCALER"
+)
+
+// scaledLive names who set the replicas of a live object through its scale
+// subresource; empty if nobody did.
+func scaledLive(live *unstructured.Unstructured) string {
+	for _, m := range live.GetManagedFields() {
+		if set, err := fieldSet(m); m.Subresource == "scale" && err == nil && ownsAny(set, []string{replicasPath}) {
+			return m.Manager
+		}
+	}
+	return ""
+}
+
+// replicasSetTwice finds an object for which Git says how many replicas there are
+// while something in the cluster sets the number, whether or not both agree just
+// now. Of autoscalers in Git the planner tells.
+func (p *prover) replicasSetTwice(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence) {
+	who := scaledLive(e.Live)
+	replicas, says, _ := unstructured.NestedFieldNoCopy(e.New.Object, "spec", "replicas")
+	if who == "" || !says || replicas == nil {
+		return
+	}
+	if e.Encrypted {
+		replicas = "*** (encrypted)"
+	}
+	p.find(migrate.Finding{
+		Severity: migrate.Warning, Code: replicasCode, Subject: o.ID, Where: where(old),
+		Message: fmt.Sprintf("Git says replicas: %v for %s, and %s sets the number as autoscalers do (or \"kubectl scale\" did); fluxd puts it back at each sync, the new agent whenever it is changed", replicas, migrate.DisplayID(o.ID), who),
+		Hint:    migrate.ReplicasRemedy,
+	})
+}
+
 // changeSeverity: another number of replicas needs a person's word, since
 // fewer may be too few.
 func changeSeverity(fields []string) migrate.Severity {
-	if slices.Contains(fields, ".spec.replicas") {
+	if slices.Contains(fields, replicasPath) {
 		return migrate.Blocker
 	}
 	return migrate.Warning
@@ -400,7 +458,7 @@ var errUnsteady = errors.New("it changes all the time")
 // without a known type stay as they are.
 func Normalized(u *unstructured.Unstructured) *unstructured.Unstructured {
 	out := u.DeepCopy()
-	if err := normalize.Unstructured(out); err != nil {
+	if err := normalize.UnstructuredList([]*unstructured.Unstructured{out}); err != nil {
 		return u // the renderer would have failed on it too, and said so
 	}
 	return out

@@ -33,6 +33,11 @@ func policy(key, value string, objects ...*unstructured.Unstructured) bool {
 	})
 }
 
+// setAside reports whether a manifest tells Flux v2 to leave its object alone.
+func setAside(u *unstructured.Unstructured) bool {
+	return policy(keyReconcile, "disabled", u) || policy(keySSA, "Ignore", u)
+}
+
 // left says why Flux v2 leaves an object alone; empty if it does not (pkg:
 // ssa/manager_apply.go).
 func (p *prover) left(e *Evidence) string {
@@ -128,7 +133,7 @@ type Made struct {
 func MadeBy(objects []*unstructured.Unstructured) Made {
 	m := Made{namespaces: map[string]bool{}, kinds: map[schema.GroupKind]bool{}}
 	for _, u := range objects {
-		if policy(keyReconcile, "disabled", u) || policy(keySSA, "Ignore", u) {
+		if setAside(u) {
 			continue
 		}
 		switch gk := u.GroupVersionKind().GroupKind(); {

@@ -114,10 +114,25 @@ func Prove(ctx context.Context, inv migrate.Inventory, opts migrate.Options, w W
 		// Repositories that were not tried are held back by a finding.
 		res.Plan.Proof = "server"
 	}
+	res.Plan.Findings = withoutTwins(res.Plan.Findings)
 	res.Plan.Findings = append(res.Plan.Findings, clashes(inv, res.Plan.Repositories, res.Evidence)...)
 	res.Plan.Settle(opts.Decisions)
 	res.Plan.SetWaves()
 	return res, nil
+}
+
+// withoutTwins leaves out what the proof says of replicas where the planner, which
+// knows the autoscaler from Git, has said it of the same object.
+func withoutTwins(findings []migrate.Finding) []migrate.Finding {
+	said := map[string]bool{}
+	return slices.DeleteFunc(findings, func(f migrate.Finding) bool {
+		if f.Code != replicasCode {
+			return false
+		}
+		twin := said[f.Subject]
+		said[f.Subject] = true
+		return twin
+	})
 }
 
 // placesOf are, by object, the files and lines where an agent's repository holds
@@ -369,12 +384,13 @@ func rendered(ctx context.Context, agent *migrate.Flux1Agent, plan *migrate.Plan
 	return build.Render(ctx, in)
 }
 
-// clashes finds objects that two Repositories would apply.
+// clashes finds objects that two Repositories would apply, and says of which
+// agents it is not known what they apply.
 func clashes(inv migrate.Inventory, repos []migrate.Repository, evidence map[string]map[string]*Evidence) []migrate.Finding {
 	owners := map[string][]string{}
 	for _, r := range repos {
 		for id, e := range evidence[r.ID] {
-			if e.New != nil {
+			if e.New != nil && !setAside(e.New) { // one that is left alone is not fought over
 				owners[id] = append(owners[id], r.ID)
 			}
 		}
@@ -386,6 +402,15 @@ func clashes(inv migrate.Inventory, repos []migrate.Repository, evidence map[str
 		}
 	}
 	var findings []migrate.Finding
+	for _, a := range inv.Agents {
+		if a.Tree == nil && len(evidence[a.ID]) == 0 && len(places) > 0 {
+			findings = append(findings, migrate.Finding{
+				Severity: migrate.Warning, Code: "SHARED_OBJECTS_UNKNOWN", Subject: a.ID,
+				Message: fmt.Sprintf("what %s applies could not be read, so objects that other repositories share with it are not known", a.ID),
+				Hint:    "mend what its own findings name, and plan again, before any repository is handed over whose objects it may hold, too",
+			})
+		}
+	}
 	for id, ids := range owners {
 		if len(ids) < 2 {
 			continue

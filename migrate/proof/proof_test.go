@@ -72,6 +72,7 @@ func (w *fakeWorld) DryRun(_ context.Context, as Account, o *unstructured.Unstru
 var kinds = []migrate.ServedKind{
 	{Version: "v1", Kind: "ConfigMap", Namespaced: true}, {Version: "v1", Kind: "Secret", Namespaced: true},
 	{Version: "v1", Kind: "Namespace"}, {Group: "apps", Version: "v1", Kind: "Deployment", Namespaced: true},
+	{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "Role", Namespaced: true}, {Group: "autoscaling", Version: "v2", Kind: "HorizontalPodAutoscaler", Namespaced: true},
 }
 
 func (w *fakeWorld) DryRunChange(_ context.Context, _ Account, _, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
@@ -272,6 +273,51 @@ func TestOneObjectInTwoRepositoriesBlocksBoth(t *testing.T) {
 	}
 }
 
+// Who only holds an object that Flux v2 is told to leave alone fights with nobody.
+func TestAnObjectThatOneOfTwoRepositoriesLeavesAloneIsNoClash(t *testing.T) {
+	for mark, blocks := range map[string]bool{"fluxcd.io/ignore: 'true'": false, keyReconcile + ": disabled": false, keySSA + ": Ignore": false, "fluxcd.io/ignore: sync_only": true} {
+		text := configMap("a", `{kept: "1"}`)
+		inv := inventoryOf(t, map[string]string{"p/app/a.yaml": text})
+		other := inventoryOf(t, map[string]string{"p/app/a.yaml": strings.Replace(text, "namespace: team", "namespace: team, annotations: {"+mark+"}", 1)}).Agents[0]
+		other.ID, other.Release = "flux/flux-other", "flux-other"
+		inv.Agents = append(inv.Agents, other)
+		p, err := Plan(t.Context(), inv, migrate.Options{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(codesOf(p), "OBJECT_IN_TWO_REPOSITORIES"); got != blocks {
+			t.Errorf("%s: a clash is found: %t", mark, got)
+		}
+	}
+}
+
+func TestWhatAnUnreadRepositorySharesIsSaidToBeUnknown(t *testing.T) {
+	inv := inventoryOf(t, map[string]string{"p/app/a.yaml": configMap("a", `{kept: "1"}`)})
+	other := inv.Agents[0]
+	other.ID, other.Release, other.Tree, other.Files, other.Objects = "flux/flux-other", "flux-other", nil, nil, nil
+	both := migrate.Inventory{Agents: []migrate.Flux1Agent{inv.Agents[0], other}}
+	for name, c := range map[string]struct {
+		inv  migrate.Inventory
+		want bool
+	}{
+		"one of two is not read":  {both, true},
+		"the only one is read":    {inv, false},
+		"none is read, nor known": {migrate.Inventory{Agents: []migrate.Flux1Agent{other}}, false},
+	} {
+		p, err := Plan(t.Context(), c.inv, migrate.Options{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := false
+		for _, f := range p.Findings {
+			got = got || f.Code == "SHARED_OBJECTS_UNKNOWN" && f.Subject == other.ID && f.Repository == ""
+		}
+		if got != c.want {
+			t.Errorf("%s: said %t", name, got)
+		}
+	}
+}
+
 func TestOfflineProofSaysWhatItDidNotProve(t *testing.T) {
 	p, err := Plan(t.Context(), inventoryOf(t, map[string]string{"p/app/a.yaml": configMap("a", `{kept: "1"}`)}), migrate.Options{}, nil)
 	if err != nil {
@@ -352,7 +398,8 @@ func TestWhatIsStagedIsTriedAsTheFutureAccount(t *testing.T) {
 
 func TestWhatTheRendererWritesOutIsNoDifference(t *testing.T) {
 	inv := inventoryOf(t, map[string]string{"p/app/n.yaml": "apiVersion: v1\nkind: Namespace\nmetadata: {name: team}\n",
-		"p/app/s.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: team}\nstringData: {k: v}\n"})
+		"p/app/s.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: team}\nstringData: {k: v}\n",
+		"p/app/r.yaml": "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: r, namespace: team}\nrules: [{apiGroups: [''], resources: [pods], verbs: [get], resourceNames: []}]\n"})
 	p, err := Plan(t.Context(), inv, migrate.Options{}, nil)
 	if err != nil {
 		t.Fatal(err)

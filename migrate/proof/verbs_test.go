@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	validation "k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/yaml"
 
 	"github.com/fluxover/fluxover/migrate"
 )
@@ -494,5 +495,46 @@ func TestADefinitionThatIsLeftAloneMustBeInTheCluster(t *testing.T) {
 	slices.Sort(got)
 	if d := cmp.Diff([]string{"_gone__Namespace", "_left__Namespace"}, got); d != "" {
 		t.Errorf("%s of %v", d, r.Plan.Findings)
+	}
+}
+
+func TestADefinitionThatIsNotReadyHoldsBackWhatWaitsForIt(t *testing.T) {
+	status := func(text string) map[string]any {
+		var m map[string]any
+		if err := yaml.Unmarshal([]byte(text), &m); err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	const crd, class = "apiextensions.k8s.io/v1", "example.com/v1"
+	for name, c := range map[string]struct {
+		apiVersion, kind string
+		live             map[string]any // beside name and kind
+		want             string
+	}{
+		"a CRD whose names are taken":            {crd, "CustomResourceDefinition", status("status: {conditions: [{type: NamesAccepted, status: 'False', reason: KindConflict, message: taken}]}"), "Failed: taken"},
+		"a CRD that is served":                   {crd, "CustomResourceDefinition", status("status: {conditions: [{type: NamesAccepted, status: 'True'}, {type: Established, status: 'True'}]}"), ""},
+		"a CRD that is being deleted":            {crd, "CustomResourceDefinition", status("metadata: {deletionTimestamp: '2026-01-01T00:00:00Z'}\nstatus: {conditions: [{type: Established, status: 'True'}]}"), "Terminating"},
+		"a class that is not ready":              {class, "GatewayClass", status("status: {conditions: [{type: Ready, status: 'False', message: waiting}]}"), "InProgress: waiting"},
+		"a class that is ready":                  {class, "GatewayClass", status("status: {conditions: [{type: Ready, status: 'True'}]}"), ""},
+		"a class that reports nothing":           {class, "GatewayClass", nil, ""},
+		"a Namespace that is going":              {"v1", "Namespace", status("metadata: {deletionTimestamp: '2026-01-01T00:00:00Z'}\nstatus: {phase: Terminating}"), "Terminating"},
+		"a Namespace":                            {"v1", "Namespace", status("status: {phase: Active}"), ""},
+		"another object, for which nobody waits": {"example.com/v1", "Shop", status("status: {conditions: [{type: Ready, status: 'False'}]}"), ""},
+	} {
+		u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": c.apiVersion, "kind": c.kind, "metadata": map[string]any{"name": "x"}}}
+		live := u.DeepCopy()
+		for key, value := range c.live {
+			if key == "metadata" {
+				live.Object["metadata"].(map[string]any)["deletionTimestamp"] = value.(map[string]any)["deletionTimestamp"]
+				continue
+			}
+			live.Object[key] = value
+		}
+		p := &prover{repo: &migrate.Repository{ID: "flux/flux-team"}}
+		p.awaitedInVain(&migrate.ObjectPlan{ID: migrate.ObjectID(u), Application: "team-app"}, nil, u, live)
+		if c.want == "" && len(p.findings) > 0 || c.want != "" && (len(p.findings) != 1 || !strings.Contains(p.findings[0].Message, "is not ready: "+c.want)) {
+			t.Errorf("%s: the findings are %v", name, p.findings)
+		}
 	}
 }
