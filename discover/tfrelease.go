@@ -492,7 +492,7 @@ func (d *declared) resourceSettings(r *terraform.Resource) {
 		case slices.Contains(manifestArguments, name):
 			add(name, "", migrate.Dropped, whyTerraform, p)
 		default:
-			add(name, "", migrate.Unknown, r.Type+" has no argument of that name that is known here", p)
+			add(name, "", migrate.Unknown, fmt.Sprintf("%s has no argument of that name that is known here", r.Type), p)
 		}
 	}
 	for _, name := range sortedNames(r.Body.Attributes) {

@@ -32,7 +32,8 @@ type heir struct {
 // Others count if they are in k's namespace and their GitRepository has the same
 // URL. They are rendered at k's revision where they follow the same reference,
 // else at their own; where that is not there, their inventory counts. One that
-// cannot be rendered is an error: what it would take over is not known.
+// cannot be rendered is an error if its files name one of the objects: whether it
+// would take that over is not known.
 func (r *kustomizer) heirs(ctx context.Context, k *kustomizev1.Kustomization, t *tree, left []*unstructured.Unstructured) (map[object.ObjMetadata]heir, error) {
 	sources := &sourcev1.GitRepositoryList{}
 	if err := r.live.List(ctx, sources, client.InNamespace(sourceName(k).Namespace)); err != nil {
@@ -65,7 +66,15 @@ func (r *kustomizer) heirs(ctx context.Context, k *kustomizev1.Kustomization, t 
 		if err != nil {
 			return nil, err
 		}
-		built, err := r.wouldBuild(ctx, other, from, own, t)
+		artifact, done, err := r.builtFrom(other, from, own, t)
+		if err != nil {
+			return nil, fmt.Errorf("read what Kustomization %s is built from: %w", other.Name, err)
+		}
+		built, err := r.wouldBuild(ctx, other, artifact)
+		if err != nil && ctx.Err() == nil {
+			err = perhaps(err, other, artifact, left)
+		}
+		done()
 		if err != nil {
 			return nil, fmt.Errorf("whether Kustomization %s takes them over cannot be told: %w", other.Name, err)
 		}
@@ -98,27 +107,32 @@ func idsOf(objects []*unstructured.Unstructured) map[object.ObjMetadata]bool {
 	return ids
 }
 
-// wouldBuild are the objects that a Kustomization with the source from builds:
-// at the revision of t, a tree of the source own, if it follows the same
-// reference. It is nil if the tree that it builds from is not there.
-func (r *kustomizer) wouldBuild(ctx context.Context, k *kustomizev1.Kustomization, from, own *sourcev1.GitRepository, t *tree) (map[object.ObjMetadata]bool, error) {
-	artifact := t.artifact
+// builtFrom is the artifact that a Kustomization with the source from is built
+// from: at the revision of t, a tree of the source own, if it follows the same
+// reference. It is nil if the tree is not there. done must be called.
+func (r *kustomizer) builtFrom(k *kustomizev1.Kustomization, from, own *sourcev1.GitRepository, t *tree) (artifact *build.Artifact, done func(), err error) {
+	done = func() {}
 	switch {
 	case from.Name == own.Name && from.Namespace == own.Namespace:
+		return t.artifact, done, nil
 	case reflect.DeepEqual(from.Spec.Reference, own.Spec.Reference):
-		var err error
-		if artifact, err = t.artifact.Ignoring(from.Spec.Ignore); err != nil {
-			return nil, err
-		}
+		artifact, err = t.artifact.Ignoring(from.Spec.Ignore)
+		return artifact, done, err
 	case from.Status.Artifact == nil:
+		return nil, done, nil
+	}
+	theirs, free := r.trees.use(sourceName(k), from.Status.Artifact.Revision, from.Status.Artifact.Digest)
+	if theirs == nil {
+		return nil, done, nil
+	}
+	return theirs.artifact, free, nil
+}
+
+// wouldBuild are the objects that a Kustomization builds from an artifact; nil
+// without one.
+func (r *kustomizer) wouldBuild(ctx context.Context, k *kustomizev1.Kustomization, artifact *build.Artifact) (map[object.ObjMetadata]bool, error) {
+	if artifact == nil {
 		return nil, nil
-	default:
-		theirs, done := r.trees.use(sourceName(k), from.Status.Artifact.Revision, from.Status.Artifact.Digest)
-		if theirs == nil {
-			return nil, nil
-		}
-		defer done()
-		artifact = theirs.artifact
 	}
 	rendering, err := r.render(ctx, k, artifact)
 	if errors.Is(err, build.ErrPathNotFound) {
@@ -128,4 +142,17 @@ func (r *kustomizer) wouldBuild(ctx context.Context, k *kustomizev1.Kustomizatio
 		return nil, err
 	}
 	return idsOf(rendering.Objects), nil
+}
+
+// perhaps is why a Kustomization could not be rendered, if it might build one of the
+// objects that left another: its files name it. A bad file elsewhere in the
+// repository keeps nothing from being deleted.
+func perhaps(err error, k *kustomizev1.Kustomization, artifact *build.Artifact, left []*unstructured.Unstructured) error {
+	for _, u := range left {
+		named, unread := artifact.Speaks(build.Folder(k.Spec.Path), u.GetName())
+		if named || unread != nil {
+			return errors.Join(err, unread)
+		}
+	}
+	return nil
 }

@@ -111,19 +111,25 @@ func TestAFileThatMovedAndThenLeftGitIsDeletedByWhoeverHadIt(t *testing.T) {
 	}
 }
 
-// Nothing is deleted while it is not known what another application has; one of
-// another repository is nobody to ask.
+// Nothing is deleted that another application, which cannot be built, may have by
+// now; one whose files do not name it has it not, and one of another repository is
+// nobody to ask.
 func TestAnApplicationThatCannotBeBuiltKeepsOthersFromDeleting(t *testing.T) {
 	namespace := nextTeam(t)
 	e := newTeam(t, map[string]string{
-		"a/kept.yaml": configMapYAML(namespace, "kept", "1"), "a/going.yaml": configMapYAML(namespace, "going", "1"), "b/other.yaml": configMapYAML(namespace, "other", "1"),
+		"a/kept.yaml": configMapYAML(namespace, "kept", "1"), "a/gone.yaml": configMapYAML(namespace, "gone", "1"),
+		"a/going.yaml": configMapYAML(namespace, "going", "1"), "b/other.yaml": configMapYAML(namespace, "other", "1"),
 	}, everySecond)
 	a, b := e.kustomization("a", "./a"), e.kustomization("b", "./b")
 	e.create(a)
 	e.create(b)
 	until(e, a, "ready", func(k *kustomizev1.Kustomization) bool { return conditions.IsReady(k) })
 	until(e, b, "ready", func(k *kustomizev1.Kustomization) bool { return conditions.IsReady(k) })
-	e.push("remove one, break b", map[string]string{"a/going.yaml": "", "b/other.yaml": "kind: [\n"})
+	e.untilReady(a, e.push("remove one, break b", map[string]string{"a/gone.yaml": "", "b/other.yaml": "kind: [\n"}))
+	if e.exists(e.configMap("gone")) {
+		t.Error("it is still there, though b does not name it")
+	}
+	e.push("move one into a file that cannot be read", map[string]string{"a/going.yaml": "", "b/other.yaml": "kind: [\nname: going\n"})
 	e.untilReason(a, fluxmeta.PruneFailedReason)
 	if message := conditions.GetMessage(a, fluxmeta.ReadyCondition); !strings.Contains(message, "nothing was deleted") || !strings.Contains(message, "Kustomization b") {
 		t.Errorf("it says %q", message)

@@ -214,9 +214,9 @@ func (p *prover) awaitedInVain(o *migrate.ObjectPlan, old *migrate.Object, objec
 }
 
 // unready says why a live object is not ready for Flux v2, which asks kstatus; empty
-// if it is. One without a status has none to be ready by.
+// if it is. One without conditions has none to be ready by.
 func unready(live *unstructured.Unstructured) string {
-	if _, reports := live.Object["status"]; !reports && live.GetDeletionTimestamp() == nil {
+	if reports, _, _ := unstructured.NestedSlice(live.Object, "status", "conditions"); len(reports) == 0 && live.GetDeletionTimestamp() == nil {
 		return ""
 	}
 	result, err := status.Compute(live)

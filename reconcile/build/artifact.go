@@ -154,6 +154,28 @@ func (a *Artifact) Has(p string) (isFolder, ok bool) {
 	return isFolder, ok
 }
 
+// Speaks reports whether a text stands in a file that a folder may be built of: one
+// in the folder or, where a kustomization file can lead out of it, any.
+func (a *Artifact) Speaks(folder, text string) (bool, error) {
+	within := folder + "/"
+	if _, leads := kustomizationFile(a, folder); leads || folder == "." {
+		within = ""
+	}
+	for _, p := range a.Files() {
+		if !strings.HasPrefix(p, within) {
+			continue
+		}
+		data, err := fs.ReadFile(a.tree, p)
+		if err != nil {
+			return false, fmt.Errorf("read %s: %w", p, err)
+		}
+		if bytes.Contains(data, []byte(text)) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 // read gives a visible file's content, unless its aliases are dangerous.
 func (a *Artifact) read(p string) ([]byte, error) {
 	if isFolder, ok := a.folder[p]; !ok || isFolder {
