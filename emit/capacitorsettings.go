@@ -168,12 +168,12 @@ sync:
 # as Flux v1 had it. The same may stand below a cluster, a team and an
 # application, and the narrowest holds. Where prune turns on what Flux v1 had
 # off, namespaces, volumes, definitions and HelmReleases are still never deleted.
+# Fields that are left to whoever sets them, as replicas to an autoscaler, stand in
+# kustomization.ignore; the narrowest list holds alone.
 #
 # defaults:
 #   gitRepository: {interval: 1m, timeout: 1m}
 #   kustomization: {interval: 10m, retryInterval: 1m, timeout: 5m, prune: true, wait: false}
-# Fields that are left to whoever sets them, as replicas to an autoscaler, stand in
-# kustomization.ignore; the narrowest list holds alone.
 # clusters:
 #   prod:
 #     kustomization: {interval: 5m}

@@ -125,10 +125,11 @@ func precious(gk schema.GroupKind) string {
 	return ""
 }
 
-// ProtectPrecious are the patches of a Kustomization that keep every object of the kinds whose loss takes more with it from being
-// pruned. A plan protects the objects that it knows, one by one, where Flux v1
-// collects garbage; these are for a Kustomization that is made to prune where
-// Flux v1 did not, of whose objects the plan says nothing.
+// ProtectPrecious are the patches of a Kustomization that keep every object of the
+// kinds whose loss takes more with it from being pruned. A plan protects the objects
+// that it knows, one by one, where Flux v1 collects garbage; these are for a
+// Kustomization that is made to prune where Flux v1 did not, of whose objects the
+// plan says nothing.
 func ProtectPrecious() []any {
 	out := make([]any, 0, len(preciousKinds))
 	for _, k := range preciousKinds {
