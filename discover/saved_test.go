@@ -317,7 +317,7 @@ func TestWithoutItsKeysASavedInventoryDoesNotHandOverEncryptedFiles(t *testing.T
 	if err != nil {
 		t.Fatal(err)
 	}
-	partly, err := sops.Encrypt("# MARKED-COMMENT\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: c\n  namespace: b\n  annotations: {note: MARKED-NOTE, fluxcd.io/ignore: \"false\"}\ndata:\n  password: MARKED-SECRET\n  user: MARKED-PLAIN\n  more: [\"4711\", {port: 4712}]\n", "yaml",
+	partly, err := sops.Encrypt("# MARKED-COMMENT\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: c\n  namespace: b\n  annotations: {note: MARKED-NOTE, fluxcd.io/ignore: \"false\"}\ndata:\n  password: MARKED-SECRET\n  user: MARKED-PLAIN\n  more: [\"47114711471\", {port: 47124712472}]\n", "yaml",
 		sops.Options{EncryptedRegex: "^password$", Keys: []sops.Key{key}})
 	if err != nil {
 		t.Fatal(err)
@@ -339,7 +339,7 @@ func TestWithoutItsKeysASavedInventoryDoesNotHandOverEncryptedFiles(t *testing.T
 	}
 	is, text := saveAndOpen(t, was)
 	wantFinding(t, is, EncryptedNotSaved, "apps/a.yaml is encrypted with SOPS")
-	for _, secret := range []string{"MARKED", "TUFSS0VE", "AGE-SECRET-KEY", "4711", "4712"} {
+	for _, secret := range []string{"MARKED", "TUFSS0VE", "AGE-SECRET-KEY", "47114711471", "47124712472"} {
 		if strings.Contains(text, secret) {
 			t.Errorf("saved is %s", secret)
 		}
