@@ -31,57 +31,21 @@ func (l *LookedAt) is(c terraform.Cluster) (same, known bool) {
 	}
 	// A context of another file than the usual one may be of another cluster
 	// than that of the same name here.
-	file, _ := c.Kubeconfig.Str()
-	if name, ok := c.Context.Str(); ok && name != "" && (c.Kubeconfig == nil || strings.HasSuffix(file, ".kube/config")) {
+	file, given := c.Kubeconfig.Str()
+	if name, ok := c.Context.Str(); ok && name != "" && (!given || strings.HasSuffix(file, ".kube/config")) {
 		if s, ok := l.Contexts[name]; ok && server != "" {
 			return terraform.ServerURL(s) == server, true
 		}
 	}
-	if l.hasName(c) {
-		return !l.elsewhere(c), true
+	// EKS and GKE write the name at the end of the kubeconfig's own, after a
+	// slash or an underscore.
+	if name, ok := c.Name.Str(); ok && name != "" && l.Name != "" {
+		name = name[strings.LastIndex(name, "/")+1:]
+		if l.Name == name || strings.HasSuffix(l.Name, "/"+name) || strings.HasSuffix(l.Name, "_"+name) {
+			return true, true
+		}
 	}
 	return false, false
-}
-
-// hasName reports whether a cluster has the name of this one. EKS and GKE write
-// it at the end of the kubeconfig's own, after a slash or an underscore.
-func (l *LookedAt) hasName(c terraform.Cluster) bool {
-	name, ok := c.Name.Str()
-	if !ok || name == "" || l == nil || l.Name == "" {
-		return false
-	}
-	name = bareName(name)
-	return l.Name == name || strings.HasSuffix(l.Name, "/"+name) || strings.HasSuffix(l.Name, "_"+name)
-}
-
-// bareName is a cluster's name without the place before it.
-func bareName(name string) string { return name[strings.LastIndex(name, "/")+1:] }
-
-// elsewhere reports whether a cluster with the name of this one is of another
-// place than the kubeconfig's name says: arn:aws:eks:REGION:ACCOUNT:cluster/NAME,
-// gke_PROJECT_LOCATION_NAME.
-func (l *LookedAt) elsewhere(c terraform.Cluster) bool {
-	differs := func(said, here string) bool { return said != "" && here != "" && said != here }
-	if parts := strings.SplitN(l.Name, ":", 6); len(parts) == 6 && parts[0] == "arn" && parts[2] == "eks" {
-		account := ""
-		if role := strings.SplitN(c.In("role_arn"), ":", 6); len(role) == 6 {
-			account = role[4]
-		}
-		return differs(c.In("region"), parts[3]) || differs(account, parts[4])
-	}
-	if parts := strings.SplitN(l.Name, "_", 4); len(parts) == 4 && parts[0] == "gke" {
-		return differs(c.In("project"), parts[1]) || differs(cmp.Or(c.In("location"), c.In("region")), parts[2])
-	}
-	return false
-}
-
-// byNameAlone reports whether nothing but its name says that a provider
-// configuration leads to this cluster.
-func (l *LookedAt) byNameAlone(c terraform.Cluster) bool {
-	unnamed := c
-	unnamed.Name = nil
-	same, _ := l.is(unnamed)
-	return !same
 }
 
 // end is one provider configuration of one root module, with the agents that
@@ -107,8 +71,7 @@ func (e *end) isDefault() bool {
 }
 
 // named reports whether a person's word for a cluster means this one: an
-// alias, a provider configuration, a server, a context (also FILE#CONTEXT) or a
-// cluster's name after its place.
+// alias, a provider configuration, a server, a context or a cluster's name.
 func (e *end) named(word string) bool {
 	c := e.cluster
 	if c.Provider.Alias == word || e.key() == word || c.Provider.String() == word || word == "default" && e.isDefault() {
@@ -117,11 +80,12 @@ func (e *end) named(word string) bool {
 	if s := c.ServerURL(); s != "" && s == terraform.ServerURL(word) {
 		return true
 	}
-	if s, ok := c.Context.Str(); ok && s == word {
-		return true
+	for _, n := range []*terraform.Node{c.Context, c.Name} {
+		if s, ok := n.Str(); ok && s == word {
+			return true
+		}
 	}
-	says := c.Says()
-	return slices.Contains(says[:], word) && strings.ContainsAny(word, "/#")
+	return false
 }
 
 // said has a bit for each of what the end says of its cluster.
@@ -365,23 +329,6 @@ func (g clusterGroup) perhapsOf(o TerraformOptions) func(clusterGroup) bool {
 	}
 }
 
-// differ reports whether two of some groups say the same kind of thing of their
-// clusters: it is not the same, or they would be one group.
-func differ(gs []clusterGroup, of []int) bool {
-	var seen uint8
-	for _, i := range of {
-		var said uint8
-		for _, e := range gs[i] {
-			said |= e.said()
-		}
-		if seen&said != 0 {
-			return true
-		}
-		seen |= said
-	}
-	return false
-}
-
 func indexSet(list []int) map[int]bool {
 	out := make(map[int]bool, len(list))
 	for _, i := range list {
@@ -404,27 +351,11 @@ func chooseCluster(gs []clusterGroup, o TerraformOptions) (mine []int, why strin
 	}
 	if o.Provider != "" {
 		if mine = where(func(e *end) bool { return e.named(o.Provider) }); len(mine) == 0 {
-			mine = where(func(e *end) bool {
-				n, ok := e.cluster.Name.Str()
-				return ok && (n == o.Provider || bareName(n) == o.Provider)
-			})
-		}
-		switch {
-		case len(mine) == 0:
 			why = fmt.Sprintf("none is declared through %q", o.Provider)
-		case differ(gs, mine):
-			mine, why = nil, fmt.Sprintf("several clusters are called %q", o.Provider)
 		}
 		return mine, why
 	}
-	isMine := func(e *end) bool { same, known := o.LookedAt.is(e.cluster); return same && known }
-	if mine = where(func(e *end) bool { return isMine(e) && !o.LookedAt.byNameAlone(e.cluster) }); len(mine) > 0 {
-		return mine, ""
-	}
-	if mine = where(isMine); len(mine) > 0 {
-		if differ(gs, mine) {
-			return nil, fmt.Sprintf("several clusters have the name %q, as the one that the kubeconfig names has", bareName(o.LookedAt.Name))
-		}
+	if mine = where(func(e *end) bool { same, known := o.LookedAt.is(e.cluster); return same && known }); len(mine) > 0 {
 		return mine, ""
 	}
 	other := where(func(e *end) bool { _, known := o.LookedAt.is(e.cluster); return known })

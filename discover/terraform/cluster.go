@@ -3,9 +3,10 @@ package terraform
 import (
 	"net"
 	"net/url"
-	"path"
 	"slices"
 	"strings"
+
+	"github.com/zclconf/go-cty/cty"
 )
 
 // Cluster is what a provider configuration says about the cluster that it talks
@@ -20,18 +21,10 @@ type Cluster struct {
 	Kubeconfig *Node // config_path, or the first of config_paths
 	// Name is that of the cluster for the cloud that runs it: of the program
 	// that gives the token, or of the data source or resource that Server is
-	// taken from; after its place, as REGION/NAME, where that is said.
+	// taken from.
 	Name     *Node
 	Position Position
-
-	dir      string            // in which terraform runs, absolute
-	place    map[string]string // the parts before the name, by [placeParts]
-	unplaced string            // what tells Name from others where a part of its place is not known
 }
-
-// In is a part of the place of the cluster that [Cluster.Name] names: "region",
-// "location", "project", "role_arn"; empty where it is not said.
-func (c Cluster) In(part string) string { return c.place[part] }
 
 // Says is what the configuration says of its cluster, in the order in which it
 // counts: the server, the name, the context; "" where it says nothing. Two of
@@ -74,13 +67,7 @@ func ServerURL(s string) string {
 	return u.Scheme + "://" + host + strings.TrimRight(u.Path, "/")
 }
 
-func (c Cluster) name() string {
-	s, ok := c.Name.Str()
-	if ok && c.unplaced != "" {
-		return c.unplaced + "/" + s
-	}
-	return s
-}
+func (c Cluster) name() string { s, _ := c.Name.Str(); return s }
 
 // context is the kubeconfig's context; one of the same name in another file is
 // another context.
@@ -89,13 +76,7 @@ func (c Cluster) context() string {
 	if !ok || s == "" {
 		return ""
 	}
-	file, known := c.Kubeconfig.Str()
-	switch {
-	case c.Kubeconfig != nil && !known:
-		file = c.dir + "?" + c.Kubeconfig.String() // whichever it is, one of another folder may be another
-	case file != "" && !path.IsAbs(file) && !strings.HasPrefix(file, "~"):
-		file = path.Join(c.dir, file)
-	}
+	file, _ := c.Kubeconfig.Str()
 	return file + "#" + s
 }
 
@@ -130,9 +111,6 @@ func (c Cluster) String() string {
 // that use the same arguments.
 func (r *Result) Cluster(ref ProviderRef) Cluster {
 	out := Cluster{Provider: ref}
-	if r.loader != nil {
-		out.dir = r.loader.absolute(r.loader.dir)
-	}
 	for i := range r.Providers {
 		p := &r.Providers[i]
 		if p.Ref.Name != ref.Name || p.Ref.Alias != ref.Alias || p.Ref.Module != ref.Module || p.Ref.Key != ref.Key && p.Ref.Key != "[*]" {
@@ -152,7 +130,9 @@ func (r *Result) Cluster(ref ProviderRef) Cluster {
 				out.Kubeconfig = list.List[0]
 			}
 		}
-		r.name(&out, c)
+		if out.Name = c.tokenCluster(); out.Name == nil && out.Server != nil {
+			out.Name = r.clusterName(out.Server)
+		}
 		return out
 	}
 	return out
@@ -191,107 +171,36 @@ func (c connection) field(path ...string) *Node {
 }
 
 // clusterFlags are those by which the programs that give tokens are told the
-// cluster: aws, aws-iam-authenticator. placeFlags and placeVariables tell them its
-// place, by the arguments of the provider aws that say the same.
-var (
-	clusterFlags   = []string{"--cluster-name", "--cluster-id", "-i"}
-	placeFlags     = map[string]string{"--region": "region", "--profile": "profile", "--role-arn": "role_arn", "--role": "role_arn", "-r": "role_arn"}
-	placeVariables = map[string]string{"AWS_REGION": "region", "AWS_DEFAULT_REGION": "region", "AWS_PROFILE": "profile"}
-)
-
-// placeParts are the parts of a place, in the order in which they stand before a
-// name: in whose account it is, then where. Names of clusters are unique within.
-var placeParts = []string{"subscription_id", "profile", "role_arn", "project", "resource_group_name", "region", "location"}
+// cluster: aws, aws-iam-authenticator.
+var clusterFlags = []string{"--cluster-name", "--cluster-id", "-i"}
 
 // tokenCluster is the cluster that the program which gives the token is asked
-// for, and its place.
-func (c connection) tokenCluster() (name *Node, place map[string]*Node) {
-	place = map[string]*Node{}
-	if env := c.field("exec", "env"); env != nil && env.Kind == Map {
-		for _, variable := range sortedKeys(placeVariables) {
-			if n := env.Map[variable]; n != nil {
-				place[placeVariables[variable]] = n
-			}
-		}
-	}
+// for.
+func (c connection) tokenCluster() *Node {
 	args := c.field("exec", "args")
 	if args == nil || args.Kind != List {
-		return nil, place
+		return nil
 	}
 	for i, n := range args.List {
 		text, ok := n.Str()
 		if !ok {
 			continue
 		}
-		flag, value, given := strings.Cut(text, "=")
-		to := &Node{Kind: Scalar, Scalar: value, Origin: n.Origin}
-		if !given {
-			if i+1 == len(args.List) {
-				continue
-			}
-			to = args.List[i+1]
+		if flag, value, given := strings.Cut(text, "="); given && slices.Contains(clusterFlags, flag) {
+			return &Node{Kind: Scalar, Scalar: value, Origin: n.Origin}
 		}
-		switch part := placeFlags[flag]; {
-		case slices.Contains(clusterFlags, flag) && name == nil:
-			name = to
-		case part != "":
-			place[part] = to
+		if slices.Contains(clusterFlags, text) && i+1 < len(args.List) {
+			return args.List[i+1]
 		}
 	}
-	return name, place
+	return nil
 }
 
-// name finds the name of the cluster for its cloud, and its place: as the program
-// is told that gives the token, else as the data source or resource has it from
-// which the server is taken. What the program is not told of the place, the other
-// has; unless both are of different names.
-func (r *Result) name(out *Cluster, c connection) {
-	name, place := c.tokenCluster()
-	of := r.serverOf(out.Server)
-	if of != nil {
-		own := of.Body.field(r.loader, "name")
-		text, known := own.Str()
-		switch asked, ok := name.Str(); {
-		case name == nil && !known:
-			return
-		case name == nil:
-			name = own
-		case ok && known && asked != text:
-			of = nil
-		}
-	}
-	if of != nil {
-		for part, n := range r.placeOf(of) {
-			if place[part] == nil {
-				place[part] = n
-			}
-		}
-	}
-	text, ok := name.Str()
-	if out.Name = name; !ok {
-		return
-	}
-	var words, open []string
-	out.place = map[string]string{}
-	for _, part := range placeParts {
-		switch s, ok := place[part].Str(); {
-		case ok && s != "":
-			out.place[part] = s
-			words = append(words, strings.ReplaceAll(s, "/", ":"))
-		case place[part] != nil && place[part].Kind != Scalar:
-			open = append(open, part+"="+place[part].String())
-		}
-	}
-	if open != nil { // the same words in another folder may mean another place
-		out.unplaced = strings.ReplaceAll("?"+out.dir+" "+strings.Join(open, " "), "/", ":")
-	}
-	out.Name = &Node{Kind: Scalar, Scalar: strings.Join(append(words, text), "/"), Origin: name.Origin}
-}
-
-// serverOf is the one data source or resource that a server is taken from, when
-// Terraform runs; nil if it is none.
-func (r *Result) serverOf(server *Node) *Resource {
-	if server == nil || server.Kind != Unknown || len(server.Causes) != 1 {
+// clusterName finds the name of the cluster whose server is read when Terraform
+// runs: that of the one data source or resource which it is taken from. For
+// clouds whose names are not unique, the place is part of the name.
+func (r *Result) clusterName(server *Node) *Node {
+	if server.Kind != Unknown || len(server.Causes) != 1 {
 		return nil
 	}
 	cause := server.Causes[0]
@@ -299,37 +208,24 @@ func (r *Result) serverOf(server *Node) *Resource {
 		return nil
 	}
 	for _, x := range r.Resources {
-		if strings.HasPrefix(cause.Name, x.Address+".") {
-			return x
-		}
-	}
-	return nil
-}
-
-// placeOf is where a cluster is: what it says itself and, for the rest, what the
-// configuration of its provider says.
-func (r *Result) placeOf(x *Resource) map[string]*Node {
-	place := map[string]*Node{}
-	take := func(b *Body, parts ...string) {
-		for _, part := range parts {
-			if n := b.field(r.loader, part); n != nil && place[part] == nil {
-				place[part] = n
-			}
-		}
-	}
-	take(x.Body, "project", "resource_group_name", "region", "location")
-	for i := range r.Providers {
-		p := &r.Providers[i]
-		if p.Ref.Name != x.Provider.Name || p.Ref.Alias != x.Provider.Alias || p.Ref.Module != x.Provider.Module || p.Ref.Key != x.Provider.Key {
+		if !strings.HasPrefix(cause.Name, x.Address+".") {
 			continue
 		}
-		take(p.Body, "subscription_id", "profile", "project")
-		if place["region"] == nil && place["location"] == nil {
-			take(p.Body, "region")
+		var parts []string
+		for _, n := range []string{"project", "resource_group_name", "region", "location", "name"} {
+			a := x.Body.Attributes[n]
+			switch {
+			case a == nil:
+			case a.Value.IsKnown() && !a.Value.IsNull() && a.Value.Type() == cty.String:
+				parts = append(parts, a.Value.AsString())
+			case n == "name":
+				return nil
+			}
 		}
-		for _, role := range p.Body.All("assume_role") {
-			take(role.Body, "role_arn")
+		if len(parts) == 0 || x.Body.Attributes["name"] == nil {
+			return nil
 		}
+		return &Node{Kind: Scalar, Scalar: strings.Join(parts, "/"), Origin: Origin{Position: x.Position}}
 	}
-	return place
+	return nil
 }

@@ -70,9 +70,3 @@ module "south" {
   source    = "./team"
   providers = { helm = helm.south }
 }
-provider "aws" {
-  region = "eu-west-1"
-  assume_role {
-    role_arn = "arn:aws:iam::123456789012:role/ci"
-  }
-}
