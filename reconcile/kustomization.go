@@ -350,14 +350,9 @@ func (r *kustomizer) prune(ctx context.Context, state *kustomizationState, manag
 		retain(k.Status.Inventory, stale)
 		return &setback{fluxmeta.PruneFailedReason, fmt.Errorf("%d objects left the build, and nothing was deleted: %w", len(stale), err)}
 	}
-	stale = slices.DeleteFunc(stale, func(u *unstructured.Unstructured) bool {
-		h, moved := heirs[object.UnstructuredToObjMetadata(u)]
-		if moved && !h.lists {
-			r.log.Info("left to another", "kustomization", client.ObjectKeyFromObject(k).String(), "object", ssautil.FmtUnstructured(u), "to", h.name)
-			retain(k.Status.Inventory, []*unstructured.Unstructured{u})
-		}
-		return moved
-	})
+	if stale, err = r.leaveToHeirs(ctx, manager, k, stale, heirs, out.revision); err != nil {
+		return &setback{fluxmeta.PruneFailedReason, err}
+	}
 	if len(stale) == 0 {
 		return nil
 	}

@@ -8,7 +8,10 @@ import (
 
 	"github.com/fluxcd/cli-utils/pkg/object"
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/ssa"
+	ssautil "github.com/fluxcd/pkg/ssa/utils"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -16,11 +19,14 @@ import (
 	"github.com/fluxover/fluxover/reconcile/build"
 )
 
-// heir is a Kustomization that has an object which left another's build.
+// heir is a Kustomization that has an object which left another's build, or that
+// may have it.
 type heir struct {
 	name string
-	// lists is true once its status inventory holds the object: it was applied.
+	// lists is true once its status inventory holds the object.
 	lists bool
+	// broken is why it cannot be rendered; empty if it can.
+	broken string
 }
 
 // heirs finds those of the objects that left the build of k, at the revision of
@@ -31,9 +37,10 @@ type heir struct {
 //
 // Others count if they are in k's namespace and their GitRepository has the same
 // URL. They are rendered at k's revision where they follow the same reference,
-// else at their own; where that is not there, their inventory counts. One that
-// cannot be rendered is an error if its files name one of the objects: whether it
-// would take that over is not known.
+// else at their own; where that is not there, their inventory counts. Of one that
+// cannot be rendered it is not known what it would take over: it counts as an heir
+// of all, but for those that its files do not name where names stand in files as
+// they are.
 func (r *kustomizer) heirs(ctx context.Context, k *kustomizev1.Kustomization, t *tree, left []*unstructured.Unstructured) (map[object.ObjMetadata]heir, error) {
 	sources := &sourcev1.GitRepositoryList{}
 	if err := r.live.List(ctx, sources, client.InNamespace(sourceName(k).Namespace)); err != nil {
@@ -71,23 +78,61 @@ func (r *kustomizer) heirs(ctx context.Context, k *kustomizev1.Kustomization, t 
 			return nil, fmt.Errorf("read what Kustomization %s is built from: %w", other.Name, err)
 		}
 		built, err := r.wouldBuild(ctx, other, artifact)
-		if err != nil && ctx.Err() == nil {
-			err = perhaps(err, other, artifact, left)
+		if err != nil {
+			for _, u := range left {
+				if id := object.UnstructuredToObjMetadata(u); mayBuild(other, artifact, u.GetName()) && found[id].name == "" {
+					found[id] = heir{name: other.Name, broken: err.Error()}
+				}
+			}
 		}
 		done()
-		if err != nil {
-			return nil, fmt.Errorf("whether Kustomization %s takes them over cannot be told: %w", other.Name, err)
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("look whether others take them over: %w", context.Cause(ctx))
 		}
 		if built == nil {
 			built = listed
 		}
 		for id := range built {
-			if wanted[id] {
+			if wanted[id] && err == nil {
 				found[id] = heir{name: other.Name, lists: found[id].lists || listed[id]}
 			}
 		}
 	}
 	return found, nil
+}
+
+// leaveToHeirs gives those objects that nobody else has. The others stay in the
+// inventory of k until an heir has applied them, which is when they are marked as
+// its own: what is listed may also be skipped.
+func (r *kustomizer) leaveToHeirs(ctx context.Context, manager *ssa.ResourceManager, k *kustomizev1.Kustomization, left []*unstructured.Unstructured, heirs map[object.ObjMetadata]heir, revision string) ([]*unstructured.Unstructured, error) {
+	var stale []*unstructured.Unstructured
+	for i, u := range left {
+		h, moved := heirs[object.UnstructuredToObjMetadata(u)]
+		if !moved {
+			stale = append(stale, u)
+			continue
+		}
+		if h.lists {
+			live := u.DeepCopy()
+			err := manager.Client().Get(ctx, client.ObjectKeyFromObject(u), live)
+			if err != nil && !apierrors.IsNotFound(err) {
+				retain(k.Status.Inventory, append(stale, left[i:]...))
+				return nil, fmt.Errorf("%d objects left the build, and nothing was deleted: see whose %s is: %w", len(left), ssautil.FmtUnstructured(u), err)
+			}
+			labels := live.GetLabels()
+			if err != nil || labels[ownerName] != k.Name || labels[ownerNamespace] != k.Namespace {
+				continue // gone, or the heir's by now
+			}
+		}
+		retain(k.Status.Inventory, []*unstructured.Unstructured{u})
+		said := fmt.Sprintf("%s is left to Kustomization %s", ssautil.FmtUnstructured(u), h.name)
+		if h.broken != "" {
+			said = fmt.Sprintf("%s is not deleted: Kustomization %s may have it now, and cannot be built: %s", ssautil.FmtUnstructured(u), h.name, h.broken)
+		}
+		r.log.Info("left to another", "kustomization", client.ObjectKeyFromObject(k).String(), "object", ssautil.FmtUnstructured(u), "to", h.name)
+		r.tell(k, severityInfo, said, revision, nil)
+	}
+	return stale, nil
 }
 
 // listedBy are the objects of a Kustomization's status inventory.
@@ -144,15 +189,14 @@ func (r *kustomizer) wouldBuild(ctx context.Context, k *kustomizev1.Kustomizatio
 	return idsOf(rendering.Objects), nil
 }
 
-// perhaps is why a Kustomization could not be rendered, if it might build one of the
-// objects that left another: its files name it. A bad file elsewhere in the
-// repository keeps nothing from being deleted.
-func perhaps(err error, k *kustomizev1.Kustomization, artifact *build.Artifact, left []*unstructured.Unstructured) error {
-	for _, u := range left {
-		named, unread := artifact.Speaks(build.Folder(k.Spec.Path), u.GetName())
-		if named || unread != nil {
-			return errors.Join(err, unread)
-		}
+// mayBuild reports whether a Kustomization that cannot be rendered may build an
+// object of a name. It does not if nothing changes names on the way from its files,
+// and none of them holds this one.
+func mayBuild(k *kustomizev1.Kustomization, artifact *build.Artifact, name string) bool {
+	s := &k.Spec
+	if s.NamePrefix != "" || s.NameSuffix != "" || len(s.Components) > 0 || s.PostBuild != nil || len(s.Patches) > 0 {
+		return true
 	}
-	return nil
+	named, err := artifact.Names(build.Folder(s.Path), name)
+	return named || err != nil
 }

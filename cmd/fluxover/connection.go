@@ -141,7 +141,7 @@ func hintsOf(err error) []string {
 	switch {
 	case errors.Is(err, cutover.ErrLeaseLost):
 		return []string{`another operator may be at work by now: "fluxover status" shows who, and how far it is`}
-	case apierrors.IsForbidden(err) && errors.As(err, &account):
+	case errors.As(err, &account) && apierrors.IsForbidden(account.Err):
 		return []string{fmt.Sprintf("it is account %s that is refused, not you: see what its roles and bindings lack, or which policy or webhook refuses it, and have it treated as the old agent's account is", account.Account)}
 	case apierrors.IsForbidden(err):
 		return []string{"have this right granted, or use an account that has it (--context, --as)"}

@@ -32,7 +32,7 @@ metadata:
 spec: {paused: true, replicas: 2, template: {spec: {hostname: by-hand, containers: [{name: web}]}}}
 `)
 	const path = ".spec.template.spec.hostname"
-	for _, kind := range []string{"apps/v1 Deployment", "argoproj.io/v1alpha1 Rollout"} { // an operator's kind has pods too
+	for _, kind := range []string{"apps/v1 Deployment", "apps/v1 ReplicaSet", "argoproj.io/v1alpha1 Rollout"} { // an operator's kind has pods too
 		apiVersion, kind, _ := strings.Cut(kind, " ")
 		for _, asked := range []bool{false, true} {
 			now := parse("metadata: {name: web}\nspec: {replicas: 2, template: {spec: {dnsPolicy: Default, containers: [{name: web}]}}}\n")

@@ -422,6 +422,9 @@ func (m *masker) documents(text string) string {
 		case err != nil:
 			m.failed = true
 		case masked != nil:
+			if out.Len() > 0 {
+				out.WriteByte('\n') // a document does not begin in the line of its marker
+			}
 			out.Write(append(masked, '\n'))
 		default:
 			out.WriteString(document.String())

@@ -3,9 +3,12 @@ package flux1
 import (
 	"fmt"
 	"hash/fnv"
+	"io"
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"go.yaml.in/yaml/v3"
 
 	"github.com/fluxover/fluxover/migrate"
 )
@@ -106,4 +109,35 @@ func FuzzMask(f *testing.F) {
 			}
 		}
 	})
+}
+
+// What is masked inline is read again by whoever builds the folder.
+func TestDocumentsThatAreMaskedInlineCanBeRead(t *testing.T) {
+	for _, text := range []string{
+		"---\napiVersion: v1\nkind: Secret\nmetadata: {name: a}\nstringData: {a: MARKED}\n",
+		"kind: ConfigMap\nmetadata: {name: a}\n---\nkind: Secret\nmetadata: {name: b}\nstringData: {a: MARKED}\n--- # and one more\nkind: Secret\nmetadata: {name: c}\nstringData: {a: MARKED}\n",
+	} {
+		m := &masker{mask: maskForTest}
+		masked := m.documents(text)
+		if m.failed || strings.Contains(masked, "MARKED") {
+			t.Errorf("%q is masked as %q (failed: %t)", text, masked, m.failed)
+		}
+		decoder, documents := yaml.NewDecoder(strings.NewReader(masked)), 0
+		for {
+			var document map[string]any
+			err := decoder.Decode(&document)
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				t.Fatalf("%q: %v", masked, err)
+			}
+			if document != nil {
+				documents++
+			}
+		}
+		if want := strings.Count(text, "kind:"); documents != want {
+			t.Errorf("%q holds %d documents, want %d", masked, documents, want)
+		}
+	}
 }

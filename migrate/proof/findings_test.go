@@ -174,10 +174,10 @@ func TestWhetherPodsAreReplacedIsForItsControllerToSay(t *testing.T) {
 		"another kind, without any pods":  {&unstructured.Unstructured{Object: map[string]any{"kind": "Widget", "spec": map[string]any{"template": map[string]any{"a": "b"}}}}, false},
 		"a Rollout that names a workload": {&unstructured.Unstructured{Object: map[string]any{"kind": "Rollout", "spec": map[string]any{"workloadRef": map[string]any{"name": "web"}}}}, false},
 	} {
-		if got := ReplacesPods(c.live, []string{".spec.template.spec.containers[0].env"}); got != c.want {
+		if got := replacesPods(c.live, []string{".spec.template.spec.containers[0].env"}); got != c.want {
 			t.Errorf("%s: pods are replaced: %t, want %t", name, got, c.want)
 		}
-		if ReplacesPods(c.live, []string{".spec.replicas", ".spec.templateRef"}) {
+		if replacesPods(c.live, []string{".spec.replicas", ".spec.templateRef"}) {
 			t.Errorf("%s: its template does not change, and pods are said to be replaced", name)
 		}
 	}

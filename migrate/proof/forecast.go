@@ -212,11 +212,11 @@ func index(list []any, step fieldpath.PathElement) int {
 	return -1
 }
 
-// ReplacesPods reports whether a change of one of the fields of a live object
+// replacesPods reports whether a change of one of the fields of a live object
 // makes its controller replace its pods: any kind whose spec holds a template of
 // pods counts, an operator's too, but for those that use it for new pods alone,
 // and where the pods are replaced once somebody deletes them.
-func ReplacesPods(live *unstructured.Unstructured, fields []string) bool {
+func replacesPods(live *unstructured.Unstructured, fields []string) bool {
 	if _, found, err := unstructured.NestedSlice(live.Object, "spec", "template", "spec", "containers"); !found && err == nil {
 		return false
 	}

@@ -72,10 +72,10 @@ func TestRemovalsForecastsWhatOwnershipTakeOverRemoves(t *testing.T) {
 			if changed := differences(sent.Object, left.Object); (len(changed) > 0) != (len(got) > 0) {
 				t.Errorf("paths %v are said to go, and %v are gone", got, changed)
 			}
-			if name == "a rollout restart" && !ReplacesPods(deployment(), got) {
+			if name == "a rollout restart" && !replacesPods(deployment(), got) {
 				t.Error("it is not seen as a restart")
 			}
-			if name == "replicas by kubectl edit" && ReplacesPods(deployment(), got) {
+			if name == "replicas by kubectl edit" && replacesPods(deployment(), got) {
 				t.Error("a scale is taken for a restart")
 			}
 		})

@@ -269,7 +269,7 @@ func (p *prover) compare(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence
 		hint = "give it a label of its own in Git to keep it without these"
 		reason = "the API server gives an object without labels those of its pod template, and it has none between the mark of Flux v1 and the labels of Flux v2"
 	}
-	if ReplacesPods(e.Live, o.Fields) {
+	if replacesPods(e.Live, o.Fields) {
 		o.Verb, o.Why = migrate.Restart, "the pod template changes: "+reason
 		p.find(migrate.Finding{
 			Severity: migrate.Blocker, Code: "PODS_RESTART", Subject: o.ID, Where: where(old), Acceptable: true,
@@ -301,11 +301,12 @@ const (
 	replicasCode = "REPLICAS_AND_AUTOSCALER"
 )
 
-// scaledLive names who set the replicas of a live object through its scale
-// subresource; empty if nobody did.
+// scaledLive names what set the replicas of a live object through its scale
+// subresource, as autoscalers do; empty if nothing did. Who does so with kubectl is a
+// person.
 func scaledLive(live *unstructured.Unstructured) string {
 	for _, m := range live.GetManagedFields() {
-		if set, err := fieldSet(m); m.Subresource == "scale" && err == nil && ownsAny(set, []string{replicasPath}) {
+		if set, err := fieldSet(m); m.Subresource == "scale" && !strings.HasPrefix(m.Manager, "kubectl") && err == nil && ownsAny(set, []string{replicasPath}) {
 			return m.Manager
 		}
 	}
@@ -326,7 +327,7 @@ func (p *prover) replicasSetTwice(o *migrate.ObjectPlan, old *migrate.Object, e 
 	}
 	p.find(migrate.Finding{
 		Severity: migrate.Warning, Code: replicasCode, Subject: o.ID, Where: where(old),
-		Message: fmt.Sprintf("Git says replicas: %v for %s, and %s sets the number as autoscalers do (or \"kubectl scale\" did); fluxd puts it back at each sync, the new agent whenever it is changed", replicas, migrate.DisplayID(o.ID), who),
+		Message: fmt.Sprintf("Git says replicas: %v for %s, and %s sets the number as autoscalers do; fluxd puts it back at each sync, the new agent whenever it is changed", replicas, migrate.DisplayID(o.ID), who),
 		Hint:    migrate.ReplicasRemedy,
 	})
 }

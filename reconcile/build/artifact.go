@@ -154,17 +154,15 @@ func (a *Artifact) Has(p string) (isFolder, ok bool) {
 	return isFolder, ok
 }
 
-// Speaks reports whether a text stands in a file that a folder may be built of: one
-// in the folder or, where a kustomization file can lead out of it, any.
-func (a *Artifact) Speaks(folder, text string) (bool, error) {
-	within := folder + "/"
-	if _, leads := kustomizationFile(a, folder); leads || folder == "." {
-		within = ""
+// Names reports whether an object of a name may stand in the files that a folder is
+// built of: always where a kustomization file is in it or below, which can lead out
+// of it and change names, else where one of the manifests holds the name.
+func (a *Artifact) Names(folder, text string) (bool, error) {
+	files, nested := manifests(a, folder)
+	if nested {
+		return true, nil
 	}
-	for _, p := range a.Files() {
-		if !strings.HasPrefix(p, within) {
-			continue
-		}
+	for _, p := range files {
 		data, err := fs.ReadFile(a.tree, p)
 		if err != nil {
 			return false, fmt.Errorf("read %s: %w", p, err)

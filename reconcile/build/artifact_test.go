@@ -223,3 +223,31 @@ func TestTheOverlayRefusesWrites(t *testing.T) {
 		}
 	}
 }
+
+func TestNamesStandInFilesUnlessAKustomizationFileMakesThem(t *testing.T) {
+	a, err := NewArtifact(fstest.MapFS{
+		"flat/a.yaml":                    {Data: []byte("kind: ConfigMap\nmetadata: {name: one}\n")},
+		"flat/below/b.yaml":              {Data: []byte("kind: [\nname: two\n")},
+		"flat/README.md":                 {Data: []byte("three\n")},
+		"nested/web/kustomization.yaml":  {Data: []byte("resources: [../../base]\nnamePrefix: prod-\n")},
+		"base/c.yaml":                    {Data: []byte("kind: ConfigMap\nmetadata: {name: four}\n")},
+		"overlay/kustomization.yaml":     {Data: []byte("configMapGenerator: [{name: five}]\n")},
+		"flat-beside/kustomization.yaml": {Data: []byte("resources: [six.yaml]\n")},
+		"flat-beside/six.yaml":           {Data: []byte("kind: ConfigMap\nmetadata: {name: six}\n")},
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for folder, names := range map[string]map[string]bool{
+		"flat":    {"one": true, "two": true, "three": false, "four": false, "six": false},
+		"nested":  {"prod-four": true, "any": true},
+		"overlay": {"five-abc": true},
+		".":       {"any": true},
+	} {
+		for name, want := range names {
+			if got, err := a.Names(folder, name); err != nil || got != want {
+				t.Errorf("%s in %s: %t (%v), want %t", name, folder, got, err, want)
+			}
+		}
+	}
+}
