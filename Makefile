@@ -24,19 +24,16 @@ test: ## unit and end-to-end tests on a real control plane (the first run builds
 REAL_PROGRAMS := FLUXD SOURCE_CONTROLLER KUSTOMIZE_CONTROLLER STOCK_CRDS FLUX FLUX_CHARTS TERRAFORM TERRAFORM_PLUGINS
 
 # The journeys take longest, and wait as often as they work. Each has a
-# laboratory of its own, so that several can run at a time. LATE are those that
-# run behind the other tests, so that both lanes end at about the same time.
+# laboratory of its own, so that several can run at a time.
 JOURNEYS ?= 1
-LATE := ^TestKilled
 TIMEOUT ?= 60m
 test-journeys:
-	$(GO) test -timeout $(TIMEOUT) -parallel $(JOURNEYS) -skip '$(LATE)' ./e2e/journey
+	$(GO) test -timeout $(TIMEOUT) -parallel $(JOURNEYS) ./e2e/journey
 
 test-others:
 	$(GO) test -timeout $(TIMEOUT) $$($(GO) list ./... | grep -v /e2e/journey$$)
 	$(GO) test -tags faults -run WithFaultsBuiltIn ./migrate/cutover
 	@$(MAKE) --no-print-directory race-short
-	$(GO) test -timeout $(TIMEOUT) -parallel $(JOURNEYS) -run '$(LATE)' ./e2e/journey
 
 race: race-short ## the product's packages, and a journey, under the race detector (needs gcc)
 	CGO_ENABLED=1 $(GO) test -race -timeout 60m ./migrate/... ./discover/... ./emit/... ./reconcile/... ./cmd/...
