@@ -35,7 +35,7 @@ var noise = []noiseRule{
 	{
 		why: "bookkeeping of the API server (managedFields, resourceVersion, generation)",
 		hides: func(_ *noiseContext, steps []step, _, _ any) bool {
-			return len(steps) == 2 && steps[0].field == "metadata" && slices.Contains([]string{"managedFields", "resourceVersion", "generation"}, steps[1].field)
+			return len(steps) >= 2 && steps[0].field == "metadata" && slices.Contains([]string{"managedFields", "resourceVersion", "generation"}, steps[1].field)
 		},
 	},
 	{

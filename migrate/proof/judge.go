@@ -390,7 +390,6 @@ func (p *prover) tryOut(ctx context.Context, e *Evidence) (refused, err error) {
 			after, err := p.world.DryRunChange(ctx, account, e.Live, left)
 			switch {
 			case err == nil:
-				after.SetManagedFields(left.GetManagedFields()) // the apply's, not the patch's
 				e.After = after
 				return nil, nil
 			case p.fencedOff(account, err):
