@@ -231,6 +231,7 @@ func TestReplicasThatAnAutoscalerOfTheClusterSetsAreNamedThoughTheyAgreeJustNow(
 	}{
 		"an autoscaler that is live only": {map[string]string{"p/app/web.yaml": webDeployment}, scaled, "kube-controller-manager sets the number"},
 		"one that Git holds":              {map[string]string{"p/app/web.yaml": webDeployment, "p/app/hpa.yaml": autoscaler}, scaled, "HorizontalPodAutoscaler/team/web sets it too"},
+		"somebody with kubectl scale":     {map[string]string{"p/app/web.yaml": webDeployment}, entry("kubectl", update, "scale", `{"f:spec":{"f:replicas":{}}}`), ""},
 		"Git says no number":              {map[string]string{"p/app/web.yaml": strings.Replace(webDeployment, "  replicas: 1\n", "", 1)}, scaled, ""},
 		"set by hand":                     {map[string]string{"p/app/web.yaml": webDeployment}, entry("kubectl-edit", update, "", `{"f:spec":{"f:replicas":{}}}`), ""},
 	} {
