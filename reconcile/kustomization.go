@@ -279,7 +279,6 @@ type finding struct {
 // bring renders the objects and makes the cluster hold them, and not those that
 // are no longer among them. It sets the inventory once all stages were applied.
 func (r *kustomizer) bring(ctx context.Context, state *kustomizationState, k *kustomizev1.Kustomization, t *tree, out *finding) error {
-	buildsTotal.Inc()
 	rendering, err := r.render(ctx, k, t.artifact)
 	switch {
 	case errors.Is(err, build.ErrPathNotFound):
@@ -292,7 +291,10 @@ func (r *kustomizer) bring(ctx context.Context, state *kustomizationState, k *ku
 	if out.digest, err = rendering.Digest(); err != nil {
 		return &setback{fluxmeta.BuildFailedReason, err}
 	}
-	if err := refuseEmptyBuild(k, len(rendering.Objects), t.revision); err != nil {
+	if lasting(k) {
+		t.built.Store(builtAs{kustomization: k.UID, generation: k.Generation}, idsOf(rendering.Objects))
+	}
+	if err := refuseEmptyBuild(k, len(rendering.Objects), t.revision); err != nil && !r.allMoved(ctx, k, t) {
 		return &setback{fluxmeta.PruneFailedReason, err}
 	}
 	out.jobs = map[object.ObjMetadata]bool{}
@@ -326,6 +328,7 @@ func (r *kustomizer) render(ctx context.Context, k *kustomizev1.Kustomization, a
 	if err != nil {
 		return nil, err
 	}
+	buildsTotal.Inc()
 	return build.Render(ctx, build.Input{
 		Artifact: artifact, Kustomization: k, Variables: variables, StrictSubstitution: true, Keys: keys,
 	})

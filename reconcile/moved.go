@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 
 	"github.com/fluxcd/cli-utils/pkg/object"
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
@@ -69,15 +70,18 @@ func (r *kustomizer) heirs(ctx context.Context, k *kustomizev1.Kustomization, t 
 		if other.Name == k.Name || !other.DeletionTimestamp.IsZero() || from == nil || from.Spec.URL != own.Spec.URL {
 			continue
 		}
+		if other.Spec.KubeConfig != nil {
+			continue // its objects are in another cluster
+		}
 		listed, err := listedBy(other)
 		if err != nil {
 			return nil, err
 		}
-		artifact, done, err := r.builtFrom(other, from, own, t)
+		artifact, as, done, err := r.builtFrom(other, from, own, t)
 		if err != nil {
 			return nil, fmt.Errorf("read what Kustomization %s is built from: %w", other.Name, err)
 		}
-		built, err := r.wouldBuild(ctx, other, artifact)
+		built, err := r.wouldBuild(ctx, other, artifact, t, as)
 		if err != nil {
 			for _, u := range left {
 				if id := object.UnstructuredToObjMetadata(u); mayBuild(other, artifact, u.GetName()) && found[id].name == "" {
@@ -99,6 +103,20 @@ func (r *kustomizer) heirs(ctx context.Context, k *kustomizev1.Kustomization, t 
 		}
 	}
 	return found, nil
+}
+
+// allMoved reports whether everything that k applied is known to be built by
+// others at the revision of t: a build without objects then deletes nothing.
+func (r *kustomizer) allMoved(ctx context.Context, k *kustomizev1.Kustomization, t *tree) bool {
+	objects, err := inventoryObjects(k.Status.Inventory)
+	if err != nil {
+		return false
+	}
+	heirs, err := r.heirs(ctx, k, t, objects)
+	return err == nil && !slices.ContainsFunc(objects, func(u *unstructured.Unstructured) bool {
+		h, moved := heirs[object.UnstructuredToObjMetadata(u)]
+		return !moved || h.broken != ""
+	})
 }
 
 // leaveToHeirs gives those objects that nobody else has. The others stay in the
@@ -154,39 +172,76 @@ func idsOf(objects []*unstructured.Unstructured) map[object.ObjMetadata]bool {
 
 // builtFrom is the artifact that a Kustomization with the source from is built
 // from: at the revision of t, a tree of the source own, if it follows the same
-// reference. It is nil if the tree is not there. done must be called.
-func (r *kustomizer) builtFrom(k *kustomizev1.Kustomization, from, own *sourcev1.GitRepository, t *tree) (artifact *build.Artifact, done func(), err error) {
+// reference. It is nil if the tree is not there. done must be called. What of it
+// differs from t's is said by as.
+func (r *kustomizer) builtFrom(k *kustomizev1.Kustomization, from, own *sourcev1.GitRepository, t *tree) (artifact *build.Artifact, as builtAs, done func(), err error) {
 	done = func() {}
+	as = builtAs{kustomization: k.UID, generation: k.Generation}
 	switch {
 	case from.Name == own.Name && from.Namespace == own.Namespace:
-		return t.artifact, done, nil
+		return t.artifact, as, done, nil
 	case reflect.DeepEqual(from.Spec.Reference, own.Spec.Reference):
+		as.source, as.sourceGeneration = from.UID, from.Generation
 		artifact, err = t.artifact.Ignoring(from.Spec.Ignore)
-		return artifact, done, err
+		return artifact, as, done, err
 	case from.Status.Artifact == nil:
-		return nil, done, nil
+		return nil, as, done, nil
 	}
 	theirs, free := r.trees.use(sourceName(k), from.Status.Artifact.Revision, from.Status.Artifact.Digest)
 	if theirs == nil {
-		return nil, done, nil
+		return nil, as, done, nil
 	}
-	return theirs.artifact, free, nil
+	as.digest = theirs.digest
+	return theirs.artifact, as, free, nil
+}
+
+// builtAs names one rendering of a Kustomization that depends on nothing but its
+// spec, that of its source, and a tree.
+type builtAs struct {
+	kustomization, source        types.UID
+	generation, sourceGeneration int64
+	digest                       string // of the tree, if it is another than the one looked from
 }
 
 // wouldBuild are the objects that a Kustomization builds from an artifact; nil
-// without one.
-func (r *kustomizer) wouldBuild(ctx context.Context, k *kustomizev1.Kustomization, artifact *build.Artifact) (map[object.ObjMetadata]bool, error) {
+// without one. When a base changes, each of those built of it asks the same of all
+// the others: answers are kept with the tree t.
+func (r *kustomizer) wouldBuild(ctx context.Context, k *kustomizev1.Kustomization, artifact *build.Artifact, t *tree, as builtAs) (map[object.ObjMetadata]bool, error) {
 	if artifact == nil {
 		return nil, nil
 	}
-	rendering, err := r.render(ctx, k, artifact)
-	if errors.Is(err, build.ErrPathNotFound) {
-		return map[object.ObjMetadata]bool{}, nil // its folder is gone, and nothing is built of it
+	if !lasting(k) {
+		return r.rendered(ctx, k, artifact)
 	}
-	if err != nil {
+	t.asking.Lock()
+	defer t.asking.Unlock()
+	if built, ok := t.built.Load(as); ok {
+		return built.(map[object.ObjMetadata]bool), nil
+	}
+	built, err := r.rendered(ctx, k, artifact)
+	if err == nil {
+		t.built.Store(as, built)
+	}
+	return built, err
+}
+
+// rendered are the objects that a Kustomization builds from an artifact: none if
+// its folder is gone.
+func (r *kustomizer) rendered(ctx context.Context, k *kustomizev1.Kustomization, artifact *build.Artifact) (map[object.ObjMetadata]bool, error) {
+	rendering, err := r.render(ctx, k, artifact)
+	switch {
+	case errors.Is(err, build.ErrPathNotFound):
+		return map[object.ObjMetadata]bool{}, nil
+	case err != nil:
 		return nil, err
 	}
 	return idsOf(rendering.Objects), nil
+}
+
+// lasting reports whether a Kustomization is always built to the same from a
+// tree: what it reads in the cluster may be another thing the next time.
+func lasting(k *kustomizev1.Kustomization) bool {
+	return k.Spec.Decryption == nil && (k.Spec.PostBuild == nil || len(k.Spec.PostBuild.SubstituteFrom) == 0)
 }
 
 // mayBuild reports whether a Kustomization that cannot be rendered may build an

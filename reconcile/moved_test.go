@@ -1,13 +1,17 @@
 package reconcile
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	fluxmeta "github.com/fluxcd/pkg/apis/meta"
 	"github.com/fluxcd/pkg/runtime/conditions"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
 func everySecond(r *sourcev1.GitRepository) { r.Spec.Interval.Duration = time.Second }
@@ -80,6 +84,70 @@ func TestAFileThatMovesToAnotherApplicationIsNotDeletedAndMadeAnew(t *testing.T)
 				t.Error("it left Git, and is still there")
 			}
 		})
+	}
+}
+
+// All of an application's files may move: that its build is empty is then no
+// reason to stop.
+func TestAnApplicationWhoseFilesAllMoveDeletesNothing(t *testing.T) {
+	namespace := nextTeam(t)
+	one, two := configMapYAML(namespace, "one", "1"), configMapYAML(namespace, "two", "1")
+	e := newTeam(t, map[string]string{"a/README.md": "of a\n", "a/one.yaml": one, "a/two.yaml": two, "b/other.yaml": configMapYAML(namespace, "other", "1")}, everySecond)
+	a, b := e.kustomization("a", "./a"), e.kustomization("b", "./b", func(k *kustomizev1.Kustomization) {
+		k.Spec.DependsOn = []kustomizev1.DependencyReference{{Name: "a"}}
+	})
+	e.create(a)
+	e.create(b)
+	until(e, a, "ready", func(k *kustomizev1.Kustomization) bool { return conditions.IsReady(k) })
+	until(e, b, "ready", func(k *kustomizev1.Kustomization) bool { return conditions.IsReady(k) })
+	cm := e.configMap("one")
+	if !e.exists(cm) {
+		t.Fatal("it is not there")
+	}
+	uid := cm.UID
+	e.push("move one, lose the other", map[string]string{"a/one.yaml": "", "a/two.yaml": "", "b/one.yaml": one})
+	until(e, a, "refused", func(k *kustomizev1.Kustomization) bool {
+		return strings.Contains(conditions.GetMessage(k, fluxmeta.ReadyCondition), "builds no object while 2 are in the inventory")
+	})
+	commit := e.push("move the other too", map[string]string{"b/two.yaml": two})
+	e.untilReady(a, commit)
+	e.untilReady(b, commit)
+	if after := e.configMap("one"); !e.exists(after) || after.UID != uid || after.Labels[ownerName] != "b" || !e.exists(e.configMap("two")) {
+		t.Errorf("it was made anew, or is not b's: UID %s, then %s, labels %v", uid, after.UID, after.Labels)
+	}
+}
+
+// When a base changes, all that are built of it ask each other: each is rendered
+// for that once, not once for each that asks.
+func TestApplicationsThatLoseTheSameAtOnceAreRenderedOnceMore(t *testing.T) {
+	const n = 5
+	namespace := nextTeam(t)
+	files, without := map[string]string{}, map[string]string{}
+	for i := range n {
+		folder := fmt.Sprintf("app-%d", i)
+		files[folder+"/kept.yaml"] = configMapYAML(namespace, "kept-"+folder, "1")
+		files[folder+"/gone.yaml"] = configMapYAML(namespace, "gone-"+folder, "1")
+		without[folder+"/gone.yaml"] = ""
+	}
+	e := newTeam(t, files, everySecond)
+	var apps []*kustomizev1.Kustomization
+	for i := range n {
+		apps = append(apps, e.kustomization(fmt.Sprintf("app-%d", i), fmt.Sprintf("./app-%d", i)))
+		e.create(apps[i])
+	}
+	for _, k := range apps {
+		until(e, k, "ready", func(k *kustomizev1.Kustomization) bool { return conditions.IsReady(k) })
+	}
+	before := testutil.ToFloat64(buildsTotal)
+	commit := e.push("lose them", without)
+	for i, k := range apps {
+		e.untilReady(k, commit)
+		if e.exists(e.configMap(fmt.Sprintf("gone-app-%d", i))) {
+			t.Errorf("what left app-%d is still there", i)
+		}
+	}
+	if builds := testutil.ToFloat64(buildsTotal) - before; builds > 3*n { // n^2 if each asked anew
+		t.Errorf("%d applications were rendered %v times", n, builds)
 	}
 }
 

@@ -16,6 +16,10 @@ type tree struct {
 	digest   string
 	artifact *build.Artifact
 	snapshot io.Closer
+	// built is what Kustomizations are known to build from it, by builtAs; asking
+	// is held by who finds out what is not in it.
+	built  sync.Map
+	asking sync.Mutex
 
 	users    int
 	replaced bool
