@@ -7,7 +7,7 @@ GENERATED := reconcile/chart/crds docs/findings.md docs/hazards.md docs/schemas 
 export CGO_ENABLED := 0
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: help build test test-journeys test-others race race-short verify e2e long fuzz fleet demo generate coverage bench screenshots
+.PHONY: help build image test test-journeys test-others race race-short verify vulns e2e long fuzz fleet demo generate coverage bench screenshots
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,13 +15,22 @@ help: ## list the targets
 build: ## bin/fluxover
 	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/fluxover ./cmd/fluxover
 
+ARCH ?= $(shell $(GO) env GOARCH)
+IMAGE ?= fluxover:$(VERSION)
+image: ## bin/fluxover-ARCH.tar, a container image to load or push (IMAGE=NAME:TAG, ARCH=amd64 or arm64)
+	GOOS=linux GOARCH=$(ARCH) $(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/linux-$(ARCH)/fluxover ./cmd/fluxover
+	cd e2e/image && $(GO) run . --program $(CURDIR)/bin/linux-$(ARCH)/fluxover --arch $(ARCH) --tag $(IMAGE) --out $(CURDIR)/bin/fluxover-$(ARCH).tar
+	@echo "bin/fluxover-$(ARCH).tar holds $(IMAGE): docker load -i it, or crane push or skopeo copy docker-archive:it to your registry"
+
 test: ## unit and end-to-end tests on a real control plane (the first run builds Kubernetes)
 	@$(GO) test -c -o /dev/null ./e2e/journey # or both below would compile what they share
 	@$(MAKE) --no-print-directory -j2 test-journeys test-others
 	@for v in $(REAL_PROGRAMS); do [ -n "$${!v}" ] || echo "not run: tests that need $$v (see docs/development.md)"; done
+	@for p in $(ON_PATH); do command -v $${p//|/ } >/dev/null || echo "not run: tests that need $$p on PATH"; done
 
 # What go test skips it does not say; make test does.
 REAL_PROGRAMS := FLUXD SOURCE_CONTROLLER KUSTOMIZE_CONTROLLER STOCK_CRDS FLUX FLUX_CHARTS TERRAFORM TERRAFORM_PLUGINS
+ON_PATH := 'chromium|chromium-browser|google-chrome' gpg ssh
 
 # The journeys take longest, and wait as often as they work. Each has a
 # laboratory of its own, so that several can run at a time.
@@ -33,6 +42,7 @@ test-journeys:
 test-others:
 	$(GO) test -timeout $(TIMEOUT) $$($(GO) list ./... | grep -v /e2e/journey$$)
 	$(GO) test -tags faults -run WithFaultsBuiltIn ./migrate/cutover
+	cd e2e/image && $(GO) test ./...
 	@$(MAKE) --no-print-directory race-short
 
 race: race-short ## the product's packages, and a journey, under the race detector (needs gcc)
@@ -70,6 +80,7 @@ verify: ## formatting, vet, linters, generated files, import layers
 	@out=$$(git ls-files -z | xargs -0 -r find 2>/dev/null -maxdepth 0 -size +2M); if [ -n "$$out" ]; then echo "too large to be kept in Git:"; echo "$$out"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) vet -tags faults ./migrate/cutover ./cmd/fluxover
+	cd e2e/image && $(GO) vet ./...
 	cd e2e/lint && $(GO) build -o $(LINT)/ tool
 	$(LINT)/staticcheck ./...
 	$(LINT)/errcheck -ignoretests -exclude e2e/lint/errcheck.txt ./...
@@ -77,6 +88,10 @@ verify: ## formatting, vet, linters, generated files, import layers
 	$(GO) test -run TestPackagesImportOnlyLowerLayers ./cmd/fluxover
 	$(MAKE) --no-print-directory generate
 	@git diff --exit-code -- $(GENERATED) || { echo "generated files are not up to date: run make generate and commit"; exit 1; }
+
+vulns: ## known vulnerabilities of what the program is made of (asks vuln.go.dev)
+	cd e2e/lint && $(GO) build -o $(LINT)/ tool
+	$(LINT)/govulncheck ./cmd/fluxover
 
 generate: ## what is made from code: the CRDs of the agent's chart, docs/findings.md, docs/hazards.md, docs/schemas
 	@tmp=$$(mktemp -d) && cd e2e/crdgen && $(GO) tool controller-gen crd \

@@ -229,6 +229,12 @@ var codes = []Code{
 		Remedy:      ignoreRemedy,
 	},
 	{
+		Name: "FENCE_DOES_NOT_REACH", Severity: Warning,
+		Cause:       "a repository holds ValidatingAdmissionPolicies, MutatingAdmissionPolicies or their bindings, which the API server asks no policy about",
+		Consequence: "the fence refuses everything that an old agent writes if it is started again, but for these: it and the new agent then apply them in turn",
+		Remedy:      unfencedRemedy,
+	},
+	{
 		Name: "MOVED_FILE_DELETED", Severity: Warning,
 		Cause:       "garbage collection is on, a repository becomes several Kustomizations, and the engine is stock Flux v2, which does not look at the others before one of them deletes what left it",
 		Consequence: "a file that moves from one application to another may be deleted, with what runs of it, and made anew",

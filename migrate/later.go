@@ -14,6 +14,7 @@ func (b *repositoryBuilder) laterCommits(apps []application) {
 	b.movedFiles(apps)
 	b.leftOutFiles()
 	b.ignoreAnnotations()
+	b.unfenced()
 }
 
 // newFolders finds the paths of which no Kustomization covers what is added
@@ -116,3 +117,31 @@ func (b *repositoryBuilder) ignoreAnnotations() {
 }
 
 const ignoreRemedy = "from now on write kustomize.toolkit.fluxcd.io/reconcile: disabled beside fluxcd.io/ignore: \"true\", and prune: disabled of the same group beside sync_only: to fluxd that means nothing"
+
+// unfenced finds the objects that no admission policy can keep the old agent from
+// writing: the API server asks no policy about policies and their bindings
+// (kubernetes: k8s.io/apiserver/pkg/admission/plugin/policy/generic).
+func (b *repositoryBuilder) unfenced() {
+	count, first := 0, ""
+	for i := range b.agent.Objects {
+		o := &b.agent.Objects[i]
+		if o.Manifest == nil {
+			continue
+		}
+		gvk := o.Manifest.GroupVersionKind()
+		if gvk.Group == "admissionregistration.k8s.io" && strings.Contains(gvk.Kind, "AdmissionPolicy") {
+			if count++; count == 1 {
+				first = fmt.Sprintf("%s:%d", o.File, o.Line)
+			}
+		}
+	}
+	if count > 0 {
+		b.find(Finding{
+			Severity: Warning, Code: "FENCE_DOES_NOT_REACH", Where: first,
+			Message: fmt.Sprintf("the repository holds %s: the API server asks no policy about these, so that the fence does not refuse what the old agent writes of them if it is started again; two engines would then apply them", Count(count, "admission policy object")),
+			Hint:    unfencedRemedy,
+		})
+	}
+}
+
+const unfencedRemedy = "see that nothing starts the old agent again: set its replicas to 0 where its release is declared, and take the release away once the repository has settled"

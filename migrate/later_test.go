@@ -154,3 +154,23 @@ func TestIgnoreAnnotationsOfFluxV1AreSaidToMeanNothingLater(t *testing.T) {
 		}
 	}
 }
+
+func TestPoliciesThatNoFenceReachesAreSaid(t *testing.T) {
+	const binding = "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicyBinding\nmetadata: {name: b}\nspec: {policyName: p}\n"
+	for name, c := range map[string]struct {
+		text string
+		want bool
+	}{
+		"a binding":        {binding, true},
+		"a webhook's":      {"apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingWebhookConfiguration\nmetadata: {name: b}\n", false},
+		"of another group": {strings.Replace(binding, "admissionregistration.k8s.io", "example.com", 1), false},
+	} {
+		a := agentReading(t, "flux/flux-team", map[string]string{"a.yaml": configMap("a", "one"), "b.yaml": c.text}, nil, nil, false)
+		p := migrate.Build(migrate.Inventory{Agents: []migrate.Flux1Agent{a}}, migrate.Options{})
+		if got := slices.ContainsFunc(p.Findings, func(f migrate.Finding) bool {
+			return f.Code == "FENCE_DOES_NOT_REACH" && f.Where == "b.yaml:1" && strings.Contains(f.Message, "holds 1 admission policy object:")
+		}); got != c.want {
+			t.Errorf("%s: found %t", name, got)
+		}
+	}
+}

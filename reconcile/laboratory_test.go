@@ -133,6 +133,7 @@ func testOptions(dir string) Options {
 	opts := NewOptions()
 	opts.StoragePath, opts.StorageAddr = dir, ""
 	opts.MetricsAddr, opts.HealthAddr = "", ""
+	opts.EnableLeaderElection = false // several agents share a cluster, each with its own objects
 	return opts
 }
 

@@ -85,6 +85,9 @@ func TestFlagsOfTheContractExistAndDefaultsAreValid(t *testing.T) {
 	if err := opts.Validate(); err != nil {
 		t.Errorf("defaults: %v", err)
 	}
+	if !opts.EnableLeaderElection {
+		t.Error("by default it acts beside an agent, or stock controllers, that run already")
+	}
 }
 
 func TestWrongFlagsAreAllNamed(t *testing.T) {

@@ -21,8 +21,9 @@ func newAgent(s streams) *cobra.Command {
 		Short: "the bundled agent, in the cluster or on a laptop against a kubeconfig",
 		Long: `agent reconciles GitRepository and Kustomization objects of Flux v2 (API v1).
 It is wire-compatible with the stock source-controller and
-kustomize-controller, and never acts at the same time as they do: it holds
-their leader-election leases beside its own.`,
+kustomize-controller, and never acts at the same time as they do, nor as
+another of its kind: it holds their leader-election leases beside its own,
+unless --enable-leader-election=false.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if opts.Namespace == "" {

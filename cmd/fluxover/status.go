@@ -65,6 +65,13 @@ func writeStatus(w io.Writer, report cutover.StatusReport) error {
 	if report.Paused {
 		fmt.Fprintln(w, `paused: "fluxover resume" goes on`)
 	}
+	if o := report.Operator; o != nil && !o.Expired {
+		at := fmt.Sprintf("at work since %s: %s@%s", o.Since.Local().Format(time.DateTime), o.User, o.Host)
+		if o.Command != "" {
+			at += " (" + o.Command + ")"
+		}
+		fmt.Fprintln(w, at)
+	}
 	if report.Message != "" {
 		fmt.Fprintln(w, report.Message)
 	}

@@ -5,6 +5,9 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/fluxover/fluxover/migrate/cutover"
 )
 
 // enough ends a context once a text was written so many times.
@@ -21,6 +24,26 @@ func (e *enough) Write(p []byte) (int, error) {
 		e.end()
 	}
 	return n, err
+}
+
+func TestStatusSaysWhoIsAtWork(t *testing.T) {
+	operator := &cutover.OperatorStatus{Holder: cutover.Holder{User: "ada", Host: "laptop", Command: "fluxover migrate", Since: time.Now()}}
+	for name, c := range map[string]struct {
+		operator *cutover.OperatorStatus
+		want     bool
+	}{
+		"nobody":   {nil, false},
+		"somebody": {operator, true},
+		"the dead": {&cutover.OperatorStatus{Holder: operator.Holder, Expired: true}, false},
+	} {
+		var b bytes.Buffer
+		if err := writeStatus(&b, cutover.StatusReport{Operator: c.operator}); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.HasPrefix(b.String(), "at work since ") && strings.Contains(b.String(), ": ada@laptop (fluxover migrate)\n"); got != c.want {
+			t.Errorf("%s: %q", name, b.String())
+		}
+	}
 }
 
 func TestStatusIsSaidAgainUntilInterrupted(t *testing.T) {

@@ -234,6 +234,9 @@ func TestOperatorsPauseResumeAndAbort(t *testing.T) {
 	}
 	run = w.start(migrateArgs("--hold", "10m")...)
 	w.come(2, "holding")
+	if text := w.run(0, "status").out; !strings.Contains(text, "at work since ") || !strings.Contains(text, " (fluxover migrate") {
+		t.Errorf("status does not say who is at work:\n%s", text)
+	}
 	r := w.answers(answer{0, []string{"asked ", "to stop and roll back"}, nil, 0}, "abort", "--yes")
 	if got := strings.Count(r.out, " aborted "); got != 2 || !strings.Contains(r.out, settled[0]) {
 		t.Errorf("abort says that %d repositories were aborted, want 2, beside what stays settled:\n%s", got, r.out)

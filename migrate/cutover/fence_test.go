@@ -47,6 +47,11 @@ func TestTheFenceRefusesEveryWriteOfTheOldAgentWhateverComesBack(t *testing.T) {
 	if out, err := tm.kubectl(true, "", "-n", tm.shop, "scale", "deployment", "web", "--replicas=3"); err == nil || !strings.Contains(out, fenceName(tm.id)) {
 		t.Fatalf("a write to a subresource: %v\n%s", err, out)
 	}
+	// But for what the API server asks no policy about (finding FENCE_DOES_NOT_REACH).
+	const binding = "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicyBinding\nmetadata: {name: of-a-team}\nspec: {policyName: none, validationActions: [Deny]}\n"
+	if out, err := tm.kubectl(true, binding, "create", "--dry-run=server", "-f", "-"); err != nil {
+		t.Errorf("the fence is said not to reach policies, and does: %v\n%s", err, out)
+	}
 	if _, err := tm.lab.c.Kube.CoreV1().ConfigMaps(tm.shop).Get(tm.ctx(), "settings", metav1.GetOptions{}); err != nil {
 		t.Fatal(err)
 	}

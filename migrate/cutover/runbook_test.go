@@ -65,6 +65,7 @@ func TestTheRunbookIsAScriptOfEachStep(t *testing.T) {
 		}
 	}
 	for step, parts := range map[string][]string{
+		"lock": {`test -z "$(kubectl -n fluxover-system get lease fluxover --ignore-not-found -o 'jsonpath={.spec.holderIdentity}')"`},
 		"snapshot": {
 			"kubectl -n shop get Deployment.apps api web -o yaml --show-managed-fields --ignore-not-found >> before.yaml",
 			"kubectl get Namespace shop ", "get 'X;touch.odd.io' x ", "test ! -e deployment.yaml\n", "get secret,configmap -l owner=helm,name=a ",

@@ -3,6 +3,8 @@ package cutover
 import (
 	"context"
 	"time"
+
+	"github.com/fluxover/fluxover/migrate"
 )
 
 // step is one row of the runbook.
@@ -50,11 +52,12 @@ const undoLimit = 15 * time.Minute
 // last to the first.
 var steps = []step{
 	{
-		Name:   "lock",
-		Do:     checkLock,
-		Check:  checkLock,
-		Limit:  within(time.Minute),
-		Manual: text("# Nobody else may be at work: the repository is not under way, and no operator is named.\nfluxover status"),
+		Name:  "lock",
+		Do:    checkLock,
+		Check: checkLock,
+		Limit: within(time.Minute),
+		Manual: text("# Nobody else may be at work, and the repository may not be under way.\nfluxover status\n" +
+			"test -z \"$(kubectl -n " + migrate.StateNamespace + " get lease " + leaseName + " --ignore-not-found -o 'jsonpath={.spec.holderIdentity}')\""),
 		Leaves: "nothing was changed",
 	},
 	{
