@@ -178,6 +178,9 @@ var hazardCases = map[string]struct {
 }{
 	"nothing-special": {
 		files: "-- p/app/a.yaml --\n" + plainConfigMap("a")},
+	"policy-that-no-fence-reaches": {
+		files: "-- p/app/a.yaml --\n" + plainConfigMap("a") + "-- p/app/policy.yaml --\napiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicyBinding\nmetadata: {name: team}\nspec: {policyName: team, validationActions: [Deny]}\n",
+		kinds: []migrate.ServedKind{{Group: "admissionregistration.k8s.io", Version: "v1", Kind: "ValidatingAdmissionPolicyBinding"}}},
 	"one-object-is-refused": {
 		files:  "-- p/app/a.yaml --\n" + plainConfigMap("a") + "-- p/app/bad.yaml --\n" + plainConfigMap("bad"),
 		refuse: map[string]error{"shop_bad__ConfigMap": apierrors.NewInvalid(schema.GroupKind{Kind: "ConfigMap"}, "bad", field.ErrorList{field.Invalid(field.NewPath("data").Key("k"), "v", "is not good enough")})}},

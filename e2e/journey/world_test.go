@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -50,6 +51,14 @@ type world struct {
 var programs struct{ plain, crashing func() (string, error) }
 
 func TestMain(m *testing.M) {
+	// Hundreds of short programs run here, and memory is not what is scarce.
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+		if err := os.Setenv("GOGC", "400"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
 	dir, err := os.MkdirTemp("", "journey-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
