@@ -328,7 +328,8 @@ func TestTheFluxCapacitorTakesOverWhatSettlesAndGivesItBack(t *testing.T) {
 		}
 	}
 
-	// A change by hand in the repository is applied, and touches no workload.
+	// A change by hand in the repository is applied, and touches no workload; a file
+	// that cannot be built stops the team that it is of, and nobody else.
 	edited := ""
 	for p := range c.files() {
 		if strings.HasPrefix(p, "clusters/lab/"+account(first[0])+"/"+account(first[0])) {
@@ -340,15 +341,27 @@ func TestTheFluxCapacitorTakesOverWhatSettlesAndGivesItBack(t *testing.T) {
 	if edited == "" || changed == text {
 		t.Fatalf("no interval to edit in %q:\n%s", edited, text)
 	}
-	if _, err := w.Git.Commit(t.Context(), c.repo, "main", "slower", map[string][]byte{edited: []byte(changed)}); err != nil {
-		t.Fatal(err)
+	commit := func(message string, files map[string][]byte) {
+		t.Helper()
+		if _, err := w.Git.Commit(t.Context(), c.repo, "main", message, files); err != nil {
+			t.Fatal(err)
+		}
+		w.kubectl("-n", "flux-system", "annotate", "--overwrite", "gitrepository/flux-capacitor", "reconcile.fluxcd.io/requestedAt="+time.Now().Format(time.RFC3339Nano))
 	}
-	name := strings.TrimSuffix(filepath.Base(edited), ".yaml")
-	w.kubectl("-n", "flux-system", "annotate", "--overwrite", "gitrepository/flux-capacitor", "reconcile.fluxcd.io/requestedAt="+time.Now().Format(time.RFC3339Nano))
-	w.eventually(2*time.Minute, "the new interval of "+name, func(context.Context) bool {
+	name, bad := strings.TrimSuffix(filepath.Base(edited), ".yaml"), "clusters/lab/"+account(first[1])+"/bad.yaml"
+	of := func(team fleet.Team) *unstructured.Unstructured {
+		return w.kustomization("flux-capacitor-" + account(team))
+	}
+	commit("slower, and a mistake", map[string][]byte{edited: []byte(changed), bad: []byte("kind: [\n")})
+	w.eventually(2*time.Minute, "the new interval of "+name+", and the mistake of another team", func(context.Context) bool {
 		interval, _, _ := unstructured.NestedString(w.kustomization(name).Object, "spec", "interval")
-		return interval == "17m0s" && ready(w.kustomization(name))
+		return interval == "17m0s" && ready(w.kustomization(name)) && !ready(of(first[1]))
 	})
+	if !ready(of(first[0])) || !ready(w.kustomization("flux-capacitor")) {
+		t.Errorf("a mistake in the files of %s stops others", first[1].Name)
+	}
+	commit("mend it", map[string][]byte{bad: nil})
+	w.eventually(time.Minute, "the mistake mended", func(context.Context) bool { return ready(of(first[1])) })
 
 	// What somebody deletes is made anew from its file, with the rights that
 	// the flux-capacitor's account has on it alone, and is still known later.
