@@ -61,7 +61,7 @@ func digest(u *unstructured.Unstructured, encrypted bool) string {
 // changeDigest is a hash of the values that fields have and would get, as
 // [differences] names them; of a Secret's and of an encrypted object's without
 // these. It is empty if none would change. What moves by itself does not count: live
-// replicas that were set through the scale subresource, as an autoscaler does, and
+// replicas that an autoscaler set, and
 // values that Git does not say, which admission may make anew at each try.
 func changeDigest(live *unstructured.Unstructured, before, after, git map[string]any, encrypted bool) string {
 	said := map[string]any{}
@@ -69,7 +69,7 @@ func changeDigest(live *unstructured.Unstructured, before, after, git map[string
 	secret := encrypted || live.GroupVersionKind().GroupKind().String() == "Secret"
 	var changes [][3]any
 	walk("", before, after, func(path string, was, is any) {
-		if path == replicasPath && scaledLive(live) != "" {
+		if path == replicasPath && movesByItself(scaledLive(live)) {
 			was = nil
 		}
 		if v, inGit := said[path]; !inGit || !Equal(v, is) {
@@ -90,6 +90,13 @@ func changeDigest(live *unstructured.Unstructured, before, after, git map[string
 	}
 	sum := sha256.Sum256(raw)
 	return hex.EncodeToString(sum[:12])
+}
+
+// movesByItself reports whether a manager of the scale subresource is an autoscaler:
+// that of Kubernetes, which KEDA uses too, or one by its name. All others, such as
+// dashboards, do what a person tells them.
+func movesByItself(manager string) bool {
+	return manager == "kube-controller-manager" || strings.Contains(manager, "keda") || strings.Contains(manager, "autoscal")
 }
 
 // concealed is a value with its keys, and with "***" for what they hold.
