@@ -146,6 +146,7 @@ func TestRightsNameWhatThePlanNames(t *testing.T) {
 		{"rollback", right{"update", "", "namespaces", "", ""}, true},
 		{"rollback", right{"update", "", "secrets", "shop", ""}, false}, // it is left alone
 		{"status", right{"get", groupAdmission, "validatingadmissionpolicybindings", "", "fluxover-fence.old.shop"}, true},
+		{"status", right{"list", "", "pods", "old", ""}, true},
 		{"agent", right{"impersonate", "", "serviceaccounts", "flux-system", "till"}, true},
 		{"agent", right{"watch", "apps", "deployments", "", ""}, true},
 	} {

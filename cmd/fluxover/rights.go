@@ -169,6 +169,13 @@ var rightsTable = []rightsRow{
 		needs := []need{{group: groupAdmission, resources: []string{"validatingadmissionpolicybindings"}, verbs: []string{"get"}, names: fences(s.agents)}}
 		return append(needs, oldDeployments(s, "get")...)
 	}},
+	{[]string{"status"}, "sees whether the pods of an old agent that was told to end are gone, where who told it died", false, func(s scope) []need {
+		var needs []need
+		for _, ns := range agentNamespaces(s.agents) {
+			needs = append(needs, need{resources: []string{"pods"}, verbs: []string{"list"}, namespace: ns})
+		}
+		return needs
+	}},
 	{changers, "reads what it keeps, and what others made, without which it would stop half-way", false, func(s scope) []need {
 		home := s.plan.ClusterAgent.Namespace
 		if s.plan.ClusterAgent.Engine == "existing" {
