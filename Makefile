@@ -18,7 +18,7 @@ build: ## bin/fluxover
 ARCH ?= $(shell $(GO) env GOARCH)
 IMAGE ?= fluxover:$(VERSION)
 image: ## bin/fluxover-ARCH.tar, a container image to load or push (IMAGE=NAME:TAG, ARCH=amd64 or arm64)
-	GOOS=linux GOARCH=$(ARCH) $(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/linux-$(ARCH)/fluxover ./cmd/fluxover
+	GOOS=linux GOARCH=$(ARCH) $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/linux-$(ARCH)/fluxover ./cmd/fluxover
 	cd e2e/image && $(GO) run . --program $(CURDIR)/bin/linux-$(ARCH)/fluxover --arch $(ARCH) --tag $(IMAGE) --out $(CURDIR)/bin/fluxover-$(ARCH).tar
 	@echo "bin/fluxover-$(ARCH).tar holds $(IMAGE): docker load -i it, or crane push or skopeo copy docker-archive:it to your registry"
 
