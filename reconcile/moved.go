@@ -28,6 +28,8 @@ type heir struct {
 	lists bool
 	// broken is why it cannot be rendered; empty if it can.
 	broken string
+	// but is why it may not apply the object as it is; empty if it will.
+	but string
 }
 
 // heirs finds those of the objects that left the build of k, at the revision of
@@ -41,7 +43,8 @@ type heir struct {
 // else at their own; where that is not there, their inventory counts. Of one that
 // cannot be rendered it is not known what it would take over: it counts as an heir
 // of all, but for those that its files do not name where names stand in files as
-// they are.
+// they are. An object without a namespace is that of the same kind and name in any:
+// a patch of one Kustomization may fill in or take away what the other leaves.
 func (r *kustomizer) heirs(ctx context.Context, k *kustomizev1.Kustomization, t *tree, left []*unstructured.Unstructured) (map[object.ObjMetadata]heir, error) {
 	sources := &sourcev1.GitRepositoryList{}
 	if err := r.live.List(ctx, sources, client.InNamespace(sourceName(k).Namespace)); err != nil {
@@ -59,9 +62,9 @@ func (r *kustomizer) heirs(ctx context.Context, k *kustomizev1.Kustomization, t 
 	if err := r.live.List(ctx, others, client.InNamespace(k.Namespace)); err != nil {
 		return nil, fmt.Errorf("list Kustomizations: %w", err)
 	}
-	wanted := map[object.ObjMetadata]bool{}
-	for _, u := range left {
-		wanted[object.UnstructuredToObjMetadata(u)] = true
+	wanted := map[object.ObjMetadata][]object.ObjMetadata{} // by what they are without a namespace
+	for id := range idsOf(left) {
+		wanted[unplaced(id)] = append(wanted[unplaced(id)], id)
 	}
 	found := map[object.ObjMetadata]heir{}
 	for i := range others.Items {
@@ -97,12 +100,28 @@ func (r *kustomizer) heirs(ctx context.Context, k *kustomizev1.Kustomization, t 
 			built = listed
 		}
 		for id := range built {
-			if wanted[id] && err == nil {
-				found[id] = heir{name: other.Name, lists: found[id].lists || listed[id]}
+			for _, w := range wanted[unplaced(id)] {
+				h := heir{name: other.Name, lists: found[w].lists || listed[id]}
+				switch {
+				case err != nil || id.Namespace != w.Namespace && id.Namespace != "" && w.Namespace != "":
+					continue
+				case id.Namespace == "" && w.Namespace != "":
+					if found[w].name != "" && found[w].broken == "" {
+						continue
+					}
+					h.but = "where it has no namespace"
+				}
+				found[w] = h
 			}
 		}
 	}
 	return found, nil
+}
+
+// unplaced is an id without its namespace.
+func unplaced(id object.ObjMetadata) object.ObjMetadata {
+	id.Namespace = ""
+	return id
 }
 
 // allMoved reports whether everything that k applied is known to be built by
@@ -143,12 +162,16 @@ func (r *kustomizer) leaveToHeirs(ctx context.Context, manager *ssa.ResourceMana
 			}
 		}
 		retain(k.Status.Inventory, []*unstructured.Unstructured{u})
-		said := fmt.Sprintf("%s is left to Kustomization %s", ssautil.FmtUnstructured(u), h.name)
-		if h.broken != "" {
+		said, severity := fmt.Sprintf("%s is left to Kustomization %s", ssautil.FmtUnstructured(u), h.name), severityInfo
+		switch {
+		case h.but != "":
+			severity = severityError // somebody has to act
+			said += ", " + h.but
+		case h.broken != "":
 			said = fmt.Sprintf("%s is not deleted: Kustomization %s may have it now, and cannot be built: %s", ssautil.FmtUnstructured(u), h.name, h.broken)
 		}
 		r.log.Info("left to another", "kustomization", client.ObjectKeyFromObject(k).String(), "object", ssautil.FmtUnstructured(u), "to", h.name)
-		r.tell(k, severityInfo, said, revision, nil)
+		r.tell(k, severity, said, revision, nil)
 	}
 	return stale, nil
 }

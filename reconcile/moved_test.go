@@ -8,10 +8,15 @@ import (
 	"time"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/kustomize"
 	fluxmeta "github.com/fluxcd/pkg/apis/meta"
 	"github.com/fluxcd/pkg/runtime/conditions"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 func everySecond(r *sourcev1.GitRepository) { r.Spec.Interval.Duration = time.Second }
@@ -85,6 +90,65 @@ func TestAFileThatMovesToAnotherApplicationIsNotDeletedAndMadeAnew(t *testing.T)
 			}
 		})
 	}
+}
+
+// A plan fills in a namespace, and takes one away, by a patch for each object of one
+// Kustomization: another one that builds the file has it as it stands in Git.
+func TestAFileThatMovesAwayFromThePatchOfItsNamespaceIsNotDeleted(t *testing.T) {
+	namespace := nextTeam(t)
+	role := "moving-" + namespace
+	unplaced := strings.Replace(configMapYAML(namespace, "web", "1"), "  namespace: "+namespace+"\n", "", 1)
+	placed := fmt.Sprintf("apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata:\n  name: %s\n  namespace: %s\nrules: []\n", role, namespace)
+	e := newTeam(t, map[string]string{
+		"a/kept.yaml": configMapYAML(namespace, "kept", "1"), "a/web.yaml": unplaced, "a/role.yaml": placed,
+		"b/other.yaml": configMapYAML(namespace, "other", "1"),
+	}, everySecond)
+	fill := "- op: add\n  path: /metadata/namespace\n  value: " + namespace + "\n"
+	a := e.kustomization("a", "./a", func(k *kustomizev1.Kustomization) {
+		k.Spec.Patches = []kustomize.Patch{
+			{Patch: fill, Target: &kustomize.Selector{Kind: "^ConfigMap$", Name: "^web$"}},
+			{Patch: fill + "- op: remove\n  path: /metadata/namespace\n", Target: &kustomize.Selector{Kind: "^ClusterRole$"}},
+		}
+	})
+	b := e.kustomization("b", "./b", func(k *kustomizev1.Kustomization) {
+		k.Spec.DependsOn = []kustomizev1.DependencyReference{{Name: "a"}}
+	})
+	e.create(a)
+	e.create(b)
+	until(e, a, "ready", func(k *kustomizev1.Kustomization) bool { return conditions.IsReady(k) })
+	until(e, b, "ready", func(k *kustomizev1.Kustomization) bool { return conditions.IsReady(k) })
+	cm, clusterRole := e.configMap("web"), &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: role}}
+	if !e.exists(cm) || !e.exists(clusterRole) {
+		t.Fatal("they are not there")
+	}
+	uid, roleUID := cm.UID, clusterRole.UID
+
+	e.untilReady(a, e.push("move both", map[string]string{"a/web.yaml": "", "b/web.yaml": unplaced, "a/role.yaml": "", "b/role.yaml": placed}))
+	if !e.exists(e.configMap("web")) {
+		t.Fatal("the one without a namespace was deleted")
+	}
+	e.untilEvent("Warning", "ConfigMap/"+namespace+"/web is left to Kustomization b, where it has no namespace")
+	commit := e.push("name the namespace", map[string]string{"b/web.yaml": configMapYAML(namespace, "web", "1")})
+	e.untilReady(a, commit)
+	e.untilReady(b, commit)
+	if after := e.configMap("web"); !e.exists(after) || after.UID != uid || after.Labels[ownerName] != "b" {
+		t.Errorf("it was made anew, or is not b's: UID %s, then %s, labels %v", uid, after.UID, after.Labels)
+	}
+	if !e.exists(clusterRole) || clusterRole.UID != roleUID || clusterRole.Labels[ownerName] != "b" {
+		t.Errorf("the one of no namespace was made anew, or is not b's: UID %s, then %s, labels %v", roleUID, clusterRole.UID, clusterRole.Labels)
+	}
+}
+
+// untilEvent waits for an event of the team's namespace.
+func (e *team) untilEvent(kind, text string) {
+	e.t.Helper()
+	waitFor(e.t, kind+" "+text, func() bool {
+		events := &corev1.EventList{}
+		e.must(e.client.List(e.ctx, events, client.InNamespace(e.namespace)))
+		return slices.ContainsFunc(events.Items, func(event corev1.Event) bool {
+			return event.Type == kind && strings.Contains(event.Message, text)
+		})
+	})
 }
 
 // All of an application's files may move: that its build is empty is then no
