@@ -273,6 +273,9 @@ type finding struct {
 	changes  *ssa.ChangeSet
 	changed  bool // something was written or deleted
 	applied  bool // something was written by applying
+	// empty is why nothing may be deleted; the build has no object then, and all that
+	// there was had moved when it was looked.
+	empty error
 	jobs     map[object.ObjMetadata]bool
 }
 
@@ -294,8 +297,8 @@ func (r *kustomizer) bring(ctx context.Context, state *kustomizationState, k *ku
 	if lasting(k) {
 		t.built.Store(builtAs{kustomization: k.UID, generation: k.Generation}, idsOf(rendering.Objects))
 	}
-	if err := refuseEmptyBuild(k, len(rendering.Objects), t.revision); err != nil && !r.allMoved(ctx, k, t) {
-		return &setback{fluxmeta.PruneFailedReason, err}
+	if out.empty = refuseEmptyBuild(k, len(rendering.Objects), t.revision); out.empty != nil && !r.allMoved(ctx, k, t) {
+		return &setback{fluxmeta.PruneFailedReason, out.empty}
 	}
 	out.jobs = map[object.ObjMetadata]bool{}
 	for _, id := range ssautil.ExtractJobsWithTTL(rendering.Objects) {
@@ -358,6 +361,10 @@ func (r *kustomizer) prune(ctx context.Context, state *kustomizationState, manag
 	}
 	if len(stale) == 0 {
 		return nil
+	}
+	if out.empty != nil { // who had them a moment ago may be gone
+		retain(k.Status.Inventory, stale)
+		return &setback{fluxmeta.PruneFailedReason, out.empty}
 	}
 	if err := refuseOverBudget(k, len(stale), r.opts.DeletionBudget); err != nil {
 		retain(k.Status.Inventory, stale)

@@ -1,9 +1,11 @@
 package reconcile
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -179,6 +181,62 @@ func TestAnApplicationWhoseFilesAllMoveDeletesNothing(t *testing.T) {
 	if after := e.configMap("one"); !e.exists(after) || after.UID != uid || after.Labels[ownerName] != "b" || !e.exists(e.configMap("two")) {
 		t.Errorf("it was made anew, or is not b's: UID %s, then %s, labels %v", uid, after.UID, after.Labels)
 	}
+}
+
+// An heir that goes after it was asked whether all moved is none to leave them to,
+// and does not make an empty build one that deletes.
+func TestAnApplicationWhoseHeirGoesMeanwhileDeletesNothing(t *testing.T) {
+	const shard = "heirless"
+	labels := map[string]string{shardKey: shard}
+	opts := testOptions(t.TempDir())
+	opts.WatchLabelSelector = shardKey + "=" + shard
+	reader := &goneAtSecondSight{name: "b"}
+	stop, err := startAgent(t.Context(), inLab(t).plane.Config(), opts, func(a *agent) {
+		reader.Reader = a.kustomizations.live
+		a.kustomizations.live = reader
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+	namespace := nextTeam(t)
+	one, two := configMapYAML(namespace, "one", "1"), configMapYAML(namespace, "two", "1")
+	e := newTeam(t, map[string]string{"a/README.md": "of a\n", "a/one.yaml": one, "a/two.yaml": two, "b/other.yaml": configMapYAML(namespace, "other", "1")},
+		everySecond, func(r *sourcev1.GitRepository) { r.Labels = labels })
+	mine := func(k *kustomizev1.Kustomization) { k.Labels = labels }
+	a := e.kustomization("a", "./a", mine)
+	b := e.kustomization("b", "./b", mine, func(k *kustomizev1.Kustomization) {
+		k.Spec.DependsOn = []kustomizev1.DependencyReference{{Name: "a"}}
+	})
+	e.create(a)
+	e.create(b)
+	until(e, a, "ready", func(k *kustomizev1.Kustomization) bool { return conditions.IsReady(k) })
+	until(e, b, "ready", func(k *kustomizev1.Kustomization) bool { return conditions.IsReady(k) })
+	e.push("move both", map[string]string{"a/one.yaml": "", "a/two.yaml": "", "b/one.yaml": one, "b/two.yaml": two})
+	until(e, a, "refused", func(k *kustomizev1.Kustomization) bool {
+		return strings.Contains(conditions.GetMessage(k, fluxmeta.ReadyCondition), "builds no object while 2 are in the inventory")
+	})
+	if !e.exists(e.configMap("one")) || !e.exists(e.configMap("two")) || len(e.inventory(a)) != 2 {
+		t.Errorf("they were deleted, or forgotten: the inventory is %v", e.inventory(a))
+	}
+	if n := reader.lists.Load(); n < 2 {
+		t.Errorf("Kustomizations were listed %d times", n)
+	}
+}
+
+// goneAtSecondSight shows a Kustomization when they are first listed, and never again.
+type goneAtSecondSight struct {
+	client.Reader
+	name  string
+	lists atomic.Int64
+}
+
+func (r *goneAtSecondSight) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	err := r.Reader.List(ctx, list, opts...)
+	if found, ok := list.(*kustomizev1.KustomizationList); ok && r.lists.Add(1) > 1 {
+		found.Items = slices.DeleteFunc(found.Items, func(k kustomizev1.Kustomization) bool { return k.Name == r.name })
+	}
+	return err
 }
 
 // When a base changes, all that are built of it ask each other: each is rendered
