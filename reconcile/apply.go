@@ -56,10 +56,7 @@ func newManager(c client.Client, seen *sightings, concurrency int) *ssa.Resource
 func applyOptions(k *kustomizev1.Kustomization, overridden []string) ssa.ApplyOptions {
 	opts := ssa.DefaultApplyOptions()
 	opts.Force = k.Spec.Force
-	opts.ExclusionSelector = map[string]string{
-		reconcileKey: kustomizev1.DisabledValue,
-		ssaKey:       kustomizev1.IgnoreValue,
-	}
+	opts.ExclusionSelector = leftAlone
 	opts.IfNotPresentSelector = map[string]string{ssaKey: kustomizev1.IfNotPresentValue}
 	opts.ForceSelector = map[string]string{forceKey: kustomizev1.EnabledValue}
 	managers := append([]ssa.FieldManager{}, tookOver...)

@@ -49,6 +49,8 @@ type kustomizer struct {
 	opts     Options
 	now      func() time.Time
 	log      *slog.Logger
+	// neighbourLimit is the constant of that name.
+	neighbourLimit time.Duration
 
 	mu     sync.Mutex
 	states map[types.NamespacedName]*kustomizationState
@@ -276,7 +278,7 @@ type finding struct {
 	// empty is why nothing may be deleted; the build has no object then, and all that
 	// there was had moved when it was looked.
 	empty error
-	jobs     map[object.ObjMetadata]bool
+	jobs  map[object.ObjMetadata]bool
 }
 
 // bring renders the objects and makes the cluster hold them, and not those that

@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"time"
 
 	"github.com/fluxcd/cli-utils/pkg/object"
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	fluxmeta "github.com/fluxcd/pkg/apis/meta"
+	"github.com/fluxcd/pkg/runtime/conditions"
 	"github.com/fluxcd/pkg/ssa"
 	ssautil "github.com/fluxcd/pkg/ssa/utils"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
@@ -20,16 +23,70 @@ import (
 	"github.com/fluxover/fluxover/reconcile/build"
 )
 
+// neighbourLimit is how long others are rendered at most to see what they have.
+const neighbourLimit = 20 * time.Second
+
 // heir is a Kustomization that has an object which left another's build, or that
 // may have it.
 type heir struct {
 	name string
 	// lists is true once its status inventory holds the object.
 	lists bool
-	// broken is why it cannot be rendered; empty if it can.
+	// broken is why it is not known what it builds; empty if it is.
 	broken string
 	// but is why it may not apply the object as it is; empty if it will.
 	but string
+}
+
+// said tells that u was left to h, and how bad that is.
+func (h heir) said(u *unstructured.Unstructured) (severity, message string) {
+	name := ssautil.FmtUnstructured(u)
+	switch {
+	case h.broken != "": // somebody has to act
+		return severityError, fmt.Sprintf("%s is not deleted: Kustomization %s may have it now, and cannot be built: %s", name, h.name, h.broken)
+	case h.but != "":
+		return severityError, fmt.Sprintf("%s is left to Kustomization %s, %s", name, h.name, h.but)
+	}
+	return severityInfo, fmt.Sprintf("%s is left to Kustomization %s", name, h.name)
+}
+
+// neighbour is a Kustomization that may have what another one had, with its source:
+// nil if that is gone.
+type neighbour struct {
+	*kustomizev1.Kustomization
+	from *sourcev1.GitRepository
+}
+
+// neighbours are the Kustomizations of k's namespace, but for k, whose GitRepository
+// has the URL of own, which is k's. Where that is gone it is nil, and those count
+// that name it too.
+func (r *kustomizer) neighbours(ctx context.Context, k *kustomizev1.Kustomization) (own *sourcev1.GitRepository, found []neighbour, err error) {
+	sources := &sourcev1.GitRepositoryList{}
+	if err := r.live.List(ctx, sources, client.InNamespace(sourceName(k).Namespace)); err != nil {
+		return nil, nil, fmt.Errorf("list GitRepositories: %w", err)
+	}
+	byName := map[types.NamespacedName]*sourcev1.GitRepository{}
+	for i := range sources.Items {
+		byName[client.ObjectKeyFromObject(&sources.Items[i])] = &sources.Items[i]
+	}
+	own = byName[sourceName(k)]
+	others := &kustomizev1.KustomizationList{}
+	if err := r.live.List(ctx, others, client.InNamespace(k.Namespace)); err != nil {
+		return nil, nil, fmt.Errorf("list Kustomizations: %w", err)
+	}
+	for i := range others.Items {
+		other := &others.Items[i]
+		from := byName[sourceName(other)]
+		same := sourceName(other) == sourceName(k)
+		if own != nil {
+			same = from != nil && from.Spec.URL == own.Spec.URL
+		}
+		// Those with a kubeConfig have their objects in another cluster.
+		if same && other.Name != k.Name && other.DeletionTimestamp.IsZero() && other.Spec.KubeConfig == nil {
+			found = append(found, neighbour{other, from})
+		}
+	}
+	return own, found, nil
 }
 
 // heirs finds those of the objects that left the build of k, at the revision of
@@ -41,53 +98,38 @@ type heir struct {
 // Others count if they are in k's namespace and their GitRepository has the same
 // URL. They are rendered at k's revision where they follow the same reference,
 // else at their own; where that is not there, their inventory counts. Of one that
-// cannot be rendered it is not known what it would take over: it counts as an heir
-// of all, but for those that its files do not name where names stand in files as
-// they are. An object without a namespace is that of the same kind and name in any:
-// a patch of one Kustomization may fill in or take away what the other leaves.
+// cannot be rendered, in neighbourLimit, it is not known what it would take over: it
+// counts as an heir of all, but for those that its files do not name where names
+// stand in files as they are. An object without a namespace is that of the same kind
+// and name in any: a patch of one Kustomization may fill in or take away what the
+// other leaves.
 func (r *kustomizer) heirs(ctx context.Context, k *kustomizev1.Kustomization, t *tree, left []*unstructured.Unstructured) (map[object.ObjMetadata]heir, error) {
-	sources := &sourcev1.GitRepositoryList{}
-	if err := r.live.List(ctx, sources, client.InNamespace(sourceName(k).Namespace)); err != nil {
-		return nil, fmt.Errorf("list GitRepositories: %w", err)
+	own, others, err := r.neighbours(ctx, k)
+	if err != nil {
+		return nil, err
 	}
-	byName := map[types.NamespacedName]*sourcev1.GitRepository{}
-	for i := range sources.Items {
-		byName[client.ObjectKeyFromObject(&sources.Items[i])] = &sources.Items[i]
-	}
-	own := byName[sourceName(k)]
 	if own == nil {
 		return nil, fmt.Errorf("GitRepository %s is gone", sourceName(k))
-	}
-	others := &kustomizev1.KustomizationList{}
-	if err := r.live.List(ctx, others, client.InNamespace(k.Namespace)); err != nil {
-		return nil, fmt.Errorf("list Kustomizations: %w", err)
 	}
 	wanted := map[object.ObjMetadata][]object.ObjMetadata{} // by what they are without a namespace
 	for id := range idsOf(left) {
 		wanted[unplaced(id)] = append(wanted[unplaced(id)], id)
 	}
 	found := map[object.ObjMetadata]heir{}
-	for i := range others.Items {
-		other := &others.Items[i]
-		from := byName[sourceName(other)]
-		if other.Name == k.Name || !other.DeletionTimestamp.IsZero() || from == nil || from.Spec.URL != own.Spec.URL {
-			continue
+	for _, other := range others {
+		listed, unreadable := listedBy(other.Kustomization)
+		artifact, as, done, err := r.builtFrom(other.Kustomization, other.from, own, t)
+		var built map[object.ObjMetadata]bool
+		switch {
+		case err != nil:
+		case artifact == nil:
+			built, err = listed, unreadable
+		default:
+			built, err = r.wouldBuild(ctx, other.Kustomization, artifact, t, as)
 		}
-		if other.Spec.KubeConfig != nil {
-			continue // its objects are in another cluster
-		}
-		listed, err := listedBy(other)
-		if err != nil {
-			return nil, err
-		}
-		artifact, as, done, err := r.builtFrom(other, from, own, t)
-		if err != nil {
-			return nil, fmt.Errorf("read what Kustomization %s is built from: %w", other.Name, err)
-		}
-		built, err := r.wouldBuild(ctx, other, artifact, t, as)
 		if err != nil {
 			for _, u := range left {
-				if id := object.UnstructuredToObjMetadata(u); mayBuild(other, artifact, u.GetName()) && found[id].name == "" {
+				if id := object.UnstructuredToObjMetadata(u); mayBuild(other.Kustomization, artifact, u.GetName()) && found[id].name == "" {
 					found[id] = heir{name: other.Name, broken: err.Error()}
 				}
 			}
@@ -96,26 +138,38 @@ func (r *kustomizer) heirs(ctx context.Context, k *kustomizev1.Kustomization, t 
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("look whether others take them over: %w", context.Cause(ctx))
 		}
-		if built == nil {
-			built = listed
-		}
-		for id := range built {
+		for id, applied := range built {
 			for _, w := range wanted[unplaced(id)] {
-				h := heir{name: other.Name, lists: found[w].lists || listed[id]}
-				switch {
-				case err != nil || id.Namespace != w.Namespace && id.Namespace != "" && w.Namespace != "":
+				if err != nil || id.Namespace != w.Namespace && id.Namespace != "" && w.Namespace != "" {
 					continue
+				}
+				h := heir{name: other.Name, lists: found[w].lists || listed[id], but: waits(other.Kustomization)}
+				switch {
+				case h.but != "":
+				case !applied:
+					h.but = "which leaves it alone, as it is marked"
 				case id.Namespace == "" && w.Namespace != "":
-					if found[w].name != "" && found[w].broken == "" {
-						continue
-					}
 					h.but = "where it has no namespace"
+				}
+				if was := found[w]; h.but != "" && was.name != "" && was.broken == "" {
+					h.name, h.but = was.name, was.but
 				}
 				found[w] = h
 			}
 		}
 	}
 	return found, nil
+}
+
+// waits is why a Kustomization does not apply what it builds; empty if it does.
+func waits(k *kustomizev1.Kustomization) string {
+	switch {
+	case k.Spec.Suspend:
+		return "which is suspended"
+	case conditions.IsStalled(k):
+		return "which is stalled: " + conditions.GetReason(k, fluxmeta.StalledCondition)
+	}
+	return ""
 }
 
 // unplaced is an id without its namespace.
@@ -162,14 +216,7 @@ func (r *kustomizer) leaveToHeirs(ctx context.Context, manager *ssa.ResourceMana
 			}
 		}
 		retain(k.Status.Inventory, []*unstructured.Unstructured{u})
-		said, severity := fmt.Sprintf("%s is left to Kustomization %s", ssautil.FmtUnstructured(u), h.name), severityInfo
-		switch {
-		case h.but != "":
-			severity = severityError // somebody has to act
-			said += ", " + h.but
-		case h.broken != "":
-			said = fmt.Sprintf("%s is not deleted: Kustomization %s may have it now, and cannot be built: %s", ssautil.FmtUnstructured(u), h.name, h.broken)
-		}
+		severity, said := h.said(u)
 		r.log.Info("left to another", "kustomization", client.ObjectKeyFromObject(k).String(), "object", ssautil.FmtUnstructured(u), "to", h.name)
 		r.tell(k, severity, said, revision, nil)
 	}
@@ -185,10 +232,11 @@ func listedBy(k *kustomizev1.Kustomization) (map[object.ObjMetadata]bool, error)
 	return idsOf(objects), nil
 }
 
+// idsOf are the ids of objects: false for those that a mark keeps from being applied.
 func idsOf(objects []*unstructured.Unstructured) map[object.ObjMetadata]bool {
 	ids := map[object.ObjMetadata]bool{}
 	for _, u := range objects {
-		ids[object.UnstructuredToObjMetadata(u)] = true
+		ids[object.UnstructuredToObjMetadata(u)] = !ssautil.AnyInMetadata(u, leftAlone)
 	}
 	return ids
 }
@@ -226,13 +274,10 @@ type builtAs struct {
 	digest                       string // of the tree, if it is another than the one looked from
 }
 
-// wouldBuild are the objects that a Kustomization builds from an artifact; nil
-// without one. When a base changes, each of those built of it asks the same of all
-// the others: answers are kept with the tree t.
+// wouldBuild are the objects that a Kustomization builds from an artifact, as idsOf
+// gives them. When a base changes, each of those built of it asks the same of all the
+// others: answers are kept with the tree t.
 func (r *kustomizer) wouldBuild(ctx context.Context, k *kustomizev1.Kustomization, artifact *build.Artifact, t *tree, as builtAs) (map[object.ObjMetadata]bool, error) {
-	if artifact == nil {
-		return nil, nil
-	}
 	if !lasting(k) {
 		return r.rendered(ctx, k, artifact)
 	}
@@ -249,12 +294,16 @@ func (r *kustomizer) wouldBuild(ctx context.Context, k *kustomizev1.Kustomizatio
 }
 
 // rendered are the objects that a Kustomization builds from an artifact: none if
-// its folder is gone.
+// its folder is gone. It gives up after neighbourLimit.
 func (r *kustomizer) rendered(ctx context.Context, k *kustomizev1.Kustomization, artifact *build.Artifact) (map[object.ObjMetadata]bool, error) {
-	rendering, err := r.render(ctx, k, artifact)
+	limited, cancel := context.WithTimeout(ctx, r.neighbourLimit)
+	defer cancel()
+	rendering, err := r.render(limited, k, artifact)
 	switch {
 	case errors.Is(err, build.ErrPathNotFound):
 		return map[object.ObjMetadata]bool{}, nil
+	case err != nil && limited.Err() != nil && ctx.Err() == nil:
+		return nil, fmt.Errorf("not done after %s: %w", r.neighbourLimit, err)
 	case err != nil:
 		return nil, err
 	}
@@ -272,7 +321,7 @@ func lasting(k *kustomizev1.Kustomization) bool {
 // and none of them holds this one.
 func mayBuild(k *kustomizev1.Kustomization, artifact *build.Artifact, name string) bool {
 	s := &k.Spec
-	if s.NamePrefix != "" || s.NameSuffix != "" || len(s.Components) > 0 || s.PostBuild != nil || len(s.Patches) > 0 {
+	if artifact == nil || s.NamePrefix != "" || s.NameSuffix != "" || len(s.Components) > 0 || s.PostBuild != nil || len(s.Patches) > 0 {
 		return true
 	}
 	named, err := artifact.Names(build.Folder(s.Path), name)

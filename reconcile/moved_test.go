@@ -186,19 +186,11 @@ func TestAnApplicationWhoseFilesAllMoveDeletesNothing(t *testing.T) {
 // An heir that goes after it was asked whether all moved is none to leave them to,
 // and does not make an empty build one that deletes.
 func TestAnApplicationWhoseHeirGoesMeanwhileDeletesNothing(t *testing.T) {
-	const shard = "heirless"
-	labels := map[string]string{shardKey: shard}
-	opts := testOptions(t.TempDir())
-	opts.WatchLabelSelector = shardKey + "=" + shard
 	reader := &goneAtSecondSight{name: "b"}
-	stop, err := startAgent(t.Context(), inLab(t).plane.Config(), opts, func(a *agent) {
+	labels := agentOfItsOwn(t, "heirless", func(a *agent) {
 		reader.Reader = a.kustomizations.live
 		a.kustomizations.live = reader
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(stop)
 	namespace := nextTeam(t)
 	one, two := configMapYAML(namespace, "one", "1"), configMapYAML(namespace, "two", "1")
 	e := newTeam(t, map[string]string{"a/README.md": "of a\n", "a/one.yaml": one, "a/two.yaml": two, "b/other.yaml": configMapYAML(namespace, "other", "1")},
@@ -222,6 +214,19 @@ func TestAnApplicationWhoseHeirGoesMeanwhileDeletesNothing(t *testing.T) {
 	if n := reader.lists.Load(); n < 2 {
 		t.Errorf("Kustomizations were listed %d times", n)
 	}
+}
+
+// agentOfItsOwn starts an agent for objects of a shard, and gives their labels.
+func agentOfItsOwn(t *testing.T, shard string, change func(*agent)) map[string]string {
+	t.Helper()
+	opts := testOptions(t.TempDir())
+	opts.WatchLabelSelector = shardKey + "=" + shard
+	stop, err := startAgent(t.Context(), inLab(t).plane.Config(), opts, change)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+	return map[string]string{shardKey: shard}
 }
 
 // goneAtSecondSight shows a Kustomization when they are first listed, and never again.
@@ -293,6 +298,7 @@ func TestAFileThatMovedAndThenLeftGitIsDeletedByWhoeverHadIt(t *testing.T) {
 	if !e.exists(e.configMap("moving")) {
 		t.Fatal("it was deleted, though b builds it")
 	}
+	e.untilEvent("Warning", "ConfigMap/"+namespace+"/moving is left to Kustomization b, which is suspended")
 	e.untilReady(a, e.push("remove it", map[string]string{"b/moving.yaml": ""}))
 	if e.exists(e.configMap("moving")) {
 		t.Error("nobody builds it, and it is still there")
@@ -322,6 +328,7 @@ func TestAnApplicationThatCannotBeBuiltKeepsOthersFromDeleting(t *testing.T) {
 	if !e.exists(e.configMap("going")) {
 		t.Error("it was deleted")
 	}
+	e.untilEvent("Warning", "ConfigMap/"+namespace+"/going is not deleted: Kustomization b may have it now")
 	e.patch(b, func() { b.Spec.SourceRef.Name = "elsewhere" })
 	elsewhere := e.repository("elsewhere")
 	elsewhere.Spec.URL += "-of-another"
@@ -333,4 +340,106 @@ func TestAnApplicationThatCannotBeBuiltKeepsOthersFromDeleting(t *testing.T) {
 	if e.exists(e.configMap("going")) {
 		t.Error("it is still there")
 	}
+}
+
+// The object stays, whatever keeps the other one from applying it, which is told.
+func TestWhyAnHeirDoesNotApplyWhatMovedIsTold(t *testing.T) {
+	namespace := nextTeam(t)
+	one, two := configMapYAML(namespace, "one", "1"), configMapYAML(namespace, "two", "1")
+	e := newTeam(t, map[string]string{
+		"a/kept.yaml": configMapYAML(namespace, "kept", "1"), "a/one.yaml": one, "a/two.yaml": two, "b/other.yaml": configMapYAML(namespace, "other", "1"),
+	}, everySecond)
+	a, b := e.kustomization("a", "./a"), e.kustomization("b", "./b")
+	e.create(a)
+	e.create(b)
+	until(e, a, "ready", func(k *kustomizev1.Kustomization) bool { return conditions.IsReady(k) })
+	until(e, b, "ready", func(k *kustomizev1.Kustomization) bool { return conditions.IsReady(k) })
+	marked := strings.Replace(one, "metadata:\n", "metadata:\n  annotations: {kustomize.toolkit.fluxcd.io/reconcile: disabled}\n", 1)
+	commit := e.push("move one, and leave it alone", map[string]string{"a/one.yaml": "", "b/one.yaml": marked})
+	e.untilReady(a, commit)
+	e.untilReady(b, commit)
+	e.untilEvent("Warning", "ConfigMap/"+namespace+"/one is left to Kustomization b, which leaves it alone, as it is marked")
+	e.patch(b, func() {
+		b.Spec.HealthCheckExprs = []kustomize.CustomHealthCheck{{APIVersion: "v1", Kind: "ConfigMap", HealthCheckExpressions: kustomize.HealthCheckExpressions{Current: "true"}}}
+	})
+	until(e, b, "stalled", func(k *kustomizev1.Kustomization) bool { return conditions.IsStalled(k) })
+	e.untilReady(a, e.push("move the other", map[string]string{"a/two.yaml": "", "b/two.yaml": two}))
+	e.untilEvent("Warning", "ConfigMap/"+namespace+"/two is left to Kustomization b, which is stalled: UnsupportedField")
+	if !e.exists(e.configMap("one")) || !e.exists(e.configMap("two")) {
+		t.Error("one of them was deleted")
+	}
+}
+
+// What another Kustomization's status holds is no reason to fail.
+func TestAnInventoryOfAnotherThatCannotBeReadHoldsUpNobody(t *testing.T) {
+	namespace := nextTeam(t)
+	e := newTeam(t, map[string]string{
+		"a/kept.yaml": configMapYAML(namespace, "kept", "1"), "a/gone.yaml": configMapYAML(namespace, "gone", "1"), "b/other.yaml": configMapYAML(namespace, "other", "1"),
+	}, everySecond)
+	a := e.kustomization("a", "./a")
+	b := e.kustomization("b", "./b", func(k *kustomizev1.Kustomization) { k.Spec.Suspend = true })
+	e.create(a)
+	e.create(b)
+	until(e, a, "ready", func(k *kustomizev1.Kustomization) bool { return conditions.IsReady(k) })
+	e.must(e.client.Get(e.ctx, client.ObjectKeyFromObject(b), b))
+	before := b.DeepCopy()
+	b.Status.Inventory = &kustomizev1.ResourceInventory{Entries: []kustomizev1.ResourceRef{{ID: "not-an-id", Version: "v1"}}}
+	e.must(e.client.Status().Patch(e.ctx, b, client.MergeFrom(before)))
+	e.untilReady(a, e.push("remove one", map[string]string{"a/gone.yaml": ""}))
+	if e.exists(e.configMap("gone")) {
+		t.Error("what left Git is still there")
+	}
+}
+
+// Others have a limit of their own, within that of who asks.
+func TestAnotherThatIsNotRenderedInTimeHoldsUpNobody(t *testing.T) {
+	reader := &slowAtWill{name: "values"}
+	labels := agentOfItsOwn(t, "slow", func(a *agent) {
+		reader.Reader = a.kustomizations.live
+		a.kustomizations.live, a.kustomizations.neighbourLimit = reader, 500*time.Millisecond
+	})
+	namespace := nextTeam(t)
+	e := newTeam(t, map[string]string{
+		"a/kept.yaml": configMapYAML(namespace, "kept", "1"), "a/gone.yaml": configMapYAML(namespace, "gone", "1"), "b/other.yaml": configMapYAML(namespace, "other", "1"),
+	}, everySecond, func(r *sourcev1.GitRepository) { r.Labels = labels })
+	e.create(e.configMap("values"))
+	a := e.kustomization("a", "./a", func(k *kustomizev1.Kustomization) {
+		k.Labels, k.Spec.Timeout = labels, &metav1.Duration{Duration: 5 * time.Second}
+	})
+	b := e.kustomization("b", "./b", func(k *kustomizev1.Kustomization) {
+		k.Labels, k.Spec.Suspend = labels, true
+		k.Spec.PostBuild = &kustomizev1.PostBuild{SubstituteFrom: []kustomizev1.SubstituteReference{{Kind: "ConfigMap", Name: "values"}}}
+	})
+	e.create(a)
+	e.create(b)
+	until(e, a, "ready", func(k *kustomizev1.Kustomization) bool { return conditions.IsReady(k) })
+	reader.slow.Store(true)
+	e.untilReady(a, e.push("remove one", map[string]string{"a/gone.yaml": ""}))
+	e.untilEvent("Warning", "ConfigMap/"+namespace+"/gone is not deleted: Kustomization b may have it now, and cannot be built: not done after 500ms")
+	if !e.exists(e.configMap("gone")) {
+		t.Error("it was deleted, though nobody knows what b has")
+	}
+	reader.slow.Store(false)
+	e.request(a, "again")
+	until(e, a, "looked at again", func(k *kustomizev1.Kustomization) bool {
+		return k.Status.GetLastHandledReconcileRequest() == "again" && conditions.IsReady(k)
+	})
+	if e.exists(e.configMap("gone")) {
+		t.Error("what left Git is still there")
+	}
+}
+
+// slowAtWill answers for a ConfigMap only once its reader gives up.
+type slowAtWill struct {
+	client.Reader
+	name string
+	slow atomic.Bool
+}
+
+func (r *slowAtWill) Get(ctx context.Context, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+	if _, ok := o.(*corev1.ConfigMap); ok && key.Name == r.name && r.slow.Load() {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return r.Reader.Get(ctx, key, o, opts...)
 }

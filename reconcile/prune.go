@@ -26,6 +26,9 @@ const (
 	forceKey     = group + "/force"
 )
 
+// leftAlone are the marks of objects that are neither applied nor deleted.
+var leftAlone = map[string]string{reconcileKey: kustomizev1.DisabledValue, ssaKey: kustomizev1.IgnoreValue}
+
 // allowedDeletions reads AllowDeletionsAnnotation; anything but a number of at
 // least 1 allows nothing.
 func allowedDeletions(k *kustomizev1.Kustomization) int {
