@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/fluxcd/cli-utils/pkg/object"
@@ -19,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	"github.com/fluxover/fluxover/reconcile/build"
 )
@@ -321,9 +323,32 @@ func lasting(k *kustomizev1.Kustomization) bool {
 // and none of them holds this one.
 func mayBuild(k *kustomizev1.Kustomization, artifact *build.Artifact, name string) bool {
 	s := &k.Spec
-	if artifact == nil || s.NamePrefix != "" || s.NameSuffix != "" || len(s.Components) > 0 || s.PostBuild != nil || len(s.Patches) > 0 {
+	if artifact == nil || s.NamePrefix != "" || s.NameSuffix != "" || len(s.Components) > 0 || s.PostBuild != nil {
 		return true
+	}
+	for _, p := range s.Patches {
+		if mayName(p.Patch, name) {
+			return true
+		}
 	}
 	named, err := artifact.Names(build.Folder(s.Path), name)
 	return named || err != nil
+}
+
+// mayName reports whether a patch may give an object a name. One that is merged
+// cannot (kustomize keeps the name of what it is merged into), operations can.
+func mayName(patch, name string) bool {
+	var content any
+	if strings.Contains(patch, name) || yaml.Unmarshal([]byte(patch), &content) != nil {
+		return true
+	}
+	operations, isList := content.([]any)
+	if _, merged := content.(map[string]any); !isList {
+		return !merged
+	}
+	return slices.ContainsFunc(operations, func(o any) bool {
+		fields, _ := o.(map[string]any)
+		at, found := fields["path"].(string)
+		return !found || at == "" || at == "/" || at == "/metadata" || at == "/metadata/name"
+	})
 }

@@ -314,7 +314,12 @@ func TestAnApplicationThatCannotBeBuiltKeepsOthersFromDeleting(t *testing.T) {
 		"a/kept.yaml": configMapYAML(namespace, "kept", "1"), "a/gone.yaml": configMapYAML(namespace, "gone", "1"),
 		"a/going.yaml": configMapYAML(namespace, "going", "1"), "b/other.yaml": configMapYAML(namespace, "other", "1"),
 	}, everySecond)
-	a, b := e.kustomization("a", "./a"), e.kustomization("b", "./b")
+	a, b := e.kustomization("a", "./a"), e.kustomization("b", "./b", func(k *kustomizev1.Kustomization) {
+		k.Spec.Patches = []kustomize.Patch{{ // as a plan writes them
+			Patch:  "- op: add\n  path: /metadata/annotations\n  value: {kustomize.toolkit.fluxcd.io/prune: disabled}\n",
+			Target: &kustomize.Selector{Kind: "^ConfigMap$", Name: "^other$"},
+		}}
+	})
 	e.create(a)
 	e.create(b)
 	until(e, a, "ready", func(k *kustomizev1.Kustomization) bool { return conditions.IsReady(k) })
@@ -339,6 +344,27 @@ func TestAnApplicationThatCannotBeBuiltKeepsOthersFromDeleting(t *testing.T) {
 	})
 	if e.exists(e.configMap("going")) {
 		t.Error("it is still there")
+	}
+}
+
+func TestAPatchThatCannotGiveANameKeepsNothing(t *testing.T) {
+	for patch, want := range map[string]bool{
+		"- op: add\n  path: /metadata/annotations\n  value: {a: b}\n":                                false,
+		"- {op: add, path: /metadata/namespace, value: default}\n- {op: remove, path: /spec/name}\n": false,
+		`[{"op": "replace", "path": "/spec/replicas", "value": 2}]`:                                  false,
+		"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: every\n":                                false,
+		"- op: replace\n  path: /metadata/name\n  value: other\n":                                    true,
+		"- op: replace\n  path: /metadata\n  value: {}\n":                                            true,
+		"- op: copy\n  from: /data/a\n  path: /metadata/name\n":                                      true,
+		"- op: replace\n  path: \"\"\n  value: {}\n":                                                 true,
+		"- op: replace\n":   true,
+		"data:\n  a: web\n": true,
+		"a: [\n":            true,
+		"":                  true,
+	} {
+		if got := mayName(patch, "web"); got != want {
+			t.Errorf("%q may name it: %t", patch, got)
+		}
 	}
 }
 
