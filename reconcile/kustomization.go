@@ -344,7 +344,9 @@ func (r *kustomizer) render(ctx context.Context, k *kustomizev1.Kustomization, a
 func (r *kustomizer) prune(ctx context.Context, state *kustomizationState, manager *ssa.ResourceManager, k *kustomizev1.Kustomization, t *tree, out *finding) error {
 	old := k.Status.Inventory
 	k.Status.Inventory = inventoryOf(out.changes)
-	r.watchKinds(state, k.Status.Inventory)
+	applied := *k.Status.Inventory
+	// At the end: what is read to delete it, or to see whose it is, is not watched.
+	defer r.watchKinds(state, &applied)
 	stale, err := leftOut(old, k.Status.Inventory)
 	if err != nil {
 		k.Status.Inventory = old

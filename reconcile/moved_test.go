@@ -469,3 +469,45 @@ func (r *slowAtWill) Get(ctx context.Context, key client.ObjectKey, o client.Obj
 	}
 	return r.Reader.Get(ctx, key, o, opts...)
 }
+
+// What was read to delete it, or to see whose it is, is no object of the first one
+// any more: whatever becomes of it is no drift.
+func TestWhatIsDeletedOrLeftToAnotherIsNotWatchedForDrift(t *testing.T) {
+	var watching *kustomizer
+	labels := agentOfItsOwn(t, "sighted", func(a *agent) { watching = a.kustomizations })
+	namespace := nextTeam(t)
+	moving := configMapYAML(namespace, "moving", "1")
+	e := newTeam(t, map[string]string{
+		"a/kept.yaml": configMapYAML(namespace, "kept", "1"), "a/moving.yaml": moving, "a/going.yaml": configMapYAML(namespace, "going", "1"),
+		"b/other.yaml": configMapYAML(namespace, "other", "1"),
+	}, everySecond, func(r *sourcev1.GitRepository) { r.Labels = labels })
+	mine := func(k *kustomizev1.Kustomization) { k.Labels = labels }
+	a, b := e.kustomization("a", "./a", mine), e.kustomization("b", "./b", mine)
+	e.create(a)
+	e.create(b)
+	until(e, a, "ready", func(k *kustomizev1.Kustomization) bool { return conditions.IsReady(k) })
+	until(e, b, "ready", func(k *kustomizev1.Kustomization) bool { return conditions.IsReady(k) })
+	seen := func() (names []string) {
+		for id := range watching.state(client.ObjectKeyFromObject(a)).seen.all() {
+			names = append(names, id.Name)
+		}
+		slices.Sort(names)
+		return names
+	}
+	if got := seen(); !slices.Equal(got, []string{"going", "kept", "moving"}) {
+		t.Fatalf("first it watches %v", got)
+	}
+	commit := e.push("move one, remove one", map[string]string{"a/moving.yaml": "", "b/moving.yaml": moving, "a/going.yaml": ""})
+	e.untilReady(a, commit)
+	if got := seen(); !slices.Equal(got, []string{"kept"}) {
+		t.Errorf("it watches what it deleted, or leaves to another: %v", got)
+	}
+	e.untilReady(b, commit)
+	e.request(a, "again")
+	until(e, a, "looked at again", func(k *kustomizev1.Kustomization) bool {
+		return k.Status.GetLastHandledReconcileRequest() == "again" && conditions.IsReady(k)
+	})
+	if got := seen(); !slices.Equal(got, []string{"kept"}) || len(e.inventory(a)) != 1 {
+		t.Errorf("it watches what is another's: %v, of %v", got, e.inventory(a))
+	}
+}
