@@ -680,6 +680,9 @@ func (r *kustomizer) deleteAll(ctx context.Context, state *kustomizationState, k
 	if err != nil {
 		return err
 	}
+	if objects, err = r.withoutHeirs(ctx, k, objects); err != nil {
+		return &setback{fluxmeta.PruneFailedReason, err}
+	}
 	manager := newManager(writer, &state.seen, r.opts.ConcurrentSSA)
 	deleted, err := deleteOwned(ctx, manager, k, objects)
 	if err != nil {

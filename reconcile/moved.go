@@ -194,6 +194,57 @@ func (r *kustomizer) allMoved(ctx context.Context, k *kustomizev1.Kustomization,
 	})
 }
 
+// withoutHeirs gives those of the objects of k, which is removed, that no other
+// Kustomization of the repository builds: what moved there, and was not applied by
+// it yet, is its own. It is an error if that cannot be told; the annotation that
+// allows deletions overrules it.
+func (r *kustomizer) withoutHeirs(ctx context.Context, k *kustomizev1.Kustomization, objects []*unstructured.Unstructured) ([]*unstructured.Unstructured, error) {
+	left, err := r.unclaimed(ctx, k, objects)
+	if err != nil && allowedDeletions(k) >= len(objects) {
+		return objects, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("it cannot be told which of %d objects other Kustomizations of the repository have: %w; nothing was deleted; if they shall go, annotate this Kustomization with %s=%d, and if they shall stay, set its deletionPolicy to Orphan",
+			len(objects), err, AllowDeletionsAnnotation, len(objects))
+	}
+	return left, nil
+}
+
+func (r *kustomizer) unclaimed(ctx context.Context, k *kustomizev1.Kustomization, objects []*unstructured.Unstructured) ([]*unstructured.Unstructured, error) {
+	own, others, err := r.neighbours(ctx, k)
+	if err != nil || len(others) == 0 {
+		return objects, err
+	}
+	if own == nil || own.Status.Artifact == nil {
+		return nil, fmt.Errorf("GitRepository %s is gone, or was never fetched", sourceName(k))
+	}
+	t, done := r.trees.use(sourceName(k), own.Status.Artifact.Revision, own.Status.Artifact.Digest)
+	if t == nil {
+		return nil, fmt.Errorf("revision %s of GitRepository %s is not fetched yet", own.Status.Artifact.Revision, sourceName(k))
+	}
+	defer done()
+	heirs, err := r.heirs(ctx, k, t, objects)
+	if err != nil {
+		return nil, err
+	}
+	var left, claimed []*unstructured.Unstructured
+	for _, u := range objects {
+		switch h, moved := heirs[object.UnstructuredToObjMetadata(u)]; {
+		case h.broken != "":
+			return nil, fmt.Errorf("Kustomization %s cannot be built: %s", h.name, h.broken)
+		case moved:
+			claimed = append(claimed, u)
+		default:
+			left = append(left, u)
+		}
+	}
+	for _, u := range claimed {
+		severity, said := heirs[object.UnstructuredToObjMetadata(u)].said(u)
+		r.tell(k, severity, said, t.revision, nil)
+	}
+	return left, nil
+}
+
 // leaveToHeirs gives those objects that nobody else has. The others stay in the
 // inventory of k until an heir has applied them, which is when they are marked as
 // its own: what is listed may also be skipped.

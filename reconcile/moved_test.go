@@ -511,3 +511,53 @@ func TestWhatIsDeletedOrLeftToAnotherIsNotWatchedForDrift(t *testing.T) {
 		t.Errorf("it watches what is another's: %v, of %v", got, e.inventory(a))
 	}
 }
+
+// What moved, and was not applied by the other one yet, is not deleted with the
+// Kustomization that it left.
+func TestRemovingAnApplicationDeletesNothingThatMovedToAnother(t *testing.T) {
+	namespace := nextTeam(t)
+	moving := configMapYAML(namespace, "moving", "1")
+	e := newTeam(t, map[string]string{"a/kept.yaml": configMapYAML(namespace, "kept", "1"), "a/moving.yaml": moving, "b/other.yaml": configMapYAML(namespace, "other", "1")}, everySecond)
+	a := e.kustomization("a", "./a", func(k *kustomizev1.Kustomization) { k.Spec.DeletionPolicy = kustomizev1.DeletionPolicyDelete })
+	b := e.kustomization("b", "./b", func(k *kustomizev1.Kustomization) { k.Spec.Suspend = true })
+	e.create(a)
+	e.create(b)
+	until(e, a, "ready", func(k *kustomizev1.Kustomization) bool { return conditions.IsReady(k) })
+	cm := e.configMap("moving")
+	if !e.exists(cm) {
+		t.Fatal("it is not there")
+	}
+	e.untilReady(a, e.push("move it", map[string]string{"a/moving.yaml": "", "b/moving.yaml": moving}))
+	e.must(e.client.Delete(e.ctx, a))
+	e.untilGone(a)
+	if e.exists(e.configMap("kept")) {
+		t.Error("what nobody else has was not deleted")
+	}
+	e.patch(b, func() { b.Spec.Suspend = false })
+	until(e, b, "ready", func(k *kustomizev1.Kustomization) bool { return conditions.IsReady(k) })
+	if after := e.configMap("moving"); !e.exists(after) || after.UID != cm.UID || after.Labels[ownerName] != "b" {
+		t.Errorf("it was made anew, or is not b's: UID %s, then %s, labels %v", cm.UID, after.UID, after.Labels)
+	}
+}
+
+func TestRemovingAnApplicationWaitsWhileItIsNotKnownWhatAnotherHas(t *testing.T) {
+	namespace := nextTeam(t)
+	e := newTeam(t, map[string]string{"a/kept.yaml": configMapYAML(namespace, "kept", "1"), "b/other.yaml": "kind: [\nname: kept\n"}, everySecond)
+	a := e.kustomization("a", "./a", func(k *kustomizev1.Kustomization) { k.Spec.DeletionPolicy = kustomizev1.DeletionPolicyDelete })
+	e.create(a)
+	e.create(e.kustomization("b", "./b"))
+	until(e, a, "ready", func(k *kustomizev1.Kustomization) bool { return conditions.IsReady(k) })
+	e.must(e.client.Delete(e.ctx, a))
+	until(e, a, "refused", func(k *kustomizev1.Kustomization) bool {
+		message := conditions.GetMessage(k, fluxmeta.ReadyCondition)
+		return strings.Contains(message, "Kustomization b cannot be built") && strings.Contains(message, AllowDeletionsAnnotation+"=1")
+	})
+	if !e.exists(e.configMap("kept")) {
+		t.Error("it was deleted")
+	}
+	e.patch(a, func() { a.Annotations = map[string]string{AllowDeletionsAnnotation: "1"} })
+	e.untilGone(a)
+	if e.exists(e.configMap("kept")) {
+		t.Error("it is still there, though its deletion was allowed")
+	}
+}
