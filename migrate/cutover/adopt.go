@@ -197,7 +197,11 @@ func adopt(ctx context.Context, r *repository) error {
 			gap.WaitingForOldPod.Duration = gap.From.Sub(*r.j.Fence.StoppedAt)
 		}
 		r.j.Gap = &gap
-		r.note("adopt", "gap %.2fs, waited %.2fs for the old pod", gap.Duration().Seconds(), gap.WaitingForOldPod.Seconds())
+		if r.j.Fence.GoneUnseen {
+			r.note("adopt", "gap %.2fs at most: nobody saw when the old pod ended", gap.Duration().Seconds())
+		} else {
+			r.note("adopt", "gap %.2fs, waited %.2fs for the old pod", gap.Duration().Seconds(), gap.WaitingForOldPod.Seconds())
+		}
 	}
 	return nil
 }

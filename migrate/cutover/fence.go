@@ -482,6 +482,9 @@ func fence(ctx context.Context, r *repository) error {
 		if err := r.raiseInForce(ctx); err != nil {
 			return err
 		}
+		if err := r.goneMeanwhile(ctx); err != nil {
+			return err
+		}
 	} else {
 		if err := r.approachGap(ctx); err != nil {
 			return err
@@ -513,6 +516,26 @@ func fence(ctx context.Context, r *repository) error {
 		return err
 	}
 	r.fenced = true
+	return nil
+}
+
+// goneMeanwhile notes that the old agent, told to end by an earlier try, ended
+// while no process looked: who takes the time of this look instead reports next to
+// no gap, however long the Repository has been without an engine.
+func (r *repository) goneMeanwhile(ctx context.Context) error {
+	if r.j.Fence.GoneAt != nil {
+		return nil
+	}
+	var pods []corev1.Pod
+	err := r.outlast(ctx, "fence", func(ctx context.Context) (err error) {
+		pods, err = r.oldPods(ctx)
+		return err
+	})
+	if err != nil || len(pods) > 0 {
+		return err
+	}
+	r.j.Fence.GoneAt, r.j.Fence.GoneUnseen = r.j.Fence.StoppedAt, true
+	r.note("fence", "the old agent, which an earlier run told to end at %s, ended while nobody looked: the gap is counted from then", r.j.Fence.StoppedAt.Format(time.RFC3339))
 	return nil
 }
 

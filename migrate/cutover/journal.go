@@ -121,11 +121,15 @@ type fenceFacts struct {
 	// gone: from then on the old agent can write no more.
 	StoppedAt *time.Time `json:"stoppedAt,omitempty"`
 	GoneAt    *time.Time `json:"goneAt,omitempty"`
+	// GoneUnseen: no process saw the last pod go, so that GoneAt is StoppedAt,
+	// the earliest that it can have been.
+	GoneUnseen bool `json:"goneUnseen,omitempty"`
 }
 
 // Gap is the time during which no engine could write a Repository.
 type Gap struct {
-	// From: the last pod of the old agent was gone.
+	// From: the last pod of the old agent was gone; where nobody saw it go, when
+	// it was told to.
 	From time.Time `json:"from"`
 	// To: every Kustomization Ready at the adopted revision.
 	To time.Time `json:"to"`

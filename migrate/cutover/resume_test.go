@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -64,6 +65,61 @@ func TestARunThatDiedBeforeTheStopIsCheckedAndStagedAnew(t *testing.T) {
 	}
 	if now := tm.journal().Snapshot.Secrets; len(now) == 0 || now[0] == snapshots[0] {
 		t.Errorf("the snapshot is the one of the dead run: %v", now)
+	}
+}
+
+// What ends a run while the old agent ends is not noted by anybody: neither
+// what is left until somebody goes on, nor how long it was.
+func TestAGapThatBeganAfterItsRunDiedIsToldAndCounted(t *testing.T) {
+	tm := newTeam(t)
+	hit := false
+	tm.crash = crashPoint{"fence", BeforeDone}.at(&hit)
+	if err := tm.migrate(); !errors.Is(err, errCrash) || !hit {
+		t.Fatalf("want a crash, got %v", err)
+	}
+	tm.crash = nil
+	if got := tm.status(); got.Gap != nil {
+		t.Errorf("somebody still tends it, who waits for the old agent's pods: %+v", got)
+	}
+	tm.breakLease()
+	stopped := tm.journal().Fence.StoppedAt
+	if stopped == nil {
+		t.Fatal("the old agent was not stopped")
+	}
+	time.Sleep(5 * time.Second) // the gap
+	got := tm.status()
+	if got.Phase != PhaseFenced || got.Gap == nil || got.Gap.Duration < 5*time.Second || !strings.Contains(got.Message, "no engine can write it since "+stopped.Format(time.RFC3339)+" at the earliest") {
+		t.Errorf("in the gap: %+v", got)
+	}
+	tm.must(tm.migrate())
+	took := time.Since(*stopped)
+	got = tm.status()
+	if got.Phase != PhaseSettled || got.Gap == nil || got.Gap.Duration < 5*time.Second || got.Gap.Duration > took {
+		t.Errorf("afterwards: %+v, and it took %s", got, took)
+	}
+	if got.WaitingForOldPod == nil || got.WaitingForOldPod.Duration != 0 {
+		t.Errorf("the gap is counted as a wait for the old pod: %v", got.WaitingForOldPod)
+	}
+}
+
+// It worked all that time: who died had written down that it was to be stopped,
+// and no more.
+func TestAnOldAgentThatWorkedOnAfterItsRunDiedIsNotCountedAsGap(t *testing.T) {
+	tm := newTeam(t)
+	hit := false
+	tm.crash = crashPoint{fenceStopped, AfterDone}.at(&hit)
+	if err := tm.migrate(); !errors.Is(err, errCrash) || !hit {
+		t.Fatalf("want a crash, got %v", err)
+	}
+	tm.crash = nil
+	tm.breakLease()
+	time.Sleep(5 * time.Second)
+	if got := tm.status(); got.Gap != nil || strings.Contains(got.Message, "no engine") {
+		t.Errorf("the old agent works: %+v", got)
+	}
+	tm.must(tm.migrate())
+	if got := tm.status(); got.Gap == nil || got.WaitingForOldPod == nil || got.WaitingForOldPod.Duration < 5*time.Second {
+		t.Errorf("afterwards: %+v", got)
 	}
 }
 

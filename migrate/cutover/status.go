@@ -62,7 +62,8 @@ type RepositoryStatus struct {
 	Step  string     `json:"step"`
 	Since *time.Time `json:"since"`
 	// Gap is how long no engine could write it, as a Go duration; null until
-	// the old agent has ended, and growing until it is adopted.
+	// the old agent has ended, and growing until it is adopted. Where nobody saw
+	// it end it counts from when it was told to, so that it is at most that.
 	Gap *metav1.Duration `json:"gap"`
 	// WaitingForOldPod is how long the old agent took to end before that.
 	WaitingForOldPod *metav1.Duration `json:"waitingForOldPod,omitempty"`
@@ -176,23 +177,16 @@ func statusOf(j *journal) RepositoryStatus {
 		one.WaitingForOldPod = &waiting
 	}
 	if from := runningGap(j); from != nil {
-		one.Gap = &metav1.Duration{Duration: max(time.Since(*from).Round(time.Millisecond), 0)}
-		if j.Fence.StoppedAt != nil {
+		if j.Fence.StoppedAt != nil && !j.Fence.GoneUnseen {
 			one.WaitingForOldPod = &metav1.Duration{Duration: from.Sub(*j.Fence.StoppedAt)}
 		}
-		if one.Message != "" {
-			one.Message += "; "
-		}
-		one.Message += "no engine can write it since " + from.Format(time.RFC3339)
+		one.tellGap(*from, j.Fence.GoneUnseen)
 	}
 	if one.Phase == PhaseRolledBack && len(j.Parked) > 0 {
 		one.Message = "parked: its control objects stay, suspended, until its files leave the flux-capacitor: " + j.afterParking()
 	}
 	if left := j.leftovers(); left != "" && (one.Phase == PhaseRolledBack || one.Phase == PhaseAborted || one.Phase == PhaseRollingBack) {
-		if one.Message != "" {
-			one.Message += "; "
-		}
-		one.Message += left
+		one.add(left)
 	}
 	if one.Phase == PhaseSettled && len(j.Findings) > 0 {
 		one.Message = j.Findings[0].Message
@@ -200,18 +194,45 @@ func statusOf(j *journal) RepositoryStatus {
 	return one
 }
 
+// tellGap says that no engine can write the Repository since then, or, where nobody
+// saw the old agent end, since some time after.
+func (s *RepositoryStatus) tellGap(from time.Time, unseen bool) {
+	s.Gap = &metav1.Duration{Duration: max(time.Since(from).Round(time.Millisecond), 0)}
+	message := "no engine can write it since " + from.Format(time.RFC3339)
+	if unseen {
+		message += " at the earliest: its old agent was told to end then, and nobody saw when it did"
+	}
+	s.add(message)
+}
+
+func (s *RepositoryStatus) add(message string) {
+	if s.Message != "" {
+		s.Message += "; "
+	}
+	s.Message += message
+}
+
 // runningGap is since when no engine can write the Repository; nil if one can,
 // or if a gap was measured already. A rollback that has begun to undo the
 // adoption is not counted: when its gap began is not noted.
 func runningGap(j *journal) *time.Time {
-	if j.Closed != "" || j.Gap != nil || !begun(j.state("fence")) {
+	if !mayBeInGap(j) {
 		return nil
+	}
+	return j.Fence.GoneAt
+}
+
+// mayBeInGap reports whether no engine can write the Repository once its old agent
+// has ended.
+func mayBeInGap(j *journal) bool {
+	if j.Closed != "" || j.Gap != nil || !begun(j.state("fence")) {
+		return false
 	}
 	switch j.state("adopt") {
 	case "", Started, Failed:
-		return j.Fence.GoneAt
+		return true
 	}
-	return nil
+	return false
 }
 
 // oneLine is a message without the line breaks of what it quotes.
@@ -298,6 +319,16 @@ func phaseOf(j *journal) string {
 // lookAround adds what the journal cannot know: an old agent that came back, a
 // fence that somebody took down, one that nobody tends.
 func lookAround(ctx context.Context, c *cluster.Client, j *journal, tended bool, one *RepositoryStatus) error {
+	if !tended && mayBeInGap(j) && j.Fence.StoppedAt != nil && j.Fence.GoneAt == nil {
+		// Who waited for the old agent to end died, or lost the Lease.
+		pods, err := (&repository{env: &env{c: c}, j: j}).oldPods(ctx)
+		switch {
+		case err != nil:
+			one.add(fmt.Sprintf("whether any engine can write it is not known: %v", err))
+		case len(pods) == 0:
+			one.tellGap(*j.Fence.StoppedAt, true)
+		}
+	}
 	untended := j.Closed == "" && j.Fence.StoppedAt == nil && begun(j.state("fence")) && j.state("fence") != Done && !tended
 	switch one.Phase {
 	case PhaseStaged, PhaseFailed, PhaseRollingBack:
@@ -308,19 +339,13 @@ func lookAround(ctx context.Context, c *cluster.Client, j *journal, tended bool,
 	default:
 		return nil
 	}
-	add := func(s string) {
-		if one.Message != "" {
-			one.Message += "; "
-		}
-		one.Message += s
-	}
 	_, err := c.Kube.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings().Get(ctx, fenceName(j.Repository), metav1.GetOptions{})
 	if err == nil && untended {
-		add(fmt.Sprintf("a run ended while it waited for its turn, and its fence %s refuses pods of the old agent that were started since: \"fluxover migrate\" goes on, \"fluxover rollback --repo %s\" takes it down", fenceName(j.Repository), j.Repository))
+		one.add(fmt.Sprintf("a run ended while it waited for its turn, and its fence %s refuses pods of the old agent that were started since: \"fluxover migrate\" goes on, \"fluxover rollback --repo %s\" takes it down", fenceName(j.Repository), j.Repository))
 	}
 	gone := apierrors.IsNotFound(err)
 	if gone && j.state("fence") == Done {
-		add(fmt.Sprintf("the fence %s was taken down by somebody, so that nothing refuses what the old agent writes if it is started: keep its replicas at 0 where its release is declared; \"fluxover rollback --repo %s\" and then \"fluxover migrate\" put it up anew", fenceName(j.Repository), j.Repository))
+		one.add(fmt.Sprintf("the fence %s was taken down by somebody, so that nothing refuses what the old agent writes if it is started: keep its replicas at 0 where its release is declared; \"fluxover rollback --repo %s\" and then \"fluxover migrate\" put it up anew", fenceName(j.Repository), j.Repository))
 	} else if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("look for the fence of %s: %w", j.Repository, err)
 	}
@@ -336,7 +361,7 @@ func lookAround(ctx context.Context, c *cluster.Client, j *journal, tended bool,
 		if gone {
 			what = "no fence refuses what it writes, beside the new one"
 		}
-		add("the old agent was started again; " + what + ": set its replicas to 0 where its release is declared")
+		one.add("the old agent was started again; " + what + ": set its replicas to 0 where its release is declared")
 	}
 	return nil
 }

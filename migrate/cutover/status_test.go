@@ -95,6 +95,11 @@ func TestStatusShowsAGapWhileItIsOpen(t *testing.T) {
 			t.Errorf("%s: a gap of %s", name, got.Gap.Duration)
 		}
 	}
+	unseen := journalWith(fenced)
+	unseen.Fence.GoneAt, unseen.Fence.GoneUnseen = &stopped, true
+	if got := statusOf(unseen); got.Gap == nil || got.Gap.Duration < 95*time.Second || !strings.Contains(got.Message, "at the earliest") || got.WaitingForOldPod != nil {
+		t.Errorf("nobody saw the old agent end: %+v", got)
+	}
 	measured := journalWith(fenced, Entry{Step: "adopt", State: Started})
 	measured.Gap = &Gap{From: gone, To: gone.Add(2 * time.Second)}
 	if got := statusOf(measured); got.Gap.Duration != 2*time.Second {
