@@ -255,6 +255,9 @@ func (e *Executor) Migrate(ctx context.Context) (err error) {
 	if len(repos) == 0 {
 		return joined(failures)
 	}
+	if err := e.endRetreats(repos); err != nil {
+		return err
+	}
 	if err := e.o.Engine.install(ctx, s, e.plan.ClusterAgent); err != nil {
 		return err
 	}
@@ -747,6 +750,29 @@ func firstUrgent() string {
 	return ""
 }
 
+// endRetreats is endRetreat for all Repositories, before the installation of the
+// engine, which may take long or fail, and before the turns of others. What fails
+// for one is tried again, and counts, when its turn comes; only what is fatal to
+// all is an error.
+func (e *Executor) endRetreats(repos []*repository) error {
+	g := errgroup.Group{}
+	g.SetLimit(e.o.MaxParallel)
+	for _, r := range repos {
+		if r.j.Closed != "" || r.j.GoingBack {
+			continue
+		}
+		g.Go(func() error {
+			err := r.endRetreat()
+			if err == nil || fatal(err) || context.Cause(r.held) != nil {
+				return err
+			}
+			r.note(firstUrgent(), "tried again when its turn comes: %v", err)
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
 // endRetreat ends what a run left that died, or failed, in step fence with the
 // old agent let in, or never stopped: a fence that nobody tends shuts out each
 // pod that takes the place of another. The fence goes, so that all is checked
@@ -757,7 +783,11 @@ func (r *repository) endRetreat() error {
 	if !begun(state) || r.j.Fence.StoppedAt != nil && state != Undoing {
 		return nil
 	}
-	r.note(firstUrgent(), "an earlier run ended in this step with the old agent not stopped: its fence is taken down, and all is checked again")
+	if r.j.Fence.StoppedAt != nil {
+		r.note(firstUrgent(), "an earlier run ended while it let the old agent work again: its fence is taken down, its replicas are put back, and all is checked again")
+	} else {
+		r.note(firstUrgent(), "an earlier run ended in this step with the old agent not stopped: its fence is taken down, and all is checked again")
+	}
 	ctx, cancel := context.WithTimeout(r.held, undoLimit)
 	defer cancel()
 	if err := letIn(ctx, r); err != nil {

@@ -27,10 +27,11 @@ func (tm *team) dieBeforeTheStop() {
 	tm.breakLease()
 }
 
-func TestARunThatDiedBeforeTheStopIsCheckedAndStagedAnew(t *testing.T) {
-	tm := newTeam(t)
+// shutOutByTheDead ends a run in step fence as dieBeforeTheStop, and gives a pod
+// that came since: the fence that the run may have put up refuses what it writes.
+func (tm *team) shutOutByTheDead() *corev1.Pod {
+	tm.t.Helper()
 	tm.dieBeforeTheStop()
-	// The fence that it may have put up shuts out a pod that came since.
 	j := tm.journal()
 	dead := &repository{env: &env{c: tm.lab.c, store: store{c: tm.lab.c}, run: j.Run, emit: func(Event) {}, limits: testLimits.filled()}, id: tm.id, j: j}
 	first := tm.oldPod("")
@@ -38,8 +39,82 @@ func TestARunThatDiedBeforeTheStopIsCheckedAndStagedAnew(t *testing.T) {
 	tm.must(tm.lab.c.Kube.CoreV1().Pods(tm.flux).Delete(tm.ctx(), first.Name, metav1.DeleteOptions{}))
 	second := tm.oldPod(first.Name)
 	tm.must(tm.await(func() bool { return refusedByFence(tm.write(asPod(second)), tm.id) }))
+	return second
+}
+
+func TestAFenceThatNobodyTendsIsTakenDownAlsoWhereTheEngineCannotBeInstalled(t *testing.T) {
+	other, tm := newTeam(t), newTeam(t)
+	second := tm.shutOutByTheDead()
+	both, replan := together(other, tm, func(plan *migrate.Plan) { plan.ClusterAgent.Engine = "flux2" })
+	err := New(tm.lab.c, both(), replan, tm.options(), tm.record).Migrate(tm.ctx())
+	if err == nil || !strings.Contains(err.Error(), "install the ClusterAgent") {
+		t.Fatalf("want that the engine cannot be installed, got %v", err)
+	}
+	if err := tm.write(asPod(second)); err != nil {
+		t.Errorf("no engine works for the repository, and nobody tends its fence: %v", err)
+	}
+	if state := tm.journal().state("fence"); state != Undone {
+		t.Errorf("step fence is %q", state)
+	}
+	if got := other.status(); got.Phase != PhasePending {
+		t.Errorf("the other one: %+v", got)
+	}
+}
+
+// The old agent was told to end, and is let in again, when the run dies: what it
+// began is ended, and said as it is.
+func TestARunThatDiedWhileItLetTheOldAgentInIsFollowedByOneThatDoes(t *testing.T) {
+	for _, when := range []When{AfterStarted, BeforeDone} {
+		tm := newTeam(t)
+		before := tm.picture()
+		hit := false
+		tm.crash = crashPoint{"undo-fence", when}.at(&hit)
+		// What the old agent does at its end fails the top-up.
+		reads := func(ctx context.Context, agent AgentGit, credential map[string][]byte) (Marks, error) {
+			if tm.journal().Fence.GoneAt != nil {
+				return Marks{}, errors.New("no answer")
+			}
+			return tm.marks(ctx, agent, credential)
+		}
+		if err := tm.migrate(func(o *Options) { o.Marks = reads }); !errors.Is(err, errCrash) || !hit {
+			t.Fatalf("%s: want a crash, got %v", when, err)
+		}
+		tm.crash = nil
+		tm.breakLease()
+		heard := len(tm.events)
+		replicas := int32(-1)
+		tm.must(tm.migrate(func(o *Options) {
+			o.Crash = func(_, step string, when When) bool {
+				if step == "recheck" && when == AfterStarted {
+					d, err := tm.lab.c.Kube.AppsV1().Deployments(tm.flux).Get(tm.ctx(), "flux", metav1.GetOptions{})
+					tm.must(err)
+					replicas = *d.Spec.Replicas
+				}
+				return false
+			}
+		}))
+		if replicas != 1 {
+			t.Errorf("%s: while all is checked again the old agent has %d replicas (-1: nothing was checked)", when, replicas)
+		}
+		said := ""
+		for _, e := range tm.events[heard:] {
+			if e.Step == "fence" && strings.Contains(e.Message, "an earlier run ended") {
+				said = e.Message
+			}
+		}
+		if !strings.Contains(said, "let the old agent work again") || strings.Contains(said, "not stopped") {
+			t.Errorf("%s: it is said that %q", when, said)
+		}
+		tm.must(tm.rollback())
+		tm.same("there and back", before, tm.picture())
+	}
+}
+
+func TestARunThatDiedBeforeTheStopIsCheckedAndStagedAnew(t *testing.T) {
+	tm := newTeam(t)
+	second := tm.shutOutByTheDead()
 	replans, asked := len(tm.replans), tm.kustomization("web").GetAnnotations()[requestedAt]
-	snapshots := j.Snapshot.Secrets
+	snapshots := tm.journal().Snapshot.Secrets
 
 	rechecked, staged := false, ""
 	var while error
