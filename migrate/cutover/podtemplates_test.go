@@ -50,6 +50,41 @@ spec: {paused: true, replicas: 2, template: {spec: {hostname: by-hand, container
 	}
 }
 
+func TestEveryPodTemplateOfAnOperatorsKindIsLeftAlone(t *testing.T) {
+	held := manifest(t, `
+apiVersion: ray.io/v1
+kind: RayCluster
+metadata:
+  name: ray
+  managedFields:
+  - {manager: kubectl-edit, operation: Update, apiVersion: ray.io/v1, fieldsType: FieldsV1, fieldsV1: {"f:spec": {"f:paused": {}, "f:head": {"f:template": {"f:spec": {"f:hostname": {}}}}, "f:groups": {"k:{\"name\":\"a\"}": {"f:template": {"f:spec": {"f:hostname": {}}}}}}}}
+spec:
+  paused: true
+  head: {template: {spec: {hostname: by-hand, containers: [{name: head}]}}}
+  groups: [{name: a, template: {spec: {hostname: by-hand, containers: [{name: worker}]}}}]
+`)
+	now := manifest(t, `
+apiVersion: ray.io/v1
+kind: RayCluster
+metadata: {name: ray}
+spec:
+  head: {template: {spec: {containers: [{name: head}]}}}
+  groups: [{name: a, template: {spec: {containers: [{name: worker}]}}}]
+`)
+	want := now.DeepCopy()
+	if err := unstructured.SetNestedField(want.Object, true, "spec", "paused"); err != nil {
+		t.Fatal(err)
+	}
+	left := restoreFields(now, held, false)
+	slices.Sort(left)
+	if d := cmp.Diff([]string{`.spec.groups[name="a"].template.spec.hostname`, ".spec.head.template.spec.hostname"}, left); d != "" {
+		t.Errorf("left alone: %s", d)
+	}
+	if d := cmp.Diff(want.Object, now.Object); d != "" {
+		t.Errorf("its pods would be replaced (-want +got):\n%s", d)
+	}
+}
+
 // Of an object without managedFields the adoption takes everything, and its
 // second apply removes what Git does not say.
 func TestWhatNobodyIsNotedForGoesBackToo(t *testing.T) {

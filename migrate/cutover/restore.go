@@ -25,6 +25,7 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/value"
 
 	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/proof"
 	"github.com/fluxover/fluxover/reconcile/cluster"
 )
 
@@ -711,23 +712,13 @@ func restoreFields(want, held *unstructured.Unstructured, templates bool) []stri
 		if current, is := lookup(want.Object, p); is && sameValue(current, before) {
 			return
 		}
-		if !templates && inPodTemplate(held, p.String()) {
+		if !templates && proof.InPodTemplate(held, p.String()) {
 			left = append(left, p.String())
 			return
 		}
 		set(want.Object, p, deepCopy(before))
 	})
 	return left
-}
-
-// inPodTemplate reports whether a path is of the pod template of an object of any
-// kind, an operator's too, or above it.
-func inPodTemplate(u *unstructured.Unstructured, path string) bool {
-	const template = ".spec.template"
-	if _, has, _ := unstructured.NestedFieldNoCopy(u.Object, "spec", "template", "spec", "containers"); !has {
-		return false
-	}
-	return strings.HasPrefix(template, path) || path == template || strings.HasPrefix(path, template+".") || strings.HasPrefix(path, template+"[")
 }
 
 // ownedAbove reports whether somebody owns a whole that the path is part of,

@@ -183,6 +183,36 @@ func TestWhetherPodsAreReplacedIsForItsControllerToSay(t *testing.T) {
 	}
 }
 
+func TestPodTemplatesAreFoundWhereverAnObjectHoldsThem(t *testing.T) {
+	const ray = "apiVersion: ray.io/v1\nkind: RayCluster\nspec:\n  headGroupSpec: {size: 1, template: {spec: {containers: [{name: head}]}}}\n  workerGroupSpecs: [{groupName: a, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: worker}]}}}]\n"
+	const cron = "apiVersion: batch/v1\nkind: CronJob\nspec: {jobTemplate: {spec: {template: {spec: {containers: [{name: a}]}}}}}\n"
+	const elastic = "apiVersion: elasticsearch.k8s.elastic.co/v1\nkind: Elasticsearch\nspec: {nodeSets: [{name: a, config: {x: y}, podTemplate: {spec: {containers: [{name: a}]}}}]}\n"
+	for _, c := range []struct {
+		object, field string
+		want          bool
+	}{
+		{ray, ".spec.headGroupSpec.template.spec.hostname", true},
+		{ray, ".spec.headGroupSpec", true}, // which holds one
+		{ray, ".spec.headGroupSpec.size", false},
+		{ray, ".spec.headGroupSpec.templateName", false},
+		{ray, `.spec.workerGroupSpecs[0].template.metadata.labels["a.b/c"]`, true},
+		{ray, `.spec.workerGroupSpecs[groupName="a"].template.spec.hostname`, true}, // as managedFields have it
+		{elastic, `.spec.nodeSets["a"].podTemplate.spec.hostname`, false},           // a key, not an item
+		{elastic, ".spec.nodeSets[0].podTemplate.spec.hostname", true},
+		{elastic, ".spec.nodeSets[0].config.x", false},
+		{cron, ".spec.jobTemplate.spec.template.spec.containers[0].env", false},
+		{"apiVersion: v1\nkind: Pod\nspec: {containers: [{name: a}]}\n", ".spec.containers[0].image", false},
+	} {
+		u := &unstructured.Unstructured{}
+		if err := yaml.Unmarshal([]byte(c.object), &u.Object); err != nil {
+			t.Fatal(err)
+		}
+		if got := replacesPods(u, []string{".spec.replicas", c.field}); got != c.want {
+			t.Errorf("%s, %s: its pods are replaced: %t, want %t", u.GetKind(), c.field, got, c.want)
+		}
+	}
+}
+
 func TestAnotherNumberOfReplicasNeedsAWord(t *testing.T) {
 	inv := inventoryOf(t, map[string]string{"p/app/web.yaml": webDeployment})
 	found := findingsOf(t, inv, &servingWorld{live: deployed(t, "kubectl-scale", `{"f:spec":{"f:replicas":{}}}`, func(spec map[string]any) { spec["replicas"] = int64(3) })}, "OBJECT_CHANGES")

@@ -213,13 +213,10 @@ func index(list []any, step fieldpath.PathElement) int {
 }
 
 // replacesPods reports whether a change of one of the fields of a live object
-// makes its controller replace its pods: any kind whose spec holds a template of
+// makes its controller replace its pods: any kind that holds a template of
 // pods counts, an operator's too, but for those that use it for new pods alone,
 // and where the pods are replaced once somebody deletes them.
 func replacesPods(live *unstructured.Unstructured, fields []string) bool {
-	if _, found, err := unstructured.NestedSlice(live.Object, "spec", "template", "spec", "containers"); !found && err == nil {
-		return false
-	}
 	switch live.GroupVersionKind().GroupKind() {
 	case schema.GroupKind{Group: "batch", Kind: "Job"}, schema.GroupKind{Kind: "ReplicationController"}, schema.GroupKind{Group: "apps", Kind: "ReplicaSet"}:
 		return false
@@ -228,7 +225,36 @@ func replacesPods(live *unstructured.Unstructured, fields []string) bool {
 			return false
 		}
 	}
-	return slices.ContainsFunc(fields, func(f string) bool {
-		return f == ".spec.template" || strings.HasPrefix(f, ".spec.template.") || strings.HasPrefix(f, ".spec.template[")
-	})
+	return slices.ContainsFunc(fields, func(f string) bool { return InPodTemplate(live, f) })
+}
+
+// InPodTemplate reports whether a path, in the form of this package or of
+// managedFields, is of a pod template of an object, or of what holds one. Kinds of
+// operators have several, at any place in their spec; the items of a list are not
+// told apart. A template of Jobs is none: it makes pods later, and replaces none.
+func InPodTemplate(u *unstructured.Unstructured, path string) bool {
+	path = plainPath(path)
+	found := false
+	var walk func(at string, v any)
+	walk = func(at string, v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			spec, _ := v["spec"].(map[string]any)
+			if _, is := spec["containers"].([]any); is {
+				found = found || path == at || strings.HasPrefix(path, at+".") || strings.HasPrefix(at, path+".")
+				return
+			}
+			for key, inner := range v {
+				if key != "jobTemplate" {
+					walk(at+"."+key, inner)
+				}
+			}
+		case []any:
+			for _, item := range v {
+				walk(at, item)
+			}
+		}
+	}
+	walk(".spec", u.Object["spec"])
+	return found
 }
