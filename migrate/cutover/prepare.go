@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"reflect"
 	"slices"
@@ -121,6 +122,7 @@ func (r *repository) predictAgain(ctx context.Context, step string) error {
 	if err != nil {
 		return err
 	}
+	fresh = withReviewedReplicas(r.j.plan, fresh)
 	if err := comparePlans(r.j, fresh, agent, r.commits); err != nil {
 		return err
 	}
@@ -205,6 +207,7 @@ func Moved(before, now *migrate.Plan, id string, commits Commits) ([]string, err
 // differences says in what a new plan is another than the one before, beyond
 // what commits allow.
 func differences(before, fresh *planSlice, commits Commits) []string {
+	fresh = withReviewedReplicas(before, fresh)
 	var moved []string
 	old := &before.Repository
 	now := &fresh.Repository
@@ -224,6 +227,54 @@ func differences(before, fresh *planSlice, commits Commits) []string {
 		moved = append(moved, difference("findings", keys(notOurDoing(before.Findings), findingKey), keys(notOurDoing(fresh.Findings), findingKey))...)
 	}
 	return append(moved, difference("accounts and rights", keys(old.Supporting, manifestKey), keys(now.Supporting, manifestKey))...)
+}
+
+// replicasField is what an autoscaler sets all the time.
+const replicasField = ".spec.replicas"
+
+// withReviewedReplicas is the new plan in which an object of which but the number
+// of replicas was to change still does, though just now nothing would: the old
+// agent puts the number back at each sync, and the autoscaler sets it again. That is
+// less than what was reviewed. An object of which the number was not to change is
+// not let off: nobody was asked whether it may.
+func withReviewedReplicas(before, fresh *planSlice) *planSlice {
+	if before == nil {
+		return fresh
+	}
+	reviewed := map[string]migrate.ObjectPlan{}
+	for _, o := range before.Repository.Objects {
+		if o.Verb == migrate.Change && slices.Equal(o.Fields, []string{replicasField}) {
+			reviewed[o.ID] = o
+		}
+	}
+	out := *fresh
+	out.Repository.Objects, out.Inputs = slices.Clone(fresh.Repository.Objects), maps.Clone(fresh.Inputs)
+	kept := map[string]bool{}
+	for i := range out.Repository.Objects {
+		o := &out.Repository.Objects[i]
+		was, is := reviewed[o.ID]
+		if !is || o.Verb != migrate.Adopt {
+			continue
+		}
+		kept[o.ID] = true
+		o.Verb, o.Fields, o.Why = was.Verb, was.Fields, was.Why
+		if inputs, noted := before.Inputs[o.ID]; noted {
+			if out.Inputs == nil {
+				out.Inputs = map[string]migrate.ObjectInputs{}
+			}
+			out.Inputs[o.ID] = inputs
+		}
+	}
+	if len(kept) == 0 {
+		return fresh
+	}
+	out.Findings = slices.Clone(fresh.Findings)
+	for _, f := range before.Findings {
+		if f.Code == "OBJECT_CHANGES" && kept[f.Subject] {
+			out.Findings = append(out.Findings, f)
+		}
+	}
+	return &out
 }
 
 // notOurDoing leaves out what the cut-over itself brings about: once it has

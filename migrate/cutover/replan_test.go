@@ -1,0 +1,82 @@
+package cutover
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/fluxover/fluxover/migrate"
+)
+
+const scaledID = "shop_web_apps_Deployment"
+
+// replanned is a Repository whose plan, made anew each time, holds one object; plan
+// changes what comes next.
+func replanned(t *testing.T, first migrate.ObjectPlan) (r *repository, plan func(migrate.ObjectPlan, ...migrate.Finding)) {
+	t.Helper()
+	var next migrate.Plan
+	plan = func(o migrate.ObjectPlan, findings ...migrate.Finding) {
+		o.ID = scaledID
+		next = migrate.Plan{Repositories: []migrate.Repository{{ID: "flux/a", Objects: []migrate.ObjectPlan{o}}}}
+		if o.Verb == migrate.Change {
+			findings = append(findings, migrate.Finding{Severity: migrate.Warning, Code: "OBJECT_CHANGES", Subject: scaledID})
+			next.Inputs.Objects = map[string]map[string]migrate.ObjectInputs{"flux/a": {scaledID: {Change: "from 5 to " + strings.Join(o.Fields, " ")}}}
+		}
+		for _, f := range findings {
+			f.Repository = "flux/a"
+			next.Findings = append(next.Findings, f)
+			next.Repositories[0].Blocked = next.Repositories[0].Blocked || f.Severity == migrate.Blocker
+		}
+	}
+	r = &repository{env: &env{emit: func(Event) {}}, id: "flux/a", j: &journal{Repository: "flux/a"}}
+	r.replan = func(context.Context, []string) (migrate.Inventory, migrate.Plan, error) {
+		return migrate.Inventory{Agents: []migrate.Flux1Agent{{ID: "flux/a", Namespace: "flux", Workload: "a"}}}, next, nil
+	}
+	plan(first)
+	slice, err := slicePlan(&next, "flux/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.j.setPlan(slice); err != nil {
+		t.Fatal(err)
+	}
+	return r, plan
+}
+
+// The old agent puts the number back at each sync, and the autoscaler sets it again
+// soon after: what was accepted comes and goes with that.
+func TestAnAcceptedNumberOfReplicasMayBeSoAlreadyAndBeSetAgain(t *testing.T) {
+	scaled := migrate.ObjectPlan{Verb: migrate.Change, Fields: []string{".spec.replicas"}}
+	same := migrate.ObjectPlan{Verb: migrate.Adopt}
+	r, plan := replanned(t, scaled)
+	for i, o := range []migrate.ObjectPlan{same, scaled, same, same} {
+		plan(o)
+		if err := r.predictAgain(t.Context(), "recheck"); err != nil {
+			t.Fatalf("plan %d, in which it is to %s: %v", i+1, o.Verb, err)
+		}
+		// Whatever the number is when it is adopted, that it changes was foretold.
+		if got := r.j.plan.Repository.Objects[0]; !foretold(".spec.replicas", got) {
+			t.Errorf("plan %d: %+v", i+1, got)
+		}
+	}
+	plan(scaled, migrate.Finding{Severity: migrate.Warning, Code: "ANOTHER", Subject: scaledID})
+	if err := r.predictAgain(t.Context(), "recheck"); !errors.Is(err, ErrMoved) || !strings.Contains(err.Error(), "ANOTHER") || strings.Contains(err.Error(), "verbs") {
+		t.Errorf("another finding: %v", err)
+	}
+}
+
+func TestANumberOfReplicasThatNobodyAcceptedIsAMove(t *testing.T) {
+	for name, c := range map[string]struct{ was, is migrate.ObjectPlan }{
+		"it was as Git says":         {migrate.ObjectPlan{Verb: migrate.Adopt}, migrate.ObjectPlan{Verb: migrate.Change, Fields: []string{".spec.replicas"}}},
+		"more would change":          {migrate.ObjectPlan{Verb: migrate.Change, Fields: []string{".spec.replicas"}}, migrate.ObjectPlan{Verb: migrate.Change, Fields: []string{".spec.paused", ".spec.replicas"}}},
+		"another field does no more": {migrate.ObjectPlan{Verb: migrate.Change, Fields: []string{".spec.paused"}}, migrate.ObjectPlan{Verb: migrate.Adopt}},
+		"it would not be taken over": {migrate.ObjectPlan{Verb: migrate.Change, Fields: []string{".spec.replicas"}}, migrate.ObjectPlan{Verb: migrate.Skip}},
+	} {
+		r, plan := replanned(t, c.was)
+		plan(c.is)
+		if err := r.predictAgain(t.Context(), "recheck"); !errors.Is(err, ErrMoved) || !strings.Contains(err.Error(), "verbs") {
+			t.Errorf("%s: want ErrMoved for its verb, got %v", name, err)
+		}
+	}
+}
