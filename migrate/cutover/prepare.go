@@ -123,11 +123,14 @@ func (r *repository) predictAgain(ctx context.Context, step string) error {
 		return err
 	}
 	fresh = withReviewedReplicas(r.j.plan, fresh)
-	if err := comparePlans(r.j, fresh, agent, r.commits); err != nil {
-		return err
-	}
+	var blocked error
 	if fresh.Repository.Blocked {
-		return fmt.Errorf("%w: %s", ErrBlocked, blockers(fresh, plan.Accepted))
+		blocked = fmt.Errorf("%w: %s", ErrBlocked, blockers(fresh, plan.Accepted))
+	}
+	// What blocks shows as a move too, and says more: of a refusal of the future
+	// account no plan that is made as the old one can tell.
+	if err := errors.Join(comparePlans(r.j, fresh, agent, r.commits), blocked); err != nil {
+		return err
 	}
 	if fresh.Repository.Commit != r.j.Commit {
 		r.note(step, "commit %s instead of %s: %s", short(fresh.Repository.Commit), short(r.j.Commit), "it plans to the same")

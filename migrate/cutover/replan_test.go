@@ -80,3 +80,14 @@ func TestANumberOfReplicasThatNobodyAcceptedIsAMove(t *testing.T) {
 		}
 	}
 }
+
+// The plan that is made next, as the old account, is clean: the server's words stand
+// nowhere else.
+func TestWhatBlocksANewPlanIsSaidBesideWhatMoved(t *testing.T) {
+	r, plan := replanned(t, migrate.ObjectPlan{Verb: migrate.Adopt})
+	plan(migrate.ObjectPlan{Verb: migrate.Conflict}, migrate.Finding{Severity: migrate.Blocker, Code: "DRY_RUN_REFUSED", Subject: scaledID, Message: "policy no-privileged said no"})
+	err := r.predictAgain(t.Context(), "stage")
+	if !errors.Is(err, ErrMoved) || !errors.Is(err, ErrBlocked) || !strings.Contains(err.Error(), "policy no-privileged said no") {
+		t.Errorf("want what moved, and the server's words, got %v", err)
+	}
+}
