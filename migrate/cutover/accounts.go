@@ -90,11 +90,14 @@ func (e *AccountError) Unwrap() error { return e.Err }
 func (t *trial) first(ctx context.Context) error {
 	asNew, err := t.new.dryRun(ctx, t.manifest)
 	// A rights binding takes a moment to count.
-	for try := 0; apierrors.IsForbidden(err) && try < 10 && pause(ctx, 200*time.Millisecond); try++ {
+	for try := 0; apierrors.IsForbidden(err) && !notImpersonated(err) && try < 10 && pause(ctx, 200*time.Millisecond); try++ {
 		asNew, err = t.new.dryRun(ctx, t.manifest)
 	}
 	if err != nil && t.made.Awaited(t.manifest, err) {
 		return nil
+	}
+	if notImpersonated(err) {
+		return fmt.Errorf("try as %s: %w", t.new, t.wordless(err))
 	}
 	if err != nil {
 		return &AccountError{Account: t.new.String(), Err: t.wordless(err)}
@@ -108,6 +111,12 @@ func (t *trial) first(ctx context.Context) error {
 		t.asOld, t.asNew = asOld, asNew
 	}
 	return nil
+}
+
+// notImpersonated reports whether the operator lacks the right to act as an account:
+// it was then not the account that was refused. The server tells in words alone.
+func notImpersonated(err error) bool {
+	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), "cannot impersonate")
 }
 
 // again is a further turn, of a suspect, which is less of one after it.

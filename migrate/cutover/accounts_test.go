@@ -12,6 +12,7 @@ import (
 	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -172,6 +173,32 @@ func TestAnEndedRunIsNoDifferenceBetweenTwoAccounts(t *testing.T) {
 	err := runTrials(ctx, []*trial{{id: "shop:configmap/settings", old: as("flux"), new: as("flux-system")}}, func(context.Context) bool { end(why); return false })
 	if !errors.Is(err, why) || errors.Is(err, ErrMoved) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Only who may act as the account learns what it is refused.
+func TestAMissingRightToActAsTheAccountIsNotTheAccounts(t *testing.T) {
+	forbidden := func(words string) error {
+		return &apierrors.StatusError{ErrStatus: metav1.Status{Status: metav1.StatusFailure, Code: 403, Reason: metav1.StatusReasonForbidden, Message: words}}
+	}
+	for words, theirs := range map[string]bool{
+		`serviceaccounts "flux" is forbidden: User "op" cannot impersonate resource "serviceaccounts" in API group "" in the namespace "flux-system"`:                  false,
+		`configmaps "settings" is forbidden: User "system:serviceaccount:flux-system:flux" cannot patch resource "configmaps" in API group "" in the namespace "shop"`: true,
+	} {
+		tries := 0
+		as := &account{"flux-system", "flux", func(context.Context, *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+			tries++
+			return nil, forbidden(words)
+		}}
+		trial := &trial{id: "shop:configmap/settings", manifest: manifest(t, "kind: ConfigMap\n"), old: as, new: as, wordless: func(err error) error { return err }}
+		err := trial.first(t.Context())
+		var account *AccountError
+		if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), words) || errors.As(err, &account) != theirs {
+			t.Errorf("want it the account's: %t, got %v", theirs, err)
+		}
+		if waited := tries > 1; waited != theirs {
+			t.Errorf("%s: it was tried %d times", words, tries)
+		}
 	}
 }
 
