@@ -1,7 +1,9 @@
 package journey
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,13 +24,22 @@ func (w *world) kube() *kubernetes.Clientset {
 
 func (w *world) kubectl(args ...string) string {
 	w.t.Helper()
-	cmd := exec.CommandContext(w.t.Context(), filepath.Join(w.ControlPlane.BinDir, "kubectl"), args...)
+	out, err := w.tryKubectl(w.t.Context(), args...)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return out
+}
+
+// tryKubectl is kubectl for what may fail, or runs beside the test.
+func (w *world) tryKubectl(ctx context.Context, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, filepath.Join(w.ControlPlane.BinDir, "kubectl"), args...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+w.Kubeconfig)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		w.t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, out)
+		return "", fmt.Errorf("kubectl %s: %w\n%s", strings.Join(args, " "), err, out)
 	}
-	return string(out)
+	return string(out), nil
 }
 
 // secretValues are the values that must never be seen: those of the Secrets

@@ -1,6 +1,8 @@
 package journey
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -10,6 +12,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fluxover/fluxover/e2e/auditor"
 	"github.com/fluxover/fluxover/e2e/fleet"
@@ -31,6 +36,10 @@ func points(t *testing.T, prefix string, n int) []string {
 	var all []string
 	for _, s := range steps {
 		all = append(all, around(prefix+s)...)
+	}
+	if prefix == "" {
+		// That the old agent is told to end is written down within step fence.
+		all = append(all, "fence-stopped|before-done", "fence-stopped|after-done")
 	}
 	return sample(t, n, all)
 }
@@ -185,6 +194,108 @@ func TestKilledMigrationsAndRollbacksEndAsUnbrokenOnes(t *testing.T) {
 		})
 		back(point)
 	}
+}
+
+// What is found behind the fence makes a migration let the old agent in again by
+// itself, with entries of its own.
+func TestMigrationsKilledWhileTheyLetTheOldAgentInAgain(t *testing.T) {
+	beside(t)
+	w := upWith(t, programs.crashing, laboratory.Options{Teams: 1, Apps: 2, Seed: 12, SyncInterval: 10 * time.Minute})
+	team := w.Teams[0]
+	before := settledContent(withoutOwn(w.dump()))
+	w.migrate()
+	whole := settledContent(w.dump())
+	back := func(w *world) {
+		w.t.Helper()
+		w.run(0, "rollback", "--yes")
+		w.becomes(before, "after going back", func(d auditor.Dump) auditor.Dump { return settledContent(withoutOwn(d)) })
+		if kept := w.keptFor(team); len(kept) > 0 {
+			w.t.Errorf("there is still %q", kept)
+		}
+	}
+	back(w)
+	migrate := append([]string{"migrate", "--yes", "--image", image}, acceptAll...)
+	killed := func(w *world, point string) {
+		w.t.Helper()
+		undo := w.editedBehindTheFence(team)
+		w.killed(point, migrate...)
+		undo()
+	}
+	for _, point := range sample(t, 2, slices.Concat(around("undo-top-up"), around("undo-fence"))) {
+		t.Run("killed at "+point+" goes on, and back", func(t *testing.T) {
+			w := &world{Lab: w.Lab, t: t, cache: w.cache}
+			killed(w, point)
+			w.run(0, migrate...)
+			same(t, "after going on", whole, settledContent(w.dump()))
+			back(w)
+		})
+		t.Run("killed at "+point+" goes back", func(t *testing.T) {
+			w := &world{Lab: w.Lab, t: t, cache: w.cache}
+			killed(w, point)
+			back(w)
+		})
+	}
+}
+
+// editedBehindTheFence has somebody edit an object of a team once its old agent is
+// stopped and before anybody looks at the objects again: a finalizer keeps the
+// agent's Pod there until it is done. undo waits for that, and takes it back.
+func (w *world) editedBehindTheFence(team fleet.Team) (undo func()) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), 5*time.Minute)
+	kube := w.kube()
+	selector, err := metav1.LabelSelectorAsSelector(w.oldAgent(ctx, team).Spec.Selector)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	list, err := kube.CoreV1().Pods(team.AgentNamespace).List(ctx, metav1.ListOptions{LabelSelector: selector.String()})
+	if err != nil || len(list.Items) != 1 {
+		w.t.Fatalf("the old agent's Pods: %d, %v", len(list.Items), err)
+	}
+	pod := "pod/" + list.Items[0].Name
+	w.kubectl("-n", team.AgentNamespace, "patch", pod, "--type=merge", "-p", `{"metadata":{"finalizers":["example.com/wait"]}}`)
+	edited := w.kubectl("-n", team.Namespace, "get", "configmaps", "-o", `jsonpath={range .items[*]}{.metadata.name}{"\n"}{end}`)
+	var object string
+	for _, name := range strings.Fields(edited) {
+		if name != "kube-root-ca.crt" {
+			object = "configmap/" + name
+		}
+	}
+	done := make(chan error, 1)
+	go func() {
+		for {
+			d, err := kube.AppsV1().Deployments(team.AgentNamespace).Get(ctx, team.Release, metav1.GetOptions{})
+			if err != nil {
+				done <- err
+				return
+			}
+			if *d.Spec.Replicas == 0 {
+				break
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		_, labelled := w.tryKubectl(ctx, "-n", team.Namespace, "label", object, "by-hand=yes")
+		_, released := w.tryKubectl(ctx, "-n", team.AgentNamespace, "patch", pod, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`)
+		done <- errors.Join(labelled, released)
+	}()
+	return func() {
+		w.t.Helper()
+		defer cancel()
+		if err := <-done; err != nil {
+			w.t.Fatalf("edit %s behind the fence: %v", object, err)
+		}
+		w.kubectl("-n", team.Namespace, "label", object, "by-hand-")
+	}
+}
+
+// oldAgent is the Deployment of a team's old agent.
+func (w *world) oldAgent(ctx context.Context, team fleet.Team) *appsv1.Deployment {
+	w.t.Helper()
+	d, err := w.kube().AppsV1().Deployments(team.AgentNamespace).Get(ctx, team.Release, metav1.GetOptions{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return d
 }
 
 // keptFor lists what was made for a team, or of its state, among the objects of
