@@ -43,27 +43,32 @@ func pollInterval(teams int) time.Duration {
 	return max(15*time.Second, time.Duration(teams)*1500*time.Millisecond)
 }
 
-// pushes is CI at work: a commit to some team every interval.
+// pushes is CI at work: a commit to some team at once, and every interval.
 type pushes struct {
-	mu   sync.Mutex
-	head map[string]string // by team
-	err  error
-	stop context.CancelFunc
-	done chan struct{}
+	mu    sync.Mutex
+	head  map[string]string // by team
+	made  int
+	every time.Duration
+	since time.Time
+	err   error
+	stop  context.CancelFunc
+	done  chan struct{}
 }
 
 func (w *world) startPushing(every time.Duration, teams []fleet.Team) *pushes {
 	ctx, cancel := context.WithCancel(w.t.Context())
-	p := &pushes{head: map[string]string{}, stop: cancel, done: make(chan struct{})}
+	p := &pushes{head: map[string]string{}, every: every, since: time.Now(), stop: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(p.done)
 		tick := time.NewTicker(every)
 		defer tick.Stop()
 		for i := 0; ; i++ {
-			select {
-			case <-tick.C:
-			case <-ctx.Done():
-				return
+			if i > 0 {
+				select {
+				case <-tick.C:
+				case <-ctx.Done():
+					return
+				}
 			}
 			team := teams[(i*7)%len(teams)]
 			sha, err := w.CommitNext(ctx, team)
@@ -72,6 +77,7 @@ func (w *world) startPushing(every time.Duration, teams []fleet.Team) *pushes {
 				p.err = err
 			} else if err == nil {
 				p.head[team.Name] = sha
+				p.made++
 			}
 			p.mu.Unlock()
 		}
@@ -79,13 +85,18 @@ func (w *world) startPushing(every time.Duration, teams []fleet.Team) *pushes {
 	return p
 }
 
-// end stops CI and gives the newest commit of each team that got one.
+// end stops CI and gives the newest commit of each team that got one. It fails the
+// test unless commits were made all the time: a fleet at rest shows nothing of what
+// is to arrive. The one under way at the end is cut off.
 func (p *pushes) end(t *testing.T) map[string]string {
 	t.Helper()
 	p.stop()
 	<-p.done
 	if p.err != nil {
 		t.Fatal(p.err)
+	}
+	if took := time.Since(p.since); p.made < max(1, int(took/p.every)) {
+		t.Fatalf("CI made %d commits in %s, want one every %s", p.made, took.Round(time.Second), p.every)
 	}
 	return p.head
 }
