@@ -125,8 +125,8 @@ func (b *repositoryBuilder) unfenced() {
 	count, first := 0, ""
 	for i := range b.agent.Objects {
 		o := &b.agent.Objects[i]
-		if o.Manifest == nil {
-			continue
+		if o.Manifest == nil || o.Class != ClassApplied && o.Class != ClassSyncOnly {
+			continue // encrypted, or not written by fluxd
 		}
 		gvk := o.Manifest.GroupVersionKind()
 		if gvk.Group == "admissionregistration.k8s.io" && strings.Contains(gvk.Kind, "AdmissionPolicy") {

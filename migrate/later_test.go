@@ -161,9 +161,10 @@ func TestPoliciesThatNoFenceReachesAreSaid(t *testing.T) {
 		text string
 		want bool
 	}{
-		"a binding":        {binding, true},
-		"a webhook's":      {"apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingWebhookConfiguration\nmetadata: {name: b}\n", false},
-		"of another group": {strings.Replace(binding, "admissionregistration.k8s.io", "example.com", 1), false},
+		"a binding":              {binding, true},
+		"one that fluxd ignores": {strings.Replace(binding, "{name: b}", "{name: b, annotations: {fluxcd.io/ignore: 'true'}}", 1), false},
+		"a webhook's":            {"apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingWebhookConfiguration\nmetadata: {name: b}\n", false},
+		"of another group":       {strings.Replace(binding, "admissionregistration.k8s.io", "example.com", 1), false},
 	} {
 		a := agentReading(t, "flux/flux-team", map[string]string{"a.yaml": configMap("a", "one"), "b.yaml": c.text}, nil, nil, false)
 		p := migrate.Build(migrate.Inventory{Agents: []migrate.Flux1Agent{a}}, migrate.Options{})

@@ -92,6 +92,9 @@ func writeStatus(w io.Writer, report cutover.StatusReport) error {
 		}
 		if r.Gap != nil {
 			gap = seconds(r.Gap.Duration)
+			if r.GapAtMost {
+				gap = "<= " + gap
+			}
 		}
 		rows = append(rows, []string{r.ID, r.Phase, r.Step, since, gap})
 		if r.Message != "" {

@@ -196,8 +196,9 @@ func adopt(ctx context.Context, r *repository) error {
 		if r.j.Fence.StoppedAt != nil {
 			gap.WaitingForOldPod.Duration = gap.From.Sub(*r.j.Fence.StoppedAt)
 		}
+		gap.AtMost = r.j.Fence.GoneUnseen
 		r.j.Gap = &gap
-		if r.j.Fence.GoneUnseen {
+		if gap.AtMost {
 			r.note("adopt", "gap %.2fs at most: nobody saw when the old pod ended", gap.Duration().Seconds())
 		} else {
 			r.note("adopt", "gap %.2fs, waited %.2fs for the old pod", gap.Duration().Seconds(), gap.WaitingForOldPod.Seconds())

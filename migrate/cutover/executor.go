@@ -670,7 +670,11 @@ func (j *journal) afterMove() string {
 	if j.untouched() {
 		return "plan again and review what changed"
 	}
-	return fmt.Sprintf("run \"fluxover rollback --repo %s\" first, then plan again and review what changed", j.Repository)
+	fence := ""
+	if state := j.state("fence"); begun(state) && state != Done && j.Fence.StoppedAt == nil {
+		fence = ", which also takes down the fence that an earlier run left: it refuses pods of the old agent that were started since"
+	}
+	return fmt.Sprintf("run \"fluxover rollback --repo %s\" first%s, then plan again and review what changed", j.Repository, fence)
 }
 
 // advance runs the steps that are not done yet.

@@ -521,14 +521,15 @@ func fence(ctx context.Context, r *repository) error {
 
 // goneMeanwhile notes that the old agent, told to end by an earlier try, ended
 // while no process looked: who takes the time of this look instead reports next to
-// no gap, however long the Repository has been without an engine.
+// no gap, however long the Repository has been without an engine. A pod that the
+// fence does not exempt is none.
 func (r *repository) goneMeanwhile(ctx context.Context) error {
 	if r.j.Fence.GoneAt != nil {
 		return nil
 	}
 	var pods []corev1.Pod
 	err := r.outlast(ctx, "fence", func(ctx context.Context) (err error) {
-		pods, err = r.oldPods(ctx)
+		pods, err = r.exemptPods(ctx)
 		return err
 	})
 	if err != nil || len(pods) > 0 {
@@ -703,6 +704,12 @@ func (r *repository) oldPods(ctx context.Context) ([]corev1.Pod, error) {
 		}
 	}
 	return running, nil
+}
+
+// exemptPods are those of the old agent's pods that may write behind the fence.
+func (r *repository) exemptPods(ctx context.Context) ([]corev1.Pod, error) {
+	pods, err := r.oldPods(ctx)
+	return slices.DeleteFunc(pods, func(p corev1.Pod) bool { return !slices.Contains(r.j.Fence.ExemptPods, p.UID) }), err
 }
 
 // followOldPods calls done with the old agent's pods that may still run

@@ -136,6 +136,8 @@ type Gap struct {
 	// WaitingForOldPod is how long before From the old agent took to end after
 	// it was told to; it is no part of the gap.
 	WaitingForOldPod metav1.Duration `json:"waitingForOldPod"`
+	// AtMost: nobody saw the last pod go, so that it may have been shorter.
+	AtMost bool `json:"atMost,omitempty"`
 }
 
 // Duration of the gap.
@@ -152,6 +154,10 @@ type planSlice struct {
 	// tell whether a new plan makes other ones of them. Journals of before it was
 	// noted have none.
 	Inputs map[string]migrate.ObjectInputs `json:"inputs,omitempty"`
+
+	// rendered are the hashes of what the new agent applies where nothing would
+	// change; of a plan that was just made alone.
+	rendered map[string]string
 }
 
 // journal is what is known of one Repository's cut-over: the log of its steps

@@ -236,17 +236,17 @@ func differences(before, fresh *planSlice, commits Commits) []string {
 const replicasField = ".spec.replicas"
 
 // withReviewedReplicas is the new plan in which an object of which but the number
-// of replicas was to change still does, though just now nothing would: the old
-// agent puts the number back at each sync, and the autoscaler sets it again. That is
-// less than what was reviewed. An object of which the number was not to change is
-// not let off: nobody was asked whether it may.
+// of replicas was to change still does, though just now nothing would, and Git says
+// of it what it said: the old agent puts the number back at each sync, and the
+// autoscaler sets it again. That is less than what was reviewed. An object of which
+// the number was not to change is not let off: nobody was asked whether it may.
 func withReviewedReplicas(before, fresh *planSlice) *planSlice {
 	if before == nil {
 		return fresh
 	}
 	reviewed := map[string]migrate.ObjectPlan{}
 	for _, o := range before.Repository.Objects {
-		if o.Verb == migrate.Change && slices.Equal(o.Fields, []string{replicasField}) {
+		if onlyReplicas(o) && before.Inputs[o.ID].Rendered != "" {
 			reviewed[o.ID] = o
 		}
 	}
@@ -256,17 +256,15 @@ func withReviewedReplicas(before, fresh *planSlice) *planSlice {
 	for i := range out.Repository.Objects {
 		o := &out.Repository.Objects[i]
 		was, is := reviewed[o.ID]
-		if !is || o.Verb != migrate.Adopt {
+		if !is || o.Verb != migrate.Adopt || fresh.rendered[o.ID] != before.Inputs[o.ID].Rendered {
 			continue
 		}
 		kept[o.ID] = true
 		o.Verb, o.Fields, o.Why = was.Verb, was.Fields, was.Why
-		if inputs, noted := before.Inputs[o.ID]; noted {
-			if out.Inputs == nil {
-				out.Inputs = map[string]migrate.ObjectInputs{}
-			}
-			out.Inputs[o.ID] = inputs
+		if out.Inputs == nil {
+			out.Inputs = map[string]migrate.ObjectInputs{}
 		}
+		out.Inputs[o.ID] = before.Inputs[o.ID]
 	}
 	if len(kept) == 0 {
 		return fresh
@@ -278,6 +276,11 @@ func withReviewedReplicas(before, fresh *planSlice) *planSlice {
 		}
 	}
 	return &out
+}
+
+// onlyReplicas reports whether but the number of replicas of an object changes.
+func onlyReplicas(o migrate.ObjectPlan) bool {
+	return o.Verb == migrate.Change && slices.Equal(o.Fields, []string{replicasField})
 }
 
 // notOurDoing leaves out what the cut-over itself brings about: once it has
@@ -335,14 +338,24 @@ func otherValues(before, fresh *planSlice) []string {
 	}
 	var out []string
 	for _, o := range fresh.Repository.Objects {
-		old, noted := before.Inputs[o.ID]
-		now, again := fresh.Inputs[o.ID]
+		old, noted := valuesOf(before, o.ID)
+		now, again := valuesOf(fresh, o.ID)
 		if noted && again && old != now && old != (migrate.ObjectInputs{}) && now != (migrate.ObjectInputs{}) && was[o.ID] == verbKey(o) {
 			out = append(out, verbKey(o))
 		}
 	}
 	slices.Sort(out)
 	return out
+}
+
+// valuesOf are the hashes of an object of a plan that tell whether it is changed
+// to, or made of, other values.
+func valuesOf(p *planSlice, id string) (values migrate.ObjectInputs, noted bool) {
+	values, noted = p.Inputs[id]
+	if values.Change != "" {
+		values.Rendered = ""
+	}
+	return values, noted
 }
 
 // manifestKey names a manifest with all it holds; difference cuts it for show.

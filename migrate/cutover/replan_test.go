@@ -12,17 +12,20 @@ import (
 const scaledID = "shop_web_apps_Deployment"
 
 // replanned is a Repository whose plan, made anew each time, holds one object; plan
-// changes what comes next.
-func replanned(t *testing.T, first migrate.ObjectPlan) (r *repository, plan func(migrate.ObjectPlan, ...migrate.Finding)) {
+// changes what comes next, and git what Git says of the object.
+func replanned(t *testing.T, first migrate.ObjectPlan) (r *repository, plan func(migrate.ObjectPlan, ...migrate.Finding), git *string) {
 	t.Helper()
 	var next migrate.Plan
+	git = new("3 replicas")
 	plan = func(o migrate.ObjectPlan, findings ...migrate.Finding) {
 		o.ID = scaledID
 		next = migrate.Plan{Repositories: []migrate.Repository{{ID: "flux/a", Objects: []migrate.ObjectPlan{o}}}}
+		inputs := migrate.ObjectInputs{Rendered: *git, Live: "live"}
 		if o.Verb == migrate.Change {
+			inputs.Change = "from 5 to " + strings.Join(o.Fields, " ")
 			findings = append(findings, migrate.Finding{Severity: migrate.Warning, Code: "OBJECT_CHANGES", Subject: scaledID})
-			next.Inputs.Objects = map[string]map[string]migrate.ObjectInputs{"flux/a": {scaledID: {Change: "from 5 to " + strings.Join(o.Fields, " ")}}}
 		}
+		next.Inputs.Objects = map[string]map[string]migrate.ObjectInputs{"flux/a": {scaledID: inputs}}
 		for _, f := range findings {
 			f.Repository = "flux/a"
 			next.Findings = append(next.Findings, f)
@@ -41,7 +44,7 @@ func replanned(t *testing.T, first migrate.ObjectPlan) (r *repository, plan func
 	if err := r.j.setPlan(slice); err != nil {
 		t.Fatal(err)
 	}
-	return r, plan
+	return r, plan, git
 }
 
 // The old agent puts the number back at each sync, and the autoscaler sets it again
@@ -49,7 +52,7 @@ func replanned(t *testing.T, first migrate.ObjectPlan) (r *repository, plan func
 func TestAnAcceptedNumberOfReplicasMayBeSoAlreadyAndBeSetAgain(t *testing.T) {
 	scaled := migrate.ObjectPlan{Verb: migrate.Change, Fields: []string{".spec.replicas"}}
 	same := migrate.ObjectPlan{Verb: migrate.Adopt}
-	r, plan := replanned(t, scaled)
+	r, plan, git := replanned(t, scaled)
 	for i, o := range []migrate.ObjectPlan{same, scaled, same, same} {
 		plan(o)
 		if err := r.predictAgain(t.Context(), "recheck"); err != nil {
@@ -64,6 +67,11 @@ func TestAnAcceptedNumberOfReplicasMayBeSoAlreadyAndBeSetAgain(t *testing.T) {
 	if err := r.predictAgain(t.Context(), "recheck"); !errors.Is(err, ErrMoved) || !strings.Contains(err.Error(), "ANOTHER") || strings.Contains(err.Error(), "verbs") {
 		t.Errorf("another finding: %v", err)
 	}
+	*git = "20 replicas"
+	plan(same)
+	if err := r.predictAgain(t.Context(), "recheck"); !errors.Is(err, ErrMoved) {
+		t.Errorf("it is as Git says, which is another number than was reviewed: %v", err)
+	}
 }
 
 func TestANumberOfReplicasThatNobodyAcceptedIsAMove(t *testing.T) {
@@ -73,7 +81,7 @@ func TestANumberOfReplicasThatNobodyAcceptedIsAMove(t *testing.T) {
 		"another field does no more": {migrate.ObjectPlan{Verb: migrate.Change, Fields: []string{".spec.paused"}}, migrate.ObjectPlan{Verb: migrate.Adopt}},
 		"it would not be taken over": {migrate.ObjectPlan{Verb: migrate.Change, Fields: []string{".spec.replicas"}}, migrate.ObjectPlan{Verb: migrate.Skip}},
 	} {
-		r, plan := replanned(t, c.was)
+		r, plan, _ := replanned(t, c.was)
 		plan(c.is)
 		if err := r.predictAgain(t.Context(), "recheck"); !errors.Is(err, ErrMoved) || !strings.Contains(err.Error(), "verbs") {
 			t.Errorf("%s: want ErrMoved for its verb, got %v", name, err)
@@ -84,7 +92,7 @@ func TestANumberOfReplicasThatNobodyAcceptedIsAMove(t *testing.T) {
 // The plan that is made next, as the old account, is clean: the server's words stand
 // nowhere else.
 func TestWhatBlocksANewPlanIsSaidBesideWhatMoved(t *testing.T) {
-	r, plan := replanned(t, migrate.ObjectPlan{Verb: migrate.Adopt})
+	r, plan, _ := replanned(t, migrate.ObjectPlan{Verb: migrate.Adopt})
 	plan(migrate.ObjectPlan{Verb: migrate.Conflict}, migrate.Finding{Severity: migrate.Blocker, Code: "DRY_RUN_REFUSED", Subject: scaledID, Message: "policy no-privileged said no"})
 	err := r.predictAgain(t.Context(), "stage")
 	if !errors.Is(err, ErrMoved) || !errors.Is(err, ErrBlocked) || !strings.Contains(err.Error(), "policy no-privileged said no") {

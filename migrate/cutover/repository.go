@@ -478,7 +478,7 @@ func slicePlan(plan *migrate.Plan, id string) (*planSlice, error) {
 	if repo == nil {
 		return nil, fmt.Errorf("the plan holds no repository %s", id)
 	}
-	p := &planSlice{Repository: *repo}
+	p := &planSlice{Repository: *repo, rendered: map[string]string{}}
 	for _, ref := range repo.Sources {
 		source := plan.Source(ref)
 		if source == nil {
@@ -504,9 +504,15 @@ func slicePlan(plan *migrate.Plan, id string) (*planSlice, error) {
 		inputs := plan.Inputs.Objects[id][o.ID]
 		switch o.Verb {
 		case migrate.Change, migrate.Restart:
-			inputs = migrate.ObjectInputs{Change: inputs.Change}
+			if !onlyReplicas(o) {
+				inputs.Rendered = ""
+			}
+			inputs.Live = ""
 		case migrate.Create:
 			inputs = migrate.ObjectInputs{Rendered: inputs.Rendered}
+		case migrate.Adopt:
+			p.rendered[o.ID] = inputs.Rendered
+			continue
 		default:
 			continue
 		}

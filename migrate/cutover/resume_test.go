@@ -146,6 +146,19 @@ func TestARunThatDiedBeforeTheStopIsCheckedAndStagedAnew(t *testing.T) {
 // What ends a run while the old agent ends is not noted by anybody: neither
 // what is left until somebody goes on, nor how long it was.
 func TestAGapThatBeganAfterItsRunDiedIsToldAndCounted(t *testing.T) {
+	t.Run("nobody comes back", func(t *testing.T) { gapAfterDeath(t, func(*team) {}) })
+	t.Run("a pod comes back, which the fence refuses", func(t *testing.T) {
+		gapAfterDeath(t, func(tm *team) {
+			if out, err := tm.kubectl(false, "", "-n", tm.flux, "scale", "deployment", "flux", "--replicas=1"); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			tm.awaitReady()
+		})
+	})
+}
+
+func gapAfterDeath(t *testing.T, then func(*team)) {
+	t.Helper()
 	tm := newTeam(t)
 	hit := false
 	tm.crash = crashPoint{"fence", BeforeDone}.at(&hit)
@@ -161,6 +174,7 @@ func TestAGapThatBeganAfterItsRunDiedIsToldAndCounted(t *testing.T) {
 	if stopped == nil {
 		t.Fatal("the old agent was not stopped")
 	}
+	then(tm)
 	time.Sleep(5 * time.Second) // the gap
 	got := tm.status()
 	if got.Phase != PhaseFenced || got.Gap == nil || got.Gap.Duration < 5*time.Second || !strings.Contains(got.Message, "no engine can write it since "+stopped.Format(time.RFC3339)+" at the earliest") {
@@ -172,8 +186,8 @@ func TestAGapThatBeganAfterItsRunDiedIsToldAndCounted(t *testing.T) {
 	if got.Phase != PhaseSettled || got.Gap == nil || got.Gap.Duration < 5*time.Second || got.Gap.Duration > took {
 		t.Errorf("afterwards: %+v, and it took %s", got, took)
 	}
-	if got.WaitingForOldPod == nil || got.WaitingForOldPod.Duration != 0 {
-		t.Errorf("the gap is counted as a wait for the old pod: %v", got.WaitingForOldPod)
+	if got.WaitingForOldPod != nil || !got.GapAtMost {
+		t.Errorf("the gap is told as exact, or a wait for the old pod as known: %v", got.WaitingForOldPod)
 	}
 }
 

@@ -65,6 +65,8 @@ type RepositoryStatus struct {
 	// the old agent has ended, and growing until it is adopted. Where nobody saw
 	// it end it counts from when it was told to, so that it is at most that.
 	Gap *metav1.Duration `json:"gap"`
+	// GapAtMost: nobody saw the old agent end.
+	GapAtMost bool `json:"gapAtMost,omitempty"`
 	// WaitingForOldPod is how long the old agent took to end before that.
 	WaitingForOldPod *metav1.Duration `json:"waitingForOldPod,omitempty"`
 	Message          string           `json:"message"`
@@ -172,9 +174,11 @@ func statusOf(j *journal) RepositoryStatus {
 		one.Message = oneLine(one.Message)
 	}
 	if j.Gap != nil {
-		one.Gap = &metav1.Duration{Duration: j.Gap.Duration()}
-		waiting := j.Gap.WaitingForOldPod
-		one.WaitingForOldPod = &waiting
+		one.Gap, one.GapAtMost = &metav1.Duration{Duration: j.Gap.Duration()}, j.Gap.AtMost
+		if !j.Gap.AtMost {
+			waiting := j.Gap.WaitingForOldPod
+			one.WaitingForOldPod = &waiting
+		}
 	}
 	if from := runningGap(j); from != nil {
 		if j.Fence.StoppedAt != nil && !j.Fence.GoneUnseen {
@@ -197,7 +201,7 @@ func statusOf(j *journal) RepositoryStatus {
 // tellGap says that no engine can write the Repository since then, or, where nobody
 // saw the old agent end, since some time after.
 func (s *RepositoryStatus) tellGap(from time.Time, unseen bool) {
-	s.Gap = &metav1.Duration{Duration: max(time.Since(from).Round(time.Millisecond), 0)}
+	s.Gap, s.GapAtMost = &metav1.Duration{Duration: max(time.Since(from).Round(time.Millisecond), 0)}, unseen
 	message := "no engine can write it since " + from.Format(time.RFC3339)
 	if unseen {
 		message += " at the earliest: its old agent was told to end then, and nobody saw when it did"
@@ -321,7 +325,7 @@ func phaseOf(j *journal) string {
 func lookAround(ctx context.Context, c *cluster.Client, j *journal, tended bool, one *RepositoryStatus) error {
 	if !tended && mayBeInGap(j) && j.Fence.StoppedAt != nil && j.Fence.GoneAt == nil {
 		// Who waited for the old agent to end died, or lost the Lease.
-		pods, err := (&repository{env: &env{c: c}, j: j}).oldPods(ctx)
+		pods, err := (&repository{env: &env{c: c}, j: j}).exemptPods(ctx)
 		switch {
 		case err != nil:
 			one.add(fmt.Sprintf("whether any engine can write it is not known: %v", err))

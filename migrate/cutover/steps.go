@@ -56,7 +56,7 @@ var steps = []step{
 		Do:    checkLock,
 		Check: checkLock,
 		Limit: within(time.Minute),
-		Manual: text("# Nobody else may be at work, and the repository may not be under way.\nfluxover status\n" +
+		Manual: text("# Nobody else may be at work, and the repository may not be under way. If status says that an operator has died, delete this Lease.\nfluxover status\n" +
 			"test -z \"$(kubectl -n " + migrate.StateNamespace + " get lease " + leaseName + " --ignore-not-found -o 'jsonpath={.spec.holderIdentity}')\""),
 		Leaves: "nothing was changed",
 	},

@@ -120,9 +120,11 @@ func TestAHashOfWhatChangesDoesNotMoveByItself(t *testing.T) {
 			t.Errorf("replicas that a person set do not count, by %s", hand.Manager)
 		}
 	}
-	setBy(entry("kube-controller-manager", update, "scale", `{"f:spec":{"f:replicas":{}}}`))
-	if hash(object(7, nil), object(3, nil), object(3, nil)) != hash(object(8, nil), object(3, nil), object(3, nil)) {
-		t.Error("an autoscaler's replicas count")
+	for _, manager := range []string{"k3s", "team-scaler", "kube-controller-manager"} {
+		setBy(entry(manager, update, "scale", `{"f:spec":{"f:replicas":{}}}`))
+		if hash(object(7, nil), object(3, nil), object(3, nil)) != hash(object(8, nil), object(3, nil), object(3, nil)) {
+			t.Errorf("an autoscaler's replicas count, by %s", manager)
+		}
 	}
 	if hash(object(7, nil), object(3, nil), object(3, nil)) == hash(object(7, nil), object(4, nil), object(4, nil)) {
 		t.Error("other replicas in Git do not count")

@@ -69,7 +69,7 @@ func changeDigest(live *unstructured.Unstructured, before, after, git map[string
 	secret := encrypted || live.GroupVersionKind().GroupKind().String() == "Secret"
 	var changes [][3]any
 	walk("", before, after, func(path string, was, is any) {
-		if path == replicasPath && movesByItself(scaledLive(live)) {
+		if path == replicasPath && scaledLive(live) != "" {
 			was = nil
 		}
 		if v, inGit := said[path]; !inGit || !Equal(v, is) {
@@ -92,12 +92,18 @@ func changeDigest(live *unstructured.Unstructured, before, after, git map[string
 	return hex.EncodeToString(sum[:12])
 }
 
-// movesByItself reports whether a manager of the scale subresource is an autoscaler:
-// that of Kubernetes, which KEDA uses too, or one by its name. All others, such as
-// dashboards, do what a person tells them.
+// movesByItself reports whether a manager of the scale subresource is an autoscaler.
+// A manager is called as its program: that of Kubernetes' own autoscaler may be the
+// whole of a distribution (k3s, kubelite), and anybody may write one. So what people
+// tell it by is known, and all else is an autoscaler.
 func movesByItself(manager string) bool {
-	return manager == "kube-controller-manager" || strings.Contains(manager, "keda") || strings.Contains(manager, "autoscal")
+	name := strings.ToLower(manager)
+	return name != "" && !slices.ContainsFunc(toldByPeople, func(program string) bool { return strings.Contains(name, program) })
 }
+
+// toldByPeople are programs with which people scale, by a part of what they call
+// themselves; node-fetch and bridge are Lens and the console of OpenShift.
+var toldByPeople = []string{"kubectl", "k9s", "lens", "node-fetch", "headlamp", "dashboard", "rancher", "console", "bridge", "octant", "portainer", "kubesphere", "mozilla"}
 
 // concealed is a value with its keys, and with "***" for what they hold.
 func concealed(v any) any {

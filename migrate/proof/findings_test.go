@@ -187,10 +187,15 @@ func TestPodTemplatesAreFoundWhereverAnObjectHoldsThem(t *testing.T) {
 	const ray = "apiVersion: ray.io/v1\nkind: RayCluster\nspec:\n  headGroupSpec: {size: 1, template: {spec: {containers: [{name: head}]}}}\n  workerGroupSpecs: [{groupName: a, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: worker}]}}}]\n"
 	const cron = "apiVersion: batch/v1\nkind: CronJob\nspec: {jobTemplate: {spec: {template: {spec: {containers: [{name: a}]}}}}}\n"
 	const elastic = "apiVersion: elasticsearch.k8s.elastic.co/v1\nkind: Elasticsearch\nspec: {nodeSets: [{name: a, config: {x: y}, podTemplate: {spec: {containers: [{name: a}]}}}]}\n"
+	const policy = "apiVersion: kyverno.io/v1\nkind: ClusterPolicy\nspec: {rules: [{name: a, validate: {pattern: {spec: {containers: [{image: '*:*', resources: {}}]}}}}, {name: b, validate: {pattern: {spec: {containers: [{name: '*'}]}}}}]}\n"
+	const analysis = "apiVersion: argoproj.io/v1alpha1\nkind: AnalysisTemplate\nspec: {metrics: [{name: a, provider: {job: {spec: {template: {spec: {containers: [{name: a}]}}}}}}]}\n"
 	for _, c := range []struct {
 		object, field string
 		want          bool
 	}{
+		{policy, ".spec.rules", false},
+		{policy, ".spec.rules[0].validate.pattern.spec.containers", false},
+		{analysis, ".spec.metrics[0].provider.job.spec.template.spec.containers[0].image", false},
 		{ray, ".spec.headGroupSpec.template.spec.hostname", true},
 		{ray, ".spec.headGroupSpec", true}, // which holds one
 		{ray, ".spec.headGroupSpec.size", false},

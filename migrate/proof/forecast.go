@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 	"sigs.k8s.io/structured-merge-diff/v6/value"
 )
@@ -231,7 +232,8 @@ func replacesPods(live *unstructured.Unstructured, fields []string) bool {
 // InPodTemplate reports whether a path, in the form of this package or of
 // managedFields, is of a pod template of an object, or of what holds one. Kinds of
 // operators have several, at any place in their spec; the items of a list are not
-// told apart. A template of Jobs is none: it makes pods later, and replaces none.
+// told apart. Each of its containers has a name: patterns of policies that look like
+// one do not. A template of Jobs is none: it makes pods later, and replaces none.
 func InPodTemplate(u *unstructured.Unstructured, path string) bool {
 	path = plainPath(path)
 	found := false
@@ -240,12 +242,12 @@ func InPodTemplate(u *unstructured.Unstructured, path string) bool {
 		switch v := v.(type) {
 		case map[string]any:
 			spec, _ := v["spec"].(map[string]any)
-			if _, is := spec["containers"].([]any); is {
+			if containers, is := spec["containers"].([]any); is && !slices.ContainsFunc(containers, unnamed) {
 				found = found || path == at || strings.HasPrefix(path, at+".") || strings.HasPrefix(at, path+".")
 				return
 			}
 			for key, inner := range v {
-				if key != "jobTemplate" {
+				if key != "jobTemplate" && key != "job" {
 					walk(at+"."+key, inner)
 				}
 			}
@@ -257,4 +259,11 @@ func InPodTemplate(u *unstructured.Unstructured, path string) bool {
 	}
 	walk(".spec", u.Object["spec"])
 	return found
+}
+
+// unnamed reports whether an item of a list has no name that a container can have.
+func unnamed(container any) bool {
+	fields, _ := container.(map[string]any)
+	name, _ := fields["name"].(string)
+	return len(validation.IsDNS1123Label(name)) > 0
 }

@@ -301,12 +301,11 @@ const (
 	replicasCode = "REPLICAS_AND_AUTOSCALER"
 )
 
-// scaledLive names what set the replicas of a live object through its scale
-// subresource, as autoscalers do; empty if nothing did. Who does so with kubectl is a
-// person.
+// scaledLive names the autoscaler that set the replicas of a live object through its
+// scale subresource; empty if none did, or a person.
 func scaledLive(live *unstructured.Unstructured) string {
 	for _, m := range live.GetManagedFields() {
-		if set, err := fieldSet(m); m.Subresource == "scale" && !strings.HasPrefix(m.Manager, "kubectl") && err == nil && ownsAny(set, []string{replicasPath}) {
+		if set, err := fieldSet(m); m.Subresource == "scale" && movesByItself(m.Manager) && err == nil && ownsAny(set, []string{replicasPath}) {
 			return m.Manager
 		}
 	}
