@@ -194,33 +194,50 @@ func (r *kustomizer) allMoved(ctx context.Context, k *kustomizev1.Kustomization,
 	})
 }
 
-// withoutHeirs gives those of the objects of k, which is removed, that no other
-// Kustomization of the repository builds: what moved there, and was not applied by
-// it yet, is its own. It is an error if that cannot be told; the annotation that
-// allows deletions overrules it.
-func (r *kustomizer) withoutHeirs(ctx context.Context, k *kustomizev1.Kustomization, objects []*unstructured.Unstructured) ([]*unstructured.Unstructured, error) {
-	left, err := r.unclaimed(ctx, k, objects)
-	if err != nil && allowedDeletions(k) >= len(objects) {
-		return objects, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("it cannot be told which of %d objects other Kustomizations of the repository have: %w; nothing was deleted; if they shall go, annotate this Kustomization with %s=%d, and if they shall stay, set its deletionPolicy to Orphan",
-			len(objects), err, AllowDeletionsAnnotation, len(objects))
-	}
-	return left, nil
+// untold is why it is not known which objects of a Kustomization others have.
+type untold struct {
+	error
+	// lasts is true where waiting is not known to help: the annotation that allows
+	// deletions overrules it.
+	lasts bool
 }
 
-func (r *kustomizer) unclaimed(ctx context.Context, k *kustomizev1.Kustomization, objects []*unstructured.Unstructured) ([]*unstructured.Unstructured, error) {
+func (u untold) Unwrap() error { return u.error }
+
+// withoutHeirs gives those of the objects of k, which is removed, that no other
+// Kustomization of the repository builds: what moved there, and was not applied by
+// it yet, is its own. It is an error if that cannot be told. The annotation that
+// allows deletions overrules what nobody knows, and neither what others are known to
+// build nor that there was no answer.
+func (r *kustomizer) withoutHeirs(ctx context.Context, k *kustomizev1.Kustomization, objects []*unstructured.Unstructured) ([]*unstructured.Unstructured, error) {
+	left, err := r.unclaimed(ctx, k, objects, allowedDeletions(k) >= len(objects))
+	if err == nil {
+		return left, nil
+	}
+	remedy := "it is tried again"
+	if why := (untold{}); errors.As(err, &why) && why.lasts {
+		remedy = fmt.Sprintf("if they shall go, annotate this Kustomization with %s=%d", AllowDeletionsAnnotation, len(objects))
+	}
+	return nil, fmt.Errorf("it cannot be told which of %d objects other Kustomizations of the repository have: %w; nothing was deleted; %s, and if they shall stay, set its deletionPolicy to Orphan",
+		len(objects), err, remedy)
+}
+
+// unclaimed gives those of the objects that no other Kustomization is known to build.
+// Those of which it is not known are among them if they are allowed to go.
+func (r *kustomizer) unclaimed(ctx context.Context, k *kustomizev1.Kustomization, objects []*unstructured.Unstructured, allowed bool) ([]*unstructured.Unstructured, error) {
 	own, others, err := r.neighbours(ctx, k)
 	if err != nil || len(others) == 0 {
 		return objects, err
 	}
 	if own == nil || own.Status.Artifact == nil {
-		return nil, fmt.Errorf("GitRepository %s is gone, or was never fetched", sourceName(k))
+		if allowed {
+			return objects, nil
+		}
+		return nil, untold{error: fmt.Errorf("GitRepository %s is gone, or was never fetched", sourceName(k)), lasts: true}
 	}
 	t, done := r.trees.use(sourceName(k), own.Status.Artifact.Revision, own.Status.Artifact.Digest)
 	if t == nil {
-		return nil, fmt.Errorf("revision %s of GitRepository %s is not fetched yet", own.Status.Artifact.Revision, sourceName(k))
+		return nil, fmt.Errorf("revision %s of GitRepository %s is not fetched yet (if it cannot be any more, delete that)", own.Status.Artifact.Revision, sourceName(k))
 	}
 	defer done()
 	heirs, err := r.heirs(ctx, k, t, objects)
@@ -230,9 +247,9 @@ func (r *kustomizer) unclaimed(ctx context.Context, k *kustomizev1.Kustomization
 	var left, claimed []*unstructured.Unstructured
 	for _, u := range objects {
 		switch h, moved := heirs[object.UnstructuredToObjMetadata(u)]; {
-		case h.broken != "":
-			return nil, fmt.Errorf("Kustomization %s cannot be built: %s", h.name, h.broken)
-		case moved:
+		case h.broken != "" && !allowed:
+			return nil, untold{error: fmt.Errorf("Kustomization %s cannot be built: %s", h.name, h.broken), lasts: true}
+		case moved && h.broken == "":
 			claimed = append(claimed, u)
 		default:
 			left = append(left, u)

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -560,4 +561,68 @@ func TestRemovingAnApplicationWaitsWhileItIsNotKnownWhatAnotherHas(t *testing.T)
 	if e.exists(e.configMap("kept")) {
 		t.Error("it is still there, though its deletion was allowed")
 	}
+}
+
+// What is allowed to go is what nobody knows of: not what another is known to build,
+// and nothing while there is no answer.
+func TestAllowedDeletionsSpareWhatAnotherIsKnownToBuild(t *testing.T) {
+	reader := &listsAtWill{}
+	labels := agentOfItsOwn(t, "spared", func(a *agent) {
+		reader.Reader = a.kustomizations.live
+		a.kustomizations.live = reader
+	})
+	for name, failing := range map[string]bool{"beside one that cannot be built": false, "though the list of others fails": true} {
+		t.Run(name, func(t *testing.T) {
+			namespace := nextTeam(t)
+			moving := configMapYAML(namespace, "moving", "1")
+			e := newTeam(t, map[string]string{
+				"a/kept.yaml": configMapYAML(namespace, "kept", "1"), "a/moving.yaml": moving,
+				"b/other.yaml": configMapYAML(namespace, "other", "1"), "c/broken.yaml": "kind: [\nname: kept\n",
+			}, everySecond, func(r *sourcev1.GitRepository) { r.Labels = labels })
+			mine := func(k *kustomizev1.Kustomization) { k.Labels = labels }
+			a := e.kustomization("a", "./a", mine, func(k *kustomizev1.Kustomization) { k.Spec.DeletionPolicy = kustomizev1.DeletionPolicyDelete })
+			e.create(a)
+			e.create(e.kustomization("b", "./b", mine, func(k *kustomizev1.Kustomization) { k.Spec.Suspend = true }))
+			e.create(e.kustomization("c", "./c", mine))
+			until(e, a, "ready", func(k *kustomizev1.Kustomization) bool { return conditions.IsReady(k) })
+			e.untilReady(a, e.push("move it", map[string]string{"a/moving.yaml": "", "b/moving.yaml": moving}))
+			e.patch(a, func() { a.Annotations = map[string]string{AllowDeletionsAnnotation: "2"} })
+			reader.failing.Store(failing)
+			e.must(e.client.Delete(e.ctx, a))
+			if failing {
+				until(e, a, "refused", func(k *kustomizev1.Kustomization) bool {
+					message := conditions.GetMessage(k, fluxmeta.ReadyCondition)
+					return strings.Contains(message, "list Kustomizations: no answer; nothing was deleted; it is tried again")
+				})
+				if !e.exists(e.configMap("kept")) || !e.exists(e.configMap("moving")) {
+					t.Error("one of them was deleted")
+				}
+				reader.failing.Store(false)
+			}
+			e.untilGone(a)
+			if e.exists(e.configMap("kept")) {
+				t.Error("what may be of the one that cannot be built was not deleted, though that was allowed")
+			}
+			if !e.exists(e.configMap("moving")) {
+				t.Error("what b is known to build was deleted")
+			}
+		})
+	}
+}
+
+// listsAtWill counts the lists of Kustomizations, and lets them fail.
+type listsAtWill struct {
+	client.Reader
+	lists   atomic.Int64
+	failing atomic.Bool
+}
+
+func (r *listsAtWill) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	if _, ok := list.(*kustomizev1.KustomizationList); ok {
+		r.lists.Add(1)
+		if r.failing.Load() {
+			return errors.New("no answer")
+		}
+	}
+	return r.Reader.List(ctx, list, opts...)
 }
