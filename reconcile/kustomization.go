@@ -33,7 +33,7 @@ const (
 	// statusOwner is the field manager of Kustomization status, as with stock Flux.
 	statusOwner = "gotk-" + kustomizeController
 	// grace is how long a Kustomization waits without a word for a dependency
-	// that is being reconciled.
+	// that is being reconciled, or for what is removed together with it.
 	grace = 2 * time.Second
 )
 
@@ -69,6 +69,8 @@ type kustomizationState struct {
 	jobs    map[object.ObjMetadata]bool
 	// waitingSince is when a pending dependency was first met.
 	waitingSince time.Time
+	// untoldSince is when it could first not be told what others have of a removed one.
+	untoldSince time.Time
 	// driftGap and mendedAt bound how often drift is mended.
 	driftGap time.Duration
 	mendedAt time.Time
@@ -632,6 +634,16 @@ func (r *kustomizer) remove(ctx context.Context, state *kustomizationState, k *k
 		defer leave()
 		before := k.DeepCopy()
 		if err := r.deleteAll(ctx, state, k); err != nil {
+			why, retry := untold{}, k.GetRetryInterval()
+			if errors.As(err, &why) && why.early {
+				if state.untoldSince.IsZero() {
+					state.untoldSince = r.now()
+				}
+				if r.now().Sub(state.untoldSince) < r.opts.RequeueDependency {
+					return ctrl.Result{RequeueAfter: grace}, nil
+				}
+				retry = min(retry, r.opts.RequeueDependency)
+			}
 			r.log.Error("objects of a removed Kustomization stay", "kustomization", name.String(), "error", err)
 			var refused *setback
 			if errors.As(err, &refused) {
@@ -640,7 +652,7 @@ func (r *kustomizer) remove(ctx context.Context, state *kustomizationState, k *k
 					r.tell(k, severityError, err.Error(), k.Status.LastAppliedRevision, nil)
 				}
 				// Woken by the annotation that allows it, or by orphaning.
-				return ctrl.Result{RequeueAfter: k.GetRetryInterval()}, r.write(ctx, state, before, k)
+				return ctrl.Result{RequeueAfter: retry}, r.write(ctx, state, before, k)
 			}
 			return ctrl.Result{}, err
 		}

@@ -111,7 +111,7 @@ func (r *kustomizer) heirs(ctx context.Context, k *kustomizev1.Kustomization, t 
 		return nil, err
 	}
 	if own == nil {
-		return nil, fmt.Errorf("GitRepository %s is gone", sourceName(k))
+		return nil, untold{error: fmt.Errorf("GitRepository %s is gone", sourceName(k)), lasts: true, early: true}
 	}
 	wanted := map[object.ObjMetadata][]object.ObjMetadata{} // by what they are without a namespace
 	for id := range idsOf(left) {
@@ -200,6 +200,9 @@ type untold struct {
 	// lasts is true where waiting is not known to help: the annotation that allows
 	// deletions overrules it.
 	lasts bool
+	// early is true where it may be known in a moment, as while a source and all that
+	// build from it are removed one after the other.
+	early bool
 }
 
 func (u untold) Unwrap() error { return u.error }
@@ -233,11 +236,11 @@ func (r *kustomizer) unclaimed(ctx context.Context, k *kustomizev1.Kustomization
 		if allowed {
 			return objects, nil
 		}
-		return nil, untold{error: fmt.Errorf("GitRepository %s is gone, or was never fetched", sourceName(k)), lasts: true}
+		return nil, untold{error: fmt.Errorf("GitRepository %s is gone, or was never fetched", sourceName(k)), lasts: true, early: true}
 	}
 	t, done := r.trees.use(sourceName(k), own.Status.Artifact.Revision, own.Status.Artifact.Digest)
 	if t == nil {
-		return nil, fmt.Errorf("revision %s of GitRepository %s is not fetched yet (if it cannot be any more, delete that)", own.Status.Artifact.Revision, sourceName(k))
+		return nil, untold{error: fmt.Errorf("revision %s of GitRepository %s is not fetched yet (if it cannot be any more, delete that)", own.Status.Artifact.Revision, sourceName(k)), early: true}
 	}
 	defer done()
 	heirs, err := r.heirs(ctx, k, t, objects)

@@ -610,6 +610,64 @@ func TestAllowedDeletionsSpareWhatAnotherIsKnownToBuild(t *testing.T) {
 	}
 }
 
+// The source of a team that is removed at once may go first, and the others name it
+// until they are marked as well: that holds up none, and is told to nobody.
+func TestRemovingASourceWithAllThatBuildFromItHoldsUpNone(t *testing.T) {
+	e, reader, a, b := sourceless(t, "leaving", func(*agent) {})
+	before := reader.lists.Load()
+	e.must(e.client.Delete(e.ctx, a))
+	waitFor(t, "a look at the others", func() bool { return reader.lists.Load() > before })
+	e.must(e.client.Delete(e.ctx, b))
+	e.untilGone(a)
+	e.untilGone(b)
+	if e.exists(e.configMap("one")) || e.exists(e.configMap("two")) {
+		t.Error("one of their objects is still there")
+	}
+	events := &corev1.EventList{}
+	e.must(e.client.List(e.ctx, events, client.InNamespace(e.namespace)))
+	for _, event := range events.Items {
+		if strings.Contains(event.Message, "nothing was deleted") {
+			t.Errorf("it was told that %s", event.Message)
+		}
+	}
+}
+
+func TestRemovingOneOfThoseWhoseSourceIsGoneIsToldOnceThatLasts(t *testing.T) {
+	e, _, a, b := sourceless(t, "left-behind", func(a *agent) { a.kustomizations.opts.RequeueDependency = time.Second })
+	e.must(e.client.Delete(e.ctx, a))
+	e.untilEvent("Warning", "GitRepository "+e.namespace+"/app is gone, or was never fetched; nothing was deleted")
+	e.must(e.client.Delete(e.ctx, b))
+	e.untilGone(a) // long before its retry interval
+	e.untilGone(b)
+}
+
+// sourceless is a team of two applications that delete their objects when they are
+// removed, and whose source is gone, with an agent of its own.
+func sourceless(t *testing.T, shard string, change func(*agent)) (*team, *listsAtWill, *kustomizev1.Kustomization, *kustomizev1.Kustomization) {
+	t.Helper()
+	reader := &listsAtWill{}
+	labels := agentOfItsOwn(t, shard, func(a *agent) {
+		reader.Reader = a.kustomizations.live
+		a.kustomizations.live = reader
+		change(a)
+	})
+	namespace := nextTeam(t)
+	e := newTeam(t, map[string]string{"a/one.yaml": configMapYAML(namespace, "one", "1"), "b/two.yaml": configMapYAML(namespace, "two", "1")},
+		func(r *sourcev1.GitRepository) { r.Labels = labels })
+	going := func(k *kustomizev1.Kustomization) {
+		k.Labels, k.Spec.DeletionPolicy, k.Spec.RetryInterval = labels, kustomizev1.DeletionPolicyDelete, &metav1.Duration{Duration: time.Hour}
+	}
+	a, b := e.kustomization("a", "./a", going), e.kustomization("b", "./b", going)
+	e.create(a)
+	e.create(b)
+	until(e, a, "ready", func(k *kustomizev1.Kustomization) bool { return conditions.IsReady(k) })
+	until(e, b, "ready", func(k *kustomizev1.Kustomization) bool { return conditions.IsReady(k) })
+	repository := e.repository("app")
+	e.must(e.client.Delete(e.ctx, repository))
+	e.untilGone(repository)
+	return e, reader, a, b
+}
+
 // listsAtWill counts the lists of Kustomizations, and lets them fail.
 type listsAtWill struct {
 	client.Reader
