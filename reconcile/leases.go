@@ -36,6 +36,8 @@ type leases struct {
 	log      *slog.Logger
 	// waitingFor is the name of the lease that another holds, nil when none.
 	waitingFor atomic.Pointer[string]
+	// standsBy is true while another was seen to hold the lease that is waited for.
+	standsBy atomic.Bool
 }
 
 func newLeases(cfg *rest.Config, opts Options, log *slog.Logger) (*leases, error) {
@@ -72,7 +74,9 @@ func (l *leases) holdRest(ctx context.Context, names []string, act func(context.
 	if l.opts.WatchLabelSelector != "" {
 		name = fluxelection.GenerateID(name, l.opts.WatchLabelSelector)
 	}
+	l.standsBy.Store(false)
 	l.waitingFor.Store(&name)
+	l.log.Info("taking a lease", "lease", name, "namespace", l.opts.Namespace)
 	// The elector gives the lease back as soon as its context ends, so that it
 	// gets one that ends only after act has returned.
 	electing, release := context.WithCancel(context.WithoutCancel(ctx))
@@ -116,6 +120,9 @@ func (l *leases) holdRest(ctx context.Context, names []string, act func(context.
 			},
 			OnStoppedLeading: func() {},
 			OnNewLeader: func(identity string) {
+				if waiting := l.waitingFor.Load(); waiting != nil && *waiting == name {
+					l.standsBy.Store(identity != "" && identity != l.identity)
+				}
 				if identity != l.identity && holder.Swap(identity) != identity {
 					l.log.Info("waiting for a lease", "lease", name, "holder", identity)
 				}
@@ -140,7 +147,13 @@ func (l *leases) holdRest(ctx context.Context, names []string, act func(context.
 // stands by for another agent.
 func (l *leases) ready() error {
 	waiting := l.waitingFor.Load()
-	if waiting == nil || *waiting == agentLease {
+	switch {
+	case waiting == nil:
+		return nil
+	case *waiting == agentLease && !l.standsBy.Load():
+		return fmt.Errorf("lease %s/%s is not taken, and nobody was seen to hold it; nothing is reconciled: see that its namespace exists (--runtime-namespace), and that this agent may get, create and update leases in it",
+			l.opts.Namespace, *waiting)
+	case *waiting == agentLease:
 		return nil
 	}
 	return fmt.Errorf("another controller holds lease %s/%s: stop it first", l.opts.Namespace, *waiting)

@@ -93,6 +93,51 @@ func TestAgentActsOnlyWhileItHoldsAllLeases(t *testing.T) {
 	}
 }
 
+// An agent that cannot take its lease, though nobody has it, does not stand by.
+func TestAnAgentThatCannotTakeItsOwnLeaseIsNotReady(t *testing.T) {
+	l := inLab(t)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	const namespace = "leases-nowhere"
+	opts := testOptions(t.TempDir())
+	opts.Namespace, opts.RetryPeriod = namespace, 200*time.Millisecond
+	hold := func() (*leases, chan error) {
+		held, err := newLeases(l.plane.Config(), opts, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- held.hold(ctx, func(ctx context.Context) error { <-ctx.Done(); return nil }) }()
+		waitFor(t, "a try", func() bool { return held.waitingFor.Load() != nil })
+		return held, ended
+	}
+	first, firstEnded := hold()
+	for range 5 { // tries to take it come and go
+		if err := first.ready(); err == nil || !strings.Contains(err.Error(), namespace+"/"+agentLease) {
+			t.Fatalf("its namespace is not there, and it is ready: %v", err)
+		}
+		time.Sleep(opts.RetryPeriod)
+	}
+	if err := l.client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "all leases", func() bool { return first.waitingFor.Load() == nil })
+	if err := first.ready(); err != nil {
+		t.Errorf("acts, but is not ready: %v", err)
+	}
+	second, secondEnded := hold()
+	waitFor(t, "the second to stand by", func() bool { return second.ready() == nil })
+	if waiting := second.waitingFor.Load(); waiting == nil || *waiting != agentLease {
+		t.Error("both act")
+	}
+	cancel()
+	for _, ended := range []chan error{firstEnded, secondEnded} {
+		if err := <-ended; err != nil && !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	}
+}
+
 func TestLeasesAreGivenBackAtTheEnd(t *testing.T) {
 	l := inLab(t)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
