@@ -299,7 +299,7 @@ func (r *kustomizer) bring(ctx context.Context, state *kustomizationState, k *ku
 		return &setback{fluxmeta.BuildFailedReason, err}
 	}
 	if lasting(k) {
-		t.built.Store(builtAs{kustomization: k.UID, generation: k.Generation}, idsOf(rendering.Objects))
+		t.built.Store(builtAs{kustomization: k.UID, generation: k.Generation}, finished(idsOf(rendering.Objects)))
 	}
 	if out.empty = refuseEmptyBuild(k, len(rendering.Objects), t.revision); out.empty != nil && !r.allMoved(ctx, k, t) {
 		return &setback{fluxmeta.PruneFailedReason, out.empty}

@@ -25,7 +25,8 @@ import (
 	"github.com/fluxover/fluxover/reconcile/build"
 )
 
-// neighbourLimit is how long others are rendered at most to see what they have.
+// neighbourLimit is how long it is waited at most for another to be rendered, to see
+// what it has.
 const neighbourLimit = 20 * time.Second
 
 // heir is a Kustomization that has an object which left another's build, or that
@@ -120,18 +121,18 @@ func (r *kustomizer) heirs(ctx context.Context, k *kustomizev1.Kustomization, t 
 	found := map[object.ObjMetadata]heir{}
 	for _, other := range others {
 		listed, unreadable := listedBy(other.Kustomization)
-		artifact, as, done, err := r.builtFrom(other.Kustomization, other.from, own, t)
+		from, done, err := r.builtFrom(other.Kustomization, other.from, own, t)
 		var built map[object.ObjMetadata]bool
 		switch {
 		case err != nil:
-		case artifact == nil:
+		case from.artifact == nil:
 			built, err = listed, unreadable
 		default:
-			built, err = r.wouldBuild(ctx, other.Kustomization, artifact, t, as)
+			built, err = r.wouldBuild(ctx, other.Kustomization, from, t)
 		}
 		if err != nil {
 			for _, u := range left {
-				if id := object.UnstructuredToObjMetadata(u); mayBuild(other.Kustomization, artifact, u.GetName()) && found[id].name == "" {
+				if id := object.UnstructuredToObjMetadata(u); mayBuild(other.Kustomization, from.artifact, u.GetName()) && found[id].name == "" {
 					found[id] = heir{name: other.Name, broken: err.Error()}
 				}
 			}
@@ -314,29 +315,37 @@ func idsOf(objects []*unstructured.Unstructured) map[object.ObjMetadata]bool {
 	return ids
 }
 
-// builtFrom is the artifact that a Kustomization with the source from is built
-// from: at the revision of t, a tree of the source own, if it follows the same
-// reference. It is nil if the tree is not there. done must be called. What of it
-// differs from t's is said by as.
-func (r *kustomizer) builtFrom(k *kustomizev1.Kustomization, from, own *sourcev1.GitRepository, t *tree) (artifact *build.Artifact, as builtAs, done func(), err error) {
+// origin is what a Kustomization is built from: an artifact of a tree, nil if that is
+// not there. What of it differs from the tree looked from is said by as.
+type origin struct {
+	artifact *build.Artifact
+	tree     *tree
+	as       builtAs
+}
+
+// builtFrom is what a Kustomization with the source from is built from: at the
+// revision of t, a tree of the source own, if it follows the same reference. done
+// must be called.
+func (r *kustomizer) builtFrom(k *kustomizev1.Kustomization, from, own *sourcev1.GitRepository, t *tree) (o origin, done func(), err error) {
 	done = func() {}
-	as = builtAs{kustomization: k.UID, generation: k.Generation}
+	o = origin{tree: t, as: builtAs{kustomization: k.UID, generation: k.Generation}}
 	switch {
 	case from.Name == own.Name && from.Namespace == own.Namespace:
-		return t.artifact, as, done, nil
+		o.artifact = t.artifact
+		return o, done, nil
 	case reflect.DeepEqual(from.Spec.Reference, own.Spec.Reference):
-		as.source, as.sourceGeneration = from.UID, from.Generation
-		artifact, err = t.artifact.Ignoring(from.Spec.Ignore)
-		return artifact, as, done, err
+		o.as.source, o.as.sourceGeneration = from.UID, from.Generation
+		o.artifact, err = t.artifact.Ignoring(from.Spec.Ignore)
+		return o, done, err
 	case from.Status.Artifact == nil:
-		return nil, as, done, nil
+		return o, done, nil
 	}
 	theirs, free := r.trees.use(sourceName(k), from.Status.Artifact.Revision, from.Status.Artifact.Digest)
 	if theirs == nil {
-		return nil, as, done, nil
+		return o, done, nil
 	}
-	as.digest = theirs.digest
-	return theirs.artifact, as, free, nil
+	o.artifact, o.tree, o.as.digest = theirs.artifact, theirs, theirs.digest
+	return o, free, nil
 }
 
 // builtAs names one rendering of a Kustomization that depends on nothing but its
@@ -347,36 +356,78 @@ type builtAs struct {
 	digest                       string // of the tree, if it is another than the one looked from
 }
 
-// wouldBuild are the objects that a Kustomization builds from an artifact, as idsOf
-// gives them. When a base changes, each of those built of it asks the same of all the
-// others: answers are kept with the tree t.
-func (r *kustomizer) wouldBuild(ctx context.Context, k *kustomizev1.Kustomization, artifact *build.Artifact, t *tree, as builtAs) (map[object.ObjMetadata]bool, error) {
-	if !lasting(k) {
-		return r.rendered(ctx, k, artifact)
+// rendition is what a Kustomization builds, as idsOf gives it, or why that is not
+// known. It is read once done is closed.
+type rendition struct {
+	done    chan struct{}
+	objects map[object.ObjMetadata]bool
+	err     error
+}
+
+// finished is a rendition that is known.
+func finished(objects map[object.ObjMetadata]bool) *rendition {
+	r := &rendition{done: make(chan struct{}), objects: objects}
+	close(r.done)
+	return r
+}
+
+// wouldBuild are the objects that a Kustomization builds, as idsOf gives them. It
+// gives up after neighbourLimit.
+func (r *kustomizer) wouldBuild(ctx context.Context, k *kustomizev1.Kustomization, from origin, t *tree) (map[object.ObjMetadata]bool, error) {
+	limited, cancel := context.WithTimeout(ctx, r.neighbourLimit)
+	defer cancel()
+	var built map[object.ObjMetadata]bool
+	var err error
+	if lasting(k) {
+		built, err = r.renderedOnce(limited, k, from, t)
+	} else {
+		built, err = r.rendered(limited, k, from.artifact)
 	}
-	t.asking.Lock()
-	defer t.asking.Unlock()
-	if built, ok := t.built.Load(as); ok {
-		return built.(map[object.ObjMetadata]bool), nil
-	}
-	built, err := r.rendered(ctx, k, artifact)
-	if err == nil {
-		t.built.Store(as, built)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		return nil, fmt.Errorf("not done after %s: %w", r.neighbourLimit, err)
 	}
 	return built, err
 }
 
+// renderedOnce is rendered for a Kustomization that lasts. When a base changes, each of
+// those built of it asks the same of all the others: who asks while it is found out
+// waits for the same, and an answer is kept with the tree t, though nobody should wait
+// for it any more, since kustomize cannot be interrupted.
+func (r *kustomizer) renderedOnce(ctx context.Context, k *kustomizev1.Kustomization, from origin, t *tree) (map[object.ObjMetadata]bool, error) {
+	mine := &rendition{done: make(chan struct{})}
+	known, there := t.built.LoadOrStore(from.as, mine)
+	if !there {
+		free := r.trees.share(from.tree)
+		go func() {
+			defer free()
+			defer close(mine.done)
+			defer func() {
+				if p := recover(); p != nil {
+					mine.err = fmt.Errorf("recovered from panic while rendering: %v", p)
+				}
+				if mine.err != nil {
+					t.built.CompareAndDelete(from.as, mine)
+				}
+			}()
+			mine.objects, mine.err = r.rendered(context.WithoutCancel(ctx), k, from.artifact)
+		}()
+	}
+	asked := known.(*rendition)
+	select {
+	case <-asked.done:
+		return asked.objects, asked.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // rendered are the objects that a Kustomization builds from an artifact: none if
-// its folder is gone. It gives up after neighbourLimit.
+// its folder is gone.
 func (r *kustomizer) rendered(ctx context.Context, k *kustomizev1.Kustomization, artifact *build.Artifact) (map[object.ObjMetadata]bool, error) {
-	limited, cancel := context.WithTimeout(ctx, r.neighbourLimit)
-	defer cancel()
-	rendering, err := r.render(limited, k, artifact)
+	rendering, err := r.render(ctx, k, artifact)
 	switch {
 	case errors.Is(err, build.ErrPathNotFound):
 		return map[object.ObjMetadata]bool{}, nil
-	case err != nil && limited.Err() != nil && ctx.Err() == nil:
-		return nil, fmt.Errorf("not done after %s: %w", r.neighbourLimit, err)
 	case err != nil:
 		return nil, err
 	}

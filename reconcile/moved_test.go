@@ -4,21 +4,29 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/fstest"
 	"time"
 
+	"github.com/fluxcd/cli-utils/pkg/object"
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/kustomize"
 	fluxmeta "github.com/fluxcd/pkg/apis/meta"
 	"github.com/fluxcd/pkg/runtime/conditions"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"github.com/fluxover/fluxover/reconcile/build"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -469,6 +477,136 @@ func (r *slowAtWill) Get(ctx context.Context, key client.ObjectKey, o client.Obj
 		return ctx.Err()
 	}
 	return r.Reader.Get(ctx, key, o, opts...)
+}
+
+// Who asks for what another builds waits for it together with the others that ask, and
+// no longer than for a while; what comes of it later is kept.
+func TestOneThatIsSlowToRenderIsRenderedOnceAndHoldsUpNobody(t *testing.T) {
+	files := &slowFile{name: "b/other.yaml", released: make(chan struct{}), FS: fstest.MapFS{
+		"b/other.yaml": {Data: []byte(configMapYAML("team", "moved", "1"))},
+		"c/other.yaml": {Data: []byte(configMapYAML("team", "quick", "1"))},
+	}}
+	release := sync.OnceFunc(func() { close(files.released) })
+	defer release()
+	artifact, err := build.NewArtifact(files, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := func(name string) metav1.ObjectMeta {
+		return metav1.ObjectMeta{Namespace: "team", Name: name, UID: types.UID(name)}
+	}
+	building := func(name string) kustomizev1.Kustomization {
+		return kustomizev1.Kustomization{ObjectMeta: named(name), Spec: kustomizev1.KustomizationSpec{
+			Path: "./" + name, SourceRef: kustomizev1.CrossNamespaceSourceReference{Kind: "GitRepository", Name: "app"},
+			PostBuild: &kustomizev1.PostBuild{Substitute: map[string]string{"any": "value"}}, // it may build whatever
+		}}
+	}
+	repository := types.NamespacedName{Namespace: "team", Name: "app"}
+	r := &kustomizer{trees: &trees{}, neighbourLimit: 300 * time.Millisecond, now: time.Now, live: listed{
+		sources: []sourcev1.GitRepository{{ObjectMeta: named("app")}}, kustomizations: []kustomizev1.Kustomization{building("b"), building("c")},
+	}}
+	closed := &closes{}
+	r.trees.put(repository, &tree{revision: "first", digest: "d", artifact: artifact, snapshot: closed})
+	tr, done := r.trees.use(repository, "first", "d")
+	type answer struct {
+		heirs map[object.ObjMetadata]heir
+		err   error
+	}
+	moved := object.ObjMetadata{Namespace: "team", Name: "moved", GroupKind: schema.GroupKind{Kind: "ConfigMap"}}
+	u := &unstructured.Unstructured{}
+	u.SetGroupVersionKind(moved.GroupKind.WithVersion("v1"))
+	u.SetNamespace(moved.Namespace)
+	u.SetName(moved.Name)
+	ask := func(ctx context.Context, name string) chan answer {
+		answers := make(chan answer, 1)
+		k := building(name)
+		go func() {
+			heirs, err := r.heirs(ctx, &k, tr, []*unstructured.Unstructured{u})
+			answers <- answer{heirs, err}
+		}()
+		return answers
+	}
+	hear := func(answers chan answer) answer {
+		t.Helper()
+		select {
+		case a := <-answers:
+			return a
+		case <-time.After(waitLimit):
+			t.Fatal("it is still waited for the slow one")
+		}
+		return answer{}
+	}
+	files.slow.Store(true)
+	hurried, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	first, second, third := ask(t.Context(), "a1"), ask(t.Context(), "a2"), ask(hurried, "a3")
+	if a := hear(third); !errors.Is(a.err, context.DeadlineExceeded) {
+		t.Errorf("who has no more time got %v, %v", a.heirs, a.err)
+	}
+	for _, answers := range []chan answer{first, second} {
+		if a := hear(answers); a.err != nil || !strings.Contains(a.heirs[moved].broken, "not done after 300ms") {
+			t.Errorf("of the slow one is known %+v, %v", a.heirs[moved], a.err)
+		}
+	}
+	if n := files.opened.Load(); n != 1 {
+		t.Errorf("three asked, and it was begun %d times", n)
+	}
+	done()
+	r.trees.put(repository, nil)
+	if closed.Load() {
+		t.Error("the tree is freed while it is read")
+	}
+	release()
+	waitFor(t, "the tree to be freed", closed.Load)
+	opened := files.opened.Load()
+	if a := hear(ask(t.Context(), "a4")); a.err != nil || a.heirs[moved] != (heir{name: "b"}) {
+		t.Errorf("once it is done it is known: %+v, %v", a.heirs[moved], a.err)
+	}
+	if n := files.opened.Load(); n != opened {
+		t.Errorf("what came late was not kept: its file was read %d times more", n-opened)
+	}
+}
+
+// slowFile opens a file only once that is released, if it is slow.
+type slowFile struct {
+	fs.FS
+	name     string
+	slow     atomic.Bool
+	opened   atomic.Int64
+	released chan struct{}
+}
+
+func (f *slowFile) Open(name string) (fs.File, error) {
+	if name == f.name && f.slow.Load() {
+		f.opened.Add(1)
+		<-f.released
+	}
+	return f.FS.Open(name)
+}
+
+// closes is true once it was closed.
+type closes struct{ atomic.Bool }
+
+func (c *closes) Close() error {
+	c.Store(true)
+	return nil
+}
+
+// listed is a cluster of GitRepositories and Kustomizations.
+type listed struct {
+	client.Reader
+	sources        []sourcev1.GitRepository
+	kustomizations []kustomizev1.Kustomization
+}
+
+func (l listed) List(_ context.Context, list client.ObjectList, _ ...client.ListOption) error {
+	switch list := list.(type) {
+	case *sourcev1.GitRepositoryList:
+		list.Items = slices.Clone(l.sources)
+	case *kustomizev1.KustomizationList:
+		list.Items = slices.Clone(l.kustomizations)
+	}
+	return nil
 }
 
 // What was read to delete it, or to see whose it is, is no object of the first one

@@ -16,10 +16,8 @@ type tree struct {
 	digest   string
 	artifact *build.Artifact
 	snapshot io.Closer
-	// built is what Kustomizations are known to build from it, by builtAs; asking
-	// is held by who finds out what is not in it.
-	built  sync.Map
-	asking sync.Mutex
+	// built is what Kustomizations build from it, a *rendition by builtAs.
+	built sync.Map
 
 	users    int
 	replaced bool
@@ -57,8 +55,20 @@ func (s *trees) use(repository types.NamespacedName, revision, digest string) (t
 	if t == nil || t.revision != revision || t.digest != digest {
 		return nil, nil
 	}
+	return t, s.taken(t)
+}
+
+// share is use for another one that reads t, which is in use.
+func (s *trees) share(t *tree) (done func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.taken(t)
+}
+
+// taken counts a user of t until done is called.
+func (s *trees) taken(t *tree) (done func()) {
 	t.users++
-	return t, sync.OnceFunc(func() {
+	return sync.OnceFunc(func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		t.users--
