@@ -384,8 +384,9 @@ func rendered(ctx context.Context, agent *migrate.Flux1Agent, plan *migrate.Plan
 	return build.Render(ctx, in)
 }
 
-// clashes finds objects that two Repositories would apply, and says of which
-// agents it is not known what they apply.
+// clashes finds objects that two Repositories would apply, whose verb is then that
+// they are claimed twice, whatever was judged of each alone, and says of which agents
+// it is not known what they apply.
 func clashes(inv migrate.Inventory, repos []migrate.Repository, evidence map[string]map[string]*Evidence) []migrate.Finding {
 	owners := map[string][]string{}
 	for _, r := range repos {
@@ -411,11 +412,13 @@ func clashes(inv migrate.Inventory, repos []migrate.Repository, evidence map[str
 			})
 		}
 	}
+	shared := map[string][]string{}
 	for id, ids := range owners {
 		if len(ids) < 2 {
 			continue
 		}
 		slices.Sort(ids)
+		shared[id] = ids
 		var where []string
 		for _, repo := range ids {
 			where = append(where, strings.TrimSuffix(repo+" "+places[repo][id], " "))
@@ -427,6 +430,15 @@ func clashes(inv migrate.Inventory, repos []migrate.Repository, evidence map[str
 				Message: fmt.Sprintf("%s is in the repositories of %s, and two Kustomizations would fight over it", migrate.DisplayID(id), both),
 				Hint:    "remove it from all but one",
 			})
+		}
+	}
+	for i := range repos {
+		for j := range repos[i].Objects {
+			o := &repos[i].Objects[j]
+			if ids := shared[o.ID]; slices.Contains(ids, repos[i].ID) {
+				o.Verb, o.Fields = migrate.Conflict, nil
+				o.Why = "the repositories of " + strings.Join(ids, " and ") + " apply it"
+			}
 		}
 	}
 	return findings

@@ -273,6 +273,34 @@ func TestOneObjectInTwoRepositoriesBlocksBoth(t *testing.T) {
 	}
 }
 
+func TestAnObjectInTwoRepositoriesIsInConflictInBothWhateverIsTrueOfItAlone(t *testing.T) {
+	files := map[string]string{"p/app/a.yaml": configMap("a", `{kept: "1"}`), "p/app/b.yaml": configMap("b", `{kept: "1"}`)}
+	inv := inventoryOf(t, files)
+	delete(files, "p/app/a.yaml")
+	files["p/app/c.yaml"] = configMap("c", `{kept: "1"}`)
+	other := inventoryOf(t, files).Agents[0]
+	other.ID, other.Release = "flux/flux-other", "flux-other"
+	inv.Agents = append(inv.Agents, other)
+	hand := liveConfigMap("b", map[string]any{"kept": "2"}, nil)
+	for name, w := range map[string]World{
+		"no cluster": nil,
+		"a cluster":  &servingWorld{live: map[string]*unstructured.Unstructured{"team_a__ConfigMap": liveConfigMap("a", map[string]any{"kept": "1"}, nil), "team_b__ConfigMap": hand}},
+	} {
+		p, err := Plan(t.Context(), inv, migrate.Options{}, w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range p.Repositories {
+			for _, o := range r.Objects {
+				shared := o.ID == "team_b__ConfigMap"
+				if conflict := o.Verb == migrate.Conflict; conflict != shared || shared && (o.Why != "the repositories of flux/flux-other and flux/flux-team apply it" || len(o.Fields) > 0) {
+					t.Errorf("%s: %s of %s is %s, %s %v", name, o.ID, r.ID, o.Verb, o.Why, o.Fields)
+				}
+			}
+		}
+	}
+}
+
 // Who only holds an object that Flux v2 is told to leave alone fights with nobody.
 func TestAnObjectThatOneOfTwoRepositoriesLeavesAloneIsNoClash(t *testing.T) {
 	for mark, blocks := range map[string]bool{"fluxcd.io/ignore: 'true'": false, keyReconcile + ": disabled": false, keySSA + ": Ignore": false, "fluxcd.io/ignore: sync_only": true} {
