@@ -229,6 +229,20 @@ func (b *repositoryBuilder) find(f Finding) {
 	b.plan.Findings = append(b.plan.Findings, f)
 }
 
+// graver finds what discovery has found already, less grave since it knows no plan,
+// in the place of that.
+func (b *repositoryBuilder) graver(findings []Finding) {
+	type about struct{ code, subject, where string }
+	said := map[about]bool{}
+	for _, f := range findings {
+		said[about{f.Code, f.Subject, f.Where}] = true
+	}
+	b.plan.Findings = slices.DeleteFunc(b.plan.Findings, func(f Finding) bool { return said[about{f.Code, f.Subject, f.Where}] })
+	for _, f := range findings {
+		b.find(f)
+	}
+}
+
 func (b *repositoryBuilder) build() Repository {
 	repo := Repository{
 		ID: b.agent.ID, Commit: b.agent.Synced.Commit, Sources: []ObjectRef{}, Kustomizations: []*unstructured.Unstructured{},
@@ -403,6 +417,7 @@ func (b *repositoryBuilder) checkFacts() {
 		}
 		b.find(f)
 	}
+	var unserved []Finding
 	for _, o := range a.Objects {
 		away := "move it to a file of its own, which is then ignored, or remove it"
 		if o.Build != nil {
@@ -416,10 +431,14 @@ func (b *repositoryBuilder) checkFacts() {
 			})
 		}
 		if o.Class == ClassUnknownKind && !leftOutWhole(a, &o) {
-			b.find(Finding{
+			shown := DisplayID(o.ID)
+			if o.Manifest != nil {
+				shown += fmt.Sprintf(" (%s, %s)", o.Manifest.GetAPIVersion(), o.Manifest.GetKind())
+			}
+			unserved = append(unserved, Finding{
 				Severity: Blocker, Code: "UNKNOWN_KIND", Subject: a.ID + " " + o.ID, Where: fmt.Sprintf("%s:%d", o.File, o.Line),
-				Message: fmt.Sprintf("the cluster does not serve the kind of %s, so fluxd leaves it out; the new agent would fail on it", DisplayID(o.ID)),
-				Hint:    "install its CRD, or " + away,
+				Message: fmt.Sprintf("the cluster does not serve the kind of %s, so fluxd leaves it out; the new agent would fail on it", shown),
+				Hint:    "install what serves it, write an apiVersion that is served, or " + away,
 			})
 		}
 		if why := uncarried(&o); why != "" {
@@ -430,6 +449,7 @@ func (b *repositoryBuilder) checkFacts() {
 			})
 		}
 	}
+	b.graver(unserved)
 	for _, s := range a.Settings {
 		if s.Fate == Blocks {
 			b.find(Finding{

@@ -83,6 +83,23 @@ func TestWhatFluxdLeavesOutBesideWhatItAppliesHoldsBack(t *testing.T) {
 			if got := slices.Contains(codesOf(p.Findings), code); got != c.want || p.Repositories[0].Blocked != c.want {
 				t.Errorf("%s, %s: finding %s: %t, held back: %t", class, name, code, got, p.Repositories[0].Blocked)
 			}
+			// What discovery says of a kind that is not served is not said twice.
+			said := Finding{Severity: Warning, Code: "UNKNOWN_KIND", Subject: a.ID + " " + ObjectID(u), Repository: a.ID, Where: c.file + ":9"}
+			elsewhere := said
+			elsewhere.Where = "production/shop/d.yaml:1"
+			var got []string
+			for _, f := range Build(Inventory{Agents: []Flux1Agent{a}, Findings: []Finding{said, elsewhere}}, Options{}).Findings {
+				if f.Code == said.Code {
+					got = append(got, string(f.Severity)+" "+f.Where)
+				}
+			}
+			want := []string{"warning " + said.Where, "warning " + elsewhere.Where}
+			if c.want && class == ClassUnknownKind {
+				want[0] = "blocker " + said.Where
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s, %s: it says %q, want %q", class, name, got, want)
+			}
 		}
 	}
 }
