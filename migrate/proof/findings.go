@@ -67,9 +67,10 @@ var codes = []migrate.Code{
 	},
 	{
 		Name: "DEFINITION_AWAITED", Severity: migrate.Blocker,
+		Otherwise:   []migrate.Variant{{Severity: migrate.Blocker, Acceptable: true, When: "it is there and may yet become ready: its controller is still at work on it, or the adoption changes it"}},
 		Cause:       "a Namespace, ClusterRole, CRD or class is in Git, and either is not in the cluster and carries a mark by which the new agent leaves it alone, or is there and is not ready, as one that is being deleted or whose names are taken",
 		Consequence: "Flux v2 waits for these before it applies anything else, so the whole Kustomization fails",
-		Remedy:      "see why it is not ready; or remove it from Git, make it in the cluster, or take the mark away so that it is applied",
+		Remedy:      "see why it is not ready, and plan again once it is; or remove it from Git, make it in the cluster, or take the mark away so that it is applied",
 	},
 	{
 		Name: "OBJECT_UNSTEADY", Severity: migrate.Blocker,

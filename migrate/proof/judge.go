@@ -192,7 +192,9 @@ func (p *prover) judgeLive(ctx context.Context, o *migrate.ObjectPlan, old *migr
 // awaitedInVain tells of an object of a kind that is applied before all others, if
 // it is not in the cluster and the new agent leaves it alone, or if it is there and
 // is not ready: Flux v2 waits for these, also for one that it left alone (fluxcd/pkg:
-// ssa, ApplyAllStaged), where fluxd goes on.
+// ssa, ApplyAllStaged), where fluxd goes on. What is live tells no more than how it
+// is before it is applied: what its controller is still at work on, or what the
+// adoption changes (o.Fields), may be ready by then, and a person decides.
 func (p *prover) awaitedInVain(o *migrate.ObjectPlan, old *migrate.Object, object, live *unstructured.Unstructured) {
 	if !utils.IsClusterDefinition(object) && !utils.IsClassDefinition(object) {
 		return
@@ -203,27 +205,24 @@ func (p *prover) awaitedInVain(o *migrate.ObjectPlan, old *migrate.Object, objec
 		Hint:    "remove it from Git, make it in the cluster, or take the mark away so that it is applied",
 	}
 	if live != nil {
-		why := unready(live)
-		if why == "" {
-			return
+		result, err := status.Compute(live) // whom Flux v2 asks, too
+		if err != nil || result.Status == status.CurrentStatus {
+			return // what cannot be computed, the dry-run would have refused
 		}
+		why := strings.TrimSuffix(fmt.Sprintf("%s: %s", result.Status, result.Message), ": ")
+		changed := slices.ContainsFunc(o.Fields, func(field string) bool { return !strings.HasPrefix(field, ".metadata") })
 		f.Message = fmt.Sprintf("Kustomization %s would wait in vain for %s, which is in the cluster and is not ready: %s", o.Application, migrate.DisplayID(o.ID), why)
 		f.Hint = "see why it is not ready, or remove it from Git"
+		if result.Status == status.InProgressStatus || changed && result.Status != status.TerminatingStatus {
+			f.Acceptable = true
+			f.Message = fmt.Sprintf("Kustomization %s would wait for %s, which is in the cluster and is not ready now: %s; whether it will be is not known", o.Application, migrate.DisplayID(o.ID), why)
+			if changed {
+				f.Message += ", since the adoption changes it"
+			}
+			f.Hint = "plan again once it is ready; accept it if you know that it will be, within the Kustomization's timeout; or remove it from Git"
+		}
 	}
 	p.find(f)
-}
-
-// unready says why a live object is not ready for Flux v2, which asks kstatus; empty
-// if it is. One without conditions has none to be ready by.
-func unready(live *unstructured.Unstructured) string {
-	if reports, _, _ := unstructured.NestedSlice(live.Object, "status", "conditions"); len(reports) == 0 && live.GetDeletionTimestamp() == nil {
-		return ""
-	}
-	result, err := status.Compute(live)
-	if err != nil || result.Status == status.CurrentStatus {
-		return "" // what cannot be computed, the dry-run would have refused
-	}
-	return strings.TrimSuffix(fmt.Sprintf("%s: %s", result.Status, result.Message), ": ")
 }
 
 // judged reports whether an error is the API server's own word about what it was
@@ -251,8 +250,8 @@ func (p *prover) compare(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence
 	name, added := migrate.DisplayID(o.ID), p.added(o.ID)
 	before, after := reduced(e.Live.Object, added), reduced(e.After.Object, added)
 	p.replicasSetTwice(o, old, e)
-	p.awaitedInVain(o, old, e.New, e.Live)
 	o.Fields = differences(before, after)
+	p.awaitedInVain(o, old, e.New, e.Live)
 	e.change = changeDigest(e.Live, before, after, reduced(e.New.Object, added), e.Encrypted)
 	if len(o.Fields) == 0 {
 		o.Verb, o.Why = migrate.Adopt, "both renderings, the live object and the dry-run agree"

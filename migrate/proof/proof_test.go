@@ -73,6 +73,7 @@ var kinds = []migrate.ServedKind{
 	{Version: "v1", Kind: "ConfigMap", Namespaced: true}, {Version: "v1", Kind: "Secret", Namespaced: true},
 	{Version: "v1", Kind: "Namespace"}, {Group: "apps", Version: "v1", Kind: "Deployment", Namespaced: true},
 	{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "Role", Namespaced: true}, {Group: "autoscaling", Version: "v2", Kind: "HorizontalPodAutoscaler", Namespaced: true},
+	{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"}, {Group: "gateway.networking.k8s.io", Version: "v1", Kind: "GatewayClass"}, {Group: "example.com", Version: "v1", Kind: "Shop"},
 }
 
 func (w *fakeWorld) DryRunChange(_ context.Context, _ Account, _, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {

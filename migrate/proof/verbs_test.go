@@ -499,42 +499,46 @@ func TestADefinitionThatIsLeftAloneMustBeInTheCluster(t *testing.T) {
 }
 
 func TestADefinitionThatIsNotReadyHoldsBackWhatWaitsForIt(t *testing.T) {
-	status := func(text string) map[string]any {
-		var m map[string]any
-		if err := yaml.Unmarshal([]byte(text), &m); err != nil {
+	const crd, class = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\n", "apiVersion: gateway.networking.k8s.io/v1\nkind: GatewayClass\n"
+	const meta, spec, going = "metadata: {name: x}\n", "spec: {a: b}\n", "metadata: {name: x, deletionTimestamp: '2026-01-01T00:00:00Z'}\n"
+	const notReady = "status: {conditions: [{type: Ready, status: 'False', message: waiting}]}\n"
+	const taken = "status: {conditions: [{type: NamesAccepted, status: 'False', reason: KindConflict, message: taken}]}\n"
+	const served = "status: {conditions: [{type: NamesAccepted, status: 'True'}, {type: Established, status: 'True'}]}\n"
+	for name, c := range map[string]struct {
+		git, live  string
+		want       string // of the message, after what it is about
+		acceptable bool
+	}{
+		"a CRD whose names are taken":               {crd + meta + spec, crd + meta + spec + taken, "is not ready: Failed: taken", false},
+		"one that this commit gives others":         {crd + meta + spec, crd + meta + "spec: {a: c}\n" + taken, "is not ready now: Failed: taken; whether it will be is not known, since the adoption changes it", true},
+		"one of which only a label changes":         {crd + "metadata: {name: x, labels: {a: b}}\n" + spec, crd + meta + spec + taken, "is not ready: Failed: taken", false},
+		"a CRD that is served":                      {crd + meta + spec, crd + meta + spec + served, "", false},
+		"a CRD of which nothing is reported yet":    {crd + meta + spec, crd + meta + spec, "is not ready now: InProgress: Install in progress; whether it will be is not known", true},
+		"a CRD that is being deleted":               {crd + meta + spec, crd + going + spec + served, "is not ready: Terminating", false},
+		"one that is, and changes":                  {crd + meta + spec, crd + going + "spec: {a: c}\n" + served, "is not ready: Terminating", false},
+		"a class that is not ready":                 {class + meta + spec, class + meta + spec + notReady, "is not ready now: InProgress: waiting; whether it will be is not known", true},
+		"a class that this commit mends":            {class + meta + spec, class + meta + "spec: {a: c}\n" + notReady, "is not ready now: InProgress: waiting; whether it will be is not known, since the adoption changes it", true},
+		"a class whose controller lags":             {class + meta + spec, class + "metadata: {name: x, generation: 2}\n" + spec + "status: {observedGeneration: 1, conditions: [{type: Ready, status: 'True'}]}\n", "is not ready now: InProgress: GatewayClass generation is 2, but latest observed generation is 1", true},
+		"a class that is ready":                     {class + meta + spec, class + meta + spec + "status: {conditions: [{type: Ready, status: 'True'}]}\n", "", false},
+		"a class that reports nothing":              {class + meta + spec, class + meta + spec, "", false},
+		"a Namespace that is going":                 {"apiVersion: v1\nkind: Namespace\n" + meta, "apiVersion: v1\nkind: Namespace\n" + going + "status: {phase: Terminating}\n", "is not ready: Terminating", false},
+		"a Namespace":                               {"apiVersion: v1\nkind: Namespace\n" + meta, "apiVersion: v1\nkind: Namespace\n" + meta + "status: {phase: Active}\n", "", false},
+		"another object, for which nobody waits":    {"apiVersion: example.com/v1\nkind: Shop\n" + meta + spec, "apiVersion: example.com/v1\nkind: Shop\n" + meta + spec + notReady, "", false},
+		"one that is left alone and is being made":  {class + "metadata: {name: x, annotations: {fluxcd.io/ignore: 'true'}}\n" + spec, class + meta + spec + notReady, "is not ready now: InProgress: waiting", true},
+		"one that is left alone, and whose is gone": {crd + "metadata: {name: x, annotations: {" + keyReconcile + ": disabled}}\n" + spec, crd + meta + spec + taken, "is not ready: Failed: taken", false},
+	} {
+		raw, err := yaml.YAMLToJSON([]byte(c.live))
+		if err != nil {
 			t.Fatal(err)
 		}
-		return m
-	}
-	const crd, class = "apiextensions.k8s.io/v1", "example.com/v1"
-	for name, c := range map[string]struct {
-		apiVersion, kind string
-		live             map[string]any // beside name and kind
-		want             string
-	}{
-		"a CRD whose names are taken":            {crd, "CustomResourceDefinition", status("status: {conditions: [{type: NamesAccepted, status: 'False', reason: KindConflict, message: taken}]}"), "Failed: taken"},
-		"a CRD that is served":                   {crd, "CustomResourceDefinition", status("status: {conditions: [{type: NamesAccepted, status: 'True'}, {type: Established, status: 'True'}]}"), ""},
-		"a CRD that is being deleted":            {crd, "CustomResourceDefinition", status("metadata: {deletionTimestamp: '2026-01-01T00:00:00Z'}\nstatus: {conditions: [{type: Established, status: 'True'}]}"), "Terminating"},
-		"a class that is not ready":              {class, "GatewayClass", status("status: {conditions: [{type: Ready, status: 'False', message: waiting}]}"), "InProgress: waiting"},
-		"a class that is ready":                  {class, "GatewayClass", status("status: {conditions: [{type: Ready, status: 'True'}]}"), ""},
-		"a class that reports nothing":           {class, "GatewayClass", nil, ""},
-		"a Namespace that is going":              {"v1", "Namespace", status("metadata: {deletionTimestamp: '2026-01-01T00:00:00Z'}\nstatus: {phase: Terminating}"), "Terminating"},
-		"a Namespace":                            {"v1", "Namespace", status("status: {phase: Active}"), ""},
-		"another object, for which nobody waits": {"example.com/v1", "Shop", status("status: {conditions: [{type: Ready, status: 'False'}]}"), ""},
-	} {
-		u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": c.apiVersion, "kind": c.kind, "metadata": map[string]any{"name": "x"}}}
-		live := u.DeepCopy()
-		for key, value := range c.live {
-			if key == "metadata" {
-				live.Object["metadata"].(map[string]any)["deletionTimestamp"] = value.(map[string]any)["deletionTimestamp"]
-				continue
-			}
-			live.Object[key] = value
+		live := &unstructured.Unstructured{}
+		if err := live.UnmarshalJSON(raw); err != nil {
+			t.Fatal(err)
 		}
-		p := &prover{repo: &migrate.Repository{ID: "flux/flux-team"}}
-		p.awaitedInVain(&migrate.ObjectPlan{ID: migrate.ObjectID(u), Application: "team-app"}, nil, u, live)
-		if c.want == "" && len(p.findings) > 0 || c.want != "" && (len(p.findings) != 1 || !strings.Contains(p.findings[0].Message, "is not ready: "+c.want)) {
-			t.Errorf("%s: the findings are %v", name, p.findings)
+		world := &servingWorld{live: map[string]*unstructured.Unstructured{migrate.ObjectID(live): live}}
+		found := findingsOf(t, inventoryOf(t, map[string]string{"p/app/a.yaml": c.git}), world, "DEFINITION_AWAITED")
+		if c.want == "" && len(found) > 0 || c.want != "" && (len(found) != 1 || !strings.Contains(found[0].Message, c.want) || found[0].Acceptable != c.acceptable || found[0].Severity != migrate.Blocker) {
+			t.Errorf("%s: the findings are %+v", name, found)
 		}
 	}
 }
