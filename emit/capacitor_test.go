@@ -404,6 +404,58 @@ func TestNothingThatHoldsOthersIsPrunedWhereCapacitorYAMLTurnsPruningOn(t *testi
 	}
 }
 
+func TestWhereDeletionIsTurnedOnItSaysWhatFollows(t *testing.T) {
+	inv := fleetInventory(t, 4)
+	for i := range inv.Agents {
+		if i > 0 { // the first one's deletes already
+			inv.Agents[i].Sync.GarbageCollection = migrate.CollectOff
+		} else {
+			inv.Agents[i].Sync.GarbageCollection = migrate.CollectOn
+		}
+	}
+	const moves, holds = " deletes and makes anew a file that moves from one application to another, in ", "let each be Ready first"
+	for name, c := range map[string]struct {
+		engine, groupBy, settings string
+		want                      []string // of each line: how it begins, and what it holds
+		not                       string
+	}{
+		"nothing is said":              {"existing", "", "", nil, ""},
+		"it is turned off":             {"existing", "", "defaults: {kustomization: {prune: false}}\n", nil, ""},
+		"for all, stock Flux v2":       {"existing", "", "defaults: {kustomization: {prune: true}}\n", []string{"capacitor.yaml:3 defaults.kustomization.prune: ", holds, moves}, inv.Agents[0].ID},
+		"for all, the bundled engine":  {"bundled", "", "defaults: {kustomization: {prune: true}}\n", []string{"capacitor.yaml:3 defaults.kustomization.prune: ", holds}, "moves"},
+		"one Kustomization for a path": {"existing", "path", "defaults: {kustomization: {prune: true}}\n", []string{"capacitor.yaml:3 defaults.kustomization.prune: ", holds}, "moves"},
+	} {
+		plan := migrate.Build(inv, migrate.Options{Engine: c.engine, GroupBy: c.groupBy})
+		settings, err := ReadSettings([]byte(decided + c.settings))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := settings.PruneTurnedOn(prod.Cluster, &plan)
+		if len(got) != min(len(c.want), 1) {
+			t.Errorf("%s: it says %q", name, got)
+			continue
+		}
+		for _, want := range c.want {
+			if !strings.Contains(got[0], want) {
+				t.Errorf("%s: it does not say %q: %q", name, want, got[0])
+			}
+		}
+		if c.not != "" && strings.Contains(got[0], c.not) {
+			t.Errorf("%s: it says %q: %q", name, c.not, got[0])
+		}
+	}
+	plan := migrate.Build(inv, migrate.Options{Engine: "existing"})
+	last := &plan.Repositories[len(plan.Repositories)-1]
+	app := last.Kustomizations[0].GetName()
+	settings, err := ReadSettings([]byte(decided + "clusters: {prod: {teams: {" + TeamName(last) + ": {applications: {" + app + ": {kustomization: {prune: true}}}}}}}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := settings.PruneTurnedOn(prod.Cluster, &plan); len(got) != 1 || !strings.Contains(got[0], "applications."+app+".kustomization.prune: 1 Kustomization of "+last.ID+" will delete") {
+		t.Errorf("for one application it says %q", got)
+	}
+}
+
 // Each key at each level has an effect on exactly the files that it is about,
 // or is an error with its line.
 func TestEachSettingAtEachLevelReachesWhatItIsAboutAndNothingElse(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"reflect"
 	"regexp"
 	"slices"
@@ -66,7 +67,8 @@ type KustomizationOverride struct {
 	// Timeout of building, applying and waiting.
 	Timeout *duration `yaml:"timeout"`
 	// Prune deletes what left Git, but no Namespace and no other object that
-	// takes more with it ([migrate.ProtectPrecious]).
+	// takes more with it: those of the plan are protected from their adoption on,
+	// later ones once they are applied with it ([migrate.ProtectPrecious]).
 	Prune *bool `yaml:"prune"`
 	// Wait until what was applied is healthy.
 	Wait *bool `yaml:"wait"`
@@ -167,7 +169,11 @@ sync:
 # For all teams, one line here is a change everywhere. What is not given stays
 # as Flux v1 had it. The same may stand below a cluster, a team and an
 # application, and the narrowest holds. Where prune turns on what Flux v1 had
-# off, namespaces, volumes, definitions and HelmReleases are still never deleted.
+# off, namespaces, volumes, definitions and HelmReleases are not deleted: those of
+# the hand-over are marked since then, later ones once they are applied with prune
+# on. So turn it on while all is Ready, and not with a commit that takes one away.
+# Flux v2's own kustomize-controller then also deletes, and makes anew, what moves
+# from one folder to another: "fluxover plan --explain MOVED_FILE_DELETED".
 # Fields that are left to whoever sets them, as replicas to an autoscaler, stand in
 # kustomization.ignore; the narrowest list holds alone.
 #
@@ -296,7 +302,6 @@ func (s *Settings) overrides(cluster, team, application string) []*Override {
 // did not, Namespaces and what else holds others are kept from it.
 func (s *Settings) apply(cluster, team, application string, object *unstructured.Unstructured) *unstructured.Unstructured {
 	out := object.DeepCopy()
-	pruned, _, _ := unstructured.NestedBool(out.Object, "spec", "prune")
 	spec, _ := out.Object["spec"].(map[string]any)
 	if spec == nil {
 		spec = map[string]any{}
@@ -333,11 +338,64 @@ func (s *Settings) apply(cluster, team, application string, object *unstructured
 			}
 		}
 	}
-	if prune, _ := spec["prune"].(bool); prune && !pruned && object.GetKind() == kustomizationKind().Kind {
+	if prunes(out) && !prunes(object) && object.GetKind() == kustomizationKind().Kind {
 		patches, _ := spec["patches"].([]any)
 		spec["patches"] = append(patches, migrate.ProtectPrecious()...)
 	}
 	return out
+}
+
+// prunes reports whether a Kustomization deletes what leaves Git.
+func prunes(k *unstructured.Unstructured) bool {
+	on, _, _ := unstructured.NestedBool(k.Object, "spec", "prune")
+	return on
+}
+
+// PruneTurnedOn says, with its line, of each place of the settings that has
+// Kustomizations of the plan delete what leaves Git where Flux v1 deletes nothing,
+// what follows from it: of the rest of what the plan says, nothing tells that.
+func (s *Settings) PruneTurnedOn(cluster string, plan *migrate.Plan) []string {
+	kustomizations, repositories, apart := map[string]int{}, map[string][]string{}, map[string][]string{}
+	for i := range plan.Repositories {
+		r := &plan.Repositories[i]
+		if plan.Incomplete(r) != "" { // whose files are left as they are
+			continue
+		}
+		team := TeamName(r)
+		for _, k := range r.Kustomizations {
+			if prunes(k) || !prunes(s.apply(cluster, team, k.GetName(), k)) {
+				continue
+			}
+			at := s.override(cluster, team, k, ".spec.prune")
+			kustomizations[at]++
+			if slices.Contains(repositories[at], r.ID) {
+				continue
+			}
+			repositories[at] = append(repositories[at], r.ID)
+			if len(r.Kustomizations) > 1 && plan.ClusterAgent.Engine != "bundled" {
+				apart[at] = append(apart[at], r.ID)
+			}
+		}
+	}
+	var out []string
+	for _, at := range slices.Sorted(maps.Keys(kustomizations)) {
+		text := fmt.Sprintf("%s: %s of %s will delete what leaves Git, where Flux v1 deletes nothing; let each be Ready first, and take nothing away in the same commit, since what the plan does not know, as a namespace of a later commit, is spared only once it is applied so",
+			at, migrate.Count(kustomizations[at], "Kustomization"), someOf(repositories[at]))
+		if len(apart[at]) > 0 {
+			text += fmt.Sprintf("; this engine deletes and makes anew a file that moves from one application to another, in %s: \"fluxover plan --explain MOVED_FILE_DELETED\" tells how to move one", someOf(apart[at]))
+		}
+		out = append(out, text)
+	}
+	return out
+}
+
+// someOf names a few repositories of many.
+func someOf(ids []string) string {
+	const most = 3
+	if len(ids) <= most {
+		return strings.Join(ids, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(ids[:most], ", "), len(ids)-most)
 }
 
 // Unmatched names, with their lines, what the settings say of clusters, teams

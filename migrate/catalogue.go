@@ -237,7 +237,7 @@ var codes = []Code{
 	{
 		Name: "MOVED_FILE_DELETED", Severity: Warning,
 		Cause:       "garbage collection is on, a repository becomes several Kustomizations, and the engine is stock Flux v2, which does not look at the others before one of them deletes what left it",
-		Consequence: "a file that moves from one application to another may be deleted, with what runs of it, and made anew",
+		Consequence: "a file that moves from one application to another may be deleted, with what runs of it, and made anew; where capacitor.yaml turns deletion on that Flux v1 had off, that is so as well, and plan --emit says it",
 		Remedy:      movedFileRemedy,
 	},
 	{

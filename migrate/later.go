@@ -55,7 +55,7 @@ func (b *repositoryBuilder) movedFiles(apps []application) {
 	})
 }
 
-const movedFileRemedy = `move a file in two commits: first annotate its objects with kustomize.toolkit.fluxcd.io/prune: disabled, and once that is applied move it; "--group-by path" makes one Kustomization of each path, within which files move freely; the bundled engine does not delete what another Kustomization of the repository builds`
+const movedFileRemedy = `move a file in two commits: first annotate its objects with kustomize.toolkit.fluxcd.io/prune: disabled, and once that is applied move it; "--group-by path" makes one Kustomization of each path, within which files move freely; the bundled engine does not delete what another Kustomization builds, if that one is there before the file moves, in the same namespace and with the same URL`
 
 // leftOutFiles finds the files that the new source leaves out by name, though
 // fluxd would look into them again.

@@ -274,7 +274,7 @@ var hazards = []hazard{
 		tests: []string{"migrate/cutover TestKustomizationsAreResumedAfterThoseTheyNeed", "reconcile TestDependentsAreWokenByTheirDependency"}},
 	{number: 63, what: "an object moves from one Kustomization to another, and the first one prunes it",
 		codes:     []string{"OBJECT_OWNED", "MOVED_FILE_DELETED"},
-		prevented: "the bundled agent deletes nothing that another Kustomization of the repository builds",
+		prevented: "the bundled agent deletes nothing that another Kustomization builds, if that one is there by then, in the same namespace, and its source has the same URL, letter by letter; so add the Kustomization of a new folder before files move there, and give all sources of a repository one spelling",
 		tests: []string{"migrate/proof TestVerbsSayWhatWillHappenToEachObject", "migrate TestAFileThatMovesIsOnlyInDangerWithAnEngineThatDoesNotLook",
 			"reconcile TestAFileThatMovesToAnotherApplicationIsNotDeletedAndMadeAnew", "reconcile TestPruneSparesWhatIsProtectedOrOwnedByAnother"}},
 	{number: 64, what: "the first apply touches the metadata of every object",

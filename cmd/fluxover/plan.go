@@ -427,6 +427,13 @@ func (p *planCommand) emitTree(s streams, plan migrate.Plan, clusterName string)
 			fmt.Fprintf(s.Err, "nothing was written for %s, and files of it were left as they are: %s\n", plan.Repositories[i].ID, why)
 		}
 	}
+	settings, _, err := emit.SettingsOf(files)
+	if err != nil {
+		return err
+	}
+	for _, said := range settings.PruneTurnedOn(c.Cluster, &plan) {
+		fmt.Fprintln(s.Err, said)
+	}
 	if c.URL == "" {
 		fmt.Fprintln(s.Err, "how the cluster reads them is left out: give --capacitor URL to have it")
 	}
