@@ -3,11 +3,17 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"maps"
 	"os"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/cutover"
@@ -99,6 +105,161 @@ func TestVerifySaysWhatMovedPartByPart(t *testing.T) {
 			}
 		})
 	}
+}
+
+// wholePlan is one of which nothing is empty.
+func wholePlan() migrate.Plan {
+	object := func(kind, name string, spec map[string]any) *unstructured.Unstructured {
+		return &unstructured.Unstructured{Object: map[string]any{"apiVersion": "x/v1", "kind": kind, "spec": spec, "metadata": map[string]any{
+			"namespace": "flux-system", "name": name, "labels": map[string]any{"label": "a"}, "annotations": map[string]any{"annotation": "a"},
+		}}}
+	}
+	rules := []migrate.ScopedRules{{Namespace: "shop", Rules: []rbacv1.PolicyRule{{Verbs: []string{"get"}, Resources: []string{"pods"}, APIGroups: []string{"apps"}}}}}
+	value := migrate.Value{Secret: &migrate.SecretKey{Namespace: "flux", Name: "git", Key: "identity"}}
+	p := reviewed()
+	p.ClusterAgent = migrate.ClusterAgent{Engine: "bundled", Namespace: "flux-system", Release: "flux-agent", Args: []string{"--x"}}
+	p.Inputs.Objects["flux/flux-shop"]["shop_web_apps_Deployment"] = migrate.ObjectInputs{Rendered: "r1", Live: "l1", Change: "c1"}
+	p.Sources = []*unstructured.Unstructured{object("GitRepository", "shop", map[string]any{"url": "https://git.example.com/shop"})}
+	p.Credentials = []migrate.Credential{{To: migrate.ObjectRef{Namespace: "flux-system", Name: "shop"}, Kind: "ssh", From: map[string]migrate.Value{"identity": value}, KnownHosts: "h", Agent: "flux/flux-shop", Owner: migrate.OwnerTerraform, OwnerWhy: "w"}}
+	p.Findings = []migrate.Finding{{Severity: migrate.Warning, Code: "X", Subject: "flux/flux-shop", Where: "w", Message: "m", Hint: "h", Repository: "flux/flux-shop"}}
+	after := []migrate.Dependency{{Name: "flux/flux-base", Why: "w"}}
+	p.Repositories = []migrate.Repository{{
+		ID: "flux/flux-shop", Commit: "aaaa", Wave: 1, After: after, Sources: []migrate.ObjectRef{{Namespace: "flux-system", Name: "shop"}},
+		Kustomizations: []*unstructured.Unstructured{object("Kustomization", "shop-web", map[string]any{"prune": true})},
+		Supporting:     []*unstructured.Unstructured{object("ServiceAccount", "shop", map[string]any{})},
+		Rights:         &migrate.Rights{From: "flux/flux", To: "flux-system/shop", Kept: rules, Lost: rules, Gained: rules, Needs: []migrate.ScopedKinds{{Namespace: "shop", Kinds: []string{"Pod"}}}},
+		Applications:   []migrate.Application{{Name: "shop-web", Path: "./web", Source: "shop", Why: "w", DependsOn: []migrate.Dependency{{Name: "shop-base", Why: "w"}}}},
+		Objects:        []migrate.ObjectPlan{{ID: "shop_web_apps_Deployment", Application: "shop-web", Verb: migrate.Change, Fields: []string{".spec.replicas"}, Why: "w"}},
+		Adds:           []migrate.Addition{{Object: "shop_web_apps_Deployment", Type: "annotation", Key: "k", Value: "v", Why: "w"}},
+	}}
+	return p
+}
+
+// notVerified are the fields of a plan that may be others without a word, by the end
+// of their paths.
+var notVerified = map[string]string{
+	".why": "words", ".ownerWhy": "words", ".message": "words, but for images", ".hint": "words", ".where": "words",
+	".inputs.server": "an address of the same cluster", ".clusterAgent.namespace": "always the same", ".clusterAgent.release": "follows from the engine",
+	".acceptable": "follows from code and severity", ".blocked": "the state says it",
+}
+
+// What a plan holds, and so what its seal is over, is what was reviewed: each part
+// that is another when it is planned again is named, or is known to be no part of it.
+func TestEachPartOfAPlanThatIsAnotherNowIsNamed(t *testing.T) {
+	stored := wholePlan()
+	raw, err := json.Marshal(stored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var content map[string]any
+	if err := json.Unmarshal(raw, &content); err != nil {
+		t.Fatal(err)
+	}
+	for _, taken := range []string{"accepted", "seal", "apiVersion", "kind"} {
+		delete(content, taken) // of the file, or what is verified is planned with it
+	}
+	delete(content["inputs"].(map[string]any), "options")
+	seen := 0
+	verify := func(path string) {
+		seen++
+		mutated, err := json.Marshal(content)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var now migrate.Plan
+		if err := json.Unmarshal(mutated, &now); err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		v, err := cutover.Verify(&stored, &now, nil)
+		if err != nil {
+			return // it says that the plan does not hold together
+		}
+		var said []string
+		for _, r := range v.Repositories {
+			said = append(append(said, r.Moved...), r.Taken...)
+		}
+		for end := range notVerified {
+			if strings.HasSuffix("."+path, end) {
+				return
+			}
+		}
+		if len(said)+len(v.Moved) == 0 {
+			t.Errorf("%s is another, and nothing says so", path)
+		}
+	}
+	var walk func(path string, at any, put func(any))
+	walk = func(path string, at any, put func(any)) {
+		switch at := at.(type) {
+		case map[string]any:
+			if len(at) == 0 {
+				return
+			}
+			for _, key := range slices.Sorted(maps.Keys(at)) {
+				walk(strings.TrimPrefix(path+"."+key, "."), at[key], func(v any) { at[key] = v })
+			}
+		case []any:
+			for i := range at {
+				walk(fmt.Sprintf("%s[%d]", path, i), at[i], func(v any) { at[i] = v })
+			}
+		default:
+			switch v := at.(type) {
+			case string:
+				put(v + "x")
+			case float64:
+				put(v + 1)
+			case bool:
+				put(!v)
+			case nil:
+				return
+			}
+			verify(path)
+			put(at)
+		}
+	}
+	walk("", content, nil)
+	if seen < 60 {
+		t.Errorf("only %d parts were looked at", seen)
+	}
+	for _, empty := range emptyFields("plan", reflect.ValueOf(stored)) {
+		t.Errorf("%s is empty, so that nobody knows whether it is compared", empty)
+	}
+}
+
+// emptyFields are those of the fields of a value of this project that have no
+// content, less those that are not of a plan that is verified.
+func emptyFields(path string, v reflect.Value) []string {
+	var out []string
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			return emptyFields(path, v.Elem())
+		}
+	case reflect.Struct:
+		if !strings.HasSuffix(v.Type().PkgPath(), "fluxover/migrate") || v.Type() == reflect.TypeFor[migrate.Value]() { // one of its fields is set
+			return nil
+		}
+		for i := range v.NumField() {
+			name := path + "." + v.Type().Field(i).Name
+			switch v.Type().Field(i).Name {
+			case "Seal", "Accepted", "Options", "Blocked", "Acceptable":
+				continue
+			}
+			if v.Field(i).IsZero() {
+				out = append(out, name)
+				continue
+			}
+			out = append(out, emptyFields(name, v.Field(i))...)
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			out = append(out, emptyFields(fmt.Sprintf("%s[%d]", path, i), v.Index(i))...)
+		}
+	case reflect.Map:
+		for _, key := range v.MapKeys() {
+			out = append(out, emptyFields(path+"."+key.String(), v.MapIndex(key))...)
+		}
+	}
+	return out
 }
 
 func TestAPlanFileThatWasChangedIsRefusedBeforeAnythingIsTouched(t *testing.T) {

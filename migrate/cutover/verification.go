@@ -1,6 +1,9 @@
 package cutover
 
 import (
+	"bytes"
+	"cmp"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -92,6 +95,7 @@ func verifyRepository(stored, now *migrate.Plan, was migrate.Repository) (Verifi
 		v.Taken = append(v.Taken, fmt.Sprintf("the commit (%s, now %s)", was.Commit, is.Commit))
 	}
 	v.Taken = append(v.Taken, movedObjects(stored.Inputs.Objects[was.ID], now.Inputs.Objects[was.ID])...)
+	v.Taken = append(v.Taken, movedReview(stored, now, was, *is)...)
 	if a, b := stored.Inputs.Tool, now.Inputs.Tool; a != b {
 		v.Taken = append(v.Taken, fmt.Sprintf("the version of fluxover (%s, now %s)", a, b))
 	}
@@ -130,6 +134,79 @@ func movedObjects(was, is map[string]migrate.ObjectInputs) []string {
 		}
 	}
 	return out
+}
+
+// movedReview names what else of a repository was reviewed and is not so now: when
+// its turn is, which Kustomization will own each object, what is put on objects on
+// purpose, how its rights compare, and which Secrets are copied, with who makes them
+// anew.
+func movedReview(stored, now *migrate.Plan, was, is migrate.Repository) []string {
+	var out []string
+	if was.Wave != is.Wave {
+		out = append(out, fmt.Sprintf("the wave (%d, now %d)", was.Wave, is.Wave))
+	}
+	out = append(out, difference("what it comes after", keys(was.After, dependencyKey), keys(is.After, dependencyKey))...)
+	for _, a := range was.Applications {
+		for _, b := range is.Applications {
+			if a.Name == b.Name {
+				out = append(out, difference("what "+a.Name+" depends on", keys(a.DependsOn, dependencyKey), keys(b.DependsOn, dependencyKey))...)
+			}
+		}
+	}
+	owner := map[string]string{}
+	for _, o := range was.Objects {
+		owner[o.ID] = o.Application
+	}
+	var others []string
+	for _, o := range is.Objects {
+		if before, known := owner[o.ID]; known && before != o.Application {
+			others = append(others, fmt.Sprintf("%s in %s, now %s", migrate.DisplayID(o.ID), cmp.Or(before, "none"), cmp.Or(o.Application, "none")))
+		}
+	}
+	if len(others) > 0 {
+		out = append(out, "the Kustomization of objects ("+some(others)+")")
+	}
+	out = append(out, difference("what is put on objects on purpose", keys(was.Adds, additionKey), keys(is.Adds, additionKey))...)
+	if !equalJSON(was.Rights, is.Rights) {
+		out = append(out, "how the rights of the two accounts compare")
+	}
+	return append(out, difference("the copied Secrets, and who makes them anew", credentialKeys(stored, was.ID), credentialKeys(now, was.ID))...)
+}
+
+func dependencyKey(d migrate.Dependency) string { return d.Name }
+
+func additionKey(a migrate.Addition) string {
+	return fmt.Sprintf("%s %s: %s on %s", a.Type, a.Key, a.Value, migrate.DisplayID(a.Object))
+}
+
+// credentialKeys name the copies for an agent with all that is known of them, of
+// which difference shows the first part.
+func credentialKeys(p *migrate.Plan, agent string) []string {
+	var own []migrate.Credential
+	for _, c := range p.Credentials {
+		if c.Agent == agent {
+			c.OwnerWhy = "" // words
+			own = append(own, c)
+		}
+	}
+	return keys(own, func(c migrate.Credential) string {
+		raw, err := json.Marshal(c)
+		if err != nil {
+			raw = []byte("{}") // a struct of texts
+		}
+		return fmt.Sprintf("%s/%s by %s %s", c.To.Namespace, c.To.Name, c.Owner, raw)
+	})
+}
+
+// equalJSON reports whether two values are written alike, whether they were read
+// from a file or just made.
+func equalJSON(a, b any) bool {
+	was, err := json.Marshal(a)
+	if err != nil {
+		return false
+	}
+	is, err := json.Marshal(b)
+	return err == nil && bytes.Equal(was, is)
 }
 
 // some names a few of many.
