@@ -555,6 +555,44 @@ func TestEachSettingAtEachLevelReachesWhatItIsAboutAndNothingElse(t *testing.T) 
 	}
 }
 
+func TestTheNarrowestRulesOfIgnoreHoldAlone(t *testing.T) {
+	r, _ := fleet(t, 3)
+	tree := treeOf(t, withSettings(fstest.MapFS{}, `
+defaults: {kustomization: {ignore: [{paths: [/spec/replicas, /data]}]}}
+clusters:
+  prod:
+    teams:
+      catalog:
+        kustomization:
+          ignore:
+          - paths: [/spec/x]
+            target: {group: apps, version: v1, kind: Deployment, namespace: shop, name: web, labelSelector: a=b, annotationSelector: c=d}
+          - paths: [/spec/y]
+        applications:
+          catalog-web: {kustomization: {ignore: []}}
+`), &r.Plan, prod)
+	for file, want := range map[string]any{
+		"payments/payments-web.yaml": []any{map[string]any{"paths": []any{"/spec/replicas", "/data"}}},
+		"catalog/catalog-api.yaml": []any{
+			map[string]any{"paths": []any{"/spec/x"}, "target": map[string]any{
+				"group": "apps", "version": "v1", "kind": "Deployment", "namespace": "shop", "name": "web", "labelSelector": "a=b", "annotationSelector": "c=d",
+			}},
+			map[string]any{"paths": []any{"/spec/y"}},
+		},
+		"catalog/catalog-web.yaml": nil,
+	} {
+		objects, err := documents(tree["clusters/prod/"+file].Data)
+		if err != nil || len(objects) != 1 {
+			t.Fatalf("%s: %v, %v", file, objects, err)
+		}
+		for _, u := range objects {
+			if got := u.Object["spec"].(map[string]any)["ignore"]; !reflect.DeepEqual(got, want) {
+				t.Errorf("%s: %v, want %v", file, got, want)
+			}
+		}
+	}
+}
+
 func TestASlipInTheSettingsIsAnErrorWithItsLine(t *testing.T) {
 	r, _ := fleet(t, 2)
 	for text, want := range map[string]string{
@@ -569,10 +607,12 @@ func TestASlipInTheSettingsIsAnErrorWithItsLine(t *testing.T) {
 		"clusters:\n  prod:\n    teams:\n      payments:\n        applications:\n          source: {kustomization: {wait: true}}\n":          `capacitor.yaml:8: there is no application "source"`,
 		"clusters:\n  prod:\n    teams:\n      payments:\n        applications:\n          rbac: {kustomization: {wait: true}}\n":            `capacitor.yaml:8: there is no application "rbac"`,
 		"---\nkind: Other\n": "more than one YAML document",
-		"defaults:\n  kustomization:\n    ignore: [{paths: [spec.replicas]}]\n":                           `line 5: a rule of ignore needs paths such as /spec/replicas, got ["spec.replicas"]`,
-		"clusters:\n  prod:\n    kustomization:\n      ignore: [{target: {kind: Deployment}}]\n":          `line 6: a rule of ignore needs paths`,
-		"defaults: {kustomization: {ignore: [{paths: [/spec/replicas], target: {kinds: Deployment}}]}}\n": `there is no setting "kinds" here`,
-		"defaults: {kustomization: {interval: 1m, interval: 2m}}\n":                                       "already defined",
+		"defaults:\n  kustomization:\n    ignore: [{paths: [spec.replicas]}]\n":                                                                                                `line 5: a rule of ignore needs paths such as /spec/replicas, got ["spec.replicas"]`,
+		"clusters:\n  prod:\n    kustomization:\n      ignore: [{target: {kind: Deployment}}]\n":                                                                               `line 6: a rule of ignore needs paths`,
+		"clusters:\n  prod:\n    teams:\n      payments:\n        kustomization:\n          ignore: [{}]\n":                                                                    `line 8: a rule of ignore needs paths`,
+		"clusters:\n  prod:\n    teams:\n      payments:\n        applications:\n          payments-web:\n            kustomization:\n              ignore: [{paths: ['']}]\n": `line 10: a rule of ignore needs paths`,
+		"defaults: {kustomization: {ignore: [{paths: [/spec/replicas], target: {kinds: Deployment}}]}}\n":                                                                      `there is no setting "kinds" here`,
+		"defaults: {kustomization: {interval: 1m, interval: 2m}}\n":                                                                                                            "already defined",
 	} {
 		tree := withSettings(fstest.MapFS{}, text)
 		changes, err := Tree(tree, &r.Plan, prod)

@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"encoding/json"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -356,5 +357,19 @@ func TestTwoAgentsNeverShareANameBySimilarity(t *testing.T) {
 				t.Errorf("sources %v", p.Sources)
 			}
 		})
+	}
+}
+
+// The pattern is that of the definition of GitRepository.
+func TestATimeoutOfASourceIsWrittenAsItsDefinitionTakesIt(t *testing.T) {
+	taken := regexp.MustCompile(`^([0-9]+(\.[0-9]+)?(ms|s|m))+$`)
+	for timeout, want := range map[time.Duration]string{
+		1500 * time.Millisecond: "1.5s", 20 * time.Second: "20s", time.Hour - time.Second: "59m59s",
+		time.Hour: "60m0s", time.Hour + 500*time.Millisecond: "60m500ms", 90*time.Minute + 15*time.Second: "90m15s", 49 * time.Hour: "2940m0s",
+	} {
+		got := SourceTimeout(timeout)
+		if read, err := time.ParseDuration(got); got != want || !taken.MatchString(got) || err != nil || read != timeout {
+			t.Errorf("%s is written %s, want %s", timeout, got, want)
+		}
 	}
 }
