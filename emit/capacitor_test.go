@@ -316,8 +316,8 @@ clusters:
 	}
 }
 
-// Where Flux v1 collected no garbage, no object has a protection of its own:
-// who turns pruning on must not lose a namespace with all in it.
+// Where Flux v1 collected no garbage, what comes after the plan has no protection of
+// its own: who turns pruning on must not lose a namespace with all in it.
 func TestNothingThatHoldsOthersIsPrunedWhereCapacitorYAMLTurnsPruningOn(t *testing.T) {
 	inv := fleetInventory(t, 3)
 	for i := range inv.Agents {

@@ -297,7 +297,7 @@ func (b *repositoryBuilder) build() Repository {
 		repo.Applications = append(repo.Applications, app.Application)
 		for _, o := range app.objects {
 			repo.Objects = append(repo.Objects, ObjectPlan{ID: o.ID, Application: app.Name})
-			repo.Adds = append(repo.Adds, additions(o, b.agent.Sync.GarbageCollection == CollectOn)...)
+			repo.Adds = append(repo.Adds, additions(o)...)
 			repo.Adds = append(repo.Adds, noted(o)...)
 		}
 	}
@@ -521,7 +521,7 @@ func (b *repositoryBuilder) kustomization(app application) *unstructured.Unstruc
 			DeletionPolicy:     kustomizev1.DeletionPolicyOrphan,
 			ServiceAccountName: b.name,
 			SourceRef:          kustomizev1.CrossNamespaceSourceReference{Kind: sourcev1.GitRepositoryKind, Name: app.Source},
-			Patches:            patches(app.objects, sync.GarbageCollection == CollectOn),
+			Patches:            patches(app.objects),
 		},
 	}
 	if app.encrypted() {

@@ -101,7 +101,7 @@ func TestWhatIsNotKnownIsNotGuessed(t *testing.T) {
 	}
 }
 
-func TestWhatMustNotBePrunedIsProtectedWherePruningIsOn(t *testing.T) {
+func TestWhatMustNotBePrunedIsProtectedAlsoWherePruningIsOff(t *testing.T) {
 	protected := map[string]string{
 		`{apiVersion: v1, kind: Namespace, metadata: {name: n}}`:                                                            "Namespace",
 		`{apiVersion: v1, kind: PersistentVolume, metadata: {name: n}}`:                                                     "PersistentVolume",
@@ -119,7 +119,7 @@ func TestWhatMustNotBePrunedIsProtectedWherePruningIsOn(t *testing.T) {
 		for _, gc := range []GarbageCollection{CollectOn, CollectOff, CollectDry} {
 			a.Sync.GarbageCollection = gc
 			adds := planOf(a).Repositories[0].Adds
-			want := kind != "" && gc == CollectOn
+			want := kind != ""
 			if got := len(adds) == 1 && adds[0].Key == annotationPrune && adds[0].Value == disabled && adds[0].Why != ""; got != want || !want && len(adds) > 0 {
 				t.Errorf("%s, collection %s: %v", text, gc, adds)
 			}

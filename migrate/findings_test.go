@@ -137,15 +137,13 @@ func TestWhatTakesOthersWithItIsNeverPruned(t *testing.T) {
 		{"v1", "ConfigMap", false},
 		{"example.com/v1", "Namespace", false},
 	} {
-		for _, collected := range []bool{true, false} {
-			u := object(c.apiVersion, c.kind)
-			got := false
-			for _, a := range additions(&Object{ID: ObjectID(u), Class: ClassApplied, Manifest: u}, collected) {
-				got = got || a.Key == annotationPrune && a.Value == disabled
-			}
-			if got != (c.want && collected) {
-				t.Errorf("%s %s, collected %t: protected %t", c.apiVersion, c.kind, collected, got)
-			}
+		u := object(c.apiVersion, c.kind)
+		got := false
+		for _, a := range additions(&Object{ID: ObjectID(u), Class: ClassApplied, Manifest: u}) {
+			got = got || a.Key == annotationPrune && a.Value == disabled
+		}
+		if got != c.want {
+			t.Errorf("%s %s: protected %t", c.apiVersion, c.kind, got)
 		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 // namespaces, prefixes and images (source: sigs.k8s.io/kustomize
 // api/internal/target/kusttarget_configplugin.go), where fluxd patched what was
 // built; whether that comes to the same, the proof tells.
-func builtPatches(o *Object, collected bool) []kustomize.Patch {
+func builtPatches(o *Object) []kustomize.Patch {
 	var out []kustomize.Patch
 	target := builtTarget(o)
 	add := func(content map[string]any) {
@@ -28,7 +28,7 @@ func builtPatches(o *Object, collected bool) []kustomize.Patch {
 		}
 	}
 	// Annotations are merged: which the object has by then is not known.
-	if added := additions(o, collected); len(added) > 0 {
+	if added := additions(o); len(added) > 0 {
 		annotations := map[string]any{}
 		for _, a := range added {
 			annotations[a.Key] = a.Value

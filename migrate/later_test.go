@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/proof"
 )
@@ -86,6 +88,39 @@ func TestAFileThatMovesIsOnlyInDangerWithAnEngineThatDoesNotLook(t *testing.T) {
 		p := migrate.Build(migrate.Inventory{Agents: []migrate.Flux1Agent{a}}, migrate.Options{Engine: c.engine, GroupBy: c.groupBy})
 		if got := slices.ContainsFunc(p.Findings, func(f migrate.Finding) bool { return f.Code == "MOVED_FILE_DELETED" }); got != c.want {
 			t.Errorf("%s: found %t", name, got)
+		}
+	}
+}
+
+// Deletion goes by what stands on the live object: what must stay bears its mark
+// before anybody turns prune on, since the next commit may take it out of Git.
+func TestWhatHoldsOthersIsMarkedAlsoWhereNothingIsDeletedYet(t *testing.T) {
+	const namespace = "_shop__Namespace"
+	files := map[string]string{"p/shop/a.yaml": configMap("shop", "one"), "p/shop/ns.yaml": "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n"}
+	for _, collection := range []migrate.GarbageCollection{migrate.CollectOn, migrate.CollectOff, migrate.CollectDry} {
+		a := agentReading(t, "flux/flux-team", files, []string{"p"}, nil, false)
+		a.Sync.GarbageCollection = collection
+		p := migrate.Build(migrate.Inventory{Agents: []migrate.Flux1Agent{a}}, migrate.Options{})
+		var added []string
+		for _, x := range p.Repositories[0].Adds {
+			added = append(added, x.Object+" "+x.Key+": "+x.Value)
+		}
+		if want := []string{namespace + " kustomize.toolkit.fluxcd.io/prune: disabled"}; !slices.Equal(added, want) {
+			t.Errorf("collection %s: the plan adds %q, want %q", collection, added, want)
+		}
+		for _, k := range p.Repositories[0].Kustomizations {
+			if prune, _, _ := unstructured.NestedBool(k.Object, "spec", "prune"); prune != (collection == migrate.CollectOn) {
+				t.Errorf("collection %s: prune %t", collection, prune)
+			}
+			objects, err := proof.Render(t.Context(), &a, &p, k)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, o := range objects {
+				if marked := o.GetAnnotations()["kustomize.toolkit.fluxcd.io/prune"] == "disabled"; marked != (o.GetKind() == "Namespace") {
+					t.Errorf("collection %s: %s is marked: %t", collection, o.GetName(), marked)
+				}
+			}
 		}
 	}
 }

@@ -19,23 +19,24 @@ const (
 
 // patches are the Kustomization.spec.patches that make Flux v2 treat an
 // application's objects as fluxd does: the fallback namespace where Git names
-// none (H10), none where Git names one for a kind that knows none, objects left alone (H13), objects that must never be pruned
-// (H7, H36). They are written per object, so that nothing else is touched.
-func patches(objects []*Object, collected bool) []kustomize.Patch {
+// none (H10), none where Git names one for a kind that knows none, objects left
+// alone (H13), objects that must never be pruned (H7, H36). They are written per
+// object, so that nothing else is touched.
+func patches(objects []*Object) []kustomize.Patch {
 	var out []kustomize.Patch
 	for _, o := range objects {
 		if o.Manifest == nil {
 			continue
 		}
 		if o.Build != nil {
-			out = append(out, builtPatches(o, collected)...)
+			out = append(out, builtPatches(o)...)
 			continue
 		}
 		var ops []string
 		if o.NamespaceFilled || o.NamespaceDropped {
 			ops = append(ops, namespaceOperation(o))
 		}
-		for _, a := range additions(o, collected) {
+		for _, a := range additions(o) {
 			if len(o.Manifest.GetAnnotations()) == 0 {
 				ops = append(ops, jsonAdd("/metadata/annotations", fmt.Sprintf("{%q: %q}", a.Key, a.Value)))
 			} else {
@@ -77,9 +78,10 @@ func jsonAdd(path, value string) string {
 	return fmt.Sprintf("- op: add\n  path: %s\n  value: %s\n", path, value)
 }
 
-// additions are the annotations that an object gets on purpose; collected says
-// whether what leaves Git is deleted.
-func additions(o *Object, collected bool) []Addition {
+// additions are the annotations that an object gets on purpose. What must not be
+// pruned is protected also where nothing is deleted yet: deletion goes by what stands
+// on the live object, and who turns it on later may do so as the object leaves Git.
+func additions(o *Object) []Addition {
 	annotate := func(key, why string) []Addition {
 		return []Addition{{Object: o.ID, Type: "annotation", Key: key, Value: disabled, Why: why}}
 	}
@@ -88,7 +90,7 @@ func additions(o *Object, collected bool) []Addition {
 		return annotate(annotationReconcile, "Flux v1's ignore annotation has no meaning for Flux v2")
 	case o.Class == ClassSyncOnly:
 		return annotate(annotationPrune, "Flux v1's sync_only annotation has no meaning for Flux v2")
-	case collected && o.Manifest != nil && o.Class == ClassApplied && o.Manifest.GetAnnotations()[annotationPrune] == "":
+	case o.Manifest != nil && o.Class == ClassApplied && o.Manifest.GetAnnotations()[annotationPrune] == "":
 		if why := precious(o.Manifest.GroupVersionKind().GroupKind()); why != "" {
 			return annotate(annotationPrune, why)
 		}
@@ -127,9 +129,9 @@ func precious(gk schema.GroupKind) string {
 
 // ProtectPrecious are the patches of a Kustomization that keep every object of the
 // kinds whose loss takes more with it from being pruned. A plan protects the objects
-// that it knows, one by one, where Flux v1 collects garbage; these are for a
-// Kustomization that is made to prune where Flux v1 did not, of whose objects the
-// plan says nothing.
+// that it knows, one by one; these are for a Kustomization that is made to prune where
+// Flux v1 did not, which deletes also what came after the plan. They protect what has
+// been applied with them once.
 func ProtectPrecious() []any {
 	out := make([]any, 0, len(preciousKinds))
 	for _, k := range preciousKinds {

@@ -100,7 +100,7 @@ func TestAPatchTouchesItsObjectAndNoOther(t *testing.T) {
 			k := &kustomizev1.Kustomization{}
 			k.Name, k.Namespace = "team-app", AgentNamespace
 			k.Spec.Path = "./app"
-			k.Spec.Patches = patches([]*Object{object(c.patched, c.class, c.filled), object(c.other, ClassApplied, false)}, false)
+			k.Spec.Patches = patches([]*Object{object(c.patched, c.class, c.filled), object(c.other, ClassApplied, false)})
 			built, err := build.Objects(t.Context(), build.Input{
 				Tree: fstest.MapFS{
 					"app/a.yaml": {Data: []byte(text), Mode: 0o644}, "app/b.yaml": {Data: []byte(c.other), Mode: 0o644},

@@ -55,6 +55,7 @@ var codes = []migrate.Code{
 	},
 	{
 		Name: "ADDITION_NOT_CARRIED", Severity: migrate.Blocker,
+		Otherwise:   []migrate.Variant{{Severity: migrate.Warning, When: "it would keep the object from being deleted, and Flux v1 deletes nothing: it is missed once somebody turns prune on"}},
 		Cause:       "the patch that is to put an annotation on an object does not find it, as where transformers of a kustomization file set its namespace or name after the patches",
 		Consequence: "an object that Flux v1 leaves alone would be applied, or one that must stay would be deleted once it leaves Git",
 		Remedy:      "write the annotation on the object in Git, or its namespace and name as they become",

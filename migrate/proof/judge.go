@@ -97,9 +97,14 @@ func (p *prover) carried(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence
 		return true
 	}
 	var missing []string
+	grave := migrate.Warning
 	for _, a := range p.adds[o.ID] {
-		if e.New.GetAnnotations()[a.Key] != a.Value {
-			missing = append(missing, a.Key+": "+a.Value)
+		if e.New.GetAnnotations()[a.Key] == a.Value {
+			continue
+		}
+		missing = append(missing, a.Key+": "+a.Value)
+		if a.Key != keyPrune || old != nil && old.Class == migrate.ClassSyncOnly || p.agent.Sync.GarbageCollection == migrate.CollectOn {
+			grave = migrate.Blocker
 		}
 	}
 	if len(missing) == 0 {
@@ -107,7 +112,7 @@ func (p *prover) carried(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence
 	}
 	slices.Sort(missing)
 	p.find(migrate.Finding{
-		Severity: migrate.Blocker, Code: "ADDITION_NOT_CARRIED", Subject: o.ID, Where: where(old),
+		Severity: grave, Code: "ADDITION_NOT_CARRIED", Subject: o.ID, Where: where(old),
 		Message: fmt.Sprintf("Kustomization %s does not put %s on %s: its patch does not find the object as it is called when patches are applied", o.Application, strings.Join(missing, ", "), migrate.DisplayID(o.ID)),
 		Hint:    "write the annotation on the object in Git, or its namespace and name as they become where transformers, replacements or generators of the kustomization file set them",
 	})
