@@ -7,12 +7,16 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/fluxover/fluxover/e2e/auditor"
+	"github.com/fluxover/fluxover/e2e/fleet"
 )
 
 // admit registers the webhooks of a case that come early, or late.
@@ -55,6 +59,17 @@ func (w *world) admit(ctx context.Context, c *played, late bool) error {
 	return nil
 }
 
+// noteKey is the annotation of the webhook that notes who wrote an object.
+const noteKey = "admitted-by"
+
+// otherNote reports whether a field is the note of a webhook that named the old
+// account, and then the new one: a plan takes no such note for a change.
+func otherNote(f auditor.Field) bool {
+	const account = `"system:serviceaccount:`
+	return plain(f.Path) == ".metadata.annotations."+noteKey &&
+		strings.HasPrefix(f.Before, account+fleet.AgentNamespace+":") && strings.HasPrefix(f.After, account+agentNamespace+":")
+}
+
 // decide is a webhook; the path says what it does. What it adds it adds once.
 func decide(w http.ResponseWriter, r *http.Request) {
 	var review admissionv1.AdmissionReview
@@ -82,6 +97,13 @@ func decide(w http.ResponseWriter, r *http.Request) {
 		case labels["admitted"] == "":
 			patch = append(patch, map[string]any{"op": "add", "path": "/metadata/labels/admitted", "value": "yes"})
 		}
+	case "/note":
+		annotations := u.GetAnnotations()
+		if annotations == nil {
+			annotations = map[string]string{}
+		}
+		annotations[noteKey] = review.Request.UserInfo.Username
+		patch = append(patch, map[string]any{"op": "add", "path": "/metadata/annotations", "value": annotations})
 	case "/sidecar":
 		containers, found, _ := unstructured.NestedSlice(content, "spec", "template", "spec", "containers")
 		for _, c := range containers {

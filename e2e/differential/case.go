@@ -79,8 +79,8 @@ func (c *Case) ahead() bool { return c.Commits[len(c.Commits)-1].Ahead }
 
 // Admission is a webhook.
 type Admission struct {
-	// Do is refuse (say no), label (add a label) or sidecar (add a container to a
-	// pod template).
+	// Do is refuse (say no), label (add a label), sidecar (add a container to a pod
+	// template) or note (write into an annotation who writes, at each write).
 	Do string `json:"do"`
 	// Group and Resource are whose writes it sees, in the case's namespaces.
 	Group    string `json:"group,omitempty"`

@@ -21,6 +21,12 @@ func TestEachWayToBeWrongIsSeen(t *testing.T) {
 	}
 	plain, image := object("web:1", map[string]any{"app": "web"}), object("web:2", map[string]any{"app": "web"})
 	marked := object("web:1", map[string]any{"app": "web", "kustomize.toolkit.fluxcd.io/name": "k", "fluxcd.io/sync-gc-mark": "x"})
+	noted := func(who string) map[string]any {
+		o := object("web:1", map[string]any{"app": "web"})
+		o["metadata"].(map[string]any)["annotations"] = map[string]any{noteKey: who}
+		return o
+	}
+	old, now := noted("system:serviceaccount:flux:flux-c000"), noted("system:serviceaccount:"+agentNamespace+":c000")
 	imageField := []string{".spec.template.spec.containers[0].image"}
 	const awaited, opaque = "not proven: what it needs (its namespace or kind) is itself made first", "not proven: Kustomization k could not be built"
 	for name, c := range map[string]struct {
@@ -34,6 +40,9 @@ func TestEachWayToBeWrongIsSeen(t *testing.T) {
 		"deleted by force, as foretold":    {&planned{Verb: "conflict", Why: "it would be deleted and made anew"}, plain, nil, "ReconciliationFailed", ""},
 		"refused, and gone":                {&planned{Verb: "conflict", Why: "the dry-run was refused"}, plain, nil, "ReconciliationFailed", "is gone"},
 		"adopted, and gone":                {&planned{Verb: "adopt"}, plain, nil, "", "is gone"},
+		"adopted, and noted anew":          {&planned{Verb: "adopt"}, old, now, "", ""},
+		"a person's note that goes":        {&planned{Verb: "adopt"}, noted("admin"), now, "", "changes: [.metadata.annotations.admitted-by]"},
+		"a note of somebody else":          {&planned{Verb: "adopt"}, old, noted("admin"), "", "changes: [.metadata.annotations.admitted-by]"},
 		"restarted as foretold":            {&planned{Verb: "restart", Fields: imageField}, plain, image, "", ""},
 		"a restart called a change":        {&planned{Verb: "change", Fields: imageField}, plain, image, "", "its pods are replaced"},
 		"another field than foretold":      {&planned{Verb: "restart", Fields: []string{".spec.replicas"}}, plain, image, "", "also changes"},
@@ -179,7 +188,7 @@ func TestTheSeedsReachEachCornerOfTheGenerator(t *testing.T) {
 		}
 	}
 	corners := []string{"confined", "confined by itself", "confined to one", "outside, made by others", "one file for a path", "one path in another", "linked",
-		"encrypted with age", "encrypted with pgp", "refused", "changed by a webhook", "a late webhook", "twin",
+		"encrypted with age", "encrypted with pgp", "refused", "changed by a webhook", "a late webhook", "noted by a webhook", "twin",
 		"by kubectl", "edited", "patched by JSON", "autoscaled", "acted on while planned", "acted on after planning", "HelmRelease", "a submodule", "Git LFS", "ahead",
 		"two environments", "a generator that is refused", "two generators"}
 	acts := func(c Case, is func(Act) bool) bool { return slices.ContainsFunc(c.Acts, is) }
@@ -199,7 +208,8 @@ func TestTheSeedsReachEachCornerOfTheGenerator(t *testing.T) {
 		count("encrypted with pgp", len(c.Encrypted) > 0 && c.Key == "pgp")
 		for _, a := range c.Admission {
 			count("refused", a.Do == "refuse")
-			count("changed by a webhook", a.Do != "refuse")
+			count("changed by a webhook", a.Do != "refuse" && a.Do != "note")
+			count("noted by a webhook", a.Do == "note")
 			count("a late webhook", a.Late)
 		}
 		count("twin", c.Twin != nil)

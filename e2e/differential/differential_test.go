@@ -590,8 +590,8 @@ var marks = []string{
 	".metadata.managedFields", ".metadata.annotations.deployment.kubernetes.io/revision",
 }
 
-// changes are the fields in which an object changed, but for marks and what the
-// plan puts on it on purpose.
+// changes are the fields in which an object changed, but for marks, notes of who
+// wrote it, and what the plan puts on it on purpose.
 func (c *comparison) changes(r *repository, id string, d auditor.Difference) []string {
 	var out []string
 	for _, f := range d.Fields {
@@ -599,7 +599,7 @@ func (c *comparison) changes(r *repository, id string, d auditor.Difference) []s
 		added := slices.ContainsFunc(r.Adds, func(a addition) bool {
 			return a.Object == id && p == ".metadata."+a.Type+"s."+a.Key
 		})
-		if !added && !slices.ContainsFunc(marks, func(m string) bool { return p == m || strings.HasPrefix(p, m+".") }) {
+		if !added && !otherNote(f) && !slices.ContainsFunc(marks, func(m string) bool { return p == m || strings.HasPrefix(p, m+".") }) {
 			out = append(out, p)
 		}
 	}

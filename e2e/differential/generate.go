@@ -36,6 +36,7 @@ func Generate(seed int64) Case {
 	for range g.IntN(5) {
 		g.act()
 	}
+	g.note()
 	return g.c
 }
 
@@ -650,6 +651,18 @@ func (g *generator) admit() {
 		what = pick(g, "apps/deployments", "apps/statefulsets", "apps/daemonsets")
 	}
 	a.Group, a.Resource, _ = strings.Cut(what, "/")
+	g.c.Admission = append(g.c.Admission, a)
+}
+
+// note has a webhook write down who wrote, in one case of ten: another name is no
+// change, and a person's is. Where objects are acted on while it is planned, whose
+// name stands there in the end is not known.
+func (g *generator) note() {
+	if len(g.c.Admission) > 0 || slices.ContainsFunc(g.c.Acts, func(a Act) bool { return a.When == "planning" }) || !g.chance(15) {
+		return
+	}
+	a := Admission{Do: "note", Late: g.chance(30)}
+	a.Group, a.Resource, _ = strings.Cut(pick(g, "/configmaps", "/services", "apps/deployments", "networking.k8s.io/ingresses"), "/")
 	g.c.Admission = append(g.c.Admission, a)
 }
 
