@@ -37,15 +37,39 @@ func (l *LookedAt) is(c terraform.Cluster) (same, known bool) {
 			return terraform.ServerURL(s) == server, true
 		}
 	}
-	// EKS and GKE write the name at the end of the kubeconfig's own, after a
-	// slash or an underscore.
-	if name, ok := c.Name.Str(); ok && name != "" && l.Name != "" {
-		name = name[strings.LastIndex(name, "/")+1:]
-		if l.Name == name || strings.HasSuffix(l.Name, "/"+name) || strings.HasSuffix(l.Name, "_"+name) {
-			return true, true
-		}
+	// Of its name there may be others: see [LookedAt.namesakes].
+	if name, ok := c.Name.Str(); ok && l.hasName(name) && l.place().Contradicts(c.Place) {
+		return false, true
 	}
 	return false, false
+}
+
+// hasName reports whether a cluster's name for its cloud is that of this one, after
+// whose place a kubeconfig may have it, behind a slash or an underscore.
+func (l *LookedAt) hasName(name string) bool {
+	if l == nil || l.Name == "" || name == "" {
+		return false
+	}
+	own, place := terraform.CloudName(l.Name)
+	return own == name || place == nil && (strings.HasSuffix(l.Name, "/"+name) || strings.HasSuffix(l.Name, "_"+name))
+}
+
+// place is what the kubeconfig's name of the cluster tells of where it is.
+func (l *LookedAt) place() terraform.Place {
+	if l == nil {
+		return nil
+	}
+	_, place := terraform.CloudName(l.Name)
+	return place
+}
+
+// String says in words what the kubeconfig names.
+func (l *LookedAt) String() string {
+	words := "the server " + terraform.ServerURL(l.Server)
+	if l.place() != nil {
+		words += " of the cluster " + l.Name
+	}
+	return words
 }
 
 // end is one provider configuration of one root module, with the agents that
@@ -71,7 +95,7 @@ func (e *end) isDefault() bool {
 }
 
 // named reports whether a person's word for a cluster means this one: an
-// alias, a provider configuration, a server, a context or a cluster's name.
+// alias, a provider configuration, a server or a context. See also isCalled.
 func (e *end) named(word string) bool {
 	c := e.cluster
 	if c.Provider.Alias == word || e.key() == word || c.Provider.String() == word || word == "default" && e.isDefault() {
@@ -80,12 +104,15 @@ func (e *end) named(word string) bool {
 	if s := c.ServerURL(); s != "" && s == terraform.ServerURL(word) {
 		return true
 	}
-	for _, n := range []*terraform.Node{c.Context, c.Name} {
-		if s, ok := n.Str(); ok && s == word {
-			return true
-		}
-	}
-	return false
+	s, ok := c.Context.Str()
+	return ok && s == word
+}
+
+// isCalled reports whether a word is the name of the end's cluster, alone or after
+// its place.
+func (e *end) isCalled(word string) bool {
+	name, ok := e.cluster.Name.Str()
+	return ok && (name == word || strings.Contains(word, "/") && strings.HasSuffix("/"+e.cluster.FullName(), "/"+word))
 }
 
 // said has a bit for each of what the end says of its cluster.
@@ -125,8 +152,8 @@ func (g clusterGroup) String() string {
 // so and then, where it cannot be told, those of the same name, first of one
 // root module and then of all. Of several of one name of which two lead to
 // different clusters it is not known which is which, so they stay apart.
-func clusterGroups(all []*declared) []clusterGroup {
-	g := &grouping{}
+func clusterGroups(all []*declared, at *LookedAt) []clusterGroup {
+	g := &grouping{at: at}
 	byName := map[[2]string]*end{}
 	for _, d := range all {
 		name := [2]string{d.Terraform.Dir, d.cluster.Provider.String()}
@@ -143,6 +170,7 @@ func clusterGroups(all []*declared) []clusterGroup {
 		g.says = append(g.says, e.cluster.Says())
 		g.first = append(g.first, i)
 		g.said = append(g.said, e.said())
+		g.server = append(g.server, e.cluster.ServerURL())
 	}
 	g.joinSame()
 	g.joinNamesakes(func(e *end) string { return e.dir + "\x00" + e.key() })
@@ -152,12 +180,15 @@ func clusterGroups(all []*declared) []clusterGroup {
 
 // grouping joins ends to groups, in about the time that their number takes.
 type grouping struct {
+	at   *LookedAt
 	ends []*end
 	says [][3]string // by the index of the end, like the others
 	// first leads to the first end of the group, itself in the end; said has,
-	// for that one, a bit for each of what any end of the group says.
-	first []int
-	said  []uint8
+	// for that one, a bit for each of what any end of the group says, and server
+	// the server.
+	first  []int
+	said   []uint8
+	server []string
 }
 
 func (g *grouping) group(i int) int {
@@ -175,6 +206,7 @@ func (g *grouping) join(i, j int) {
 	}
 	g.first[j] = i
 	g.said[i] |= g.said[j]
+	g.server[i] = cmp.Or(g.server[i], g.server[j])
 }
 
 // joinUnlessDifferent joins the groups of some ends, unless two of them say the
@@ -197,48 +229,226 @@ func (g *grouping) joinUnlessDifferent(ends []int, by uint8) bool {
 	return true
 }
 
-// maxPlaces bounds how many parts before a name are its place.
-const maxPlaces = 64
-
 // joinSame joins the ends that say that they lead to one cluster: see
-// [terraform.Cluster.Says]. What two ends share joins neither if of what counts
-// more they say different things, nor if one of them has its place before it
-// and others have other places.
+// [terraform.Cluster.Says]; those of one root module whose server is read from one
+// place first. What two ends share joins neither if of what counts more they say
+// different things.
 func (g *grouping) joinSame() {
+	sources := map[[2]string]int{}
+	for i, e := range g.ends {
+		from := [2]string{e.dir, e.cluster.Source}
+		if j, ok := sources[from]; ok && e.cluster.Source != "" {
+			g.join(i, j)
+		}
+		sources[from] = i
+	}
 	for what := range len(terraform.Cluster{}.Says()) {
 		before := uint8(1)<<what - 1
-		// The ends that say a text, and those that say it after a place.
-		exact, placed := map[string][]int{}, map[string][]int{}
+		exact := map[string][]int{}
 		for i := range g.ends {
 			if text := g.says[i][what]; text != "" {
 				exact[text] = append(exact[text], i)
 			}
 		}
-		for i := range g.ends {
-			text := g.says[i][what]
-			for range maxPlaces {
-				_, rest, ok := strings.Cut(text, "/")
-				if !ok {
-					break
-				}
-				if text = rest; exact[text] != nil {
-					placed[text] = append(placed[text], i)
-				}
-			}
-		}
-		texts := sortedNames(exact)
-		slices.SortStableFunc(texts, func(a, b string) int { return len(b) - len(a) }) // those with places first
-		for _, text := range texts {
-			ends := exact[text]
-			if p := placed[text]; len(p) > 0 && !slices.ContainsFunc(p, func(i int) bool { return g.group(i) != g.group(p[0]) }) {
-				ends = slices.Concat(ends, p)
-			}
-			if !g.joinUnlessDifferent(ends, before) {
+		for _, text := range sortedNames(exact) {
+			switch {
+			case what == saysName:
+				g.joinNamed(text, exact[text])
+			case !g.joinUnlessDifferent(exact[text], before):
 				silent := slices.DeleteFunc(slices.Clone(exact[text]), func(i int) bool { return g.said[g.group(i)]&before != 0 })
 				g.joinUnlessDifferent(silent, before)
 			}
 		}
 	}
+}
+
+// saysName is the index of the name in [terraform.Cluster.Says].
+const saysName = 1
+
+// joinNamed joins the groups that have a cluster's name, but for those of which it
+// is known that they lead to different ones, by their servers or their places, and
+// for those which may be of one as well as of another: what is not known of a place
+// neither joins two of one name nor tells them apart. The cluster looked at is one
+// of them, so that none is said to be of another which may be of it.
+func (g *grouping) joinNamed(name string, ends []int) {
+	byGroup := map[int]*namesake{}
+	var all []*namesake
+	for _, i := range ends {
+		first := g.group(i)
+		n := byGroup[first]
+		if n == nil {
+			n = &namesake{server: g.server[first], place: terraform.Place{}}
+			byGroup[first] = n
+			all = append(all, n)
+		}
+		n.ends = append(n.ends, i)
+		n.add(g.ends[i].cluster.Place)
+	}
+	// Those that say the same are one to begin with.
+	same := map[string]*namesake{}
+	for _, n := range all {
+		key := n.server + "\x00" + n.place.String()
+		if same[key] == nil {
+			same[key] = n
+			continue
+		}
+		same[key].ends = append(same[key].ends, n.ends...)
+	}
+	var kinds []*namesake
+	for _, key := range sortedNames(same) {
+		kinds = append(kinds, same[key])
+		for _, i := range same[key].ends {
+			g.join(i, same[key].ends[0])
+		}
+	}
+	if len(kinds) == 1 || len(kinds) > maxNamesakes {
+		return
+	}
+	if g.at.hasName(name) {
+		kinds = append(kinds, &namesake{place: g.at.place()})
+	}
+	fits := make([]string, len(kinds)) // which of them it may be, as a text of bits
+	for i, a := range kinds {
+		bits := make([]byte, len(kinds))
+		for j, b := range kinds {
+			bits[j] = '0'
+			if a.mayBe(b) {
+				bits[j] = '1'
+			}
+		}
+		fits[i] = string(bits)
+	}
+	for i, a := range kinds {
+		for j, b := range kinds[:i] {
+			if fits[i] == fits[j] && a.mayBe(b) && len(a.ends) > 0 && len(b.ends) > 0 {
+				g.join(a.ends[0], b.ends[0])
+			}
+		}
+	}
+}
+
+// maxNamesakes bounds how many clusters of one name are told apart; of more, only
+// those that say the same are one.
+const maxNamesakes = 256
+
+// namesake is what the ends of a group say that have one name for their cluster.
+type namesake struct {
+	ends   []int
+	server string
+	place  terraform.Place
+	odd    map[string]bool // parts of the place of which they say different things
+}
+
+// add takes what an end says of its place.
+func (n *namesake) add(place terraform.Place) {
+	for part, text := range place {
+		switch had := n.place[part]; {
+		case text == "" || n.odd[part]:
+		case had != "" && !strings.EqualFold(had, text):
+			delete(n.place, part)
+			if n.odd == nil {
+				n.odd = map[string]bool{}
+			}
+			n.odd[part] = true
+		default:
+			n.place[part] = strings.ToLower(text)
+		}
+	}
+}
+
+// mayBe reports whether nothing that is known says that two are different.
+func (n *namesake) mayBe(other *namesake) bool {
+	return (n.server == "" || other.server == "" || n.server == other.server) && !n.place.Contradicts(other.place)
+}
+
+// called is what the ends of a group say by the names that they have for their
+// cluster.
+func (g clusterGroup) called() map[string]*namesake {
+	out, server := map[string]*namesake{}, ""
+	for _, e := range g {
+		server = cmp.Or(server, e.cluster.ServerURL())
+		if name, _ := e.cluster.Name.Str(); name != "" {
+			if out[name] == nil {
+				out[name] = &namesake{place: terraform.Place{}}
+			}
+			out[name].add(e.cluster.Place)
+		}
+	}
+	for _, n := range out {
+		n.server = server
+	}
+	return out
+}
+
+// differs reports whether two groups that have a name for their cluster are known
+// to lead to different ones.
+func (g clusterGroup) differs(other clusterGroup) bool {
+	theirs := other.called()
+	for name, n := range g.called() {
+		if theirs[name] != nil && !n.mayBe(theirs[name]) {
+			return true
+		}
+	}
+	return false
+}
+
+// namesakes are the groups that are of this cluster by its name, beside those that
+// are already known to be: of those that may be, there are no two that are known to
+// be different, and none of them may be one that this is not.
+func (l *LookedAt) namesakes(gs []clusterGroup, known []int) (mine []int) {
+	type one struct {
+		*namesake
+		group int
+	}
+	isKnown := indexSet(known)
+	here, may, not := map[string]*namesake{}, map[string][]one{}, map[string][]one{}
+	for i, g := range gs {
+		open := map[string]bool{} // the names of those of which nothing else tells it
+		for _, e := range g {
+			if name, _ := e.cluster.Name.Str(); l.hasName(name) {
+				_, told := l.is(e.cluster)
+				open[name] = open[name] || !told
+			}
+		}
+		if len(open) == 0 {
+			continue
+		}
+		called := g.called()
+		for _, name := range sortedNames(open) {
+			if here[name] == nil {
+				here[name] = &namesake{place: terraform.Place{}}
+				here[name].add(l.place())
+			}
+			switch {
+			case isKnown[i]:
+				here[name].add(called[name].place)
+			case open[name]:
+				may[name] = append(may[name], one{called[name], i})
+			default:
+				not[name] = append(not[name], one{called[name], i})
+			}
+		}
+	}
+	for _, name := range sortedNames(may) {
+		var fit []one
+		other := not[name]
+		for _, o := range may[name] {
+			if here[name].mayBe(o.namesake) {
+				fit = append(fit, o)
+			} else {
+				other = append(other, o)
+			}
+		}
+		if len(fit) > maxNamesakes || slices.ContainsFunc(fit, func(a one) bool { return slices.ContainsFunc(fit, func(b one) bool { return !a.mayBe(b.namesake) }) }) {
+			continue
+		}
+		for _, o := range fit {
+			if !slices.ContainsFunc(other, func(x one) bool { return o.mayBe(x.namesake) }) {
+				mine = append(mine, o.group)
+			}
+		}
+	}
+	return mine
 }
 
 // joinNamesakes joins the groups that have ends of one name.
@@ -276,7 +486,7 @@ func (g *grouping) groups() []clusterGroup {
 // kubeconfig; where neither tells, it is the one of the default provider
 // configuration. Where that does not tell either, none is taken.
 func ofThisCluster(all []*declared, o TerraformOptions, find func(...migrate.Finding)) []*declared {
-	gs := clusterGroups(all)
+	gs := clusterGroups(all, o.LookedAt)
 	mine, why := chooseCluster(gs, o)
 	if why != "" && len(gs) > 0 {
 		var words []string
@@ -301,7 +511,11 @@ func ofThisCluster(all []*declared, o TerraformOptions, find func(...migrate.Fin
 				case isMine[i]:
 					out = append(out, d)
 				case notSaid:
-					find(TerraformClusterNotSaid.About("", d.ID+" of "+d.Terraform.Address, d.Terraform.Where, fmt.Sprintf("%s (%s) is declared through %s, which does not say its cluster", d.ID, d.Terraform.Address, through)))
+					why := "which does not say its cluster"
+					if e.cluster.FullName() != "" {
+						why = "and there may be several clusters of that name, of which it does not say which"
+					}
+					find(TerraformClusterNotSaid.About("", d.ID+" of "+d.Terraform.Address, d.Terraform.Where, fmt.Sprintf("%s (%s) is declared through %s, %s", d.ID, d.Terraform.Address, through, why)))
 				default:
 					find(TerraformOtherCluster.About("", d.ID+" of "+d.Terraform.Address, d.Terraform.Where, fmt.Sprintf("%s (%s) is declared through %s", d.ID, d.Terraform.Address, through)))
 				}
@@ -313,19 +527,27 @@ func ofThisCluster(all []*declared, o TerraformOptions, find func(...migrate.Fin
 
 // perhapsOf tells of another group whether it may lead to the cluster of this
 // one: an end of it has the same name as one of this, and nothing says that the
-// clusters differ, nor has a person said which is meant.
+// clusters differ, nor has a person said which is meant. So may one that calls its
+// cluster as this one's is called.
 func (g clusterGroup) perhapsOf(o TerraformOptions) func(clusterGroup) bool {
-	names, said := map[string]bool{}, uint8(0)
+	names, said, called := map[string]bool{}, uint8(0), g.called()
 	for _, e := range g {
 		names[e.key()] = true
 		said |= e.said()
 	}
 	return func(other clusterGroup) bool {
-		return o.Provider == "" && slices.ContainsFunc(other, func(e *end) bool { return names[e.key()] }) &&
-			!slices.ContainsFunc(other, func(e *end) bool {
-				_, known := o.LookedAt.is(e.cluster)
-				return known || e.said()&said != 0
-			})
+		if o.Provider != "" || slices.ContainsFunc(other, func(e *end) bool { _, known := o.LookedAt.is(e.cluster); return known }) {
+			return false
+		}
+		if slices.ContainsFunc(other, func(e *end) bool { return names[e.key()] }) && !slices.ContainsFunc(other, func(e *end) bool { return e.said()&said != 0 }) {
+			return true
+		}
+		for name, n := range other.called() {
+			if called[name] != nil && called[name].mayBe(n) {
+				return true
+			}
+		}
+		return false
 	}
 }
 
@@ -350,12 +572,22 @@ func chooseCluster(gs []clusterGroup, o TerraformOptions) (mine []int, why strin
 		return out
 	}
 	if o.Provider != "" {
-		if mine = where(func(e *end) bool { return e.named(o.Provider) }); len(mine) == 0 {
+		mine = where(func(e *end) bool { return e.named(o.Provider) })
+		called := where(func(e *end) bool { return e.isCalled(o.Provider) })
+		for n, i := range called[:min(len(called), maxNamesakes)] {
+			for _, j := range called[:n] {
+				if gs[i].differs(gs[j]) {
+					return nil, fmt.Sprintf("several clusters are called %q", o.Provider)
+				}
+			}
+		}
+		if mine = append(mine, called...); len(mine) == 0 {
 			why = fmt.Sprintf("none is declared through %q", o.Provider)
 		}
 		return mine, why
 	}
-	if mine = where(func(e *end) bool { same, known := o.LookedAt.is(e.cluster); return same && known }); len(mine) > 0 {
+	mine = where(func(e *end) bool { same, known := o.LookedAt.is(e.cluster); return same && known })
+	if mine = append(mine, o.LookedAt.namesakes(gs, mine)...); len(mine) > 0 {
 		return mine, ""
 	}
 	other := where(func(e *end) bool { _, known := o.LookedAt.is(e.cluster); return known })
@@ -369,21 +601,16 @@ func chooseCluster(gs []clusterGroup, o TerraformOptions) (mine []int, why strin
 	defaults := where((*end).isDefault)
 	defaults = slices.DeleteFunc(defaults, func(i int) bool { return elsewhere[i] })
 	switch {
+	case len(gs) == 0:
+		return nil, ""
 	case len(open) == 0:
-		return nil, "the kubeconfig names the server " + terraform.ServerURL(o.LookedAt.server()) + ", and the configuration names others"
+		return nil, "the kubeconfig names " + o.LookedAt.String() + ", and the configuration names others"
 	case len(gs) == 1:
 		return open, ""
 	case len(defaults) == 1:
 		return defaults, ""
 	}
 	return nil, "it is not known which of them is this cluster"
-}
-
-func (l *LookedAt) server() string {
-	if l == nil {
-		return ""
-	}
-	return l.Server
 }
 
 // agentCluster is what a declared agent's provider configuration says of its

@@ -171,7 +171,7 @@ func TestTheClusterOfAProviderConfigurationThatSaysNothingIsNotGuessed(t *testin
 }
 
 // throughEnd is an agent that is declared through a provider configuration which
-// says a server, a name and a context, each unless it is "".
+// says a server, a name, perhaps after a project, and a context, each unless it is "".
 func throughEnd(dir, alias string, says ...string) *declared {
 	d := &declared{cluster: terraform.Cluster{Provider: terraform.ProviderRef{Name: "helm", Alias: alias}}}
 	d.Terraform = &migrate.TerraformPlace{Dir: dir}
@@ -179,6 +179,10 @@ func throughEnd(dir, alias string, says ...string) *declared {
 		if i < len(says) && says[i] != "" {
 			*to = &terraform.Node{Kind: terraform.Scalar, Scalar: says[i]}
 		}
+	}
+	if name, _ := d.cluster.Name.Str(); strings.Contains(name, "/") { // after a project
+		d.cluster.Place = terraform.Place{}
+		d.cluster.Place["project"], d.cluster.Name.Scalar, _ = strings.Cut(name, "/")
 	}
 	return d
 }
@@ -215,14 +219,14 @@ func TestWhatProviderConfigurationsShareJoinsThemUnlessItCannotTell(t *testing.T
 		"by their name, of different things":    {[]*declared{throughEnd("1", "a", "s"), throughEnd("2", "a", "", "n"), throughEnd("3", "a")}, []string{"a a a"}},
 	} {
 		for range 2 {
-			equal(t, name, groupWords(clusterGroups(c.ends)), c.want)
+			equal(t, name, groupWords(clusterGroups(c.ends, nil)), c.want)
 			slices.Reverse(c.ends)
 		}
 	}
 }
 
 // Whatever provider configurations say, those of different servers are never
-// taken for one cluster, and in whatever order they come, the groups are the same.
+// taken for one cluster, nor are those of one name in two places of one server or none, and in whatever order they come, the groups are the same.
 func TestProviderConfigurationsOfDifferentServersAreNeverOne(t *testing.T) {
 	pick := rand.New(rand.NewPCG(3, 14))
 	one := func(of ...string) string { return of[pick.IntN(len(of))] }
@@ -232,21 +236,30 @@ func TestProviderConfigurationsOfDifferentServersAreNeverOne(t *testing.T) {
 		for i := range 2 + pick.IntN(8) {
 			ends = append(ends, throughEnd(fmt.Sprint(i), one("a", "b", "c"), one("", "", "s", "t"), one("", "n", "p/n", "q/n", "m"), one("", "", "c", "d")))
 		}
-		gs := clusterGroups(ends)
+		gs := clusterGroups(ends, nil)
 		for _, g := range gs {
-			server := ""
-			for _, e := range g {
+			server, apart, byServer := "", false, false
+			for i, e := range g {
+				for _, o := range g[:i] {
+					a, b := e.cluster, o.cluster
+					if a.Says()[saysName] == b.Says()[saysName] && a.Place.Contradicts(b.Place) {
+						apart, byServer = true, byServer || a.ServerURL() != "" && b.ServerURL() != ""
+					}
+				}
 				if s := e.cluster.ServerURL(); s != "" && server != "" && s != server {
 					t.Fatalf("%s and %s are one cluster: %v", s, server, g)
 				} else if s != "" {
 					server = s
 				}
 			}
+			if apart && !byServer {
+				t.Fatalf("two places are one, and not by their server: %v", g)
+			}
 			joined += len(g) - 1
 		}
 		want := fmt.Sprint(gs)
 		pick.Shuffle(len(ends), func(i, j int) { ends[i], ends[j] = ends[j], ends[i] })
-		if got := fmt.Sprint(clusterGroups(ends)); got != want {
+		if got := fmt.Sprint(clusterGroups(ends, nil)); got != want {
 			t.Fatalf("in another order, %s is %s", want, got)
 		}
 	}
@@ -293,7 +306,7 @@ func BenchmarkClusterGroups(b *testing.B) {
 		all := manyEnds(n)
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			for b.Loop() {
-				clusterGroups(all)
+				clusterGroups(all, nil)
 			}
 		})
 	}

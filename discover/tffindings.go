@@ -93,7 +93,7 @@ var (
 	}
 	TerraformClusterNotSaid = flux1.Code{
 		Name: "TERRAFORM_CLUSTER_NOT_SAID", Severity: migrate.Blocker,
-		Cause:       "a Flux v1 agent is declared through a provider configuration that does not say its cluster, and those of the same name lead to several",
+		Cause:       "a Flux v1 agent is declared through a provider configuration that does not say its cluster, or not where that is, and those of the same name lead to several",
 		Consequence: "it may be of this cluster, and is left out here",
 		Remedy:      "read its folder by itself, or leave the folder out where it is of another cluster",
 	}

@@ -122,6 +122,7 @@ var forms = []Form{
 
 	{"clusters", "provider aliases", folderOfForms + "several-clusters"},
 	{"clusters", "provider configurations: host, context, name", folderOfForms + "clusters-by-host"},
+	{"clusters", "provider configurations: places of clusters of one name", folderOfForms + "clusters-by-place"},
 	{"clusters", "terraform.workspace, named", folderOfForms + "workspace"},
 	{"clusters", "terraform.workspace, as selected in the folder", folderOfForms + "workspace-selected"},
 	{"clusters", "the workspace that a block cloud names", folderOfForms + "cloud-name"},
