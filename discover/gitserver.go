@@ -45,13 +45,13 @@ var (
 	}
 	CloudIdentity = flux1.Code{
 		Name: "CLOUD_IDENTITY", Severity: migrate.Info,
-		Cause:       "the agent's account has a role in a cloud",
+		Cause:       "the agent's account or its pods have a role in a cloud, or may have one",
 		Consequence: "the new agent, which is one for all, does not take it; nothing that it does for this repository needs one",
 		Remedy:      "nothing; image scanning, which may have used it, ends with the agent",
 	}
 	CloudIdentityUsed = flux1.Code{
 		Name: "CLOUD_IDENTITY_USED", Severity: migrate.Blocker, Acceptable: true,
-		Cause:       "the agent's account has a role in a cloud, with which it may fetch or decrypt",
+		Cause:       "the agent's account or its pods have a role in a cloud, or may have one, with which it may fetch or decrypt",
 		Consequence: "the new agent is one for all repositories and takes no repository's role, so that none gets another's; what needs the role would fail",
 		Remedy:      "fetch with a key or password of the repository's own, and encrypt to a key that is not the cloud's; accept this finding if the role is used for neither",
 	}

@@ -130,8 +130,12 @@ func unknownField(path string, which int) (why string, known bool) {
 // countsElsewhere reports whether a field of a declared Deployment, by its path,
 // is one that has a setting of its own, or a part of one, or may hold such.
 func countsElsewhere(path string, which int) bool {
-	if above, more := strings.CutSuffix(path, ".*"); more && strings.HasPrefix("spec.template.spec", above) || path == "spec.replicas" {
+	whole, more := strings.CutSuffix(path, ".*")
+	if more && strings.HasPrefix("spec.template.spec", whole) || path == "spec.replicas" {
 		return true
+	}
+	if whole == "spec.template.metadata" || whole == "spec.template.metadata.annotations" || whole == "spec.template.metadata.labels" {
+		return true // a role in a cloud
 	}
 	if m := containerPath.FindStringSubmatch(path); m != nil {
 		return m[1] == strconv.Itoa(which) && m[2] != "resources" && slices.Contains(containerReadElsewhere, m[2])

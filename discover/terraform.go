@@ -55,6 +55,8 @@ type declared struct {
 	at string
 	// beside are the objects of Git that go into the cluster with it.
 	beside []flux1.Parsed
+	// accounts are the ServiceAccounts that the same configuration speaks of.
+	accounts []terraform.Account
 }
 
 func (d *declared) find(findings ...migrate.Finding) { d.findings = append(d.findings, findings...) }
@@ -110,7 +112,9 @@ type configuration struct {
 	named map[objectsNamed][]string
 	// charts are those beside the configuration that were read, by their path.
 	charts map[string]localChart
-	ledger int // what is listed of Deployments so far, in bytes
+	// accounts are the ServiceAccounts of the configuration; nil until they are asked for.
+	accounts []terraform.Account
+	ledger   int // what is listed of Deployments so far, in bytes
 	// unclear are the workloads of which it is not known what they are or run.
 	unclear []unclear
 }

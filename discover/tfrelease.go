@@ -13,6 +13,7 @@ import (
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
 	"github.com/fluxover/fluxover/migrate/flux1/chart"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // chartKind tells Flux v1's charts apart by chart and repository as Terraform
@@ -189,7 +190,7 @@ func (c *configuration) declare(ctx context.Context, h *terraform.HelmRelease, s
 	if kind == "" {
 		return
 	}
-	d := &declared{cluster: c.result.Cluster(h.Provider)}
+	d := &declared{cluster: c.result.Cluster(h.Provider), accounts: c.accountsOf(ctx)}
 	d.Terraform = &migrate.TerraformPlace{Dir: c.dir, Address: address, Instance: instance(key), Where: place(h.Position), State: state != nil}
 	d.InstalledBy = "terraform"
 	d.Synced.Behind = -1
@@ -331,32 +332,82 @@ func (d *declared) setRendered(ctx context.Context, r *chart.Rendered) {
 		d.find(Confined.Finding("", where, "the agent keeps to its list of namespaces by itself; its account is cluster-admin"))
 	}
 	d.setCredential(ctx, &r.Config, podOf(r), func(more string) string { return strings.TrimSpace(where + " " + more) })
-	d.podRole(&r.Config, rolesIn(r.Settings), where)
+	account := rolesIn(r.Settings, []string{"serviceAccount.annotations"}, cloudAnnotations)
+	beside := d.accountRoles()
+	account = cloudRoles{append(account.known, beside.known...), append(account.perhaps, beside.perhaps...)}
+	d.findRoles(&r.Config, rolesIn(r.Settings, chart.IdentityMaps, chart.PodIdentities), account, where)
 }
 
-// rolesIn are the roles in a cloud that values of the chart give its pods. What a
-// role is called is hidden, as all texts of annotations are.
-func rolesIn(settings []migrate.Setting) []string {
-	var roles []string
-	for _, name := range chart.PodIdentities {
-		for _, set := range []string{"annotations.", "podLabels."} {
-			for _, s := range settings {
-				switch {
-				case s.Name != set+name || s.Value == "" && s.Why == "" || s.Value == "null":
-				case s.To == "a known value":
-					roles = append(roles, name+", which is not known: "+s.Why)
-				case s.Value != "":
-					roles = append(roles, name)
-				}
+// rolesIn are the roles in a cloud that values of the chart give by one of some
+// keys of one of some mappings. What a role is called is hidden, as all texts of
+// annotations are.
+func rolesIn(settings []migrate.Setting, maps, keys []string) (roles cloudRoles) {
+	for _, set := range maps {
+		above, _, _ := strings.Cut(set, ".")
+		for _, s := range settings {
+			switch key, within := strings.CutPrefix(s.Name, set+"."); {
+			case s.To == "a known value" && (s.Name == set || s.Name == set+".*" || s.Name == above+".*"):
+				roles.perhaps = append(roles.perhaps, "what "+s.Name+" holds is not known: "+s.Why)
+			case !within || !slices.Contains(keys, key) || s.Value == "" && s.Why == "" || s.Value == "null":
+			case s.To == "a known value":
+				roles.known = append(roles.known, key+", which is not known: "+s.Why)
+			case s.Value != "":
+				roles.known = append(roles.known, key)
 			}
 		}
 	}
 	return roles
 }
 
-// podRole is [agent.podRole] of an agent that is declared.
-func (d *declared) podRole(config *flux1.Config, roles []string, where string) {
-	d.find((&agent{Flux1Agent: d.Flux1Agent, config: *config}).podRole(roles, where)...)
+// findRoles says which roles in a cloud the pods of an agent that is declared have,
+// and its account.
+func (d *declared) findRoles(config *flux1.Config, pods, account cloudRoles, where string) {
+	a := &agent{Flux1Agent: d.Flux1Agent, config: *config}
+	d.find(a.cloudRole("the agent's pods", "have", pods, where)...)
+	d.find(a.cloudRole("the agent's account", "has", account, where)...)
+}
+
+// accountRoles are the roles in a cloud that the configuration gives to the account
+// of an agent, by a resource of its own.
+func (d *declared) accountRoles() (roles cloudRoles) {
+	for _, a := range d.accounts {
+		name, _ := a.Name.Str()
+		namespace, known := a.Namespace.Str()
+		if a.Namespace == nil {
+			namespace, known = metav1.NamespaceDefault, true
+		}
+		if name == "" || name != d.ServiceAccount || known && namespace != d.Namespace {
+			continue
+		}
+		to := &roles.known
+		if !known {
+			to = &roles.perhaps // it may be another's
+		}
+		if n := a.Annotations; n != nil && (n.Kind != terraform.Map && n.Kind != terraform.Scalar || len(n.Causes) > 0) {
+			roles.perhaps = append(roles.perhaps, "what annotations "+a.Address+" gives it is not known: "+causes(n))
+		}
+		for _, key := range cloudAnnotations {
+			if a.Annotations == nil {
+				break
+			}
+			switch role := a.Annotations.Map[key]; {
+			case role == nil || role.Kind == terraform.Scalar && (role.Scalar == nil || role.Scalar == ""):
+			case role.Kind == terraform.Scalar:
+				*to = append(*to, key+" of "+a.Address)
+			default:
+				*to = append(*to, key+" of "+a.Address+", which is not known: "+causes(role))
+			}
+		}
+	}
+	return roles
+}
+
+// accountsOf are the ServiceAccounts that the configuration speaks of.
+func (c *configuration) accountsOf(ctx context.Context) []terraform.Account {
+	if c.accounts == nil && c.alone == nil {
+		c.accounts = append([]terraform.Account{}, terraform.Accounts(ctx, c.result)...)
+	}
+	return c.accounts
 }
 
 // arguments accounts for the arguments of the resource itself, beside the

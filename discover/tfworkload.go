@@ -111,7 +111,7 @@ func (c *configuration) workload(ctx context.Context, w *terraform.Workload) {
 		return
 	}
 	source := w.Containers[which]
-	d := &declared{cluster: c.result.Cluster(w.Provider)}
+	d := &declared{cluster: c.result.Cluster(w.Provider), accounts: c.accountsOf(ctx)}
 	d.Terraform = &migrate.TerraformPlace{Dir: c.dir, Address: w.Address, Instance: instance(w.Resource.Key), Where: place(w.Position)}
 	d.InstalledBy, d.Synced.Behind = "terraform", -1
 	for _, part := range []struct {
@@ -178,11 +178,17 @@ func (c *configuration) workload(ctx context.Context, w *terraform.Workload) {
 	}
 	d.setFallback(&p)
 	d.setCredential(ctx, &config, p, func(more string) string { return origin(more).Where })
-	roles := podRoles(&deployment.Spec.Template)
-	for i := range roles {
-		roles[i] = strings.ReplaceAll(roles[i], placeholder, "not known")
+	roles := cloudRoles{known: podRoles(&deployment.Spec.Template)}
+	for i, role := range roles.known {
+		roles.known[i] = strings.ReplaceAll(role, placeholder, "not known")
 	}
-	d.podRole(&config, roles, where)
+	metadata := at(tree, "spec", "template", "metadata")
+	for _, set := range []string{"annotations", "labels"} {
+		if why := cmp.Or(openGap(at(tree, "spec", "template")), openGap(metadata), openGap(at(metadata, set))); why != "" {
+			roles.perhaps = append(roles.perhaps, "what "+set+" they have is not known: "+why)
+		}
+	}
+	d.findRoles(&config, roles, d.accountRoles(), where)
 	// Everything else that the Deployment says.
 	leaves, whole := c.leaves(tree)
 	if !whole {

@@ -50,14 +50,28 @@ func podRoles(pod *corev1.PodTemplateSpec) []string {
 
 // podRole says that the agent's pods have roles in a cloud, if they have any.
 func (a *agent) podRole(roles []string, where string) []migrate.Finding {
-	if len(roles) == 0 {
+	return a.cloudRole("the agent's pods", "have", cloudRoles{known: roles}, where)
+}
+
+// cloudRoles are the roles in a cloud that something has, and those that it may
+// have, since what would hold them is not known.
+type cloudRoles struct{ known, perhaps []string }
+
+// cloudRole says that something of the agent's has roles in a cloud, if it has or
+// may have any.
+func (a *agent) cloudRole(what, has string, roles cloudRoles, where string) []migrate.Finding {
+	words := has + " a role in a cloud (" + strings.Join(append(roles.known, roles.perhaps...), ", ") + ")"
+	switch {
+	case len(roles.known)+len(roles.perhaps) == 0:
 		return nil
+	case len(roles.known) == 0:
+		words = "may have a role in a cloud (" + strings.Join(roles.perhaps, ", ") + ")"
 	}
 	code := CloudIdentity
 	if a.usesIdentity() != "" {
 		code = CloudIdentityUsed
 	}
-	return []migrate.Finding{code.Finding(a.ID, where, "the agent's pods have a role in a cloud ("+strings.Join(roles, ", ")+")")}
+	return []migrate.Finding{code.Finding(a.ID, where, what+" "+words)}
 }
 
 // egressPolicies lists the policies of a namespace that limit what leaves pods.

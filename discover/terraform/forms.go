@@ -103,6 +103,7 @@ var forms = []Form{
 	{"resources", "kubernetes_stateful_set and kubernetes_stateful_set_v1", folderOfForms + "kubernetes_stateful_set"},
 	{"resources", "kubernetes_daemonset and kubernetes_daemon_set_v1", folderOfForms + "kubernetes_daemonset"},
 	{"resources", "kubernetes_manifest", folderOfForms + "kubernetes-objects"},
+	{"resources", "kubernetes_service_account, kubernetes_default_service_account and their _v1, and kubernetes_annotations", folderOfForms + "account-roles"},
 	{"resources", "kubectl_manifest", folderOfForms + "kubernetes-objects"},
 	{"resources", "kubectl_file_documents and kubectl_path_documents", folderOfForms + "kubectl-documents"},
 	{"resources", "local_file", folderOfForms + "kubectl-documents"},

@@ -172,6 +172,10 @@ func nodeOf(v cty.Value, b *blanks, origin Origin) *Node {
 		out := &Node{Kind: Map, Map: map[string]*Node{}, Origin: origin}
 		for it := v.ElementIterator(); it.Next(); {
 			k, e := it.Element()
+			if causes := b.further(k.AsString()); causes != nil {
+				out.Causes = sortCauses(append(out.Causes, causes...))
+				continue
+			}
 			out.Map[k.AsString()] = nodeOf(e, b, origin)
 		}
 		return out
@@ -318,7 +322,7 @@ func (m *valueMerger) document(text string, origin Origin) *Node {
 		}
 	}
 	broken := func(why string) *Node {
-		if causes := m.allCauses(text); len(causes) > 0 {
+		if causes := m.blanks.allCauses(text); len(causes) > 0 {
 			return &Node{Kind: Unknown, Causes: causes, Origin: origin}
 		}
 		m.l.diags.error(origin.Position, "a document of values is not read", origin.Argument+": "+why)
@@ -349,25 +353,9 @@ func (m *valueMerger) document(text string, origin Origin) *Node {
 	size := 0
 	n, certain := m.decode(tree, origin, &size)
 	if !certain {
-		return &Node{Kind: Unknown, Causes: m.allCauses(text), Origin: origin}
+		return &Node{Kind: Unknown, Causes: m.blanks.allCauses(text), Origin: origin}
 	}
 	return n
-}
-
-// allCauses are those of every blank in a text.
-func (m *valueMerger) allCauses(text string) []Cause {
-	if !hasBlankMarks(text) {
-		return nil
-	}
-	_, numbers, _ := m.blanks.split(text)
-	var out []Cause
-	for _, i := range numbers {
-		if m.blanks.list[i].sensitive {
-			out = append(out, Cause{CauseSensitive, m.blanks.list[i].name, Position{}})
-		}
-		out = append(out, m.blanks.list[i].causes...)
-	}
-	return sortCauses(out)
 }
 
 // decode makes nodes of decoded YAML or of what --set made. It is not certain
@@ -380,6 +368,10 @@ func (m *valueMerger) decode(v any, origin Origin, size *int) (*Node, bool) {
 		certain := true
 		for k, e := range v {
 			if k == openKey {
+				continue
+			}
+			if causes := m.blanks.further(k); causes != nil {
+				out.Causes = sortCauses(append(out.Causes, causes...))
 				continue
 			}
 			n, ok := m.decode(e, origin, size)

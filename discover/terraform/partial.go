@@ -50,6 +50,34 @@ func (b *blanks) add(x blank) string {
 
 const maxBlanks = 1 << 16
 
+// mergedKey begins the key, before a blank, by which a map that is put together says
+// that it may hold further keys, and why.
+const mergedKey = "further keys "
+
+// further are the causes of a key that says so; nil for any other.
+func (b *blanks) further(key string) []Cause {
+	if !strings.HasPrefix(key, mergedKey) || !hasBlankMarks(key) {
+		return nil
+	}
+	return b.allCauses(key)
+}
+
+// allCauses are those of every blank in a text.
+func (b *blanks) allCauses(text string) []Cause {
+	if !hasBlankMarks(text) {
+		return nil
+	}
+	_, numbers, _ := b.split(text)
+	var out []Cause
+	for _, i := range numbers {
+		if b.list[i].sensitive {
+			out = append(out, Cause{CauseSensitive, b.list[i].name, Position{}})
+		}
+		out = append(out, b.list[i].causes...)
+	}
+	return sortCauses(out)
+}
+
 // hasBlankMarks reports whether a text holds the characters of blanks.
 func hasBlankMarks(s string) bool {
 	return strings.ContainsRune(s, blankOpen) || strings.ContainsRune(s, blankClose)
@@ -434,6 +462,39 @@ func (p *partialEnv) call(e *hclsyntax.FunctionCallExpr, v cty.Value) cty.Value 
 			out = append(out, x.AsValueSlice()...)
 		}
 		return cty.TupleVal(out)
+	case "merge":
+		out := map[string]cty.Value{}
+		for _, a := range args {
+			if p.l.budget.charge(int64(len(out)/16)) != nil {
+				return cty.NilVal
+			}
+			switch x := p.partial(a); {
+			case x.IsNull():
+			case !x.IsKnown():
+				return cty.NilVal
+			case x.Type() == cty.String && hasBlankMarks(x.AsString()):
+				for k := range out {
+					out[k] = x // unless it is given anew there
+				}
+				out[mergedKey+x.AsString()] = cty.NullVal(cty.String)
+			case x.Type().IsObjectType() || x.Type().IsMapType():
+				for it := x.ElementIterator(); it.Next(); {
+					k, _ := it.Element()
+					if rest, ok := strings.CutPrefix(k.AsString(), mergedKey); ok {
+						for known := range out {
+							out[known] = cty.StringVal(rest)
+						}
+					}
+				}
+				for it := x.ElementIterator(); it.Next(); {
+					k, e := it.Element()
+					out[k.AsString()] = e
+				}
+			default:
+				return cty.NilVal
+			}
+		}
+		return cty.ObjectVal(out)
 	case "tolist", "tostring", "nonsensitive":
 		if len(args) == 1 {
 			return p.partial(args[0])

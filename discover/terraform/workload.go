@@ -243,6 +243,48 @@ func (w *Workload) fromObject() {
 	}
 }
 
+// accountTypes are the resources that make a ServiceAccount, or annotate objects.
+var accountTypes = []string{"kubernetes_service_account", "kubernetes_service_account_v1", "kubernetes_default_service_account", "kubernetes_default_service_account_v1", "kubernetes_annotations"}
+
+// Account is what a resource says of a ServiceAccount. A nil Node means that it does
+// not say; without a namespace it is in that which its provider takes.
+type Account struct {
+	Address                      string
+	Name, Namespace, Annotations *Node
+	Position                     Position
+}
+
+// Accounts returns what a configuration says of ServiceAccounts, by address.
+func Accounts(ctx context.Context, r *Result) []Account {
+	var out []Account
+	for _, w := range Workloads(ctx, r) {
+		if kind, _ := w.Kind.Str(); kind == "ServiceAccount" {
+			out = append(out, Account{w.Address, w.Name, w.Namespace, w.Object.Lookup("metadata", "annotations"), w.Position})
+		}
+	}
+	defer r.during(ctx)()
+	for _, x := range r.Resources {
+		if x.Mode != "managed" || !slices.Contains(accountTypes, x.Type) {
+			continue
+		}
+		a := Account{Address: x.Address, Position: x.Position}
+		for _, m := range x.Body.All("metadata") {
+			a.Name, a.Namespace, a.Annotations = m.Body.field(r.loader, "name"), m.Body.field(r.loader, "namespace"), m.Body.field(r.loader, "annotations")
+		}
+		switch kind, _ := x.Field("kind").Str(); {
+		case strings.Contains(x.Type, "_default_service_account") && a.Name == nil:
+			a.Name = &Node{Kind: Scalar, Scalar: "default", Origin: Origin{Position: x.Position}}
+		case x.Type != "kubernetes_annotations":
+		case kind != "ServiceAccount":
+			continue
+		default:
+			a.Annotations = x.Field("annotations")
+		}
+		out = append(out, a)
+	}
+	return out
+}
+
 // repeated are the blocks of a Deployment's resource that stand for lists, with
 // the names of the lists.
 var repeated = map[string]string{
@@ -258,7 +300,7 @@ var repeated = map[string]string{
 // key "$open"; under these, but for "$sensitive", stand the causes in words.
 func (w *Workload) Tree() map[string]any {
 	if w.Object == nil {
-		return blockTree(w.Resource.Body)
+		return blockTree(w.Resource.scope.l, w.Resource.Body)
 	}
 	if tree, ok := w.Object.tree().(map[string]any); ok {
 		return tree
@@ -267,13 +309,19 @@ func (w *Workload) Tree() map[string]any {
 }
 
 // blockTree makes of a resource's blocks the object that they describe.
-func blockTree(b *Body) map[string]any {
+func blockTree(l *loader, b *Body) map[string]any {
 	out := map[string]any{}
 	for name, a := range b.Attributes {
 		out[camel(name)] = ValueTree(a.Value)
+		if name != "annotations" && name != "labels" {
+			continue
+		}
+		if n := b.field(l, name); n != nil && n.Kind == Map && len(n.Causes) > 0 { // of which some keys are known
+			out[camel(name)] = n.tree()
+		}
 	}
 	for _, x := range b.Blocks {
-		block := blockTree(x.Body)
+		block := blockTree(l, x.Body)
 		if len(x.Unknown) > 0 {
 			block = map[string]any{"$unknown": causeTexts(x.Unknown)}
 		}

@@ -135,10 +135,10 @@ func (d *decoder) accountKey(k *chartKey, x any) {
 	case k.kind == free:
 		leaves(x, k.path, func(at string, leaf any) {
 			fate, to, why := d.fateOf(k, x)
-			if k.role == pod && leaf != "" && slices.ContainsFunc(PodIdentities, func(name string) bool { return at == join(k.path, name) }) {
+			if slices.Contains(IdentityMaps, k.path) && leaf != "" && slices.ContainsFunc(PodIdentities, func(name string) bool { return at == join(k.path, name) }) {
 				fate, to, why = migrate.Unknown, "a person's decision", "it gives the agent's pods a role in a cloud, and the new agent has pods of its own"
 			}
-			if u, ok := leaf.(Unknown); ok && fate != migrate.Dropped {
+			if u, ok := leaf.(Unknown); ok && (fate != migrate.Dropped || slices.Contains(IdentityMaps, k.path)) {
 				fate, to, why = migrate.Unknown, "a known value", u.Cause
 			}
 			d.set(at, d.showLeaf(k, at, leaf), fate, to, why, "")
@@ -152,6 +152,9 @@ func (d *decoder) accountKey(k *chartKey, x any) {
 // PodIdentities are the annotations and labels by which a pod, and not its
 // account, gets a role in a cloud (kube2iam, kiam; aad-pod-identity).
 var PodIdentities = []string{"iam.amazonaws.com/role", "aadpodidbinding"}
+
+// IdentityMaps are the values in which they stand.
+var IdentityMaps = []string{"annotations", "podLabels"}
 
 // showable are the roles whose copied texts hold no secrets.
 var showable = map[role]bool{pod: true, resolving: true, cache: true, metrics: true, volumes: true}
