@@ -80,10 +80,8 @@ func TestWhatBelongsToTerraformIsAccountedFor(t *testing.T) {
 		if len(inv.Agents) != 1 {
 			t.Fatalf("%s: %v", typ, inv.Findings)
 		}
-		want := map[string]migrate.Fate{"count": migrate.Dropped, "depends_on": migrate.Dropped, "provisioner": migrate.Dropped, "lifecycle.ignore_changes": migrate.Unknown}
+		want := map[string]migrate.Fate{"count": migrate.Dropped, "depends_on": migrate.Dropped, "provisioner": migrate.Dropped, "lifecycle.ignore_changes": migrate.Dropped}
 		switch typ {
-		case "helm_release":
-			want["lifecycle.ignore_changes"] = migrate.Dropped
 		case "kubectl_manifest":
 			want["force_new"], want["odd"] = migrate.Dropped, migrate.Unknown
 		case "kubernetes_manifest":
@@ -93,6 +91,71 @@ func TestWhatBelongsToTerraformIsAccountedFor(t *testing.T) {
 			if s := settingOf(t, inv.Agents[0], typ+"."+name); s.Fate != fate || len(s.From) != 1 || !strings.HasPrefix(s.From[0].Where, "main.tf:") {
 				t.Errorf("%s.%s: %+v", typ, name, s)
 			}
+		}
+	}
+}
+
+// What a resource leaves as the cluster has it is not what the configuration says, and
+// nothing else of it becomes unknown.
+func TestWhatAResourceLeavesAloneIsNotKnown(t *testing.T) {
+	const more = " env {\n name = \"A\"\n value = \"b\"\n }\n"
+	blocks := func(lifecycle string) string {
+		config := strings.Replace(fluxdBlocks("https://h/a", more, ""), "template {", "template {\n metadata {\n annotations = { a = \"b\" }\n }\n", 1)
+		return strings.Replace(config, " metadata {", " lifecycle {\n ignore_changes = "+lifecycle+"\n }\n metadata {", 1)
+	}
+	manifest := func(arguments string) string {
+		return strings.Replace(fluxdPod("https://h/a", `env = [{ name = "A", value = "b" }]`, ""), "manifest = {", arguments+"\n manifest = {", 1)
+	}
+	kubectl := func(arguments string) string {
+		return "variable \"x\" {}\nresource \"kubectl_manifest\" \"flux\" {\n yaml_body = <<-E\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: flux, namespace: flux}\nspec: {template: {spec: {containers: [{name: flux, image: 'fluxcd/flux:1.25.4', args: ['--git-url=https://h/a']}]}}}\nE\n" + arguments + "\n}\n"
+	}
+	const list = "spec[0].template[0].spec[0].container[0]."
+	const why = "names nothing that says how the agent runs"
+	for name, c := range map[string]struct {
+		config string
+		unsure string // what is not known, of git.url, image and replicas
+		says   string // in what is said of it
+	}{
+		"the arguments":              {blocks("[" + list + "args]"), "git.url", "ignore_changes names it"},
+		"one of them":                {blocks("[" + list + "args[0]]"), "git.url", list + "args[0]"},
+		"the image":                  {blocks("[" + list + "image]"), "image", ""},
+		"in quotes, as of old":       {blocks(`["spec.0.template.0.spec.0.container.0.image"]`), "image", ""},
+		"the replicas":               {blocks("[spec[0].replicas]"), "replicas", ""},
+		"a container":                {blocks("[spec[0].template[0].spec[0].container[0]]"), "git.url image", ""},
+		"all containers":             {blocks("[spec[0].template[0].spec[0].container]"), "git.url image", ""},
+		"the pod":                    {blocks("[metadata, spec[0].template]"), "git.url image", ""},
+		"all":                        {blocks("all"), "git.url image replicas", ""},
+		"another container":          {blocks("[spec[0].template[0].spec[0].container[1].image]"), "", why},
+		"what does not count":        {blocks("[metadata[0].annotations, spec[0].template[0].spec[0].node_selector]"), "", why},
+		"an annotation":              {blocks(`[spec[0].template[0].metadata[0].annotations["kubectl.kubernetes.io/restartedAt"]]`), "", ""},
+		"none":                       {blocks("[]"), "", why},
+		"of a manifest, all":         {manifest("lifecycle {\n ignore_changes = [manifest]\n }"), "git.url image replicas", ""},
+		"of a manifest, a field":     {manifest("lifecycle {\n ignore_changes = [manifest.spec.template.spec.containers[0].image]\n }"), "image", ""},
+		"of what is live":            {manifest("lifecycle {\n ignore_changes = [object]\n }"), "git.url image replicas", ""},
+		"computed fields":            {manifest(`computed_fields = ["metadata.labels", "spec.template.spec.containers[0].args"]`), "git.url", "the resource leaves it alone"},
+		"computed fields of no use":  {manifest(`computed_fields = ["metadata.labels", "metadata.annotations"]`), "", ""},
+		"computed fields, not known": {manifest("computed_fields = var.x"), "git.url image replicas", "var.x"},
+		"one of them, not known":     {manifest(`computed_fields = ["metadata.labels", var.x]`), "git.url image replicas", "var.x"},
+		"ignored fields":             {kubectl(`ignore_fields = ["spec.template.spec.containers.0.image"]`), "image", ""},
+		"ignored fields above":       {kubectl(`ignore_fields = ["spec.template.spec"]`), "git.url image", ""},
+		"of what kubectl applies":    {kubectl("lifecycle {\n ignore_changes = [yaml_body]\n }"), "git.url image replicas", ""},
+	} {
+		inv := declaredBy(t, map[string]string{"main.tf": c.config})
+		equal(t, name+": agents", agentIDs(inv), []string{"flux/flux"})
+		a := inv.Agents[0]
+		var unsure []string
+		for _, part := range []string{"git.url", "image", "replicas"} {
+			if slices.Contains(a.Unknown, part) {
+				unsure = append(unsure, part)
+			}
+		}
+		equal(t, name, strings.Join(unsure, " "), c.unsure)
+		equal(t, name+": what is told", []bool{a.Git.URL != "", a.Image != ""}, []bool{!slices.Contains(unsure, "git.url"), !slices.Contains(unsure, "image")})
+		if c.says != "" && !strings.Contains(asJSON(inv), strings.ReplaceAll(c.says, `"`, `\"`)) {
+			t.Errorf("%s: nothing says %q: %v", name, c.says, inv.Findings)
+		}
+		if got := slices.ContainsFunc(inv.Findings, func(f migrate.Finding) bool { return f.Code == CloudIdentity.Name }); got && (name == "an annotation" || c.says == why) {
+			t.Errorf("%s: a role is suspected", name)
 		}
 	}
 }

@@ -424,7 +424,7 @@ func (c *configuration) arguments(d *declared, h *terraform.HelmRelease) {
 	for _, m := range h.Resource.Meta {
 		fate, why := metaFate(m)
 		if m.Name == "lifecycle.ignore_changes" {
-			fate, why = migrate.Dropped, "what it names is as it was applied last, and is not known here unless the state tells it"
+			fate, why = migrate.Dropped, whyLeft
 		}
 		add(m.Name, m.Text, fate, why, m.Position)
 	}
@@ -482,6 +482,8 @@ func argumentValue(n *terraform.Node, name string) string {
 const (
 	whyHelm      = "concerns only how Terraform runs Helm"
 	whyTerraform = "concerns only how Terraform treats the resource"
+	whyLeft      = "what it names is as it was applied last, and is not known here unless the state tells it"
+	whyNoneLeft  = "names nothing that says how the agent runs"
 	whyChart     = "says which chart is installed, which goes with the release"
 )
 
@@ -505,8 +507,10 @@ var releaseArguments = map[string]string{
 // metaFate is that of what belongs to Terraform's language in a resource.
 func metaFate(m terraform.Meta) (fate migrate.Fate, why string) {
 	switch {
-	case m.Name == "lifecycle.ignore_changes":
+	case m.Name == "lifecycle.ignore_changes" && m.Names == nil && m.Text != "[]":
 		return migrate.Unknown, "what it names is as it was applied last, which may not be what is said here"
+	case m.Name == "lifecycle.ignore_changes":
+		return migrate.Dropped, whyNoneLeft
 	case m.Name == "lifecycle.prevent_destroy" && m.Text != "false":
 		return migrate.Unknown, "Terraform refuses every plan that destroys the agent while it is set"
 	}
@@ -521,8 +525,9 @@ var manifestArguments = []string{
 }
 
 // resourceSettings accounts for what a resource that declares a Deployment says
-// beside the Deployment itself.
-func (d *declared) resourceSettings(r *terraform.Resource) {
+// beside the Deployment itself; leaves is whether it leaves anything that counts as
+// the cluster has it.
+func (d *declared) resourceSettings(r *terraform.Resource, leaves bool) {
 	add := func(name, value string, fate migrate.Fate, why string, p terraform.Position) {
 		s := migrate.Setting{Name: r.Type + "." + name, Value: value, Fate: fate, Why: why, From: []migrate.Origin{{Witness: "terraform", Where: d.origin(p, "")}}}
 		if fate == migrate.Unknown {
@@ -532,6 +537,9 @@ func (d *declared) resourceSettings(r *terraform.Resource) {
 	}
 	for _, m := range r.Meta {
 		fate, why := metaFate(m)
+		if fate == migrate.Dropped && m.Name == "lifecycle.ignore_changes" && leaves {
+			why = whyLeft
+		}
 		add(m.Name, m.Text, fate, why, m.Position)
 	}
 	if r.Type != "kubernetes_manifest" && r.Type != "kubectl_manifest" {
@@ -540,6 +548,8 @@ func (d *declared) resourceSettings(r *terraform.Resource) {
 	beside := func(name string, p terraform.Position) {
 		switch {
 		case name == "manifest", name == "yaml_body", name == "override_namespace":
+		case leaves && (name == "ignore_fields" || name == "computed_fields"):
+			add(name, "", migrate.Dropped, whyLeft, p)
 		case slices.Contains(manifestArguments, name):
 			add(name, "", migrate.Dropped, whyTerraform, p)
 		default:

@@ -47,34 +47,8 @@ func (c *configuration) workload(ctx context.Context, w *terraform.Workload) {
 	if slices.Contains(podKinds, kind) {
 		tree = asDeployment(tree, terraform.PodOf(kind))
 	}
-	deployment := &appsv1.Deployment{Spec: appsv1.DeploymentSpec{Template: podTemplate(tree)}}
+	deployment := deploymentOf(w, tree)
 	pod := &deployment.Spec.Template.Spec
-	for i := range w.Containers {
-		if i == len(pod.Containers) {
-			pod.Containers = append(pod.Containers, corev1.Container{})
-		}
-		k := &pod.Containers[i]
-		k.Name, k.Image = textOf(w.Containers[i].Name), imageText(w.Containers[i].Image)
-		k.Command, k.Args = textsOf(w.Containers[i].Command), textsOf(w.Containers[i].Args)
-		k.Env = k.Env[:0]
-		for _, e := range knownNames(w.Containers[i].Env) {
-			v := corev1.EnvVar{Name: textOf(e.Name), Value: textOf(e.Value)}
-			if kind, ref, ok := strings.Cut(e.From, " "); ok {
-				name, key, _ := strings.Cut(ref, "/")
-				switch kind {
-				case "secret_key":
-					v.ValueFrom = &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: name}, Key: key}}
-				case "config_map_key":
-					v.ValueFrom = &corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: name}, Key: key}}
-				case "field":
-					v.ValueFrom = &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{}}
-				default:
-					v.ValueFrom = &corev1.EnvVarSource{}
-				}
-			}
-			k.Env = append(k.Env, v)
-		}
-	}
 	for _, k := range pod.Containers {
 		if imageName(k.Image) == "helm-operator" {
 			c.find(HelmOperatorFound.About("", w.Address, place(w.Position), fmt.Sprintf("%s declares a helm-operator", w.Address)))
@@ -110,6 +84,10 @@ func (c *configuration) workload(ctx context.Context, w *terraform.Workload) {
 		c.find(TerraformUncertain.About("", w.Address, place(w.Position), fmt.Sprintf("%s declares a fluxd by arguments in the place of blocks, which are not read", w.Address)))
 		return
 	}
+	w, leaving := leave(w, tree, which)
+	deployment = deploymentOf(w, tree)
+	pod = &deployment.Spec.Template.Spec
+	container = &pod.Containers[which]
 	source := w.Containers[which]
 	d := &declared{cluster: c.result.Cluster(w.Provider), accounts: c.accountsOf(ctx)}
 	d.Terraform = &migrate.TerraformPlace{Dir: c.dir, Address: w.Address, Instance: instance(w.Resource.Key), Where: place(w.Position)}
@@ -215,10 +193,115 @@ func (c *configuration) workload(ctx context.Context, w *terraform.Workload) {
 		}
 		d.Settings = append(d.Settings, s)
 	}
-	d.resourceSettings(w.Resource)
+	d.resourceSettings(w.Resource, leaving)
 	c.objectsBeside(d, w)
 	c.compareWithState(d, w.Address)
 	c.agents = append(c.agents, d)
+}
+
+// deploymentOf is the Deployment that is declared, as far as it is known.
+func deploymentOf(w *terraform.Workload, tree map[string]any) *appsv1.Deployment {
+	d := &appsv1.Deployment{Spec: appsv1.DeploymentSpec{Template: podTemplate(tree)}}
+	pod := &d.Spec.Template.Spec
+	for i := range w.Containers {
+		if i == len(pod.Containers) {
+			pod.Containers = append(pod.Containers, corev1.Container{})
+		}
+		k := &pod.Containers[i]
+		k.Name, k.Image = textOf(w.Containers[i].Name), imageText(w.Containers[i].Image)
+		k.Command, k.Args = textsOf(w.Containers[i].Command), textsOf(w.Containers[i].Args)
+		k.Env = k.Env[:0]
+		for _, e := range knownNames(w.Containers[i].Env) {
+			v := corev1.EnvVar{Name: textOf(e.Name), Value: textOf(e.Value)}
+			if kind, ref, ok := strings.Cut(e.From, " "); ok {
+				name, key, _ := strings.Cut(ref, "/")
+				switch kind {
+				case "secret_key":
+					v.ValueFrom = &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: name}, Key: key}}
+				case "config_map_key":
+					v.ValueFrom = &corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: name}, Key: key}}
+				case "field":
+					v.ValueFrom = &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{}}
+				default:
+					v.ValueFrom = &corev1.EnvVarSource{}
+				}
+			}
+			k.Env = append(k.Env, v)
+		}
+	}
+	return d
+}
+
+// leave makes what Terraform leaves as it is in the cluster something that is not
+// known, wherever it counts, in the tree of the object and in what is returned: what
+// the configuration says of it may have been so once. which is the place of fluxd's
+// container; leaves is true if anything that counts is left.
+func leave(w *terraform.Workload, tree map[string]any, which int) (out *terraform.Workload, leaves bool) {
+	copied := *w
+	out = &copied
+	out.Containers = slices.Clone(w.Containers)
+	k := &out.Containers[which]
+	template := []string{"spec", "template"}
+	counts := [][]string{{"spec", "replicas"}, append(template, "metadata", "annotations"), append(template, "metadata", "labels"), append(template, "spec", "serviceAccountName"), append(template, "spec", "volumes")}
+	for _, field := range containerReadElsewhere {
+		if field != "name" {
+			counts = append(counts, append(template, "spec", "containers", strconv.Itoa(which), field))
+		}
+	}
+	for _, l := range w.Leaves() {
+		for _, field := range counts {
+			n := min(len(l.Path), len(field))
+			if !slices.Equal(l.Path[:n], field[:n]) {
+				continue
+			}
+			leaves = true
+			if _, isMap := partAt(tree, field).(map[string]any); isMap && len(l.Path) > len(field) {
+				field = l.Path[:len(field)+1] // the others are known
+			}
+			unknownAt(tree, field, l.Cause)
+			node := &terraform.Node{Kind: terraform.Unknown, Causes: []terraform.Cause{l.Cause}}
+			switch field[len(field)-1] {
+			case "args":
+				k.Args = node
+			case "command":
+				k.Command = node
+			case "image":
+				k.Image = node
+			case "env":
+				k.Env = nil // of which the tree says that it is not known
+			}
+		}
+	}
+	return out, leaves
+}
+
+// partAt is what stands at a path of a tree, through lists as well.
+func partAt(v any, path []string) any {
+	for _, step := range path {
+		if list, ok := v.([]any); ok {
+			i, err := strconv.Atoi(step)
+			if err != nil || i < 0 || i >= len(list) {
+				return nil
+			}
+			v = list[i]
+			continue
+		}
+		v = at(v, step)
+	}
+	return v
+}
+
+// unknownAt puts in the place of what stands at a path of a tree that it is not known.
+func unknownAt(tree map[string]any, path []string, cause terraform.Cause) {
+	last := len(path) - 1
+	for i := range path[:last] {
+		if m, ok := partAt(tree, path[:i]).(map[string]any); ok && m[path[i]] == nil {
+			m[path[i]] = map[string]any{}
+		}
+	}
+	if m, ok := partAt(tree, path[:last]).(map[string]any); ok {
+		m[path[last]] = map[string]any{"$unknown": []string{cause.String()}}
+	}
 }
 
 // podKinds are the kinds of objects with pods that a fluxd can run in, beside

@@ -105,6 +105,7 @@ var forms = []Form{
 	{"resources", "kubernetes_manifest", folderOfForms + "kubernetes-objects"},
 	{"resources", "kubernetes_service_account, kubernetes_default_service_account and their _v1, and kubernetes_annotations", folderOfForms + "account-roles"},
 	{"resources", "kubectl_manifest", folderOfForms + "kubernetes-objects"},
+	{"resources", "what is left as the cluster has it: ignore_changes, computed_fields, ignore_fields", folderOfForms + "left-alone"},
 	{"resources", "kubectl_file_documents and kubectl_path_documents", folderOfForms + "kubectl-documents"},
 	{"resources", "local_file", folderOfForms + "kubectl-documents"},
 	{"resources", "null_resource", folderOfForms + "null_resource"},

@@ -3,6 +3,7 @@ package terraform
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 
 	"sigs.k8s.io/yaml"
@@ -281,6 +282,121 @@ func Accounts(ctx context.Context, r *Result) []Account {
 			a.Annotations = x.Field("annotations")
 		}
 		out = append(out, a)
+	}
+	return out
+}
+
+// Left is a part of a declared object that Terraform leaves as the cluster has it,
+// whatever the configuration says: its path, by the names of fields and the places in
+// lists, and why. Without a path it is all of the object.
+type Left struct {
+	Path  []string
+	Cause Cause
+}
+
+// Leaves returns what Terraform leaves alone of an object: what ignore_changes names
+// and, of a resource that holds a manifest, what its own arguments say.
+func (w *Workload) Leaves() []Left {
+	if w.Resource.scope == nil {
+		return nil // of a state, which has what was applied
+	}
+	var out []Left
+	for _, m := range w.Resource.Meta {
+		if m.Name != "lifecycle.ignore_changes" {
+			continue
+		}
+		for _, name := range m.Names {
+			path := fieldPath(name)
+			switch {
+			case name == "all" || name == "*": // the last up to Terraform 0.11
+				path = nil
+			case w.Object == nil && (deploymentTypes[w.Resource.Type] != "" || podTypes[w.Resource.Type].kind != ""):
+				path = blockPath(path)
+			case len(path) > 0 && slices.Contains(manifestArguments, path[0]):
+				path = path[1:]
+			default:
+				continue
+			}
+			out = append(out, Left{path, Cause{CauseIgnored, name, m.Position}})
+		}
+	}
+	for _, argument := range []string{"ignore_fields", "computed_fields"} {
+		if w.Resource.Type != "kubectl_manifest" && w.Resource.Type != "kubernetes_manifest" {
+			break
+		}
+		switch n := w.Resource.Field(argument); {
+		case n == nil:
+		case n.Kind != List:
+			for _, c := range n.Causes {
+				out = append(out, Left{nil, c})
+			}
+		default:
+			for _, e := range n.List {
+				if field, ok := e.Str(); ok {
+					out = append(out, Left{fieldPath(field), Cause{CauseLive, field, n.Origin.Position}})
+					continue
+				}
+				for _, c := range e.Causes {
+					out = append(out, Left{nil, c})
+				}
+			}
+		}
+	}
+	return out
+}
+
+// manifestArguments are those by which the resources that hold a manifest have the
+// whole of it, declared or live.
+var manifestArguments = []string{"manifest", "object", "yaml_body", "yaml_body_parsed", "yaml_incluster", "live_manifest_incluster"}
+
+// fieldPath takes a path apart: spec.template, spec[0].template, spec.0.template,
+// annotations["a.b/c"].
+func fieldPath(text string) []string {
+	var out []string
+	for text != "" {
+		if rest, ok := strings.CutPrefix(text, "["); ok {
+			end := "]"
+			if strings.HasPrefix(rest, `"`) {
+				rest, end = rest[1:], `"]`
+			}
+			key, after, _ := strings.Cut(rest, end)
+			out, text = append(out, key), strings.TrimPrefix(after, ".")
+			continue
+		}
+		i := strings.IndexAny(text, ".[")
+		if i < 0 {
+			return append(out, text)
+		}
+		if i > 0 {
+			out = append(out, text[:i])
+		}
+		if text = text[i:]; text[0] == '.' {
+			text = text[1:]
+		}
+	}
+	return out
+}
+
+// blockPath makes of a path through blocks, of which each is a list, one through the
+// fields of the object that they describe.
+func blockPath(path []string) []string {
+	var out []string
+	inList := false
+	for i, step := range path {
+		_, err := strconv.Atoi(step)
+		list, isList := repeated[step]
+		switch {
+		case err == nil && !inList:
+		case err == nil:
+			out = append(out, step)
+		case isList:
+			out = append(out, list)
+		case step == "annotations" || step == "labels":
+			return append(append(out, step), path[i+1:]...) // of which the keys are names of their own
+		default:
+			out = append(out, camel(step))
+		}
+		inList = isList
 	}
 	return out
 }
