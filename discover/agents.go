@@ -435,6 +435,14 @@ func (w *witness) readContainer(ctx context.Context, a *agent) error {
 	return nil
 }
 
+// knownText is a text; empty if a part of it is not known.
+func knownText(text string) string {
+	if strings.Contains(text, placeholder) {
+		return ""
+	}
+	return text
+}
+
 // readSurroundings accounts for what stands around an agent's arguments, from
 // whichever witness it is: environment, volumes, other containers. Of what comes by
 // envFrom, listed are the variables that are known.
@@ -477,14 +485,14 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 		fate, to, why, ofGit := flux1.GitVariable(v.Name, proxy)
 		switch {
 		case v.Name == "KUBECONFIG":
-			add("env."+v.Name, v.Value, migrate.Carried, "the namespaces of objects that name none", "names the kubeconfig whose namespace is the default", where)
+			add("env."+v.Name, knownText(v.Value), migrate.Carried, "the namespaces of objects that name none", "names the kubeconfig whose namespace is the default", where)
 		case inURL[v.Name]:
 			add("env."+v.Name, value, migrate.Carried, "GitRepository.spec.secretRef", "stands in the URL", where)
 		case inArguments[v.Name]:
 			add("env."+v.Name, value, migrate.Carried, "the settings whose arguments refer to it", "", where)
 		case ofGit:
 			if slices.Contains(flux1.CAVariables, v.Name) {
-				value = v.Value
+				value = knownText(v.Value)
 			}
 			add("env."+v.Name, value, fate, to, why, where)
 		case a.SOPS && (v.Name == ageKeyVariable || v.Name == ageKeyFileVariable):

@@ -66,9 +66,9 @@ type environment struct {
 }
 
 // podGaps say why it is not known which variables of env (unnamed), sources of
-// envFrom (unsourced) or volumes (unmounted) a declared pod has, and in which of its
-// volumes the deploy key stands (unkeyed).
-type podGaps struct{ unnamed, unsourced, unmounted, unkeyed string }
+// envFrom (unsourced) or certificates (unmounted) a declared pod has, in which of its
+// volumes the deploy key stands (unkeyed), and whether one brings a kubeconfig.
+type podGaps struct{ unnamed, unsourced, unmounted, unkeyed, kubeconfig string }
 
 func (w *witness) environmentOf(namespace, id string, pod *corev1.PodSpec, c *corev1.Container) *environment {
 	entries := map[string][]int{}

@@ -142,7 +142,11 @@ func (w *witness) readCA(ctx context.Context, a *agent) error {
 	if v, err := a.env.look(ctx, "GIT_SSL_NO_VERIFY"); err != nil {
 		return err
 	} else if v != nil && !v.assumed {
-		w.find(TLSNotVerified.Finding(a.ID, a.where("env GIT_SSL_NO_VERIFY"), "GIT_SSL_NO_VERIFY is set"))
+		says := "GIT_SSL_NO_VERIFY is set"
+		if v.unknown != "" {
+			says += ", or may be: " + v.unknown
+		}
+		w.find(TLSNotVerified.Finding(a.ID, a.where("env GIT_SSL_NO_VERIFY"), says))
 	}
 	var files []string
 	for _, name := range flux1.CAVariables {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/fluxover/fluxover/discover/terraform"
+	"github.com/fluxover/fluxover/migrate/flux1"
 )
 
 // gap says why a part of a declared object is not known; empty if it is. A part
@@ -68,6 +69,8 @@ var listNames = map[string][][]string{
 type listGap struct {
 	at   string // in the list: "", "[2]", "[2].name"
 	part any
+	// perhaps is true if it is not known only whether the element is there.
+	perhaps bool
 }
 
 func listGaps(name string, list any) []listGap {
@@ -77,41 +80,68 @@ func listGaps(name string, list any) []listGap {
 	}
 	var out []listGap
 	if gap(list) != "" {
-		out = append(out, listGap{"", list})
+		out = append(out, listGap{part: list})
 	}
 	for i, e := range items(list) {
 		of := "[" + strconv.Itoa(i) + "]"
 		m, _ := e.(map[string]any)
 		switch {
 		case gap(e) != "":
-			out = append(out, listGap{of, e})
+			out = append(out, listGap{at: of, part: e})
 		case m["$open"] != nil:
-			out = append(out, listGap{of, map[string]any{"$open": m["$open"]}})
+			out = append(out, listGap{at: of, part: map[string]any{"$open": m["$open"]}})
+		case m["$perhaps"] != nil:
+			out = append(out, listGap{of, map[string]any{"$unknown": m["$perhaps"]}, true})
 		}
 		for _, field := range fields {
 			if part := at(e, field...); gap(part) != "" {
-				out = append(out, listGap{of + "." + strings.Join(field, "."), part})
+				out = append(out, listGap{at: of + "." + strings.Join(field, "."), part: part})
 			}
 		}
 	}
 	return out
 }
 
-// gapIn is the first of the gaps of a list.
+// gapIn is the first of the gaps of a list by which it is not known what the names
+// in it are.
 func gapIn(container any, name string) string {
-	if gaps := listGaps(name, at(container, name)); len(gaps) > 0 {
-		return openGap(gaps[0].part)
+	gaps := listGaps(name, at(container, name))
+	if i := slices.IndexFunc(gaps, func(g listGap) bool { return !g.perhaps }); i >= 0 {
+		return openGap(gaps[i].part)
 	}
 	return ""
 }
 
-// within is the first gap anywhere in a part of an object.
+// mountGap says why it is not known what is mounted at some place, or whether
+// anything is.
+func mountGap(container any, there func(place string) bool) string {
+	mounts := at(container, "volumeMounts")
+	why := gap(mounts)
+	for _, m := range items(mounts) {
+		place := at(m, "mountPath")
+		if _, known := place.(string); known && !there(path.Clean(scalarText(place))) {
+			continue
+		}
+		for _, g := range listGaps("volumeMounts", []any{m}) {
+			why = cmp.Or(why, openGap(g.part))
+		}
+	}
+	return why
+}
+
+// keepsNothing are the fields of a volume that say nothing of what stands in it.
+var keepsNothing = []string{"defaultMode", "mode", "optional"}
+
+// within is the first gap anywhere in a volume, but for what says nothing of what
+// stands in it.
 func within(v any) string {
 	why := openGap(v)
 	switch v := v.(type) {
 	case map[string]any:
 		for _, k := range sortedNames(v) {
-			why = cmp.Or(why, within(v[k]))
+			if !slices.Contains(keepsNothing, k) {
+				why = cmp.Or(why, within(v[k]))
+			}
 		}
 	case []any:
 		why = cmp.Or(why, anyGap(v, within))
@@ -122,20 +152,31 @@ func within(v any) string {
 // gapsOf looks at a pod and its container of fluxd, as they are declared.
 func gapsOf(pod, container any) podGaps {
 	rest := openGap(container)
-	mounts := cmp.Or(rest, gapIn(container, "volumeMounts"))
+	mounted := func(there func(string) bool) string { return cmp.Or(rest, mountGap(container, there)) }
 	return podGaps{
-		unnamed:   cmp.Or(rest, gapIn(container, "env")),
-		unsourced: cmp.Or(rest, gapIn(container, "envFrom")),
-		unmounted: mounts,
-		unkeyed:   cmp.Or(mounts, keyGap(pod, container)),
+		unnamed:    cmp.Or(rest, gapIn(container, "env")),
+		unsourced:  cmp.Or(rest, gapIn(container, "envFrom")),
+		unmounted:  mounted(flux1.IsCAFolder),
+		unkeyed:    cmp.Or(mounted(holdsKey), keyGap(pod, container)),
+		kubeconfig: mounted(holdsKubeconfig),
 	}
+}
+
+// holdsKey reports whether the deploy key stands below a place, and holdsKubeconfig
+// whether a kubeconfig would, where fluxd looks for either.
+func holdsKey(place string) bool {
+	return place == keyFile || strings.HasPrefix(keyFile, strings.TrimSuffix(place, "/")+"/")
+}
+
+func holdsKubeconfig(place string) bool {
+	return strings.HasPrefix(place, "/root/.kube") || place == "/root"
 }
 
 // keyGap says why the volume in which the deploy key stands is not known.
 func keyGap(pod, container any) string {
 	volumes, why := at(pod, "volumes"), ""
 	for _, m := range items(at(container, "volumeMounts")) {
-		if place := path.Clean(scalarText(at(m, "mountPath"))); place != keyFile && !strings.HasPrefix(keyFile, strings.TrimSuffix(place, "/")+"/") {
+		if !holdsKey(path.Clean(scalarText(at(m, "mountPath")))) {
 			continue
 		}
 		i := slices.IndexFunc(items(volumes), func(v any) bool { return scalarText(at(v, "name")) == scalarText(at(m, "name")) })

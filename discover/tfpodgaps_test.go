@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/flux1"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 )
@@ -116,24 +117,29 @@ func TestUnknownListsOfFluxdAreUnknown(t *testing.T) {
 		code    string // with the cause
 		unknown string
 	}{
-		"env":                     {fluxdPod(https, "env = [for k, v in var.x : { name = k, value = v }]", ""), "containers[0].env", "PROXY_UNKNOWN", "defaultNamespace"},
-		"more of env":             {fluxdPod(https, "env = concat([{ name = \"A\", value = \"b\" }], var.x)", ""), "containers[0].env", "PROXY_UNKNOWN", "defaultNamespace"},
-		"one of env":              {fluxdPod(https, "env = [var.x]", ""), "containers[0].env[0]", "PROXY_UNKNOWN", "defaultNamespace"},
-		"a name in env":           {fluxdPod(https, "env = [{ name = var.x, value = \"b\" }]", ""), "containers[0].env[0].name", "PROXY_UNKNOWN", "defaultNamespace"},
-		"envFrom":                 {fluxdPod(https, "envFrom = var.x", ""), "containers[0].envFrom", "", "defaultNamespace"},
-		"a Secret of envFrom":     {fluxdPod(https, "envFrom = [{ secretRef = { name = var.x } }]", ""), "containers[0].envFrom[0].secretRef.name", "", "defaultNamespace"},
-		"volumeMounts":            {fluxdPod(https, "volumeMounts = var.x", ""), "containers[0].volumeMounts", "CUSTOM_CA", "defaultNamespace"},
-		"a place of a mount":      {fluxdPod(https, "volumeMounts = [{ name = \"a\", mountPath = var.x }]", ""), "containers[0].volumeMounts[0].mountPath", "CUSTOM_CA", "defaultNamespace"},
-		"mounts beside the key":   {fluxdPod(ssh, "volumeMounts = var.x", ""), "containers[0].volumeMounts", "CREDENTIAL_IN_CLUSTER", "defaultNamespace"},
-		"the rest of it":          {fluxdPod(https, "env = []", ", volumes = var.x"), "volumes", "", ""},
-		"the volume of the key":   {fluxdPod(ssh, "volumeMounts = [{ name = \"k\", mountPath = \"/etc/fluxd/ssh\" }]", ", volumes = var.x"), "volumes", "CREDENTIAL_IN_CLUSTER", ""},
-		"more volumes":            {fluxdPod(ssh, "volumeMounts = [{ name = \"k\", mountPath = \"/etc/fluxd/ssh\" }]", ", volumes = concat([], var.x)"), "volumes", "CREDENTIAL_IN_CLUSTER", ""},
-		"one volume":              {fluxdPod(ssh, "volumeMounts = [{ name = \"k\", mountPath = \"/etc/fluxd/ssh\" }]", ", volumes = [var.x]"), "volumes[0]", "CREDENTIAL_IN_CLUSTER", ""},
-		"the account":             {fluxdPod(https, "env = []", ", serviceAccountName = var.x"), "serviceAccountName", "", "serviceAccount"},
-		"a block env":             {fluxdBlocks(https, block("env", "name = env.key\nvalue = env.value"), ""), "containers[0].env[0]", "PROXY_UNKNOWN", "defaultNamespace"},
-		"a block env with a name": {fluxdBlocks(https, block("env", "name = \"GIT_SSL_NO_VERIFY\"\nvalue = \"1\""), ""), "containers[0].env[0]", "PROXY_UNKNOWN", "defaultNamespace"},
-		"a block env_from":        {fluxdBlocks(https, block("env_from", "secret_ref {\n name = \"s\"\n}"), ""), "containers[0].envFrom[0]", "", "defaultNamespace"},
-		"a block volume_mount":    {fluxdBlocks(ssh, block("volume_mount", "name = \"k\"\nmount_path = \"/etc/fluxd/ssh\""), ""), "containers[0].volumeMounts[0]", "CREDENTIAL_IN_CLUSTER", "defaultNamespace"},
+		"env":                      {fluxdPod(https, "env = [for k, v in var.x : { name = k, value = v }]", ""), "containers[0].env", "PROXY_UNKNOWN", "defaultNamespace"},
+		"more of env":              {fluxdPod(https, "env = concat([{ name = \"A\", value = \"b\" }], var.x)", ""), "containers[0].env", "PROXY_UNKNOWN", "defaultNamespace"},
+		"one of env":               {fluxdPod(https, "env = [var.x]", ""), "containers[0].env[0]", "PROXY_UNKNOWN", "defaultNamespace"},
+		"a name in env":            {fluxdPod(https, "env = [{ name = var.x, value = \"b\" }]", ""), "containers[0].env[0].name", "PROXY_UNKNOWN", "defaultNamespace"},
+		"envFrom":                  {fluxdPod(https, "envFrom = var.x", ""), "containers[0].envFrom", "", "defaultNamespace"},
+		"a Secret of envFrom":      {fluxdPod(https, "envFrom = [{ secretRef = { name = var.x } }]", ""), "containers[0].envFrom[0].secretRef.name", "", "defaultNamespace"},
+		"volumeMounts":             {fluxdPod(https, "volumeMounts = var.x", ""), "containers[0].volumeMounts", "CUSTOM_CA", "defaultNamespace"},
+		"a place of a mount":       {fluxdPod(https, "volumeMounts = [{ name = \"a\", mountPath = var.x }]", ""), "containers[0].volumeMounts[0].mountPath", "CUSTOM_CA", "defaultNamespace"},
+		"mounts beside the key":    {fluxdPod(ssh, "volumeMounts = var.x", ""), "containers[0].volumeMounts", "CREDENTIAL_IN_CLUSTER", "defaultNamespace"},
+		"the rest of it":           {fluxdPod(https, "env = []", ", volumes = var.x"), "volumes", "", ""},
+		"the volume of the key":    {fluxdPod(ssh, "volumeMounts = [{ name = \"k\", mountPath = \"/etc/fluxd/ssh\" }]", ", volumes = var.x"), "volumes", "CREDENTIAL_IN_CLUSTER", ""},
+		"more volumes":             {fluxdPod(ssh, "volumeMounts = [{ name = \"k\", mountPath = \"/etc/fluxd/ssh\" }]", ", volumes = concat([], var.x)"), "volumes", "CREDENTIAL_IN_CLUSTER", ""},
+		"one volume":               {fluxdPod(ssh, "volumeMounts = [{ name = \"k\", mountPath = \"/etc/fluxd/ssh\" }]", ", volumes = [var.x]"), "volumes[0]", "CREDENTIAL_IN_CLUSTER", ""},
+		"the account":              {fluxdPod(https, "env = []", ", serviceAccountName = var.x"), "serviceAccountName", "", "serviceAccount"},
+		"a block env":              {fluxdBlocks(https, block("env", "name = env.key\nvalue = env.value"), ""), "containers[0].env[0]", "PROXY_UNKNOWN", "defaultNamespace"},
+		"a block env with a name":  {fluxdBlocks(https, block("env", "name = \"GIT_SSL_NO_VERIFY\"\nvalue = \"1\""), ""), "containers[0].env[0]", "TLS_NOT_VERIFIED", ""},
+		"a block env of a proxy":   {fluxdBlocks(https, block("env", "name = \"https_proxy\"\nvalue = \"http://p\""), ""), "containers[0].env[0]", "PROXY_UNKNOWN", ""},
+		"a block of a kubeconfig":  {fluxdBlocks(https, block("env", "name = \"KUBECONFIG\"\nvalue = \"/x\""), ""), "containers[0].env[0]", "", "defaultNamespace"},
+		"a block of certificates":  {fluxdBlocks(https, block("volume_mount", "name = \"k\"\nmount_path = \"/etc/ssl/certs/own.pem\""), ""), "containers[0].volumeMounts[0]", "CUSTOM_CA", ""},
+		"a volume of certificates": {fluxdPod(https, "volumeMounts = [{ name = var.x, mountPath = \"/etc/ssl/certs\" }]", ""), "containers[0].volumeMounts[0].name", "CUSTOM_CA", ""},
+		"a block at /root/.kube":   {fluxdBlocks(https, block("volume_mount", "name = \"k\"\nmount_path = \"/root/.kube\""), ""), "containers[0].volumeMounts[0]", "", "defaultNamespace"},
+		"a block env_from":         {fluxdBlocks(https, block("env_from", "secret_ref {\n name = \"s\"\n}"), ""), "containers[0].envFrom[0]", "", "defaultNamespace"},
+		"a block volume_mount":     {fluxdBlocks(ssh, block("volume_mount", "name = \"k\"\nmount_path = \"/etc/fluxd/ssh\""), ""), "containers[0].volumeMounts[0]", "CREDENTIAL_IN_CLUSTER", ""},
 		"a block volume": {fluxdBlocks(ssh, "volume_mount {\n name = \"k\"\n mount_path = \"/etc/fluxd/ssh\"\n}", block("volume", "name = \"k\"\nsecret {\n secret_name = \"s\"\n}")),
 			"volumes[0]", "CREDENTIAL_IN_CLUSTER", ""},
 	} {
@@ -154,11 +160,47 @@ func TestUnknownListsOfFluxdAreUnknown(t *testing.T) {
 			if a.Credential.Identity != (migrate.SecretKey{}) && c.code == "CREDENTIAL_IN_CLUSTER" {
 				t.Errorf("the deploy key is taken to be %+v", a.Credential.Identity)
 			}
-			noFinding(t, inv, TLSNotVerified)
+			if c.code != "TLS_NOT_VERIFIED" {
+				noFinding(t, inv, TLSNotVerified)
+			}
 			if strings.Contains(asJSON(inv), "TERRAFORM_DOES_NOT_TELL") {
 				t.Error("the placeholder is told")
 			}
 		})
+	}
+}
+
+// What is not known of a variable, a mount or a volume of which it is known what it is
+// says nothing of a proxy, of certificates, of the deploy key or of a kubeconfig.
+func TestWhatIsNotKnownOfAnotherPartOfThePodIsNoDoubt(t *testing.T) {
+	const https, ssh, mount = "https://git.example.com/a", "git@git.example.com:a", "volumeMounts = [{ name = \"k\", mountPath = \"/etc/fluxd/ssh\" }]"
+	block := func(name, content string) string {
+		return "dynamic \"" + name + "\" {\n for_each = var.x ? [1] : []\n content {\n" + content + "\n }\n}\n"
+	}
+	for name, config := range map[string]string{
+		"a block env with a name":      fluxdBlocks(https, block("env", "name = \"DD_AGENT_HOST\"\nvalue = \"h\""), ""),
+		"a value in env":               fluxdPod(https, "env = [{ name = \"DD_AGENT_HOST\", value = var.x }]", ""),
+		"a volume mounted elsewhere":   fluxdPod(https, "volumeMounts = [{ name = var.x, mountPath = \"/tmp\" }]", ""),
+		"a block of one":               fluxdBlocks(https, block("volume_mount", "name = \"k\"\nmount_path = \"/tmp\""), ""),
+		"a path in its volume":         fluxdPod(https, "volumeMounts = [{ name = \"k\", mountPath = \"/tmp\", subPath = var.x }]", ""),
+		"one beside the key":           fluxdPod(ssh, "volumeMounts = [{ name = \"k\", mountPath = \"/etc/fluxd/ssh\" }, { name = var.x, mountPath = \"/tmp\" }]", `, volumes = [{ name = "k", secret = { secretName = "s" } }]`),
+		"a mode of the key's volume":   fluxdPod(ssh, mount, `, volumes = [{ name = "k", secret = { secretName = "s", defaultMode = var.x } }]`),
+		"a mode of the key":            fluxdPod(ssh, mount, `, volumes = [{ name = "k", secret = { secretName = "s", items = [{ key = "identity", path = "identity", mode = var.x }] } }]`),
+		"a mode of a projected one":    fluxdPod(ssh, mount, `, volumes = [{ name = "k", projected = { defaultMode = var.x, sources = [{ secret = { name = "s", optional = var.x } }] } }]`),
+		"a mode of a volume in blocks": fluxdBlocks(ssh, "volume_mount {\n name = \"k\"\n mount_path = \"/etc/fluxd/ssh\"\n}", "volume {\n name = \"k\"\n secret {\n secret_name = \"s\"\n default_mode = var.x\n }\n}"),
+	} {
+		inv := declaredBy(t, map[string]string{"main.tf": config})
+		equal(t, name+": agents", agentIDs(inv), []string{"flux/flux"})
+		for _, code := range []flux1.Code{ProxyUnknown, CustomCA, CredentialInCluster, TLSNotVerified} {
+			noFinding(t, inv, code)
+		}
+		a := inv.Agents[0]
+		if slices.Contains(a.Unknown, "defaultNamespace") {
+			t.Errorf("%s: not known are %v", name, a.Unknown)
+		}
+		if strings.Contains(config, ssh) && fmt.Sprint(a.Credential.Identity) != "Secret/flux/s key identity" {
+			t.Errorf("%s: the deploy key is %v", name, a.Credential.Identity)
+		}
 	}
 }
 

@@ -319,14 +319,19 @@ func asDeployment(tree map[string]any, path []string) map[string]any {
 	return map[string]any{"spec": map[string]any{"template": pod}}
 }
 
-// knownNames are the variables of which the names are known, and that they are
-// there at all; that there are others is a gap of the pod.
+// knownNames are the variables of which the names are known; that there are others
+// is a gap of the pod. The value of one that may not be there is not known.
 func knownNames(env []terraform.EnvVar) []terraform.EnvVar {
 	var out []terraform.EnvVar
 	for _, e := range env {
-		if _, ok := e.Name.Str(); ok && len(e.Unknown) == 0 {
-			out = append(out, e)
+		if _, ok := e.Name.Str(); !ok {
+			continue
 		}
+		if len(e.Unknown) > 0 {
+			unknown := &terraform.Node{Kind: terraform.Unknown, Causes: e.Unknown}
+			e = terraform.EnvVar{Name: e.Name, Value: unknown, Gap: unknown}
+		}
+		out = append(out, e)
 	}
 	return out
 }
@@ -390,9 +395,9 @@ func (d *declared) setFallback(p *declaredPod) {
 	if d.DefaultNamespace != "" || slices.Contains(d.Unknown, "defaultNamespace") {
 		return
 	}
-	given := p.unnamed != "" || p.unsourced != "" || p.unmounted != "" || slices.ContainsFunc(container.Env, func(e corev1.EnvVar) bool { return e.Name == "KUBECONFIG" }) || len(container.EnvFrom) > 0 ||
+	given := p.unnamed != "" || p.unsourced != "" || p.kubeconfig != "" || slices.ContainsFunc(container.Env, func(e corev1.EnvVar) bool { return e.Name == "KUBECONFIG" }) || len(container.EnvFrom) > 0 ||
 		slices.ContainsFunc(container.VolumeMounts, func(m corev1.VolumeMount) bool {
-			return strings.HasPrefix(path.Clean(m.MountPath), "/root/.kube") || path.Clean(m.MountPath) == "/root"
+			return holdsKubeconfig(path.Clean(m.MountPath))
 		})
 	if given {
 		d.unknown("defaultNamespace")
@@ -720,7 +725,7 @@ func podTemplate(tree map[string]any) corev1.PodTemplateSpec {
 		}
 		for _, m := range items(at(v, "volumeMounts")) {
 			mount := corev1.VolumeMount{Name: nameIn(m, "name"), MountPath: nameIn(m, "mountPath"), SubPath: nameIn(m, "subPath")}
-			if mount.Name != "" && mount.MountPath != "" && gap(at(m, "subPath")) == "" {
+			if mount.Name != "" && mount.MountPath != "" && gap(at(m, "subPath")) == "" && at(m, "$perhaps") == nil {
 				c.VolumeMounts = append(c.VolumeMounts, mount)
 			}
 		}

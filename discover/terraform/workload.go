@@ -413,7 +413,8 @@ var repeated = map[string]string{
 // Tree returns the object that is declared as maps and lists, by the names of
 // its fields. What is not known in it is a map with the key "$unknown", what is
 // sensitive one with "$sensitive", and a map that may hold further keys has the
-// key "$open"; under these, but for "$sensitive", stand the causes in words.
+// key "$open", and a variable or a mount that may be there or not "$perhaps"; under
+// these, but for "$sensitive", stand the causes in words.
 func (w *Workload) Tree() map[string]any {
 	if w.Object == nil {
 		return blockTree(w.Resource.scope.l, w.Resource.Body)
@@ -438,7 +439,11 @@ func blockTree(l *loader, b *Body) map[string]any {
 	}
 	for _, x := range b.Blocks {
 		block := blockTree(l, x.Body)
-		if len(x.Unknown) > 0 {
+		switch {
+		case len(x.Unknown) == 0:
+		case x.Type == "env" || x.Type == "volume_mount": // of which the name or the place may tell that it does not matter
+			block["$perhaps"] = causeTexts(x.Unknown)
+		default:
 			block = map[string]any{"$unknown": causeTexts(x.Unknown)}
 		}
 		if list, ok := repeated[x.Type]; ok {
