@@ -383,26 +383,8 @@ func fluxdIn(labels map[string]string, pod *corev1.PodTemplateSpec) *corev1.Cont
 		if ofFlux2 {
 			continue
 		}
-		clues := 0
+		clues := cluesOf(pod, c)
 		if n := imageName(c.Image); n == "flux" || n == "fluxd" {
-			clues++
-		}
-		if c.Name == "flux" || c.Name == "fluxd" {
-			clues++
-		}
-		for _, p := range []*corev1.Probe{c.LivenessProbe, c.ReadinessProbe} {
-			if p != nil && p.HTTPGet != nil && strings.HasPrefix(p.HTTPGet.Path, "/api/flux/") {
-				clues++
-				break
-			}
-		}
-		if pod.Labels["app"] == "flux" || pod.Labels["name"] == "flux" {
-			clues++
-		}
-		if slices.ContainsFunc(words, func(a string) bool {
-			name, _, _ := strings.Cut(strings.TrimPrefix(a, "--"), "=")
-			return strings.HasPrefix(a, "--") && flux1.FlagNamed(name) != nil && (strings.HasPrefix(name, "git-") || strings.HasPrefix(name, "k8s-"))
-		}) {
 			clues++
 		}
 		if clues >= 2 {
@@ -410,6 +392,31 @@ func fluxdIn(labels map[string]string, pod *corev1.PodTemplateSpec) *corev1.Cont
 		}
 	}
 	return nil
+}
+
+// cluesOf counts what speaks for fluxd in a container, beside its image: its name, a
+// probe, a label of its pod, a flag.
+func cluesOf(pod *corev1.PodTemplateSpec, c *corev1.Container) int {
+	clues := 0
+	if c.Name == "flux" || c.Name == "fluxd" {
+		clues++
+	}
+	for _, p := range []*corev1.Probe{c.LivenessProbe, c.ReadinessProbe} {
+		if p != nil && p.HTTPGet != nil && strings.HasPrefix(p.HTTPGet.Path, "/api/flux/") {
+			clues++
+			break
+		}
+	}
+	if pod.Labels["app"] == "flux" || pod.Labels["name"] == "flux" {
+		clues++
+	}
+	if slices.ContainsFunc(slices.Concat(c.Command, c.Args), func(a string) bool {
+		name, _, _ := strings.Cut(strings.TrimPrefix(a, "--"), "=")
+		return strings.HasPrefix(a, "--") && flux1.FlagNamed(name) != nil && (strings.HasPrefix(name, "git-") || strings.HasPrefix(name, "k8s-"))
+	}) {
+		clues++
+	}
+	return clues
 }
 
 // notFound reports whether an object is not there.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/fluxover/fluxover/discover/terraform"
 	"github.com/fluxover/fluxover/migrate/flux1"
+	corev1 "k8s.io/api/core/v1"
 )
 
 // gap says why a part of a declared object is not known; empty if it is. A part
@@ -192,8 +193,8 @@ func keyGap(pod, container any) string {
 
 // maybeFluxd says why it is not known whether a workload that is declared runs a
 // fluxd, where none is seen in it; empty if it is known. whole is true if it is
-// not even known which images it runs.
-func maybeFluxd(tree map[string]any, w *terraform.Workload) (why string, whole bool) {
+// not even known which images it runs, and nothing else speaks for another program.
+func maybeFluxd(tree map[string]any, w *terraform.Workload, pod *corev1.PodTemplateSpec) (why string, whole bool) {
 	var part any = tree
 	for _, field := range []string{"spec", "template", "spec", "containers"} {
 		next := at(part, field)
@@ -208,25 +209,46 @@ func maybeFluxd(tree map[string]any, w *terraform.Workload) (why string, whole b
 	for i := range w.Containers {
 		c := &w.Containers[i]
 		image := imageName(imageText(c.Image))
-		switch {
-		case slices.Contains(besideFluxd, image) || isFlux2Image(image):
+		if slices.Contains(besideFluxd, image) || isFlux2Image(image) {
 			continue
-		case strings.Contains(image, placeholder):
-			return causes(c.Image), true
 		}
-		for _, words := range []*terraform.Node{c.Command, c.Args} {
-			if words != nil && words.Kind == terraform.List {
-				for _, n := range words.List {
+		words := ""
+		for _, list := range []*terraform.Node{c.Command, c.Args} {
+			if list != nil && list.Kind == terraform.List {
+				for _, n := range list.List {
 					if n.Kind != terraform.Scalar {
-						why = cmp.Or(why, causes(n))
+						words = cmp.Or(words, causes(n))
 					}
 				}
-			} else if words != nil && words.Kind != terraform.Scalar {
-				why = cmp.Or(why, causes(words))
+			} else if list != nil && list.Kind != terraform.Scalar {
+				words = cmp.Or(words, causes(list))
 			}
 		}
+		if !strings.Contains(image, placeholder) {
+			why = cmp.Or(why, words)
+			continue
+		}
+		if words != "" || i >= len(items(part)) || mayHaveClues(tree, items(part)[i], pod, &pod.Spec.Containers[i]) {
+			return causes(c.Image), true
+		}
+		// With the image of fluxd it would be no agent either: see fluxdIn.
+		why = cmp.Or(why, causes(c.Image))
 	}
 	return why, false
+}
+
+// mayHaveClues reports whether anything beside its image and its words, which are
+// known, speaks for fluxd in a container, or may.
+func mayHaveClues(tree map[string]any, container any, pod *corev1.PodTemplateSpec, c *corev1.Container) bool {
+	unsure := openGap(container) != "" || strings.Contains(c.Name, placeholder) || openGap(at(tree, "spec", "template")) != "" || openGap(at(tree, "spec", "template", "metadata")) != ""
+	labels := at(tree, "spec", "template", "metadata", "labels")
+	for _, name := range []string{"app", "name"} {
+		unsure = unsure || gap(at(labels, name)) != "" || at(labels, name) == nil && openGap(labels) != ""
+	}
+	for _, probe := range []string{"livenessProbe", "readinessProbe"} {
+		unsure = unsure || within(at(container, probe, "httpGet", "path")) != "" || openGap(at(container, probe)) != "" || openGap(at(container, probe, "httpGet")) != ""
+	}
+	return unsure || cluesOf(pod, c) > 0
 }
 
 // imageText is an image's text, with the placeholder in place of each part that

@@ -40,8 +40,10 @@ func TestAWorkloadThatMayRunFluxdIsSaid(t *testing.T) {
 			return manifestOf(n, podWith("var.x ? ["+fluxd+", "+fluxd+"] : ["+fluxd+"]", ""))
 		},
 		"one container": func(n string) string { return manifestOf(n, podWith("[var.x]", "")) },
-		"an image":      func(n string) string { return manifestOf(n, podWith("[{ name = \"app\", image = var.x }]", "")) },
-		"blocks":        func(n string) string { return blocks(n, dynamic("container.value.image")) },
+		"an image": func(n string) string {
+			return manifestOf(n, podWith("[{ name = \"app\", image = var.x, args = [var.x] }]", ""))
+		},
+		"blocks": func(n string) string { return blocks(n, dynamic("container.value.image")) },
 		"a document": func(n string) string {
 			return "variable \"x\" {}\nresource \"kubectl_manifest\" \"" + n + "\" {\n yaml_body = var.x\n}\n"
 		},
@@ -83,6 +85,38 @@ func TestAWorkloadThatMayRunFluxdIsSaid(t *testing.T) {
 		}
 		noFinding(t, inv, TerraformUncertain)
 		noFinding(t, inv, TerraformObjectsUnknown)
+	}
+	// So may what is known beside an image that is not.
+	labelled := func(labels, container string) string {
+		return manifestOf("web", "{ template = { metadata = { labels = "+labels+" }, spec = { containers = [{ "+container+", image = \"${var.x}:1\" }] } } }")
+	}
+	for what, c := range map[string]struct {
+		config string
+		said   bool
+	}{
+		"a name":                     {labelled(`{ app = "web" }`, `name = "web"`), false},
+		"arguments":                  {labelled(`{ app = "web" }`, `name = "web", command = ["/web"], args = ["--port=80"]`), false},
+		"blocks":                     {blocks("web", "container {\n name = \"web\"\n image = var.x\n args = [\"--port=80\"]\n}"), false},
+		"arguments that are unknown": {labelled(`{ app = "web" }`, `name = "web", args = ["--port=${var.x}"]`), true},
+		"a name that is unknown":     {labelled(`{ app = "web" }`, `name = var.x`), true},
+		"labels that are unknown":    {labelled(`merge({ a = "web" }, var.x)`, `name = "web"`), true},
+		"other labels than that":     {labelled(`merge({ app = "web", name = "web" }, { of = var.x })`, `name = "web"`), false},
+		"a probe that is unknown":    {labelled(`{ app = "web" }`, `name = "web", livenessProbe = { httpGet = { path = var.x } }`), true},
+		"the name of fluxd":          {labelled(`{ app = "web" }`, `name = "flux"`), true},
+		"its label":                  {labelled(`{ app = "flux" }`, `name = "web"`), true},
+		"a flag of its":              {labelled(`{ app = "web" }`, `name = "web", args = ["--git-branch=main"]`), true},
+		"its probe":                  {labelled(`{ app = "web" }`, `name = "web", livenessProbe = { httpGet = { path = "/api/flux/v6/identity.pub" } }`), true},
+		"an operator":                {strings.ReplaceAll(labelled(`{ app = "web" }`, `name = var.x`), `"web"`, `"flux-helm-operator"`), true},
+	} {
+		inv := declaredBy(t, map[string]string{"main.tf": c.config})
+		equal(t, what+": agents", len(inv.Agents), 0)
+		told := slices.ContainsFunc(inv.Findings, func(f migrate.Finding) bool {
+			return (f.Code == TerraformObjectsUnknown.Name || f.Code == TerraformUncertain.Name) && strings.Contains(f.Message, `"var.x"`)
+		})
+		equal(t, what+": said", told, c.said)
+		if strings.Contains(asJSON(inv), "none is named for Flux") {
+			t.Errorf("%s: it is said that none is named for Flux", what)
+		}
 	}
 	// An image is told by how it ends, too.
 	inv := declaredBy(t, map[string]string{"main.tf": manifestOf("agent", podWith(`[{ name = "flux", image = "${var.x}/fluxcd/flux:1.25.4", args = ["--sync-interval=1m"] }]`, ""))})

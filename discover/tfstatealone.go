@@ -94,7 +94,7 @@ func (c *configuration) hidden(ctx context.Context, s stateFile) error {
 	slices.Sort(others)
 	others = slices.Compact(others)
 	if len(others) > 0 {
-		c.find(TerraformStateHidden.About("", s.name, s.name, "the state marks as sensitive what these run, of which none is named for Flux: "+listed(others, len(others), maxHidden)))
+		c.find(TerraformStateHidden.About("", s.name, s.name, "the state marks as sensitive what these run, of which none is named as a Flux v1 agent is: "+listed(others, len(others), maxHidden)))
 	}
 	return nil
 }

@@ -268,7 +268,7 @@ func TestWhatAStateAloneHidesOrDestroysIsTold(t *testing.T) {
 	said(t, inv, "TERRAFORM_STATE_ONLY", "helm_release.gone", "deposed")
 	said(t, inv, "TERRAFORM_STATE_ONLY", "kubernetes_manifest.old", "deposed")
 	said(t, inv, "TERRAFORM_STATE_HIDDEN", "kubernetes_stateful_set_v1.flux-daemon", "StatefulSet ops/flux-daemon")
-	said(t, inv, "TERRAFORM_STATE_HIDDEN", "none is named for Flux: kubernetes_daemonset.other, kubernetes_deployment_v1.gitops, kubernetes_manifest.anything")
+	said(t, inv, "TERRAFORM_STATE_HIDDEN", "none is named as a Flux v1 agent is: kubernetes_daemonset.other, kubernetes_deployment_v1.gitops, kubernetes_manifest.anything")
 }
 
 // Agents of several states that go through provider configurations of the same

@@ -345,7 +345,7 @@ type unclear struct {
 // maybe says of a workload in which no fluxd is seen that there may be one, where
 // that is not known.
 func (c *configuration) maybe(w *terraform.Workload, tree map[string]any, d *appsv1.Deployment) {
-	why, whole := maybeFluxd(tree, w)
+	why, whole := maybeFluxd(tree, w, &d.Spec.Template)
 	if why == "" {
 		return
 	}
@@ -372,7 +372,7 @@ func (c *configuration) saysUnclear() {
 	}
 	slices.Sort(words)
 	first := c.unclear[0]
-	c.find(TerraformObjectsUnknown.About("", first.Address, place(first.Position), "it is not known what these are or run, of which none is named for Flux: "+listed(words, len(words), maxHidden)))
+	c.find(TerraformObjectsUnknown.About("", first.Address, place(first.Position), "it is not known what these are or run, of which none is named as a Flux v1 agent is: "+listed(words, len(words), maxHidden)))
 }
 
 // asksUnknown reports whether it is unknown what a container asks for.
