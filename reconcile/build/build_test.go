@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -184,11 +185,27 @@ func TestNothingSecretOfARemoteBaseIsShown(t *testing.T) {
 		"https://u:hidden@127.0.0.1:1/x", "https://u:p@hidden@127.0.0.1:1/x", "https://u:hidden@p@127.0.0.1:1/x", "https://hidden@127.0.0.1:1/x",
 		"https://127.0.0.1:1/x?token=hidden", "https://127.0.0.1:1/x?user=a@hidden", "https://u:p?hidden@127.0.0.1:1/x", "https://u:hidden?p@127.0.0.1:1/x",
 		"git::https://u:p@hidden@127.0.0.1:1/x", "ssh://git:hidden@127.0.0.1:1/x", "u:hidden@github.com/x/y", "github.com/x/y?token=hidden", "git@github.com:x/y?token=hidden",
+		"https://u:hid/hidden@127.0.0.1:1/x", "https://hidden/p@127.0.0.1:1/x", "https://u:hidden/p@127.0.0.1:1/x@v1", "u:hidden/p@github.com/x", "u:p/hidden@github.com/x@v1",
 	} {
 		in := readFixture(t, "remote-git-base").in
 		in.Tree = fstest.MapFS{"apps/kustomization.yaml": {Data: []byte("resources: [\"" + base + "\"]\n")}}
 		_, err := Objects(t.Context(), in)
 		if !errors.Is(err, ErrRemoteBase) || strings.Contains(err.Error(), "hidden") {
+			t.Errorf("%s: %v", base, err)
+		}
+	}
+}
+
+// What is no secret stays, so that one sees which base it is.
+func TestTheHostOfARemoteBaseIsShown(t *testing.T) {
+	for base, want := range map[string]string{
+		"https://127.0.0.1:1/x@v1/y": "https://127.0.0.1:1/x@v1/y", "https://git.example.com/x/@scope/y?ref=a@b": "https://git.example.com/x/@scope/y",
+		"https://u:hidden@git.example.com/x@v1": "https://git.example.com/x@v1", "git@github.com:x/y@v1": "git@github.com:x/y@v1", "github.com/x/y@v1": "github.com/x/y@v1",
+		"ssh://git@github.com/x/y@v1": "ssh://github.com/x/y@v1", "https://u:hidden/p@git.example.com/x": "https://***@git.example.com/x", "https://git/x@v1": "https://***@v1",
+	} {
+		in := readFixture(t, "remote-git-base").in
+		in.Tree = fstest.MapFS{"apps/kustomization.yaml": {Data: []byte("resources: [\"" + base + "\"]\n")}}
+		if _, err := Objects(t.Context(), in); !errors.Is(err, ErrRemoteBase) || !strings.Contains(err.Error(), strconv.Quote(want)) {
 			t.Errorf("%s: %v", base, err)
 		}
 	}

@@ -358,7 +358,8 @@ func isHTTP(s string) bool {
 	return strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "https://")
 }
 
-// redact hides what a URL may hold of a user, a password and a query.
+// redact hides what a URL may hold of a user, a password and a query. An "@" in its
+// path belongs to no user, unless what stands before the path is no host.
 func redact(e string) string {
 	scheme, rest, ok := strings.Cut(e, "://")
 	if ok {
@@ -366,15 +367,27 @@ func redact(e string) string {
 	} else {
 		scheme, rest = "", e
 	}
-	at, query := strings.LastIndex(rest, "@"), strings.IndexByte(rest, '?')
+	authority := rest
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		authority = rest[:i]
+	}
+	at, hidden := strings.LastIndex(authority, "@"), ""
+	host, port, colon := strings.Cut(authority, ":")
+	switch isHost := strings.Contains(host, ".") && (!ok || strings.Trim(port, "0123456789") == ""); {
+	case !ok && strings.Contains(host, "@"), !ok && !colon && at >= 0: // git@host:path has no password
+		at = -1
+	case at < 0 && !isHost: // a password may hold a slash
+		at, hidden = strings.LastIndex(rest, "@"), "***@"
+	}
+	query := strings.IndexByte(rest, '?')
 	if query >= 0 && query < at { // a part of the password, or before one of its own
 		return scheme + "***"
 	}
 	if query >= 0 {
 		rest = rest[:query]
 	}
-	if at >= 0 && (ok || strings.Contains(rest[:at], ":")) { // git@host:path has no password
-		rest = rest[at+1:]
+	if at >= 0 {
+		rest = hidden + rest[at+1:]
 	}
 	return scheme + rest
 }
