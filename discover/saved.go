@@ -425,10 +425,15 @@ func (p *packer) keepNamed(dir string, v any) {
 				}
 				// kustomize takes a file of any name for manifests.
 				masked, err := flux1.Mask(content, p.mask, p.config.Limits)
-				if err != nil {
-					masked = []byte(flux1.MaskURLs(string(content), p.mask))
+				switch {
+				case err == nil:
+					p.keep(at, masked)
+				case p.kept[at] != nil:
+				case flux1.MayHoldSecret(string(content)):
+					p.leftOut(at, err)
+				default:
+					p.keep(at, []byte(flux1.MaskURLs(string(content), p.mask)))
 				}
-				p.keep(at, masked)
 			}
 		}
 	}

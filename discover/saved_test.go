@@ -308,6 +308,26 @@ func TestAFileThatCannotBeReadWholeIsNotSaved(t *testing.T) {
 	}
 }
 
+// A file of another name than a manifest's that cannot be read may hold a Secret all
+// the same, and so may a document of a patch that is not its first.
+func TestNoSecretBesideABadDocumentIsSaved(t *testing.T) {
+	const secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\nstringData: {p: MARKED-SECRET}\n"
+	was := readTree(t, treeOf("-- apps/kustomization.yaml --\nresources: [bundle.txt]\nconfigMapGenerator:\n- name: c\n  files: [plain.txt, other.txt]\n"+
+		"patches:\n- target: {name: a}\n  path: patch.yaml\n- target: {kind: Secret}\n  patch: |\n    metadata: {labels: {a: b}}\n    ---\n    stringData: {p: MARKED-SECRET}\n"+
+		"-- apps/bundle.txt --\n"+secret+"---\n{{ template }}\n-- apps/other.txt --\n{{ x }}: https://u:MARKED-SECRET@h/\n-- apps/plain.txt --\nmode=fast\n"+
+		"-- apps/patch.yaml --\nmetadata: {labels: {a: b}}\n---\n"+secret), func(o *CheckoutOptions) { o.Paths = []string{"apps"} })
+	is, text := saveAndOpen(t, was)
+	if i := strings.Index(text, "MARKED-SECRET"); i >= 0 {
+		t.Errorf("saved is: %s", text[max(0, i-200):i+40])
+	}
+	wantFinding(t, is, NotSaved, "apps/bundle.txt")
+	for _, kept := range []string{"mode=fast", "{{ x }}: https://u:"} {
+		if !strings.Contains(text, kept) {
+			t.Errorf("%q is not kept", kept)
+		}
+	}
+}
+
 func TestWithoutItsKeysASavedInventoryDoesNotHandOverEncryptedFiles(t *testing.T) {
 	key, err := sops.NewAge()
 	if err != nil {

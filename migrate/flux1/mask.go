@@ -415,12 +415,21 @@ func (m *masker) inline(text string, target map[string]any) string {
 
 // documents masks each document of a text.
 func (m *masker) documents(text string) string {
+	out, err := maskDocuments(text, func(document []byte) ([]byte, error) { return maskDocument(document, m.mask) })
+	m.failed = m.failed || err != nil
+	return out
+}
+
+// maskDocuments puts in the place of each document of a text what mask makes of it;
+// of nil, the document stays.
+func maskDocuments(text string, mask func([]byte) ([]byte, error)) (string, error) {
 	var out, document strings.Builder
+	var failed error
 	end := func() {
-		masked, err := maskDocument([]byte(document.String()), m.mask)
+		masked, err := mask([]byte(document.String()))
 		switch {
 		case err != nil:
-			m.failed = true
+			failed = err
 		case masked != nil:
 			if out.Len() > 0 {
 				out.WriteByte('\n') // a document does not begin in the line of its marker
@@ -440,7 +449,7 @@ func (m *masker) documents(text string) string {
 		document.WriteString(line)
 	}
 	end()
-	return out.String()
+	return out.String(), failed
 }
 
 // MayPatchSecret reports whether what a patch in a kustomization file is applied
@@ -457,11 +466,21 @@ func MayPatchSecret(target map[string]any) bool {
 
 // MaskPatch masks a patch whose target may be a Secret: all values of a JSON
 // patch, or those of the Secret that a merge patch is; of data alone where the
-// target may be of another kind. Any other patch stays as it is.
+// target may be of another kind. Any other patch stays as it is. Of several documents
+// each is masked.
 func MaskPatch(content []byte, target map[string]any, mask func(string) string) ([]byte, error) {
 	if !MayPatchSecret(target) {
 		return content, nil
 	}
+	masked, err := maskDocuments(string(content), func(document []byte) ([]byte, error) { return maskPatch(document, target, mask) })
+	if err != nil {
+		return nil, err
+	}
+	return []byte(masked), nil
+}
+
+// maskPatch is [MaskPatch] of one document; nil if it holds nothing to mask.
+func maskPatch(content []byte, target map[string]any, mask func(string) string) ([]byte, error) {
 	asJSON, err := sigsyaml.YAMLToJSON(content)
 	if err != nil {
 		return nil, errNotMasked
@@ -491,10 +510,18 @@ func MaskPatch(content []byte, target map[string]any, mask func(string) string) 
 		}
 	}
 	if !m.changed {
-		return content, nil
+		return nil, nil
 	}
 	return json.Marshal(tree)
 }
+
+// secretTrace is what a Secret, or what makes one, or a document of SOPS has in any
+// spelling of YAML or JSON.
+var secretTrace = regexp.MustCompile(`(?i)["']?\bkind["']?\s*:\s*(?:[!&][^\s]*\s+)*["']?Secret|["']?\bsops["']?\s*:|\bENC\[AES256|\bstringData\b`)
+
+// MayHoldSecret reports whether a text that cannot be read as documents may hold a
+// Secret all the same.
+func MayHoldSecret(text string) bool { return secretTrace.MatchString(text) }
 
 // maskAll masks every text below a value. What a JSON patch sets under data is
 // encoded, so the masked text is too: it fits both fields.

@@ -111,6 +111,45 @@ func FuzzMask(f *testing.F) {
 	})
 }
 
+// A patch may be of several documents, of which each may be a Secret's.
+func TestEachDocumentOfAPatchIsMasked(t *testing.T) {
+	target := map[string]any{"name": "a"}
+	for text, want := range map[string]string{
+		"metadata: {labels: {a: b}}\n":                                                                                                   "metadata: {labels: {a: b}}\n",
+		"metadata: {labels: {a: b}}\n---\nkind: Secret\nstringData: {a: MARKED}\n":                                                       "metadata: {labels: {a: b}}\n---\n{\"kind\":\"Secret\",\"stringData\":{\"a\":\"" + maskForTest("MARKED") + "\"}}\n",
+		"---\n- {op: add, path: /metadata/labels/a, value: b}\n--- # and\n- {op: add, path: /stringData/a, value: MARKED}\n":             "",
+		"kind: Secret\nstringData: {a: MARKED}\n---\nkind: Secret\nmetadata: {name: b}\ndata: {a: TUFSS0VE}\n---\nmetadata: {name: c}\n": "",
+	} {
+		masked, err := MaskPatch([]byte(text), target, maskForTest)
+		if err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		if got := string(masked); strings.Contains(got, "MARKED") || strings.Contains(got, "TUFSS0VE") || want != "" && got != want {
+			t.Errorf("%q is masked as %q, want %q", text, got, want)
+		}
+		if a, b := strings.Count(text, "---"), strings.Count(string(masked), "---"); a != b {
+			t.Errorf("%q is masked as %q, with other documents", text, masked)
+		}
+	}
+	if _, err := MaskPatch([]byte("a: b\n---\nstringData: {a: MARKED\n"), target, maskForTest); err == nil {
+		t.Error("what cannot be read is kept")
+	}
+}
+
+// What a Secret has is seen in any spelling, so that a file which cannot be read is not
+// kept for its name's sake.
+func TestATraceOfASecretIsSeen(t *testing.T) {
+	for text, want := range map[string]bool{
+		"kind: Secret\n---\n{{ x }}": true, "  - kind:   'Secret'": true, `{"kind" : "Secret"`: true, "kind: !!str Secret": true, "kind: &a Secret": true, "sops:\n  mac: x": true, `"sops":{`: true,
+		"a: ENC[AES256_GCM,data:x]": true, "kind: SecretGenerator": true, "stringData: {{ .x }}": true,
+		"kind: ConfigMap\n{{ x }}": false, "mode=fast": false, "# the Secret of it": false, "kinds: Secret": false,
+	} {
+		if got := MayHoldSecret(text); got != want {
+			t.Errorf("%q: %t", text, got)
+		}
+	}
+}
+
 // What is masked inline is read again by whoever builds the folder.
 func TestDocumentsThatAreMaskedInlineCanBeRead(t *testing.T) {
 	for _, text := range []string{
