@@ -85,7 +85,8 @@ func aspects(t *testing.T, src *goSource) []aspect {
 	discovery := readFiles(t, []string{"discover"}, func(name string) bool { return strings.HasSuffix(name, "_test.go") })
 	agent := readCorpus(t, "reconcile", "migrate/cutover", "e2e")
 	shown, named := testWords(t), identifiersOfCodes(src)
-	chartValues := recordedChartValues(t)
+	chartValues, planned := recordedChartValues(t), shownFields(t)
+	explained := readFiles(t, []string{"emit"}, func(name string) bool { return strings.HasSuffix(name, "_test.go") })
 	return []aspect{
 		{"hazard", hazardNames(), func(h string) bool { return !slices.Contains(openHazards(), h) }},
 		{"finding", findingNames(), func(c string) bool { return shown[c] != "" || named[c] != "" }},
@@ -96,8 +97,8 @@ func aspects(t *testing.T, src *goSource) []aspect {
 			return agent.holds(`"` + v[strings.LastIndex(v, ".")+1:] + `"`)
 		}},
 		{"planned field", plannedFields(src), func(f string) bool {
-			_, name, _ := strings.Cut(f, ".")
-			return all.holds(`"`+name+`"`) || all.holds(name+":")
+			kind, name, _ := strings.Cut(f, ".")
+			return planned[f] || explained.matches(kind+`/\S+ \.spec\.`+name+`\b`) // a line of such an object, which is explained
 		}},
 		{"condition reason", conditionReasons(src), func(r string) bool { return agent.holds(r) || agent.holds(r+"Reason") }},
 		{"Terraform function", terraformForms(true), func(f string) bool { return configurations.holds(f+"(") || discovery.holds(f+"(") }},
@@ -122,6 +123,11 @@ func (c corpus) holds(words string) bool {
 	}
 	// The plain search is much faster, and says no to most.
 	return strings.Contains(c.text, words) && regexp.MustCompile(pattern).MatchString(c.text)
+}
+
+// matches reports whether an expression is found in the text.
+func (c corpus) matches(expression string) bool {
+	return regexp.MustCompile(expression).MatchString(c.text)
 }
 
 func isWord(b byte) bool {
@@ -338,6 +344,73 @@ func plannedFields(src *goSource) []string {
 		})
 	}
 	return slices.Sorted(maps.Keys(out))
+}
+
+// groupsOfPlanned are the API groups of the kinds of Flux v2 that the planner writes.
+var groupsOfPlanned = map[string]string{"Kustomization": "kustomize.toolkit.fluxcd.io", "GitRepository": "source.toolkit.fluxcd.io"}
+
+// shownFields are the fields of Flux v2's objects, as KIND.FIELD, that a golden of a
+// plan shows in such an object.
+func shownFields(t *testing.T) map[string]bool {
+	t.Helper()
+	out := map[string]bool{}
+	for _, folder := range []string{"migrate/testdata/plan", "discover/testdata/plan"} {
+		files, err := filepath.Glob(filepath.Join(moduleRoot, folder, "*.yaml"))
+		if err != nil || len(files) == 0 {
+			t.Fatal("no goldens of plans in ", folder, err)
+		}
+		for _, name := range files {
+			content, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var plan any
+			if err := yaml.Unmarshal(content, &plan); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			fieldsShown(plan, out)
+		}
+	}
+	return out
+}
+
+// fieldsShown notes those of the objects in a value.
+func fieldsShown(v any, out map[string]bool) {
+	switch v := v.(type) {
+	case []any:
+		for _, e := range v {
+			fieldsShown(e, out)
+		}
+	case map[string]any:
+		kind, _ := v["kind"].(string)
+		version, _ := v["apiVersion"].(string)
+		if group, _, _ := strings.Cut(version, "/"); group != "" && groupsOfPlanned[kind] == group {
+			spec, _ := v["spec"].(map[string]any)
+			for field := range spec {
+				out[kind+"."+field] = true
+			}
+		}
+		for _, e := range v {
+			fieldsShown(e, out)
+		}
+	}
+}
+
+// A field counts where an object of its kind has it, and nowhere else.
+func TestAFieldOfAnotherKindIsNoCase(t *testing.T) {
+	got := map[string]bool{}
+	fieldsShown(map[string]any{
+		"objects": []any{
+			map[string]any{"apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization", "spec": map[string]any{"prune": true, "sourceRef": map[string]any{"branch": "b"}}},
+			map[string]any{"apiVersion": "v1", "kind": "Service", "spec": map[string]any{"timeout": "1m"}},
+			map[string]any{"apiVersion": "example.com/v1", "kind": "GitRepository", "spec": map[string]any{"url": "u"}},
+		},
+		"source": map[string]any{"apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository", "spec": map[string]any{"ref": map[string]any{"branch": "b"}}},
+		"text":   "timeout: 1m",
+	}, got)
+	if want := []string{"GitRepository.ref", "Kustomization.prune", "Kustomization.sourceRef"}; !slices.Equal(slices.Sorted(maps.Keys(got)), want) {
+		t.Errorf("they are %v", slices.Sorted(maps.Keys(got)))
+	}
 }
 
 // conditionReasons are those that the bundled agent gives. Upstream names each
