@@ -115,6 +115,7 @@ func (c *configuration) readChart(ctx context.Context, at string) (out localChar
 		r.leave("its Chart.yaml cannot be read")
 		return out
 	}
+	r.parts(files)
 	for _, file := range sortedNames(files) {
 		// The dependencies of charts for Helm 2 stand in a file of their own.
 		if file == "Chart.yaml" || file == "requirements.yaml" {
@@ -127,19 +128,9 @@ func (c *configuration) readChart(ctx context.Context, at string) (out localChar
 				}
 			}
 		}
-		if part, inside := strings.CutPrefix(file, "charts/"); inside {
-			about := files[file]
-			if isPacked(part) {
-				of := map[string][]byte{}
-				r.unpack(bytes.NewReader(about), file, of, func(name string) bool { return name == "Chart.yaml" })
-				if about = of["Chart.yaml"]; about == nil {
-					r.leave("its %s shows no Chart.yaml", file)
-				}
-			} else if path.Base(part) != "Chart.yaml" {
-				continue
-			}
+		if strings.HasPrefix(file, "charts/") && path.Base(file) == "Chart.yaml" {
 			var sub struct{ Name, Home string }
-			out.holdsFlux = out.holdsFlux || sigsyaml.Unmarshal(about, &sub) == nil && chartKind(sub.Name, sub.Home) == "flux"
+			out.holdsFlux = out.holdsFlux || sigsyaml.Unmarshal(files[file], &sub) == nil && chartKind(sub.Name, sub.Home) == "flux"
 		}
 	}
 	if meta.Name == "flux" || meta.Name == "helm-operator" {
@@ -167,7 +158,7 @@ func fluxdOf(ctx context.Context, files map[string][]byte) (copied bool, why str
 		case template && bytes.Contains(text, []byte("--git-url")) && fluxdArgument.Match(text):
 			return path.Dir(name) == "templates" && !slices.ContainsFunc(fluxChartValues, func(value string) bool { return !bytes.Contains(text, []byte(value)) }),
 				"its " + name + " has arguments of fluxd"
-		case (template || name == "values.yaml") && bytes.Contains(text, []byte("/flux")) && fluxdImage.Match(commentOrAddress.ReplaceAll(text, nil)):
+		case (template || name == "values.yaml" || path.Base(name) == "values.yaml" && strings.HasPrefix(name, "charts/")) && bytes.Contains(text, []byte("/flux")) && fluxdImage.Match(commentOrAddress.ReplaceAll(text, nil)):
 			why = cmp.Or(why, fmt.Sprintf("its %s names fluxd's image", name))
 		}
 	}
@@ -189,7 +180,8 @@ func isPacked(name string) bool { return path.Ext(name) == ".tgz" }
 // chartReader reads the files of one chart, as far as the bounds allow.
 type chartReader struct {
 	ctx      context.Context
-	bytes    int   // that were read
+	files    int   // that were read
+	bytes    int   // in them
 	unpacked int64 // bytes that packed parts may still come to
 	left     string
 }
@@ -202,10 +194,10 @@ func (r *chartReader) leave(format string, args ...any) {
 }
 
 // full reports whether a bound is reached, which it notes, or ctx has ended.
-func (r *chartReader) full(files map[string][]byte) bool {
+func (r *chartReader) full() bool {
 	switch {
 	case r.ctx.Err() != nil:
-	case len(files) >= chartFiles:
+	case r.files >= chartFiles:
 		r.leave("it has more than %d files", chartFiles)
 	case r.bytes > chartBytes:
 		r.leave("its files have more than %d MiB", chartBytes>>20)
@@ -213,6 +205,41 @@ func (r *chartReader) full(files map[string][]byte) bool {
 		return false
 	}
 	return true
+}
+
+func (r *chartReader) read(files map[string][]byte, name string, content []byte) {
+	files[name] = content
+	r.files++
+	r.bytes += len(content)
+}
+
+// parts puts beside the files of a chart those of its packed parts, and of theirs,
+// below the names of these: of each what it is, before anything else of any.
+func (r *chartReader) parts(files map[string][]byte) {
+	isChart := func(name string) bool { return name == "Chart.yaml" }
+	todo := slices.DeleteFunc(sortedNames(files), func(name string) bool { return !strings.HasPrefix(name, "charts/") || !isPacked(name) })
+	for len(todo) > 0 {
+		var inner []string
+		for _, only := range []func(string) bool{isChart, nil} {
+			for _, part := range todo {
+				if only == nil && files[part+"/Chart.yaml"] == nil {
+					continue // which is said
+				}
+				of := map[string][]byte{}
+				r.unpack(bytes.NewReader(files[part]), part, of, only)
+				if only != nil && of["Chart.yaml"] == nil {
+					r.leave("its %s shows no Chart.yaml", part)
+				}
+				for _, name := range sortedNames(of) {
+					whole := part + "/" + name
+					if files[whole] = of[name]; only == nil && strings.HasPrefix(name, "charts/") && isPacked(name) {
+						inner = append(inner, whole)
+					}
+				}
+			}
+		}
+		todo = inner
+	}
 }
 
 // folder reads a chart's folder; links are not followed. It reads nothing where
@@ -242,7 +269,7 @@ func (r *chartReader) folder(root *os.Root, at string, files map[string][]byte) 
 			return nil
 		case !d.Type().IsRegular() || !ofChart(name):
 			return nil
-		case r.full(files):
+		case r.full():
 			return fs.SkipAll
 		}
 		info, err := d.Info()
@@ -255,8 +282,7 @@ func (r *chartReader) folder(root *os.Root, at string, files map[string][]byte) 
 			r.leave("its %s cannot be read", short)
 			return nil
 		}
-		files[short] = content
-		r.bytes += len(content)
+		r.read(files, short, content)
 		return nil
 	})
 }
@@ -301,7 +327,7 @@ func (r *chartReader) unpack(packed io.Reader, part string, files map[string][]b
 		if !ok || head.Typeflag != tar.TypeReg || !ofChart(name) {
 			continue
 		}
-		if r.full(files) {
+		if r.full() {
 			return
 		}
 		if head.Size > chartFileBytes {
@@ -313,8 +339,7 @@ func (r *chartReader) unpack(packed io.Reader, part string, files map[string][]b
 			r.leave("%s cannot be unpacked whole, or within %d MiB", of, chartUnpacked>>20)
 			return
 		}
-		files[name] = content
-		r.bytes += len(content)
+		r.read(files, name, content)
 		if last != nil && last(name) {
 			return
 		}

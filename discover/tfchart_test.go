@@ -69,7 +69,16 @@ func TestACopyOfTheFluxChartUnderAnotherNameIsNotPassedOver(t *testing.T) {
 			release("remote", `"gitops-agent"`, url) + release("unknown", "var.chart", url) + release("above", `"../../elsewhere/sync"`, url) +
 			release("nginx", `"./charts/nginx"`, "controller: {git: {url: a}}") + release("jenkins", `"jenkins"`, "git: {}") + release("influx", `"./charts/influx"`, "") +
 			release("few", `"./charts/few"`, url) + release("app", `"./charts/app"`, url) + release("sub", `"./charts/sub"`, url) + release("noapp", `"./charts/noapp"`, url) +
-			release("vendored", `"./charts/vendored"`, "") + release("bitnami", `"./charts/bitnami"`, "") + release("comment", `"./charts/comment"`, ""),
+			release("vendored", `"./charts/vendored"`, "") + release("bitnami", `"./charts/bitnami"`, "") + release("comment", `"./charts/comment"`, "") +
+			release("packedsub", `"./charts/packedsub"`, url) + release("deep", `"./charts/deep"`, "") + release("packedimage", `"./charts/packedimage"`, "") + release("deepflux", `"./charts/deepflux"`, ""),
+		"charts/packedsub/Chart.yaml":                "name: packedsub\nversion: 1.0.0\n",
+		"charts/packedsub/charts/x-1.0.0.tgz":        packed(t, map[string]string{"Chart.yaml": "name: x\n", "templates/d.yaml": chartTemplate}),
+		"charts/deep/Chart.yaml":                     "name: deep\nversion: 1.0.0\n",
+		"charts/deep/charts/x.tgz":                   packed(t, map[string]string{"Chart.yaml": "name: x\n", "charts/y.tgz": packed(t, map[string]string{"Chart.yaml": "name: y\n", "templates/d.yaml": chartTemplate})}),
+		"charts/deepflux/Chart.yaml":                 "name: deepflux\nversion: 1.0.0\n",
+		"charts/deepflux/charts/x.tgz":               packed(t, map[string]string{"Chart.yaml": "name: x\n", "charts/y.tgz": packed(t, map[string]string{"Chart.yaml": "name: flux\nversion: 1.13.3\n"})}),
+		"charts/packedimage/Chart.yaml":              "name: packedimage\nversion: 1.0.0\n",
+		"charts/packedimage/charts/x.tgz":            packed(t, map[string]string{"Chart.yaml": "name: x\n", "values.yaml": "image: docker.io/fluxcd/flux:1.25.4\n"}),
 		"charts/few/Chart.yaml":                      "name: few\nversion: 1.0.0\nappVersion: 1.12.0\n",
 		"charts/few/templates/deployment.yaml":       "args: [\"--git-url={{ .Values.git.url }}\", \"--git-branch={{ .Values.git.branch }}\"]\n",
 		"charts/app/Chart.yaml":                      "name: app\nversion: 1.0.0\nappVersion: 3.2.0\n",
@@ -110,11 +119,12 @@ func TestACopyOfTheFluxChartUnderAnotherNameIsNotPassedOver(t *testing.T) {
 	for name, why := range map[string]string{
 		"renumbered": "its templates/agent.yaml has arguments of fluxd", "own": "its templates/d.yaml has arguments of fluxd", "image": "its values.yaml names fluxd's image",
 		"few": "its templates/deployment.yaml has", "app": "its templates/deployment.yaml has", "noapp": "its templates/deployment.yaml has", "sub": "its charts/x/templates/d.yaml has",
+		"packedsub": "its charts/x-1.0.0.tgz/templates/d.yaml has arguments of fluxd", "deep": "its charts/x.tgz/charts/y.tgz/templates/d.yaml has arguments of fluxd", "packedimage": "its charts/x.tgz/values.yaml names fluxd's image",
 		"remote": "it is given a git.url", "above": "it is given a git.url",
 	} {
 		said(t, inv, "TERRAFORM_CHART_OF_FLUXD", "helm_release."+name+" installs an agent", why)
 	}
-	for _, name := range []string{"part", "vendored"} {
+	for _, name := range []string{"part", "vendored", "deepflux"} {
 		said(t, inv, "TERRAFORM_CHART_HOLDS_FLUX", "helm_release."+name+" installs an agent")
 	}
 	said(t, inv, "TERRAFORM_CHART_UNKNOWN", "helm_release.unknown")
@@ -171,6 +181,11 @@ func TestWhatIsNotReadOfAChartBesideTheConfigurationIsSaid(t *testing.T) {
 	chart("many", many)
 	chart("large", large)
 	chart("bombs", bombs)
+	parts := map[string]string{"Chart.yaml": "name: x\n"}
+	for i := range chartFiles / 2 {
+		parts[fmt.Sprintf("templates/%03d.yaml", i)] = "#\n"
+	}
+	chart("parts", map[string]string{"charts/a.tgz": packed(t, parts), "charts/b.tgz": packed(t, parts)})
 	chart("nothing", map[string]string{"charts/a.tgz": "x"})
 	chart("empty", map[string]string{"charts/a.tgz": packed(t, map[string]string{"values.yaml": "a: b\n"})})
 	chart("linked", nil)
@@ -190,7 +205,7 @@ func TestWhatIsNotReadOfAChartBesideTheConfigurationIsSaid(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, why := range map[string]string{
-		"big": "its templates/a.yaml has more than 1 MiB", "many": "it has more than 500 files", "large": "its files have more than 16 MiB",
+		"big": "its templates/a.yaml has more than 1 MiB", "many": "it has more than 500 files", "parts": "it has more than 500 files", "large": "its files have more than 16 MiB",
 		"bombs": "or within 64 MiB", "nothing": "its charts/a.tgz cannot be unpacked", "empty": "its charts/a.tgz shows no Chart.yaml",
 		"linked": "its templates is a link", "linkedfile": "its values.yaml is a link", "unreadable": "its Chart.yaml cannot be read",
 	} {
