@@ -1,10 +1,12 @@
 package discover
 
 import (
+	stdcmp "cmp"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -19,8 +21,8 @@ import (
 )
 
 // TestADeploymentMeansTheSameWhereverItIsRead declares the Deployments of the
-// clusters in testdata in Terraform, in each form that takes a manifest, and
-// compares what either witness says, in all that Terraform alone can know.
+// clusters in testdata in Terraform, in each form that takes a manifest and in the
+// provider's own blocks, and compares what either witness says, in all that Terraform alone can know.
 func TestADeploymentMeansTheSameWhereverItIsRead(t *testing.T) {
 	folders, err := filepath.Glob("testdata/cluster/*")
 	if err != nil || len(folders) == 0 {
@@ -36,7 +38,7 @@ func TestADeploymentMeansTheSameWhereverItIsRead(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		manifests, documents := map[string]any{}, map[string]any{}
+		manifests, documents, blocks := map[string]any{}, map[string]any{}, ""
 		for i, doc := range strings.Split("\n"+string(content), "\n---\n") {
 			var u unstructured.Unstructured
 			if err := sigsyaml.Unmarshal([]byte(doc), &u.Object); err != nil || u.GetKind() != "Deployment" {
@@ -49,13 +51,18 @@ func TestADeploymentMeansTheSameWhereverItIsRead(t *testing.T) {
 			// A dollar sign before a brace would begin a template.
 			manifests[fmt.Sprint("d", i)] = map[string]any{"manifest": u.Object}
 			documents[fmt.Sprint("d", i)] = map[string]any{"yaml_body": string(text)}
+			blocks += fmt.Sprintf("resource \"kubernetes_deployment\" \"d%d\" {\n%s}\n", i, asBlocks(t, map[string]any{"metadata": u.Object["metadata"], "spec": u.Object["spec"]}))
 		}
-		for form, resources := range map[string]map[string]any{"kubernetes_manifest": manifests, "kubectl_manifest": documents} {
+		for form, resources := range map[string]map[string]any{"kubernetes_manifest": manifests, "kubectl_manifest": documents, "kubernetes_deployment": nil} {
 			configuration, err := json.Marshal(map[string]any{"resource": map[string]any{form: resources}})
 			if err != nil {
 				t.Fatal(err)
 			}
-			declared := declaredBy(t, map[string]string{"main.tf.json": string(configuration)})
+			files := map[string]string{"main.tf.json": string(configuration)}
+			if resources == nil {
+				files = map[string]string{"main.tf": blocks}
+			}
+			declared := declaredBy(t, files)
 			for _, a := range live.Agents {
 				i := slices.IndexFunc(declared.Agents, func(d migrate.Flux1Agent) bool { return d.Namespace == a.Namespace && d.Workload == a.Workload })
 				if i < 0 {
@@ -115,9 +122,54 @@ func TestADeploymentMeansTheSameWhereverItIsRead(t *testing.T) {
 			}
 		}
 	}
-	if compared < 20 || settings < 100 || findings < 20 {
+	if compared < 30 || settings < 150 || findings < 30 {
 		t.Errorf("%d agents with %d settings and %d findings are compared", compared, settings, findings)
 	}
+}
+
+// ofBlocks are the names that the provider's blocks have for elements of lists, and
+// mapsOfBlocks the fields that stay maps (hashicorp/kubernetes: schema_pod_spec.go).
+var (
+	ofBlocks = map[string]string{
+		"containers": "container", "initContainers": "init_container", "volumes": "volume", "volumeMounts": "volume_mount", "envFrom": "env_from", "ports": "port",
+		"tolerations": "toleration", "hostAliases": "host_aliases", "httpHeaders": "http_header",
+	}
+	mapsOfBlocks = []string{"labels", "annotations", "matchLabels", "nodeSelector", "limits", "requests"}
+	upper        = regexp.MustCompile(`[A-Z]`)
+)
+
+// asBlocks writes the fields of an object as the blocks of a resource that has them.
+func asBlocks(t *testing.T, fields map[string]any) string {
+	t.Helper()
+	var out strings.Builder
+	block := func(name string, v map[string]any) {
+		out.WriteString(name + " {\n" + asBlocks(t, v) + "}\n")
+	}
+	for _, field := range sortedNames(fields) {
+		name := upper.ReplaceAllStringFunc(field, func(c string) string { return "_" + strings.ToLower(c) })
+		switch v := fields[field].(type) {
+		case nil:
+			continue
+		case map[string]any:
+			if !slices.Contains(mapsOfBlocks, field) {
+				block(name, v)
+				continue
+			}
+		case []any:
+			if _, maps := append(v, nil)[0].(map[string]any); maps {
+				for _, e := range v {
+					block(stdcmp.Or(ofBlocks[field], name), e.(map[string]any))
+				}
+				continue
+			}
+		}
+		text, err := json.Marshal(fields[field])
+		if err != nil {
+			t.Fatal(err)
+		}
+		out.WriteString(name + " = " + strings.NewReplacer("${", "$${", "%{", "%%{").Replace(string(text)) + "\n")
+	}
+	return out.String()
 }
 
 // clusterAlone are findings that only a cluster can make.
