@@ -19,6 +19,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 )
@@ -124,10 +125,13 @@ type around struct {
 	// pods and egress are by namespace.
 	pods   map[string]*podList
 	egress map[string][]networkingv1.NetworkPolicy
+	// plugins are the policies of network plugins, by namespace; "" of those for
+	// all.
+	plugins map[string][]*unstructured.Unstructured
 }
 
 func (w *witness) surroundings(ctx context.Context, found []*agent, deployments []appsv1.Deployment) (*around, error) {
-	s := &around{pods: map[string]*podList{}, egress: map[string][]networkingv1.NetworkPolicy{}}
+	s := &around{pods: map[string]*podList{}, egress: map[string][]networkingv1.NetworkPolicy{}, plugins: map[string][]*unstructured.Unstructured{}}
 	var err error
 	if s.rights, err = w.readRights(ctx); err != nil {
 		return nil, err
@@ -144,6 +148,19 @@ func (w *witness) surroundings(ctx context.Context, found []*agent, deployments 
 		}
 		if s.egress[a.Namespace], err = w.egressPolicies(ctx, a.Namespace); err != nil {
 			return nil, err
+		}
+		for _, kind := range w.pluginKinds() {
+			namespace := ""
+			if kind.Namespaced {
+				namespace = a.Namespace
+			} else if len(s.pods) > 1 {
+				continue // listed with the first
+			}
+			policies, err := w.pluginEgress(ctx, kind, namespace)
+			if err != nil {
+				return nil, err
+			}
+			s.plugins[namespace] = append(s.plugins[namespace], policies...)
 		}
 	}
 	return s, nil
@@ -213,6 +230,7 @@ func (w *witness) assemble(ctx context.Context, a *agent, storage *helm.Storage,
 	if err := w.readIdentity(ctx, a); err != nil {
 		return err
 	}
+	w.find(a.pluginEgressOf(slices.Concat(around.plugins[a.Namespace], around.plugins[""]))...)
 	if err := w.readWays(a, around.egress[a.Namespace]); err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
 )
@@ -64,12 +65,15 @@ const (
 type witness struct {
 	kube  kubernetes.Interface
 	meta  metadata.Interface
+	dyn   dynamic.Interface // nil where no kinds of others are read
 	disco discovery.DiscoveryInterface
 	git   gitReader
 	opts  Options
 	// folders are read in place of git.
 	folders folders
 
+	// kinds are those that the cluster serves.
+	kinds []migrate.ServedKind
 	// home are the bindings for accounts where the new agent's will be.
 	home []migrate.HomeBinding
 
@@ -91,7 +95,7 @@ func Cluster(ctx context.Context, c *cluster.Client, o Options) (migrate.Invento
 	if err != nil {
 		return migrate.Inventory{}, fmt.Errorf("prepare the connection to %s: %w", c.Config.Host, err)
 	}
-	w := &witness{kube: c.Kube, meta: meta, disco: c.Discovery, opts: o}
+	w := &witness{kube: c.Kube, meta: meta, dyn: c.Dynamic, disco: c.Discovery, opts: o}
 	if !o.SkipGit {
 		if o.Store == nil {
 			return migrate.Inventory{}, errors.New("discover: no store for repositories is given")
@@ -122,7 +126,7 @@ func (w *witness) inventory(ctx context.Context) (migrate.Inventory, error) {
 	if err != nil {
 		return inv, err
 	}
-	inv.Cluster = facts
+	inv.Cluster, w.kinds = facts, facts.Kinds
 	var live *live
 	var found, strays []*agent
 	var storage *helm.Storage

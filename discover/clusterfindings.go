@@ -64,7 +64,7 @@ var (
 	}
 	EgressPolicy = flux1.Code{
 		Name: "EGRESS_POLICY", Severity: migrate.Info,
-		Cause:       "a NetworkPolicy limits what the agent's pods may reach",
+		Cause:       "a NetworkPolicy, or one of Cilium or Calico, limits what the agent's pods may reach",
 		Consequence: "it does not hold for the new agent, which is in another namespace and needs the same ways out",
 		Remedy:      "write a policy like it for the new agent's namespace, and let it reach every Git server",
 	}

@@ -1,0 +1,118 @@
+package discover
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/fluxover/fluxover/migrate"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	fakediscovery "k8s.io/client-go/discovery/fake"
+	dynamicfake "k8s.io/client-go/dynamic/fake"
+	sigsyaml "sigs.k8s.io/yaml"
+)
+
+func pluginPolicy(t *testing.T, text string) *unstructured.Unstructured {
+	t.Helper()
+	u := &unstructured.Unstructured{}
+	if err := sigsyaml.Unmarshal([]byte(text), &u.Object); err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// What leaves pods is limited by policies of network plugins, too; one of which it is
+// not known whom it is for is no policy for nobody.
+func TestPoliciesOfNetworkPluginsLimitWhatTheyAreFor(t *testing.T) {
+	cilium := func(spec string) string { return "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\n" + spec }
+	calico := func(spec string) string {
+		return "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nspec: " + spec
+	}
+	for text, c := range map[string]struct {
+		rules int
+		sure  bool
+	}{
+		cilium("spec: {endpointSelector: {}, egress: [{toPorts: []}, {}]}"):                                                       {2, true},
+		cilium("spec: {endpointSelector: {matchLabels: {app: flux}}, egressDeny: [{}]}"):                                          {1, true},
+		cilium("spec: {endpointSelector: {matchLabels: {'k8s:app': flux, 'any:tier': git}}, egress: [{}]}"):                       {1, true},
+		cilium("spec: {endpointSelector: {matchLabels: {app: web}}, egress: [{}]}"):                                               {0, true},
+		cilium("spec: {endpointSelector: {matchExpressions: [{key: 'k8s:app', operator: NotIn, values: [flux]}]}, egress: [{}]}"): {0, true},
+		cilium("spec: {endpointSelector: {}, ingress: [{}]}"):                                                                     {0, true},
+		cilium("spec: {nodeSelector: {}, egress: [{}]}"):                                                                          {0, true},
+		cilium("specs: [{endpointSelector: {matchLabels: {app: web}}, egress: [{}]}, {endpointSelector: {}, egress: [{}]}]"):      {1, true},
+		cilium("spec: {endpointSelector: {matchLabels: {'k8s:io.kubernetes.pod.namespace': team}}, egress: [{}]}"):                {1, true},
+		cilium("spec: {endpointSelector: {matchLabels: {'k8s:io.kubernetes.pod.namespace': other}}, egress: [{}]}"):               {0, true},
+		cilium("spec: {endpointSelector: {matchLabels: {io.cilium.k8s.policy.serviceaccount: flux}}, egress: [{}]}"):              {1, true},
+		cilium("spec: {endpointSelector: {matchLabels: {'k8s:io.cilium.k8s.namespace.labels.team': a}}, egress: [{}]}"):           {1, false},
+		cilium("spec: {endpointSelector: {matchLabels: {'reserved:host': ''}}, egress: [{}]}"):                                    {1, false},
+		calico("{types: [Egress], egress: [{action: Allow}]}"):                                                                    {1, true},
+		calico("{types: [Egress], selector: all()}"):                                                                              {1, true},
+		calico("{egress: [{action: Deny}, {action: Allow}]}"):                                                                     {2, true},
+		calico("{types: [Ingress], egress: [{}]}"):                                                                                {0, true},
+		calico("{ingress: [{}]}"): {0, true},
+		calico("{types: [Egress], selector: \"app == 'flux' && tier == 'git'\"}"):                 {1, true},
+		calico("{types: [Egress], selector: \"app == 'web'\"}"):                                   {0, true},
+		calico("{types: [Egress], selector: \"app == 'web' && has(tier)\"}"):                      {0, true},
+		calico("{types: [Egress], selector: \"has(app)\"}"):                                       {1, false},
+		calico("{types: [Egress], selector: \"app == 'web' || tier == 'git'\"}"):                  {1, false},
+		calico("{types: [Egress], namespaceSelector: \"team == 'a'\"}"):                           {1, false},
+		calico("{types: [Egress], serviceAccountSelector: \"projectcalico.org/name == 'flux'\"}"): {1, true},
+		calico("{types: [Egress], serviceAccountSelector: \"projectcalico.org/name == 'web'\"}"):  {0, true},
+		calico("{types: [Egress], serviceAccountSelector: \"team == 'a'\"}"):                      {1, false},
+	} {
+		rules, sure := egressOf(pluginPolicy(t, text), "team", "flux", labels.Set{"app": "flux", "tier": "git"})
+		if rules != c.rules || sure != c.sure {
+			t.Errorf("%s: %d rules, sure: %t, want %d, %t", text, rules, sure, c.rules, c.sure)
+		}
+	}
+}
+
+// Both of Calico's groups serve the same policies.
+func TestOneGroupOfAPolicyIsEnough(t *testing.T) {
+	w := &witness{dyn: dynamicfake.NewSimpleDynamicClient(runtime.NewScheme()), kinds: []migrate.ServedKind{
+		{Group: "crd.projectcalico.org", Version: "v1", Kind: "NetworkPolicy", Namespaced: true}, {Group: "projectcalico.org", Version: "v3", Kind: "NetworkPolicy", Namespaced: true},
+		{Group: "networking.k8s.io", Version: "v1", Kind: "NetworkPolicy", Namespaced: true}, {Group: "crd.projectcalico.org", Version: "v1", Kind: "GlobalNetworkPolicy"},
+	}}
+	var got []string
+	for _, k := range w.pluginKinds() {
+		got = append(got, k.Group+" "+k.Kind)
+	}
+	equal(t, "kinds", got, []string{"crd.projectcalico.org GlobalNetworkPolicy", "projectcalico.org NetworkPolicy"})
+}
+
+func TestPoliciesOfNetworkPluginsAreFound(t *testing.T) {
+	f := open(t, "testdata/cluster/one-agent")
+	was, err := f.witness.inventory(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := was.Agents[0]
+	f = open(t, "testdata/cluster/one-agent")
+	disco := f.witness.disco.(*fakediscovery.FakeDiscovery)
+	disco.Resources = append(slices.Clone(disco.Resources), &metav1.APIResourceList{GroupVersion: "cilium.io/v2", APIResources: []metav1.APIResource{
+		{Name: "ciliumnetworkpolicies", Kind: "CiliumNetworkPolicy", Namespaced: true}, {Name: "ciliumclusterwidenetworkpolicies", Kind: "CiliumClusterwideNetworkPolicy"},
+	}})
+	policy := func(kind, namespace, name string) *unstructured.Unstructured {
+		u := pluginPolicy(t, "apiVersion: cilium.io/v2\nkind: "+kind+"\nmetadata: {name: "+name+"}\nspec: {endpointSelector: {}, egress: [{}]}\n")
+		u.SetNamespace(namespace)
+		return u
+	}
+	f.witness.dyn = dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{
+		{Group: "cilium.io", Version: "v2", Resource: "ciliumnetworkpolicies"}: "CiliumNetworkPolicyList", {Group: "cilium.io", Version: "v2", Resource: "ciliumclusterwidenetworkpolicies"}: "CiliumClusterwideNetworkPolicyList",
+	}, policy("CiliumNetworkPolicy", a.Namespace, "own"), policy("CiliumNetworkPolicy", "elsewhere", "other"), policy("CiliumClusterwideNetworkPolicy", "", "all"))
+	inv, err := f.witness.inventory(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, found := range inv.Findings {
+		if found.Code == EgressPolicy.Name && strings.HasPrefix(found.Where, "Cilium") {
+			got = append(got, found.Where)
+		}
+	}
+	equal(t, "policies", got, []string{"CiliumClusterwideNetworkPolicy/all", "CiliumNetworkPolicy/" + a.Namespace + "/own"})
+}
