@@ -504,10 +504,11 @@ func slicePlan(plan *migrate.Plan, id string) (*planSlice, error) {
 		inputs := plan.Inputs.Objects[id][o.ID]
 		switch o.Verb {
 		case migrate.Change, migrate.Restart:
-			if !onlyReplicas(o) {
-				inputs.Rendered = ""
+			rendered := inputs.Rendered
+			inputs = migrate.ObjectInputs{Change: inputs.Change}
+			if onlyReplicas(o) && inputs.Change != "" {
+				inputs.Rendered = rendered
 			}
-			inputs.Live = ""
 		case migrate.Create:
 			inputs = migrate.ObjectInputs{Rendered: inputs.Rendered}
 		case migrate.Adopt:
