@@ -1,4 +1,4 @@
-variable "annotations" {}
+variable "annotations" { type = map(string) }
 resource "helm_release" "flux" {
   name       = "flux"
   namespace  = "flux"
