@@ -210,3 +210,39 @@ func TestPoliciesThatNoFenceReachesAreSaid(t *testing.T) {
 		}
 	}
 }
+
+// The patch of a plan sets its own annotation alone, whatever others later commits
+// add or take away.
+func TestAMarkThatAPlanAddsLeavesTheAnnotationsOfLaterCommits(t *testing.T) {
+	plain := "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n"
+	noted := strings.Replace(plain, "{name: shop}", "{name: shop, annotations: {linkerd.io/inject: enabled}}", 1)
+	for name, c := range map[string]struct {
+		now, later string
+		want       map[string]string
+	}{
+		"one that comes": {plain, noted, map[string]string{"linkerd.io/inject": "enabled", "kustomize.toolkit.fluxcd.io/prune": "disabled"}},
+		"one that goes":  {noted, plain, map[string]string{"kustomize.toolkit.fluxcd.io/prune": "disabled"}},
+	} {
+		a := agentReading(t, "flux/flux-team", map[string]string{"a.yaml": configMap("a", "one"), "n.yaml": c.now}, nil, nil, false)
+		p := migrate.Build(migrate.Inventory{Agents: []migrate.Flux1Agent{a}}, migrate.Options{})
+		later := agentReading(t, "flux/flux-team", map[string]string{"a.yaml": configMap("a", "one"), "n.yaml": c.later}, nil, nil, false)
+		found := false
+		for _, k := range p.Repositories[0].Kustomizations {
+			objects, err := proof.Render(t.Context(), &later, &p, k)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, o := range objects {
+				if o.GetKind() == "Namespace" {
+					found = true
+					if got := o.GetAnnotations(); !maps.Equal(got, c.want) {
+						t.Errorf("%s: %v", name, got)
+					}
+				}
+			}
+		}
+		if !found {
+			t.Errorf("%s: the Namespace is not built", name)
+		}
+	}
+}

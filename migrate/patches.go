@@ -36,12 +36,11 @@ func patches(objects []*Object) []kustomize.Patch {
 		if o.NamespaceFilled || o.NamespaceDropped {
 			ops = append(ops, namespaceOperation(o))
 		}
+		// Never all annotations at once: those that a later commit adds would go. There
+		// are always some, since kustomize notes in them where an object comes from before
+		// it patches it (source: sigs.k8s.io/kustomize/api resource, StorePreviousId).
 		for _, a := range additions(o) {
-			if len(o.Manifest.GetAnnotations()) == 0 {
-				ops = append(ops, jsonAdd("/metadata/annotations", fmt.Sprintf("{%q: %q}", a.Key, a.Value)))
-			} else {
-				ops = append(ops, jsonAdd("/metadata/annotations/"+strings.ReplaceAll(a.Key, "/", "~1"), fmt.Sprintf("%q", a.Value)))
-			}
+			ops = append(ops, jsonAdd("/metadata/annotations/"+strings.ReplaceAll(a.Key, "/", "~1"), fmt.Sprintf("%q", a.Value)))
 		}
 		if len(ops) == 0 {
 			continue

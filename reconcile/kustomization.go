@@ -51,6 +51,9 @@ type kustomizer struct {
 	log      *slog.Logger
 	// neighbourLimit is the constant of that name.
 	neighbourLimit time.Duration
+	// renderings are as many as are done at a time for others that may not wait for
+	// them any more.
+	renderings chan struct{}
 
 	mu     sync.Mutex
 	states map[types.NamespacedName]*kustomizationState

@@ -37,6 +37,8 @@ type heir struct {
 	lists bool
 	// broken is why it is not known what it builds; empty if it is.
 	broken string
+	// passing is true where that was not answered: it may be known the next time.
+	passing bool
 	// but is why it may not apply the object as it is; empty if it will.
 	but string
 }
@@ -133,7 +135,7 @@ func (r *kustomizer) heirs(ctx context.Context, k *kustomizev1.Kustomization, t 
 		if err != nil {
 			for _, u := range left {
 				if id := object.UnstructuredToObjMetadata(u); mayBuild(other.Kustomization, from.artifact, u.GetName()) && found[id].name == "" {
-					found[id] = heir{name: other.Name, broken: err.Error()}
+					found[id] = heir{name: other.Name, broken: err.Error(), passing: unanswered(err)}
 				}
 			}
 		}
@@ -162,6 +164,13 @@ func (r *kustomizer) heirs(ctx context.Context, k *kustomizev1.Kustomization, t 
 		}
 	}
 	return found, nil
+}
+
+// unanswered reports whether an error of a rendering says nothing of what is rendered:
+// it took too long, or the API server did not give what it reads there.
+func unanswered(err error) bool {
+	status := apierrors.APIStatus(nil)
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || errors.As(err, &status) && !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err)
 }
 
 // waits is why a Kustomization does not apply what it builds; empty if it does.
@@ -251,6 +260,8 @@ func (r *kustomizer) unclaimed(ctx context.Context, k *kustomizev1.Kustomization
 	var left, claimed []*unstructured.Unstructured
 	for _, u := range objects {
 		switch h, moved := heirs[object.UnstructuredToObjMetadata(u)]; {
+		case h.broken != "" && h.passing:
+			return nil, untold{error: fmt.Errorf("it was not answered what Kustomization %s builds: %s", h.name, h.broken), early: true}
 		case h.broken != "" && !allowed:
 			return nil, untold{error: fmt.Errorf("Kustomization %s cannot be built: %s", h.name, h.broken), lasts: true}
 		case moved && h.broken == "":
@@ -409,6 +420,8 @@ func (r *kustomizer) renderedOnce(ctx context.Context, k *kustomizev1.Kustomizat
 					t.built.CompareAndDelete(from.as, mine)
 				}
 			}()
+			r.renderings <- struct{}{}
+			defer func() { <-r.renderings }()
 			mine.objects, mine.err = r.rendered(context.WithoutCancel(ctx), k, from.artifact)
 		}()
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -455,12 +456,15 @@ func TestAnotherThatIsNotRenderedInTimeHoldsUpNobody(t *testing.T) {
 		t.Error("it was deleted, though nobody knows what b has")
 	}
 	reader.slow.Store(false)
-	e.request(a, "again")
-	until(e, a, "looked at again", func(k *kustomizev1.Kustomization) bool {
-		return k.Status.GetLastHandledReconcileRequest() == "again" && conditions.IsReady(k)
-	})
-	if e.exists(e.configMap("gone")) {
-		t.Error("what left Git is still there")
+	for n := 0; e.exists(e.configMap("gone")); n++ { // it may be slow again, on a busy machine
+		if n == 20 {
+			t.Fatal("what left Git is still there")
+		}
+		again := fmt.Sprintf("again %d", n)
+		e.request(a, again)
+		until(e, a, "looked at again", func(k *kustomizev1.Kustomization) bool {
+			return k.Status.GetLastHandledReconcileRequest() == again && conditions.IsReady(k)
+		})
 	}
 }
 
@@ -502,7 +506,7 @@ func TestOneThatIsSlowToRenderIsRenderedOnceAndHoldsUpNobody(t *testing.T) {
 		}}
 	}
 	repository := types.NamespacedName{Namespace: "team", Name: "app"}
-	r := &kustomizer{trees: &trees{}, neighbourLimit: 300 * time.Millisecond, now: time.Now, live: listed{
+	r := &kustomizer{trees: &trees{}, neighbourLimit: 300 * time.Millisecond, renderings: make(chan struct{}, 2), now: time.Now, live: listed{
 		sources: []sourcev1.GitRepository{{ObjectMeta: named("app")}}, kustomizations: []kustomizev1.Kustomization{building("b"), building("c")},
 	}}
 	closed := &closes{}
@@ -544,7 +548,7 @@ func TestOneThatIsSlowToRenderIsRenderedOnceAndHoldsUpNobody(t *testing.T) {
 		t.Errorf("who has no more time got %v, %v", a.heirs, a.err)
 	}
 	for _, answers := range []chan answer{first, second} {
-		if a := hear(answers); a.err != nil || !strings.Contains(a.heirs[moved].broken, "not done after 300ms") {
+		if a := hear(answers); a.err != nil || !strings.Contains(a.heirs[moved].broken, "not done after 300ms") || !a.heirs[moved].passing {
 			t.Errorf("of the slow one is known %+v, %v", a.heirs[moved], a.err)
 		}
 	}
@@ -564,6 +568,25 @@ func TestOneThatIsSlowToRenderIsRenderedOnceAndHoldsUpNobody(t *testing.T) {
 	}
 	if n := files.opened.Load(); n != opened {
 		t.Errorf("what came late was not kept: its file was read %d times more", n-opened)
+	}
+}
+
+func TestWhatIsNotAnsweredIsToldApartFromWhatCannotBeBuilt(t *testing.T) {
+	secrets := schema.GroupResource{Resource: "secrets"}
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{fmt.Errorf("not done after 20s: %w", context.DeadlineExceeded), true},
+		{fmt.Errorf("post build failed: %w", apierrors.NewTimeoutError("slow", 1)), true},
+		{fmt.Errorf("post build failed: %w", apierrors.NewInternalError(errors.New("etcd"))), true},
+		{fmt.Errorf("post build failed: %w", apierrors.NewNotFound(secrets, "x")), false},
+		{fmt.Errorf("post build failed: %w", apierrors.NewForbidden(secrets, "x", nil)), false},
+		{errors.New("did not find expected node content"), false},
+	} {
+		if got := unanswered(c.err); got != c.want {
+			t.Errorf("%v: %t", c.err, got)
+		}
 	}
 }
 

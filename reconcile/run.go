@@ -230,7 +230,7 @@ func newAgent(cfg *rest.Config, opts Options, log *slog.Logger) (*agent, error) 
 	}
 	a.kustomizations = &kustomizer{
 		client: mgr.GetClient(), live: mgr.GetAPIReader(), trees: content, events: ksEvents, lanes: lanesOfKs,
-		drift: drift, opts: opts, neighbourLimit: neighbourLimit, now: time.Now, log: log,
+		drift: drift, opts: opts, neighbourLimit: neighbourLimit, renderings: make(chan struct{}, max(opts.Concurrent, 1)), now: time.Now, log: log,
 		accounts: &accounts{cfg: cfg, mapper: mgr.GetRESTMapper(), reader: mgr.GetAPIReader(), fallback: opts.DefaultServiceAccount},
 	}
 	if err := a.index(); err != nil {

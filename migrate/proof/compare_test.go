@@ -113,14 +113,14 @@ func TestAHashOfWhatChangesDoesNotMoveByItself(t *testing.T) {
 	hash := func(was, is, git map[string]any) string { return changeDigest(live, was, is, git, false) }
 	setBy := func(e metav1.ManagedFieldsEntry) { live.SetManagedFields([]metav1.ManagedFieldsEntry{e}) }
 	for _, hand := range []metav1.ManagedFieldsEntry{
-		entry("kubectl-edit", update, "", `{"f:spec":{"f:replicas":{}}}`), entry("kubectl", update, "scale", `{"f:spec":{"f:replicas":{}}}`), entry("k9s", update, "scale", `{"f:spec":{"f:replicas":{}}}`), entry("kube-controller-manager", update, "scale", `{"f:spec":{"f:other":{}}}`), {},
+		entry("kubectl-edit", update, "", `{"f:spec":{"f:replicas":{}}}`), entry("kubectl", update, "scale", `{"f:spec":{"f:replicas":{}}}`), entry("k9s", update, "scale", `{"f:spec":{"f:replicas":{}}}`), entry("oc", update, "scale", `{"f:spec":{"f:replicas":{}}}`), entry("kube-controller-manager", update, "scale", `{"f:spec":{"f:other":{}}}`), {},
 	} {
 		setBy(hand)
 		if hash(object(7, nil), object(3, nil), object(3, nil)) == hash(object(20, nil), object(3, nil), object(3, nil)) {
 			t.Errorf("replicas that a person set do not count, by %s", hand.Manager)
 		}
 	}
-	for _, manager := range []string{"k3s", "team-scaler", "kube-controller-manager"} {
+	for _, manager := range []string{"k3s", "metrics-bridge", "kube-controller-manager"} {
 		setBy(entry(manager, update, "scale", `{"f:spec":{"f:replicas":{}}}`))
 		if hash(object(7, nil), object(3, nil), object(3, nil)) != hash(object(8, nil), object(3, nil), object(3, nil)) {
 			t.Errorf("an autoscaler's replicas count, by %s", manager)

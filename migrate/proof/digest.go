@@ -98,12 +98,16 @@ func changeDigest(live *unstructured.Unstructured, before, after, git map[string
 // tell it by is known, and all else is an autoscaler.
 func movesByItself(manager string) bool {
 	name := strings.ToLower(manager)
-	return name != "" && !slices.ContainsFunc(toldByPeople, func(program string) bool { return strings.Contains(name, program) })
+	return name != "" && name != "oc" && !slices.ContainsFunc(toldByPeople, func(program string) bool { return strings.HasPrefix(name, program) })
 }
 
-// toldByPeople are programs with which people scale, by a part of what they call
-// themselves; node-fetch and bridge are Lens and the console of OpenShift.
-var toldByPeople = []string{"kubectl", "k9s", "lens", "node-fetch", "headlamp", "dashboard", "rancher", "console", "bridge", "octant", "portainer", "kubesphere", "mozilla"}
+// toldByPeople are programs with which people scale, by how what they call themselves
+// begins: kubectl, consoles (node-fetch is Lens, bridge that of OpenShift, mozilla any
+// in a browser), and what scripts send requests with.
+var toldByPeople = []string{
+	"kubectl", "k9s", "lens", "openlens", "freelens", "node-fetch", "headlamp", "dashboard", "kubernetes-dashboard", "rancher", "console", "bridge", "octant",
+	"portainer", "kubesphere", "mozilla", "argocd", "curl", "python-requests", "openapi-generator", "go-http-client",
+}
 
 // concealed is a value with its keys, and with "***" for what they hold.
 func concealed(v any) any {
