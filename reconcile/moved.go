@@ -250,7 +250,7 @@ func (r *kustomizer) unclaimed(ctx context.Context, k *kustomizev1.Kustomization
 	}
 	t, done := r.trees.use(sourceName(k), own.Status.Artifact.Revision, own.Status.Artifact.Digest)
 	if t == nil {
-		return nil, untold{error: fmt.Errorf("revision %s of GitRepository %s is not fetched yet (if it cannot be any more, delete that)", own.Status.Artifact.Revision, sourceName(k)), early: true}
+		return nil, untold{error: fmt.Errorf("revision %s of GitRepository %s is not fetched yet", own.Status.Artifact.Revision, sourceName(k)), early: true}
 	}
 	defer done()
 	heirs, err := r.heirs(ctx, k, t, objects)
