@@ -186,6 +186,9 @@ func TestNothingSecretOfARemoteBaseIsShown(t *testing.T) {
 		"https://127.0.0.1:1/x?token=hidden", "https://127.0.0.1:1/x?user=a@hidden", "https://u:p?hidden@127.0.0.1:1/x", "https://u:hidden?p@127.0.0.1:1/x",
 		"git::https://u:p@hidden@127.0.0.1:1/x", "ssh://git:hidden@127.0.0.1:1/x", "u:hidden@github.com/x/y", "github.com/x/y?token=hidden", "git@github.com:x/y?token=hidden",
 		"https://u:hid/hidden@127.0.0.1:1/x", "https://hidden/p@127.0.0.1:1/x", "https://u:hidden/p@127.0.0.1:1/x@v1", "u:hidden/p@github.com/x", "u:p/hidden@github.com/x@v1",
+		"https://u:p@hidden/p@github.com/x", "https://me@corp.com:hidden@github.com/x", "https://me@corp.com:hidden/p@github.com/x", "me@corp.com:hidden@github.com/x",
+		"my.name:hidden/p@github.com/x", "https://my.name:12/hidden@h/x", "https://my.name/x:hidden@github.com/x", "https://a.b#hidden@github.com/x", "u:hidden://p@github.com/x",
+		"hidden@github.com/x", "https://u:p@q/hidden?r@github.com/x",
 	} {
 		in := readFixture(t, "remote-git-base").in
 		in.Tree = fstest.MapFS{"apps/kustomization.yaml": {Data: []byte("resources: [\"" + base + "\"]\n")}}
@@ -199,9 +202,9 @@ func TestNothingSecretOfARemoteBaseIsShown(t *testing.T) {
 // What is no secret stays, so that one sees which base it is.
 func TestTheHostOfARemoteBaseIsShown(t *testing.T) {
 	for base, want := range map[string]string{
-		"https://127.0.0.1:1/x@v1/y": "https://127.0.0.1:1/x@v1/y", "https://git.example.com/x/@scope/y?ref=a@b": "https://git.example.com/x/@scope/y",
-		"https://u:hidden@git.example.com/x@v1": "https://git.example.com/x@v1", "git@github.com:x/y@v1": "git@github.com:x/y@v1", "github.com/x/y@v1": "github.com/x/y@v1",
-		"ssh://git@github.com/x/y@v1": "ssh://github.com/x/y@v1", "https://u:hidden/p@git.example.com/x": "https://***@git.example.com/x", "https://git/x@v1": "https://***@v1",
+		"https://127.0.0.1:1/x": "https://127.0.0.1:1/x", "https://127.0.0.1:1/x@v1/y": "https://***@v1/y", "https://git.example.com/x@v1": "https://git.example.com/x@v1", "https://git.example.com/x/@scope/y?ref=a@b": "https://git.example.com/x/@scope/y",
+		"https://u:hidden@git.example.com/x": "https://git.example.com/x", "https://u:hidden@git.example.com/x@v1": "https://***@v1", "git@github.com:x/y": "git@github.com:x/y", "github.com/x/y@v1": "github.com/x/y@v1",
+		"ssh://git@github.com/x/y": "ssh://github.com/x/y", "ssh://git@github.com/x/y@v1": "ssh://***@v1", "https://u:hidden/p@git.example.com/x": "https://***@git.example.com/x", "https://git/x@v1": "https://***@v1",
 	} {
 		in := readFixture(t, "remote-git-base").in
 		in.Tree = fstest.MapFS{"apps/kustomization.yaml": {Data: []byte("resources: [\"" + base + "\"]\n")}}

@@ -358,28 +358,28 @@ func isHTTP(s string) bool {
 	return strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "https://")
 }
 
-// redact hides what a URL may hold of a user, a password and a query. An "@" in its
-// path belongs to no user, unless what stands before the path is no host.
+// urlScheme is what may stand before the "://" of a base's URL.
+var urlScheme = regexp.MustCompile(`^(git::)?[A-Za-z][A-Za-z0-9+.-]*://`)
+
+// redact hides what a URL may hold of a user, a password and a query. A password may
+// hold any sign, so all up to the last "@" is hidden, but for where no password can
+// be: behind a host's name without a colon, and before one alone that ends "git".
 func redact(e string) string {
-	scheme, rest, ok := strings.Cut(e, "://")
-	if ok {
-		scheme += "://"
-	} else {
-		scheme, rest = "", e
-	}
-	authority := rest
+	scheme := urlScheme.FindString(e)
+	rest := e[len(scheme):]
+	authority, slash := rest, false
 	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
-		authority = rest[:i]
+		authority, slash = rest[:i], rest[i] == '/'
 	}
-	at, hidden := strings.LastIndex(authority, "@"), ""
-	host, port, colon := strings.Cut(authority, ":")
-	switch isHost := strings.Contains(host, ".") && (!ok || strings.Trim(port, "0123456789") == ""); {
-	case !ok && strings.Contains(host, "@"), !ok && !colon && at >= 0: // git@host:path has no password
+	query, at, hidden := strings.IndexByte(rest, '?'), strings.LastIndex(rest, "@"), "***@"
+	switch {
+	case at < 0:
+	case slash && strings.Contains(authority, ".") && !strings.Contains(authority, "@") && !strings.Contains(rest[:at], ":"),
+		scheme == "" && rest[:at] == "git":
 		at = -1
-	case at < 0 && !isHost: // a password may hold a slash
-		at, hidden = strings.LastIndex(rest, "@"), "***@"
+	case at < len(authority):
+		hidden = "" // it is the sign before the host
 	}
-	query := strings.IndexByte(rest, '?')
 	if query >= 0 && query < at { // a part of the password, or before one of its own
 		return scheme + "***"
 	}
