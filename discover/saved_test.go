@@ -315,7 +315,7 @@ func TestNoSecretBesideABadDocumentIsSaved(t *testing.T) {
 	was := readTree(t, treeOf("-- apps/kustomization.yaml --\nresources: [bundle.txt]\nconfigMapGenerator:\n- name: c\n  files: [plain.txt, other.txt]\n"+
 		"patches:\n- target: {name: a}\n  path: patch.yaml\n- target: {kind: Secret}\n  patch: |\n    metadata: {labels: {a: b}}\n    ---\n    stringData: {p: MARKED-SECRET}\n"+
 		"-- apps/bundle.txt --\n"+secret+"---\n{{ template }}\n-- apps/other.txt --\n{{ x }}: https://u:MARKED-SECRET@h/\n-- apps/plain.txt --\nmode=fast\n"+
-		"-- apps/patch.yaml --\nmetadata: {labels: {a: b}}\n---\n"+secret), func(o *CheckoutOptions) { o.Paths = []string{"apps"} })
+		"-- apps/patch.yaml --\nmetadata: {labels: {a: b}}\nspec: {args: [\"--git-url=https://u:MARKED-SECRET@h/x\"]}\n---\n"+secret), func(o *CheckoutOptions) { o.Paths = []string{"apps"} })
 	is, text := saveAndOpen(t, was)
 	if i := strings.Index(text, "MARKED-SECRET"); i >= 0 {
 		t.Errorf("saved is: %s", text[max(0, i-200):i+40])

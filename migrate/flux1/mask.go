@@ -398,12 +398,11 @@ func (m *masker) inline(text string, target map[string]any) string {
 	}
 	var out string
 	if target != nil && MayPatchSecret(target) {
-		masked, err := MaskPatch([]byte(text), target, m.mask)
-		if err != nil {
+		var err error
+		if out, err = maskPatches(text, target, m.mask); err != nil {
 			m.failed = true
 			return ""
 		}
-		out = string(masked)
 	} else if strings.Contains(text, "Secret") || strings.Contains(text, "sops") {
 		out = m.documents(text)
 	} else {
@@ -420,17 +419,34 @@ func (m *masker) documents(text string) string {
 	return out
 }
 
+// behindEnd is what stands behind the line that ends a document, but for comments;
+// commentsAtEnd are the last lines of a text, all comments.
+var (
+	behindEnd     = regexp.MustCompile(`(?m)^\.\.\.(?:[ \t].*)?\r?\n(?:[ \t]*(?:#.*)?\r?\n)*[ \t]*[^\s#]`)
+	commentsAtEnd = regexp.MustCompile(`(?m)(?:^[ \t]*#.*(?:\n|\z))+\z`)
+)
+
 // maskDocuments puts in the place of each document of a text what mask makes of it;
-// of nil, the document stays.
+// of nil, the document stays. A comment above one that is masked goes, since it may
+// tell what that hides.
 func maskDocuments(text string, mask func([]byte) ([]byte, error)) (string, error) {
 	var out, document strings.Builder
 	var failed error
 	end := func() {
 		masked, err := mask([]byte(document.String()))
+		if err == nil && behindEnd.MatchString(document.String()) {
+			err = errNotMasked // only what stands before was read
+		}
 		switch {
 		case err != nil:
 			failed = err
 		case masked != nil:
+			above, isMarked := strings.CutSuffix(out.String(), "---")
+			out.Reset()
+			out.WriteString(commentsAtEnd.ReplaceAllString(above, ""))
+			if isMarked {
+				out.WriteString("---")
+			}
 			if out.Len() > 0 {
 				out.WriteByte('\n') // a document does not begin in the line of its marker
 			}
@@ -466,20 +482,25 @@ func MayPatchSecret(target map[string]any) bool {
 
 // MaskPatch masks a patch whose target may be a Secret: all values of a JSON
 // patch, or those of the Secret that a merge patch is; of data alone where the
-// target may be of another kind. Any other patch stays as it is. Of several documents
-// each is masked.
+// target may be of another kind. Of several documents each is masked. Passwords and
+// queries in URLs are masked in all of the text, as [Mask] does.
 func MaskPatch(content []byte, target map[string]any, mask func(string) string) ([]byte, error) {
-	if !MayPatchSecret(target) {
-		return content, nil
+	text := string(content)
+	if MayPatchSecret(target) {
+		var err error
+		if text, err = maskPatches(text, target, mask); err != nil {
+			return nil, err
+		}
 	}
-	masked, err := maskDocuments(string(content), func(document []byte) ([]byte, error) { return maskPatch(document, target, mask) })
-	if err != nil {
-		return nil, err
-	}
-	return []byte(masked), nil
+	return []byte(MaskURLs(text, mask)), nil
 }
 
-// maskPatch is [MaskPatch] of one document; nil if it holds nothing to mask.
+// maskPatches masks each document of a patch.
+func maskPatches(text string, target map[string]any, mask func(string) string) (string, error) {
+	return maskDocuments(text, func(document []byte) ([]byte, error) { return maskPatch(document, target, mask) })
+}
+
+// maskPatch masks one document of a patch; nil if it holds nothing to mask.
 func maskPatch(content []byte, target map[string]any, mask func(string) string) ([]byte, error) {
 	asJSON, err := sigsyaml.YAMLToJSON(content)
 	if err != nil {

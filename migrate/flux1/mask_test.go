@@ -131,8 +131,38 @@ func TestEachDocumentOfAPatchIsMasked(t *testing.T) {
 			t.Errorf("%q is masked as %q, with other documents", text, masked)
 		}
 	}
-	if _, err := MaskPatch([]byte("a: b\n---\nstringData: {a: MARKED\n"), target, maskForTest); err == nil {
-		t.Error("what cannot be read is kept")
+	for _, text := range []string{
+		"a: b\n---\nstringData: {a: MARKED\n", "a: b\n...\nstringData: {a: MARKED}\n", "a: b\n... # end\r\n# and\n\n- {op: add, path: /data/a, value: MARKED}", "a: b\n---\nc: d\n...\n  e: MARKED\n",
+	} {
+		if masked, err := MaskPatch([]byte(text), target, maskForTest); err == nil {
+			t.Errorf("%q, which cannot be read whole, is kept as %q", text, masked)
+		}
+	}
+	for _, text := range []string{"a: b\n...\n", "a: b\n...\n# end\n---\nc: d\n", "a: b...\nc: |\n  ...\nd: e\n"} {
+		if masked, err := MaskPatch([]byte(text), target, maskForTest); err != nil || string(masked) != text {
+			t.Errorf("%q is masked as %q: %v", text, masked, err)
+		}
+	}
+}
+
+// A patch that may be of a Secret is as often one of an agent, with its URLs; a comment
+// above a Secret's may tell what it hides.
+func TestNothingSecretOfAPatchStaysOutsideOfItsValues(t *testing.T) {
+	for text, want := range map[string]string{
+		"- {op: add, path: /spec/template/spec/containers/0/args/-, value: \"--git-url=https://u:MARKED@git.example.com/x\"}\n": "",
+		"spec: {template: {spec: {containers: [{name: flux, args: [--git-url=https://u:MARKED@git.example.com/x]}]}}}\n":        "",
+		"- {op: add, path: /data/a, value: eA==}\n- {op: add, path: /spec/x, value: \"https://h/x?token=MARKED\"}\n":            "",
+		"# MARKED\n---\nstringData: {a: b}\n":                                   "---\n{\"stringData\":{\"a\":\"" + maskForTest("b") + "\"}}\n",
+		"a: b\n# MARKED\n---\nstringData: {a: b}\n":                             "a: b\n---\n{\"stringData\":{\"a\":\"" + maskForTest("b") + "\"}}\n",
+		"a: b # kept\n# kept\n\n # MARKED\n# MARKED\n---\nstringData: {a: b}\n": "a: b # kept\n# kept\n\n---\n{\"stringData\":{\"a\":\"" + maskForTest("b") + "\"}}\n",
+	} {
+		masked, err := MaskPatch([]byte(text), map[string]any{"name": "flux"}, maskForTest)
+		if err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		if got := string(masked); strings.Contains(got, "MARKED") || want != "" && got != want {
+			t.Errorf("%q is masked as %q, want %q", text, got, want)
+		}
 	}
 }
 
