@@ -174,6 +174,36 @@ func TestWhatMayBeOfTwoClustersOfOneNameIsOfNeither(t *testing.T) {
 	}
 }
 
+// A data source or resource that is no cluster may tell the servers of several: it
+// joins none, and neither its name nor its place is a cluster's.
+func TestWhatTellsServersOfSeveralClustersIsNoCluster(t *testing.T) {
+	program := func(cluster string) string {
+		return "\n exec {\n args = [\"eks\", \"get-token\", \"--cluster-name\", \"" + cluster + "\", \"--region\", \"eu-west-1\"]\n }"
+	}
+	for name, c := range map[string]struct{ source, eu, us string }{
+		"a program":           {"data \"external\" \"x\" {\n program = [\"clusters\"]\n}\n", `data.external.x.result["eu"]`, `data.external.x.result["us"]`},
+		"a secret":            {"data \"aws_secretsmanager_secret_version\" \"x\" {\n secret_id = \"x\"\n}\n", "jsondecode(data.aws_secretsmanager_secret_version.x.secret_string).eu", "jsondecode(data.aws_secretsmanager_secret_version.x.secret_string).us"},
+		"a resource":          {"resource \"consul_keys\" \"x\" {\n name = \"both\"\n}\n", "consul_keys.x.var.eu", "consul_keys.x.var.us"},
+		"clusters":            {"data \"aws_eks_clusters\" \"x\" {\n}\n", "data.aws_eks_clusters.x.names[0]", "data.aws_eks_clusters.x.names[1]"},
+		"clusters of a list":  {"variable \"all\" {}\ndata \"aws_eks_cluster\" \"x\" {\n for_each = toset(var.all)\n name = each.key\n}\n", `data.aws_eks_cluster.x["eu"].endpoint`, `data.aws_eks_cluster.x["us"].endpoint`},
+		"parameters, by name": {"data \"aws_ssm_parameter\" \"x\" {\n name = \"/platform\"\n}\n", "jsondecode(data.aws_ssm_parameter.x.value).eu", "jsondecode(data.aws_ssm_parameter.x.value).us"},
+	} {
+		files := map[string]string{"main.tf": c.source + providerOf("eu", "host = "+c.eu+program("prod-eu")) + providerOf("us", "host = "+c.us+program("prod-us")) + releaseBlock("a", "helm.eu") + releaseBlock("b", "helm.us")}
+		inv := declaredBy(t, files, func(_ string, o *TerraformOptions) {
+			o.LookedAt = &LookedAt{Server: "https://k", Name: "arn:aws:eks:eu-west-1:1:cluster/prod-eu"}
+		})
+		equal(t, name, agentIDs(inv), []string{"flux/a"})
+		said(t, inv, "TERRAFORM_OTHER_CLUSTER", "flux/b", "prod-us")
+		equal(t, "its name", inv.Agents[0].Cluster.Name, "prod-eu")
+		inv = declaredBy(t, files, func(_ string, o *TerraformOptions) { o.Provider = "eu-west-1/prod-us" })
+		equal(t, name+", by its place", agentIDs(inv), []string{"flux/b"})
+	}
+	// What the data source of a cluster leaves open of its place, the program tells.
+	inv := declaredBy(t, map[string]string{"main.tf": "data \"aws_eks_cluster\" \"x\" {\n name = \"prod\"\n}\n" + providerOf("eu", "host = data.aws_eks_cluster.x.endpoint"+program("prod")) + byToken("us", `, "--region", "us-east-1"`) + releaseBlock("a", "helm.eu") + releaseBlock("b", "helm.us")},
+		func(_ string, o *TerraformOptions) { o.Provider = "eu-west-1/prod" })
+	equal(t, "the program's region", agentIDs(inv), []string{"flux/a"})
+}
+
 // A server that is known to be another is another, whatever its name, and what
 // bears this one's name beside it is not said to be of it.
 func TestANameDoesNotOutweighAServer(t *testing.T) {

@@ -17,13 +17,14 @@ type Cluster struct {
 	Server     *Node // host
 	Context    *Node // config_context of a kubeconfig
 	Kubeconfig *Node // config_path, or the first of config_paths
-	// Name is that of the cluster for the cloud that runs it: of the data source
-	// or resource that Server is taken from, or of the program that gives the token.
+	// Name is that of the cluster for the cloud that runs it: of the data source or
+	// resource of a cluster that Server is taken from, or of the program that gives
+	// the token.
 	Name *Node
 	// Place is where the cluster of that name is, as far as it is known.
 	Place Place
-	// Source is the data source or resource that Server is taken from, when
-	// Terraform runs; "" if it is none, or not known which.
+	// Source is the data source or resource of one cluster that Server is taken
+	// from, when Terraform runs; "" if it is none, or not known which.
 	Source   string
 	Position Position
 }
@@ -326,12 +327,19 @@ func accountOf(arn string) string {
 }
 
 // name finds the name of the cluster for its cloud, and its place. The data source
-// or resource that the server is taken from tells both; without one, what the
-// program is told that gives the token.
+// or resource of the cluster that the server is taken from tells both; without one,
+// what the program is told that gives the token, whose region counts as well where
+// only that of a cluster in its cloud is not known.
 func (r *Result) name(out *Cluster, c connection) {
 	name, place := c.tokenCluster()
 	if of := r.serverOf(out.Server); of != nil {
-		out.Source, place = of.Address, r.placeOf(of)
+		region := place[partRegion]
+		if place = r.placeOf(of); place[partRegion] == "" && of.Type == "aws_eks_cluster" {
+			place[partRegion] = region
+		}
+		if len(of.Unknown) == 0 { // else it may be several
+			out.Source = of.Address
+		}
 		if own := of.Body.field(r.loader, "name"); own != nil && own.Kind == Scalar {
 			name = own
 		}
@@ -355,8 +363,16 @@ func (r *Result) name(out *Cluster, c connection) {
 	}
 }
 
-// serverOf is the one data source or resource that a server is taken from, when
-// Terraform runs; nil if it is none.
+// clusterTypes are the data sources and resources of which each is one cluster, with
+// its name. Others may tell the servers of several.
+var clusterTypes = []string{
+	"aws_eks_cluster", "google_container_cluster", "azurerm_kubernetes_cluster", "digitalocean_kubernetes_cluster", "civo_kubernetes_cluster",
+	"scaleway_k8s_cluster", "oci_containerengine_cluster", "ovh_cloud_project_kube", "exoscale_sks_cluster", "ibm_container_cluster",
+	"ibm_container_vpc_cluster", "yandex_kubernetes_cluster", "kind_cluster", "k3d_cluster",
+}
+
+// serverOf is the one data source or resource of a cluster that a server is taken
+// from, when Terraform runs; nil if it is none.
 func (r *Result) serverOf(server *Node) *Resource {
 	if server == nil || server.Kind != Unknown || len(server.Causes) != 1 {
 		return nil
@@ -366,7 +382,7 @@ func (r *Result) serverOf(server *Node) *Resource {
 		return nil
 	}
 	for _, x := range r.Resources {
-		if strings.HasPrefix(cause.Name, x.Address+".") {
+		if slices.Contains(clusterTypes, x.Type) && strings.HasPrefix(cause.Name, x.Address+".") {
 			return x
 		}
 	}
