@@ -98,7 +98,7 @@ func egressOf(policy *unstructured.Unstructured, namespace, account string, pod 
 			if !slices.Contains(types, "Egress") && (types != nil || len(egress) == 0) {
 				continue
 			}
-			matches, known = ofCalico(spec, account, pod)
+			matches, known = ofCalico(spec, namespace, account, pod)
 		}
 		if matches {
 			rules, sure = rules+max(len(egress), 1), sure && known
@@ -150,19 +150,30 @@ func ofCilium(spec map[string]any, namespace, account string, pod labels.Set) (m
 	return s.Matches(all), true
 }
 
-// calicoEquals is a term of Calico's selectors; see ofCalico.
-var calicoEquals = regexp.MustCompile(`^\s*([\w./-]+)\s*==\s*(?:'([^']*)'|"([^"]*)")\s*$`)
+// calicoEquals and calicoHas are terms of Calico's selectors; see ofCalico.
+var (
+	calicoEquals = regexp.MustCompile(`^\s*([\w./-]+)\s*==\s*(?:'([^']*)'|"([^"]*)")\s*$`)
+	calicoHas    = regexp.MustCompile(`\bhas\(\s*[\w./-]+\s*\)|\ball\(\s*\)`)
+)
 
 // ofCalico is ofCilium of a policy of Calico. Of the language of its selectors,
-// equality is looked at, and that all terms hold.
-func ofCalico(spec map[string]any, account string, pod labels.Set) (matches, known bool) {
+// equality is looked at, and that all terms hold; one that says more may be for any.
+func ofCalico(spec map[string]any, namespace, account string, pod labels.Set) (matches, known bool) {
+	// Calico gives these to pods itself.
+	all := labels.Set{"projectcalico.org/namespace": namespace, "projectcalico.org/serviceaccount": account, "projectcalico.org/orchestrator": "k8s"}
+	for k, v := range pod {
+		all[k] = v
+	}
 	matches, known = true, true
 	for field, set := range map[string]labels.Set{
-		"selector": pod, "serviceAccountSelector": {"projectcalico.org/name": account}, "namespaceSelector": nil,
+		"selector": all, "serviceAccountSelector": {"projectcalico.org/name": account}, "namespaceSelector": {"projectcalico.org/name": namespace},
 	} {
 		text, _ := spec[field].(string)
 		if text = strings.TrimSpace(text); text == "" || text == "all()" {
 			continue
+		}
+		if strings.ContainsAny(calicoHas.ReplaceAllString(text, ""), "|!()") {
+			return true, false
 		}
 		for term := range strings.SplitSeq(text, "&&") {
 			m := calicoEquals.FindStringSubmatch(term)
@@ -171,7 +182,7 @@ func ofCalico(spec map[string]any, account string, pod labels.Set) (matches, kno
 				value, has = set[m[1]]
 			}
 			switch {
-			case m == nil, set == nil, field == "serviceAccountSelector" && !has:
+			case m == nil, !has && (field != "selector" || ofCalicoItself.MatchString(m[1])):
 				known = false
 			case !has || value != cmp.Or(m[2], m[3]):
 				matches = false
@@ -180,6 +191,10 @@ func ofCalico(spec map[string]any, account string, pod labels.Set) (matches, kno
 	}
 	return matches, known || !matches
 }
+
+// ofCalicoItself are the labels that Calico gives to pods, of their namespaces and
+// accounts too.
+var ofCalicoItself = regexp.MustCompile(`^(?:[\w.-]*projectcalico\.org/|pcns\.|pcsa\.)`)
 
 // pluginEgressOf says which policies of network plugins limit what leaves an agent's
 // pods.
