@@ -19,7 +19,6 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 )
@@ -127,11 +126,11 @@ type around struct {
 	egress map[string][]networkingv1.NetworkPolicy
 	// plugins are the policies of network plugins, by namespace; "" of those for
 	// all.
-	plugins map[string][]*unstructured.Unstructured
+	plugins map[string][]*egressPolicy
 }
 
 func (w *witness) surroundings(ctx context.Context, found []*agent, deployments []appsv1.Deployment) (*around, error) {
-	s := &around{pods: map[string]*podList{}, egress: map[string][]networkingv1.NetworkPolicy{}, plugins: map[string][]*unstructured.Unstructured{}}
+	s := &around{pods: map[string]*podList{}, egress: map[string][]networkingv1.NetworkPolicy{}, plugins: map[string][]*egressPolicy{}}
 	var err error
 	if s.rights, err = w.readRights(ctx); err != nil {
 		return nil, err
@@ -149,18 +148,17 @@ func (w *witness) surroundings(ctx context.Context, found []*agent, deployments 
 		if s.egress[a.Namespace], err = w.egressPolicies(ctx, a.Namespace); err != nil {
 			return nil, err
 		}
-		for _, kind := range w.pluginKinds() {
-			namespace := ""
-			if kind.Namespaced {
-				namespace = a.Namespace
-			} else if len(s.pods) > 1 {
-				continue // listed with the first
-			}
-			policies, err := w.pluginEgress(ctx, kind, namespace)
-			if err != nil {
-				return nil, err
-			}
-			s.plugins[namespace] = append(s.plugins[namespace], policies...)
+	}
+	if len(found) == 0 {
+		return s, nil
+	}
+	for _, kind := range w.pluginKinds() {
+		policies, err := w.pluginEgress(ctx, kind, sortedNames(s.pods))
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range policies {
+			s.plugins[p.namespace] = append(s.plugins[p.namespace], p)
 		}
 	}
 	return s, nil

@@ -215,7 +215,10 @@ func (w *witness) forbidden(verb, resource, namespace, repository, unknown strin
 }
 
 // clusterScoped are the resources that discovery reads and that lie in no namespace.
-var clusterScoped = []string{"namespaces", "clusterroles", "clusterrolebindings"}
+var clusterScoped = []string{
+	"namespaces", "clusterroles", "clusterrolebindings", "ciliumclusterwidenetworkpolicies.cilium.io", "globalnetworkpolicies.projectcalico.org",
+	"globalnetworkpolicies.crd.projectcalico.org",
+}
 
 // facts reads what the cluster is and serves. The resources returned are the
 // listable ones, each kind in the version that the server prefers.

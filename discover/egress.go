@@ -35,18 +35,70 @@ var pluginPolicies = map[schema.GroupKind]string{
 	{Group: groupCalicoCRD, Kind: "GlobalNetworkPolicy"}:         "globalnetworkpolicies",
 }
 
-// pluginEgress lists the policies of network plugins of one kind, in a namespace or of
-// the whole cluster.
-func (w *witness) pluginEgress(ctx context.Context, kind migrate.ServedKind, namespace string) ([]*unstructured.Unstructured, error) {
-	resource := schema.GroupVersionResource{Group: kind.Group, Version: kind.Version, Resource: pluginPolicies[schema.GroupKind{Group: kind.Group, Kind: kind.Kind}]}
-	var out []*unstructured.Unstructured
-	err := each(ctx, w, resource.GroupResource().String(), namespace, "whether the agents' ways out are limited", func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-		return w.dyn.Resource(resource).Namespace(namespace).List(ctx, o)
-	}, func(u *unstructured.Unstructured) { out = append(out, u) })
-	if notFound(err) || isNotListable(err) {
-		return nil, nil // there is no such kind any more, or none that is kept
+// egressPolicy is what counts of a policy of a network plugin that limits what leaves
+// some pods; its namespace is empty if it is of the whole cluster.
+type egressPolicy struct {
+	group, kind, namespace, name string
+	specs                        []egressSpec
+}
+
+// egressSpec is one of the things that such a policy says: with how many rules, and
+// what selects the pods.
+type egressSpec struct {
+	rules int
+	// pods are those that a policy of Cilium is for; nil if it cannot be read.
+	pods *metav1.LabelSelector
+	// selectors are those of a policy of Calico, by field.
+	selectors map[string]string
+}
+
+// pluginEgress lists the policies of network plugins of one kind that limit what
+// leaves pods and may be for pods of some namespaces: those of all namespaces at once
+// where it may.
+func (w *witness) pluginEgress(ctx context.Context, kind migrate.ServedKind, namespaces []string) ([]*egressPolicy, error) {
+	gvr := schema.GroupVersionResource{Group: kind.Group, Version: kind.Version, Resource: pluginPolicies[schema.GroupKind{Group: kind.Group, Kind: kind.Kind}]}
+	resource := gvr.GroupResource().String()
+	in := func(namespace string) (out []*egressPolicy, err error) {
+		err = list(ctx, resource, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			return w.dyn.Resource(gvr).Namespace(namespace).List(ctx, o)
+		}, func(u *unstructured.Unstructured) {
+			if p := reducedPolicy(u); p != nil && (p.namespace == "" || slices.Contains(namespaces, p.namespace)) {
+				out = append(out, p)
+			}
+		})
+		if notFound(err) || isNotListable(err) {
+			return nil, nil // there is no such kind any more, or none that is kept
+		}
+		return out, err
 	}
-	return out, onlyReal(err)
+	const unknown = "whether the agents' ways out are limited"
+	if !kind.Namespaced || len(w.opts.Namespaces) == 0 {
+		out, err := in("")
+		if !isForbidden(err) {
+			return out, err
+		}
+		if !kind.Namespaced {
+			w.forbidden("list", resource, "", "", unknown)
+			return nil, nil
+		}
+	}
+	var all []*egressPolicy
+	var refused []string
+	for _, namespace := range namespaces {
+		out, err := in(namespace)
+		switch {
+		case isForbidden(err):
+			refused = append(refused, namespace)
+		case err != nil:
+			return nil, err
+		default:
+			all = append(all, out...)
+		}
+	}
+	if len(refused) > 0 {
+		w.forbidden("list", resource, listed(refused, len(refused), maxEnds), "", unknown)
+	}
+	return all, nil
 }
 
 // pluginKinds are the kinds of such policies that the cluster serves, one version of
@@ -73,35 +125,61 @@ func (w *witness) pluginKinds() []migrate.ServedKind {
 	return out
 }
 
-// egressOf says how a policy of a network plugin limits what leaves some pods: with
-// how many rules, and sure is false if it is not known whether it is for these. It
-// does not if there are none.
-func egressOf(policy *unstructured.Unstructured, namespace, account string, pod labels.Set) (rules int, sure bool) {
-	ciliums := policy.GroupVersionKind().Group == groupCilium
-	specs, _, _ := unstructured.NestedSlice(policy.Object, "specs")
-	if spec, ok, _ := unstructured.NestedMap(policy.Object, "spec"); ok {
-		specs = append(specs, spec)
-	}
-	sure = true
-	for _, s := range specs {
+// reducedPolicy is what counts of a policy of a network plugin; nil if it limits
+// nothing that leaves pods.
+func reducedPolicy(policy *unstructured.Unstructured) *egressPolicy {
+	out := &egressPolicy{group: policy.GroupVersionKind().Group, kind: policy.GetKind(), namespace: policy.GetNamespace(), name: policy.GetName()}
+	specs, _ := policy.Object["specs"].([]any)
+	for _, s := range append(slices.Clone(specs), policy.Object["spec"]) {
 		spec, _ := s.(map[string]any)
 		egress, _ := spec["egress"].([]any)
-		var matches, known bool
-		if ciliums {
+		if out.group == groupCilium {
 			denied, _ := spec["egressDeny"].([]any)
-			if egress = append(slices.Clone(egress), denied...); len(egress) == 0 {
+			selector, ofPods := spec["endpointSelector"].(map[string]any)
+			if !ofPods || len(egress)+len(denied) == 0 { // else it is of nodes
 				continue
 			}
-			matches, known = ofCilium(spec, namespace, account, pod)
-		} else {
-			types, _, _ := unstructured.NestedStringSlice(spec, "types")
-			if !slices.Contains(types, "Egress") && (types != nil || len(egress) == 0) {
-				continue
+			reduced := egressSpec{rules: len(egress) + len(denied)}
+			var pods metav1.LabelSelector
+			if runtime.DefaultUnstructuredConverter.FromUnstructured(selector, &pods) == nil {
+				reduced.pods = &pods
 			}
-			matches, known = ofCalico(spec, namespace, account, pod)
+			out.specs = append(out.specs, reduced)
+			continue
+		}
+		types, _, _ := unstructured.NestedStringSlice(spec, "types")
+		if !slices.Contains(types, "Egress") && (types != nil || len(egress) == 0) {
+			continue
+		}
+		reduced := egressSpec{rules: max(len(egress), 1), selectors: map[string]string{}}
+		for _, field := range []string{"selector", "serviceAccountSelector", "namespaceSelector"} {
+			text, _ := spec[field].(string)
+			if text = strings.TrimSpace(text); text != "" && text != "all()" {
+				reduced.selectors[field] = text
+			}
+		}
+		out.specs = append(out.specs, reduced)
+	}
+	if len(out.specs) == 0 {
+		return nil
+	}
+	return out
+}
+
+// limits says how a policy limits what leaves some pods: with how many rules, and
+// sure is false if it is not known whether it is for these. It does not if there are
+// none.
+func (p *egressPolicy) limits(namespace, account string, pod labels.Set) (rules int, sure bool) {
+	sure = true
+	for _, s := range p.specs {
+		matches, known := true, false
+		if p.group != groupCilium {
+			matches, known = ofCalico(s.selectors, namespace, account, pod)
+		} else if s.pods != nil {
+			matches, known = ofCilium(s.pods, namespace, account, pod)
 		}
 		if matches {
-			rules, sure = rules+max(len(egress), 1), sure && known
+			rules, sure = rules+s.rules, sure && known
 		}
 	}
 	return rules, sure
@@ -109,11 +187,7 @@ func egressOf(policy *unstructured.Unstructured, namespace, account string, pod 
 
 // ofCilium reports whether a rule of Cilium selects a pod: known is false if it
 // selects by what is not looked at here.
-func ofCilium(spec map[string]any, namespace, account string, pod labels.Set) (matches, known bool) {
-	selector, ok := spec["endpointSelector"].(map[string]any)
-	if !ok {
-		return false, true // of nodes
-	}
+func ofCilium(selector *metav1.LabelSelector, namespace, account string, pod labels.Set) (matches, known bool) {
 	all := labels.Set{"io.kubernetes.pod.namespace": namespace, "io.cilium.k8s.policy.serviceaccount": account}
 	for k, v := range pod {
 		all[k] = v
@@ -131,15 +205,10 @@ func ofCilium(spec map[string]any, namespace, account string, pod labels.Set) (m
 		}
 		return key
 	}
-	var of metav1.LabelSelector
-	if runtime.DefaultUnstructuredConverter.FromUnstructured(selector, &of) != nil {
-		return true, false
+	of := metav1.LabelSelector{MatchLabels: map[string]string{}, MatchExpressions: slices.Clone(selector.MatchExpressions)}
+	for key, value := range selector.MatchLabels {
+		of.MatchLabels[plain(key)] = value
 	}
-	byLabels := map[string]string{}
-	for key, value := range of.MatchLabels {
-		byLabels[plain(key)] = value
-	}
-	of.MatchLabels = byLabels
 	for i := range of.MatchExpressions {
 		of.MatchExpressions[i].Key = plain(of.MatchExpressions[i].Key)
 	}
@@ -158,7 +227,7 @@ var (
 
 // ofCalico is ofCilium of a policy of Calico. Of the language of its selectors,
 // equality is looked at, and that all terms hold; one that says more may be for any.
-func ofCalico(spec map[string]any, namespace, account string, pod labels.Set) (matches, known bool) {
+func ofCalico(selectors map[string]string, namespace, account string, pod labels.Set) (matches, known bool) {
 	// Calico gives these to pods itself.
 	all := labels.Set{"projectcalico.org/namespace": namespace, "projectcalico.org/serviceaccount": account, "projectcalico.org/orchestrator": "k8s"}
 	for k, v := range pod {
@@ -168,8 +237,8 @@ func ofCalico(spec map[string]any, namespace, account string, pod labels.Set) (m
 	for field, set := range map[string]labels.Set{
 		"selector": all, "serviceAccountSelector": {"projectcalico.org/name": account}, "namespaceSelector": {"projectcalico.org/name": namespace},
 	} {
-		text, _ := spec[field].(string)
-		if text = strings.TrimSpace(text); text == "" || text == "all()" {
+		text := selectors[field]
+		if text == "" {
 			continue
 		}
 		if strings.ContainsAny(calicoHas.ReplaceAllString(text, ""), "|!()") {
@@ -198,20 +267,20 @@ var ofCalicoItself = regexp.MustCompile(`^(?:[\w.-]*projectcalico\.org/|pcns\.|p
 
 // pluginEgressOf says which policies of network plugins limit what leaves an agent's
 // pods.
-func (a *agent) pluginEgressOf(policies []*unstructured.Unstructured) []migrate.Finding {
+func (a *agent) pluginEgressOf(policies []*egressPolicy) []migrate.Finding {
 	var out []migrate.Finding
 	for _, p := range policies {
-		rules, sure := egressOf(p, a.Namespace, a.ServiceAccount, a.deployment.Spec.Template.Labels)
+		rules, sure := p.limits(a.Namespace, a.ServiceAccount, a.deployment.Spec.Template.Labels)
 		if rules == 0 {
 			continue
 		}
-		place := p.GetKind() + "/" + p.GetName()
-		if ns := p.GetNamespace(); ns != "" {
-			place = p.GetKind() + "/" + ns + "/" + p.GetName()
+		place := p.kind + "/" + p.name
+		if p.namespace != "" {
+			place = p.kind + "/" + p.namespace + "/" + p.name
 		}
-		says := fmt.Sprintf("%s of %s limits what the agent's pods may reach (%s)", place, p.GroupVersionKind().Group, counted(rules, "rule"))
+		says := fmt.Sprintf("%s of %s limits what the agent's pods may reach (%s)", place, p.group, counted(rules, "rule"))
 		if !sure {
-			says = fmt.Sprintf("%s of %s may limit what the agent's pods may reach (%s): whether it is for them is not looked at", place, p.GroupVersionKind().Group, counted(rules, "rule"))
+			says = fmt.Sprintf("%s of %s may limit what the agent's pods may reach (%s): whether it is for them is not looked at", place, p.group, counted(rules, "rule"))
 		}
 		out = append(out, EgressPolicy.Finding(a.ID, place, says))
 	}

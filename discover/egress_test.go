@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/fluxover/fluxover/migrate"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
@@ -13,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	fakediscovery "k8s.io/client-go/discovery/fake"
 	dynamicfake "k8s.io/client-go/dynamic/fake"
+	k8stesting "k8s.io/client-go/testing"
 	sigsyaml "sigs.k8s.io/yaml"
 )
 
@@ -79,7 +81,10 @@ func TestPoliciesOfNetworkPluginsLimitWhatTheyAreFor(t *testing.T) {
 		calico("{types: [Egress], serviceAccountSelector: \"projectcalico.org/name == 'web'\"}"):               {0, true},
 		calico("{types: [Egress], serviceAccountSelector: \"team == 'a'\"}"):                                   {1, false},
 	} {
-		rules, sure := egressOf(pluginPolicy(t, text), "team", "flux", labels.Set{"app": "flux", "tier": "git"})
+		rules, sure := 0, true
+		if p := reducedPolicy(pluginPolicy(t, text)); p != nil {
+			rules, sure = p.limits("team", "flux", labels.Set{"app": "flux", "tier": "git"})
+		}
 		if rules != c.rules || sure != c.sure {
 			t.Errorf("%s: %d rules, sure: %t, want %d, %t", text, rules, sure, c.rules, c.sure)
 		}
@@ -99,6 +104,21 @@ func TestOneGroupOfAPolicyIsEnough(t *testing.T) {
 	equal(t, "kinds", got, []string{"crd.projectcalico.org GlobalNetworkPolicy", "projectcalico.org NetworkPolicy"})
 }
 
+// withCilium opens a cluster that serves the policies of Cilium, with some.
+func withCilium(t *testing.T, policies ...runtime.Object) (*fixture, *dynamicfake.FakeDynamicClient) {
+	t.Helper()
+	f := open(t, "testdata/cluster/one-agent")
+	disco := f.witness.disco.(*fakediscovery.FakeDiscovery)
+	disco.Resources = append(slices.Clone(disco.Resources), &metav1.APIResourceList{GroupVersion: "cilium.io/v2", APIResources: []metav1.APIResource{
+		{Name: "ciliumnetworkpolicies", Kind: "CiliumNetworkPolicy", Namespaced: true}, {Name: "ciliumclusterwidenetworkpolicies", Kind: "CiliumClusterwideNetworkPolicy"},
+	}})
+	dyn := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{
+		{Group: "cilium.io", Version: "v2", Resource: "ciliumnetworkpolicies"}: "CiliumNetworkPolicyList", {Group: "cilium.io", Version: "v2", Resource: "ciliumclusterwidenetworkpolicies"}: "CiliumClusterwideNetworkPolicyList",
+	}, policies...)
+	f.witness.dyn = dyn
+	return f, dyn
+}
+
 func TestPoliciesOfNetworkPluginsAreFound(t *testing.T) {
 	f := open(t, "testdata/cluster/one-agent")
 	was, err := f.witness.inventory(t.Context())
@@ -106,19 +126,12 @@ func TestPoliciesOfNetworkPluginsAreFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := was.Agents[0]
-	f = open(t, "testdata/cluster/one-agent")
-	disco := f.witness.disco.(*fakediscovery.FakeDiscovery)
-	disco.Resources = append(slices.Clone(disco.Resources), &metav1.APIResourceList{GroupVersion: "cilium.io/v2", APIResources: []metav1.APIResource{
-		{Name: "ciliumnetworkpolicies", Kind: "CiliumNetworkPolicy", Namespaced: true}, {Name: "ciliumclusterwidenetworkpolicies", Kind: "CiliumClusterwideNetworkPolicy"},
-	}})
 	policy := func(kind, namespace, name string) *unstructured.Unstructured {
 		u := pluginPolicy(t, "apiVersion: cilium.io/v2\nkind: "+kind+"\nmetadata: {name: "+name+"}\nspec: {endpointSelector: {}, egress: [{}]}\n")
 		u.SetNamespace(namespace)
 		return u
 	}
-	f.witness.dyn = dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{
-		{Group: "cilium.io", Version: "v2", Resource: "ciliumnetworkpolicies"}: "CiliumNetworkPolicyList", {Group: "cilium.io", Version: "v2", Resource: "ciliumclusterwidenetworkpolicies"}: "CiliumClusterwideNetworkPolicyList",
-	}, policy("CiliumNetworkPolicy", a.Namespace, "own"), policy("CiliumNetworkPolicy", "elsewhere", "other"), policy("CiliumClusterwideNetworkPolicy", "", "all"))
+	f, _ = withCilium(t, policy("CiliumNetworkPolicy", a.Namespace, "own"), policy("CiliumNetworkPolicy", "elsewhere", "other"), policy("CiliumClusterwideNetworkPolicy", "", "all"))
 	inv, err := f.witness.inventory(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -130,4 +143,47 @@ func TestPoliciesOfNetworkPluginsAreFound(t *testing.T) {
 		}
 	}
 	equal(t, "policies", got, []string{"CiliumClusterwideNetworkPolicy/all", "CiliumNetworkPolicy/" + a.Namespace + "/own"})
+}
+
+// Of each kind that may not be listed one finding says so, and where.
+func TestPoliciesThatMayNotBeListedAreSaidOncePerKind(t *testing.T) {
+	kind := migrate.ServedKind{Group: "cilium.io", Version: "v2", Kind: "CiliumNetworkPolicy", Namespaced: true}
+	wide := migrate.ServedKind{Group: "cilium.io", Version: "v2", Kind: "CiliumClusterwideNetworkPolicy"}
+	own := pluginPolicy(t, "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: own, namespace: a}\nspec: {endpointSelector: {}, egress: [{}]}\n")
+	for name, c := range map[string]struct {
+		kind    migrate.ServedKind
+		refused func(namespace string) bool
+		limit   []string
+		found   int
+		lists   []string
+		says    []string
+	}{
+		"all may":                {kind, func(string) bool { return false }, nil, 1, []string{""}, nil},
+		"some namespaces":        {kind, func(ns string) bool { return ns != "a" }, nil, 1, []string{"", "a", "b", "c"}, []string{"you may not list ciliumnetworkpolicies.cilium.io in namespace b, c, so this is unknown: whether the agents' ways out are limited"}},
+		"only these":             {kind, func(ns string) bool { return ns == "" }, []string{"a", "b", "c"}, 1, []string{"a", "b", "c"}, nil},
+		"none":                   {kind, func(string) bool { return true }, nil, 0, []string{"", "a", "b", "c"}, []string{"you may not list ciliumnetworkpolicies.cilium.io in namespace a, b, c, so this is unknown: whether the agents' ways out are limited"}},
+		"of the whole cluster":   {wide, func(string) bool { return true }, []string{"a"}, 0, []string{""}, []string{"you may not list ciliumclusterwidenetworkpolicies.cilium.io, so this is unknown: whether the agents' ways out are limited"}},
+		"of the cluster, if may": {wide, func(string) bool { return false }, []string{"a"}, 0, []string{""}, nil},
+	} {
+		f, dyn := withCilium(t, own.DeepCopy())
+		f.witness.opts.Namespaces, f.witness.findings = c.limit, nil
+		var lists []string
+		dyn.PrependReactor("list", "*", func(a k8stesting.Action) (bool, runtime.Object, error) {
+			lists = append(lists, a.GetNamespace())
+			if c.refused(a.GetNamespace()) {
+				return true, nil, apierrors.NewForbidden(a.GetResource().GroupResource(), "", nil)
+			}
+			return false, nil, nil
+		})
+		found, err := f.witness.pluginEgress(t.Context(), c.kind, []string{"a", "b", "c"})
+		if err != nil || len(found) != c.found {
+			t.Errorf("%s: %d policies, want %d: %v", name, len(found), c.found, err)
+		}
+		equal(t, name+": lists", lists, c.lists)
+		var says []string
+		for _, f := range f.witness.findings {
+			says = append(says, f.Message)
+		}
+		equal(t, name, says, c.says)
+	}
 }

@@ -75,24 +75,30 @@ func onlyReal(err error) error {
 
 // each lists a resource page by page. Where that is forbidden it records a
 // finding that says what is unknown thereby, and returns errUnreadable.
-func each[T runtime.Object](ctx context.Context, w *witness, resource, namespace, unknown string, list pager.ListPageFunc, visit func(T)) error {
+func each[T runtime.Object](ctx context.Context, w *witness, resource, namespace, unknown string, page pager.ListPageFunc, visit func(T)) error {
+	err := list(ctx, resource, page, visit)
+	if isForbidden(err) {
+		w.forbidden("list", resource, namespace, "", unknown)
+		return fmt.Errorf("%w %s", errUnreadable, resource)
+	}
+	return err
+}
+
+// list lists a resource page by page.
+func list[T runtime.Object](ctx context.Context, resource string, page pager.ListPageFunc, visit func(T)) error {
 	p := pager.New(func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-		return cluster.Ask(ctx, func() (runtime.Object, error) { return list(ctx, o) })
+		return cluster.Ask(ctx, func() (runtime.Object, error) { return page(ctx, o) })
 	})
 	p.PageSize = pageSize
 	err := p.EachListItem(ctx, metav1.ListOptions{}, func(o runtime.Object) error {
 		item, ok := o.(T)
 		if !ok {
-			return fmt.Errorf("list %s: the server sent a %T", resource, o)
+			return fmt.Errorf("the server sent a %T", o)
 		}
 		visit(item)
 		return nil
 	})
-	switch {
-	case isForbidden(err):
-		w.forbidden("list", resource, namespace, "", unknown)
-		return fmt.Errorf("%w %s", errUnreadable, resource)
-	case err != nil:
+	if err != nil {
 		return fmt.Errorf("list %s: %w", resource, err)
 	}
 	return nil
