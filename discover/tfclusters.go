@@ -364,9 +364,8 @@ func (n *namesake) mayBe(other *namesake) bool {
 // called is what the ends of a group say by the names that they have for their
 // cluster.
 func (g clusterGroup) called() map[string]*namesake {
-	out, server := map[string]*namesake{}, ""
+	out := map[string]*namesake{}
 	for _, e := range g {
-		server = cmp.Or(server, e.cluster.ServerURL())
 		if name, _ := e.cluster.Name.Str(); name != "" {
 			if out[name] == nil {
 				out[name] = &namesake{place: terraform.Place{}}
@@ -375,21 +374,38 @@ func (g clusterGroup) called() map[string]*namesake {
 		}
 	}
 	for _, n := range out {
-		n.server = server
+		n.server = g.server()
 	}
 	return out
 }
 
-// differs reports whether two groups that have a name for their cluster are known
-// to lead to different ones.
+// server is the server that the ends of a group have; "" if it is not known.
+func (g clusterGroup) server() string {
+	for _, e := range g {
+		if server := e.cluster.ServerURL(); server != "" {
+			return server
+		}
+	}
+	return ""
+}
+
+// differs reports whether two groups are known to lead to different clusters, by
+// their servers, or by the names of their clusters and their places.
 func (g clusterGroup) differs(other clusterGroup) bool {
-	theirs := other.called()
-	for name, n := range g.called() {
-		if theirs[name] != nil && !n.mayBe(theirs[name]) {
+	if a, b := g.server(), other.server(); a != "" && b != "" && a != b {
+		return true
+	}
+	ours, theirs := g.called(), other.called()
+	differ := len(ours) > 0 && len(theirs) > 0
+	for name, n := range ours {
+		if theirs[name] == nil {
+			continue
+		}
+		if differ = !n.mayBe(theirs[name]); differ {
 			return true
 		}
 	}
-	return false
+	return differ
 }
 
 // namesakes are the groups that are of this cluster by its name, beside those that
@@ -572,16 +588,15 @@ func chooseCluster(gs []clusterGroup, o TerraformOptions) (mine []int, why strin
 		return out
 	}
 	if o.Provider != "" {
-		mine = where(func(e *end) bool { return e.named(o.Provider) })
-		called := where(func(e *end) bool { return e.isCalled(o.Provider) })
-		for n, i := range called[:min(len(called), maxNamesakes)] {
-			for _, j := range called[:n] {
+		mine = where(func(e *end) bool { return e.named(o.Provider) || e.isCalled(o.Provider) })
+		for n, i := range mine[:min(len(mine), maxNamesakes)] {
+			for _, j := range mine[:n] {
 				if gs[i].differs(gs[j]) {
-					return nil, fmt.Sprintf("several clusters are called %q", o.Provider)
+					return nil, fmt.Sprintf("several clusters are meant by %q", o.Provider)
 				}
 			}
 		}
-		if mine = append(mine, called...); len(mine) == 0 {
+		if len(mine) == 0 {
 			why = fmt.Sprintf("none is declared through %q", o.Provider)
 		}
 		return mine, why

@@ -85,7 +85,7 @@ func TestClustersOfOneNameInTwoPlacesAreTwo(t *testing.T) {
 
 			inv = declaredBy(t, files, func(_ string, o *TerraformOptions) { o.Provider = "prod" })
 			equal(t, "agents of what both are called", agentIDs(inv), []string{})
-			said(t, inv, "TERRAFORM_CLUSTER_UNKNOWN", `several clusters are called "prod"`)
+			said(t, inv, "TERRAFORM_CLUSTER_UNKNOWN", `several clusters are meant by "prod"`)
 		})
 	}
 	files := map[string]string{"main.tf": inEKS("eu", `region = "eu-west-1"`+"\n"+assuming("1:role/ci")) + inEKS("us", `region = "us-east-1"`) + releaseBlock("a", "helm.eu") + releaseBlock("b", "helm.us")}
@@ -202,6 +202,38 @@ func TestWhatTellsServersOfSeveralClustersIsNoCluster(t *testing.T) {
 	inv := declaredBy(t, map[string]string{"main.tf": "data \"aws_eks_cluster\" \"x\" {\n name = \"prod\"\n}\n" + providerOf("eu", "host = data.aws_eks_cluster.x.endpoint"+program("prod")) + byToken("us", `, "--region", "us-east-1"`) + releaseBlock("a", "helm.eu") + releaseBlock("b", "helm.us")},
 		func(_ string, o *TerraformOptions) { o.Provider = "eu-west-1/prod" })
 	equal(t, "the program's region", agentIDs(inv), []string{"flux/a"})
+}
+
+// A word that is the alias of one cluster and the name of another means neither, nor
+// does an alias that two root modules have for different ones.
+func TestAWordThatMeansTwoClustersMeansNeither(t *testing.T) {
+	east := providerOf("prod", "exec {\n args = [\"-i\", \"main\"]\n }") + releaseBlock("a", "helm.prod")
+	for name, c := range map[string]struct {
+		other string
+		want  []string
+	}{
+		"another name":      {providerOf("x", "exec {\n args = [\"-i\", \"prod\"]\n }"), nil},
+		"the same name":     {providerOf("x", "exec {\n args = [\"-i\", \"main\"]\n }"), []string{"flux/a", "flux/b"}},
+		"nothing":           {providerOf("x", ""), []string{"flux/a"}},
+		"a server and name": {providerOf("x", "host = \"https://k\"\n exec {\n args = [\"-i\", \"prod\"]\n }"), nil},
+	} {
+		inv := declaredBy(t, map[string]string{"main.tf": east + c.other + releaseBlock("b", "helm.x")}, func(_ string, o *TerraformOptions) { o.Provider = "prod" })
+		equal(t, name, agentIDs(inv), c.want)
+		if c.want == nil {
+			said(t, inv, "TERRAFORM_CLUSTER_UNKNOWN", `several clusters are meant by "prod"`)
+		}
+	}
+	one := func(host, name string) string {
+		return providerOf("prod", "host = \""+host+"\"") + releaseBlock(name, "helm.prod")
+	}
+	dir := written(t, map[string]string{"east/main.tf": one("https://east", "a"), "west/main.tf": one("https://west", "b")})
+	for word, want := range map[string][]string{"prod": {}, "https://west": {"flux/b"}} {
+		inv, err := Terraform(t.Context(), TerraformOptions{Root: dir, Dirs: []string{filepath.Join(dir, "east"), filepath.Join(dir, "west")}, Provider: word})
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, word, agentIDs(inv), want)
+	}
 }
 
 // A server that is known to be another is another, whatever its name, and what
