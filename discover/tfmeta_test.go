@@ -160,6 +160,36 @@ func TestWhatAResourceLeavesAloneIsNotKnown(t *testing.T) {
 	}
 }
 
+// A field that is ignored is named by a path with dots, as keys have them, too.
+func TestAnIgnoredKeyWithDotsIsNotKnown(t *testing.T) {
+	const role = "iam.amazonaws.com/role"
+	for name, c := range map[string]struct {
+		annotations, ignored string
+		says                 string // of a role
+	}{
+		"declared":                 {"{" + role + ": a}", "metadata.labels", role},
+		"declared and ignored":     {"{" + role + ": a}", "spec.template.metadata.annotations." + role, "not known"},
+		"of the cluster alone":     {"{b: c}", "spec.template.metadata.annotations." + role, "not known"},
+		"by what it begins with":   {"{" + role + ": a}", "spec.template.metadata.annotations.iam", "not known"},
+		"another":                  {"{b: c}", "spec.template.metadata.annotations.example.com/x", ""},
+		"in brackets":              {"{b: c}", "spec.template.metadata.annotations[\\\"" + role + "\\\"]", "not known"},
+		"what begins like its own": {"{" + role + ": a}", "spec.template.metadata.annotations.ia", role},
+	} {
+		manifest := "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: flux, namespace: flux}\nspec: {template: {metadata: {annotations: " + c.annotations + "}, spec: {containers: [{name: flux, image: 'fluxcd/flux:1.25.4', args: ['--git-url=https://h/a']}]}}}\n"
+		inv := declaredBy(t, map[string]string{"main.tf": fmt.Sprintf("resource \"kubectl_manifest\" \"flux\" {\n yaml_body = %q\n ignore_fields = [\"%s\"]\n}\n", manifest, c.ignored)})
+		equal(t, name+": agents", agentIDs(inv), []string{"flux/flux"})
+		var said string
+		for _, f := range inv.Findings {
+			if f.Code == CloudIdentity.Name {
+				said += f.Message + "\n"
+			}
+		}
+		if (said != "") != (c.says != "") || !strings.Contains(said, c.says) || c.says == role && strings.Contains(said, "not known") {
+			t.Errorf("%s: of a role is said %q, want %q", name, said, c.says)
+		}
+	}
+}
+
 // postrender is a block of the provider up to version 2, and an argument since and
 // in JSON syntax.
 func TestAProgramThatChangesTheManifestIsAccountedFor(t *testing.T) {

@@ -255,8 +255,13 @@ func leave(w *terraform.Workload, tree map[string]any, which int) (out *terrafor
 				continue
 			}
 			leaves = true
-			if _, isMap := partAt(tree, field).(map[string]any); isMap && len(l.Path) > len(field) {
+			if of, isMap := partAt(tree, field).(map[string]any); isMap && len(l.Path) > len(field) {
 				field = l.Path[:len(field)+1] // the others are known
+				for key := range of {
+					if strings.HasPrefix(key, field[len(field)-1]+".") { // kubectl_manifest takes it for a field within
+						unknownAt(tree, append(slices.Clone(field[:len(field)-1]), key), l.Cause)
+					}
+				}
 			}
 			unknownAt(tree, field, l.Cause)
 			node := &terraform.Node{Kind: terraform.Unknown, Causes: []terraform.Cause{l.Cause}}

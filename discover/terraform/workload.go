@@ -350,10 +350,13 @@ func (w *Workload) Leaves() []Left {
 var manifestArguments = []string{"manifest", "object", "yaml_body", "yaml_body_parsed", "yaml_incluster", "live_manifest_incluster"}
 
 // fieldPath takes a path apart: spec.template, spec[0].template, spec.0.template,
-// annotations["a.b/c"].
+// annotations["a.b/c"], annotations.a.b/c.
 func fieldPath(text string) []string {
 	var out []string
 	for text != "" {
+		if len(out) > 0 && text[0] != '[' && (out[len(out)-1] == "annotations" || out[len(out)-1] == "labels") {
+			return append(out, text) // a key, which may have dots
+		}
 		if rest, ok := strings.CutPrefix(text, "["); ok {
 			end := "]"
 			if strings.HasPrefix(rest, `"`) {
