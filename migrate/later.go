@@ -99,14 +99,7 @@ const leftOutRemedy = "before the hand-over plan again once it holds what is to 
 
 // ignoreAnnotations says how Flux v1's ignore annotations are carried.
 func (b *repositoryBuilder) ignoreAnnotations() {
-	count, first := 0, ""
-	for i := range b.agent.Objects {
-		if o := &b.agent.Objects[i]; o.Class == ClassIgnored || o.Class == ClassSyncOnly {
-			if count++; count == 1 {
-				first = fmt.Sprintf("%s:%d", o.File, o.Line)
-			}
-		}
-	}
+	count, first := b.countObjects(func(o *Object) bool { return o.Class == ClassIgnored || o.Class == ClassSyncOnly })
 	if count > 0 {
 		b.find(Finding{
 			Severity: Warning, Code: "IGNORE_ANNOTATIONS", Where: first,
@@ -122,19 +115,13 @@ const ignoreRemedy = "from now on write kustomize.toolkit.fluxcd.io/reconcile: d
 // writing: the API server asks no policy about policies and their bindings
 // (kubernetes: k8s.io/apiserver/pkg/admission/plugin/policy/generic).
 func (b *repositoryBuilder) unfenced() {
-	count, first := 0, ""
-	for i := range b.agent.Objects {
-		o := &b.agent.Objects[i]
+	count, first := b.countObjects(func(o *Object) bool {
 		if o.Manifest == nil || o.Class != ClassApplied && o.Class != ClassSyncOnly {
-			continue // encrypted, or not written by fluxd
+			return false // encrypted, or not written by fluxd
 		}
 		gvk := o.Manifest.GroupVersionKind()
-		if gvk.Group == "admissionregistration.k8s.io" && strings.Contains(gvk.Kind, "AdmissionPolicy") {
-			if count++; count == 1 {
-				first = fmt.Sprintf("%s:%d", o.File, o.Line)
-			}
-		}
-	}
+		return gvk.Group == "admissionregistration.k8s.io" && strings.Contains(gvk.Kind, "AdmissionPolicy")
+	})
 	if count > 0 {
 		b.find(Finding{
 			Severity: Warning, Code: "FENCE_DOES_NOT_REACH", Where: first,
@@ -145,3 +132,15 @@ func (b *repositoryBuilder) unfenced() {
 }
 
 const unfencedRemedy = "see that nothing starts the old agent again: set its replicas to 0 where its release is declared, and take the release away once the repository has settled"
+
+// countObjects counts the agent's objects of a sort, and says where the first stands.
+func (b *repositoryBuilder) countObjects(is func(*Object) bool) (count int, first string) {
+	for i := range b.agent.Objects {
+		if o := &b.agent.Objects[i]; is(o) {
+			if count++; count == 1 {
+				first = fmt.Sprintf("%s:%d", o.File, o.Line)
+			}
+		}
+	}
+	return count, first
+}

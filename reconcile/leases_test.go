@@ -116,7 +116,7 @@ func TestAnAgentThatCannotTakeItsOwnLeaseIsNotReady(t *testing.T) {
 		if err := first.ready(); err == nil || !strings.Contains(err.Error(), namespace+"/"+agentLease) {
 			t.Fatalf("its namespace is not there, and it is ready: %v", err)
 		}
-		time.Sleep(opts.RetryPeriod)
+		time.Sleep(opts.RetryPeriod) // the next try: it has to stay so
 	}
 	if err := l.client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); err != nil {
 		t.Fatal(err)

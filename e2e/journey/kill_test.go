@@ -272,7 +272,7 @@ func (w *world) editedBehindTheFence(team fleet.Team) (undo func()) {
 			if *d.Spec.Replicas == 0 {
 				break
 			}
-			time.Sleep(50 * time.Millisecond)
+			time.Sleep(50 * time.Millisecond) // until it is told to end
 		}
 		_, labelled := w.tryKubectl(ctx, "-n", team.Namespace, "label", object, "by-hand=yes")
 		_, released := w.tryKubectl(ctx, "-n", team.AgentNamespace, "patch", pod, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`)

@@ -202,7 +202,7 @@ func TestAnOldAgentThatWorkedOnAfterItsRunDiedIsNotCountedAsGap(t *testing.T) {
 	}
 	tm.crash = nil
 	tm.breakLease()
-	time.Sleep(5 * time.Second)
+	time.Sleep(5 * time.Second) // in which it works on: what must not be counted
 	if got := tm.status(); got.Gap != nil || strings.Contains(got.Message, "no engine") {
 		t.Errorf("the old agent works: %+v", got)
 	}
