@@ -115,6 +115,18 @@ func (e *end) isCalled(word string) bool {
 	return ok && (name == word || strings.Contains(word, "/") && strings.HasSuffix("/"+e.cluster.FullName(), "/"+word))
 }
 
+// agrees reports whether two ends say the same of their cluster by something that
+// both say and that counts most.
+func (e *end) agrees(other *end) bool {
+	theirs := other.cluster.Says()
+	for what, text := range e.cluster.Says() {
+		if text != "" && theirs[what] != "" {
+			return text == theirs[what]
+		}
+	}
+	return false
+}
+
 // said has a bit for each of what the end says of its cluster.
 func (e *end) said() (bits uint8) {
 	for what, text := range e.cluster.Says() {

@@ -269,6 +269,58 @@ func TestAKubeconfigOfExtraEnvsIsNotTheCharts(t *testing.T) {
 	}
 }
 
+// A role is of an agent whose account has it in its own cluster; where that is not known
+// the agent may have it.
+func TestARoleOfAnAccountIsOfTheAgentsThatHaveIt(t *testing.T) {
+	account := func(name, provider, metadata, more string) string {
+		if provider != "" {
+			more += "\n provider = kubernetes." + provider
+		}
+		return "resource \"kubernetes_service_account\" \"" + name + "\" {\n " + more + "\n metadata {\n " + metadata + "\n annotations = { \"eks.amazonaws.com/role-arn\" = \"arn\" }\n }\n}\n"
+	}
+	release := func(namespace, account, provider string) string {
+		return "variable \"x\" {}\nresource \"helm_release\" \"a\" {\n name = \"flux\"\n namespace = " + namespace + "\n chart = \"flux\"\n repository = \"https://charts.fluxcd.io\"\n version = \"1.13.3\"\n " + provider +
+			"\n values = [yamlencode({ git = { url = \"git@h:a\" }, serviceAccount = { create = false, name = " + account + " } })]\n}\n"
+	}
+	both := func(provider string, eu, us string) string {
+		return strings.ReplaceAll(providerOf("eu", eu)+providerOf("us", us), `"helm"`, `"`+provider+`"`)
+	}
+	blocks := func(eu, us string) string {
+		flat := func(alias, arguments string) string {
+			return "provider \"kubernetes\" {\n alias = \"" + alias + "\"\n " + arguments + "\n}\n"
+		}
+		return both("helm", eu, us) + flat("eu", eu) + flat("us", us)
+	}
+	const flux = "name = \"flux\"\n namespace = \"flux\""
+	const eu, us = `host = "https://eu"`, `host = "https://us"`
+	for name, c := range map[string]struct{ config, want string }{
+		"its own":                        {release(`"flux"`, `"flux"`, "") + account("a", "", flux, ""), "has"},
+		"another's":                      {release(`"flux"`, `"other"`, "") + account("a", "", flux, ""), ""},
+		"of a name that is not known":    {release(`"flux"`, `"flux"`, "") + account("a", "", "name = var.x\n namespace = \"flux\"", ""), "may have"},
+		"of no name":                     {release(`"flux"`, `"flux"`, "") + account("a", "", "generate_name = \"flux\"\n namespace = \"flux\"", ""), ""},
+		"of an agent of which it is not": {release(`"flux"`, "var.x", "") + account("a", "", flux, ""), "may have"},
+		"of another namespace":           {release(`"flux"`, "var.x", "") + account("a", "", "name = \"flux\"\n namespace = \"b\"", ""), ""},
+		"if it exists":                   {release(`"flux"`, `"flux"`, "") + account("a", "", flux, "count = var.x ? 1 : 0"), "may have"},
+		"of its cluster":                 {blocks(eu, us) + release(`"flux"`, `"flux"`, "provider = helm.eu") + account("a", "eu", flux, ""), "has"},
+		"of another cluster":             {blocks(eu, us) + release(`"flux"`, `"flux"`, "provider = helm.eu") + account("a", "us", flux, ""), ""},
+		"of another place":               {blocks("exec {\n args = [\"-i\", \"p\", \"--region\", \"eu\"]\n }", "exec {\n args = [\"-i\", \"p\", \"--region\", \"us\"]\n }") + release(`"flux"`, `"flux"`, "provider = helm.eu") + account("a", "us", flux, ""), ""},
+		"of its cluster by another way":  {blocks(eu, eu) + release(`"flux"`, `"flux"`, "provider = helm.eu") + account("a", "us", flux, ""), "has"},
+		"of what may be another cluster": {blocks(eu, "") + release(`"flux"`, `"flux"`, "provider = helm.eu") + account("a", "us", flux, ""), "may have"},
+	} {
+		inv := declaredBy(t, map[string]string{"main.tf": c.config})
+		equal(t, name+": agents", len(inv.Agents), 1)
+		got := ""
+		for _, f := range inv.Findings {
+			if f.Code == CloudIdentity.Name {
+				got += f.Message
+			}
+		}
+		if (got == "") != (c.want == "") || !strings.HasPrefix(strings.TrimPrefix(got, "the agent's account "), c.want) {
+			t.Errorf("%s: is said %q, want %q", name, got, c.want)
+		}
+	}
+}
+
 // A role in a cloud that the pods have, or their account, is found without a cluster,
 // too, and it is said where it is not known whether they have one.
 func TestARoleOfThePodsIsFoundWhereTheyAreDeclared(t *testing.T) {

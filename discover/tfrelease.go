@@ -368,20 +368,27 @@ func (d *declared) findRoles(config *flux1.Config, pods, account cloudRoles, whe
 }
 
 // accountRoles are the roles in a cloud that the configuration gives to the account
-// of an agent, by a resource of its own.
+// of an agent, by a resource of its own. Of an account of which it is not known whether
+// it is the agent's, the agent may have the role.
 func (d *declared) accountRoles() (roles cloudRoles) {
+	own := &end{cluster: d.cluster}
 	for _, a := range d.accounts {
-		name, _ := a.Name.Str()
+		if a.Name == nil {
+			continue
+		}
+		name, nameKnown := a.Name.Str()
 		namespace, known := a.Namespace.Str()
 		if a.Namespace == nil {
 			namespace, known = metav1.NamespaceDefault, true
 		}
-		if name == "" || name != d.ServiceAccount || known && namespace != d.Namespace {
+		nameKnown, known = nameKnown && d.ServiceAccount != "", known && d.Namespace != ""
+		its := &end{cluster: a.Cluster}
+		if nameKnown && name != d.ServiceAccount || known && namespace != d.Namespace || (clusterGroup{own}).differs(clusterGroup{its}) {
 			continue
 		}
-		to := &roles.known
-		if !known {
-			to = &roles.perhaps // it may be another's
+		to, unless := &roles.known, ""
+		if !nameKnown || !known || len(a.Unknown) > 0 || own.key() != its.key() && !own.agrees(its) {
+			to, unless = &roles.perhaps, ", if that is of its account"
 		}
 		if n := a.Annotations; n != nil && (n.Kind != terraform.Map && n.Kind != terraform.Scalar || len(n.Causes) > 0) {
 			roles.perhaps = append(roles.perhaps, "what annotations "+a.Address+" gives it is not known: "+causes(n))
@@ -393,11 +400,14 @@ func (d *declared) accountRoles() (roles cloudRoles) {
 			switch role := a.Annotations.Map[key]; {
 			case role == nil || role.Kind == terraform.Scalar && (role.Scalar == nil || role.Scalar == ""):
 			case role.Kind == terraform.Scalar:
-				*to = append(*to, key+" of "+a.Address)
+				*to = append(*to, key+" of "+a.Address+unless)
 			default:
-				*to = append(*to, key+" of "+a.Address+", which is not known: "+causes(role))
+				*to = append(*to, key+" of "+a.Address+unless+", which is not known: "+causes(role))
 			}
 		}
+	}
+	if n := len(roles.perhaps); n > maxEnds {
+		roles.perhaps = []string{listed(roles.perhaps, n, maxEnds)}
 	}
 	return roles
 }

@@ -252,6 +252,8 @@ var accountTypes = []string{"kubernetes_service_account", "kubernetes_service_ac
 type Account struct {
 	Address                      string
 	Name, Namespace, Annotations *Node
+	Cluster                      Cluster
+	Unknown                      []Cause // set when it is not known whether it exists
 	Position                     Position
 }
 
@@ -260,7 +262,7 @@ func Accounts(ctx context.Context, r *Result) []Account {
 	var out []Account
 	for _, w := range Workloads(ctx, r) {
 		if kind, _ := w.Kind.Str(); kind == "ServiceAccount" {
-			out = append(out, Account{w.Address, w.Name, w.Namespace, w.Object.Lookup("metadata", "annotations"), w.Position})
+			out = append(out, Account{w.Address, w.Name, w.Namespace, w.Object.Lookup("metadata", "annotations"), r.Cluster(w.Provider), w.Unknown, w.Position})
 		}
 	}
 	defer r.during(ctx)()
@@ -268,7 +270,7 @@ func Accounts(ctx context.Context, r *Result) []Account {
 		if x.Mode != "managed" || !slices.Contains(accountTypes, x.Type) {
 			continue
 		}
-		a := Account{Address: x.Address, Position: x.Position}
+		a := Account{Address: x.Address, Cluster: r.Cluster(x.Provider), Unknown: x.Unknown, Position: x.Position}
 		for _, m := range x.Body.All("metadata") {
 			a.Name, a.Namespace, a.Annotations = m.Body.field(r.loader, "name"), m.Body.field(r.loader, "namespace"), m.Body.field(r.loader, "annotations")
 		}
