@@ -373,6 +373,14 @@ func (n *namesake) mayBe(other *namesake) bool {
 	return (n.server == "" || other.server == "" || n.server == other.server) && !n.place.Contradicts(other.place)
 }
 
+// isHardly is the opposite of mayBe, and isNot reports whether two are known to be
+// different.
+func (n *namesake) isHardly(other *namesake) bool { return !n.mayBe(other) }
+
+func (n *namesake) isNot(other *namesake) bool {
+	return n.server != "" && other.server != "" && n.server != other.server || n.place.Differs(other.place)
+}
+
 // called is what the ends of a group say by the names that they have for their
 // cluster.
 func (g clusterGroup) called() map[string]*namesake {
@@ -402,8 +410,8 @@ func (g clusterGroup) server() string {
 }
 
 // differs reports whether two groups are known to lead to different clusters, by
-// their servers, or by the names of their clusters and their places.
-func (g clusterGroup) differs(other clusterGroup) bool {
+// their servers, or by the names of their clusters and what tells two of one name apart.
+func (g clusterGroup) differs(other clusterGroup, apart func(a, b *namesake) bool) bool {
 	if a, b := g.server(), other.server(); a != "" && b != "" && a != b {
 		return true
 	}
@@ -413,7 +421,7 @@ func (g clusterGroup) differs(other clusterGroup) bool {
 		if theirs[name] == nil {
 			continue
 		}
-		if differ = !n.mayBe(theirs[name]); differ {
+		if differ = apart(n, theirs[name]); differ {
 			return true
 		}
 	}
@@ -603,8 +611,11 @@ func chooseCluster(gs []clusterGroup, o TerraformOptions) (mine []int, why strin
 		mine = where(func(e *end) bool { return e.named(o.Provider) || e.isCalled(o.Provider) })
 		for n, i := range mine[:min(len(mine), maxNamesakes)] {
 			for _, j := range mine[:n] {
-				if gs[i].differs(gs[j]) {
+				switch {
+				case gs[i].differs(gs[j], (*namesake).isNot):
 					return nil, fmt.Sprintf("several clusters are meant by %q", o.Provider)
+				case gs[i].differs(gs[j], (*namesake).isHardly):
+					return nil, fmt.Sprintf("several clusters may be meant by %q: the roles that give tokens are of different accounts", o.Provider)
 				}
 			}
 		}

@@ -305,6 +305,7 @@ func TestARoleOfAnAccountIsOfTheAgentsThatHaveIt(t *testing.T) {
 		"of another cluster":             {blocks(eu, us) + release(`"flux"`, `"flux"`, "provider = helm.eu") + account("a", "us", flux, ""), ""},
 		"of another place":               {blocks("exec {\n args = [\"-i\", \"p\", \"--region\", \"eu\"]\n }", "exec {\n args = [\"-i\", \"p\", \"--region\", \"us\"]\n }") + release(`"flux"`, `"flux"`, "provider = helm.eu") + account("a", "us", flux, ""), ""},
 		"of its cluster by another way":  {blocks(eu, eu) + release(`"flux"`, `"flux"`, "provider = helm.eu") + account("a", "us", flux, ""), "has"},
+		"of the cluster of another role": {blocks("exec {\n args = [\"-i\", \"p\", \"-r\", \"arn:aws:iam::8:role/a\"]\n }", "exec {\n args = [\"-i\", \"p\", \"-r\", \"arn:aws:iam::9:role/a\"]\n }") + release(`"flux"`, `"flux"`, "provider = helm.eu") + account("a", "us", flux, ""), "may have"},
 		"of what may be another cluster": {blocks(eu, "") + release(`"flux"`, `"flux"`, "provider = helm.eu") + account("a", "us", flux, ""), "may have"},
 	} {
 		inv := declaredBy(t, map[string]string{"main.tf": c.config})

@@ -383,11 +383,11 @@ func (d *declared) accountRoles() (roles cloudRoles) {
 		}
 		nameKnown, known = nameKnown && d.ServiceAccount != "", known && d.Namespace != ""
 		its := &end{cluster: a.Cluster}
-		if nameKnown && name != d.ServiceAccount || known && namespace != d.Namespace || (clusterGroup{own}).differs(clusterGroup{its}) {
+		if nameKnown && name != d.ServiceAccount || known && namespace != d.Namespace || (clusterGroup{own}).differs(clusterGroup{its}, (*namesake).isNot) {
 			continue
 		}
 		to, unless := &roles.known, ""
-		if !nameKnown || !known || len(a.Unknown) > 0 || own.key() != its.key() && !own.agrees(its) {
+		if !nameKnown || !known || len(a.Unknown) > 0 || own.key() != its.key() && (!own.agrees(its) || clusterGroup{own}.differs(clusterGroup{its}, (*namesake).isHardly)) {
 			to, unless = &roles.perhaps, ", if that is of its account"
 		}
 		if n := a.Annotations; n != nil && (n.Kind != terraform.Map && n.Kind != terraform.Scalar || len(n.Causes) > 0) {

@@ -1,6 +1,7 @@
 package terraform
 
 import (
+	"maps"
 	"net"
 	"net/url"
 	"slices"
@@ -58,6 +59,14 @@ func (p Place) Contradicts(other Place) bool {
 		}
 	}
 	return false
+}
+
+// Differs is Contradicts without the account of the program's role: one cluster may
+// give tokens to roles of several.
+func (p Place) Differs(other Place) bool {
+	own := maps.Clone(p)
+	delete(own, partRole)
+	return own.Contradicts(other)
 }
 
 // Says is what the configuration says of its cluster, in the order in which it
