@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"reflect"
 	"sync/atomic"
+	"time"
 
 	fluxelection "github.com/fluxcd/pkg/runtime/leaderelection"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -34,10 +36,50 @@ type leases struct {
 	opts     Options
 	identity string
 	log      *slog.Logger
-	// waitingFor is the name of the lease that another holds, nil when none.
-	waitingFor atomic.Pointer[string]
-	// standsBy is true while another was seen to hold the lease that is waited for.
-	standsBy atomic.Bool
+	// waitingFor is the lease that is not held yet, nil when all are.
+	waitingFor atomic.Pointer[contended]
+}
+
+// contended is a lease that is not held yet.
+type contended struct {
+	name string
+	own  bool // the agent's own, that of its shard if there are shards
+	// seen is the last change of it, by whoever holds it; nil before it was read.
+	seen atomic.Pointer[sighted]
+}
+
+// sighted is what a lease says, and when that was first read.
+type sighted struct {
+	resourcelock.LeaderElectionRecord
+	at time.Time
+}
+
+// holder is who keeps the lease from being taken; empty if nobody is known to. Whoever
+// has not renewed it for as long as it lasts does not: then it could be taken, had
+// this agent the right to.
+func (a *contended) holder() string {
+	seen := a.seen.Load()
+	if seen == nil || time.Since(seen.at) > time.Duration(seen.LeaseDurationSeconds)*time.Second {
+		return ""
+	}
+	return seen.HolderIdentity
+}
+
+// watchedLock is a lock that notes each change of its record that it reads.
+type watchedLock struct {
+	resourcelock.Interface
+	contended *contended
+}
+
+func (w watchedLock) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
+	record, raw, err := w.Interface.Get(ctx)
+	if err != nil {
+		return record, raw, err
+	}
+	if was := w.contended.seen.Load(); was == nil || !reflect.DeepEqual(was.LeaderElectionRecord, *record) {
+		w.contended.seen.Store(&sighted{*record, time.Now()})
+	}
+	return record, raw, nil
 }
 
 func newLeases(cfg *rest.Config, opts Options, log *slog.Logger) (*leases, error) {
@@ -53,7 +95,19 @@ func newLeases(cfg *rest.Config, opts Options, log *slog.Logger) (*leases, error
 	if err != nil {
 		return nil, fmt.Errorf("name this holder of leases: %w", err)
 	}
-	return &leases{client: client, opts: opts, identity: host + "_" + string(uuid.NewUUID()), log: log}, nil
+	l := &leases{client: client, opts: opts, identity: host + "_" + string(uuid.NewUUID()), log: log}
+	l.waitFor(agentLease)
+	return l, nil
+}
+
+// waitFor notes that a lease is the next to be taken.
+func (l *leases) waitFor(lease string) *contended {
+	waiting := &contended{name: lease, own: lease == agentLease}
+	if l.opts.WatchLabelSelector != "" {
+		waiting.name = fluxelection.GenerateID(lease, l.opts.WatchLabelSelector)
+	}
+	l.waitingFor.Store(waiting)
+	return waiting
 }
 
 // hold takes the leases one after the other, however long that takes, and calls
@@ -70,19 +124,15 @@ func (l *leases) holdRest(ctx context.Context, names []string, act func(context.
 		l.waitingFor.Store(nil)
 		return act(ctx)
 	}
-	name := names[0]
-	if l.opts.WatchLabelSelector != "" {
-		name = fluxelection.GenerateID(name, l.opts.WatchLabelSelector)
-	}
-	l.standsBy.Store(false)
-	l.waitingFor.Store(&name)
+	waiting := l.waitFor(names[0])
+	name := waiting.name
 	l.log.Info("taking a lease", "lease", name, "namespace", l.opts.Namespace)
 	// The elector gives the lease back as soon as its context ends, so that it
 	// gets one that ends only after act has returned.
 	electing, release := context.WithCancel(context.WithoutCancel(ctx))
 	defer release()
 	stopWaiting := context.AfterFunc(ctx, func() {
-		if waiting := l.waitingFor.Load(); waiting != nil && *waiting == name {
+		if l.waitingFor.Load() == waiting {
 			release()
 		}
 	})
@@ -95,11 +145,11 @@ func (l *leases) holdRest(ctx context.Context, names []string, act func(context.
 	)
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
 		Name: name,
-		Lock: &resourcelock.LeaseLock{
+		Lock: watchedLock{&resourcelock.LeaseLock{
 			LeaseMeta:  metav1.ObjectMeta{Namespace: l.opts.Namespace, Name: name},
 			Client:     l.client.CoordinationV1(),
 			LockConfig: resourcelock.ResourceLockConfig{Identity: l.identity},
-		},
+		}, waiting},
 		LeaseDuration:   l.opts.LeaseDuration,
 		RenewDeadline:   l.opts.RenewDeadline,
 		RetryPeriod:     l.opts.RetryPeriod,
@@ -120,9 +170,6 @@ func (l *leases) holdRest(ctx context.Context, names []string, act func(context.
 			},
 			OnStoppedLeading: func() {},
 			OnNewLeader: func(identity string) {
-				if waiting := l.waitingFor.Load(); waiting != nil && *waiting == name {
-					l.standsBy.Store(identity != "" && identity != l.identity)
-				}
 				if identity != l.identity && holder.Swap(identity) != identity {
 					l.log.Info("waiting for a lease", "lease", name, "holder", identity)
 				}
@@ -147,14 +194,16 @@ func (l *leases) holdRest(ctx context.Context, names []string, act func(context.
 // stands by for another agent.
 func (l *leases) ready() error {
 	waiting := l.waitingFor.Load()
-	switch {
-	case waiting == nil:
-		return nil
-	case *waiting == agentLease && !l.standsBy.Load():
-		return fmt.Errorf("lease %s/%s is not taken, and nobody was seen to hold it; nothing is reconciled: see that its namespace exists (--runtime-namespace), and that this agent may get, create and update leases in it",
-			l.opts.Namespace, *waiting)
-	case *waiting == agentLease:
+	if waiting == nil {
 		return nil
 	}
-	return fmt.Errorf("another controller holds lease %s/%s: stop it first", l.opts.Namespace, *waiting)
+	holder := waiting.holder()
+	switch {
+	case holder == "" || holder == l.identity:
+		return fmt.Errorf("lease %s/%s is not taken, and nobody was seen to hold it; nothing is reconciled: see that its namespace exists (--runtime-namespace), and that this agent may get, create and update leases in it",
+			l.opts.Namespace, waiting.name)
+	case waiting.own:
+		return nil
+	}
+	return fmt.Errorf("another controller, %s, holds lease %s/%s: stop it first", holder, l.opts.Namespace, waiting.name)
 }

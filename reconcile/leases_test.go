@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	fluxelection "github.com/fluxcd/pkg/runtime/leaderelection"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -108,7 +110,6 @@ func TestAnAgentThatCannotTakeItsOwnLeaseIsNotReady(t *testing.T) {
 		}
 		ended := make(chan error, 1)
 		go func() { ended <- held.hold(ctx, func(ctx context.Context) error { <-ctx.Done(); return nil }) }()
-		waitFor(t, "a try", func() bool { return held.waitingFor.Load() != nil })
 		return held, ended
 	}
 	first, firstEnded := hold()
@@ -127,7 +128,7 @@ func TestAnAgentThatCannotTakeItsOwnLeaseIsNotReady(t *testing.T) {
 	}
 	second, secondEnded := hold()
 	waitFor(t, "the second to stand by", func() bool { return second.ready() == nil })
-	if waiting := second.waitingFor.Load(); waiting == nil || *waiting != agentLease {
+	if waiting := second.waitingFor.Load(); waiting == nil || waiting.name != agentLease {
 		t.Error("both act")
 	}
 	cancel()
@@ -137,6 +138,67 @@ func TestAnAgentThatCannotTakeItsOwnLeaseIsNotReady(t *testing.T) {
 		}
 	}
 }
+
+// A holder that died is not waited for: who may read its lease and not take it is not
+// ready. So is a shard that cannot take its own, and one that can stands by.
+func TestAnAgentDoesNotStandByForADeadOne(t *testing.T) {
+	l := inLab(t)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	const namespace, shard = "leases-dead", "shard=a"
+	if err := l.client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); err != nil {
+		t.Fatal(err)
+	}
+	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: fluxelection.GenerateID(agentLease, shard)},
+		Spec: coordinationv1.LeaseSpec{HolderIdentity: ptr.To("other"), LeaseDurationSeconds: ptr.To[int32](2), RenewTime: ptr.To(metav1.NowMicro()), AcquireTime: ptr.To(metav1.NowMicro())}}
+	if err := l.client.Create(ctx, lease); err != nil {
+		t.Fatal(err)
+	}
+	opts := testOptions(t.TempDir())
+	opts.Namespace, opts.RetryPeriod, opts.WatchLabelSelector = namespace, 200*time.Millisecond, shard
+	mayRead := l.plane.Config()
+	mayRead.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return roundTrip(func(r *http.Request) (*http.Response, error) {
+			if r.Method != http.MethodGet {
+				return nil, errors.New("may only read")
+			}
+			return next.RoundTrip(r)
+		})
+	})
+	held, err := newLeases(mayRead, opts, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- held.hold(ctx, func(ctx context.Context) error { <-ctx.Done(); return nil }) }()
+	renew := func() {
+		lease.Spec.RenewTime = ptr.To(metav1.NowMicro())
+		if err := l.client.Update(ctx, lease); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waitFor(t, "the shard to stand by", func() bool { return held.ready() == nil })
+	for began := time.Now(); time.Since(began) < 3*time.Second; time.Sleep(opts.RetryPeriod) { // longer than the lease lasts
+		renew()
+		if err := held.ready(); err != nil {
+			t.Fatalf("its holder renews the lease, and it does not stand by: %v", err)
+		}
+	}
+	waitFor(t, "the shard to see that nobody holds the lease", func() bool {
+		err := held.ready()
+		return err != nil && strings.Contains(err.Error(), "nobody was seen to hold it")
+	})
+	renew()
+	waitFor(t, "the shard to stand by again", func() bool { return held.ready() == nil })
+	cancel()
+	if err := <-ended; err != nil && !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func TestLeasesAreGivenBackAtTheEnd(t *testing.T) {
 	l := inLab(t)
