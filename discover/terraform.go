@@ -22,10 +22,9 @@ type TerraformOptions struct {
 	// Root bounds what may be read of each; empty means the Git checkout that
 	// holds the folder or, outside of one, the folder itself.
 	Root string
-	// VarFiles are the -var-file arguments in order, relative to each folder.
-	VarFiles []string
-	// Vars are the -var arguments.
-	Vars map[string]string
+	// Arguments are -var and -var-file in the order of the command line; files are
+	// relative to each folder.
+	Arguments []terraform.Argument
 	// Env holds the environment: TF_VAR_name and TF_WORKSPACE count.
 	Env map[string]string
 	// Workspace is the selected workspace; empty means what the folder says.
@@ -124,7 +123,7 @@ func (c *configuration) find(findings ...migrate.Finding) { c.said = append(c.sa
 // load evaluates one root module.
 func (o *TerraformOptions) load(ctx context.Context, dir string, remote map[string]string) (*terraform.Result, error) {
 	result, err := terraform.Load(ctx, terraform.Options{
-		Dir: dir, Root: o.rootOf(dir), VarFiles: o.VarFiles, Vars: o.Vars, Env: o.Env, Workspace: o.Workspace, RemoteStates: remote,
+		Dir: dir, Root: o.rootOf(dir), Arguments: o.Arguments, Env: o.Env, Workspace: o.Workspace, RemoteStates: remote,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read Terraform in %s: %w", dir, err)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/fluxover/fluxover/discover/helm"
+	"github.com/fluxover/fluxover/discover/terraform"
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
 	"github.com/fluxover/fluxover/migrate/flux1/chart"
@@ -406,8 +407,9 @@ hidden = "` + m + `"`,
 "metadata":[{"name":"url","namespace":"flux","chart":"flux","version":"1.13.2","revision":1,"values":"{\"git\":{\"url\":\"https://u:` + m + `@h/r\",\"branch\":\"old\"},\"token\":\"` + m + `\"}"}],
 "values":["git:\n  url: https://u:` + m + `@h/r\n"],"set_sensitive":[{"name":"git.secretName","value":"` + m + `"}]}}]}]}`,
 	}, func(dir string, o *TerraformOptions) {
-		o.VarFiles, o.StateFiles = []string{"prod.tfvars"}, []string{filepath.Join(dir, "state.tfstate")}
-		o.Env, o.Vars = map[string]string{"TF_VAR_from_env": m}, map[string]string{"from_argument": m}
+		o.Arguments = []terraform.Argument{{File: "prod.tfvars"}, {Name: "from_argument", Value: m}}
+		o.StateFiles = []string{filepath.Join(dir, "state.tfstate")}
+		o.Env = map[string]string{"TF_VAR_from_env": m}
 	})
 	equal(t, "agents", agentIDs(inv), []string{"default/args", "default/volumes", "flux/inputs", "flux/modules", "flux/url", "flux/whole", "flux/words", "flux/yaml"})
 	raw, err := json.MarshalIndent(inv, "", " ")

@@ -41,7 +41,11 @@ func TestEachFormGivesTheInventoryThatIsExpected(t *testing.T) {
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
 				t.Fatal(err)
 			}
-			o := TerraformOptions{Dirs: []string{filepath.Join(folder, f.Dir)}, Root: folder, VarFiles: f.VarFiles, Vars: f.Vars, Env: f.Env, Workspace: f.Workspace}
+			o := TerraformOptions{Dirs: []string{filepath.Join(folder, f.Dir)}, Root: folder, Env: f.Env, Workspace: f.Workspace}
+			for _, file := range f.VarFiles {
+				o.Arguments = append(o.Arguments, terraform.Argument{File: file})
+			}
+			o.Arguments = append(o.Arguments, variables(f.Vars)...)
 			if f.State != "" {
 				o.StateFiles = []string{filepath.Join(folder, f.State)}
 			}

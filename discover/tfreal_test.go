@@ -3,12 +3,14 @@ package discover
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/fluxover/fluxover/discover/terraform"
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/google/go-cmp/cmp"
 )
@@ -74,10 +76,19 @@ func equal(t *testing.T, what string, got, want any) {
 	}
 }
 
+// variables are -var arguments, by name.
+func variables(values map[string]string) []terraform.Argument {
+	var out []terraform.Argument
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		out = append(out, terraform.Argument{Name: name, Value: values[name]})
+	}
+	return out
+}
+
 func readDeclared(t *testing.T, c realConfiguration) migrate.Inventory {
 	t.Helper()
 	root := filepath.Join("testdata", "real", c.folder)
-	inv, err := Terraform(t.Context(), TerraformOptions{Dirs: []string{filepath.Join(root, c.dir)}, Root: root, Vars: c.vars})
+	inv, err := Terraform(t.Context(), TerraformOptions{Dirs: []string{filepath.Join(root, c.dir)}, Root: root, Arguments: variables(c.vars)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/fluxover/fluxover/discover"
+	"github.com/fluxover/fluxover/discover/terraform"
 	"github.com/fluxover/fluxover/migrate"
 )
 
@@ -21,7 +22,6 @@ type witnessFlags struct {
 	noCluster bool
 	saved     string
 	tf        discover.TerraformOptions
-	vars      []string
 	values    []string
 	checkout  checkoutFlags
 	flags     *pflag.FlagSet
@@ -35,8 +35,8 @@ func (w *witnessFlags) add(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&w.tf.Dirs, "terraform", nil, "`DIR` in which one would run terraform (can be repeated)")
 	flags.StringVar(&w.tf.Root, "terraform-root", "", "`DIR` that may be read for modules and files (default: the Git checkout around each --terraform folder)")
 	flags.StringVar(&w.tf.Provider, "terraform-provider", "", "`NAME` of this cluster, where Terraform is of several: the alias of a provider configuration, or the server, context or cluster that it names")
-	flags.StringArrayVar(&w.tf.VarFiles, "var-file", nil, "`FILE` of Terraform variables, relative to here (can be repeated)")
-	flags.StringArrayVar(&w.vars, "var", nil, "Terraform variable as `NAME=VALUE` (can be repeated)")
+	flags.Var(terraformArgument{&w.tf.Arguments, true}, "var-file", "`FILE` of Terraform variables, relative to here (can be repeated; of --var and --var-file the last one counts)")
+	flags.Var(terraformArgument{&w.tf.Arguments, false}, "var", "Terraform variable as `NAME=VALUE` (can be repeated)")
 	flags.StringVar(&w.tf.Workspace, "workspace", "", "`NAME` of the selected Terraform workspace")
 	flags.StringArrayVar(&w.tf.StateFiles, "terraform-state", nil, "`[NAME=]FILE` with the Terraform state, or what \"terraform show -json\" printed; NAME is a --terraform folder, or the address of a terraform_remote_state that reads it; without --terraform, the agents are those that the states hold (can be repeated)")
 	flags.BoolVar(&w.tf.Show, "terraform-show", false, "run \"terraform show -json\" in each --terraform folder, for its state")
@@ -62,32 +62,54 @@ func (w *witnessFlags) check() error {
 		return usage("--no-cluster needs --terraform DIR, --terraform-state FILE, --values FILE or --checkout DIR, since nothing else is left to read")
 	case len(w.values) > 0 && !w.noCluster:
 		return usage("--values describes an agent that no cluster is asked about: give --no-cluster with it")
-	case len(w.tf.Dirs) == 0 && (len(w.vars) > 0 || len(w.tf.VarFiles) > 0 || w.tf.Workspace != "" || w.tf.Root != "" || w.tf.Show),
+	case len(w.tf.Dirs) == 0 && (len(w.tf.Arguments) > 0 || w.tf.Workspace != "" || w.tf.Root != "" || w.tf.Show),
 		w.tf.Provider != "" && !w.terraform():
 		return usage("flags about Terraform need --terraform DIR")
 	case len(w.tf.Dirs) == 0 && slices.ContainsFunc(w.tf.StateFiles, func(f string) bool { return strings.Contains(f, "data.terraform_remote_state.") }):
 		return usage("the state that a terraform_remote_state reads tells nothing without the configuration that reads it: give --terraform DIR")
 	}
-	w.tf.Vars = map[string]string{}
-	for _, v := range w.vars {
-		name, value, ok := strings.Cut(v, "=")
-		if !ok || name == "" {
-			return usage("--var wants NAME=VALUE")
+	for i, a := range w.tf.Arguments {
+		if a.File == "" && a.Name == "" {
+			return usage("--var wants NAME=VALUE, and --var-file a file")
 		}
-		w.tf.Vars[name] = value
-	}
-	for i, name := range w.tf.VarFiles {
-		abs, err := filepath.Abs(name)
+		if a.File == "" {
+			continue
+		}
+		abs, err := filepath.Abs(a.File)
 		if err != nil {
-			return fmt.Errorf("find --var-file %s: %w", name, err)
+			return fmt.Errorf("find --var-file %s: %w", a.File, err)
 		}
 		if _, err := os.Stat(abs); err != nil {
 			return usage("read --var-file: %w", err)
 		}
-		w.tf.VarFiles[i] = abs
+		w.tf.Arguments[i].File = abs
 	}
 	return nil
 }
+
+// terraformArgument is a flag that terraform has too, whose place among the others
+// counts. It takes any text, since what pflag says of an error quotes it, and it may
+// hold a secret.
+type terraformArgument struct {
+	all  *[]terraform.Argument
+	file bool
+}
+
+func (a terraformArgument) Set(text string) error {
+	argument := terraform.Argument{File: text}
+	if !a.file {
+		argument = terraform.Argument{}
+		if name, value, ok := strings.Cut(text, "="); ok {
+			argument.Name, argument.Value = name, value
+		}
+	}
+	*a.all = append(*a.all, argument)
+	return nil
+}
+
+func (a terraformArgument) String() string { return "" }
+
+func (a terraformArgument) Type() string { return "stringArray" }
 
 // terraform reports whether Terraform is read: its configuration, or its state.
 func (w *witnessFlags) terraform() bool { return len(w.tf.Dirs) > 0 || len(w.tf.StateFiles) > 0 }

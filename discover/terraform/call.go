@@ -61,7 +61,7 @@ func (s *scope) call1(name string, b *hclsyntax.Block) *callExpansion {
 	if c.source == "" {
 		return fail(Cause{CauseModule, "module." + name, pos})
 	}
-	dir, ok := s.l.sourceDir(s, name, c.source)
+	dir, ok := s.l.sourceDir(s, name, c.source, c.version)
 	if !ok {
 		return fail(Cause{CauseModule, migrate.DisplayURL(c.source), pos})
 	}
@@ -108,7 +108,7 @@ func (s *scope) text(b *hclsyntax.Body, name string) string {
 
 // sourceDir finds the folder of a module: a local source in the tree, or what
 // an earlier "terraform init" put there.
-func (l *loader) sourceDir(s *scope, name, source string) (string, bool) {
+func (l *loader) sourceDir(s *scope, name, source, version string) (string, bool) {
 	if strings.HasPrefix(source, "./") || strings.HasPrefix(source, "../") || source == "." || source == ".." {
 		dir, err := l.tree.locate(s.mod.dir, source)
 		if err != nil {
@@ -121,10 +121,12 @@ func (l *loader) sourceDir(s *scope, name, source string) (string, bool) {
 	for c := s; c.parent != nil; c = c.parent {
 		key = c.call.Labels[0] + "." + key
 	}
-	if dir, ok := l.installed[key]; ok {
-		return dir, true
+	m, ok := l.installed[key]
+	if why := m.stale(source, version); ok && why != "" {
+		l.diags.warn(at(s.mod.calls[name].DefRange()), "the module is not read, since it has changed since terraform init", why)
+		return "", false
 	}
-	return "", false
+	return m.Dir, ok
 }
 
 // ProviderRef names the provider configuration that a resource uses.

@@ -138,7 +138,20 @@ func readForm(t *testing.T, dir string) (form, Options) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
 	}
-	return f, Options{Dir: filepath.Join(dir, f.Dir), Root: dir, VarFiles: f.VarFiles, Vars: f.Vars, Env: f.Env, Workspace: f.Workspace}
+	return f, Options{Dir: filepath.Join(dir, f.Dir), Root: dir, Arguments: f.arguments(f.Vars), Env: f.Env, Workspace: f.Workspace}
+}
+
+// arguments are the form's files of variables and then these variables, as they stand
+// on a command line.
+func (f form) arguments(vars map[string]string) []Argument {
+	var out []Argument
+	for _, file := range f.VarFiles {
+		out = append(out, Argument{File: file})
+	}
+	for _, name := range sortedKeys(vars) {
+		out = append(out, Argument{Name: name, Value: vars[name]})
+	}
+	return out
 }
 
 func readStateFile(t *testing.T, name string) *State {

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/fluxover/fluxover/migrate"
+	"github.com/hashicorp/go-version"
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
@@ -28,10 +29,9 @@ type Options struct {
 	// Root bounds what may be read; default Dir. Modules and files above Dir
 	// are found only if Root holds them.
 	Root string
-	// VarFiles are the -var-file arguments in order, relative to Dir.
-	VarFiles []string
-	// Vars are the -var arguments. They win over VarFiles.
-	Vars map[string]string
+	// Arguments are -var and -var-file in the order of the command line, of which
+	// the last one counts.
+	Arguments []Argument
 	// Env holds environment variables; TF_VAR_name and TF_WORKSPACE count.
 	Env map[string]string
 	// Workspace is the selected workspace. Without it TF_WORKSPACE counts, then
@@ -42,6 +42,12 @@ type Options struct {
 	// address, a file that holds the state which they read.
 	RemoteStates map[string]string
 	Limits       Limits
+}
+
+// Argument is a -var, or a -var-file if File is set.
+type Argument struct {
+	File        string // absolute, or relative to Dir; it may lie outside of Root
+	Name, Value string
 }
 
 // Result is what a configuration declares.
@@ -110,7 +116,7 @@ type loader struct {
 	workspace  string
 	functions  map[string]function.Function
 	modules    map[string]*module
-	installed  map[string]string // module key → folder, from "terraform init"
+	installed  map[string]installedModule // by module key, from "terraform init"
 	inputs     map[string]given
 	openInputs []Cause // why there may be inputs that are not known
 	// terragruntDir is the folder of Terragrunt's file, "" without one;
@@ -163,7 +169,7 @@ func Load(ctx context.Context, opts Options) (*Result, error) {
 	}
 	l := &loader{
 		tree: t, limits: limits, diags: &diagnostics{}, budget: &budget{ctx: ctx, left: limits.Work}, dir: dir,
-		modules: map[string]*module{}, installed: map[string]string{}, inputs: map[string]given{}, resources: map[string][]*Resource{}, templates: map[string]*expression{},
+		modules: map[string]*module{}, installed: map[string]installedModule{}, inputs: map[string]given{}, resources: map[string][]*Resource{}, templates: map[string]*expression{},
 		remoteStates: opts.RemoteStates,
 	}
 	l.syntax = newSyntax(l.budget, limits, l.diags)
@@ -369,7 +375,7 @@ func (l *loader) readInstalled() {
 		return
 	}
 	var manifest struct {
-		Modules []struct{ Key, Source, Dir string }
+		Modules []installedModule
 	}
 	if err := json.Unmarshal(data, &manifest); err != nil {
 		l.diags.error(Position{File: name}, "the list of installed modules is not read", err.Error())
@@ -377,9 +383,54 @@ func (l *loader) readInstalled() {
 	}
 	for _, m := range manifest.Modules {
 		if dir, err := l.tree.locate(l.dir, m.Dir); err == nil && m.Key != "" && m.Dir != "" {
-			l.installed[m.Key] = dir
+			m.Dir = dir
+			l.installed[m.Key] = m
 		}
 	}
+}
+
+// installedModule is what "terraform init" noted of a module: what it was asked for
+// then, and where it put it.
+type installedModule struct{ Key, Source, Version, Dir string }
+
+// stale says why the module is not the one that a call asks for by now, as Terraform
+// finds, and then refuses to go on; empty if nothing shows that.
+func (m installedModule) stale(source, wanted string) string {
+	if moduleSource(m.Source) != moduleSource(source) {
+		return fmt.Sprintf("it was installed from %s, and the call says %s", migrate.DisplayURL(m.Source), migrate.DisplayURL(source))
+	}
+	constraint, err := version.NewConstraint(wanted)
+	if err != nil || m.Version == "" {
+		return ""
+	}
+	if has, err := version.NewVersion(m.Version); err == nil && !constraint.Check(has) {
+		return fmt.Sprintf("version %s is installed, and the call wants %s", m.Version, wanted)
+	}
+	return ""
+}
+
+// moduleSource is a source without what "terraform init" may write in another way than
+// a call: how it is fetched, by whom, and the registry that is meant where none is named.
+func moduleSource(source string) string {
+	at, query, _ := strings.Cut(source, "?")
+	if _, after, ok := strings.Cut(at, "::"); ok {
+		at = after
+	}
+	scheme, after, ok := strings.Cut(at, "://")
+	if ok {
+		at = after
+	}
+	if _, after, ok := strings.Cut(at, "@"); ok {
+		at = after
+	}
+	if !ok || scheme == "" {
+		at = strings.Replace(at, ":", "/", 1) // git@host:path
+	}
+	for _, registry := range []string{"registry.terraform.io/", "registry.opentofu.org/"} {
+		at = strings.TrimPrefix(at, registry)
+	}
+	repository, folder, _ := strings.Cut(at, "//")
+	return strings.TrimSuffix(repository, ".git") + "//" + folder + "?" + query
 }
 
 // readInputs collects the values of the root module's variables, the weakest
@@ -410,37 +461,58 @@ func (l *loader) readInputs(opts Options, mod *module) {
 	}
 	for _, n := range []string{"terraform.tfvars", "terraform.tfvars.json"} {
 		if file, ok := files[n]; ok {
-			l.readVarFile(file, mod)
+			l.readInputFile(file, mod)
 		}
 	}
 	for _, n := range sortedKeys(files) {
 		if strings.HasSuffix(n, ".auto.tfvars") || strings.HasSuffix(n, ".auto.tfvars.json") {
-			l.readVarFile(files[n], mod)
+			l.readInputFile(files[n], mod)
 		}
 	}
 	l.readExtraArguments(mod)
-	for _, f := range opts.VarFiles {
-		name, err := l.tree.locate(l.dir, f)
-		if err != nil {
-			l.diags.error(Position{File: f}, "the variables file is not read", err.Error())
+	for _, a := range opts.Arguments {
+		if a.File != "" {
+			l.readInputFile(l.argumentFile(a.File), mod)
 			continue
 		}
-		l.readVarFile(name, mod)
-	}
-	for _, k := range sortedKeys(opts.Vars) {
-		v := opts.Vars[k]
-		l.inputs[k] = given{text: &v, from: Position{File: "-var " + k}}
-		if mod.variables[k] == nil {
-			l.diags.warn(Position{File: "-var " + k}, "no such variable", k)
+		l.inputs[a.Name] = given{text: &a.Value, from: Position{File: "-var " + a.Name}}
+		if mod.variables[a.Name] == nil {
+			l.diags.warn(Position{File: "-var " + a.Name}, "no such variable", a.Name)
 		}
 	}
 }
 
-func (l *loader) readVarFile(name string, mod *module) {
-	src, err := l.tree.read(name)
+// readInputFile reads a variables file. One that is not read may set any variable: of
+// those that were given before it, and of defaults, none is known to count then.
+func (l *loader) readInputFile(name string, mod *module) {
+	if !l.readVarFile(name, mod) {
+		l.mayBeGiven(Cause{CauseFile, name, Position{File: name}})
+	}
+}
+
+// mayBeGiven notes that there may be inputs which are not known, and why.
+func (l *loader) mayBeGiven(causes ...Cause) {
+	l.inputs = map[string]given{}
+	l.openInputs = sortCauses(append(l.openInputs, causes...))
+}
+
+// readVarFile takes over what a variables file of the tree sets, or one by its
+// absolute path, which somebody named on the command line and which may lie
+// anywhere. It reports whether it could be read as a whole.
+func (l *loader) readVarFile(name string, mod *module) bool {
+	t, in := l.tree, name
+	var err error
+	if filepath.IsAbs(name) {
+		t, err = openTree(l.tree.ctx, filepath.Dir(name), l.limits)
+		in = filepath.Base(name)
+	}
+	var src []byte
+	if err == nil {
+		src, err = t.read(in)
+	}
 	if err != nil {
 		l.diags.error(Position{File: name}, "the variables file is not read", err.Error())
-		return
+		return false
 	}
 	ctx := &hcl.EvalContext{}
 	set := func(k string, e *expression) {
@@ -451,22 +523,37 @@ func (l *loader) readVarFile(name string, mod *module) {
 	}
 	if strings.HasSuffix(name, ".json") {
 		root, err := decodeJSON(src, l.limits.Nesting) // as large as one file at most
+		if err == nil && root.kind != '{' {
+			err = errors.New("it holds no object")
+		}
 		if err != nil {
 			l.diags.error(Position{File: name}, "the variables file is not read", err.Error())
-			return
+			return false
 		}
 		for _, m := range root.object {
 			set(m.key, l.syntax.expr(l.syntax.jsonExpr(m.value, name, false)))
 		}
-		return
+		return true
 	}
-	body := l.syntax.parse(src, name)
-	if body == nil {
-		return
+	body, whole := l.syntax.parseWhole(src, name)
+	if !whole {
+		return false
 	}
 	for _, k := range sortedKeys(body.Attributes) {
 		set(k, l.syntax.expr(body.Attributes[k].Expr))
 	}
+	return true
+}
+
+// argumentFile is a file of the command line: in the tree, or by its absolute path.
+func (l *loader) argumentFile(file string) string {
+	if name, err := l.tree.locate(l.dir, file); err == nil {
+		return name
+	}
+	if !filepath.IsAbs(file) {
+		file = filepath.Join(l.tree.abs, filepath.FromSlash(l.dir), file)
+	}
+	return file
 }
 
 // input returns the value given for a variable of the root module, or NilVal.

@@ -66,7 +66,7 @@ func workloadsOf(t *testing.T, folder string, f form) map[string]*Workload {
 	t.Helper()
 	_, opts := readRun(t, folder)
 	if f.RunVars != nil {
-		opts.Vars = f.RunVars
+		opts.Arguments = f.arguments(f.RunVars)
 	}
 	r, err := Load(t.Context(), opts)
 	if err != nil {
@@ -484,7 +484,7 @@ func (l *terraformLab) plan(t *testing.T, folder string, f form) map[string]plan
 	t.Helper()
 	_, opts := readRun(t, folder)
 	if f.RunVars != nil {
-		opts.Vars = f.RunVars
+		opts.Arguments = f.arguments(f.RunVars)
 	}
 	tree := t.TempDir()
 	if err := os.CopyFS(tree, os.DirFS(folder)); err != nil {

@@ -62,7 +62,7 @@ func readRun(t *testing.T, folder string) (form, Options) {
 	t.Helper()
 	f, opts := readForm(t, folder)
 	if f.RunVars != nil {
-		opts.Vars = f.RunVars
+		opts.Arguments = f.arguments(f.RunVars)
 	}
 	if opts.Workspace == "" {
 		opts.Workspace = "default"
@@ -423,11 +423,12 @@ func (l *terraformLab) apply(t *testing.T, folder string) map[string]appliedRele
 
 // inputs are the variables of a run, by the environment and by arguments.
 func inputs(opts Options) (env, args []string) {
-	for _, k := range sortedKeys(opts.Vars) {
-		args = append(args, "-var", k+"="+opts.Vars[k])
-	}
-	for _, v := range opts.VarFiles {
-		args = append(args, "-var-file", v)
+	for _, a := range opts.Arguments {
+		if a.File != "" {
+			args = append(args, "-var-file", a.File)
+			continue
+		}
+		args = append(args, "-var", a.Name+"="+a.Value)
 	}
 	for _, k := range sortedKeys(opts.Env) {
 		env = append(env, k+"="+opts.Env[k])

@@ -18,7 +18,7 @@ func TestWhatIsKnownStaysTrueWhateverTheUnknownTurnsOutToBe(t *testing.T) {
 	}
 	compared := 0
 	for _, dir := range dirs {
-		_, opts := readForm(t, dir)
+		f, opts := readForm(t, dir)
 		open, err := Load(t.Context(), opts)
 		if err != nil {
 			t.Fatal(err)
@@ -35,7 +35,7 @@ func TestWhatIsKnownStaysTrueWhateverTheUnknownTurnsOutToBe(t *testing.T) {
 		before := HelmReleases(t.Context(), open)
 		for round := range 6 {
 			vars := map[string]string{}
-			for k, v := range opts.Vars {
+			for k, v := range f.Vars {
 				vars[k] = v
 			}
 			for i, v := range unset {
@@ -54,7 +54,7 @@ func TestWhatIsKnownStaysTrueWhateverTheUnknownTurnsOutToBe(t *testing.T) {
 				vars[v.Name] = texts[(round+i)%len(texts)]
 			}
 			settled := opts
-			settled.Vars = vars
+			settled.Arguments = f.arguments(vars)
 			r, err := Load(t.Context(), settled)
 			if err != nil {
 				t.Fatal(err)

@@ -35,9 +35,15 @@ type syntax struct {
 // parse reads a file of HCL. What Terraform 0.11 accepted and later versions
 // do not is rewritten first. It returns nil when nothing could be read.
 func (s *syntax) parse(src []byte, name string) *hclsyntax.Body {
+	body, _ := s.parseWhole(src, name)
+	return body
+}
+
+// parseWhole is parse, and reports whether there was no error.
+func (s *syntax) parseWhole(src []byte, name string) (body *hclsyntax.Body, whole bool) {
 	if err := s.check(src, name); err != nil {
 		s.diags.error(Position{File: name}, fileNotRead, err.Error())
-		return nil
+		return nil, false
 	}
 	file, diags := hclsyntax.ParseConfig(src, name, hcl.InitialPos)
 	if diags.HasErrors() {
@@ -52,13 +58,10 @@ func (s *syntax) parse(src []byte, name string) *hclsyntax.Body {
 	}
 	s.diags.parse(diags)
 	if file == nil {
-		return nil
+		return nil, false
 	}
-	body, ok := file.Body.(*hclsyntax.Body)
-	if !ok {
-		return nil
-	}
-	return body
+	body, whole = file.Body.(*hclsyntax.Body)
+	return body, whole && !diags.HasErrors()
 }
 
 // template parses the text of a template.

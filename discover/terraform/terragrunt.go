@@ -477,16 +477,16 @@ func (l *loader) readExtraArguments(mod *module) {
 			case err != nil:
 				open = append(open, Cause{CauseFile, a.file, a.from})
 			case file != "":
-				l.readVarFile(file, mod)
+				if !l.readVarFile(file, mod) {
+					open = append(open, Cause{CauseFile, file, a.from})
+				}
 			}
 		}
 		set := l.inputs
 		l.inputs = before
 		x.give(l.inputs, set)
 		if len(open) > 0 {
-			// What is not known may set any variable.
-			l.inputs = map[string]given{}
-			l.openInputs = sortCauses(append(l.openInputs, open...))
+			l.mayBeGiven(open...)
 		}
 	}
 }

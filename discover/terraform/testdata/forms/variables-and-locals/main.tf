@@ -30,3 +30,17 @@ output "all" {
   value = { url = var.url, branch = var.branch, interval = var.interval, labels = var.labels, settings = var.settings, env = var.from_env, host = local.host, nullable = var.nullable }
 }
 output "unknown" { value = "x-${var.never_set}" }
+resource "helm_release" "inputs" {
+  name      = "inputs"
+  chart     = "flux"
+  namespace = "flux"
+  values = [yamlencode({
+    git     = { url = var.url, branch = var.branch, pollInterval = var.interval, path = var.settings.path }
+    team    = var.labels
+    prune   = var.settings.prune
+    extra   = var.settings.extra
+    env     = var.from_env
+    host    = local.host
+    kept    = var.nullable
+  })]
+}
