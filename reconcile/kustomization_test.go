@@ -548,7 +548,14 @@ func TestQuietClusterCostsNoWriteNoRenderAndNoDryRun(t *testing.T) {
 	for i := range 4 {
 		files[fmt.Sprintf("app%d/x.yaml", i)] = configMapYAML(namespace, fmt.Sprintf("x%d", i), "1")
 	}
+	// What is left alone as it is marked is somebody else's, and no drift.
+	for name, mark := range map[string]string{"ignored": "ssa: Ignore", "disabled": "reconcile: disabled", "first": "ssa: IfNotPresent"} {
+		files["app0/"+name+".yaml"] = strings.Replace(configMapYAML(namespace, name, "1"), "\ndata:", "\n  annotations:\n    kustomize.toolkit.fluxcd.io/"+mark+"\ndata:", 1)
+	}
 	e := newTeam(t, files, func(r *sourcev1.GitRepository) { r.Spec.Interval.Duration = time.Second })
+	for _, name := range []string{"ignored", "disabled", "first"} {
+		e.create(e.configMap(name))
+	}
 	twin := e.repository("twin")
 	twin.Spec.Interval.Duration = time.Second
 	e.create(twin)

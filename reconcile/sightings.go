@@ -92,7 +92,13 @@ func canonicalFields(fields *metav1.FieldsV1) string {
 	return string(sorted)
 }
 
+// record notes what an object looks like. One without owner labels is forgotten: it is
+// left alone, as it is marked, and no watch tells of it.
 func (s *sightings) record(u *unstructured.Unstructured) {
+	if u.GetLabels()[ownerName] == "" {
+		s.forget(u)
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.objects == nil {
