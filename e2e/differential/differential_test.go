@@ -119,6 +119,10 @@ type assumption struct {
 // hold.
 const unbuilt = "could not be built"
 
+// madeFirst are words of the plan for what needs a namespace or a kind that is not
+// there yet.
+const madeFirst = "is itself made first"
+
 // recreated are words of the plan for what force: enabled deletes.
 const recreated = "deleted and made anew"
 
@@ -129,7 +133,7 @@ const unsteady = "changes faster than it can be tried"
 // against what happened, too, as far as it says anything.
 var assumptions = []assumption{
 	{unbuilt, "a Kustomization that does not build shows nothing of its objects; it must then fail, and touch none", 10},
-	{"is itself made first", "what is tried in a namespace, or with a kind, that is not there yet is refused; it must then be made, or its Kustomization fail", 5},
+	{madeFirst, "what is tried in a namespace, or with a kind, that is not there yet is refused; it must then be made, or its Kustomization fail", 5},
 	{unsteady, "each try was made of another version than was read, as on a busy machine with what is acted on while it is planned; it must then be adopted", 1},
 }
 
@@ -320,8 +324,12 @@ func (c *comparison) of(one *played) []finding {
 	return out
 }
 
-// stops are the findings that say that fluxd cannot load the newest commit.
-var stops = []string{"FLUX1_STUCK", "FLUX1_STUCK_AT_HEAD", "DUPLICATE_OBJECT"}
+// stops are the findings that say that fluxd cannot load the newest commit, and
+// mayStop those that say that perhaps it cannot.
+var (
+	stops   = []string{"FLUX1_STUCK", "FLUX1_STUCK_AT_HEAD", "DUPLICATE_OBJECT"}
+	mayStop = []string{"LINK_OUTSIDE"}
+)
 
 // agent compares what the plan believes of the old agent.
 func (c *comparison) agent(one *played, r *repository) {
@@ -331,9 +339,12 @@ func (c *comparison) agent(one *played, r *repository) {
 	if r.Commit != one.synced {
 		c.fail(one, "the plan says that fluxd synced %q, and it synced %q", r.Commit, one.synced)
 	}
-	told := slices.ContainsFunc(c.of(one), func(f finding) bool { return slices.Contains(stops, f.Code) })
+	says := func(any []string) bool {
+		return slices.ContainsFunc(c.of(one), func(f finding) bool { return slices.Contains(any, f.Code) })
+	}
+	told := says(stops)
 	switch {
-	case one.stuck && !told:
+	case one.stuck && !told && !says(mayStop):
 		c.fail(one, "fluxd cannot load the newest commit, and the plan does not say so: %s", codes(c.of(one)))
 	case !one.stuck && told && !one.ahead():
 		c.fail(one, "fluxd synced the newest commit, and the plan says that it cannot: %v", c.of(one))
@@ -376,7 +387,7 @@ func (c *comparison) kustomizations(one *played, r *repository) {
 			c.sum.failed++
 			if !blocked {
 				c.fail(one, "Kustomization %s fails, which nothing foretells: %s", name, why)
-			} else if foretold[name] == "" && !strings.HasPrefix(why, "DependencyNotReady") && !c.explained(one, why) {
+			} else if foretold[name] == "" && !strings.HasPrefix(why, "DependencyNotReady") && !c.explained(one, why) && !refusedOnceThere(r, name, why) {
 				c.fail(one, "Kustomization %s fails, and no finding says why: %s (%s)", name, why, codes(c.of(one)))
 			}
 		case foretold[name] != "":
@@ -396,6 +407,16 @@ func (c *comparison) kustomizations(one *played, r *repository) {
 			}
 		}
 	}
+}
+
+// refusedOnceThere reports whether a Kustomization fails by an object of it that could
+// not be tried, since its namespace or kind was to be made first.
+func refusedOnceThere(r *repository, kustomization, why string) bool {
+	return slices.ContainsFunc(r.Objects, func(o planned) bool {
+		id := strings.SplitN(o.ID, "_", 3)
+		return o.Application == kustomization && strings.Contains(o.Why, madeFirst) &&
+			strings.Contains(why, "/"+id[0]+"/"+id[1]+" dry-run failed")
+	})
 }
 
 // explained reports whether another finding than those of a try tells of a

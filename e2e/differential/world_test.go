@@ -841,7 +841,11 @@ func ended(all map[string]*unstructured.Unstructured, name string) (why string, 
 		switch condition["reason"] {
 		case "ReconciliationSucceeded":
 			return "", observed == k.GetGeneration()
-		case "BuildFailed", "ReconciliationFailed", "HealthCheckFailed", "PruneFailed", "UnsupportedField":
+		case "ReconciliationFailed":
+			// Of two that apply an object at once, one may come too late to take
+			// over who manages its fields: it tries again.
+			return why, !strings.Contains(why, "metadata.managedFields cleanup failed")
+		case "BuildFailed", "HealthCheckFailed", "PruneFailed", "UnsupportedField":
 			return why, true
 		case "ArtifactFailed":
 			// Before the source has an artifact it is said of all.

@@ -169,14 +169,14 @@ type container struct {
 // checkShape decodes the kinds that fluxd decodes beyond their header.
 func checkShape(kind string, body []byte) error {
 	switch kind {
-	case "Deployment":
+	case "Deployment", "StatefulSet":
 		return yamlv2.Unmarshal(body, &struct {
 			Spec struct {
 				Replicas int
 				Template podTemplate
 			}
 		}{})
-	case "DaemonSet", "StatefulSet":
+	case "DaemonSet":
 		return yamlv2.Unmarshal(body, &struct {
 			Spec struct{ Template podTemplate }
 		}{})

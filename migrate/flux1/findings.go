@@ -114,7 +114,7 @@ var (
 	LinkOutside = Code{
 		Name: "LINK_OUTSIDE", Severity: migrate.Blocker,
 		Cause:       "a symbolic link leads out of the repository",
-		Consequence: "what fluxd reads through it cannot be known, and Flux v2 drops links",
+		Consequence: "what fluxd reads through it cannot be known, and if nothing is there it syncs nothing any more; Flux v2 drops links",
 		Remedy:      "replace the link by the file",
 	}
 	LinkedFile = Code{
