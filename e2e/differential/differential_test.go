@@ -446,6 +446,9 @@ func (c *comparison) objects(one *played, r *repository) {
 			c.contested(one, o)
 			continue
 		}
+		if claimed[o.ID] && o.Verb == "skip" {
+			continue // the other agent's plan tells of it
+		}
 		c.object(one, r, o)
 	}
 	for id, verb := range one.Verbs {

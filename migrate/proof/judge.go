@@ -380,7 +380,7 @@ func (p *prover) tryOut(ctx context.Context, e *Evidence) (refused, err error) {
 			}
 			return p.allOf(ctx, account, e.New, err), nil
 		}
-		if sameVersion(e.Live, e.After) {
+		if sameVersion(e) {
 			if e.Live == nil || policy(keySSA, "Merge", e.New, e.Live) {
 				return nil, nil
 			}
@@ -414,12 +414,14 @@ func (p *prover) tryOut(ctx context.Context, e *Evidence) (refused, err error) {
 
 // sameVersion reports whether a dry-run was made on the live object as it was
 // read: one that changed in between would show as a change of the dry-run. A
-// dry-run stores nothing, so its answer bears the version that it found.
-func sameVersion(live, tried *unstructured.Unstructured) bool {
-	if live == nil {
-		return tried.GetResourceVersion() == ""
+// dry-run stores nothing, so its answer bears the version that it found; where it
+// found nothing, that of the manifest, as an exported one has.
+func sameVersion(e *Evidence) bool {
+	found := e.Live
+	if found == nil {
+		found = e.New
 	}
-	return live.GetResourceVersion() == tried.GetResourceVersion()
+	return found.GetResourceVersion() == e.After.GetResourceVersion()
 }
 
 // oldAccount is the old agent's.
