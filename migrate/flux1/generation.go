@@ -1,12 +1,14 @@
 package flux1
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
 	"path"
 	"slices"
+	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	sigsyaml "sigs.k8s.io/yaml"
@@ -104,8 +106,10 @@ func headOf(u *unstructured.Unstructured) head {
 	return h
 }
 
-// readConfigFile reads a .flux.yaml, which holds exactly one variety (flux:
-// pkg/manifests/configfile.go). Other keys beside it are passed over.
+// readConfigFile reads a .flux.yaml as fluxd does (flux: pkg/manifests/configfile.go):
+// it must be valid as exactly one variety, of which only scanForFiles suffers no other
+// key beside it, and then counts as the first of scanForFiles, patchUpdated and
+// commandUpdated that it holds.
 func readConfigFile(content []byte, g *Generation) error {
 	var doc map[string]any
 	if err := sigsyaml.Unmarshal(content, &doc); err != nil {
@@ -114,31 +118,78 @@ func readConfigFile(content []byte, g *Generation) error {
 	if v, ok := doc["version"].(float64); !ok || v != 1 {
 		return errors.New("its version is not 1")
 	}
+	var valid []string
+	var why error
 	for _, name := range []string{"commandUpdated", "patchUpdated", "scanForFiles"} {
 		if _, ok := doc[name]; !ok {
 			continue
 		}
-		if g.Variety != "" {
-			return fmt.Errorf("it holds both %s and %s", g.Variety, name)
+		as := *g
+		as.Variety = name
+		if err := readVariety(doc, &as); err != nil && (doc[name] != nil || name == "scanForFiles") {
+			why = cmp.Or(why, err)
+			continue
 		}
-		g.Variety = name
+		valid = append(valid, name)
 	}
-	if g.Variety == "" {
-		return errors.New("it holds none of commandUpdated, patchUpdated, scanForFiles")
+	switch len(valid) {
+	case 0:
+		return cmp.Or(why, errors.New("it holds none of scanForFiles, patchUpdated, commandUpdated"))
+	case 1:
+	default:
+		return fmt.Errorf("it holds both %s and %s", valid[0], valid[1])
 	}
-	if g.Variety == "scanForFiles" {
-		return nil
+	g.Variety = valid[0]
+	for _, name := range []string{"commandUpdated", "patchUpdated", "scanForFiles"} {
+		if doc[name] != nil {
+			g.Variety = name
+		}
 	}
+	if g.Variety == "scanForFiles" && valid[0] != g.Variety {
+		return nil // beside another variety it is not looked into
+	}
+	return readVariety(doc, g)
+}
+
+// command reads one command, by the schema that fluxd refuses a file by.
+func command(entry any) (string, error) {
+	fields, _ := entry.(map[string]any)
+	text, ok := fields["command"].(string)
+	if !ok {
+		return "", errors.New("has no command")
+	}
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if name != "command" && name != "timeout" {
+			return "", fmt.Errorf("has no key %s", name)
+		}
+	}
+	if timeout, given := fields["timeout"]; given {
+		duration, _ := timeout.(string)
+		if _, err := time.ParseDuration(duration); err != nil {
+			return "", errors.New("has a timeout that is no duration")
+		}
+	}
+	return text, nil
+}
+
+// readVariety reads what a file says of the variety, by the schema that fluxd refuses a
+// file by.
+func readVariety(doc map[string]any, g *Generation) error {
 	body, ok := doc[g.Variety].(map[string]any)
 	if !ok {
 		return fmt.Errorf("%s is no mapping", g.Variety)
 	}
-	return readVariety(body, g)
-}
-
-// readVariety reads what stands below the variety, by the schema that fluxd
-// refuses a file by.
-func readVariety(body map[string]any, g *Generation) error {
+	if g.Variety == "scanForFiles" {
+		for _, name := range slices.Sorted(maps.Keys(doc)) {
+			if name != "version" && name != g.Variety {
+				return fmt.Errorf("%s stands beside %s", name, g.Variety)
+			}
+		}
+		if len(body) > 0 {
+			return fmt.Errorf("%s has no keys, and here it has %d", g.Variety, len(body))
+		}
+		return nil
+	}
 	patch := g.Variety == "patchUpdated"
 	for _, name := range slices.Sorted(maps.Keys(body)) {
 		if name != "generators" && (name != "updaters" || patch) && (name != "patchFile" || !patch) {
@@ -150,24 +201,38 @@ func readVariety(body map[string]any, g *Generation) error {
 		return fmt.Errorf("%s has no list of generators", g.Variety)
 	}
 	for i, entry := range generators {
-		fields, _ := entry.(map[string]any)
-		command, ok := fields["command"].(string)
-		if !ok {
-			return fmt.Errorf("generator %d of %s has no command", i+1, g.Variety)
+		text, err := command(entry)
+		if err != nil {
+			return fmt.Errorf("generator %d of %s %w", i+1, g.Variety, err)
 		}
-		g.Commands = append(g.Commands, command)
+		g.Commands = append(g.Commands, text)
 	}
-	if !patch {
-		updaters, ok := body["updaters"].([]any)
-		if g.Updaters = len(updaters); !ok && body["updaters"] != nil {
-			return fmt.Errorf("the updaters of %s are no list", g.Variety)
+	if patch {
+		file, ok := body["patchFile"].(string)
+		if !ok {
+			return fmt.Errorf("%s names no patchFile", g.Variety)
 		}
+		g.PatchFile = path.Join(g.Dir, file)
 		return nil
 	}
-	file, ok := body["patchFile"].(string)
-	if !ok {
-		return fmt.Errorf("%s names no patchFile", g.Variety)
+	updaters, ok := body["updaters"].([]any)
+	if _, given := body["updaters"]; given && !ok {
+		return fmt.Errorf("the updaters of %s are no list", g.Variety)
 	}
-	g.PatchFile = path.Join(g.Dir, file)
+	for i, entry := range updaters {
+		fields, ok := entry.(map[string]any)
+		if !ok {
+			return fmt.Errorf("updater %d of %s is no mapping", i+1, g.Variety)
+		}
+		for _, name := range []string{"containerImage", "policy"} {
+			if _, given := fields[name]; !given {
+				continue
+			}
+			if _, err := command(fields[name]); err != nil {
+				return fmt.Errorf("%s of updater %d of %s %w", name, i+1, g.Variety, err)
+			}
+		}
+	}
+	g.Updaters = len(updaters)
 	return nil
 }

@@ -1,7 +1,9 @@
 package flux1
 
 import (
+	"encoding/json"
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -151,6 +153,34 @@ metadata: {name: wide, namespace: dropped}
 		}
 		if strings.Contains(said, NamespaceNotGiven.Name) != (c.namespace == "") {
 			t.Errorf("with default namespace %q: %s", c.namespace, said)
+		}
+	}
+}
+
+// testdata/config-files.json holds what fluxd 1.25.4 made of each file (its
+// ParseConfigFile): the variety that it follows, "refused", or "panic" where it ends
+// when it comes to generate.
+func TestConfigFilesAreReadAsFluxdReadsThem(t *testing.T) {
+	raw, err := os.ReadFile("testdata/config-files.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files map[string]string
+	if err := json.Unmarshal(raw, &files); err != nil {
+		t.Fatal(err)
+	}
+	for content, want := range files {
+		g := Generation{}
+		err := readConfigFile([]byte(content), &g)
+		got := g.Variety
+		if err != nil {
+			got = "refused"
+		}
+		if want == "panic" {
+			want = "refused"
+		}
+		if got != want {
+			t.Errorf("%q: %s (%v), and fluxd: %s", content, got, err, want)
 		}
 	}
 }
