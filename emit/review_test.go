@@ -209,7 +209,7 @@ func TestTheReasonOfEachWaveIsTheRuleOfThePlanner(t *testing.T) {
 4: 2 held back by blockers, which come last
 flux/flux-checkout comes after flux/flux-payments (it defines Namespace payments)
 flux/flux-payments 1: it is the canary, with the fewest objects (19) of those that need no other repository
-flux/flux-billing 2: it comes last, since it is held back by RIGHTS_WIDER
+flux/flux-billing 2: it comes last, since it is held back by OBJECT_CHANGES, RIGHTS_WIDER
 flux/flux-shipping 2: by its size, 28 objects: smaller repositories come first
 flux/flux-catalog 3: it comes last, since it is held back by CLUSTER_ADMIN
 flux/flux-identity 3: it comes last, since it is held back by FACTS_UNKNOWN

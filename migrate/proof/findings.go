@@ -105,7 +105,7 @@ var codes = []migrate.Code{
 	},
 	{
 		Name: "OBJECT_CHANGES", Severity: migrate.Warning, Acceptable: true,
-		Otherwise:   []migrate.Variant{{Severity: migrate.Blocker, Acceptable: true, When: "the number of replicas changes, since fewer may be too few"}},
+		Otherwise:   []migrate.Variant{{Severity: migrate.Blocker, Acceptable: true, When: "what changes is more than labels and annotations, or those of a Service, an Ingress or a Namespace, since it is what the object does: how many replicas run, or who may reach it"}},
 		Cause:       "fields of an object were set by hand, or it has drifted from Git",
 		Consequence: "the adoption makes it what Git says",
 		Remedy:      "commit what is live to keep it",

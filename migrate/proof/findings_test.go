@@ -226,6 +226,34 @@ func TestAnotherNumberOfReplicasNeedsAWord(t *testing.T) {
 	}
 }
 
+// What an object does needs a word; what is merely written on it is warned of.
+func TestWhatAnObjectDoesNeedsAWordWhereItChanges(t *testing.T) {
+	for _, c := range []struct {
+		apiVersion, kind, field string
+		want                    migrate.Severity
+	}{
+		{"apps/v1", "Deployment", ".metadata.labels.team", migrate.Warning},
+		{"apps/v1", "Deployment", `.metadata.annotations["example.com/note"]`, migrate.Warning},
+		{"apps/v1", "Deployment", ".spec.strategy.type", migrate.Blocker},
+		{"v1", "ConfigMap", ".data.key", migrate.Blocker},
+		{"rbac.authorization.k8s.io/v1", "Role", ".rules[0].verbs", migrate.Blocker},
+		{"networking.k8s.io/v1", "NetworkPolicy", ".spec.ingress", migrate.Blocker},
+		{"v1", "PersistentVolumeClaim", ".metadata.finalizers", migrate.Blocker},
+		{"v1", "Service", ".spec.loadBalancerSourceRanges", migrate.Blocker},
+		{"v1", "Service", `.metadata.annotations["service.beta.kubernetes.io/aws-load-balancer-internal"]`, migrate.Blocker},
+		{"networking.k8s.io/v1", "Ingress", `.metadata.annotations["nginx.ingress.kubernetes.io/whitelist-source-range"]`, migrate.Blocker},
+		{"v1", "Namespace", `.metadata.labels["pod-security.kubernetes.io/enforce"]`, migrate.Blocker},
+		{"serving.knative.dev/v1", "Service", ".metadata.labels.team", migrate.Warning},
+	} {
+		live := &unstructured.Unstructured{}
+		live.SetAPIVersion(c.apiVersion)
+		live.SetKind(c.kind)
+		if got := changeSeverity(live, []string{c.field}); got != c.want {
+			t.Errorf("%s of %s: %s, want %s", c.field, c.kind, got, c.want)
+		}
+	}
+}
+
 func TestManyClashesAreFoundInOneGo(t *testing.T) {
 	const count = 40_000
 	var inv migrate.Inventory

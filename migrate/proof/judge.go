@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	"github.com/fluxcd/pkg/ssa/normalize"
@@ -269,6 +270,7 @@ func (p *prover) compare(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence
 		return
 	}
 	reason, hint := whyChanges(e.Live, o.Fields, removals(before, after)), "commit what is live to keep it"
+	severity := changeSeverity(e.Live, o.Fields)
 	if onlyLabels(o.Fields, labelsByDefault(e.Live)) {
 		hint = "give it a label of its own in Git to keep it without these"
 		reason = "the API server gives an object without labels those of its pod template, and it has none between the mark of Flux v1 and the labels of Flux v2"
@@ -282,8 +284,11 @@ func (p *prover) compare(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence
 		})
 	} else {
 		o.Verb, o.Why = migrate.Change, reason
+		if severity == migrate.Blocker {
+			hint += fmt.Sprintf(`, or accept it with "--accept OBJECT_CHANGES='%s %s'"`, p.repo.ID, o.ID)
+		}
 		p.find(migrate.Finding{
-			Severity: changeSeverity(o.Fields), Code: "OBJECT_CHANGES", Subject: o.ID, Where: where(old), Acceptable: true,
+			Severity: severity, Code: "OBJECT_CHANGES", Subject: o.ID, Where: where(old), Acceptable: true,
 			Message: fmt.Sprintf("%s will change: %s; %s", name, strings.Join(o.Fields, ", "), reason),
 			Hint:    hint,
 		})
@@ -335,13 +340,26 @@ func (p *prover) replicasSetTwice(o *migrate.ObjectPlan, old *migrate.Object, e 
 	})
 }
 
-// changeSeverity: another number of replicas needs a person's word, since
-// fewer may be too few.
-func changeSeverity(fields []string) migrate.Severity {
-	if slices.Contains(fields, replicasPath) {
-		return migrate.Blocker
+// changeSeverity: what an object does needs a person's word where it changes, such as
+// the number of its replicas or who may reach it. Labels and annotations are warned of
+// (but see actedOn).
+func changeSeverity(live *unstructured.Unstructured, fields []string) migrate.Severity {
+	acts := actedOn[live.GroupVersionKind().GroupKind()]
+	for _, field := range fields {
+		marks := strings.HasPrefix(field, ".metadata.labels") || strings.HasPrefix(field, ".metadata.annotations")
+		if !marks || acts {
+			return migrate.Blocker
+		}
 	}
 	return migrate.Warning
+}
+
+// actedOn are the kinds whose labels or annotations decide what may be reached or run:
+// by load balancers, by ingress controllers, and by the admission of pods.
+var actedOn = map[schema.GroupKind]bool{
+	{Kind: "Service"}:   true,
+	{Kind: "Namespace"}: true,
+	{Group: "networking.k8s.io", Kind: "Ingress"}: true,
 }
 
 // lacks notes that an object could not be proven for want of a right, which is

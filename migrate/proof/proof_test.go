@@ -174,7 +174,7 @@ func TestVerbsSayWhatWillHappenToEachObject(t *testing.T) {
 	if d := cmp.Diff(want, verbsOf(r)); d != "" {
 		t.Error(d)
 	}
-	if d := cmp.Diff("OBJECT_LOST OBJECT_OWNED IGNORE_ANNOTATIONS OBJECT_CHANGES OBJECT_CHANGES OBJECT_CREATED STALE_OBJECT", codesOf(r.Plan)); d != "" {
+	if d := cmp.Diff("OBJECT_CHANGES OBJECT_CHANGES OBJECT_LOST OBJECT_OWNED IGNORE_ANNOTATIONS OBJECT_CREATED STALE_OBJECT", codesOf(r.Plan)); d != "" {
 		t.Error(d)
 	}
 	if !r.Plan.Repositories[0].Blocked || r.Plan.Proof != "server" {
