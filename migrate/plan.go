@@ -56,6 +56,9 @@ type ObjectInputs struct {
 	// Change is the values that the object's fields have and would get, where
 	// some would change.
 	Change string `json:"change,omitempty"`
+	// Replicas is the number of replicas that Git says, if it says one of an
+	// object that is in the cluster, in the clear.
+	Replicas string `json:"replicas,omitempty"`
 }
 
 // Options of the planner, as given on the command line.

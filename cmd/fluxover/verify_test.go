@@ -118,7 +118,7 @@ func wholePlan() migrate.Plan {
 	value := migrate.Value{Secret: &migrate.SecretKey{Namespace: "flux", Name: "git", Key: "identity"}}
 	p := reviewed()
 	p.ClusterAgent = migrate.ClusterAgent{Engine: "bundled", Namespace: "flux-system", Release: "flux-agent", Args: []string{"--x"}}
-	p.Inputs.Objects["flux/flux-shop"]["shop_web_apps_Deployment"] = migrate.ObjectInputs{Rendered: "r1", Live: "l1", Change: "c1"}
+	p.Inputs.Objects["flux/flux-shop"]["shop_web_apps_Deployment"] = migrate.ObjectInputs{Rendered: "r1", Live: "l1", Change: "c1", Replicas: "n1"}
 	p.Sources = []*unstructured.Unstructured{object("GitRepository", "shop", map[string]any{"url": "https://git.example.com/shop"})}
 	p.Credentials = []migrate.Credential{{To: migrate.ObjectRef{Namespace: "flux-system", Name: "shop"}, Kind: "ssh", From: map[string]migrate.Value{"identity": value}, KnownHosts: "h", Agent: "flux/flux-shop", Owner: migrate.OwnerTerraform, OwnerWhy: "w"}}
 	p.Findings = []migrate.Finding{{Severity: migrate.Warning, Code: "X", Subject: "flux/flux-shop", Where: "w", Message: "m", Hint: "h", Repository: "flux/flux-shop"}}
@@ -140,7 +140,7 @@ func wholePlan() migrate.Plan {
 var notVerified = map[string]string{
 	".why": "words", ".ownerWhy": "words", ".message": "words, but for images", ".hint": "words", ".where": "words",
 	".inputs.server": "an address of the same cluster", ".clusterAgent.namespace": "always the same", ".clusterAgent.release": "follows from the engine",
-	".acceptable": "follows from code and severity", ".blocked": "the state says it",
+	".replicas": "part of what is rendered", ".acceptable": "follows from code and severity", ".blocked": "the state says it",
 }
 
 // What a plan holds, and so what its seal is over, is what was reviewed: each part

@@ -155,9 +155,9 @@ type planSlice struct {
 	// noted have none.
 	Inputs map[string]migrate.ObjectInputs `json:"inputs,omitempty"`
 
-	// rendered are the hashes of what the new agent applies where nothing would
-	// change; of a plan that was just made alone.
-	rendered map[string]string
+	// adopted are the hashes of objects of which nothing would change, by id; of a
+	// plan that was just made alone.
+	adopted map[string]migrate.ObjectInputs
 }
 
 // journal is what is known of one Repository's cut-over: the log of its steps

@@ -237,7 +237,7 @@ const replicasField = ".spec.replicas"
 
 // withReviewedReplicas is the new plan in which an object of which but the number
 // of replicas was to change still does, though just now nothing would, and Git says
-// of it what it said: the old agent puts the number back at each sync, and the
+// the number that it said: the old agent puts it back at each sync, and the
 // autoscaler sets it again. That is less than what was reviewed. An object of which
 // the number was not to change is not let off: nobody was asked whether it may.
 func withReviewedReplicas(before, fresh *planSlice) *planSlice {
@@ -246,7 +246,7 @@ func withReviewedReplicas(before, fresh *planSlice) *planSlice {
 	}
 	reviewed := map[string]migrate.ObjectPlan{}
 	for _, o := range before.Repository.Objects {
-		if onlyReplicas(o) && before.Inputs[o.ID].Rendered != "" {
+		if onlyReplicas(o) {
 			reviewed[o.ID] = o
 		}
 	}
@@ -256,7 +256,7 @@ func withReviewedReplicas(before, fresh *planSlice) *planSlice {
 	for i := range out.Repository.Objects {
 		o := &out.Repository.Objects[i]
 		was, is := reviewed[o.ID]
-		if !is || o.Verb != migrate.Adopt || fresh.rendered[o.ID] != before.Inputs[o.ID].Rendered {
+		if !is || o.Verb != migrate.Adopt || !sameReplicas(before.Inputs[o.ID], fresh.adopted[o.ID]) {
 			continue
 		}
 		kept[o.ID] = true
@@ -276,6 +276,15 @@ func withReviewedReplicas(before, fresh *planSlice) *planSlice {
 		}
 	}
 	return &out
+}
+
+// sameReplicas reports whether Git says the number of replicas that it said. Where
+// a plan did not note the number alone, all that Git says must be the same.
+func sameReplicas(was, is migrate.ObjectInputs) bool {
+	if was.Replicas != "" && is.Replicas != "" {
+		return was.Replicas == is.Replicas
+	}
+	return was.Rendered != "" && was.Rendered == is.Rendered
 }
 
 // onlyReplicas reports whether but the number of replicas of an object changes.
@@ -353,7 +362,7 @@ func otherValues(before, fresh *planSlice) []string {
 func valuesOf(p *planSlice, id string) (values migrate.ObjectInputs, noted bool) {
 	values, noted = p.Inputs[id]
 	if values.Change != "" {
-		values.Rendered = ""
+		values.Rendered, values.Replicas = "", ""
 	}
 	return values, noted
 }

@@ -13,14 +13,14 @@ const scaledID = "shop_web_apps_Deployment"
 
 // replanned is a Repository whose plan, made anew each time, holds one object; plan
 // changes what comes next, and git what Git says of the object.
-func replanned(t *testing.T, first migrate.ObjectPlan) (r *repository, plan func(migrate.ObjectPlan, ...migrate.Finding), git *string) {
+func replanned(t *testing.T, first migrate.ObjectPlan) (r *repository, plan func(migrate.ObjectPlan, ...migrate.Finding), git *migrate.ObjectInputs) {
 	t.Helper()
 	var next migrate.Plan
-	git = new("3 replicas")
+	git = &migrate.ObjectInputs{Rendered: "web:1", Replicas: "3"}
 	plan = func(o migrate.ObjectPlan, findings ...migrate.Finding) {
 		o.ID = scaledID
 		next = migrate.Plan{Repositories: []migrate.Repository{{ID: "flux/a", Objects: []migrate.ObjectPlan{o}}}}
-		inputs := migrate.ObjectInputs{Rendered: *git, Live: "live"}
+		inputs := migrate.ObjectInputs{Rendered: git.Rendered + " " + git.Replicas, Replicas: git.Replicas, Live: "live"}
 		if o.Verb == migrate.Change {
 			inputs.Change = "from 5 to " + strings.Join(o.Fields, " ")
 			findings = append(findings, migrate.Finding{Severity: migrate.Warning, Code: "OBJECT_CHANGES", Subject: scaledID})
@@ -67,10 +67,33 @@ func TestAnAcceptedNumberOfReplicasMayBeSoAlreadyAndBeSetAgain(t *testing.T) {
 	if err := r.predictAgain(t.Context(), "recheck"); !errors.Is(err, ErrMoved) || !strings.Contains(err.Error(), "ANOTHER") || strings.Contains(err.Error(), "verbs") {
 		t.Errorf("another finding: %v", err)
 	}
-	*git = "20 replicas"
+	git.Rendered = "web:2"
+	for _, o := range []migrate.ObjectPlan{same, scaled, same} {
+		plan(o)
+		if err := r.predictAgain(t.Context(), "recheck"); err != nil {
+			t.Errorf("another image, of which Git says as many replicas, and it is to %s: %v", o.Verb, err)
+		}
+	}
+	git.Replicas = "20"
 	plan(same)
 	if err := r.predictAgain(t.Context(), "recheck"); !errors.Is(err, ErrMoved) {
 		t.Errorf("it is as Git says, which is another number than was reviewed: %v", err)
+	}
+}
+
+// Plans of before the number was noted by itself hold but the whole of what Git says.
+func TestWhereTheNumberOfReplicasIsNotNotedGitMustSayTheSame(t *testing.T) {
+	scaled := migrate.ObjectPlan{Verb: migrate.Change, Fields: []string{".spec.replicas"}}
+	for image, moved := range map[string]bool{"web:1": false, "web:2": true} {
+		r, plan, git := replanned(t, scaled)
+		noted := r.j.plan.Inputs[scaledID]
+		noted.Replicas = ""
+		r.j.plan.Inputs[scaledID] = noted
+		git.Rendered = image
+		plan(migrate.ObjectPlan{Verb: migrate.Adopt})
+		if err := r.predictAgain(t.Context(), "recheck"); errors.Is(err, ErrMoved) != moved {
+			t.Errorf("%s: %v", image, err)
+		}
 	}
 }
 

@@ -478,7 +478,7 @@ func slicePlan(plan *migrate.Plan, id string) (*planSlice, error) {
 	if repo == nil {
 		return nil, fmt.Errorf("the plan holds no repository %s", id)
 	}
-	p := &planSlice{Repository: *repo, rendered: map[string]string{}}
+	p := &planSlice{Repository: *repo, adopted: map[string]migrate.ObjectInputs{}}
 	for _, ref := range repo.Sources {
 		source := plan.Source(ref)
 		if source == nil {
@@ -504,15 +504,15 @@ func slicePlan(plan *migrate.Plan, id string) (*planSlice, error) {
 		inputs := plan.Inputs.Objects[id][o.ID]
 		switch o.Verb {
 		case migrate.Change, migrate.Restart:
-			rendered := inputs.Rendered
-			inputs = migrate.ObjectInputs{Change: inputs.Change}
-			if onlyReplicas(o) && inputs.Change != "" {
-				inputs.Rendered = rendered
+			said := inputs
+			inputs = migrate.ObjectInputs{Change: said.Change}
+			if onlyReplicas(o) && said.Change != "" {
+				inputs.Rendered, inputs.Replicas = said.Rendered, said.Replicas
 			}
 		case migrate.Create:
 			inputs = migrate.ObjectInputs{Rendered: inputs.Rendered}
 		case migrate.Adopt:
-			p.rendered[o.ID] = inputs.Rendered
+			p.adopted[o.ID] = inputs
 			continue
 		default:
 			continue

@@ -16,7 +16,8 @@ import (
 func inputs(evidence map[string]*Evidence) map[string]migrate.ObjectInputs {
 	out := make(map[string]migrate.ObjectInputs, len(evidence))
 	for id, e := range evidence {
-		if in := (migrate.ObjectInputs{Rendered: digest(e.New, e.Encrypted), Live: digest(e.Live, e.Encrypted), Change: e.change}); in != (migrate.ObjectInputs{}) {
+		in := migrate.ObjectInputs{Rendered: digest(e.New, e.Encrypted), Live: digest(e.Live, e.Encrypted), Change: e.change, Replicas: replicasDigest(e)}
+		if in != (migrate.ObjectInputs{}) {
 			out[id] = in
 		}
 	}
@@ -50,9 +51,27 @@ func digest(u *unstructured.Unstructured, encrypted bool) string {
 			}
 		}
 	}
-	raw, err := json.Marshal(plain)
+	return hashOf(plain)
+}
+
+// replicasDigest is a hash of the number of replicas that Git says of an object in
+// the cluster; empty if it says none, or not in the clear.
+func replicasDigest(e *Evidence) string {
+	if e.New == nil || e.Live == nil || e.Encrypted {
+		return ""
+	}
+	replicas, says, err := unstructured.NestedFieldNoCopy(e.New.Object, "spec", "replicas")
+	if err != nil || !says {
+		return ""
+	}
+	return hashOf(replicas)
+}
+
+// hashOf is a hash of what was read from JSON.
+func hashOf(v any) string {
+	raw, err := json.Marshal(v)
 	if err != nil {
-		return "" // it was read from JSON
+		return ""
 	}
 	sum := sha256.Sum256(raw)
 	return hex.EncodeToString(sum[:12])
@@ -84,12 +103,7 @@ func changeDigest(live *unstructured.Unstructured, before, after, git map[string
 		return ""
 	}
 	slices.SortFunc(changes, func(a, b [3]any) int { return strings.Compare(a[0].(string), b[0].(string)) })
-	raw, err := json.Marshal(changes)
-	if err != nil {
-		return "" // it was read from JSON
-	}
-	sum := sha256.Sum256(raw)
-	return hex.EncodeToString(sum[:12])
+	return hashOf(changes)
 }
 
 // movesByItself reports whether a manager of the scale subresource is an autoscaler.

@@ -308,3 +308,33 @@ func TestReplicasThatAnAutoscalerOfTheClusterSetsAreNamedThoughTheyAgreeJustNow(
 		}
 	}
 }
+
+func TestTheNumberOfReplicasInGitIsNotedByItself(t *testing.T) {
+	noted := func(text string, live map[string]*unstructured.Unstructured) migrate.ObjectInputs {
+		p, err := Plan(t.Context(), inventoryOf(t, map[string]string{"p/app/web.yaml": text}), migrate.Options{}, &servingWorld{live: live})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.Inputs.Objects["flux/flux-team"]["team_web_apps_Deployment"]
+	}
+	live := deployed(t, "hpa", `{"f:spec":{"f:replicas":{}}}`, func(spec map[string]any) { spec["replicas"] = int64(5) })
+	was := noted(webDeployment, live)
+	image := noted(strings.Replace(webDeployment, "web:1", "web:2", 1), live)
+	number := noted(strings.Replace(webDeployment, "replicas: 1", "replicas: 2", 1), live)
+	if was.Replicas == "" || image.Replicas != was.Replicas || image.Rendered == was.Rendered || number.Replicas == was.Replicas {
+		t.Errorf("as it is %+v, with another image %+v, with another number %+v", was, image, number)
+	}
+	for name, in := range map[string]migrate.ObjectInputs{
+		"Git says none":            noted(strings.Replace(webDeployment, "  replicas: 1\n", "", 1), live),
+		"it is not in the cluster": noted(webDeployment, nil),
+	} {
+		if in.Replicas != "" || in.Rendered == "" {
+			t.Errorf("%s: %+v", name, in)
+		}
+	}
+	// Of a few numbers a hash tells which it is.
+	one := live["team_web_apps_Deployment"]
+	if got := replicasDigest(&Evidence{New: one, Live: one, Encrypted: true}); got != "" {
+		t.Errorf("of what is encrypted in Git: %s", got)
+	}
+}
