@@ -107,6 +107,38 @@ func TestVerifySaysWhatMovedPartByPart(t *testing.T) {
 	}
 }
 
+func TestVerifySaysInWhatACopiedSecretIsAnother(t *testing.T) {
+	at := func(name string) migrate.Value {
+		return migrate.Value{Secret: &migrate.SecretKey{Namespace: "flux", Name: name, Key: "identity"}}
+	}
+	const how = "how Secrets are copied, and who makes them anew (flux-system/shop: "
+	for want, change := range map[string]func(*migrate.Credential){
+		"":                   func(c *migrate.Credential) { c.OwnerWhy = "another reason" },
+		how + "known_hosts)": func(c *migrate.Credential) { c.KnownHosts = "marked-host ssh-ed25519 AAAA" },
+		how + "the kind (ssh, now basic) and where identity stands and where password stands and where username stands)": func(c *migrate.Credential) {
+			c.Kind, c.From = "basic", map[string]migrate.Value{"username": {Literal: "marked-user"}, "password": {Argument: true}}
+		},
+		how + "where identity stands)":                                              func(c *migrate.Credential) { c.From = map[string]migrate.Value{"identity": at("other")} },
+		how + "the owner (terraform, now sops))":                                    func(c *migrate.Credential) { c.Owner = migrate.OwnerSOPS },
+		"the copied Secrets (new: flux-system/shop-2; no longer: flux-system/shop)": func(c *migrate.Credential) { c.To.Name = "shop-2" },
+	} {
+		stored, now := reviewed(), reviewed()
+		stored.Credentials = []migrate.Credential{{
+			To: migrate.ObjectRef{Namespace: "flux-system", Name: "shop"}, Kind: "ssh", From: map[string]migrate.Value{"identity": at("git")},
+			KnownHosts: "h", Agent: "flux/flux-shop", Owner: migrate.OwnerTerraform, OwnerWhy: "w",
+		}}
+		now.Credentials = slices.Clone(stored.Credentials)
+		change(&now.Credentials[0])
+		v, err := cutover.Verify(&stored, &now, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(v.Repositories[0].Taken, "; "); got != want {
+			t.Errorf("it says %q, want %q", got, want)
+		}
+	}
+}
+
 // wholePlan is one of which nothing is empty.
 func wholePlan() migrate.Plan {
 	object := func(kind, name string, spec map[string]any) *unstructured.Unstructured {

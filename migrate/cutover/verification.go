@@ -170,7 +170,7 @@ func movedReview(stored, now *migrate.Plan, was, is migrate.Repository) []string
 	if !equalJSON(was.Rights, is.Rights) {
 		out = append(out, "how the rights of the two accounts compare")
 	}
-	return append(out, difference("the copied Secrets, and who makes them anew", credentialKeys(stored, was.ID), credentialKeys(now, was.ID))...)
+	return append(out, movedCredentials(credentialsOf(stored, was.ID), credentialsOf(now, was.ID))...)
 }
 
 func dependencyKey(d migrate.Dependency) string { return d.Name }
@@ -179,23 +179,61 @@ func additionKey(a migrate.Addition) string {
 	return fmt.Sprintf("%s %s: %s on %s", a.Type, a.Key, a.Value, migrate.DisplayID(a.Object))
 }
 
-// credentialKeys name the copies for an agent with all that is known of them, of
-// which difference shows the first part.
-func credentialKeys(p *migrate.Plan, agent string) []string {
-	var own []migrate.Credential
+// credentialsOf are the copies for an agent, by the Secret that is made.
+func credentialsOf(p *migrate.Plan, agent string) map[string]migrate.Credential {
+	out := map[string]migrate.Credential{}
 	for _, c := range p.Credentials {
 		if c.Agent == agent {
-			c.OwnerWhy = "" // words
-			own = append(own, c)
+			out[c.To.Namespace+"/"+c.To.Name] = c
 		}
 	}
-	return keys(own, func(c migrate.Credential) string {
-		raw, err := json.Marshal(c)
-		if err != nil {
-			raw = []byte("{}") // a struct of texts
+	return out
+}
+
+// movedCredentials names the copies that came and went, and in what each of the
+// others is another, never a value.
+func movedCredentials(was, is map[string]migrate.Credential) []string {
+	names := slices.Sorted(maps.Keys(was))
+	out := difference("the copied Secrets", names, slices.Sorted(maps.Keys(is)))
+	var others []string
+	for _, name := range names {
+		if now, still := is[name]; still {
+			if parts := movedParts(was[name], now); len(parts) > 0 {
+				others = append(others, name+": "+strings.Join(parts, " and "))
+			}
 		}
-		return fmt.Sprintf("%s/%s by %s %s", c.To.Namespace, c.To.Name, c.Owner, raw)
-	})
+	}
+	if len(others) > 0 {
+		out = append(out, "how Secrets are copied, and who makes them anew ("+some(others)+")")
+	}
+	return out
+}
+
+// movedParts says in what a copy is another.
+func movedParts(was, is migrate.Credential) []string {
+	var out []string
+	if was.Kind != is.Kind {
+		out = append(out, fmt.Sprintf("the kind (%s, now %s)", was.Kind, is.Kind))
+	}
+	keys := map[string]migrate.Value{}
+	maps.Copy(keys, was.From)
+	maps.Copy(keys, is.From)
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		if !equalJSON(was.From[key], is.From[key]) {
+			out = append(out, "where "+key+" stands")
+		}
+	}
+	if was.KnownHosts != is.KnownHosts {
+		out = append(out, "known_hosts")
+	}
+	if was.Owner != is.Owner {
+		out = append(out, fmt.Sprintf("the owner (%s, now %s)", was.Owner, is.Owner))
+	}
+	was.OwnerWhy, is.OwnerWhy = "", "" // words
+	if len(out) == 0 && !equalJSON(was, is) {
+		out = append(out, "what else is known of it")
+	}
+	return out
 }
 
 // equalJSON reports whether two values are written alike, whether they were read
