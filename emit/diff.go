@@ -83,9 +83,10 @@ func (d *Difference) noteworthy() bool {
 	return !proof.Compared(d.ObjectPlan) || len(d.Changes) > 0 || len(d.Fields) > 0 || d.Verb != migrate.Adopt && d.Verb != migrate.Skip
 }
 
-// told is why it is so, where the changes do not say it by themselves.
+// told is why it is so, where the changes do not say it by themselves: a conflict is
+// of no one field.
 func (d *Difference) told() string {
-	if len(d.Changes) > 0 && proof.Compared(d.ObjectPlan) {
+	if len(d.Changes) > 0 && proof.Compared(d.ObjectPlan) && d.Verb != migrate.Conflict {
 		return ""
 	}
 	return d.Why

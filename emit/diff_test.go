@@ -733,3 +733,15 @@ func TestAnObjectThatFluxdAppliesAndTheNewAgentLeavesAloneIsADifference(t *testi
 		t.Errorf("differences are %q, want %q", got, want)
 	}
 }
+
+// What each of two repositories would change says nothing of that they fight over it.
+func TestAConflictIsToldBesideWhatWouldChange(t *testing.T) {
+	changed := Difference{ObjectPlan: migrate.ObjectPlan{Verb: migrate.Change, Why: "set by hand"}, Changes: []Change{{Path: ".data.a"}}}
+	if got := changed.told(); got != "" {
+		t.Errorf("of a change, whose fields say why, it tells %q", got)
+	}
+	changed.Verb = migrate.Conflict
+	if got := changed.told(); got != "set by hand" {
+		t.Errorf("of a conflict it tells %q", got)
+	}
+}

@@ -115,7 +115,8 @@ func Prove(ctx context.Context, inv migrate.Inventory, opts migrate.Options, w W
 		res.Plan.Proof = "server"
 	}
 	res.Plan.Findings = withoutTwins(res.Plan.Findings)
-	res.Plan.Findings = append(res.Plan.Findings, clashes(inv, res.Plan.Repositories, res.Evidence)...)
+	clashing := clashes(inv, res.Plan.Repositories, res.Evidence)
+	res.Plan.Findings = append(withoutForecasts(res.Plan.Findings, clashing), clashing...)
 	res.Plan.Settle(opts.Decisions)
 	res.Plan.SetWaves()
 	return res, nil
@@ -132,6 +133,20 @@ func withoutTwins(findings []migrate.Finding) []migrate.Finding {
 		twin := said[f.Subject]
 		said[f.Subject] = true
 		return twin
+	})
+}
+
+// withoutForecasts leaves out what an adoption alone would make of objects that are
+// claimed twice: whoever accepted that would accept what does not come.
+func withoutForecasts(findings, clashing []migrate.Finding) []migrate.Finding {
+	shared := map[string]bool{}
+	for _, f := range clashing {
+		if f.Code == twoRepositoriesCode {
+			shared[f.Subject] = true
+		}
+	}
+	return slices.DeleteFunc(findings, func(f migrate.Finding) bool {
+		return shared[f.Subject] && slices.Contains([]string{"OBJECT_CHANGES", "PODS_RESTART", "IMAGE_DIFFERS", "OBJECT_CREATED"}, f.Code)
 	})
 }
 
@@ -277,7 +292,7 @@ func (p *prover) prove(ctx context.Context) error {
 				Message: fmt.Sprintf("%s would be applied by the Kustomizations %s and %s, which would fight over it", migrate.DisplayID(id), o.Application, r.application),
 				Hint:    "remove one of its copies from Git",
 			})
-			o.Verb = migrate.Conflict
+			o.Verb, o.Why = migrate.Conflict, fmt.Sprintf("the Kustomizations %s and %s apply it", o.Application, r.application)
 			continue
 		}
 		note(id, r.application).Application = r.application
@@ -384,9 +399,11 @@ func rendered(ctx context.Context, agent *migrate.Flux1Agent, plan *migrate.Plan
 	return build.Render(ctx, in)
 }
 
+const twoRepositoriesCode = "OBJECT_IN_TWO_REPOSITORIES"
+
 // clashes finds objects that two Repositories would apply, whose verb is then that
-// they are claimed twice, whatever was judged of each alone, and says of which agents
-// it is not known what they apply.
+// they are claimed twice, whatever was judged of each alone but another conflict, and
+// says of which agents it is not known what they apply.
 func clashes(inv migrate.Inventory, repos []migrate.Repository, evidence map[string]map[string]*Evidence) []migrate.Finding {
 	owners := map[string][]string{}
 	for _, r := range repos {
@@ -426,7 +443,7 @@ func clashes(inv migrate.Inventory, repos []migrate.Repository, evidence map[str
 		all, both := strings.Join(where, "; "), strings.Join(ids, " and ")
 		for _, repo := range ids {
 			findings = append(findings, migrate.Finding{
-				Severity: migrate.Blocker, Code: "OBJECT_IN_TWO_REPOSITORIES", Subject: repo + " " + id, Repository: repo, Where: all,
+				Severity: migrate.Blocker, Code: twoRepositoriesCode, Subject: repo + " " + id, Repository: repo, Where: all,
 				Message: fmt.Sprintf("%s is in the repositories of %s, and two Kustomizations would fight over it", migrate.DisplayID(id), both),
 				Hint:    "remove it from all but one",
 			})
@@ -436,8 +453,11 @@ func clashes(inv migrate.Inventory, repos []migrate.Repository, evidence map[str
 		for j := range repos[i].Objects {
 			o := &repos[i].Objects[j]
 			if ids := shared[o.ID]; slices.Contains(ids, repos[i].ID) {
-				o.Verb, o.Fields = migrate.Conflict, nil
-				o.Why = "the repositories of " + strings.Join(ids, " and ") + " apply it"
+				why := "the repositories of " + strings.Join(ids, " and ") + " apply it"
+				if o.Verb == migrate.Conflict {
+					why = o.Why + "; " + why
+				}
+				o.Verb, o.Fields, o.Why = migrate.Conflict, nil, why
 			}
 		}
 	}

@@ -302,6 +302,54 @@ func TestAnObjectInTwoRepositoriesIsInConflictInBothWhateverIsTrueOfItAlone(t *t
 	}
 }
 
+// What an object that is claimed twice would become must not be accepted of it, and
+// that a third owns it is not forgotten.
+func TestOfAnObjectInTwoRepositoriesNothingElseIsForetold(t *testing.T) {
+	files := map[string]string{"p/app/new.yaml": configMap("new", "{}"), "p/app/owned.yaml": configMap("owned", "{}"), "p/app/web.yaml": webDeployment}
+	live := deployed(t, "kubectl-set", "{}", func(spec map[string]any) {
+		containers := spec["template"].(map[string]any)["spec"].(map[string]any)["containers"].([]any)
+		containers[0].(map[string]any)["image"] = "web:2"
+	})
+	live["team_owned__ConfigMap"] = liveConfigMap("owned", map[string]any{}, map[string]any{LabelOwnerName: "theirs", LabelOwnerNamespace: "elsewhere"})
+	live["team_own__ConfigMap"] = liveConfigMap("own", map[string]any{"a": "c"}, nil)
+	inv := inventoryOf(t, files)
+	files["p/app/own.yaml"] = configMap("own", `{a: "b"}`)
+	files["p/app/twice.yaml"] = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: twice}\n" // fluxd takes either
+	files["p/twice/twice.yaml"] = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: twice, namespace: default}\n"
+	other := inventoryOf(t, files).Agents[0]
+	other.ID, other.Release = "flux/flux-other", "flux-other"
+	inv.Agents = append(inv.Agents, other)
+	r := provenOf(t, &servingWorld{live: live}, inv)
+	for _, f := range r.Plan.Findings {
+		_, id, _ := strings.Cut(f.Subject, " ")
+		own := f.Repository == other.ID && id == "team_own__ConfigMap"
+		switch f.Code {
+		case "OBJECT_CHANGES":
+			if !own {
+				t.Errorf("it is foretold of %s", f.Subject)
+			}
+		case "PODS_RESTART", "IMAGE_DIFFERS", "OBJECT_CREATED":
+			t.Errorf("%s is foretold of %s", f.Code, f.Subject)
+		}
+	}
+	if !strings.Contains(codesOf(r.Plan), "OBJECT_CHANGES") {
+		t.Error("of one that is in one repository nothing is foretold either")
+	}
+	both := "the repositories of flux/flux-other and flux/flux-team apply it"
+	for id, want := range map[string]string{
+		"team_owned__ConfigMap": "Kustomization elsewhere/theirs owns it; " + both, "team_new__ConfigMap": both,
+		"team_web_apps_Deployment": both, "default_twice__ConfigMap": "the Kustomizations other-app and other-twice apply it",
+	} {
+		for _, repo := range r.Plan.Repositories {
+			for _, o := range repo.Objects {
+				if o.ID == id && (o.Verb != migrate.Conflict || o.Why != want) {
+					t.Errorf("%s of %s is to %s: %s", id, repo.ID, o.Verb, o.Why)
+				}
+			}
+		}
+	}
+}
+
 // Who only holds an object that Flux v2 is told to leave alone fights with nobody.
 func TestAnObjectThatOneOfTwoRepositoriesLeavesAloneIsNoClash(t *testing.T) {
 	for mark, blocks := range map[string]bool{"fluxcd.io/ignore: 'true'": false, keyReconcile + ": disabled": false, keySSA + ": Ignore": false, "fluxcd.io/ignore: sync_only": true} {
