@@ -6,6 +6,7 @@ import (
 	"testing/fstest"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	apiskustomize "github.com/fluxcd/pkg/apis/kustomize"
 )
 
 // benchTree is the laboratory's fleet in one tree: 280 folders of four
@@ -73,6 +74,38 @@ func Benchmark280PlainFolders(b *testing.B) { benchmark(b, func(*kustomizev1.Kus
 // Benchmark280FoldersByKustomize is the same through kustomize.
 func Benchmark280FoldersByKustomize(b *testing.B) {
 	benchmark(b, func(ks *kustomizev1.Kustomization) { ks.Spec.TargetNamespace = "shop" })
+}
+
+// Benchmark280FoldersWithMarks is the fleet of which a plan protects one object of
+// each folder.
+func Benchmark280FoldersWithMarks(b *testing.B) {
+	benchmark(b, func(ks *kustomizev1.Kustomization) {
+		ks.Spec.Patches = []apiskustomize.Patch{marking(protect, "^$", "^Secret$", "^shop$", "^web$")}
+	})
+}
+
+// Benchmark300MarksInOneFolder renders as many objects, each with a patch of its own.
+func Benchmark300MarksInOneFolder(b *testing.B) {
+	tree := fstest.MapFS{}
+	ks := &kustomizev1.Kustomization{}
+	ks.Name, ks.Namespace = "k", "flux-system"
+	for i := range 300 {
+		name := fmt.Sprintf("web-%d", i)
+		tree[name+".yaml"] = &fstest.MapFile{Data: []byte("apiVersion: helm.fluxcd.io/v1\nkind: HelmRelease\nmetadata: {name: " + name + ", namespace: shop}\nspec:\n  releaseName: " + name +
+			"\n  chart: {repository: \"https://charts.example.org/\", name: web, version: 1.2.3}\n  values: {replicas: 2, image: {tag: 1.2.3}, ingress: {enabled: true}}\n")}
+		ks.Spec.Patches = append(ks.Spec.Patches, marking(protect, `^helm\.fluxcd\.io$`, "^HelmRelease$", "^shop$", "^"+name+"$"))
+	}
+	a, err := NewArtifact(tree, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		objects, err := Objects(b.Context(), Input{Artifact: a, Kustomization: ks})
+		if err != nil || len(objects) != 300 || objects[0].GetAnnotations()["kustomize.toolkit.fluxcd.io/prune"] != "disabled" {
+			b.Fatal(len(objects), err)
+		}
+	}
 }
 
 // Benchmark10FoldersByUpstream renders ten of the folders as

@@ -137,8 +137,8 @@ func Render(ctx context.Context, in Input) (*Rendering, error) {
 	}
 
 	built, plain := []builtObject(nil), false
-	if !hasOverlay(ks) && !decrypts(ks) {
-		built, plain = buildPlain(a, dir)
+	if marks, only := marksOf(ks.Spec.Patches); only && !hasOverlay(ks) && !decrypts(ks) {
+		built, plain = buildPlain(a, dir, marks)
 	}
 	if !plain {
 		var err error
@@ -170,12 +170,12 @@ func Folder(specPath string) string {
 	return p[1:]
 }
 
-// hasOverlay says whether the Kustomization changes what its folder builds,
-// before the build or with variables after it.
+// hasOverlay says whether the Kustomization changes what its folder builds other
+// than by patches, before the build or with variables after it.
 func hasOverlay(ks *kustomizev1.Kustomization) bool {
 	s := &ks.Spec
 	return s.TargetNamespace != "" || s.NamePrefix != "" || s.NameSuffix != "" ||
-		len(s.Patches) > 0 || len(s.Images) > 0 || len(s.Components) > 0 ||
+		len(s.Images) > 0 || len(s.Components) > 0 ||
 		len(s.BuildMetadata) > 0 || s.PostBuild != nil
 }
 

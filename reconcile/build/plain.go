@@ -22,11 +22,12 @@ import (
 // messages. It touches none of kustomize's process-wide state.
 //
 // What the passes left out could do, and why they do nothing here: transformers
-// have no configuration; names are not changed, so references to names stay,
+// have no configuration, but for patches that set annotations (marks), which are
+// set here; names are not changed, so references to names stay,
 // except that kustomize writes the namespace of a ServiceAccount or Service of
 // the same build into subjects and webhooks (namespacing references); variables
 // are not declared; build annotations are removed again.
-func buildPlain(a *Artifact, dir string) (built []builtObject, ok bool) {
+func buildPlain(a *Artifact, dir string, marks []mark) (built []builtObject, ok bool) {
 	// kustomize's parser panics on some malformed input.
 	defer func() {
 		if recover() != nil {
@@ -53,7 +54,7 @@ func buildPlain(a *Artifact, dir string) (built []builtObject, ok bool) {
 			return nil, false
 		}
 		for _, r := range resources {
-			object, keep, ok := plainObject(r, seen)
+			object, keep, ok := plainObject(r, seen, marks)
 			if !ok {
 				return nil, false
 			}
@@ -95,7 +96,7 @@ func isManifest(p string) bool {
 
 // plainObject turns a parsed document into an object. ok is false if kustomize
 // has to do it.
-func plainObject(r *resource.Resource, seen identities) (b builtObject, keep, ok bool) {
+func plainObject(r *resource.Resource, seen identities, marks []mark) (b builtObject, keep, ok bool) {
 	data, err := r.MarshalJSON()
 	if err != nil {
 		return b, false, false
@@ -122,8 +123,21 @@ func plainObject(r *resource.Resource, seen identities) (b builtObject, keep, ok
 	if v, has := annotations[konfig.IgnoredByKustomizeAnnotation]; has && v != "false" {
 		return b, false, true
 	}
+	marked, ok := put(marks, apiVersion, kind, meta)
+	if !ok {
+		return b, false, false
+	}
+	certain := plainText(fields)
+	if marked {
+		if !certain { // a patch has it written and read once more
+			return b, false, false
+		}
+		if data, err = json.Marshal(fields); err != nil {
+			return b, false, false
+		}
+	}
 	read := data
-	if !plainText(fields) {
+	if !certain {
 		// Print and read it as upstream does between build and apply, so
 		// that whatever the detour changes is changed here too.
 		text, err := yaml.JSONToYAML(data)
@@ -171,8 +185,7 @@ func plainMetadata(r *resource.Resource) bool {
 			if key.ShortTag() != kyaml.NodeTagString || value.ShortTag() != kyaml.NodeTagString {
 				return false
 			}
-			if k := key.Value; k != konfig.IgnoredByKustomizeAnnotation &&
-				(strings.Contains(k, "config.kubernetes.io/") || strings.Contains(k, "config.k8s.io/") || strings.Contains(k, "kustomize.config")) {
+			if k := key.Value; k != konfig.IgnoredByKustomizeAnnotation && ofKustomize(k) {
 				return false
 			}
 		}

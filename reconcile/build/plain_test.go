@@ -23,11 +23,15 @@ var (
 
 // samePlainAndKustomize renders a folder on both paths and compares. It says
 // whether the plain path took the folder.
-func samePlainAndKustomize(t *testing.T, a *Artifact, dir string) (taken bool) {
+func samePlainAndKustomize(t *testing.T, a *Artifact, dir string, patches ...apiskustomize.Patch) (taken bool) {
 	t.Helper()
 	ks := &kustomizev1.Kustomization{}
-	ks.Name, ks.Namespace = "k", "flux-system"
-	plain, ok := buildPlain(a, dir)
+	ks.Name, ks.Namespace, ks.Spec.Patches = "k", "flux-system", patches
+	marks, ok := marksOf(patches)
+	if !ok {
+		return false
+	}
+	plain, ok := buildPlain(a, dir, marks)
 	if !ok {
 		return false
 	}
