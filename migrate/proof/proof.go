@@ -83,6 +83,10 @@ func Plan(ctx context.Context, inv migrate.Inventory, opts migrate.Options, w Wo
 func Prove(ctx context.Context, inv migrate.Inventory, opts migrate.Options, w World) (Result, error) {
 	res := Result{Plan: migrate.Build(inv, opts), Evidence: map[string]map[string]*Evidence{}}
 	res.Plan.Inputs.Objects = map[string]map[string]migrate.ObjectInputs{}
+	unserved := map[string]bool{}
+	for _, f := range res.Plan.Findings {
+		unserved[f.Subject] = unserved[f.Subject] || f.Code == "UNKNOWN_KIND" && f.Severity == migrate.Blocker
+	}
 	requests := make(chan struct{}, parallel)
 	var mu sync.Mutex
 	tried := false
@@ -91,7 +95,7 @@ func Prove(ctx context.Context, inv migrate.Inventory, opts migrate.Options, w W
 	for i := range res.Plan.Repositories {
 		repo := &res.Plan.Repositories[i]
 		p := newProver(inv, &res.Plan, repo, w)
-		p.requests, p.future = requests, opts.Staged
+		p.requests, p.future, p.unserved = requests, opts.Staged, unserved
 		g.Go(func() error {
 			if err := p.prove(ctx); err != nil {
 				return fmt.Errorf("prove the plan of %s: %w", repo.ID, err)
@@ -202,6 +206,9 @@ type prover struct {
 	adds map[string][]migrate.Addition
 	// unbuilt are the Kustomizations that could not be built.
 	unbuilt map[string]bool
+	// unserved are the subjects of findings that hold back what is of a kind that
+	// the cluster does not serve.
+	unserved map[string]bool
 	// makes is what the repository makes that other objects need.
 	makes Made
 	// marked are the live objects with this agent's mark, others names the

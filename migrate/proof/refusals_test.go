@@ -8,9 +8,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	invalid "k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/fluxover/fluxover/migrate"
 )
 
 // pickyWorld refuses one undeclared field of each map at a time, the first or the
@@ -79,5 +82,38 @@ func TestAFieldThatIsNotFoundEndsTheTries(t *testing.T) {
 	}
 	if len(o.Object["spec"].(map[string]any)) != 1 {
 		t.Error("the object was changed")
+	}
+}
+
+// One cause is one finding: that the kind is not served, the planner says with what
+// can be done about it.
+func TestThatAKindIsNotServedIsToldOnce(t *testing.T) {
+	const id = "team_w_example.com_Widget"
+	inv := inventoryOf(t, map[string]string{"p/app/a.yaml": configMap("a", "{}") + "---\napiVersion: example.com/v1\nkind: Widget\nmetadata: {name: w, namespace: team}\n"})
+	noMatch := &meta.NoKindMatchError{GroupKind: schema.GroupKind{Group: "example.com", Kind: "Widget"}, SearchedVersions: []string{"v1"}}
+	for _, c := range []struct {
+		err  error
+		why  string
+		want []string
+	}{
+		{noMatch, "the cluster does not serve its kind", []string{"UNKNOWN_KIND"}},
+		{fmt.Errorf("try it: %w", noMatch), "the cluster does not serve its kind", []string{"UNKNOWN_KIND"}},
+		{errors.New("policy no-widgets said no"), "the dry-run was refused", []string{"DRY_RUN_REFUSED", "UNKNOWN_KIND"}}, // it came to be served meanwhile
+	} {
+		r := provenOf(t, &fakeWorld{refuse: map[string]error{id: c.err}}, inv)
+		var got []string
+		for _, f := range r.Plan.Findings {
+			if f.Subject == "flux/flux-team "+id {
+				got = append(got, f.Code)
+			}
+		}
+		if d := cmp.Diff(c.want, got); d != "" || !r.Plan.Repositories[0].Blocked {
+			t.Errorf("%v: it is held back: %t; the findings are other ones: %s", c.err, r.Plan.Repositories[0].Blocked, d)
+		}
+		for _, o := range r.Plan.Repositories[0].Objects {
+			if o.ID == id && (o.Verb != migrate.Conflict || o.Why != c.why) {
+				t.Errorf("%v: it is to %s: %s", c.err, o.Verb, o.Why)
+			}
+		}
 	}
 }

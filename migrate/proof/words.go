@@ -34,6 +34,10 @@ func (p *prover) refused(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence
 		})
 		return
 	}
+	if meta.IsNoMatchError(err) && p.unserved[p.repo.ID+" "+o.ID] {
+		o.Why = "the cluster does not serve its kind" // a finding says so, and what can be done
+		return
+	}
 	tried := p.account()
 	p.find(migrate.Finding{
 		Severity: migrate.Blocker, Code: "DRY_RUN_REFUSED", Subject: o.ID, Where: where(old),
