@@ -225,11 +225,11 @@ func (n naming) applications(id string, apps []application) {
 }
 
 // free reports whether neither the tool itself nor another repository can have a
-// name, now or later: none has it in the cluster, and it does not begin with
-// another repository's name that is longer. So "shop-payments-api" is of the
-// repository "shop-payments", not of "shop", whether the former has a folder
-// "api" or not. What is live for the repository itself is free to it, but for
-// the tool's names.
+// name, now or later: none has it in the cluster, and it neither is another
+// repository's name, which what builds its root is called, nor begins with one
+// that is longer. So "shop-payments" and "shop-payments-api" are of the repository
+// "shop-payments", not of "shop", whether the former has a folder "api" or not. What
+// is live for the repository itself is free to it, but for the tool's names.
 func (n naming) free(id, name string, a application) bool {
 	if toolsOwn(name) {
 		return false
@@ -244,7 +244,7 @@ func (n naming) free(id, name string, a application) bool {
 		if other == id {
 			continue
 		}
-		if len(repository) > len(own) && strings.HasPrefix(name, repository+"-") || a.ownSource() && sourceName(name) == repository {
+		if name == repository || len(repository) > len(own) && strings.HasPrefix(name, repository+"-") || a.ownSource() && sourceName(name) == repository {
 			return false
 		}
 	}

@@ -64,6 +64,36 @@ func TestNamesThatCouldBeAnotherRepositorysAreLengthened(t *testing.T) {
 	}
 }
 
+// What builds the root of a repository is named as that is, which may be a folder's
+// name in another.
+func TestAFolderIsNotNamedAsAnotherRepository(t *testing.T) {
+	for name, c := range map[string]struct {
+		paths []string
+		files []string
+	}{
+		"a folder":          {nil, []string{"web/a.yaml", "db/a.yaml"}},
+		"its path":          {[]string{"web"}, []string{"web/a.yaml"}},
+		"a folder of paths": {[]string{"p", "q"}, []string{"p/web/a.yaml", "q/web/a.yaml"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			shop, web := agentWith("flux/flux-shop", c.paths, c.files...), agentWith("flux/flux-shop-web", nil, "b.yaml")
+			p := planOf(shop, web)
+			names := kustomizationNames(p)
+			if hasFinding(p, "NAME_CLASH") || !slices.Contains(slices.Collect(maps.Values(names)), "shop-web") {
+				t.Errorf("names %v, findings %v", names, p.Findings)
+			}
+			// Whichever is planned.
+			for _, id := range []string{shop.ID, web.ID} {
+				for key, alone := range kustomizationNames(Build(Inventory{Agents: []Flux1Agent{shop, web}}, Options{Repositories: []string{id}})) {
+					if names[key] != alone {
+						t.Errorf("%s is %s alone and %s with the other", key, alone, names[key])
+					}
+				}
+			}
+		})
+	}
+}
+
 func TestANameDoesNotDependOnWhatOtherRepositoriesHold(t *testing.T) {
 	both := kustomizationNames(planOf(shop(), shopPayments()))
 	// As in a re-check, which reads one repository and lists all agents.
@@ -177,6 +207,17 @@ func TestNamesOfManyRepositoriesAreUniqueWhateverTheyAreCalled(t *testing.T) {
 	p := planOf(agents...)
 	if hasFinding(p, "NAME_CLASH") {
 		t.Errorf("names clash: %v", p.Findings)
+	}
+	// What builds the root of a repository is named as that is.
+	var roots []Flux1Agent
+	for _, flat := range []string{"x-a", "x-a-b", "x-files", "x-b-a", "x-b-a-b", "x-b-files", "x-files-a"} {
+		roots = append(roots, agentWith("flux/"+flat, nil, "1"+flat+".yaml"))
+	}
+	for _, split := range []string{"x", "x-b"} {
+		roots = append(roots, agentWith("flux/flux-"+split, nil, "2"+split+".yaml", "a/3"+split+".yaml", "a-b/4"+split+".yaml", "b-a/5"+split+".yaml", "files/6"+split+".yaml"))
+	}
+	if p := planOf(roots...); hasFinding(p, "NAME_CLASH") {
+		t.Errorf("names of roots clash: %v", p.Findings)
 	}
 	for i := range p.Repositories {
 		if n := len(p.Repositories[i].Kustomizations); n != 5 && p.Repositories[i].ID != "flux/a-a-files-source" {
