@@ -47,17 +47,21 @@ func (a application) path() string { return "./" + a.dir }
 // repository's holds more than it loads.
 func (a application) ownSource() bool { return a.loose || a.file != "" }
 
-// key is unique per application of a repository.
+// key is unique per application of a repository. That of loose files ends with a
+// slash, which no path does: a folder beside them may be called "files", too.
 func (a application) key() string {
 	switch {
 	case a.file != "":
 		return a.file
 	case a.loose:
-		return a.dir + "/files"
+		return a.dir + "/files/"
 	default:
 		return a.dir
 	}
 }
+
+// shown is what it builds, for people.
+func (a application) shown() string { return display(strings.TrimSuffix(a.key(), "/")) }
 
 // holds reports whether an object belongs to the application: by the folder
 // that it is built of, else by its file.

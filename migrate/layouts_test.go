@@ -201,6 +201,11 @@ var layouts = map[string]struct {
 			"p/notes/values.yaml": "replicas: 1\n"},
 		want: []string{"team-files=./p", "team-shop=./p/shop", "team-web-1=./p/web[1]"},
 	},
+	"loose files beside a folder that is called files": {
+		paths: []string{"p"},
+		files: map[string]string{"p/a.yaml": configMap("a", "shop"), "p/files/b.yaml": configMap("b", "shop"), "p/files/more/c.yaml": configMap("c", "shop"), "p/shop/d.yaml": configMap("d", "shop")},
+		want:  []string{"team-p-files-ae464ace=./p/files", "team-p-files-0f9cc374=./p", "team-shop=./p/shop"},
+	},
 	"kustomization files that fluxd does not honour": {
 		paths: []string{"p"},
 		files: map[string]string{"p/shop/a.yaml": configMap("a", "shop"), "p/shop/b.yaml": configMap("b", ""), "p/shop/kustomization.yaml": "resources: [a.yaml]\nnamePrefix: x-\n",
@@ -376,7 +381,7 @@ func generated(random *rand.Rand) (files map[string]string, paths []string) {
 	folder := func(depth int) string {
 		dir := ""
 		for range random.IntN(depth + 1) {
-			dir = path.Join(dir, pick("shop", "web", "base", "prod", "eu", ".hidden", ".github", "a[b]", "data*", "db", "x y"))
+			dir = path.Join(dir, pick("shop", "web", "base", "prod", "eu", "files", ".hidden", ".github", "a[b]", "data*", "db", "x y"))
 		}
 		return dir
 	}

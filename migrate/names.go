@@ -265,8 +265,8 @@ func (n naming) lengthened(id string, apps []application) []Finding {
 			whose = "the flux-capacitor itself"
 		}
 		findings = append(findings, Finding{
-			Severity: Info, Code: "NAME_LENGTHENED", Subject: id + " " + display(a.key()), Repository: id,
-			Message: fmt.Sprintf("the Kustomization of %s is named %s, since %s is or may become that of %s", display(a.key()), a.Name, plain, whose),
+			Severity: Info, Code: "NAME_LENGTHENED", Subject: id + " " + a.shown(), Repository: id,
+			Message: fmt.Sprintf("the Kustomization of %s is named %s, since %s is or may become that of %s", a.shown(), a.Name, plain, whose),
 		})
 	}
 	return findings
