@@ -256,7 +256,7 @@ func (b *repositoryBuilder) build() Repository {
 	b.plan.Findings = append(b.plan.Findings, found...)
 	apps, found := applications(b.agent, b.opts.GroupBy)
 	b.plan.Findings = append(b.plan.Findings, found...)
-	apps = slices.DeleteFunc(apps, func(a application) bool { return b.buildsNothing(a) })
+	apps = slices.DeleteFunc(apps, b.buildsNothing)
 	b.names.applications(b.agent.ID, apps)
 	ordered, circle, found := setDependencies(b.agent, apps, b.opts.GroupBy == "path")
 	if circle != nil {
@@ -265,6 +265,7 @@ func (b *repositoryBuilder) build() Repository {
 			Message: "these applications need each other's namespaces, kinds or services, so each path becomes one Kustomization",
 		})
 		apps, _ = applications(b.agent, "path")
+		apps = slices.DeleteFunc(apps, b.buildsNothing)
 		b.names.applications(b.agent.ID, apps)
 		ordered, _, found = setDependencies(b.agent, apps, true)
 	}

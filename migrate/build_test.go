@@ -3,6 +3,7 @@ package migrate
 import (
 	"encoding/json"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -163,6 +164,26 @@ func TestApplicationsThatNeedEachOtherBecomeOnePerPath(t *testing.T) {
 	}
 	if !hasFinding(p, "ONE_APPLICATION") {
 		t.Error("nothing says why")
+	}
+}
+
+// After a circle each path is one again: one of which nothing is built stays none.
+func TestAPathThatBuildsNothingIsNoneAfterACircle(t *testing.T) {
+	a := agentWith("flux/flux-team", []string{"production", "config"}, "production/a/one.yaml", "production/b/two.yaml")
+	a.Objects[0].Manifest.SetNamespace("two")
+	a.Objects[1].Manifest.SetNamespace("one")
+	for file, name := range map[string]string{"production/a/one.yaml": "one", "production/b/two.yaml": "two"} {
+		u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": name}}}
+		a.Objects = append(a.Objects, Object{ID: ObjectID(u), Class: ClassApplied, File: file, Manifest: u})
+	}
+	a.Files = append(a.Files, File{Path: "config/values.yaml", Kind: FileSilent, Root: "config"})
+	p := planOf(a)
+	var paths []string
+	for _, app := range p.Repositories[0].Applications {
+		paths = append(paths, app.Path)
+	}
+	if d := cmp.Diff([]string{"./production"}, paths); d != "" || !hasFinding(p, "ONE_APPLICATION") {
+		t.Errorf("%s, findings %v", d, codesOf(p.Findings))
 	}
 }
 
