@@ -480,7 +480,7 @@ func (b *repositoryBuilder) source(ref ObjectRef, secret, proxy string, patterns
 		ObjectMeta: b.meta(ref),
 		Spec: sourcev1.GitRepositorySpec{
 			URL:       url,
-			Interval:  git.PollInterval,
+			Interval:  b.interval("git-poll-interval", "git.pollInterval", git.PollInterval),
 			Timeout:   &metav1.Duration{Duration: max(git.Timeout.Duration, time.Minute)},
 			Reference: &sourcev1.GitRepositoryRef{Branch: git.Branch},
 			Ignore:    ignoreText(patterns),
@@ -497,6 +497,30 @@ func (b *repositoryBuilder) source(ref ObjectRef, secret, proxy string, patterns
 	return b.known(u)
 }
 
+// shortestInterval is the shortest that a plan gives.
+const shortestInterval = time.Second
+
+// interval is what a flag of fluxd says as Flux v2 can take it. To fluxd none is at
+// once, again and again; to Flux v2 it is never again, and its definitions know no
+// less than none, nor microseconds.
+func (b *repositoryBuilder) interval(flag, name string, of metav1.Duration) metav1.Duration {
+	if of.Duration >= shortestInterval || b.unknown(name) {
+		return of
+	}
+	f := Finding{
+		Severity: Warning, Code: "INTERVAL_TOO_SHORT", Subject: b.agent.ID + " --" + flag, Repository: b.agent.ID,
+		Message: fmt.Sprintf("--%s=%s has fluxd begin again at once, and Flux v2 would not begin again at all; %s is planned", flag, of.Duration, shortestInterval),
+		Hint:    "give the old agent the interval that is wanted, such as the default of 5m, and plan again",
+	}
+	if of.Duration > 0 {
+		f.Message = fmt.Sprintf("--%s=%s is less than Flux v2 takes in each form; %s is planned", flag, of.Duration, shortestInterval)
+	}
+	if !slices.Contains(b.plan.Findings, f) { // each source and Kustomization has one
+		b.find(f)
+	}
+	return metav1.Duration{Duration: shortestInterval}
+}
+
 // SourceTimeout writes a timeout as the definition of GitRepository takes it, which
 // knows no hours: 90m0s.
 func SourceTimeout(timeout time.Duration) string {
@@ -510,12 +534,13 @@ func SourceTimeout(timeout time.Duration) string {
 // kustomization makes an application's Kustomization with its final values.
 func (b *repositoryBuilder) kustomization(app application) *unstructured.Unstructured {
 	sync := b.agent.Sync
+	interval := b.interval("sync-interval", "sync.interval", sync.Interval)
 	k := &kustomizev1.Kustomization{
 		TypeMeta:   metav1.TypeMeta{APIVersion: kustomizev1.GroupVersion.String(), Kind: kustomizev1.KustomizationKind},
 		ObjectMeta: b.meta(ObjectRef{Namespace: AgentNamespace, Name: app.Name}),
 		Spec: kustomizev1.KustomizationSpec{
-			Interval:           sync.Interval,
-			RetryInterval:      &metav1.Duration{Duration: min(sync.Interval.Duration, time.Minute)},
+			Interval:           interval,
+			RetryInterval:      &metav1.Duration{Duration: min(interval.Duration, time.Minute)},
 			Timeout:            &metav1.Duration{Duration: max(sync.Timeout.Duration, time.Minute)},
 			Path:               app.Path,
 			Prune:              sync.GarbageCollection == CollectOn,

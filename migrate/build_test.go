@@ -220,6 +220,38 @@ func TestFinalValuesComeFromFluxV1(t *testing.T) {
 	}
 }
 
+func TestAnIntervalOfNoneIsNotWrittenAsNeverAgain(t *testing.T) {
+	a := agentWith("flux/flux-team", []string{"production"}, "production/shop/a.yaml", "production/web/a.yaml")
+	for given, want := range map[time.Duration]string{0: "1s", -time.Minute: "1s", 300 * time.Microsecond: "1s", time.Second: "1s", 2 * time.Second: "2s"} {
+		a.Sync.Interval.Duration, a.Git.PollInterval.Duration = given, given
+		p := planOf(a)
+		for _, u := range append(slices.Clone(p.Repositories[0].Kustomizations), p.Sources...) {
+			for _, field := range []string{"interval", "retryInterval"} {
+				if got, found, _ := unstructured.NestedString(u.Object, "spec", field); found && got != want {
+					t.Errorf("%s of %s is %s where fluxd has %s", field, u.GetKind(), got, given)
+				}
+			}
+		}
+		n := 0
+		for _, f := range p.Findings {
+			if f.Code == "INTERVAL_TOO_SHORT" {
+				n++
+				if !strings.Contains(f.Message, given.String()) || f.Repository != a.ID {
+					t.Errorf("%+v", f)
+				}
+			}
+		}
+		if said := n == 2; said != (given < time.Second) {
+			t.Errorf("%s is said %d times", given, n)
+		}
+	}
+	a.Unknown = []string{"sync.interval", "git.pollInterval"}
+	a.Sync.Interval.Duration, a.Git.PollInterval.Duration = 0, 0
+	if p := planOf(a); hasFinding(p, "INTERVAL_TOO_SHORT") {
+		t.Error("an interval that is not known is said to be too short")
+	}
+}
+
 func TestRolesOfTheReleaseAreCopiedAndOthersReferenced(t *testing.T) {
 	a := agentWith("flux/flux-team", []string{"p"}, "p/shop/a.yaml")
 	rules := a.Rights[0].Rules

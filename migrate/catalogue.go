@@ -84,6 +84,12 @@ var codes = []Code{
 		Remedy:      "nothing",
 	},
 	{
+		Name: "INTERVAL_TOO_SHORT", Severity: Warning,
+		Cause:       "--sync-interval or --git-poll-interval is less than a second: fluxd then begins again at once, or almost",
+		Consequence: "Flux v2 takes an interval of none for never again, and none below zero; a second is planned",
+		Remedy:      "give the old agent the interval that is wanted, such as the default of 5m, and plan again",
+	},
+	{
 		Name: "NAME_CLASH", Severity: Blocker,
 		Cause:       "two repositories would make an object of the same name",
 		Consequence: "one would overwrite the other",
