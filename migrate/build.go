@@ -3,6 +3,7 @@ package migrate
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -69,6 +70,16 @@ func Build(inv Inventory, opts Options) Plan {
 			plan.Findings = append(plan.Findings, Finding{
 				Severity: Blocker, Code: UnknownRepository, Subject: id,
 				Message: "no Flux v1 agent of this id was found", Hint: NearIDs(id, ids) + `; "fluxover discover" lists them`,
+			})
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(opts.Owners)) {
+		if id != "*" && !slices.Contains(ids, id) {
+			// It may have been there when the plan was made: that stops nobody else.
+			plan.Findings = append(plan.Findings, Finding{
+				Severity: Warning, Code: UnknownRepository, Subject: id,
+				Message: fmt.Sprintf("--credential-owner %s=%s says who keeps the Secrets of an agent that was not found, so it is of no effect", id, opts.Owners[id]),
+				Hint:    NearIDs(id, ids) + `; "fluxover discover" lists them`,
 			})
 		}
 	}

@@ -139,8 +139,9 @@ var codes = []Code{
 	},
 	{
 		Name: UnknownRepository, Severity: Blocker,
+		Otherwise:   []Variant{{Severity: Warning, When: "--credential-owner names it: then nothing is decided of any credential"}},
 		Cause:       "a repository was asked for that no Flux v1 agent of the cluster syncs",
-		Consequence: "it is not planned",
+		Consequence: "nothing is planned of it",
 		Remedy:      `see "fluxover discover" for the ids that there are`,
 	},
 	{

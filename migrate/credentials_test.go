@@ -68,6 +68,21 @@ func TestEachCredentialHasAnOwner(t *testing.T) {
 	}
 }
 
+func TestAnOwnerThatIsNamedForNobodyIsSaid(t *testing.T) {
+	a := httpAgent()
+	owners := map[string]Owner{"*": OwnerExternal, a.ID: OwnerTerraform, "flux/nosuch": OwnerTerraform}
+	p := Build(Inventory{Agents: []Flux1Agent{a}}, Options{Owners: owners})
+	var got []Finding
+	for _, f := range p.Findings {
+		if f.Code == UnknownRepository {
+			got = append(got, f)
+		}
+	}
+	if len(got) != 1 || got[0].Subject != "flux/nosuch" || got[0].Severity != Warning || !strings.Contains(got[0].Hint, a.ID) || !strings.Contains(got[0].Message, "--credential-owner flux/nosuch=terraform") {
+		t.Errorf("%v", got)
+	}
+}
+
 func TestTwoAgentsShareNoSource(t *testing.T) {
 	// One repository, branch and key: still each is adopted at a commit of its
 	// own, and so has a source of its own.
