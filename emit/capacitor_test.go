@@ -137,6 +137,25 @@ func TestARepositoryOfWhichNotEnoughIsKnownKeepsItsFiles(t *testing.T) {
 	}
 }
 
+// What capacitor.yaml says of it stands as well: it is there, and not known today.
+func TestWhatIsSaidOfARepositoryOfWhichNotEnoughIsKnownIsNoSlip(t *testing.T) {
+	inv := fleetInventory(t, 2)
+	inv.Agents[0].Unknown = []string{"sync.interval"}
+	plan := migrate.Build(inv, migrate.Options{})
+	team, other := TeamName(plan.Repository(inv.Agents[0].ID)), TeamName(plan.Repository(inv.Agents[1].ID))
+	file := func(team string) fstest.MapFS {
+		return withSettings(fstest.MapFS{}, "clusters:\n  prod:\n    teams:\n      "+team+":\n        kustomization: {wait: true}\n        applications:\n          nosuch: {kustomization: {wait: true}}\n")
+	}
+	if _, err := Tree(file(team), &plan, prod); err != nil {
+		t.Errorf("%v", err)
+	}
+	for _, slip := range []string{other, "nosuch"} {
+		if _, err := Tree(file(slip), &plan, prod); err == nil {
+			t.Errorf("a slip in what is said of %s is taken", slip)
+		}
+	}
+}
+
 // goldens are the plans that the tests of discover and migrate keep, by file.
 func goldens(t *testing.T) map[string]migrate.Plan {
 	t.Helper()

@@ -398,6 +398,15 @@ func someOf(ids []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(ids[:most], ", "), len(ids)-most)
 }
 
+// applicationsOf are those of a team that the settings speak of.
+func (s *Settings) applicationsOf(cluster, team string) []string {
+	c := s.Clusters[cluster]
+	if c == nil || c.Teams[team] == nil {
+		return nil
+	}
+	return slices.Collect(maps.Keys(c.Teams[team].Applications))
+}
+
 // Unmatched names, with their lines, what the settings say of clusters, teams
 // and applications that there are not: a slip there would change nothing, in
 // silence. clusters are those that have a folder; applications are those of

@@ -58,6 +58,12 @@ func Tree(files fs.FS, plan *migrate.Plan, c Capacitor) (map[string][]byte, erro
 		if err != nil {
 			return err
 		}
+		for i := range plan.Repositories {
+			if r := &plan.Repositories[i]; plan.Incomplete(r) != "" { // what it will have is not known
+				team := TeamName(r)
+				applications[team] = append(applications[team], settings.applicationsOf(c.Cluster, team)...)
+			}
+		}
 		if slips := settings.Unmatched(c.Cluster, clusters, applications); len(slips) > 0 {
 			return errors.New(strings.Join(slips, "; "))
 		}
