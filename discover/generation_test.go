@@ -171,6 +171,11 @@ func TestWhatKustomizeBuildsForFluxdIsBuiltByAKustomizationAlike(t *testing.T) {
 			files: map[string]string{".flux.yaml": patchUpdated, "kustomization.yaml": kustomizeFile("resources: [web.yaml]\n"), "web.yaml": shopDeployment, "flux-patch.yaml": fluxPatch + "---\na: {b\n"},
 			want:  []string{"flux=./"}, patches: []int{0}, differs: []string{"GENERATION_NOT_TOLD team/flux"},
 		},
+		"a patch that names the namespace which fluxd fills in later": {
+			files: map[string]string{".flux.yaml": patchUpdated, "kustomization.yaml": kustomizeFile("resources: [web.yaml]\n"), "web.yaml": strings.Replace(shopDeployment, "namespace: shop, ", "", 1),
+				"flux-patch.yaml": strings.Replace(fluxPatch, "namespace: shop", "namespace: team", 1)},
+			want: []string{"flux=./"}, patches: []int{0}, differs: []string{"GENERATION_NOT_TOLD team/flux"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tree := treeOf("")

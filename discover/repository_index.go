@@ -448,9 +448,10 @@ func (r *reading) generate(ctx context.Context, g flux1.Generation, builds []*mi
 		return nil, err
 	}
 	for _, p := range patches {
+		// By what both say: fluxd fills no namespace in before (flux:
+		// pkg/cluster/kubernetes/patch.go, applyManifestPatch).
 		i := slices.IndexFunc(out, func(o flux1.Parsed) bool {
-			return o.Manifest.GetKind() == p.Manifest.GetKind() && o.Manifest.GetName() == p.Manifest.GetName() &&
-				(o.Manifest.GetNamespace() == p.Manifest.GetNamespace() || o.Manifest.GetNamespace() == "" && p.Manifest.GetNamespace() == r.config.DefaultNamespace)
+			return o.Manifest.GetKind() == p.Manifest.GetKind() && o.Manifest.GetName() == p.Manifest.GetName() && o.Manifest.GetNamespace() == p.Manifest.GetNamespace()
 		})
 		if i < 0 {
 			return nil, fmt.Errorf("%s patches %s, which is not generated", fileLine(p.File, p.Line), resourceName(p.Manifest))
