@@ -131,7 +131,8 @@ func nameClashes(plan *Plan) []Finding {
 }
 
 // namesTaken finds live objects that fluxover did not make, under names that
-// the plan wants.
+// the plan wants. Of a repository that is handed over somebody else may keep the
+// Secrets by now: their owner.
 func namesTaken(plan *Plan, live []ControlObject) []Finding {
 	var findings []Finding
 	for i := range plan.Repositories {
@@ -142,6 +143,15 @@ func namesTaken(plan *Plan, live []ControlObject) []Finding {
 		}
 		for _, s := range r.Sources {
 			wanted[ControlObject{Kind: sourcev1.GitRepositoryKind, Name: s.Name}] = true
+		}
+		if !slices.ContainsFunc(live, func(c ControlObject) bool {
+			return c.Kind == kustomizev1.KustomizationKind && c.Repository == r.ID
+		}) {
+			for _, c := range plan.Credentials {
+				if c.Agent == r.ID {
+					wanted[ControlObject{Kind: "Secret", Name: c.To.Name}] = true
+				}
+			}
 		}
 		for _, c := range live {
 			if c.Repository != "" || !wanted[ControlObject{Kind: c.Kind, Name: c.Name}] {

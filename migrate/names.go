@@ -51,7 +51,7 @@ func shortHash(s string) string {
 // ControlObject is a live object of the kinds that fluxover makes for a
 // repository, in [AgentNamespace]: what bears a name that a plan may want.
 type ControlObject struct {
-	// Kind is "Kustomization", "GitRepository" or "ServiceAccount".
+	// Kind is "Kustomization", "GitRepository", "ServiceAccount" or "Secret".
 	Kind, Name string
 	// Repository is the id for which fluxover made it; empty if it did not.
 	Repository string

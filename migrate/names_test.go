@@ -185,12 +185,22 @@ func TestANewFolderRenamesNoneThatIsThere(t *testing.T) {
 }
 
 func TestALiveObjectOfSomebodyElseHoldsBackByName(t *testing.T) {
-	for _, o := range []ControlObject{{Kind: "Kustomization", Name: "shop-web"}, {Kind: "GitRepository", Name: "shop"}, {Kind: "ServiceAccount", Name: "shop"}} {
+	for _, o := range []ControlObject{{Kind: "Kustomization", Name: "shop-web"}, {Kind: "GitRepository", Name: "shop"}, {Kind: "ServiceAccount", Name: "shop"}, {Kind: "Secret", Name: "shop-git"}} {
 		p := Build(Inventory{Cluster: Cluster{Control: []ControlObject{o}}, Agents: []Flux1Agent{shop()}}, Options{})
 		f := slices.IndexFunc(p.Findings, func(f Finding) bool { return f.Code == "NAME_TAKEN" && f.Severity == Blocker })
 		if f < 0 || !p.Repositories[0].Blocked || !strings.Contains(p.Findings[f].Message, o.Kind+"/"+AgentNamespace+"/"+o.Name) {
 			t.Errorf("%+v: findings %v", o, p.Findings)
 		}
+		// Once it is handed over, the owner of a Secret may have made it anew.
+		settled := append(liveOf(planOf(shop()), shop().ID), o)
+		p = Build(Inventory{Cluster: Cluster{Control: settled}, Agents: []Flux1Agent{shop()}}, Options{})
+		if got := hasFinding(p, "NAME_TAKEN"); o.Kind == "Secret" && got {
+			t.Errorf("%+v is taken from its owner: %v", o, p.Findings)
+		}
+	}
+	other := []ControlObject{{Kind: "Secret", Name: "shop-git", Repository: shop().ID}, {Kind: "Secret", Name: "shop"}, {Kind: "Secret", Name: "shop-web"}}
+	if p := Build(Inventory{Cluster: Cluster{Control: other}, Agents: []Flux1Agent{shop()}}, Options{}); hasFinding(p, "NAME_TAKEN") {
+		t.Errorf("names that nobody wants are taken: %v", p.Findings)
 	}
 }
 

@@ -97,19 +97,24 @@ func (f *facts) say(what string) {
 	}
 }
 
-// controlObjects reads the objects of Flux v2 and the accounts where the plan's
-// will stand: a plan keeps their names, or leaves them alone. A kind that is not
-// served has none.
+// controlObjects reads the objects of Flux v2, and what the accounts and Secrets are
+// called, where the plan's will stand: a plan keeps their names, or leaves them
+// alone. A kind that is not served has none.
 func controlObjects(ctx context.Context, c *cluster.Client) ([]migrate.ControlObject, []migrate.Finding, error) {
 	var control []migrate.ControlObject
 	var findings []migrate.Finding
 	for _, resource := range []schema.GroupVersionResource{
 		{Version: "v1", Resource: "serviceaccounts"},
+		{Version: "v1", Resource: "secrets"},
 		{Group: "source.toolkit.fluxcd.io", Version: "v1", Resource: "gitrepositories"},
 		{Group: "kustomize.toolkit.fluxcd.io", Version: "v1", Resource: "kustomizations"},
 	} {
+		var options metav1.ListOptions
+		if resource.Resource == "secrets" {
+			options.FieldSelector = "type!=helm.sh/release.v1" // which are large, and named by Helm
+		}
 		list, err := cluster.Ask(ctx, func() (*unstructured.UnstructuredList, error) {
-			return c.Dynamic.Resource(resource).Namespace(migrate.AgentNamespace).List(ctx, metav1.ListOptions{})
+			return c.Dynamic.Resource(resource).Namespace(migrate.AgentNamespace).List(ctx, options)
 		})
 		switch {
 		case apierrors.IsNotFound(err):

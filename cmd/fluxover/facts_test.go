@@ -42,21 +42,26 @@ func TestNamesThatAreTakenAreReadFromTheCluster(t *testing.T) {
 	}, ours,
 		object(kustomize+"/v1", "Kustomization", migrate.AgentNamespace, "platform", nil),
 		object(kustomize+"/v1", "Kustomization", "elsewhere", "shop-web", nil),
+		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: migrate.AgentNamespace, Name: "shop-git"}},
+		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "elsewhere", Name: "other-git"}},
 		&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: migrate.AgentNamespace, Name: "default"}})
 	read := func(answer error) ([]migrate.ControlObject, []migrate.Finding, error) {
 		client.PrependReactor("list", "gitrepositories", func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, answer })
 		control, findings, err := controlObjects(context.Background(), &cluster.Client{Dynamic: client})
 		for i := range control {
 			// The fake answers typed objects without their kind; a server does not.
-			if control[i].Name == "default" {
+			switch control[i].Name {
+			case "default":
 				control[i].Kind = "ServiceAccount"
+			case "shop-git":
+				control[i].Kind = "Secret"
 			}
 		}
 		slices.SortFunc(control, func(a, b migrate.ControlObject) int { return strings.Compare(a.Name, b.Name) })
 		return control, findings, err
 	}
 	want := []migrate.ControlObject{
-		{Kind: "ServiceAccount", Name: "default"}, {Kind: "Kustomization", Name: "platform"},
+		{Kind: "ServiceAccount", Name: "default"}, {Kind: "Kustomization", Name: "platform"}, {Kind: "Secret", Name: "shop-git"},
 		{Kind: "Kustomization", Name: "shop-web", Repository: "flux/flux-shop", Path: "./web", Account: "shop"},
 	}
 	resource := schema.GroupResource{Group: source, Resource: "gitrepositories"}
