@@ -334,7 +334,7 @@ func (e *explainer) code(name string) []Explanation {
 		if f.Code != name || e.only != "" && f.Repository != e.only {
 			continue
 		}
-		x := Explanation{Subject: strings.TrimSpace(name + " " + subject(f.Subject)), Why: f.Message}
+		x := Explanation{Subject: strings.TrimSpace(name + " " + migrate.DisplaySubject(f.Subject)), Why: f.Message}
 		if f.Where != "" {
 			x.From = []string{f.Where}
 		}

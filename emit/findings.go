@@ -31,11 +31,11 @@ type foundAt struct{ Subject, Where string }
 func (f foundAt) String() string {
 	switch {
 	case f.Where == "":
-		return subject(f.Subject)
+		return migrate.DisplaySubject(f.Subject)
 	case f.Subject == "":
 		return f.Where
 	}
-	return subject(f.Subject) + " at " + f.Where
+	return migrate.DisplaySubject(f.Subject) + " at " + f.Where
 }
 
 // grouped puts findings that say the same but for their subjects and places
@@ -172,25 +172,11 @@ func findingsText(w io.Writer, findings []migrate.Finding, accepted []migrate.De
 	return nil
 }
 
-// subject writes a finding's subject with object ids for people.
-func subject(s string) string {
-	words := strings.Fields(s)
-	for i, word := range words {
-		// An object id ends with its kind; addresses of Terraform hold
-		// underscores as well.
-		kind := word[strings.LastIndex(word, "_")+1:]
-		if kind != "" && kind[0] >= 'A' && kind[0] <= 'Z' {
-			words[i] = migrate.DisplayID(word)
-		}
-	}
-	return strings.Join(words, " ")
-}
-
 // list joins the first few subjects.
 func list(subjects []string) string {
 	out := make([]string, 0, len(subjects))
 	for _, s := range subjects {
-		out = append(out, subject(s))
+		out = append(out, migrate.DisplaySubject(s))
 	}
 	return few(out)
 }

@@ -63,7 +63,7 @@ func TestWhatFindingsOfOneCodeSayIsReadInEveryForm(t *testing.T) {
 	for form, said := range map[string]string{"text": text.String(), "Markdown": markdown.String(), "HTML": htmlOf(t, report)} {
 		said = readable(said)
 		for _, f := range findings {
-			for _, want := range []string{f.Message, f.Where, f.Hint, subject(f.Subject)} {
+			for _, want := range []string{f.Message, f.Where, f.Hint, migrate.DisplaySubject(f.Subject)} {
 				if want == f.Hint && migrate.Accepts(decisions, f) || strings.HasSuffix(f.Code, "_REPO") && want == f.Message {
 					continue // an accepted one needs no word on what to do; the other says the same but for its subject
 				}

@@ -33,7 +33,7 @@ var (
 func HTML(w io.Writer, r Report) error {
 	page, err := template.New("report").Funcs(template.FuncMap{
 		"display": func(id string) string { return printable(migrate.DisplayID(id)) },
-		"subject": func(s string) string { return printable(subject(s)) },
+		"subject": func(s string) string { return printable(migrate.DisplaySubject(s)) },
 		"clean":   printable, "commit": shortCommit, "dash": orDash,
 		"needs": func(needs []migrate.Dependency) string { return printable(needsText(needs)) },
 		"join":  func(texts []string) string { return printable(strings.Join(texts, ", ")) },

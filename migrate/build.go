@@ -179,7 +179,7 @@ func (p *Plan) Settle(decisions []Decision) {
 		if Accepts(decisions, f) {
 			d := Decision{Code: f.Code, Subject: f.Subject}
 			for _, given := range decisions {
-				if given.Code == f.Code && (given.Subject == f.Subject || given.Subject == "*") {
+				if given.names(f) {
 					d.Reason = given.Reason
 				}
 			}

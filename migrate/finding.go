@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Severity says what a Finding means for the plan.
@@ -58,22 +59,59 @@ func (f Finding) String() string {
 
 // Decision is a person's word on an acceptable finding.
 type Decision struct {
-	Code    string `json:"code"`
+	Code string `json:"code"`
+	// Subject is the finding's, as in its JSON or as it is shown (see
+	// [DisplaySubject]); "*" stands for every subject.
 	Subject string `json:"subject"`
 	// Reason is kept in the plan. It may be empty on the command line; the
 	// decisions file demands one.
 	Reason string `json:"reason,omitempty"`
 }
 
+// names reports whether a decision is about a finding.
+func (d Decision) names(f Finding) bool {
+	return d.Code == f.Code && (d.Subject == f.Subject || d.Subject == "*" || d.Subject == DisplaySubject(f.Subject))
+}
+
 // Accepts reports whether one of the decisions names the finding's code and
-// subject. A subject of "*" accepts the code for every subject.
+// subject.
 func Accepts(decisions []Decision, f Finding) bool {
-	if !f.Acceptable {
-		return false
+	return f.Acceptable && slices.ContainsFunc(decisions, func(d Decision) bool { return d.names(f) })
+}
+
+// Idle says of each decision that accepts nothing of the plan why not, so that a
+// slip is seen. One about every subject may well find none, and one about a
+// repository that was not planned finds none.
+func (p *Plan) Idle(decisions []Decision) []string {
+	var said []string
+	for _, d := range decisions {
+		accepts, refused := false, false
+		var subjects []string
+		for _, f := range p.Findings {
+			switch {
+			case f.Code != d.Code:
+			case d.names(f) && f.Acceptable:
+				accepts = true
+			case d.names(f):
+				refused = true
+			case f.Acceptable:
+				subjects = append(subjects, cmp.Or(DisplaySubject(f.Subject), "*"))
+			}
+		}
+		id, _, _ := strings.Cut(d.Subject, " ")
+		_, known := p.Inputs.Agents[id]
+		why := "it finds no " + d.Code + " that can be accepted"
+		switch {
+		case accepts, !refused && d.Subject == "*", known && p.Repository(id) == nil:
+			continue
+		case refused:
+			why = "what it is about cannot be accepted in this case"
+		case len(subjects) > 0:
+			why = "no " + d.Code + " is about that; " + NearIDs(d.Subject, slices.Compact(slices.Sorted(slices.Values(subjects))))
+		}
+		said = append(said, fmt.Sprintf("%s=%s accepts nothing: %s", d.Code, d.Subject, why))
 	}
-	return slices.ContainsFunc(decisions, func(d Decision) bool {
-		return d.Code == f.Code && (d.Subject == f.Subject || d.Subject == "*")
-	})
+	return said
 }
 
 // SortFindings puts findings in the order in which they are shown: worst

@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -144,6 +145,55 @@ func TestWhatTakesOthersWithItIsNeverPruned(t *testing.T) {
 		}
 		if got != c.want {
 			t.Errorf("%s %s: protected %t", c.apiVersion, c.kind, got)
+		}
+	}
+}
+
+func TestADecisionIsTakenAsItsSubjectIsShown(t *testing.T) {
+	const id = "shop_fluxover__web_rbac.authorization.k8s.io_Role"
+	f := Finding{Severity: Blocker, Code: "OBJECT_CHANGES", Subject: "flux/shop " + id, Repository: "flux/shop", Acceptable: true}
+	if shown := DisplaySubject(f.Subject); shown != "flux/shop Role/shop/fluxover:web" {
+		t.Fatalf("it is shown as %q", shown)
+	}
+	for subject, want := range map[string]bool{
+		f.Subject: true, "flux/shop Role/shop/fluxover:web": true, "*": true,
+		"flux/shop": false, "flux/shop Role/shop/fluxover:we": false, "flux/other Role/shop/fluxover:web": false, "Role/shop/fluxover:web": false, "": false,
+	} {
+		p := Plan{Findings: []Finding{f}, Repositories: []Repository{{ID: "flux/shop"}}}
+		p.Settle([]Decision{{Code: "OBJECT_CHANGES", Subject: subject, Reason: "known"}, {Code: "OTHER", Subject: "*"}})
+		if got := len(p.Accepted) == 1; got != want || p.Repositories[0].Blocked == want {
+			t.Errorf("%q: accepted %v", subject, p.Accepted)
+		}
+		// The plan holds the subject itself, whatever was written.
+		if len(p.Accepted) == 1 && p.Accepted[0] != (Decision{Code: "OBJECT_CHANGES", Subject: f.Subject, Reason: "known"}) {
+			t.Errorf("%q is kept as %v", subject, p.Accepted)
+		}
+	}
+}
+
+func TestADecisionThatAcceptsNothingIsSaid(t *testing.T) {
+	p := Plan{
+		Inputs: PlanInputs{Agents: map[string]Fingerprint{"flux/shop": {}, "flux/other": {}}}, Repositories: []Repository{{ID: "flux/shop"}},
+		Findings: []Finding{
+			{Code: "OBJECT_CHANGES", Subject: "flux/shop shop_web_apps_Deployment", Acceptable: true},
+			{Code: "OBJECT_OWNED", Subject: "flux/shop shop_web_apps_Deployment"},
+		},
+	}
+	for d, want := range map[Decision]string{
+		{Code: "OBJECT_CHANGES", Subject: "flux/shop Deployment/shop/web"}:      "",
+		{Code: "OBJECT_CHANGES", Subject: "flux/shop shop_web_apps_Deployment"}: "",
+		{Code: "OBJECT_CHANGES", Subject: "*"}:                                  "",
+		{Code: "PODS_RESTART", Subject: "*"}:                                    "", // whichever there may be
+		{Code: "PODS_RESTART", Subject: "flux/other Deployment/shop/web"}:       "", // which is not planned
+		{Code: "OBJECT_CHANGES", Subject: "flux/shop Deployment/shop/wbe"}:      "no OBJECT_CHANGES is about that; near it: flux/shop Deployment/shop/web",
+		{Code: "OBJECT_CHANGES", Subject: "flux/shpo Deployment/shop/web"}:      "near it: flux/shop Deployment/shop/web",
+		{Code: "PODS_RESTART", Subject: "flux/shop Deployment/shop/web"}:        "it finds no PODS_RESTART that can be accepted",
+		{Code: "OBJECT_OWNED", Subject: "flux/shop Deployment/shop/web"}:        "cannot be accepted in this case",
+		{Code: "OBJECT_OWNED", Subject: "*"}:                                    "cannot be accepted in this case",
+	} {
+		got := strings.Join(p.Idle([]Decision{d}), "; ")
+		if want == "" && got != "" || !strings.Contains(got, want) || want != "" && !strings.Contains(got, d.Code+"="+d.Subject+" accepts nothing: ") {
+			t.Errorf("%s=%s: %q, want %q", d.Code, d.Subject, got, want)
 		}
 	}
 }

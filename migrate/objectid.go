@@ -35,6 +35,20 @@ func DisplayID(id string) string {
 	return strings.Join(append(append([]string{gk.Kind}, nonEmpty(ns)...), name), "/")
 }
 
+// DisplaySubject writes a finding's subject with object ids for people.
+func DisplaySubject(subject string) string {
+	words := strings.Fields(subject)
+	for i, word := range words {
+		// An object id ends with its kind; addresses of Terraform hold
+		// underscores as well.
+		kind := word[strings.LastIndex(word, "_")+1:]
+		if kind != "" && kind[0] >= 'A' && kind[0] <= 'Z' {
+			words[i] = DisplayID(word)
+		}
+	}
+	return strings.Join(words, " ")
+}
+
 func nonEmpty(s string) []string {
 	if s == "" {
 		return nil

@@ -102,6 +102,9 @@ func (o *migrateOptions) run(cmd *cobra.Command, s streams, k *kube, args []stri
 		return err
 	}
 	plan := res.Plan
+	if stored == nil {
+		sayIdle(s, &plan, opts.Decisions)
+	}
 	switch {
 	case stored == nil && slices.ContainsFunc(plan.Findings, func(f migrate.Finding) bool { return f.Code == "RBAC_MISSING" && f.Repository == "" }):
 		// What was not found may only not have been seen: the findings say so.

@@ -371,6 +371,56 @@ func TestColourIsAsAskedFor(t *testing.T) {
 	}
 }
 
+func TestADecisionIsTakenAsShownAndASlipInOneIsSaid(t *testing.T) {
+	witness := shopWith(t, map[string]string{
+		"apps/web/odd.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: odd, namespace: shop, annotations: {config.kubernetes.io/local-config: \"true\"}}\ndata: {k: v}\n",
+	})
+	_, text, _ := runOffline(t, append([]string{"plan"}, witness...)...)
+	const shown = "flux/shop ConfigMap/shop/odd"
+	if !strings.Contains(text, "OBJECT_LOST "+shown) {
+		t.Fatalf("the subject is not shown as %s:\n%s", shown, text)
+	}
+	file := func(subject string) string {
+		name := filepath.Join(t.TempDir(), "decisions.yaml")
+		if err := os.WriteFile(name, []byte("- {code: OBJECT_LOST, subject: "+subject+", reason: it is so}\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	for name, c := range map[string]struct {
+		args     []string
+		accepted bool
+		says     string
+	}{
+		"as it is shown":            {[]string{"--accept", "OBJECT_LOST=" + shown}, true, ""},
+		"as it is shown, in a file": {[]string{"--decisions", file(shown)}, true, ""},
+		"as JSON has it":            {[]string{"--accept", "OBJECT_LOST=flux/shop shop_odd__ConfigMap"}, true, ""},
+		"of every subject":          {[]string{"--accept", "OBJECT_LOST=*", "--accept", "PODS_RESTART=*"}, true, ""},
+		"a slip in the subject":     {[]string{"--accept", "OBJECT_LOST=flux/shop ConfigMap/shop/ood"}, false, "decision OBJECT_LOST=flux/shop ConfigMap/shop/ood accepts nothing: no OBJECT_LOST is about that; near it: " + shown},
+		"a slip in a file":          {[]string{"--decisions", file("flux/shop ConfigMap/shop/ood")}, false, "accepts nothing"},
+	} {
+		for _, command := range []string{"plan", "diff"} {
+			_, out, errs := runOffline(t, append(append([]string{command, "-o", "json"}, c.args...), witness...)...)
+			if said := strings.Contains(errs, "decision "); said != (c.says != "") || !strings.Contains(errs, c.says) {
+				t.Errorf("%s, %s: %q, want %q", command, name, errs, c.says)
+			}
+			var plan migrate.Plan
+			if command == "plan" && (json.Unmarshal([]byte(out), &plan) != nil || c.accepted != slices.ContainsFunc(plan.Accepted, func(d migrate.Decision) bool {
+				return d.Subject == "flux/shop shop_odd__ConfigMap"
+			})) {
+				t.Errorf("%s: accepted %v", name, plan.Accepted)
+			}
+		}
+	}
+	for decision, says := range map[string]string{
+		"OBJECT_LOS=*": "there is no finding of that code; near it: OBJECT_LOST", "NEVER_SYNCED=flux/shop": "a finding of that code cannot be accepted",
+	} {
+		if text := offlineWords(t, exitUsage, append([]string{"plan", "--accept", decision}, witness...)...); !strings.Contains(text, decision+": "+says) {
+			t.Errorf("%s: %s", decision, text)
+		}
+	}
+}
+
 func TestWhoKeepsACredentialIsAsNamed(t *testing.T) {
 	witness := shopWitness(t)
 	for name, c := range map[string]struct {

@@ -37,7 +37,7 @@ func (p *planFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&p.groupBy, "group-by", "application", "one Kustomization per application or per path")
 	f.StringVar(&p.engine, "engine", "bundled", "the agent that takes over: bundled or existing (Flux v2 controllers that already run)")
 	f.IntVar(&p.waveSize, "wave-size", 0, "repositories per wave after the first, which is a canary of one (default 8)")
-	f.StringArrayVar(&p.accept, "accept", nil, "accept a finding: CODE=SUBJECT, or CODE=* for every subject")
+	f.StringArrayVar(&p.accept, "accept", nil, "accept a finding: CODE=SUBJECT, the subject as it is shown, or CODE=* for every subject")
 	f.StringArrayVar(&p.owners, "credential-owner", nil, "who makes the copied Git Secrets anew for a rebuilt cluster: [ID=]terraform, external or sops (default: terraform for agents that it declares, else external)")
 	f.StringVar(&p.decisionsFile, "decisions", "", "file of accepted findings: a YAML list of {code, subject, reason}")
 }
@@ -90,7 +90,26 @@ func (p *planFlags) options() (migrate.Options, error) {
 		}
 		o.Decisions = append(o.Decisions, decisions...)
 	}
-	return o, nil
+	return o, decidable(o.Decisions)
+}
+
+// decidable refuses decisions on what no plan finds, or nobody can accept.
+func decidable(decisions []migrate.Decision) error {
+	codes := catalogue()
+	var names []string
+	for _, c := range codes {
+		names = append(names, c.Name)
+	}
+	for _, d := range decisions {
+		i := slices.Index(names, d.Code)
+		if i < 0 {
+			return usage("decision %s=%s: there is no finding of that code; %s", d.Code, d.Subject, migrate.NearIDs(d.Code, names))
+		}
+		if !codes[i].Acceptable && !slices.ContainsFunc(codes[i].Otherwise, func(v migrate.Variant) bool { return v.Acceptable }) {
+			return usage("decision %s=%s: a finding of that code cannot be accepted; what to do instead: %s", d.Code, d.Subject, codes[i].Remedy)
+		}
+	}
+	return nil
 }
 
 // decided are the flags whose word a plan file holds already.
@@ -130,7 +149,18 @@ func (p *planFlags) prove(ctx context.Context, w *witnessFlags, s streams, k *ku
 	if err != nil {
 		return inv, res, done, err
 	}
-	return proveWith(ctx, w, s, k, opts)
+	if inv, res, done, err = proveWith(ctx, w, s, k, opts); err == nil {
+		sayIdle(s, &res.Plan, opts.Decisions)
+	}
+	return inv, res, done, err
+}
+
+// sayIdle says which decisions accept nothing of a plan: a slip in one of them
+// would hold back what somebody meant to let pass.
+func sayIdle(s streams, plan *migrate.Plan, decisions []migrate.Decision) {
+	for _, said := range plan.Idle(decisions) {
+		fmt.Fprintln(s.Err, "decision "+said)
+	}
 }
 
 // proveWith is prove with options that are known. The plan is sealed.
