@@ -62,9 +62,16 @@ var codes = []migrate.Code{
 	},
 	{
 		Name: "OBJECT_OWNED", Severity: migrate.Blocker,
+		Otherwise:   []migrate.Variant{{Severity: migrate.Blocker, Acceptable: true, When: "that Kustomization does not list the object in its status, so that it may be its label alone that is left"}},
 		Cause:       "an object already belongs to another Kustomization",
 		Consequence: "the two would fight over it for ever",
 		Remedy:      "remove it from one of the two",
+	},
+	{
+		Name: "OWNER_GONE", Severity: migrate.Warning,
+		Cause:       "a live object bears the labels of a Kustomization that does not exist, as after an uninstalled Flux v2, or in manifests that were exported from another cluster",
+		Consequence: "the new agent puts its own in their place, and nobody else applies or deletes the object by them",
+		Remedy:      "nothing, where that Flux v2 was removed on purpose; take the labels out of Git where they stand there",
 	},
 	{
 		Name: "DEFINITION_AWAITED", Severity: migrate.Blocker,

@@ -157,8 +157,8 @@ func (p *prover) judgeLive(ctx context.Context, o *migrate.ObjectPlan, old *migr
 		p.awaitedInVain(o, old, e.New, live)
 		return nil
 	}
-	if p.owned(o, old, e) {
-		return nil
+	if settled, err := p.owned(ctx, o, old, e); settled || err != nil {
+		return err
 	}
 	p.sparedSoFar(o, old, e)
 	refused, err := p.tryOut(ctx, e)

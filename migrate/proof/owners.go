@@ -1,10 +1,12 @@
 package proof
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -67,20 +69,13 @@ var otherOwners = []struct{ key, tool string }{
 // owned reports whether a Kustomization other than the planned one holds the
 // live object, which settles its verb, and finds other claims on it, which a
 // person may know to be harmless.
-func (p *prover) owned(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence) bool {
+func (p *prover) owned(ctx context.Context, o *migrate.ObjectPlan, old *migrate.Object, e *Evidence) (bool, error) {
 	if e.Live == nil {
-		return false
+		return false, nil
 	}
-	name, labels := migrate.DisplayID(o.ID), e.Live.GetLabels()
-	owner, ns := labels[LabelOwnerName], labels[LabelOwnerNamespace]
-	if owner != "" && (owner != o.Application || ns != migrate.AgentNamespace) {
-		o.Verb, o.Why = migrate.Conflict, fmt.Sprintf("Kustomization %s/%s owns it", ns, owner)
-		p.find(migrate.Finding{
-			Severity: migrate.Blocker, Code: "OBJECT_OWNED", Subject: o.ID, Where: where(old),
-			Message: fmt.Sprintf("%s is already owned by Kustomization %s/%s", name, ns, owner),
-			Hint:    "remove it from one of the two",
-		})
-		return true
+	name := migrate.DisplayID(o.ID)
+	if settled, err := p.labelled(ctx, o, old, e); settled || err != nil {
+		return settled, err
 	}
 	for _, mark := range otherOwners {
 		value := annotationOrLabel(e.Live, mark.key)
@@ -101,7 +96,84 @@ func (p *prover) owned(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence) 
 			Hint:    "remove it from the repository of one of the two, and let the other sync",
 		})
 	}
-	return false
+	return false, nil
+}
+
+// labelled looks whether the Kustomization that the live object's labels name holds
+// it. Labels alone do not: they stay when a Flux v2 is uninstalled, and come with
+// manifests that were exported from another cluster. The new agent, as any
+// Kustomization, puts its own in their place.
+func (p *prover) labelled(ctx context.Context, o *migrate.ObjectPlan, old *migrate.Object, e *Evidence) (settled bool, err error) {
+	labels := e.Live.GetLabels()
+	owner, ns := labels[LabelOwnerName], labels[LabelOwnerNamespace]
+	if owner == "" || owner == o.Application && ns == migrate.AgentNamespace {
+		return false, nil
+	}
+	name, called, inGit, clean := migrate.DisplayID(o.ID), ns+"/"+owner, "", ""
+	if old != nil && old.Manifest != nil && old.Manifest.GetLabels()[LabelOwnerName] == owner {
+		inGit, clean = "; Git holds that label, as in a manifest that was exported", "; take the label out of Git"
+	}
+	kustomization, err := p.kustomization(ctx, ns, owner)
+	switch {
+	case err != nil && (ctx.Err() != nil || !judged(err)):
+		return false, fmt.Errorf("read Kustomization %s, which %s is labelled with: %w", called, name, err)
+	case err == nil && kustomization != nil && lists(kustomization, o.ID):
+		o.Verb, o.Why = migrate.Conflict, fmt.Sprintf("Kustomization %s owns it", called)
+		p.find(migrate.Finding{
+			Severity: migrate.Blocker, Code: "OBJECT_OWNED", Subject: o.ID, Where: where(old),
+			Message: fmt.Sprintf("%s is already owned by Kustomization %s", name, called),
+			Hint:    "remove it from one of the two",
+		})
+		return true, nil
+	case err != nil:
+		o.Verb, o.Why = migrate.Conflict, fmt.Sprintf("it may be that Kustomization %s owns it", called)
+		p.find(migrate.Finding{
+			Severity: migrate.Blocker, Code: "OBJECT_OWNED", Subject: o.ID, Where: where(old),
+			Message: fmt.Sprintf("%s bears the labels of Kustomization %s, and whether that is there is not known: %s", name, called, cluster.Wordless(err)),
+			Hint:    "see to it that it can be read, or remove the object from one of the two",
+		})
+		return true, nil
+	case kustomization != nil:
+		p.find(migrate.Finding{
+			Severity: migrate.Blocker, Code: "OBJECT_OWNED", Subject: o.ID, Where: where(old), Acceptable: true,
+			Message: fmt.Sprintf("%s bears the labels of Kustomization %s, which exists and does not list it in its status; the new agent puts its own in their place%s", name, called, inGit),
+			Hint:    "see whether its repository holds the object, and remove it from one of the two; accept it if only the label is left" + clean,
+		})
+		return false, nil
+	}
+	p.find(migrate.Finding{
+		Severity: migrate.Warning, Code: "OWNER_GONE", Subject: o.ID, Where: where(old),
+		Message: fmt.Sprintf("%s bears the labels of Kustomization %s, which does not exist; the new agent puts its own in their place%s", name, called, inGit),
+		Hint:    "nothing, where that Flux v2 was removed on purpose" + clean,
+	})
+	return false, nil
+}
+
+// kustomization reads one of Flux v2, in whichever version is served; nil if it does
+// not exist.
+func (p *prover) kustomization(ctx context.Context, namespace, name string) (*unstructured.Unstructured, error) {
+	if namespace == "" {
+		return nil, nil // each is in one
+	}
+	for _, version := range []string{"v1", "v1beta2", "v1beta1"} {
+		u := &unstructured.Unstructured{Object: map[string]any{}}
+		u.SetGroupVersionKind(schema.GroupVersionKind{Group: kustomizev1.GroupVersion.Group, Version: version, Kind: kustomizev1.KustomizationKind})
+		u.SetNamespace(namespace)
+		u.SetName(name)
+		if live, err := p.world.Live(ctx, u); live != nil || err != nil {
+			return live, err
+		}
+	}
+	return nil, nil
+}
+
+// lists reports whether a Kustomization's status says that it applied an object.
+func lists(kustomization *unstructured.Unstructured, id string) bool {
+	entries, _, _ := unstructured.NestedSlice(kustomization.Object, "status", "inventory", "entries")
+	return slices.ContainsFunc(entries, func(e any) bool {
+		entry, _ := e.(map[string]any)
+		return entry["id"] == id
+	})
 }
 
 // sparedSoFar finds an object that fluxd never deletes, since another object owns

@@ -138,6 +138,18 @@ func codesOf(p migrate.Plan) string {
 	return strings.Join(codes, " ")
 }
 
+// kustomizationOf is one of somebody else's that applied the objects.
+func kustomizationOf(ids ...string) *unstructured.Unstructured {
+	entries := []any{}
+	for _, id := range ids {
+		entries = append(entries, map[string]any{"id": id, "v": "v1"})
+	}
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization", "metadata": map[string]any{"name": "other", "namespace": "elsewhere"},
+		"status": map[string]any{"inventory": map[string]any{"entries": entries}},
+	}}
+}
+
 func TestVerbsSayWhatWillHappenToEachObject(t *testing.T) {
 	inv := inventoryOf(t, map[string]string{
 		"p/app/same.yaml":    configMap("same", `{kept: "1"}`),
@@ -156,6 +168,7 @@ func TestVerbsSayWhatWillHappenToEachObject(t *testing.T) {
 		"team_hand__ConfigMap": liveConfigMap("hand", map[string]any{"kept": "1", "more": "x"}, nil,
 			entry("kubectl-edit", update, "", `{"f:data":{"f:more":{}}}`)),
 		"team_owned__ConfigMap": liveConfigMap("owned", kept, map[string]any{LabelOwnerName: "other", LabelOwnerNamespace: "elsewhere"}),
+		"elsewhere_other_kustomize.toolkit.fluxcd.io_Kustomization": kustomizationOf("team_owned__ConfigMap"),
 	}}
 	r, err := Prove(t.Context(), inv, migrate.Options{}, w)
 	if err != nil {

@@ -1,13 +1,15 @@
 package proof
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -71,7 +73,7 @@ func TestWhatFluxV2LeavesAloneIsSkippedAndSaid(t *testing.T) {
 	if strings.HasPrefix(got["ConfigMap/team/onlive"], "change .data.kept") {
 		got["ConfigMap/team/onlive"] = want["ConfigMap/team/onlive"]
 	}
-	if d := cmp.Diff(want, got); d != "" {
+	if d := gocmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
 	if n := strings.Count(codesOf(r.Plan), "OBJECT_LEFT_ALONE"); n != 4 {
@@ -101,6 +103,88 @@ func TestAnObjectThatMergesLosesNothing(t *testing.T) {
 				t.Errorf("%s, want %s", got, c.want)
 			}
 		})
+	}
+}
+
+// ownersWorld is one whose Kustomizations are served in one version, or cannot be
+// read.
+type ownersWorld struct {
+	fakeWorld
+	version string
+	err     error
+}
+
+func (w *ownersWorld) Live(ctx context.Context, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	switch {
+	case o.GetKind() != "Kustomization":
+		return w.fakeWorld.Live(ctx, o)
+	case w.err != nil:
+		return nil, w.err
+	case o.GroupVersionKind().Version != w.version || o.GroupVersionKind().Group != "kustomize.toolkit.fluxcd.io":
+		return nil, nil
+	}
+	return w.fakeWorld.Live(ctx, o)
+}
+
+func TestOnlyAKustomizationThatIsThereOwnsAnObject(t *testing.T) {
+	const id, theirs = "team_a__ConfigMap", "elsewhere_other_kustomize.toolkit.fluxcd.io_Kustomization"
+	labels := map[string]any{LabelOwnerName: "other", LabelOwnerNamespace: "elsewhere"}
+	exported := strings.Replace(configMap("a", `{kept: "1"}`), "namespace: team", "namespace: team, labels: {"+LabelOwnerName+": other, "+LabelOwnerNamespace+": elsewhere}", 1)
+	for name, c := range map[string]struct {
+		owner   *unstructured.Unstructured
+		version string
+		err     error
+		file    string
+		live    string // of the key "kept"
+		labels  map[string]any
+		verb    string
+		finding string // severity, code, whether it can be accepted
+		says    []string
+	}{
+		"it lists the object":               {owner: kustomizationOf("team_b__ConfigMap", id), verb: "conflict", finding: "blocker OBJECT_OWNED false", says: []string{"already owned by Kustomization elsewhere/other"}},
+		"it is of an older version":         {owner: kustomizationOf(id), version: "v1beta2", verb: "conflict", finding: "blocker OBJECT_OWNED false"},
+		"it does not list the object":       {owner: kustomizationOf("team_b__ConfigMap"), verb: "adopt", finding: "blocker OBJECT_OWNED true", says: []string{"does not list it", "accept it if"}},
+		"it is gone":                        {verb: "adopt", finding: "warning OWNER_GONE false", says: []string{"elsewhere/other, which does not exist", "the new agent puts its own"}},
+		"it is gone, and the object drifts": {live: "2", verb: "change .data.kept", finding: "warning OWNER_GONE false"},
+		"it is gone, and Git holds labels":  {file: exported, verb: "adopt", finding: "warning OWNER_GONE false", says: []string{"Git holds that label", "take the label out of Git"}},
+		"it has no namespace":               {owner: kustomizationOf(id), labels: map[string]any{LabelOwnerName: "other"}, verb: "adopt", finding: "warning OWNER_GONE false"},
+		"it may not be read": {owner: kustomizationOf(id), err: apierrors.NewForbidden(schema.GroupResource{Group: "kustomize.toolkit.fluxcd.io", Resource: "kustomizations"}, "other", errors.New("no")),
+			verb: "conflict", finding: "blocker OBJECT_OWNED false", says: []string{"whether that is there is not known"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := &ownersWorld{version: cmp.Or(c.version, "v1"), err: c.err}
+			w.live = map[string]*unstructured.Unstructured{id: liveConfigMap("a", map[string]any{"kept": cmp.Or(c.live, "1")}, labels)}
+			if c.labels != nil {
+				w.live[id] = liveConfigMap("a", map[string]any{"kept": "1"}, c.labels)
+			}
+			if c.owner != nil {
+				w.live[theirs] = c.owner
+			}
+			r := proven(t, w, map[string]string{"p/app/a.yaml": cmp.Or(c.file, configMap("a", `{kept: "1"}`))})
+			if got := verbsOf(r)["ConfigMap/team/a"]; got != c.verb {
+				t.Errorf("it is told as %q, want %q", got, c.verb)
+			}
+			var got []string
+			for _, f := range r.Plan.Findings {
+				if f.Code == "OBJECT_OWNED" || f.Code == "OWNER_GONE" {
+					got = append(got, fmt.Sprintf("%s %s %t", f.Severity, f.Code, f.Acceptable))
+					for _, word := range c.says {
+						if !strings.Contains(f.Message+f.Hint, word) {
+							t.Errorf("%s (%s) does not say %q", f.Message, f.Hint, word)
+						}
+					}
+				}
+			}
+			if !slices.Equal(got, []string{c.finding}) {
+				t.Errorf("found %q, want %q", got, c.finding)
+			}
+		})
+	}
+	// No answer is none.
+	w := &ownersWorld{err: errors.New("connection reset")}
+	w.live = map[string]*unstructured.Unstructured{id: liveConfigMap("a", map[string]any{"kept": "1"}, labels)}
+	if _, err := Prove(t.Context(), inventoryOf(t, map[string]string{"p/app/a.yaml": configMap("a", `{kept: "1"}`)}), migrate.Options{}, w); err == nil || !strings.Contains(err.Error(), "elsewhere/other") {
+		t.Errorf("no answer is taken for one: %v", err)
 	}
 }
 
@@ -184,7 +268,7 @@ func TestWhatCannotBeBuiltIsNotProvenAndNotLost(t *testing.T) {
 		"p/bad/b.yaml":  configMap("b", `{kept: "1"}`),
 		"p/bad/c.yaml":  "apiVersion: v1\nkind: ConfigMap\nmetadata: {namespace: team}\n",
 	})
-	if d := cmp.Diff(map[string]string{"ConfigMap/team/a": "create", "ConfigMap/team/b": "adopt", "ConfigMap/team/": "adopt"}, verbsOf(r)); d != "" {
+	if d := gocmp.Diff(map[string]string{"ConfigMap/team/a": "create", "ConfigMap/team/b": "adopt", "ConfigMap/team/": "adopt"}, verbsOf(r)); d != "" {
 		t.Error(d)
 	}
 	for _, o := range r.Plan.Repositories[0].Objects {
@@ -253,7 +337,7 @@ func TestWhatTheRepositoryItselfMakesFirstIsCreated(t *testing.T) {
 		"p/app/a.yaml": configMap("a", `{kept: "1"}`),
 		"p/app/b.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: b, namespace: elsewhere}\n",
 	})
-	if d := cmp.Diff(map[string]string{"Namespace/team": "create", "ConfigMap/team/a": "create", "ConfigMap/elsewhere/b": "conflict"}, verbsOf(r)); d != "" {
+	if d := gocmp.Diff(map[string]string{"Namespace/team": "create", "ConfigMap/team/a": "create", "ConfigMap/elsewhere/b": "conflict"}, verbsOf(r)); d != "" {
 		t.Error(d)
 	}
 	for _, o := range r.Plan.Repositories[0].Objects {
@@ -301,7 +385,7 @@ func TestWhatTheAgentLeavesAloneMakesNothingFirst(t *testing.T) {
 		"p/ns/ns.yaml": "apiVersion: v1\nkind: Namespace\nmetadata: {name: team, annotations: {fluxcd.io/ignore: \"true\"}}\n",
 		"p/app/a.yaml": configMap("a", `{kept: "1"}`),
 	})
-	if d := cmp.Diff(map[string]string{"Namespace/team": "skip", "ConfigMap/team/a": "conflict"}, verbsOf(r)); d != "" {
+	if d := gocmp.Diff(map[string]string{"Namespace/team": "skip", "ConfigMap/team/a": "conflict"}, verbsOf(r)); d != "" {
 		t.Error(d)
 	}
 }
@@ -312,7 +396,7 @@ func TestAnotherImageIsNamedWhateverHoldsIt(t *testing.T) {
 	}
 	live := map[string]any{"spec": map[string]any{"jobTemplate": map[string]any{"spec": map[string]any{"template": template("web:2")}}}}
 	after := map[string]any{"spec": map[string]any{"jobTemplate": map[string]any{"spec": map[string]any{"template": template("web:1")}}}}
-	if d := cmp.Diff([]string{"container web runs web:2 and would run web:1"}, imageChanges(live, after)); d != "" {
+	if d := gocmp.Diff([]string{"container web runs web:2 and would run web:1"}, imageChanges(live, after)); d != "" {
 		t.Error(d)
 	}
 	if got := imageChanges(live, live); got != nil {
@@ -332,7 +416,7 @@ func TestContainersOfOneNameInSeveralTemplatesAreToldApart(t *testing.T) {
 		if got := imageChanges(object("head:1", "small:1"), object("head:1", "small:1")); got != nil {
 			t.Fatalf("equal images differ: %v", got)
 		}
-		if d := cmp.Diff([]string{"container main runs small:1 and would run small:2"}, imageChanges(object("head:1", "small:1"), object("head:1", "small:2"))); d != "" {
+		if d := gocmp.Diff([]string{"container main runs small:1 and would run small:2"}, imageChanges(object("head:1", "small:1"), object("head:1", "small:2"))); d != "" {
 			t.Fatal(d)
 		}
 	}
@@ -493,7 +577,7 @@ func TestADefinitionThatIsLeftAloneMustBeInTheCluster(t *testing.T) {
 		}
 	}
 	slices.Sort(got)
-	if d := cmp.Diff([]string{"_gone__Namespace", "_left__Namespace"}, got); d != "" {
+	if d := gocmp.Diff([]string{"_gone__Namespace", "_left__Namespace"}, got); d != "" {
 		t.Errorf("%s of %v", d, r.Plan.Findings)
 	}
 }
