@@ -50,6 +50,41 @@ type repository struct {
 	dir   string
 }
 
+// allowedVariables are what fluxd 1.25.4 gives to git of its own environment, and
+// nothing else (flux: pkg/git/operations.go, allowedEnvVars).
+var allowedVariables = []string{
+	"http_proxy", "https_proxy", "no_proxy", "HTTPS_PROXY", "NO_PROXY", "GIT_PROXY_COMMAND",
+	"HOME", "GNUPGHOME", "SECRETS_DIR", "SECRETS_EXTENSION", "CLOUDSDK_CONFIG", "CLOUDSDK_PYTHON",
+	"NSS_WRAPPER_PASSWD", "NSS_WRAPPER_GROUP", "LD_PRELOAD", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN",
+}
+
+// sshCommandVariable names the command that git runs for SSH in place of the
+// image's ssh.
+const sshCommandVariable = "FLUXD_SSH_COMMAND"
+
+// gitEnvironment is the environment that git is run in: what fluxd gives it, and
+// what stands for fluxd's image on a machine that is none.
+func gitEnvironment(set *settings, root podRoot) []string {
+	env := []string{"GIT_TERMINAL_PROMPT=0"}
+	for _, name := range append([]string{"PATH", "TMPDIR"}, allowedVariables...) {
+		if value, set := os.LookupEnv(name); set {
+			env = append(env, name+"="+value)
+		}
+	}
+	if root != "" {
+		env = append(env, "GIT_CONFIG_SYSTEM="+root.path("/etc/gitconfig"))
+	}
+	command := os.Getenv(sshCommandVariable)
+	if command == "" {
+		command = sshCommand(set, root)
+	}
+	return append(env, "GIT_SSH_COMMAND="+command,
+		// A fetch without news starts fewer processes so, on both sides; there
+		// may be dozens of agents on one machine.
+		"GIT_CONFIG_COUNT=2", "GIT_CONFIG_KEY_0=protocol.version", "GIT_CONFIG_VALUE_0=0",
+		"GIT_CONFIG_KEY_1=maintenance.auto", "GIT_CONFIG_VALUE_1=false")
+}
+
 // newRepository prepares the mirror below workDir; run makes it.
 func newRepository(set *settings, root podRoot, workDir string) *repository {
 	r := &repository{
@@ -62,14 +97,7 @@ func newRepository(set *settings, root podRoot, workDir string) *repository {
 	if r.url == "" {
 		r.state = repositoryNoConfig
 	}
-	r.env = append(os.Environ(), "HOME="+root.home(), "GIT_TERMINAL_PROMPT=0",
-		// A fetch without news starts fewer processes so, on both sides; there
-		// may be dozens of agents on one machine.
-		"GIT_CONFIG_COUNT=2", "GIT_CONFIG_KEY_0=protocol.version", "GIT_CONFIG_VALUE_0=0",
-		"GIT_CONFIG_KEY_1=maintenance.auto", "GIT_CONFIG_VALUE_1=false")
-	if os.Getenv("GIT_SSH_COMMAND") == "" {
-		r.env = append(r.env, "GIT_SSH_COMMAND="+sshCommand(set, root))
-	}
+	r.env = gitEnvironment(set, root)
 	return r
 }
 

@@ -2,8 +2,12 @@ package main
 
 import (
 	"bytes"
+	"fmt"
+	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -72,5 +76,64 @@ func TestMetricsCountSyncsByOutcome(t *testing.T) {
 		if !strings.Contains(out.String(), want+"\n") {
 			t.Errorf("%s is missing in:\n%s", want, out.String())
 		}
+	}
+}
+
+// What of its own environment the daemon gives to git, by a git that writes down
+// what it is given.
+func TestGitIsGivenFewOfTheVariables(t *testing.T) {
+	w := newWorkshop(t, "variables")
+	w.kubectl(namespaceManifest("variables"), "create", "-f", "-")
+	w.commit(map[string]string{"a.yaml": configMap("variables", "a")}, "")
+	git, err := exec.LookPath("git")
+	w.must(err)
+	env, err := exec.LookPath("env")
+	w.must(err)
+	given := filepath.Join(w.dir, "given")
+	w.must(os.WriteFile(filepath.Join(w.dir, "bin", "git"), fmt.Appendf(nil, "#!/bin/sh\n%s >>%s\nexec %s \"$@\"\n", env, given, git), 0o700))
+	const marker = "of-the-pod"
+	seen, unseen := []string{
+		"AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE", "CLOUDSDK_CONFIG", "CLOUDSDK_PYTHON", "GIT_PROXY_COMMAND", "GNUPGHOME", "HTTPS_PROXY", "NO_PROXY",
+		"NSS_WRAPPER_GROUP", "NSS_WRAPPER_PASSWD", "SECRETS_DIR", "SECRETS_EXTENSION", "http_proxy", "https_proxy", "no_proxy",
+	}, []string{
+		"ALL_PROXY", "all_proxy", "HTTP_PROXY", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "GIT_SSL_NO_VERIFY", "GIT_CONFIG_COUNT", "GIT_CONFIG_GLOBAL",
+		"GIT_ASKPASS", "GIT_SSH", "GIT_SSH_COMMAND", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "XDG_CONFIG_HOME", "ANY_OTHER",
+	}
+	before := w.env
+	for _, name := range append(slices.Clone(seen), unseen...) {
+		w.env = append(w.env, name+"="+marker)
+	}
+	w.start()
+	w.succeededSyncs(1)
+	w.must(w.stop())
+	w.env = before
+	text, err := os.ReadFile(given)
+	w.must(err)
+	got := map[string]bool{}
+	home := false
+	for _, line := range strings.Split(string(text), "\n") {
+		name, value, _ := strings.Cut(line, "=")
+		if value == marker {
+			got[name] = true
+		}
+		home = home || line == "HOME="+filepath.Join(w.dir, "home")
+	}
+	if names := slices.Sorted(maps.Keys(got)); !slices.Equal(names, seen) || !home {
+		t.Errorf("git is given %v and HOME %v, want %v and HOME", names, home, seen)
+	}
+}
+
+func TestAPasswordInTheNetrcOfTheHomeIsUsed(t *testing.T) {
+	t.Parallel()
+	w := newWorkshop(t, "netrc")
+	w.kubectl(namespaceManifest("netrc"), "create", "-f", "-")
+	server := w.serve("team", map[string][]byte{"a.yaml": []byte(configMap("netrc", "a"))})
+	w.must(server.AllowUser("team", "bot", "pass-1", true))
+	w.must(os.WriteFile(filepath.Join(w.dir, "home", ".netrc"), []byte("machine 127.0.0.1 login bot password pass-1\n"), 0o600))
+	w.url = server.HTTPURL("team")
+	w.start()
+	w.succeededSyncs(1)
+	if !w.exists("netrc", "a") {
+		t.Error("the object is missing")
 	}
 }

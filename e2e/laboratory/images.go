@@ -156,11 +156,8 @@ func (l *Lab) fluxd(program string) (kubelet.Image, error) {
 		return kubelet.Image{
 			Exec: filepath.Join(l.BinDir, "fluxd"),
 			Args: []string{"--listen=$(POD_IP):3030"},
-			Env: []string{
-				"GIT_SSH_COMMAND=" + quoted(gitssh),
-				"GIT_SSH_IDENTITY=$(POD_ROOT)" + identity,
-				"GIT_SSH_KNOWN_HOSTS=$(POD_ROOT)" + knownHosts,
-			},
+			// It gives git as little of its environment as the real one.
+			Env: []string{"FLUXD_SSH_COMMAND=" + quoted(gitssh) + " -i '$(POD_ROOT)" + identity + "' -o 'UserKnownHostsFile=$(POD_ROOT)" + knownHosts + "'"},
 		}, nil
 	}
 	program, err := filepath.Abs(program)
