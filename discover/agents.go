@@ -490,15 +490,19 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 		}
 	}
 	bare, _, _ := flux1.FluxV2URL(string(config.URL)) // one that cannot be used is reported with the arguments
-	all := &corev1.Container{}
+	all := &corev1.Container{Image: container.Image}
 	for _, v := range listed { // what stands in env counts before them
 		all.Env = append(all.Env, v.EnvVar)
 	}
 	all.Env = append(all.Env, container.Env...)
 	proxy := proxyVariable(bare, all)
+	home := homeIn(all)
+	if home == "" {
+		find(GitConfig.Finding(a.ID, origin("env HOME").Where, "HOME, below which git looks for its configuration, is not known"))
+	}
 	variable := func(v corev1.EnvVar, where string) {
 		value := "***"
-		fate, to, why, ofGit := flux1.GitVariable(v.Name, proxy)
+		fate, to, why, ofGit := flux1.GitVariable(container.Image, v.Name, proxy, a.SOPS)
 		switch {
 		case v.Name == "KUBECONFIG":
 			add("env."+v.Name, knownText(v.Value), migrate.Carried, "the namespaces of objects that name none", "names the kubeconfig whose namespace is the default", where)
@@ -507,9 +511,6 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 		case inArguments[v.Name]:
 			add("env."+v.Name, value, migrate.Carried, "the settings whose arguments refer to it", "", where)
 		case ofGit:
-			if slices.Contains(flux1.CAVariables, v.Name) {
-				value = knownText(v.Value)
-			}
 			add("env."+v.Name, value, fate, to, why, where)
 		case a.SOPS && (v.Name == ageKeyVariable || v.Name == ageKeyFileVariable):
 			add("env."+v.Name, value, migrate.Unknown, settledByFiles, "sops looks for age keys there; one that decrypts a file is carried over where a Secret or the Deployment itself holds it", where)
@@ -540,10 +541,10 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 		case slices.ContainsFunc(slices.Collect(maps.Keys(elsewhere)), func(name string) bool { return strings.HasPrefix(name, f.Prefix) }):
 			add("envFrom", name, migrate.Carried, "the settings whose arguments refer to it", "", "envFrom")
 		default:
-			add("envFrom", name, migrate.Unknown, "a person's decision", "no argument refers to it; proxies and certificates that it names are carried, and git may read more of it", "envFrom")
+			add("envFrom", name, migrate.Unknown, "a person's decision", "no argument refers to it; a proxy of git's that it names is carried, and little else of it reaches git", "envFrom")
 		}
 	}
-	for _, m := range container.VolumeMounts {
+	for i, m := range container.VolumeMounts {
 		at := path.Clean(m.MountPath)
 		name, where := "volume."+m.Name, "volumeMount "+at
 		switch {
@@ -557,9 +558,17 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 			add(name, at, migrate.Unknown, "a person's decision", "it holds neither a ConfigMap nor a Secret, so that its files cannot be told", where)
 		case at == "/root/.ssh" || isBelow(at, "/root/.ssh"):
 			add(name, at, migrate.Carried, "GitRepository.spec.secretRef", "known_hosts", where)
-		case at == "/root/.gitconfig" || strings.HasPrefix(at, "/etc/gitconfig") || strings.HasPrefix(at, "/root/.config/git"):
+		case bringsFile(pod, container, i, gitConfigs(home)...):
 			add(name, at, migrate.Dropped, "", GitConfig.Consequence+", which a finding asks about", where)
-			find(GitConfig.Finding(a.ID, origin(where).Where, "a git configuration is mounted at "+at))
+			says := "a git configuration is mounted at " + at
+			if !slices.Contains(gitConfigs(home), at) && path.Base(at) != "git" {
+				says = "a git configuration may be in what is mounted at " + at
+			}
+			find(GitConfig.Finding(a.ID, origin(where).Where, says))
+		case home != "" && strings.HasPrefix(bare, "http") && bringsFile(pod, container, i, path.Join(home, netrcName)):
+			add(name, at, migrate.Unknown, "a person's decision", "git takes a password for its server from a .netrc there; a finding says so", where)
+		case home != "" && home != imageHome && bringsFile(pod, container, i, append(gitConfigs(imageHome), path.Join(imageHome, netrcName))...):
+			add(name, at, migrate.Dropped, "", "git never saw it: it looks below HOME, which is "+home, where)
 		case flux1.IsCAFolder(at):
 			add(name, at, migrate.Carried, "GitRepository.spec.secretRef", "the certificates that the agent trusts, as ca.crt", where)
 		case givesKeys(a, at):
@@ -631,6 +640,11 @@ func (w *witness) readAccess(ctx context.Context, a *agent) error {
 		}
 	} else {
 		a.Credential.Kind = "none"
+		if inURL.Password == "" {
+			if err := w.readNetrc(ctx, a, bare, inURL.Username); err != nil {
+				return err
+			}
+		}
 		if inURL.Username != "" || inURL.Password != "" {
 			a.Credential.Kind = "basic"
 			if a.Credential.Username, err = w.value(ctx, a, inURL.Username, true, inURL.UserMayBeToken()); err != nil {

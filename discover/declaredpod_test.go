@@ -39,14 +39,16 @@ func TestADeclaredAgentReachesItsServerAsALiveOneDoes(t *testing.T) {
 		"a proxy in a ConfigMap":                   {url: https, env: "{name: HTTPS_PROXY, valueFrom: {configMapKeyRef: {name: net, key: proxy}}}", want: none, codes: []string{"PROXY_UNKNOWN"}, fate: migrate.Carried},
 		"a proxy for another host":                 {url: https, env: "{name: HTTPS_PROXY, value: 'p:3128'}, {name: NO_PROXY, value: .example.com}", want: none, fate: migrate.Dropped},
 		"a proxy that git does not take":           {url: https, env: "{name: HTTP_PROXY, value: 'p:3128'}", want: none, fate: migrate.Dropped},
-		"certificates in a file":                   {url: https, env: "{name: GIT_SSL_CAINFO, value: /ca/ca.pem}", volumes: mapped, mounts: "{name: ca, mountPath: /ca}", want: with(migrate.Value{}, inMap), fate: migrate.Carried},
-		"certificates of one key":                  {url: https, env: "{name: GIT_SSL_CAINFO, value: /ca/own}", volumes: "{name: ca, configMap: {name: ca, items: [{key: ca.pem, path: own}]}}", mounts: "{name: ca, mountPath: /ca}", want: with(migrate.Value{}, inMap), fate: migrate.Carried},
-		"certificates of a projected volume":       {url: https, env: "{name: GIT_SSL_CAINFO, value: /ca/own}", volumes: "{name: ca, projected: {sources: [{secret: {name: other, items: [{key: a, path: a}]}}, {configMap: {name: ca, items: [{key: ca.pem, path: own}]}}]}}", mounts: "{name: ca, mountPath: /ca}", want: with(migrate.Value{}, inMap), fate: migrate.Carried},
-		"certificates of one Secret among several": {url: https, env: "{name: GIT_SSL_CAINFO, value: /ca/own}", volumes: "{name: ca, projected: {sources: [{configMap: {name: ca}}, {secret: {name: net, items: [{key: ca, path: own}]}}]}}", mounts: "{name: ca, mountPath: /ca}", want: with(migrate.Value{}, inSecret("ca")), fate: migrate.Carried},
+		"certificates in a file":                   {url: https, volumes: mapped, mounts: "{name: ca, mountPath: /etc/ssl/cert.pem, subPath: ca.pem}", want: with(migrate.Value{}, inMap)},
+		"certificates of one key":                  {url: https, volumes: "{name: ca, configMap: {name: ca, items: [{key: ca.pem, path: own}]}}", mounts: "{name: ca, mountPath: /etc/ssl/certs/own.pem, subPath: own}", want: with(migrate.Value{}, inMap)},
+		"certificates of a projected volume":       {url: https, volumes: "{name: ca, projected: {sources: [{secret: {name: other, items: [{key: a, path: a}]}}, {configMap: {name: ca, items: [{key: ca.pem, path: own}]}}]}}", mounts: "{name: ca, mountPath: /etc/ssl/certs/own.pem, subPath: own}", want: with(migrate.Value{}, inMap)},
+		"certificates of one Secret among several": {url: https, volumes: "{name: ca, projected: {sources: [{configMap: {name: ca}}, {secret: {name: net, items: [{key: ca, path: own}]}}]}}", mounts: "{name: ca, mountPath: /etc/ssl/certs/own.pem, subPath: own}", want: with(migrate.Value{}, inSecret("ca"))},
 		"certificates among the system's":          {url: https, volumes: mapped, mounts: "{name: ca, mountPath: /etc/ssl/certs/own.pem, subPath: ca.pem}", want: with(migrate.Value{}, inMap)},
 		"certificates of unknown names":            {url: https, volumes: mapped, mounts: "{name: ca, mountPath: /etc/ssl/certs}", want: none, codes: []string{"CUSTOM_CA"}},
-		"certificates from nowhere":                {url: https, env: "{name: GIT_SSL_CAINFO, value: /elsewhere/ca.pem}", want: none, codes: []string{"CUSTOM_CA"}, fate: migrate.Carried},
-		"certificates that are not looked":         {url: https, env: "{name: GIT_SSL_NO_VERIFY, value: '1'}", want: none, codes: []string{"TLS_NOT_VERIFIED"}, fate: migrate.Unknown},
+		"certificates from nowhere":                {url: https, volumes: "{name: ca, hostPath: {path: /etc/ssl/certs}}", mounts: "{name: ca, mountPath: /etc/ssl/certs}", want: none, codes: []string{"CUSTOM_CA"}},
+		"certificates that git never saw":          {url: https, env: "{name: GIT_SSL_CAINFO, value: /ca/ca.pem}, {name: GIT_SSL_NO_VERIFY, value: '1'}", volumes: mapped, mounts: "{name: ca, mountPath: /ca}", want: none, fate: migrate.Dropped},
+		"a proxy that git never saw":               {url: https, env: "{name: ALL_PROXY, value: 'p:3128'}", want: none, fate: migrate.Dropped},
+		"a .netrc":                                 {url: https, volumes: "{name: own, secret: {secretName: own}}", mounts: "{name: own, mountPath: /root/.netrc, subPath: netrc}", want: migrate.AgentCredential{Kind: "basic"}, codes: []string{"CREDENTIAL_IN_CLUSTER"}},
 		"a user and password in a Secret": {url: "https://$(U):$(P)@git.example.com/a", from: "{secretRef: {name: net}}",
 			want: migrate.AgentCredential{Kind: "basic", Username: coded(inSecret("U")), Password: coded(inSecret("P"))}},
 	} {
@@ -65,7 +67,7 @@ func TestADeclaredAgentReachesItsServerAsALiveOneDoes(t *testing.T) {
 				}
 				var codes []string
 				for _, f := range inv.Findings {
-					if slices.ContainsFunc(append(reachCodes, CredentialMissing, CredentialPlace), func(k flux1.Code) bool { return k.Name == f.Code }) {
+					if slices.ContainsFunc(append(slices.Clone(reachCodes), CredentialMissing, CredentialPlace, CredentialInCluster), func(k flux1.Code) bool { return k.Name == f.Code }) {
 						codes = append(codes, f.Code)
 						if !strings.HasPrefix(f.Where, "main.tf:") {
 							t.Errorf("%s: %s stands in %q", form, f.Code, f.Where)

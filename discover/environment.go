@@ -593,13 +593,7 @@ const sshConfig = "/root/.ssh/config"
 // fills is empty.
 func opaqueSSH(pod *corev1.PodSpec, container *corev1.Container) string {
 	volume, _, _ := (&environment{pod: pod, container: container}).mount(sshConfig)
-	if !opaque(volume) {
-		return ""
-	}
-	filled := slices.ContainsFunc(slices.Concat(pod.InitContainers, pod.Containers), func(c corev1.Container) bool {
-		return c.Name != container.Name && slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == volume.Name })
-	})
-	if volume.EmptyDir != nil && !filled {
+	if !opaque(volume) || isEmpty(pod, container, volume) {
 		return ""
 	}
 	return volume.Name

@@ -251,7 +251,7 @@ func TestEachVariableThatAConfigMapBringsIsAccountedFor(t *testing.T) {
 		got = append(got, fmt.Sprintf("%s %s of %s", s.Name, s.Fate, s.From[0].Where))
 	}
 	want := []string{
-		"env.OWN dropped of env OWN", "env.GIT_TRACE unknown of envFrom ConfigMap second", "env.HTTPS_PROXY carried of envFrom ConfigMap first",
+		"env.OWN dropped of env OWN", "env.GIT_TRACE dropped of envFrom ConfigMap second", "env.HTTPS_PROXY carried of envFrom ConfigMap first",
 		"env.OTHER dropped of envFrom ConfigMap first", "env.TAG carried of envFrom ConfigMap first",
 		"envFrom carried of envFrom", "envFrom unknown of envFrom", "envFrom carried of envFrom", "envFrom carried of envFrom",
 	}

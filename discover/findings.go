@@ -79,9 +79,9 @@ var (
 	}
 	CredentialPlace = flux1.Code{
 		Name: "CREDENTIAL_PLACE", Severity: migrate.Blocker,
-		Cause:       "the agent's password stands in plain text outside of a Secret",
+		Cause:       "the agent's password stands in plain text outside of a Secret, or in a .netrc",
 		Consequence: "it cannot be copied from there",
-		Remedy:      "move it to a Secret and refer to it in the agent's release",
+		Remedy:      "move it to a Secret, alone under a key, and refer to it in the agent's release and its URL",
 	}
 	NeverSynced = flux1.Code{
 		Name: "NEVER_SYNCED", Severity: migrate.Blocker,
@@ -188,8 +188,8 @@ var (
 	GitConfig = flux1.Code{
 		Name: "GIT_CONFIG", Severity: migrate.Blocker, Acceptable: true,
 		Cause:       "the agent runs with a git configuration of its own",
-		Consequence: "it may rewrite the URL or fetch credentials, and Flux v2 reads none",
-		Remedy:      "set the URL and credential directly, or accept this finding if the configuration does neither",
+		Consequence: "it may rewrite the URL, fetch credentials, name a proxy or certificates (http.proxy, http.sslCAInfo) or turn their check off (http.sslVerify), and Flux v2 reads none",
+		Remedy:      "set the URL and credential directly, the proxy by https_proxy, certificates by a mount at /etc/ssl/certs/ca-certificates.crt; or accept this finding if the configuration does none of this",
 	}
 	SSHConfig = flux1.Code{
 		Name: "SSH_CONFIG", Severity: migrate.Blocker, Acceptable: true,

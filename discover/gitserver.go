@@ -35,13 +35,7 @@ var (
 		Name: "CUSTOM_CA", Severity: migrate.Blocker, Acceptable: true,
 		Cause:       "the agent trusts certificates beside those of its image, and they cannot be told",
 		Consequence: "the new source trusts those of its own image alone",
-		Remedy:      "give the agent the certificates as one file of a Secret or ConfigMap (GIT_SSL_CAINFO), or accept this finding if its Git server's certificate is one that everybody trusts",
-	}
-	TLSNotVerified = flux1.Code{
-		Name: "TLS_NOT_VERIFIED", Severity: migrate.Blocker, Acceptable: true,
-		Cause:       "the agent does not verify its Git server's certificate (GIT_SSL_NO_VERIFY)",
-		Consequence: "the new source does, and does not fetch if it cannot",
-		Remedy:      "give the agent the server's certificate authority (GIT_SSL_CAINFO), or accept this finding if its certificate is one that everybody trusts",
+		Remedy:      "give the agent the certificates as one file of a Secret or ConfigMap, mounted at /etc/ssl/certs/ca-certificates.crt, or accept this finding if its Git server's certificate is one that everybody trusts",
 	}
 	CloudIdentity = flux1.Code{
 		Name: "CLOUD_IDENTITY", Severity: migrate.Info,
@@ -55,13 +49,13 @@ var (
 		Consequence: "the new agent is one for all repositories and takes no repository's role, so that none gets another's; what needs the role would fail",
 		Remedy:      "fetch with a key or password of the repository's own, and encrypt to a key that is not the cloud's; accept this finding if the role is used for neither",
 	}
-	reachCodes = []flux1.Code{Proxy, ProxyUnknown, CustomCA, TLSNotVerified, CloudIdentity, CloudIdentityUsed}
+	reachCodes = []flux1.Code{Proxy, ProxyUnknown, CustomCA, CloudIdentity, CloudIdentityUsed}
 )
 
 // proxyVariable names the variable of a container from which git takes the
 // proxy for a URL; one whose value stands elsewhere counts as set.
 func proxyVariable(sourceURL string, container *corev1.Container) string {
-	return flux1.ProxyVariable(sourceURL, func(name string) (string, bool) {
+	return flux1.ProxyVariable(container.Image, sourceURL, func(name string) (string, bool) {
 		for _, v := range slices.Backward(container.Env) {
 			if v.Name == name {
 				return orText(v.Value, v.ValueFrom != nil), true
@@ -94,30 +88,34 @@ func (w *witness) reach(ctx context.Context, a *agent, bare string) error {
 	return w.readCA(ctx, a)
 }
 
-func (w *witness) readProxy(ctx context.Context, a *agent, bare string) error {
+// proxy finds the variable from which the agent's git takes the proxy for a URL;
+// there is none if the name is empty.
+func (e *environment) proxy(ctx context.Context, bare string) (name string, v *variable, err error) {
 	found := map[string]*variable{}
-	var failed error
-	name := flux1.ProxyVariable(bare, func(name string) (string, bool) {
-		v, err := a.env.look(ctx, name)
-		if err != nil {
-			failed = err
-		}
+	name = flux1.ProxyVariable(e.container.Image, bare, func(name string) (string, bool) {
+		v, failed := e.look(ctx, name)
+		err = errors.Join(err, failed)
 		if v == nil || v.assumed {
 			return "", false
 		}
 		found[name] = v
 		return orText(v.value, v.secret != nil || v.unknown != ""), true
 	})
+	return name, found[name], err
+}
+
+func (w *witness) readProxy(ctx context.Context, a *agent, bare string) error {
+	name, v, err := a.env.proxy(ctx, bare)
 	switch {
-	case failed != nil:
-		return failed
+	case err != nil:
+		return err
 	case name == "" && a.env.unnamed != "":
 		w.find(ProxyUnknown.Finding(a.ID, a.where("env"), "whether a proxy is set is unknown: "+a.env.unnamed))
 		return nil
 	case name == "":
 		return nil
 	}
-	v, entry := found[name], migrate.LastVariable(a.env.container, name)
+	entry := migrate.LastVariable(a.env.container, name)
 	switch {
 	case v.secret != nil:
 		a.Credential.Proxy = migrate.Value{Secret: v.secret}
@@ -137,52 +135,49 @@ func (w *witness) readProxy(ctx context.Context, a *agent, bare string) error {
 	return nil
 }
 
+// unknownCA is what is not known without a file of certificates.
+const unknownCA = "the certificates that the agent trusts"
+
+// trusted are the files of certificates that are mounted where git looks for
+// such: that which takes the place of its image's own, or all. mount is the
+// last place that was looked at; empty if none is mounted.
+func (e *environment) trusted(ctx context.Context) (files []string, mount string, err error) {
+	for _, m := range e.container.VolumeMounts {
+		if !flux1.IsCAFolder(m.MountPath) {
+			continue
+		}
+		mount = m.MountPath
+		names, err := e.filesOf(ctx, m, unknownCA)
+		if err != nil {
+			return files, mount, err
+		}
+		for _, name := range names {
+			if flux1.IsCAFolder(name) {
+				files = append(files, name)
+			}
+		}
+	}
+	if i := slices.IndexFunc(files, flux1.IsCABundle); i >= 0 {
+		files = files[i : i+1]
+	}
+	return files, mount, nil
+}
+
 // readCA finds certificates that the agent trusts beside its image's own.
 func (w *witness) readCA(ctx context.Context, a *agent) error {
-	if v, err := a.env.look(ctx, "GIT_SSL_NO_VERIFY"); err != nil {
-		return err
-	} else if v != nil && !v.assumed {
-		says := "GIT_SSL_NO_VERIFY is set"
-		if v.unknown != "" {
-			says += ", or may be: " + v.unknown
-		}
-		w.find(TLSNotVerified.Finding(a.ID, a.where("env GIT_SSL_NO_VERIFY"), says))
-	}
-	var files []string
-	for _, name := range flux1.CAVariables {
-		v, err := a.env.look(ctx, name)
-		switch {
-		case err != nil:
-			return err
-		case v == nil || v.assumed:
-			continue
-		case !v.plain:
-			w.find(CustomCA.Finding(a.ID, a.where("env "+name), "the place of the certificates in "+name+" is not known"))
-			return nil
-		}
-		files = []string{path.Clean(v.value)}
-		break
-	}
-	named, mounted := files != nil, false
-	for _, m := range a.env.container.VolumeMounts {
-		if named || !flux1.IsCAFolder(m.MountPath) {
-			continue
-		}
-		mounted = true
-		names, err := a.env.filesOf(ctx, m, "the certificates that the agent trusts")
-		if errors.Is(err, errUnreadable) {
-			if a.env.declared {
-				w.find(CustomCA.Finding(a.ID, a.where("volumeMount "+m.MountPath), "which certificates are mounted at "+m.MountPath+" is not known without the cluster"))
-			}
-			return nil // reported as a missing right
-		}
-		if err != nil {
-			return err
-		}
-		files = append(files, names...)
-	}
+	files, mount, err := a.env.trusted(ctx)
 	switch {
-	case mounted && len(files) != 1:
+	case errors.Is(err, errUnreadable):
+		if a.env.declared {
+			w.find(CustomCA.Finding(a.ID, a.where("volumeMount "+mount), "which certificates are mounted at "+mount+" is not known without the cluster"))
+		}
+		return nil // reported as a missing right
+	case err != nil:
+		return err
+	case mount != "" && len(files) == 0:
+		w.find(CustomCA.Finding(a.ID, a.where("volumeMount "+path.Clean(mount)), "which certificates are mounted at "+mount+" cannot be told"))
+		return nil
+	case len(files) > 1:
 		w.find(CustomCA.Finding(a.ID, a.where("volumeMounts"), fmt.Sprintf("%d files of certificates are mounted, and a Secret of Flux v2 takes one", len(files))))
 		return nil
 	case len(files) == 0 && a.env.unmounted != "":
@@ -191,7 +186,7 @@ func (w *witness) readCA(ctx context.Context, a *agent) error {
 	case len(files) == 0:
 		return nil
 	}
-	value, _, where, err := a.env.locate(ctx, files[0], "the certificates that the agent trusts")
+	value, _, where, err := a.env.locate(ctx, files[0], unknownCA)
 	switch {
 	case errors.Is(err, errUnreadable):
 	case err != nil:

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"path"
 	"strings"
 
-	"github.com/fluxover/fluxover/migrate/flux1"
 	"github.com/fluxover/fluxover/reconcile/source"
 	"golang.org/x/net/http/httpproxy"
 )
@@ -27,29 +25,15 @@ func (a *agent) reach(ctx context.Context, to string, auth *source.Auth) error {
 	if own, err := http.ProxyFromEnvironment(&http.Request{URL: u}); own != nil || err != nil {
 		return nil
 	}
-	// libcurl takes http_proxy in small letters alone, and the others in both.
-	var config httpproxy.Config
-	for _, v := range []struct {
-		to    *string
-		names []string
-	}{
-		{&config.HTTPProxy, []string{"http_proxy", "all_proxy", "ALL_PROXY"}},
-		{&config.HTTPSProxy, []string{"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"}},
-		{&config.NoProxy, []string{"no_proxy", "NO_PROXY"}},
-	} {
-		for _, name := range v.names {
-			if *v.to != "" {
-				break
-			}
-			value, set, err := a.env.fill(ctx, "$("+name+")")
-			if err != nil {
-				return err
-			}
-			if set {
-				*v.to = value
-			}
-		}
+	name, _, err := a.env.proxy(ctx, to)
+	if err != nil || name == "" {
+		return err
 	}
+	value, set, err := a.env.fill(ctx, "$("+name+")")
+	if err != nil || !set {
+		return err
+	}
+	config := httpproxy.Config{HTTPProxy: value, HTTPSProxy: value}
 	proxy, err := config.ProxyFunc()(u)
 	if err != nil || proxy == nil {
 		return nil // what is no URL is no proxy to libcurl either
@@ -63,31 +47,13 @@ func (a *agent) reach(ctx context.Context, to string, auth *source.Auth) error {
 
 // certificates are those that the agent's pod is given to trust.
 func (a *agent) certificates(ctx context.Context) ([]byte, error) {
-	const unknown = "the certificates that the agent trusts"
-	var files []string
-	for _, name := range flux1.CAVariables {
-		v, err := a.env.look(ctx, name)
-		if err != nil {
-			return nil, err
-		}
-		if v != nil && v.plain {
-			files = []string{path.Clean(v.value)}
-			break
-		}
-	}
-	for _, m := range a.env.container.VolumeMounts {
-		if !flux1.IsCAFolder(m.MountPath) {
-			continue
-		}
-		names, err := a.env.filesOf(ctx, m, unknown)
-		if err != nil && !errors.Is(err, errUnreadable) {
-			return nil, err
-		}
-		files = append(files, names...)
+	files, _, err := a.env.trusted(ctx)
+	if err != nil && !errors.Is(err, errUnreadable) {
+		return nil, err
 	}
 	var out []byte
 	for _, file := range files {
-		content, _, found, err := a.env.file(ctx, file, unknown)
+		content, _, found, err := a.env.file(ctx, file, unknownCA)
 		if err != nil && !errors.Is(err, errUnreadable) {
 			return nil, err
 		}

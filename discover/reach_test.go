@@ -158,8 +158,9 @@ func TestARepositoryIsReadThroughTheAgentsProxyWithItsCertificates(t *testing.T)
 	}{
 		"a folder of certificates":  {"env: [" + proxied + "]\n        volumeMounts: [{name: ca, mountPath: /usr/local/share/ca-certificates}]", volume, ""},
 		"one file among the others": {"env: [" + proxied + "]\n        volumeMounts: [{name: ca, mountPath: /etc/ssl/certs/ours.pem, subPath: ours.crt}]", volume, ""},
-		"named to git":              {"env: [" + proxied + ", {name: GIT_SSL_CAINFO, value: /tls/ours.crt}]\n        volumeMounts: [{name: ca, mountPath: /tls}]", volume, ""},
-		"items of a volume":         {"env: [" + proxied + ", {name: SSL_CERT_FILE, value: /tls/root.pem}]\n        volumeMounts: [{name: ca, mountPath: /tls}]", `volumes: [{name: ca, configMap: {name: ca, items: [{key: ours.crt, path: root.pem}]}}]`, ""},
+		"in place of the image's":   {"env: [" + proxied + "]\n        volumeMounts: [{name: ca, mountPath: /etc/ssl/cert.pem, subPath: ours.crt}]", volume, ""},
+		"items of a volume":         {"env: [" + proxied + "]\n        volumeMounts: [{name: ca, mountPath: /etc/ssl}]", `volumes: [{name: ca, configMap: {name: ca, items: [{key: ours.crt, path: cert.pem}]}}]`, ""},
+		"named to no git":           {"env: [" + proxied + ", {name: GIT_SSL_CAINFO, value: /tls/ours.crt}, {name: SSL_CERT_FILE, value: /tls/ours.crt}]\n        volumeMounts: [{name: ca, mountPath: /tls}]", volume, GitUnreadable.Name},
 		"no certificates":           {"env: [" + proxied + "]", "", GitUnreadable.Name},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -223,7 +224,7 @@ func TestTheServerIsAskedDirectlyWhereTheAgentsProxyIsNotThere(t *testing.T) {
 	t.Setenv("https_proxy", "")
 	for env, want := range map[string][]string{
 		`{name: HTTPS_PROXY, value: "http://u:MARKED-SECRET@proxy.internal:3128"}`:                                  {"http://proxy.internal:3128", ""},
-		`{name: ALL_PROXY, value: "socks5://proxy.internal:1080"}`:                                                  {"socks5://proxy.internal:1080", ""},
+		`{name: ALL_PROXY, value: "socks5://proxy.internal:1080"}`:                                                  {""},
 		`{name: HTTPS_PROXY, value: "http://proxy.internal:3128"}, {name: no_proxy, value: "internal,example.com"}`: {""},
 		`{name: http_proxy, value: "http://proxy.internal:3128"}`:                                                   {""},
 	} {

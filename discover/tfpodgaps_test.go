@@ -166,7 +166,7 @@ func TestUnknownListsOfFluxdAreUnknown(t *testing.T) {
 		"one volume":               {fluxdPod(ssh, "volumeMounts = [{ name = \"k\", mountPath = \"/etc/fluxd/ssh\" }]", ", volumes = [var.x]"), "volumes[0]", "CREDENTIAL_IN_CLUSTER", ""},
 		"the account":              {fluxdPod(https, "env = []", ", serviceAccountName = var.x"), "serviceAccountName", "", "serviceAccount"},
 		"a block env":              {fluxdBlocks(https, block("env", "name = env.key\nvalue = env.value"), ""), "containers[0].env[0]", "PROXY_UNKNOWN", "defaultNamespace"},
-		"a block env with a name":  {fluxdBlocks(https, block("env", "name = \"GIT_SSL_NO_VERIFY\"\nvalue = \"1\""), ""), "containers[0].env[0]", "TLS_NOT_VERIFIED", ""},
+		"a block env with a name":  {fluxdBlocks(https, block("env", "name = \"HTTPS_PROXY\"\nvalue = \"p\""), ""), "containers[0].env[0]", "PROXY_UNKNOWN", ""},
 		"a block env of a proxy":   {fluxdBlocks(https, block("env", "name = \"https_proxy\"\nvalue = \"http://p\""), ""), "containers[0].env[0]", "PROXY_UNKNOWN", ""},
 		"a block of a kubeconfig":  {fluxdBlocks(https, block("env", "name = \"KUBECONFIG\"\nvalue = \"/x\""), ""), "containers[0].env[0]", "", "defaultNamespace"},
 		"a block of certificates":  {fluxdBlocks(https, block("volume_mount", "name = \"k\"\nmount_path = \"/etc/ssl/certs/own.pem\""), ""), "containers[0].volumeMounts[0]", "CUSTOM_CA", ""},
@@ -193,9 +193,6 @@ func TestUnknownListsOfFluxdAreUnknown(t *testing.T) {
 			}
 			if a.Credential.Identity != (migrate.SecretKey{}) && c.code == "CREDENTIAL_IN_CLUSTER" {
 				t.Errorf("the deploy key is taken to be %+v", a.Credential.Identity)
-			}
-			if c.code != "TLS_NOT_VERIFIED" {
-				noFinding(t, inv, TLSNotVerified)
 			}
 			if strings.Contains(asJSON(inv), "TERRAFORM_DOES_NOT_TELL") {
 				t.Error("the placeholder is told")
@@ -225,7 +222,7 @@ func TestWhatIsNotKnownOfAnotherPartOfThePodIsNoDoubt(t *testing.T) {
 	} {
 		inv := declaredBy(t, map[string]string{"main.tf": config})
 		equal(t, name+": agents", agentIDs(inv), []string{"flux/flux"})
-		for _, code := range []flux1.Code{ProxyUnknown, CustomCA, CredentialInCluster, TLSNotVerified} {
+		for _, code := range []flux1.Code{ProxyUnknown, CustomCA, CredentialInCluster} {
 			noFinding(t, inv, code)
 		}
 		a := inv.Agents[0]

@@ -224,7 +224,7 @@ func TestEveryLineOfWhatIsSeldomIsExplained(t *testing.T) {
 	from := []migrate.Origin{{Witness: "cluster", Where: "Deployment/flux/flux-payments env"}}
 	https.Settings = append(https.Settings,
 		migrate.Setting{Name: "env.https_proxy", Value: "***", Fate: migrate.Carried, To: "GitRepository.spec.proxySecretRef", Why: "git takes the proxy from it", From: from},
-		migrate.Setting{Name: "env.GIT_SSL_CAINFO", Value: "/ca", Fate: migrate.Carried, To: "GitRepository.spec.secretRef", Why: "as ca.crt", From: from})
+		migrate.Setting{Name: "volume.ca", Value: "/etc/ssl/cert.pem", Fate: migrate.Carried, To: "GitRepository.spec.secretRef", Why: "as ca.crt", From: from})
 	sops.SOPS = true
 	sops.Settings = append(sops.Settings, migrate.Setting{Name: "--sops", Value: "true", Fate: migrate.Carried, To: "Kustomization.spec.decryption", Why: "x", From: from})
 	sops.Decryption = map[string]migrate.Value{"identity.agekey": {Secret: &migrate.SecretKey{Namespace: "flux", Name: "keys", Key: "age"}}}

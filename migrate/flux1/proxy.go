@@ -1,54 +1,108 @@
 package flux1
 
 import (
+	"fmt"
 	"net/url"
 	"path"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/fluxover/fluxover/migrate"
 )
 
-// CAVariables name a file of certificates that git trusts, the first that is
-// set (git: Documentation/config/http.adoc; curl; OpenSSL).
-var CAVariables = []string{"GIT_SSL_CAINFO", "CURL_CA_BUNDLE", "SSL_CERT_FILE"}
+// gitEnvironment are the variables that fluxd gives to git out of its own
+// environment, each with the first release 1.x.y that does. Git never sees any
+// other, whatever it would make of it. (source: flux: git/operations.go, from 1.15
+// pkg/git/operations.go, allowedEnvVars at each tag; up to 1.8.1 git is given none.)
+var gitEnvironment = map[string][]int{
+	"http_proxy": {8, 2}, "https_proxy": {8, 2}, "no_proxy": {8, 2},
+	"HTTPS_PROXY": {17, 0}, "NO_PROXY": {17, 0},
+	"GIT_PROXY_COMMAND": {14, 0},
+	"HOME":              {10, 0}, "GNUPGHOME": {11, 0},
+	"SECRETS_DIR": {14, 0}, "SECRETS_EXTENSION": {14, 0},
+	"CLOUDSDK_CONFIG": {13, 2}, "CLOUDSDK_PYTHON": {13, 2},
+	"NSS_WRAPPER_PASSWD": {20, 0}, "NSS_WRAPPER_GROUP": {20, 0}, "LD_PRELOAD": {20, 0},
+	"AWS_WEB_IDENTITY_TOKEN_FILE": {22, 0}, "AWS_ROLE_ARN": {22, 0},
+}
 
-// caFolders are where certificates of one's own are mounted into an image.
-var caFolders = []string{"/etc/ssl/certs", "/usr/local/share/ca-certificates", "/etc/pki/ca-trust/source/anchors"}
+// notForGit are variables that git or what it runs would heed and that no fluxd
+// gives to it, beside those named GIT_ and SSH_.
+var notForGit = []string{"HTTP_PROXY", "ALL_PROXY", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "XDG_CONFIG_HOME"}
+
+var releaseTag = regexp.MustCompile(`:v?1\.(\d+)\.(\d+)[^/]*$`)
+
+// GitSees reports whether the fluxd of an image gives its git a variable of that
+// name, which is set for the container. An image whose tag names no release counts
+// as the last one. (source: flux: pkg/git/operations.go, allowedEnvVars and env)
+func GitSees(image, name string) bool {
+	since, listed := gitEnvironment[name]
+	if tag := releaseTag.FindStringSubmatch(image); listed && tag != nil {
+		minor, _ := strconv.Atoi(tag[1])
+		patch, _ := strconv.Atoi(tag[2])
+		return slices.Compare([]int{minor, patch}, since) >= 0
+	}
+	return listed
+}
+
+// caFolders are where certificates of one's own are mounted into an image, and
+// caBundles, of which one stands for the other, the file that git reads there.
+// (source: Alpine: ca-certificates, where /etc/ssl/cert.pem is a link to the other;
+// main/curl, of which git takes its certificates.)
+var (
+	caFolders = []string{"/etc/ssl/certs", "/usr/local/share/ca-certificates", "/usr/share/ca-certificates", "/etc/pki/ca-trust/source/anchors"}
+	caBundles = []string{"/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/cert.pem"}
+)
 
 // IsCAFolder reports whether certificates of one's own are mounted there.
 func IsCAFolder(at string) bool {
 	at = path.Clean(at)
-	return slices.ContainsFunc(caFolders, func(dir string) bool { return at == dir || strings.HasPrefix(at, dir+"/") })
+	return at == "/etc/ssl" || IsCABundle(at) || slices.ContainsFunc(caFolders, func(dir string) bool { return at == dir || strings.HasPrefix(at, dir+"/") })
 }
 
-// GitVariable says what becomes of a variable of fluxd's environment by which its
-// git finds its server, where no argument refers to it; ok is false for any
-// other. inUse is the one that [ProxyVariable] names.
-func GitVariable(name, inUse string) (fate migrate.Fate, to, why string, ok bool) {
+// IsCABundle reports whether a file takes the place of all certificates that
+// fluxd's git would trust otherwise.
+func IsCABundle(file string) bool { return slices.Contains(caBundles, path.Clean(file)) }
+
+// GitVariable says what becomes of a variable of fluxd's environment that git would
+// heed, where no argument refers to it; ok is false for any other. inUse is the one
+// that [ProxyVariable] names; decrypts is true where fluxd may read others of its
+// environment for files of SOPS.
+func GitVariable(image, name, inUse string, decrypts bool) (fate migrate.Fate, to, why string, ok bool) {
 	upper := strings.ToUpper(name)
+	since, listed := gitEnvironment[name]
 	switch {
 	case name != "" && name == inUse:
 		return migrate.Carried, "GitRepository.spec.proxySecretRef", "git takes the proxy for the agent's URL from it", true
+	case listed && !strings.HasSuffix(upper, "_PROXY") && decrypts:
+		return "", "", "", false
+	case listed && !GitSees(image, name):
+		return migrate.Dropped, "", fmt.Sprintf("git never saw it: fluxd gives it to git since 1.%d.%d, which is later than the agent's", since[0], since[1]), true
+	case !listed && (slices.Contains(notForGit, upper) || strings.HasPrefix(upper, "GIT_") || strings.HasPrefix(upper, "SSH_")):
+		return migrate.Dropped, "", "git never saw it: fluxd does not give it to git", true
 	case upper == "NO_PROXY":
 		return migrate.Dropped, "", "it has been applied to the agent's URL, which is the only one that the new source fetches from", true
-	case upper == "HTTP_PROXY" || upper == "HTTPS_PROXY" || upper == "ALL_PROXY":
+	case upper == "HTTP_PROXY" || upper == "HTTPS_PROXY":
 		return migrate.Dropped, "", "git does not take the proxy for the agent's URL from it", true
-	case slices.Contains(CAVariables, name):
-		return migrate.Carried, "GitRepository.spec.secretRef", "the certificates that it names, as ca.crt", true
-	case strings.HasPrefix(upper, "GIT_") || strings.HasPrefix(upper, "SSH_"):
-		return migrate.Unknown, "a person's decision", "it may change what git does, and Flux v2 reads no such variable", true
+	case name == "HOME":
+		return migrate.Dropped, "", "git looks there for a configuration and a .netrc; findings speak of one that is mounted", true
+	case name == "GIT_PROXY_COMMAND":
+		return migrate.Dropped, "", "git uses it for URLs of git:// alone", true
+	case listed:
+		return migrate.Dropped, "", "git is given it for signatures, git-secret, or what its own configuration names, of which findings speak", true
 	}
 	return "", "", "", false
 }
 
-// ProxyVariable names the variable of fluxd's environment from which its git
-// takes the proxy for a Git URL; empty if it uses none. get gives a variable's
+// ProxyVariable names the variable of fluxd's environment from which the git of an
+// image takes the proxy for a Git URL; empty if it uses none. get gives a variable's
 // value and whether it is set; a value that is not known is given as some text.
-// Over SSH there is none, whatever is set. (source: curl, lib/url.c,
+// Over SSH there is none, whatever is set. (source: flux: pkg/git/operations.go,
+// allowedEnvVars, for what git is given, ALL_PROXY not among it; curl: lib/url.c,
 // detect_proxy, and lib/noproxy.c: the name in lower case counts first, and
 // HTTP_PROXY in upper case not at all.)
-func ProxyVariable(sourceURL string, get func(name string) (value string, set bool)) string {
+func ProxyVariable(image, sourceURL string, get func(name string) (value string, set bool)) string {
 	u, err := url.Parse(sourceURL)
 	if err != nil || u.Hostname() == "" {
 		return ""
@@ -64,6 +118,9 @@ func ProxyVariable(sourceURL string, get func(name string) (value string, set bo
 	}
 	first := func(names ...string) (name, value string) {
 		for _, n := range names {
+			if !GitSees(image, n) {
+				continue
+			}
 			if v, set := get(n); set && v != "" {
 				return n, v
 			}
@@ -73,7 +130,7 @@ func ProxyVariable(sourceURL string, get func(name string) (value string, set bo
 	if _, except := first("no_proxy", "NO_PROXY"); exempt(u.Hostname(), except) {
 		return ""
 	}
-	name, _ := first(append(names, "all_proxy", "ALL_PROXY")...)
+	name, _ := first(names...)
 	return name
 }
 

@@ -373,7 +373,7 @@ func (d *decoder) fateOfVariables(prefix string) (migrate.Fate, string, string) 
 	case unknown:
 		return migrate.Unknown, "a known value of git.url", "the URL may refer to it"
 	}
-	return migrate.Unknown, decision, "no argument refers to it; proxies and certificates that it names are carried, and git may read more of it"
+	return migrate.Unknown, decision, "no argument refers to it; a proxy of git's that it names is carried, and little else of it reaches git"
 }
 
 // accountEnvironment accounts for variables, each by its name.
@@ -424,7 +424,7 @@ func (d *decoder) fateOfVariable(name string) (migrate.Fate, string, string) {
 	if _, unknown := d.unknownFlags()["git-url"]; unknown {
 		return migrate.Unknown, "a known value of git.url", "the URL may refer to it"
 	}
-	if fate, to, why, ok := flux1.GitVariable(name, d.proxyVariable()); ok {
+	if fate, to, why, ok := flux1.GitVariable(d.out.Image, name, d.proxyVariable(), d.out.Config.SOPS); ok {
 		return fate, to, why
 	}
 	switch {
@@ -443,7 +443,7 @@ func (d *decoder) proxyVariable() string {
 	if err != nil {
 		return ""
 	}
-	return flux1.ProxyVariable(bare, func(name string) (string, bool) {
+	return flux1.ProxyVariable(d.out.Image, bare, func(name string) (string, bool) {
 		for _, v := range slices.Backward(d.out.Env) {
 			switch {
 			case v.Name != name:
