@@ -323,7 +323,8 @@ func TestOfAnObjectInTwoRepositoriesNothingElseIsForetold(t *testing.T) {
 		containers := spec["template"].(map[string]any)["spec"].(map[string]any)["containers"].([]any)
 		containers[0].(map[string]any)["image"] = "web:2"
 	})
-	live["team_owned__ConfigMap"] = liveConfigMap("owned", map[string]any{}, map[string]any{LabelOwnerName: "theirs", LabelOwnerNamespace: "elsewhere"})
+	live["team_owned__ConfigMap"] = liveConfigMap("owned", map[string]any{}, map[string]any{LabelOwnerName: "other", LabelOwnerNamespace: "elsewhere"})
+	live["elsewhere_other_kustomize.toolkit.fluxcd.io_Kustomization"] = kustomizationOf("team_owned__ConfigMap")
 	live["team_own__ConfigMap"] = liveConfigMap("own", map[string]any{"a": "c"}, nil)
 	inv := inventoryOf(t, files)
 	files["p/app/own.yaml"] = configMap("own", `{a: "b"}`)
@@ -350,7 +351,7 @@ func TestOfAnObjectInTwoRepositoriesNothingElseIsForetold(t *testing.T) {
 	}
 	both := "the repositories of flux/flux-other and flux/flux-team apply it"
 	for id, want := range map[string]string{
-		"team_owned__ConfigMap": "Kustomization elsewhere/theirs owns it; " + both, "team_new__ConfigMap": both,
+		"team_owned__ConfigMap": "Kustomization elsewhere/other owns it; " + both, "team_new__ConfigMap": both,
 		"team_web_apps_Deployment": both, "default_twice__ConfigMap": "the Kustomizations other-app and other-twice apply it",
 	} {
 		for _, repo := range r.Plan.Repositories {
