@@ -121,7 +121,7 @@ func Merge(cluster, terraform migrate.Inventory) migrate.Inventory {
 					fmt.Sprintf("%s of %s is %s live, and %s in Terraform", x.name, a.ID, x.live, x.declared)))
 			}
 		}
-		a.Settings = combine(a.Settings, t.Settings, notLive)
+		a.Settings = combine(a.Settings, settledLive(t.Settings), notLive)
 	}
 	unsure := map[string]bool{} // agents of which Terraform does not know whether they are
 	for _, f := range terraform.Findings {
@@ -168,6 +168,19 @@ func Merge(cluster, terraform migrate.Inventory) migrate.Inventory {
 		}
 	}
 	out.Findings = migrate.SortFindings(out.Findings)
+	return out
+}
+
+// settledLive are settings that Terraform tells of an agent that runs: what it does not
+// know of the fields of a Deployment is what the live one says, which is looked at by
+// itself.
+func settledLive(settings []migrate.Setting) []migrate.Setting {
+	out := slices.Clone(settings)
+	for i := range out {
+		if s := &out[i]; s.Fate == migrate.Unknown && strings.HasPrefix(s.Name, "spec.") {
+			s.Fate, s.To, s.Why = migrate.Dropped, "", "what runs counts, and is looked at by itself; of the configuration alone: "+s.Why
+		}
+	}
 	return out
 }
 

@@ -160,6 +160,92 @@ func TestWhatAResourceLeavesAloneIsNotKnown(t *testing.T) {
 	}
 }
 
+// What would be unknown if it were declared is unknown where it is left to the cluster.
+func TestFieldsThatNobodyKnowsAreUnknownWhereTheyAreLeftAlone(t *testing.T) {
+	const in, of, env = "spec[0].template[0].spec[0].", "spec.template.spec.", " env {\n name = \"A\"\n value = \"b\"\n }\n"
+	blocks := func(path string) string {
+		config := strings.Replace(fluxdBlocks("https://h/a", env, ""), "template {", "template {\n metadata {\n labels = { env = \"b\" }\n }\n", 1)
+		return strings.Replace(config, " metadata {", " lifecycle {\n ignore_changes = ["+path+"]\n }\n metadata {", 1)
+	}
+	kubectl := func(account, path string) string {
+		return fmt.Sprintf("resource \"kubectl_manifest\" \"flux\" {\n yaml_body = %q\n ignore_fields = [%q]\n}\n",
+			"apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: flux, namespace: flux}\nspec: {template: {spec: {"+account+", containers: [{name: flux, image: 'fluxcd/flux:1.25.4', args: ['--git-url=https://h/a'], env: [{name: A, value: b}]}]}}}\n", path)
+	}
+	computed := strings.Replace(fluxdPod("https://h/a", `env = [{ name = "A", value = "b" }]`, ""), "manifest = {", "computed_fields = [\"spec.template.spec.dnsConfig\"]\n manifest = {", 1)
+	const found, does, left = "how the Git server is found", "what fluxd does", "ignore_changes names it"
+	for name, c := range map[string]struct {
+		config, setting string
+		says            []string
+		account         string // what is told of it, and whether it is known
+	}{
+		"names of hosts":                  {blocks(in + "host_aliases"), of + "hostAliases", []string{found, left}, "default true"},
+		"one of them":                     {blocks(in + "host_aliases[0].ip"), of + "hostAliases", []string{found, left}, "default true"},
+		"resolvers":                       {blocks(in + "dns_config[0].nameservers"), of + "dnsConfig", []string{found, left}, "default true"},
+		"how names are found":             {blocks(in + "dns_policy"), of + "dnsPolicy", []string{found, left}, "default true"},
+		"the network":                     {blocks(in + "host_network"), of + "hostNetwork", []string{found, left}, "default true"},
+		"what prepares it":                {blocks(in + "init_container[0].image"), of + "initContainers", []string{left}, "default true"},
+		"a field that nobody knows":       {blocks(in + "new_field"), of + "newField", []string{does, left}, "default true"},
+		"a folder":                        {blocks(in + "container[0].working_dir"), of + "containers[0].workingDir", []string{does, left}, "default true"},
+		"commands":                        {blocks(in + "container[0].lifecycle[0].post_start"), of + "containers[0].lifecycle", []string{does, left}, "default true"},
+		"all of the pod":                  {blocks("spec[0].template"), of + "*", []string{left}, " false"},
+		"all of the container":            {blocks(in + "container[0]"), of + "containers[0].*", []string{left}, "default true"},
+		"of another container":            {blocks(in + "container[1].working_dir"), "", nil, "default true"},
+		"what does not count":             {blocks(in + "host_pid, " + in + "host_ipc, " + in + "node_selector"), "", nil, "default true"},
+		"a label that is called env":      {blocks(`spec[0].template[0].metadata[0].labels["env"]`), "spec.template.metadata.labels.env", nil, "default true"},
+		"computed":                        {computed, of + "dnsConfig", []string{found, "the resource leaves it alone"}, "default true"},
+		"of what kubectl applies":         {kubectl("serviceAccountName: own", of+"hostAliases"), of + "hostAliases", []string{found}, "own true"},
+		"the account":                     {kubectl("serviceAccountName: own", of+"serviceAccountName"), of + "serviceAccountName", nil, " false"},
+		"the account in the old spelling": {kubectl("serviceAccount: own", of+"serviceAccount"), of + "serviceAccount", nil, " false"},
+		"the old spelling beside the new": {kubectl("serviceAccountName: own", of+"serviceAccount"), of + "serviceAccount", nil, "own true"},
+	} {
+		inv := declaredBy(t, map[string]string{"main.tf": c.config})
+		equal(t, name+": agents", agentIDs(inv), []string{"flux/flux"})
+		a := inv.Agents[0]
+		equal(t, name+": account", fmt.Sprint(a.ServiceAccount, " ", !slices.Contains(a.Unknown, "serviceAccount")), c.account)
+		names := []string{}
+		for _, s := range a.Settings {
+			names = append(names, s.Name)
+			switch {
+			case s.Name == c.setting:
+				if known := name == "a label that is called env"; known != (s.Fate != migrate.Unknown) || slices.ContainsFunc(c.says, func(w string) bool { return !strings.Contains(s.Why, w) }) {
+					t.Errorf("%s: %+v, want it to say %q", name, s, c.says)
+				}
+			case strings.HasSuffix(s.Name, "lifecycle.ignore_changes") && (s.Why == whyNoneLeft) != (c.setting == ""):
+				t.Errorf("%s: %+v", name, s)
+			case c.setting == "" && s.Fate == migrate.Unknown:
+				t.Errorf("%s: unknown is %+v", name, s)
+			}
+		}
+		if c.setting != "" && !slices.Contains(names, c.setting) {
+			t.Errorf("%s: there is no %s among %q", name, c.setting, names)
+		}
+		if whole := strings.HasSuffix(c.setting, "*"); slices.Contains(names, "env.A") == whole {
+			t.Errorf("%s: the variables are known: %v", name, !whole)
+		}
+	}
+}
+
+// The live Deployment tells what Terraform leaves to the cluster.
+func TestWhatIsLeftToTheClusterIsToldByIt(t *testing.T) {
+	config := strings.Replace(fluxdBlocks("https://h/a", "", ""), " metadata {", " lifecycle {\n ignore_changes = [spec[0].template[0].spec[0].host_aliases, spec[0].template[0].spec[0].init_container]\n }\n metadata {", 1)
+	const own = "pod.hostAliases"
+	live := migrate.Inventory{Cluster: migrate.Cluster{From: fromCluster}, Agents: []migrate.Flux1Agent{{ID: "flux/flux", Namespace: "flux", Workload: "flux",
+		Settings: []migrate.Setting{{Name: own, Value: "[]", Fate: migrate.Unknown, To: "a person's decision", Why: "it may", From: []migrate.Origin{{Witness: "cluster", Where: own}}}}}}}
+	declared := declaredBy(t, map[string]string{"main.tf": config})
+	merged := Merge(live, declared)
+	for _, name := range []string{"spec.template.spec.hostAliases", "spec.template.spec.initContainers"} {
+		if s := settingOf(t, declared.Agents[0], name); s.Fate != migrate.Unknown {
+			t.Errorf("by Terraform alone: %+v", s)
+		}
+		if s := settingOf(t, merged.Agents[0], name); s.Fate != migrate.Dropped || !strings.Contains(s.Why, "what runs counts") || !strings.Contains(s.Why, "ignore_changes names it") {
+			t.Errorf("with the cluster: %+v", s)
+		}
+	}
+	if s := settingOf(t, merged.Agents[0], own); s.Fate != migrate.Unknown {
+		t.Errorf("of the cluster: %+v", s)
+	}
+}
+
 // A field that is ignored is named by a path with dots, as keys have them, too.
 func TestAnIgnoredKeyWithDotsIsNotKnown(t *testing.T) {
 	const role = "iam.amazonaws.com/role"

@@ -135,7 +135,8 @@ func (c *configuration) workload(ctx context.Context, w *terraform.Workload) {
 	readSurroundings(&d.Flux1Agent, &config, pod, container, nil, origin, func(findings ...migrate.Finding) { d.find(findings...) })
 	spec := at(tree, "spec", "template", "spec")
 	d.ServiceAccount = accountOf(pod)
-	if cmp.Or(gap(at(spec, "serviceAccountName")), gap(at(spec, "serviceAccount"))) != "" || pod.ServiceAccountName == "" && openGap(spec) != "" {
+	// The old spelling counts only where the new one is not there.
+	if gap(at(spec, "serviceAccountName")) != "" || pod.ServiceAccountName == "" && cmp.Or(gap(at(spec, "serviceAccount")), openGap(spec)) != "" {
 		d.ServiceAccount = ""
 		d.unknown("serviceAccount")
 	}
@@ -189,6 +190,9 @@ func (c *configuration) workload(ctx context.Context, w *terraform.Workload) {
 		default:
 			if why, known := unknownField(l.path, which); !known {
 				s.Fate, s.To, s.Why = migrate.Unknown, "a person's decision", why
+				if l.unknown != "" {
+					s.Why += "; what it says is not known: " + l.unknown
+				}
 			}
 		}
 		d.Settings = append(d.Settings, s)
@@ -241,20 +245,14 @@ func leave(w *terraform.Workload, tree map[string]any, which int) (out *terrafor
 	out = &copied
 	out.Containers = slices.Clone(w.Containers)
 	k := &out.Containers[which]
-	template := []string{"spec", "template"}
-	counts := [][]string{{"spec", "replicas"}, append(template, "metadata", "annotations"), append(template, "metadata", "labels"), append(template, "spec", "serviceAccountName"), append(template, "spec", "volumes")}
-	for _, field := range containerReadElsewhere {
-		if field != "name" {
-			counts = append(counts, append(template, "spec", "containers", strconv.Itoa(which), field))
-		}
-	}
+	pod, container := podAndContainer(which)
 	for _, l := range w.Leaves() {
-		for _, field := range counts {
-			n := min(len(l.Path), len(field))
-			if !slices.Equal(l.Path[:n], field[:n]) {
-				continue
-			}
+		for _, field := range countingFields(l.Path, which) {
 			leaves = true
+			part := ""
+			if len(field) > len(container) {
+				part = field[len(container)]
+			}
 			if of, isMap := partAt(tree, field).(map[string]any); isMap && len(l.Path) > len(field) {
 				field = l.Path[:len(field)+1] // the others are known
 				for key := range of {
@@ -265,7 +263,7 @@ func leave(w *terraform.Workload, tree map[string]any, which int) (out *terrafor
 			}
 			unknownAt(tree, field, l.Cause)
 			node := &terraform.Node{Kind: terraform.Unknown, Causes: []terraform.Cause{l.Cause}}
-			switch field[len(field)-1] {
+			switch part {
 			case "args":
 				k.Args = node
 			case "command":
@@ -276,8 +274,41 @@ func leave(w *terraform.Workload, tree map[string]any, which int) (out *terrafor
 				k.Env = nil // of which the tree says that it is not known
 			}
 		}
+		for _, whole := range [][]string{pod, container} {
+			if n := len(l.Path); n <= len(whole) && slices.Equal(l.Path, whole[:n]) {
+				openAt(tree, whole, l.Cause)
+			}
+		}
 	}
 	return out, leaves
+}
+
+// podAndContainer are the paths in a Deployment to its pods, and to a container of them.
+func podAndContainer(which int) (pod, container []string) {
+	return []string{"spec", "template", "spec"}, []string{"spec", "template", "spec", "containers", strconv.Itoa(which)}
+}
+
+// countingFields are the fields of a Deployment that count, of those below a path, or
+// the one that it leads to or into. Of those that nobody knows, which count as well, it
+// is only the one that the path names. which is the place of fluxd's container.
+func countingFields(path []string, which int) [][]string {
+	metadata := []string{"spec", "template", "metadata"}
+	fields := [][]string{{"spec", "replicas"}, append(slices.Clone(metadata), "annotations"), append(slices.Clone(metadata), "labels")}
+	pod, container := podAndContainer(which)
+	for _, of := range []struct{ at, read, runs []string }{{pod, podReadElsewhere, podRuns}, {container, containerReadElsewhere, containerRuns}} {
+		for _, name := range of.read {
+			if name != "containers" && name != "name" {
+				fields = append(fields, append(slices.Clone(of.at), name))
+			}
+		}
+		if n := len(of.at); len(path) > n && slices.Equal(path[:n], of.at) && !slices.Contains(of.read, path[n]) && !slices.Contains(of.runs, path[n]) {
+			fields = append(fields, path[:n+1])
+		}
+	}
+	return slices.DeleteFunc(fields, func(field []string) bool {
+		n := min(len(path), len(field))
+		return !slices.Equal(path[:n], field[:n])
+	})
 }
 
 // partAt is what stands at a path of a tree, through lists as well.
@@ -306,6 +337,13 @@ func unknownAt(tree map[string]any, path []string, cause terraform.Cause) {
 	}
 	if m, ok := partAt(tree, path[:last]).(map[string]any); ok {
 		m[path[last]] = map[string]any{"$unknown": []string{cause.String()}}
+	}
+}
+
+// openAt says of the map at a path of a tree that it may hold further keys.
+func openAt(tree map[string]any, path []string, cause terraform.Cause) {
+	if m, ok := partAt(tree, path).(map[string]any); ok && openGap(m) == "" {
+		m["$open"] = []string{cause.String()}
 	}
 }
 

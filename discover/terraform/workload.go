@@ -461,8 +461,14 @@ func blockTree(l *loader, b *Body) map[string]any {
 	return out
 }
 
+// spelled are the names of the provider's that are those of their fields in capitals.
+var spelled = map[string]string{"host_ipc": "hostIPC", "host_pid": "hostPID"}
+
 // camel turns a name of the provider's into the field's.
 func camel(name string) string {
+	if field := spelled[name]; field != "" {
+		return field
+	}
 	parts := strings.Split(name, "_")
 	for i := 1; i < len(parts); i++ {
 		if parts[i] != "" {

@@ -1,6 +1,6 @@
 resource "kubernetes_deployment" "flux" {
   lifecycle {
-    ignore_changes = [spec[0].replicas, spec[0].template[0].spec[0].container[0].image]
+    ignore_changes = [spec[0].replicas, spec[0].template[0].spec[0].container[0].image, spec[0].template[0].spec[0].host_aliases]
   }
   metadata {
     name      = "flux"
