@@ -29,7 +29,7 @@ var (
 		Name: "TERRAFORM_OBJECTS_UNKNOWN", Severity: migrate.Warning,
 		Cause:       "the configuration declares objects of which it does not tell what they are, or which images they run, and none of them is named as a Flux v1 agent is",
 		Consequence: "one of them may be an agent, and then it is missing here",
-		Remedy:      "give what the finding names (--var, --var-file), or discover the cluster itself, which finds the agent however it was installed",
+		Remedy:      "give what the finding names (--var, --var-file), or discover the cluster itself, as has to be done for what is sensitive: that finds the agent however it was installed",
 	}
 	TerraformNoAgent = flux1.Code{
 		Name: "TERRAFORM_NO_AGENT", Severity: migrate.Info,

@@ -3,6 +3,7 @@ package discover
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -350,5 +351,57 @@ func TestAFluxdInOtherPodsIsSaid(t *testing.T) {
 		}
 		inv := declaredBy(t, map[string]string{"main.tf": manifest("var.x")})
 		said(t, inv, "TERRAFORM_AGENT_UNCERTAIN", "whether kubernetes_manifest.flux runs a fluxd is not known", "var.x")
+	}
+}
+
+// What a manifest is of is known without what it hides. No value that is sensitive is
+// told, and what cannot be looked into is said.
+func TestManifestsThatAreHiddenOrSensitive(t *testing.T) {
+	const fluxd = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: flux, namespace: flux}\nspec: {template: {spec: {MORE, containers: [{name: flux, image: 'fluxcd/flux:1.25.4', args: ['--git-url=https://u:" + markedSecret + "@h/a']}]}}}\n"
+	kubectl := func(name, body string) string {
+		return "resource \"kubectl_manifest\" \"" + name + "\" {\n yaml_body = " + body + "\n}\n"
+	}
+	manifest := func(name, body string) string {
+		return "resource \"kubernetes_manifest\" \"" + name + "\" {\n manifest = " + body + "\n}\n"
+	}
+	variable := func(value string) string {
+		return fmt.Sprintf("variable \"m\" {\n sensitive = true\n default = %q\n}\n", value)
+	}
+	with := func(more string) string { return strings.Replace(fluxd, "MORE", more, 1) }
+	const secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: n}\nstringData: {k: " + markedSecret + "}\n"
+	const settings = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: s, namespace: n}\ndata: {k: mySecret " + markedSecret + "}\n"
+	for name, c := range map[string]struct{ config, agent, code, says string }{
+		"a Secret":                        {kubectl("web", strconv.Quote(secret)), "", "", ""},
+		"a Secret of that name":           {kubectl("flux", strconv.Quote(secret)), "", "", ""},
+		"a Secret as an object":           {manifest("web", `{ apiVersion = "v1", kind = "Secret", metadata = { name = "s" }, stringData = { k = "`+markedSecret+`" } }`), "", "", ""},
+		"a Secret that is sensitive":      {variable(secret) + kubectl("web", "var.m"), "", "", ""},
+		"a Secret behind another object":  {kubectl("web", strconv.Quote(with("hostname: a")+"---\n"+secret)), "", "TERRAFORM_OBJECTS_UNKNOWN", "kubectl_manifest.web (its value is sensitive and is not kept (main.tf:2)"},
+		"what speaks of Secrets":          {kubectl("flux", strconv.Quote(settings)), "", "", ""},
+		"what cannot be read":             {kubectl("web", strconv.Quote(secret+" - {")), "", "TERRAFORM_OBJECTS_UNKNOWN", "is sensitive and is not kept (main.tf:2)"},
+		"fluxd that pulls by Secrets":     {kubectl("web", strconv.Quote(with("imagePullSecrets: [{name: r}]"))), "flux/flux", "", ""},
+		"fluxd and a comment":             {kubectl("web", strconv.Quote("# its Secret\n"+with("hostname: a"))), "flux/flux", "", ""},
+		"fluxd with a word of Secrets":    {kubectl("web", strconv.Quote(with("hostname: mySecret"))), "", "TERRAFORM_OBJECTS_UNKNOWN", "kubectl_manifest.web (its value is sensitive and is not kept"},
+		"sensitive":                       {variable(with("hostname: a")) + kubectl("web", "var.m"), "", "TERRAFORM_OBJECTS_UNKNOWN", "kubectl_manifest.web (its value is sensitive and is not kept (main.tf:6)"},
+		"sensitive, of Flux by its name":  {variable(with("hostname: a")) + kubectl("flux", "var.m"), "", "TERRAFORM_AGENT_UNCERTAIN", "its value is sensitive and is not kept (main.tf:6)"},
+		"sensitive and pulls by Secrets":  {variable(with("imagePullSecrets: [{name: r}]")) + kubectl("web", "var.m"), "", "TERRAFORM_OBJECTS_UNKNOWN", "is sensitive"},
+		"sensitive, as an object":         {variable(with("hostname: a")) + manifest("web", "yamldecode(var.m)"), "", "TERRAFORM_OBJECTS_UNKNOWN", "kubernetes_manifest.web (its value is sensitive and is not kept"},
+		"sensitive and no manifest":       {variable(markedSecret+": {") + kubectl("web", "var.m"), "", "TERRAFORM_OBJECTS_UNKNOWN", "is sensitive"},
+		"sensitive in an argument of it":  {variable(markedSecret) + kubectl("web", strconv.Quote(strings.ReplaceAll(with("hostname: a"), markedSecret, "${var.m}"))), "flux/flux", "", ""},
+		"sensitive in one of an object":   {variable(markedSecret) + manifest("web", "yamldecode("+strconv.Quote(strings.ReplaceAll(with("hostname: a"), markedSecret, "${var.m}"))+")"), "", "TERRAFORM_OBJECTS_UNKNOWN", "is sensitive"},
+		"sensitive in one of a Secret":    {variable(markedSecret) + kubectl("flux", strconv.Quote(strings.ReplaceAll(secret, markedSecret, "${var.m}"))), "", "", ""},
+		"sensitive settings of any other": {variable(settings) + kubectl("web", "var.m"), "", "TERRAFORM_OBJECTS_UNKNOWN", "is sensitive"},
+	} {
+		inv := declaredBy(t, map[string]string{"main.tf": c.config})
+		equal(t, name+": agents", strings.Join(agentIDs(inv), " "), c.agent)
+		for _, code := range []string{"TERRAFORM_OBJECTS_UNKNOWN", "TERRAFORM_AGENT_UNCERTAIN"} {
+			if code == c.code {
+				said(t, inv, code, c.says)
+			} else if i := slices.IndexFunc(inv.Findings, func(f migrate.Finding) bool { return f.Code == code }); i >= 0 {
+				t.Errorf("%s: %v", name, inv.Findings[i])
+			}
+		}
+		if strings.Contains(asJSON(inv), markedSecret) {
+			t.Errorf("%s: a secret is told", name)
+		}
 	}
 }

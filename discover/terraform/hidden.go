@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/zclconf/go-cty/cty"
+	"sigs.k8s.io/yaml"
 )
 
 // hiddenArguments are those that the providers themselves mark as sensitive,
@@ -77,22 +78,59 @@ func (r *Resource) hideBackend() {
 	}
 }
 
-// hideManifest hides the whole text of a manifest of a Secret, and of one of
-// which the kind is not certain.
+// hideManifest hides the whole manifest of a Secret, and a text that may hold one.
 func (r *Resource) hideManifest() {
 	for _, name := range []string{"yaml_body", "manifest"} {
 		a := r.Body.Attributes[name]
 		if a == nil {
 			continue
 		}
-		v, _ := a.raw.UnmarkDeep()
+		v, marks := a.raw.UnmarkDeep()
 		switch ty := v.Type(); {
 		case ty == cty.String && v.IsKnown() && !v.IsNull() && strings.Contains(v.AsString(), "Secret"):
+			kind, plain := r.kindOf(v.AsString())
+			if plain {
+				continue
+			}
+			if kind == "Secret" || len(secretsOf(marks)) == 0 {
+				a.kind = kind
+			}
 			a.hide()
 		case v.IsKnown() && !v.IsNull() && ty.IsObjectType() && ty.HasAttribute("kind") && isText(v.GetAttr("kind"), "Secret"):
+			a.kind = "Secret"
 			a.hide()
 		}
 	}
+}
+
+// kindOf is the kind of the object of a manifest; empty if that is not certain. plain is
+// true if nothing in it speaks of a Secret but comments, and the field imagePullSecrets
+// by its name.
+func (r *Resource) kindOf(manifest string) (kind string, plain bool) {
+	l := r.scope.l
+	var tree map[string]any
+	if strings.Contains(manifest, "\n---") || checkYAML(manifest, l.limits.Nesting) != nil || l.budget.afford(documentWork(manifest)) != nil ||
+		yaml.Unmarshal([]byte(manifest), &tree) != nil {
+		return "", false
+	}
+	kind, _ = tree["kind"].(string)
+	return kind, kind != "" && !speaksOfSecret(tree)
+}
+
+func speaksOfSecret(v any) bool {
+	switch v := v.(type) {
+	case string:
+		return strings.Contains(v, "Secret")
+	case []any:
+		return slices.ContainsFunc(v, speaksOfSecret)
+	case map[string]any:
+		for name, e := range v {
+			if name != "imagePullSecrets" && strings.Contains(name, "Secret") || speaksOfSecret(e) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func isText(v cty.Value, s string) bool {

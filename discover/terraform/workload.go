@@ -120,9 +120,11 @@ func Workloads(ctx context.Context, r *Result) []*Workload {
 		case x.Type == "kubernetes_manifest":
 			w.Object = x.Field("manifest")
 			w.fromObject()
+			w.takeKind("manifest")
 		case x.Type == "kubectl_manifest":
 			w.Object = x.manifest("yaml_body")
 			w.fromObject()
+			w.takeKind("yaml_body")
 			w.overrideNamespace(x.Field("override_namespace"))
 		default:
 			continue
@@ -183,10 +185,11 @@ func (r *Resource) manifest(argument string) *Node {
 	m := &valueMerger{l: r.scope.l, resource: r}
 	origin := Origin{Argument: argument, Position: a.Position}
 	v := a.partial(m.l, &m.blanks)
-	if n := nodeOf(v, &m.blanks, origin); n.Kind != Scalar && n.Text == "" {
-		return n
-	}
 	text := stringOr(v, "")
+	texts, _, _ := m.blanks.split(text)
+	if n := nodeOf(v, &m.blanks, origin); n.Kind != Scalar && strings.Join(texts, "") == "" {
+		return n // nothing is known of it
+	}
 	var probe any
 	if !hasBlankMarks(text) && (checkYAML(text, m.l.limits.Nesting) != nil || yaml.Unmarshal([]byte(text), &probe) != nil) {
 		m.l.diags.error(a.Position, "a manifest is not read", argument+" is not YAML")
@@ -203,6 +206,14 @@ func (w *Workload) overrideNamespace(n *Node) {
 		return
 	}
 	w.Namespace = n
+}
+
+// takeKind takes the kind of the object whose manifest an argument gives, where that is
+// hidden and its kind need not be.
+func (w *Workload) takeKind(argument string) {
+	if a := w.Resource.Body.Attributes[argument]; a != nil && a.kind != "" {
+		w.Kind = &Node{Kind: Scalar, Scalar: a.kind, Origin: Origin{Argument: argument, Position: a.Position}}
+	}
 }
 
 func (w *Workload) fromObject() {

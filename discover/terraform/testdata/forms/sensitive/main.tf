@@ -63,3 +63,4 @@ output "error" { value = tonumber(var.token) }
 output "index" { value = local.config[var.token] }
 output "parse" { value = jsondecode(var.token) }
 output "tf" { value = templatefile("t2.tpl", { token = var.token }) }
+resource "kubectl_manifest" "hidden" { yaml_body = var.token }
