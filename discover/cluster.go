@@ -211,8 +211,15 @@ func (w *witness) forbidden(verb, resource, namespace, repository, unknown strin
 	case !slices.Contains(clusterScoped, resource):
 		what += " in all namespaces"
 	}
-	w.find(RBACMissing.Finding(repository, resource, fmt.Sprintf("you may not %s, so this is unknown: %s", what, unknown)))
+	f := RBACMissing.Finding(repository, resource, fmt.Sprintf("you may not %s, so this is unknown: %s", what, unknown))
+	if unknown == unknownWays {
+		f.Severity = migrate.Warning // as what it would tell: see EgressPolicy
+	}
+	w.find(f)
 }
+
+// unknownWays is what is unknown without policies of any kind, and all that they tell.
+const unknownWays = "whether the agents' ways out are limited"
 
 // clusterScoped are the resources that discovery reads and that lie in no namespace.
 var clusterScoped = []string{

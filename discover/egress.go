@@ -71,14 +71,13 @@ func (w *witness) pluginEgress(ctx context.Context, kind migrate.ServedKind, nam
 		}
 		return out, err
 	}
-	const unknown = "whether the agents' ways out are limited"
 	if !kind.Namespaced || len(w.opts.Namespaces) == 0 {
 		out, err := in("")
 		if !isForbidden(err) {
 			return out, err
 		}
 		if !kind.Namespaced {
-			w.forbidden("list", resource, "", "", unknown)
+			w.forbidden("list", resource, "", "", unknownWays)
 			return nil, nil
 		}
 	}
@@ -96,7 +95,7 @@ func (w *witness) pluginEgress(ctx context.Context, kind migrate.ServedKind, nam
 		}
 	}
 	if len(refused) > 0 {
-		w.forbidden("list", resource, listed(refused, len(refused), maxEnds), "", unknown)
+		w.forbidden("list", resource, listed(refused, len(refused), maxEnds), "", unknownWays)
 	}
 	return all, nil
 }

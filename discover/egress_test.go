@@ -187,3 +187,46 @@ func TestPoliciesThatMayNotBeListedAreSaidOncePerKind(t *testing.T) {
 		equal(t, name, says, c.says)
 	}
 }
+
+// Policies tell what people have to see to, and hold nothing back; nor does it that they
+// may not be listed, as long as nothing else is unknown.
+func TestPoliciesThatMayNotBeListedHoldNothingBack(t *testing.T) {
+	blocked := func(refused ...string) (out []string, severities []migrate.Severity) {
+		f, dyn := withCilium(t)
+		for _, resource := range refused {
+			no := apierrors.NewForbidden(schema.GroupResource{Resource: resource}, "", nil)
+			f.kube.PrependReactor("list", resource, func(k8stesting.Action) (bool, runtime.Object, error) { return true, nil, no })
+			dyn.PrependReactor("list", resource, func(k8stesting.Action) (bool, runtime.Object, error) { return true, nil, no })
+		}
+		inv, err := f.witness.inventory(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range inv.Findings {
+			if found.Code == RBACMissing.Name {
+				severities = append(severities, found.Severity)
+			}
+		}
+		for _, found := range migrate.Build(inv, migrate.Options{}).Findings {
+			if found.Severity == migrate.Blocker {
+				out = append(out, found.Code+" "+found.Subject)
+			}
+		}
+		return out, severities
+	}
+	without, none := blocked()
+	with, said := blocked("networkpolicies", "ciliumnetworkpolicies", "ciliumclusterwidenetworkpolicies")
+	equal(t, "what is held back", with, without)
+	equal(t, "what is said", append(none, said...), []migrate.Severity{migrate.Warning, migrate.Warning, migrate.Warning})
+	if _, said := blocked("rolebindings"); !slices.Contains(said, migrate.Blocker) {
+		t.Errorf("without other rights is said: %v", said)
+	}
+	inv := migrate.Inventory{Findings: []migrate.Finding{RBACMissing.Finding("", "policies", "")}}
+	for severity, says := range map[migrate.Severity]bool{migrate.Blocker: false, migrate.Warning: true} {
+		inv.Findings[0].Severity = severity
+		plan := migrate.Build(inv, migrate.Options{})
+		if got := slices.ContainsFunc(plan.Findings, func(f migrate.Finding) bool { return f.Code == "NO_AGENTS" }); got != says {
+			t.Errorf("with a %s that there are no agents is said: %v", severity, got)
+		}
+	}
+}

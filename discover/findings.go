@@ -12,6 +12,7 @@ import (
 var (
 	RBACMissing = flux1.Code{
 		Name: "RBAC_MISSING", Severity: migrate.Blocker,
+		Otherwise:   []migrate.Variant{{Severity: migrate.Warning, When: "all that is unknown is whether policies limit what the agents' pods may reach, which no plan hangs on"}},
 		Cause:       "you may not read something that discovery needs",
 		Consequence: "what it would say is unknown",
 		Remedy:      "have the right granted to you, or use an account that has it (--context, --as)",

@@ -77,7 +77,7 @@ func (a *agent) cloudRole(what, has string, roles cloudRoles, where string) []mi
 // egressPolicies lists the policies of a namespace that limit what leaves pods.
 func (w *witness) egressPolicies(ctx context.Context, namespace string) ([]networkingv1.NetworkPolicy, error) {
 	var policies []networkingv1.NetworkPolicy
-	err := each(ctx, w, "networkpolicies.networking.k8s.io", namespace, "whether the agents' ways out are limited", func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+	err := each(ctx, w, "networkpolicies.networking.k8s.io", namespace, unknownWays, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 		return w.kube.NetworkingV1().NetworkPolicies(namespace).List(ctx, o)
 	}, func(p *networkingv1.NetworkPolicy) {
 		if slices.Contains(p.Spec.PolicyTypes, networkingv1.PolicyTypeEgress) || len(p.Spec.Egress) > 0 {

@@ -387,7 +387,9 @@ var unread = []string{
 // "never" if it left no mark, else "unknown" with the finding that says why.
 func notSynced(findings []migrate.Finding, id string) string {
 	about := func(code, repository string) bool {
-		return slices.ContainsFunc(findings, func(f migrate.Finding) bool { return f.Code == code && f.Repository == repository })
+		return slices.ContainsFunc(findings, func(f migrate.Finding) bool {
+			return f.Code == code && f.Repository == repository && (code != "RBAC_MISSING" || f.Unread())
+		})
 	}
 	if about("NEVER_SYNCED", id) {
 		return "never"

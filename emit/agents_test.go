@@ -32,6 +32,7 @@ func TestAgentsSaysWhetherACommitIsUnknownOrNeverWas(t *testing.T) {
 			{Severity: migrate.Blocker, Code: "CREDENTIAL_MISSING", Repository: "flux/two-reasons"},
 			{Severity: migrate.Blocker, Code: "RBAC_MISSING", Repository: "flux/no-rights"},
 			{Severity: migrate.Warning, Code: "SIDECAR", Repository: "flux/else"},
+			{Severity: migrate.Warning, Code: "RBAC_MISSING", Message: "you may not list policies"}, // which tell nothing of commits
 			{Severity: migrate.Info, Code: "FLUX2_FOUND", Where: "namespace flux-system", Message: "in namespace flux-system: kustomize-controller v1.9.4"},
 		},
 	}

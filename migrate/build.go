@@ -221,7 +221,7 @@ func clusterFindings(inv Inventory, opts Options) []Finding {
 			Hint:    `use them with "--engine existing", or remove them`,
 		})
 	}
-	unread := slices.ContainsFunc(inv.Findings, func(f Finding) bool { return f.Code == "RBAC_MISSING" && f.Repository == "" })
+	unread := slices.ContainsFunc(inv.Findings, func(f Finding) bool { return f.Unread() && f.Repository == "" })
 	if len(inv.Agents) == 0 && !unread {
 		findings = append(findings, Finding{
 			Severity: Blocker, Code: "NO_AGENTS", Message: "no Flux v1 agent was found, so there is nothing to migrate",

@@ -45,6 +45,10 @@ type Finding struct {
 	Repository string `json:"repository,omitempty"`
 }
 
+// Unread reports whether the finding says that something may not be read that a plan
+// hangs on, and perhaps whether there are agents at all.
+func (f Finding) Unread() bool { return f.Code == "RBAC_MISSING" && f.Severity == Blocker }
+
 // String gives the finding on one line, for errors and logs.
 func (f Finding) String() string {
 	s := fmt.Sprintf("%s %s", f.Severity, f.Code)

@@ -106,7 +106,7 @@ func (o *migrateOptions) run(cmd *cobra.Command, s streams, k *kube, args []stri
 		sayIdle(s, &plan, opts.Decisions)
 	}
 	switch {
-	case stored == nil && slices.ContainsFunc(plan.Findings, func(f migrate.Finding) bool { return f.Code == "RBAC_MISSING" && f.Repository == "" }):
+	case stored == nil && slices.ContainsFunc(plan.Findings, func(f migrate.Finding) bool { return f.Unread() && f.Repository == "" }):
 		// What was not found may only not have been seen: the findings say so.
 	case stored == nil:
 		err = o.selectable(&plan)

@@ -192,7 +192,7 @@ func (o *rbacOptions) livePlan(ctx context.Context, s streams, k *kube) (*migrat
 			return nil, usage("--repo: there is no repository %s", id)
 		}
 	}
-	lacking := slices.ContainsFunc(inv.Findings, func(f migrate.Finding) bool { return f.Code == "RBAC_MISSING" })
+	lacking := slices.ContainsFunc(inv.Findings, migrate.Finding.Unread)
 	switch {
 	case len(known) == 0 && lacking:
 		return nil, &exitError{Code: exitBlocked, Err: errors.New("no Flux v1 agent was found, and you may not read everything where one could be"), Hints: []string{
