@@ -299,6 +299,32 @@ func TestNoSecretOfARepositoryIsSaved(t *testing.T) {
 	likeBefore(t, was, again)
 }
 
+// A kubeconfig that lies beside manifests is one to fluxd, too; its users' tokens,
+// passwords and keys are not saved, nor are they of a Secret in a list that is a patch.
+func TestWhatIdentifiesUsersOfAKubeconfigIsNotSaved(t *testing.T) {
+	const users = "users:\n- name: a\n  user: {token: MARKED-SECRET, client-key-data: TUFSS0VELVNFQ1JFVA==, client-certificate-data: TUFSS0VELVNFQ1JFVA==}\n- name: b\n  user:\n    username: b\n    password: MARKED-SECRET\n" +
+		"    auth-provider: {name: oidc, config: {id-token: MARKED-SECRET}}\n    exec: {command: x, env: [{name: A, value: MARKED-SECRET}], args: [--token=MARKED-SECRET]}\n- name: c\n"
+	const config = "apiVersion: v1\nkind: Config\ncurrent-context: kept-context\nclusters: [{name: c, cluster: {server: \"https://u:MARKED-SECRET@h\", proxy-url: \"http://u:MARKED-SECRET@proxy\"}}]\n" + users
+	was := readTree(t, treeOf("-- apps/kubeconfig.yaml --\n"+config+"-- apps/more.yaml --\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n---\n"+config+
+		"-- apps/overlay/kustomization.yaml --\nconfigMapGenerator:\n- name: k\n  files: [kubeconfig, broken]\npatches:\n- target: {name: a}\n  path: list.yaml\n"+
+		"-- apps/overlay/kubeconfig --\n"+config+"-- apps/overlay/broken --\n"+config+"{{ x }}\n"+
+		"-- apps/overlay/list.yaml --\napiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Secret\n  metadata: {name: a}\n  stringData: {a: MARKED-SECRET}\n"+
+		"-- elsewhere/kubeconfig --\n"+config+"-- kubeconfig.yaml --\n"+config+"-- main.tf --\nprovider \"helm\" {\n kubernetes {\n  config_path = \"kubeconfig.yaml\"\n }\n}\n"), func(o *CheckoutOptions) { o.Paths = []string{"apps"} })
+	is, text := saveAndOpen(t, was)
+	for what, shown := range map[string]string{"saved": text, "shown": asJSON(was), "shown of what is saved": asJSON(is)} {
+		for _, secret := range []string{"MARKED-SECRET", "TUFSS0VE"} {
+			if i := strings.Index(shown, secret); i >= 0 {
+				t.Errorf("%s is: %s", what, shown[max(0, i-200):i+40])
+			}
+		}
+	}
+	if strings.Count(text, "kept-context") != 3 {
+		t.Errorf("the kubeconfigs are not kept: %s", text)
+	}
+	wantFinding(t, is, NotSaved, "apps/overlay/broken")
+	likeBefore(t, was, is)
+}
+
 func TestAFileThatCannotBeReadWholeIsNotSaved(t *testing.T) {
 	was := readTree(t, treeOf("-- a.yaml --\napiVersion: v1\nkind: Secret\nmetadata: {name: a}\nstringData: {a: MARKED-SECRET}\n---\na: {MARKED-SECRET\n"), nil)
 	is, text := saveAndOpen(t, was)

@@ -23,9 +23,10 @@ var errNotMasked = errors.New("it cannot be read whole, so what is secret in it 
 // values of a document that SOPS encrypted in part, but for those in its metadata
 // and SOPS's own, of annotations too but for those of Flux. The values
 // that a kustomization file, or what configures a generator or transformer of it,
-// gives to Secrets are masked too, also where a patch may be of one. Documents without any stay byte by byte, and every document
-// begins on the line where it did, so that places hold. Passwords and queries in
-// URLs are masked in all of the text. If the file cannot be read, the error says so and
+// gives to Secrets are masked too, also where a patch may be of one, and what the users
+// of a kubeconfig identify themselves with. Documents without any stay byte by byte, and
+// every document begins on the line where it did, so that places hold. Passwords and
+// queries in URLs are masked in all of the text. If the file cannot be read, the error says so and
 // nothing may be used.
 func Mask(content []byte, mask func(string) string, limits Limits) ([]byte, error) {
 	docs, bad := decode(content, limits)
@@ -242,6 +243,9 @@ func (m *masker) walk(v any) {
 		if v["kind"] == "SecretGenerator" {
 			m.generator(v)
 		}
+		if users, ok := v["users"].([]any); ok && v["kind"] == "Config" {
+			m.users(users)
+		}
 		if list, ok := v["secretGenerator"].([]any); ok {
 			for _, e := range list {
 				m.generator(e)
@@ -358,6 +362,15 @@ func (m *masker) secret(s map[string]any) {
 	annotations, _ := metadata["annotations"].(map[string]any)
 	if _, ok := annotations["kubectl.kubernetes.io/last-applied-configuration"]; ok {
 		annotations["kubectl.kubernetes.io/last-applied-configuration"], m.changed = "{}", true
+	}
+}
+
+// users masks what a kubeconfig has users identify themselves with.
+func (m *masker) users(list []any) {
+	for _, e := range list {
+		if named, _ := e.(map[string]any); named["user"] != nil {
+			named["user"] = m.all(named["user"])
+		}
 	}
 }
 
@@ -513,7 +526,7 @@ func maskPatch(content []byte, target map[string]any, mask func(string) string) 
 	m := &masker{mask: mask}
 	switch tree := tree.(type) {
 	case map[string]any:
-		m.secret(tree)
+		m.merged(tree)
 	case []any:
 		for _, e := range tree {
 			operation, _ := e.(map[string]any)
@@ -525,7 +538,7 @@ func maskPatch(content []byte, target map[string]any, mask func(string) string) 
 				operation["value"], m.changed = maskAll(value, mask), true
 			case field == "":
 				if whole, ok := value.(map[string]any); ok {
-					m.secret(whole)
+					m.merged(whole)
 				}
 			}
 		}
@@ -536,9 +549,30 @@ func maskPatch(content []byte, target map[string]any, mask func(string) string) 
 	return json.Marshal(tree)
 }
 
-// secretTrace is what a Secret, or what makes one, or a document of SOPS has in any
-// spelling of YAML or JSON.
-var secretTrace = regexp.MustCompile(`(?i)["']?\bkind["']?\s*:\s*(?:[!&][^\s]*\s+)*["']?Secret|["']?\bsops["']?\s*:|\bENC\[AES256|\bstringData\b`)
+// merged masks a merge patch of what may be a Secret, each that a list of them holds,
+// and what else of secrets stands in it.
+func (m *masker) merged(patch map[string]any) {
+	if bearsSOPS(patch) {
+		m.sealed(patch)
+		return
+	}
+	m.secret(patch)
+	items, _ := patch["items"].([]any)
+	for _, e := range items {
+		if item, ok := e.(map[string]any); ok {
+			m.merged(item)
+		}
+	}
+	for field, value := range patch {
+		if field != "data" && field != "stringData" && field != "items" {
+			m.walk(value)
+		}
+	}
+}
+
+// secretTrace is what a Secret, or what makes one, or a document of SOPS, or a kubeconfig
+// has in any spelling of YAML or JSON.
+var secretTrace = regexp.MustCompile(`(?i)["']?\bkind["']?\s*:\s*(?:[!&][^\s]*\s+)*["']?(?:Secret|Config\b)|["']?\bsops["']?\s*:|\bENC\[AES256|\bstringData\b`)
 
 // MayHoldSecret reports whether a text that cannot be read as documents may hold a
 // Secret all the same.
