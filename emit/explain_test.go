@@ -3,6 +3,7 @@ package emit
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -277,6 +278,39 @@ func TestEveryLineOfWhatIsSeldomIsExplained(t *testing.T) {
 		if found := explained(t, report, subject); !strings.Contains(strings.Join(found[0].From, "|")+strings.Join(found[0].To, "|"), want) {
 			t.Errorf("%s: %+v, want %q", subject, found, want)
 		}
+	}
+}
+
+// Two objects may bear one name in two namespaces.
+func TestThePatchOfAnObjectIsNotExplainedByItsNamesake(t *testing.T) {
+	inv := fleetInventory(t, 1)
+	a := &inv.Agents[0]
+	ignored := func(namespace string) string {
+		return "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: twice, namespace: " + namespace + ", annotations: {fluxcd.io/ignore: 'true'}}\n"
+	}
+	a.Tree.(fstest.MapFS)["production/web/twice.yaml"] = &fstest.MapFile{Data: []byte(ignored("one") + "---\n" + ignored("two"))}
+	var err error
+	if a.Files, a.Objects, _, err = flux1.Load(a.Tree, flux1.LoadConfig{Repository: a.ID, Paths: a.Git.Paths, DefaultNamespace: "default", Kinds: inv.Cluster.Kinds}); err != nil {
+		t.Fatal(err)
+	}
+	report := Report{Plan: migrate.Build(inv, migrate.Options{}), Inventory: inv}
+	seen := 0
+	for _, k := range report.Plan.Repositories[0].Kustomizations {
+		patches, _, _ := unstructured.NestedSlice(k.Object, "spec", "patches")
+		for i := range patches {
+			if name, _, _ := unstructured.NestedString(patches[i].(map[string]any), "target", "name"); name != "^twice$" {
+				continue
+			}
+			seen++
+			namespace, _, _ := unstructured.NestedString(patches[i].(map[string]any), "target", "namespace")
+			found := explained(t, report, fmt.Sprintf("Kustomization/flux-system/%s .spec.patches[%d].patch", k.GetName(), i))
+			if len(found[0].From) != 1 || !strings.Contains(found[0].From[0], strings.Trim(namespace, "^$")) {
+				t.Errorf("the patch of what is in %s is from %q", namespace, found[0].From)
+			}
+		}
+	}
+	if seen != 2 {
+		t.Errorf("%d patches are of either", seen)
 	}
 }
 

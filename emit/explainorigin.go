@@ -278,6 +278,16 @@ func (e *explainer) patched(o writtenObject, at string) (from []string) {
 func selects(patch map[string]any, o *migrate.Object) bool {
 	kind, _, _ := unstructured.NestedString(patch, "target", "kind")
 	name, _, _ := unstructured.NestedString(patch, "target", "name")
+	group, _, _ := unstructured.NestedString(patch, "target", "group")
+	namespace, _, _ := unstructured.NestedString(patch, "target", "namespace")
+	written := o.Manifest.GetNamespace()
+	if o.NamespaceFilled {
+		written = "default" // as which Kustomize selects what Git writes without one
+	}
+	if o.Build == nil && namespace != "" && namespace != "^"+regexp.QuoteMeta(written)+"$" ||
+		group != "^"+regexp.QuoteMeta(o.Manifest.GroupVersionKind().Group)+"$" {
+		return false
+	}
 	plain := strings.TrimSuffix(strings.TrimPrefix(name, "^"), "$")
 	return kind == "^"+regexp.QuoteMeta(o.Manifest.GetKind())+"$" &&
 		(plain == regexp.QuoteMeta(o.Manifest.GetName()) || o.Build != nil && strings.Contains(regexp.QuoteMeta(o.Manifest.GetName()), plain))
