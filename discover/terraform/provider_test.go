@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -36,7 +38,8 @@ type applied struct {
 type appliedRelease struct {
 	Name      string         `json:"name"`
 	Namespace string         `json:"namespace"`
-	Values    map[string]any `json:"values"` // "(sensitive value)" where the provider hides one
+	Provider  string         `json:"provider,omitempty"` // its configuration, where that is not the default one
+	Values    map[string]any `json:"values"`             // "(sensitive value)" where the provider hides one
 }
 
 // What Terraform made stands in appliedFile, and what OpenTofu made of the forms
@@ -57,31 +60,17 @@ func (f form) recording() string {
 // hiddenValue is what the provider writes for a value of set_sensitive.
 const hiddenValue = "(sensitive value)"
 
-// readRun reads a form with the variables that the real program is run with.
-func readRun(t *testing.T, folder string) (form, Options) {
-	t.Helper()
-	f, opts := readForm(t, folder)
-	if f.RunVars != nil {
-		opts.Arguments = f.arguments(f.RunVars)
-	}
-	if opts.Workspace == "" {
-		opts.Workspace = "default"
-	}
-	return f, opts
-}
-
 // releasesOf evaluates a form, with the variables that it is applied with, and
 // without what is left out of it.
-func releasesOf(t *testing.T, folder string) (*Result, map[string]appliedRelease) {
+func releasesOf(t *testing.T, of run) (*Result, map[string]appliedRelease) {
 	t.Helper()
-	f, opts := readRun(t, folder)
-	r, err := Load(t.Context(), opts)
+	r, err := Load(t.Context(), of.options(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	out := map[string]appliedRelease{}
 	for _, h := range HelmReleases(t.Context(), r) {
-		if f.LeftOut[blockOf(h.Address)] != "" {
+		if of.leaves(h.Address) {
 			continue
 		}
 		if len(h.Unknown) > 0 {
@@ -90,10 +79,20 @@ func releasesOf(t *testing.T, folder string) (*Result, map[string]appliedRelease
 		x := appliedRelease{Values: map[string]any{}}
 		x.Name, _ = h.Name.Str()
 		x.Namespace, _ = h.Namespace.Str()
+		x.setProvider(h.Provider)
 		if m, ok := shownValues(h.Values).(map[string]any); ok {
 			x.Values = m
 		}
-		out[h.Address] = x
+		for _, path := range of.open(h.Address) {
+			n := h.Namespace
+			if path[0] == "values" {
+				n = h.Values.Lookup(path[1:]...)
+			}
+			if n == nil || n.Kind != Unknown {
+				t.Errorf("%s: %q is said to be open, and known", h.Address, path)
+			}
+		}
+		out[h.Address] = of.comparable(h.Address, x, x)
 	}
 	return r, out
 }
@@ -130,29 +129,6 @@ func readRecording(t *testing.T, file string, into any) {
 	}
 }
 
-// formFolders are the folders of forms that the real program applies and those
-// that it only plans, and of the others why it does neither.
-func formFolders(t *testing.T) (applied, planned []string, reasons map[string]string) {
-	t.Helper()
-	dirs, err := filepath.Glob("testdata/forms/*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	reasons = map[string]string{}
-	for _, dir := range dirs {
-		name := filepath.Base(dir)
-		switch f, _ := readForm(t, dir); {
-		case f.NotRun != "":
-			reasons[name] = f.NotRun
-		case f.Planned:
-			planned = append(planned, name)
-		default:
-			applied = append(applied, name)
-		}
-	}
-	return applied, planned, reasons
-}
-
 // What each form gives Helm equals what Terraform and the real helm provider
 // gave it. A form that they cannot run says why.
 func TestReleasesAreThoseThatTerraformAndTheHelmProviderMake(t *testing.T) {
@@ -162,24 +138,36 @@ func TestReleasesAreThoseThatTerraformAndTheHelmProviderMake(t *testing.T) {
 		readRecording(t, file, &recording)
 		made[file] = recording
 	}
-	run, _, reasons := formFolders(t)
-	for _, name := range run {
-		t.Run(name, func(t *testing.T) {
-			folder := filepath.Join("testdata/forms", name)
-			f, _ := readForm(t, folder)
-			want := made[f.recording()]
-			recorded, ok := want.Forms[name]
+	runs, _, reasons := formRuns(t)
+	forms, left := map[string]bool{}, map[string]map[string]bool{}
+	for file, recording := range made {
+		left[file] = map[string]bool{}
+		for name := range recording.Forms {
+			left[file][name] = true
+		}
+	}
+	for _, run := range runs {
+		t.Run(run.Name, func(t *testing.T) {
+			want := made[run.recording()]
+			recorded, ok := want.Forms[run.Name]
 			if !ok {
-				t.Fatalf("%s is not recorded in %s; run this package's tests with -update where the program that reads it is on PATH", name, f.recording())
+				t.Fatalf("%s is not recorded in %s; run this package's tests with -update where the program that reads it is on PATH", run.Name, run.recording())
 			}
-			_, got := releasesOf(t, folder)
+			_, got := releasesOf(t, run)
 			if d := cmp.Diff(generic(t, recorded), generic(t, got)); d != "" {
-				t.Errorf("%s is evaluated differently (-%s, %s +here):\n%s", name, want.Terraform, want.Providers, d)
+				t.Errorf("%s is evaluated differently (-%s, %s +here):\n%s", run.Name, want.Terraform, want.Providers, d)
 			}
 		})
+		forms[run.Folder] = true
+		delete(left[run.recording()], run.Name)
 	}
-	if len(run) < 39 {
-		t.Errorf("only %d forms are compared", len(run))
+	if len(forms) < 55 {
+		t.Errorf("only %d forms are compared", len(forms))
+	}
+	for file, names := range left {
+		if len(names) > 0 {
+			t.Errorf("%s holds %q, which nothing runs", file, sortedKeys(names))
+		}
 	}
 	for name, why := range reasons {
 		t.Logf("%s is not run: %s", name, why)
@@ -217,34 +205,29 @@ func terraformProgram(t *testing.T, recording string, onPath bool) string {
 // tofu applies only what no Terraform reads.
 func TestTheRecordedReleasesAreTheHelmProviders(t *testing.T) {
 	program := terraformProgram(t, appliedFile, *update)
-	run, _, _ := formFolders(t)
+	runs, _, _ := formRuns(t)
 	file, isTofu := appliedFile, filepath.Base(program) == "tofu"
 	if isTofu {
 		file = tofuFile
 	}
-	run = slices.DeleteFunc(run, func(name string) bool {
-		f, _ := readForm(t, filepath.Join("testdata/forms", name))
-		return f.OpenTofu && !isTofu || *update && f.recording() != file
+	runs = slices.DeleteFunc(runs, func(r run) bool {
+		return r.OpenTofu && !isTofu || *update && r.recording() != file
 	})
 	if !*update && os.Getenv("LONG") == "" {
-		pick := rand.New(rand.NewPCG(7, uint64(len(run))))
-		pick.Shuffle(len(run), func(i, j int) { run[i], run[j] = run[j], run[i] })
-		run = run[:6]
+		pick := rand.New(rand.NewPCG(7, uint64(len(runs))))
+		pick.Shuffle(len(runs), func(i, j int) { runs[i], runs[j] = runs[j], runs[i] })
+		runs = runs[:6]
 	}
 	providers := []tfprovider.Provider{tfprovider.Helm, tfprovider.Kubernetes, tfprovider.Null}
 	lab := newTerraformLab(t, program, providers...)
 	got := applied{Terraform: lab.version(t), Providers: providersText(providers), Forms: map[string]map[string]appliedRelease{}}
-	for _, name := range run {
-		t.Run(name, func(t *testing.T) {
-			folder := filepath.Join("testdata/forms", name)
-			if f, _ := readForm(t, folder); f.Needs != "" && os.Getenv("TERRAFORM_PLUGINS") == "" {
-				t.Skipf("TERRAFORM_PLUGINS names no folder with the provider %s; what it made is recorded in %s and compared by another test", f.Needs, file)
-			}
-			releases := lab.apply(t, folder)
-			got.Forms[name] = releases
-			_, ours := releasesOf(t, folder)
+	for _, run := range runs {
+		t.Run(run.Name, func(t *testing.T) {
+			releases := lab.with(t, run, file).apply(t, run)
+			got.Forms[run.Name] = releases
+			_, ours := releasesOf(t, run)
 			if d := cmp.Diff(generic(t, releases), generic(t, ours)); d != "" {
-				t.Errorf("%s is evaluated differently (-terraform +here):\n%s", name, d)
+				t.Errorf("%s is evaluated differently (-terraform +here):\n%s", run.Name, d)
 			}
 		})
 	}
@@ -253,14 +236,17 @@ func TestTheRecordedReleasesAreTheHelmProviders(t *testing.T) {
 		// which it may have needed fewer.
 		before := applied{}
 		readRecording(t, file, &before)
-		for _, name := range run {
+		for _, run := range runs {
+			name := run.Name
 			if _, ok := got.Forms[name]; ok {
 				continue
 			}
 			if before.Terraform != got.Terraform || !strings.HasPrefix(got.Providers, before.Providers) {
 				t.Fatalf("%s was recorded with %s and %s; record all forms with %s and %s", name, before.Terraform, before.Providers, got.Terraform, got.Providers)
 			}
-			got.Forms[name] = before.Forms[name]
+			if was, ok := before.Forms[name]; ok {
+				got.Forms[name] = was
+			}
 		}
 		record(t, file, got)
 	}
@@ -314,7 +300,12 @@ func (l testLog) Write(p []byte) (int, error) {
 // terraformLab runs terraform against a control plane.
 type terraformLab struct {
 	program, kubeconfig, home string
-	plugins                   []string
+	plugins                   []string          // folders, for -plugin-dir
+	given                     string            // TERRAFORM_PLUGINS
+	versions                  map[string]string // of providers, by their sources
+	flat                      bool              // Terraform 0.11: it finds providers by the names of their files, and prints no JSON
+	env                       []string
+	repository                string // the URL of a chart repository without charts
 	client                    kubernetes.Interface
 }
 
@@ -324,8 +315,9 @@ func newTerraformLab(t *testing.T, program string, providers ...tfprovider.Provi
 	if err != nil {
 		t.Fatal(err)
 	}
-	if more := os.Getenv("TERRAFORM_PLUGINS"); more != "" {
-		plugins = append(plugins, more)
+	given := os.Getenv("TERRAFORM_PLUGINS")
+	if given != "" {
+		plugins = append(plugins, given)
 	}
 	cp, err := controlplane.Start(t.Context(), controlplane.Options{Dir: filepath.Join(t.TempDir(), "cp"), Log: testLog{t}})
 	if err != nil {
@@ -336,19 +328,26 @@ func newTerraformLab(t *testing.T, program string, providers ...tfprovider.Provi
 			t.Error(err)
 		}
 	})
-	return &terraformLab{
-		program: program, plugins: plugins, kubeconfig: withContexts(t, cp.Kubeconfig, "main", "apps"), home: t.TempDir(),
-		client: kubernetes.NewForConfigOrDie(cp.Config()),
+	repository := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, "apiVersion: v1\nentries: {}\n")
+	}))
+	t.Cleanup(repository.Close)
+	lab := &terraformLab{
+		program: program, plugins: plugins, given: given, versions: versionsOf(providers), repository: repository.URL,
+		kubeconfig: withContexts(t, cp.Kubeconfig, "main", "apps"), home: t.TempDir(), client: kubernetes.NewForConfigOrDie(cp.Config()),
 	}
+	writeFile(t, filepath.Join(lab.home, ".kube", "config"), readText(t, lab.kubeconfig))
+	return lab
 }
 
 func (l *terraformLab) run(t *testing.T, dir string, env []string, args ...string) []byte {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), l.program, args...)
 	cmd.Dir = dir
-	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, "TF_") || strings.HasPrefix(e, "HELM_") }),
+	foreign := regexp.MustCompile("^(TF|HELM|TERRAGRUNT|TG)_")
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), foreign.MatchString),
 		"CHECKPOINT_DISABLE=1", "KUBE_CONFIG="+l.kubeconfig, "KUBE_CONFIG_PATH="+l.kubeconfig, "KUBECONFIG="+l.kubeconfig, "HOME="+l.home)
-	cmd.Env = append(cmd.Env, env...)
+	cmd.Env = append(append(cmd.Env, l.env...), env...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -371,26 +370,35 @@ func (l *terraformLab) version(t *testing.T) string {
 
 // apply applies a copy of a form and returns the releases that it made. What
 // says which chart is installed is overridden: a chart without objects lies
-// beside the configuration, since no chart repository can be reached.
-func (l *terraformLab) apply(t *testing.T, folder string) map[string]appliedRelease {
+// beside the configuration, and a chart repository without charts is served,
+// since no other can be reached.
+func (l *terraformLab) apply(t *testing.T, of run) map[string]appliedRelease {
 	t.Helper()
-	f, opts := readRun(t, folder)
-	r, ours := releasesOf(t, folder)
-	tree := t.TempDir()
-	if err := os.CopyFS(tree, os.DirFS(folder)); err != nil {
-		t.Fatal(err)
-	}
-	dir := filepath.Join(tree, f.Dir)
-	leaveOut(t, dir, f.LeftOut)
+	opts := of.options(t)
+	r, ours := releasesOf(t, of)
+	tree, dir := of.copy(t)
 	writeFile(t, filepath.Join(dir, "testchart", "Chart.yaml"), "apiVersion: v2\nname: flux\nversion: 1.13.3\n")
+	unset := "null"
+	if l.flat {
+		unset = `""`
+	}
+	bodies := map[string]string{
+		"helm_release":    "  chart = \"./testchart\"\n  repository = " + unset + "\n  version = " + unset + "\n  wait = false\n  create_namespace = true\n",
+		"helm_template":   "  chart = \"./testchart\"\n  repository = null\n  version = null\n",
+		"helm_repository": fmt.Sprintf("  url = %q\n", l.repository),
+	}
 	overrides := map[string]string{}
 	for _, b := range r.Blocks {
-		if b.Type != "helm_release" || f.LeftOut[b.Address] != "" {
+		body := bodies[b.Type]
+		if body == "" || of.leaves(b.Address) {
 			continue
 		}
-		name := b.Address[strings.LastIndex(b.Address, "helm_release.")+len("helm_release."):]
+		name, kind := b.Address[strings.LastIndex(b.Address, b.Type+".")+len(b.Type+"."):], "resource"
+		if b.Mode == "data" {
+			kind = "data"
+		}
 		at := filepath.Join(tree, filepath.Dir(filepath.FromSlash(b.Position.File)), "zz_override.tf")
-		block := fmt.Sprintf("resource \"helm_release\" %q {\n  chart = %q\n  repository = null\n  version = null\n  wait = false\n  create_namespace = true\n}\n", name, "./testchart")
+		block := fmt.Sprintf("%s %q %q {\n%s}\n", kind, b.Type, name, body)
 		if !strings.Contains(overrides[at], block) {
 			overrides[at] += block
 		}
@@ -400,24 +408,33 @@ func (l *terraformLab) apply(t *testing.T, folder string) map[string]appliedRele
 	}
 	defer l.forget(t)
 	env, args := inputs(opts)
-	l.init(t, dir)
-	if opts.Workspace != "" && opts.Workspace != "default" {
+	l.init(t, dir, filepath.Join(tree, filepath.FromSlash(r.loader.dir)))
+	if selected := l.run(t, dir, nil, "workspace", "show"); string(bytes.TrimSpace(selected)) != opts.Workspace {
 		l.run(t, dir, nil, "workspace", "new", "-no-color", opts.Workspace)
 	}
 	l.run(t, dir, env, append([]string{"apply", "-auto-approve", "-input=false", "-no-color"}, args...)...)
-	show := l.run(t, dir, nil, "show", "-json")
-	l.compareStates(t, r, show, dir, ours, f)
-
-	var all struct {
-		Values struct {
-			Root providerModule `json:"root_module"`
-		}
-	}
-	if err := json.Unmarshal(show, &all); err != nil {
-		t.Fatal(err)
-	}
+	pulled := l.run(t, dir, nil, "state", "pull")
 	out := map[string]appliedRelease{}
-	all.Values.Root.collect(t, out)
+	if l.flat {
+		compareStates(t, r, map[string][]byte{"3": pulled}, ours, of)
+		collectState3(t, pulled, out)
+	} else {
+		show := l.run(t, dir, nil, "show", "-json")
+		compareStates(t, r, map[string][]byte{"show": show, "4": pulled}, ours, of)
+		var all struct {
+			Values struct {
+				Root providerModule `json:"root_module"`
+			}
+		}
+		if err := json.Unmarshal(show, &all); err != nil {
+			t.Fatal(err)
+		}
+		all.Values.Root.collect(t, out)
+		setProviders(t, pulled, out)
+	}
+	for address, x := range out {
+		out[address] = of.comparable(address, x, ours[address])
+	}
 	return out
 }
 
@@ -436,15 +453,6 @@ func inputs(opts Options) (env, args []string) {
 	return env, args
 }
 
-func (l *terraformLab) init(t *testing.T, dir string) {
-	t.Helper()
-	args := []string{"init", "-input=false", "-no-color"}
-	for _, p := range l.plugins {
-		args = append(args, "-plugin-dir="+p)
-	}
-	l.run(t, dir, nil, args...)
-}
-
 func writeFile(t *testing.T, name, text string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
@@ -461,7 +469,7 @@ type providerModule struct {
 		Address, Type string
 		Values        struct {
 			Name, Namespace string
-			Metadata        []struct{ Values string }
+			Metadata        json.RawMessage // a list of one, or since helm 3 that one
 		}
 	}
 	ChildModules []providerModule `json:"child_modules"`
@@ -473,40 +481,77 @@ func (m providerModule) collect(t *testing.T, into map[string]appliedRelease) {
 		if r.Type != "helm_release" {
 			continue
 		}
-		x := appliedRelease{Name: r.Values.Name, Namespace: r.Values.Namespace, Values: map[string]any{}}
-		if len(r.Values.Metadata) != 1 {
-			t.Fatalf("%s has no metadata", r.Address)
+		var metadata struct{ Values string }
+		if err := json.Unmarshal(bytes.Trim(r.Values.Metadata, "[]"), &metadata); err != nil {
+			t.Fatalf("%s has no metadata: %v", r.Address, err)
 		}
-		if text := r.Values.Metadata[0].Values; text != "" && text != "null" {
-			if err := json.Unmarshal([]byte(text), &x.Values); err != nil {
-				t.Fatalf("%s: %v", r.Address, err)
-			}
-		}
-		into[r.Address] = x
+		into[r.Address] = newAppliedRelease(t, r.Values.Name, r.Values.Namespace, metadata.Values)
 	}
 	for _, c := range m.ChildModules {
 		c.collect(t, into)
 	}
 }
 
-// compareStates reads the state both ways, and demands that every instance is
-// paired with its configuration and holds the values that were evaluated.
-func (l *terraformLab) compareStates(t *testing.T, r *Result, show []byte, dir string, ours map[string]appliedRelease, f form) {
+// newAppliedRelease is a release with the values that the provider keeps of it.
+func newAppliedRelease(t *testing.T, name, namespace, values string) appliedRelease {
 	t.Helper()
-	texts := map[string][]byte{"show": show}
-	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
-		if err != nil || d.Name() != "terraform.tfstate" || strings.Contains(p, ".terraform"+string(filepath.Separator)) {
-			return err
+	x := appliedRelease{Name: name, Namespace: namespace, Values: map[string]any{}}
+	if values != "" && values != "null" {
+		if err := json.Unmarshal([]byte(values), &x.Values); err != nil {
+			t.Fatalf("%s: %v", name, err)
 		}
-		data, err := os.ReadFile(p)
-		if strings.Contains(p, "terraform.tfstate.d") || texts["4"] == nil {
-			texts["4"] = data
-		}
-		return err
-	})
+	}
+	return x
+}
+
+func (x *appliedRelease) setProvider(ref ProviderRef) {
+	if x.Provider = ref.String(); x.Provider == "helm" {
+		x.Provider = ""
+	}
+}
+
+// setProviders reads of which configuration of its provider each release is,
+// which "show" does not tell.
+func setProviders(t *testing.T, state []byte, releases map[string]appliedRelease) {
+	t.Helper()
+	s, err := ReadState(t.Context(), bytes.NewReader(state), Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, r := range s.Resources {
+		if x, ok := releases[r.Address]; ok {
+			x.setProvider(providerRef(r.Provider))
+			releases[r.Address] = x
+		}
+	}
+}
+
+// collectState3 reads the releases of a state of Terraform 0.11.
+func collectState3(t *testing.T, state []byte, into map[string]appliedRelease) {
+	t.Helper()
+	var all struct {
+		Modules []struct {
+			Resources map[string]struct {
+				Type    string
+				Primary struct{ Attributes map[string]string }
+			}
+		}
+	}
+	if err := json.Unmarshal(state, &all); err != nil || len(all.Modules) != 1 {
+		t.Fatalf("the state has %d modules: %v", len(all.Modules), err)
+	}
+	for key, x := range all.Modules[0].Resources {
+		if x.Type == "helm_release" {
+			address := regexp.MustCompile(`\.(\d+)$`).ReplaceAllString(key, "[$1]")
+			into[address] = newAppliedRelease(t, x.Primary.Attributes["name"], x.Primary.Attributes["namespace"], x.Primary.Attributes["metadata.0.values"])
+		}
+	}
+}
+
+// compareStates reads the state in each format, and demands that every instance
+// is paired with its configuration and holds the values that were evaluated.
+func compareStates(t *testing.T, r *Result, texts map[string][]byte, ours map[string]appliedRelease, of run) {
+	t.Helper()
 	for version, text := range texts {
 		s, err := ReadState(t.Context(), bytes.NewReader(text), Limits{})
 		if err != nil {
@@ -517,7 +562,7 @@ func (l *terraformLab) compareStates(t *testing.T, r *Result, show []byte, dir s
 		}
 		paired := 0
 		for _, m := range MatchState(r, s, "helm_release") {
-			if f.LeftOut[blockOf(m.Address)] != "" {
+			if of.leaves(m.Address) {
 				continue
 			}
 			if m.Config == nil || m.State == nil || m.Config.Address != m.Address {
@@ -527,12 +572,20 @@ func (l *terraformLab) compareStates(t *testing.T, r *Result, show []byte, dir s
 			paired++
 			x := m.State.Release
 			got := appliedRelease{Name: x.Name, Namespace: x.Namespace, Values: map[string]any{}}
+			if got.setProvider(providerRef(m.State.Provider)); version == "show" {
+				got.Provider = ours[m.Address].Provider // it names no configuration
+			}
 			if x.Values != nil {
-				if v, ok := shownValues(x.Values).(map[string]any); ok {
+				switch v := shownValues(x.Values).(type) {
+				case map[string]any:
 					got.Values = v
+				case string: // hidden as a whole, since a part of them is sensitive
+					if v == hiddenValue && strings.Contains(fmt.Sprint(ours[m.Address].Values), hiddenValue) {
+						got.Values = ours[m.Address].Values
+					}
 				}
 			}
-			if d := cmp.Diff(generic(t, ours[m.Address]), generic(t, got)); d != "" {
+			if d := cmp.Diff(generic(t, ours[m.Address]), generic(t, of.comparable(m.Address, got, ours[m.Address]))); d != "" {
 				t.Errorf("%s: the state of %s differs (-evaluated +state):\n%s", version, m.Address, d)
 			}
 			if x.Chart != "flux" || x.Version != "1.13.3" || x.Revision != 1 || x.Status != "deployed" {
@@ -557,6 +610,9 @@ func (l *terraformLab) forget(t *testing.T) {
 		if err := l.client.CoreV1().Secrets(s.Namespace).Delete(ctx, s.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
 			t.Fatal(err)
 		}
+	}
+	if err := l.client.CoreV1().ConfigMaps(metav1.NamespaceDefault).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "owner=helm"}); err != nil {
+		t.Fatal(err)
 	}
 	namespaces := l.client.CoreV1().Namespaces()
 	// Namespaces go by and by, once their controller has emptied them.

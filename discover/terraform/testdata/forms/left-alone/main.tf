@@ -9,6 +9,7 @@ resource "kubernetes_deployment" "flux" {
   spec {
     replicas = 1
     template {
+      metadata { labels = { app = "flux" } }
       spec {
         container {
           name  = "flux"
