@@ -1,9 +1,11 @@
 package cutover
 
 import (
+	"maps"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 )
 
@@ -117,5 +119,36 @@ func TestPathsThroughListsAreFoundAndWritten(t *testing.T) {
 	}
 	if set(map[string]any{"spec": "text"}, env("X"), "1") {
 		t.Error("wrote through a text")
+	}
+}
+
+// Labels that a Flux v2 left which is gone are part of what an object was.
+func TestOwnerLabelsGoBackToWhatTheyWere(t *testing.T) {
+	ours := &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{"name": "team-web", "namespace": "flux-system"}}}
+	r := &repository{j: &journal{plan: &planSlice{}}}
+	r.j.plan.Repository.Kustomizations = []*unstructured.Unstructured{ours}
+	object := func(labels map[string]string) *unstructured.Unstructured {
+		u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "a", "namespace": "team"}}}
+		u.SetLabels(labels)
+		return u
+	}
+	adopted := map[string]string{"app": "web", ownerName: "team-web", ownerNamespace: "flux-system"}
+	for name, before := range map[string]map[string]string{
+		"none":                     {"app": "web"},
+		"of one that is gone":      {"app": "web", ownerName: "apps", ownerNamespace: "flux-system"},
+		"of one without namespace": {"app": "web", ownerName: "apps"},
+	} {
+		for _, f := range []fate{unchanged, changedInGit} {
+			want := object(adopted)
+			r.restoreMetadata(want, &heldObject{Object: object(before)}, f)
+			if !maps.Equal(want.GetLabels(), before) {
+				t.Errorf("%s: %v", name, want.GetLabels())
+			}
+		}
+	}
+	taken := map[string]string{ownerName: "theirs", ownerNamespace: "elsewhere"}
+	want := object(taken)
+	if r.restoreMetadata(want, &heldObject{Object: object(nil)}, changedInGit); !maps.Equal(want.GetLabels(), taken) {
+		t.Errorf("labels of somebody else are taken away: %v", want.GetLabels())
 	}
 }

@@ -621,7 +621,9 @@ func (r *repository) restoreMetadata(want *unstructured.Unstructured, held *held
 	}
 	if r.ownedByOurs(labels) {
 		for _, key := range []string{ownerName, ownerNamespace} {
-			if _, was := heldLabels[key]; !was {
+			if value, was := heldLabels[key]; was { // of a Flux v2 that is gone
+				labels[key] = value
+			} else {
 				delete(labels, key)
 			}
 		}
