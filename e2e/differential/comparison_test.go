@@ -39,6 +39,9 @@ func TestEachWayToBeWrongIsSeen(t *testing.T) {
 		"adopted, and another image":       {&planned{Verb: "adopt"}, plain, image, "", "changes: [.spec.template.spec.containers.image]"},
 		"deleted by force, as foretold":    {&planned{Verb: "conflict", Why: "it would be deleted and made anew"}, plain, nil, "ReconciliationFailed", ""},
 		"refused, and gone":                {&planned{Verb: "conflict", Why: "the dry-run was refused"}, plain, nil, "ReconciliationFailed", "is gone"},
+		"owned by nobody that is there":    {&planned{Verb: "conflict", Why: "Kustomization elsewhere/other owns it"}, plain, marked, "", "no other Kustomization is there"},
+		"refused, and applied":             {&planned{Verb: "conflict", Why: "the dry-run was refused"}, plain, image, "ReconciliationFailed", "changes: [.spec.template"},
+		"refused, as foretold":             {&planned{Verb: "conflict", Why: "the dry-run was refused"}, plain, plain, "ReconciliationFailed", ""},
 		"adopted, and gone":                {&planned{Verb: "adopt"}, plain, nil, "", "is gone"},
 		"adopted, and noted anew":          {&planned{Verb: "adopt"}, old, now, "", ""},
 		"a person's note that goes":        {&planned{Verb: "adopt"}, noted("admin"), now, "", "changes: [.metadata.annotations.admitted-by]"},
@@ -123,12 +126,12 @@ func TestAProofThatShrugsIsSeen(t *testing.T) {
 func TestAnObjectOfTwoRepositoriesHoldsBothBack(t *testing.T) {
 	const id, own = "c000-a_both__ConfigMap", "c000-a_own__ConfigMap"
 	first := &played{prefix: "c000", team: fleet.Team{Release: "flux-c000"}}
-	twin := &played{prefix: "c000", team: fleet.Team{Release: "flux-c000twin"}, of: first}
+	twin := &played{prefix: "c000", team: fleet.Team{Release: "flux-c000-twin"}, of: first}
 	before := auditor.Dump{id: {"metadata": map[string]any{"name": "both"}, "data": map[string]any{"a": "b"}}}
 	changed := auditor.Dump{id: {"metadata": map[string]any{"name": "both"}, "data": map[string]any{"a": "c"}}, own: {"metadata": map[string]any{"name": "own"}}}
 	blocker := finding{Severity: "blocker", Code: "OBJECT_IN_TWO_REPOSITORIES", Subject: first.id() + " " + id, Repository: first.id()}
-	note, another := blocker, blocker
-	note.Severity, another.Subject = "warning", first.id()+" "+own
+	note, another, otherwise := blocker, blocker, blocker
+	note.Severity, another.Subject, otherwise.Code = "warning", first.id()+" "+own, "OBJECT_CHANGES"
 	for name, c := range map[string]struct {
 		after    auditor.Dump
 		findings []finding
@@ -138,6 +141,7 @@ func TestAnObjectOfTwoRepositoriesHoldsBothBack(t *testing.T) {
 		"not held back":       {changed, nil, "nothing holds this one back"},
 		"only told":           {changed, []finding{note}, "nothing holds this one back"},
 		"another object held": {changed, []finding{another}, "nothing holds this one back"},
+		"for another reason":  {changed, []finding{otherwise}, "nothing holds this one back"},
 		"held back, and gone": {auditor.Dump{own: changed[own]}, []finding{blocker}, "and is gone"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -190,6 +194,7 @@ func TestTheSeedsReachEachCornerOfTheGenerator(t *testing.T) {
 	corners := []string{"confined", "confined by itself", "confined to one", "outside, made by others", "one file for a path", "one path in another", "linked",
 		"encrypted with age", "encrypted with pgp", "refused", "changed by a webhook", "a late webhook", "noted by a webhook", "twin",
 		"by kubectl", "edited", "patched by JSON", "autoscaled", "acted on while planned", "acted on after planning", "HelmRelease", "a submodule", "Git LFS", "ahead",
+		"a folder called files", "a circle", "a circle beside an idle path", "a flat twin",
 		"two environments", "a generator that is refused", "two generators"}
 	acts := func(c Case, is func(Act) bool) bool { return slices.ContainsFunc(c.Acts, is) }
 	for seed := range int64(300) {
@@ -213,6 +218,11 @@ func TestTheSeedsReachEachCornerOfTheGenerator(t *testing.T) {
 			count("a late webhook", a.Late)
 		}
 		count("twin", c.Twin != nil)
+		holds := func(name string) bool { return c.Commits[0].Files[path.Join(append(c.Paths, "")[0], name)] != "" }
+		count("a folder called files", holds("files/cm.yaml") && holds("loose.yaml"))
+		count("a circle", holds("circle-c/ns.yaml"))
+		count("a circle beside an idle path", holds("circle-c/ns.yaml") && slices.Contains(c.Paths, "idle"))
+		count("a flat twin", c.Twin != nil && len(c.Twin.Paths) == 0 && holds("twin/cm.yaml"))
 		count("by kubectl", acts(c, func(a Act) bool { return a.Do == "kubectl" }))
 		count("edited", acts(c, func(a Act) bool { return a.Edit != "" }))
 		count("patched by JSON", acts(c, func(a Act) bool { return slices.Contains(a.Args, "--type=json") }))

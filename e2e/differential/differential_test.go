@@ -127,6 +127,9 @@ const madeFirst = "is itself made first"
 // recreated are words of the plan for what force: enabled deletes.
 const recreated = "deleted and made anew"
 
+// refused are words of the plan for what the API server does not take.
+const refused = "the dry-run was refused"
+
 // unsteady are words of the plan for what somebody writes to all the time.
 const unsteady = "changes faster than it can be tried"
 
@@ -510,12 +513,15 @@ func builds(o planned) bool {
 	return o.Verb != "unmanage" && o.Verb != "stale" && o.Application != "" && !strings.Contains(o.Why, unbuilt)
 }
 
+// twice are the findings that say that somebody else applies an object as well.
+var twice = []string{"OBJECT_IN_TWO_REPOSITORIES", "OBJECT_IN_TWO_AGENTS", "OTHER_AGENT"}
+
 // contested compares an object that two Kustomizations apply: who wins is not
 // told, so both repositories must be held back.
 func (c *comparison) contested(one *played, o planned) {
 	c.sum.contested++
 	if !slices.ContainsFunc(c.of(one), func(f finding) bool {
-		return f.Severity == "blocker" && strings.HasSuffix(f.Subject, o.ID)
+		return f.Severity == "blocker" && strings.HasSuffix(f.Subject, o.ID) && slices.Contains(twice, f.Code)
 	}) {
 		c.fail(one, "%s is applied by two repositories, and nothing holds this one back: %s", o.ID, codes(c.of(one)))
 	}
@@ -616,7 +622,13 @@ func (c *comparison) object(one *played, r *repository, o planned) {
 		if o.Verb == "change" && template && workload(o.ID) {
 			say("its pods are replaced: %v", fields)
 		}
-	case o.Verb == "conflict": // its Kustomization fails, or another one owns it
+	case o.Verb == "conflict" && strings.Contains(o.Why, " owns it"):
+		say("no other Kustomization is there")
+	case o.Verb == "conflict" && strings.Contains(o.Why, refused):
+		if len(fields) > 0 {
+			say("changes: %v", fields)
+		}
+	case o.Verb == "conflict": // two applications of one repository hold it
 	default:
 		say("there is no such verb")
 	}

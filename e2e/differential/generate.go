@@ -24,6 +24,7 @@ func Generate(seed int64) Case {
 	g.scaled()
 	g.charted()
 	g.mishap()
+	g.corners(seed)
 	g.c.Commits = append(g.c.Commits, Commit{Files: g.files, Links: g.links(), Submodules: g.submodules()})
 	g.narrow()
 	g.encrypt()
@@ -37,7 +38,49 @@ func Generate(seed int64) Case {
 		g.act()
 	}
 	g.note()
+	g.flat(seed)
 	return g.c
+}
+
+// apart is for what is drawn beside the rest, so that this stays as it was.
+func apart(seed int64, what uint64) *rand.Rand { return rand.New(rand.NewPCG(uint64(seed), what)) }
+
+// corners are layouts that the rest does not come to: a folder that is called as
+// files beside folders are, and folders that need each other's namespaces, beside a
+// path of which nothing is applied.
+func (g *generator) corners(seed int64) {
+	random := apart(seed, 0x636f726e)
+	configMap := func(name, namespace string) string {
+		return "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + place + "-" + name + ", namespace: " + place + "-" + namespace + "}\ndata: {k: v}\n"
+	}
+	if random.IntN(100) < 12 {
+		g.files[g.under("files", "cm.yaml")] = configMap("files", "a")
+		g.files[g.under("loose.yaml")] = configMap("loose", "b")
+	}
+	if random.IntN(100) < 8 && len(g.c.Allowed) == 0 {
+		for one, other := range map[string]string{"c": "d", "d": "c"} {
+			g.files[g.under("circle-"+one, "ns.yaml")] = "apiVersion: v1\nkind: Namespace\nmetadata: {name: " + place + "-" + one + "}\n"
+			g.files[g.under("circle-"+one, "cm.yaml")] = configMap("circle", other)
+		}
+		if len(g.c.Paths) > 0 {
+			g.c.Paths = append(g.c.Paths, "idle")
+			g.files["idle/values.yaml"] = "replicaCount: 1\n"
+		}
+	}
+}
+
+// flat makes the second agent, in half of the cases that have one, apply the whole
+// of a repository whose name is that of a folder of the first, too.
+func (g *generator) flat(seed int64) {
+	if g.c.Twin == nil || apart(seed, 0x666c6174).IntN(2) == 0 {
+		return
+	}
+	g.files[g.under("twin", "cm.yaml")] = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + place + "-folder, namespace: " + place + "-b}\ndata: {k: v}\n"
+	files := map[string]string{}
+	for name, text := range g.c.Twin.Commits[0].Files {
+		files[path.Base(name)] = text
+	}
+	g.c.Twin.Paths, g.c.Twin.Commits[0].Files = nil, files
 }
 
 type generator struct {

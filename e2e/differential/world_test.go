@@ -518,7 +518,7 @@ func (c *played) asTeam() fleet.Team {
 	}
 	name := c.prefix
 	if c.of != nil {
-		name += "twin"
+		name += "-twin" // which begins as the other's does
 	}
 	team := fleet.Team{Name: name, Repo: name, Branch: "main", Release: "flux-" + name, AgentNamespace: fleet.AgentNamespace, Values: values, Files: c.contents(c.Commits[0])}
 	values["env"] = map[string]any{"secretName": team.CredentialsSecret()}
