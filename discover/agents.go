@@ -114,6 +114,7 @@ func (w *witness) newAgent(d *appsv1.Deployment, c *corev1.Container) *agent {
 	a.Namespace, a.Workload, a.Image = d.Namespace, d.Name, c.Image
 	a.Replicas, a.Selector, a.ServiceAccount = replicas(d), d.Spec.Selector, accountOf(&d.Spec.Template.Spec)
 	a.env = w.environmentOf(d.Namespace, "", &d.Spec.Template.Spec, c)
+	a.Parts = podParts(d, c)
 	return a
 }
 
@@ -463,10 +464,13 @@ func knownText(text string) string {
 // whichever witness it is: environment, volumes, other containers. Of what comes by
 // envFrom, listed are the variables that are known.
 func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.PodSpec, container *corev1.Container, listed []listedVariable, origin func(where string) migrate.Origin, find func(...migrate.Finding)) {
+	digest := ""
 	add := func(name, value string, fate migrate.Fate, to, why, where string) {
-		a.Settings = append(a.Settings, migrate.Setting{
-			Name: name, Value: value, Fate: fate, To: to, Why: why, From: []migrate.Origin{origin(where)},
-		})
+		s := migrate.Setting{Name: name, Value: value, Fate: fate, To: to, Why: why, From: []migrate.Origin{origin(where)}}
+		if value == "***" {
+			s.Digest = digest
+		}
+		a.Settings = append(a.Settings, s)
 	}
 	inURL, inArguments := map[string]bool{}, map[string]bool{}
 	for _, s := range flux1.Symbols(string(config.URL)) {
@@ -502,6 +506,9 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 	}
 	variable := func(v corev1.EnvVar, where string) {
 		value := "***"
+		if digest = ""; strings.TrimPrefix(variablePart(v).value, "field ") != "" && !strings.Contains(v.Value, placeholder) {
+			digest = migrate.Digest(variablePart(v).value)
+		}
 		fate, to, why, ofGit := flux1.GitVariable(container.Image, v.Name, proxy, a.SOPS)
 		switch {
 		case v.Name == "KUBECONFIG":

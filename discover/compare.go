@@ -48,8 +48,8 @@ func (r side) of(name string) (migrate.Setting, bool) {
 
 // differences compares what sides of an agent's command line say of each
 // flag. A flag that one of them does not give has the daemon's default there.
-// What one does not know, or keeps secret, says nothing; of flags that fluxd
-// does not know it counts only whether they are given.
+// Values that are not shown are compared by their digests. What one does not know says
+// nothing; of flags that fluxd does not know it counts only whether they are given.
 func differences(sides ...side) []difference {
 	var names []string
 	for _, flag := range flux1.Flags {
@@ -74,40 +74,52 @@ func differences(sides ...side) []difference {
 
 func differenceOf(name string, sides []side) *difference {
 	flag := flux1.FlagNamed(strings.TrimPrefix(name, "--"))
-	if flag != nil && flag.Secret {
-		return nil
-	}
-	var values, says []string
+	var values, digests, words, says []string
 	var places [][]migrate.Origin
-	given := 0
+	given, hidden := 0, false
 	for _, r := range sides {
 		s, ok := r.of(name)
 		value, word := s.Value, ""
+		var digest string
 		switch {
 		case flag == nil && ok:
 			value, word = "given", "given"
 		case flag == nil:
 			value, word = "", "not given"
-		case s.Fate == migrate.Unknown || strings.Contains(s.Value, "***"):
+		case s.Fate == migrate.Unknown:
 			continue
 		case !ok:
 			value = flag.Default
-			word = shown(value, ok)
+			word, digest = shown(value, ok), migrate.Digest(value)
 		default:
-			word = shown(value, ok)
+			var known bool
+			if digest, known = s.Compared(); !known {
+				continue
+			}
+			word, hidden = shown(value, ok), hidden || s.Hidden()
 		}
 		from := []migrate.Origin{r.origin}
 		if ok {
 			given, from = given+1, s.From
 		}
-		values, says, places = append(values, value), append(says, word+" "+r.says), append(places, from)
+		values, digests, words, says, places = append(values, value), append(digests, digest), append(words, word), append(says, word+" "+r.says), append(places, from)
+	}
+	if hidden {
+		values = digests
 	}
 	same := func(v string) bool { return v == values[0] || flag != nil && sameValue(flag.Type, v, values[0]) }
 	if len(values) < 2 || given == 0 || !slices.ContainsFunc(values, func(v string) bool { return !same(v) }) {
 		return nil
 	}
 	last := len(says) - 1
-	return &difference{name: name, says: strings.Join(says[:last], ", ") + ", and " + says[last], where: origins(places...)}
+	d := &difference{name: name, says: strings.Join(says[:last], ", ") + ", and " + says[last], where: origins(places...)}
+	for i := range words {
+		if hidden && words[i] == words[0] && values[i] != values[0] {
+			d.says += ", which differ in what is not shown"
+			break
+		}
+	}
+	return d
 }
 
 // sameValue compares two values of a flag as fluxd reads them.

@@ -28,7 +28,7 @@ func TestADeploymentMeansTheSameWhereverItIsRead(t *testing.T) {
 	if err != nil || len(folders) == 0 {
 		t.Fatal("no cases", err)
 	}
-	compared, settings, findings := 0, 0, 0
+	compared, settings, findings, parts := 0, 0, 0, 0
 	for _, folder := range folders {
 		live, err := open(t, folder).witness.inventory(t.Context())
 		if err != nil {
@@ -86,6 +86,10 @@ func TestADeploymentMeansTheSameWhereverItIsRead(t *testing.T) {
 				if diff := cmp.Diff(known(a), known(d), cmpopts.EquateEmpty()); diff != "" {
 					t.Errorf("%s: %s: cluster (-), %s (+)\n%s", folder, a.ID, form, diff)
 				}
+				for _, p := range partDifferences(a.Parts, d.Parts) {
+					t.Errorf("%s: %s: %s is %s", folder, a.ID, p.name, p.says("in the cluster", "in a "+form))
+				}
+				parts += len(d.Parts)
 				for _, name := range a.Unknown {
 					part, _, _ := strings.Cut(name, ".")
 					if slices.Contains([]string{"git", "sync", "sops", "manifestGeneration", "allowedNamespaces", "imageAutomation"}, part) && !slices.Contains(d.Unknown, name) {
@@ -122,8 +126,8 @@ func TestADeploymentMeansTheSameWhereverItIsRead(t *testing.T) {
 			}
 		}
 	}
-	if compared < 30 || settings < 150 || findings < 30 {
-		t.Errorf("%d agents with %d settings and %d findings are compared", compared, settings, findings)
+	if compared < 30 || settings < 150 || findings < 30 || parts < 150 {
+		t.Errorf("%d agents with %d settings, %d findings and %d other parts are compared", compared, settings, findings, parts)
 	}
 }
 

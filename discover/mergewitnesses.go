@@ -55,7 +55,7 @@ func combine(strong, weak []migrate.Setting, why string) []migrate.Setting {
 			out = append(out, s)
 		case i < 0:
 			out = append(out, s)
-		case flag || out[i].Value == s.Value && out[i].Fate == s.Fate:
+		case flag || out[i].Value == s.Value && out[i].Fate == s.Fate && (!s.Hidden() || sameHidden(out[i], s)):
 			out[i].From = slices.Clone(out[i].From)
 			for _, o := range s.From {
 				if !slices.Contains(out[i].From, o) {
@@ -68,6 +68,20 @@ func combine(strong, weak []migrate.Setting, why string) []migrate.Setting {
 		}
 	}
 	return out
+}
+
+// sameInstallation reports whether a live agent is of the release or the Deployment
+// that another is declared as.
+func sameInstallation(live, declared *migrate.Flux1Agent) bool {
+	return declared.Namespace != "" && declared.Namespace == live.Namespace &&
+		(declared.Release != "" && declared.Release == live.Release || declared.Release == "" && declared.Workload == live.Workload)
+}
+
+// sameHidden reports whether two values that are not shown are known to be one.
+func sameHidden(a, b migrate.Setting) bool {
+	one, known := a.Compared()
+	other, alsoKnown := b.Compared()
+	return known && alsoKnown && one == other
 }
 
 // Merge puts together what the cluster and what Terraform say. An agent is the
@@ -84,10 +98,12 @@ func Merge(cluster, terraform migrate.Inventory) migrate.Inventory {
 	taken := map[string]bool{}
 	for i := range out.Agents {
 		a := &out.Agents[i]
-		j := slices.IndexFunc(terraform.Agents, func(t migrate.Flux1Agent) bool {
-			return t.Namespace == a.Namespace && t.Namespace != "" &&
-				(t.ID == a.ID || t.Release != "" && t.Release == a.Release || t.Release == "" && t.Workload == a.Workload)
-		})
+		j := slices.IndexFunc(terraform.Agents, func(t migrate.Flux1Agent) bool { return sameInstallation(a, &t) })
+		if j < 0 {
+			j = slices.IndexFunc(terraform.Agents, func(t migrate.Flux1Agent) bool {
+				return t.Namespace != "" && t.ID == a.ID && !slices.ContainsFunc(cluster.Agents, func(o migrate.Flux1Agent) bool { return sameInstallation(&o, &t) })
+			})
+		}
 		if j < 0 {
 			if k := slices.IndexFunc(terraform.StateOnly, func(s migrate.StateOnly) bool { return s.ID == a.ID }); k >= 0 {
 				p := terraform.StateOnly[k].Place
@@ -109,17 +125,24 @@ func Merge(cluster, terraform migrate.Inventory) migrate.Inventory {
 			side{t.Settings, "in Terraform", migrate.Origin{Witness: "terraform", Where: t.Terraform.Where}}) {
 			find(WitnessesDisagree.About(a.ID, x.name, x.where, fmt.Sprintf("%s of %s is %s", x.name, a.ID, x.says)))
 		}
+		places := "cluster: Deployment/" + a.Namespace + "/" + a.Workload + "; terraform: " + t.Terraform.Where
 		for _, x := range []struct{ name, live, declared string }{
 			{"chartVersion", a.ChartVersion, t.ChartVersion},
 			{"serviceAccount", a.ServiceAccount, t.ServiceAccount},
 			{"workload", a.Workload, t.Workload},
 			{"defaultNamespace", a.DefaultNamespace, t.DefaultNamespace},
 			{"image", a.Image, t.Image},
+			{"confinement", confinementText(a.Confinement), confinementText(t.Confinement)},
 		} {
-			if x.live != "" && x.declared != "" && x.live != x.declared && !slices.Contains(a.Unknown, x.name) && !slices.Contains(t.Unknown, x.name) {
-				find(WitnessesDisagree.About(a.ID, x.name, "cluster: Deployment/"+a.Namespace+"/"+a.Workload+"; terraform: "+t.Terraform.Where,
-					fmt.Sprintf("%s of %s is %s live, and %s in Terraform", x.name, a.ID, x.live, x.declared)))
+			if x.name == "confinement" && x.live == "custom" && x.declared == "none" {
+				continue // what only looks around is none to the chart
 			}
+			if x.live != "" && x.declared != "" && x.live != x.declared && !slices.Contains(a.Unknown, x.name) && !slices.Contains(t.Unknown, x.name) {
+				find(WitnessesDisagree.About(a.ID, x.name, places, fmt.Sprintf("%s of %s is %s live, and %s in Terraform", x.name, a.ID, x.live, x.declared)))
+			}
+		}
+		for _, x := range partDifferences(a.Parts, t.Parts) {
+			find(WitnessesDisagree.About(a.ID, x.name, places, fmt.Sprintf("%s of %s is %s", x.name, a.ID, x.says("live", "in Terraform"))))
 		}
 		a.Settings = combine(a.Settings, settledLive(t.Settings), notLive)
 	}
@@ -182,6 +205,14 @@ func settledLive(settings []migrate.Setting) []migrate.Setting {
 		}
 	}
 	return out
+}
+
+// confinementText says what an account may do; empty if that is not known.
+func confinementText(c migrate.Confinement) string {
+	if len(c.Namespaces) > 0 {
+		return c.Kind + " (" + strings.Join(c.Namespaces, ", ") + ")"
+	}
+	return c.Kind
 }
 
 // seemOfSeveral reports whether the states that some agents are of may be of

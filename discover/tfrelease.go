@@ -331,7 +331,9 @@ func (d *declared) setRendered(ctx context.Context, r *chart.Rendered) {
 	if len(d.AllowedNamespaces) > 0 && d.Confinement.Kind == "cluster-admin" {
 		d.find(Confined.Finding("", where, "the agent keeps to its list of namespaces by itself; its account is cluster-admin"))
 	}
-	d.setCredential(ctx, &r.Config, podOf(r), func(more string) string { return strings.TrimSpace(where + " " + more) })
+	pod := podOf(r)
+	d.Parts = renderedParts(r, pod)
+	d.setCredential(ctx, &r.Config, pod, func(more string) string { return strings.TrimSpace(where + " " + more) })
 	account := rolesIn(r.Settings, []string{"serviceAccount.annotations"}, cloudAnnotations)
 	beside := d.accountRoles()
 	account = cloudRoles{append(account.known, beside.known...), append(account.perhaps, beside.perhaps...)}
@@ -611,6 +613,9 @@ func (c *configuration) compareState(ctx context.Context, d *declared, state *te
 		side{d.Settings, "in the configuration", migrate.Origin{Witness: "terraform", Where: d.Terraform.Where}},
 		side{r.Settings, "was applied last", migrate.Origin{Witness: "terraform", Where: where}}) {
 		d.find(TerraformNotApplied.About(d.ID, x.name, x.where, fmt.Sprintf("%s is %s", x.name, x.says)))
+	}
+	for _, x := range partDifferences(d.Parts, renderedParts(&r, podOf(&r))) {
+		d.find(TerraformNotApplied.About(d.ID, x.name, "terraform: "+d.Terraform.Where+"; terraform: "+where, fmt.Sprintf("%s is %s", x.name, x.says("in the configuration", "was applied last"))))
 	}
 	// What the configuration does not know: the state knows what was applied.
 	d.supplement(ctx, &r)

@@ -197,6 +197,9 @@ func TestAStateAloneSaysWhatTheClusterAloneSays(t *testing.T) {
 							t.Errorf("%s: %s of %s is %v in the state, and %v in the cluster", kind, p.name, a.ID, got, want)
 						}
 					}
+					for _, p := range partDifferences(a.Parts, s.Parts) {
+						t.Errorf("%s: %s of %s is %s", kind, p.name, a.ID, p.says("in the cluster", "in the state"))
+					}
 					if s.Image != a.Image || s.ServiceAccount != a.ServiceAccount || s.Replicas != a.Replicas {
 						t.Errorf("%s: %s is %s %s %d in the state, and %s %s %d in the cluster", kind, a.ID, s.Image, s.ServiceAccount, s.Replicas, a.Image, a.ServiceAccount, a.Replicas)
 					}

@@ -156,6 +156,7 @@ func (c *configuration) workload(ctx context.Context, w *terraform.Workload) {
 		}
 	}
 	d.setFallback(&p)
+	d.Parts = d.declaredParts(spec, which, p)
 	d.setCredential(ctx, &config, p, func(more string) string { return origin(more).Where })
 	roles := cloudRoles{known: podRoles(&deployment.Spec.Template)}
 	for i, role := range roles.known {

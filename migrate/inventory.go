@@ -106,6 +106,11 @@ type Flux1Agent struct {
 	Replicas int32 `json:"-"`
 	// Image of the fluxd container.
 	Image string `json:"-"`
+	// Parts are what the Deployment says beside its arguments, by name
+	// ("env.HTTPS_PROXY", "volume./etc/fluxd/ssh"), to compare witnesses by; nil if it
+	// is not known. One that is named by a beginning with a dot at its end and is
+	// unknown stands for all of that beginning that are not there.
+	Parts map[string]Part `json:"-"`
 	// Selector of the Deployment's pods.
 	Selector *metav1.LabelSelector `json:"-"`
 	// Rights are the bindings of the agent's account, with their rules.
@@ -265,6 +270,10 @@ type Setting struct {
 	To    string   `json:"to,omitempty"`
 	Why   string   `json:"why,omitempty"`
 	From  []Origin `json:"from"`
+
+	// Digest is the [Digest] of the value where Value hides some of it and the value
+	// is known; it never leaves the process.
+	Digest string `json:"-"`
 }
 
 // Origin is one place where a setting was read.

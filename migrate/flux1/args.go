@@ -181,7 +181,8 @@ func ParseArgs(args []string) (Config, []migrate.Setting, []migrate.Finding) {
 		}
 	}
 	for _, g := range order {
-		s := migrate.Setting{Name: "--" + g.flag.Name, Value: display(flags, g)}
+		s := migrate.Setting{Name: "--" + g.flag.Name}
+		s.Value, s.Digest = display(flags, g)
 		s.Fate, s.To, s.Why = fateOf(g.flag, &c)
 		for _, w := range g.where {
 			s.From = append(s.From, migrate.Origin{Witness: "cluster", Where: w})
@@ -397,23 +398,31 @@ func pflagSet() *pflag.FlagSet {
 	return fs
 }
 
-// display shows a flag's value without what may be secret.
-func display(flags *pflag.FlagSet, g *given) string {
-	if g.flag.Secret {
-		return "***"
-	}
+// display shows a flag's value without what may be secret, with its digest where
+// that leaves something out.
+func display(flags *pflag.FlagSet, g *given) (shown, digest string) {
 	if g.bad != "" {
-		return DisplayURL(strings.Join(g.values, ","))
+		if g.flag.Secret {
+			return "***", ""
+		}
+		return DisplayURL(strings.Join(g.values, ",")), ""
 	}
-	switch g.flag.Type {
-	case TypeList:
+	value := flags.Lookup(g.flag.Name).Value.String()
+	if g.flag.Type == TypeList {
 		list, _ := flags.GetStringSlice(g.flag.Name) // the type is the table's
-		return DisplayURL(strings.Join(list, ","))
-	case TypeString:
-		return DisplayURL(flags.Lookup(g.flag.Name).Value.String())
-	default:
-		return flags.Lookup(g.flag.Name).Value.String()
+		value = strings.Join(list, ",")
 	}
+	shown = value
+	switch {
+	case g.flag.Secret:
+		shown = "***"
+	case g.flag.Type == TypeList || g.flag.Type == TypeString:
+		shown = DisplayURL(value)
+	}
+	if shown != value && len(Symbols(value)) == 0 {
+		digest = migrate.Digest(value)
+	}
+	return shown, digest
 }
 
 // configFrom reads the flags as fluxd does after parsing them (flux:

@@ -110,8 +110,24 @@ func Decode(release Release, values any) Rendered {
 	if d.given.tooBig {
 		d.find(TooLarge, "", "the chart values are nested deeper than %d, or more than %d", maxDepth, maxLeaves)
 	}
+	d.digests()
 	d.out.Findings = migrate.SortFindings(d.out.Findings)
 	return d.out
+}
+
+// digests gives those that are not shown their digests.
+func (d *decoder) digests() {
+	hidden := map[string]*migrate.Setting{}
+	for i := range d.out.Settings {
+		if s := &d.out.Settings[i]; s.Hidden() && !strings.HasPrefix(s.Name, "-") {
+			hidden[s.Name] = s
+		}
+	}
+	leaves(d.given.tree, "", func(at string, leaf any) {
+		if _, unknown := leaf.(Unknown); !unknown && hidden[at] != nil {
+			hidden[at].Digest = migrate.Digest(fmt.Sprint(leaf))
+		}
+	})
 }
 
 type decoder struct {
@@ -267,6 +283,7 @@ func (d *decoder) readArguments() {
 			where, a := place(s.From[j].Where)
 			s.From[j] = migrate.Origin{Witness: Witness, Where: where}
 			if a != nil && slices.ContainsFunc(a.Keys, d.given.isHidden) {
+				s.Digest, _ = s.Compared()
 				s.Value = hiddenText
 			}
 		}
