@@ -178,30 +178,36 @@ func namespacesOf(agents []*agent) []string {
 	return slices.Compact(out)
 }
 
-// identify gives every agent its id: namespace and release, or, without Helm
-// or where two agents carry the same release's name, namespace and
-// Deployment.
+// identify gives every agent its id: namespace and release, or, without Helm or
+// where another agent would have the same id, namespace and Deployment.
 func (w *witness) identify(found []*agent) {
-	claims := map[string]int{}
-	for _, a := range found {
-		if _, name := releaseOf(a.deployment.ObjectMeta); name != "" {
-			claims[a.Namespace+"/"+name]++
-		}
-	}
 	for _, a := range found {
 		_, name := releaseOf(a.deployment.ObjectMeta)
 		a.InstalledBy = "manifest"
 		if name != "" {
 			a.InstalledBy, a.Release = "helm", name
 		}
-		if name == "" || claims[a.Namespace+"/"+name] > 1 {
-			name = a.Workload
+		a.ID = a.Namespace + "/" + cmp.Or(name, a.Workload)
+	}
+	byWorkload := func(a *agent) string { return a.Namespace + "/" + a.Workload }
+	for more := true; more; { // one that moves may move another
+		more = false
+		for _, group := range groups(found, func(a *agent) string { return a.ID }) {
+			for _, a := range group {
+				if a.ID == byWorkload(a) {
+					continue
+				}
+				what := "several agents carry the name of release %s/%s"
+				if slices.ContainsFunc(group, func(o *agent) bool { return o.Release != a.Release }) {
+					what = "another agent has the name of release %s/%s"
+				}
+				a.ID, more = byWorkload(a), true
+				w.find(AmbiguousRelease.Finding(a.ID, a.where(""), fmt.Sprintf(what, a.Namespace, a.Release)))
+			}
 		}
-		a.ID = a.Namespace + "/" + name
+	}
+	for _, a := range found {
 		a.env.id = a.ID
-		if a.Release != "" && name != a.Release {
-			w.find(AmbiguousRelease.Finding(a.ID, a.where(""), fmt.Sprintf("several agents carry the name of release %s/%s", a.Namespace, a.Release)))
-		}
 	}
 }
 

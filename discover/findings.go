@@ -44,7 +44,7 @@ var (
 	}
 	AmbiguousRelease = flux1.Code{
 		Name: "RELEASE_WITH_TWO_AGENTS", Severity: migrate.Warning,
-		Cause:       "several agents carry the name of the same Helm release",
+		Cause:       "several agents carry the name of the same Helm release, or one agent's release has the name of another's Deployment",
 		Consequence: "they are told apart by their Deployments' names",
 		Remedy:      "look at how they were installed; one of them may be a leftover",
 	}
