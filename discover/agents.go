@@ -735,7 +735,7 @@ func (w *witness) readKey(ctx context.Context, a *agent, bare string) error {
 	case unknown != "", key.Name == "" && a.env.declared:
 		key = migrate.SecretKey{}
 		w.find(CredentialInCluster.Finding(a.ID, a.where("volumeMounts"), "which Secret holds the deploy key is not known"+strings.TrimSuffix(": "+unknown, ": ")))
-	case key.Name == "":
+	case key.Name == "" && !slices.Contains(a.Unknown, "git.secretName"):
 		w.find(CredentialMissing.Finding(a.ID, a.where(""), "no Secret is named for the deploy key"))
 	}
 	s, err := a.env.secret(ctx, key.Name, "the deploy key")

@@ -101,6 +101,9 @@ func (e *environment) secretThere(ctx context.Context, name string) (*corev1.Sec
 	if e.declared {
 		return nil, errUnreadable
 	}
+	if name == "" { // none is named, which the API server is not asked about
+		return nil, nil
+	}
 	s, err := cluster.Ask(ctx, func() (*corev1.Secret, error) {
 		return e.w.kube.CoreV1().Secrets(e.namespace).Get(ctx, name, metav1.GetOptions{})
 	})
@@ -126,6 +129,9 @@ func (e *environment) configMap(ctx context.Context, name, unknown string) (*cor
 	}
 	if e.declared {
 		return nil, errUnreadable
+	}
+	if name == "" {
+		return nil, nil
 	}
 	m, err := cluster.Ask(ctx, func() (*corev1.ConfigMap, error) {
 		return e.w.kube.CoreV1().ConfigMaps(e.namespace).Get(ctx, name, metav1.GetOptions{})

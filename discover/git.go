@@ -276,6 +276,12 @@ func (w *witness) remote(ctx context.Context, a *agent) (source.Remote, bool, er
 	return r, true, nil
 }
 
+// markNames are the settings on which it hangs where an agent's mark stands, by its
+// sync.state, which may itself not be known.
+var markNames = map[string][]string{
+	"git": {"git.syncTag"}, "secret": {"git.secretName"}, "": {"sync.state"},
+}
+
 // syncMark gives the commit that the agent synced last; empty if there is
 // none, which is reported.
 func (w *witness) syncMark(ctx context.Context, a *agent, refs map[string]string) (string, error) {
@@ -284,6 +290,10 @@ func (w *witness) syncMark(ctx context.Context, a *agent, refs map[string]string
 		a.Unknown = append(a.Unknown, "synced")
 		w.find(MarkInCluster.Finding(a.ID, a.Git.URL, "the agent's sync mark is not known without the cluster, so its repository was read at the branch's head"))
 		return "", nil
+	}
+	if slices.ContainsFunc(markNames[a.Sync.State], func(name string) bool { return slices.Contains(a.Unknown, name) }) {
+		a.Unknown = append(a.Unknown, "synced")
+		return "", nil // a finding says why
 	}
 	if a.Sync.State == "secret" {
 		where = "Secret/" + a.Namespace + "/" + a.Git.SecretName + " annotation " + flux1.SyncMarkAnnotation
@@ -365,6 +375,10 @@ func (w *witness) loadTree(ctx context.Context, a *agent, l *live, facts migrate
 		return err
 	}
 	w.find(r.findings...)
+	if a.deployment != nil && slices.ContainsFunc([]string{"manifestGeneration", "allowedNamespaces"}, func(name string) bool { return slices.Contains(a.Unknown, name) }) {
+		a.loaded = false // which files and objects count hangs on what is not known
+		return nil
+	}
 	a.count()
 	return nil
 }
