@@ -229,6 +229,9 @@ func (w *witness) assemble(ctx context.Context, a *agent, storage *helm.Storage,
 	if err := w.readCredential(ctx, a); err != nil {
 		return err
 	}
+	if err := w.readCluster(ctx, a); err != nil {
+		return err
+	}
 	if err := w.readDecryption(ctx, a); err != nil {
 		return err
 	}

@@ -69,6 +69,8 @@ type witness struct {
 	disco discovery.DiscoveryInterface
 	git   gitReader
 	opts  Options
+	// server is the API server's URL, as it was given.
+	server string
 	// folders are read in place of git.
 	folders folders
 
@@ -95,7 +97,7 @@ func Cluster(ctx context.Context, c *cluster.Client, o Options) (migrate.Invento
 	if err != nil {
 		return migrate.Inventory{}, fmt.Errorf("prepare the connection to %s: %w", c.Config.Host, err)
 	}
-	w := &witness{kube: c.Kube, meta: meta, dyn: c.Dynamic, disco: c.Discovery, opts: o}
+	w := &witness{kube: c.Kube, meta: meta, dyn: c.Dynamic, disco: c.Discovery, opts: o, server: c.Config.Host}
 	if !o.SkipGit {
 		if o.Store == nil {
 			return migrate.Inventory{}, errors.New("discover: no store for repositories is given")

@@ -3,6 +3,7 @@ package discover
 import (
 	"cmp"
 	"context"
+	"errors"
 	"path"
 	"slices"
 	"strings"
@@ -135,7 +136,7 @@ func (d *declared) setCredential(ctx context.Context, config *flux1.Config, p de
 		}
 	}
 	a.rawURL = cmp.Or(a.rawURL, string(config.URL))
-	err := w.readAccess(ctx, a)
+	err := errors.Join(w.readAccess(ctx, a), w.readCluster(ctx, a))
 	d.Credential = a.Credential
 	if d.Credential.Kind == "ssh" {
 		if bare, _, err := flux1.FluxV2URL(string(config.URL)); err == nil {

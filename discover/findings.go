@@ -316,6 +316,12 @@ var (
 		Consequence: "what it applied last is unknown; what is said of its repository is about the branch's head",
 		Remedy:      "let the cluster be asked as well",
 	}
+	OtherCluster = flux1.Code{
+		Name: "AGENT_OF_ANOTHER_CLUSTER", Severity: migrate.Blocker, Acceptable: true,
+		Cause:       "a kubeconfig in the agent's container names the API server that fluxd writes to, and it is another one than its pods run at, or is not known",
+		Consequence: "what the agent syncs may belong to another cluster: a plan made here would apply its manifests to this one",
+		Remedy:      "migrate the agent from the cluster that it writes to, or take the kubeconfig away from it; accept this finding if the API server is this very cluster's",
+	}
 	CredentialInCluster = flux1.Code{
 		Name: "CREDENTIAL_IN_CLUSTER", Severity: migrate.Warning,
 		Cause:       "where the agent's Git credential stands is told by the cluster alone, and no cluster was asked",
@@ -332,7 +338,7 @@ func Codes() []flux1.Code {
 		AgentStopped, ManyReplicas, SharedAccount, TokenSecret, TokenPasses, AgentUsesToken, KubernetesOld, FenceNotServed, Flux2Found, EngineTakesOver,
 		ClusterAgentFound, HelmOperatorFound, Confined, GitConfig, SSHConfig, Sidecar, SeveralFluxds, ShellArguments,
 		FallbackUnknown, TwoAgentsOneObject, SameSet, SharedTag, AgentInGit, CopiedByOperator, CopiedToPods, ForeignMarks,
-		FolderRead, FolderPlain, FolderShallow, FolderUnused, MarkInCluster, CredentialInCluster, NotSaved, EncryptedNotSaved, SavedNames,
+		FolderRead, FolderPlain, FolderShallow, FolderUnused, MarkInCluster, OtherCluster, CredentialInCluster, NotSaved, EncryptedNotSaved, SavedNames,
 	}
 	codes = append(codes, terraformCodes...)
 	codes = append(codes, reachCodes...)

@@ -238,6 +238,9 @@ func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.
 	if err := w.readAccess(ctx, a); err != nil {
 		return nil, err
 	}
+	if err := w.readCluster(ctx, a); err != nil {
+		return nil, err
+	}
 	w.find(a.podRole(podRoles(&d.Spec.Template), a.where("pod template"))...)
 	if d.Namespace == "" {
 		a.Unknown = append(a.Unknown, "namespace", "confinement")

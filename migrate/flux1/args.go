@@ -41,6 +41,9 @@ type Config struct {
 	AllowedNamespaces []string
 	// DefaultNamespace as given; empty means the kubeconfig's, else "default".
 	DefaultNamespace string
+	// KubeConfig is the kubeconfig that names the cluster which the agent writes to,
+	// if one is given by its flag.
+	KubeConfig string
 	// ImageAutomation is true if the agent scans registries and may push.
 	ImageAutomation bool
 	// Connect is true if it reports to an upstream service.
@@ -440,7 +443,7 @@ func configFrom(fs *pflag.FlagSet) Config {
 		SyncTag: str("git-sync-tag"), NotesRef: str("git-notes-ref"),
 		SyncInterval: duration("sync-interval"), SyncTimeout: duration("sync-timeout"),
 		State: str("sync-state"), ManifestGeneration: boolean("manifest-generation"), SOPS: boolean("sops"),
-		GitSecret: boolean("git-secret"), DefaultNamespace: str("k8s-default-namespace"),
+		GitSecret: boolean("git-secret"), DefaultNamespace: str("k8s-default-namespace"), KubeConfig: str("kube-config"),
 		VerifySignatures: str("git-verify-signatures-mode"), Connect: str("connect") != "",
 		GarbageCollection: migrate.CollectOff,
 		ImageAutomation:   !boolean("registry-disable-scanning") && !boolean("git-readonly"),

@@ -116,7 +116,7 @@ var Flags = []Flag{
 	{Name: "k8s-default-namespace", Type: TypeString, Chart: "defaultNamespace", Fate: migrate.Carried, To: "the namespaces of the objects that name none"},
 	{Name: "k8s-unsafe-exclude-resource", Type: TypeList, Default: "*metrics.k8s.io/*,webhook.certmanager.k8s.io/*,v1/Event", Fate: migrate.Dropped, Why: whyNoListing},
 	{Name: "k8s-verbosity", Type: TypeInt, Default: "0", Fate: migrate.Dropped, Why: whyV1Only},
-	{Name: "kube-config", Type: TypeString, Fate: migrate.Dropped, Why: whyV1Only},
+	{Name: "kube-config", Type: TypeString, Fate: migrate.Dropped, Why: "the new agent writes to the cluster that it runs in; where this one may write to another, a finding says so"},
 
 	{Name: "ssh-keygen-bits", Type: TypeString, Fate: migrate.Dropped, Why: whyKeygen},
 	{Name: "ssh-keygen-type", Type: TypeString, Fate: migrate.Dropped, Why: whyKeygen},

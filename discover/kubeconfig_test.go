@@ -1,0 +1,93 @@
+package discover
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/fluxover/fluxover/migrate"
+)
+
+// fluxd writes to the cluster that its kubeconfig names. An agent of another one than
+// its pods run in is held back; one of which all kubeconfigs name no server, as the
+// image's and the chart's do, or this cluster's own, is not.
+func TestAnAgentOfAnotherClusterIsHeldBack(t *testing.T) {
+	const objects = `apiVersion: v1
+kind: Secret
+metadata: {name: edge, namespace: flux}
+data: {config: KUBECONFIG_BASE64}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: flux-kube-config, namespace: flux}
+data: {config: "apiVersion: v1\nkind: Config\nclusters: []\ncontexts: [{name: default, context: {cluster: '', namespace: default, user: ''}}]\ncurrent-context: default\n"}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: flux, namespace: flux}
+spec:
+  selector: {matchLabels: {name: flux}}
+  template:
+    metadata: {labels: {name: flux}}
+    spec:
+      volumes:
+      - {name: edge, secret: {secretName: edge}}
+      - {name: chart, configMap: {name: flux-kube-config}}
+      - {name: host, hostPath: {path: /x}}
+      containers:
+      - name: flux
+        image: fluxcd/flux:1.25.4
+        args: ["--git-url=https://h/x", "--k8s-default-namespace=a" ARGS]
+        env: [ENV]
+        volumeMounts: [MOUNTS]
+`
+	config := func(server string) string {
+		return encoded("apiVersion: v1\nkind: Config\nclusters: [{name: e, cluster: {server: '" + server + "'}}]\ncontexts: [{name: c, context: {cluster: e, user: u}}]\ncurrent-context: c\nusers: [{name: u, user: {token: " + markedSecret + "}}]\n")
+	}
+	const edge, own = "https://edge.example.com:6443", "https://kubernetes.default.svc"
+	for name, c := range map[string]struct{ server, args, env, mounts, says string }{
+		"none":                           {edge, "", "", "", ""},
+		"a flag":                         {edge, `, "--kube-config=/edge/config"`, "", "{name: edge, mountPath: /edge}", "names API server https://edge.example.com:6443"},
+		"a flag, this cluster":           {own, `, "--kube-config=/edge/config"`, "", "{name: edge, mountPath: /edge}", ""},
+		"a flag, nothing there":          {edge, `, "--kube-config=/edge/config"`, "", "", "/edge/config comes from no volume"},
+		"a flag, another file":           {edge, `, "--kube-config=/edge/other"`, "", "{name: edge, mountPath: /edge}", "/edge/other is not in Secret/flux/edge"},
+		"a flag, a volume of the host":   {edge, `, "--kube-config=/edge/config"`, "", "{name: host, mountPath: /edge}", "which is neither a ConfigMap nor a Secret"},
+		"a flag, of what is not known":   {edge, `, "--kube-config=$(IP)/config"`, "{name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}", "", "hangs on what is not known"},
+		"its home":                       {edge, "", "", "{name: edge, mountPath: /root/.kube}", "names API server"},
+		"its home is not what counts":    {edge, "", "{name: KUBECONFIG, value: /root/.kubectl/config}", "{name: edge, mountPath: /root/.kube}, {name: chart, mountPath: /root/.kubectl}", ""},
+		"a variable":                     {edge, "", "{name: KUBECONFIG, value: '/root/.kubectl/config:/edge/config'}", "{name: edge, mountPath: /edge}, {name: chart, mountPath: /root/.kubectl}", "names API server"},
+		"the chart's own":                {edge, "", "{name: KUBECONFIG, value: /root/.kubectl/config}", "{name: chart, mountPath: /root/.kubectl}", ""},
+		"the flag counts before it":      {edge, `, "--kube-config=/root/.kubectl/config"`, "{name: KUBECONFIG, value: /edge/config}", "{name: edge, mountPath: /edge}, {name: chart, mountPath: /root/.kubectl}", ""},
+		"no kubeconfig":                  {"'", `, "--kube-config=/edge/config"`, "", "{name: edge, mountPath: /edge}", "cannot be read"},
+		"the server as it is asked here": {"https://api.example.com/", `, "--kube-config=/edge/config"`, "", "{name: edge, mountPath: /edge}", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := strings.NewReplacer("KUBECONFIG_BASE64", config(c.server), " ARGS]", c.args+"]", "[ENV]", "["+c.env+"]", "MOUNTS", c.mounts).Replace(objects)
+			f := open(t, writtenCluster(t, text))
+			f.witness.server = "https://api.example.com"
+			inv, err := f.witness.inventory(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tells(asJSON(inv)) {
+				t.Error("a secret is told")
+			}
+			if c.says != "" {
+				if found := said(t, inv, OtherCluster.Name, "flux/flux", c.says); found.Severity != migrate.Blocker {
+					t.Errorf("severity %s", found.Severity)
+				}
+			} else if slices.ContainsFunc(inv.Findings, func(f migrate.Finding) bool { return f.Code == OtherCluster.Name }) {
+				t.Errorf("it is held back: %v", inv.Findings)
+			}
+		})
+	}
+
+	// Without a cluster a kubeconfig in a Secret is not known.
+	deployment := objects[strings.LastIndex(objects, "---\n")+4:]
+	for mounts, held := range map[string]bool{"{name: edge, mountPath: /root/.kube}": true, "{name: chart, mountPath: /root/.kube}": false, "": false} {
+		inv := declaredBy(t, asManifest(t, strings.NewReplacer(" ARGS]", "]", "[ENV]", "[]", "MOUNTS", mounts).Replace(deployment)))
+		if slices.ContainsFunc(inv.Findings, func(f migrate.Finding) bool { return f.Code == OtherCluster.Name }) != held {
+			t.Errorf("declared with %q: %v", mounts, inv.Findings)
+		}
+	}
+}
