@@ -26,6 +26,12 @@ var (
 		Consequence: "it is that namespace in which the release is uninstalled in the end",
 		Remedy:      "know it; nothing is to be done",
 	}
+	ReleaseOfOtherChart = flux1.Code{
+		Name: "HELM_RELEASE_OF_OTHER_CHART", Severity: migrate.Warning,
+		Cause:       "the agent's Helm release is not of the flux chart, but of one that has it as a part or was made like it",
+		Consequence: "its values are listed and not read; the live arguments count, then the release's manifest. The release may hold more than the agent",
+		Remedy:      "look at the live arguments; take the agent out of that chart in the end, rather than uninstall the release",
+	}
 	Helm2Release = flux1.Code{
 		Name: "HELM2_RELEASE", Severity: migrate.Warning,
 		Cause:       "the agent's release is one of Helm 2, which Tiller keeps",
@@ -84,6 +90,6 @@ var (
 
 // clusterCodes are the kinds of findings of this file.
 var clusterCodes = []flux1.Code{
-	ReleaseNotDeployed, ReleasePending, ReleaseElsewhere, Helm2Release, RenderedOtherwise, EarlierMarks, Orphans, FluxdElsewhere,
+	ReleaseNotDeployed, ReleasePending, ReleaseElsewhere, ReleaseOfOtherChart, Helm2Release, RenderedOtherwise, EarlierMarks, Orphans, FluxdElsewhere,
 	AgentManaged, EgressPolicy, Flux2NeedsNewer, NotifierFound,
 }

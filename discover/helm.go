@@ -61,7 +61,9 @@ func (w *witness) readHelm(ctx context.Context, a *agent, storage *helm.Storage)
 			continue
 		}
 		a.release = &release{Record: record, name: name, revision: live, revisions: revisions}
-		a.ChartVersion = record.ChartVersion
+		if chartKind(record.Chart, "") == "flux" {
+			a.ChartVersion = record.ChartVersion
+		}
 		w.judgeRelease(a)
 		return nil
 	}
@@ -118,6 +120,9 @@ func (w *witness) judgeRelease(a *agent) {
 	case newest.Status != helm.Deployed:
 		w.find(ReleaseNotDeployed.Finding(a.ID, newest.Place(), fmt.Sprintf("revision %d of release %s is %s%s", newest.Number, id, statusWord(newest.Status), counts)))
 	}
+	if chartKind(r.Chart, "") != "flux" {
+		w.find(ReleaseOfOtherChart.Finding(a.ID, live.Place(), fmt.Sprintf("release %s is of chart %s %s", id, r.Chart, r.ChartVersion)))
+	}
 	for _, d := range r.Deployments() {
 		for _, c := range d.Spec.Template.Spec.Containers {
 			if imageName(c.Image) == "helm-operator" {
@@ -159,6 +164,8 @@ func (w *witness) readRelease(ctx context.Context, a *agent) error {
 			sides = append(sides, side{values.Settings, "by the values of its release", migrate.Origin{Witness: chart.Witness, Where: place}})
 		}
 		settings = combine(settings, values.Settings, notLive)
+	} else {
+		settings = slices.Concat(settings, a.release.otherSettings())
 	}
 	if slices.Contains(a.Unknown, "git.url") {
 		sides = nil // its arguments are hidden in a shell's command
@@ -198,6 +205,43 @@ func (r *release) settings() *chart.Rendered {
 		}
 	}
 	return &out
+}
+
+// maxOtherValues bounds how many values of another chart are listed.
+const maxOtherValues = 500
+
+// otherSettings accounts for the values of a release whose chart is not the flux
+// chart: what becomes of them in its templates is not known.
+func (r *release) otherSettings() []migrate.Setting {
+	var out []migrate.Setting
+	add := func(name, value string) {
+		out = append(out, migrate.Setting{
+			Name: "values." + name, Value: value, Fate: migrate.Unknown, To: "a person's decision",
+			Why:  fmt.Sprintf("what chart %s makes of it is not known; the live arguments and the release's manifest count", r.Chart),
+			From: []migrate.Origin{{Witness: chart.Witness, Where: r.revision.Place() + " " + name}},
+		})
+	}
+	var walk func(at string, v any)
+	walk = func(at string, v any) {
+		m, _ := v.(map[string]any)
+		switch {
+		case len(out) > maxOtherValues:
+		case len(out) == maxOtherValues:
+			add("*", "")
+		case len(m) > 0:
+			for _, k := range sortedNames(m) {
+				walk(strings.TrimPrefix(at+"."+k, "."), m[k])
+			}
+		case v == nil:
+			add(at, "")
+		default:
+			add(at, "***")
+		}
+	}
+	if len(r.Values) > 0 && chartKind(r.Chart, "") != "flux" {
+		walk("", r.Values)
+	}
+	return out
 }
 
 // rendered gives the settings of the agent's command line as the manifest of
