@@ -307,6 +307,23 @@ func TestAgentsDeclaredByHelmReleasesAreFound(t *testing.T) {
 		t.Errorf("credential: %+v", got)
 	}
 
+	// A copy of the chart in a repository is known by its folder and a git.url; what
+	// else may install one is named.
+	chartOf := regexp.MustCompile(`(?s)  chart:\n.*?  (values:|releaseName:)`)
+	inGit := func(path string) string {
+		return chartOf.ReplaceAllString(fluxRelease, "  chart: {git: 'git@h:org/ops', path: "+path+"}\n  $1")
+	}
+	if a := agentNamed(t, readTree(t, treeOf(inGit("charts/flux")), nil), "shop/flux-shop"); !slices.Contains(a.Unknown, "chartVersion") {
+		t.Errorf("of a copy of the chart: %+v", a)
+	}
+	anything := readTree(t, treeOf(inGit("deploy/gitops")), nil)
+	wantFinding(t, anything, AgentByObject, "cluster/flux-shop.yaml:5", "given a git.url")
+	if len(anything.Agents) != 1 {
+		t.Errorf("agents of a folder that may hold anything: %d", len(anything.Agents))
+	}
+	ofFlux2 := readTree(t, treeOf("-- a.yaml --\napiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: old, namespace: flux}\nspec:\n  chart:\n    spec: {chart: flux, version: 1.13.3, sourceRef: {kind: HelmRepository, name: fluxcd}}\n"), nil)
+	wantFinding(t, ofFlux2, AgentByObject, "a.yaml:1", "which is of chart flux")
+
 	// Bitnami's chart of the name is Flux v2.
 	bitnami := regexp.MustCompile(`repository: .*`).ReplaceAllString(fluxRelease, "repository: https://charts.bitnami.com/bitnami")
 	if inv := readTree(t, treeOf(bitnami), nil); len(inv.Agents) != 1 {

@@ -316,6 +316,12 @@ var (
 		Consequence: "what it applied last is unknown; what is said of its repository is about the branch's head",
 		Remedy:      "let the cluster be asked as well",
 	}
+	AgentByObject = flux1.Code{
+		Name: "AGENT_BY_OBJECT_IN_GIT", Severity: migrate.Warning,
+		Cause:       "the repository holds an object from which something in a cluster installs the flux chart, or a chart that is given its values",
+		Consequence: "what is installed of it is not read from the repository; the cluster may have an agent that is not listed",
+		Remedy:      "discover the cluster itself, which finds the agent however it was installed",
+	}
 	OtherCluster = flux1.Code{
 		Name: "AGENT_OF_ANOTHER_CLUSTER", Severity: migrate.Blocker, Acceptable: true,
 		Cause:       "a kubeconfig in the agent's container names the API server that fluxd writes to, and it is another one than its pods run at, or is not known",
@@ -338,7 +344,7 @@ func Codes() []flux1.Code {
 		AgentStopped, ManyReplicas, SharedAccount, TokenSecret, TokenPasses, AgentUsesToken, KubernetesOld, FenceNotServed, Flux2Found, EngineTakesOver,
 		ClusterAgentFound, HelmOperatorFound, Confined, GitConfig, SSHConfig, Sidecar, SeveralFluxds, ShellArguments,
 		FallbackUnknown, TwoAgentsOneObject, SameSet, SharedTag, AgentInGit, CopiedByOperator, CopiedToPods, ForeignMarks,
-		FolderRead, FolderPlain, FolderShallow, FolderUnused, MarkInCluster, OtherCluster, CredentialInCluster, NotSaved, EncryptedNotSaved, SavedNames,
+		FolderRead, FolderPlain, FolderShallow, FolderUnused, MarkInCluster, AgentByObject, OtherCluster, CredentialInCluster, NotSaved, EncryptedNotSaved, SavedNames,
 	}
 	codes = append(codes, terraformCodes...)
 	codes = append(codes, reachCodes...)

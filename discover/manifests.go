@@ -54,7 +54,11 @@ func (c *checkout) declared(ctx context.Context) error {
 			case gk.Kind == "Deployment" && (gk.Group == "apps" || gk.Group == "extensions"):
 				a, err = c.fromDeployment(ctx, set, o, rights)
 			case isHelmRelease1(o.Manifest):
-				a = c.fromHelmRelease(ctx, set, o)
+				if a = c.fromHelmRelease(ctx, set, o); a == nil {
+					c.installer(o)
+				}
+			case isInstaller(o.Manifest):
+				c.installer(o)
 			}
 			if err != nil {
 				return err
@@ -436,13 +440,16 @@ func (c *checkout) contentOf(file string) ([]byte, error) {
 }
 
 // fluxChart says whether a HelmRelease of the helm-operator installs the flux
-// chart, by its name or its folder in Git.
+// chart, by its name or its folder in Git. Another folder than the one that the
+// chart has in its own repository must be given a git.url as well, as the flux chart is.
 func fluxChart(u *unstructured.Unstructured) bool {
 	name, _, _ := unstructured.NestedString(u.Object, "spec", "chart", "name")
 	folder, _, _ := unstructured.NestedString(u.Object, "spec", "chart", "path")
 	repository, _, _ := unstructured.NestedString(u.Object, "spec", "chart", "git")
 	if repository != "" {
-		return strings.Trim(path.Clean(folder), "/") == "chart/flux"
+		folder = strings.Trim(path.Clean(folder), "/")
+		url, _, _ := unstructured.NestedString(u.Object, "spec", "values", "git", "url")
+		return folder == "chart/flux" || chartKind(chartFolder(folder), repository) == "flux" && url != ""
 	}
 	from, _, _ := unstructured.NestedString(u.Object, "spec", "chart", "repository")
 	return chartKind(name, from) == "flux"
@@ -496,6 +503,23 @@ func (c *checkout) fromHelmRelease(ctx context.Context, set declaration, o flux1
 	a := &agent{Flux1Agent: d.Flux1Agent, config: r.Config}
 	c.unsynced(a)
 	return &declaredAgent{a, d.reported()}
+}
+
+// installerGroups are the API groups of objects from which something installs a
+// chart: Flux v2, Argo CD, k3s, Crossplane.
+var installerGroups = []string{"helm.toolkit.fluxcd.io", "argoproj.io", "helm.cattle.io", "helm.crossplane.io"}
+
+func isInstaller(u *unstructured.Unstructured) bool {
+	return slices.Contains(installerGroups, u.GroupVersionKind().Group)
+}
+
+// installer names an object from which something may install an agent that is not
+// read from it.
+func (c *checkout) installer(o flux1.Parsed) {
+	spec, _ := o.Manifest.Object["spec"].(map[string]any)
+	if what := installs(spec, 0); what != "" {
+		c.find(AgentByObject.About(c.agent.ID, migrate.ObjectID(o.Manifest), fileLine(o.File, o.Line), fmt.Sprintf("%s installs a chart, %s", resourceName(o.Manifest), what)))
+	}
 }
 
 // floats makes numbers the type in which Helm has those of YAML.
