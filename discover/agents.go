@@ -291,11 +291,20 @@ func (w *witness) assemble(ctx context.Context, a *agent, storage *helm.Storage,
 	return nil
 }
 
+// asked is what a container asks for: its limit of what it has no request for, as the
+// API server takes it in Pods.
+func asked(c *corev1.Container) corev1.ResourceList {
+	out := corev1.ResourceList{}
+	maps.Copy(out, c.Resources.Limits)
+	maps.Copy(out, c.Resources.Requests)
+	return out
+}
+
 // requests sums up what the containers ask for.
 func requests(containers []corev1.Container) migrate.Requests {
 	sum := corev1.ResourceList{}
 	for _, c := range containers {
-		for name, q := range c.Resources.Requests {
+		for name, q := range asked(&c) {
 			total := sum[name]
 			total.Add(q)
 			sum[name] = total

@@ -229,12 +229,9 @@ func partsOf(d *appsv1.Deployment, c *corev1.Container) map[string]part {
 			parts["container."+other.Name] = part{value: other.Image}
 		}
 	}
+	all := asked(c)
 	for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
-		q, ok := c.Resources.Requests[name]
-		if !ok {
-			q, ok = c.Resources.Limits[name] // what the API server takes then
-		}
-		if ok && q.Cmp(resource.Quantity{}) > 0 {
+		if q := all[name]; q.Cmp(resource.Quantity{}) > 0 {
 			parts["requests."+string(name)] = part{value: q.String()}
 		}
 	}

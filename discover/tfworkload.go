@@ -424,8 +424,11 @@ func asksUnknown(container any) bool {
 	if openGap(container) != "" {
 		return true
 	}
-	for _, path := range [][]string{{"resources"}, {"resources", "requests"}, {"resources", "requests", "cpu"}, {"resources", "requests", "memory"}} {
-		if gap(at(container, path...)) != "" {
+	resources := at(container, "resources")
+	requests, limits := at(resources, "requests"), at(resources, "limits")
+	for _, name := range []string{"cpu", "memory"} {
+		of := at(requests, name) // a limit counts where there is no request
+		if gap(of) != "" || of == nil && openGap(resources)+openGap(requests)+openGap(limits)+gap(at(limits, name)) != "" {
 			return true
 		}
 	}
@@ -778,11 +781,14 @@ func podTemplate(tree map[string]any) corev1.PodTemplateSpec {
 				c.LivenessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: p}}}
 			}
 		}
-		if asked, ok := at(v, "resources", "requests").(map[string]any); ok {
-			c.Resources.Requests = corev1.ResourceList{}
-			for k, v := range asked {
+		for field, to := range map[string]*corev1.ResourceList{"requests": &c.Resources.Requests, "limits": &c.Resources.Limits} {
+			amounts, _ := at(v, "resources", field).(map[string]any)
+			for k, v := range amounts {
 				if q, err := resource.ParseQuantity(scalarText(v)); err == nil {
-					c.Resources.Requests[corev1.ResourceName(k)] = q
+					if *to == nil {
+						*to = corev1.ResourceList{}
+					}
+					(*to)[corev1.ResourceName(k)] = q
 				}
 			}
 		}

@@ -424,7 +424,8 @@ func asking(total, what string) string {
 	return "asking for " + total + " " + what
 }
 
-// Total sums what the agents' containers ask for, as Kubernetes writes it:
+// Total sums what the pods of agents ask for, of which those that are stopped have
+// none, as Kubernetes writes it:
 // "unknown" where that is not known of any of them, and "at least" so much
 // where it is not known of some.
 func Total(inv migrate.Inventory) migrate.Requests {
@@ -442,7 +443,11 @@ func total(inv migrate.Inventory, of func(migrate.Requests) string) string {
 		switch {
 		case of(a.Requests) != "" || !slices.Contains(a.Unknown, "requests"):
 			told++
+			if a.Running != nil && !*a.Running {
+				continue // it holds nothing
+			}
 			if q, err := resource.ParseQuantity(of(a.Requests)); err == nil {
+				q.Mul(int64(max(a.Replicas, 1)))
 				sum.Add(q)
 			}
 		case a.InstalledBy != "": // else only how a repository is read

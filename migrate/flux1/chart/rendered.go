@@ -689,13 +689,23 @@ func (s *scope) requests() (migrate.Requests, string) {
 	if all.of == nil {
 		return migrate.Requests{}, ""
 	}
-	section := whole.get("requests")
-	if section.unknown != "" || section.of == nil {
-		return migrate.Requests{}, section.unknown
+	asked := func(name string) (text, unknown string) {
+		for _, of := range []string{"requests", "limits"} { // a limit counts where there is no request
+			section := whole.get(of)
+			if section.unknown != "" || section.of == nil {
+				if unknown = section.unknown; unknown != "" {
+					return "", unknown
+				}
+				continue
+			}
+			if text, unknown = (&scope{at: s.at, values: section.of}).get(name).printed(); text+unknown != "" {
+				return text, unknown
+			}
+		}
+		return "", ""
 	}
-	requests := scope{at: s.at, values: section.of}
-	cpu, unknown := requests.get("cpu").printed()
-	memory, unknownMemory := requests.get("memory").printed()
+	cpu, unknown := asked("cpu")
+	memory, unknownMemory := asked("memory")
 	if unknown == "" {
 		unknown = unknownMemory
 	}
