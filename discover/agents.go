@@ -267,15 +267,17 @@ func (w *witness) assemble(ctx context.Context, a *agent, storage *helm.Storage,
 
 	// Whether it runs.
 	running, err := pods.running(a.Selector)
+	message := fmt.Sprintf("no pod of the agent runs (replicas: %d)", a.Replicas)
 	switch {
 	case err != nil:
 		return fmt.Errorf("read the selector of %s: %w", self, err)
 	case pods.unknown:
-		running = a.deployment.Status.Replicas > 0
+		a.Unknown = append(a.Unknown, "running")
+		message = "the Deployment asks for no pods (replicas: 0); whether one still runs is not known"
+	default:
+		a.Running = &running
 	}
-	a.Running = &running
-	if !running {
-		message := fmt.Sprintf("no pod of the agent runs (replicas: %d)", a.Replicas)
+	if a.Running != nil && !running || pods.unknown && a.Replicas == 0 {
 		if a.release != nil {
 			if d := a.release.Deployment(a.Namespace, a.Workload); d != nil && replicas(d) > 0 && a.Replicas == 0 {
 				message += fmt.Sprintf("; the manifest of its release asks for %d, so that the next upgrade starts it again", replicas(d))

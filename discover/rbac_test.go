@@ -71,7 +71,7 @@ func TestAMissingRightIsAFindingThatNamesIt(t *testing.T) {
 		{"get", "configmaps", "ordinary", "defaultNamespace", true},
 		{"get", "configmaps", "http-credentials", "git.branch", true},
 		{"list", "configmaps", "ordinary", "", true},
-		{"list", "pods", "ordinary", "", true},
+		{"list", "pods", "ordinary", "running", true},
 		{"list", "statefulsets", "ordinary", "", true},
 		{"list", "daemonsets", "ordinary", "", true},
 		{"list", "replicasets", "ordinary", "", true},
@@ -108,6 +108,12 @@ func TestAMissingRightIsAFindingThatNamesIt(t *testing.T) {
 			}
 			if tc.unknown != "" && !slices.Contains(inv.Agents[0].Unknown, tc.unknown) {
 				t.Errorf("%s is not unknown: %v", tc.unknown, inv.Agents[0].Unknown)
+			}
+			if tc.agents && (inv.Agents[0].Running == nil) != (tc.unknown == "running") {
+				t.Errorf("whether it runs is told: %v", inv.Agents[0].Running)
+			}
+			if tc.unknown == "running" && slices.ContainsFunc(inv.Findings, func(f migrate.Finding) bool { return f.Code == AgentStopped.Name }) {
+				t.Error("an agent whose pods are not known is said to be stopped")
 			}
 			if tc.unknown == "confinement" && inv.Agents[0].Confinement.Kind != "" {
 				t.Errorf("confinement is guessed: %v", inv.Agents[0].Confinement)

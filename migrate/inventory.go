@@ -75,7 +75,7 @@ type Flux1Agent struct {
 	InstalledBy string `json:"installedBy"`
 	// Workload is the Deployment's name in Namespace.
 	Workload string `json:"workload"`
-	// Running is nil without a cluster.
+	// Running is nil without a cluster, and where pods may not be listed.
 	Running *bool `json:"running"`
 	// Cluster is the one that the agent is of, as far as its witnesses say; nil
 	// if none does.
