@@ -355,7 +355,13 @@ func isFlux2Image(image string) bool {
 	return slices.Contains(flux2Images, strings.TrimPrefix(imageName(image), "fluxcd-"))
 }
 
-func isFlux2(d *appsv1.Deployment) bool { return runsFlux2(&d.Spec.Template.Spec) }
+// isFlux2 reports whether a Deployment is a controller of Flux v2, by its images or,
+// where these are mirrored under other names, by the labels that Flux gives it (flux2:
+// manifests/bases).
+func isFlux2(d *appsv1.Deployment) bool {
+	return runsFlux2(&d.Spec.Template.Spec) ||
+		d.Labels["app.kubernetes.io/part-of"] == "flux" && slices.Contains(flux2Images, d.Labels["app.kubernetes.io/component"])
+}
 
 // runsFlux2 reports whether a container of a pod is a controller of Flux v2.
 func runsFlux2(pod *corev1.PodSpec) bool {

@@ -144,3 +144,23 @@ func TestAnAPIServerThatCannotFenceBlocksEverything(t *testing.T) {
 		})
 	}
 }
+
+// A controller of Flux v2 is one under any image, by the labels that Flux gives it.
+func TestFlux2IsKnownByItsLabels(t *testing.T) {
+	one, none := int32(1), int32(0)
+	deployment := func(name, image, component string, replicas *int32) appsv1.Deployment {
+		d := appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "gitops", Name: name}, Spec: appsv1.DeploymentSpec{Replicas: replicas}}
+		d.Labels = map[string]string{"app.kubernetes.io/part-of": "flux", "app.kubernetes.io/component": component}
+		d.Spec.Template.Spec.Containers = []corev1.Container{{Name: "manager", Image: image}}
+		return d
+	}
+	got := flux2Controllers([]appsv1.Deployment{
+		deployment("mirrored", "registry.example.com/flux/source:1.5", "source-controller", &one),
+		deployment("stopped", "registry.example.com/flux/source:1.5", "source-controller", &none),
+		deployment("by-image", "ghcr.io/fluxcd/helm-controller:v1", "", &one),
+		deployment("other", "registry.example.com/flux/web:1", "web", &one),
+	})
+	if want := []string{"gitops/by-image", "gitops/mirrored"}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
