@@ -109,6 +109,27 @@ func TestEveryArgumentBecomesASettingWithAFate(t *testing.T) {
 	}
 }
 
+// What matters to fluxd alone goes with it, and says why, and stops nothing.
+func TestWhatMattersToFluxdAloneIsDropped(t *testing.T) {
+	args := []string{
+		"--kubernetes-kubectl=/usr/bin/kubectl", "--git-notes-ref=notes", "--memcached-port=11212", "--memcached-timeout=2s", "--k8s-in-cluster=false",
+		"--k8s-verbosity=9", "--ssh-keygen-bits=4096", "--ssh-keygen-type=rsa", "--rpc-timeout=20s",
+	}
+	c, settings, findings := ParseArgs(append(args, "--git-url=git@example.com:team/app"))
+	if slices.ContainsFunc(findings, func(f migrate.Finding) bool { return f.Severity != migrate.Info }) || len(c.Unknown) > 0 {
+		t.Errorf("%v, unknown %v", findings, c.Unknown)
+	}
+	for _, arg := range args {
+		name, value, _ := strings.Cut(strings.TrimPrefix(arg, "--"), "=")
+		i := slices.IndexFunc(settings, func(s migrate.Setting) bool { return s.Name == "--"+name })
+		if i < 0 {
+			t.Errorf("%s is not accounted for", arg)
+		} else if s := settings[i]; s.Fate != migrate.Dropped || s.Why == "" || s.Value != value {
+			t.Errorf("%s: %+v", arg, s)
+		}
+	}
+}
+
 func TestConfigurationsThatCannotWorkAreFindings(t *testing.T) {
 	for name, tc := range map[string]struct {
 		args []string
