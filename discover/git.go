@@ -58,6 +58,9 @@ func (w *witness) readRepositories(ctx context.Context, agents []*agent, l *live
 	agents = slices.DeleteFunc(slices.Clone(agents), func(a *agent) bool {
 		return len(w.opts.Repositories) > 0 && !slices.Contains(w.opts.Repositories, a.ID) || w.git == nil && w.folders.of(a.Git.URL) == nil
 	})
+	if len(agents) > 0 {
+		w.say(fmt.Sprintf("reading %d repositories, %d at a time", len(agents), w.opts.Parallel))
+	}
 	var read atomic.Int32
 	for _, a := range agents {
 		group.Go(func() error {

@@ -53,7 +53,9 @@ func TestPlanningOnlyReadsAndSaysTheSameTwice(t *testing.T) {
 		seen.WriteString(first.out + first.stderr + second.stderr)
 		return first
 	}
-	twice(reader, 0, "discover")
+	if r := twice(reader, 0, "discover"); !strings.Contains(r.stderr, "read 3 of 3 repositories") || !strings.Contains(r.stderr, "reading 3 repositories") {
+		t.Errorf("discover does not say how far it is:\n%s", r.stderr)
+	}
 	twice(reader, 0, "discover", "-o", "json")
 	// The planted Secret is another one in the cluster, which needs a word.
 	decided := func(more ...string) []string {
