@@ -108,6 +108,9 @@ func Run(ctx context.Context, cfg *rest.Config, opts Options) error {
 		return fmt.Errorf("start agent: %w", err)
 	}
 	a, err := newAgent(cfg, opts, log)
+	if ctx.Err() != nil {
+		return nil // whatever it was busy with
+	}
 	if err != nil {
 		return fmt.Errorf("start agent: %w", err)
 	}
@@ -157,6 +160,7 @@ type agent struct {
 	controllers    []controller.Controller
 	opts           Options
 	log            *slog.Logger
+	started        atomic.Bool // once its caches are filled
 	acting         atomic.Bool
 	wakeKs         chan event.TypedGenericEvent[types.NamespacedName]
 	wakeSource     chan event.TypedGenericEvent[types.NamespacedName]
@@ -259,7 +263,19 @@ func (a *agent) ready(*http.Request) error {
 }
 
 func (a *agent) run(ctx context.Context) error {
-	err := a.manager.Start(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- a.manager.Start(ctx) }()
+	select {
+	case <-ctx.Done():
+		if !a.started.Load() {
+			// Nothing is under way, and controller-runtime goes on waiting for its
+			// caches, however long the API server does not answer.
+			return nil
+		}
+	case err := <-ended:
+		ended <- err
+	}
+	err := <-ended
 	if ctx.Err() != nil && !errors.Is(err, errLeaseLost) {
 		return nil
 	}
@@ -271,6 +287,7 @@ func (a *agent) run(ctx context.Context) error {
 
 // act starts the controllers once the leases are held.
 func (a *agent) act(ctx context.Context) error {
+	a.started.Store(true)
 	work := func(ctx context.Context) error {
 		a.acting.Store(true)
 		defer a.acting.Store(false)

@@ -9,6 +9,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 
 	"github.com/fluxover/fluxover/reconcile"
+	"github.com/fluxover/fluxover/reconcile/cluster"
 )
 
 func newAgent(s streams) *cobra.Command {
@@ -29,7 +30,7 @@ unless --enable-leader-election=false.`,
 			if opts.Namespace == "" {
 				opts.Namespace = os.Getenv("RUNTIME_NAMESPACE")
 			}
-			cfg, err := flags.ToRESTConfig()
+			cfg, err := cluster.ConfigOf(flags)
 			if err != nil {
 				return fmt.Errorf("connect to the cluster: %w", err)
 			}

@@ -71,11 +71,29 @@ type Client struct {
 
 // New makes a Client from kubectl's connection flags. It does not connect.
 func New(getter Getter) (*Client, error) {
-	cfg, err := getter.ToRESTConfig()
+	cfg, err := ConfigOf(getter)
 	if err != nil {
-		return nil, fmt.Errorf("read the kubeconfig: %w", err)
+		return nil, err
 	}
 	return ForConfig(cfg)
+}
+
+// ConfigOf reads kubectl's connection flags. A user and password in the server's address
+// are taken out of it, and are sent as before; an error shows neither them nor the
+// address of a proxy.
+func ConfigOf(getter Getter) (*rest.Config, error) {
+	cfg, err := getter.ToRESTConfig()
+	if err != nil {
+		if strings.Contains(err.Error(), "invalid 'proxy-url'") { // client-go tells it whole
+			err = errors.New("the proxy-url of the cluster is no URL of http, https or socks5; it is not shown, since it may hold a password")
+		}
+		return nil, fmt.Errorf("read the kubeconfig: %w", err)
+	}
+	cfg = rest.CopyConfig(cfg)
+	if err := takeUser(cfg); err != nil {
+		return nil, err
+	}
+	return cfg, nil
 }
 
 // ForConfig makes a Client from a configuration, which is copied. A user and
