@@ -3,6 +3,7 @@ package emit
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -62,7 +63,7 @@ func repositoryTable(w io.Writer, plan migrate.Plan, style Style) error {
 	}
 	used := usedVerbs(plan)
 	head := []string{"WAVE", "REPOSITORY", "COMMIT", "APPS"}
-	right, firstVerb := []int{0, 3}, len(head)
+	right, commit, firstVerb := []int{0, 3}, 2, len(head)
 	for _, v := range used {
 		right = append(right, len(head))
 		head = append(head, strings.ToUpper(string(v)))
@@ -80,14 +81,28 @@ func repositoryTable(w io.Writer, plan migrate.Plan, style Style) error {
 		}
 		rows = append(rows, append(row, mark))
 	}
-	if err := narrow(rows, 1, style.width()); err != nil {
+	over, err := overflow(rows, style.width())
+	if err != nil {
 		return err
 	}
+	if over > 0 { // the names are what people go on with, and -o json has the commits
+		for i := range rows {
+			rows[i] = slices.Delete(rows[i], commit, commit+1)
+		}
+		for i := range right[1:] {
+			right[i+1]--
+		}
+		firstVerb--
+		if err := narrow(rows, 1, style.width()); err != nil {
+			return err
+		}
+	}
+	last := len(rows[0]) - 1
 	painted := func(row, column int, cell string) string {
 		switch {
 		case row == 0:
 			return style.paint(cell, bold)
-		case column == len(head):
+		case column == last:
 			return style.paint(cell, bold, red)
 		case cell == "0":
 			return style.paint(cell, dim)
@@ -99,7 +114,7 @@ func repositoryTable(w io.Writer, plan migrate.Plan, style Style) error {
 	if err := paintedTable(w, "", rows, painted, right...); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(w)
+	_, err = fmt.Fprintln(w)
 	return err
 }
 
@@ -217,16 +232,13 @@ func printables(texts []string) []string {
 // beyond what can still be told apart.
 func narrow(rows [][]string, column, width int) error {
 	const least = 16
-	var b strings.Builder
-	if err := table(&b, "", rows); err != nil {
+	over, err := overflow(rows, width)
+	if err != nil {
 		return err
 	}
-	longest, over := 0, -width
+	longest := 0
 	for _, r := range rows {
 		longest = max(longest, utf8.RuneCountInString(r[column]))
-	}
-	for line := range strings.Lines(b.String()) {
-		over = max(over, utf8.RuneCountInString(strings.TrimSuffix(line, "\n"))-width)
 	}
 	if over > 0 {
 		for _, r := range rows {
@@ -234,6 +246,19 @@ func narrow(rows [][]string, column, width int) error {
 		}
 	}
 	return nil
+}
+
+// overflow is by how many characters a table is wider than a width.
+func overflow(rows [][]string, width int) (int, error) {
+	var b strings.Builder
+	if err := table(&b, "", rows); err != nil {
+		return 0, err
+	}
+	over := 0
+	for line := range strings.Lines(b.String()) {
+		over = max(over, utf8.RuneCountInString(strings.TrimSuffix(line, "\n"))-width)
+	}
+	return over, nil
 }
 
 func clusterName(plan migrate.Plan) string {

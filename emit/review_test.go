@@ -105,6 +105,11 @@ func TestReviewsAreAsTheGoldens(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			for _, repo := range r.Plan.Repositories {
+				if row := regexp.MustCompile(`(?m)^ +\d+  ` + regexp.QuoteMeta(repo.ID) + ` `); !row.MatchString(text.String()) || !row.MatchString(wide.String()) {
+					t.Errorf("the table does not name %s so that it can be given to a command", repo.ID)
+				}
+			}
 			for file, got := range map[string]string{"80.txt": text.String(), "120.txt": wide.String(), "comment.md": markdown.String(), "diff.txt": differences.String()} {
 				if columns := map[string]int{"80.txt": 80, "120.txt": 120}[file]; columns > 0 && widestLine(got) > columns {
 					t.Errorf("%s: %d columns wide", file, widestLine(got))

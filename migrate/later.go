@@ -31,11 +31,15 @@ func (b *repositoryBuilder) newFolders(apps []application) {
 		if split[root] {
 			continue
 		}
-		b.find(Finding{
+		f := Finding{
 			Severity: Warning, Code: "NEW_FOLDER_NOT_APPLIED", Where: display(root),
 			Message: "each folder of this path has a Kustomization, which applies what is added within it; a folder that is added beside them, and a file that is added to the path itself, would be applied by fluxd and are by none of these: all of them stay Ready",
 			Hint:    newFolderRemedy,
-		})
+		}
+		if b.agent.Sync.GarbageCollection == CollectOn {
+			f.Message += "; what a file holds that moves there from one of them is deleted, and made anew once a Kustomization builds it"
+		}
+		b.find(f)
 	}
 }
 

@@ -92,6 +92,21 @@ func TestAFileThatMovesIsOnlyInDangerWithAnEngineThatDoesNotLook(t *testing.T) {
 	}
 }
 
+func TestThatAFileMovedToANewFolderIsDeletedIsSaidWhereAnythingIs(t *testing.T) {
+	for collection, want := range map[migrate.GarbageCollection]bool{migrate.CollectOn: true, migrate.CollectOff: false, migrate.CollectDry: false} {
+		a := agentReading(t, "flux/flux-team", map[string]string{"p/shop/a.yaml": configMap("shop", "one")}, []string{"p"}, nil, false)
+		a.Sync.GarbageCollection = collection
+		p := migrate.Build(migrate.Inventory{Agents: []migrate.Flux1Agent{a}}, migrate.Options{})
+		i := slices.IndexFunc(p.Findings, func(f migrate.Finding) bool { return f.Code == "NEW_FOLDER_NOT_APPLIED" })
+		if i < 0 {
+			t.Fatalf("collection is %s: the findings are %+v", collection, p.Findings)
+		}
+		if got := strings.Contains(p.Findings[i].Message, "moves there from one of them is deleted"); got != want {
+			t.Errorf("collection is %s: it says %q", collection, p.Findings[i].Message)
+		}
+	}
+}
+
 // Deletion goes by what stands on the live object: what must stay bears its mark
 // before anybody turns prune on, since the next commit may take it out of Git.
 func TestWhatHoldsOthersIsMarkedAlsoWhereNothingIsDeletedYet(t *testing.T) {

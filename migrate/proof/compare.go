@@ -176,6 +176,23 @@ func removals(a, b any) []string {
 	return differing(a, b, func(after any) bool { return after == nil })
 }
 
+// unsaid are those of an object's fields that it has, and Git does not.
+func unsaid(fields []string, git, object any) []string {
+	var without []string
+	walk("", git, object, func(path string, said, _ any) {
+		if said == nil {
+			without = append(without, path)
+		}
+	})
+	var out []string
+	for _, f := range fields {
+		if slices.ContainsFunc(without, func(p string) bool { return f == p || strings.HasPrefix(f, p+".") || strings.HasPrefix(f, p+"[") }) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
 func differing(a, b any, wanted func(after any) bool) []string {
 	var paths []string
 	walk("", a, b, func(path string, _, after any) {

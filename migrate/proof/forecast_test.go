@@ -114,7 +114,7 @@ func TestWhatNobodyIsNotedForGoesAtTheSecondApply(t *testing.T) {
 	if d := cmp.Diff([]string{".spec.replicas"}, got); d != "" {
 		t.Error(d)
 	}
-	if why := whyChanges(deployment(), got, got); !strings.Contains(why, "before-first-apply") {
+	if why := whyChanges(deployment(), got, got, nil); !strings.Contains(why, "before-first-apply") {
 		t.Errorf("nobody is told why: %s", why)
 	}
 }

@@ -258,7 +258,8 @@ func (p *prover) compare(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence
 	p.replicasSetTwice(o, old, e)
 	o.Fields = differences(before, after)
 	p.awaitedInVain(o, old, e.New, e.Live)
-	e.change = changeDigest(e.Live, before, after, reduced(e.New.Object, added), e.Encrypted)
+	git := reduced(e.New.Object, added)
+	e.change = changeDigest(e.Live, before, after, git, e.Encrypted)
 	if len(o.Fields) == 0 {
 		o.Verb, o.Why = migrate.Adopt, "both renderings, the live object and the dry-run agree"
 		switch {
@@ -269,7 +270,7 @@ func (p *prover) compare(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence
 		}
 		return
 	}
-	reason, hint := whyChanges(e.Live, o.Fields, removals(before, after)), "commit what is live to keep it"
+	reason, hint := whyChanges(e.Live, o.Fields, removals(before, after), unsaid(o.Fields, git, after)), "commit what is live to keep it"
 	severity := changeSeverity(e.Live, o.Fields)
 	if onlyLabels(o.Fields, labelsByDefault(e.Live)) {
 		hint = "give it a label of its own in Git to keep it without these"

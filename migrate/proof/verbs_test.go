@@ -434,7 +434,7 @@ func TestAChangeSaysWhoSetTheFields(t *testing.T) {
 		"fluxd's own": {"kubectl-client-side-apply", "", ownReplicas, ".spec.replicas", "drifted from Git"},
 		"elsewhere":   {"kubectl-edit", "", ownNote, ".spec.replicas", "drifted from Git"},
 	} {
-		if got := whyChanges(deployment(entry(c.manager, update, c.sub, c.fields)), []string{c.path}, nil); !strings.Contains(got, c.want) {
+		if got := whyChanges(deployment(entry(c.manager, update, c.sub, c.fields)), []string{c.path}, nil, nil); !strings.Contains(got, c.want) {
 			t.Errorf("%s: %q does not say %q", name, got, c.want)
 		}
 	}
@@ -458,9 +458,22 @@ func TestAChangeSaysWhoSetTheFields(t *testing.T) {
 			delete(spec, c.field)
 		}
 		all, gone := fields()
-		if got := whyChanges(live, all, gone); !strings.HasSuffix(got, c.want) {
+		if got := whyChanges(live, all, gone, unsaid(all, after.Object, after.Object)); !strings.HasSuffix(got, c.want) {
 			t.Errorf("%v of %v go: %q does not end with %q", gone, all, got, c.want)
 		}
+	}
+	after = live.DeepCopy()
+	after.Object["spec"].(map[string]any)["replicas"] = int64(9)
+	git := after.DeepCopy()
+	delete(git.Object["spec"].(map[string]any), "replicas")
+	all, gone := fields()
+	if got, want := whyChanges(live, all, gone, unsaid(all, git.Object, after.Object)), "not in Git, so that the API server or an admission webhook fills it in anew"; !strings.HasSuffix(got, want) {
+		t.Errorf("of what Git does not say: %q does not end with %q", got, want)
+	}
+	delete(after.Object["spec"].(map[string]any), "paused")
+	all, gone = fields()
+	if got, want := whyChanges(live, all, gone, unsaid(all, git.Object, after.Object)), "removes what Git does not say, and sets what it does"; !strings.HasSuffix(got, want) {
+		t.Errorf("of what goes beside it: %q does not end with %q", got, want)
 	}
 }
 

@@ -83,9 +83,9 @@ func remedy(u *unstructured.Unstructured, err error) string {
 }
 
 // whyChanges says where fields that change come from, by the live object's
-// managedFields. Those that are gone Git does not hold; of the others it has
-// another value.
-func whyChanges(live *unstructured.Unstructured, fields, gone []string) string {
+// managedFields. Those that are gone Git does not hold, nor those that are unsaid,
+// which get a value all the same; of the others it has another value.
+func whyChanges(live *unstructured.Unstructured, fields, gone, unsaid []string) string {
 	byHand, others, scaled := map[string]bool{}, map[string]bool{}, ""
 	for _, e := range live.GetManagedFields() {
 		set, err := fieldSet(e)
@@ -113,10 +113,12 @@ func whyChanges(live *unstructured.Unstructured, fields, gone []string) string {
 		return `"kubectl rollout restart" left its mark there, which goes with all that kubectl owns and Git does not say`
 	case len(byHand) > 0:
 		who := "set by hand, by " + list(byHand)
-		switch len(gone) {
-		case 0:
+		switch {
+		case len(unsaid) == len(fields):
+			return who + ", and not in Git, so that the API server or an admission webhook fills it in anew"
+		case len(gone)+len(unsaid) == 0:
 			return who + ", to something else than Git says"
-		case len(fields):
+		case len(gone) == len(fields):
 			return who + ": Flux v2 takes over what kubectl owns, and removes what Git does not say"
 		}
 		return who + ": Flux v2 takes over what kubectl owns, removes what Git does not say, and sets what it does"
