@@ -25,6 +25,7 @@ resource "kubernetes_deployment" "bank" {
   }
   spec {
     template {
+      metadata { labels = { app = "flux" } }
       spec {
         container {
           name  = "flux"

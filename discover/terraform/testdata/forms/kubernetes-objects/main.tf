@@ -44,6 +44,7 @@ resource "kubernetes_deployment_v1" "memcached" {
   metadata { name = "memcached" }
   spec {
     template {
+      metadata { labels = { app = "flux" } }
       spec {
         container {
           name  = "memcached"

@@ -54,6 +54,7 @@ resource "kubernetes_deployment_v1" "flux" {
   }
   spec {
     template {
+      metadata { labels = { app = "flux" } }
       spec {
         service_account_name = kubernetes_service_account_v1.flux.metadata[0].name
         volume {
@@ -112,6 +113,7 @@ resource "kubernetes_replication_controller" "flux" {
 resource "kubernetes_replication_controller_v1" "web" {
   metadata { name = "web" }
   spec {
+    selector = { name = "web" }
     template {
       metadata { labels = { name = "web" } }
       spec {

@@ -31,6 +31,7 @@ resource "kubernetes_daemon_set_v1" "flux" {
   }
   spec {
     template {
+      metadata { labels = { app = "flux" } }
       spec {
         container {
           name  = "flux"

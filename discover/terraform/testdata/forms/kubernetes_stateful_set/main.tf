@@ -30,7 +30,9 @@ resource "kubernetes_stateful_set_v1" "flux" {
   }
   spec {
     service_name = "flux"
+    selector { match_labels = { app = "flux" } }
     template {
+      metadata { labels = { app = "flux" } }
       spec {
         container {
           name  = "flux"
@@ -47,7 +49,9 @@ resource "kubernetes_stateful_set_v1" "redis" {
   }
   spec {
     service_name = "redis"
+    selector { match_labels = { app = "flux" } }
     template {
+      metadata { labels = { app = "flux" } }
       spec {
         container {
           name  = "redis"
