@@ -91,8 +91,8 @@ func TestWhatIsAskedForIsUnknownWhereItIsNotToldOfAnyAgent(t *testing.T) {
 	none := migrate.Flux1Agent{ID: "flux/none", InstalledBy: "helm"}
 	reader := migrate.Flux1Agent{ID: "checkout/x", Unknown: []string{"requests"}}
 	yes, no := true, false
-	twice, stopped := told, told
-	twice.Running, twice.Replicas, stopped.Running, stopped.Replicas = &yes, 2, &no, 0
+	thrice, stopped := told, told
+	thrice.Running, thrice.Replicas, stopped.Running, stopped.Replicas = &yes, 3, &no, 0
 	for _, c := range []struct {
 		agents []migrate.Flux1Agent
 		want   string
@@ -101,7 +101,7 @@ func TestWhatIsAskedForIsUnknownWhereItIsNotToldOfAnyAgent(t *testing.T) {
 		{[]migrate.Flux1Agent{open, open}, "2 Flux v1 agents, asking for an unknown amount of CPU in all\n"},
 		{[]migrate.Flux1Agent{told, open}, "2 Flux v1 agents, asking for at least 500m CPU in all\n"},
 		{[]migrate.Flux1Agent{none, none}, "2 Flux v1 agents, asking for 0 CPU in all\n"},
-		{[]migrate.Flux1Agent{twice, stopped}, "2 Flux v1 agents, asking for 1 CPU in all\n"},
+		{[]migrate.Flux1Agent{thrice, stopped}, "2 Flux v1 agents, asking for 1500m CPU in all\n"},
 		{[]migrate.Flux1Agent{told, reader}, "1 Flux v1 agent, asking for 500m CPU in all\n"},
 	} {
 		var out strings.Builder
