@@ -160,6 +160,12 @@ func TestAnObjectOfTwoRepositoriesHoldsBothBack(t *testing.T) {
 			if (got == "") != (c.wrong == "") || !strings.Contains(got, c.wrong) {
 				t.Errorf("it says %q, want %q", got, c.wrong)
 			}
+			// Where its own Kustomization does not build, the other one alone applies it.
+			p.Repositories[0].Objects[0].Why = "not proven: Kustomization k " + unbuilt
+			all.wrong = map[*played][]string{}
+			if all.objects(first, &p.Repositories[0]); len(all.wrong[first]) > 0 {
+				t.Errorf("what the other repository does is taken for what this one does: %s", all.wrong[first])
+			}
 		})
 	}
 }

@@ -466,7 +466,7 @@ func (c *comparison) objects(one *played, r *repository) {
 			c.contested(one, o)
 			continue
 		}
-		if claimed[o.ID] && o.Verb == "skip" {
+		if claimed[o.ID] && (o.Verb == "skip" || strings.Contains(o.Why, unbuilt)) {
 			continue // the other agent's plan tells of it
 		}
 		c.object(one, r, o)
