@@ -306,8 +306,8 @@ func TestWhatIdentifiesUsersOfAKubeconfigIsNotSaved(t *testing.T) {
 		"    auth-provider: {name: oidc, config: {id-token: MARKED-SECRET}}\n    exec: {command: x, env: [{name: A, value: MARKED-SECRET}], args: [--token=MARKED-SECRET]}\n- name: c\n"
 	const config = "apiVersion: v1\nkind: Config\ncurrent-context: kept-context\nclusters: [{name: c, cluster: {server: \"https://u:MARKED-SECRET@h\", proxy-url: \"http://u:MARKED-SECRET@proxy\"}}]\n" + users
 	was := readTree(t, treeOf("-- apps/kubeconfig.yaml --\n"+config+"-- apps/more.yaml --\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n---\n"+config+
-		"-- apps/overlay/kustomization.yaml --\nconfigMapGenerator:\n- name: k\n  files: [kubeconfig, broken]\npatches:\n- target: {name: a}\n  path: list.yaml\n"+
-		"-- apps/overlay/kubeconfig --\n"+config+"-- apps/overlay/broken --\n"+config+"{{ x }}\n"+
+		"-- apps/overlay/kustomization.yaml --\nconfigMapGenerator:\n- name: k\n  files: [kubeconfig, bare, broken]\npatches:\n- target: {name: a}\n  path: list.yaml\n"+
+		"-- apps/overlay/kubeconfig --\n"+config+"-- apps/overlay/bare --\n"+strings.TrimPrefix(config, "apiVersion: v1\nkind: Config\n")+"-- apps/overlay/broken --\n"+config+"{{ x }}\n"+
 		"-- apps/overlay/list.yaml --\napiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Secret\n  metadata: {name: a}\n  stringData: {a: MARKED-SECRET}\n"+
 		"-- elsewhere/kubeconfig --\n"+config+"-- kubeconfig.yaml --\n"+config+"-- main.tf --\nprovider \"helm\" {\n kubernetes {\n  config_path = \"kubeconfig.yaml\"\n }\n}\n"), func(o *CheckoutOptions) { o.Paths = []string{"apps"} })
 	is, text := saveAndOpen(t, was)
@@ -318,7 +318,7 @@ func TestWhatIdentifiesUsersOfAKubeconfigIsNotSaved(t *testing.T) {
 			}
 		}
 	}
-	if strings.Count(text, "kept-context") != 3 {
+	if strings.Count(text, "kept-context") != 4 {
 		t.Errorf("the kubeconfigs are not kept: %s", text)
 	}
 	wantFinding(t, is, NotSaved, "apps/overlay/broken")

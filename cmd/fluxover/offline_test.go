@@ -412,6 +412,10 @@ func TestADecisionIsTakenAsShownAndASlipInOneIsSaid(t *testing.T) {
 			}
 		}
 	}
+	// A file of decisions outlives findings.
+	if _, _, errs := runOffline(t, append([]string{"plan", "--accept", "TLS_NOT_VERIFIED=flux/shop"}, witness...)...); !strings.Contains(errs, "TLS_NOT_VERIFIED=flux/shop") {
+		t.Errorf("a decision on what is found no more: %s", errs)
+	}
 	for decision, says := range map[string]string{
 		"OBJECT_LOS=*": "there is no finding of that code; near it: OBJECT_LOST", "NEVER_SYNCED=flux/shop": "a finding of that code cannot be accepted",
 	} {

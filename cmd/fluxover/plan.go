@@ -93,6 +93,10 @@ func (p *planFlags) options() (migrate.Options, error) {
 	return o, decidable(o.Decisions)
 }
 
+// retired are the codes of findings that earlier versions had, and that could be
+// accepted: files of decisions outlive them.
+var retired = []string{"TLS_NOT_VERIFIED"}
+
 // decidable refuses decisions on what no plan finds, or nobody can accept.
 func decidable(decisions []migrate.Decision) error {
 	codes := catalogue()
@@ -101,6 +105,9 @@ func decidable(decisions []migrate.Decision) error {
 		names = append(names, c.Name)
 	}
 	for _, d := range decisions {
+		if slices.Contains(retired, d.Code) {
+			continue // it accepts nothing, which is told
+		}
 		i := slices.Index(names, d.Code)
 		if i < 0 {
 			return usage("decision %s=%s: there is no finding of that code; %s", d.Code, d.Subject, migrate.NearIDs(d.Code, names))

@@ -111,6 +111,9 @@ func TestModulesThatHaveChangedSinceTerraformInitAreNotRead(t *testing.T) {
 		{"registry.terraform.io/a/flux/kubernetes//modules/x", "1.2.0", "a/flux/kubernetes//modules/y", "1.2.0", true},
 		{"git::https://github.com/a/modules.git//flux?ref=v1", "", "github.com/a/modules//flux?ref=v1", "", false},
 		{"git::ssh://git@github.com/a/modules.git?ref=v1", "", "git@github.com:a/modules.git?ref=v1", "", false},
+		{"git::ssh://git@github.com/a/m.git//flux?ref=flux%2Fv1.2", "", "git@github.com:a/m.git//flux?ref=flux/v1.2", "", false},
+		{"git::https://example.com/m.git?depth=1&ref=v1", "", "git::https://example.com/m.git?ref=v1&depth=1", "", false},
+		{"s3::https://s3-eu-west-1.amazonaws.com/bucket/x.zip", "", "bucket.s3-eu-west-1.amazonaws.com/x.zip", "", false},
 		{"git::https://example.com/modules.git?ref=v1", "", "git::https://example.com/modules.git?ref=v2", "", true},
 		{"git::https://example.com/modules.git", "", "git::https://example.com/others.git", "", true},
 	} {

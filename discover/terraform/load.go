@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"path"
 	"path/filepath"
 	"slices"
@@ -396,7 +397,8 @@ type installedModule struct{ Key, Source, Version, Dir string }
 // stale says why the module is not the one that a call asks for by now, as Terraform
 // finds, and then refuses to go on; empty if nothing shows that.
 func (m installedModule) stale(source, wanted string) string {
-	if moduleSource(m.Source) != moduleSource(source) {
+	// Addresses of S3 are written in another way altogether.
+	if !strings.Contains(m.Source, ".amazonaws.com") && moduleSource(m.Source) != moduleSource(source) {
 		return fmt.Sprintf("it was installed from %s, and the call says %s", migrate.DisplayURL(m.Source), migrate.DisplayURL(source))
 	}
 	constraint, err := version.NewConstraint(wanted)
@@ -430,6 +432,9 @@ func moduleSource(source string) string {
 		at = strings.TrimPrefix(at, registry)
 	}
 	repository, folder, _ := strings.Cut(at, "//")
+	if parsed, err := url.ParseQuery(query); err == nil {
+		query = parsed.Encode()
+	}
 	return strings.TrimSuffix(repository, ".git") + "//" + folder + "?" + query
 }
 

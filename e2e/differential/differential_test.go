@@ -391,7 +391,7 @@ func (c *comparison) kustomizations(one *played, r *repository) {
 		why := c.states[name]
 		c.early[name] = c.placedByAnother(r, foretold[name])
 		switch {
-		case c.early[name]:
+		case c.early[name] && (why == "" || strings.HasPrefix(why, "DependencyNotReady") || missingNamespace.MatchString(why)):
 		case why != "":
 			c.sum.failed++
 			if !blocked {
@@ -586,7 +586,7 @@ func (c *comparison) object(one *played, r *repository, o planned) {
 		c.sum.unseen++
 	}
 	switch {
-	case o.Verb == "conflict" && c.early[o.Application] && d.Kind != "removed":
+	case o.Verb == "conflict" && c.early[o.Application] && strings.Contains(o.Why, "refused") && d.Kind != "removed":
 	case d.Kind == "removed" && o.Verb == "conflict" && strings.Contains(o.Why, recreated):
 		// It is made anew at a later try only, if at all.
 	case d.Kind == "removed":

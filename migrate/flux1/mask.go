@@ -243,7 +243,7 @@ func (m *masker) walk(v any) {
 		if v["kind"] == "SecretGenerator" {
 			m.generator(v)
 		}
-		if users, ok := v["users"].([]any); ok && v["kind"] == "Config" {
+		if users, ok := v["users"].([]any); ok && isKubeconfig(v) {
 			m.users(users)
 		}
 		if list, ok := v["secretGenerator"].([]any); ok {
@@ -268,6 +268,11 @@ func (m *masker) walk(v any) {
 			m.walk(e)
 		}
 	}
+}
+
+// isKubeconfig reports whether a mapping is a kubeconfig, which need not say so.
+func isKubeconfig(v map[string]any) bool {
+	return v["kind"] == "Config" || v["clusters"] != nil || v["contexts"] != nil || v["current-context"] != nil
 }
 
 // bearsSOPS reports whether a document has the metadata that SOPS gives to what it

@@ -112,7 +112,7 @@ var codes = []migrate.Code{
 	},
 	{
 		Name: "OBJECT_CHANGES", Severity: migrate.Warning, Acceptable: true,
-		Otherwise:   []migrate.Variant{{Severity: migrate.Blocker, Acceptable: true, When: "what changes is more than labels and annotations, or those of a Service, an Ingress or a Namespace, since it is what the object does: how many replicas run, or who may reach it"}},
+		Otherwise:   []migrate.Variant{{Severity: migrate.Blocker, Acceptable: true, When: "what changes is more than labels and annotations, since it is what the object does: how many replicas run, or who may reach it; or is those of a Service, Ingress, IngressClass, Namespace, ServiceAccount, ClusterRole or StorageClass, which others act on"}},
 		Cause:       "fields of an object were set by hand, or it has drifted from Git",
 		Consequence: "the adoption makes it what Git says",
 		Remedy:      "commit what is live to keep it",

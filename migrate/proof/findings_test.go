@@ -243,6 +243,9 @@ func TestWhatAnObjectDoesNeedsAWordWhereItChanges(t *testing.T) {
 		{"v1", "Service", `.metadata.annotations["service.beta.kubernetes.io/aws-load-balancer-internal"]`, migrate.Blocker},
 		{"networking.k8s.io/v1", "Ingress", `.metadata.annotations["nginx.ingress.kubernetes.io/whitelist-source-range"]`, migrate.Blocker},
 		{"v1", "Namespace", `.metadata.labels["pod-security.kubernetes.io/enforce"]`, migrate.Blocker},
+		{"v1", "ServiceAccount", `.metadata.annotations["eks.amazonaws.com/role-arn"]`, migrate.Blocker},
+		{"rbac.authorization.k8s.io/v1", "ClusterRole", `.metadata.labels["rbac.authorization.k8s.io/aggregate-to-admin"]`, migrate.Blocker},
+		{"storage.k8s.io/v1", "StorageClass", `.metadata.annotations["storageclass.kubernetes.io/is-default-class"]`, migrate.Blocker},
 		{"serving.knative.dev/v1", "Service", ".metadata.labels.team", migrate.Warning},
 	} {
 		live := &unstructured.Unstructured{}

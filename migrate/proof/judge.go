@@ -355,12 +355,17 @@ func changeSeverity(live *unstructured.Unstructured, fields []string) migrate.Se
 	return migrate.Warning
 }
 
-// actedOn are the kinds whose labels or annotations decide what may be reached or run:
-// by load balancers, by ingress controllers, and by the admission of pods.
+// actedOn are the kinds whose labels or annotations decide what may be reached, run or
+// done: by load balancers, by ingress controllers, by the admission of pods, as the
+// cloud role of an account, as a part of other roles, and as what is taken by default.
 var actedOn = map[schema.GroupKind]bool{
-	{Kind: "Service"}:   true,
-	{Kind: "Namespace"}: true,
-	{Group: "networking.k8s.io", Kind: "Ingress"}: true,
+	{Kind: "Service"}:        true,
+	{Kind: "Namespace"}:      true,
+	{Kind: "ServiceAccount"}: true,
+	{Group: "networking.k8s.io", Kind: "Ingress"}:             true,
+	{Group: "networking.k8s.io", Kind: "IngressClass"}:        true,
+	{Group: "rbac.authorization.k8s.io", Kind: "ClusterRole"}: true,
+	{Group: "storage.k8s.io", Kind: "StorageClass"}:           true,
 }
 
 // lacks notes that an object could not be proven for want of a right, which is
