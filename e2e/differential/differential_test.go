@@ -1,6 +1,7 @@
 package differential
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
 	"maps"
@@ -352,7 +353,9 @@ func (c *comparison) agent(one *played, r *repository) {
 	told := says(stops)
 	switch {
 	case one.stuck && !told && !says(mayStop):
-		c.fail(one, "fluxd cannot load the newest commit, and the plan does not say so: %s", codes(c.of(one)))
+		said := c.w.agentLog(one)
+		said = said[max(0, bytes.Index(said, []byte("loading resources from repo"))):]
+		c.fail(one, "fluxd cannot load the newest commit, and the plan does not say so: %s; it says: %s", codes(c.of(one)), said[:min(len(said), 1000)])
 	case !one.stuck && told && !one.ahead():
 		c.fail(one, "fluxd synced the newest commit, and the plan says that it cannot: %v", c.of(one))
 	}
