@@ -26,7 +26,7 @@ resource "kubernetes_namespace" "flux" {
     name = "flux"
     labels {
       "example.com/managed-by" = "Terraform"
-      team = "${lookup(var.tags, \"team\")}"
+      team = "${lookup(var.tags, "team")}"
     }
   }
 }
