@@ -31,19 +31,28 @@ var gitEnvironment = map[string][]int{
 // gives to it, beside those named GIT_ and SSH_.
 var notForGit = []string{"HTTP_PROXY", "ALL_PROXY", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "XDG_CONFIG_HOME"}
 
-var releaseTag = regexp.MustCompile(`:v?1\.(\d+)\.(\d+)[^/]*$`)
+// fluxdTag finds the release of an image that is fluxd's own by its name, or a mirror
+// of it. What a tag of any other image counts is not known.
+var fluxdTag = regexp.MustCompile(`(?:^|/)(?:fluxcd|weaveworks)/flux:v?1\.(\d+)\.(\d+)[^/]*$`)
+
+// isSince reports whether the fluxd of an image is of release 1.x.y or a later one. An
+// image that names no release of fluxd's counts as the last one.
+func isSince(image string, release ...int) bool {
+	tag := fluxdTag.FindStringSubmatch(image)
+	if tag == nil {
+		return true
+	}
+	minor, _ := strconv.Atoi(tag[1])
+	patch, _ := strconv.Atoi(tag[2])
+	return slices.Compare([]int{minor, patch}, release) >= 0
+}
 
 // GitSees reports whether the fluxd of an image gives its git a variable of that
-// name, which is set for the container. An image whose tag names no release counts
-// as the last one. (source: flux: pkg/git/operations.go, allowedEnvVars and env)
+// name, which is set for the container. An image that names no release of fluxd's
+// counts as the last one. (source: flux: pkg/git/operations.go, allowedEnvVars and env)
 func GitSees(image, name string) bool {
 	since, listed := gitEnvironment[name]
-	if tag := releaseTag.FindStringSubmatch(image); listed && tag != nil {
-		minor, _ := strconv.Atoi(tag[1])
-		patch, _ := strconv.Atoi(tag[2])
-		return slices.Compare([]int{minor, patch}, since) >= 0
-	}
-	return listed
+	return listed && isSince(image, since...)
 }
 
 // caFolders are where certificates of one's own are mounted into an image, and

@@ -28,12 +28,14 @@ func TestGitSeesWhatItsReleaseGivesIt(t *testing.T) {
 		"1.20.0":  "CLOUDSDK_CONFIG CLOUDSDK_PYTHON GIT_PROXY_COMMAND GNUPGHOME HOME HTTPS_PROXY LD_PRELOAD NO_PROXY NSS_WRAPPER_GROUP NSS_WRAPPER_PASSWD SECRETS_DIR SECRETS_EXTENSION http_proxy https_proxy no_proxy",
 	}
 	all := slices.Sorted(maps.Keys(gitEnvironment))
-	for _, image := range []string{"fluxcd/flux:1.22.0", "fluxcd/flux:1.25.4-debug", "fluxcd/flux:1.25.4@sha256:0", "fluxcd/flux", "registry:1.8/flux", "fluxcd/flux:master-0", ""} {
+	for _, image := range []string{"fluxcd/flux:1.22.0", "fluxcd/flux:1.25.4-debug", "fluxcd/flux:1.25.4@sha256:0", "fluxcd/flux", "registry:1.8/flux", "fluxcd/flux:master-0", "",
+		"registry:5000/flux:1.8.0", "gitops/deployer:1.0.3", "myfluxcd/flux:1.8.0", "fluxcd/flux/agent:1.8.0"} {
 		given[image] = strings.Join(all, " ")
 	}
+	given["quay.io/weaveworks/flux:1.8.0"], given["weaveworks/flux:1.8.1@sha256:0"] = "", ""
 	for image, want := range given {
 		if !strings.Contains(image, "/") && image != "" {
-			image = "registry:5000/flux:" + image
+			image = "registry:5000/mirror/fluxcd/flux:" + image
 		}
 		var got []string
 		for _, name := range append(slices.Clone(all), notForGit...) {
@@ -63,29 +65,29 @@ func TestTheProxyHangsOnTheRelease(t *testing.T) {
 func TestEachVariableThatGitWouldHeedIsAccountedFor(t *testing.T) {
 	const last, old = "fluxcd/flux:1.25.4", "fluxcd/flux:1.16.0"
 	for of, want := range map[[2]string]string{
-		{last, "https_proxy"}:       "carried git takes the proxy",
-		{last, "HTTPS_PROXY"}:       "dropped git does not take the proxy",
-		{last, "NO_PROXY"}:          "dropped it has been applied",
-		{old, "HTTPS_PROXY"}:        "dropped git never saw it: fluxd gives it to git since 1.17.0",
-		{old, "NO_PROXY"}:           "dropped git never saw it: fluxd gives it to git since 1.17.0",
-		{last, "HTTP_PROXY"}:        "dropped git never saw it: fluxd does not",
-		{last, "ALL_PROXY"}:         "dropped git never saw it: fluxd does not",
-		{last, "all_proxy"}:         "dropped git never saw it: fluxd does not",
-		{last, "GIT_SSL_CAINFO"}:    "dropped git never saw it: fluxd does not",
-		{last, "GIT_SSL_NO_VERIFY"}: "dropped git never saw it: fluxd does not",
-		{last, "SSL_CERT_FILE"}:     "dropped git never saw it: fluxd does not",
-		{last, "GIT_CONFIG_COUNT"}:  "dropped git never saw it: fluxd does not",
-		{last, "GIT_SSH_COMMAND"}:   "dropped git never saw it: fluxd does not",
-		{last, "SSH_AUTH_SOCK"}:     "dropped git never saw it: fluxd does not",
-		{last, "GIT_PROXY_COMMAND"}: "dropped git uses it for URLs of git://",
-		{last, "HOME"}:              "dropped git looks there",
-		{last, "CLOUDSDK_CONFIG"}:   "dropped git is given it",
-		{last, "DD_AGENT_HOST"}:     "",
-		{"fluxcd/flux:1.9", "HOME"}: "dropped git looks there", // which release it is is not told
-		{"flux:1.9.0", "HOME"}:      "dropped git never saw it: fluxd gives it to git since 1.10.0",
-		{last, "COMPANY_PROXY"}:     "",
-		{last, "SECRETS_DIR"}:       "dropped git is given it",
-		{old, "AWS_ROLE_ARN"}:       "dropped git never saw it: fluxd gives it to git since 1.22.0",
+		{last, "https_proxy"}:         "carried git takes the proxy",
+		{last, "HTTPS_PROXY"}:         "dropped git does not take the proxy",
+		{last, "NO_PROXY"}:            "dropped it has been applied",
+		{old, "HTTPS_PROXY"}:          "dropped git never saw it: fluxd gives it to git since 1.17.0",
+		{old, "NO_PROXY"}:             "dropped git never saw it: fluxd gives it to git since 1.17.0",
+		{last, "HTTP_PROXY"}:          "dropped git never saw it: fluxd does not",
+		{last, "ALL_PROXY"}:           "dropped git never saw it: fluxd does not",
+		{last, "all_proxy"}:           "dropped git never saw it: fluxd does not",
+		{last, "GIT_SSL_CAINFO"}:      "dropped git never saw it: fluxd does not",
+		{last, "GIT_SSL_NO_VERIFY"}:   "dropped git never saw it: fluxd does not",
+		{last, "SSL_CERT_FILE"}:       "dropped git never saw it: fluxd does not",
+		{last, "GIT_CONFIG_COUNT"}:    "dropped git never saw it: fluxd does not",
+		{last, "GIT_SSH_COMMAND"}:     "dropped git never saw it: fluxd does not",
+		{last, "SSH_AUTH_SOCK"}:       "dropped git never saw it: fluxd does not",
+		{last, "GIT_PROXY_COMMAND"}:   "dropped git uses it for URLs of git://",
+		{last, "HOME"}:                "dropped git looks there",
+		{last, "CLOUDSDK_CONFIG"}:     "dropped git is given it",
+		{last, "DD_AGENT_HOST"}:       "",
+		{"fluxcd/flux:1.9", "HOME"}:   "dropped git looks there", // which release it is is not told
+		{"fluxcd/flux:1.9.0", "HOME"}: "dropped git never saw it: fluxd gives it to git since 1.10.0",
+		{last, "COMPANY_PROXY"}:       "",
+		{last, "SECRETS_DIR"}:         "dropped git is given it",
+		{old, "AWS_ROLE_ARN"}:         "dropped git never saw it: fluxd gives it to git since 1.22.0",
 	} {
 		fate, _, why, ok := GitVariable(of[0], of[1], "https_proxy", false)
 		got := fmt.Sprintf("%s %s", fate, why)
