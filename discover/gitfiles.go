@@ -89,11 +89,16 @@ func (e *environment) home(ctx context.Context) (string, error) {
 	if !flux1.GitSees(e.container.Image, "HOME") {
 		return imageHome, nil
 	}
+	return e.homeOfPod(ctx)
+}
+
+// homeOfPod is the home folder of the agent's container; empty if that is not known.
+func (e *environment) homeOfPod(ctx context.Context) (string, error) {
 	v, err := e.look(ctx, "HOME")
 	switch {
 	case err != nil:
 		return "", err
-	case v == nil || v.assumed:
+	case v == nil || v.assumed || v.plain && v.value == "": // which the runtime sets
 		return imageHome, nil
 	case !v.plain:
 		return "", nil

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
+	"path"
 	"slices"
 	"strings"
 
@@ -13,26 +15,49 @@ import (
 )
 
 // readCluster reports an agent that writes to another cluster than its pods run in,
-// or may: fluxd takes the API server from the kubeconfig of --kube-config, else of
-// KUBECONFIG, else of its home, and from its pod where that names none (flux:
-// cmd/fluxd/main.go).
+// or may: fluxd takes the API server from the kubeconfig of --kube-config, else of its
+// home, else, where that flag is given empty, from those of KUBECONFIG, and from its
+// pod where that names none. Up to 1.17 it always takes it from its pod, unless
+// --k8s-in-cluster is false, and never looks at KUBECONFIG. (flux: cmd/fluxd/main.go;
+// client-go: tools/clientcmd, BuildConfigFromFlags)
 func (w *witness) readCluster(ctx context.Context, a *agent) error {
-	files, by, given := []string{a.config.KubeConfig}, "--kube-config", true
-	if a.config.KubeConfig == "" {
+	always, flag := flux1.TakesKubeConfig(a.env.container.Image), a.config.KubeConfig
+	if !always && !a.config.OutOfCluster {
+		return nil
+	}
+	unknown := func(where string) error {
+		if !a.env.declared {
+			w.find(OtherCluster.Finding(a.ID, a.where(where), "which kubeconfig the agent takes its cluster from is not known"))
+		}
+		return nil
+	}
+	var files []string
+	by, given := "--kube-config", true
+	switch {
+	case flag != nil && *flag != "":
+		files = []string{*flag}
+	case flag != nil && !always:
+		return nil
+	case flag != nil:
 		v, err := a.env.look(ctx, "KUBECONFIG")
 		switch {
 		case err != nil:
 			return err
-		case v == nil || v.assumed:
-			files, by, given = []string{"/root/.kube/config"}, "volumeMounts", false
-		case !v.plain && a.env.declared:
-			return nil
-		case !v.plain:
-			w.find(OtherCluster.Finding(a.ID, a.where("env KUBECONFIG"), "which kubeconfig the agent takes its cluster from is not known"))
-			return nil
-		default:
+		case v != nil && !v.assumed && !v.plain:
+			return unknown("env KUBECONFIG")
+		case v != nil && !v.assumed && v.value != "":
 			files, by, given = strings.Split(v.value, ":"), "env KUBECONFIG", false
 		}
+	}
+	if files == nil {
+		home, err := a.env.homeOfPod(ctx)
+		switch {
+		case err != nil:
+			return err
+		case home == "":
+			return unknown("env HOME")
+		}
+		files, by, given = []string{path.Join(home, ".kube/config")}, "volumeMounts", false
 	}
 	for _, file := range files {
 		if err := w.readKubeconfig(ctx, a, file, by, given); err != nil {
@@ -91,12 +116,14 @@ func (w *witness) readKubeconfig(ctx context.Context, a *agent, file, by string,
 // the name that pods have for it or as it was given here.
 func (w *witness) isOwnServer(server string) bool {
 	trimmed := strings.TrimSuffix(server, "/")
-	if trimmed == "" || trimmed == strings.TrimSuffix(w.server, "/") {
-		return true
-	}
 	u, err := url.Parse(trimmed)
-	if err != nil {
+	switch {
+	case trimmed == "":
+		return true
+	case err != nil, u.Hostname() == "localhost", net.ParseIP(u.Hostname()).IsLoopback(): // each machine's and pod's own
 		return false
+	case trimmed == strings.TrimSuffix(w.server, "/"):
+		return true
 	}
 	labels := strings.Split(u.Hostname(), ".")
 	service := []string{"kubernetes", "default", "svc"}

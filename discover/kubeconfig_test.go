@@ -1,6 +1,7 @@
 package discover
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"testing"
@@ -8,9 +9,9 @@ import (
 	"github.com/fluxover/fluxover/migrate"
 )
 
-// fluxd writes to the cluster that its kubeconfig names. An agent of another one than
-// its pods run in is held back; one of which all kubeconfigs name no server, as the
-// image's and the chart's do, or this cluster's own, is not.
+// fluxd writes to the cluster that its kubeconfig names, since 1.18 without being told
+// to. An agent of another one than its pods run in is held back; one of which all
+// kubeconfigs name no server, as the image's does, or this cluster's own, is not.
 func TestAnAgentOfAnotherClusterIsHeldBack(t *testing.T) {
 	const objects = `apiVersion: v1
 kind: Secret
@@ -45,26 +46,43 @@ spec:
 		return encoded("apiVersion: v1\nkind: Config\nclusters: [{name: e, cluster: {server: '" + server + "'}}]\ncontexts: [{name: c, context: {cluster: e, user: u}}]\ncurrent-context: c\nusers: [{name: u, user: {token: " + markedSecret + "}}]\n")
 	}
 	const edge, own = "https://edge.example.com:6443", "https://kubernetes.default.svc"
-	for name, c := range map[string]struct{ server, args, env, mounts, says string }{
-		"none":                           {edge, "", "", "", ""},
-		"a flag":                         {edge, `, "--kube-config=/edge/config"`, "", "{name: edge, mountPath: /edge}", "names API server https://edge.example.com:6443"},
-		"a flag, this cluster":           {own, `, "--kube-config=/edge/config"`, "", "{name: edge, mountPath: /edge}", ""},
-		"a flag, nothing there":          {edge, `, "--kube-config=/edge/config"`, "", "", "/edge/config comes from no volume"},
-		"a flag, another file":           {edge, `, "--kube-config=/edge/other"`, "", "{name: edge, mountPath: /edge}", "/edge/other is not in Secret/flux/edge"},
-		"a flag, a volume of the host":   {edge, `, "--kube-config=/edge/config"`, "", "{name: host, mountPath: /edge}", "which is neither a ConfigMap nor a Secret"},
-		"a flag, of what is not known":   {edge, `, "--kube-config=$(IP)/config"`, "{name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}", "", "hangs on what is not known"},
-		"its home":                       {edge, "", "", "{name: edge, mountPath: /root/.kube}", "names API server"},
-		"its home is not what counts":    {edge, "", "{name: KUBECONFIG, value: /root/.kubectl/config}", "{name: edge, mountPath: /root/.kube}, {name: chart, mountPath: /root/.kubectl}", ""},
-		"a variable":                     {edge, "", "{name: KUBECONFIG, value: '/root/.kubectl/config:/edge/config'}", "{name: edge, mountPath: /edge}, {name: chart, mountPath: /root/.kubectl}", "names API server"},
-		"the chart's own":                {edge, "", "{name: KUBECONFIG, value: /root/.kubectl/config}", "{name: chart, mountPath: /root/.kubectl}", ""},
-		"the flag counts before it":      {edge, `, "--kube-config=/root/.kubectl/config"`, "{name: KUBECONFIG, value: /edge/config}", "{name: edge, mountPath: /edge}, {name: chart, mountPath: /root/.kubectl}", ""},
-		"no kubeconfig":                  {"'", `, "--kube-config=/edge/config"`, "", "{name: edge, mountPath: /edge}", "cannot be read"},
-		"the server as it is asked here": {"https://api.example.com/", `, "--kube-config=/edge/config"`, "", "{name: edge, mountPath: /edge}", ""},
+	for name, c := range map[string]struct{ server, args, env, mounts, says, image string }{
+		"none":                           {edge, "", "", "", "", ""},
+		"a flag":                         {edge, `, "--kube-config=/edge/config"`, "", "{name: edge, mountPath: /edge}", "names API server https://edge.example.com:6443", ""},
+		"a flag, this cluster":           {own, `, "--kube-config=/edge/config"`, "", "{name: edge, mountPath: /edge}", "", ""},
+		"a flag, nothing there":          {edge, `, "--kube-config=/edge/config"`, "", "", "/edge/config comes from no volume", ""},
+		"a flag, another file":           {edge, `, "--kube-config=/edge/other"`, "", "{name: edge, mountPath: /edge}", "/edge/other is not in Secret/flux/edge", ""},
+		"a flag, a volume of the host":   {edge, `, "--kube-config=/edge/config"`, "", "{name: host, mountPath: /edge}", "which is neither a ConfigMap nor a Secret", ""},
+		"a flag, of what is not known":   {edge, `, "--kube-config=$(IP)/config"`, "{name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}", "", "hangs on what is not known", ""},
+		"its home":                       {edge, "", "", "{name: edge, mountPath: /root/.kube}", "names API server", ""},
+		"its home counts before it":      {edge, "", "{name: KUBECONFIG, value: /root/.kubectl/config}", "{name: edge, mountPath: /root/.kube}, {name: chart, mountPath: /root/.kubectl}", "names API server", ""},
+		"a flag of nothing, a variable":  {edge, `, "--kube-config="`, "{name: KUBECONFIG, value: '/root/.kubectl/config:/edge/config'}", "{name: edge, mountPath: /edge}, {name: chart, mountPath: /root/.kubectl}", "names API server", ""},
+		"the chart's own":                {edge, "", "{name: KUBECONFIG, value: /root/.kubectl/config}", "{name: chart, mountPath: /root/.kubectl}", "", ""},
+		"the flag counts before it":      {edge, `, "--kube-config=/root/.kubectl/config"`, "{name: KUBECONFIG, value: /edge/config}", "{name: edge, mountPath: /edge}, {name: chart, mountPath: /root/.kubectl}", "", ""},
+		"no kubeconfig":                  {"'", `, "--kube-config=/edge/config"`, "", "{name: edge, mountPath: /edge}", "cannot be read", ""},
+		"the server as it is asked here": {"https://api.example.com/", `, "--kube-config=/edge/config"`, "", "{name: edge, mountPath: /edge}", "", ""},
+		"a variable alone is not read":   {edge, "", "{name: KUBECONFIG, value: /edge/config}", "{name: edge, mountPath: /edge}", "", ""},
+		"a flag of nothing, its home":    {edge, `, "--kube-config="`, "", "{name: edge, mountPath: /root/.kube}", "names API server", ""},
+		"another home":                   {edge, "", "{name: HOME, value: /h}", "{name: edge, mountPath: /h/.kube}", "names API server", ""},
+		"another home counts":            {edge, "", "{name: HOME, value: /h}", "{name: edge, mountPath: /root/.kube}", "", ""},
+		"a home that is empty":           {edge, "", "{name: HOME}", "{name: edge, mountPath: /root/.kube}", "names API server", ""},
+		"a home that is not known":       {edge, "", "{name: HOME, valueFrom: {fieldRef: {fieldPath: status.podIP}}}", "", "which kubeconfig the agent takes its cluster from is not known", ""},
+		"1.17, a flag":                   {edge, `, "--kube-config=/edge/config"`, "", "{name: edge, mountPath: /edge}", "", "fluxcd/flux:1.17.1"},
+		"1.17, its home":                 {edge, "", "", "{name: edge, mountPath: /root/.kube}", "", "docker.io/fluxcd/flux:1.17.1"},
+		"1.17, a flag, out of cluster":   {edge, `, "--kube-config=/edge/config", "--k8s-in-cluster=false"`, "", "{name: edge, mountPath: /edge}", "names API server", "fluxcd/flux:1.17.1"},
+		"1.17, its home, out of cluster": {edge, `, "--k8s-in-cluster=false"`, "", "{name: edge, mountPath: /root/.kube}", "names API server", "fluxcd/flux:1.17.1"},
+		"1.17, a flag of nothing":        {edge, `, "--kube-config=", "--k8s-in-cluster=false"`, "{name: KUBECONFIG, value: /edge/config}", "{name: edge, mountPath: /edge}", "", "fluxcd/flux:1.17.1"},
+		"1.18, a flag":                   {edge, `, "--kube-config=/edge/config", "--k8s-in-cluster=true"`, "", "{name: edge, mountPath: /edge}", "names API server", "fluxcd/flux:1.18.0"},
+		"an image of one's own":          {edge, `, "--kube-config=/edge/config"`, "", "{name: edge, mountPath: /edge}", "names API server", "registry.example.com/flux:1.3.0"},
+		"a server of the pod's own host": {"https://127.0.0.1:6443", `, "--kube-config=/edge/config"`, "", "{name: edge, mountPath: /edge}", "names API server https://127.0.0.1:6443", ""},
+		"a server by that host's name":   {"https://localhost:6443", `, "--kube-config=/edge/config"`, "", "{name: edge, mountPath: /edge}", "names API server", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			text := strings.NewReplacer("KUBECONFIG_BASE64", config(c.server), " ARGS]", c.args+"]", "[ENV]", "["+c.env+"]", "MOUNTS", c.mounts).Replace(objects)
+			text := strings.NewReplacer("KUBECONFIG_BASE64", config(c.server), " ARGS]", c.args+"]", "[ENV]", "["+c.env+"]", "MOUNTS", c.mounts, "fluxcd/flux:1.25.4", cmp.Or(c.image, "fluxcd/flux:1.25.4")).Replace(objects)
 			f := open(t, writtenCluster(t, text))
-			f.witness.server = "https://api.example.com"
+			if f.witness.server = "https://api.example.com"; strings.HasSuffix(c.server, ":6443") && c.server != edge {
+				f.witness.server = c.server
+			}
 			inv, err := f.witness.inventory(t.Context())
 			if err != nil {
 				t.Fatal(err)

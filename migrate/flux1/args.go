@@ -42,8 +42,10 @@ type Config struct {
 	// DefaultNamespace as given; empty means the kubeconfig's, else "default".
 	DefaultNamespace string
 	// KubeConfig is the kubeconfig that names the cluster which the agent writes to,
-	// if one is given by its flag.
-	KubeConfig string
+	// if one is given by its flag; nil if the flag is not given.
+	KubeConfig *string
+	// OutOfCluster is true where --k8s-in-cluster is false, which counts up to 1.17.
+	OutOfCluster bool
 	// ImageAutomation is true if the agent scans registries and may push.
 	ImageAutomation bool
 	// Connect is true if it reports to an upstream service.
@@ -443,10 +445,13 @@ func configFrom(fs *pflag.FlagSet) Config {
 		SyncTag: str("git-sync-tag"), NotesRef: str("git-notes-ref"),
 		SyncInterval: duration("sync-interval"), SyncTimeout: duration("sync-timeout"),
 		State: str("sync-state"), ManifestGeneration: boolean("manifest-generation"), SOPS: boolean("sops"),
-		GitSecret: boolean("git-secret"), DefaultNamespace: str("k8s-default-namespace"), KubeConfig: str("kube-config"),
+		GitSecret: boolean("git-secret"), DefaultNamespace: str("k8s-default-namespace"), OutOfCluster: !boolean("k8s-in-cluster"),
 		VerifySignatures: str("git-verify-signatures-mode"), Connect: str("connect") != "",
 		GarbageCollection: migrate.CollectOff,
 		ImageAutomation:   !boolean("registry-disable-scanning") && !boolean("git-readonly"),
+	}
+	if file := str("kube-config"); fs.Changed("kube-config") {
+		c.KubeConfig = &file
 	}
 	if boolean("sync-garbage-collection") {
 		c.GarbageCollection = migrate.CollectOn

@@ -55,6 +55,11 @@ func GitSees(image, name string) bool {
 	return listed && isSince(image, since...)
 }
 
+// TakesKubeConfig reports whether the fluxd of an image takes its API server from a
+// kubeconfig without --k8s-in-cluster=false, as it does since 1.18. (source: flux:
+// cmd/fluxd/main.go at v1.18.0 and 1.17.1)
+func TakesKubeConfig(image string) bool { return isSince(image, 18, 0) }
+
 // caFolders are where certificates of one's own are mounted into an image, and
 // caBundles, of which one stands for the other, the file that git reads there.
 // (source: Alpine: ca-certificates, where /etc/ssl/cert.pem is a link to the other;
