@@ -25,6 +25,10 @@ func (c *configuration) installer(w *terraform.Workload, kind string) {
 	c.find(TerraformInstaller.About("", w.Address, place(w.Position), fmt.Sprintf("%s declares a %s, %s", w.Address, kind, what)))
 }
 
+// installerKinds are the kinds of objects from which something installs a chart, as
+// [configuration.installer] reads them.
+var installerKinds = []string{"HelmRelease", "HelmChart", "Application", "ApplicationSet", "Release"}
+
 // chartFolder is a folder in Git that is one of charts, such as chart/flux; empty
 // for another, which may hold anything.
 func chartFolder(folder string) string {

@@ -2,6 +2,7 @@ package discover
 
 import (
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -40,5 +41,22 @@ func TestAnObjectThatInstallsTheFluxChartIsNamed(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What of a manifest is hidden for the Secrets it speaks of may be the flux chart.
+func TestAnInstallerThatIsHiddenIsNotKnown(t *testing.T) {
+	release := func(kind string) string {
+		return "resource \"kubectl_manifest\" \"NAME\" {\n yaml_body = " + strconv.Quote("apiVersion: helm.toolkit.fluxcd.io/v2\nkind: "+kind+"\nmetadata: {name: a}\nspec: {chart: {spec: {chart: flux}}, valuesFrom: [{kind: Secret, name: v}]}\n") + "\n}\n"
+	}
+	for kind, known := range map[string]bool{"HelmRelease": false, "HelmChart": false, "Application": false, "ApplicationSet": false, "Release": false, "ExternalSecret": true} {
+		inv := declaredBy(t, map[string]string{"main.tf": strings.ReplaceAll(release(kind), "NAME", "a") + strings.ReplaceAll(release(kind), "NAME", "flux")})
+		if known {
+			noFinding(t, inv, TerraformObjectsUnknown)
+			noFinding(t, inv, TerraformUncertain)
+			continue
+		}
+		said(t, inv, TerraformObjectsUnknown.Name, "kubectl_manifest.a (its value is sensitive")
+		said(t, inv, TerraformUncertain.Name, "what kubectl_manifest.flux declares is not known: its value is sensitive")
 	}
 }

@@ -29,12 +29,16 @@ const placeholder = "$(TERRAFORM_DOES_NOT_TELL)"
 // apart, and names a fluxd that is no Deployment.
 func (c *configuration) workload(ctx context.Context, w *terraform.Workload) {
 	kind, ok := w.Kind.Str()
-	if ok && !slices.Contains(workloadKinds, kind) && !slices.Contains(podKinds, kind) {
+	hidden := w.Object != nil && w.Object.Kind == terraform.Sensitive && slices.Contains(installerKinds, kind)
+	if ok && !hidden && !slices.Contains(workloadKinds, kind) && !slices.Contains(podKinds, kind) {
 		c.installer(w, kind)
 		return
 	}
-	if !ok {
+	if !ok || hidden {
 		why := causes(w.Kind)
+		if hidden {
+			why = causes(w.Object)
+		}
 		switch {
 		case speaksOfFlux(w.Address, w.Kind.String()):
 			c.find(TerraformUncertain.About("", w.Address, place(w.Position), fmt.Sprintf("what %s declares is not known: %s", w.Address, why)))
