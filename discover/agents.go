@@ -529,7 +529,7 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 		if digest = ""; strings.TrimPrefix(variablePart(v).value, "field ") != "" && !strings.Contains(v.Value, placeholder) {
 			digest = migrate.Digest(variablePart(v).value)
 		}
-		fate, to, why, ofGit := flux1.GitVariable(container.Image, v.Name, proxy, a.SOPS)
+		fate, to, why, ofGit := flux1.GitVariable(container.Image, v.Name, proxy, a.SOPS || a.ManifestGeneration)
 		switch {
 		case v.Name == "KUBECONFIG":
 			add("env."+v.Name, knownText(v.Value), migrate.Carried, "the namespaces of objects that name none", "names the kubeconfig whose namespace is the default", where)

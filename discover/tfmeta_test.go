@@ -338,6 +338,26 @@ func TestWholeSecretsOfAReleaseMeanWhatThoseOfADeploymentDo(t *testing.T) {
 	}
 }
 
+// Commands and decryption may read any variable, those that git would heed among them.
+func TestAVariableOfGitsMayBeReadByMoreThanGit(t *testing.T) {
+	for _, c := range []struct {
+		values, arg string
+		want        migrate.Fate
+	}{
+		{"", "--git-branch=b", migrate.Dropped}, {"manifestGeneration: true", "--manifest-generation", migrate.Unknown}, {"sops: {enabled: true}", "--sops", migrate.Unknown},
+	} {
+		for _, name := range []string{"HOME", "GIT_SSL_CAINFO", "ALL_PROXY"} {
+			manifest := fmt.Sprintf("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: flux, namespace: flux}\nspec: {template: {spec: {containers: [{name: flux, image: fluxcd/flux, args: ['--git-url=https://h/a', %s], env: [{name: %s, value: /x}]}]}}}\n", c.arg, name)
+			live := settingOf(t, declaredBy(t, asManifest(t, manifest)).Agents[0], "env."+name)
+			release := declaredBy(t, map[string]string{"main.tf": fmt.Sprintf("resource \"helm_release\" \"flux\" {\n name = \"flux\"\n namespace = \"flux\"\n repository = \"https://charts.fluxcd.io\"\n chart = \"flux\"\n version = \"1.13.3\"\n values = [%q, %q]\n}\n",
+				"{git: {url: https://h/a}, extraEnvs: [{name: "+name+", value: /x}]}", c.values)})
+			if of := settingOf(t, release.Agents[0], "extraEnvs[0].name"); live.Fate != c.want || of.Fate != c.want {
+				t.Errorf("%s with %s: of a Deployment %+v, of a release %+v", name, c.arg, live, of)
+			}
+		}
+	}
+}
+
 // Of several variables of a name the last counts, so that KUBECONFIG of extraEnvs
 // is that of fluxd.
 func TestAKubeconfigOfExtraEnvsIsNotTheCharts(t *testing.T) {

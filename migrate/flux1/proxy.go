@@ -81,15 +81,15 @@ func IsCABundle(file string) bool { return slices.Contains(caBundles, path.Clean
 
 // GitVariable says what becomes of a variable of fluxd's environment that git would
 // heed, where no argument refers to it; ok is false for any other. inUse is the one
-// that [ProxyVariable] names; decrypts is true where fluxd may read others of its
-// environment for files of SOPS.
-func GitVariable(image, name, inUse string, decrypts bool) (fate migrate.Fate, to, why string, ok bool) {
+// that [ProxyVariable] names; others is true where commands that generate manifests, or
+// SOPS, may read variables as well: of those only what git has used of a proxy is told.
+func GitVariable(image, name, inUse string, others bool) (fate migrate.Fate, to, why string, ok bool) {
 	upper := strings.ToUpper(name)
 	since, listed := gitEnvironment[name]
 	switch {
 	case name != "" && name == inUse:
 		return migrate.Carried, "GitRepository.spec.proxySecretRef", "git takes the proxy for the agent's URL from it", true
-	case listed && !strings.HasSuffix(upper, "_PROXY") && decrypts:
+	case others && !(strings.HasSuffix(upper, "_PROXY") && GitSees(image, name)):
 		return "", "", "", false
 	case listed && !GitSees(image, name):
 		return migrate.Dropped, "", fmt.Sprintf("git never saw it: fluxd gives it to git since 1.%d.%d, which is later than the agent's", since[0], since[1]), true

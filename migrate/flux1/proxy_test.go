@@ -95,10 +95,13 @@ func TestEachVariableThatGitWouldHeedIsAccountedFor(t *testing.T) {
 			t.Errorf("%s of %s: %s (%v), want %s", of[1], of[0], got, ok, want)
 		}
 	}
-	// What fluxd itself may read for files of SOPS is not settled by git.
-	for _, name := range []string{"HOME", "AWS_ROLE_ARN", "GNUPGHOME"} {
-		if _, _, why, ok := GitVariable(last, name, "", true); ok {
-			t.Errorf("%s is settled: %s", name, why)
+	// What commands and decryption may read is not settled by git.
+	for of := range map[[2]string]bool{
+		{last, "HOME"}: true, {last, "AWS_ROLE_ARN"}: true, {last, "GNUPGHOME"}: true, {old, "AWS_ROLE_ARN"}: true,
+		{last, "GIT_SSL_CAINFO"}: true, {last, "SSL_CERT_FILE"}: true, {last, "HTTP_PROXY"}: true, {old, "HTTPS_PROXY"}: true,
+	} {
+		if _, _, why, ok := GitVariable(of[0], of[1], "", true); ok {
+			t.Errorf("%s of %s is settled: %s", of[1], of[0], why)
 		}
 	}
 	if fate, _, _, ok := GitVariable(last, "NO_PROXY", "", true); !ok || fate != migrate.Dropped {

@@ -424,7 +424,7 @@ func (d *decoder) fateOfVariable(name string) (migrate.Fate, string, string) {
 	if _, unknown := d.unknownFlags()["git-url"]; unknown {
 		return migrate.Unknown, "a known value of git.url", "the URL may refer to it"
 	}
-	if fate, to, why, ok := flux1.GitVariable(d.out.Image, name, d.proxyVariable(), d.out.Config.SOPS); ok {
+	if fate, to, why, ok := flux1.GitVariable(d.out.Image, name, d.proxyVariable(), d.out.Config.SOPS || d.out.Config.ManifestGeneration); ok {
 		return fate, to, why
 	}
 	switch {
