@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -668,7 +669,14 @@ func (w *witness) readAccess(ctx context.Context, a *agent) error {
 	} else {
 		a.Credential.Kind = "none"
 		if inURL.Password == "" {
-			if err := w.readNetrc(ctx, a, bare, inURL.Username); err != nil {
+			user, known, err := a.env.fill(ctx, inURL.Username)
+			if err != nil {
+				return err
+			}
+			if user, err = url.PathUnescape(user); err != nil || !known {
+				user = "" // to whom any password of the server's may belong
+			}
+			if err := w.readNetrc(ctx, a, bare, user); err != nil {
 				return err
 			}
 		}
