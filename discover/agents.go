@@ -594,7 +594,7 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 			}
 			find(GitConfig.Finding(a.ID, origin(where).Where, says))
 		case home != "" && strings.HasPrefix(bare, "http") && bringsFile(pod, container, i, path.Join(home, netrcName)):
-			add(name, at, migrate.Unknown, "a person's decision", "git takes a password for its server from a .netrc there; a finding says so", where)
+			add(name, at, migrate.Unknown, "a person's decision", "git looks in a .netrc there for a password of its server that the URL lacks; a finding tells of one that it takes", where)
 		case home != "" && home != imageHome && slices.Contains(append(gitConfigs(imageHome), path.Join(imageHome, netrcName)), at):
 			add(name, at, migrate.Dropped, "", "git never saw it: it looks below HOME, which is "+home, where)
 		case flux1.IsCAFolder(at):

@@ -323,14 +323,15 @@ func (e *environment) inSources(ctx context.Context, name string) (*variable, er
 	return nil, nil
 }
 
-// listedVariable is one that a ConfigMap brings by envFrom.
+// listedVariable is one that envFrom brings.
 type listedVariable struct {
 	corev1.EnvVar
 	from string // the source, as envFromName has it
 }
 
 // listed are the variables that ConfigMaps bring by envFrom and env does not set,
-// sorted. Of one that may not be read none is listed, which is said.
+// sorted, with HOME where a Secret brings it. Of one that may not be read none is
+// listed, which is said.
 func (e *environment) listed(ctx context.Context) ([]listedVariable, error) {
 	found := map[string]listedVariable{}
 	for _, source := range e.container.EnvFrom {
@@ -352,6 +353,14 @@ func (e *environment) listed(ctx context.Context) ([]listedVariable, error) {
 				found[name] = listedVariable{corev1.EnvVar{Name: name, Value: value}, envFromName(source)}
 			}
 		}
+	}
+	home, err := e.look(ctx, "HOME")
+	if err != nil {
+		return nil, err
+	}
+	if home != nil && home.secret != nil && !home.assumed && len(e.entries["HOME"]) == 0 {
+		key := &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: home.secret.Name}, Key: home.secret.Key}
+		found["HOME"] = listedVariable{corev1.EnvVar{Name: "HOME", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: key}}, "Secret " + home.secret.Name}
 	}
 	var out []listedVariable
 	for _, name := range sortedNames(found) {

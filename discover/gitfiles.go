@@ -92,13 +92,14 @@ func (e *environment) home(ctx context.Context) (string, error) {
 	return e.homeOfPod(ctx)
 }
 
-// homeOfPod is the home folder of the agent's container; empty if that is not known.
+// homeOfPod is the home folder of the agent's container; empty if that is not known. A
+// source of envFrom that cannot be read, which has been reported, is not taken to set it.
 func (e *environment) homeOfPod(ctx context.Context) (string, error) {
 	v, err := e.look(ctx, "HOME")
 	switch {
 	case err != nil:
 		return "", err
-	case v == nil || v.assumed || v.plain && v.value == "": // which the runtime sets
+	case v == nil, v.assumed, v.unknown != "" && len(e.entries["HOME"]) == 0, v.plain && v.value == "": // which the runtime sets
 		return imageHome, nil
 	case !v.plain:
 		return "", nil

@@ -60,6 +60,39 @@ func TestAGitConfigurationIsFoundWhereGitLooks(t *testing.T) {
 	}
 }
 
+func TestAHomeThatAWholeSecretSetsIsNotKnown(t *testing.T) {
+	for key, known := range map[string]bool{"OTHER": true, "HOME": false} {
+		inv, err := open(t, writtenCluster(t, strings.ReplaceAll(`apiVersion: v1
+kind: Secret
+metadata: {name: whole, namespace: flux}
+data: {KEY: L01BUktFRC1TRUNSRVQ=}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: flux, namespace: flux}
+spec:
+  selector: {matchLabels: {name: flux}}
+  template:
+    metadata: {labels: {name: flux}}
+    spec:
+      containers:
+      - {name: flux, image: "fluxcd/flux:1.25.4", args: ["--git-url=https://h/x"], envFrom: [{secretRef: {name: whole}}]}
+`, "KEY", key))).witness.inventory(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if known {
+			noFinding(t, inv, GitConfig)
+		} else {
+			wantFinding(t, inv, GitConfig, "HOME, below which git looks")
+			equal(t, "the setting", settingOf(t, inv.Agents[0], "env.HOME").Value, "***")
+		}
+		if strings.Contains(asJSON(inv), "MARKED") {
+			t.Error("a secret is told")
+		}
+	}
+}
+
 func TestAPasswordInANetrcIsSaidAndUsed(t *testing.T) {
 	const entry = "machine other.example.com login x password y\nmachine git.example.com\n login bot\n password MARKED-SECRET\n"
 	mount := corev1.VolumeMount{Name: "netrc", MountPath: "/root/.netrc", SubPath: ".netrc"}

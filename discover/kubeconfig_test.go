@@ -67,6 +67,8 @@ spec:
 		"another home counts":            {edge, "", "{name: HOME, value: /h}", "{name: edge, mountPath: /root/.kube}", "", ""},
 		"a home that is empty":           {edge, "", "{name: HOME}", "{name: edge, mountPath: /root/.kube}", "names API server", ""},
 		"a home that is not known":       {edge, "", "{name: HOME, valueFrom: {fieldRef: {fieldPath: status.podIP}}}", "", "which kubeconfig the agent takes its cluster from is not known", ""},
+		"what may set it is not there":   {edge, "", "]\n        envFrom: [{secretRef: {name: none}}", "{name: edge, mountPath: /root/.kube}", "names API server", ""},
+		"that, and no kubeconfig":        {edge, "", "]\n        envFrom: [{secretRef: {name: none}}", "", "", ""},
 		"1.17, a flag":                   {edge, `, "--kube-config=/edge/config"`, "", "{name: edge, mountPath: /edge}", "", "fluxcd/flux:1.17.1"},
 		"1.17, its home":                 {edge, "", "", "{name: edge, mountPath: /root/.kube}", "", "docker.io/fluxcd/flux:1.17.1"},
 		"1.17, a flag, out of cluster":   {edge, `, "--kube-config=/edge/config", "--k8s-in-cluster=false"`, "", "{name: edge, mountPath: /edge}", "names API server", "fluxcd/flux:1.17.1"},
