@@ -104,10 +104,10 @@ var Flags = []Flag{
 	{Name: "registry-ecr-include-id", Type: TypeList, Chart: "registry.ecr.includeId", Fate: migrate.Dropped, Why: whyImages},
 	{Name: "registry-ecr-exclude-id", Type: TypeList, Default: "602401143452,918309763551", Chart: "registry.ecr.excludeId", Fate: migrate.Dropped, Why: whyImages},
 	{Name: "registry-require", Type: TypeList, Chart: "registry.ecr.require", Fate: migrate.Dropped, Why: whyImages},
-	{Name: "registry-cache-expiry", Type: TypeDuration, Default: "0s", Chart: "registry.cacheExpiry", Fate: migrate.Dropped, Why: "has had no effect for long"},
+	{Name: "registry-cache-expiry", Type: TypeDuration, Default: "0s", Chart: "registry.cacheExpiry", Fate: migrate.Dropped, Why: "has no effect since 1.18; where the agent may write to another cluster, a finding says so"},
 	{Name: "docker-config", Type: TypeString, Chart: "registry.dockercfg.configFileName", Fate: migrate.Dropped, Why: whyImages},
 
-	{Name: "k8s-in-cluster", Type: TypeBool, Default: "true", Fate: migrate.Dropped, Why: "has had no effect for long"},
+	{Name: "k8s-in-cluster", Type: TypeBool, Default: "true", Fate: migrate.Dropped, Why: "has no effect since 1.18; where the agent may write to another cluster, a finding says so"},
 	{Name: "k8s-secret-name", Type: TypeString, Default: "flux-git-deploy", Chart: "git.secretName", Fate: migrate.Carried, To: "GitRepository.spec.secretRef", Why: "a copy, in the shape that Flux v2 reads"},
 	{Name: "k8s-secret-volume-mount-path", Type: TypeString, Default: "/etc/fluxd/ssh", Fate: migrate.Dropped, Why: whyV1Only},
 	{Name: "k8s-secret-data-key", Type: TypeString, Default: "identity", Chart: "git.secretDataKey", Fate: migrate.Carried, To: "GitRepository.spec.secretRef", Why: "the key that is copied"},
