@@ -122,11 +122,11 @@ func (r *repository) predictAgain(ctx context.Context, step string) error {
 	if err != nil {
 		return err
 	}
-	fresh = withReviewedReplicas(r.j.plan, fresh)
 	var blocked error
 	if fresh.Repository.Blocked {
 		blocked = fmt.Errorf("%w: %s", ErrBlocked, blockers(fresh, plan.Accepted))
 	}
+	fresh = withReviewedReplicas(r.j.plan, fresh)
 	// What blocks shows as a move too, and says more: of a refusal of the future
 	// account no plan that is made as the old one can tell.
 	if err := errors.Join(comparePlans(r.j, fresh, agent, r.commits), blocked); err != nil {
@@ -252,14 +252,14 @@ func withReviewedReplicas(before, fresh *planSlice) *planSlice {
 	}
 	out := *fresh
 	out.Repository.Objects, out.Inputs = slices.Clone(fresh.Repository.Objects), maps.Clone(fresh.Inputs)
-	kept := map[string]bool{}
+	kept := map[string]bool{} // by the subjects of their findings
 	for i := range out.Repository.Objects {
 		o := &out.Repository.Objects[i]
 		was, is := reviewed[o.ID]
 		if !is || o.Verb != migrate.Adopt || !sameReplicas(before.Inputs[o.ID], fresh.adopted[o.ID]) {
 			continue
 		}
-		kept[o.ID] = true
+		kept[out.Repository.ID+" "+o.ID] = true
 		o.Verb, o.Fields, o.Why = was.Verb, was.Fields, was.Why
 		if out.Inputs == nil {
 			out.Inputs = map[string]migrate.ObjectInputs{}

@@ -23,14 +23,14 @@ func replanned(t *testing.T, first migrate.ObjectPlan) (r *repository, plan func
 		inputs := migrate.ObjectInputs{Rendered: git.Rendered + " " + git.Replicas, Replicas: git.Replicas, Live: "live"}
 		if o.Verb == migrate.Change {
 			inputs.Change = "from 5 to " + strings.Join(o.Fields, " ")
-			findings = append(findings, migrate.Finding{Severity: migrate.Warning, Code: "OBJECT_CHANGES", Subject: scaledID})
+			findings = append(findings, migrate.Finding{Severity: migrate.Blocker, Code: "OBJECT_CHANGES", Subject: "flux/a " + scaledID, Acceptable: true})
 		}
 		next.Inputs.Objects = map[string]map[string]migrate.ObjectInputs{"flux/a": {scaledID: inputs}}
 		for _, f := range findings {
 			f.Repository = "flux/a"
 			next.Findings = append(next.Findings, f)
-			next.Repositories[0].Blocked = next.Repositories[0].Blocked || f.Severity == migrate.Blocker
 		}
+		next.Settle([]migrate.Decision{{Code: "OBJECT_CHANGES", Subject: "flux/a " + scaledID}})
 	}
 	r = &repository{env: &env{emit: func(Event) {}}, id: "flux/a", j: &journal{Repository: "flux/a"}}
 	r.replan = func(context.Context, []string) (migrate.Inventory, migrate.Plan, error) {
