@@ -62,16 +62,17 @@ var codes = []migrate.Code{
 	},
 	{
 		Name: "OBJECT_OWNED", Severity: migrate.Blocker,
-		Otherwise:   []migrate.Variant{{Severity: migrate.Blocker, Acceptable: true, When: "that Kustomization does not list the object in its status, so that it may be its label alone that is left"}},
+		Otherwise:   []migrate.Variant{{Severity: migrate.Blocker, Acceptable: true, When: "that Kustomization does not list the object in its status, or applies to another cluster (spec.kubeConfig), so that it may be its label alone that is left"}},
 		Cause:       "an object already belongs to another Kustomization",
 		Consequence: "the two would fight over it for ever",
 		Remedy:      "remove it from one of the two",
 	},
 	{
 		Name: "OWNER_GONE", Severity: migrate.Warning,
-		Cause:       "a live object bears the labels of a Kustomization that does not exist, as after an uninstalled Flux v2, or in manifests that were exported from another cluster",
-		Consequence: "the new agent puts its own in their place, and nobody else applies or deletes the object by them",
-		Remedy:      "nothing, where that Flux v2 was removed on purpose; take the labels out of Git where they stand there",
+		Otherwise:   []migrate.Variant{{Severity: migrate.Blocker, Acceptable: true, When: "the object's managedFields say that a Flux v2 applied it, which may be in another cluster and still apply here (spec.kubeConfig)"}},
+		Cause:       "a live object bears the labels of a Kustomization that is not in this cluster, as after an uninstalled Flux v2, or in manifests that were exported from another cluster",
+		Consequence: "the new agent puts its own in their place; a Flux v2 of another cluster that applies the object would fight with it over that, and delete what leaves its repository",
+		Remedy:      "accept it, or do nothing where it is a warning, if that Flux v2 was removed; else remove the object from one of the two; take the labels out of Git where they stand there",
 	},
 	{
 		Name: "DEFINITION_AWAITED", Severity: migrate.Blocker,

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -113,11 +114,11 @@ func (p *prover) labelled(ctx context.Context, o *migrate.ObjectPlan, old *migra
 	if old != nil && old.Manifest != nil && old.Manifest.GetLabels()[LabelOwnerName] == owner {
 		inGit, clean = "; Git holds that label, as in a manifest that was exported", "; take the label out of Git"
 	}
-	kustomization, err := p.kustomization(ctx, ns, owner)
+	kustomization, err := p.owners.read(ctx, p.world, ns, owner)
 	switch {
 	case err != nil && (ctx.Err() != nil || !judged(err)):
 		return false, fmt.Errorf("read Kustomization %s, which %s is labelled with: %w", called, name, err)
-	case err == nil && kustomization != nil && lists(kustomization, o.ID):
+	case err == nil && kustomization != nil && !elsewhere(kustomization) && lists(kustomization, o.ID):
 		o.Verb, o.Why = migrate.Conflict, fmt.Sprintf("Kustomization %s owns it", called)
 		p.find(migrate.Finding{
 			Severity: migrate.Blocker, Code: "OBJECT_OWNED", Subject: o.ID, Where: where(old),
@@ -134,10 +135,22 @@ func (p *prover) labelled(ctx context.Context, o *migrate.ObjectPlan, old *migra
 		})
 		return true, nil
 	case kustomization != nil:
+		but := "does not list it in its status"
+		if elsewhere(kustomization) {
+			but = "applies to another cluster (spec.kubeConfig)"
+		}
 		p.find(migrate.Finding{
 			Severity: migrate.Blocker, Code: "OBJECT_OWNED", Subject: o.ID, Where: where(old), Acceptable: true,
-			Message: fmt.Sprintf("%s bears the labels of Kustomization %s, which exists and does not list it in its status; the new agent puts its own in their place%s", name, called, inGit),
+			Message: fmt.Sprintf("%s bears the labels of Kustomization %s, which exists and %s; the new agent puts its own in their place%s", name, called, but, inGit),
 			Hint:    "see whether its repository holds the object, and remove it from one of the two; accept it if only the label is left" + clean,
+		})
+		return false, nil
+	}
+	if slices.ContainsFunc(e.Live.GetManagedFields(), ownApply) {
+		p.find(migrate.Finding{
+			Severity: migrate.Blocker, Code: "OWNER_GONE", Subject: o.ID, Where: where(old), Acceptable: true,
+			Message: fmt.Sprintf("%s was applied by the Flux v2 Kustomization %s, which is not in this cluster: that Flux v2 was removed, or is in another cluster and applies here (spec.kubeConfig), and then the two would fight over the object%s", name, called, inGit),
+			Hint:    "if that Kustomization is in another cluster, remove the object from one of the two; accept it if that Flux v2 is gone" + clean,
 		})
 		return false, nil
 	}
@@ -149,22 +162,41 @@ func (p *prover) labelled(ctx context.Context, o *migrate.ObjectPlan, old *migra
 	return false, nil
 }
 
-// kustomization reads one of Flux v2, in whichever version is served; nil if it does
-// not exist.
-func (p *prover) kustomization(ctx context.Context, namespace, name string) (*unstructured.Unstructured, error) {
+// owners are the Kustomizations that live objects are labelled with, each read once
+// for all repositories of a proof: many objects name the same.
+type owners struct {
+	mu    sync.Mutex
+	asked map[migrate.ObjectRef]func() (*unstructured.Unstructured, error)
+}
+
+// read gives a Kustomization of Flux v2 in the version that the server prefers; nil
+// if it does not exist.
+func (o *owners) read(ctx context.Context, w World, namespace, name string) (*unstructured.Unstructured, error) {
 	if namespace == "" {
 		return nil, nil // each is in one
 	}
-	for _, version := range []string{"v1", "v1beta2", "v1beta1"} {
-		u := &unstructured.Unstructured{Object: map[string]any{}}
-		u.SetGroupVersionKind(schema.GroupVersionKind{Group: kustomizev1.GroupVersion.Group, Version: version, Kind: kustomizev1.KustomizationKind})
-		u.SetNamespace(namespace)
-		u.SetName(name)
-		if live, err := p.world.Live(ctx, u); live != nil || err != nil {
-			return live, err
-		}
+	ref := migrate.ObjectRef{Namespace: namespace, Name: name}
+	o.mu.Lock()
+	ask := o.asked[ref]
+	if ask == nil {
+		ask = sync.OnceValues(func() (*unstructured.Unstructured, error) {
+			u := &unstructured.Unstructured{Object: map[string]any{}}
+			u.SetGroupVersionKind(schema.GroupVersionKind{Group: kustomizev1.GroupVersion.Group, Kind: kustomizev1.KustomizationKind})
+			u.SetNamespace(namespace)
+			u.SetName(name)
+			return w.Live(ctx, u)
+		})
+		o.asked[ref] = ask
 	}
-	return nil, nil
+	o.mu.Unlock()
+	return ask()
+}
+
+// elsewhere reports whether a Kustomization applies to the cluster that a kubeconfig
+// of its own names: what its status lists is there, not here.
+func elsewhere(kustomization *unstructured.Unstructured) bool {
+	_, other, _ := unstructured.NestedFieldNoCopy(kustomization.Object, "spec", "kubeConfig")
+	return other
 }
 
 // lists reports whether a Kustomization's status says that it applied an object.

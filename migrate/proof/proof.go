@@ -83,6 +83,7 @@ func Plan(ctx context.Context, inv migrate.Inventory, opts migrate.Options, w Wo
 func Prove(ctx context.Context, inv migrate.Inventory, opts migrate.Options, w World) (Result, error) {
 	res := Result{Plan: migrate.Build(inv, opts), Evidence: map[string]map[string]*Evidence{}}
 	res.Plan.Inputs.Objects = map[string]map[string]migrate.ObjectInputs{}
+	owners := &owners{asked: map[migrate.ObjectRef]func() (*unstructured.Unstructured, error){}}
 	unserved := map[string]bool{}
 	for _, f := range res.Plan.Findings {
 		unserved[f.Subject] = unserved[f.Subject] || f.Code == "UNKNOWN_KIND" && f.Severity == migrate.Blocker
@@ -95,7 +96,7 @@ func Prove(ctx context.Context, inv migrate.Inventory, opts migrate.Options, w W
 	for i := range res.Plan.Repositories {
 		repo := &res.Plan.Repositories[i]
 		p := newProver(inv, &res.Plan, repo, w)
-		p.requests, p.future, p.unserved = requests, opts.Staged, unserved
+		p.requests, p.future, p.unserved, p.owners = requests, opts.Staged, unserved, owners
 		g.Go(func() error {
 			if err := p.prove(ctx); err != nil {
 				return fmt.Errorf("prove the plan of %s: %w", repo.ID, err)
@@ -209,6 +210,8 @@ type prover struct {
 	// unserved are the subjects of findings that hold back what is of a kind that
 	// the cluster does not serve.
 	unserved map[string]bool
+	// owners are shared by all provers of a proof.
+	owners *owners
 	// makes is what the repository makes that other objects need.
 	makes Made
 	// marked are the live objects with this agent's mark, others names the

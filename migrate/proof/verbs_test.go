@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
@@ -19,6 +20,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/reconcile/cluster"
 )
 
 // proven proves a repository of one application, in a world.
@@ -112,6 +114,7 @@ type ownersWorld struct {
 	fakeWorld
 	version string
 	err     error
+	asked   atomic.Int32
 }
 
 func (w *ownersWorld) Live(ctx context.Context, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
@@ -120,15 +123,24 @@ func (w *ownersWorld) Live(ctx context.Context, o *unstructured.Unstructured) (*
 		return w.fakeWorld.Live(ctx, o)
 	case w.err != nil:
 		return nil, w.err
-	case o.GroupVersionKind().Version != w.version || o.GroupVersionKind().Group != "kustomize.toolkit.fluxcd.io":
+	case o.GroupVersionKind().Group != "kustomize.toolkit.fluxcd.io":
 		return nil, nil
 	}
+	if v := o.GroupVersionKind().Version; v != "" && v != w.version { // without one, in which it is served
+		return nil, nil
+	}
+	w.asked.Add(1)
 	return w.fakeWorld.Live(ctx, o)
 }
 
 func TestOnlyAKustomizationThatIsThereOwnsAnObject(t *testing.T) {
 	const id, theirs = "team_a__ConfigMap", "elsewhere_other_kustomize.toolkit.fluxcd.io_Kustomization"
 	labels := map[string]any{LabelOwnerName: "other", LabelOwnerNamespace: "elsewhere"}
+	remote := kustomizationOf(id)
+	remote.Object["spec"] = map[string]any{"kubeConfig": map[string]any{"secretRef": map[string]any{"name": "there"}}}
+	applied := metav1.ManagedFieldsEntry{Manager: applyManager, Operation: metav1.ManagedFieldsOperationApply, APIVersion: "v1", FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(`{"f:data": {"f:kept": {}}}`)}
+	updated := applied
+	updated.Operation = metav1.ManagedFieldsOperationUpdate
 	exported := strings.Replace(configMap("a", `{kept: "1"}`), "namespace: team", "namespace: team, labels: {"+LabelOwnerName+": other, "+LabelOwnerNamespace+": elsewhere}", 1)
 	for name, c := range map[string]struct {
 		owner   *unstructured.Unstructured
@@ -137,6 +149,7 @@ func TestOnlyAKustomizationThatIsThereOwnsAnObject(t *testing.T) {
 		file    string
 		live    string // of the key "kept"
 		labels  map[string]any
+		entry   *metav1.ManagedFieldsEntry
 		verb    string
 		finding string // severity, code, whether it can be accepted
 		says    []string
@@ -147,6 +160,9 @@ func TestOnlyAKustomizationThatIsThereOwnsAnObject(t *testing.T) {
 		"it is gone":                        {verb: "adopt", finding: "warning OWNER_GONE false", says: []string{"elsewhere/other, which does not exist", "the new agent puts its own"}},
 		"it is gone, and the object drifts": {live: "2", verb: "change .data.kept", finding: "warning OWNER_GONE false"},
 		"it is gone, and Git holds labels":  {file: exported, verb: "adopt", finding: "warning OWNER_GONE false", says: []string{"Git holds that label", "take the label out of Git"}},
+		"it applies to another cluster":     {owner: remote, verb: "adopt", finding: "blocker OBJECT_OWNED true", says: []string{"applies to another cluster (spec.kubeConfig)", "accept it if"}},
+		"it is gone, and a Flux v2 applied": {entry: &applied, verb: "adopt", finding: "blocker OWNER_GONE true", says: []string{"elsewhere/other, which is not in this cluster", "another cluster and applies here", "accept it if that Flux v2 is gone"}},
+		"it is gone, and it only updated":   {entry: &updated, verb: "adopt", finding: "warning OWNER_GONE false"},
 		"it has no namespace":               {owner: kustomizationOf(id), labels: map[string]any{LabelOwnerName: "other"}, verb: "adopt", finding: "warning OWNER_GONE false"},
 		"it may not be read": {owner: kustomizationOf(id), err: apierrors.NewForbidden(schema.GroupResource{Group: "kustomize.toolkit.fluxcd.io", Resource: "kustomizations"}, "other", errors.New("no")),
 			verb: "conflict", finding: "blocker OBJECT_OWNED false", says: []string{"whether that is there is not known"}},
@@ -156,6 +172,9 @@ func TestOnlyAKustomizationThatIsThereOwnsAnObject(t *testing.T) {
 			w.live = map[string]*unstructured.Unstructured{id: liveConfigMap("a", map[string]any{"kept": cmp.Or(c.live, "1")}, labels)}
 			if c.labels != nil {
 				w.live[id] = liveConfigMap("a", map[string]any{"kept": "1"}, c.labels)
+			}
+			if c.entry != nil {
+				w.live[id].SetManagedFields([]metav1.ManagedFieldsEntry{*c.entry})
 			}
 			if c.owner != nil {
 				w.live[theirs] = c.owner
@@ -185,6 +204,48 @@ func TestOnlyAKustomizationThatIsThereOwnsAnObject(t *testing.T) {
 	w.live = map[string]*unstructured.Unstructured{id: liveConfigMap("a", map[string]any{"kept": "1"}, labels)}
 	if _, err := Prove(t.Context(), inventoryOf(t, map[string]string{"p/app/a.yaml": configMap("a", `{kept: "1"}`)}), migrate.Options{}, w); err == nil || !strings.Contains(err.Error(), "elsewhere/other") {
 		t.Errorf("no answer is taken for one: %v", err)
+	}
+}
+
+// The cluster is asked for a Kustomization once, however many objects it is said to
+// hold, and for a kind that it does not serve: to look for one reads the whole API.
+func TestOwnersAreAskedForOnce(t *testing.T) {
+	w, files := &ownersWorld{version: "v1beta2"}, map[string]string{}
+	w.live = map[string]*unstructured.Unstructured{}
+	for _, name := range []string{"a", "b", "c"} {
+		w.live["team_"+name+"__ConfigMap"] = liveConfigMap(name, map[string]any{"kept": "1"}, map[string]any{LabelOwnerName: "other", LabelOwnerNamespace: "elsewhere"})
+		files["p/app/"+name+".yaml"] = configMap(name, `{kept: "1"}`)
+	}
+	r := proven(t, w, files)
+	found := slices.DeleteFunc(r.Plan.Findings, func(f migrate.Finding) bool { return f.Code != "OWNER_GONE" })
+	if n := w.asked.Load(); n != 1 || len(found) != 3 {
+		t.Errorf("it was asked for %d times, and found gone of %d objects", n, len(found))
+	}
+}
+
+// servingNothing counts how often a kind is looked for.
+type servingNothing struct {
+	meta.RESTMapper
+	asked int
+}
+
+func (s *servingNothing) RESTMapping(kind schema.GroupKind, versions ...string) (*meta.RESTMapping, error) {
+	s.asked++
+	return nil, &meta.NoKindMatchError{GroupKind: kind, SearchedVersions: versions}
+}
+
+func TestAKindThatIsNotServedIsLookedForOnce(t *testing.T) {
+	mapper := &servingNothing{}
+	w := ClusterWorld(&cluster.Client{Mapper: mapper})
+	for _, name := range []string{"a", "b"} {
+		u := kustomizationOf()
+		u.SetName(name)
+		if live, err := w.Live(t.Context(), u); live != nil || err != nil {
+			t.Errorf("%s: %v, %v", name, live, err)
+		}
+	}
+	if mapper.asked != 1 {
+		t.Errorf("it was looked for %d times", mapper.asked)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -22,17 +23,33 @@ type clusterWorld struct {
 
 	mu       sync.Mutex
 	accounts map[Account]*cluster.Client
+	// unserved are kinds that Live did not find. To look for one makes the client
+	// ask for the whole API again, so it is done once.
+	unserved map[schema.GroupVersionKind]bool
 }
 
 // ClusterWorld gives the World of a cluster. The client's user needs get on
 // every planned object, and impersonation of the accounts of the plan; what is
-// missing becomes a finding.
+// missing becomes a finding. It is for one proof: it does not see kinds that are made
+// later.
 func ClusterWorld(c *cluster.Client) World {
-	return &clusterWorld{client: c, accounts: map[Account]*cluster.Client{}}
+	return &clusterWorld{client: c, accounts: map[Account]*cluster.Client{}, unserved: map[schema.GroupVersionKind]bool{}}
 }
 
 func (w *clusterWorld) Live(ctx context.Context, object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
-	live, err := w.client.Get(ctx, object.GroupVersionKind(), object.GetNamespace(), object.GetName())
+	kind := object.GroupVersionKind()
+	w.mu.Lock()
+	unserved := w.unserved[kind]
+	w.mu.Unlock()
+	if unserved {
+		return nil, nil
+	}
+	live, err := w.client.Get(ctx, kind, object.GetNamespace(), object.GetName())
+	if meta.IsNoMatchError(err) {
+		w.mu.Lock()
+		w.unserved[kind] = true
+		w.mu.Unlock()
+	}
 	if cluster.IsGone(err) {
 		return nil, nil
 	}
