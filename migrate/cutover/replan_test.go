@@ -1,6 +1,7 @@
 package cutover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -120,5 +121,45 @@ func TestWhatBlocksANewPlanIsSaidBesideWhatMoved(t *testing.T) {
 	err := r.predictAgain(t.Context(), "stage")
 	if !errors.Is(err, ErrMoved) || !errors.Is(err, ErrBlocked) || !strings.Contains(err.Error(), "policy no-privileged said no") {
 		t.Errorf("want what moved, and the server's words, got %v", err)
+	}
+}
+
+// A journal or plan file of another version holds a finding that it graded otherwise.
+func TestWhatIsAcceptedMayHaveBeenGradedOtherwise(t *testing.T) {
+	changes := migrate.ObjectPlan{Verb: migrate.Change, Fields: []string{".data.key"}}
+	const gone = "OWNER_GONE"
+	for name, c := range map[string]struct {
+		was      migrate.Finding // of the old plan, in place of what it says now
+		is       migrate.Finding
+		accepted bool
+		moved    string
+	}{
+		"it was a warning":                     {was: migrate.Finding{Severity: migrate.Warning, Code: gone, Acceptable: true}, is: migrate.Finding{Severity: migrate.Blocker, Code: gone, Acceptable: true}, accepted: true},
+		"it was one that none could accept":    {was: migrate.Finding{Severity: migrate.Warning, Code: gone}, is: migrate.Finding{Severity: migrate.Blocker, Code: gone, Acceptable: true}, accepted: true},
+		"it is a warning":                      {was: migrate.Finding{Severity: migrate.Blocker, Code: gone, Acceptable: true}, is: migrate.Finding{Severity: migrate.Warning, Code: gone}},
+		"it is not accepted":                   {was: migrate.Finding{Severity: migrate.Warning, Code: gone, Acceptable: true}, is: migrate.Finding{Severity: migrate.Blocker, Code: gone, Acceptable: true}, moved: "new: blocker OWNER_GONE"},
+		"it is another finding, and accepted":  {was: migrate.Finding{Severity: migrate.Warning, Code: "ANOTHER", Acceptable: true}, is: migrate.Finding{Severity: migrate.Blocker, Code: gone, Acceptable: true}, accepted: true, moved: "OWNER_GONE"},
+		"none of both could ever be accepted":  {was: migrate.Finding{Severity: migrate.Info, Code: "ANOTHER"}, is: migrate.Finding{Severity: migrate.Warning, Code: "ANOTHER"}, moved: "new: warning ANOTHER"},
+		"what is accepted is of another thing": {was: migrate.Finding{Severity: migrate.Warning, Code: gone, Subject: "flux/a other__v1_Other"}, is: migrate.Finding{Severity: migrate.Blocker, Code: gone, Acceptable: true}, accepted: true, moved: "OWNER_GONE"},
+	} {
+		planned := func(f migrate.Finding, accepted bool) *migrate.Plan {
+			f.Repository, f.Subject = "flux/a", cmp.Or(f.Subject, "flux/a "+scaledID)
+			o := changes
+			o.ID = scaledID
+			p := &migrate.Plan{Repositories: []migrate.Repository{{ID: "flux/a", Objects: []migrate.ObjectPlan{o}}}, Findings: []migrate.Finding{f}}
+			var decisions []migrate.Decision
+			if accepted {
+				decisions = []migrate.Decision{{Code: f.Code, Subject: "*"}}
+			}
+			p.Settle(decisions)
+			return p
+		}
+		moved, err := Moved(planned(c.was, true), planned(c.is, c.accepted), "flux/a", CommitsEquivalent)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(moved, "; "); (got == "") != (c.moved == "") || !strings.Contains(got, c.moved) {
+			t.Errorf("%s: %q moved, want %q", name, got, c.moved)
+		}
 	}
 }
