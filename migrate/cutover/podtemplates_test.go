@@ -163,3 +163,32 @@ spec: {ports: [{name: http, port: 80, nodePort: 31111}], subjects: [{name: a, ki
 		t.Errorf("what was set by hand comes back, and nothing else (-want +got):\n%s", d)
 	}
 }
+
+// The adoption applies under the name that a Flux v2 applied by that is gone, and so
+// removes what that had applied and Git does not hold.
+func TestWhatAGoneFlux2AppliedGoesBack(t *testing.T) {
+	held := manifest(t, `
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: web
+  managedFields:
+  - {manager: kustomize-controller, operation: Apply, apiVersion: v1, fieldsType: FieldsV1, fieldsV1: {"f:data": {"f:both": {}, "f:theirs": {}, "f:taken": {}}}}
+  - {manager: operator, operation: Update, apiVersion: v1, fieldsType: FieldsV1, fieldsV1: {"f:data": {"f:operators": {}}}}
+data: {both: old, theirs: kept, taken: theirs, operators: "1"}
+`)
+	now := manifest(t, `
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: web
+  managedFields:
+  - {manager: kustomize-controller, operation: Apply, apiVersion: v1, fieldsType: FieldsV1, fieldsV1: {"f:data": {"f:both": {}}}}
+  - {manager: somebody, operation: Update, apiVersion: v1, fieldsType: FieldsV1, fieldsV1: {"f:data": {"f:taken": {}}}}
+data: {both: new, taken: since}
+`)
+	restoreFields(now, held, false)
+	if diff := cmp.Diff(map[string]any{"both": "new", "theirs": "kept", "taken": "since"}, now.Object["data"]); diff != "" {
+		t.Errorf("what was given back (-want +got):\n%s", diff)
+	}
+}

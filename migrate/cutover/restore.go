@@ -686,8 +686,8 @@ func (r *repository) ownedByOurs(labels map[string]string) bool {
 }
 
 // restoreFields puts back, in want, the fields that adoption removed or reset:
-// those that a taken-over manager owned, whose value is another now, and that
-// nobody owns. It returns those it left alone because they are part of a pod
+// those that a taken-over manager owned, or that a Flux v2 that is gone had applied,
+// whose value is another now, and that nobody owns. It returns those it left alone because they are part of a pod
 // template and templates is false.
 func restoreFields(want, held *unstructured.Unstructured, templates bool) []string {
 	guessed := len(held.GetManagedFields()) == 0
@@ -698,6 +698,11 @@ func restoreFields(want, held *unstructured.Unstructured, templates bool) []stri
 	if err != nil {
 		return nil
 	}
+	applied, err := union(held.GetManagedFields(), engines) // under the name that adoption applies by
+	if err != nil {
+		return nil
+	}
+	then = then.Union(applied)
 	now, err := union(want.GetManagedFields(), func(e metav1.ManagedFieldsEntry) bool { return !executors(e) })
 	if err != nil {
 		return nil
