@@ -174,11 +174,15 @@ func namesTaken(plan *Plan, live []ControlObject) []Finding {
 func (p *Plan) Settle(decisions []Decision) {
 	p.Findings = SortFindings(p.Findings)
 	p.Accepted = []Decision{}
+	meant := make([]Decision, len(decisions))
+	for i, d := range decisions {
+		meant[i], _ = p.meant(d)
+	}
 	blocked := map[string]bool{}
 	for _, f := range p.Findings {
-		if Accepts(decisions, f) {
+		if Accepts(meant, f) {
 			d := Decision{Code: f.Code, Subject: f.Subject}
-			for _, given := range decisions {
+			for _, given := range meant {
 				if given.names(f) {
 					d.Reason = given.Reason
 				}

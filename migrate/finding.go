@@ -64,8 +64,9 @@ func (f Finding) String() string {
 // Decision is a person's word on an acceptable finding.
 type Decision struct {
 	Code string `json:"code"`
-	// Subject is the finding's, as in its JSON or as it is shown (see
-	// [DisplaySubject]); "*" stands for every subject.
+	// Subject is the finding's, as in its JSON, or, when given to [Plan.Settle], as
+	// it is shown (see [DisplaySubject]) where that is one finding's subject only;
+	// "*" stands for every subject.
 	Subject string `json:"subject"`
 	// Reason is kept in the plan. It may be empty on the command line; the
 	// decisions file demands one.
@@ -74,7 +75,29 @@ type Decision struct {
 
 // names reports whether a decision is about a finding.
 func (d Decision) names(f Finding) bool {
-	return d.Code == f.Code && (d.Subject == f.Subject || d.Subject == "*" || d.Subject == DisplaySubject(f.Subject))
+	return d.Code == f.Code && (d.Subject == f.Subject || d.Subject == "*")
+}
+
+// meant is a decision with the subject of the plan's finding that is shown as the
+// one it gives. If several are, as objects of one kind and name in two API groups, it
+// is left as it is, since one word is not for all of them; several are their subjects.
+func (p *Plan) meant(d Decision) (meant Decision, several []string) {
+	var shown []string
+	for _, f := range p.Findings {
+		switch {
+		case d.names(f):
+			return d, nil
+		case f.Code == d.Code && DisplaySubject(f.Subject) == d.Subject && !slices.Contains(shown, f.Subject):
+			shown = append(shown, f.Subject)
+		}
+	}
+	if len(shown) > 1 {
+		return d, shown
+	}
+	for _, subject := range shown {
+		d.Subject = subject
+	}
+	return d, nil
 }
 
 // Accepts reports whether one of the decisions names the finding's code and
@@ -88,7 +111,8 @@ func Accepts(decisions []Decision, f Finding) bool {
 // repository that was not planned finds none.
 func (p *Plan) Idle(decisions []Decision) []string {
 	var said []string
-	for _, d := range decisions {
+	for _, given := range decisions {
+		d, several := p.meant(given)
 		accepts, refused := false, false
 		var subjects []string
 		for _, f := range p.Findings {
@@ -108,12 +132,14 @@ func (p *Plan) Idle(decisions []Decision) []string {
 		switch {
 		case accepts, !refused && d.Subject == "*", known && p.Repository(id) == nil:
 			continue
+		case len(several) > 0:
+			why = "it is shown so of several; give one as it stands in the plan's JSON: " + strings.Join(several, ", ")
 		case refused:
 			why = "what it is about cannot be accepted in this case"
 		case len(subjects) > 0:
 			why = "no " + d.Code + " is about that; " + NearIDs(d.Subject, slices.Compact(slices.Sorted(slices.Values(subjects))))
 		}
-		said = append(said, fmt.Sprintf("%s=%s accepts nothing: %s", d.Code, d.Subject, why))
+		said = append(said, fmt.Sprintf("%s=%s accepts nothing: %s", given.Code, given.Subject, why))
 	}
 	return said
 }

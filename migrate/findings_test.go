@@ -171,6 +171,32 @@ func TestADecisionIsTakenAsItsSubjectIsShown(t *testing.T) {
 	}
 }
 
+func TestADecisionOnWhatIsShownAlikeIsForNone(t *testing.T) {
+	const service, theirs = "flux/shop shop_web__Service", "flux/shop shop_web_serving.knative.dev_Service"
+	for subject, want := range map[string][]string{"flux/shop Service/shop/web": nil, service: {service}, theirs: {theirs}, "*": {service, theirs}} {
+		p := Plan{Repositories: []Repository{{ID: "flux/shop"}}}
+		for _, f := range []Finding{{Code: "OBJECT_CHANGES", Subject: service}, {Code: "OBJECT_CHANGES", Subject: theirs}, {Code: "PODS_RESTART", Subject: service}} {
+			f.Severity, f.Acceptable, f.Repository = Blocker, true, "flux/shop"
+			p.Findings = append(p.Findings, f)
+		}
+		d := Decision{Code: "OBJECT_CHANGES", Subject: subject}
+		p.Settle([]Decision{d, {Code: "PODS_RESTART", Subject: "flux/shop Service/shop/web"}}) // which is one
+		var got []string
+		for _, a := range p.Accepted {
+			if a.Code == d.Code {
+				got = append(got, a.Subject)
+			}
+		}
+		if !slices.Equal(got, want) || len(p.Accepted) != len(want)+1 {
+			t.Errorf("%q accepts %q, want %q; in all %v", subject, got, want, p.Accepted)
+		}
+		said := strings.Join(p.Idle([]Decision{d}), "; ")
+		if (said == "") != (want != nil) || want == nil && (!strings.Contains(said, service) || !strings.Contains(said, theirs)) {
+			t.Errorf("%q: said %q", subject, said)
+		}
+	}
+}
+
 func TestADecisionThatAcceptsNothingIsSaid(t *testing.T) {
 	p := Plan{
 		Inputs: PlanInputs{Agents: map[string]Fingerprint{"flux/shop": {}, "flux/other": {}}}, Repositories: []Repository{{ID: "flux/shop"}},
