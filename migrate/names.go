@@ -196,16 +196,21 @@ func (n naming) applications(id string, apps []application) {
 			return ""
 		}
 	}
-	hash := func(a application) string { return shortHash(id + " " + a.key()) }
-	names := []func(application) string{
-		func(a application) string { return plainName(repository, a) },
-		func(a application) string { return dnsName(repository, a.key()) },
-		func(a application) string { return dnsName(repository, a63(a.key()), hash(a)) },
-		// The hash before the folder leaves the names that begin alike.
-		func(a application) string { return dnsName(a63(repository), hash(a), a63(a.below())) },
+	by := func(key func(application) string) []func(application) string {
+		hash := func(a application) string { return shortHash(id + " " + key(a)) }
+		return []func(application) string{
+			func(a application) string { return plainName(repository, a) },
+			func(a application) string { return dnsName(repository, key(a)) },
+			func(a application) string { return dnsName(repository, a63(key(a)), hash(a)) },
+			// The hash before the folder leaves the names that begin alike.
+			func(a application) string { return dnsName(a63(repository), hash(a), a63(a.below())) },
+		}
 	}
+	names := by(application.key)
+	// The keys of loose files had no slash at their end once.
+	earlier := by(func(a application) string { return strings.TrimSuffix(a.key(), "/") })
 	kept, taken := map[string]string{}, map[string]bool{}
-	for _, name := range names {
+	for _, name := range slices.Concat(names, earlier) {
 		for _, a := range apps {
 			w := name(a)
 			if kept[a.key()] == "" && !taken[w] && slices.ContainsFunc(n.live, func(c ControlObject) bool {

@@ -184,6 +184,40 @@ func TestANewFolderRenamesNoneThatIsThere(t *testing.T) {
 	}
 }
 
+// Hashes were once of keys without the slash that sets loose files apart from a
+// folder called "files".
+func TestLooseFilesKeepANameThatAnEarlierVersionGave(t *testing.T) {
+	const id = "flux/flux-shop"
+	loose := agentWith(id, []string{"p"}, "p/a.yaml", "p/web/w.yaml")
+	others := []Flux1Agent{loose, agentWith("flux/flux-shop-files", nil, "a.yaml"), agentWith("flux/flux-shop-p", nil, "a.yaml")}
+	long := agentWith(id, []string{strings.Repeat("long/", 12) + "p"}, strings.Repeat("long/", 12)+"p/a.yaml", strings.Repeat("long/", 12)+"p/web/w.yaml")
+	for _, c := range []struct {
+		agents  []Flux1Agent
+		earlier string
+	}{
+		{others, dnsName("shop", "p/files", shortHash(id+" p/files"))},
+		{others, dnsName("shop", shortHash(id+" p/files"), "files")},
+		{[]Flux1Agent{long, others[1]}, dnsName("shop", strings.Repeat("long/", 12)+"p/files")},
+		{[]Flux1Agent{loose}, "shop-files"},
+	} {
+		var live []ControlObject
+		given := map[string]bool{}
+		for _, o := range liveOf(planOf(c.agents...), id) {
+			if o.Kind == "Kustomization" && o.Path == "./"+c.agents[0].Git.Paths[0] {
+				given[o.Name], o.Name = true, c.earlier
+			}
+			live = append(live, o)
+		}
+		if len(given) != 1 || given[c.earlier] != (len(c.agents) == 1) {
+			t.Fatalf("%q is named %v", c.earlier, given)
+		}
+		p := Build(Inventory{Cluster: Cluster{UID: "uid", Control: live}, Agents: c.agents}, Options{})
+		if !slices.ContainsFunc(p.Repository(id).Applications, func(a Application) bool { return a.Name == c.earlier }) || p.Repository(id).Blocked {
+			t.Errorf("%q became one of %v; %v", c.earlier, kustomizationNames(p), p.Findings)
+		}
+	}
+}
+
 func TestALiveObjectOfSomebodyElseHoldsBackByName(t *testing.T) {
 	for _, o := range []ControlObject{{Kind: "Kustomization", Name: "shop-web"}, {Kind: "GitRepository", Name: "shop"}, {Kind: "ServiceAccount", Name: "shop"}, {Kind: "Secret", Name: "shop-git"}} {
 		p := Build(Inventory{Cluster: Cluster{Control: []ControlObject{o}}, Agents: []Flux1Agent{shop()}}, Options{})
