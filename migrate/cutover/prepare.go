@@ -227,8 +227,8 @@ func differences(before, fresh *planSlice, commits Commits) []string {
 		if other := otherValues(before, fresh); len(other) > 0 {
 			moved = append(moved, "values, to or from others than were reviewed ("+some(other)+")")
 		}
-		was, is := ungraded(before, fresh)
-		moved = append(moved, difference("findings", keys(notOurDoing(was), findingKey), keys(notOurDoing(is), findingKey))...)
+		key := findingKey(before, fresh)
+		moved = append(moved, difference("findings", keys(notOurDoing(before.Findings), key), keys(notOurDoing(fresh.Findings), key))...)
 	}
 	return append(moved, difference("accounts and rights", keys(old.Supporting, manifestKey), keys(now.Supporting, manifestKey))...)
 }
@@ -327,42 +327,30 @@ func verbKey(o migrate.ObjectPlan) string {
 	return strings.TrimSpace(fmt.Sprintf("%s %s %s", o.Verb, migrate.DisplayID(o.ID), strings.Join(o.Fields, " ")))
 }
 
-// ungraded are the findings of two plans as they are compared: those that can be
-// accepted, without their severity. Another version may warn where this one asks for
-// a person's word, and a new plan that is not blocked has that word. One that is
-// blocked may lack it, so then nothing is left out.
-func ungraded(before, fresh *planSlice) (was, is []migrate.Finding) {
-	if fresh.Repository.Blocked {
-		return before.Findings, fresh.Findings
-	}
+// findingKey tells the findings of two plans apart. Their words do not count, which may
+// name managers that come and go, but for the images that one names: another image is
+// another finding. Of those that can be accepted, how grave they are does not count
+// either: another version may warn where this one asks for a person's word, and a new
+// plan that is not blocked has that word. One that is blocked may lack it.
+func findingKey(before, fresh *planSlice) func(migrate.Finding) string {
 	type about struct{ code, subject string }
-	acceptable := map[about]bool{}
+	grades := map[about]migrate.Severity{}
 	for _, f := range slices.Concat(before.Findings, fresh.Findings) {
-		if f.Acceptable {
-			acceptable[about{f.Code, f.Subject}] = true
+		if f.Acceptable && !fresh.Repository.Blocked {
+			grades[about{f.Code, f.Subject}] = f.Severity
 		}
 	}
-	without := func(findings []migrate.Finding) []migrate.Finding {
-		out := slices.Clone(findings)
-		for i := range out {
-			if acceptable[about{out[i].Code, out[i].Subject}] {
-				out[i].Severity = ""
-			}
+	return func(f migrate.Finding) string {
+		grade, accepted := grades[about{f.Code, f.Subject}]
+		if !accepted {
+			grade = f.Severity
 		}
-		return out
+		key := strings.TrimSpace(fmt.Sprintf("%s %s %s", grade, f.Code, f.Subject))
+		if f.Code == "IMAGE_DIFFERS" {
+			key += ": " + f.Message
+		}
+		return key
 	}
-	return without(before.Findings), without(fresh.Findings)
-}
-
-// findingKey tells findings apart. Their words do not count, which may name
-// managers that come and go, but for the images that one names: another image is
-// another finding.
-func findingKey(f migrate.Finding) string {
-	key := strings.TrimSpace(fmt.Sprintf("%s %s %s", f.Severity, f.Code, f.Subject))
-	if f.Code == "IMAGE_DIFFERS" {
-		key += ": " + f.Message
-	}
-	return key
 }
 
 // otherValues are the objects, each with what happens to it, that are still to be

@@ -359,9 +359,9 @@ func changeSeverity(live *unstructured.Unstructured, fields []string) migrate.Se
 // done: by load balancers, by ingress controllers, by the admission of pods, as the
 // cloud role of an account, as a part of other roles, and as what is taken by default.
 var actedOn = map[schema.GroupKind]bool{
-	{Kind: "Service"}:        true,
-	{Kind: "Namespace"}:      true,
-	{Kind: "ServiceAccount"}: true,
+	{Kind: "Service"}:                                         true,
+	{Kind: "Namespace"}:                                       true,
+	{Kind: "ServiceAccount"}:                                  true,
 	{Group: "networking.k8s.io", Kind: "Ingress"}:             true,
 	{Group: "networking.k8s.io", Kind: "IngressClass"}:        true,
 	{Group: "rbac.authorization.k8s.io", Kind: "ClusterRole"}: true,

@@ -206,7 +206,13 @@ func factsOf(objects []map[string]any, in releaseCase) (f facts, ok bool) {
 				}
 				f.Args = append(f.Args, text)
 			}
-			f.CPU, f.Memory = str(dig(c, "resources", "requests", "cpu")), str(dig(c, "resources", "requests", "memory"))
+			asked := func(resource string) string { // for its limit, where it asks for nothing
+				if text := str(dig(c, "resources", "requests", resource)); text != "" {
+					return text
+				}
+				return str(dig(c, "resources", "limits", resource))
+			}
+			f.CPU, f.Memory = asked("cpu"), asked("memory")
 			for _, e := range items(dig(c, "env")) {
 				f.Env = append(f.Env, fmt.Sprintf("%v=%s", dig(e, "name"), str(dig(e, "value"))+
 					ref(dig(e, "valueFrom", "secretKeyRef"), "Secret")+ref(dig(e, "valueFrom", "configMapKeyRef"), "ConfigMap")))
