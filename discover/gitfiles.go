@@ -34,6 +34,8 @@ func homeIn(c *corev1.Container) string {
 		for _, v := range slices.Backward(c.Env) {
 			switch {
 			case v.Name != "HOME":
+			case v.ValueFrom == nil && v.Value == "": // the runtime sets it
+				return imageHome
 			case v.ValueFrom != nil || knownText(v.Value) == "" || len(flux1.Symbols(v.Value)) > 0:
 				return ""
 			default:

@@ -43,6 +43,7 @@ func TestAGitConfigurationIsFoundWhereGitLooks(t *testing.T) {
 		"a folder whose keys are no way": {mounts: []corev1.VolumeMount{at("own", "/root/.config")}},
 		"what is of the node":            {mounts: []corev1.VolumeMount{at("disk", "/root/.config")}, want: "may be in what is mounted at /root/.config"},
 		"room":                           {env: home("/tmp"), mounts: []corev1.VolumeMount{at("room", "/tmp")}},
+		"a home that is empty":           {env: home(""), mounts: []corev1.VolumeMount{at("own", "/root/.gitconfig")}, want: "/root/.gitconfig"},
 		"a home that nobody knows":       {env: secret, want: "HOME, below which git looks"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -40,7 +40,7 @@ func (c *configuration) workload(ctx context.Context, w *terraform.Workload) {
 			why = causes(w.Object)
 		}
 		switch {
-		case speaksOfFlux(w.Address, w.Kind.String()):
+		case !hidden && speaksOfFlux(w.Address, w.Kind.String()):
 			c.find(TerraformUncertain.About("", w.Address, place(w.Position), fmt.Sprintf("what %s declares is not known: %s", w.Address, why)))
 		case w.Kind != nil:
 			c.unclear = append(c.unclear, unclear{w, why})

@@ -114,6 +114,8 @@ func TestModulesThatHaveChangedSinceTerraformInitAreNotRead(t *testing.T) {
 		{"git::ssh://git@github.com/a/m.git//flux?ref=flux%2Fv1.2", "", "git@github.com:a/m.git//flux?ref=flux/v1.2", "", false},
 		{"git::https://example.com/m.git?depth=1&ref=v1", "", "git::https://example.com/m.git?ref=v1&depth=1", "", false},
 		{"s3::https://s3-eu-west-1.amazonaws.com/bucket/x.zip", "", "bucket.s3-eu-west-1.amazonaws.com/x.zip", "", false},
+		{"s3::https://s3-eu-west-1.amazonaws.com/bucket/m-v1.zip", "", "bucket.s3-eu-west-1.amazonaws.com/m-v2.zip", "", true},
+		{"git::https://git-codecommit.eu-west-1.amazonaws.com/v1/repos/m?ref=v1", "", "git::https://git-codecommit.eu-west-1.amazonaws.com/v1/repos/m?ref=v2", "", true},
 		{"git::https://example.com/modules.git?ref=v1", "", "git::https://example.com/modules.git?ref=v2", "", true},
 		{"git::https://example.com/modules.git", "", "git::https://example.com/others.git", "", true},
 	} {

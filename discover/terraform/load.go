@@ -397,8 +397,15 @@ type installedModule struct{ Key, Source, Version, Dir string }
 // stale says why the module is not the one that a call asks for by now, as Terraform
 // finds, and then refuses to go on; empty if nothing shows that.
 func (m installedModule) stale(source, wanted string) string {
-	// Addresses of S3 are written in another way altogether.
-	if !strings.Contains(m.Source, ".amazonaws.com") && moduleSource(m.Source) != moduleSource(source) {
+	was, is := moduleSource(m.Source), moduleSource(source)
+	if strings.HasPrefix(m.Source, "s3::") { // the bucket may stand before or behind the host
+		file := func(source string) string {
+			repository, rest, _ := strings.Cut(source, "//")
+			return path.Base(repository) + "//" + rest
+		}
+		was, is = file(was), file(is)
+	}
+	if was != is {
 		return fmt.Sprintf("it was installed from %s, and the call says %s", migrate.DisplayURL(m.Source), migrate.DisplayURL(source))
 	}
 	constraint, err := version.NewConstraint(wanted)

@@ -104,7 +104,7 @@ var Flags = []Flag{
 	{Name: "registry-ecr-include-id", Type: TypeList, Chart: "registry.ecr.includeId", Fate: migrate.Dropped, Why: whyImages},
 	{Name: "registry-ecr-exclude-id", Type: TypeList, Default: "602401143452,918309763551", Chart: "registry.ecr.excludeId", Fate: migrate.Dropped, Why: whyImages},
 	{Name: "registry-require", Type: TypeList, Chart: "registry.ecr.require", Fate: migrate.Dropped, Why: whyImages},
-	{Name: "registry-cache-expiry", Type: TypeDuration, Default: "0s", Chart: "registry.cacheExpiry", Fate: migrate.Dropped, Why: "has no effect since 1.18; where the agent may write to another cluster, a finding says so"},
+	{Name: "registry-cache-expiry", Type: TypeDuration, Default: "0s", Chart: "registry.cacheExpiry", Fate: migrate.Dropped, Why: "has had no effect for long"},
 	{Name: "docker-config", Type: TypeString, Chart: "registry.dockercfg.configFileName", Fate: migrate.Dropped, Why: whyImages},
 
 	{Name: "k8s-in-cluster", Type: TypeBool, Default: "true", Fate: migrate.Dropped, Why: "has no effect since 1.18; where the agent may write to another cluster, a finding says so"},

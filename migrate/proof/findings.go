@@ -62,7 +62,7 @@ var codes = []migrate.Code{
 	},
 	{
 		Name: "OBJECT_OWNED", Severity: migrate.Blocker,
-		Otherwise:   []migrate.Variant{{Severity: migrate.Blocker, Acceptable: true, When: "that Kustomization does not list the object in its status, or applies to another cluster (spec.kubeConfig), so that it may be its label alone that is left"}},
+		Otherwise:   []migrate.Variant{{Severity: migrate.Blocker, Acceptable: true, When: "that Kustomization does not list the object in its status, or applies by a kubeconfig of its own (spec.kubeConfig), mostly to another cluster, so that it may be its label alone that is left"}},
 		Cause:       "an object already belongs to another Kustomization",
 		Consequence: "the two would fight over it for ever",
 		Remedy:      "remove it from one of the two",

@@ -137,12 +137,12 @@ func (p *prover) labelled(ctx context.Context, o *migrate.ObjectPlan, old *migra
 	case kustomization != nil:
 		but := "does not list it in its status"
 		if elsewhere(kustomization) {
-			but = "applies to another cluster (spec.kubeConfig)"
+			but = "applies by a kubeconfig of its own (spec.kubeConfig), so that what it lists may be of another cluster or of this one"
 		}
 		p.find(migrate.Finding{
 			Severity: migrate.Blocker, Code: "OBJECT_OWNED", Subject: o.ID, Where: where(old), Acceptable: true,
 			Message: fmt.Sprintf("%s bears the labels of Kustomization %s, which exists and %s; the new agent puts its own in their place%s", name, called, but, inGit),
-			Hint:    "see whether its repository holds the object, and remove it from one of the two; accept it if only the label is left" + clean,
+			Hint:    "see whether it applies to this cluster and its repository holds the object, and remove it from one of the two; accept it if only the label is left" + clean,
 		})
 		return false, nil
 	}
@@ -193,7 +193,7 @@ func (o *owners) read(ctx context.Context, w World, namespace, name string) (*un
 }
 
 // elsewhere reports whether a Kustomization applies to the cluster that a kubeconfig
-// of its own names: what its status lists is there, not here.
+// of its own names: what its status lists is there, which mostly is not here.
 func elsewhere(kustomization *unstructured.Unstructured) bool {
 	_, other, _ := unstructured.NestedFieldNoCopy(kustomization.Object, "spec", "kubeConfig")
 	return other

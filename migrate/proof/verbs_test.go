@@ -160,7 +160,7 @@ func TestOnlyAKustomizationThatIsThereOwnsAnObject(t *testing.T) {
 		"it is gone":                        {verb: "adopt", finding: "warning OWNER_GONE false", says: []string{"elsewhere/other, which does not exist", "the new agent puts its own"}},
 		"it is gone, and the object drifts": {live: "2", verb: "change .data.kept", finding: "warning OWNER_GONE false"},
 		"it is gone, and Git holds labels":  {file: exported, verb: "adopt", finding: "warning OWNER_GONE false", says: []string{"Git holds that label", "take the label out of Git"}},
-		"it applies to another cluster":     {owner: remote, verb: "adopt", finding: "blocker OBJECT_OWNED true", says: []string{"applies to another cluster (spec.kubeConfig)", "accept it if"}},
+		"it applies to another cluster":     {owner: remote, verb: "adopt", finding: "blocker OBJECT_OWNED true", says: []string{"applies by a kubeconfig of its own (spec.kubeConfig)", "accept it if"}},
 		"it is gone, and a Flux v2 applied": {entry: &applied, verb: "adopt", finding: "blocker OWNER_GONE true", says: []string{"elsewhere/other, which is not in this cluster", "another cluster and applies here", "accept it if that Flux v2 is gone"}},
 		"it is gone, and it only updated":   {entry: &updated, verb: "adopt", finding: "warning OWNER_GONE false"},
 		"it has no namespace":               {owner: kustomizationOf(id), labels: map[string]any{LabelOwnerName: "other"}, verb: "adopt", finding: "warning OWNER_GONE false"},
