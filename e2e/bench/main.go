@@ -64,7 +64,8 @@ func discoverWithTerraform(w *world) ([]string, error) {
 	return []string{"discover", "--terraform", dir, "-o", "json"}, err
 }
 
-var plan = fixed("plan", "--accept", "CLUSTER_ADMIN=*", "-o", "json")
+// In one Namespace labels are missing that Git gives it.
+var plan = fixed("plan", "--accept", "CLUSTER_ADMIN=*", "--accept", "OBJECT_CHANGES=*", "-o", "json")
 
 // Exit codes of the program: done; blocked by findings, which the judge names;
 // differences found.
