@@ -714,12 +714,22 @@ func (w *world) plan() *plan {
 // stopAgents stops every Flux v1 agent for good.
 func (w *world) stopAgents() {
 	w.t.Helper()
-	if err := w.client.Resource(deployments).Namespace(fleet.AgentNamespace).DeleteCollection(w.t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
+	// Objects of a case that fluxd put into its own namespace stay.
+	ofCase := func(u unstructured.Unstructured) bool {
+		return slices.ContainsFunc(w.cases, func(c *played) bool { return strings.HasPrefix(u.GetName(), c.prefix+"-") })
+	}
+	agents, err := w.client.Resource(deployments).Namespace(fleet.AgentNamespace).List(w.t.Context(), metav1.ListOptions{})
+	if err != nil {
 		w.t.Fatal(err)
+	}
+	for _, u := range slices.DeleteFunc(agents.Items, ofCase) {
+		if err := w.client.Resource(deployments).Namespace(fleet.AgentNamespace).Delete(w.t.Context(), u.GetName(), metav1.DeleteOptions{}); err != nil {
+			w.t.Fatal(err)
+		}
 	}
 	w.eventually(2*time.Minute, "the end of the old agents", func(ctx context.Context) (bool, error) {
 		left, err := w.client.Resource(pods).Namespace(fleet.AgentNamespace).List(ctx, metav1.ListOptions{})
-		return err == nil && len(left.Items) == 0, err
+		return err == nil && len(slices.DeleteFunc(left.Items, ofCase)) == 0, err
 	})
 }
 
