@@ -368,7 +368,8 @@ type Options struct {
 
 // DryRunApply asks the server what Apply with the same manager would give:
 // admission and authorisation included, nothing stored. The object given is
-// not changed. It asks again as Ask does.
+// not changed, and managedFields that it carries are refused, as they are where
+// a manifest in Git has them. It asks again as Ask does.
 func (c *Client) DryRunApply(ctx context.Context, obj *unstructured.Unstructured, fieldManager string, force bool) (*unstructured.Unstructured, error) {
 	return Ask(ctx, func() (*unstructured.Unstructured, error) {
 		return c.apply(ctx, obj, Options{FieldManager: fieldManager, Force: force}, []string{metav1.DryRunAll})
@@ -406,9 +407,10 @@ func (c *Client) apply(ctx context.Context, obj *unstructured.Unstructured, o Op
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	sent := obj.DeepCopy()
-	// The server refuses an apply that carries managedFields, and a null
-	// creationTimestamp, which typed objects always print, means nothing.
-	unstructured.RemoveNestedField(sent.Object, "metadata", "managedFields")
+	if len(dryRun) == 0 { // an object that was read has them, and the server refuses them
+		unstructured.RemoveNestedField(sent.Object, "metadata", "managedFields")
+	}
+	// A null creationTimestamp, which typed objects always print, means nothing.
 	unstructured.RemoveNestedField(sent.Object, "metadata", "creationTimestamp")
 	body, err := sent.MarshalJSON()
 	if err != nil {

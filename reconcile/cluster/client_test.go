@@ -166,8 +166,12 @@ func TestApplyIsServerSideAndForced(t *testing.T) {
 	if _, err := c.DryRunApply(t.Context(), cm, "kustomize-controller", false); err != nil {
 		t.Fatal(err)
 	}
-	if r := a.only(); r.query != "dryRun=All&fieldManager=kustomize-controller&force=false" {
+	r = a.only()
+	if r.query != "dryRun=All&fieldManager=kustomize-controller&force=false" {
 		t.Errorf("dry-run: %s", r.query)
+	}
+	if _, ok := r.body["metadata"].(map[string]any)["managedFields"]; !ok {
+		t.Errorf("a try that an engine makes of a manifest went without its managedFields: %v", r.body)
 	}
 	if _, err := c.ApplyWith(t.Context(), cm, Options{FieldManager: "m", Strict: true}); err != nil {
 		t.Fatal(err)
