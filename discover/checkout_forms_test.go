@@ -223,6 +223,21 @@ metadata: {name: a}
 	if objects := inv.Agents[0].Objects; len(objects) != 1 || objects[0].File != "cm.yaml" || objects[0].Line != 1 || objects[0].ID != "team_a__ConfigMap" {
 		t.Errorf("objects: %+v", objects)
 	}
+	// One that says that the files are scanned after all is read, too, and hides the
+	// one above it; one that is not valid stops the sync.
+	for content, wanted := range map[string]*flux1.Code{"version: 1\nscanForFiles: {}\n": nil, "version: 2\n": &flux1.Stuck} {
+		reset := fstest.MapFS{"apps/.flux.yaml": {Data: []byte(content)}, "apps/cm.yaml": tree["cm.yaml"], ".flux.yaml": tree[".flux.yaml"]}
+		inv = readTree(t, reset, func(o *CheckoutOptions) { o.Paths = []string{"apps"} })
+		wantFinding(t, inv, flux1.FluxYAMLUnused, ".flux.yaml is not read")
+		for _, f := range inv.Findings {
+			if f.Code == flux1.FluxYAMLUnused.Name && strings.Contains(f.Message, "apps/.flux.yaml") {
+				t.Errorf("%q: %s", content, f.Message)
+			}
+		}
+		if wanted != nil {
+			wantFinding(t, inv, *wanted, "apps/.flux.yaml")
+		}
+	}
 	off := false
 	inv = readTree(t, tree, func(o *CheckoutOptions) { o.ManifestGeneration = &off })
 	noFinding(t, inv, flux1.ManifestGeneration)

@@ -21,7 +21,9 @@ type reading struct {
 	findings []migrate.Finding
 	// index of the whole repository; nil until it is needed.
 	index *index
-	// generations are the .flux.yaml files in effect.
+	// governing are the .flux.yaml files that the agent reads, and generations what
+	// those say that generate.
+	governing   map[string]bool
 	generations []flux1.Generation
 	// untold are those whose objects cannot be told; failed their folders.
 	untold []flux1.Generation
@@ -41,6 +43,8 @@ func (r *reading) load(ctx context.Context) error {
 		r.config.Limits = flux1.DefaultLimits
 	}
 	r.generations, r.untold, r.closed, r.agent.Builds = nil, nil, nil, nil
+	r.governing = map[string]bool{}
+	r.config.Governs = func(file string) { r.governing[file] = true }
 	r.config.Generate = func(g flux1.Generation) ([]flux1.Parsed, error) {
 		r.generations = append(r.generations, g)
 		err := r.makeIndex(ctx)

@@ -63,10 +63,6 @@ func few(names []string) string {
 
 func (r *reading) surveyFiles() {
 	var templates, secrets, pointers, attributes []string
-	inEffect := map[string]bool{}
-	for _, g := range r.generations {
-		inEffect[g.File] = true
-	}
 	for _, name := range r.index.files {
 		base := path.Base(name)
 		switch {
@@ -82,7 +78,7 @@ func (r *reading) surveyFiles() {
 			if r.inPaths(name, true) {
 				templates = append(templates, name)
 			}
-		case base == ".flux.yaml" && !inEffect[name]:
+		case base == ".flux.yaml" && !r.governing[name]:
 			r.about(flux1.FluxYAMLUnused, name, "%s is not read by the agent", name)
 		}
 	}

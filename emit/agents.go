@@ -288,7 +288,11 @@ func summary(w io.Writer, inv migrate.Inventory) error {
 			agents++
 		}
 	}
-	fmt.Fprintf(w, "%s, %s in all\n", migrate.Count(agents, what), asking(Total(inv).CPU, "CPU"))
+	if agents == 0 && len(inv.Agents) > 0 {
+		fmt.Fprintf(w, "%s, read as Flux v1 would\n", migrate.Count(len(inv.Agents), "repository"))
+	} else {
+		fmt.Fprintf(w, "%s, %s in all\n", migrate.Count(agents, what), asking(Total(inv).CPU, "CPU"))
+	}
 	if n := len(inv.Cluster.Flux2); n > 0 {
 		fmt.Fprintf(w, "%s of Flux v2: %s\n", migrate.Count(n, "running controller"), strings.Join(inv.Cluster.Flux2, ", "))
 	}
@@ -437,7 +441,7 @@ func Total(inv migrate.Inventory) migrate.Requests {
 
 func total(inv migrate.Inventory, of func(migrate.Requests) string) string {
 	var sum resource.Quantity
-	open, told := 0, 0
+	open, told, readers := 0, 0, 0
 	for i := range inv.Agents {
 		a := &inv.Agents[i]
 		switch {
@@ -452,10 +456,12 @@ func total(inv migrate.Inventory, of func(migrate.Requests) string) string {
 			}
 		case a.InstalledBy != "": // else only how a repository is read
 			open++
+		default:
+			readers++
 		}
 	}
 	switch {
-	case open > 0 && told == 0:
+	case open+readers > 0 && told == 0:
 		return unknown
 	case open > 0:
 		return "at least " + sum.String()

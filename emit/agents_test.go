@@ -103,6 +103,7 @@ func TestWhatIsAskedForIsUnknownWhereItIsNotToldOfAnyAgent(t *testing.T) {
 		{[]migrate.Flux1Agent{none, none}, "2 Flux v1 agents, asking for 0 CPU in all\n"},
 		{[]migrate.Flux1Agent{thrice, stopped}, "2 Flux v1 agents, asking for 1500m CPU in all\n"},
 		{[]migrate.Flux1Agent{told, reader}, "1 Flux v1 agent, asking for 500m CPU in all\n"},
+		{[]migrate.Flux1Agent{reader}, "1 repository, read as Flux v1 would\n"},
 	} {
 		var out strings.Builder
 		if err := Agents(&out, migrate.Inventory{Agents: c.agents}, 0); err != nil {
@@ -112,12 +113,14 @@ func TestWhatIsAskedForIsUnknownWhereItIsNotToldOfAnyAgent(t *testing.T) {
 			t.Errorf("want %q:\n%s", c.want, out.String())
 		}
 	}
-	var review strings.Builder
-	if err := Review(&review, Report{Inventory: migrate.Inventory{Agents: []migrate.Flux1Agent{open}}, After: migrate.Requests{CPU: "100m", Memory: "128Mi"}}, Style{}); err != nil {
-		t.Fatal(err)
-	}
-	if text := review.String(); !strings.Contains(text, "asking for an unknown amount of CPU") || strings.Contains(text, "freed") {
-		t.Errorf("the review says of an agent whose CPU is unknown:\n%s", text)
+	for _, a := range []migrate.Flux1Agent{open, reader} {
+		var review strings.Builder
+		if err := Review(&review, Report{Inventory: migrate.Inventory{Agents: []migrate.Flux1Agent{a}}, After: migrate.Requests{CPU: "100m", Memory: "128Mi"}}, Style{}); err != nil {
+			t.Fatal(err)
+		}
+		if text := review.String(); !strings.Contains(text, "asking for an unknown amount of CPU") || strings.Contains(text, "freed") {
+			t.Errorf("the review says of %s, whose CPU is unknown:\n%s", a.ID, text)
+		}
 	}
 }
 

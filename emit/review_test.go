@@ -136,6 +136,26 @@ func TestReviewsAreAsTheGoldens(t *testing.T) {
 }
 
 // Whoever reads one form must not be told less than whoever reads the JSON.
+func TestAnAgentIsCalledConfinedOnlyWhereThatIsKnown(t *testing.T) {
+	r := Report{Plan: migrate.Plan{ClusterAgent: migrate.ClusterAgent{Args: []string{"--no-cross-namespace-refs=true"}}}}
+	for _, c := range []struct {
+		kinds []string
+		want  string
+	}{
+		{[]string{"namespaces", "cluster-admin"}, "(1 of 2 agents) "},
+		{[]string{""}, "(0 of 1 agent; of 1 it is not known) "},
+		{[]string{"custom", "", ""}, "(1 of 3 agents; of 2 it is not known) "},
+	} {
+		r.Inventory.Agents = nil
+		for _, kind := range c.kinds {
+			r.Inventory.Agents = append(r.Inventory.Agents, migrate.Flux1Agent{Confinement: migrate.Confinement{Kind: kind}})
+		}
+		if got := r.flagsWhy(); !strings.Contains(got, c.want) {
+			t.Errorf("%q: %s", c.kinds, got)
+		}
+	}
+}
+
 func TestEveryReviewTellsTheRightsTheOrderAndTheOwners(t *testing.T) {
 	r, inv := mixed(t)
 	report := NewReport(r, inv, requestsOfTheChart)

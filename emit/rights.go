@@ -115,13 +115,21 @@ func (r *Report) flagsWhy() string {
 	if len(r.Plan.ClusterAgent.Args) == 0 {
 		return "no agent is confined, so there is nothing that the new one must keep apart"
 	}
-	confined := 0
+	confined, open := 0, 0
 	for _, a := range r.Inventory.Agents {
-		if a.Confinement.Kind != "cluster-admin" {
+		switch a.Confinement.Kind {
+		case "":
+			open++
+		case "cluster-admin":
+		default:
 			confined++
 		}
 	}
-	return fmt.Sprintf("who is confined (%d of %s) %s", confined, migrate.Count(len(r.Inventory.Agents), "agent"), staysConfined)
+	of := fmt.Sprintf("%d of %s", confined, migrate.Count(len(r.Inventory.Agents), "agent"))
+	if open > 0 {
+		of += fmt.Sprintf("; of %d it is not known", open)
+	}
+	return fmt.Sprintf("who is confined (%s) %s", of, staysConfined)
 }
 
 // withRights puts a repository to the others that may do the same.

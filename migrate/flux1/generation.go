@@ -64,6 +64,9 @@ func (l *loader) generated(raw, name string, isDir bool) bool {
 	} else {
 		g.Dir = path.Dir(name)
 	}
+	if l.cfg.Governs != nil {
+		l.cfg.Governs(g.File)
+	}
 	content, ok := l.read(g.File)
 	if !ok {
 		return true

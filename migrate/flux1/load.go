@@ -38,6 +38,9 @@ type LoadConfig struct {
 	// as far as that can be told without running its commands. Its error says
 	// why they cannot be told.
 	Generate func(Generation) ([]Parsed, error)
+	// Governs, if set, is told of each .flux.yaml that the agent reads, also of one
+	// that is not valid or says that the path's files are scanned after all.
+	Governs func(file string)
 	// Decrypt decrypts a whole file as the agent does with its keys, where SOPS
 	// is set; nil if they are not known. Its error says why it cannot, and
 	// neither holds a value nor a key.
