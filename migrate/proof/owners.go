@@ -2,6 +2,7 @@ package proof
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -256,9 +257,23 @@ func MadeBy(objects []*unstructured.Unstructured) Made {
 // kind, which is not there, is made by the same repository: the agent applies those
 // first and waits for them (pkg: ssa/manager_apply.go, ApplyAllStaged).
 func (m Made) Awaited(u *unstructured.Unstructured, err error) bool {
-	if m.kinds[u.GroupVersionKind().GroupKind()] {
-		return cluster.IsGone(err)
+	if !cluster.IsGone(err) {
+		return false
+	}
+	if namespaceIsGone(err) {
+		return m.namespaces[u.GetNamespace()]
 	}
 	// A kind that nobody serves is no object that was not found.
-	return m.namespaces[u.GetNamespace()] && apierrors.IsNotFound(err)
+	return m.kinds[u.GroupVersionKind().GroupKind()] || m.namespaces[u.GetNamespace()] && apierrors.IsNotFound(err)
+}
+
+// namespaceIsGone reports whether an API server, which serves the object's kind,
+// says that its namespace is not there (its admission NamespaceLifecycle).
+func namespaceIsGone(err error) bool {
+	var answer apierrors.APIStatus
+	if !errors.As(err, &answer) || !apierrors.IsNotFound(err) {
+		return false
+	}
+	about := answer.Status().Details
+	return about != nil && about.Group == "" && about.Kind == "namespaces"
 }

@@ -420,6 +420,7 @@ func TestOnlyWhatIsMadeIsAwaited(t *testing.T) {
 	definition := object("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", map[string]any{"group": "example.com", "names": map[string]any{"kind": "Widget"}})
 	widget, unserved := object("example.com/v1", "Widget", "team", nil), &meta.NoKindMatchError{GroupKind: schema.GroupKind{Group: "example.com", Kind: "Widget"}}
 	missing := apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "team")
+	gone := apierrors.NewNotFound(schema.GroupResource{Group: "example.com", Resource: "widgets"}, "a")
 	for name, c := range map[string]struct {
 		made  []*unstructured.Unstructured
 		tried *unstructured.Unstructured
@@ -429,7 +430,9 @@ func TestOnlyWhatIsMadeIsAwaited(t *testing.T) {
 		"a namespace":                     {[]*unstructured.Unstructured{namespace}, object("v1", "ConfigMap", "team", nil), missing, true},
 		"another namespace":               {[]*unstructured.Unstructured{namespace}, object("v1", "ConfigMap", "other", nil), missing, false},
 		"a kind":                          {[]*unstructured.Unstructured{definition}, widget, unserved, true},
-		"a kind that is served since":     {[]*unstructured.Unstructured{definition}, widget, missing, true},
+		"a kind that is served no more":   {[]*unstructured.Unstructured{definition}, widget, gone, true},
+		"a kind, and no namespace":        {[]*unstructured.Unstructured{definition}, widget, missing, false},
+		"a kind and a namespace":          {[]*unstructured.Unstructured{definition, namespace}, widget, missing, true},
 		"a kind of nobody's":              {[]*unstructured.Unstructured{namespace}, widget, unserved, false},
 		"another refusal":                 {[]*unstructured.Unstructured{namespace, definition}, widget, errors.New("denied the request"), false},
 		"none, of a Namespace left alone": {[]*unstructured.Unstructured{left}, object("v1", "ConfigMap", "team", nil), missing, false},
