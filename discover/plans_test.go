@@ -75,6 +75,9 @@ func planOfInventory(t *testing.T, inv migrate.Inventory, opts migrate.Options, 
 	for i := range plan.Repositories {
 		r := &plan.Repositories[i]
 		a := agentNamed(t, inv, r.ID)
+		if kind := a.Confinement.Kind; r.Rights != nil && (kind == "cluster-admin" || kind == "namespaces") && len(r.Rights.Kept) == 0 {
+			t.Errorf("the rights of %s are known (%s), and its new account gets none", r.ID, a.Confinement.Kind)
+		}
 		if a.Tree == nil {
 			continue // it was not read, which a finding says
 		}

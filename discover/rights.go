@@ -238,10 +238,14 @@ func everything(rule rbacv1.PolicyRule) bool {
 }
 
 // onlyLooksAround reports whether cluster-wide rules are no more than what the
-// chart gives a confined agent: to see which kinds and namespaces there are
-// (flux: chart/flux/templates/rbac-role.yaml).
+// chart gives a confined agent: to see which kinds and namespaces there are, and
+// to use a PodSecurityPolicy, which no Kubernetes has since 1.25 (flux:
+// chart/flux/templates/rbac-role.yaml, psp.yaml).
 func onlyLooksAround(rules []rbacv1.PolicyRule) bool {
 	for _, rule := range rules {
+		if slices.Equal(rule.Resources, []string{"podsecuritypolicies"}) {
+			continue
+		}
 		for _, verb := range rule.Verbs {
 			if !slices.Contains([]string{"get", "list", "watch"}, verb) {
 				return false

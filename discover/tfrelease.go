@@ -287,7 +287,7 @@ func (d *declared) setRendered(ctx context.Context, r *chart.Rendered) {
 		}
 	}
 	d.Workload, d.Image, d.ServiceAccount = r.Workload, r.Image, r.ServiceAccount
-	d.Confinement, d.Requests = r.Confinement, r.Requests
+	d.Confinement, d.Rights, d.Requests = r.Confinement, r.Rights, r.Requests
 	for name, value := range map[string]string{"workload": r.Workload, "serviceAccount": r.ServiceAccount, "confinement": r.Confinement.Kind} {
 		if value == "" {
 			d.unknown(name)

@@ -200,10 +200,12 @@ func decodeAny(release chart.Release, versions []string, why string, values any)
 		of   func(*chart.Rendered) any
 		copy func()
 	}{
-		"workload":          {func(r *chart.Rendered) any { return r.Workload }, func() { out.Workload = first.Workload }},
-		"replicas":          {func(r *chart.Rendered) any { return r.Replicas }, func() { out.Replicas = first.Replicas }},
-		"serviceAccount":    {func(r *chart.Rendered) any { return r.ServiceAccount }, func() { out.ServiceAccount = first.ServiceAccount }},
-		"confinement":       {func(r *chart.Rendered) any { return r.Confinement }, func() { out.Confinement = first.Confinement }},
+		"workload":       {func(r *chart.Rendered) any { return r.Workload }, func() { out.Workload = first.Workload }},
+		"replicas":       {func(r *chart.Rendered) any { return r.Replicas }, func() { out.Replicas = first.Replicas }},
+		"serviceAccount": {func(r *chart.Rendered) any { return r.ServiceAccount }, func() { out.ServiceAccount = first.ServiceAccount }},
+		"confinement": {func(r *chart.Rendered) any { return [2]any{r.Confinement, r.Rights} }, func() {
+			out.Confinement, out.Rights = first.Confinement, first.Rights
+		}},
 		"requests":          {func(r *chart.Rendered) any { return r.Requests }, func() { out.Requests = first.Requests }},
 		"keySecret":         {func(r *chart.Rendered) any { return r.KeySecret }, func() { out.KeySecret = first.KeySecret }},
 		"knownHosts":        {func(r *chart.Rendered) any { return r.KnownHosts }, func() { out.KnownHosts = first.KnownHosts }},

@@ -50,10 +50,11 @@ type Rendered struct {
 	Replicas *int64
 	// ServiceAccount of the pod.
 	ServiceAccount string
-	// Confinement is what the chart's own RBAC objects grant. It is empty if
-	// unknown: the account may be bound by others, or to BoundClusterRole,
-	// whose rules are not the release's.
+	// Rights are the chart's own bindings of the account, and Confinement sums them
+	// up. Both are empty if unknown: the account may be bound by others, or to
+	// BoundClusterRole, whose rules are not the release's.
 	Confinement      migrate.Confinement
+	Rights           []migrate.Binding
 	BoundClusterRole string
 	// KeySecret is the Secret mounted for the deploy key. Charts before 0.6.1
 	// mount git.secretName and tell fluxd another name.
@@ -187,8 +188,9 @@ func (d *decoder) render() {
 	}
 	d.replicas()
 	out.ServiceAccount = known("serviceAccount", s.account())
-	var unknown string
-	if out.Confinement, out.BoundClusterRole, unknown = s.confinement(); unknown != "" {
+	g, unknown := s.granted()
+	out.Confinement, out.Rights, out.BoundClusterRole = g.confinement, g.rights, g.boundRole
+	if unknown != "" {
 		out.Unknown["confinement"] = unknown
 	}
 	out.KeySecret = known("keySecret", s.keySecret())

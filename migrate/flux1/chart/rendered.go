@@ -1,11 +1,14 @@
 package chart
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
-	"github.com/fluxover/fluxover/migrate"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/fluxover/fluxover/migrate"
 )
 
 // Object is one object that the release makes, or may make.
@@ -232,14 +235,29 @@ type chartBinding struct {
 	binding   value
 	// existing is true if the release binds a role that it does not make.
 	existing bool
-	// looksAround is true if the role only lists CRDs and namespaces; else it
-	// may do everything in its namespace, or in the cluster.
+	// looksAround is true if the role only lists CRDs and namespaces, and policy is
+	// the PodSecurityPolicy that it may only use; else it may do everything in its
+	// namespace, or in the cluster.
 	looksAround bool
+	policy      value
 }
 
 // bindings are what the chart's RBAC objects grant (flux:
-// chart/flux/templates/rbac.yaml, rbac-role.yaml).
+// chart/flux/templates/rbac.yaml, rbac-role.yaml, psp.yaml).
 func (s *scope) bindings() []chartBinding {
+	out := s.bindingsToRoles()
+	if s.at.before(v("0.11.0")) {
+		return out
+	}
+	// Kubernetes serves none since 1.25: whether it is bound matters to nobody where it
+	// is not known.
+	if psp := s.is("rbac.pspEnabled"); psp.yes() {
+		out = append(out, chartBinding{when: psp, roleKind: "ClusterRole", role: s.named("-psp"), binding: s.named("-psp"), policy: s.word(s.named(""))})
+	}
+	return out
+}
+
+func (s *scope) bindingsToRoles() []chartBinding {
 	var out []chartBinding
 	makes := s.is("rbac.create")
 	if makes.no() {
@@ -276,48 +294,93 @@ func (s *scope) bindings() []chartBinding {
 	return append(out, chartBinding{when: when, roleKind: "ClusterRole", namespace: cluster, role: s.named("-crd"), binding: s.named(""), looksAround: true})
 }
 
-// confinement sums the bindings up; unknown if they are not all known, or are
-// made by someone else.
-func (s *scope) confinement() (c migrate.Confinement, boundRole, unknown string) {
-	if makes := s.is("rbac.create"); makes.unknown != "" {
-		return c, "", makes.unknown
-	} else if !makes.is {
-		return c, "", "rbac.create is off, so the account's rights were granted by others"
-	}
-	for _, b := range s.bindings() {
-		switch {
-		case b.when.no():
-		case b.when.unknown != "":
-			return migrate.Confinement{}, "", b.when.unknown
-		case b.existing:
-			printed, why := b.role.printed()
-			if why != "" {
-				return migrate.Confinement{}, "", why
-			}
-			boundRole = printed
-		case b.looksAround:
-		case b.roleKind == "ClusterRole":
-			return migrate.Confinement{Kind: "cluster-admin"}, "", ""
-		default:
-			printed, why := b.namespace.printed()
-			if why != "" {
-				return migrate.Confinement{}, "", why
-			}
-			if !slices.Contains(c.Namespaces, printed) {
-				c.Namespaces = append(c.Namespaces, printed)
-			}
-		}
-	}
-	slices.Sort(c.Namespaces)
+// grant is what the chart's RBAC objects give to the agent's account.
+type grant struct {
+	confinement migrate.Confinement
+	rights      []migrate.Binding
+	// boundRole is a ClusterRole that the release binds and does not make.
+	boundRole string
+}
+
+func (b *chartBinding) usesPolicy() bool { return b.policy.of != nil }
+
+// someName stands for that of a role or binding which is not known: the release makes
+// both, so that they are copied, and the copies need a name only to be told apart.
+const someName = "flux"
+
+// rules are those of the roles that the chart makes (flux:
+// chart/flux/templates/rbac.yaml, rbac-role.yaml).
+func (b *chartBinding) rules() []rbacv1.PolicyRule {
+	all := []string{"*"}
+	rules := []rbacv1.PolicyRule{{APIGroups: all, Resources: all, Verbs: all}}
 	switch {
-	case boundRole != "":
-		return migrate.Confinement{}, boundRole, "the account is bound to ClusterRole " + boundRole + ", which the release does not make"
-	case len(c.Namespaces) > 0:
-		c.Kind = "namespaces"
-	default:
-		c.Kind = "none"
+	case b.looksAround:
+		return []rbacv1.PolicyRule{
+			{APIGroups: []string{"apiextensions.k8s.io"}, Resources: []string{"customresourcedefinitions"}, Verbs: []string{"list", "watch"}},
+			{APIGroups: []string{""}, Resources: []string{"namespaces"}, Verbs: []string{"list"}},
+		}
+	case b.usesPolicy():
+		policy, _ := b.policy.printed()
+		return []rbacv1.PolicyRule{{APIGroups: []string{"policy"}, Resources: []string{"podsecuritypolicies"}, Verbs: []string{"use"}, ResourceNames: []string{policy}}}
+	case b.roleKind == "ClusterRole":
+		return append(rules, rbacv1.PolicyRule{NonResourceURLs: all, Verbs: all})
 	}
-	return c, boundRole, ""
+	return rules
+}
+
+// granted sums the bindings up; unknown if they are not all known, or are made by
+// someone else.
+func (s *scope) granted() (g grant, unknown string) {
+	if makes := s.is("rbac.create"); makes.unknown != "" {
+		return grant{}, makes.unknown
+	} else if !makes.is {
+		return grant{}, "rbac.create is off, so the account's rights were granted by others"
+	}
+	everywhere := false
+	for _, b := range s.bindings() {
+		if b.when.no() {
+			continue
+		}
+		namespace, why := "", ""
+		if b.roleKind == "Role" {
+			namespace, why = b.namespace.printed()
+		}
+		role, whyNot := s.word(b.role).printed()
+		if b.existing {
+			g.boundRole, why = role, cmp.Or(why, whyNot)
+		}
+		if why = cmp.Or(b.when.unknown, why); why != "" {
+			return grant{}, why
+		}
+		switch {
+		case b.existing:
+			continue
+		case b.looksAround || b.usesPolicy():
+		case b.roleKind == "ClusterRole":
+			everywhere = true
+		case slices.Contains(g.confinement.Namespaces, namespace):
+			continue
+		default:
+			g.confinement.Namespaces = append(g.confinement.Namespaces, namespace)
+		}
+		name, _ := s.word(b.binding).printed()
+		g.rights = append(g.rights, migrate.Binding{
+			Namespace: namespace, Name: cmp.Or(name, someName), Rules: b.rules(), ReleaseOwned: true,
+			Role: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: b.roleKind, Name: cmp.Or(role, someName)},
+		})
+	}
+	slices.Sort(g.confinement.Namespaces)
+	switch {
+	case everywhere:
+		g.confinement = migrate.Confinement{Kind: "cluster-admin"}
+	case g.boundRole != "":
+		return grant{boundRole: g.boundRole}, "the account is bound to ClusterRole " + g.boundRole + ", which the release does not make"
+	case len(g.confinement.Namespaces) > 0:
+		g.confinement.Kind = "namespaces"
+	default:
+		g.confinement.Kind = "none"
+	}
+	return g, ""
 }
 
 // kubeconfigNamespace is the namespace of objects that name none, when no flag
