@@ -80,7 +80,7 @@ func Checkout(ctx context.Context, o CheckoutOptions) (migrate.Inventory, error)
 	}
 	inv.Cluster.Kinds = o.Kinds
 	if o.Kinds == nil {
-		inv.Cluster.Kinds = ownKinds()
+		inv.Cluster.Kinds = ownKinds().served
 	}
 	found := c.nested
 	if c.agent != nil {
@@ -242,7 +242,7 @@ func (c *checkout) loadDescribed(ctx context.Context) error {
 		Kinds: c.o.Kinds, Limits: c.o.Limits,
 	}
 	if c.config.Kinds == nil {
-		c.config.Kinds, c.config.KindsAssumed = ownKinds(), true
+		assumeKinds(&c.config)
 	}
 	if a.DefaultNamespace == "" {
 		c.config.KindsAssumed = true

@@ -61,6 +61,26 @@ func readTree(t *testing.T, tree fs.FS, change func(*CheckoutOptions)) migrate.I
 	return inv
 }
 
+// What Kubernetes no longer has is no kind of somebody else's, and no cluster that
+// can be migrated serves it: without one, nothing but this says so.
+func TestKindsThatKubernetesNoLongerHasAreNamed(t *testing.T) {
+	const names = "metadata: {name: a, namespace: shop}\n"
+	inv := readTree(t, treeOf("-- old.yaml --\napiVersion: extensions/v1beta1\nkind: Deployment\n"+names+
+		"---\napiVersion: networking.k8s.io/v1beta1\nkind: Ingress\n"+names+"---\napiVersion: networking.k8s.io/v1beta1\nkind: Ingress\nmetadata: {name: b, namespace: shop}\n"+
+		"---\napiVersion: policy/v1beta1\nkind: PodSecurityPolicy\nmetadata: {name: a}\n"+
+		"---\napiVersion: batch/v1beta1\nkind: CronJob\nmetadata: {name: left, namespace: shop, annotations: {fluxcd.io/ignore: \"true\"}}\n"+
+		"-- new.yaml --\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: new, namespace: shop}\n"), nil)
+	wantFinding(t, inv, flux1.KindsRemoved, "Deployment of extensions/v1beta1 (gone in Kubernetes 1.16), Ingress of networking.k8s.io/v1beta1 (gone in Kubernetes 1.22), PodSecurityPolicy of policy/v1beta1 (gone in Kubernetes 1.25)")
+	noFinding(t, inv, flux1.KindsAssumed)
+	for _, f := range inv.Findings {
+		if strings.Contains(f.Message, "CronJob") && f.Code == flux1.KindsRemoved.Name {
+			t.Errorf("one that is ignored: %s", f.Message)
+		}
+	}
+	inv = readTree(t, treeOf("-- new.yaml --\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: new, namespace: shop}\n"), nil)
+	noFinding(t, inv, flux1.KindsRemoved)
+}
+
 func TestWhatStandsBesideManifestsIsNamed(t *testing.T) {
 	tree := treeOf(`
 -- .gitmodules --

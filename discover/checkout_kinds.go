@@ -2,12 +2,16 @@ package discover
 
 import (
 	"cmp"
+	"reflect"
 	"slices"
 	"sync"
 
-	"github.com/fluxover/fluxover/migrate"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/version"
 	"k8s.io/client-go/kubernetes/scheme"
+
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/flux1"
 )
 
 // clusterKinds are the kinds of Kubernetes' own API groups that lie in no
@@ -44,25 +48,57 @@ var notInScheme = []schema.GroupVersionKind{
 	{Group: "extensions", Version: "v1beta1", Kind: "PodSecurityPolicy"},
 }
 
-// ownKinds are the kinds of Kubernetes' own API groups, in all versions that
-// are known, and their scope. A cluster serves some of them.
-var ownKinds = sync.OnceValue(func() []migrate.ServedKind {
-	var kinds []migrate.ServedKind
-	add := func(gvk schema.GroupVersionKind) {
-		kinds = append(kinds, migrate.ServedKind{
+// notInSchemeRemoved are the versions of Kubernetes that were the first without
+// those (Kubernetes: deprecation guide).
+var notInSchemeRemoved = map[schema.GroupVersion]*version.Version{
+	{Group: "apiextensions.k8s.io", Version: "v1beta1"}:   version.MajorMinor(1, 22),
+	{Group: "apiregistration.k8s.io", Version: "v1beta1"}: version.MajorMinor(1, 22),
+	{Group: "policy", Version: "v1beta1"}:                 version.MajorMinor(1, 25),
+	{Group: "extensions", Version: "v1beta1"}:             version.MajorMinor(1, 16),
+}
+
+// kindsOfKubernetes are those of its own API groups.
+type kindsOfKubernetes struct {
+	// served are the kinds, in all versions that are known, and their scope. A
+	// cluster serves some of them.
+	served []migrate.ServedKind
+	// removed are those of them that no cluster serves which can be migrated, by the
+	// first version without them.
+	removed map[schema.GroupVersionKind]string
+}
+
+var ownKinds = sync.OnceValue(func() kindsOfKubernetes {
+	out := kindsOfKubernetes{removed: map[schema.GroupVersionKind]string{}}
+	add := func(gvk schema.GroupVersionKind, gone *version.Version) {
+		if gone != nil && oldestKubernetes.AtLeast(gone) {
+			out.removed[gvk] = gone.String()
+		}
+		out.served = append(out.served, migrate.ServedKind{
 			Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Namespaced: !slices.Contains(clusterKinds[gvk.Group], gvk.Kind),
 		})
 	}
-	for gvk := range scheme.Scheme.AllKnownTypes() {
-		if gvk.Version != "__internal" {
-			add(gvk)
+	for gvk, of := range scheme.Scheme.AllKnownTypes() {
+		if gvk.Version == "__internal" {
+			continue
 		}
+		var gone *version.Version
+		if o, ok := reflect.New(of).Interface().(interface{ APILifecycleRemoved() (major, minor int) }); ok {
+			major, minor := o.APILifecycleRemoved()
+			gone = version.MajorMinor(uint(major), uint(minor))
+		}
+		add(gvk, gone)
 	}
 	for _, gvk := range notInScheme {
-		add(gvk)
+		add(gvk, notInSchemeRemoved[gvk.GroupVersion()])
 	}
-	slices.SortFunc(kinds, func(a, b migrate.ServedKind) int {
+	slices.SortFunc(out.served, func(a, b migrate.ServedKind) int {
 		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Version, b.Version), cmp.Compare(a.Kind, b.Kind))
 	})
-	return kinds
+	return out
 })
+
+// assumeKinds has a repository read where no cluster was asked what it serves.
+func assumeKinds(c *flux1.LoadConfig) {
+	own := ownKinds()
+	c.Kinds, c.KindsAssumed, c.Removed = own.served, true, own.removed
+}

@@ -267,7 +267,7 @@ func Repositories(ctx context.Context, inv migrate.Inventory, given []Folder, pr
 	}
 	inv.Findings = migrate.SortFindings(slices.Concat(inv.Findings, w.findings))
 	if inv.Cluster.Kinds == nil {
-		inv.Cluster.Kinds = ownKinds()
+		inv.Cluster.Kinds = ownKinds().served
 	}
 	return inv, nil
 }

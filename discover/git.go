@@ -328,7 +328,7 @@ func (a *agent) reading(tree fs.FS, facts migrate.Cluster) *reading {
 		Kinds: facts.Kinds,
 	}}
 	if facts.From != fromCluster { // none was asked
-		r.config.Kinds, r.config.KindsAssumed = ownKinds(), true
+		assumeKinds(&r.config)
 	}
 	return r
 }

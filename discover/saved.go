@@ -481,7 +481,7 @@ func Open(ctx context.Context, in io.Reader) (migrate.Inventory, error) {
 	}
 	inv.Cluster.Kinds, inv.Cluster.Namespaces, inv.Cluster.Control = saved.Saved.Kinds, saved.Saved.Namespaces, saved.Saved.Control
 	if inv.Cluster.From != fromCluster {
-		inv.Cluster.Kinds = ownKinds()
+		inv.Cluster.Kinds = ownKinds().served
 	}
 	for i := range inv.Agents {
 		a := &inv.Agents[i]

@@ -262,6 +262,11 @@ func (l *loader) inspect(o *loaded, m migrate.Object, known bool) {
 	if !known {
 		about(UnknownKind, "%s is of a kind that the cluster does not serve: %s, %s", shown, o.APIVersion, o.Kind)
 	}
+	if since := l.cfg.Removed[gvk]; since != "" && (m.Class == migrate.ClassApplied || m.Class == migrate.ClassSyncOnly) {
+		if kind := fmt.Sprintf("%s of %s (gone in Kubernetes %s)", o.Kind, o.APIVersion, since); !slices.Contains(l.removed, kind) {
+			l.removed = append(l.removed, kind)
+		}
+	}
 	switch m.Class {
 	case migrate.ClassForeign:
 		about(Foreign, "%s lies in a namespace that the agent may not act in", shown)
@@ -431,6 +436,7 @@ func (l *loader) summarise() {
 	gather(ImageAutomation, "images are updated automatically", l.automated)
 	gather(Encrypted, "files encrypted with SOPS", l.encrypted)
 	gather(KindsAssumed, "kinds that Kubernetes itself does not serve and no CRD here defines", l.assumed)
+	gather(KindsRemoved, "kinds that no cluster serves which can be migrated", l.removed)
 	gather(NamespaceNotGiven, "objects that name no namespace", l.homeless)
 }
 

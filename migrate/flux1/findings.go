@@ -316,6 +316,12 @@ var (
 		Consequence: "the objects that it would give are not looked at, agents among them included",
 		Remedy:      "mend what the finding names, or look at the folder by hand",
 	}
+	KindsRemoved = Code{
+		Name: "KINDS_REMOVED", Severity: migrate.Warning,
+		Cause:       "no cluster was asked, and the repository holds objects of API versions that Kubernetes no longer has, which it had before the oldest that can be migrated",
+		Consequence: "fluxd leaves them out, and Flux v2 applies nothing of a Kustomization with one of them; a plan made with the cluster leaves their files out or holds the repository back (UNKNOWN_KIND)",
+		Remedy:      "write the apiVersion that took their place, let the old agent sync, and plan again",
+	}
 	KindsAssumed = Code{
 		Name: "KINDS_ASSUMED", Severity: migrate.Info,
 		Cause:       "no cluster was asked which kinds it serves",
@@ -381,7 +387,7 @@ func Codes() []Code {
 		Ciphertext, EncryptedKind, KindlessDocument, ListWithoutItems, Nameless, LocalConfig, NotAString, NoJSON, DuplicateKey,
 		CopiedMark, Exported, LargeObject, UnknownKind, Foreign, HelmRelease1, ImageAutomation, Flux2InGit,
 		NotGenerated, FluxPatch, NoUpdaters, FluxYAMLUnused, ChartInTree, GitSecretFiles, Submodules, LFSFiles, TemplateFiles,
-		LinkedFolder, RemoteBase, OldKustomizeFields, KustomizeFails, KindsAssumed, NamespaceNotGiven, BranchNotThere,
+		LinkedFolder, RemoteBase, OldKustomizeFields, KustomizeFails, KindsAssumed, KindsRemoved, NamespaceNotGiven, BranchNotThere,
 		HelmRelease1Object, HelmRelease1Patch, ImageFilter, ImagePolicy, IgnoreWithoutEffect, SealedSecrets,
 	}
 	slices.SortFunc(codes, func(a, b Code) int {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
 	"github.com/fluxover/fluxover/migrate"
 )
 
@@ -34,6 +36,9 @@ type LoadConfig struct {
 	// holds nor a CRD of the tree defines. The namespace of an object whose
 	// scope is not known stays as it is written.
 	KindsAssumed bool
+	// Removed are those of Kinds that a cluster which was not asked will not serve, with
+	// the version of Kubernetes that was the first without them.
+	Removed map[schema.GroupVersionKind]string
 	// Generate, if set, gives the objects of a path that a .flux.yaml governs,
 	// as far as that can be told without running its commands. Its error says
 	// why they cannot be told.
@@ -130,7 +135,7 @@ type loader struct {
 	looked   int
 	full     bool // a limit on the whole tree was hit
 
-	automated, releases, encrypted, assumed, homeless []string // for findings that gather objects
+	automated, releases, encrypted, assumed, removed, homeless []string // for findings that gather objects
 }
 
 // place is where a document begins; Line 0 means the line is not known.
