@@ -1,10 +1,12 @@
 package terraform
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -216,7 +218,7 @@ func (m *valueMerger) merge() *Node {
 		}
 	}
 	m.set = map[string]string{}
-	for _, argument := range []string{"set", "set_string", "set_list", "set_sensitive", "set_wo"} {
+	for _, argument := range []string{"set", "set_string", "set_list", "set_sensitive"} {
 		if c := m.resource.ignores(argument); c != nil {
 			out = out.cover([]Cause{*c}, Origin{Argument: argument, Position: c.Position})
 			continue
@@ -225,7 +227,42 @@ func (m *valueMerger) merge() *Node {
 			out = m.apply(out, s)
 		}
 	}
+	out = merge(out, m.writeOnly())
 	out.spread(nil)
+	return out
+}
+
+// writeOnly are the values of set_wo, which the provider puts together by
+// themselves and lays over the others. It reads them only with a
+// set_wo_revision above 0; nil without.
+func (m *valueMerger) writeOnly() *Node {
+	settings := m.settings("set_wo")
+	if len(settings) == 0 {
+		return nil
+	}
+	revision, ignored := m.resource.Field("set_wo_revision"), cmp.Or(m.resource.ignores("set_wo_revision"), m.resource.ignores("set_wo"))
+	var open []Cause
+	switch {
+	case ignored != nil:
+		open = []Cause{*ignored}
+	case revision != nil && revision.Kind == Unknown:
+		open = revision.Causes
+	case revision != nil && revision.Kind == Sensitive:
+		open = []Cause{{CauseSensitive, "set_wo_revision", revision.Origin.Position}}
+	default:
+		if n, err := strconv.ParseFloat(revision.String(), 64); err != nil || n <= 0 {
+			m.l.diags.warn(settings[0].pos, "set_wo is not read", "the provider gives Helm what it sets only with a set_wo_revision above 0")
+			return nil
+		}
+	}
+	origin := Origin{Argument: "set_wo", Position: settings[0].pos}
+	out := &Node{Kind: Map, Map: map[string]*Node{}, Origin: origin}
+	for _, s := range settings {
+		out = m.apply(out, s)
+	}
+	if len(open) > 0 {
+		out = out.cover(open, origin)
+	}
 	return out
 }
 
@@ -614,7 +651,7 @@ func gapCauses(n *Node) []Cause {
 	return sortCauses(out)
 }
 
-// restore gives maps and lists that were there before their origin back.
+// restore gives maps, lists and nulls that were there before their origin back.
 func (m *valueMerger) restore(n, old *Node) {
 	if old == nil || n.Kind != old.Kind {
 		return
@@ -631,6 +668,10 @@ func (m *valueMerger) restore(n, old *Node) {
 			if i < len(old.List) {
 				m.restore(v, old.List[i])
 			}
+		}
+	case Scalar:
+		if n.Scalar == nil && old.Scalar == nil { // which has no token
+			n.Origin = old.Origin
 		}
 	}
 }

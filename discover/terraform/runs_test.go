@@ -122,10 +122,11 @@ func (l *terraformLab) with(t *testing.T, r run, recording string) *terraformLab
 			continue
 		}
 		if name == "terragrunt" {
-			out.env = []string{"TERRAGRUNT_TFPATH=" + l.program, "TERRAGRUNT_NON_INTERACTIVE=true"}
+			// It runs init by itself too, also for what is depended on.
+			out.env = []string{"TERRAGRUNT_TFPATH=" + l.program, "TERRAGRUNT_NON_INTERACTIVE=true", "TF_CLI_ARGS_init=-plugin-dir=" + strings.Join(l.plugins, " -plugin-dir=")}
 		}
 		out.program = place
-		if said := out.run(t, l.home, nil, "version"); !bytes.Contains(said, []byte(version)) {
+		if said := out.run(t, l.home, nil, "--version"); !bytes.Contains(said, []byte(version)) {
 			t.Fatalf("%s says that it is %s", place, said)
 		}
 		out.flat = strings.HasPrefix(version, "0.11.")

@@ -98,6 +98,21 @@ func TestFalseAndZeroInAStateAreTold(t *testing.T) {
 	}
 }
 
+// With a set_wo_revision the provider keeps no values, and says {}: that is not
+// that Helm got none.
+func TestValuesThatAStateDoesNotKeepAreUnknown(t *testing.T) {
+	for revision, want := range map[string]NodeKind{"null": Map, "0": Map, "1": Unknown} {
+		s, err := ReadState(t.Context(), strings.NewReader(`{"version":4,"resources":[{"mode":"managed","type":"helm_release","name":"flux","instances":[{"attributes":{
+		  "name":"flux","namespace":"flux","set_wo":null,"set_wo_revision":`+revision+`,"metadata":{"name":"flux","namespace":"flux","revision":1,"values":"{}"}}}]}]}`), Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.HelmReleases("s")[0].Values; got.Kind != want || want == Map && len(got.Map)+len(got.Causes) > 0 {
+			t.Errorf("with set_wo_revision %s, the values are %s, want %s", revision, got, want)
+		}
+	}
+}
+
 // override_namespace counts over the namespace of a manifest, in the
 // configuration and in the state.
 func TestANamespaceThatIsOverriddenIsNotTheManifests(t *testing.T) {

@@ -72,6 +72,10 @@ func TestTerragruntsRulesAreKept(t *testing.T) {
 			parent: "", "other.hcl": "", child: root + "include \"other\" {\n path = \"../../other.hcl\"\n}\n" + module + "inputs = { a = path_relative_to_include(), b = path_relative_to_include(\"other\") }",
 		}, nil, `?input "live/app"`},
 
+		"a file that reads itself": {map[string]string{ // Terragrunt runs out of stack
+			"live/own.hcl": "locals {\n x = \"x\"\n self = read_terragrunt_config(\"${get_terragrunt_dir()}/own.hcl\")\n}\n",
+			child:          "locals {\n own = read_terragrunt_config(\"../own.hcl\")\n}\n" + module + `inputs = { a = local.own.locals.x, b = local.own.locals.self.locals.x }`,
+		}, nil, `"x" ?error`},
 		"a fallback for what is in no folder above": {map[string]string{
 			child: module + `inputs = { a = find_in_parent_folders("none.hcl", "fallback"), b = "b" }`,
 		}, nil, `"fallback" "b"`},

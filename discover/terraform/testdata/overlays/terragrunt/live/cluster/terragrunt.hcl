@@ -1,0 +1,1 @@
+# What another configuration depends on.
