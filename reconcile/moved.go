@@ -250,7 +250,12 @@ func (r *kustomizer) unclaimed(ctx context.Context, k *kustomizev1.Kustomization
 	}
 	t, done := r.trees.use(sourceName(k), own.Status.Artifact.Revision, own.Status.Artifact.Digest)
 	if t == nil {
-		return nil, untold{error: fmt.Errorf("revision %s of GitRepository %s is not fetched yet", own.Status.Artifact.Revision, sourceName(k)), early: true}
+		// As after a start: it comes, but for one that cannot be fetched any more.
+		lasts := own.Spec.Suspend || conditions.IsFalse(own, fluxmeta.ReadyCondition)
+		if lasts && allowed {
+			return objects, nil
+		}
+		return nil, untold{error: fmt.Errorf("revision %s of GitRepository %s is not fetched yet", own.Status.Artifact.Revision, sourceName(k)), lasts: lasts, early: true}
 	}
 	defer done()
 	heirs, err := r.heirs(ctx, k, t, objects)

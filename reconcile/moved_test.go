@@ -607,6 +607,48 @@ func (f *slowFile) Open(name string) (fs.File, error) {
 	return f.FS.Open(name)
 }
 
+// A source whose content is not there holds up a removal that was allowed only while
+// it may still be fetched.
+func TestAllowedDeletionsWaitOnlyForASourceThatMayBeFetched(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*sourcev1.GitRepository)
+		goes   bool
+	}{
+		"ready": {func(s *sourcev1.GitRepository) { conditions.MarkTrue(s, fluxmeta.ReadyCondition, "Succeeded", "") }, false},
+		"begun": {func(s *sourcev1.GitRepository) { conditions.MarkUnknown(s, fluxmeta.ReadyCondition, "Progressing", "") }, false},
+		"failing": {func(s *sourcev1.GitRepository) {
+			conditions.MarkFalse(s, fluxmeta.ReadyCondition, "GitOperationFailed", "")
+		}, true},
+		"suspended": {func(s *sourcev1.GitRepository) { s.Spec.Suspend = true }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			source := sourcev1.GitRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "app"}}
+			source.Status.Artifact = &fluxmeta.Artifact{Revision: "main@sha1:1", Digest: "d"}
+			c.change(&source)
+			building := func(name, allowed string) kustomizev1.Kustomization {
+				return kustomizev1.Kustomization{
+					ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: name, Annotations: map[string]string{AllowDeletionsAnnotation: allowed}},
+					Spec:       kustomizev1.KustomizationSpec{SourceRef: kustomizev1.CrossNamespaceSourceReference{Kind: "GitRepository", Name: "app"}},
+				}
+			}
+			r := &kustomizer{trees: &trees{}, live: listed{sources: []sourcev1.GitRepository{source}, kustomizations: []kustomizev1.Kustomization{building("b", "")}}}
+			objects := []*unstructured.Unstructured{{}}
+			k := building("a", "")
+			remedy := "it is tried again"
+			if c.goes {
+				remedy = AllowDeletionsAnnotation + "=1"
+			}
+			if left, err := r.withoutHeirs(t.Context(), &k, objects); len(left) > 0 || err == nil || !strings.Contains(err.Error(), remedy) {
+				t.Errorf("not allowed: %d go, %v, want %q", len(left), err, remedy)
+			}
+			k = building("a", "1")
+			if left, err := r.withoutHeirs(t.Context(), &k, objects); (len(left) == 1) != c.goes || (err == nil) != c.goes {
+				t.Errorf("allowed: %d go, %v", len(left), err)
+			}
+		})
+	}
+}
+
 // closes is true once it was closed.
 type closes struct{ atomic.Bool }
 
