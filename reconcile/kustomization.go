@@ -233,7 +233,7 @@ func (r *kustomizer) reconcile(ctx context.Context, state *kustomizationState, b
 	}
 
 	outcome := &finding{revision: t.revision}
-	err := r.bring(working, state, k, t, outcome)
+	err := r.bring(working, state, k, t, in.referred, outcome)
 	if err != nil && ctx.Err() != nil {
 		return ctrl.Result{}, ctx.Err() // ending; status keeps saying that work was going on
 	}
@@ -288,8 +288,12 @@ type finding struct {
 
 // bring renders the objects and makes the cluster hold them, and not those that
 // are no longer among them. It sets the inventory once all stages were applied.
-func (r *kustomizer) bring(ctx context.Context, state *kustomizationState, k *kustomizev1.Kustomization, t *tree, out *finding) error {
-	rendering, err := r.render(ctx, k, t.artifact)
+func (r *kustomizer) bring(ctx context.Context, state *kustomizationState, k *kustomizev1.Kustomization, t *tree, referred string, out *finding) error {
+	input, err := r.input(ctx, k, t.artifact)
+	if err != nil {
+		return &setback{fluxmeta.BuildFailedReason, err}
+	}
+	rendering, err := r.render(ctx, input)
 	switch {
 	case errors.Is(err, build.ErrPathNotFound):
 		return &setback{fluxmeta.ArtifactFailedReason, err}
@@ -301,9 +305,7 @@ func (r *kustomizer) bring(ctx context.Context, state *kustomizationState, k *ku
 	if out.digest, err = rendering.Digest(); err != nil {
 		return &setback{fluxmeta.BuildFailedReason, err}
 	}
-	if lasting(k) {
-		t.built.Store(builtAs{kustomization: k.UID, generation: k.Generation}, finished(idsOf(rendering.Objects)))
-	}
+	t.built.Store(builtAs{kustomization: k.UID, generation: k.Generation}, finished(referred, idsOf(rendering.Objects)))
 	if out.empty = refuseEmptyBuild(k, len(rendering.Objects), t.revision); out.empty != nil && !r.allMoved(ctx, k, t) {
 		return &setback{fluxmeta.PruneFailedReason, out.empty}
 	}
@@ -328,20 +330,23 @@ func (r *kustomizer) bring(ctx context.Context, state *kustomizationState, k *ku
 	return r.prune(ctx, state, manager, k, t, out)
 }
 
-// render builds the objects of k from an artifact, with its variables and keys.
-func (r *kustomizer) render(ctx context.Context, k *kustomizev1.Kustomization, artifact *build.Artifact) (*build.Rendering, error) {
+// input is what the objects of k are rendered from: an artifact, variables and keys.
+func (r *kustomizer) input(ctx context.Context, k *kustomizev1.Kustomization, artifact *build.Artifact) (build.Input, error) {
 	variables, err := r.variables(ctx, k)
 	if err != nil {
-		return nil, fmt.Errorf("post build failed: %w", err)
+		return build.Input{}, fmt.Errorf("post build failed: %w", err)
 	}
 	keys, err := r.decryptionKeys(ctx, k)
 	if err != nil {
-		return nil, err
+		return build.Input{}, err
 	}
+	return build.Input{Artifact: artifact, Kustomization: k, Variables: variables, StrictSubstitution: true, Keys: keys}, nil
+}
+
+// render builds the objects.
+func (r *kustomizer) render(ctx context.Context, input build.Input) (*build.Rendering, error) {
 	buildsTotal.Inc()
-	return build.Render(ctx, build.Input{
-		Artifact: artifact, Kustomization: k, Variables: variables, StrictSubstitution: true, Keys: keys,
-	})
+	return build.Render(ctx, input)
 }
 
 // prune records the new inventory and deletes what left it, but for what another

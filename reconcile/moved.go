@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/fluxcd/cli-utils/pkg/object"
@@ -25,9 +26,16 @@ import (
 	"github.com/fluxover/fluxover/reconcile/build"
 )
 
-// neighbourLimit is how long it is waited at most for another to be rendered, to see
-// what it has.
-const neighbourLimit = 20 * time.Second
+const (
+	// neighbourLimit is how long it is waited at most for another to be rendered, to
+	// see what it has.
+	neighbourLimit = 20 * time.Second
+	// brokenFor is how long it is remembered that another cannot be rendered.
+	brokenFor = time.Minute
+)
+
+// errSlow says that a rendering for which somebody waited in vain still goes on.
+var errSlow = errors.New("it is still being rendered")
 
 // heir is a Kustomization that has an object which left another's build, or that
 // may have it.
@@ -170,7 +178,7 @@ func (r *kustomizer) heirs(ctx context.Context, k *kustomizev1.Kustomization, t 
 // it took too long, or the API server did not give what it reads there.
 func unanswered(err error) bool {
 	status := apierrors.APIStatus(nil)
-	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || errors.As(err, &status) && !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err)
+	return errors.Is(err, errSlow) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || errors.As(err, &status) && !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err)
 }
 
 // waits is why a Kustomization does not apply what it builds; empty if it does.
@@ -364,8 +372,8 @@ func (r *kustomizer) builtFrom(k *kustomizev1.Kustomization, from, own *sourcev1
 	return o, free, nil
 }
 
-// builtAs names one rendering of a Kustomization that depends on nothing but its
-// spec, that of its source, and a tree.
+// builtAs names what a Kustomization renders to of its spec, that of its source, and
+// a tree. What it reads in the cluster decides, too: see rendition.referred.
 type builtAs struct {
 	kustomization, source        types.UID
 	generation, sourceGeneration int64
@@ -375,74 +383,107 @@ type builtAs struct {
 // rendition is what a Kustomization builds, as idsOf gives it, or why that is not
 // known. It is read once done is closed.
 type rendition struct {
-	done    chan struct{}
-	objects map[object.ObjMetadata]bool
-	err     error
+	referred string // versions of what it reads in the cluster
+	late     atomic.Bool
+	done     chan struct{}
+	objects  map[object.ObjMetadata]bool
+	err      error
+	until    time.Time // that err is remembered
 }
 
 // finished is a rendition that is known.
-func finished(objects map[object.ObjMetadata]bool) *rendition {
-	r := &rendition{done: make(chan struct{}), objects: objects}
+func finished(referred string, objects map[object.ObjMetadata]bool) *rendition {
+	r := &rendition{referred: referred, done: make(chan struct{}), objects: objects}
 	close(r.done)
 	return r
 }
 
+// stale reports whether r says nothing of what is built now, where versions are
+// those of what is read in the cluster.
+func (r *rendition) stale(versions string, now time.Time) bool {
+	select {
+	case <-r.done:
+		return r.referred != versions || r.err != nil && now.After(r.until)
+	default:
+		return r.referred != versions
+	}
+}
+
 // wouldBuild are the objects that a Kustomization builds, as idsOf gives them. It
-// gives up after neighbourLimit.
+// gives up after neighbourLimit, and at once for one that took that long before and
+// is still not done.
+//
+// When a base changes, each of those built of it asks the same of all the others: who
+// asks while it is found out waits for the same. An answer is kept with the tree t,
+// though nobody should wait for it any more, since kustomize cannot be interrupted; one
+// that it cannot be rendered is kept for brokenFor, and that something was not answered
+// is not.
 func (r *kustomizer) wouldBuild(ctx context.Context, k *kustomizev1.Kustomization, from origin, t *tree) (map[object.ObjMetadata]bool, error) {
 	limited, cancel := context.WithTimeout(ctx, r.neighbourLimit)
 	defer cancel()
-	var built map[object.ObjMetadata]bool
-	var err error
-	if lasting(k) {
-		built, err = r.renderedOnce(limited, k, from, t)
-	} else {
-		built, err = r.rendered(limited, k, from.artifact)
+	versions, err := r.referredVersion(limited, k)
+	if err != nil {
+		return nil, err
 	}
-	if err != nil && limited.Err() != nil && ctx.Err() == nil {
-		return nil, fmt.Errorf("not done after %s: %w", r.neighbourLimit, err)
-	}
-	return built, err
-}
-
-// renderedOnce is rendered for a Kustomization that lasts. When a base changes, each of
-// those built of it asks the same of all the others: who asks while it is found out
-// waits for the same, and an answer is kept with the tree t, though nobody should wait
-// for it any more, since kustomize cannot be interrupted.
-func (r *kustomizer) renderedOnce(ctx context.Context, k *kustomizev1.Kustomization, from origin, t *tree) (map[object.ObjMetadata]bool, error) {
-	mine := &rendition{done: make(chan struct{})}
+	mine := &rendition{referred: versions, done: make(chan struct{})}
 	known, there := t.built.LoadOrStore(from.as, mine)
-	if !there {
-		free := r.trees.share(from.tree)
-		go func() {
-			defer free()
-			defer close(mine.done)
-			defer func() {
-				if p := recover(); p != nil {
-					mine.err = fmt.Errorf("recovered from panic while rendering: %v", p)
-				}
-				if mine.err != nil {
-					t.built.CompareAndDelete(from.as, mine)
-				}
-			}()
-			r.renderings <- struct{}{}
-			defer func() { <-r.renderings }()
-			mine.objects, mine.err = r.rendered(context.WithoutCancel(ctx), k, from.artifact)
-		}()
+	if there && known.(*rendition).stale(versions, r.now()) {
+		known, there = mine, !t.built.CompareAndSwap(from.as, known, mine)
+		if there { // another did
+			known, there = t.built.LoadOrStore(from.as, mine)
+		}
 	}
 	asked := known.(*rendition)
+	if !there {
+		go r.renderInto(context.WithoutCancel(ctx), mine, k, from, t, r.trees.share(from.tree))
+	}
+	if asked.late.Load() {
+		cancel()
+	}
 	select {
 	case <-asked.done:
 		return asked.objects, asked.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	default:
 	}
+	select {
+	case <-asked.done:
+		return asked.objects, asked.err
+	case <-limited.Done():
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		asked.late.Store(true)
+		return nil, fmt.Errorf("not done after %s: %w", r.neighbourLimit, errSlow)
+	}
+}
+
+// renderInto finds out what a rendition is, and calls done at the end.
+func (r *kustomizer) renderInto(ctx context.Context, into *rendition, k *kustomizev1.Kustomization, from origin, t *tree, done func()) {
+	defer done()
+	defer close(into.done)
+	defer func() {
+		if p := recover(); p != nil {
+			into.err = fmt.Errorf("recovered from panic while rendering: %v", p)
+		}
+		if into.until = r.now().Add(brokenFor); into.err != nil && unanswered(into.err) {
+			t.built.CompareAndDelete(from.as, into)
+		}
+	}()
+	r.renderings <- struct{}{}
+	defer func() { <-r.renderings }()
+	into.objects, into.err = r.rendered(ctx, k, from.artifact)
 }
 
 // rendered are the objects that a Kustomization builds from an artifact: none if
 // its folder is gone.
 func (r *kustomizer) rendered(ctx context.Context, k *kustomizev1.Kustomization, artifact *build.Artifact) (map[object.ObjMetadata]bool, error) {
-	rendering, err := r.render(ctx, k, artifact)
+	reading, cancel := context.WithTimeout(ctx, 2*r.neighbourLimit) // longer than anybody waits for it
+	input, err := r.input(reading, k, artifact)
+	cancel()
+	if err != nil {
+		return nil, err
+	}
+	rendering, err := r.render(ctx, input)
 	switch {
 	case errors.Is(err, build.ErrPathNotFound):
 		return map[object.ObjMetadata]bool{}, nil
@@ -450,12 +491,6 @@ func (r *kustomizer) rendered(ctx context.Context, k *kustomizev1.Kustomization,
 		return nil, err
 	}
 	return idsOf(rendering.Objects), nil
-}
-
-// lasting reports whether a Kustomization is always built to the same from a
-// tree: what it reads in the cluster may be another thing the next time.
-func lasting(k *kustomizev1.Kustomization) bool {
-	return k.Spec.Decryption == nil && (k.Spec.PostBuild == nil || len(k.Spec.PostBuild.SubstituteFrom) == 0)
 }
 
 // mayBuild reports whether a Kustomization that cannot be rendered may build an

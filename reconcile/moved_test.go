@@ -555,6 +555,10 @@ func TestOneThatIsSlowToRenderIsRenderedOnceAndHoldsUpNobody(t *testing.T) {
 	if n := files.opened.Load(); n != 1 {
 		t.Errorf("three asked, and it was begun %d times", n)
 	}
+	r.neighbourLimit = time.Hour
+	if a := hear(ask(t.Context(), "a5")); a.err != nil || !a.heirs[moved].passing {
+		t.Errorf("who asks once it is known to be slow got %+v, %v", a.heirs[moved], a.err)
+	}
 	done()
 	r.trees.put(repository, nil)
 	if closed.Load() {
@@ -605,6 +609,82 @@ func (f *slowFile) Open(name string) (fs.File, error) {
 		<-f.released
 	}
 	return f.FS.Open(name)
+}
+
+// One that reads values in the cluster is rendered anew once these are others, and that
+// one cannot be rendered is remembered for a while.
+func TestWhatAnotherBuildsIsRememberedWhileItReadsTheSame(t *testing.T) {
+	files := &slowFile{name: "b/other.yaml", released: make(chan struct{}), FS: fstest.MapFS{
+		"b/other.yaml": {Data: []byte(configMapYAML("team", "moved", "${value:=1}"))},
+	}}
+	files.slow.Store(true)
+	close(files.released) // it only counts
+	values := &valuesOfOne{version: "1"}
+	now := time.Now()
+	r := &kustomizer{trees: &trees{}, neighbourLimit: waitLimit, renderings: make(chan struct{}, 1), now: func() time.Time { return now }, live: values}
+	other := &kustomizev1.Kustomization{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "b", UID: "b"}, Spec: kustomizev1.KustomizationSpec{
+		Path: "./b", PostBuild: &kustomizev1.PostBuild{SubstituteFrom: []kustomizev1.SubstituteReference{{Kind: "ConfigMap", Name: "values"}}},
+	}}
+	newTree := func() *tree {
+		artifact, err := build.NewArtifact(files, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tr := &tree{revision: "r", digest: "d", artifact: artifact}
+		files.opened.Store(0)
+		return tr
+	}
+	look := func(tr *tree) error {
+		_, err := r.wouldBuild(t.Context(), other, origin{artifact: tr.artifact, tree: tr, as: builtAs{kustomization: other.UID}}, tr)
+		return err
+	}
+	tr := newTree()
+	for i, version := range []string{"1", "1", "2"} {
+		values.version = version
+		before := files.opened.Load()
+		if err := look(tr); err != nil {
+			t.Fatal(err)
+		}
+		if rendered := files.opened.Load() > before; rendered != (i != 1) {
+			t.Errorf("look %d, at version %s of its values: rendered is %t", i, version, rendered)
+		}
+	}
+	files.FS = fstest.MapFS{"b/other.yaml": {Data: []byte("kind: [\n")}}
+	tr = newTree()
+	for i, later := range []time.Duration{0, brokenFor / 2, brokenFor} {
+		now = now.Add(later)
+		before := files.opened.Load()
+		if err := look(tr); err == nil || unanswered(err) {
+			t.Errorf("what cannot be built gave %v", err)
+		}
+		if rendered := files.opened.Load() > before; rendered != (i != 1) {
+			t.Errorf("look %d, %s after the one before: rendered is %t", i, later, rendered)
+		}
+	}
+	values.err = apierrors.NewInternalError(errors.New("etcd"))
+	tr = newTree()
+	if err := look(tr); !unanswered(err) {
+		t.Errorf("without an answer: %v", err)
+	}
+	values.err = nil
+	if err := look(tr); err == nil || unanswered(err) {
+		t.Errorf("that there was no answer is remembered: %v", err)
+	}
+}
+
+// valuesOfOne is a cluster of one ConfigMap; its content is not given while err is one.
+type valuesOfOne struct {
+	client.Reader
+	version string
+	err     error
+}
+
+func (v *valuesOfOne) Get(_ context.Context, _ client.ObjectKey, o client.Object, _ ...client.GetOption) error {
+	if _, whole := o.(*corev1.ConfigMap); whole {
+		return v.err
+	}
+	o.SetResourceVersion(v.version)
+	return nil
 }
 
 // A source whose content is not there holds up a removal that was allowed only while
