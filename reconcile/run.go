@@ -270,6 +270,7 @@ func (a *agent) run(ctx context.Context) error {
 		if !a.started.Load() {
 			// Nothing is under way, and controller-runtime goes on waiting for its
 			// caches, however long the API server does not answer.
+			a.log.Warn("told to end before the API server listed what there is: nothing was reconciled")
 			return nil
 		}
 	case err := <-ended:

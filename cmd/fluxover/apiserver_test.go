@@ -192,6 +192,9 @@ func TestATokenInAnAddressIsNotShownByTheAgent(t *testing.T) {
 		}
 		<-ended
 	}
+	if !strings.Contains(heard.String(), "nothing was reconciled") {
+		t.Errorf("that it did nothing is not in the logs: %s", heard.String())
+	}
 	for what, said := range map[string]string{"logs": heard.String(), "metrics": measured} {
 		if !strings.Contains(said, host) {
 			t.Errorf("nothing of the server is in the %s: %s", what, said)
