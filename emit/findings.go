@@ -22,7 +22,13 @@ type findingGroup struct {
 	Accepted bool
 	// Reasons for which they were accepted, each once.
 	Reasons []string
+	// Accept are the flags by which a person goes on in spite of them: none if nobody
+	// can, or if they hold nothing back.
+	Accept []acceptance
 }
+
+// acceptance is a flag to copy, and what it is about where there are several.
+type acceptance struct{ Flag, About string }
 
 // foundAt is what a finding is about and where it shows; each may be empty.
 type foundAt struct{ Subject, Where string }
@@ -46,11 +52,12 @@ func grouped(findings []migrate.Finding, accepted []migrate.Decision) []*finding
 		severity   migrate.Severity
 		code, said string
 		accepted   bool
+		acceptable bool
 	}
 	var groups []*findingGroup
 	known := map[key]*findingGroup{}
 	for _, f := range findings {
-		k := key{severity: f.Severity, code: f.Code, said: f.Message + "\n" + f.Hint, accepted: migrate.Accepts(accepted, f)}
+		k := key{severity: f.Severity, code: f.Code, said: f.Message + "\n" + f.Hint, accepted: migrate.Accepts(accepted, f), acceptable: f.Acceptable}
 		for _, word := range strings.Fields(f.Subject) {
 			shown := migrate.DisplayID(word)
 			_, named, _ := strings.Cut(shown, "/") // of an object, namespace and name
@@ -70,7 +77,31 @@ func grouped(findings []migrate.Finding, accepted []migrate.Decision) []*finding
 			g.Reasons = append(g.Reasons, reason)
 		}
 	}
+	for _, g := range groups {
+		g.Accept = acceptances(g, findings)
+	}
 	return groups
+}
+
+// acceptances are the flags that accept a group of all the findings. Each gives its
+// subject as it is shown, where that is one subject only.
+func acceptances(g *findingGroup, all []migrate.Finding) []acceptance {
+	if g.Severity != migrate.Blocker || !g.Acceptable || g.Accepted {
+		return nil
+	}
+	subject := g.Found[0].Subject
+	shown := migrate.DisplaySubject(subject)
+	if slices.ContainsFunc(all, func(f migrate.Finding) bool {
+		return f.Code == g.Code && f.Subject != subject && migrate.DisplaySubject(f.Subject) == shown
+	}) {
+		shown = subject
+	}
+	one := acceptance{Flag: migrate.AcceptFlag(g.Code, shown)}
+	if !slices.ContainsFunc(g.Found, func(f foundAt) bool { return f.Subject != subject }) {
+		return []acceptance{one}
+	}
+	one.About = "this one alone"
+	return []acceptance{{migrate.AcceptFlag(g.Code, "*"), "all of this code"}, one}
 }
 
 // Common is what all of them are about, and where all of them show, as far as
@@ -134,14 +165,21 @@ func reasonOf(accepted []migrate.Decision, f migrate.Finding) string {
 
 // Findings writes findings for people: worst first, those that say the same
 // of many subjects once, with the subjects counted. accepted are the decisions
-// that a plan took note of. Nothing is written when there are none.
+// that a plan took note of. Nothing is written when there are none. What can be
+// accepted is said by a [Review], since that is a matter of plans.
 func Findings(w io.Writer, findings []migrate.Finding, accepted []migrate.Decision) error {
-	return findingsText(w, findings, accepted, Style{})
+	groups := grouped(findings, accepted)
+	for _, g := range groups {
+		g.Accept = nil
+	}
+	return findingsText(w, groups, Style{})
 }
 
-func findingsText(w io.Writer, findings []migrate.Finding, accepted []migrate.Decision, style Style) error {
+// findingsText writes groups of findings in a style; each flag that accepts one
+// stands on one line, whole, to be copied.
+func findingsText(w io.Writer, groups []*findingGroup, style Style) error {
 	width := style.width() - 4
-	for _, g := range grouped(findings, accepted) {
+	for _, g := range groups {
 		word, color := string(g.Severity), severityColor(g.Severity)
 		if g.Accepted {
 			word, color = "accepted", []string{dim}
@@ -164,6 +202,20 @@ func findingsText(w io.Writer, findings []migrate.Finding, accepted []migrate.De
 		if g.Hint != "" && !g.Accepted {
 			hint := Wrap("hint: "+printable(g.Hint), width, "    ")
 			text += "    " + style.paint("hint:", cyan) + strings.TrimPrefix(hint, "hint:") + "\n"
+		}
+		for i, a := range g.Accept {
+			word, about := "accept:", ""
+			if i > 0 {
+				word = "    or:"
+			}
+			if a.About != "" {
+				about = " (" + a.About + ")"
+			}
+			flag, sep := printable(a.Flag), " "
+			if 4+utf8.RuneCountInString(word+sep+flag+about) > style.width() {
+				sep = "\n    "
+			}
+			text += "    " + style.paint(word, cyan) + sep + flag + style.paint(about, dim) + "\n"
 		}
 		if _, err := io.WriteString(w, text); err != nil {
 			return err

@@ -2,8 +2,12 @@ package emit
 
 import (
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/fluxover/fluxover/migrate"
 )
@@ -74,6 +78,53 @@ func TestWhatFindingsOfOneCodeSayIsReadInEveryForm(t *testing.T) {
 		}
 		if n := strings.Count(said, "it is so with"); n != 6 {
 			t.Errorf("the %s says %d times what is the same of all but for the subject", form, n)
+		}
+	}
+}
+
+// Whoever reads a plan in any form sees which blockers a person may accept, and
+// copies how; what is copied is taken.
+func TestWhatCanBeAcceptedSaysHowInEveryForm(t *testing.T) {
+	finding := func(severity migrate.Severity, code, subject string, acceptable bool) migrate.Finding {
+		id, _, _ := strings.Cut(subject, " ")
+		return migrate.Finding{Severity: severity, Code: code, Subject: subject, Repository: id, Message: "it is so", Hint: "see to it", Acceptable: acceptable}
+	}
+	plan := migrate.Plan{Findings: []migrate.Finding{
+		finding(migrate.Blocker, "ALONE", "flux/shop shop_web_apps_Deployment", true),
+		finding(migrate.Blocker, "CLUSTER", "", true),
+		finding(migrate.Blocker, "MANY", "flux/shop", true), finding(migrate.Blocker, "MANY", "flux/pay", true), finding(migrate.Blocker, "MANY", "flux/stock", true),
+		finding(migrate.Blocker, "ALIKE", "flux/shop shop_web_apps_Deployment", true), finding(migrate.Blocker, "ALIKE", "flux/shop shop_web_example.com_Deployment", true),
+		finding(migrate.Blocker, "NEVER", "flux/shop", false), finding(migrate.Warning, "WARNED", "flux/shop", true), finding(migrate.Blocker, "DONE", "flux/shop", true),
+		finding(migrate.Blocker, "QUOTED", "flux/shop it's", true),
+		finding(migrate.Blocker, "LONG", "flux/a-release-with-a-long-name a-namespace-with-a-long-name_a-deployment-with-a-long-name_apps_Deployment", true),
+	}}
+	plan.Settle([]migrate.Decision{{Code: "DONE", Subject: "*"}})
+	want := []string{
+		`--accept 'ALIKE=*'`, `--accept 'ALIKE=flux/shop shop_web_apps_Deployment'`, `--accept 'ALONE=flux/shop Deployment/shop/web'`, `--accept 'CLUSTER=*'`,
+		`--accept 'LONG=flux/a-release-with-a-long-name Deployment/a-namespace-with-a-long-name/a-deployment-with-a-long-name'`,
+		`--accept 'MANY=*'`, `--accept 'MANY=flux/pay'`, `--accept 'QUOTED=flux/shop it'\''s'`,
+	}
+	flag := regexp.MustCompile(`--accept '(?:[^'\n]|'\\'')*'`)
+	report := Report{Plan: plan}
+	var text, markdown strings.Builder
+	if err := Review(&text, report, Style{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := Markdown(&markdown, report, 0); err != nil {
+		t.Fatal(err)
+	}
+	unescaped := strings.NewReplacer(`\\`, `\`, `\-`, "-", `\*`, "*", `\_`, "_").Replace(markdown.String())
+	page := strings.NewReplacer("&#39;", "'").Replace(htmlOf(t, report))
+	for form, said := range map[string]string{"text": text.String(), "Markdown": unescaped, "HTML": page} {
+		got := slices.Sorted(slices.Values(flag.FindAllString(said, -1)))
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("%s: %s", form, d)
+		}
+	}
+	for _, copied := range want {
+		code, subject, _ := strings.Cut(strings.ReplaceAll(strings.TrimSuffix(strings.TrimPrefix(copied, "--accept '"), "'"), `'\''`, "'"), "=")
+		if plan.Settle([]migrate.Decision{{Code: code, Subject: subject}}); len(plan.Accepted) == 0 {
+			t.Errorf("%s accepts nothing", copied)
 		}
 	}
 }

@@ -193,6 +193,12 @@ func (m *markdown) findings(r *Report) {
 		if g.Hint != "" && !g.Accepted {
 			text += "<br>→ " + escape(g.Hint)
 		}
+		for i, a := range g.Accept {
+			text += "<br>" + []string{"accept: ", "or: "}[min(i, 1)] + code(a.Flag)
+			if a.About != "" {
+				text += " (" + a.About + ")"
+			}
+		}
 		if m.room < m.limit/8 || !m.try(text+"\n") {
 			m.lost++
 		}

@@ -45,7 +45,7 @@ func Review(w io.Writer, report Report, style Style) error {
 	if _, err := io.WriteString(w, grounds(&report, style)); err != nil {
 		return err
 	}
-	if err := findingsText(w, plan.Findings, plan.Accepted, style); err != nil {
+	if err := findingsText(w, grouped(plan.Findings, plan.Accepted), style); err != nil {
 		return err
 	}
 	if len(plan.Findings) > 0 {

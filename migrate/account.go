@@ -81,7 +81,7 @@ func (b *repositoryBuilder) confinementFindings() {
 		b.find(Finding{
 			Severity: Blocker, Code: "CLUSTER_ADMIN", Acceptable: true,
 			Message: "the agent may do everything in the cluster, and its new account would too; " + b.needsText(),
-			Hint:    fmt.Sprintf(`keep it with "--accept CLUSTER_ADMIN=%s" (or CLUSTER_ADMIN=* for all), or confine the old agent first`, b.agent.ID),
+			Hint:    "confine the old agent first, or accept it, one by one or CLUSTER_ADMIN=* for all",
 		})
 	case "none":
 		b.find(Finding{

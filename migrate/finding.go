@@ -106,6 +106,12 @@ func Accepts(decisions []Decision, f Finding) bool {
 	return f.Acceptable && slices.ContainsFunc(decisions, func(d Decision) bool { return d.names(f) })
 }
 
+// AcceptFlag is the flag that accepts the finding of a code about a subject, as a
+// shell takes it.
+func AcceptFlag(code, subject string) string {
+	return "--accept '" + strings.ReplaceAll(code+"="+cmp.Or(subject, "*"), "'", `'\''`) + "'"
+}
+
 // Idle says of each decision that accepts nothing of the plan why not, so that a
 // slip is seen. One about every subject may well find none, and one about a
 // repository that was not planned finds none.

@@ -421,8 +421,14 @@ func explain(err error, findings []migrate.Finding) (failures, []string) {
 func remedies(err error, findings []migrate.Finding) []string {
 	var hints []string
 	for _, f := range findings {
-		if f.Severity == migrate.Blocker && f.Hint != "" && strings.Contains(err.Error(), f.String()) && !slices.Contains(hints, f.Hint) {
+		if f.Severity != migrate.Blocker || f.Hint == "" || !strings.Contains(err.Error(), f.String()) {
+			continue
+		}
+		if !slices.Contains(hints, f.Hint) {
 			hints = append(hints, f.Hint)
+		}
+		if f.Acceptable {
+			hints = append(hints, "accept it: "+migrate.AcceptFlag(f.Code, f.Subject))
 		}
 	}
 	return hints

@@ -184,7 +184,7 @@ hint: plan again and look at what is different
 }
 
 func TestEveryFailedRepositoryGetsItsRemedyOnce(t *testing.T) {
-	admin := migrate.Finding{Severity: migrate.Blocker, Code: "CLUSTER_ADMIN", Subject: "flux/c", Repository: "flux/c", Message: "the agent may do everything in the cluster", Hint: `keep it with "--accept CLUSTER_ADMIN=flux/c"`}
+	admin := migrate.Finding{Severity: migrate.Blocker, Code: "CLUSTER_ADMIN", Subject: "flux/c", Repository: "flux/c", Message: "the agent may do everything in the cluster", Hint: "confine the old agent first", Acceptable: true}
 	step := func(id, name, leaves string, err error) error {
 		return &cutover.StepError{Repository: id, Step: name, Leaves: leaves, Err: err}
 	}
@@ -216,7 +216,8 @@ error: hand over flux/b: step undo-stage: connection refused
 hint: what was undone so far stays undone; nothing is lost
 error: hand over flux/c: held back: blocker CLUSTER_ADMIN flux/c: the agent
   may do everything in the cluster
-hint: keep it with "--accept CLUSTER_ADMIN=flux/c"
+hint: confine the old agent first
+hint: accept it: --accept 'CLUSTER_ADMIN=flux/c'
 hint: run "fluxover migrate" to go on, or "fluxover rollback --repo
   flux/a,flux/b,flux/d" to go back
 `

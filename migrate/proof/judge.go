@@ -281,12 +281,12 @@ func (p *prover) compare(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence
 		p.find(migrate.Finding{
 			Severity: migrate.Blocker, Code: "PODS_RESTART", Subject: o.ID, Where: where(old), Acceptable: true,
 			Message: fmt.Sprintf("the pods of %s will be replaced: %s; %s", name, strings.Join(o.Fields, ", "), reason),
-			Hint:    fmt.Sprintf(`commit what is live to keep it, or accept it with "--accept PODS_RESTART='%s %s'"`, p.repo.ID, o.ID),
+			Hint:    "commit what is live to keep it, or accept it",
 		})
 	} else {
 		o.Verb, o.Why = migrate.Change, reason
 		if severity == migrate.Blocker {
-			hint += fmt.Sprintf(`, or accept it with "--accept OBJECT_CHANGES='%s %s'"`, p.repo.ID, o.ID)
+			hint += ", or accept it"
 		}
 		p.find(migrate.Finding{
 			Severity: severity, Code: "OBJECT_CHANGES", Subject: o.ID, Where: where(old), Acceptable: true,
