@@ -183,7 +183,7 @@ var (
 	Confined = flux1.Code{
 		Name: "ALLOW_LIST_WITHOUT_RBAC", Severity: migrate.Info,
 		Cause:       "the agent is limited by --k8s-allow-namespace, but its account may do more",
-		Consequence: "the new account has the account's rights; objects outside of the list are left out of the build",
+		Consequence: "where it applies nothing outside of these namespaces, the new account has these rights in them alone; else it has those of the old one, which CLUSTER_ADMIN asks about",
 		Remedy:      "narrow the account's rights",
 	}
 	GitConfig = flux1.Code{

@@ -203,7 +203,10 @@ func (e *explainer) clusterAgent(subject string) (out []Explanation) {
 		}
 		x := Explanation{Subject: "ClusterAgent " + flag, Value: value, To: []string{"the Deployment of the ClusterAgent"}, Why: "an agent that is confined " + staysConfined}
 		for _, a := range e.report.Inventory.Agents {
-			if a.Confinement.Kind != "cluster-admin" {
+			switch {
+			case a.Confinement.Kind == "cluster-admin" && a.Confined():
+				x.From = append(x.From, a.ID+" keeps to namespaces by --k8s-allow-namespace")
+			case a.Confined():
 				x.From = append(x.From, a.ID+" has rights of kind "+cmp.Or(a.Confinement.Kind, "unknown"))
 			}
 		}
@@ -542,7 +545,7 @@ var fieldRows = []fieldRow{
 	{"ClusterRoleBinding", ".metadata.name", nil, (*explainer).boundAs, "made of the repository's name and of the old binding's"},
 	{"", ".metadata.name", nil, (*explainer).deployed, "made of the release's name, unique among all repositories"},
 	{"Role", ".metadata.namespace", nil, (*explainer).boundAs, "where the old role stands"},
-	{"RoleBinding", ".metadata.namespace", nil, (*explainer).boundAs, "where the old binding stands"},
+	{"RoleBinding", ".metadata.namespace", nil, (*explainer).boundAs, "where the old binding stands, or a namespace that the old agent keeps to"},
 	{"", ".metadata.namespace", nil, ruled("sources, Kustomizations, accounts and credentials stand in " + migrate.AgentNamespace), "the ClusterAgent's namespace, in which all its objects stand"},
 	{"", `.metadata.labels["` + migrate.LabelManaged + `"]`, nil, ruled("what it makes bears this label"), "tells what fluxover made from what others did"},
 	{"", ".metadata.labels", nil, (*explainer).deployed, "the repository that it was made for, so that it is found again"},
@@ -568,7 +571,7 @@ var fieldRows = []fieldRow{
 	{"Kustomization", ".spec.dependsOn", nil, (*explainer).needed, "the application that defines the namespaces, kinds or webhooks that this one needs; fluxd applied these first"},
 	{"Kustomization", ".spec.decryption", []string{"sops"}, (*explainer).encrypted, "fluxd decrypts files of SOPS"},
 	{"Role", ".rules", nil, (*explainer).boundAs, "the rules of the role that the old release owns, which goes with it"},
-	{"ClusterRole", ".rules", nil, (*explainer).boundAs, "the rules of the role that the old release owns, which goes with it"},
+	{"ClusterRole", ".rules", nil, (*explainer).boundAs, "the rules of the role that the old release owns, which goes with it; or those for the namespaces themselves that the old agent keeps to"},
 	{"RoleBinding", ".roleRef", nil, (*explainer).boundAs, "the role of the old binding, or the copy of it"},
 	{"RoleBinding", ".subjects", nil, (*explainer).oldAccount, "the new account in place of the old one"},
 	{"ClusterRoleBinding", ".roleRef", nil, (*explainer).boundAs, "the role of the old binding, or the copy of it"},

@@ -153,14 +153,22 @@ func (e *explainer) boundAs(o writtenObject, _ string) (from []string) {
 			if !strings.HasSuffix(kind, "Binding") {
 				of = b.Role.Name
 			}
-			if of != was || o.object.GetNamespace() != "" && o.object.GetNamespace() != b.Namespace {
+			at := o.object.GetNamespace()
+			narrower := at != "" && b.Namespace == "" && was == migrate.NarrowerBinding+b.Name
+			if !narrower && (of != was || at != "" && at != b.Namespace) {
 				continue
 			}
 			text := fmt.Sprintf("%s: %s, which binds %s", a.ID, binding, bound)
+			if narrower {
+				text += ", and --k8s-allow-namespace"
+			}
 			if b.Group != "" {
 				text += " for group " + b.Group
 			}
 			from = append(from, text)
+		}
+		if was == migrate.AllowedNamespacesRole {
+			from = append(from, a.ID+": --k8s-allow-namespace="+strings.Join(a.AllowedNamespaces, ","))
 		}
 	}
 	return from

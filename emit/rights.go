@@ -117,11 +117,10 @@ func (r *Report) flagsWhy() string {
 	}
 	confined, open := 0, 0
 	for _, a := range r.Inventory.Agents {
-		switch a.Confinement.Kind {
-		case "":
+		switch {
+		case a.Confinement.Kind == "":
 			open++
-		case "cluster-admin":
-		default:
+		case a.Confined():
 			confined++
 		}
 	}

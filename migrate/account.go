@@ -15,14 +15,15 @@ import (
 // account makes the ServiceAccount under which the repository's objects are
 // applied, with bindings equal to those of the old agent's account and never
 // wider. Roles that the old Helm release owns are copied, since they go with
-// it; others are bound as they are.
+// it; others are bound as they are. What the old one may change in the whole cluster
+// is given in the namespaces that its agent keeps to, where they do.
 func (b *repositoryBuilder) account() []*unstructured.Unstructured {
 	out := []*unstructured.Unstructured{manifest(&corev1.ServiceAccount{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"},
 		ObjectMeta: b.meta(ObjectRef{Namespace: AgentNamespace, Name: b.name}),
 	})}
 	subject := rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: AgentNamespace, Name: b.name}
-	made := map[string]bool{}
+	made, keptTo := map[string]bool{}, b.keptTo()
 	for _, bind := range b.agent.Rights {
 		if everybody(bind.Group) {
 			continue // the new account is a member as well
@@ -39,22 +40,77 @@ func (b *repositoryBuilder) account() []*unstructured.Unstructured {
 				out = append(out, b.role(role.Kind, ref, bind.Rules))
 			}
 		}
-		ref := ObjectRef{Namespace: bind.Namespace, Name: b.roleName(bind.Name)}
-		if bind.Namespace == "" {
-			out = append(out, manifest(&rbacv1.ClusterRoleBinding{
-				TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRoleBinding"},
-				ObjectMeta: b.meta(ref), RoleRef: role, Subjects: []rbacv1.Subject{subject},
-			}))
-		} else {
-			out = append(out, manifest(&rbacv1.RoleBinding{
-				TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "RoleBinding"},
-				ObjectMeta: b.meta(ref), RoleRef: role, Subjects: []rbacv1.Subject{subject},
-			}))
+		if bind.Namespace == "" && len(keptTo) > 0 && changesThings(bind.Rules) {
+			for _, ns := range keptTo {
+				out = append(out, b.bound(ObjectRef{Namespace: ns, Name: b.roleName(NarrowerBinding + bind.Name)}, role, subject))
+			}
+			continue
 		}
+		out = append(out, b.bound(ObjectRef{Namespace: bind.Namespace, Name: b.roleName(bind.Name)}, role, subject))
+	}
+	if len(keptTo) > 0 && len(b.clusterScoped()) > 0 {
+		ref := ObjectRef{Name: b.roleName(AllowedNamespacesRole)}
+		out = append(out, b.role("ClusterRole", ref, []rbacv1.PolicyRule{{Verbs: []string{"*"}, APIGroups: []string{""}, Resources: []string{"namespaces"}, ResourceNames: keptTo}}),
+			b.bound(ref, rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: ref.Name}, subject))
 	}
 	b.confinementFindings()
 	return out
 }
+
+// bound binds a role in a namespace, or in the whole cluster.
+func (b *repositoryBuilder) bound(ref ObjectRef, role rbacv1.RoleRef, subject rbacv1.Subject) *unstructured.Unstructured {
+	if ref.Namespace == "" {
+		return manifest(&rbacv1.ClusterRoleBinding{
+			TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRoleBinding"},
+			ObjectMeta: b.meta(ref), RoleRef: role, Subjects: []rbacv1.Subject{subject},
+		})
+	}
+	return manifest(&rbacv1.RoleBinding{
+		TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "RoleBinding"},
+		ObjectMeta: b.meta(ref), RoleRef: role, Subjects: []rbacv1.Subject{subject},
+	})
+}
+
+// keptTo are the namespaces in which the new account gets what the old one may change
+// in the whole cluster: fluxd keeps to them by itself (--k8s-allow-namespace), as no
+// Kustomization does. None if that would not do: fluxd applies whatever is in no
+// namespace, but for a Namespace that is not of the list (flux:
+// pkg/cluster/kubernetes/kubernetes.go), and what is not there cannot be bound in.
+func (b *repositoryBuilder) keptTo() []string {
+	allowed := b.agent.AllowedNamespaces
+	scoped := b.clusterScoped()
+	if len(scoped) > 0 && (b.agent.Confinement.Kind != "cluster-admin" || !slices.Equal(scoped, []string{"Namespace"})) ||
+		len(b.there) > 0 && slices.ContainsFunc(allowed, func(ns string) bool { return !slices.Contains(b.there, ns) }) {
+		return nil
+	}
+	return allowed
+}
+
+// clusterScoped are the kinds of what fluxd applies in no namespace.
+func (b *repositoryBuilder) clusterScoped() []string {
+	for _, n := range b.needed() {
+		if n.Namespace == "" {
+			return n.Kinds
+		}
+	}
+	return nil
+}
+
+// changesThings reports whether rules let more than look.
+func changesThings(rules []rbacv1.PolicyRule) bool {
+	return slices.ContainsFunc(rules, func(r rbacv1.PolicyRule) bool {
+		return slices.ContainsFunc(r.Verbs, func(v string) bool { return !slices.Contains([]string{"get", "list", "watch", "use"}, v) })
+	})
+}
+
+const (
+	// NarrowerBinding begins the names of bindings that stand in a namespace for one in
+	// the whole cluster, before the name of that one.
+	NarrowerBinding = "ClusterRoleBinding:"
+	// AllowedNamespacesRole ends the name of a role for the namespaces themselves that an
+	// agent keeps to.
+	AllowedNamespacesRole = "k8s-allow-namespace"
+)
 
 // roleName names a copy of a role or binding. Colons, which names of RBAC
 // objects may hold and others may not, keep the parts apart.
@@ -78,9 +134,16 @@ func (b *repositoryBuilder) role(kind string, ref ObjectRef, rules []rbacv1.Poli
 func (b *repositoryBuilder) confinementFindings() {
 	switch b.agent.Confinement.Kind {
 	case "cluster-admin":
+		if len(b.keptTo()) > 0 {
+			return
+		}
+		needs := b.needsText()
+		if allowed := b.agent.AllowedNamespaces; len(allowed) > 0 {
+			needs = fmt.Sprintf("today it keeps to %s by itself (--k8s-allow-namespace), as nothing would afterwards; %s", strings.Join(allowed, ", "), needs)
+		}
 		b.find(Finding{
 			Severity: Blocker, Code: "CLUSTER_ADMIN", Acceptable: true,
-			Message: "the agent may do everything in the cluster, and its new account would too; " + b.needsText(),
+			Message: "the agent may do everything in the cluster, and its new account would too; " + needs,
 			Hint:    "confine the old agent first, or accept it, one by one or CLUSTER_ADMIN=* for all",
 		})
 	case "none":

@@ -58,7 +58,7 @@ func Build(inv Inventory, opts Options) Plan {
 		if len(opts.Repositories) > 0 && !slices.Contains(opts.Repositories, agent.ID) {
 			continue
 		}
-		b := repositoryBuilder{agent: agent, name: names.repository[agent.ID], names: names, home: inv.Cluster.Home, plan: &plan, opts: opts}
+		b := repositoryBuilder{agent: agent, name: names.repository[agent.ID], names: names, home: inv.Cluster.Home, there: inv.Cluster.Namespaces, plan: &plan, opts: opts}
 		plan.Repositories = append(plan.Repositories, b.build())
 	}
 	var ids []string
@@ -207,7 +207,7 @@ func clusterAgent(inv Inventory, opts Options) ClusterAgent {
 	if agent.Engine != "existing" {
 		agent.Release = "flux-agent"
 	}
-	confined := slices.ContainsFunc(inv.Agents, func(a Flux1Agent) bool { return a.Confinement.Kind != "cluster-admin" })
+	confined := slices.ContainsFunc(inv.Agents, func(a Flux1Agent) bool { return a.Confined() })
 	if confined {
 		// A tenant who may write Kustomizations must gain nothing by leaving
 		// the account out (design, section 6).
@@ -239,8 +239,10 @@ func clusterFindings(inv Inventory, opts Options) []Finding {
 type repositoryBuilder struct {
 	agent *Flux1Agent
 	// name of its GitRepository and account.
-	name  string
-	home  []HomeBinding
+	name string
+	home []HomeBinding
+	// there are the namespaces that exist; none if that is not known.
+	there []string
 	names naming
 	// keys is the name of the Secret of spec.decryption; empty without.
 	keys string

@@ -208,6 +208,12 @@ type Confinement struct {
 	Namespaces []string `json:"namespaces,omitempty"`
 }
 
+// Confined reports whether an agent is kept to a part of the cluster, by its account
+// or by itself.
+func (a *Flux1Agent) Confined() bool {
+	return a.Confinement.Kind != "cluster-admin" || len(a.AllowedNamespaces) > 0
+}
+
 // TerraformPlace is where a configuration declares an agent.
 type TerraformPlace struct {
 	// Dir is the root module as it was named to discovery.

@@ -211,9 +211,11 @@ func (b *repositoryBuilder) rights(supporting []*unstructured.Unstructured) *Rig
 	}
 	old, planned := grants(before), grants(after)
 	now := slices.Concat(planned, grants(outside))
-	// Nothing is lost as long as each binding is made anew with its rules, which
-	// this shows.
+	// Nothing is lost where each binding is made anew with its rules, which this
+	// shows; of one that is made in some namespaces only, these are kept.
 	kept, lost := divide(old, now)
+	narrower, _ := divide(now, lost)
+	kept = append(kept, narrower...)
 	_, gained := divide(now, old)
 	r := &Rights{
 		From: b.agent.Namespace + "/" + b.agent.ServiceAccount, To: AgentNamespace + "/" + b.name,

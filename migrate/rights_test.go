@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -45,6 +46,58 @@ func TestTheNewAccountHasTheRightsOfTheOldOne(t *testing.T) {
 	}
 	if d := cmp.Diff([]ScopedKinds{{Kinds: []string{"Namespace"}}, {Namespace: "team", Kinds: []string{"ConfigMap"}}}, r.Needs); d != "" {
 		t.Error(d)
+	}
+}
+
+// fluxd keeps to namespaces by itself, and a Kustomization cannot: an account with
+// every right, equal to the old one, would let it apply anything anywhere.
+func TestAnAgentThatKeepsToNamespacesByItselfIsBoundInTheseAlone(t *testing.T) {
+	everywhere := []string{"in the whole cluster: * */*"}
+	inTeam := []string{"in namespace team: * */*"}
+	const looking = "in the whole cluster: get,list apiextensions.k8s.io/customresourcedefinitions"
+	looks := Binding{Name: "crd", Role: rbacv1.RoleRef{Kind: "ClusterRole", Name: "crd"}, ReleaseOwned: true, Rules: rules("get,list", "apiextensions.k8s.io", "customresourcedefinitions")}
+	for name, c := range map[string]struct {
+		files, there []string
+		kind         string
+		kept, lost   []string
+		asked        bool
+	}{
+		"all is in them":           {[]string{"p/shop/a.yaml"}, nil, "cluster-admin", inTeam, everywhere, false},
+		"and they are there":       {[]string{"p/shop/a.yaml"}, []string{"default", "team"}, "cluster-admin", inTeam, everywhere, false},
+		"and are applied":          {[]string{"p/shop/a.yaml", "p/ns/namespace.yaml"}, nil, "cluster-admin", append([]string{"in the whole cluster: * namespaces named team"}, inTeam...), everywhere, false},
+		"one is not there":         {[]string{"p/shop/a.yaml"}, []string{"default"}, "cluster-admin", everywhere, nil, true},
+		"of no namespace":          {[]string{"p/shop/a.yaml", "p/role.yaml"}, nil, "cluster-admin", everywhere, nil, true},
+		"by rights of its own":     {[]string{"p/shop/a.yaml"}, nil, "custom", append([]string{looking}, inTeam...), everywhere, false},
+		"a namespace and no admin": {[]string{"p/ns/namespace.yaml"}, nil, "custom", append(everywhere, looking), nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := agentWith("flux/flux-team", []string{"p"}, c.files...)
+			a.Confinement.Kind, a.AllowedNamespaces = c.kind, []string{"team"}
+			if c.kind == "custom" {
+				a.Rights = append(a.Rights, looks)
+			}
+			for i := range a.Objects {
+				if a.Objects[i].File == "p/role.yaml" {
+					a.Objects[i].Manifest.Object = map[string]any{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": map[string]any{"name": "reader"}}
+				}
+			}
+			p := Build(Inventory{Cluster: Cluster{Namespaces: c.there}, Agents: []Flux1Agent{a}}, Options{})
+			r := p.Repositories[0].Rights
+			for what, d := range map[string]string{"kept": cmp.Diff(c.kept, linesOf(r.Kept)), "lost": cmp.Diff(c.lost, linesOf(r.Lost)), "gained": cmp.Diff([]string(nil), linesOf(r.Gained))} {
+				if d != "" {
+					t.Errorf("%s: %s", what, d)
+				}
+			}
+			asks := slices.IndexFunc(p.Findings, func(f Finding) bool {
+				return f.Code == "CLUSTER_ADMIN" && strings.Contains(f.Message, "keeps to team by itself")
+			})
+			if asks >= 0 != c.asked || hasFinding(p, "CLUSTER_ADMIN") != c.asked {
+				t.Errorf("asks: %v", p.Findings)
+			}
+			if len(p.ClusterAgent.Args) == 0 {
+				t.Error("the new agent does not keep repositories apart")
+			}
+		})
 	}
 }
 
