@@ -127,15 +127,6 @@ func TestTreesOfEachRuleAreBuiltOnce(t *testing.T) {
 	}
 }
 
-// The provider of a namespace that goes with the release is Terraform alone.
-func TestANamespaceOfTerraformIsPlanned(t *testing.T) {
-	for _, c := range realConfigurations {
-		if c.name == "teks-on" {
-			planGolden(t, "terraform-"+c.name, readDeclared(t, c), nil)
-		}
-	}
-}
-
 var hazardKinds = []migrate.ServedKind{
 	{Version: "v1", Kind: "ConfigMap", Namespaced: true}, {Version: "v1", Kind: "Secret", Namespaced: true}, {Version: "v1", Kind: "Service", Namespaced: true},
 	{Version: "v1", Kind: "Namespace"}, {Version: "v1", Kind: "PersistentVolumeClaim", Namespaced: true},

@@ -1,6 +1,8 @@
 package discover
 
 import (
+	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -26,7 +28,7 @@ type planOfReal struct {
 // the cluster, of a whole repository, or of several files that the message names.
 var ofNoPlace = []string{
 	"API_GROUP_DOWN", "BUILD_FAILED", "CLUSTER_ADMIN", "EMPTY_BUILD", "EMPTY_SET", "HELMRELEASE_V1", "IMAGE_AUTOMATION", "KNOWN_HOSTS_MISSING",
-	"KUBERNETES_TOO_OLD", "MARK_HANDED_TO_PODS", "NEVER_SYNCED", "NO_RIGHTS", "SETTING_BLOCKS", "SOPS_ENCRYPTED", "SOURCE_IGNORE_UNREADABLE",
+	"KUBERNETES_TOO_OLD", "MARK_HANDED_TO_PODS", "NEVER_SYNCED", "NO_AGENTS", "NO_RIGHTS", "SETTING_BLOCKS", "SOPS_ENCRYPTED", "SOURCE_IGNORE_UNREADABLE",
 	"TOKEN_IN_PLAIN_TEXT",
 }
 
@@ -143,27 +145,61 @@ func TestRealRepositoriesArePlanned(t *testing.T) {
 	}
 }
 
-func TestKubernetesOnAirIsPlannedFromItsTerraformAsItsSourceSays(t *testing.T) {
-	dir := filepath.Join("testdata", "real", "evry-ace__kubernetes-on-air")
-	inv, err := Repositories(t.Context(), readDeclared(t, realConfiguration{folder: "evry-ace__kubernetes-on-air", dir: "."}), []Folder{{URL: "git@github.com:evry-ace/kubernetes-on-air", Dir: dir}}, nil)
-	if err != nil {
-		t.Fatal(err)
+// standIn is a checkout for an agent whose own repository is not public: fluxd
+// finds one object, and what it needs, at each of its paths.
+func standIn(t *testing.T, paths []string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if len(paths) == 0 {
+		paths = []string{""}
 	}
-	plan := planOfInventory(t, inv, migrate.Options{}, nil)
-	spec := plan.Sources[0].Object["spec"].(map[string]any)
-	equal(t, "url", spec["url"], "ssh://git@github.com/evry-ace/kubernetes-on-air")
-	equal(t, "ref", spec["ref"], map[string]any{"branch": "master"})
-	for _, k := range plan.Repositories[0].Kustomizations {
-		spec := k.Object["spec"].(map[string]any)
-		equal(t, k.GetName()+": prune", spec["prune"], true)
-		path, _ := spec["path"].(string)
-		if path != "./gitops" && !strings.HasPrefix(path, "./gitops/") || spec["interval"] == nil || spec["serviceAccountName"] == nil {
-			t.Errorf("%s: path, interval or account: %v", k.GetName(), spec)
+	for i, path := range paths {
+		manifest := fmt.Sprintf("{apiVersion: v1, kind: ConfigMap, metadata: {name: settings-%d, namespace: apps}}\n", i)
+		if i == 0 {
+			manifest += "---\n{apiVersion: v1, kind: Namespace, metadata: {name: apps}}\n"
+		}
+		err := os.MkdirAll(filepath.Join(dir, path), 0o755)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, path, "settings.yaml"), []byte(manifest), 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
 		}
 	}
-	raw, err := sigsyaml.Marshal(plan)
-	if err != nil {
-		t.Fatal(err)
+	return dir
+}
+
+func TestConfigurationsFoundInPublicArePlannedAsTheirSourcesSay(t *testing.T) {
+	for _, c := range realConfigurations {
+		t.Run(c.name, func(t *testing.T) {
+			inv := readDeclared(t, c)
+			dir := filepath.Join("testdata", "real", c.repository)
+			if len(inv.Agents) == 1 && inv.Agents[0].Git.URL != "" {
+				git := inv.Agents[0].Git
+				if c.repository == "" {
+					dir = standIn(t, git.Paths)
+				}
+				inv.Agents[0].Rights = c.rights
+				var err error
+				if inv, err = Repositories(t.Context(), inv, []Folder{{URL: git.URL, Dir: dir}}, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			plan := planOfInventory(t, inv, migrate.Options{}, nil)
+			switch {
+			case c.planned != nil:
+				c.planned(t, plan)
+			case len(inv.Agents) > 0:
+				t.Error("it is not held against what its source says")
+			}
+			raw, err := sigsyaml.Marshal(plan)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if filepath.IsAbs(dir) && strings.Contains(string(raw), dir) {
+				t.Error("a path of this machine is told")
+			}
+			equalsGolden(t, filepath.Join("testdata", "plan", "terraform-"+c.name+".yaml"), string(raw))
+		})
 	}
-	equalsGolden(t, filepath.Join("testdata", "plan", "kubernetes-on-air.yaml"), string(raw))
 }

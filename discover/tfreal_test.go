@@ -13,6 +13,7 @@ import (
 	"github.com/fluxover/fluxover/discover/terraform"
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/google/go-cmp/cmp"
+	rbacv1 "k8s.io/api/rbac/v1"
 )
 
 // realConfiguration is one configuration found in public, with the inputs it is
@@ -24,6 +25,13 @@ type realConfiguration struct {
 	dir    string // the root module below it
 	vars   map[string]string
 	check  func(*testing.T, migrate.Inventory)
+	// repository is the checkout that its one agent reads, below testdata/real; a
+	// [standIn] if its own is not public.
+	repository string
+	// rights of its account, which Terraform alone does not tell.
+	rights []migrate.Binding
+	// planned holds the plan of its one agent against what its SOURCE.md says of it.
+	planned func(*testing.T, planOfReal)
 }
 
 // one is the only agent.
@@ -132,6 +140,59 @@ func carriedURL(t *testing.T, a migrate.Flux1Agent) string {
 	return u
 }
 
+// teks are the variables of an agent of particuleio/teks that is confined to the
+// namespace apps, with values of the caller's, which come last.
+func teks(values string) map[string]string {
+	return map[string]string{"flux": fmt.Sprintf(`{
+  enabled = true
+  create_iam_resources_kiam = false
+  version = "1.16.0"
+  chart_version = "0.16.0"
+  namespace = "flux"
+  allowed_namespaces = "apps"
+  timeout = 3600
+  force_update = false
+  recreate_pods = false
+  wait = true
+  default_network_policy = true
+  extra_values = %q
+}`, values)}
+}
+
+// sourceSpec is the spec of a plan's only GitRepository.
+func sourceSpec(t *testing.T, plan planOfReal) map[string]any {
+	t.Helper()
+	if len(plan.Sources) != 1 {
+		t.Fatalf("%d sources, want one: %v", len(plan.Sources), plan.Findings)
+	}
+	spec, _ := plan.Sources[0].Object["spec"].(map[string]any)
+	return spec
+}
+
+// onlyKustomization is the spec of a plan's only Kustomization, of this path, the
+// root by "", pruning and interval.
+func onlyKustomization(t *testing.T, plan planOfReal, path string, prune bool, interval string) map[string]any {
+	t.Helper()
+	all := plan.Repositories[0].Kustomizations
+	if len(all) != 1 {
+		t.Fatalf("%d Kustomizations, want one: %v", len(all), plan.Findings)
+	}
+	spec, _ := all[0].Object["spec"].(map[string]any)
+	got, _ := spec["path"].(string)
+	equal(t, "path, prune and interval", []any{strings.TrimSuffix(got, "./"), spec["prune"], spec["interval"]}, []any{path, prune, interval})
+	return spec
+}
+
+// heldBack demands a blocker that says what is not known.
+func heldBack(t *testing.T, plan planOfReal, code, unknown string) {
+	t.Helper()
+	if !slices.ContainsFunc(plan.Findings, func(f migrate.Finding) bool {
+		return f.Severity == migrate.Blocker && f.Code == code && strings.Contains(f.Where, unknown)
+	}) {
+		t.Errorf("no %s of %s: %v", code, unknown, plan.Findings)
+	}
+}
+
 var realConfigurations = []realConfiguration{
 	{name: "osdu-helm", folder: "Azure__osdu-infrastructure", dir: "archive/infra/templates/osdu-r3-mvp/service_resources",
 		check: func(t *testing.T, inv migrate.Inventory) {
@@ -147,6 +208,11 @@ var realConfigurations = []realConfiguration{
 			// prune: true; interval 5m.
 			equal(t, "garbage collection", a.Sync.GarbageCollection, migrate.CollectOn)
 			equal(t, "interval", a.Git.PollInterval.Duration, 5*time.Minute)
+		},
+		// Without its URL, there is no source, and nothing is guessed.
+		planned: func(t *testing.T, plan planOfReal) {
+			equal(t, "sources and Kustomizations", []any{len(plan.Sources), len(plan.Repositories[0].Kustomizations)}, []any{0, 0})
+			heldBack(t, plan, "FACTS_UNKNOWN", "git.url")
 		}},
 	{name: "osdu-helm-given", folder: "Azure__osdu-infrastructure", dir: "archive/infra/templates/osdu-r3-mvp/service_resources",
 		vars: map[string]string{"gitops_ssh_url": "git@ssh.dev.azure.com:v3/org/project/repo", "gitops_path": "providers/azure"},
@@ -154,6 +220,12 @@ var realConfigurations = []realConfiguration{
 			a := one(t, inv)
 			equal(t, "unknown", unknownOf(a), []string{})
 			equal(t, "url and paths", []any{a.Git.URL, a.Git.Paths}, []any{"git@ssh.dev.azure.com:v3/org/project/repo", []string{"providers/azure"}})
+		},
+		planned: func(t *testing.T, plan planOfReal) {
+			spec := sourceSpec(t, plan)
+			equal(t, "source", []any{spec["url"], spec["ref"], spec["interval"]},
+				[]any{"ssh://git@ssh.dev.azure.com/v3/org/project/repo", map[string]any{"branch": "master"}, "5m0s"})
+			onlyKustomization(t, plan, "./providers/azure", true, "5m0s")
 		}},
 	{name: "osdu-script", folder: "Azure__osdu-infrastructure", dir: "archive/infra/templates/osdu-r3-resources/configurations/service_resources",
 		check: func(t *testing.T, inv migrate.Inventory) {
@@ -168,6 +240,7 @@ var realConfigurations = []realConfiguration{
 			said(t, inv, "TERRAFORM_SCRIPT", "module.flux.null_resource.deploy_flux[0]")
 		}},
 	{name: "kubernetes-on-air", folder: "evry-ace__kubernetes-on-air", dir: ".",
+		repository: "evry-ace__kubernetes-on-air",
 		check: func(t *testing.T, inv migrate.Inventory) {
 			a := one(t, inv)
 			equal(t, "source", carriedURL(t, a), "ssh://git@github.com/evry-ace/kubernetes-on-air")
@@ -190,6 +263,20 @@ var realConfigurations = []realConfiguration{
 			}
 			said(t, inv, "HELM_OPERATOR_FOUND", "helm_release.helm_operator")
 			said(t, inv, "TERRAFORM_OWNS_NAMESPACE", "kubernetes_namespace.flux")
+		},
+		planned: func(t *testing.T, plan planOfReal) {
+			spec := sourceSpec(t, plan)
+			equal(t, "source", []any{spec["url"], spec["ref"]}, []any{"ssh://git@github.com/evry-ace/kubernetes-on-air", map[string]any{"branch": "master"}})
+			for _, k := range plan.Repositories[0].Kustomizations {
+				spec := k.Object["spec"].(map[string]any)
+				equal(t, k.GetName()+": prune", spec["prune"], true)
+				path, _ := spec["path"].(string)
+				if path != "./gitops" && !strings.HasPrefix(path, "./gitops/") || spec["interval"] == nil || spec["serviceAccountName"] == nil {
+					t.Errorf("%s: path, interval or account: %v", k.GetName(), spec)
+				}
+			}
+			equal(t, "key and host keys", []any{plan.Credentials[0].From["identity"].Secret, strings.Contains(plan.Credentials[0].KnownHosts, "github.com ")},
+				[]any{&migrate.SecretKey{Namespace: "flux", Name: "flux-git-deploy", Key: "identity"}, true})
 		}},
 	{name: "datacube-2019-off", folder: "opendatacube__datacube-k8s-eks", dir: "2019-06-terraform-0.11/addons",
 		check: func(t *testing.T, inv migrate.Inventory) {
@@ -209,6 +296,10 @@ var realConfigurations = []realConfiguration{
 			if !slices.Contains(a.Unknown, "chartVersion") {
 				t.Errorf("the chart's version is not unknown: %v", a.Unknown)
 			}
+		},
+		planned: func(t *testing.T, plan planOfReal) {
+			equal(t, "ref", sourceSpec(t, plan)["ref"], map[string]any{"branch": "dev"})
+			onlyKustomization(t, plan, "", false, "1m0s")
 		}},
 	{name: "datacube-2020-on", folder: "opendatacube__datacube-k8s-eks", dir: "2020-03-template_file/odc_k8s", vars: map[string]string{"flux_enabled": "true"},
 		check: func(t *testing.T, inv migrate.Inventory) {
@@ -220,6 +311,11 @@ var realConfigurations = []realConfiguration{
 			// helmOperator.create is a value that chart 1.0.0 no longer reads.
 			said(t, inv, "CHART_VALUE_IGNORED", "helmOperator.create")
 			said(t, inv, "HELM_OPERATOR_FOUND", "helm_release.flux-helm-operator[0]")
+		},
+		planned: func(t *testing.T, plan planOfReal) {
+			equal(t, "ref", sourceSpec(t, plan)["ref"], map[string]any{"branch": "dev"})
+			onlyKustomization(t, plan, "", false, "1m0s")
+			heldBack(t, plan, "CHART_VALUE_NOT_KNOWN", "git.label")
 		}},
 	{name: "datacube-2020-args", folder: "opendatacube__datacube-k8s-eks", dir: "2020-03-template_file/odc_k8s",
 		vars: map[string]string{"flux_enabled": "true", "flux_additional_args": "--connect=ws://fluxcloud"},
@@ -228,6 +324,11 @@ var realConfigurations = []realConfiguration{
 			a := one(t, inv)
 			equal(t, "argument", settingOf(t, a, "--connect").Value, "ws://fluxcloud")
 			said(t, inv, "NOTIFICATIONS_STOP", "flux/flux")
+		},
+		planned: func(t *testing.T, plan planOfReal) {
+			equal(t, "ref", sourceSpec(t, plan)["ref"], map[string]any{"branch": "dev"})
+			onlyKustomization(t, plan, "", false, "1m0s")
+			heldBack(t, plan, "CHART_VALUE_NOT_KNOWN", "git.label")
 		}},
 	{name: "datacube-2025-off", folder: "opendatacube__datacube-k8s-eks", dir: "2025-templatefile/examples/stage/02_odc_k8s",
 		check: func(t *testing.T, inv migrate.Inventory) {
@@ -252,6 +353,11 @@ var realConfigurations = []realConfiguration{
 			}
 			// helm-operator is a release of its own.
 			said(t, inv, "HELM_OPERATOR_FOUND", "helm_release.flux_helm_operator[0]")
+		},
+		planned: func(t *testing.T, plan planOfReal) {
+			spec := sourceSpec(t, plan)
+			equal(t, "source", []any{spec["url"], spec["ref"]}, []any{"ssh://git@github.com/opendatacube/flux-odc-sample.git", map[string]any{"branch": "master"}})
+			onlyKustomization(t, plan, "./flux", false, "3m0s")
 		}},
 	{name: "teks", folder: "particuleio__teks", dir: "terraform/modules/eks-addons",
 		check: func(t *testing.T, inv migrate.Inventory) {
@@ -265,20 +371,7 @@ var realConfigurations = []realConfiguration{
 			none(t, inv) // enabled = false means no instance
 			said(t, inv, "TERRAFORM_NO_AGENT", "helm_release.flux", "its count is 0")
 		}},
-	{name: "teks-on", folder: "particuleio__teks", dir: "terraform/modules/eks-addons", vars: map[string]string{"flux": `{
-  enabled = true
-  create_iam_resources_kiam = false
-  version = "1.16.0"
-  chart_version = "0.16.0"
-  namespace = "flux"
-  allowed_namespaces = "apps"
-  timeout = 3600
-  force_update = false
-  recreate_pods = false
-  wait = true
-  default_network_policy = true
-  extra_values = "git:\n  url: git@github.com:example/manifests\n  pollInterval: 2m\nrbac:\n  create: false\nhelmOperator:\n  create: false\n"
-}`},
+	{name: "teks-on", folder: "particuleio__teks", dir: "terraform/modules/eks-addons", vars: teks("git:\n  url: git@github.com:example/manifests\n  pollInterval: 2m\nrbac:\n  create: false\nhelmOperator:\n  create: false\n"),
 		check: func(t *testing.T, inv migrate.Inventory) {
 			a := one(t, inv)
 			// The last document wins: no helm-operator, no RBAC; git.url exists
@@ -297,6 +390,34 @@ var realConfigurations = []realConfiguration{
 			// The confinement is kept to be carried over.
 			equal(t, "namespaces", a.AllowedNamespaces, []string{"apps"})
 			equal(t, "fate", settingOf(t, a, "--k8s-allow-namespace").Fate, migrate.Carried)
+		},
+		planned: func(t *testing.T, plan planOfReal) {
+			equal(t, "interval", sourceSpec(t, plan)["interval"], "2m0s")
+			onlyKustomization(t, plan, "", false, "2m0s")
+			// Without the chart's own, who granted the account what is unknown.
+			heldBack(t, plan, "FACTS_UNKNOWN", "confinement")
+		}},
+	{name: "teks-confined", folder: "particuleio__teks", dir: "terraform/modules/eks-addons", vars: teks("git:\n  url: git@github.com:example/manifests\n"),
+		check: func(t *testing.T, inv migrate.Inventory) {
+			a := one(t, inv)
+			// The chart's account is a cluster-admin, which the flag alone confines.
+			equal(t, "account and namespaces", []any{a.Confinement.Kind, a.AllowedNamespaces}, []any{"cluster-admin", []string{"apps"}})
+			said(t, inv, "HELM_OPERATOR_IN_RELEASE", "helm_release.flux[0]")
+		},
+		// The bindings of the chart, which a cluster shows.
+		rights: []migrate.Binding{{Name: "flux", ReleaseOwned: true, Role: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "flux"},
+			Rules: []rbacv1.PolicyRule{{APIGroups: []string{"*"}, Resources: []string{"*"}, Verbs: []string{"*"}}, {NonResourceURLs: []string{"*"}, Verbs: []string{"*"}}}}},
+		// Bound in the allowed namespaces alone: nothing widens what it may do.
+		planned: func(t *testing.T, plan planOfReal) {
+			account := onlyKustomization(t, plan, "", false, "5m0s")["serviceAccountName"]
+			rights := plan.Repositories[0].Rights
+			equal(t, "account", migrate.AgentNamespace+"/"+fmt.Sprint(account), rights.To)
+			var may []string
+			for _, scope := range rights.Kept {
+				may = append(may, scope.Lines()...)
+			}
+			equal(t, "rights", may, []string{"in the whole cluster: * namespaces named apps", "in namespace apps: * */*"})
+			equal(t, "gained", len(rights.Gained), 0)
 		}},
 	{name: "rtlnl", folder: "rtlnl__terraform-kubernetes-flux", dir: ".",
 		check: func(t *testing.T, inv migrate.Inventory) {
@@ -305,6 +426,10 @@ var realConfigurations = []realConfiguration{
 			if !slices.Contains(a.Unknown, "git.url") || a.Git.URL != "" {
 				t.Errorf("the URL is known: %q, unknown is %v", a.Git.URL, a.Unknown)
 			}
+		},
+		planned: func(t *testing.T, plan planOfReal) {
+			equal(t, "sources", len(plan.Sources), 0)
+			heldBack(t, plan, "FACTS_UNKNOWN", "git.url")
 		}},
 	{name: "rtlnl-given", folder: "rtlnl__terraform-kubernetes-flux", dir: ".", vars: map[string]string{"git_url": "git@github.com:myname/repo", "install_helm_operator": "true"},
 		check: func(t *testing.T, inv migrate.Inventory) {
@@ -322,6 +447,13 @@ var realConfigurations = []realConfiguration{
 			}
 			said(t, inv, "TERRAFORM_OWNS_NAMESPACE", "kubernetes_namespace.flux")
 			said(t, inv, "HELM_OPERATOR_FOUND", "kubernetes_deployment.helm_operator[0]")
+		},
+		planned: func(t *testing.T, plan planOfReal) {
+			spec := sourceSpec(t, plan)
+			equal(t, "source", []any{spec["url"], spec["ref"], spec["interval"]}, []any{"ssh://git@github.com/myname/repo", map[string]any{"branch": "master"}, "1m0s"})
+			// How often Git is looked at, 1m, is the source's; fluxd applies what is
+			// there every 5m (--sync-interval, which is not set).
+			onlyKustomization(t, plan, "", false, "5m0s")
 		}},
 	{name: "rtlnl-remote", folder: "rtlnl__terraform-kubernetes-flux", dir: "examples/minimal",
 		check: func(t *testing.T, inv migrate.Inventory) {

@@ -404,7 +404,7 @@ var seenInPlans = map[int][]inPlan{
 	38: {{"hazard-unknown-host-key", "code: KNOWN_HOSTS_MISSING"}},
 	39: {{"hazard-deploy-key", "name: team-git-deploy\n        namespace: flux"}},
 	40: {{"hazard-roles-of-the-release", "kind: Role\n"}},
-	41: {{"terraform-teks-on", "code: TERRAFORM_OWNS_NAMESPACE"}},
+	41: {{"terraform-osdu-helm-given", "code: TERRAFORM_OWNS_NAMESPACE"}},
 	42: {{"cluster-helm-operator-in-the-release", "code: HELM_OPERATOR_IN_RELEASE"}},
 	43: {{"hazard-release-of-the-helm-operator", prunesNot("shop_cache_helm.fluxcd.io_HelmRelease")}},
 	44: {{"hazard-release-of-the-helm-operator", "code: HELMRELEASE_V1_RELEASE"}},
