@@ -144,6 +144,7 @@ var codes = []migrate.Code{
 	},
 	{
 		Name: "OTHER_OWNER", Severity: migrate.Blocker, Acceptable: true,
+		Otherwise:   []migrate.Variant{{Severity: migrate.Blocker, When: "a Flux v2 HelmRelease that the object's labels name is there, or may be"}},
 		Cause:       "another tool's mark on a live object says that it manages the object as well",
 		Consequence: "the two would fight over it",
 		Remedy:      "remove it from one of the two; accept it if that tool is gone and only its mark is left",

@@ -63,7 +63,6 @@ func (p *prover) left(e *Evidence) string {
 // hold them too, in manifests that were exported: then they say nothing.
 var otherOwners = []struct{ key, tool string }{
 	{"meta.helm.sh/release-name", "Helm release"},
-	{"helm.toolkit.fluxcd.io/name", "Flux v2 HelmRelease"},
 	{"argocd.argoproj.io/tracking-id", "Argo CD application"},
 	{"argocd.argoproj.io/instance", "Argo CD application"},
 }
@@ -76,13 +75,18 @@ func (p *prover) owned(ctx context.Context, o *migrate.ObjectPlan, old *migrate.
 		return false, nil
 	}
 	name := migrate.DisplayID(o.ID)
-	if settled, err := p.labelled(ctx, o, old, e); settled || err != nil {
-		return settled, err
+	for _, look := range []func(context.Context, *migrate.ObjectPlan, *migrate.Object, *Evidence) (bool, error){p.labelled, p.released} {
+		if settled, err := look(ctx, o, old, e); settled || err != nil {
+			return settled, err
+		}
 	}
 	for _, mark := range otherOwners {
 		value := annotationOrLabel(e.Live, mark.key)
 		if value == "" || annotationOrLabel(e.New, mark.key) != "" {
 			continue
+		}
+		if annotationOrLabel(e.Live, labelRelease) != "" && annotationOrLabel(e.New, labelRelease) == "" {
+			break // released told of it
 		}
 		p.find(migrate.Finding{
 			Severity: migrate.Blocker, Code: "OTHER_OWNER", Subject: o.ID, Where: where(old), Acceptable: true,
@@ -115,7 +119,7 @@ func (p *prover) labelled(ctx context.Context, o *migrate.ObjectPlan, old *migra
 	if old != nil && old.Manifest != nil && old.Manifest.GetLabels()[LabelOwnerName] == owner {
 		inGit, clean = "; Git holds that label, as in a manifest that was exported", "; take the label out of Git"
 	}
-	kustomization, err := p.owners.read(ctx, p.world, ns, owner)
+	kustomization, err := p.owners.read(p.world, kustomizations, ns, owner)
 	switch {
 	case err != nil && (ctx.Err() != nil || !judged(err)):
 		return false, fmt.Errorf("read Kustomization %s, which %s is labelled with: %w", called, name, err)
@@ -163,29 +167,89 @@ func (p *prover) labelled(ctx context.Context, o *migrate.ObjectPlan, old *migra
 	return false, nil
 }
 
-// owners are the Kustomizations that live objects are labelled with, each read once
-// for all repositories of a proof: many objects name the same.
-type owners struct {
-	mu    sync.Mutex
-	asked map[migrate.ObjectRef]func() (*unstructured.Unstructured, error)
+// Labels of the HelmRelease of Flux v2 that an object was applied for (hc:
+// internal/postrender).
+const (
+	labelRelease          = "helm.toolkit.fluxcd.io/name"
+	labelReleaseNamespace = "helm.toolkit.fluxcd.io/namespace"
+)
+
+// released looks whether the HelmRelease that the live object's labels name is there, as
+// labelled does for a Kustomization. Its labels stay beside those of the new agent, so
+// that Helm's other marks are looked at only where they say more.
+func (p *prover) released(ctx context.Context, o *migrate.ObjectPlan, old *migrate.Object, e *Evidence) (settled bool, err error) {
+	labels := e.Live.GetLabels()
+	owner, ns := labels[labelRelease], labels[labelReleaseNamespace]
+	if owner == "" {
+		return false, nil
+	}
+	name, called := migrate.DisplayID(o.ID), "Flux v2 HelmRelease "+ns+"/"+owner
+	release, err := p.owners.read(p.world, helmReleases, ns, owner)
+	if err != nil && (ctx.Err() != nil || !judged(err)) {
+		return false, fmt.Errorf("read HelmRelease %s/%s, which %s is labelled with: %w", ns, owner, name, err)
+	}
+	f := migrate.Finding{
+		Severity: migrate.Blocker, Code: "OTHER_OWNER", Subject: o.ID, Where: where(old),
+		Message: fmt.Sprintf("%s is also managed by %s, and two tools would fight over it", name, called),
+		Hint:    "remove it from one of the two; take the labels helm.toolkit.fluxcd.io/name and namespace away where they are all that is left",
+	}
+	switch {
+	case err != nil:
+		f.Message = fmt.Sprintf("%s bears the labels of %s, and whether that is there is not known: %s", name, called, cluster.Wordless(err))
+	case release == nil && annotationOrLabel(e.New, labelRelease) != "":
+		return false, nil // it was exported, with the label
+	case release == nil:
+		f.Acceptable = true
+		f.Message = fmt.Sprintf("%s bears the labels of %s, which is not in this cluster: it was removed, or is in another cluster and applies here (spec.kubeConfig), and then two tools would fight over the object", name, called)
+		f.Hint = "if that HelmRelease is in another cluster, remove the object from one of the two; accept it if it is gone"
+	case elsewhere(release), inventoried(release) && !lists(release, o.ID):
+		f.Acceptable = true
+		f.Message = fmt.Sprintf("%s bears the labels of %s, which exists and does not list it in its status, or applies by a kubeconfig of its own (spec.kubeConfig)", name, called)
+		f.Hint = "see whether it applies to this cluster and its chart holds the object, and remove it from one of the two; accept it if only the labels are left"
+	}
+	p.find(f)
+	if !f.Acceptable {
+		o.Verb, o.Why = migrate.Conflict, fmt.Sprintf("%s owns it", called)
+	}
+	return !f.Acceptable, nil
 }
 
-// read gives a Kustomization of Flux v2 in the version that the server prefers; nil
-// if it does not exist.
-func (o *owners) read(ctx context.Context, w World, namespace, name string) (*unstructured.Unstructured, error) {
+// owners are the Kustomizations and HelmReleases that live objects are labelled with,
+// each read once for all repositories of a proof: many objects name the same.
+type owners struct {
+	// ctx is the proof's: what one repository asked first is an answer for all, also
+	// when that one fails for another reason.
+	ctx   context.Context
+	mu    sync.Mutex
+	asked map[ownerRef]func() (*unstructured.Unstructured, error)
+}
+
+type ownerRef struct {
+	schema.GroupKind
+	namespace, name string
+}
+
+var (
+	kustomizations = schema.GroupKind{Group: kustomizev1.GroupVersion.Group, Kind: kustomizev1.KustomizationKind}
+	helmReleases   = schema.GroupKind{Group: "helm.toolkit.fluxcd.io", Kind: "HelmRelease"}
+)
+
+// read gives an object of Flux v2 in the version that the server prefers; nil if it
+// does not exist.
+func (o *owners) read(w World, kind schema.GroupKind, namespace, name string) (*unstructured.Unstructured, error) {
 	if namespace == "" {
 		return nil, nil // each is in one
 	}
-	ref := migrate.ObjectRef{Namespace: namespace, Name: name}
+	ref := ownerRef{kind, namespace, name}
 	o.mu.Lock()
 	ask := o.asked[ref]
 	if ask == nil {
 		ask = sync.OnceValues(func() (*unstructured.Unstructured, error) {
 			u := &unstructured.Unstructured{Object: map[string]any{}}
-			u.SetGroupVersionKind(schema.GroupVersionKind{Group: kustomizev1.GroupVersion.Group, Kind: kustomizev1.KustomizationKind})
+			u.SetGroupVersionKind(kind.WithVersion(""))
 			u.SetNamespace(namespace)
 			u.SetName(name)
-			return w.Live(ctx, u)
+			return w.Live(o.ctx, u)
 		})
 		o.asked[ref] = ask
 	}
@@ -193,16 +257,23 @@ func (o *owners) read(ctx context.Context, w World, namespace, name string) (*un
 	return ask()
 }
 
-// elsewhere reports whether a Kustomization applies to the cluster that a kubeconfig
-// of its own names: what its status lists is there, which mostly is not here.
-func elsewhere(kustomization *unstructured.Unstructured) bool {
-	_, other, _ := unstructured.NestedFieldNoCopy(kustomization.Object, "spec", "kubeConfig")
+// elsewhere reports whether an owner applies to the cluster that a kubeconfig of its
+// own names: what its status lists is there, which mostly is not here.
+func elsewhere(owner *unstructured.Unstructured) bool {
+	_, other, _ := unstructured.NestedFieldNoCopy(owner.Object, "spec", "kubeConfig")
 	return other
 }
 
-// lists reports whether a Kustomization's status says that it applied an object.
-func lists(kustomization *unstructured.Unstructured, id string) bool {
-	entries, _, _ := unstructured.NestedSlice(kustomization.Object, "status", "inventory", "entries")
+// inventoried reports whether an owner's status lists objects: a HelmRelease's does
+// from Flux 2.8 on.
+func inventoried(owner *unstructured.Unstructured) bool {
+	_, found, _ := unstructured.NestedFieldNoCopy(owner.Object, "status", "inventory", "entries")
+	return found
+}
+
+// lists reports whether an owner's status says that it applied an object.
+func lists(owner *unstructured.Unstructured, id string) bool {
+	entries, _, _ := unstructured.NestedSlice(owner.Object, "status", "inventory", "entries")
 	return slices.ContainsFunc(entries, func(e any) bool {
 		entry, _ := e.(map[string]any)
 		return entry["id"] == id

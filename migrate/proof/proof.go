@@ -83,7 +83,7 @@ func Plan(ctx context.Context, inv migrate.Inventory, opts migrate.Options, w Wo
 func Prove(ctx context.Context, inv migrate.Inventory, opts migrate.Options, w World) (Result, error) {
 	res := Result{Plan: migrate.Build(inv, opts), Evidence: map[string]map[string]*Evidence{}}
 	res.Plan.Inputs.Objects = map[string]map[string]migrate.ObjectInputs{}
-	owners := &owners{asked: map[migrate.ObjectRef]func() (*unstructured.Unstructured, error){}}
+	owners := &owners{ctx: ctx, asked: map[ownerRef]func() (*unstructured.Unstructured, error){}}
 	unserved := map[string]bool{}
 	for _, f := range res.Plan.Findings {
 		unserved[f.Subject] = unserved[f.Subject] || f.Code == "UNKNOWN_KIND" && f.Severity == migrate.Blocker

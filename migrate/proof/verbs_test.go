@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -119,11 +121,11 @@ type ownersWorld struct {
 
 func (w *ownersWorld) Live(ctx context.Context, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	switch {
-	case o.GetKind() != "Kustomization":
+	case o.GetKind() != "Kustomization" && o.GetKind() != "HelmRelease":
 		return w.fakeWorld.Live(ctx, o)
 	case w.err != nil:
 		return nil, w.err
-	case o.GroupVersionKind().Group != "kustomize.toolkit.fluxcd.io":
+	case !strings.HasSuffix(o.GroupVersionKind().Group, ".toolkit.fluxcd.io"):
 		return nil, nil
 	}
 	if v := o.GroupVersionKind().Version; v != "" && v != w.version { // without one, in which it is served
@@ -204,6 +206,111 @@ func TestOnlyAKustomizationThatIsThereOwnsAnObject(t *testing.T) {
 	w.live = map[string]*unstructured.Unstructured{id: liveConfigMap("a", map[string]any{"kept": "1"}, labels)}
 	if _, err := Prove(t.Context(), inventoryOf(t, map[string]string{"p/app/a.yaml": configMap("a", `{kept: "1"}`)}), migrate.Options{}, w); err == nil || !strings.Contains(err.Error(), "elsewhere/other") {
 		t.Errorf("no answer is taken for one: %v", err)
+	}
+}
+
+func TestAHelmReleaseThatIsThereOwnsAnObject(t *testing.T) {
+	const id, theirs = "team_a__ConfigMap", "elsewhere_other_helm.toolkit.fluxcd.io_HelmRelease"
+	release := func(fields map[string]any) *unstructured.Unstructured {
+		u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease", "metadata": map[string]any{"name": "other", "namespace": "elsewhere"}}}
+		maps.Copy(u.Object, fields)
+		return u
+	}
+	listing := func(ids ...string) map[string]any {
+		return map[string]any{"status": kustomizationOf(ids...).Object["status"]}
+	}
+	exported := strings.Replace(configMap("a", `{kept: "1"}`), "namespace: team", "namespace: team, labels: {"+labelRelease+": other, "+labelReleaseNamespace+": elsewhere}", 1)
+	forbidden := apierrors.NewForbidden(schema.GroupResource{Group: "helm.toolkit.fluxcd.io", Resource: "helmreleases"}, "other", errors.New("no"))
+	for name, c := range map[string]struct {
+		release    *unstructured.Unstructured
+		err        error
+		file       string
+		acceptable bool
+		says       string // in the finding; no finding if it is empty
+	}{
+		"it is there":                       {release: release(nil), says: "managed by Flux v2 HelmRelease elsewhere/other"},
+		"it lists the object":               {release: release(listing(id)), says: "managed by Flux v2 HelmRelease elsewhere/other"},
+		"it is there, and Git holds labels": {release: release(nil), file: exported, says: "managed by Flux v2 HelmRelease elsewhere/other"},
+		"it lists others":                   {release: release(listing("team_b__ConfigMap")), acceptable: true, says: "does not list it"},
+		"it applies to another cluster":     {release: release(map[string]any{"spec": map[string]any{"kubeConfig": map[string]any{}}}), acceptable: true, says: "spec.kubeConfig"},
+		"it is gone":                        {acceptable: true, says: "elsewhere/other, which is not in this cluster"},
+		"it is gone, and Git holds labels":  {file: exported},
+		"it may not be read":                {release: release(nil), err: forbidden, says: "whether that is there is not known"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := &ownersWorld{version: "v2", err: c.err}
+			w.live = map[string]*unstructured.Unstructured{id: liveConfigMap("a", map[string]any{"kept": "1"}, map[string]any{labelRelease: "other", labelReleaseNamespace: "elsewhere"})}
+			// Helm leaves its own mark beside it, which says less.
+			set(w.live[id], "meta.helm.sh/release-name", "other")
+			if c.release != nil {
+				w.live[theirs] = c.release
+			}
+			r := proven(t, w, map[string]string{"p/app/a.yaml": cmp.Or(c.file, configMap("a", `{kept: "1"}`))})
+			if got := verbsOf(r)["ConfigMap/team/a"]; (got == "conflict") != (c.says != "" && !c.acceptable) {
+				t.Errorf("it is told as %q", got)
+			}
+			said, times := false, 0
+			for _, f := range r.Plan.Findings {
+				if f.Code != "OTHER_OWNER" {
+					continue
+				}
+				times++
+				if strings.Contains(f.Message, "HelmRelease") {
+					said = true
+					if f.Severity != migrate.Blocker || f.Acceptable != c.acceptable || !strings.Contains(f.Message, c.says) {
+						t.Errorf("%+v, want %q", f, c.says)
+					}
+				}
+			}
+			if said != (c.says != "") || times != 1 {
+				t.Errorf("found %v", r.Plan.Findings)
+			}
+		})
+	}
+}
+
+// leavingWorld is one in which a repository fails after it was the first to ask for an
+// owner.
+type leavingWorld struct {
+	fakeWorld
+	asked chan struct{}
+}
+
+func (w *leavingWorld) Live(ctx context.Context, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	if o.GetKind() == "Kustomization" {
+		close(w.asked)
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+			return nil, nil
+		}
+	}
+	if o.GetName() != "first" {
+		<-w.asked
+	}
+	switch o.GetName() {
+	case "broken":
+		return nil, errors.New("connection reset")
+	case "slow": // its repository is heard of last
+		time.Sleep(200 * time.Millisecond)
+	}
+	return w.fakeWorld.Live(ctx, o)
+}
+
+// An owner is asked for once for all repositories. That the one which asked first has
+// failed is no answer for the others, and not why they fail.
+func TestTheFailureOfWhoAskedFirstIsNobodyElses(t *testing.T) {
+	w := &leavingWorld{asked: make(chan struct{})}
+	labels, kept := map[string]any{LabelOwnerName: "other", LabelOwnerNamespace: "elsewhere"}, map[string]any{"kept": "1"}
+	w.live = map[string]*unstructured.Unstructured{"team_first__ConfigMap": liveConfigMap("first", kept, labels), "team_second__ConfigMap": liveConfigMap("second", kept, labels)}
+	inv, other := inventoryOf(t, map[string]string{
+		"p/app/first.yaml": configMap("first", `{kept: "1"}`), "p/app/broken.yaml": configMap("broken", `{kept: "1"}`), "p/app/slow.yaml": configMap("slow", `{kept: "1"}`),
+	}), inventoryOf(t, map[string]string{"p/app/second.yaml": configMap("second", `{kept: "1"}`)}).Agents[0]
+	other.ID, other.Release = "flux/flux-other", "flux-other"
+	inv.Agents = append(inv.Agents, other)
+	if _, err := Prove(t.Context(), inv, migrate.Options{}, w); err == nil || !strings.Contains(err.Error(), "connection reset") {
+		t.Errorf("it fails with %v", err)
 	}
 }
 
