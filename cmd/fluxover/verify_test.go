@@ -40,6 +40,11 @@ func TestVerifySaysWhatMovedPartByPart(t *testing.T) {
 		p.Inputs.Objects["flux/flux-shop"][changed] = migrate.ObjectInputs{Rendered: "r", Live: "l", Change: change}
 		p.Findings = append(p.Findings, migrate.Finding{Severity: migrate.Blocker, Code: "IMAGE_DIFFERS", Subject: "flux/flux-shop " + changed, Repository: "flux/flux-shop", Acceptable: true, Message: message})
 	}
+	secrets := func(p *migrate.Plan) {
+		p.Repositories[0].Objects = append(p.Repositories[0].Objects, migrate.ObjectPlan{ID: "shop_kept__Secret", Verb: migrate.Adopt},
+			migrate.ObjectPlan{ID: "shop_labels__Secret", Verb: migrate.Change, Fields: []string{".metadata.labels.a"}}, migrate.ObjectPlan{ID: "shop_made__Secret", Verb: migrate.Create},
+			migrate.ObjectPlan{ID: "shop_token__Secret", Verb: migrate.Change, Fields: []string{".data.password"}})
+	}
 	for name, c := range map[string]struct {
 		before        func(*migrate.Plan)
 		change        func(*migrate.Plan)
@@ -63,6 +68,11 @@ func TestVerifySaysWhatMovedPartByPart(t *testing.T) {
 			p.Repositories[0].Commit = "bbbb"
 			p.Inputs.Objects = map[string]map[string]migrate.ObjectInputs{"flux/flux-shop": {"shop_web_apps_Deployment": {Rendered: "r2", Live: "l2"}}}
 		}, holds: true, state: "holds", taken: "the commit (aaaa, now bbbb); what Git says of Deployment/shop/web; the live form of Deployment/shop/web"},
+		"a commit that may give a Secret other values": {before: func(p *migrate.Plan) { secrets(p) }, change: func(p *migrate.Plan) {
+			secrets(p)
+			p.Repositories[0].Commit = "bbbb"
+		}, holds: true, state: "holds", taken: "the commit (aaaa, now bbbb); the values, perhaps others, that this commit gives to Secret/shop/made, Secret/shop/token .data.password: a plan keeps none of a Secret, so that they are not compared"},
+		"Secrets of the same commit":  {before: func(p *migrate.Plan) { secrets(p) }, change: func(p *migrate.Plan) { secrets(p) }, holds: true, state: "holds"},
 		"another version of the tool": {change: func(p *migrate.Plan) { p.Inputs.Tool = "v2" }, holds: true, state: "holds", taken: "the version of fluxover (v1, now v2)"},
 		"another Kubernetes":          {change: func(p *migrate.Plan) { p.Inputs.Version = "v1.37.0" }, holds: true, state: "holds", taken: "the version of Kubernetes (v1.36.1, now v1.37.0)"},
 		"a verb": {change: func(p *migrate.Plan) {

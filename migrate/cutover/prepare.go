@@ -133,7 +133,7 @@ func (r *repository) predictAgain(ctx context.Context, step string) error {
 		return err
 	}
 	if fresh.Repository.Commit != r.j.Commit {
-		r.note(step, "commit %s instead of %s: %s", short(fresh.Repository.Commit), short(r.j.Commit), "it plans to the same")
+		r.note(step, "commit %s instead of %s: %s", short(fresh.Repository.Commit), short(r.j.Commit), strings.Join(append([]string{"it plans to the same"}, unkept(&fresh.Repository)...), "; "))
 	}
 	r.j.Commit = fresh.Repository.Commit
 	// When it is its turn was decided among all repositories, not by itself.
@@ -231,6 +231,25 @@ func differences(before, fresh *planSlice, commits Commits) []string {
 		moved = append(moved, difference("findings", keys(notOurDoing(before.Findings), key), keys(notOurDoing(fresh.Findings), key))...)
 	}
 	return append(moved, difference("accounts and rights", keys(old.Supporting, manifestKey), keys(now.Supporting, manifestKey))...)
+}
+
+// unkept says which Secrets get values of which a plan keeps nothing, no hash either: a
+// later commit may give them others than were reviewed.
+func unkept(r *migrate.Repository) []string {
+	var ids []string
+	for _, o := range r.Objects {
+		if o.Verb != migrate.Create && o.Verb != migrate.Change || !strings.HasSuffix(o.ID, "__Secret") {
+			continue
+		}
+		fields := slices.DeleteFunc(slices.Clone(o.Fields), func(f string) bool { return strings.HasPrefix(f, ".metadata") })
+		if o.Verb == migrate.Create || len(fields) > 0 {
+			ids = append(ids, strings.TrimSpace(migrate.DisplayID(o.ID)+" "+strings.Join(fields, " ")))
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	return []string{"the values, perhaps others, that this commit gives to " + some(ids) + ": a plan keeps none of a Secret, so that they are not compared"}
 }
 
 // replicasField is what an autoscaler sets all the time.

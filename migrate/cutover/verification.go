@@ -92,7 +92,7 @@ func verifyRepository(stored, now *migrate.Plan, was migrate.Repository) (Verifi
 	}
 	v.Moved = append(v.Moved, parts...)
 	if was.Commit != is.Commit {
-		v.Taken = append(v.Taken, fmt.Sprintf("the commit (%s, now %s)", was.Commit, is.Commit))
+		v.Taken = append(append(v.Taken, fmt.Sprintf("the commit (%s, now %s)", was.Commit, is.Commit)), unkept(is)...)
 	}
 	v.Taken = append(v.Taken, movedObjects(stored.Inputs.Objects[was.ID], now.Inputs.Objects[was.ID])...)
 	v.Taken = append(v.Taken, movedReview(stored, now, was, *is)...)

@@ -191,8 +191,25 @@ func (p *prover) judgeLive(ctx context.Context, o *migrate.ObjectPlan, old *migr
 	p.find(migrate.Finding{
 		Severity: migrate.Warning, Code: "OBJECT_CREATED", Subject: o.ID, Where: where(old),
 		Message: fmt.Sprintf("%s is in Git but not in the cluster, and will be created", name),
+		Hint:    unkept(e, nil),
 	})
 	return nil
+}
+
+// unkept says of an object whose values a plan keeps nothing of, no hash either, that
+// others may come in the place of those that are reviewed. fields are those that change;
+// nil if the object is made.
+func unkept(e *Evidence, fields []string) string {
+	const taken = "a plan keeps none of its values, so that a later commit with others for the same keys is taken"
+	secret := e.New.GroupVersionKind().GroupKind().String() == "Secret"
+	values := slices.ContainsFunc(fields, func(f string) bool { return !strings.HasPrefix(f, ".metadata") })
+	switch {
+	case !e.Encrypted && !secret || fields != nil && !values:
+		return ""
+	case secret:
+		return taken + ", and named"
+	}
+	return taken
 }
 
 // awaitedInVain tells of an object of a kind that is applied before all others, if
@@ -287,6 +304,9 @@ func (p *prover) compare(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence
 		o.Verb, o.Why = migrate.Change, reason
 		if severity == migrate.Blocker {
 			hint += ", or accept it"
+		}
+		if more := unkept(e, o.Fields); more != "" {
+			hint += "; " + more
 		}
 		p.find(migrate.Finding{
 			Severity: severity, Code: "OBJECT_CHANGES", Subject: o.ID, Where: where(old), Acceptable: true,

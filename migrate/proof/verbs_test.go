@@ -209,6 +209,29 @@ func TestOnlyAKustomizationThatIsThereOwnsAnObject(t *testing.T) {
 	}
 }
 
+// Of a Secret a plan keeps no value and no hash of one: that it is reviewed says nothing
+// of what a later commit gives it, which the reviewer is told.
+func TestASecretSaysThatAPlanKeepsNoneOfItsValues(t *testing.T) {
+	secret := func(name, value string) string {
+		return "apiVersion: v1\nkind: Secret\nmetadata: {name: " + name + ", namespace: team}\nstringData: {password: " + value + "}\n"
+	}
+	live := liveConfigMap("changed", map[string]any{"password": "b2xk"}, nil)
+	live.SetKind("Secret")
+	r := proven(t, &fakeWorld{live: map[string]*unstructured.Unstructured{"team_changed__Secret": live, "team_plain__ConfigMap": liveConfigMap("plain", map[string]any{"kept": "2"}, nil)}},
+		map[string]string{"p/app/changed.yaml": secret("changed", "new"), "p/app/made.yaml": secret("made", "new"), "p/app/plain.yaml": configMap("plain", `{kept: "1"}`)})
+	got := map[string]bool{}
+	for _, f := range r.Plan.Findings {
+		if !strings.HasPrefix(f.Code, "OBJECT_") {
+			continue
+		}
+		got[f.Code+" "+f.Subject] = strings.Contains(f.Hint, "a plan keeps none of its values") && strings.Contains(f.Hint, "is taken, and named")
+	}
+	want := map[string]bool{"OBJECT_CHANGES flux/flux-team team_changed__Secret": true, "OBJECT_CREATED flux/flux-team team_made__Secret": true, "OBJECT_CHANGES flux/flux-team team_plain__ConfigMap": false}
+	if d := gocmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestAHelmReleaseThatIsThereOwnsAnObject(t *testing.T) {
 	const id, theirs = "team_a__ConfigMap", "elsewhere_other_helm.toolkit.fluxcd.io_HelmRelease"
 	release := func(fields map[string]any) *unstructured.Unstructured {
