@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -104,6 +106,39 @@ func TestAnEmptyPlanHoldsNoNull(t *testing.T) {
 	}
 }
 
+// Whoever reads the phase of a status or of a way back finds in its schema all that it
+// can be.
+func TestTheSchemasNameEachPhase(t *testing.T) {
+	source, err := os.ReadFile(filepath.Join(moduleRoot, "migrate/cutover/status.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var phases []string
+	for _, match := range regexp.MustCompile(`Phase\s+= "([a-z-]+)"`).FindAllStringSubmatch(string(source), -1) {
+		phases = append(phases, match[1])
+	}
+	if len(phases) == 0 {
+		t.Fatal("the source declares no phase")
+	}
+	for name, definition := range map[string]string{"status": "RepositoryStatus", "rollback-plan": "RepositoryReturn"} {
+		raw, err := os.ReadFile(filepath.Join(moduleRoot, "docs/schemas", name+".schema.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var schema struct {
+			Defs map[string]struct {
+				Properties struct{ Phase struct{ Enum []string } }
+			} `json:"$defs"`
+		}
+		if err := json.Unmarshal(raw, &schema); err != nil {
+			t.Fatal(err)
+		}
+		if got := schema.Defs[definition].Properties.Phase.Enum; !slices.Equal(got, phases) {
+			t.Errorf("a %s may be %q, and its schema says %q", name, phases, got)
+		}
+	}
+}
+
 func TestWhatIsPrintedIsWhatTheSchemasSay(t *testing.T) {
 	manifest := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": map[string]any{"name": "a"}}}
 	inventory := migrate.Inventory{APIVersion: migrate.APIVersion, Kind: "Inventory", Agents: []migrate.Flux1Agent{
@@ -122,7 +157,7 @@ func TestWhatIsPrintedIsWhatTheSchemasSay(t *testing.T) {
 		"inventory":     inventory,
 		"plan":          plan,
 		"status":        cutover.StatusReport{APIVersion: migrate.APIVersion, Kind: "Status", Repositories: []cutover.RepositoryStatus{{ID: "a/b", Phase: cutover.PhasePending}}},
-		"rollback-plan": cutover.RollbackPlan{APIVersion: migrate.APIVersion, Kind: "RollbackPlan", Repositories: []cutover.RepositoryReturn{{ID: "a/b"}}},
+		"rollback-plan": cutover.RollbackPlan{APIVersion: migrate.APIVersion, Kind: "RollbackPlan", Repositories: []cutover.RepositoryReturn{{ID: "a/b", Phase: cutover.PhaseHolding}}},
 		"verification":  verification,
 		"explanations":  emit.NewExplanations("--sync-interval", emit.Explain(emit.Report{Plan: plan, Inventory: inventory}, "--sync-interval")),
 		"diff": emit.NewDiff(emit.Report{Plan: migrate.Plan{Proof: "server"}, Objects: 1, Differences: []emit.Difference{

@@ -96,7 +96,7 @@ func writeStatus(w io.Writer, report cutover.StatusReport) error {
 				gap = "<= " + gap
 			}
 		}
-		rows = append(rows, []string{r.ID, r.Phase, r.Step, since, gap})
+		rows = append(rows, []string{r.ID, string(r.Phase), r.Step, since, gap})
 		if r.Message != "" {
 			notes[r.Message] = append(notes[r.Message], r.ID)
 		}

@@ -47,6 +47,9 @@ var words = map[reflect.Type][]any{
 	reflect.TypeFor[migrate.Fate]():     {migrate.Carried, migrate.Dropped, migrate.Blocks, migrate.Unknown},
 	reflect.TypeFor[migrate.Verb](): {migrate.Adopt, migrate.Change, migrate.Restart, migrate.Create, migrate.Skip,
 		migrate.Unmanage, migrate.Stale, migrate.Conflict},
+	reflect.TypeFor[cutover.Phase](): {cutover.PhasePending, cutover.PhaseBlocked, cutover.PhaseStaged, cutover.PhaseFenced, cutover.PhaseAdopting,
+		cutover.PhaseVerifying, cutover.PhaseHolding, cutover.PhaseSettling, cutover.PhaseSettled, cutover.PhaseFinalized,
+		cutover.PhaseRollingBack, cutover.PhaseRolledBack, cutover.PhaseAborted, cutover.PhaseFailed},
 	reflect.TypeFor[cutover.VerifiedState]():     {cutover.VerifiedHolds, cutover.VerifiedMoved, cutover.VerifiedBlocked},
 	reflect.TypeFor[migrate.GarbageCollection](): {migrate.CollectOn, migrate.CollectOff, migrate.CollectDry},
 }

@@ -136,7 +136,7 @@ func TestPhasesFollowTheJournal(t *testing.T) {
 		return append(out, rest...)
 	}
 	at := func(name string) int { return slices.IndexFunc(steps, func(s step) bool { return s.Name == name }) }
-	for want, j := range map[string]*journal{
+	for want, j := range map[Phase]*journal{
 		PhasePending:     {},
 		PhaseBlocked:     {Blocked: "why"},
 		PhaseStaged:      {Entries: entries(at("fence"))},

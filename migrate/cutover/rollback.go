@@ -69,7 +69,7 @@ type RollbackPlan struct {
 // RepositoryReturn is the way back of one Repository.
 type RepositoryReturn struct {
 	ID    string `json:"id"`
-	Phase string `json:"phase"`
+	Phase Phase  `json:"phase"`
 	// Actions in their order, for people.
 	Actions []string `json:"actions"`
 	// Restored counts objects that get marks and ownership back.

@@ -257,7 +257,7 @@ func TestAnInterruptIsNoFailureAndIsNotHeardWhileNoEngineWorks(t *testing.T) {
 	tm := newTeam(t)
 	for _, c := range []struct {
 		at    string
-		phase string
+		phase Phase
 		done  string
 	}{
 		{at: "stage", phase: PhasePending, done: "credentials"},

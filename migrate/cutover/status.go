@@ -13,22 +13,25 @@ import (
 	"github.com/fluxover/fluxover/reconcile/cluster"
 )
 
+// Phase is how far a Repository is, in one word.
+type Phase string
+
 // Phases of a Repository.
 const (
-	PhasePending     = "pending"
-	PhaseBlocked     = "blocked"
-	PhaseStaged      = "staged"
-	PhaseFenced      = "fenced"
-	PhaseAdopting    = "adopting"
-	PhaseVerifying   = "verifying"
-	PhaseHolding     = "holding"
-	PhaseSettling    = "settling"
-	PhaseSettled     = "settled"
-	PhaseFinalized   = "finalized"
-	PhaseRollingBack = "rolling-back"
-	PhaseRolledBack  = "rolled-back"
-	PhaseAborted     = "aborted"
-	PhaseFailed      = "failed"
+	PhasePending     Phase = "pending"
+	PhaseBlocked     Phase = "blocked"
+	PhaseStaged      Phase = "staged"
+	PhaseFenced      Phase = "fenced"
+	PhaseAdopting    Phase = "adopting"
+	PhaseVerifying   Phase = "verifying"
+	PhaseHolding     Phase = "holding"
+	PhaseSettling    Phase = "settling"
+	PhaseSettled     Phase = "settled"
+	PhaseFinalized   Phase = "finalized"
+	PhaseRollingBack Phase = "rolling-back"
+	PhaseRolledBack  Phase = "rolled-back"
+	PhaseAborted     Phase = "aborted"
+	PhaseFailed      Phase = "failed"
 )
 
 // StatusReport says where each Repository stands. Its JSON form is a contract
@@ -57,7 +60,7 @@ type OperatorStatus struct {
 // RepositoryStatus is where one Repository stands.
 type RepositoryStatus struct {
 	ID    string `json:"id"`
-	Phase string `json:"phase"`
+	Phase Phase  `json:"phase"`
 	// Step that was begun last; empty before the first.
 	Step  string     `json:"step"`
 	Since *time.Time `json:"since"`
@@ -263,7 +266,7 @@ func lastFailure(j *journal) *Entry {
 }
 
 // phaseOf derives the phase from the journal alone.
-func phaseOf(j *journal) string {
+func phaseOf(j *journal) Phase {
 	switch j.Closed {
 	case closedSettled:
 		return PhaseSettled

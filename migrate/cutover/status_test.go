@@ -114,7 +114,7 @@ func TestARepositoryThatIsHeldBackIsShownAsBlockedWithTheReason(t *testing.T) {
 	undone := []Entry{{Step: "top-up", State: Undoing}, {Step: "top-up", State: Undone}, {Step: "fence", State: Undoing}, {Step: "fence", State: Undone}}
 	for name, c := range map[string]struct {
 		j       journal
-		phase   string
+		phase   Phase
 		message string
 	}{
 		"by the plan":                   {journal{Blocked: "CRD_MISSING: a\nb"}, PhaseBlocked, "CRD_MISSING: a b"},
