@@ -135,7 +135,7 @@ func (o *migrateOptions) run(cmd *cobra.Command, s streams, k *kube, args []stri
 		}
 	}
 	if ready == 0 {
-		return &exitError{Code: exitBlocked, Err: errors.New("no repository can be migrated"), Hints: []string{"nothing has changed", "the findings above say what to mend or to accept"}}
+		return &exitError{Code: exitBlocked, Err: errors.New("no repository can be migrated"), Hints: wayOn(stored != nil)}
 	}
 	if err := mayMigrate(ctx, f.client, plan, capacitor != nil); err != nil {
 		return err
@@ -163,6 +163,16 @@ func (o *migrateOptions) run(cmd *cobra.Command, s streams, k *kube, args []stri
 		return &exitError{Code: exitBlocked, Err: errors.New("some repositories are held back by findings; the others are settled")}
 	}
 	return nil
+}
+
+// wayOn are the hints where findings hold back every repository: one that an earlier
+// run has begun, perhaps, so that its old agent is stopped.
+func wayOn(planFile bool) []string {
+	mend := "the findings above say what to mend or to accept"
+	if planFile {
+		mend = "the findings above say what to mend; to accept one, make the plan file anew, or run without it and with --accept"
+	}
+	return []string{"nothing has changed in this run", mend}
 }
 
 // again are the options to plan repositories again with, as a cutover.Replan is
