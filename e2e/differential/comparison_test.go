@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/fluxover/fluxover/e2e/auditor"
 	"github.com/fluxover/fluxover/e2e/fleet"
@@ -91,6 +92,54 @@ func TestEachWayToBeWrongIsSeen(t *testing.T) {
 			got := strings.Join(all.wrong[one], "; ")
 			if (got == "") != (c.wrong == "") || !strings.Contains(got, c.wrong) {
 				t.Errorf("it says %q, want %q", got, c.wrong)
+			}
+		})
+	}
+}
+
+// TestAFailureThatNoFindingMeansIsSeen shows the comparison Kustomizations that fail for
+// another reason than a finding gives.
+func TestAFailureThatNoFindingMeansIsSeen(t *testing.T) {
+	const web, role, definition = "c000-a_web_apps_Deployment", "_c000__reader_rbac.authorization.k8s.io_ClusterRole", "_firsts.c000.example.com_apiextensions.k8s.io_CustomResourceDefinition"
+	const refusal = "ReconciliationFailed: Deployment/c000-a/web dry-run failed (Invalid): spec.selector: field is immutable"
+	of := func(code, subject string) finding {
+		return finding{Severity: "blocker", Code: code, Subject: "flux/flux-c000 " + subject}
+	}
+	for name, c := range map[string]struct {
+		state string
+		found finding
+		told  bool
+	}{
+		"refused as foretold":                  {refusal, of("DRY_RUN_REFUSED", web), true},
+		"refused, and another was to be":       {refusal, of("DRY_RUN_REFUSED", role), false},
+		"one of a longer name is refused":      {strings.ReplaceAll(refusal, "/web ", "/web-front "), of("DRY_RUN_REFUSED", web), false},
+		"refused, and it was not to build":     {refusal, of("BUILD_FAILED", "Kustomization/k"), false},
+		"it does not build":                    {"BuildFailed: no such file", of("BUILD_FAILED", "Kustomization/k"), true},
+		"another does not build":               {"BuildFailed: no such file", of("BUILD_FAILED", "Kustomization/l"), false},
+		"it does not build, and one refused":   {"BuildFailed: no such file", of("DRY_RUN_REFUSED", web), false},
+		"a finding that says no such thing":    {refusal, of("OBJECT_CHANGES", web), false},
+		"one that is only warned of":           {refusal, finding{Severity: "warning", Code: "DRY_RUN_REFUSED", Subject: "flux/flux-c000 " + web}, false},
+		"a colon in a name":                    {"ReconciliationFailed: ClusterRole/c000:reader dry-run failed (Forbidden): no", of("DRY_RUN_REFUSED", role), true},
+		"a definition that is waited for":      {"ReconciliationFailed: timeout waiting for: [CustomResourceDefinition/firsts.c000.example.com status: 'InProgress']", of("DEFINITION_AWAITED", definition), true},
+		"another definition is waited for":     {"ReconciliationFailed: timeout waiting for: [CustomResourceDefinition/others.c000.example.com status: 'InProgress']", of("DEFINITION_AWAITED", definition), false},
+		"time runs out while it is waited for": {"ReconciliationFailed: client rate limiter Wait returned an error: rate: Wait(n=1) would exceed context deadline", of("DEFINITION_AWAITED", definition), true},
+		"time runs out over a refused one":     {"ReconciliationFailed: context deadline exceeded", of("DRY_RUN_REFUSED", web), false},
+		"an unknown kind of another object":    {`ReconciliationFailed: AllowList/c000-a/a dry-run failed: no matches for kind "AllowList"`, of("UNKNOWN_KIND", web), false},
+		"another builds nothing":               {refusal, of("EMPTY_BUILD", "Kustomization/l"), false},
+		"it waits for one that fails":          {"DependencyNotReady: l", of("OBJECT_CHANGES", web), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			one := &played{prefix: "c000", team: fleet.Team{Release: "flux-c000"}}
+			c.found.Repository = one.id()
+			r := repository{ID: one.id(), Objects: []planned{{ID: web, Application: "k"}, {ID: role, Application: "k"}, {ID: definition, Application: "k"}}}
+			k := unstructured.Unstructured{Object: map[string]any{}}
+			k.SetName("k")
+			r.Kustomizations = []unstructured.Unstructured{k}
+			all := comparison{w: &world{cases: []*played{one}}, plan: &plan{Findings: []finding{c.found}, Repositories: []repository{r}}, states: map[string]string{"k": c.state},
+				early: map[string]bool{}, wrong: map[*played][]string{}}
+			all.kustomizations(one, &r)
+			if got := all.wrong[one]; (len(got) == 0) != c.told {
+				t.Errorf("told: %v; it says %q", c.told, got)
 			}
 		})
 	}

@@ -372,38 +372,36 @@ func codes(findings []finding) string {
 // kustomizations compares which of them the new agent can apply, and what they
 // then hold.
 func (c *comparison) kustomizations(one *played, r *repository) {
-	foretold := map[string]string{} // name → the finding that says that it fails
+	foretold := map[string][]forecast{} // by its name
 	application := map[string]string{}
 	for _, o := range r.Objects {
 		application[o.ID] = o.Application
 	}
-	blocked := false
 	for _, f := range c.of(one) {
 		subject := strings.TrimPrefix(f.Subject, r.ID+" ")
-		blocked = blocked || f.Severity == "blocker" && f.Code != "CLUSTER_ADMIN" && f.Code != "OBJECT_CHANGES"
-		switch f.Code {
-		case "BUILD_FAILED":
-			foretold[strings.TrimPrefix(subject, "Kustomization/")] = f.Code + ": " + f.Message
-		case "DRY_RUN_REFUSED", "DEFINITION_AWAITED":
-			foretold[application[subject]] = f.Code + ": " + f.Message
+		name := application[subject]
+		if k, is := strings.CutPrefix(subject, "Kustomization/"); is {
+			name = k
+		}
+		if seen := fails[f.Code]; seen != nil && (f.Severity == "blocker" || f.Code == exported) {
+			foretold[name] = append(foretold[name], forecast{f, func(why string) bool { return seen(why, subject) }})
 		}
 	}
 	for _, k := range r.Kustomizations {
 		c.sum.kustomizations++
 		name := k.GetName()
 		why := c.states[name]
-		c.early[name] = c.placedByAnother(r, foretold[name])
+		c.early[name] = slices.ContainsFunc(foretold[name], func(f forecast) bool { return c.placedByAnother(r, f.Message) })
 		switch {
 		case c.early[name] && (why == "" || strings.HasPrefix(why, "DependencyNotReady") || missingNamespace.MatchString(why)):
 		case why != "":
 			c.sum.failed++
-			if !blocked {
-				c.fail(one, "Kustomization %s fails, which nothing foretells: %s", name, why)
-			} else if foretold[name] == "" && !strings.HasPrefix(why, "DependencyNotReady") && !c.explained(one, why) && !refusedOnceThere(r, name, why) {
-				c.fail(one, "Kustomization %s fails, and no finding says why: %s (%s)", name, why, codes(c.of(one)))
+			told := slices.ContainsFunc(foretold[name], func(f forecast) bool { return f.seen(why) })
+			if !told && !strings.HasPrefix(why, "DependencyNotReady") && !refusedOnceThere(r, name, why) {
+				c.fail(one, "Kustomization %s fails, and no finding says why: %s (%s; of it %v)", name, why, codes(c.of(one)), foretold[name])
 			}
-		case foretold[name] != "":
-			c.fail(one, "Kustomization %s was to fail, and is Ready: %s", name, foretold[name])
+		case slices.ContainsFunc(foretold[name], func(f forecast) bool { return slices.Contains(surely, f.Code) }):
+			c.fail(one, "Kustomization %s was to fail, and is Ready: %v", name, foretold[name])
 		default:
 			var want []string
 			for _, o := range r.Objects {
@@ -421,6 +419,58 @@ func (c *comparison) kustomizations(one *played, r *repository) {
 	}
 }
 
+// forecast is a finding that says that a Kustomization fails, and tells whether it is
+// for that reason that it does.
+type forecast struct {
+	finding
+	seen func(why string) bool
+}
+
+// String is the finding.
+func (f forecast) String() string { return f.Code + " of " + f.Subject + ": " + f.Message }
+
+// exported is a warning, and all that is said of an object that is not tried, since
+// somebody owns it.
+const exported = "EXPORTED_MANIFEST"
+
+// fails are the codes of findings that say that a Kustomization fails, with what its
+// reason and message must then be, by what the finding is about.
+var fails = map[string]func(why, subject string) bool{
+	"BUILD_FAILED": func(why, _ string) bool { return strings.HasPrefix(why, "BuildFailed") },
+	"EMPTY_BUILD": func(why, _ string) bool {
+		return strings.HasPrefix(why, "BuildFailed") || strings.HasPrefix(why, "ArtifactFailed")
+	},
+	"DRY_RUN_REFUSED":  tellsOf,
+	"OBJECT_RECREATED": tellsOf,
+	// Time may run out in the middle of a question, on a busy machine.
+	"DEFINITION_AWAITED": func(why, subject string) bool {
+		return tellsOf(why, subject) || strings.HasPrefix(why, "ReconciliationFailed") && strings.Contains(why, "context deadline")
+	},
+	"UNKNOWN_KIND": func(why, subject string) bool {
+		return strings.Contains(why, "no matches for kind") && tellsOf(why, subject)
+	},
+	exported: func(why, subject string) bool {
+		return strings.Contains(why, "the object has been modified") && tellsOf(why, subject)
+	},
+}
+
+// surely are those of them without which it does not do: what the others tell of may
+// be tried again, and taken.
+var surely = []string{"BUILD_FAILED", "DRY_RUN_REFUSED", "DEFINITION_AWAITED"}
+
+// tellsOf reports whether a message names an object, as the API's and ssa's do.
+func tellsOf(why, id string) bool {
+	ns, rest, _ := strings.Cut(id, "_")
+	kind := id[strings.LastIndex(id, "_")+1:]
+	rest = strings.TrimSuffix(rest, "_"+kind)
+	name := strings.ReplaceAll(rest[:max(0, strings.LastIndex(rest, "_"))], "__", ":")
+	shown := kind + "/" + name
+	if ns != "" {
+		shown = kind + "/" + ns + "/" + name
+	}
+	return regexp.MustCompile(regexp.QuoteMeta(shown) + `($|[^a-zA-Z0-9.-])`).MatchString(why)
+}
+
 var missingNamespace = regexp.MustCompile(`namespaces "([^"]+)" not found`)
 
 // placedByAnother reports whether a refusal is for want of a namespace that another
@@ -435,26 +485,8 @@ func (c *comparison) placedByAnother(r *repository, refusal string) bool {
 // refusedOnceThere reports whether a Kustomization fails by an object of it that could
 // not be tried, since its namespace or kind was to be made first.
 func refusedOnceThere(r *repository, kustomization, why string) bool {
-	return slices.ContainsFunc(r.Objects, func(o planned) bool {
-		id := strings.SplitN(o.ID, "_", 3)
-		return o.Application == kustomization && strings.Contains(o.Why, madeFirst) &&
-			strings.Contains(why, "/"+id[0]+"/"+id[1]+" dry-run failed")
-	})
-}
-
-// explained reports whether another finding than those of a try tells of a
-// failure.
-func (c *comparison) explained(one *played, why string) bool {
-	return slices.ContainsFunc(c.of(one), func(f finding) bool {
-		switch f.Code {
-		case "UNKNOWN_KIND":
-			return strings.Contains(why, "no matches for kind")
-		case "EXPORTED_MANIFEST": // of an object that is not tried, since somebody owns it
-			return strings.Contains(why, "the object has been modified")
-		case "EMPTY_BUILD", "OBJECT_RECREATED":
-			return true
-		}
-		return false
+	return strings.Contains(why, "dry-run failed") && slices.ContainsFunc(r.Objects, func(o planned) bool {
+		return o.Application == kustomization && strings.Contains(o.Why, madeFirst) && tellsOf(why, o.ID)
 	})
 }
 
