@@ -29,14 +29,15 @@ func (l *loader) document(p string, d document) {
 			return
 		}
 		id := ResourceID(o.Metadata.Namespace, o.Kind, o.Metadata.Name)
-		if first, ok := l.defined[id]; ok && first == o.place {
+		key := identity{o.by, id}
+		if first, ok := l.defined[key]; ok && first == o.place {
 			l.find(Duplicate, o.place, "%s is loaded twice, since the agent's paths overlap", id)
 			continue
 		} else if ok {
 			l.find(Duplicate, o.place, "%s is defined here and in %s", id, first)
 			continue
 		}
-		l.defined[id] = o.place
+		l.defined[key] = o.place
 		l.objects = append(l.objects, o)
 	}
 }
@@ -50,12 +51,35 @@ func (l *loader) classify() []migrate.Object {
 	for _, k := range l.cfg.Kinds {
 		served[schema.GroupVersionKind{Group: k.Group, Version: k.Version, Kind: k.Kind}] = k.Namespaced
 	}
-	for gvk, namespaced := range l.definedKinds() {
-		if _, ok := served[gvk]; !ok {
-			served[gvk] = namespaced
+	defined := l.definedKinds()
+	if l.cfg.KindsAssumed { // all that is known of kinds helps
+		for _, of := range defined {
+			for gvk, namespaced := range of {
+				if _, ok := served[gvk]; !ok {
+					served[gvk] = namespaced
+				}
+			}
 		}
 	}
-	final := map[string]place{}
+	final := map[string]*loaded{}
+	// twice reports an object that is generated, and is read elsewhere as well, once
+	// namespaces are filled in: fluxd stops there.
+	twice := func(o *loaded, known bool) bool {
+		id := ResourceID(o.namespace, o.Kind, o.Metadata.Name)
+		first, ok := final[id]
+		switch {
+		case ok && first.by != o.by && first.place == o.place:
+			l.find(Duplicate, o.place, "%s is generated twice, since the agent's paths overlap", id)
+			return true
+		case ok && first.by != o.by:
+			l.find(Duplicate, o.place, "%s is generated here, and generated or defined in %s", id, first.place)
+			return true
+		case ok && known:
+			l.find(HiddenDuplicate, o.place, "%s is defined here and in %s, once with its namespace and once without", id, first.place)
+		}
+		final[id] = o
+		return false
+	}
 	objects := make([]migrate.Object, 0, len(l.objects))
 	for _, o := range l.objects {
 		m := migrate.Object{File: o.file, Line: o.line, Manifest: o.manifest, Encrypted: o.decrypted}
@@ -64,10 +88,16 @@ func (l *loader) classify() []migrate.Object {
 		}
 		gvk := schema.FromAPIVersionAndKind(o.APIVersion, o.Kind)
 		namespaced, known := served[gvk]
+		if !known {
+			namespaced, known = defined[o.by][gvk]
+		}
 		o.namespace = o.Metadata.Namespace
 		if !known && l.cfg.KindsAssumed {
 			m.ID, m.NamespaceFilled = l.assume(o, served)
 			m.NamespaceDropped = o.dropsNamespace()
+			if twice(o, false) {
+				continue
+			}
 			// A cluster serves anything but a kustomization file.
 			m.Class = l.class(o, m.ID, gvk.Group != kustomizeGroup)
 			l.inspect(o, m, true)
@@ -89,11 +119,9 @@ func (l *loader) classify() []migrate.Object {
 		m.ID, m.NamespaceDropped = migrate.ObjectID(o.manifest), o.dropsNamespace()
 		m.Class = l.class(o, m.ID, known)
 		if known {
-			id := ResourceID(o.namespace, o.Kind, o.Metadata.Name)
-			if first, ok := final[id]; ok {
-				l.find(HiddenDuplicate, o.place, "%s is defined here and in %s, once with its namespace and once without", id, first)
+			if twice(o, true) {
+				continue
 			}
-			final[id] = o.place
 		}
 		l.inspect(o, m, known)
 		if o.encrypted {
@@ -222,13 +250,19 @@ func IgnoreValue(annotations map[string]string) string {
 	return value
 }
 
-// definedKinds are the kinds that CRDs of the tree define, and whether they
-// are namespaced.
-func (l *loader) definedKinds() map[schema.GroupVersionKind]bool {
-	kinds := map[schema.GroupVersionKind]bool{}
+// definedKinds are the kinds that CRDs among what fluxd reads together define, by
+// [loaded.by], and whether they are namespaced: those of others do not count there
+// (flux: pkg/cluster/kubernetes/manifests.go, getCRDScopes).
+func (l *loader) definedKinds() map[int]map[schema.GroupVersionKind]bool {
+	all := map[int]map[schema.GroupVersionKind]bool{}
 	for _, o := range l.objects {
 		if o.Kind != "CustomResourceDefinition" {
 			continue
+		}
+		kinds := all[o.by]
+		if kinds == nil {
+			kinds = map[schema.GroupVersionKind]bool{}
+			all[o.by] = kinds
 		}
 		spec, _, _ := unstructured.NestedMap(o.manifest.Object, "spec")
 		group, _, _ := unstructured.NestedString(spec, "group")
@@ -245,7 +279,7 @@ func (l *loader) definedKinds() map[schema.GroupVersionKind]bool {
 			}
 		}
 	}
-	return kinds
+	return all
 }
 
 // inspect reports what of an object stands in a hand-over's way.

@@ -38,8 +38,10 @@ type loaded struct {
 	// alone.
 	noJSON    bool
 	namespace string // effective; filled in by classify
-	// generated is set for an object that is generated.
+	// generated is set for an object that is generated, and by tells the path that it
+	// is generated for from others; 0 is for all that are not generated.
 	generated *Parsed
+	by        int
 }
 
 // head is what fluxd itself reads of every object (flux:

@@ -91,9 +91,10 @@ func (l *loader) generated(raw, name string, isDir bool) bool {
 	if err != nil {
 		l.find(NotGenerated, place{file: g.File}, "what %s generates for path %q cannot be told: %v", g.File, raw, err)
 	}
+	l.generators++
 	for _, o := range objects {
 		l.document(o.File, document{line: o.Line, objects: []*loaded{{
-			head: headOf(o.Manifest), place: place{line: o.Line}, manifest: o.Manifest, generated: &o,
+			head: headOf(o.Manifest), place: place{line: o.Line}, manifest: o.Manifest, generated: &o, by: l.generators,
 		}}})
 	}
 	return true

@@ -11,6 +11,7 @@ import (
 
 	"github.com/fluxover/fluxover/migrate"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	sigsyaml "sigs.k8s.io/yaml"
 )
 
 // configMap is the manifest of a ConfigMap.
@@ -215,4 +216,73 @@ func FuzzGenerationFile(f *testing.F) {
 			t.Error("what is generated is not said to be")
 		}
 	})
+}
+
+// What is generated is compared with what else is read once namespaces are filled in,
+// and fluxd stops at what is there twice; what is read together, before. CRDs settle
+// the scope of what is read together with them alone.
+// (flux 1.25.4: pkg/manifests/configaware.go, pkg/cluster/kubernetes/manifests.go)
+func TestWhatIsGeneratedIsReadByItself(t *testing.T) {
+	parse := func(text string) []Parsed {
+		u := &unstructured.Unstructured{}
+		if err := sigsyaml.Unmarshal([]byte(text), &u.Object); err != nil {
+			t.Fatal(err)
+		}
+		return []Parsed{{File: "gen/made.yaml", Line: 1, Manifest: u}}
+	}
+	const (
+		bare    = "{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}"
+		placed  = "{apiVersion: v1, kind: ConfigMap, metadata: {name: a, namespace: flux}}"
+		other   = "{apiVersion: v1, kind: ConfigMap, metadata: {name: a, namespace: other}}"
+		strange = "{apiVersion: example.com/v1, kind: Strange, metadata: {name: a}}"
+		crd     = "{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: stranges.example.com}, spec: {group: example.com, names: {kind: Strange}, scope: Namespaced, versions: [{name: v1}]}}"
+	)
+	for name, c := range map[string]struct {
+		raw, made string
+		paths     []string
+		assumed   bool
+		want      []string // codes
+		objects   []string
+	}{
+		"no namespace and the fallback":   {bare, placed, nil, false, []string{"DUPLICATE_OBJECT"}, []string{"flux_a__ConfigMap"}},
+		"the fallback and none":           {placed, bare, nil, false, []string{"DUPLICATE_OBJECT"}, []string{"flux_a__ConfigMap"}},
+		"of another namespace":            {placed, other, nil, false, nil, []string{"flux_a__ConfigMap", "other_a__ConfigMap"}},
+		"both raw":                        {bare + "\n---\n" + placed, other, nil, false, []string{"HIDDEN_DUPLICATE"}, []string{"flux_a__ConfigMap", "flux_a__ConfigMap", "other_a__ConfigMap"}},
+		"one path twice":                  {other, bare, []string{"raw", "gen", "gen"}, false, []string{"DUPLICATE_OBJECT"}, []string{"other_a__ConfigMap", "flux_a__ConfigMap"}},
+		"of a kind that nobody serves":    {strange, strange, nil, false, []string{"UNKNOWN_KIND", "UNKNOWN_KIND"}, []string{"_a_example.com_Strange", "_a_example.com_Strange"}},
+		"with the CRD among the raw":      {crd, strange, nil, false, []string{"UNKNOWN_KIND"}, []string{"_stranges.example.com_apiextensions.k8s.io_CustomResourceDefinition", "_a_example.com_Strange"}},
+		"with the CRD beside it":          {crd + "\n---\n" + strange, other, nil, false, nil, []string{"_stranges.example.com_apiextensions.k8s.io_CustomResourceDefinition", "flux_a_example.com_Strange", "other_a__ConfigMap"}},
+		"without a cluster":               {crd, strange, nil, true, nil, []string{"_stranges.example.com_apiextensions.k8s.io_CustomResourceDefinition", "flux_a_example.com_Strange"}},
+		"without a cluster, of some kind": {strange, strange, nil, true, []string{"DUPLICATE_OBJECT"}, []string{"_a_example.com_Strange"}},
+	} {
+		paths := c.paths
+		if paths == nil {
+			paths = []string{"raw", "gen"}
+		}
+		cfg := LoadConfig{
+			Paths: paths, ManifestGeneration: true, DefaultNamespace: "flux", KindsAssumed: c.assumed,
+			Kinds:    []migrate.ServedKind{{Version: "v1", Kind: "ConfigMap", Namespaced: true}, {Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"}},
+			Generate: func(Generation) ([]Parsed, error) { return parse(c.made), nil },
+		}
+		tree := fstest.MapFS{
+			"raw/a.yaml":     {Data: []byte(c.raw)},
+			"gen/.flux.yaml": {Data: []byte("version: 1\npatchUpdated:\n  generators: [{command: x}]\n  patchFile: p.yaml\n")},
+		}
+		_, objects, findings, err := Load(tree, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ids, codes []string
+		for _, o := range objects {
+			ids = append(ids, o.ID)
+		}
+		for _, f := range findings {
+			if slices.Contains([]string{"DUPLICATE_OBJECT", "HIDDEN_DUPLICATE", "UNKNOWN_KIND"}, f.Code) {
+				codes = append(codes, f.Code)
+			}
+		}
+		if !slices.Equal(ids, c.objects) || !slices.Equal(codes, c.want) {
+			t.Errorf("%s: %v, %v; want %v, %v", name, ids, codes, c.objects, c.want)
+		}
+	}
 }

@@ -105,7 +105,7 @@ func Load(tree fs.FS, cfg LoadConfig) ([]migrate.File, []migrate.Object, []migra
 	if cfg.Limits == (Limits{}) {
 		cfg.Limits = DefaultLimits
 	}
-	l := &loader{tree: tree, cfg: cfg, seen: map[string]bool{}, defined: map[string]place{}}
+	l := &loader{tree: tree, cfg: cfg, seen: map[string]bool{}, defined: map[identity]place{}}
 	roots := cfg.Paths
 	if len(roots) == 0 {
 		roots = []string{""}
@@ -129,13 +129,22 @@ type loader struct {
 	files    []migrate.File
 	objects  []*loaded
 	findings []migrate.Finding
-	seen     map[string]bool  // files already listed, by path
-	defined  map[string]place // fluxd's resource id, before namespaces are filled in
+	seen     map[string]bool    // files already listed, by path
+	defined  map[identity]place // before namespaces are filled in
 	bytes    int64
 	looked   int
 	full     bool // a limit on the whole tree was hit
+	// generators is how many paths' objects are generated so far.
+	generators int
 
 	automated, releases, encrypted, assumed, removed, homeless []string // for findings that gather objects
+}
+
+// identity is fluxd's resource id among what it reads together: all that is not
+// generated, or what is generated for one path (flux: pkg/manifests/configaware.go).
+type identity struct {
+	by int
+	id string
 }
 
 // place is where a document begins; Line 0 means the line is not known.
