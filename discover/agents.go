@@ -563,13 +563,15 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 		name := envFromName(f)
 		switch {
 		case a.SOPS:
-			add("envFrom", name, migrate.Unknown, settledByFiles, "decryption may read a variable of it", "envFrom")
+			add("envFrom", name, migrate.Unknown, settledByFiles, "decryption may read a variable of it", strings.TrimSpace("envFrom "+name))
 		case a.ManifestGeneration:
-			add("envFrom", name, migrate.Unknown, "the conversion of generated files", "commands may read a variable of it", "envFrom")
+			add("envFrom", name, migrate.Unknown, "the conversion of generated files", "commands may read a variable of it", strings.TrimSpace("envFrom "+name))
 		case slices.ContainsFunc(slices.Collect(maps.Keys(elsewhere)), func(name string) bool { return strings.HasPrefix(name, f.Prefix) }):
-			add("envFrom", name, migrate.Carried, "the settings whose arguments refer to it", "", "envFrom")
+			add("envFrom", name, migrate.Carried, "the settings whose arguments refer to it", "", strings.TrimSpace("envFrom "+name))
+		case slices.ContainsFunc(listed, func(v listedVariable) bool { return v.from == name }):
+			add("envFrom", name, migrate.Dropped, "", "no argument refers to it, and each variable of it is listed by itself", strings.TrimSpace("envFrom "+name))
 		default:
-			add("envFrom", name, migrate.Unknown, "a person's decision", "no argument refers to it; a proxy of git's that it names is carried, and little else of it reaches git", "envFrom")
+			add("envFrom", name, migrate.Unknown, migrate.ByPerson, "no argument refers to it; a proxy of git's that it names is carried, and little else of it reaches git", strings.TrimSpace("envFrom "+name))
 		}
 	}
 	for i, m := range container.VolumeMounts {
@@ -583,7 +585,7 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 		case at == "/root/.kubectl" || at == "/root/.kube":
 			add(name, at, migrate.Carried, "the namespaces of objects that name none", "the kubeconfig", where)
 		case (at == "/root/.ssh" || isBelow(at, "/root/.ssh")) && m.Name == opaqueSSH(pod, container):
-			add(name, at, migrate.Unknown, "a person's decision", "it holds neither a ConfigMap nor a Secret, so that its files cannot be told", where)
+			add(name, at, migrate.Unknown, migrate.ByFinding, "it holds neither a ConfigMap nor a Secret, so that its files cannot be told", where)
 		case at == "/root/.ssh" || isBelow(at, "/root/.ssh"):
 			add(name, at, migrate.Carried, "GitRepository.spec.secretRef", "known_hosts", where)
 		case bringsFile(pod, container, i, gitConfigs(home)...):
@@ -608,7 +610,7 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 		case strings.HasPrefix(at, "/var/run/secrets/"):
 			add(name, at, migrate.Dropped, "", "an identity of the pod", where)
 		default:
-			add(name, at, migrate.Unknown, "a person's decision", "fluxd itself reads nothing there; a command or another configuration may", where)
+			add(name, at, migrate.Unknown, migrate.ByPerson, "fluxd itself reads nothing there; a command or another configuration may", where)
 		}
 	}
 	for _, c := range pod.Containers {
@@ -630,10 +632,10 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 		find(code.Finding(a.ID, origin("container "+c.Name).Where, fmt.Sprintf("container %s (%s) runs beside fluxd", c.Name, imageName(c.Image))))
 	}
 	for _, f := range unknownPodFields(pod, container) {
-		add(f.name, f.value, migrate.Unknown, "a person's decision", f.why, f.name)
+		add(f.name, f.value, migrate.Unknown, migrate.ByPerson, f.why, f.name)
 	}
 	for _, c := range pod.InitContainers {
-		add("initContainer."+c.Name, c.Image, migrate.Unknown, "a person's decision", "what it prepares for fluxd is not known", "initContainer "+c.Name)
+		add("initContainer."+c.Name, c.Image, migrate.Unknown, migrate.ByPerson, "what it prepares for fluxd is not known", "initContainer "+c.Name)
 	}
 }
 

@@ -90,9 +90,8 @@ func Checkout(ctx context.Context, o CheckoutOptions) (migrate.Inventory, error)
 		inv.Agents = append(inv.Agents, a.finished())
 	}
 	slices.SortFunc(inv.Agents, func(a, b migrate.Flux1Agent) int { return strings.Compare(a.ID, b.ID) })
-	if findings := migrate.SortFindings(c.findings); findings != nil {
-		inv.Findings = findings
-	}
+	inv.Findings = c.findings
+	sayUndecided(&inv)
 	return inv, nil
 }
 

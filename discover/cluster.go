@@ -160,10 +160,8 @@ func (w *witness) inventory(ctx context.Context) (migrate.Inventory, error) {
 		inv.Agents = append(inv.Agents, a.finished())
 	}
 	slices.SortFunc(inv.Agents, func(a, b migrate.Flux1Agent) int { return strings.Compare(a.ID, b.ID) })
-	inv.Findings = migrate.SortFindings(w.findings)
-	if inv.Findings == nil {
-		inv.Findings = []migrate.Finding{}
-	}
+	inv.Findings = w.findings
+	sayUndecided(&inv)
 	w.say(fmt.Sprintf("done: %s, %s", migrate.Count(len(inv.Agents), "agent"), migrate.Count(len(inv.Findings), "finding")))
 	return inv, nil
 }

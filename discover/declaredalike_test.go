@@ -190,7 +190,7 @@ var clusterAlone = []flux1.Code{
 var hangOnContents = map[string][]string{
 	"flux/from-env":    {"SYMBOLIC_FLAG", "--git-branch", "--k8s-default-namespace"},
 	"flux/no-such-key": {"CREDENTIAL_MISSING", "credential"},
-	"flux/shop":        {"CUSTOM_CA", "credential"},
+	"flux/shop":        {"CUSTOM_CA", "credential", "envFrom"},
 }
 
 // codesOf are the codes of an agent's findings that either witness can make,

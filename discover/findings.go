@@ -108,6 +108,12 @@ var (
 		Consequence: "v1 is stuck at an earlier commit; the new agent may fail on the head as well",
 		Remedy:      "mend the file in Git",
 	}
+	Undecided = flux1.Code{
+		Name: "SETTINGS_UNDECIDED", Severity: migrate.Warning,
+		Cause:       "the agent has settings of which nothing here tells what they change, and no other finding tells of them",
+		Consequence: "the new agent has nothing in their place; what they change of the objects or of the way to the Git server shows when these are compared and fetched, and anything else that they do ends with the old agent",
+		Remedy:      "look at each of them (discover -o yaml says what is known of it), and give the new agent by hand what is still needed",
+	}
 	AgentStopped = flux1.Code{
 		Name: "AGENT_STOPPED", Severity: migrate.Warning,
 		Cause:       "no pod of the agent runs",
@@ -344,7 +350,7 @@ func Codes() []flux1.Code {
 		AgentStopped, ManyReplicas, SharedAccount, TokenSecret, TokenPasses, AgentUsesToken, KubernetesOld, FenceNotServed, Flux2Found, EngineTakesOver,
 		ClusterAgentFound, HelmOperatorFound, Confined, GitConfig, SSHConfig, Sidecar, SeveralFluxds, ShellArguments,
 		FallbackUnknown, TwoAgentsOneObject, SameSet, SharedTag, AgentInGit, CopiedByOperator, CopiedToPods, ForeignMarks,
-		FolderRead, FolderPlain, FolderShallow, FolderUnused, MarkInCluster, AgentByObject, OtherCluster, CredentialInCluster, NotSaved, EncryptedNotSaved, SavedNames,
+		FolderRead, FolderPlain, FolderShallow, FolderUnused, MarkInCluster, AgentByObject, OtherCluster, CredentialInCluster, Undecided, NotSaved, EncryptedNotSaved, SavedNames,
 	}
 	codes = append(codes, terraformCodes...)
 	codes = append(codes, reachCodes...)

@@ -265,7 +265,8 @@ func Repositories(ctx context.Context, inv migrate.Inventory, given []Folder, pr
 	for _, a := range found {
 		inv.Agents = append(inv.Agents, a.finished())
 	}
-	inv.Findings = migrate.SortFindings(slices.Concat(inv.Findings, w.findings))
+	inv.Findings = slices.Concat(inv.Findings, w.findings)
+	sayUndecided(&inv)
 	if inv.Cluster.Kinds == nil {
 		inv.Cluster.Kinds = ownKinds().served
 	}

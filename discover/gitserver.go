@@ -12,6 +12,7 @@ import (
 
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
+	"github.com/fluxover/fluxover/migrate/flux1/chart"
 	"github.com/fluxover/fluxover/reconcile/cluster"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -199,10 +200,6 @@ func (w *witness) readCA(ctx context.Context, a *agent) error {
 	return nil
 }
 
-// cloudAnnotations give an account a role in a cloud, by the word of each
-// cloud's own documentation.
-var cloudAnnotations = []string{"eks.amazonaws.com/role-arn", "iam.gke.io/gcp-service-account", "azure.workload.identity/client-id"}
-
 // cloudHosts end the names of Git servers that let a cloud's roles in.
 var cloudHosts = []string{".amazonaws.com", "source.developers.google.com", "dev.azure.com", ".visualstudio.com"}
 
@@ -219,7 +216,7 @@ func (w *witness) readIdentity(ctx context.Context, a *agent) error {
 		return fmt.Errorf("read ServiceAccount %s/%s: %w", a.Namespace, a.ServiceAccount, err)
 	}
 	place := "ServiceAccount/" + a.Namespace + "/" + a.ServiceAccount
-	for _, name := range cloudAnnotations {
+	for _, name := range chart.AccountIdentities {
 		role := account.Annotations[name]
 		if role == "" {
 			continue

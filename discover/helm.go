@@ -216,8 +216,8 @@ func (r *release) otherSettings() []migrate.Setting {
 	var out []migrate.Setting
 	add := func(name, value string) {
 		out = append(out, migrate.Setting{
-			Name: "values." + name, Value: value, Fate: migrate.Unknown, To: "a person's decision",
-			Why:  fmt.Sprintf("what chart %s makes of it is not known; the live arguments and the release's manifest count", r.Chart),
+			Name: "values." + name, Value: value, Fate: migrate.Unknown, To: "the live arguments and the release's manifest, which count",
+			Why:  fmt.Sprintf("what chart %s makes of it is not known", r.Chart),
 			From: []migrate.Origin{{Witness: chart.Witness, Where: r.revision.Place() + " " + name}},
 		})
 	}

@@ -44,9 +44,9 @@ func combine(strong, weak []migrate.Setting, why string) []migrate.Setting {
 	out := slices.Clone(strong)
 	for _, s := range weak {
 		flag := strings.HasPrefix(s.Name, "--")
-		if s.Fate == migrate.Blocks {
-			// What blocks is judged by what runs.
-			s.Fate, s.Why = migrate.Dropped, "what runs counts, and is judged by itself; of the value alone: "+s.Why
+		if s.Fate == migrate.Blocks || undecided(s) && !strings.HasSuffix(s.Name, preventDestroy) {
+			// What blocks, or is to be decided, is judged by what runs.
+			s.Fate, s.To, s.Why = migrate.Dropped, "", "what runs counts, and is judged by itself; of the value alone: "+s.Why
 		}
 		i := slices.IndexFunc(out, func(o migrate.Setting) bool { return o.Name == s.Name })
 		switch {
@@ -190,7 +190,7 @@ func Merge(cluster, terraform migrate.Inventory) migrate.Inventory {
 			find(f)
 		}
 	}
-	out.Findings = migrate.SortFindings(out.Findings)
+	sayUndecided(&out)
 	return out
 }
 

@@ -1,6 +1,7 @@
 package discover
 
 import (
+	"cmp"
 	"encoding/json"
 	"regexp"
 	"slices"
@@ -101,6 +102,12 @@ var (
 	containerPath = regexp.MustCompile(`^spec\.template\.spec\.containers\[(\d+)\]\.(\w+)`)
 	workloadPath  = regexp.MustCompile(`^spec\.(\w+)`)
 )
+
+// fieldOf is the path of the field of a pod or a container that a path in a Deployment
+// is below, or that path if there is none.
+func fieldOf(path string) string {
+	return cmp.Or(containerPath.FindString(path), podPath.FindString(path), path)
+}
 
 // unknownField says why it is not known what a field of a declared Deployment
 // changes, by its path; which is the place of fluxd's container. known is true

@@ -212,7 +212,7 @@ func Terraform(ctx context.Context, o TerraformOptions) (migrate.Inventory, erro
 		find(d.reported()...)
 	}
 	statesTogether(taken, o, find)
-	inv.Findings = migrate.SortFindings(inv.Findings)
+	sayUndecided(&inv)
 	return inv, nil
 }
 

@@ -230,7 +230,7 @@ func TestWhatIsLeftToTheClusterIsToldByIt(t *testing.T) {
 	config := strings.Replace(fluxdBlocks("https://h/a", "", ""), " metadata {", " lifecycle {\n ignore_changes = [spec[0].template[0].spec[0].host_aliases, spec[0].template[0].spec[0].init_container]\n }\n metadata {", 1)
 	const own = "pod.hostAliases"
 	live := migrate.Inventory{Cluster: migrate.Cluster{From: fromCluster}, Agents: []migrate.Flux1Agent{{ID: "flux/flux", Namespace: "flux", Workload: "flux",
-		Settings: []migrate.Setting{{Name: own, Value: "[]", Fate: migrate.Unknown, To: "a person's decision", Why: "it may", From: []migrate.Origin{{Witness: "cluster", Where: own}}}}}}}
+		Settings: []migrate.Setting{{Name: own, Value: "[]", Fate: migrate.Unknown, To: migrate.ByPerson, Why: "it may", From: []migrate.Origin{{Witness: "cluster", Where: own}}}}}}}
 	declared := declaredBy(t, map[string]string{"main.tf": config})
 	merged := Merge(live, declared)
 	for _, name := range []string{"spec.template.spec.hostAliases", "spec.template.spec.initContainers"} {

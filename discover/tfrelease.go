@@ -334,7 +334,7 @@ func (d *declared) setRendered(ctx context.Context, r *chart.Rendered) {
 	pod := podOf(r)
 	d.Parts = renderedParts(r, pod)
 	d.setCredential(ctx, &r.Config, pod, func(more string) string { return strings.TrimSpace(where + " " + more) })
-	account := rolesIn(r.Settings, []string{"serviceAccount.annotations"}, cloudAnnotations)
+	account := rolesIn(r.Settings, []string{"serviceAccount.annotations"}, chart.AccountIdentities)
 	beside := d.accountRoles()
 	account = cloudRoles{append(account.known, beside.known...), append(account.perhaps, beside.perhaps...)}
 	d.findRoles(&r.Config, rolesIn(r.Settings, chart.IdentityMaps, chart.PodIdentities), account, where)
@@ -395,7 +395,7 @@ func (d *declared) accountRoles() (roles cloudRoles) {
 		if n := a.Annotations; n != nil && (n.Kind != terraform.Map && n.Kind != terraform.Scalar || len(n.Causes) > 0) {
 			roles.perhaps = append(roles.perhaps, "what annotations "+a.Address+" gives it is not known: "+causes(n))
 		}
-		for _, key := range cloudAnnotations {
+		for _, key := range chart.AccountIdentities {
 			if a.Annotations == nil {
 				break
 			}
@@ -428,7 +428,7 @@ func (c *configuration) arguments(d *declared, h *terraform.HelmRelease) {
 	add := func(name, value string, fate migrate.Fate, why string, p terraform.Position) {
 		to := ""
 		if fate == migrate.Unknown {
-			to = "a person's decision"
+			to = migrate.ByPerson
 		}
 		d.Settings = append(d.Settings, migrate.Setting{Name: "helm_release." + name, Value: value, Fate: fate, To: to, Why: why,
 			From: []migrate.Origin{{Witness: "terraform", Where: d.origin(p, "")}}})
@@ -516,6 +516,9 @@ var releaseArguments = map[string]string{
 	"postrender": "",
 }
 
+// preventDestroy is what keeps Terraform from destroying a resource.
+const preventDestroy = "lifecycle.prevent_destroy"
+
 // metaFate is that of what belongs to Terraform's language in a resource.
 func metaFate(m terraform.Meta) (fate migrate.Fate, why string) {
 	switch {
@@ -523,7 +526,7 @@ func metaFate(m terraform.Meta) (fate migrate.Fate, why string) {
 		return migrate.Unknown, "what it names is as it was applied last, which may not be what is said here"
 	case m.Name == "lifecycle.ignore_changes":
 		return migrate.Dropped, whyNoneLeft
-	case m.Name == "lifecycle.prevent_destroy" && m.Text != "false":
+	case m.Name == preventDestroy && m.Text != "false":
 		return migrate.Unknown, "Terraform refuses every plan that destroys the agent while it is set"
 	}
 	return migrate.Dropped, whyTerraform
@@ -543,7 +546,7 @@ func (d *declared) resourceSettings(r *terraform.Resource, leaves bool) {
 	add := func(name, value string, fate migrate.Fate, why string, p terraform.Position) {
 		s := migrate.Setting{Name: r.Type + "." + name, Value: value, Fate: fate, Why: why, From: []migrate.Origin{{Witness: "terraform", Where: d.origin(p, "")}}}
 		if fate == migrate.Unknown {
-			s.To = "a person's decision"
+			s.To = migrate.ByPerson
 		}
 		d.Settings = append(d.Settings, s)
 	}

@@ -250,7 +250,7 @@ func decodeAny(release chart.Release, versions []string, why string, values any)
 			i := slices.IndexFunc(out.Settings, func(o migrate.Setting) bool { return o.Name == s.Name })
 			switch {
 			case !slices.ContainsFunc(all, func(r chart.Rendered) bool { return !slices.ContainsFunc(r.Settings, same) }):
-			case s.Fate == migrate.Unknown:
+			case s.Fate == migrate.Unknown && s.To != migrate.ByFinding: // what a finding tells of may not be of this version
 			default:
 				s.Fate, s.To, s.Why, s.Value = migrate.Unknown, "the chart's version", "versions of the chart differ in it, and "+why, ""
 			}

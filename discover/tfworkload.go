@@ -183,18 +183,18 @@ func (c *configuration) workload(ctx context.Context, w *terraform.Workload) {
 			From: []migrate.Origin{{Witness: "terraform", Where: where}}}
 		switch {
 		case l.cut:
-			s.Fate, s.To, s.Why = migrate.Unknown, "a person's decision", "it holds fields that are not listed"
+			s.Fate, s.To, s.Why = migrate.Unknown, migrate.ByFinding, "it holds fields that are not listed"
 		case l.value+l.unknown != "" && slices.ContainsFunc(chart.PodIdentities, func(name string) bool {
 			return l.path == "spec.template.metadata.annotations."+name || l.path == "spec.template.metadata.labels."+name
 		}):
-			s.Fate, s.To, s.Why = migrate.Unknown, "a person's decision", "it gives the agent's pods a role in a cloud, and the new agent has pods of its own"
+			s.Fate, s.To, s.Why = migrate.Unknown, migrate.ByFinding, "it gives the agent's pods a role in a cloud, and the new agent has pods of its own"
 		case l.unknown != "" && countsElsewhere(l.path, which):
 			s.Fate, s.To, s.Why = migrate.Unknown, "a known value", l.unknown
 		case strings.HasSuffix(l.path, "spec.serviceAccountName"), strings.HasSuffix(l.path, "spec.serviceAccount"):
 			s.Fate, s.To, s.Why = migrate.Carried, "Kustomization.spec.serviceAccountName", "the rights of the agent's account are carried over"
 		default:
 			if why, known := unknownField(l.path, which); !known {
-				s.Fate, s.To, s.Why = migrate.Unknown, "a person's decision", why
+				s.Fate, s.To, s.Why = migrate.Unknown, migrate.ByPerson, why
 				if l.unknown != "" {
 					s.Why += "; what it says is not known: " + l.unknown
 				}

@@ -44,7 +44,7 @@ func Values(ctx context.Context, files []ValuesFile) (migrate.Inventory, error) 
 		inv.Findings = append(inv.Findings, d.reported()...)
 	}
 	slices.SortFunc(inv.Agents, func(a, b migrate.Flux1Agent) int { return strings.Compare(a.ID, b.ID) })
-	inv.Findings = migrate.SortFindings(inv.Findings)
+	sayUndecided(&inv)
 	return inv, nil
 }
 

@@ -278,7 +278,7 @@ func fate(f migrate.Fate, to string) []string {
 	case migrate.Blocks:
 		return []string{"nothing yet: it blocks"}
 	}
-	return []string{"not known; settled by " + cmp.Or(to, "a person's decision")}
+	return []string{"not known; settled by " + cmp.Or(to, migrate.ByPerson)}
 }
 
 // object explains an object of a repository.

@@ -267,6 +267,13 @@ const (
 	Unknown Fate = "unknown"
 )
 
+// What Setting.To says where a person settles what becomes of a setting: one that no
+// other finding tells of is told of by SETTINGS_UNDECIDED.
+const (
+	ByPerson  = "a person's decision"
+	ByFinding = "a person's decision, which a finding tells of"
+)
+
 // Setting is one flag, chart value or attribute that was read.
 type Setting struct {
 	Name string `json:"name"`

@@ -108,7 +108,7 @@ func ParseArgs(args []string) (Config, []migrate.Setting, []migrate.Finding) {
 			more = ": a flag and its value are one word"
 		}
 		unknown = append(unknown, migrate.Setting{
-			Name: shown, Value: value, Fate: migrate.Unknown, To: "a person's decision",
+			Name: shown, Value: value, Fate: migrate.Unknown, To: migrate.ByFinding,
 			Why: "fluxd has no such flag" + more, From: []migrate.Origin{origin(i)},
 		})
 		findings = append(findings, UnknownFlag.Finding("", origin(i).Where, fmt.Sprintf("%s is not a flag of fluxd%s", shown, more)))
@@ -197,7 +197,7 @@ func ParseArgs(args []string) (Config, []migrate.Setting, []migrate.Finding) {
 		}
 		last := g.where[len(g.where)-1]
 		if g.bad != "" {
-			s.Fate, s.To, s.Why = migrate.Unknown, "a person's decision", g.bad
+			s.Fate, s.To, s.Why = migrate.Unknown, migrate.ByFinding, g.bad
 			code := BadFlag
 			if g.bad == "it is filled in from the environment" {
 				code = SymbolicFlag

@@ -160,7 +160,7 @@ func fateOf(f *Flag, c *Config) (fate migrate.Fate, to, why string) {
 		switch c.VerifySignatures {
 		case "none":
 		case "":
-			return migrate.Unknown, "a person's decision", "whether signatures are verified hangs on another flag, which is unknown"
+			return migrate.Unknown, migrate.ByFinding, "whether signatures are verified hangs on another flag, which is unknown"
 		default:
 			// The finding holds back until a person accepts it, and nothing else does.
 			return migrate.Dropped, "", VerifySignatures.Consequence + ", which a finding asks about"

@@ -277,7 +277,7 @@ additionalArgs: ["--git-branch=other", "--connect=ws://fluxcloud", "--whatever=1
 		"allowedNamespaces":           {migrate.Dropped, "", "it has no effect while clusterRole.create is on"},
 		"additionalArgs[0]":           {migrate.Carried, "GitRepository.spec.ref.branch", "gives --git-branch: given more than once, the last one counts"},
 		"additionalArgs[1]":           {migrate.Dropped, "", "gives --connect: " + flux1.FlagNamed("connect").Why},
-		"additionalArgs[2]":           {migrate.Unknown, "a person's decision", "fluxd has no such flag"},
+		"additionalArgs[2]":           {migrate.Unknown, migrate.ByFinding, "fluxd has no such flag"},
 	} {
 		if s := setting(r, name); s.Fate != want.fate || s.To != want.to || s.Why != want.why {
 			t.Errorf("%s: %+v", name, s)

@@ -75,7 +75,7 @@ func (d *decoder) accountUnread(x any, path string) {
 	}
 	d.find(UnknownValue, path, "no flux chart reads %s%s", path, nearest(path))
 	leaves(x, path, func(at string, leaf any) {
-		d.set(at, d.show(at, leaf, false), migrate.Unknown, "a person's decision", "no flux chart reads it", "")
+		d.set(at, d.show(at, leaf, false), migrate.Unknown, migrate.ByFinding, "no flux chart reads it", "")
 	})
 }
 
@@ -136,7 +136,10 @@ func (d *decoder) accountKey(k *chartKey, x any) {
 		leaves(x, k.path, func(at string, leaf any) {
 			fate, to, why := d.fateOf(k, x)
 			if slices.Contains(IdentityMaps, k.path) && leaf != "" && slices.ContainsFunc(PodIdentities, func(name string) bool { return at == join(k.path, name) }) {
-				fate, to, why = migrate.Unknown, "a person's decision", "it gives the agent's pods a role in a cloud, and the new agent has pods of its own"
+				fate, to, why = migrate.Unknown, migrate.ByFinding, "it gives the agent's pods a role in a cloud, and the new agent has pods of its own"
+			}
+			if k.role == identity && slices.ContainsFunc(AccountIdentities, func(name string) bool { return at == join(k.path, name) }) {
+				to = migrate.ByFinding
 			}
 			if u, ok := leaf.(Unknown); ok && (fate != migrate.Dropped || slices.Contains(IdentityMaps, k.path)) {
 				fate, to, why = migrate.Unknown, "a known value", u.Cause
@@ -152,6 +155,10 @@ func (d *decoder) accountKey(k *chartKey, x any) {
 // PodIdentities are the annotations and labels by which a pod, and not its
 // account, gets a role in a cloud (kube2iam, kiam; aad-pod-identity).
 var PodIdentities = []string{"iam.amazonaws.com/role", "aadpodidbinding"}
+
+// AccountIdentities are the annotations that give an account a role in a cloud, by the
+// word of each cloud's own documentation.
+var AccountIdentities = []string{"eks.amazonaws.com/role-arn", "iam.gke.io/gcp-service-account", "azure.workload.identity/client-id"}
 
 // IdentityMaps are the values in which they stand.
 var IdentityMaps = []string{"annotations", "podLabels"}
@@ -217,7 +224,7 @@ func (d *decoder) fateOf(k *chartKey, x any) (fate migrate.Fate, to, why string)
 		}
 		return s.is(path)
 	}
-	const decision = "a person's decision"
+	const decision = migrate.ByPerson
 	switch k.role {
 	case rights:
 		return migrate.Carried, "Kustomization.spec.serviceAccountName", "the rights of the agent's account are carried over"
@@ -275,7 +282,7 @@ func (d *decoder) fateOf(k *chartKey, x any) (fate migrate.Fate, to, why string)
 		if is("helmOperator.create").no() {
 			return migrate.Dropped, "", "the release makes no helm-operator"
 		}
-		return migrate.Unknown, decision, "the release also runs a helm-operator, which goes when it is removed"
+		return migrate.Unknown, migrate.ByFinding, "the release also runs a helm-operator, which goes when it is removed"
 	}
 	return migrate.Dropped, "", "concerns only how fluxd itself runs"
 }
@@ -349,7 +356,7 @@ func (d *decoder) accountAdditional(x any) {
 			}
 			d.set(a.Keys[0], shown, s.Fate, s.To, why, "")
 		default:
-			d.set(a.Keys[0], shown, migrate.Unknown, "a person's decision", "fluxd has no such flag", "")
+			d.set(a.Keys[0], shown, migrate.Unknown, migrate.ByFinding, "fluxd has no such flag", "")
 		}
 	}
 }
@@ -357,7 +364,7 @@ func (d *decoder) accountAdditional(x any) {
 // fateOfVariables is that of all variables of a Secret or ConfigMap, whose names
 // have a prefix then: as of a Deployment's envFrom.
 func (d *decoder) fateOfVariables(prefix string) (migrate.Fate, string, string) {
-	const decision = "a person's decision"
+	const decision = migrate.ByPerson
 	_, unknown := d.unknownFlags()["git-url"]
 	switch {
 	case d.out.Config.SOPS:
@@ -412,7 +419,7 @@ func (d *decoder) accountEnvironment(k *chartKey, x any) {
 var reference = regexp.MustCompile(`^extraEnvs(From)?\[\d+\]\.(name|prefix|valueFrom\.\w+\.(name|key|fieldPath|optional)|(secretRef|configMapRef)\.(name|optional))$`)
 
 func (d *decoder) fateOfVariable(name string) (migrate.Fate, string, string) {
-	const decision = "a person's decision"
+	const decision = migrate.ByPerson
 	for _, a := range d.out.Args {
 		if slices.Contains(flux1.Symbols(string(a.Text)), name) {
 			if a.Flag == "git-url" {
