@@ -32,3 +32,69 @@ func TestALimitCountsWhereThereIsNoRequest(t *testing.T) {
 		t.Errorf("requests %+v, unknown %v", a.Requests, a.Unknown)
 	}
 }
+
+// What the memcached of an agent asks for is told beside it: once, of all its pods, of
+// the agent's own release or namespace, and the same by the chart and by the cluster.
+func TestTheMemcachedThatGoesWithAnAgentIsCountedOnce(t *testing.T) {
+	release := func(object, name string) string {
+		return strings.Replace(object, "namespace: flux}", "namespace: flux, labels: {heritage: Helm, release: "+name+"}}", 1)
+	}
+	named := func(object, name string) string { return strings.Replace(object, "name: flux,", "name: "+name+",", 1) }
+	cache := func(name string, replicas string) string {
+		return "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: " + name + ", namespace: flux}\nspec: {replicas: " + replicas + ", selector: {matchLabels: {a: b}}, " +
+			"template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: registry.example.com/memcached:1, resources: {requests: {cpu: 50m, memory: 64Mi}}}]}}}\n"
+	}
+	one, thrice := migrate.Requests{CPU: "50m", Memory: "64Mi"}, migrate.Requests{CPU: "150m", Memory: "192Mi"}
+	for what, c := range map[string]struct {
+		objects string
+		want    []migrate.Requests
+	}{
+		"none":                  {deploymentOfMuch, []migrate.Requests{{}}},
+		"by its name":           {deploymentOfMuch + cache("memcached", "1"), []migrate.Requests{one}},
+		"of no agent":           {deploymentOfMuch + cache("shop-cache", "1"), []migrate.Requests{{}}},
+		"as the agent is told":  {strings.Replace(deploymentOfMuch, `"--git-branch=main"`, `"--git-branch=main", "--memcached-hostname=shop-cache.flux"`, 1) + cache("shop-cache", "1"), []migrate.Requests{one}},
+		"of three pods":         {deploymentOfMuch + cache("memcached", "3"), []migrate.Requests{thrice}},
+		"of its release":        {release(deploymentOfMuch, "shop") + release(cache("shop-cache", "1"), "shop"), []migrate.Requests{one}},
+		"of another release":    {release(deploymentOfMuch, "shop") + release(cache("memcached", "1"), "other"), []migrate.Requests{{}}},
+		"of a release, not its": {deploymentOfMuch + release(cache("memcached", "1"), "other"), []migrate.Requests{{}}},
+		"stopped":               {deploymentOfMuch + cache("memcached", "0"), []migrate.Requests{{}}},
+		"of two agents":         {deploymentOfMuch + "---\n" + named(deploymentOfMuch, "second") + cache("memcached", "1"), []migrate.Requests{one, {}}},
+		"another program":       {deploymentOfMuch + strings.Replace(cache("memcached", "1"), "com/memcached:1", "com/redis:1", 1), []migrate.Requests{{}}},
+	} {
+		var got []migrate.Requests
+		for _, a := range liveIn(t, c.objects).Agents {
+			got = append(got, a.Memcached)
+		}
+		equal(t, what, got, c.want)
+	}
+	for _, c := range []struct {
+		version string
+		values  map[string]any
+		want    migrate.Requests
+	}{
+		{"1.13.3", nil, one},
+		{"1.2.0", nil, migrate.Requests{}}, // it asks for nothing there
+		{"1.2.0", map[string]any{"memcached": map[string]any{"resources": map[string]any{"limits": map[string]any{"cpu": "50m", "memory": "64Mi"}}}}, one},
+		{"1.13.3", map[string]any{"memcached": map[string]any{"enabled": false}}, migrate.Requests{}},
+		{"1.13.3", map[string]any{"registry": map[string]any{"disableScanning": true}}, migrate.Requests{}},
+	} {
+		equal(t, "by chart "+c.version, chart.Decode(chart.Release{Name: "flux", Namespace: "flux", Version: c.version}, c.values).Memcached, c.want)
+	}
+	config := func(resources string) map[string]string {
+		return map[string]string{"main.tf": `
+variable "cpu" {}
+resource "helm_release" "flux" {
+  name       = "flux"
+  namespace  = "flux"
+  repository = "https://charts.fluxcd.io"
+  chart      = "flux"
+  version    = "1.13.3"
+  values     = [yamlencode({ git = { url = "git@h:a/b" }, memcached = { resources = ` + resources + ` } })]
+}
+`}
+	}
+	equal(t, "declared", declaredBy(t, config(`{ requests = { cpu = "150m", memory = "192Mi" } }`)).Agents[0].Memcached, thrice)
+	if a := declaredBy(t, config(`{ requests = { cpu = var.cpu } }`)).Agents[0]; !slices.Contains(a.Unknown, "memcached") || slices.Contains(a.Unknown, "requests") || a.Memcached != (migrate.Requests{}) {
+		t.Errorf("%+v, unknown %v", a.Memcached, a.Unknown)
+	}
+}

@@ -287,7 +287,7 @@ func (d *declared) setRendered(ctx context.Context, r *chart.Rendered) {
 		}
 	}
 	d.Workload, d.Image, d.ServiceAccount = r.Workload, r.Image, r.ServiceAccount
-	d.Confinement, d.Rights, d.Requests = r.Confinement, r.Rights, r.Requests
+	d.Confinement, d.Rights, d.Requests, d.Memcached = r.Confinement, r.Rights, r.Requests, r.Memcached
 	for name, value := range map[string]string{"workload": r.Workload, "serviceAccount": r.ServiceAccount, "confinement": r.Confinement.Kind} {
 		if value == "" {
 			d.unknown(name)
@@ -299,6 +299,9 @@ func (d *declared) setRendered(ctx context.Context, r *chart.Rendered) {
 	if r.Unknown["requests"] != "" {
 		d.Requests = migrate.Requests{}
 		d.unknown("requests")
+	}
+	if r.Unknown["memcached"] != "" {
+		d.unknown("memcached")
 	}
 	where := d.where()
 	if d.Replicas = 1; r.Replicas == nil {

@@ -207,6 +207,7 @@ func decodeAny(release chart.Release, versions []string, why string, values any)
 			out.Confinement, out.Rights = first.Confinement, first.Rights
 		}},
 		"requests":          {func(r *chart.Rendered) any { return r.Requests }, func() { out.Requests = first.Requests }},
+		"memcached":         {func(r *chart.Rendered) any { return r.Memcached }, func() { out.Memcached = first.Memcached }},
 		"keySecret":         {func(r *chart.Rendered) any { return r.KeySecret }, func() { out.KeySecret = first.KeySecret }},
 		"knownHosts":        {func(r *chart.Rendered) any { return r.KnownHosts }, func() { out.KnownHosts = first.KnownHosts }},
 		"fallbackNamespace": {func(r *chart.Rendered) any { return r.FallbackNamespace }, func() { out.FallbackNamespace = first.FallbackNamespace }},

@@ -291,7 +291,7 @@ func summary(w io.Writer, inv migrate.Inventory) error {
 	if agents == 0 && len(inv.Agents) > 0 {
 		fmt.Fprintf(w, "%s, read as Flux v1 would\n", migrate.Count(len(inv.Agents), "repository"))
 	} else {
-		fmt.Fprintf(w, "%s, %s in all\n", migrate.Count(agents, what), asking(Total(inv).CPU, "CPU"))
+		fmt.Fprintf(w, "%s, %s in all%s\n", migrate.Count(agents, what), asking(Total(inv).CPU, "CPU"), memcachedBeside(TotalMemcached(inv).CPU))
 	}
 	if n := len(inv.Cluster.Flux2); n > 0 {
 		fmt.Fprintf(w, "%s of Flux v2: %s\n", migrate.Count(n, "running controller"), strings.Join(inv.Cluster.Flux2, ", "))
@@ -439,6 +439,29 @@ func Total(inv migrate.Inventory) migrate.Requests {
 	}
 }
 
+// TotalMemcached sums what the memcacheds that go with agents ask for, as [Total] does;
+// "0" if there is none.
+func TotalMemcached(inv migrate.Inventory) migrate.Requests {
+	var with migrate.Inventory
+	for _, a := range inv.Agents {
+		// They run where fluxd is stopped, too, and all of their pods are in the sum.
+		cache := migrate.Flux1Agent{InstalledBy: a.InstalledBy, Requests: a.Memcached}
+		if slices.Contains(a.Unknown, "memcached") {
+			cache.Unknown = []string{"requests"}
+		}
+		with.Agents = append(with.Agents, cache)
+	}
+	return Total(with)
+}
+
+// memcachedBeside tells of memcached beside what agents ask for, if that is anything.
+func memcachedBeside(memcached string) string {
+	if memcached == "0" {
+		return ""
+	}
+	return ", memcached " + memcached
+}
+
 func total(inv migrate.Inventory, of func(migrate.Requests) string) string {
 	var sum resource.Quantity
 	open, told, readers := 0, 0, 0
@@ -467,6 +490,17 @@ func total(inv migrate.Inventory, of func(migrate.Requests) string) string {
 		return "at least " + sum.String()
 	}
 	return sum.String()
+}
+
+// both adds up two quantities; the first if the second is not known.
+func both(one, other string) string {
+	a, err := resource.ParseQuantity(one)
+	b, unknown := resource.ParseQuantity(other)
+	if err != nil || unknown != nil {
+		return one
+	}
+	a.Add(b)
+	return a.String()
 }
 
 // freed is before less after, as people write it: cores, or bytes by a unit;

@@ -93,6 +93,9 @@ func TestWhatIsAskedForIsUnknownWhereItIsNotToldOfAnyAgent(t *testing.T) {
 	yes, no := true, false
 	thrice, stopped := told, told
 	thrice.Running, thrice.Replicas, stopped.Running, stopped.Replicas = &yes, 3, &no, 0
+	cached, stoppedCached, hidden := told, stopped, told
+	cached.Memcached, stoppedCached.Memcached = migrate.Requests{CPU: "50m", Memory: "64Mi"}, migrate.Requests{CPU: "50m"}
+	hidden.Unknown = []string{"memcached"}
 	for _, c := range []struct {
 		agents []migrate.Flux1Agent
 		want   string
@@ -104,6 +107,9 @@ func TestWhatIsAskedForIsUnknownWhereItIsNotToldOfAnyAgent(t *testing.T) {
 		{[]migrate.Flux1Agent{thrice, stopped}, "2 Flux v1 agents, asking for 1500m CPU in all\n"},
 		{[]migrate.Flux1Agent{told, reader}, "1 Flux v1 agent, asking for 500m CPU in all\n"},
 		{[]migrate.Flux1Agent{reader}, "1 repository, read as Flux v1 would\n"},
+		{[]migrate.Flux1Agent{cached, cached, none}, "3 Flux v1 agents, asking for 1 CPU in all, memcached 100m\n"},
+		{[]migrate.Flux1Agent{stoppedCached, none}, "2 Flux v1 agents, asking for 0 CPU in all, memcached 50m\n"},
+		{[]migrate.Flux1Agent{cached, hidden}, "2 Flux v1 agents, asking for 1 CPU in all, memcached at least 50m\n"},
 	} {
 		var out strings.Builder
 		if err := Agents(&out, migrate.Inventory{Agents: c.agents}, 0); err != nil {
@@ -111,6 +117,25 @@ func TestWhatIsAskedForIsUnknownWhereItIsNotToldOfAnyAgent(t *testing.T) {
 		}
 		if !strings.Contains(out.String(), c.want) {
 			t.Errorf("want %q:\n%s", c.want, out.String())
+		}
+	}
+	report := Report{Inventory: migrate.Inventory{Agents: []migrate.Flux1Agent{cached, cached}}, After: migrate.Requests{CPU: "100m", Memory: "64Mi"}}
+	var both strings.Builder
+	if err := Review(&both, report, Style{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := Markdown(&both, report, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := HTML(&both, report); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"asking for 1 CPU; memcached 100m CPU and 128Mi memory", "freed   1 CPU and 64Mi memory",
+		"| CPU asked for | 1, memcached 100m | 100m | 1 |", "| memory asked for | 0, memcached 128Mi |", "<td>1, memcached 100m</td>",
+	} {
+		if !strings.Contains(both.String(), want) {
+			t.Errorf("%q is not in\n%s", want, both.String())
 		}
 	}
 	for _, a := range []migrate.Flux1Agent{open, reader} {

@@ -80,8 +80,8 @@ func (m *markdown) overview(r *Report) {
 	m.must(fmt.Sprintf("### Plan for %s\n\n%s **%s** · proof: %s\n\n", code(clusterName(r.Plan)), mark, escape(said), escape(proofText(r.Plan))))
 	m.must("| | before | after | freed |\n|---|---|---|---|\n")
 	m.must(fmt.Sprintf("| agents | %d × Flux v1 | 1 (%s) | %d |\n", p.Agents, escape(p.Engine), max(0, p.Agents-1)))
-	m.must(fmt.Sprintf("| CPU asked for | %s | %s | %s |\n", p.Before.CPU, orDash(p.After.CPU), orDash(p.Freed.CPU)))
-	m.must(fmt.Sprintf("| memory asked for | %s | %s | %s |\n", p.Before.Memory, orDash(p.After.Memory), orDash(p.Freed.Memory)))
+	m.must(fmt.Sprintf("| CPU asked for | %s | %s | %s |\n", p.BeforeCPU(), orDash(p.After.CPU), orDash(p.Freed.CPU)))
+	m.must(fmt.Sprintf("| memory asked for | %s | %s | %s |\n", p.BeforeMemory(), orDash(p.After.Memory), orDash(p.Freed.Memory)))
 	m.must(fmt.Sprintf("| objects of Flux v2 | | %s, %s | |\n\n", migrate.Count(p.Sources, "GitRepository"), migrate.Count(p.Kustomizations, "Kustomization")))
 	used := usedVerbs(r.Plan)
 	head, rule := "| wave | repository | commit | apps |", "|---:|---|---|---:|"

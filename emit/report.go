@@ -43,7 +43,13 @@ type picture struct {
 	Agents, Sources, Kustomizations, Repositories, Blocked int
 	Engine                                                 string
 	Before, After, Freed                                   migrate.Requests
+	// Memcached is what that of the agents before asks for beside them.
+	Memcached migrate.Requests
 }
+
+// BeforeCPU and BeforeMemory are what the agents before ask for, and their memcached.
+func (p picture) BeforeCPU() string    { return p.Before.CPU + memcachedBeside(p.Memcached.CPU) }
+func (p picture) BeforeMemory() string { return p.Before.Memory + memcachedBeside(p.Memcached.Memory) }
 
 // AgentsFreed is how many agents fewer there are.
 func (p picture) AgentsFreed() int { return max(0, p.Agents-1) }
@@ -51,7 +57,7 @@ func (p picture) AgentsFreed() int { return max(0, p.Agents-1) }
 func (r *Report) picture() picture {
 	p := picture{
 		Agents: len(r.Inventory.Agents), Sources: len(r.Plan.Sources), Repositories: len(r.Plan.Repositories),
-		Engine: r.Plan.ClusterAgent.Engine, Before: Total(r.Inventory), After: r.After,
+		Engine: r.Plan.ClusterAgent.Engine, Before: Total(r.Inventory), Memcached: TotalMemcached(r.Inventory), After: r.After,
 	}
 	for _, repo := range r.Plan.Repositories {
 		p.Kustomizations += len(repo.Kustomizations)
@@ -59,7 +65,10 @@ func (r *Report) picture() picture {
 			p.Blocked++
 		}
 	}
-	p.Freed = migrate.Requests{CPU: freed(p.Before.CPU, p.After.CPU, false), Memory: freed(p.Before.Memory, p.After.Memory, true)}
+	p.Freed = migrate.Requests{
+		CPU:    freed(both(p.Before.CPU, p.Memcached.CPU), p.After.CPU, false),
+		Memory: freed(both(p.Before.Memory, p.Memcached.Memory), p.After.Memory, true),
+	}
 	return p
 }
 

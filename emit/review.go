@@ -24,6 +24,9 @@ func Review(w io.Writer, report Report, style Style) error {
 	if p.Before.Memory != "0" && p.Before.Memory != unknown {
 		before += " and " + p.Before.Memory + " memory"
 	}
+	if cache := p.Memcached; cache.CPU != "0" || cache.Memory != "0" {
+		before += "; memcached " + cache.CPU + " CPU and " + cache.Memory + " memory"
+	}
 	fmt.Fprintf(w, "%s\n", style.paint("Plan for "+clusterName(plan), bold))
 	fmt.Fprintf(w, "  before  %s, %s\n", migrate.Count(p.Agents, "Flux v1 agent"), before)
 	fmt.Fprintf(w, "  after   1 agent (%s), %s, %s\n", p.Engine, migrate.Count(p.Sources, "GitRepository"), migrate.Count(p.Kustomizations, "Kustomization"))

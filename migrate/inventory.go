@@ -96,7 +96,10 @@ type Flux1Agent struct {
 	Synced    Synced          `json:"synced"`
 	Counts    Counts          `json:"counts"`
 	Requests  Requests        `json:"requests"`
-	Settings  []Setting       `json:"settings"`
+	// Memcached is what all pods of the memcached ask for that goes with the agent;
+	// nothing if none does. One that goes with several is told of one of them.
+	Memcached Requests  `json:"memcached"`
+	Settings  []Setting `json:"settings"`
 	// Unknown names what is not known, as in JSON: "git.url"; "image" and "replicas"
 	// are the Deployment's, which JSON does not have. Of an object that is named as a
 	// whole, such as "synced", what it holds nothing of is unknown.

@@ -69,10 +69,12 @@ type Rendered struct {
 	FallbackNamespace string
 	// Requests of fluxd's own container, as written.
 	Requests migrate.Requests
-	Env      []Variable
-	EnvFrom  []Source
-	Mounts   []Mount
-	Sidecars []Sidecar
+	// Memcached is what that of the release asks for, as written; nothing if it has none.
+	Memcached migrate.Requests
+	Env       []Variable
+	EnvFrom   []Source
+	Mounts    []Mount
+	Sidecars  []Sidecar
 	// InitContainers by name, sorted.
 	InitContainers []string
 	// HelmOperator is the Deployment of a helm-operator in the same release.
@@ -202,8 +204,11 @@ func (d *decoder) render() {
 	}
 	out.GitConfig = yes("gitConfig", s.hasGitConfig())
 	out.FallbackNamespace = known("fallbackNamespace", s.kubeconfigNamespace())
-	if out.Requests, unknown = s.requests(); unknown != "" {
+	if out.Requests, unknown = s.requests("resources"); unknown != "" {
 		out.Unknown["requests"] = unknown
+	}
+	if out.Memcached, unknown = s.memcached(); unknown != "" {
+		out.Unknown["memcached"] = unknown
 	}
 	out.Env, out.EnvFrom = s.environment()
 	if why := otherKubeconfig(out.Env); why != "" {

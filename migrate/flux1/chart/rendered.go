@@ -742,9 +742,24 @@ func (s *scope) containers() (sidecars []Sidecar, unknown string) {
 	return sidecars, unknown
 }
 
-// requests of fluxd's container.
-func (s *scope) requests() (migrate.Requests, string) {
-	all := s.get("resources")
+// memcached is what the release's memcached asks for; nothing if it makes none.
+func (s *scope) memcached() (migrate.Requests, string) {
+	has := s.hasMemcached()
+	r, unknown := s.requests("memcached.resources")
+	switch {
+	case has.no():
+		return migrate.Requests{}, ""
+	case has.unknown != "":
+		return migrate.Requests{}, has.unknown
+	case unknown != "":
+		return migrate.Requests{}, unknown
+	}
+	return r, ""
+}
+
+// requests of the container whose resources stand at a path.
+func (s *scope) requests(path string) (migrate.Requests, string) {
+	all := s.get(path)
 	if all.unknown != "" {
 		return migrate.Requests{}, all.unknown
 	}
