@@ -25,7 +25,7 @@ type TerraformOptions struct {
 	// Arguments are -var and -var-file in the order of the command line; files are
 	// relative to each folder.
 	Arguments []terraform.Argument
-	// Env holds the environment: TF_VAR_name and TF_WORKSPACE count.
+	// Env holds the environment: those count that [terraform.Environment] names.
 	Env map[string]string
 	// Workspace is the selected workspace; empty means what the folder says.
 	Workspace string

@@ -101,7 +101,8 @@ func showState(ctx context.Context, o *TerraformOptions, dir string, backend ter
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, "show", "-json", "-no-color")
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1", "TF_INPUT=0")
+	// Arguments of the environment may be of other commands, which this one refuses.
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, "TF_CLI_ARGS") }), "CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1", "TF_INPUT=0")
 	if o.Workspace != "" {
 		cmd.Env = append(cmd.Env, "TF_WORKSPACE="+backend.CLIName(o.Workspace))
 	}

@@ -241,7 +241,7 @@ func (k *kube) lookedAt() *discover.LookedAt {
 func terraformEnvironment(environ []string) map[string]string {
 	out := map[string]string{}
 	for _, e := range environ {
-		if name, value, _ := strings.Cut(e, "="); strings.HasPrefix(name, "TF_VAR_") || name == "TF_WORKSPACE" {
+		if name, value, _ := strings.Cut(e, "="); terraform.Environment(name) {
 			out[name] = value
 		}
 	}

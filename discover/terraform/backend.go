@@ -186,7 +186,7 @@ func (l *loader) backend(top *scope) Backend {
 			}
 		}
 	}
-	data, err := l.tree.read(path.Join(l.dir, ".terraform", "terraform.tfstate"))
+	_, data, err := l.dataFile("terraform.tfstate")
 	if err != nil {
 		return out
 	}

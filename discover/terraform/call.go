@@ -122,6 +122,10 @@ func (l *loader) sourceDir(s *scope, name, source, version string) (string, bool
 		key = c.call.Labels[0] + "." + key
 	}
 	m, ok := l.installed[key]
+	if m.outside != "" {
+		l.diags.warn(at(s.mod.calls[name].DefRange()), "the module is not read", m.outside)
+		return "", false
+	}
 	if why := m.stale(source, version); ok && why != "" {
 		l.diags.warn(at(s.mod.calls[name].DefRange()), "the module is not read, since it has changed since terraform init", why)
 		return "", false

@@ -65,6 +65,7 @@ var forms = []Form{
 	{"inputs", "terraform.tfvars and *.auto.tfvars", folderOfForms + "variables-and-locals"},
 	{"inputs", "-var and -var-file", folderOfForms + "variables-and-locals"},
 	{"inputs", "TF_VAR_ in the environment", folderOfForms + "variables-and-locals"},
+	{"inputs", "-var and -var-file in TF_CLI_ARGS of the environment", folderOfForms + "cli-args"},
 	{"inputs", "Terragrunt inputs", folderOfForms + "terragrunt"},
 	{"inputs", "Terragrunt files that read others, extra arguments, exposed includes", folderOfForms + "terragrunt-hierarchy"},
 	{"inputs", "Terragrunt with a remote module", folderOfForms + "terragrunt-remote"},

@@ -144,3 +144,98 @@ func TestModulesThatHaveChangedSinceTerraformInitAreNotRead(t *testing.T) {
 		t.Error(said)
 	}
 }
+
+// What the environment gives to Terraform's commands counts before their own arguments,
+// and what it gives to one command before what it gives to all; what cannot be told
+// leaves variables unknown. (terraform 1.11.4 was asked)
+func TestArgumentsOfTheEnvironmentCount(t *testing.T) {
+	dir := writeTree(t, map[string]string{
+		"main.tf": "variable \"x\" { default = \"default\" }\nvariable \"y\" { default = \"default\" }\n", "f.tfvars": `x = "file"`, "t.auto.tfvars": `x = "auto"`,
+	})
+	type env = map[string]string
+	for _, c := range []struct {
+		env       env
+		arguments []Argument
+		x, y      string // empty if not known
+	}{
+		{env{"TF_CLI_ARGS": "-var x=args"}, nil, "args", "default"},
+		{env{"TF_CLI_ARGS": "-var x=args", "TF_CLI_ARGS_plan": "-var x=plan"}, nil, "args", "default"},
+		{env{"TF_CLI_ARGS_plan": "-var x=plan"}, []Argument{{Name: "x", Value: "cmd"}}, "cmd", "default"},
+		{env{"TF_CLI_ARGS": "-var x=args"}, []Argument{{Name: "x", Value: "cmd"}}, "cmd", "default"},
+		{env{"TF_CLI_ARGS_plan": "-var 'x=a b' -var=\"y=c\""}, nil, "a b", "c"},
+		{env{"TF_VAR_x": "env", "TF_CLI_ARGS_plan": "-var=x=args"}, nil, "args", "default"},
+		{env{"TF_CLI_ARGS": "-var-file=f.tfvars", "TF_CLI_ARGS_plan": "-var x=plan"}, nil, "file", "default"},
+		{env{"TF_CLI_ARGS_plan": "--var x=dd --var-file=f.tfvars"}, nil, "file", "default"},
+		{env{"TF_CLI_ARGS_plan": `-var x=$Q -var y=a\ b`}, nil, "$Q", "a b"},
+		{env{"TF_CLI_ARGS_apply": "-var x=apply", "TF_CLI_ARGS_plan": "-lock=false -out plan"}, nil, "apply", "default"},
+		{env{"TF_CLI_ARGS_apply": "-var x=one", "TF_CLI_ARGS_plan": "-var x=one"}, nil, "one", "default"},
+		{env{"TF_CLI_ARGS_init": "-var x=init"}, nil, "auto", "default"},
+		{env{"TF_CLI_ARGS_plan": "-var x=1;2 -var y=3"}, nil, "1", "default"},
+		{env{"TF_CLI_ARGS": "-var x="}, nil, "", "default"},
+		// Terraform refuses these, or it hangs on the command.
+		{env{"TF_CLI_ARGS_plan": `-var "x=a`}, nil, "?", "?"},
+		{env{"TF_CLI_ARGS_plan": "-var"}, nil, "?", "?"},
+		{env{"TF_CLI_ARGS_plan": "-var x"}, nil, "?", "?"},
+		{env{"TF_CLI_ARGS_plan": "-var x=`date`"}, nil, "?", "?"},
+		{env{"TF_CLI_ARGS_plan": "-var-file=gone.tfvars"}, nil, "?", "?"},
+		{env{"TF_CLI_ARGS_plan": "-var x=plan", "TF_CLI_ARGS_apply": "-var x=apply"}, nil, "?", "?"},
+		{env{"TF_CLI_ARGS_plan": "-var x=plan", "TF_CLI_ARGS_apply": "-var x=apply"}, []Argument{{Name: "x", Value: "cmd"}}, "cmd", "?"},
+	} {
+		r, err := Load(t.Context(), Options{Dir: dir, Env: c.env, Arguments: c.arguments})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range []string{c.x, c.y} {
+			got := "?"
+			if v := r.Variables[i].Value; v.IsKnown() {
+				got = v.AsString()
+			} else if len(r.Diagnostics) == 0 {
+				t.Errorf("%v: nothing is said", c.env)
+			}
+			if got != want {
+				t.Errorf("%v, %v: %s is %q, want %q", c.env, c.arguments, r.Variables[i].Name, got, want)
+			}
+		}
+	}
+}
+
+// TF_DATA_DIR says where the selected workspace and the installed modules are, also
+// outside of the tree; a module that lies there is not read, and it is said why.
+func TestTheDataFolderOfTheEnvironmentIsRead(t *testing.T) {
+	const modules = `{"Modules":[{"Key":"","Source":"","Dir":"."},{"Key":"agent","Source":"git::https://example.com/m.git","Dir":"%s"}]}`
+	dir := writeTree(t, map[string]string{
+		"infra/main.tf":                "module \"agent\" { source = \"git::https://example.com/m.git\" }\noutput \"w\" { value = terraform.workspace }\noutput \"m\" { value = module.agent.is }\n",
+		"infra/.terraform/environment": "usual", "infra/data/environment": "here", "data/environment": "there",
+		"infra/data/modules/modules.json": strings.Replace(modules, "%s", "data/modules/agent", 1), "infra/data/modules/agent/o.tf": "output \"is\" { value = \"read\" }\n",
+		"data/modules/modules.json": strings.Replace(modules, "%s", "../data/modules/agent", 1), "data/modules/agent/o.tf": "output \"is\" { value = \"read\" }\n",
+	})
+	for name, c := range map[string]struct{ workspace, module, says string }{
+		"":                               {"usual", "?", ""},
+		"data":                           {"here", "read", ""},
+		filepath.Join(dir, "infra/data"): {"here", "read", ""},
+		"../data":                        {"there", "?", "it is installed in ../data/modules/agent"},
+		filepath.Join(dir, "data"):       {"there", "?", "it is installed in ../data/modules/agent"},
+		"gone":                           {"?", "?", ""},
+	} {
+		r, err := Load(t.Context(), Options{Dir: filepath.Join(dir, "infra"), Env: map[string]string{"TF_DATA_DIR": name}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := ""
+		for _, d := range r.Diagnostics {
+			said += d.Summary + ": " + d.Detail + "\n"
+		}
+		for i, want := range []string{c.module, c.workspace} {
+			got := "?"
+			if v := r.Outputs[i].Value; v.IsKnown() {
+				got = v.AsString()
+			}
+			if got != want {
+				t.Errorf("%q: %s is %q, want %q (%s)", name, r.Outputs[i].Name, got, want, said)
+			}
+		}
+		if !strings.Contains(said, c.says) || c.says == "" && strings.Contains(said, "installed in") {
+			t.Errorf("%q: said %s", name, said)
+		}
+	}
+}

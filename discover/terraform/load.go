@@ -33,7 +33,7 @@ type Options struct {
 	// Arguments are -var and -var-file in the order of the command line, of which
 	// the last one counts.
 	Arguments []Argument
-	// Env holds environment variables; TF_VAR_name and TF_WORKSPACE count.
+	// Env holds environment variables; those count that [Environment] names.
 	Env map[string]string
 	// Workspace is the selected workspace. Without it TF_WORKSPACE counts, then
 	// what "terraform workspace select" left in the folder, then the one that a
@@ -114,6 +114,7 @@ type loader struct {
 	budget     *budget
 	syntax     *syntax
 	dir        string
+	dataDir    string // as TF_DATA_DIR has it
 	workspace  string
 	functions  map[string]function.Function
 	modules    map[string]*module
@@ -173,6 +174,7 @@ func Load(ctx context.Context, opts Options) (*Result, error) {
 		modules: map[string]*module{}, installed: map[string]installedModule{}, inputs: map[string]given{}, resources: map[string][]*Resource{}, templates: map[string]*expression{},
 		remoteStates: opts.RemoteStates,
 	}
+	l.dataDir = cmp.Or(opts.Env["TF_DATA_DIR"], ".terraform")
 	l.syntax = newSyntax(l.budget, limits, l.diags)
 	l.functions = l.functionTable()
 	l.workspace = l.selectedWorkspace(opts)
@@ -360,7 +362,7 @@ func (l *loader) selectedWorkspace(opts Options) string {
 	if w := cmp.Or(opts.Workspace, opts.Env["TF_WORKSPACE"]); w != "" {
 		return w
 	}
-	data, err := l.tree.read(path.Join(l.dir, ".terraform", "environment"))
+	_, data, err := l.dataFile("environment")
 	if err != nil {
 		return ""
 	}
@@ -370,8 +372,7 @@ func (l *loader) selectedWorkspace(opts Options) string {
 // readInstalled reads where "terraform init" put the modules that are not
 // local. Without it they are unknown.
 func (l *loader) readInstalled() {
-	name := path.Join(l.dir, ".terraform", "modules", "modules.json")
-	data, err := l.tree.read(name)
+	name, data, err := l.dataFile("modules", "modules.json")
 	if err != nil {
 		return
 	}
@@ -383,16 +384,24 @@ func (l *loader) readInstalled() {
 		return
 	}
 	for _, m := range manifest.Modules {
-		if dir, err := l.tree.locate(l.dir, m.Dir); err == nil && m.Key != "" && m.Dir != "" {
-			m.Dir = dir
-			l.installed[m.Key] = m
+		if m.Key == "" || m.Dir == "" {
+			continue
 		}
+		dir, err := l.tree.locate(l.dir, m.Dir)
+		if err != nil {
+			m.outside = fmt.Sprintf("it is installed in %s, and %s; a wider --terraform-root takes it in", m.Dir, err)
+		}
+		m.Dir = dir
+		l.installed[m.Key] = m
 	}
 }
 
 // installedModule is what "terraform init" noted of a module: what it was asked for
 // then, and where it put it.
-type installedModule struct{ Key, Source, Version, Dir string }
+type installedModule struct {
+	Key, Source, Version, Dir string
+	outside                   string // why it cannot be read where it is
+}
 
 // stale says why the module is not the one that a call asks for by now, as Terraform
 // finds, and then refuses to go on; empty if nothing shows that.
@@ -481,8 +490,19 @@ func (l *loader) readInputs(opts Options, mod *module) {
 			l.readInputFile(files[n], mod)
 		}
 	}
+	fromEnv, err := environmentArguments(opts.Env)
+	if err != nil {
+		l.diags.error(Position{File: "TF_CLI_ARGS"}, "the variables of the environment's arguments are not read", err.Error())
+		l.mayBeGiven(Cause{CauseError, "TF_CLI_ARGS", Position{File: "TF_CLI_ARGS"}})
+	}
+	l.readArguments(fromEnv, mod)
 	l.readExtraArguments(mod)
-	for _, a := range opts.Arguments {
+	l.readArguments(opts.Arguments, mod)
+}
+
+// readArguments reads arguments of the command line.
+func (l *loader) readArguments(arguments []Argument, mod *module) {
+	for _, a := range arguments {
 		if a.File != "" {
 			l.readInputFile(l.argumentFile(a.File), mod)
 			continue
@@ -512,16 +532,7 @@ func (l *loader) mayBeGiven(causes ...Cause) {
 // absolute path, which somebody named on the command line and which may lie
 // anywhere. It reports whether it could be read as a whole.
 func (l *loader) readVarFile(name string, mod *module) bool {
-	t, in := l.tree, name
-	var err error
-	if filepath.IsAbs(name) {
-		t, err = openTree(l.tree.ctx, filepath.Dir(name), l.limits)
-		in = filepath.Base(name)
-	}
-	var src []byte
-	if err == nil {
-		src, err = t.read(in)
-	}
+	src, err := l.readAnywhere(name)
 	if err != nil {
 		l.diags.error(Position{File: name}, "the variables file is not read", err.Error())
 		return false
@@ -555,6 +566,18 @@ func (l *loader) readVarFile(name string, mod *module) bool {
 		set(k, l.syntax.expr(body.Attributes[k].Expr))
 	}
 	return true
+}
+
+// readAnywhere reads a file of the tree, or one by its absolute path.
+func (l *loader) readAnywhere(name string) ([]byte, error) {
+	if !filepath.IsAbs(name) {
+		return l.tree.read(name)
+	}
+	t, err := openTree(l.tree.ctx, filepath.Dir(name), l.limits)
+	if err != nil {
+		return nil, err
+	}
+	return t.read(filepath.Base(name))
 }
 
 // argumentFile is a file of the command line: in the tree, or by its absolute path.

@@ -1,0 +1,4 @@
+auto     = "auto"
+file     = "auto"
+every    = "auto"
+argument = "auto"

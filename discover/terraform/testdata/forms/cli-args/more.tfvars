@@ -1,0 +1,3 @@
+file     = "file"
+every    = "file"
+argument = "file"
