@@ -224,7 +224,8 @@ const unknownWays = "whether the agents' ways out are limited"
 // clusterScoped are the resources that discovery reads and that lie in no namespace.
 var clusterScoped = []string{
 	"namespaces", "clusterroles", "clusterrolebindings", "ciliumclusterwidenetworkpolicies.cilium.io", "globalnetworkpolicies.projectcalico.org",
-	"globalnetworkpolicies.crd.projectcalico.org",
+	"globalnetworkpolicies.crd.projectcalico.org", "adminnetworkpolicies.policy.networking.k8s.io", "baselineadminnetworkpolicies.policy.networking.k8s.io",
+	"clusternetworkpolicies.policy.networking.k8s.io", "clusternetworkpolicies.crd.antrea.io",
 }
 
 // facts reads what the cluster is and serves. The resources returned are the

@@ -70,8 +70,8 @@ var (
 	}
 	EgressPolicy = flux1.Code{
 		Name: "EGRESS_POLICY", Severity: migrate.Info,
-		Cause:       "a NetworkPolicy, or one of Cilium or Calico, limits what the agent's pods may reach",
-		Consequence: "it does not hold for the new agent, which is in another namespace and needs the same ways out",
+		Cause:       "a NetworkPolicy, one of the cluster's administrators, or one of Cilium, Calico, Antrea or OpenShift limits what the agent's pods may reach",
+		Consequence: "one of a namespace does not hold for the new agent, which is in another and needs the same ways out; one of the whole cluster may hold it back",
 		Remedy:      "write a policy like it for the new agent's namespace, and let it reach every Git server",
 	}
 	Flux2NeedsNewer = flux1.Code{

@@ -22,6 +22,10 @@ const (
 	groupCilium    = "cilium.io"
 	groupCalico    = "projectcalico.org"
 	groupCalicoCRD = "crd.projectcalico.org"
+	groupAdmin     = "policy.networking.k8s.io"
+	groupOVN       = "k8s.ovn.org"
+	groupOpenShift = "network.openshift.io"
+	groupAntrea    = "crd.antrea.io"
 )
 
 // pluginPolicies are the policies of network plugins that may limit what leaves pods,
@@ -33,6 +37,13 @@ var pluginPolicies = map[schema.GroupKind]string{
 	{Group: groupCalico, Kind: "GlobalNetworkPolicy"}:            "globalnetworkpolicies",
 	{Group: groupCalicoCRD, Kind: "NetworkPolicy"}:               "networkpolicies",
 	{Group: groupCalicoCRD, Kind: "GlobalNetworkPolicy"}:         "globalnetworkpolicies",
+	{Group: groupAdmin, Kind: "AdminNetworkPolicy"}:              "adminnetworkpolicies",
+	{Group: groupAdmin, Kind: "BaselineAdminNetworkPolicy"}:      "baselineadminnetworkpolicies",
+	{Group: groupAdmin, Kind: "ClusterNetworkPolicy"}:            "clusternetworkpolicies", // what takes the place of both
+	{Group: groupOVN, Kind: "EgressFirewall"}:                    "egressfirewalls",
+	{Group: groupOpenShift, Kind: "EgressNetworkPolicy"}:         "egressnetworkpolicies",
+	{Group: groupAntrea, Kind: "NetworkPolicy"}:                  "networkpolicies",
+	{Group: groupAntrea, Kind: "ClusterNetworkPolicy"}:           "clusternetworkpolicies",
 }
 
 // egressPolicy is what counts of a policy of a network plugin that limits what leaves
@@ -50,6 +61,8 @@ type egressSpec struct {
 	pods *metav1.LabelSelector
 	// selectors are those of a policy of Calico, by field.
 	selectors map[string]string
+	// targets are what any other is for.
+	targets []egressTarget
 }
 
 // pluginEgress lists the policies of network plugins of one kind that limit what
@@ -146,6 +159,10 @@ func reducedPolicy(policy *unstructured.Unstructured) *egressPolicy {
 			out.specs = append(out.specs, reduced)
 			continue
 		}
+		if out.group != groupCalico && out.group != groupCalicoCRD {
+			out.specs = append(out.specs, deniedEgress(out.group, spec, egress)...)
+			continue
+		}
 		types, _, _ := unstructured.NestedStringSlice(spec, "types")
 		if !slices.Contains(types, "Egress") && (types != nil || len(egress) == 0) {
 			continue
@@ -172,10 +189,13 @@ func (p *egressPolicy) limits(namespace, account string, pod labels.Set) (rules 
 	sure = true
 	for _, s := range p.specs {
 		matches, known := true, false
-		if p.group != groupCilium {
-			matches, known = ofCalico(s.selectors, namespace, account, pod)
-		} else if s.pods != nil {
+		switch {
+		case s.pods != nil:
 			matches, known = ofCilium(s.pods, namespace, account, pod)
+		case s.selectors != nil:
+			matches, known = ofCalico(s.selectors, namespace, account, pod)
+		case p.group != groupCilium:
+			matches, known = ofTargets(s.targets, namespace, account, pod)
 		}
 		if matches {
 			rules, sure = rules+s.rules, sure && known
@@ -280,6 +300,9 @@ func (a *agent) pluginEgressOf(policies []*egressPolicy) []migrate.Finding {
 		says := fmt.Sprintf("%s of %s limits what the agent's pods may reach (%s)", place, p.group, counted(rules, "rule"))
 		if !sure {
 			says = fmt.Sprintf("%s of %s may limit what the agent's pods may reach (%s): whether it is for them is not looked at", place, p.group, counted(rules, "rule"))
+		}
+		if p.namespace == "" {
+			says += "; as one of the whole cluster, it may be for those of the new agent, too"
 		}
 		out = append(out, EgressPolicy.Finding(a.ID, place, says))
 	}

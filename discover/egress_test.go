@@ -34,27 +34,58 @@ func TestPoliciesOfNetworkPluginsLimitWhatTheyAreFor(t *testing.T) {
 	calico := func(spec string) string {
 		return "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nspec: " + spec
 	}
+	admin := func(kind, subject, egress string) string {
+		return "apiVersion: policy.networking.k8s.io/v1alpha1\nkind: " + kind + "\nspec: {subject: " + subject + ", egress: " + egress + "}"
+	}
+	antrea := func(spec string) string {
+		return "apiVersion: crd.antrea.io/v1beta1\nkind: ClusterNetworkPolicy\nspec: " + spec
+	}
+	const deny, allow = "{action: Deny, to: []}", "{action: Allow, to: []}"
 	for text, c := range map[string]struct {
 		rules int
 		sure  bool
 	}{
-		cilium("spec: {endpointSelector: {}, egress: [{toPorts: []}, {}]}"):                                                       {2, true},
-		cilium("spec: {endpointSelector: {matchLabels: {app: flux}}, egressDeny: [{}]}"):                                          {1, true},
-		cilium("spec: {endpointSelector: {matchLabels: {'k8s:app': flux, 'any:tier': git}}, egress: [{}]}"):                       {1, true},
-		cilium("spec: {endpointSelector: {matchLabels: {app: web}}, egress: [{}]}"):                                               {0, true},
-		cilium("spec: {endpointSelector: {matchExpressions: [{key: 'k8s:app', operator: NotIn, values: [flux]}]}, egress: [{}]}"): {0, true},
-		cilium("spec: {endpointSelector: {}, ingress: [{}]}"):                                                                     {0, true},
-		cilium("spec: {nodeSelector: {}, egress: [{}]}"):                                                                          {0, true},
-		cilium("specs: [{endpointSelector: {matchLabels: {app: web}}, egress: [{}]}, {endpointSelector: {}, egress: [{}]}]"):      {1, true},
-		cilium("spec: {endpointSelector: {matchLabels: {'k8s:io.kubernetes.pod.namespace': team}}, egress: [{}]}"):                {1, true},
-		cilium("spec: {endpointSelector: {matchLabels: {'k8s:io.kubernetes.pod.namespace': other}}, egress: [{}]}"):               {0, true},
-		cilium("spec: {endpointSelector: {matchLabels: {io.cilium.k8s.policy.serviceaccount: flux}}, egress: [{}]}"):              {1, true},
-		cilium("spec: {endpointSelector: {matchLabels: {'k8s:io.cilium.k8s.namespace.labels.team': a}}, egress: [{}]}"):           {1, false},
-		cilium("spec: {endpointSelector: {matchLabels: {'reserved:host': ''}}, egress: [{}]}"):                                    {1, false},
-		calico("{types: [Egress], egress: [{action: Allow}]}"):                                                                    {1, true},
-		calico("{types: [Egress], selector: all()}"):                                                                              {1, true},
-		calico("{egress: [{action: Deny}, {action: Allow}]}"):                                                                     {2, true},
-		calico("{types: [Ingress], egress: [{}]}"):                                                                                {0, true},
+		admin("AdminNetworkPolicy", "{namespaces: {}}", "["+allow+", "+deny+"]"):                                                                    {2, true},
+		admin("AdminNetworkPolicy", "{namespaces: {}}", "["+allow+"]"):                                                                              {0, true},
+		admin("AdminNetworkPolicy", "{namespaces: {matchLabels: {kubernetes.io/metadata.name: team}}}", "["+deny+"]"):                               {1, true},
+		admin("AdminNetworkPolicy", "{namespaces: {matchLabels: {kubernetes.io/metadata.name: other}}}", "["+deny+"]"):                              {0, true},
+		admin("AdminNetworkPolicy", "{namespaces: {matchLabels: {tier: a}}}", "["+deny+"]"):                                                         {1, false},
+		admin("AdminNetworkPolicy", "{namespaces: {matchLabels: {tier: a, kubernetes.io/metadata.name: other}}}", "["+deny+"]"):                     {0, true},
+		admin("BaselineAdminNetworkPolicy", "{pods: {namespaceSelector: {}, podSelector: {matchLabels: {app: flux}}}}", "["+deny+"]"):               {1, true},
+		admin("BaselineAdminNetworkPolicy", "{pods: {namespaceSelector: {}, podSelector: {matchLabels: {app: web}}}}", "["+deny+"]"):                {0, true},
+		admin("ClusterNetworkPolicy", "{pods: {namespaceSelector: {matchLabels: {a: b}}, podSelector: {}}}", "["+deny+"]"):                          {1, false},
+		admin("AdminNetworkPolicy", "{somethingNew: {}}", "["+deny+"]"):                                                                             {1, false},
+		admin("AdminNetworkPolicy", "{namespaces: all}", "["+deny+"]"):                                                                              {1, false},
+		admin("AdminNetworkPolicy", "{namespaces: {matchExpressions: [{key: a, operator: Like}]}}", "["+deny+"]"):                                   {1, false},
+		"apiVersion: k8s.ovn.org/v1\nkind: EgressFirewall\nspec: {egress: [{type: Allow, to: {}}, {type: Deny, to: {}}]}":                           {2, true},
+		"apiVersion: k8s.ovn.org/v1\nkind: EgressFirewall\nspec: {egress: [{type: Allow, to: {}}]}":                                                 {0, true},
+		"apiVersion: network.openshift.io/v1\nkind: EgressNetworkPolicy\nspec: {egress: [{type: Deny, to: {}}]}":                                    {1, true},
+		antrea("{appliedTo: [{podSelector: {matchLabels: {app: flux}}}], egress: [{action: Drop}, {action: Allow}]}"):                               {2, true},
+		antrea("{appliedTo: [{podSelector: {matchLabels: {app: web}}}], egress: [{action: Drop}]}"):                                                 {0, true},
+		antrea("{appliedTo: [{podSelector: {matchLabels: {app: web}}}, {namespaceSelector: {}}], egress: [{action: Reject}]}"):                      {1, true},
+		antrea("{appliedTo: [{group: some}], egress: [{action: Reject}]}"):                                                                          {1, false},
+		antrea("{appliedTo: [{serviceAccount: {name: flux, namespace: team}}], egress: [{action: Drop}]}"):                                          {1, true},
+		antrea("{appliedTo: [{serviceAccount: {name: flux, namespace: other}}], egress: [{action: Drop}]}"):                                         {0, true},
+		antrea("{appliedTo: [{serviceAccount: {name: web, namespace: team}}], egress: [{action: Drop}]}"):                                           {0, true},
+		antrea("{egress: [{action: Drop, appliedTo: [{podSelector: {}}]}, {action: Drop, appliedTo: [{podSelector: {matchLabels: {app: web}}}]}]}"): {1, true},
+		antrea("{appliedTo: [{podSelector: {}}], ingress: [{action: Drop}]}"):                                                                       {0, true},
+		cilium("spec: {endpointSelector: {}, egress: [{toPorts: []}, {}]}"):                                                                         {2, true},
+		cilium("spec: {endpointSelector: {matchLabels: {app: flux}}, egressDeny: [{}]}"):                                                            {1, true},
+		cilium("spec: {endpointSelector: {matchLabels: {'k8s:app': flux, 'any:tier': git}}, egress: [{}]}"):                                         {1, true},
+		cilium("spec: {endpointSelector: {matchLabels: {app: web}}, egress: [{}]}"):                                                                 {0, true},
+		cilium("spec: {endpointSelector: {matchExpressions: [{key: 'k8s:app', operator: NotIn, values: [flux]}]}, egress: [{}]}"):                   {0, true},
+		cilium("spec: {endpointSelector: {}, ingress: [{}]}"):                                                                                       {0, true},
+		cilium("spec: {nodeSelector: {}, egress: [{}]}"):                                                                                            {0, true},
+		cilium("specs: [{endpointSelector: {matchLabels: {app: web}}, egress: [{}]}, {endpointSelector: {}, egress: [{}]}]"):                        {1, true},
+		cilium("spec: {endpointSelector: {matchLabels: {'k8s:io.kubernetes.pod.namespace': team}}, egress: [{}]}"):                                  {1, true},
+		cilium("spec: {endpointSelector: {matchLabels: {'k8s:io.kubernetes.pod.namespace': other}}, egress: [{}]}"):                                 {0, true},
+		cilium("spec: {endpointSelector: {matchLabels: {io.cilium.k8s.policy.serviceaccount: flux}}, egress: [{}]}"):                                {1, true},
+		cilium("spec: {endpointSelector: {matchLabels: {'k8s:io.cilium.k8s.namespace.labels.team': a}}, egress: [{}]}"):                             {1, false},
+		cilium("spec: {endpointSelector: {matchLabels: {'reserved:host': ''}}, egress: [{}]}"):                                                      {1, false},
+		calico("{types: [Egress], egress: [{action: Allow}]}"):                                                                                      {1, true},
+		calico("{types: [Egress], selector: all()}"):                                                                                                {1, true},
+		calico("{egress: [{action: Deny}, {action: Allow}]}"):                                                                                       {2, true},
+		calico("{types: [Ingress], egress: [{}]}"):                                                                                                  {0, true},
 		calico("{ingress: [{}]}"): {0, true},
 		calico("{types: [Egress], selector: \"app == 'flux' && tier == 'git'\"}"):                              {1, true},
 		calico("{types: [Egress], selector: \"app == 'web'\"}"):                                                {0, true},
@@ -143,6 +174,56 @@ func TestPoliciesOfNetworkPluginsAreFound(t *testing.T) {
 		}
 	}
 	equal(t, "policies", got, []string{"CiliumClusterwideNetworkPolicy/all", "CiliumNetworkPolicy/" + a.Namespace + "/own"})
+}
+
+// What OpenShift, Antrea and the administrators of a cluster limit is found by the kinds
+// that it serves, and nothing is asked for that it does not.
+func TestFurtherPoliciesOfWaysOutAreFoundWhereTheyAreServed(t *testing.T) {
+	namespace := "flux"
+	f := open(t, "testdata/cluster/one-agent")
+	disco := f.witness.disco.(*fakediscovery.FakeDiscovery)
+	disco.Resources = slices.Clone(disco.Resources)
+	lists := map[schema.GroupVersionResource]string{}
+	var objects []runtime.Object
+	for kind, resource := range pluginPolicies {
+		if slices.Contains([]string{groupCilium, groupCalico, groupCalicoCRD}, kind.Group) {
+			continue // not served
+		}
+		version := schema.GroupVersion{Group: kind.Group, Version: "v1"}
+		namespaced := !slices.Contains(clusterScoped, resource+"."+kind.Group)
+		disco.Resources = append(disco.Resources, &metav1.APIResourceList{GroupVersion: version.String(), APIResources: []metav1.APIResource{{Name: resource, Kind: kind.Kind, Namespaced: namespaced}}})
+		lists[version.WithResource(resource)] = kind.Kind + "List"
+		u := pluginPolicy(t, "spec: {subject: {namespaces: {}}, appliedTo: [{podSelector: {}}], egress: [{action: Deny, type: Deny}]}\nmetadata: {name: own}")
+		u.SetGroupVersionKind(version.WithKind(kind.Kind))
+		if namespaced {
+			u.SetNamespace(namespace)
+		}
+		objects = append(objects, u)
+	}
+	dyn := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), lists, objects...)
+	f.witness.dyn = dyn
+	inv, err := f.witness.inventory(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, found := range inv.Findings {
+		if found.Code == EgressPolicy.Name {
+			got = append(got, found.Message)
+		}
+	}
+	slices.Sort(got)
+	const limits, too = " limits what the agent's pods may reach (1 rule)", "; as one of the whole cluster, it may be for those of the new agent, too"
+	equal(t, "policies", strings.Join(got, "\n"), strings.Join([]string{
+		"AdminNetworkPolicy/own of policy.networking.k8s.io" + limits + too, "BaselineAdminNetworkPolicy/own of policy.networking.k8s.io" + limits + too,
+		"ClusterNetworkPolicy/own of crd.antrea.io" + limits + too, "ClusterNetworkPolicy/own of policy.networking.k8s.io" + limits + too,
+		"EgressFirewall/flux/own of k8s.ovn.org" + limits, "EgressNetworkPolicy/flux/own of network.openshift.io" + limits, "NetworkPolicy/flux/own of crd.antrea.io" + limits,
+	}, "\n"))
+	for _, action := range dyn.Actions() {
+		if slices.Contains([]string{groupCilium, groupCalico, groupCalicoCRD}, action.GetResource().Group) {
+			t.Errorf("%s is asked for, and not served", action.GetResource())
+		}
+	}
 }
 
 // Of each kind that may not be listed one finding says so, and where.
