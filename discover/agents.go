@@ -536,9 +536,9 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 		}
 		a.Settings = append(a.Settings, s)
 	}
-	inURL, inArguments := map[string]bool{}, map[string]bool{}
+	byURL, inArguments := map[string]bool{}, map[string]bool{}
 	for _, s := range flux1.Symbols(string(config.URL)) {
-		inURL[s] = true
+		byURL[s] = true
 	}
 	for _, arg := range slices.Concat(container.Command, container.Args) {
 		for _, s := range flux1.Symbols(arg) {
@@ -549,7 +549,7 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 		more = false
 		for _, v := range container.Env {
 			for _, s := range flux1.Symbols(v.Value) {
-				for _, in := range []map[string]bool{inURL, inArguments} {
+				for _, in := range []map[string]bool{byURL, inArguments} {
 					if in[v.Name] && !in[s] {
 						in[s], more = true, true
 					}
@@ -557,7 +557,7 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 			}
 		}
 	}
-	bare, _, _ := flux1.FluxV2URL(string(config.URL)) // one that cannot be used is reported with the arguments
+	bare, inURL, _ := flux1.FluxV2URL(string(config.URL)) // one that cannot be used is reported with the arguments
 	all := &corev1.Container{Image: container.Image}
 	for _, v := range listed { // what stands in env counts before them
 		all.Env = append(all.Env, v.EnvVar)
@@ -577,7 +577,7 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 		switch {
 		case v.Name == "KUBECONFIG":
 			add("env."+v.Name, knownText(v.Value), migrate.Carried, "the namespaces of objects that name none", "names the kubeconfig whose namespace is the default", where)
-		case inURL[v.Name]:
+		case byURL[v.Name]:
 			add("env."+v.Name, value, migrate.Carried, "GitRepository.spec.secretRef", "stands in the URL", where)
 		case inArguments[v.Name]:
 			add("env."+v.Name, value, migrate.Carried, "the settings whose arguments refer to it", "", where)
@@ -638,8 +638,12 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 				says = "a git configuration may be in what is mounted at " + at
 			}
 			find(GitConfig.Finding(a.ID, origin(where).Where, says))
+		case home != "" && strings.HasPrefix(bare, "ssh") && at == path.Join(home, netrcName):
+			add(name, at, migrate.Dropped, "", "it is a .netrc, in which git looks for no key", where)
+		case home != "" && strings.HasPrefix(bare, "http") && bringsFile(pod, container, i, path.Join(home, netrcName)) && inURL.Password != "":
+			add(name, at, migrate.Dropped, "", "it is a .netrc, and git takes the password from the URL", where)
 		case home != "" && strings.HasPrefix(bare, "http") && bringsFile(pod, container, i, path.Join(home, netrcName)):
-			add(name, at, migrate.Unknown, "a person's decision", "git looks in a .netrc there for a password of its server that the URL lacks; a finding tells of one that it takes", where)
+			add(name, at, migrate.Unknown, migrate.ByPerson, netrcWhy, where)
 		case home != "" && home != imageHome && slices.Contains(append(gitConfigs(imageHome), path.Join(imageHome, netrcName)), at):
 			add(name, at, migrate.Dropped, "", "git never saw it: it looks below HOME, which is "+home, where)
 		case flux1.IsCAFolder(at):
@@ -721,8 +725,12 @@ func (w *witness) readAccess(ctx context.Context, a *agent) error {
 			if user, err = url.PathUnescape(user); err != nil || !known {
 				user = "" // to whom any password of the server's may belong
 			}
-			if err := w.readNetrc(ctx, a, bare, user); err != nil {
+			carried, err := w.readNetrc(ctx, a, bare, user)
+			if err != nil {
 				return err
+			}
+			if carried {
+				return w.reach(ctx, a, bare)
 			}
 		}
 		if inURL.Username != "" || inURL.Password != "" {

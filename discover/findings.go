@@ -80,7 +80,7 @@ var (
 	}
 	CredentialPlace = flux1.Code{
 		Name: "CREDENTIAL_PLACE", Severity: migrate.Blocker,
-		Cause:       "the agent's password stands in plain text outside of a Secret, or in a .netrc",
+		Cause:       "the agent's password stands in plain text outside of a Secret, or in a .netrc that does not tell its server's login alone",
 		Consequence: "it cannot be copied from there",
 		Remedy:      "move it to a Secret, alone under a key, and refer to it in the agent's release and its URL",
 	}

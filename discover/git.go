@@ -262,14 +262,14 @@ func (w *witness) remote(ctx context.Context, a *agent) (source.Remote, bool, er
 			*part.to = decoded
 		}
 		if inURL.Password == "" {
-			found, _, err := a.env.netrc(ctx, bare, r.Auth.Username)
+			found, err := a.env.netrc(ctx, bare, r.Auth.Username)
 			switch {
 			case errors.Is(err, errUnreadable):
 				return r, false, nil // reported with the credential
 			case err != nil:
 				return r, false, err
-			case found != nil:
-				r.Auth.Username, r.Auth.Password = found.user, found.password
+			case found.Login != nil:
+				r.Auth.Username, r.Auth.Password = found.User, found.Password
 			}
 		}
 	}

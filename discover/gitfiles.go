@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
 	corev1 "k8s.io/api/core/v1"
 )
@@ -109,21 +110,28 @@ func (e *environment) homeOfPod(ctx context.Context) (string, error) {
 	return path.Clean(v.value), nil
 }
 
-// login is what a .netrc says of a server.
-type login struct{ user, password string }
+// netrcLogin is the login that git takes out of a .netrc for its server. Its place is
+// for people, and empty if no .netrc is mounted.
+type netrcLogin struct {
+	*migrate.Login // nil if there is none
+	place          string
+	// secret is where the .netrc stands, if that is a Secret, and alone is true if it
+	// has this login for the host whoever is asked for.
+	secret *migrate.SecretKey
+	alone  bool
+}
 
 // netrc reads the login for a URL without a password from the .netrc of the agent's
-// home folder, for use and not for keeping; nil if there is none. The place is for
-// people, and empty if no .netrc is mounted. A file that may not be read, or that
-// the API does not tell, is errUnreadable.
-func (e *environment) netrc(ctx context.Context, bare, user string) (found *login, place string, err error) {
+// home folder, for use and not for keeping. A file that may not be read, or that the
+// API does not tell, is errUnreadable.
+func (e *environment) netrc(ctx context.Context, bare, user string) (netrcLogin, error) {
 	u, err := url.Parse(bare)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, "", nil
+		return netrcLogin{}, nil
 	}
 	home, err := e.home(ctx)
 	if err != nil || home == "" {
-		return nil, "", err // a finding says that it is not known
+		return netrcLogin{}, err // a finding says that it is not known
 	}
 	file := path.Join(home, netrcName)
 	for i, m := range e.container.VolumeMounts {
@@ -131,82 +139,67 @@ func (e *environment) netrc(ctx context.Context, bare, user string) (found *logi
 			continue
 		}
 		if volume, _, _ := e.mount(file); volume == nil || opaque(volume) {
-			return nil, "volume " + m.Name, errUnreadable
+			return netrcLogin{place: "volume " + m.Name}, errUnreadable
 		}
-		return e.netrcIn(ctx, file, u.Hostname(), user)
+		content, value, place, err := e.read(ctx, file, "whether a .netrc holds the password of the Git server")
+		found := netrcLogin{place: place}
+		if err != nil || value == nil {
+			return found, err
+		}
+		found.secret, found.Login = value.Secret, migrate.NetrcLogin(string(content), u.Hostname(), user)
+		first := migrate.NetrcLogin(string(content), u.Hostname(), "")
+		found.alone = found.Login != nil && *found.Login == *first
+		return found, nil
 	}
-	return nil, "", nil
+	return netrcLogin{}, nil
 }
 
-func (e *environment) netrcIn(ctx context.Context, file, host, user string) (found *login, place string, err error) {
-	content, place, there, err := e.file(ctx, file, "whether a .netrc holds the password of the Git server")
-	if err != nil || !there {
-		return nil, place, err
-	}
-	return loginFor(string(content), host, user), place, nil
-}
-
-// loginFor finds what a .netrc says of a host, to which a user of the URL must
-// belong (curl: lib/netrc.c).
-func loginFor(netrc, host, user string) *login {
-	var found *login
-	words := strings.Fields(netrc)
-	for i := 0; i < len(words); i++ {
-		next := ""
-		if i+1 < len(words) {
-			next = words[i+1]
-		}
-		switch words[i] {
-		case "machine", "default":
-			if found != nil && found.password != "" && (user == "" || found.user == user) {
-				return found
-			}
-			if found = nil; words[i] == "default" || strings.EqualFold(next, host) {
-				found = &login{}
-			}
-			if words[i] == "default" {
-				continue
-			}
-		case "login":
-			if found != nil {
-				found.user = next
-			}
-		case "password":
-			if found != nil {
-				found.password = next
-			}
-		default:
-			continue
-		}
-		i++
-	}
-	if found == nil || found.password == "" || user != "" && found.user != user {
-		return nil
-	}
-	return found
-}
+// netrcWhy is what the ledger says of a .netrc until it was read.
+const netrcWhy = "git looks in a .netrc there for a password of its server that the URL lacks"
 
 // readNetrc finds whether git takes the password of the agent's server out of a
-// .netrc, of which no part can be copied by itself.
-func (w *witness) readNetrc(ctx context.Context, a *agent, bare, user string) error {
-	found, place, err := a.env.netrc(ctx, bare, user)
-	code, says := CredentialPlace, "git takes the password for its server from a .netrc ("+place+")"
+// .netrc: carried is true if its login can be copied from there. The .netrc as a whole
+// never is.
+func (w *witness) readNetrc(ctx context.Context, a *agent, bare, user string) (carried bool, err error) {
+	found, err := a.env.netrc(ctx, bare, user)
+	place := found.place
+	settle := func(fate migrate.Fate, to, why string) {
+		for i := range a.Settings {
+			if s := &a.Settings[i]; s.Why == netrcWhy {
+				s.Fate, s.To, s.Why = fate, to, why
+			}
+		}
+	}
+	code, says := CredentialPlace, ""
 	switch {
 	case errors.Is(err, errUnreadable) && a.env.declared:
 		code, says = CredentialInCluster, "whether git takes the password for its server from a .netrc is not known: "+place+" is not at hand"
 		place = a.where("volumeMounts")
 	case errors.Is(err, errUnreadable) && strings.HasPrefix(place, "volume "):
 		says = fmt.Sprintf("git may take the password for its server from a .netrc: %s, in which it would stand, cannot be read", place)
-	case errors.Is(err, errUnreadable):
-		says = "" // reported as a missing right
+	case errors.Is(err, errUnreadable): // reported as a missing right
 	case err != nil:
-		return err
-	case found == nil:
-		return nil
+		return false, err
+	case found.Login == nil:
+		settle(migrate.Dropped, "", "it is a .netrc, and has no password for the agent's server")
+		return false, nil
+	case found.secret == nil:
+		says = "git takes the password for its server from a .netrc outside of a Secret (" + place + ")"
+	case found.User == "":
+		says = "git takes the password for its server from a .netrc that names no user for it (" + place + "), which Flux v2 needs"
+	case !found.alone:
+		says = "git takes the password for its server from a .netrc (" + place + ") that has another user for it as well"
+	default:
+		u, _ := url.Parse(bare) // which netrc has parsed
+		value := migrate.Value{Secret: found.secret, Netrc: u.Hostname()}
+		a.Credential = migrate.AgentCredential{Kind: "basic", Username: value, Password: value, CA: a.Credential.CA, Proxy: a.Credential.Proxy}
+		settle(migrate.Carried, "GitRepository.spec.secretRef", "it is a .netrc, of which the login for the agent's server is copied")
+		return true, nil
 	}
 	a.Credential.Kind = "basic"
+	settle(migrate.Unknown, migrate.ByFinding, netrcWhy)
 	if says != "" {
 		w.find(code.Finding(a.ID, place, says))
 	}
-	return nil
+	return false, nil
 }

@@ -102,21 +102,26 @@ func TestAPasswordInANetrcIsSaidAndUsed(t *testing.T) {
 		volume                  corev1.Volume
 		mount                   corev1.VolumeMount
 		code                    string
+		carried                 bool
 		user                    string // whom the server is told
 	}{
-		"one file":                  {netrc: entry, code: "CREDENTIAL_PLACE", user: "bot"},
-		"the whole home":            {netrc: entry, mount: corev1.VolumeMount{Name: "netrc", MountPath: "/root"}, code: "CREDENTIAL_PLACE", user: "bot"},
-		"another home":              {netrc: entry, home: "/home/flux", mount: corev1.VolumeMount{Name: "netrc", MountPath: "/home/flux/.netrc", SubPath: ".netrc"}, code: "CREDENTIAL_PLACE", user: "bot"},
+		"one file":                  {netrc: entry, carried: true, user: "bot"},
+		"the whole home":            {netrc: entry, mount: corev1.VolumeMount{Name: "netrc", MountPath: "/root"}, carried: true, user: "bot"},
+		"another home":              {netrc: entry, home: "/home/flux", mount: corev1.VolumeMount{Name: "netrc", MountPath: "/home/flux/.netrc", SubPath: ".netrc"}, carried: true, user: "bot"},
 		"a home that git is not in": {netrc: entry, home: "/home/flux"},
-		"a home that it never saw":  {netrc: entry, home: "/home/flux", image: "fluxcd/flux:1.8.2", code: "CREDENTIAL_PLACE", user: "bot"},
+		"a home that it never saw":  {netrc: entry, home: "/home/flux", image: "fluxcd/flux:1.8.2", carried: true, user: "bot"},
 		"another server's":          {netrc: "machine other.example.com login x password MARKED-SECRET"},
-		"all servers'":              {netrc: "machine other.example.com login x password y default login all password MARKED-SECRET", code: "CREDENTIAL_PLACE", user: "all"},
+		"all servers'":              {netrc: "machine other.example.com login x password y default login all password MARKED-SECRET", carried: true, user: "all"},
 		"another user's":            {url: "https://me@git.example.com/a", netrc: entry, user: "me"},
-		"its own user's":            {url: "https://bot@git.example.com/a", netrc: entry, code: "CREDENTIAL_PLACE", user: "bot"},
-		"its own user's, encoded":   {url: "https://%62ot@git.example.com/a", netrc: entry, code: "CREDENTIAL_PLACE", user: "bot"},
-		"that of a variable":        {url: "https://$(HOME)@git.example.com/a", netrc: "machine git.example.com login /home/flux password MARKED-SECRET", home: "/home/flux", mount: corev1.VolumeMount{Name: "netrc", MountPath: "/home/flux/.netrc", SubPath: ".netrc"}, code: "CREDENTIAL_PLACE", user: "/home/flux"},
+		"its own user's":            {url: "https://bot@git.example.com/a", netrc: entry, carried: true, user: "bot"},
+		"its own user's, encoded":   {url: "https://%62ot@git.example.com/a", netrc: entry, carried: true, user: "bot"},
+		"that of a variable":        {url: "https://$(HOME)@git.example.com/a", netrc: "machine git.example.com login /home/flux password MARKED-SECRET", home: "/home/flux", mount: corev1.VolumeMount{Name: "netrc", MountPath: "/home/flux/.netrc", SubPath: ".netrc"}, carried: true, user: "/home/flux"},
 		"the URL's own":             {url: "https://me:MARKED-SECRET@git.example.com/a", netrc: entry, user: "me"},
 		"over SSH":                  {url: "ssh://git@git.example.com/a", netrc: entry},
+		"of two users":              {url: "https://bot@git.example.com/a", netrc: "machine git.example.com login x password y " + entry, code: "CREDENTIAL_PLACE", user: "bot"},
+		"of no user":                {netrc: "machine git.example.com password MARKED-SECRET", code: "CREDENTIAL_PLACE"},
+		"in a ConfigMap":            {netrc: entry, volume: corev1.Volume{Name: "netrc", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: "netrc"}}}}, code: "CREDENTIAL_PLACE", user: "bot"},
+		"of no sense":               {netrc: "machine git.example.com login bot password"},
 		"on a disk":                 {volume: corev1.Volume{Name: "netrc", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/x"}}}, code: "CREDENTIAL_PLACE", user: "not asked"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -134,20 +139,36 @@ func TestAPasswordInANetrcIsSaidAndUsed(t *testing.T) {
 				container.Env = []corev1.EnvVar{{Name: "HOME", Value: c.home}}
 			}
 			pod := &corev1.PodSpec{Containers: []corev1.Container{container}, Volumes: []corev1.Volume{c.volume}}
-			w := &witness{kube: fake.NewClientset(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "flux", Name: "netrc"}, Data: map[string][]byte{".netrc": []byte(c.netrc)}})}
+			w := &witness{kube: fake.NewClientset(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "flux", Name: "netrc"}, Data: map[string][]byte{".netrc": []byte(c.netrc)}},
+				&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "flux", Name: "netrc"}, Data: map[string]string{".netrc": c.netrc}})}
 			a := agentOf(w, pod)
 			a.config.URL, a.rawURL = flux1.RawURL(c.url), c.url
+			if c.mount.MountPath != "/root" { // which may bring a configuration of git's, too
+				readSurroundings(&a.Flux1Agent, &a.config, pod, &pod.Containers[0], nil, func(where string) migrate.Origin { return migrate.Origin{Where: where} }, w.find)
+			}
 			if err := w.readAccess(t.Context(), a); err != nil {
 				t.Fatal(err)
 			}
 			if f := find(w.findings, c.code); c.code != "" && f == nil || c.code == "" && find(w.findings, CredentialPlace.Name) != nil {
 				t.Errorf("findings %v, want %q", w.findings, c.code)
 			}
+			want := migrate.Value{}
+			if c.carried {
+				want = migrate.Value{Secret: &migrate.SecretKey{Namespace: "flux", Name: "netrc", Key: ".netrc"}, Netrc: "git.example.com"}
+			}
+			if got := a.Credential.Password; c.carried != (got.Netrc != "") || c.carried && (got.String() != want.String() || a.Credential.Username.String() != want.String() || a.Credential.Kind != "basic") {
+				t.Errorf("the credential is %+v, want %s", a.Credential, want)
+			}
+			for _, s := range a.Settings {
+				if s.Name == "volume.netrc" && (s.Fate == migrate.Carried) != c.carried || undecided(s) {
+					t.Errorf("the ledger has %+v", s)
+				}
+			}
 			remote, ok, err := w.remote(t.Context(), a)
 			if err != nil || ok != (c.user != "not asked" && !strings.HasPrefix(c.url, "ssh")) {
 				t.Fatalf("%v %v", ok, err)
 			}
-			if ok && (remote.Auth.Username != c.user || (remote.Auth.Password == "MARKED-SECRET") != (c.user != "" && c.user != "me" || strings.Contains(c.url, "MARKED"))) {
+			if ok && (remote.Auth.Username != c.user || (remote.Auth.Password == "MARKED-SECRET") != (c.carried || c.code != "" || strings.Contains(c.url, "MARKED"))) {
 				t.Errorf("the server is told %q and a password of %d characters", remote.Auth.Username, len(remote.Auth.Password))
 			}
 			if text := dump(t, migrate.Inventory{Agents: []migrate.Flux1Agent{a.Flux1Agent}, Findings: w.findings}); strings.Contains(text, "MARKED") {

@@ -182,6 +182,8 @@ func (k SecretKey) String() string {
 // String says where a value stands; a user name is the value itself.
 func (v Value) String() string {
 	switch {
+	case v.Netrc != "" && v.Secret != nil:
+		return v.Secret.String() + ", the login for " + v.Netrc
 	case v.Secret != nil:
 		return v.Secret.String()
 	case v.Argument:

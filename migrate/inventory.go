@@ -368,6 +368,9 @@ type Value struct {
 	// stands in plain text: the executor reads it there, the plan does not hold
 	// it.
 	Variable string `json:"variable,omitempty"`
+	// Netrc is set where the Secret holds a .netrc: the host of the login of which this
+	// is the user name or the password, whichever the credential has it for.
+	Netrc string `json:"netrc,omitempty"`
 	// PercentEncoded is true if it must be decoded before use outside a URL.
 	PercentEncoded bool `json:"percentEncoded,omitempty"`
 }

@@ -685,6 +685,18 @@ func proxyData(address string) (map[string][]byte, error) {
 	return data, nil
 }
 
+// netrcPart is the user name or the password of a login in a .netrc.
+func netrcPart(netrc []byte, key string, v migrate.Value) ([]byte, error) {
+	login := migrate.NetrcLogin(string(netrc), v.Netrc, "")
+	if login == nil || login.User == "" {
+		return nil, fmt.Errorf("the .netrc in Secret/%s/%s under the key %q holds no login with a user and a password for %s", v.Secret.Namespace, v.Secret.Name, v.Secret.Key, v.Netrc)
+	}
+	if key == "password" {
+		return []byte(login.Password), nil
+	}
+	return []byte(login.User), nil
+}
+
 func (r *repository) value(ctx context.Context, key string, v migrate.Value) ([]byte, error) {
 	var value []byte
 	switch {
@@ -696,6 +708,9 @@ func (r *repository) value(ctx context.Context, key string, v migrate.Value) ([]
 		found := false
 		if value, found = secret.Data[v.Secret.Key]; !found || len(value) == 0 {
 			return nil, fmt.Errorf("Secret/%s/%s holds no value under the key %q", v.Secret.Namespace, v.Secret.Name, v.Secret.Key)
+		}
+		if v.Netrc != "" {
+			return netrcPart(value, key, v)
 		}
 	case v.ConfigMap != nil:
 		config, err := r.c.Kube.CoreV1().ConfigMaps(v.ConfigMap.Namespace).Get(ctx, v.ConfigMap.Name, metav1.GetOptions{})

@@ -189,6 +189,8 @@ func (s *script) manualValue(c migrate.Credential, key string, a agentFacts, to 
 		byHand = "the parts of the proxy's address: address, and where it has them username and password, each in a file of its own"
 	case v.Argument:
 		byHand = fmt.Sprintf("the %s of the --git-url of Deployment/%s/%s", key, a.Namespace, a.Workload)
+	case v.Netrc != "" && v.Secret != nil:
+		byHand = fmt.Sprintf("the %s of the login for %s in the .netrc that Secret/%s/%s holds under %q", key, v.Netrc, v.Secret.Namespace, v.Secret.Name, v.Secret.Key)
 	case v.Variable != "":
 		byHand = fmt.Sprintf("the value of the variable %q of Deployment/%s/%s", v.Variable, a.Namespace, a.Workload)
 	case v.Secret == nil && v.ConfigMap == nil:

@@ -5,10 +5,13 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/reconcile/cluster"
 )
 
 func TestTheRunbookIsAScriptOfEachStep(t *testing.T) {
@@ -26,12 +29,14 @@ func TestTheRunbookIsAScriptOfEachStep(t *testing.T) {
 		return &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": kind, "metadata": map[string]any{"name": name, "namespace": "flux-system"}, "spec": map[string]any{}}}
 	}
 	source := object("GitRepository", "a")
+	netrc := of("Secret", "netrc", ".netrc")
+	netrc.Netrc = "git.example.com"
 	plan := migrate.Plan{
 		Sources: []*unstructured.Unstructured{source},
 		Credentials: []migrate.Credential{
 			{Agent: "flux/a", Kind: "ssh", To: migrate.ObjectRef{Namespace: "flux-system", Name: "a-git"}, From: map[string]migrate.Value{"identity": of("Secret", "a-git-deploy", "identity")}, KnownHosts: "git.example.com ssh-ed25519 AAAA\nEOF\ntouch /tmp/x\n"},
 			{Agent: "flux/a", Kind: "basic", To: migrate.ObjectRef{Namespace: "flux-system", Name: "a-basic"}, From: map[string]migrate.Value{
-				"username": {Literal: "it's me"}, "bot": {Literal: "bot%40example.com", PercentEncoded: true}, "password": encoded, "token": {Argument: true}, "env": {Variable: "GIT_TOKEN"}, "ca.crt": of("ConfigMap", "ca", "ca.pem"),
+				"username": {Literal: "it's me"}, "bot": {Literal: "bot%40example.com", PercentEncoded: true}, "password": encoded, "token": {Argument: true}, "env": {Variable: "GIT_TOKEN"}, "login": netrc, "ca.crt": of("ConfigMap", "ca", "ca.pem"),
 			}},
 			{Agent: "flux/a", Kind: "proxy", To: migrate.ObjectRef{Namespace: "flux-system", Name: "a-proxy"}, From: map[string]migrate.Value{"address": {Literal: "http://proxy:3128"}}},
 			{Agent: "flux/b", Kind: "ssh", To: migrate.ObjectRef{Namespace: "flux-system", Name: "b-git"}},
@@ -78,6 +83,7 @@ func TestTheRunbookIsAScriptOfEachStep(t *testing.T) {
 			`test -e a-git.made || test -z "$(kubectl -n flux-system get secret a-git --ignore-not-found -o name)"` + "\n: > a-git.made\n",
 			`base64 -d < value | perl -0777 -pe 's/^\s+|\s+$//g; s/%([0-9A-Fa-f]{2})/chr hex $1/ge' > a-basic/password`,
 			"the token of the --git-url of Deployment/flux/a.\ntest -s a-basic/token",
+			`the login of the login for git.example.com in the .netrc that Secret/flux/netrc holds under ".netrc".` + "\ntest -s a-basic/login",
 			`the value of the variable "GIT_TOKEN" of Deployment/flux/a.` + "\ntest -s a-basic/env",
 			"printf '%s\\n' 'git.example.com ssh-ed25519 AAAA\nEOF\ntouch /tmp/x' > a-git/known_hosts", "test -s a-proxy/address",
 			"kubectl -n flux-system create secret generic a-git --from-file=a-git --dry-run=client -o yaml | kubectl apply --server-side -f -",
@@ -107,5 +113,22 @@ func TestTheRunbookIsAScriptOfEachStep(t *testing.T) {
 	}
 	if strings.Contains(by["credentials"].Manual, "b-git") {
 		t.Error("another repository's credential is copied")
+	}
+}
+
+// Of a .netrc the login of one host is copied; what is not there is an error that shows
+// nothing of the rest.
+func TestALoginIsTakenOutOfANetrc(t *testing.T) {
+	v := migrate.Value{Secret: &migrate.SecretKey{Namespace: "flux", Name: "netrc", Key: ".netrc"}, Netrc: "git.example.com"}
+	r := &repository{env: &env{c: &cluster.Client{Kube: fake.NewClientset(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "flux", Name: "netrc"},
+		Data: map[string][]byte{".netrc": []byte("machine other.example.com login x password y\nmachine git.example.com login b%40t password p%40ss\n")}})}}}
+	for key, want := range map[string]string{"username": "b%40t", "password": "p%40ss"} {
+		if got, err := r.value(t.Context(), key, v); err != nil || string(got) != want {
+			t.Errorf("%s: %q, %v", key, got, err)
+		}
+	}
+	v.Netrc = "gone.example.com"
+	if got, err := r.value(t.Context(), "password", v); got != nil || err == nil || !strings.Contains(err.Error(), "gone.example.com") || strings.Contains(err.Error(), "p%40ss") {
+		t.Errorf("%q, %v", got, err)
 	}
 }

@@ -1,0 +1,46 @@
+package migrate
+
+import "strings"
+
+// Login is what a .netrc says of a server.
+type Login struct{ User, Password string }
+
+// NetrcLogin finds what a .netrc says of a host, to which a user must belong if one is
+// given; nil if it has no password for it (curl: lib/netrc.c).
+func NetrcLogin(netrc, host, user string) *Login {
+	var found *Login
+	words := strings.Fields(netrc)
+	for i := 0; i < len(words); i++ {
+		next := ""
+		if i+1 < len(words) {
+			next = words[i+1]
+		}
+		switch words[i] {
+		case "machine", "default":
+			if found != nil && found.Password != "" && (user == "" || found.User == user) {
+				return found
+			}
+			if found = nil; words[i] == "default" || strings.EqualFold(next, host) {
+				found = &Login{}
+			}
+			if words[i] == "default" {
+				continue
+			}
+		case "login":
+			if found != nil {
+				found.User = next
+			}
+		case "password":
+			if found != nil {
+				found.Password = next
+			}
+		default:
+			continue
+		}
+		i++
+	}
+	if found == nil || found.Password == "" || user != "" && found.User != user {
+		return nil
+	}
+	return found
+}
