@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -103,5 +104,40 @@ func TestDiscoverRefusesFlagsThatDoNotGoTogether(t *testing.T) {
 		if code, _, errs := runDiscover(t, args...); code != exitUsage {
 			t.Errorf("%v: exit code %d, want %d: %s", args, code, exitUsage, errs)
 		}
+	}
+}
+
+// The command heeds what the environment tells Terraform, and nothing else of it.
+func TestDiscoverHeedsTheEnvironmentOfTerraform(t *testing.T) {
+	dir := t.TempDir()
+	for name, content := range map[string]string{
+		"main.tf": `variable "branch" { default = "default" }
+resource "helm_release" "flux" {
+  name      = "shop"
+  namespace = "flux"
+  chart     = "flux"
+  version   = "1.13.3"
+  values    = [yamlencode({ git = { url = "git@git.example.com:a", branch = var.branch, path = terraform.workspace } })]
+}
+`,
+		"data/environment": "prod", "more.tfvars": `branch = "more"`,
+	} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("TF_CLI_ARGS_plan", "-var-file more.tfvars")
+	t.Setenv("TF_CLI_ARGS_init", "-var branch=init")
+	t.Setenv("TF_DATA_DIR", "data")
+	code, out, errs := runDiscover(t, "--no-cluster", "--terraform", dir, "-o", "json")
+	var inv migrate.Inventory
+	if err := json.Unmarshal([]byte(out), &inv); err != nil || code != exitDone || len(inv.Agents) != 1 {
+		t.Fatalf("exit code %d, %v: %s%s", code, err, errs, out)
+	}
+	if git := inv.Agents[0].Git; git.Branch != "more" || !slices.Equal(git.Paths, []string{"prod"}) {
+		t.Errorf("%+v", git)
 	}
 }
