@@ -198,6 +198,8 @@ func TestPointersOfGitLFSAreNoManifests(t *testing.T) {
 	inv := readTree(t, treeOf("-- .gitattributes --\n# all\n*.png filter=lfs diff=lfs\n-- apps/a.yaml --\n"+pointer+"-- apps/b.yaml --\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: b}\n"), nil)
 	wantFinding(t, inv, flux1.LFSFiles, "apps/a.yaml")
 	wantFinding(t, inv, flux1.Stuck, "apps/a.yaml")
+	inv = readTree(t, treeOf("-- apps/a.yaml --\n\x00GITCRYPT\x00\x01\x02\xff\n"), nil)
+	wantFinding(t, inv, flux1.Stuck, "apps/a.yaml", "encrypted with git-crypt")
 	inv = readTree(t, treeOf("-- docs/.gitattributes --\n*.png filter=lfs diff=lfs\n-- apps/b.yaml --\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: b}\n"), nil)
 	wantFinding(t, inv, flux1.LFSFiles, "docs/*.png")
 	inv = readTree(t, treeOf("-- .gitattributes --\n* text=auto\n-- apps/b.yaml --\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: b}\ndata: {a: 'version https://git-lfs.github.com/spec/v1'}\n"), nil)

@@ -20,6 +20,7 @@ import (
 
 	"github.com/fluxover/fluxover/e2e/crds"
 	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/flux1"
 	"github.com/fluxover/fluxover/migrate/proof"
 	"github.com/fluxover/fluxover/reconcile/build"
 )
@@ -93,17 +94,27 @@ func TestTheTreeIsValidAgainstTheCRDs(t *testing.T) {
 // Manifests in which something is left out, since it is not known, are none that
 // a cluster takes: the files that are there stay, and none are made.
 func TestARepositoryOfWhichNotEnoughIsKnownKeepsItsFiles(t *testing.T) {
-	for name, spoil := range map[string]func(*migrate.Flux1Agent){
-		"an interval that is not known": func(a *migrate.Flux1Agent) { a.Unknown = []string{"sync.interval", "sync.garbageCollection"} },
-		"rights that are not known":     func(a *migrate.Flux1Agent) { a.Unknown = []string{"confinement"} },
-		"a URL that Flux v2 refuses":    func(a *migrate.Flux1Agent) { a.Git.URL = "file:///srv/git/shop" },
-		"a URL with a variable":         func(a *migrate.Flux1Agent) { a.Git.URL = "ssh://git@git.example.com/$(TEAM)/deploy.git" },
-		"a tree that was not read":      func(a *migrate.Flux1Agent) { a.Tree, a.Objects, a.Files = nil, nil, nil },
+	found := func(code flux1.Code) func(*migrate.Inventory) {
+		return func(inv *migrate.Inventory) {
+			inv.Findings = append(inv.Findings, code.Finding(inv.Agents[0].ID, "", "it is not told"))
+		}
+	}
+	for name, spoil := range map[string]func(*migrate.Inventory){
+		"an interval that is not known": func(inv *migrate.Inventory) {
+			inv.Agents[0].Unknown = []string{"sync.interval", "sync.garbageCollection"}
+		},
+		"rights that are not known":           func(inv *migrate.Inventory) { inv.Agents[0].Unknown = []string{"confinement"} },
+		"a URL that Flux v2 refuses":          func(inv *migrate.Inventory) { inv.Agents[0].Git.URL = "file:///srv/git/shop" },
+		"a URL with a variable":               func(inv *migrate.Inventory) { inv.Agents[0].Git.URL = "ssh://git@git.example.com/$(TEAM)/deploy.git" },
+		"a tree that was not read":            func(inv *migrate.Inventory) { a := &inv.Agents[0]; a.Tree, a.Objects, a.Files = nil, nil, nil },
+		"a path whose manifests are not told": found(flux1.NotGenerated),
+		"a file that cannot be read":          found(flux1.Stuck),
+		"a file that is too large":            found(flux1.TooLarge),
 	} {
 		t.Run(name, func(t *testing.T) {
 			inv := fleetInventory(t, 2)
 			good := migrate.Build(inv, migrate.Options{})
-			spoil(&inv.Agents[0])
+			spoil(&inv)
 			bad := migrate.Build(inv, migrate.Options{})
 			spoiled := bad.Repository(inv.Agents[0].ID)
 			if why := bad.Incomplete(spoiled); why == "" || !spoiled.Blocked {

@@ -106,6 +106,8 @@ func (e *explainer) ignored(o writtenObject, pattern string) Explanation {
 				why = "fluxd does not honour this kustomization file, and Flux v2 would build its folder from it"
 			case f.Kind == migrate.FileSilent:
 				why = "no document in it has a kind, so that fluxd passes over it and Flux v2 would fail on it"
+			case f.Kind == migrate.FileUnread:
+				why = "what it holds is not known, since it cannot be read; a finding says so, and holds the repository back until it is mended"
 			case f.Kind == migrate.FileManifest:
 				why = "fluxd leaves out all that it holds: it may not apply it, or the cluster does not serve its kind"
 			}

@@ -29,6 +29,10 @@ const UnknownRepository = "UNKNOWN_REPOSITORY"
 const (
 	factsUnknown   = "FACTS_UNKNOWN"
 	urlUnsupported = "URL_UNSUPPORTED"
+	// Of package flux1: a path that is not told, and a file or path that is not read.
+	notGenerated = "GENERATION_NOT_TOLD"
+	stuck        = "FLUX1_STUCK"
+	tooLarge     = "TREE_TOO_LARGE"
 )
 
 // Build maps an Inventory to a Plan. It is pure: no clock, no network, the

@@ -27,7 +27,7 @@ func ignores(agent *Flux1Agent) (patterns []string, findings []Finding) {
 				Severity: Info, Code: "KUSTOMIZATION_FILE_IGNORED", Subject: agent.ID, Repository: agent.ID, Where: f.Path,
 				Message: "fluxd does not honour this kustomization file; the new source ignores it, so that the same objects are built",
 			})
-		case f.Kind == FileSilent:
+		case f.Kind == FileSilent, f.Kind == FileUnread: // the latter for the proof of the rest alone: see Plan.Incomplete
 			patterns = append(patterns, "/"+escapeIgnore(f.Path))
 		case f.Kind == FileManifest && allLeftOut(agent, f.Path):
 			patterns = append(patterns, "/"+escapeIgnore(f.Path))

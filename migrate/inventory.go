@@ -383,6 +383,9 @@ const (
 	FileManifest FileKind = "manifest"
 	// FileSilent: fluxd loads it and finds no object (no document has a kind).
 	FileSilent FileKind = "silent"
+	// FileUnread: what it holds is not known, since it cannot be read or is too
+	// large; fluxd may or may not find objects in it once it is mended.
+	FileUnread FileKind = "unread"
 	// FileChart: inside a Helm chart's folder, which fluxd skips.
 	FileChart FileKind = "chart"
 	// FileLink: a symbolic link to a file, which fluxd reads through and

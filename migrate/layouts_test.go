@@ -371,6 +371,11 @@ func TestAFileThatStopsFluxdHoldsBack(t *testing.T) {
 	}) {
 		t.Errorf("blocked %t by %v", p.Repositories[0].Blocked, p.Findings)
 	}
+	// Nothing is said of what the file holds, and no manifest is written that would
+	// leave it out once it is mended.
+	if slices.ContainsFunc(p.Findings, func(f migrate.Finding) bool { return f.Code == "FILE_LEFT_OUT" }) || p.Incomplete(&p.Repositories[0]) == "" {
+		t.Errorf("incomplete %q, and %v", p.Incomplete(&p.Repositories[0]), p.Findings)
+	}
 }
 
 // generated is a repository drawn at random. Names are unique, so that fluxd

@@ -250,7 +250,11 @@ func (p *Plan) Incomplete(r *Repository) string {
 		return "nothing is planned of it"
 	}
 	for _, f := range p.Findings {
-		if f.Repository == r.ID && (f.Code == factsUnknown || f.Code == urlUnsupported) {
+		if f.Repository != r.ID {
+			continue
+		}
+		switch f.Code {
+		case factsUnknown, urlUnsupported, notGenerated, stuck, tooLarge:
 			return f.Code + ": " + f.Message
 		}
 	}

@@ -302,7 +302,7 @@ func (l *loader) listChart(root, dir string) {
 
 // file reads one file that fluxd would load.
 func (l *loader) file(root, p string, link bool) {
-	f := migrate.File{Path: p, Kind: migrate.FileSilent, Root: root}
+	f := migrate.File{Path: p, Kind: migrate.FileUnread, Root: root}
 	if link {
 		f.Kind = migrate.FileLink
 		if target, err := fs.ReadLink(l.tree, p); err == nil && leavesTree(p, target) {
@@ -324,7 +324,11 @@ func (l *loader) file(root, p string, link bool) {
 		l.list(f)
 		return
 	}
-	docs, fault := decode(content, l.cfg.Limits)
+	var docs []document
+	fault := gitCrypt(content)
+	if fault == nil {
+		docs, fault = decode(content, l.cfg.Limits)
+	}
 	if fault != nil {
 		l.find(fault.code, place{p, fault.line}, "%s: %s", p, fault.message)
 	}
@@ -334,10 +338,15 @@ func (l *loader) file(root, p string, link bool) {
 		found += len(d.objects)
 		l.document(p, d)
 	}
+	switch {
+	case link:
+	case found > 0:
+		f.Kind = migrate.FileManifest
+	case fault == nil:
+		f.Kind = migrate.FileSilent
+	}
 	if found > 0 {
-		if !link {
-			f.Kind = migrate.FileManifest
-		} else {
+		if link {
 			l.find(LinkedFile, place{file: p}, "%s is a symbolic link to a manifest", p)
 		}
 		for _, d := range docs {
