@@ -126,6 +126,13 @@ func TestWhatKustomizeBuildsForFluxdIsBuiltByAKustomizationAlike(t *testing.T) {
 				"plain/cm.yaml": strings.ReplaceAll(named("c"), "name: c", "name: c, namespace: shop"), "plain/kustomization.yaml": "resources: []\n"},
 			want: []string{"flux-plain=./plain", "flux-prod=./prod"}, patches: []int{0, 1},
 		},
+		"a base below a path that is scanned": {
+			paths: []string{"gen", "plain"},
+			files: map[string]string{"gen/.flux.yaml": patchUpdated, "gen/kustomization.yaml": kustomizeFile("resources: [../plain/sub]\nnamespace: other\n"),
+				"plain/sub/kustomization.yaml": kustomizeFile("resources: [a.yaml]\nconfigMapGenerator: [{name: made, namespace: shop, files: [values.yaml], options: {disableNameSuffixHash: true}}]\n"), "plain/sub/values.yaml": "a: b\n",
+				"plain/sub/a.yaml": strings.ReplaceAll(named("a"), "name: a", "name: a, namespace: shop")},
+			want: []string{"flux-gen=./gen", "flux-sub=./plain/sub"}, patches: []int{0, 0},
+		},
 		"objects that are left alone": {
 			files: map[string]string{".flux.yaml": "version: 1\npatchUpdated:\n  generators:\n  - command: kustomize build .\n  patchFile: p.yaml\n", "kustomization.yaml": kustomizeFile("resources: [web.yaml]\ncommonAnnotations: {a: b}\n"), "web.yaml": shopDeployment,
 				"p.yaml": strings.ReplaceAll(fluxPatch, `fluxcd.io/automated: "true"`, `fluxcd.io/ignore: "true"`)},

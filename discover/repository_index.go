@@ -507,6 +507,14 @@ func (r *reading) buildsOf(g flux1.Generation) ([]*migrate.KustomizeBuild, error
 		if g.PatchFile != "" && isFile(r.tree, g.PatchFile) {
 			b.PatchFile = g.PatchFile
 		}
+		for _, o := range r.reached(dir) {
+			b.Reads = append(append(b.Reads, o.dir), o.files...)
+			for _, p := range o.patches {
+				if p.file != "" {
+					b.Reads = append(b.Reads, p.file)
+				}
+			}
+		}
 		builds = append(builds, b)
 	}
 	return builds, nil

@@ -44,8 +44,8 @@ func (a application) below() string {
 func (a application) path() string { return "./" + a.dir }
 
 // ownSource reports whether it reads a GitRepository of its own, since the
-// repository's holds more than it loads.
-func (a application) ownSource() bool { return a.loose || a.file != "" }
+// repository's holds more than it loads, or may, since that lacks something.
+func (a application) ownSource() bool { return a.loose || a.file != "" || a.build != nil }
 
 // key is unique per application of a repository. That of loose files ends with a
 // slash, which no path does: a folder beside them may be called "files", too.

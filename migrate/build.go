@@ -321,6 +321,9 @@ func (b *repositoryBuilder) build() Repository {
 		case app.file != "":
 			app.Source = sourceName(app.Name)
 			source(app.Source, onlyFile(app.dir, app.file))
+		case app.build != nil && len(unhidden(app.build.Reads, patterns)) < len(patterns):
+			app.Source = sourceName(app.Name)
+			source(app.Source, unhidden(app.build.Reads, patterns))
 		default:
 			source(app.Source, patterns)
 		}

@@ -21,7 +21,7 @@ func ignores(agent *Flux1Agent) (patterns []string, findings []Finding) {
 		switch {
 		case f.Kind == FileChart:
 			charts[dir] = true
-		case f.Kustomization && !agent.ManifestGeneration:
+		case f.Kustomization:
 			patterns = append(patterns, "/"+escapeIgnore(f.Path))
 			findings = append(findings, Finding{
 				Severity: Info, Code: "KUSTOMIZATION_FILE_IGNORED", Subject: agent.ID, Repository: agent.ID, Where: f.Path,
@@ -40,6 +40,20 @@ func ignores(agent *Flux1Agent) (patterns []string, findings []Finding) {
 	}
 	slices.Sort(patterns)
 	return slices.Compact(patterns), findings
+}
+
+// unhidden are those of the patterns that hide nothing of what is read, files and
+// folders: fluxd passes over a file of a path that it scans, and Kustomize may read
+// the same file for another path.
+func unhidden(reads, patterns []string) []string {
+	return slices.DeleteFunc(slices.Clone(patterns), func(pattern string) bool {
+		hidden, isPath := strings.CutPrefix(pattern, "/")
+		hidden = strings.TrimSuffix(hidden, "/")
+		return isPath && slices.ContainsFunc(reads, func(read string) bool {
+			read = escapeIgnore(cleanPath(read))
+			return read == "" || read == hidden || strings.HasPrefix(hidden, read+"/") || strings.HasPrefix(read, hidden+"/")
+		})
+	})
 }
 
 // takeBack gives the patterns, to stand behind the others, that take back what
@@ -65,8 +79,8 @@ func takeBack(agent *Flux1Agent, patterns []string) (more []string, findings []F
 	}
 	defaults := sourceignore.NewDefaultMatcher(nil, nil)
 	for _, name := range loadedFiles(agent) {
-		if _, there := artifact.Has(name); there {
-			continue
+		if _, there := artifact.Has(name); there || len(unhidden([]string{name}, patterns)) < len(patterns) {
+			continue // or the patterns leave it out on purpose, and who builds it has a source of its own
 		}
 		by := "a .sourceignore file"
 		if defaults.Match(strings.Split(name, "/"), false) {
