@@ -145,8 +145,14 @@ func (w *witness) agentsInGit(agents []*agent) {
 				h.objects = append(h.objects, o)
 			}
 		}
+		ignored := map[string]bool{} // and marked from before: neither applied nor collected
+		for _, o := range b.Objects {
+			if o.Class == migrate.ClassIgnored {
+				ignored[o.ID] = true
+			}
+		}
 		for _, id := range b.Marked {
-			if ids[id] {
+			if ids[id] && !ignored[id] {
 				h.marked = append(h.marked, id)
 			}
 		}
