@@ -298,6 +298,20 @@ spec:
     workers: 3
 `
 
+// What fluxd leaves alone is neither applied nor updated by it, nor by the new agent.
+func TestWhatFluxdIgnoresAsksForNoDecision(t *testing.T) {
+	const release = "-- web.yaml --\napiVersion: helm.fluxcd.io/v1\nkind: HelmRelease\nmetadata: {name: web, namespace: shop, annotations: {fluxcd.io/automated: \"true\", fluxcd.io/ignore: \"%\"}}\nspec: {chart: {name: web, version: 1.0.0, repository: \"https://charts.example.com\"}}\n"
+	codes := []flux1.Code{flux1.HelmRelease1, flux1.HelmRelease1Object, flux1.ImageAutomation, flux1.ImageFilter, flux1.ImagePolicy}
+	for value, held := range map[string]bool{"true": false, "sync_only": true} {
+		inv := readTree(t, treeOf(strings.Replace(release, "%", value, 1)), nil)
+		for _, code := range codes {
+			if got := len(findingsOf(inv, code)) > 0; got != held {
+				t.Errorf("ignore: %s: %s found: %t", value, code.Name, got)
+			}
+		}
+	}
+}
+
 func TestAgentsDeclaredByHelmReleasesAreFound(t *testing.T) {
 	inv := readTree(t, treeOf(fluxRelease), nil)
 	a := agentNamed(t, inv, "shop/flux-shop")

@@ -372,7 +372,7 @@ func (r *reading) surveyObjects() {
 		surveyAnnotations(u, about)
 	}
 	for i := range r.agent.Objects {
-		if o := &r.agent.Objects[i]; o.Manifest != nil && o.Class != migrate.ClassForeign {
+		if o := &r.agent.Objects[i]; o.Manifest != nil && o.Class != migrate.ClassForeign && o.Class != migrate.ClassIgnored {
 			look(o.Manifest, o.ID, fileLine(o.File, o.Line), o.Encrypted)
 		}
 	}

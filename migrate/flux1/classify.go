@@ -312,6 +312,9 @@ func (l *loader) inspect(o *loaded, m migrate.Object, known bool) {
 	if strings.HasSuffix(gvk.Group, ".toolkit.fluxcd.io") || gvk.Group == "toolkit.fluxcd.io" {
 		about(Flux2InGit, "%s is an object of Flux v2", shown)
 	}
+	if m.Class == migrate.ClassIgnored {
+		return // fluxd neither applies it nor gives it a new image (flux: pkg/daemon/images.go)
+	}
 	if o.Kind == "HelmRelease" && (gvk.Group == "helm.fluxcd.io" || gvk.Group == "flux.weave.works") {
 		l.releases = append(l.releases, shown)
 	}
