@@ -302,8 +302,15 @@ func (r *reading) candidates() []flux1.Parsed {
 		}
 	}
 	slices.Sort(files)
+	seen := map[string]bool{} // by Load, since another path is scanned
+	for _, f := range r.agent.Files {
+		seen[f.Path] = f.Kind == migrate.FileManifest
+	}
 	var out []flux1.Parsed
 	for _, name := range slices.Compact(files) {
+		if seen[name] {
+			continue
+		}
 		out = append(out, r.objectsIn(name)...)
 	}
 	return out
