@@ -46,7 +46,7 @@ func (f foundAt) String() string {
 
 // grouped puts findings that say the same but for their subjects and places
 // together, in the order in which the first of each comes: what one of them says
-// in other words is read in its own.
+// in other words is read in its own. What several say names no object.
 func grouped(findings []migrate.Finding, accepted []migrate.Decision) []*findingGroup {
 	type key struct {
 		severity   migrate.Severity
@@ -58,10 +58,16 @@ func grouped(findings []migrate.Finding, accepted []migrate.Decision) []*finding
 	known := map[key]*findingGroup{}
 	for _, f := range findings {
 		k := key{severity: f.Severity, code: f.Code, said: f.Message + "\n" + f.Hint, accepted: migrate.Accepts(accepted, f), acceptable: f.Acceptable}
+		ofEach := f.Message
 		for _, word := range strings.Fields(f.Subject) {
 			shown := migrate.DisplayID(word)
+			if shown != word {
+				for _, name := range []string{shown, fluxdName(shown)} {
+					ofEach = strings.ReplaceAll(ofEach, name, "each")
+				}
+			}
 			_, named, _ := strings.Cut(shown, "/") // of an object, namespace and name
-			for _, name := range []string{word, shown, named} {
+			for _, name := range []string{word, shown, fluxdName(shown), named} {
 				if strings.Contains(name, "/") {
 					k.said = strings.ReplaceAll(k.said, name, "")
 				}
@@ -71,6 +77,8 @@ func grouped(findings []migrate.Finding, accepted []migrate.Decision) []*finding
 		if g == nil {
 			g = &findingGroup{Finding: f, Accepted: k.accepted}
 			known[k], groups = g, append(groups, g)
+		} else if ofEach != f.Message {
+			g.Message = ofEach
 		}
 		g.Found = append(g.Found, foundAt{f.Subject, f.Where})
 		if reason := reasonOf(accepted, f); k.accepted && reason != "" && !slices.Contains(g.Reasons, reason) {
@@ -102,6 +110,17 @@ func acceptances(g *findingGroup, all []migrate.Finding) []acceptance {
 	}
 	one.About = "this one alone"
 	return []acceptance{{migrate.AcceptFlag(g.Code, "*"), "all of this code"}, one}
+}
+
+// fluxdName is how fluxd writes the object that people call shown, Kind/namespace/name
+// or Kind/name.
+func fluxdName(shown string) string {
+	kind, name, _ := strings.Cut(shown, "/")
+	namespace, rest, ok := strings.Cut(name, "/")
+	if !ok {
+		namespace, rest = "<cluster>", name
+	}
+	return namespace + ":" + strings.ToLower(kind) + "/" + rest
 }
 
 // Common is what all of them are about, and where all of them show, as far as

@@ -35,6 +35,46 @@ info STALE_OBJECT flux/flux-shop at shop.yaml:1
 	}
 }
 
+// What is said of many objects is said once, and not of the first of them.
+func TestWhatIsSaidOfManyObjectsNamesNone(t *testing.T) {
+	var out strings.Builder
+	finding := func(subject, message string) migrate.Finding {
+		return migrate.Finding{Severity: migrate.Warning, Code: "IGNORE_WITHOUT_EFFECT", Subject: "flux/shop " + subject, Message: message}
+	}
+	err := Findings(&out, []migrate.Finding{
+		finding("_demo__Namespace", `<cluster>:namespace/demo has fluxcd.io/ignore: "false"`),
+		finding("shop_web_apps_Deployment", `shop:deployment/web has fluxcd.io/ignore: "false"`),
+		finding("shop_web__Service", `shop:service/web has fluxcd.io/ignore: "no"`),
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `warning IGNORE_WITHOUT_EFFECT (2)
+    each has fluxcd.io/ignore: "false"
+    these: flux/shop Namespace/demo, flux/shop Deployment/shop/web
+warning IGNORE_WITHOUT_EFFECT flux/shop Service/shop/web
+    shop:service/web has fluxcd.io/ignore: "no"
+`
+	if out.String() != want {
+		t.Errorf("got:\n%swant:\n%s", out.String(), want)
+	}
+}
+
+// An annotation whose value is another on every object is one entry.
+func TestWhatIsPutOnObjectsIsSaidOnceForAllValues(t *testing.T) {
+	var adds []migrate.Addition
+	for i := range 5 {
+		id := fmt.Sprintf("shop_a%d__ConfigMap", i)
+		adds = append(adds, migrate.Addition{Object: id, Type: "annotation", Key: "config.kubernetes.io/origin", Value: fmt.Sprintf("path: a%d.yaml\n", i), Why: "noted"},
+			migrate.Addition{Object: id, Type: "annotation", Key: "prune", Value: "disabled", Why: "kept"})
+	}
+	r := Report{Plan: migrate.Plan{Repositories: []migrate.Repository{{ID: "flux/shop", Adds: adds}}}}
+	got := r.adds()
+	if len(got) != 2 || got[0].What != "annotation config.kubernetes.io/origin, of 5 values" || len(got[0].Objects) != 5 || got[1].What != "annotation prune: disabled" {
+		t.Errorf("%+v", got)
+	}
+}
+
 // Of a code, one finding may say what another does not, or show elsewhere: whoever
 // reads any form reads each of them, with its place and what to do.
 func TestWhatFindingsOfOneCodeSayIsReadInEveryForm(t *testing.T) {

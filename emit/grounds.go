@@ -201,9 +201,23 @@ type addView struct {
 
 func (r *Report) adds() []addView {
 	var out []addView
+	type sort struct{ kind, key, why string }
+	values := map[sort][]string{}
 	for _, repo := range r.Plan.Repositories {
 		for _, a := range repo.Adds {
-			what := fmt.Sprintf("%s %s: %s", a.Type, a.Key, a.Value)
+			s := sort{a.Type, a.Key, a.Why}
+			if !slices.Contains(values[s], a.Value) {
+				values[s] = append(values[s], a.Value)
+			}
+		}
+	}
+	const most = 3 // values that are told; what has more is of each object alone, like its file
+	for _, repo := range r.Plan.Repositories {
+		for _, a := range repo.Adds {
+			what := fmt.Sprintf("%s %s: %s", a.Type, a.Key, strings.TrimSpace(a.Value))
+			if n := len(values[sort{a.Type, a.Key, a.Why}]); n > most {
+				what = fmt.Sprintf("%s %s, of %d values", a.Type, a.Key, n)
+			}
 			i := slices.IndexFunc(out, func(v addView) bool { return v.What == what && v.Why == a.Why })
 			if i < 0 {
 				i, out = len(out), append(out, addView{What: what, Why: a.Why})
