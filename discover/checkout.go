@@ -137,7 +137,7 @@ func (c *checkout) read(ctx context.Context) error {
 func (c *checkout) recogniseReader() {
 	r := c.agent
 	same := func(a *agent) bool {
-		return sameRepository(a.Git.URL, r.Git.URL) && (r.Git.Branch == "" || a.Git.Branch == r.Git.Branch) && slices.Equal(a.Git.Paths, r.Git.Paths) &&
+		return SameRepository(a.Git.URL, r.Git.URL) && (r.Git.Branch == "" || a.Git.Branch == r.Git.Branch) && slices.Equal(a.Git.Paths, r.Git.Paths) &&
 			a.ManifestGeneration == r.ManifestGeneration && a.SOPS == r.SOPS && (r.DefaultNamespace == "" || a.DefaultNamespace == r.DefaultNamespace)
 	}
 	i := slices.IndexFunc(c.nested, same)

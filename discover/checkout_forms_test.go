@@ -298,6 +298,34 @@ spec:
     workers: 3
 `
 
+// An agent stands in a repository as it is built, and as what it is built of.
+func TestAnAgentThatIsDeclaredTwiceAlikeIsOne(t *testing.T) {
+	const deployment = `apiVersion: apps/v1
+kind: Deployment
+metadata: {name: flux, namespace: flux}
+spec:
+  selector: {matchLabels: {name: flux}}
+  template:
+    metadata: {labels: {name: flux}}
+    spec: {containers: [{name: flux, image: "fluxcd/flux:1.25.4", args: ["--git-url=git@git.example.com:org/shop", --git-path=prod, --k8s-default-namespace=till]}]}
+`
+	for other, ids := range map[string][]string{
+		deployment: {"flux/flux"},
+		strings.Replace(deployment, "--git-path=prod", "--git-path=test", 1): {"flux/flux", "flux/flux@manifests"},
+	} {
+		inv := readTree(t, treeOf("-- overlay/kustomization.yaml --\nresources: [flux.yaml]\n-- overlay/flux.yaml --\n"+deployment+"-- build.yaml --\n# rendered\n"+other), func(o *CheckoutOptions) {
+			o.URL, o.Paths, o.DefaultNamespace = "https://git.example.com/org/shop.git", []string{"prod"}, "till"
+		})
+		var got []string
+		for _, a := range inv.Agents {
+			got = append(got, a.ID)
+		}
+		if !slices.Equal(got, ids) || agentNamed(t, inv, "flux/flux").Tree == nil {
+			t.Errorf("agents %v, want %v, the first of which reads this repository", got, ids)
+		}
+	}
+}
+
 // What fluxd leaves alone is neither applied nor updated by it, nor by the new agent.
 func TestWhatFluxdIgnoresAsksForNoDecision(t *testing.T) {
 	const release = "-- web.yaml --\napiVersion: helm.fluxcd.io/v1\nkind: HelmRelease\nmetadata: {name: web, namespace: shop, annotations: {fluxcd.io/automated: \"true\", fluxcd.io/ignore: \"%\"}}\nspec: {chart: {name: web, version: 1.0.0, repository: \"https://charts.example.com\"}}\n"

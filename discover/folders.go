@@ -78,7 +78,7 @@ func openFolders(given []Folder) (folders, error) {
 // of is the folder that holds an agent's repository; nil if none does.
 func (list folders) of(url string) *folder {
 	for _, f := range list {
-		if slices.ContainsFunc(f.urls, func(u string) bool { return sameRepository(u, url) }) {
+		if slices.ContainsFunc(f.urls, func(u string) bool { return SameRepository(u, url) }) {
 			return f
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -41,6 +42,7 @@ func (c *checkout) declared(ctx context.Context) error {
 	}
 	rights := rightsIn(sets)
 	taken := map[string]string{} // id → folder
+	first := map[string]*declaredAgent{}
 	applied := map[string]bool{}
 	for _, o := range c.applied {
 		applied[identity(o.Manifest)] = true
@@ -67,8 +69,8 @@ func (c *checkout) declared(ctx context.Context) error {
 				continue
 			}
 			if dir, ok := taken[a.ID]; ok {
-				if dir == set.dir {
-					continue // the same one twice, which Load reports
+				if dir == set.dir || sameDeclaration(first[a.ID].Flux1Agent, a.Flux1Agent) {
+					continue // the same one twice, which Load reports; or as it is rendered, and of what
 				}
 				// Overlays of several clusters declare one of the same name.
 				id := a.ID + "@" + cmp.Or(set.dir, "manifests")
@@ -77,7 +79,7 @@ func (c *checkout) declared(ctx context.Context) error {
 				}
 				a.ID = id
 			}
-			taken[a.ID] = set.dir
+			taken[a.ID], first[a.ID] = set.dir, a
 			c.find(a.found...)
 			a.InstalledBy = "manifest"
 			if applied[identity(o.Manifest)] {
@@ -88,6 +90,21 @@ func (c *checkout) declared(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// sameDeclaration reports whether two declarations of one agent say the same, but
+// for the places where they say it.
+func sameDeclaration(a, b migrate.Flux1Agent) bool {
+	unplaced := func(settings []migrate.Setting) []migrate.Setting {
+		settings = slices.Clone(settings)
+		for i := range settings {
+			settings[i].From = nil
+		}
+		return settings
+	}
+	a.Settings, b.Settings = unplaced(a.Settings), unplaced(b.Settings)
+	a.InstalledBy, b.InstalledBy = "", ""
+	return reflect.DeepEqual(a, b)
 }
 
 func identity(u *unstructured.Unstructured) string {

@@ -432,7 +432,7 @@ func releaseMeaning(u *unstructured.Unstructured, repository string) string {
 		if ref := text("ref"); ref != "" {
 			said += " at " + ref
 		}
-		if sameRepository(text("git"), repository) {
+		if SameRepository(text("git"), repository) {
 			said += ", which is this very repository"
 		}
 	case text("name") != "":
@@ -441,8 +441,9 @@ func releaseMeaning(u *unstructured.Unstructured, repository string) string {
 	return said
 }
 
-// sameRepository compares host and path without ".git", as servers do.
-func sameRepository(a, b string) bool {
+// SameRepository reports whether two Git URLs are of one repository: it compares host
+// and path without ".git", as servers do.
+func SameRepository(a, b string) bool {
 	key := func(raw string) string {
 		u, err := migrate.SourceURL(raw)
 		if err != nil || raw == "" {

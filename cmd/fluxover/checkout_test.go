@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -46,7 +47,7 @@ func TestDiscoverReadsCheckoutsWithoutACluster(t *testing.T) {
 	}{
 		{[]string{"--checkout", tenancy, "--git-path", "cluster", "--git-url", "git@github.com:org/dev-cluster", "--git-branch", "master"}, "flux-system/flux team1/flux"},
 		{[]string{"--checkout", tenancy}, "checkout/fluxcd__multi-tenancy flux-system/flux team1/flux"},
-		{[]string{"--checkout", "git@github.com:org/dev-team1=" + tenancy + "-team1", "--checkout", tenancy}, "checkout/fluxcd__multi-tenancy checkout/fluxcd__multi-tenancy-team1 flux-system/flux team1/flux"},
+		{[]string{"--checkout", "git@github.com:org/dev-team1=" + tenancy + "-team1", "--checkout", tenancy}, "checkout/fluxcd__multi-tenancy flux-system/flux team1/flux"}, // which team1/flux reads
 		{[]string{"--checkout", tenancy, "--checkout", tenancy}, "checkout/fluxcd__multi-tenancy checkout/fluxcd__multi-tenancy-2 flux-system/flux flux-system/flux@fluxcd__multi-tenancy-2 team1/flux team1/flux@fluxcd__multi-tenancy-2"},
 	} {
 		inv, err := discovered(c.args...)
@@ -66,6 +67,50 @@ func TestDiscoverReadsCheckoutsWithoutACluster(t *testing.T) {
 		if _, err := discovered(args...); err == nil {
 			t.Errorf("%q: no error", args)
 		}
+	}
+}
+
+// The repository of an agent that one checkout declares is read from another one.
+func TestACheckoutIsReadAsTheAgentThatAnotherOneDeclares(t *testing.T) {
+	infra, shop := t.TempDir(), t.TempDir()
+	for name, text := range map[string]string{
+		filepath.Join(infra, "flux.yaml"): `apiVersion: apps/v1
+kind: Deployment
+metadata: {name: flux, namespace: flux}
+spec:
+  selector: {matchLabels: {name: flux}}
+  template:
+    metadata: {labels: {name: flux}}
+    spec: {containers: [{name: flux, image: "fluxcd/flux:1.25.4", args: ["--git-url=git@git.example.com:org/shop", --git-path=prod, --k8s-default-namespace=till]}]}
+`,
+		filepath.Join(shop, "prod", "a.yaml"): "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n",
+		filepath.Join(shop, "test", "b.yaml"): "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: b}\n",
+	} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read := func(url string) (ids []string, objects int) {
+		t.Helper()
+		code, out, errs := runDiscover(t, "--no-cluster", "--checkout", infra, "--checkout", url+"="+shop, "-o", "json")
+		var inv migrate.Inventory
+		if err := json.Unmarshal([]byte(out), &inv); err != nil || code != exitDone {
+			t.Fatalf("exit code %d, %v: %s", code, err, errs)
+		}
+		for _, a := range inv.Agents {
+			ids = append(ids, a.ID)
+			if a.ID == "flux/flux" {
+				objects = a.Counts.Objects
+			}
+		}
+		return ids, objects
+	}
+	infraID, shopID := "checkout/"+filepath.Base(infra), "checkout/"+filepath.Base(shop)
+	if ids, objects := read("https://git.example.com/org/shop.git"); !slices.Equal(ids, []string{infraID, "flux/flux"}) || objects != 1 {
+		t.Errorf("agents %v, of whom flux/flux applies %d objects", ids, objects)
+	}
+	if ids, _ := read("https://git.example.com/org/other.git"); !slices.Equal(ids, slices.Sorted(slices.Values([]string{infraID, shopID, "flux/flux"}))) {
+		t.Errorf("agents %v", ids)
 	}
 }
 

@@ -135,7 +135,49 @@ func (c *checkoutFlags) inventory(ctx context.Context, progress func(string)) (m
 		}
 		all.Findings = append(all.Findings, inv.Findings...)
 	}
+	all, err := c.readDeclared(ctx, all, progress)
 	slices.SortFunc(all.Agents, func(a, b migrate.Flux1Agent) int { return strings.Compare(a.ID, b.ID) })
 	all.Findings = migrate.SortFindings(all.Findings)
+	return all, err
+}
+
+// readDeclared reads the repositories of the agents that one checkout declares and
+// whose URL another one is given with: as those agents read them, and not as an
+// agent of which nothing but the folder is known.
+func (c *checkoutFlags) readDeclared(ctx context.Context, all migrate.Inventory, progress func(string)) (migrate.Inventory, error) {
+	reads := func(a migrate.Flux1Agent, url string) bool {
+		return url != "" && a.Tree == nil && discover.SameRepository(a.Git.URL, url)
+	}
+	declared := migrate.Inventory{Cluster: all.Cluster}
+	var folders []discover.Folder
+	for _, f := range c.folders() {
+		found := false
+		for _, a := range all.Agents {
+			if reads(a, f.URL) {
+				found, declared.Agents = true, append(declared.Agents, a)
+			}
+		}
+		if !found {
+			continue
+		}
+		folders = append(folders, f)
+		isReader := func(a migrate.Flux1Agent) bool {
+			return strings.HasPrefix(a.ID, "checkout/") && a.Tree != nil && discover.SameRepository(a.Git.URL, f.URL)
+		}
+		for _, a := range all.Agents {
+			if isReader(a) {
+				all.Findings = slices.DeleteFunc(all.Findings, func(f migrate.Finding) bool { return f.Repository == a.ID })
+			}
+		}
+		all.Agents = slices.DeleteFunc(all.Agents, func(a migrate.Flux1Agent) bool { return reads(a, f.URL) || isReader(a) })
+	}
+	if len(folders) == 0 {
+		return all, nil
+	}
+	read, err := discover.Repositories(ctx, declared, folders, progress)
+	if err != nil {
+		return all, err
+	}
+	all.Agents, all.Findings = append(all.Agents, read.Agents...), append(all.Findings, read.Findings...)
 	return all, nil
 }
