@@ -197,13 +197,13 @@ metadata: {name: elsewhere}
 
 func TestGeneratorsThatAreMoreThanKustomizeAreNotGuessed(t *testing.T) {
 	for command, says := range map[string]string{
-		"kustomize build . | envsubst":           "more than a kustomize build",
-		"helm template x":                        "more than a kustomize build",
+		"kustomize build . | envsubst":           "not a plain kustomize build",
+		"helm template x":                        "not a plain kustomize build",
 		"kustomize build ../../other":            "outside of the repository",
 		"kustomize build https://example.org/x":  "another repository",
 		"kustomize build --enable_alpha_plugins": "option --enable_alpha_plugins",
 		"kustomize build nothere":                "no kustomization file",
-		"PASSWORD=hunter2 kustomize build .":     "more than a kustomize build",
+		"PASSWORD=hunter2 kustomize build .":     "not a plain kustomize build",
 	} {
 		tree := treeOf("-- .flux.yaml --\nversion: 1\ncommandUpdated:\n  generators:\n  - command: " + fmt.Sprintf("%q", command) + `
 -- kustomization.yaml --
@@ -215,6 +215,10 @@ metadata: {name: a}
 `)
 		inv := readTree(t, tree, nil)
 		wantFinding(t, inv, flux1.NotGenerated, says)
+		i := slices.IndexFunc(inv.Findings, func(f migrate.Finding) bool { return f.Code == flux1.NotGenerated.Name })
+		if broken := command == "kustomize build nothere"; broken == strings.Contains(inv.Findings[i].Hint, "make each generator") {
+			t.Errorf("%s: %s", command, inv.Findings[i].Hint)
+		}
 		if len(inv.Agents[0].Objects) != 0 {
 			t.Errorf("%s: objects were guessed", command)
 		}
@@ -227,7 +231,7 @@ metadata: {name: a}
 version: 1
 commandUpdated:
   generators:
-  - command: kustomize build --load_restrictor none over
+  - command: kustomize build --load_restrictor 'none' "over"
   updaters:
   - containerImage: {command: x}
 -- over/kustomization.yaml --
@@ -323,6 +327,46 @@ spec:
 		if !slices.Equal(got, ids) || agentNamed(t, inv, "flux/flux").Tree == nil {
 			t.Errorf("agents %v, want %v, the first of which reads this repository", got, ids)
 		}
+	}
+}
+
+// A file that a scanned path holds is no candidate of a generated path above it.
+func TestAWorkloadIsNamedByOneOfTwoPaths(t *testing.T) {
+	const web = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, annotations: {fluxcd.io/automated: \"true\"}}\nspec: {template: {spec: {containers: [{name: web, image: 'web:1'}]}}}\n"
+	tree := treeOf("-- all/.flux.yaml --\nversion: 1\ncommandUpdated: {generators: [{command: helm template x}]}\n-- all/web/.flux.yaml --\nversion: 1\nscanForFiles: {}\n-- all/web/web.yaml --\n" + web)
+	for _, paths := range [][]string{{"all", "all/web"}, {"all"}} {
+		inv := readTree(t, tree, func(o *CheckoutOptions) { o.Paths = paths })
+		for _, code := range []flux1.Code{flux1.ImageAutomation, flux1.ImageFilter, flux1.ImagePolicy} {
+			if got := findingsOf(inv, code); len(got) != 1 {
+				t.Errorf("%v: %q", paths, got)
+			}
+		}
+	}
+}
+
+// Of an annotation that is on or off fluxd knows "true" alone.
+func TestAutomationThatIsOffIsNoPolicy(t *testing.T) {
+	const cm = "-- a.yaml --\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, annotations: {fluxcd.io/automated: \"%\", fluxcd.io/locked: \"%\"}}\n"
+	for value, want := range map[string]int{"true": 1, "false": 0, "yes": 0} {
+		if got := findingsOf(readTree(t, treeOf(strings.ReplaceAll(cm, "%", value)), nil), flux1.ImagePolicy); len(got) != want {
+			t.Errorf("%s: %q", value, got)
+		}
+	}
+}
+
+func TestAPathThatIsNotThereIsNoFileToMend(t *testing.T) {
+	inv := readTree(t, treeOf("-- apps/a.yaml --\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"), func(o *CheckoutOptions) { o.Paths = []string{"nope"} })
+	i := slices.IndexFunc(inv.Findings, func(f migrate.Finding) bool { return f.Code == flux1.Stuck.Name })
+	if i < 0 || !strings.Contains(inv.Findings[i].Hint, "--git-path") {
+		t.Errorf("%+v", inv.Findings)
+	}
+}
+
+func TestTheVersionOfARemoteBaseIsTold(t *testing.T) {
+	inv := readTree(t, treeOf("-- kustomization.yaml --\nresources: [\"github.com/org/base?ref=v1.2.3\", \"https://git.example.com/b?token=hunter2\", \"https://git.example.com/c?token=hunter2&ref=v1\"]\n"), nil)
+	wantFinding(t, inv, flux1.RemoteBase, "github.com/org/base?ref=v1.2.3, https://git.example.com/b?***, https://git.example.com/c?***")
+	if strings.Contains(dump(t, inv), "hunter2") {
+		t.Error("a token is told")
 	}
 }
 

@@ -248,9 +248,9 @@ var (
 	}
 	AgentInGit = flux1.Code{
 		Name: "AGENT_IN_GIT", Severity: migrate.Blocker,
-		Cause:       "an agent's own Deployment is managed by an agent's repository",
+		Cause:       "an agent's own Deployment, or the HelmRelease that installs it, is managed by an agent's repository",
 		Consequence: "stopping the old agent is undone by the next sync",
-		Remedy:      "take the agent's Deployment out of the repository first",
+		Remedy:      `annotate the object in Git with fluxcd.io/ignore: "true" and let the agent sync, which then neither applies nor deletes it; with garbage collection on do not take it out of Git: the agent would delete itself, or the helm-operator uninstall it with its key`,
 	}
 	CopiedByOperator = flux1.Code{
 		Name: "MARK_HANDED_DOWN", Severity: migrate.Warning,

@@ -384,15 +384,19 @@ func (r *reading) lineOf(p flux1.Parsed) int {
 // shellSigns in a command make it more than one plain program.
 var shellSigns = regexp.MustCompile("[|;&$<>`(){}*?\\\\\"'\n]")
 
+// quotedWord is text that means the same to a shell without its quotes.
+var quotedWord = regexp.MustCompile(`"([\w./=-]+)"|'([\w./=-]+)'`)
+
 // kustomizeFolder is the folder that a generator builds, if it is a plain
 // "kustomize build".
 func kustomizeFolder(command, dir string) (string, error) {
+	command = strings.TrimSpace(quotedWord.ReplaceAllString(command, "$1$2"))
 	words := strings.Fields(command)
 	if len(words) == 0 {
 		return "", errors.New("a generator has no command")
 	}
-	if shellSigns.MatchString(strings.TrimSpace(command)) || path.Base(words[0]) != "kustomize" || len(words) < 2 || words[1] != "build" {
-		return "", fmt.Errorf("a generator (%s …) is more than a kustomize build", program(words[0]))
+	if shellSigns.MatchString(command) || path.Base(words[0]) != "kustomize" || len(words) < 2 || words[1] != "build" {
+		return "", fmt.Errorf("a generator (%s …) is not a plain kustomize build", program(words[0]))
 	}
 	folder := "."
 	named := false
@@ -437,7 +441,7 @@ func (r *reading) generate(ctx context.Context, g flux1.Generation, builds []*mi
 	for _, b := range builds {
 		objects, err := r.build(ctx, b.Folder)
 		if err != nil {
-			return nil, err
+			return nil, flux1.NotBuilt{Err: err}
 		}
 		for _, o := range objects {
 			out = append(out, flux1.Parsed{File: o.File, Line: o.Line, Manifest: o.Manifest.DeepCopy(), Build: b, Origin: o.Origin})
@@ -445,7 +449,7 @@ func (r *reading) generate(ctx context.Context, g flux1.Generation, builds []*mi
 	}
 	patches, err := r.patchesOf(g)
 	if err != nil {
-		return nil, err
+		return nil, flux1.NotBuilt{Err: err}
 	}
 	for _, p := range patches {
 		// By what both say: fluxd fills no namespace in before (flux:
@@ -454,10 +458,10 @@ func (r *reading) generate(ctx context.Context, g flux1.Generation, builds []*mi
 			return o.Manifest.GetKind() == p.Manifest.GetKind() && o.Manifest.GetName() == p.Manifest.GetName() && o.Manifest.GetNamespace() == p.Manifest.GetNamespace()
 		})
 		if i < 0 {
-			return nil, fmt.Errorf("%s patches %s, which is not generated", fileLine(p.File, p.Line), resourceName(p.Manifest))
+			return nil, flux1.NotBuilt{Err: fmt.Errorf("%s patches %s, which is not generated", fileLine(p.File, p.Line), resourceName(p.Manifest))}
 		}
 		if err := patchObject(out[i].Manifest, p.Manifest); err != nil {
-			return nil, fmt.Errorf("%s cannot be applied: %w", fileLine(p.File, p.Line), err)
+			return nil, flux1.NotBuilt{Err: fmt.Errorf("%s cannot be applied: %w", fileLine(p.File, p.Line), err)}
 		}
 		out[i].Patches = append(out[i].Patches, p.Manifest)
 	}
@@ -501,7 +505,7 @@ func (r *reading) buildsOf(g flux1.Generation) ([]*migrate.KustomizeBuild, error
 		}
 		o := r.index.folders[dir]
 		if o == nil {
-			return nil, fmt.Errorf("folder %s: %w", dir, errNoOverlay)
+			return nil, flux1.NotBuilt{Err: fmt.Errorf("folder %s: %w", dir, errNoOverlay)}
 		}
 		b := &migrate.KustomizeBuild{Root: g.Root, File: g.File, Folder: dir, Namespace: o.namespace, NamePrefix: o.prefix, NameSuffix: o.suffix, NoResources: !o.hasResources}
 		if g.PatchFile != "" && isFile(r.tree, g.PatchFile) {

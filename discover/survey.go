@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"maps"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -168,7 +169,7 @@ func (r *reading) surveySubmodules(file string) {
 func (r *reading) surveyGenerations() {
 	for _, g := range r.generations {
 		if g.Variety == "commandUpdated" && g.Updaters == 0 {
-			r.about(flux1.NoUpdaters, g.File, "%s names no updaters for path %q", g.File, g.Root)
+			r.about(flux1.NoUpdaters, g.File, "%s names no updaters for path %q", g.File, cmp.Or(g.Root, "."))
 		}
 		if g.PatchFile == "" {
 			continue
@@ -176,7 +177,7 @@ func (r *reading) surveyGenerations() {
 		for _, p := range r.objectsIn(g.PatchFile) {
 			if said := patchSays(p.Manifest); said != "" {
 				r.find(flux1.FluxPatch.About(r.agent.ID, migrate.ObjectID(p.Manifest), fileLine(p.File, p.Line),
-					fmt.Sprintf("for path %q, %s alone sets on %s: %s", g.Root, p.File, resourceName(p.Manifest), said)))
+					fmt.Sprintf("for path %q, %s alone sets on %s: %s", cmp.Or(g.Root, "."), p.File, resourceName(p.Manifest), said)))
 			}
 		}
 	}
@@ -320,6 +321,9 @@ func (r *reading) inChart(name string) bool {
 	return slices.ContainsFunc(r.index.charts, func(dir string) bool { return below(name, dir) })
 }
 
+// remoteRef is the end of a remote base that says which version it is of, alone.
+var remoteRef = regexp.MustCompile(`\?ref=[\w./-]{1,100}$`)
+
 func (r *reading) surveyOverlay(o *overlay) {
 	if len(o.old) > 0 {
 		r.about(flux1.OldKustomizeFields, fileLine(o.file, lineWith(o.content, o.old[0]+":")), "%s uses the fields %s", o.file, strings.Join(o.old, ", "))
@@ -327,7 +331,12 @@ func (r *reading) surveyOverlay(o *overlay) {
 	if len(o.remote) > 0 {
 		var shownURLs []string
 		for _, base := range o.remote {
-			shownURLs = append(shownURLs, flux1.DisplayURL(base))
+			shown := flux1.DisplayURL(base)
+			if ref := remoteRef.FindString(base); ref != "" { // the version, and no secret
+				shown, _, _ = strings.Cut(shown, "?")
+				shown += ref
+			}
+			shownURLs = append(shownURLs, shown)
 		}
 		r.about(flux1.RemoteBase, o.file, "%s is made of %s", o.file, few(shownURLs))
 	}
@@ -529,10 +538,12 @@ func surveyAnnotations(u *unstructured.Unstructured, about func(flux1.Code, stri
 				about(flux1.IgnoreWithoutEffect, "%s has %s: %q, which has no effect", resourceName(u), key, value)
 			}
 			continue
+		case (name == "automated" || name == "locked") && value != "true":
+			continue // it has no effect (flux: pkg/cluster/kubernetes/resource/resource.go)
 		case name == "automated":
-			automated = automated || value == "true"
+			automated = true
 		case name == "locked":
-			locked = locked || value == "true"
+			locked = true
 		case strings.HasPrefix(name, "locked_"):
 			continue // who and why, for people
 		case strings.HasPrefix(name, "tag."):

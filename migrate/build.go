@@ -436,10 +436,14 @@ func (b *repositoryBuilder) checkFacts() {
 		}
 	}
 	if len(unknown) > 0 {
+		hint := "see the other findings of this repository, or let discovery read the cluster in which the agent runs"
+		if b.unknown("installedBy") { // nothing tells of the agent but whoever asked for a folder to be read
+			hint = "give what the flags of a checkout tell (--git-url, --git-branch, --default-namespace), or where its agent is declared (--terraform, --values); or let discovery read the cluster in which it runs"
+		}
 		b.find(Finding{
 			Severity: Blocker, Code: factsUnknown, Where: strings.Join(unknown, ", "),
 			Message: fmt.Sprintf("what the plan needs is not known: %s; fields that would be a guess are left out of it", strings.Join(unknown, ", ")),
-			Hint:    "see the other findings of this repository, or let discovery read the cluster in which the agent runs",
+			Hint:    hint,
 		})
 	}
 	if a.Synced.Commit == "" {

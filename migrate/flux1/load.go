@@ -164,16 +164,20 @@ func (l *loader) find(code Code, where place, format string, args ...any) {
 	l.findings = append(l.findings, code.Finding(l.cfg.Repository, where.String(), fmt.Sprintf(format, args...)))
 }
 
+const pathRemedy = "compare it with the folders of the branch: give the old agent, or the description of a checkout, the --git-path that is meant, or put the path back into Git"
+
 // root reads one of the agent's paths.
 func (l *loader) root(raw string) {
 	name := CleanPath(raw)
 	if strings.HasPrefix(raw, "/") || !fs.ValidPath(name) {
 		l.find(Stuck, place{file: raw}, "path %q is not inside the repository", raw)
+		l.findings[len(l.findings)-1].Hint = pathRemedy
 		return
 	}
 	info, err := fs.Stat(l.tree, name)
 	if err != nil {
 		l.find(Stuck, place{file: name}, "path %q does not exist", raw)
+		l.findings[len(l.findings)-1].Hint = pathRemedy
 		return
 	}
 	if l.cfg.ManifestGeneration && l.generated(raw, name, info.IsDir()) {

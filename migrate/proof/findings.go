@@ -32,7 +32,7 @@ var codes = []migrate.Code{
 	{
 		Name: "BUILD_FAILED", Severity: migrate.Blocker,
 		Cause:       "the new agent could not build a Kustomization",
-		Consequence: "nothing of it would be applied; fluxd tolerates what Flux v2 does not",
+		Consequence: "nothing of it would be applied; fluxd, whose Kustomize is older, may tolerate the same or fail alike",
 		Remedy:      "mend the repository as the message says",
 	},
 	{

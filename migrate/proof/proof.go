@@ -363,7 +363,7 @@ func (p *prover) render(ctx context.Context) []renderedObject {
 			p.find(migrate.Finding{
 				Severity: migrate.Blocker, Code: "BUILD_FAILED", Subject: "Kustomization/" + u.GetName(),
 				Message: fmt.Sprintf("the new agent could not build it: %v", err),
-				Hint:    "mend the repository; fluxd tolerates what Flux v2 does not",
+				Hint:    "mend in Git what the message names; fluxd, whose Kustomize is older, may tolerate it or fail alike",
 			})
 			continue
 		}
