@@ -10,33 +10,6 @@ import (
 	"github.com/fluxover/fluxover/migrate/flux1/chart"
 )
 
-// agentPart is one setting of an agent, by its name in an Inventory's JSON.
-type agentPart struct {
-	name string
-	of   func(*migrate.Flux1Agent) any
-	copy func(to, from *migrate.Flux1Agent)
-}
-
-var agentParts = []agentPart{
-	{"git.url", func(a *migrate.Flux1Agent) any { return a.Git.URL }, func(t, f *migrate.Flux1Agent) { t.Git.URL = f.Git.URL }},
-	{"git.branch", func(a *migrate.Flux1Agent) any { return a.Git.Branch }, func(t, f *migrate.Flux1Agent) { t.Git.Branch = f.Git.Branch }},
-	{"git.paths", func(a *migrate.Flux1Agent) any { return a.Git.Paths }, func(t, f *migrate.Flux1Agent) { t.Git.Paths = f.Git.Paths }},
-	{"git.pollInterval", func(a *migrate.Flux1Agent) any { return a.Git.PollInterval }, func(t, f *migrate.Flux1Agent) { t.Git.PollInterval = f.Git.PollInterval }},
-	{"git.timeout", func(a *migrate.Flux1Agent) any { return a.Git.Timeout }, func(t, f *migrate.Flux1Agent) { t.Git.Timeout = f.Git.Timeout }},
-	{"git.readonly", func(a *migrate.Flux1Agent) any { return a.Git.ReadOnly }, func(t, f *migrate.Flux1Agent) { t.Git.ReadOnly = f.Git.ReadOnly }},
-	{"git.secretName", func(a *migrate.Flux1Agent) any { return a.Git.SecretName }, func(t, f *migrate.Flux1Agent) { t.Git.SecretName = f.Git.SecretName }},
-	{"git.syncTag", func(a *migrate.Flux1Agent) any { return a.Git.SyncTag }, func(t, f *migrate.Flux1Agent) { t.Git.SyncTag = f.Git.SyncTag }},
-	{"sync.interval", func(a *migrate.Flux1Agent) any { return a.Sync.Interval }, func(t, f *migrate.Flux1Agent) { t.Sync.Interval = f.Sync.Interval }},
-	{"sync.timeout", func(a *migrate.Flux1Agent) any { return a.Sync.Timeout }, func(t, f *migrate.Flux1Agent) { t.Sync.Timeout = f.Sync.Timeout }},
-	{"sync.garbageCollection", func(a *migrate.Flux1Agent) any { return a.Sync.GarbageCollection }, func(t, f *migrate.Flux1Agent) { t.Sync.GarbageCollection = f.Sync.GarbageCollection }},
-	{"sync.state", func(a *migrate.Flux1Agent) any { return a.Sync.State }, func(t, f *migrate.Flux1Agent) { t.Sync.State = f.Sync.State }},
-	{"manifestGeneration", func(a *migrate.Flux1Agent) any { return a.ManifestGeneration }, func(t, f *migrate.Flux1Agent) { t.ManifestGeneration = f.ManifestGeneration }},
-	{"sops", func(a *migrate.Flux1Agent) any { return a.SOPS }, func(t, f *migrate.Flux1Agent) { t.SOPS = f.SOPS }},
-	{"allowedNamespaces", func(a *migrate.Flux1Agent) any { return a.AllowedNamespaces }, func(t, f *migrate.Flux1Agent) { t.AllowedNamespaces = f.AllowedNamespaces }},
-	{"defaultNamespace", func(a *migrate.Flux1Agent) any { return a.DefaultNamespace }, func(t, f *migrate.Flux1Agent) { t.DefaultNamespace = f.DefaultNamespace }},
-	{"imageAutomation", func(a *migrate.Flux1Agent) any { return a.ImageAutomation }, func(t, f *migrate.Flux1Agent) { t.ImageAutomation = f.ImageAutomation }},
-}
-
 // combine puts the settings that a weaker witness read beside those of a
 // stronger one, so that none disappears: the same flag gets the weaker
 // witness's origins, and what only the weaker one has stands for itself.

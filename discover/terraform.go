@@ -332,12 +332,22 @@ func (c *configuration) compareWithState(d *declared, address string) {
 			return
 		}
 	}
-	for _, s := range c.states {
-		if s.dir == c.dir {
-			d.find(TerraformNotInState.Finding("", d.Terraform.Where, fmt.Sprintf("%s is declared, and not in the state (%s)", address, s.name)))
-			return
-		}
+	if state, missing := c.missingFrom(address); missing {
+		d.find(TerraformNotInState.Finding("", d.Terraform.Where, fmt.Sprintf("%s is declared, and not in the state (%s)", address, state)))
 	}
+}
+
+// missingFrom names the state of this root module, if that is at hand and does not hold
+// an instance that is declared.
+func (c *configuration) missingFrom(address string) (state string, missing bool) {
+	if slices.ContainsFunc(c.matches[address], func(m terraform.Match) bool { return m.State != nil && m.Config != nil && !m.State.Deposed }) {
+		return "", false
+	}
+	i := slices.IndexFunc(c.states, func(s stateFile) bool { return s.dir == c.dir })
+	if i < 0 {
+		return "", false
+	}
+	return c.states[i].name, true
 }
 
 // script names a command that may install Flux.

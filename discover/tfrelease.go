@@ -241,13 +241,26 @@ func (c *configuration) declare(ctx context.Context, h *terraform.HelmRelease, s
 	case len(versions) > 1 && state != nil && slices.Contains(versions, state.Release.Version):
 		versions, why = []string{state.Release.Version}, ""
 	}
-	values := chartValues(h.Values)
-	r := decodeAny(release, versions, why, values)
-	whereGiven(r.Settings, h.Values, address)
+	values, applied := c.reused(h, state), appliedValues(state)
+	if why == "" && isReused(values) && applied != nil && state.Release.Version != "" && state.Release.Version != versions[0] {
+		versions, why = []string{state.Release.Version, versions[0]}, fmt.Sprintf("%s is declared, of which Helm renders the templates with the defaults of %s, since values are reused", versions[0], state.Release.Version)
+	}
+	decoded := func() chart.Rendered {
+		r := decodeAny(release, versions, why, chartValues(values))
+		whereGiven(r.Settings, values, address)
+		return r
+	}
+	r := decoded()
+	if _, gaps := values.Plain(); applied != nil && len(gaps) > 0 {
+		alone := r.Settings
+		values = filledFrom(values, applied)
+		r = decoded()
+		toldByState(r.Settings, alone, inState(state))
+	}
 	d.ChartVersion = r.Version
 	d.setRendered(ctx, &r)
 	for _, f := range r.Findings {
-		if n := locate(h.Values, f.Where); n != nil && f.Where != "" && n.Origin.Position.File != "" {
+		if n := locate(values, f.Where); n != nil && f.Where != "" && n.Origin.Position.File != "" {
 			f.Where = d.origin(n.Origin.Position, f.Where)
 		} else {
 			f.Where = strings.TrimSpace(d.Terraform.Where + " (" + address + ") " + f.Where)
@@ -257,7 +270,7 @@ func (c *configuration) declare(ctx context.Context, h *terraform.HelmRelease, s
 	c.arguments(d, h)
 	c.compareWithState(d, address)
 	if state != nil && state.Release != nil {
-		c.compareState(ctx, d, state, release, values)
+		c.compareState(d, state, release)
 	}
 	c.agents = append(c.agents, d)
 }
@@ -496,6 +509,7 @@ func argumentValue(n *terraform.Node, name string) string {
 
 const (
 	whyHelm      = "concerns only how Terraform runs Helm"
+	whyReused    = "says whether values that are not given stay as they were applied last, and they are read so"
 	whyTerraform = "concerns only how Terraform treats the resource"
 	whyLeft      = "what it names is as it was applied last, and is not known here unless the state tells it"
 	whyNoneLeft  = "names nothing that says how the agent runs"
@@ -511,7 +525,8 @@ var releaseArguments = map[string]string{
 	"chart": whyChart, "repository": whyChart, "version": whyChart, "devel": whyChart, "verify": whyChart, "keyring": whyChart,
 	"repository_key_file": whyChart, "repository_cert_file": whyChart, "repository_ca_file": whyChart, "repository_username": whyChart,
 	"repository_password": whyChart, "pass_credentials": whyChart, "dependency_update": whyChart,
-	"timeout": whyHelm, "disable_webhooks": whyHelm, "reuse": whyHelm, "reuse_values": whyHelm, "reset_values": whyHelm, "force_update": whyHelm,
+	"reuse_values": whyReused, "reset_values": whyReused,
+	"timeout": whyHelm, "disable_webhooks": whyHelm, "reuse": whyHelm, "force_update": whyHelm,
 	"recreate_pods": whyHelm, "cleanup_on_fail": whyHelm, "max_history": whyHelm, "atomic": whyHelm, "skip_crds": whyHelm,
 	"render_subchart_notes": whyHelm, "disable_openapi_validation": whyHelm, "disable_crd_hooks": whyHelm, "wait": whyHelm,
 	"wait_for_jobs": whyHelm, "description": whyHelm, "lint": whyHelm, "replace": whyHelm, "create_namespace": whyHelm,
@@ -591,11 +606,10 @@ func sortedNames[V any](m map[string]V) []string {
 	return names
 }
 
-// compareState reports where the configuration is not what was applied last,
-// and takes from the state what the configuration alone does not tell.
-func (c *configuration) compareState(ctx context.Context, d *declared, state *terraform.StateResource, release chart.Release, values any) {
+// compareState reports where the configuration is not what was applied last.
+func (c *configuration) compareState(d *declared, state *terraform.StateResource, release chart.Release) {
 	last := state.Release
-	where := "state (" + state.Address + ")"
+	where := inState(state)
 	if d.ChartVersion != "" && last.Version != "" && d.ChartVersion != last.Version {
 		d.find(TerraformNotApplied.About(d.ID, "chartVersion", d.Terraform.Where, fmt.Sprintf("chart version %s is declared, and %s was applied last", d.ChartVersion, last.Version)))
 	}
@@ -615,44 +629,21 @@ func (c *configuration) compareState(ctx context.Context, d *declared, state *te
 			r.Settings[i].From[j] = migrate.Origin{Witness: "terraform", Where: where}
 		}
 	}
-	for _, x := range differences(
-		side{d.Settings, "in the configuration", migrate.Origin{Witness: "terraform", Where: d.Terraform.Where}},
-		side{r.Settings, "was applied last", migrate.Origin{Witness: "terraform", Where: where}}) {
-		d.find(TerraformNotApplied.About(d.ID, x.name, x.where, fmt.Sprintf("%s is %s", x.name, x.says)))
-	}
-	for _, x := range partDifferences(d.Parts, renderedParts(&r, podOf(&r))) {
-		d.find(TerraformNotApplied.About(d.ID, x.name, "terraform: "+d.Terraform.Where+"; terraform: "+where, fmt.Sprintf("%s is %s", x.name, x.says("in the configuration", "was applied last"))))
-	}
-	// What the configuration does not know: the state knows what was applied.
-	d.supplement(ctx, &r)
+	d.notApplied(r.Settings, renderedParts(&r, podOf(&r)), where)
 }
 
-// supplement fills in what is unknown from another reading of the same agent,
-// and adds that reading's origins.
-func (d *declared) supplement(ctx context.Context, r *chart.Rendered) {
-	var other migrate.Flux1Agent
-	configure(&other, &r.Config, r.Settings)
-	for _, p := range agentParts {
-		if slices.Contains(d.Unknown, p.name) && !slices.Contains(other.Unknown, p.name) {
-			p.copy(&d.Flux1Agent, &other)
-			d.Unknown = slices.DeleteFunc(d.Unknown, func(n string) bool { return n == p.name })
-		}
+// inState is the place of an instance in a state, for people.
+func inState(state *terraform.StateResource) string { return "state (" + state.Address + ")" }
+
+// notApplied reports what of an agent is not as it was applied last; where is the place
+// of that in the state.
+func (d *declared) notApplied(settings []migrate.Setting, parts map[string]migrate.Part, where string) {
+	for _, x := range differences(
+		side{d.Settings, "in the configuration", migrate.Origin{Witness: "terraform", Where: d.Terraform.Where}},
+		side{settings, "was applied last", migrate.Origin{Witness: "terraform", Where: where}}) {
+		d.find(TerraformNotApplied.About(d.ID, x.name, x.where, fmt.Sprintf("%s is %s", x.name, x.says)))
 	}
-	if d.Credential.Kind == "" && !slices.Contains(d.Unknown, "git.url") {
-		d.setCredential(ctx, &r.Config, podOf(r), func(more string) string { return strings.TrimSpace(d.where() + " " + more) })
-	}
-	for _, s := range r.Settings {
-		i := slices.IndexFunc(d.Settings, func(o migrate.Setting) bool { return o.Name == s.Name })
-		if i < 0 || d.Settings[i].Fate != migrate.Unknown || s.Fate == migrate.Unknown || !strings.HasPrefix(s.Name, "--") {
-			continue
-		}
-		cause := d.Settings[i].Why
-		from := append(slices.Clone(d.Settings[i].From), s.From...)
-		d.Settings[i] = s
-		d.Settings[i].From = from
-		d.Settings[i].Why = strings.TrimPrefix(s.Why+"; as the state has it, since the configuration alone does not tell: "+cause, "; ")
-		d.findings = slices.DeleteFunc(d.findings, func(f migrate.Finding) bool {
-			return f.Code == chart.ValueNotKnown.Name && strings.HasPrefix(f.Message, s.Name+" is unknown")
-		})
+	for _, x := range partDifferences(d.Parts, parts) {
+		d.find(TerraformNotApplied.About(d.ID, x.name, "terraform: "+d.Terraform.Where+"; terraform: "+where, fmt.Sprintf("%s is %s", x.name, x.says("in the configuration", "was applied last"))))
 	}
 }

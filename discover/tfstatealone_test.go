@@ -276,3 +276,29 @@ func TestWhatAStateDoesNotTellIsUnknown(t *testing.T) {
 	said(t, heldBy(t, filepath.Join(dir, "s.tfstate")), "TERRAFORM_TAINTED", "flux/shop")
 	said(t, heldBy(t, filepath.Join(dir, "plan.json")), "TERRAFORM_STATE_ALONE", "nothing is applied")
 }
+
+// agentPart is one setting of an agent, by its name in an Inventory's JSON.
+type agentPart struct {
+	name string
+	of   func(*migrate.Flux1Agent) any
+}
+
+var agentParts = []agentPart{
+	{"git.url", func(a *migrate.Flux1Agent) any { return a.Git.URL }},
+	{"git.branch", func(a *migrate.Flux1Agent) any { return a.Git.Branch }},
+	{"git.paths", func(a *migrate.Flux1Agent) any { return a.Git.Paths }},
+	{"git.pollInterval", func(a *migrate.Flux1Agent) any { return a.Git.PollInterval }},
+	{"git.timeout", func(a *migrate.Flux1Agent) any { return a.Git.Timeout }},
+	{"git.readonly", func(a *migrate.Flux1Agent) any { return a.Git.ReadOnly }},
+	{"git.secretName", func(a *migrate.Flux1Agent) any { return a.Git.SecretName }},
+	{"git.syncTag", func(a *migrate.Flux1Agent) any { return a.Git.SyncTag }},
+	{"sync.interval", func(a *migrate.Flux1Agent) any { return a.Sync.Interval }},
+	{"sync.timeout", func(a *migrate.Flux1Agent) any { return a.Sync.Timeout }},
+	{"sync.garbageCollection", func(a *migrate.Flux1Agent) any { return a.Sync.GarbageCollection }},
+	{"sync.state", func(a *migrate.Flux1Agent) any { return a.Sync.State }},
+	{"manifestGeneration", func(a *migrate.Flux1Agent) any { return a.ManifestGeneration }},
+	{"sops", func(a *migrate.Flux1Agent) any { return a.SOPS }},
+	{"allowedNamespaces", func(a *migrate.Flux1Agent) any { return a.AllowedNamespaces }},
+	{"defaultNamespace", func(a *migrate.Flux1Agent) any { return a.DefaultNamespace }},
+	{"imageAutomation", func(a *migrate.Flux1Agent) any { return a.ImageAutomation }},
+}

@@ -80,7 +80,8 @@ func (c *configuration) workload(ctx context.Context, w *terraform.Workload) {
 		c.find(FluxdElsewhere.About("", w.Address, place(w.Position), fmt.Sprintf("%s declares a fluxd as %s (%s)%s", w.Address, kind, image, perhaps)))
 		return
 	}
-	if len(unsure) > 0 {
+	held := c.heldAs(w)
+	if len(unsure) > 0 && (len(held) == 0 || len(unsure) > len(w.Unknown)) {
 		c.find(TerraformUncertain.About("", w.Address, place(w.Position), fmt.Sprintf("whether and how often %s declares an agent is not known: %s", w.Address, causeWords(unsure))))
 		return
 	}
@@ -89,9 +90,33 @@ func (c *configuration) workload(ctx context.Context, w *terraform.Workload) {
 		return
 	}
 	w, leaving := leave(w, tree, which)
-	deployment = deploymentOf(w, tree)
-	pod = &deployment.Spec.Template.Spec
-	container = &pod.Containers[which]
+	add := func(w *terraform.Workload, d *declared) {
+		d.resourceSettings(w.Resource, leaving)
+		c.objectsBeside(d, w)
+		c.compareWithState(d, w.Address)
+		c.agents = append(c.agents, d)
+	}
+	if len(held) == 0 {
+		add(w, c.fluxdOf(ctx, w, tree, which))
+	}
+	for _, state := range held {
+		one := *w
+		if len(unsure) > 0 { // the state tells which instances there are
+			one.Address = state.Address
+		}
+		d := c.withState(ctx, &one, tree, which, state)
+		if len(unsure) > 0 {
+			d.Terraform.Instance = instance(state.Key)
+		}
+		add(&one, d)
+	}
+}
+
+// fluxdOf is the agent that a Deployment is, of which the container at a place runs fluxd.
+func (c *configuration) fluxdOf(ctx context.Context, w *terraform.Workload, tree map[string]any, which int) *declared {
+	deployment := deploymentOf(w, tree)
+	pod := &deployment.Spec.Template.Spec
+	container := &pod.Containers[which]
 	source := w.Containers[which]
 	d := &declared{cluster: c.result.Cluster(w.Provider), accounts: c.accountsOf(ctx)}
 	d.Terraform = &migrate.TerraformPlace{Dir: c.dir, Address: w.Address, Instance: instance(w.Resource.Key), Where: place(w.Position)}
@@ -202,10 +227,7 @@ func (c *configuration) workload(ctx context.Context, w *terraform.Workload) {
 		}
 		d.Settings = append(d.Settings, s)
 	}
-	d.resourceSettings(w.Resource, leaving)
-	c.objectsBeside(d, w)
-	c.compareWithState(d, w.Address)
-	c.agents = append(c.agents, d)
+	return d
 }
 
 // deploymentOf is the Deployment that is declared, as far as it is known.

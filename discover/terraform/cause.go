@@ -49,6 +49,7 @@ const (
 	CauseLimit     CauseKind = "limit"     // a limit of this package was reached
 	CauseState     CauseKind = "state"     // a state that is read without its configuration does not tell it
 	CauseIgnored   CauseKind = "ignored"   // lifecycle.ignore_changes names it, so that what was applied last stays
+	CauseReused    CauseKind = "reused"    // Helm takes it over from what was applied last
 	CauseLive      CauseKind = "live"      // an argument of the resource leaves it as the cluster has it
 	CauseSensitive CauseKind = "sensitive" // the value is known and marked sensitive, so it is withheld
 )
@@ -92,6 +93,8 @@ func (c Cause) String() string {
 		s = "the state does not tell " + c.Name
 	case CauseIgnored:
 		s = fmt.Sprintf("what was applied last of %q stays, since ignore_changes names it", c.Name)
+	case CauseReused:
+		s = "what was applied last of the values that are not given stays, since " + c.Name
 	case CauseLive:
 		s = fmt.Sprintf("what the live object has of %q stays, since the resource leaves it alone", c.Name)
 	case CauseSensitive:

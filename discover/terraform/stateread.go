@@ -35,7 +35,7 @@ func (s *State) HelmReleases(file string) []*HelmRelease {
 		h := &HelmRelease{
 			Address: x.Address, Resource: r, Provider: r.Provider, Position: r.Position, State: x,
 			Name: text(x.Release.Name, "the name"), Namespace: text(x.Release.Namespace, "the namespace"), Chart: text(x.Release.Chart, "the chart"),
-			Version: text(x.Release.Version, "the version"), Values: x.Release.Values.placed(origin),
+			Version: text(x.Release.Version, "the version"), Values: x.Release.Values.Placed(origin),
 		}
 		if x.Release.Repository != "" {
 			h.Repository = text(x.Release.Repository, "")
@@ -56,15 +56,23 @@ func (s *State) HelmReleases(file string) []*HelmRelease {
 func (s *State) Workloads(file string) []*Workload {
 	var out []*Workload
 	for _, x := range s.Resources {
-		if x.Mode != "managed" || x.Deposed || x.Object == nil || x.Object.manifest == nil {
-			continue
+		if w := x.Workload(file); w != nil && !x.Deposed {
+			out = append(out, w)
 		}
-		r := x.resource(file)
-		w := &Workload{Address: x.Address, Resource: r, Provider: r.Provider, Position: r.Position, Object: x.Object.manifest.placed(Origin{Position: r.Position})}
-		w.fromObject()
-		out = append(out, w)
 	}
 	return out
+}
+
+// Workload is the workload that an instance made, as [State.Workloads] returns it; nil
+// if it is none or the state hides it.
+func (x *StateResource) Workload(file string) *Workload {
+	if x.Mode != "managed" || x.Object == nil || x.Object.manifest == nil {
+		return nil
+	}
+	r := x.resource(file)
+	w := &Workload{Address: x.Address, Resource: r, Provider: r.Provider, Position: r.Position, Object: x.Object.manifest.Placed(Origin{Position: r.Position})}
+	w.fromObject()
+	return w
 }
 
 // resource is what the state says of an instance in the place of a
@@ -93,8 +101,8 @@ func providerRef(text string) ProviderRef {
 // or the name, the alias, and the key of for_each (OpenTofu).
 var providerText = regexp.MustCompile(`^((?:module\.[^."\[\]]+(?:\[(?:\d+|"(?:[^"\\]|\\.)*")\])?\.)*)provider(?:\["([^"]*)"\]|\.([^.\[]+))(?:\.([^.\[]+))?(\[.*\])?$`)
 
-// placed returns a copy of n with another origin all over.
-func (n *Node) placed(o Origin) *Node {
+// Placed returns a copy of n with another origin all over.
+func (n *Node) Placed(o Origin) *Node {
 	if n == nil {
 		return nil
 	}
@@ -103,12 +111,12 @@ func (n *Node) placed(o Origin) *Node {
 	if n.Map != nil {
 		out.Map = make(map[string]*Node, len(n.Map))
 		for k, v := range n.Map {
-			out.Map[k] = v.placed(o)
+			out.Map[k] = v.Placed(o)
 		}
 	}
 	out.List = slices.Clone(n.List)
 	for i := range out.List {
-		out.List[i] = out.List[i].placed(o)
+		out.List[i] = out.List[i].Placed(o)
 	}
 	return &out
 }
