@@ -56,6 +56,8 @@ type declared struct {
 	beside []flux1.Parsed
 	// accounts are the ServiceAccounts that the same configuration speaks of.
 	accounts []terraform.Account
+	// grants are the roles and bindings that it declares.
+	grants []terraform.Grant
 }
 
 func (d *declared) find(findings ...migrate.Finding) { d.findings = append(d.findings, findings...) }
@@ -113,7 +115,9 @@ type configuration struct {
 	charts map[string]localChart
 	// accounts are the ServiceAccounts of the configuration; nil until they are asked for.
 	accounts []terraform.Account
-	ledger   int // what is listed of Deployments so far, in bytes
+	// grants are its roles and bindings; nil until they are asked for.
+	grants []terraform.Grant
+	ledger int // what is listed of Deployments so far, in bytes
 	// unclear are the workloads of which it is not known what they are or run.
 	unclear []unclear
 }

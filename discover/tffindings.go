@@ -181,6 +181,12 @@ var (
 		Consequence: "destroying it together with the agent deletes everything else in the namespace",
 		Remedy:      `take it out of the state without destroying it ("removed" with destroy = false), or keep it`,
 	}
+	TerraformGranted = flux1.Code{
+		Name: "TERRAFORM_GRANTED_BESIDE", Severity: migrate.Warning,
+		Cause:       "the configuration binds the agent's account, or may bind it, to a role by resources of its own",
+		Consequence: "what the account may do in all is not known from the configuration alone",
+		Remedy:      "let discovery read the cluster in which the agent runs, which has all of its bindings",
+	}
 	TerraformObjects = flux1.Code{
 		Name: "TERRAFORM_OBJECTS", Severity: migrate.Info,
 		Cause:       "the agent is declared without Helm, by single resources",
@@ -252,6 +258,6 @@ var (
 var terraformCodes = []flux1.Code{
 	TerraformProblem, TerraformModuleUnread, TerraformUncertain, TerraformObjectsUnknown, TerraformNoAgent, TerraformScript, TerraformTools, TerraformRendered, TerraformPartOfChart, TerraformChartOfFluxd, TerraformInstaller, TerraformChartNotRead,
 	TerraformOtherCluster, TerraformClusters, TerraformClusterNotSaid, TerraformWorkspace, TerraformOtherWorkspace, TerraformStateElsewhere, TerraformWorkspacesElsewhere, TerraformWorkspaceRemote, TerraformVarFile, TerraformRemoteState, TerraformTainted, TerraformNotInState, TerraformTwice, TerraformChartUnknown, TerraformLocalChart, TerraformName,
-	TerraformNamespace, TerraformObjects, TerraformStateOnly, TerraformStateAlone, TerraformStatesTogether, TerraformStateHidden, TerraformNotApplied, WitnessesDisagree, EditedByHand,
+	TerraformNamespace, TerraformGranted, TerraformObjects, TerraformStateOnly, TerraformStateAlone, TerraformStatesTogether, TerraformStateHidden, TerraformNotApplied, WitnessesDisagree, EditedByHand,
 	DeclaredNotLive, LiveStateOnly, LiveNotDeclared,
 }

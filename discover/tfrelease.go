@@ -190,7 +190,7 @@ func (c *configuration) declare(ctx context.Context, h *terraform.HelmRelease, s
 	if kind == "" {
 		return
 	}
-	d := &declared{cluster: c.result.Cluster(h.Provider), accounts: c.accountsOf(ctx)}
+	d := &declared{cluster: c.result.Cluster(h.Provider), accounts: c.accountsOf(ctx), grants: c.grantsOf(ctx)}
 	d.Terraform = &migrate.TerraformPlace{Dir: c.dir, Address: address, Instance: instance(key), Where: place(h.Position), State: state != nil}
 	d.InstalledBy = "terraform"
 	d.Synced.Behind = -1
@@ -316,6 +316,7 @@ func (d *declared) setRendered(ctx context.Context, r *chart.Rendered) {
 	if r.Unknown["memcached"] != "" {
 		d.unknown("memcached")
 	}
+	d.setGranted()
 	where := d.where()
 	if d.Replicas = 1; r.Replicas == nil {
 		d.unknown("replicas")

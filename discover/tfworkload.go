@@ -118,7 +118,7 @@ func (c *configuration) fluxdOf(ctx context.Context, w *terraform.Workload, tree
 	pod := &deployment.Spec.Template.Spec
 	container := &pod.Containers[which]
 	source := w.Containers[which]
-	d := &declared{cluster: c.result.Cluster(w.Provider), accounts: c.accountsOf(ctx)}
+	d := &declared{cluster: c.result.Cluster(w.Provider), accounts: c.accountsOf(ctx), grants: c.grantsOf(ctx)}
 	d.Terraform = &migrate.TerraformPlace{Dir: c.dir, Address: w.Address, Instance: instance(w.Resource.Key), Where: place(w.Position)}
 	d.InstalledBy, d.Synced.Behind = "terraform", -1
 	for _, part := range []struct {
@@ -169,7 +169,8 @@ func (c *configuration) fluxdOf(ctx context.Context, w *terraform.Workload, tree
 		d.ServiceAccount = ""
 		d.unknown("serviceAccount")
 	}
-	d.unknown("confinement")
+	d.unknown("confinement") // whoever else binds the account
+	d.setGranted()
 	d.Requests = requests(pod.Containers)
 	if slices.ContainsFunc(items(at(spec, "containers")), asksUnknown) {
 		d.Requests = migrate.Requests{}
