@@ -58,6 +58,8 @@ type declared struct {
 	accounts []terraform.Account
 	// grants are the roles and bindings that it declares.
 	grants []terraform.Grant
+	// uses are the names of objects that it uses, without being made of them.
+	uses []string
 }
 
 func (d *declared) find(findings ...migrate.Finding) { d.findings = append(d.findings, findings...) }
@@ -72,7 +74,7 @@ func (d *declared) where() string {
 
 // reported are its findings, with what they are about.
 func (d *declared) reported() []migrate.Finding {
-	out := slices.Clone(d.findings)
+	out := byCause(d.findings)
 	for i := range out {
 		out[i].Repository = d.ID
 		if out[i].Subject == "" {

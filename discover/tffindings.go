@@ -1,9 +1,47 @@
 package discover
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
+	"github.com/fluxover/fluxover/migrate/flux1/chart"
 )
+
+// maxOfOneCause is how many settings may be said to be unknown one by one for the same
+// cause; more are said together.
+const maxOfOneCause = 3
+
+// byCause are the findings of an agent, with those together that say of many settings that
+// they are unknown for one cause: to settle that settles all.
+func byCause(findings []migrate.Finding) []migrate.Finding {
+	unknown := map[string][]string{} // what is unknown, by the cause
+	parts := func(f migrate.Finding) (what, why string, ok bool) {
+		what, why, ok = strings.Cut(f.Message, " is unknown: ")
+		return what, why, ok && f.Code == chart.ValueNotKnown.Name
+	}
+	for _, f := range findings {
+		if what, why, ok := parts(f); ok && !slices.Contains(unknown[why], what) {
+			unknown[why] = append(unknown[why], what)
+		}
+	}
+	var out []migrate.Finding
+	said := map[string]bool{}
+	for _, f := range findings {
+		_, why, ok := parts(f)
+		if names := unknown[why]; ok && len(names) > maxOfOneCause {
+			if said[why] {
+				continue
+			}
+			said[why] = true
+			slices.Sort(names)
+			f.Message = strings.Join(names, ", ") + " are unknown: " + why
+		}
+		out = append(out, f)
+	}
+	return out
+}
 
 // The kinds of findings about Terraform, and about witnesses that differ.
 var (

@@ -176,6 +176,7 @@ func (c *configuration) fluxdOf(ctx context.Context, w *terraform.Workload, tree
 		d.Requests = migrate.Requests{}
 		d.unknown("requests")
 	}
+	d.uses = usedBy(pod, container, spec)
 	p := declaredPod{spec: *pod, container: container, causes: map[int]string{}, podGaps: gapsOf(spec, items(at(spec, "containers"))[which])}
 	for i, e := range knownNames(source.Env) {
 		switch {
@@ -542,6 +543,9 @@ func (d *declared) setArguments(container *corev1.Container, source terraform.Co
 	}
 	for _, s := range settings {
 		if s.Fate == migrate.Unknown && s.To == "a known value" {
+			if s.Name == "--connect" {
+				d.find(flux1.Notifications.Finding("", s.From[0].Where, "whether the agent reports to an upstream service is not known: "+s.Why))
+			}
 			if f := flux1.FlagNamed(strings.TrimPrefix(s.Name, "--")); f == nil || f.Fate != migrate.Dropped || slices.Contains(decisive, f.Name) {
 				d.find(chart.ValueNotKnown.Finding("", s.From[0].Where, s.Name+" is unknown: "+s.Why))
 			}
@@ -579,7 +583,7 @@ func filled(text string, plain map[string]string) string {
 
 // decisive are flags that count although most of their values are dropped.
 var decisive = []string{
-	"git-secret", "sops", "manifest-generation", "git-verify-signatures", "git-verify-signatures-mode", "git-label", "git-readonly", "sync-state", "connect",
+	"git-secret", "sops", "manifest-generation", "git-verify-signatures", "git-verify-signatures-mode", "git-label", "git-readonly", "sync-state",
 }
 
 // argumentCause says why an argument is unknown.
@@ -940,7 +944,85 @@ func (c *configuration) objectsBeside(d *declared, w *terraform.Workload) {
 	}
 	slices.Sort(found)
 	found = slices.Compact(found)
-	d.find(TerraformObjects.Finding("", d.Terraform.Where, "the agent is made of "+listed(found, total, maxObjects)))
+	text := "the agent is made of " + listed(found, total, maxObjects)
+	var used []string
+	for _, name := range d.uses {
+		for _, address := range c.named[objectsNamed{w.Resource.Module, name}] {
+			if !slices.Contains(found, address) {
+				used = append(used, address)
+			}
+		}
+	}
+	if slices.Sort(used); len(used) > 0 {
+		used = slices.Compact(used)
+		text += "; it uses " + listed(used, len(used), maxObjects) + ", as others may"
+	}
+	d.find(TerraformObjects.Finding("", d.Terraform.Where, text))
+}
+
+// usedBy are the names of what the container of fluxd uses: the Secrets and ConfigMaps that
+// it mounts or takes its variables from, those to pull its image with, and the cache that
+// its arguments name.
+func usedBy(pod *corev1.PodSpec, container *corev1.Container, spec any) []string {
+	var out []string
+	add := func(name string) {
+		if name != "" && !strings.Contains(name, placeholder) {
+			out = append(out, name)
+		}
+	}
+	for _, m := range container.VolumeMounts {
+		for _, v := range pod.Volumes {
+			if v.Name != m.Name {
+				continue
+			}
+			if v.Secret != nil {
+				add(v.Secret.SecretName)
+			}
+			if v.ConfigMap != nil {
+				add(v.ConfigMap.Name)
+			}
+			if v.Projected != nil {
+				for _, s := range v.Projected.Sources {
+					if s.Secret != nil {
+						add(s.Secret.Name)
+					}
+					if s.ConfigMap != nil {
+						add(s.ConfigMap.Name)
+					}
+				}
+			}
+		}
+	}
+	for _, f := range container.EnvFrom {
+		if f.SecretRef != nil {
+			add(f.SecretRef.Name)
+		}
+		if f.ConfigMapRef != nil {
+			add(f.ConfigMapRef.Name)
+		}
+	}
+	for _, e := range container.Env {
+		if e.ValueFrom != nil && e.ValueFrom.SecretKeyRef != nil {
+			add(e.ValueFrom.SecretKeyRef.Name)
+		}
+		if e.ValueFrom != nil && e.ValueFrom.ConfigMapKeyRef != nil {
+			add(e.ValueFrom.ConfigMapKeyRef.Name)
+		}
+	}
+	for _, s := range items(at(spec, "imagePullSecrets")) {
+		add(nameIn(s, "name"))
+	}
+	cache := flux1.FlagNamed("memcached-hostname").Default
+	for i, arg := range container.Args {
+		if name, value, assigned := strings.Cut(arg, "="); name == "--memcached-hostname" {
+			if cache = value; !assigned && i+1 < len(container.Args) {
+				cache = container.Args[i+1]
+			}
+		}
+	}
+	host, _, _ := strings.Cut(cache, ".")
+	add(host)
+	return out
 }
 
 // maxListed bounds the names that a finding lists, in bytes.

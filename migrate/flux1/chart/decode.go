@@ -333,6 +333,9 @@ func (d *decoder) readArguments() {
 		d.out.Findings = append(d.out.Findings, f)
 	}
 	for _, a := range d.out.Args {
+		if a.Flag == "connect" && a.Unknown != "" && a.Unknown != notRendered {
+			d.find(flux1.Notifications, d.origin(a.Keys), "whether the agent reports to an upstream service is not known: %s", a.Unknown)
+		}
 		if flag := flux1.FlagNamed(a.Flag); a.Unknown != "" && a.Unknown != notRendered && (flag == nil || flag.Fate != migrate.Dropped || matters[a.Flag]) {
 			if flag == nil {
 				d.find(ValueNotKnown, d.origin(a.Keys), "an argument is unknown and may set any flag: %s", a.Unknown)
@@ -353,7 +356,7 @@ func (d *decoder) readArguments() {
 // in another way they block, or decide how facts are found out.
 var matters = map[string]bool{
 	"git-secret": true, "sops": true, "manifest-generation": true, "git-verify-signatures": true, "git-verify-signatures-mode": true,
-	"git-label": true, "git-readonly": true, "sync-state": true, "connect": true,
+	"git-label": true, "git-readonly": true, "sync-state": true,
 }
 
 // origin names the chart values of an argument, and says which of them the

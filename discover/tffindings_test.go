@@ -1,0 +1,85 @@
+package discover
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/fluxover/fluxover/migrate"
+)
+
+// What is unknown for one cause is said together, with all that it concerns, and what is
+// dropped anyway does not block.
+func TestWhatIsUnknownForOneCauseIsSaidOnce(t *testing.T) {
+	const helm = "variable \"x\" {}\nresource \"helm_release\" \"flux\" {\n name = \"flux\"\n namespace = \"flux\"\n repository = \"https://charts.fluxcd.io\"\n chart = \"flux\"\n version = \"1.6.0\"\n values = [VALUES]\n}\n"
+	count := func(inv migrate.Inventory, words string) (n int) {
+		for _, f := range inv.Findings {
+			if f.Code == "CHART_VALUE_NOT_KNOWN" && strings.Contains(f.Message, words) {
+				n++
+			}
+		}
+		return n
+	}
+	inv := declaredBy(t, map[string]string{"main.tf": strings.Replace(helm, "VALUES", "var.x", 1)})
+	equal(t, "together", count(inv, " are unknown: "), 1)
+	equal(t, "any flag", count(inv, "may set any flag"), 1)
+	equal(t, "all", count(inv, ""), 2)
+	said(t, inv, "CHART_VALUE_NOT_KNOWN", "--git-branch, --git-label, --git-path", "--sops", `variable "var.x"`)
+	said(t, inv, "NOTIFICATIONS_STOP", "whether the agent reports to an upstream service is not known", `variable "var.x"`)
+
+	// Few of them stand for themselves.
+	for name, config := range map[string]string{
+		"helm":   strings.Replace(helm, "VALUES", `"git: {url: 'git@h:a', branch: '${var.x}', label: '${var.x}'}\ntoken: '${var.x}'"`, 1),
+		"blocks": strings.Replace(fluxdBlocks("git@h:a", "", ""), `"--git-url=git@h:a"`, `"--git-url=git@h:a", "--git-branch=${var.x}", "--git-label=${var.x}", "--connect=${var.x}"`, 1),
+	} {
+		inv = declaredBy(t, map[string]string{"main.tf": config})
+		equal(t, name, []int{count(inv, "--git-branch is unknown"), count(inv, "--git-label is unknown"), count(inv, "--connect")}, []int{1, 1, 0})
+		f := said(t, inv, "NOTIFICATIONS_STOP", "whether the agent reports to an upstream service is not known")
+		equal(t, name+": severity", f.Severity, migrate.Warning)
+		equal(t, name+": in the ledger", settingOf(t, inv.Agents[0], "--connect").Fate, migrate.Unknown)
+	}
+}
+
+// Beside what an agent without Helm is made of, what it uses is named.
+func TestWhatAnAgentUsesIsNamedWithWhatItIsMadeOf(t *testing.T) {
+	object := func(typ, name string) string {
+		return "resource \"" + typ + "\" \"" + strings.ReplaceAll(name, "-", "_") + "\" {\n metadata {\n name = \"" + name + "\"\n }\n}\n"
+	}
+	config := strings.Replace(fluxdBlocks("git@h:a", `env {
+   name = "A"
+   value_from {
+    secret_key_ref {
+     name = "from-key"
+     key  = "a"
+    }
+   }
+  }
+  env_from {
+   config_map_ref {
+    name = "from-map"
+   }
+  }
+  volume_mount {
+   name       = "key"
+   mount_path = "/etc/fluxd/ssh"
+  }`, `volume {
+   name = "key"
+   secret {
+    secret_name = "flux-key"
+   }
+  }
+  volume {
+   name = "not-mounted"
+   secret {
+    secret_name = "unused"
+   }
+  }
+  image_pull_secrets {
+   name = "registry"
+  }`), `"--git-url=git@h:a"`, `"--git-url=git@h:a", "--memcached-hostname=cache.flux"`, 1)
+	for _, name := range []string{"flux-key", "from-key", "unused", "registry", "flux-git-deploy"} {
+		config += object("kubernetes_secret", name)
+	}
+	config += object("kubernetes_config_map", "from-map") + object("kubernetes_deployment", "cache") + object("kubernetes_deployment", "memcached")
+	f := said(t, declaredBy(t, map[string]string{"main.tf": config}), "TERRAFORM_OBJECTS", "flux/flux")
+	equal(t, "said", f.Message, "the agent is made of kubernetes_deployment.flux, kubernetes_secret.flux_git_deploy; it uses kubernetes_config_map.from_map, kubernetes_deployment.cache, kubernetes_secret.flux_key, kubernetes_secret.from_key, kubernetes_secret.registry, as others may")
+}
