@@ -17,6 +17,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/ext/customdecode"
+	"github.com/hashicorp/hcl/v2/ext/tryfunc"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 	"github.com/zclconf/go-cty/cty/function"
@@ -61,6 +63,34 @@ func (l *loader) addFileFunctions(t map[string]function.Function) {
 	})
 	t["templatefile"] = l.templatefileFunc()
 	t["templatestring"] = l.templatestringFunc()
+	t["try"], t["can"] = l.trying(tryfunc.TryFunc, true), l.trying(tryfunc.CanFunc, false)
+}
+
+// trying is "try" or "can". In what they try, a file that is not there is an error, as
+// it is for Terraform; elsewhere it only is not here. What they do not come to for
+// something unknown has its causes.
+func (l *loader) trying(f function.Function, several bool) function.Function {
+	arg := function.Parameter{Name: "expression", Type: customdecode.ExpressionClosureType}
+	spec := &function.Spec{Params: []function.Parameter{arg}, Type: function.StaticReturnType(cty.Bool)}
+	if several { // of the type of what succeeds
+		spec = &function.Spec{VarParam: &arg, Type: function.StaticReturnType(cty.DynamicPseudoType)}
+	}
+	spec.Impl = func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+		l.tries++
+		defer func() { l.tries-- }()
+		v, err := f.Call(args)
+		if err != nil || v.IsKnown() {
+			return v, err
+		}
+		for _, arg := range args {
+			tried, diags := customdecode.ExpressionClosureFromVal(arg).Value()
+			if causes := Causes(tried); !diags.HasErrors() && len(causes) > 0 {
+				return unknown(v.Type(), causes...).WithSameMarks(v), nil
+			}
+		}
+		return v, nil
+	}
+	return function.New(spec)
 }
 
 // open reads a file named in the configuration.
@@ -77,7 +107,10 @@ func (l *loader) fileFunc(use func([]byte) (string, error)) function.Function {
 		Params: []function.Parameter{{Name: "path", Type: cty.String}}, Type: function.StaticReturnType(cty.String),
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
 			data, err := l.open(args[0].AsString())
-			if err != nil {
+			switch {
+			case err != nil && l.tries > 0 && l.absent(args[0].AsString()):
+				return cty.NilVal, errAbsent
+			case err != nil:
 				return unknown(cty.String, l.fileCause(args[0].AsString())), nil
 			}
 			s, err := use(data)
@@ -87,6 +120,18 @@ func (l *loader) fileFunc(use func([]byte) (string, error)) function.Function {
 			return cty.StringVal(s), nil
 		},
 	})
+}
+
+var errAbsent = errors.New("there is no such file")
+
+// absent reports whether a file that the tree would hold is not there.
+func (l *loader) absent(name string) bool {
+	p, err := l.tree.locate(l.dir, name)
+	if err != nil {
+		return false
+	}
+	ok, err := l.tree.exists(p, false)
+	return err == nil && !ok
 }
 
 // fileCause names a file, relative to the root of the tree if it lies below.
@@ -219,7 +264,10 @@ func (l *loader) templateAt(name string) (*expression, *Cause, error) {
 		return e, nil, nil
 	}
 	data, err := l.open(name)
-	if err != nil {
+	switch {
+	case err != nil && l.tries > 0 && l.absent(name):
+		return nil, nil, errAbsent
+	case err != nil:
 		c := l.fileCause(name)
 		return nil, &c, nil
 	}

@@ -137,6 +137,7 @@ type loader struct {
 	chain, instances, moduleInstances int
 	rendering                         bool // a template is being rendered
 	workspaceUsed                     bool // terraform.workspace is asked for
+	tries                             int  // how many of "try" and "can" are being evaluated
 	remoteStates                      map[string]string
 }
 

@@ -175,6 +175,7 @@ output "network" {
 output "types" {
   value = {
     can       = [can(local.nested.x[0].y), can(local.map.zzz), can(tonumber("x"))]
+    try_file  = [try(file("sub/none.txt"), "none"), try(templatefile("none.tpl", {}), "none"), can(file("sub/none.txt")), can(filemd5("template.tpl"))]
     try       = [try(local.map.zzz, "fallback"), try(local.nested.x[5].y, local.nested.x[1].y, "z")]
     tobool    = [tobool("true"), tobool(false)]
     tonumber  = tonumber("12.5")
