@@ -2,6 +2,7 @@ package terraform
 
 import (
 	"bytes"
+	"regexp"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -10,8 +11,9 @@ import (
 // modernize rewrites what HCL 1 (Terraform up to 0.11) accepted and HCL 2 does
 // not, keeping every line where it is. It reports whether it changed anything:
 //
-//   - a block whose body has quoted or dotted keys, as in labels { "a/b" = "c" },
-//     becomes an attribute;
+//   - dotted keys, as in labels { a.b = "c" }, get quotes;
+//   - a block whose body has quoted keys, as in labels { "a/b" = "c" }, becomes an
+//     attribute;
 //   - quotes escaped inside an interpolation, "${lookup(m, \"k\")}", lose the
 //     backslash;
 //   - attributes on one line, { type = "string" default = "x" }, get a line
@@ -20,6 +22,7 @@ import (
 // Where no blank line follows, moved says by how many lines what follows moves.
 func modernize(src []byte, name string) (out []byte, changed bool, moved int) {
 	out = unescapeInterpolations(src)
+	out = quoteDotted(out, name)
 	out = blocksToObjects(out, name)
 	out, moved = splitLines(out, name)
 	return out, !bytes.Equal(out, src), moved
@@ -111,6 +114,42 @@ func unescapeInterpolations(src []byte) []byte {
 		}
 	}
 	return out
+}
+
+// dottedKey is what looks like a key that holds dots.
+var dottedKey = regexp.MustCompile(`[\w-]\.[\w.-]+[ \t]*=`)
+
+// quoteDotted puts quotes around the keys that hold dots.
+func quoteDotted(src []byte, name string) []byte {
+	if !dottedKey.Match(src) {
+		return src
+	}
+	tokens, _ := hclsyntax.LexConfig(src, name, hcl.InitialPos)
+	var out []byte
+	last := 0
+	for i := range tokens {
+		if tokens[i].Type != hclsyntax.TokenIdent || !startsLine(tokens, i) {
+			continue
+		}
+		n := i + 1
+		for n < len(tokens) && (tokens[n].Type == hclsyntax.TokenDot || tokens[n].Type == hclsyntax.TokenIdent || tokens[n].Type == hclsyntax.TokenNumberLit) &&
+			tokens[n].Range.Start.Byte == tokens[n-1].Range.End.Byte {
+			n++
+		}
+		if n == i+1 || n == len(tokens) || tokens[n].Type != hclsyntax.TokenEqual {
+			continue
+		}
+		start, end := tokens[i].Range.Start.Byte, tokens[n-1].Range.End.Byte
+		out = append(out, src[last:start]...)
+		out = append(out, '"')
+		out = append(out, src[start:end]...)
+		out = append(out, '"')
+		last = end
+	}
+	if last == 0 {
+		return src
+	}
+	return append(out, src[last:]...)
 }
 
 // blocksToObjects puts an equals sign between a word and the brace after it

@@ -276,6 +276,33 @@ func (s *scope) resourceValue(name string, pos Position) cty.Value {
 	})
 }
 
+// resourceIn is what TYPE.NAME stands for in e. Up to Terraform 0.11 the one instance
+// that a count makes could be meant without its index; since then that is an error
+// wherever it stands, in "try" as well.
+func (s *scope) resourceIn(e *expression, name string, pos Position) cty.Value {
+	v := s.resourceValue(name, pos)
+	if x := s.expands[name]; x == nil || x.kind != counted || x.unknown != nil || len(x.keys) != 1 || !v.IsKnown() {
+		return v
+	}
+	for _, t := range e.refs {
+		n := 2
+		if t.RootName() == "data" {
+			n = 3
+		}
+		if len(t) < n || traversalText(t[:n]) != name {
+			continue
+		}
+		if len(t) == n {
+			return v // whole, or of "*"
+		}
+		if _, attribute := t[n].(hcl.TraverseAttr); !attribute {
+			return v
+		}
+	}
+	list, marks := v.Unmark()
+	return list.Index(cty.NumberIntVal(0)).WithMarks(marks)
+}
+
 // object is the value of a resource in expressions.
 func (r *Resource) object() cty.Value {
 	if r.value != nil {

@@ -284,13 +284,13 @@ func (s *scope) context(e *expression, it iteration) *hcl.EvalContext {
 				data[typ] = map[string]cty.Value{}
 			}
 			if _, ok := data[typ][n]; !ok {
-				data[typ][n] = s.resourceValue("data."+typ+"."+n, pos)
+				data[typ][n] = s.resourceIn(e, "data."+typ+"."+n, pos)
 			}
 		default:
 			if name == "" {
 				continue // the parser's own error, "invalid reference", follows
 			}
-			put(root, name, func() cty.Value { return s.resourceValue(root+"."+name, pos) })
+			put(root, name, func() cty.Value { return s.resourceIn(e, root+"."+name, pos) })
 		}
 	}
 	if len(data) > 0 {

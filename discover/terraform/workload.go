@@ -158,7 +158,7 @@ func (w *Workload) fromBlocks(x *Resource, pod []string) {
 
 func container(l *loader, c *Block) Container {
 	out := Container{
-		Name: c.Body.field(l, "name"), Image: c.Body.field(l, "image"), Command: c.Body.field(l, "command"), Args: c.Body.field(l, "args"),
+		Name: c.Body.field(l, "name"), Image: c.Body.field(l, "image"), Command: c.Body.field(l, "command").spliced(), Args: c.Body.field(l, "args").spliced(),
 		Position: c.Position, Unknown: c.Unknown,
 	}
 	for _, e := range c.Body.All("env") {
@@ -446,6 +446,9 @@ func blockTree(l *loader, b *Body) map[string]any {
 	out := map[string]any{}
 	for name, a := range b.Attributes {
 		out[camel(name)] = ValueTree(a.Value)
+		if list, ok := out[camel(name)].([]any); ok {
+			out[camel(name)] = spliced(list)
+		}
 		if name != "annotations" && name != "labels" {
 			continue
 		}
@@ -470,6 +473,37 @@ func blockTree(l *loader, b *Body) map[string]any {
 		out[camel(x.Type)] = block
 	}
 	return out
+}
+
+// spliced puts the elements of lists that stand in a list in their place. In blocks no
+// list is of lists; up to Terraform 0.11 ["${var.list}"] was the list itself.
+func spliced(list []any) []any {
+	out := list[:0:0]
+	for _, e := range list {
+		if inner, ok := e.([]any); ok {
+			out = append(out, inner...)
+			continue
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+// spliced is a list with the elements of lists that stand in it in their place.
+func (n *Node) spliced() *Node {
+	if n == nil || n.Kind != List {
+		return n
+	}
+	out := *n
+	out.List = nil
+	for _, e := range n.List {
+		if e.Kind == List {
+			out.List = append(out.List, e.List...)
+			continue
+		}
+		out.List = append(out.List, e)
+	}
+	return &out
 }
 
 // spelled are the names of the provider's that are those of their fields in capitals.

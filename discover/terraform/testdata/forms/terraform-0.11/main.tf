@@ -28,6 +28,9 @@ resource "kubernetes_namespace" "flux" {
       "example.com/managed-by" = "Terraform"
       team = "${lookup(var.tags, "team")}"
     }
+    annotations {
+      example.com.kept-by = "Terraform"
+    }
   }
 }
 resource "helm_release" "flux" {
@@ -50,9 +53,10 @@ resource "helm_release" "flux" {
   depends_on = ["kubernetes_namespace.flux"]
 }
 resource "helm_release" "list" {
-  name   = "list"
-  chart  = "weaveworks/flux"
-  values = ["${list("a: 1", "b: 2")}"]
+  name      = "list"
+  namespace = "${kubernetes_namespace.flux.metadata.0.name}"
+  chart     = "weaveworks/flux"
+  values    = ["${list("a: 1", "b: 2")}"]
 }
 output "first" { value = "${helm_release.flux.0.name}" }
 output "map" { value = "${map("a", "b")}" }
