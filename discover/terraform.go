@@ -362,7 +362,10 @@ func (c *configuration) script(s *terraform.Script) {
 		return
 	}
 	code, what := TerraformScript, "it speaks of Flux"
-	if !s.Flux {
+	switch {
+	case s.ByName:
+		what = "it speaks of Flux by its name alone"
+	case !s.Flux:
 		code, what = TerraformTools, "it does not speak of Flux"
 		if len(s.Tools) == 0 {
 			what = "its command is not known"

@@ -21,6 +21,8 @@ type Script struct {
 	// Flux is true if the script speaks of Flux: its command, what it is given,
 	// a file that it runs, or the name of the resource.
 	Flux bool
+	// ByName is true if nothing but the name of the resource speaks of Flux.
+	ByName bool
 	// In says where the tools and Flux stand if not in the command itself:
 	// "environment HELM", "trigger url", "file deploy.sh"; sorted.
 	In []string
@@ -172,6 +174,7 @@ func (s *Script) reader(x *Resource, body *Body, seen map[string]*scanned) *scri
 		}
 	}
 	s.Flux = fluxPattern.MatchString(x.Address)
+	s.ByName = s.Flux
 	return k
 }
 
@@ -208,8 +211,8 @@ func (k *scriptReader) found(text, where string) {
 }
 
 func (k *scriptReader) tells(s *scanned, where string) {
-	news := s.flux && !k.Flux
-	k.Flux = k.Flux || s.flux
+	news := s.flux && (!k.Flux || k.ByName)
+	k.Flux, k.ByName = k.Flux || s.flux, k.ByName && !s.flux
 	for _, tool := range s.tools {
 		if !slices.Contains(k.Tools, tool) {
 			k.Tools, news = append(k.Tools, tool), true
@@ -310,8 +313,8 @@ func (k *scriptReader) values(what string, n *Node) {
 	for _, name := range sortedKeys(n.Map) {
 		text, where := commandText(n.Map[name]), strings.TrimSpace(what+" "+name)
 		if !strings.ContainsAny(text, " \t") { // a name, and no command
-			if fluxPattern.MatchString(name+" "+text) && !k.Flux {
-				k.Flux, k.in[where] = true, true
+			if fluxPattern.MatchString(name+" "+text) && (!k.Flux || k.ByName) {
+				k.Flux, k.ByName, k.in[where] = true, false, true
 			}
 			continue
 		}

@@ -78,6 +78,25 @@ func TestTheFileBehindAnInterpretersOptionsIsTheOneThatIsRun(t *testing.T) {
 	}
 }
 
+// A script that speaks of Flux by nothing but the name of its resource says so.
+func TestAScriptIsOfFluxByItsNameAloneOrByWhatItRuns(t *testing.T) {
+	for name, c := range map[string]struct {
+		body string
+		by   bool
+		in   []string
+	}{
+		"its name":        {"command = \"helm plugin install x\"", true, nil},
+		"its command":     {"command = \"helm install fluxcd/flux\"", false, nil},
+		"what it is told": {"command = \"helm install x\"\n environment = { URL = \"https://charts.fluxcd.io\" }", false, []string{"environment URL"}},
+		"a file":          {"command = \"bash ./up.sh\"", false, []string{"file up.sh"}},
+	} {
+		all := scriptsOf(t, map[string]string{"up.sh": "helm install flux\n", "main.tf": "resource \"null_resource\" \"fluxcd_tools\" {\n provisioner \"local-exec\" {\n " + c.body + "\n }\n}\n"}, Limits{})
+		if len(all) != 1 || !all[0].Flux || all[0].ByName != c.by || !slices.Equal(all[0].In, c.in) {
+			t.Errorf("%s: %+v", name, all)
+		}
+	}
+}
+
 func TestAToolIsFoundWhereverACommandStands(t *testing.T) {
 	for _, command := range []string{
 		`helm upgrade x`, `"helm" upgrade x`, `'helm' upgrade`, `bash -c 'helm upgrade x'`, `sh -ec \"helm upgrade x\"`, `/bin/bash -e -c \"A=b helm upgrade x\"`,
