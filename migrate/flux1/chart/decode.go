@@ -153,9 +153,9 @@ func (d *decoder) withoutVersion() {
 	d.whole = false
 	cause := "the chart's version is not known"
 	if d.scope.release.Version != "" {
-		cause = fmt.Sprintf("there is no flux chart of version %q", d.scope.release.Version)
+		cause = fmt.Sprintf("flux charts are known here %s, and not version %q", knownVersions, d.scope.release.Version)
 	}
-	d.out.Unknown["version"] = cause
+	d.out.Unknown["version"], d.out.Unknown["requests"] = cause, cause
 	for _, f := range flux1.Flags {
 		d.out.Config.ForgetFlag(f.Name)
 	}

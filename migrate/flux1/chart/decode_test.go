@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -174,6 +175,14 @@ func TestAnUnknownVersionMakesEverythingUnknown(t *testing.T) {
 		r := decode(t, version, "{git: {url: git@host:a, branch: main}, foo: bar}")
 		if len(r.Args) != 0 || r.Config.Branch != "" || r.Config.URL != "" || !slices.Contains(r.Config.Unknown, "git.branch") || !hasCode(r, VersionUnknown, "") {
 			t.Errorf("%q: %+v", version, r)
+		}
+		says := "flux charts are known here from 0.5.0 to 1.13.3, and not version " + strconv.Quote(version) + ", and without"
+		none := "no flux chart from 0.5.0 to 1.13.3 reads foo"
+		if version == "" {
+			says, none = "the chart's version is not known, and without", "no flux chart reads foo"
+		}
+		if text := fmt.Sprint(r.Findings); r.Unknown["requests"] == "" || !strings.Contains(text, says) || !strings.Contains(text, none) {
+			t.Errorf("%q: %s", version, text)
 		}
 		for _, name := range []string{"git.url", "git.branch", "foo"} {
 			if s := setting(r, name); s.Fate != migrate.Unknown {

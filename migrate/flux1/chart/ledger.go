@@ -73,9 +73,13 @@ func (d *decoder) accountUnread(x any, path string) {
 		})
 		return
 	}
-	d.find(UnknownValue, path, "no flux chart reads %s%s", path, nearest(path))
+	none := "no flux chart"
+	if d.out.Unknown["version"] != "" && d.scope.release.Version != "" { // one of those before may
+		none += " " + knownVersions
+	}
+	d.find(UnknownValue, path, "%s reads %s%s", none, path, nearest(path))
 	leaves(x, path, func(at string, leaf any) {
-		d.set(at, d.show(at, leaf, false), migrate.Unknown, migrate.ByFinding, "no flux chart reads it", "")
+		d.set(at, d.show(at, leaf, false), migrate.Unknown, migrate.ByFinding, none+" reads it", "")
 	})
 }
 
