@@ -28,6 +28,7 @@ const UnknownRepository = "UNKNOWN_REPOSITORY"
 // out or cannot work; see [Plan.Incomplete].
 const (
 	factsUnknown   = "FACTS_UNKNOWN"
+	neverSynced    = "NEVER_SYNCED"
 	urlUnsupported = "URL_UNSUPPORTED"
 	// Of package flux1: a path that is not told, and a file or path that is not read.
 	notGenerated = "GENERATION_NOT_TOLD"
@@ -446,13 +447,20 @@ func (b *repositoryBuilder) checkFacts() {
 			Hint:    hint,
 		})
 	}
-	if a.Synced.Commit == "" {
+	found := slices.ContainsFunc(b.plan.Findings, func(f Finding) bool { return f.Code == neverSynced && f.Repository == a.ID })
+	if a.Synced.Commit == "" && !found {
 		f := Finding{
-			Severity: Blocker, Code: "NEVER_SYNCED", Message: "the agent's sync mark was not found, so what it applied last is not known",
+			Severity: Blocker, Code: neverSynced, Message: "the agent's sync mark was not found, so what it applied last is not known",
 			Hint: "let it finish one sync, and see its log for why it has not",
 		}
 		if a.Tree == nil {
 			f.Message, f.Hint = "its repository was not read, so what it applied last is not known", "mend what the other findings of this repository name"
+			if slices.Contains(a.Unknown, "running") { // no cluster was asked, and so no Git server
+				f.Hint = "give a checkout of it (--checkout URL=DIR)"
+				if b.unknown("git.url") {
+					f.Hint = "mend what the other findings say of its URL, and " + f.Hint
+				}
+			}
 		}
 		b.find(f)
 	}

@@ -223,3 +223,40 @@ func TestADecisionThatAcceptsNothingIsSaid(t *testing.T) {
 		}
 	}
 }
+
+// An agent of which no sync mark is known is told of once, with what is to be done.
+func TestWhyTheLastCommitIsNotKnownIsSaidOnce(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*Inventory)
+		says   []string
+	}{
+		"as discovery has it": {func(inv *Inventory) {
+			inv.Findings = append(inv.Findings, Finding{Severity: Blocker, Code: "NEVER_SYNCED", Repository: "flux/shop", Subject: "flux/shop", Message: "said", Hint: "wait"})
+		}, []string{"said: wait"}},
+		"of another agent": {func(inv *Inventory) {
+			inv.Findings = append(inv.Findings, Finding{Severity: Blocker, Code: "NEVER_SYNCED", Repository: "flux/bank", Subject: "flux/bank", Message: "said", Hint: "wait"})
+		}, []string{"said: wait", "its repository was not read, so what it applied last is not known: mend what the other findings of this repository name"}},
+		"declared alone": {func(inv *Inventory) { inv.Agents[0].Unknown = []string{"running"} },
+			[]string{"its repository was not read, so what it applied last is not known: give a checkout of it (--checkout URL=DIR)"}},
+		"declared with a URL that is not known": {func(inv *Inventory) { inv.Agents[0].Unknown = []string{"running", "git.url"} },
+			[]string{"its repository was not read, so what it applied last is not known: mend what the other findings say of its URL, and give a checkout of it (--checkout URL=DIR)"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := agentWith("flux/shop", []string{"production"}, "production/shop/a.yaml")
+			a.Synced.Commit = ""
+			inv := Inventory{Agents: []Flux1Agent{a}}
+			c.change(&inv)
+			var says []string
+			for _, f := range Build(inv, Options{}).Findings {
+				if f.Code == "NEVER_SYNCED" {
+					says = append(says, f.Message+": "+f.Hint)
+				}
+			}
+			slices.Sort(says)
+			slices.Sort(c.says)
+			if !slices.Equal(says, c.says) {
+				t.Errorf("it says %q", says)
+			}
+		})
+	}
+}
