@@ -12,6 +12,7 @@ import (
 	"github.com/fluxover/fluxover/discover/terraform"
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
+	"github.com/fluxover/fluxover/migrate/flux1/chart"
 )
 
 // TerraformOptions say which Terraform to read, and with which inputs.
@@ -79,6 +80,9 @@ func (d *declared) reported() []migrate.Finding {
 		out[i].Repository = d.ID
 		if out[i].Subject == "" {
 			out[i].Subject = d.ID
+		}
+		if out[i].Code == chart.ValueNotKnown.Name && strings.Contains(out[i].Message, isSensitive) {
+			out[i].Hint = "let discovery read the agent's Deployment: what is sensitive is not kept, whoever gives it"
 		}
 	}
 	return out

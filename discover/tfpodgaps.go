@@ -19,7 +19,7 @@ func gap(v any) string {
 	m, _ := v.(map[string]any)
 	switch {
 	case m["$sensitive"] != nil:
-		return "its value is sensitive and is not kept"
+		return isSensitive
 	case m["$unknown"] != nil:
 		return toldCauses(m["$unknown"])
 	}

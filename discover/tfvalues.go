@@ -20,12 +20,15 @@ func causes(n *terraform.Node) string {
 	case n == nil:
 		return "it is not set"
 	case n.Kind == terraform.Sensitive:
-		return fmt.Sprintf("its value is sensitive and is not kept (%s)", place(n.Origin.Position))
+		return fmt.Sprintf("%s (%s)", isSensitive, place(n.Origin.Position))
 	case len(n.Causes) == 0:
 		return "it is not known (" + place(n.Origin.Position) + ")"
 	}
 	return causeWords(n.Causes)
 }
+
+// isSensitive says why a value that is sensitive is not known.
+const isSensitive = "its value is sensitive and is not kept"
 
 func causeWords(list []terraform.Cause) string {
 	var words []string

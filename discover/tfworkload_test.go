@@ -109,3 +109,43 @@ func TestAVariableOfThePodIsNoEmptyText(t *testing.T) {
 		t.Errorf("the path is taken for known: %q, unknown %v", paths, unknownOf(inv.Agents[0]))
 	}
 }
+
+// An argument that holds a secret is of the flag that it names, and hides no other.
+func TestASecretInAnArgumentHidesItsFlagAlone(t *testing.T) {
+	config := `
+variable "pw" {
+  sensitive = true
+  default   = "` + markedSecret + `"
+}
+resource "kubernetes_deployment" "flux" {
+  metadata {
+    name = "flux"
+  }
+  spec {
+    template {
+      spec {
+        container {
+          name  = "flux"
+          image = "docker.io/fluxcd/flux:1.20.0"
+          args  = ["--git-url=https://bot:${var.pw}@h/a", "--git-branch=main", "--git-poll-interval=1m", EXTRA]
+        }
+      }
+    }
+  }
+}
+`
+	inv := declaredBy(t, map[string]string{"main.tf": strings.Replace(config, "EXTRA", "", 1)})
+	a := agentNamed(t, inv, "default/flux")
+	equal(t, "agent", []any{a.Git.URL, a.Git.Branch, unknownOf(a)}, []any{"", "main", []string{"confinement", "git.url"}})
+	f := said(t, inv, "CHART_VALUE_NOT_KNOWN", "--git-url is unknown: its value is sensitive and is not kept (main.tf:")
+	equal(t, "hint", f.Hint, "let discovery read the agent's Deployment: what is sensitive is not kept, whoever gives it")
+	if tells(asJSON(inv)) {
+		t.Error("a secret is told")
+	}
+
+	inv = declaredBy(t, map[string]string{"main.tf": strings.Replace(config, "EXTRA", `"${var.pw}=x"`, 1)})
+	if a := agentNamed(t, inv, "default/flux"); a.Git.Branch != "" || tells(asJSON(inv)) {
+		t.Errorf("what may be any flag leaves the branch %q", a.Git.Branch)
+	}
+	said(t, inv, "CHART_VALUE_NOT_KNOWN", "may set any flag")
+}

@@ -29,7 +29,8 @@ type Node struct {
 	Scalar any // string, bool, int64, float64 or nil
 
 	// Text is what is known of an unknown string, with ${name} where something
-	// is not known: git@${var.host}:team/repo. It is for people to read.
+	// is not known: git@${var.host}:team/repo. It is for people to read. Of a
+	// sensitive one it is the name of the flag that it is given to: --git-url=.
 	Text string
 	// Causes say what would settle the node. On a map they say that it may
 	// hold further keys.

@@ -2,6 +2,7 @@ package terraform
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -663,6 +664,9 @@ func (b *blanks) describe(s string) string {
 	return out.String()
 }
 
+// flagPrefix is the name of a flag that is given something.
+var flagPrefix = regexp.MustCompile(`^--[a-z0-9-]+=`)
+
 // node makes the node of a text: a scalar, or what its blanks make of it.
 func (b *blanks) node(s string, origin Origin) *Node {
 	if !hasBlankMarks(s) {
@@ -675,7 +679,7 @@ func (b *blanks) node(s string, origin Origin) *Node {
 	n := &Node{Kind: Unknown, Origin: origin}
 	for _, i := range numbers {
 		if b.list[i].sensitive {
-			return &Node{Kind: Sensitive, Origin: origin}
+			return &Node{Kind: Sensitive, Origin: origin, Text: flagPrefix.FindString(texts[0])}
 		}
 		n.Causes = append(n.Causes, b.list[i].causes...)
 	}
