@@ -115,6 +115,8 @@ type configuration struct {
 	// address of either; held are those in states that are declared.
 	matches map[string][]terraform.Match
 	held    map[*terraform.StateResource]bool
+	// stateWorkloads are those of the states; nil until they are asked for.
+	stateWorkloads map[*terraform.StateResource]*terraform.Workload
 	// named are the addresses of objects, sorted; nil until they are asked for.
 	named map[objectsNamed][]string
 	// charts are those beside the configuration that were read, by their path.

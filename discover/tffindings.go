@@ -58,10 +58,10 @@ var (
 		Remedy:      `run "terraform init" in the folder first, or name the folder that also holds the module (--terraform-root)`,
 	}
 	TerraformUncertain = flux1.Code{
-		Name: "TERRAFORM_AGENT_UNCERTAIN", Severity: migrate.Blocker,
+		Name: "TERRAFORM_AGENT_UNCERTAIN", Severity: migrate.Blocker, Acceptable: true,
 		Cause:       "it is not known whether the configuration, or a state without one, has a Flux v1 agent, or how many",
 		Consequence: "an agent may be missing here or, where the finding is about one that is listed, that may be none",
-		Remedy:      "give what the finding names (--var, --var-file, --workspace), or the state (--terraform-state)",
+		Remedy:      "give what the finding names (--var, --var-file, --workspace), or the state (--terraform-state); accept this finding if you know that no agent is missing here for it",
 	}
 	TerraformObjectsUnknown = flux1.Code{
 		Name: "TERRAFORM_OBJECTS_UNKNOWN", Severity: migrate.Warning,

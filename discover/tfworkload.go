@@ -40,7 +40,8 @@ func (c *configuration) workload(ctx context.Context, w *terraform.Workload) {
 			why = causes(w.Object)
 		}
 		switch {
-		case !hidden && speaksOfFlux(w.Address, w.Kind.String()):
+		case !hidden && c.applied(ctx, w):
+		case !hidden && !ofFlux2(w.Kind) && speaksOfFlux(w.Address, w.Kind.String()):
 			c.find(TerraformUncertain.About("", w.Address, place(w.Position), fmt.Sprintf("what %s declares is not known: %s", w.Address, why)))
 		case w.Kind != nil:
 			c.unclear = append(c.unclear, unclear{w, why})
@@ -60,7 +61,7 @@ func (c *configuration) workload(ctx context.Context, w *terraform.Workload) {
 	}
 	container := fluxd(deployment)
 	if container == nil {
-		c.maybe(w, tree, deployment)
+		c.maybe(ctx, w, tree, deployment)
 		return
 	}
 	which := slices.IndexFunc(pod.Containers, func(k corev1.Container) bool { return k.Name == container.Name && k.Image == container.Image })
@@ -416,9 +417,9 @@ type unclear struct {
 
 // maybe says of a workload in which no fluxd is seen that there may be one, where
 // that is not known.
-func (c *configuration) maybe(w *terraform.Workload, tree map[string]any, d *appsv1.Deployment) {
+func (c *configuration) maybe(ctx context.Context, w *terraform.Workload, tree map[string]any, d *appsv1.Deployment) {
 	why, whole := maybeFluxd(tree, w, &d.Spec.Template)
-	if why == "" {
+	if why == "" || c.applied(ctx, w) {
 		return
 	}
 	words := []string{w.Address, textOf(w.Name), d.Spec.Template.Labels["app"], d.Spec.Template.Labels["name"]}
@@ -433,18 +434,80 @@ func (c *configuration) maybe(w *terraform.Workload, tree map[string]any, d *app
 	}
 }
 
+// flux2Data is the address of a data source of Flux v2's own provider (fluxcd/flux below
+// 1.0), whose content is what installs Flux v2, or has it sync.
+var flux2Data = regexp.MustCompile(`^(.*\.)?data\.flux_(install|sync)\.`)
+
+// ofFlux2 reports whether what is not known comes from Flux v2's own provider, so that it
+// is named for Flux because of that.
+func ofFlux2(n *terraform.Node) bool {
+	return n != nil && slices.ContainsFunc(n.Causes, func(cause terraform.Cause) bool {
+		return cause.Kind == terraform.CauseData && flux2Data.MatchString(cause.Name)
+	})
+}
+
+// applied reads from the states a workload of which the configuration does not tell what
+// it is or runs, and reports whether they tell that of all that was applied of it.
+func (c *configuration) applied(ctx context.Context, w *terraform.Workload) bool {
+	if w.Position.Line == 0 { // itself of a state
+		return false
+	}
+	var found []*terraform.Workload
+	told := map[string]bool{}
+	for _, m := range c.matches[w.Address] {
+		if m.State == nil || m.Config == nil || m.State.Deposed || told[m.Address] {
+			continue
+		}
+		told[m.Address] = true
+		o := m.State.Object
+		switch x := c.inStates()[m.State]; {
+		case x != nil && !o.Hidden:
+			found = append(found, x)
+		case o == nil || o.Hidden || o.Kind == "" || slices.Contains(workloadKinds, o.Kind) || slices.Contains(podKinds, o.Kind) || slices.Contains(installerKinds, o.Kind):
+			return false
+		}
+	}
+	for _, x := range found {
+		c.workload(ctx, x)
+	}
+	return len(told) > 0
+}
+
+// inStates are the workloads that the states hold.
+func (c *configuration) inStates() map[*terraform.StateResource]*terraform.Workload {
+	if c.stateWorkloads == nil {
+		c.stateWorkloads = map[*terraform.StateResource]*terraform.Workload{}
+		for _, s := range c.states {
+			at := map[string]*terraform.Workload{}
+			for _, w := range s.state.Workloads(s.name) {
+				at[w.Address] = w
+			}
+			for _, r := range s.state.Resources {
+				if w := at[r.Address]; w != nil && !r.Deposed {
+					c.stateWorkloads[r] = w
+				}
+			}
+		}
+	}
+	return c.stateWorkloads
+}
+
 // saysUnclear names the workloads of which it is not known what they are or run.
 func (c *configuration) saysUnclear() {
 	if len(c.unclear) == 0 {
 		return
 	}
 	var words []string
+	unless := ""
 	for _, u := range c.unclear {
 		words = append(words, fmt.Sprintf("%s (%s)", u.Address, u.why))
+		if ofFlux2(u.Kind) {
+			unless = ", but for what comes from Flux v2's own provider"
+		}
 	}
 	slices.Sort(words)
 	first := c.unclear[0]
-	c.find(TerraformObjectsUnknown.About("", first.Address, place(first.Position), "it is not known what these are or run, of which none is named as a Flux v1 agent is: "+listed(words, len(words), maxHidden)))
+	c.find(TerraformObjectsUnknown.About("", first.Address, place(first.Position), "it is not known what these are or run, of which none is named as a Flux v1 agent is"+unless+": "+listed(words, len(words), maxHidden)))
 }
 
 // asksUnknown reports whether it is unknown what a container asks for.

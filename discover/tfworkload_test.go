@@ -110,6 +110,112 @@ func TestAVariableOfThePodIsNoEmptyText(t *testing.T) {
 	}
 }
 
+// What Flux v2's own provider makes blocks nothing, whatever it is called: it is told
+// beside other objects of which it is not known what they are.
+func TestWhatFlux2sProviderMakesIsNoAgent(t *testing.T) {
+	config := `
+data "flux_install" "main" {
+  target_path = "clusters/x"
+}
+data "flux_sync" "main" {
+  target_path = "clusters/x"
+}
+data "http" "sync" {
+  url = "https://h/flux.yaml"
+}
+data "kubectl_file_documents" "install" {
+  content = data.flux_install.main.content
+}
+locals {
+  sync = [for d in split("---", data.flux_sync.main.content) : d if var.all]
+}
+variable "all" {}
+resource "kubectl_manifest" "flux_install" {
+  for_each  = data.kubectl_file_documents.install.manifests
+  yaml_body = each.value
+}
+resource "kubectl_manifest" "flux_sync" {
+  for_each  = toset(local.sync)
+  yaml_body = each.value
+}
+`
+	inv := declaredBy(t, map[string]string{"main.tf": config})
+	noFinding(t, inv, TerraformUncertain)
+	said(t, inv, "TERRAFORM_OBJECTS_UNKNOWN", "but for what comes from Flux v2's own provider: kubectl_manifest.flux_install[*] (data.flux_install.main.content", "kubectl_manifest.flux_sync[*] (data.flux_sync.main.content")
+
+	inv = declaredBy(t, map[string]string{"main.tf": strings.ReplaceAll(config, "flux_install.main.content", "http.sync.body")})
+	if f := said(t, inv, "TERRAFORM_AGENT_UNCERTAIN", "kubectl_manifest.flux_install[*]"); !f.Acceptable {
+		t.Error("nobody can say what data.http reads")
+	}
+}
+
+// A state settles what its configuration does not tell of a workload: what was applied
+// is an agent, or it is none.
+func TestTheStateTellsWhatAnUnknownWorkloadIs(t *testing.T) {
+	config := `
+data "http" "flux" {
+  url = "https://h/flux.yaml"
+}
+variable "image" {}
+resource "kubectl_manifest" "flux" {
+  for_each  = toset(split("---", data.http.flux.body))
+  yaml_body = each.value
+}
+resource "kubernetes_deployment" "flux_two" {
+  metadata {
+    name = "flux-two"
+  }
+  spec {
+    template {
+      spec {
+        container {
+          name  = "main"
+          image = var.image
+        }
+      }
+    }
+  }
+}
+`
+	manifest := func(key, kind, image string) string {
+		text := fmt.Sprintf("apiVersion: apps/v1\nkind: %s\nmetadata: {name: %s, namespace: flux}\nspec: {template: {spec: {containers: [{name: main, image: '%s', args: [--git-url=git@h:a]}]}}}\n", kind, key, image)
+		return fmt.Sprintf(`{"index_key":%q,"attributes":{"api_version":"apps/v1","kind":%q,"namespace":"flux","name":%q,"yaml_body_parsed":%q},"sensitive_attributes":[]}`, key, kind, key, text)
+	}
+	two := func(image string) string {
+		return fmt.Sprintf(`{"mode":"managed","type":"kubernetes_deployment","name":"flux_two","provider":"provider[\"registry.terraform.io/hashicorp/kubernetes\"]","instances":[{"attributes":{"metadata":[{"name":"flux-two","namespace":"flux"}],"spec":[{"template":[{"spec":[{"container":[{"name":"main","image":%q,"args":["--git-url=git@h:b"]}]}]}]}]}}]}`, image)
+	}
+	state := func(second string, instances ...string) string {
+		return `{"version":4,"terraform_version":"1.3.0","serial":1,"lineage":"a","outputs":{},"resources":[{"mode":"managed","type":"kubectl_manifest","name":"flux","provider":"provider[\"registry.terraform.io/gavinbunney/kubectl\"]","instances":[` +
+			strings.Join(instances, ",") + `]},` + second + `]}`
+	}
+	const flux2, fluxd = "ghcr.io/fluxcd/source-controller:v0.12.0", "docker.io/fluxcd/flux:1.25.4"
+	for name, c := range map[string]struct {
+		state  string
+		agents []string
+		open   []string
+	}{
+		"no agents":       {state(two(flux2), manifest("source", "Deployment", flux2), manifest("flux", "Namespace", flux2)), nil, []string{}},
+		"agents":          {state(two(fluxd), manifest("source", "Deployment", flux2), manifest("flux-one", "Deployment", fluxd)), []string{"flux/flux-one", "flux/flux-two"}, []string{}},
+		"an installer":    {state(two(flux2), manifest("flux", "HelmRelease", flux2)), nil, []string{"kubectl_manifest.flux[*]"}},
+		"nothing applied": {strings.Replace(state(two(flux2)), `"name":"flux_two"`, `"name":"other"`, 1), nil, []string{"kubectl_manifest.flux[*]", "kubernetes_deployment.flux_two"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inv := declaredBy(t, map[string]string{"main.tf": config, "terraform.tfstate": c.state})
+			equal(t, "agents", agentIDs(inv), c.agents)
+			open := []string{}
+			for _, f := range inv.Findings {
+				if f.Code == TerraformUncertain.Name {
+					open = append(open, f.Subject)
+				}
+			}
+			equal(t, "not known", open, c.open)
+			for _, a := range inv.Agents {
+				equal(t, a.ID, []any{a.Terraform.State, a.Terraform.Dir != "", a.Git.Branch}, []any{true, true, "master"})
+			}
+		})
+	}
+}
+
 // An argument that holds a secret is of the flag that it names, and hides no other.
 func TestASecretInAnArgumentHidesItsFlagAlone(t *testing.T) {
 	config := `
