@@ -179,7 +179,6 @@ func TestConfigurationsFoundInPublicArePlannedAsTheirSourcesSay(t *testing.T) {
 				if c.repository == "" {
 					dir = standIn(t, git.Paths)
 				}
-				inv.Agents[0].Rights = c.rights
 				var err error
 				if inv, err = Repositories(t.Context(), inv, []Folder{{URL: git.URL, Dir: dir}}, nil); err != nil {
 					t.Fatal(err)

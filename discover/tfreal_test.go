@@ -13,7 +13,6 @@ import (
 	"github.com/fluxover/fluxover/discover/terraform"
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/google/go-cmp/cmp"
-	rbacv1 "k8s.io/api/rbac/v1"
 )
 
 // realConfiguration is one configuration found in public, with the inputs it is
@@ -28,8 +27,6 @@ type realConfiguration struct {
 	// repository is the checkout that its one agent reads, below testdata/real; a
 	// [standIn] if its own is not public.
 	repository string
-	// rights of its account, which Terraform alone does not tell.
-	rights []migrate.Binding
 	// planned holds the plan of its one agent against what its SOURCE.md says of it.
 	planned func(*testing.T, planOfReal)
 }
@@ -404,9 +401,6 @@ var realConfigurations = []realConfiguration{
 			equal(t, "account and namespaces", []any{a.Confinement.Kind, a.AllowedNamespaces}, []any{"cluster-admin", []string{"apps"}})
 			said(t, inv, "HELM_OPERATOR_IN_RELEASE", "helm_release.flux[0]")
 		},
-		// The bindings of the chart, which a cluster shows.
-		rights: []migrate.Binding{{Name: "flux", ReleaseOwned: true, Role: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "flux"},
-			Rules: []rbacv1.PolicyRule{{APIGroups: []string{"*"}, Resources: []string{"*"}, Verbs: []string{"*"}}, {NonResourceURLs: []string{"*"}, Verbs: []string{"*"}}}}},
 		// Bound in the allowed namespaces alone: nothing widens what it may do.
 		planned: func(t *testing.T, plan planOfReal) {
 			account := onlyKustomization(t, plan, "", false, "5m0s")["serviceAccountName"]
@@ -416,7 +410,7 @@ var realConfigurations = []realConfiguration{
 			for _, scope := range rights.Kept {
 				may = append(may, scope.Lines()...)
 			}
-			equal(t, "rights", may, []string{"in the whole cluster: * namespaces named apps", "in namespace apps: * */*"})
+			equal(t, "rights", may, []string{"in the whole cluster: * namespaces named apps", "in the whole cluster: use policy/podsecuritypolicies named flux", "in namespace apps: * */*"})
 			equal(t, "gained", len(rights.Gained), 0)
 		}},
 	{name: "rtlnl", folder: "rtlnl__terraform-kubernetes-flux", dir: ".",
