@@ -304,6 +304,9 @@ func (c *configuration) read(ctx context.Context) error {
 	for _, r := range c.result.Instances("data.helm_template") {
 		c.rendered(r)
 	}
+	for _, s := range terraform.Speakers(ctx, c.result) {
+		c.speaker(s)
+	}
 	c.absent()
 	c.ownedNamespaces()
 	c.unread()
@@ -398,6 +401,19 @@ func (c *configuration) script(s *terraform.Script) {
 		what += "; whether it runs is not known: " + causeWords(s.Unknown)
 	}
 	c.find(code.About("", s.Address, place(s.Position), fmt.Sprintf("%s runs a script: %s", s.Address, what)))
+}
+
+// speaker names a resource of a type that is not read and that speaks of Flux v1, if
+// nothing has been said of it.
+func (c *configuration) speaker(s *terraform.Speaker) {
+	if slices.ContainsFunc(c.said, func(f migrate.Finding) bool { return f.Subject == s.Address }) {
+		return
+	}
+	what := fmt.Sprintf("%s speaks of %s, and what it installs is not read", s.Address, s.What)
+	if len(s.Unknown) > 0 {
+		what += "; whether it is made at all is not known: " + causeWords(s.Unknown)
+	}
+	c.find(TerraformNotRead.About("", s.Address, place(s.Position), what))
 }
 
 // rendered names a flux chart that is rendered for something else to apply.

@@ -117,6 +117,12 @@ var (
 		Consequence: "what is installed of it is not read from Terraform; the cluster may have an agent that is not listed",
 		Remedy:      "discover the cluster itself, which finds the agent however it was installed",
 	}
+	TerraformNotRead = flux1.Code{
+		Name: "TERRAFORM_RESOURCE_NOT_READ", Severity: migrate.Warning,
+		Cause:       "a resource of a type that is not read here speaks of Flux v1: of its image or chart, of \"fluxctl install\", or, being of Flux, of the git.url that the chart is given",
+		Consequence: "it may install an agent, which is not listed from the configuration alone",
+		Remedy:      "discover the cluster itself, which finds the agent however it was installed",
+	}
 	TerraformOtherCluster = flux1.Code{
 		Name: "TERRAFORM_OTHER_CLUSTER", Severity: migrate.Info,
 		Cause:       "the configuration declares a Flux v1 agent through a provider configuration of another cluster",
@@ -294,7 +300,7 @@ var (
 )
 
 var terraformCodes = []flux1.Code{
-	TerraformProblem, TerraformModuleUnread, TerraformUncertain, TerraformObjectsUnknown, TerraformNoAgent, TerraformScript, TerraformTools, TerraformRendered, TerraformPartOfChart, TerraformChartOfFluxd, TerraformInstaller, TerraformChartNotRead,
+	TerraformProblem, TerraformModuleUnread, TerraformUncertain, TerraformObjectsUnknown, TerraformNoAgent, TerraformScript, TerraformTools, TerraformRendered, TerraformPartOfChart, TerraformChartOfFluxd, TerraformInstaller, TerraformChartNotRead, TerraformNotRead,
 	TerraformOtherCluster, TerraformClusters, TerraformClusterNotSaid, TerraformWorkspace, TerraformOtherWorkspace, TerraformStateElsewhere, TerraformWorkspacesElsewhere, TerraformWorkspaceRemote, TerraformVarFile, TerraformRemoteState, TerraformTainted, TerraformNotInState, TerraformTwice, TerraformChartUnknown, TerraformLocalChart, TerraformName,
 	TerraformNamespace, TerraformGranted, TerraformObjects, TerraformStateOnly, TerraformStateAlone, TerraformStatesTogether, TerraformStateHidden, TerraformNotApplied, WitnessesDisagree, EditedByHand,
 	DeclaredNotLive, LiveStateOnly, LiveNotDeclared,

@@ -1,0 +1,156 @@
+package terraform
+
+import (
+	"context"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Speaker is a resource of a type that is not read, of which the values speak of Flux v1
+// being installed. It is named so that nobody believes that it does not; it is not
+// converted.
+type Speaker struct {
+	Address string
+	// What it speaks of: "fluxcd/flux", "the flux chart", "git.url" or "fluxctl install".
+	What     string
+	Unknown  []Cause // set when it is not known whether it exists
+	Position Position
+}
+
+var (
+	// fluxImage is the image of fluxd, or its chart in the repository of its makers.
+	// Flux v2's is fluxcd/flux2, and the sources are of both on GitHub.
+	fluxImage   = regexp.MustCompile(`(?:^|[^\w./-]|[\w:-]/)(?:fluxcd|weaveworks)/flux(?:$|[^\w./-])`)
+	fluxSources = regexp.MustCompile(`git(?:hub|lab)\.com[/:](?:fluxcd|weaveworks)/flux`)
+	fluxInstall = regexp.MustCompile(`\bfluxctl["',\s]+install\b`)
+	// gitURL is the value that the flux chart cannot do without, as a key, an option of
+	// helm, or in YAML.
+	gitURL = regexp.MustCompile(`(?:^|[\s"',])git\.url(?:["']?\s*[=:]|$)|(?m:^git:[ \t]*(?:#.*)?\n(?:[ \t]+.*\n)*?[ \t]+url:[ \t]*["']?[\w$])`)
+	// chartNames are the arguments by which resources name a chart.
+	chartNames = []string{"chart", "chart_name", "template_name"}
+	fluxWord   = regexp.MustCompile(`(?i)(?:^|[^n])flux(?:$|[^2c]|c[^l])`)
+	fluxMakers = regexp.MustCompile(`(?i)(?:^|[^\w-])(?:fluxcd|weaveworks)(?:$|[^\w-])`)
+)
+
+// maxSpeaks bounds the texts of one resource that are looked at.
+const maxSpeaks = 1000
+
+// Speakers returns, by address, the managed resources of types that nothing else here
+// reads and that speak of Flux v1 being installed. What kustomization_build builds is
+// looked up in the tree, for the resources that refer to it.
+func Speakers(ctx context.Context, r *Result) []*Speaker {
+	defer r.during(ctx)()
+	var out []*Speaker
+	for _, x := range r.Resources {
+		if ctx.Err() != nil {
+			return out
+		}
+		_, runs := podTypes[x.Type]
+		build := x.Mode == "data" && x.Type == "kustomization_build"
+		switch {
+		case build:
+		case x.Mode != "managed" || x.Type == "helm_release" || x.Type == "kubectl_manifest":
+			continue
+		case strings.HasPrefix(x.Type, "kubernetes_") && !runs:
+			continue
+		}
+		s := speech{l: x.scope.l, word: fluxWord.MatchString(x.Address)}
+		s.body(x.Body)
+		if build {
+			s.built(x)
+		}
+		if what := s.what(); what != "" {
+			out = append(out, &Speaker{Address: x.Address, What: what, Unknown: x.Unknown, Position: x.Position})
+		}
+	}
+	return out
+}
+
+// speech is what a resource says.
+type speech struct {
+	l                                       *loader
+	texts                                   int
+	image, install, url, chart, maker, word bool
+}
+
+func (s *speech) what() string {
+	switch {
+	case s.image:
+		return "fluxcd/flux"
+	case s.chart && s.maker:
+		return "the flux chart"
+	case s.install:
+		return "fluxctl install"
+	case s.url && s.word:
+		return "git.url"
+	}
+	return ""
+}
+
+func (s *speech) body(b *Body) {
+	for _, name := range sortedKeys(b.Attributes) {
+		n := b.field(s.l, name)
+		if text, ok := n.Str(); ok && slices.Contains(chartNames, name) && path.Base(text) == "flux" {
+			s.chart = true
+		}
+		s.node(n)
+	}
+	for _, x := range b.Blocks {
+		s.body(x.Body)
+	}
+}
+
+func (s *speech) node(n *Node) {
+	switch {
+	case n == nil:
+	case n.Kind == Map:
+		for _, k := range sortedKeys(n.Map) {
+			s.text(k)
+			s.node(n.Map[k])
+		}
+	case n.Kind == List:
+		for _, e := range n.List {
+			s.node(e)
+		}
+		s.text(strings.Join(words(n), " ")) // of a command
+	default:
+		s.text(commandText(n))
+	}
+}
+
+func (s *speech) text(text string) {
+	if s.texts++; text == "" || s.texts > maxSpeaks || s.l.budget.afford(int64(len(text)/searchWork)+1) != nil {
+		return
+	}
+	s.image = s.image || fluxImage.MatchString(fluxSources.ReplaceAllString(text, ""))
+	s.install = s.install || fluxInstall.MatchString(text)
+	s.url = s.url || gitURL.MatchString(text)
+	s.word = s.word || fluxWord.MatchString(text)
+	s.maker = s.maker || fluxMakers.MatchString(text)
+}
+
+// built reads the files of a folder that is built with kustomize, as far as they lie in it.
+func (s *speech) built(x *Resource) {
+	name, ok := x.Field("path").Str()
+	if !ok {
+		return
+	}
+	dir, err := s.l.tree.locate(s.l.dir, name)
+	if err != nil {
+		return
+	}
+	files, err := s.l.tree.walk(dir)
+	if err != nil {
+		return
+	}
+	for _, f := range files {
+		if ext := path.Ext(f); ext != ".yaml" && ext != ".yml" {
+			continue
+		}
+		if data, err := s.l.tree.read(path.Join(dir, f)); err == nil {
+			s.text(string(data))
+		}
+	}
+}

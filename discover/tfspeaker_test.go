@@ -1,0 +1,45 @@
+package discover
+
+import (
+	"strings"
+	"testing"
+)
+
+// A resource of a type that is not read is named where its values speak of Flux v1, and
+// not where they are of Flux v2 or of its sources.
+func TestAResourceOfAnotherTypeThatSpeaksOfFluxIsNamed(t *testing.T) {
+	const fluxd = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: flux}\nspec: {template: {spec: {containers: [{name: flux, image: 'docker.io/fluxcd/flux:1.25.4'}]}}}\n"
+	for name, c := range map[string]struct{ text, says string }{
+		"k8s_manifest":           {"resource \"k8s_manifest\" \"a\" {\n content = file(\"fluxd.yaml\")\n}", "k8s_manifest.a speaks of fluxcd/flux"},
+		"a part of it not known": {"variable \"tag\" {}\nresource \"k8s_manifest\" \"a\" {\n content = \"image: quay.io/weaveworks/flux:1.${var.tag}\"\n}", "k8s_manifest.a speaks of fluxcd/flux"},
+		"kustomization":          {"data \"kustomization_build\" \"a\" {\n path = \"manifests\"\n}", "data.kustomization_build.a speaks of fluxcd/flux"},
+		"rancher2_app":           {"resource \"rancher2_app\" \"a\" {\n catalog_name = \"fluxcd\"\n template_name = \"flux\"\n}", "rancher2_app.a speaks of the flux chart"},
+		"rancher2_app, answers":  {"resource \"rancher2_app\" \"flux\" {\n answers = { \"git.url\" = \"https://u:" + markedSecret + "@h/a\" }\n}", "rancher2_app.flux speaks of git.url"},
+		"rancher2_app_v2":        {"resource \"rancher2_app_v2\" \"flux\" {\n values = \"git:\\n  branch: x\\n  url: git@h:a\\n\"\n}", "rancher2_app_v2.flux speaks of git.url"},
+		"helmfile":               {"resource \"helmfile_release_set\" \"a\" {\n content = \"releases: [{name: a, chart: fluxcd/flux}]\"\n}", "helmfile_release_set.a speaks of fluxcd/flux"},
+		"user data":              {"resource \"aws_instance\" \"a\" {\n user_data = \"helm upgrade -i gitops fluxcd/flux --set git.url=git@h:a\"\n}", "aws_instance.a speaks of fluxcd/flux"},
+		"a job":                  {"resource \"kubernetes_job\" \"a\" {\n metadata {\n name = \"a\"\n }\n spec {\n template {\n spec {\n container {\n name = \"a\"\n image = \"alpine\"\n command = [\"fluxctl\", \"install\"]\n }\n }\n }\n }\n}", "kubernetes_job.a speaks of fluxctl install"},
+
+		"Flux v2's image":           {"resource \"k8s_manifest\" \"flux\" {\n content = \"image: ghcr.io/fluxcd/flux-cli:v2.1.0\"\n}", ""},
+		"Flux v2's chart":           {"resource \"rancher2_app_v2\" \"flux\" {\n repo_name = \"fluxcd-community\"\n chart_name = \"flux2\"\n}", ""},
+		"Bitnami's chart":           {"resource \"rancher2_app_v2\" \"flux\" {\n repo_name = \"bitnami\"\n chart_name = \"flux\"\n}", ""},
+		"its bootstrap":             {"resource \"flux_bootstrap_git\" \"a\" {\n path = \"clusters/a\"\n}", ""},
+		"its sources":               {"resource \"github_repository\" \"flux\" {\n homepage_url = \"https://github.com/fluxcd/flux\"\n}", ""},
+		"a key":                     {"resource \"tls_private_key\" \"flux\" {\n algorithm = \"RSA\"\n}", ""},
+		"another's git.url":         {"resource \"local_file\" \"jenkins\" {\n content = \"git:\\n  url: git@h:a\\n\"\n}", ""},
+		"a map of Kubernetes":       {"resource \"kubernetes_config_map\" \"a\" {\n data = { a = \"image: fluxcd/flux:1.25.4\" }\n}", ""},
+		"a script, told of already": {"resource \"aws_instance\" \"a\" {\n user_data = \"helm install fluxcd/flux\"\n provisioner \"remote-exec\" {\n inline = [\"helm install fluxcd/flux\"]\n }\n}", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inv := declaredBy(t, map[string]string{"main.tf": c.text + "\n", "fluxd.yaml": fluxd, "manifests/a/fluxd.yaml": fluxd})
+			if c.says == "" {
+				noFinding(t, inv, TerraformNotRead)
+			} else {
+				said(t, inv, TerraformNotRead.Name, c.says+", and what it installs is not read")
+			}
+			if strings.Contains(asJSON(inv), markedSecret) {
+				t.Error("a secret is told")
+			}
+		})
+	}
+}
