@@ -36,7 +36,7 @@ type foundAt struct{ Subject, Where string }
 // String writes it for people.
 func (f foundAt) String() string {
 	switch {
-	case f.Where == "":
+	case f.Where == "", f.Where == f.Subject: // a place is what it is about
 		return migrate.DisplaySubject(f.Subject)
 	case f.Subject == "":
 		return f.Where

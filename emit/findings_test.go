@@ -168,3 +168,12 @@ func TestWhatCanBeAcceptedSaysHowInEveryForm(t *testing.T) {
 		}
 	}
 }
+
+// A finding about a place names it once.
+func TestAPlaceThatIsWhatAFindingIsAboutIsNamedOnce(t *testing.T) {
+	for want, at := range map[string]foundAt{"main.tf:7": {"main.tf:7", "main.tf:7"}, "flux/shop at main.tf:7": {"flux/shop", "main.tf:7"}} {
+		if got := at.String(); got != want {
+			t.Errorf("it is written %q", got)
+		}
+	}
+}
