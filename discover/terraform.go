@@ -441,7 +441,11 @@ func (c *configuration) unread() {
 		if m.Version != "" {
 			source += ", version " + m.Version
 		}
-		c.find(TerraformModuleUnread.About("", m.Address, place(m.Position), fmt.Sprintf("%s (source %s) is not in the folder, so what it declares is unknown", m.Address, source)))
+		f := TerraformModuleUnread.About("", m.Address, place(m.Position), fmt.Sprintf("%s (source %s) is not in the folder, so what it declares is unknown", m.Address, source))
+		if strings.HasPrefix(m.Source, ".") {
+			f.Hint = "name the folder that also holds the module (--terraform-root)"
+		}
+		c.find(f)
 	}
 	// The same problem in many places is said once.
 	var order []string
