@@ -88,6 +88,7 @@ var forms = []Form{
 
 	{"values", "values, several documents merged", folderOfForms + "values-merge"},
 	{"values", "set and set_sensitive as blocks", folderOfForms + "set-blocks"},
+	{"values", "values of the last release: reuse_values, reset_values", folderOfForms + "reuse-values"},
 	{"values", "set_string and set_list, and errors in each form", folderOfForms + "set-forms"},
 	{"values", "set, set_list, set_sensitive, set_wo as lists", folderOfForms + "provider-3-lists"},
 	{"values", "Helm's escapes and lists in set", folderOfForms + "set-escapes"},
