@@ -123,7 +123,10 @@ func aspects(t *testing.T, src *goSource) []aspect {
 		{"form of Terraform", terraformForms(false), hasCase},
 		{terraformRuns, formsToRun(t), func(f string) bool { return !strings.Contains(f, ": ") }},
 		{"Terraform block", terraformBlocks(src), configurations.holds},
-		{"Terraform resource type", terraformTypes(src), func(r string) bool { return configurations.holds(`"` + strings.TrimPrefix(r, "data.") + `"`) }},
+		{"Terraform resource type", terraformTypes(src), func(r string) bool {
+			r = strings.TrimPrefix(r, "data.")
+			return configurations.holds(`"`+r+`"`) || discovery.holds(r)
+		}},
 		{"Terraform argument", terraformArguments(src), configurations.sets},
 	}
 }
