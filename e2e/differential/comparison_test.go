@@ -126,6 +126,8 @@ func TestAFailureThatNoFindingMeansIsSeen(t *testing.T) {
 		"time runs out over a refused one":     {"ReconciliationFailed: context deadline exceeded", of("DRY_RUN_REFUSED", web), false},
 		"an unknown kind of another object":    {`ReconciliationFailed: AllowList/c000-a/a dry-run failed: no matches for kind "AllowList"`, of("UNKNOWN_KIND", web), false},
 		"another builds nothing":               {refusal, of("EMPTY_BUILD", "Kustomization/l"), false},
+		"refused, and another's, too":          {refusal, of("OBJECT_IN_TWO_REPOSITORIES", web), true},
+		"an exported one that is not tried":    {"ReconciliationFailed: Deployment/c000-a/web dry-run failed (BadRequest): metadata.managedFields must be nil", finding{Severity: "warning", Code: exported, Subject: "flux/flux-c000 " + web}, true},
 		"it waits for one that fails":          {"DependencyNotReady: l", of("OBJECT_CHANGES", web), true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -450,8 +450,10 @@ var fails = map[string]func(why, subject string) bool{
 		return strings.Contains(why, "no matches for kind") && tellsOf(why, subject)
 	},
 	exported: func(why, subject string) bool {
-		return strings.Contains(why, "the object has been modified") && tellsOf(why, subject)
+		return (strings.Contains(why, "the object has been modified") || strings.Contains(why, "managedFields must be nil")) && tellsOf(why, subject)
 	},
+	// Neither side's was tried: the live object is the other's.
+	"OBJECT_IN_TWO_REPOSITORIES": tellsOf,
 }
 
 // surely are those of them without which it does not do: what the others tell of may
