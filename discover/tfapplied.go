@@ -3,6 +3,7 @@ package discover
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -224,6 +225,18 @@ func toldByState(settings, alone []migrate.Setting, where string) {
 	}
 }
 
+// withItems is a tree with another list at a path; the tree itself stays.
+func withItems(tree map[string]any, list []any, path ...string) map[string]any {
+	out := maps.Clone(tree)
+	if len(path) == 1 {
+		out[path[0]] = list
+		return out
+	}
+	inner, _ := out[path[0]].(map[string]any)
+	out[path[0]] = withItems(inner, list, path[1:]...)
+	return out
+}
+
 // heldAs are the instances in states that a declared object is.
 func (c *configuration) heldAs(w *terraform.Workload) []*terraform.StateResource {
 	var out []*terraform.StateResource
@@ -268,11 +281,15 @@ func (c *configuration) withState(ctx context.Context, w *terraform.Workload, tr
 	if which >= len(containers) {
 		return alone
 	}
-	whole := gap(at(containers[which], "env"))+openGap(containers[which]) == ""
+	// What is filled in would tell of itself: the configuration is asked.
+	own := items(at(tree, "spec", "template", "spec", "containers"))
+	whole := which < len(own) && gap(at(own[which], "env"))+openGap(own[which]) == ""
 	full.Name, full.Namespace = filledFrom(w.Name, last.Name), filledFrom(w.Namespace, last.Namespace)
 	full.Containers = slices.Clone(w.Containers)
 	full.Containers[which] = containerFrom(w.Containers[which], last.Containers[lastWhich], whole)
+	containers = slices.Clone(containers)
 	containers[which] = treeFrom(containers[which], lastContainers[lastWhich])
+	fullTree = withItems(fullTree, containers, "spec", "template", "spec", "containers")
 	c.ledger = before
 	d := c.fluxdOf(ctx, &full, fullTree, which)
 	where := inState(state)

@@ -151,6 +151,17 @@ func TestTheStateOfADeploymentTellsWhatItsConfigurationDoesNot(t *testing.T) {
 		})
 	}
 
+	// Variables that are left alone are as they were applied last.
+	for _, left := range []string{"spec", "spec[0].template[0].spec[0].container[0].env"} {
+		inv := withStateOf(t, blocks(`["--git-url=git@h:a"]`, left, ""), deploymentState("", image+`"args":["--git-url=git@h:a"],"env":[{"name":"HTTPS_PROXY","value":"http://proxy.example.com"}]`, ""))
+		if finds(inv, TerraformNotApplied.Name) {
+			t.Errorf("%s is left as it was applied: %v", left, inv.Findings)
+		}
+		if !slices.ContainsFunc(inv.Agents[0].Settings, func(s migrate.Setting) bool { return s.Name == "env.HTTPS_PROXY" }) {
+			t.Errorf("%s: the proxy is gone: %v", left, inv.Agents[0].Settings)
+		}
+	}
+
 	// What stands around fluxd as well.
 	inv := withStateOf(t, blocks(`["--git-url=git@h:a"]`, "", ""), deploymentState("", `"image":"fluxcd/flux:1.20.0","args":["--git-url=git@h:a"],"env":[{"name":"A","value":"hunter2"}]`, `"service_account_name":"flux",`))
 	said(t, inv, "TERRAFORM_NOT_APPLIED", "image is fluxcd/flux:1.25.4 in the configuration, and fluxcd/flux:1.20.0 was applied last")
