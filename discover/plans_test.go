@@ -147,7 +147,7 @@ func TestRealRepositoriesArePlanned(t *testing.T) {
 
 // standIn is a checkout for an agent whose own repository is not public: fluxd
 // finds one object, and what it needs, at each of its paths.
-func standIn(t *testing.T, paths []string) string {
+func standIn(t *testing.T, paths []string, namespace bool) string {
 	t.Helper()
 	dir := t.TempDir()
 	if len(paths) == 0 {
@@ -155,7 +155,7 @@ func standIn(t *testing.T, paths []string) string {
 	}
 	for i, path := range paths {
 		manifest := fmt.Sprintf("{apiVersion: v1, kind: ConfigMap, metadata: {name: settings-%d, namespace: apps}}\n", i)
-		if i == 0 {
+		if i == 0 && namespace {
 			manifest += "---\n{apiVersion: v1, kind: Namespace, metadata: {name: apps}}\n"
 		}
 		err := os.MkdirAll(filepath.Join(dir, path), 0o755)
@@ -177,7 +177,7 @@ func TestConfigurationsFoundInPublicArePlannedAsTheirSourcesSay(t *testing.T) {
 			if len(inv.Agents) == 1 && inv.Agents[0].Git.URL != "" {
 				git := inv.Agents[0].Git
 				if c.repository == "" {
-					dir = standIn(t, git.Paths)
+					dir = standIn(t, git.Paths, len(inv.Agents[0].AllowedNamespaces) == 0) // which others make then
 				}
 				var err error
 				if inv, err = Repositories(t.Context(), inv, []Folder{{URL: git.URL, Dir: dir}}, nil); err != nil {

@@ -410,7 +410,7 @@ var realConfigurations = []realConfiguration{
 			for _, scope := range rights.Kept {
 				may = append(may, scope.Lines()...)
 			}
-			equal(t, "rights", may, []string{"in the whole cluster: * namespaces named apps", "in the whole cluster: use policy/podsecuritypolicies named flux", "in namespace apps: * */*"})
+			equal(t, "rights", may, []string{"in the whole cluster: use policy/podsecuritypolicies named flux", "in namespace apps: * */*"})
 			equal(t, "gained", len(rights.Gained), 0)
 		}},
 	{name: "rtlnl", folder: "rtlnl__terraform-kubernetes-flux", dir: ".",

@@ -571,7 +571,7 @@ var fieldRows = []fieldRow{
 	{"Kustomization", ".spec.dependsOn", nil, (*explainer).needed, "the application that defines the namespaces, kinds or webhooks that this one needs; fluxd applied these first"},
 	{"Kustomization", ".spec.decryption", []string{"sops"}, (*explainer).encrypted, "fluxd decrypts files of SOPS"},
 	{"Role", ".rules", nil, (*explainer).boundAs, "the rules of the role that the old release owns, which goes with it"},
-	{"ClusterRole", ".rules", nil, (*explainer).boundAs, "the rules of the role that the old release owns, which goes with it; or those for the namespaces themselves that the old agent keeps to"},
+	{"ClusterRole", ".rules", nil, (*explainer).boundAs, "the rules of the role that the old release owns, which goes with it"},
 	{"RoleBinding", ".roleRef", nil, (*explainer).boundAs, "the role of the old binding, or the copy of it"},
 	{"RoleBinding", ".subjects", nil, (*explainer).oldAccount, "the new account in place of the old one"},
 	{"ClusterRoleBinding", ".roleRef", nil, (*explainer).boundAs, "the role of the old binding, or the copy of it"},

@@ -167,9 +167,6 @@ func (e *explainer) boundAs(o writtenObject, _ string) (from []string) {
 			}
 			from = append(from, text)
 		}
-		if was == migrate.AllowedNamespacesRole {
-			from = append(from, a.ID+": --k8s-allow-namespace="+strings.Join(a.AllowedNamespaces, ","))
-		}
 	}
 	return from
 }

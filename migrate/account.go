@@ -23,7 +23,7 @@ func (b *repositoryBuilder) account() []*unstructured.Unstructured {
 		ObjectMeta: b.meta(ObjectRef{Namespace: AgentNamespace, Name: b.name}),
 	})}
 	subject := rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: AgentNamespace, Name: b.name}
-	made, keptTo := map[string]bool{}, b.keptTo()
+	made, keptTo, narrower := map[string]bool{}, b.keptTo(), false
 	for _, bind := range b.agent.Rights {
 		if everybody(bind.Group) {
 			continue // the new account is a member as well
@@ -41,6 +41,7 @@ func (b *repositoryBuilder) account() []*unstructured.Unstructured {
 			}
 		}
 		if bind.Namespace == "" && len(keptTo) > 0 && changesThings(bind.Rules) {
+			narrower = true
 			for _, ns := range keptTo {
 				out = append(out, b.bound(ObjectRef{Namespace: ns, Name: b.roleName(NarrowerBinding + bind.Name)}, role, subject))
 			}
@@ -48,10 +49,12 @@ func (b *repositoryBuilder) account() []*unstructured.Unstructured {
 		}
 		out = append(out, b.bound(ObjectRef{Namespace: bind.Namespace, Name: b.roleName(bind.Name)}, role, subject))
 	}
-	if len(keptTo) > 0 && len(b.clusterScoped()) > 0 {
-		ref := ObjectRef{Name: b.roleName(AllowedNamespacesRole)}
-		out = append(out, b.role("ClusterRole", ref, []rbacv1.PolicyRule{{Verbs: []string{"*"}, APIGroups: []string{""}, Resources: []string{"namespaces"}, ResourceNames: keptTo}}),
-			b.bound(ref, rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: ref.Name}, subject))
+	if narrower {
+		b.find(Finding{
+			Severity: Warning, Code: "CLUSTER_SCOPE_LOST",
+			Message: fmt.Sprintf("the new account may change nothing outside of %s, to which the agent keeps by itself: a later commit with an object in no namespace fails its Kustomization", strings.Join(keptTo, ", ")),
+			Hint:    "bind the new account to what such an object needs before one is committed",
+		})
 	}
 	b.confinementFindings()
 	return out
@@ -75,25 +78,28 @@ func (b *repositoryBuilder) bound(ref ObjectRef, role rbacv1.RoleRef, subject rb
 // in the whole cluster: fluxd keeps to them by itself (--k8s-allow-namespace), as no
 // Kustomization does. None if that would not do: fluxd applies whatever is in no
 // namespace, but for a Namespace that is not of the list (flux:
-// pkg/cluster/kubernetes/kubernetes.go), and what is not there cannot be bound in.
+// pkg/cluster/kubernetes/kubernetes.go); what is not there cannot be bound in, nor can
+// what a cluster that is built again gets from this repository alone; and none if others
+// let the new account do everything all the same.
 func (b *repositoryBuilder) keptTo() []string {
 	allowed := b.agent.AllowedNamespaces
-	scoped := b.clusterScoped()
-	if len(scoped) > 0 && (b.agent.Confinement.Kind != "cluster-admin" || !slices.Equal(scoped, []string{"Namespace"})) ||
-		len(b.there) > 0 && slices.ContainsFunc(allowed, func(ns string) bool { return !slices.Contains(b.there, ns) }) {
+	scoped := slices.ContainsFunc(b.needed(), func(n ScopedKinds) bool { return n.Namespace == "" })
+	if scoped || b.adminAnyway() || len(b.there) > 0 && slices.ContainsFunc(allowed, func(ns string) bool { return !slices.Contains(b.there, ns) }) {
 		return nil
 	}
 	return allowed
 }
 
-// clusterScoped are the kinds of what fluxd applies in no namespace.
-func (b *repositoryBuilder) clusterScoped() []string {
-	for _, n := range b.needed() {
-		if n.Namespace == "" {
-			return n.Kinds
-		}
+// adminAnyway reports whether the new account may do everything whatever it is bound to:
+// as a member of a group, or since somebody bound it in advance.
+func (b *repositoryBuilder) adminAnyway() bool {
+	all := func(bind Binding) bool {
+		return bind.Namespace == "" && slices.ContainsFunc(bind.Rules, func(r rbacv1.PolicyRule) bool {
+			return slices.Contains(r.Verbs, "*") && slices.Contains(r.APIGroups, "*") && slices.Contains(r.Resources, "*") && len(r.ResourceNames) == 0
+		})
 	}
-	return nil
+	return slices.ContainsFunc(b.agent.Rights, func(bind Binding) bool { return everybody(bind.Group) && all(bind) }) ||
+		slices.ContainsFunc(b.home, func(h HomeBinding) bool { return (h.Account == "" || h.Account == b.name) && all(h.Binding) })
 }
 
 // changesThings reports whether rules let more than look.
@@ -103,14 +109,9 @@ func changesThings(rules []rbacv1.PolicyRule) bool {
 	})
 }
 
-const (
-	// NarrowerBinding begins the names of bindings that stand in a namespace for one in
-	// the whole cluster, before the name of that one.
-	NarrowerBinding = "ClusterRoleBinding:"
-	// AllowedNamespacesRole ends the name of a role for the namespaces themselves that an
-	// agent keeps to.
-	AllowedNamespacesRole = "k8s-allow-namespace"
-)
+// NarrowerBinding begins the names of bindings that stand in a namespace for one in
+// the whole cluster, before the name of that one.
+const NarrowerBinding = "ClusterRoleBinding:"
 
 // roleName names a copy of a role or binding. Colons, which names of RBAC
 // objects may hold and others may not, keep the parts apart.

@@ -66,6 +66,12 @@ var codes = []Code{
 		Remedy:      "accept it to keep what is so today, or confine the old agent to what the message says it needs, and plan again",
 	},
 	{
+		Name: "CLUSTER_SCOPE_LOST", Severity: Warning,
+		Cause:       "the agent keeps to namespaces by itself (--k8s-allow-namespace), and its account could change more than these: the new account is bound in them alone",
+		Consequence: "fluxd would apply an object without a namespace that a later commit brings, such as a ClusterRole or CRD; the new account may not, and nothing of that Kustomization is applied then",
+		Remedy:      "nothing while the repository holds no such object; else bind the new account to what it needs, before it is committed",
+	},
+	{
 		Name: "NO_RIGHTS", Severity: Blocker,
 		Cause:       "no binding names the agent's account",
 		Consequence: "nothing that the agent applies is allowed, and nothing would be afterwards",

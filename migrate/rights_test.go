@@ -64,7 +64,7 @@ func TestAnAgentThatKeepsToNamespacesByItselfIsBoundInTheseAlone(t *testing.T) {
 	}{
 		"all is in them":           {[]string{"p/shop/a.yaml"}, nil, "cluster-admin", inTeam, everywhere, false},
 		"and they are there":       {[]string{"p/shop/a.yaml"}, []string{"default", "team"}, "cluster-admin", inTeam, everywhere, false},
-		"and are applied":          {[]string{"p/shop/a.yaml", "p/ns/namespace.yaml"}, nil, "cluster-admin", append([]string{"in the whole cluster: * namespaces named team"}, inTeam...), everywhere, false},
+		"and are applied":          {[]string{"p/shop/a.yaml", "p/ns/namespace.yaml"}, nil, "cluster-admin", everywhere, nil, true},
 		"one is not there":         {[]string{"p/shop/a.yaml"}, []string{"default"}, "cluster-admin", everywhere, nil, true},
 		"of no namespace":          {[]string{"p/shop/a.yaml", "p/role.yaml"}, nil, "cluster-admin", everywhere, nil, true},
 		"by rights of its own":     {[]string{"p/shop/a.yaml"}, nil, "custom", append([]string{looking}, inTeam...), everywhere, false},
@@ -94,10 +94,32 @@ func TestAnAgentThatKeepsToNamespacesByItselfIsBoundInTheseAlone(t *testing.T) {
 			if asks >= 0 != c.asked || hasFinding(p, "CLUSTER_ADMIN") != c.asked {
 				t.Errorf("asks: %v", p.Findings)
 			}
+			if warned := hasFinding(p, "CLUSTER_SCOPE_LOST"); warned != (len(c.lost) > 0) {
+				t.Errorf("it is warned: %v; lost: %q", warned, c.lost)
+			}
 			if len(p.ClusterAgent.Args) == 0 {
 				t.Error("the new agent does not keep repositories apart")
 			}
 		})
+	}
+
+	// An account that may do everything all the same is not bound in these alone.
+	all := rules("*", "*", "*")
+	for name, change := range map[string]func(*Inventory){
+		"as everybody": func(inv *Inventory) {
+			inv.Agents[0].Rights = []Binding{{Name: "open", Group: "system:authenticated", Role: rbacv1.RoleRef{Kind: "ClusterRole", Name: "cluster-admin"}, Rules: all}}
+		},
+		"by a group of the new namespace": func(inv *Inventory) {
+			inv.Cluster.Home = []HomeBinding{{Binding: Binding{Name: "open", Group: "system:serviceaccounts:flux-system", Role: rbacv1.RoleRef{Kind: "ClusterRole", Name: "cluster-admin"}, Rules: all}}}
+		},
+	} {
+		a := agentWith("flux/flux-team", []string{"p"}, "p/shop/a.yaml")
+		a.Confinement.Kind, a.AllowedNamespaces = "cluster-admin", []string{"team"}
+		inv := Inventory{Agents: []Flux1Agent{a}}
+		change(&inv)
+		if p := Build(inv, Options{}); !hasFinding(p, "CLUSTER_ADMIN") {
+			t.Errorf("%s: nobody is asked: %v", name, p.Findings)
+		}
 	}
 }
 
