@@ -725,7 +725,7 @@ func (w *witness) readAccess(ctx context.Context, a *agent) error {
 			if user, err = url.PathUnescape(user); err != nil || !known {
 				user = "" // to whom any password of the server's may belong
 			}
-			carried, err := w.readNetrc(ctx, a, bare, user)
+			carried, err := w.readNetrc(ctx, a, bare, user, known)
 			if err != nil {
 				return err
 			}

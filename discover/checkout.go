@@ -219,7 +219,7 @@ func (c *checkout) describe() {
 	a.Unknown = append(config.Unknown,
 		"installedBy", "chartVersion", "workload", "git.pollInterval", "git.timeout", "git.readonly", "git.secretName", "git.syncTag",
 		"sync.interval", "sync.timeout", "sync.garbageCollection", "sync.state", "imageAutomation", "serviceAccount", "confinement",
-		"synced", "requests")
+		"synced", "requests", "memcached")
 	for _, name := range []string{"git.url", "defaultNamespace", "allowedNamespaces"} {
 		if !given[name] {
 			a.Unknown = append(a.Unknown, name)

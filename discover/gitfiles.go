@@ -159,8 +159,8 @@ const netrcWhy = "git looks in a .netrc there for a password of its server that 
 
 // readNetrc finds whether git takes the password of the agent's server out of a
 // .netrc: carried is true if its login can be copied from there. The .netrc as a whole
-// never is.
-func (w *witness) readNetrc(ctx context.Context, a *agent, bare, user string) (carried bool, err error) {
+// never is. known is false if the URL has a user of which nothing is known.
+func (w *witness) readNetrc(ctx context.Context, a *agent, bare, user string, known bool) (carried bool, err error) {
 	found, err := a.env.netrc(ctx, bare, user)
 	place := found.place
 	settle := func(fate migrate.Fate, to, why string) {
@@ -187,8 +187,8 @@ func (w *witness) readNetrc(ctx context.Context, a *agent, bare, user string) (c
 		says = "git takes the password for its server from a .netrc outside of a Secret (" + place + ")"
 	case found.User == "":
 		says = "git takes the password for its server from a .netrc that names no user for it (" + place + "), which Flux v2 needs"
-	case !found.alone:
-		says = "git takes the password for its server from a .netrc (" + place + ") that has another user for it as well"
+	case !found.alone || !known:
+		says = "git takes the password for its server from a .netrc (" + place + ") that may have another user for it as well"
 	default:
 		u, _ := url.Parse(bare) // which netrc has parsed
 		value := migrate.Value{Secret: found.secret, Netrc: u.Hostname()}

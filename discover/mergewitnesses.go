@@ -17,8 +17,9 @@ func combine(strong, weak []migrate.Setting, why string) []migrate.Setting {
 	out := slices.Clone(strong)
 	for _, s := range weak {
 		flag := strings.HasPrefix(s.Name, "--")
-		if s.Fate == migrate.Blocks || undecided(s) && !strings.HasSuffix(s.Name, preventDestroy) {
-			// What blocks, or is to be decided, is judged by what runs.
+		if s.Fate == migrate.Blocks || undecided(s) && !strings.HasSuffix(s.Name, preventDestroy) && !strings.HasPrefix(s.Name, "serviceAccount.annotations.") {
+			// What blocks, or is to be decided, is judged by what runs; of the account's
+			// annotations the known ones alone are.
 			s.Fate, s.To, s.Why = migrate.Dropped, "", "what runs counts, and is judged by itself; of the value alone: "+s.Why
 		}
 		i := slices.IndexFunc(out, func(o migrate.Setting) bool { return o.Name == s.Name })

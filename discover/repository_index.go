@@ -440,7 +440,10 @@ func (r *reading) generate(ctx context.Context, g flux1.Generation, builds []*mi
 	var out []flux1.Parsed
 	for _, b := range builds {
 		objects, err := r.build(ctx, b.Folder)
-		if err != nil {
+		switch {
+		case errors.Is(err, build.ErrRemoteBase) || err != nil && r.fits(b.Folder) != nil:
+			return nil, err // fluxd may build what is refused here
+		case err != nil:
 			return nil, flux1.NotBuilt{Err: err}
 		}
 		for _, o := range objects {

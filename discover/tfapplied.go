@@ -135,7 +135,9 @@ func wordsFrom(n, last *terraform.Node) *terraform.Node {
 		}
 		of := slices.DeleteFunc(slices.Clone(last.List), func(word *terraform.Node) bool { return !begins(word) })
 		switch {
-		case len(n.List) == len(last.List) && begins(last.List[i]):
+		case len(n.List) == len(last.List) && begins(last.List[i]) && !slices.ContainsFunc(n.List, func(o *terraform.Node) bool {
+			return o.Kind == terraform.Scalar && textOf(o) == textOf(last.List[i])
+		}):
 			out.List[i] = filledFrom(v, last.List[i])
 		case len(of) == 1 && textOf(v) != placeholder:
 			out.List[i] = filledFrom(v, of[0])

@@ -151,6 +151,12 @@ func TestTheStateOfADeploymentTellsWhatItsConfigurationDoesNot(t *testing.T) {
 		})
 	}
 
+	// An argument of which nothing is known may be any of those that were applied.
+	other := withStateOf(t, blocks(`[var.x, "--git-branch=release", "--git-url=git@h:a"]`, "", ""), deploymentState("", image+`"args":["--git-url=git@h:a","--git-branch=release","--sync-garbage-collection"]`, ""))
+	if !slices.Contains(other.Agents[0].Unknown, "sync.garbageCollection") {
+		t.Errorf("an argument was taken for the one in its place: %+v", other.Agents[0].Sync)
+	}
+
 	// Variables that are left alone are as they were applied last.
 	for _, left := range []string{"spec", "spec[0].template[0].spec[0].container[0].env"} {
 		inv := withStateOf(t, blocks(`["--git-url=git@h:a"]`, left, ""), deploymentState("", image+`"args":["--git-url=git@h:a"],"env":[{"name":"HTTPS_PROXY","value":"http://proxy.example.com"}]`, ""))

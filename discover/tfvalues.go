@@ -223,6 +223,7 @@ func decodeAny(release chart.Release, versions []string, why string, values any)
 	for name, p := range parts {
 		if agreed(p.of) && !slices.ContainsFunc(all, func(r chart.Rendered) bool { return r.Unknown[name] != "" }) {
 			p.copy()
+			delete(out.Unknown, name)
 		} else if out.Unknown[name] = why; first.Unknown[name] != "" && agreed(func(r *chart.Rendered) any { return r.Unknown[name] }) {
 			out.Unknown[name] = first.Unknown[name]
 		}

@@ -492,17 +492,6 @@ func total(inv migrate.Inventory, of func(migrate.Requests) string) string {
 	return sum.String()
 }
 
-// both adds up two quantities; the first if the second is not known.
-func both(one, other string) string {
-	a, err := resource.ParseQuantity(one)
-	b, unknown := resource.ParseQuantity(other)
-	if err != nil || unknown != nil {
-		return one
-	}
-	a.Add(b)
-	return a.String()
-}
-
 // freed is before less after, as people write it: cores, or bytes by a unit;
 // empty where either is not known, or nothing is freed.
 func freed(before, after string, memory bool) string {

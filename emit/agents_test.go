@@ -131,8 +131,8 @@ func TestWhatIsAskedForIsUnknownWhereItIsNotToldOfAnyAgent(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"asking for 1 CPU; memcached 100m CPU and 128Mi memory", "freed   1 CPU and 64Mi memory",
-		"| CPU asked for | 1, memcached 100m | 100m | 1 |", "| memory asked for | 0, memcached 128Mi |", "<td>1, memcached 100m</td>",
+		"asking for 1 CPU; memcached 100m CPU and 128Mi memory", "freed   0.9 CPU, by what",
+		"| CPU asked for | 1, memcached 100m | 100m | 0.9 |", "| memory asked for | 0, memcached 128Mi |", "<td>1, memcached 100m</td>",
 	} {
 		if !strings.Contains(both.String(), want) {
 			t.Errorf("%q is not in\n%s", want, both.String())

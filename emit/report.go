@@ -66,8 +66,8 @@ func (r *Report) picture() picture {
 		}
 	}
 	p.Freed = migrate.Requests{
-		CPU:    freed(both(p.Before.CPU, p.Memcached.CPU), p.After.CPU, false),
-		Memory: freed(both(p.Before.Memory, p.Memcached.Memory), p.After.Memory, true),
+		CPU:    freed(p.Before.CPU, p.After.CPU, false), // memcached goes on until its release is removed
+		Memory: freed(p.Before.Memory, p.After.Memory, true),
 	}
 	return p
 }

@@ -1,6 +1,9 @@
 package migrate
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Login is what a .netrc says of a server.
 type Login struct{ User, Password string }
@@ -9,7 +12,7 @@ type Login struct{ User, Password string }
 // given; nil if it has no password for it (curl: lib/netrc.c).
 func NetrcLogin(netrc, host, user string) *Login {
 	var found *Login
-	words := strings.Fields(netrc)
+	words := netrcWords(netrc)
 	for i := 0; i < len(words); i++ {
 		next := ""
 		if i+1 < len(words) {
@@ -43,4 +46,25 @@ func NetrcLogin(netrc, host, user string) *Login {
 		return nil
 	}
 	return found
+}
+
+// netrcWords are the words that count: a line that begins with # is a comment, and what
+// follows a macdef, up to an empty line, is a macro.
+func netrcWords(netrc string) []string {
+	var out []string
+	macro := false
+	for line := range strings.Lines(netrc) {
+		words := strings.Fields(line)
+		switch {
+		case len(words) == 0:
+			macro = false
+		case macro || strings.HasPrefix(words[0], "#"):
+		default:
+			if i := slices.Index(words, "macdef"); i >= 0 {
+				words, macro = words[:i], true
+			}
+			out = append(out, words...)
+		}
+	}
+	return out
 }

@@ -90,9 +90,9 @@ spec:
 			t.Fatal(err)
 		}
 	}
-	read := func(url string) (ids []string, objects int) {
+	read := func(url string, flags ...string) (ids []string, objects int) {
 		t.Helper()
-		code, out, errs := runDiscover(t, "--no-cluster", "--checkout", infra, "--checkout", url+"="+shop, "-o", "json")
+		code, out, errs := runDiscover(t, append([]string{"--no-cluster", "--checkout", infra, "--checkout", url + "=" + shop, "-o", "json"}, flags...)...)
 		var inv migrate.Inventory
 		if err := json.Unmarshal([]byte(out), &inv); err != nil || code != exitDone {
 			t.Fatalf("exit code %d, %v: %s", code, err, errs)
@@ -107,6 +107,10 @@ spec:
 	}
 	infraID, shopID := "checkout/"+filepath.Base(infra), "checkout/"+filepath.Base(shop)
 	if ids, objects := read("https://git.example.com/org/shop.git"); !slices.Equal(ids, []string{infraID, "flux/flux"}) || objects != 1 {
+		t.Errorf("agents %v, of whom flux/flux applies %d objects", ids, objects)
+	}
+	// Whoever says how it is read gets that, too.
+	if ids, objects := read("https://git.example.com/org/shop.git", "--git-path=test"); !slices.Equal(ids, slices.Sorted(slices.Values([]string{infraID, shopID, "flux/flux"}))) || objects != 1 {
 		t.Errorf("agents %v, of whom flux/flux applies %d objects", ids, objects)
 	}
 	if ids, _ := read("https://git.example.com/org/other.git"); !slices.Equal(ids, slices.Sorted(slices.Values([]string{infraID, shopID, "flux/flux"}))) {

@@ -37,6 +37,11 @@ func (c *checkoutFlags) add(flags *pflag.FlagSet) {
 // given reports whether a checkout is to be read.
 func (c *checkoutFlags) given() bool { return len(c.checkouts) > 0 }
 
+// described reports whether flags say how the agent of a checkout reads it.
+func (c *checkoutFlags) described() bool {
+	return slices.ContainsFunc([]string{"git-branch", "git-path", "default-namespace", "allow-namespace", "manifest-generation", "sops"}, c.flags.Changed)
+}
+
 // check refuses flags that would have no effect. alone is true if the checkouts
 // are all that is read, so that they need describing.
 func (c *checkoutFlags) check(alone bool) error {
@@ -161,6 +166,21 @@ func (c *checkoutFlags) readDeclared(ctx context.Context, all migrate.Inventory,
 			continue
 		}
 		folders = append(folders, f)
+		all.Agents = slices.DeleteFunc(all.Agents, func(a migrate.Flux1Agent) bool { return reads(a, f.URL) })
+	}
+	if len(folders) == 0 {
+		return all, nil
+	}
+	read, err := discover.Repositories(ctx, declared, folders, progress)
+	if err != nil {
+		return all, err
+	}
+	for _, f := range folders {
+		// Whoever says how an agent reads it gets that agent, too; and what no declared
+		// agent could read is shown as it was read.
+		if c.described() || !slices.ContainsFunc(read.Agents, func(a migrate.Flux1Agent) bool { return a.Tree != nil && discover.SameRepository(a.Git.URL, f.URL) }) {
+			continue
+		}
 		isReader := func(a migrate.Flux1Agent) bool {
 			return strings.HasPrefix(a.ID, "checkout/") && a.Tree != nil && discover.SameRepository(a.Git.URL, f.URL)
 		}
@@ -169,14 +189,7 @@ func (c *checkoutFlags) readDeclared(ctx context.Context, all migrate.Inventory,
 				all.Findings = slices.DeleteFunc(all.Findings, func(f migrate.Finding) bool { return f.Repository == a.ID })
 			}
 		}
-		all.Agents = slices.DeleteFunc(all.Agents, func(a migrate.Flux1Agent) bool { return reads(a, f.URL) || isReader(a) })
-	}
-	if len(folders) == 0 {
-		return all, nil
-	}
-	read, err := discover.Repositories(ctx, declared, folders, progress)
-	if err != nil {
-		return all, err
+		all.Agents = slices.DeleteFunc(all.Agents, isReader)
 	}
 	all.Agents, all.Findings = append(all.Agents, read.Agents...), append(all.Findings, read.Findings...)
 	return all, nil

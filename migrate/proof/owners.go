@@ -85,8 +85,8 @@ func (p *prover) owned(ctx context.Context, o *migrate.ObjectPlan, old *migrate.
 		if value == "" || annotationOrLabel(e.New, mark.key) != "" {
 			continue
 		}
-		if annotationOrLabel(e.Live, labelRelease) != "" && annotationOrLabel(e.New, labelRelease) == "" {
-			break // released told of it
+		if mark.tool == "Helm release" && e.Live.GetLabels()[labelRelease] != "" && annotationOrLabel(e.New, labelRelease) == "" {
+			continue // released told of it
 		}
 		p.find(migrate.Finding{
 			Severity: migrate.Blocker, Code: "OTHER_OWNER", Subject: o.ID, Where: where(old), Acceptable: true,

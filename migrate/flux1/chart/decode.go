@@ -155,7 +155,9 @@ func (d *decoder) withoutVersion() {
 	if d.scope.release.Version != "" {
 		cause = fmt.Sprintf("flux charts are known here %s, and not version %q", knownVersions, d.scope.release.Version)
 	}
-	d.out.Unknown["version"], d.out.Unknown["requests"] = cause, cause
+	for _, part := range []string{"version", "requests", "memcached"} {
+		d.out.Unknown[part] = cause
+	}
 	for _, f := range flux1.Flags {
 		d.out.Config.ForgetFlag(f.Name)
 	}
