@@ -384,6 +384,24 @@ func TestWhatFluxdIgnoresAsksForNoDecision(t *testing.T) {
 	}
 }
 
+// Rights of roles that a repository does not declare are not known, but for the one
+// that is the same in each cluster.
+func TestTheRightsOfADeclaredDeploymentAreKnownAsFarAsItsRolesAre(t *testing.T) {
+	const deployment = "-- flux.yaml --\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: flux, namespace: flux}\nspec:\n  selector: {matchLabels: {name: flux}}\n" +
+		"  template:\n    metadata: {labels: {name: flux}}\n    spec: {serviceAccountName: flux, containers: [{name: flux, image: \"fluxcd/flux:1.25.4\", args: [\"--git-url=git@git.example.com:org/shop\"]}]}\n"
+	for role, want := range map[string]string{"cluster-admin": "cluster-admin", "edit": "", "": "none"} {
+		text := deployment
+		if role != "" {
+			text += "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: flux}\n" +
+				"roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: " + role + "}\nsubjects: [{kind: ServiceAccount, name: flux, namespace: flux}]\n"
+		}
+		a := agentNamed(t, readTree(t, treeOf(text), nil), "flux/flux")
+		if a.Confinement.Kind != want || slices.Contains(a.Unknown, "confinement") != (want == "") {
+			t.Errorf("bound to %q: %q, unknown %v", role, a.Confinement.Kind, a.Unknown)
+		}
+	}
+}
+
 func TestAgentsDeclaredByHelmReleasesAreFound(t *testing.T) {
 	inv := readTree(t, treeOf(fluxRelease), nil)
 	a := agentNamed(t, inv, "shop/flux-shop")
@@ -397,6 +415,17 @@ func TestAgentsDeclaredByHelmReleasesAreFound(t *testing.T) {
 		t.Errorf("git.branch: %+v", a.Settings)
 	}
 	wantFinding(t, inv, AgentInGit, "shop/flux-shop (cluster/flux-shop.yaml:5)", "HelmRelease")
+
+	// What binds its account beside the release adds up.
+	confined := treeOf(strings.Replace(fluxRelease, "    workers: 3\n", "    workers: 3\n    clusterRole: {create: false}\n", 1))
+	if got := agentNamed(t, readTree(t, confined, nil), "shop/flux-shop").Confinement.Kind; got != "namespaces" {
+		t.Errorf("a confined release: %q", got)
+	}
+	confined["cluster/binding.yaml"] = &fstest.MapFile{Data: []byte("apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: more}\n" +
+		"roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}\nsubjects: [{kind: ServiceAccount, name: flux-shop, namespace: shop}]\n")}
+	if got := agentNamed(t, readTree(t, confined, nil), "shop/flux-shop").Confinement.Kind; got != "cluster-admin" {
+		t.Errorf("with cluster-admin beside it: %q", got)
+	}
 
 	// Values from elsewhere come before these; what may be in them is unknown.
 	more := strings.Replace(fluxRelease, "  values:\n", "  valuesFrom:\n  - secretKeyRef: {name: more}\n  values:\n", 1)

@@ -56,7 +56,7 @@ func (c *checkout) declared(ctx context.Context) error {
 			case gk.Kind == "Deployment" && (gk.Group == "apps" || gk.Group == "extensions"):
 				a, err = c.fromDeployment(ctx, set, o, rights)
 			case isHelmRelease1(o.Manifest):
-				if a = c.fromHelmRelease(ctx, set, o); a == nil {
+				if a = c.fromHelmRelease(ctx, set, o, rights); a == nil {
 					c.installer(o)
 				}
 			case isInstaller(o.Manifest):
@@ -193,10 +193,14 @@ func typed[T any](u *unstructured.Unstructured) (*T, bool) {
 	return out, err == nil
 }
 
-// rightsIn are the bindings and roles that the repository declares. What else
-// binds an account in the cluster is not known from here.
+// rightsIn are the bindings and roles that the repository declares, and the role that
+// each cluster has from the beginning and keeps as it is. What else binds an account
+// in the cluster is not known from here.
 func rightsIn(sets []declaration) *rights {
-	r := &rights{clusterRoles: map[string]*rbacv1.ClusterRole{}, roles: map[string]*rbacv1.Role{}}
+	all := []string{"*"}
+	r := &rights{roles: map[string]*rbacv1.Role{}, clusterRoles: map[string]*rbacv1.ClusterRole{
+		"cluster-admin": {Rules: []rbacv1.PolicyRule{{Verbs: all, APIGroups: all, Resources: all}, {Verbs: all, NonResourceURLs: all}}},
+	}}
 	seen := map[string]bool{}
 	for _, set := range sets {
 		for _, o := range set.objects {
@@ -226,6 +230,18 @@ func rightsIn(sets []declaration) *rights {
 		}
 	}
 	return r
+}
+
+// declaredFor are the bindings of an account, and whether the roles of all are declared,
+// too.
+func (r *rights) declaredFor(namespace, account string) (bindings []migrate.Binding, told bool) {
+	bindings = r.of(namespace, account, func(string, string, string, metav1.ObjectMeta) bool { return false })
+	return bindings, !slices.ContainsFunc(bindings, func(b migrate.Binding) bool {
+		if b.Role.Kind == "ClusterRole" {
+			return r.clusterRoles[b.Role.Name] == nil
+		}
+		return r.roles[b.Namespace+"/"+b.Role.Name] == nil
+	})
 }
 
 // fromDeployment makes an agent of a Deployment of fluxd; nil if it is none.
@@ -266,8 +282,12 @@ func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.
 	if d.Namespace == "" {
 		a.Unknown = append(a.Unknown, "namespace", "confinement")
 	} else {
-		a.Rights = rights.of(a.Namespace, a.ServiceAccount, func(string, string, string, metav1.ObjectMeta) bool { return false })
-		a.Confinement = confinement(a.Rights)
+		var told bool
+		if a.Rights, told = rights.declaredFor(a.Namespace, a.ServiceAccount); told || confinement(a.Rights).Kind == "cluster-admin" {
+			a.Confinement = confinement(a.Rights)
+		} else {
+			a.Unknown = append(a.Unknown, "confinement")
+		}
 		if len(a.AllowedNamespaces) > 0 && a.Confinement.Kind == "cluster-admin" {
 			w.find(Confined.Finding(a.ID, a.where("--k8s-allow-namespace"), "the agent keeps to its list of namespaces by itself; its account is cluster-admin"))
 		}
@@ -475,7 +495,7 @@ func fluxChart(u *unstructured.Unstructured) bool {
 // fromHelmRelease makes an agent of a HelmRelease of the flux chart; nil if it
 // is of another one. The operator merges valuesFrom before values (helm-operator:
 // pkg/release/values.go).
-func (c *checkout) fromHelmRelease(ctx context.Context, set declaration, o flux1.Parsed) *declaredAgent {
+func (c *checkout) fromHelmRelease(ctx context.Context, set declaration, o flux1.Parsed, rights *rights) *declaredAgent {
 	u := o.Manifest
 	if !fluxChart(u) {
 		return nil
@@ -513,6 +533,15 @@ func (c *checkout) fromHelmRelease(ctx context.Context, set declaration, o flux1
 	d.Namespace, d.Release, d.ChartVersion = namespace, name, cmp.Or(r.Version, release.Version)
 	d.ID = cmp.Or(namespace, "unknown") + "/" + name
 	d.setRendered(ctx, &r)
+	if namespace != "" && d.ServiceAccount != "" && !slices.Contains(d.Unknown, "confinement") {
+		// What binds the account beside the release adds up.
+		more, told := rights.declaredFor(namespace, d.ServiceAccount)
+		d.Rights = append(d.Rights, more...)
+		if d.Confinement = confinement(d.Rights); !told && d.Confinement.Kind != "cluster-admin" {
+			d.Confinement = migrate.Confinement{}
+			d.unknown("confinement")
+		}
+	}
 	for _, f := range r.Findings {
 		f.Where = strings.TrimSpace(fileLine(o.File, c.lineOfValue(o, f.Where)) + " " + f.Where)
 		d.find(f)
