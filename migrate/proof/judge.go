@@ -124,6 +124,15 @@ func (p *prover) carried(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence
 func (p *prover) judgeLive(ctx context.Context, o *migrate.ObjectPlan, old *migrate.Object, e *Evidence) error {
 	name := migrate.DisplayID(o.ID)
 	live, err := p.live(ctx, e.New)
+	if errors.Is(err, cluster.ErrNoNamespace) {
+		o.Verb, o.Why = migrate.Conflict, "it names no namespace"
+		p.find(migrate.Finding{
+			Severity: migrate.Blocker, Code: "DRY_RUN_REFUSED", Subject: o.ID, Where: where(old),
+			Message: fmt.Sprintf("%s names no namespace, and Flux v2 refuses what is of a kind that lies in one", name),
+			Hint:    "write its namespace in Git; where its file is encrypted, mend what is said of that",
+		})
+		return nil
+	}
 	if apierrors.IsForbidden(err) {
 		what := "get objects of kind " + e.New.GetKind()
 		if namespace := e.New.GetNamespace(); namespace != "" {

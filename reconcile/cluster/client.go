@@ -245,7 +245,7 @@ func (c *Client) forMapping(mapping *meta.RESTMapping, namespace string) (dynami
 		return resource, nil
 	}
 	if namespace == "" {
-		return nil, fmt.Errorf("kind %s is namespaced: give the object a namespace", mapping.GroupVersionKind.Kind)
+		return nil, fmt.Errorf("kind %s %w", mapping.GroupVersionKind.Kind, ErrNoNamespace)
 	}
 	return resource.Namespace(namespace), nil
 }
@@ -282,6 +282,10 @@ func (c *Client) GetByIDVersion(ctx context.Context, id, version string) (*unstr
 	}
 	return c.Get(ctx, m.GroupKind.WithVersion(version), m.Namespace, m.Name)
 }
+
+// ErrNoNamespace is why an object that must lie in a namespace, and names none, can
+// neither be read nor written.
+var ErrNoNamespace = errors.New("is namespaced: give the object a namespace")
 
 // IsGone says that the error means "there is no such object": neither the
 // object nor, perhaps, its kind exists. Everything else (forbidden, timeout,
