@@ -173,12 +173,23 @@ func inventory(k *unstructured.Unstructured) []string {
 	return ids
 }
 
-func ready(k *unstructured.Unstructured) bool {
-	list, _, _ := unstructured.NestedSlice(k.Object, "status", "conditions")
-	return slices.ContainsFunc(list, func(c any) bool {
-		m, _ := c.(map[string]any)
-		return m["type"] == "Ready" && m["status"] == "True"
+func ready(k *unstructured.Unstructured) bool { return condition(k) == "True" }
+
+// condition is the status of Ready: Unknown while a pass runs, False only of one that failed.
+func condition(k *unstructured.Unstructured) string {
+	status, _ := readiness(k)
+	return status
+}
+
+// settled is a Kustomization once it is Ready, a pass that runs awaited.
+func (w *world) settled(name string) *unstructured.Unstructured {
+	w.t.Helper()
+	var k *unstructured.Unstructured
+	w.eventually(time.Minute, name+" Ready", func(context.Context) bool {
+		k = w.kustomization(name)
+		return ready(k)
 	})
+	return k
 }
 
 // controlObjects are the sources and Kustomizations of a team, and what they
@@ -201,10 +212,7 @@ func (w *world) controlObjects(team fleet.Team) []unstructured.Unstructured {
 // control objects, all of them, as its files say.
 func (c *capacitor) handedOver(team fleet.Team) {
 	c.w.t.Helper()
-	child := c.w.kustomization("flux-capacitor-" + account(team))
-	if !ready(child) {
-		c.w.t.Errorf("%s is not Ready", child.GetName())
-	}
+	child := c.w.settled("flux-capacitor-" + account(team))
 	var want []string
 	for _, u := range c.w.controlObjects(team) {
 		want = append(want, strings.Join([]string{u.GetNamespace(), strings.ReplaceAll(u.GetName(), ":", "__"), u.GroupVersionKind().Group, u.GetKind()}, "_"))
@@ -299,9 +307,9 @@ func TestTheFluxCapacitorTakesOverWhatSettlesAndGivesItBack(t *testing.T) {
 			}
 		}
 	}
-	root := w.kustomization("flux-capacitor")
-	if !ready(root) || !slices.Contains(inventory(root), "flux-system_flux-capacitor-"+account(first[0])+"_kustomize.toolkit.fluxcd.io_Kustomization") {
-		t.Errorf("the capacitor's own Kustomization: Ready %v, lists %q", ready(root), inventory(root))
+	root := w.settled("flux-capacitor")
+	if !slices.Contains(inventory(root), "flux-system_flux-capacitor-"+account(first[0])+"_kustomize.toolkit.fluxcd.io_Kustomization") {
+		t.Errorf("the capacitor's own Kustomization lists %q", inventory(root))
 	}
 	for _, team := range first {
 		c.handedOver(team)
@@ -341,25 +349,30 @@ func TestTheFluxCapacitorTakesOverWhatSettlesAndGivesItBack(t *testing.T) {
 	if edited == "" || changed == text {
 		t.Fatalf("no interval to edit in %q:\n%s", edited, text)
 	}
-	commit := func(message string, files map[string][]byte) {
+	commit := func(message string, files map[string][]byte) string {
 		t.Helper()
-		if _, err := w.Git.Commit(t.Context(), c.repo, "main", message, files); err != nil {
+		sha, err := w.Git.Commit(t.Context(), c.repo, "main", message, files)
+		if err != nil {
 			t.Fatal(err)
 		}
 		w.kubectl("-n", "flux-system", "annotate", "--overwrite", "gitrepository/flux-capacitor", "reconcile.fluxcd.io/requestedAt="+time.Now().Format(time.RFC3339Nano))
+		return sha
 	}
 	name, bad := strings.TrimSuffix(filepath.Base(edited), ".yaml"), "clusters/lab/"+account(first[1])+"/bad.yaml"
 	of := func(team fleet.Team) *unstructured.Unstructured {
 		return w.kustomization("flux-capacitor-" + account(team))
 	}
-	commit("slower, and a mistake", map[string][]byte{edited: []byte(changed), bad: []byte("kind: [\n")})
+	mistaken := commit("slower, and a mistake", map[string][]byte{edited: []byte(changed), bad: []byte("kind: [\n")})
 	w.eventually(2*time.Minute, "the new interval of "+name+", and the mistake of another team", func(context.Context) bool {
 		interval, _, _ := unstructured.NestedString(w.kustomization(name).Object, "spec", "interval")
-		return interval == "17m0s" && ready(w.kustomization(name)) && !ready(of(first[1]))
+		return interval == "17m0s" && ready(w.kustomization(name)) && condition(of(first[1])) == "False"
 	})
-	if !ready(of(first[0])) || !ready(w.kustomization("flux-capacitor")) {
-		t.Errorf("a mistake in the files of %s stops others", first[1].Name)
-	}
+	w.eventually(time.Minute, "the commit with the mistake of "+first[1].Name+" applied for all others", func(context.Context) bool {
+		return !slices.ContainsFunc([]*unstructured.Unstructured{w.kustomization("flux-capacitor"), of(first[0])}, func(k *unstructured.Unstructured) bool {
+			revision, _, _ := unstructured.NestedString(k.Object, "status", "lastAppliedRevision")
+			return !ready(k) || !strings.HasSuffix(revision, mistaken)
+		})
+	})
 	commit("mend it", map[string][]byte{bad: nil})
 	w.eventually(time.Minute, "the mistake mended", func(context.Context) bool { return ready(of(first[1])) })
 
