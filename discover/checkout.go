@@ -136,9 +136,18 @@ func (c *checkout) read(ctx context.Context) error {
 // that syncs its own repository.
 func (c *checkout) recogniseReader() {
 	r := c.agent
+	urls := []string{r.Git.URL}
+	if r.Git.URL == "" {
+		urls = c.folder.remotes
+	}
+	// What the tree holds nothing of makes no difference, unless it was given.
+	generates := c.o.ManifestGeneration != nil || len(c.generations) > 0
+	decrypts := c.o.SOPS != nil || r.SOPS
 	same := func(a *agent) bool {
-		return SameRepository(a.Git.URL, r.Git.URL) && (r.Git.Branch == "" || a.Git.Branch == r.Git.Branch) && slices.Equal(a.Git.Paths, r.Git.Paths) &&
-			a.ManifestGeneration == r.ManifestGeneration && a.SOPS == r.SOPS && (r.DefaultNamespace == "" || a.DefaultNamespace == r.DefaultNamespace)
+		return slices.ContainsFunc(urls, func(url string) bool { return SameRepository(a.Git.URL, url) }) &&
+			(r.Git.Branch == "" || a.Git.Branch == r.Git.Branch) && slices.Equal(a.Git.Paths, r.Git.Paths) &&
+			(!generates || a.ManifestGeneration == r.ManifestGeneration) && (!decrypts || a.SOPS == r.SOPS) &&
+			(r.DefaultNamespace == "" || a.DefaultNamespace == r.DefaultNamespace)
 	}
 	i := slices.IndexFunc(c.nested, same)
 	if i < 0 || slices.ContainsFunc(c.nested[i+1:], same) {

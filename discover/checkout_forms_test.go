@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -674,6 +675,118 @@ func repository(t *testing.T) string {
 	run("clone", "-q", "--bare", ".", filepath.Join(dir, "..", "bare.git"))
 	write("apps/uncommitted.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: uncommitted}\n")
 	return dir
+}
+
+// A List within a List is an object to fluxd, of a kind that no cluster serves, as are
+// other kinds of the core group that are no objects.
+func TestWhatNoClusterKeepsIsNotApplied(t *testing.T) {
+	inv := readTree(t, treeOf("-- list.yaml --\napiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: ConfigMap\n  metadata: {name: outer}\n"+
+		"- apiVersion: v1\n  kind: List\n  items:\n  - apiVersion: v1\n    kind: ConfigMap\n    metadata: {name: inner}\n"+
+		"-- status.yaml --\napiVersion: v1\nkind: Status\nmetadata: {name: none}\n"), nil)
+	wantFinding(t, inv, flux1.UnknownKind, "list.yaml", "v1, List")
+	wantFinding(t, inv, flux1.UnknownKind, "status.yaml", "v1, Status")
+	noFinding(t, inv, flux1.KindsAssumed)
+	for _, o := range inv.Agents[0].Objects {
+		if applies := o.Class == migrate.ClassApplied; applies != (o.Manifest.GetName() == "outer") {
+			t.Errorf("%s is %s", o.ID, o.Class)
+		}
+	}
+}
+
+// Without a cluster nothing tells whether a custom kind has a namespace, but what is
+// known of kinds that many repositories hold.
+func TestObjectsOfUnknownScopeAreNamed(t *testing.T) {
+	inv := readTree(t, treeOf("-- a.yaml --\napiVersion: example.org/v1\nkind: Thing\nmetadata: {name: homeless}\n"+
+		"---\napiVersion: example.org/v1\nkind: Thing\nmetadata: {name: housed, namespace: shop}\n"+
+		"---\napiVersion: networking.istio.io/v1alpha3\nkind: Gateway\nmetadata: {name: public}\n"+
+		"---\napiVersion: external-secrets.io/v1beta1\nkind: ClusterSecretStore\nmetadata: {name: vault}\n"), nil)
+	wantFinding(t, inv, flux1.ScopeNotKnown, "of kinds that may have one: Thing homeless")
+	for _, o := range inv.Agents[0].Objects {
+		name := o.Manifest.GetName()
+		if o.ScopeUnknown != (name == "homeless") || o.NamespaceFilled != (name == "public") {
+			t.Errorf("%s: scope unknown %v, namespace filled in %v", o.ID, o.ScopeUnknown, o.NamespaceFilled)
+		}
+	}
+	noFinding(t, readTree(t, treeOf("-- a.yaml --\napiVersion: example.org/v1\nkind: Thing\nmetadata: {name: housed, namespace: shop}\n"), nil), flux1.ScopeNotKnown)
+}
+
+// Only what has images and is not locked is given newer ones.
+func TestImagesAreAutomatedWhereFluxdUpdatesThem(t *testing.T) {
+	of := func(apiVersion, kind, name, annotations string) string {
+		return "---\napiVersion: " + apiVersion + "\nkind: " + kind + "\nmetadata: {name: " + name + ", annotations: {" + annotations + "}}\n"
+	}
+	const automated = "fluxcd.io/automated: 'true'"
+	inv := readTree(t, treeOf("-- a.yaml --\n"+of("apps/v1", "Deployment", "updated", automated)+of("helm.fluxcd.io/v1", "HelmRelease", "released", "flux.weave.works/automated: 'true'")+
+		of("apps/v1", "DaemonSet", "locked", automated+", flux.weave.works/locked: 'true'")+of("v1", "Service", "imageless", automated)+
+		of("helm.toolkit.fluxcd.io/v2", "HelmRelease", "newer", automated)), nil)
+	wantFinding(t, inv, flux1.ImageAutomation, "images are updated automatically: team:deployment/updated, team:helmrelease/released")
+	for _, f := range inv.Findings {
+		if f.Code == flux1.ImageFilter.Name && !strings.Contains(f.Message, "deployment/updated") && !strings.Contains(f.Message, "helmrelease/released") {
+			t.Errorf("%s: %s", f.Code, f.Message)
+		}
+	}
+}
+
+const fluxdAt = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: flux, namespace: sync}
+spec:
+  selector: {matchLabels: {name: flux}}
+  template:
+    metadata: {labels: {name: flux}}
+    spec:
+      containers:
+      - {name: flux, image: fluxcd/flux:1.25.4, args: [--git-url=git@git.example.com:org/fleet, --manifest-generation=true, --git-path=%s]}
+`
+
+// An agent's own manifest, with flags for which the tree holds nothing, is that of the
+// reader whose repository it is, by the URL that is given or that the clone has.
+func TestTheReaderIsTheAgentThatItsRepositoryDeclares(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "fleet")
+	gitIn(t, ".", "init", "-q", "-b", "master", dir)
+	if err := os.WriteFile(filepath.Join(dir, "flux.yaml"), fmt.Appendf(nil, fluxdAt, ""), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	gitIn(t, dir, "add", ".")
+	gitIn(t, dir, "-c", "user.name=ci", "-c", "user.email=ci@example.com", "commit", "-q", "-m", "all")
+	agents := func(o CheckoutOptions) (ids []string) {
+		o.Dir = dir
+		inv, err := Checkout(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range inv.Agents {
+			ids = append(ids, a.ID)
+		}
+		return ids
+	}
+	const url = "git@git.example.com:org/fleet.git"
+	if got := agents(CheckoutOptions{URL: url}); !slices.Equal(got, []string{"sync/flux"}) {
+		t.Errorf("with its URL: %q", got)
+	}
+	if got := agents(CheckoutOptions{}); len(got) != 2 {
+		t.Errorf("without a URL: %q", got)
+	}
+	if got := agents(CheckoutOptions{URL: url, ManifestGeneration: new(bool)}); len(got) != 2 {
+		t.Errorf("of a reader that generates nothing: %q", got)
+	}
+	gitIn(t, dir, "remote", "add", "origin", "https://git.example.com/org/fleet")
+	if got := agents(CheckoutOptions{}); !slices.Equal(got, []string{"sync/flux"}) {
+		t.Errorf("with a remote: %q", got)
+	}
+}
+
+// Plain files may be those of several clusters, each with an agent of the same name.
+func TestAgentsOfOneNameInPlainFilesAreAllFound(t *testing.T) {
+	inv := readTree(t, treeOf("-- clusters/dev.yaml --\n"+fmt.Sprintf(fluxdAt, "dev")+"-- clusters/prod.yaml --\n"+fmt.Sprintf(fluxdAt, "prod")+"-- copy/dev.yaml --\n"+fmt.Sprintf(fluxdAt, "dev")), nil)
+	paths := map[string]string{}
+	for _, a := range inv.Agents {
+		paths[a.ID] = strings.Join(a.Git.Paths, ",")
+	}
+	if want := map[string]string{"team/flux": "", "sync/flux": "dev", "sync/flux@clusters/prod.yaml": "prod"}; !maps.Equal(paths, want) {
+		t.Errorf("agents %q, want %q", paths, want)
+	}
 }
 
 func TestACheckoutIsReadAtItsBranchFromWorkingCopyAndBareRepository(t *testing.T) {

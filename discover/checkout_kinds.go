@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/version"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -78,8 +79,8 @@ var ownKinds = sync.OnceValue(func() kindsOfKubernetes {
 		})
 	}
 	for gvk, of := range scheme.Scheme.AllKnownTypes() {
-		if gvk.Version == "__internal" {
-			continue
+		if !reflect.PointerTo(of).Implements(reflect.TypeFor[metav1.Object]()) || gvk.Version == "__internal" {
+			continue // a list, options: nothing that a cluster keeps
 		}
 		var gone *version.Version
 		if o, ok := reflect.New(of).Interface().(interface{ APILifecycleRemoved() (major, minor int) }); ok {

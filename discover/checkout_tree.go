@@ -25,6 +25,8 @@ type checkoutTree struct {
 	// head is the commit that the tree is of, empty if that is not known;
 	// branch the one that is checked out, empty outside of Git.
 	head, branch string
+	// remotes are the URLs of the clone's remotes.
+	remotes []string
 	// dirty is true if the files are those of the folder and not of the branch
 	// that was asked for.
 	otherBranch bool
@@ -50,6 +52,9 @@ func openCheckout(ctx context.Context, dir, branch string) (*checkoutTree, error
 	t := &checkoutTree{}
 	var commit *object.Commit
 	if repo != nil {
+		if t.remotes, err = remoteURLs(repo); err != nil {
+			return nil, fmt.Errorf("read the remotes of %s: %w", dir, err)
+		}
 		if ref, err := repo.Head(); err == nil {
 			t.head = ref.Hash().String()
 			if ref.Name().IsBranch() {

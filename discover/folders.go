@@ -59,12 +59,8 @@ func openFolders(given []Folder) (folders, error) {
 		case g.URL != "":
 			f.urls = []string{g.URL}
 		case !f.plain:
-			remotes, err := repo.Remotes()
-			if err != nil {
+			if f.urls, err = remoteURLs(repo); err != nil {
 				return nil, fmt.Errorf("read the remotes of %s: %w", g.Dir, err)
-			}
-			for _, r := range remotes {
-				f.urls = append(f.urls, r.Config().URLs...)
 			}
 		}
 		if len(f.urls) == 0 {
@@ -242,22 +238,37 @@ func (w *witness) unusedFolders() {
 // Repositories reads, from folders, the repositories of agents that were found
 // without a cluster: what they applied last where a clone holds their sync tag,
 // and else what is at their branch's head. Agents for which no folder is given
-// are left as they are. The Inventory that is given is not changed.
+// are left as they are; agents that a repository declares are added. The Inventory
+// that is given is not changed.
 func Repositories(ctx context.Context, inv migrate.Inventory, given []Folder, progress func(string)) (migrate.Inventory, error) {
 	list, err := openFolders(given)
 	if err != nil {
 		return inv, err
 	}
 	w := &witness{folders: list, opts: Options{Progress: progress, Parallel: defaultParallel}}
-	var found []*agent
+	var found, next []*agent
 	for _, a := range inv.Agents {
-		// What of it stays unknown is found anew.
-		a.Unknown = slices.DeleteFunc(slices.Clone(a.Unknown), func(name string) bool { return name == "synced" })
-		found = append(found, &agent{Flux1Agent: a})
+		next = append(next, &agent{Flux1Agent: a})
 	}
-	if err := w.readRepositories(ctx, found, nil, inv.Cluster); err != nil {
-		return inv, err
+	for len(next) > 0 {
+		for _, a := range next { // what of it stays unknown is found anew
+			a.Unknown = slices.DeleteFunc(slices.Clone(a.Unknown), func(name string) bool { return name == "synced" })
+		}
+		if err := w.readRepositories(ctx, next, nil, inv.Cluster); err != nil {
+			return inv, err
+		}
+		found = append(found, next...)
+		read := next
+		next = nil
+		for _, a := range read {
+			more, err := w.appliedAgents(ctx, a, slices.Concat(found, next), inv.Cluster)
+			if err != nil {
+				return inv, fmt.Errorf("agent %s: look for agents in its repository: %w", a.ID, err)
+			}
+			next = append(next, more...)
+		}
 	}
+	slices.SortStableFunc(found, func(a, b *agent) int { return strings.Compare(a.ID, b.ID) })
 	w.unusedFolders()
 	w.sharedObjects(found)
 	w.agentsInGit(found)
@@ -271,6 +282,16 @@ func Repositories(ctx context.Context, inv migrate.Inventory, given []Folder, pr
 		inv.Cluster.Kinds = ownKinds().served
 	}
 	return inv, nil
+}
+
+// remoteURLs are the URLs of a clone's remotes.
+func remoteURLs(repo *git.Repository) ([]string, error) {
+	remotes, err := repo.Remotes()
+	var urls []string
+	for _, r := range remotes {
+		urls = append(urls, r.Config().URLs...)
+	}
+	return urls, err
 }
 
 // openRepository opens a clone; nil and no error outside of Git.

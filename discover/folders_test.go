@@ -3,7 +3,9 @@ package discover
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -191,6 +193,51 @@ func TestAnAgentWithoutAClusterIsReadFromAFolder(t *testing.T) {
 	if a := inv.Agents[0]; a.Synced.Commit != "" || a.Synced.Head != head {
 		t.Errorf("%+v", a.Synced)
 	}
+}
+
+// Agents that a repository declares count without a cluster, too, and so do those that
+// theirs declare; one that is known already counts once.
+func TestAgentsThatARepositoryDeclaresAreAdded(t *testing.T) {
+	folder := func(name string, manifests ...string) Folder {
+		dir := filepath.Join(t.TempDir(), name)
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for i, m := range manifests {
+			if err := os.WriteFile(filepath.Join(dir, fmt.Sprint(i)+".yaml"), []byte(m), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return Folder{URL: "git@git.example.com:org/" + name, Dir: dir}
+	}
+	deployment := func(team string) string {
+		return strings.NewReplacer("org/fleet", "org/"+team, "namespace: sync", "namespace: "+team).Replace(fmt.Sprintf(fluxdAt, "."))
+	}
+	const release = "apiVersion: helm.fluxcd.io/v1\nkind: HelmRelease\nmetadata: {name: %[1]s, namespace: %[2]s}\nspec:\n  releaseName: %[1]s\n  chart: {repository: 'https://charts.fluxcd.io', name: flux, version: 1.13.3}\n  values: {git: {url: 'git@git.example.com:org/%[3]s'}}\n"
+	inv, err := Values(t.Context(), []ValuesFile{{Name: "flux/platform", File: "platform.yaml", Content: []byte("git: {url: 'git@git.example.com:org/platform', branch: main}\n")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	inv, err = Repositories(t.Context(), inv, []Folder{
+		folder("platform", deployment("one"), fmt.Sprintf(release, "two", "two", "two"), fmt.Sprintf(release, "platform", "flux", "platform"),
+			"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: plain, namespace: one}\n"),
+		folder("one", deployment("three")), folder("two", deployment("two")),
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkInventory(t, inv)
+	objects := map[string]int{}
+	for _, a := range inv.Agents {
+		objects[a.ID] = len(a.Objects)
+		if a.ID != "flux/platform" && (a.InstalledBy != "flux1" || !slices.Contains(a.Unknown, "running")) {
+			t.Errorf("%s: installed by %q, unknown %q", a.ID, a.InstalledBy, a.Unknown)
+		}
+	}
+	if want := map[string]int{"flux/platform": 4, "one/flux": 1, "two/two": 1, "two/flux": 1, "three/flux": 0}; !maps.Equal(objects, want) {
+		t.Errorf("agents and how many objects each applies: %v, want %v", objects, want)
+	}
+	wantFinding(t, inv, AgentInGit, "the repository of one/flux holds this agent's own Deployment")
 }
 
 func TestPointersOfGitLFSAreNoManifests(t *testing.T) {

@@ -49,19 +49,7 @@ func (c *checkout) declared(ctx context.Context) error {
 	}
 	for _, set := range sets {
 		for _, o := range set.objects {
-			gk := o.Manifest.GroupVersionKind().GroupKind()
-			var a *declaredAgent
-			var err error
-			switch {
-			case gk.Kind == "Deployment" && (gk.Group == "apps" || gk.Group == "extensions"):
-				a, err = c.fromDeployment(ctx, set, o, rights)
-			case isHelmRelease1(o.Manifest):
-				if a = c.fromHelmRelease(ctx, set, o, rights); a == nil {
-					c.installer(o)
-				}
-			case isInstaller(o.Manifest):
-				c.installer(o)
-			}
+			a, err := c.agentOf(ctx, set, o, rights)
 			if err != nil {
 				return err
 			}
@@ -69,11 +57,14 @@ func (c *checkout) declared(ctx context.Context) error {
 				continue
 			}
 			if dir, ok := taken[a.ID]; ok {
-				if dir == set.dir || sameDeclaration(first[a.ID].Flux1Agent, a.Flux1Agent) {
+				if dir == set.dir && dir != "" || sameDeclaration(first[a.ID].Flux1Agent, a.Flux1Agent) {
 					continue // the same one twice, which Load reports; or as it is rendered, and of what
 				}
-				// Overlays of several clusters declare one of the same name.
+				// Overlays, or files, of several clusters declare one of the same name.
 				id := a.ID + "@" + cmp.Or(set.dir, "manifests")
+				if dir == set.dir {
+					id = a.ID + "@" + o.File
+				}
 				for i := range a.found {
 					a.found[i].Repository, a.found[i].Subject = id, strings.Replace(a.found[i].Subject, a.ID, id, 1)
 				}
@@ -90,6 +81,71 @@ func (c *checkout) declared(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// mayInstall says whether an object can declare an agent at all.
+func mayInstall(u *unstructured.Unstructured) bool {
+	if d, ok := typed[appsv1.Deployment](u); ok && u.GetKind() == "Deployment" {
+		return fluxd(d) != nil
+	}
+	return isHelmRelease1(u) || isInstaller(u)
+}
+
+// agentOf is the agent that an object declares; nil if it declares none. What else may
+// install one is reported.
+func (c *checkout) agentOf(ctx context.Context, set declaration, o flux1.Parsed, rights *rights) (*declaredAgent, error) {
+	gk := o.Manifest.GroupVersionKind().GroupKind()
+	switch {
+	case gk.Kind == "Deployment" && (gk.Group == "apps" || gk.Group == "extensions"):
+		return c.fromDeployment(ctx, set, o, rights)
+	case isHelmRelease1(o.Manifest):
+		if a := c.fromHelmRelease(ctx, set, o, rights); a != nil {
+			return a, nil
+		}
+		c.installer(o)
+	case isInstaller(o.Manifest):
+		c.installer(o)
+	}
+	return nil, nil
+}
+
+// appliedAgents are the agents among what an agent applies from its repository: of all
+// that is known, without those that known already holds.
+func (w *witness) appliedAgents(ctx context.Context, a *agent, known []*agent, facts migrate.Cluster) ([]*agent, error) {
+	if a.Tree == nil {
+		return nil, nil
+	}
+	set := declaration{}
+	for _, o := range a.Objects {
+		if applies(o) && o.Manifest != nil {
+			set.objects = append(set.objects, flux1.Parsed{File: o.File, Line: o.Line, Manifest: o.Manifest})
+		}
+	}
+	if !slices.ContainsFunc(set.objects, func(o flux1.Parsed) bool { return mayInstall(o.Manifest) }) {
+		return nil, nil // as with almost all
+	}
+	c := &checkout{reading: a.reading(a.Tree, facts)}
+	if err := c.makeIndex(ctx); err != nil {
+		return nil, err
+	}
+	rights := rightsIn([]declaration{set})
+	var out []*agent
+	for _, o := range set.objects {
+		d, err := c.agentOf(ctx, set, o, rights)
+		if err != nil {
+			return nil, err
+		}
+		if d == nil || slices.ContainsFunc(slices.Concat(known, out), func(k *agent) bool {
+			return k.Namespace == d.Namespace && (d.Workload != "" && k.Workload == d.Workload || d.Release != "" && k.Release == d.Release)
+		}) {
+			continue
+		}
+		w.find(d.found...)
+		d.InstalledBy = "flux1"
+		out = append(out, &agent{Flux1Agent: d.finished()})
+	}
+	w.find(c.findings...)
+	return out, nil
 }
 
 // sameDeclaration reports whether two declarations of one agent say the same, but
@@ -319,7 +375,7 @@ func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.
 // unsynced says what manifests alone do not tell.
 func (c *checkout) unsynced(a *agent) {
 	a.Synced.Behind = -1
-	a.Unknown = append(a.Unknown, "synced")
+	a.Unknown = append(a.Unknown, "running", "synced")
 }
 
 // fromManifests lets an environment be looked up among objects of Git in place

@@ -404,7 +404,7 @@ func (r *reading) surveyObjects() {
 		if isHelmRelease1(u) {
 			releases = append(releases, resourceName(u))
 		}
-		if isAutomated(u) {
+		if flux1.Automated(u.GroupVersionKind().GroupKind(), u.GetAnnotations()) {
 			automated = append(automated, resourceName(u))
 		}
 	}
@@ -417,11 +417,6 @@ func (r *reading) surveyObjects() {
 	gather(flux1.SealedSecrets, "SealedSecret objects", sealed)
 	gather(flux1.HelmRelease1, "HelmRelease objects of the helm-operator stand where a path is generated from", releases)
 	gather(flux1.ImageAutomation, "objects stand where a path is generated from whose images are updated automatically", automated)
-}
-
-func isAutomated(u *unstructured.Unstructured) bool {
-	annotations := u.GetAnnotations()
-	return annotations["fluxcd.io/automated"] == "true" || annotations["flux.weave.works/automated"] == "true"
 }
 
 // releaseMeaning says which Helm release a HelmRelease of the helm-operator is
@@ -518,7 +513,7 @@ func (r *reading) nameFlux2(id string, u *unstructured.Unstructured) {
 func surveyAnnotations(u *unstructured.Unstructured, about func(flux1.Code, string, ...any)) {
 	annotations := u.GetAnnotations()
 	var policies, unordered []string
-	automated, locked, filters := false, false, false
+	filters := false
 	for _, key := range slices.Sorted(maps.Keys(annotations)) {
 		value := annotations[key]
 		name, isPolicy := "", false
@@ -540,10 +535,7 @@ func surveyAnnotations(u *unstructured.Unstructured, about func(flux1.Code, stri
 			continue
 		case (name == "automated" || name == "locked") && value != "true":
 			continue // it has no effect (flux: pkg/cluster/kubernetes/resource/resource.go)
-		case name == "automated":
-			automated = true
-		case name == "locked":
-			locked = true
+		case name == "automated", name == "locked":
 		case strings.HasPrefix(name, "locked_"):
 			continue // who and why, for people
 		case strings.HasPrefix(name, "tag."):
@@ -560,7 +552,7 @@ func surveyAnnotations(u *unstructured.Unstructured, about func(flux1.Code, stri
 		about(flux1.ImagePolicy, "%s carries %s", resourceName(u), few(policies))
 	}
 	switch {
-	case !automated || locked:
+	case !flux1.Automated(u.GroupVersionKind().GroupKind(), annotations):
 	case len(unordered) > 0:
 		about(flux1.ImageFilter, "%s is updated by build time: %s", resourceName(u), few(unordered))
 	case !filters:

@@ -172,13 +172,23 @@ func (b *repositoryBuilder) needsText() string {
 	case len(namespaces) > 1:
 		parts = append(parts, "namespaces "+strings.Join(namespaces, ", "))
 	}
+	unknown := map[string]bool{}
+	for i := range b.agent.Objects {
+		if o := &b.agent.Objects[i]; o.ScopeUnknown && o.Manifest != nil {
+			unknown[o.Manifest.GroupVersionKind().GroupKind().String()] = true
+		}
+	}
+	cluster = slices.DeleteFunc(cluster, func(kind string) bool { return unknown[kind] })
 	if len(cluster) > 0 {
 		parts = append(parts, "cluster-scoped "+strings.Join(cluster, ", "))
+	}
+	if len(unknown) > 0 {
+		parts = append(parts, strings.Join(sortedKeys(unknown), ", ")+", whose scope is not known,")
 	}
 	if len(parts) == 0 {
 		return "what its objects need is not known, since none could be read"
 	}
-	return "its objects need only " + strings.Join(parts, " and ")
+	return "its objects need only " + strings.TrimSuffix(strings.Join(parts, " and "), ",")
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -442,6 +442,9 @@ type Object struct {
 	// NamespaceDropped is true if Git names a namespace and the kind knows none:
 	// the API server passes over it.
 	NamespaceDropped bool
+	// ScopeUnknown is true if Git names no namespace, and nothing that was read tells
+	// whether the kind has one: the object stands as one of the cluster.
+	ScopeUnknown bool
 	// Build is the folder that Kustomize makes it of, where a .flux.yaml has it
 	// do so; nil for an object that is loaded from its file. File is then where
 	// the object comes from, as far as Kustomize tells.

@@ -69,7 +69,7 @@ func (l *loader) classify() []migrate.Object {
 		first, ok := final[id]
 		switch {
 		case ok && first.by != o.by && first.place == o.place:
-			l.find(Duplicate, o.place, "%s is generated twice, since the agent's paths overlap", id)
+			l.find(Duplicate, o.place, "%s is generated twice: two of the agent's paths lead to its definition", id)
 			return true
 		case ok && first.by != o.by:
 			l.find(Duplicate, o.place, "%s is generated here, and generated or defined in %s", id, first.place)
@@ -93,14 +93,18 @@ func (l *loader) classify() []migrate.Object {
 		}
 		o.namespace = o.Metadata.Namespace
 		if !known && l.cfg.KindsAssumed {
-			m.ID, m.NamespaceFilled = l.assume(o, served)
+			l.assume(o, &m, served)
 			m.NamespaceDropped = o.dropsNamespace()
 			if twice(o, false) {
 				continue
 			}
-			// A cluster serves anything but a kustomization file.
-			m.Class = l.class(o, m.ID, gvk.Group != kustomizeGroup)
-			l.inspect(o, m, true)
+			// A cluster serves anything but a kustomization file, and what is no
+			// object of the core group, all of which are known: a List within a List.
+			known = gvk.Group != kustomizeGroup && (gvk.Group != "" || slices.ContainsFunc(l.cfg.Kinds, func(k migrate.ServedKind) bool {
+				return k.Group == "" && k.Kind == gvk.Kind
+			}))
+			m.Class = l.class(o, m.ID, known)
+			l.inspect(o, m, known)
 			if o.encrypted {
 				m.Manifest = nil
 			}
@@ -149,23 +153,42 @@ func (l *loader) fill(o *loaded, filled *bool) {
 	}
 }
 
-// customScopes are kinds of custom resources that repositories of Flux v1 often
-// hold, and whether they are namespaced, as their own CRDs say.
-var customScopes = map[schema.GroupKind]bool{
-	{Group: "helm.fluxcd.io", Kind: "HelmRelease"}:           true,
-	{Group: "flux.weave.works", Kind: "HelmRelease"}:         true,
-	{Group: "bitnami.com", Kind: "SealedSecret"}:             true,
-	{Group: "cert-manager.io", Kind: "ClusterIssuer"}:        false,
-	{Group: "cert-manager.io", Kind: "Issuer"}:               true,
-	{Group: "cert-manager.io", Kind: "Certificate"}:          true,
-	{Group: "monitoring.coreos.com", Kind: "ServiceMonitor"}: true,
-	{Group: "monitoring.coreos.com", Kind: "PrometheusRule"}: true,
+// namespacedGroups are groups of custom resources that repositories of Flux v1 often
+// hold. All their kinds are namespaced but those that are named, as their own CRDs say.
+var namespacedGroups = map[string][]string{
+	"acme.cert-manager.io":  nil,
+	"argoproj.io":           {"ClusterAnalysisTemplate", "ClusterWorkflowTemplate"},
+	"bitnami.com":           nil,
+	"cert-manager.io":       {"ClusterIssuer"},
+	"certmanager.k8s.io":    {"ClusterIssuer"},
+	"external-secrets.io":   {"ClusterExternalSecret", "ClusterPushSecret", "ClusterSecretStore"},
+	"flagger.app":           nil,
+	"flux.weave.works":      nil,
+	"getambassador.io":      nil,
+	"helm.fluxcd.io":        nil,
+	"kubernetes-client.io":  nil,
+	"monitoring.coreos.com": nil,
+	"networking.istio.io":   nil,
+	"projectcontour.io":     nil,
+	"security.istio.io":     nil,
+	"split.smi-spec.io":     nil,
+	"traefik.containo.us":   nil,
+	"traefik.io":            nil,
 }
 
-// assume gives the id of an object whose kind no cluster was asked about, and
-// whether its namespace was filled in. Its scope is that of another version of
-// the kind; where there is none, its namespace stays as it is.
-func (l *loader) assume(o *loaded, served map[schema.GroupVersionKind]bool) (id string, filled bool) {
+// customScope tells whether a kind that no cluster was asked about is namespaced.
+func customScope(gk schema.GroupKind) (namespaced, known bool) {
+	if strings.HasSuffix(gk.Group, ".toolkit.fluxcd.io") {
+		return true, true
+	}
+	cluster, known := namespacedGroups[gk.Group]
+	return known && !slices.Contains(cluster, gk.Kind), known
+}
+
+// assume gives an object whose kind no cluster was asked about its id, and its
+// namespace where it names none. Its scope is that of another version of the kind;
+// where there is none, its namespace stays as it is.
+func (l *loader) assume(o *loaded, m *migrate.Object, served map[schema.GroupVersionKind]bool) {
 	gk := schema.FromAPIVersionAndKind(o.APIVersion, o.Kind).GroupKind()
 	known := false
 	namespaced := false
@@ -175,24 +198,25 @@ func (l *loader) assume(o *loaded, served map[schema.GroupVersionKind]bool) (id 
 		}
 	}
 	if !known {
-		if name := gk.Kind + "." + gk.Group; gk.Group != kustomizeGroup && !slices.Contains(l.assumed, name) {
+		custom := gk.Group != kustomizeGroup && gk.Group != ""
+		if name := gk.Kind + "." + gk.Group; custom && !slices.Contains(l.assumed, name) {
 			l.assumed = append(l.assumed, name)
 		}
-		namespaced, known = customScopes[gk]
-		if strings.HasSuffix(gk.Group, ".toolkit.fluxcd.io") {
-			namespaced, known = true, true
-		}
+		namespaced, known = customScope(gk)
+		m.ScopeUnknown = custom && !known && o.namespace == "" && o.Metadata.Name != ""
 	}
 	switch {
+	case m.ScopeUnknown:
+		l.scopeless = append(l.scopeless, o.Kind+" "+o.Metadata.Name)
 	case known && !namespaced:
 		o.namespace = ""
 	case known && o.namespace == "":
-		l.fill(o, &filled)
+		l.fill(o, &m.NamespaceFilled)
 	}
 	if known {
 		setNamespace(o.manifest, o.namespace)
 	}
-	return migrate.ObjectID(o.manifest), filled
+	m.ID = migrate.ObjectID(o.manifest)
 }
 
 func setNamespace(u *unstructured.Unstructured, namespace string) {
@@ -231,6 +255,25 @@ func (l *loader) class(o *loaded, id string, known bool) migrate.ObjectClass {
 		return migrate.ClassSyncOnly
 	}
 	return migrate.ClassApplied
+}
+
+// Automated tells whether fluxd gives the images of an object newer versions: it is
+// of a kind that has some, marked so, and not locked. (flux: pkg/daemon/images.go,
+// getAllowedAutomatedResources; pkg/cluster/kubernetes/resourcekinds.go)
+func Automated(kind schema.GroupKind, annotations map[string]string) bool {
+	switch kind.Kind {
+	case "CronJob", "DaemonSet", "Deployment", "StatefulSet":
+	case "HelmRelease":
+		if kind.Group != "helm.fluxcd.io" && kind.Group != "flux.weave.works" {
+			return false
+		}
+	default:
+		return false
+	}
+	is := func(policy string) bool {
+		return annotations["fluxcd.io/"+policy] == "true" || annotations["flux.weave.works/"+policy] == "true"
+	}
+	return is("automated") && !is("locked")
 }
 
 // IgnoreValue reads the ignore annotation under both of its names: "true",
@@ -318,10 +361,8 @@ func (l *loader) inspect(o *loaded, m migrate.Object, known bool) {
 	if o.Kind == "HelmRelease" && (gvk.Group == "helm.fluxcd.io" || gvk.Group == "flux.weave.works") {
 		l.releases = append(l.releases, shown)
 	}
-	for _, key := range []string{"fluxcd.io/automated", "flux.weave.works/automated"} {
-		if l.cfg.ImageAutomation && o.Metadata.Annotations[key] == "true" && !slices.Contains(l.automated, shown) {
-			l.automated = append(l.automated, shown)
-		}
+	if l.cfg.ImageAutomation && Automated(gvk.GroupKind(), o.Metadata.Annotations) && !slices.Contains(l.automated, shown) {
+		l.automated = append(l.automated, shown)
 	}
 }
 
@@ -475,6 +516,7 @@ func (l *loader) summarise() {
 	gather(KindsAssumed, "kinds that Kubernetes itself does not serve and no CRD here defines", l.assumed)
 	gather(KindsRemoved, "kinds that no cluster serves which can be migrated", l.removed)
 	gather(NamespaceNotGiven, "objects that name no namespace", l.homeless)
+	gather(ScopeNotKnown, "objects that name no namespace, of kinds that may have one", l.scopeless)
 }
 
 // checkKeys reports mappings that hold a key twice, which yaml.v2 accepts and

@@ -97,7 +97,7 @@ var (
 		Name: "DUPLICATE_OBJECT", Severity: migrate.Blocker,
 		Cause:       "one object (kind, namespace and name; the group does not count) is defined twice in the agent's paths",
 		Consequence: "v1 cannot sync this: it gives up the whole sync",
-		Remedy:      "remove one of the definitions from Git",
+		Remedy:      "remove one of the definitions from Git; where there is but one, let one of the agent's paths (--git-path) alone lead to it",
 	}
 	HiddenDuplicate = Code{
 		Name: "HIDDEN_DUPLICATE", Severity: migrate.Blocker,
@@ -334,6 +334,12 @@ var (
 		Consequence: "these objects are listed without a namespace",
 		Remedy:      "give the agent's default namespace (--default-namespace), or let discovery read the agent itself",
 	}
+	ScopeNotKnown = Code{
+		Name: "SCOPE_NOT_KNOWN", Severity: migrate.Warning,
+		Cause:       "objects of custom kinds name no namespace, and neither a cluster nor a CRD in the repository was there to tell whether their kinds have one",
+		Consequence: "they are listed as objects of the cluster; if a kind has a namespace, fluxd fills in its own, and a Kustomization made without the cluster applies nothing of its set",
+		Remedy:      "let discovery read the cluster as well before anything of this plan is used, or write the namespace into the manifests",
+	}
 	BranchNotThere = Code{
 		Name: "CHECKOUT_BRANCH", Severity: migrate.Warning,
 		Cause:       "the checkout has no branch of the name that the agent reads",
@@ -387,7 +393,7 @@ func Codes() []Code {
 		Ciphertext, EncryptedKind, KindlessDocument, ListWithoutItems, Nameless, LocalConfig, NotAString, NoJSON, DuplicateKey,
 		CopiedMark, Exported, LargeObject, UnknownKind, Foreign, HelmRelease1, ImageAutomation, Flux2InGit,
 		NotGenerated, FluxPatch, NoUpdaters, FluxYAMLUnused, ChartInTree, GitSecretFiles, Submodules, LFSFiles, TemplateFiles,
-		LinkedFolder, RemoteBase, OldKustomizeFields, KustomizeFails, KindsAssumed, KindsRemoved, NamespaceNotGiven, BranchNotThere,
+		LinkedFolder, RemoteBase, OldKustomizeFields, KustomizeFails, KindsAssumed, KindsRemoved, NamespaceNotGiven, ScopeNotKnown, BranchNotThere,
 		HelmRelease1Object, HelmRelease1Patch, ImageFilter, ImagePolicy, IgnoreWithoutEffect, SealedSecrets,
 	}
 	slices.SortFunc(codes, func(a, b Code) int {

@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"reflect"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -134,5 +135,12 @@ func TestAHashOfWhatChangesDoesNotMoveByItself(t *testing.T) {
 	}
 	if hash(object(7, "old"), object(7, nil), object(7, nil)) == hash(object(7, "other"), object(7, nil), object(7, nil)) {
 		t.Error("another value that goes does not count")
+	}
+}
+
+func TestAListIsNormalizedAsItStands(t *testing.T) {
+	list := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "List", "items": []any{}}}
+	if got := Normalized(list); !reflect.DeepEqual(got.Object, list.Object) {
+		t.Errorf("%v", got.Object)
 	}
 }

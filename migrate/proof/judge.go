@@ -14,10 +14,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
-	"github.com/fluxcd/pkg/ssa/normalize"
 	"github.com/fluxcd/pkg/ssa/utils"
 
 	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/reconcile/build"
 	"github.com/fluxover/fluxover/reconcile/cluster"
 )
 
@@ -517,7 +517,7 @@ var errUnsteady = errors.New("it changes all the time")
 // without a known type stay as they are.
 func Normalized(u *unstructured.Unstructured) *unstructured.Unstructured {
 	out := u.DeepCopy()
-	if err := normalize.UnstructuredList([]*unstructured.Unstructured{out}); err != nil {
+	if err := build.Normalize(out); err != nil {
 		return u // the renderer would have failed on it too, and said so
 	}
 	return out

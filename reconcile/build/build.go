@@ -12,8 +12,10 @@ import (
 	"github.com/fluxcd/pkg/ssa"
 	"github.com/fluxcd/pkg/ssa/normalize"
 	ssautil "github.com/fluxcd/pkg/ssa/utils"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/kustomize/api/konfig"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
@@ -240,7 +242,7 @@ func (r *Rendering) finish(ctx context.Context, ks *kustomizev1.Kustomization) e
 		u.SetLabels(labels)
 	}
 	for _, u := range objects {
-		err := normalize.UnstructuredList([]*unstructured.Unstructured{u})
+		err := Normalize(u)
 		if err != nil && r.decrypted[u] {
 			return fmt.Errorf("%s normalization error: what was decrypted does not fit its kind", ssautil.FmtUnstructured(u))
 		}
@@ -254,6 +256,18 @@ func (r *Rendering) finish(ctx context.Context, ks *kustomizev1.Kustomization) e
 	sort.Sort(ssa.SortableUnstructureds(objects))
 	r.Objects = objects
 	return nil
+}
+
+// Normalize writes an object out through its kind's own type, if that is known,
+// as upstream does before it is applied (fluxcd/pkg: ssa/normalize). An error is
+// of an object that does not fit its kind, or of a kind that no cluster keeps.
+func Normalize(u *unstructured.Unstructured) error {
+	if typed, err := scheme.Scheme.New(u.GroupVersionKind()); err == nil {
+		if _, ok := typed.(metav1.Object); !ok { // upstream has no answer to these
+			return fmt.Errorf("%s is no object: no cluster keeps a %s of %s", ssautil.FmtUnstructured(u), u.GetKind(), u.GetAPIVersion())
+		}
+	}
+	return normalize.UnstructuredList([]*unstructured.Unstructured{u})
 }
 
 func isEncryptedSecret(u *unstructured.Unstructured) bool {

@@ -180,6 +180,17 @@ func TestErrorsCanBeToldApart(t *testing.T) {
 	}
 }
 
+// Kinds of Kubernetes that no cluster keeps end the rendering, which goes on otherwise.
+func TestKindsThatAreNoObjectsFail(t *testing.T) {
+	for _, kind := range []string{"v1 Status", "apps/v1 DeleteOptions"} {
+		version, kind, _ := strings.Cut(kind, " ")
+		in := Input{Kustomization: &kustomizev1.Kustomization{}, Tree: fstest.MapFS{"a.yaml": {Data: fmt.Appendf(nil, "apiVersion: %s\nkind: %s\nmetadata: {name: a}\n", version, kind)}}}
+		if _, err := Objects(t.Context(), in); err == nil || !strings.Contains(err.Error(), "no cluster keeps a "+kind+" of "+version) {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+}
+
 func TestNothingSecretOfARemoteBaseIsShown(t *testing.T) {
 	for _, base := range []string{
 		"https://u:hidden@127.0.0.1:1/x", "https://u:p@hidden@127.0.0.1:1/x", "https://u:hidden@p@127.0.0.1:1/x", "https://hidden@127.0.0.1:1/x",
