@@ -777,6 +777,24 @@ func TestTheReaderIsTheAgentThatItsRepositoryDeclares(t *testing.T) {
 	}
 }
 
+// Numbers are keys that fluxd takes for text, and Kustomize for nothing.
+func TestKeysThatAreNoTextAreNamed(t *testing.T) {
+	inv := readTree(t, treeOf("-- a.yaml --\napiVersion: helm.fluxcd.io/v1\nkind: HelmRelease\nmetadata: {name: ingress}\nspec:\n  values:\n    '80': quoted\n    tcp: {2222: 'shop/builder:2222'}\n"+
+		"---\napiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: listed}, data: {1.5: b}}\n"), nil)
+	wantFinding(t, inv, flux1.KeyNotText, "team:helmrelease/ingress in a.yaml:1 has the key spec.values.tcp.2222")
+	wantFinding(t, inv, flux1.KeyNotText, "team:configmap/listed in a.yaml:9 has the key data.1.5")
+	noFinding(t, readTree(t, treeOf("-- a.yaml --\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {'1': b}\n"), nil), flux1.KeyNotText)
+}
+
+// What cannot be built may still say that it is an agent.
+func TestAgentsOfAFolderThatCannotBeBuiltAreFound(t *testing.T) {
+	inv := readTree(t, treeOf("-- flux/kustomization.yaml --\nresources: [flux.yaml, nowhere.yaml]\n-- flux/flux.yaml --\n"+fmt.Sprintf(fluxdAt, "apps")), nil)
+	if len(inv.Agents) != 2 || inv.Agents[0].ID != "sync/flux" || !slices.Equal(inv.Agents[0].Git.Paths, []string{"apps"}) {
+		t.Errorf("agents: %+v", inv.Agents)
+	}
+	wantFinding(t, inv, flux1.KustomizeFails, "sync/flux", "folder flux, which declares this agent, cannot be built")
+}
+
 // Plain files may be those of several clusters, each with an agent of the same name.
 func TestAgentsOfOneNameInPlainFilesAreAllFound(t *testing.T) {
 	inv := readTree(t, treeOf("-- clusters/dev.yaml --\n"+fmt.Sprintf(fluxdAt, "dev")+"-- clusters/prod.yaml --\n"+fmt.Sprintf(fluxdAt, "prod")+"-- copy/dev.yaml --\n"+fmt.Sprintf(fluxdAt, "dev")), nil)

@@ -232,7 +232,7 @@ var (
 		Name: "OBJECT_IN_TWO_AGENTS", Severity: migrate.Blocker,
 		Cause:       "two agents apply the same object",
 		Consequence: "they overwrite each other now, and two Kustomizations would do so for ever",
-		Remedy:      "remove it from one of the repositories",
+		Remedy:      "remove it from one of the repositories; where both read one file, let the paths (--git-path) of one agent alone hold it",
 	}
 	SameSet = flux1.Code{
 		Name: "SAME_SYNC_SET", Severity: migrate.Blocker,

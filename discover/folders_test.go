@@ -195,6 +195,37 @@ func TestAnAgentWithoutAClusterIsReadFromAFolder(t *testing.T) {
 	}
 }
 
+// Whether an agent reads a .flux.yaml is not told where that is not known.
+func TestAFileOfGenerationIsNotCalledUselessWhereNobodyKnows(t *testing.T) {
+	dir := t.TempDir()
+	for name, content := range map[string]string{".flux.yaml": "version: 1\ncommandUpdated: {generators: [{command: kustomize build .}]}\n", "a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const url = "git@git.example.com:org/shop"
+	for known, values := range map[bool]string{true: "manifestGeneration: false\n", false: ""} {
+		inv, err := Values(t.Context(), []ValuesFile{{Name: "flux/shop", File: "shop.yaml", Content: []byte("git: {url: '" + url + "', branch: main}\n" + values)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !known {
+			inv.Agents[0].Unknown = append(inv.Agents[0].Unknown, "manifestGeneration")
+			inv.Agents[0].ManifestGeneration = false
+		} else {
+			inv.Agents[0].Unknown = slices.DeleteFunc(inv.Agents[0].Unknown, func(name string) bool { return name == "manifestGeneration" })
+		}
+		if inv, err = Repositories(t.Context(), inv, []Folder{{URL: url, Dir: dir}}, nil); err != nil {
+			t.Fatal(err)
+		}
+		if known {
+			wantFinding(t, inv, flux1.FluxYAMLUnused, ".flux.yaml")
+		} else {
+			noFinding(t, inv, flux1.FluxYAMLUnused)
+		}
+	}
+}
+
 // Agents that a repository declares count without a cluster, too, and so do those that
 // theirs declare; one that is known already counts once.
 func TestAgentsThatARepositoryDeclaresAreAdded(t *testing.T) {

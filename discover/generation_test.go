@@ -163,6 +163,11 @@ func TestWhatKustomizeBuildsForFluxdIsBuiltByAKustomizationAlike(t *testing.T) {
 				"flux-patch.yaml": strings.ReplaceAll(fluxPatch, "    spec:\n", "    spec:\n      $retainKeys: [containers]\n")},
 			want: []string{"flux=./"}, patches: []int{0}, differs: []string{"PATCH_NOT_CARRIED shop_web_apps_Deployment", "RENDERING_DIFFERS shop_web_apps_Deployment"},
 		},
+		"an annotation that the patch file takes away": {
+			files: map[string]string{".flux.yaml": patchUpdated, "kustomization.yaml": kustomizeFile("resources: [web.yaml]\n"), "web.yaml": shopDeployment,
+				"flux-patch.yaml": "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: shop, annotations: {fluxcd.io/automated: null}}\n"},
+			want: []string{"flux=./"}, patches: []int{0}, differs: []string{"PATCH_NOT_CARRIED shop_web_apps_Deployment"},
+		},
 		"an object that the agent may not touch": {
 			allowed: []string{"shop"},
 			files: map[string]string{".flux.yaml": patchUpdated, "kustomization.yaml": kustomizeFile("resources: [web.yaml, cm.yaml]\n"), "web.yaml": shopDeployment,

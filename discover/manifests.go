@@ -30,6 +30,9 @@ type declaration struct {
 	// dir is the kustomization folder, empty for plain manifests.
 	dir     string
 	objects []flux1.Parsed
+	// unbuilt is true of a folder that cannot be built: objects are those of its own
+	// files, as they stand.
+	unbuilt bool
 }
 
 // declared finds the agents that the repository's own manifests declare:
@@ -72,6 +75,9 @@ func (c *checkout) declared(ctx context.Context) error {
 			}
 			taken[a.ID], first[a.ID] = set.dir, a
 			c.find(a.found...)
+			if set.unbuilt {
+				c.find(flux1.KustomizeFails.Finding(a.ID, fileLine(o.File, o.Line), fmt.Sprintf("folder %s, which declares this agent, cannot be built: what it would make of it is not known", set.dir)))
+			}
 			a.InstalledBy = "manifest"
 			if applied[identity(o.Manifest)] {
 				a.InstalledBy = "flux1"
@@ -169,9 +175,9 @@ func identity(u *unstructured.Unstructured) string {
 
 // declarations builds every kustomization folder that no other one is made of,
 // and reads what none of them names. Where a folder cannot be built, those that
-// it is made of are built in its place.
+// it is made of are built in its place, and its own files stand as they are.
 func (c *checkout) declarations(ctx context.Context) []declaration {
-	var sets []declaration
+	var sets, unbuilt []declaration
 	done := map[string]bool{}
 	var visit func(dir string)
 	visit = func(dir string) {
@@ -181,7 +187,7 @@ func (c *checkout) declarations(ctx context.Context) []declaration {
 		done[dir] = true
 		objects, err := c.build(ctx, dir)
 		if err == nil {
-			sets = append(sets, declaration{dir, objects})
+			sets = append(sets, declaration{dir: dir, objects: objects})
 			return
 		}
 		if ctx.Err() != nil {
@@ -200,11 +206,16 @@ func (c *checkout) declarations(ctx context.Context) []declaration {
 		for _, f := range o.folders {
 			visit(f)
 		}
+		own := declaration{dir: dir, unbuilt: true}
+		for _, f := range o.files {
+			own.objects = append(own.objects, c.objectsIn(f)...)
+		}
+		unbuilt = append(unbuilt, own)
 	}
 	for _, dir := range c.tops() {
 		visit(dir)
 	}
-	return append(sets, declaration{"", c.loose()})
+	return append(append(sets, declaration{objects: c.loose()}), unbuilt...)
 }
 
 // loose are the objects of files that no kustomization file names and that lie

@@ -79,7 +79,7 @@ func (r *reading) surveyFiles() {
 			if r.inPaths(name, true) {
 				templates = append(templates, name)
 			}
-		case base == ".flux.yaml" && !r.governing[name]:
+		case base == ".flux.yaml" && !r.governing[name] && (r.config.ManifestGeneration || !slices.Contains(r.agent.Unknown, "manifestGeneration")):
 			r.about(flux1.FluxYAMLUnused, name, "%s is not read by the agent", name)
 		}
 	}

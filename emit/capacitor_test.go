@@ -110,6 +110,7 @@ func TestARepositoryOfWhichNotEnoughIsKnownKeepsItsFiles(t *testing.T) {
 		"a path whose manifests are not told": found(flux1.NotGenerated),
 		"a file that cannot be read":          found(flux1.Stuck),
 		"a file that is too large":            found(flux1.TooLarge),
+		"files whose keys are not known":      found(flux1.Encrypted),
 	} {
 		t.Run(name, func(t *testing.T) {
 			inv := fleetInventory(t, 2)

@@ -34,6 +34,9 @@ const (
 	notGenerated = "GENERATION_NOT_TOLD"
 	stuck        = "FLUX1_STUCK"
 	tooLarge     = "TREE_TOO_LARGE"
+
+	sopsEncrypted   = "SOPS_ENCRYPTED"
+	patchNotCarried = "PATCH_NOT_CARRIED"
 )
 
 // Build maps an Inventory to a Plan. It is pure: no clock, no network, the
@@ -490,9 +493,9 @@ func (b *repositoryBuilder) checkFacts() {
 		}
 		if why := uncarried(&o); why != "" {
 			b.find(Finding{
-				Severity: Blocker, Code: "PATCH_NOT_CARRIED", Subject: a.ID + " " + o.ID, Where: o.Build.PatchFile,
+				Severity: Blocker, Code: patchNotCarried, Subject: a.ID + " " + o.ID, Where: o.Build.PatchFile,
 				Message: fmt.Sprintf("what %s makes of %s cannot be a patch of its Kustomization: %s", o.Build.PatchFile, DisplayID(o.ID), why),
-				Hint:    "name the file under patches in the folder's kustomization.yaml, or write what it says into the manifests, and take the object out of the file; let the old agent sync, and plan again",
+				Hint:    "write what the file says of the object into its manifest, or under images in the folder's kustomization.yaml, and take the object out of the file; let the old agent sync, and plan again",
 			})
 		}
 	}

@@ -254,10 +254,10 @@ var codes = []Code{
 		Remedy:      movedFileRemedy,
 	},
 	{
-		Name: "PATCH_NOT_CARRIED", Severity: Blocker,
-		Cause:       "the patch file of a .flux.yaml sets values of a Secret, or uses a directive that Kustomize does not read",
+		Name: patchNotCarried, Severity: Blocker,
+		Cause:       "the patch file of a .flux.yaml sets values of a Secret, takes a label or an annotation away, or uses a directive that Kustomize does not read",
 		Consequence: "it cannot be written as a patch of the Kustomization, and without it the object would change",
-		Remedy:      "name the file under patches in the folder's kustomization.yaml, or write what it says into the manifests, and take the object out of the file",
+		Remedy:      "write what the file says of the object into its manifest, or under images in the folder's kustomization.yaml, and take the object out of the file",
 	},
 	{
 		Name: "NAMESPACES_FILLED", Severity: Warning,

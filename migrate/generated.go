@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/fluxcd/pkg/apis/kustomize"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	sigsyaml "sigs.k8s.io/yaml"
 )
 
@@ -123,6 +124,14 @@ func uncarried(o *Object) string {
 		_, text := p.Object["stringData"]
 		if o.Manifest.GroupVersionKind().GroupKind().String() == "Secret" && (data || text) {
 			return "it sets values of a Secret, and a plan holds none"
+		}
+		for _, field := range []string{"annotations", "labels"} {
+			given, _, _ := unstructured.NestedMap(p.Object, "metadata", field)
+			for _, key := range sortedKeys(given) {
+				if given[key] == nil { // with a target, Kustomize sets the text null
+					return fmt.Sprintf("Kustomize does not take %s out of its %s", key, field)
+				}
+			}
 		}
 		if directive := strangeDirective(p.Object); directive != "" {
 			return fmt.Sprintf("Kustomize does not read its directive %s", directive)

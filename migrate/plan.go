@@ -254,7 +254,7 @@ func (p *Plan) Incomplete(r *Repository) string {
 			continue
 		}
 		switch f.Code {
-		case factsUnknown, urlUnsupported, notGenerated, stuck, tooLarge:
+		case factsUnknown, urlUnsupported, notGenerated, stuck, tooLarge, sopsEncrypted, patchNotCarried:
 			return f.Code + ": " + f.Message
 		}
 	}

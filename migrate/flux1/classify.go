@@ -375,6 +375,9 @@ func (l *loader) inspectManifest(o *loaded, about func(Code, string, ...any)) {
 	if o.noJSON {
 		about(NoJSON, "%s in %s cannot be written as JSON", shown, o.place)
 	}
+	if o.keyNoText != "" && !o.encrypted {
+		about(KeyNotText, "%s in %s has the key %s, which is a number", shown, o.place, o.keyNoText)
+	}
 	if !o.encrypted { // those have a finding for their file
 		err := build.Undecrypted(o.manifest, false)
 		_, bears := o.manifest.Object["sops"].(map[string]any)
@@ -512,7 +515,11 @@ func (l *loader) summarise() {
 	}
 	gather(HelmRelease1, "HelmRelease objects of the helm-operator", l.releases)
 	gather(ImageAutomation, "images are updated automatically", l.automated)
-	gather(Encrypted, "files encrypted with SOPS", l.encrypted)
+	encrypted := "files encrypted with SOPS"
+	if l.cfg.KindsAssumed {
+		encrypted += ", whose keys were not read, since no cluster was asked"
+	}
+	gather(Encrypted, encrypted, l.encrypted)
 	gather(KindsAssumed, "kinds that Kubernetes itself does not serve and no CRD here defines", l.assumed)
 	gather(KindsRemoved, "kinds that no cluster serves which can be migrated", l.removed)
 	gather(NamespaceNotGiven, "objects that name no namespace", l.homeless)

@@ -2,10 +2,13 @@ package flux1
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -36,7 +39,9 @@ type loaded struct {
 	encrypted, decrypted bool
 	// noJSON objects cannot be written as JSON; their manifest holds their head
 	// alone.
-	noJSON    bool
+	noJSON bool
+	// keyNoText is a key of it that is a number, as a path; empty without.
+	keyNoText string
 	namespace string // effective; filled in by classify
 	// generated is set for an object that is generated, and by tells the path that it
 	// is generated for from others; 0 is for all that are not generated.
@@ -213,6 +218,7 @@ func readDocument(value any, line int) (document, error) {
 	if err != nil {
 		return d, err
 	}
+	o.keyNoText = keyNoText(value, "")
 	d.objects = append(d.objects, o)
 	return d, nil
 }
@@ -243,9 +249,43 @@ func readList(d document, h head, text []byte) (document, error) {
 		if err != nil {
 			return d, fmt.Errorf("item %d of the %s: %w", i, h.Kind, err)
 		}
+		for _, key := range slices.Sorted(maps.Keys(item)) {
+			o.keyNoText = cmp.Or(o.keyNoText, keyNoText(item[key], key))
+		}
 		d.objects = append(d.objects, o)
 	}
 	return d, nil
+}
+
+// keyNoText is the path of the first key that is a number; empty without one. What
+// YAML 1.1 alone takes for a truth value (yes, on) is text to Kustomize: the proof
+// compares what both make of such.
+func keyNoText(v any, path string) string {
+	switch v := v.(type) {
+	case map[any]any:
+		var found []string
+		for key, inner := range v {
+			below := strings.TrimPrefix(fmt.Sprintf("%s.%v", path, key), ".")
+			switch key.(type) {
+			case int, int64, uint64, float64:
+				found = append(found, below)
+			default:
+				if in := keyNoText(inner, below); in != "" {
+					found = append(found, in)
+				}
+			}
+		}
+		if len(found) > 0 {
+			return slices.Min(found)
+		}
+	case []any:
+		for i, inner := range v {
+			if in := keyNoText(inner, fmt.Sprintf("%s[%d]", path, i)); in != "" {
+				return in
+			}
+		}
+	}
+	return ""
 }
 
 // readObject checks an object as fluxd does by its kind, and makes the

@@ -2,6 +2,8 @@ package proof
 
 import "github.com/fluxover/fluxover/migrate"
 
+const sharedRemedy = "remove it from all but one; where all read one file, let the paths (--git-path) of one agent alone hold it"
+
 // codes are the kinds of findings that a proof makes, beside those it shares
 // with discovery.
 var codes = []migrate.Code{
@@ -15,7 +17,7 @@ var codes = []migrate.Code{
 		Name: "OBJECT_IN_TWO_REPOSITORIES", Severity: migrate.Blocker,
 		Cause:       "two repositories apply the same object",
 		Consequence: "their agents overwrite each other now, and two Kustomizations would do so for ever",
-		Remedy:      "remove it from one of them",
+		Remedy:      sharedRemedy,
 	},
 	{
 		Name: "SHARED_OBJECTS_UNKNOWN", Severity: migrate.Warning,

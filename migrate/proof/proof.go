@@ -455,7 +455,7 @@ func clashes(inv migrate.Inventory, repos []migrate.Repository, evidence map[str
 			findings = append(findings, migrate.Finding{
 				Severity: migrate.Blocker, Code: twoRepositoriesCode, Subject: repo + " " + id, Repository: repo, Where: all,
 				Message: fmt.Sprintf("%s is in the repositories of %s, and two Kustomizations would fight over it", migrate.DisplayID(id), both),
-				Hint:    "remove it from all but one",
+				Hint:    sharedRemedy,
 			})
 		}
 	}
