@@ -80,13 +80,16 @@ func opened(n *terraform.Node, cause terraform.Cause) *terraform.Node {
 }
 
 // filledFrom is a node in which what is not known is as another has it, that of what
-// was applied last; nil if that has nothing in its place.
+// was applied last; nil if that has nothing in its place because it stays as it was.
+// What was not applied yet is still not known.
 func filledFrom(n, last *terraform.Node) *terraform.Node {
 	switch {
 	case n == nil || last != nil && (last.Kind == terraform.Unknown || last.Kind == terraform.Sensitive):
 		return n
 	case n.Kind == terraform.Sensitive && last == nil:
 		return n // it is set, and to what is not kept
+	case n.Kind == terraform.Unknown && last == nil && !stays(n.Causes):
+		return n
 	case n.Kind == terraform.Sensitive || n.Kind == terraform.Unknown:
 		return last
 	case n.Kind == terraform.Map && (last == nil || last.Kind == terraform.Map):
@@ -116,6 +119,14 @@ func filledFrom(n, last *terraform.Node) *terraform.Node {
 		return &out
 	}
 	return n
+}
+
+// stays reports whether what was applied last is what counts, and not what the
+// configuration says.
+func stays(causes []terraform.Cause) bool {
+	return slices.ContainsFunc(causes, func(c terraform.Cause) bool {
+		return c.Kind == terraform.CauseIgnored || c.Kind == terraform.CauseReused || c.Kind == terraform.CauseLive
+	})
 }
 
 // wordsFrom is filledFrom of a list of words, of which each begins as it is known to,
@@ -172,8 +183,8 @@ func treeFrom(v, last any) any {
 		switch {
 		case gap(last) != "":
 			return v
-		case v["$sensitive"] != nil && last == nil:
-			return v
+		case last == nil && gap(v) != "" && v["$left"] == nil:
+			return v // not applied yet
 		case gap(v) != "":
 			return last
 		}

@@ -81,6 +81,29 @@ func TestValuesThatHelmReusesAreThoseThatWereAppliedLast(t *testing.T) {
 	}
 }
 
+// What is set to something that is not known, and was not set when it was applied last, is
+// not known: that it was not set then does not say that it is not now.
+func TestWhatWasNeverAppliedIsNotTakenForWhatIsNotSet(t *testing.T) {
+	release := func(value, lifecycle string) string {
+		return "variable \"ro\" {}\nresource \"helm_release\" \"flux\" {\n name = \"flux\"\n namespace = \"flux\"\n repository = \"https://charts.fluxcd.io\"\n chart = \"flux\"\n version = \"1.13.3\"\n" +
+			" set {\n name = \"git.url\"\n value = \"git@h:a\"\n }\n set {\n name = \"git.readonly\"\n value = " + value + "\n }\n set {\n name = \"podLabels.x\"\n value = " + value + "\n }\n" + lifecycle + "}\n"
+	}
+	inv := withStateOf(t, release("var.ro", ""), stateText(stateInstance("flux", "flux", "")))
+	a := inv.Agents[0]
+	equal(t, "unknown", unknownOf(a), []string{"git.readonly", "imageAutomation", "sync.state"})
+	said(t, inv, "CHART_VALUE_NOT_KNOWN", "--git-readonly", `variable "var.ro" has no value`)
+	equal(t, "an unknown value without a flag", settingOf(t, a, "podLabels.x").Fate, migrate.Unknown)
+	// Where what was applied last stays, it does.
+	equal(t, "left alone", unknownOf(withStateOf(t, release("var.ro", " lifecycle {\n ignore_changes = [set]\n }\n"), stateText(stateInstance("flux", "flux", ""))).Agents[0]), []string{})
+
+	deployment := func(lifecycle string) string {
+		return strings.Replace(fluxdBlocks("git@h:a", "", "service_account_name = var.x"), " metadata {", lifecycle+" metadata {", 1)
+	}
+	state := deploymentState("", `"image":"fluxcd/flux:1.25.4","args":["--git-url=git@h:a"]`, "")
+	equal(t, "a Deployment", unknownOf(withStateOf(t, deployment(""), state).Agents[0]), []string{"confinement", "serviceAccount"})
+	equal(t, "a Deployment that is left alone", unknownOf(withStateOf(t, deployment("lifecycle {\n ignore_changes = [spec]\n }\n"), state).Agents[0]), []string{"confinement"})
+}
+
 // Of what ignore_changes names, the state settles all: also flags that were not given,
 // arguments that may set any, and what the pod is made of.
 func TestWhatIgnoreChangesNamesIsSettledByTheStateAsAWhole(t *testing.T) {

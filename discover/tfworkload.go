@@ -357,7 +357,8 @@ func partAt(v any, path []string) any {
 	return v
 }
 
-// unknownAt puts in the place of what stands at a path of a tree that it is not known.
+// unknownAt puts in the place of what stands at a path of a tree that it is not known,
+// since it is left as it was.
 func unknownAt(tree map[string]any, path []string, cause terraform.Cause) {
 	last := len(path) - 1
 	for i := range path[:last] {
@@ -366,7 +367,7 @@ func unknownAt(tree map[string]any, path []string, cause terraform.Cause) {
 		}
 	}
 	if m, ok := partAt(tree, path[:last]).(map[string]any); ok {
-		m[path[last]] = map[string]any{"$unknown": []string{cause.String()}}
+		m[path[last]] = map[string]any{"$unknown": []string{cause.String()}, "$left": true}
 	}
 }
 
