@@ -112,45 +112,6 @@ func (w *witness) agents(ctx context.Context, deployments []appsv1.Deployment) (
 	return found, storage, nil
 }
 
-// memcachedHost is where fluxd looks for memcached if it is not told; maxPods bounds
-// how many pods of one are counted.
-const (
-	memcachedHost = "memcached"
-	maxPods       = 1000
-)
-
-// countMemcacheds finds what the memcached of each agent asks for: that of its
-// release, or, where fluxd is of none, one of none that it is told of, in its
-// namespace. One that several have is counted with the first of them.
-func countMemcacheds(found []*agent, deployments []appsv1.Deployment) {
-	counted := map[*appsv1.Deployment]bool{}
-	for _, a := range slices.SortedFunc(slices.Values(found), func(a, b *agent) int { return strings.Compare(a.ID, b.ID) }) {
-		namespace, name := releaseOf(a.deployment.ObjectMeta)
-		host := memcachedHost
-		var its []corev1.Container
-		for _, s := range a.Settings {
-			if s.Name == "--memcached-hostname" && s.Fate != migrate.Unknown {
-				host = s.Value
-			}
-		}
-		for i := range deployments {
-			d := &deployments[i]
-			ns, of := releaseOf(d.ObjectMeta)
-			goes := of == name && ns == namespace
-			if name == "" {
-				goes = goes && d.Namespace == a.Namespace && d.Name == strings.Split(host, ".")[0]
-			}
-			containers := d.Spec.Template.Spec.Containers
-			if !goes || counted[d] || !slices.ContainsFunc(containers, func(c corev1.Container) bool { return imageName(c.Image) == "memcached" || c.Name == "memcached" }) {
-				continue
-			}
-			counted[d] = true
-			its = append(its, slices.Repeat(containers, int(min(replicas(d), maxPods)))...)
-		}
-		a.Memcached = requests(its)
-	}
-}
-
 // newAgent is the agent that a Deployment's container runs, with what the
 // Deployment alone says.
 func (w *witness) newAgent(d *appsv1.Deployment, c *corev1.Container) *agent {

@@ -51,14 +51,12 @@ func (c *checkout) declared(ctx context.Context) error {
 		applied[identity(o.Manifest)] = true
 	}
 	for _, set := range sets {
-		for _, o := range set.objects {
-			a, err := c.agentOf(ctx, set, o, rights)
-			if err != nil {
-				return err
-			}
-			if a == nil {
-				continue
-			}
+		made, of, err := c.agentsOf(ctx, set, rights)
+		if err != nil {
+			return err
+		}
+		for i, a := range made {
+			o := of[i]
 			if dir, ok := taken[a.ID]; ok {
 				if dir == set.dir && dir != "" || sameDeclaration(first[a.ID].Flux1Agent, a.Flux1Agent) {
 					continue // the same one twice, which Load reports; or as it is rendered, and of what
@@ -115,6 +113,22 @@ func (c *checkout) agentOf(ctx context.Context, set declaration, o flux1.Parsed,
 	return nil, nil
 }
 
+// agentsOf are the agents that a set of objects declares, and the objects that they are
+// made of.
+func (c *checkout) agentsOf(ctx context.Context, set declaration, rights *rights) (made []*declaredAgent, of []flux1.Parsed, err error) {
+	for _, o := range set.objects {
+		a, err := c.agentOf(ctx, set, o, rights)
+		if err != nil {
+			return nil, nil, err
+		}
+		if a != nil {
+			made, of = append(made, a), append(of, o)
+		}
+	}
+	c.countDeclared(set, made)
+	return made, of, nil
+}
+
 // appliedAgents are the agents among what an agent applies from its repository: of all
 // that is known, without those that known already holds.
 func (w *witness) appliedAgents(ctx context.Context, a *agent, known []*agent, facts migrate.Cluster) ([]*agent, error) {
@@ -134,14 +148,13 @@ func (w *witness) appliedAgents(ctx context.Context, a *agent, known []*agent, f
 	if err := c.makeIndex(ctx); err != nil {
 		return nil, err
 	}
-	rights := rightsIn([]declaration{set})
+	made, _, err := c.agentsOf(ctx, set, rightsIn([]declaration{set}))
+	if err != nil {
+		return nil, err
+	}
 	var out []*agent
-	for _, o := range set.objects {
-		d, err := c.agentOf(ctx, set, o, rights)
-		if err != nil {
-			return nil, err
-		}
-		if d == nil || slices.ContainsFunc(slices.Concat(known, out), func(k *agent) bool {
+	for _, d := range made {
+		if slices.ContainsFunc(slices.Concat(known, out), func(k *agent) bool {
 			return k.Namespace == d.Namespace && (d.Workload != "" && k.Workload == d.Workload || d.Release != "" && k.Release == d.Release)
 		}) {
 			continue
@@ -152,6 +165,31 @@ func (w *witness) appliedAgents(ctx context.Context, a *agent, known []*agent, f
 	}
 	w.find(c.findings...)
 	return out, nil
+}
+
+// countDeclared finds what is asked for by the memcacheds that are declared together
+// with the agents that are Deployments.
+func (c *checkout) countDeclared(set declaration, made []*declaredAgent) {
+	var its []*agent
+	for _, a := range made {
+		if a.deployment != nil {
+			its = append(its, a.agent)
+		}
+	}
+	if len(its) == 0 {
+		return
+	}
+	var beside []appsv1.Deployment
+	for _, o := range set.objects {
+		if o.Manifest.GetKind() != "Deployment" {
+			continue
+		}
+		if d, ok := typed[appsv1.Deployment](o.Manifest); ok {
+			d.Namespace = cmp.Or(d.Namespace, c.agent.DefaultNamespace)
+			beside = append(beside, *d)
+		}
+	}
+	countDeclaredMemcacheds(its, beside)
 }
 
 // sameDeclaration reports whether two declarations of one agent say the same, but

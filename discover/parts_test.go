@@ -3,6 +3,7 @@ package discover
 import (
 	"encoding/base64"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -35,11 +36,25 @@ func encoded(text string) string { return base64.StdEncoding.EncodeToString([]by
 // asManifest declares an object as a kubernetes_manifest.
 func asManifest(t *testing.T, object string) map[string]string {
 	t.Helper()
-	asJSON, err := sigsyaml.YAMLToJSON([]byte(object))
-	if err != nil {
-		t.Fatal(err)
+	return asManifests(t, object)
+}
+
+// asManifests is asManifest of several objects.
+func asManifests(t *testing.T, objects string) map[string]string {
+	t.Helper()
+	var resources []string
+	for i, object := range strings.Split(objects, "---\n") {
+		asJSON, err := sigsyaml.YAMLToJSON([]byte(object))
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := "flux"
+		if i > 0 {
+			name += strconv.Itoa(i)
+		}
+		resources = append(resources, `"`+name+`":{"manifest":`+strings.ReplaceAll(string(asJSON), "${", "$${")+`}`)
 	}
-	return map[string]string{"main.tf.json": `{"resource":{"kubernetes_manifest":{"flux":{"manifest":` + strings.ReplaceAll(string(asJSON), "${", "$${") + `}}}}`}
+	return map[string]string{"main.tf.json": `{"resource":{"kubernetes_manifest":{` + strings.Join(resources, ",") + `}}}`}
 }
 
 const deploymentOfMuch = `apiVersion: apps/v1

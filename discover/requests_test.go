@@ -66,6 +66,47 @@ func TestTheMemcachedThatGoesWithAnAgentIsCountedOnce(t *testing.T) {
 			got = append(got, a.Memcached)
 		}
 		equal(t, what, got, c.want)
+		if strings.Contains(c.objects, "heritage: Helm") {
+			continue
+		}
+		// Declared, it is the same, but that nobody has looked where none is declared.
+		got = nil
+		open := 0
+		for _, a := range readTree(t, treeOf("-- a.yaml --\n"+c.objects), nil).Agents {
+			switch {
+			case a.InstalledBy == "": // the reader
+			case slices.Contains(a.Unknown, "memcached"):
+				open++
+				fallthrough
+			default:
+				got = append(got, a.Memcached)
+			}
+		}
+		declared := declaredBy(t, asManifests(t, c.objects))
+		for i, a := range declared.Agents {
+			equal(t, what+", in Terraform", a.Memcached, c.want[i])
+		}
+		equal(t, what+", in Git", got, c.want)
+		unknown := 0
+		for _, a := range declared.Agents {
+			if slices.Contains(a.Unknown, "memcached") {
+				unknown++
+			}
+		}
+		none := what == "none" || what == "of no agent" || what == "another program"
+		equal(t, what+", not known", []bool{open > 0, unknown > 0}, []bool{none, none})
+	}
+	// What is not known of it makes it unknown.
+	for what, files := range map[string]map[string]string{
+		"how many":      asManifests(t, deploymentOfMuch+strings.Replace(cache("memcached", "1"), "replicas: 1", "replicas: \"VAR\"", 1)),
+		"for how much":  asManifests(t, deploymentOfMuch+strings.Replace(cache("memcached", "1"), "cpu: 50m, memory", "cpu: VAR, memory", 1)),
+		"where it runs": asManifests(t, deploymentOfMuch+strings.Replace(cache("memcached", "1"), "namespace: flux", "namespace: VAR", 1)),
+		"of the host":   asManifests(t, strings.Replace(deploymentOfMuch, `"--git-branch=main"`, `"--git-branch=main", "--memcached-hostname=VAR"`, 1)+cache("memcached", "1")),
+	} {
+		files["main.tf.json"] = strings.Replace(strings.Replace(files["main.tf.json"], "VAR", "${var.x}", 1), `{"resource"`, `{"variable":{"x":{}},"resource"`, 1)
+		if a := declaredBy(t, files).Agents[0]; !slices.Contains(a.Unknown, "memcached") || a.Memcached != (migrate.Requests{}) {
+			t.Errorf("%s: %+v, unknown %v", what, a.Memcached, a.Unknown)
+		}
 	}
 	for _, c := range []struct {
 		version string

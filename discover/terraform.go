@@ -59,6 +59,8 @@ type declared struct {
 	accounts []terraform.Account
 	// grants are the roles and bindings that it declares.
 	grants []terraform.Grant
+	// pod is true if it is declared as a Deployment, and not as a release.
+	pod bool
 	// uses are the names of objects that it uses, without being made of them.
 	uses []string
 }
@@ -126,6 +128,8 @@ type configuration struct {
 	// grants are its roles and bindings; nil until they are asked for.
 	grants []terraform.Grant
 	ledger int // what is listed of Deployments so far, in bytes
+	// beside are the Deployments that it declares, and that run no fluxd.
+	beside []deployedBeside
 	// unclear are the workloads of which it is not known what they are or run.
 	unclear []unclear
 }
@@ -297,6 +301,7 @@ func (c *configuration) read(ctx context.Context) error {
 	for _, w := range terraform.Workloads(ctx, c.result) {
 		c.workload(ctx, w)
 	}
+	c.countMemcacheds()
 	c.saysUnclear()
 	for _, s := range terraform.Scripts(ctx, c.result) {
 		c.script(s)

@@ -50,7 +50,7 @@ func declaredBy(t *testing.T, files map[string]string, change ...func(dir string
 // unknownOf is what is unknown of an agent, less what only a cluster tells.
 func unknownOf(a migrate.Flux1Agent) []string {
 	return slices.DeleteFunc(append([]string{}, a.Unknown...), func(name string) bool {
-		return slices.Contains([]string{"counts", "running", "synced"}, name)
+		return slices.Contains([]string{"counts", "memcached", "running", "synced"}, name)
 	})
 }
 

@@ -47,6 +47,7 @@ func stateAlone(ctx context.Context, s stateFile) (*configuration, error) {
 		}
 		c.workload(ctx, w)
 	}
+	c.countMemcacheds()
 	c.saysUnclear()
 	for _, d := range c.agents {
 		d.Terraform.State = true

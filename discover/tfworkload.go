@@ -61,6 +61,7 @@ func (c *configuration) workload(ctx context.Context, w *terraform.Workload) {
 	}
 	container := fluxd(deployment)
 	if container == nil {
+		c.noteBeside(w, tree, deployment)
 		c.maybe(ctx, w, tree, deployment)
 		return
 	}
@@ -119,7 +120,7 @@ func (c *configuration) fluxdOf(ctx context.Context, w *terraform.Workload, tree
 	pod := &deployment.Spec.Template.Spec
 	container := &pod.Containers[which]
 	source := w.Containers[which]
-	d := &declared{cluster: c.result.Cluster(w.Provider), accounts: c.accountsOf(ctx), grants: c.grantsOf(ctx)}
+	d := &declared{pod: true, cluster: c.result.Cluster(w.Provider), accounts: c.accountsOf(ctx), grants: c.grantsOf(ctx)}
 	d.Terraform = &migrate.TerraformPlace{Dir: c.dir, Address: w.Address, Instance: instance(w.Resource.Key), Where: place(w.Position)}
 	d.InstalledBy, d.Synced.Behind = "terraform", -1
 	for _, part := range []struct {

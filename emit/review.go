@@ -24,7 +24,10 @@ func Review(w io.Writer, report Report, style Style) error {
 	if p.Before.Memory != "0" && p.Before.Memory != unknown {
 		before += " and " + p.Before.Memory + " memory"
 	}
-	if cache := p.Memcached; cache.CPU != "0" || cache.Memory != "0" {
+	switch cache := p.Memcached; {
+	case cache.CPU == unknown && cache.Memory == unknown:
+		before += "; memcached " + unknown
+	case cache.CPU != "0" || cache.Memory != "0":
 		before += "; memcached " + cache.CPU + " CPU and " + cache.Memory + " memory"
 	}
 	fmt.Fprintf(w, "%s\n", style.paint("Plan for "+clusterName(plan), bold))
