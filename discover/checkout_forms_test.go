@@ -403,6 +403,38 @@ func TestTheRightsOfADeclaredDeploymentAreKnownAsFarAsItsRolesAre(t *testing.T) 
 	}
 }
 
+// Declared roles add up as those of a cluster do; one that the cluster puts together of
+// others, and one that is bound nobody knows where, leave the rights unknown.
+func TestDeclaredRolesAddUp(t *testing.T) {
+	const deployment = "-- flux.yaml --\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: flux, namespace: flux}\nspec:\n  selector: {matchLabels: {name: flux}}\n" +
+		"  template:\n    metadata: {labels: {name: flux}}\n    spec: {serviceAccountName: flux, containers: [{name: flux, image: \"fluxcd/flux:1.25.4\", args: [\"--git-url=git@git.example.com:org/shop\"]}]}\n"
+	const rules = "rules: [{apiGroups: [apps], resources: [deployments], verbs: [get]}]\n"
+	object := func(kind, metadata, more string) string {
+		return "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: " + kind + "\nmetadata: {name: r" + metadata + "}\n" + more
+	}
+	bound := func(kind string) string {
+		return "roleRef: {apiGroup: rbac.authorization.k8s.io, kind: " + kind + ", name: r}\nsubjects: [{kind: ServiceAccount, name: flux, namespace: flux}]\n"
+	}
+	for name, c := range map[string]struct {
+		objects, byDefault string
+		want               migrate.Confinement
+	}{
+		"everywhere":             {object("ClusterRole", "", rules) + object("ClusterRoleBinding", "", bound("ClusterRole")), "", migrate.Confinement{Kind: "custom"}},
+		"in a namespace":         {object("Role", ", namespace: a", rules) + object("RoleBinding", ", namespace: a", bound("Role")), "", migrate.Confinement{Kind: "namespaces", Namespaces: []string{"a"}}},
+		"in the default one":     {object("Role", "", rules) + object("RoleBinding", "", bound("Role")), "team", migrate.Confinement{Kind: "namespaces", Namespaces: []string{"team"}}},
+		"in nobody knows which":  {object("Role", "", rules) + object("RoleBinding", "", bound("Role")), "", migrate.Confinement{}},
+		"put together of others": {object("ClusterRole", "", "aggregationRule: {clusterRoleSelectors: []}\n"+rules) + object("ClusterRoleBinding", "", bound("ClusterRole")), "", migrate.Confinement{}},
+		"of another namespace":   {object("Role", ", namespace: b", rules) + object("RoleBinding", ", namespace: a", bound("Role")), "", migrate.Confinement{}},
+	} {
+		a := agentNamed(t, readTree(t, treeOf(deployment+c.objects), func(o *CheckoutOptions) { o.DefaultNamespace = c.byDefault }), "flux/flux")
+		equal(t, name, a.Confinement, c.want)
+		equal(t, name+", unknown", slices.Contains(a.Unknown, "confinement"), c.want.Kind == "")
+		if strings.Contains(asJSON(a), unknownNamespace) {
+			t.Errorf("%s: rights in a namespace that is none: %+v", name, a.Rights)
+		}
+	}
+}
+
 func TestAgentsDeclaredByHelmReleasesAreFound(t *testing.T) {
 	inv := readTree(t, treeOf(fluxRelease), nil)
 	a := agentNamed(t, inv, "shop/flux-shop")
@@ -427,6 +459,16 @@ func TestAgentsDeclaredByHelmReleasesAreFound(t *testing.T) {
 	if got := agentNamed(t, readTree(t, confined, nil), "shop/flux-shop").Confinement.Kind; got != "cluster-admin" {
 		t.Errorf("with cluster-admin beside it: %q", got)
 	}
+
+	// Where the release gives it no rights, they are those that are declared beside it.
+	others := treeOf(strings.Replace(fluxRelease, "    workers: 3\n", "    workers: 3\n    rbac: {create: false}\n", 1))
+	if a := agentNamed(t, readTree(t, others, nil), "shop/flux-shop"); !slices.Contains(a.Unknown, "confinement") {
+		t.Errorf("with rights of others: %+v", a.Confinement)
+	}
+	others["cluster/binding.yaml"] = &fstest.MapFile{Data: []byte("apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: more, namespace: shop}\n" +
+		"roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: more}\nsubjects: [{kind: ServiceAccount, name: flux-shop, namespace: shop}]\n---\n" +
+		"apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: more, namespace: shop}\nrules: [{apiGroups: [apps], resources: [deployments], verbs: [get]}]\n")}
+	equal(t, "with rights declared beside it", agentNamed(t, readTree(t, others, nil), "shop/flux-shop").Confinement, migrate.Confinement{Kind: "namespaces", Namespaces: []string{"shop"}})
 
 	// Values from elsewhere come before these; what may be in them is unknown.
 	more := strings.Replace(fluxRelease, "  values:\n", "  valuesFrom:\n  - secretKeyRef: {name: more}\n  values:\n", 1)

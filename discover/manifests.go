@@ -43,7 +43,7 @@ func (c *checkout) declared(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	rights := rightsIn(sets)
+	rights := rightsIn(sets, c.agent.DefaultNamespace)
 	taken := map[string]string{} // id → folder
 	first := map[string]*declaredAgent{}
 	applied := map[string]bool{}
@@ -299,13 +299,11 @@ func typed[T any](u *unstructured.Unstructured) (*T, bool) {
 }
 
 // rightsIn are the bindings and roles that the repository declares, and the role that
-// each cluster has from the beginning and keeps as it is. What else binds an account
-// in the cluster is not known from here.
-func rightsIn(sets []declaration) *rights {
-	all := []string{"*"}
-	r := &rights{roles: map[string]*rbacv1.Role{}, clusterRoles: map[string]*rbacv1.ClusterRole{
-		"cluster-admin": {Rules: []rbacv1.PolicyRule{{Verbs: all, APIGroups: all, Resources: all}, {Verbs: all, NonResourceURLs: all}}},
-	}}
+// each cluster has from the beginning and keeps as it is. What names no namespace is in
+// the default one, if that is known. What else binds an account in the cluster is not
+// known from here.
+func rightsIn(sets []declaration, defaultNamespace string) *rights {
+	r := &rights{roles: map[string]*rbacv1.Role{}, clusterRoles: map[string]*rbacv1.ClusterRole{"cluster-admin": {Rules: rulesOfClusterAdmin()}}}
 	seen := map[string]bool{}
 	for _, set := range sets {
 		for _, o := range set.objects {
@@ -321,7 +319,7 @@ func rightsIn(sets []declaration) *rights {
 				}
 			case "Role":
 				if role, ok := typed[rbacv1.Role](u); ok {
-					r.roles[role.Namespace+"/"+role.Name] = role
+					r.roles[cmp.Or(role.Namespace, defaultNamespace)+"/"+role.Name] = role
 				}
 			case "ClusterRoleBinding":
 				if b, ok := typed[rbacv1.ClusterRoleBinding](u); ok {
@@ -329,6 +327,7 @@ func rightsIn(sets []declaration) *rights {
 				}
 			case "RoleBinding":
 				if b, ok := typed[rbacv1.RoleBinding](u); ok {
+					b.Namespace = cmp.Or(b.Namespace, defaultNamespace, unknownNamespace)
 					r.roleBindings = append(r.roleBindings, *b)
 				}
 			}
@@ -337,16 +336,27 @@ func rightsIn(sets []declaration) *rights {
 	return r
 }
 
-// declaredFor are the bindings of an account, and whether the roles of all are declared,
-// too.
+// unknownNamespace is that of what names none, where the default is not known.
+const unknownNamespace = "(not known)"
+
+// declaredFor are the bindings of an account, and whether all that they give is told:
+// where each of them holds, and the rules of its role, which is declared as well and not
+// put together from others in the cluster.
 func (r *rights) declaredFor(namespace, account string) (bindings []migrate.Binding, told bool) {
-	bindings = r.of(namespace, account, func(string, string, string, metav1.ObjectMeta) bool { return false })
-	return bindings, !slices.ContainsFunc(bindings, func(b migrate.Binding) bool {
-		if b.Role.Kind == "ClusterRole" {
-			return r.clusterRoles[b.Role.Name] == nil
+	told = true
+	for _, b := range r.of(namespace, account, func(string, string, string, metav1.ObjectMeta) bool { return false }) {
+		switch {
+		case b.Namespace == unknownNamespace:
+			told = false
+			continue
+		case b.Role.Kind == "ClusterRole":
+			told = told && r.clusterRoles[b.Role.Name] != nil && !b.Aggregated
+		default:
+			told = told && r.roles[b.Namespace+"/"+b.Role.Name] != nil
 		}
-		return r.roles[b.Namespace+"/"+b.Role.Name] == nil
-	})
+		bindings = append(bindings, b)
+	}
+	return bindings, told
 }
 
 // fromDeployment makes an agent of a Deployment of fluxd; nil if it is none.
@@ -638,11 +648,16 @@ func (c *checkout) fromHelmRelease(ctx context.Context, set declaration, o flux1
 	d.Namespace, d.Release, d.ChartVersion = namespace, name, cmp.Or(r.Version, release.Version)
 	d.ID = cmp.Or(namespace, "unknown") + "/" + name
 	d.setRendered(ctx, &r)
-	if namespace != "" && d.ServiceAccount != "" && !slices.Contains(d.Unknown, "confinement") {
+	if namespace != "" && d.ServiceAccount != "" {
 		// What binds the account beside the release adds up.
 		more, told := rights.declaredFor(namespace, d.ServiceAccount)
-		d.Rights = append(d.Rights, more...)
-		if d.Confinement = confinement(d.Rights); !told && d.Confinement.Kind != "cluster-admin" {
+		all := append(slices.Clone(d.Rights), more...)
+		sum := confinement(all)
+		known := told && (!slices.Contains(d.Unknown, "confinement") || d.grantedBeside && len(more) > 0)
+		d.Unknown = slices.DeleteFunc(d.Unknown, func(name string) bool { return name == "confinement" })
+		if known || sum.Kind == "cluster-admin" {
+			d.Rights, d.Confinement = all, sum
+		} else {
 			d.Confinement = migrate.Confinement{}
 			d.unknown("confinement")
 		}

@@ -237,6 +237,12 @@ func everything(rule rbacv1.PolicyRule) bool {
 		len(rule.ResourceNames) == 0
 }
 
+// rulesOfClusterAdmin are those of the ClusterRole cluster-admin of every cluster.
+func rulesOfClusterAdmin() []rbacv1.PolicyRule {
+	all := []string{"*"}
+	return []rbacv1.PolicyRule{{Verbs: all, APIGroups: all, Resources: all}, {Verbs: all, NonResourceURLs: all}}
+}
+
 // onlyLooksAround reports whether cluster-wide rules are no more than what the
 // chart gives a confined agent: to see which kinds and namespaces there are, and
 // to use a PodSecurityPolicy, which no Kubernetes has since 1.25 (flux:

@@ -59,6 +59,11 @@ type declared struct {
 	accounts []terraform.Account
 	// grants are the roles and bindings that it declares.
 	grants []terraform.Grant
+	// boundRole is the ClusterRole that its release binds its account to and does not make.
+	boundRole string
+	// grantedBeside is true if it gives its account no rights itself, so that what is
+	// declared beside it is what is known of them.
+	grantedBeside bool
 	// pod is true if it is declared as a Deployment, and not as a release.
 	pod bool
 	// uses are the names of objects that it uses, without being made of them.

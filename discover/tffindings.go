@@ -227,9 +227,9 @@ var (
 	}
 	TerraformGranted = flux1.Code{
 		Name: "TERRAFORM_GRANTED_BESIDE", Severity: migrate.Warning,
-		Cause:       "the configuration binds the agent's account, or may bind it, to a role by resources of its own",
+		Cause:       "the configuration binds the agent's account, or may bind it, by resources of its own, and what the role may do is not known from it",
 		Consequence: "what the account may do in all is not known from the configuration alone",
-		Remedy:      "let discovery read the cluster in which the agent runs, which has all of its bindings",
+		Remedy:      "give what the finding says is not known, or let discovery read the cluster in which the agent runs, which has all of its bindings",
 	}
 	TerraformObjects = flux1.Code{
 		Name: "TERRAFORM_OBJECTS", Severity: migrate.Info,

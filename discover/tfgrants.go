@@ -18,40 +18,66 @@ func (c *configuration) grantsOf(ctx context.Context) []terraform.Grant {
 	return c.grants
 }
 
-// setGranted lays over what is known of the rights of a declared agent what the
-// configuration itself grants its account: rights only add up, so that one binding to
-// do everything decides, and any other makes unknown what the chart alone says.
+// setGranted adds to what is known of the rights of a declared agent what the
+// configuration itself grants its account: rights only add up, so that one binding to do
+// everything decides, and one of which not all is known makes them unknown in all.
 func (d *declared) setGranted() {
 	if d.Confinement.Kind == "cluster-admin" {
 		return
 	}
+	rights := slices.Clone(d.Rights)
 	var others []string
+	if d.boundRole != "" {
+		g := &terraform.Grant{Kind: "ClusterRoleBinding", RoleName: &terraform.Node{Kind: terraform.Scalar, Scalar: d.boundRole}}
+		if rules, _ := d.rulesBy(g); slices.ContainsFunc(rules, everything) { // whatever else it binds
+			rights = append(rights, migrate.Binding{Name: d.boundRole, Role: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: d.boundRole}, Rules: rules})
+			d.grantedBeside = true
+		}
+	}
 	for i := range d.grants {
 		g := &d.grants[i]
 		if g.RoleName == nil || !d.mayBeHere(g.Cluster) {
 			continue
 		}
 		bound, sure, group := d.boundBy(g)
-		rules := d.everythingBy(g)
-		switch {
-		case !bound:
-		case rules != nil && sure && len(g.Unknown) == 0 && d.isHere(g.Cluster):
-			d.Confinement = migrate.Confinement{Kind: "cluster-admin"}
-			name, _ := g.Name.Str()
-			role, _ := g.RoleName.Str()
-			d.Rights = append(slices.Clone(d.Rights), migrate.Binding{Name: name, Group: group, Role: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role}, Rules: rules})
-			d.Unknown = slices.DeleteFunc(d.Unknown, func(name string) bool { return name == "confinement" })
-			return
-		default:
-			others = append(others, g.Address)
+		if !bound {
+			continue
 		}
+		rules, why := d.rulesBy(g)
+		switch all := g.Kind == "ClusterRoleBinding" && slices.ContainsFunc(rules, everything); {
+		case len(g.Unknown) > 0:
+			why = causeWords(g.Unknown)
+		case !sure:
+			why = "whom it binds is not known"
+		case !d.isHere(g.Cluster):
+			why = "it may be of another cluster"
+		case all || why == "":
+			b := migrate.Binding{Group: group, Rules: rules}
+			b.Name, _ = g.Name.Str()
+			b.Role = rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: g.Binds()}
+			b.Role.Name, _ = g.RoleName.Str()
+			if g.Kind == "RoleBinding" {
+				b.Namespace, _ = g.Place()
+			}
+			rights = append(rights, b)
+			continue
+		}
+		others = append(others, g.Address+" ("+why+")")
 	}
-	if len(others) == 0 {
-		return
+	known := func(sum migrate.Confinement) {
+		d.Rights, d.Confinement = rights, sum
+		d.Unknown = slices.DeleteFunc(d.Unknown, func(name string) bool { return name == "confinement" })
 	}
-	d.Confinement = migrate.Confinement{}
-	d.unknown("confinement")
-	d.find(TerraformGranted.Finding("", d.where(), "what the agent's account may do is not known: the configuration binds it, or may bind it, by "+listed(others, len(others), maxEnds)))
+	switch sum := confinement(rights); {
+	case sum.Kind == "cluster-admin": // whatever else there is
+		known(sum)
+	case len(others) > 0:
+		d.Confinement = migrate.Confinement{}
+		d.unknown("confinement")
+		d.find(TerraformGranted.Finding("", d.where(), "what the agent's account may do is not known: the configuration binds it, or may bind it, by "+listed(others, len(others), maxEnds)))
+	case len(rights) > len(d.Rights) && (d.grantedBeside || !slices.Contains(d.Unknown, "confinement")):
+		known(sum)
+	}
 }
 
 // mayBeHere and isHere report whether something in a cluster may be, or is, where the agent is.
@@ -100,7 +126,8 @@ func (d *declared) boundBy(g *terraform.Grant) (may, sure bool, group string) {
 			may = true
 		case kind == rbacv1.GroupKind && slices.Contains(groupsOf(d.Namespace), name):
 			// Of what everybody may, only everything says something: see confinement.
-			if d.everythingBy(g) != nil || name == "system:serviceaccounts:"+d.Namespace {
+			rules, _ := d.rulesBy(g)
+			if g.Kind == "ClusterRoleBinding" && slices.ContainsFunc(rules, everything) || name == "system:serviceaccounts:"+d.Namespace {
 				may, sure, group = true, true, name
 			}
 		}
@@ -108,43 +135,79 @@ func (d *declared) boundBy(g *terraform.Grant) (may, sure bool, group string) {
 	return may, sure, group
 }
 
-// everythingBy are the rules of the role that a binding gives, if they are known to let do
-// everything in the cluster; else nil.
-func (d *declared) everythingBy(g *terraform.Grant) []rbacv1.PolicyRule {
-	all := []string{"*"}
-	name, ok := g.RoleName.Str()
-	switch {
-	case g.Kind != "ClusterRoleBinding" || !ok:
-		return nil
-	case name == "cluster-admin": // of every cluster
-		return []rbacv1.PolicyRule{{Verbs: all, APIGroups: all, Resources: all}, {Verbs: all, NonResourceURLs: all}}
+// rulesBy are the rules of the role that a binding gives, as far as they are known, and
+// why they may not be all.
+func (d *declared) rulesBy(g *terraform.Grant) (rules []rbacv1.PolicyRule, why string) {
+	kind, name, known := g.Binds(), "", false
+	if name, known = g.RoleName.Str(); !known || kind == "" {
+		return nil, "which role it gives is not known"
 	}
+	if kind == "ClusterRole" && name == "cluster-admin" { // of every cluster
+		return rulesOfClusterAdmin(), ""
+	}
+	of := kind + " " + name
 	for i := range d.grants {
 		role := &d.grants[i]
-		if n, ok := role.Name.Str(); role.Kind != "ClusterRole" || !ok || n != name || len(role.Unknown) > 0 || !d.isHere(role.Cluster) {
+		n, named := role.Name.Str()
+		if role.Kind != kind || !named || n != name || !d.mayBeHere(role.Cluster) {
 			continue
 		}
-		var rules []rbacv1.PolicyRule
+		if kind == "Role" {
+			own, ownKnown := role.Place()
+			its, itsKnown := g.Place()
+			if ownKnown && itsKnown && own != its {
+				continue
+			}
+			if !ownKnown || !itsKnown {
+				why = "the namespace of " + of + " is not known"
+				continue
+			}
+		}
+		switch {
+		case len(role.Unknown) > 0:
+			return nil, "whether " + of + " is made is not known: " + causeWords(role.Unknown)
+		case !d.isHere(role.Cluster):
+			return nil, of + " may be of another cluster"
+		case role.Aggregated:
+			why = of + " is made of other roles in the cluster"
+		case len(role.More) > 0:
+			why = "what " + of + " may do is not known: " + causeWords(role.More)
+		}
 		for _, rule := range role.Rules {
-			words := func(field string) []string {
-				var out []string
-				for _, w := range items(at(rule, field)) {
-					if gap(w) == "" {
-						out = append(out, scalarText(w))
-					}
-				}
-				return out
+			r, whole := policyRule(rule)
+			if !whole && why == "" {
+				why = "what " + of + " may do is not known in all"
 			}
-			if at(rule, "resourceNames") == nil && openGap(rule) == "" {
-				rules = append(rules, rbacv1.PolicyRule{
-					Verbs: words("verbs"), APIGroups: words("apiGroups"), Resources: words("resources"),
-					NonResourceURLs: append(words("nonResourceURLs"), words("nonResourceUrls")...), // as the provider has it
-				})
+			if whole || len(r.ResourceNames) == 0 && gap(at(rule, "resourceNames")) == "" && openGap(rule) == "" {
+				rules = append(rules, r)
 			}
 		}
-		if slices.ContainsFunc(rules, everything) {
-			return rules
-		}
+		return rules, why
 	}
-	return nil
+	if why == "" {
+		why = of + " is not declared here"
+	}
+	return nil, why
+}
+
+// policyRule is a rule of a declared role; whole is false if not all of it is known.
+func policyRule(rule any) (out rbacv1.PolicyRule, whole bool) {
+	whole = openGap(rule) == ""
+	words := func(field string) []string {
+		var out []string
+		whole = whole && gap(at(rule, field)) == ""
+		for _, w := range items(at(rule, field)) {
+			if gap(w) != "" {
+				whole = false
+				continue
+			}
+			out = append(out, scalarText(w))
+		}
+		return out
+	}
+	out = rbacv1.PolicyRule{
+		Verbs: words("verbs"), APIGroups: words("apiGroups"), Resources: words("resources"), ResourceNames: words("resourceNames"),
+		NonResourceURLs: append(words("nonResourceURLs"), words("nonResourceUrls")...), // as the provider has it
+	}
+	return out, whole
 }

@@ -316,6 +316,8 @@ func (d *declared) setRendered(ctx context.Context, r *chart.Rendered) {
 	if r.Unknown["memcached"] != "" {
 		d.unknown("memcached")
 	}
+	d.boundRole = r.BoundClusterRole
+	d.grantedBeside = r.Unknown["confinement"] == chart.GrantedByOthers
 	d.setGranted()
 	where := d.where()
 	if d.Replicas = 1; r.Replicas == nil {

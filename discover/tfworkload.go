@@ -171,7 +171,8 @@ func (c *configuration) fluxdOf(ctx context.Context, w *terraform.Workload, tree
 		d.ServiceAccount = ""
 		d.unknown("serviceAccount")
 	}
-	d.unknown("confinement") // whoever else binds the account
+	d.unknown("confinement") // unless something declares its roles
+	d.grantedBeside = true
 	d.setGranted()
 	d.Requests = requests(pod.Containers)
 	if slices.ContainsFunc(items(at(spec, "containers")), asksUnknown) {

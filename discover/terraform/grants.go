@@ -16,6 +16,8 @@ type Grant struct {
 	Subjects           []Subject
 	// Rules are those of a role: maps and lists as [Workload.Tree] has them.
 	Rules []any
+	// Aggregated is true of a role whose rules the cluster puts together from others.
+	Aggregated bool
 	// More says why there may be subjects, or rules, beside these.
 	More     []Cause
 	Cluster  Cluster
@@ -26,6 +28,23 @@ type Grant struct {
 // Subject is one to whom a binding gives a role.
 type Subject struct {
 	Kind, Name, Namespace *Node
+}
+
+// Binds is the kind of the role that a binding gives; empty if it is not known.
+func (g *Grant) Binds() string {
+	if g.Kind == "ClusterRoleBinding" {
+		return "ClusterRole" // the only kind there is
+	}
+	kind, _ := g.RoleKind.Str()
+	return kind
+}
+
+// Place is the namespace of a role or binding that is in one, and whether it is known.
+func (g *Grant) Place() (namespace string, known bool) {
+	if g.Namespace == nil { // as the provider fills it in
+		return "default", true
+	}
+	return g.Namespace.Str()
 }
 
 // grantKinds are the kinds of roles and bindings by the resources that make them.
@@ -76,6 +95,12 @@ func Grants(ctx context.Context, r *Result) []Grant {
 			}
 			g.Rules = append(g.Rules, blockTree(r.loader, b.Body))
 		}
+		g.Aggregated = len(x.Body.All("aggregation_rule")) > 0
+		for _, left := range []string{"metadata", "role_ref", "subject", "rule"} {
+			if c := x.ignores(left); c != nil {
+				g.More = append(g.More, *c)
+			}
+		}
 		out = append(out, g)
 	}
 	return out
@@ -94,6 +119,7 @@ func (w *Workload) grant(r *Result, kind string) Grant {
 	} else if list != nil {
 		g.More = append(g.More, list.Causes...)
 	}
+	g.Aggregated = w.Object.Lookup("aggregationRule") != nil
 	if list := w.Object.Lookup("rules"); list != nil && list.Kind == List {
 		for _, rule := range list.List {
 			g.Rules = append(g.Rules, rule.tree())

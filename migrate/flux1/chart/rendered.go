@@ -328,13 +328,17 @@ func (b *chartBinding) rules() []rbacv1.PolicyRule {
 	return rules
 }
 
+// GrantedByOthers is why the confinement of a release is unknown that gives its account no
+// rights.
+const GrantedByOthers = "rbac.create is off, so the account's rights were granted by others"
+
 // granted sums the bindings up; unknown if they are not all known, or are made by
 // someone else.
 func (s *scope) granted() (g grant, unknown string) {
 	if makes := s.is("rbac.create"); makes.unknown != "" {
 		return grant{}, makes.unknown
 	} else if !makes.is {
-		return grant{}, "rbac.create is off, so the account's rights were granted by others"
+		return grant{}, GrantedByOthers
 	}
 	everywhere := false
 	for _, b := range s.bindings() {
