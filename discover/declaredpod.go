@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -20,6 +21,8 @@ type declaredPod struct {
 	// causes are those of [environment].
 	causes map[int]string
 	podGaps
+	// maps are the ConfigMaps of its namespace that are declared as a whole.
+	maps map[string]*corev1.ConfigMap
 	// knownHosts is the file of that name, if its content is known.
 	knownHosts string
 }
@@ -128,6 +131,7 @@ func (d *declared) setCredential(ctx context.Context, config *flux1.Config, p de
 	a := &agent{Flux1Agent: d.Flux1Agent, config: *config}
 	a.env = w.environmentOf(d.Namespace, d.ID, &p.spec, p.container)
 	a.env.fromManifests(d.beside)
+	maps.Copy(a.env.maps, p.maps)
 	a.env.causes, a.env.podGaps = p.causes, p.podGaps
 	args, _, _ := commandLine(p.container)
 	for i := range args {

@@ -33,6 +33,35 @@ type declaration struct {
 	// unbuilt is true of a folder that cannot be built: objects are those of its own
 	// files, as they stand.
 	unbuilt bool
+	// beside are its objects, and the ConfigMaps of others that are the only ones of
+	// their names.
+	beside []flux1.Parsed
+}
+
+// configMapsBeside tells what stands beside the objects of a set: of several ConfigMaps of
+// one name, such as those of overlays for several clusters, each goes with its own set alone.
+func configMapsBeside(sets []declaration) func(declaration) []flux1.Parsed {
+	all := map[string][]flux1.Parsed{}
+	isMap := func(o flux1.Parsed) bool {
+		gvk := o.Manifest.GroupVersionKind()
+		return gvk.Group == "" && gvk.Kind == "ConfigMap"
+	}
+	for _, set := range sets {
+		for _, o := range set.objects {
+			if isMap(o) {
+				all[identity(o.Manifest)] = append(all[identity(o.Manifest)], o)
+			}
+		}
+	}
+	return func(set declaration) []flux1.Parsed {
+		out := slices.Clone(set.objects) // which come first
+		for _, of := range sortedNames(all) {
+			if len(all[of]) == 1 {
+				out = append(out, all[of][0])
+			}
+		}
+		return out
+	}
 }
 
 // declared finds the agents that the repository's own manifests declare:
@@ -50,7 +79,9 @@ func (c *checkout) declared(ctx context.Context) error {
 	for _, o := range c.applied {
 		applied[identity(o.Manifest)] = true
 	}
+	beside := configMapsBeside(sets)
 	for _, set := range sets {
+		set.beside = beside(set)
 		made, of, err := c.agentsOf(ctx, set, rights)
 		if err != nil {
 			return err
@@ -148,6 +179,7 @@ func (w *witness) appliedAgents(ctx context.Context, a *agent, known []*agent, f
 	if err := c.makeIndex(ctx); err != nil {
 		return nil, err
 	}
+	set.beside = set.objects
 	made, _, err := c.agentsOf(ctx, set, rightsIn([]declaration{set}))
 	if err != nil {
 		return nil, err
@@ -380,7 +412,7 @@ func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.
 	a.ChartVersion = chartVersionOf(d.Labels)
 	a.Replicas, a.Selector, a.ServiceAccount = replicas(d), d.Spec.Selector, accountOf(&d.Spec.Template.Spec)
 	a.env = w.environmentOf(d.Namespace, a.ID, &d.Spec.Template.Spec, container)
-	a.env.fromManifests(set.objects)
+	a.env.fromManifests(set.beside)
 	if err := w.readArguments(ctx, a); err != nil {
 		return nil, err
 	}
@@ -424,7 +456,9 @@ func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.
 		}
 	}
 	for i := range w.findings {
-		if f := &w.findings[i]; strings.HasPrefix(f.Where, "Deployment/") || strings.HasPrefix(f.Where, "env") || f.Where == "" {
+		f := &w.findings[i]
+		withoutCluster(f)
+		if strings.HasPrefix(f.Where, "Deployment/") || strings.HasPrefix(f.Where, "env") || f.Where == "" {
 			f.Where = lines.place(a, f.Where)
 		}
 	}
@@ -644,7 +678,7 @@ func (c *checkout) fromHelmRelease(ctx context.Context, set declaration, o flux1
 			*from = migrate.Origin{Witness: "git", Where: fileLine(o.File, c.lineOfValue(o, from.Where)) + " " + from.Where}
 		}
 	}
-	d := &declared{at: fileLine(o.File, o.Line), beside: set.objects}
+	d := &declared{at: fileLine(o.File, o.Line), beside: set.beside}
 	d.Namespace, d.Release, d.ChartVersion = namespace, name, cmp.Or(r.Version, release.Version)
 	d.ID = cmp.Or(namespace, "unknown") + "/" + name
 	d.setRendered(ctx, &r)

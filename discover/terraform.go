@@ -59,13 +59,15 @@ type declared struct {
 	accounts []terraform.Account
 	// grants are the roles and bindings that it declares.
 	grants []terraform.Grant
+	// pod is true if it is declared as a Deployment, and not as a release.
+	pod bool
 	// boundRole is the ClusterRole that its release binds its account to and does not make.
 	boundRole string
 	// grantedBeside is true if it gives its account no rights itself, so that what is
 	// declared beside it is what is known of them.
 	grantedBeside bool
-	// pod is true if it is declared as a Deployment, and not as a release.
-	pod bool
+	// maps are the ConfigMaps that the configuration declares.
+	maps []terraform.ConfigMap
 	// uses are the names of objects that it uses, without being made of them.
 	uses []string
 }
@@ -88,11 +90,20 @@ func (d *declared) reported() []migrate.Finding {
 		if out[i].Subject == "" {
 			out[i].Subject = d.ID
 		}
+		withoutCluster(&out[i])
 		if out[i].Code == chart.ValueNotKnown.Name && strings.Contains(out[i].Message, isSensitive) {
 			out[i].Hint = "let discovery read the agent's Deployment: what is sensitive is not kept, whoever gives it"
 		}
 	}
 	return out
+}
+
+// withoutCluster says what settles a setting of which the value stands where only a
+// cluster can be read.
+func withoutCluster(f *migrate.Finding) {
+	if f.Code == flux1.SymbolicFlag.Name {
+		f.Hint = "let discovery read the agent's namespace in the cluster, or write the value in the place of the variable"
+	}
 }
 
 // origin is a place in the configuration.
@@ -132,6 +143,8 @@ type configuration struct {
 	accounts []terraform.Account
 	// grants are its roles and bindings; nil until they are asked for.
 	grants []terraform.Grant
+	// maps are its ConfigMaps.
+	maps   []terraform.ConfigMap
 	ledger int // what is listed of Deployments so far, in bytes
 	// beside are the Deployments that it declares, and that run no fluxd.
 	beside []deployedBeside

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -120,7 +121,7 @@ func (c *configuration) fluxdOf(ctx context.Context, w *terraform.Workload, tree
 	pod := &deployment.Spec.Template.Spec
 	container := &pod.Containers[which]
 	source := w.Containers[which]
-	d := &declared{pod: true, cluster: c.result.Cluster(w.Provider), accounts: c.accountsOf(ctx), grants: c.grantsOf(ctx)}
+	d := &declared{pod: true, cluster: c.result.Cluster(w.Provider), accounts: c.accountsOf(ctx), grants: c.grantsOf(ctx), maps: c.mapsOf(ctx)}
 	d.Terraform = &migrate.TerraformPlace{Dir: c.dir, Address: w.Address, Instance: instance(w.Resource.Key), Where: place(w.Position)}
 	d.InstalledBy, d.Synced.Behind = "terraform", -1
 	for _, part := range []struct {
@@ -159,12 +160,13 @@ func (c *configuration) fluxdOf(ctx context.Context, w *terraform.Workload, tree
 	case d.Replicas > 1:
 		d.find(ManyReplicas.Finding("", where, fmt.Sprintf("the agent is declared with %d pods", d.Replicas)))
 	}
-	config := d.setArguments(container, source)
+	spec := at(tree, "spec", "template", "spec")
+	gaps := gapsOf(spec, items(at(spec, "containers"))[which])
+	config := d.setArguments(container, source, gaps)
 	origin := func(more string) migrate.Origin {
 		return migrate.Origin{Witness: "terraform", Where: d.origin(source.Position, more)}
 	}
 	readSurroundings(&d.Flux1Agent, &config, pod, container, nil, origin, func(findings ...migrate.Finding) { d.find(findings...) })
-	spec := at(tree, "spec", "template", "spec")
 	d.ServiceAccount = accountOf(pod)
 	// The old spelling counts only where the new one is not there.
 	if gap(at(spec, "serviceAccountName")) != "" || pod.ServiceAccountName == "" && cmp.Or(gap(at(spec, "serviceAccount")), openGap(spec)) != "" {
@@ -180,7 +182,7 @@ func (c *configuration) fluxdOf(ctx context.Context, w *terraform.Workload, tree
 		d.unknown("requests")
 	}
 	d.uses = usedBy(pod, container, spec)
-	p := declaredPod{spec: *pod, container: container, causes: map[int]string{}, podGaps: gapsOf(spec, items(at(spec, "containers"))[which])}
+	p := declaredPod{spec: *pod, container: container, causes: map[int]string{}, podGaps: gaps, maps: d.wholeConfigMaps()}
 	for i, e := range knownNames(source.Env) {
 		switch {
 		case e.Gap != nil:
@@ -549,7 +551,7 @@ func (d *declared) setFallback(p *declaredPod) {
 
 // setArguments decodes a declared command line, whose arguments may be
 // unknown.
-func (d *declared) setArguments(container *corev1.Container, source terraform.Container) flux1.Config {
+func (d *declared) setArguments(container *corev1.Container, source terraform.Container, gaps podGaps) flux1.Config {
 	args, offset, shell := commandLine(container)
 	args = slices.Clone(args) // what they refer to is asked for once more
 	if shell {
@@ -557,11 +559,31 @@ func (d *declared) setArguments(container *corev1.Container, source terraform.Co
 	}
 	// The variables whose values the configuration gives.
 	plain, left := map[string]string{}, maxEnvironment
+	add := func(name, value string) {
+		if left -= len(value); left >= 0 {
+			plain[name] = value
+		}
+	}
+	for _, f := range container.EnvFrom {
+		m, whole := d.configMapOf(f)
+		maps.DeleteFunc(plain, func(name, _ string) bool { return !whole && strings.HasPrefix(name, f.Prefix) }) // which it may set
+		if gaps.unsourced == "" && m != nil {
+			for key, value := range m.Data {
+				add(f.Prefix+key, value)
+			}
+		}
+	}
 	for _, e := range container.Env {
 		delete(plain, e.Name) // the last entry of a name counts
-		if value := filled(e.Value, plain); e.ValueFrom == nil && len(flux1.Symbols(value)) == 0 {
-			if left -= len(value); left >= 0 {
-				plain[e.Name] = flux1.Literal(value)
+		switch value := filled(e.Value, plain); {
+		case e.ValueFrom == nil && len(flux1.Symbols(value)) == 0:
+			add(e.Name, flux1.Literal(value))
+		case e.ValueFrom != nil && e.ValueFrom.ConfigMapKeyRef != nil:
+			ref := e.ValueFrom.ConfigMapKeyRef
+			if m, _ := d.configMap(ref.Name); m != nil {
+				if value, ok := m.Data[ref.Key]; ok {
+					add(e.Name, value)
+				}
 			}
 		}
 	}

@@ -299,6 +299,46 @@ func Accounts(ctx context.Context, r *Result) []Account {
 	return out
 }
 
+// ConfigMap is what a configuration says of a ConfigMap. Without a namespace it is in that
+// which its provider takes.
+type ConfigMap struct {
+	Address         string
+	Name, Namespace *Node
+	Data            *Node // a map, of texts; nil if it holds none
+	Cluster         Cluster
+	Unknown         []Cause // set when it is not known whether it exists
+}
+
+// ConfigMaps returns what a configuration says of ConfigMaps, by address.
+func ConfigMaps(ctx context.Context, r *Result) []ConfigMap {
+	var out []ConfigMap
+	for _, w := range Workloads(ctx, r) {
+		if kind, _ := w.Kind.Str(); kind != "ConfigMap" {
+			continue
+		}
+		m := ConfigMap{w.Address, w.Name, w.Namespace, w.Object.Lookup("data"), r.Cluster(w.Provider), w.Unknown}
+		for _, l := range w.Leaves() { // what the cluster has of it counts
+			m.Unknown = append(m.Unknown, l.Cause)
+		}
+		out = append(out, m)
+	}
+	defer r.during(ctx)()
+	for _, x := range r.Resources {
+		if x.Mode != "managed" || strings.TrimSuffix(x.Type, "_v1") != "kubernetes_config_map" {
+			continue
+		}
+		m := ConfigMap{Address: x.Address, Data: x.Field("data"), Cluster: r.Cluster(x.Provider), Unknown: x.Unknown}
+		for _, b := range x.Body.All("metadata") {
+			m.Name, m.Namespace = b.Body.field(r.loader, "name"), b.Body.field(r.loader, "namespace")
+		}
+		if c := x.ignores("data"); c != nil {
+			m.Data = &Node{Kind: Unknown, Causes: []Cause{*c}, Origin: Origin{Argument: "data", Position: c.Position}}
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
 // Left is a part of a declared object that Terraform leaves as the cluster has it,
 // whatever the configuration says: its path, by the names of fields and the places in
 // lists, and why. Without a path it is all of the object.

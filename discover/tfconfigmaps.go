@@ -1,0 +1,68 @@
+package discover
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fluxover/fluxover/discover/terraform"
+)
+
+// mapsOf are the ConfigMaps that the configuration declares.
+func (c *configuration) mapsOf(ctx context.Context) []terraform.ConfigMap {
+	if c.maps == nil && c.alone == nil {
+		c.maps = append([]terraform.ConfigMap{}, terraform.ConfigMaps(ctx, c.result)...)
+	}
+	return c.maps
+}
+
+// configMap is a ConfigMap of the agent's namespace as it is declared, with what is known
+// of its texts; nil if none is. whole is false if there may be others in it.
+func (d *declared) configMap(name string) (m *corev1.ConfigMap, whole bool) {
+	for i := range d.maps {
+		of := &d.maps[i]
+		namespace, placed := of.Namespace.Str()
+		if of.Namespace == nil { // as the provider fills it in
+			namespace, placed = metav1.NamespaceDefault, true
+		}
+		if n, ok := of.Name.Str(); !ok || n != name || !placed || namespace != d.Namespace || len(of.Unknown) > 0 || !d.isHere(of.Cluster) {
+			continue
+		}
+		m = &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}, Data: map[string]string{}}
+		if of.Data == nil {
+			return m, true
+		}
+		whole = of.Data.Kind == terraform.Map && len(of.Data.Causes) == 0
+		for key, value := range of.Data.Map {
+			if value.Kind != terraform.Scalar {
+				whole = false
+				continue
+			}
+			m.Data[key] = textOf(value)
+		}
+		return m, whole
+	}
+	return nil, false
+}
+
+// configMapOf is the ConfigMap that a source of envFrom is.
+func (d *declared) configMapOf(f corev1.EnvFromSource) (m *corev1.ConfigMap, whole bool) {
+	if f.ConfigMapRef == nil {
+		return nil, false
+	}
+	return d.configMap(f.ConfigMapRef.Name)
+}
+
+// wholeConfigMaps are those of the agent's namespace of which all is known, by name.
+func (d *declared) wholeConfigMaps() map[string]*corev1.ConfigMap {
+	out := map[string]*corev1.ConfigMap{}
+	for i := range d.maps {
+		if name, ok := d.maps[i].Name.Str(); ok {
+			if m, whole := d.configMap(name); whole {
+				out[name] = m
+			}
+		}
+	}
+	return out
+}

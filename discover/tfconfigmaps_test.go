@@ -1,0 +1,92 @@
+package discover
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/fluxover/fluxover/migrate/flux1"
+)
+
+// What a ConfigMap of the same configuration holds is filled into arguments; what a Secret
+// does never is.
+func TestArgumentsAreFilledInFromConfigMapsThatAreDeclared(t *testing.T) {
+	const url = "git@git.example.com:org/shop"
+	object := func(typ, namespace, data, more string) string {
+		return "resource \"" + typ + "\" \"m\" {\n metadata {\n name = \"m\"\n namespace = \"" + namespace + "\"\n }\n data = " + data + "\n" + more + "}\n"
+	}
+	taken := func(kind string) string {
+		return "env {\n name = \"GIT_URL\"\n value_from {\n " + kind + "_key_ref {\n name = \"m\"\n key = \"url\"\n }\n }\n }\n"
+	}
+	from := func(kind, prefix string) string {
+		return "env_from {\n prefix = \"" + prefix + "\"\n " + kind + "_ref {\n name = \"m\"\n }\n }\n"
+	}
+	const data = `{ url = "` + url + `" }`
+	const manifest = `resource "kubectl_manifest" "m" {
+  yaml_body = "{apiVersion: v1, kind: ConfigMap, metadata: {name: m, namespace: flux}, data: {url: '` + url + `'}}"
+}
+`
+	for name, c := range map[string]struct {
+		env, more string
+		known     bool
+	}{
+		"of a key":                  {taken("config_map"), object("kubernetes_config_map", "flux", data, ""), true},
+		"of version 1":              {taken("config_map"), object("kubernetes_config_map_v1", "flux", data, ""), true},
+		"of a manifest":             {taken("config_map"), manifest, true},
+		"beside another":            {taken("config_map"), object("kubernetes_config_map", "flux", `{ url = "`+url+`", other = var.x }`, ""), true},
+		"as a whole":                {from("config_map", "GIT_"), object("kubernetes_config_map", "flux", strings.Replace(data, "url", "URL", 1), ""), true},
+		"before a Secret":           {from("config_map", "GIT_") + from("secret", ""), object("kubernetes_config_map", "flux", strings.Replace(data, "url", "URL", 1), ""), false},
+		"before a Secret of others": {from("config_map", "GIT_") + from("secret", "OTHER_"), object("kubernetes_config_map", "flux", strings.Replace(data, "url", "URL", 1), ""), true},
+		"before sources unknown":    {from("config_map", "GIT_") + "dynamic \"env_from\" {\n for_each = var.x\n content {}\n }\n", object("kubernetes_config_map", "flux", strings.Replace(data, "url", "URL", 1), ""), false},
+		"of an unknown value":       {taken("config_map"), object("kubernetes_config_map", "flux", `{ url = var.x }`, ""), false},
+		"of unknown data":           {taken("config_map"), object("kubernetes_config_map", "flux", "var.x", ""), false},
+		"without the key":           {taken("config_map"), object("kubernetes_config_map", "flux", "{}", ""), false},
+		"of another namespace":      {taken("config_map"), object("kubernetes_config_map", "other", data, ""), false},
+		"that may not be made":      {taken("config_map"), object("kubernetes_config_map", "flux", data, " count = var.x\n"), false},
+		"that is left alone":        {taken("config_map"), object("kubernetes_config_map", "flux", data, " lifecycle {\n ignore_changes = [data]\n }\n"), false},
+		"that nobody declares":      {taken("config_map"), "", false},
+		"of a Secret":               {taken("secret"), object("kubernetes_secret", "flux", strings.Replace(data, "shop", "MARKED", 1), ""), false},
+		"of a Secret of that name":  {taken("config_map"), object("kubernetes_secret", "flux", strings.Replace(data, "shop", "MARKED", 1), ""), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inv := declaredBy(t, map[string]string{"main.tf": fluxdBlocks("$(GIT_URL)", c.env, "") + c.more})
+			a := inv.Agents[0]
+			if strings.Contains(asJSON(inv), "MARKED") {
+				t.Error("what a Secret holds is shown")
+			}
+			equal(t, "unknown", slices.Contains(a.Unknown, "git.url"), !c.known)
+			if c.known {
+				equal(t, "URL", a.Git.URL, url)
+				return
+			}
+			if f := said(t, inv, "SYMBOLIC_FLAG", "--git-url"); !strings.Contains(f.Hint, "in the cluster") {
+				t.Errorf("hint %q", f.Hint)
+			}
+		})
+	}
+}
+
+// In Git a ConfigMap counts wherever it stands in the tree, but where several of one name
+// may be of several clusters.
+func TestArgumentsAreFilledInFromConfigMapsInGit(t *testing.T) {
+	const deployment = "-- flux/kustomization.yaml --\nresources: [flux.yaml]\n-- flux/flux.yaml --\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: flux, namespace: flux}\nspec:\n  selector: {matchLabels: {name: flux}}\n" +
+		"  template:\n    metadata: {labels: {name: flux}}\n    spec: {containers: [{name: flux, image: \"fluxcd/flux:1.25.4\", args: [\"--git-url=$(GIT_URL)\"], env: [{name: GIT_URL, valueFrom: {KINDKeyRef: {name: m, key: url}}}]}]}\n"
+	of := func(folder, kind, data string) string {
+		return "-- " + folder + "/map.yaml --\napiVersion: v1\nkind: " + kind + "\nmetadata: {name: m, namespace: flux}\n" + data + ": {url: \"git@git.example.com:org/" + folder + "\"}\n-- " + folder + "/kustomization.yaml --\nresources: [map.yaml]\n"
+	}
+	for name, c := range map[string]struct{ kind, objects, url string }{
+		"one":      {"configMap", of("one", "ConfigMap", "data"), "git@git.example.com:org/one"},
+		"two":      {"configMap", of("one", "ConfigMap", "data") + of("two", "ConfigMap", "data"), ""},
+		"a Secret": {"secret", of("MARKED", "Secret", "stringData"), ""},
+	} {
+		inv := readTree(t, treeOf(strings.Replace(deployment, "KIND", c.kind, 1)+c.objects), nil)
+		a := agentNamed(t, inv, "flux/flux")
+		equal(t, name, []any{a.Git.URL, slices.Contains(a.Unknown, "git.url")}, []any{c.url, c.url == ""})
+		if strings.Contains(asJSON(inv.Findings)+asJSON(a), "MARKED@") || strings.Contains(asJSON(a), "org/MARKED") {
+			t.Errorf("%s: what a Secret holds is shown", name)
+		}
+		if c.url == "" {
+			wantFinding(t, inv, flux1.SymbolicFlag, "flux/flux (flux/flux.yaml:1 args[0])", "")
+		}
+	}
+}
