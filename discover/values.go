@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/fluxover/fluxover/discover/terraform"
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1/chart"
 	sigsyaml "sigs.k8s.io/yaml"
@@ -17,6 +18,8 @@ type ValuesFile struct {
 	// Name is "namespace/release", or the release's name alone; empty takes
 	// the file's.
 	Name string
+	// Version of the chart, or a constraint of it; empty if it is not known.
+	Version string
 	// File is where the values stand, for people; Content what they are.
 	File    string
 	Content []byte
@@ -26,9 +29,9 @@ type ValuesFile struct {
 const maxValues = 4 << 20
 
 // Values makes an Inventory of agents that are described by the values of their
-// charts alone. Which version the chart is of is not known: what its versions
-// make alike of the values is, and the rest is unknown. An error is about a
-// file that holds no values.
+// charts alone. Of a chart whose version is not given, what its versions make alike
+// of the values is known, and the rest is not. An error is about a file that holds no
+// values.
 func Values(ctx context.Context, files []ValuesFile) (migrate.Inventory, error) {
 	inv := migrate.Inventory{APIVersion: migrate.APIVersion, Kind: "Inventory", Cluster: migrate.Cluster{From: "values"},
 		Agents: []migrate.Flux1Agent{}, Findings: []migrate.Finding{}}
@@ -81,7 +84,11 @@ func valuesAgent(ctx context.Context, f ValuesFile) (*declared, error) {
 		described.Cause = "the file's name says nothing of the namespace; --values NAMESPACE/RELEASE=FILE does"
 		d.unknown("namespace")
 	}
-	r := decodeAny(described, chart.Versions(), "chart values do not say which version of the chart they are for", floats(given))
+	versions, why := chart.Versions(), "chart values do not say which version of the chart they are for; --values "+base+"@VERSION does"
+	if f.Version != "" {
+		versions, why = candidates(&terraform.Node{Kind: terraform.Scalar, Scalar: f.Version})
+	}
+	r := decodeAny(described, versions, why, floats(given))
 	lines := valueLines{file: base, content: f.Content}
 	for i := range r.Settings {
 		for j := range r.Settings[i].From {

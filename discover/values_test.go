@@ -32,6 +32,18 @@ func TestChartValuesAloneDescribeAnAgent(t *testing.T) {
 		t.Errorf("%+v", web)
 	}
 	wantFinding(t, inv, chart.VersionUnknown, "flux/shop")
+	// With the version of the chart, all is known that it makes of the values.
+	for version, want := range map[string]string{"1.6.0": "1.6.0", "v1.6.0": "1.6.0", "~1.6.0": "", "1.13.x": "", "9.9.9": ""} {
+		inv, err := Values(t.Context(), []ValuesFile{{Name: "flux/shop", File: "shop.yaml", Version: version, Content: []byte("git: {url: \"git@h:a\"}\n")}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := inv.Agents[0]
+		if a.Requests.CPU == "" == (version != "9.9.9") || finds(inv, chart.VersionUnknown.Name) != (want == "") || want != "" && (a.ChartVersion != want || slices.Contains(a.Unknown, "chartVersion")) {
+			t.Errorf("%s: chart version %q, requests %+v, unknown %v", version, a.ChartVersion, a.Requests, a.Unknown)
+		}
+	}
+	said(t, inv, chart.VersionUnknown.Name, "--values shop.yaml@VERSION does")
 	for _, files := range [][]ValuesFile{
 		{{File: "x.yaml", Content: []byte("- MARKED-SECRET\n")}},
 		{{File: "x.yaml", Content: []byte("a: {MARKED-SECRET\n")}},

@@ -353,6 +353,29 @@ func TestADifferenceIsNarrowedToAnApplicationOrAnObject(t *testing.T) {
 	}
 }
 
+// The version of the chart stands behind the file of values, unless that is called so.
+func TestValuesAreOfTheChartsVersionThatIsGiven(t *testing.T) {
+	dir := t.TempDir()
+	for name, branch := range map[string]string{"v.yaml": "main", "v@1.0.0": "other"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("git: {url: 'git@git.example.com:shop/shop', branch: "+branch+"}\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for entry, want := range map[string]string{"v.yaml@1.6.0": `"1.6.0" "main"`, "v@1.0.0@1.6.0": `"1.6.0" "other"`, "v@1.0.0": `"" "other"`, "v.yaml": `"" "main"`} {
+		code, out, errs := runOffline(t, "discover", "--no-cluster", "-o", "json", "--values", "flux/shop="+filepath.Join(dir, entry))
+		var inv migrate.Inventory
+		if err := json.Unmarshal([]byte(out), &inv); err != nil || code != exitDone || len(inv.Agents) != 1 {
+			t.Fatalf("%s: exit code %d: %v: %s", entry, code, err, errs)
+		}
+		if got := fmt.Sprintf("%q %q", inv.Agents[0].ChartVersion, inv.Agents[0].Git.Branch); got != want {
+			t.Errorf("%s: %s, want %s", entry, got, want)
+		}
+	}
+	if code, _, errs := runOffline(t, "discover", "--no-cluster", "--values", filepath.Join(dir, "none.yaml@1.6.0")); code != exitUsage || !strings.Contains(errs, "none.yaml") {
+		t.Errorf("no such file: exit code %d: %s", code, errs)
+	}
+}
+
 func TestColourIsAsAskedFor(t *testing.T) {
 	witness := shopWitness(t)
 	for _, command := range []string{"plan", "diff"} {

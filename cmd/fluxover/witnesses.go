@@ -31,7 +31,7 @@ func (w *witnessFlags) add(flags *pflag.FlagSet) {
 	w.flags = flags
 	flags.BoolVar(&w.noCluster, "no-cluster", false, "ask no cluster: what is declared, and not what runs")
 	flags.StringVar(&w.saved, "inventory", "", `read no witness but `+"`FILE`"+`, which "fluxover discover --save" wrote`)
-	flags.StringArrayVar(&w.values, "values", nil, "with --no-cluster: an agent by the values of its flux chart alone, as `[NAME=]FILE`, NAME being namespace/release (can be repeated)")
+	flags.StringArrayVar(&w.values, "values", nil, "with --no-cluster: an agent by the values of its flux chart alone, as `[NAME=]FILE[@VERSION]`, NAME being namespace/release and VERSION the chart's (can be repeated)")
 	flags.StringArrayVar(&w.tf.Dirs, "terraform", nil, "`DIR` in which one would run terraform (can be repeated)")
 	flags.StringVar(&w.tf.Root, "terraform-root", "", "`DIR` that may be read for modules and files (default: the Git checkout around each --terraform folder)")
 	flags.StringVar(&w.tf.Provider, "terraform-provider", "", "`NAME` of this cluster, where Terraform is of several: the alias of a provider configuration, or the server, context or cluster that it names")
@@ -187,6 +187,10 @@ func readValues(ctx context.Context, entries []string) (migrate.Inventory, error
 			f.Name, f.File = name, file
 		}
 		content, err := os.ReadFile(f.File)
+		if i := strings.LastIndex(f.File, "@"); i > 0 && errors.Is(err, os.ErrNotExist) {
+			f.File, f.Version = f.File[:i], f.File[i+1:]
+			content, err = os.ReadFile(f.File)
+		}
 		if err != nil {
 			return migrate.Inventory{}, usage("read --values: %w", err)
 		}
