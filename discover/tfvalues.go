@@ -175,6 +175,9 @@ var configParts = []configPart{
 	{"imageAutomation", func(c *flux1.Config) any { return c.ImageAutomation }, func(t, f *flux1.Config) { t.ImageAutomation = f.ImageAutomation }},
 }
 
+// defaultOf begins what is said of a value that is not given, behind its name.
+const defaultOf = " (default of chart "
+
 // decodeAny is [chart.Decode] for a release whose chart's version is one of
 // several: only what all of them agree on is known. why says what would tell
 // the version.
@@ -249,6 +252,11 @@ func decodeAny(release chart.Release, versions []string, why string, values any)
 	// The ledger.
 	for _, r := range all {
 		for _, s := range r.Settings {
+			s.From = slices.Clone(s.From)
+			for j := range s.From { // of a default it is told which versions have it
+				of := func(v string) string { return defaultOf + v + ")" }
+				s.From[j].Where = strings.ReplaceAll(s.From[j].Where, of(r.Version), of(versions[0]+" to "+versions[len(versions)-1]))
+			}
 			same := func(o migrate.Setting) bool {
 				return o.Name == s.Name && o.Value == s.Value && o.Fate == s.Fate && o.To == s.To && (o.Why == s.Why || strings.HasPrefix(o.Why, "gives --"))
 			}

@@ -114,8 +114,11 @@ type valueLines struct {
 
 // place puts file and line before a value's name, where it stands in the file.
 func (l valueLines) place(name string) string {
-	if name == "" {
+	switch {
+	case name == "":
 		return l.file
+	case strings.Contains(name, defaultOf): // which stands in no file
+		return name
 	}
 	if n := lineOfPath(l.content, 0, -1, strings.Split(strings.TrimPrefix(name, "values."), ".")); n > 0 {
 		return fileLine(l.file, n) + " " + name
