@@ -468,11 +468,14 @@ func (c *configuration) unread() {
 		if strings.HasPrefix(m.Source, ".") {
 			f.Hint = "name the folder that also holds the module (--terraform-root)"
 		}
+		if ofTerragrunt(m.Position) {
+			f.Hint = `write the place of a copy of it in the tree as source into ` + m.Position.File + `, or read the folder below .terragrunt-cache into which "terragrunt init" puts it`
+		}
 		c.find(f)
 	}
 	// The same problem in many places is said once.
 	var order []string
-	places := map[string][]string{}
+	places, terragrunt := map[string][]string{}, map[string]string{} // the file of Terragrunt that it stands in
 	for _, d := range c.result.Diagnostics {
 		if told[d.Position] {
 			continue
@@ -483,6 +486,9 @@ func (c *configuration) unread() {
 		}
 		if places[text] == nil {
 			order = append(order, text)
+			if ofTerragrunt(d.Position) {
+				terragrunt[text] = d.Position.File
+			}
 		}
 		if at := place(d.Position); !slices.Contains(places[text], at) {
 			places[text] = append(places[text], at)
@@ -498,8 +504,17 @@ func (c *configuration) unread() {
 			}
 			more += ")"
 		}
-		c.find(TerraformProblem.About("", at[0], at[0], text+more))
+		f := TerraformProblem.About("", at[0], at[0], text+more)
+		if terragrunt[text] != "" {
+			f.Hint = "mend it in " + terragrunt[text] + "; no --var reaches what Terragrunt works out by itself"
+		}
+		c.find(f)
 	}
+}
+
+// ofTerragrunt reports whether a place is in a file of Terragrunt's.
+func ofTerragrunt(p terraform.Position) bool {
+	return strings.HasSuffix(p.File, ".hcl") && !strings.HasSuffix(p.File, ".terraform.lock.hcl")
 }
 
 // ownedNamespaces reports namespaces of agents that are resources themselves.

@@ -127,6 +127,9 @@ type loader struct {
 	terragruntDir  string
 	terragruntArgs []extraArguments
 	terragruntRead map[string]cty.Value
+	// generated are the files that Terragrunt writes into the folder generatedIn, by name.
+	generated   map[string]generatedFile
+	generatedIn string
 	// terragruntFiles counts how often one was read.
 	terragruntFiles int
 	remote          *Cause // a root module that is not in the tree, of Terragrunt

@@ -90,18 +90,37 @@ func (l *loader) module(dir string) (*module, error) {
 		dir: dir, variables: map[string]*variable{}, locals: map[string]*hclsyntax.Attribute{}, outputs: map[string]*output{},
 		calls: map[string]*hclsyntax.Block{}, resources: map[string]*hclsyntax.Block{},
 	}
+	written := map[string]generatedFile{}
+	if l.generated != nil && dir == l.generatedIn {
+		for _, n := range sortedKeys(l.generated) {
+			there := slices.Contains(names, n)
+			if there && l.generated[n].keeps {
+				continue
+			}
+			if written[n] = l.generated[n]; !there {
+				names = append(names, n)
+			}
+		}
+		slices.Sort(names)
+	}
+	parsed := func(name string) *hclsyntax.Body {
+		if f, ok := written[name]; ok {
+			return f.body
+		}
+		return l.parseFile(path.Join(dir, name))
+	}
 	files, overrides, shadowed := configFiles(names)
 	for _, n := range shadowed {
 		l.diags.warn(Position{File: path.Join(dir, n)}, "the file is left out", "a .tofu file of the same name stands in for it, as in OpenTofu; Terraform would read this one instead")
 	}
 	l.moduleFiles += len(files) + len(overrides)
 	for _, n := range files {
-		if body := l.parseFile(path.Join(dir, n)); body != nil {
+		if body := parsed(n); body != nil {
 			l.addFile(m, body, false)
 		}
 	}
 	for _, n := range overrides {
-		if body := l.parseFile(path.Join(dir, n)); body != nil {
+		if body := parsed(n); body != nil {
 			l.addFile(m, body, true)
 		}
 	}

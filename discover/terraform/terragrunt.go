@@ -28,8 +28,18 @@ type terragruntConfig struct {
 	// extra are the extra arguments for terraform, in order; those of one name
 	// stand once.
 	extra []extraArguments
+	// generated are the files that Terragrunt writes into the module's folder, by label.
+	generated map[string]generatedFile
 	// exposed is what others can read of it: its locals and inputs.
 	exposed cty.Value
+}
+
+// generatedFile is one that Terragrunt writes, with what is known of it.
+type generatedFile struct {
+	name string
+	body *hclsyntax.Body
+	// keeps is true if a file of that name that is there already stays.
+	keeps bool
 }
 
 // extraArguments are what a block of that name gives to terraform.
@@ -67,6 +77,12 @@ func (l *loader) terragrunt() (string, error) {
 		g.environment = true
 		l.inputs[name] = g
 	}
+	l.generatedIn, l.generated = l.dir, map[string]generatedFile{}
+	for _, label := range sortedKeys(c.generated) {
+		if f := c.generated[label]; f.name != "" {
+			l.generated[f.name] = f
+		}
+	}
 	if c.source == "" {
 		return "", nil
 	}
@@ -80,6 +96,7 @@ func (l *loader) terragrunt() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("source %s: %w", migrate.DisplayURL(c.source), err)
 	}
+	l.generatedIn = dir
 	if names, err := l.tree.list(l.dir); err == nil && dir != l.dir {
 		for _, n := range names {
 			if strings.HasSuffix(n, ".tf") || strings.HasSuffix(n, ".tf.json") {
@@ -127,7 +144,7 @@ const maxTerragruntFiles = 200
 // readTerragrunt reads one file.
 func (l *loader) readTerragrunt(place terragruntPlace, depth int) terragruntConfig {
 	name := place.file
-	out := terragruntConfig{inputs: map[string]given{}, exposed: unknown(cty.DynamicPseudoType, Cause{CauseFile, name, Position{File: name}})}
+	out := terragruntConfig{inputs: map[string]given{}, generated: map[string]generatedFile{}, exposed: unknown(cty.DynamicPseudoType, Cause{CauseFile, name, Position{File: name}})}
 	if l.terragruntFiles++; l.terragruntFiles > maxTerragruntFiles {
 		why := l.limit(fmt.Sprintf("more than %d files of Terragrunt are read, or one of them that often", maxTerragruntFiles), Position{File: terragruntFile})
 		out.open, out.exposed = []Cause{why}, unknown(cty.DynamicPseudoType, why)
@@ -174,7 +191,13 @@ func (l *loader) readTerragrunt(place terragruntPlace, depth int) terragruntConf
 				}
 			}
 		case "generate":
-			l.diags.warn(at(b.DefRange()), "a file that Terragrunt writes is not read", "generate "+strings.Join(b.Labels, " "))
+			label := strings.Join(b.Labels, " ")
+			f, why := s.generated(b)
+			if why != "" {
+				l.diags.warn(at(b.DefRange()), "a file that Terragrunt writes is not read", "generate "+label+": "+why)
+				f = generatedFile{} // nor is what it stands in the place of
+			}
+			out.generated[label] = f
 		}
 	}
 	inputs := out.readInputs(s, body)
@@ -188,6 +211,57 @@ func (l *loader) readTerragrunt(place terragruntPlace, depth int) terragruntConf
 		out.inherit(p)
 	}
 	return out
+}
+
+// generated reads what a generate block writes; why says why that is not known. Its
+// lines are those of the file that the block stands in, where it is written out there.
+func (s *scope) generated(b *hclsyntax.Block) (f generatedFile, why string) {
+	text := func(name string) (string, bool) {
+		a := b.Body.Attributes[name]
+		if a == nil {
+			return "", false
+		}
+		v := bareOf(s.eval(s.l.prepared(a), iteration{}))
+		if !v.IsKnown() || v.IsNull() || v.Type() != cty.String {
+			return "", false
+		}
+		return v.AsString(), true
+	}
+	name, named := text("path")
+	contents, told := text("contents")
+	if a := b.Body.Attributes["disable"]; a != nil {
+		switch v := bareOf(s.eval(s.l.prepared(a), iteration{})); {
+		case !v.IsKnown() || v.IsNull() || v.Type() != cty.Bool:
+			return f, "whether it is written is not known"
+		case v.True():
+			return generatedFile{}, ""
+		}
+	}
+	ifExists, _ := text("if_exists")
+	f.name, f.keeps = path.Clean(name), ifExists == "skip"
+	files, overrides, _ := configFiles([]string{f.name})
+	switch {
+	case !named:
+		return f, "its path is not known"
+	case path.Dir(f.name) != "." || len(files)+len(overrides) == 0:
+		return f, "it is no file of configuration of the module's folder"
+	case !told:
+		return f, "its contents are not known"
+	}
+	from := b.Body.Attributes["contents"].Expr.Range()
+	before := from.Start.Line
+	if from.End.Line == before { // else it begins in the line below
+		before--
+	}
+	if strings.HasSuffix(f.name, ".json") {
+		f.body = s.l.syntax.parseJSON([]byte(contents), from.Filename)
+	} else {
+		f.body = s.l.syntax.parse([]byte(strings.Repeat("\n", before)+contents), from.Filename)
+	}
+	if f.body == nil {
+		return f, "it is not understood"
+	}
+	return f, ""
 }
 
 // includedFile is a file that another includes, and how it is merged into that.
@@ -282,6 +356,11 @@ func (c *terragruntConfig) inherit(p includedFile) {
 	c.open = append(c.open, p.open...)
 	if c.source == "" {
 		c.source, c.from = p.source, p.from
+	}
+	for label, f := range p.generated {
+		if _, own := c.generated[label]; !own {
+			c.generated[label] = f
+		}
 	}
 	extra := slices.Clone(p.extra)
 	for _, own := range c.extra {

@@ -168,7 +168,7 @@ func TestWhatTerragruntAddsIsSaid(t *testing.T) {
 	dir := writeTree(t, map[string]string{
 		"modules/m/main.tf":       "",
 		"live/app/providers.tf":   "",
-		"live/app/terragrunt.hcl": "terraform {\n source = \"../../modules//m\"\n}\ngenerate \"provider\" {\n path = \"provider.tf\"\n if_exists = \"overwrite\"\n contents = \"\"\n}\n",
+		"live/app/terragrunt.hcl": "terraform {\n source = \"../../modules//m\"\n}\ngenerate \"provider\" {\n path = \"provider.tf\"\n if_exists = \"overwrite\"\n contents = dependency.x.outputs.y\n}\n",
 	})
 	r, err := Load(t.Context(), Options{Dir: filepath.Join(dir, "live/app"), Root: dir})
 	if err != nil {
@@ -178,6 +178,64 @@ func TestWhatTerragruntAddsIsSaid(t *testing.T) {
 		if !slices.ContainsFunc(r.Diagnostics, func(d Diagnostic) bool { return strings.Contains(d.String(), want) }) {
 			t.Errorf("nothing is said of %s: %v", want, r.Diagnostics)
 		}
+	}
+}
+
+// What Terragrunt writes beside a module is read as a file of it, at the place where it is
+// written out.
+func TestFilesThatTerragruntWritesAreRead(t *testing.T) {
+	const resource = "resource \"null_resource\" \"NAME\" {\n}\n"
+	generate := func(name, more string) string {
+		return "generate \"" + name + "\" {\n path = \"" + name + ".tf\"\n if_exists = \"overwrite\"\n" + more + "}\n"
+	}
+	named := func(name string) string { return strings.Replace(resource, "NAME", name, 1) }
+	heredoc := func(text string) string { return " contents = <<EOF\n" + text + "EOF\n" }
+	for name, c := range map[string]struct {
+		child, parent string
+		want          string // addresses and places
+		said          string
+	}{
+		"written out":        {generate("a", heredoc(named("one"))), "", "null_resource.one live/app/terragrunt.hcl:9", ""},
+		"in text":            {generate("a", " contents = \"resource \\\"null_resource\\\" \\\"one\\\" {}\"\n"), "", "null_resource.one live/app/terragrunt.hcl:8", ""},
+		"of a local":         {"locals {\n n = \"one\"\n}\n" + generate("a", heredoc(named("${local.n}"))), "", "null_resource.one live/app/terragrunt.hcl:12", ""},
+		"included":           {"", generate("a", heredoc(named("one"))), "null_resource.one live/root.hcl:5", ""},
+		"over what is above": {generate("a", heredoc(named("one"))), generate("a", heredoc(named("two"))), "null_resource.one live/app/terragrunt.hcl:9", ""},
+		"beside it":          {generate("a", heredoc(named("one"))), generate("b", heredoc(named("two"))), "null_resource.one live/app/terragrunt.hcl:9, null_resource.two live/root.hcl:5", ""},
+		"in place of a file": {generate("main", heredoc(named("one"))), "", "null_resource.one live/app/terragrunt.hcl:9", ""},
+		"not in its place":   {strings.Replace(generate("main", heredoc(named("one"))), "overwrite", "skip", 1), "", "null_resource.of_module modules/m/main.tf:1", ""},
+		"turned off":         {generate("a", " disable = true\n"+heredoc(named("one"))), generate("a", heredoc(named("two"))), "", ""},
+		"not known":          {generate("a", " contents = dependency.x.outputs.y\n"), generate("a", heredoc(named("two"))), "", "generate a: its contents are not known"},
+		"of no module":       {strings.Replace(generate("a", heredoc(named("one"))), "a.tf", "a.txt", 1), "", "", "generate a: it is no file of configuration"},
+		"elsewhere":          {strings.Replace(generate("a", heredoc(named("one"))), "a.tf", "../a.tf", 1), "", "", "generate a: it is no file of configuration"},
+		"broken":             {generate("a", heredoc("resource {{\n")), "", "", "live/app/terragrunt.hcl:"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := writeTree(t, map[string]string{
+				"modules/m/main.tf":       named("of_module"),
+				"live/root.hcl":           c.parent,
+				"live/app/terragrunt.hcl": "include {\n path = \"../root.hcl\"\n}\nterraform { source = \"../../modules//m\" }\n" + c.child,
+			})
+			r, err := Load(t.Context(), Options{Dir: filepath.Join(dir, "live/app"), Root: dir})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, x := range r.Resources {
+				if at := fmt.Sprintf("%s %s:%d", x.Address, x.Position.File, x.Position.Line); x.Name != "of_module" || name == "not in its place" {
+					got = append(got, at)
+				}
+			}
+			if d := cmp.Diff(c.want, strings.Join(got, ", ")); d != "" {
+				t.Errorf("(-want +got): %s\n%v", d, r.Diagnostics)
+			}
+			said := slices.ContainsFunc(r.Diagnostics, func(d Diagnostic) bool { return c.said != "" && strings.Contains(d.String(), c.said) })
+			if said != (c.said != "") || c.said == "" && len(r.Diagnostics) > 0 {
+				t.Errorf("said: %v", r.Diagnostics)
+			}
+			if name == "in place of a file" && slices.ContainsFunc(r.Resources, func(x *Resource) bool { return x.Name == "of_module" }) {
+				t.Error("the file is read that is written over")
+			}
+		})
 	}
 }
 
