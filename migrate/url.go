@@ -85,6 +85,9 @@ func shortForm(raw string) (string, error) {
 		}
 		host, path = raw[:end+1], raw[end+2:]
 	}
+	if user, rest, named := strings.Cut(raw, "@"); named && user != "" && !strings.ContainsAny(user, "/:") && strings.Index(rest, "/") > 0 && !strings.Contains(rest[:strings.Index(rest, "/")], ":") {
+		return "", errors.New("rewrite git url: there is no colon between the host and the path (user@host:path), so that Git takes it for a local path")
+	}
 	if !ok || host == "" || path == "" || strings.Contains(host, "/") {
 		return "", errors.New("rewrite git url: local paths are not supported by Flux v2")
 	}

@@ -49,6 +49,15 @@ func TestSourceURLRewritesToWhatTheCRDAllows(t *testing.T) {
 	}
 }
 
+// Git takes what has a user and a host, and no colon behind them, for a path.
+func TestAShortURLWithoutItsColonIsToldAsSuch(t *testing.T) {
+	for raw, want := range map[string]bool{"git@host/org/repo": true, "git@host.example.com/repo.git": true, "$(USER)@host/repo": true, "git@host": false, "/srv/git@host/x": false, "./git@host/x": false} {
+		if _, err := SourceURL(raw); err == nil || strings.Contains(err.Error(), "no colon") != want {
+			t.Errorf("SourceURL(%q): %v", raw, err)
+		}
+	}
+}
+
 func TestAURLThatCannotBeReadHoldsBackItsRepository(t *testing.T) {
 	for _, url := range []string{"https://host/x?***", "https://$(HOST)/x", "git://host/x"} {
 		a := agentWith("flux/flux-team", []string{"p"}, "p/shop/a.yaml")
