@@ -180,7 +180,7 @@ func (w *witness) appliedAgents(ctx context.Context, a *agent, known []*agent, f
 		return nil, err
 	}
 	set.beside = set.objects
-	made, _, err := c.agentsOf(ctx, set, rightsIn([]declaration{set}))
+	made, _, err := c.agentsOf(ctx, set, rightsIn([]declaration{set}, c.agent.DefaultNamespace))
 	if err != nil {
 		return nil, err
 	}
@@ -613,15 +613,15 @@ func unquote(s string) string {
 }
 
 // contentOf reads a file; it counts once against the limits.
-func (c *checkout) contentOf(file string) ([]byte, error) {
-	if content, ok := c.index.contents[file]; ok {
+func (r *reading) contentOf(file string) ([]byte, error) {
+	if content, ok := r.index.contents[file]; ok {
 		return content, nil
 	}
-	content, err := c.readFile(c.index, file)
+	content, err := r.readFile(r.index, file)
 	if err != nil {
 		return nil, err
 	}
-	c.index.contents[file] = content
+	r.index.contents[file] = content
 	return content, nil
 }
 

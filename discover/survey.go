@@ -385,7 +385,9 @@ func (r *reading) surveyObjects() {
 		case strings.HasSuffix(gk.Group, ".toolkit.fluxcd.io") && !encrypted:
 			r.nameFlux2(id, u)
 		}
-		surveyAnnotations(u, about)
+		surveyAnnotations(u, func(code flux1.Code, keys []string, format string, args ...any) {
+			r.find(code.About(r.agent.ID, id, cmp.Or(r.patchedAt(u, keys), where), fmt.Sprintf(format, args...)))
+		})
 	}
 	for i := range r.agent.Objects {
 		if o := &r.agent.Objects[i]; o.Manifest != nil && o.Class != migrate.ClassForeign && o.Class != migrate.ClassIgnored {
@@ -417,6 +419,42 @@ func (r *reading) surveyObjects() {
 	gather(flux1.SealedSecrets, "SealedSecret objects", sealed)
 	gather(flux1.HelmRelease1, "HelmRelease objects of the helm-operator stand where a path is generated from", releases)
 	gather(flux1.ImageAutomation, "objects stand where a path is generated from whose images are updated automatically", automated)
+}
+
+// patchedAt is where a patch sets one of some annotations of an object: the patch file of
+// a .flux.yaml, which comes last, or a file that a kustomization names; empty if none does.
+func (r *reading) patchedAt(u *unstructured.Unstructured, keys []string) string {
+	var files []string
+	for _, g := range r.generations {
+		if g.PatchFile != "" {
+			files = append(files, g.PatchFile)
+		}
+	}
+	for _, o := range r.inUse {
+		for _, p := range o.patches {
+			if p.file != "" {
+				files = append(files, p.file)
+			}
+		}
+	}
+	for _, file := range files {
+		for _, p := range r.objectsIn(file) {
+			patch := p.Manifest
+			if patch.GetKind() != u.GetKind() || patch.GetName() != u.GetName() || patch.GetNamespace() != "" && patch.GetNamespace() != u.GetNamespace() {
+				continue
+			}
+			i := slices.IndexFunc(keys, func(key string) bool { return patch.GetAnnotations()[key] != "" })
+			if i < 0 {
+				continue
+			}
+			line := p.Line
+			if content, err := r.contentOf(file); err == nil {
+				line = max(line, lineOfPath(content, line, -1, []string{"metadata", "annotations", keys[i]}))
+			}
+			return fileLine(file, line)
+		}
+	}
+	return ""
 }
 
 // releaseMeaning says which Helm release a HelmRelease of the helm-operator is
@@ -510,9 +548,10 @@ func (r *reading) nameFlux2(id string, u *unstructured.Unstructured) {
 // surveyAnnotations reports Flux v1's annotations: of automation, under both
 // prefixes (flux: pkg/cluster/kubernetes/resource/resource.go,
 // pkg/policy/policy.go), and ignore annotations that have no effect.
-func surveyAnnotations(u *unstructured.Unstructured, about func(flux1.Code, string, ...any)) {
+// Each is reported with the keys that it is about.
+func surveyAnnotations(u *unstructured.Unstructured, about func(code flux1.Code, keys []string, format string, args ...any)) {
 	annotations := u.GetAnnotations()
-	var policies, unordered []string
+	var policies, unordered, policyKeys, unorderedKeys, automatedKeys []string
 	filters := false
 	for _, key := range slices.Sorted(maps.Keys(annotations)) {
 		value := annotations[key]
@@ -530,32 +569,34 @@ func surveyAnnotations(u *unstructured.Unstructured, about func(flux1.Code, stri
 			continue
 		case name == "ignore":
 			if value != "true" && value != "sync_only" {
-				about(flux1.IgnoreWithoutEffect, "%s has %s: %q, which has no effect", resourceName(u), key, value)
+				about(flux1.IgnoreWithoutEffect, []string{key}, "%s has %s: %q, which has no effect", resourceName(u), key, value)
 			}
 			continue
 		case (name == "automated" || name == "locked") && value != "true":
 			continue // it has no effect (flux: pkg/cluster/kubernetes/resource/resource.go)
-		case name == "automated", name == "locked":
+		case name == "automated":
+			automatedKeys = append(automatedKeys, key)
+		case name == "locked":
 		case strings.HasPrefix(name, "locked_"):
 			continue // who and why, for people
 		case strings.HasPrefix(name, "tag."):
 			filters = true
 			if !strings.HasPrefix(value, "semver:") {
-				unordered = append(unordered, key+": "+value)
+				unordered, unorderedKeys = append(unordered, key+": "+value), append(unorderedKeys, key)
 			}
 		default:
 			continue
 		}
-		policies = append(policies, key+": "+value)
+		policies, policyKeys = append(policies, key+": "+value), append(policyKeys, key)
 	}
 	if len(policies) > 0 {
-		about(flux1.ImagePolicy, "%s carries %s", resourceName(u), few(policies))
+		about(flux1.ImagePolicy, policyKeys, "%s carries %s", resourceName(u), few(policies))
 	}
 	switch {
 	case !flux1.Automated(u.GroupVersionKind().GroupKind(), annotations):
 	case len(unordered) > 0:
-		about(flux1.ImageFilter, "%s is updated by build time: %s", resourceName(u), few(unordered))
+		about(flux1.ImageFilter, unorderedKeys, "%s is updated by build time: %s", resourceName(u), few(unordered))
 	case !filters:
-		about(flux1.ImageFilter, "%s is updated by build time: it has no filter", resourceName(u))
+		about(flux1.ImageFilter, automatedKeys, "%s is updated by build time: it has no filter", resourceName(u))
 	}
 }
