@@ -3,6 +3,7 @@ package discover
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/fluxover/fluxover/migrate"
 )
@@ -44,8 +45,16 @@ func sayUndecided(inv *migrate.Inventory) {
 		default:
 			where = ""
 		}
-		findings = append(findings, Undecided.Finding(a.ID, where, fmt.Sprintf("a person is to decide what becomes of %s: %s",
-			counted(len(names), "setting"), listed(names, len(names), maxUndecided))))
+		f := Undecided.Finding(a.ID, where, fmt.Sprintf("a person is to decide what becomes of %s: %s",
+			counted(len(names), "setting"), listed(names, len(names), maxUndecided)))
+		kept := func(name string) bool { return strings.HasSuffix(name, preventDestroy) }
+		if slices.ContainsFunc(bare, kept) { // which is not the agent's, but its resource's
+			hint := "take " + preventDestroy + " out before the agent leaves Terraform, which refuses to destroy it otherwise"
+			if f.Hint += "; " + hint; !slices.ContainsFunc(bare, func(name string) bool { return !kept(name) }) {
+				f.Hint = hint
+			}
+		}
+		findings = append(findings, f)
 	}
 	if inv.Findings = migrate.SortFindings(findings); inv.Findings == nil {
 		inv.Findings = []migrate.Finding{}

@@ -55,6 +55,23 @@ func TestWhatAPersonDecidesIsToldOnceOfEachAgent(t *testing.T) {
 	}
 }
 
+// What keeps Terraform from destroying its resource is no setting of the agent's, and what
+// to do with it is said.
+func TestWhatKeepsTerraformFromDestroyingIsToBeTakenOut(t *testing.T) {
+	config := func(more string) map[string]string {
+		return map[string]string{"main.tf": "resource \"helm_release\" \"flux\" {\n name = \"flux\"\n namespace = \"flux\"\n repository = \"https://charts.fluxcd.io\"\n chart = \"flux\"\n version = \"1.13.3\"\n" +
+			" set {\n name = \"git.url\"\n value = \"git@h:a\"\n }\n" + more + " lifecycle {\n prevent_destroy = true\n }\n}\n"}
+	}
+	hint := said(t, declaredBy(t, config("")), "SETTINGS_UNDECIDED", "prevent_destroy").Hint
+	if !strings.HasPrefix(hint, "take lifecycle.prevent_destroy out before") {
+		t.Errorf("alone: %q", hint)
+	}
+	hint = said(t, declaredBy(t, config(" unheard_of = 1\n")), "SETTINGS_UNDECIDED", "prevent_destroy").Hint
+	if !strings.HasPrefix(hint, Undecided.Remedy) || !strings.Contains(hint, "; take lifecycle.prevent_destroy out before") {
+		t.Errorf("beside another: %q", hint)
+	}
+}
+
 // tellers are the codes of findings that tell of settings which are for a person to decide.
 var tellers = []string{
 	"UNKNOWN_FLAG", "BAD_FLAG", "SYMBOLIC_FLAG", "CHART_VALUE_UNRECOGNISED", "CLOUD_IDENTITY", "CLOUD_IDENTITY_USED", "HELM_OPERATOR_IN_RELEASE", "SSH_CONFIG", "TERRAFORM_NOT_UNDERSTOOD",
