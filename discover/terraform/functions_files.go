@@ -13,6 +13,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -78,6 +79,12 @@ func (l *loader) trying(f function.Function, several bool) function.Function {
 	spec.Impl = func(args []cty.Value, _ cty.Type) (cty.Value, error) {
 		l.tries++
 		defer func() { l.tries-- }()
+		args = slices.Clone(args)
+		for i, arg := range args {
+			c := *customdecode.ExpressionClosureFromVal(arg)
+			c.Expression = &evaluatedOnce{Expression: c.Expression}
+			args[i] = customdecode.ExpressionClosureVal(&c)
+		}
 		v, err := f.Call(args)
 		if err != nil || v.IsKnown() {
 			return v, err
@@ -91,6 +98,22 @@ func (l *loader) trying(f function.Function, several bool) function.Function {
 		return v, nil
 	}
 	return function.New(spec)
+}
+
+// evaluatedOnce is an expression of which the value is kept, so that what is nested takes
+// no more time with each level. It is for one context alone.
+type evaluatedOnce struct {
+	hcl.Expression
+	value *cty.Value
+	diags hcl.Diagnostics
+}
+
+func (e *evaluatedOnce) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
+	if e.value == nil {
+		v, diags := e.Expression.Value(ctx)
+		e.value, e.diags = &v, diags
+	}
+	return *e.value, e.diags
 }
 
 // open reads a file named in the configuration.
