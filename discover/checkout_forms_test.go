@@ -403,6 +403,17 @@ func TestTheRightsOfADeclaredDeploymentAreKnownAsFarAsItsRolesAre(t *testing.T) 
 	}
 }
 
+// An annotation that a patch of a kustomization sets is told where it stands.
+func TestAutomationIsToldAtThePatchThatSetsIt(t *testing.T) {
+	const deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: web\n  namespace: shop\nspec:\n  selector: {matchLabels: {a: b}}\n  template: {metadata: {labels: {a: b}}, spec: {containers: [{name: web, image: \"web:1\"}]}}\n"
+	tree := treeOf("-- over/.flux.yaml --\nversion: 1\ncommandUpdated:\n  generators: [{command: kustomize build .}]\n  updaters: [{containerImage: {command: a}, policy: {command: a}}]\n" +
+		"-- over/kustomization.yaml --\nresources: [../base]\npatches: [{path: patch.yaml}]\n-- over/patch.yaml --\napiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: web\n  namespace: shop\n  annotations:\n    fluxcd.io/automated: \"true\"\n" +
+		"-- base/kustomization.yaml --\nresources: [web.yaml]\n-- base/web.yaml --\n" + deployment)
+	inv := readTree(t, tree, func(o *CheckoutOptions) { o.Paths = []string{"over"} })
+	wantFinding(t, inv, flux1.ImagePolicy, "(over/patch.yaml:7)")
+	wantFinding(t, inv, flux1.ImageFilter, "(over/patch.yaml:7)", "it has no filter")
+}
+
 // Declared roles add up as those of a cluster do; one that the cluster puts together of
 // others, and one that is bound nobody knows where, leave the rights unknown.
 func TestDeclaredRolesAddUp(t *testing.T) {

@@ -63,3 +63,28 @@ resource "kubernetes_annotations" "bank" {
   }
   annotations = { "iam.gke.io/gcp-service-account" = "bank@example.iam.gserviceaccount.com" }
 }
+resource "kubernetes_cluster_role" "bank" {
+  metadata {
+    name = "bank"
+  }
+  aggregation_rule {
+    cluster_role_selectors {
+      match_labels = { "example.com/bank" = "true" }
+    }
+  }
+}
+resource "kubernetes_cluster_role_binding" "bank" {
+  metadata {
+    name = "bank"
+  }
+  role_ref {
+    api_group = "rbac.authorization.k8s.io"
+    kind      = "ClusterRole"
+    name      = kubernetes_cluster_role.bank.metadata[0].name
+  }
+  subject {
+    kind      = "ServiceAccount"
+    name      = "default"
+    namespace = "bank"
+  }
+}

@@ -15,3 +15,18 @@ inputs = {
   vpc    = dependency.cluster.outputs.vpc_id
   branch = "main"
 }
+generate "labels" {
+  path      = "labels.tf"
+  if_exists = "overwrite_terragrunt"
+  contents  = <<TEXT
+locals {
+  labels = { team = "${local.team}" }
+}
+TEXT
+}
+generate "off" {
+  path      = "off.tf"
+  if_exists = "overwrite_terragrunt"
+  disable   = true
+  contents  = "locals {}"
+}
