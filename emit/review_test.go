@@ -156,6 +156,22 @@ func TestAnAgentIsCalledConfinedOnlyWhereThatIsKnown(t *testing.T) {
 	}
 }
 
+// What nobody has looked for is not told as an amount.
+func TestAReviewSaysThatMemcachedIsUnknown(t *testing.T) {
+	r, inv := mixed(t)
+	inv.Agents = slices.Clone(inv.Agents)
+	for i := range inv.Agents {
+		inv.Agents[i].Memcached, inv.Agents[i].Unknown = migrate.Requests{}, []string{"memcached"}
+	}
+	var text strings.Builder
+	if err := Review(&text, NewReport(r, inv, requestsOfTheChart), Style{}); err != nil {
+		t.Fatal(err)
+	}
+	if before, _, _ := strings.Cut(text.String(), "\n  after"); !strings.HasSuffix(before, "; memcached unknown") {
+		t.Errorf("before: %s", before)
+	}
+}
+
 func TestEveryReviewTellsTheRightsTheOrderAndTheOwners(t *testing.T) {
 	r, inv := mixed(t)
 	report := NewReport(r, inv, requestsOfTheChart)
