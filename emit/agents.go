@@ -142,8 +142,9 @@ const widest = 32
 // Agents writes what discovery found, a line per agent, in at most width
 // columns where that can be: what is the same of all agents then stands once
 // below the table, names are cut, and columns that are left out are named below
-// it. A width of 0 sets no limit.
-func Agents(w io.Writer, inv migrate.Inventory, width int) error {
+// it. A width of 0 sets no limit. Of the style its colours count, for what the
+// findings say.
+func Agents(w io.Writer, inv migrate.Inventory, width int, style Style) error {
 	var columns []column
 	var cells [][]string // by column, the heading first
 	for _, c := range agentColumns {
@@ -188,7 +189,7 @@ func Agents(w io.Writer, inv migrate.Inventory, width int) error {
 		}
 		fmt.Fprintln(w, Wrap("no room for: "+strings.Join(names, ", ")+" (--wide shows all)", width, "  "))
 	}
-	return summary(w, inv)
+	return summary(w, inv, style)
 }
 
 // fit makes a table of columns no wider than width: it takes out those that say
@@ -277,7 +278,7 @@ func agentTable(w io.Writer, inv migrate.Inventory, rows [][]string, right ...in
 
 // summary ends what is said of an inventory: the sum, where the agents are
 // declared, and the findings.
-func summary(w io.Writer, inv migrate.Inventory) error {
+func summary(w io.Writer, inv migrate.Inventory, style Style) error {
 	what := "Flux v1 agent"
 	if declaredOnly(inv) {
 		what = "declared Flux v1 agent"
@@ -301,7 +302,7 @@ func summary(w io.Writer, inv migrate.Inventory) error {
 		return nil
 	}
 	fmt.Fprintln(w)
-	return Findings(w, migrate.SortFindings(inv.Findings), nil)
+	return coloured(w, migrate.SortFindings(inv.Findings), nil, Style{Color: style.Color})
 }
 
 // declarations says where agents are declared: the instances of one resource
@@ -348,7 +349,7 @@ func declaredOnly(inv migrate.Inventory) bool {
 
 // AgentsWide is Agents with all paths and more of each agent's settings, as
 // wide as it gets.
-func AgentsWide(w io.Writer, inv migrate.Inventory) error {
+func AgentsWide(w io.Writer, inv migrate.Inventory, style Style) error {
 	rows := [][]string{{"AGENT", "REPOSITORY", "BRANCH", "PATHS", "POLL", "SYNC", "TAG", "SYNCED", "BEHIND", "OBJECTS", "APPS", "ORPHANS", "GC", "ACCOUNT", "RIGHTS", "CPU", "MEMORY", "CHART", "BY", "BLOCK", "WARN", "DECLARED"}}
 	for i := range inv.Agents {
 		a := &inv.Agents[i]
@@ -365,7 +366,7 @@ func AgentsWide(w io.Writer, inv migrate.Inventory) error {
 	if err := agentTable(w, inv, rows, 8, 9, 10, 11, 15, 16, 19, 20); err != nil {
 		return err
 	}
-	return summary(w, inv)
+	return summary(w, inv, style)
 }
 
 // synced says what an agent synced last.

@@ -37,7 +37,7 @@ func TestAgentsSaysWhetherACommitIsUnknownOrNeverWas(t *testing.T) {
 		},
 	}
 	var out strings.Builder
-	if err := Agents(&out, inv, 0); err != nil {
+	if err := Agents(&out, inv, 0, Style{}); err != nil {
 		t.Fatal(err)
 	}
 	for id, want := range map[string]string{
@@ -76,7 +76,7 @@ func TestAgentsNamesTheControllersOfFlux2(t *testing.T) {
 		{[]string{"a/kustomize-controller", "a/source-controller"}, "2 running controllers of Flux v2: a/kustomize-controller, a/source-controller\n"},
 	} {
 		var out strings.Builder
-		if err := Agents(&out, migrate.Inventory{Cluster: migrate.Cluster{Flux2: c.flux2}}, 0); err != nil {
+		if err := Agents(&out, migrate.Inventory{Cluster: migrate.Cluster{Flux2: c.flux2}}, 0, Style{}); err != nil {
 			t.Fatal(err)
 		}
 		if got := out.String(); c.want == "" && strings.Contains(got, "Flux v2") || !strings.Contains(got, c.want) {
@@ -112,7 +112,7 @@ func TestWhatIsAskedForIsUnknownWhereItIsNotToldOfAnyAgent(t *testing.T) {
 		{[]migrate.Flux1Agent{cached, hidden}, "2 Flux v1 agents, asking for 1 CPU in all, memcached at least 50m\n"},
 	} {
 		var out strings.Builder
-		if err := Agents(&out, migrate.Inventory{Agents: c.agents}, 0); err != nil {
+		if err := Agents(&out, migrate.Inventory{Agents: c.agents}, 0, Style{}); err != nil {
 			t.Fatal(err)
 		}
 		if !strings.Contains(out.String(), c.want) {
@@ -153,7 +153,7 @@ func TestOrphansAreCountedWhereThereAreAny(t *testing.T) {
 	a, b := migrate.Flux1Agent{ID: "flux/a"}, migrate.Flux1Agent{ID: "flux/b", Unknown: []string{"counts.orphans"}}
 	show := func(agents ...migrate.Flux1Agent) string {
 		var out strings.Builder
-		if err := Agents(&out, migrate.Inventory{Agents: agents}, 0); err != nil {
+		if err := Agents(&out, migrate.Inventory{Agents: agents}, 0, Style{}); err != nil {
 			t.Fatal(err)
 		}
 		return out.String()
@@ -166,7 +166,7 @@ func TestOrphansAreCountedWhereThereAreAny(t *testing.T) {
 		t.Errorf("12 are not counted:\n%s", text)
 	}
 	var wide strings.Builder
-	if err := AgentsWide(&wide, migrate.Inventory{Agents: []migrate.Flux1Agent{a, b}}); err != nil {
+	if err := AgentsWide(&wide, migrate.Inventory{Agents: []migrate.Flux1Agent{a, b}}, Style{}); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(wide.String(), " 12 ") {
@@ -228,12 +228,12 @@ func TestTheTableOfAgentsSaysWhatThereIs(t *testing.T) {
 		show  func(*strings.Builder, migrate.Inventory) error
 	}{
 		{"80", 80, nil}, {"120", 120, nil}, {"any", 0, nil},
-		{"wide", 0, func(out *strings.Builder, inv migrate.Inventory) error { return AgentsWide(out, inv) }},
+		{"wide", 0, func(out *strings.Builder, inv migrate.Inventory) error { return AgentsWide(out, inv, Style{}) }},
 	} {
 		var out strings.Builder
 		show := c.show
 		if show == nil {
-			show = func(out *strings.Builder, inv migrate.Inventory) error { return Agents(out, inv, c.width) }
+			show = func(out *strings.Builder, inv migrate.Inventory) error { return Agents(out, inv, c.width, Style{}) }
 		}
 		if err := show(&out, everyColumn()); err != nil {
 			t.Fatal(err)
@@ -261,7 +261,7 @@ func TestUnlikeAgentsFitAScreenAndWhatHasNoRoomIsNamed(t *testing.T) {
 	inv := everyColumn()
 	for width := 80; width <= 160; width++ {
 		var out strings.Builder
-		if err := Agents(&out, inv, width); err != nil {
+		if err := Agents(&out, inv, width, Style{}); err != nil {
 			t.Fatal(err)
 		}
 		table := tableOf(out.String())
@@ -296,7 +296,7 @@ func TestNamesOfAgentsThatDifferAtTheirEndsAreToldApart(t *testing.T) {
 	more.ID = "team-with-a-long-name/flux-of-the-same-name"
 	inv.Agents = append(inv.Agents, more)
 	var out strings.Builder
-	if err := Agents(&out, inv, 80); err != nil {
+	if err := Agents(&out, inv, 80, Style{}); err != nil {
 		t.Fatal(err)
 	}
 	seen := map[string]bool{}
@@ -324,7 +324,7 @@ func TestFortyAgentsFitOneScreen(t *testing.T) {
 	}
 	for _, width := range []int{80, 100, 120, 200} {
 		var out strings.Builder
-		if err := Agents(&out, inv, width); err != nil {
+		if err := Agents(&out, inv, width, Style{}); err != nil {
 			t.Fatal(err)
 		}
 		table := tableOf(out.String())

@@ -187,11 +187,16 @@ func reasonOf(accepted []migrate.Decision, f migrate.Finding) string {
 // that a plan took note of. Nothing is written when there are none. What can be
 // accepted is said by a [Review], since that is a matter of plans.
 func Findings(w io.Writer, findings []migrate.Finding, accepted []migrate.Decision) error {
+	return coloured(w, findings, accepted, Style{})
+}
+
+// coloured is Findings in a style.
+func coloured(w io.Writer, findings []migrate.Finding, accepted []migrate.Decision, style Style) error {
 	groups := grouped(findings, accepted)
 	for _, g := range groups {
 		g.Accept = nil
 	}
-	return findingsText(w, groups, Style{})
+	return findingsText(w, groups, style)
 }
 
 // findingsText writes groups of findings in a style; each flag that accepts one

@@ -11,6 +11,7 @@ type discoverFlags struct {
 	output  string
 	wide    bool
 	save    string
+	style   styleFlags
 	witness witnessFlags
 }
 
@@ -52,12 +53,16 @@ hashes that nobody can undo; the manifests are there otherwise.`,
 	flags.StringVarP(&f.output, "output", "o", "text", "text, json or yaml")
 	flags.BoolVar(&f.wide, "wide", false, "more columns: all paths, interval, sync tag, account, chart version, and where each agent is declared")
 	flags.StringVar(&f.save, "save", "", "also write the inventory to `FILE`, for plan and diff --inventory; it holds no secret values")
+	f.style.add(flags)
 	f.witness.add(flags)
 	return cmd
 }
 
 func (f *discoverFlags) run(cmd *cobra.Command, s streams, k *kube) error {
 	if err := checkFormat(f.output, "text", "json", "yaml"); err != nil {
+		return err
+	}
+	if err := f.style.check(); err != nil {
 		return err
 	}
 	if err := f.witness.check(); err != nil {
@@ -80,7 +85,7 @@ func (f *discoverFlags) run(cmd *cobra.Command, s streams, k *kube) error {
 	case f.output != "text":
 		return write(s.Out, f.output, inv)
 	case f.wide:
-		return emit.AgentsWide(s.Out, inv)
+		return emit.AgentsWide(s.Out, inv, f.style.style(s.Out))
 	}
-	return emit.Agents(s.Out, inv, terminalWidth(s.Out))
+	return emit.Agents(s.Out, inv, terminalWidth(s.Out), f.style.style(s.Out))
 }

@@ -378,7 +378,7 @@ func TestValuesAreOfTheChartsVersionThatIsGiven(t *testing.T) {
 
 func TestColourIsAsAskedFor(t *testing.T) {
 	witness := shopWitness(t)
-	for _, command := range []string{"plan", "diff"} {
+	for _, command := range []string{"plan", "diff", "discover"} {
 		for color, want := range map[string]bool{"always": true, "never": false, "auto": false} { // what it is written to is no terminal
 			_, out, _ := runOffline(t, append([]string{command, "--color", color}, witness...)...)
 			if command == "diff" {
