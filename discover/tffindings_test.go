@@ -39,6 +39,18 @@ func TestWhatIsUnknownForOneCauseIsSaidOnce(t *testing.T) {
 	}
 }
 
+// What Terragrunt works out is mended in its own file, where no variable reaches.
+func TestTheHintAboutAFileOfTerragruntNamesIt(t *testing.T) {
+	inv := declaredBy(t, map[string]string{"main.tf": "variable \"a\" {}\nlocals { b = [1][5] }\noutput \"b\" { value = local.b }\n",
+		"terragrunt.hcl": "generate \"p\" {\n path = \"p.tf\"\n if_exists = \"overwrite\"\n contents = dependency.x.outputs.y\n}\n"})
+	if f := said(t, inv, "TERRAFORM_NOT_UNDERSTOOD", "generate p", "terragrunt.hcl:1"); !strings.HasPrefix(f.Hint, "mend it in terragrunt.hcl") {
+		t.Errorf("hint %q", f.Hint)
+	}
+	if f := said(t, inv, "TERRAFORM_NOT_UNDERSTOOD", "main.tf"); f.Hint != TerraformProblem.Remedy {
+		t.Errorf("of a file of Terraform: %q", f.Hint)
+	}
+}
+
 // Beside what an agent without Helm is made of, what it uses is named.
 func TestWhatAnAgentUsesIsNamedWithWhatItIsMadeOf(t *testing.T) {
 	object := func(typ, name string) string {
