@@ -90,13 +90,15 @@ func locate(n *terraform.Node, path string) *terraform.Node {
 	for path != "" && n != nil {
 		switch n.Kind {
 		case terraform.Map:
-			var best string
+			var best, name string
 			for k := range n.Map {
-				if len(k) >= len(best) && (path == k || strings.HasPrefix(path, k+".") || strings.HasPrefix(path, k+"[")) {
-					best = k
+				for _, as := range []string{k, strings.ReplaceAll(k, ".", `\.`)} {
+					if len(as) >= len(best) && (path == as || strings.HasPrefix(path, as+".") || strings.HasPrefix(path, as+"[")) {
+						best, name = as, k
+					}
 				}
 			}
-			next, ok := n.Map[best]
+			next, ok := n.Map[name]
 			if !ok {
 				return n
 			}

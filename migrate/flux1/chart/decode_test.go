@@ -253,6 +253,43 @@ func ends(x any, path string, visit func(path string)) {
 	}
 }
 
+// A name with a dot in it, as "git\\.path" of --set, is one that no chart reads, and not a path.
+func TestANameWithADotIsNoPath(t *testing.T) {
+	r := decode(t, "1.13.3", `{git.path: deploy, git: {url: "git@host:a", label.x: 7}, podLabels: {app.kubernetes.io/name: flux}, global: {a.b: 1}}`)
+	for name, value := range map[string]string{`git\.path`: "***", `git.label\.x`: "7"} {
+		s := setting(r, name)
+		if s.Fate != migrate.Unknown || s.Value != value || !hasCode(r, UnknownValue, name) {
+			t.Errorf("%s: %+v, findings %v", name, s, r.Findings)
+		}
+	}
+	if !strings.Contains(fmt.Sprint(r.Findings), `reads git\.path, of whose name the dot is a part; is git.path meant?`) {
+		t.Errorf("findings %v", r.Findings)
+	}
+	if len(r.Config.Paths) != 0 || slices.ContainsFunc(r.Settings, func(s migrate.Setting) bool { return s.Name == "git.path" }) {
+		t.Errorf("it is taken for a path: %v, %v", r.Config.Paths, r.Settings)
+	}
+	if s := setting(r, "podLabels.app.kubernetes.io/name"); s.Fate != migrate.Dropped || hasCode(r, UnknownValue, "podLabels.app.kubernetes.io/name") {
+		t.Errorf("a key of what is copied: %+v", s)
+	}
+	hidden := Decode(Release{Name: "flux", Namespace: "flux", Version: "1.13.3"}, map[string]any{"git.n": Sensitive{int64(4711)}})
+	if s := setting(hidden, `git\.n`); strings.Contains(fmt.Sprint(hidden.Settings, hidden.Findings), "4711") || s.Value != hiddenText {
+		t.Errorf("what is sensitive is shown: %+v", s)
+	}
+}
+
+// What a git or ssh configuration does, a finding asks about, which a person can accept.
+func TestAGitOrSSHConfigurationIsAskedAboutOnce(t *testing.T) {
+	r := decode(t, "1.13.3", `{git: {url: "git@host:a", config: {enabled: true, secretName: gc}}, ssh: {known_hosts: "h ssh-rsa A", config: "Host *"}}`)
+	if !r.GitConfig || !r.SSHConfig {
+		t.Errorf("git configuration %t, ssh configuration %t", r.GitConfig, r.SSHConfig)
+	}
+	for _, name := range []string{"git.config.enabled", "git.config.secretName", "ssh.config"} {
+		if s := setting(r, name); s.Fate != migrate.Dropped || !strings.HasSuffix(s.Why, ", which a finding asks about") {
+			t.Errorf("%s: %+v", name, s)
+		}
+	}
+}
+
 func TestAMisspeltValueIsUnknownAndItsLikelyNameGiven(t *testing.T) {
 	r := decode(t, "1.13.3", "{git: {url: git@host:a, pol1Interval: 1m}}")
 	if s := setting(r, "git.pol1Interval"); s.Fate != migrate.Unknown || s.Value != "1m" || s.To == "" {

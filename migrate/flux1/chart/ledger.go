@@ -30,16 +30,12 @@ func (d *decoder) account(x any, path string) {
 	}
 	switch m := x.(type) {
 	case tree:
-		for _, name := range sortedKeys(m) {
-			d.account(m[name], join(path, name))
-		}
+		d.accountMapping(m, path)
 		if len(m) == 0 && path != "" {
 			d.set(path, "{}", migrate.Dropped, "", "it is empty", "")
 		}
 	case Partial:
-		for _, name := range sortedKeys(m.Known) {
-			d.account(m.Known[name], join(path, name))
-		}
+		d.accountMapping(m.Known, path)
 		d.set(join(path, "*"), "", migrate.Unknown, "a known value", m.Cause, what)
 	case Unknown:
 		d.set(join(path, "*"), "", migrate.Unknown, "a known value", m.Cause, what)
@@ -47,6 +43,18 @@ func (d *decoder) account(x any, path string) {
 		// Helm puts it in the place of all the defaults below.
 		d.set(what, d.show(path, x, false), migrate.Blocks, "", "it takes the place of a mapping of values that the chart reads", "")
 		d.find(ValueShape, what, "%s is %s, and the chart expects a mapping", what, typeName(x))
+	}
+}
+
+// accountMapping accounts for what a mapping of the values holds. A name with a dot in it
+// is no path, and no chart reads one.
+func (d *decoder) accountMapping(m tree, path string) {
+	for _, name := range sortedKeys(m) {
+		if strings.Contains(name, ".") && path != "global" && !strings.HasPrefix(path, "global.") {
+			d.accountUnread(m[name], join(path, strings.ReplaceAll(name, ".", `\.`)))
+			continue
+		}
+		d.account(m[name], join(path, name))
 	}
 }
 
@@ -77,7 +85,11 @@ func (d *decoder) accountUnread(x any, path string) {
 	if d.out.Unknown["version"] != "" && d.scope.release.Version != "" { // one of those before may
 		none += " " + knownVersions
 	}
-	d.find(UnknownValue, path, "%s reads %s%s", none, path, nearest(path))
+	of := ""
+	if strings.Contains(path, `\.`) {
+		of = ", of whose name the dot is a part"
+	}
+	d.find(UnknownValue, path, "%s reads %s%s%s", none, path, of, nearest(path))
 	leaves(x, path, func(at string, leaf any) {
 		d.set(at, d.show(at, leaf, false), migrate.Unknown, migrate.ByFinding, none+" reads it", "")
 	})
@@ -252,12 +264,12 @@ func (d *decoder) fateOf(k *chartKey, x any) (fate migrate.Fate, to, why string)
 		if (value{of: x}).truth().no() {
 			return migrate.Dropped, "", "it is empty"
 		}
-		return migrate.Blocks, "", "it may change host and port or add a proxy, and Flux v2 reads none"
+		return migrate.Dropped, "", "it may change host and port or add a proxy, and Flux v2 reads none, which a finding asks about"
 	case gitConfig:
 		if is("git.config.enabled").no() {
 			return migrate.Dropped, "", "git.config.enabled is off"
 		}
-		return migrate.Blocks, "", "it may rewrite the URL or fetch credentials, and Flux v2 reads none"
+		return migrate.Dropped, "", "it may rewrite the URL or fetch credentials, and Flux v2 reads none, which a finding asks about"
 	case keySecret:
 		return migrate.Dropped, "", "it stands on the release's own Secret; the key is copied"
 	case kubeconfig:

@@ -176,6 +176,7 @@ func cause(s string) string {
 
 // isHidden reports whether a path is, or lies below, a Sensitive value.
 func (g *given) isHidden(path string) bool {
+	path = strings.ReplaceAll(path, `\.`, ".")
 	for p := range g.hidden {
 		if p == path || strings.HasPrefix(path, p) && (p == "" || path[len(p)] == '.' || path[len(p)] == '[') {
 			return true
