@@ -692,7 +692,7 @@ func TestWhatIsNotKnownOfAReleaseIsNamedAndNotGuessed(t *testing.T) {
 		"whether a chart beside the files is the published one": {map[string]string{
 			"main.tf":                release("  name = \"flux\"\n  namespace = \"flux\"\n  chart = \"./charts/flux\"\n  values = [\"git: {url: \\\"git@h:x\\\"}\"]"),
 			"charts/flux/Chart.yaml": "apiVersion: v1\nname: flux\nversion: 1.13.3\n",
-		}, TerraformLocalChart},
+		}, TerraformChartChanged},
 		"whether an allow-list binds what may do everything": {map[string]string{
 			"main.tf": release("  name = \"flux\"\n  namespace = \"flux\"\n  chart = \"flux\"\n  version = \"1.13.3\"\n  values = [\"git: {url: \\\"git@h:x\\\"}\\nadditionalArgs: [--k8s-allow-namespace=team]\"]"),
 		}, Confined},
@@ -705,7 +705,7 @@ func TestWhatIsNotKnownOfAReleaseIsNamedAndNotGuessed(t *testing.T) {
 		})
 	}
 	for _, f := range declaredBy(t, map[string]string{"main.tf": release("  name = \"flux\"\n  namespace = \"flux\"\n  chart = \"flux\"" + rest)}).Findings {
-		for _, code := range []flux1.Code{TerraformChartUnknown, TerraformName, TerraformLocalChart, Confined} {
+		for _, code := range []flux1.Code{TerraformChartUnknown, TerraformName, TerraformLocalChart, TerraformChartChanged, Confined} {
 			if f.Code == code.Name {
 				t.Errorf("a release of which all is known has %v", f)
 			}

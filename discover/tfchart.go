@@ -30,6 +30,12 @@ type localChart struct {
 	// runsFluxd says how it is seen that a chart of another name runs fluxd;
 	// empty if it is not.
 	runsFluxd string
+	// defaults are what its values.yaml says otherwise than that of the published chart
+	// of its version; nil if nothing.
+	defaults *terraform.Node
+	// changed says in what it is not the published chart, beside its defaults; empty if
+	// it is, or is not the flux chart.
+	changed string
 	// left says which part of it was not read first, and why; empty if all was.
 	left string
 }
@@ -135,12 +141,59 @@ func (c *configuration) readChart(ctx context.Context, at string) (out localChar
 	}
 	if meta.Name == "flux" || meta.Name == "helm-operator" {
 		out.version, out.app, out.kind = meta.Version, meta.AppVersion, cmp.Or(chartKind(meta.Name, meta.Home), "flux2")
+		if out.kind == "flux" {
+			out.compare(path.Join(at, "values.yaml"), meta.Name, files, r.left)
+		}
 		return out
 	}
 	var copied bool
 	if copied, out.runsFluxd = fluxdOf(ctx, files); copied && slices.Contains(chart.Versions(), strings.TrimPrefix(meta.Version, "v")) && fluxdVersion.MatchString(meta.AppVersion) {
 		// A copy of the flux chart that was given another name.
 		out.version, out.app, out.kind = meta.Version, meta.AppVersion, "flux"
+		out.compare(path.Join(at, "values.yaml"), meta.Name, files, r.left)
+	}
+	return out
+}
+
+// compare says in what a copy of the flux chart is not the published one of its version.
+// values is where its defaults stand, left what of it was not read.
+func (l *localChart) compare(values, name string, files map[string][]byte, left string) {
+	var defaults map[string]any
+	text, has := files["values.yaml"]
+	err := sigsyaml.Unmarshal(text, &defaults)
+	if over := chart.DefaultsOf(l.version, defaults); has && err == nil && len(over) > 0 {
+		l.defaults = nodeOf(over, terraform.Origin{Position: terraform.Position{File: values}})
+	}
+	switch part := slices.IndexFunc(sortedNames(files), func(name string) bool { return strings.HasPrefix(name, "charts/") }); {
+	case err != nil:
+		l.changed = "its values.yaml cannot be read"
+	case left != "":
+		l.changed = "not all of it was read, since " + left
+	case !has:
+		l.changed = "it has no values.yaml"
+	case name != "flux":
+		l.changed = fmt.Sprintf("its name is %.60q, of which the names of its objects are made", name)
+	case part >= 0:
+		l.changed = "it has a part of its own (" + sortedNames(files)[part] + ")"
+	case !chart.AsPublished(l.version, files):
+		l.changed = "its templates are not those of the published chart of that version"
+	}
+}
+
+// nodeOf makes a node of decoded YAML.
+func nodeOf(v any, origin terraform.Origin) *terraform.Node {
+	out := &terraform.Node{Kind: terraform.Scalar, Scalar: v, Origin: origin}
+	switch v := v.(type) {
+	case map[string]any:
+		out.Kind, out.Scalar, out.Map = terraform.Map, nil, make(map[string]*terraform.Node, len(v))
+		for k, e := range v {
+			out.Map[k] = nodeOf(e, origin)
+		}
+	case []any:
+		out.Kind, out.Scalar = terraform.List, nil
+		for _, e := range v {
+			out.List = append(out.List, nodeOf(e, origin))
+		}
 	}
 	return out
 }

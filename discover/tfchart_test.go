@@ -115,7 +115,7 @@ func TestACopyOfTheFluxChartUnderAnotherNameIsNotPassedOver(t *testing.T) {
 		a := inv.Agents[i]
 		equal(t, a.ID, []any{a.ChartVersion, a.Git.URL, a.Git.Branch}, []any{want, "git@h:a", "prod"})
 	}
-	said(t, inv, "TERRAFORM_LOCAL_CHART", "version 1.13.3")
+	said(t, inv, "TERRAFORM_LOCAL_CHART_CHANGED", "version 1.13.3", "it has no values.yaml")
 	for name, why := range map[string]string{
 		"renumbered": "its templates/agent.yaml has arguments of fluxd", "own": "its templates/d.yaml has arguments of fluxd", "image": "its values.yaml names fluxd's image",
 		"few": "its templates/deployment.yaml has", "app": "its templates/deployment.yaml has", "noapp": "its templates/deployment.yaml has", "sub": "its charts/x/templates/d.yaml has",

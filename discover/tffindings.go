@@ -208,10 +208,16 @@ var (
 		Remedy:      "give what the finding names (--var, --var-file)",
 	}
 	TerraformLocalChart = flux1.Code{
-		Name: "TERRAFORM_LOCAL_CHART", Severity: migrate.Warning,
-		Cause:       "the release is of a copy of the flux chart that lies beside the configuration",
-		Consequence: "it is read as the published chart of that version; the copy may differ from it",
-		Remedy:      "compare the copy with the published chart, or let discovery read the agent's Deployment",
+		Name: "TERRAFORM_LOCAL_CHART", Severity: migrate.Info,
+		Cause:       "the release is of a copy of the flux chart that lies beside the configuration, with the templates of the published one",
+		Consequence: "it is read as the published chart of that version, with the defaults of its own values.yaml",
+		Remedy:      "nothing, unless the copy is changed before it is applied",
+	}
+	TerraformChartChanged = flux1.Code{
+		Name: "TERRAFORM_LOCAL_CHART_CHANGED", Severity: migrate.Blocker, Acceptable: true,
+		Cause:       "the release is of a copy of the flux chart that lies beside the configuration, and the copy's templates are not those of the published one",
+		Consequence: "the agent is read as if it were installed by the published chart of that version, with the defaults of the copy's values.yaml; what the changed templates make of them may be something else: other arguments, an account with other rights, objects beside it",
+		Remedy:      "let discovery read the agent's Deployment; or compare the copy's templates with the published ones (https://github.com/fluxcd/flux, the tag chart-VERSION, chart/flux/templates), and accept this finding if they change nothing that is shown here",
 	}
 	TerraformName = flux1.Code{
 		Name: "TERRAFORM_NAME_UNKNOWN", Severity: migrate.Blocker,
@@ -301,7 +307,7 @@ var (
 
 var terraformCodes = []flux1.Code{
 	TerraformProblem, TerraformModuleUnread, TerraformUncertain, TerraformObjectsUnknown, TerraformNoAgent, TerraformScript, TerraformTools, TerraformRendered, TerraformPartOfChart, TerraformChartOfFluxd, TerraformInstaller, TerraformChartNotRead, TerraformNotRead,
-	TerraformOtherCluster, TerraformClusters, TerraformClusterNotSaid, TerraformWorkspace, TerraformOtherWorkspace, TerraformStateElsewhere, TerraformWorkspacesElsewhere, TerraformWorkspaceRemote, TerraformVarFile, TerraformRemoteState, TerraformTainted, TerraformNotInState, TerraformTwice, TerraformChartUnknown, TerraformLocalChart, TerraformName,
+	TerraformOtherCluster, TerraformClusters, TerraformClusterNotSaid, TerraformWorkspace, TerraformOtherWorkspace, TerraformStateElsewhere, TerraformWorkspacesElsewhere, TerraformWorkspaceRemote, TerraformVarFile, TerraformRemoteState, TerraformTainted, TerraformNotInState, TerraformTwice, TerraformChartUnknown, TerraformLocalChart, TerraformChartChanged, TerraformName,
 	TerraformNamespace, TerraformGranted, TerraformObjects, TerraformStateOnly, TerraformStateAlone, TerraformStatesTogether, TerraformStateHidden, TerraformNotApplied, WitnessesDisagree, EditedByHand,
 	DeclaredNotLive, LiveStateOnly, LiveNotDeclared,
 }

@@ -237,7 +237,12 @@ func (c *configuration) declare(ctx context.Context, h *terraform.HelmRelease, s
 		if h.Chart != nil {
 			at = h.Chart.Origin.Position
 		}
-		d.find(TerraformLocalChart.Finding("", d.origin(at, "chart"), fmt.Sprintf("the chart lies beside the configuration and says that it is version %s", local.version)))
+		says := fmt.Sprintf("the chart lies beside the configuration and says that it is version %s", local.version)
+		if local.changed == "" {
+			d.find(TerraformLocalChart.Finding("", d.origin(at, "chart"), says))
+		} else {
+			d.find(TerraformChartChanged.Finding("", d.origin(at, "chart"), says+"; "+local.changed))
+		}
 	case len(versions) > 1 && state != nil && slices.Contains(versions, state.Release.Version):
 		versions, why = []string{state.Release.Version}, ""
 	}
@@ -245,9 +250,11 @@ func (c *configuration) declare(ctx context.Context, h *terraform.HelmRelease, s
 	if why == "" && isReused(values) && applied != nil && state.Release.Version != "" && state.Release.Version != versions[0] {
 		versions, why = []string{state.Release.Version, versions[0]}, fmt.Sprintf("%s is declared, of which Helm renders the templates with the defaults of %s, since values are reused", versions[0], state.Release.Version)
 	}
+	var whole *terraform.Node // with the defaults of a copy of the chart
 	decoded := func() chart.Rendered {
-		r := decodeAny(release, versions, why, chartValues(values))
-		whereGiven(r.Settings, values, address)
+		whole = values.Over(local.defaults)
+		r := decodeAny(release, versions, why, chartValues(whole))
+		whereGiven(r.Settings, whole, address)
 		return r
 	}
 	r := decoded()
@@ -260,7 +267,7 @@ func (c *configuration) declare(ctx context.Context, h *terraform.HelmRelease, s
 	d.ChartVersion = r.Version
 	d.setRendered(ctx, &r)
 	for _, f := range r.Findings {
-		if n := locate(values, f.Where); n != nil && f.Where != "" && n.Origin.Position.File != "" {
+		if n := locate(whole, f.Where); n != nil && f.Where != "" && n.Origin.Position.File != "" {
 			f.Where = d.origin(n.Origin.Position, f.Where)
 		} else {
 			f.Where = strings.TrimSpace(d.Terraform.Where + " (" + address + ") " + f.Where)
@@ -270,7 +277,7 @@ func (c *configuration) declare(ctx context.Context, h *terraform.HelmRelease, s
 	c.arguments(d, h)
 	c.compareWithState(d, address)
 	if state != nil && state.Release != nil {
-		c.compareState(d, state, release)
+		c.compareState(d, state, release, local)
 	}
 	c.agents = append(c.agents, d)
 }
@@ -610,7 +617,7 @@ func sortedNames[V any](m map[string]V) []string {
 }
 
 // compareState reports where the configuration is not what was applied last.
-func (c *configuration) compareState(d *declared, state *terraform.StateResource, release chart.Release) {
+func (c *configuration) compareState(d *declared, state *terraform.StateResource, release chart.Release, local localChart) {
 	last := state.Release
 	where := inState(state)
 	if d.ChartVersion != "" && last.Version != "" && d.ChartVersion != last.Version {
@@ -623,7 +630,11 @@ func (c *configuration) compareState(d *declared, state *terraform.StateResource
 	if release.Name == "" || release.Namespace == "" {
 		return
 	}
-	r := chart.Decode(release, chartValues(last.Values))
+	values := last.Values
+	if last.Version == local.version {
+		values = values.Over(local.defaults)
+	}
+	r := chart.Decode(release, chartValues(values))
 	if r.Version == "" {
 		return
 	}

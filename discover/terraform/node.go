@@ -241,6 +241,10 @@ func (n *Node) String() string {
 	return string(b)
 }
 
+// Over returns n laid over what holds where n says nothing, as Helm lays values over the
+// defaults of a chart.
+func (n *Node) Over(defaults *Node) *Node { return merge(defaults, n) }
+
 // merge lays b over a as Helm's provider does with the documents of values:
 // maps are merged, everything else is replaced.
 func merge(a, b *Node) *Node {

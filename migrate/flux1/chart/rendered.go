@@ -406,7 +406,18 @@ func (s *scope) kubeconfigNamespace() value {
 	if config.unknown != "" {
 		return config
 	}
-	text, _ := config.of.(string)
+	namespace := contextNamespace(config.of)
+	if namespace == "" {
+		return value{unknown: "the kubeconfig cannot be read", keys: config.keys}
+	}
+	config.of = namespace
+	return config
+}
+
+// contextNamespace is that of the current context of a kubeconfig; empty if it cannot be
+// read.
+func contextNamespace(config any) string {
+	text, _ := config.(string)
 	var parsed struct {
 		CurrentContext string `json:"current-context"`
 		Contexts       []struct {
@@ -415,15 +426,15 @@ func (s *scope) kubeconfigNamespace() value {
 		}
 	}
 	if err := yaml.Unmarshal([]byte(text), &parsed); err != nil {
-		return value{unknown: "the kubeconfig cannot be read", keys: config.keys}
+		return ""
 	}
-	config.of = "default"
+	namespace := "default"
 	for _, c := range parsed.Contexts {
 		if c.Name == parsed.CurrentContext && c.Context.Namespace != "" {
-			config.of = c.Context.Namespace
+			namespace = c.Context.Namespace
 		}
 	}
-	return config
+	return namespace
 }
 
 // mounts are the volumes in fluxd's container (flux:
