@@ -473,6 +473,15 @@ func (c *configuration) unread() {
 		}
 		c.find(f)
 	}
+	for _, p := range c.result.Broken {
+		what := "what " + p.File + " declares is not known: it cannot be read"
+		if p.Line > 0 {
+			what = fmt.Sprintf("what %s declares from line %d on is not known: it is in error there, and Terraform refuses it", p.File, p.Line)
+		}
+		f := TerraformUncertain.About("", p.File, place(p), what)
+		f.Hint = "mend the file; accept this finding if it declares no Flux v1 agent"
+		c.find(f)
+	}
 	// The same problem in many places is said once.
 	var order []string
 	places, terragrunt := map[string][]string{}, map[string]string{} // the file of Terragrunt that it stands in

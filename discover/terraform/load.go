@@ -63,6 +63,10 @@ type Result struct {
 	Moves       []Move
 	Backend     Backend
 	Diagnostics []Diagnostic
+	// Broken are the lines of configuration files from which on they were not
+	// understood, so that what they declare there is not known; without a line, of
+	// files that were not read at all.
+	Broken []Position
 
 	loader *loader
 }
@@ -136,6 +140,9 @@ type loader struct {
 	resources       map[string][]*Resource
 	templates       map[string]*expression
 	moduleFiles     int
+	broken          []Position
+	// inError are the blocks that a file's error leaves uncertain.
+	inError map[*hclsyntax.Body]Cause
 
 	chain, instances, moduleInstances int
 	rendering                         bool // a template is being rendered
@@ -215,7 +222,7 @@ func Load(ctx context.Context, opts Options) (*Result, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("read configuration in %s: %w", opts.Dir, err)
 	}
-	r.Diagnostics = l.diags.sorted()
+	r.Diagnostics, r.Broken = l.diags.sorted(), l.broken
 	return r, nil
 }
 
@@ -562,8 +569,8 @@ func (l *loader) readVarFile(name string, mod *module) bool {
 		}
 		return true
 	}
-	body, whole := l.syntax.parseWhole(src, name)
-	if !whole {
+	body, wrong := l.syntax.parseWhole(src, name)
+	if body == nil || wrong > 0 {
 		return false
 	}
 	for _, k := range sortedKeys(body.Attributes) {

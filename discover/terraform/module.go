@@ -132,12 +132,64 @@ func (l *loader) parseFile(name string) *hclsyntax.Body {
 	src, err := l.tree.read(name)
 	if err != nil {
 		l.diags.error(Position{File: name}, fileNotRead, err.Error())
+		l.broken = append(l.broken, Position{File: name})
 		return nil
 	}
+	var body *hclsyntax.Body
+	line := 0
 	if strings.HasSuffix(name, ".json") {
-		return l.syntax.parseJSON(src, name)
+		body = l.syntax.parseJSON(src, name)
+	} else {
+		body, line = l.syntax.parseWhole(src, name)
 	}
-	return l.syntax.parse(src, name)
+	if body != nil && line > 0 {
+		line = firstOdd(body, line)
+	}
+	if body == nil || line > 0 {
+		l.broken = append(l.broken, Position{File: name, Line: line})
+	}
+	if body != nil && line > 0 {
+		l.distrust(body, Cause{CauseError, "the file", Position{File: name, Line: line}})
+	}
+	return body
+}
+
+// blockTypes are what may stand in a file by itself.
+var blockTypes = []string{"terraform", "provider", "variable", "locals", "output", "module", "resource", "data", "ephemeral", "moved", "removed", "import", "check", "action"}
+
+// firstOdd is the line of an error or, before it, that behind which something stands by
+// itself that belongs into a block: a bracket too many has ended that.
+func firstOdd(body *hclsyntax.Body, line int) int {
+	for _, b := range body.Blocks {
+		if !slices.Contains(blockTypes, b.Type) {
+			line = min(line, b.TypeRange.Start.Line-1)
+		}
+	}
+	for _, a := range body.Attributes {
+		line = min(line, a.SrcRange.Start.Line-1)
+	}
+	return max(line, 1)
+}
+
+// distrust marks the blocks of a file from that in which it is in error on: of what they
+// hold, and how many instances they have, nothing is certain.
+func (l *loader) distrust(body *hclsyntax.Body, cause Cause) {
+	for i, b := range body.Blocks {
+		if i+1 < len(body.Blocks) && body.Blocks[i+1].TypeRange.Start.Line <= cause.Position.Line {
+			continue // it ends before
+		}
+		if l.inError == nil {
+			l.inError = map[*hclsyntax.Body]Cause{}
+		}
+		l.inError[b.Body] = cause
+		if slices.Contains([]string{"locals", "variable", "output"}, b.Type) {
+			for _, a := range b.Body.Attributes {
+				if a.SrcRange.End.Line >= cause.Position.Line {
+					a.Expr = &hclsyntax.LiteralValueExpr{Val: unknown(cty.DynamicPseudoType, cause), SrcRange: a.SrcRange}
+				}
+			}
+		}
+	}
 }
 
 func (l *loader) addFile(m *module, body *hclsyntax.Body, override bool) {
@@ -217,6 +269,9 @@ func (l *loader) addBlock(into map[string]*hclsyntax.Block, key, name string, b 
 		l.duplicate(name, b.DefRange(), old.DefRange())
 	default:
 		overlay(old, b)
+		if cause, bad := l.inError[b.Body]; bad {
+			l.inError[old.Body] = cause
+		}
 	}
 }
 

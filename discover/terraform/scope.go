@@ -567,6 +567,11 @@ func (s *scope) expand(name string, b *hclsyntax.Body, pos Position) *expansion 
 		s.l.diags.error(pos, "the number of instances depends on itself", s.address(name))
 		return openExpansion(single, Cause{CauseError, s.address(name), pos})
 	}
+	if cause, bad := s.l.inError[b]; bad {
+		x := openExpansion(single, cause)
+		s.expands[name] = x
+		return x
+	}
 	s.busy["expand "+name] = true
 	x := s.expandBody(b)
 	delete(s.busy, "expand "+name)

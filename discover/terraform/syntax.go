@@ -39,11 +39,11 @@ func (s *syntax) parse(src []byte, name string) *hclsyntax.Body {
 	return body
 }
 
-// parseWhole is parse, and reports whether there was no error.
-func (s *syntax) parseWhole(src []byte, name string) (body *hclsyntax.Body, whole bool) {
+// parseWhole is parse, and returns the line of the first error; 0 without one.
+func (s *syntax) parseWhole(src []byte, name string) (body *hclsyntax.Body, wrong int) {
 	if err := s.check(src, name); err != nil {
 		s.diags.error(Position{File: name}, fileNotRead, err.Error())
-		return nil, false
+		return nil, 1
 	}
 	file, diags := hclsyntax.ParseConfig(src, name, hcl.InitialPos)
 	if diags.HasErrors() {
@@ -57,11 +57,19 @@ func (s *syntax) parseWhole(src []byte, name string) (body *hclsyntax.Body, whol
 		}
 	}
 	s.diags.parse(diags)
-	if file == nil {
-		return nil, false
+	for _, d := range diags {
+		if d.Severity == hcl.DiagError && d.Subject != nil && (wrong == 0 || d.Subject.Start.Line < wrong) {
+			wrong = d.Subject.Start.Line
+		}
 	}
-	body, whole = file.Body.(*hclsyntax.Body)
-	return body, whole && !diags.HasErrors()
+	if diags.HasErrors() {
+		wrong = max(wrong, 1)
+	}
+	if file == nil {
+		return nil, max(wrong, 1)
+	}
+	body, _ = file.Body.(*hclsyntax.Body)
+	return body, wrong
 }
 
 // template parses the text of a template.
