@@ -98,6 +98,9 @@ func (e *end) isDefault() bool {
 // alias, a provider configuration, a server or a context. See also isCalled.
 func (e *end) named(word string) bool {
 	c := e.cluster
+	if len(c.Provider.Unknown) > 0 {
+		return false // it may be any of several
+	}
 	if c.Provider.Alias == word || e.key() == word || c.Provider.String() == word || word == "default" && e.isDefault() {
 		return true
 	}
@@ -539,7 +542,8 @@ func ofThisCluster(all []*declared, o TerraformOptions, find func(...migrate.Fin
 	perhaps := taken.perhapsOf(o)
 	var out []*declared
 	for i, g := range gs {
-		notSaid := !isMine[i] && perhaps(g)
+		open := slices.IndexFunc(g, func(e *end) bool { return len(e.cluster.Provider.Unknown) > 0 })
+		notSaid := !isMine[i] && (open >= 0 || perhaps(g))
 		for _, e := range g {
 			for _, d := range e.agents {
 				through := clusterGroup{e}.String()
@@ -548,7 +552,9 @@ func ofThisCluster(all []*declared, o TerraformOptions, find func(...migrate.Fin
 					out = append(out, d)
 				case notSaid:
 					why := "which does not say its cluster"
-					if e.cluster.FullName() != "" {
+					if open >= 0 {
+						why = "of which it is not known which it is: " + causeWords(g[open].cluster.Provider.Unknown)
+					} else if e.cluster.FullName() != "" {
 						why = "and there may be several clusters of that name, of which it does not say which"
 					}
 					find(TerraformClusterNotSaid.About("", d.ID+" of "+d.Terraform.Address, d.Terraform.Where, fmt.Sprintf("%s (%s) is declared through %s, %s", d.ID, d.Terraform.Address, through, why)))

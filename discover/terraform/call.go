@@ -80,14 +80,13 @@ func (s *scope) call1(name string, b *hclsyntax.Block) *callExpansion {
 		return fail(Cause{CauseModule, migrate.DisplayURL(c.source), pos})
 	}
 	c.dir = dir
-	aliases := s.passedProviders(b)
 	for i := range c.expansion.keys {
 		if s.l.moduleInstances++; s.l.moduleInstances > s.l.limits.Modules {
 			return fail(s.l.limit("more modules than are followed", pos))
 		}
 		child := s.l.newScope(mod)
 		child.path = s.address("module."+name) + c.expansion.suffix(i)
-		child.parent, child.call, child.in, child.depth, child.aliases = s, b, c.expansion.in[i], s.depth+1, aliases
+		child.parent, child.call, child.in, child.depth, child.aliases = s, b, c.expansion.in[i], s.depth+1, s.passedProviders(b, c.expansion.in[i])
 		c.scopes = append(c.scopes, child)
 	}
 	return c
@@ -238,9 +237,9 @@ func (s *scope) configures(ref ProviderRef, passed bool) bool {
 	return false
 }
 
-// passedProviders reads the providers argument of a module block: what the
-// child calls by the name on the left is what the parent calls by the right.
-func (s *scope) passedProviders(b *hclsyntax.Block) map[string]ProviderRef {
+// passedProviders reads the providers argument of one instance of a module block:
+// what the child calls by the name on the left is what the parent calls by the right.
+func (s *scope) passedProviders(b *hclsyntax.Block, it iteration) map[string]ProviderRef {
 	a, ok := b.Body.Attributes["providers"]
 	if !ok {
 		return nil
@@ -260,7 +259,7 @@ func (s *scope) passedProviders(b *hclsyntax.Block) map[string]ProviderRef {
 			}
 		}
 		if key != "" {
-			out[key] = s.providerRef(s.l.prepared(a).part(item.ValueExpr), iteration{})
+			out[key] = s.providerRef(s.l.prepared(a).part(item.ValueExpr), it)
 		}
 	}
 	return out
