@@ -259,6 +259,9 @@ func placeWords(p *migrate.TerraformPlace) string {
 	return p.Address + " in " + where
 }
 
+// deposed says of an instance that another has taken its place.
+const deposed = "is in the state as deposed, to be destroyed by the next apply"
+
 // stateOnly names the agents that a state holds and no configuration declares.
 func stateOnly(read []*configuration, find func(...migrate.Finding)) []migrate.StateOnly {
 	held := map[*terraform.StateResource]bool{}
@@ -281,11 +284,22 @@ func stateOnly(read []*configuration, find func(...migrate.Finding)) []migrate.S
 				continue
 			}
 			out = append(out, migrate.StateOnly{ID: a.id, Place: migrate.TerraformPlace{Dir: s.dir, Address: a.Address, Instance: instance(a.Key), Where: s.name, State: true}})
-			what := "is in the state"
+			what := "is in the state, and no given configuration declares it"
 			if a.Deposed {
-				what = "is in the state as deposed, to be destroyed by the next apply,"
+				what = deposed
 			}
-			find(TerraformStateOnly.About("", a.Address, s.name, fmt.Sprintf("%s (%s) %s, and no given configuration declares it", a.Address, a.what, what)))
+			f := TerraformStateOnly.About("", a.Address, s.name, fmt.Sprintf("%s (%s) %s", a.Address, a.what, what))
+			for _, c := range read {
+				m := c.result.MoveOf(a.Address, "removed")
+				switch {
+				case m == nil || s.dir != "" && s.dir != c.dir:
+				case m.Destroy:
+					f.Message += "; the removed block at " + place(m.Position) + " has the next apply destroy it"
+				default:
+					f.Message += "; the removed block at " + place(m.Position) + " has the next apply take it out of the state, and destroy nothing"
+				}
+			}
+			find(f)
 		}
 	}
 	return out
@@ -340,6 +354,7 @@ func (c *configuration) read(ctx context.Context) error {
 func (c *configuration) match() {
 	c.held, c.matches = map[*terraform.StateResource]bool{}, map[string][]terraform.Match{}
 	for _, s := range c.states {
+		c.result.Move(s.state)
 		for _, typ := range agentTypes {
 			for _, m := range terraform.MatchState(c.result, s.state, typ) {
 				c.matches[m.Address] = append(c.matches[m.Address], m)
@@ -371,7 +386,12 @@ func (c *configuration) compareWithState(d *declared, address string) {
 		}
 	}
 	if state, missing := c.missingFrom(address); missing {
-		d.find(TerraformNotInState.Finding("", d.Terraform.Where, fmt.Sprintf("%s is declared, and not in the state (%s)", address, state)))
+		f := TerraformNotInState.Finding("", d.Terraform.Where, fmt.Sprintf("%s is declared, and not in the state (%s)", address, state))
+		if m := c.result.MoveOf(address, "import"); m != nil {
+			f.Message += "; the next apply is to take it over, by the import block at " + place(m.Position)
+			f.Hint = "apply that before the migration, and give the state that it leaves (--terraform-state)"
+		}
+		d.find(f)
 	}
 }
 

@@ -30,7 +30,7 @@ func stateAlone(ctx context.Context, s stateFile) (*configuration, error) {
 	}
 	for _, a := range stateAgents(s.state) {
 		if a.Deposed {
-			c.find(TerraformStateOnly.About("", a.Address, s.name, fmt.Sprintf("%s (%s) is in the state as deposed, to be destroyed by the next apply", a.Address, a.what)))
+			c.find(TerraformStateOnly.About("", a.Address, s.name, fmt.Sprintf("%s (%s) %s", a.Address, a.what, deposed)))
 		}
 	}
 	for _, h := range s.state.HelmReleases(s.name) {

@@ -31,7 +31,10 @@ type State struct {
 
 // StateResource is one instance in a state.
 type StateResource struct {
-	Address  string
+	Address string
+	// Was is the address that the state has, where a moved block of the configuration
+	// says that it is another by now: see [Result.Move].
+	Was      string `json:",omitempty"`
 	Module   string
 	Mode     string // managed or data
 	Type     string
