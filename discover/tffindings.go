@@ -119,7 +119,7 @@ var (
 	}
 	TerraformNotRead = flux1.Code{
 		Name: "TERRAFORM_RESOURCE_NOT_READ", Severity: migrate.Warning,
-		Cause:       "a resource of a type that is not read here speaks of Flux v1: of its image or chart, of \"fluxctl install\", or, being of Flux, of the git.url that the chart is given",
+		Cause:       "a resource of a type, or a release of a chart, that is not read here speaks of Flux v1: of its image or chart, of \"fluxctl install\", of Azure's sourceControlConfigurations or, being of Flux, of the git.url that the chart is given",
 		Consequence: "it may install an agent, which is not listed from the configuration alone",
 		Remedy:      "discover the cluster itself, which finds the agent however it was installed",
 	}

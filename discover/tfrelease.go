@@ -152,6 +152,8 @@ func (c *configuration) release(ctx context.Context, h *terraform.HelmRelease, m
 				h.Address, flux1.DisplayURL(name), cmp.Or(why, "it is given a git.url, as the flux chart is"))))
 		} else if local.left != "" {
 			c.find(TerraformChartNotRead.About("", h.Address, place(h.Position), fmt.Sprintf("whether %s installs an agent is not known: of chart %s not all was read, since %s", h.Address, flux1.DisplayURL(name), local.left)))
+		} else if what := h.Resource.Speaks(ctx); what != "" {
+			c.find(TerraformNotRead.About("", h.Address, place(h.Position), fmt.Sprintf("%s speaks of %s, and what chart %s makes of that is not read", h.Address, what, flux1.DisplayURL(name))))
 		}
 		return
 	}

@@ -20,6 +20,11 @@ func TestAResourceOfAnotherTypeThatSpeaksOfFluxIsNamed(t *testing.T) {
 		"user data":              {"resource \"aws_instance\" \"a\" {\n user_data = \"helm upgrade -i gitops fluxcd/flux --set git.url=git@h:a\"\n}", "aws_instance.a speaks of fluxcd/flux"},
 		"a job":                  {"resource \"kubernetes_job\" \"a\" {\n metadata {\n name = \"a\"\n }\n spec {\n template {\n spec {\n container {\n name = \"a\"\n image = \"alpine\"\n command = [\"fluxctl\", \"install\"]\n }\n }\n }\n }\n}", "kubernetes_job.a speaks of fluxctl install"},
 
+		"Azure's template": {"resource \"azurerm_resource_group_template_deployment\" \"a\" {\n template_content = jsonencode({ resources = [{ type = \"Microsoft.ContainerService/managedClusters/providers/sourceControlConfigurations\" }] })\n}", "azurerm_resource_group_template_deployment.a speaks of Azure's sourceControlConfigurations, which run Flux v1"},
+		"Azure's resource": {"resource \"azapi_resource\" \"a\" {\n type = \"Microsoft.KubernetesConfiguration/sourceControlConfigurations@2021-03-01\"\n}", "azapi_resource.a speaks of Azure's sourceControlConfigurations, which run Flux v1"},
+
+		"Azure's of Flux v2":        {"resource \"azapi_resource\" \"a\" {\n type = \"Microsoft.KubernetesConfiguration/fluxConfigurations@2022-03-01\"\n}", ""},
+		"Azure's of a site":         {"resource \"azapi_resource\" \"flux\" {\n type = \"Microsoft.Web/sites/sourcecontrols@2022-03-01\"\n}", ""},
 		"Flux v2's image":           {"resource \"k8s_manifest\" \"flux\" {\n content = \"image: ghcr.io/fluxcd/flux-cli:v2.1.0\"\n}", ""},
 		"Flux v2's chart":           {"resource \"rancher2_app_v2\" \"flux\" {\n repo_name = \"fluxcd-community\"\n chart_name = \"flux2\"\n}", ""},
 		"Bitnami's chart":           {"resource \"rancher2_app_v2\" \"flux\" {\n repo_name = \"bitnami\"\n chart_name = \"flux\"\n}", ""},
@@ -41,5 +46,45 @@ func TestAResourceOfAnotherTypeThatSpeaksOfFluxIsNamed(t *testing.T) {
 				t.Error("a secret is told")
 			}
 		})
+	}
+}
+
+// A release of another chart may be given any objects to make, and those of Flux v1 are told of.
+func TestAReleaseOfAnotherChartThatSpeaksOfFluxIsNamed(t *testing.T) {
+	release := func(chart, more string) string {
+		return "resource \"helm_release\" \"r\" {\n name = \"r\"\n repository = \"https://charts.example.com\"\n chart = \"" + chart + "\"\n" + more + "\n}\n"
+	}
+	for name, c := range map[string]struct{ text, says string }{
+		"objects":        {release("raw", "values = [\"resources: [{kind: Deployment, spec: {template: {spec: {containers: [{image: 'fluxcd/flux:1.19.0'}]}}}}]\"]"), "speaks of fluxcd/flux, and what chart raw makes of that is not read"},
+		"an image":       {release("app-template", "values = [yamlencode({ image = { repository = \"docker.io/weaveworks/flux\" } })]"), "speaks of fluxcd/flux"},
+		"a set":          {release("app-template", "set {\n name = \"image.repository\"\n value = \"fluxcd/flux\"\n }"), "speaks of fluxcd/flux"},
+		"an Application": {release("argocd-apps", "values = [yamlencode({ applications = { a = { source = { repoURL = \"https://charts.fluxcd.io\", chart = \"flux\" } } } })]"), "speaks of the flux chart, and what chart argocd-apps"},
+
+		"an Application of Flux v2":  {release("argocd-apps", "values = [yamlencode({ applications = { a = { source = { repoURL = \"https://fluxcd-community.github.io/helm-charts\", chart = \"flux2\" } } } })]"), ""},
+		"no values":                  {release("nginx", ""), ""},
+		"the flux chart itself":      {release("flux", "version = \"1.13.3\"\n values = [\"image: {repository: fluxcd/flux}\"]"), ""},
+		"a git.url, told of already": {release("gitops", "values = [\"git: {url: a}\\nimage: fluxcd/flux\"]"), ""},
+	} {
+		inv := declaredBy(t, map[string]string{"main.tf": c.text})
+		if c.says == "" {
+			noFinding(t, inv, TerraformNotRead)
+		} else {
+			said(t, inv, TerraformNotRead.Name, "helm_release.r "+c.says)
+		}
+		t.Log(name)
+	}
+}
+
+func TestScriptsThatHaveAzureRunFluxAreNamed(t *testing.T) {
+	script := func(command string) string {
+		return "resource \"null_resource\" \"arc\" {\n provisioner \"local-exec\" {\n command = \"" + command + "\"\n }\n}\n"
+	}
+	for _, command := range []string{"az k8sconfiguration create --name c", "az k8s-configuration create --name c", "pwsh -c 'New-AzKubernetesConfiguration -Name c'"} {
+		said(t, declaredBy(t, map[string]string{"main.tf": script(command)}), "TERRAFORM_SCRIPT", "null_resource.arc runs a script: it speaks of Flux")
+	}
+	for _, command := range []string{"az k8s-configuration delete --name c", "az aks create --name c"} {
+		if inv := declaredBy(t, map[string]string{"main.tf": script(command)}); finds(inv, "TERRAFORM_SCRIPT") {
+			t.Errorf("%s: %v", command, inv.Findings)
+		}
 	}
 }

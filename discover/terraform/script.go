@@ -66,6 +66,9 @@ var (
 	scriptTools = []string{"helm", "kubectl", "fluxctl", "flux", "kustomize"}
 	toolPattern = regexp.MustCompile(`(?m)` + commandStart + `(?:[\w./~-]*/)?(helm|kubectl|fluxctl|flux|kustomize)3?["']?(?:[\s;&|)` + "`" + `]|$)`)
 	fluxPattern = regexp.MustCompile(`(?i)flux`)
+	// azurePattern is how Azure's programs have it run Flux v1 in a cluster; for Flux v2
+	// it is "az k8s-configuration flux create".
+	azurePattern = regexp.MustCompile(`(?i)\baz\s+k8s-?configuration\s+(?:create|update)\b|\b(?:New|Set)-AzKubernetesConfiguration\b`)
 	// variablePattern is a variable where a command or a file that is run
 	// stands, with what follows it; runPattern is a file there.
 	variablePattern = regexp.MustCompile(`(?m)` + fileStart + `\$(?:(\w+)|\{([^}\n]*)\})([\w./-]*)`)
@@ -157,7 +160,7 @@ func oneLine(text string) string { return strings.ReplaceAll(text, "\\\n", " ") 
 
 func scan(text string) *scanned {
 	text = oneLine(text)
-	s := &scanned{flux: fluxPattern.MatchString(text)}
+	s := &scanned{flux: fluxPattern.MatchString(text) || azurePattern.MatchString(text)}
 	for _, m := range toolPattern.FindAllStringSubmatch(text, -1) {
 		if !slices.Contains(s.tools, m[1]) {
 			s.tools = append(s.tools, m[1])

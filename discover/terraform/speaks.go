@@ -13,7 +13,8 @@ import (
 // converted.
 type Speaker struct {
 	Address string
-	// What it speaks of: "fluxcd/flux", "the flux chart", "git.url" or "fluxctl install".
+	// What it speaks of: "fluxcd/flux", "the flux chart", "git.url", "fluxctl install" or
+	// Azure's configurations of Flux v1.
 	What     string
 	Unknown  []Cause // set when it is not known whether it exists
 	Position Position
@@ -28,6 +29,11 @@ var (
 	// gitURL is the value that the flux chart cannot do without, as a key, an option of
 	// helm, or in YAML.
 	gitURL = regexp.MustCompile(`(?:^|[\s"',])git\.url(?:["']?\s*[=:]|$)|(?m:^git:[ \t]*(?:#.*)?\n(?:[ \t]+.*\n)*?[ \t]+url:[ \t]*["']?[\w$])`)
+	// fluxChart is the flux chart as what installs a chart by an object of YAML or JSON names it.
+	fluxChart = regexp.MustCompile(`(?m:\bchart["']?\s*[:=]\s*["']?flux["']?\s*(?:[,}]|$))`)
+	// azureFlux is Azure's resource that has it run Flux v1 in a cluster; that of Flux v2
+	// is called fluxConfigurations.
+	azureFlux = regexp.MustCompile(`(?i)\bsourceControlConfigurations\b`)
 	// chartNames are the arguments by which resources name a chart.
 	chartNames = []string{"chart", "chart_name", "template_name"}
 	fluxWord   = regexp.MustCompile(`(?i)(?:^|[^n])flux(?:$|[^2c]|c[^l])`)
@@ -68,11 +74,22 @@ func Speakers(ctx context.Context, r *Result) []*Speaker {
 	return out
 }
 
+// Speaks says what a resource speaks of that may install Flux v1, as [Speaker.What]; empty
+// if it does not. It is asked of Helm releases of other charts, which may be given any
+// objects to make.
+func (r *Resource) Speaks(ctx context.Context) string {
+	defer (&Result{loader: r.scope.l}).during(ctx)()
+	s := speech{l: r.scope.l, word: fluxWord.MatchString(r.Address)}
+	s.body(r.Body)
+	return s.what()
+}
+
 // speech is what a resource says.
 type speech struct {
 	l                                       *loader
 	texts                                   int
 	image, install, url, chart, maker, word bool
+	azure                                   bool
 }
 
 func (s *speech) what() string {
@@ -83,6 +100,8 @@ func (s *speech) what() string {
 		return "the flux chart"
 	case s.install:
 		return "fluxctl install"
+	case s.azure:
+		return "Azure's sourceControlConfigurations, which run Flux v1"
 	case s.url && s.word:
 		return "git.url"
 	}
@@ -128,6 +147,8 @@ func (s *speech) text(text string) {
 	s.install = s.install || fluxInstall.MatchString(text)
 	s.url = s.url || gitURL.MatchString(text)
 	s.word = s.word || fluxWord.MatchString(text)
+	s.chart = s.chart || fluxChart.MatchString(text)
+	s.azure = s.azure || azureFlux.MatchString(text)
 	s.maker = s.maker || fluxMakers.MatchString(text)
 }
 
