@@ -125,3 +125,15 @@ func TestACopyOfTheFluxChartIsReadByItsOwnDefaults(t *testing.T) {
 		t.Errorf("the next apply changes nothing: %v", inv.Findings)
 	}
 }
+
+func TestThePackedFluxChartSaysItsVersion(t *testing.T) {
+	for chart, want := range map[string]string{
+		"https://charts.fluxcd.io/charts/flux-1.6.0.tgz": "1.6.0", "./flux-1.10.2.tgz": "1.10.2", "https://charts.fluxcd.io/charts/flux-latest.tgz": "", "flux": "",
+	} {
+		inv := declaredBy(t, map[string]string{"main.tf": "resource \"helm_release\" \"f\" {\n name = \"flux\"\n namespace = \"flux\"\n chart = \"" + chart + "\"\n values = [\"git: {url: \\\"git@h:a\\\"}\"]\n}\n"})
+		for _, a := range inv.Agents {
+			equal(t, chart, a.ChartVersion, want)
+		}
+		equal(t, chart+": unknown", finds(inv, "CHART_VERSION_UNKNOWN"), want == "" && len(inv.Agents) > 0)
+	}
+}

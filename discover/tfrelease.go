@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/Masterminds/semver/v3"
 	"github.com/fluxover/fluxover/discover/terraform"
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
@@ -33,6 +34,16 @@ func chartKind(name, repository string) string {
 		return ""
 	}
 	return kind
+}
+
+// archiveVersion is the version in the name of a packed flux chart; empty if there is none.
+func archiveVersion(name string) string {
+	base, packed := strings.CutSuffix(path.Base(name), ".tgz")
+	version, ok := strings.CutPrefix(base, "flux-")
+	if _, err := semver.StrictNewVersion(version); !packed || !ok || err != nil {
+		return ""
+	}
+	return version
 }
 
 // unsureFlux is the kind of a chart named as Flux v1's is of which it is not
@@ -232,7 +243,10 @@ func (c *configuration) declare(ctx context.Context, h *terraform.HelmRelease, s
 	}
 
 	versions, why := candidates(h.Version)
-	switch {
+	chartName, _ := h.Chart.Str()
+	switch archived := archiveVersion(chartName); {
+	case local.version == "" && archived != "":
+		versions, why = []string{archived}, "" // Helm takes it whatever version is asked for
 	case local.version != "":
 		versions, why = []string{local.version}, ""
 		at := h.Position
