@@ -52,6 +52,13 @@ func (c *configuration) absent() {
 				why = "its for_each is empty"
 			}
 		}
+		if body != nil {
+			for _, inner := range body.Blocks {
+				if a := inner.Body.Attributes["enabled"]; a != nil && inner.Type == "lifecycle" && argument == "count" && body.Attributes["count"] == nil {
+					at, argument, why = place(terraform.Position{File: b.Position.File, Line: a.SrcRange.Start.Line}), "lifecycle", "its enabled is false"
+				}
+			}
+		}
 		c.find(TerraformNoAgent.About("", b.Address, at, fmt.Sprintf("%s declares no Flux v1 agent: %s (%s at %s)", b.Address, why, argument, at)))
 	}
 }

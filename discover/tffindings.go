@@ -71,9 +71,9 @@ var (
 	}
 	TerraformNoAgent = flux1.Code{
 		Name: "TERRAFORM_NO_AGENT", Severity: migrate.Info,
-		Cause:       "a Flux v1 agent is written in the configuration and not declared, since its count is 0",
+		Cause:       "a Flux v1 agent is written in the configuration and not declared, since its count is 0, its for_each empty or its enabled false",
 		Consequence: "there is nothing to migrate of it",
-		Remedy:      "if it is applied with other values, give them (--var, --var-file)",
+		Remedy:      "if it is applied with other values, or in another workspace, give them (--var, --var-file, --workspace)",
 	}
 	TerraformScript = flux1.Code{
 		Name: "TERRAFORM_SCRIPT", Severity: migrate.Warning,

@@ -499,3 +499,8 @@ func TestARoleOfThePodsIsFoundWhereTheyAreDeclared(t *testing.T) {
 		}
 	}
 }
+
+func TestAnAgentThatIsNotEnabledIsSaidToBeSo(t *testing.T) {
+	inv := declaredBy(t, map[string]string{"main.tofu": "resource \"helm_release\" \"f\" {\n name = \"flux\"\n chart = \"flux\"\n lifecycle {\n enabled = false\n }\n}\n"})
+	said(t, inv, "TERRAFORM_NO_AGENT", "helm_release.f declares no Flux v1 agent: its enabled is false (lifecycle at main.tofu:5)")
+}
