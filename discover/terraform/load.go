@@ -204,7 +204,7 @@ func Load(ctx context.Context, opts Options) (*Result, error) {
 		return nil, fmt.Errorf("read configuration in %s: %w", opts.Dir, err)
 	}
 	if l.moduleFiles == 0 && l.remote == nil && len(l.inputs) == 0 {
-		return nil, fmt.Errorf("read configuration in %s: it holds no .tf, .tf.json or .tofu file", opts.Dir)
+		return nil, fmt.Errorf("read configuration in %s: it holds no .tf, .tf.json or .tofu file%s", opts.Dir, l.modulesBelow(start))
 	}
 	if l.workspace == "" {
 		l.workspace = l.cloudWorkspace(mod)
@@ -224,6 +224,32 @@ func Load(ctx context.Context, opts Options) (*Result, error) {
 	}
 	r.Diagnostics, r.Broken = l.diags.sorted(), l.broken
 	return r, nil
+}
+
+// modulesBelow names the folders below one in which Terraform or Terragrunt can be run, for
+// who named the one above them.
+func (l *loader) modulesBelow(dir string) string {
+	names, err := l.tree.walk(dir)
+	if err != nil {
+		return ""
+	}
+	var below []string
+	for _, name := range names {
+		at := path.Dir(name)
+		file := path.Base(name)
+		files, overrides, _ := configFiles([]string{file})
+		if (len(files)+len(overrides) > 0 || file == terragruntFile) && !slices.Contains(below, at) && !strings.Contains("/"+at+"/", "/.") {
+			below = append(below, at)
+		}
+	}
+	const most = 5
+	switch n := len(below); {
+	case n == 0:
+		return ""
+	case n > most:
+		return fmt.Sprintf("; folders below it do, each to be named by itself: %s and %d more", strings.Join(below[:most], ", "), n-most)
+	}
+	return "; folders below it do, each to be named by itself: " + strings.Join(below, ", ")
 }
 
 func newSyntax(b *budget, limits Limits, d *diagnostics) *syntax {
