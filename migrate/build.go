@@ -456,9 +456,13 @@ func (b *repositoryBuilder) checkFacts() {
 			Severity: Blocker, Code: neverSynced, Message: "the agent's sync mark was not found, so what it applied last is not known",
 			Hint: "let it finish one sync, and see its log for why it has not",
 		}
-		if a.Tree == nil {
+		asked := !slices.Contains(a.Unknown, "running")
+		if !asked && (a.Sync.State == "secret" || a.Tree != nil && b.unknown("sync.state")) {
+			f.Message = "its sync mark stands, or may stand, in a Secret of the cluster, which was not asked, so what it applied last is not known"
+			f.Hint = "let the cluster be asked as well (without --no-cluster)"
+		} else if a.Tree == nil {
 			f.Message, f.Hint = "its repository was not read, so what it applied last is not known", "mend what the other findings of this repository name"
-			if slices.Contains(a.Unknown, "running") { // no cluster was asked, and so no Git server
+			if !asked { // and so no Git server
 				f.Hint = "give a checkout of it (--checkout URL=DIR)"
 				if b.unknown("git.url") {
 					f.Hint = "mend what the other findings say of its URL, and " + f.Hint

@@ -238,6 +238,10 @@ func TestWhyTheLastCommitIsNotKnownIsSaidOnce(t *testing.T) {
 		}, []string{"said: wait", "its repository was not read, so what it applied last is not known: mend what the other findings of this repository name"}},
 		"declared alone": {func(inv *Inventory) { inv.Agents[0].Unknown = []string{"running"} },
 			[]string{"its repository was not read, so what it applied last is not known: give a checkout of it (--checkout URL=DIR)"}},
+		"declared alone, with its mark in the cluster": {func(inv *Inventory) { inv.Agents[0].Unknown, inv.Agents[0].Sync.State = []string{"running"}, "secret" },
+			[]string{"its sync mark stands, or may stand, in a Secret of the cluster, which was not asked, so what it applied last is not known: let the cluster be asked as well (without --no-cluster)"}},
+		"with its mark in the cluster, which was asked": {func(inv *Inventory) { inv.Agents[0].Sync.State = "secret" },
+			[]string{"its repository was not read, so what it applied last is not known: mend what the other findings of this repository name"}},
 		"declared with a URL that is not known": {func(inv *Inventory) { inv.Agents[0].Unknown = []string{"running", "git.url"} },
 			[]string{"its repository was not read, so what it applied last is not known: mend what the other findings say of its URL, and give a checkout of it (--checkout URL=DIR)"}},
 	} {
