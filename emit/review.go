@@ -31,7 +31,7 @@ func Review(w io.Writer, report Report, style Style) error {
 		before += "; memcached " + cache.CPU + " CPU and " + cache.Memory + " memory"
 	}
 	fmt.Fprintf(w, "%s\n", style.paint("Plan for "+clusterName(plan), bold))
-	fmt.Fprintf(w, "  before  %s, %s\n", migrate.Count(p.Agents, "Flux v1 agent"), before)
+	fmt.Fprintf(w, "  before  %s\n", Wrap(migrate.Count(p.Agents, "Flux v1 agent")+", "+before, style.width()-10, strings.Repeat(" ", 10)))
 	fmt.Fprintf(w, "  after   1 agent (%s), %s, %s\n", p.Engine, migrate.Count(p.Sources, "GitRepository"), migrate.Count(p.Kustomizations, "Kustomization"))
 	if p.Freed.CPU != "" {
 		line := "  freed   " + p.Freed.CPU + " CPU"

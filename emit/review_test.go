@@ -136,6 +136,23 @@ func TestReviewsAreAsTheGoldens(t *testing.T) {
 }
 
 // Whoever reads one form must not be told less than whoever reads the JSON.
+func TestWhatThereIsBeforeFitsOnTheLine(t *testing.T) {
+	a := migrate.Flux1Agent{ID: "flux/shop", InstalledBy: "helm", Requests: migrate.Requests{CPU: "50m", Memory: "536870912"}, Memcached: migrate.Requests{CPU: "50m", Memory: "134217728"}}
+	inv := migrate.Inventory{Agents: slices.Repeat([]migrate.Flux1Agent{a}, 8)}
+	var out strings.Builder
+	if err := Review(&out, Report{Inventory: inv}, Style{}); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(strings.Join(strings.Fields(out.String()), " "), "before 8 Flux v1 agents, asking for 400m CPU") {
+		t.Errorf("what there is before is not told:\n%s", out.String())
+	}
+	for line := range strings.Lines(out.String()) {
+		if n := len([]rune(strings.TrimSuffix(line, "\n"))); n > 80 {
+			t.Errorf("%d signs: %s", n, line)
+		}
+	}
+}
+
 func TestAnAgentIsCalledConfinedOnlyWhereThatIsKnown(t *testing.T) {
 	r := Report{Plan: migrate.Plan{ClusterAgent: migrate.ClusterAgent{Args: []string{"--no-cross-namespace-refs=true"}}}}
 	for _, c := range []struct {
