@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -54,7 +55,8 @@ func NewExplanations(asked string, explanations []Explanation) Explanations {
 // ("Kustomization/flux-system/shop .spec.interval"); a file of the
 // flux-capacitor, or a line of one ("clusters/prod/shop/source.yaml:12"); an
 // object of a repository, by id or as people write it; a flag of the
-// ClusterAgent, or "ClusterAgent"; the code of a finding. A repository's id and a space before it limit it to that
+// ClusterAgent, or "ClusterAgent"; the code of a finding; a place from which settings are or
+// which findings are about, as they tell it ("main.tf:24", "helm_release.flux"). A repository's id and a space before it limit it to that
 // repository. Nothing is given for what is none of these.
 func Explain(r Report, subject string) []Explanation { return Explainer(r)(subject) }
 
@@ -71,7 +73,7 @@ func (e explainer) explain(subject string) []Explanation {
 		e.only, subject = id, strings.TrimSpace(rest)
 	}
 	for _, look := range []func(string) []Explanation{
-		e.repository, e.clusterAgent, e.written, e.files, e.line, e.object, e.setting, e.code,
+		e.repository, e.clusterAgent, e.written, e.files, e.line, e.object, e.setting, e.code, e.place,
 	} {
 		if found := look(subject); len(found) > 0 {
 			return found
@@ -337,22 +339,49 @@ func (e *explainer) code(name string) []Explanation {
 		if f.Code != name || e.only != "" && f.Repository != e.only {
 			continue
 		}
-		x := Explanation{Subject: strings.TrimSpace(name + " " + migrate.DisplaySubject(f.Subject)), Why: f.Message}
-		if f.Where != "" {
-			x.From = []string{f.Where}
-		}
-		if f.Hint != "" {
-			x.To = []string{"to do: " + f.Hint}
-		}
-		if e.report.Plan.IsAccepted(f) {
-			x.To = append(x.To, "accepted")
-		}
-		found = append(found, x)
+		found = append(found, e.ofFinding(f))
 	}
 	if out.Why != "" {
 		return append([]Explanation{out}, found...)
 	}
 	return found
+}
+
+func (e *explainer) ofFinding(f migrate.Finding) Explanation {
+	x := Explanation{Subject: strings.TrimSpace(f.Code + " " + migrate.DisplaySubject(f.Subject)), Why: f.Message}
+	if f.Where != "" {
+		x.From = []string{f.Where}
+	}
+	if f.Hint != "" {
+		x.To = []string{"to do: " + f.Hint}
+	}
+	if e.report.Plan.IsAccepted(f) {
+		x.To = append(x.To, "accepted")
+	}
+	return x
+}
+
+// place explains what is told of a place: the settings that are from it, and the findings
+// about it.
+func (e *explainer) place(name string) []Explanation {
+	if !strings.ContainsAny(name, ":./") {
+		return nil
+	}
+	whole := regexp.MustCompile(`(?:^|[\s(])` + regexp.QuoteMeta(name) + `(?:$|[\s);,:])`)
+	var out []Explanation
+	for _, a := range e.agents() {
+		for _, s := range a.Settings {
+			if slices.ContainsFunc(s.From, func(o migrate.Origin) bool { return whole.MatchString(o.Where) }) {
+				out = append(out, e.ofSetting(a, s))
+			}
+		}
+	}
+	for _, f := range e.report.Plan.Findings {
+		if (e.only == "" || f.Repository == e.only) && (whole.MatchString(f.Where) || whole.MatchString(f.Subject)) {
+			out = append(out, e.ofFinding(f))
+		}
+	}
+	return out
 }
 
 // written explains an object that the plan makes, or one of its fields.

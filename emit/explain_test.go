@@ -72,6 +72,31 @@ func TestEverySettingOfFlux1IsExplained(t *testing.T) {
 	}
 }
 
+// What is told with its place is found by that place.
+func TestWhatIsOfAPlaceIsExplainedByIt(t *testing.T) {
+	from := func(where string) []migrate.Origin { return []migrate.Origin{{Witness: "terraform", Where: where}} }
+	report := Report{Inventory: migrate.Inventory{Agents: []migrate.Flux1Agent{{ID: "flux/shop", Settings: []migrate.Setting{
+		{Name: "git.url", Value: "a", Fate: migrate.Carried, To: "x", From: from("main.tf:2 (helm_release.flux[\"a\"])")},
+		{Name: "git.path", Value: "b", Fate: migrate.Carried, To: "x", From: from("main.tf:24 (helm_release.flux[\"a\"]) git.path")},
+	}}}}}
+	report.Plan.Findings = []migrate.Finding{
+		{Code: "A", Repository: "flux/shop", Subject: "flux/shop", Where: "main.tf:24", Message: "m", Hint: "h"},
+		{Code: "B", Subject: "helm_release.other", Where: "x.tf:24", Message: "n"},
+	}
+	for subject, want := range map[string][]string{
+		"main.tf:24": {"flux/shop git.path", "A flux/shop"}, "main.tf:2": {"flux/shop git.url"}, `helm_release.flux["a"]`: {"flux/shop git.url", "flux/shop git.path"},
+		"helm_release.other": {"B helm_release.other"}, "flux/shop main.tf:24": nil, "helm_release": nil, "main.tf:3": nil, "tf:24": nil,
+	} {
+		var got []string
+		for _, e := range Explain(report, subject) {
+			got = append(got, e.Subject)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", subject, got, want)
+		}
+	}
+}
+
 func TestEveryFieldThatAPlanWritesIsExplained(t *testing.T) {
 	r, inv := fleet(t, 3)
 	report := Report{Plan: r.Plan, Inventory: inv}

@@ -372,7 +372,7 @@ func (p *planCommand) sayWhy(s streams, res proof.Result, inv migrate.Inventory)
 	}
 	explanations := emit.Explain(report, p.explain)
 	if len(explanations) == 0 {
-		return usage("--explain %q: no setting of Flux v1, object, field, file, line, repository or finding of this name is known", p.explain)
+		return usage("--explain %q: no setting of Flux v1, object, field, file, line, repository, finding or place of this name is known", p.explain)
 	}
 	if p.output == "json" || p.output == "yaml" {
 		return write(s.Out, p.output, emit.NewExplanations(p.explain, explanations))
