@@ -239,3 +239,24 @@ func TestTheDataFolderOfTheEnvironmentIsRead(t *testing.T) {
 		}
 	}
 }
+
+// A variable without a type is a text on the command line, as for Terraform; where its
+// default is none, that is said.
+func TestAnArgumentOfAVariableWithoutATypeIsAText(t *testing.T) {
+	const text = "the value is a text"
+	for declared, want := range map[string]bool{
+		`{ default = {} }`: true, `{ default = ["a"] }`: true, `{ default = "a" }`: false, `{}`: false, "{\n default = {}\n type = map(string)\n }": false,
+	} {
+		dir := writeTree(t, map[string]string{"main.tf": "variable \"x\" " + declared + "\n", "x.tfvars": "x = { a = 1 }\n"})
+		r, err := Load(t.Context(), Options{Dir: dir, Arguments: []Argument{{Name: "x", Value: `{ a = "1" }`}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := len(r.Diagnostics) == 1 && r.Diagnostics[0].Summary == text && strings.Contains(r.Diagnostics[0].Detail, "var.x has no type"); got != want {
+			t.Errorf("%s: %v", declared, r.Diagnostics)
+		}
+		if r, err = Load(t.Context(), Options{Dir: dir, Arguments: []Argument{{File: "x.tfvars"}}}); err != nil || len(r.Diagnostics) != 0 {
+			t.Errorf("%s, by a file: %v, %v", declared, r.Diagnostics, err)
+		}
+	}
+}

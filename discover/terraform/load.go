@@ -641,6 +641,12 @@ func (l *loader) input(v *variable) (cty.Value, Position) {
 		return g.value, g.from
 	}
 	if !v.typed || v.ty.IsPrimitiveType() {
+		if v.value != nil && !v.typed {
+			switch bare(v.value).(type) {
+			case *hclsyntax.ObjectConsExpr, *hclsyntax.TupleConsExpr:
+				l.diags.warn(g.from, "the value is a text", fmt.Sprintf("var.%s has no type, so what stands on the command line or in the environment is a text, as for Terraform, and its default is none; a file gives it another value (-var-file)", v.name))
+			}
+		}
 		return cty.StringVal(*g.text), g.from
 	}
 	e, err := l.syntax.literal(*g.text, g.from.File)
