@@ -56,10 +56,12 @@ var forms = []Form{
 	{"language", "Terraform 0.11: lists in lists, dotted keys, the one instance of a count without its index", folderOfForms + "terraform-0.11-workloads"},
 	{"language", "Terraform since 0.12", folderOfForms + "variables-and-locals"},
 	{"language", "OpenTofu: .tofu files, early evaluation, enabled, provider for_each", folderOfForms + "opentofu"},
+	{"language", "OpenTofu: modules that are passed a provider by its key", folderOfForms + "opentofu"},
 	{"language", "JSON syntax", folderOfForms + "json-syntax"},
 	{"language", "override files", folderOfForms + "overrides"},
 	{"language", "expressions: for, splat, conditional, index, heredoc", "testdata/language"},
 	{"language", "values that depend on themselves", folderOfForms + "cycles"},
+	{"language", "a file that is in error, up to there", folderOfForms + "broken-file"},
 	{"language", "templates: if, else, for, ~", folderOfForms + "templatefile-directives"},
 
 	{"inputs", "defaults of variables", folderOfForms + "variables-and-locals"},
@@ -84,6 +86,7 @@ var forms = []Form{
 	{"blocks", "terraform with backend and required_providers", folderOfForms + "backend"},
 	{"blocks", "resource and data that others refer to", folderOfForms + "references"},
 	{"blocks", "lifecycle, moved, removed, import", folderOfForms + "moves"},
+	{"blocks", "moved and removed, with the state that they change", folderOfForms + "moved-state"},
 	{"blocks", "provisioner", folderOfForms + "scripts"},
 
 	{"values", "values, several documents merged", folderOfForms + "values-merge"},
