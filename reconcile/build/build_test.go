@@ -345,6 +345,7 @@ func TestErrorsOfKustomizeQuoteNoContent(t *testing.T) {
 		"a patch that does not parse": {"patches: [{patch: \"stringData: {password: " + secret + "\"}]\n", "unable to parse SM or JSON patch"},
 		"a patch and a path":          {"patches: [{path: a.yaml, patch: \"stringData: {password: " + secret + "}\"}]\n", "patch and path can't be set at the same time"},
 		"a JSON patch of everything":  {"patches: [{patch: '[{\"op\": \"add\", \"path\": \"/data\", \"value\": \"" + secret + "\"}]'}]\n", "must specify a target for JSON patch"},
+		"a validator that changes":    {"patches: [{target: {kind: ConfigMap}, patch: '[{\"op\": \"add\", \"path\": \"/data\", \"value\": {\"k\": \"" + secret + "\"}}]'}]\nvalidators: [\"apiVersion: builtin\\nkind: AnnotationsTransformer\\nmetadata: {name: p}\\nannotations: {a: b}\\nfieldSpecs: [{path: metadata/annotations, create: true}]\\n\"]\n", "validator shouldn't modify the resource map"},
 		"an old JSON patch":           {"patchesJson6902: [{target: {kind: ConfigMap}, patch: '[{op: " + secret + "}]'}]\n", "kustomize build failed"},
 	} {
 		t.Run(name, func(t *testing.T) {

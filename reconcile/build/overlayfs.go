@@ -454,10 +454,10 @@ var quoted = regexp.MustCompile("(?s) with config: `.*`|\\[[0-9 ]+\\] ")
 
 // quoting are the words of kustomize after which it prints what stands in a
 // file to the message's end: literals of a generator, an inline patch, a line of
-// an environment file (kustomize/api: kv/kv.go, PatchTransformer.go,
-// PatchJson6902Transformer.go).
+// an environment file, all objects before and after a validator (kustomize/api:
+// kv/kv.go, PatchTransformer.go, PatchJson6902Transformer.go, target/kusttarget.go).
 var quoting = regexp.MustCompile(`merging from generator |literal sources? |\[patch: |must specify one of patch and path in\n|` +
-	`can't be set at the same time\n|must specify a target for patch |has invalid utf8 bytes :`)
+	`can't be set at the same time\n|must specify a target for patch |has invalid utf8 bytes :|validator shouldn't modify the resource map: `)
 
 // withoutContent cuts a message of kustomize where it begins to print an
 // object, or what else a file holds that may be a Secret.
