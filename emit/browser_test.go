@@ -2,12 +2,10 @@ package emit
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -40,9 +38,8 @@ func headless(t testing.TB) []string {
 	}
 }
 
-// browse opens a page and gives Chromium's output for the arguments, and the
-// processor time that it took.
-func browse(t testing.TB, page []byte, args ...string) (string, time.Duration) {
+// browse opens a page and gives Chromium's output for the arguments.
+func browse(t testing.TB, page []byte, args ...string) string {
 	t.Helper()
 	program, file := chromium(t), filepath.Join(t.TempDir(), "report.html")
 	if err := os.WriteFile(file, page, 0o600); err != nil {
@@ -56,7 +53,7 @@ func browse(t testing.TB, page []byte, args ...string) (string, time.Duration) {
 		out, err := cmd.Output()
 		cancel()
 		if err == nil {
-			return string(out), cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+			return string(out)
 		}
 		if attempt == 3 {
 			t.Fatalf("chromium: %v", err)
@@ -345,18 +342,110 @@ func TestTheReportLoadsNothingAndRunsNothingButItsOwn(t *testing.T) {
 	}
 }
 
-// crowd is how many processes wanted each processor in the last minute, on
-// average; 1 where there are enough, or the system does not tell.
-func crowd() float64 {
-	raw, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return 1
+// workload is for how long a page keeps its main thread at work, in milliseconds of
+// processor time: how much else the machine does is no matter.
+type workload struct {
+	// Open is to read the page, lay it out and run its script, Search to search all
+	// of it, Unfold to open a repository.
+	Open, Search, Unfold float64
+	Elements             int
+	Hits                 string
+}
+
+// workOf opens a page, searches it and opens the first repository of it.
+func workOf(t *testing.T, page string) (w workload) {
+	t.Helper()
+	b := openTab(t, "<!doctype html><title>x</title>", "")
+	b.do("Performance.enable", map[string]any{"timeDomain": "threadTicks"}, nil)
+	last := 0.0
+	passed := func() float64 {
+		var got struct {
+			Metrics []struct {
+				Name  string
+				Value float64
+			}
+		}
+		b.do("Performance.getMetrics", nil, &got)
+		before := last
+		for _, m := range got.Metrics {
+			if m.Name == "ThreadTime" {
+				last = m.Value
+			}
+		}
+		if last <= before {
+			t.Fatal("the browser does not tell for how long a page was at work")
+		}
+		return 1000 * (last - before)
 	}
-	var load float64
-	if _, err := fmt.Sscan(string(raw), &load); err != nil {
-		return 1
+	file := filepath.Join(t.TempDir(), "report.html")
+	if err := os.WriteFile(file, []byte(page), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	return max(1, load/float64(runtime.NumCPU()))
+	const laidOut = `document.body.getBoundingClientRect().height; all("details.repository").forEach((d) => d.getBoundingClientRect().height);`
+	passed()
+	if err := b.open("file://" + file); err != nil {
+		t.Fatal(err)
+	}
+	b.ask(laidOut, nil)
+	w.Open = passed()
+	b.ask(`return document.getElementsByTagName("*").length;`, &w.Elements)
+	passed()
+	b.ask(`
+		const search = document.getElementById("search");
+		search.focus();
+		search.value = "setting-17";
+		search.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true }));
+		`+laidOut+`
+		return document.getElementById("found").textContent;`, &w.Hits)
+	w.Search = passed()
+	b.ask(`
+		const search = document.getElementById("search");
+		search.focus();
+		search.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));`+laidOut, nil)
+	passed()
+	b.ask(`document.querySelector("details.repository > summary").click();`+laidOut, nil)
+	w.Unfold = passed()
+	return w
+}
+
+// least is the work of the same page as far as nothing else got in its way.
+func (w workload) least(other workload) workload {
+	if other.Elements > 0 {
+		w.Open, w.Search, w.Unfold = min(w.Open, other.Open), min(w.Search, other.Search), min(w.Unfold, other.Unfold)
+	}
+	return w
+}
+
+// tooMuch says what of the work on a page of so many objects is more than is allowed:
+// what was promised, and half as much again as it is today, beside the yardstick.
+func (w workload) tooMuch(yard workload, objects int) []string {
+	var out []string
+	for _, part := range []struct {
+		name        string
+		took, limit float64
+	}{
+		{"elements", float64(w.Elements), 4 * float64(objects)},
+		{"opening it", w.Open, min(2000, 0.5*yard.Open)},
+		{"searching it", w.Search, min(2000, 2.1*yard.Search)},
+		{"opening a repository", w.Unfold, 1000},
+	} {
+		if part.took > part.limit {
+			out = append(out, fmt.Sprintf("%s: %.0f, more than %.0f", part.name, part.took, part.limit))
+		}
+	}
+	return out
+}
+
+// yardstick is a page by which the work on a report is measured: both take longer
+// where a processor is slower, or shared.
+func yardstick() string {
+	var b strings.Builder
+	b.WriteString(`<!doctype html><title>x</title><style>p { margin: 4px; padding: 2px; border: 1px solid; }</style><input id="search"><i id="found">1 of 10</i><details class="repository"><summary>x</summary></details>`)
+	for i := range 4000 {
+		fmt.Fprintf(&b, `<details><summary>name-%[1]d <b>b</b></summary><p>setting-%[1]d is another text</p></details>`, i)
+	}
+	b.WriteString(`<script>addEventListener("keydown", function () { document.querySelectorAll("details").forEach(function (d) { d.open = d.textContent.toLowerCase().includes("setting-17"); }); });</script>`)
+	return b.String()
 }
 
 func TestTenThousandObjectsOpenInTwoSecondsAndStayUsable(t *testing.T) {
@@ -369,64 +458,36 @@ func TestTenThousandObjectsOpenInTwoSecondsAndStayUsable(t *testing.T) {
 	}
 	page := htmlOf(t, planned)
 	t.Logf("the page has %d KiB", len(page)/1024)
-	if len(page) > 12<<20 {
-		t.Errorf("the page has %d bytes", len(page))
+	// Something else may always get in the way, and nothing makes work less: the
+	// least of a few tries is what the page takes.
+	const tries = 6
+	var yard, got, twice workload
+	for n := 1; ; n++ {
+		yard, got = workOf(t, yardstick()).least(yard), workOf(t, page).least(got)
+		t.Logf("milliseconds of processor time: %+v; the yardstick %+v", got, yard)
+		if !strings.Contains(got.Hits, " of 10") {
+			t.Fatalf("the search says %q", got.Hits)
+		}
+		slow := got.tooMuch(yard, planned.Objects)
+		if len(slow) == 0 {
+			break
+		}
+		if n == tries {
+			t.Fatalf("the least of %d tries is too much: %s", n, strings.Join(slow, "; "))
+		}
 	}
-	var got struct {
-		Error                string
-		Loaded, Search, Open float64
-		Elements             float64
-		Hits                 string
-	}
-	// Times are those of the page itself, in milliseconds: of reading and laying
-	// it out, of a search through all of it, and of opening a repository. All is
-	// done before the page counts as loaded, so that real time passes.
-	const script = `
-		const laidOut = () => document.body.getBoundingClientRect().height + document.querySelector("details.repository").getBoundingClientRect().height;
-		const a = {};
-		laidOut();
-		a.Loaded = performance.now();
-		a.Elements = document.getElementsByTagName("*").length;
-		let begun = performance.now();
-		const search = document.getElementById("search");
-		search.focus();
-		search.value = "setting-17";
-		search.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true }));
-		laidOut();
-		a.Search = performance.now() - begun;
-		a.Hits = document.getElementById("found").textContent;
-		search.focus();
-		search.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
-		begun = performance.now();
-		document.querySelector("details.repository > summary").click();
-		laidOut();
-		a.Open = performance.now() - begun;
-		document.title = "ANSWER" + JSON.stringify(a) + "ANSWER";`
-	page = strings.Replace(page, "script-src ", "script-src "+strings.ReplaceAll(hashOf(script), "+", "&#43;")+" ", 1)
-	page = strings.Replace(page, "</body>", "<script>"+script+"</script></body>", 1)
-	_, empty := browse(t, []byte("<!doctype html><title>x</title>"), "--dump-dom")
-	// What the clock says hangs on what else the machine does: the best of a few
-	// counts, and where processes queue for a processor, as much longer as they do.
-	for attempt := 1; ; attempt++ {
-		dom, took := browse(t, []byte(page), "--dump-dom")
-		parts := strings.Split(dom, "ANSWER")
-		if len(parts) < 3 {
-			t.Fatal("the page gave no answer")
+	// A page that has to do everything twice is seen as one.
+	main := page[strings.Index(page, "<main") : strings.Index(page, "</main>")+len("</main>")]
+	doubled := strings.Replace(page, "</main>", "</main>"+main, 1)
+	for n := 1; ; n++ {
+		yard, twice = workOf(t, yardstick()).least(yard), workOf(t, doubled).least(twice)
+		t.Logf("doubled: %+v", twice)
+		slow := twice.tooMuch(yard, planned.Objects)
+		if len(slow) == 3 {
+			break
 		}
-		if err := json.Unmarshal([]byte(strings.ReplaceAll(parts[1], "&quot;", `"`)), &got); err != nil {
-			t.Fatal(err)
-		}
-		t.Logf("opened in %.0f ms, searched in %.0f ms, a repository opened in %.0f ms, %s; %.0f elements; processor time of all %v, of an empty page %v",
-			got.Loaded, got.Search, got.Open, got.Hits, got.Elements, took, empty)
-		if got.Error != "" || !strings.Contains(got.Hits, " of 10") {
-			t.Errorf("%+v", got)
-		}
-		busy := crowd()
-		if got.Loaded < 2000*busy && got.Search < 2000*busy && got.Open < 1000*busy && took-empty < 2*time.Second {
-			return
-		}
-		if attempt == 4 {
-			t.Fatalf("in none of %d tries it opened, searched and opened a repository in time", attempt)
+		if n == tries {
+			t.Fatalf("twice the page is too much only by this: %q", slow)
 		}
 	}
 }

@@ -86,16 +86,27 @@ func startTab(t testing.TB, url string) (*tab, error) {
 		return nil, err
 	}
 	b.session = attached.SessionID
-	if err := b.try("Page.navigate", map[string]any{"url": url}, nil); err != nil {
+	if err := b.open(url); err != nil {
 		return nil, err
+	}
+	return b, b.try("Emulation.setFocusEmulationEnabled", map[string]any{"enabled": true}, nil)
+}
+
+// open leaves the page for another one and waits until that is there.
+func (b *tab) open(url string) error {
+	if err := b.tryAsk(`window.left = true`, nil); err != nil {
+		return err
+	}
+	if err := b.try("Page.navigate", map[string]any{"url": url}, nil); err != nil {
+		return err
 	}
 	for begun := time.Now(); time.Since(begun) < longestAnswer; time.Sleep(20 * time.Millisecond) {
 		var loaded bool
-		if err := b.tryAsk(`return document.readyState === "complete" && location.href !== "about:blank"`, &loaded); err == nil && loaded {
-			return b, b.try("Emulation.setFocusEmulationEnabled", map[string]any{"enabled": true}, nil)
+		if err := b.tryAsk(`return document.readyState === "complete" && !window.left`, &loaded); err == nil && loaded {
+			return nil
 		}
 	}
-	return nil, fmt.Errorf("open %s: it has not loaded after %v", url, longestAnswer)
+	return fmt.Errorf("open %s: it has not loaded after %v", url, longestAnswer)
 }
 
 // try calls a method of the protocol.
