@@ -91,6 +91,61 @@ func grouped(findings []migrate.Finding, accepted []migrate.Decision) []*finding
 	return groups
 }
 
+// byRemedy puts together the groups of a code that have one remedy, in the order in
+// which the first of each comes. A blocker stands alone: it is decided by itself.
+func byRemedy(groups []*findingGroup) [][]*findingGroup {
+	var runs [][]*findingGroup
+	for _, g := range groups {
+		i := slices.IndexFunc(runs, func(run []*findingGroup) bool {
+			f := run[0]
+			return f.Severity != migrate.Blocker && !f.Accepted && !g.Accepted && f.Severity == g.Severity && f.Code == g.Code && f.Hint == g.Hint
+		})
+		if i < 0 {
+			runs = append(runs, []*findingGroup{g})
+			continue
+		}
+		runs[i] = append(runs[i], g)
+	}
+	return runs
+}
+
+// sharedRepository is the one that all of the groups are about, and each of
+// which names it before what it is about; empty if there is none.
+func sharedRepository(run []*findingGroup) string {
+	common := ""
+	for _, g := range run {
+		for _, f := range g.Found {
+			id, _, more := strings.Cut(f.Subject, " ")
+			if !more || common != "" && id != common {
+				return ""
+			}
+			common = id
+		}
+	}
+	return common
+}
+
+// within is the group as it is told below its repository's name.
+func (g *findingGroup) within(repository string) *findingGroup {
+	if repository == "" {
+		return g
+	}
+	inner := *g
+	inner.Found = slices.Clone(g.Found)
+	for i := range inner.Found {
+		inner.Found[i].Subject = strings.TrimPrefix(inner.Found[i].Subject, repository+" ")
+	}
+	return &inner
+}
+
+// countOf is how often the groups were found.
+func countOf(run []*findingGroup) (n int) {
+	for _, g := range run {
+		n += len(g.Found)
+	}
+	return n
+}
+
 // acceptances are the flags that accept a group of all the findings. Each gives its
 // subject as it is shown, where that is one subject only.
 func acceptances(g *findingGroup, all []migrate.Finding) []acceptance {
@@ -109,7 +164,21 @@ func acceptances(g *findingGroup, all []migrate.Finding) []acceptance {
 		return []acceptance{one}
 	}
 	one.About = "this one alone"
-	return []acceptance{{migrate.AcceptFlag(g.Code, "*"), "all of this code"}, one}
+	every := acceptance{migrate.AcceptFlag(g.Code, "*"), "all of this code"}
+	if n := countCode(all, g.Code); n > len(g.Found) {
+		every.About = fmt.Sprintf("all %d of this code, whatever they say", n)
+	}
+	return []acceptance{every, one}
+}
+
+// countCode is how many of the findings are of a code and can be accepted.
+func countCode(findings []migrate.Finding, code string) (n int) {
+	for _, f := range findings {
+		if f.Code == code && f.Acceptable {
+			n++
+		}
+	}
+	return n
 }
 
 // fluxdName is how fluxd writes the object that people call shown, Kind/namespace/name
@@ -124,9 +193,12 @@ func fluxdName(shown string) string {
 }
 
 // Common is what all of them are about, and where all of them show, as far as
-// that is the same.
+// that is the same. A list of places is left out that the message holds as well.
 func (g *findingGroup) Common() foundAt {
 	common := g.Found[0]
+	if strings.Contains(common.Where, ", ") && strings.Contains(g.Message, common.Where) {
+		common.Where = ""
+	}
 	for _, f := range g.Found {
 		if f.Subject != common.Subject {
 			common.Subject = ""
@@ -172,6 +244,19 @@ func (g *findingGroup) about(show func(string) string) string {
 	return strings.TrimSpace(text)
 }
 
+// heading are the words before what a group says where it stands among others of
+// its code: each subject and place, as show writes them.
+func (g *findingGroup) heading(show func(string) string) string {
+	about, each := g.about(show), g.Each()
+	if len(each) == 0 {
+		return about
+	}
+	if g.Common() != (foundAt{}) {
+		about += ":"
+	}
+	return about + " " + show(few(each))
+}
+
 // reasonOf is why a finding was accepted, as whoever did so wrote it.
 func reasonOf(accepted []migrate.Decision, f migrate.Finding) string {
 	for _, d := range accepted {
@@ -199,38 +284,55 @@ func coloured(w io.Writer, findings []migrate.Finding, accepted []migrate.Decisi
 	return findingsText(w, groups, style)
 }
 
-// findingsText writes groups of findings in a style; each flag that accepts one
-// stands on one line, whole, to be copied.
+// findingsText writes groups of findings in a style, those of a code that have one
+// remedy below one head; each flag that accepts one stands on one line, whole, to be
+// copied.
 func findingsText(w io.Writer, groups []*findingGroup, style Style) error {
-	width := style.width() - 4
-	for _, g := range groups {
+	for _, run := range byRemedy(groups) {
+		g := run[0]
 		word, color := string(g.Severity), severityColor(g.Severity)
 		if g.Accepted {
 			word, color = "accepted", []string{dim}
 		}
-		head := style.paint(word, color...) + " " + style.paint(g.Code, bold)
-		switch rest := g.about(printable); {
-		case rest == "":
-		case utf8.RuneCountInString(word+" "+g.Code+" "+rest) <= style.width():
-			head += " " + rest
-		default:
-			head += "\n    " + Wrap(rest, width, "    ")
+		about, repository := g.about(printable), ""
+		if len(run) > 1 {
+			repository = sharedRepository(run)
+			about = strings.TrimSpace(fmt.Sprintf("(%d) %s", countOf(run), printable(repository)))
 		}
-		text := head + "\n    " + Wrap(printable(g.Message), width, "    ") + "\n"
-		if each := g.Each(); len(each) > 0 {
-			text += "    " + style.paint(Wrap("these: "+printable(few(each)), width, "    "), dim) + "\n"
+		text := style.paint(word, color...) + " " + style.paint(g.Code, bold)
+		switch {
+		case about == "":
+		case utf8.RuneCountInString(word+" "+g.Code+" "+about) <= style.width():
+			text += " " + about
+		default:
+			text += "\n" + style.indented(4, about)
+		}
+		text += "\n"
+		indent := 4
+		for _, g := range run {
+			if len(run) > 1 {
+				g, indent = g.within(repository), 6
+				text += style.indented(4, g.heading(printable)) + "\n"
+			}
+			text += style.indented(indent, printable(g.Message)) + "\n"
+			if each := g.Each(); len(each) > 0 && len(run) == 1 {
+				text += "    " + style.paint(Wrap("these: "+printable(few(each)), style.width()-4, "    "), dim) + "\n"
+			}
 		}
 		if len(g.Reasons) > 0 {
-			text += "    " + Wrap("reason: "+printable(strings.Join(g.Reasons, "; ")), width, "    ") + "\n"
+			text += style.indented(4, "reason: "+printable(strings.Join(g.Reasons, "; "))) + "\n"
 		}
 		if g.Hint != "" && !g.Accepted {
-			hint := Wrap("hint: "+printable(g.Hint), width, "    ")
+			hint := Wrap("hint: "+printable(g.Hint), style.width()-4, "    ")
 			text += "    " + style.paint("hint:", cyan) + strings.TrimPrefix(hint, "hint:") + "\n"
 		}
 		for i, a := range g.Accept {
 			word, about := "accept:", ""
-			if i > 0 {
+			switch {
+			case i > 0:
 				word = "    or:"
+			case style.OfFile:
+				word = "to accept it, plan anew with:"
 			}
 			if a.About != "" {
 				about = " (" + a.About + ")"

@@ -49,11 +49,11 @@ func TestWhatIsSaidOfManyObjectsNamesNone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `warning IGNORE_WITHOUT_EFFECT (2)
-    each has fluxcd.io/ignore: "false"
-    these: flux/shop Namespace/demo, flux/shop Deployment/shop/web
-warning IGNORE_WITHOUT_EFFECT flux/shop Service/shop/web
-    shop:service/web has fluxcd.io/ignore: "no"
+	want := `warning IGNORE_WITHOUT_EFFECT (3) flux/shop
+    (2) Namespace/demo, Deployment/shop/web
+      each has fluxcd.io/ignore: "false"
+    Service/shop/web
+      shop:service/web has fluxcd.io/ignore: "no"
 `
 	if out.String() != want {
 		t.Errorf("got:\n%swant:\n%s", out.String(), want)
@@ -169,11 +169,48 @@ func TestWhatCanBeAcceptedSaysHowInEveryForm(t *testing.T) {
 	}
 }
 
+// Beside a plan file nothing is accepted, so the flags are for making it anew.
+func TestAPlanOfAFileSaysWhereItsFlagsGo(t *testing.T) {
+	plan := migrate.Plan{Findings: []migrate.Finding{
+		{Severity: migrate.Blocker, Code: "C", Subject: "a/b", Message: "m", Acceptable: true}, {Severity: migrate.Blocker, Code: "C", Subject: "a/c", Message: "m", Acceptable: true},
+		{Severity: migrate.Blocker, Code: "C", Subject: "a/d", Message: "a graver thing", Acceptable: true}}}
+	for ofFile, want := range map[bool]string{
+		false: "    accept: --accept 'C=*' (all 3 of this code, whatever they say)\n        or: --accept 'C=a/b' (this one alone)\n",
+		true:  "    to accept it, plan anew with:\n    --accept 'C=*' (all 3 of this code, whatever they say)\n        or: --accept 'C=a/b' (this one alone)\n",
+	} {
+		var text strings.Builder
+		if err := Review(&text, Report{Plan: plan}, Style{OfFile: ofFile}); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("of a file: %t, got\n%s", ofFile, text.String())
+		}
+	}
+}
+
 // A finding about a place names it once.
 func TestAPlaceThatIsWhatAFindingIsAboutIsNamedOnce(t *testing.T) {
 	for want, at := range map[string]foundAt{"main.tf:7": {"main.tf:7", "main.tf:7"}, "flux/shop at main.tf:7": {"flux/shop", "main.tf:7"}} {
 		if got := at.String(); got != want {
 			t.Errorf("it is written %q", got)
+		}
+	}
+}
+
+// A list of places that the words hold as well is not read twice.
+func TestAListThatAFindingSaysIsNotSaidAgain(t *testing.T) {
+	f := migrate.Finding{Severity: migrate.Blocker, Code: "FACTS_UNKNOWN", Subject: "flux/shop", Where: "git.url, git.branch", Message: "not known: git.url, git.branch; left out"}
+	report := Report{Plan: migrate.Plan{Findings: []migrate.Finding{f}}}
+	var text, markdown strings.Builder
+	if err := Review(&text, report, Style{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := Markdown(&markdown, report, 0); err != nil {
+		t.Fatal(err)
+	}
+	for form, said := range map[string]string{"text": text.String(), "Markdown": markdown.String(), "HTML": htmlOf(t, report)} {
+		if n := strings.Count(said, "git.url, git.branch"); n != 1 {
+			t.Errorf("the %s names them %d times", form, n)
 		}
 	}
 }

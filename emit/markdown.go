@@ -178,14 +178,24 @@ func (m *markdown) folded(summary string, lines []string) {
 }
 
 func (m *markdown) findings(r *Report) {
-	for _, g := range grouped(r.Plan.Findings, r.Plan.Accepted) {
+	for _, run := range byRemedy(grouped(r.Plan.Findings, r.Plan.Accepted)) {
+		g := run[0]
 		word := map[migrate.Severity]string{migrate.Blocker: "🔴 blocker", migrate.Warning: "🟡 warning", migrate.Info: "🔵 info"}[g.Severity]
 		if g.Accepted {
 			word = "⚪ accepted " + string(g.Severity)
 		}
-		text := fmt.Sprintf("- %s **%s** %s %s", word, escape(g.Code), g.about(code), escape(g.Message))
-		if each := g.Each(); len(each) > 0 {
-			text += "<br>these: " + escape(few(each))
+		text := fmt.Sprintf("- %s **%s** ", word, escape(g.Code))
+		repository := sharedRepository(run)
+		if len(run) > 1 {
+			text += fmt.Sprintf("(%d) ", countOf(run))
+			if repository != "" {
+				text += code(repository)
+			}
+		} else {
+			text += strings.TrimSpace(g.about(code) + " " + escape(g.Message))
+			if each := g.Each(); len(each) > 0 {
+				text += "<br>these: " + escape(few(each))
+			}
 		}
 		if len(g.Reasons) > 0 {
 			text += "<br>reason: " + escape(strings.Join(g.Reasons, "; "))
@@ -200,7 +210,16 @@ func (m *markdown) findings(r *Report) {
 			}
 		}
 		if m.room < m.limit/8 || !m.try(text+"\n") {
-			m.lost++
+			m.lost += len(run)
+			continue
+		}
+		if len(run) == 1 {
+			continue
+		}
+		for _, g := range run {
+			if m.room < m.limit/8 || !m.try("  - "+g.within(repository).heading(code)+" "+escape(g.Message)+"\n") {
+				m.lost++
+			}
 		}
 	}
 	m.must("\n")

@@ -12,6 +12,9 @@ type Style struct {
 	Color bool
 	// Width of the lines in characters; 0 means TextWidth.
 	Width int
+	// OfFile says that the plan is that of a file, beside which nothing is accepted:
+	// the flags that accept a finding are for making it anew.
+	OfFile bool
 }
 
 func (s Style) width() int {
@@ -74,4 +77,10 @@ func markColor(mark byte) []string {
 		return []string{dim}
 	}
 	return nil
+}
+
+// indented wraps a text, each line of it so many columns in.
+func (s Style) indented(columns int, text string) string {
+	margin := strings.Repeat(" ", columns)
+	return margin + Wrap(text, s.width()-columns, margin)
 }

@@ -36,6 +36,8 @@ type migrateOptions struct {
 	capacitor   capacitorFlags
 	runbook     bool
 	yes         bool
+	// ofFile: the plan is that of a file.
+	ofFile bool
 }
 
 func newMigrate(s streams, k *kube) *cobra.Command {
@@ -124,7 +126,9 @@ func (o *migrateOptions) run(cmd *cobra.Command, s streams, k *kube, args []stri
 	if err != nil {
 		return err
 	}
-	if err := emit.Review(s.Err, report, (&styleFlags{color: "auto"}).style(s.Err)); err != nil {
+	style := (&styleFlags{color: "auto"}).style(s.Err)
+	style.OfFile = o.ofFile
+	if err := emit.Review(s.Err, report, style); err != nil {
 		return err
 	}
 	chosen := o.chosen(&plan)
@@ -135,7 +139,7 @@ func (o *migrateOptions) run(cmd *cobra.Command, s streams, k *kube, args []stri
 		}
 	}
 	if ready == 0 {
-		return &exitError{Code: exitBlocked, Err: errors.New("no repository can be migrated"), Hints: wayOn(stored != nil)}
+		return &exitError{Code: exitBlocked, Err: errors.New("no repository can be migrated"), Hints: wayOn(o.ofFile)}
 	}
 	if err := mayMigrate(ctx, f.client, plan, capacitor != nil); err != nil {
 		return err
@@ -157,7 +161,7 @@ func (o *migrateOptions) run(cmd *cobra.Command, s streams, k *kube, args []stri
 	err = cutover.New(f.client, plan, anew.replan, wishes, display.Event).Migrate(ctx)
 	display.Close()
 	if err != nil {
-		return cutoverError(ctx, err, plan.Findings...)
+		return cutoverError(ctx, err, quoted{plan.Findings, o.ofFile})
 	}
 	if slices.ContainsFunc(chosen, func(r migrate.Repository) bool { return r.Blocked }) {
 		return &exitError{Code: exitBlocked, Err: errors.New("some repositories are held back by findings; the others are settled")}
@@ -170,7 +174,7 @@ func (o *migrateOptions) run(cmd *cobra.Command, s streams, k *kube, args []stri
 func wayOn(planFile bool) []string {
 	mend := "the findings above say what to mend or to accept"
 	if planFile {
-		mend = "the findings above say what to mend; to accept one, make the plan file anew, or run without it and with --accept"
+		mend = "the findings above say what to mend; to accept one, make the plan file anew as it was made, and with the flag shown, or run without it and with that flag"
 	}
 	return []string{"nothing has changed in this run", mend}
 }
@@ -188,7 +192,7 @@ func again(ctx context.Context, opts migrate.Options, ids []string) migrate.Opti
 // planned now. What migrate would refuse is not written.
 func (o *migrateOptions) writeRunbook(ctx context.Context, w io.Writer, f *facts, plan, fresh migrate.Plan, inv migrate.Inventory) error {
 	if err := cutover.New(f.client, plan, nil, o.wishes(), nil).Admissible(ctx); err != nil {
-		return cutoverError(ctx, err, plan.Findings...)
+		return cutoverError(ctx, err, quoted{plan.Findings, o.ofFile})
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, `#!/bin/sh
@@ -290,7 +294,7 @@ func (o *migrateOptions) check(flags *pflag.FlagSet, args []string) (migrate.Opt
 			return opts, nil, err
 		}
 		opts, engine = stored.Inputs.Options, stored.ClusterAgent.Engine
-		opts.Decisions = stored.Accepted
+		opts.Decisions, o.ofFile = stored.Accepted, true
 	}
 	switch {
 	case engine == "bundled" && o.image == "" && !o.runbook:
@@ -353,12 +357,12 @@ func (o *migrateOptions) chosen(plan *migrate.Plan) []migrate.Repository {
 // cutoverError gives an error of the executor its exit code and hints: each
 // repository that failed its own, what is the same for several once. The
 // findings say what can be done about repositories that they hold back.
-func cutoverError(ctx context.Context, err error, findings ...migrate.Finding) error {
+func cutoverError(ctx context.Context, err error, of quoted) error {
 	exit := &exitError{Code: exitFailed, Err: err}
 	if errors.Is(err, cutover.ErrLocked) {
 		exit.Hints = []string{"nothing has changed", `"fluxover status" shows how far it is`}
 	} else {
-		exit.Err, exit.Hints = explain(err, findings)
+		exit.Err, exit.Hints = explain(err, of)
 	}
 	forward, back := begun(err)
 	switch {
@@ -406,8 +410,15 @@ func begun(err error) (forward, back []string) {
 	return slices.DeleteFunc(forward, func(id string) bool { return slices.Contains(back, id) }), back
 }
 
+// quoted are the findings that errors may quote: of a plan that a file holds, beside
+// which nothing is accepted, or of one that is made now.
+type quoted struct {
+	findings []migrate.Finding
+	ofFile   bool
+}
+
 // explain takes the joined errors of a run apart, with the remedies of each.
-func explain(err error, findings []migrate.Finding) (failures, []string) {
+func explain(err error, of quoted) (failures, []string) {
 	var found failures
 	all := leaves(err)
 	for _, e := range all {
@@ -420,7 +431,7 @@ func explain(err error, findings []migrate.Finding) (failures, []string) {
 			hints = append(hints, step.Leaves)
 		}
 		if errors.Is(e, cutover.ErrBlocked) {
-			hints = append(hints, remedies(e, findings)...)
+			hints = append(hints, of.remedies(e)...)
 		}
 		found = found.add(e, append(hints, hintsOf(e)...))
 	}
@@ -428,18 +439,27 @@ func explain(err error, findings []migrate.Finding) (failures, []string) {
 }
 
 // remedies are the hints of the findings that an error quotes.
-func remedies(err error, findings []migrate.Finding) []string {
+func (q quoted) remedies(err error) []string {
 	var hints []string
-	for _, f := range findings {
+	for _, f := range q.findings {
 		if f.Severity != migrate.Blocker || f.Hint == "" || !strings.Contains(err.Error(), f.String()) {
 			continue
 		}
 		if !slices.Contains(hints, f.Hint) {
 			hints = append(hints, f.Hint)
 		}
-		if f.Acceptable {
-			hints = append(hints, "accept it: "+migrate.AcceptFlag(f.Code, f.Subject))
+		if !f.Acceptable {
+			continue
 		}
+		hint := "accept it:"
+		if q.ofFile {
+			hint = "to accept it, make the plan file anew as it was made, and with"
+		}
+		flag, sep := migrate.AcceptFlag(f.Code, f.Subject), " "
+		if strings.Contains(f.Subject, " ") { // else no line ends within it
+			sep = "\n"
+		}
+		hints = append(hints, hint+sep+flag)
 	}
 	return hints
 }

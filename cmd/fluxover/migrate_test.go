@@ -196,7 +196,7 @@ func TestEveryFailedRepositoryGetsItsRemedyOnce(t *testing.T) {
 		step("flux/d", "stage", staged, errors.New("GitRepository/flux-system/d has not fetched")),
 		fmt.Errorf("hand over flux/c: %w: %s", cutover.ErrBlocked, admin),
 	), nil)
-	failed := cutoverError(t.Context(), err, admin, migrate.Finding{Severity: migrate.Blocker, Code: "OTHER", Hint: "of no concern"})
+	failed := cutoverError(t.Context(), err, quoted{findings: []migrate.Finding{admin, {Severity: migrate.Blocker, Code: "OTHER", Hint: "of no concern"}}})
 	var exit *exitError
 	if !errors.As(failed, &exit) || exit.Code != exitFailed || !errors.Is(failed, cutover.ErrBlocked) {
 		t.Fatalf("got %v", failed)
@@ -232,6 +232,24 @@ hint: run "fluxover migrate" to go on, or "fluxover rollback --repo
 }
 
 // Who migrates has all rights; the account that is made for the repository lacks one.
+// A flag that accepts something is shown whole, to be copied, and where a plan file is
+// carried out it is said that the file takes none.
+func TestAFlagThatAcceptsIsShownForWhereItWorks(t *testing.T) {
+	differs := migrate.Finding{Severity: migrate.Blocker, Code: "IMAGE_DIFFERS", Subject: "payments/flux-of-the-payments-team payments_a-deployment-of-a-long-name_apps_Deployment", Message: "m", Hint: "h", Acceptable: true}
+	const flag = "  --accept 'IMAGE_DIFFERS=payments/flux-of-the-payments-team payments_a-deployment-of-a-long-name_apps_Deployment'\n"
+	for ofFile, want := range map[bool]string{false: "hint: accept it:\n" + flag, true: "hint: to accept it, make the plan file anew as it was made, and with\n" + flag} {
+		var exit *exitError
+		if !errors.As(cutoverError(t.Context(), fmt.Errorf("hand over x: %w: %s", cutover.ErrBlocked, differs), quoted{[]migrate.Finding{differs}, ofFile}), &exit) {
+			t.Fatal("no exit code")
+		}
+		var text bytes.Buffer
+		sayError(&text, exit.Err, exit.Hints...)
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("of a file: %t, got\n%s", ofFile, text.String())
+		}
+	}
+}
+
 func TestWhoIsRefusedIsTold(t *testing.T) {
 	forbidden := apierrors.NewForbidden(schema.GroupResource{Group: "apps", Resource: "deployments"}, "web", errors.New("no"))
 	mine := []string{"have this right granted, or use an account that has it (--context, --as)"}
@@ -257,7 +275,7 @@ func TestALeaseThatWasLostLeavesWhatTheStepLeaves(t *testing.T) {
 		&cutover.StepError{Repository: "flux/a", Step: "adopt", Leaves: "the new agent is resumed, the old one fenced", Err: fmt.Errorf("%w: %w", context.Canceled, lost)},
 		&cutover.StepError{Repository: "flux/b", Step: "stage", Leaves: "suspended Kustomizations that apply nothing", Err: errors.New("no")})
 	var exit *exitError
-	if !errors.As(cutoverError(t.Context(), err), &exit) || exit.Code != exitFailed {
+	if !errors.As(cutoverError(t.Context(), err, quoted{}), &exit) || exit.Code != exitFailed {
 		t.Fatalf("got %v", exit)
 	}
 	var text bytes.Buffer
@@ -273,7 +291,7 @@ func TestALeaseThatWasLostLeavesWhatTheStepLeaves(t *testing.T) {
 	}
 	// At the door nothing was begun.
 	for _, refused := range []error{&cutover.LockedError{User: "carol"}, fmt.Errorf("take the Lease: %w: somebody took it at the same moment", cutover.ErrLocked)} {
-		if !errors.As(cutoverError(t.Context(), refused), &exit) || !slices.Contains(exit.Hints, "nothing has changed") {
+		if !errors.As(cutoverError(t.Context(), refused, quoted{}), &exit) || !slices.Contains(exit.Hints, "nothing has changed") {
 			t.Errorf("%v: %q", refused, exit.Hints)
 		}
 	}
@@ -305,14 +323,14 @@ func TestTheEndOfARunKeepsItsExitCodes(t *testing.T) {
 		"something else":                        {t.Context(), errors.New("no"), exitFailed},
 	} {
 		var exit *exitError
-		if err := cutoverError(c.ctx, c.err); !errors.As(err, &exit) || exit.Code != c.code {
+		if err := cutoverError(c.ctx, c.err, quoted{}); !errors.As(err, &exit) || exit.Code != c.code {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
 	// What is on its way back is not gone on with by the same command.
 	var exit *exitError
 	way := &cutover.StepError{Repository: "flux/a", Step: "undo-adopt", GoingBack: true, Err: context.Canceled}
-	if err := cutoverError(gone, way); !errors.As(err, &exit) || exit.Code != exitInterrupted || !strings.Contains(strings.Join(exit.Hints, "\n"), "fluxover rollback --repo flux/a") || slices.Contains(exit.Hints, hintGoOn) {
+	if err := cutoverError(gone, way, quoted{}); !errors.As(err, &exit) || exit.Code != exitInterrupted || !strings.Contains(strings.Join(exit.Hints, "\n"), "fluxover rollback --repo flux/a") || slices.Contains(exit.Hints, hintGoOn) {
 		t.Errorf("interrupted on the way back: %v, %q", err, exit.Hints)
 	}
 }
@@ -332,7 +350,7 @@ func TestAWayBackThatFailedIsGoneOnWithByRollbackAlone(t *testing.T) {
 		"both":                               {errors.Join(failed("flux/a", "stage", false), failed("flux/b", "undo-stage", true)), `"fluxover migrate" to go on, or "fluxover rollback --repo flux/a"`, `"fluxover rollback --repo flux/b" to go on going back`},
 	} {
 		var exit *exitError
-		if !errors.As(cutoverError(t.Context(), c.err), &exit) || exit.Code != exitFailed {
+		if !errors.As(cutoverError(t.Context(), c.err, quoted{}), &exit) || exit.Code != exitFailed {
 			t.Fatalf("%s: %v", name, exit)
 		}
 		hints := strings.Join(exit.Hints, "\n")

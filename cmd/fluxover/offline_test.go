@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -433,6 +434,19 @@ func TestADecisionIsTakenAsShownAndASlipInOneIsSaid(t *testing.T) {
 			})) {
 				t.Errorf("%s: accepted %v", name, plan.Accepted)
 			}
+		}
+	}
+	// What is shown to be copied does what it says.
+	shownFlags := regexp.MustCompile(`--accept '([^']+)'`).FindAllStringSubmatch(text, -1)
+	if len(shownFlags) == 0 {
+		t.Error("no flag is shown")
+	}
+	for _, flag := range shownFlags {
+		_, out, errs := runOffline(t, append([]string{"plan", "-o", "json", "--accept", flag[1]}, witness...)...)
+		code, _, _ := strings.Cut(flag[1], "=")
+		var plan migrate.Plan
+		if err := json.Unmarshal([]byte(out), &plan); err != nil || !slices.ContainsFunc(plan.Accepted, func(d migrate.Decision) bool { return d.Code == code }) || strings.Contains(errs, "accepts nothing") {
+			t.Errorf("%s accepts nothing: %v %s", flag[0], plan.Accepted, errs)
 		}
 	}
 	// A file of decisions outlives findings.

@@ -82,7 +82,7 @@ workload is deleted or recreated.`,
 			err = cutover.Rollback(ctx, f.client, *o, display.Event)
 			display.Close()
 			if err != nil {
-				return cutoverError(ctx, err)
+				return cutoverError(ctx, err, quoted{})
 			}
 			return nil
 		},
@@ -226,7 +226,7 @@ func newAbort(s streams, k *kube) *cobra.Command {
 			err = cutover.Abort(ctx, f.client, o, display.Event)
 			display.Close()
 			if err != nil && !errors.Is(err, cutover.ErrAborted) {
-				return cutoverError(ctx, err)
+				return cutoverError(ctx, err, quoted{})
 			}
 			// Another operator may have done it, so the events do not tell.
 			report, err := cutover.Status(ctx, f.client)

@@ -121,7 +121,8 @@ func sayError(w io.Writer, err error, hints ...string) {
 	}
 }
 
-// say writes a text under a word, its further lines indented.
+// say writes a text under a word, its further lines indented. A line that is a flag
+// stays whole, to be copied.
 func say(w io.Writer, word, text string) {
 	const indent = "  "
 	text = word + ": " + text
@@ -130,7 +131,10 @@ func say(w io.Writer, word, text string) {
 		if i > 0 {
 			before = indent
 		}
-		fmt.Fprintln(w, before+emit.Wrap(line, emit.TextWidth-len(indent), indent))
+		if !strings.HasPrefix(line, "--") {
+			line = emit.Wrap(line, emit.TextWidth-len(indent), indent)
+		}
+		fmt.Fprintln(w, before+line)
 	}
 }
 
