@@ -64,7 +64,23 @@ type patch struct {
 
 type built struct {
 	objects []flux1.Parsed
-	err     error
+	// reads are the files that were read for it, whatever names them, up to the one
+	// at which it failed; nil if none was.
+	reads []string
+	err   error
+}
+
+// traced is a tree that notes which files are read.
+type traced struct {
+	fs.FS
+	files map[string]bool
+}
+
+func (t traced) ReadDir(name string) ([]fs.DirEntry, error) { return fs.ReadDir(t.FS, name) }
+
+func (t traced) ReadFile(name string) ([]byte, error) {
+	t.files[name] = true
+	return fs.ReadFile(t.FS, name)
 }
 
 // oldFields are the fields that Kustomize 5 calls deprecated.
@@ -319,25 +335,30 @@ func (r *reading) build(ctx context.Context, dir string) ([]flux1.Parsed, error)
 	if b, ok := r.index.builds[dir]; ok {
 		return b.objects, b.err
 	}
-	objects, err := []flux1.Parsed(nil), r.fits(dir)
-	if err == nil {
-		objects, err = r.render(ctx, dir)
+	b := built{err: r.fits(dir)}
+	if b.err == nil {
+		b.objects, b.reads, b.err = r.render(ctx, dir)
 	}
-	r.index.builds[dir] = built{objects, err}
-	return objects, err
+	r.index.builds[dir] = b
+	return b.objects, b.err
 }
 
-func (r *reading) render(ctx context.Context, dir string) ([]flux1.Parsed, error) {
+func (r *reading) render(ctx context.Context, dir string) (out []flux1.Parsed, reads []string, err error) {
 	ks := &kustomizev1.Kustomization{}
 	ks.Name, ks.Namespace = "checkout", "checkout"
 	ks.Spec.Path = dir
 	ks.Spec.BuildMetadata = []kustomizev1.BuildMetadataOption{kustomizev1.BuildMetadataOriginAnnotations}
-	ignore := keepAll
-	objects, err := build.Objects(ctx, build.Input{Tree: r.tree, SpecIgnore: &ignore, Kustomization: ks})
+	ignore, tree := keepAll, traced{r.tree, map[string]bool{}}
+	artifact, err := build.NewArtifact(tree, &ignore)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var out []flux1.Parsed
+	clear(tree.files) // of the filter itself
+	objects, err := build.Objects(ctx, build.Input{Artifact: artifact, Kustomization: ks})
+	reads = sortedNames(tree.files)
+	if err != nil {
+		return nil, reads, err
+	}
 	for _, u := range objects {
 		annotations := u.GetAnnotations()
 		p := flux1.Parsed{File: r.index.folders[dir].file, Manifest: u, Origin: annotations["config.kubernetes.io/origin"]}
@@ -359,7 +380,7 @@ func (r *reading) render(ctx context.Context, dir string) ([]flux1.Parsed, error
 		p.Line = r.lineOf(p)
 		out = append(out, p)
 	}
-	return out, nil
+	return out, reads, nil
 }
 
 // lineOf finds where an object begins in the file that it comes from. Its name
@@ -440,6 +461,9 @@ func (r *reading) generate(ctx context.Context, g flux1.Generation, builds []*mi
 	var out []flux1.Parsed
 	for _, b := range builds {
 		objects, err := r.build(ctx, b.Folder)
+		if reads := r.index.builds[b.Folder].reads; len(reads) > 0 {
+			b.Reads = reads
+		}
 		switch {
 		case errors.Is(err, build.ErrRemoteBase) || err != nil && r.fits(b.Folder) != nil:
 			return nil, err // fluxd may build what is refused here
@@ -510,17 +534,9 @@ func (r *reading) buildsOf(g flux1.Generation) ([]*migrate.KustomizeBuild, error
 		if o == nil {
 			return nil, flux1.NotBuilt{Err: fmt.Errorf("folder %s: %w", dir, errNoOverlay)}
 		}
-		b := &migrate.KustomizeBuild{Root: g.Root, File: g.File, Folder: dir, Namespace: o.namespace, NamePrefix: o.prefix, NameSuffix: o.suffix, NoResources: !o.hasResources}
+		b := &migrate.KustomizeBuild{Root: g.Root, File: g.File, Folder: dir, Reads: []string{"."}, Namespace: o.namespace, NamePrefix: o.prefix, NameSuffix: o.suffix, NoResources: !o.hasResources}
 		if g.PatchFile != "" && isFile(r.tree, g.PatchFile) {
 			b.PatchFile = g.PatchFile
-		}
-		for _, o := range r.reached(dir) {
-			b.Reads = append(append(b.Reads, o.dir), o.files...)
-			for _, p := range o.patches {
-				if p.file != "" {
-					b.Reads = append(b.Reads, p.file)
-				}
-			}
 		}
 		builds = append(builds, b)
 	}

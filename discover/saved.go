@@ -189,7 +189,7 @@ func (p *packer) pack(ctx context.Context) error {
 		case migrate.FileSilent:
 			if !f.Kustomization {
 				// Values for Helm, settings of other programs: no object.
-				p.keep(f.Path, []byte("kept: nothing, since it holds no object\n"))
+				p.keep(f.Path, []byte(keptNothing+", since it holds no object\n"))
 			}
 		default:
 			p.keepManifest(f.Path)
@@ -229,8 +229,19 @@ func (p *packer) pack(ctx context.Context) error {
 			p.keepManifest(g.PatchFile)
 		}
 	}
+	for _, b := range p.agent.Builds {
+		for _, name := range b.Reads {
+			if f := p.kept[name]; isFile(p.tree, name) && (f == nil || strings.HasPrefix(f.Text, keptNothing)) {
+				delete(p.kept, name)
+				p.leftOut(name, errors.New("what configures a transformer or generator reads it, and what is secret in it is not known"))
+			}
+		}
+	}
 	return ctx.Err()
 }
+
+// keptNothing stands where a file holds no object, and is not read for others.
+const keptNothing = "kept: nothing"
 
 // configFileName is that of the files that say how manifests are generated.
 const configFileName = ".flux.yaml"
@@ -414,7 +425,7 @@ func (p *packer) keepNamed(dir string, v any) {
 				p.keepOverlay(at)
 			case !isFile(p.tree, at):
 			case path.Ext(at) == ".yaml" || path.Ext(at) == ".yml":
-				if f := p.kept[at]; f != nil && strings.HasPrefix(f.Text, "kept: nothing") {
+				if f := p.kept[at]; f != nil && strings.HasPrefix(f.Text, keptNothing) {
 					delete(p.kept, at) // a generator or patch takes it as it is
 				}
 				p.keepManifest(at)

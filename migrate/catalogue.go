@@ -212,7 +212,7 @@ var codes = []Code{
 	},
 	{
 		Name: "FILE_TAKEN_BACK", Severity: Warning,
-		Cause:       "fluxd applies a file that a .sourceignore or Flux v2's default exclusions leave out",
+		Cause:       "fluxd applies a file, or what Kustomize makes of one, that a .sourceignore or Flux v2's default exclusions leave out",
 		Consequence: "the new source takes it back, but no others that are added beside it",
 		Remedy:      "move it to a path that is not excluded, or take the pattern out of .sourceignore",
 	},

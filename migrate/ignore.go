@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -42,9 +43,9 @@ func ignores(agent *Flux1Agent) (patterns []string, findings []Finding) {
 	return slices.Compact(patterns), findings
 }
 
-// unhidden are those of the patterns that hide nothing of what is read, files and
-// folders: fluxd passes over a file of a path that it scans, and Kustomize may read
-// the same file for another path.
+// unhidden are those of the patterns that hide none of the files that are read:
+// fluxd passes over a file of a path that it scans, and Kustomize may read the same
+// file for another path.
 func unhidden(reads, patterns []string) []string {
 	return slices.DeleteFunc(slices.Clone(patterns), func(pattern string) bool {
 		hidden, isPath := strings.CutPrefix(pattern, "/")
@@ -78,7 +79,8 @@ func takeBack(agent *Flux1Agent, patterns []string) (more []string, findings []F
 		}}
 	}
 	defaults := sourceignore.NewDefaultMatcher(nil, nil)
-	for _, name := range loadedFiles(agent) {
+	read := readFiles(agent)
+	for _, name := range slices.Sorted(maps.Keys(read)) {
 		if _, there := artifact.Has(name); there || len(unhidden([]string{name}, patterns)) < len(patterns) {
 			continue // or the patterns leave it out on purpose, and who builds it has a source of its own
 		}
@@ -89,29 +91,30 @@ func takeBack(agent *Flux1Agent, patterns []string) (more []string, findings []F
 		more = append(more, "!/"+escapeIgnore(name))
 		findings = append(findings, Finding{
 			Severity: Warning, Code: "FILE_TAKEN_BACK", Subject: agent.ID, Repository: agent.ID, Where: name,
-			Message: fmt.Sprintf("fluxd applies this file and %s would leave it out; the new source takes it back, but no others that are added beside it", by),
+			Message: fmt.Sprintf("fluxd applies %s and %s would leave it out; the new source takes it back, but no others that are added beside it", read[name], by),
 			Hint:    "move it to a path that is not excluded, or take the pattern out of .sourceignore",
 		})
 	}
 	return more, findings
 }
 
-// loadedFiles are those of which the agent applies something, as far as it is
-// known where objects come from.
-func loadedFiles(agent *Flux1Agent) []string {
-	var names []string
+// readFiles are those of which the agent applies something, as far as it is known
+// where objects come from, and what it applies of each, in words.
+func readFiles(agent *Flux1Agent) map[string]string {
+	read := map[string]string{}
+	for _, b := range agent.Builds {
+		if !leftOutWhole(agent, &Object{Build: b}) {
+			for _, name := range b.Reads {
+				read[name] = "what Kustomize makes of this file"
+			}
+		}
+	}
 	for _, f := range agent.Files {
 		if (f.Kind == FileManifest && !allLeftOut(agent, f.Path) || f.Kind == FileEncrypted) && !f.Kustomization {
-			names = append(names, f.Path)
+			read[f.Path] = "this file"
 		}
 	}
-	for i := range agent.Objects {
-		if o := &agent.Objects[i]; o.Build != nil && !leftOutWhole(agent, o) {
-			names = append(names, o.File)
-		}
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
+	return read
 }
 
 // allLeftOut reports whether the file holds objects, and the agent applies

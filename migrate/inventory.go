@@ -470,7 +470,8 @@ type KustomizeBuild struct {
 	// Namespace, NamePrefix and NameSuffix are what the folder's own
 	// kustomization file sets on all that it builds, after its patches.
 	Namespace, NamePrefix, NameSuffix string
-	// Reads are the folders and files that it is made of, its own folder first.
+	// Reads are the files that it is made of, in the order of their paths: of one
+	// that cannot be built those that were read until then, or "." if none was.
 	Reads []string
 	// NoResources is true if the folder's kustomization file names none under
 	// resources; it may have bases, components or generators.
