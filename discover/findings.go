@@ -184,7 +184,7 @@ var (
 		Name: "HELM_OPERATOR_FOUND", Severity: migrate.Info,
 		Cause:       "a helm-operator is installed",
 		Consequence: "it goes on with HelmRelease objects of version 1, which a migration leaves as they are",
-		Remedy:      "keep it for as long as such objects are in use",
+		Remedy:      "keep it for as long as HelmRelease objects of version 1 are in use",
 	}
 	Confined = flux1.Code{
 		Name: "ALLOW_LIST_WITHOUT_RBAC", Severity: migrate.Info,

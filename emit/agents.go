@@ -431,8 +431,8 @@ func asking(total, what string) string {
 
 // Total sums what the pods of agents ask for, of which those that are stopped have
 // none, as Kubernetes writes it:
-// "unknown" where that is not known of any of them, and "at least" so much
-// where it is not known of some.
+// "unknown" where that is not known of any of them, or the others ask for nothing,
+// and "at least" so much where it is not known of some.
 func Total(inv migrate.Inventory) migrate.Requests {
 	return migrate.Requests{
 		CPU:    total(inv, func(r migrate.Requests) string { return r.CPU }),
@@ -485,7 +485,7 @@ func total(inv migrate.Inventory, of func(migrate.Requests) string) string {
 		}
 	}
 	switch {
-	case open+readers > 0 && told == 0:
+	case open+readers > 0 && told == 0, open > 0 && sum.IsZero():
 		return unknown
 	case open > 0:
 		return "at least " + sum.String()

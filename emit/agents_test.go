@@ -121,7 +121,7 @@ func TestWhatIsAskedForIsUnknownWhereItIsNotToldOfAnyAgent(t *testing.T) {
 	}
 	report := Report{Inventory: migrate.Inventory{Agents: []migrate.Flux1Agent{cached, cached}}, After: migrate.Requests{CPU: "100m", Memory: "64Mi"}}
 	var both strings.Builder
-	if err := Review(&both, report, Style{}); err != nil {
+	if err := Review(&both, report, Style{Width: 120}); err != nil {
 		t.Fatal(err)
 	}
 	if err := Markdown(&both, report, 0); err != nil {
@@ -137,6 +137,22 @@ func TestWhatIsAskedForIsUnknownWhereItIsNotToldOfAnyAgent(t *testing.T) {
 		if !strings.Contains(both.String(), want) {
 			t.Errorf("%q is not in\n%s", want, both.String())
 		}
+	}
+	nobody := Report{Inventory: migrate.Inventory{Agents: []migrate.Flux1Agent{open, hidden}}}
+	nobody.Inventory.Agents[0].Unknown = append(slices.Clone(open.Unknown), "memcached")
+	var narrow strings.Builder
+	if err := Review(&narrow, nobody, Style{}); err != nil {
+		t.Fatal(err)
+	}
+	if want := "\n  before  2 Flux v1 agents, asking for at least 500m CPU; memcached unknown\n"; !strings.Contains(narrow.String(), want) {
+		t.Errorf("%q is not in\n%s", want, narrow.String())
+	}
+	narrow.Reset()
+	if err := Review(&narrow, report, Style{}); err != nil {
+		t.Fatal(err)
+	}
+	if want := "\n  before  2 Flux v1 agents, asking for 1 CPU; memcached 100m CPU and 128Mi\n          memory\n"; !strings.Contains(narrow.String(), want) {
+		t.Errorf("%q is not in\n%s", want, narrow.String())
 	}
 	for _, a := range []migrate.Flux1Agent{open, reader} {
 		var review strings.Builder

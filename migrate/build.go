@@ -237,7 +237,7 @@ func clusterFindings(inv Inventory, opts Options) []Finding {
 	if len(inv.Agents) == 0 && !unread {
 		findings = append(findings, Finding{
 			Severity: Blocker, Code: "NO_AGENTS", Message: "no Flux v1 agent was found, so there is nothing to migrate",
-			Hint: `check the kubeconfig's context; "fluxover discover" says where it looked`,
+			Hint: `check the kubeconfig's context, or which folders and values were given; "fluxover discover" says what was found there`,
 		})
 	}
 	return findings
@@ -468,6 +468,9 @@ func (b *repositoryBuilder) checkFacts() {
 					f.Hint = "mend what the other findings say of its URL, and " + f.Hint
 				}
 			}
+		} else if a.Running == nil { // no cluster was asked
+			f.Message = "the folder that was read holds no sync mark, so what the agent applied last is not known"
+			f.Hint = "give a clone with the agent's branch and its tags (git fetch --tags); where the agent has never finished a sync, see its log for why"
 		}
 		b.find(f)
 	}
@@ -509,7 +512,7 @@ func (b *repositoryBuilder) checkFacts() {
 			b.find(Finding{
 				Severity: Blocker, Code: "SETTING_BLOCKS", Subject: a.ID + " " + s.Name,
 				Message: fmt.Sprintf("%s has no counterpart yet: %s", s.Name, s.Why),
-				Hint:    "see docs/findings.md for the ways on",
+				Hint:    "do without the setting first, or leave this repository with Flux v1; what else is possible stands with the finding that goes with it",
 			})
 		}
 	}

@@ -160,7 +160,7 @@ var codes = []Code{
 		Name: "NO_AGENTS", Severity: Blocker,
 		Cause:       "no Flux v1 agent was found, though everything could be read",
 		Consequence: "there is nothing to migrate",
-		Remedy:      `check the kubeconfig's context; "fluxover discover" says where it looked`,
+		Remedy:      `check the kubeconfig's context, or which folders and values were given; "fluxover discover" says what was found there`,
 	},
 	{
 		Name: "EMPTY_SET", Severity: Blocker,

@@ -521,7 +521,7 @@ func (l *loader) summarise() {
 	}
 	gather(Encrypted, encrypted, l.encrypted)
 	gather(KindsAssumed, "kinds that Kubernetes itself does not serve and no CRD here defines", l.assumed)
-	gather(KindsRemoved, "kinds that no cluster serves which can be migrated", l.removed)
+	gather(KindsRemoved, "objects of API versions that Kubernetes has dropped", l.removed)
 	gather(NamespaceNotGiven, "objects that name no namespace", l.homeless)
 	gather(ScopeNotKnown, "objects that name no namespace, of kinds that may have one", l.scopeless)
 }
