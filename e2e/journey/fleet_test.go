@@ -2,6 +2,7 @@ package journey
 
 import (
 	"context"
+	"math"
 	"os"
 	"runtime"
 	"slices"
@@ -151,6 +152,36 @@ func fleetGap() time.Duration {
 // process that wants to run on a CPU.
 func gapLimit() time.Duration {
 	return time.Duration(float64(5*time.Second) * max(1, crowd()))
+}
+
+// figureTolerance is how far the gaps that the product tells may be from those of
+// the audit log, at least half of them and each: it notes the ends of a gap once it
+// hears of them, and the API server when it answers. Where tests share a machine,
+// some of what it hears comes late.
+func figureTolerance() (most, each time.Duration) {
+	const exact = 200 * time.Millisecond
+	if measured() {
+		return exact, exact
+	}
+	busy := max(1, crowd())
+	return time.Duration(busy * float64(exact)), time.Duration(busy * float64(500*time.Millisecond))
+}
+
+// exactGaps counts the gaps that the product tells, and those of them that the log
+// shows within a tolerance.
+func exactGaps(status *auditor.Status, report *auditor.Report, tolerance time.Duration) (gaps, exact int) {
+	for _, told := range status.Repositories {
+		if told.Gap == nil {
+			continue
+		}
+		gaps++
+		if slices.ContainsFunc(report.Handovers, func(h auditor.Handover) bool {
+			return h.ID == told.ID && h.Gap != nil && !h.Abandoned && math.Abs(*h.Gap-told.Gap.Seconds()) <= tolerance.Seconds()
+		}) {
+			exact++
+		}
+	}
+	return gaps, exact
 }
 
 func besideUnlessMeasured(t *testing.T) {

@@ -272,10 +272,18 @@ func (w *world) audit(o auditor.Options) *auditor.Report {
 	return a.Report()
 }
 
-// pass fails the test if the auditor found anything.
+// pass fails the test if the auditor found anything, or if the product's figures,
+// where they are given, are not those of the log.
 func (w *world) pass(o auditor.Options) *auditor.Report {
 	w.t.Helper()
+	most, each := figureTolerance()
+	o.Tolerance = each
 	report := w.audit(o)
+	if o.Status != nil {
+		if gaps, exact := exactGaps(o.Status, report, most); 2*exact < gaps {
+			w.t.Errorf("of %d gaps that the product tells only %d are within %s of the log's, want half of them", gaps, exact, most)
+		}
+	}
 	if report.Verdict != "pass" {
 		var b bytes.Buffer
 		if err := report.WriteText(&b); err != nil {
