@@ -4,7 +4,6 @@ import (
 	"context"
 	"math"
 	"os"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"github.com/fluxover/fluxover/e2e/auditor"
 	"github.com/fluxover/fluxover/e2e/fleet"
 	"github.com/fluxover/fluxover/e2e/laboratory"
+	"github.com/fluxover/fluxover/e2e/machine"
 )
 
 // fleetSize is how many teams TestAFleetIsHandedOverWhileTeamsCommit hands
@@ -151,7 +151,7 @@ func fleetGap() time.Duration {
 // gapLimit is for runs that share their machine with other tests: 5 s for each
 // process that wants to run on a CPU.
 func gapLimit() time.Duration {
-	return time.Duration(float64(5*time.Second) * max(1, crowd()))
+	return time.Duration(float64(5*time.Second) * machine.Crowd())
 }
 
 // figureTolerance is how far the gaps that the product tells may be from those of
@@ -163,7 +163,7 @@ func figureTolerance() (most, each time.Duration) {
 	if measured() {
 		return exact, exact
 	}
-	busy := max(1, crowd())
+	busy := machine.Crowd()
 	return time.Duration(busy * float64(exact)), time.Duration(busy * float64(500*time.Millisecond))
 }
 
@@ -189,20 +189,6 @@ func besideUnlessMeasured(t *testing.T) {
 	if !measured() {
 		beside(t)
 	}
-}
-
-// crowd is how many processes wanted each CPU in the last minute, on average;
-// 1 where the system does not tell.
-func crowd() float64 {
-	raw, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return 1
-	}
-	load, err := strconv.ParseFloat(strings.Fields(string(raw))[0], 64)
-	if err != nil {
-		return 1
-	}
-	return min(load/float64(runtime.NumCPU()), 3) // beyond, a gap tells of more than the machine
 }
 
 // judge lets the auditor judge a hand-over of teams, with what commits changed
