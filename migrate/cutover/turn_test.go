@@ -2,10 +2,10 @@ package cutover
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -177,18 +177,21 @@ func TestASyncThatNeverEndsHoldsNothingUp(t *testing.T) {
 }
 
 func TestATurnThatDoesNotComeIsNamed(t *testing.T) {
-	tm := newTeam(t)
-	r := tm.atTheFence()
-	r.gaps <- struct{}{}
-	ctx, cancel := context.WithTimeout(tm.ctx(), time.Second)
-	defer cancel()
-	err := r.enterGap(ctx)
-	if err == nil || r.inGap {
-		t.Fatalf("in the gap %v, %v", r.inGap, err)
-	}
-	if got, want := err.Error(), fmt.Sprintf("wait for the turn of %s to be without an agent: waited 1s, and others were still being handed over", tm.id); got != want {
-		t.Errorf("got %q\nwant %q", got, want)
-	}
+	synctest.Test(t, func(t *testing.T) { // in a time that no busy machine can stretch
+		r := &repository{env: &env{gaps: make(chan struct{}, atOnce)}, id: "flux/a"}
+		for range cap(r.gaps) {
+			r.gaps <- struct{}{}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := r.enterGap(ctx)
+		if err == nil || r.inGap {
+			t.Fatalf("in the gap %v, %v", r.inGap, err)
+		}
+		if got, want := err.Error(), "wait for the turn of flux/a to be without an agent: waited 1s, and others were still being handed over"; got != want {
+			t.Errorf("got %q\nwant %q", got, want)
+		}
+	})
 }
 
 func TestASyncOfAnAgentThatIsScaledToZeroIsNotWaitedFor(t *testing.T) {
