@@ -13,11 +13,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -118,6 +120,7 @@ func upWith(t *testing.T, built func() (string, error), o laboratory.Options) *w
 		}
 	})
 	w := &world{Lab: lab, t: t, cache: t.TempDir()}
+	w.followed()
 	// A program with the race detector built in (GOFLAGS=-race) ends with an exit
 	// code of its own; the agent's is seen by nobody.
 	t.Cleanup(func() {
@@ -126,6 +129,29 @@ func upWith(t *testing.T, built func() (string, error), o laboratory.Options) *w
 		}
 	})
 	return w
+}
+
+// followed waits until Kubernetes has made what follows from what was synced: the
+// Pods of each Deployment and the root certificate of each namespace. A dump from
+// before would never be that of the cluster again.
+func (w *world) followed() {
+	w.t.Helper()
+	kube := w.kube()
+	w.eventually(2*time.Minute, "the Pods of every Deployment, the root certificate in every namespace", func(ctx context.Context) bool {
+		deployments, err := kube.AppsV1().Deployments("").List(ctx, metav1.ListOptions{})
+		if err != nil || slices.ContainsFunc(deployments.Items, func(d appsv1.Deployment) bool {
+			s, want := d.Status, *d.Spec.Replicas
+			return s.ObservedGeneration < d.Generation || s.Replicas != want || s.UpdatedReplicas != want || s.AvailableReplicas != want
+		}) {
+			return false
+		}
+		namespaces, err := kube.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return false
+		}
+		certificates, err := kube.CoreV1().ConfigMaps("").List(ctx, metav1.ListOptions{FieldSelector: "metadata.name=kube-root-ca.crt"})
+		return err == nil && len(certificates.Items) == len(namespaces.Items)
+	})
 }
 
 // result of a run of the program.
