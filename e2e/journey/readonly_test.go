@@ -2,6 +2,7 @@ package journey
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -18,6 +19,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -179,9 +181,13 @@ func (w *world) onlyReads(user string, since time.Time) (dryRuns int) {
 type proxy struct {
 	// untrusted: the kubeconfig names the cluster's own authority.
 	untrusted bool
-	// breaks off each so many answers in the middle; none if zero.
+	// breaks off each so many answers in the middle, but no question's more than
+	// twice; none if zero.
 	breaks int64
 }
+
+// questionKey finds in a request's context what is asked, and for whom.
+type questionKey struct{}
 
 // brokenBody ends before its end.
 type brokenBody struct{ io.ReadCloser }
@@ -202,7 +208,10 @@ func (w *world) throughProxy(p *printed, way proxy) *printed {
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(ca)
-	var answers atomic.Int64
+	var (
+		answers atomic.Int64
+		broken  sync.Map // by question
+	)
 	server := httptest.NewTLSServer(&httputil.ReverseProxy{
 		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}},
 		Rewrite: func(r *httputil.ProxyRequest) {
@@ -214,9 +223,15 @@ func (w *world) throughProxy(p *printed, way proxy) *printed {
 				body = nil // the client went away
 			}
 			r.Out.Body = io.NopCloser(bytes.NewReader(body))
+			question := strings.Join([]string{r.In.Method, r.In.URL.String(), r.In.Header.Get("Impersonate-User"), string(body)}, "\n")
+			r.Out = r.Out.WithContext(context.WithValue(r.Out.Context(), questionKey{}, question))
 		},
 		ModifyResponse: func(r *http.Response) error {
-			if way.breaks > 0 && answers.Add(1)%way.breaks == 0 {
+			if way.breaks == 0 || answers.Add(1)%way.breaks != 0 {
+				return nil
+			}
+			times, _ := broken.LoadOrStore(r.Request.Context().Value(questionKey{}), new(atomic.Int64))
+			if times.(*atomic.Int64).Add(1) <= 2 {
 				r.Body = brokenBody{r.Body}
 			}
 			return nil
