@@ -591,7 +591,7 @@ func (w *world) testStuckPod(team, other fleet.Team, stuck *atomic.Value) {
 	before, since := content(w.dump()), time.Now()
 	r := w.answers(answer{1, []string{id(team), "step fence", strings.TrimPrefix(pod, "pod/"), "is terminating since", "delete the pod by hand",
 		"the fence was taken down again and the old agent's replicas put back", "rollback --repo " + id(team)}, nil, 5 * time.Minute},
-		migrateArgs("--repo", id(team)+","+id(other), "--wait-old-pod", "8s", "--on-failure", "continue")...)
+		migrateArgs("--repo", id(team)+","+id(other), "--wait-old-pod", "20s", "--on-failure", "continue")...)
 	if phases := w.phases(); phases[id(team)] != "failed" || phases[id(other)] != "settled" {
 		w.t.Errorf("phases: %v\n%s", phases, r.stderr)
 	}
