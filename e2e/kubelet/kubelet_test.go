@@ -387,8 +387,9 @@ func TestAPodWaitsForAMissingSecretAndSeesItsChanges(t *testing.T) {
 	if _, err := client.CoreV1().Secrets(namespace).Patch(t.Context(), "late", types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
+	const byTheWatch = missingRetry - time.Second // and not by looking again
 	// The content changes at once, and then the names (kubelet: volume/util/atomic_writer.go).
-	eventually(t, 2*time.Second, func() error {
+	eventually(t, byTheWatch, func() error {
 		if got, err := content(t, object, root+"/etc/key/k"); err != nil || got != "second" {
 			return fmt.Errorf("mounted %q, %v", got, err)
 		}
@@ -414,7 +415,7 @@ func TestAPodWaitsForAMissingSecretAndSeesItsChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	createSecret(t, namespace, "late", map[string]string{"k": "third"})
-	eventually(t, 2*time.Second, func() error {
+	eventually(t, byTheWatch, func() error {
 		if got, err := content(t, object, root+"/etc/key/k"); err != nil || got != "third" {
 			return fmt.Errorf("mounted %q, %v", got, err)
 		}
@@ -546,7 +547,7 @@ func TestADeletedPodStaysTerminatingWhileItsProcessStillWrites(t *testing.T) {
 		t.Errorf("the pod is gone and its process is not: %v", err)
 	}
 	if _, err := os.Stat(filepath.Join(lab.opts.Dir, "pods", fmt.Sprintf("%s_worker_%s", namespace, object.UID))); err == nil {
-		eventually(t, 2*time.Second, func() error {
+		eventually(t, 10*time.Second, func() error {
 			if _, err := os.Stat(filepath.Join(lab.opts.Dir, "pods", fmt.Sprintf("%s_worker_%s", namespace, object.UID))); err == nil {
 				return errors.New("the pod's folder is still there")
 			}
@@ -646,7 +647,7 @@ func TestAStuckPodStaysTerminatingAndRunsUntilItIsReleased(t *testing.T) {
 		describe(t, object)
 	}
 	stuckPods.Store("")
-	podGone(t, namespace, "stuck", 5*time.Second)
+	podGone(t, namespace, "stuck", 15*time.Second)
 }
 
 func TestPodsOfAnUnknownImageAreReadyAtOnceAndGoAtOnce(t *testing.T) {
