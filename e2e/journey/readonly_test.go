@@ -141,19 +141,10 @@ func (w *world) plantSecret() {
 // made.
 func (w *world) onlyReads(user string, since time.Time) (dryRuns int) {
 	w.t.Helper()
-	log, err := os.Open(w.ControlPlane.AuditLog)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer log.Close()
 	asked := 0
-	for dec := json.NewDecoder(log); dec.More(); {
-		var e auditor.Event
-		if err := dec.Decode(&e); err != nil {
-			w.t.Fatal(err)
-		}
+	audited(w, func(e *auditor.Event) {
 		if e.User.Username != user || e.StageTimestamp.Before(since) || e.ObjectRef == nil {
-			continue
+			return
 		}
 		asked++
 		_, query, _ := strings.Cut(e.RequestURI, "?")
@@ -169,7 +160,7 @@ func (w *world) onlyReads(user string, since time.Time) (dryRuns int) {
 		default:
 			w.t.Errorf("%s wrote: %s %s", user, e.Verb, e.RequestURI)
 		}
-	}
+	})
 	if asked == 0 {
 		w.t.Errorf("%s asked for nothing", user)
 	}

@@ -237,11 +237,6 @@ func readsOnly(rule rbacv1.PolicyRule) bool {
 // refused are left out, but not those that found nothing or somebody first.
 func (w *world) requests(user string, since time.Time) []access {
 	w.t.Helper()
-	log, err := os.Open(w.ControlPlane.AuditLog)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer log.Close()
 	var out []access
 	seen := map[access]bool{}
 	add := func(a access) {
@@ -250,19 +245,16 @@ func (w *world) requests(user string, since time.Time) []access {
 			out = append(out, a)
 		}
 	}
-	for dec := json.NewDecoder(log); dec.More(); {
-		var e struct {
-			auditor.Event
-			ImpersonatedUser *struct {
-				Username string
-				Groups   []string
-			} `json:"impersonatedUser"`
-		}
-		if err := dec.Decode(&e); err != nil {
-			w.t.Fatal(err)
-		}
+	type event struct {
+		auditor.Event
+		ImpersonatedUser *struct {
+			Username string
+			Groups   []string
+		} `json:"impersonatedUser"`
+	}
+	audited(w, func(e *event) {
 		if e.User.Username != user || e.StageTimestamp.Before(since) || e.ObjectRef == nil || e.ResponseStatus == nil {
-			continue
+			return
 		}
 		if e.ImpersonatedUser != nil {
 			// It was allowed, whatever became of the request.
@@ -271,10 +263,10 @@ func (w *world) requests(user string, since time.Time) []access {
 			for _, group := range e.ImpersonatedUser.Groups {
 				add(access{"impersonate", "", "groups", "", group})
 			}
-			continue
+			return
 		}
 		if code := e.ResponseStatus.Code; code >= 400 && code != 404 && code != 409 {
-			continue
+			return
 		}
 		resource := e.ObjectRef.Resource
 		if e.ObjectRef.Subresource != "" {
@@ -290,7 +282,7 @@ func (w *world) requests(user string, since time.Time) []access {
 			a.verb = "create"
 			add(a)
 		}
-	}
+	})
 	return out
 }
 

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -276,6 +277,26 @@ func (w *world) commit(team fleet.Team) string {
 		w.t.Fatal(err)
 	}
 	return sha
+}
+
+// audited gives each event of the audit log. A last one of which only the beginning
+// is there is being written for somebody else: what was answered is in the log.
+func audited[E any](w *world, each func(*E)) {
+	w.t.Helper()
+	log, err := os.Open(w.ControlPlane.AuditLog)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer log.Close()
+	for dec := json.NewDecoder(log); dec.More(); {
+		var e E
+		if err := dec.Decode(&e); errors.Is(err, io.ErrUnexpectedEOF) {
+			return
+		} else if err != nil {
+			w.t.Fatal(err)
+		}
+		each(&e)
+	}
 }
 
 // audit judges the log since a time.
