@@ -4,9 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
+
+	"github.com/fluxover/fluxover/e2e/machine"
 )
 
 // portSet is where the parts listen, kept in Dir over restarts.
@@ -16,11 +17,6 @@ type portSet struct {
 	EtcdClient        int `json:"etcdClient"`
 	EtcdPeer          int `json:"etcdPeer"`
 }
-
-// Ports are chosen below the range from which the kernel takes those of
-// outgoing connections (32768 up, on Linux), so that none of these gets in the way
-// between choosing and listening.
-const firstPort, lastPort = 20000, 32000
 
 // choosePorts returns the ports written in path if all are free, else new ones,
 // which it writes there.
@@ -38,28 +34,18 @@ func choosePorts(path string) (portSet, error) {
 			return ports, nil
 		}
 	}
-	chosen := map[int]bool{}
 	for _, port := range []*int{&ports.APIServer, &ports.ControllerManager, &ports.EtcdClient, &ports.EtcdPeer} {
-		if *port, err = freePort(chosen); err != nil {
+		l, err := machine.Listen()
+		if err != nil {
 			return ports, err
 		}
+		defer func() { _ = l.Close() }() // once all are chosen
+		*port = l.Addr().(*net.TCPAddr).Port
 	}
 	if content, err = json.Marshal(ports); err != nil {
 		return ports, err
 	}
 	return ports, writeWhole(path, content)
-}
-
-// freePort returns a port nobody listens on that is not in chosen, and adds it.
-func freePort(chosen map[int]bool) (int, error) {
-	for range 1000 {
-		port := firstPort + rand.IntN(lastPort-firstPort)
-		if !chosen[port] && portFree(port) {
-			chosen[port] = true
-			return port, nil
-		}
-	}
-	return 0, fmt.Errorf("choose a port: none between %d and %d is free", firstPort, lastPort)
 }
 
 func portFree(port int) bool {

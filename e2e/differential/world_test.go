@@ -33,6 +33,7 @@ import (
 	"github.com/fluxover/fluxover/e2e/fleet"
 	"github.com/fluxover/fluxover/e2e/gitserver"
 	"github.com/fluxover/fluxover/e2e/laboratory"
+	"github.com/fluxover/fluxover/e2e/machine"
 	"github.com/fluxover/fluxover/e2e/sops"
 )
 
@@ -153,12 +154,11 @@ func (w *world) startEngine() {
 
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := machine.FreeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }
 
 // start runs a program until the test ends.

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -21,6 +20,7 @@ import (
 	"time"
 
 	"github.com/fluxover/fluxover/e2e/controlplane"
+	"github.com/fluxover/fluxover/e2e/machine"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
@@ -181,10 +181,9 @@ func (w *workshop) commit(files map[string]string, script string) {
 // names. It is ended with the test.
 func (w *workshop) start(flags ...string) {
 	w.t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	var err error
+	w.addr, err = machine.FreeAddress()
 	w.must(err)
-	w.addr = listener.Addr().String()
-	w.must(listener.Close())
 	args := append([]string{
 		"--git-url=" + w.url, "--git-branch=main", "--listen=" + w.addr,
 		"--git-poll-interval=1h", "--sync-interval=1h",

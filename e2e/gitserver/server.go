@@ -32,6 +32,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/fluxover/fluxover/e2e/machine"
 )
 
 const (
@@ -271,7 +273,7 @@ func listen(wanted, before string) (net.Listener, error) {
 			return listener, nil
 		}
 	}
-	return net.Listen("tcp", "127.0.0.1:0")
+	return machine.Listen()
 }
 
 // saveState writes the state so that a reader sees the old or the new one,

@@ -27,6 +27,7 @@ import (
 	"github.com/fluxover/fluxover/e2e/fleet"
 	"github.com/fluxover/fluxover/e2e/gitserver"
 	"github.com/fluxover/fluxover/e2e/laboratory"
+	"github.com/fluxover/fluxover/e2e/machine"
 )
 
 // answer is what the program must say to bad input.
@@ -261,12 +262,11 @@ func (w *world) testNoCluster() {
 		w.t.Fatal(err)
 	}
 	defer mute.Close()
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	closed, err := machine.FreeAddress()
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	gone := "https://" + closed.Addr().String()
-	closed.Close()
+	gone := "https://" + closed
 	commands := [][]string{{"discover"}, {"plan"}, {"diff"}, {"status"}, {"pause"}, {"rollback", "--yes"}, migrateArgs()}
 	for _, args := range commands {
 		w.answers(answer{1, []string{gone, "connection refused", "nothing has changed", "--server", "check that the address is right"}, nil, 20 * time.Second},

@@ -1,4 +1,5 @@
-// Package machine is about what tests share with all else that runs beside them.
+// Package machine is about what tests share with all else that runs beside them:
+// ports and processors.
 package machine
 
 import (
