@@ -133,7 +133,7 @@ func TestAPodThatDoesNotEndIsNamedAndTheOldAgentGoesOn(t *testing.T) {
 		tm.must(err)
 	}
 	hold(`{"metadata":{"finalizers":["test.example/hold"]}}`)
-	err = tm.migrate(func(o *Options) { o.Limits.Pods = 2 * time.Second })
+	err = tm.migrate(func(o *Options) { o.Limits.Pods = 5 * time.Second })
 	if err == nil || !strings.Contains(err.Error(), pods.Items[0].Name) || !strings.Contains(err.Error(), "terminating") {
 		t.Fatalf("want an error that names the pod, got %v", err)
 	}
