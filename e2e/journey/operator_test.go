@@ -207,11 +207,11 @@ func TestOperatorsPauseResumeAndAbort(t *testing.T) {
 
 	// Paused while the canary is held: it does not settle when the hold is
 	// over, and no other is begun, until resumed.
-	run := w.start(migrateArgs("--hold", "15s")...)
+	run := w.start(migrateArgs("--hold", "30s")...)
 	w.come(1, "holding")
 	w.answers(answer{0, []string{"paused: each repository stops before its next step"}, nil, 0}, "pause")
 	w.answers(answer{0, []string{"paused", "fluxover resume"}, nil, 0}, "status")
-	time.Sleep(18 * time.Second) // the hold, and a little more: that nothing settles shows only then
+	time.Sleep(33 * time.Second) // the hold, and a little more: that nothing settles shows only then
 	select {
 	case <-run.done:
 		t.Fatalf("the migration ended while it was paused:\n%s", run.out.String())
