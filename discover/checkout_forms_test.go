@@ -390,7 +390,7 @@ func TestWhatFluxdIgnoresAsksForNoDecision(t *testing.T) {
 func TestTheRightsOfADeclaredDeploymentAreKnownAsFarAsItsRolesAre(t *testing.T) {
 	const deployment = "-- flux.yaml --\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: flux, namespace: flux}\nspec:\n  selector: {matchLabels: {name: flux}}\n" +
 		"  template:\n    metadata: {labels: {name: flux}}\n    spec: {serviceAccountName: flux, containers: [{name: flux, image: \"fluxcd/flux:1.25.4\", args: [\"--git-url=git@git.example.com:org/shop\"]}]}\n"
-	for role, want := range map[string]string{"cluster-admin": "cluster-admin", "edit": "", "": "none"} {
+	for role, want := range map[string]string{"cluster-admin": "cluster-admin", "edit": "", "": ""} {
 		text := deployment
 		if role != "" {
 			text += "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: flux}\n" +
@@ -833,9 +833,9 @@ func TestTheReaderIsTheAgentThatItsRepositoryDeclares(t *testing.T) {
 // Numbers are keys that fluxd takes for text, and Kustomize for nothing.
 func TestKeysThatAreNoTextAreNamed(t *testing.T) {
 	inv := readTree(t, treeOf("-- a.yaml --\napiVersion: helm.fluxcd.io/v1\nkind: HelmRelease\nmetadata: {name: ingress}\nspec:\n  values:\n    '80': quoted\n    tcp: {2222: 'shop/builder:2222'}\n"+
-		"---\napiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: listed}, data: {1.5: b}}\n"), nil)
+		"---\napiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: listed}, data: {1.20: b}}\n"), nil)
 	wantFinding(t, inv, flux1.KeyNotText, "team:helmrelease/ingress in a.yaml:1 has the key spec.values.tcp.2222")
-	wantFinding(t, inv, flux1.KeyNotText, "team:configmap/listed in a.yaml:9 has the key data.1.5")
+	wantFinding(t, inv, flux1.KeyNotText, "team:configmap/listed in a.yaml:9 has the key data.1.2, which")
 	noFinding(t, readTree(t, treeOf("-- a.yaml --\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {'1': b}\n"), nil), flux1.KeyNotText)
 }
 
@@ -846,16 +846,21 @@ func TestAgentsOfAFolderThatCannotBeBuiltAreFound(t *testing.T) {
 		t.Errorf("agents: %+v", inv.Agents)
 	}
 	wantFinding(t, inv, flux1.KustomizeFails, "sync/flux", "folder flux, which declares this agent, cannot be built")
+	inv = readTree(t, treeOf("-- flux/kustomization.yaml --\nresources: [a.yaml, b.yaml]\n-- flux/a.yaml --\n"+fmt.Sprintf(fluxdAt, "a")+"-- flux/b.yaml --\n"+fmt.Sprintf(fluxdAt, "b")+
+		"-- apps/a.yaml --\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"), func(o *CheckoutOptions) { o.Paths = []string{"apps"} })
+	if len(inv.Agents) != 3 || inv.Agents[1].ID != "sync/flux@flux/b.yaml" {
+		t.Errorf("two agents of one name in a folder that cannot be built: %+v", inv.Agents)
+	}
 }
 
 // Plain files may be those of several clusters, each with an agent of the same name.
 func TestAgentsOfOneNameInPlainFilesAreAllFound(t *testing.T) {
-	inv := readTree(t, treeOf("-- clusters/dev.yaml --\n"+fmt.Sprintf(fluxdAt, "dev")+"-- clusters/prod.yaml --\n"+fmt.Sprintf(fluxdAt, "prod")+"-- copy/dev.yaml --\n"+fmt.Sprintf(fluxdAt, "dev")), nil)
+	inv := readTree(t, treeOf("-- clusters/dev.yaml --\n"+fmt.Sprintf(fluxdAt, "dev")+"-- clusters/prod.yaml --\n"+fmt.Sprintf(fluxdAt, "prod")+"---\n"+fmt.Sprintf(fluxdAt, "test")+"-- copy/dev.yaml --\n"+fmt.Sprintf(fluxdAt, "dev")), nil)
 	paths := map[string]string{}
 	for _, a := range inv.Agents {
 		paths[a.ID] = strings.Join(a.Git.Paths, ",")
 	}
-	if want := map[string]string{"team/flux": "", "sync/flux": "dev", "sync/flux@clusters/prod.yaml": "prod"}; !maps.Equal(paths, want) {
+	if want := map[string]string{"team/flux": "", "sync/flux": "dev", "sync/flux@clusters/prod.yaml": "prod", "sync/flux@clusters/prod.yaml:2": "test"}; !maps.Equal(paths, want) {
 		t.Errorf("agents %q, want %q", paths, want)
 	}
 }

@@ -89,13 +89,16 @@ func (c *checkout) declared(ctx context.Context) error {
 		for i, a := range made {
 			o := of[i]
 			if dir, ok := taken[a.ID]; ok {
-				if dir == set.dir && dir != "" || sameDeclaration(first[a.ID].Flux1Agent, a.Flux1Agent) {
+				if dir == set.dir && dir != "" && !set.unbuilt || sameDeclaration(first[a.ID].Flux1Agent, a.Flux1Agent) {
 					continue // the same one twice, which Load reports; or as it is rendered, and of what
 				}
 				// Overlays, or files, of several clusters declare one of the same name.
 				id := a.ID + "@" + cmp.Or(set.dir, "manifests")
 				if dir == set.dir {
 					id = a.ID + "@" + o.File
+				}
+				for base, n := id, 2; first[id] != nil; n++ {
+					id = fmt.Sprintf("%s:%d", base, n)
 				}
 				for i := range a.found {
 					a.found[i].Repository, a.found[i].Subject = id, strings.Replace(a.found[i].Subject, a.ID, id, 1)
@@ -187,7 +190,7 @@ func (w *witness) appliedAgents(ctx context.Context, a *agent, known []*agent, f
 	var out []*agent
 	for _, d := range made {
 		if slices.ContainsFunc(slices.Concat(known, out), func(k *agent) bool {
-			return k.Namespace == d.Namespace && (d.Workload != "" && k.Workload == d.Workload || d.Release != "" && k.Release == d.Release)
+			return (k.Namespace == d.Namespace || k.Namespace == "" && SameRepository(k.Git.URL, d.Git.URL)) && (d.Workload != "" && k.Workload == d.Workload || d.Release != "" && k.Release == d.Release)
 		}) {
 			continue
 		}
@@ -430,7 +433,7 @@ func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.
 		a.Unknown = append(a.Unknown, "namespace", "confinement")
 	} else {
 		var told bool
-		if a.Rights, told = rights.declaredFor(a.Namespace, a.ServiceAccount); told || confinement(a.Rights).Kind == "cluster-admin" {
+		if a.Rights, told = rights.declaredFor(a.Namespace, a.ServiceAccount); told && len(a.Rights) > 0 || confinement(a.Rights).Kind == "cluster-admin" {
 			a.Confinement = confinement(a.Rights)
 		} else {
 			a.Unknown = append(a.Unknown, "confinement")

@@ -234,6 +234,7 @@ func (p *packer) pack(ctx context.Context) error {
 			if f := p.kept[name]; isFile(p.tree, name) && (f == nil || strings.HasPrefix(f.Text, keptNothing)) {
 				delete(p.kept, name)
 				p.leftOut(name, errors.New("what configures a transformer or generator reads it, and what is secret in it is not known"))
+				p.findings[len(p.findings)-1].Hint = "plan from the repository itself (without --inventory): of the saved inventory its folder cannot be built"
 			}
 		}
 	}

@@ -497,6 +497,9 @@ func (c *configuration) unread() {
 		what := "what " + p.File + " declares is not known: it cannot be read"
 		if p.Line > 0 {
 			what = fmt.Sprintf("what %s declares from line %d on is not known: it is in error there, and Terraform refuses it", p.File, p.Line)
+			if ofTerragrunt(p) {
+				what = strings.Replace(what, "Terraform refuses", "Terragrunt refuses", 1)
+			}
 		}
 		f := TerraformUncertain.About("", p.File, place(p), what)
 		f.Hint = "mend the file; accept this finding if it declares no Flux v1 agent"

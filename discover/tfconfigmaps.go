@@ -18,8 +18,14 @@ func (c *configuration) mapsOf(ctx context.Context) []terraform.ConfigMap {
 }
 
 // configMap is a ConfigMap of the agent's namespace as it is declared, with what is known
-// of its texts; nil if none is. whole is false if there may be others in it.
+// of its texts; nil if none is, and where something else may set some of them. whole is
+// false if there may be others in it.
 func (d *declared) configMap(name string) (m *corev1.ConfigMap, whole bool) {
+	for i := range d.maps {
+		if n, ok := d.maps[i].Name.Str(); d.maps[i].Part && (!ok || n == name) && d.mayBeHere(d.maps[i].Cluster) {
+			return nil, false
+		}
+	}
 	for i := range d.maps {
 		of := &d.maps[i]
 		namespace, placed := of.Namespace.Str()

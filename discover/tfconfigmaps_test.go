@@ -44,6 +44,7 @@ func TestArgumentsAreFilledInFromConfigMapsThatAreDeclared(t *testing.T) {
 		"of another namespace":      {taken("config_map"), object("kubernetes_config_map", "other", data, ""), false},
 		"that may not be made":      {taken("config_map"), object("kubernetes_config_map", "flux", data, " count = var.x\n"), false},
 		"that is left alone":        {taken("config_map"), object("kubernetes_config_map", "flux", data, " lifecycle {\n ignore_changes = [data]\n }\n"), false},
+		"with keys set elsewhere":   {taken("config_map"), object("kubernetes_config_map", "flux", data, "") + strings.Replace(object("kubernetes_config_map_v1_data", "flux", `{ url = "other" }`, " force = true\n"), `"m" {`, `"n" {`, 1), false},
 		"that nobody declares":      {taken("config_map"), "", false},
 		"of a Secret":               {taken("secret"), object("kubernetes_secret", "flux", strings.Replace(data, "shop", "MARKED", 1), ""), false},
 		"of a Secret of that name":  {taken("config_map"), object("kubernetes_secret", "flux", strings.Replace(data, "shop", "MARKED", 1), ""), false},

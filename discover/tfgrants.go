@@ -44,6 +44,7 @@ func (d *declared) setGranted() {
 			continue
 		}
 		rules, why := d.rulesBy(g)
+		_, placed := g.Place()
 		switch all := g.Kind == "ClusterRoleBinding" && slices.ContainsFunc(rules, everything); {
 		case len(g.Unknown) > 0:
 			why = causeWords(g.Unknown)
@@ -51,6 +52,8 @@ func (d *declared) setGranted() {
 			why = "whom it binds is not known"
 		case !d.isHere(g.Cluster):
 			why = "it may be of another cluster"
+		case g.Kind == "RoleBinding" && !placed:
+			why = "in which namespace it holds is not known"
 		case all || why == "":
 			b := migrate.Binding{Group: group, Rules: rules}
 			b.Name, _ = g.Name.Str()

@@ -64,6 +64,8 @@ func TestWhatTheConfigurationGrantsTheAccountCounts(t *testing.T) {
 		"a role that is not known":      {binding("kubernetes_cluster_role_binding", "var.x", account, ""), ""},
 		"another role":                  {binding("kubernetes_cluster_role_binding", `"edit"`, account, ""), ""},
 		"in one namespace":              {binding("kubernetes_role_binding", admin, account, ""), "namespaces"},
+		"in a namespace unknown":        {strings.Replace(binding("kubernetes_role_binding", admin, account, ""), "namespace = \"flux\"", "namespace = var.x", 1), ""},
+		"labels that are left alone":    {binding("kubernetes_cluster_role_binding", admin, strings.Replace(account, `name = "flux"`, `name = "other"`, 1), " lifecycle {\n ignore_changes = [metadata[0].labels]\n }\n"), "as it is"},
 		"perhaps":                       {binding("kubernetes_cluster_role_binding", admin, account, " count = var.x\n"), ""},
 		"perhaps it":                    {binding("kubernetes_cluster_role_binding", admin, "kind = \"ServiceAccount\"\n name = var.x\n namespace = \"flux\"", ""), ""},
 		"another account":               {binding("kubernetes_cluster_role_binding", admin, strings.Replace(account, `name = "flux"`, `name = "other"`, 1), ""), "as it is"},

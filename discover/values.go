@@ -84,7 +84,7 @@ func valuesAgent(ctx context.Context, f ValuesFile) (*declared, error) {
 		described.Cause = "the file's name says nothing of the namespace; --values NAMESPACE/RELEASE=FILE does"
 		d.unknown("namespace")
 	}
-	versions, why := chart.Versions(), "chart values do not say which version of the chart they are for; --values "+base+"@VERSION does"
+	versions, why := chart.Versions(), "chart values do not say which version of the chart they are for; --values [NAME=]FILE@VERSION does"
 	if f.Version != "" {
 		versions, why = candidates(&terraform.Node{Kind: terraform.Scalar, Scalar: f.Version})
 	}

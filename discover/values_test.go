@@ -43,7 +43,7 @@ func TestChartValuesAloneDescribeAnAgent(t *testing.T) {
 			t.Errorf("%s: chart version %q, requests %+v, unknown %v", version, a.ChartVersion, a.Requests, a.Unknown)
 		}
 	}
-	said(t, inv, chart.VersionUnknown.Name, "--values shop.yaml@VERSION does")
+	said(t, inv, chart.VersionUnknown.Name, "--values [NAME=]FILE@VERSION does")
 	equal(t, "what the versions have by default", settingOf(t, agentNamed(t, inv, "values/web"), "--git-branch").From[0].Where, "git.branch (default of chart 0.5.0 to 1.13.3)")
 	for _, files := range [][]ValuesFile{
 		{{File: "x.yaml", Content: []byte("- MARKED-SECRET\n")}},

@@ -483,7 +483,7 @@ func TestTenThousandObjectsOpenInTwoSecondsAndStayUsable(t *testing.T) {
 		yard, twice = workOf(t, yardstick()).least(yard), workOf(t, doubled).least(twice)
 		t.Logf("doubled: %+v", twice)
 		slow := twice.tooMuch(yard, planned.Objects)
-		if len(slow) == 3 {
+		if len(slow) >= 3 {
 			break
 		}
 		if n == tries {

@@ -210,7 +210,9 @@ func (m *markdown) findings(r *Report) {
 			}
 		}
 		if m.room < m.limit/8 || !m.try(text+"\n") {
-			m.lost += len(run)
+			if m.lost += len(run); len(run) > 1 {
+				m.lost++
+			}
 			continue
 		}
 		if len(run) == 1 {

@@ -135,7 +135,7 @@ func TestReviewsAreAsTheGoldens(t *testing.T) {
 	}
 }
 
-// Whoever reads one form must not be told less than whoever reads the JSON.
+// What there is before stands on lines of the width that is there.
 func TestWhatThereIsBeforeFitsOnTheLine(t *testing.T) {
 	a := migrate.Flux1Agent{ID: "flux/shop", InstalledBy: "helm", Requests: migrate.Requests{CPU: "50m", Memory: "536870912"}, Memcached: migrate.Requests{CPU: "50m", Memory: "134217728"}}
 	inv := migrate.Inventory{Agents: slices.Repeat([]migrate.Flux1Agent{a}, 8)}
@@ -189,6 +189,7 @@ func TestAReviewSaysThatMemcachedIsUnknown(t *testing.T) {
 	}
 }
 
+// Whoever reads one form must not be told less than whoever reads the JSON.
 func TestEveryReviewTellsTheRightsTheOrderAndTheOwners(t *testing.T) {
 	r, inv := mixed(t)
 	report := NewReport(r, inv, requestsOfTheChart)

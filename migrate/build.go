@@ -66,7 +66,7 @@ func Build(inv Inventory, opts Options) Plan {
 		if len(opts.Repositories) > 0 && !slices.Contains(opts.Repositories, agent.ID) {
 			continue
 		}
-		b := repositoryBuilder{agent: agent, name: names.repository[agent.ID], names: names, home: inv.Cluster.Home, there: inv.Cluster.Namespaces, plan: &plan, opts: opts}
+		b := repositoryBuilder{agent: agent, name: names.repository[agent.ID], names: names, home: inv.Cluster.Home, there: inv.Cluster.Namespaces, clusterRead: inv.Cluster.From == "cluster", plan: &plan, opts: opts}
 		plan.Repositories = append(plan.Repositories, b.build())
 	}
 	var ids []string
@@ -254,7 +254,9 @@ type repositoryBuilder struct {
 	names naming
 	// keys is the name of the Secret of spec.decryption; empty without.
 	keys string
-	plan *Plan
+	// clusterRead is true if the inventory is of a cluster that was asked.
+	clusterRead bool
+	plan        *Plan
 	opts Options
 }
 
@@ -456,7 +458,7 @@ func (b *repositoryBuilder) checkFacts() {
 			Severity: Blocker, Code: neverSynced, Message: "the agent's sync mark was not found, so what it applied last is not known",
 			Hint: "let it finish one sync, and see its log for why it has not",
 		}
-		asked := !slices.Contains(a.Unknown, "running")
+		asked := a.Running != nil || b.clusterRead || !slices.Contains(a.Unknown, "running") && !b.unknown("installedBy")
 		if !asked && (a.Sync.State == "secret" || a.Tree != nil && b.unknown("sync.state")) {
 			f.Message = "its sync mark stands, or may stand, in a Secret of the cluster, which was not asked, so what it applied last is not known"
 			f.Hint = "let the cluster be asked as well (without --no-cluster)"
@@ -468,7 +470,10 @@ func (b *repositoryBuilder) checkFacts() {
 					f.Hint = "mend what the other findings say of its URL, and " + f.Hint
 				}
 			}
-		} else if a.Running == nil { // no cluster was asked
+		} else if !asked && b.unknown("git.syncTag") {
+			f.Message = "the name of its sync tag is not known, so what it applied last is not known, too"
+			f.Hint = "mend what the other findings say of git.syncTag, or give where its agent is declared (--terraform, --values); or let the cluster be asked as well (without --no-cluster)"
+		} else if !asked {
 			f.Message = "the folder that was read holds no sync mark, so what the agent applied last is not known"
 			f.Hint = "give a clone with the agent's branch and its tags (git fetch --tags); where the agent has never finished a sync, see its log for why"
 		}

@@ -268,7 +268,7 @@ hold back before. A file that was changed after it was made is refused (64).`,
 	flags.StringVar(&p.capacitorCluster, "capacitor-cluster", "", "with --emit: this cluster's folder, below clusters/ (default: the kubeconfig's name for the cluster)")
 	flags.BoolVar(&p.capacitorSecret, "capacitor-secret", false, "with --emit: it is read with the Secret flux-system/flux-capacitor")
 	flags.StringVar(&p.verify, "verify", "", "check whether the plan of this file still holds, and say what has moved")
-	flags.StringVar(&p.explain, "explain", "", "say where `SUBJECT` came from and where it went, in place of the plan: a flag or chart value of Flux v1, an object or field of the plan, an object, file or FILE:LINE of the flux-capacitor, an object of a repository, a finding's code, a repository's id; a repository's id and a space before it narrow it")
+	flags.StringVar(&p.explain, "explain", "", "say where `SUBJECT` came from and where it went, in place of the plan: a flag or chart value of Flux v1, an object or field of the plan, an object, file or FILE:LINE of the flux-capacitor, an object of a repository, a finding's code, a place that is told (main.tf:24), a repository's id; a repository's id and a space before it narrow it")
 	flags.BoolVar(&p.detailed, "detailed-exitcode", false, "exit 2 if there is something to do, and 0 only if every repository is settled")
 	return cmd
 }

@@ -96,7 +96,7 @@ func Grants(ctx context.Context, r *Result) []Grant {
 			g.Rules = append(g.Rules, blockTree(r.loader, b.Body))
 		}
 		g.Aggregated = len(x.Body.All("aggregation_rule")) > 0
-		for _, left := range []string{"metadata", "role_ref", "subject", "rule"} {
+		for _, left := range []string{"role_ref", "subject", "rule"} {
 			if c := x.ignores(left); c != nil {
 				g.More = append(g.More, *c)
 			}

@@ -142,9 +142,15 @@ func (l *loader) parseFile(name string) *hclsyntax.Body {
 	} else {
 		body, line = l.syntax.parseWhole(src, name)
 	}
-	if body != nil && line > 0 {
+	if body != nil && line > 0 && !strings.HasSuffix(name, ".hcl") { // Terragrunt's, which has other blocks
 		line = firstOdd(body, line)
 	}
+	return l.believed(body, line, name)
+}
+
+// believed is what was read of a file, with what stands from the line of its first error
+// on as unknown; 0 is without one.
+func (l *loader) believed(body *hclsyntax.Body, line int, name string) *hclsyntax.Body {
 	if body == nil || line > 0 {
 		l.broken = append(l.broken, Position{File: name, Line: line})
 	}

@@ -254,9 +254,13 @@ func (s *scope) generated(b *hclsyntax.Block) (f generatedFile, why string) {
 		before--
 	}
 	if strings.HasSuffix(f.name, ".json") {
-		f.body = s.l.syntax.parseJSON([]byte(contents), from.Filename)
+		f.body = s.l.believed(s.l.syntax.parseJSON([]byte(contents), from.Filename), 0, from.Filename)
 	} else {
-		f.body = s.l.syntax.parse([]byte(strings.Repeat("\n", before)+contents), from.Filename)
+		body, line := s.l.syntax.parseWhole([]byte(strings.Repeat("\n", before)+contents), from.Filename)
+		if body != nil && line > 0 {
+			line = firstOdd(body, line)
+		}
+		f.body = s.l.believed(body, line, from.Filename)
 	}
 	if f.body == nil {
 		return f, "it is not understood"

@@ -219,6 +219,9 @@ func TestFilesThatTerragruntWritesAreRead(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if inError := len(r.Broken) > 0; inError != (name == "broken") {
+				t.Errorf("files in error: %v", r.Broken)
+			}
 			var got []string
 			for _, x := range r.Resources {
 				if at := fmt.Sprintf("%s %s:%d", x.Address, x.Position.File, x.Position.Line); x.Name != "of_module" || name == "not in its place" {

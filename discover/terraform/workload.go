@@ -307,6 +307,7 @@ type ConfigMap struct {
 	Data            *Node // a map, of texts; nil if it holds none
 	Cluster         Cluster
 	Unknown         []Cause // set when it is not known whether it exists
+	Part            bool    // it sets keys of one that is declared elsewhere, or not at all
 }
 
 // ConfigMaps returns what a configuration says of ConfigMaps, by address.
@@ -316,7 +317,7 @@ func ConfigMaps(ctx context.Context, r *Result) []ConfigMap {
 		if kind, _ := w.Kind.Str(); kind != "ConfigMap" {
 			continue
 		}
-		m := ConfigMap{w.Address, w.Name, w.Namespace, w.Object.Lookup("data"), r.Cluster(w.Provider), w.Unknown}
+		m := ConfigMap{w.Address, w.Name, w.Namespace, w.Object.Lookup("data"), r.Cluster(w.Provider), w.Unknown, false}
 		for _, l := range w.Leaves() { // what the cluster has of it counts
 			m.Unknown = append(m.Unknown, l.Cause)
 		}
@@ -324,10 +325,11 @@ func ConfigMaps(ctx context.Context, r *Result) []ConfigMap {
 	}
 	defer r.during(ctx)()
 	for _, x := range r.Resources {
-		if x.Mode != "managed" || strings.TrimSuffix(x.Type, "_v1") != "kubernetes_config_map" {
+		part := x.Type == "kubernetes_config_map_v1_data"
+		if x.Mode != "managed" || !part && strings.TrimSuffix(x.Type, "_v1") != "kubernetes_config_map" {
 			continue
 		}
-		m := ConfigMap{Address: x.Address, Data: x.Field("data"), Cluster: r.Cluster(x.Provider), Unknown: x.Unknown}
+		m := ConfigMap{Address: x.Address, Data: x.Field("data"), Cluster: r.Cluster(x.Provider), Unknown: x.Unknown, Part: part}
 		for _, b := range x.Body.All("metadata") {
 			m.Name, m.Namespace = b.Body.field(r.loader, "name"), b.Body.field(r.loader, "namespace")
 		}

@@ -263,6 +263,10 @@ func (l *loader) class(o *loaded, id string, known bool) migrate.ObjectClass {
 func Automated(kind schema.GroupKind, annotations map[string]string) bool {
 	switch kind.Kind {
 	case "CronJob", "DaemonSet", "Deployment", "StatefulSet":
+	case "FluxHelmRelease": // up to fluxd 1.18
+		if kind.Group != "helm.integrations.flux.weave.works" {
+			return false
+		}
 	case "HelmRelease":
 		if kind.Group != "helm.fluxcd.io" && kind.Group != "flux.weave.works" {
 			return false

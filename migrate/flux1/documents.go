@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -257,6 +258,22 @@ func readList(d document, h head, text []byte) (document, error) {
 	return d, nil
 }
 
+// json32 is a number that is a key, as it is written for JSON: with 32 bits.
+type json32 float64
+
+func (f json32) String() string {
+	switch number := float64(f); {
+	case math.IsInf(number, 1):
+		return ".inf"
+	case math.IsInf(number, -1):
+		return "-.inf"
+	case math.IsNaN(number):
+		return ".nan"
+	default:
+		return strconv.FormatFloat(number, 'g', -1, 32)
+	}
+}
+
 // keyNoText is the path of the first key that is a number; empty without one. What
 // YAML 1.1 alone takes for a truth value (yes, on) is text to Kustomize: the proof
 // compares what both make of such.
@@ -265,9 +282,12 @@ func keyNoText(v any, path string) string {
 	case map[any]any:
 		var found []string
 		for key, inner := range v {
+			if number, ok := key.(float64); ok { // as kubectl makes text of it (sigs.k8s.io/yaml)
+				key = json32(number)
+			}
 			below := strings.TrimPrefix(fmt.Sprintf("%s.%v", path, key), ".")
 			switch key.(type) {
-			case int, int64, uint64, float64:
+			case int, int64, uint64, json32:
 				found = append(found, below)
 			default:
 				if in := keyNoText(inner, below); in != "" {
