@@ -257,7 +257,7 @@ type repositoryBuilder struct {
 	// clusterRead is true if the inventory is of a cluster that was asked.
 	clusterRead bool
 	plan        *Plan
-	opts Options
+	opts        Options
 }
 
 func (b *repositoryBuilder) find(f Finding) {
