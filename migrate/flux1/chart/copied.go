@@ -104,9 +104,8 @@ func DefaultsOf(version string, copied map[string]any) map[string]any {
 		if !has {
 			published = nil
 		}
-		parts := strings.Split(k.path, ".")
 		var given any = own
-		for _, p := range parts {
+		for _, p := range strings.Split(k.path, ".") {
 			m, _ := given.(tree)
 			given = m[p]
 		}
@@ -114,16 +113,7 @@ func DefaultsOf(version string, copied map[string]any) map[string]any {
 		if same || k.path == "kube.config" && given != nil && contextNamespace(given) == contextNamespace(published) {
 			continue
 		}
-		m := out
-		for _, p := range parts[:len(parts)-1] {
-			next, ok := m[p].(tree)
-			if !ok {
-				next = tree{}
-				m[p] = next
-			}
-			m = next
-		}
-		m[parts[len(parts)-1]] = differs
+		put(out, k.path, differs)
 	}
 	return out
 }

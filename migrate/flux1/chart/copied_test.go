@@ -103,10 +103,7 @@ func TestDefaultsOfACopyAreThoseThatDiffer(t *testing.T) {
 
 // TestThePublicChartsAreAsPublished reads those in the folder FLUX_CHARTS.
 func TestThePublicChartsAreAsPublished(t *testing.T) {
-	dir := os.Getenv("FLUX_CHARTS")
-	if dir == "" {
-		t.Skip("FLUX_CHARTS names no folder of public flux charts")
-	}
+	dir := publicCharts(t)
 	for _, version := range Versions() {
 		if _, err := os.Stat(filepath.Join(dir, version)); err != nil {
 			t.Logf("%s is not there", version)

@@ -176,20 +176,6 @@ func judged(k *chartKey) bool {
 	return k.flag != "" || k.kind != free
 }
 
-// put sets a value by its path; a part that is no mapping gives way.
-func put(values map[string]any, path string, x any) {
-	parts := strings.Split(path, ".")
-	for _, p := range parts[:len(parts)-1] {
-		next, ok := values[p].(map[string]any)
-		if !ok {
-			next = map[string]any{}
-			values[p] = next
-		}
-		values = next
-	}
-	values[parts[len(parts)-1]] = x
-}
-
 func jsonOf(x any) string {
 	b, err := json.Marshal(x)
 	if err != nil {

@@ -469,14 +469,22 @@ func TestDecodedReleasesEqualTheRecordedOnesOfThePublicCharts(t *testing.T) {
 	}
 }
 
-// TestDecodedReleasesEqualThePublicCharts compares with the charts in the
-// folder FLUX_CHARTS, which holds one folder for each version, named after it.
-// With -update it also records the goldens.
-func TestDecodedReleasesEqualThePublicCharts(t *testing.T) {
+// publicCharts is the folder of the published charts, which are no part of this
+// repository: what they gave when they were looked at last is kept as goldens.
+func publicCharts(t *testing.T) string {
+	t.Helper()
 	dir := os.Getenv("FLUX_CHARTS")
 	if dir == "" {
 		t.Skip("FLUX_CHARTS names no folder of public flux charts")
 	}
+	return dir
+}
+
+// TestDecodedReleasesEqualThePublicCharts compares with the charts in the
+// folder FLUX_CHARTS, which holds one folder for each version, named after it.
+// With -update it also records the goldens.
+func TestDecodedReleasesEqualThePublicCharts(t *testing.T) {
+	dir := publicCharts(t)
 	log.SetOutput(io.Discard) // Helm warns of values of the wrong shape
 	t.Cleanup(func() { log.SetOutput(os.Stderr) })
 	entries, err := os.ReadDir(dir)

@@ -222,19 +222,23 @@ func defaultsOf(at version) tree {
 		if !ok {
 			continue
 		}
-		parts := strings.Split(keys[i].path, ".")
-		m := out
-		for _, p := range parts[:len(parts)-1] {
-			next, ok := m[p].(tree)
-			if !ok {
-				next = tree{}
-				m[p] = next
-			}
-			m = next
-		}
-		m[parts[len(parts)-1]] = value
+		put(out, keys[i].path, value)
 	}
 	return out
+}
+
+// put sets a value by its path; a part that is no mapping gives way.
+func put(values tree, path string, v any) {
+	parts := strings.Split(path, ".")
+	for _, p := range parts[:len(parts)-1] {
+		next, ok := values[p].(tree)
+		if !ok {
+			next = tree{}
+			values[p] = next
+		}
+		values = next
+	}
+	values[parts[len(parts)-1]] = v
 }
 
 // value is what a template reads: known, or unknown with a cause.
