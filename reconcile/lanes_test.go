@@ -79,7 +79,7 @@ func testFirstApplications(t *testing.T) {
 	case <-time.After(50 * time.Millisecond):
 	}
 	first()
-	time.Sleep(l.linger / 2)
+	time.Sleep(l.linger / 2)         // synthetic time: others are held back for the whole of linger, and not for less
 	second, err := l.enterFirst(ctx) // what depends on the first
 	if err != nil {
 		t.Fatal(err)
