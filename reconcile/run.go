@@ -263,6 +263,11 @@ func (a *agent) ready(*http.Request) error {
 }
 
 func (a *agent) run(ctx context.Context) error {
+	defer func() {
+		if err := a.sources.store.Close(); err != nil {
+			a.log.Warn("what was fetched is not removed: the next start does it", "error", err)
+		}
+	}()
 	ended := make(chan error, 1)
 	go func() { ended <- a.manager.Start(ctx) }()
 	select {

@@ -101,17 +101,18 @@ func (s *Store) join(ctx context.Context, key string, r Remote, ref Reference) (
 	}
 	f := &flight{done: make(chan struct{}), waiting: 2}
 	s.flights[key] = f
-	go func() {
-		// One caller that gives up must not end it for the others.
+	s.flying.Go(func() {
+		// One caller that gives up must not end it for the others; Close does.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.timeout())
 		defer cancel()
+		defer context.AfterFunc(s.closing, cancel)()
 		f.rev, f.tree, f.err = s.fetchShared(ctx, r, ref)
 		s.mu.Lock()
 		delete(s.flights, key)
 		s.mu.Unlock()
 		close(f.done)
 		s.leave(f)
-	}()
+	})
 	return f, nil
 }
 

@@ -1005,3 +1005,50 @@ func TestAFolderBelongsToOneStoreAtATime(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestCloseEndsTheFetchesThatEverybodyLeft(t *testing.T) {
+	repo := newRepository(t)
+	repo.commit("main", "first", map[string]string{"a": "1"})
+	h := serveHTTP(t, filepath.Dir(repo.bare), false)
+	// The server lists its references, and never sends a pack.
+	asked, let := make(chan struct{}), make(chan struct{})
+	behind := must(url.Parse(h.URL))
+	proxy := httputil.NewSingleHostReverseProxy(behind)
+	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.Method == http.MethodPost {
+			close(asked)
+			select {
+			case <-let:
+			case <-req.Context().Done():
+			}
+			return
+		}
+		proxy.ServeHTTP(w, req)
+	}))
+	t.Cleanup(slow.Close)
+	t.Cleanup(func() { close(let) })
+	dir := t.TempDir()
+	s := must(Open(dir, Options{}))
+	remote := h.remote()
+	remote.URL = slow.URL + "/team.git"
+	ctx, cancel := context.WithCancel(t.Context())
+	left := make(chan error)
+	go func() {
+		_, err := s.Fetch(ctx, remote, Reference{Branch: "main"})
+		left <- err
+	}()
+	<-asked
+	cancel()
+	if err := <-left; !errors.Is(err, context.Canceled) {
+		t.Errorf("the caller that gave up got %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	s.mu.Lock()
+	under := len(s.flights)
+	s.mu.Unlock()
+	if under != 0 {
+		t.Errorf("%d fetches go on in a folder that is another's now", under)
+	}
+}

@@ -65,6 +65,10 @@ type Store struct {
 	options Options
 	// owned keeps other processes out of dir while it is open.
 	owned *os.File
+	// close ends closing, and with it the fetches that are under way, which flying counts.
+	closing context.Context
+	close   context.CancelFunc
+	flying  sync.WaitGroup
 
 	mu      sync.Mutex
 	closed  bool
@@ -133,6 +137,7 @@ func Open(dir string, o Options) (*Store, error) {
 		clients: map[string]*http.Client{}, trees: map[string]*tree{}, locks: map[string]*keyLock{},
 		flights: map[string]*flight{},
 	}
+	s.closing, s.close = context.WithCancel(context.Background())
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open the source store: %w", err)
 	}
@@ -161,15 +166,21 @@ func (s *Store) prepare() error {
 	return nil
 }
 
-// Close removes the unpacked trees, also those still held: their Snapshots must
-// not be used from then on, and those of trees on disk give errors. Clones stay for the next Open.
+// Close ends the fetches that are under way and removes the unpacked trees, also those
+// still held: their Snapshots must not be used from then on, and those of trees on disk
+// give errors. Clones stay for the next Open.
 func (s *Store) Close() error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
+	closed := s.closed
+	s.closed = true
+	s.mu.Unlock()
+	if closed {
 		return nil
 	}
-	s.closed = true
+	s.close()
+	s.flying.Wait() // else they would write into a folder that is another's by then
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var errs []error
 	for key, t := range s.trees {
 		errs = append(errs, t.remove())
