@@ -153,7 +153,11 @@ func Render(ctx context.Context, in Input) (*Rendering, error) {
 	}
 	r := &Rendering{built: built, decrypted: map[*unstructured.Unstructured]bool{}}
 	if err := r.finish(ctx, ks); err != nil {
-		return nil, err
+		s := &secretValues{read: a.read, pieces: map[string]bool{}}
+		for _, b := range built {
+			s.walk(b.object.Object, dir)
+		}
+		return nil, s.clean(err)
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("render: %w", err)

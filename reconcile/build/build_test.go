@@ -339,18 +339,27 @@ func TestACancelledContextEndsTheRendering(t *testing.T) {
 func TestErrorsOfKustomizeQuoteNoContent(t *testing.T) {
 	const secret = "MARKED-SECRET"
 	for name, c := range map[string]struct{ kustomization, told string }{
-		"a literal that is no pair":   {"secretGenerator: [{name: db, literals: [user=a, " + secret + "]}]\n", "one is not of the form key=value"},
-		"other literals of the same":  {"secretGenerator: [{name: db, literals: [password=" + secret + ", b]}]\n", "one is not of the form key=value"},
-		"a line of no UTF-8":          {"secretGenerator: [{name: db, envs: [bad.env]}]\n", "has invalid utf8 bytes"},
-		"a patch that does not parse": {"patches: [{patch: \"stringData: {password: " + secret + "\"}]\n", "unable to parse SM or JSON patch"},
-		"a patch and a path":          {"patches: [{path: a.yaml, patch: \"stringData: {password: " + secret + "}\"}]\n", "patch and path can't be set at the same time"},
-		"a JSON patch of everything":  {"patches: [{patch: '[{\"op\": \"add\", \"path\": \"/data\", \"value\": \"" + secret + "\"}]'}]\n", "must specify a target for JSON patch"},
-		"a validator that changes":    {"patches: [{target: {kind: ConfigMap}, patch: '[{\"op\": \"add\", \"path\": \"/data\", \"value\": {\"k\": \"" + secret + "\"}}]'}]\nvalidators: [\"apiVersion: builtin\\nkind: AnnotationsTransformer\\nmetadata: {name: p}\\nannotations: {a: b}\\nfieldSpecs: [{path: metadata/annotations, create: true}]\\n\"]\n", "validator shouldn't modify the resource map"},
-		"an old JSON patch":           {"patchesJson6902: [{target: {kind: ConfigMap}, patch: '[{op: " + secret + "}]'}]\n", "kustomize build failed"},
+		"a literal that is no pair":    {"secretGenerator: [{name: db, literals: [user=a, " + secret + "]}]\n", "one is not of the form key=value"},
+		"other literals of the same":   {"secretGenerator: [{name: db, literals: [password=" + secret + ", b]}]\n", "one is not of the form key=value"},
+		"a line of no UTF-8":           {"secretGenerator: [{name: db, envs: [bad.env]}]\n", "has invalid utf8 bytes"},
+		"a patch that does not parse":  {"patches: [{patch: \"stringData: {password: " + secret + "\"}]\n", "unable to parse SM or JSON patch"},
+		"a patch and a path":           {"patches: [{path: a.yaml, patch: \"stringData: {password: " + secret + "}\"}]\n", "patch and path can't be set at the same time"},
+		"a JSON patch of everything":   {"patches: [{patch: '[{\"op\": \"add\", \"path\": \"/data\", \"value\": \"" + secret + "\"}]'}]\n", "must specify a target for JSON patch"},
+		"a validator that changes":     {"patches: [{target: {kind: ConfigMap}, patch: '[{\"op\": \"add\", \"path\": \"/data\", \"value\": {\"k\": \"" + secret + "\"}}]'}]\nvalidators: [\"apiVersion: builtin\\nkind: AnnotationsTransformer\\nmetadata: {name: p}\\nannotations: {a: b}\\nfieldSpecs: [{path: metadata/annotations, create: true}]\\n\"]\n", "validator shouldn't modify the resource map"},
+		"an inline patch without name": {"patchesStrategicMerge: [\"kind: Secret\\nstringData: {password: " + secret + "}\\n\"]\n", "kustomize build failed"},
+		"two of one name":              {"namespace: three\nresources: [two.yaml]\n", "ID conflict"},
+		"no version":                   {"resources: [version.yaml]\n", "is missing"},
+		"below a value":                {"resources: [cm.yaml, two.yaml]\nreplacements: [{source: {kind: Secret, name: db, namespace: one, fieldPath: stringData.password.x}, targets: [{select: {kind: ConfigMap}, fieldPaths: [data.x]}]}]\n", "kustomize build failed"},
+		"an old JSON patch":            {"patchesJson6902: [{target: {kind: ConfigMap}, patch: '[{op: " + secret + "}]'}]\n", "kustomize build failed"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			tree := fstest.MapFS{"apps/kustomization.yaml": {Data: []byte(c.kustomization + "resources: [cm.yaml]\n")},
-				"apps/cm.yaml": {Data: []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n")}, "apps/bad.env": {Data: []byte("a=" + secret + "\xff\n")}}
+			if !strings.Contains(c.kustomization, "resources: ") {
+				c.kustomization += "resources: [cm.yaml]\n"
+			}
+			tree := fstest.MapFS{"apps/kustomization.yaml": {Data: []byte(c.kustomization)},
+				"apps/cm.yaml": {Data: []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n")}, "apps/bad.env": {Data: []byte("a=" + secret + "\xff\n")},
+				"apps/two.yaml":     {Data: []byte("apiVersion: v1\nkind: Secret\nmetadata: {name: db, namespace: one}\nstringData: {password: " + secret + "}\n---\napiVersion: v1\nkind: Secret\nmetadata: {name: db, namespace: two}\ndata: {password: TUFSS0VELVNFQ1JFVA==}\n")},
+				"apps/version.yaml": {Data: []byte("apiVersion: apps/v1/beta1\nkind: Secret\nmetadata: {name: db}\nstringData: {password: " + secret + "}\n")}}
 			_, err := Objects(t.Context(), Input{Tree: tree, Kustomization: readFixture(t, "plain-folder").in.Kustomization})
 			if err == nil || strings.Contains(err.Error(), secret) || strings.Contains(err.Error(), "77 65 82 75") || !strings.Contains(err.Error(), c.told) {
 				t.Errorf("the error is %v", err)

@@ -37,12 +37,13 @@ func buildKustomize(ctx context.Context, a *Artifact, dir string, in Input) ([]b
 			return nil, fmt.Errorf("error decrypting sources: %w", err)
 		}
 	}
+	safe := func(err error) error { return withoutSecrets(cleanError(err), files.content, files.reads...) }
 	resources, err := runKustomize(files, dir)
 	if err != nil {
 		if len(decrypted) > 0 && quotes(err, a, dir, name, generated, in.AllowRemoteBases) {
 			return nil, fmt.Errorf("kustomize build failed over the plain text of %s; what it says may quote that, and is not told", some(decrypted))
 		}
-		return nil, fmt.Errorf("kustomize build failed: %w", cleanError(err))
+		return nil, fmt.Errorf("kustomize build failed: %w", safe(err))
 	}
 	substitute, err := substitution(in)
 	if err != nil {
@@ -74,11 +75,11 @@ func buildKustomize(ctx context.Context, a *Artifact, dir string, in Input) ([]b
 				return nil, fmt.Errorf("post build failed for '%s/%s': a variable in what was decrypted has no value or cannot be substituted", r.GetGvk(), r.GetName())
 			}
 			if err != nil {
-				return nil, fmt.Errorf("post build failed for '%s/%s': %w", r.GetGvk(), r.GetName(), err)
+				return nil, fmt.Errorf("post build failed for '%s/%s': %w", r.GetGvk(), r.GetName(), safe(err))
 			}
 			if changed != nil {
 				if _, err := resources.Replace(changed); err != nil {
-					return nil, fmt.Errorf("post build failed for '%s/%s': %w", r.GetGvk(), r.GetName(), err)
+					return nil, fmt.Errorf("post build failed for '%s/%s': %w", r.GetGvk(), r.GetName(), safe(err))
 				}
 			}
 		}
@@ -89,7 +90,7 @@ func buildKustomize(ctx context.Context, a *Artifact, dir string, in Input) ([]b
 			return nil, fmt.Errorf("read %s: what was decrypted is no object", r.CurId())
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", r.CurId(), err)
+			return nil, fmt.Errorf("read %s: %w", r.CurId(), safe(err))
 		}
 		b.decrypted = opened[i] || len(decrypted) > 0
 		built = append(built, b)
@@ -156,7 +157,7 @@ func run(files *overlayFS, dir string) (m resmap.ResMap, err error) {
 	// kustomize panics on some malformed objects.
 	defer func() {
 		if r := recover(); r != nil {
-			m, err = nil, fmt.Errorf("recovered from kustomize build panic: %v (the last file read is %s)", r, files.last)
+			m, err = nil, fmt.Errorf("recovered from kustomize build panic: %v (the last file read is %s)", r, some(files.reads[max(0, len(files.reads)-1):]))
 		}
 	}()
 	k := krusty.MakeKustomizer(&krusty.Options{
@@ -301,7 +302,7 @@ func scan(a *Artifact, dir string) ([]string, error) {
 				return fmt.Errorf("read %s: %w", p, err)
 			}
 			if err := parse(factory, data); err != nil {
-				return fmt.Errorf("failed to decode Kubernetes YAML from %s%s: %w", p, faultyDocument(factory, data), cleanError(err))
+				return fmt.Errorf("failed to decode Kubernetes YAML from %s%s: %w", p, faultyDocument(factory, data), withoutSecrets(cleanError(err), a.read, p))
 			}
 			resources = append(resources, relative(dir, p))
 		}

@@ -40,8 +40,8 @@ type overlayFS struct {
 	// ownSchema says that the build has kustomize's OpenAPI schema to itself.
 	ownSchema bool
 	refused   error
-	// last is the file read last.
-	last string
+	// reads are the files that were read, in order.
+	reads []string
 }
 
 var _ filesys.FileSystem = (*overlayFS)(nil)
@@ -133,20 +133,25 @@ func (o *overlayFS) ReadFile(name string) ([]byte, error) {
 	if isFolder {
 		return nil, &fs.PathError{Op: "read", Path: name, Err: errors.New("is a directory")}
 	}
-	o.last = p
-	data, ok := o.written[p]
-	if !ok {
-		var err error
-		if data, err = o.artifact.read(p); err != nil {
-			o.refused = err
-			return nil, err
-		}
+	o.reads = append(o.reads, p)
+	data, err := o.content(p)
+	if err != nil {
+		o.refused = err
+		return nil, err
 	}
 	if err := o.inspect(p, data); err != nil {
 		o.refused = err
 		return nil, err
 	}
 	return data, nil
+}
+
+// content is that of a file below the root.
+func (o *overlayFS) content(p string) ([]byte, error) {
+	if data, ok := o.written[p]; ok {
+		return data, nil
+	}
+	return o.artifact.read(p)
 }
 
 func (o *overlayFS) Glob(pattern string) ([]string, error) {
@@ -450,14 +455,14 @@ func cleanError(err error) error { return cleanedError{err} }
 
 // quoted is what kustomize prints of a file in the middle of a message: the
 // configuration of a transformer or generator, the bytes of a line.
-var quoted = regexp.MustCompile("(?s) with config: `.*`|\\[[0-9 ]+\\] ")
+var quoted = regexp.MustCompile("(?s) with config: `.*`|\\[[0-9 ]+\\] |(?:in|for) '\\{.*\\}'")
 
 // quoting are the words of kustomize after which it prints what stands in a
 // file to the message's end: literals of a generator, an inline patch, a line of
 // an environment file, all objects before and after a validator (kustomize/api:
 // kv/kv.go, PatchTransformer.go, PatchJson6902Transformer.go, target/kusttarget.go).
 var quoting = regexp.MustCompile(`merging from generator |literal sources? |\[patch: |must specify one of patch and path in\n|` +
-	`can't be set at the same time\n|must specify a target for patch |has invalid utf8 bytes :|validator shouldn't modify the resource map: `)
+	`can't be set at the same time\n|must specify a target for patch |has invalid utf8 bytes :|validator shouldn't modify the resource map: |produces ID conflict: |node contents: `)
 
 // withoutContent cuts a message of kustomize where it begins to print an
 // object, or what else a file holds that may be a Secret.
