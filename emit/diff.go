@@ -264,13 +264,16 @@ type Diff struct {
 	Objects int `json:"objects"`
 	// Uncompared is how many of them could not be compared; each is among the
 	// differences, and its "why" says why.
-	Uncompared  int          `json:"uncompared"`
+	Uncompared int `json:"uncompared"`
+	// Unrendered names what could not be rendered, and the code of the finding that says
+	// why: what it makes is not among the objects.
+	Unrendered  []string     `json:"unrendered"`
 	Differences []Difference `json:"differences"`
 }
 
 // NewDiff makes the JSON form of a report's differences.
 func NewDiff(r Report) Diff {
-	return Diff{APIVersion: migrate.APIVersion, Kind: "Diff", Proof: r.Plan.Proof, Objects: r.Objects, Uncompared: uncompared(r.Differences), Differences: append([]Difference{}, r.Differences...)}
+	return Diff{APIVersion: migrate.APIVersion, Kind: "Diff", Proof: r.Plan.Proof, Objects: r.Objects, Uncompared: uncompared(r.Differences), Unrendered: append([]string{}, r.Unrendered...), Differences: append([]Difference{}, r.Differences...)}
 }
 
 // byGravity sorts the gravest first, and by repository and object.

@@ -23,6 +23,8 @@ type DiffText struct {
 	Whole bool
 	// Objects is how many there are.
 	Objects int
+	// Unrendered is as in a Report.
+	Unrendered []string
 }
 
 // WriteDifferences writes them for people: each object with what happens to it
@@ -105,20 +107,28 @@ func (l editLine) String() string {
 }
 
 // extent says how much there is to see of so many objects.
-func extent(objects int, differences []Difference) string {
+func extent(objects int, differences []Difference, unrendered []string) string {
 	not := uncompared(differences)
 	text := migrate.Count(objects-not, "object") + " compared, "
 	if not > 0 {
 		text += fmt.Sprintf("%d could not be compared, ", not)
 	}
-	if len(differences) == 0 {
-		return text + "no difference but the marks of ownership"
+	switch {
+	case len(differences) > 0:
+		text += fmt.Sprintf("%d with something to look at", len(differences))
+	case len(unrendered) > 0:
+		text += "no difference in what was compared but the marks of ownership"
+	default:
+		text += "no difference but the marks of ownership"
 	}
-	return text + fmt.Sprintf("%d with something to look at", len(differences))
+	if len(unrendered) > 0 {
+		text += "; what else there is to compare is not known: " + few(unrendered)
+	}
+	return text
 }
 
 func (t DiffText) summary(differences []Difference) string {
-	counts, text := verbCounts(differences), extent(t.Objects, differences)
+	counts, text := verbCounts(differences), extent(t.Objects, differences, t.Unrendered)
 	if len(counts) == 0 {
 		return Wrap(text, t.width()-2, "  ") + "\n"
 	}

@@ -153,7 +153,7 @@ func pageOf(r *Report) page {
 	said, stands := verdict(r.Plan)
 	p := page{
 		Title: title, Verdict: said, Stands: stands, Proof: proofText(r.Plan), Cluster: clusterName(r.Plan), DiffOnly: r.DiffOnly,
-		CSS: template.CSS(reportCSS), JS: template.JS(reportJS), Picture: r.picture(), Compared: extent(r.Objects, r.Differences), Objects: r.Objects,
+		CSS: template.CSS(reportCSS), JS: template.JS(reportJS), Picture: r.picture(), Compared: extent(r.Objects, r.Differences, r.Unrendered), Objects: r.Objects,
 	}
 	p.Policy = fmt.Sprintf("default-src 'none'; style-src %s; script-src %s; base-uri 'none'; form-action 'none'", hashOf(reportCSS), hashOf(reportJS))
 	p.Drawing = drawn(p.Picture)

@@ -22,7 +22,7 @@ func Markdown(w io.Writer, r Report, limit int) error {
 	}
 	m := markdown{limit: limit, room: limit - len(markdownCut(1<<20, 1<<20, 1<<20)) - 100}
 	if r.DiffOnly {
-		m.must(fmt.Sprintf("### Differences on %s\n\n%s", code(clusterName(r.Plan)), escape(DiffText{Objects: r.Objects, Style: Style{Width: limit}}.summary(r.Differences))) + "\n\n")
+		m.must(fmt.Sprintf("### Differences on %s\n\n%s", code(clusterName(r.Plan)), escape(DiffText{Objects: r.Objects, Unrendered: r.Unrendered, Style: Style{Width: limit}}.summary(r.Differences))) + "\n\n")
 	} else {
 		m.overview(&r)
 		m.grounds(&r)

@@ -17,6 +17,9 @@ type Report struct {
 	// Objects is how many there are; those of them that could not be compared
 	// are among the differences.
 	Objects int
+	// Unrendered names what could not be rendered, so that nobody knows what else there
+	// is to compare.
+	Unrendered []string
 	// Codes are the kinds of findings that can be explained.
 	Codes []migrate.Code
 	// After is what the ClusterAgent asks for; zero if that is not known.
@@ -31,7 +34,7 @@ type Report struct {
 
 // NewReport makes the report of a proved plan.
 func NewReport(r proof.Result, inv migrate.Inventory, after migrate.Requests) Report {
-	report := Report{Plan: r.Plan, Inventory: inv, Differences: Differences(r, inv, false), After: after}
+	report := Report{Plan: r.Plan, Inventory: inv, Differences: Differences(r, inv, false), Unrendered: r.Plan.Unrendered(), After: after}
 	for _, repo := range r.Plan.Repositories {
 		report.Objects += len(repo.Objects)
 	}

@@ -34,6 +34,8 @@ const (
 	notGenerated = "GENERATION_NOT_TOLD"
 	stuck        = "FLUX1_STUCK"
 	tooLarge     = "TREE_TOO_LARGE"
+	// Of package proof: a Kustomization that cannot be built.
+	buildFailed = "BUILD_FAILED"
 
 	sopsEncrypted   = "SOPS_ENCRYPTED"
 	patchNotCarried = "PATCH_NOT_CARRIED"

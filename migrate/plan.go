@@ -1,6 +1,8 @@
 package migrate
 
 import (
+	"fmt"
+
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
@@ -259,6 +261,25 @@ func (p *Plan) Incomplete(r *Repository) string {
 		}
 	}
 	return ""
+}
+
+// Unrendered names the Repositories of which nothing is planned, and what of the others could not
+// be rendered, by either engine, each with the code of the finding that says why: what it makes is
+// not among their Objects.
+func (p *Plan) Unrendered() []string {
+	var out []string
+	for _, r := range p.Repositories {
+		if len(r.Kustomizations) == 0 {
+			out = append(out, r.ID)
+			continue
+		}
+		for _, f := range p.Findings {
+			if f.Repository == r.ID && (f.Code == notGenerated || f.Code == tooLarge || f.Code == buildFailed) {
+				out = append(out, fmt.Sprintf("%s (%s)", f.Subject, f.Code))
+			}
+		}
+	}
+	return out
 }
 
 // Source returns the manifest of a GitRepository, or nil.

@@ -74,7 +74,7 @@ func (f *diffFlags) run(cmd *cobra.Command, s streams, k *kube) error {
 	}
 	switch f.output {
 	case "text":
-		err = emit.WriteDifferences(s.Out, report.Differences, emit.DiffText{Style: f.style(s.Out), Whole: f.all || f.object != "", Objects: report.Objects})
+		err = emit.WriteDifferences(s.Out, report.Differences, emit.DiffText{Style: f.style(s.Out), Whole: f.all || f.object != "", Objects: report.Objects, Unrendered: report.Unrendered})
 	case "json", "yaml":
 		err = write(s.Out, f.output, emit.NewDiff(report))
 	default:
@@ -86,7 +86,7 @@ func (f *diffFlags) run(cmd *cobra.Command, s streams, k *kube) error {
 	if f.offline() {
 		fmt.Fprintln(s.Err, "no cluster was asked: the renderings were compared with each other, not with what is live")
 	}
-	if err := uncompared(report.Plan, f.offline()); err != nil {
+	if err := uncompared(report, f.offline()); err != nil {
 		return err
 	}
 	if len(differ) > 0 {
@@ -101,6 +101,9 @@ func (f *diffFlags) narrow(report *emit.Report, res proof.Result, inv migrate.In
 		report.Differences = emit.Differences(res, inv, true)
 	}
 	report.Differences = emit.Matching(report.Differences, f.application, f.object)
+	if f.application != "" || f.object != "" {
+		report.Unrendered = nil // another's: what is asked for is there, or is not known
+	}
 	report.Objects = 0
 	report.Plan.Repositories = slices.Clone(report.Plan.Repositories)
 	for i := range report.Plan.Repositories {
@@ -113,9 +116,10 @@ func (f *diffFlags) narrow(report *emit.Report, res proof.Result, inv migrate.In
 }
 
 // uncompared is an error if some of what was asked for could not be compared: an
-// empty difference must not look like none. plan holds what was asked for;
+// empty difference must not look like none. report holds what was asked for;
 // offline is true if no cluster was to be asked.
-func uncompared(plan migrate.Plan, offline bool) error {
+func uncompared(report emit.Report, offline bool) error {
+	plan := report.Plan
 	exit := &exitError{Code: exitBlocked, Hints: []string{`"fluxover plan" says why, and what to do`}}
 	unread, parts := unreadRepositories(plan), partlyCompared(plan)
 	switch {
@@ -125,6 +129,8 @@ func uncompared(plan migrate.Plan, offline bool) error {
 		exit.Err = fmt.Errorf("what these hold is not known, so nothing was compared: %s", strings.Join(unread, ", "))
 	case len(parts) > 0:
 		exit.Err = fmt.Errorf("not all of these could be compared, so this is less than the whole difference: %s", strings.Join(parts, ", "))
+	case len(report.Unrendered) > 0:
+		exit.Err = fmt.Errorf("what these make is not known, so this is less than the whole difference: %s", strings.Join(report.Unrendered, ", "))
 	case plan.Proof != "server" && !offline:
 		exit.Err = errors.New("not everything was tried in the cluster, so this is less than the whole difference")
 	default:

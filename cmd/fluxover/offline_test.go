@@ -301,6 +301,26 @@ func TestADifferenceThatCouldNotBeSeenIsNotNone(t *testing.T) {
 	}
 }
 
+// What fluxd generates is not known, nor what the new agent builds of it: neither is an object.
+func TestWhatNobodyCanRenderIsNoEmptyDifference(t *testing.T) {
+	clone := teamRepository(t, map[string]string{
+		".flux.yaml":         "version: 1\ncommandUpdated:\n  generators: [{command: kustomize build .}]\n",
+		"kustomization.yaml": "resources: [not-there.yaml]\n",
+	})
+	witness := []string{"--no-cluster", "--checkout", "git@git.example.com:shop/shop=" + clone, "--git-branch", "main", "--default-namespace", "shop", "--manifest-generation"}
+	out := offlineWords(t, exitBlocked, append([]string{"diff"}, witness...)...)
+	for _, want := range []string{"0 objects compared, no difference in what was compared", "checkout/shop (GENERATION_NOT_TOLD)", "(BUILD_FAILED)", "less than the whole difference"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not in %s", want, out)
+		}
+	}
+	for _, format := range []string{"json", "markdown", "html"} {
+		if out := offlineWords(t, exitBlocked, append([]string{"diff", "-o", format}, witness...)...); !strings.Contains(out, "GENERATION_NOT_TOLD") {
+			t.Errorf("%s does not say what is not known: %s", format, out)
+		}
+	}
+}
+
 // offlineWords is what a command says in one line of words, of which it must end
 // with a code.
 func offlineWords(t *testing.T, want int, args ...string) string {
