@@ -435,7 +435,10 @@ func TestDeclaredRolesAddUp(t *testing.T) {
 		"in the default one":     {object("Role", "", rules) + object("RoleBinding", "", bound("Role")), "team", migrate.Confinement{Kind: "namespaces", Namespaces: []string{"team"}}},
 		"in nobody knows which":  {object("Role", "", rules) + object("RoleBinding", "", bound("Role")), "", migrate.Confinement{}},
 		"put together of others": {object("ClusterRole", "", "aggregationRule: {clusterRoleSelectors: []}\n"+rules) + object("ClusterRoleBinding", "", bound("ClusterRole")), "", migrate.Confinement{}},
-		"of another namespace":   {object("Role", ", namespace: b", rules) + object("RoleBinding", ", namespace: a", bound("Role")), "", migrate.Confinement{}},
+		"bound in two ways": {object("ClusterRole", "", rules) + object("ClusterRoleBinding", "", strings.Replace(bound("ClusterRole"), "namespace: flux", "namespace: other", 1)) +
+			object("ClusterRoleBinding", "", bound("ClusterRole")) + object("Role", ", namespace: a", rules) + object("RoleBinding", ", namespace: a", bound("Role")), "", migrate.Confinement{}},
+		"with two roles of one name": {object("ClusterRole", "", rules) + object("ClusterRole", "", strings.Replace(rules, "get", "list", 1)) + object("ClusterRoleBinding", "", bound("ClusterRole")), "", migrate.Confinement{}},
+		"of another namespace":       {object("Role", ", namespace: b", rules) + object("RoleBinding", ", namespace: a", bound("Role")), "", migrate.Confinement{}},
 	} {
 		a := agentNamed(t, readTree(t, treeOf(deployment+c.objects), func(o *CheckoutOptions) { o.DefaultNamespace = c.byDefault }), "flux/flux")
 		equal(t, name, a.Confinement, c.want)

@@ -18,6 +18,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -338,15 +339,21 @@ func typed[T any](u *unstructured.Unstructured) (*T, bool) {
 // the default one, if that is known. What else binds an account in the cluster is not
 // known from here.
 func rightsIn(sets []declaration, defaultNamespace string) *rights {
-	r := &rights{roles: map[string]*rbacv1.Role{}, clusterRoles: map[string]*rbacv1.ClusterRole{"cluster-admin": {Rules: rulesOfClusterAdmin()}}}
-	seen := map[string]bool{}
+	r := &rights{roles: map[string]*rbacv1.Role{}, clusterRoles: map[string]*rbacv1.ClusterRole{"cluster-admin": {Rules: rulesOfClusterAdmin()}}, several: map[string]bool{}}
+	seen := map[string]*unstructured.Unstructured{}
 	for _, set := range sets {
 		for _, o := range set.objects {
 			u := o.Manifest
-			if u.GroupVersionKind().Group != rbacv1.GroupName || seen[identity(u)] {
+			if u.GroupVersionKind().Group != rbacv1.GroupName {
 				continue
 			}
-			seen[identity(u)] = true
+			if other := seen[identity(u)]; other != nil {
+				if equality.Semantic.DeepEqual(other.Object, u.Object) {
+					continue
+				}
+				r.several[roleKey(u.GetKind(), cmp.Or(u.GetNamespace(), defaultNamespace, unknownNamespace), u.GetName())] = true
+			}
+			seen[identity(u)] = u
 			switch u.GetKind() {
 			case "ClusterRole":
 				if role, ok := typed[rbacv1.ClusterRole](u); ok {
@@ -371,17 +378,30 @@ func rightsIn(sets []declaration, defaultNamespace string) *rights {
 	return r
 }
 
+// roleKey names a role or binding.
+func roleKey(kind, namespace, name string) string {
+	if strings.HasPrefix(kind, "Cluster") {
+		return kind + "/" + name
+	}
+	return kind + "/" + namespace + "/" + name
+}
+
 // unknownNamespace is that of what names none, where the default is not known.
 const unknownNamespace = "(not known)"
 
 // declaredFor are the bindings of an account, and whether all that they give is told:
 // where each of them holds, and the rules of its role, which is declared as well and not
-// put together from others in the cluster.
+// put together from others in the cluster. Of several that differ and have one name it is not
+// told which the cluster has.
 func (r *rights) declaredFor(namespace, account string) (bindings []migrate.Binding, told bool) {
 	told = true
 	for _, b := range r.of(namespace, account, func(string, string, string, metav1.ObjectMeta) bool { return false }) {
+		kind := "RoleBinding"
+		if b.Namespace == "" {
+			kind = "ClusterRoleBinding"
+		}
 		switch {
-		case b.Namespace == unknownNamespace:
+		case b.Namespace == unknownNamespace, r.several[roleKey(kind, b.Namespace, b.Name)], r.several[roleKey(b.Role.Kind, b.Namespace, b.Role.Name)]:
 			told = false
 			continue
 		case b.Role.Kind == "ClusterRole":

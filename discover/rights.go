@@ -25,6 +25,8 @@ type rights struct {
 	roleBindings        []rbacv1.RoleBinding
 	clusterRoles        map[string]*rbacv1.ClusterRole
 	roles               map[string]*rbacv1.Role // "namespace/name"
+	// several names, by roleKey, what manifests define in more than one way.
+	several map[string]bool
 }
 
 // errUnreadable says that a right to read was missing; the finding is made
