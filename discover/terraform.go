@@ -57,8 +57,8 @@ type declared struct {
 	beside []flux1.Parsed
 	// accounts are the ServiceAccounts that the same configuration speaks of.
 	accounts []terraform.Account
-	// grants are the roles and bindings that it declares.
-	grants []terraform.Grant
+	// grants are the roles and bindings that are declared, or in a state.
+	grants []granted
 	// pod is true if it is declared as a Deployment, and not as a release.
 	pod bool
 	// boundRole is the ClusterRole that its release binds its account to and does not make.
@@ -125,7 +125,7 @@ type configuration struct {
 	dir    string // as it was named
 	root   string
 	result *terraform.Result
-	alone  *terraform.State // read without a configuration: result is empty
+	alone  *stateFile // read without a configuration: result is empty
 	states []stateFile
 	agents []*declared
 	said   []migrate.Finding
@@ -141,8 +141,8 @@ type configuration struct {
 	charts map[string]localChart
 	// accounts are the ServiceAccounts of the configuration; nil until they are asked for.
 	accounts []terraform.Account
-	// grants are its roles and bindings; nil until they are asked for.
-	grants []terraform.Grant
+	// grants are the roles and bindings that count for its agents; nil until they are asked for.
+	grants []granted
 	// maps are its ConfigMaps.
 	maps   []terraform.ConfigMap
 	ledger int // what is listed of Deployments so far, in bytes
@@ -203,18 +203,25 @@ func Terraform(ctx context.Context, o TerraformOptions) (migrate.Inventory, erro
 		if err := c.statesOf(ctx, &o, given); err != nil {
 			return inv, fmt.Errorf("read Terraform in %s: %w", dir, err)
 		}
-		if err := c.read(ctx); err != nil {
-			return inv, fmt.Errorf("read Terraform in %s: %w", dir, err)
-		}
-		if err := c.otherWorkspaces(ctx, &o); err != nil {
-			return inv, fmt.Errorf("read Terraform in %s: %w", dir, err)
-		}
-		all = append(all, c.agents...)
+		c.match()
 		read = append(read, c)
 	}
+	// What one folder, or one state, binds may be the account of an agent of another.
+	grants := grantsTogether(ctx, read, nil)
+	for _, c := range read {
+		c.grants = grants
+		if err := c.read(ctx); err != nil {
+			return inv, fmt.Errorf("read Terraform in %s: %w", c.dir, err)
+		}
+		if err := c.otherWorkspaces(ctx, &o); err != nil {
+			return inv, fmt.Errorf("read Terraform in %s: %w", c.dir, err)
+		}
+		all = append(all, c.agents...)
+	}
 	if len(o.Dirs) == 0 {
+		grants := grantsTogether(ctx, nil, given)
 		for _, s := range given {
-			c, err := stateAlone(ctx, s)
+			c, err := stateAlone(ctx, s, grants)
 			if err != nil {
 				return inv, fmt.Errorf("read the Terraform state %s: %w", s.name, err)
 			}
@@ -323,7 +330,9 @@ func treeAround(dir string) string {
 
 // read finds the agents of one root module, and what may hide others.
 func (c *configuration) read(ctx context.Context) error {
-	c.match()
+	if c.matches == nil {
+		c.match()
+	}
 	for _, h := range terraform.HelmReleases(ctx, c.result) {
 		if ctx.Err() != nil {
 			return ctx.Err()

@@ -9,9 +9,14 @@ import (
 	"github.com/fluxover/fluxover/discover/terraform"
 )
 
-// mapsOf are the ConfigMaps that the configuration declares.
+// mapsOf are the ConfigMaps that the configuration declares or, without one, that its state
+// holds.
 func (c *configuration) mapsOf(ctx context.Context) []terraform.ConfigMap {
-	if c.maps == nil && c.alone == nil {
+	switch {
+	case c.maps != nil:
+	case c.alone != nil:
+		c.maps = append([]terraform.ConfigMap{}, c.alone.state.ConfigMaps(c.alone.name, c.result)...)
+	default:
 		c.maps = append([]terraform.ConfigMap{}, terraform.ConfigMaps(ctx, c.result)...)
 	}
 	return c.maps

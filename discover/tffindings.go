@@ -233,8 +233,8 @@ var (
 	}
 	TerraformGranted = flux1.Code{
 		Name: "TERRAFORM_GRANTED_BESIDE", Severity: migrate.Warning,
-		Cause:       "the configuration binds the agent's account, or may bind it, by resources of its own, and what the role may do is not known from it",
-		Consequence: "what the account may do in all is not known from the configuration alone",
+		Cause:       "the configuration, or a state, binds the agent's account, or may bind it, by what is not the agent's own, and what the role may do is not known from it",
+		Consequence: "what the account may do in all is not known from Terraform alone",
 		Remedy:      "give what the finding says is not known, or let discovery read the cluster in which the agent runs, which has all of its bindings",
 	}
 	TerraformObjects = flux1.Code{
@@ -252,7 +252,7 @@ var (
 	TerraformStateAlone = flux1.Code{
 		Name: "TERRAFORM_STATE_ALONE", Severity: migrate.Info,
 		Cause:       "a Terraform state was given without the configuration that it is of",
-		Consequence: "the agents are listed as they were applied last; what the configuration says by now is not known",
+		Consequence: "the agents are listed as they were applied last; what the configuration says by now is not known, nor what its scripts do, which no state holds",
 		Remedy:      "name the folder in which one would run terraform as well (--terraform)",
 	}
 	TerraformStatesTogether = flux1.Code{

@@ -5,17 +5,139 @@ import (
 	"slices"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 
 	"github.com/fluxover/fluxover/discover/terraform"
 	"github.com/fluxover/fluxover/migrate"
 )
 
-// grantsOf are the roles and bindings that the configuration declares.
-func (c *configuration) grantsOf(ctx context.Context) []terraform.Grant {
-	if c.grants == nil && c.alone == nil {
-		c.grants = append([]terraform.Grant{}, terraform.Grants(ctx, c.result)...)
+// grantsOf are the roles and bindings that count for the agents of the configuration.
+func (c *configuration) grantsOf(ctx context.Context) []granted {
+	switch {
+	case c.grants != nil:
+	case c.alone != nil:
+		c.grants = grantsTogether(ctx, nil, []stateFile{*c.alone})
+	default:
+		c.grants = grantsTogether(ctx, []*configuration{c}, nil)
 	}
 	return c.grants
+}
+
+// granted is a role or binding with where it is from.
+type granted struct {
+	terraform.Grant
+	// state is what the state is called that holds it, where it is read from one, and only
+	// is true if no given configuration declares it.
+	state string
+	only  bool
+}
+
+func (g *granted) String() string {
+	if g.state == "" {
+		return g.Address
+	}
+	return g.Address + " in the state " + g.state
+}
+
+// grantsTogether are the roles and bindings of several configurations and their states, and
+// of states without a configuration, which add up, of whatever folder they are. What a configuration does not tell of one is as
+// its state has it; what both tell, and not alike, counts as either: what was applied last
+// is in force until the next apply.
+func grantsTogether(ctx context.Context, read []*configuration, alone []stateFile) []granted {
+	out := []granted{}
+	declares := map[*terraform.StateResource]bool{}
+	type inState struct {
+		stateFile
+		result *terraform.Result
+		alone  bool
+	}
+	var states []inState
+	for _, c := range read {
+		held := map[*terraform.Resource][]granted{}
+		for _, s := range c.states {
+			its := map[*terraform.StateResource][]granted{}
+			for _, g := range s.state.Grants(s.name, c.result) {
+				its[g.State] = append(its[g.State], granted{Grant: g, state: s.name})
+			}
+			for _, typ := range terraform.GrantTypes() {
+				for _, m := range terraform.MatchState(c.result, s.state, typ) {
+					if m.Config == nil || m.State == nil {
+						continue
+					}
+					declares[m.State] = true
+					held[m.Config] = append(held[m.Config], its[m.State]...) // of an object of another kind there are none
+				}
+			}
+			if !slices.ContainsFunc(states, func(o inState) bool { return o.state == s.state }) {
+				states = append(states, inState{s, c.result, false})
+			}
+		}
+		own := map[*terraform.Resource][]granted{}
+		var order []*terraform.Resource
+		for _, g := range terraform.Grants(ctx, c.result) {
+			if own[g.Resource] == nil {
+				order = append(order, g.Resource)
+			}
+			own[g.Resource] = append(own[g.Resource], granted{Grant: g})
+		}
+		unsure := func(g granted) bool { return !wholeGrant(&g.Grant) }
+		for _, r := range order {
+			last, isHeld := held[r]
+			if isHeld && slices.ContainsFunc(own[r], unsure) && !slices.ContainsFunc(last, unsure) {
+				out = append(out, last...)
+				continue
+			}
+			out = append(out, own[r]...)
+			for _, l := range last {
+				if !slices.ContainsFunc(own[r], func(g granted) bool { return sameGrant(&g.Grant, &l.Grant) }) {
+					out = append(out, l)
+				}
+			}
+		}
+	}
+	for _, s := range alone {
+		states = append(states, inState{s, &terraform.Result{}, true})
+	}
+	for _, s := range states {
+		for _, g := range s.state.Grants(s.name, s.result) {
+			if !declares[g.State] {
+				out = append(out, granted{g, s.name, !s.alone})
+			}
+		}
+	}
+	return out
+}
+
+// wholeGrant reports whether all is known of a role or binding.
+func wholeGrant(g *terraform.Grant) bool {
+	known := func(nodes ...*terraform.Node) bool {
+		return !slices.ContainsFunc(nodes, func(n *terraform.Node) bool { return n != nil && n.Kind != terraform.Scalar })
+	}
+	if g.Kind == "" || len(g.Unknown) > 0 || len(g.More) > 0 || !known(g.Name, g.Namespace, g.RoleKind, g.RoleName) {
+		return false
+	}
+	return !slices.ContainsFunc(g.Subjects, func(s terraform.Subject) bool { return !known(s.Kind, s.Name, s.Namespace) }) &&
+		!slices.ContainsFunc(g.Rules, func(rule any) bool { _, whole := policyRule(rule); return !whole })
+}
+
+// sameGrant reports whether two roles or bindings, of which all is known, say the same.
+func sameGrant(a, b *terraform.Grant) bool {
+	if !wholeGrant(a) || !wholeGrant(b) || a.Kind != b.Kind || a.Aggregated != b.Aggregated {
+		return false
+	}
+	same := func(a, b *terraform.Node) bool { return textOf(a) == textOf(b) }
+	ours, _ := a.Place()
+	theirs, _ := b.Place()
+	placed := a.Kind == "Role" || a.Kind == "RoleBinding"
+	return same(a.Name, b.Name) && (ours == theirs || !placed) && a.Binds() == b.Binds() && same(a.RoleName, b.RoleName) &&
+		slices.EqualFunc(a.Subjects, b.Subjects, func(a, b terraform.Subject) bool {
+			return same(a.Kind, b.Kind) && same(a.Name, b.Name) && same(a.Namespace, b.Namespace)
+		}) &&
+		slices.EqualFunc(a.Rules, b.Rules, func(a, b any) bool {
+			x, _ := policyRule(a)
+			y, _ := policyRule(b)
+			return equality.Semantic.DeepEqual(x, y)
+		})
 }
 
 // setGranted adds to what is known of the rights of a declared agent what the
@@ -26,7 +148,7 @@ func (d *declared) setGranted() {
 		return
 	}
 	rights := slices.Clone(d.Rights)
-	var others []string
+	var others, only []string
 	if d.boundRole != "" {
 		g := &terraform.Grant{Kind: "ClusterRoleBinding", RoleName: &terraform.Node{Kind: terraform.Scalar, Scalar: d.boundRole}}
 		if rules, _ := d.rulesBy(g); slices.ContainsFunc(rules, everything) { // whatever else it binds
@@ -36,18 +158,20 @@ func (d *declared) setGranted() {
 	}
 	for i := range d.grants {
 		g := &d.grants[i]
-		if g.RoleName == nil || !d.mayBeHere(g.Cluster) {
+		if g.RoleName == nil || !d.mayBeHere(g.Cluster) || g.Kind == "" && ofFlux2(g.Object) {
 			continue
 		}
-		bound, sure, group := d.boundBy(g)
+		bound, sure, group := d.boundBy(&g.Grant)
 		if !bound {
 			continue
 		}
-		rules, why := d.rulesBy(g)
+		rules, why := d.rulesBy(&g.Grant)
 		_, placed := g.Place()
 		switch all := g.Kind == "ClusterRoleBinding" && slices.ContainsFunc(rules, everything); {
 		case len(g.Unknown) > 0:
 			why = causeWords(g.Unknown)
+		case g.Kind == "":
+			why = "what it is is not known: " + causes(g.Object)
 		case !sure:
 			why = "whom it binds is not known"
 		case !d.isHere(g.Cluster):
@@ -63,9 +187,15 @@ func (d *declared) setGranted() {
 				b.Namespace, _ = g.Place()
 			}
 			rights = append(rights, b)
+			if g.only {
+				only = append(only, g.String())
+			}
 			continue
 		}
-		others = append(others, g.Address+" ("+why+")")
+		others = append(others, g.String()+" ("+why+")")
+	}
+	if len(only) > 0 {
+		d.find(TerraformNotApplied.About("", "confinement", d.where(), "what the agent's account may do comes from what a state holds and no given configuration declares: "+listed(only, len(only), maxEnds)))
 	}
 	known := func(sum migrate.Confinement) {
 		d.Rights, d.Confinement = rights, sum
@@ -77,7 +207,7 @@ func (d *declared) setGranted() {
 	case len(others) > 0:
 		d.Confinement = migrate.Confinement{}
 		d.unknown("confinement")
-		d.find(TerraformGranted.Finding("", d.where(), "what the agent's account may do is not known: the configuration binds it, or may bind it, by "+listed(others, len(others), maxEnds)))
+		d.find(TerraformGranted.Finding("", d.where(), "what the agent's account may do is not known: Terraform binds it, or may bind it, by "+listed(others, len(others), maxEnds)))
 	case len(rights) > len(d.Rights) && (d.grantedBeside || !slices.Contains(d.Unknown, "confinement")):
 		known(sum)
 	}
@@ -149,6 +279,7 @@ func (d *declared) rulesBy(g *terraform.Grant) (rules []rbacv1.PolicyRule, why s
 		return rulesOfClusterAdmin(), ""
 	}
 	of := kind + " " + name
+	declared := false
 	for i := range d.grants {
 		role := &d.grants[i]
 		n, named := role.Name.Str()
@@ -176,6 +307,7 @@ func (d *declared) rulesBy(g *terraform.Grant) (rules []rbacv1.PolicyRule, why s
 		case len(role.More) > 0:
 			why = "what " + of + " may do is not known: " + causeWords(role.More)
 		}
+		declared = true // by several, if by what was applied last as well
 		for _, rule := range role.Rules {
 			r, whole := policyRule(rule)
 			if !whole && why == "" {
@@ -185,12 +317,11 @@ func (d *declared) rulesBy(g *terraform.Grant) (rules []rbacv1.PolicyRule, why s
 				rules = append(rules, r)
 			}
 		}
-		return rules, why
 	}
-	if why == "" {
+	if why == "" && !declared {
 		why = of + " is not declared here"
 	}
-	return nil, why
+	return rules, why
 }
 
 // policyRule is a rule of a declared role; whole is false if not all of it is known.

@@ -1,6 +1,8 @@
 package discover
 
 import (
+	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -110,5 +112,202 @@ func TestWhatTheConfigurationGrantsTheAccountCounts(t *testing.T) {
 	for role, want := range map[string]string{"cluster-admin": "cluster-admin", "edit": ""} {
 		a := declaredBy(t, map[string]string{"main.tf": strings.Replace(release, "create: false}, allowedNamespaces: [flux]", "create: false, name: "+role+"}", 1)}).Agents[0]
 		equal(t, "bound to "+role, []any{a.Confinement.Kind, slices.Contains(a.Unknown, "confinement")}, []any{want, want == ""})
+	}
+}
+
+// grantedState is a state with an agent that its release confines, one that is a Deployment
+// and has no rights of its own, and more.
+func grantedState(more ...string) string {
+	confined := strings.Replace(stateInstance("flux", "flux", ""), `"values":"{`, `"values":"{\"clusterRole\":{\"create\":false},\"allowedNamespaces\":[\"flux\"],`, 1)
+	deployment := stateObject("kubernetes_deployment", "other", "", `{"metadata":[{"name":"other","namespace":"flux"}],"spec":[{"template":[{"spec":[{"service_account_name":"flux","container":[{"name":"flux","image":"fluxcd/flux:1.25.4","args":["--git-url=git@h:a"]}]}]}]}]}`)
+	return stateText(append([]string{confined, deployment}, more...)...)
+}
+
+// stateObject is an instance of a provider's in a state.
+func stateObject(typ, name, hidden, attributes string) string {
+	if hidden != "" {
+		hidden = fmt.Sprintf(`[{"type":"get_attr","value":%q}]`, hidden)
+	}
+	return fmt.Sprintf(`{"mode":"managed","type":%q,"name":%q,"provider":"provider[\"registry.terraform.io/hashicorp/kubernetes\"]","instances":[{"attributes":%s,"sensitive_attributes":[%s]}]}`, typ, name, attributes, hidden)
+}
+
+// stateBinding is a binding in a state, as the provider writes it.
+func stateBinding(typ, hidden, role, subject string) string {
+	return stateObject(typ, "b", hidden, `{"metadata":[{"name":"b","namespace":"flux","annotations":null,"labels":{}}],"role_ref":[{"api_group":"rbac.authorization.k8s.io","kind":"ClusterRole","name":`+role+`}],"subject":[`+subject+`]}`)
+}
+
+// Roles and bindings that a state holds count as those of a configuration do, through
+// whatever resource they were made; what the state hides of them makes the rights unknown.
+func TestGrantsInAStateAlone(t *testing.T) {
+	const account = `{"api_group":"","kind":"ServiceAccount","name":"flux","namespace":"flux"}`
+	const other = `{"api_group":"","kind":"ServiceAccount","name":"other","namespace":"flux"}`
+	const manifest = `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","metadata":{"name":"b","namespace":null},"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"cluster-admin"},"subjects":[{"kind":"ServiceAccount","name":"flux","namespace":"flux"}]}`
+	admin := func(hidden string) string {
+		return stateBinding("kubernetes_cluster_role_binding", hidden, `"cluster-admin"`, account)
+	}
+	role := func(typ, hidden, more, rule string) string {
+		return stateObject(typ, "r", hidden, `{"metadata":[{"name":"r","namespace":"flux"}],"aggregation_rule":[`+more+`],"rule":[`+rule+`]}`)
+	}
+	const look = `{"api_groups":["apps"],"resources":["deployments"],"verbs":["get"],"resource_names":[],"non_resource_urls":null}`
+	const all = `{"api_groups":["*"],"resources":["*"],"verbs":["*"],"resource_names":null}`
+	asManifest := func(hidden, manifest string) string {
+		return stateObject("kubernetes_manifest", "b", hidden, `{"manifest":{"value":`+manifest+`,"type":["object",{}]},"object":{"value":`+manifest+`,"type":["object",{}]}}`)
+	}
+	byRole := stateBinding("kubernetes_cluster_role_binding_v1", "", `"r"`, account)
+	const hides = "does not tell"
+	for name, c := range map[string]struct {
+		more []string
+		want string // the kind, empty for unknown, or as it is without
+		says string // of what is unknown
+	}{
+		"nothing":                   {nil, "as it is", ""},
+		"to do everything":          {[]string{admin("")}, "cluster-admin", ""},
+		"as a manifest":             {[]string{asManifest("", manifest)}, "cluster-admin", ""},
+		"as a manifest of kubectl":  {[]string{stateObject("kubectl_manifest", "b", "yaml_body", fmt.Sprintf(`{"api_version":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","namespace":null,"name":"b","yaml_body":"x","yaml_body_parsed":%q}`, manifest))}, "cluster-admin", ""},
+		"by kustomize":              {[]string{stateObject("kustomization_resource", "b", "", fmt.Sprintf(`{"id":"x","manifest":%q}`, manifest))}, "cluster-admin", ""},
+		"a role":                    {[]string{byRole, role("kubernetes_cluster_role_v1", "", "", look)}, "custom", ""},
+		"a role to do everything":   {[]string{byRole, role("kubernetes_cluster_role", "", "", look+","+all)}, "cluster-admin", ""},
+		"a role in one":             {[]string{stateBinding("kubernetes_role_binding", "", `"r"`, account), role("kubernetes_cluster_role", "", "", look)}, "namespaces", ""},
+		"a role of a namespace":     {[]string{strings.Replace(stateBinding("kubernetes_role_binding_v1", "", `"r"`, account), `"kind":"ClusterRole"`, `"kind":"Role"`, 1), role("kubernetes_role", "", "", look)}, "namespaces", ""},
+		"another account":           {[]string{stateBinding("kubernetes_cluster_role_binding", "", `"cluster-admin"`, other)}, "as it is", ""},
+		"to be destroyed":           {[]string{strings.Replace(admin(""), `"instances":[{`, `"instances":[{"deposed":"aaaa0000",`, 1)}, "as it is", ""},
+		"of another kind, hidden":   {[]string{stateObject("kubernetes_manifest", "b", "manifest", `{"manifest":null,"object":{"value":{"apiVersion":"v1","kind":"Secret","metadata":{"name":"b"}},"type":["object",{}]}}`)}, "as it is", ""},
+		"a role put together":       {[]string{byRole, role("kubernetes_cluster_role", "", `{"cluster_role_selectors":[{"match_labels":{"a":"b"}}]}`, "")}, "", "other roles"},
+		"a role that is not there":  {[]string{byRole}, "", "not declared here"},
+		"subjects that are hidden":  {[]string{admin("subject")}, "", "whom it binds"},
+		"a role that is hidden":     {[]string{admin("role_ref")}, "", "which role"},
+		"rules that are hidden":     {[]string{byRole, role("kubernetes_cluster_role", "rule", "", look)}, "", "the rule of"},
+		"all of it is hidden":       {[]string{strings.Replace(admin("x"), `[{"type":"get_attr","value":"x"}]`, `[]`, 1)}, "", "whom it binds"},
+		"a hidden manifest":         {[]string{asManifest("manifest", manifest)}, "", "whom it binds"},
+		"one of a kind unknown":     {[]string{asManifest("object", manifest)}, "", "what kubernetes_manifest.b is"},
+		"a hidden one of kubectl":   {[]string{stateObject("kubectl_manifest", "b", "yaml_body", `{"api_version":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","namespace":null,"name":"b","yaml_body":"x"}`)}, "", "whom it binds"},
+		"a hidden one of kustomize": {[]string{stateObject("kustomization_resource", "b", "manifest", `{"id":"x","manifest":"x"}`)}, "", "what kustomization_resource.b is"},
+		"a part of it is withheld":  {[]string{stateObject("kubectl_manifest", "b", "", fmt.Sprintf(`{"api_version":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","name":"b","yaml_body_parsed":%q}`, strings.Replace(manifest, `[{"kind":"ServiceAccount","name":"flux","namespace":"flux"}]`, `"(sensitive value)"`, 1)))}, "", "whom it binds"},
+		"through another provider":  {[]string{strings.Replace(admin(""), `kubernetes\"]`, `kubernetes\"].west`, 1)}, "", "another cluster"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := written(t, map[string]string{"s.tfstate": grantedState(c.more...)})
+			inv := heldBy(t, filepath.Join(dir, "s.tfstate"))
+			equal(t, "agents", agentIDs(inv), []string{"flux/flux", "flux/other"})
+			for i, without := range []migrate.Confinement{{Kind: "namespaces", Namespaces: []string{"flux"}}, {}} {
+				a := inv.Agents[i]
+				want := without
+				switch c.want {
+				case "as it is":
+				case "namespaces":
+					want = migrate.Confinement{Kind: c.want, Namespaces: []string{"flux"}}
+				case "custom":
+					want.Kind = c.want
+				default:
+					want = migrate.Confinement{Kind: c.want}
+				}
+				equal(t, "rights of "+a.ID, a.Confinement, want)
+				equal(t, "unknown of "+a.ID, slices.Contains(a.Unknown, "confinement"), want.Kind == "")
+				if c.want == "" {
+					said(t, inv, "TERRAFORM_GRANTED_BESIDE", a.ID, ".b in the state ", c.says)
+				}
+			}
+			equal(t, "said", finds(inv, TerraformGranted.Name), c.want == "")
+		})
+	}
+
+	// What another of the given states binds counts as well.
+	dir := written(t, map[string]string{"a.tfstate": grantedState(), "b.tfstate": stateText(admin(""))})
+	for _, a := range heldBy(t, filepath.Join(dir, "a.tfstate"), filepath.Join(dir, "b.tfstate")).Agents {
+		equal(t, "of another state: "+a.ID, a.Confinement.Kind, "cluster-admin")
+	}
+}
+
+// What only a state holds beside a configuration is in force as well, until an apply; what
+// the configuration does not tell of a binding, the state does.
+func TestGrantsInAStateBesideItsConfiguration(t *testing.T) {
+	const release = "resource \"helm_release\" \"flux\" {\n name = \"flux\"\n namespace = \"flux\"\n repository = \"https://charts.fluxcd.io\"\n chart = \"flux\"\n version = \"1.13.3\"\n" +
+		" values = [\"{git: {url: 'git@h:a'}, clusterRole: {create: false}, allowedNamespaces: [flux]}\"]\n}\nvariable \"x\" {}\n"
+	const account = `{"kind":"ServiceAccount","name":"flux","namespace":"flux"}`
+	binding := func(name, role, more string) string {
+		return "resource \"kubernetes_cluster_role_binding\" \"" + name + "\" {\n metadata {\n name = \"b\"\n }\n role_ref {\n api_group = \"rbac.authorization.k8s.io\"\n kind = \"ClusterRole\"\n name = " + role + "\n }\n subject {\n kind = \"ServiceAccount\"\n name = \"flux\"\n namespace = \"flux\"\n }\n" + more + "}\n"
+	}
+	admin := stateBinding("kubernetes_cluster_role_binding", "", `"cluster-admin"`, account)
+	of := stateBinding("kubernetes_cluster_role_binding", "", `"r"`, account)
+	role := func(verb string) string {
+		return stateObject("kubernetes_cluster_role", "r", "", `{"metadata":[{"name":"r"}],"rule":[{"api_groups":["apps"],"resources":["deployments"],"verbs":["`+verb+`"]}]}`)
+	}
+	const declaredRole = "resource \"kubernetes_cluster_role\" \"r\" {\n metadata {\n name = \"r\"\n }\n rule {\n api_groups = [\"apps\"]\n resources = [\"deployments\"]\n verbs = [\"get\"]\n }\n}\n"
+	for name, c := range map[string]struct {
+		config string
+		state  []string
+		want   string // the kind; empty for unknown
+		only   bool
+	}{
+		"nothing":                     {"", nil, "namespaces", false},
+		"in the state only":           {"", []string{admin}, "cluster-admin", true},
+		"a role in the state only":    {binding("b", `"r"`, ""), []string{of, role("get")}, "custom", false},
+		"both in the state only":      {"", []string{of, role("get")}, "custom", true},
+		"hidden":                      {"", []string{stateBinding("kubernetes_cluster_role_binding", "subject", `"cluster-admin"`, account)}, "", false},
+		"in both":                     {binding("b", `"r"`, "") + declaredRole, []string{of, role("get")}, "custom", false},
+		"in both, of another role":    {binding("b", `"r"`, "") + declaredRole, []string{admin}, "cluster-admin", false},
+		"a role with more rules":      {binding("b", `"r"`, "") + declaredRole, []string{of, strings.Replace(role("*"), `["apps"],"resources":["deployments"]`, `["*"],"resources":["*"]`, 1)}, "cluster-admin", false},
+		"moved":                       {binding("c", `"cluster-admin"`, "") + "moved {\n from = kubernetes_cluster_role_binding.b\n to = kubernetes_cluster_role_binding.c\n}\n", []string{admin}, "cluster-admin", false},
+		"an unknown number":           {binding("b", `"cluster-admin"`, " count = var.x\n"), []string{strings.Replace(admin, `"attributes":`, `"index_key":0,"attributes":`, 1)}, "cluster-admin", false},
+		"an unknown number, not made": {binding("b", `"cluster-admin"`, " count = var.x\n"), nil, "", false},
+		"an unknown role":             {binding("b", "var.x", ""), []string{admin}, "cluster-admin", false},
+		"of another":                  {binding("b", "var.x", ""), []string{strings.Replace(admin, `"name":"flux"`, `"name":"other"`, 1)}, "namespaces", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inv := withStateOf(t, release+c.config, stateText(append(c.state, strings.Replace(stateInstance("flux", "flux", ""), `"values":"{`, `"values":"{\"clusterRole\":{\"create\":false},\"allowedNamespaces\":[\"flux\"],`, 1))...))
+			a := inv.Agents[0]
+			equal(t, "rights", []any{a.Confinement.Kind, slices.Contains(a.Unknown, "confinement")}, []any{c.want, c.want == ""})
+			equal(t, "said", finds(inv, TerraformGranted.Name), c.want == "")
+			told := slices.ContainsFunc(inv.Findings, func(f migrate.Finding) bool {
+				return f.Code == TerraformNotApplied.Name && strings.Contains(f.Message, "no given configuration declares: kubernetes_cluster_role_binding.b in the state")
+			})
+			equal(t, "in the state only", told, c.only)
+			if n := len(slices.DeleteFunc(slices.Clone(a.Rights), func(b migrate.Binding) bool { return b.Name != "b" })); n > 1 && name == "in both" {
+				t.Errorf("it is told %d times", n)
+			}
+		})
+	}
+
+	// What another folder binds counts, and what its state holds is declared there.
+	dir := written(t, map[string]string{"a/main.tf": release, "b/main.tf": binding("b", `"cluster-admin"`, ""), "b/s.tfstate": stateText(admin)})
+	inv, err := Terraform(t.Context(), TerraformOptions{Root: dir, Dirs: []string{filepath.Join(dir, "a"), filepath.Join(dir, "b")}, StateFiles: []string{filepath.Join(dir, "b", "s.tfstate")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "of another folder", inv.Agents[0].Confinement.Kind, "cluster-admin")
+	equal(t, "not applied", finds(inv, TerraformNotApplied.Name), false)
+}
+
+// Accounts and ConfigMaps that a state holds count as those of a configuration do, and of
+// scripts, which it does not hold, the absence is said.
+func TestOtherObjectsInAStateAlone(t *testing.T) {
+	const of = `"annotations":{"eks.amazonaws.com/role-arn":"` + "arn" + `"}`
+	deployment := func(more string) string {
+		return stateObject("kubernetes_deployment", "flux", "", `{"metadata":[{"name":"flux","namespace":"flux"}],"spec":[{"template":[{"spec":[{"service_account_name":"flux","container":[{"name":"flux","image":"fluxcd/flux:1.25.4","args":["--git-url=$(GIT_URL)"],"env":[{"name":"GIT_URL","value":"","value_from":[{"config_map_key_ref":[{"name":"m","key":"url"}]}]}]}]}]}]}]`+more+`}`)
+	}
+	for name, c := range map[string]struct {
+		more string
+		role bool
+		url  string
+	}{
+		"nothing":               {`{"mode":"managed","type":"null_resource","name":"n","instances":[{"attributes":{"id":"1","triggers":null}}]}`, false, ""},
+		"an account":            {stateObject("kubernetes_service_account", "a", "", `{"metadata":[{"name":"flux","namespace":"flux",`+of+`}]}`), true, ""},
+		"an account, annotated": {stateObject("kubernetes_annotations", "a", "", `{"api_version":"v1","kind":"ServiceAccount","metadata":[{"name":"flux","namespace":"flux"}],`+of+`}`), true, ""},
+		"as a manifest":         {stateObject("kubectl_manifest", "a", "", fmt.Sprintf(`{"api_version":"v1","kind":"ServiceAccount","yaml_body_parsed":%q}`, `{"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"flux","namespace":"flux",`+of+`}}`)), true, ""},
+		"hidden":                {stateObject("kubernetes_service_account", "a", "metadata", `{"metadata":[{"name":"flux","namespace":"flux",`+of+`}]}`), true, ""},
+		"another account":       {stateObject("kubernetes_service_account", "a", "", `{"metadata":[{"name":"other","namespace":"flux",`+of+`}]}`), false, ""},
+		"a ConfigMap":           {stateObject("kubernetes_config_map", "m", "", `{"metadata":[{"name":"m","namespace":"flux"}],"data":{"url":"git@h:a","empty":""}}`), false, "git@h:a"},
+		"a ConfigMap, hidden":   {stateObject("kubernetes_config_map", "m", "data", `{"metadata":[{"name":"m","namespace":"flux"}],"data":{"url":"git@h:a"}}`), false, ""},
+		"a part of a ConfigMap": {stateObject("kubernetes_config_map", "m", "", `{"metadata":[{"name":"m","namespace":"flux"}],"data":{"url":"git@h:a"}}`) + "," + stateObject("kubernetes_config_map_v1_data", "m", "", `{"metadata":[{"name":"m","namespace":"flux"}],"data":{"url":"git@h:b"}}`), false, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := written(t, map[string]string{"s.tfstate": stateText(deployment(""), c.more)})
+			inv := heldBy(t, filepath.Join(dir, "s.tfstate"))
+			equal(t, "a role in a cloud", finds(inv, "CLOUD_IDENTITY") || finds(inv, "CLOUD_IDENTITY_USED"), c.role)
+			equal(t, "URL", []any{inv.Agents[0].Git.URL, slices.Contains(inv.Agents[0].Unknown, "git.url")}, []any{c.url, c.url == ""})
+			if name == "nothing" {
+				said(t, inv, "TERRAFORM_STATE_ALONE", "which scripts these run is not in it: null_resource.n")
+			}
+		})
 	}
 }

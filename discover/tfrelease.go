@@ -456,9 +456,14 @@ func (d *declared) accountRoles() (roles cloudRoles) {
 	return roles
 }
 
-// accountsOf are the ServiceAccounts that the configuration speaks of.
+// accountsOf are the ServiceAccounts that the configuration speaks of or, without one, that
+// its state holds.
 func (c *configuration) accountsOf(ctx context.Context) []terraform.Account {
-	if c.accounts == nil && c.alone == nil {
+	switch {
+	case c.accounts != nil:
+	case c.alone != nil:
+		c.accounts = append([]terraform.Account{}, c.alone.state.Accounts(c.alone.name, c.result)...)
+	default:
 		c.accounts = append([]terraform.Account{}, terraform.Accounts(ctx, c.result)...)
 	}
 	return c.accounts

@@ -14,9 +14,10 @@ import (
 )
 
 // stateAlone finds the agents of a state whose configuration is not at hand:
-// what was applied last is what is known of them.
-func stateAlone(ctx context.Context, s stateFile) (*configuration, error) {
-	c := &configuration{result: &terraform.Result{}, alone: s.state}
+// what was applied last is what is known of them. grants are the roles and bindings of
+// all that is read; nil for those of this state.
+func stateAlone(ctx context.Context, s stateFile, grants []granted) (*configuration, error) {
+	c := &configuration{result: &terraform.Result{}, alone: &s, grants: grants}
 	for _, d := range s.state.Diagnostics {
 		c.find(TerraformProblem.About("", s.name, s.name, d.Summary+": "+d.Detail))
 	}
@@ -62,9 +63,22 @@ func stateAlone(ctx context.Context, s stateFile) (*configuration, error) {
 	case s.state.Version == "show" || s.state.Version == "plan":
 		told = `; "terraform show -json" does not print through which provider configuration each is managed, so agents of several clusters cannot be told apart`
 	}
+	var scripts []string
+	for _, r := range s.state.Resources {
+		if r.Mode == "managed" && !r.Deposed && slices.Contains(scriptTypes, r.Type) {
+			scripts = append(scripts, r.Address)
+		}
+	}
+	if slices.Sort(scripts); len(scripts) > 0 {
+		scripts = slices.Compact(scripts)
+		told += "; which scripts these run is not in it: " + listed(scripts, len(scripts), maxHidden)
+	}
 	c.find(TerraformStateAlone.About("", s.name, s.name, fmt.Sprintf("the state %s was read without a configuration%s", s.name, told)))
 	return c, ctx.Err()
 }
+
+// scriptTypes are the resources that are made to run scripts.
+var scriptTypes = []string{"null_resource", "terraform_data"}
 
 // maxHidden bounds how many workloads a finding names.
 const maxHidden = 20

@@ -89,7 +89,7 @@ func TestObjectsOfLongAddressesAreNamedInShortFindings(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, err := stateAlone(t.Context(), stateFile{name: "s", state: s})
+		c, err := stateAlone(t.Context(), stateFile{name: "s", state: s}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -118,7 +118,7 @@ func TestObjectsOfOneNameAreNamedInShortFindings(t *testing.T) {
 		t.Fatal(err)
 	}
 	begun := time.Now()
-	c, err := stateAlone(t.Context(), stateFile{name: "s", state: s})
+	c, err := stateAlone(t.Context(), stateFile{name: "s", state: s}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -383,7 +383,7 @@ func FuzzStateAlone(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if _, err := stateAlone(t.Context(), stateFile{name: "s", state: s}); err != nil {
+		if _, err := stateAlone(t.Context(), stateFile{name: "s", state: s}, nil); err != nil {
 			t.Error(err)
 		}
 	})
@@ -419,7 +419,7 @@ func TestReadingAStateAloneCanBeEnded(t *testing.T) {
 	if err := c.hidden(ctx, stateFile{name: "s", state: s}); !errors.Is(err, context.Canceled) || len(c.said) > 0 {
 		t.Errorf("%d findings were made: %v", len(c.said), err)
 	}
-	if _, err := stateAlone(ctx, stateFile{name: "s", state: s}); !errors.Is(err, context.Canceled) {
+	if _, err := stateAlone(ctx, stateFile{name: "s", state: s}, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("the error is %v", err)
 	}
 }

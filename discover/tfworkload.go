@@ -975,7 +975,7 @@ type namedObject struct{ module, address, name string }
 func (c *configuration) objects() []namedObject {
 	if c.alone != nil {
 		var out []namedObject
-		for _, r := range c.alone.Resources {
+		for _, r := range c.alone.state.Resources {
 			if r.Mode == "managed" && r.Object != nil {
 				out = append(out, namedObject{r.Module, r.Address, r.Object.Name})
 			}

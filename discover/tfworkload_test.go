@@ -196,7 +196,8 @@ resource "kubernetes_deployment" "flux_two" {
 	}{
 		"no agents":       {state(two(flux2), manifest("source", "Deployment", flux2), manifest("flux", "Namespace", flux2)), nil, []string{}},
 		"agents":          {state(two(fluxd), manifest("source", "Deployment", flux2), manifest("flux-one", "Deployment", fluxd)), []string{"flux/flux-one", "flux/flux-two"}, []string{}},
-		"an installer":    {state(two(flux2), manifest("flux", "HelmRelease", flux2)), nil, []string{"kubectl_manifest.flux[*]"}},
+		"an installer":    {state(two(flux2), manifest("flux", "HelmRelease", flux2)), nil, []string{}},
+		"a hidden one":    {state(two(flux2), strings.Replace(manifest("flux", "HelmRelease", flux2), "yaml_body_parsed", "uid", 1)), nil, []string{"kubectl_manifest.flux[*]"}},
 		"nothing applied": {strings.Replace(state(two(flux2)), `"name":"flux_two"`, `"name":"other"`, 1), nil, []string{"kubectl_manifest.flux[*]", "kubernetes_deployment.flux_two"}},
 	} {
 		t.Run(name, func(t *testing.T) {

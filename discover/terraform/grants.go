@@ -2,14 +2,18 @@ package terraform
 
 import (
 	"context"
+	"slices"
 	"strings"
 )
 
-// Grant is a role, or a binding of one, that a configuration declares. A nil Node means
-// that it does not say.
+// Grant is a role, or a binding of one, that a configuration declares or a state holds. A
+// nil Node means that it does not say.
 type Grant struct {
-	Address         string
-	Kind            string // ClusterRoleBinding, RoleBinding, ClusterRole or Role
+	Address string
+	// Kind is ClusterRoleBinding, RoleBinding, ClusterRole or Role; empty of an object of
+	// which it is not known what it is, so that it may be any of them: Object says why.
+	Kind            string
+	Object          *Node
 	Name, Namespace *Node
 	// RoleKind and RoleName are what a binding binds, and Subjects to whom.
 	RoleKind, RoleName *Node
@@ -23,6 +27,10 @@ type Grant struct {
 	Cluster  Cluster
 	Unknown  []Cause // set when it is not known whether it exists
 	Position Position
+	// Resource is what declares it, and State the instance that made it, where it was
+	// read from a state; the other is nil.
+	Resource *Resource
+	State    *StateResource
 }
 
 // Subject is one to whom a binding gives a role.
@@ -53,24 +61,61 @@ var grantKinds = map[string]string{
 	"kubernetes_cluster_role": "ClusterRole", "kubernetes_role": "Role",
 }
 
+// isGrant reports whether a kind is that of a role or a binding.
+func isGrant(kind string) bool {
+	for _, k := range grantKinds {
+		if k == kind {
+			return true
+		}
+	}
+	return false
+}
+
+// otherManifests are the resources of further providers that make an object of a
+// manifest, with the argument that holds it: kbst/kustomization, banzaicloud/k8s and
+// nabancard/k8sraw.
+var otherManifests = map[string]string{"kustomization_resource": "manifest", "k8s_manifest": "content", "k8sraw_yaml": "yaml_body"}
+
+// GrantTypes are the types of resources by which a role or a binding can be made, sorted.
+func GrantTypes() []string {
+	out := []string{"kubernetes_manifest", "kubectl_manifest"}
+	for typ := range grantKinds {
+		out = append(out, typ, typ+"_v1")
+	}
+	for typ := range otherManifests {
+		out = append(out, typ)
+	}
+	slices.Sort(out)
+	return out
+}
+
 // Grants returns the roles that a configuration declares, and their bindings, by address.
 func Grants(ctx context.Context, r *Result) []Grant {
 	var out []Grant
-	for _, w := range Workloads(ctx, r) {
-		kind, _ := w.Kind.Str()
-		for _, k := range grantKinds {
-			if k == kind {
-				out = append(out, w.grant(r, kind))
-			}
+	add := func(w *Workload) {
+		if g, ok := w.grant(r.Cluster(w.Provider)); ok {
+			g.Resource = w.Resource
+			out = append(out, g)
 		}
 	}
+	for _, w := range Workloads(ctx, r) {
+		add(w)
+	}
 	defer r.during(ctx)()
+	for _, x := range r.Resources {
+		if argument := otherManifests[x.Type]; x.Mode == "managed" && argument != "" {
+			w := &Workload{Address: x.Address, Resource: x, Unknown: x.Unknown, Provider: x.Provider, Position: x.Position, Object: x.manifest(argument)}
+			w.fromObject()
+			w.takeKind(argument)
+			add(w)
+		}
+	}
 	for _, x := range r.Resources {
 		kind := grantKinds[strings.TrimSuffix(x.Type, "_v1")]
 		if x.Mode != "managed" || kind == "" {
 			continue
 		}
-		g := Grant{Address: x.Address, Kind: kind, Cluster: r.Cluster(x.Provider), Unknown: x.Unknown, Position: x.Position}
+		g := Grant{Address: x.Address, Kind: kind, Cluster: r.Cluster(x.Provider), Unknown: x.Unknown, Position: x.Position, Resource: x}
 		for _, m := range x.Body.All("metadata") {
 			g.Name, g.Namespace = m.Body.field(r.loader, "name"), m.Body.field(r.loader, "namespace")
 		}
@@ -106,26 +151,77 @@ func Grants(ctx context.Context, r *Result) []Grant {
 	return out
 }
 
-// grant is a role or binding that is declared as a manifest.
-func (w *Workload) grant(r *Result, kind string) Grant {
-	g := Grant{
-		Address: w.Address, Kind: kind, Name: w.Name, Namespace: w.Namespace, Cluster: r.Cluster(w.Provider), Unknown: w.Unknown, Position: w.Position,
-		RoleKind: w.Object.Lookup("roleRef", "kind"), RoleName: w.Object.Lookup("roleRef", "name"),
-	}
-	if list := w.Object.Lookup("subjects"); list != nil && list.Kind == List {
-		for _, s := range list.List {
-			g.Subjects = append(g.Subjects, Subject{s.Lookup("kind"), s.Lookup("name"), s.Lookup("namespace")})
+// Grants returns the roles that the state holds, and their bindings, by address, as
+// [Grants] does those of a configuration; r tells to which clusters its providers lead.
+// What the state hides of one is not known. What is to be destroyed is not among them.
+func (s *State) Grants(file string, r *Result) []Grant {
+	var out []Grant
+	for _, x := range s.Resources {
+		if x.Mode != "managed" || x.Deposed || x.Object == nil {
+			continue
 		}
-	} else if list != nil {
-		g.More = append(g.More, list.Causes...)
+		w := x.Workload(file)
+		if w == nil && (isGrant(x.Object.Kind) || x.Object.Kind == "" && x.Object.anyKind) {
+			what := "what " + x.Address + " is"
+			w = &Workload{Address: x.Address, Resource: x.resource(file), Position: Position{File: file}}
+			w.Object = &Node{Kind: Unknown, Causes: []Cause{{Kind: CauseState, Name: what, Position: w.Position}}}
+			w.Provider = w.Resource.Provider
+			w.fromObject()
+			if x.Object.Kind != "" {
+				w.Kind = &Node{Kind: Scalar, Scalar: x.Object.Kind}
+			}
+		}
+		if w == nil {
+			continue
+		}
+		if g, ok := w.grant(r.Cluster(w.Provider)); ok {
+			g.State = x
+			out = append(out, g)
+		}
 	}
+	return out
+}
+
+// rbacGroup is the API group of roles and bindings.
+const rbacGroup = "rbac.authorization.k8s.io"
+
+// grant is a role or binding that is declared as a manifest; ok is false of any other
+// object.
+func (w *Workload) grant(of Cluster) (g Grant, ok bool) {
+	g = Grant{Address: w.Address, Object: w.Object, Cluster: of, Unknown: w.Unknown, Position: w.Position}
+	kind, known := w.Kind.Str()
+	version, versionKnown := w.Object.Lookup("apiVersion").Str()
+	switch {
+	case w.Kind == nil || w.Object == nil, known && !isGrant(kind), versionKnown && !strings.HasPrefix(version, rbacGroup+"/"):
+		return g, false
+	case !known && !versionKnown && w.Object.Kind == Map && w.Object.Lookup("spec") != nil && w.Object.Lookup("spec").Kind == Map:
+		return g, false // no role or binding has one
+	}
+	g.Kind, g.Name, g.Namespace = kind, w.Name, w.Namespace
+	g.RoleKind, g.RoleName = w.Object.Lookup("roleRef", "kind"), w.Object.Lookup("roleRef", "name")
+	// each is what it says of the elements of a list.
+	each := func(list *Node, element func(*Node)) {
+		switch {
+		case list == nil || list.Kind == Scalar && list.Scalar == nil:
+		case list.Kind == List:
+			for _, e := range list.List {
+				element(e)
+			}
+		case len(list.Causes) > 0:
+			g.More = append(g.More, list.Causes...)
+		default:
+			g.More = append(g.More, Cause{Kind: CauseSensitive, Name: "what " + w.Address + " holds", Position: w.Position})
+		}
+	}
+	each(w.Object.Lookup("subjects"), func(s *Node) {
+		g.Subjects = append(g.Subjects, Subject{s.Lookup("kind"), s.Lookup("name"), s.Lookup("namespace")})
+	})
+	each(w.Object.Lookup("rules"), func(rule *Node) { g.Rules = append(g.Rules, rule.tree()) })
 	g.Aggregated = w.Object.Lookup("aggregationRule") != nil
-	if list := w.Object.Lookup("rules"); list != nil && list.Kind == List {
-		for _, rule := range list.List {
-			g.Rules = append(g.Rules, rule.tree())
+	for _, l := range w.Leaves() { // what the cluster has of it counts
+		if len(l.Path) == 0 || slices.Contains([]string{"roleRef", "subjects", "rules", "aggregationRule"}, l.Path[0]) {
+			g.More = append(g.More, l.Cause)
 		}
-	} else if list != nil {
-		g.More = append(g.More, list.Causes...)
 	}
-	return g
+	return g, true
 }

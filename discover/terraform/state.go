@@ -79,10 +79,19 @@ type StateObject struct {
 	Containers []StateContainer  `json:",omitempty"`
 	Hidden     bool              `json:",omitempty"`
 
-	// manifest is that of a workload, with its arguments and environment; nil
-	// if the state hides it.
+	// manifest is that of an object of one of toldKinds, with the arguments and
+	// environment of a workload; nil if the state hides it.
 	manifest *Node
+	// anyKind is true of an object of which the resource does not tell the kind.
+	anyKind bool
 }
+
+// toldKinds are the kinds of objects of which the manifest is kept: those that may run
+// fluxd or install it, and those that say what its account may do, and its variables.
+var toldKinds = slices.Concat(workloadKinds, []string{
+	"Pod", "Job", "CronJob", "HelmRelease", "HelmChart", "Application", "ApplicationSet", "Release",
+	"ClusterRoleBinding", "RoleBinding", "ClusterRole", "Role", "ServiceAccount", "ConfigMap",
+})
 
 // StateContainer is a container of a pod. Of its arguments only the names of
 // flags are kept, since their values may be secret.
@@ -498,19 +507,32 @@ func (s *stateReader) fill(x *StateResource, a attributes) {
 	case x.Mode != "managed":
 	case x.Type == "helm_release":
 		x.Release = s.release(x, a)
+	case otherManifests[x.Type] != "":
+		x.Object = &StateObject{anyKind: true}
+		argument := otherManifests[x.Type]
+		if manifest := s.yamlManifest(x, a.text(argument)); manifest != nil {
+			x.Object.read(manifest)
+			if slices.Contains(toldKinds, x.Object.Kind) {
+				x.Object.manifest = stateNode(manifest, Origin{})
+			}
+		}
+		if x.Object.Kind == "Deployment" {
+			x.Object.pods(x.Object.manifest.Lookup("spec").tree(), "containers")
+		}
+		x.Object.Hidden = x.Object.Kind == "" && (a.hidden["*"] || a.hidden[argument])
 	case x.Type == "kubernetes_manifest":
 		o := a.nested("object")
 		if v := o.nested("value"); v.raw != nil && o.raw["type"] != nil {
 			o = v // a value of any type is kept with its type
 		}
 		m := o.nested("metadata")
-		x.Object = &StateObject{APIVersion: o.text("apiVersion"), Kind: o.text("kind"), Namespace: m.text("namespace"), Name: m.text("name")}
+		x.Object = &StateObject{APIVersion: o.text("apiVersion"), Kind: o.text("kind"), Namespace: m.text("namespace"), Name: m.text("name"), anyKind: true}
 		if x.Object.Kind == "Deployment" {
 			x.Object.pods(s.decoded(x, o.raw["spec"]), "containers")
 		}
 		// The provider repeats in the object what the manifest marks.
 		x.Object.Hidden = a.hidden["*"] || a.hidden["object"] || a.hidden["manifest"]
-		if slices.Contains(workloadKinds, x.Object.Kind) && !x.Object.Hidden {
+		if slices.Contains(toldKinds, x.Object.Kind) && !x.Object.Hidden {
 			// What was written says it in fewer words than what the server made of it.
 			written := a.nested("manifest")
 			if v := written.nested("value"); v.raw != nil && written.raw["type"] != nil {
@@ -522,10 +544,10 @@ func (s *stateReader) fill(x *StateResource, a attributes) {
 			x.Object.manifest = s.manifest(x, written)
 		}
 	case x.Type == "kubectl_manifest":
-		x.Object = &StateObject{APIVersion: a.text("api_version"), Kind: a.text("kind"), Namespace: a.text("namespace"), Name: a.text("name")}
+		x.Object = &StateObject{APIVersion: a.text("api_version"), Kind: a.text("kind"), Namespace: a.text("namespace"), Name: a.text("name"), anyKind: true}
 		// The provider hides yaml_body, and repeats it less what is secret.
 		for _, name := range []string{"yaml_body_parsed", "yaml_body"} {
-			if !slices.Contains(workloadKinds, x.Object.Kind) || x.Object.manifest != nil {
+			if !slices.Contains(toldKinds, x.Object.Kind) || x.Object.manifest != nil {
 				continue
 			}
 			manifest := s.yamlManifest(x, a.text(name))
@@ -541,6 +563,10 @@ func (s *stateReader) fill(x *StateResource, a attributes) {
 	case strings.HasPrefix(x.Type, "kubernetes_"):
 		m := a.nested("metadata")
 		x.Object = &StateObject{Kind: deploymentTypes[x.Type], Namespace: m.text("namespace"), Name: m.text("name")}
+		if fields, ok := typedFields(x.Type); ok {
+			x.Object.Kind, x.Object.manifest = s.ofFields(x, a, fields)
+			break
+		}
 		if x.Object.Kind == "" {
 			break
 		}
@@ -558,9 +584,17 @@ func (s *stateReader) fill(x *StateResource, a attributes) {
 			}
 		}
 		if spec != nil {
-			x.Object.manifest = x.ofBlocks(metadata, spec)
+			x.Object.manifest = x.ofBlocks(metadata, map[string]any{"spec": objectOfBlocks(firstBlock(spec))})
 		}
 	}
+}
+
+// read takes what names an object from its manifest.
+func (o *StateObject) read(manifest map[string]any) {
+	o.APIVersion, _ = manifest["apiVersion"].(string)
+	o.Kind, _ = manifest["kind"].(string)
+	o.Namespace, _ = member(manifest["metadata"], "namespace").(string)
+	o.Name, _ = member(manifest["metadata"], "name").(string)
 }
 
 // overrideNamespace lays the argument override_namespace of a kubectl_manifest

@@ -3,6 +3,7 @@ package terraform
 import (
 	"cmp"
 	"encoding/json"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -161,18 +162,27 @@ func stateNode(v any, origin Origin) *Node {
 func (s *stateReader) manifest(x *StateResource, a attributes) *Node {
 	out := &Node{Kind: Map, Map: map[string]*Node{}}
 	for k, raw := range a.raw {
-		if v := s.decoded(x, raw); v != nil {
+		switch v := s.decoded(x, raw); {
+		case v != nil:
 			out.Map[k] = stateNode(v, Origin{})
+		case string(raw) != "null":
+			out.Map[k] = untold(k, x)
 		}
 	}
 	return out
 }
 
-// ofBlocks is the manifest that the blocks of a resource describe. What is
-// empty, false or zero is what the provider writes for what is not set, but for
-// the arguments of telling. metadata is nil if the state hides it.
-func (x *StateResource) ofBlocks(metadata, spec any) *Node {
-	tree := map[string]any{"kind": x.Object.Kind, "spec": objectOfBlocks(firstBlock(spec))}
+// untold stands for a part of an instance that the state hides, or that is not read.
+func untold(part string, x *StateResource) *Node {
+	return &Node{Kind: Unknown, Causes: []Cause{{Kind: CauseState, Name: "the " + part + " of " + x.Address}}}
+}
+
+// ofBlocks is the manifest that the blocks of a resource describe; fields are those of it
+// that are not metadata. What is empty, false or zero is what the provider writes for what
+// is not set, but for the arguments of telling. metadata is nil if the state hides it.
+func (x *StateResource) ofBlocks(metadata any, fields map[string]any) *Node {
+	tree := map[string]any{"kind": x.Object.Kind}
+	maps.Copy(tree, fields)
 	written, ok := firstBlock(metadata).(map[string]any)
 	meta := map[string]any{}
 	for _, k := range []string{"name", "namespace", "labels", "annotations"} { // the others are the server's
@@ -183,9 +193,90 @@ func (x *StateResource) ofBlocks(metadata, spec any) *Node {
 	tree["metadata"] = meta
 	out := stateNode(tree, Origin{})
 	if !ok {
-		out.Map["metadata"] = &Node{Kind: Unknown, Causes: []Cause{{Kind: CauseState, Name: "the metadata of " + x.Address}}}
+		out.Map["metadata"] = untold("metadata", x)
 	}
 	return out
+}
+
+// typedFields are the fields of an object that a resource of a type makes by its arguments
+// and blocks, by their names, if it is one of which they are told: see [toldKinds]. Those of a
+// workload, which are many, are read apart.
+func typedFields(typ string) (map[string]string, bool) {
+	switch kind := grantKinds[strings.TrimSuffix(typ, "_v1")]; {
+	case strings.HasSuffix(kind, "Binding"):
+		return map[string]string{"role_ref": "roleRef", "subject": "subjects"}, true
+	case kind != "":
+		return map[string]string{"rule": "rules", "aggregation_rule": "aggregationRule"}, true
+	case typ == "kubernetes_annotations":
+		return map[string]string{"annotations": "annotations"}, true
+	case slices.Contains(accountTypes, typ):
+		return nil, true
+	case configMapTypes[typ] != "":
+		return map[string]string{"data": "data"}, true
+	}
+	return nil, false
+}
+
+// ofFields is the kind and the manifest of an object of which a resource makes the fields
+// that are named. What the state hides of it is not known.
+func (s *stateReader) ofFields(x *StateResource, a attributes, fields map[string]string) (kind string, manifest *Node) {
+	part := func(name string) (v any, hidden bool) {
+		switch {
+		case a.hidden["*"] || a.hidden[name]:
+			return nil, true
+		case a.flat == nil:
+			v = s.decoded(x, a.raw[name])
+			return v, v == nil && a.raw[name] != nil && string(a.raw[name]) != "null"
+		}
+		own := map[string]string{}
+		for k, text := range a.flat {
+			if rest, ok := strings.CutPrefix(k, name+"."); ok {
+				own[rest] = text
+			}
+		}
+		return unflatten(own, s.limits.Nesting), false
+	}
+	kind = grantKinds[strings.TrimSuffix(x.Type, "_v1")]
+	switch {
+	case kind != "":
+	case configMapTypes[x.Type] != "":
+		kind = "ConfigMap"
+	case x.Type == "kubernetes_annotations":
+		kind = a.text("kind")
+		if kind != "ServiceAccount" && !a.hidden["*"] && !a.hidden["kind"] {
+			return kind, nil
+		}
+	default:
+		kind = "ServiceAccount"
+	}
+	x.Object.Kind = kind
+	metadata, hidden := part("metadata")
+	if hidden {
+		metadata = nil
+	}
+	manifest = x.ofBlocks(metadata, nil)
+	for name, field := range fields {
+		v, hidden := part(name)
+		if hidden {
+			manifest.Map[field] = untold(name, x)
+			continue
+		}
+		list, isList := v.([]any)
+		switch {
+		case v == nil || isList && len(list) == 0:
+		case !isList: // a map, whose keys are no names of fields
+			manifest.Map[field] = stateNode(v, Origin{})
+		case field == "roleRef" || field == "aggregationRule":
+			manifest.Map[field] = stateNode(objectOfBlocks(list[0]), Origin{})
+		default:
+			all := make([]any, 0, len(list))
+			for _, e := range list {
+				all = append(all, objectOfBlocks(e))
+			}
+			manifest.Map[field] = stateNode(all, Origin{})
+		}
+	}
+	return kind, manifest
 }
 
 func objectOfBlocks(v any) any {

@@ -273,7 +273,7 @@ func Accounts(ctx context.Context, r *Result) []Account {
 	var out []Account
 	for _, w := range Workloads(ctx, r) {
 		if kind, _ := w.Kind.Str(); kind == "ServiceAccount" {
-			out = append(out, Account{w.Address, w.Name, w.Namespace, w.Object.Lookup("metadata", "annotations"), r.Cluster(w.Provider), w.Unknown, w.Position})
+			out = append(out, w.account(r))
 		}
 	}
 	defer r.during(ctx)()
@@ -299,6 +299,25 @@ func Accounts(ctx context.Context, r *Result) []Account {
 	return out
 }
 
+// Accounts returns what the state says of ServiceAccounts, by address; r tells to which
+// clusters its providers lead.
+func (s *State) Accounts(file string, r *Result) []Account {
+	var out []Account
+	for _, w := range s.told(file, "ServiceAccount") {
+		a := w.account(r)
+		if annotations := w.Object.Lookup("annotations"); w.Resource.Type == "kubernetes_annotations" {
+			a.Annotations = annotations
+		}
+		out = append(out, a)
+	}
+	return out
+}
+
+// account is a ServiceAccount that is declared as a manifest.
+func (w *Workload) account(r *Result) Account {
+	return Account{w.Address, w.Name, w.Namespace, w.Object.Lookup("metadata", "annotations"), r.Cluster(w.Provider), w.Unknown, w.Position}
+}
+
 // ConfigMap is what a configuration says of a ConfigMap. Without a namespace it is in that
 // which its provider takes.
 type ConfigMap struct {
@@ -310,6 +329,9 @@ type ConfigMap struct {
 	Part            bool    // it sets keys of one that is declared elsewhere, or not at all
 }
 
+// configMapTypes are the resources that make a ConfigMap, or "part" of one.
+var configMapTypes = map[string]string{"kubernetes_config_map": "whole", "kubernetes_config_map_v1": "whole", "kubernetes_config_map_v1_data": "part"}
+
 // ConfigMaps returns what a configuration says of ConfigMaps, by address.
 func ConfigMaps(ctx context.Context, r *Result) []ConfigMap {
 	var out []ConfigMap
@@ -317,7 +339,7 @@ func ConfigMaps(ctx context.Context, r *Result) []ConfigMap {
 		if kind, _ := w.Kind.Str(); kind != "ConfigMap" {
 			continue
 		}
-		m := ConfigMap{w.Address, w.Name, w.Namespace, w.Object.Lookup("data"), r.Cluster(w.Provider), w.Unknown, false}
+		m := w.configMap(r)
 		for _, l := range w.Leaves() { // what the cluster has of it counts
 			m.Unknown = append(m.Unknown, l.Cause)
 		}
@@ -325,11 +347,11 @@ func ConfigMaps(ctx context.Context, r *Result) []ConfigMap {
 	}
 	defer r.during(ctx)()
 	for _, x := range r.Resources {
-		part := x.Type == "kubernetes_config_map_v1_data"
-		if x.Mode != "managed" || !part && strings.TrimSuffix(x.Type, "_v1") != "kubernetes_config_map" {
+		of := configMapTypes[x.Type]
+		if x.Mode != "managed" || of == "" {
 			continue
 		}
-		m := ConfigMap{Address: x.Address, Data: x.Field("data"), Cluster: r.Cluster(x.Provider), Unknown: x.Unknown, Part: part}
+		m := ConfigMap{Address: x.Address, Data: x.Field("data"), Cluster: r.Cluster(x.Provider), Unknown: x.Unknown, Part: of == "part"}
 		for _, b := range x.Body.All("metadata") {
 			m.Name, m.Namespace = b.Body.field(r.loader, "name"), b.Body.field(r.loader, "namespace")
 		}
@@ -339,6 +361,31 @@ func ConfigMaps(ctx context.Context, r *Result) []ConfigMap {
 		out = append(out, m)
 	}
 	return out
+}
+
+// ConfigMaps returns what the state says of ConfigMaps, by address; r tells to which
+// clusters its providers lead.
+func (s *State) ConfigMaps(file string, r *Result) []ConfigMap {
+	var out []ConfigMap
+	for _, w := range s.told(file, "ConfigMap") {
+		m := w.configMap(r)
+		m.Part = configMapTypes[w.Resource.Type] == "part"
+		out = append(out, m)
+	}
+	return out
+}
+
+// configMap is a ConfigMap that is declared as a manifest.
+func (w *Workload) configMap(r *Result) ConfigMap {
+	return ConfigMap{w.Address, w.Name, w.Namespace, w.Object.Lookup("data"), r.Cluster(w.Provider), w.Unknown, false}
+}
+
+// told are the objects of a kind that the state holds.
+func (s *State) told(file, kind string) []*Workload {
+	return slices.DeleteFunc(s.Workloads(file), func(w *Workload) bool {
+		k, _ := w.Kind.Str()
+		return k != kind
+	})
 }
 
 // Left is a part of a declared object that Terraform leaves as the cluster has it,
