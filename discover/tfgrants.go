@@ -2,7 +2,9 @@ package discover
 
 import (
 	"context"
+	"regexp"
 	"slices"
+	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -251,12 +253,16 @@ func (d *declared) boundBy(g *terraform.Grant) (may, sure bool, group string) {
 				return true, true, ""
 			}
 			may = may || byName && byPlace
-		case kind == rbacv1.UserKind && nameKnown && d.Namespace != "" && d.ServiceAccount != "":
-			if name == "system:serviceaccount:"+d.Namespace+":"+d.ServiceAccount {
+		case kind == rbacv1.UserKind && d.Namespace != "" && d.ServiceAccount != "":
+			user := "system:serviceaccount:" + d.Namespace + ":" + d.ServiceAccount
+			if nameKnown && name == user {
 				return true, true, ""
 			}
+			may = may || !nameKnown && mayBeName(s.Name, user)
+		case kind == rbacv1.UserKind || kind == rbacv1.GroupKind && d.Namespace == "" && !slices.Contains([]string{"system:serviceaccounts", "system:authenticated"}, name):
+			may = may || mayBeOfAccount(s.Name)
 		case !nameKnown:
-			may = true
+			may = may || kind != rbacv1.GroupKind || mayBeName(s.Name, groupsOf(d.Namespace)...)
 		case kind == rbacv1.GroupKind && slices.Contains(groupsOf(d.Namespace), name):
 			// Of what everybody may, only everything says something: see confinement.
 			rules, _ := d.rulesBy(g)
@@ -266,6 +272,45 @@ func (d *declared) boundBy(g *terraform.Grant) (may, sure bool, group string) {
 		}
 	}
 	return may, sure, group
+}
+
+// directoryName is an attribute by which a directory or a cloud knows a user, group or
+// account of its own. It makes it, so that it is none of the names that Kubernetes gives to
+// the accounts of services.
+var directoryName = regexp.MustCompile(`(?:^|\.)(?:azuread|azurerm|aws|google|googleworkspace|gsuite|okta|auth0|keycloak|onelogin)_\w+\.[^.]+\.(?:\w+\.)*(?:id|object_id|principal_id|client_id|application_id|unique_id|arn|email|group_key)$`)
+
+// mayBeName reports whether a text that is not known may be one of some names, by what is
+// known of it and by whose attribute it is.
+func mayBeName(n *terraform.Node, names ...string) bool {
+	if n == nil {
+		return false
+	}
+	if text, ok := n.Str(); ok {
+		return slices.Contains(names, text)
+	}
+	parts := unknownPart.Split(n.Text, -1)
+	for i := range parts {
+		parts[i] = regexp.QuoteMeta(parts[i])
+	}
+	if pattern, err := regexp.Compile("(?s)^" + strings.Join(parts, ".*") + "$"); err == nil && n.Text != "" && !slices.ContainsFunc(names, pattern.MatchString) {
+		return false
+	}
+	return strings.Join(parts, "") != "" || len(n.Causes) == 0 || slices.ContainsFunc(n.Causes, func(c terraform.Cause) bool {
+		return c.Kind != terraform.CauseComputed && c.Kind != terraform.CauseData || !directoryName.MatchString(c.Name)
+	})
+}
+
+// unknownPart is what stands in a text for what is not known of it.
+var unknownPart = regexp.MustCompile(`\$\{[^}]*\}`)
+
+// mayBeOfAccount reports whether a name may be one that Kubernetes gives to an account of a
+// service, or to a group of them, whatever its name.
+func mayBeOfAccount(n *terraform.Node) bool {
+	text, known := n.Str()
+	if !known {
+		return mayBeName(n, groupsOf("")...) || strings.HasPrefix(textOf(n), "system:")
+	}
+	return strings.HasPrefix(text, "system:serviceaccount") || text == "system:authenticated"
 }
 
 // rulesBy are the rules of the role that a binding gives, as far as they are known, and

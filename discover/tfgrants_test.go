@@ -37,6 +37,7 @@ func TestWhatTheConfigurationGrantsTheAccountCounts(t *testing.T) {
   manifest = { apiVersion = "rbac.authorization.k8s.io/v1", kind = "ClusterRole", metadata = { name = "r" }, rules = [{ apiGroups = ["apps"], resources = ["deployments"], verbs = ["get"] }] }
 }
 `
+	const directory = "resource \"azuread_group\" \"a\" {\n display_name = \"a\"\n}\ndata \"azuread_group\" \"a\" {\n display_name = \"a\"\n}\n"
 	byRole := binding("kubernetes_cluster_role_binding", `"r"`, account, "")
 	for name, c := range map[string]struct {
 		more string
@@ -70,6 +71,19 @@ func TestWhatTheConfigurationGrantsTheAccountCounts(t *testing.T) {
 		"labels that are left alone":    {binding("kubernetes_cluster_role_binding", admin, strings.Replace(account, `name = "flux"`, `name = "other"`, 1), " lifecycle {\n ignore_changes = [metadata[0].labels]\n }\n"), "as it is"},
 		"perhaps":                       {binding("kubernetes_cluster_role_binding", admin, account, " count = var.x\n"), ""},
 		"perhaps it":                    {binding("kubernetes_cluster_role_binding", admin, "kind = \"ServiceAccount\"\n name = var.x\n namespace = \"flux\"", ""), ""},
+		"a group of a directory":        {binding("kubernetes_cluster_role_binding", admin, "kind = \"Group\"\n name = azuread_group.a.object_id", "") + directory, "as it is"},
+		"by its id":                     {binding("kubernetes_cluster_role_binding", admin, "kind = \"Group\"\n name = azuread_group.a.id", "") + directory, "as it is"},
+		"a group that is looked up":     {binding("kubernetes_cluster_role_binding", admin, "kind = \"Group\"\n name = data.azuread_group.a.object_id", "") + directory, "as it is"},
+		"an identity of a cloud":        {binding("kubernetes_cluster_role_binding", admin, "kind = \"User\"\n name = azurerm_user_assigned_identity.a.principal_id", "") + "resource \"azurerm_user_assigned_identity\" \"a\" {\n name = \"a\"\n}\n", "as it is"},
+		"a group with a prefix":         {binding("kubernetes_cluster_role_binding", admin, "kind = \"Group\"\n name = \"oidc:${var.x}\"", ""), "as it is"},
+		"a user with a prefix":          {binding("kubernetes_cluster_role_binding", admin, "kind = \"User\"\n name = \"${var.x}@example.com\"", ""), "as it is"},
+		"a group of any name":           {binding("kubernetes_cluster_role_binding", admin, "kind = \"Group\"\n name = azuread_group.a.display_name", "") + strings.Replace(directory, " display_name = \"a\"\n", "", 1), ""},
+		"a group that is unknown":       {binding("kubernetes_cluster_role_binding", admin, "kind = \"Group\"\n name = var.x", ""), ""},
+		"a group of accounts":           {binding("kubernetes_cluster_role_binding", admin, "kind = \"Group\"\n name = \"system:serviceaccounts:${azuread_group.a.object_id}\"", "") + directory, ""},
+		"a user that is an account":     {binding("kubernetes_cluster_role_binding", admin, "kind = \"User\"\n name = \"system:serviceaccount:flux:${var.x}\"", ""), ""},
+		"a user that is another":        {binding("kubernetes_cluster_role_binding", admin, "kind = \"User\"\n name = \"system:serviceaccount:other:${var.x}\"", ""), "as it is"},
+		"an account of a directory":     {binding("kubernetes_cluster_role_binding", admin, "kind = \"ServiceAccount\"\n name = azuread_group.a.object_id\n namespace = \"flux\"", "") + directory, ""},
+		"some kind of a directory":      {binding("kubernetes_cluster_role_binding", admin, "kind = var.x\n name = azuread_group.a.object_id", "") + directory, ""},
 		"another account":               {binding("kubernetes_cluster_role_binding", admin, strings.Replace(account, `name = "flux"`, `name = "other"`, 1), ""), "as it is"},
 		"another namespace":             {binding("kubernetes_cluster_role_binding", admin, "kind = \"ServiceAccount\"\n name = \"flux\"", ""), "as it is"}, // the provider says "default"
 		"what all accounts may":         {binding("kubernetes_cluster_role_binding", `"view"`, "kind = \"Group\"\n name = \"system:serviceaccounts\"", ""), "as it is"},
