@@ -143,6 +143,9 @@ type configuration struct {
 	accounts []terraform.Account
 	// grants are the roles and bindings that count for its agents; nil until they are asked for.
 	grants []granted
+	// releases and scripts are its own; nil until they are asked for.
+	releases []*terraform.HelmRelease
+	scripts  []*terraform.Script
 	// maps are its ConfigMaps.
 	maps   []terraform.ConfigMap
 	ledger int // what is listed of Deployments so far, in bytes
@@ -333,7 +336,7 @@ func (c *configuration) read(ctx context.Context) error {
 	if c.matches == nil {
 		c.match()
 	}
-	for _, h := range terraform.HelmReleases(ctx, c.result) {
+	for _, h := range c.releasesOf(ctx) {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -344,7 +347,7 @@ func (c *configuration) read(ctx context.Context) error {
 	}
 	c.countMemcacheds()
 	c.saysUnclear()
-	for _, s := range terraform.Scripts(ctx, c.result) {
+	for _, s := range c.scriptsOf(ctx) {
 		c.script(s)
 	}
 	for _, r := range c.result.Instances("data.helm_template") {

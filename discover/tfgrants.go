@@ -75,15 +75,11 @@ func grantsTogether(ctx context.Context, read []*configuration, alone []stateFil
 			}
 		}
 		own := map[*terraform.Resource][]granted{}
-		var order []*terraform.Resource
-		for _, g := range terraform.Grants(ctx, c.result) {
-			if own[g.Resource] == nil {
-				order = append(order, g.Resource)
-			}
+		for _, g := range c.declaredGrants(ctx) {
 			own[g.Resource] = append(own[g.Resource], granted{Grant: g})
 		}
 		unsure := func(g granted) bool { return !wholeGrant(&g.Grant) }
-		for _, r := range order {
+		for _, r := range c.result.Resources {
 			last, isHeld := held[r]
 			if isHeld && slices.ContainsFunc(own[r], unsure) && !slices.ContainsFunc(last, unsure) {
 				out = append(out, last...)
@@ -108,6 +104,36 @@ func grantsTogether(ctx context.Context, read []*configuration, alone []stateFil
 		}
 	}
 	return out
+}
+
+// declaredGrants are the roles and bindings that a configuration makes by its resources, by
+// what it gives to releases, and by scripts.
+func (c *configuration) declaredGrants(ctx context.Context) []terraform.Grant {
+	out := terraform.Grants(ctx, c.result)
+	for _, h := range c.releasesOf(ctx) {
+		out = append(out, h.Grants(c.result.Cluster(h.Provider))...)
+	}
+	for _, s := range c.scriptsOf(ctx) {
+		if !s.Destroy {
+			out = append(out, s.Grants...)
+		}
+	}
+	return out
+}
+
+// releasesOf and scriptsOf are the Helm releases and the scripts of the configuration.
+func (c *configuration) releasesOf(ctx context.Context) []*terraform.HelmRelease {
+	if c.releases == nil {
+		c.releases = append([]*terraform.HelmRelease{}, terraform.HelmReleases(ctx, c.result)...)
+	}
+	return c.releases
+}
+
+func (c *configuration) scriptsOf(ctx context.Context) []*terraform.Script {
+	if c.scripts == nil {
+		c.scripts = append([]*terraform.Script{}, terraform.Scripts(ctx, c.result)...)
+	}
+	return c.scripts
 }
 
 // wholeGrant reports whether all is known of a role or binding.
@@ -160,7 +186,7 @@ func (d *declared) setGranted() {
 	}
 	for i := range d.grants {
 		g := &d.grants[i]
-		if g.RoleName == nil || !d.mayBeHere(g.Cluster) || g.Kind == "" && ofFlux2(g.Object) {
+		if g.RoleName == nil || !d.mayBeHere(g.Cluster) || g.Kind == "" && ofFlux2(g.What) {
 			continue
 		}
 		bound, sure, group := d.boundBy(&g.Grant)
@@ -173,7 +199,7 @@ func (d *declared) setGranted() {
 		case len(g.Unknown) > 0:
 			why = causeWords(g.Unknown)
 		case g.Kind == "":
-			why = "what it is is not known: " + causes(g.Object)
+			why = "what it makes is not known: " + causes(g.What)
 		case !sure:
 			why = "whom it binds is not known"
 		case !d.isHere(g.Cluster):
@@ -233,7 +259,7 @@ func (d *declared) boundBy(g *terraform.Grant) (may, sure bool, group string) {
 		if n == nil {
 			text, known = unset, true
 		}
-		return !known || want == "" || text == want, known && want != ""
+		return want == "" || known && text == want || !known && fits(n, want), known && want != ""
 	}
 	may = len(g.More) > 0
 	for _, s := range g.Subjects {
@@ -279,25 +305,32 @@ func (d *declared) boundBy(g *terraform.Grant) (may, sure bool, group string) {
 // the accounts of services.
 var directoryName = regexp.MustCompile(`(?:^|\.)(?:azuread|azurerm|aws|google|googleworkspace|gsuite|okta|auth0|keycloak|onelogin)_\w+\.[^.]+\.(?:\w+\.)*(?:id|object_id|principal_id|client_id|application_id|unique_id|arn|email|group_key)$`)
 
-// mayBeName reports whether a text that is not known may be one of some names, by what is
-// known of it and by whose attribute it is.
+// mayBeName reports whether a text that is not known may be one of some names that Kubernetes
+// gives, by what is known of it and by whose attribute it is.
 func mayBeName(n *terraform.Node, names ...string) bool {
-	if n == nil {
+	if n == nil || !fits(n, names...) {
 		return false
 	}
+	whole := strings.Join(unknownPart.Split(n.Text, -1), "") == "" // and no part of a longer text
+	return n.Kind == terraform.Scalar || !whole || len(n.Causes) == 0 || slices.ContainsFunc(n.Causes, func(c terraform.Cause) bool {
+		return c.Kind != terraform.CauseComputed && c.Kind != terraform.CauseData || !directoryName.MatchString(c.Name)
+	})
+}
+
+// fits reports whether what is known of a text is so of one of some others as well.
+func fits(n *terraform.Node, others ...string) bool {
 	if text, ok := n.Str(); ok {
-		return slices.Contains(names, text)
+		return slices.Contains(others, text)
+	}
+	if n.Text == "" {
+		return true
 	}
 	parts := unknownPart.Split(n.Text, -1)
 	for i := range parts {
 		parts[i] = regexp.QuoteMeta(parts[i])
 	}
-	if pattern, err := regexp.Compile("(?s)^" + strings.Join(parts, ".*") + "$"); err == nil && n.Text != "" && !slices.ContainsFunc(names, pattern.MatchString) {
-		return false
-	}
-	return strings.Join(parts, "") != "" || len(n.Causes) == 0 || slices.ContainsFunc(n.Causes, func(c terraform.Cause) bool {
-		return c.Kind != terraform.CauseComputed && c.Kind != terraform.CauseData || !directoryName.MatchString(c.Name)
-	})
+	pattern, err := regexp.Compile("(?s)^" + strings.Join(parts, ".*") + "$")
+	return err != nil || slices.ContainsFunc(others, pattern.MatchString)
 }
 
 // unknownPart is what stands in a text for what is not known of it.

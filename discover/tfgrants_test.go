@@ -325,3 +325,112 @@ func TestOtherObjectsInAStateAlone(t *testing.T) {
 		})
 	}
 }
+
+// What charts are given to make, and scripts make by kubectl, counts as far as it is read;
+// what is not read makes the rights unknown.
+func TestGrantsByChartsAndScripts(t *testing.T) {
+	const release = "resource \"helm_release\" \"flux\" {\n name = \"flux\"\n namespace = \"flux\"\n repository = \"https://charts.fluxcd.io\"\n chart = \"flux\"\n version = \"1.13.3\"\n" +
+		" values = [\"{git: {url: 'git@h:a'}, clusterRole: {create: false}, allowedNamespaces: [flux]}\"]\n}\nvariable \"x\" {}\n"
+	raw := func(chart, values string) string {
+		return "resource \"helm_release\" \"raw\" {\n name = \"rbac\"\n namespace = \"flux\"\n chart = \"" + chart + "\"\n values = [" + values + "]\n}\n"
+	}
+	const head = "apiVersion: rbac.authorization.k8s.io/v1\n"
+	binding := func(role, account string) string {
+		return head + "kind: ClusterRoleBinding\nmetadata: {name: b}\nroleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: " + role + "}\nsubjects: [{kind: ServiceAccount, name: " + account + ", namespace: flux}]\n"
+	}
+	heredoc := func(text string) string { return "<<EOT\n" + text + "EOT\n" }
+	indented := func(text string) string { return strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "\n    ") }
+	resources := func(objects ...string) string {
+		text := "resources:\n"
+		for _, o := range objects {
+			text += "  - " + indented(o) + "\n"
+		}
+		return heredoc(text)
+	}
+	templates := func(o string) string { return heredoc("templates:\n  - |\n    " + indented(o) + "\n") }
+	script := func(command string) string {
+		return "resource \"null_resource\" \"s\" {\n provisioner \"local-exec\" {\n  command = <<EOT\n" + command + "\nEOT\n }\n}\n"
+	}
+	const edit = head + "kind: ClusterRole\nmetadata: {name: r}\nrules: [{apiGroups: [apps], resources: [deployments], verbs: [get]}]\n"
+	admin := binding("cluster-admin", "flux")
+	for name, c := range map[string]struct {
+		more, file string
+		want, says string
+	}{
+		"nothing":                          {"", "", "namespaces", ""},
+		"an object":                        {raw("itscontained/raw", resources(admin)), "", "cluster-admin", ""},
+		"of a repository":                  {raw("oci://ghcr.io/bedag/raw", resources(admin)), "", "cluster-admin", ""},
+		"another and its role":             {raw("raw", resources(edit, binding("r", "flux"))), "", "custom", ""},
+		"in the release's namespace":       {raw("raw", resources(edit, strings.Replace(binding("r", "flux"), "ClusterRoleBinding", "RoleBinding", 1))), "", "namespaces", ""},
+		"another account":                  {raw("raw", resources(binding("cluster-admin", "other"))), "", "namespaces", ""},
+		"another object, of any data":      {raw("raw", heredoc("resources:\n  - apiVersion: v1\n    kind: ConfigMap\n    data: ${var.x}\n")), "", "namespaces", ""},
+		"a text":                           {raw("raw", templates(admin)), "", "cluster-admin", ""},
+		"a text with a template":           {raw("raw", templates(strings.Replace(admin, "name: b", "name: {{ .Release.Name }}", 1))), "", "", "templates of Helm"},
+		"an object with a template":        {raw("raw", resources(binding("cluster-admin", `"{{ .Release.Name }}"`))), "", "", "whom it binds"},
+		"one of another with a template":   {raw("raw", resources(binding("cluster-admin", `"other-{{ .Release.Name }}"`))), "", "namespaces", ""},
+		"in a chart that has more":         {raw("stable/nginx", heredoc("extraObjects:\n  - "+indented(admin)+"\n")), "", "cluster-admin", ""},
+		"values that are unknown":          {raw("raw", "var.x"), "", "", "var.x"},
+		"an object that is unknown":        {raw("raw", "yamlencode({ resources = [var.x] })"), "", "", "var.x"},
+		"a kind that is unknown":           {raw("raw", resources(strings.Replace(admin, "ClusterRoleBinding", "${var.x}", 1))), "", "", "var.x"},
+		"of any kind, and no binding":      {raw("raw", "yamlencode({ resources = [{ kind = var.x, metadata = { name = \"b\" } }] })"), "", "namespaces", ""},
+		"of another chart, unknown":        {raw("stable/nginx", "var.x"), "", "namespaces", ""},
+		"values that are not of it":        {raw("raw", "yamlencode({ labels = { a = var.x } })"), "", "namespaces", ""},
+		"perhaps":                          {strings.Replace(raw("raw", resources(admin)), "{\n", "{\n count = var.x\n", 1), "", "", "var.x"},
+		"by kubectl":                       {script("kubectl create clusterrolebinding b --clusterrole=cluster-admin --serviceaccount=flux:flux"), "", "cluster-admin", ""},
+		"by kubectl, in one":               {script("kubectl -n flux create rolebinding b --clusterrole cluster-admin --serviceaccount flux:flux"), "", "namespaces", ""},
+		"by kubectl, somewhere":            {script("kubectl create rolebinding b --clusterrole=cluster-admin --serviceaccount=flux:flux"), "", "", "in which namespace"},
+		"by kubectl, to another":           {script("kubectl create clusterrolebinding b --clusterrole=cluster-admin --serviceaccount=flux:other"), "", "namespaces", ""},
+		"by kubectl, to a person":          {script("kubectl create clusterrolebinding b --clusterrole=cluster-admin --user=$(gcloud config get-value account)@example.com"), "", "namespaces", ""},
+		"by kubectl, to somebody":          {script("kubectl create clusterrolebinding b --clusterrole=cluster-admin --user=${var.x}"), "", "", "whom it binds"},
+		"by kubectl, a role of its own":    {script("kubectl create clusterrole r --verb=get --resource=pods\nkubectl create clusterrolebinding b --clusterrole=r --serviceaccount=flux:flux"), "", "", "the rules that kubectl is given"},
+		"by kubectl, and applied":          {script("kubectl create clusterrolebinding b --clusterrole=cluster-admin --serviceaccount=flux:flux --dry-run=client -o yaml | kubectl apply -f -"), "", "cluster-admin", ""},
+		"a namespace, and applied":         {script("kubectl create namespace flux --dry-run=client -o yaml | kubectl apply -f -"), "", "namespaces", ""},
+		"changed":                          {script("kubectl set subject clusterrolebinding b --serviceaccount=flux:flux"), "", "", "by set"},
+		"patched":                          {script("kubectl patch clusterrolebinding/b -p x"), "", "", "by patch"},
+		"a file":                           {script("kubectl apply -f rbac.yaml"), admin, "cluster-admin", ""},
+		"a file of others":                 {script("kubectl apply --filename=rbac.yaml"), "kind: ConfigMap\n---\n" + binding("cluster-admin", "other"), "namespaces", ""},
+		"a file that is deleted":           {script("kubectl delete -f rbac.yaml"), admin, "namespaces", ""},
+		"a file that is broken":            {script("kubectl apply -f rbac.yaml"), "kind: ClusterRoleBinding\na: [", "", "no YAML"},
+		"a file that is not there":         {script("kubectl apply -f rbac.yaml"), "", "", "a file that kubectl applies"},
+		"a file elsewhere":                 {script("kubectl apply -f https://example.com/rbac.yaml"), "", "", "a file that kubectl applies"},
+		"of kustomize":                     {script("kubectl apply -k config"), "", "", "kustomize"},
+		"of another program":               {script("helm template x | kubectl apply -f -"), "", "", "another program"},
+		"in the script":                    {script("kubectl apply -f - <<EOF\n" + admin + "EOF"), "", "cluster-admin", ""},
+		"in the script, of others":         {script("cat <<'EOF' | kubectl apply -f -\nkind: ConfigMap\nEOF"), "", "namespaces", ""},
+		"in the script, unknown":           {script("kubectl apply -f - <<EOF\n${var.x}\nEOF"), "", "", "a part of what kubectl is given"},
+		"in the script, by a variable":     {script("kubectl apply -f - <<EOF\n$OBJECTS\nEOF"), "", "", "a part of what kubectl is given"},
+		"in a script's file":               {script("bash ./rbac.yaml"), "kubectl create clusterrolebinding b --clusterrole=cluster-admin --serviceaccount=flux:flux\n", "cluster-admin", ""},
+		"in a script that is not there":    {script("bash ./missing.sh"), "", "", "is not read"},
+		"in a script, when it is removed":  {strings.Replace(script("kubectl apply -f https://example.com/rbac.yaml"), "local-exec\" {", "local-exec\" {\n  when = destroy", 1), "", "namespaces", ""},
+		"a script of something else":       {script("kubectl get nodes && kubectl delete pod x\naws eks update-kubeconfig --name a"), "", "namespaces", ""},
+		"a script that may not be":         {strings.Replace(script("kubectl create clusterrolebinding b --clusterrole=cluster-admin --serviceaccount=flux:flux"), "{\n", "{\n count = var.x\n", 1), "", "", "var.x"},
+		"and something that is known more": {script("kubectl apply -f https://example.com/x.yaml") + raw("raw", resources(admin)), "", "cluster-admin", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			files := map[string]string{"main.tf": release + c.more}
+			if c.file != "" {
+				files["rbac.yaml"] = c.file
+			}
+			inv := declaredBy(t, files)
+			a := inv.Agents[0]
+			equal(t, "rights", []any{a.Confinement.Kind, slices.Contains(a.Unknown, "confinement")}, []any{c.want, c.want == ""})
+			if c.want == "" {
+				said(t, inv, "TERRAFORM_GRANTED_BESIDE", "flux/flux", c.says)
+			}
+		})
+	}
+
+	// Of a release in a state the same is read.
+	raws := func(values string) string {
+		return strings.NewReplacer(`"chart":"flux"`, `"chart":"raw"`, `{\"git\":{\"url\":\"git@h:a\"}}`, strings.Trim(asJSON(values), `"`)).Replace(stateInstance("raw", "raw", ""))
+	}
+	for values, want := range map[string]string{
+		`{"resources":[{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","metadata":{"name":"b"},"roleRef":{"kind":"ClusterRole","name":"cluster-admin"},"subjects":[{"kind":"ServiceAccount","name":"flux","namespace":"flux"}]}]}`: "cluster-admin",
+		`{"resources":"(sensitive value)"}`: "",
+		`{"resources":[]}`:                  "namespaces",
+	} {
+		dir := written(t, map[string]string{"s.tfstate": grantedState(raws(values))})
+		a := heldBy(t, filepath.Join(dir, "s.tfstate")).Agents[0]
+		equal(t, values, []any{a.Confinement.Kind, slices.Contains(a.Unknown, "confinement")}, []any{want, want == ""})
+	}
+}

@@ -11,9 +11,9 @@ import (
 type Grant struct {
 	Address string
 	// Kind is ClusterRoleBinding, RoleBinding, ClusterRole or Role; empty of an object of
-	// which it is not known what it is, so that it may be any of them: Object says why.
+	// which it is not known what it is, so that it may be any of them: What says why.
 	Kind            string
-	Object          *Node
+	What            *Node
 	Name, Namespace *Node
 	// RoleKind and RoleName are what a binding binds, and Subjects to whom.
 	RoleKind, RoleName *Node
@@ -78,7 +78,7 @@ var otherManifests = map[string]string{"kustomization_resource": "manifest", "k8
 
 // GrantTypes are the types of resources by which a role or a binding can be made, sorted.
 func GrantTypes() []string {
-	out := []string{"kubernetes_manifest", "kubectl_manifest"}
+	out := []string{"kubernetes_manifest", "kubectl_manifest", "helm_release"}
 	for typ := range grantKinds {
 		out = append(out, typ, typ+"_v1")
 	}
@@ -153,7 +153,8 @@ func Grants(ctx context.Context, r *Result) []Grant {
 
 // Grants returns the roles that the state holds, and their bindings, by address, as
 // [Grants] does those of a configuration; r tells to which clusters its providers lead.
-// What the state hides of one is not known. What is to be destroyed is not among them.
+// What the state hides of one is not known. What is to be destroyed is not among them; those
+// that releases are given are, see [HelmRelease.Grants].
 func (s *State) Grants(file string, r *Result) []Grant {
 	var out []Grant
 	for _, x := range s.Resources {
@@ -179,6 +180,9 @@ func (s *State) Grants(file string, r *Result) []Grant {
 			out = append(out, g)
 		}
 	}
+	for _, h := range s.HelmReleases(file) {
+		out = append(out, h.Grants(r.Cluster(h.Provider))...)
+	}
 	return out
 }
 
@@ -188,7 +192,7 @@ const rbacGroup = "rbac.authorization.k8s.io"
 // grant is a role or binding that is declared as a manifest; ok is false of any other
 // object.
 func (w *Workload) grant(of Cluster) (g Grant, ok bool) {
-	g = Grant{Address: w.Address, Object: w.Object, Cluster: of, Unknown: w.Unknown, Position: w.Position}
+	g = Grant{Address: w.Address, What: w.Kind, Cluster: of, Unknown: w.Unknown, Position: w.Position}
 	kind, known := w.Kind.Str()
 	version, versionKnown := w.Object.Lookup("apiVersion").Str()
 	switch {

@@ -37,6 +37,8 @@ type Script struct {
 	Position   Position
 	// Open is true if it is not known which program it runs.
 	Open bool
+	// Grants are the roles and bindings that it makes by kubectl.
+	Grants []Grant
 }
 
 // Bounds of what is told and read of one script.
@@ -128,6 +130,11 @@ func Scripts(ctx context.Context, r *Result) []*Script {
 					k.run(file, true)
 				}
 			}
+			k.mayBind()
+			for i := range k.Grants {
+				g := &k.Grants[i]
+				g.Unknown, g.Resource = slices.Concat(x.Unknown, g.Unknown), x
+			}
 			out = k.named(out)
 		}
 	}
@@ -185,7 +192,7 @@ func (s *Script) reader(x *Resource, body *Body, seen map[string]*scanned) *scri
 func (k *scriptReader) named(out []*Script) []*Script {
 	slices.SortFunc(k.Tools, func(a, b string) int { return slices.Index(scriptTools, a) - slices.Index(scriptTools, b) })
 	k.In = append(k.In, sortedKeys(k.in)...)
-	if len(k.Tools) > 0 || k.Flux || k.Open || len(k.Unread) > 0 || k.UnreadMore {
+	if len(k.Tools) > 0 || k.Flux || k.Open || len(k.Unread) > 0 || k.UnreadMore || len(k.Grants) > 0 {
 		out = append(out, k.Script)
 	}
 	return out
@@ -247,6 +254,7 @@ func (k *scriptReader) command(text string, environment map[string]string) {
 	if filled != text {
 		k.found(filled, "")
 	}
+	k.binds(filled)
 	if !k.afford(filled) {
 		return
 	}
@@ -274,6 +282,9 @@ func (k *scriptReader) command(text string, environment map[string]string) {
 func (k *scriptReader) program(n *Node) {
 	all := words(n)
 	k.found(strings.Join(all, " "), "")
+	if len(all) > 0 && path.Base(all[0]) == "kubectl" {
+		k.binds(strings.Join(all, " "))
+	}
 	runs, shell := true, false // the next word is run; it is the text of a shell
 	interpreter, option := false, false
 	for _, w := range all {
@@ -346,7 +357,13 @@ func (k *scriptReader) run(name string, written bool) {
 	case name == "":
 	case strings.HasPrefix(name, "${"):
 		k.Open = true
-	case k.file(name) || path.IsAbs(name) || k.unread[name]:
+	case k.file(name):
+		if at, err := k.l.tree.locate(k.folder, name); err == nil {
+			if data, err := k.l.tree.read(at); err == nil {
+				k.binds(string(data))
+			}
+		}
+	case path.IsAbs(name) || k.unread[name]:
 	case !written:
 		k.Open = true
 	default:
