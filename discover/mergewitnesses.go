@@ -169,12 +169,12 @@ func Merge(cluster, terraform migrate.Inventory) migrate.Inventory {
 }
 
 // settledLive are settings that Terraform tells of an agent that runs: what it does not
-// know of the fields of a Deployment is what the live one says, which is looked at by
-// itself.
+// know of the fields of a Deployment, or of what a post-renderer made of them, is what the
+// live one says, which is looked at by itself.
 func settledLive(settings []migrate.Setting) []migrate.Setting {
 	out := slices.Clone(settings)
 	for i := range out {
-		if s := &out[i]; s.Fate == migrate.Unknown && strings.HasPrefix(s.Name, "spec.") {
+		if s := &out[i]; s.Fate == migrate.Unknown && (strings.HasPrefix(s.Name, "spec.") || s.Name == "helm_release.postrender") {
 			s.Fate, s.To, s.Why = migrate.Dropped, "", "what runs counts, and is looked at by itself; of the configuration alone: "+s.Why
 		}
 	}

@@ -219,6 +219,12 @@ var (
 		Consequence: "the agent is read as if it were installed by the published chart of that version, with the defaults of the copy's values.yaml; what the changed templates make of them may be something else: other arguments, an account with other rights, objects beside it",
 		Remedy:      "let discovery read the agent's Deployment; or compare the copy's templates with the published ones (https://github.com/fluxcd/flux, the tag chart-VERSION, chart/flux/templates), and accept this finding if they change nothing that is shown here",
 	}
+	TerraformPostRendered = flux1.Code{
+		Name: "TERRAFORM_POST_RENDERED", Severity: migrate.Blocker, Acceptable: true,
+		Cause:       "the release has a post-renderer (postrender), a program that changes what the chart has rendered before it is applied",
+		Consequence: "the agent is read as the chart makes it of its values; what the program makes of that may be something else: other arguments, an account with other rights, objects beside it",
+		Remedy:      "let discovery read the agent's Deployment; or look at the program, and accept this finding if it changes nothing that is shown here",
+	}
 	TerraformName = flux1.Code{
 		Name: "TERRAFORM_NAME_UNKNOWN", Severity: migrate.Blocker,
 		Cause:       "the namespace or name of a declared agent is not known",
@@ -307,7 +313,7 @@ var (
 
 var terraformCodes = []flux1.Code{
 	TerraformProblem, TerraformModuleUnread, TerraformUncertain, TerraformObjectsUnknown, TerraformNoAgent, TerraformScript, TerraformTools, TerraformRendered, TerraformPartOfChart, TerraformChartOfFluxd, TerraformInstaller, TerraformChartNotRead, TerraformNotRead,
-	TerraformOtherCluster, TerraformClusters, TerraformClusterNotSaid, TerraformWorkspace, TerraformOtherWorkspace, TerraformStateElsewhere, TerraformWorkspacesElsewhere, TerraformWorkspaceRemote, TerraformVarFile, TerraformRemoteState, TerraformTainted, TerraformNotInState, TerraformTwice, TerraformChartUnknown, TerraformLocalChart, TerraformChartChanged, TerraformName,
+	TerraformOtherCluster, TerraformClusters, TerraformClusterNotSaid, TerraformWorkspace, TerraformOtherWorkspace, TerraformStateElsewhere, TerraformWorkspacesElsewhere, TerraformWorkspaceRemote, TerraformVarFile, TerraformRemoteState, TerraformTainted, TerraformNotInState, TerraformTwice, TerraformChartUnknown, TerraformLocalChart, TerraformChartChanged, TerraformPostRendered, TerraformName,
 	TerraformNamespace, TerraformGranted, TerraformObjects, TerraformStateOnly, TerraformStateAlone, TerraformStatesTogether, TerraformStateHidden, TerraformNotApplied, WitnessesDisagree, EditedByHand,
 	DeclaredNotLive, LiveStateOnly, LiveNotDeclared,
 }

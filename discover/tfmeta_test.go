@@ -300,6 +300,18 @@ func TestAProgramThatChangesTheManifestIsAccountedFor(t *testing.T) {
 		if (i >= 0) != c.told || i >= 0 && inv.Agents[0].Settings[i].Fate != migrate.Unknown {
 			t.Errorf("%s: the ledger has %+v", name, inv.Agents[0].Settings)
 		}
+		told := slices.DeleteFunc(slices.Clone(inv.Findings), func(f migrate.Finding) bool { return f.Code != TerraformPostRendered.Name })
+		if (len(told) == 1) != c.told || c.told && (told[0].Severity != migrate.Blocker || told[0].Repository != "flux/flux") {
+			t.Errorf("%s: said %v", name, inv.Findings)
+		}
+		if finds(inv, Undecided.Name) {
+			t.Errorf("%s: it is said twice: %v", name, inv.Findings)
+		}
+		// What runs tells what the program made.
+		live := Merge(migrate.Inventory{Agents: []migrate.Flux1Agent{{ID: "flux/flux", Namespace: "flux", Release: "flux"}}}, inv)
+		if finds(live, TerraformPostRendered.Name) || finds(live, Undecided.Name) {
+			t.Errorf("%s: beside what runs is said %v", name, live.Findings)
+		}
 	}
 }
 

@@ -487,14 +487,19 @@ func (c *configuration) arguments(d *declared, h *terraform.HelmRelease) {
 		}
 		add(m.Name, m.Text, fate, why, m.Position)
 	}
-	const changedAfter = "a program changes the manifest after the chart has rendered it, so the agent may differ from what the values say"
+	postRendered := func(name string, p terraform.Position) {
+		const why = "a program changes what the chart has rendered, and what it makes of the agent is not known"
+		add(name, "", migrate.Unknown, why, p)
+		d.Settings[len(d.Settings)-1].To = migrate.ByFinding
+		d.find(TerraformPostRendered.Finding("", d.origin(p, name), h.Address+" has a post-renderer: "+why))
+	}
 	for _, name := range sortedNames(h.Resource.Body.Attributes) {
 		a := h.Resource.Body.Attributes[name]
 		why, listed := releaseArguments[name]
 		switch {
 		case name == "postrender": // of provider 3, and of the others in JSON syntax
 			if n := h.Resource.Field(name); n != nil && (n.Kind != terraform.List || len(n.List) > 0) {
-				add(name, "", migrate.Unknown, changedAfter, a.Position)
+				postRendered(name, a.Position)
 			}
 		case listed && why == "":
 			continue // its content is accounted for, value by value
@@ -507,7 +512,7 @@ func (c *configuration) arguments(d *declared, h *terraform.HelmRelease) {
 	for _, b := range h.Resource.Body.Blocks {
 		switch why, listed := releaseArguments[b.Type]; {
 		case b.Type == "postrender":
-			add(b.Type, "", migrate.Unknown, changedAfter, b.Position)
+			postRendered(b.Type, b.Position)
 		case !listed:
 			add(b.Type, "", migrate.Unknown, "helm_release has no block of that name that is known here", b.Position)
 		case why != "":
