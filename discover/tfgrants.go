@@ -322,7 +322,7 @@ func fits(n *terraform.Node, others ...string) bool {
 	if text, ok := n.Str(); ok {
 		return slices.Contains(others, text)
 	}
-	if n.Text == "" {
+	if n.Kind != terraform.Unknown || !unknownPart.MatchString(n.Text) { // it may be anything
 		return true
 	}
 	parts := unknownPart.Split(n.Text, -1)

@@ -82,6 +82,10 @@ func TestWhatTheConfigurationGrantsTheAccountCounts(t *testing.T) {
 		"a group of accounts":           {binding("kubernetes_cluster_role_binding", admin, "kind = \"Group\"\n name = \"system:serviceaccounts:${azuread_group.a.object_id}\"", "") + directory, ""},
 		"a user that is an account":     {binding("kubernetes_cluster_role_binding", admin, "kind = \"User\"\n name = \"system:serviceaccount:flux:${var.x}\"", ""), ""},
 		"a user that is another":        {binding("kubernetes_cluster_role_binding", admin, "kind = \"User\"\n name = \"system:serviceaccount:other:${var.x}\"", ""), "as it is"},
+		"a user without its prefix":     {binding("kubernetes_cluster_role_binding", admin, "kind = \"User\"\n name = trimprefix(\"oidc:${var.x}\", \"oidc:\")", ""), ""},
+		"a user that is replaced":       {binding("kubernetes_cluster_role_binding", admin, "kind = \"User\"\n name = replace(\"a-${var.x}\", \"a-\", \"\")", ""), ""},
+		"a user of two":                 {binding("kubernetes_cluster_role_binding", admin, "kind = \"User\"\n name = var.x == 1 ? \"oidc:${var.x}\" : \"system:serviceaccount:flux:flux\"", ""), ""},
+		"a group in capitals":           {binding("kubernetes_cluster_role_binding", admin, "kind = \"Group\"\n name = lower(\"SYSTEM:${var.x}\")", ""), ""},
 		"an account of a directory":     {binding("kubernetes_cluster_role_binding", admin, "kind = \"ServiceAccount\"\n name = azuread_group.a.object_id\n namespace = \"flux\"", "") + directory, ""},
 		"some kind of a directory":      {binding("kubernetes_cluster_role_binding", admin, "kind = var.x\n name = azuread_group.a.object_id", "") + directory, ""},
 		"another account":               {binding("kubernetes_cluster_role_binding", admin, strings.Replace(account, `name = "flux"`, `name = "other"`, 1), ""), "as it is"},
@@ -304,15 +308,17 @@ func TestOtherObjectsInAStateAlone(t *testing.T) {
 		role bool
 		url  string
 	}{
-		"nothing":               {`{"mode":"managed","type":"null_resource","name":"n","instances":[{"attributes":{"id":"1","triggers":null}}]}`, false, ""},
-		"an account":            {stateObject("kubernetes_service_account", "a", "", `{"metadata":[{"name":"flux","namespace":"flux",`+of+`}]}`), true, ""},
-		"an account, annotated": {stateObject("kubernetes_annotations", "a", "", `{"api_version":"v1","kind":"ServiceAccount","metadata":[{"name":"flux","namespace":"flux"}],`+of+`}`), true, ""},
-		"as a manifest":         {stateObject("kubectl_manifest", "a", "", fmt.Sprintf(`{"api_version":"v1","kind":"ServiceAccount","yaml_body_parsed":%q}`, `{"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"flux","namespace":"flux",`+of+`}}`)), true, ""},
-		"hidden":                {stateObject("kubernetes_service_account", "a", "metadata", `{"metadata":[{"name":"flux","namespace":"flux",`+of+`}]}`), true, ""},
-		"another account":       {stateObject("kubernetes_service_account", "a", "", `{"metadata":[{"name":"other","namespace":"flux",`+of+`}]}`), false, ""},
-		"a ConfigMap":           {stateObject("kubernetes_config_map", "m", "", `{"metadata":[{"name":"m","namespace":"flux"}],"data":{"url":"git@h:a","empty":""}}`), false, "git@h:a"},
-		"a ConfigMap, hidden":   {stateObject("kubernetes_config_map", "m", "data", `{"metadata":[{"name":"m","namespace":"flux"}],"data":{"url":"git@h:a"}}`), false, ""},
-		"a part of a ConfigMap": {stateObject("kubernetes_config_map", "m", "", `{"metadata":[{"name":"m","namespace":"flux"}],"data":{"url":"git@h:a"}}`) + "," + stateObject("kubernetes_config_map_v1_data", "m", "", `{"metadata":[{"name":"m","namespace":"flux"}],"data":{"url":"git@h:b"}}`), false, ""},
+		"nothing":                {`{"mode":"managed","type":"null_resource","name":"n","instances":[{"attributes":{"id":"1","triggers":null}}]}`, false, ""},
+		"an account":             {stateObject("kubernetes_service_account", "a", "", `{"metadata":[{"name":"flux","namespace":"flux",`+of+`}]}`), true, ""},
+		"an account, annotated":  {stateObject("kubernetes_annotations", "a", "", `{"api_version":"v1","kind":"ServiceAccount","metadata":[{"name":"flux","namespace":"flux"}],`+of+`}`), true, ""},
+		"as a manifest":          {stateObject("kubectl_manifest", "a", "", fmt.Sprintf(`{"api_version":"v1","kind":"ServiceAccount","yaml_body_parsed":%q}`, `{"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"flux","namespace":"flux",`+of+`}}`)), true, ""},
+		"hidden":                 {stateObject("kubernetes_service_account", "a", "metadata", `{"metadata":[{"name":"flux","namespace":"flux",`+of+`}]}`), true, ""},
+		"a hidden manifest":      {stateObject("kubectl_manifest", "a", "yaml_body", `{"api_version":"v1","kind":"ServiceAccount","namespace":"flux","name":"flux","yaml_body":"x"}`), true, ""},
+		"a hidden one of others": {stateObject("kubectl_manifest", "a", "yaml_body", `{"api_version":"v1","kind":"ServiceAccount","namespace":"flux","name":"other","yaml_body":"x"}`), false, ""},
+		"another account":        {stateObject("kubernetes_service_account", "a", "", `{"metadata":[{"name":"other","namespace":"flux",`+of+`}]}`), false, ""},
+		"a ConfigMap":            {stateObject("kubernetes_config_map", "m", "", `{"metadata":[{"name":"m","namespace":"flux"}],"data":{"url":"git@h:a","empty":""}}`), false, "git@h:a"},
+		"a ConfigMap, hidden":    {stateObject("kubernetes_config_map", "m", "data", `{"metadata":[{"name":"m","namespace":"flux"}],"data":{"url":"git@h:a"}}`), false, ""},
+		"a part of a ConfigMap":  {stateObject("kubernetes_config_map", "m", "", `{"metadata":[{"name":"m","namespace":"flux"}],"data":{"url":"git@h:a"}}`) + "," + stateObject("kubernetes_config_map_v1_data", "m", "", `{"metadata":[{"name":"m","namespace":"flux"}],"data":{"url":"git@h:b"}}`), false, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := written(t, map[string]string{"s.tfstate": stateText(deployment(""), c.more)})

@@ -310,6 +310,21 @@ func (s *State) Accounts(file string, r *Result) []Account {
 		}
 		out = append(out, a)
 	}
+	for _, x := range s.Resources {
+		if x.Mode != "managed" || x.Deposed || x.Object == nil || x.Object.Kind != "ServiceAccount" || x.Object.manifest != nil {
+			continue
+		}
+		p := Position{File: file} // of a manifest that is hidden the provider tells the name
+		text := func(s string) *Node { return &Node{Kind: Scalar, Scalar: s, Origin: Origin{Position: p}} }
+		a := Account{Address: x.Address, Name: text(x.Object.Name), Namespace: text(x.Object.Namespace), Annotations: untold("annotations", x), Cluster: r.Cluster(providerRef(x.Provider)), Position: p}
+		if x.Object.Name == "" {
+			a.Name = untold("name", x)
+		}
+		if x.Object.Namespace == "" {
+			a.Namespace = nil
+		}
+		out = append(out, a)
+	}
 	return out
 }
 
