@@ -23,26 +23,31 @@ func (c *configuration) mapsOf(ctx context.Context) []terraform.ConfigMap {
 }
 
 // configMap is a ConfigMap of the agent's namespace as it is declared, with what is known
-// of its texts; nil if none is, and where something else may set some of them. whole is
-// false if there may be others in it.
+// of its texts; nil if none is, or if something else may set any of them. whole is false if
+// there may be others in it.
 func (d *declared) configMap(name string) (m *corev1.ConfigMap, whole bool) {
+	var parts []*terraform.ConfigMap
 	for i := range d.maps {
-		if n, ok := d.maps[i].Name.Str(); d.maps[i].Part && (!ok || n == name) && d.mayBeHere(d.maps[i].Cluster) {
-			return nil, false
+		of := &d.maps[i]
+		n, named := of.Name.Str()
+		namespace, placed := placeOf(of)
+		if !of.Part || named && n != name || placed && d.Namespace != "" && namespace != d.Namespace || !d.mayBeHere(of.Cluster) {
+			continue
 		}
+		if of.Data == nil || of.Data.Kind != terraform.Map || len(of.Data.Causes) > 0 {
+			return nil, false // it may set any key
+		}
+		parts = append(parts, of)
 	}
 	for i := range d.maps {
 		of := &d.maps[i]
-		namespace, placed := of.Namespace.Str()
-		if of.Namespace == nil { // as the provider fills it in
-			namespace, placed = metav1.NamespaceDefault, true
-		}
-		if n, ok := of.Name.Str(); !ok || n != name || !placed || namespace != d.Namespace || len(of.Unknown) > 0 || !d.isHere(of.Cluster) {
+		namespace, placed := placeOf(of)
+		if n, ok := of.Name.Str(); of.Part || !ok || n != name || !placed || namespace != d.Namespace || len(of.Unknown) > 0 || !d.isHere(of.Cluster) {
 			continue
 		}
-		m = &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}, Data: map[string]string{}}
+		m, whole = &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}, Data: map[string]string{}}, true
 		if of.Data == nil {
-			return m, true
+			break
 		}
 		whole = of.Data.Kind == terraform.Map && len(of.Data.Causes) == 0
 		for key, value := range of.Data.Map {
@@ -52,9 +57,28 @@ func (d *declared) configMap(name string) (m *corev1.ConfigMap, whole bool) {
 			}
 			m.Data[key] = textOf(value)
 		}
-		return m, whole
+		break
 	}
-	return nil, false
+	if m == nil {
+		return nil, false
+	}
+	for _, of := range parts { // of a key that both set it is not known which is in force
+		for key, value := range of.Data.Map {
+			if had, has := m.Data[key]; !has || value.Kind != terraform.Scalar || textOf(value) != had {
+				delete(m.Data, key)
+				whole = false
+			}
+		}
+	}
+	return m, whole
+}
+
+// placeOf is the namespace of a ConfigMap, and whether it is known.
+func placeOf(of *terraform.ConfigMap) (namespace string, known bool) {
+	if of.Namespace == nil { // as the provider fills it in
+		return metav1.NamespaceDefault, true
+	}
+	return of.Namespace.Str()
 }
 
 // configMapOf is the ConfigMap that a source of envFrom is.

@@ -36,6 +36,23 @@ func chartKind(name, repository string) string {
 	return kind
 }
 
+// givenGitURL says of a chart of another name why it may be Flux v1's.
+const givenGitURL = "it is given a git.url, as the flux chart is"
+
+// chartOfFluxd says of a chart of another name that it may install an agent, and why.
+func (c *configuration) chartOfFluxd(h *terraform.HelmRelease, name, why string) {
+	c.find(TerraformChartOfFluxd.About("", h.Address, place(h.Position), fmt.Sprintf("whether %s installs an agent is not known: chart %s has another name than the flux chart, and %s", h.Address, flux1.DisplayURL(name), why)))
+}
+
+// formerChart says of a chart that it is Flux v1's by a name that this had before 0.5, of which
+// nothing is read; empty of any other.
+func formerChart(name string) string {
+	if base := path.Base(name); base == "weave-flux" || strings.HasPrefix(base, "weave-flux-") {
+		return "it is what Flux v1's chart was called at first"
+	}
+	return ""
+}
+
 // archiveVersion is the version in the name of a packed flux chart; empty if there is none.
 func archiveVersion(name string) string {
 	base, packed := strings.CutSuffix(path.Base(name), ".tgz")
@@ -158,9 +175,8 @@ func (c *configuration) release(ctx context.Context, h *terraform.HelmRelease, m
 		c.find(HelmOperatorFound.About("", h.Address, place(h.Position), fmt.Sprintf("%s declares a helm-operator", h.Address)))
 		return
 	case kind != "flux" && kind != unsureFlux:
-		if why := local.runsFluxd; why != "" || local.kind == "" && givesGitURL(h.Values) {
-			c.find(TerraformChartOfFluxd.About("", h.Address, place(h.Position), fmt.Sprintf("whether %s installs an agent is not known: chart %s has another name than the flux chart, and %s",
-				h.Address, flux1.DisplayURL(name), cmp.Or(why, "it is given a git.url, as the flux chart is"))))
+		if why := cmp.Or(local.runsFluxd, formerChart(name)); why != "" || local.kind == "" && givesGitURL(h.Values) {
+			c.chartOfFluxd(h, name, cmp.Or(why, givenGitURL))
 		} else if local.left != "" {
 			c.find(TerraformChartNotRead.About("", h.Address, place(h.Position), fmt.Sprintf("whether %s installs an agent is not known: of chart %s not all was read, since %s", h.Address, flux1.DisplayURL(name), local.left)))
 		} else if what := h.Resource.Speaks(ctx); what != "" {

@@ -38,8 +38,17 @@ func stateAlone(ctx context.Context, s stateFile, grants []granted) (*configurat
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if r := h.State.Release; r.Chart == "" || stateChart(r) != "" {
+		r := h.State.Release
+		if r.Chart == "" || stateChart(r) != "" {
 			c.release(ctx, h, nil)
+			continue
+		}
+		why := formerChart(r.Chart)
+		if why == "" && givesGitURL(h.Values) && chartKind(r.Chart, "") == "" {
+			why = givenGitURL
+		}
+		if why != "" {
+			c.chartOfFluxd(h, r.Chart, why)
 		}
 	}
 	for _, w := range s.state.Workloads(s.name) {

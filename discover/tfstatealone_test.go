@@ -277,6 +277,25 @@ func TestWhatAStateDoesNotTellIsUnknown(t *testing.T) {
 	said(t, heldBy(t, filepath.Join(dir, "plan.json")), "TERRAFORM_STATE_ALONE", "nothing is applied")
 }
 
+// A chart of another name that is given what the flux chart is, or that is what this was
+// called at first, is told of, from a state as from a configuration.
+func TestReleasesOfChartsLikeFluxAreToldOf(t *testing.T) {
+	for chart, says := range map[string]string{"stable/weave-flux": "called at first", "gitops": "given a git.url", "nginx": ""} {
+		release := fmt.Sprintf("resource \"helm_release\" \"a\" {\n name = \"a\"\n namespace = \"flux\"\n chart = %q\n values = [\"%s\"]\n}\n", chart, map[bool]string{true: "git: {url: 'git@h:a'}", false: "a: b"}[chart == "gitops"])
+		instance := strings.ReplaceAll(stateInstance("a", "a", ""), `"chart":"flux"`, fmt.Sprintf(`"chart":%q`, filepath.Base(chart)))
+		if chart != "gitops" {
+			instance = strings.Replace(instance, `\"git\":{`, `\"other\":{`, 1)
+		}
+		dir := written(t, map[string]string{"s.tfstate": stateText(instance)})
+		for witness, inv := range map[string]migrate.Inventory{"configuration": declaredBy(t, map[string]string{"main.tf": release}), "state": heldBy(t, filepath.Join(dir, "s.tfstate"))} {
+			equal(t, chart+" in a "+witness, finds(inv, TerraformChartOfFluxd.Name), says != "")
+			if says != "" {
+				said(t, inv, "TERRAFORM_CHART_OF_FLUXD", "helm_release.a", says)
+			}
+		}
+	}
+}
+
 // agentPart is one setting of an agent, by its name in an Inventory's JSON.
 type agentPart struct {
 	name string

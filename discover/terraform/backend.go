@@ -166,8 +166,8 @@ func bareOf(v cty.Value) cty.Value {
 	return v
 }
 
-// backend reads where the root module keeps its state: its backend block, and
-// what an earlier "terraform init" was told beside it.
+// backend reads where the root module keeps its state: its backend block, what
+// Terragrunt says in its place or beside it, and what an earlier "terraform init" was told beside it.
 func (l *loader) backend(top *scope) Backend {
 	out := Backend{Type: "local"}
 	if b := top.mod.backend; b != nil {
@@ -184,6 +184,34 @@ func (l *loader) backend(top *scope) Backend {
 					out.setPlace("workspace_"+name, top.eval(l.prepared(w.Body.Attributes[name]), iteration{}))
 				}
 			}
+		}
+	}
+	if t := l.terragruntBackend; t != nil && (t.writes || top.mod.backend != nil && (t.Type == out.Type || t.Type == "unknown")) {
+		if t.writes {
+			out = Backend{Position: t.from}
+		}
+		out.Type = t.Type
+		if v, marks := t.config.Unmark(); len(secretsOf(marks)) > 0 || !v.IsKnown() || v.IsNull() || !v.CanIterateElements() {
+			out.open = map[string]bool{}
+			for _, name := range backendPlace {
+				out.open[name] = true
+			}
+		} else if ty := v.Type(); ty.IsObjectType() || ty.IsMapType() {
+			for it := v.ElementIterator(); it.Next(); {
+				k, e := it.Element()
+				if name := k.AsString(); name == "workspaces" {
+					out.setWorkspaces(e)
+				} else {
+					out.setPlace(name, e)
+				}
+			}
+		}
+		if out.Type == "local" && t.cached && !path.IsAbs(out.Place["path"]) { // below the copy that Terragrunt makes
+			if out.open == nil {
+				out.open = map[string]bool{}
+			}
+			out.open["path"] = true
+			delete(out.Place, "path")
 		}
 	}
 	_, data, err := l.dataFile("terraform.tfstate")

@@ -128,9 +128,11 @@ type loader struct {
 	// terragruntDir is the folder of Terragrunt's file, "" without one;
 	// terragruntArgs what it gives to terraform beside the inputs; terragruntRead
 	// the files that others of its files have read, by name.
-	terragruntDir  string
-	terragruntArgs []extraArguments
-	terragruntRead map[string]cty.Value
+	terragruntDir string
+	// terragruntBackend is where Terragrunt keeps the state; nil if it does not say.
+	terragruntBackend *terragruntBackend
+	terragruntArgs    []extraArguments
+	terragruntRead    map[string]cty.Value
 	// generated are the files that Terragrunt writes into the folder generatedIn, by name.
 	generated   map[string]generatedFile
 	generatedIn string

@@ -30,8 +30,22 @@ type terragruntConfig struct {
 	extra []extraArguments
 	// generated are the files that Terragrunt writes into the module's folder, by label.
 	generated map[string]generatedFile
+	// backend is where Terragrunt has Terraform keep the state; nil if it does not say.
+	backend *terragruntBackend
 	// exposed is what others can read of it: its locals and inputs.
 	exposed cty.Value
+}
+
+// terragruntBackend is a block or an attribute remote_state.
+type terragruntBackend struct {
+	Type   string // "unknown" if that is not known
+	config cty.Value
+	from   Position
+	// writes is true if Terragrunt writes the backend block, and does not only complete
+	// that of the module.
+	writes bool
+	// cached is true if Terraform runs in a copy of the module, to which paths are relative.
+	cached bool
 }
 
 // generatedFile is one that Terragrunt writes, with what is known of it.
@@ -82,6 +96,9 @@ func (l *loader) terragrunt() (string, error) {
 		if f := c.generated[label]; f.name != "" {
 			l.generated[f.name] = f
 		}
+	}
+	if l.terragruntBackend = c.backend; c.backend != nil {
+		c.backend.cached = c.source != ""
 	}
 	if c.source == "" {
 		return "", nil
@@ -190,6 +207,8 @@ func (l *loader) readTerragrunt(place terragruntPlace, depth int) terragruntConf
 					}
 				}
 			}
+		case "remote_state":
+			out.backend = s.remoteStateBlock(b)
 		case "generate":
 			label := strings.Join(b.Labels, " ")
 			f, why := s.generated(b)
@@ -210,6 +229,26 @@ func (l *loader) readTerragrunt(place terragruntPlace, depth int) terragruntConf
 	for _, p := range slices.Backward(parents) {
 		out.inherit(p)
 	}
+	return out
+}
+
+// remoteStateBlock reads where Terragrunt has Terraform keep the state.
+func (s *scope) remoteStateBlock(b *hclsyntax.Block) *terragruntBackend {
+	out := &terragruntBackend{from: at(b.DefRange()), config: cty.EmptyObjectVal}
+	value := func(name string) (v cty.Value, set bool) {
+		if a := b.Body.Attributes[name]; a != nil {
+			return s.eval(s.l.prepared(a), iteration{}), true
+		}
+		return cty.NilVal, false
+	}
+	out.Type = "unknown"
+	if v, ok := value("backend"); ok {
+		out.Type = stringOr(bareOf(v), out.Type)
+	}
+	if v, ok := value("config"); ok {
+		out.config = v
+	}
+	_, out.writes = value("generate")
 	return out
 }
 
@@ -360,6 +399,9 @@ func (c *terragruntConfig) inherit(p includedFile) {
 	c.open = append(c.open, p.open...)
 	if c.source == "" {
 		c.source, c.from = p.source, p.from
+	}
+	if c.backend == nil {
+		c.backend = p.backend
 	}
 	for label, f := range p.generated {
 		if _, own := c.generated[label]; !own {

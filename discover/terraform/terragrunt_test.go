@@ -242,6 +242,46 @@ func TestFilesThatTerragruntWritesAreRead(t *testing.T) {
 	}
 }
 
+// Where Terragrunt keeps the state counts as the backend block does that it writes, or
+// completes.
+func TestTheBackendThatTerragruntWrites(t *testing.T) {
+	const s3 = "remote_state {\n backend = \"s3\"\n config = {\n bucket = \"states\"\n key = \"${path_relative_to_include()}/terraform.tfstate\"\n secret_key = \"" + marker + "\"\n }\n"
+	const writes = " generate = {\n path = \"backend.tf\"\n if_exists = \"overwrite\"\n }\n}\n"
+	for name, c := range map[string]struct {
+		root, child, module string
+		want                string
+	}{
+		"written":               {s3 + writes, "", "", "s3: bucket=states, key=app/terraform.tfstate"},
+		"completed":             {s3 + "}\n", "", "terraform {\n backend \"s3\" {}\n}\n", "s3: bucket=states, key=app/terraform.tfstate"},
+		"of no block":           {s3 + "}\n", "", "", "local"},
+		"of a block of another": {s3 + "}\n", "", "terraform {\n backend \"gcs\" {\n bucket = \"b\"\n }\n}\n", "gcs: bucket=b"},
+		"in the place of one":   {s3 + writes, "", "terraform {\n backend \"gcs\" {\n bucket = \"b\"\n }\n}\n", "s3: bucket=states, key=app/terraform.tfstate"},
+		"over what is included": {s3 + writes, "remote_state {\n backend = \"gcs\"\n config = { bucket = \"own\" }\n" + writes, "", "gcs: bucket=own"},
+		"not known":             {"remote_state {\n backend = \"s3\"\n config = dependency.x.outputs.y\n" + writes, "", "", "s3"},
+		"not known in part":     {"remote_state {\n backend = \"s3\"\n config = { bucket = \"states\", key = dependency.x.outputs.y }\n" + writes, "", "", "s3: bucket=states"},
+		"of a type not known":   {"remote_state {\n backend = dependency.x.outputs.y\n config = {}\n" + writes, "", "", "unknown"},
+		"in the folder":         {"remote_state {\n backend = \"local\"\n config = { path = \"x.tfstate\" }\n" + writes, "", "", "local"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := writeTree(t, map[string]string{
+				"modules/m/main.tf": c.module, "live/root.hcl": c.root, "modules/m/x.tfstate": "{}", "live/app/x.tfstate": "{}",
+				"live/app/terragrunt.hcl": "include {\n path = \"../root.hcl\"\n}\nterraform { source = \"../../modules//m\" }\n" + c.child,
+			})
+			r, err := Load(t.Context(), Options{Dir: filepath.Join(dir, "live/app"), Root: dir})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(c.want, r.Backend.String()); d != "" {
+				t.Errorf("(-want +got): %s\n%v", d, r.Diagnostics)
+			}
+			// Terraform runs in a copy of the module, so that no state lies beside it.
+			if f, at, err := r.LocalState(); err != nil || f != nil {
+				t.Errorf("%s is taken for the state: %v", at, err)
+			}
+		})
+	}
+}
+
 // Files that include and read one another many times over are read so often
 // and no more, which is said.
 func TestTerragruntFilesAreReadSoOften(t *testing.T) {
