@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fluxover/fluxover/migrate"
 )
@@ -88,6 +89,38 @@ func asked(a *migrate.Flux1Agent, value string) string {
 		return value
 	}
 	return known(a, "requests", "")
+}
+
+// inUnits writes an amount of memory that is a number of bytes by a unit, if it is a whole
+// number of that.
+func inUnits(memory string) string {
+	bytes, atLeast := strings.CutPrefix(memory, "at least ")
+	q, err := resource.ParseQuantity(bytes)
+	if err != nil || q.Format != resource.DecimalSI || q.Value() < 1<<10 {
+		return memory
+	}
+	text := resource.NewQuantity(q.Value(), resource.BinarySI).String()
+	if atLeast {
+		return "at least " + text
+	}
+	return text
+}
+
+// interval is how often an agent looks again: it does so at once, and always, where that is
+// not above zero.
+func interval(d metav1.Duration) string {
+	if d.Duration <= 0 {
+		return "at once"
+	}
+	return d.Duration.String()
+}
+
+// tag is the tag in Git that marks what was synced, if the mark is kept there.
+func tag(a *migrate.Flux1Agent) string {
+	if a.Sync.State != "" && a.Sync.State != "git" && !slices.Contains(a.Unknown, "sync.state") {
+		return "in a Secret"
+	}
+	return known(a, "git.syncTag", a.Git.SyncTag)
 }
 
 // orphans counts live objects of an agent that its repository does not hold.
@@ -358,9 +391,9 @@ func AgentsWide(w io.Writer, inv migrate.Inventory, style Style) error {
 			declared = a.Terraform.Where + " " + a.Terraform.Address
 		}
 		rows = append(rows, []string{a.ID, known(a, "git.url", a.Git.URL), known(a, "git.branch", a.Git.Branch), paths(a),
-			known(a, "git.pollInterval", a.Git.PollInterval.Duration.String()), known(a, "sync.interval", a.Sync.Interval.Duration.String()), known(a, "git.syncTag", a.Git.SyncTag),
+			known(a, "git.pollInterval", interval(a.Git.PollInterval)), known(a, "sync.interval", interval(a.Sync.Interval)), tag(a),
 			synced(inv, a), behind(a), counted(a, a.Counts.Objects), counted(a, a.Counts.Applications), orphans(a), known(a, "sync.garbageCollection", string(a.Sync.GarbageCollection)),
-			known(a, "serviceAccount", a.ServiceAccount), rights(a.Confinement), asked(a, a.Requests.CPU), asked(a, a.Requests.Memory),
+			known(a, "serviceAccount", a.ServiceAccount), rights(a.Confinement), asked(a, a.Requests.CPU), asked(a, inUnits(a.Requests.Memory)),
 			known(a, "chartVersion", a.ChartVersion), a.InstalledBy, found(migrate.Blocker)(inv, a), found(migrate.Warning)(inv, a), known(a, "terraform", declared)})
 	}
 	if err := agentTable(w, inv, rows, 8, 9, 10, 11, 15, 16, 19, 20); err != nil {
@@ -436,7 +469,7 @@ func asking(total, what string) string {
 func Total(inv migrate.Inventory) migrate.Requests {
 	return migrate.Requests{
 		CPU:    total(inv, func(r migrate.Requests) string { return r.CPU }),
-		Memory: total(inv, func(r migrate.Requests) string { return r.Memory }),
+		Memory: inUnits(total(inv, func(r migrate.Requests) string { return r.Memory })),
 	}
 }
 

@@ -190,6 +190,42 @@ func TestOrphansAreCountedWhereThereAreAny(t *testing.T) {
 	}
 }
 
+// What a setting means stands in the table, where what it is written as does not say that.
+func TestTheWideTableSaysWhatSettingsMean(t *testing.T) {
+	agent := func(id, state, memory string, sync time.Duration, unknown ...string) migrate.Flux1Agent {
+		return migrate.Flux1Agent{ID: id, InstalledBy: "helm", Git: migrate.AgentGit{SyncTag: "mark", PollInterval: metav1.Duration{Duration: time.Minute}},
+			Sync: migrate.AgentSync{State: state, Interval: metav1.Duration{Duration: sync}}, Requests: migrate.Requests{CPU: "1", Memory: memory}, Unknown: unknown}
+	}
+	for name, c := range map[string]struct {
+		agent migrate.Flux1Agent
+		has   []string
+		not   string
+	}{
+		"as written":             {agent("flux/a", "git", "64Mi", time.Minute), []string{" mark ", " 64Mi ", " 1m0s "}, "at once"},
+		"no interval":            {agent("flux/a", "git", "64Mi", 0), []string{" at once "}, " 0s "},
+		"below none":             {agent("flux/a", "git", "64Mi", -time.Second), []string{" at once "}, "-1s"},
+		"an interval not known":  {agent("flux/a", "git", "64Mi", 0, "sync.interval"), []string{" unknown "}, "at once"},
+		"a mark in a Secret":     {agent("flux/a", "secret", "64Mi", time.Minute), []string{" in a Secret "}, " mark "},
+		"a mark that is unknown": {agent("flux/a", "secret", "64Mi", time.Minute, "sync.state", "git.syncTag"), []string{" unknown "}, "in a Secret"},
+		"bytes":                  {agent("flux/a", "git", "67108864", time.Minute), []string{" 64Mi "}, "67108864"},
+		"bytes of no unit":       {agent("flux/a", "git", "67108865", time.Minute), []string{" 67108865 "}, "Mi"},
+		"less":                   {agent("flux/a", "git", "64", time.Minute), []string{" 64 "}, "Ki"},
+	} {
+		var out strings.Builder
+		if err := AgentsWide(&out, migrate.Inventory{Agents: []migrate.Flux1Agent{c.agent}}, Style{}); err != nil {
+			t.Fatal(err)
+		}
+		text := out.String()
+		if slices.ContainsFunc(c.has, func(want string) bool { return !strings.Contains(text, want) }) || strings.Contains(text, c.not) {
+			t.Errorf("%s: want %q and not %q in\n%s", name, c.has, c.not, text)
+		}
+	}
+	two := migrate.Inventory{Agents: []migrate.Flux1Agent{agent("flux/a", "git", "67108864", 0), agent("flux/b", "git", "", 0, "requests")}}
+	if got := Total(two).Memory; got != "at least 64Mi" {
+		t.Errorf("the sum is %s", got)
+	}
+}
+
 // everyColumn is a cluster whose agents differ in each column of the tables;
 // no value stands for two things.
 func everyColumn() migrate.Inventory {

@@ -40,7 +40,8 @@ const (
 	CauseModule    CauseKind = "module"    // a module whose source is not in the tree
 	CauseComputed  CauseKind = "computed"  // an attribute that a provider computes
 	CauseData      CauseKind = "data"      // a data source, read when Terraform runs
-	CauseFile      CauseKind = "file"      // a file that is missing, too large or outside the tree
+	CauseFile      CauseKind = "file"      // a file that is missing or too large
+	CauseOutside   CauseKind = "outside"   // a file outside the tree
 	CauseFunction  CauseKind = "function"  // a function that this package does not have, or whose result changes
 	CauseWorkspace CauseKind = "workspace" // the name of the selected workspace
 	CauseInput     CauseKind = "input"     // a Terragrunt input that is not literal
@@ -76,6 +77,8 @@ func (c Cause) String() string {
 		s = c.Name + " is read when Terraform runs"
 	case CauseFile:
 		s = fmt.Sprintf("file %q cannot be read", c.Name)
+	case CauseOutside:
+		s = fmt.Sprintf("file %q lies outside of the folder that may be read, for which --terraform-root can name one above it", c.Name)
 	case CauseFunction:
 		s = fmt.Sprintf("function %q is not evaluated here", c.Name)
 		if why, ok := notEvaluated[c.Name]; ok {

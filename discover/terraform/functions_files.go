@@ -157,12 +157,13 @@ func (l *loader) absent(name string) bool {
 	return err == nil && !ok
 }
 
-// fileCause names a file, relative to the root of the tree if it lies below.
+// fileCause names a file that is not read, relative to the root of the tree if it lies below.
 func (l *loader) fileCause(name string) Cause {
-	if p, err := l.tree.locate(l.dir, name); err == nil {
-		name = p
+	p, err := l.tree.locate(l.dir, name)
+	if err != nil {
+		return Cause{Kind: CauseOutside, Name: name}
 	}
-	return Cause{Kind: CauseFile, Name: name}
+	return Cause{Kind: CauseFile, Name: p}
 }
 
 func (l *loader) fileexistsFunc() function.Function {
