@@ -72,6 +72,52 @@ func TestArgumentsAreFilledInFromConfigMapsThatAreDeclared(t *testing.T) {
 	}
 }
 
+// The variables of a release are filled in as those of a Deployment are.
+func TestValuesAreFilledInFromConfigMapsThatAreDeclared(t *testing.T) {
+	const url = "git@git.example.com:org/shop"
+	const object = "resource \"kubernetes_config_map\" \"m\" {\n metadata {\n name = \"m\"\n namespace = \"flux\"\n }\n data = { url = \"" + url + "\", branch = \"release\" }\n}\nvariable \"x\" {}\n"
+	release := func(url, more string) string {
+		return "resource \"helm_release\" \"flux\" {\n name = \"flux\"\n namespace = \"flux\"\n chart = \"flux\"\n version = \"1.13.3\"\n values = [yamlencode({ git = { url = \"" + url + "\", branch = \"main\" }, " + more + " })]\n}\n"
+	}
+	of := func(name, from, key string) string {
+		return "{ name = \"" + name + "\", valueFrom = { " + from + "KeyRef = { name = \"m\", key = \"" + key + "\" } } }"
+	}
+	for name, c := range map[string]struct {
+		url, more string
+		want      string // empty if it is not known
+	}{
+		"of a key":             {"$(GIT_URL)", "extraEnvs = [" + of("GIT_URL", "configMap", "url") + "]", url},
+		"of a value":           {"$(GIT_URL)", "extraEnvs = [{ name = \"GIT_URL\", value = \"" + url + "\" }]", url},
+		"of one of the other":  {"$(GIT_URL)", "extraEnvs = [" + of("A", "configMap", "url") + ", { name = \"GIT_URL\", value = \"$(A)\" }]", url},
+		"a part of it":         {"git@git.example.com:org/$(BRANCH)", "extraEnvs = [" + of("BRANCH", "configMap", "branch") + "]", "git@git.example.com:org/release"},
+		"the last of a name":   {"$(GIT_URL)", "extraEnvs = [" + of("GIT_URL", "configMap", "url") + ", " + of("GIT_URL", "secret", "url") + "]", ""},
+		"of no key":            {"$(GIT_URL)", "extraEnvs = [" + of("GIT_URL", "configMap", "other") + "]", ""},
+		"of a Secret":          {"$(GIT_URL)", "extraEnvs = [" + of("GIT_URL", "secret", "url") + "]", ""},
+		"beside any variable":  {"$(GIT_URL)", "extraEnvs = [" + of("GIT_URL", "configMap", "url") + ", { name = var.x, value = \"a\" }]", ""},
+		"of what is not known": {"$(GIT_URL)", "extraEnvs = [{ name = \"GIT_URL\", value = var.x }]", ""},
+		"of variables unknown": {"$(GIT_URL)", "extraEnvs = var.x", ""},
+		"of none":              {"$(GIT_URL)", "extraEnvs = []", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inv := declaredBy(t, map[string]string{"main.tf": object + release(c.url, c.more)})
+			a := inv.Agents[0]
+			equal(t, "URL", []any{a.Git.URL, slices.Contains(a.Unknown, "git.url")}, []any{c.want, c.want == ""})
+			equal(t, "said", finds(inv, "SYMBOLIC_FLAG"), c.want == "")
+		})
+	}
+	inv := declaredBy(t, map[string]string{"main.tf": object + release(url, "additionalArgs = [\"--git-branch=$(BRANCH)\"], extraEnvs = ["+of("BRANCH", "configMap", "branch")+"]")})
+	equal(t, "an argument", inv.Agents[0].Git.Branch, "release")
+	inv = declaredBy(t, map[string]string{"main.tf": object + release("https://$(USER):$(KEY)@git.example.com/a", "extraEnvs = [{ name = \"USER\", value = \"me\" }, "+of("KEY", "secret", "key")+"]")})
+	held := `{"git":{"url":"$(GIT_URL)","branch":"main"},"extraEnvs":[{"name":"GIT_URL","valueFrom":{"configMapKeyRef":{"name":"m","key":"url"}}}]}`
+	held = strings.Replace(stateInstance("flux", "flux", ""), `{\"git\":{\"url\":\"git@h:a\"}}`, strings.Trim(asJSON(held), `"`), 1)
+	if applied := withStateOf(t, object+release("$(GIT_URL)", "extraEnvs = ["+of("GIT_URL", "configMap", "url")+"]"), stateText(held)); finds(applied, TerraformNotApplied.Name) {
+		t.Errorf("what is applied is said not to be: %v", applied.Findings)
+	}
+	if a := inv.Agents[0]; strings.Contains(a.Git.URL, "me:") {
+		t.Errorf("what stands for a credential is filled in: %s", a.Git.URL)
+	}
+}
+
 // In Git a ConfigMap counts wherever it stands in the tree, but where several of one name
 // may be of several clusters.
 func TestArgumentsAreFilledInFromConfigMapsInGit(t *testing.T) {

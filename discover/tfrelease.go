@@ -219,7 +219,7 @@ func (c *configuration) declare(ctx context.Context, h *terraform.HelmRelease, s
 	if kind == "" {
 		return
 	}
-	d := &declared{cluster: c.result.Cluster(h.Provider), accounts: c.accountsOf(ctx), grants: c.grantsOf(ctx)}
+	d := &declared{cluster: c.result.Cluster(h.Provider), accounts: c.accountsOf(ctx), grants: c.grantsOf(ctx), maps: c.mapsOf(ctx)}
 	d.Terraform = &migrate.TerraformPlace{Dir: c.dir, Address: address, Instance: instance(key), Where: place(h.Position), State: state != nil}
 	d.InstalledBy = "terraform"
 	d.Synced.Behind = -1
@@ -284,7 +284,7 @@ func (c *configuration) declare(ctx context.Context, h *terraform.HelmRelease, s
 	}
 	var whole *terraform.Node // with the defaults of a copy of the chart
 	decoded := func() chart.Rendered {
-		whole = values.Over(local.defaults)
+		whole = d.filledValues(values.Over(local.defaults))
 		r := decodeAny(release, versions, why, chartValues(whole))
 		whereGiven(r.Settings, whole, address)
 		return r
@@ -676,7 +676,7 @@ func (c *configuration) compareState(d *declared, state *terraform.StateResource
 	if last.Version == local.version {
 		values = values.Over(local.defaults)
 	}
-	r := chart.Decode(release, chartValues(values))
+	r := chart.Decode(release, chartValues(d.filledValues(values)))
 	if r.Version == "" {
 		return
 	}
