@@ -123,16 +123,22 @@ func keyItems(keys map[string]string) []corev1.KeyToPath {
 	return out
 }
 
+// environment is what the container of a declared agent is given, as far as that is declared.
+func (p *declaredPod) environment(w *witness, d *declared) *environment {
+	e := w.environmentOf(d.Namespace, d.ID, &p.spec, p.container)
+	e.fromManifests(d.beside)
+	maps.Copy(e.maps, p.maps)
+	e.causes, e.podGaps = p.causes, p.podGaps
+	return e
+}
+
 // setCredential says what the declared agent gives to its Git server, and what
 // stands between them, by the same rules as of a live one. at makes a place of
 // one in the pod.
 func (d *declared) setCredential(ctx context.Context, config *flux1.Config, p declaredPod, at func(more string) string) {
 	w := &witness{}
 	a := &agent{Flux1Agent: d.Flux1Agent, config: *config}
-	a.env = w.environmentOf(d.Namespace, d.ID, &p.spec, p.container)
-	a.env.fromManifests(d.beside)
-	maps.Copy(a.env.maps, p.maps)
-	a.env.causes, a.env.podGaps = p.causes, p.podGaps
+	a.env = p.environment(w, d)
 	args, _, _ := commandLine(p.container)
 	for i := range args {
 		if url, ok := gitURLArgument(args, i); ok {

@@ -118,6 +118,47 @@ func TestValuesAreFilledInFromConfigMapsThatAreDeclared(t *testing.T) {
 	}
 }
 
+// The namespace of objects that name none is that of the kubeconfig that a declared ConfigMap
+// holds.
+func TestTheNamespaceOfADeclaredKubeconfig(t *testing.T) {
+	volume := func(kind, name string) string {
+		return "volume {\n name = \"k\"\n " + kind + " {\n " + name + " = \"m\"\n }\n }\n"
+	}
+	mount := func(path string) string {
+		return "volume_mount {\n name = \"k\"\n mount_path = \"" + path + "\"\n }\n"
+	}
+	object := func(data string) string {
+		return "resource \"kubernetes_config_map\" \"m\" {\n metadata {\n name = \"m\"\n namespace = \"flux\"\n }\n data = " + data + "\n}\n"
+	}
+	config := func(more string) string {
+		return "{ config = \"{apiVersion: v1, kind: Config, current-context: a, contexts: [{name: a, context: {cluster: a, user: a" + more + "}}], clusters: [{name: a, cluster: {server: 'https://kubernetes.default'}}]}\" }"
+	}
+	env := func(value string) string {
+		return "env {\n name = \"KUBECONFIG\"\n value = " + value + "\n }\n"
+	}
+	for name, c := range map[string]struct {
+		volume, more, object string
+		want                 string // empty if it is not known
+	}{
+		"none":                  {"", "", "", "default"},
+		"of the home":           {volume("config_map", "name"), mount("/root/.kube"), object(config(", namespace: team")), "team"},
+		"of none in it":         {volume("config_map", "name"), mount("/root/.kube"), object(config("")), "default"},
+		"of a variable":         {volume("config_map", "name"), mount("/k") + env(`"/k/config"`), object(config(", namespace: team")), "team"},
+		"of another variable":   {volume("config_map", "name"), mount("/k") + env("var.x"), object(config(", namespace: team")), ""},
+		"of a Secret":           {volume("secret", "secret_name"), mount("/root/.kube"), object(config(", namespace: team")), ""},
+		"that nobody declares":  {volume("config_map", "name"), mount("/root/.kube"), "", ""},
+		"that is not known":     {volume("config_map", "name"), mount("/root/.kube"), object("{ config = var.x }"), ""},
+		"of a place unknown":    {volume("config_map", "name"), strings.Replace(mount("/root/.kube"), `"/root/.kube"`, "var.x", 1), object(config(", namespace: team")), ""},
+		"that is not there":     {volume("config_map", "name"), mount("/root/.kube"), object(`{ other = "a" }`), ""},
+		"that cannot be read":   {volume("config_map", "name"), mount("/root/.kube"), object(`{ config = "a: [" }`), ""},
+		"of another namespace":  {volume("config_map", "name"), mount("/root/.kube"), strings.Replace(object(config(", namespace: team")), `"flux"`, `"other"`, 1), ""},
+		"beside variables more": {volume("config_map", "name"), mount("/root/.kube") + "env_from {\n secret_ref {\n name = \"s\"\n }\n }\n", object(config(", namespace: team")), ""},
+	} {
+		a := declaredBy(t, map[string]string{"main.tf": fluxdBlocks("git@h:a", c.more, c.volume) + c.object}).Agents[0]
+		equal(t, name, []any{a.DefaultNamespace, slices.Contains(a.Unknown, "defaultNamespace")}, []any{c.want, c.want == ""})
+	}
+}
+
 // In Git a ConfigMap counts wherever it stands in the tree, but where several of one name
 // may be of several clusters.
 func TestArgumentsAreFilledInFromConfigMapsInGit(t *testing.T) {

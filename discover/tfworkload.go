@@ -191,7 +191,7 @@ func (c *configuration) fluxdOf(ctx context.Context, w *terraform.Workload, tree
 			p.causes[i] = causes(e.Value)
 		}
 	}
-	d.setFallback(&p)
+	d.setFallback(ctx, &p)
 	d.Parts = d.declaredParts(spec, which, p)
 	d.setCredential(ctx, &config, p, func(more string) string { return origin(more).Where })
 	roles := cloudRoles{known: podRoles(&deployment.Spec.Template)}
@@ -531,22 +531,31 @@ func asksUnknown(container any) bool {
 	return false
 }
 
-// setFallback tells the namespace of objects that name none, where no
-// kubeconfig is given to the container (flux: pkg/cluster/kubernetes/namespacer.go).
-func (d *declared) setFallback(p *declaredPod) {
+// setFallback tells the namespace of objects that name none: that of the kubeconfig that is
+// given to the container, if it stands in a ConfigMap that is declared (flux:
+// pkg/cluster/kubernetes/namespacer.go).
+func (d *declared) setFallback(ctx context.Context, p *declaredPod) {
 	container := p.container
 	if d.DefaultNamespace != "" || slices.Contains(d.Unknown, "defaultNamespace") {
 		return
 	}
-	given := p.unnamed != "" || p.unsourced != "" || p.kubeconfig != "" || slices.ContainsFunc(container.Env, func(e corev1.EnvVar) bool { return e.Name == "KUBECONFIG" }) || len(container.EnvFrom) > 0 ||
+	given := slices.ContainsFunc(container.Env, func(e corev1.EnvVar) bool { return e.Name == "KUBECONFIG" }) ||
 		slices.ContainsFunc(container.VolumeMounts, func(m corev1.VolumeMount) bool {
 			return holdsKubeconfig(path.Clean(m.MountPath))
 		})
-	if given {
+	switch {
+	case p.unnamed != "" || p.unsourced != "" || p.kubeconfig != "" || p.unmounted != "" || len(container.EnvFrom) > 0:
 		d.unknown("defaultNamespace")
-		return
+	case !given:
+		d.DefaultNamespace = metav1.NamespaceDefault
+	default:
+		namespace, err := p.environment(&witness{}, d).fallbackNamespace(ctx)
+		if err != nil || namespace == "" {
+			d.unknown("defaultNamespace")
+			return
+		}
+		d.DefaultNamespace = namespace
 	}
-	d.DefaultNamespace = metav1.NamespaceDefault
 }
 
 // setArguments decodes a declared command line, whose arguments may be
