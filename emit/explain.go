@@ -230,6 +230,9 @@ func (e *explainer) setting(name string) []Explanation {
 			}
 		}
 	}
+	if name == "memcached" {
+		out = e.memcached()
+	}
 	for _, a := range e.agents() {
 		for _, s := range a.Settings {
 			if s.Name != name && !strings.HasPrefix(s.Name, name+".") && !strings.HasPrefix(s.Name, name+"[") && (flag == nil || s.Name != "--"+flag.Name) {
@@ -255,6 +258,24 @@ func (e *explainer) setting(name string) []Explanation {
 		from += "; the chart gives it from " + flag.Chart
 	}
 	return []Explanation{{Subject: "--" + flag.Name, From: []string{from}, To: fate(flag.Fate, flag.To), Why: cmp.Or(flag.Why, "that is its counterpart")}}
+}
+
+// memcached explains the caches of the agents by what they ask for.
+func (e *explainer) memcached() []Explanation {
+	var out []Explanation
+	for _, a := range e.agents() {
+		x := Explanation{Subject: a.ID + " memcached", To: fate(migrate.Dropped, ""), Why: "the image cache goes with fluxd, and Flux v2 has none"}
+		switch m := a.Memcached; {
+		case slices.Contains(a.Unknown, "memcached"):
+			x.Value, x.Why = unknown, x.Why+"; whether one goes with the agent, or what it asks for, is not known"
+		case m.CPU == "" && m.Memory == "":
+			continue
+		default:
+			x.Value = cmp.Or(m.CPU, "no") + " CPU, " + cmp.Or(inUnits(m.Memory), "no") + " memory"
+		}
+		out = append(out, x)
+	}
+	return out
 }
 
 func (e *explainer) ofSetting(a *migrate.Flux1Agent, s migrate.Setting) Explanation {

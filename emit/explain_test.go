@@ -367,3 +367,18 @@ func TestObjectsRepositoriesAndFindingsAreExplained(t *testing.T) {
 		}
 	}
 }
+
+// The cache that goes with an agent is explained by what it asks for.
+func TestMemcachedIsExplained(t *testing.T) {
+	r := Report{Inventory: migrate.Inventory{Agents: []migrate.Flux1Agent{
+		{ID: "flux/a", Memcached: migrate.Requests{CPU: "50m", Memory: "67108864"}, Settings: []migrate.Setting{{Name: "memcached.resources.requests.cpu", Value: "50m", Fate: migrate.Dropped}}},
+		{ID: "flux/b", Unknown: []string{"memcached"}}, {ID: "flux/c"},
+	}}}
+	var got []string
+	for _, x := range Explain(r, "memcached") {
+		got = append(got, x.Subject+"="+x.Value)
+	}
+	if want := "flux/a memcached=50m CPU, 64Mi memory|flux/b memcached=unknown|flux/a memcached.resources.requests.cpu=50m"; strings.Join(got, "|") != want {
+		t.Errorf("explained are %q", got)
+	}
+}
