@@ -251,13 +251,37 @@ func decodeAny(release chart.Release, versions []string, why string, values any)
 			out.Config.Unknown = slices.DeleteFunc(out.Config.Unknown, func(n string) bool { return n == p.name })
 		}
 	}
-	// The ledger.
-	for _, r := range all {
-		for _, s := range r.Settings {
+	// The ledger. Of a default it is told which versions have it, from the first to the last.
+	span := map[[2]string][2]string{} // by the setting and the value that it comes from
+	each := func(r *chart.Rendered, s migrate.Setting, where string, told func(key [2]string) string) string {
+		parts := strings.Split(where, ", ")
+		for i, part := range parts {
+			if name, isDefault := strings.CutSuffix(part, defaultOf+r.Version+")"); isDefault {
+				parts[i] = name + told([2]string{s.Name, name})
+			}
+		}
+		return strings.Join(parts, ", ")
+	}
+	for i := range all {
+		for _, s := range all[i].Settings {
+			for _, o := range s.From {
+				each(&all[i], s, o.Where, func(key [2]string) string {
+					span[key] = [2]string{cmp.Or(span[key][0], all[i].Version), all[i].Version}
+					return ""
+				})
+			}
+		}
+	}
+	for i := range all {
+		for _, s := range all[i].Settings {
 			s.From = slices.Clone(s.From)
-			for j := range s.From { // of a default it is told which versions have it
-				of := func(v string) string { return defaultOf + v + ")" }
-				s.From[j].Where = strings.ReplaceAll(s.From[j].Where, of(r.Version), of(versions[0]+" to "+versions[len(versions)-1]))
+			for j := range s.From {
+				s.From[j].Where = each(&all[i], s, s.From[j].Where, func(key [2]string) string {
+					if ends := span[key]; ends[0] != ends[1] {
+						return defaultOf + ends[0] + " to " + ends[1] + ")"
+					}
+					return defaultOf + span[key][0] + ")"
+				})
 			}
 			same := func(o migrate.Setting) bool {
 				return o.Name == s.Name && o.Value == s.Value && o.Fate == s.Fate && o.To == s.To && (o.Why == s.Why || strings.HasPrefix(o.Why, "gives --"))

@@ -45,6 +45,9 @@ func TestChartValuesAloneDescribeAnAgent(t *testing.T) {
 	}
 	said(t, inv, chart.VersionUnknown.Name, "--values [NAME=]FILE@VERSION does")
 	equal(t, "what the versions have by default", settingOf(t, agentNamed(t, inv, "values/web"), "--git-branch").From[0].Where, "git.branch (default of chart 0.5.0 to 1.13.3)")
+	for name, where := range map[string]string{"--git-poll-interval": "git.pollInterval (default of chart 0.5.0 to 1.13.3)", "--log-format": "logFormat (default of chart 0.10.0 to 1.13.3)"} {
+		equal(t, "which versions have the default of "+name, settingOf(t, agentNamed(t, inv, "values/web"), name).From[0].Where, where)
+	}
 	for _, files := range [][]ValuesFile{
 		{{File: "x.yaml", Content: []byte("- MARKED-SECRET\n")}},
 		{{File: "x.yaml", Content: []byte("a: {MARKED-SECRET\n")}},
