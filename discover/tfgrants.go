@@ -326,11 +326,15 @@ func fits(n *terraform.Node, others ...string) bool {
 		return true
 	}
 	parts := unknownPart.Split(n.Text, -1)
-	for i := range parts {
-		parts[i] = regexp.QuoteMeta(parts[i])
-	}
-	pattern, err := regexp.Compile("(?s)^" + strings.Join(parts, ".*") + "$")
-	return err != nil || slices.ContainsFunc(others, pattern.MatchString)
+	first, last := parts[0], parts[len(parts)-1]
+	return slices.ContainsFunc(others, func(other string) bool {
+		rest, ok := strings.CutPrefix(other, first)
+		for _, part := range parts[1 : len(parts)-1] {
+			_, after, found := strings.Cut(rest, part)
+			rest, ok = after, ok && found
+		}
+		return ok && strings.HasSuffix(rest, last)
+	})
 }
 
 // unknownPart is what stands in a text for what is not known of it.
