@@ -2,6 +2,7 @@ package discover
 
 import (
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"slices"
 	"strings"
@@ -264,6 +265,62 @@ func TestAMarkThatDoesNotReachItsObjectBlocks(t *testing.T) {
 				if o.ID == "shop_web_apps_Deployment" && o.Verb != c.verb {
 					t.Errorf("%s is told as %s (%s), want %s", o.ID, o.Verb, o.Why, c.verb)
 				}
+			}
+		})
+	}
+}
+
+// Of strategic merge patches Kustomize 5 reads no directive but $patch; the others stay
+// where the patch has them, and a patch that is loaded as an object keeps them all. The
+// agent drops them from kinds that it knows before it applies.
+func TestDirectivesThatStandInAnObjectAreNamed(t *testing.T) {
+	const (
+		listed  = "resources: [web.yaml, role.yaml]\npatchesStrategicMerge: [more.yaml]\n"
+		patch   = "# a comment\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: shop}\nspec:\n  template:\n    spec:\n"
+		role    = "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: r, namespace: shop, labels: {a: b}}\n"
+		custom  = "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: w, namespace: shop}\n"
+		command = "version: 1\ncommandUpdated:\n  generators:\n  - command: kustomize build .\n"
+	)
+	for name, c := range map[string]struct {
+		flux, kustomization, more string
+		want                      string // severity, place, object; empty for none
+		says, hint                string
+	}{
+		"a patch tells the order of a list, which is dropped": {command, listed, patch + "      $setElementOrder/containers: [{name: web}, {name: sidecar}]\n      hostNetwork: true\n", "", "", ""},
+		"a patch keeps keys": {command, "resources: [web.yaml]\npatches:\n- patch: |" + strings.ReplaceAll("\n"+patch, "\n", "\n    ") + "  $retainKeys: [containers]\n", "",
+			"warning kustomization.yaml:13 shop_web_apps_Deployment", "what it is to remove stays", "op: remove"},
+		"a patch removes from a list of texts": {command, listed, "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: web\n  namespace: shop\n  $deleteFromPrimitiveList/finalizers: [a/b]\n",
+			"warning more.yaml:6 shop_web_apps_Deployment", "$deleteFromPrimitiveList/finalizers in a patch", ""},
+		"a role keeps what steers a patch": {command, listed, role + "rules:\n- $retainKeys: [verbs]\n  verbs: [get]\n", "blocker more.yaml:5 shop_r_rbac.authorization.k8s.io_Role", "no API server takes", ""},
+		"a custom kind keeps it, too": {command, "resources: [w.yaml]\npatchesStrategicMerge: [more.yaml]\n", custom + "spec: {$retainKeys: [a]}\n",
+			"warning more.yaml:4 shop_w_example.com_Widget", "may not allow", ""},
+		"Kustomize reads that a patch deletes":        {command, listed, patch + "      containers: [{name: sidecar, $patch: delete}]\n", "", "", ""},
+		"fluxd's patch file is no patch of Kustomize": {patchUpdated, "resources: [web.yaml]\n", "", "", "", ""},
+		"fluxd's patch file is one of Kustomize, too": {patchUpdated, "resources: [web.yaml]\npatchesStrategicMerge: [flux-patch.yaml]\n", "",
+			"warning flux-patch.yaml:10 shop_web_apps_Deployment", "", "take flux-patch.yaml out of the patches"},
+		"a patch stands among manifests": {"", "", "---\n" + patch + "      $retainKeys: [containers]\n---\n$patch: delete\n",
+			"blocker more.yaml:9 shop_web_apps_Deployment", "the new agent would apply it without", "out of the agent's paths"},
+		"a custom kind may have such a field": {"", "", custom + "spec: {$patch: delete}\n", "warning more.yaml:4 shop_w_example.com_Widget", "may not allow", ""},
+		"fluxd leaves the object alone":       {"", "", strings.Replace(custom, "name: w", `name: w, annotations: {fluxcd.io/ignore: "true"}`, 1) + "spec: {$patch: delete}\n", "", "", ""},
+		"a key that only looks like one":      {"", "", custom + "spec: {$patches: [], $ref: a, patch: $patch}\n", "", "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			files := "-- more.yaml --\n" + c.more
+			if c.flux != "" {
+				own := strings.Replace(fluxPatch, "    spec:\n", "    spec:\n      $retainKeys: [containers]\n", 1)
+				files += "-- .flux.yaml --\n" + c.flux + "-- web.yaml --\n" + shopDeployment + "-- role.yaml --\n" + role + "-- w.yaml --\n" + custom + "-- flux-patch.yaml --\n" + own + "-- kustomization.yaml --\n" + kustomizeFile(c.kustomization)
+			}
+			var got []string
+			for _, f := range readTree(t, treeOf(files), nil).Findings {
+				if f.Code == flux1.DirectiveLeft.Name || f.Code == flux1.DirectiveUnread.Name {
+					got = append(got, fmt.Sprintf("%s %s %s", f.Severity, f.Where, strings.TrimPrefix(f.Subject, "team/flux ")))
+					if !strings.Contains(f.Message, c.says) || !strings.Contains(f.Hint, c.hint) {
+						t.Errorf("it says %q, and the remedy is %q", f.Message, f.Hint)
+					}
+				}
+			}
+			if got := strings.Join(got, "; "); got != c.want {
+				t.Errorf("findings %q, want %q", got, c.want)
 			}
 		})
 	}

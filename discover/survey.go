@@ -1,6 +1,7 @@
 package discover
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
+	"github.com/fluxover/fluxover/reconcile/build"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -341,16 +343,7 @@ func (r *reading) surveyOverlay(o *overlay) {
 		r.about(flux1.RemoteBase, o.file, "%s is made of %s", o.file, few(shownURLs))
 	}
 	for _, p := range o.patches {
-		objects := []flux1.Parsed{}
-		switch {
-		case p.file != "":
-			objects = r.objectsIn(p.file)
-		case p.inline != "":
-			objects, _ = flux1.Parse(o.file, []byte(p.inline), r.config.Limits) // a JSON patch holds no object
-			for i := range objects {
-				objects[i].Line = 0
-			}
-		}
+		objects := r.patchObjects(o, p)
 		for _, patched := range objects {
 			if isHelmRelease1(patched.Manifest) {
 				r.find(flux1.HelmRelease1Patch.About(r.agent.ID, migrate.ObjectID(patched.Manifest), fileLine(patched.File, patched.Line),
@@ -392,6 +385,9 @@ func (r *reading) surveyObjects() {
 	for i := range r.agent.Objects {
 		if o := &r.agent.Objects[i]; o.Manifest != nil && o.Class != migrate.ClassForeign && o.Class != migrate.ClassIgnored {
 			look(o.Manifest, o.ID, fileLine(o.File, o.Line), o.Encrypted)
+			if o.Class != migrate.ClassUnknownKind {
+				r.surveyDirectives(o)
+			}
 		}
 	}
 	for _, p := range r.candidates() { // Load has not seen these
@@ -422,39 +418,154 @@ func (r *reading) surveyObjects() {
 }
 
 // patchedAt is where a patch sets one of some annotations of an object: the patch file of
-// a .flux.yaml, which comes last, or a file that a kustomization names; empty if none does.
+// a .flux.yaml, which comes last, or one that a kustomization file names; empty if none does.
 func (r *reading) patchedAt(u *unstructured.Unstructured, keys []string) string {
-	var files []string
+	var patches []flux1.Parsed
 	for _, g := range r.generations {
 		if g.PatchFile != "" {
-			files = append(files, g.PatchFile)
+			patches = append(patches, patchesOf(u, r.objectsIn(g.PatchFile))...)
 		}
 	}
-	for _, o := range r.inUse {
-		for _, p := range o.patches {
-			if p.file != "" {
-				files = append(files, p.file)
-			}
+	for _, p := range append(patches, r.builtIn(u)...) {
+		i := slices.IndexFunc(keys, func(key string) bool { return p.Manifest.GetAnnotations()[key] != "" })
+		if i < 0 || p.Line == 0 {
+			continue
 		}
-	}
-	for _, file := range files {
-		for _, p := range r.objectsIn(file) {
-			patch := p.Manifest
-			if patch.GetKind() != u.GetKind() || patch.GetName() != u.GetName() || patch.GetNamespace() != "" && patch.GetNamespace() != u.GetNamespace() {
-				continue
-			}
-			i := slices.IndexFunc(keys, func(key string) bool { return patch.GetAnnotations()[key] != "" })
-			if i < 0 {
-				continue
-			}
-			line := p.Line
-			if content, err := r.contentOf(file); err == nil {
-				line = max(line, lineOfPath(content, line, -1, []string{"metadata", "annotations", keys[i]}))
-			}
-			return fileLine(file, line)
+		line := p.Line
+		if content, err := r.contentOf(p.File); err == nil {
+			line = max(line, lineOfPath(content, line, -1, []string{"metadata", "annotations", keys[i]}))
 		}
+		return fileLine(p.File, line)
 	}
 	return ""
+}
+
+// builtIn are the patches of an object that kustomization files name or hold; the
+// latter have no line.
+func (r *reading) builtIn(u *unstructured.Unstructured) (out []flux1.Parsed) {
+	for _, o := range r.inUse {
+		for _, p := range o.patches {
+			out = append(out, patchesOf(u, r.patchObjects(o, p))...)
+		}
+	}
+	return out
+}
+
+// patchesOf are those of some patches that are of an object, as far as they say.
+func patchesOf(u *unstructured.Unstructured, patches []flux1.Parsed) (out []flux1.Parsed) {
+	for _, p := range patches {
+		if m := p.Manifest; m.GetKind() == u.GetKind() && m.GetName() == u.GetName() && (m.GetNamespace() == "" || m.GetNamespace() == u.GetNamespace()) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// patchObjects are what a patch of a kustomization file changes; none of a JSON patch.
+func (r *reading) patchObjects(o *overlay, p patch) []flux1.Parsed {
+	switch {
+	case p.file != "":
+		return r.objectsIn(p.file)
+	case p.inline != "":
+		objects, _ := flux1.Parse(o.file, []byte(p.inline), r.config.Limits)
+		for i := range objects {
+			objects[i].Line = 0
+		}
+		return objects
+	}
+	return nil
+}
+
+// directives are the keys in a value by which a strategic merge patch steers how it is
+// merged (Kubernetes: apimachinery, pkg/util/strategicpatch/patch.go); sorted.
+func directives(v any) []string {
+	var found []string
+	var walk func(v any, depth int)
+	walk = func(v any, depth int) {
+		if depth > flux1.DefaultLimits.Depth {
+			return
+		}
+		switch v := v.(type) {
+		case map[string]any:
+			for key, inner := range v {
+				if key == "$patch" || key == "$retainKeys" || strings.HasPrefix(key, "$setElementOrder/") || strings.HasPrefix(key, "$deleteFromPrimitiveList/") {
+					found = append(found, key)
+				}
+				walk(inner, depth+1)
+			}
+		case []any:
+			for _, inner := range v {
+				walk(inner, depth+1)
+			}
+		}
+	}
+	walk(v, 0)
+	slices.Sort(found)
+	return slices.Compact(found)
+}
+
+// surveyDirectives reports what an object and its patches hold that steers a patch and
+// is no field: with the place that brings it in. What Kustomize leaves in an object of
+// Kubernetes' own, the agent drops before it applies, as kustomize-controller does.
+func (r *reading) surveyDirectives(o *migrate.Object) {
+	report := func(code flux1.Code, file string, line int, names []string, said string) {
+		if content, err := r.contentOf(file); err == nil {
+			line = lineHolding(content, line, names[0])
+		}
+		f := code.About(r.agent.ID, o.ID, fileLine(file, line), fmt.Sprintf("%s has %s %s", resourceName(o.Manifest), few(names), said))
+		if slices.ContainsFunc(r.generations, func(g flux1.Generation) bool { return g.PatchFile == file }) {
+			f.Hint = fmt.Sprintf("take %s out of the patches of the kustomization file: fluxd applies it by itself after the build, and the plan carries what it holds; let the old agent sync, and plan again", file)
+		}
+		r.find(f)
+	}
+	custom := !slices.ContainsFunc(ownKinds().served, func(k migrate.ServedKind) bool {
+		gvk := o.Manifest.GroupVersionKind()
+		return k.Group == gvk.Group && k.Version == gvk.Version && k.Kind == gvk.Kind && k.Group != "apiextensions.k8s.io" // a definition holds fields of any name
+	})
+	keeps := func(file string, line int, names []string) {
+		if custom {
+			report(flux1.DirectiveUnread, file, line, names, "as a field, which its definition may not allow")
+		} else {
+			report(flux1.DirectiveLeft, file, line, names, "as a field, which no API server takes")
+		}
+	}
+	found := directives(o.Manifest.Object)
+	if applied := o.Manifest.DeepCopy(); o.Build == nil && len(found) > 0 {
+		if err := build.Normalize(applied); err == nil && len(directives(applied.Object)) == 0 {
+			report(flux1.DirectiveLeft, o.File, o.Line, found, "as a field: kubectl refuses it, and the new agent would apply it without")
+			return
+		}
+	}
+	for _, p := range r.builtIn(o.Manifest) {
+		names := directives(p.Manifest.Object)
+		left := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !slices.Contains(found, name) })
+		unread := slices.DeleteFunc(names, func(name string) bool { return name == "$patch" || strings.HasPrefix(name, "$setElementOrder/") })
+		switch {
+		case len(left) > 0:
+			keeps(p.File, p.Line, left)
+			found = slices.DeleteFunc(found, func(name string) bool { return slices.Contains(left, name) })
+		case len(unread) > 0:
+			report(flux1.DirectiveUnread, p.File, p.Line, unread, "in a patch, which Kustomize 5 does not read: what it is to remove stays")
+		}
+	}
+	if len(found) > 0 {
+		keeps(o.File, o.Line, found)
+	}
+}
+
+// lineHolding is the first line of a document, which begins at a line, that holds a
+// text; where none does, the line at which it begins.
+func lineHolding(content []byte, line int, text string) int {
+	for i, l := range bytes.Split(content, []byte("\n")) {
+		switch {
+		case i+1 < line:
+		case i+1 > line && line > 0 && bytes.HasPrefix(l, []byte("---")):
+			return line
+		case bytes.Contains(l, []byte(text)):
+			return i + 1
+		}
+	}
+	return line
 }
 
 // releaseMeaning says which Helm release a HelmRelease of the helm-operator is

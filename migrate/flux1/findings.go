@@ -177,6 +177,18 @@ var (
 		Consequence: "fluxd leaves that object alone or fails on it alone, Flux v2 fails to build all that is beside it",
 		Remedy:      "put the value in quotes",
 	}
+	DirectiveLeft = Code{
+		Name: "PATCH_DIRECTIVE_LEFT", Severity: migrate.Blocker,
+		Cause:       "what steers a strategic merge patch ($setElementOrder, $retainKeys, $deleteFromPrimitiveList, $patch) stands in an object of Kubernetes' own as a field: a patch is loaded as an object, or Kustomize left it there",
+		Consequence: "kubectl refuses the object, and fluxd goes on with the others; of most kinds the new agent drops the field and applies the rest, of roles it keeps it, is refused, and applies nothing of the Kustomization",
+		Remedy:      "move a file that is a patch, and no object, out of the agent's paths; where a patch is built in, take the directive out of it. Let the old agent sync, and plan again",
+	}
+	DirectiveUnread = Code{
+		Name: "PATCH_DIRECTIVE_UNREAD", Severity: migrate.Warning,
+		Cause:       "a patch that is built in holds a directive that Kustomize 5 does not read ($retainKeys, $deleteFromPrimitiveList), or an object of a custom kind has a directive of patches as a field",
+		Consequence: "what fluxd's own Kustomize (up to 3.8) removes by the patch, Kustomize 5 leaves; an object of a custom kind is refused, and its whole Kustomization with it, unless its definition allows the field",
+		Remedy:      "take the directive out, and remove by a JSON patch (op: remove) what it removed; let the old agent sync, and plan again",
+	}
 	NoJSON = Code{
 		Name: "NOT_JSON", Severity: migrate.Blocker,
 		Cause:       "an object holds what cannot be written as JSON: a number that is none (.nan, .inf), or a key that is null",
@@ -254,7 +266,7 @@ var (
 		Name: "FLUX_PATCH_STATE", Severity: migrate.Warning,
 		Cause:       "the patch file of a .flux.yaml holds what fluxd wrote back: annotations, images or locks that stand nowhere else",
 		Consequence: "Flux v2 does not read the file; the plan carries its content as patches of the Kustomization, so that no image goes back, but what is committed to the file later has no effect",
-		Remedy:      "nothing for the hand-over, unless PATCH_NOT_CARRIED is said of it; afterwards write what the file says into the manifests, or under images in the folder's kustomization.yaml. Do not name the file itself there: Kustomize looks for its names before it sets a namespace, and leaves fluxd's $setElementOrder in the objects, which no cluster takes",
+		Remedy:      "nothing for the hand-over, unless PATCH_NOT_CARRIED is said of it; afterwards write what the file says into the manifests, or under images in the folder's kustomization.yaml. Do not name the file itself there: Kustomize looks for its names before it sets a namespace, and since 3.9 leaves fluxd's $setElementOrder in the objects, which kubectl refuses",
 	}
 	NoUpdaters = Code{
 		Name: "GENERATION_WITHOUT_UPDATERS", Severity: migrate.Info,
@@ -396,7 +408,7 @@ func Codes() []Code {
 		UnknownFlag, BadFlag, SymbolicFlag, NoURL, UnsupportedURL, PathAbsolute, PathList, PathOutside,
 		GitSecret, VerifySignatures, Notifications, ExcludedKinds,
 		Stuck, Duplicate, HiddenDuplicate, TooLarge, LinkOutside, LinkedFile, ManifestGeneration, Encrypted,
-		Ciphertext, EncryptedKind, KindlessDocument, ListWithoutItems, Nameless, LocalConfig, NotAString, NoJSON, KeyNotText, DuplicateKey,
+		Ciphertext, EncryptedKind, KindlessDocument, ListWithoutItems, Nameless, LocalConfig, NotAString, DirectiveLeft, DirectiveUnread, NoJSON, KeyNotText, DuplicateKey,
 		CopiedMark, Exported, LargeObject, UnknownKind, Foreign, HelmRelease1, ImageAutomation, Flux2InGit,
 		NotGenerated, FluxPatch, NoUpdaters, FluxYAMLUnused, ChartInTree, GitSecretFiles, Submodules, LFSFiles, TemplateFiles,
 		LinkedFolder, RemoteBase, OldKustomizeFields, KustomizeFails, KindsAssumed, KindsRemoved, NamespaceNotGiven, ScopeNotKnown, BranchNotThere,
