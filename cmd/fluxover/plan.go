@@ -316,6 +316,9 @@ func (p *planCommand) run(cmd *cobra.Command, s streams, k *kube) error {
 	if err := p.show(s, res, inv); err != nil {
 		return err
 	}
+	if next := p.next(res.Plan); next != "" {
+		fmt.Fprintf(s.Err, "to carry it out: %s\n", next)
+	}
 	var settled map[string]bool
 	if p.detailed && !p.offline() {
 		if settled, err = p.settled(cmd.Context(), k); err != nil {
@@ -323,6 +326,19 @@ func (p *planCommand) run(cmd *cobra.Command, s streams, k *kube) error {
 		}
 	}
 	return outcome(res.Plan, p.detailed, settled)
+}
+
+// next is the command that carries out what the plan file holds; empty where migrate
+// would refuse it. IMAGE stands for what the user pushed.
+func (p *planCommand) next(plan migrate.Plan) string {
+	if p.out == "" || plan.Proof != "server" || errors.As(outcome(plan, false, nil), new(*exitError)) {
+		return ""
+	}
+	next := "fluxover migrate " + cutover.ShellWord(p.out)
+	if p.engine == "bundled" {
+		next += " --image IMAGE"
+	}
+	return next
 }
 
 // settled are the repositories for which nothing is left to do.

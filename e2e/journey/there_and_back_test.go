@@ -6,7 +6,10 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -59,22 +62,47 @@ func same(t *testing.T, what string, before, after auditor.Dump) {
 	t.Errorf("%s: %d objects differ:\n%s", what, len(differences), text)
 }
 
+// acceptFlags are the flags that accept findings, as they are printed.
+var acceptFlags = regexp.MustCompile(`--accept '[^']+'`)
+
+// shellWords are the words that a shell makes of a line.
+func shellWords(t *testing.T, line string) []string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "sh", "-c", "set -- "+line+"\nprintf '%s\\n' \"$@\"").Output()
+	if err != nil {
+		t.Fatalf("the words of %q: %v", line, err)
+	}
+	return strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
+}
+
 func TestAFleetIsHandedOverAndBackAndOverAgain(t *testing.T) {
 	beside(t)
 	w := up(t, laboratory.Options{Teams: 3, Apps: 2, Seed: 1})
 	before := w.dump()
 
-	// Reading changes nothing, and says what needs a decision.
+	// Reading changes nothing, and says what needs a decision; what is printed to take it
+	// and to go on is what works, word for word.
 	w.run(0, "discover")
-	w.run(3, "plan")
-	file := filepath.Join(t.TempDir(), "plan.json")
-	w.run(0, append([]string{"plan", "--out", file}, acceptAll...)...)
+	file := filepath.Join(t.TempDir(), "the plan.json")
+	blocked := w.run(3, "plan", "--out", file)
+	if strings.Contains(blocked.stderr, "to carry it out") {
+		t.Errorf("a plan that is held back is to be carried out:\n%s", blocked.stderr)
+	}
+	refused := w.run(3, "migrate", file, "--yes", "--image", image)
+	flags := acceptFlags.FindAllString(blocked.out, -1)
+	if anew := acceptFlags.FindAllString(refused.stderr, -1); len(flags) == 0 || !slices.Contains(anew, flags[0]) {
+		t.Fatalf("plan says to accept with %q, and migrate of its file with %q", flags, anew)
+	}
+	planned := w.run(0, append([]string{"plan", "--out", file}, shellWords(t, strings.Join(flags, " "))...)...)
+	_, next, _ := strings.Cut(planned.stderr, "to carry it out: fluxover ")
+	next, _, _ = strings.Cut(next, "\n")
+	handOver := shellWords(t, strings.Replace(next, "IMAGE", image, 1))
 	w.run(2, append([]string{"plan", "--detailed-exitcode"}, acceptAll...)...)
 	same(t, "after discover and plan", before, w.dump())
 	plan := w.plan()
 
 	since := time.Now()
-	w.run(0, "migrate", file, "--yes", "--image", image)
+	w.run(0, append(handOver, "--yes")...)
 	for id, phase := range w.phases() {
 		if phase != "settled" {
 			t.Errorf("%s is %s, want settled", id, phase)

@@ -78,8 +78,8 @@ func (s *script) apply(flags string, objects ...*unstructured.Unstructured) erro
 	return nil
 }
 
-// quoted is a word of a shell.
-func quoted(word string) string {
+// ShellWord writes a word as a shell reads it.
+func ShellWord(word string) string {
 	plain := func(c rune) bool {
 		return c < 128 && (c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("-_./:=,@", c))
 	}
@@ -90,7 +90,7 @@ func quoted(word string) string {
 }
 
 // in is kubectl in a namespace.
-func in(namespace string) string { return "kubectl -n " + quoted(namespace) }
+func in(namespace string) string { return "kubectl -n " + ShellWord(namespace) }
 
 // manualObjects adds commands that write each managed object to a file.
 func (s *script) manualObjects(r *repository, file string) error {
@@ -102,7 +102,7 @@ func (s *script) manualObjects(r *repository, file string) error {
 			return err
 		}
 		k := of{namespace, strings.TrimSuffix(kind.Kind+"."+kind.Group, ".")}
-		names[k] = append(names[k], quoted(name))
+		names[k] = append(names[k], ShellWord(name))
 	}
 	s.add(": > %s", file)
 	separate := false
@@ -116,7 +116,7 @@ func (s *script) manualObjects(r *repository, file string) error {
 			s.add("echo --- >> %s", file)
 		}
 		separate = true
-		s.add("%s get %s %s -o yaml --show-managed-fields --ignore-not-found >> %s", where, quoted(k.kind), strings.Join(names[k], " "), file)
+		s.add("%s get %s %s -o yaml --show-managed-fields --ignore-not-found >> %s", where, ShellWord(k.kind), strings.Join(names[k], " "), file)
 	}
 	return nil
 }
@@ -134,10 +134,10 @@ func (s *script) manualMark(r *repository) {
 	a := r.j.Agent
 	s.add("# What the old agent synced last must be what is adopted, or the objects would go back to it: if this fails, start anew.")
 	if a.SyncState == "secret" {
-		s.add("test \"$(%s get secret %s -o go-template='{{index .metadata.annotations \"%s\"}}')\" = %s", in(a.Namespace), quoted(a.Git.SecretName), flux1.SyncMarkAnnotation, r.j.Commit)
+		s.add("test \"$(%s get secret %s -o go-template='{{index .metadata.annotations \"%s\"}}')\" = %s", in(a.Namespace), ShellWord(a.Git.SecretName), flux1.SyncMarkAnnotation, r.j.Commit)
 		return
 	}
-	s.add("fluxover plan --repo %s -o json > now.json || test $? = 3", quoted(r.id))
+	s.add("fluxover plan --repo %s -o json > now.json || test $? = 3", ShellWord(r.id))
 	s.add("grep -q '\"commit\": \"%s\"' now.json", r.j.Commit)
 }
 
@@ -146,9 +146,9 @@ func manualSnapshot(r *repository) (string, error) {
 	a := r.j.Agent
 	s.add("# Not over an earlier snapshot: what failed is gone on with at its step, not from the top.")
 	s.add("test ! -e deployment.yaml")
-	s.add("%s get deployment %s -o yaml --show-managed-fields > deployment.yaml", in(a.Namespace), quoted(a.Workload))
+	s.add("%s get deployment %s -o yaml --show-managed-fields > deployment.yaml", in(a.Namespace), ShellWord(a.Workload))
 	if a.Release != "" {
-		s.add("%s get secret,configmap -l owner=helm,name=%s -o yaml > release.yaml", in(a.Namespace), quoted(a.Release))
+		s.add("%s get secret,configmap -l owner=helm,name=%s -o yaml > release.yaml", in(a.Namespace), ShellWord(a.Release))
 	}
 	if err := s.manualObjects(r, "before.yaml"); err != nil {
 		return "", err
@@ -160,18 +160,18 @@ func manualCredentials(r *repository) (string, error) {
 	var s script
 	a := r.j.Agent
 	for _, c := range r.j.plan.Credentials {
-		dir := quoted(c.To.Name)
+		dir := ShellWord(c.To.Name)
 		s.add("mkdir -p %s # for the %s", dir, whatIs(c))
 		for _, key := range sortedKeys(c.From) {
-			s.manualValue(c, key, a, dir+"/"+quoted(key))
+			s.manualValue(c, key, a, dir+"/"+ShellWord(key))
 		}
 		if c.KnownHosts != "" {
-			s.add("printf '%%s\\n' %s > %s/known_hosts", quoted(strings.TrimRight(c.KnownHosts, "\n")), dir)
+			s.add("printf '%%s\\n' %s > %s/known_hosts", ShellWord(strings.TrimRight(c.KnownHosts, "\n")), dir)
 		}
 		s.add("# Not over somebody else's Secret.")
 		s.add(`test -e %[1]s.made || test -z "$(%[2]s get secret %[1]s --ignore-not-found -o name)"`, dir, in(c.To.Namespace))
 		s.add(": > %s.made", dir)
-		s.add("%s create secret generic %s --from-file=%s --dry-run=client -o yaml | kubectl apply --server-side -f -", in(c.To.Namespace), quoted(c.To.Name), dir)
+		s.add("%s create secret generic %s --from-file=%s --dry-run=client -o yaml | kubectl apply --server-side -f -", in(c.To.Namespace), ShellWord(c.To.Name), dir)
 	}
 	if len(r.j.plan.Credentials) == 0 {
 		s.add("# Anonymous access: there is nothing to copy.")
@@ -198,7 +198,7 @@ func (s *script) manualValue(c migrate.Credential, key string, a agentFacts, to 
 		if plain, err := url.PathUnescape(strings.TrimSpace(literal)); v.PercentEncoded && err == nil {
 			literal = plain
 		}
-		s.add("printf %%s %s > %s", quoted(literal), to)
+		s.add("printf %%s %s > %s", ShellWord(literal), to)
 		return
 	}
 	if byHand != "" {
@@ -213,7 +213,7 @@ func (s *script) manualValue(c migrate.Credential, key string, a agentFacts, to 
 	if v.PercentEncoded {
 		decode += ` | perl -0777 -pe 's/^\s+|\s+$//g; s/%([0-9A-Fa-f]{2})/chr hex $1/ge'`
 	}
-	s.add(`%s get %s %s -o go-template='{{with index .data "%s"}}{{.}}{{end}}' > value`, in(at.Namespace), kind, quoted(at.Name), at.Key)
+	s.add(`%s get %s %s -o go-template='{{with index .data "%s"}}{{.}}{{end}}' > value`, in(at.Namespace), kind, ShellWord(at.Name), at.Key)
 	s.add("test -s value")
 	s.add("%s > %s", decode, to)
 	s.add("rm value && test -s %s", to)
@@ -222,7 +222,7 @@ func (s *script) manualValue(c migrate.Credential, key string, a agentFacts, to 
 func manualCredentialsUndo(r *repository) (string, error) {
 	var s script
 	for _, c := range r.j.plan.Credentials {
-		s.add("test ! -e %[1]s.made || %[2]s delete secret %[1]s --ignore-not-found", quoted(c.To.Name), in(c.To.Namespace))
+		s.add("test ! -e %[1]s.made || %[2]s delete secret %[1]s --ignore-not-found", ShellWord(c.To.Name), in(c.To.Namespace))
 	}
 	return s.done()
 }
@@ -248,7 +248,7 @@ func manualStage(r *repository) (string, error) {
 		return "", err
 	}
 	for _, u := range sources {
-		s.add("%s wait gitrepository %s --for=condition=Ready --timeout=2m", in(u.GetNamespace()), quoted(u.GetName()))
+		s.add("%s wait gitrepository %s --for=condition=Ready --timeout=2m", in(u.GetNamespace()), ShellWord(u.GetName()))
 	}
 	s.add("# Left out: fluxover migrate tries every object here as the account that its Kustomization names, and compares what comes out")
 	s.add("# with what the old agent's account gets. By hand, what RBAC, a policy or a webhook refuses or changes for that account alone")
@@ -272,10 +272,10 @@ func (r *repository) shaped(f form) []*unstructured.Unstructured {
 func (s *script) manualAnswer(r *repository) {
 	s.add("now=$(date -u +%%Y-%%m-%%dT%%H:%%M:%%SZ)")
 	for _, k := range r.j.plan.Repository.Kustomizations {
-		s.add("%s annotate --overwrite kustomizations.kustomize.toolkit.fluxcd.io %s %s=\"$now\"", in(k.GetNamespace()), quoted(k.GetName()), requestedAt)
+		s.add("%s annotate --overwrite kustomizations.kustomize.toolkit.fluxcd.io %s %s=\"$now\"", in(k.GetNamespace()), ShellWord(k.GetName()), requestedAt)
 	}
 	for _, k := range r.j.plan.Repository.Kustomizations {
-		s.add("%s wait kustomizations.kustomize.toolkit.fluxcd.io %s --for=jsonpath='{.status.lastHandledReconcileAt}'=\"$now\" --timeout=2m", in(k.GetNamespace()), quoted(k.GetName()))
+		s.add("%s wait kustomizations.kustomize.toolkit.fluxcd.io %s --for=jsonpath='{.status.lastHandledReconcileAt}'=\"$now\" --timeout=2m", in(k.GetNamespace()), ShellWord(k.GetName()))
 	}
 }
 
@@ -286,7 +286,7 @@ func manualStageUndo(r *repository) (string, error) {
 		if u.GetNamespace() != "" {
 			where = in(u.GetNamespace())
 		}
-		s.add("%s delete %s %s --ignore-not-found", where, strings.TrimSuffix(u.GetKind()+"."+u.GroupVersionKind().Group, "."), quoted(u.GetName()))
+		s.add("%s delete %s %s --ignore-not-found", where, strings.TrimSuffix(u.GetKind()+"."+u.GroupVersionKind().Group, "."), ShellWord(u.GetName()))
 	}
 	for _, k := range r.j.plan.Repository.Kustomizations {
 		remove(k)
@@ -314,8 +314,8 @@ func manualFence(r *repository) (string, error) {
 		return "", err
 	}
 	s.add("# In the pause between two syncs of the old agent, as its log shows them. From here to the adoption nobody syncs.")
-	s.add("%s scale deployment %s --replicas=0", in(a.Namespace), quoted(a.Workload))
-	s.add("%s wait pod -l %s --for=delete --timeout=5m", in(a.Namespace), quoted(metav1.FormatLabelSelector(a.Selector)))
+	s.add("%s scale deployment %s --replicas=0", in(a.Namespace), ShellWord(a.Workload))
+	s.add("%s wait pod -l %s --for=delete --timeout=5m", in(a.Namespace), ShellWord(metav1.FormatLabelSelector(a.Selector)))
 	if err := s.applyTyped("", binding); err != nil {
 		return "", err
 	}
@@ -344,7 +344,7 @@ func manualFenceUndo(r *repository) (string, error) {
 	if a.Replicas == 0 {
 		s.add("# It was stopped already when this was printed: start it with as many replicas as its release says.")
 	} else {
-		s.add("%s scale deployment %s --replicas=%d", in(a.Namespace), quoted(a.Workload), a.Replicas)
+		s.add("%s scale deployment %s --replicas=%d", in(a.Namespace), ShellWord(a.Workload), a.Replicas)
 	}
 	s.add("# The old agent puts its marks back with its next sync.")
 	return s.done()
@@ -362,10 +362,10 @@ func manualTopUp(r *repository) (string, error) {
 func manualAdopt(r *repository) (string, error) {
 	var s script
 	for _, k := range r.j.plan.Repository.Kustomizations {
-		s.add(`%s patch kustomizations.kustomize.toolkit.fluxcd.io %s --type=merge -p '{"spec":{"suspend":false}}'`, in(k.GetNamespace()), quoted(k.GetName()))
+		s.add(`%s patch kustomizations.kustomize.toolkit.fluxcd.io %s --type=merge -p '{"spec":{"suspend":false}}'`, in(k.GetNamespace()), ShellWord(k.GetName()))
 	}
 	for _, k := range r.j.plan.Repository.Kustomizations {
-		s.add("%s wait kustomizations.kustomize.toolkit.fluxcd.io %s --for=condition=Ready --timeout=5m", in(k.GetNamespace()), quoted(k.GetName()))
+		s.add("%s wait kustomizations.kustomize.toolkit.fluxcd.io %s --for=condition=Ready --timeout=5m", in(k.GetNamespace()), ShellWord(k.GetName()))
 	}
 	return s.done()
 }
@@ -373,7 +373,7 @@ func manualAdopt(r *repository) (string, error) {
 func manualAdoptUndo(r *repository) (string, error) {
 	var s script
 	for _, k := range r.j.plan.Repository.Kustomizations {
-		s.add(`%s patch kustomizations.kustomize.toolkit.fluxcd.io %s --type=merge -p '{"spec":{"suspend":true,"prune":false,"deletionPolicy":"Orphan"}}'`, in(k.GetNamespace()), quoted(k.GetName()))
+		s.add(`%s patch kustomizations.kustomize.toolkit.fluxcd.io %s --type=merge -p '{"spec":{"suspend":true,"prune":false,"deletionPolicy":"Orphan"}}'`, in(k.GetNamespace()), ShellWord(k.GetName()))
 	}
 	s.add("# Nothing may be in flight.")
 	s.manualAnswer(r)
@@ -397,7 +397,7 @@ func manualVerify(r *repository) (string, error) {
 func manualUnpin(r *repository) (string, error) {
 	var s script
 	for _, ref := range r.j.plan.Repository.Sources {
-		s.add(`%s patch gitrepository %s --type=json -p '[{"op":"remove","path":"/spec/ref/commit"}]'`, in(ref.Namespace), quoted(ref.Name))
+		s.add(`%s patch gitrepository %s --type=json -p '[{"op":"remove","path":"/spec/ref/commit"}]'`, in(ref.Namespace), ShellWord(ref.Name))
 	}
 	return s.done()
 }
@@ -405,7 +405,7 @@ func manualUnpin(r *repository) (string, error) {
 func manualHold(r *repository) (string, error) {
 	var s script
 	for _, k := range r.j.plan.Repository.Kustomizations {
-		s.add("%s get kustomizations.kustomize.toolkit.fluxcd.io %s", in(k.GetNamespace()), quoted(k.GetName()))
+		s.add("%s get kustomizations.kustomize.toolkit.fluxcd.io %s", in(k.GetNamespace()), ShellWord(k.GetName()))
 	}
 	return s.done()
 }
