@@ -307,6 +307,8 @@ data: {k: other}
 		files: "-- p/app/a.yaml --\n" + plainConfigMap("a") + "kind: ConfigMap\n"},
 	"a-number-for-text": {
 		files: "-- p/app/a.yaml --\n" + strings.Replace(plainConfigMap("a"), "namespace: shop", "namespace: shop, annotations: {mode: 17}", 1)},
+	"name-that-is-a-number": {
+		files: "-- p/app/a.yaml --\n" + strings.Replace(plainConfigMap("a"), "namespace: shop", "namespace: 42", 1) + "-- p/app/b.yaml --\n" + plainConfigMap("123")},
 	"patch-that-is-loaded-as-an-object": {
 		files: "-- p/app/a.yaml --\n" + plainConfigMap("a") + "-- p/app/patch.yaml --\n" + plainConfigMap("b") + "$patch: delete\n"},
 	"large": {

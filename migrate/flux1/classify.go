@@ -24,6 +24,12 @@ func (l *loader) document(p string, d document) {
 	}
 	for _, o := range d.objects {
 		o.file = p
+		metadata, _ := o.manifest.Object["metadata"].(map[string]any)
+		for _, field := range []string{"name", "namespace"} {
+			if _, ok := metadata[field].(string); !ok && metadata[field] != nil {
+				o.noText = append(o.noText, field)
+			}
+		}
 		if len(l.objects) >= l.cfg.Limits.Objects {
 			l.tooMuch("it holds more than %d objects", l.cfg.Limits.Objects)
 			return
@@ -120,7 +126,7 @@ func (l *loader) classify() []migrate.Object {
 		if known {
 			setNamespace(o.manifest, o.namespace)
 		}
-		m.ID, m.NamespaceDropped = migrate.ObjectID(o.manifest), o.dropsNamespace()
+		m.ID, m.NamespaceDropped = o.id(), o.dropsNamespace()
 		m.Class = l.class(o, m.ID, known)
 		if known {
 			if twice(o, true) {
@@ -143,6 +149,16 @@ const kustomizeGroup = "kustomize.config.k8s.io"
 // dropsNamespace reports whether Git names a namespace and the object has none.
 func (o *loaded) dropsNamespace() bool {
 	return o.Metadata.Namespace != "" && o.manifest.GetNamespace() == ""
+}
+
+// id is the object's, also where Git gives its name as no text: as fluxd reads it.
+func (o *loaded) id() string {
+	u := o.manifest
+	if slices.Contains(o.noText, "name") {
+		u = u.DeepCopy()
+		u.SetName(o.Metadata.Name)
+	}
+	return migrate.ObjectID(u)
 }
 
 // fill gives an object the default namespace, if there is one.
@@ -216,7 +232,7 @@ func (l *loader) assume(o *loaded, m *migrate.Object, served map[schema.GroupVer
 	if known {
 		setNamespace(o.manifest, o.namespace)
 	}
-	m.ID = migrate.ObjectID(o.manifest)
+	m.ID = o.id()
 }
 
 func setNamespace(u *unstructured.Unstructured, namespace string) {
@@ -396,6 +412,9 @@ func (l *loader) inspectManifest(o *loaded, about func(Code, string, ...any)) {
 		default:
 			about(Ciphertext, "%s in %s would be applied as ciphertext: %v", shown, o.place, err)
 		}
+	}
+	for _, field := range o.noText {
+		about(NotAString, "the %s of %s is not a string", field, shown)
 	}
 	metadata, _, _ := unstructured.NestedMap(o.manifest.Object, "metadata")
 	for _, field := range []string{"annotations", "labels"} {

@@ -43,6 +43,8 @@ type loaded struct {
 	noJSON bool
 	// keyNoText is a key of it that is a number, as a path; empty without.
 	keyNoText string
+	// noText are name and namespace, where Git gives them as something else than text.
+	noText    []string
 	namespace string // effective; filled in by classify
 	// generated is set for an object that is generated, and by tells the path that it
 	// is generated for from others; 0 is for all that are not generated.

@@ -173,8 +173,8 @@ var (
 	}
 	NotAString = Code{
 		Name: "METADATA_NOT_STRING", Severity: migrate.Blocker,
-		Cause:       "a label or annotation in Git is not a string",
-		Consequence: "fluxd leaves that object alone or fails on it alone, Flux v2 fails to build all that is beside it",
+		Cause:       "a label, annotation, name or namespace in Git is not a string",
+		Consequence: "fluxd leaves that object alone or fails on it alone; Flux v2 fails to build all that is beside it, is refused with all that is beside it, or, where it is the name, passes over the object",
 		Remedy:      "put the value in quotes",
 	}
 	DirectiveLeft = Code{
