@@ -314,7 +314,10 @@ func findingsText(w io.Writer, groups []*findingGroup, style Style) error {
 				g, indent = g.within(repository), 6
 				text += style.indented(4, g.heading(printable)) + "\n"
 			}
-			text += style.indented(indent, printable(g.Message)) + "\n"
+			for _, line := range messageLines(g.Message) {
+				deeper := len(line) - len(strings.TrimLeft(line, " "))
+				text += style.indented(indent+min(deeper, 8), line) + "\n"
+			}
 			if each := g.Each(); len(each) > 0 && len(run) == 1 {
 				text += "    " + style.paint(Wrap("these: "+printable(few(each)), style.width()-4, "    "), dim) + "\n"
 			}

@@ -122,6 +122,29 @@ func TestWhatFindingsOfOneCodeSayIsReadInEveryForm(t *testing.T) {
 	}
 }
 
+// An error of several lines, as of a build, is shown in lines, and other control
+// characters keep harmless.
+func TestTheLinesOfAMessageAreLinesInEveryForm(t *testing.T) {
+	f := migrate.Finding{Severity: migrate.Blocker, Code: "BUILD_FAILED", Subject: "flux/shop", Repository: "flux/shop", Message: "it fails:\n  line one\n\n  line two\x1b[2J\n"}
+	report := Report{Plan: migrate.Plan{Findings: []migrate.Finding{f}}}
+	var text, markdown strings.Builder
+	if err := Findings(&text, report.Plan.Findings, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := Markdown(&markdown, report, 0); err != nil {
+		t.Fatal(err)
+	}
+	for form, c := range map[string]struct{ got, want string }{
+		"text":     {text.String(), "    it fails:\n      line one\n      line two\\u001b[2J\n"},
+		"Markdown": {markdown.String(), "it fails:<br>  line one<br>  line two"},
+		"HTML":     {htmlOf(t, report), "it fails:<br>  line one<br>  line two\\u001b[2J"},
+	} {
+		if !strings.Contains(c.got, c.want) || strings.Contains(c.got, "u000a") {
+			t.Errorf("the %s is\n%s\nwant in it\n%s", form, c.got, c.want)
+		}
+	}
+}
+
 // Whoever reads a plan in any form sees which blockers a person may accept, and
 // copies how; what is copied is taken.
 func TestWhatCanBeAcceptedSaysHowInEveryForm(t *testing.T) {

@@ -34,6 +34,7 @@ func HTML(w io.Writer, r Report) error {
 	page, err := template.New("report").Funcs(template.FuncMap{
 		"display": func(id string) string { return printable(migrate.DisplayID(id)) },
 		"subject": func(s string) string { return printable(migrate.DisplaySubject(s)) },
+		"lines":   messageLines,
 		"clean":   printable, "commit": shortCommit, "dash": orDash,
 		"needs": func(needs []migrate.Dependency) string { return printable(needsText(needs)) },
 		"join":  func(texts []string) string { return printable(strings.Join(texts, ", ")) },

@@ -185,6 +185,17 @@ func (c *Change) lines() []editLine {
 	return out
 }
 
+// messageLines are the lines of what is said, as with an error of several, without empty ones.
+func messageLines(s string) []string {
+	var out []string
+	for line := range strings.SplitSeq(s, "\n") {
+		if line = strings.TrimRight(line, " \t\r"); line != "" {
+			out = append(out, printable(line))
+		}
+	}
+	return out
+}
+
 // printable keeps control characters from a terminal or a page.
 func printable(s string) string {
 	if !strings.ContainsFunc(s, control) {

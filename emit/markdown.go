@@ -192,7 +192,7 @@ func (m *markdown) findings(r *Report) {
 				text += code(repository)
 			}
 		} else {
-			text += strings.TrimSpace(g.about(code) + " " + escape(g.Message))
+			text += strings.TrimSpace(g.about(code) + " " + escapeLines(g.Message))
 			if each := g.Each(); len(each) > 0 {
 				text += "<br>these: " + escape(few(each))
 			}
@@ -219,7 +219,7 @@ func (m *markdown) findings(r *Report) {
 			continue
 		}
 		for _, g := range run {
-			if m.room < m.limit/8 || !m.try("  - "+g.within(repository).heading(code)+" "+escape(g.Message)+"\n") {
+			if m.room < m.limit/8 || !m.try("  - "+g.within(repository).heading(code)+" "+escapeLines(g.Message)+"\n") {
 				m.lost++
 			}
 		}
@@ -281,6 +281,15 @@ func codeHTML(s string) string { return "<code>" + inHTML(s) + "</code>" }
 
 func inHTML(s string) string {
 	return strings.ReplaceAll(html.EscapeString(strings.ReplaceAll(printable(s), "\n", " ")), "@", "&#64;")
+}
+
+// escapeLines is escape of each line of what is said.
+func escapeLines(s string) string {
+	lines := messageLines(s)
+	for i, line := range lines {
+		lines[i] = escape(line)
+	}
+	return strings.Join(lines, "<br>")
 }
 
 // escape writes text so that neither Markdown nor HTML reads anything in it.
