@@ -292,6 +292,12 @@ var (
 		Consequence: "how far behind the agent is, and whether what it synced is on its branch, is not known",
 		Remedy:      `complete it with "git fetch --unshallow"`,
 	}
+	FolderBehind = flux1.Code{
+		Name: "CHECKOUT_BEHIND", Severity: migrate.Blocker,
+		Cause:       "the agent synced a commit that the clone given for its repository does not have on its branch yet",
+		Consequence: "what the agent applied is not known",
+		Remedy:      `fetch in the clone ("git fetch --tags origin"), and discover again; if the clone is up to date, the branch was rewritten: let the agent sync it as it is now`,
+	}
 	FolderUnused = flux1.Code{
 		Name: "CHECKOUT_UNUSED", Severity: migrate.Warning,
 		Cause:       "no agent reads the repository that a folder was given for",
@@ -350,7 +356,7 @@ func Codes() []flux1.Code {
 		AgentStopped, ManyReplicas, SharedAccount, TokenSecret, TokenPasses, AgentUsesToken, KubernetesOld, FenceNotServed, Flux2Found, EngineTakesOver,
 		ClusterAgentFound, HelmOperatorFound, Confined, GitConfig, SSHConfig, Sidecar, SeveralFluxds, ShellArguments,
 		FallbackUnknown, TwoAgentsOneObject, SameSet, SharedTag, AgentInGit, CopiedByOperator, CopiedToPods, ForeignMarks,
-		FolderRead, FolderPlain, FolderShallow, FolderUnused, MarkInCluster, AgentByObject, OtherCluster, CredentialInCluster, Undecided, NotSaved, EncryptedNotSaved, SavedNames,
+		FolderRead, FolderPlain, FolderShallow, FolderBehind, FolderUnused, MarkInCluster, AgentByObject, OtherCluster, CredentialInCluster, Undecided, NotSaved, EncryptedNotSaved, SavedNames,
 	}
 	codes = append(codes, terraformCodes...)
 	codes = append(codes, reachCodes...)

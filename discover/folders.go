@@ -181,6 +181,21 @@ func (f *folder) ancestry(ctx context.Context, _ source.Remote, from, to string)
 	return behind, isAncestor, err
 }
 
+// olderThan says in a clause how a clone is older than a commit that an agent synced:
+// it does not hold it, or its branch's head is an ancestor of it; empty if neither.
+func (f *folder) olderThan(ctx context.Context, mark, head string) (string, error) {
+	_, before, err := f.ancestry(ctx, source.Remote{}, head, mark)
+	switch {
+	case errors.Is(err, source.ErrReferenceNotFound):
+		return fmt.Sprintf("folder %s, whose branch is at commit %s, does not hold it", f.name(), short(head)), nil
+	case errors.Is(err, errShallow):
+		return "", nil // which is said apart
+	case err != nil || !before:
+		return "", err
+	}
+	return fmt.Sprintf("the branch in folder %s is at the earlier commit %s", f.name(), short(head)), nil
+}
+
 // tree implements gitReader.
 func (f *folder) tree(ctx context.Context, _ source.Remote, ref source.Reference) (fs.FS, func(), error) {
 	repo, err := openRepository(f.dir)

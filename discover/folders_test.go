@@ -137,6 +137,24 @@ func TestARepositoryIsReadFromAFolderBesideTheCluster(t *testing.T) {
 		t.Errorf("shallow: %+v, %d objects", a.Synced, len(a.Objects))
 	}
 
+	// What is synced may be newer than the clone: that is no rewritten branch.
+	stale := filepath.Join(t.TempDir(), "stale")
+	gitIn(t, clone, "clone", "-q", "file://"+filepath.Join(clone, "..", "shop.git"), stale)
+	gitIn(t, stale, "update-ref", "refs/remotes/origin/main", mark)
+	gitIn(t, stale, "tag", "-f", "flux-sync", head)
+	inv = read(Folder{URL: url, Dir: stale})
+	wantFinding(t, inv, FolderBehind, "commit "+short(head), "at the earlier commit "+short(mark))
+	noFinding(t, inv, MarkOffBranch)
+	if err := os.WriteFile(filepath.Join(stale, ".git", "refs", "tags", "flux-sync"), []byte(strings.Repeat("9", 40)+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	inv = read(Folder{URL: url, Dir: stale})
+	wantFinding(t, inv, FolderBehind, "commit 9999999", "does not hold it")
+	noFinding(t, inv, MarkUnknown)
+	if a := inv.Agents[0]; a.Synced.Commit != "" || !slices.Contains(a.Unknown, "synced") {
+		t.Errorf("stale: %+v, unknown %v", a.Synced, a.Unknown)
+	}
+
 	plain := t.TempDir()
 	if err := os.CopyFS(plain, os.DirFS(filepath.Join("testdata", "cluster", "ordinary", "commits", strings.Repeat("1", 40)))); err != nil {
 		t.Fatal(err)

@@ -131,6 +131,17 @@ func (w *witness) readRepository(ctx context.Context, a *agent, l *live, facts m
 	if mark != head {
 		behind, isAncestor, err = from.git.ancestry(ctx, from.remote, mark, head)
 	}
+	if from.folder != nil && (errors.Is(err, source.ErrNotFound) || err == nil && !isAncestor) {
+		old, err := from.folder.olderThan(ctx, mark, head)
+		if err != nil {
+			return w.gitFailed(ctx, a, "compare its sync mark with its branch", err)
+		}
+		if old != "" {
+			w.find(FolderBehind.Finding(a.ID, from.folder.name(), fmt.Sprintf("the agent synced commit %s, and %s", short(mark), old)))
+			a.Unknown = append(a.Unknown, "synced")
+			return nil
+		}
+	}
 	switch {
 	case errors.Is(err, source.ErrNotFound):
 		w.find(MarkUnknown.Finding(a.ID, a.Git.URL, fmt.Sprintf("the sync mark %s is in no branch or tag of the repository", short(mark))))
