@@ -71,7 +71,7 @@ func TestKindsThatKubernetesNoLongerHasAreNamed(t *testing.T) {
 		"---\napiVersion: policy/v1beta1\nkind: PodSecurityPolicy\nmetadata: {name: a}\n"+
 		"---\napiVersion: batch/v1beta1\nkind: CronJob\nmetadata: {name: left, namespace: shop, annotations: {fluxcd.io/ignore: \"true\"}}\n"+
 		"-- new.yaml --\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: new, namespace: shop}\n"), nil)
-	wantFinding(t, inv, flux1.KindsRemoved, "Deployment of extensions/v1beta1 (gone in Kubernetes 1.16), Ingress of networking.k8s.io/v1beta1 (gone in Kubernetes 1.22), PodSecurityPolicy of policy/v1beta1 (gone in Kubernetes 1.25)")
+	wantFinding(t, inv, flux1.KindsRemoved, "Deployment of extensions/v1beta1 (gone in Kubernetes 1.16, now of apps/v1), Ingress of networking.k8s.io/v1beta1 (gone in Kubernetes 1.22, now of networking.k8s.io/v1), PodSecurityPolicy of policy/v1beta1 (gone in Kubernetes 1.25)")
 	noFinding(t, inv, flux1.KindsAssumed)
 	for _, f := range inv.Findings {
 		if strings.Contains(f.Message, "CronJob") && f.Code == flux1.KindsRemoved.Name {

@@ -266,6 +266,7 @@ data: {k: other}
 		files: "-- p/kinds/crd.yaml --\n" + widgetDefinition + "-- p/app/widget.yaml --\napiVersion: example.com/v1\nkind: Widget\nmetadata: {name: w, namespace: shop}\n"},
 	"kind-no-longer-served": {
 		files:  "-- p/app/a.yaml --\n" + plainConfigMap("a") + "---\napiVersion: extensions/v1beta1\nkind: Ingress\nmetadata: {name: web, namespace: shop}\n",
+		kinds:  []migrate.ServedKind{{Group: "networking.k8s.io", Version: "v1", Kind: "Ingress", Namespaced: true}},
 		absent: []string{"shop_web_extensions_Ingress"},
 		refuse: map[string]error{"shop_web_extensions_Ingress": &meta.NoKindMatchError{GroupKind: schema.GroupKind{Group: "extensions", Kind: "Ingress"}, SearchedVersions: []string{"v1beta1"}}}},
 	"release-of-the-helm-operator": {

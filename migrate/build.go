@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // defaultWaveSize is how many repositories a wave after the canary holds.
@@ -68,7 +69,7 @@ func Build(inv Inventory, opts Options) Plan {
 		if len(opts.Repositories) > 0 && !slices.Contains(opts.Repositories, agent.ID) {
 			continue
 		}
-		b := repositoryBuilder{agent: agent, name: names.repository[agent.ID], names: names, home: inv.Cluster.Home, there: inv.Cluster.Namespaces, clusterRead: inv.Cluster.From == "cluster", plan: &plan, opts: opts}
+		b := repositoryBuilder{agent: agent, name: names.repository[agent.ID], names: names, home: inv.Cluster.Home, there: inv.Cluster.Namespaces, kinds: inv.Cluster.Kinds, clusterRead: inv.Cluster.From == "cluster", plan: &plan, opts: opts}
 		plan.Repositories = append(plan.Repositories, b.build())
 	}
 	var ids []string
@@ -253,6 +254,8 @@ type repositoryBuilder struct {
 	home []HomeBinding
 	// there are the namespaces that exist; none if that is not known.
 	there []string
+	// kinds are those that the cluster serves.
+	kinds []ServedKind
 	names naming
 	// keys is the name of the Secret of spec.decryption; empty without.
 	keys string
@@ -496,13 +499,15 @@ func (b *repositoryBuilder) checkFacts() {
 		}
 		if o.Class == ClassUnknownKind && !leftOutWhole(a, &o) {
 			shown := DisplayID(o.ID)
+			var gvk schema.GroupVersionKind
 			if o.Manifest != nil {
+				gvk = o.Manifest.GroupVersionKind()
 				shown += fmt.Sprintf(" (%s, %s)", o.Manifest.GetAPIVersion(), o.Manifest.GetKind())
 			}
 			unserved = append(unserved, Finding{
 				Severity: Blocker, Code: "UNKNOWN_KIND", Subject: a.ID + " " + o.ID, Where: fmt.Sprintf("%s:%d", o.File, o.Line),
 				Message: fmt.Sprintf("the cluster does not serve the kind of %s, so fluxd leaves it out; the new agent would fail on it", shown),
-				Hint:    "install what serves it, write an apiVersion that is served, or " + away,
+				Hint:    KindRemedy(gvk, b.kinds, away),
 			})
 		}
 		if why := uncarried(&o); why != "" {

@@ -358,9 +358,16 @@ func (l *loader) inspect(o *loaded, m migrate.Object, known bool) {
 	}
 	if !known {
 		about(UnknownKind, "%s is of a kind that the cluster does not serve: %s, %s", shown, o.APIVersion, o.Kind)
+		l.findings[len(l.findings)-1].Hint = migrate.KindRemedy(gvk, l.cfg.Kinds, "remove the object from Git")
 	}
 	if since := l.cfg.Removed[gvk]; since != "" && (m.Class == migrate.ClassApplied || m.Class == migrate.ClassSyncOnly) {
-		if kind := fmt.Sprintf("%s of %s (gone in Kubernetes %s)", o.Kind, o.APIVersion, since); !slices.Contains(l.removed, kind) {
+		now := migrate.ServedAs(gvk, slices.DeleteFunc(slices.Clone(l.cfg.Kinds), func(k migrate.ServedKind) bool {
+			return l.cfg.Removed[schema.GroupVersionKind{Group: k.Group, Version: k.Version, Kind: k.Kind}] != ""
+		}))
+		if now != "" {
+			now = ", now of " + now
+		}
+		if kind := fmt.Sprintf("%s of %s (gone in Kubernetes %s%s)", o.Kind, o.APIVersion, since, now); !slices.Contains(l.removed, kind) {
 			l.removed = append(l.removed, kind)
 		}
 	}

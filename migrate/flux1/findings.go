@@ -230,7 +230,7 @@ var (
 		Otherwise:   []migrate.Variant{{Severity: migrate.Blocker, When: "the file that holds it cannot be left out as a whole, so that the new agent would fail on it"}},
 		Cause:       "the cluster does not serve the kind of an object, and no CRD in the agent's paths defines it",
 		Consequence: "fluxd leaves it out until the kind is served",
-		Remedy:      "install what serves the kind, update the apiVersion, or remove the object from Git",
+		Remedy:      "install what serves the kind, write the apiVersion under which the cluster serves it, or remove the object from Git",
 	}
 	Foreign = Code{
 		Name: "FOREIGN_NAMESPACE", Severity: migrate.Info,
