@@ -30,6 +30,7 @@ func (r *reading) survey(ctx context.Context) error {
 	for _, o := range r.inUse {
 		r.surveyOverlay(o)
 	}
+	r.surveyOldFields()
 	r.surveyObjects()
 	return ctx.Err()
 }
@@ -326,10 +327,37 @@ func (r *reading) inChart(name string) bool {
 // remoteRef is the end of a remote base that says which version it is of, alone.
 var remoteRef = regexp.MustCompile(`\?ref=[\w./-]{1,100}$`)
 
-func (r *reading) surveyOverlay(o *overlay) {
-	if len(o.old) > 0 {
-		r.about(flux1.OldKustomizeFields, fileLine(o.file, lineWith(o.content, o.old[0]+":")), "%s uses the fields %s", o.file, strings.Join(o.old, ", "))
+// surveyOldFields names the kustomization files in use that are of an older Kustomize: each
+// that a path is built of, and the others, which fluxd passes over as it scans, together.
+func (r *reading) surveyOldFields() {
+	builds := map[*overlay]bool{}
+	for _, g := range r.generations {
+		for _, command := range g.Commands {
+			if dir, err := kustomizeFolder(command, g.Dir); err == nil {
+				for _, o := range r.reached(dir) {
+					builds[o] = true
+				}
+			}
+		}
 	}
+	var others []string
+	for _, o := range r.inUse {
+		switch {
+		case len(o.old) == 0:
+		case builds[o]:
+			r.about(flux1.OldKustomizeFields, fileLine(o.file, lineWith(o.content, o.old[0]+":")), "%s uses the fields %s", o.file, strings.Join(o.old, ", "))
+		default:
+			others = append(others, o.file)
+		}
+	}
+	if len(others) > 0 {
+		f := flux1.OldKustomizeFields.Finding(r.agent.ID, "", fmt.Sprintf("kustomization files that no build of the agent is known to read use such fields (%d): %s", len(others), few(others)))
+		f.Hint = `nothing, unless something builds them; then "kustomize edit fix" rewrites them`
+		r.find(f)
+	}
+}
+
+func (r *reading) surveyOverlay(o *overlay) {
 	if len(o.remote) > 0 {
 		var shownURLs []string
 		for _, base := range o.remote {
