@@ -47,6 +47,8 @@ func KindRemedy(gvk schema.GroupVersionKind, kinds []ServedKind, instead string)
 		return fmt.Sprintf("write apiVersion: %s, which the cluster serves, with the fields that it has there; or %s", as, instead)
 	case gvk.Kind == "PodSecurityPolicy" && (gvk.Group == "policy" || gvk.Group == "extensions"):
 		return "Kubernetes 1.25 took the kind away (Pod Security Admission stands in its place): " + instead
+	case gvk.Group == "helm.integrations.flux.weave.works":
+		return "no helm-operator since 0.5 reads the kind: write a HelmRelease (helm.fluxcd.io/v1) of the same releaseName in its place, or " + instead
 	default:
 		return "install what serves it, write an apiVersion that is served, or " + instead
 	}

@@ -182,6 +182,7 @@ var namespacedGroups = map[string][]string{
 	"flux.weave.works":      nil,
 	"getambassador.io":      nil,
 	"helm.fluxcd.io":        nil,
+	alphaReleases:           nil,
 	"kubernetes-client.io":  nil,
 	"monitoring.coreos.com": nil,
 	"networking.istio.io":   nil,
@@ -273,6 +274,9 @@ func (l *loader) class(o *loaded, id string, known bool) migrate.ObjectClass {
 	return migrate.ClassApplied
 }
 
+// alphaReleases is the group of HelmReleases of the helm-operator's first API.
+const alphaReleases = "helm.integrations.flux.weave.works"
+
 // Automated tells whether fluxd gives the images of an object newer versions: it is
 // of a kind that has some, marked so, and not locked. (flux: pkg/daemon/images.go,
 // getAllowedAutomatedResources; pkg/cluster/kubernetes/resourcekinds.go)
@@ -280,7 +284,7 @@ func Automated(kind schema.GroupKind, annotations map[string]string) bool {
 	switch kind.Kind {
 	case "CronJob", "DaemonSet", "Deployment", "StatefulSet":
 	case "FluxHelmRelease": // up to fluxd 1.18
-		if kind.Group != "helm.integrations.flux.weave.works" {
+		if kind.Group != alphaReleases {
 			return false
 		}
 	case "HelmRelease":
@@ -387,6 +391,9 @@ func (l *loader) inspect(o *loaded, m migrate.Object, known bool) {
 	}
 	if o.Kind == "HelmRelease" && (gvk.Group == "helm.fluxcd.io" || gvk.Group == "flux.weave.works") {
 		l.releases = append(l.releases, shown)
+	}
+	if o.Kind == "FluxHelmRelease" && gvk.Group == alphaReleases && m.Class != migrate.ClassUnknownKind {
+		l.alphaReleases = append(l.alphaReleases, shown)
 	}
 	if l.cfg.ImageAutomation && Automated(gvk.GroupKind(), o.Metadata.Annotations) && !slices.Contains(l.automated, shown) {
 		l.automated = append(l.automated, shown)
@@ -544,6 +551,7 @@ func (l *loader) summarise() {
 		l.find(code, place{}, "%s: %s%s", what, strings.Join(shown, ", "), more)
 	}
 	gather(HelmRelease1, "HelmRelease objects of the helm-operator", l.releases)
+	gather(FluxHelmRelease, "FluxHelmRelease objects of a helm-operator up to 0.4", l.alphaReleases)
 	gather(ImageAutomation, "images are updated automatically", l.automated)
 	encrypted := "files encrypted with SOPS"
 	if l.cfg.KindsAssumed {

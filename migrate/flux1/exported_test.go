@@ -77,3 +77,26 @@ func TestWhatKubectlCannotNoteIsNamed(t *testing.T) {
 		}
 	}
 }
+
+// The first API of the helm-operator is not its last: what it was for has no effect
+// where a later one runs.
+func TestReleasesOfTheAlphaApiAreToldFromLaterOnes(t *testing.T) {
+	const alpha = "apiVersion: helm.integrations.flux.weave.works/v1alpha2\nkind: FluxHelmRelease\nmetadata: {name: redis}\nspec: {releaseName: redis}\n"
+	_, objects, findings, err := Load(fstest.MapFS{"a.yaml": {Data: []byte(alpha)}}, LoadConfig{Repository: "team/flux", DefaultNamespace: "team", Kinds: kinds, KindsAssumed: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(objects) != 1 || objects[0].ID != "team_redis_helm.integrations.flux.weave.works_FluxHelmRelease" {
+		t.Errorf("objects: %v", objects)
+	}
+	told := map[string]string{}
+	for _, f := range findings {
+		told[f.Code] = f.Message
+	}
+	if _, ok := told[HelmRelease1.Name]; ok || !strings.Contains(told[FluxHelmRelease.Name], "team:fluxhelmrelease/redis") {
+		t.Errorf("findings: %q", told)
+	}
+	if got := findingsAbout(t, alpha, FluxHelmRelease); len(got) > 0 { // which the cluster does not serve
+		t.Errorf("findings: %q", got)
+	}
+}

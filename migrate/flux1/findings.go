@@ -244,6 +244,12 @@ var (
 		Consequence: "they are carried as plain objects that are never pruned; they work only while the helm-operator runs",
 		Remedy:      "keep the helm-operator running and accept this finding, or migrate the releases first",
 	}
+	FluxHelmRelease = Code{
+		Name: "FLUX_HELM_RELEASE", Severity: migrate.Blocker, Acceptable: true,
+		Cause:       "the repository holds FluxHelmRelease objects, the alpha API of the helm-operator (up to 0.4), which a later one does not read",
+		Consequence: "they are carried as plain objects; where no helm-operator of that age runs, they have had no effect for long, and their Helm releases are as somebody left them",
+		Remedy:      "remove the objects that no helm-operator reads from Git, or write them as HelmRelease (helm.fluxcd.io/v1) of the same releaseName; where a helm-operator up to 0.4 runs, keep it running and accept this finding",
+	}
 	ImageAutomation = Code{
 		Name: "IMAGE_AUTOMATION", Severity: migrate.Blocker, Acceptable: true,
 		Cause:       "workloads are annotated for automatic image updates",
@@ -409,7 +415,7 @@ func Codes() []Code {
 		GitSecret, VerifySignatures, Notifications, ExcludedKinds,
 		Stuck, Duplicate, HiddenDuplicate, TooLarge, LinkOutside, LinkedFile, ManifestGeneration, Encrypted,
 		Ciphertext, EncryptedKind, KindlessDocument, ListWithoutItems, Nameless, LocalConfig, NotAString, DirectiveLeft, DirectiveUnread, NoJSON, KeyNotText, DuplicateKey,
-		CopiedMark, Exported, LargeObject, UnknownKind, Foreign, HelmRelease1, ImageAutomation, Flux2InGit,
+		CopiedMark, Exported, LargeObject, UnknownKind, Foreign, HelmRelease1, FluxHelmRelease, ImageAutomation, Flux2InGit,
 		NotGenerated, FluxPatch, NoUpdaters, FluxYAMLUnused, ChartInTree, GitSecretFiles, Submodules, LFSFiles, TemplateFiles,
 		LinkedFolder, RemoteBase, OldKustomizeFields, KustomizeFails, KindsAssumed, KindsRemoved, NamespaceNotGiven, ScopeNotKnown, BranchNotThere,
 		HelmRelease1Object, HelmRelease1Patch, ImageFilter, ImagePolicy, IgnoreWithoutEffect, SealedSecrets,

@@ -137,7 +137,7 @@ type loader struct {
 	// generators is how many paths' objects are generated so far.
 	generators int
 
-	automated, releases, encrypted, assumed, removed, homeless, scopeless []string // for findings that gather objects
+	automated, releases, alphaReleases, encrypted, assumed, removed, homeless, scopeless []string // for findings that gather objects
 }
 
 // identity is fluxd's resource id among what it reads together: all that is not
