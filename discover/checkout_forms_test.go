@@ -355,6 +355,29 @@ func TestAutomationThatIsOffIsNoPolicy(t *testing.T) {
 	}
 }
 
+// A value that is no text is told, and hides nothing that stands beside it: fluxd reads
+// it as the text that is written.
+func TestAnAnnotationThatIsNoTextHidesNoOther(t *testing.T) {
+	const deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: web\n  namespace: shop\n  annotations:\n    fluxcd.io/automated: true\n    fluxcd.io/tag.web: 'glob:dev-*'\n    example.org/count: 1\n"
+	const generator = "-- over/.flux.yaml --\nversion: 1\ncommandUpdated:\n  generators: [{command: %s}]\n  updaters: [{containerImage: {command: a}, policy: {command: a}}]\n"
+	for name, tree := range map[string]string{
+		"scanned":  "-- over/web.yaml --\n" + deployment,
+		"not told": fmt.Sprintf(generator, "ytt -f .") + "-- over/web.yaml --\n" + deployment,
+		"by a patch": fmt.Sprintf(generator, "kustomize build .") + "-- over/kustomization.yaml --\nresources: [web.yaml]\npatches: [{path: patch.yaml}]\n-- over/patch.yaml --\n" + deployment +
+			"-- over/web.yaml --\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: shop}\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			inv := readTree(t, treeOf(tree), func(o *CheckoutOptions) { o.Paths = []string{"over"} })
+			wantFinding(t, inv, flux1.ImageAutomation, "shop:deployment/web")
+			wantFinding(t, inv, flux1.ImagePolicy, "fluxcd.io/automated: true", "fluxcd.io/tag.web: glob:dev-*")
+			wantFinding(t, inv, flux1.ImageFilter, "fluxcd.io/tag.web: glob:dev-*")
+			if name == "by a patch" {
+				wantFinding(t, inv, flux1.ImagePolicy, "(over/patch.yaml:7)")
+			}
+		})
+	}
+}
+
 func TestAPathThatIsNotThereIsNoFileToMend(t *testing.T) {
 	inv := readTree(t, treeOf("-- apps/a.yaml --\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"), func(o *CheckoutOptions) { o.Paths = []string{"nope"} })
 	i := slices.IndexFunc(inv.Findings, func(f migrate.Finding) bool { return f.Code == flux1.Stuck.Name })

@@ -430,7 +430,7 @@ func (r *reading) surveyObjects() {
 		if isHelmRelease1(u) {
 			releases = append(releases, resourceName(u))
 		}
-		if flux1.Automated(u.GroupVersionKind().GroupKind(), u.GetAnnotations()) {
+		if flux1.Automated(u.GroupVersionKind().GroupKind(), migrate.Annotations(u)) {
 			automated = append(automated, resourceName(u))
 		}
 	}
@@ -455,7 +455,8 @@ func (r *reading) patchedAt(u *unstructured.Unstructured, keys []string) string 
 		}
 	}
 	for _, p := range append(patches, r.builtIn(u)...) {
-		i := slices.IndexFunc(keys, func(key string) bool { return p.Manifest.GetAnnotations()[key] != "" })
+		annotations := migrate.Annotations(p.Manifest)
+		i := slices.IndexFunc(keys, func(key string) bool { return annotations[key] != "" })
 		if i < 0 || p.Line == 0 {
 			continue
 		}
@@ -689,7 +690,7 @@ func (r *reading) nameFlux2(id string, u *unstructured.Unstructured) {
 // pkg/policy/policy.go), and ignore annotations that have no effect.
 // Each is reported with the keys that it is about.
 func surveyAnnotations(u *unstructured.Unstructured, about func(code flux1.Code, keys []string, format string, args ...any)) {
-	annotations := u.GetAnnotations()
+	annotations := migrate.Annotations(u)
 	var policies, unordered, policyKeys, unorderedKeys, automatedKeys []string
 	filters := false
 	for _, key := range slices.Sorted(maps.Keys(annotations)) {

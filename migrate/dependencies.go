@@ -107,7 +107,7 @@ func define(groups [][]*Object) definitions {
 			switch gk := u.GroupVersionKind().GroupKind(); {
 			case gk == schema.GroupKind{Kind: "Namespace"}:
 				first(d.namespaces, u.GetName(), i)
-				d.labels[u.GetName()] = u.GetLabels()
+				d.labels[u.GetName()] = Labels(u)
 			case gk == schema.GroupKind{Kind: "Service"}:
 				first(d.services, u.GetNamespace()+"/"+u.GetName(), i)
 			case gk == schema.GroupKind{Group: "apiregistration.k8s.io", Kind: "APIService"}:
@@ -233,7 +233,7 @@ func (w webhook) matches(u *unstructured.Unstructured, namespaces map[string]lab
 	gvk := u.GroupVersionKind()
 	// Webhook configurations are admitted by none of them (Kubernetes:
 	// apiserver, plugin/webhook/rules).
-	if gvk.Group == "admissionregistration.k8s.io" || !w.objects.Matches(labels.Set(u.GetLabels())) {
+	if gvk.Group == "admissionregistration.k8s.io" || !w.objects.Matches(labels.Set(Labels(u))) {
 		return false
 	}
 	name := u.GetNamespace()

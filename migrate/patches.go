@@ -89,7 +89,7 @@ func additions(o *Object) []Addition {
 		return annotate(annotationReconcile, "Flux v1's ignore annotation has no meaning for Flux v2")
 	case o.Class == ClassSyncOnly:
 		return annotate(annotationPrune, "Flux v1's sync_only annotation has no meaning for Flux v2")
-	case o.Manifest != nil && o.Class == ClassApplied && o.Manifest.GetAnnotations()[annotationPrune] == "":
+	case o.Manifest != nil && o.Class == ClassApplied && Annotations(o.Manifest)[annotationPrune] == "":
 		if why := precious(o.Manifest.GroupVersionKind().GroupKind()); why != "" {
 			return annotate(annotationPrune, why)
 		}

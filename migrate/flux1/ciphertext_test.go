@@ -32,6 +32,8 @@ func TestCiphertextThatWouldBeAppliedIsNamedWithItsFile(t *testing.T) {
 		"an object, which nobody decrypts": {text: sealed(object), want: "with the metadata of SOPS"},
 		"ciphertext within what fluxd reads as plain": {sops: true, text: object + "  more: " + ciphertextOf(t, sealed(object)) + "\n",
 			want: "demo:secret/db in p/a.yaml:1 would be applied as ciphertext: SOPS encrypted it and nothing decrypts it here: its field .stringData.more"},
+		"meant as it is, beside an annotation that is no text": {sops: true,
+			text: strings.Replace(object, "metadata:\n", "metadata:\n  annotations: {kustomize.toolkit.fluxcd.io/decrypt: disabled, n: 1}\n", 1) + "  more: " + ciphertextOf(t, sealed(object)) + "\n"},
 		"plain text": {text: object},
 	} {
 		t.Run(name, func(t *testing.T) {

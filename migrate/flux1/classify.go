@@ -520,7 +520,7 @@ func noteSize(u *unstructured.Unstructured) int {
 		return 0 // it came out of YAML; the build would fail on it
 	}
 	size := len(lastApplied) + len(raw) + marksSize
-	for key, value := range u.GetAnnotations() {
+	for key, value := range migrate.Annotations(u) {
 		if key != lastApplied {
 			size += len(key) + len(value)
 		}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/fluxover/fluxover/migrate"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	sigsyaml "sigs.k8s.io/yaml"
 )
@@ -122,7 +123,7 @@ var errNotAsked = errors.New("nothing was there to build it")
 func headOf(u *unstructured.Unstructured) head {
 	var h head
 	h.APIVersion, h.Kind = u.GetAPIVersion(), u.GetKind()
-	h.Metadata.Namespace, h.Metadata.Name, h.Metadata.Annotations = u.GetNamespace(), u.GetName(), u.GetAnnotations()
+	h.Metadata.Namespace, h.Metadata.Name, h.Metadata.Annotations = u.GetNamespace(), u.GetName(), migrate.Annotations(u)
 	return h
 }
 

@@ -116,7 +116,7 @@ func (p *prover) labelled(ctx context.Context, o *migrate.ObjectPlan, old *migra
 		return false, nil
 	}
 	name, called, inGit, clean := migrate.DisplayID(o.ID), ns+"/"+owner, "", ""
-	if old != nil && old.Manifest != nil && old.Manifest.GetLabels()[LabelOwnerName] == owner {
+	if old != nil && old.Manifest != nil && migrate.Labels(old.Manifest)[LabelOwnerName] == owner {
 		inGit, clean = "; Git holds that label, as in a manifest that was exported", "; take the label out of Git"
 	}
 	kustomization, err := p.owners.read(p.world, kustomizations, ns, owner)

@@ -227,7 +227,7 @@ func (r *Rendering) finish(ctx context.Context, ks *kustomizev1.Kustomization) e
 		}
 	}
 	for _, u := range objects {
-		if isEncryptedSecret(u) && !decryptionDisabled(u.GetAnnotations()) {
+		if isEncryptedSecret(u) && !decryptionDisabled(u) {
 			return fmt.Errorf("%s is %w", ssautil.FmtUnstructured(u), ErrEncrypted)
 		}
 		err := Undecrypted(u, decrypts(ks))
@@ -285,9 +285,11 @@ func isEncryptedSecret(u *unstructured.Unstructured) bool {
 // keyDecrypt is the annotation by which an object is kept encrypted.
 var keyDecrypt = kustomizev1.GroupVersion.Group + "/decrypt"
 
-// decryptionDisabled reports whether annotations keep an object encrypted.
-func decryptionDisabled(annotations map[string]string) bool {
-	return strings.EqualFold(annotations[keyDecrypt], kustomizev1.DisabledValue)
+// decryptionDisabled reports whether an annotation keeps an object encrypted. It is read
+// by itself: another of Git's that is no text does not hide it.
+func decryptionDisabled(u *unstructured.Unstructured) bool {
+	value, _, _ := unstructured.NestedString(u.Object, "metadata", "annotations", keyDecrypt)
+	return strings.EqualFold(value, kustomizev1.DisabledValue)
 }
 
 // kustomizationFile gives the kustomization file of a folder, if it has one.

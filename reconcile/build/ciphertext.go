@@ -41,7 +41,7 @@ const sopsForm = `ENC\[AES256_GCM,data:[A-Za-z0-9+/]+=*,iv:[A-Za-z0-9+/]+=*,tag:
 // document, or a whole encrypted file, within a value. A build with decryption
 // refuses such a file in a ConfigMap or a Secret that is not decrypted; see [Render].
 func Undecrypted(u *unstructured.Unstructured, decryption bool) error {
-	if decryptionDisabled(u.GetAnnotations()) {
+	if decryptionDisabled(u) {
 		return nil
 	}
 	if _, bears := u.Object["sops"].(map[string]any); bears {
@@ -104,7 +104,7 @@ func encryptedField(v any, path string) string {
 // was generated of such a file holds. Files are decrypted for Secrets alone. When
 // ctx ends, the answer means nothing.
 func undecryptedFile(ctx context.Context, u *unstructured.Unstructured) error {
-	if u.GetKind() != "ConfigMap" || u.GetAPIVersion() != "v1" || decryptionDisabled(u.GetAnnotations()) {
+	if u.GetKind() != "ConfigMap" || u.GetAPIVersion() != "v1" || decryptionDisabled(u) {
 		return nil
 	}
 	for _, field := range []string{"binaryData", "data"} {

@@ -155,7 +155,7 @@ func (d *sourceDecryption) file(dir, name string, f format) error {
 // whatever kind; of a Secret without, each value that is an encrypted file. It
 // reports whether anything of the object was decrypted.
 func decryptResource(ctx context.Context, built resmap.ResMap, r *resource.Resource, keys *Keys) (decrypted bool, err error) {
-	if decryptionDisabled(r.GetAnnotations()) {
+	if strings.EqualFold(r.GetAnnotations(keyDecrypt)[keyDecrypt], kustomizev1.DisabledValue) {
 		return false, nil
 	}
 	sops := r.Field("sops")
