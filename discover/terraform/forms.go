@@ -72,6 +72,7 @@ var forms = []Form{
 	{"inputs", "Terragrunt inputs", folderOfForms + "terragrunt"},
 	{"inputs", "Terragrunt files that read others, extra arguments, exposed includes", folderOfForms + "terragrunt-hierarchy"},
 	{"inputs", "Terragrunt with a remote module", folderOfForms + "terragrunt-remote"},
+	{"inputs", "the backend that Terragrunt writes: remote_state", folderOfForms + "terragrunt-remote"},
 	{"inputs", "files of a folder, one for each team", folderOfForms + "teams-from-files"},
 
 	{"blocks", "variable, locals, output", folderOfForms + "variables-and-locals"},
