@@ -124,7 +124,7 @@ func (m *markdown) grounds(r *Report) {
 		var lines []string
 		add := func(word string, groups []rightsGroup) {
 			if len(groups) == 0 {
-				lines = append(lines, word+": nothing")
+				lines = append(lines, word+": "+v.None)
 			}
 			for _, g := range groups {
 				text := word + ": " + escape(g.Text())

@@ -145,9 +145,9 @@ func grounds(r *Report, style Style) string {
 	if len(r.Plan.Repositories) > 0 {
 		v := r.rights()
 		heading("Rights of the new accounts, beside the old ones'")
-		style.rights(&b, "kept", nil, v.Kept)
-		style.rights(&b, "lost", []string{yellow}, v.Lost)
-		style.rights(&b, "gained", []string{bold, red}, v.Gained)
+		style.rights(&b, "kept", nil, v.Kept, v.None)
+		style.rights(&b, "lost", []string{yellow}, v.Lost, v.None)
+		style.rights(&b, "gained", []string{bold, red}, v.Gained, v.None)
 		if len(v.Unknown) > 0 {
 			style.beside(&b, "unknown", []string{yellow}, printable(strings.Join(v.Unknown, ", ")))
 		}
@@ -214,9 +214,9 @@ func (s Style) quietly(b *strings.Builder, names string) {
 	}
 }
 
-func (s Style) rights(b *strings.Builder, word string, attributes []string, groups []rightsGroup) {
+func (s Style) rights(b *strings.Builder, word string, attributes []string, groups []rightsGroup, none string) {
 	if len(groups) == 0 {
-		s.beside(b, word, nil, "nothing")
+		s.beside(b, word, nil, none)
 		return
 	}
 	for _, g := range groups {
@@ -270,7 +270,7 @@ func overflow(rows [][]string, width int) (int, error) {
 func clusterName(plan migrate.Plan) string {
 	name := plan.Inputs.Server
 	if name == "" {
-		name = "no cluster"
+		name = "a cluster that was not asked"
 	}
 	if plan.Inputs.Version != "" {
 		name += " (Kubernetes " + plan.Inputs.Version + ")"

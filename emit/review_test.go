@@ -251,6 +251,38 @@ func readable(said string) string {
 	return strings.Join(strings.Fields(said), " ")
 }
 
+// Where nobody knows the old accounts' rights, it is not said that nothing is kept or lost.
+func TestRightsThatNobodyKnowsAreNotNone(t *testing.T) {
+	known := &migrate.Rights{From: "flux/a", To: "flux-system/a"}
+	for name, c := range map[string]struct {
+		rights []*migrate.Rights
+		want   string
+	}{
+		"none is known": {[]*migrate.Rights{nil, nil}, "not known"},
+		"one is known":  {[]*migrate.Rights{known, nil}, "nothing that is known"},
+		"all are known": {[]*migrate.Rights{known, known}, "nothing"},
+	} {
+		report := Report{}
+		for i, r := range c.rights {
+			report.Plan.Repositories = append(report.Plan.Repositories, migrate.Repository{ID: fmt.Sprintf("flux/%d", i), Rights: r})
+		}
+		var text, markdown strings.Builder
+		if err := Review(&text, report, Style{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := Markdown(&markdown, report, 0); err != nil {
+			t.Fatal(err)
+		}
+		for form, got := range map[string]string{"text": text.String(), "Markdown": markdown.String(), "HTML": htmlOf(t, report)} {
+			got = readable(got)
+			lost := regexp.MustCompile(`lost:? (nothing that is known|nothing|not known)`).FindStringSubmatch(got)
+			if len(lost) != 2 || lost[1] != c.want {
+				t.Errorf("%s: the %s says %q is lost, want %q\n%s", name, form, lost, c.want, got)
+			}
+		}
+	}
+}
+
 func TestTheReasonOfEachWaveIsTheRuleOfThePlanner(t *testing.T) {
 	r, inv := mixed(t)
 	report := Report{Plan: r.Plan, Inventory: inv}

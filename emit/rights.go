@@ -16,6 +16,9 @@ type rightsView struct {
 	Kept, Lost, Gained []rightsGroup
 	// Unknown are the repositories whose old account's rights are not known.
 	Unknown []string
+	// None stands where Kept, Lost or Gained are empty: that is nothing only as far
+	// as rights are known.
+	None string
 	// Flags of the ClusterAgent that keep repositories apart, and FlagsWhy it
 	// has them, or none.
 	Flags    []string
@@ -83,6 +86,14 @@ func (r *Report) rights() rightsView {
 		v.Gained = withRights(v.Gained, repo.ID, repo.Rights.Gained, nil)
 	}
 	v.Flags, v.FlagsWhy = r.Plan.ClusterAgent.Args, r.flagsWhy()
+	switch len(v.Unknown) {
+	case 0:
+		v.None = "nothing"
+	case len(r.Plan.Repositories):
+		v.None = notKnown
+	default:
+		v.None = "nothing that is known"
+	}
 	return v
 }
 
@@ -93,6 +104,9 @@ func (v rightsView) verdict() string {
 			n += len(g.Members)
 		}
 		return n
+	}
+	if v.None == notKnown {
+		return "what they gain and lose cannot be told"
 	}
 	gain := "no account gains any"
 	if n := count(v.Gained); n > 0 {
@@ -107,6 +121,9 @@ func (v rightsView) verdict() string {
 	}
 	return gain + ", " + lose
 }
+
+// notKnown stands where rights would, if those of no repository are known.
+const notKnown = "not known"
 
 // staysConfined is why the ClusterAgent has flags that keep repositories apart.
 const staysConfined = "stays so: whoever may write Kustomizations gains nothing by leaving the account out or by naming another namespace's source"
