@@ -310,6 +310,10 @@ data: {k: other}
 		files: "-- p/app/a.yaml --\n" + strings.Replace(plainConfigMap("a"), "namespace: shop", "namespace: shop, annotations: {mode: 17}", 1)},
 	"name-that-is-a-number": {
 		files: "-- p/app/a.yaml --\n" + strings.Replace(plainConfigMap("a"), "namespace: shop", "namespace: 42", 1) + "-- p/app/b.yaml --\n" + plainConfigMap("123")},
+	"patch-that-kustomize-passes-over": {
+		files: "-- p/.flux.yaml --\nversion: 1\ncommandUpdated:\n  generators:\n  - command: kustomize build .\n-- p/kustomization.yaml --\n" + kustomizeFile("resources: [web.yaml]\npatchesStrategicMerge: [more.yaml]\n") +
+			"-- p/web.yaml --\n" + shopDeployment + "-- p/more.yaml --\n" + strings.Replace(imagePatch, "    spec:\n", "    spec:\n      $retainKeys: [containers]\n", 1),
+		args: hazardArgs("--manifest-generation")},
 	"patch-that-is-loaded-as-an-object": {
 		files: "-- p/app/a.yaml --\n" + plainConfigMap("a") + "-- p/app/patch.yaml --\n" + plainConfigMap("b") + "$patch: delete\n"},
 	"large": {

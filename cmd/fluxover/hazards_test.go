@@ -396,7 +396,7 @@ var seenInPlans = map[int][]inPlan{
 	29: {{"hazard-immutable-field", "the field cannot be changed once it is set"}},
 	30: {{"hazard-immutable-field", "!force: true"}},
 	31: {{"hazard-release-of-the-helm-operator", "!kind: HelmRelease\n"}},
-	32: {{"hazard-unknown-field", "the kind has no such field"}, {"hazard-a-number-for-text", "code: METADATA_NOT_STRING"}, {"hazard-name-that-is-a-number", "code: METADATA_NOT_STRING"}, {"hazard-patch-that-is-loaded-as-an-object", "code: PATCH_DIRECTIVE_LEFT"}},
+	32: {{"hazard-unknown-field", "the kind has no such field"}, {"hazard-a-number-for-text", "code: METADATA_NOT_STRING"}, {"hazard-name-that-is-a-number", "code: METADATA_NOT_STRING"}, {"hazard-patch-that-is-loaded-as-an-object", "code: PATCH_DIRECTIVE_LEFT"}, {"hazard-patch-that-kustomize-passes-over", "code: PATCH_DIRECTIVE_UNREAD"}},
 	33: {{"hazard-webhook-that-refuses-dry-runs", "an admission webhook refuses dry-runs"}},
 	34: {{"hazard-large", "code: LARGE_OBJECT"}},
 	36: {{"hazard-definition-in-git", prunesNot("_widgets.example.com_apiextensions.k8s.io_CustomResourceDefinition")}},
