@@ -224,7 +224,7 @@ var codes = []Code{
 	},
 	{
 		Name: "NEW_FOLDER_NOT_APPLIED", Severity: Warning,
-		Cause:       "each folder below a path of the agent becomes a Kustomization, and no file lies in the path itself, whose Kustomization would cover what is added beside these folders",
+		Cause:       "each folder below a path of the agent becomes a Kustomization, and no file lies in the path itself, whose Kustomization would cover what is added beside these folders; or a path holds nothing yet, and becomes none",
 		Consequence: "fluxd would apply a folder or a file that is added beside them, and the new agent does not, while every Kustomization stays Ready; a folder that goes leaves its Kustomization failing, and what it applied stays, where fluxd's garbage collection would delete it. With garbage collection, what a file holds that moves to a folder that no Kustomization builds is deleted, which fluxd keeps, and made anew once there is one: add the Kustomization first, and move the file then",
 		Remedy:      newFolderRemedy,
 	},

@@ -1,7 +1,9 @@
 package migrate
 
 import (
+	"cmp"
 	"fmt"
+	"path"
 	"strings"
 )
 
@@ -11,6 +13,7 @@ import (
 // applications.
 func (b *repositoryBuilder) laterCommits(apps []application) {
 	b.newFolders(apps)
+	b.emptyPaths(apps)
 	b.movedFiles(apps)
 	b.leftOutFiles()
 	b.ignoreAnnotations()
@@ -42,6 +45,67 @@ func (b *repositoryBuilder) newFolders(apps []application) {
 		b.find(f)
 	}
 }
+
+// emptyPaths finds the paths that hold nothing yet, and so have no Kustomization. What
+// another path covers, or has a finding for, needs none of its own.
+func (b *repositoryBuilder) emptyPaths(apps []application) {
+	if len(apps) == 0 || b.unknown("git.paths") { // other findings say so
+		return
+	}
+	told := map[string]bool{}
+	for _, a := range apps {
+		told[cleanPath(cmp.Or(a.file, a.root))] = true
+	}
+	roots := map[string]bool{}
+	for _, raw := range b.agent.Git.Paths {
+		roots[cleanPath(raw)] = true
+		told[cleanPath(raw)] = told[cleanPath(raw)] || b.inChart(raw)
+	}
+	for _, f := range b.plan.Findings {
+		where, _, _ := strings.Cut(f.Where, ":")
+		switch where = cleanPath(where); {
+		case f.Repository != b.agent.ID || f.Severity != Blocker || where == "":
+		case f.Code == notGenerated: // what is generated for it is not known to be nothing
+			told[cleanPath(path.Dir(where))] = true
+		default: // it is not there, or what stands in it cannot be read
+			for root := range roots {
+				told[root] = told[root] || where == root || strings.HasPrefix(where, root+"/")
+			}
+		}
+	}
+	for _, root := range sortedKeys(roots) {
+		covered := told[root]
+		for p := root; p != "" && !covered; {
+			p = cleanPath(path.Dir(p))
+			covered = told[p] || roots[p]
+		}
+		if covered {
+			continue
+		}
+		b.find(Finding{
+			Severity: Warning, Code: "NEW_FOLDER_NOT_APPLIED", Where: display(root),
+			Message: "this path of the agent holds nothing that is applied, and so has no Kustomization: what is added to it later would be applied by fluxd and is not by the new agent",
+			Hint:    emptyPathRemedy,
+		})
+	}
+}
+
+// inChart reports whether a path lies in a Helm chart, of which fluxd reads nothing.
+func (b *repositoryBuilder) inChart(raw string) bool {
+	inside := false
+	for _, f := range b.agent.Files {
+		if f.Kind != FileChart || f.Root != raw {
+			continue
+		}
+		if dir := path.Dir(f.Path); path.Base(f.Path) == "Chart.yaml" && cleanPath(dir) != cleanPath(raw) {
+			return false // the chart lies in the path
+		}
+		inside = true
+	}
+	return inside
+}
+
+const emptyPathRemedy = "before the hand-over plan again once it holds something; after it add a Kustomization of this path, like those of the others, to the flux-capacitor"
 
 const newFolderRemedy = `before the hand-over plan again; after it put what is new into one of the folders, or add a Kustomization like theirs, with a name and path of its own, to the flux-capacitor; "--group-by path" makes one Kustomization of the path, which applies whatever is added`
 

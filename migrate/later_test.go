@@ -34,6 +34,11 @@ func TestWhatALaterCommitAddsIsAppliedOrAFindingSaysThatItIsNot(t *testing.T) {
 		"a folder beside others and files":   {map[string]string{"p/shop/a.yaml": shop, "p/a.yaml": api}, []string{"p"}, "", "p/pay/a.yaml", "", ""},
 		"a folder of a path without folders": {map[string]string{"p/a.yaml": api}, []string{"p"}, "", "p/pay/a.yaml", "", ""},
 		"a file whose kind was not served":   {map[string]string{"p/a.yaml": api, "p/monitor.yaml": unserved}, []string{"p"}, "", "p/monitor.yaml", "FILE_LEFT_OUT", "p/monitor.yaml"},
+		"a file of a path that holds none":   {map[string]string{"p/a.yaml": api, "q/.gitkeep": ""}, []string{"p", "q"}, "", "q/a.yaml", "NEW_FOLDER_NOT_APPLIED", "q"},
+		"a file of a path beside a file":     {map[string]string{"p/a.yaml": api, "p/q/.gitkeep": ""}, []string{"p/a.yaml", "p/q"}, "", "p/q/a.yaml", "NEW_FOLDER_NOT_APPLIED", "p/q"},
+		"a folder beside a chart":            {map[string]string{"p/a.yaml": api, "q/c/Chart.yaml": "name: c", "q/c/values.yaml": "{}"}, []string{"p", "q"}, "", "q/a.yaml", "NEW_FOLDER_NOT_APPLIED", "q"},
+		"a folder of an empty path in one":   {map[string]string{"p/a.yaml": api, "p/q/.gitkeep": ""}, []string{"p", "p/q"}, "", "p/q/pay/a.yaml", "", ""},
+		"a folder of an empty path in two":   {map[string]string{"p/shop/a.yaml": api, "p/q/.gitkeep": ""}, []string{"p", "p/q"}, "", "p/q/pay/a.yaml", "NEW_FOLDER_NOT_APPLIED", "p"},
 		"a folder of a path that is whole":   {map[string]string{"p/shop/a.yaml": shop, "p/api/a.yaml": api}, []string{"p"}, "path", "p/pay/a.yaml", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
