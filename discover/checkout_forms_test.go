@@ -357,6 +357,28 @@ func TestAutomationThatIsOffIsNoPolicy(t *testing.T) {
 
 // A value that is no text is told, and hides nothing that stands beside it: fluxd reads
 // it as the text that is written.
+// What a generator prints that decrypts must not be committed.
+func TestNobodyIsToldToCommitWhatAGeneratorDecrypts(t *testing.T) {
+	for command, says := range map[string]string{
+		"for f in $(grep -lr ENC *); do sops -i -d $f; done && kustomize build .": "its commands decrypt (sops)",
+		"kustomize build --enable_alpha_plugins . | age -d -i key":                "its commands decrypt (age -d)",
+		"../gen.sh dev": "its commands decrypt (git-crypt in gen.sh)",
+		"ytt -f .":      "",
+	} {
+		inv := readTree(t, treeOf("-- p/.flux.yaml --\nversion: 1\ncommandUpdated:\n  generators:\n  - command: "+fmt.Sprintf("%q", command)+
+			"\n-- gen.sh --\n#!/bin/sh\ngit-crypt unlock key\n-- p/cm.yaml --\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"), func(o *CheckoutOptions) { o.Paths = []string{"p"} })
+		wantFinding(t, inv, flux1.NotGenerated, says)
+		for _, f := range inv.Findings {
+			if f.Code != flux1.NotGenerated.Name {
+				continue
+			}
+			if told := strings.HasPrefix(f.Hint, "commit nothing of what these commands print"); told != (says != "") || !told && !strings.Contains(f.Hint, "a Secret only as SOPS encrypts it") {
+				t.Errorf("%s: %s", command, f.Hint)
+			}
+		}
+	}
+}
+
 func TestAnAnnotationThatIsNoTextHidesNoOther(t *testing.T) {
 	const deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: web\n  namespace: shop\n  annotations:\n    fluxcd.io/automated: true\n    fluxcd.io/tag.web: 'glob:dev-*'\n    example.org/count: 1\n"
 	const generator = "-- over/.flux.yaml --\nversion: 1\ncommandUpdated:\n  generators: [{command: %s}]\n  updaters: [{containerImage: {command: a}, policy: {command: a}}]\n"

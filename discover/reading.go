@@ -59,6 +59,9 @@ func (r *reading) load(ctx context.Context) error {
 		}
 		if err != nil {
 			r.untold = append(r.untold, g)
+			if with := r.decrypting(g); with != "" {
+				err = flux1.Decrypts{Err: err, With: with}
+			}
 		}
 		return objects, err
 	}

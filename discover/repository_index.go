@@ -455,6 +455,33 @@ func program(word string) string {
 	return "a shell expression"
 }
 
+// decrypters are the programs that people have a generator decrypt with.
+var decrypters = regexp.MustCompile(`\b(k?sops|gpg2?|git-crypt|git[- ]secret|helm[- ]secrets|ejson|blackbox_[a-z_]+|vault|openssl)\b|\bage (-d|--decrypt)\b`)
+
+// decrypting is the word by which the commands of a .flux.yaml, or the scripts of the
+// repository that they name, are seen to decrypt; empty if none is.
+func (r *reading) decrypting(g flux1.Generation) string {
+	for _, command := range g.Commands {
+		if with := decrypters.FindString(command); with != "" {
+			return with
+		}
+		for _, word := range strings.FieldsFunc(command, func(c rune) bool { return strings.ContainsRune(" \t\n\"'`;|&<>(){}", c) }) {
+			script := path.Join(g.Dir, word)
+			if r.index == nil || !fs.ValidPath(script) || !isFile(r.tree, script) {
+				continue
+			}
+			content, err := r.contentOf(script)
+			if err != nil {
+				continue // too large for a script
+			}
+			if with := decrypters.Find(content); with != nil {
+				return string(with) + " in " + script
+			}
+		}
+	}
+	return ""
+}
+
 // generate gives what a .flux.yaml makes of its folders, with its patch file
 // applied as fluxd does.
 func (r *reading) generate(ctx context.Context, g flux1.Generation, builds []*migrate.KustomizeBuild) ([]flux1.Parsed, error) {

@@ -266,7 +266,7 @@ var (
 		Name: "GENERATION_NOT_TOLD", Severity: migrate.Blocker,
 		Cause:       "a command of a .flux.yaml is not a plain build of a folder by Kustomize, or that build fails",
 		Consequence: "the objects that fluxd applies for the path are not known, and nothing is planned for it",
-		Remedy:      "make each generator a plain \"kustomize build FOLDER\", or render the manifests in CI, commit them and remove the .flux.yaml; let the old agent sync, and plan again; where the build fails, mend what the message names",
+		Remedy:      "make each generator a plain \"kustomize build FOLDER\", or render the manifests in CI, commit them, a Secret only as SOPS encrypts it and the agent decrypts it (--sops), and remove the .flux.yaml; let the old agent sync, and plan again; where the build fails, mend what the message names",
 	}
 	FluxPatch = Code{
 		Name: "FLUX_PATCH_STATE", Severity: migrate.Warning,

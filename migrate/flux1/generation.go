@@ -91,8 +91,11 @@ func (l *loader) generated(raw, name string, isDir bool) bool {
 	}
 	if err != nil {
 		l.find(NotGenerated, place{file: g.File}, "what %s generates for path %q cannot be told: %v", g.File, shownPath(raw), err)
-		if errors.As(err, new(NotBuilt)) {
-			l.findings[len(l.findings)-1].Hint = notBuiltRemedy
+		switch hint := &l.findings[len(l.findings)-1].Hint; {
+		case errors.As(err, new(NotBuilt)):
+			*hint = notBuiltRemedy
+		case errors.As(err, new(Decrypts)):
+			*hint = decryptsRemedy
 		}
 	}
 	l.generators++
@@ -113,6 +116,20 @@ func (e NotBuilt) Error() string { return e.Err.Error() }
 func (e NotBuilt) Unwrap() error { return e.Err }
 
 const notBuiltRemedy = "mend in Git what the message names, let the old agent sync, and plan again; fluxd cannot make these manifests either, unless its own Kustomize takes what Kustomize 5 refuses"
+
+// Decrypts is why what a .flux.yaml generates cannot be told, where its commands
+// decrypt secrets, so that what they print must never be committed.
+type Decrypts struct {
+	Err error
+	// With is the word by which that was seen.
+	With string
+}
+
+func (e Decrypts) Error() string { return fmt.Sprintf("%v; its commands decrypt (%s)", e.Err, e.With) }
+
+func (e Decrypts) Unwrap() error { return e.Err }
+
+const decryptsRemedy = `commit nothing of what these commands print: secrets stand in it in plain text. Keep each Secret in Git as a manifest that SOPS encrypts with a PGP or age key, have the old agent decrypt it (--sops), and make each generator a plain "kustomize build FOLDER", with the encrypted manifests in a path without a .flux.yaml; let the old agent sync, and plan again, which carries the keys over`
 
 // shownPath is a path of the agent as people write it.
 func shownPath(raw string) string { return cmp.Or(raw, ".") }
