@@ -379,6 +379,22 @@ func TestNobodyIsToldToCommitWhatAGeneratorDecrypts(t *testing.T) {
 	}
 }
 
+// What a generator fetches is applied, though nothing else fetches submodules.
+func TestSubmodulesThatAGeneratorFetchesAreNotCalledUnused(t *testing.T) {
+	for command, fetched := range map[string]bool{"git submodule update --init --remote": true, "git config user.name x": false} {
+		inv := readTree(t, treeOf("-- .flux.yaml --\nversion: 1\ncommandUpdated:\n  generators:\n  - command: "+command+"\n  - command: kustomize build .\n"+
+			"-- .gitmodules --\n[submodule \"lib\"]\n\tpath = lib\n-- kustomization.yaml --\nresources: [cm.yaml]\n-- cm.yaml --\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"), nil)
+		i := slices.IndexFunc(inv.Findings, func(f migrate.Finding) bool { return f.Code == flux1.Submodules.Name })
+		if i < 0 {
+			t.Fatalf("%s: %+v", command, inv.Findings)
+		}
+		f := inv.Findings[i]
+		if (f.Severity == migrate.Warning) != fetched || strings.Contains(f.Message, "a command of .flux.yaml fetches them") != fetched || strings.Contains(f.Hint, "recurseSubmodules off") == fetched {
+			t.Errorf("%s: %+v", command, f)
+		}
+	}
+}
+
 func TestAnAnnotationThatIsNoTextHidesNoOther(t *testing.T) {
 	const deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: web\n  namespace: shop\n  annotations:\n    fluxcd.io/automated: true\n    fluxcd.io/tag.web: 'glob:dev-*'\n    example.org/count: 1\n"
 	const generator = "-- over/.flux.yaml --\nversion: 1\ncommandUpdated:\n  generators: [{command: %s}]\n  updaters: [{containerImage: {command: a}, policy: {command: a}}]\n"

@@ -153,6 +153,8 @@ func (r *reading) isPointer(name string) bool {
 	return err == nil && strings.HasPrefix(string(content), pointerHead)
 }
 
+const submodulesRemedy = "commit what is used of them into this repository, at the commits that are applied now, and take the commands that fetch them out of the .flux.yaml; let the old agent sync, and plan again; the new source fetches no submodules"
+
 func (r *reading) surveySubmodules(file string) {
 	content, err := r.readFile(r.index, file)
 	if err != nil {
@@ -164,9 +166,18 @@ func (r *reading) surveySubmodules(file string) {
 			paths = append(paths, strings.TrimSpace(value))
 		}
 	}
-	if len(paths) > 0 {
-		r.about(flux1.Submodules, file, "submodules: %s", few(paths))
+	if len(paths) == 0 {
+		return
 	}
+	f := flux1.Submodules.Finding(r.agent.ID, file, "submodules: "+few(paths))
+	for _, g := range r.generations {
+		if slices.ContainsFunc(g.Commands, func(command string) bool { return strings.Contains(command, "submodule") }) {
+			f.Severity, f.Hint = migrate.Warning, submodulesRemedy
+			f.Message += fmt.Sprintf("; a command of %s fetches them, so that what they hold may be applied today", g.File)
+			break
+		}
+	}
+	r.find(f)
 }
 
 func (r *reading) surveyGenerations() {
