@@ -395,6 +395,29 @@ func TestSubmodulesThatAGeneratorFetchesAreNotCalledUnused(t *testing.T) {
 	}
 }
 
+// fluxd notes automation in the patch file, whatever else is generated.
+func TestAutomationOfAPatchFileIsToldThoughWhatIsGeneratedIsNot(t *testing.T) {
+	const deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: %s, namespace: %s, annotations: {fluxcd.io/automated: %s}}\n"
+	for name, c := range map[string]struct{ web, patch, want string }{
+		"set":                          {fmt.Sprintf(deployment, "web", "shop", "'false'"), fmt.Sprintf(deployment, "web", "shop", "'true'"), "shop:deployment/web"},
+		"taken away":                   {fmt.Sprintf(deployment, "web", "shop", "'true'"), fmt.Sprintf(deployment, "web", "shop", "null"), ""},
+		"of what is ignored":           {fmt.Sprintf(deployment, "web", "shop", "'true'"), fmt.Sprintf(deployment, "web", "shop", "'true', fluxcd.io/ignore: 'true'"), ""},
+		"of a namespace set elsewhere": {fmt.Sprintf(deployment, "web", `""`, "'false'"), fmt.Sprintf(deployment, "web", "shop", "'true'"), "shop:deployment/web"},
+		"of what is made elsewhere":    {fmt.Sprintf(deployment, "api", "shop", "'false'"), fmt.Sprintf(deployment, "web", "shop", "'true'"), "shop:deployment/web"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inv := readTree(t, treeOf("-- .flux.yaml --\n"+strings.Replace(patchUpdated, "kustomize build .", "ytt -f .", 1)+"-- web.yaml --\n"+c.web+"-- flux-patch.yaml --\n"+c.patch), nil)
+			wantFinding(t, inv, flux1.NotGenerated, "ytt")
+			if c.want == "" {
+				noFinding(t, inv, flux1.ImageAutomation)
+				return
+			}
+			wantFinding(t, inv, flux1.ImageAutomation, "1 objects stand", c.want)
+			wantFinding(t, inv, flux1.ImagePolicy, "(flux-patch.yaml:", "fluxcd.io/automated: true")
+		})
+	}
+}
+
 func TestAnAnnotationThatIsNoTextHidesNoOther(t *testing.T) {
 	const deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: web\n  namespace: shop\n  annotations:\n    fluxcd.io/automated: true\n    fluxcd.io/tag.web: 'glob:dev-*'\n    example.org/count: 1\n"
 	const generator = "-- over/.flux.yaml --\nversion: 1\ncommandUpdated:\n  generators: [{command: %s}]\n  updaters: [{containerImage: {command: a}, policy: {command: a}}]\n"

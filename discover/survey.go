@@ -328,7 +328,43 @@ func (r *reading) candidates() []flux1.Parsed {
 		}
 		out = append(out, r.objectsIn(name)...)
 	}
+	for _, g := range r.untold {
+		patches, err := r.patchesOf(g)
+		if err != nil {
+			continue // that what is generated is not told says so
+		}
+		for _, p := range patches {
+			out = patched(out, p)
+		}
+	}
 	return out
+}
+
+// patched are objects with a patch of a patch file applied to the one that it is for: where
+// none has its namespace, one that names none, which may yet get it. What it says of an
+// object that does not stand here counts by itself.
+func patched(objects []flux1.Parsed, patch flux1.Parsed) []flux1.Parsed {
+	of := func(namespace string) int {
+		return slices.IndexFunc(objects, func(o flux1.Parsed) bool {
+			return o.Manifest.GetKind() == patch.Manifest.GetKind() && o.Manifest.GetName() == patch.Manifest.GetName() && o.Manifest.GetNamespace() == namespace
+		})
+	}
+	i := of(patch.Manifest.GetNamespace())
+	if i < 0 {
+		i = of("")
+	}
+	if i < 0 {
+		return append(objects, patch)
+	}
+	with := objects[i].Manifest.DeepCopy()
+	if err := patchObject(with, patch.Manifest); err != nil {
+		return append(objects, patch)
+	}
+	if with.GetNamespace() == "" {
+		with.SetNamespace(patch.Manifest.GetNamespace())
+	}
+	objects[i].Manifest = with
+	return objects
 }
 
 func (r *reading) inChart(name string) bool {
@@ -436,6 +472,9 @@ func (r *reading) surveyObjects() {
 		}
 		if strings.HasSuffix(u.GroupVersionKind().Group, ".toolkit.fluxcd.io") {
 			r.find(flux1.Flux2InGit.About(r.agent.ID, migrate.ObjectID(u), fileLine(p.File, p.Line), resourceName(u)+" is an object of Flux v2"))
+		}
+		if flux1.IgnoreValue(migrate.Annotations(u)) == "true" {
+			continue
 		}
 		look(u, migrate.ObjectID(u), fileLine(p.File, p.Line), false)
 		if isHelmRelease1(u) {
