@@ -22,7 +22,8 @@ func Markdown(w io.Writer, r Report, limit int) error {
 	}
 	m := markdown{limit: limit, room: limit - len(markdownCut(1<<20, 1<<20, 1<<20)) - 100}
 	if r.DiffOnly {
-		m.must(fmt.Sprintf("### Differences on %s\n\n%s", code(clusterName(r.Plan)), escape(DiffText{Objects: r.Objects, Unrendered: r.Unrendered, Style: Style{Width: limit}}.summary(r.Differences))) + "\n\n")
+		summary := DiffText{Objects: r.Objects, Unrendered: r.Unrendered}.summary(r.Differences)
+		m.must(fmt.Sprintf("### Differences on %s\n\n%s", code(clusterName(r.Plan)), escape(strings.Join(strings.Fields(summary), " "))) + "\n\n") // its lines are a terminal's
 	} else {
 		m.overview(&r)
 		m.grounds(&r)
