@@ -2,6 +2,7 @@ package proof
 
 import (
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -142,5 +143,18 @@ func TestAListIsNormalizedAsItStands(t *testing.T) {
 	list := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "List", "items": []any{}}}
 	if got := Normalized(list); !reflect.DeepEqual(got.Object, list.Object) {
 		t.Errorf("%v", got.Object)
+	}
+}
+
+// Kustomize makes text of an annotation that is none: the rest of the object is no difference.
+func TestMetadataThatIsNoTextIsTheOnlyDifference(t *testing.T) {
+	object := func(value any) *unstructured.Unstructured {
+		return &unstructured.Unstructured{Object: map[string]any{"apiVersion": "apps/v1", "kind": "Deployment",
+			"metadata": map[string]any{"name": "web", "namespace": "shop", "annotations": map[string]any{"a": value}, "labels": map[string]any{"b": value}},
+			"spec":     map[string]any{"template": map[string]any{"spec": map[string]any{"containers": []any{map[string]any{"name": "web"}}}}}}}
+	}
+	got := differences(reduced(Normalized(object(true)).Object, nil), reduced(Normalized(object("true")).Object, nil))
+	if want := []string{".metadata.annotations.a", ".metadata.labels.b"}; !slices.Equal(got, want) {
+		t.Errorf("differences in %q, want %q", got, want)
 	}
 }

@@ -517,8 +517,23 @@ var errUnsteady = errors.New("it changes all the time")
 // without a known type stay as they are.
 func Normalized(u *unstructured.Unstructured) *unstructured.Unstructured {
 	out := u.DeepCopy()
+	// Kustomize makes text of metadata that is none, and the kind's own type cannot hold
+	// it otherwise: that alone is to differ.
+	written := map[string]any{}
+	for _, field := range []string{"annotations", "labels"} {
+		if _, _, err := unstructured.NestedStringMap(u.Object, "metadata", field); err != nil {
+			written[field], _, _ = unstructured.NestedFieldCopy(u.Object, "metadata", field)
+		}
+	}
+	if len(written) > 0 {
+		out.SetAnnotations(migrate.Annotations(u))
+		out.SetLabels(migrate.Labels(u))
+	}
 	if err := build.Normalize(out); err != nil {
 		return u // the renderer would have failed on it too, and said so
+	}
+	for field, value := range written {
+		_ = unstructured.SetNestedField(out.Object, value, "metadata", field) // which Normalize has left a mapping
 	}
 	return out
 }
