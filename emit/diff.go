@@ -183,6 +183,8 @@ func (d *Difference) compare(e *proof.Evidence, added map[string]string, encrypt
 	switch {
 	case versions[2] != nil && versions[3] != nil:
 		pair(false, versions[2], versions[3])
+	case d.Verb == migrate.Create && versions[1] != nil && proof.Offline(d.ObjectPlan):
+		changes[""] = &Change{In: "cluster", New: versions[1], After: versions[1], Why: "the new agent applies it, and Flux v1 does not, as far as Git tells; no cluster was asked whether it is there"}
 	case d.Verb == migrate.Create && versions[1] != nil:
 		changes[""] = &Change{In: "cluster", New: versions[1], After: versions[1], Why: "it is in Git and not in the cluster"}
 	}

@@ -745,3 +745,15 @@ func TestAConflictIsToldBesideWhatWouldChange(t *testing.T) {
 		t.Errorf("of a conflict it tells %q", got)
 	}
 }
+
+// Where nobody asked a cluster, what is made anew is not said to be missing in it.
+func TestWithoutAClusterNothingIsSaidToBeMissingInIt(t *testing.T) {
+	u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "a", "namespace": "shop"}}}
+	for why, missing := range map[string]bool{"not proven: no cluster was asked": false, "it is not in the cluster; the dry-run made it": true} {
+		d := Difference{ObjectPlan: migrate.ObjectPlan{ID: migrate.ObjectID(u), Verb: migrate.Create, Why: why}}
+		d.compare(&proof.Evidence{New: u}, nil, false)
+		if len(d.Changes) != 1 || strings.Contains(d.Changes[0].Why, "not in the cluster") != missing {
+			t.Errorf("%s: %+v", why, d.Changes)
+		}
+	}
+}

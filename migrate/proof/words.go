@@ -234,11 +234,15 @@ func annotationOrLabel(u *unstructured.Unstructured, key string) string {
 // verb is only assumed, and its Why says why.
 func Proven(o migrate.ObjectPlan) bool { return !strings.HasPrefix(o.Why, notProven) }
 
+// Offline reports whether what happens to an object is told of its renderings alone,
+// since no cluster was asked.
+func Offline(o migrate.ObjectPlan) bool { return o.Why == offline }
+
 // Compared reports whether all versions of an object that could be asked for
 // were compared: of what is not, that no difference is known says nothing. Its
 // Kustomization could not be built, or a right to read or try it lacks. An
 // object that comes anew, in what is itself made first, has nothing to be
 // compared with.
 func Compared(o migrate.ObjectPlan) bool {
-	return Proven(o) || o.Why == offline || o.Verb == migrate.Create
+	return Proven(o) || Offline(o) || o.Verb == migrate.Create
 }
