@@ -172,7 +172,7 @@ func (r *reading) surveySubmodules(file string) {
 	f := flux1.Submodules.Finding(r.agent.ID, file, "submodules: "+few(paths))
 	for _, g := range r.generations {
 		if slices.ContainsFunc(g.Commands, func(command string) bool { return strings.Contains(command, "submodule") }) {
-			f.Severity, f.Hint = migrate.Warning, submodulesRemedy
+			f.Hint = submodulesRemedy
 			f.Message += fmt.Sprintf("; a command of %s fetches them, so that what they hold may be applied today", g.File)
 			break
 		}

@@ -300,7 +300,6 @@ var (
 	}
 	Submodules = Code{
 		Name: "SUBMODULES", Severity: migrate.Info,
-		Otherwise:   []migrate.Variant{{Severity: migrate.Warning, When: "a command of a .flux.yaml fetches them, so that what they hold may be applied"}},
 		Cause:       "the repository has submodules",
 		Consequence: "neither fluxd nor Flux v2 by its defaults fetches them: what they hold is not applied",
 		Remedy:      "leave GitRepository.spec.recurseSubmodules off, so that nothing new is applied",
