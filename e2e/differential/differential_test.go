@@ -545,9 +545,9 @@ func (c *comparison) claimed(one *played) map[string]bool {
 	return all
 }
 
-// builds reports whether a Kustomization makes an object.
+// builds reports whether a Kustomization makes an object, and does not leave it alone.
 func builds(o planned) bool {
-	return o.Verb != "unmanage" && o.Verb != "stale" && o.Application != "" && !strings.Contains(o.Why, unbuilt)
+	return o.Verb != "unmanage" && o.Verb != "stale" && o.Verb != "skip" && o.Application != "" && !strings.Contains(o.Why, unbuilt)
 }
 
 // twice are the findings that say that somebody else applies an object as well.
