@@ -54,6 +54,7 @@ var functionFolders = func() map[string]string {
 var forms = []Form{
 	{"language", "Terraform 0.11 and HCL 1", folderOfForms + "terraform-0.11"},
 	{"language", "Terraform 0.11: lists in lists, dotted keys, the one instance of a count without its index", folderOfForms + "terraform-0.11-workloads"},
+	{"language", "blocks that are written as arguments: lists of objects, objects", folderOfForms + "terraform-0.11-workloads"},
 	{"language", "Terraform since 0.12", folderOfForms + "variables-and-locals"},
 	{"language", "OpenTofu: .tofu files, early evaluation, enabled, provider for_each", folderOfForms + "opentofu"},
 	{"language", "OpenTofu: modules that are passed a provider by its key", folderOfForms + "opentofu"},

@@ -116,13 +116,11 @@ func Grants(ctx context.Context, r *Result) []Grant {
 			continue
 		}
 		g := Grant{Address: x.Address, Kind: kind, Cluster: r.Cluster(x.Provider), Unknown: x.Unknown, Position: x.Position, Resource: x}
-		for _, m := range x.Body.All("metadata") {
-			g.Name, g.Namespace = m.Body.field(r.loader, "name"), m.Body.field(r.loader, "namespace")
+		g.Name, g.Namespace = x.metadata("name"), x.metadata("namespace")
+		for _, b := range x.Body.nested("role_ref") {
+			g.RoleKind, g.RoleName = b.field(r.loader, "kind"), b.field(r.loader, "name")
 		}
-		for _, b := range x.Body.All("role_ref") {
-			g.RoleKind, g.RoleName = b.Body.field(r.loader, "kind"), b.Body.field(r.loader, "name")
-		}
-		for _, b := range x.Body.All("subject") {
+		for _, b := range x.Body.nested("subject") {
 			if len(b.Unknown) > 0 {
 				g.More = append(g.More, b.Unknown...)
 				continue
@@ -133,14 +131,14 @@ func Grants(ctx context.Context, r *Result) []Grant {
 			}
 			g.Subjects = append(g.Subjects, s)
 		}
-		for _, b := range x.Body.All("rule") {
+		for _, b := range x.Body.nested("rule") {
 			if len(b.Unknown) > 0 {
 				g.More = append(g.More, b.Unknown...)
 				continue
 			}
 			g.Rules = append(g.Rules, blockTree(r.loader, b.Body))
 		}
-		g.Aggregated = len(x.Body.All("aggregation_rule")) > 0
+		g.Aggregated = len(x.Body.nested("aggregation_rule")) > 0
 		for _, left := range []string{"role_ref", "subject", "rule"} {
 			if c := x.ignores(left); c != nil {
 				g.More = append(g.More, *c)

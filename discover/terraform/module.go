@@ -232,6 +232,7 @@ func (l *loader) addFile(m *module, body *hclsyntax.Body, override bool) {
 			l.addBlock(m.resources, n, n, b, override)
 		case b.Type == "data" && len(b.Labels) == 2:
 			n := "data." + b.Labels[0] + "." + b.Labels[1]
+			writtenAsBlocks(b)
 			l.addBlock(m.resources, n, n, b, override)
 		case b.Type == "provider" && len(b.Labels) == 1:
 			l.prepareBody(b.Body)

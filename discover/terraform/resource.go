@@ -89,6 +89,33 @@ func (b *Body) All(typ string) []*Block {
 	return out
 }
 
+// open reports whether nothing is known of a block, not even what it holds.
+func (b *Block) open() bool {
+	return len(b.Unknown) > 0 && len(b.Body.Attributes)+len(b.Body.Blocks) == 0
+}
+
+func (b *Block) unknown(argument string) *Node {
+	return &Node{Kind: Unknown, Causes: b.Unknown, Origin: Origin{Argument: argument, Position: b.Position}}
+}
+
+// field is an argument of a block as a node: nil when it is not set or null, unknown
+// where nothing is known of the block.
+func (b *Block) field(l *loader, name string) *Node {
+	if b.open() {
+		return b.unknown(name)
+	}
+	return b.Body.field(l, name)
+}
+
+// metadata is an argument of the metadata of a resource of the kubernetes provider.
+func (r *Resource) metadata(name string) *Node {
+	var out *Node
+	for _, m := range r.Body.nested("metadata") {
+		out = m.field(r.scope.l, name)
+	}
+	return out
+}
+
 // metaArguments belong to the language and not to the resource.
 var metaArguments = map[string]bool{"count": true, "for_each": true, "provider": true, "providers": true, "depends_on": true}
 
@@ -205,6 +232,9 @@ func (s *scope) instances(name string) []*Resource {
 		r.DependsOn = traversals(b.Body.Attributes["depends_on"])
 		r.Meta = metaOf(b.Body)
 		r.Body = s.body(b.Body, x.in[i], true)
+		if hasBlocks(typ) {
+			valuesAsBlocks(typ, r.Body, true)
+		}
 		r.hide()
 		out = append(out, r)
 	}

@@ -137,14 +137,12 @@ func Workloads(ctx context.Context, r *Result) []*Workload {
 // fromBlocks reads the blocks of a resource; pod are those that lead to its pod.
 func (w *Workload) fromBlocks(x *Resource, pod []string) {
 	l := x.scope.l
-	for _, m := range x.Body.All("metadata") {
-		w.Name, w.Namespace = m.Body.field(l, "name"), m.Body.field(l, "namespace")
-	}
+	w.Name, w.Namespace = x.metadata("name"), x.metadata("namespace")
 	var walk func(b *Body, path []string, unknown []Cause)
 	walk = func(b *Body, path []string, unknown []Cause) {
-		for _, n := range b.All(path[0]) {
+		for _, n := range b.nested(path[0]) {
 			causes := slices.Concat(unknown, n.Unknown)
-			if len(path) > 1 {
+			if len(path) > 1 && !n.open() {
 				walk(n.Body, path[1:], causes)
 				continue
 			}
@@ -158,12 +156,15 @@ func (w *Workload) fromBlocks(x *Resource, pod []string) {
 
 func container(l *loader, c *Block) Container {
 	out := Container{
-		Name: c.Body.field(l, "name"), Image: c.Body.field(l, "image"), Command: c.Body.field(l, "command").spliced(), Args: c.Body.field(l, "args").spliced(),
+		Name: c.field(l, "name"), Image: c.field(l, "image"), Command: c.field(l, "command").spliced(), Args: c.field(l, "args").spliced(),
 		Position: c.Position, Unknown: c.Unknown,
 	}
-	for _, e := range c.Body.All("env") {
-		v := EnvVar{Name: e.Body.field(l, "name"), Value: e.Body.field(l, "value"), Unknown: e.Unknown}
-		for _, from := range e.Body.All("value_from") {
+	for _, e := range c.Body.nested("env") {
+		v := EnvVar{Name: e.field(l, "name"), Value: e.field(l, "value"), Unknown: e.Unknown}
+		for _, from := range e.Body.nested("value_from") {
+			if from.open() {
+				v.From, v.Gap = "field ", from.unknown("value_from")
+			}
 			for _, ref := range from.Body.Blocks {
 				v.taken(strings.TrimSuffix(ref.Type, "_ref"), ref.Body.field(l, "name"), ref.Body.field(l, "key"))
 				if unknown := slices.Concat(from.Unknown, ref.Unknown); len(unknown) > 0 {
@@ -282,9 +283,7 @@ func Accounts(ctx context.Context, r *Result) []Account {
 			continue
 		}
 		a := Account{Address: x.Address, Cluster: r.Cluster(x.Provider), Unknown: x.Unknown, Position: x.Position}
-		for _, m := range x.Body.All("metadata") {
-			a.Name, a.Namespace, a.Annotations = m.Body.field(r.loader, "name"), m.Body.field(r.loader, "namespace"), m.Body.field(r.loader, "annotations")
-		}
+		a.Name, a.Namespace, a.Annotations = x.metadata("name"), x.metadata("namespace"), x.metadata("annotations")
 		switch kind, _ := x.Field("kind").Str(); {
 		case strings.Contains(x.Type, "_default_service_account") && a.Name == nil:
 			a.Name = &Node{Kind: Scalar, Scalar: "default", Origin: Origin{Position: x.Position}}
@@ -367,9 +366,7 @@ func ConfigMaps(ctx context.Context, r *Result) []ConfigMap {
 			continue
 		}
 		m := ConfigMap{Address: x.Address, Data: x.Field("data"), Cluster: r.Cluster(x.Provider), Unknown: x.Unknown, Part: of == "part"}
-		for _, b := range x.Body.All("metadata") {
-			m.Name, m.Namespace = b.Body.field(r.loader, "name"), b.Body.field(r.loader, "namespace")
-		}
+		m.Name, m.Namespace = x.metadata("name"), x.metadata("namespace")
 		if c := x.ignores("data"); c != nil {
 			m.Data = &Node{Kind: Unknown, Causes: []Cause{*c}, Origin: Origin{Argument: "data", Position: c.Position}}
 		}
@@ -549,6 +546,10 @@ func (w *Workload) Tree() map[string]any {
 func blockTree(l *loader, b *Body) map[string]any {
 	out := map[string]any{}
 	for name, a := range b.Attributes {
+		if list, ok := repeated[name]; ok && !a.Value.IsWhollyKnown() { // in the place of blocks
+			out[list] = ValueTree(a.Value)
+			continue
+		}
 		out[camel(name)] = ValueTree(a.Value)
 		if list, ok := out[camel(name)].([]any); ok {
 			out[camel(name)] = spliced(list)
@@ -564,13 +565,18 @@ func blockTree(l *loader, b *Body) map[string]any {
 		block := blockTree(l, x.Body)
 		switch {
 		case len(x.Unknown) == 0:
+		case x.open():
+			block = map[string]any{"$unknown": causeTexts(x.Unknown)}
 		case x.Type == "env" || x.Type == "volume_mount": // of which the name or the place may tell that it does not matter
 			block["$perhaps"] = causeTexts(x.Unknown)
 		default:
 			block = map[string]any{"$unknown": causeTexts(x.Unknown)}
 		}
 		if list, ok := repeated[x.Type]; ok {
-			items, _ := out[list].([]any)
+			items, ok := out[list].([]any)
+			if before := out[list]; !ok && before != nil {
+				items = []any{before}
+			}
 			out[list] = append(items, block)
 			continue
 		}
