@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
 // Severity of a Diagnostic.
@@ -71,6 +72,18 @@ func (d *diagnostics) add(n Diagnostic) {
 	}
 	d.seen[n] = true
 	d.list = append(d.list, n)
+}
+
+// forgetEmptyIndexes takes back, of what was added since there were n, that a block takes
+// an element of a collection without elements: where it is not known whether the block
+// makes anything, that may never be asked for.
+func (d *diagnostics) forgetEmptyIndexes(n int, b *hclsyntax.Block) {
+	whole := b.Range()
+	end := max(whole.End.Line, b.Body.SrcRange.End.Line, b.Body.EndRange.End.Line)
+	d.list = append(d.list[:n], slices.DeleteFunc(slices.Clone(d.list[n:]), func(x Diagnostic) bool {
+		in := x.Position.File == whole.Filename && x.Position.Line >= whole.Start.Line && x.Position.Line <= end
+		return in && x.Summary == "Invalid index" && strings.Contains(x.Detail, "has no elements")
+	})...)
 }
 
 func (d *diagnostics) error(p Position, summary, detail string) {

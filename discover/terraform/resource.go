@@ -231,7 +231,11 @@ func (s *scope) instances(name string) []*Resource {
 		r.Provider = s.providerFor(b, typ, x.in[i])
 		r.DependsOn = traversals(b.Body.Attributes["depends_on"])
 		r.Meta = metaOf(b.Body)
+		known := len(s.l.diags.list)
 		r.Body = s.body(b.Body, x.in[i], true)
+		if x.unknown != nil {
+			s.l.diags.forgetEmptyIndexes(known, b)
+		}
 		if hasBlocks(typ) {
 			valuesAsBlocks(typ, r.Body, true)
 		}
