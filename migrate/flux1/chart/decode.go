@@ -158,6 +158,10 @@ func (d *decoder) withoutVersion() {
 	for _, part := range []string{"version", "requests", "memcached"} {
 		d.out.Unknown[part] = cause
 	}
+	given, _ := d.given.tree.(tree)
+	if operator, ok := given["helmOperator"].(tree); ok && !(value{of: operator["create"]}).truth().no() {
+		d.out.Unknown["helmOperator"] = cause
+	}
 	for _, f := range flux1.Flags {
 		d.out.Config.ForgetFlag(f.Name)
 	}

@@ -114,17 +114,27 @@ func TestQuirksOfOldVersionsHold(t *testing.T) {
 			func(r Rendered) bool {
 				return r.Config.SyncInterval == 7*time.Minute && hasCode(r, IgnoredValue, "sync.interval")
 			}},
-		"sync interval since 1.1.0":               {"1.1.0", "{git: {pollInterval: 7m}, sync: {interval: 3m}}", func(r Rendered) bool { return r.Config.SyncInterval == 3*time.Minute }},
-		"only the own namespace before 1.1.0":     {"1.0.0", "{clusterRole: {create: false}, allowedNamespaces: [x]}", allows("team-a")},
-		"allowed namespaces since 1.1.0":          {"1.1.0", "{clusterRole: {create: false}, allowedNamespaces: [x]}", allows("x", "team-a")},
-		"no effect while the cluster role exists": {"1.13.3", "{allowedNamespaces: [x]}", allows()},
-		"1.11.0 without a list":                   {"1.11.0", "{clusterRole: {create: false}}", allows()},
-		"1.11.1 with a list":                      {"1.11.1", "{clusterRole: {create: false}, allowedNamespaces: [x]}", allows("x", "team-a")},
-		"1.11.2 undoes it":                        {"1.11.2", "{clusterRole: {create: false}}", allows("team-a")},
-		"0.5 names another Secret than it mounts": {"0.5.2", "{git: {secretName: own}}", func(r Rendered) bool { return r.Config.SecretName == "flux-git-deploy" && r.KeySecret == "own" }},
-		"0.6.0 does so too":                       {"0.6.0", "{fullnameOverride: x, git: {secretName: own}}", func(r Rendered) bool { return r.Config.SecretName == "x-git-deploy" && r.KeySecret == "own" }},
-		"0.6.1 names the mounted Secret":          {"0.6.1", "{git: {secretName: own}}", func(r Rendered) bool { return r.Config.SecretName == "own" && r.KeySecret == "own" }},
-		"helm-operator in the release":            {"0.16.0", "{helmOperator: {create: true}}", func(r Rendered) bool { return r.HelmOperator == "flux-helm-operator" }},
+		"sync interval since 1.1.0":                       {"1.1.0", "{git: {pollInterval: 7m}, sync: {interval: 3m}}", func(r Rendered) bool { return r.Config.SyncInterval == 3*time.Minute }},
+		"only the own namespace before 1.1.0":             {"1.0.0", "{clusterRole: {create: false}, allowedNamespaces: [x]}", allows("team-a")},
+		"allowed namespaces since 1.1.0":                  {"1.1.0", "{clusterRole: {create: false}, allowedNamespaces: [x]}", allows("x", "team-a")},
+		"no effect while the cluster role exists":         {"1.13.3", "{allowedNamespaces: [x]}", allows()},
+		"1.11.0 without a list":                           {"1.11.0", "{clusterRole: {create: false}}", allows()},
+		"1.11.1 with a list":                              {"1.11.1", "{clusterRole: {create: false}, allowedNamespaces: [x]}", allows("x", "team-a")},
+		"1.11.2 undoes it":                                {"1.11.2", "{clusterRole: {create: false}}", allows("team-a")},
+		"0.5 names another Secret than it mounts":         {"0.5.2", "{git: {secretName: own}}", func(r Rendered) bool { return r.Config.SecretName == "flux-git-deploy" && r.KeySecret == "own" }},
+		"0.6.0 does so too":                               {"0.6.0", "{fullnameOverride: x, git: {secretName: own}}", func(r Rendered) bool { return r.Config.SecretName == "x-git-deploy" && r.KeySecret == "own" }},
+		"0.6.1 names the mounted Secret":                  {"0.6.1", "{git: {secretName: own}}", func(r Rendered) bool { return r.Config.SecretName == "own" && r.KeySecret == "own" }},
+		"helm-operator in the release":                    {"0.16.0", "{helmOperator: {create: true}}", func(r Rendered) bool { return r.HelmOperator == "flux-helm-operator" }},
+		"a helm-operator in a release of unknown version": {"0.4.1", "{helmOperator: {create: true}}", func(r Rendered) bool { return r.Unknown["helmOperator"] != "" }},
+		"none in a release of unknown version":            {"0.4.1", "{helmOperator: {create: false}}", func(r Rendered) bool { return r.Unknown["helmOperator"] == "" }},
+		"the text false that is handed on is false": {"1.13.3", `{git: {readonly: "false", ciSkip: "no"}}`, func(r Rendered) bool {
+			says := fmt.Sprint(r.Findings)
+			return !r.Config.ReadOnly && strings.Contains(says, "git.readonly is text, and the chart expects true or false; it prints it as it is, and fluxd takes it for false") &&
+				strings.Contains(says, "git.ciSkip is text, and the chart expects true or false; it prints it as it is, and fluxd refuses it")
+		}},
+		"the text false that turns a flag on": {"1.13.3", `{registry: {disableScanning: "false"}}`, func(r Rendered) bool {
+			return strings.Contains(fmt.Sprint(r.Findings), "it takes this one for true")
+		}},
 		"no helm-operator since 1.0.0": {"1.0.0", "{helmOperator: {create: true}}", func(r Rendered) bool {
 			return r.HelmOperator == "" && hasCode(r, IgnoredValue, "helmOperator.create")
 		}},

@@ -218,11 +218,30 @@ func (d *decoder) checkType(k *chartKey, x any) {
 	case fits:
 	case container != (k.kind == list || k.kind == free) || container && k.kind == list:
 		d.find(ValueShape, k.path, "%s is %s, and the chart expects %s", k.path, typeName(x), k.kind)
+	case k.kind == boolean && d.prints(k, x):
+		d.find(ValueType, k.path, "%s is %s, and the chart expects true or false; it prints it as it is, and fluxd %s", k.path, typeName(x), readAsBool(x))
 	case k.kind == boolean:
 		d.find(ValueType, k.path, "%s is %s, and the chart expects true or false; it takes this one for %t", k.path, typeName(x), value{of: x}.truth().is)
 	default:
 		d.find(ValueType, k.path, "%s is %s, and the chart expects %s; it prints it as %q", k.path, typeName(x), k.kind, d.show(k.path, x, true))
 	}
+}
+
+// prints reports whether the chart hands a value to fluxd as it is given, so that
+// fluxd, and not the chart, takes it for true or false.
+func (d *decoder) prints(k *chartKey, x any) bool {
+	return k.flag != "" && slices.ContainsFunc(d.out.Args, func(a Argument) bool {
+		return a.Flag == k.flag && slices.Contains(a.Keys, k.path) && a.Text == Text("--"+k.flag+"="+fmt.Sprint(x))
+	})
+}
+
+// readAsBool says what fluxd makes of a text that is to be true or false.
+func readAsBool(x any) string {
+	is, err := strconv.ParseBool(fmt.Sprint(x))
+	if err != nil {
+		return "refuses it"
+	}
+	return fmt.Sprintf("takes it for %t", is)
 }
 
 // fateOf says what becomes of a value that this version reads.
