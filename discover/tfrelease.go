@@ -370,8 +370,10 @@ func (d *declared) setRendered(ctx context.Context, r *chart.Rendered) {
 			d.find(ManyReplicas.Finding("", where, fmt.Sprintf("the agent is declared with %d pods", d.Replicas)))
 		}
 	}
-	if r.HelmOperator != "" {
+	if why := r.Unknown["helmOperator"]; r.HelmOperator != "" {
 		d.find(HelmOperator.Finding("", where, "the release also runs a helm-operator"))
+	} else if why != "" && slices.ContainsFunc(r.Settings, func(s migrate.Setting) bool { return s.Name == "helmOperator.create" && s.Value == "true" }) {
+		d.find(HelmOperator.Finding("", where, "the release also runs a helm-operator, or may: "+why))
 	}
 	if r.GitConfig {
 		d.find(GitConfig.Finding("", where, "a git configuration is given"))
