@@ -113,6 +113,12 @@ func (w *witness) readRepository(ctx context.Context, a *agent, l *live, facts m
 	head, ok := refs["refs/heads/"+a.Git.Branch]
 	if !ok {
 		a.Unknown = append(a.Unknown, "synced")
+		if a.Git.Branch == "" {
+			f := GitUnreadable.Finding(a.ID, a.Git.URL, "the agent names no branch: its --git-branch is empty")
+			f.Hint = "give the agent the branch that it is to read (git.branch), and discover again"
+			w.find(f)
+			return nil
+		}
 		w.find(GitUnreadable.Finding(a.ID, a.Git.URL, fmt.Sprintf("the repository has no branch %s", a.Git.Branch)))
 		return nil
 	}
