@@ -255,7 +255,7 @@ func (w *witness) unusedFolders() {
 // and else what is at their branch's head. Agents for which no folder is given
 // are left as they are; agents that a repository declares are added. The Inventory
 // that is given is not changed.
-func Repositories(ctx context.Context, inv migrate.Inventory, given []Folder, progress func(string)) (migrate.Inventory, error) {
+func Repositories(ctx context.Context, inv migrate.Inventory, given []Folder, grants *Grants, progress func(string)) (migrate.Inventory, error) {
 	list, err := openFolders(given)
 	if err != nil {
 		return inv, err
@@ -285,6 +285,7 @@ func Repositories(ctx context.Context, inv migrate.Inventory, given []Folder, pr
 	}
 	slices.SortStableFunc(found, func(a, b *agent) int { return strings.Compare(a.ID, b.ID) })
 	w.unusedFolders()
+	w.rightsAcross(found, grants)
 	w.sharedObjects(found)
 	w.agentsInGit(found)
 	inv.Agents = []migrate.Flux1Agent{}

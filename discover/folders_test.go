@@ -190,7 +190,7 @@ func TestAnAgentWithoutAClusterIsReadFromAFolder(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := dump(t, inv)
-		out, err := Repositories(t.Context(), inv, []Folder{{URL: "git@git.example.com:org/shop", Dir: clone}}, nil)
+		out, err := Repositories(t.Context(), inv, []Folder{{URL: "git@git.example.com:org/shop", Dir: clone}}, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -233,7 +233,7 @@ func TestAFileOfGenerationIsNotCalledUselessWhereNobodyKnows(t *testing.T) {
 		} else {
 			inv.Agents[0].Unknown = slices.DeleteFunc(inv.Agents[0].Unknown, func(name string) bool { return name == "manifestGeneration" })
 		}
-		if inv, err = Repositories(t.Context(), inv, []Folder{{URL: url, Dir: dir}}, nil); err != nil {
+		if inv, err = Repositories(t.Context(), inv, []Folder{{URL: url, Dir: dir}}, nil, nil); err != nil {
 			t.Fatal(err)
 		}
 		if known {
@@ -271,7 +271,7 @@ func TestAgentsThatARepositoryDeclaresAreAdded(t *testing.T) {
 		folder("platform", deployment("one"), fmt.Sprintf(release, "two", "two", "two"), fmt.Sprintf(release, "platform", "flux", "platform"),
 			"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: plain, namespace: one}\n"),
 		folder("one", deployment("three")), folder("two", deployment("two")),
-	}, nil)
+	}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

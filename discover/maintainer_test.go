@@ -97,7 +97,7 @@ func plannedGitopsIstio(t *testing.T) (migration, migrate.Plan) {
 		t.Fatal(err)
 	}
 	dir := filepath.Join("testdata", "real", "stefanprodan__gitops-istio", "before-flux1")
-	inv, err = Repositories(t.Context(), inv, []Folder{{URL: "git@github.com:stefanprodan/gitops-istio", Dir: dir}}, nil)
+	inv, err = Repositories(t.Context(), inv, []Folder{{URL: "git@github.com:stefanprodan/gitops-istio", Dir: dir}}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

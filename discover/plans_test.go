@@ -180,7 +180,7 @@ func TestConfigurationsFoundInPublicArePlannedAsTheirSourcesSay(t *testing.T) {
 					dir = standIn(t, git.Paths, len(inv.Agents[0].AllowedNamespaces) == 0) // which others make then
 				}
 				var err error
-				if inv, err = Repositories(t.Context(), inv, []Folder{{URL: git.URL, Dir: dir}}, nil); err != nil {
+				if inv, err = Repositories(t.Context(), inv, []Folder{{URL: git.URL, Dir: dir}}, nil, nil); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -13,7 +13,7 @@ import (
 // its own, and may act in that namespace alone.
 func TestATenantComesAfterWhoMakesItsNamespaceAndGainsNothing(t *testing.T) {
 	inv := readReal(t, "multi-tenancy")
-	inv, err := Repositories(t.Context(), inv, []Folder{{URL: "git@github.com:org/dev-team1", Dir: "testdata/real/fluxcd__multi-tenancy-team1"}}, nil)
+	inv, err := Repositories(t.Context(), inv, []Folder{{URL: "git@github.com:org/dev-team1", Dir: "testdata/real/fluxcd__multi-tenancy-team1"}}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,6 +42,8 @@ type TerraformOptions struct {
 	StateFiles []string
 	// Show has terraform, or tofu, run "show -json" in each of Dirs.
 	Show bool
+	// Grants, if set, takes the roles and bindings that are found, for [Repositories].
+	Grants *Grants
 	// Progress, if set, is called with a line for people as work goes on.
 	Progress func(string)
 }
@@ -211,8 +213,12 @@ func Terraform(ctx context.Context, o TerraformOptions) (migrate.Inventory, erro
 	}
 	// What one folder, or one state, binds may be the account of an agent of another.
 	grants := grantsTogether(ctx, read, nil)
+	accounts, configMaps := []terraform.Account{}, []terraform.ConfigMap{}
 	for _, c := range read {
-		c.grants = grants
+		accounts, configMaps = append(accounts, c.accountsOf(ctx)...), append(configMaps, c.mapsOf(ctx)...)
+	}
+	for _, c := range read {
+		c.grants, c.accounts, c.maps = grants, accounts, configMaps
 		if err := c.read(ctx); err != nil {
 			return inv, fmt.Errorf("read Terraform in %s: %w", c.dir, err)
 		}
@@ -221,8 +227,12 @@ func Terraform(ctx context.Context, o TerraformOptions) (migrate.Inventory, erro
 		}
 		all = append(all, c.agents...)
 	}
+	for _, c := range read {
+		c.ownedNamespaces(all)
+		c.unread(all)
+	}
 	if len(o.Dirs) == 0 {
-		grants := grantsTogether(ctx, nil, given)
+		grants = grantsTogether(ctx, nil, given)
 		for _, s := range given {
 			c, err := stateAlone(ctx, s, grants)
 			if err != nil {
@@ -239,6 +249,12 @@ func Terraform(ctx context.Context, o TerraformOptions) (migrate.Inventory, erro
 		c.remoteStates()
 		c.varFiles()
 		find(c.said...)
+	}
+	if o.Grants != nil {
+		o.Grants.list = grants
+		if len(all) > 0 {
+			o.Grants.cluster = all[0].cluster
+		}
 	}
 	inv.StateOnly = stateOnly(read, find)
 	slices.SortStableFunc(all, func(a, b *declared) int { return strings.Compare(a.ID, b.ID) })
@@ -357,8 +373,6 @@ func (c *configuration) read(ctx context.Context) error {
 		c.speaker(s)
 	}
 	c.absent()
-	c.ownedNamespaces()
-	c.unread()
 	return ctx.Err()
 }
 
@@ -484,8 +498,23 @@ func (c *configuration) rendered(r *terraform.Resource) {
 	}
 }
 
+// mayHaveMore names the agents that are known not to be allowed everything.
+func mayHaveMore(agents []*declared) string {
+	var ids []string
+	for _, d := range agents {
+		if d.Confinement.Kind != "cluster-admin" && !slices.Contains(d.Unknown, "confinement") {
+			ids = append(ids, d.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return ""
+	}
+	slices.Sort(ids)
+	return listed(ids, len(ids), maxEnds)
+}
+
 // unread reports modules that are not there, and what was not understood.
-func (c *configuration) unread() {
+func (c *configuration) unread(agents []*declared) {
 	told := map[terraform.Position]bool{}
 	for _, m := range c.result.Modules {
 		if m.Missing == nil {
@@ -497,6 +526,11 @@ func (c *configuration) unread() {
 			source += ", version " + m.Version
 		}
 		f := TerraformModuleUnread.About("", m.Address, place(m.Position), fmt.Sprintf("%s (source %s) is not in the folder, so what it declares is unknown", m.Address, source))
+		// Most modules bind nobody, so that what is known of rights stays; that there may
+		// be more is said.
+		if more := mayHaveMore(agents); more != "" {
+			f.Message += "; if it binds their accounts, these agents may do more than is told of them: " + more
+		}
 		if strings.HasPrefix(m.Source, ".") {
 			f.Hint = "name the folder that also holds the module (--terraform-root)"
 		}
@@ -561,14 +595,15 @@ func ofTerragrunt(p terraform.Position) bool {
 	return strings.HasSuffix(p.File, ".hcl") && !strings.HasSuffix(p.File, ".terraform.lock.hcl")
 }
 
-// ownedNamespaces reports namespaces of agents that are resources themselves.
-func (c *configuration) ownedNamespaces() {
+// ownedNamespaces reports namespaces of agents, of whatever folder, that are resources of
+// the configuration.
+func (c *configuration) ownedNamespaces(agents []*declared) {
 	for _, typ := range []string{"kubernetes_namespace", "kubernetes_namespace_v1"} {
 		for _, r := range c.result.Instances(typ) {
 			for _, m := range r.Body.All("metadata") {
 				name, ok := known(m.Body, "name")
-				for _, d := range c.agents {
-					if ok && name == d.Namespace {
+				for _, d := range agents {
+					if ok && name == d.Namespace && d.mayBeHere(c.result.Cluster(r.Provider)) {
 						d.find(TerraformNamespace.Finding(d.ID, place(r.Position), fmt.Sprintf("%s is the namespace %s of the agent", r.Address, name)))
 					}
 				}

@@ -171,7 +171,7 @@ func (c *checkoutFlags) readDeclared(ctx context.Context, all migrate.Inventory,
 	if len(folders) == 0 {
 		return all, nil
 	}
-	read, err := discover.Repositories(ctx, declared, folders, progress)
+	read, err := discover.Repositories(ctx, declared, folders, nil, progress)
 	if err != nil {
 		return all, err
 	}

@@ -131,7 +131,7 @@ func (w *witnessFlags) read(ctx context.Context, progress func(string)) (migrate
 	var inv migrate.Inventory
 	if w.terraform() {
 		var err error
-		w.tf.Progress, w.tf.Env = progress, terraformEnvironment(os.Environ())
+		w.tf.Progress, w.tf.Env, w.tf.Grants = progress, terraformEnvironment(os.Environ()), &discover.Grants{}
 		if inv, err = discover.Terraform(ctx, w.tf); err != nil {
 			return inv, err
 		}
@@ -146,7 +146,7 @@ func (w *witnessFlags) read(ctx context.Context, progress func(string)) (migrate
 		}
 	}
 	if w.noCluster && w.checkout.given() {
-		return discover.Repositories(ctx, inv, w.checkout.folders(), progress)
+		return discover.Repositories(ctx, inv, w.checkout.folders(), w.tf.Grants, progress)
 	}
 	return inv, nil
 }

@@ -1,0 +1,80 @@
+package discover
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+
+	"github.com/fluxover/fluxover/discover/terraform"
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/flux1"
+	rbacv1 "k8s.io/api/rbac/v1"
+)
+
+// Grants are the roles and bindings that [Terraform] found, for agents that others declare.
+type Grants struct {
+	list []granted
+	// cluster is that of the agents that Terraform declares.
+	cluster terraform.Cluster
+}
+
+// rightsAcross adds to what agents may do, who were found without a cluster, what binds
+// their accounts elsewhere: in Terraform, those that it does not declare, and in what
+// another agent applies from its repository, all. What an agent applies itself counts
+// not: nobody may give himself more than he has.
+func (w *witness) rightsAcross(found []*agent, grants *Grants) {
+	byAgent := map[*agent]*rights{}
+	for _, a := range found {
+		set := declaration{}
+		for _, o := range a.Objects {
+			if applies(o) && o.Manifest != nil && o.Manifest.GroupVersionKind().Group == rbacv1.GroupName {
+				set.objects = append(set.objects, flux1.Parsed{File: o.File, Line: o.Line, Manifest: o.Manifest})
+			}
+		}
+		if len(set.objects) > 0 {
+			byAgent[a] = rightsIn([]declaration{set}, a.DefaultNamespace)
+		}
+	}
+	for _, a := range found {
+		if a.Terraform == nil && grants != nil {
+			d := &declared{Flux1Agent: a.Flux1Agent, cluster: grants.cluster, grants: grants.list}
+			d.setGranted()
+			a.Rights, a.Confinement, a.Unknown = d.Rights, d.Confinement, d.Unknown
+			w.find(d.reported()...)
+		}
+		for _, other := range found {
+			if r := byAgent[other]; r != nil && other != a && a.Namespace != "" && a.ServiceAccount != "" {
+				w.boundBy(a, other, r)
+			}
+		}
+	}
+}
+
+// boundBy adds what another agent binds the account of one to.
+func (w *witness) boundBy(a, other *agent, r *rights) {
+	if a.Confinement.Kind == "cluster-admin" {
+		return
+	}
+	more, told := r.declaredFor(a.Namespace, a.ServiceAccount)
+	more = slices.DeleteFunc(more, func(b migrate.Binding) bool {
+		return slices.ContainsFunc(a.Rights, func(had migrate.Binding) bool { return reflect.DeepEqual(had, b) })
+	})
+	if told && len(more) == 0 {
+		return
+	}
+	all := append(slices.Clone(a.Rights), more...)
+	unknown := slices.Contains(a.Unknown, "confinement")
+	switch sum := confinement(all); {
+	case sum.Kind == "cluster-admin": // whatever else there is
+		a.Rights, a.Confinement = all, sum
+		a.Unknown = slices.DeleteFunc(slices.Clone(a.Unknown), func(name string) bool { return name == "confinement" })
+	case unknown: // it stays so
+	case told:
+		a.Rights, a.Confinement = all, sum
+	default:
+		a.Confinement = migrate.Confinement{}
+		a.Unknown = append(slices.Clone(a.Unknown), "confinement")
+		w.find(TerraformGranted.Finding(a.ID, migrate.DisplayURL(other.Git.URL),
+			fmt.Sprintf("what the agent's account may do is not known: the repository of %s binds it, and not all that the role may do is declared there", other.ID)))
+	}
+}

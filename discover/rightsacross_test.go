@@ -1,0 +1,135 @@
+package discover
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/fluxover/fluxover/migrate"
+)
+
+const (
+	confinedRelease = "resource \"helm_release\" \"%s\" {\n name = \"flux\"\n namespace = \"%s\"\n repository = \"https://charts.fluxcd.io\"\n chart = \"flux\"\n version = \"1.13.3\"\n" +
+		" values = [\"{git: {url: 'git@h:%s', branch: main}, clusterRole: {create: %t}}\"]\n}\n"
+	adminOf = "resource \"kubernetes_cluster_role_binding\" \"b\" {\n metadata {\n name = \"b\"\n }\n role_ref {\n api_group = \"rbac.authorization.k8s.io\"\n kind = \"ClusterRole\"\n name = \"%s\"\n }\n" +
+		" subject {\n kind = \"ServiceAccount\"\n name = \"flux\"\n namespace = \"team\"\n }\n}\n"
+)
+
+// What binds the account of an agent counts wherever it is declared: in another folder of
+// Terraform, in Terraform for an agent of Git, and in what another agent applies.
+func TestWhatBindsAnAccountElsewhereCounts(t *testing.T) {
+	const inGit = "apiVersion: helm.fluxcd.io/v1\nkind: HelmRelease\nmetadata: {name: flux, namespace: team}\nspec:\n  releaseName: flux\n  chart: {repository: 'https://charts.fluxcd.io', name: flux, version: 1.13.3}\n" +
+		"  values: {git: {url: 'git@h:team', branch: main}, clusterRole: {create: false}}\n"
+	bindingInGit := func(role string) string {
+		return "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: b}\nroleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: " + role + "}\nsubjects: [{kind: ServiceAccount, name: flux, namespace: team}]\n"
+	}
+	team, root := fmt.Sprintf(confinedRelease, "team", "team", "team", false), fmt.Sprintf(confinedRelease, "root", "flux", "root", true)
+	for name, c := range map[string]struct {
+		folders []string          // of Terraform
+		git     map[string]string // of the repository of the agent of all rights
+		own     map[string]string // of the team's
+		want    string
+		finding string
+	}{
+		"nothing":                                         {[]string{root, team}, nil, nil, "namespaces", ""},
+		"of Terraform, in one folder":                     {[]string{team + fmt.Sprintf(adminOf, "cluster-admin")}, nil, nil, "cluster-admin", ""},
+		"of Terraform, in another":                        {[]string{team, fmt.Sprintf(adminOf, "cluster-admin")}, nil, nil, "cluster-admin", ""},
+		"an agent of Git alone":                           {[]string{root}, map[string]string{"a.yaml": inGit}, nil, "namespaces", ""},
+		"an agent of Git, by Terraform":                   {[]string{root + fmt.Sprintf(adminOf, "cluster-admin")}, map[string]string{"a.yaml": inGit}, nil, "cluster-admin", ""},
+		"an agent of Git, to a role that is not declared": {[]string{root + fmt.Sprintf(adminOf, "edit")}, map[string]string{"a.yaml": inGit}, nil, "", "kubernetes_cluster_role_binding.b"},
+		"of Terraform, by Git":                            {[]string{root + team}, map[string]string{"b.yaml": bindingInGit("cluster-admin")}, nil, "cluster-admin", ""},
+		"of Terraform, by Git to a role not declared":     {[]string{root + team}, map[string]string{"b.yaml": bindingInGit("edit")}, nil, "", "the repository of flux/flux binds it"},
+		"by what it applies itself":                       {[]string{root + team}, nil, map[string]string{"b.yaml": bindingInGit("cluster-admin")}, "namespaces", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := TerraformOptions{Grants: &Grants{}}
+			for _, config := range c.folders {
+				o.Dirs = append(o.Dirs, written(t, map[string]string{"main.tf": config}))
+			}
+			inv, err := Terraform(t.Context(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var folders []Folder
+			for url, files := range map[string]map[string]string{"git@h:root": c.git, "git@h:team": c.own} {
+				if files != nil {
+					folders = append(folders, Folder{URL: url, Dir: written(t, files)})
+				}
+			}
+			if inv, err = Repositories(t.Context(), inv, folders, o.Grants, nil); err != nil {
+				t.Fatal(err)
+			}
+			i := slices.IndexFunc(inv.Agents, func(a migrate.Flux1Agent) bool { return a.ID == "team/flux" })
+			if i < 0 {
+				t.Fatalf("no agent team/flux: %v", agentIDs(inv))
+			}
+			if a := inv.Agents[i]; a.Confinement.Kind != c.want || slices.Contains(a.Unknown, "confinement") != (c.want == "") {
+				t.Errorf("%+v, unknown %v, not %q: %v", a.Confinement, a.Unknown, c.want, inv.Findings)
+			}
+			told := func(f migrate.Finding) bool { return f.Code == TerraformGranted.Name && f.Repository == "team/flux" }
+			if j := slices.IndexFunc(inv.Findings, told); j >= 0 != (c.finding != "") || j >= 0 && !strings.Contains(inv.Findings[j].Message, c.finding) {
+				t.Errorf("not told as %q: %v", c.finding, inv.Findings)
+			}
+		})
+	}
+}
+
+// The namespace and the account of an agent are told of also where another folder declares
+// them.
+func TestWhatAnotherFolderDeclaresOfAnAgentIsToldOf(t *testing.T) {
+	const beside = "resource \"kubernetes_namespace\" \"n\" {\n metadata {\n name = \"team\"\n }\n}\n" +
+		"resource \"kubernetes_service_account\" \"a\" {\n metadata {\n name = \"flux\"\n namespace = \"team\"\n annotations = { \"eks.amazonaws.com/role-arn\" = \"arn:aws:iam::111111111111:role/x\" }\n }\n}\n"
+	team := fmt.Sprintf(confinedRelease, "team", "team", "team", false)
+	inv, err := Terraform(t.Context(), TerraformOptions{Dirs: []string{written(t, map[string]string{"main.tf": team}), written(t, map[string]string{"main.tf": beside})}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	said(t, inv, "TERRAFORM_OWNS_NAMESPACE", "kubernetes_namespace.n")
+	said(t, inv, "CLOUD_IDENTITY", "kubernetes_service_account.a")
+}
+
+// A module that is not there may bind the account of an agent, which is said of those that
+// are known not to be allowed everything.
+func TestAModuleThatIsNotReadMayBindAccounts(t *testing.T) {
+	const module = "module \"m\" {\n source = \"git::https://example.com/m\"\n}\n"
+	for all, want := range map[bool]string{false: "these agents may do more than is told of them: team/flux", true: ""} {
+		inv := declaredBy(t, map[string]string{"main.tf": fmt.Sprintf(confinedRelease, "team", "team", "team", all) + module})
+		f := said(t, inv, "TERRAFORM_MODULE_UNREAD", "module.m", want)
+		if all && strings.Contains(f.Message, "may do more") {
+			t.Error(f)
+		}
+		if !all && inv.Agents[0].Confinement.Kind != "namespaces" {
+			t.Errorf("%+v", inv.Agents[0].Confinement)
+		}
+	}
+}
+
+// A helm-operator is told of also where not all is known of the release.
+func TestAHelmOperatorOfAReleaseThatIsNotKnownInAllIsToldOf(t *testing.T) {
+	const release = "variable \"x\" {}\nresource \"helm_release\" \"flux\" {\n name = %s\n namespace = \"flux\"\n repository = \"https://charts.fluxcd.io\"\n chart = \"flux\"\n version = \"%s\"\n values = [\"{git: {url: 'git@h:a'}, helmOperator: {create: %t}}\"]\n}\n"
+	for _, c := range []struct {
+		name, version string
+		create, want  bool
+	}{{`"flux"`, "0.14.1", true, true}, {"var.x", "0.14.1", true, true}, {`"flux"`, "0.4.1", true, true}, {"var.x", "0.14.1", false, false}, {"var.x", "1.13.3", true, false}} {
+		inv := declaredBy(t, map[string]string{"main.tf": fmt.Sprintf(release, c.name, c.version, c.create)})
+		if slices.ContainsFunc(inv.Findings, func(f migrate.Finding) bool { return f.Code == HelmOperator.Name }) != c.want {
+			t.Errorf("%+v: %v", c, inv.Findings)
+		}
+	}
+}
+
+// A repository is not to blame where the agent names no branch.
+func TestAnAgentThatNamesNoBranchIsToldOf(t *testing.T) {
+	clone, _, _ := clonedShop(t)
+	inv, err := Values(t.Context(), []ValuesFile{{Name: "flux/shop", File: "shop.yaml", Content: []byte("git: {url: 'git@git.example.com:org/shop', branch: ''}\n")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if inv, err = Repositories(t.Context(), inv, []Folder{{URL: "git@git.example.com:org/shop", Dir: clone}}, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if f := said(t, inv, "GIT_UNREADABLE", "the agent names no branch"); !strings.Contains(f.Hint, "git.branch") {
+		t.Errorf("the hint is %q", f.Hint)
+	}
+}
