@@ -172,7 +172,6 @@ func TestGrantsInAStateAlone(t *testing.T) {
 		return stateObject("kubernetes_manifest", "b", hidden, `{"manifest":{"value":`+manifest+`,"type":["object",{}]},"object":{"value":`+manifest+`,"type":["object",{}]}}`)
 	}
 	byRole := stateBinding("kubernetes_cluster_role_binding_v1", "", `"r"`, account)
-	const hides = "does not tell"
 	for name, c := range map[string]struct {
 		more []string
 		want string // the kind, empty for unknown, or as it is without
