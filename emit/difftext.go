@@ -109,14 +109,13 @@ func (l editLine) String() string {
 // extent says how much there is to see of so many objects.
 func extent(objects int, differences []Difference, unrendered []string) string {
 	not := uncompared(differences)
-	if objects == 0 && len(differences) == 0 {
-		return "no object was there to be compared"
-	}
 	text := migrate.Count(objects-not, "object") + " compared, "
 	if not > 0 {
 		text += fmt.Sprintf("%d could not be compared, ", not)
 	}
 	switch {
+	case objects == 0 && len(differences) == 0:
+		text = "no object was there to be compared"
 	case len(differences) > 0:
 		text += fmt.Sprintf("%d with something to look at", len(differences))
 	case len(unrendered) > 0:

@@ -13,7 +13,7 @@ import (
 // mapArguments are the arguments of the kubernetes provider's resources that are maps
 // of the user's own keys; every other object in them, or list of objects, is a block.
 var mapArguments = map[string]bool{
-	"labels": true, "annotations": true, "template_annotations": true, "match_labels": true, "node_selector": true,
+	"labels": true, "annotations": true, "match_labels": true, "node_selector": true,
 	"limits": true, "requests": true, "hard": true, "min": true, "max": true, "default": true, "default_request": true, "max_limit_request_ratio": true,
 	"capacity": true, "parameters": true, "volume_attributes": true, "options": true,
 	"data": true, "binary_data": true, "data_wo": true, "binary_data_wo": true,
