@@ -155,7 +155,7 @@ func Render(ctx context.Context, in Input) (*Rendering, error) {
 	if err := r.finish(ctx, ks); err != nil {
 		s := &secretValues{read: a.read, pieces: map[string]bool{}}
 		for _, b := range built {
-			s.walk(b.object.Object, dir)
+			s.file(b.json, dir, false)
 		}
 		return nil, s.clean(err)
 	}

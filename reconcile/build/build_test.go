@@ -3,6 +3,7 @@ package build
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"flag"
@@ -333,6 +334,55 @@ func TestACancelledContextEndsTheRendering(t *testing.T) {
 	cancel()
 	if _, err := Objects(ctx, readFixture(t, "plain-folder").in); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// What no message is known to print, is hidden wherever it stands.
+func TestNoErrorHoldsAValueOfASecret(t *testing.T) {
+	const secret = "MARKED-SECRET"
+	encoded := base64.StdEncoding.EncodeToString([]byte(secret))
+	for name, c := range map[string]struct{ file, hidden string }{
+		"text":                   {"kind: Secret\nstringData: {password: " + secret + "}\n", secret},
+		"text in base64":         {"kind: Secret\nstringData: {password: " + secret + "}\n", encoded},
+		"base64":                 {"kind: Secret\ndata: {password: " + encoded + "}\n", encoded},
+		"what base64 says":       {"kind: Secret\ndata: {password: " + encoded + "}\n", secret},
+		"a key that is no text":  {"kind: Secret\nstringData: {8080: x, password: " + secret + "}\n", secret},
+		"a number":               {"kind: Secret\nstringData: {pin: 0123456}\n", "0123456"},
+		"a long number":          {"kind: Secret\nstringData: {pin: 12345678901234567890123}\n", "12345678901234567890123"},
+		"signs":                  {"kind: Secret\nstringData: {password: 'a1\"b2<c3&d4>e5'}\n", "a1\"b2<c3&d4>e5"},
+		"signs in JSON":          {"kind: Secret\nstringData: {password: 'a1\"b2<c3&d4>e5'}\n", `a1\"b2\u003cc3\u0026d4\u003ee5`},
+		"a word twice":           {"kind: Secret\nstringData: {password: s3cr}\n", "s3cr s3cr"},
+		"in a list":              {"kind: List\nitems: [{kind: Secret, stringData: {password: " + secret + "}}]\n", secret},
+		"by an alias":            {"a: &a " + secret + "\nkind: Secret\nstringData: {password: *a}\n", secret},
+		"a patch":                {"stringData: {password: " + secret + "}\n", secret},
+		"a patch as text":        {"patches: [{target: {kind: Secret}, patch: \"kind: Any\\ndata: {password: " + secret + "}\\n\"}]\n", secret},
+		"a JSON patch as text":   {"patches: [{target: {kind: Secret}, patch: '[{\"op\": \"add\", \"path\": \"/stringData/a\", \"value\": \"" + secret + "\"}]'}]\n", secret},
+		"a literal":              {"secretGenerator: [{name: a, literals: [a=" + secret + "]}]\n", encoded},
+		"a literal in quotes":    {"secretGenerator: [{name: a, literals: ['a=\"" + secret + "\"']}]\n", encoded},
+		"a generator":            {"apiVersion: builtin\nkind: SecretGenerator\nliterals: [a=" + secret + "]\n", encoded},
+		"a line of a file":       {"secretGenerator: [{name: a, envs: [more]}]\n", encoded},
+		"a file":                 {"secretGenerator: [{name: a, files: [more]}]\n", base64.StdEncoding.EncodeToString([]byte("a=" + secret + "\n"))},
+		"what does not parse":    {"kind: Secret\nstringData:\n  a: " + secret + "\n b: [\n", secret},
+		"behind what is no YAML": {"kind: ConfigMap\n---\nkind: Secret\n\tdata:\n  a: " + secret + "\n", secret},
+	} {
+		files := map[string][]byte{"app/a.yaml": []byte(c.file), "app/more": []byte("a=" + secret + "\n")}
+		read := func(p string) ([]byte, error) {
+			if data, ok := files[p]; ok {
+				return data, nil
+			}
+			return nil, fs.ErrNotExist
+		}
+		said := "accumulating: of 'missing.yaml' the value " + c.hidden + " is out of place"
+		err := withoutSecrets(fmt.Errorf("%s: %w", said, fs.ErrInvalid), read, "app/a.yaml")
+		if strings.Contains(err.Error(), c.hidden) || !strings.Contains(err.Error(), "accumulating: of 'missing.yaml' the value ***") || !errors.Is(err, fs.ErrInvalid) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// What is about no Secret hides nothing.
+	other := []byte("kind: ConfigMap\ndata: {readme: \"How to read: [the data: in accumulating resources from file\"}\n")
+	said := errors.New("accumulating resources from file")
+	if err := withoutSecrets(said, func(string) ([]byte, error) { return other, nil }, "a.yaml"); err != said {
+		t.Errorf("of a ConfigMap: %v", err)
 	}
 }
 

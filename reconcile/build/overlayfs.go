@@ -462,7 +462,7 @@ var quoted = regexp.MustCompile("(?s) with config: `.*`|\\[[0-9 ]+\\] |(?:in|for
 // an environment file, all objects before and after a validator (kustomize/api:
 // kv/kv.go, PatchTransformer.go, PatchJson6902Transformer.go, target/kusttarget.go).
 var quoting = regexp.MustCompile(`merging from generator |literal sources? |\[patch: |must specify one of patch and path in\n|` +
-	`can't be set at the same time\n|must specify a target for patch |has invalid utf8 bytes :|validator shouldn't modify the resource map: |produces ID conflict: |node contents: `)
+	`can't be set at the same time\n|must specify a target for patch |has invalid utf8 bytes :|validator shouldn't modify the resource map: |produces ID conflict: |node contents: |out of bounds for value `)
 
 // withoutContent cuts a message of kustomize where it begins to print an
 // object, or what else a file holds that may be a Secret.

@@ -4,12 +4,13 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -31,7 +32,7 @@ func withoutSecrets(err error, read func(string) ([]byte, error), files ...strin
 	s := &secretValues{read: read, pieces: map[string]bool{}}
 	for _, p := range files {
 		if data, err := read(p); err == nil {
-			s.file(data, path.Dir(p))
+			s.file(data, path.Dir(p), false)
 		}
 	}
 	return s.clean(err)
@@ -54,11 +55,12 @@ type maskedError struct {
 func (e maskedError) Error() string { return e.text }
 func (e maskedError) Unwrap() error { return e.err }
 
-// file takes the values from a file of manifests, patches or a kustomization.
-func (s *secretValues) file(data []byte, dir string) {
+// file takes the values from a file of manifests, patches or a kustomization; ofSecret
+// says that it is known to be about a Secret.
+func (s *secretValues) file(data []byte, dir string, ofSecret bool) {
 	decoder := kyaml.NewDecoder(bytes.NewReader(data))
 	for {
-		var document any
+		var document kyaml.Node
 		err := decoder.Decode(&document)
 		if errors.Is(err, io.EOF) {
 			return
@@ -67,21 +69,28 @@ func (s *secretValues) file(data []byte, dir string) {
 			s.unreadable(string(data))
 			return
 		}
-		if _, text := document.(string); !text { // else it would be read again and again
-			s.walk(document, dir)
+		root := &document
+		if root.Kind == kyaml.DocumentNode && len(root.Content) == 1 {
+			root = root.Content[0]
+		}
+		if root.Kind != kyaml.ScalarNode { // a text would be read again and again
+			s.walk(root, dir, ofSecret)
 		}
 	}
 }
 
+// aboutSecrets are the words of which a text that holds a Secret's values has one.
+var aboutSecrets = regexp.MustCompile(`\bstringData\b|\bsecretGenerator\b|\bkind["']?[ \t]*:[ \t]*["']?Secret(?:Generator)?\b`)
+
 // dataBegins is where the values of a Secret may begin in a text that is no YAML.
-var dataBegins = regexp.MustCompile(`(?m)\b(stringData|data|secretGenerator)["']?[ \t]*:`)
+var dataBegins = regexp.MustCompile(`\b(?:stringData|data|secretGenerator)["']?[ \t]*:|\bliterals\b`)
 
 // valueInText is what may be a value in such a text.
-var valueInText = regexp.MustCompile(`[:=][ \t]*([^\n]+)|(?m)^[ \t]*([^\s:=]+)[ \t]*$`)
+var valueInText = regexp.MustCompile(`(?m)[:=][ \t]*([^\n]+)|^[ \t]*([^\s:=]+)[ \t]*$`)
 
 func (s *secretValues) unreadable(text string) {
 	at := dataBegins.FindStringIndex(text)
-	if at == nil {
+	if at == nil || !aboutSecrets.MatchString(text) {
 		return
 	}
 	for _, m := range valueInText.FindAllStringSubmatch(text[at[0]:], -1) {
@@ -89,131 +98,147 @@ func (s *secretValues) unreadable(text string) {
 	}
 }
 
-func (s *secretValues) walk(v any, dir string) {
-	switch v := v.(type) {
-	case []any:
-		for _, e := range v {
-			s.walk(e, dir)
-		}
-	case string:
-		// A patch, or an object that another holds as text.
-		if strings.Contains(v, "data") || strings.Contains(v, "stringData") {
-			s.file([]byte(v), dir)
-		}
-	case map[string]any:
-		_, text := v["stringData"]
-		if text || v["kind"] == "Secret" {
-			s.all(v["stringData"])
-			s.encoded(v["data"])
-		}
-		if at, _ := v["path"].(string); strings.HasPrefix(at, "/data") || strings.HasPrefix(at, "/stringData") {
-			s.encoded(v["value"])
-		}
-		for name, field := range v {
-			if name == "secretGenerator" {
-				s.generators(field, dir)
-			}
-			s.walk(field, dir)
-		}
+// field is the value of a key of a mapping, or nil.
+func field(n *kyaml.Node, key string) *kyaml.Node {
+	if n == nil || n.Kind != kyaml.MappingNode {
+		return nil
 	}
-}
-
-// generators takes the values of a kustomization's secretGenerator.
-func (s *secretValues) generators(v any, dir string) {
-	list, _ := v.([]any)
-	for _, g := range list {
-		generator, _ := g.(map[string]any)
-		for _, literal := range texts(generator["literals"]) {
-			_, value, pair := strings.Cut(literal, "=")
-			if !pair {
-				value = literal
-			}
-			s.add(value)
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			return n.Content[i+1]
 		}
-		for _, field := range []string{"env", "envs", "files"} {
-			for _, name := range texts(generator[field]) {
-				if _, file, renamed := strings.Cut(name, "="); renamed {
-					name = file
-				}
-				content, err := s.read(path.Join(dir, name))
-				if err != nil {
-					continue // nothing of it can be quoted
-				}
-				for line := range strings.Lines(string(content)) {
-					if _, value, pair := strings.Cut(line, "="); pair && field != "files" {
-						line = value
-					}
-					s.add(line)
-				}
-			}
-		}
-	}
-}
-
-func texts(v any) []string {
-	switch v := v.(type) {
-	case string:
-		return []string{v}
-	case []any:
-		var out []string
-		for _, e := range v {
-			if text, ok := e.(string); ok {
-				out = append(out, text)
-			}
-		}
-		return out
 	}
 	return nil
 }
 
-// all takes every value below v.
-func (s *secretValues) all(v any) {
-	switch v := v.(type) {
-	case nil:
-	case []any:
-		for _, e := range v {
-			s.all(e)
+func valueOf(n *kyaml.Node) string {
+	if n == nil || n.Kind != kyaml.ScalarNode {
+		return ""
+	}
+	return n.Value
+}
+
+func (s *secretValues) walk(n *kyaml.Node, dir string, ofSecret bool) {
+	switch n.Kind {
+	case kyaml.ScalarNode:
+		// A patch, or an object that another holds as text.
+		if ofSecret || aboutSecrets.MatchString(n.Value) {
+			s.file([]byte(n.Value), dir, ofSecret)
 		}
-	case map[string]any:
-		for _, e := range v {
-			s.all(e)
+		return
+	case kyaml.MappingNode:
+		kind, target := valueOf(field(n, "kind")), field(n, "target")
+		ofSecret = ofSecret || kind == "Secret" || target != nil && valueOf(field(target, "kind")) == "Secret"
+		if ofSecret || field(n, "stringData") != nil {
+			s.all(field(n, "stringData"))
+			s.all(field(n, "data"))
 		}
-	default:
-		s.add(fmt.Sprint(v))
+		if at := valueOf(field(n, "path")); strings.HasPrefix(at, "/data") || strings.HasPrefix(at, "/stringData") {
+			s.all(field(n, "value"))
+		}
+		if kind == "SecretGenerator" {
+			s.generator(n, dir)
+		}
+		if list := field(n, "secretGenerator"); list != nil {
+			for _, generator := range list.Content {
+				s.generator(generator, dir)
+			}
+		}
+	}
+	for _, e := range n.Content {
+		s.walk(e, dir, ofSecret)
 	}
 }
 
-// encoded takes every value below v, and what it says in base64.
-func (s *secretValues) encoded(v any) {
-	switch v := v.(type) {
-	case []any:
-		for _, e := range v {
-			s.encoded(e)
+// generator takes the values of one of Secrets.
+func (s *secretValues) generator(n *kyaml.Node, dir string) {
+	for _, literal := range texts(field(n, "literals")) {
+		_, value, pair := strings.Cut(literal, "=")
+		if !pair {
+			value = literal
 		}
-	case map[string]any:
-		for _, e := range v {
-			s.encoded(e)
+		s.add(value)
+		s.add(strings.Trim(value, `"'`)) // as Kustomize takes it
+	}
+	for _, from := range []string{"env", "envs", "files"} {
+		for _, name := range texts(field(n, from)) {
+			if _, file, renamed := strings.Cut(name, "="); renamed {
+				name = file
+			}
+			content, err := s.read(path.Join(dir, name))
+			if err != nil {
+				continue // nothing of it can be quoted
+			}
+			s.add(string(content))
+			for line := range strings.Lines(string(content)) {
+				line = strings.TrimRight(line, "\r\n")
+				if _, value, pair := strings.Cut(line, "="); pair && from != "files" {
+					line = value
+				}
+				s.add(line)
+			}
 		}
-	case string:
-		s.add(v)
-		if plain, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(v), "")); err == nil && utf8.Valid(plain) {
+	}
+}
+
+func texts(n *kyaml.Node) []string {
+	if n == nil {
+		return nil
+	}
+	if n.Kind == kyaml.ScalarNode {
+		return []string{n.Value}
+	}
+	var out []string
+	for _, e := range n.Content {
+		out = append(out, texts(e)...)
+	}
+	return out
+}
+
+// all takes every value below a node, and what it says in base64.
+func (s *secretValues) all(n *kyaml.Node) {
+	switch {
+	case n == nil:
+	case n.Kind == kyaml.ScalarNode:
+		s.add(n.Value)
+		if plain, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(n.Value), "")); err == nil && utf8.Valid(plain) {
 			s.add(string(plain))
 		}
+	case n.Kind == kyaml.AliasNode:
+		s.all(n.Alias)
+	case n.Kind == kyaml.MappingNode:
+		for i := 1; i < len(n.Content); i += 2 {
+			s.all(n.Content[i])
+		}
 	default:
-		s.all(v)
+		for _, e := range n.Content {
+			s.all(e)
+		}
 	}
 }
 
 const (
-	// leastPiece is the shortest text that is hidden: shorter ones stand in any text.
-	leastPiece = 3
+	// leastValue is the shortest value that is hidden, and leastPiece the shortest part
+	// of one: shorter ones stand in any text.
+	leastValue, leastPiece = 3, 4
 	// leastWithin is the shortest that is hidden within a word, too.
 	leastWithin = 6
 )
 
-// add takes a value apart where a program that prints it may write something else or
-// break the line.
+// add takes a value as it is, as programs quote and encode it, and in the pieces where one
+// that prints it may write something else or break the line.
 func (s *secretValues) add(value string) {
+	value = strings.TrimSpace(value)
+	if len(value) < leastValue {
+		return
+	}
+	s.pieces[value] = true
+	s.pieces[base64.StdEncoding.EncodeToString([]byte(value))] = true
+	s.pieces[base64.StdEncoding.EncodeToString([]byte(value+"\n"))] = true
+	s.pieces[strings.Trim(strconv.Quote(value), `"`)] = true
+	if text, err := json.Marshal(value); err == nil {
+		s.pieces[strings.Trim(string(text), `"`)] = true
+	}
 	for _, piece := range strings.FieldsFunc(value, func(r rune) bool {
 		return unicode.IsSpace(r) || !unicode.IsPrint(r) || strings.ContainsRune("\"'`\\<>&", r)
 	}) {
@@ -237,7 +262,10 @@ func (s *secretValues) mask(text string) string {
 			text = strings.ReplaceAll(text, piece, "***")
 			continue
 		}
-		text = regexp.MustCompile(`(^|[^A-Za-z0-9])`+regexp.QuoteMeta(piece)+`($|[^A-Za-z0-9])`).ReplaceAllString(text, "${1}***${2}")
+		alone := regexp.MustCompile(`(^|[^A-Za-z0-9])` + regexp.QuoteMeta(piece) + `($|[^A-Za-z0-9])`)
+		for alone.MatchString(text) { // what stands between two belongs to one match alone
+			text = alone.ReplaceAllString(text, "${1}***${2}")
+		}
 	}
 	return text
 }
