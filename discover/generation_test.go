@@ -300,6 +300,8 @@ func TestDirectivesThatStandInAnObjectAreNamed(t *testing.T) {
 			"warning flux-patch.yaml:10 shop_web_apps_Deployment", "", "take flux-patch.yaml out of the patches"},
 		"a patch stands among manifests": {"", "", "---\n" + patch + "      $retainKeys: [containers]\n---\n$patch: delete\n",
 			"blocker more.yaml:9 shop_web_apps_Deployment", "the new agent would apply it without", "out of the agent's paths"},
+		"a kustomization file that fluxd does not read": {"", "", "-- web.yaml --\n" + shopDeployment + "-- kustomization.yaml --\n" +
+			kustomizeFile("resources: [web.yaml]\npatches:\n- patch: |"+strings.ReplaceAll("\n"+patch, "\n", "\n    ")+"  $retainKeys: [containers]\n"), "", "", ""},
 		"a custom kind may have such a field": {"", "", custom + "spec: {$patch: delete}\n", "warning more.yaml:4 shop_w_example.com_Widget", "may not allow", ""},
 		"fluxd leaves the object alone":       {"", "", strings.Replace(custom, "name: w", `name: w, annotations: {fluxcd.io/ignore: "true"}`, 1) + "spec: {$patch: delete}\n", "", "", ""},
 		"a key that only looks like one":      {"", "", custom + "spec: {$patches: [], $ref: a, patch: $patch}\n", "", "", ""},

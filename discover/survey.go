@@ -615,7 +615,11 @@ func (r *reading) surveyDirectives(o *migrate.Object) {
 			return
 		}
 	}
-	for _, p := range r.builtIn(o.Manifest) {
+	var patches []flux1.Parsed
+	if o.Build != nil { // else no kustomization file has a say in it
+		patches = r.builtIn(o.Manifest)
+	}
+	for _, p := range patches {
 		names := directives(p.Manifest.Object)
 		left := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !slices.Contains(found, name) })
 		unread := slices.DeleteFunc(names, func(name string) bool { return name == "$patch" || strings.HasPrefix(name, "$setElementOrder/") })

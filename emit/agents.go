@@ -95,11 +95,11 @@ func asked(a *migrate.Flux1Agent, value string) string {
 // number of that.
 func inUnits(memory string) string {
 	bytes, atLeast := strings.CutPrefix(memory, "at least ")
-	q, err := resource.ParseQuantity(bytes)
-	if err != nil || q.Format != resource.DecimalSI || q.Value() < 1<<10 {
-		return memory
+	n, err := strconv.ParseInt(bytes, 10, 64)
+	if err != nil || n < 1<<10 {
+		return memory // it has a unit
 	}
-	text := resource.NewQuantity(q.Value(), resource.BinarySI).String()
+	text := resource.NewQuantity(n, resource.BinarySI).String()
 	if atLeast {
 		return "at least " + text
 	}

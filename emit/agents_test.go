@@ -209,6 +209,7 @@ func TestTheWideTableSaysWhatSettingsMean(t *testing.T) {
 		"a mark that is unknown": {agent("flux/a", "secret", "64Mi", time.Minute, "sync.state", "git.syncTag"), []string{" unknown "}, "in a Secret"},
 		"bytes":                  {agent("flux/a", "git", "67108864", time.Minute), []string{" 64Mi "}, "67108864"},
 		"bytes of no unit":       {agent("flux/a", "git", "67108865", time.Minute), []string{" 67108865 "}, "Mi"},
+		"decimal units":          {agent("flux/a", "git", "128M", time.Minute), []string{" 128M "}, "Ki"},
 		"less":                   {agent("flux/a", "git", "64", time.Minute), []string{" 64 "}, "Ki"},
 	} {
 		var out strings.Builder

@@ -34,7 +34,7 @@ type Report struct {
 
 // NewReport makes the report of a proved plan.
 func NewReport(r proof.Result, inv migrate.Inventory, after migrate.Requests) Report {
-	report := Report{Plan: r.Plan, Inventory: inv, Differences: Differences(r, inv, false), Unrendered: r.Plan.Unrendered(), After: after}
+	report := Report{Plan: r.Plan, Inventory: inv, Differences: Differences(r, inv, false), Unrendered: r.Plan.Unrendered(""), After: after}
 	for _, repo := range r.Plan.Repositories {
 		report.Objects += len(repo.Objects)
 	}

@@ -2,6 +2,8 @@ package migrate
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -264,9 +266,10 @@ func (p *Plan) Incomplete(r *Repository) string {
 }
 
 // Unrendered names the Repositories of which nothing is planned, and what of the others could not
-// be rendered, by either engine, each with the code of the finding that says why: what it makes is
-// not among their Objects.
-func (p *Plan) Unrendered() []string {
+// be rendered, by either engine, each with the place and code of the finding that says why: what
+// it makes is not among their Objects. Of an application, if one is named, what builds another is
+// left out.
+func (p *Plan) Unrendered(application string) []string {
 	var out []string
 	for _, r := range p.Repositories {
 		if len(r.Kustomizations) == 0 {
@@ -274,12 +277,25 @@ func (p *Plan) Unrendered() []string {
 			continue
 		}
 		for _, f := range p.Findings {
-			if f.Repository == r.ID && (f.Code == notGenerated || f.Code == tooLarge || f.Code == buildFailed) {
-				out = append(out, fmt.Sprintf("%s (%s)", f.Subject, f.Code))
+			switch {
+			case f.Repository != r.ID:
+				continue
+			case f.Code == buildFailed:
+				if application != "" && f.Subject != "Kustomization/"+application && !strings.HasSuffix(f.Subject, " Kustomization/"+application) {
+					continue
+				}
+			case f.Code != notGenerated && f.Code != tooLarge && f.Code != stuck:
+				continue
 			}
+			what := f.Subject
+			if f.Where != "" {
+				what += " " + f.Where
+			}
+			out = append(out, fmt.Sprintf("%s (%s)", what, f.Code))
 		}
 	}
-	return out
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // Source returns the manifest of a GitRepository, or nil.

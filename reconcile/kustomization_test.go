@@ -640,6 +640,7 @@ func TestRestartChecksEverythingAndWritesNothing(t *testing.T) {
 	stop()
 	// Drift while no agent runs is found by the first check.
 	e.kubectl("", "-n", namespace, "patch", "configmap", "a", "--type=merge", "-p", `{"data":{"key":"edited"}}`)
+	e.must(e.client.Get(e.ctx, client.ObjectKeyFromObject(k), k))
 	passes := k.Status.History.Latest().TotalReconciliations
 	stop = start(agentName)
 	until(e, k, "mended, and the pass at its end", func(k *kustomizev1.Kustomization) bool {

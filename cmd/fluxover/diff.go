@@ -101,8 +101,9 @@ func (f *diffFlags) narrow(report *emit.Report, res proof.Result, inv migrate.In
 		report.Differences = emit.Differences(res, inv, true)
 	}
 	report.Differences = emit.Matching(report.Differences, f.application, f.object)
-	if f.application != "" || f.object != "" {
-		report.Unrendered = nil // another's: what is asked for is there, or is not known
+	report.Unrendered = report.Plan.Unrendered(f.application)
+	if f.object != "" {
+		report.Unrendered = nil // what is asked for is there
 	}
 	report.Objects = 0
 	report.Plan.Repositories = slices.Clone(report.Plan.Repositories)

@@ -309,7 +309,7 @@ func TestWhatNobodyCanRenderIsNoEmptyDifference(t *testing.T) {
 	})
 	witness := []string{"--no-cluster", "--checkout", "git@git.example.com:shop/shop=" + clone, "--git-branch", "main", "--default-namespace", "shop", "--manifest-generation"}
 	out := offlineWords(t, exitBlocked, append([]string{"diff"}, witness...)...)
-	for _, want := range []string{"no object was there to be compared; what else there is to compare is not known: checkout/shop", "checkout/shop (GENERATION_NOT_TOLD)", "(BUILD_FAILED)", "less than the whole difference"} {
+	for _, want := range []string{"no object was there to be compared; what else there is to compare is not known: checkout/shop", "checkout/shop .flux.yaml (GENERATION_NOT_TOLD)", "(BUILD_FAILED)", "less than the whole difference"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is not in %s", want, out)
 		}
@@ -318,6 +318,26 @@ func TestWhatNobodyCanRenderIsNoEmptyDifference(t *testing.T) {
 		if out := offlineWords(t, exitBlocked, append([]string{"diff", "-o", format}, witness...)...); !strings.Contains(out, "GENERATION_NOT_TOLD") {
 			t.Errorf("%s does not say what is not known: %s", format, out)
 		}
+	}
+}
+
+// fluxd stands still at a file that is no YAML, and the new agent's source leaves it out.
+func TestAFileThatNobodyReadsIsNoEmptyDifference(t *testing.T) {
+	witness := shopWith(t, map[string]string{"apps/web/bad.yaml": "a: [\n"})
+	if out := offlineWords(t, exitBlocked, append([]string{"diff"}, witness...)...); !strings.Contains(out, "apps/web/bad.yaml") || !strings.Contains(out, "(FLUX1_STUCK)") {
+		t.Errorf("it is %s", out)
+	}
+}
+
+// What fluxd generates for a path may be of any application.
+func TestWhatIsGeneratedMayBeOfTheApplicationThatIsAskedFor(t *testing.T) {
+	clone := teamRepository(t, map[string]string{
+		"gen/.flux.yaml": "version: 1\ncommandUpdated:\n  generators: [{command: ./gen.sh}]\n",
+		"gen/cm.yaml":    "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: own, namespace: shop}\n",
+	})
+	witness := []string{"--no-cluster", "--checkout", "git@git.example.com:shop/shop=" + clone, "--git-branch", "main", "--git-path", "apps,gen", "--default-namespace", "shop", "--manifest-generation"}
+	if out := offlineWords(t, exitBlocked, append([]string{"diff", "--application", "shop-shop"}, witness...)...); !strings.Contains(out, "gen/.flux.yaml (GENERATION_NOT_TOLD)") {
+		t.Errorf("it is %s", out)
 	}
 }
 

@@ -316,7 +316,7 @@ func (p *planCommand) run(cmd *cobra.Command, s streams, k *kube) error {
 	if err := p.show(s, res, inv); err != nil {
 		return err
 	}
-	if next := p.next(res.Plan); next != "" {
+	if next := p.next(cmd.Flags(), res.Plan); next != "" {
 		fmt.Fprintf(s.Err, "to carry it out: %s\n", next)
 	}
 	var settled map[string]bool
@@ -328,13 +328,30 @@ func (p *planCommand) run(cmd *cobra.Command, s streams, k *kube) error {
 	return outcome(res.Plan, p.detailed, settled)
 }
 
-// next is the command that carries out what the plan file holds; empty where migrate
-// would refuse it. IMAGE stands for what the user pushed.
-func (p *planCommand) next(plan migrate.Plan) string {
+// sameCluster are the flags by which a command finds its cluster and says who asks, but for
+// those that hold a secret.
+var sameCluster = []string{"kubeconfig", "context", "cluster", "user", "server", "tls-server-name", "certificate-authority", "insecure-skip-tls-verify", "as", "as-uid", "as-group"}
+
+// next is the command that carries out what the plan file holds, in the cluster that it was
+// made of; empty where migrate would refuse it. IMAGE stands for what the user pushed.
+func (p *planCommand) next(flags *pflag.FlagSet, plan migrate.Plan) string {
 	if p.out == "" || plan.Proof != "server" || errors.As(outcome(plan, false, nil), new(*exitError)) {
 		return ""
 	}
 	next := "fluxover migrate " + cutover.ShellWord(p.out)
+	for _, name := range sameCluster {
+		f := flags.Lookup(name)
+		if f == nil || !f.Changed {
+			continue
+		}
+		values := []string{f.Value.String()}
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			values = list.GetSlice()
+		}
+		for _, value := range values {
+			next += " " + cutover.ShellWord("--"+name+"="+value)
+		}
+	}
 	if p.engine == "bundled" {
 		next += " --image IMAGE"
 	}
