@@ -21,7 +21,7 @@ type Grants struct {
 // rightsAcross adds to what agents may do, who were found without a cluster, what binds
 // their accounts elsewhere: in Terraform, those that it does not declare, and in what
 // another agent applies from its repository, all. What an agent applies itself counts
-// not: nobody may give himself more than he has.
+// not: an API server lets nobody give himself more than he has, but who may bind or escalate.
 func (w *witness) rightsAcross(found []*agent, grants *Grants) {
 	byAgent := map[*agent]*rights{}
 	for _, a := range found {
@@ -43,11 +43,24 @@ func (w *witness) rightsAcross(found []*agent, grants *Grants) {
 			w.find(d.reported()...)
 		}
 		for _, other := range found {
-			if r := byAgent[other]; r != nil && other != a && a.Namespace != "" && a.ServiceAccount != "" {
+			if r := byAgent[other]; r != nil && (other != a || mayEscalate(a.Rights)) && a.Namespace != "" && a.ServiceAccount != "" {
 				w.boundBy(a, other, r)
 			}
 		}
 	}
+}
+
+// mayEscalate reports whether some of the rights let an account bind roles that it does not
+// have, or write into them what it may not do, in all of the cluster.
+func mayEscalate(rights []migrate.Binding) bool {
+	has := func(list []string, words ...string) bool {
+		return slices.ContainsFunc(list, func(s string) bool { return s == "*" || slices.Contains(words, s) })
+	}
+	return slices.ContainsFunc(rights, func(b migrate.Binding) bool {
+		return b.Namespace == "" && slices.ContainsFunc(b.Rules, func(r rbacv1.PolicyRule) bool {
+			return has(r.APIGroups, rbacv1.GroupName) && has(r.Verbs, "bind", "escalate")
+		})
+	})
 }
 
 // boundBy adds what another agent binds the account of one to.

@@ -40,7 +40,9 @@ func TestWhatBindsAnAccountElsewhereCounts(t *testing.T) {
 		"an agent of Git, to a role that is not declared": {[]string{root + fmt.Sprintf(adminOf, "edit")}, map[string]string{"a.yaml": inGit}, nil, "", "kubernetes_cluster_role_binding.b"},
 		"of Terraform, by Git":                            {[]string{root + team}, map[string]string{"b.yaml": bindingInGit("cluster-admin")}, nil, "cluster-admin", ""},
 		"of Terraform, by Git to a role not declared":     {[]string{root + team}, map[string]string{"b.yaml": bindingInGit("edit")}, nil, "", "the repository of flux/flux binds it"},
-		"by what it applies itself":                       {[]string{root + team}, nil, map[string]string{"b.yaml": bindingInGit("cluster-admin")}, "namespaces", ""},
+		"by what it applies itself, which it may": {[]string{root + team + fmt.Sprintf(adminOf, "e") + "resource \"kubernetes_cluster_role\" \"e\" {\n metadata {\n name = \"e\"\n }\n rule {\n api_groups = [\"rbac.authorization.k8s.io\"]\n resources = [\"*\"]\n verbs = [\"*\"]\n }\n}\n"},
+			nil, map[string]string{"b.yaml": bindingInGit("cluster-admin")}, "cluster-admin", ""},
+		"by what it applies itself": {[]string{root + team}, nil, map[string]string{"b.yaml": bindingInGit("cluster-admin")}, "namespaces", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := TerraformOptions{Grants: &Grants{}}

@@ -49,19 +49,27 @@ func (d *declared) configMap(name string) (m *corev1.ConfigMap, whole bool) {
 		if n, ok := of.Name.Str(); of.Part || !ok || n != name || !placed || namespace != d.Namespace || len(of.Unknown) > 0 || !d.isHere(of.Cluster) {
 			continue
 		}
-		m, whole = &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}, Data: map[string]string{}}, true
-		if of.Data == nil {
-			break
+		first := m == nil
+		if first {
+			m, whole = &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}, Data: map[string]string{}}, true
 		}
-		whole = of.Data.Kind == terraform.Map && len(of.Data.Causes) == 0
-		for key, value := range of.Data.Map {
-			if value.Kind != terraform.Scalar {
-				whole = false
-				continue
+		texts := map[string]string{}
+		if of.Data != nil {
+			whole = whole && of.Data.Kind == terraform.Map && len(of.Data.Causes) == 0
+			for key, value := range of.Data.Map {
+				if value.Kind != terraform.Scalar {
+					whole = false
+					continue
+				}
+				texts[key] = textOf(value)
 			}
-			m.Data[key] = textOf(value)
 		}
-		break
+		if first {
+			m.Data = texts
+		} else if !maps.Equal(m.Data, texts) { // of several of one name it is not known which the cluster has
+			whole = false
+			maps.DeleteFunc(m.Data, func(key, text string) bool { other, has := texts[key]; return !has || other != text })
+		}
 	}
 	if m == nil {
 		return nil, false

@@ -108,6 +108,13 @@ func TestValuesAreFilledInFromConfigMapsThatAreDeclared(t *testing.T) {
 	inv := declaredBy(t, map[string]string{"main.tf": object + release(url, "additionalArgs = [\"--git-branch=$(BRANCH)\"], extraEnvs = ["+of("BRANCH", "configMap", "branch")+"]")})
 	equal(t, "an argument", inv.Agents[0].Git.Branch, "release")
 	inv = declaredBy(t, map[string]string{"main.tf": object + release("https://$(USER):$(KEY)@git.example.com/a", "extraEnvs = [{ name = \"USER\", value = \"me\" }, "+of("KEY", "secret", "key")+"]")})
+	// Of several of one name it is not known which the cluster has.
+	second := strings.NewReplacer(`"kubernetes_config_map" "m"`, `"kubernetes_config_map" "n"`, "\"release\"", "\"other\"", "variable \"x\" {}\n", "").Replace(object)
+	args := "additionalArgs = [\"--git-branch=$(BRANCH)\"], extraEnvs = [" + of("BRANCH", "configMap", "branch") + ", " + of("GIT_URL", "configMap", "url") + "]"
+	for _, objects := range []string{object + second, second + object} {
+		a := declaredBy(t, map[string]string{"main.tf": objects + release("$(GIT_URL)", args)}).Agents[0]
+		equal(t, "of two", []any{a.Git.URL, a.Git.Branch, slices.Contains(a.Unknown, "git.branch")}, []any{url, "", true})
+	}
 	held := `{"git":{"url":"$(GIT_URL)","branch":"main"},"extraEnvs":[{"name":"GIT_URL","valueFrom":{"configMapKeyRef":{"name":"m","key":"url"}}}]}`
 	held = strings.Replace(stateInstance("flux", "flux", ""), `{\"git\":{\"url\":\"git@h:a\"}}`, strings.Trim(asJSON(held), `"`), 1)
 	if applied := withStateOf(t, object+release("$(GIT_URL)", "extraEnvs = ["+of("GIT_URL", "configMap", "url")+"]"), stateText(held)); finds(applied, TerraformNotApplied.Name) {

@@ -186,7 +186,7 @@ func (d *declared) setGranted() {
 	}
 	for i := range d.grants {
 		g := &d.grants[i]
-		if g.RoleName == nil || !d.mayBeHere(g.Cluster) || g.Kind == "" && ofFlux2(g.What) {
+		if g.RoleName == nil || !d.mayBeHere(g.Cluster) || g.Kind == "" && ofFlux2(g.What) || g.Kind == "Role" || g.Kind == "ClusterRole" {
 			continue
 		}
 		bound, sure, group := d.boundBy(&g.Grant)

@@ -156,8 +156,8 @@ func Grants(ctx context.Context, r *Result) []Grant {
 func (s *State) Grants(file string, r *Result) []Grant {
 	var out []Grant
 	for _, x := range s.Resources {
-		if x.Mode != "managed" || x.Deposed || x.Object == nil {
-			continue
+		if x.Mode != "managed" || x.Deposed || x.Object == nil || x.Type == "kubernetes_annotations" && x.Object.Kind != "" {
+			continue // the last says something of an object that another makes
 		}
 		w := x.Workload(file)
 		if w == nil && (isGrant(x.Object.Kind) || x.Object.Kind == "" && x.Object.anyKind) {
