@@ -442,6 +442,7 @@ var fails = map[string]func(why, subject string) bool{
 	},
 	"DRY_RUN_REFUSED":  tellsOf,
 	"OBJECT_RECREATED": tellsOf,
+	"FOREIGN_OBJECT":   tellsOf, // of what the old agent skips, and the new one would try to apply
 	// Time may run out in the middle of a question, on a busy machine.
 	"DEFINITION_AWAITED": func(why, subject string) bool {
 		return tellsOf(why, subject) || strings.HasPrefix(why, "ReconciliationFailed") && strings.Contains(why, "context deadline")
