@@ -634,15 +634,19 @@ func (w *world) act(ctx context.Context, a Act) error {
 	default:
 		return errors.New("no such act")
 	}
-	if apierrors.IsNotFound(err) || apierrors.IsInvalid(err) || apierrors.IsForbidden(err) {
+	if apierrors.IsNotFound(err) || apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || err != nil && strings.Contains(err.Error(), deniedByWebhook) {
 		return nil // it is not there, or may not be so: nobody could do it either
 	}
 	return err
 }
 
+// deniedByWebhook is what the API server says where a webhook did not allow
+// something.
+const deniedByWebhook = "denied the request"
+
 // excuses are what kubectl says of an object that is not there, or that may not
 // be so, and of an edit that changes nothing.
-var excuses = []string{"not found", "forbidden", "invalid", "denied the request", "edit cancelled", "please wait before attempting"}
+var excuses = []string{"not found", "forbidden", "invalid", deniedByWebhook, "edit cancelled", "please wait before attempting"}
 
 // byKubectl has the real kubectl act on an object.
 func (w *world) byKubectl(ctx context.Context, a Act) error {
