@@ -176,7 +176,12 @@ func (l *loader) backend(top *scope) Backend {
 			out.Type = b.Labels[0]
 		}
 		for _, name := range sortedKeys(b.Body.Attributes) {
-			out.setPlace(name, top.eval(l.prepared(b.Body.Attributes[name]), iteration{}))
+			v := top.eval(l.prepared(b.Body.Attributes[name]), iteration{})
+			if name == "workspaces" { // of Terraform 0.11, as a list
+				out.setWorkspaces(v)
+				continue
+			}
+			out.setPlace(name, v)
 		}
 		for _, w := range b.Body.Blocks {
 			for _, name := range sortedKeys(w.Body.Attributes) {

@@ -3,6 +3,7 @@ package terraform
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -53,6 +54,31 @@ func TestWhatIsSensitiveOfABackendIsNotShown(t *testing.T) {
 			f, file, err := r.LocalState()
 			if err != nil || f != nil {
 				t.Errorf("a state is read: %s, %v", file, err)
+			}
+		})
+	}
+}
+
+// The workspaces of a backend are read as they are written: as a block, in JSON as an
+// object or as a list of them, and up to Terraform 0.11 as a list in HCL.
+func TestTheWorkspacesOfABackendAreReadInEachSyntax(t *testing.T) {
+	for name, c := range map[string]struct{ file, text, want, workspace, remote string }{
+		"remote":                 {"main.tf", "terraform {\n backend \"remote\" {\n organization = \"o\"\n workspaces {\n name = \"shop\"\n }\n }\n}\n", "remote: organization=o, workspace_name=shop", "", "shop"},
+		"remote, 0.11":           {"main.tf", "terraform {\n backend \"remote\" {\n organization = \"o\"\n workspaces = [{\n name = \"shop\"\n }]\n }\n}\n", "remote: organization=o, workspace_name=shop", "", "shop"},
+		"remote, JSON":           {"main.tf.json", `{"terraform": {"backend": {"remote": {"organization": "o", "workspaces": {"name": "shop"}}}}}`, "remote: organization=o, workspace_name=shop", "", "shop"},
+		"remote, JSON, lists":    {"main.tf.json", `{"terraform": [{"backend": [{"remote": [{"organization": "o", "workspaces": [{"prefix": "shop-"}]}]}]}]}`, "remote: organization=o, workspace_prefix=shop-", "", "shop-prod"},
+		"cloud, JSON":            {"main.tf.json", `{"terraform": {"cloud": {"organization": "o", "workspaces": {"name": "shop"}}}}`, "cloud: organization=o, workspace_name=shop", "shop", ""},
+		"cloud, JSON, lists":     {"main.tf.json", `{"terraform": [{"cloud": [{"organization": "o", "workspaces": [{"tags": ["b", "a"]}]}]}]}`, "cloud: organization=o, workspace_tags=a+b", "", ""},
+		"cloud, JSON, a project": {"main.tf.json", `{"terraform": {"cloud": {"workspaces": [{"name": "shop", "project": "p"}]}}}`, "cloud: workspace_name=shop, workspace_project=p", "shop", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, err := Load(t.Context(), Options{Dir: writeTree(t, map[string]string{c.file: c.text})})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := []string{r.Backend.String(), r.Workspace(), r.Backend.RemoteName("prod")}
+			if want := []string{c.want, c.workspace, c.remote}; !slices.Equal(got, want) {
+				t.Errorf("the backend, its workspace and its name there are %q, want %q", got, want)
 			}
 		})
 	}

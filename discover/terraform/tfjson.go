@@ -88,6 +88,8 @@ var jsonNested = map[string]map[string]int{
 	"resource":  {"dynamic": 1, "provisioner": 1, "connection": 0, "lifecycle": 0},
 	"data":      {"dynamic": 1, "lifecycle": 0},
 	"terraform": {"backend": 1, "required_providers": 0, "cloud": 0},
+	"backend":   {"workspaces": 0},
+	"cloud":     {"workspaces": 0},
 	"variable":  {"validation": 0},
 	"dynamic":   {"content": 0},
 	"content":   {"dynamic": 1},
