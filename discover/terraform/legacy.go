@@ -17,19 +17,64 @@ import (
 //   - quotes escaped inside an interpolation, "${lookup(m, \"k\")}", lose the
 //     backslash;
 //   - attributes on one line, { type = "string" default = "x" }, get a line
-//     each, and blank lines after them go, so that what follows stays in place.
+//     each, and blank lines after them go, so that what follows stays in place;
+//   - so do blocks within a block on one line, metadata { labels { a = "b" } },
+//     unless newer is true: the configuration is of later versions, which refuse them.
 //
 // Where no blank line follows, moved says by how many lines what follows moves.
-func modernize(src []byte, name string) (out []byte, changed bool, moved int) {
+func modernize(src []byte, name string, newer func() bool) (out []byte, changed bool, moved int) {
 	out = unescapeInterpolations(src)
 	out = quoteDotted(out, name)
 	out = blocksToObjects(out, name)
-	out, moved = splitLines(out, name)
+	out, moved = splitLines(out, name, newer)
 	return out, !bytes.Equal(out, src), moved
 }
 
-// splitLines gives each attribute a line of its own where several stand on one.
-func splitLines(src []byte, name string) ([]byte, int) {
+// newerVersion is a version that only Terraform since 0.12 has, among those that are asked for.
+var newerVersion = regexp.MustCompile(`(?m)^\s*required_version\s*=\s*"[^"\n]*(?:>|=|"|,|\s)\s*v?(?:0\.1[2-9]|[1-9]\d*\.)`)
+
+// writtenForHCL2 reports whether a file has what HCL 1 cannot read: a value that is
+// neither a text, a number, a truth value, a list nor a map, or asks for a version of
+// Terraform that reads HCL 2.
+func writtenForHCL2(src []byte, name string) bool {
+	if newerVersion.Match(src) {
+		return true
+	}
+	tokens, _ := hclsyntax.LexConfig(src, name, hcl.InitialPos)
+	inText, lists := 0, []bool{}
+	for i, t := range tokens[:max(len(tokens)-1, 0)] {
+		switch t.Type {
+		case hclsyntax.TokenOQuote, hclsyntax.TokenOHeredoc:
+			inText++
+		case hclsyntax.TokenCQuote, hclsyntax.TokenCHeredoc:
+			inText--
+		case hclsyntax.TokenOBrack, hclsyntax.TokenOBrace:
+			lists = append(lists, t.Type == hclsyntax.TokenOBrack)
+		case hclsyntax.TokenCBrack, hclsyntax.TokenCBrace:
+			lists = lists[:max(len(lists)-1, 0)]
+		}
+		element := (t.Type == hclsyntax.TokenOBrack || t.Type == hclsyntax.TokenComma) && len(lists) > 0 && lists[len(lists)-1]
+		switch {
+		case inText > 0:
+			continue
+		case t.Type == hclsyntax.TokenColon || t.Type == hclsyntax.TokenQuestion || t.Type == hclsyntax.TokenFatArrow:
+			return true
+		case t.Type != hclsyntax.TokenEqual && !element:
+			continue
+		}
+		next := tokens[i+1]
+		switch word := string(next.Bytes); {
+		case next.Type == hclsyntax.TokenOParen, next.Type == hclsyntax.TokenBang,
+			next.Type == hclsyntax.TokenIdent && word != "true" && word != "false":
+			return true
+		}
+	}
+	return false
+}
+
+// splitLines gives each attribute a line of its own where several stand on one, and each
+// block within another.
+func splitLines(src []byte, name string, newer func() bool) ([]byte, int) {
 	tokens, _ := hclsyntax.LexConfig(src, name, hcl.InitialPos)
 	type brace struct {
 		start int  // index of the token
@@ -52,10 +97,16 @@ func splitLines(src []byte, name string) ([]byte, int) {
 			}
 			open = open[:len(open)-1]
 		case hclsyntax.TokenIdent:
-			if i == 0 || i+1 >= len(tokens) || tokens[i+1].Type != hclsyntax.TokenEqual || len(open) == 0 || open[len(open)-1].start < 0 || !endsValue(tokens[i-1].Type) {
+			if i == 0 || i+1 >= len(tokens) || len(open) == 0 || open[len(open)-1].start < 0 {
 				continue
 			}
 			top := &open[len(open)-1]
+			switch after := endsValue(tokens[i-1].Type); {
+			case tokens[i+1].Type == hclsyntax.TokenEqual && after:
+			case (after && tokens[i-1].Type != hclsyntax.TokenIdent || top.start == i-1) && opensBlock(tokens[i+1:]) && !newer():
+			default:
+				continue
+			}
 			if first := tokens[top.start+1]; !top.split && first.Type != hclsyntax.TokenNewline {
 				breaks[first.Range.Start.Byte] = true
 			}
@@ -80,6 +131,20 @@ func splitLines(src []byte, name string) ([]byte, int) {
 		out = append(out, c)
 	}
 	return out, moved
+}
+
+// opensBlock reports whether what follows a word opens a block: labels, and a brace.
+func opensBlock(tokens hclsyntax.Tokens) bool {
+	for _, t := range tokens {
+		switch t.Type {
+		case hclsyntax.TokenOQuote, hclsyntax.TokenQuotedLit, hclsyntax.TokenCQuote:
+		case hclsyntax.TokenOBrace:
+			return true
+		default:
+			return false
+		}
+	}
+	return false
 }
 
 // endsValue reports whether a value can end with such a token.

@@ -122,6 +122,7 @@ type loader struct {
 	workspace  string
 	functions  map[string]function.Function
 	modules    map[string]*module
+	newer      map[string]bool            // folders that are written for Terraform since 0.12, of those that were asked for
 	installed  map[string]installedModule // by module key, from "terraform init"
 	inputs     map[string]given
 	openInputs []Cause // why there may be inputs that are not known
@@ -189,6 +190,8 @@ func Load(ctx context.Context, opts Options) (*Result, error) {
 	}
 	l.dataDir = cmp.Or(opts.Env["TF_DATA_DIR"], ".terraform")
 	l.syntax = newSyntax(l.budget, limits, l.diags)
+	l.syntax.newer = l.writtenForHCL2
+	l.newer = map[string]bool{}
 	l.functions = l.functionTable()
 	l.workspace = l.selectedWorkspace(opts)
 	l.readInstalled()

@@ -148,6 +148,26 @@ func (l *loader) parseFile(name string) *hclsyntax.Body {
 	return l.believed(body, line, name)
 }
 
+// writtenForHCL2 reports whether a file of a folder, and so all of them, is of Terraform
+// since 0.12.
+func (l *loader) writtenForHCL2(dir string) bool {
+	if known, ok := l.newer[dir]; ok {
+		return known
+	}
+	names, err := l.tree.list(dir)
+	if err != nil {
+		return false
+	}
+	l.newer[dir] = slices.ContainsFunc(names, func(name string) bool {
+		if path.Ext(name) != ".tf" {
+			return path.Ext(name) == ".tofu"
+		}
+		src, err := l.tree.read(path.Join(dir, name))
+		return err == nil && writtenForHCL2(src, name)
+	})
+	return l.newer[dir]
+}
+
 // believed is what was read of a file, with what stands from the line of its first error
 // on as unknown; 0 is without one.
 func (l *loader) believed(body *hclsyntax.Body, line int, name string) *hclsyntax.Body {

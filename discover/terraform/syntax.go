@@ -3,7 +3,9 @@ package terraform
 import (
 	"bytes"
 	"fmt"
+	"path"
 	"strings"
+	"sync"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -27,6 +29,8 @@ type syntax struct {
 	prepare map[hclsyntax.Expression]*expression
 	names   map[string]bool // union of all expressions' names
 	tokens  int             // that were parsed
+	// newer reports whether a folder is written for Terraform since 0.12; nil if nobody knows.
+	newer func(dir string) bool
 	// templates are those that were parsed, by file and text: the same one is
 	// often rendered for each instance of something.
 	templates map[[2]string]*expression
@@ -47,11 +51,12 @@ func (s *syntax) parseWhole(src []byte, name string) (body *hclsyntax.Body, wron
 	}
 	file, diags := hclsyntax.ParseConfig(src, name, hcl.InitialPos)
 	if diags.HasErrors() {
-		if old, changed, moved := modernize(src, name); changed && s.check(old, name) == nil {
+		newer := sync.OnceValue(func() bool { return writtenForHCL2(src, name) || s.newer != nil && s.newer(path.Dir(name)) })
+		if old, changed, moved := modernize(src, name, newer); changed && s.check(old, name) == nil {
 			if f, d := hclsyntax.ParseConfig(old, name, hcl.InitialPos); !d.HasErrors() {
 				file, diags = f, d
 				if moved > 0 {
-					s.diags.warn(Position{File: name}, "line numbers are not exact", fmt.Sprintf("the file has several arguments on one line, as Terraform up to 0.11 allowed; lines after them are counted up to %d too high", moved))
+					s.diags.warn(Position{File: name}, "line numbers are not exact", fmt.Sprintf("the file has several arguments, or blocks in blocks, on one line, as Terraform up to 0.11 allowed; lines after them are counted up to %d too high", moved))
 				}
 			}
 		}
