@@ -1,6 +1,7 @@
 package discover
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -316,7 +317,7 @@ func stateOnly(read []*configuration, find func(...migrate.Finding)) []migrate.S
 			}
 			f := TerraformStateOnly.About("", a.Address, s.name, fmt.Sprintf("%s (%s) %s", a.Address, a.what, what))
 			for _, c := range read {
-				m := c.result.MoveOf(a.Address, "removed")
+				m := c.result.MoveOf(cmp.Or(c.result.Moved(s.state)[a.StateResource], a.StateResource).Address, "removed")
 				switch {
 				case m == nil || s.dir != "" && s.dir != c.dir:
 				case m.Destroy:
@@ -380,14 +381,13 @@ func (c *configuration) read(ctx context.Context) error {
 func (c *configuration) match() {
 	c.held, c.matches = map[*terraform.StateResource]bool{}, map[string][]terraform.Match{}
 	for _, s := range c.states {
-		c.result.Move(s.state)
 		for _, typ := range agentTypes {
 			for _, m := range terraform.MatchState(c.result, s.state, typ) {
 				c.matches[m.Address] = append(c.matches[m.Address], m)
 				if m.Config == nil || m.State == nil {
 					continue
 				}
-				c.held[m.State] = true
+				c.held[m.State.Unmoved()] = true
 				if m.Config.Address != m.Address {
 					c.matches[m.Config.Address] = append(c.matches[m.Config.Address], m)
 				}

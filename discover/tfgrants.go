@@ -66,8 +66,8 @@ func grantsTogether(ctx context.Context, read []*configuration, alone []stateFil
 					if m.Config == nil || m.State == nil {
 						continue
 					}
-					declares[m.State] = true
-					held[m.Config] = append(held[m.Config], its[m.State]...) // of an object of another kind there are none
+					declares[m.State.Unmoved()] = true
+					held[m.Config] = append(held[m.Config], its[m.State.Unmoved()]...) // of an object of another kind there are none
 				}
 			}
 			if !slices.ContainsFunc(states, func(o inState) bool { return o.state == s.state }) {

@@ -95,3 +95,17 @@ func TestAnInstanceThatWasMovedIsTheOneInTheState(t *testing.T) {
 		t.Errorf("nothing imports it: %s", f.Message)
 	}
 }
+
+// What is moved in one folder stays where it was in another that shares the state.
+func TestMovedBlocksAreOfTheirFolderAlone(t *testing.T) {
+	inv := declaredBy(t, map[string]string{
+		"a/main.tf": "moved {\n from = helm_release.shop\n to = helm_release.gone\n}\n",
+		"b/main.tf": releaseBlock("shop", ""),
+		"s.json":    stateText(stateInstance("shop", "shop", "")),
+	}, func(dir string, o *TerraformOptions) {
+		o.Dirs, o.StateFiles = []string{filepath.Join(dir, "a"), filepath.Join(dir, "b")}, []string{filepath.Join(dir, "s.json")}
+	})
+	if len(inv.Agents) != 1 || !inv.Agents[0].Terraform.State || len(inv.StateOnly) != 0 || finds(inv, "TERRAFORM_STATE_ONLY") {
+		t.Errorf("agents %v, in the state only %v: %v", agentIDs(inv), inv.StateOnly, inv.Findings)
+	}
+}

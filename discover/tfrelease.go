@@ -692,7 +692,7 @@ func (c *configuration) compareState(d *declared, state *terraform.StateResource
 
 // inState is the place of an instance in a state, for people.
 func inState(state *terraform.StateResource) string {
-	return "state (" + cmp.Or(state.Was, state.Address) + ")"
+	return "state (" + state.Unmoved().Address + ")"
 }
 
 // notApplied reports what of an agent is not as it was applied last; where is the place

@@ -465,9 +465,9 @@ func (c *configuration) applied(ctx context.Context, w *terraform.Workload) bool
 		}
 		told[m.Address] = true
 		o := m.State.Object
-		switch x := c.inStates()[m.State]; {
+		switch x := c.inStates()[m.State.Unmoved()]; {
 		case x != nil && !o.Hidden:
-			found = append(found, x)
+			found = append(found, m.State.Workload(x.Position.File))
 		case o == nil || o.Hidden || o.Kind == "" || slices.Contains(workloadKinds, o.Kind) || slices.Contains(podKinds, o.Kind) || slices.Contains(installerKinds, o.Kind):
 			return false
 		}

@@ -120,7 +120,6 @@ func viewOf(t *testing.T, r *Result, s *State) view {
 		v.Outputs[o.Name] = ValueTree(o.Value)
 	}
 	if s != nil {
-		r.Move(s)
 		for _, m := range MatchState(r, s, "helm_release") {
 			x := map[string]any{"address": m.Address, "config": m.Config != nil}
 			if m.State != nil {

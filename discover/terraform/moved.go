@@ -2,11 +2,12 @@ package terraform
 
 import "strings"
 
-// Move gives the managed instances of a state the addresses that the moved blocks of the
-// configuration say they have by now, as Terraform does before it compares the two. One
-// stays where the state has something at the new address already. What was moved notes
-// the address that the state has.
-func (r *Result) Move(s *State) {
+// Moved are the managed instances of a state that the moved blocks of the configuration
+// have moved, with the addresses that they have by now, as Terraform works them out before
+// it compares the two. One stays where the state has something at the new address already.
+// The state itself stays as it is: it may be read beside other configurations, whose blocks
+// are others.
+func (r *Result) Moved(s *State) map[*StateResource]*StateResource {
 	moves := map[string][]Move{} // by what they move
 	for _, m := range r.Moves {
 		if m.Type == "moved" && m.From != "" && m.To != "" {
@@ -15,7 +16,7 @@ func (r *Result) Move(s *State) {
 		}
 	}
 	if len(moves) == 0 {
-		return
+		return nil
 	}
 	taken := map[string]bool{}
 	for _, x := range s.Resources {
@@ -35,29 +36,31 @@ func (r *Result) Move(s *State) {
 		}
 		return ""
 	}
+	out := map[*StateResource]*StateResource{}
 	for _, x := range s.Resources {
 		if x.Mode != "managed" {
 			continue
 		}
-		was := x.Address
+		is := x.Address
 		for range maxMoves { // one may lead to another
-			to := next(x.Address, x.Deposed)
-			if to == "" || to == was {
+			to := next(is, x.Deposed)
+			if to == "" || to == x.Address {
 				break
 			}
 			if !x.Deposed {
-				delete(taken, x.Address)
+				delete(taken, is)
 				taken[to] = true
 			}
-			x.Address = to
+			is = to
 		}
-		if x.Address != was {
-			if x.Was == "" {
-				x.Was = was
-			}
-			x.Module, x.Type, x.Name, x.Key = splitAddress(x.Address)
+		if is != x.Address {
+			y := *x
+			y.Address, y.unmoved = is, x
+			y.Module, y.Type, y.Name, y.Key = splitAddress(is)
+			out[x] = &y
 		}
 	}
+	return out
 }
 
 // maxMoves bounds how often one instance is moved: Terraform refuses moves in a circle.

@@ -31,10 +31,7 @@ type State struct {
 
 // StateResource is one instance in a state.
 type StateResource struct {
-	Address string
-	// Was is the address that the state has, where a moved block of the configuration
-	// says that it is another by now: see [Result.Move].
-	Was      string `json:",omitempty"`
+	Address  string
 	Module   string
 	Mode     string // managed or data
 	Type     string
@@ -47,6 +44,13 @@ type StateResource struct {
 
 	Release *StateRelease // of a helm_release
 	Object  *StateObject  // of a kubernetes_*, kubectl_manifest or kubernetes_manifest
+
+	unmoved *StateResource // what was moved to the address, see [Result.Moved]
+}
+
+// Unmoved is the instance as its state has it, whatever was moved.
+func (x *StateResource) Unmoved() *StateResource {
+	return cmp.Or(x.unmoved, x)
 }
 
 // StateRelease is what the state says of a Helm release. Values that are
@@ -872,18 +876,22 @@ type Match struct {
 func MatchState(r *Result, s *State, typ string) []Match {
 	var out []Match
 	used := map[string]bool{}
-	state := map[string]*StateResource{}
+	state := map[string]*StateResource{} // by the address that the configuration has for it
+	moved := r.Moved(s)
 	for _, x := range s.Resources {
+		if to := moved[x]; to != nil {
+			x = to
+		}
 		if x.Mode == "managed" && x.Type == typ && !x.Deposed {
 			state[x.Address] = x
 		}
 	}
 	for _, c := range r.Instances(typ) {
 		found := false
-		pair := func(x *StateResource) {
-			if x != nil && !used[x.Address] {
-				used[x.Address], found = true, true
-				out = append(out, Match{x.Address, c, x})
+		pair := func(address string) {
+			if x := state[address]; x != nil && !used[address] {
+				used[address], found = true, true
+				out = append(out, Match{address, c, x})
 			}
 		}
 		switch {
@@ -891,16 +899,16 @@ func MatchState(r *Result, s *State, typ string) []Match {
 			pattern := openAddress(c.Address)
 			for _, a := range sortedKeys(state) {
 				if pattern.MatchString(a) {
-					pair(state[a])
+					pair(a)
 				}
 			}
 		default:
-			pair(state[c.Address])
+			pair(c.Address)
 			if !found && c.Key == "" {
-				pair(state[c.Address+"[0]"])
+				pair(c.Address + "[0]")
 			}
 			if !found && c.Key == "[0]" {
-				pair(state[strings.TrimSuffix(c.Address, "[0]")])
+				pair(strings.TrimSuffix(c.Address, "[0]"))
 			}
 		}
 		if !found {
