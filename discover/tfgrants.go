@@ -92,6 +92,7 @@ func grantsTogether(ctx context.Context, read []*configuration, alone []stateFil
 				}
 			}
 		}
+		out = append(out, own[nil]...) // of no resource
 	}
 	for _, s := range alone {
 		states = append(states, inState{s, &terraform.Result{}, true})
@@ -107,7 +108,8 @@ func grantsTogether(ctx context.Context, read []*configuration, alone []stateFil
 }
 
 // declaredGrants are the roles and bindings that a configuration makes by its resources, by
-// what it gives to releases, and by scripts.
+// what it gives to releases, and by scripts; and what modules that are not read may make,
+// unless a state of the folder has what they made.
 func (c *configuration) declaredGrants(ctx context.Context) []terraform.Grant {
 	out := terraform.Grants(ctx, c.result)
 	for _, h := range c.releasesOf(ctx) {
@@ -117,6 +119,9 @@ func (c *configuration) declaredGrants(ctx context.Context) []terraform.Grant {
 		if !s.Destroy {
 			out = append(out, s.Grants...)
 		}
+	}
+	if !slices.ContainsFunc(c.states, func(s stateFile) bool { return s.dir == c.dir }) {
+		out = append(out, c.result.UnreadGrants()...)
 	}
 	return out
 }

@@ -359,6 +359,10 @@ func TestGrantsByChartsAndScripts(t *testing.T) {
 	script := func(command string) string {
 		return "resource \"null_resource\" \"s\" {\n provisioner \"local-exec\" {\n  command = <<EOT\n" + command + "\nEOT\n }\n}\n"
 	}
+	program := func(interpreter, command string) string {
+		return "resource \"null_resource\" \"s\" {\n provisioner \"local-exec\" {\n  interpreter = [" + interpreter + "]\n  command = \"" + command + "\"\n }\n}\n"
+	}
+	external := func(program string) string { return "data \"external\" \"s\" {\n program = [" + program + "]\n}\n" }
 	const edit = head + "kind: ClusterRole\nmetadata: {name: r}\nrules: [{apiGroups: [apps], resources: [deployments], verbs: [get]}]\n"
 	admin := binding("cluster-admin", "flux")
 	for name, c := range map[string]struct {
@@ -411,6 +415,19 @@ func TestGrantsByChartsAndScripts(t *testing.T) {
 		"in a script's file":               {script("bash ./rbac.yaml"), "kubectl create clusterrolebinding b --clusterrole=cluster-admin --serviceaccount=flux:flux\n", "", "by create"},
 		"in a script that is not there":    {script("bash ./missing.sh"), "", "", "is not read"},
 		"in a script, when it is removed":  {strings.Replace(script("kubectl apply -f https://example.com/rbac.yaml"), "local-exec\" {", "local-exec\" {\n  when = destroy", 1), "", "namespaces", ""},
+		"in a namespace named as a verb":   {script("kubectl -n get apply -f rbac.yaml"), "", "", "by apply"},
+		"read in one named as a verb":      {script("kubectl --namespace apply get pods"), "", "namespaces", ""},
+		"awaited and labelled":             {script("kubectl wait --for=condition=ready node/a && kubectl rollout status deployment/b\nkubectl label namespace flux a=b"), "", "namespaces", ""},
+		"within a pod":                     {script("kubectl exec deployment/a -- kubectl apply -f b.yaml"), "", "", "by exec"},
+		"an interpreter":                   {program(`"kubectl", "apply", "-f"`, "rbac.yaml"), "", "", "by apply"},
+		"an interpreter alone":             {program(`"/usr/bin/kubectl"`, "apply --filename=rbac.yaml"), "", "", "by apply"},
+		"an interpreter that only reads":   {program(`"kubectl", "get"`, "pods"), "", "namespaces", ""},
+		"an interpreter, OpenShift's":      {program(`"oc", "apply", "-f"`, "rbac.yaml"), "", "", "by apply"},
+		"a program of data":                {external(`"kubectl", "apply", "-f", "rbac.yaml"`), "", "", "data.external.s (what it makes is not known: what kubectl makes by apply"},
+		"one that only reads":              {external(`"kubectl", "get", "pods", "-o", "json"`), "", "namespaces", ""},
+		"one of a shell":                   {external(`"bash", "-c", "kubectl apply -f rbac.yaml >&2; echo {}"`), "", "", "by apply"},
+		"one that is not there":            {external(`"bash", "./missing.sh"`), "", "", "data.external.s"},
+		"one of a cloud":                   {external(`"aws", "sts", "get-caller-identity"`), "", "namespaces", ""},
 		"a script of something else":       {script("kubectl get nodes && kubectl delete pod x\naws eks update-kubeconfig --name a"), "", "namespaces", ""},
 		"a script that may not be":         {strings.Replace(script("kubectl create clusterrolebinding b --clusterrole=cluster-admin --serviceaccount=flux:flux"), "{\n", "{\n count = var.x\n", 1), "", "", "var.x"},
 		"and something that is known more": {script("kubectl apply -f https://example.com/x.yaml") + raw("raw", resources(admin)), "", "cluster-admin", ""},
@@ -442,4 +459,42 @@ func TestGrantsByChartsAndScripts(t *testing.T) {
 		a := heldBy(t, filepath.Join(dir, "s.tfstate")).Agents[0]
 		equal(t, values, []any{a.Confinement.Kind, slices.Contains(a.Unknown, "confinement")}, []any{want, want == ""})
 	}
+}
+
+// A module that is not read may bind any account if it is called for that, and those that it
+// is given; of others it is said that they may, and what is known stays. A state of the
+// folder has what it made.
+func TestModulesThatAreNotReadMayBind(t *testing.T) {
+	const release = "resource \"helm_release\" \"flux\" {\n name = \"flux\"\n namespace = \"flux\"\n repository = \"https://charts.fluxcd.io\"\n chart = \"flux\"\n version = \"1.13.3\"\n" +
+		" values = [\"{git: {url: 'git@h:a'}, clusterRole: {create: false}, allowedNamespaces: [flux]}\"]\n}\nvariable \"x\" {}\n"
+	module := func(name, source, more string) string {
+		return "module \"" + name + "\" {\n source = \"" + source + "\"\n " + more + "\n}\n"
+	}
+	for name, c := range map[string]struct {
+		module  string
+		unknown bool
+	}{
+		"of a cloud":           {module("vpc", "terraform-aws-modules/vpc/aws", `name = "flux"`), false},
+		"roles of a cloud":     {module("roles", "terraform-aws-modules/iam/aws//modules/iam-role", `role_name = "flux"`), false},
+		"by its name":          {module("rbac", "git::https://example.com/modules.git//k8s", ""), true},
+		"by its source":        {module("m", "example/kubernetes-cluster-role-binding/x", ""), true},
+		"the account":          {module("m", "example/m/x", `service_account_name = "flux"`), true},
+		"in a list of objects": {module("m", "example/m/x", `subjects = [{ kind = "ServiceAccount", name = "flux" }]`), true},
+		"as a user":            {module("m", "example/m/x", `users = ["system:serviceaccount:flux:flux"]`), true},
+		"another account":      {module("m", "example/m/x", `service_account_name = "default"`), false},
+		"an account not known": {module("m", "example/m/x", `service_account_name = var.x`), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inv := declaredBy(t, map[string]string{"main.tf": release + c.module})
+			a := inv.Agents[0]
+			equal(t, "unknown", []bool{a.Confinement.Kind == "", slices.Contains(a.Unknown, "confinement")}, []bool{c.unknown, c.unknown})
+			f := said(t, inv, "TERRAFORM_MODULE_UNREAD", "module.")
+			equal(t, "that there may be more is said", strings.Contains(f.Message, "these agents may do more than is told of them: flux/flux"), !c.unknown)
+			if c.unknown {
+				said(t, inv, "TERRAFORM_GRANTED_BESIDE", "flux/flux", "module.", "is not in the folder")
+			}
+		})
+	}
+	inv := declaredBy(t, map[string]string{"main.tf": release + module("rbac", "example/rbac/x", ""), "terraform.tfstate": stateText(stateInstance("flux", "flux", ""))})
+	equal(t, "beside a state", inv.Agents[0].Confinement.Kind == "", false)
 }

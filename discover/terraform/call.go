@@ -2,6 +2,7 @@ package terraform
 
 import (
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -20,6 +21,8 @@ type ModuleCall struct {
 	Position Position `json:"position"`
 	Missing  *Cause   `json:"missing,omitempty"` // why it was not read
 	Unknown  []Cause  `json:"unknown,omitempty"` // set when it is not known whether, or how often, it exists
+
+	accounts []string // of Kubernetes, or what is named like one, that a module is given that was not read
 }
 
 // callExpansion is the instances of one module block.
@@ -30,6 +33,41 @@ type callExpansion struct {
 	source    string
 	version   string
 	dir       string
+}
+
+// accountArgument is the name of an argument that may take an account of Kubernetes.
+var accountArgument = regexp.MustCompile(`(?i)account|subject|bind`)
+
+// accountsGiven are the accounts that a module block names among its arguments.
+func (s *scope) accountsGiven(b *hclsyntax.Block, in iteration) []string {
+	var out []string
+	var walk func(name string, v any)
+	walk = func(name string, v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			for _, k := range sortedKeys(v) {
+				if k != "$unknown" {
+					walk(name+" "+k, v[k])
+				}
+			}
+		case []any:
+			for _, e := range v {
+				walk(name, e)
+			}
+		case string:
+			if user, ok := strings.CutPrefix(v, "system:serviceaccount:"); ok {
+				out = append(out, user[strings.LastIndex(user, ":")+1:])
+			} else if accountArgument.MatchString(name) {
+				out = append(out, v)
+			}
+		}
+	}
+	for _, name := range sortedKeys(b.Body.Attributes) {
+		if name != "source" && name != "version" && !metaArguments[name] {
+			walk(name, ValueTree(s.eval(s.l.prepared(b.Body.Attributes[name]), in)))
+		}
+	}
+	return out
 }
 
 // uncertain says why it is not known whether this module instance exists.

@@ -45,6 +45,88 @@ func (h *HelmRelease) Grants(of Cluster) []Grant {
 	return f.found
 }
 
+// moduleOfRights is what a module is called, or its source, that is made to bind accounts
+// of Kubernetes.
+var moduleOfRights = regexp.MustCompile(`(?i)rbac|role[-_]?binding|cluster[-_]?roles?\b|(?:k8s|kube|kubernetes)[-_](?:role|auth|permission|service[-_]?account)`)
+
+// UnreadGrants returns what modules that were not read may make of roles and bindings: any,
+// where they are called for them, and those of the accounts that they are given. Of the
+// others, most of which are of clouds, it is not taken that they bind anybody.
+func (r *Result) UnreadGrants() []Grant {
+	var out []Grant
+	for _, m := range r.Modules {
+		rights := moduleOfRights.MatchString(m.Address + " " + m.Source)
+		if m.Missing == nil || !rights && len(m.accounts) == 0 {
+			continue
+		}
+		f := grantFinder{address: m.Address, position: m.Position}
+		f.unknown(Cause{Kind: CauseLimit, Name: "the module (source " + m.Source + ") is not in the folder", Position: m.Position})
+		for _, g := range f.found {
+			g.Resource, g.Unknown = nil, m.Unknown
+			if !rights {
+				g.More = nil
+				for _, name := range m.accounts {
+					g.Subjects = append(g.Subjects, Subject{Kind: &Node{Kind: Scalar, Scalar: "ServiceAccount"}, Name: &Node{Kind: Scalar, Scalar: name}, Namespace: g.What})
+				}
+			}
+			out = append(out, g)
+		}
+	}
+	return out
+}
+
+// GivenObject is an object that a release is given among its values; without a namespace it
+// is in that of the release, or in none.
+type GivenObject struct{ Kind, Name, Namespace string }
+
+// Given are the objects that a release of a chart is given that makes any, as far as they
+// have a name that is known.
+func (h *HelmRelease) Given() []GivenObject {
+	chart, _ := h.Chart.Str()
+	if !slices.Contains(rawCharts, path.Base(chart)) {
+		return nil
+	}
+	var out []GivenObject
+	var walk func(n *Node)
+	walk = func(n *Node) {
+		switch {
+		case n == nil:
+		case n.Kind == Map && n.Lookup("apiVersion") != nil:
+			if name, ok := n.Lookup("metadata", "name").Str(); ok {
+				kind, _ := n.Lookup("kind").Str()
+				namespace, _ := n.Lookup("metadata", "namespace").Str()
+				out = append(out, GivenObject{kind, name, namespace})
+			}
+			walk(n.Map["items"]) // of a List
+		case n.Kind == Map:
+			for _, k := range sortedKeys(n.Map) {
+				walk(n.Map[k])
+			}
+		case n.Kind == List:
+			for _, e := range n.List {
+				walk(e)
+			}
+		case n.Kind == Scalar:
+			text, _ := n.Str()
+			if len(text) > maxGrantText || strings.Contains(text, "{{") {
+				return
+			}
+			for _, document := range documentEnd.Split(text, -1) {
+				var v any
+				if checkYAML(document, maxGrantNesting) == nil && yaml.Unmarshal([]byte(document), &v) == nil {
+					if _, object := v.(map[string]any); object {
+						walk(stateNode(v, n.Origin))
+					}
+				}
+			}
+		}
+	}
+	for _, name := range rawValues {
+		walk(h.Values.Lookup(name))
+	}
+	return out
+}
+
 // grantFinder finds roles and bindings that something makes of objects that it is given.
 type grantFinder struct {
 	address  string
@@ -230,8 +312,18 @@ func (k *scriptReader) changesNone(command string, piped bool) (verb string, non
 	if at < 0 {
 		return "a verb that is not known", !strings.Contains(command, "$") && !strings.Contains(command, "apply") && !speaksOfRights.MatchString(command)
 	}
+	// What stands behind an option may be its value.
+	for strings.HasPrefix(words[max(at-1, 0)], "-") && !strings.Contains(words[at-1], "=") {
+		next := slices.IndexFunc(words[at+1:], func(w string) bool { return slices.Contains(kubectlVerbs, w) })
+		if next < 0 {
+			break
+		}
+		at += 1 + next
+	}
 	verb = words[at]
 	switch {
+	case verb == "exec": // whatever runs in the pod has the pod's rights
+		return verb, false
 	case slices.Contains(changesNoRights, verb):
 		return verb, true
 	case verb == "apply" && piped && slices.Contains(words, "-"):
@@ -248,6 +340,9 @@ func (k *scriptReader) changesNone(command string, piped bool) (verb string, non
 
 // mayMake notes that a script may make any role or binding.
 func (k *scriptReader) mayMake(what string) {
+	if len(k.Grants) > 0 {
+		return // which is said once
+	}
 	f := &grantFinder{address: k.Address, position: k.Position}
 	f.unknown(Cause{Kind: CauseLimit, Name: what + " is not read", Position: k.Position})
 	k.Grants = append(k.Grants, f.found...)

@@ -341,10 +341,14 @@ func (r *Result) add(s *scope) {
 		b := s.mod.calls[name]
 		c := s.call1(name, b)
 		for i := range c.expansion.keys {
-			r.Modules = append(r.Modules, ModuleCall{
+			m := ModuleCall{
 				Address: s.address("module."+name) + c.expansion.suffix(i), Source: migrate.DisplayURL(c.source), Version: c.version, Dir: c.dir, Position: at(b.DefRange()),
 				Missing: c.missing, Unknown: sortCauses(append(slices.Clone(c.expansion.unknown), s.uncertain()...)),
-			})
+			}
+			if c.missing != nil {
+				m.accounts = s.accountsGiven(b, c.expansion.in[i])
+			}
+			r.Modules = append(r.Modules, m)
 		}
 		for _, child := range c.scopes {
 			r.add(child)

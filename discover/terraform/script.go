@@ -37,7 +37,7 @@ type Script struct {
 	Position   Position
 	// Open is true if it is not known which program it runs.
 	Open bool
-	// Grants are the roles and bindings that it makes by kubectl.
+	// Grants are the roles and bindings that it may make.
 	Grants []Grant
 }
 
@@ -100,7 +100,7 @@ func Scripts(ctx context.Context, r *Result) []*Script {
 			k := s.reader(x, x.Body, seen)
 			k.program(s.Command)
 			k.values("query", x.Field("query"))
-			out = k.named(out)
+			out = k.named(x, out)
 			continue
 		}
 		if x.Mode != "managed" {
@@ -118,9 +118,14 @@ func Scripts(ctx context.Context, r *Result) []*Script {
 				s.Destroy = strings.Contains(stringOr(a.Value, ""), "destroy")
 			}
 			k := s.reader(x, p.Body, seen)
-			k.program(p.Body.field(x.scope.l, "interpreter"))
-			environment := p.Body.field(x.scope.l, "environment")
+			interpreter, environment := p.Body.field(x.scope.l, "interpreter"), p.Body.field(x.scope.l, "environment")
+			k.program(interpreter)
 			k.command(commandText(s.Command), known(environment))
+			if all := words(interpreter); len(all) > 0 && !interpreterPattern.MatchString(path.Base(all[0])) {
+				// A program of its own, of which the command is the last argument.
+				k.found(strings.Join(append(all, commandText(s.Command)), " "), "interpreter")
+				k.binds(strings.Join(append(all, commandText(s.Command)), " "))
+			}
 			k.values("environment", environment)
 			for _, name := range []string{"triggers", "triggers_replace", "input"} { // of null_resource and terraform_data
 				k.values(strings.TrimSuffix(name, "s"), x.Field(name))
@@ -130,12 +135,7 @@ func Scripts(ctx context.Context, r *Result) []*Script {
 					k.run(file, true)
 				}
 			}
-			k.mayBind()
-			for i := range k.Grants {
-				g := &k.Grants[i]
-				g.Unknown, g.Resource = slices.Concat(x.Unknown, g.Unknown), x
-			}
-			out = k.named(out)
+			out = k.named(x, out)
 		}
 	}
 	return out
@@ -188,8 +188,13 @@ func (s *Script) reader(x *Resource, body *Body, seen map[string]*scanned) *scri
 	return k
 }
 
-// named adds the script to those that are told of, if it is to be.
-func (k *scriptReader) named(out []*Script) []*Script {
+// named adds the script of a resource to those that are told of, if it is to be.
+func (k *scriptReader) named(x *Resource, out []*Script) []*Script {
+	k.mayBind()
+	for i := range k.Grants {
+		g := &k.Grants[i]
+		g.Unknown, g.Resource = slices.Concat(x.Unknown, g.Unknown), x
+	}
 	slices.SortFunc(k.Tools, func(a, b string) int { return slices.Index(scriptTools, a) - slices.Index(scriptTools, b) })
 	k.In = append(k.In, sortedKeys(k.in)...)
 	if len(k.Tools) > 0 || k.Flux || k.Open || len(k.Unread) > 0 || k.UnreadMore || len(k.Grants) > 0 {
@@ -282,9 +287,7 @@ func (k *scriptReader) command(text string, environment map[string]string) {
 func (k *scriptReader) program(n *Node) {
 	all := words(n)
 	k.found(strings.Join(all, " "), "")
-	if len(all) > 0 && path.Base(all[0]) == "kubectl" {
-		k.binds(strings.Join(all, " "))
-	}
+	k.binds(strings.Join(all, " "))
 	runs, shell := true, false // the next word is run; it is the text of a shell
 	interpreter, option := false, false
 	for _, w := range all {
