@@ -1,6 +1,7 @@
 package discover
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -94,4 +95,22 @@ func TestWhatAnAgentUsesIsNamedWithWhatItIsMadeOf(t *testing.T) {
 	config += object("kubernetes_config_map", "from-map") + object("kubernetes_deployment", "cache") + object("kubernetes_deployment", "memcached")
 	f := said(t, declaredBy(t, map[string]string{"main.tf": config}), "TERRAFORM_OBJECTS", "flux/flux")
 	equal(t, "said", f.Message, "the agent is made of kubernetes_deployment.flux, kubernetes_secret.flux_git_deploy; it uses kubernetes_config_map.from_map, kubernetes_deployment.cache, kubernetes_secret.flux_key, kubernetes_secret.from_key, kubernetes_secret.registry, as others may")
+}
+
+// Objects that manifests make, and those that a release of a chart is given that makes any,
+// are the agent's, too.
+func TestObjectsOfManifestsAndOfRawChartsAreTheAgents(t *testing.T) {
+	manifest := func(kind, name string) string {
+		return fmt.Sprintf("{apiVersion: v1, kind: %s, metadata: {name: %s, namespace: flux}}", kind, name)
+	}
+	config := fluxdBlocks("git@h:a", "", "") +
+		"resource \"kubernetes_manifest\" \"account\" {\n manifest = yamldecode(\"" + manifest("ServiceAccount", "flux") + "\")\n}\n" +
+		"resource \"kubectl_manifest\" \"key\" {\n yaml_body = \"" + manifest("ConfigMap", "flux-git-deploy") + "\"\n}\n" +
+		"resource \"kubectl_manifest\" \"other\" {\n yaml_body = \"" + manifest("ConfigMap", "other") + "\"\n}\n" +
+		"resource \"k8s_manifest\" \"account\" {\n content = \"" + manifest("ServiceAccount", "flux") + "\"\n}\n" +
+		"resource \"helm_release\" \"raw\" {\n name = \"r\"\n chart = \"itscontained/raw\"\n values = [\"{resources: [" + manifest("Secret", "flux-git-deploy") + "], templates: ['" + manifest("ServiceAccount", "flux") + "']}\"]\n}\n" +
+		"resource \"helm_release\" \"raw_other\" {\n name = \"o\"\n chart = \"raw\"\n values = [\"resources: [" + manifest("Secret", "other") + "]\"]\n}\n" +
+		"resource \"helm_release\" \"nginx\" {\n name = \"n\"\n chart = \"nginx\"\n values = [\"resources: [" + manifest("Secret", "flux") + "]\"]\n}\n"
+	f := said(t, declaredBy(t, map[string]string{"main.tf": config}), "TERRAFORM_OBJECTS", "flux/flux")
+	equal(t, "said", f.Message, "the agent is made of helm_release.raw, k8s_manifest.account, kubectl_manifest.key, kubernetes_deployment.flux, kubernetes_manifest.account")
 }

@@ -95,7 +95,7 @@ func (c *configuration) workload(ctx context.Context, w *terraform.Workload) {
 	w, leaving := leave(w, tree, which)
 	add := func(w *terraform.Workload, d *declared) {
 		d.resourceSettings(w.Resource, leaving)
-		c.objectsBeside(d, w)
+		c.objectsBeside(ctx, d, w)
 		c.compareWithState(d, w.Address)
 		c.agents = append(c.agents, d)
 	}
@@ -977,76 +977,122 @@ func keysToPaths(n any) []corev1.KeyToPath {
 }
 
 // namedObject is a resource that makes an object of Kubernetes.
-type namedObject struct{ module, address, name string }
+type namedObject struct {
+	objectsNamed
+	address string
+}
+
+// objectsNamed are the objects of a module that have a name: in a namespace, in none that
+// is known, or themselves namespaces.
+type objectsNamed struct {
+	module, name, namespace string
+	isNamespace             bool
+}
 
 // objects are those that the configuration declares or, without one, that its
 // state holds.
-func (c *configuration) objects() []namedObject {
+func (c *configuration) objects(ctx context.Context) []namedObject {
+	var out []namedObject
+	add := func(module, address, kind, name, namespace string) {
+		if name != "" {
+			out = append(out, namedObject{objectsNamed{module, name, namespace, kind == "Namespace"}, address})
+		}
+	}
+	// What a release of a chart that makes any object is given goes by its address.
+	given := func(h *terraform.HelmRelease) {
+		for _, o := range h.Given() {
+			add(h.Resource.Module, h.Address, o.Kind, o.Name, o.Namespace)
+		}
+	}
 	if c.alone != nil {
-		var out []namedObject
 		for _, r := range c.alone.state.Resources {
 			if r.Mode == "managed" && r.Object != nil {
-				out = append(out, namedObject{r.Module, r.Address, r.Object.Name})
+				add(r.Module, r.Address, r.Object.Kind, r.Object.Name, r.Object.Namespace)
 			}
+		}
+		for _, h := range c.alone.state.HelmReleases(c.alone.name) {
+			given(h)
 		}
 		return out
 	}
-	var out []namedObject
+	for _, w := range terraform.Manifests(ctx, c.result) {
+		kind, _ := w.Kind.Str()
+		name, _ := w.Name.Str()
+		namespace, _ := w.Namespace.Str()
+		add(w.Resource.Module, w.Address, kind, name, namespace)
+	}
+	for _, h := range c.releasesOf(ctx) {
+		given(h)
+	}
 	for _, r := range c.result.Resources {
-		if r.Mode != "managed" || !strings.HasPrefix(r.Type, "kubernetes_") && !strings.HasPrefix(r.Type, "kubectl_") {
+		if r.Mode != "managed" || !strings.HasPrefix(r.Type, "kubernetes_") {
 			continue
 		}
-		o := namedObject{module: r.Module, address: r.Address}
-		for _, m := range r.Body.All("metadata") {
-			if n, ok := known(m.Body, "name"); ok {
-				o.name = n
-			}
+		kind := ""
+		if strings.TrimSuffix(r.Type, "_v1") == "kubernetes_namespace" {
+			kind = "Namespace"
 		}
-		out = append(out, o)
+		for _, m := range r.Body.All("metadata") {
+			name, _ := known(m.Body, "name")
+			namespace, _ := known(m.Body, "namespace")
+			add(r.Module, r.Address, kind, name, namespace)
+		}
 	}
 	return out
 }
-
-// objectsNamed are the objects of a module that have a name.
-type objectsNamed struct{ module, name string }
 
 // maxObjects bounds how many resources of an agent a finding names.
 const maxObjects = 50
 
 // objectsBeside lists the resources that belong to an agent declared without
 // Helm: those of its module that are named after it, or after what it uses.
-func (c *configuration) objectsBeside(d *declared, w *terraform.Workload) {
+func (c *configuration) objectsBeside(ctx context.Context, d *declared, w *terraform.Workload) {
 	if c.named == nil {
 		c.named = map[objectsNamed][]string{}
-		for _, o := range c.objects() {
-			if o.name != "" {
-				of := objectsNamed{o.module, o.name}
-				c.named[of] = append(c.named[of], o.address)
+		for _, o := range c.objects(ctx) {
+			c.named[o.objectsNamed] = append(c.named[o.objectsNamed], o.address)
+		}
+		for of, addresses := range c.named {
+			slices.Sort(addresses)
+			c.named[of] = slices.Compact(addresses) // several objects of one release
+		}
+	}
+	named := func(name string) []objectsNamed {
+		of := []objectsNamed{{w.Resource.Module, name, "", false}}
+		if d.Namespace != "" {
+			of = append(of, objectsNamed{w.Resource.Module, name, d.Namespace, false})
+		}
+		return of
+	}
+	names := []string{d.Workload, d.ServiceAccount, d.Git.SecretName}
+	slices.Sort(names)
+	its := []objectsNamed{{w.Resource.Module, d.Namespace, "", true}}
+	for _, name := range slices.Compact(names) {
+		its = append(its, named(name)...)
+	}
+	found, total := []string{w.Address}, 1
+	for _, of := range its {
+		addresses := c.named[of]
+		total += len(addresses)
+		for i, address := range addresses {
+			switch {
+			case i >= maxObjects && address != w.Address:
+			case slices.Contains(found, address):
+				total--
+			default:
+				found = append(found, address)
 			}
 		}
-		for _, addresses := range c.named {
-			slices.Sort(addresses)
-		}
-	}
-	names := []string{d.Workload, d.ServiceAccount, d.Git.SecretName, d.Namespace}
-	slices.Sort(names)
-	found, total := []string{w.Address}, 1
-	for _, name := range slices.Compact(names) {
-		addresses := c.named[objectsNamed{w.Resource.Module, name}]
-		total += len(addresses)
-		if _, itself := slices.BinarySearch(addresses, w.Address); itself {
-			total--
-		}
-		found = append(found, addresses[:min(len(addresses), maxObjects)]...)
 	}
 	slices.Sort(found)
-	found = slices.Compact(found)
 	text := "the agent is made of " + listed(found, total, maxObjects)
 	var used []string
 	for _, name := range d.uses {
-		for _, address := range c.named[objectsNamed{w.Resource.Module, name}] {
-			if !slices.Contains(found, address) {
-				used = append(used, address)
+		for _, of := range named(name) {
+			for _, address := range c.named[of] {
+				if !slices.Contains(found, address) {
+					used = append(used, address)
+				}
 			}
 		}
 	}

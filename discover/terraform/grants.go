@@ -89,6 +89,22 @@ func GrantTypes() []string {
 	return out
 }
 
+// Manifests returns the objects that a configuration declares without Helm: its workloads,
+// and all that it declares as manifests, also by resources of which no workload is read.
+func Manifests(ctx context.Context, r *Result) []*Workload {
+	out := Workloads(ctx, r)
+	defer r.during(ctx)()
+	for _, x := range r.Resources {
+		if argument := otherManifests[x.Type]; x.Mode == "managed" && argument != "" {
+			w := &Workload{Address: x.Address, Resource: x, Unknown: x.Unknown, Provider: x.Provider, Position: x.Position, Object: x.manifest(argument)}
+			w.fromObject()
+			w.takeKind(argument)
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
 // Grants returns the roles that a configuration declares, and their bindings, by address.
 func Grants(ctx context.Context, r *Result) []Grant {
 	var out []Grant
@@ -98,18 +114,10 @@ func Grants(ctx context.Context, r *Result) []Grant {
 			out = append(out, g)
 		}
 	}
-	for _, w := range Workloads(ctx, r) {
+	for _, w := range Manifests(ctx, r) {
 		add(w)
 	}
 	defer r.during(ctx)()
-	for _, x := range r.Resources {
-		if argument := otherManifests[x.Type]; x.Mode == "managed" && argument != "" {
-			w := &Workload{Address: x.Address, Resource: x, Unknown: x.Unknown, Provider: x.Provider, Position: x.Position, Object: x.manifest(argument)}
-			w.fromObject()
-			w.takeKind(argument)
-			add(w)
-		}
-	}
 	for _, x := range r.Resources {
 		kind := grantKinds[strings.TrimSuffix(x.Type, "_v1")]
 		if x.Mode != "managed" || kind == "" {
