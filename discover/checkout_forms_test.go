@@ -940,6 +940,66 @@ func TestAgentsOfAFolderThatCannotBeBuiltAreFound(t *testing.T) {
 	}
 }
 
+// A patch over a base in another repository, which is not fetched, is an agent of which what the
+// patch does not tell is not known.
+func TestAPatchOverABaseOfAnotherRepositoryIsAnAgent(t *testing.T) {
+	const kustomization = "-- flux/kustomization.yaml --\nnamespace: sync\nbases: [\"github.com/fluxcd/flux//deploy?ref=v1.17.0\"]\n"
+	patch := func(container string) string {
+		return "-- flux/patch.yaml --\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: flux, namespace: flux}\nspec: {template: {spec: {containers: [{name: flux, " + container + "}]}}}\n"
+	}
+	const args = "args: [--git-url=git@h:org/apps, --git-branch=main, --git-path=apps]"
+	for name, c := range map[string]struct {
+		tree    string
+		agents  []string
+		unknown []string // beside what no manifest tells
+		known   []string
+		url     string
+	}{
+		"arguments": {kustomization + "patchesStrategicMerge: [patch.yaml]\n" + patch(args), []string{"sync/flux"},
+			[]string{"confinement", "git.secretName", "image", "replicas", "requests", "serviceAccount"}, []string{"git.url", "git.branch"}, "git@h:org/apps"},
+		"within the file": {kustomization + "patches:\n- patch: |\n    apiVersion: apps/v1\n    kind: Deployment\n    metadata: {name: flux}\n    spec: {replicas: 1, template: {spec: {serviceAccountName: f, containers: [{name: flux, " + args + "}]}}}\n", []string{"sync/flux"},
+			[]string{"confinement", "git.secretName", "image"}, []string{"git.url", "replicas", "serviceAccount"}, "git@h:org/apps"},
+		"no arguments": {kustomization + "patchesStrategicMerge: [patch.yaml]\n" + patch("image: 'fluxcd/flux:1.17.0'"), []string{"sync/flux"},
+			[]string{"git.url", "git.branch", "git.paths", "sync.garbageCollection"}, nil, ""},
+		"and a patch of JSON": {kustomization + "patchesStrategicMerge: [patch.yaml]\npatches: [{path: json.yaml, target: {kind: Deployment}}]\n" + patch(args) + "-- flux/json.yaml --\n- {op: add, path: /spec/template/spec/containers/0/args/-, value: --sync-garbage-collection}\n", []string{"sync/flux"},
+			[]string{"git.url", "sync.garbageCollection"}, nil, ""},
+		"over a base within": {kustomization + "-- top/kustomization.yaml --\nresources: [../flux]\nnamePrefix: team-\npatchesStrategicMerge: [patch.yaml]\n" + strings.NewReplacer("flux/patch", "top/patch", ", namespace: flux", "").Replace(patch(args)), []string{"sync/team-flux"},
+			[]string{"image"}, []string{"git.url"}, "git@h:org/apps"},
+		"of something else": {kustomization + "patchesStrategicMerge: [patch.yaml]\n" + strings.ReplaceAll(patch("args: [--verbose]"), "flux,", "web,"), nil, nil, nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inv := readTree(t, treeOf(c.tree), nil)
+			its := slices.DeleteFunc(slices.Clone(inv.Agents), func(a migrate.Flux1Agent) bool { return a.InstalledBy != "flux1" && a.InstalledBy != "manifest" })
+			if len(c.agents) != len(its) {
+				t.Fatalf("agents %q, want %q: %v", agentIDs(inv), c.agents, inv.Findings)
+			}
+			if len(c.agents) == 0 {
+				wantFinding(t, inv, flux1.KustomizeFails, "folder flux is made of the manifests of Flux v1", "the agent that it declares is missing here")
+				return
+			}
+			a := its[0]
+			equal(t, "agent", a.ID, c.agents[0])
+			for _, name := range c.unknown {
+				if !slices.Contains(a.Unknown, name) {
+					t.Errorf("%s is known: unknown are %q", name, a.Unknown)
+				}
+			}
+			for _, name := range c.known {
+				if slices.Contains(a.Unknown, name) {
+					t.Errorf("%s is not known", name)
+				}
+			}
+			if a.Git.URL != c.url || a.Image != "" || a.Confinement.Kind != "" {
+				t.Errorf("it syncs %q by %q with the rights %q", a.Git.URL, a.Image, a.Confinement.Kind)
+			}
+			wantFinding(t, inv, flux1.KustomizeFails, a.ID, "this agent is declared as a patch over github.com/fluxcd/flux//deploy?ref=v1.17.0,")
+			if slices.ContainsFunc(inv.Findings, func(f migrate.Finding) bool { return f.Code == flux1.NoURL.Name }) {
+				t.Error("it is said to have no URL")
+			}
+		})
+	}
+}
+
 // Plain files may be those of several clusters, each with an agent of the same name.
 func TestAgentsOfOneNameInPlainFilesAreAllFound(t *testing.T) {
 	inv := readTree(t, treeOf("-- clusters/dev.yaml --\n"+fmt.Sprintf(fluxdAt, "dev")+"-- clusters/prod.yaml --\n"+fmt.Sprintf(fluxdAt, "prod")+"---\n"+fmt.Sprintf(fluxdAt, "test")+"-- copy/dev.yaml --\n"+fmt.Sprintf(fluxdAt, "dev")), nil)

@@ -34,6 +34,10 @@ type declaration struct {
 	// unbuilt is true of a folder that cannot be built: objects are those of its own
 	// files, as they stand.
 	unbuilt bool
+	// over is what the objects are patches over that was not fetched, and openArgs is true
+	// if others may change the arguments in them as well.
+	over     string
+	openArgs bool
 	// beside are its objects, and the ConfigMaps of others that are the only ones of
 	// their names.
 	beside []flux1.Parsed
@@ -108,7 +112,10 @@ func (c *checkout) declared(ctx context.Context) error {
 			}
 			taken[a.ID], first[a.ID] = set.dir, a
 			c.find(a.found...)
-			if set.unbuilt {
+			switch {
+			case set.over != "":
+				c.find(flux1.KustomizeFails.Finding(a.ID, fileLine(o.File, o.Line), fmt.Sprintf("this agent is declared as a patch over %s, which is not fetched: what that makes of it beside, such as its account, image and key, is not known", set.over)))
+			case set.unbuilt:
 				c.find(flux1.KustomizeFails.Finding(a.ID, fileLine(o.File, o.Line), fmt.Sprintf("folder %s, which declares this agent, cannot be built: what it would make of it is not known", set.dir)))
 			}
 			a.InstalledBy = "manifest"
@@ -252,6 +259,7 @@ func identity(u *unstructured.Unstructured) string {
 // it is made of are built in its place, and its own files stand as they are.
 func (c *checkout) declarations(ctx context.Context) []declaration {
 	var sets, unbuilt []declaration
+	var ofFlux []*overlay // made of what declares a Flux v1 agent elsewhere
 	done := map[string]bool{}
 	var visit func(dir string)
 	visit = func(dir string) {
@@ -285,11 +293,70 @@ func (c *checkout) declarations(ctx context.Context) []declaration {
 			own.objects = append(own.objects, c.objectsIn(f)...)
 		}
 		unbuilt = append(unbuilt, own)
+		unbuilt = append(unbuilt, c.patchesOfAgents(o)...)
+		if slices.ContainsFunc(o.remote, fluxInGit.MatchString) {
+			ofFlux = append(ofFlux, o)
+		}
 	}
 	for _, dir := range c.tops() {
 		visit(dir)
 	}
+	if !slices.ContainsFunc(unbuilt, func(set declaration) bool { return set.over != "" }) {
+		for _, o := range ofFlux {
+			c.about(flux1.KustomizeFails, o.file, "folder %s is made of the manifests of Flux v1, which are not fetched: the agent that it declares is missing here", o.dir)
+		}
+	}
 	return append(append(sets, declaration{objects: c.loose()}), unbuilt...)
+}
+
+// fluxInGit is where the manifests of Flux v1 are kept.
+var fluxInGit = regexp.MustCompile(`\b(?:fluxcd|weaveworks)/flux(?:\.git)?(?:[/?]|$)`)
+
+// patchesOfAgents are the patches of a folder over Deployments of fluxd that stand in no file
+// here: they are in what the folder is made of in another repository.
+func (c *checkout) patchesOfAgents(o *overlay) []declaration {
+	var remote []string
+	here, namespace := map[string]bool{}, ""
+	for _, r := range c.reached(o.dir) {
+		namespace = cmp.Or(namespace, r.namespace)
+		for _, base := range r.remote {
+			remote = append(remote, shownBase(base))
+		}
+		for _, f := range r.files {
+			for _, d := range c.objectsIn(f) {
+				here[d.Manifest.GetKind()+"/"+d.Manifest.GetName()] = true
+			}
+		}
+	}
+	if len(remote) == 0 {
+		return nil
+	}
+	var out []declaration
+	openArgs := false
+	for _, p := range o.patches {
+		patches := c.patchObjects(o, p)
+		if len(patches) == 0 && (p.target == "" || p.target == "Deployment") { // a JSON patch
+			openArgs = true
+		}
+		for _, d := range patches {
+			u := d.Manifest.DeepCopy()
+			if made, ok := typed[appsv1.Deployment](u); !ok || u.GetKind() != "Deployment" || fluxd(made) == nil || here["Deployment/"+u.GetName()] {
+				continue
+			}
+			if ns := cmp.Or(o.namespace, u.GetNamespace(), namespace); ns != "" {
+				u.SetNamespace(ns)
+			}
+			u.SetName(o.prefix + u.GetName() + o.suffix)
+			d.Manifest = u
+			openArgs = openArgs || slices.ContainsFunc(out, func(other declaration) bool { return identity(other.objects[0].Manifest) == identity(u) })
+			out = append(out, declaration{dir: o.dir, unbuilt: true, over: few(remote), objects: []flux1.Parsed{d}})
+		}
+	}
+	out = slices.CompactFunc(out, func(a, b declaration) bool { return identity(a.objects[0].Manifest) == identity(b.objects[0].Manifest) })
+	for i := range out {
+		out[i].openArgs = openArgs
+	}
+	return out
 }
 
 // loose are the objects of files that no kustomization file names and that lie
@@ -439,6 +506,9 @@ func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.
 	if err := w.readArguments(ctx, a); err != nil {
 		return nil, err
 	}
+	if set.over != "" {
+		w.patched(a, set.openArgs)
+	}
 	if err := w.readContainer(ctx, a); err != nil {
 		return nil, err
 	}
@@ -469,6 +539,17 @@ func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.
 		w.find(ManyReplicas.Finding(a.ID, a.where(""), fmt.Sprintf("the Deployment asks for %d pods", a.Replicas)))
 	}
 	a.Requests = requests(d.Spec.Template.Spec.Containers)
+	if set.over != "" {
+		a.Image, a.Requests, a.Rights, a.Confinement = "", migrate.Requests{}, nil, migrate.Confinement{}
+		a.Unknown = append(a.Unknown, "image", "requests", "confinement")
+		if pod := d.Spec.Template.Spec; pod.ServiceAccountName == "" {
+			a.ServiceAccount = ""
+			a.Unknown = append(a.Unknown, "serviceAccount")
+		}
+		if d.Spec.Replicas == nil {
+			a.Unknown = append(a.Unknown, "replicas")
+		}
+	}
 	c.unsynced(a)
 
 	lines := c.linesOf(set, o)
@@ -486,6 +567,23 @@ func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.
 		}
 	}
 	return &declaredAgent{a, w.findings}, nil
+}
+
+// patched makes unknown what a patch does not tell of the arguments and the key of an agent:
+// those that it gives take the place of all others, unless there are further patches.
+func (w *witness) patched(a *agent, openArgs bool) {
+	config, settings := a.config, a.Settings
+	if k := a.env.container; openArgs || len(k.Args)+len(k.Command) == 0 {
+		forgetAll(&config)
+		w.findings = slices.DeleteFunc(w.findings, func(f migrate.Finding) bool { return f.Code == flux1.NoURL.Name })
+	}
+	config.Forget("git.secretName")
+	fallback := a.DefaultNamespace
+	a.config = config
+	configure(&a.Flux1Agent, &config, settings)
+	if a.DefaultNamespace == "" && !slices.Contains(a.Unknown, "defaultNamespace") {
+		a.DefaultNamespace = fallback
+	}
 }
 
 // unsynced says what manifests alone do not tell.

@@ -374,6 +374,16 @@ func (r *reading) inChart(name string) bool {
 // remoteRef is the end of a remote base that says which version it is of, alone.
 var remoteRef = regexp.MustCompile(`\?ref=[\w./-]{1,100}$`)
 
+// shownBase is a remote base with its version, and no secret.
+func shownBase(base string) string {
+	shown := flux1.DisplayURL(base)
+	if ref := remoteRef.FindString(base); ref != "" {
+		shown, _, _ = strings.Cut(shown, "?")
+		shown += ref
+	}
+	return shown
+}
+
 // surveyOldFields names the kustomization files in use that are of an older Kustomize: each
 // that a path is built of, and the others, which fluxd passes over as it scans, together.
 func (r *reading) surveyOldFields() {
@@ -408,12 +418,7 @@ func (r *reading) surveyOverlay(o *overlay) {
 	if len(o.remote) > 0 {
 		var shownURLs []string
 		for _, base := range o.remote {
-			shown := flux1.DisplayURL(base)
-			if ref := remoteRef.FindString(base); ref != "" { // the version, and no secret
-				shown, _, _ = strings.Cut(shown, "?")
-				shown += ref
-			}
-			shownURLs = append(shownURLs, shown)
+			shownURLs = append(shownURLs, shownBase(base))
 		}
 		r.about(flux1.RemoteBase, o.file, "%s is made of %s", o.file, few(shownURLs))
 	}
