@@ -227,7 +227,7 @@ func TestAFolderWithoutConfigurationIsAnError(t *testing.T) {
 	above := writeTree(t, map[string]string{
 		"prod/flux/terragrunt.hcl": "", "prod/vpc/main.tf": "", "prod/vpc/x.tf": "", "prod/json/main.tf.json": "{}", "prod/.terragrunt-cache/x/main.tf": "", "prod/docs/README.md": "", "prod/.x.tf": "",
 	})
-	if _, err := Load(t.Context(), Options{Dir: above}); err == nil || !strings.HasSuffix(err.Error(), "folders below it do, each to be named by itself: prod/flux, prod/json, prod/vpc") {
+	if _, err := Load(t.Context(), Options{Dir: above}); err == nil || !strings.HasSuffix(err.Error(), "so nothing is read; folders below it do, each to be named by itself: prod/flux, prod/json, prod/vpc") {
 		t.Errorf("the error is %v", err)
 	}
 	if _, err := Load(t.Context(), Options{Dir: filepath.Join(t.TempDir(), "none")}); !errors.Is(err, os.ErrNotExist) {

@@ -209,7 +209,7 @@ func Load(ctx context.Context, opts Options) (*Result, error) {
 		return nil, fmt.Errorf("read configuration in %s: %w", opts.Dir, err)
 	}
 	if l.moduleFiles == 0 && l.remote == nil && len(l.inputs) == 0 {
-		return nil, fmt.Errorf("read configuration in %s: it holds no .tf, .tf.json or .tofu file%s", opts.Dir, l.modulesBelow(start))
+		return nil, fmt.Errorf("read configuration in %s: it holds no .tf, .tf.json or .tofu file, so nothing is read%s", opts.Dir, l.modulesBelow(start))
 	}
 	if l.workspace == "" {
 		l.workspace = l.cloudWorkspace(mod)
