@@ -17,6 +17,11 @@ import (
 // are known. A commit that the server does not show is an
 // ErrReferenceNotFound.
 func (s *Store) Ancestry(ctx context.Context, r Remote, from, to string) (behind int, isAncestor bool, err error) {
+	ctx, end, err := s.begin(ctx)
+	if err != nil {
+		return 0, false, fmt.Errorf("compare commits %s and %s of %s: %w", from, to, SafeURL(r.URL), err)
+	}
+	defer end()
 	ctx, cancel := context.WithTimeout(ctx, r.timeout())
 	defer cancel()
 	a, err := bareCommit(from)
@@ -30,6 +35,9 @@ func (s *Store) Ancestry(ctx context.Context, r Remote, from, to string) (behind
 	behind, isAncestor, err = s.ancestry(ctx, r, plumbing.NewHash(a.SHA), plumbing.NewHash(b.SHA), "")
 	if err == nil && behind < 0 {
 		err = fmt.Errorf("%w: commit %s is in no history that the server shows", ErrReferenceNotFound, a.SHA)
+	}
+	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
+		err = ctx.Err() // whatever that made of what was under way
 	}
 	if err != nil {
 		return 0, false, fmt.Errorf("compare commits %s and %s of %s: %w", from, to, SafeURL(r.URL), err)

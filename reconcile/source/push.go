@@ -60,6 +60,11 @@ type Change struct {
 // an error the branch holds the commit or not, and Push may be called again.
 // Beside the package's marks the error may be ErrRefused, or what Edit returned.
 func (s *Store) Push(ctx context.Context, r Remote, c Change) (rev Revision, pushed bool, err error) {
+	ctx, end, err := s.begin(ctx)
+	if err != nil {
+		return Revision{}, false, fmt.Errorf("push to branch %s of %s: %w", c.Branch, SafeURL(r.URL), err)
+	}
+	defer end()
 	for try := 1; ; try++ {
 		rev, pushed, err = s.pushOnce(ctx, r, c)
 		if err == nil || !errors.Is(err, errMoved) {
@@ -381,6 +386,11 @@ func (s *Store) send(ctx context.Context, r Remote, made *newObjects, command pa
 // key or a password may only read (ErrAuth). Nothing is written. That a branch
 // is protected, or what a hook says, a server tells only of a push itself.
 func (s *Store) MayPush(ctx context.Context, r Remote) error {
+	ctx, end, err := s.begin(ctx)
+	if err != nil {
+		return fmt.Errorf("ask to push to %s: %w", SafeURL(r.URL), err)
+	}
+	defer end()
 	ctx, cancel := context.WithTimeout(ctx, r.timeout())
 	defer cancel()
 	u, auth, err := endpoint(r)

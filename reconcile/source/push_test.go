@@ -8,7 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -330,5 +335,93 @@ func TestPushWritesNothingOutsideTheTree(t *testing.T) {
 		if _, _, err := s.Push(t.Context(), f.write, change(map[string][]byte{name: []byte("x")})); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%q: want a refusal, got %v", name, err)
 		}
+	}
+}
+
+func TestCloseEndsPushesAndLooksAtTheHistory(t *testing.T) {
+	f := newForge(t)
+	first, err := f.Commit(t.Context(), forgeRepo, "main", "first", map[string][]byte{"a": []byte("1")})
+	f.must(err)
+	second, err := f.Commit(t.Context(), forgeRepo, "main", "second", map[string][]byte{"a": []byte("2")})
+	f.must(err)
+	for name, c := range map[string]struct {
+		// unanswered is the request of which the server makes nothing.
+		unanswered string
+		do         func(*Store, Remote) error
+	}{
+		"a push": {"POST git-receive-pack", func(s *Store, r Remote) error {
+			_, _, err := s.Push(t.Context(), r, change(map[string][]byte{"a": []byte("3")}))
+			return err
+		}},
+		"asking to push": {"GET refs", func(s *Store, r Remote) error { return s.MayPush(t.Context(), r) }},
+		"a look at the history": {"POST git-upload-pack", func(s *Store, r Remote) error {
+			_, _, err := s.Ancestry(t.Context(), r, first, second)
+			return err
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			asked, let := make(chan struct{}, 1), make(chan struct{})
+			behind := must(url.Parse(f.writer.URL))
+			proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: behind.Scheme, Host: behind.Host})
+			slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+				if req.Method+" "+path.Base(req.URL.Path) != c.unanswered {
+					proxy.ServeHTTP(w, req)
+					return
+				}
+				select {
+				case asked <- struct{}{}:
+				default:
+				}
+				select {
+				case <-let:
+				case <-req.Context().Done():
+				}
+			}))
+			t.Cleanup(slow.Close)
+			t.Cleanup(func() { close(let) })
+			s := must(Open(t.TempDir(), Options{}))
+			remote := f.writer
+			remote.URL = slow.URL + behind.Path
+			ended := make(chan error)
+			go func() { ended <- c.do(s, remote) }()
+			<-asked
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+			if err := <-ended; !errors.Is(err, context.Canceled) {
+				t.Errorf("it ended with %v", err)
+			}
+			if err := c.do(s, remote); !errors.Is(err, errClosed) {
+				t.Errorf("of the closed store: %v", err)
+			}
+		})
+	}
+}
+
+func TestCloseAwaitsAPush(t *testing.T) {
+	f := newForge(t)
+	s := must(Open(t.TempDir(), Options{}))
+	begun, ended := make(chan struct{}), false
+	c := change(nil)
+	c.Edit = func(fs.FS) (map[string][]byte, error) {
+		close(begun)
+		<-s.closing.Done()
+		ended = true
+		return map[string][]byte{"a": []byte("1")}, nil
+	}
+	failed := make(chan error, 1)
+	go func() {
+		_, _, err := s.Push(t.Context(), f.write, c)
+		failed <- err
+	}()
+	<-begun
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if !ended {
+		t.Error("the push goes on in a folder that is another's now")
+	}
+	if err := <-failed; !errors.Is(err, context.Canceled) {
+		t.Errorf("it ended with %v", err)
 	}
 }

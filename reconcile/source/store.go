@@ -65,7 +65,8 @@ type Store struct {
 	options Options
 	// owned keeps other processes out of dir while it is open.
 	owned *os.File
-	// close ends closing, and with it the fetches that are under way, which flying counts.
+	// close ends closing, and with it what is under way of fetches, pushes and looks at
+	// the history, which flying counts.
 	closing context.Context
 	close   context.CancelFunc
 	flying  sync.WaitGroup
@@ -166,7 +167,8 @@ func (s *Store) prepare() error {
 	return nil
 }
 
-// Close ends the fetches that are under way and removes the unpacked trees, also those
+// Close ends the fetches, pushes and looks at the history that are under way, waits until
+// they have ended, and removes the unpacked trees, also those
 // still held: their Snapshots must not be used from then on, and those of trees on disk
 // give errors. Clones stay for the next Open.
 func (s *Store) Close() error {
@@ -195,6 +197,24 @@ func (s *Store) Close() error {
 
 // errClosed is the answer of a closed Store.
 var errClosed = errors.New("the source store is closed")
+
+// begin notes that something is under way that Close has to end and to await: it has the
+// context that is given back, and calls end in the end.
+func (s *Store) begin(ctx context.Context) (during context.Context, end func(), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, nil, errClosed
+	}
+	during, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(s.closing, cancel)
+	s.flying.Add(1)
+	return during, func() {
+		stop()
+		cancel()
+		s.flying.Done()
+	}, nil
+}
 
 // Snapshot is one commit's tree, held until Close.
 type Snapshot struct {
