@@ -26,11 +26,17 @@ func ParseObjectID(id string) (namespace, name string, gk schema.GroupKind, err 
 	return m.Namespace, m.Name, m.GroupKind, nil
 }
 
-// DisplayID writes an object id for people: "Deployment/shop/web".
+// DisplayID writes an object id for people: "Deployment/shop/web". Where the id does
+// not tell which "_" of it parts namespace and name, since one of them holds some in
+// Git, where no API server takes them, it leaves both together.
 func DisplayID(id string) string {
 	ns, name, gk, err := ParseObjectID(id)
 	if err != nil {
 		return id
+	}
+	both := strings.TrimSuffix(id, "_"+gk.Group+"_"+gk.Kind)
+	if ns != "" && !object.RBACGroupKind[gk] && strings.Count(both, "_") > 1 {
+		return gk.Kind + "/" + both
 	}
 	return strings.Join(append(append([]string{gk.Kind}, nonEmpty(ns)...), name), "/")
 }
