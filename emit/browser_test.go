@@ -527,3 +527,28 @@ func TestTheReportPrintsAllThatMatters(t *testing.T) {
 		t.Error("on paper stand the names of all that stays as it is")
 	}
 }
+
+// Where no script may run, as in a viewer of attachments, paper shows what is closed all
+// the same, and what is told of an object stands on one page.
+func TestPaperShowsWhatIsClosedWithoutTheScript(t *testing.T) {
+	r := largeReport(400)
+	r.Plan.Repositories[0].Objects[0].Verb = migrate.Skip
+	b := openTab(t, htmlOf(t, r), "")
+	b.emulate("print", "light")
+	var got struct {
+		Closed, Unseen, Names int
+		Torn                  []string
+	}
+	b.ask(`
+		const closed = all("main details:not([open])"), named = (d) => d.matches(".quiet:not(.told)"), seen = (d) => d.lastElementChild.checkVisibility();
+		const whole = (e) => getComputedStyle(e).breakInside === "avoid";
+		return {
+			Closed: closed.length,
+			Unseen: closed.filter((d) => !named(d) && !seen(d)).length,
+			Names: closed.filter((d) => named(d) && seen(d)).length,
+			Torn: all(".object, .finding").filter((e) => whole(e) === !!e.querySelector("pre, li")).map((e) => e.className),
+		};`, &got)
+	if got.Closed == 0 || got.Unseen > 0 || got.Names > 0 || len(got.Torn) > 0 {
+		t.Errorf("on paper: %+v", got)
+	}
+}
