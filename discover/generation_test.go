@@ -164,10 +164,23 @@ func TestWhatKustomizeBuildsForFluxdIsBuiltByAKustomizationAlike(t *testing.T) {
 				"flux-patch.yaml": strings.ReplaceAll(fluxPatch, "    spec:\n", "    spec:\n      $retainKeys: [containers]\n")},
 			want: []string{"flux=./"}, patches: []int{0}, differs: []string{"PATCH_NOT_CARRIED shop_web_apps_Deployment", "RENDERING_DIFFERS shop_web_apps_Deployment"},
 		},
-		"an annotation that the patch file takes away": {
+		"an annotation that the patch file takes away, and that is not there": {
 			files: map[string]string{".flux.yaml": patchUpdated, "kustomization.yaml": kustomizeFile("resources: [web.yaml]\n"), "web.yaml": shopDeployment,
 				"flux-patch.yaml": "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: shop, annotations: {fluxcd.io/automated: null}}\n"},
-			want: []string{"flux=./"}, patches: []int{0}, differs: []string{"PATCH_NOT_CARRIED shop_web_apps_Deployment"},
+			want: []string{"flux=./"}, patches: []int{2},
+		},
+		"annotations and labels that the patch file takes away": {
+			paths: []string{"prod"},
+			files: map[string]string{".flux.yaml": patchUpdated, "base/kustomization.yaml": kustomizeFile("resources: [web.yaml]\n"),
+				"base/web.yaml":           strings.Replace(shopDeployment, "labels: {app: web}", `labels: {app: web, example.com/tier: front}, annotations: {fluxcd.io/automated: "true", a: b}`, 1),
+				"prod/kustomization.yaml": kustomizeFile("resources: [../base]\nnamePrefix: prod-\n"),
+				"prod/flux-patch.yaml":    "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: prod-web, namespace: shop, annotations: {fluxcd.io/automated: null, c: d}, labels: {app: null, example.com/tier: null}}\n"},
+			want: []string{"flux-prod=./prod"}, patches: []int{2},
+		},
+		"a label that the patch file takes away and the overlay sets after its patches": {
+			files: map[string]string{".flux.yaml": patchUpdated, "kustomization.yaml": kustomizeFile("resources: [web.yaml]\ncommonAnnotations: {team: shop}\n"), "web.yaml": shopDeployment,
+				"flux-patch.yaml": "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: shop, annotations: {team: null}}\n"},
+			want: []string{"flux=./"}, patches: []int{2}, differs: []string{"RENDERING_DIFFERS shop_web_apps_Deployment"},
 		},
 		"an object that the agent may not touch": {
 			allowed: []string{"shop"},

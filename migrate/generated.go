@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/fluxcd/pkg/apis/kustomize"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	sigsyaml "sigs.k8s.io/yaml"
 )
 
@@ -25,7 +24,12 @@ func builtPatches(o *Object) []kustomize.Patch {
 	}
 	if uncarried(o) == "" {
 		for _, p := range o.Patches {
-			add(withoutOrder(p.Object).(map[string]any))
+			content := withoutOrder(p.Object).(map[string]any)
+			removals := takeAway(content)
+			add(content)
+			if removals != "" {
+				out = append(out, kustomize.Patch{Patch: removals, Target: target})
+			}
 		}
 	}
 	// Annotations are merged: which the object has by then is not known.
@@ -116,6 +120,25 @@ func withoutOrder(v any) any {
 	return v
 }
 
+// takeAway has a patch set the labels and annotations that it takes away, and gives the
+// operations that remove them after it: with a target, Kustomize sets the text null for
+// null, and an operation that removes what is not there fails the build, also of a later
+// commit.
+func takeAway(patch map[string]any) string {
+	var ops strings.Builder
+	metadata, _ := patch["metadata"].(map[string]any)
+	for _, field := range []string{"annotations", "labels"} {
+		given, _ := metadata[field].(map[string]any)
+		for _, key := range sortedKeys(given) {
+			if given[key] == nil {
+				given[key] = ""
+				fmt.Fprintf(&ops, "- op: remove\n  path: %q\n", "/metadata/"+field+"/"+strings.ReplaceAll(key, "/", "~1"))
+			}
+		}
+	}
+	return ops.String()
+}
+
 // uncarried says why what a patch file makes of an object cannot be written as
 // patches of a Kustomization, in a clause; empty if it can.
 func uncarried(o *Object) string {
@@ -124,14 +147,6 @@ func uncarried(o *Object) string {
 		_, text := p.Object["stringData"]
 		if o.Manifest.GroupVersionKind().GroupKind().String() == "Secret" && (data || text) {
 			return "it sets values of a Secret, and a plan holds none"
-		}
-		for _, field := range []string{"annotations", "labels"} {
-			given, _, _ := unstructured.NestedMap(p.Object, "metadata", field)
-			for _, key := range sortedKeys(given) {
-				if given[key] == nil { // with a target, Kustomize sets the text null
-					return fmt.Sprintf("Kustomize does not take %s out of its %s", key, field)
-				}
-			}
 		}
 		if directive := strangeDirective(p.Object); directive != "" {
 			return fmt.Sprintf("Kustomize does not read its directive %s", directive)
