@@ -121,6 +121,13 @@ func (c *checkout) read(ctx context.Context) error {
 	if err := c.loadDescribed(ctx); err != nil {
 		return err
 	}
+	if len(c.o.Paths) == 0 {
+		for i := range c.findings {
+			if f := &c.findings[i]; f.Code == flux1.NotGenerated.Name {
+				f.Hint = "no path of the agent was given, so the whole repository was taken: where it reads folders of it alone, name them (--git-path), as a .flux.yaml above them runs its commands in these; else " + f.Hint
+			}
+		}
+	}
 	if err := c.survey(ctx); err != nil {
 		return err
 	}

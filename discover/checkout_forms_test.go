@@ -937,6 +937,46 @@ func TestTheReaderIsTheAgentThatItsRepositoryDeclares(t *testing.T) {
 	}
 }
 
+// A folder that no path of the agent reads and that cannot be built is of no use to whoever
+// asks about that agent, but for what it takes from elsewhere, which nobody looked at.
+func TestFoldersThatTheAgentDoesNotReadAndCannotBeBuiltAreLeftOut(t *testing.T) {
+	tree := treeOf("-- p/kustomization.yaml --\nresources: [gone.yaml]\n-- other/kustomization.yaml --\nresources: [gone.yaml, flux.yaml]\n" +
+		"-- other/flux.yaml --\n" + fmt.Sprintf(fluxdAt, "") + "-- far/kustomization.yaml --\nresources: [\"https://github.com/fluxcd/flux//deploy?ref=1.25.4\"]\n")
+	inv := readTree(t, tree, func(o *CheckoutOptions) { o.Paths = []string{"p"} })
+	wantFinding(t, inv, flux1.KustomizeFails, "p/kustomization.yaml", "folder p cannot be built")
+	wantFinding(t, inv, flux1.KustomizeFails, "far/kustomization.yaml")
+	wantFinding(t, inv, flux1.KustomizeFails, "sync/flux", "folder other, which declares this agent, cannot be built")
+	for _, text := range findingsOf(inv, flux1.KustomizeFails) {
+		if strings.Contains(text, "folder other cannot be built") {
+			t.Errorf("a folder that the agent does not read: %s", text)
+		}
+	}
+	wantFinding(t, readTree(t, tree, nil), flux1.KustomizeFails, "folder other cannot be built")
+}
+
+// An ignore annotation that says no is no slip.
+func TestAnIgnoreAnnotationThatSaysNoIsNoFinding(t *testing.T) {
+	manifest := "-- a.yaml --\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, annotations: {fluxcd.io/ignore: '%s'}}\n"
+	for _, value := range []string{"false", "False", "no", "0", ""} {
+		noFinding(t, readTree(t, treeOf(fmt.Sprintf(manifest, value)), nil), flux1.IgnoreWithoutEffect)
+	}
+	for _, value := range []string{"True", "yes", "1", "sync-only"} {
+		wantFinding(t, readTree(t, treeOf(fmt.Sprintf(manifest, value)), nil), flux1.IgnoreWithoutEffect, value)
+	}
+}
+
+// A .flux.yaml at the root mostly stands for folders below it, of which the agent is told.
+func TestARootThatGeneratesNothingAsksForPaths(t *testing.T) {
+	tree := treeOf("-- .flux.yaml --\nversion: 1\ncommandUpdated:\n  generators:\n  - command: kustomize build .\n-- prod/kustomization.yaml --\nresources: [a.yaml]\n-- prod/a.yaml --\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n")
+	for _, f := range readTree(t, tree, nil).Findings {
+		if f.Code == flux1.NotGenerated.Name && !strings.Contains(f.Hint, "--git-path") {
+			t.Errorf("the remedy is %q", f.Hint)
+		}
+	}
+	wantFinding(t, readTree(t, tree, nil), flux1.NotGenerated, "has no kustomization file")
+	noFinding(t, readTree(t, tree, func(o *CheckoutOptions) { o.Paths = []string{"prod"} }), flux1.NotGenerated)
+}
+
 // Numbers are keys that fluxd takes for text, and Kustomize for nothing.
 func TestKeysThatAreNoTextAreNamed(t *testing.T) {
 	inv := readTree(t, treeOf("-- a.yaml --\napiVersion: helm.fluxcd.io/v1\nkind: HelmRelease\nmetadata: {name: ingress}\nspec:\n  values:\n    '80': quoted\n    tcp: {2222: 'shop/builder:2222'}\n"+

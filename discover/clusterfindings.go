@@ -78,7 +78,7 @@ var (
 		Name: "FLUX2_NEEDS_NEWER_KUBERNETES", Severity: migrate.Info,
 		Cause:       "the API server is older than Kubernetes 1.33",
 		Consequence: "Flux 2.9 does not support it; the bundled engine does",
-		Remedy:      "take the bundled engine, an older Flux 2, or upgrade the cluster",
+		Remedy:      "take the bundled engine, hand over to an older Flux 2 (--engine existing), or upgrade the cluster",
 	}
 	NotifierFound = flux1.Code{
 		Name: "NOTIFIER_FOUND", Severity: migrate.Info,

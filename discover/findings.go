@@ -50,7 +50,7 @@ var (
 	}
 	GitUnreadable = flux1.Code{
 		Name: "GIT_UNREADABLE", Severity: migrate.Blocker,
-		Cause:       "the agent's repository cannot be read with the agent's own credentials",
+		Cause:       "the agent's repository cannot be read with the agent's own credentials, or from the clone that was given for it, or has no branch of the name that the agent reads",
 		Consequence: "what it syncs is unknown",
 		Remedy:      "make the repository reachable from here, and see that the agent's key or password is still valid",
 	}
@@ -166,7 +166,7 @@ var (
 		Name: "FLUX2_FOUND", Severity: migrate.Info,
 		Cause:       "controllers of Flux v2 are installed",
 		Consequence: "an engine for the migrated repositories may be there already; two cannot work side by side",
-		Remedy:      `use what runs with "--engine existing", or remove it first`,
+		Remedy:      `hand the repositories to it ("--engine existing"), or remove it first`,
 	}
 	EngineTakesOver = flux1.Code{
 		Name: "ENGINE_TAKES_OVER", Severity: migrate.Blocker,

@@ -155,6 +155,19 @@ func TestARepositoryIsReadFromAFolderBesideTheCluster(t *testing.T) {
 		t.Errorf("stale: %+v, unknown %v", a.Synced, a.Unknown)
 	}
 
+	// A clone of another branch alone, as "git clone --single-branch" makes it.
+	single := filepath.Join(t.TempDir(), "single")
+	gitIn(t, clone, "clone", "-q", "file://"+filepath.Join(clone, "..", "shop.git"), single)
+	gitIn(t, single, "branch", "-m", "main", "mine")
+	gitIn(t, single, "update-ref", "-d", "refs/remotes/origin/main")
+	inv = read(Folder{URL: url, Dir: single})
+	wantFinding(t, inv, GitUnreadable, "folder single", "lacks the agent's branch main", "mine")
+	for _, f := range inv.Findings {
+		if f.Code == GitUnreadable.Name && (!strings.Contains(f.Hint, "+main:refs/remotes/origin/main") || strings.Contains(f.Hint, "key")) {
+			t.Errorf("the remedy of a clone without the branch is %q", f.Hint)
+		}
+	}
+
 	plain := t.TempDir()
 	if err := os.CopyFS(plain, os.DirFS(filepath.Join("testdata", "cluster", "ordinary", "commits", strings.Repeat("1", 40)))); err != nil {
 		t.Fatal(err)
@@ -295,7 +308,12 @@ func TestPointersOfGitLFSAreNoManifests(t *testing.T) {
 	wantFinding(t, inv, flux1.LFSFiles, "apps/a.yaml")
 	wantFinding(t, inv, flux1.Stuck, "apps/a.yaml")
 	inv = readTree(t, treeOf("-- apps/a.yaml --\n\x00GITCRYPT\x00\x01\x02\xff\n"), nil)
-	wantFinding(t, inv, flux1.Stuck, "apps/a.yaml", "encrypted with git-crypt")
+	wantFinding(t, inv, flux1.Stuck, "apps/a.yaml", "git-crypt encrypts")
+	inv = readTree(t, treeOf("-- apps/a.yaml --\n\x00GITCRYPT\x00\x01\n-- apps/b.yaml --\n\x00GITCRYPT\x00\x02\n-- c.yaml --\n{\n"), nil)
+	if found := findingsOf(inv, flux1.Stuck); len(found) != 2 {
+		t.Errorf("two files of git-crypt and a broken one are told of as %q", found)
+	}
+	wantFinding(t, inv, flux1.Stuck, "git-crypt encrypts", "apps/a.yaml, apps/b.yaml")
 	inv = readTree(t, treeOf("-- docs/.gitattributes --\n*.png filter=lfs diff=lfs\n-- apps/b.yaml --\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: b}\n"), nil)
 	wantFinding(t, inv, flux1.LFSFiles, "docs/*.png")
 	inv = readTree(t, treeOf("-- .gitattributes --\n* text=auto\n-- apps/b.yaml --\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: b}\ndata: {a: 'version https://git-lfs.github.com/spec/v1'}\n"), nil)

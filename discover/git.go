@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/url"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -119,7 +120,7 @@ func (w *witness) readRepository(ctx context.Context, a *agent, l *live, facts m
 			w.find(f)
 			return nil
 		}
-		w.find(GitUnreadable.Finding(a.ID, a.Git.URL, fmt.Sprintf("the repository has no branch %s", a.Git.Branch)))
+		w.find(noBranch(a, from.folder, refs))
 		return nil
 	}
 	a.Synced.Head = head
@@ -181,6 +182,29 @@ func (w *witness) readRepository(ctx context.Context, a *agent, l *live, facts m
 	return w.checkHead(ctx, a, facts, from, source.Reference{Commit: head})
 }
 
+// noBranch says that what was read of an agent's repository, which has those references,
+// lacks the agent's branch. folder is nil where the server was asked.
+func noBranch(a *agent, folder *folder, refs map[string]string) migrate.Finding {
+	var there []string
+	for name := range refs {
+		if branch, ok := strings.CutPrefix(name, "refs/heads/"); ok {
+			there = append(there, branch)
+		}
+	}
+	branches := "it has none"
+	if len(there) > 0 {
+		branches = migrate.NearIDs(a.Git.Branch, there)
+	}
+	f := GitUnreadable.Finding(a.ID, a.Git.URL, fmt.Sprintf("the repository has no branch %s; %s", a.Git.Branch, branches))
+	f.Hint = fmt.Sprintf("without its branch the agent syncs nothing: push branch %s again, or have the agent read one that is there (--git-branch); let it sync, and discover again", a.Git.Branch)
+	if folder != nil {
+		f.Where = folder.name()
+		f.Message = fmt.Sprintf("folder %s, from which the repository is read, lacks the agent's branch %s; %s", folder.name(), a.Git.Branch, branches)
+		f.Hint = fmt.Sprintf(`fetch it there ("git fetch --tags origin +%s:refs/remotes/origin/%s"), or give another clone that has it (--checkout), and discover again; if the server has no such branch either, the agent syncs nothing`, a.Git.Branch, a.Git.Branch)
+	}
+	return f
+}
+
 // origin is where a repository is read from.
 type origin struct {
 	git    gitReader
@@ -227,7 +251,11 @@ func (w *witness) gitFailed(ctx context.Context, a *agent, doing string, err err
 	if code.Name == GitAuth.Name {
 		where = a.credentialPlace()
 	}
-	w.find(code.Finding(a.ID, where, fmt.Sprintf("cannot %s (%s): %v", doing, a.Git.URL, err)))
+	f := code.Finding(a.ID, where, fmt.Sprintf("cannot %s (%s): %v", doing, a.Git.URL, err))
+	if folder := w.folders.of(a.Git.URL); folder != nil { // and so no server was asked
+		f.Where, f.Hint = folder.name(), "see that the folder is a whole clone that git itself can read (git fsck), or give another one (--checkout), and discover again"
+	}
+	w.find(f)
 	return nil
 }
 

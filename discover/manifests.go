@@ -88,7 +88,7 @@ func (c *checkout) declared(ctx context.Context) error {
 	for _, set := range sets {
 		set.beside = beside(set)
 		rights := ofAll
-		if set.dir != "" && slices.ContainsFunc(set.objects, func(o flux1.Parsed) bool { return mayInstall(o.Manifest) }) {
+		if set.dir != "" && !set.unbuilt && slices.ContainsFunc(set.objects, func(o flux1.Parsed) bool { return mayInstall(o.Manifest) }) {
 			rights = rightsIn(ownFirst(set, sets), c.agent.DefaultNamespace)
 		}
 		made, of, err := c.agentsOf(ctx, set, rights)
@@ -286,6 +286,7 @@ func (c *checkout) declarations(ctx context.Context) []declaration {
 		switch {
 		case len(o.remote) > 0 && slices.Contains(c.inUse, o): // has a finding of its own
 		case slices.Contains(c.failed, dir): // reported with its .flux.yaml
+		case len(o.remote) == 0 && !slices.Contains(c.inUse, o) && !c.inPaths(o.file, true): // the agent does not read it, and what it is made of is looked at as it stands
 		default:
 			c.about(flux1.KustomizeFails, o.file, "folder %s cannot be built: %v", dir, err)
 		}

@@ -44,7 +44,7 @@ func (w *witness) fenceable(facts migrate.Cluster) {
 func (w *witness) kubernetesFor(facts migrate.Cluster) {
 	w.fenceable(facts)
 	if v, err := version.ParseGeneric(facts.Version); err == nil && !v.LessThan(oldestKubernetes) && v.LessThan(oldestForFlux2) {
-		w.find(Flux2NeedsNewer.Finding("", "", fmt.Sprintf("the API server is Kubernetes %s; Flux 2.9 asks for %s or later: the bundled engine works, --engine flux2 needs an older Flux 2", facts.Version, oldestForFlux2)))
+		w.find(Flux2NeedsNewer.Finding("", "", fmt.Sprintf("the API server is Kubernetes %s; Flux 2.9 asks for %s or later: the bundled engine works, and so do the controllers of an older Flux 2 (--engine existing)", facts.Version, oldestForFlux2)))
 	}
 }
 

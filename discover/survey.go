@@ -592,11 +592,12 @@ func directives(v any) []string {
 // is no field: with the place that brings it in. What Kustomize leaves in an object of
 // Kubernetes' own, the agent drops before it applies, as kustomize-controller does.
 func (r *reading) surveyDirectives(o *migrate.Object) {
-	report := func(code flux1.Code, file string, line int, names []string, said string) {
+	name := resourceName(o.Manifest)
+	report := func(code flux1.Code, file string, line int, names []string, message string) {
 		if content, err := r.contentOf(file); err == nil {
 			line = lineHolding(content, line, names[0])
 		}
-		f := code.About(r.agent.ID, o.ID, fileLine(file, line), fmt.Sprintf("%s has %s %s", resourceName(o.Manifest), few(names), said))
+		f := code.About(r.agent.ID, o.ID, fileLine(file, line), message)
 		if slices.ContainsFunc(r.generations, func(g flux1.Generation) bool { return g.PatchFile == file }) {
 			f.Hint = fmt.Sprintf("take %s out of the patches of the kustomization file: fluxd applies it by itself after the build, and the plan carries what it holds; let the old agent sync, and plan again", file)
 		}
@@ -608,15 +609,15 @@ func (r *reading) surveyDirectives(o *migrate.Object) {
 	})
 	keeps := func(file string, line int, names []string) {
 		if custom {
-			report(flux1.DirectiveUnread, file, line, names, "as a field, which its definition may not allow")
+			report(flux1.DirectiveUnread, file, line, names, fmt.Sprintf("%s has %s as a field, which its definition may not allow", name, few(names)))
 		} else {
-			report(flux1.DirectiveLeft, file, line, names, "as a field, which no API server takes")
+			report(flux1.DirectiveLeft, file, line, names, fmt.Sprintf("%s has %s as a field, which no API server takes", name, few(names)))
 		}
 	}
 	found := directives(o.Manifest.Object)
 	if applied := o.Manifest.DeepCopy(); o.Build == nil && len(found) > 0 {
 		if err := build.Normalize(applied); err == nil && len(directives(applied.Object)) == 0 {
-			report(flux1.DirectiveLeft, o.File, o.Line, found, "as a field: kubectl refuses it, and the new agent would apply it without")
+			report(flux1.DirectiveLeft, o.File, o.Line, found, fmt.Sprintf("%s has %s as a field: kubectl refuses it, and the new agent would apply it without", name, few(found)))
 			return
 		}
 	}
@@ -633,7 +634,7 @@ func (r *reading) surveyDirectives(o *migrate.Object) {
 			keeps(p.File, p.Line, left)
 			found = slices.DeleteFunc(found, func(name string) bool { return slices.Contains(left, name) })
 		case len(unread) > 0:
-			report(flux1.DirectiveUnread, p.File, p.Line, unread, "in a patch, which Kustomize 5 does not read: what it is to remove stays")
+			report(flux1.DirectiveUnread, p.File, p.Line, unread, fmt.Sprintf("a patch of %s has %s, which Kustomize 5 does not read: what it is to remove stays", name, few(unread)))
 		}
 	}
 	if len(found) > 0 {
@@ -744,6 +745,12 @@ func (r *reading) nameFlux2(id string, u *unstructured.Unstructured) {
 	}
 }
 
+// saysNo reports whether the value of an ignore annotation plainly means that the object
+// is not to be ignored, as fluxd takes every value but "true".
+func saysNo(value string) bool {
+	return slices.Contains([]string{"", "0", "f", "false", "n", "no", "off"}, strings.ToLower(strings.TrimSpace(value)))
+}
+
 // surveyAnnotations reports Flux v1's annotations: of automation, under both
 // prefixes (flux: pkg/cluster/kubernetes/resource/resource.go,
 // pkg/policy/policy.go), and ignore annotations that have no effect.
@@ -767,7 +774,7 @@ func surveyAnnotations(u *unstructured.Unstructured, about func(code flux1.Code,
 		case !isPolicy:
 			continue
 		case name == "ignore":
-			if value != "true" && value != "sync_only" {
+			if value != "true" && value != "sync_only" && !saysNo(value) {
 				about(flux1.IgnoreWithoutEffect, []string{key}, "%s has %s: %q, which has no effect", resourceName(u), key, value)
 			}
 			continue

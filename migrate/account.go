@@ -150,7 +150,7 @@ func (b *repositoryBuilder) confinementFindings() {
 	case "none":
 		b.find(Finding{
 			Severity: Blocker, Code: "NO_RIGHTS", Message: fmt.Sprintf("no binding names the agent's account %s/%s, so nothing it applies would be allowed", b.agent.Namespace, b.agent.ServiceAccount),
-			Hint: "see the agent's log, and discovery's findings for bindings that could not be read",
+			Hint: noRightsRemedy,
 		})
 	}
 }

@@ -56,6 +56,8 @@ func (c Code) About(repository, object, where, message string) Finding {
 	return f
 }
 
+const noRightsRemedy = "bind the account to what the agent is to apply (the chart does, unless rbac.create or clusterRole.create is false), or see in the findings of discovery which bindings could not be read"
+
 // codes are the kinds of findings that the planner makes, beside those it
 // shares with discovery.
 var codes = []Code{
@@ -75,7 +77,7 @@ var codes = []Code{
 		Name: "NO_RIGHTS", Severity: Blocker,
 		Cause:       "no binding names the agent's account",
 		Consequence: "nothing that the agent applies is allowed, and nothing would be afterwards",
-		Remedy:      "see the agent's log, and the findings of discovery for bindings that could not be read",
+		Remedy:      noRightsRemedy,
 	},
 	{
 		Name: "ONE_APPLICATION", Severity: Info,
@@ -92,7 +94,7 @@ var codes = []Code{
 	{
 		Name: "INTERVAL_TOO_SHORT", Severity: Warning,
 		Cause:       "--sync-interval or --git-poll-interval is less than a second: fluxd then begins again at once, or almost",
-		Consequence: "Flux v2 takes an interval of none for never again, and none below zero; a second is planned",
+		Consequence: "Flux v2 takes an interval of 0 for never again, and refuses one below 0; one second is planned",
 		Remedy:      "give the old agent the interval that is wanted, such as the default of 5m, and plan again",
 	},
 	{
@@ -219,7 +221,7 @@ var codes = []Code{
 	{
 		Name: "REPLICAS_AND_AUTOSCALER", Severity: Warning,
 		Cause:       "Git says how many replicas a workload has, and an autoscaler sets the number as well",
-		Consequence: "fluxd puts it back at each sync and the new agent whenever it is changed, so that the autoscaler has the less to say",
+		Consequence: "fluxd puts it back at each sync and the new agent whenever it is changed, so that each time the workload runs with the number of Git until the autoscaler sets its own again",
 		Remedy:      ReplicasRemedy,
 	},
 	{
@@ -255,7 +257,7 @@ var codes = []Code{
 	},
 	{
 		Name: patchNotCarried, Severity: Blocker,
-		Cause:       "the patch file of a .flux.yaml sets values of a Secret, takes a label or an annotation away, or uses a directive that Kustomize does not read",
+		Cause:       "the patch file of a .flux.yaml sets values of a Secret, or uses a directive that Kustomize does not read",
 		Consequence: "it cannot be written as a patch of the Kustomization, and without it the object would change",
 		Remedy:      "write what the file says of the object into its manifest, or under images in the folder's kustomization.yaml, and take the object out of the file",
 	},

@@ -539,7 +539,7 @@ func sortedKeys(m map[string]any) []string {
 
 // summarise reports what is better said once for all objects.
 func (l *loader) summarise() {
-	gather := func(code Code, what string, names []string) {
+	gatherAt := func(code Code, at place, what string, names []string) {
 		if len(names) == 0 {
 			return
 		}
@@ -548,20 +548,24 @@ func (l *loader) summarise() {
 		if len(names) > 10 {
 			shown, more = names[:10], fmt.Sprintf(" and %d more", len(names)-10)
 		}
-		l.find(code, place{}, "%s: %s%s", what, strings.Join(shown, ", "), more)
+		l.find(code, at, "%s: %s%s", what, strings.Join(shown, ", "), more)
 	}
-	gather(HelmRelease1, "HelmRelease objects of the helm-operator", l.releases)
-	gather(FluxHelmRelease, "FluxHelmRelease objects of a helm-operator up to 0.4", l.alphaReleases)
+	gather := func(code Code, what string, names []string) { gatherAt(code, place{}, what, names) }
+	if len(l.gitCrypted) > 0 { // one finding for one cause
+		gatherAt(Stuck, place{file: slices.Min(l.gitCrypted)}, "git-crypt encrypts what neither fluxd nor Flux v2 decrypts, so that it has to be encrypted with SOPS, or kept out of the agent's paths", l.gitCrypted)
+	}
+	gather(HelmRelease1, "the repository holds HelmRelease objects of the helm-operator", l.releases)
+	gather(FluxHelmRelease, "the repository holds FluxHelmRelease objects, which a helm-operator up to 0.4 alone reads", l.alphaReleases)
 	gather(ImageAutomation, "images are updated automatically", l.automated)
-	encrypted := "files encrypted with SOPS"
+	encrypted := "files are encrypted with SOPS"
 	if l.cfg.KindsAssumed {
-		encrypted += ", whose keys were not read, since no cluster was asked"
+		encrypted += ", and their keys were not read, since no cluster was asked"
 	}
 	gather(Encrypted, encrypted, l.encrypted)
-	gather(KindsAssumed, "kinds that Kubernetes itself does not serve and no CRD here defines", l.assumed)
-	gather(KindsRemoved, "objects of API versions that Kubernetes has dropped", l.removed)
-	gather(NamespaceNotGiven, "objects that name no namespace", l.homeless)
-	gather(ScopeNotKnown, "objects that name no namespace, of kinds that may have one", l.scopeless)
+	gather(KindsAssumed, "neither Kubernetes itself nor a CRD here tells of these kinds, and objects of them are taken for served", l.assumed)
+	gather(KindsRemoved, "objects stand under API versions that Kubernetes has dropped", l.removed)
+	gather(NamespaceNotGiven, "objects name no namespace, and none is known that the agent fills in", l.homeless)
+	gather(ScopeNotKnown, "objects name no namespace, and whether their kinds have one is not known", l.scopeless)
 }
 
 // checkKeys reports mappings that hold a key twice, which yaml.v2 accepts and

@@ -84,16 +84,8 @@ type fault struct {
 }
 
 // gitCryptHead begins every file that git-crypt encrypts (git-crypt: commands.cpp).
+// fluxd has no key for one, and reads it as it is.
 const gitCryptHead = "\x00GITCRYPT\x00"
-
-// gitCrypt is what is wrong with a file that git-crypt keeps: fluxd has no key for
-// it, and reads it as it is.
-func gitCrypt(content []byte) *fault {
-	if !bytes.HasPrefix(content, []byte(gitCryptHead)) {
-		return nil
-	}
-	return &fault{Stuck, 0, "it is encrypted with git-crypt, which neither fluxd nor Flux v2 decrypts: encrypt it with SOPS, or keep it out of the agent's paths"}
-}
 
 // decode reads a file's documents with fluxd's YAML library, each decoded
 // without types, written again and decoded anew, as fluxd does (flux:

@@ -342,7 +342,7 @@ var (
 	}
 	KindsRemoved = Code{
 		Name: "KINDS_REMOVED", Severity: migrate.Warning,
-		Cause:       "no cluster was asked, and the repository holds objects of API versions that Kubernetes no longer has, which it had before the oldest that can be migrated",
+		Cause:       "no cluster was asked, and the repository holds objects of API versions that Kubernetes dropped before 1.30, the oldest that can be migrated",
 		Consequence: "fluxd leaves them out, and Flux v2 applies nothing of a Kustomization with one of them; a plan made with the cluster leaves their files out or holds the repository back (UNKNOWN_KIND)",
 		Remedy:      "write the apiVersion that took their place, let the old agent sync, and plan again",
 	}

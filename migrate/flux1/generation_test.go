@@ -149,7 +149,7 @@ metadata: {name: wide, namespace: dropped}
 		for _, f := range findings {
 			said += f.Code + ": " + f.Message + "\n"
 		}
-		if !strings.Contains(said, "KINDS_ASSUMED: kinds that Kubernetes itself does not serve and no CRD here defines: HelmRelease.helm.fluxcd.io, Thing.example.org") {
+		if !strings.Contains(said, "KINDS_ASSUMED: neither Kubernetes itself nor a CRD here tells of these kinds, and objects of them are taken for served: HelmRelease.helm.fluxcd.io, Thing.example.org") {
 			t.Errorf("findings: %s", said)
 		}
 		if strings.Contains(said, NamespaceNotGiven.Name) != (c.namespace == "") {

@@ -137,6 +137,9 @@ type loader struct {
 	// generators is how many paths' objects are generated so far.
 	generators int
 
+	// gitCrypted are the files that git-crypt encrypts, in the order of their paths.
+	gitCrypted []string
+
 	automated, releases, alphaReleases, encrypted, assumed, removed, homeless, scopeless []string // for findings that gather objects
 }
 
@@ -328,11 +331,12 @@ func (l *loader) file(root, p string, link bool) {
 		l.list(f)
 		return
 	}
-	var docs []document
-	fault := gitCrypt(content)
-	if fault == nil {
-		docs, fault = decode(content, l.cfg.Limits)
+	if strings.HasPrefix(string(content), gitCryptHead) {
+		l.gitCrypted = append(l.gitCrypted, p)
+		l.list(f)
+		return
 	}
+	docs, fault := decode(content, l.cfg.Limits)
 	if fault != nil {
 		l.find(fault.code, place{p, fault.line}, "%s: %s", p, fault.message)
 	}

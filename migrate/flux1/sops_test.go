@@ -37,7 +37,7 @@ func TestEncryptedFilesAreDecryptedWhereFluxV2CanDoSoToo(t *testing.T) {
 		code, reason string
 	}{
 		"several documents":     {plain: secret + "---\n" + config, options: age, keys: keys, objects: 2},
-		"no keys are known":     {plain: secret, options: age, code: "SOPS_ENCRYPTED", reason: "files encrypted with SOPS: a.yaml (age)"},
+		"no keys are known":     {plain: secret, options: age, code: "SOPS_ENCRYPTED", reason: "files are encrypted with SOPS: a.yaml (age)"},
 		"the agent has no key":  {plain: secret, options: age, keys: &build.Keys{}, code: "SOPS_ENCRYPTED", reason: "it is encrypted for age " + key.Public + ", and no key was given"},
 		"the key is a cloud's":  {plain: secret, options: cloud, keys: keys, code: "SOPS_ENCRYPTED", reason: "it is encrypted for AWS KMS arn:aws:kms:eu-west-1:1:key/a"},
 		"kinds are hidden":      {plain: secret, options: sops.Options{Keys: []sops.Key{key}}, keys: keys, code: "SOPS_KIND_ENCRYPTED", reason: "hides the kind"},

@@ -2,6 +2,8 @@ package proof
 
 import "github.com/fluxover/fluxover/migrate"
 
+const lostRemedy = "see what leaves it out (a default exclusion of Flux v2, a .sourceignore, the annotation config.kubernetes.io/local-config), and take that away; accept it if nobody is to manage the object from then on"
+
 const sharedRemedy = "remove it from all but one; where all read one file, let the paths (--git-path) of one agent alone hold it"
 
 // codes are the kinds of findings that a proof makes, beside those it shares
@@ -9,9 +11,9 @@ const sharedRemedy = "remove it from all but one; where all read one file, let t
 var codes = []migrate.Code{
 	{
 		Name: "OBJECT_IN_TWO_APPLICATIONS", Severity: migrate.Blocker,
-		Cause:       "two Kustomizations of a repository would build the same object",
+		Cause:       "several Kustomizations of a repository would build the same object",
 		Consequence: "they would fight over it for ever",
-		Remedy:      "remove one of its copies from Git",
+		Remedy:      "remove all its copies but one from Git",
 	},
 	{
 		Name: "OBJECT_IN_TWO_REPOSITORIES", Severity: migrate.Blocker,
@@ -41,13 +43,13 @@ var codes = []migrate.Code{
 		Name: "EMPTY_BUILD", Severity: migrate.Blocker,
 		Cause:       "a Kustomization would build nothing",
 		Consequence: "an empty set is never taken for an answer, since the new agent would prune everything",
-		Remedy:      "see which files its source ignores",
+		Remedy:      "see what is left out (spec.ignore of its GitRepository, a .sourceignore, objects annotated config.kubernetes.io/local-config), and take away what leaves out too much",
 	},
 	{
 		Name: "OBJECT_LOST", Severity: migrate.Blocker, Acceptable: true,
 		Cause:       "fluxd applies an object that the new agent would not build",
 		Consequence: "it stays as it is, and nobody manages it",
-		Remedy:      "see what excludes its file (default exclusions, .sourceignore, local-config)",
+		Remedy:      lostRemedy,
 	},
 	{
 		Name: "RENDERING_DIFFERS", Severity: migrate.Blocker, Acceptable: true,
@@ -74,7 +76,7 @@ var codes = []migrate.Code{
 		Otherwise:   []migrate.Variant{{Severity: migrate.Blocker, Acceptable: true, When: "the object's managedFields say that a Flux v2 applied it, which may be in another cluster and still apply here (spec.kubeConfig)"}},
 		Cause:       "a live object bears the labels of a Kustomization that is not in this cluster, as after an uninstalled Flux v2, or in manifests that were exported from another cluster",
 		Consequence: "the new agent puts its own in their place; a Flux v2 of another cluster that applies the object would fight with it over that, and delete what leaves its repository",
-		Remedy:      "accept it, or do nothing where it is a warning, if that Flux v2 was removed; else remove the object from one of the two; take the labels out of Git where they stand there",
+		Remedy:      "if that Flux v2 was removed, accept it (a warning needs nothing); if it is in another cluster and applies here, remove the object from one of the two repositories; where the labels stand in Git, take them out",
 	},
 	{
 		Name: "DEFINITION_AWAITED", Severity: migrate.Blocker,
@@ -124,7 +126,7 @@ var codes = []migrate.Code{
 		Name: "OBJECT_LEFT_ALONE", Severity: migrate.Warning,
 		Cause:       "an object that fluxd applies carries a mark by which Flux v2 leaves it as it is",
 		Consequence: "what is committed to it later is not applied",
-		Remedy:      "remove the mark, in Git and on the live object, if it is to be applied",
+		Remedy:      "take the mark (an annotation of kustomize.toolkit.fluxcd.io, as the message says) from Git and from the live object, if it is to be applied",
 	},
 	{
 		Name: "PRUNED_FROM_NOW_ON", Severity: migrate.Warning,
@@ -142,7 +144,7 @@ var codes = []migrate.Code{
 		Name: "OBJECT_RECREATED", Severity: migrate.Blocker,
 		Cause:       "an object asks Flux v2 to force its changes, and the API server refuses a change that it needs",
 		Consequence: "the new agent would delete it and make it anew",
-		Remedy:      "remove that mark from Git and from the live object, and make Git say what is live",
+		Remedy:      "take the annotation kustomize.toolkit.fluxcd.io/force from Git and from the live object, and make Git say what is live",
 	},
 	{
 		Name: "OTHER_OWNER", Severity: migrate.Blocker, Acceptable: true,

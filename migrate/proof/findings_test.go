@@ -56,6 +56,13 @@ func TestOneObjectInTwoApplicationsBlocks(t *testing.T) {
 	if len(found) != 1 || found[0].Where != "p/one/a.yaml:1, p/two/a.yaml:1" || !strings.Contains(found[0].Message, "team-one and team-two") || found[0].Severity != migrate.Blocker {
 		t.Errorf("the findings are %+v", found)
 	}
+	files["p/three/a.yaml"] = files["p/two/a.yaml"]
+	files["p/two/a.yaml"] += "---\n" + configMap("b", "{}") // what is defined twice alone would be of one application
+	found = findingsOf(t, inventoryOf(t, files), nil, "OBJECT_IN_TWO_APPLICATIONS")
+	if len(found) != 1 || !strings.Contains(found[0].Message, "the Kustomizations team-one, team-three and team-two,") {
+		t.Errorf("of three the findings are %+v", found)
+	}
+	delete(files, "p/three/a.yaml")
 	files["p/two/a.yaml"] = configMap("b", "{}")
 	if found := findingsOf(t, inventoryOf(t, files), nil, "OBJECT_IN_TWO_APPLICATIONS"); len(found) > 0 {
 		t.Errorf("two objects are found as well: %v", found)

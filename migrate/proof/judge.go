@@ -52,10 +52,13 @@ func (p *prover) judge(ctx context.Context, o *migrate.ObjectPlan, old *migrate.
 		return nil
 	case e.New == nil && applies(old):
 		o.Verb, o.Why = migrate.Unmanage, "the new agent does not build it; it stays as it is"
+		if p.held(o.ID, "METADATA_NOT_STRING") {
+			return nil // that says why, and what to do; it cannot be accepted, so that nothing is hidden by it
+		}
 		p.find(migrate.Finding{
 			Severity: migrate.Blocker, Code: "OBJECT_LOST", Subject: o.ID, Where: where(old), Acceptable: true,
 			Message: fmt.Sprintf("%s is applied by fluxd and would not be by the new agent", migrate.DisplayID(o.ID)),
-			Hint:    "see what excludes its file (default exclusions, .sourceignore, local-config)",
+			Hint:    lostRemedy,
 		})
 		return nil
 	case e.New == nil:
@@ -160,7 +163,7 @@ func (p *prover) judgeLive(ctx context.Context, o *migrate.ObjectPlan, old *migr
 			p.find(migrate.Finding{
 				Severity: migrate.Warning, Code: "OBJECT_LEFT_ALONE", Subject: o.ID, Where: where(old),
 				Message: fmt.Sprintf("fluxd applies %s, and the new agent will leave it as it is: %s", name, why),
-				Hint:    "remove the mark, in Git and on the live object, if it is to be applied",
+				Hint:    "take the mark from Git and from the live object, if it is to be applied",
 			})
 		}
 		p.awaitedInVain(o, old, e.New, live)

@@ -84,9 +84,11 @@ func Prove(ctx context.Context, inv migrate.Inventory, opts migrate.Options, w W
 	res := Result{Plan: migrate.Build(inv, opts), Evidence: map[string]map[string]*Evidence{}}
 	res.Plan.Inputs.Objects = map[string]map[string]migrate.ObjectInputs{}
 	owners := &owners{ctx: ctx, asked: map[ownerRef]func() (*unstructured.Unstructured, error){}}
-	unserved := map[string]bool{}
+	blockers := map[string][]string{}
 	for _, f := range res.Plan.Findings {
-		unserved[f.Subject] = unserved[f.Subject] || f.Code == "UNKNOWN_KIND" && f.Severity == migrate.Blocker
+		if f.Severity == migrate.Blocker {
+			blockers[f.Subject] = append(blockers[f.Subject], f.Code)
+		}
 	}
 	requests := make(chan struct{}, parallel)
 	var mu sync.Mutex
@@ -96,7 +98,7 @@ func Prove(ctx context.Context, inv migrate.Inventory, opts migrate.Options, w W
 	for i := range res.Plan.Repositories {
 		repo := &res.Plan.Repositories[i]
 		p := newProver(inv, &res.Plan, repo, w)
-		p.requests, p.future, p.unserved, p.owners = requests, opts.Staged, unserved, owners
+		p.requests, p.future, p.blockers, p.owners = requests, opts.Staged, blockers, owners
 		g.Go(func() error {
 			if err := p.prove(ctx); err != nil {
 				return fmt.Errorf("prove the plan of %s: %w", repo.ID, err)
@@ -207,9 +209,8 @@ type prover struct {
 	adds map[string][]migrate.Addition
 	// unbuilt are the Kustomizations that could not be built.
 	unbuilt map[string]bool
-	// unserved are the subjects of findings that hold back what is of a kind that
-	// the cluster does not serve.
-	unserved map[string]bool
+	// blockers are the codes of those that were found before the proof, by subject.
+	blockers map[string][]string
 	// owners are shared by all provers of a proof.
 	owners *owners
 	// makes is what the repository makes that other objects need.
@@ -257,6 +258,11 @@ func (p *prover) find(f migrate.Finding) {
 	p.findings = append(p.findings, f)
 }
 
+// held reports whether a blocker of a code was found of an object before the proof.
+func (p *prover) held(id, code string) bool {
+	return slices.Contains(p.blockers[p.repo.ID+" "+id], code)
+}
+
 func (p *prover) prove(ctx context.Context) error {
 	if p.agent.Tree == nil {
 		for i := range p.repo.Objects {
@@ -290,24 +296,32 @@ func (p *prover) prove(ctx context.Context) error {
 		note(id, "")
 		p.evidence[id].Old, p.evidence[id].Encrypted = o.Manifest, o.Encrypted || bearsSOPS(o.Manifest)
 	}
+	builtBy := map[string][]string{}
 	for _, r := range rendered {
 		id := migrate.ObjectID(r.object)
+		builtBy[id] = append(builtBy[id], r.application)
 		if e := p.evidence[id]; e != nil {
 			// Also where another copy of it is taken: which one is live is not told.
 			e.Encrypted = e.Encrypted || r.decrypted
 		}
-		if o := byID[id]; o != nil && o.Application != "" {
-			p.find(migrate.Finding{
-				Severity: migrate.Blocker, Code: "OBJECT_IN_TWO_APPLICATIONS", Subject: id, Where: places()[id],
-				Message: fmt.Sprintf("%s would be applied by the Kustomizations %s and %s, which would fight over it", migrate.DisplayID(id), o.Application, r.application),
-				Hint:    "remove one of its copies from Git",
-			})
-			o.Verb, o.Why = migrate.Conflict, fmt.Sprintf("the Kustomizations %s and %s apply it", o.Application, r.application)
+		if len(builtBy[id]) > 1 {
 			continue
 		}
 		note(id, r.application).Application = r.application
 		p.evidence[id].New = r.object
 		p.evidence[id].Encrypted = p.evidence[id].Encrypted || r.decrypted
+	}
+	for id, apps := range builtBy {
+		if len(apps) < 2 {
+			continue
+		}
+		names := strings.Join(apps[:len(apps)-1], ", ") + " and " + apps[len(apps)-1]
+		p.find(migrate.Finding{
+			Severity: migrate.Blocker, Code: "OBJECT_IN_TWO_APPLICATIONS", Subject: id, Where: places()[id],
+			Message: fmt.Sprintf("%s would be applied by the Kustomizations %s, which would fight over it", migrate.DisplayID(id), names),
+			Hint:    "remove all its copies but one from Git",
+		})
+		byID[id].Verb, byID[id].Why = migrate.Conflict, fmt.Sprintf("the Kustomizations %s apply it", names)
 	}
 	for _, id := range p.agent.Marked {
 		if byID[id] == nil {
@@ -371,7 +385,7 @@ func (p *prover) render(ctx context.Context) []renderedObject {
 			p.find(migrate.Finding{
 				Severity: migrate.Blocker, Code: "EMPTY_BUILD", Subject: "Kustomization/" + u.GetName(),
 				Message: "it would build nothing; an empty set is never taken for an answer",
-				Hint:    "see which files its source ignores",
+				Hint:    "see what is left out (spec.ignore of its GitRepository, a .sourceignore, objects annotated config.kubernetes.io/local-config), and take away what leaves out too much",
 			})
 		}
 		for _, o := range rendering.Objects {

@@ -508,7 +508,7 @@ func TestAllRefusalsAreCollectedEachWithItsRemedy(t *testing.T) {
 	for id, say := range map[string]string{
 		"team_immutable__ConfigMap": "make Git say what is live", "team_unknown__ConfigMap": "no such field", "team_webhook__ConfigMap": "sideEffects",
 		"team_forbidden__ConfigMap": "lacks the right", "team_quota__ConfigMap": "ResourceQuota", "team_nowhere__ConfigMap": "namespace team exists",
-		"team_forced__ConfigMap": "OBJECT_RECREATED p/app/forced.yaml:1 remove that mark",
+		"team_forced__ConfigMap": "OBJECT_RECREATED p/app/forced.yaml:1 take that annotation",
 	} {
 		if !strings.Contains(hints[id], say) || !strings.Contains(hints[id], ".yaml:1") {
 			t.Errorf("%s: %q does not say %q", id, hints[id], say)

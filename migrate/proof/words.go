@@ -30,11 +30,11 @@ func (p *prover) refused(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence
 		p.find(migrate.Finding{
 			Severity: migrate.Blocker, Code: "OBJECT_RECREATED", Subject: o.ID, Where: where(old),
 			Message: fmt.Sprintf("the new agent would delete %s and make it anew, since it says %s: Enabled and the API server refuses the change: %s", name, keyForce, refusal(e, err)),
-			Hint:    "remove that mark from Git and from the live object, and make Git say what is live",
+			Hint:    "take that annotation from Git and from the live object, and make Git say what is live",
 		})
 		return
 	}
-	if meta.IsNoMatchError(err) && p.unserved[p.repo.ID+" "+o.ID] {
+	if meta.IsNoMatchError(err) && p.held(o.ID, "UNKNOWN_KIND") {
 		o.Why = "the cluster does not serve its kind" // a finding says so, and what can be done
 		return
 	}
