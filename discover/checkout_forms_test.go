@@ -860,7 +860,7 @@ func TestObjectsOfUnknownScopeAreNamed(t *testing.T) {
 		"---\napiVersion: example.org/v1\nkind: Thing\nmetadata: {name: housed, namespace: shop}\n"+
 		"---\napiVersion: networking.istio.io/v1alpha3\nkind: Gateway\nmetadata: {name: public}\n"+
 		"---\napiVersion: external-secrets.io/v1beta1\nkind: ClusterSecretStore\nmetadata: {name: vault}\n"), nil)
-	wantFinding(t, inv, flux1.ScopeNotKnown, "of kinds that may have one: Thing homeless")
+	wantFinding(t, inv, flux1.ScopeNotKnown, "whether their kinds have one is not known: Thing homeless")
 	for _, o := range inv.Agents[0].Objects {
 		name := o.Manifest.GetName()
 		if o.ScopeUnknown != (name == "homeless") || o.NamespaceFilled != (name == "public") {

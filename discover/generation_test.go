@@ -303,7 +303,7 @@ func TestDirectivesThatStandInAnObjectAreNamed(t *testing.T) {
 		"a patch keeps keys": {command, "resources: [web.yaml]\npatches:\n- patch: |" + strings.ReplaceAll("\n"+patch, "\n", "\n    ") + "  $retainKeys: [containers]\n", "",
 			"warning kustomization.yaml:13 shop_web_apps_Deployment", "what it is to remove stays", "op: remove"},
 		"a patch removes from a list of texts": {command, listed, "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: web\n  namespace: shop\n  $deleteFromPrimitiveList/finalizers: [a/b]\n",
-			"warning more.yaml:6 shop_web_apps_Deployment", "$deleteFromPrimitiveList/finalizers in a patch", ""},
+			"warning more.yaml:6 shop_web_apps_Deployment", "a patch of shop:deployment/web has $deleteFromPrimitiveList/finalizers", ""},
 		"a role keeps what steers a patch": {command, listed, role + "rules:\n- $retainKeys: [verbs]\n  verbs: [get]\n", "blocker more.yaml:5 shop_r_rbac.authorization.k8s.io_Role", "no API server takes", ""},
 		"a custom kind keeps it, too": {command, "resources: [w.yaml]\npatchesStrategicMerge: [more.yaml]\n", custom + "spec: {$retainKeys: [a]}\n",
 			"warning more.yaml:4 shop_w_example.com_Widget", "may not allow", ""},
