@@ -33,7 +33,7 @@ func podOf(r *chart.Rendered) declaredPod {
 	container := corev1.Container{Name: "flux", Image: r.Image}
 	for _, a := range r.Args {
 		if a.Unknown == "" {
-			container.Args = append(container.Args, string(a.Text))
+			container.Args = append(container.Args, string(a.Written))
 		}
 	}
 	for _, v := range r.Env {

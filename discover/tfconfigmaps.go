@@ -3,14 +3,11 @@ package discover
 import (
 	"context"
 	"maps"
-	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fluxover/fluxover/discover/terraform"
-	"github.com/fluxover/fluxover/migrate/flux1"
 )
 
 // mapsOf are the ConfigMaps that the configuration declares or, without one, that its state
@@ -114,74 +111,11 @@ func (d *declared) wholeConfigMaps() map[string]*corev1.ConfigMap {
 	return out
 }
 
-// filledValues are the values of a release with what is known of the variables of its
-// container, by extraEnvs, in the place of references to them: in those values that the chart
-// makes arguments of. What stands for a credential in a URL stays, as in an argument.
-func (d *declared) filledValues(values *terraform.Node) *terraform.Node {
-	if values == nil || values.Kind != terraform.Map {
-		return values
+// configMapTexts is configMap as the chart asks for it.
+func (d *declared) configMapTexts(name string) (texts map[string]string, whole bool) {
+	m, whole := d.configMap(name)
+	if m == nil {
+		return nil, false
 	}
-	env := values.Map["extraEnvs"]
-	if env == nil || env.Kind != terraform.List {
-		return values
-	}
-	plain := map[string]string{}
-	for _, e := range env.List {
-		name, named := e.Lookup("name").Str()
-		if !named {
-			return values // it may be any of them, and the last of a name counts
-		}
-		delete(plain, name)
-		from, fromMap := e.Lookup("valueFrom"), e.Lookup("valueFrom", "configMapKeyRef")
-		switch text, known := e.Lookup("value").Str(); {
-		case from == nil && known && len(flux1.Symbols(filled(text, plain))) == 0:
-			plain[name] = flux1.Literal(filled(text, plain))
-		case fromMap != nil:
-			of, known := fromMap.Lookup("name").Str()
-			key, keyKnown := fromMap.Lookup("key").Str()
-			if m, _ := d.configMap(of); known && keyKnown && m != nil {
-				if text, has := m.Data[key]; has {
-					plain[name] = text
-				}
-			}
-		}
-	}
-	if len(plain) == 0 {
-		return values
-	}
-	var fill func(n *terraform.Node, flag string) *terraform.Node
-	fill = func(n *terraform.Node, flag string) *terraform.Node {
-		if n == nil {
-			return nil
-		}
-		out := *n
-		switch text, isText := n.Str(); {
-		case isText && strings.Contains(text, "$("):
-			before, keep, after := aroundCredentials([]string{flag + text}, 0)
-			out.Scalar = strings.TrimPrefix(filled(before, plain)+keep+filled(after, plain), flag)
-		case n.Kind == terraform.Map:
-			out.Map = make(map[string]*terraform.Node, len(n.Map))
-			for k, v := range n.Map {
-				flag := ""
-				if n == values.Map["git"] && k == "url" {
-					flag = "--git-url="
-				}
-				out.Map[k] = fill(v, flag)
-			}
-		case n.Kind == terraform.List:
-			out.List = slices.Clone(n.List)
-			for i := range out.List {
-				out.List[i] = fill(out.List[i], "")
-			}
-		}
-		return &out
-	}
-	out := *values
-	out.Map = maps.Clone(values.Map)
-	for _, name := range []string{"git", "additionalArgs"} {
-		if values.Map[name] != nil {
-			out.Map[name] = fill(values.Map[name], "")
-		}
-	}
-	return &out
+	return m.Data, whole
 }

@@ -223,7 +223,7 @@ func (c *configuration) declare(ctx context.Context, h *terraform.HelmRelease, s
 	d.Terraform = &migrate.TerraformPlace{Dir: c.dir, Address: address, Instance: instance(key), Where: place(h.Position), State: state != nil}
 	d.InstalledBy = "terraform"
 	d.Synced.Behind = -1
-	release := chart.Release{}
+	release := chart.Release{ConfigMap: d.configMapTexts}
 	var ok bool
 	for _, part := range []struct {
 		name string
@@ -284,7 +284,7 @@ func (c *configuration) declare(ctx context.Context, h *terraform.HelmRelease, s
 	}
 	var whole *terraform.Node // with the defaults of a copy of the chart
 	decoded := func() chart.Rendered {
-		whole = d.filledValues(values.Over(local.defaults))
+		whole = values.Over(local.defaults)
 		r := decodeAny(release, versions, why, chartValues(whole))
 		whereGiven(r.Settings, whole, address)
 		return r
@@ -678,7 +678,7 @@ func (c *configuration) compareState(d *declared, state *terraform.StateResource
 	if last.Version == local.version {
 		values = values.Over(local.defaults)
 	}
-	r := chart.Decode(release, chartValues(d.filledValues(values)))
+	r := chart.Decode(release, chartValues(values))
 	if r.Version == "" {
 		return
 	}

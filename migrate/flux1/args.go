@@ -75,6 +75,13 @@ var inventoryNames = map[string]string{
 	"k8s-default-namespace": "defaultNamespace", "registry-disable-scanning": "imageAutomation",
 }
 
+// HandedOn reports whether objects of Flux v2, in which it stands in plain text, get the
+// text that a flag says.
+func HandedOn(flag string) bool {
+	f, name := FlagNamed(flag), inventoryNames[flag]
+	return f != nil && (f.Type == TypeString || f.Type == TypeList) && name != "" && name != "git.syncTag" && name != "sync.state"
+}
+
 // given is one flag as it was found on a command line.
 type given struct {
 	flag   *Flag

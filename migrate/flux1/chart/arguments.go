@@ -31,8 +31,9 @@ func (t Text) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
 // Argument is one argument that the chart gives fluxd, or may give.
 type Argument struct {
-	// Text as the container gets it; empty if unknown.
-	Text Text
+	// Text as the container gets it; empty if unknown. Written is as the chart prints it,
+	// before the variables that are known are filled in.
+	Text, Written Text
 	// Flag that it sets; empty if an element of additionalArgs is unknown and
 	// may set any flag, or is no flag of fluxd.
 	Flag string

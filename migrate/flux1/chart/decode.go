@@ -19,6 +19,10 @@ type Release struct {
 	Cause string
 	// Version of the chart, such as "1.13.3".
 	Version string
+	// ConfigMap gives what is known of a ConfigMap of the namespace, and whether that is
+	// all it holds; nil if none is known. Arguments that refer to variables are filled in
+	// from it.
+	ConfigMap func(name string) (data map[string]string, whole bool)
 }
 
 func (r Release) cause(what string) string {
@@ -165,7 +169,11 @@ func (d *decoder) withoutVersion() {
 	for _, f := range flux1.Flags {
 		d.out.Config.ForgetFlag(f.Name)
 	}
-	d.find(VersionUnknown, "", "%s, and without it neither are its defaults", cause)
+	found := VersionUnknown.Finding("", "", cause+", and without it neither are its defaults")
+	if _, err := parseVersion(d.scope.release.Version); err == nil { // it is given in full
+		found.Hint = "let discovery read the agent's Deployment"
+	}
+	d.out.Findings = append(d.out.Findings, found)
 	d.account(d.given.tree, "")
 }
 
@@ -174,6 +182,8 @@ func (d *decoder) render() {
 	s.values = coalesce(d.given.tree, defaultsOf(s.at))
 	out.Version = s.at.String()
 	out.Args = s.arguments()
+	out.Env, out.EnvFrom = s.environment()
+	d.fill()
 	d.readArguments()
 
 	known := func(name string, x value) string {
@@ -216,7 +226,6 @@ func (d *decoder) render() {
 	if out.Memcached, unknown = s.memcached(); unknown != "" {
 		out.Unknown["memcached"] = unknown
 	}
-	out.Env, out.EnvFrom = s.environment()
 	if why := otherKubeconfig(out.Env); why != "" {
 		out.FallbackNamespace, out.Unknown["fallbackNamespace"] = "", why
 	}
@@ -242,7 +251,7 @@ func (d *decoder) render() {
 	}
 	out.Objects = s.objects()
 
-	for _, f := range s.failures {
+	for _, f := range s.reasons() {
 		d.find(NotRendered, f.key, "%s: %s", f.key, f.why)
 	}
 	out.Renders = len(s.failures) == 0

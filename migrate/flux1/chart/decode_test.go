@@ -300,6 +300,129 @@ func TestAGitOrSSHConfigurationIsAskedAboutOnce(t *testing.T) {
 	}
 }
 
+// Kubernetes expands $(VAR) in what the chart makes arguments, and in nothing else.
+func TestVariablesAreFilledInWhereKubernetesExpandsThem(t *testing.T) {
+	values := `
+git: {url: "git@example.org:$(ORG)/app", branch: "$(BRANCH)", user: "$(NAME)", label: "$(NAME)", secretName: "$(ORG)", pollInterval: "$(EVERY)", ciSkipMessage: "$(NAME)"}
+sync: {interval: "$(EVERY)"}
+additionalArgs: ["--git-email=$(NAME)", "--git-path=$(PASSWORD)"]
+extraEnvs:
+- {name: ORG, value: teams}
+- {name: BRANCH, valueFrom: {configMapKeyRef: {name: flux, key: branch}}}
+- {name: NAME, value: marked-4711}
+- {name: EVERY, value: $(OF)m}
+- {name: OF, value: "3"}
+- {name: EVERY, value: $(OF)m}
+- {name: PASSWORD, value: marked-4712}
+- {name: OTHER, value: marked-4713}
+extraEnvsFrom:
+- configMapRef: {name: more}
+`
+	var m map[string]any
+	if err := yaml.Unmarshal([]byte(values), &m); err != nil {
+		t.Fatal(err)
+	}
+	maps := map[string]map[string]string{"flux": {"branch": "release"}, "more": {"ORG": "none", "FROM": "x"}}
+	r := Decode(Release{Name: "flux", Namespace: "team-a", Version: "1.13.3", ConfigMap: func(name string) (map[string]string, bool) {
+		return maps[name], maps[name] != nil
+	}}, m)
+	got := map[string]any{"url": string(r.Config.URL), "branch": r.Config.Branch, "poll": r.Config.PollInterval.String(), "sync": r.Config.SyncInterval.String(),
+		"paths": len(r.Config.Paths), "secret": r.Config.SecretName, "mounted": r.KeySecret, "tag": r.Config.SyncTag, "not known": r.Config.Unknown}
+	want := map[string]any{"url": "git@example.org:teams/app", "branch": "release", "poll": "3m0s", "sync": "3m0s",
+		"paths": 0, "secret": "teams", "mounted": "$(ORG)", "tag": "", "not known": []string{"git.paths", "git.syncTag"}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	for name, want := range map[string]string{
+		"extraEnvs[0].value":                          "carried the settings whose arguments refer to it: is filled in for --k8s-secret-name, --git-url",
+		"extraEnvs[1].valueFrom.configMapKeyRef.name": "carried the settings whose arguments refer to it: is filled in for --git-branch",
+		"extraEnvs[2].value":                          "carried the settings whose arguments refer to it: is filled in for --git-user, --git-label, --git-email",
+		"extraEnvs[4].value":                          "carried the settings whose arguments refer to it: is filled in for --git-poll-interval, --sync-interval",
+		"extraEnvs[7].value":                          "dropped : fluxd itself reads no such variable",
+	} {
+		if s := setting(r, name); fmt.Sprintf("%s %s: %s", s.Fate, s.To, s.Why) != want {
+			t.Errorf("%s: %s %s: %s, want %s", name, s.Fate, s.To, s.Why, want)
+		}
+	}
+	if where := setting(r, "--git-branch").From[0].Where; where != "git.branch, extraEnvs[1]" {
+		t.Errorf("the branch comes from %s", where)
+	}
+	all := fmt.Sprintf("%+v %#v", r.Settings, r.Findings)
+	if text, err := json.Marshal(r); err != nil || strings.Contains(string(text)+all, "marked-") {
+		t.Errorf("a variable that is not shown stands in the open (%v): %s", err, all)
+	}
+	// Of what may set any variable nothing is filled in.
+	m["extraEnvs"] = append(m["extraEnvs"].([]any), Unknown{Cause: "x"})
+	if r := Decode(Release{Name: "flux", Namespace: "team-a", Version: "1.13.3"}, m); r.Config.Branch != "" || r.Config.SyncInterval != 0 {
+		t.Errorf("it is filled in all the same: %s, %s", r.Config.Branch, r.Config.SyncInterval)
+	}
+}
+
+// What is looked for in one value that is no mapping is one mistake.
+func TestAMappingThatIsNoneIsToldOnce(t *testing.T) {
+	var said []string
+	for _, f := range decode(t, "1.13.3", "git:\nregistry: {rps: 1000000}\n").Findings {
+		said = append(said, f.Code+" "+f.Where+": "+f.Message)
+	}
+	want := []string{
+		"CHART_NOT_RENDERED git: git: it is null, and the chart looks for branch, ciSkip, config, and 14 more values in it",
+		`CHART_VALUE_TYPE registry.rps: registry.rps is printed as "1e+06", which is no number to what reads it`,
+	}
+	said = slices.DeleteFunc(said, func(s string) bool {
+		return !strings.Contains(s, " git: ") && !strings.Contains(s, "rps") || strings.HasPrefix(s, "FLAG")
+	})
+	if diff := cmp.Diff(want, said); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Values as the chart's own values.yaml has them ask nobody anything.
+func TestEmptyValuesAreAsGoodAsNone(t *testing.T) {
+	r := decode(t, "1.13.3", `
+git: {url: "git@example.org:a/b"}
+env: {secretName: ""}
+extraEnvs: []
+extraEnvsFrom: []
+extraVolumes: []
+extraVolumeMounts: []
+hostAliases: {}
+initContainers: {}
+dnsConfig: {}
+serviceAccount: {annotations: {}}
+`)
+	for _, s := range r.Settings {
+		if s.Fate == migrate.Unknown {
+			t.Errorf("%s: %s: %s", s.Name, s.To, s.Why)
+		}
+	}
+	if s := setting(decode(t, "1.13.3", "extraVolumes: [{name: x, emptyDir: {}}]"), "extraVolumes[0].emptyDir"); s.Fate != migrate.Unknown {
+		t.Errorf("a volume is passed over: %v", s)
+	}
+}
+
+func TestAValueOfFormerChartsIsKnownAsThat(t *testing.T) {
+	const values = "helmOperator: {git: {chartsPath: charts}}"
+	for version, want := range map[string]string{
+		"1.13.3": "no flux chart from 0.5.0 to 1.13.3 reads helmOperator.git.chartsPath; charts from 0.2.0 to 0.4.1 did",
+		"0.4.1":  "",
+	} {
+		r, said, hint := decode(t, version, values), "", ""
+		for _, f := range r.Findings {
+			if f.Code == UnknownValue.Name {
+				said = f.Message
+			} else if f.Code == VersionUnknown.Name {
+				hint = f.Hint
+			}
+		}
+		if said != want || strings.Contains(hint, "in full") {
+			t.Errorf("%s: %q, %q", version, said, hint)
+		}
+		if setting(r, "helmOperator.git.chartsPath").Fate != migrate.Unknown {
+			t.Errorf("%s: %v", version, r.Settings)
+		}
+	}
+}
+
 func TestAMisspeltValueIsUnknownAndItsLikelyNameGiven(t *testing.T) {
 	r := decode(t, "1.13.3", "{git: {url: git@host:a, pol1Interval: 1m}}")
 	if s := setting(r, "git.pol1Interval"); s.Fate != migrate.Unknown || s.Value != "1m" || s.To == "" {

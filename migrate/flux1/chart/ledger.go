@@ -42,7 +42,10 @@ func (d *decoder) account(x any, path string) {
 	default:
 		// Helm puts it in the place of all the defaults below.
 		d.set(what, d.show(path, x, false), migrate.Blocks, "", "it takes the place of a mapping of values that the chart reads", "")
-		d.find(ValueShape, what, "%s is %s, and the chart expects a mapping", what, typeName(x))
+		said := func(f failure) bool { return path != "" && f.key == path && f.lacks != "" }
+		if !slices.ContainsFunc(d.scope.failures, said) {
+			d.find(ValueShape, what, "%s is %s, and the chart expects a mapping", what, typeName(x))
+		}
 	}
 }
 
@@ -81,6 +84,10 @@ func (d *decoder) accountUnread(x any, path string) {
 		})
 		return
 	}
+	if f, ok := formerValues[path]; ok {
+		d.accountFormer(x, path, f)
+		return
+	}
 	none := "no flux chart"
 	if d.out.Unknown["version"] != "" && d.scope.release.Version != "" { // one of those before may
 		none += " " + knownVersions
@@ -93,6 +100,23 @@ func (d *decoder) accountUnread(x any, path string) {
 	leaves(x, path, func(at string, leaf any) {
 		d.set(at, d.show(at, leaf, false), migrate.Unknown, migrate.ByFinding, none+" reads it", "")
 	})
+}
+
+// formerValues are those that only charts before the first one that is known read, with
+// the first and last of these (flux: the tags chart-0.2.0 to chart-0.4.1).
+var formerValues = map[string][2]string{"helmOperator.git.chartsPath": {"0.2.0", "0.4.1"}}
+
+// accountFormer keeps what only charts did read that are not known.
+func (d *decoder) accountFormer(x any, path string, span [2]string) {
+	why := fmt.Sprintf("no flux chart %s reads it; charts from %s to %s did", knownVersions, span[0], span[1])
+	given, err := parseVersion(d.scope.release.Version)
+	fate, to := migrate.Unknown, migrate.ByFinding
+	if reads := err == nil && !given.before(v(span[0])) && !v(span[1]).before(given); reads {
+		to, why = "the chart's version", d.out.Unknown["version"]
+	} else {
+		d.find(UnknownValue, path, "no flux chart %s reads %s; charts from %s to %s did", knownVersions, path, span[0], span[1])
+	}
+	leaves(x, path, func(at string, leaf any) { d.set(at, d.show(at, leaf, false), fate, to, why, "") })
 }
 
 // leaves visits what stands in a value at the end of every path. An empty list
@@ -222,6 +246,8 @@ func (d *decoder) checkType(k *chartKey, x any) {
 		d.find(ValueType, k.path, "%s is %s, and the chart expects true or false; it prints it as it is, and fluxd %s", k.path, typeName(x), readAsBool(x))
 	case k.kind == boolean:
 		d.find(ValueType, k.path, "%s is %s, and the chart expects true or false; it takes this one for %t", k.path, typeName(x), value{of: x}.truth().is)
+	case k.kind == number && typeName(x) == string(k.kind):
+		d.find(ValueType, k.path, "%s is printed as %q, which is no number to what reads it", k.path, d.show(k.path, x, true))
 	default:
 		d.find(ValueType, k.path, "%s is %s, and the chart expects %s; it prints it as %q", k.path, typeName(x), k.kind, d.show(k.path, x, true))
 	}
@@ -231,7 +257,7 @@ func (d *decoder) checkType(k *chartKey, x any) {
 // fluxd, and not the chart, takes it for true or false.
 func (d *decoder) prints(k *chartKey, x any) bool {
 	return k.flag != "" && slices.ContainsFunc(d.out.Args, func(a Argument) bool {
-		return a.Flag == k.flag && slices.Contains(a.Keys, k.path) && a.Text == Text("--"+k.flag+"="+fmt.Sprint(x))
+		return a.Flag == k.flag && slices.Contains(a.Keys, k.path) && a.Written == Text("--"+k.flag+"="+fmt.Sprint(x))
 	})
 }
 
@@ -260,6 +286,12 @@ func (d *decoder) fateOf(k *chartKey, x any) (fate migrate.Fate, to, why string)
 		return s.is(path)
 	}
 	const decision = migrate.ByPerson
+	switch k.role {
+	case identity, resolving, environment, volumes, prepares:
+		if (value{of: x}).truth().no() {
+			return migrate.Dropped, "", "it is empty"
+		}
+	}
 	switch k.role {
 	case rights:
 		return migrate.Carried, "Kustomization.spec.serviceAccountName", "the rights of the agent's account are carried over"
@@ -368,10 +400,12 @@ func (d *decoder) accountAdditional(x any) {
 		return
 	}
 	for _, a := range d.out.Args {
-		if len(a.Keys) != 1 || !strings.HasPrefix(a.Keys[0], "additionalArgs[") {
+		if len(a.Keys) == 0 || !strings.HasPrefix(a.Keys[0], "additionalArgs[") {
 			continue
 		}
-		shown := a.String()
+		given := a
+		given.Text = a.Written
+		shown := given.String()
 		if d.given.isHidden(a.Keys[0]) {
 			shown = hiddenText
 		}
@@ -401,16 +435,15 @@ func (d *decoder) accountAdditional(x any) {
 func (d *decoder) fateOfVariables(prefix string) (migrate.Fate, string, string) {
 	const decision = migrate.ByPerson
 	_, unknown := d.unknownFlags()["git-url"]
+	flags, _ := d.usedBy(func(name string) bool {
+		return strings.HasPrefix(name, prefix) && !slices.ContainsFunc(d.out.Env, func(v Variable) bool { return v.Name == name })
+	})
 	switch {
 	case d.out.Config.SOPS:
 		return migrate.Unknown, "the cluster and the files", "decryption may read a variable of it"
 	case d.out.Config.ManifestGeneration:
 		return migrate.Unknown, "the conversion of generated files", "commands may read a variable of it"
-	case slices.ContainsFunc(d.out.Args, func(a Argument) bool {
-		return slices.ContainsFunc(flux1.Symbols(string(a.Text)), func(name string) bool {
-			return strings.HasPrefix(name, prefix) && !slices.ContainsFunc(d.out.Env, func(v Variable) bool { return v.Name == name })
-		})
-	}):
+	case len(flags) > 0:
 		return migrate.Carried, "the settings whose arguments refer to it", ""
 	case unknown:
 		return migrate.Unknown, "a known value of git.url", "the URL may refer to it"
@@ -455,13 +488,8 @@ var reference = regexp.MustCompile(`^extraEnvs(From)?\[\d+\]\.(name|prefix|value
 
 func (d *decoder) fateOfVariable(name string) (migrate.Fate, string, string) {
 	const decision = migrate.ByPerson
-	for _, a := range d.out.Args {
-		if slices.Contains(flux1.Symbols(string(a.Text)), name) {
-			if a.Flag == "git-url" {
-				return migrate.Carried, "GitRepository.spec.secretRef", "stands in the URL"
-			}
-			return migrate.Carried, "the settings whose arguments refer to it", ""
-		}
+	if flags, credential := d.usedBy(func(n string) bool { return n == name }); len(flags) > 0 {
+		return d.fateOfUsed(flags, credential)
 	}
 	if _, unknown := d.unknownFlags()["git-url"]; unknown {
 		return migrate.Unknown, "a known value of git.url", "the URL may refer to it"

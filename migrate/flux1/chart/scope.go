@@ -3,6 +3,7 @@ package chart
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"sigs.k8s.io/yaml"
@@ -20,20 +21,46 @@ type scope struct {
 	failures []failure
 }
 
-// failure is one reason for which the chart does not render.
-type failure struct{ key, why string }
+// failure is one reason for which the chart does not render; lacks is what it looks for
+// in a value that is no mapping.
+type failure struct{ key, why, lacks string }
 
 const notRendered = "the chart does not render with these values"
 
 func (s *scope) fail(key, format string, args ...any) value {
-	f := failure{key: key, why: fmt.Sprintf(format, args...)}
-	for _, seen := range s.failures {
-		if seen == f {
-			return value{unknown: notRendered, keys: []string{key}}
-		}
+	return s.failWith(failure{key: key, why: fmt.Sprintf(format, args...)})
+}
+
+func (s *scope) failWith(f failure) value {
+	if !slices.Contains(s.failures, f) {
+		s.failures = append(s.failures, f)
 	}
-	s.failures = append(s.failures, f)
-	return value{unknown: notRendered, keys: []string{key}}
+	return value{unknown: notRendered, keys: []string{f.key}}
+}
+
+// reasons are the failures in words, with the value that each is about: what is looked for
+// in one value is one of them.
+func (s *scope) reasons() (out []failure) {
+	for i, f := range s.failures {
+		same := func(o failure) bool { return f.lacks != "" && o.lacks != "" && o.key == f.key && o.why == f.why }
+		if slices.ContainsFunc(s.failures[:i], same) {
+			continue
+		}
+		var lacks []string
+		for _, o := range s.failures[i:] {
+			if same(o) {
+				lacks = append(lacks, o.lacks)
+			}
+		}
+		if slices.Sort(lacks); len(lacks) > 0 {
+			if more := len(lacks) - 3; more > 1 {
+				lacks = append(lacks[:3], fmt.Sprintf("and %d more values", more))
+			}
+			f.why += ", and the chart looks for " + strings.Join(lacks, ", ") + " in it"
+		}
+		out = append(out, f)
+	}
+	return out
 }
 
 // get reads a value as a template does: what is missing is null, but to look
@@ -55,7 +82,7 @@ func (s *scope) get(path string) value {
 			current = m[part]
 		default:
 			at := strings.Join(parts[:i], ".")
-			return s.fail(at, "it is %s, and the chart looks for %s in it", typeName(current), part)
+			return s.failWith(failure{key: at, why: "it is " + typeName(current), lacks: part})
 		}
 	}
 	if u, ok := current.(Unknown); ok {
