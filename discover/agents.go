@@ -51,6 +51,12 @@ type agent struct {
 
 // finished is the agent as an Inventory holds it.
 func (a *agent) finished() migrate.Flux1Agent {
+	a.Settings = slices.Clone(a.Settings)
+	for i := range a.Settings {
+		if s := &a.Settings[i]; s.Fate == migrate.Unknown && s.To == "a known value" && strings.Contains(s.Why, isSensitive) {
+			s.To = "the agent's Deployment in the cluster" // whoever gives it, it is not kept
+		}
+	}
 	a.Unknown = slices.DeleteFunc(slices.Clone(a.Unknown), func(name string) bool {
 		return name == "counts" || name == "counts.orphans" || name == "synced.behind"
 	})

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
 )
 
@@ -120,6 +121,13 @@ func TestValuesAreFilledInFromConfigMapsThatAreDeclared(t *testing.T) {
 	if applied := withStateOf(t, object+release("$(GIT_URL)", "extraEnvs = ["+of("GIT_URL", "configMap", "url")+"]"), stateText(held)); finds(applied, TerraformNotApplied.Name) {
 		t.Errorf("what is applied is said not to be: %v", applied.Findings)
 	}
+	// What is not shown of a variable is not shown of what refers to it.
+	hidden := declaredBy(t, map[string]string{"main.tf": object + release(url, "additionalArgs = [\"--git-user=$(WHO)\", \"--git-label=$(WHO)\"], extraEnvs = [{ name = \"WHO\", value = \"marked-4711\" }]")})
+	equal(t, "a label of a variable", []any{hidden.Agents[0].Git.SyncTag, slices.Contains(hidden.Agents[0].Unknown, "git.syncTag"), strings.Contains(asJSON(hidden), "marked-4711")}, []any{"", true, false})
+	// What no argument gives is not filled in.
+	named := declaredBy(t, map[string]string{"main.tf": object + strings.Replace(release(url, "sync = { interval = \"$(EVERY)\" }, extraEnvs = [{ name = \"EVERY\", value = \"7m\" }, { name = \"NAME\", value = \"key\" }]"), "branch = \"main\"", "branch = \"main\", secretName = \"$(NAME)\"", 1)}).Agents[0]
+	equal(t, "arguments alone", []any{named.Sync.Interval.Duration.String(), named.Git.SecretName, named.Credential.Identity.Name}, []any{"7m0s", "key", "$(NAME)"})
+
 	if a := inv.Agents[0]; strings.Contains(a.Git.URL, "me:") {
 		t.Errorf("what stands for a credential is filled in: %s", a.Git.URL)
 	}
@@ -189,4 +197,21 @@ func TestArgumentsAreFilledInFromConfigMapsInGit(t *testing.T) {
 			wantFinding(t, inv, flux1.SymbolicFlag, "flux/flux (flux/flux.yaml:1 args[0])", "")
 		}
 	}
+}
+
+// A value that is not known is not told where another one of the same mapping is set; and what
+// is sensitive is settled where it runs.
+func TestWhereAValueIsNotKnown(t *testing.T) {
+	const release = "variable \"b\" {\n type = string\n sensitive = true\n default = \"x\"\n}\nresource \"helm_release\" \"flux\" {\n name = \"flux\"\n namespace = \"flux\"\n chart = \"flux\"\n version = \"1.13.3\"\nVALUES\n set {\n name = \"git.url\"\n value = \"git@h:a\"\n }\n}\n"
+	a := declaredBy(t, map[string]string{"main.tf": strings.Replace(release, "VALUES", " values = [file(\"${path.module}/none.yaml\")]", 1)}).Agents[0]
+	for name, line := range map[string]string{"--git-branch": "main.tf:6 ", "git.*": "main.tf:6 ", "git.url": "main.tf:12 "} {
+		for _, s := range a.Settings {
+			if s.Name == name && !strings.HasPrefix(s.From[0].Where, line) {
+				t.Errorf("%s is told at %v, not %s", name, s.From, line)
+			}
+		}
+	}
+	a = declaredBy(t, map[string]string{"main.tf": strings.Replace(release, "VALUES", " values = [yamlencode({ git = { branch = var.b } })]", 1)}).Agents[0]
+	i := slices.IndexFunc(a.Settings, func(s migrate.Setting) bool { return s.Name == "--git-branch" })
+	equal(t, "settled by", a.Settings[i].To, "the agent's Deployment in the cluster")
 }

@@ -299,8 +299,8 @@ func (c *configuration) declare(ctx context.Context, h *terraform.HelmRelease, s
 	d.ChartVersion = r.Version
 	d.setRendered(ctx, &r)
 	for _, f := range r.Findings {
-		if n := locate(whole, f.Where); n != nil && f.Where != "" && n.Origin.Position.File != "" {
-			f.Where = d.origin(n.Origin.Position, f.Where)
+		if at := givenAt(whole, f.Where); f.Where != "" && at.File != "" {
+			f.Where = d.origin(at, f.Where)
 		} else {
 			f.Where = strings.TrimSpace(d.Terraform.Where + " (" + address + ") " + f.Where)
 		}

@@ -346,10 +346,10 @@ func whereGiven(settings []migrate.Setting, values *terraform.Node, address stri
 		for _, o := range settings[i].From {
 			for part := range strings.SplitSeq(o.Where, ", ") {
 				origin := migrate.Origin{Witness: chart.Witness, Where: part}
-				n := locate(values, strings.TrimSuffix(part, ".*"))
-				if !strings.Contains(part, " ") && n != nil && n.Origin.Position.File != "" {
-					origin = migrate.Origin{Witness: "terraform", Where: fmt.Sprintf("%s (%s)", place(n.Origin.Position), address)}
-					if n.Origin.Position.Line == 0 { // of a state, which has no lines to name
+				at := givenAt(values, part)
+				if !strings.Contains(part, " ") && at.File != "" {
+					origin = migrate.Origin{Witness: "terraform", Where: fmt.Sprintf("%s (%s)", place(at), address)}
+					if at.Line == 0 { // of a state, which has no lines to name
 						origin.Where += " " + part
 					}
 				}
@@ -360,6 +360,20 @@ func whereGiven(settings []migrate.Setting, values *terraform.Node, address stri
 		}
 		settings[i].From = from
 	}
+}
+
+// givenAt is where a value is given, by its path, or the nearest one above it. What a
+// mapping of which not all is known does not hold may be given anywhere, and is not said to
+// be where another of its values is; no file is named if that is not told.
+func givenAt(values *terraform.Node, path string) terraform.Position {
+	n := locate(values, strings.TrimSuffix(path, ".*"))
+	switch {
+	case n == nil:
+		return terraform.Position{}
+	case n.Kind == terraform.Map && len(n.Causes) > 0:
+		return values.Origin.Position
+	}
+	return n.Origin.Position
 }
 
 // ofGit are the mounts in which something may stand that git reads beside what

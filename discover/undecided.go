@@ -33,7 +33,11 @@ func sayUndecided(inv *migrate.Inventory) {
 			if len(s.From) > 0 {
 				where = s.From[0].Where
 			}
-			if placed := name + " (" + where + ")"; !slices.Contains(names, placed) {
+			placed := name
+			if where != name { // of values that stand in no line of a file
+				placed += " (" + where + ")"
+			}
+			if !slices.Contains(names, placed) {
 				names, bare = append(names, placed), append(bare, name)
 			}
 		}
