@@ -597,6 +597,33 @@ func TestAgentsDeclaredByHelmReleasesAreFound(t *testing.T) {
 		}
 	}
 
+	// Those of ConfigMaps in the repository are read, later ones over earlier ones.
+	from := func(list string) fstest.MapFS {
+		tree := treeOf(strings.Replace(fluxRelease, "  values:\n", "  valuesFrom:\n"+list+"  values:\n", 1))
+		tree["cluster/values.yaml"] = &fstest.MapFile{Data: []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one, namespace: shop}\ndata:\n  values.yaml: |\n    git: {branch: one, url: none}\n    sync: {interval: 7m}\n---\n" +
+			"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: two, namespace: shop}\ndata:\n  v: |\n    sync: {interval: 8m}\n")}
+		return tree
+	}
+	const one, two, url = "  - configMapKeyRef: {name: one}\n", "  - configMapKeyRef: {name: two, key: v}\n", "  - externalSourceRef: {url: 'https://me:marked-4711@git.example.com/v'}\n"
+	a = agentNamed(t, readTree(t, from(one+two), nil), "shop/flux-shop")
+	equal(t, "values of ConfigMaps", []any{a.Git.URL, a.Sync.Interval.Duration, slices.Contains(a.Unknown, "git.url")}, []any{"git@github.com:org/shop", 8 * time.Minute, false})
+	if where := settingOf(t, a, "--sync-interval").From[0].Where; where != "cluster/values.yaml:9 sync.interval" {
+		t.Errorf("the interval comes from %s", where)
+	}
+	for list, cause := range map[string]string{
+		one + url + two: "spec.valuesFrom[1] of the HelmRelease brings values of https://me@git.example.com/v, which is not read",
+		"  - configMapKeyRef: {name: three, optional: true}\n": "spec.valuesFrom[0] of the HelmRelease brings values of ConfigMap three, which is not in the repository",
+		"  - chartFileRef: {path: a.yaml}\n":                   "file a.yaml of the chart",
+		"  - configMapKeyRef: {name: one, key: none}\n":        "key none of ConfigMap one",
+	} {
+		inv := readTree(t, from(list), nil)
+		wantFinding(t, inv, chart.ValueNotKnown, cause)
+		if a := agentNamed(t, inv, "shop/flux-shop"); !slices.Contains(a.Unknown, "sync.interval") || strings.Contains(asJSON(inv), "marked-4711") {
+			t.Errorf("%s: %+v", list, a)
+		}
+	}
+	noFinding(t, readTree(t, from("  - configMapKeyRef: {name: one, key: none, optional: true}\n"), nil), chart.ValueNotKnown)
+
 	// What stands around fluxd is found as it is of any release.
 	around := strings.Replace(fluxRelease, "    workers: 3\n", `    workers: 3
     replicaCount: 0

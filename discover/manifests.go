@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"path"
 	"reflect"
 	"regexp"
@@ -22,6 +23,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	sigsyaml "sigs.k8s.io/yaml"
 )
 
 // declaration is a set of objects that go into a cluster together: one
@@ -484,29 +486,33 @@ func roleKey(kind, namespace, name string) string {
 // unknownNamespace is that of what names none, where the default is not known.
 const unknownNamespace = "(not known)"
 
-// declaredFor are the bindings of an account, and whether all that they give is told:
-// where each of them holds, and the rules of its role, which is declared as well and not
+// declaredFor are the bindings of an account, and why not all that they give is told,
+// empty if it is: where each of them holds, and the rules of its role, which is declared as well and not
 // put together from others in the cluster. Of several that differ and have one name it is not
 // told which the cluster has.
-func (r *rights) declaredFor(namespace, account string) (bindings []migrate.Binding, told bool) {
-	told = true
+func (r *rights) declaredFor(namespace, account string) (bindings []migrate.Binding, untold string) {
+	var why []string
+	say := func(format string, args ...any) { why = append(why, fmt.Sprintf(format, args...)) }
 	for _, b := range r.of(namespace, account, func(string, string, string, metav1.ObjectMeta) bool { return false }) {
 		kind := "RoleBinding"
 		if b.Namespace == "" {
 			kind = "ClusterRoleBinding"
 		}
 		switch {
-		case b.Namespace == unknownNamespace, r.several[roleKey(kind, b.Namespace, b.Name)], r.several[roleKey(b.Role.Kind, b.Namespace, b.Role.Name)]:
-			told = false
+		case b.Namespace == unknownNamespace:
+			say("in which namespace %s %s holds is not known", kind, b.Name)
 			continue
-		case b.Role.Kind == "ClusterRole":
-			told = told && r.clusterRoles[b.Role.Name] != nil && !b.Aggregated
-		default:
-			told = told && r.roles[b.Namespace+"/"+b.Role.Name] != nil
+		case r.several[roleKey(kind, b.Namespace, b.Name)], r.several[roleKey(b.Role.Kind, b.Namespace, b.Role.Name)]:
+			say("%s %s, or the role that it gives, is declared in several ways", kind, b.Name)
+			continue
+		case b.Role.Kind == "ClusterRole" && r.clusterRoles[b.Role.Name] == nil, b.Role.Kind != "ClusterRole" && r.roles[b.Namespace+"/"+b.Role.Name] == nil:
+			say("%s %s, which %s %s gives it, is not declared there", b.Role.Kind, b.Role.Name, kind, b.Name)
+		case b.Aggregated:
+			say("%s %s is made of other roles in the cluster", b.Role.Kind, b.Role.Name)
 		}
 		bindings = append(bindings, b)
 	}
-	return bindings, told
+	return bindings, firstFew(why)
 }
 
 // fromDeployment makes an agent of a Deployment of fluxd; nil if it is none.
@@ -549,12 +555,14 @@ func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.
 	w.find(a.podRole(podRoles(&d.Spec.Template), a.where("pod template"))...)
 	if d.Namespace == "" {
 		a.Unknown = append(a.Unknown, "namespace", "confinement")
+		w.find(rightsNotKnown(a.ID, a.where(""), "its manifest names no namespace, and --default-namespace gives none"))
 	} else {
-		var told bool
-		if a.Rights, told = rights.declaredFor(a.Namespace, a.ServiceAccount); told && len(a.Rights) > 0 || confinement(a.Rights).Kind == "cluster-admin" {
+		var untold string
+		if a.Rights, untold = rights.declaredFor(a.Namespace, a.ServiceAccount); untold == "" && len(a.Rights) > 0 || confinement(a.Rights).Kind == "cluster-admin" {
 			a.Confinement = confinement(a.Rights)
 		} else {
 			a.Unknown = append(a.Unknown, "confinement")
+			w.find(rightsNotKnown(a.ID, a.where(""), cmp.Or(untold, nothingBinds)))
 		}
 		if len(a.AllowedNamespaces) > 0 && a.Confinement.Kind == "cluster-admin" {
 			w.find(Confined.Finding(a.ID, a.where("--k8s-allow-namespace"), "the agent keeps to its list of namespaces by itself; its account is cluster-admin"))
@@ -623,20 +631,9 @@ func (c *checkout) unsynced(a *agent) {
 // fromManifests lets an environment be looked up among objects of Git in place
 // of a cluster. What a ConfigMap holds that is not among them is not known.
 func (e *environment) fromManifests(objects []flux1.Parsed) {
-	find := func(kind, name string) *unstructured.Unstructured {
-		for _, o := range objects {
-			if u := o.Manifest; u.GetKind() == kind && u.GetName() == name && (u.GetNamespace() == e.namespace || u.GetNamespace() == "") &&
-				u.GroupVersionKind().Group == "" {
-				return u
-			}
-		}
-		return nil
-	}
 	configMap := func(name string) {
-		if u := find("ConfigMap", name); u != nil {
-			if m, ok := typed[corev1.ConfigMap](u); ok {
-				e.maps[name] = m
-			}
+		if m, _ := configMapIn(objects, e.namespace, name); m != nil {
+			e.maps[name] = m
 		}
 	}
 	e.declared = true // what a Secret of Git holds is not what runs
@@ -657,6 +654,22 @@ func (e *environment) fromManifests(objects []flux1.Parsed) {
 			configMap(s.ConfigMapRef.Name)
 		}
 	}
+}
+
+// configMapIn is a ConfigMap of a namespace among objects of Git, and the object that it
+// is; nil if none is.
+func configMapIn(objects []flux1.Parsed, namespace, name string) (*corev1.ConfigMap, flux1.Parsed) {
+	for _, o := range objects {
+		u := o.Manifest
+		if u.GetKind() != "ConfigMap" || u.GetName() != name || u.GetNamespace() != namespace && u.GetNamespace() != "" || u.GroupVersionKind().Group != "" {
+			continue
+		}
+		if m, ok := typed[corev1.ConfigMap](u); ok {
+			return m, o
+		}
+		break
+	}
+	return nil, flux1.Parsed{}
 }
 
 // lines finds where in Git the words of a built Deployment stand: in the
@@ -802,7 +815,12 @@ func (c *checkout) fromHelmRelease(ctx context.Context, set declaration, o flux1
 	if namespace == "" {
 		namespace = c.agent.DefaultNamespace
 	}
-	release := chart.Release{Name: name, Namespace: namespace}
+	release := chart.Release{Name: name, Namespace: namespace, ConfigMap: func(name string) (map[string]string, bool) {
+		if m, _ := configMapIn(set.beside, namespace, name); m != nil && namespace != "" {
+			return m.Data, true
+		}
+		return nil, false
+	}}
 	if namespace == "" {
 		release.Cause = "the HelmRelease names no namespace"
 	}
@@ -811,20 +829,24 @@ func (c *checkout) fromHelmRelease(ctx context.Context, set declaration, o flux1
 	if given == nil {
 		given = map[string]any{}
 	}
-	var values any = floats(given)
-	for _, field := range []string{"valuesFrom", "valueFileSecrets"} {
-		if list, _, _ := unstructured.NestedSlice(u.Object, "spec", field); len(list) > 0 {
-			known, _ := values.(map[string]any)
-			if known != nil {
-				values = chart.Partial{Known: known, Cause: "spec." + field + " of the HelmRelease brings more values"}
-			}
-		}
+	from := c.valuesFrom(set.beside, u, cmp.Or(u.GetNamespace(), c.agent.DefaultNamespace))
+	from.known = overlaid(from.known, floats(given))
+	var values any = from.known
+	if from.unknown != "" {
+		values = chart.Partial{Known: from.known, Cause: from.unknown}
 	}
 	r := chart.Decode(release, values)
+	place := func(name string) string {
+		at := fileLine(o.File, c.lineOfValue(o, name))
+		if where := from.place(name, given); where != "" {
+			at = where
+		}
+		return strings.TrimSpace(at + " " + name)
+	}
 	for i := range r.Settings {
 		for j := range r.Settings[i].From {
 			from := &r.Settings[i].From[j]
-			*from = migrate.Origin{Witness: "git", Where: fileLine(o.File, c.lineOfValue(o, from.Where)) + " " + from.Where}
+			*from = migrate.Origin{Witness: "git", Where: place(from.Where)}
 		}
 	}
 	d := &declared{at: fileLine(o.File, o.Line), beside: set.beside}
@@ -833,25 +855,125 @@ func (c *checkout) fromHelmRelease(ctx context.Context, set declaration, o flux1
 	d.setRendered(ctx, &r)
 	if namespace != "" && d.ServiceAccount != "" {
 		// What binds the account beside the release adds up.
-		more, told := rights.declaredFor(namespace, d.ServiceAccount)
+		more, untold := rights.declaredFor(namespace, d.ServiceAccount)
 		all := append(slices.Clone(d.Rights), more...)
 		sum := confinement(all)
-		known := told && (!slices.Contains(d.Unknown, "confinement") || d.grantedBeside && len(more) > 0)
+		known := untold == "" && (!slices.Contains(d.Unknown, "confinement") || d.grantedBeside && len(more) > 0)
 		d.Unknown = slices.DeleteFunc(d.Unknown, func(name string) bool { return name == "confinement" })
 		if known || sum.Kind == "cluster-admin" {
 			d.Rights, d.Confinement = all, sum
 		} else {
 			d.Confinement = migrate.Confinement{}
 			d.unknown("confinement")
+			d.rightsUnknown = cmp.Or(untold, d.rightsUnknown)
 		}
 	}
 	for _, f := range r.Findings {
-		f.Where = strings.TrimSpace(fileLine(o.File, c.lineOfValue(o, f.Where)) + " " + f.Where)
+		f.Where = place(f.Where)
 		d.find(f)
 	}
 	a := &agent{Flux1Agent: d.Flux1Agent, config: r.Config}
 	c.unsynced(a)
 	return &declaredAgent{a, d.reported()}
+}
+
+// broughtValues are those that a HelmRelease brings beside its own.
+type broughtValues struct {
+	// known are those of the ConfigMaps that are at hand, which stand at places, with
+	// each one's own values, in the order in which they are merged.
+	known  map[string]any
+	places []string
+	each   []map[string]any
+	// unknown says what brings others that are not known.
+	unknown string
+}
+
+// place is that of a value which the last of the ConfigMaps gives; empty if the
+// HelmRelease itself, or none, does.
+func (b *broughtValues) place(name string, own map[string]any) string {
+	path := strings.Split(name, ".")
+	if _, has, err := unstructured.NestedFieldNoCopy(own, path...); has || err != nil {
+		return ""
+	}
+	for i, values := range slices.Backward(b.each) {
+		if _, has, err := unstructured.NestedFieldNoCopy(values, path...); has && err == nil {
+			return b.places[i]
+		}
+	}
+	return ""
+}
+
+// valuesFrom reads what a HelmRelease of the helm-operator merges before its own values,
+// the later over the earlier: of what may set any value, those before it are not known
+// (helm-operator: pkg/release/values.go; pkg/apis/helm.fluxcd.io/v1/types_helmrelease.go).
+func (c *checkout) valuesFrom(objects []flux1.Parsed, u *unstructured.Unstructured, namespace string) broughtValues {
+	out := broughtValues{known: map[string]any{}}
+	var causes []string
+	notKnown := func(cause string) {
+		out.known, out.places, out.each = map[string]any{}, nil, nil
+		causes = append(causes, cause)
+	}
+	secrets, _, _ := unstructured.NestedSlice(u.Object, "spec", "valueFileSecrets")
+	for _, x := range secrets {
+		m, _ := x.(map[string]any)
+		name, _ := m["name"].(string)
+		notKnown("spec.valueFileSecrets of the HelmRelease brings values of Secret " + name + ", which are in the cluster")
+	}
+	list, _, _ := unstructured.NestedSlice(u.Object, "spec", "valuesFrom")
+	for i, x := range list {
+		m, _ := x.(map[string]any)
+		at := fmt.Sprintf("spec.valuesFrom[%d] of the HelmRelease brings values of ", i)
+		text := func(path ...string) string {
+			s, _, _ := unstructured.NestedString(m, path...)
+			return s
+		}
+		switch {
+		case m["configMapKeyRef"] != nil:
+			name, key := text("configMapKeyRef", "name"), cmp.Or(text("configMapKeyRef", "key"), "values.yaml")
+			from, o := configMapIn(objects, cmp.Or(text("configMapKeyRef", "namespace"), namespace), name)
+			if from == nil {
+				notKnown(at + "ConfigMap " + name + ", which is not in the repository")
+				continue
+			}
+			content, has := from.Data[key]
+			if optional, _, _ := unstructured.NestedBool(m, "configMapKeyRef", "optional"); !has && optional {
+				continue
+			}
+			var values map[string]any
+			if err := sigsyaml.Unmarshal([]byte(content), &values); !has || err != nil {
+				notKnown(at + "key " + key + " of ConfigMap " + name + ", which holds none that can be read")
+				continue
+			}
+			its, _ := floats(values).(map[string]any)
+			out.known = overlaid(out.known, its)
+			out.places, out.each = append(out.places, fileLine(o.File, o.Line)), append(out.each, its)
+		case m["secretKeyRef"] != nil:
+			notKnown(at + "Secret " + text("secretKeyRef", "name") + ", which are in the cluster")
+		case m["externalSourceRef"] != nil:
+			notKnown(at + flux1.DisplayURL(text("externalSourceRef", "url")) + ", which is not read")
+		case m["chartFileRef"] != nil:
+			notKnown(at + "file " + text("chartFileRef", "path") + " of the chart, which is not read")
+		default:
+			notKnown(at + "something that is not known here")
+		}
+	}
+	out.unknown = firstFew(causes)
+	return out
+}
+
+// overlaid are values with others over them, as the helm-operator and Helm merge them:
+// mappings are merged, and all else takes the place of what was there.
+func overlaid(below map[string]any, over any) map[string]any {
+	out := maps.Clone(below)
+	top, _ := over.(map[string]any)
+	for k, v := range top {
+		under, isMap := out[k].(map[string]any)
+		if above, both := v.(map[string]any); isMap && both {
+			v = overlaid(under, above)
+		}
+		out[k] = v
+	}
+	return out
 }
 
 // installerGroups are the API groups of objects from which something installs a

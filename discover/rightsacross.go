@@ -68,7 +68,8 @@ func (w *witness) boundBy(a, other *agent, r *rights) {
 	if a.Confinement.Kind == "cluster-admin" {
 		return
 	}
-	more, told := r.declaredFor(a.Namespace, a.ServiceAccount)
+	more, untold := r.declaredFor(a.Namespace, a.ServiceAccount)
+	told := untold == ""
 	more = slices.DeleteFunc(more, func(b migrate.Binding) bool {
 		return slices.ContainsFunc(a.Rights, func(had migrate.Binding) bool { return reflect.DeepEqual(had, b) })
 	})
@@ -87,7 +88,6 @@ func (w *witness) boundBy(a, other *agent, r *rights) {
 	default:
 		a.Confinement = migrate.Confinement{}
 		a.Unknown = append(slices.Clone(a.Unknown), "confinement")
-		w.find(TerraformGranted.Finding(a.ID, migrate.DisplayURL(other.Git.URL),
-			fmt.Sprintf("what the agent's account may do is not known: the repository of %s binds it, and not all that the role may do is declared there", other.ID)))
+		w.find(rightsNotKnown(a.ID, migrate.DisplayURL(other.Git.URL), fmt.Sprintf("the repository of %s binds it, and %s", other.ID, untold)))
 	}
 }

@@ -69,6 +69,8 @@ type declared struct {
 	// grantedBeside is true if it gives its account no rights itself, so that what is
 	// declared beside it is what is known of them.
 	grantedBeside bool
+	// rightsUnknown says why it is not known what its account may do, where it is not.
+	rightsUnknown string
 	// maps are the ConfigMaps that the configuration declares.
 	maps []terraform.ConfigMap
 	// uses are the names of objects that it uses, without being made of them.
@@ -87,6 +89,9 @@ func (d *declared) where() string {
 
 // reported are its findings, with what they are about.
 func (d *declared) reported() []migrate.Finding {
+	if d.rightsUnknown != "" && slices.Contains(d.Unknown, "confinement") && !slices.ContainsFunc(d.findings, func(f migrate.Finding) bool { return f.Code == TerraformGranted.Name }) {
+		d.find(rightsNotKnown(d.ID, d.where(), d.rightsUnknown))
+	}
 	out := byCause(d.findings)
 	for i := range out {
 		out[i].Repository = d.ID

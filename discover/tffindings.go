@@ -239,8 +239,8 @@ var (
 	}
 	TerraformGranted = flux1.Code{
 		Name: "TERRAFORM_GRANTED_BESIDE", Severity: migrate.Warning,
-		Cause:       "the configuration, or a state, binds the agent's account, or may bind it, by what is not the agent's own, and what the role may do is not known from it",
-		Consequence: "what the account may do in all is not known from Terraform alone",
+		Cause:       "the agent's account is bound, or may be, by what is not all known, such as a role that is not declared beside it, or by nothing that was read",
+		Consequence: "what the account may do in all is not known without the cluster",
 		Remedy:      "give what the finding says is not known, or let discovery read the cluster in which the agent runs, which has all of its bindings",
 	}
 	TerraformObjects = flux1.Code{

@@ -191,7 +191,7 @@ func (d *declared) setGranted() {
 	}
 	for i := range d.grants {
 		g := &d.grants[i]
-		if g.RoleName == nil || !d.mayBeHere(g.Cluster) || g.Kind == "" && ofFlux2(g.What) || g.Kind == "Role" || g.Kind == "ClusterRole" {
+		if g.RoleName == nil && !strings.HasSuffix(g.Kind, "Binding") || !d.mayBeHere(g.Cluster) || g.Kind == "" && ofFlux2(g.What) || g.Kind == "Role" || g.Kind == "ClusterRole" {
 			continue
 		}
 		bound, sure, group := d.boundBy(&g.Grant)
@@ -240,10 +240,18 @@ func (d *declared) setGranted() {
 	case len(others) > 0:
 		d.Confinement = migrate.Confinement{}
 		d.unknown("confinement")
-		d.find(TerraformGranted.Finding("", d.where(), "what the agent's account may do is not known: Terraform binds it, or may bind it, by "+listed(others, len(others), maxEnds)))
+		d.find(rightsNotKnown("", d.where(), "Terraform binds it, or may bind it, by "+listed(others, len(others), maxEnds)))
 	case len(rights) > len(d.Rights) && (d.grantedBeside || !slices.Contains(d.Unknown, "confinement")):
 		known(sum)
 	}
+}
+
+// nothingBinds is why the rights of an account are not known that nothing grants any.
+const nothingBinds = "nothing that was read binds it to a role"
+
+// rightsNotKnown says that the rights of an agent's account are not known, and why.
+func rightsNotKnown(id, where, why string) migrate.Finding {
+	return TerraformGranted.Finding(id, where, "what the agent's account may do is not known: "+why)
 }
 
 // mayBeHere and isHere report whether something in a cluster may be, or is, where the agent is.

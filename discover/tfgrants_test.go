@@ -110,7 +110,7 @@ func TestWhatTheConfigurationGrantsTheAccountCounts(t *testing.T) {
 				}
 				equal(t, "rights", a.Confinement, want)
 				equal(t, "unknown", slices.Contains(a.Unknown, "confinement"), want.Kind == "")
-				equal(t, "said", finds(inv, TerraformGranted.Name), c.want == "")
+				equal(t, "said", finds(inv, TerraformGranted.Name), want.Kind == "")
 				if c.want != "as it is" && c.want != "" { // a plan gives them to the new account
 					i := slices.IndexFunc(a.Rights, func(b migrate.Binding) bool {
 						return b.Name == "b" && len(b.Rules) > 0 && b.Role.Name != "" && b.Role.Kind != "" && (b.Namespace == "flux") == (c.want == "namespaces")
@@ -156,6 +156,38 @@ func stateBinding(typ, hidden, role, subject string) string {
 
 // Roles and bindings that a state holds count as those of a configuration do, through
 // whatever resource they were made; what the state hides of them makes the rights unknown.
+// Rights that are not known are told with what is not known of them.
+func TestUnknownRightsAreTold(t *testing.T) {
+	release := func(values string) string {
+		return "variable \"x\" {}\nresource \"helm_release\" \"flux\" {\n name = \"flux\"\n namespace = \"flux\"\n chart = \"flux\"\n version = \"1.13.3\"\n values = [yamlencode({ git = { url = \"git@h:a\" }, " + values + " })]\n}\n"
+	}
+	const binding = "resource \"kubernetes_cluster_role_binding\" \"b\" {\n metadata {\n name = \"b\"\n }\nROLE\n subject {\n kind = \"ServiceAccount\"\n name = SUBJECT\n namespace = \"flux\"\n }\n}\n"
+	bound := func(role, subject string) string {
+		return strings.NewReplacer("ROLE", role, "SUBJECT", subject).Replace(binding)
+	}
+	const confined, role = "clusterRole = { create = false }, allowedNamespaces = [\"flux\"]", " role_ref {\n api_group = \"rbac.authorization.k8s.io\"\n kind = \"ClusterRole\"\n name = \"view\"\n }"
+	for name, c := range map[string]struct{ files, says string }{
+		"by others":          {release("rbac = { create = false }"), "rbac.create is off"},
+		"by a variable":      {release("clusterRole = { create = var.x }"), `variable "var.x"`},
+		"of a role":          {release("clusterRole = { create = false, name = \"mine\" }"), "ClusterRole mine, which the release does not make"},
+		"of a Deployment":    {fluxdBlocks("git@h:a", "", ""), nothingBinds},
+		"of no role":         {release(confined) + bound("", `"flux"`), "kubernetes_cluster_role_binding.b (which role it gives is not known)"},
+		"of a dynamic role":  {release(confined) + bound(" dynamic \"role_ref\" {\n for_each = var.x\n content {\n kind = \"ClusterRole\"\n name = \"view\"\n }\n }", `"flux"`), "kubernetes_cluster_role_binding.b (ClusterRole view is not declared here)"},
+		"of unknown subject": {release(confined) + bound(role, "var.x"), "kubernetes_cluster_role_binding.b"},
+		"known":              {release(confined), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inv := declaredBy(t, map[string]string{"main.tf": c.files})
+			if c.says == "" {
+				noFinding(t, inv, TerraformGranted)
+				return
+			}
+			wantFinding(t, inv, TerraformGranted, "what the agent's account may do is not known", c.says)
+			equal(t, "unknown", slices.Contains(inv.Agents[0].Unknown, "confinement"), true)
+		})
+	}
+}
+
 func TestGrantsInAStateAlone(t *testing.T) {
 	const account = `{"api_group":"","kind":"ServiceAccount","name":"flux","namespace":"flux"}`
 	const other = `{"api_group":"","kind":"ServiceAccount","name":"other","namespace":"flux"}`
@@ -227,7 +259,8 @@ func TestGrantsInAStateAlone(t *testing.T) {
 					said(t, inv, "TERRAFORM_GRANTED_BESIDE", a.ID, ".b in the state ", c.says)
 				}
 			}
-			equal(t, "said", finds(inv, TerraformGranted.Name), c.want == "")
+			unknown := slices.ContainsFunc(inv.Agents, func(a migrate.Flux1Agent) bool { return slices.Contains(a.Unknown, "confinement") })
+			equal(t, "said", finds(inv, TerraformGranted.Name), unknown)
 		})
 	}
 

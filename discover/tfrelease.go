@@ -357,6 +357,9 @@ func (d *declared) setRendered(ctx context.Context, r *chart.Rendered) {
 	}
 	d.boundRole = r.BoundClusterRole
 	d.grantedBeside = r.Unknown["confinement"] == chart.GrantedByOthers
+	if r.Version != "" && d.Namespace != "" && d.Release != "" { // else it is told why all is unknown that hangs on it
+		d.rightsUnknown = r.Unknown["confinement"]
+	}
 	d.setGranted()
 	where := d.where()
 	if d.Replicas = 1; r.Replicas == nil {

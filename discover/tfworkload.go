@@ -174,6 +174,10 @@ func (c *configuration) fluxdOf(ctx context.Context, w *terraform.Workload, tree
 		d.unknown("serviceAccount")
 	}
 	d.unknown("confinement") // unless something declares its roles
+	d.rightsUnknown = nothingBinds
+	if d.ServiceAccount == "" {
+		d.rightsUnknown = "which account it has is not known"
+	}
 	d.grantedBeside = true
 	d.setGranted()
 	d.Requests = requests(pod.Containers)

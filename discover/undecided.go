@@ -21,7 +21,12 @@ const maxUndecided = 20
 // what was told before, and sorts the findings. What the settings are set to is not
 // told: it may be secret.
 func sayUndecided(inv *migrate.Inventory) {
-	findings := slices.DeleteFunc(slices.Clone(inv.Findings), func(f migrate.Finding) bool { return f.Code == Undecided.Name })
+	findings := slices.DeleteFunc(slices.Clone(inv.Findings), func(f migrate.Finding) bool {
+		// Rights that were not known may have become so by what something else binds.
+		return f.Code == Undecided.Name || f.Code == TerraformGranted.Name && slices.ContainsFunc(inv.Agents, func(a migrate.Flux1Agent) bool {
+			return a.ID == f.Repository && !slices.Contains(a.Unknown, "confinement")
+		})
+	})
 	for _, a := range inv.Agents {
 		var names, bare []string
 		where := ""
