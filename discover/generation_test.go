@@ -505,3 +505,71 @@ func TestThePatchFilesOfPublicRepositoriesSurviveTheMigration(t *testing.T) {
 		})
 	}
 }
+
+// Of some kinds fluxd's Kustomize has no schema: a list of a strategic merge patch takes
+// the place of the whole list there, and is merged by Kustomize 5. What 3.8.7 gives of
+// these cases was asked of its own library (kustomize/api v0.6.5).
+func TestAListThatFluxdReplacesAndKustomize5MergesIsNamed(t *testing.T) {
+	const (
+		command = "version: 1\ncommandUpdated:\n  generators:\n  - command: kustomize build .\n"
+		cron    = "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: tidy, namespace: shop}\nspec:\n  schedule: 0 1 * * *\n  jobTemplate:\n    spec:\n      template:\n        spec:\n"
+		own     = cron + "          restartPolicy: Never\n          containers: [{name: tidy, image: \"tidy:1\", args: [--all]}, {name: sidecar, image: \"sidecar:1\"}]\n"
+		patch   = "          containers: [{name: tidy, image: \"tidy:2\", command: [tidy]}]\n"
+		listed  = "resources: [own.yaml]\npatchesStrategicMerge: [patch.yaml]\n"
+		differs = "RENDERING_DIFFERS shop_tidy_batch_CronJob"
+	)
+	head := cron[:strings.Index(cron, "spec:")]
+	for name, c := range map[string]struct {
+		kustomization, own, patch string
+		want                      string // place of the finding; empty for none
+		says                      string
+	}{
+		"containers of a CronJob": {listed, own, cron + patch, "patch.yaml:1",
+			"the list spec.jobTemplate.spec.template.spec.containers of shop:cronjob/tidy: fluxd's own Kustomize (up to 3.8.7) has no schema of batch/v1 CronJob and gives tidy; Kustomize 5 merges by key and gives tidy (with other args), sidecar"},
+		"a patch with a target":       {"resources: [own.yaml]\npatches:\n- target: {kind: CronJob}\n  path: patch.yaml\n", own, cron + patch, "patch.yaml:1", "gives tidy;"},
+		"a patch within the file":     {"resources: [own.yaml]\npatches:\n- patch: |" + strings.ReplaceAll("\n"+cron+patch, "\n", "\n    ") + "\n", own, "", "kustomization.yaml", "gives tidy;"},
+		"a component's":               {"resources: [own.yaml]\ncomponents: [part]\n", own, cron + patch, "part/patch.yaml:1", "gives tidy;"},
+		"items that fluxd takes away": {listed, own, cron + "          containers: []\n", "patch.yaml:1", "gives nothing; Kustomize 5 merges by key and gives tidy, sidecar"},
+		"texts": {listed, strings.Replace(own, "namespace: shop", "namespace: shop, finalizers: [a/own]", 1), strings.Replace(head, "namespace: shop", "namespace: shop, finalizers: [a/more]", 1), "patch.yaml:1",
+			"gives a/more; Kustomize 5 merges by key and gives a/more, a/own"},
+
+		"a list that is the same either way":  {listed, own, cron + "          containers: [{name: tidy, image: \"tidy:1\", args: [--all]}, {name: sidecar, image: \"sidecar:1\"}]\n", "", ""},
+		"a list that the object has not":      {listed, own, cron + "          volumes: [{name: a, emptyDir: {}}]\n", "", ""},
+		"a list that both replace":            {listed, own, cron + "          tolerations: [{operator: Exists}]\n", "", ""},
+		"no list":                             {listed, own, head + "spec: {suspend: true}\n", "", ""},
+		"a JSON patch":                        {"resources: [own.yaml]\npatches:\n- target: {kind: CronJob}\n  patch: |\n    - op: remove\n      path: /spec/jobTemplate/spec/template/spec/containers/1\n", own, "", "", ""},
+		"a kind that fluxd's Kustomize knows": {listed, strings.Replace(own, "batch/v1", "batch/v1beta1", 1), strings.Replace(cron+patch, "batch/v1", "batch/v1beta1", 1), "", ""},
+		"a custom kind that neither knows":    {listed, strings.Replace(own, "batch/v1", "example.com/v1", 1), strings.Replace(cron+patch, "batch/v1", "example.com/v1", 1), "", ""},
+		"a kind that Kustomize 5 does not know": {listed, "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: a, namespace: shop}\nspec: {metrics: [{type: Resource}, {type: Pods}]}\n",
+			"apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: a, namespace: shop}\nspec: {metrics: [{type: Pods}]}\n", "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			part := ""
+			if strings.HasPrefix(c.want, "part/") {
+				part = "part/"
+			}
+			tree := treeOf("-- .flux.yaml --\n" + command + "-- kustomization.yaml --\n" + kustomizeFile(c.kustomization) + "-- own.yaml --\n" + c.own + "-- " + part + "patch.yaml --\n" + c.patch +
+				"-- part/kustomization.yaml --\napiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\npatchesStrategicMerge: [patch.yaml]\n")
+			inv, plan := proveTree(t, tree, nil, nil)
+			var got []string
+			for _, f := range inv.Findings {
+				if f.Code == "PATCH_LIST_MERGED" {
+					got = append(got, f.Where)
+					if !strings.Contains(f.Message, c.says) {
+						t.Errorf("it says %q", f.Message)
+					}
+				}
+			}
+			if got := strings.Join(got, "; "); got != c.want {
+				t.Errorf("found at %q, want %q", got, c.want)
+			}
+			var want []string // what the two build is no longer called the same
+			if c.want != "" {
+				want = []string{differs}
+			}
+			if d := cmp.Diff(want, differingFindings(plan)); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}

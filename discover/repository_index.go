@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,6 +18,7 @@ import (
 	"github.com/fluxover/fluxover/migrate/flux1"
 	"github.com/fluxover/fluxover/reconcile/build"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	"k8s.io/client-go/kubernetes/scheme"
 	sigsyaml "sigs.k8s.io/yaml"
@@ -58,8 +61,9 @@ type overlay struct {
 type patch struct {
 	file   string
 	inline string
-	// target kind, if it names one.
-	target string
+	// target kind, if it names one; targeted is true if it has any target.
+	target   string
+	targeted bool
 }
 
 type built struct {
@@ -67,7 +71,19 @@ type built struct {
 	// reads are the files that were read for it, whatever names them, up to the one
 	// at which it failed; nil if none was.
 	reads []string
-	err   error
+	// merged are the lists that Kustomize 5 merges, and fluxd's Kustomize does not.
+	merged []mergedList
+	err    error
+}
+
+// mergedList is a list of a built object that a patch holds: fluxd's Kustomize
+// replaces the object's own by it, Kustomize 5 merges the two.
+type mergedList struct {
+	object *unstructured.Unstructured
+	// at are the names that lead to it.
+	at []string
+	// old and new are what becomes of it.
+	old, new []any
 }
 
 // traced is a tree that notes which files are read.
@@ -211,7 +227,8 @@ func (r *reading) readOverlay(x *index, file string) *overlay {
 					p.file = path.Join(o.dir, file)
 				}
 				p.inline, _ = e["patch"].(string)
-				target, _ := e["target"].(map[string]any)
+				var target map[string]any
+				target, p.targeted = e["target"].(map[string]any)
 				p.target, _ = target["kind"].(string)
 			}
 			o.patches = append(o.patches, p)
@@ -337,13 +354,136 @@ func (r *reading) build(ctx context.Context, dir string) ([]flux1.Parsed, error)
 	}
 	b := built{err: r.fits(dir)}
 	if b.err == nil {
-		b.objects, b.reads, b.err = r.render(ctx, dir)
+		b.objects, b.reads, b.err = r.render(ctx, dir, nil)
 	}
 	r.index.builds[dir] = b
 	return b.objects, b.err
 }
 
-func (r *reading) render(ctx context.Context, dir string) (out []flux1.Parsed, reads []string, err error) {
+// buildAsFluxd renders a kustomization folder as fluxd's Kustomize does, which lacks the
+// schemas of some kinds that are patched here, and notes the lists that differ by that.
+func (r *reading) buildAsFluxd(ctx context.Context, dir string) ([]flux1.Parsed, error) {
+	objects, err := r.build(ctx, dir)
+	if err != nil || !r.patchesWithoutSchema(dir) {
+		return objects, err
+	}
+	old, _, err := r.render(ctx, dir, flux1.WithoutSchema)
+	if err != nil {
+		return nil, err
+	}
+	b := r.index.builds[dir]
+	b.merged = listsMerged(old, objects)
+	r.index.builds[dir] = b
+	return old, nil
+}
+
+// patchesWithoutSchema reports whether what a folder is built of patches a list of what
+// may be an object of a kind that fluxd's Kustomize has no schema of.
+func (r *reading) patchesWithoutSchema(dir string) bool {
+	for _, o := range r.reached(dir) {
+		for _, p := range o.patches {
+			for _, patched := range r.patchObjects(o, p) {
+				if (p.targeted || slices.Contains(flux1.WithoutSchema, patched.Manifest.GroupVersionKind())) && holdsList(patched.Manifest.Object) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+func holdsList(v any) bool {
+	switch v := v.(type) {
+	case []any:
+		return true
+	case map[string]any:
+		for _, inner := range v {
+			if holdsList(inner) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// listsMerged are the outermost lists in which two builds of a folder differ.
+func listsMerged(old, merged []flux1.Parsed) []mergedList {
+	var out []mergedList
+	for _, o := range old {
+		i := slices.IndexFunc(merged, func(n flux1.Parsed) bool { return migrate.ObjectID(n.Manifest) == migrate.ObjectID(o.Manifest) })
+		if i < 0 {
+			continue
+		}
+		var walk func(old, merged any, at []string)
+		walk = func(old, merged any, at []string) {
+			switch m := merged.(type) {
+			case map[string]any:
+				o, _ := old.(map[string]any)
+				for _, key := range slices.Sorted(maps.Keys(m)) {
+					walk(o[key], m[key], append(slices.Clone(at), key))
+				}
+			case []any:
+				if l, _ := old.([]any); !reflect.DeepEqual(l, m) {
+					out = append(out, mergedList{object: o.Manifest, at: at, old: l, new: m})
+				}
+			}
+		}
+		walk(o.Manifest.Object, merged[i].Manifest.Object, nil)
+	}
+	return out
+}
+
+// says tells what the list holds after either build, without a value: items by their
+// names, or by their number, with the fields that only Kustomize 5 gives one of them.
+func (m mergedList) says() string {
+	return fmt.Sprintf("fluxd's own Kustomize (up to 3.8.7) has no schema of %s %s and gives %s; Kustomize 5 merges by key and gives %s",
+		m.object.GetAPIVersion(), m.object.GetKind(), itemsSay(m.old, nil), itemsSay(m.new, m.old))
+}
+
+// itemsSay names the items of a list, with the fields that those of another list lack or
+// have otherwise.
+func itemsSay(list, beside []any) string {
+	if len(list) == 0 {
+		return "nothing"
+	}
+	nameOf := func(item any) string {
+		fields, ok := item.(map[string]any)
+		if !ok {
+			return fmt.Sprint(item)
+		}
+		for _, key := range []string{"name", "mountPath", "devicePath", "containerPort", "ip", "topologyKey", "uid", "type"} {
+			if fields[key] != nil {
+				return fmt.Sprint(fields[key])
+			}
+		}
+		return ""
+	}
+	var names []string
+	for _, item := range list {
+		name := nameOf(item)
+		if name == "" {
+			return fmt.Sprintf("%d items", len(list))
+		}
+		if i := slices.IndexFunc(beside, func(b any) bool { return nameOf(b) == name }); i >= 0 {
+			a, _ := item.(map[string]any)
+			b, _ := beside[i].(map[string]any)
+			var more []string
+			for _, key := range slices.Sorted(maps.Keys(a)) {
+				if !reflect.DeepEqual(a[key], b[key]) {
+					more = append(more, key)
+				}
+			}
+			if len(more) > 0 {
+				name += fmt.Sprintf(" (with other %s)", few(more))
+			}
+		}
+		names = append(names, name)
+	}
+	return few(names)
+}
+
+// render builds a folder, as if Kustomize had no schema of some kinds.
+func (r *reading) render(ctx context.Context, dir string, without []schema.GroupVersionKind) (out []flux1.Parsed, reads []string, err error) {
 	ks := &kustomizev1.Kustomization{}
 	ks.Name, ks.Namespace = "checkout", "checkout"
 	ks.Spec.Path = dir
@@ -354,7 +494,7 @@ func (r *reading) render(ctx context.Context, dir string) (out []flux1.Parsed, r
 		return nil, nil, err
 	}
 	clear(tree.files) // of the filter itself
-	objects, err := build.Objects(ctx, build.Input{Artifact: artifact, Kustomization: ks})
+	objects, err := build.Objects(ctx, build.Input{Artifact: artifact, Kustomization: ks, WithoutSchema: without})
 	reads = sortedNames(tree.files)
 	if err != nil {
 		return nil, reads, err
@@ -487,7 +627,7 @@ func (r *reading) decrypting(g flux1.Generation) string {
 func (r *reading) generate(ctx context.Context, g flux1.Generation, builds []*migrate.KustomizeBuild) ([]flux1.Parsed, error) {
 	var out []flux1.Parsed
 	for _, b := range builds {
-		objects, err := r.build(ctx, b.Folder)
+		objects, err := r.buildAsFluxd(ctx, b.Folder)
 		if reads := r.index.builds[b.Folder].reads; len(reads) > 0 {
 			b.Reads = reads
 		}

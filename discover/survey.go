@@ -467,6 +467,7 @@ func (r *reading) surveyObjects() {
 			look(o.Manifest, o.ID, fileLine(o.File, o.Line), o.Encrypted)
 			if o.Class != migrate.ClassUnknownKind {
 				r.surveyDirectives(o)
+				r.surveyMergedLists(o)
 			}
 		}
 	}
@@ -639,6 +640,27 @@ func (r *reading) surveyDirectives(o *migrate.Object) {
 	}
 	if len(found) > 0 {
 		keeps(o.File, o.Line, found)
+	}
+}
+
+// surveyMergedLists reports the lists of an object that fluxd's Kustomize and Kustomize 5
+// build differently, with the patch that holds each.
+func (r *reading) surveyMergedLists(o *migrate.Object) {
+	if o.Build == nil {
+		return
+	}
+	for _, m := range r.index.builds[o.Build.Folder].merged {
+		u := o.Manifest
+		if m.object.GroupVersionKind() != u.GroupVersionKind() || m.object.GetName() != u.GetName() || m.object.GetNamespace() != u.GetNamespace() && m.object.GetNamespace() != "" {
+			continue
+		}
+		where := fileLine(o.File, o.Line)
+		for _, p := range r.builtIn(u) {
+			if held, ok, _ := unstructured.NestedFieldNoCopy(p.Manifest.Object, m.at...); ok && held != nil {
+				where = fileLine(p.File, p.Line)
+			}
+		}
+		r.find(flux1.ListMerged.About(r.agent.ID, o.ID, where, fmt.Sprintf("a patch holds the list %s of %s: %s", strings.Join(m.at, "."), resourceName(u), m.says())))
 	}
 }
 

@@ -123,7 +123,7 @@ var hazards = []hazard{
 		codes: []string{"GIT_SECRET", "GIT_SECRET_FILES"},
 		tests: []string{"migrate/flux1 TestConfigurationsThatCannotWorkAreFindings", "discover TestWhatStandsBesideManifestsIsNamed"}},
 	{number: 24, what: "manifests that commands generate, which Flux v2 does not run",
-		codes:     []string{"MANIFEST_GENERATION", "GENERATION_NOT_TOLD", "PATCH_NOT_CARRIED", "RENDERING_DIFFERS"},
+		codes:     []string{"MANIFEST_GENERATION", "GENERATION_NOT_TOLD", "PATCH_LIST_MERGED", "PATCH_NOT_CARRIED", "RENDERING_DIFFERS"},
 		prevented: "a folder that a command only has Kustomize build becomes a Kustomization, with what the patch file holds as its patches; anything else is not planned",
 		tests: []string{"migrate/flux1 TestTreesAreLoadedAsFluxdLoadsThem", "discover TestGeneratorsThatAreMoreThanKustomizeAreNotGuessed", "discover TestWhatKustomizeBuildsForFluxdIsBuiltByAKustomizationAlike",
 			"discover TestSdpFluxBecomesOneKustomizationOfItsOverlay"},

@@ -189,6 +189,12 @@ var (
 		Consequence: "what fluxd's own Kustomize (up to 3.8) removes by the patch, Kustomize 5 leaves; an object of a custom kind is refused, and its whole Kustomization with it, unless its definition allows the field",
 		Remedy:      "take the directive out, and remove by a JSON patch (op: remove) what it removed; let the old agent sync, and plan again",
 	}
+	ListMerged = Code{
+		Name: "PATCH_LIST_MERGED", Severity: migrate.Warning,
+		Cause:       "a strategic merge patch of a kustomization file that fluxd builds holds a list of a kind that fluxd's own Kustomize (up to 3.8.7) has no schema of, as CronJob of batch/v1",
+		Consequence: "there the patch's list replaces the whole list, and Kustomize 5 merges the two by key: items and fields that the patch leaves out, and fluxd never applied, come back at the hand-over",
+		Remedy:      "replace the list by a JSON patch (patches, op: replace), which both apply alike, with what runs today; let the old agent sync, and plan again",
+	}
 	NoJSON = Code{
 		Name: "NOT_JSON", Severity: migrate.Blocker,
 		Cause:       "an object holds what cannot be written as JSON: a number that is none (.nan, .inf), or a key that is null",
@@ -414,7 +420,7 @@ func Codes() []Code {
 		UnknownFlag, BadFlag, SymbolicFlag, NoURL, UnsupportedURL, PathAbsolute, PathList, PathOutside,
 		GitSecret, VerifySignatures, Notifications, ExcludedKinds,
 		Stuck, Duplicate, HiddenDuplicate, TooLarge, LinkOutside, LinkedFile, ManifestGeneration, Encrypted,
-		Ciphertext, EncryptedKind, KindlessDocument, ListWithoutItems, Nameless, LocalConfig, NotAString, DirectiveLeft, DirectiveUnread, NoJSON, KeyNotText, DuplicateKey,
+		Ciphertext, EncryptedKind, KindlessDocument, ListWithoutItems, Nameless, LocalConfig, NotAString, DirectiveLeft, DirectiveUnread, ListMerged, NoJSON, KeyNotText, DuplicateKey,
 		CopiedMark, Exported, LargeObject, UnknownKind, Foreign, HelmRelease1, FluxHelmRelease, ImageAutomation, Flux2InGit,
 		NotGenerated, FluxPatch, NoUpdaters, FluxYAMLUnused, ChartInTree, GitSecretFiles, Submodules, LFSFiles, TemplateFiles,
 		LinkedFolder, RemoteBase, OldKustomizeFields, KustomizeFails, KindsAssumed, KindsRemoved, NamespaceNotGiven, ScopeNotKnown, BranchNotThere,

@@ -12,12 +12,36 @@ import (
 
 	"github.com/fluxover/fluxover/migrate"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	sigsyaml "sigs.k8s.io/yaml"
 )
 
 // configFile is the name of the file that tells fluxd how to generate a
 // path's manifests (flux: pkg/manifests/configfile.go).
 const configFile = ".flux.yaml"
+
+// WithoutSchema are the kinds that the OpenAPI of Kustomize 5 has a schema of and that of
+// fluxd's Kustomize has not: for those it replaces each list that a strategic merge patch
+// holds, where Kustomize 5 merges some of them by key. In the schemas of kinds that both
+// have the same lists are merged, but for status and the metadata of ephemeral volumes.
+// (source: kyaml v0.9.4, of Kustomize 3.8.7, and v0.21.1: the definitions of the OpenAPI that
+// each embeds, compared list by list; flux: docker/kustomize.version at 1.24 to 1.25.4. Older
+// fluxd has an older Kustomize, which knows none of these either.)
+var WithoutSchema = []schema.GroupVersionKind{
+	{Group: "batch", Version: "v1", Kind: "CronJob"},
+	{Group: "certificates.k8s.io", Version: "v1", Kind: "CertificateSigningRequest"},
+	{Group: "discovery.k8s.io", Version: "v1", Kind: "EndpointSlice"},
+	{Group: "events.k8s.io", Version: "v1", Kind: "Event"},
+	{Group: "flowcontrol.apiserver.k8s.io", Version: "v1beta1", Kind: "FlowSchema"},
+	{Group: "flowcontrol.apiserver.k8s.io", Version: "v1beta1", Kind: "PriorityLevelConfiguration"},
+	{Group: "networking.k8s.io", Version: "v1", Kind: "Ingress"},
+	{Group: "networking.k8s.io", Version: "v1", Kind: "IngressClass"},
+	{Group: "networking.k8s.io", Version: "v1beta1", Kind: "IngressClass"},
+	{Group: "node.k8s.io", Version: "v1", Kind: "RuntimeClass"},
+	{Group: "policy", Version: "v1", Kind: "PodDisruptionBudget"},
+	{Group: "storage.k8s.io", Version: "v1", Kind: "CSIDriver"},
+	{Group: "storage.k8s.io", Version: "v1beta1", Kind: "CSIStorageCapacity"},
+}
 
 // Generation is what a .flux.yaml says about one of the agent's paths.
 type Generation struct {

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/kustomize/api/konfig"
 
@@ -69,6 +70,11 @@ type Input struct {
 	// and HTTPS. Bases in remote Git repositories are refused in any case,
 	// because they need a git program and are not fixed by the revision.
 	AllowRemoteBases bool
+	// WithoutSchema are kinds of Kubernetes' own that Kustomize is to build as if
+	// it had no schema of them, as an older one does that fluxd runs: then a list
+	// in a strategic merge patch takes the place of the whole list. Such a build
+	// has the process's schema to itself.
+	WithoutSchema []schema.GroupVersionKind
 }
 
 // Rendering is what Render gives.

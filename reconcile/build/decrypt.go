@@ -230,7 +230,7 @@ func decryptData(ctx context.Context, r *resource.Resource, keys *Keys) (decrypt
 // them: it does not if the same build over the encrypted files says the same.
 func quotes(err error, a *Artifact, dir, generated string, content []byte, allowHTTP bool) bool {
 	files := &overlayFS{artifact: a, written: map[string][]byte{generated: content}, allowHTTP: allowHTTP}
-	_, other := runKustomize(files, dir)
+	_, other := runKustomize(files, dir, nil)
 	return other == nil || other.Error() != err.Error()
 }
 

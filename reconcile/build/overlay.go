@@ -2,6 +2,7 @@ package build
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/fluxcd/pkg/kustomize"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/kustomize/api/konfig"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/api/provider"
@@ -38,7 +40,7 @@ func buildKustomize(ctx context.Context, a *Artifact, dir string, in Input) ([]b
 		}
 	}
 	safe := func(err error) error { return withoutSecrets(cleanError(err), files.content, files.reads...) }
-	resources, err := runKustomize(files, dir)
+	resources, err := runKustomize(files, dir, in.WithoutSchema)
 	if err != nil {
 		if len(decrypted) > 0 && quotes(err, a, dir, name, generated, in.AllowRemoteBases) {
 			return nil, fmt.Errorf("kustomize build failed over the plain text of %s; what it says may quote that, and is not told", some(decrypted))
@@ -121,33 +123,56 @@ func readBack(r *resource.Resource) (builtObject, error) {
 // another may still be filling or replacing it (kubernetes-sigs/kustomize#3659).
 // Once the built-in schema is loaded, builds only read it, with one exception:
 // a kustomization file with an `openapi` field replaces it for the whole
-// process. So builds share the lock, and only such a build holds it alone and
-// puts the built-in schema back.
-var schema sync.RWMutex
+// process. So builds share the lock, and only such a build, or one that is to
+// lack a part of the schema, holds it alone and puts the built-in schema back.
+var schemaLock sync.RWMutex
 
 // errOwnSchema stops a shared build that comes upon an `openapi` field.
 var errOwnSchema = errors.New("the kustomization brings its own OpenAPI schema")
 
-func runKustomize(files *overlayFS, dir string) (resmap.ResMap, error) {
-	resources, err := runShared(files, dir)
-	if !errors.Is(err, errOwnSchema) {
-		return resources, err
+func runKustomize(files *overlayFS, dir string, without []schema.GroupVersionKind) (resmap.ResMap, error) {
+	if len(without) == 0 {
+		resources, err := runShared(files, dir)
+		if !errors.Is(err, errOwnSchema) {
+			return resources, err
+		}
 	}
-	schema.Lock()
-	defer schema.Unlock()
+	schemaLock.Lock()
+	defer schemaLock.Unlock()
 	openapi.ResetOpenAPI()
 	_ = openapi.Schema()
 	defer func() {
 		openapi.ResetOpenAPI()
 		_ = openapi.Schema()
 	}()
+	if err := forget(without); err != nil {
+		return nil, err
+	}
 	files.ownSchema, files.refused = true, nil
 	return run(files, dir)
 }
 
+// forget puts a schema without any field in the place of those of some kinds: of
+// such an object Kustomize knows as much as of one without a schema.
+func forget(kinds []schema.GroupVersionKind) error {
+	definitions := map[string]any{}
+	for _, k := range kinds {
+		definitions["fluxover."+k.String()] = map[string]any{"type": "object", "x-kubernetes-group-version-kind": []any{
+			map[string]any{"group": k.Group, "version": k.Version, "kind": k.Kind}}}
+	}
+	data, err := json.Marshal(map[string]any{"definitions": definitions})
+	if err == nil {
+		err = openapi.AddSchema(data)
+	}
+	if err != nil {
+		return fmt.Errorf("leave out the schemas of %d kinds: %w", len(kinds), err)
+	}
+	return nil
+}
+
 func runShared(files *overlayFS, dir string) (resmap.ResMap, error) {
-	schema.RLock()
-	defer schema.RUnlock()
+	schemaLock.RLock()
+	defer schemaLock.RUnlock()
 	// Loads the built-in schema the first time; later it only looks.
 	_ = openapi.Schema()
 	return run(files, dir)
