@@ -914,6 +914,43 @@ func TestImagesAreAutomatedWhereFluxdUpdatesThem(t *testing.T) {
 	}
 }
 
+// fluxd looks for a filter by each container's name, and takes the newest image where
+// there is none.
+func TestAContainerWithoutAFilterOfItsOwnIsUpdatedByBuildTime(t *testing.T) {
+	const pod = "{containers: [{name: c, image: 'x:1'}, {name: d, image: 'y:1'}], initContainers: [{name: i, image: 'z:1'}]}"
+	for name, c := range map[string]struct {
+		filters, spec string
+		want          string // of IMAGE_FILTER; empty for none
+		policy        string
+	}{
+		"none":             {"", "", "it has no filter", ""},
+		"of one":           {"fluxcd.io/tag.c: 'semver:~1'", "", "container d has no filter, container i has no filter", ""},
+		"of two":           {"fluxcd.io/tag.c: 'semver:~1', filter.fluxcd.io/d: 'glob:v*'", "", "filter.fluxcd.io/d: glob:v*, container i has no filter", ""},
+		"of all":           {"fluxcd.io/tag.c: 'semver:~1', filter.fluxcd.io/d: 'semver:*', flux.weave.works/tag.i: 'semver:*'", "", "", ""},
+		"of no container":  {"fluxcd.io/tag.drone: 'semver:~1'", "", "no filter names a container of it", "fluxcd.io/tag.drone: semver:~1 (which names no container, and has no effect)"},
+		"of one too many":  {"fluxcd.io/tag.c: 'semver:~1', fluxcd.io/tag.d: 'semver:~1', fluxcd.io/tag.i: 'semver:~1', fluxcd.io/tag.e: 'glob:*'", "", "", "tag.e: glob:* (which names no container"},
+		"a patch, perhaps": {"fluxcd.io/tag.drone: 'semver:~1'", "{template: {spec: " + pod + "}}", "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			spec := c.spec
+			if spec == "" {
+				spec = "{selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: " + pod + "}}"
+			}
+			inv := readTree(t, treeOf("-- a.yaml --\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: shop, annotations: {fluxcd.io/automated: 'true', "+c.filters+"}}\nspec: "+spec+"\n"), nil)
+			got := strings.Join(findingsOf(inv, flux1.ImageFilter), "; ")
+			if c.want == "" && got != "" || !strings.Contains(got, "updated by build time: "+c.want) && c.want != "" {
+				t.Errorf("it says %q, want %q", got, c.want)
+			}
+			if c.policy != "" {
+				wantFinding(t, inv, flux1.ImagePolicy, c.policy)
+			}
+			if strings.Contains(strings.Join(findingsOf(inv, flux1.ImagePolicy), ""), "no effect") != (c.policy != "") {
+				t.Errorf("the policies are told as %q", findingsOf(inv, flux1.ImagePolicy))
+			}
+		})
+	}
+}
+
 const fluxdAt = `
 apiVersion: apps/v1
 kind: Deployment

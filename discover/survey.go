@@ -779,8 +779,9 @@ func saysNo(value string) bool {
 // Each is reported with the keys that it is about.
 func surveyAnnotations(u *unstructured.Unstructured, about func(code flux1.Code, keys []string, format string, args ...any)) {
 	annotations := migrate.Annotations(u)
-	var policies, unordered, policyKeys, unorderedKeys, automatedKeys []string
-	filters := false
+	var policies, unordered, policyKeys, timeKeys, automatedKeys []string
+	containers, known := containersOf(u)
+	filtered := map[string]bool{}
 	for _, key := range slices.Sorted(maps.Keys(annotations)) {
 		value := annotations[key]
 		name, isPolicy := "", false
@@ -808,9 +809,14 @@ func surveyAnnotations(u *unstructured.Unstructured, about func(code flux1.Code,
 		case strings.HasPrefix(name, "locked_"):
 			continue // who and why, for people
 		case strings.HasPrefix(name, "tag."):
-			filters = true
-			if !strings.HasPrefix(value, "semver:") {
-				unordered, unorderedKeys = append(unordered, key+": "+value), append(unorderedKeys, key)
+			container := strings.TrimPrefix(name, "tag.")
+			filtered[container] = true
+			switch {
+			case known && !slices.Contains(containers, container):
+				policies, policyKeys = append(policies, key+": "+value+" (which names no container, and has no effect)"), append(policyKeys, key)
+				continue
+			case !strings.HasPrefix(value, "semver:"):
+				unordered, timeKeys = append(unordered, key+": "+value), append(timeKeys, key)
 			}
 		default:
 			continue
@@ -820,11 +826,46 @@ func surveyAnnotations(u *unstructured.Unstructured, about func(code flux1.Code,
 	if len(policies) > 0 {
 		about(flux1.ImagePolicy, policyKeys, "%s carries %s", resourceName(u), few(policies))
 	}
+	// A container without a filter of its own is given the newest image, whatever the others
+	// have (flux: pkg/policy/policy.go, GetTagPattern).
+	free := slices.DeleteFunc(slices.Clone(containers), func(name string) bool { return filtered[name] })
 	switch {
-	case !flux1.Automated(u.GroupVersionKind().GroupKind(), annotations):
-	case len(unordered) > 0:
-		about(flux1.ImageFilter, unorderedKeys, "%s is updated by build time: %s", resourceName(u), few(unordered))
-	case !filters:
-		about(flux1.ImageFilter, automatedKeys, "%s is updated by build time: it has no filter", resourceName(u))
+	case len(filtered) == 0 || known && len(free) == len(containers) && len(free) > 0:
+		unordered, timeKeys = []string{"it has no filter"}, automatedKeys
+		if len(filtered) > 0 {
+			unordered[0] = "no filter names a container of it"
+		}
+	case len(free) > 0:
+		for _, name := range free {
+			unordered = append(unordered, "container "+name+" has no filter")
+		}
+		timeKeys = append(timeKeys, automatedKeys...)
 	}
+	if flux1.Automated(u.GroupVersionKind().GroupKind(), annotations) && len(unordered) > 0 {
+		about(flux1.ImageFilter, timeKeys, "%s is updated by build time: %s", resourceName(u), few(unordered))
+	}
+}
+
+// containersOf are the names of the containers that fluxd updates in a workload (flux:
+// pkg/cluster/kubernetes/resource/spec.go); known is false of what has no pod template, as a
+// HelmRelease, whose values tell them, and of a patch, which need not name all.
+func containersOf(u *unstructured.Unstructured) (names []string, known bool) {
+	at, required := []string{"spec", "template", "spec"}, "selector"
+	if u.GetKind() == "CronJob" {
+		at, required = []string{"spec", "jobTemplate", "spec", "template", "spec"}, "schedule"
+	}
+	pod, _, _ := unstructured.NestedMap(u.Object, at...)
+	if _, whole, _ := unstructured.NestedFieldNoCopy(u.Object, "spec", required); !whole {
+		return nil, false
+	}
+	for _, field := range []string{"containers", "initContainers"} {
+		list, _ := pod[field].([]any)
+		for _, c := range list {
+			fields, _ := c.(map[string]any)
+			if name, ok := fields["name"].(string); ok {
+				names = append(names, name)
+			}
+		}
+	}
+	return names, len(names) > 0
 }
