@@ -37,9 +37,10 @@ func (c *checkoutFlags) add(flags *pflag.FlagSet) {
 // given reports whether a checkout is to be read.
 func (c *checkoutFlags) given() bool { return len(c.checkouts) > 0 }
 
-// described reports whether flags say how the agent of a checkout reads it.
+// described reports whether flags say how the agent of a checkout reads it, beside its
+// URL and branch.
 func (c *checkoutFlags) described() bool {
-	return slices.ContainsFunc([]string{"git-branch", "git-path", "default-namespace", "allow-namespace", "manifest-generation", "sops"}, c.flags.Changed)
+	return slices.ContainsFunc([]string{"git-path", "default-namespace", "allow-namespace", "manifest-generation", "sops"}, c.flags.Changed)
 }
 
 // check refuses flags that would have no effect. alone is true if the checkouts
@@ -72,6 +73,9 @@ func (c *checkoutFlags) folders() []discover.Folder {
 	var out []discover.Folder
 	for _, entry := range c.checkouts {
 		url, dir := splitCheckout(entry)
+		if url == "" {
+			url = c.url // of the only one
+		}
 		out = append(out, discover.Folder{URL: url, Dir: dir})
 	}
 	return out
@@ -146,12 +150,12 @@ func (c *checkoutFlags) inventory(ctx context.Context, progress func(string)) (m
 	return all, err
 }
 
-// readDeclared reads the repositories of the agents that one checkout declares and
-// whose URL another one is given with: as those agents read them, and not as an
+// readDeclared reads the repositories of the agents that a checkout declares and whose
+// URL, and branch where one is given, it or another one is given with: as those agents read them, and not as an
 // agent of which nothing but the folder is known.
 func (c *checkoutFlags) readDeclared(ctx context.Context, all migrate.Inventory, progress func(string)) (migrate.Inventory, error) {
 	reads := func(a migrate.Flux1Agent, url string) bool {
-		return url != "" && a.Tree == nil && discover.SameRepository(a.Git.URL, url)
+		return url != "" && a.Tree == nil && discover.SameRepository(a.Git.URL, url) && (c.branch == "" || a.Git.Branch == c.branch)
 	}
 	declared := migrate.Inventory{Cluster: all.Cluster}
 	var folders []discover.Folder
@@ -185,12 +189,31 @@ func (c *checkoutFlags) readDeclared(ctx context.Context, all migrate.Inventory,
 			return strings.HasPrefix(a.ID, "checkout/") && a.Tree != nil && discover.SameRepository(a.Git.URL, f.URL)
 		}
 		for _, a := range all.Agents {
-			if isReader(a) {
-				all.Findings = slices.DeleteFunc(all.Findings, func(f migrate.Finding) bool { return f.Repository == a.ID })
+			if !isReader(a) {
+				continue
 			}
+			all.Findings = slices.DeleteFunc(all.Findings, func(f migrate.Finding) bool { return f.Repository == a.ID })
+			forgetApplied(&all, &read, a.ID)
 		}
 		all.Agents = slices.DeleteFunc(all.Agents, isReader)
 	}
 	all.Agents, all.Findings = append(all.Agents, read.Agents...), append(all.Findings, read.Findings...)
 	return all, nil
+}
+
+// forgetApplied takes back that a reader applies agents which its repository declares:
+// there is no such agent, and what applies them was found as they read it themselves.
+func forgetApplied(all, read *migrate.Inventory, reader string) {
+	all.Findings = slices.DeleteFunc(all.Findings, func(f migrate.Finding) bool {
+		if f.Code != discover.AgentInGit.Name || !strings.HasPrefix(f.Message, "the repository of "+reader+" ") {
+			return false
+		}
+		applied := slices.ContainsFunc(read.Findings, func(other migrate.Finding) bool { return other.Code == f.Code && other.Repository == f.Repository })
+		for i := range read.Agents {
+			if a := &read.Agents[i]; a.ID == f.Repository && !applied {
+				a.InstalledBy = "manifest"
+			}
+		}
+		return true
+	})
 }
