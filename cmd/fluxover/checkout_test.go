@@ -118,6 +118,67 @@ spec:
 	}
 }
 
+// A URL and a branch tell whose repository it is: an agent that it declares with the same
+// reads it, by its own paths, and nobody else does.
+func TestACheckoutIsReadAsTheAgentThatItDeclares(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		filepath.Join(dir, "boot", "flux.yaml"): `apiVersion: apps/v1
+kind: Deployment
+metadata: {name: flux, namespace: flux}
+spec:
+  selector: {matchLabels: {name: flux}}
+  template:
+    metadata: {labels: {name: flux}}
+    spec: {containers: [{name: flux, image: "fluxcd/flux:1.25.4", args: ["--git-url=git@git.example.com:org/shop", --git-branch=master, --git-path=app]}]}
+`,
+		filepath.Join(dir, "app", "a.yaml"): "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: shop}\n",
+	} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const url = "git@git.example.com:org/shop"
+	reader := "checkout/" + filepath.Base(dir)
+	for name, c := range map[string]struct {
+		args  []string
+		want  []string
+		inGit int
+	}{
+		"its URL beside it":     {[]string{"--checkout", dir, "--git-url", url}, []string{"flux/flux"}, 0},
+		"its URL in front":      {[]string{"--checkout", url + "=" + dir}, []string{"flux/flux"}, 0},
+		"its branch, too":       {[]string{"--checkout", dir, "--git-url", url, "--git-branch", "master"}, []string{"flux/flux"}, 0},
+		"another branch":        {[]string{"--checkout", dir, "--git-url", url, "--git-branch", "other"}, []string{"checkout/shop", "flux/flux"}, 1},
+		"another repository's":  {[]string{"--checkout", dir, "--git-url", url + "s"}, []string{"checkout/shops", "flux/flux"}, 1},
+		"paths that are given":  {[]string{"--checkout", dir, "--git-url", url, "--git-path", "boot"}, []string{"checkout/shop", "flux/flux"}, 1},
+		"nothing but its files": {[]string{"--checkout", dir}, []string{reader, "flux/flux"}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, out, errs := runDiscover(t, append([]string{"--no-cluster", "-o", "json"}, c.args...)...)
+			var inv migrate.Inventory
+			if err := json.Unmarshal([]byte(out), &inv); err != nil || code != exitDone {
+				t.Fatalf("exit code %d, %v: %s", code, err, errs)
+			}
+			var got []string
+			for _, a := range inv.Agents {
+				got = append(got, a.ID)
+				if len(c.want) == 1 && (a.Counts.Objects != 1 || a.InstalledBy != "manifest") {
+					t.Errorf("%s applies %d objects, and is installed by %q", a.ID, a.Counts.Objects, a.InstalledBy)
+				}
+			}
+			inGit := 0
+			for _, f := range inv.Findings {
+				if f.Code == "AGENT_IN_GIT" {
+					inGit++
+				}
+			}
+			if !slices.Equal(got, c.want) || inGit != c.inGit {
+				t.Errorf("agents %v, want %v; AGENT_IN_GIT %d times, want %d", got, c.want, inGit, c.inGit)
+			}
+		})
+	}
+}
+
 func TestACheckoutIsReadInTheNamespacesThatAreGiven(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{
