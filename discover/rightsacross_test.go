@@ -69,7 +69,7 @@ func TestWhatBindsAnAccountElsewhereCounts(t *testing.T) {
 			if a := inv.Agents[i]; a.Confinement.Kind != c.want || slices.Contains(a.Unknown, "confinement") != (c.want == "") {
 				t.Errorf("%+v, unknown %v, not %q: %v", a.Confinement, a.Unknown, c.want, inv.Findings)
 			}
-			told := func(f migrate.Finding) bool { return f.Code == TerraformGranted.Name && f.Repository == "team/flux" }
+			told := func(f migrate.Finding) bool { return f.Code == RightsUnknown.Name && f.Repository == "team/flux" }
 			if j := slices.IndexFunc(inv.Findings, told); j >= 0 != (c.finding != "") || j >= 0 && !strings.Contains(inv.Findings[j].Message, c.finding) {
 				t.Errorf("not told as %q: %v", c.finding, inv.Findings)
 			}

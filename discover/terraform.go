@@ -89,7 +89,7 @@ func (d *declared) where() string {
 
 // reported are its findings, with what they are about.
 func (d *declared) reported() []migrate.Finding {
-	if d.rightsUnknown != "" && slices.Contains(d.Unknown, "confinement") && !slices.ContainsFunc(d.findings, func(f migrate.Finding) bool { return f.Code == TerraformGranted.Name }) {
+	if d.rightsUnknown != "" && slices.Contains(d.Unknown, "confinement") && !slices.ContainsFunc(d.findings, func(f migrate.Finding) bool { return f.Code == RightsUnknown.Name }) {
 		d.find(rightsNotKnown(d.ID, d.where(), d.rightsUnknown))
 	}
 	out := byCause(d.findings)

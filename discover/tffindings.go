@@ -237,8 +237,8 @@ var (
 		Consequence: "destroying it together with the agent deletes everything else in the namespace",
 		Remedy:      `take it out of the state without destroying it ("removed" with destroy = false), or keep it`,
 	}
-	TerraformGranted = flux1.Code{
-		Name: "TERRAFORM_GRANTED_BESIDE", Severity: migrate.Warning,
+	RightsUnknown = flux1.Code{
+		Name: "RIGHTS_UNKNOWN", Severity: migrate.Warning,
 		Cause:       "the agent's account is bound, or may be, by what is not all known, such as a role that is not declared beside it, or by nothing that was read",
 		Consequence: "what the account may do in all is not known without the cluster",
 		Remedy:      "give what the finding says is not known, or let discovery read the cluster in which the agent runs, which has all of its bindings",
@@ -314,6 +314,6 @@ var (
 var terraformCodes = []flux1.Code{
 	TerraformProblem, TerraformModuleUnread, TerraformUncertain, TerraformObjectsUnknown, TerraformNoAgent, TerraformScript, TerraformTools, TerraformRendered, TerraformPartOfChart, TerraformChartOfFluxd, TerraformInstaller, TerraformChartNotRead, TerraformNotRead,
 	TerraformOtherCluster, TerraformClusters, TerraformClusterNotSaid, TerraformWorkspace, TerraformOtherWorkspace, TerraformStateElsewhere, TerraformWorkspacesElsewhere, TerraformWorkspaceRemote, TerraformVarFile, TerraformRemoteState, TerraformTainted, TerraformNotInState, TerraformTwice, TerraformChartUnknown, TerraformLocalChart, TerraformChartChanged, TerraformPostRendered, TerraformName,
-	TerraformNamespace, TerraformGranted, TerraformObjects, TerraformStateOnly, TerraformStateAlone, TerraformStatesTogether, TerraformStateHidden, TerraformNotApplied, WitnessesDisagree, EditedByHand,
+	TerraformNamespace, RightsUnknown, TerraformObjects, TerraformStateOnly, TerraformStateAlone, TerraformStatesTogether, TerraformStateHidden, TerraformNotApplied, WitnessesDisagree, EditedByHand,
 	DeclaredNotLive, LiveStateOnly, LiveNotDeclared,
 }

@@ -251,7 +251,7 @@ const nothingBinds = "nothing that was read binds it to a role"
 
 // rightsNotKnown says that the rights of an agent's account are not known, and why.
 func rightsNotKnown(id, where, why string) migrate.Finding {
-	return TerraformGranted.Finding(id, where, "what the agent's account may do is not known: "+why)
+	return RightsUnknown.Finding(id, where, "what the agent's account may do is not known: "+why)
 }
 
 // mayBeHere and isHere report whether something in a cluster may be, or is, where the agent is.

@@ -110,7 +110,7 @@ func TestWhatTheConfigurationGrantsTheAccountCounts(t *testing.T) {
 				}
 				equal(t, "rights", a.Confinement, want)
 				equal(t, "unknown", slices.Contains(a.Unknown, "confinement"), want.Kind == "")
-				equal(t, "said", finds(inv, TerraformGranted.Name), want.Kind == "")
+				equal(t, "said", finds(inv, RightsUnknown.Name), want.Kind == "")
 				if c.want != "as it is" && c.want != "" { // a plan gives them to the new account
 					i := slices.IndexFunc(a.Rights, func(b migrate.Binding) bool {
 						return b.Name == "b" && len(b.Rules) > 0 && b.Role.Name != "" && b.Role.Kind != "" && (b.Namespace == "flux") == (c.want == "namespaces")
@@ -120,7 +120,7 @@ func TestWhatTheConfigurationGrantsTheAccountCounts(t *testing.T) {
 					}
 				}
 				if c.want == "" {
-					said(t, inv, "TERRAFORM_GRANTED_BESIDE", "flux/flux", "_binding.b")
+					said(t, inv, "RIGHTS_UNKNOWN", "flux/flux", "_binding.b")
 				}
 			}
 		})
@@ -179,10 +179,10 @@ func TestUnknownRightsAreTold(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inv := declaredBy(t, map[string]string{"main.tf": c.files})
 			if c.says == "" {
-				noFinding(t, inv, TerraformGranted)
+				noFinding(t, inv, RightsUnknown)
 				return
 			}
-			wantFinding(t, inv, TerraformGranted, "what the agent's account may do is not known", c.says)
+			wantFinding(t, inv, RightsUnknown, "what the agent's account may do is not known", c.says)
 			equal(t, "unknown", slices.Contains(inv.Agents[0].Unknown, "confinement"), true)
 		})
 	}
@@ -256,11 +256,11 @@ func TestGrantsInAStateAlone(t *testing.T) {
 				equal(t, "rights of "+a.ID, a.Confinement, want)
 				equal(t, "unknown of "+a.ID, slices.Contains(a.Unknown, "confinement"), want.Kind == "")
 				if c.want == "" {
-					said(t, inv, "TERRAFORM_GRANTED_BESIDE", a.ID, ".b in the state ", c.says)
+					said(t, inv, "RIGHTS_UNKNOWN", a.ID, ".b in the state ", c.says)
 				}
 			}
 			unknown := slices.ContainsFunc(inv.Agents, func(a migrate.Flux1Agent) bool { return slices.Contains(a.Unknown, "confinement") })
-			equal(t, "said", finds(inv, TerraformGranted.Name), unknown)
+			equal(t, "said", finds(inv, RightsUnknown.Name), unknown)
 		})
 	}
 
@@ -310,7 +310,7 @@ func TestGrantsInAStateBesideItsConfiguration(t *testing.T) {
 			inv := withStateOf(t, release+c.config, stateText(append(c.state, strings.Replace(stateInstance("flux", "flux", ""), `"values":"{`, `"values":"{\"clusterRole\":{\"create\":false},\"allowedNamespaces\":[\"flux\"],`, 1))...))
 			a := inv.Agents[0]
 			equal(t, "rights", []any{a.Confinement.Kind, slices.Contains(a.Unknown, "confinement")}, []any{c.want, c.want == ""})
-			equal(t, "said", finds(inv, TerraformGranted.Name), c.want == "")
+			equal(t, "said", finds(inv, RightsUnknown.Name), c.want == "")
 			told := slices.ContainsFunc(inv.Findings, func(f migrate.Finding) bool {
 				return f.Code == TerraformNotApplied.Name && strings.Contains(f.Message, "no given configuration declares: kubernetes_cluster_role_binding.b in the state")
 			})
@@ -474,7 +474,7 @@ func TestGrantsByChartsAndScripts(t *testing.T) {
 			a := inv.Agents[0]
 			equal(t, "rights", []any{a.Confinement.Kind, slices.Contains(a.Unknown, "confinement")}, []any{c.want, c.want == ""})
 			if c.want == "" {
-				said(t, inv, "TERRAFORM_GRANTED_BESIDE", "flux/flux", c.says)
+				said(t, inv, "RIGHTS_UNKNOWN", "flux/flux", c.says)
 			}
 		})
 	}
@@ -524,7 +524,7 @@ func TestModulesThatAreNotReadMayBind(t *testing.T) {
 			f := said(t, inv, "TERRAFORM_MODULE_UNREAD", "module.")
 			equal(t, "that there may be more is said", strings.Contains(f.Message, "these agents may do more than is told of them: flux/flux"), !c.unknown)
 			if c.unknown {
-				said(t, inv, "TERRAFORM_GRANTED_BESIDE", "flux/flux", "module.", "is not in the folder")
+				said(t, inv, "RIGHTS_UNKNOWN", "flux/flux", "module.", "is not in the folder")
 			}
 		})
 	}

@@ -23,7 +23,7 @@ const maxUndecided = 20
 func sayUndecided(inv *migrate.Inventory) {
 	findings := slices.DeleteFunc(slices.Clone(inv.Findings), func(f migrate.Finding) bool {
 		// Rights that were not known may have become so by what something else binds.
-		return f.Code == Undecided.Name || f.Code == TerraformGranted.Name && slices.ContainsFunc(inv.Agents, func(a migrate.Flux1Agent) bool {
+		return f.Code == Undecided.Name || f.Code == RightsUnknown.Name && slices.ContainsFunc(inv.Agents, func(a migrate.Flux1Agent) bool {
 			return a.ID == f.Repository && !slices.Contains(a.Unknown, "confinement")
 		})
 	})
