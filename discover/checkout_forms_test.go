@@ -533,26 +533,6 @@ func TestDeclaredRolesAddUp(t *testing.T) {
 	}
 }
 
-// Overlays of several clusters declare bindings and roles of one name; each goes with its own.
-func TestRightsOfOneNameAreNotThoseOfAnotherCluster(t *testing.T) {
-	const agent = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: flux, namespace: %[1]s}\nspec:\n  selector: {matchLabels: {name: flux}}\n" +
-		"  template:\n    metadata: {labels: {name: flux}}\n    spec: {serviceAccountName: flux, containers: [{name: flux, image: \"fluxcd/flux:1.25.4\", args: [\"--git-url=git@git.example.com:org/%[1]s\"]}]}\n" +
-		"---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: flux}\nrules: [{apiGroups: [%[2]s], resources: [%[2]s], verbs: [%[2]s]}]\n" +
-		"---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: flux}\nroleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: flux}\nsubjects: [{kind: ServiceAccount, name: flux, namespace: %[1]s}]\n"
-	for name, c := range map[string]struct{ more, wantOne, wantTwo string }{
-		"overlays":    {"-- one/kustomization.yaml --\nresources: [flux.yaml]\n-- two/kustomization.yaml --\nresources: [flux.yaml]\n", "cluster-admin", "custom"},
-		"plain files": {"", "", ""},
-	} {
-		inv := readTree(t, treeOf("-- one/flux.yaml --\n"+fmt.Sprintf(agent, "one", "'*'")+"-- two/flux.yaml --\n"+fmt.Sprintf(agent, "two", "a")+c.more), nil)
-		for id, want := range map[string]string{"one/flux": c.wantOne, "two/flux": c.wantTwo} {
-			a := agentNamed(t, inv, id)
-			if a.Confinement.Kind != want || slices.Contains(a.Unknown, "confinement") != (want == "") {
-				t.Errorf("%s: %s: %q, unknown %v", name, id, a.Confinement.Kind, a.Unknown)
-			}
-		}
-	}
-}
-
 func TestAgentsDeclaredByHelmReleasesAreFound(t *testing.T) {
 	inv := readTree(t, treeOf(fluxRelease), nil)
 	a := agentNamed(t, inv, "shop/flux-shop")

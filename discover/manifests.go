@@ -79,7 +79,7 @@ func (c *checkout) declared(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	ofAll := rightsIn(sets, c.agent.DefaultNamespace)
+	rights := rightsIn(sets, c.agent.DefaultNamespace)
 	taken := map[string]string{} // id → folder
 	first := map[string]*declaredAgent{}
 	applied := map[string]bool{}
@@ -89,10 +89,6 @@ func (c *checkout) declared(ctx context.Context) error {
 	beside := configMapsBeside(sets)
 	for _, set := range sets {
 		set.beside = beside(set)
-		rights := ofAll
-		if set.dir != "" && !set.unbuilt && slices.ContainsFunc(set.objects, func(o flux1.Parsed) bool { return mayInstall(o.Manifest) }) {
-			rights = rightsIn(ownFirst(set, sets), c.agent.DefaultNamespace)
-		}
 		made, of, err := c.agentsOf(ctx, set, rights)
 		if err != nil {
 			return err
@@ -406,29 +402,6 @@ func typed[T any](u *unstructured.Unstructured) (*T, bool) {
 	out := new(T)
 	err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, out)
 	return out, err == nil
-}
-
-// ownFirst are a kustomization folder and the other sets without the roles and bindings that
-// it holds by the same name: overlays of several clusters mostly have some of one name, and
-// what goes into a cluster together with an agent is what that cluster has.
-func ownFirst(own declaration, sets []declaration) []declaration {
-	its := map[string]bool{}
-	for _, o := range own.objects {
-		if o.Manifest.GroupVersionKind().Group == rbacv1.GroupName {
-			its[identity(o.Manifest)] = true
-		}
-	}
-	out := []declaration{own}
-	for _, set := range sets {
-		if set.dir == own.dir {
-			continue
-		}
-		set.objects = slices.DeleteFunc(slices.Clone(set.objects), func(o flux1.Parsed) bool {
-			return o.Manifest.GroupVersionKind().Group == rbacv1.GroupName && its[identity(o.Manifest)]
-		})
-		out = append(out, set)
-	}
-	return out
 }
 
 // rightsIn are the bindings and roles that the repository declares, and the role that
