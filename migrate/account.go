@@ -83,7 +83,8 @@ func (b *repositoryBuilder) bound(ref ObjectRef, role rbacv1.RoleRef, subject rb
 // let the new account do everything all the same.
 func (b *repositoryBuilder) keptTo() []string {
 	allowed := b.agent.AllowedNamespaces
-	scoped := slices.ContainsFunc(b.needed(), func(n ScopedKinds) bool { return n.Namespace == "" })
+	scoped := slices.ContainsFunc(b.needed(), func(n ScopedKinds) bool { return n.Namespace == "" }) ||
+		slices.ContainsFunc(b.agent.Objects, func(o Object) bool { return o.NamespaceUnknown && applies(&o) })
 	if scoped || b.adminAnyway() || len(b.there) > 0 && slices.ContainsFunc(allowed, func(ns string) bool { return !slices.Contains(b.there, ns) }) {
 		return nil
 	}
@@ -172,11 +173,21 @@ func (b *repositoryBuilder) needsText() string {
 	case len(namespaces) > 1:
 		parts = append(parts, "namespaces "+strings.Join(namespaces, ", "))
 	}
-	unknown := map[string]bool{}
+	unknown, homeless := map[string]bool{}, map[string]bool{}
 	for i := range b.agent.Objects {
-		if o := &b.agent.Objects[i]; o.ScopeUnknown && o.Manifest != nil {
-			unknown[o.Manifest.GroupVersionKind().GroupKind().String()] = true
+		o := &b.agent.Objects[i]
+		if o.Manifest == nil {
+			continue
 		}
+		switch kind := o.Manifest.GroupVersionKind().GroupKind().String(); {
+		case o.ScopeUnknown:
+			unknown[kind] = true
+		case o.NamespaceUnknown && applies(o):
+			homeless[kind] = true
+		}
+	}
+	if len(homeless) > 0 {
+		parts = append(parts, fmt.Sprintf("the agent's default namespace, which is not known (%s)", strings.Join(sortedKeys(homeless), ", ")))
 	}
 	cluster = slices.DeleteFunc(cluster, func(kind string) bool { return unknown[kind] })
 	if len(cluster) > 0 {

@@ -14,10 +14,14 @@ func TestClusterAdminSaysWhatWouldBeEnoughOrThatItIsNotKnown(t *testing.T) {
 		u.SetNamespace(namespace)
 		return Object{ID: ObjectID(u), Class: ClassApplied, Manifest: u}
 	}
+	homeless := object("Secret", "")
+	homeless.NamespaceUnknown = true
 	for name, c := range map[string]struct {
 		objects []Object
 		want    string
 	}{
+		"a default namespace that is not known": {[]Object{homeless, object("ConfigMap", "shop"), object("Namespace", "")},
+			"its objects need only namespace shop and the agent's default namespace, which is not known (Secret) and cluster-scoped Namespace"},
 		"nothing was read": {nil, "and its new account would too; what its objects need is not known, since none could be read"},
 		"both scopes":      {[]Object{object("ConfigMap", "shop"), object("Namespace", ""), object("ConfigMap", "bar")}, "would too; its objects need only namespaces bar, shop and cluster-scoped Namespace"},
 		"one namespace":    {[]Object{object("ConfigMap", "shop")}, "would too; its objects need only namespace shop"},

@@ -439,6 +439,9 @@ type Object struct {
 	Encrypted bool
 	// NamespaceFilled is true if Git names no namespace and fluxd fills it.
 	NamespaceFilled bool
+	// NamespaceUnknown is true if Git names no namespace and fluxd fills in its
+	// default one, which is not known: the object stands without one.
+	NamespaceUnknown bool
 	// NamespaceDropped is true if Git names a namespace and the kind knows none:
 	// the API server passes over it.
 	NamespaceDropped bool

@@ -281,12 +281,13 @@ func (b *repositoryBuilder) boundBy(supporting []*unstructured.Unstructured) []B
 	return out
 }
 
-// needed lists the kinds that the repository's objects are of, by namespace.
+// needed lists the kinds that the repository's objects are of, by namespace; without
+// those that lie in the default one where that is not known.
 func (b *repositoryBuilder) needed() []ScopedKinds {
 	kinds := map[string]map[string]bool{}
 	for i := range b.agent.Objects {
 		o := &b.agent.Objects[i]
-		if o.Manifest == nil || !applies(o) {
+		if o.Manifest == nil || !applies(o) || o.NamespaceUnknown {
 			continue
 		}
 		ns, gk := o.Manifest.GetNamespace(), o.Manifest.GroupVersionKind().GroupKind()

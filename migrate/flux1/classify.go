@@ -121,7 +121,7 @@ func (l *loader) classify() []migrate.Object {
 		case known && !namespaced:
 			o.namespace = ""
 		case known && o.namespace == "":
-			l.fill(o, &m.NamespaceFilled)
+			l.fill(o, &m)
 		}
 		if known {
 			setNamespace(o.manifest, o.namespace)
@@ -162,9 +162,9 @@ func (o *loaded) id() string {
 }
 
 // fill gives an object the default namespace, if there is one.
-func (l *loader) fill(o *loaded, filled *bool) {
-	o.namespace, *filled = l.cfg.DefaultNamespace, l.cfg.DefaultNamespace != ""
-	if !*filled {
+func (l *loader) fill(o *loaded, m *migrate.Object) {
+	o.namespace, m.NamespaceFilled = l.cfg.DefaultNamespace, l.cfg.DefaultNamespace != ""
+	if m.NamespaceUnknown = !m.NamespaceFilled; m.NamespaceUnknown {
 		l.homeless = append(l.homeless, o.Kind+" "+o.Metadata.Name)
 	}
 }
@@ -228,7 +228,7 @@ func (l *loader) assume(o *loaded, m *migrate.Object, served map[schema.GroupVer
 	case known && !namespaced:
 		o.namespace = ""
 	case known && o.namespace == "":
-		l.fill(o, &m.NamespaceFilled)
+		l.fill(o, m)
 	}
 	if known {
 		setNamespace(o.manifest, o.namespace)
