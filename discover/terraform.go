@@ -159,6 +159,10 @@ type configuration struct {
 	ledger int // what is listed of Deployments so far, in bytes
 	// beside are the Deployments that it declares, and that run no fluxd.
 	beside []deployedBeside
+	// pods are its agents that are declared without Helm, and usedIn the addresses of the
+	// workloads that refer to an object.
+	pods   []declaredOf
+	usedIn map[objectUsed][]string
 	// unclear are the workloads of which it is not known what they are or run.
 	unclear []unclear
 }
@@ -367,6 +371,7 @@ func (c *configuration) read(ctx context.Context) error {
 	for _, w := range terraform.Workloads(ctx, c.result) {
 		c.workload(ctx, w)
 	}
+	c.objectsOfPods(ctx)
 	c.countMemcacheds()
 	c.saysUnclear()
 	for _, s := range c.scriptsOf(ctx) {

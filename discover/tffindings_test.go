@@ -53,6 +53,43 @@ func TestTheHintAboutAFileOfTerragruntNamesIt(t *testing.T) {
 }
 
 // Beside what an agent without Helm is made of, what it uses is named.
+func TestWhatAHelmOperatorUsesTooIsNotTheAgentsAlone(t *testing.T) {
+	const named = "  metadata {\n    name = \"%s\"\n    namespace = \"flux\"\n  }\n"
+	deployment := func(name, image string) string {
+		return "resource \"kubernetes_deployment\" \"" + strings.ReplaceAll(name, "-", "_") + "\" {\n" + fmt.Sprintf(named, name) + `  spec {
+    template {
+      spec {
+        service_account_name = "flux"
+        volume {
+          name = "git-key"
+          secret {
+            secret_name = kubernetes_secret.deploy.metadata.0.name
+          }
+        }
+        container {
+          name  = "main"
+          image = "` + image + `"
+          args  = ["--git-url=git@github.com:a/b", "--k8s-secret-name=flux-git-deploy"]
+          volume_mount {
+            name       = "git-key"
+            mount_path = "/etc/fluxd/ssh"
+          }
+        }
+      }
+    }
+  }
+}
+`
+	}
+	config := deployment("flux", "docker.io/fluxcd/flux:1.21.0") + "resource \"kubernetes_secret\" \"deploy\" {\n" + fmt.Sprintf(named, "flux-git-deploy") + "}\n" +
+		"resource \"kubernetes_service_account\" \"flux\" {\n" + fmt.Sprintf(named, "flux") + "}\n"
+	alone := "the agent is made of kubernetes_deployment.flux, kubernetes_secret.deploy, kubernetes_service_account.flux"
+	equal(t, "said without a helm-operator", said(t, declaredBy(t, map[string]string{"main.tf": config}), "TERRAFORM_OBJECTS", "flux/flux").Message, alone)
+	config += deployment("helm-operator", "docker.io/fluxcd/helm-operator:1.2.0")
+	equal(t, "said beside one", said(t, declaredBy(t, map[string]string{"main.tf": config}), "TERRAFORM_OBJECTS", "flux/flux").Message,
+		"the agent is made of kubernetes_deployment.flux; it uses kubernetes_secret.deploy, kubernetes_service_account.flux, as others may")
+}
+
 func TestWhatAnAgentUsesIsNamedWithWhatItIsMadeOf(t *testing.T) {
 	object := func(typ, name string) string {
 		return "resource \"" + typ + "\" \"" + strings.ReplaceAll(name, "-", "_") + "\" {\n metadata {\n name = \"" + name + "\"\n }\n}\n"

@@ -57,6 +57,7 @@ func stateAlone(ctx context.Context, s stateFile, grants []granted) (*configurat
 		}
 		c.workload(ctx, w)
 	}
+	c.objectsOfPods(ctx)
 	c.countMemcacheds()
 	c.saysUnclear()
 	for _, d := range c.agents {

@@ -60,6 +60,7 @@ func (c *configuration) workload(ctx context.Context, w *terraform.Workload) {
 			c.find(HelmOperatorFound.About("", w.Address, place(w.Position), fmt.Sprintf("%s declares a helm-operator", w.Address)))
 		}
 	}
+	c.noteUses(w, tree, pod)
 	container := fluxd(deployment)
 	if container == nil {
 		c.noteBeside(w, tree, deployment)
@@ -95,7 +96,7 @@ func (c *configuration) workload(ctx context.Context, w *terraform.Workload) {
 	w, leaving := leave(w, tree, which)
 	add := func(w *terraform.Workload, d *declared) {
 		d.resourceSettings(w.Resource, leaving)
-		c.objectsBeside(ctx, d, w)
+		c.pods = append(c.pods, declaredOf{d, w})
 		c.compareWithState(d, w.Address)
 		c.agents = append(c.agents, d)
 	}
@@ -1048,6 +1049,53 @@ func (c *configuration) objects(ctx context.Context) []namedObject {
 // maxObjects bounds how many resources of an agent a finding names.
 const maxObjects = 50
 
+// declaredOf is an agent and the workload that declares it.
+type declaredOf struct {
+	*declared
+	workload *terraform.Workload
+}
+
+// noteUses notes what the pods of a workload refer to.
+func (c *configuration) noteUses(w *terraform.Workload, tree map[string]any, pod *corev1.PodSpec) {
+	if c.usedIn == nil {
+		c.usedIn = map[objectUsed][]string{}
+	}
+	add := func(name string, account bool) {
+		of := objectUsed{w.Resource.Module, name, account}
+		c.usedIn[of] = append(c.usedIn[of], w.Resource.Address)
+	}
+	add(accountOf(pod), true)
+	for i := range pod.Containers {
+		for _, name := range usedBy(pod, &pod.Containers[i], at(tree, "spec", "template", "spec")) {
+			add(name, false)
+		}
+	}
+}
+
+// objectUsed is a ServiceAccount, or a Secret or ConfigMap, by its name.
+type objectUsed struct {
+	module, name string
+	account      bool
+}
+
+// usedElsewhere reports whether another workload than that of an agent is known to refer
+// to an object: to the account, Secret or ConfigMap of that name.
+func (c *configuration) usedElsewhere(w *terraform.Workload, name, address string) bool {
+	account := strings.Contains(address, "kubernetes_service_account")
+	if !account && !strings.Contains(address, "kubernetes_secret") && !strings.Contains(address, "kubernetes_config_map") {
+		return false
+	}
+	return slices.ContainsFunc(c.usedIn[objectUsed{w.Resource.Module, name, account}], func(user string) bool { return user != w.Resource.Address })
+}
+
+// objectsOfPods says of each agent that is declared without Helm what it is made of, once
+// all workloads are read that may use the same.
+func (c *configuration) objectsOfPods(ctx context.Context) {
+	for _, p := range c.pods {
+		c.objectsBeside(ctx, p.declared, p.workload)
+	}
+}
+
 // objectsBeside lists the resources that belong to an agent declared without
 // Helm: those of its module that are named after it, or after what it uses.
 func (c *configuration) objectsBeside(ctx context.Context, d *declared, w *terraform.Workload) {
@@ -1075,8 +1123,16 @@ func (c *configuration) objectsBeside(ctx context.Context, d *declared, w *terra
 		its = append(its, named(name)...)
 	}
 	found, total := []string{w.Address}, 1
+	var used []string
 	for _, of := range its {
-		addresses := c.named[of]
+		var addresses []string
+		for _, address := range c.named[of] {
+			if c.usedElsewhere(w, of.name, address) {
+				used = append(used, address)
+			} else {
+				addresses = append(addresses, address)
+			}
+		}
 		total += len(addresses)
 		for i, address := range addresses {
 			switch {
@@ -1090,7 +1146,6 @@ func (c *configuration) objectsBeside(ctx context.Context, d *declared, w *terra
 	}
 	slices.Sort(found)
 	text := "the agent is made of " + listed(found, total, maxObjects)
-	var used []string
 	for _, name := range d.uses {
 		for _, of := range named(name) {
 			for _, address := range c.named[of] {
