@@ -108,8 +108,8 @@ func grantsTogether(ctx context.Context, read []*configuration, alone []stateFil
 }
 
 // declaredGrants are the roles and bindings that a configuration makes by its resources, by
-// what it gives to releases, and by scripts; and what modules that are not read may make,
-// unless a state of the folder has what they made.
+// what it gives to releases, and by scripts; and what modules that are not read may make. A
+// state does not tell: what their scripts and charts made is in none.
 func (c *configuration) declaredGrants(ctx context.Context) []terraform.Grant {
 	out := terraform.Grants(ctx, c.result)
 	for _, h := range c.releasesOf(ctx) {
@@ -120,10 +120,7 @@ func (c *configuration) declaredGrants(ctx context.Context) []terraform.Grant {
 			out = append(out, s.Grants...)
 		}
 	}
-	if !slices.ContainsFunc(c.states, func(s stateFile) bool { return s.dir == c.dir }) {
-		out = append(out, c.result.UnreadGrants()...)
-	}
-	return out
+	return append(out, c.result.UnreadGrants()...)
 }
 
 // releasesOf and scriptsOf are the Helm releases and the scripts of the configuration.

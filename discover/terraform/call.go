@@ -38,7 +38,8 @@ type callExpansion struct {
 // accountArgument is the name of an argument that may take an account of Kubernetes.
 var accountArgument = regexp.MustCompile(`(?i)account|subject|bind`)
 
-// accountsGiven are the accounts that a module block names among its arguments.
+// accountsGiven are the accounts that a module block names among its arguments; the empty
+// name if it is given a group of accounts, or a binding.
 func (s *scope) accountsGiven(b *hclsyntax.Block, in iteration) []string {
 	var out []string
 	var walk func(name string, v any)
@@ -46,19 +47,24 @@ func (s *scope) accountsGiven(b *hclsyntax.Block, in iteration) []string {
 		switch v := v.(type) {
 		case map[string]any:
 			for _, k := range sortedKeys(v) {
-				if k != "$unknown" {
-					walk(name+" "+k, v[k])
+				if k == "$unknown" {
+					continue
 				}
+				if accountArgument.MatchString(name) { // of a map by the accounts' names
+					out = append(out, k)
+				}
+				walk(name+" "+k, v[k])
 			}
 		case []any:
 			for _, e := range v {
 				walk(name, e)
 			}
 		case string:
-			if user, ok := strings.CutPrefix(v, "system:serviceaccount:"); ok {
-				out = append(out, user[strings.LastIndex(user, ":")+1:])
-			} else if accountArgument.MatchString(name) {
-				out = append(out, v)
+			switch {
+			case strings.HasPrefix(v, "system:serviceaccounts"), bindingWord.MatchString(v):
+				out = append(out, "")
+			case strings.HasPrefix(v, "system:serviceaccount:"), accountArgument.MatchString(name):
+				out = append(out, v[strings.LastIndexAny(v, ":/")+1:])
 			}
 		}
 	}

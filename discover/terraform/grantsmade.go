@@ -47,7 +47,7 @@ func (h *HelmRelease) Grants(of Cluster) []Grant {
 
 // moduleOfRights is what a module is called, or its source, that is made to bind accounts
 // of Kubernetes.
-var moduleOfRights = regexp.MustCompile(`(?i)rbac|role[-_]?binding|cluster[-_]?roles?\b|(?:k8s|kube|kubernetes)[-_](?:role|auth|permission|service[-_]?account)`)
+var moduleOfRights = regexp.MustCompile(`(?i)rbac|role[-_]?binding|(?:k8s|kube|kubernetes)[-_](?:cluster[-_])?(?:role|auth|permission|service[-_]?account)`)
 
 // UnreadGrants returns what modules that were not read may make of roles and bindings: any,
 // where they are called for them, and those of the accounts that they are given. Of the
@@ -55,7 +55,7 @@ var moduleOfRights = regexp.MustCompile(`(?i)rbac|role[-_]?binding|cluster[-_]?r
 func (r *Result) UnreadGrants() []Grant {
 	var out []Grant
 	for _, m := range r.Modules {
-		rights := moduleOfRights.MatchString(m.Address + " " + m.Source)
+		rights := moduleOfRights.MatchString(m.Address+" "+m.Source) || slices.Contains(m.accounts, "")
 		if m.Missing == nil || !rights && len(m.accounts) == 0 {
 			continue
 		}
@@ -260,82 +260,44 @@ func (f *grantFinder) rendered(n *Node) *Node {
 
 var templatePart = regexp.MustCompile(`(?s)\{\{.*?\}\}`)
 
+// What a script may do with kubectl is not told of what a shell would run, which depends on
+// its variables, conditions and the files of that moment: wherever kubectl is named, it may
+// make any binding, but for commands that are written out and give nobody any rights.
 var (
-	// kubectlPattern is kubectl, or OpenShift's oc, with what it is given, up to the end of the
-	// command.
-	kubectlPattern = regexp.MustCompile(`\b(?:kubectl|oc)(?:\.exe)?["']?[ \t]+([^\n;|&]*)`)
 	commentPattern = regexp.MustCompile(`(?m)^[ \t]*#.*$`)
-	wordPattern    = regexp.MustCompile(`(?:[^\s"']|"[^"]*"|'[^']*')+`)
+	// bindingTool names what makes whatever objects it is given.
+	bindingTool = regexp.MustCompile(`\b(?:kubectl|oc|kapp)\b`)
 	// speaksOfRights is what a text says that makes or changes bindings or their roles, by
 	// whatever program, or gives a chart objects to make.
 	speaksOfRights = regexp.MustCompile(`(?i)rolebinding|clusterrole|cluster-admin|\badm[ \t]+policy\b|/(?:raw|any-resource)\b`)
-	// kubectlVerbs are those that stand first and those that change nothing, and bindsNothing
-	// are kinds that kubectl creates and that give no rights.
-	kubectlVerbs    = []string{"create", "apply", "replace", "patch", "edit", "set", "auth", "run", "expose", "label", "annotate", "scale", "taint", "get", "describe", "delete", "wait", "rollout", "logs", "version", "cluster-info", "config", "explain", "exec", "port-forward", "drain", "cordon", "uncordon", "top"}
-	changesNoRights = []string{"get", "describe", "delete", "wait", "rollout", "logs", "version", "cluster-info", "config", "explain", "label", "annotate", "scale", "taint", "drain", "cordon", "uncordon", "top"}
-	bindsNothing    = []string{"namespace", "ns", "secret", "configmap", "cm", "serviceaccount", "sa", "deployment", "service", "job", "cronjob", "ingress", "quota", "token", "priorityclass", "pdb", "poddisruptionbudget"}
-	// person is who is no account of a cluster: accounts of clouds are named by an address.
-	person = regexp.MustCompile(`--user[= ]["']?\S*(?:@|gcloud)`)
+	// bindsNobody are commands that give nobody in the cluster any rights: those that make
+	// nothing, those that make objects of kinds that give none, also where these are applied
+	// as they were made, and the binding of a person, whom clouds name by an address.
+	bindsNobody = func() *regexp.Regexp {
+		const (
+			kubectl = `\b(?:kubectl|oc)(?:\.exe)?["']?[ \t]+(?:(?:--[a-z-]+=[^\s;|&$]+|(?:-n|--namespace|--kubeconfig|--context)[ \t]+(?:[^\s;|&$-][^\s;|&$]*|\$\{[^}\n]*\}|\$\w+))[ \t]+)*`
+			changes = `(?:get|describe|delete|wait|rollout|logs|version|cluster-info|config|explain|label|annotate|scale|taint|drain|cordon|uncordon|top)\b`
+			makes   = `create[ \t]+(?:namespace|ns|secret|configmap|cm|serviceaccount|sa|deployment|service|job|cronjob|ingress|quota|token|priorityclass|pdb|poddisruptionbudget)[ \t]+[^\n;|&]*`
+			piped   = `\|[ \t]*` + kubectl + `apply[ \t]+(?:(?:-n|--namespace)[ \t]+[^\s;|&$-][^\s;|&$]*[ \t]+)?-f[ \t]*-(?:[\s;&"']|$)`
+			person  = `create[ \t]+clusterrolebinding[ \t]+[\w.-]+[ \t]+--clusterrole[= ][\w.:-]+[ \t]+--user[= ]["']?(?:[^\s"'$,;|&]+@[^\s"'$,;|&]+|\$\(gcloud config get-value (?:core/)?account\)[^\s"'$,;|&]*)["']?[ \t]*(?:[\n;&|]|$)`
+			patches = `patch[ \t]+(?:deploy(?:ment)?|statefulset|sts|daemonset|ds|service|svc|nodes?|storageclass|sc|namespace|ns|serviceaccount|sa|configmap|cm|secret)[/ \t]`
+		)
+		return regexp.MustCompile(kubectl + `(?:` + changes + `|` + patches + `|` + makes + `(?:` + piped + `)?|` + person + `)`)
+	}()
 )
 
-// binds notes that a script may make roles and bindings. Which it makes is not told: what a
-// shell runs depends on its variables, conditions and the files of that moment.
+// binds notes that a script may make roles and bindings.
 func (k *scriptReader) binds(text string) {
 	if !k.afford(text) {
 		return
 	}
-	text = commentPattern.ReplaceAllString(oneLine(text), "")
-	rest, end, harmless := "", 0, false
-	for _, m := range kubectlPattern.FindAllStringSubmatchIndex(text, -1) {
-		between := text[end:m[0]]
-		verb := ""
-		verb, harmless = k.changesNone(text[m[2]:m[3]], harmless && strings.TrimSpace(between) == "|")
-		if !harmless {
-			k.mayMake("what kubectl makes by " + verb + " in its script")
-			return
-		}
-		rest, end = rest+between, m[1]
-	}
-	if speaksOfRights.MatchString(rest + text[end:]) {
+	text = bindsNobody.ReplaceAllString(commentPattern.ReplaceAllString(oneLine(text), ""), "")
+	switch tool := bindingTool.FindString(text); {
+	case tool != "":
+		k.mayMake("what " + tool + " makes in its script")
+	case speaksOfRights.MatchString(text):
 		k.mayMake("what its script makes of roles and bindings")
 	}
-}
-
-// changesNone gives the verb of a command of kubectl, and whether it gives nobody any
-// rights; piped is true if such a command gives it what it applies.
-func (k *scriptReader) changesNone(command string, piped bool) (verb string, none bool) {
-	var words []string
-	for _, w := range wordPattern.FindAllString(command, -1) {
-		words = append(words, strings.NewReplacer(`"`, "", `'`, "").Replace(w))
-	}
-	at := slices.IndexFunc(words, func(w string) bool { return slices.Contains(kubectlVerbs, w) })
-	if at < 0 {
-		return "a verb that is not known", !strings.Contains(command, "$") && !strings.Contains(command, "apply") && !speaksOfRights.MatchString(command)
-	}
-	// What stands behind an option may be its value.
-	for strings.HasPrefix(words[max(at-1, 0)], "-") && !strings.Contains(words[at-1], "=") {
-		next := slices.IndexFunc(words[at+1:], func(w string) bool { return slices.Contains(kubectlVerbs, w) })
-		if next < 0 {
-			break
-		}
-		at += 1 + next
-	}
-	verb = words[at]
-	switch {
-	case verb == "exec": // whatever runs in the pod has the pod's rights
-		return verb, false
-	case slices.Contains(changesNoRights, verb):
-		return verb, true
-	case verb == "apply" && piped && slices.Contains(words, "-"):
-		return verb, true
-	case verb == "create" && slices.ContainsFunc(words[at+1:], func(w string) bool { return slices.Contains(bindsNothing, w) }) && !speaksOfRights.MatchString(command):
-		return verb, true
-	case verb == "create" && person.MatchString(command) && !strings.Contains(command, "serviceaccount") && !strings.Contains(command, "--group") && !strings.Contains(command, unknownText):
-		return verb, true
-	case verb == "apply" || verb == "create" || verb == "replace" || verb == "auth":
-		return verb, false
-	}
-	return verb, !speaksOfRights.MatchString(command)
 }
 
 // mayMake notes that a script may make any role or binding.

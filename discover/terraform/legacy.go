@@ -30,8 +30,8 @@ func modernize(src []byte, name string, newer func() bool) (out []byte, changed 
 	return out, !bytes.Equal(out, src), moved
 }
 
-// newerVersion is a version that only Terraform since 0.12 has, among those that are asked for.
-var newerVersion = regexp.MustCompile(`(?m)^\s*required_version\s*=\s*"[^"\n]*(?:>|=|"|,|\s)\s*v?(?:0\.1[2-9]|[1-9]\d*\.)`)
+// newerVersion asks for a version that only Terraform since 0.12 has, or for newer ones.
+var newerVersion = regexp.MustCompile(`(?m)^\s*required_version\s*=\s*"(?:[^"\n]*,)?\s*(?:=|>=|>|~>)?\s*v?(?:0\.1[2-9]|[1-9]\d*\b)`)
 
 // writtenForHCL2 reports whether a file has what HCL 1 cannot read: a value that is
 // neither a text, a number, a truth value, a list nor a map, or asks for a version of

@@ -74,6 +74,8 @@ resource "null_resource" "a" { provisioner "local-exec" { command = "kubectl ver
 	for name, files := range map[string]map[string]string{
 		"of one file":        {"main.tf": one},
 		"with text of later": {"main.tf": one, "variables.tf": "variable \"x\" { default = \"${map(\"a\", \"b ? c : d = e\")}\" }\n"},
+		"asks for less":      {"main.tf": one, "versions.tf": "terraform {\n required_version = \">= 0.11, < 0.12\"\n}\n"},
+		"asks for another":   {"main.tf": one, "versions.tf": "terraform {\n required_version = \"!= 0.12.0\"\n}\n"},
 		"asks for 0.11":      {"main.tf": one, "versions.tf": "terraform { required_version = \">= 0.11.2\" }\n"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -336,6 +336,7 @@ func (k *scriptReader) values(what string, n *Node) {
 			continue
 		}
 		k.found(text, where)
+		k.binds(text)
 	}
 }
 
