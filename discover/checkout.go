@@ -123,7 +123,7 @@ func (c *checkout) read(ctx context.Context) error {
 	}
 	if len(c.o.Paths) == 0 {
 		for i := range c.findings {
-			if f := &c.findings[i]; f.Code == flux1.NotGenerated.Name {
+			if f := &c.findings[i]; f.Code == flux1.NotGenerated.Name && strings.Contains(f.Message, "no kustomization file") {
 				f.Hint = "no path of the agent was given, so the whole repository was taken: where it reads folders of it alone, name them (--git-path), as a .flux.yaml above them runs its commands in these; else " + f.Hint
 			}
 		}

@@ -169,6 +169,17 @@ func TestWhatKustomizeBuildsForFluxdIsBuiltByAKustomizationAlike(t *testing.T) {
 				"flux-patch.yaml": "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: shop, annotations: {fluxcd.io/automated: null}}\n"},
 			want: []string{"flux=./"}, patches: []int{2},
 		},
+		"annotations of the patch file that Kustomize keeps": {
+			files: map[string]string{".flux.yaml": patchUpdated, "kustomization.yaml": kustomizeFile("resources: [web.yaml]\n"), "web.yaml": shopDeployment,
+				"flux-patch.yaml": "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: shop, annotations: {\"5\": null}}\n"},
+			want: []string{"flux=./"}, patches: []int{0}, differs: []string{"PATCH_NOT_CARRIED shop_web_apps_Deployment"},
+		},
+		"all annotations that the patch file takes away": {
+			files: map[string]string{".flux.yaml": patchUpdated, "kustomization.yaml": kustomizeFile("resources: [web.yaml]\n"),
+				"web.yaml":        strings.Replace(shopDeployment, "labels: {app: web}", "labels: {app: web}, annotations: {a: b}", 1),
+				"flux-patch.yaml": "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: shop, annotations: null}\n"},
+			want: []string{"flux=./"}, patches: []int{0}, differs: []string{"PATCH_NOT_CARRIED shop_web_apps_Deployment", "RENDERING_DIFFERS shop_web_apps_Deployment"},
+		},
 		"annotations and labels that the patch file takes away": {
 			paths: []string{"prod"},
 			files: map[string]string{".flux.yaml": patchUpdated, "base/kustomization.yaml": kustomizeFile("resources: [web.yaml]\n"),

@@ -308,6 +308,8 @@ data: {k: other}
 		files: "-- p/app/a.yaml --\n" + plainConfigMap("a") + "kind: ConfigMap\n"},
 	"a-number-for-text": {
 		files: "-- p/app/a.yaml --\n" + strings.Replace(plainConfigMap("a"), "namespace: shop", "namespace: shop, annotations: {mode: 17}", 1)},
+	"an-annotation-that-is-no-text-and-keeps-it-local": {
+		files: "-- p/app/a.yaml --\n" + strings.Replace(plainConfigMap("a"), "namespace: shop", "namespace: shop, annotations: {config.kubernetes.io/local-config: true}", 1) + "-- p/app/b.yaml --\n" + plainConfigMap("b")},
 	"name-that-is-a-number": {
 		files: "-- p/app/a.yaml --\n" + strings.Replace(plainConfigMap("a"), "namespace: shop", "namespace: 42", 1) + "-- p/app/b.yaml --\n" + plainConfigMap("123")},
 	"patch-that-kustomize-passes-over": {

@@ -189,9 +189,12 @@ func (r *reading) surveyGenerations() {
 			continue
 		}
 		for _, p := range r.objectsIn(g.PatchFile) {
-			if said := patchSays(p.Manifest); said != "" {
-				r.find(flux1.FluxPatch.About(r.agent.ID, migrate.ObjectID(p.Manifest), fileLine(p.File, p.Line),
-					fmt.Sprintf("for path %q, %s alone sets on %s: %s", cmp.Or(g.Root, "."), p.File, resourceName(p.Manifest), said)))
+			sets, removes := patchSays(p.Manifest)
+			for _, said := range []struct{ verb, what string }{{"sets on", sets}, {"takes away from", removes}} {
+				if said.what != "" {
+					r.find(flux1.FluxPatch.About(r.agent.ID, migrate.ObjectID(p.Manifest), fileLine(p.File, p.Line),
+						fmt.Sprintf("for path %q, %s alone %s %s: %s", cmp.Or(g.Root, "."), p.File, said.verb, resourceName(p.Manifest), said.what)))
+				}
 			}
 		}
 	}
@@ -202,9 +205,9 @@ func resourceName(u *unstructured.Unstructured) string {
 }
 
 // patchSays sums up what a strategic merge patch sets: images by container,
-// annotations by key, other fields by name.
-func patchSays(u *unstructured.Unstructured) string {
-	var images, annotations, others []string
+// annotations by key, other fields by name; and what it takes away, by name.
+func patchSays(u *unstructured.Unstructured) (sets, removes string) {
+	var images, annotations, others, removed []string
 	var walk func(v any, where string, depth int)
 	walk = func(v any, where string, depth int) {
 		if depth > flux1.DefaultLimits.Depth {
@@ -229,6 +232,8 @@ func patchSays(u *unstructured.Unstructured) string {
 			for _, e := range v {
 				walk(e, where, depth+1)
 			}
+		case nil:
+			removed = append(removed, where)
 		default:
 			if key, ok := strings.CutPrefix(where, "metadata.annotations."); ok {
 				annotations = append(annotations, key)
@@ -247,7 +252,10 @@ func patchSays(u *unstructured.Unstructured) string {
 			parts = append(parts, part.what+few(part.names))
 		}
 	}
-	return strings.Join(parts, "; ")
+	if len(removed) > 0 {
+		removes = few(removed)
+	}
+	return strings.Join(parts, "; "), removes
 }
 
 // overlaysInUse are the kustomization files behind the agent's generated paths,

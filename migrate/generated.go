@@ -139,6 +139,27 @@ func takeAway(patch map[string]any) string {
 	return ops.String()
 }
 
+// keptByKustomize names labels or annotations that a patch takes away and [takeAway] does
+// not: all of them at once, beside a directive, and keys that are no text to Kustomize.
+func keptByKustomize(patch map[string]any) string {
+	metadata, _ := patch["metadata"].(map[string]any)
+	for _, field := range []string{"annotations", "labels"} {
+		if all, has := metadata[field]; has && all == nil {
+			return field
+		}
+		given, _ := metadata[field].(map[string]any)
+		_, directive := given["$patch"]
+		for _, key := range sortedKeys(given) {
+			var read any
+			err := sigsyaml.Unmarshal([]byte(key), &read)
+			if _, text := read.(string); given[key] == nil && (directive || err != nil || !text || strings.Contains(key, "~")) {
+				return field + " " + key
+			}
+		}
+	}
+	return ""
+}
+
 // uncarried says why what a patch file makes of an object cannot be written as
 // patches of a Kustomization, in a clause; empty if it can.
 func uncarried(o *Object) string {
@@ -147,6 +168,9 @@ func uncarried(o *Object) string {
 		_, text := p.Object["stringData"]
 		if o.Manifest.GroupVersionKind().GroupKind().String() == "Secret" && (data || text) {
 			return "it sets values of a Secret, and a plan holds none"
+		}
+		if key := keptByKustomize(p.Object); key != "" {
+			return fmt.Sprintf("Kustomize does not take away its %s", key)
 		}
 		if directive := strangeDirective(p.Object); directive != "" {
 			return fmt.Sprintf("Kustomize does not read its directive %s", directive)

@@ -137,7 +137,7 @@ type loader struct {
 	// generators is how many paths' objects are generated so far.
 	generators int
 
-	// gitCrypted are the files that git-crypt encrypts, in the order of their paths.
+	// gitCrypted are the files that git-crypt encrypts, as they were read.
 	gitCrypted []string
 
 	automated, releases, alphaReleases, encrypted, assumed, removed, homeless, scopeless []string // for findings that gather objects

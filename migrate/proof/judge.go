@@ -52,7 +52,7 @@ func (p *prover) judge(ctx context.Context, o *migrate.ObjectPlan, old *migrate.
 		return nil
 	case e.New == nil && applies(old):
 		o.Verb, o.Why = migrate.Unmanage, "the new agent does not build it; it stays as it is"
-		if p.held(o.ID, "METADATA_NOT_STRING") {
+		if p.held(o.ID, "METADATA_NOT_STRING", "the name of") || p.held(o.ID, "METADATA_NOT_STRING", "the namespace of") {
 			return nil // that says why, and what to do; it cannot be accepted, so that nothing is hidden by it
 		}
 		p.find(migrate.Finding{

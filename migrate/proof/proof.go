@@ -84,10 +84,10 @@ func Prove(ctx context.Context, inv migrate.Inventory, opts migrate.Options, w W
 	res := Result{Plan: migrate.Build(inv, opts), Evidence: map[string]map[string]*Evidence{}}
 	res.Plan.Inputs.Objects = map[string]map[string]migrate.ObjectInputs{}
 	owners := &owners{ctx: ctx, asked: map[ownerRef]func() (*unstructured.Unstructured, error){}}
-	blockers := map[string][]string{}
+	blockers := map[string][]migrate.Finding{}
 	for _, f := range res.Plan.Findings {
 		if f.Severity == migrate.Blocker {
-			blockers[f.Subject] = append(blockers[f.Subject], f.Code)
+			blockers[f.Subject] = append(blockers[f.Subject], f)
 		}
 	}
 	requests := make(chan struct{}, parallel)
@@ -209,8 +209,8 @@ type prover struct {
 	adds map[string][]migrate.Addition
 	// unbuilt are the Kustomizations that could not be built.
 	unbuilt map[string]bool
-	// blockers are the codes of those that were found before the proof, by subject.
-	blockers map[string][]string
+	// blockers are those that were found before the proof, by subject.
+	blockers map[string][]migrate.Finding
 	// owners are shared by all provers of a proof.
 	owners *owners
 	// makes is what the repository makes that other objects need.
@@ -258,9 +258,12 @@ func (p *prover) find(f migrate.Finding) {
 	p.findings = append(p.findings, f)
 }
 
-// held reports whether a blocker of a code was found of an object before the proof.
-func (p *prover) held(id, code string) bool {
-	return slices.Contains(p.blockers[p.repo.ID+" "+id], code)
+// held reports whether a blocker of a code was found of an object before the proof, with a
+// message that begins so.
+func (p *prover) held(id, code, message string) bool {
+	return slices.ContainsFunc(p.blockers[p.repo.ID+" "+id], func(f migrate.Finding) bool {
+		return f.Code == code && strings.HasPrefix(f.Message, message)
+	})
 }
 
 func (p *prover) prove(ctx context.Context) error {
@@ -315,7 +318,10 @@ func (p *prover) prove(ctx context.Context) error {
 		if len(apps) < 2 {
 			continue
 		}
-		names := strings.Join(apps[:len(apps)-1], ", ") + " and " + apps[len(apps)-1]
+		slices.Sort(apps)
+		apps = slices.Compact(apps)
+		last := len(apps) - 1
+		names := strings.TrimPrefix(strings.Join(apps[:last], ", ")+" and "+apps[last], " and ")
 		p.find(migrate.Finding{
 			Severity: migrate.Blocker, Code: "OBJECT_IN_TWO_APPLICATIONS", Subject: id, Where: places()[id],
 			Message: fmt.Sprintf("%s would be applied by the Kustomizations %s, which would fight over it", migrate.DisplayID(id), names),

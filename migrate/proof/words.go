@@ -34,7 +34,7 @@ func (p *prover) refused(o *migrate.ObjectPlan, old *migrate.Object, e *Evidence
 		})
 		return
 	}
-	if meta.IsNoMatchError(err) && p.held(o.ID, "UNKNOWN_KIND") {
+	if meta.IsNoMatchError(err) && p.held(o.ID, "UNKNOWN_KIND", "") {
 		o.Why = "the cluster does not serve its kind" // a finding says so, and what can be done
 		return
 	}

@@ -170,7 +170,7 @@ func (s *Store) prepare() error {
 // Close ends the fetches, pushes and looks at the history that are under way, waits until
 // they have ended, and removes the unpacked trees, also those
 // still held: their Snapshots must not be used from then on, and those of trees on disk
-// give errors. Clones stay for the next Open.
+// give errors. Clones stay for the next Open. A second Close does nothing, and awaits nothing.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	closed := s.closed
