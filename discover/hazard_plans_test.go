@@ -312,6 +312,10 @@ data: {k: other}
 		files: "-- p/app/a.yaml --\n" + strings.Replace(plainConfigMap("a"), "namespace: shop", "namespace: shop, annotations: {config.kubernetes.io/local-config: true}", 1) + "-- p/app/b.yaml --\n" + plainConfigMap("b")},
 	"name-that-is-a-number": {
 		files: "-- p/app/a.yaml --\n" + strings.Replace(plainConfigMap("a"), "namespace: shop", "namespace: 42", 1) + "-- p/app/b.yaml --\n" + plainConfigMap("123")},
+	"patch-of-a-list-that-fluxd-replaces": {
+		files: "-- p/.flux.yaml --\nversion: 1\ncommandUpdated:\n  generators:\n  - command: kustomize build .\n-- p/kustomization.yaml --\n" + kustomizeFile("resources: [tidy.yaml]\npatchesStrategicMerge: [more.yaml]\n") +
+			"-- p/tidy.yaml --\n" + tidyCronJob("[{name: tidy, image: tidy, args: [--all]}]") + "-- p/more.yaml --\n" + tidyCronJob("[{name: tidy, image: 'tidy:2'}]"),
+		args: hazardArgs("--manifest-generation")},
 	"patch-that-kustomize-passes-over": {
 		files: "-- p/.flux.yaml --\nversion: 1\ncommandUpdated:\n  generators:\n  - command: kustomize build .\n-- p/kustomization.yaml --\n" + kustomizeFile("resources: [web.yaml]\npatchesStrategicMerge: [more.yaml]\n") +
 			"-- p/web.yaml --\n" + shopDeployment + "-- p/more.yaml --\n" + strings.Replace(imagePatch, "    spec:\n", "    spec:\n      $retainKeys: [containers]\n", 1),
@@ -426,6 +430,11 @@ func TestHazardsArePlanned(t *testing.T) {
 			planGoldenWith(t, "hazard-"+name, inv, migrate.Options{Engine: c.engine}, w)
 		})
 	}
+}
+
+// tidyCronJob is a CronJob of a kind that only Kustomize 5 has a schema of.
+func tidyCronJob(containers string) string {
+	return "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: tidy, namespace: shop}\nspec: {schedule: 0 1 * * *, jobTemplate: {spec: {template: {spec: {restartPolicy: Never, containers: " + containers + "}}}}}\n"
 }
 
 func plainConfigMap(name string) string {

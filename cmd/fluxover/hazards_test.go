@@ -388,7 +388,7 @@ var seenInPlans = map[int][]inPlan{
 	21: {{"load-hidden-duplicate", "code: HIDDEN_DUPLICATE"}},
 	22: {{"load-sops", "code: SOPS_ENCRYPTED"}, {"load-sops", "code: SOPS_KIND_ENCRYPTED"}, {"load-sops-off", "code: SOPS_CIPHERTEXT"}},
 	23: {{"hazard-git-secret", "code: GIT_SECRET\n"}, {"hazard-git-secret", "code: GIT_SECRET_FILES"}},
-	24: {{"hazard-generated-by-another-command", "code: GENERATION_NOT_TOLD"}, {"hazard-patch-that-kustomize-does-not-read", "code: PATCH_NOT_CARRIED"}},
+	24: {{"hazard-generated-by-another-command", "code: GENERATION_NOT_TOLD"}, {"hazard-patch-that-kustomize-does-not-read", "code: PATCH_NOT_CARRIED"}, {"hazard-patch-of-a-list-that-fluxd-replaces", "code: PATCH_LIST_MERGED"}},
 	25: {{"hazard-no-name", "code: NAMELESS_OBJECT"}},
 	26: {{"hazard-kind-defined-beside-its-objects", "dependsOn:\n      - name: team-kinds"}},
 	27: {{"hazard-namespace-that-nobody-makes", "see whether namespace gone exists"}},
@@ -458,7 +458,7 @@ var notInPlans = map[int]inCutover{
 
 // mostBeside is how many kinds of warnings and blockers beside its own a plan may
 // hold that shows a hazard: what follows of the same cause.
-const mostBeside = 3
+const mostBeside = 4
 
 // Beside the tests that it names, each hazard must be seen in a plan, as its
 // reviewer would see it.

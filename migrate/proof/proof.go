@@ -318,10 +318,11 @@ func (p *prover) prove(ctx context.Context) error {
 		if len(apps) < 2 {
 			continue
 		}
-		slices.Sort(apps)
-		apps = slices.Compact(apps)
 		last := len(apps) - 1
-		names := strings.TrimPrefix(strings.Join(apps[:last], ", ")+" and "+apps[last], " and ")
+		names := strings.Join(apps[:last], ", ") + " and " + apps[last]
+		if len(slices.Compact(slices.Clone(apps))) == 1 {
+			names = apps[0] + ", as two objects with one id"
+		}
 		p.find(migrate.Finding{
 			Severity: migrate.Blocker, Code: "OBJECT_IN_TWO_APPLICATIONS", Subject: id, Where: places()[id],
 			Message: fmt.Sprintf("%s would be applied by the Kustomizations %s, which would fight over it", migrate.DisplayID(id), names),
