@@ -36,10 +36,6 @@ type declaration struct {
 	// unbuilt is true of a folder that cannot be built: objects are those of its own
 	// files, as they stand.
 	unbuilt bool
-	// over is what the objects are patches over that was not fetched, and openArgs is true
-	// if others may change the arguments in them as well.
-	over     string
-	openArgs bool
 	// beside are its objects, and the ConfigMaps of others that are the only ones of
 	// their names.
 	beside []flux1.Parsed
@@ -114,10 +110,7 @@ func (c *checkout) declared(ctx context.Context) error {
 			}
 			taken[a.ID], first[a.ID] = set.dir, a
 			c.find(a.found...)
-			switch {
-			case set.over != "":
-				c.find(flux1.KustomizeFails.Finding(a.ID, fileLine(o.File, o.Line), fmt.Sprintf("this agent is declared as a patch over %s, which is not fetched: what that makes of it beside, such as its account, image and key, is not known", set.over)))
-			case set.unbuilt:
+			if set.unbuilt {
 				c.find(flux1.KustomizeFails.Finding(a.ID, fileLine(o.File, o.Line), fmt.Sprintf("folder %s, which declares this agent, cannot be built: what it would make of it is not known", set.dir)))
 			}
 			a.InstalledBy = "manifest"
@@ -261,7 +254,7 @@ func identity(u *unstructured.Unstructured) string {
 // it is made of are built in its place, and its own files stand as they are.
 func (c *checkout) declarations(ctx context.Context) []declaration {
 	var sets, unbuilt []declaration
-	var ofFlux []*overlay // made of what declares a Flux v1 agent elsewhere
+	var outside []string // folders that nobody is told of one by one
 	done := map[string]bool{}
 	var visit func(dir string)
 	visit = func(dir string) {
@@ -281,10 +274,18 @@ func (c *checkout) declarations(ctx context.Context) []declaration {
 		if o == nil {
 			return
 		}
+		notRead := c.agentNotRead(o)
 		switch {
+		case notRead != "":
+			f := flux1.KustomizeFails.Finding(c.agent.ID, o.file, fmt.Sprintf("%s: an agent may be declared here that is not read (%v)", notRead, err))
+			f.Hint = fmt.Sprintf("build folder %s where the base can be fetched and commit what comes of it, commit the base itself, or ask the cluster as well", dir)
+			c.find(f)
 		case len(o.remote) > 0 && slices.Contains(c.inUse, o): // has a finding of its own
 		case slices.Contains(c.failed, dir): // reported with its .flux.yaml
 		case len(o.remote) == 0 && !slices.Contains(c.inUse, o) && !c.inPaths(o.file, true): // the agent does not read it, and what it is made of is looked at as it stands
+			if o.generates || slices.ContainsFunc(c.reached(dir), func(r *overlay) bool { return len(r.remote) > 0 }) {
+				outside = append(outside, dir)
+			}
 		default:
 			c.about(flux1.KustomizeFails, o.file, "folder %s cannot be built: %v", dir, err)
 		}
@@ -296,70 +297,85 @@ func (c *checkout) declarations(ctx context.Context) []declaration {
 			own.objects = append(own.objects, c.objectsIn(f)...)
 		}
 		unbuilt = append(unbuilt, own)
-		unbuilt = append(unbuilt, c.patchesOfAgents(o)...)
-		if slices.ContainsFunc(o.remote, fluxInGit.MatchString) {
-			ofFlux = append(ofFlux, o)
-		}
 	}
 	for _, dir := range c.tops() {
 		visit(dir)
 	}
-	if !slices.ContainsFunc(unbuilt, func(set declaration) bool { return set.over != "" }) {
-		for _, o := range ofFlux {
-			c.about(flux1.KustomizeFails, o.file, "folder %s is made of the manifests of Flux v1, which are not fetched: the agent that it declares is missing here", o.dir)
-		}
+	if len(outside) > 0 {
+		c.about(flux1.KustomizeFails, "", "folders beside the agent's paths cannot be built, and what they generate or fetch, where an agent may be declared, is not looked at (%d): %s", len(outside), few(outside))
 	}
 	return append(append(sets, declaration{objects: c.loose()}), unbuilt...)
 }
 
-// fluxInGit is where the manifests of Flux v1 are kept.
-var fluxInGit = regexp.MustCompile(`\b(?:fluxcd|weaveworks)/flux(?:\.git)?(?:[/?]|$)`)
+// fluxInGit is where the manifests of Flux v1 are kept, and fluxdFlags are what a patch that
+// names no object gives fluxd alone.
+var (
+	fluxInGit  = regexp.MustCompile(`(?i)\b(?:fluxcd|weaveworks)/flux(?:\.git)?(?:[/?]|$)`)
+	fluxdFlags = regexp.MustCompile(`--git-(?:url|branch|path)\b`)
+)
 
-// patchesOfAgents are the patches of a folder over Deployments of fluxd that stand in no file
-// here: they are in what the folder is made of in another repository.
-func (c *checkout) patchesOfAgents(o *overlay) []declaration {
-	var remote []string
-	here, namespace := map[string]bool{}, ""
+// agentNotRead says by what a folder may declare an agent that is not read, empty if by nothing:
+// it is made of the manifests of Flux v1 elsewhere, or patches what looks like fluxd in
+// something that is not fetched. What comes of it, after the patches of others, a build alone tells.
+func (c *checkout) agentNotRead(o *overlay) string {
+	var remote, patches []string
+	here, deleted := map[string]bool{}, map[string]bool{}
 	for _, r := range c.reached(o.dir) {
-		namespace = cmp.Or(namespace, r.namespace)
 		for _, base := range r.remote {
 			remote = append(remote, shownBase(base))
 		}
 		for _, f := range r.files {
 			for _, d := range c.objectsIn(f) {
-				here[d.Manifest.GetKind()+"/"+d.Manifest.GetName()] = true
+				here[d.Manifest.GetName()] = here[d.Manifest.GetName()] || d.Manifest.GetKind() == "Deployment"
 			}
 		}
 	}
 	if len(remote) == 0 {
-		return nil
+		return ""
 	}
-	var out []declaration
-	openArgs := false
+	var names []string
 	for _, p := range o.patches {
-		patches := c.patchObjects(o, p)
-		if len(patches) == 0 && (p.target == "" || p.target == "Deployment") { // a JSON patch
-			openArgs = true
+		objects := c.patchObjects(o, p)
+		if len(objects) == 0 {
+			text := []byte(p.inline)
+			if p.file != "" {
+				text, _ = c.contentOf(p.file)
+			}
+			if fluxdFlags.Match(text) {
+				patches = append(patches, "flags of fluxd in "+cmp.Or(p.file, o.file))
+			}
 		}
-		for _, d := range patches {
-			u := d.Manifest.DeepCopy()
-			if made, ok := typed[appsv1.Deployment](u); !ok || u.GetKind() != "Deployment" || fluxd(made) == nil || here["Deployment/"+u.GetName()] {
-				continue
+		for _, d := range objects {
+			switch u := d.Manifest; {
+			case u.GetKind() != "Deployment":
+			case u.Object["$patch"] == "delete":
+				deleted[u.GetName()] = deleted[u.GetName()] || !p.targeted // else it is for another name
+			case looksLikeFluxd(u) && (p.targeted || !here[u.GetName()]):
+				names = append(names, u.GetName())
 			}
-			if ns := cmp.Or(o.namespace, u.GetNamespace(), namespace); ns != "" {
-				u.SetNamespace(ns)
-			}
-			u.SetName(o.prefix + u.GetName() + o.suffix)
-			d.Manifest = u
-			openArgs = openArgs || slices.ContainsFunc(out, func(other declaration) bool { return identity(other.objects[0].Manifest) == identity(u) })
-			out = append(out, declaration{dir: o.dir, unbuilt: true, over: few(remote), objects: []flux1.Parsed{d}})
 		}
 	}
-	out = slices.CompactFunc(out, func(a, b declaration) bool { return identity(a.objects[0].Manifest) == identity(b.objects[0].Manifest) })
-	for i := range out {
-		out[i].openArgs = openArgs
+	for _, name := range names {
+		if !deleted[name] {
+			patches = append(patches, "Deployment "+name)
+		}
 	}
-	return out
+	slices.Sort(patches)
+	switch of := few(remote); {
+	case len(patches) > 0:
+		return fmt.Sprintf("folder %s is made of %s, which is not fetched, and patches what looks like fluxd in it (%s)", o.dir, of, few(slices.Compact(patches)))
+	case slices.ContainsFunc(o.remote, fluxInGit.MatchString) && !deleted["flux"]:
+		return fmt.Sprintf("folder %s is made of the manifests of Flux v1 (%s), which are not fetched", o.dir, of)
+	}
+	return ""
+}
+
+// looksLikeFluxd reports whether a patch of a Deployment may be of one of fluxd, of which it need
+// not say much.
+func looksLikeFluxd(u *unstructured.Unstructured) bool {
+	named := func(name string) bool { return name == "flux" || name == "fluxd" }
+	d, ok := typed[appsv1.Deployment](u)
+	return named(u.GetName()) || ok && (fluxd(d) != nil || slices.ContainsFunc(d.Spec.Template.Spec.Containers, func(k corev1.Container) bool { return named(k.Name) }))
 }
 
 // loose are the objects of files that no kustomization file names and that lie
@@ -513,9 +529,6 @@ func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.
 	if err := w.readArguments(ctx, a); err != nil {
 		return nil, err
 	}
-	if set.over != "" {
-		w.patched(a, set.openArgs)
-	}
 	if err := w.readContainer(ctx, a); err != nil {
 		return nil, err
 	}
@@ -548,17 +561,6 @@ func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.
 		w.find(ManyReplicas.Finding(a.ID, a.where(""), fmt.Sprintf("the Deployment asks for %d pods", a.Replicas)))
 	}
 	a.Requests = requests(d.Spec.Template.Spec.Containers)
-	if set.over != "" {
-		a.Image, a.Requests, a.Rights, a.Confinement = "", migrate.Requests{}, nil, migrate.Confinement{}
-		a.Unknown = append(a.Unknown, "image", "requests", "confinement")
-		if pod := d.Spec.Template.Spec; pod.ServiceAccountName == "" {
-			a.ServiceAccount = ""
-			a.Unknown = append(a.Unknown, "serviceAccount")
-		}
-		if d.Spec.Replicas == nil {
-			a.Unknown = append(a.Unknown, "replicas")
-		}
-	}
 	c.unsynced(a)
 
 	lines := c.linesOf(set, o)
@@ -576,23 +578,6 @@ func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.
 		}
 	}
 	return &declaredAgent{a, w.findings}, nil
-}
-
-// patched makes unknown what a patch does not tell of the arguments and the key of an agent:
-// those that it gives take the place of all others, unless there are further patches.
-func (w *witness) patched(a *agent, openArgs bool) {
-	config, settings := a.config, a.Settings
-	if k := a.env.container; openArgs || len(k.Args)+len(k.Command) == 0 {
-		forgetAll(&config)
-		w.findings = slices.DeleteFunc(w.findings, func(f migrate.Finding) bool { return f.Code == flux1.NoURL.Name })
-	}
-	config.Forget("git.secretName")
-	fallback := a.DefaultNamespace
-	a.config = config
-	configure(&a.Flux1Agent, &config, settings)
-	if a.DefaultNamespace == "" && !slices.Contains(a.Unknown, "defaultNamespace") {
-		a.DefaultNamespace = fallback
-	}
 }
 
 // unsynced says what manifests alone do not tell.

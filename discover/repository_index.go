@@ -55,6 +55,8 @@ type overlay struct {
 	namespace, prefix, suffix string
 	// hasResources is true if it names any under resources.
 	hasResources bool
+	// generates is true if it makes objects by generators or of charts of Helm.
+	generates bool
 }
 
 // patch of a kustomization file: in a file of its own, or inline.
@@ -194,6 +196,7 @@ func (r *reading) readOverlay(x *index, file string) *overlay {
 		}
 	}
 	o.hasResources = len(entriesOf(doc["resources"])) > 0
+	o.generates = slices.ContainsFunc([]string{"generators", "helmCharts", "helmChartInflationGenerator"}, func(name string) bool { return doc[name] != nil })
 	o.namespace, _ = doc["namespace"].(string)
 	o.prefix, _ = doc["namePrefix"].(string)
 	o.suffix, _ = doc["nameSuffix"].(string)
