@@ -148,6 +148,10 @@ func TestObjectsOfManifestsAndOfRawChartsAreTheAgents(t *testing.T) {
 		"resource \"helm_release\" \"raw\" {\n name = \"r\"\n chart = \"itscontained/raw\"\n values = [\"{resources: [" + manifest("Secret", "flux-git-deploy") + "], templates: ['" + manifest("ServiceAccount", "flux") + "']}\"]\n}\n" +
 		"resource \"helm_release\" \"raw_other\" {\n name = \"o\"\n chart = \"raw\"\n values = [\"resources: [" + manifest("Secret", "other") + "]\"]\n}\n" +
 		"resource \"helm_release\" \"nginx\" {\n name = \"n\"\n chart = \"nginx\"\n values = [\"resources: [" + manifest("Secret", "flux") + "]\"]\n}\n"
+	for name, namespace := range map[string]string{"raw_here": "namespace = \"flux\"", "raw_there": "namespace = \"other\"", "raw_default": "", "raw_anywhere": "namespace = var.namespace"} {
+		config += "resource \"helm_release\" \"" + name + "\" {\n name = \"" + name + "\"\n chart = \"raw\"\n " + namespace + "\n values = [\"resources: [" + strings.Replace(manifest("Secret", "flux-git-deploy"), ", namespace: flux", "", 1) + "]\"]\n}\n"
+	}
+	config += "variable \"namespace\" {}\nresource \"helm_release\" \"raw_role\" {\n name = \"role\"\n chart = \"raw\"\n namespace = \"other\"\n values = [\"resources: [" + strings.Replace(manifest("ClusterRole", "flux"), ", namespace: flux", "", 1) + "]\"]\n}\n"
 	f := said(t, declaredBy(t, map[string]string{"main.tf": config}), "TERRAFORM_OBJECTS", "flux/flux")
-	equal(t, "said", f.Message, "the agent is made of helm_release.raw, k8s_manifest.account, kubectl_manifest.key, kubernetes_deployment.flux, kubernetes_manifest.account")
+	equal(t, "said", f.Message, "the agent is made of helm_release.raw, helm_release.raw_anywhere, helm_release.raw_here, helm_release.raw_role, k8s_manifest.account, kubectl_manifest.key, kubernetes_deployment.flux, kubernetes_manifest.account")
 }

@@ -1006,6 +1006,9 @@ func (c *configuration) objects(ctx context.Context) []namedObject {
 	// What a release of a chart that makes any object is given goes by its address.
 	given := func(h *terraform.HelmRelease) {
 		for _, o := range h.Given() {
+			if o.Namespace == "" && slices.ContainsFunc(ownKinds().served, func(k migrate.ServedKind) bool { return k.Kind == o.Kind && k.Namespaced }) {
+				o.Namespace, _ = h.Namespace.Str()
+			}
 			add(h.Resource.Module, h.Address, o.Kind, o.Name, o.Namespace)
 		}
 	}
