@@ -315,7 +315,7 @@ data: {k: other}
 	"patch-of-a-list-that-fluxd-replaces": {
 		files: "-- p/.flux.yaml --\nversion: 1\ncommandUpdated:\n  generators:\n  - command: kustomize build .\n-- p/kustomization.yaml --\n" + kustomizeFile("resources: [tidy.yaml]\npatchesStrategicMerge: [more.yaml]\n") +
 			"-- p/tidy.yaml --\n" + tidyCronJob("[{name: tidy, image: tidy, args: [--all]}]") + "-- p/more.yaml --\n" + tidyCronJob("[{name: tidy, image: 'tidy:2'}]"),
-		args: hazardArgs("--manifest-generation")},
+		args: hazardArgs("--manifest-generation"), kinds: []migrate.ServedKind{{Group: "batch", Version: "v1", Kind: "CronJob", Namespaced: true}}},
 	"patch-that-kustomize-passes-over": {
 		files: "-- p/.flux.yaml --\nversion: 1\ncommandUpdated:\n  generators:\n  - command: kustomize build .\n-- p/kustomization.yaml --\n" + kustomizeFile("resources: [web.yaml]\npatchesStrategicMerge: [more.yaml]\n") +
 			"-- p/web.yaml --\n" + shopDeployment + "-- p/more.yaml --\n" + strings.Replace(imagePatch, "    spec:\n", "    spec:\n      $retainKeys: [containers]\n", 1),
