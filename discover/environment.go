@@ -12,6 +12,7 @@ import (
 
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
+	"github.com/fluxover/fluxover/migrate/flux1/chart"
 	"github.com/fluxover/fluxover/reconcile/cluster"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -29,6 +30,9 @@ type variable struct {
 	refers bool
 	// plain is true if the Deployment itself or a ConfigMap holds it.
 	plain bool
+	// hidden is true if it is plain and may be a secret all the same, as its name says: it
+	// is put into nothing that is shown.
+	hidden bool
 	// where it stands, for people.
 	where string
 	// why it could not be read; then it is unknown.
@@ -158,11 +162,18 @@ func (e *environment) look(ctx context.Context, name string) (*variable, error) 
 func (e *environment) lookUp(ctx context.Context, name string, entries int) (*variable, error) {
 	places := e.entries[name]
 	before, _ := slices.BinarySearch(places, entries)
+	var v *variable
+	var err error
 	if before == 0 {
-		return once(e.from, name, func() (*variable, error) { return e.inSources(ctx, name) })
+		v, err = once(e.from, name, func() (*variable, error) { return e.inSources(ctx, name) })
+	} else {
+		i := places[before-1]
+		v, err = once(e.entry, i, func() (*variable, error) { return e.inEntry(ctx, i) })
 	}
-	i := places[before-1]
-	return once(e.entry, i, func() (*variable, error) { return e.inEntry(ctx, i) })
+	if v != nil && v.plain && chart.NamesSecret(name) {
+		v.hidden = true
+	}
+	return v, err
 }
 
 // once gives what was found before, or finds it.
@@ -401,7 +412,7 @@ func (e *environment) composed(ctx context.Context, i int) (*variable, error) {
 			switch found, err := e.lookUp(ctx, name, i); {
 			case err != nil:
 				return nil, err
-			case found != nil && (found.plain || found.refers):
+			case found != nil && (found.plain && !found.hidden || found.refers):
 				return &variable{unknown: "it is longer than a program can have", where: "env " + entry.Name}, nil
 			}
 			if n < maxReferences {
@@ -463,7 +474,7 @@ func (e *environment) fill(ctx context.Context, text string) (filled string, ok 
 }
 
 // fillWith says of each variable what flux1.Fill asks: its text where that holds no
-// secret. What look fails with is kept in failed.
+// secret and is not hidden. What look fails with is kept in failed.
 func fillWith(look func(name string) (*variable, error), failed *error) func(name string) (string, flux1.Known) {
 	return func(name string) (string, flux1.Known) {
 		v, err := look(name)
@@ -474,7 +485,7 @@ func fillWith(look func(name string) (*variable, error), failed *error) func(nam
 			return "", flux1.NotSet
 		case v.refers:
 			return v.value, flux1.Refers
-		case v.plain:
+		case v.plain && !v.hidden:
 			return v.value, flux1.IsSet
 		}
 		return "", flux1.NotKnown
@@ -482,7 +493,7 @@ func fillWith(look func(name string) (*variable, error), failed *error) func(nam
 }
 
 // expand fills in the variables that hold no secret, as the kubelet does.
-// Secret and unknown ones stay symbols.
+// Secret, hidden and unknown ones stay symbols.
 func (e *environment) expand(ctx context.Context, arg string) (filled string, err error) {
 	filled = flux1.Fill(arg, fillWith(func(name string) (*variable, error) { return e.look(ctx, name) }, &err))
 	return filled, err

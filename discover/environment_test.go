@@ -35,6 +35,7 @@ func TestArgumentsAreFilledInFromTheContainersEnvironment(t *testing.T) {
 			secret("USER", "user"), secret("PASSWORD", "password"),
 			{Name: "CREDENTIALED", Value: "https://$(USER):$(PASSWORD)@$(HOST)/x"},
 			{Name: "CHANGED", Value: "$(USER)"},
+			{Name: "API_TOKEN", Value: "plain"}, {Name: "WITH_ONE", Value: "https://bot:$(API_TOKEN)@$(HOST)"},
 			{Name: "HOST", Value: "new.example.com"},
 		},
 	}
@@ -46,6 +47,7 @@ func TestArgumentsAreFilledInFromTheContainersEnvironment(t *testing.T) {
 	for arg, want := range map[string]string{
 		"$(WHOLE)": "https://git.example.com/team/app", "$(BEFORE)": "$(LATER)", "$(ESCAPED)": "$(HOST)", "$$(HOST)": "$(HOST)", "$(HOST)": "new.example.com",
 		"$(NOT_THERE)": "$(NOT_THERE)", "$(CREDENTIALED)": "https://$(USER):$(PASSWORD)@git.example.com/x", "$$$(LATER)": "$later",
+		"$(API_TOKEN)": "$(API_TOKEN)", "$(WITH_ONE)": "https://bot:$(API_TOKEN)@git.example.com",
 	} {
 		got, err := env.expand(t.Context(), arg)
 		if err != nil || flux1.Literal(got) != want {
@@ -58,7 +60,7 @@ func TestArgumentsAreFilledInFromTheContainersEnvironment(t *testing.T) {
 			t.Errorf("%s is %q, %v; known is to be %v", arg, got, err, known)
 		}
 	}
-	for text, want := range map[string]string{"$(CREDENTIALED)": "https://bot:pa$$(HOST)@git.example.com/x", "a$$b": "a$b", "$(PASSWORD)": "pa$$(HOST)"} {
+	for text, want := range map[string]string{"$(WITH_ONE)": "https://bot:plain@git.example.com", "$(CREDENTIALED)": "https://bot:pa$$(HOST)@git.example.com/x", "a$$b": "a$b", "$(PASSWORD)": "pa$$(HOST)"} {
 		if got, ok, err := env.fill(t.Context(), text); got != want || !ok || err != nil {
 			t.Errorf("%s is %q for use, %v %v, want %q", text, got, ok, err, want)
 		}

@@ -573,8 +573,8 @@ func (d *declared) setArguments(container *corev1.Container, source terraform.Co
 	}
 	// The variables whose values the configuration gives.
 	plain, left := map[string]string{}, maxEnvironment
-	add := func(name, value string) {
-		if left -= len(value); left >= 0 {
+	add := func(name, value string) { // what may be a secret is not put into arguments, which are shown
+		if left -= len(value); left >= 0 && !chart.NamesSecret(name) {
 			plain[name] = value
 		}
 	}

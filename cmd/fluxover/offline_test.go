@@ -125,7 +125,7 @@ const oddSecret = `MARKED "&<é>/+ $ECRET`
 func TestNoFormOfOutputHoldsAnyFormOfASecret(t *testing.T) {
 	dir := t.TempDir()
 	values := filepath.Join(dir, "values.yaml")
-	content := "git: {url: 'https://bot:" + url.QueryEscape(oddSecret) + "@git.example.com/shop', branch: main, path: apps}\nextraEnvs: [{name: TOKEN, value: '" + oddSecret + "'}]\n"
+	content := "git: {url: 'https://bot:" + url.QueryEscape(oddSecret) + "@git.example.com/shop', branch: main, path: apps, label: $(TOKEN), user: a $(ALIAS)}\nextraEnvs: [{name: TOKEN, value: '" + oddSecret + "'}, {name: ALIAS, value: $(TOKEN)}]\n"
 	if err := os.WriteFile(values, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -134,6 +134,9 @@ func TestNoFormOfOutputHoldsAnyFormOfASecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	clone := teamRepository(t, map[string]string{
+		"apps/agents/other.yaml": "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: other, namespace: flux}\nspec: {template: {spec: {containers: [{name: flux, image: \"docker.io/fluxcd/flux:1.25.4\",\n" +
+			"  env: [{name: API_TOKEN, value: " + string(quoted) + "}, {name: ALIAS, value: a $(API_TOKEN)}],\n" +
+			"  args: [\"--git-url=git@git.example.com:shop/other\", --git-branch=main, --git-label=$(API_TOKEN), \"--git-user=$(ALIAS)\", \"--connect=$(API_TOKEN)\"]}]}}}\n",
 		"apps/web/odd.yaml":  "apiVersion: v1\nkind: Secret\nmetadata: {name: odd, namespace: shop}\nstringData: {password: " + string(quoted) + "}\ndata: {encoded: " + base64.StdEncoding.EncodeToString([]byte(oddSecret)) + "}\n",
 		"apps/web/same.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: same}\ndata: {encoded: " + base64.StdEncoding.EncodeToString([]byte(oddSecret)) + ", other: null}\n",
 	})
@@ -141,7 +144,7 @@ func TestNoFormOfOutputHoldsAnyFormOfASecret(t *testing.T) {
 	emitted, saved, file := filepath.Join(dir, "emitted"), filepath.Join(dir, "inventory.json"), filepath.Join(dir, "plan.json")
 	commands := [][]string{
 		{"discover", "--save", saved}, {"plan", "--out", file, "--emit", emitted, "--capacitor", "https://git.example.com/capacitor", "--capacitor-cluster", "prod"},
-		{"plan", "--explain", "flux/shop"}, {"plan", "--explain", "Secret/shop/odd"}, {"plan", "--explain", "--git-url"}, {"plan", "--explain", "extraEnvs", "-o", "json"},
+		{"plan", "--explain", "flux/shop"}, {"plan", "--explain", "flux/other"}, {"plan", "--explain", "--git-label"}, {"plan", "--explain", "git.user"}, {"plan", "--explain", "Secret/shop/odd"}, {"plan", "--explain", "--git-url"}, {"plan", "--explain", "extraEnvs", "-o", "json"},
 		{"plan", "--explain", "clusters/prod/shop/source.yaml:5", "--capacitor-cluster", "prod"}, {"plan", "--explain", "git.url"},
 		{"diff", "--object", "Secret/shop/odd"}, {"diff", "--object", "Secret/shop/odd", "-o", "html"},
 	}
@@ -170,15 +173,15 @@ func TestNoFormOfOutputHoldsAnyFormOfASecret(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	compared := false
+	compared, declared := false, false
 	for where, text := range said {
-		compared = compared || strings.Contains(text, "Secret/shop/odd")
+		compared, declared = compared || strings.Contains(text, "Secret/shop/odd"), declared || strings.Contains(text, "$(API_TOKEN)")
 		if found := append(auditor.Shown(text, oddSecret), auditor.Shown(text, "MARKED-SECRET")...); len(found) > 0 {
 			t.Errorf("%s holds a secret %s", where, strings.Join(found, ", "))
 		}
 	}
-	if !compared || len(said) < len(commands)+5 {
-		t.Errorf("only %d outputs were searched, and the Secret is named: %t", len(said), compared)
+	if !compared || !declared || len(said) < len(commands)+5 {
+		t.Errorf("only %d outputs were searched, and the Secret is named: %t, an agent in Git: %t", len(said), compared, declared)
 	}
 }
 

@@ -533,6 +533,9 @@ var secretKeys = map[string]bool{"token": true, "git.config.data": true, "ssh.co
 // secretName recognises names that speak of secrets.
 var secretName = regexp.MustCompile(`(?i)token|passw|pwd|secret|key|auth|credential`)
 
+// NamesSecret reports whether the name of a variable or value speaks of a secret.
+func NamesSecret(name string) bool { return secretName.MatchString(name) }
+
 // harmless is text that can hardly be a secret: a number, a duration.
 var harmless = regexp.MustCompile(`^-?[0-9]{0,6}(\.[0-9]{1,3})?(ns|us|ms|s|m|h|d|Mi|Gi|Ki)?$`)
 
@@ -550,7 +553,7 @@ func (d *decoder) show(path string, x any, safe bool) string {
 	case bool:
 		return strconv.FormatBool(t)
 	case int64, float64:
-		if !safe && secretName.MatchString(path) {
+		if !safe && NamesSecret(path) {
 			return hiddenText
 		}
 		return fmt.Sprint(t)
@@ -560,7 +563,7 @@ func (d *decoder) show(path string, x any, safe bool) string {
 			return ""
 		case safe || path == "git.url":
 			return flux1.DisplayURL(t)
-		case harmless.MatchString(t) && !secretName.MatchString(path):
+		case harmless.MatchString(t) && !NamesSecret(path):
 			return t
 		}
 		return hiddenText

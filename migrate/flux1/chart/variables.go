@@ -30,7 +30,7 @@ func (d *decoder) variables() map[string]filling {
 	known, left := map[string]filling{}, maxEnvironment
 	add := func(name string, f filling) {
 		if left -= len(f.text); left >= 0 {
-			f.secret = f.secret || secretName.MatchString(name)
+			f.secret = f.secret || NamesSecret(name)
 			known[name] = f
 		}
 	}
