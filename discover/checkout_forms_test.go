@@ -592,7 +592,7 @@ func TestAgentsDeclaredByHelmReleasesAreFound(t *testing.T) {
 	}
 	for list, cause := range map[string]string{
 		one + url + two: "spec.valuesFrom[1] of the HelmRelease brings values of https://me@git.example.com/v, which is not read",
-		"  - configMapKeyRef: {name: three, optional: true}\n": "spec.valuesFrom[0] of the HelmRelease brings values of ConfigMap three, which is not in the repository",
+		"  - configMapKeyRef: {name: three, optional: true}\n": "spec.valuesFrom[0] of the HelmRelease brings values of ConfigMap three, of which the repository does not hold exactly one",
 		"  - chartFileRef: {path: a.yaml}\n":                   "file a.yaml of the chart",
 		"  - configMapKeyRef: {name: one, key: none}\n":        "key none of ConfigMap one",
 	} {
@@ -603,6 +603,22 @@ func TestAgentsDeclaredByHelmReleasesAreFound(t *testing.T) {
 		}
 	}
 	noFinding(t, readTree(t, from("  - configMapKeyRef: {name: one, key: none, optional: true}\n"), nil), chart.ValueNotKnown)
+	for name, another := range map[string]string{
+		"several":             "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one, namespace: shop}\ndata: {values.yaml: 'sync: {interval: 9m}'}\n",
+		"without a namespace": "",
+	} {
+		tree := from(one)
+		tree["other/values.yaml"] = &fstest.MapFile{Data: []byte(another)}
+		if another == "" {
+			values := tree["cluster/values.yaml"]
+			values.Data = []byte(strings.ReplaceAll(string(values.Data), ", namespace: shop", ""))
+		}
+		inv := readTree(t, tree, nil)
+		wantFinding(t, inv, chart.ValueNotKnown, "ConfigMap one, of which the repository does not hold exactly one")
+		if a := agentNamed(t, inv, "shop/flux-shop"); !slices.Contains(a.Unknown, "sync.interval") {
+			t.Errorf("%s: the interval is told as %s", name, a.Sync.Interval.Duration)
+		}
+	}
 
 	// What stands around fluxd is found as it is of any release.
 	around := strings.Replace(fluxRelease, "    workers: 3\n", `    workers: 3

@@ -615,19 +615,24 @@ func (e *environment) fromManifests(objects []flux1.Parsed) {
 }
 
 // configMapIn is a ConfigMap of a namespace among objects of Git, and the object that it
-// is; nil if none is.
+// is; nil if none is, or several are that differ: which one is applied last is not told.
 func configMapIn(objects []flux1.Parsed, namespace, name string) (*corev1.ConfigMap, flux1.Parsed) {
+	var found *corev1.ConfigMap
+	var of flux1.Parsed
 	for _, o := range objects {
 		u := o.Manifest
-		if u.GetKind() != "ConfigMap" || u.GetName() != name || u.GetNamespace() != namespace && u.GetNamespace() != "" || u.GroupVersionKind().Group != "" {
+		if u.GetKind() != "ConfigMap" || u.GetName() != name || u.GetNamespace() != namespace || u.GroupVersionKind().Group != "" {
 			continue
 		}
-		if m, ok := typed[corev1.ConfigMap](u); ok {
-			return m, o
+		m, ok := typed[corev1.ConfigMap](u)
+		if !ok || found != nil && !reflect.DeepEqual([]any{m.Data, m.BinaryData}, []any{found.Data, found.BinaryData}) {
+			return nil, flux1.Parsed{}
 		}
-		break
+		if found == nil {
+			found, of = m, o
+		}
 	}
-	return nil, flux1.Parsed{}
+	return found, of
 }
 
 // lines finds where in Git the words of a built Deployment stand: in the
@@ -890,7 +895,7 @@ func (c *checkout) valuesFrom(objects []flux1.Parsed, u *unstructured.Unstructur
 			name, key := text("configMapKeyRef", "name"), cmp.Or(text("configMapKeyRef", "key"), "values.yaml")
 			from, o := configMapIn(objects, cmp.Or(text("configMapKeyRef", "namespace"), namespace), name)
 			if from == nil {
-				notKnown(at + "ConfigMap " + name + ", which is not in the repository")
+				notKnown(at + "ConfigMap " + name + ", of which the repository does not hold exactly one")
 				continue
 			}
 			content, has := from.Data[key]

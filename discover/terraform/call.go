@@ -36,7 +36,7 @@ type callExpansion struct {
 }
 
 // accountArgument is the name of an argument that may take an account of Kubernetes.
-var accountArgument = regexp.MustCompile(`(?i)account|subject|bind`)
+var accountArgument = regexp.MustCompile(`(?i)account|subject|bind|admin|permission|(?:^|[ _-])sa(?:$|[ _-])`)
 
 // accountsGiven are the accounts that a module block names among its arguments; the empty
 // name if it is given a group of accounts, or a binding.
@@ -46,6 +46,9 @@ func (s *scope) accountsGiven(b *hclsyntax.Block, in iteration) []string {
 	walk = func(name string, v any) {
 		switch v := v.(type) {
 		case map[string]any:
+			if account, isText := v["name"].(string); isText && v["kind"] == "ServiceAccount" {
+				out = append(out, account)
+			}
 			for _, k := range sortedKeys(v) {
 				if k == "$unknown" {
 					continue

@@ -47,7 +47,14 @@ func (h *HelmRelease) Grants(of Cluster) []Grant {
 
 // moduleOfRights is what a module is called, or its source, that is made to bind accounts
 // of Kubernetes.
-var moduleOfRights = regexp.MustCompile(`(?i)rbac|role[-_]?binding|(?:k8s|kube|kubernetes)[-_](?:cluster[-_])?(?:role|auth|permission|service[-_]?account)`)
+var moduleOfRights = regexp.MustCompile(`(?i)rbac|role[-_]?binding|(?:k8s|kube|kubernetes)[-_](?:role|auth|permission|service[-_]?account)`)
+
+// roleOfCluster is what one is called that makes roles of clusters, unless it is of a cloud's
+// identities (cloudIdentity), whose clusters have roles, too.
+var (
+	roleOfCluster = regexp.MustCompile(`(?i)cluster[-_]?roles?\b`)
+	cloudIdentity = regexp.MustCompile(`(?i)\biam\b`)
+)
 
 // UnreadGrants returns what modules that were not read may make of roles and bindings: any,
 // where they are called for them, and those of the accounts that they are given. Of the
@@ -55,7 +62,8 @@ var moduleOfRights = regexp.MustCompile(`(?i)rbac|role[-_]?binding|(?:k8s|kube|k
 func (r *Result) UnreadGrants() []Grant {
 	var out []Grant
 	for _, m := range r.Modules {
-		rights := moduleOfRights.MatchString(m.Address+" "+m.Source) || slices.Contains(m.accounts, "")
+		called := m.Address + " " + m.Source
+		rights := moduleOfRights.MatchString(called) || roleOfCluster.MatchString(called) && !cloudIdentity.MatchString(called) || slices.Contains(m.accounts, "")
 		if m.Missing == nil || !rights && len(m.accounts) == 0 {
 			continue
 		}
@@ -266,7 +274,7 @@ var templatePart = regexp.MustCompile(`(?s)\{\{.*?\}\}`)
 var (
 	commentPattern = regexp.MustCompile(`(?m)^[ \t]*#.*$`)
 	// bindingTool names what makes whatever objects it is given.
-	bindingTool = regexp.MustCompile(`\b(?:kubectl|oc|kapp)\b`)
+	bindingTool = regexp.MustCompile(`\b(?:kubectl|oc|kubecolor|kapp|helmfile|ansible(?:-playbook)?|pulumi|(?:terraform|tofu|terragrunt)[ \t]+(?:-\S+[ \t]+)*(?:apply|run-all))\b`)
 	// speaksOfRights is what a text says that makes or changes bindings or their roles, by
 	// whatever program, or gives a chart objects to make.
 	speaksOfRights = regexp.MustCompile(`(?i)rolebinding|clusterrole|cluster-admin|\badm[ \t]+policy\b|/(?:raw|any-resource)\b`)
@@ -277,8 +285,8 @@ var (
 		const (
 			kubectl = `\b(?:kubectl|oc)(?:\.exe)?["']?[ \t]+(?:(?:--[a-z-]+=[^\s;|&$]+|(?:-n|--namespace|--kubeconfig|--context)[ \t]+(?:[^\s;|&$-][^\s;|&$]*|\$\{[^}\n]*\}|\$\w+))[ \t]+)*`
 			changes = `(?:get|describe|delete|wait|rollout|logs|version|cluster-info|config|explain|label|annotate|scale|taint|drain|cordon|uncordon|top)\b`
-			makes   = `create[ \t]+(?:namespace|ns|secret|configmap|cm|serviceaccount|sa|deployment|service|job|cronjob|ingress|quota|token|priorityclass|pdb|poddisruptionbudget)[ \t]+[^\n;|&]*`
-			piped   = `\|[ \t]*` + kubectl + `apply[ \t]+(?:(?:-n|--namespace)[ \t]+[^\s;|&$-][^\s;|&$]*[ \t]+)?-f[ \t]*-(?:[\s;&"']|$)`
+			makes   = `create[ \t]+(?:namespace|ns|secret|configmap|cm|serviceaccount|sa|service|ingress|quota|token|priorityclass|pdb|poddisruptionbudget)[ \t]+(?:[^\n;|&$()` + "`" + `]|\$\{[^}\n]*\}|\$\w+)*`
+			piped   = `\|[ \t]*` + kubectl + `apply[ \t]+(?:(?:-n|--namespace)[ \t]+[^\s;|&$-][^\s;|&$]*[ \t]+)?-f[ \t]*-[ \t]*(?:[\n;&|"')]|$)`
 			person  = `create[ \t]+clusterrolebinding[ \t]+[\w.-]+[ \t]+--clusterrole[= ][\w.:-]+[ \t]+--user[= ]["']?(?:[^\s"'$,;|&]+@[^\s"'$,;|&]+|\$\(gcloud config get-value (?:core/)?account\)[^\s"'$,;|&]*)["']?[ \t]*(?:[\n;&|]|$)`
 			patches = `patch[ \t]+(?:deploy(?:ment)?|statefulset|sts|daemonset|ds|service|svc|nodes?|storageclass|sc|namespace|ns|serviceaccount|sa|configmap|cm|secret)[/ \t]`
 		)

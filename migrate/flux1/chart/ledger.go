@@ -531,7 +531,7 @@ func (d *decoder) proxyVariable() string {
 var secretKeys = map[string]bool{"token": true, "git.config.data": true, "ssh.config": true, "kube.config": true}
 
 // secretName recognises names that speak of secrets.
-var secretName = regexp.MustCompile(`(?i)token|passw|pwd|secret|key|auth|credential`)
+var secretName = regexp.MustCompile(`(?i)token|pass|pwd|secret|key|auth|cred|(?:^|[_.-])pat(?:$|[_.-])`)
 
 // NamesSecret reports whether the name of a variable or value speaks of a secret.
 func NamesSecret(name string) bool { return secretName.MatchString(name) }
