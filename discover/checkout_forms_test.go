@@ -581,7 +581,7 @@ func TestAgentsDeclaredByHelmReleasesAreFound(t *testing.T) {
 	from := func(list string) fstest.MapFS {
 		tree := treeOf(strings.Replace(fluxRelease, "  values:\n", "  valuesFrom:\n"+list+"  values:\n", 1))
 		tree["cluster/values.yaml"] = &fstest.MapFile{Data: []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one, namespace: shop}\ndata:\n  values.yaml: |\n    git: {branch: one, url: none}\n    sync: {interval: 7m}\n---\n" +
-			"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: two, namespace: shop}\ndata:\n  v: |\n    sync: {interval: 8m}\n")}
+			"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: two, namespace: shop}\ndata:\n  v: |\n    sync: {interval: 8m}\n    extraEnvs: [{name: A, value: b}]\n")}
 		return tree
 	}
 	const one, two, url = "  - configMapKeyRef: {name: one}\n", "  - configMapKeyRef: {name: two, key: v}\n", "  - externalSourceRef: {url: 'https://me:marked-4711@git.example.com/v'}\n"
@@ -589,6 +589,9 @@ func TestAgentsDeclaredByHelmReleasesAreFound(t *testing.T) {
 	equal(t, "values of ConfigMaps", []any{a.Git.URL, a.Sync.Interval.Duration, slices.Contains(a.Unknown, "git.url")}, []any{"git@github.com:org/shop", 8 * time.Minute, false})
 	if where := settingOf(t, a, "--sync-interval").From[0].Where; where != "cluster/values.yaml:9 sync.interval" {
 		t.Errorf("the interval comes from %s", where)
+	}
+	if where := settingOf(t, a, "extraEnvs[0].value").From[0].Where; !strings.HasPrefix(where, "cluster/values.yaml:9 ") {
+		t.Errorf("the variable comes from %s", where)
 	}
 	for list, cause := range map[string]string{
 		one + url + two: "spec.valuesFrom[1] of the HelmRelease brings values of https://me@git.example.com/v, which is not read",

@@ -854,6 +854,7 @@ type broughtValues struct {
 // place is that of a value which the last of the ConfigMaps gives; empty if the
 // HelmRelease itself, or none, does.
 func (b *broughtValues) place(name string, own map[string]any) string {
+	name, _, _ = strings.Cut(name, "[") // a list is one value
 	path := strings.Split(name, ".")
 	if _, has, err := unstructured.NestedFieldNoCopy(own, path...); has || err != nil {
 		return ""
