@@ -32,15 +32,17 @@ test: ## unit and end-to-end tests on a real control plane (the first run builds
 REAL_PROGRAMS := FLUXD SOURCE_CONTROLLER KUSTOMIZE_CONTROLLER STOCK_CRDS FLUX FLUX_CHARTS TERRAFORM TERRAFORM_PLUGINS
 ON_PATH := 'chromium|chromium-browser|google-chrome' gpg ssh
 
+# -count=1: go keeps the results of tests, and does not see that those which run the built
+# programs depend on them.
 # The journeys take longest, and wait as often as they work. Each has a
 # laboratory of its own, so that several can run at a time.
 JOURNEYS ?= 1
 TIMEOUT ?= 60m
 test-journeys:
-	$(GO) test -timeout $(TIMEOUT) -parallel $(JOURNEYS) -skip '$(RACED)' ./e2e/journey
+	$(GO) test -count=1 -timeout $(TIMEOUT) -parallel $(JOURNEYS) -skip '$(RACED)' ./e2e/journey
 
 test-others:
-	$(GO) test -timeout $(TIMEOUT) $$($(GO) list ./... | grep -v /e2e/journey$$)
+	$(GO) test -count=1 -timeout $(TIMEOUT) $$($(GO) list ./... | grep -v /e2e/journey$$)
 	$(GO) test -tags faults -run WithFaultsBuiltIn ./migrate/cutover
 	cd e2e/image && $(GO) test ./...
 	@$(MAKE) --no-print-directory race-short
@@ -54,7 +56,7 @@ race: race-short ## the product's packages, and a journey, under the race detect
 RACED := ^TestOperatorsPauseResumeAndAbort$$
 race-short:
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./reconcile ./reconcile/source
-	CGO_ENABLED=1 GOFLAGS="$(GOFLAGS) -race" $(GO) test -timeout 20m -run '$(RACED)' ./e2e/journey
+	CGO_ENABLED=1 GOFLAGS="$(GOFLAGS) -race" $(GO) test -count=1 -timeout 20m -run '$(RACED)' ./e2e/journey
 
 long: ## every long series whole: all crash points, 40 repositories
 	LONG=1 $(MAKE) --no-print-directory TIMEOUT=4h test-others
