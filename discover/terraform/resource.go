@@ -486,10 +486,15 @@ func traversalText(t hcl.Traversal) string {
 		case hcl.TraverseAttr:
 			b.WriteString("." + s.Name)
 		case hcl.TraverseIndex:
-			if s.Key.Type() == cty.Number {
-				b.WriteString("[" + s.Key.AsBigFloat().Text('f', -1) + "]")
-			} else {
-				b.WriteString("[" + quoteKey(s.Key.AsString()) + "]")
+			switch key := s.Key; {
+			case key.IsMarked() || !key.IsKnown() || key.IsNull(): // of a file that ends in it
+				b.WriteString("[…]")
+			case key.Type() == cty.Number:
+				b.WriteString("[" + key.AsBigFloat().Text('f', -1) + "]")
+			case key.Type() == cty.String:
+				b.WriteString("[" + quoteKey(key.AsString()) + "]")
+			default:
+				b.WriteString("[…]")
 			}
 		}
 	}
