@@ -92,13 +92,14 @@ func grouped(findings []migrate.Finding, accepted []migrate.Decision) []*finding
 }
 
 // byRemedy puts together the groups of a code that have one remedy, in the order in
-// which the first of each comes. A blocker stands alone: it is decided by itself.
+// which the first of each comes. What can be accepted stands alone: it is decided by
+// itself.
 func byRemedy(groups []*findingGroup) [][]*findingGroup {
 	var runs [][]*findingGroup
 	for _, g := range groups {
 		i := slices.IndexFunc(runs, func(run []*findingGroup) bool {
 			f := run[0]
-			return f.Severity != migrate.Blocker && !f.Accepted && !g.Accepted && f.Severity == g.Severity && f.Code == g.Code && f.Hint == g.Hint
+			return len(f.Accept)+len(g.Accept) == 0 && !f.Accepted && !g.Accepted && f.Severity == g.Severity && f.Code == g.Code && f.Hint == g.Hint
 		})
 		if i < 0 {
 			runs = append(runs, []*findingGroup{g})

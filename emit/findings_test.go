@@ -237,3 +237,22 @@ func TestAListThatAFindingSaysIsNotSaidAgain(t *testing.T) {
 		}
 	}
 }
+
+// Blockers that nobody can accept are mended in Git, all in one way: what to do is
+// said once. One that can be accepted is decided by itself.
+func TestBlockersOfOneRemedyAreToldTogether(t *testing.T) {
+	for _, acceptable := range []bool{false, true} {
+		findings := []migrate.Finding{
+			{Severity: migrate.Blocker, Code: "TWICE", Acceptable: acceptable, Subject: "flux/shop", Where: "a.yaml:1", Message: "a stands twice", Hint: "remove one"},
+			{Severity: migrate.Blocker, Code: "TWICE", Acceptable: acceptable, Subject: "flux/shop", Where: "b.yaml:1", Message: "b stands twice", Hint: "remove one"},
+		}
+		var review strings.Builder
+		if err := findingsText(&review, grouped(findings, nil), Style{}); err != nil {
+			t.Fatal(err)
+		}
+		want := map[bool]int{false: 1, true: 2}[acceptable]
+		if n := strings.Count(review.String(), "remove one"); n != want {
+			t.Errorf("acceptable %v: the remedy is said %d times, want %d:\n%s", acceptable, n, want, review.String())
+		}
+	}
+}
