@@ -131,10 +131,14 @@ func ParseArgs(args []string) (Config, []migrate.Setting, []migrate.Finding) {
 			break
 		}
 		name, value, hasValue := strings.Cut(arg, "=")
-		flag := flagOf(name)
+		flag, awaits := FlagOf(arg)
+		if attached, short := strings.CutPrefix(arg, "-l"); short && name != "-l" {
+			value = attached
+			if dangling {
+				flag = nil // it may be the value that is missing
+			}
+		}
 		switch {
-		case flag == nil && strings.HasPrefix(arg, "-l") && !strings.HasPrefix(arg, "--") && !dangling:
-			flag, value, hasValue = FlagNamed("listen"), strings.TrimPrefix(arg, "-l"), true
 		case flag == nil && strings.HasPrefix(name, "-"):
 			at := i
 			if letters, short := strings.CutPrefix(name, "-"); short && len(letters) > 1 && letters[0] != '-' {
@@ -162,9 +166,9 @@ func ParseArgs(args []string) (Config, []migrate.Setting, []migrate.Finding) {
 		}
 		g.where = append(g.where, origin(i).Where)
 		switch {
-		case hasValue:
-		case flag.Type == TypeBool:
+		case flag.Type == TypeBool && !hasValue:
 			value = "true"
+		case !awaits:
 		case i+1 < len(args):
 			i++
 			value = args[i]
@@ -370,14 +374,17 @@ func ShownFlag(name string) string {
 	return name
 }
 
-func flagOf(token string) *Flag {
-	if name, ok := strings.CutPrefix(token, "--"); ok {
-		return FlagNamed(name)
+// FlagOf is the flag that a word of a command line begins, as pflag reads it: --name,
+// --name=value, -l, -l=value, -lvalue. It is nil if fluxd has no such flag. awaits says
+// that the next word is its value.
+func FlagOf(word string) (flag *Flag, awaits bool) {
+	name, _, hasValue := strings.Cut(word, "=")
+	if long, ok := strings.CutPrefix(name, "--"); ok {
+		flag = FlagNamed(long)
+	} else if strings.HasPrefix(word, "-l") {
+		flag, hasValue = FlagNamed("listen"), word != "-l"
 	}
-	if token == "-l" {
-		return FlagNamed("listen")
-	}
-	return nil
+	return flag, flag != nil && !hasValue && flag.Type != TypeBool
 }
 
 // pflagSet is fluxd's flag set as real pflag flags.

@@ -305,8 +305,8 @@ func (s *scope) additional() []Argument {
 		return []Argument{{Unknown: notRendered, Keys: []string{key}}}
 	}
 	var out []Argument
-	// awaiting is the flag whose value is the next element.
-	awaiting := ""
+	awaiting := ""      // the flag whose value is the next element
+	positional := false // behind "--", there are no flags
 	for i, item := range items {
 		a := Argument{Keys: []string{fmt.Sprintf("%s[%d]", key, i)}, Flag: awaiting}
 		switch x := item.(type) {
@@ -316,19 +316,20 @@ func (s *scope) additional() []Argument {
 				awaiting = ""
 				break
 			}
-			name, _, hasValue := strings.Cut(x, "=")
-			if flag := flux1.FlagNamed(strings.TrimPrefix(name, "--")); flag != nil && strings.HasPrefix(name, "--") {
+			if positional = positional || x == "--"; positional {
+				break
+			}
+			if flag, awaits := flux1.FlagOf(x); flag != nil {
 				a.Flag = flag.Name
-				if !hasValue && flag.Type != flux1.TypeBool {
+				if awaits {
 					awaiting = flag.Name
 				}
 			}
 		case Unknown:
 			a.Unknown = x.Cause
-			if awaiting == "" {
+			if awaiting == "" && !positional {
 				// Known to its "=", it names its flag.
-				name, _, whole := strings.Cut(x.Prefix, "=")
-				if flag := flux1.FlagNamed(strings.TrimPrefix(name, "--")); whole && flag != nil && strings.HasPrefix(name, "--") {
+				if flag, _ := flux1.FlagOf(x.Prefix); flag != nil && strings.Contains(x.Prefix, "=") {
 					a.Flag = flag.Name
 				}
 			}

@@ -244,6 +244,38 @@ func TestNoGivenValueDisappears(t *testing.T) {
 	}
 }
 
+// What the ledger leaves to a finding has one: added arguments are read as pflag reads
+// them, however they are written.
+func TestWhatTheLedgerLeavesToAFindingHasOne(t *testing.T) {
+	words := []string{"-l", ":4", "-l:4", "-l=:4", "--listen", "-x", "-xl", "--", "word", "--git-branch", "main", "--unheard", "--unheard=1", "--git-poll-interval=zz", "--sync-garbage-collection", "--token x"}
+	g := rand.New(rand.NewPCG(7, 8))
+	left := 0
+	for range 500 {
+		var args []any
+		for range 1 + g.IntN(4) {
+			args = append(args, words[g.IntN(len(words))])
+		}
+		r := Decode(Release{Name: "flux", Namespace: "flux", Version: "1.13.3"}, tree{"git": tree{"url": "git@host:a"}, "additionalArgs": args})
+		for _, s := range r.Settings {
+			if s.Fate != migrate.Unknown || s.To != migrate.ByFinding {
+				continue
+			}
+			left++
+			told := func(f migrate.Finding) bool {
+				return strings.Contains(f.Message, s.Name) || slices.ContainsFunc(append(strings.FieldsFunc(s.Why, func(r rune) bool { return strings.ContainsRune(" ,:", r) }), s.Name), func(word string) bool {
+					return f.Where == word || strings.HasPrefix(word, "--") && strings.Contains(f.Message, word)
+				})
+			}
+			if !slices.ContainsFunc(r.Findings, told) {
+				t.Errorf("%q: nothing tells of %s, %s\nfindings %v", args, s.Name, s.Why, r.Findings)
+			}
+		}
+	}
+	if left == 0 {
+		t.Error("nothing is left to a finding")
+	}
+}
+
 // ends visits every path at which a value ends, empty lists and mappings too.
 func ends(x any, path string, visit func(path string)) {
 	m, _ := x.(map[string]any)

@@ -399,6 +399,7 @@ func (d *decoder) accountAdditional(x any) {
 		d.set("additionalArgs", d.show("additionalArgs", x, false), fate, to, why, "")
 		return
 	}
+	unheardOf := "" // the last argument that is no flag of fluxd, whose value may follow
 	for _, a := range d.out.Args {
 		if len(a.Keys) == 0 || !strings.HasPrefix(a.Keys[0], "additionalArgs[") {
 			continue
@@ -416,7 +417,7 @@ func (d *decoder) accountAdditional(x any) {
 		case a.Unknown != "":
 			d.set(a.Keys[0], "", migrate.Unknown, "a known value", a.Unknown, "")
 		case ok:
-			if !strings.HasPrefix(string(a.Text), "--"+a.Flag) {
+			if flag, _ := flux1.FlagOf(string(a.Text)); flag == nil || flag.Name != a.Flag {
 				shown = s.Value
 			}
 			why := "gives --" + a.Flag
@@ -424,8 +425,13 @@ func (d *decoder) accountAdditional(x any) {
 				why += ": " + s.Why
 			}
 			d.set(a.Keys[0], shown, s.Fate, s.To, why, "")
-		default:
+		case slices.ContainsFunc(d.out.Findings, func(f migrate.Finding) bool { return f.Where == a.Keys[0] }):
+			unheardOf = a.Keys[0]
 			d.set(a.Keys[0], shown, migrate.Unknown, migrate.ByFinding, "fluxd has no such flag", "")
+		case a.Text == "--":
+			d.set(a.Keys[0], shown, migrate.Dropped, "", "it ends the flags", "")
+		default:
+			d.set(a.Keys[0], shown, migrate.Unknown, migrate.ByFinding, "it is the value of "+unheardOf+", which is no flag of fluxd", "")
 		}
 	}
 }
