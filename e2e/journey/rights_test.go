@@ -477,6 +477,53 @@ func TestEachCommandRunsUnderExactlyThePrintedRights(t *testing.T) {
 	w.synced()
 }
 
+// A flux-capacitor asks for more of whoever migrates and goes back, and that is what
+// is printed for it; the rights without it do not do.
+func TestAFluxCapacitorNeedsExactlyThePrintedRights(t *testing.T) {
+	beside(t)
+	w := up(t, laboratory.Options{Teams: 2, Apps: 1, Seed: 14})
+	c := newCapacitor(w)
+	file := filepath.Join(t.TempDir(), "plan.json")
+	w.run(0, planArgs("--out", file)...)
+	args := append([]string{"migrate", file, "--yes", "--image", image}, c.flags(c.writer, c.knownHosts)...)
+
+	plain := w.grant("migrate", "default/plain", file)
+	before := w.dump()
+	if got := plain.with(w, args...); got.code != 3 || !speaksOfRights(got) || !strings.Contains(words(got.stderr), "nothing has changed") {
+		t.Fatalf("migrate does not refuse without the rights for a flux-capacitor: exit code %d\n%s%s", got.code, got.out, got.stderr)
+	}
+	for id := range w.dump() {
+		if before[id] == nil && !strings.HasSuffix(id, "kube-root-ca.crt__ConfigMap") && !strings.HasSuffix(id, "_default__ServiceAccount") {
+			t.Errorf("%s was made without the rights for a flux-capacitor", id)
+		}
+	}
+	w.justlyAndBack(file, args, []string{"rollback", "--yes", "--uninstall-agent"}, "--capacitor")
+}
+
+// Where controllers that already run take over, nothing is installed, and so less is asked for.
+func TestControllersThatAlreadyRunNeedExactlyThePrintedRights(t *testing.T) {
+	beside(t)
+	needStock(t)
+	w := up(t, laboratory.Options{Teams: 2, Apps: 1, Seed: 15})
+	w.installStock()
+	file := filepath.Join(t.TempDir(), "plan.json")
+	w.run(0, planArgs("--engine", "existing", "--out", file)...)
+	w.justlyAndBack(file, []string{"migrate", file, "--yes"}, []string{"rollback", "--yes"})
+}
+
+// justlyAndBack migrates as a plan says and goes back, each by an account of exactly
+// the rights that are printed for it.
+func (w *world) justlyAndBack(plan string, migrate, back []string, with ...string) {
+	w.t.Helper()
+	migrator := w.grant("migrate", "default/migrator", append([]string{plan}, with...)...)
+	migrator.succeeds(w, 0, migrate...)
+	w.justly(migrator)
+	returner := w.grant("rollback", "default/returner", append([]string{plan}, with...)...)
+	returner.succeeds(w, 0, back...)
+	w.justly(returner)
+	w.synced()
+}
+
 // testAgentRights lets the bundled agent work under the printed rights alone,
 // from its start on.
 func (w *world) testAgentRights(plan string) {
