@@ -533,6 +533,77 @@ func TestDeclaredRolesAddUp(t *testing.T) {
 	}
 }
 
+// What another folder binds may be of another cluster: it is known where it is built or
+// applied together with the agent, and where another declaration of the agent stands beside it.
+func TestWhatAnotherFolderBindsIsNotKnown(t *testing.T) {
+	const agent = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: flux, namespace: flux}\nspec:\n  selector: {matchLabels: {name: flux}}\n" +
+		"  template:\n    metadata: {labels: {name: flux}}\n    spec: {serviceAccountName: flux, containers: [{name: flux, image: \"fluxcd/flux:1.25.4\", args: [\"--git-url=git@git.example.com:org/shop\"]}]}\n---\n"
+	object := func(kind, name, more string) string {
+		return "apiVersion: rbac.authorization.k8s.io/v1\nkind: " + kind + "\nmetadata: {name: " + name + "}\n" + more + "\n---\n"
+	}
+	bound := func(name, role, subject string) string {
+		return object("ClusterRoleBinding", name, "roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: "+role+"}\nsubjects: [{"+subject+"}]")
+	}
+	const account = "kind: ServiceAccount, name: flux, namespace: flux"
+	role := func(verb string) string {
+		return object("ClusterRole", "few", "rules: [{apiGroups: [apps], resources: [deployments], verbs: ["+verb+"]}]")
+	}
+	few, admin := bound("few", "few", account)+role("get"), bound("admin", "cluster-admin", account)
+	kustomization := func(dir string) string { return "-- " + dir + "/kustomization.yaml --\nresources: [all.yaml]\n" }
+	file := func(name, content string) string { return "-- " + name + " --\n" + content }
+	built := func(dir, content string) string { return kustomization(dir) + file(dir+"/all.yaml", content) }
+	for name, c := range map[string]struct {
+		tree  string
+		paths []string
+		want  string // the kind; empty for unknown
+		says  string
+	}{
+		"in one build":                          {built("dev", agent+few+admin), nil, "cluster-admin", ""},
+		"in another build":                      {built("dev", agent+few) + built("prod", admin), nil, "", "ClusterRoleBinding admin in prod/all.yaml:1 binds it, which may be for another cluster"},
+		"in another build, of the same name":    {built("dev", agent+few) + built("prod", bound("few", "cluster-admin", account)), nil, "", "few in prod/all.yaml:1"},
+		"in two others":                         {built("dev", agent+few) + built("prod", admin) + built("test", bound("admin", "few", account)), nil, "", "admin in prod/all.yaml:1 or test/all.yaml:1"},
+		"in another build, the same":            {built("dev", agent+few+admin) + built("prod", admin), nil, "cluster-admin", ""},
+		"in another build, less":                {built("dev", agent+admin) + built("prod", few), nil, "cluster-admin", ""},
+		"in another build, of another account":  {built("dev", agent+few) + built("prod", bound("admin", "cluster-admin", "kind: ServiceAccount, name: other, namespace: flux")), nil, "custom", ""},
+		"in another build, of all accounts":     {built("dev", agent+few) + built("prod", bound("admin", "cluster-admin", "kind: Group, name: 'system:serviceaccounts'")), nil, "", "admin in prod/all.yaml:1"},
+		"in another build, little of everybody": {built("dev", agent+few) + built("prod", bound("all", "view", "kind: Group, name: 'system:authenticated'")), nil, "custom", ""},
+		"in a plain file":                       {built("dev", agent+few) + file("more/b.yaml", admin), nil, "", "admin in more/b.yaml:1"},
+		"in a build beside a plain agent":       {file("flux/a.yaml", agent+few) + built("more", admin), nil, "", "admin in more/all.yaml:1"},
+		"in plain files":                        {file("flux/a.yaml", agent+few) + file("rbac/b.yaml", admin), nil, "cluster-admin", ""},
+		"in plain files of one environment":     {file("prod/flux/a.yaml", agent+few) + file("prod/rbac/b.yaml", admin), nil, "cluster-admin", ""},
+		"in plain files for all environments":   {file("prod/flux/a.yaml", agent+few) + file("rbac/b.yaml", admin), nil, "cluster-admin", ""},
+		"in a plain file of another":            {file("clusters/dev/a.yaml", agent+few) + file("clusters/prod/b.yaml", admin), nil, "", "admin in clusters/prod/b.yaml:1"},
+		"in a plain file of one":                {file("flux/a.yaml", agent+few) + file("eu-prod/b.yaml", admin), nil, "", "admin in eu-prod/b.yaml:1"},
+		"applied together":                      {file("flux/a.yaml", agent+few) + file("test/b.yaml", admin), []string{"flux", "test"}, "cluster-admin", ""},
+		"one of them applied":                   {file("flux/a.yaml", agent+few) + file("test/b.yaml", admin), []string{"flux"}, "", "admin in test/b.yaml:1"},
+		"with an agent of its own":              {built("a", agent+few) + built("b", agent+admin), nil, "custom", ""},
+		"beside a plain agent of its own":       {file("a/flux.yaml", agent+few) + file("b/flux.yaml", strings.Replace(agent, "shop", "other", 1)) + file("b/rbac.yaml", admin), nil, "custom", ""},
+		"for both plain agents":                 {file("x/a/flux.yaml", agent+few) + file("x/b/flux.yaml", strings.Replace(agent, "shop", "other", 1)) + file("x/rbac.yaml", admin), nil, "cluster-admin", ""},
+		"a role of another build":               {built("flux", agent+bound("few", "few", account)) + built("roles", role("get")), nil, "custom", ""},
+		"a role of another environment":         {built("flux", agent+bound("few", "few", account)) + built("prod", role("get")), nil, "", "ClusterRole few, which ClusterRoleBinding few gives it, is declared in prod/all.yaml:1"},
+		"another role of the name":              {built("flux", agent+few) + built("roles", role("list")), nil, "", "in several ways"},
+		"another role, of an environment":       {built("flux", agent+few) + built("prod", role("list")), nil, "custom", ""},
+		"in a folder that is not built":         {"-- a/kustomization.yaml --\nresources: [all.yaml, missing.yaml]\n" + file("a/all.yaml", agent+few+admin), nil, "cluster-admin", ""},
+		"in its base":                           {"-- a/kustomization.yaml --\nresources: [all.yaml, missing.yaml, ../base]\n" + file("a/all.yaml", agent+few) + built("base", admin), nil, "cluster-admin", ""},
+		"of everybody, unknown":                 {built("flux", agent+few+bound("all", "mine", "kind: Group, name: 'system:authenticated'")), nil, "", "ClusterRole mine"},
+		"of everybody, little":                  {built("flux", agent+few+bound("all", "view", "kind: Group, name: 'system:authenticated'")), nil, "custom", ""},
+		"of the accounts of its namespace":      {built("flux", agent+few+bound("all", "view", "kind: Group, name: 'system:serviceaccounts:flux'")), nil, "", "ClusterRole view"},
+		"of all, put together of others":        {built("flux", agent+few+bound("all", "x", "kind: Group, name: 'system:authenticated'")+object("ClusterRole", "x", "aggregationRule: {clusterRoleSelectors: []}")), nil, "", "made of other roles"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inv := readTree(t, treeOf(c.tree), func(o *CheckoutOptions) { o.Paths = c.paths })
+			a := agentNamed(t, inv, "flux/flux")
+			equal(t, "rights", []any{a.Confinement.Kind, slices.Contains(a.Unknown, "confinement")}, []any{c.want, c.want == ""})
+			if c.want == "" {
+				wantFinding(t, inv, RightsUnknown, c.says)
+			}
+		})
+	}
+	// Each of two declarations of an agent has what is built with it.
+	inv := readTree(t, treeOf(built("dev", agent+few)+built("prod", agent+admin)), nil)
+	equal(t, "the other's", agentNamed(t, inv, "flux/flux@prod").Confinement.Kind, "cluster-admin")
+}
+
 func TestAgentsDeclaredByHelmReleasesAreFound(t *testing.T) {
 	inv := readTree(t, treeOf(fluxRelease), nil)
 	a := agentNamed(t, inv, "shop/flux-shop")

@@ -18,9 +18,6 @@ import (
 	"github.com/fluxover/fluxover/migrate/flux1/chart"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	sigsyaml "sigs.k8s.io/yaml"
@@ -75,7 +72,7 @@ func (c *checkout) declared(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	rights := rightsIn(sets, c.agent.DefaultNamespace)
+	rights := c.rightsOf(sets)
 	taken := map[string]string{} // id → folder
 	first := map[string]*declaredAgent{}
 	applied := map[string]bool{}
@@ -134,7 +131,7 @@ func mayInstall(u *unstructured.Unstructured) bool {
 
 // agentOf is the agent that an object declares; nil if it declares none. What else may
 // install one is reported.
-func (c *checkout) agentOf(ctx context.Context, set declaration, o flux1.Parsed, rights *rights) (*declaredAgent, error) {
+func (c *checkout) agentOf(ctx context.Context, set declaration, o flux1.Parsed, rights rightsFor) (*declaredAgent, error) {
 	gk := o.Manifest.GroupVersionKind().GroupKind()
 	switch {
 	case gk.Kind == "Deployment" && (gk.Group == "apps" || gk.Group == "extensions"):
@@ -152,7 +149,7 @@ func (c *checkout) agentOf(ctx context.Context, set declaration, o flux1.Parsed,
 
 // agentsOf are the agents that a set of objects declares, and the objects that they are
 // made of.
-func (c *checkout) agentsOf(ctx context.Context, set declaration, rights *rights) (made []*declaredAgent, of []flux1.Parsed, err error) {
+func (c *checkout) agentsOf(ctx context.Context, set declaration, rights rightsFor) (made []*declaredAgent, of []flux1.Parsed, err error) {
 	for _, o := range set.objects {
 		a, err := c.agentOf(ctx, set, o, rights)
 		if err != nil {
@@ -186,7 +183,8 @@ func (w *witness) appliedAgents(ctx context.Context, a *agent, known []*agent, f
 		return nil, err
 	}
 	set.beside = set.objects
-	made, _, err := c.agentsOf(ctx, set, rightsIn([]declaration{set}, c.agent.DefaultNamespace))
+	its := rightsIn(set.objects, nil, c.agent.DefaultNamespace) // which one agent applies together
+	made, _, err := c.agentsOf(ctx, set, func(declaration, flux1.Parsed) *rights { return its })
 	if err != nil {
 		return nil, err
 	}
@@ -420,92 +418,8 @@ func typed[T any](u *unstructured.Unstructured) (*T, bool) {
 	return out, err == nil
 }
 
-// rightsIn are the bindings and roles that the repository declares, and the role that
-// each cluster has from the beginning and keeps as it is. What names no namespace is in
-// the default one, if that is known. What else binds an account in the cluster is not
-// known from here.
-func rightsIn(sets []declaration, defaultNamespace string) *rights {
-	r := &rights{roles: map[string]*rbacv1.Role{}, clusterRoles: map[string]*rbacv1.ClusterRole{"cluster-admin": {Rules: rulesOfClusterAdmin()}}, several: map[string]bool{}}
-	seen := map[string]*unstructured.Unstructured{}
-	for _, set := range sets {
-		for _, o := range set.objects {
-			u := o.Manifest
-			if u.GroupVersionKind().Group != rbacv1.GroupName {
-				continue
-			}
-			if other := seen[identity(u)]; other != nil {
-				if equality.Semantic.DeepEqual(other.Object, u.Object) {
-					continue
-				}
-				r.several[roleKey(u.GetKind(), cmp.Or(u.GetNamespace(), defaultNamespace, unknownNamespace), u.GetName())] = true
-			}
-			seen[identity(u)] = u
-			switch u.GetKind() {
-			case "ClusterRole":
-				if role, ok := typed[rbacv1.ClusterRole](u); ok {
-					r.clusterRoles[role.Name] = role
-				}
-			case "Role":
-				if role, ok := typed[rbacv1.Role](u); ok {
-					r.roles[cmp.Or(role.Namespace, defaultNamespace)+"/"+role.Name] = role
-				}
-			case "ClusterRoleBinding":
-				if b, ok := typed[rbacv1.ClusterRoleBinding](u); ok {
-					r.clusterRoleBindings = append(r.clusterRoleBindings, *b)
-				}
-			case "RoleBinding":
-				if b, ok := typed[rbacv1.RoleBinding](u); ok {
-					b.Namespace = cmp.Or(b.Namespace, defaultNamespace, unknownNamespace)
-					r.roleBindings = append(r.roleBindings, *b)
-				}
-			}
-		}
-	}
-	return r
-}
-
-// roleKey names a role or binding.
-func roleKey(kind, namespace, name string) string {
-	if strings.HasPrefix(kind, "Cluster") {
-		return kind + "/" + name
-	}
-	return kind + "/" + namespace + "/" + name
-}
-
-// unknownNamespace is that of what names none, where the default is not known.
-const unknownNamespace = "(not known)"
-
-// declaredFor are the bindings of an account, and why not all that they give is told,
-// empty if it is: where each of them holds, and the rules of its role, which is declared as well and not
-// put together from others in the cluster. Of several that differ and have one name it is not
-// told which the cluster has.
-func (r *rights) declaredFor(namespace, account string) (bindings []migrate.Binding, untold string) {
-	var why []string
-	say := func(format string, args ...any) { why = append(why, fmt.Sprintf(format, args...)) }
-	for _, b := range r.of(namespace, account, func(string, string, string, metav1.ObjectMeta) bool { return false }) {
-		kind := "RoleBinding"
-		if b.Namespace == "" {
-			kind = "ClusterRoleBinding"
-		}
-		switch {
-		case b.Namespace == unknownNamespace:
-			say("in which namespace %s %s holds is not known", kind, b.Name)
-			continue
-		case r.several[roleKey(kind, b.Namespace, b.Name)], r.several[roleKey(b.Role.Kind, b.Namespace, b.Role.Name)]:
-			say("%s %s, or the role that it gives, is declared in several ways", kind, b.Name)
-			continue
-		case b.Role.Kind == "ClusterRole" && r.clusterRoles[b.Role.Name] == nil, b.Role.Kind != "ClusterRole" && r.roles[b.Namespace+"/"+b.Role.Name] == nil:
-			say("%s %s, which %s %s gives it, is not declared there", b.Role.Kind, b.Role.Name, kind, b.Name)
-		case b.Aggregated:
-			say("%s %s is made of other roles in the cluster", b.Role.Kind, b.Role.Name)
-		}
-		bindings = append(bindings, b)
-	}
-	return bindings, firstFew(why)
-}
-
 // fromDeployment makes an agent of a Deployment of fluxd; nil if it is none.
-func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.Parsed, rights *rights) (*declaredAgent, error) {
+func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.Parsed, rights rightsFor) (*declaredAgent, error) {
 	d, ok := typed[appsv1.Deployment](o.Manifest)
 	if !ok {
 		return nil, nil
@@ -544,7 +458,7 @@ func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.
 		w.find(rightsNotKnown(a.ID, a.where(""), "its manifest names no namespace, and --default-namespace gives none"))
 	} else {
 		var untold string
-		if a.Rights, untold = rights.declaredFor(a.Namespace, a.ServiceAccount); untold == "" && len(a.Rights) > 0 || confinement(a.Rights).Kind == "cluster-admin" {
+		if a.Rights, untold = rights(set, o).declaredFor(a.Namespace, a.ServiceAccount); untold == "" && len(a.Rights) > 0 || confinement(a.Rights).Kind == "cluster-admin" {
 			a.Confinement = confinement(a.Rights)
 		} else {
 			a.Unknown = append(a.Unknown, "confinement")
@@ -769,7 +683,7 @@ func fluxChart(u *unstructured.Unstructured) bool {
 // fromHelmRelease makes an agent of a HelmRelease of the flux chart; nil if it
 // is of another one. The operator merges valuesFrom before values (helm-operator:
 // pkg/release/values.go).
-func (c *checkout) fromHelmRelease(ctx context.Context, set declaration, o flux1.Parsed, rights *rights) *declaredAgent {
+func (c *checkout) fromHelmRelease(ctx context.Context, set declaration, o flux1.Parsed, rights rightsFor) *declaredAgent {
 	u := o.Manifest
 	if !fluxChart(u) {
 		return nil
@@ -818,7 +732,7 @@ func (c *checkout) fromHelmRelease(ctx context.Context, set declaration, o flux1
 	d.setRendered(ctx, &r)
 	if namespace != "" && d.ServiceAccount != "" {
 		// What binds the account beside the release adds up.
-		more, untold := rights.declaredFor(namespace, d.ServiceAccount)
+		more, untold := rights(set, o).declaredFor(namespace, d.ServiceAccount)
 		all := append(slices.Clone(d.Rights), more...)
 		sum := confinement(all)
 		known := untold == "" && (!slices.Contains(d.Unknown, "confinement") || d.grantedBeside && len(more) > 0)

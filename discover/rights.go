@@ -25,8 +25,14 @@ type rights struct {
 	roleBindings        []rbacv1.RoleBinding
 	clusterRoles        map[string]*rbacv1.ClusterRole
 	roles               map[string]*rbacv1.Role // "namespace/name"
-	// several names, by roleKey, what manifests define in more than one way.
-	several map[string]bool
+	// several names, by roleKey, what manifests define in more than one way, and elsewhere
+	// the roles that only manifests of another environment define, with their places.
+	several   map[string]bool
+	elsewhere map[string]string
+	// perhaps are the bindings of manifests of which it is not known that they are in this
+	// cluster, and places say where each stands, by roleKey.
+	perhaps *rights
+	places  map[string][]string
 }
 
 // errUnreadable says that a right to read was missing; the finding is made
@@ -201,17 +207,21 @@ func (r *rights) home(namespace string) []migrate.HomeBinding {
 	return out
 }
 
+// ofEverybody reports whether a group is one that the account of every agent is in.
+func ofEverybody(group string) bool {
+	return group == "system:authenticated" || group == "system:serviceaccounts"
+}
+
 // confinement sums bindings up. Bindings of groups that every account is in
 // say nothing about this one, unless they let everybody do everything.
 func confinement(bindings []migrate.Binding) migrate.Confinement {
 	var namespaces []string
 	wide, any := false, false
 	for _, b := range bindings {
-		everybody := b.Group == "system:authenticated" || b.Group == "system:serviceaccounts"
 		if b.Namespace == "" && slices.ContainsFunc(b.Rules, everything) {
 			return migrate.Confinement{Kind: "cluster-admin"}
 		}
-		if everybody || len(b.Rules) == 0 {
+		if ofEverybody(b.Group) || len(b.Rules) == 0 {
 			continue
 		}
 		any = true

@@ -25,14 +25,14 @@ type Grants struct {
 func (w *witness) rightsAcross(found []*agent, grants *Grants) {
 	byAgent := map[*agent]*rights{}
 	for _, a := range found {
-		set := declaration{}
+		var its []flux1.Parsed
 		for _, o := range a.Objects {
 			if applies(o) && o.Manifest != nil && o.Manifest.GroupVersionKind().Group == rbacv1.GroupName {
-				set.objects = append(set.objects, flux1.Parsed{File: o.File, Line: o.Line, Manifest: o.Manifest})
+				its = append(its, flux1.Parsed{File: o.File, Line: o.Line, Manifest: o.Manifest})
 			}
 		}
-		if len(set.objects) > 0 {
-			byAgent[a] = rightsIn([]declaration{set}, a.DefaultNamespace)
+		if len(its) > 0 {
+			byAgent[a] = rightsIn(its, nil, a.DefaultNamespace)
 		}
 	}
 	for _, a := range found {

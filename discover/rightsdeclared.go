@@ -1,0 +1,246 @@
+package discover
+
+import (
+	"cmp"
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/flux1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// rightsFor are the roles and bindings that count for an agent which an object of a set declares.
+type rightsFor func(set declaration, agent flux1.Parsed) *rights
+
+// perhapsThere is a role or binding of which it is not known that it is in an agent's
+// cluster; elsewhere is true if by its folder's name it is of another environment.
+type perhapsThere struct {
+	flux1.Parsed
+	elsewhere bool
+}
+
+// rightsOf tells what counts for each agent of a repository, which may declare what several
+// clusters get. What goes into a cluster together with the agent is known: what is built with
+// it, the plain manifests beside it, and what the described agent applies from the paths
+// that it is given. What is built with, or lies beside, another declaration of the very same
+// agent is that one's, as no cluster has both. Of all else it is not known in which cluster
+// it is, so that a binding in it leaves the rights of the account not known; but a role is
+// the one that a binding means which the repository declares under that name, as the binding
+// gives nothing without it, unless it is of another environment.
+func (c *checkout) rightsOf(sets []declaration) rightsFor {
+	type place struct{ dir, file string }
+	installs := map[string][]place{}
+	together := map[string]*unstructured.Unstructured{} // what the described agent applies
+	if len(c.agent.Git.Paths) > 0 {
+		for _, o := range c.applied {
+			together[identity(o.Manifest)] = o.Manifest
+		}
+	}
+	isApplied := func(o flux1.Parsed) bool {
+		m := together[identity(o.Manifest)]
+		return m != nil && equality.Semantic.DeepEqual(m.Object, o.Manifest.Object)
+	}
+	for _, set := range sets {
+		for _, o := range set.objects {
+			if mayInstall(o.Manifest) && !isInstaller(o.Manifest) && (!isHelmRelease1(o.Manifest) || fluxChart(o.Manifest)) && !set.unbuilt {
+				installs[identity(o.Manifest)] = append(installs[identity(o.Manifest)], place{set.dir, o.File})
+			}
+		}
+	}
+	return func(own declaration, a flux1.Parsed) *rights {
+		// ofAnother reports whether something is of another declaration of this agent.
+		ofAnother := func(set declaration, o flux1.Parsed) bool {
+			return slices.ContainsFunc(installs[identity(a.Manifest)], func(p place) bool {
+				if own.dir != "" || set.dir != "" {
+					return !own.unbuilt && own.dir != "" && p.dir == set.dir && p.dir != "" && p.dir != own.dir
+				}
+				its, ours := parted(p.file, a.File)
+				return p.dir == "" && its != ours && below(o.File, its) && !below(o.File, ours)
+			})
+		}
+		applied := isApplied(a)
+		var with []flux1.Parsed
+		var perhaps []perhapsThere
+		for _, set := range sets {
+			for _, o := range set.objects {
+				if o.Manifest.GroupVersionKind().Group != rbacv1.GroupName {
+					continue
+				}
+				environment := ofOtherEnvironment(o.File, a.File)
+				switch {
+				case set.dir == own.dir && set.dir != "", own.unbuilt && slices.ContainsFunc(c.reached(own.dir), func(r *overlay) bool { return r.dir == set.dir }), applied && isApplied(o):
+					with = append(with, o)
+				case ofAnother(set, o):
+				case set.dir == "" && own.dir == "" && !environment:
+					with = append(with, o)
+				default:
+					perhaps = append(perhaps, perhapsThere{o, environment})
+				}
+			}
+		}
+		return rightsIn(with, perhaps, c.agent.DefaultNamespace)
+	}
+}
+
+// parted are the files or folders at which two paths part; the same, where the paths are.
+func parted(a, b string) (ofA, ofB string) {
+	x, y := strings.Split(a, "/"), strings.Split(b, "/")
+	n := 0
+	for n < min(len(x), len(y))-1 && x[n] == y[n] {
+		n++
+	}
+	return path.Join(x[:n+1]...), path.Join(y[:n+1]...)
+}
+
+// environmentName is what a folder is called that holds what is for one environment of several.
+var environmentName = regexp.MustCompile(`(?i)(?:^|[-_.])(?:dev|devel|development|test|testing|qa|ci|int|integration|uat|acc|acceptance|sandbox|sbx|demo|stage|staging|stg|preprod|pre-?production|canary|prod|prd|production|live|dr)(?:$|[-_.])`)
+
+// ofOtherEnvironment reports whether a file lies in a folder that is called like an
+// environment, and another file does not lie in one of that name.
+func ofOtherEnvironment(file, other string) bool {
+	names := strings.Split(path.Dir(other), "/")
+	return slices.ContainsFunc(strings.Split(path.Dir(file), "/"), func(name string) bool {
+		return environmentName.MatchString(name) && !slices.Contains(names, name)
+	})
+}
+
+// rightsIn are the bindings and roles among declared objects, and the role that
+// each cluster has from the beginning and keeps as it is. What names no namespace is in
+// the default one, if that is known. What else binds an account in the cluster is not
+// known from here.
+func rightsIn(objects []flux1.Parsed, perhaps []perhapsThere, defaultNamespace string) *rights {
+	none := func() *rights {
+		return &rights{roles: map[string]*rbacv1.Role{}, clusterRoles: map[string]*rbacv1.ClusterRole{"cluster-admin": {Rules: rulesOfClusterAdmin()}}, several: map[string]bool{}, elsewhere: map[string]string{}, places: map[string][]string{}}
+	}
+	r := none()
+	r.perhaps = none()
+	seen := map[string]*unstructured.Unstructured{}
+	add := func(to *rights, o flux1.Parsed, elsewhere bool) {
+		u := o.Manifest
+		key := roleKey(u.GetKind(), cmp.Or(u.GetNamespace(), defaultNamespace, unknownNamespace), u.GetName())
+		binds := strings.HasSuffix(u.GetKind(), "Binding")
+		switch other := seen[key]; {
+		case other != nil && equality.Semantic.DeepEqual(other.Object, u.Object):
+			return
+		case other != nil && !elsewhere:
+			r.several[key] = true
+		case elsewhere && !binds:
+			r.elsewhere[key] = cmp.Or(r.elsewhere[key], fileLine(o.File, o.Line))
+			return
+		}
+		if to == r || !binds {
+			seen[key] = u
+		} else {
+			to.places[key] = append(to.places[key], fileLine(o.File, o.Line))
+		}
+		switch u.GetKind() {
+		case "ClusterRole":
+			if role, ok := typed[rbacv1.ClusterRole](u); ok {
+				r.clusterRoles[role.Name] = role
+			}
+		case "Role":
+			if role, ok := typed[rbacv1.Role](u); ok {
+				r.roles[cmp.Or(role.Namespace, defaultNamespace)+"/"+role.Name] = role
+			}
+		case "ClusterRoleBinding":
+			if b, ok := typed[rbacv1.ClusterRoleBinding](u); ok {
+				to.clusterRoleBindings = append(to.clusterRoleBindings, *b)
+			}
+		case "RoleBinding":
+			if b, ok := typed[rbacv1.RoleBinding](u); ok {
+				b.Namespace = cmp.Or(b.Namespace, defaultNamespace, unknownNamespace)
+				to.roleBindings = append(to.roleBindings, *b)
+			}
+		}
+	}
+	for _, o := range objects {
+		add(r, o, false)
+	}
+	for _, o := range perhaps {
+		add(r.perhaps, o.Parsed, o.elsewhere)
+	}
+	r.perhaps.clusterRoles, r.perhaps.roles = r.clusterRoles, r.roles
+	return r
+}
+
+// roleKey names a role or binding.
+func roleKey(kind, namespace, name string) string {
+	if strings.HasPrefix(kind, "Cluster") {
+		return kind + "/" + name
+	}
+	return kind + "/" + namespace + "/" + name
+}
+
+// unknownNamespace is that of what names none, where the default is not known.
+const unknownNamespace = "(not known)"
+
+// declaredFor are the bindings of an account, and why not all that they give is told,
+// empty if it is: where each of them holds, and the rules of its role, which is declared as well and not
+// put together from others in the cluster. Of several that differ and have one name it is not
+// told which the cluster has, nor whether it has those that may be of another one.
+func (r *rights) declaredFor(namespace, account string) (bindings []migrate.Binding, untold string) {
+	var why []string
+	say := func(format string, args ...any) { why = append(why, fmt.Sprintf(format, args...)) }
+	of := func(r *rights) []migrate.Binding {
+		return r.of(namespace, account, func(string, string, string, metav1.ObjectMeta) bool { return false })
+	}
+	kindOf := func(b migrate.Binding) string {
+		if b.Namespace == "" {
+			return "ClusterRoleBinding"
+		}
+		return "RoleBinding"
+	}
+	said := map[string]bool{}
+	for _, b := range of(r) {
+		kind, role := kindOf(b), roleKey(b.Role.Kind, b.Namespace, b.Role.Name)
+		key := roleKey(kind, b.Namespace, b.Name)
+		missing := b.Role.Kind == "ClusterRole" && r.clusterRoles[b.Role.Name] == nil || b.Role.Kind != "ClusterRole" && r.roles[b.Namespace+"/"+b.Role.Name] == nil
+		switch {
+		case saysNothing(b, !missing && !b.Aggregated && !r.several[role]):
+		case b.Namespace == unknownNamespace:
+			say("in which namespace %s %s holds is not known", kind, b.Name)
+			continue
+		case r.several[key], r.several[role]:
+			said[key] = true
+			say("%s %s, or the role that it gives, is declared in several ways", kind, b.Name)
+			continue
+		case missing && r.elsewhere[role] != "":
+			say("%s %s, which %s %s gives it, is declared in %s, which may be for another cluster", b.Role.Kind, b.Role.Name, kind, b.Name, r.elsewhere[role])
+		case missing:
+			say("%s %s, which %s %s gives it, is not declared there", b.Role.Kind, b.Role.Name, kind, b.Name)
+		case b.Aggregated:
+			say("%s %s is made of other roles in the cluster", b.Role.Kind, b.Role.Name)
+		}
+		bindings = append(bindings, b)
+	}
+	if r.perhaps == nil {
+		return bindings, firstFew(why)
+	}
+	for _, b := range of(r.perhaps) {
+		key := roleKey(kindOf(b), b.Namespace, b.Name)
+		if role := roleKey(b.Role.Kind, b.Namespace, b.Role.Name); !said[key] && !saysNothing(b, len(b.Rules) > 0 && !b.Aggregated && !r.several[role]) {
+			said[key] = true
+			say("%s %s in %s binds it, which may be for another cluster", kindOf(b), b.Name, strings.Join(r.perhaps.places[key], " or "))
+		}
+	}
+	return bindings, firstFew(why)
+}
+
+// saysNothing reports whether a binding says nothing about one account: it is of everybody,
+// and does not let everybody do everything. known is false where not all of its role is.
+func saysNothing(b migrate.Binding, known bool) bool {
+	return ofEverybody(b.Group) && (b.Namespace != "" || known && !slices.ContainsFunc(b.Rules, everything) || roleOfEachCluster(b.Role))
+}
+
+// roleOfEachCluster reports whether a role is one that each cluster has from the beginning,
+// and that does not allow everything.
+func roleOfEachCluster(role rbacv1.RoleRef) bool {
+	return role.Kind == "ClusterRole" && (slices.Contains([]string{"admin", "edit", "view"}, role.Name) || strings.HasPrefix(role.Name, "system:"))
+}
