@@ -545,7 +545,18 @@ func TestModulesThatAreNotReadMayBind(t *testing.T) {
 		"as an administrator":  {module("m", "example/m/x", `cluster_admins = ["flux:flux"]`), true},
 		"with permissions":     {module("m", "example/m/x", `permissions = { flux = "cluster-admin" }`), true},
 		"another account":      {module("m", "example/m/x", `service_account_name = "default"`), false},
-		"an account not known": {module("m", "example/m/x", `service_account_name = var.x`), false},
+		"an account not known": {module("m", "example/m/x", `service_account_name = var.x`), true},
+		"accounts not known":   {module("m", "example/m/x", `service_accounts = var.x`), true},
+		"subjects not known":   {module("m", "example/m/x", `subjects = var.x`), true},
+		"a subject not known":  {module("m", "example/m/x", `subjects = [{ kind = "ServiceAccount", name = var.x }]`), true},
+		"manifests not known":  {module("m", "example/m/x", `manifests = [var.x]`), true},
+		"part of its name":     {module("m", "example/m/x", `service_account_name = "fl${var.x}"`), true},
+		"part of another's":    {module("m", "example/m/x", `service_account_name = "other-${var.x}"`), false},
+		"of a cloud's account": {module("m", "example/m/x", `service_account = google_service_account.a.email`) + "resource \"google_service_account\" \"a\" {\n account_id = \"a\"\n}\n", false},
+		"a cloud's identity":   {module("irsa", "terraform-aws-modules/iam/aws//modules/iam-role-for-service-accounts-eks", `oidc_providers = { a = { namespace_service_accounts = ["flux:flux"] } }`), false},
+		"a database":           {module("rds", "terraform-aws-modules/rds/aws", `username = var.x`), false},
+		"a cluster":            {module("eks", "git::https://example.com/eks", "account_id = var.x\n cluster_admins = var.x\n permissions_boundary = var.x\n service_account_role_arn = var.x\n create_service_account = var.x"), false},
+		"a namespace":          {module("m", "example/m/x", `namespace = var.x`), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inv := declaredBy(t, map[string]string{"main.tf": release + c.module})

@@ -22,7 +22,10 @@ type ModuleCall struct {
 	Missing  *Cause   `json:"missing,omitempty"` // why it was not read
 	Unknown  []Cause  `json:"unknown,omitempty"` // set when it is not known whether, or how often, it exists
 
-	accounts []string // of Kubernetes, or what is named like one, that a module is given that was not read
+	// accounts are those of Kubernetes, or what is named like one, that a module is given that
+	// was not read; binds is true if it is given a group of them, or a binding.
+	accounts []*Node
+	binds    bool
 }
 
 // callExpansion is the instances of one module block.
@@ -38,46 +41,77 @@ type callExpansion struct {
 // accountArgument is the name of an argument that may take an account of Kubernetes.
 var accountArgument = regexp.MustCompile(`(?i)account|subject|bind|admin|permission|(?:^|[ _-])sa(?:$|[ _-])`)
 
-// accountsGiven are the accounts that a module block names among its arguments; the empty
-// name if it is given a group of accounts, or a binding.
-func (s *scope) accountsGiven(b *hclsyntax.Block, in iteration) []string {
-	var out []string
-	var walk func(name string, v any)
-	walk = func(name string, v any) {
-		switch v := v.(type) {
-		case map[string]any:
-			if account, isText := v["name"].(string); isText && v["kind"] == "ServiceAccount" {
-				out = append(out, account)
+// unknownAccount is the name of an argument, with those of the keys in it, whose value is an
+// account of Kubernetes, a binding or a manifest if it is not known what it is. It is fewer
+// than accountArgument: what clouds and people are called, such as account_id, service_account_arn
+// and cluster_admins, is mostly not known before it is made, and no account of Kubernetes.
+var unknownAccount = regexp.MustCompile(`(?i)(?:^|[ _-])(?:service[_-]?accounts?|sas?|subjects?|role[_-]?bindings?|manifests?|yaml[_-]?body)(?:[ _-]names?)?$`)
+
+// isSwitch is what one is called that turns something on.
+var isSwitch = regexp.MustCompile(`(?i)(?:^|[ _-])(?:create|enabled?|use|manage|automount|mount|with)[ _-]`)
+
+// ofCloud is what an attribute is called that a cloud gives to what is its own.
+var ofCloud = regexp.MustCompile(`(?:^|\.)(?:aws|google|azurerm|azuread|alicloud|oci|ibm|digitalocean)_`)
+
+// takesAccounts notes the accounts that a module block names among its arguments.
+func (m *ModuleCall) takesAccounts(s *scope, b *hclsyntax.Block, in iteration) {
+	isText := func(n *Node, want string) bool { text, _ := n.Str(); return text == want }
+	given := func(name string, n *Node) {
+		m.accounts = append(m.accounts, &Node{Kind: Scalar, Scalar: name, Origin: n.Origin})
+	}
+	open := func(name string, n *Node) {
+		cloud := len(n.Causes) > 0 && n.Text == "" && !slices.ContainsFunc(n.Causes, func(c Cause) bool {
+			return c.Kind != CauseComputed && c.Kind != CauseData || !ofCloud.MatchString(c.Name)
+		})
+		if unknownAccount.MatchString(name) && !isSwitch.MatchString(name) && !cloud {
+			m.accounts = append(m.accounts, &Node{Kind: Unknown, Text: afterPlace(n.Text), Causes: n.Causes, Origin: n.Origin})
+		}
+	}
+	var walk func(name string, n *Node)
+	walk = func(name string, n *Node) {
+		switch {
+		case n == nil:
+		case n.Kind == Map:
+			if len(n.Causes) > 0 {
+				open(name, n)
 			}
-			for _, k := range sortedKeys(v) {
-				if k == "$unknown" {
-					continue
-				}
+			if isText(n.Map["kind"], "ServiceAccount") && n.Map["name"] != nil {
+				walk("subject name", n.Map["name"])
+			}
+			for _, k := range sortedKeys(n.Map) {
 				if accountArgument.MatchString(name) { // of a map by the accounts' names
-					out = append(out, k)
+					given(k, n)
 				}
-				walk(name+" "+k, v[k])
+				walk(name+" "+k, n.Map[k])
 			}
-		case []any:
-			for _, e := range v {
+		case n.Kind == List:
+			for _, e := range n.List {
 				walk(name, e)
 			}
-		case string:
-			switch {
-			case strings.HasPrefix(v, "system:serviceaccounts"), bindingWord.MatchString(v):
-				out = append(out, "")
-			case strings.HasPrefix(v, "system:serviceaccount:"), accountArgument.MatchString(name):
-				out = append(out, v[strings.LastIndexAny(v, ":/")+1:])
+		case n.Kind == Scalar:
+			switch text, isText := n.Str(); {
+			case !isText:
+			case strings.HasPrefix(text, "system:serviceaccounts"), bindingWord.MatchString(text):
+				m.binds = true
+			case strings.HasPrefix(text, "system:serviceaccount:"), accountArgument.MatchString(name):
+				given(afterPlace(text), n)
 			}
+		case bindingWord.MatchString(n.Text), strings.HasPrefix(n.Text, "system:serviceaccounts"):
+			m.binds = true
+		default:
+			open(name, n)
 		}
 	}
-	for _, name := range sortedKeys(b.Body.Attributes) {
-		if name != "source" && name != "version" && !metaArguments[name] {
-			walk(name, ValueTree(s.eval(s.l.prepared(b.Body.Attributes[name]), in)))
+	body := s.body(b.Body, in, true)
+	for _, name := range sortedKeys(body.Attributes) {
+		if name != "source" && name != "version" {
+			walk(name, body.field(s.l, name))
 		}
 	}
-	return out
 }
+
+// afterPlace is a name without the namespace that is written before it.
+func afterPlace(text string) string { return text[strings.LastIndexAny(text, ":/")+1:] }
 
 // uncertain says why it is not known whether this module instance exists.
 func (s *scope) uncertain() []Cause {

@@ -56,28 +56,56 @@ var (
 	cloudIdentity = regexp.MustCompile(`(?i)\biam\b`)
 )
 
+// moduleOfCloud is the source of a module that is made for a cloud's resources, such as roles
+// that accounts of Kubernetes may take there: it binds none of these accounts in a cluster.
+var moduleOfCloud = regexp.MustCompile(`(?:^|[/:])(?:terraform-(?:aws|google|azurerm|alicloud|oci|ibm)-modules|Azure)/|\b(?:iam|irsa)\b|\b(?:workload|pod)-identity`)
+
 // UnreadGrants returns what modules that were not read may make of roles and bindings: any,
-// where they are called for them, and those of the accounts that they are given. Of the
-// others, most of which are of clouds, it is not taken that they bind anybody.
+// where they are called for them, or are given bindings; and else those of the accounts that
+// they are given, also where it is not known which account an argument is that takes one
+// (unknownAccount). Of the others, most of which are of clouds, it is not taken that they bind
+// anybody, even in a namespace that they are given: what is installed there has, as charts
+// have, an account of its own.
 func (r *Result) UnreadGrants() []Grant {
 	var out []Grant
 	for _, m := range r.Modules {
 		called := m.Address + " " + m.Source
-		rights := moduleOfRights.MatchString(called) || roleOfCluster.MatchString(called) && !cloudIdentity.MatchString(called) || slices.Contains(m.accounts, "")
-		if m.Missing == nil || !rights && len(m.accounts) == 0 {
+		rights := moduleOfRights.MatchString(called) || roleOfCluster.MatchString(called) && !cloudIdentity.MatchString(called) || m.binds
+		if m.Missing == nil || !rights && moduleOfCloud.MatchString(m.Source) {
 			continue
 		}
-		f := grantFinder{address: m.Address, position: m.Position}
-		f.unknown(Cause{Kind: CauseLimit, Name: "the module (source " + m.Source + ") is not in the folder", Position: m.Position})
-		for _, g := range f.found {
-			g.Resource, g.Unknown = nil, m.Unknown
-			if !rights {
-				g.More = nil
-				for _, name := range m.accounts {
-					g.Subjects = append(g.Subjects, Subject{Kind: &Node{Kind: Scalar, Scalar: "ServiceAccount"}, Name: &Node{Kind: Scalar, Scalar: name}, Namespace: g.What})
+		add := func(accounts []*Node, causes ...Cause) {
+			f := grantFinder{address: m.Address, position: m.Position}
+			f.unknown(append([]Cause{{Kind: CauseLimit, Name: "the module (source " + m.Source + ") is not in the folder", Position: m.Position}}, causes...)...)
+			for _, g := range f.found {
+				g.Resource, g.Unknown = nil, m.Unknown
+				if !rights {
+					g.More = nil
 				}
+				for _, name := range accounts {
+					g.Subjects = append(g.Subjects, Subject{Kind: &Node{Kind: Scalar, Scalar: "ServiceAccount"}, Name: name, Namespace: g.What})
+				}
+				out = append(out, g)
 			}
-			out = append(out, g)
+		}
+		if rights {
+			add(nil)
+			continue
+		}
+		var named, open []*Node
+		var causes []Cause
+		for _, n := range m.accounts {
+			if n.Kind == Scalar {
+				named = append(named, n)
+			} else {
+				open, causes = append(open, n), append(causes, n.Causes...)
+			}
+		}
+		if len(named) > 0 {
+			add(named)
+		}
+		if len(open) > 0 {
+			add(open, sortCauses(causes)...)
 		}
 	}
 	return out

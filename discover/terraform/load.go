@@ -346,7 +346,7 @@ func (r *Result) add(s *scope) {
 				Missing: c.missing, Unknown: sortCauses(append(slices.Clone(c.expansion.unknown), s.uncertain()...)),
 			}
 			if c.missing != nil {
-				m.accounts = s.accountsGiven(b, c.expansion.in[i])
+				m.takesAccounts(s, b, c.expansion.in[i])
 			}
 			r.Modules = append(r.Modules, m)
 		}
