@@ -432,6 +432,31 @@ func TestGrantsByChartsAndScripts(t *testing.T) {
 		"in a text":                        {script("echo \"to undo: kubectl create clusterrolebinding b --clusterrole=cluster-admin --serviceaccount=flux:flux\""), "", "", "what kubectl makes"},
 		"elsewhere":                        {script("kubectl --context=other create clusterrolebinding b --clusterrole=cluster-admin --serviceaccount=flux:flux"), "", "", "what kubectl makes"},
 		"only tried":                       {script("kubectl create clusterrolebinding b --clusterrole=cluster-admin --serviceaccount=flux:flux --dry-run=server"), "", "", "what kubectl makes"},
+		"by make":                          {script("make deploy"), "", "", "what make runs"},
+		"by make, in a folder":             {script("cd x && make -C ../y deploy"), "", "", "what make runs"},
+		"by make, of a file":               {script("make -f rbac.yaml package"), "package:\n\tzip -r a.zip src\n", "namespaces", ""},
+		"by make, of one that applies":     {script("make -f rbac.yaml deploy"), "deploy:\n\t$(K) apply -f x\n", "", "makes in its script"},
+		"by make, of one of several":       {script("make -f rbac.yaml package"), "include other.mk\npackage:\n\tzip -r a.zip src\n", "", "what make runs"},
+		"by make, of one with a script":    {script("make -f rbac.yaml package"), "package:\n\t./missing.sh\n", "", "is not read"},
+		"to make sure":                     {script("echo make sure; echo \"make it\""), "", "namespaces", ""},
+		"by tanka":                         {script("tk apply environments/a --auto-approve=always"), "", "", "what tk apply makes"},
+		"by helmsman":                      {script("helmsman --apply -f a.toml"), "", "", "what helmsman makes"},
+		"of a mesh":                        {script("istioctl install -y && flux check --pre && linkerd check"), "", "namespaces", ""},
+		"by k3s":                           {script("sudo k3s kubectl apply -f a.yaml"), "", "", "what kubectl makes"},
+		"by kustomize":                     {script("kustomize build . | kubectl apply -f -"), "", "", "what kubectl makes"},
+		"kubectl by a path":                {script("/opt/bin/kubectl apply -f a.yaml"), "", "", "what kubectl makes"},
+		"kubectl by a path, reading":       {script("/opt/bin/kubectl get nodes"), "", "namespaces", ""},
+		"kubectl by a variable":            {script("$KUBECTL apply -f a.yaml"), "", "", "what kubectl makes"},
+		"kubectl by one within":            {script("retry 5 $${KUBECTL_BIN} apply -f a.yaml"), "", "", "what kubectl makes"},
+		"kubectl by any variable":          {script("retry 5 $${CLI} apply -n x -f a.yaml"), "", "", "makes in its script"},
+		"kubectl by its version":           {script("kubectl1.21 apply -f a.yaml"), "", "", "what kubectl makes"},
+		"kubectl by an alias":              {script("k -n x apply -f a.yaml"), "", "", "makes in its script"},
+		"kubectl by an alias, made":        {script("k create -f a.yaml"), "", "", "what k makes"},
+		"the version of kubectl":           {script("echo $KUBECTL_VERSION"), "", "namespaces", ""},
+		"fetched, and run":                 {script("curl -sSL https://example.com/install | sudo bash -s -- -y"), "", "", "gives a shell to run"},
+		"fetched":                          {script("curl -sSLo a.json https://raw.githubusercontent.com/a/b/main/raw/c.json && jq -r .a a.json | tee b\naws s3 cp b s3://c; echo done"), "", "namespaces", ""},
+		"a shell's input":                  {script("ssh admin@master bash -s < rbac.sh"), "kubectl apply -f a.yaml\n", "", "what kubectl makes"},
+		"a shell's input that only reads":  {script("ssh admin@master bash -s < rbac.sh"), "kubectl get nodes\n", "namespaces", ""},
 		"in another shell":                 {script("ssh admin@master <<EOF\nkubectl create clusterrolebinding b --clusterrole=cluster-admin --serviceaccount=flux:flux\nEOF"), "", "", "what kubectl makes"},
 		"a namespace, and applied":         {script("kubectl create namespace flux --dry-run=client -o yaml | kubectl apply -f -"), "", "namespaces", ""},
 		"changed":                          {script("kubectl set subject clusterrolebinding b --serviceaccount=flux:flux"), "", "", "what kubectl makes"},
@@ -488,7 +513,7 @@ func TestGrantsByChartsAndScripts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			files := map[string]string{"main.tf": release + c.more}
 			if c.file != "" {
-				files["rbac.yaml"] = c.file
+				files["rbac.yaml"], files["rbac.sh"] = c.file, c.file
 			}
 			inv := declaredBy(t, files)
 			a := inv.Agents[0]

@@ -301,11 +301,25 @@ var templatePart = regexp.MustCompile(`(?s)\{\{.*?\}\}`)
 // make any binding, but for commands that are written out and give nobody any rights.
 var (
 	commentPattern = regexp.MustCompile(`(?m)^[ \t]*#.*$`)
-	// bindingTool names what makes whatever objects it is given.
-	bindingTool = regexp.MustCompile(`\b(?:kubectl|oc|kubecolor|kapp|helmfile|ansible(?:-playbook)?|pulumi|(?:terraform|tofu|terragrunt)[ \t]+(?:-\S+[ \t]+)*(?:apply|run-all))\b`)
+	// bindingTool names what makes whatever objects it is given: kubectl, also by a path, with
+	// its version, or by a variable that is called so; whoever is told to apply a file or a
+	// folder, as an alias is; and other programs for it. What installs one thing, as istioctl,
+	// flux, and helm with a chart do, binds the accounts of that thing.
+	bindingTool = regexp.MustCompile(`(?i:(kubectl))(?i:_?(?:bin|cmd|command|path|exe)\b|[_-]?v?\d|[^a-z_0-9]|$)|` +
+		`\b(oc|kubecolor|kapp|helmfile|helmsman|ansible(?:-playbook)?|pulumi|kubecfg|kluctl|skaffold|werf|garden|argocd[ \t]+app|(?:tk|ks|kpt[ \t]+live|fleet)[ \t]+apply|(?:terraform|tofu|terragrunt)[ \t]+(?:-\S+[ \t]+)*(?:apply|run-all))\b|` +
+		`\b(apply)["']?[ \t][^\n;&|]*?(?:-[fkR]\b|--filename\b|--kustomize\b|--server-side\b)|` +
+		`\b(k|kc|kctl)[ \t]+(?:-\S+[ \t]+)*(?:apply|create|replace|patch|auth[ \t]+reconcile)\b`)
+	// shellOfInput is a shell that is given its commands by another program.
+	shellOfInput = regexp.MustCompile(`\|[ \t]*(?:sudo[ \t]+(?:-\S+[ \t]+)*)?(?:\S*/)?(?:ba|z|da|k)?sh(?:[ \t]+-[a-bd-z]+)*(?:[ \t]+-s\b|(?:[ \t]+-)?[ \t]*(?:[\n;&|)"'` + "`" + `]|$))|\b(?:ba|z|k)?sh[ \t]+<\(`)
+	// makePattern is make, or a program like it, and what it is told.
+	makePattern = regexp.MustCompile(`(?m)` + commandStart + `(?:\S*/)?(make|gmake|just|task|rake)((?:[ \t]+[^\s=(:][^\n;&|]*)?)[ \t]*(?:[\n;&|)"'` + "`" + `]|$)`)
+	// makesElsewhere is what one is told by which it takes another file or folder.
+	makesElsewhere = regexp.MustCompile(`(?:^|[ \t])(?:-C[ \t]*|--directory[= ]|-f[ \t]*|--file[= ]|--makefile[= ])["']?([^\s"']+)`)
+	// includePattern is where one file for make takes in another.
+	includePattern = regexp.MustCompile(`(?m)^[ \t]*-?s?include[ \t]`)
 	// speaksOfRights is what a text says that makes or changes bindings or their roles, by
 	// whatever program, or gives a chart objects to make.
-	speaksOfRights = regexp.MustCompile(`(?i)rolebinding|clusterrole|cluster-admin|\badm[ \t]+policy\b|/(?:raw|any-resource)\b`)
+	speaksOfRights = regexp.MustCompile(`(?i)rolebinding|clusterrole|cluster-admin|\badm[ \t]+policy\b|/(?:raw|any-resource)(?:["'\s]|$)`)
 	// bindsNobody are commands that give nobody in the cluster any rights: those that make
 	// nothing, those that make objects of kinds that give none, also where these are applied
 	// as they were made, and the binding of a person, whom clouds name by an address.
@@ -328,12 +342,52 @@ func (k *scriptReader) binds(text string) {
 		return
 	}
 	text = bindsNobody.ReplaceAllString(commentPattern.ReplaceAllString(oneLine(text), ""), "")
-	switch tool := bindingTool.FindString(text); {
-	case tool != "":
-		k.mayMake("what " + tool + " makes in its script")
+	switch tool := bindingTool.FindStringSubmatch(text); {
+	case tool != nil:
+		name := strings.Join(tool[1:], "")
+		if tool[3] != "" {
+			name = `"apply"`
+		}
+		k.mayMake("what " + strings.ToLower(name) + " makes in its script")
 	case speaksOfRights.MatchString(text):
 		k.mayMake("what its script makes of roles and bindings")
+	case shellOfInput.MatchString(text):
+		k.mayMake("what its script gives a shell to run")
 	}
+	for _, m := range makePattern.FindAllStringSubmatch(text, -1) {
+		k.makes(m[1], m[2])
+	}
+}
+
+// makes notes that a script may make roles and bindings by make, unless the file that this
+// goes by is there and does not.
+func (k *scriptReader) makes(program, told string) {
+	names := []string{"GNUmakefile", "makefile", "Makefile"}
+	if m := makesElsewhere.FindAllStringSubmatch(told, -1); len(m) == 1 {
+		for i, name := range names {
+			names[i] = path.Join(m[0][1], name)
+		}
+		names = append(names, m[0][1])
+	} else if len(m) > 1 {
+		names = nil
+	}
+	for _, name := range names {
+		at, err := k.l.tree.locate(k.folder, name)
+		if err != nil {
+			continue
+		}
+		if data, err := k.l.tree.read(at); err == nil && strings.HasSuffix(program, "make") && !includePattern.Match(data) && !k.made[at] {
+			k.made[at] = true // which may call itself
+			k.binds(string(data))
+			for _, m := range runPattern.FindAllStringSubmatch(string(data), -1) {
+				k.run(m[1], true)
+			}
+			return
+		} else if k.made[at] {
+			return
+		}
+	}
+	k.mayMake("what " + program + " runs in its script")
 }
 
 // mayMake notes that a script may make any role or binding.

@@ -80,6 +80,7 @@ var (
 	// toldPattern are names of files that may be told: of any other word it is
 	// not known that it is a name, and no part of a secret.
 	toldPattern        = regexp.MustCompile(`^(?:\.{1,2}/[\w./-]+|(?:[\w.-]*/)*` + scriptName + `)$`)
+	scriptFile         = regexp.MustCompile(`(?:^|/)` + scriptName + `$`)
 	interpreterPattern = regexp.MustCompile(`^(?:` + interpreters + `)$`)
 	assignmentPattern  = regexp.MustCompile(`^(?:\d|\w+=)`)
 )
@@ -150,8 +151,9 @@ type scriptReader struct {
 	in     map[string]bool
 	// seen are the files that were read, for all scripts.
 	seen map[string]*scanned
-	// unread are the names of Unread, and of what is not told there.
-	unread map[string]bool
+	// unread are the names of Unread, and of what is not told there; made are the files that
+	// make goes by.
+	unread, made map[string]bool
 }
 
 // scanned is what a text tells.
@@ -177,7 +179,7 @@ func scan(text string) *scanned {
 }
 
 func (s *Script) reader(x *Resource, body *Body, seen map[string]*scanned) *scriptReader {
-	k := &scriptReader{Script: s, l: x.scope.l, folder: x.scope.l.dir, in: map[string]bool{}, seen: seen, unread: map[string]bool{}}
+	k := &scriptReader{Script: s, l: x.scope.l, folder: x.scope.l.dir, in: map[string]bool{}, seen: seen, unread: map[string]bool{}, made: map[string]bool{}}
 	if dir, ok := body.field(k.l, "working_dir").Str(); ok {
 		if at, err := k.l.tree.locate(k.folder, dir); err == nil {
 			k.folder = at
@@ -278,7 +280,9 @@ func (k *scriptReader) command(text string, environment map[string]string) {
 		k.run(m[1], true)
 	}
 	for _, name := range filePattern.FindAllString(filled, -1) {
-		k.file(name)
+		if k.file(name) && scriptFile.MatchString(name) { // which a shell may be given
+			k.bindsIn(name)
+		}
 	}
 }
 
@@ -362,11 +366,7 @@ func (k *scriptReader) run(name string, written bool) {
 	case strings.HasPrefix(name, "${"):
 		k.Open = true
 	case k.file(name):
-		if at, err := k.l.tree.locate(k.folder, name); err == nil {
-			if data, err := k.l.tree.read(at); err == nil {
-				k.binds(string(data))
-			}
-		}
+		k.bindsIn(name)
 	case path.IsAbs(name) || k.unread[name]:
 	case !written:
 		k.Open = true
@@ -376,6 +376,15 @@ func (k *scriptReader) run(name string, written bool) {
 			k.UnreadMore = true
 		} else {
 			k.Unread = append(k.Unread, name)
+		}
+	}
+}
+
+// bindsIn looks for bindings in a file of the tree that a script names.
+func (k *scriptReader) bindsIn(name string) {
+	if at, err := k.l.tree.locate(k.folder, name); err == nil {
+		if data, err := k.l.tree.read(at); err == nil {
+			k.binds(string(data))
 		}
 	}
 }
