@@ -514,11 +514,13 @@ func TestDeclaredRolesAddUp(t *testing.T) {
 		objects, byDefault string
 		want               migrate.Confinement
 	}{
-		"everywhere":             {object("ClusterRole", "", rules) + object("ClusterRoleBinding", "", bound("ClusterRole")), "", migrate.Confinement{Kind: "custom"}},
-		"in a namespace":         {object("Role", ", namespace: a", rules) + object("RoleBinding", ", namespace: a", bound("Role")), "", migrate.Confinement{Kind: "namespaces", Namespaces: []string{"a"}}},
-		"in the default one":     {object("Role", "", rules) + object("RoleBinding", "", bound("Role")), "team", migrate.Confinement{Kind: "namespaces", Namespaces: []string{"team"}}},
-		"in nobody knows which":  {object("Role", "", rules) + object("RoleBinding", "", bound("Role")), "", migrate.Confinement{}},
-		"put together of others": {object("ClusterRole", "", "aggregationRule: {clusterRoleSelectors: []}\n"+rules) + object("ClusterRoleBinding", "", bound("ClusterRole")), "", migrate.Confinement{}},
+		"everywhere":                          {object("ClusterRole", "", rules) + object("ClusterRoleBinding", "", bound("ClusterRole")), "", migrate.Confinement{Kind: "custom"}},
+		"in a namespace":                      {object("Role", ", namespace: a", rules) + object("RoleBinding", ", namespace: a", bound("Role")), "", migrate.Confinement{Kind: "namespaces", Namespaces: []string{"a"}}},
+		"in a namespace, and to use a policy": {object("Role", ", namespace: a", rules) + object("RoleBinding", ", namespace: a", bound("Role")) + object("ClusterRole", "", "rules: [{apiGroups: [policy], resources: [podsecuritypolicies], verbs: [use]}]\n") + object("ClusterRoleBinding", "", bound("ClusterRole")), "", migrate.Confinement{Kind: "namespaces", Namespaces: []string{"a"}}},
+		"in a namespace, and policies":        {object("Role", ", namespace: a", rules) + object("RoleBinding", ", namespace: a", bound("Role")) + object("ClusterRole", "", "rules: [{apiGroups: [policy], resources: [podsecuritypolicies], verbs: ['*']}]\n") + object("ClusterRoleBinding", "", bound("ClusterRole")), "", migrate.Confinement{Kind: "custom", Namespaces: []string{"a"}}},
+		"in the default one":                  {object("Role", "", rules) + object("RoleBinding", "", bound("Role")), "team", migrate.Confinement{Kind: "namespaces", Namespaces: []string{"team"}}},
+		"in nobody knows which":               {object("Role", "", rules) + object("RoleBinding", "", bound("Role")), "", migrate.Confinement{}},
+		"put together of others":              {object("ClusterRole", "", "aggregationRule: {clusterRoleSelectors: []}\n"+rules) + object("ClusterRoleBinding", "", bound("ClusterRole")), "", migrate.Confinement{}},
 		"bound in two ways": {object("ClusterRole", "", rules) + object("ClusterRoleBinding", "", strings.Replace(bound("ClusterRole"), "namespace: flux", "namespace: other", 1)) +
 			object("ClusterRoleBinding", "", bound("ClusterRole")) + object("Role", ", namespace: a", rules) + object("RoleBinding", ", namespace: a", bound("Role")), "", migrate.Confinement{}},
 		"with two roles of one name": {object("ClusterRole", "", rules) + object("ClusterRole", "", strings.Replace(rules, "get", "list", 1)) + object("ClusterRoleBinding", "", bound("ClusterRole")), "", migrate.Confinement{}},

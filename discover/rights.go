@@ -261,13 +261,14 @@ func rulesOfClusterAdmin() []rbacv1.PolicyRule {
 // chart/flux/templates/rbac-role.yaml, psp.yaml).
 func onlyLooksAround(rules []rbacv1.PolicyRule) bool {
 	for _, rule := range rules {
-		if slices.Equal(rule.Resources, []string{"podsecuritypolicies"}) {
-			continue
-		}
+		policies := slices.Equal(rule.Resources, []string{"podsecuritypolicies"})
 		for _, verb := range rule.Verbs {
-			if !slices.Contains([]string{"get", "list", "watch"}, verb) {
+			if !slices.Contains([]string{"get", "list", "watch"}, verb) && !(policies && verb == "use") {
 				return false
 			}
+		}
+		if policies {
+			continue
 		}
 		for _, resource := range rule.Resources {
 			if resource != "namespaces" && resource != "customresourcedefinitions" {

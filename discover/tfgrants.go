@@ -301,8 +301,10 @@ func (d *declared) boundBy(g *terraform.Grant) (may, sure bool, group string) {
 			may = may || kind != rbacv1.GroupKind || mayBeName(s.Name, groupsOf(d.Namespace)...)
 		case kind == rbacv1.GroupKind && slices.Contains(groupsOf(d.Namespace), name):
 			// Of what everybody may, only everything says something: see confinement.
-			rules, _ := d.rulesBy(g)
-			if g.Kind == "ClusterRoleBinding" && slices.ContainsFunc(rules, everything) || name == "system:serviceaccounts:"+d.Namespace {
+			rules, why := d.rulesBy(g)
+			role, _ := g.RoleName.Str()
+			open := why != "" && !roleOfEachCluster(rbacv1.RoleRef{Kind: g.Binds(), Name: role})
+			if g.Kind != "RoleBinding" && (open || slices.ContainsFunc(rules, everything)) || name == "system:serviceaccounts:"+d.Namespace {
 				may, sure, group = true, true, name
 			}
 		}

@@ -91,6 +91,10 @@ func TestWhatTheConfigurationGrantsTheAccountCounts(t *testing.T) {
 		"another account":               {binding("kubernetes_cluster_role_binding", admin, strings.Replace(account, `name = "flux"`, `name = "other"`, 1), ""), "as it is"},
 		"another namespace":             {binding("kubernetes_cluster_role_binding", admin, "kind = \"ServiceAccount\"\n name = \"flux\"", ""), "as it is"}, // the provider says "default"
 		"what all accounts may":         {binding("kubernetes_cluster_role_binding", `"view"`, "kind = \"Group\"\n name = \"system:serviceaccounts\"", ""), "as it is"},
+		"what everybody may, unknown":   {binding("kubernetes_cluster_role_binding", `"mine"`, "kind = \"Group\"\n name = \"system:authenticated\"", ""), ""},
+		"what everybody may, in one":    {binding("kubernetes_role_binding", `"mine"`, "kind = \"Group\"\n name = \"system:authenticated\"", ""), "as it is"},
+		"what everybody may, little":    {binding("kubernetes_cluster_role_binding", `"r"`, "kind = \"Group\"\n name = \"system:authenticated\"", "") + role(look), "as it is"},
+		"what its namespace's may":      {binding("kubernetes_cluster_role_binding", `"view"`, "kind = \"Group\"\n name = \"system:serviceaccounts:flux\"", ""), ""},
 		"none":                          {binding("kubernetes_cluster_role_binding", admin, account, " count = 0\n"), "as it is"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -300,6 +304,9 @@ func TestGrantsInAStateBesideItsConfiguration(t *testing.T) {
 		"in both":                     {binding("b", `"r"`, "") + declaredRole, []string{of, role("get")}, "custom", false},
 		"in both, of another role":    {binding("b", `"r"`, "") + declaredRole, []string{admin}, "cluster-admin", false},
 		"a role with more rules":      {binding("b", `"r"`, "") + declaredRole, []string{of, strings.Replace(role("*"), `["apps"],"resources":["deployments"]`, `["*"],"resources":["*"]`, 1)}, "cluster-admin", false},
+		"a group in the state only":   {"", []string{stateBinding("kubernetes_cluster_role_binding", "", `"cluster-admin"`, `{"kind":"Group","name":"system:serviceaccounts:flux"}`)}, "cluster-admin", true},
+		"put together of none":        {"", []string{of, strings.Replace(role("get"), `"rule":`, `"aggregation_rule":[],"rule":`, 1)}, "custom", true},
+		"put together of others":      {"", []string{of, strings.Replace(role("get"), `"rule":`, `"aggregation_rule":[{"cluster_role_selectors":[{"match_labels":{"a":"b"}}]}],"rule":`, 1)}, "", false},
 		"moved":                       {binding("c", `"cluster-admin"`, "") + "moved {\n from = kubernetes_cluster_role_binding.b\n to = kubernetes_cluster_role_binding.c\n}\n", []string{admin}, "cluster-admin", false},
 		"an unknown number":           {binding("b", `"cluster-admin"`, " count = var.x\n"), []string{strings.Replace(admin, `"attributes":`, `"index_key":0,"attributes":`, 1)}, "cluster-admin", false},
 		"an unknown number, not made": {binding("b", `"cluster-admin"`, " count = var.x\n"), nil, "", false},
