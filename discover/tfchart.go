@@ -36,6 +36,8 @@ type localChart struct {
 	// changed says in what it is not the published chart, beside its defaults; empty if
 	// it is, or is not the flux chart.
 	changed string
+	// binds are the accounts that its templates bind, of a chart that is none of Flux'.
+	binds []*terraform.Node
 	// left says which part of it was not read first, and why; empty if all was.
 	left string
 }
@@ -151,6 +153,62 @@ func (c *configuration) readChart(ctx context.Context, at string) (out localChar
 		// A copy of the flux chart that was given another name.
 		out.version, out.app, out.kind = meta.Version, meta.AppVersion, "flux"
 		out.compare(path.Join(at, "values.yaml"), meta.Name, files, r.left)
+	}
+	if out.kind == "" {
+		out.binds = boundByTemplates(files)
+	}
+	return out
+}
+
+var (
+	bindingInText = regexp.MustCompile(`\b(?:Cluster)?RoleBinding\b`)
+	// boundName is the name of a subject in a template of a binding, and templateOfHelm a
+	// part of one that Helm fills in.
+	boundName      = regexp.MustCompile(`\bname:[ \t]*(?:"([^"\n]*)"|'([^'\n]*)'|((?:\{\{.*?\}\}|[^\s,}#])+))`)
+	templateOfHelm = regexp.MustCompile(`\{\{.*?\}\}`)
+	// givenInTemplate is what such a part fills in of values, or of a list of them, and
+	// ofItself what is the chart's own all the same.
+	givenInTemplate = regexp.MustCompile(`\.Values\.|^\{\{-?\s*(?:quote\s+)?(?:\$\w+)?\.[a-z]`)
+	ofItself        = regexp.MustCompile(`(?i)serviceAccount|fullname|nameOverride`)
+)
+
+// boundByTemplates are the names of whom the bindings among a chart's templates bind, which
+// are not rendered: what is written there, and what is filled in of a value, which may be any
+// name. A name that is filled in otherwise, of the release's or the chart's, is that of the
+// chart's own account.
+func boundByTemplates(files map[string][]byte) []*terraform.Node {
+	var out []*terraform.Node
+	add := func(name string) {
+		parts := templateOfHelm.FindAllString(name, -1)
+		if len(parts) == 0 {
+			if !strings.HasPrefix(name, "system:serviceaccounts") && name != "system:authenticated" {
+				out = append(out, &terraform.Node{Kind: terraform.Scalar, Scalar: name[strings.LastIndexAny(name, ":")+1:]})
+				return
+			}
+			name = "{{ .Values.any }}"
+			parts = []string{name}
+		}
+		if slices.ContainsFunc(parts, func(p string) bool { return givenInTemplate.MatchString(p) && !ofItself.MatchString(p) }) {
+			out = append(out, &terraform.Node{Kind: terraform.Unknown, Text: templateOfHelm.ReplaceAllString(name, "$${template}")})
+		}
+	}
+	for _, file := range sortedNames(files) {
+		if !strings.Contains("/"+file, "/templates/") {
+			continue
+		}
+		for _, document := range strings.Split("\n"+string(files[file]), "\n---") {
+			_, subjects, has := strings.Cut(document, "subjects:")
+			if !has || !bindingInText.MatchString(document) {
+				continue
+			}
+			names := boundName.FindAllStringSubmatch(subjects, -1)
+			for _, m := range names {
+				add(m[1] + m[2] + m[3])
+			}
+			if len(names) == 0 {
+				add("{{ .Values.any }}")
+			}
+		}
 	}
 	return out
 }

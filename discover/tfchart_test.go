@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -226,7 +227,7 @@ func TestAReadingOfAChartEndsWithItsContext(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if got := c.readChart(ctx, "own"); got != (localChart{}) {
+	if got := c.readChart(ctx, "own"); !reflect.DeepEqual(got, localChart{}) {
 		t.Errorf("it was read to its end: %+v", got)
 	}
 }
@@ -244,7 +245,7 @@ func TestAChartBesideTheConfigurationIsReadOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"./flux", "flux", filepath.Join(dir, "flux")} {
-		if again := c.localChart(t.Context(), name); again != first {
+		if again := c.localChart(t.Context(), name); !reflect.DeepEqual(again, first) {
 			t.Errorf("%s was read again: %+v", name, again)
 		}
 	}

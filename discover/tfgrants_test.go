@@ -604,3 +604,37 @@ func TestModulesThatAreNotReadMayBind(t *testing.T) {
 	inv := declaredBy(t, map[string]string{"main.tf": release + module("rbac", "example/rbac/x", ""), "terraform.tfstate": stateText(stateInstance("flux", "flux", ""))})
 	equal(t, "beside a state", inv.Agents[0].Confinement.Kind == "", true)
 }
+
+// A chart that lies beside the configuration binds whom its templates name, and its own
+// account, which is none of an agent.
+func TestGrantsInTemplatesOfCharts(t *testing.T) {
+	const config = "resource \"helm_release\" \"flux\" {\n name = \"flux\"\n namespace = \"flux\"\n repository = \"https://charts.fluxcd.io\"\n chart = \"flux\"\n version = \"1.13.3\"\n" +
+		" values = [\"{git: {url: 'git@h:a'}, clusterRole: {create: false}, allowedNamespaces: [flux]}\"]\n}\n" +
+		"resource \"helm_release\" \"r\" {\n name = \"r\"\n namespace = \"flux\"\n chart = \"${path.module}/charts/r\"\n}\n"
+	for subjects, unknown := range map[string]bool{
+		"[{kind: ServiceAccount, name: flux, namespace: flux}]":                                                      true,
+		"\n- kind: ServiceAccount\n  name: \"flux\"\n":                                                               true,
+		"\n- kind: ServiceAccount\n  name: other\n  namespace: {{ .Release.Namespace }}\n":                           false,
+		"\n- kind: ServiceAccount\n  name: {{ include \"r.serviceAccountName\" . }}\n":                               false,
+		"\n- kind: ServiceAccount\n  name: {{ .Values.serviceAccount.name | default (include \"r.fullname\" .) }}\n": false,
+		"\n- kind: ServiceAccount\n  name: {{ .Release.Name }}-r\n":                                                  false,
+		"\n- kind: ServiceAccount\n  name: {{ .Values.account }}\n":                                                  true,
+		"\n- kind: ServiceAccount\n  name: {{ .Values.account }}-r\n":                                                false,
+		"\n{{- range .Values.accounts }}\n- kind: ServiceAccount\n  name: {{ .name | quote }}\n{{- end }}\n":         true,
+		"\n{{- range $a := .Values.accounts }}\n- kind: ServiceAccount\n  name: \"{{ $a.name }}\"\n{{- end }}\n":     true,
+		"{{ toYaml .Values.subjects | nindent 0 }}\n":                                                                true,
+		"[{kind: Group, name: 'system:serviceaccounts:flux'}]":                                                       true,
+		"[{kind: User, name: 'system:serviceaccount:flux:flux'}]":                                                    true,
+		"[{kind: User, name: a@example.com}]":                                                                        false,
+	} {
+		template := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: flux}\n---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: b}\nroleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}\nsubjects: " + subjects
+		for _, at := range []string{"templates/b.yaml", "charts/sub/templates/b.yaml"} {
+			inv := declaredBy(t, map[string]string{"main.tf": config, "charts/r/Chart.yaml": "apiVersion: v2\nname: r\nversion: 1.0.0\n", "charts/r/charts/sub/Chart.yaml": "apiVersion: v2\nname: sub\nversion: 1.0.0\n", "charts/r/" + at: template})
+			a := inv.Agents[0]
+			equal(t, at+": "+subjects, []bool{a.Confinement.Kind == "", slices.Contains(a.Unknown, "confinement")}, []bool{unknown, unknown})
+			if unknown {
+				said(t, inv, "RIGHTS_UNKNOWN", "flux/flux", "helm_release.r", "in the templates of the chart")
+			}
+		}
+	}
+}
