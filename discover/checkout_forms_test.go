@@ -550,6 +550,9 @@ func TestWhatAnotherFolderBindsIsNotKnown(t *testing.T) {
 	role := func(verb string) string {
 		return object("ClusterRole", "few", "rules: [{apiGroups: [apps], resources: [deployments], verbs: ["+verb+"]}]")
 	}
+	raw := func(values string) string {
+		return "apiVersion: helm.fluxcd.io/v1\nkind: HelmRelease\nmetadata: {name: raw, namespace: flux}\nspec:\n  chart: {repository: 'https://charts.helm.sh/incubator', name: raw, version: 0.2.5}\n  values: {" + values + "}\n---\n"
+	}
 	few, admin := bound("few", "few", account)+role("get"), bound("admin", "cluster-admin", account)
 	kustomization := func(dir string) string { return "-- " + dir + "/kustomization.yaml --\nresources: [all.yaml]\n" }
 	file := func(name, content string) string { return "-- " + name + " --\n" + content }
@@ -587,6 +590,10 @@ func TestWhatAnotherFolderBindsIsNotKnown(t *testing.T) {
 		"another role, of an environment":       {built("flux", agent+few) + built("prod", role("list")), nil, "custom", ""},
 		"in a folder that is not built":         {"-- a/kustomization.yaml --\nresources: [all.yaml, missing.yaml]\n" + file("a/all.yaml", agent+few+admin), nil, "cluster-admin", ""},
 		"in its base":                           {"-- a/kustomization.yaml --\nresources: [all.yaml, missing.yaml, ../base]\n" + file("a/all.yaml", agent+few) + built("base", admin), nil, "cluster-admin", ""},
+		"given to a chart":                      {file("a.yaml", agent+few+raw("resources: [{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: {name: b}, roleRef: {kind: ClusterRole, name: cluster-admin}, subjects: [{"+account+"}]}]")), nil, "", "flux:helmrelease/raw in a.yaml:"},
+		"given to a chart, as a text":           {file("a.yaml", agent+few+raw("templates: ['{kind: ClusterRoleBinding, roleRef: {kind: ClusterRole, name: cluster-admin}, subjects: [{"+account+"}]}']")), nil, "", "may bind it"},
+		"given to a chart, for another":         {file("a.yaml", agent+few+raw("resources: [{kind: ClusterRoleBinding, roleRef: {kind: ClusterRole, name: cluster-admin}, subjects: [{kind: ServiceAccount, name: other, namespace: flux}]}]")), nil, "custom", ""},
+		"only named to a chart":                 {file("a.yaml", agent+few+raw("kinds: [{kind: ClusterRoleBinding}]")), nil, "custom", ""},
 		"of everybody, unknown":                 {built("flux", agent+few+bound("all", "mine", "kind: Group, name: 'system:authenticated'")), nil, "", "ClusterRole mine"},
 		"of everybody, little":                  {built("flux", agent+few+bound("all", "view", "kind: Group, name: 'system:authenticated'")), nil, "custom", ""},
 		"of the accounts of its namespace":      {built("flux", agent+few+bound("all", "view", "kind: Group, name: 'system:serviceaccounts:flux'")), nil, "", "ClusterRole view"},

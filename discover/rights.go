@@ -29,6 +29,8 @@ type rights struct {
 	// the roles that only manifests of another environment define, with their places.
 	several   map[string]bool
 	elsewhere map[string]string
+	// given are the objects among manifests that give a chart bindings.
+	given []givenToChart
 	// perhaps are the bindings of manifests of which it is not known that they are in this
 	// cluster, and places say where each stands, by roleKey.
 	perhaps *rights

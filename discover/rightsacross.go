@@ -27,7 +27,7 @@ func (w *witness) rightsAcross(found []*agent, grants *Grants) {
 	for _, a := range found {
 		var its []flux1.Parsed
 		for _, o := range a.Objects {
-			if applies(o) && o.Manifest != nil && o.Manifest.GroupVersionKind().Group == rbacv1.GroupName {
+			if applies(o) && o.Manifest != nil && mayGiveRights(o.Manifest) {
 				its = append(its, flux1.Parsed{File: o.File, Line: o.Line, Manifest: o.Manifest})
 			}
 		}

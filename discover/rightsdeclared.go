@@ -70,7 +70,7 @@ func (c *checkout) rightsOf(sets []declaration) rightsFor {
 		var perhaps []perhapsThere
 		for _, set := range sets {
 			for _, o := range set.objects {
-				if o.Manifest.GroupVersionKind().Group != rbacv1.GroupName {
+				if !mayGiveRights(o.Manifest) {
 					continue
 				}
 				environment := ofOtherEnvironment(o.File, a.File)
@@ -111,6 +111,54 @@ func ofOtherEnvironment(file, other string) bool {
 	})
 }
 
+// mayGiveRights reports whether an object is a role or a binding, or may hold one as a value
+// of a chart that it has installed.
+func mayGiveRights(u *unstructured.Unstructured) bool {
+	return u.GroupVersionKind().Group == rbacv1.GroupName || isHelmRelease1(u) || isInstaller(u)
+}
+
+// givenToChart is what an object gives a chart that may make objects of it: bindings of some
+// subjects, and whether there may be others.
+type givenToChart struct {
+	what, namespace string
+	subjects        []rbacv1.Subject
+	more            bool
+}
+
+// givenIn looks for bindings among what an object gives a chart.
+func givenIn(o flux1.Parsed) *givenToChart {
+	u := o.Manifest
+	g := &givenToChart{what: resourceName(u) + " in " + fileLine(o.File, o.Line), namespace: u.GetNamespace()}
+	var walk func(v any)
+	walk = func(v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			if kind, _ := v["kind"].(string); bindingInText.MatchString(kind) && v["roleRef"] != nil {
+				b, ok := typed[rbacv1.ClusterRoleBinding](&unstructured.Unstructured{Object: v})
+				g.more = g.more || !ok || strings.Contains(fmt.Sprint(v["subjects"]), "{{")
+				if ok {
+					g.subjects = append(g.subjects, b.Subjects...)
+				}
+				return
+			}
+			for _, k := range sortedNames(v) {
+				walk(v[k])
+			}
+		case []any:
+			for _, e := range v {
+				walk(e)
+			}
+		case string:
+			g.more = g.more || bindingInText.MatchString(v) && strings.Contains(v, "roleRef")
+		}
+	}
+	walk(u.Object["spec"])
+	if g.more || len(g.subjects) > 0 {
+		return g
+	}
+	return nil
+}
+
 // rightsIn are the bindings and roles among declared objects, and the role that
 // each cluster has from the beginning and keeps as it is. What names no namespace is in
 // the default one, if that is known. What else binds an account in the cluster is not
@@ -124,6 +172,12 @@ func rightsIn(objects []flux1.Parsed, perhaps []perhapsThere, defaultNamespace s
 	seen := map[string]*unstructured.Unstructured{}
 	add := func(to *rights, o flux1.Parsed, elsewhere bool) {
 		u := o.Manifest
+		if u.GroupVersionKind().Group != rbacv1.GroupName {
+			if g := givenIn(o); g != nil {
+				r.given = append(r.given, *g)
+			}
+			return
+		}
 		key := roleKey(u.GetKind(), cmp.Or(u.GetNamespace(), defaultNamespace, unknownNamespace), u.GetName())
 		binds := strings.HasSuffix(u.GetKind(), "Binding")
 		switch other := seen[key]; {
@@ -219,6 +273,11 @@ func (r *rights) declaredFor(namespace, account string) (bindings []migrate.Bind
 			say("%s %s is made of other roles in the cluster", b.Role.Kind, b.Role.Name)
 		}
 		bindings = append(bindings, b)
+	}
+	for _, g := range r.given {
+		if _, binds := bindingSubject(g.subjects, g.namespace, namespace, account); binds || g.more {
+			say("%s gives its chart bindings, which are not read, and may bind it", g.what)
+		}
 	}
 	if r.perhaps == nil {
 		return bindings, firstFew(why)
