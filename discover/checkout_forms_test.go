@@ -594,6 +594,7 @@ func TestWhatAnotherFolderBindsIsNotKnown(t *testing.T) {
 		"given to a chart, as a text":           {file("a.yaml", agent+few+raw("templates: ['{kind: ClusterRoleBinding, roleRef: {kind: ClusterRole, name: cluster-admin}, subjects: [{"+account+"}]}']")), nil, "", "may bind it"},
 		"given to a chart, for another":         {file("a.yaml", agent+few+raw("resources: [{kind: ClusterRoleBinding, roleRef: {kind: ClusterRole, name: cluster-admin}, subjects: [{kind: ServiceAccount, name: other, namespace: flux}]}]")), nil, "custom", ""},
 		"only named to a chart":                 {file("a.yaml", agent+few+raw("kinds: [{kind: ClusterRoleBinding}]")), nil, "custom", ""},
+		"of everybody, and nothing else":        {built("flux", agent+role("get")+bound("all", "few", "kind: Group, name: 'system:authenticated'")), nil, "", nothingBinds},
 		"of everybody, unknown":                 {built("flux", agent+few+bound("all", "mine", "kind: Group, name: 'system:authenticated'")), nil, "", "ClusterRole mine"},
 		"of everybody, little":                  {built("flux", agent+few+bound("all", "view", "kind: Group, name: 'system:authenticated'")), nil, "custom", ""},
 		"of the accounts of its namespace":      {built("flux", agent+few+bound("all", "view", "kind: Group, name: 'system:serviceaccounts:flux'")), nil, "", "ClusterRole view"},

@@ -458,7 +458,7 @@ func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.
 		w.find(rightsNotKnown(a.ID, a.where(""), "its manifest names no namespace, and --default-namespace gives none"))
 	} else {
 		var untold string
-		if a.Rights, untold = rights(set, o).declaredFor(a.Namespace, a.ServiceAccount); untold == "" && len(a.Rights) > 0 || confinement(a.Rights).Kind == "cluster-admin" {
+		if a.Rights, untold = rights(set, o).declaredFor(a.Namespace, a.ServiceAccount); untold == "" && bindsItself(a.Rights) || confinement(a.Rights).Kind == "cluster-admin" {
 			a.Confinement = confinement(a.Rights)
 		} else {
 			a.Unknown = append(a.Unknown, "confinement")
@@ -735,7 +735,7 @@ func (c *checkout) fromHelmRelease(ctx context.Context, set declaration, o flux1
 		more, untold := rights(set, o).declaredFor(namespace, d.ServiceAccount)
 		all := append(slices.Clone(d.Rights), more...)
 		sum := confinement(all)
-		known := untold == "" && (!slices.Contains(d.Unknown, "confinement") || d.grantedBeside && len(more) > 0)
+		known := untold == "" && (!slices.Contains(d.Unknown, "confinement") || d.grantedBeside && bindsItself(more))
 		d.Unknown = slices.DeleteFunc(d.Unknown, func(name string) bool { return name == "confinement" })
 		if known || sum.Kind == "cluster-admin" {
 			d.Rights, d.Confinement = all, sum

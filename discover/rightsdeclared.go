@@ -298,6 +298,12 @@ func saysNothing(b migrate.Binding, known bool) bool {
 	return ofEverybody(b.Group) && (b.Namespace != "" || known && !slices.ContainsFunc(b.Rules, everything) || roleOfEachCluster(b.Role))
 }
 
+// bindsItself reports whether some of the bindings are of more than everybody: an agent is
+// bound by one, so that without any the one that is meant was not read.
+func bindsItself(bindings []migrate.Binding) bool {
+	return slices.ContainsFunc(bindings, func(b migrate.Binding) bool { return !ofEverybody(b.Group) })
+}
+
 // roleOfEachCluster reports whether a role is one that each cluster has from the beginning,
 // and that does not allow everything.
 func roleOfEachCluster(role rbacv1.RoleRef) bool {
