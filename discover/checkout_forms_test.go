@@ -580,6 +580,7 @@ func TestWhatAnotherFolderBindsIsNotKnown(t *testing.T) {
 		"in a plain file of another":            {file("clusters/dev/a.yaml", agent+few) + file("clusters/prod/b.yaml", admin), nil, "", "admin in clusters/prod/b.yaml:1"},
 		"in a plain file of one":                {file("flux/a.yaml", agent+few) + file("eu-prod/b.yaml", admin), nil, "", "admin in eu-prod/b.yaml:1"},
 		"applied together":                      {file("flux/a.yaml", agent+few) + file("test/b.yaml", admin), []string{"flux", "test"}, "cluster-admin", ""},
+		"built, and applied together":           {built("dev", agent+few) + built("prod", admin), []string{"dev", "prod"}, "cluster-admin", ""},
 		"one of them applied":                   {file("flux/a.yaml", agent+few) + file("test/b.yaml", admin), []string{"flux"}, "", "admin in test/b.yaml:1"},
 		"with an agent of its own":              {built("a", agent+few) + built("b", agent+admin), nil, "custom", ""},
 		"beside a plain agent of its own":       {file("a/flux.yaml", agent+few) + file("b/flux.yaml", strings.Replace(agent, "shop", "other", 1)) + file("b/rbac.yaml", admin), nil, "custom", ""},

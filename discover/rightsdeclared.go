@@ -43,9 +43,12 @@ func (c *checkout) rightsOf(sets []declaration) rightsFor {
 			together[identity(o.Manifest)] = o.Manifest
 		}
 	}
+	// isApplied goes by what an object gives to whom: a build may say other things of it.
 	isApplied := func(o flux1.Parsed) bool {
 		m := together[identity(o.Manifest)]
-		return m != nil && equality.Semantic.DeepEqual(m.Object, o.Manifest.Object)
+		return m != nil && !slices.ContainsFunc([]string{"roleRef", "subjects", "rules", "aggregationRule"}, func(field string) bool {
+			return !equality.Semantic.DeepEqual(m.Object[field], o.Manifest.Object[field])
+		})
 	}
 	for _, set := range sets {
 		for _, o := range set.objects {
