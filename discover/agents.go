@@ -45,8 +45,20 @@ type agent struct {
 	undecrypted string
 	// keysUnknown is true if the agent may have keys that could not be found out.
 	keysUnknown bool
+	// read is the reading of its repository, where no cluster was asked, and declares are the
+	// agents that it declares among what the agent applies. searched is true of one agent of
+	// those that read the same: its repository was searched for agents that nobody applies.
+	read     *reading
+	declares []appliedAgent
+	searched bool
 	// ring holds the agent's keys for files of SOPS until its repository was read.
 	ring *keyring
+}
+
+// appliedAgent is an agent that another one applies, and the object that declares it.
+type appliedAgent struct {
+	*agent
+	of flux1.Parsed
 }
 
 // finished is the agent as an Inventory holds it.

@@ -102,6 +102,8 @@ type checkout struct {
 	o      CheckoutOptions
 	folder *checkoutTree
 	nested []*agent
+	// known are agents that others have told of, which are not found again.
+	known []*agent
 	// applied are the objects that the reader applies, with their manifests.
 	applied []flux1.Parsed
 }

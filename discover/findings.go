@@ -304,6 +304,12 @@ var (
 		Consequence: "the folder was not looked at",
 		Remedy:      "compare the URL with those of the agents; host and path must be the same",
 	}
+	FoldersUnread = flux1.Code{
+		Name: "FOLDERS_UNREAD", Severity: migrate.Info,
+		Cause:       "a repository that was read from a folder holds manifests that none of the agents that were found reads",
+		Consequence: "they are in no plan; an agent that was not found, of another cluster or installed by hand, may apply them",
+		Remedy:      "find out who applies them; an agent that is missing here is found in the cluster that it runs in",
+	}
 	NotSaved = flux1.Code{
 		Name: "NOT_SAVED", Severity: migrate.Warning,
 		Cause:       "a file of the repository cannot be read whole, so it is not known what in it is secret",
@@ -356,7 +362,7 @@ func Codes() []flux1.Code {
 		AgentStopped, ManyReplicas, SharedAccount, TokenSecret, TokenPasses, AgentUsesToken, KubernetesOld, FenceNotServed, Flux2Found, EngineTakesOver,
 		ClusterAgentFound, HelmOperatorFound, Confined, GitConfig, SSHConfig, Sidecar, SeveralFluxds, ShellArguments,
 		FallbackUnknown, TwoAgentsOneObject, SameSet, SharedTag, AgentInGit, CopiedByOperator, CopiedToPods, ForeignMarks,
-		FolderRead, FolderPlain, FolderShallow, FolderBehind, FolderUnused, MarkInCluster, AgentByObject, OtherCluster, CredentialInCluster, Undecided, NotSaved, EncryptedNotSaved, SavedNames,
+		FolderRead, FolderPlain, FolderShallow, FolderBehind, FolderUnused, FoldersUnread, MarkInCluster, AgentByObject, OtherCluster, CredentialInCluster, Undecided, NotSaved, EncryptedNotSaved, SavedNames,
 	}
 	codes = append(codes, terraformCodes...)
 	codes = append(codes, reachCodes...)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -26,6 +27,8 @@ type Folder struct {
 	URL string
 	// Dir is the folder.
 	Dir string
+	// Branch, if given, is the only one of which agents are read from it.
+	Branch string
 }
 
 // folders are those given, opened.
@@ -34,8 +37,9 @@ type folders []*folder
 // folder is one of them. It is itself the gitReader of its repository: what the
 // server had when the clone was fetched last.
 type folder struct {
-	dir  string
-	urls []string
+	dir    string
+	urls   []string
+	branch string
 	// plain is true outside of Git.
 	plain bool
 	used  bool
@@ -49,7 +53,7 @@ func openFolders(given []Folder) (folders, error) {
 		if err := mustBeFolder(g.Dir); err != nil {
 			return nil, err
 		}
-		f := &folder{dir: g.Dir}
+		f := &folder{dir: g.Dir, branch: g.Branch}
 		repo, err := openRepository(g.Dir)
 		if err != nil {
 			return nil, err
@@ -71,10 +75,10 @@ func openFolders(given []Folder) (folders, error) {
 	return out, nil
 }
 
-// of is the folder that holds an agent's repository; nil if none does.
-func (list folders) of(url string) *folder {
+// of is the folder from which what an agent reads is read; nil if none is.
+func (list folders) of(git migrate.AgentGit) *folder {
 	for _, f := range list {
-		if slices.ContainsFunc(f.urls, func(u string) bool { return SameRepository(u, url) }) {
+		if (f.branch == "" || f.branch == git.Branch) && slices.ContainsFunc(f.urls, func(u string) bool { return SameRepository(u, git.URL) }) {
 			return f
 		}
 	}
@@ -250,11 +254,77 @@ func (w *witness) unusedFolders() {
 	}
 }
 
+// unreadFolders reports, of each repository, the folders with manifests that none of its
+// agents reads. Where what an agent reads is not told, nothing is.
+func (w *witness) unreadFolders(agents []*agent) {
+	for i, a := range agents {
+		if a.read == nil || slices.ContainsFunc(agents[:i], a.sameTree) {
+			continue // or told of the first one
+		}
+		read, untold := map[string]bool{}, false
+		var readers []*agent
+		for _, b := range agents[i:] {
+			if b.read == nil || !b.sameTree(a) {
+				continue
+			}
+			readers, untold = append(readers, b), untold || len(b.read.untold) > 0
+			for _, o := range b.read.inUse {
+				for _, name := range append([]string{o.file}, o.files...) {
+					read[name] = true
+				}
+				for _, p := range o.patches {
+					read[p.file] = true
+				}
+			}
+			for _, build := range b.Builds {
+				for _, name := range build.Reads {
+					read[name] = true
+				}
+			}
+		}
+		if untold {
+			continue
+		}
+		isRead := func(name string) bool {
+			return read[name] || slices.ContainsFunc(readers, func(b *agent) bool { return b.read.inPaths(name, true) })
+		}
+		var unread []string
+		holds := map[string]bool{} // folders with files that are read, and those above them
+		for _, name := range a.read.index.files {
+			ext := path.Ext(name)
+			switch {
+			case isRead(name):
+				for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
+					holds[dir] = true
+				}
+			case ext != ".yaml" && ext != ".yml" && ext != ".json", strings.HasPrefix(name, "."), a.read.inChart(name): // as those of a forge
+			case len(a.read.objectsIn(name)) > 0:
+				unread = append(unread, name)
+			}
+		}
+		var told []string
+		for _, name := range unread {
+			top := name // or the topmost folder of which nothing is read
+			for dir := path.Dir(name); dir != "." && !holds[dir]; dir = path.Dir(dir) {
+				top = dir
+			}
+			if !slices.Contains(told, top) {
+				told = append(told, top)
+			}
+		}
+		if len(told) > 0 {
+			w.find(FoldersUnread.Finding(a.ID, "", fmt.Sprintf("of the repository %s no agent that was found reads what %s holds (%d manifests)", flux1.DisplayURL(a.Git.URL), few(told), len(unread))))
+		}
+	}
+}
+
 // Repositories reads, from folders, the repositories of agents that were found
 // without a cluster: what they applied last where a clone holds their sync tag,
-// and else what is at their branch's head. Agents for which no folder is given
-// are left as they are; agents that a repository declares are added. The Inventory
-// that is given is not changed.
+// and else what is at their branch's head. Agents for which no folder is given, and those
+// whose repository was read before, are left as they are. Agents that a repository declares
+// are added: those that an agent applies as installed by it, and the others, which nobody is
+// known to apply, as manifests. Folders that no agent reads are told. The Inventory that is
+// given is not changed.
 func Repositories(ctx context.Context, inv migrate.Inventory, given []Folder, grants *Grants, progress func(string)) (migrate.Inventory, error) {
 	list, err := openFolders(given)
 	if err != nil {
@@ -263,11 +333,17 @@ func Repositories(ctx context.Context, inv migrate.Inventory, given []Folder, gr
 	w := &witness{folders: list, opts: Options{Progress: progress, Parallel: defaultParallel}}
 	var found, next []*agent
 	for _, a := range inv.Agents {
+		if a.Tree != nil {
+			found = append(found, &agent{Flux1Agent: a, counted: !slices.Contains(a.Unknown, "counts")})
+			continue
+		}
 		next = append(next, &agent{Flux1Agent: a})
 	}
 	for len(next) > 0 {
-		for _, a := range next { // what of it stays unknown is found anew
-			a.Unknown = slices.DeleteFunc(slices.Clone(a.Unknown), func(name string) bool { return name == "synced" })
+		for _, a := range next {
+			if w.folders.of(a.Git) != nil { // what of it stays unknown is found anew
+				a.Unknown = slices.DeleteFunc(slices.Clone(a.Unknown), func(name string) bool { return name == "synced" })
+			}
 		}
 		if err := w.readRepositories(ctx, next, nil, inv.Cluster); err != nil {
 			return inv, err
@@ -276,7 +352,14 @@ func Repositories(ctx context.Context, inv migrate.Inventory, given []Folder, gr
 		read := next
 		next = nil
 		for _, a := range read {
-			more, err := w.appliedAgents(ctx, a, slices.Concat(found, next), inv.Cluster)
+			more, err := w.appliedAgents(ctx, a, slices.Concat(found, next))
+			if err != nil {
+				return inv, fmt.Errorf("agent %s: look for agents in its repository: %w", a.ID, err)
+			}
+			next = append(next, more...)
+		}
+		for _, a := range read {
+			more, err := w.agentsBeside(ctx, a, slices.Concat(found, next))
 			if err != nil {
 				return inv, fmt.Errorf("agent %s: look for agents in its repository: %w", a.ID, err)
 			}
@@ -285,6 +368,7 @@ func Repositories(ctx context.Context, inv migrate.Inventory, given []Folder, gr
 	}
 	slices.SortStableFunc(found, func(a, b *agent) int { return strings.Compare(a.ID, b.ID) })
 	w.unusedFolders()
+	w.unreadFolders(found)
 	w.rightsAcross(found, grants)
 	w.sharedObjects(found)
 	w.agentsInGit(found)

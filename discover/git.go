@@ -57,7 +57,7 @@ func (w *witness) readRepositories(ctx context.Context, agents []*agent, l *live
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(w.opts.Parallel)
 	agents = slices.DeleteFunc(slices.Clone(agents), func(a *agent) bool {
-		return len(w.opts.Repositories) > 0 && !slices.Contains(w.opts.Repositories, a.ID) || w.git == nil && w.folders.of(a.Git.URL) == nil
+		return len(w.opts.Repositories) > 0 && !slices.Contains(w.opts.Repositories, a.ID) || w.git == nil && w.folders.of(a.Git) == nil
 	})
 	if len(agents) > 0 {
 		w.say(fmt.Sprintf("reading %d repositories, %d at a time", len(agents), w.opts.Parallel))
@@ -216,7 +216,7 @@ type origin struct {
 // origin finds where an agent's repository is to be read. It is not ok if it
 // cannot be, for which there is a finding.
 func (w *witness) origin(ctx context.Context, a *agent) (origin, bool, error) {
-	if f := w.folders.of(a.Git.URL); f != nil {
+	if f := w.folders.of(a.Git); f != nil {
 		w.mu.Lock()
 		f.used = true
 		w.mu.Unlock()
@@ -252,7 +252,7 @@ func (w *witness) gitFailed(ctx context.Context, a *agent, doing string, err err
 		where = a.credentialPlace()
 	}
 	f := code.Finding(a.ID, where, fmt.Sprintf("cannot %s (%s): %v", doing, a.Git.URL, err))
-	if folder := w.folders.of(a.Git.URL); folder != nil { // and so no server was asked
+	if folder := w.folders.of(a.Git); folder != nil { // and so no server was asked
 		f.Where, f.Hint = folder.name(), "see that the folder is a whole clone that git itself can read (git fsck), or give another one (--checkout), and discover again"
 	}
 	w.find(f)
@@ -423,6 +423,9 @@ func (w *witness) loadTree(ctx context.Context, a *agent, l *live, facts migrate
 		return err
 	}
 	w.find(r.findings...)
+	if l == nil {
+		a.read = r
+	}
 	if a.deployment != nil && slices.ContainsFunc([]string{"manifestGeneration", "allowedNamespaces"}, func(name string) bool { return slices.Contains(a.Unknown, name) }) {
 		a.loaded = false // which files and objects count hangs on what is not known
 		return nil

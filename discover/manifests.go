@@ -75,6 +75,9 @@ func (c *checkout) declared(ctx context.Context) error {
 	rights := c.rightsOf(sets)
 	taken := map[string]string{} // id → folder
 	first := map[string]*declaredAgent{}
+	for _, k := range c.known {
+		first[k.ID], taken[k.ID] = &declaredAgent{agent: k}, elsewhere
+	}
 	applied := map[string]bool{}
 	for _, o := range c.applied {
 		applied[identity(o.Manifest)] = true
@@ -88,6 +91,9 @@ func (c *checkout) declared(ctx context.Context) error {
 		}
 		for i, a := range made {
 			o := of[i]
+			if c.told(set, o) || slices.ContainsFunc(c.known, func(k *agent) bool { return k.named(a.agent) && k.readsAlike(a.agent) }) {
+				continue
+			}
 			if dir, ok := taken[a.ID]; ok {
 				if dir == set.dir && dir != "" && !set.unbuilt || sameDeclaration(first[a.ID].Flux1Agent, a.Flux1Agent) {
 					continue // the same one twice, which Load reports; or as it is rendered, and of what
@@ -163,36 +169,74 @@ func (c *checkout) agentsOf(ctx context.Context, set declaration, rights rightsF
 	return made, of, nil
 }
 
-// appliedAgents are the agents among what an agent applies from its repository: of all
-// that is known, without those that known already holds.
-func (w *witness) appliedAgents(ctx context.Context, a *agent, known []*agent, facts migrate.Cluster) ([]*agent, error) {
-	if a.Tree == nil {
+// told reports whether an object of a set is one that an agent which is known applies: what
+// it declares is told by that.
+func (c *checkout) told(set declaration, o flux1.Parsed) bool {
+	for _, k := range c.known {
+		if k.read == nil || !k.sameTree(c.agent) {
+			continue
+		}
+		if slices.ContainsFunc(k.declares, func(d appliedAgent) bool {
+			if m := d.of.Manifest; d.of.File != o.File || m.GetKind() != o.Manifest.GetKind() || m.GetName() != o.Manifest.GetName() {
+				return false
+			}
+			if d.of.Build != nil {
+				return d.of.Build.Folder == set.dir
+			}
+			return set.dir == "" || set.dir == path.Dir(o.File)
+		}) {
+			return true
+		}
+	}
+	return false
+}
+
+// elsewhere is the folder of what another declaration than the repository's own has named.
+const elsewhere = "\x00"
+
+// named reports whether an agent that is known may be one that a manifest declares, by
+// their names: where the namespace of either is not known, by what they read as well.
+func (a *agent) named(d *agent) bool {
+	if a.Namespace != d.Namespace && a.Namespace != "" && d.Namespace != "" {
+		return false
+	}
+	return (d.Workload != "" && a.Workload == d.Workload || d.Release != "" && a.Release == d.Release) &&
+		(a.Namespace != "" && d.Namespace != "" || a.readsAlike(d))
+}
+
+// readsAlike reports whether two agents read the same of one repository, as far as it is
+// known of both what they read of it.
+func (a *agent) readsAlike(b *agent) bool {
+	open := func(name string) bool { return slices.Contains(a.Unknown, name) || slices.Contains(b.Unknown, name) }
+	return SameRepository(a.Git.URL, b.Git.URL) && (a.Git.Branch == b.Git.Branch || open("git.branch")) && (slices.Equal(a.Git.Paths, b.Git.Paths) || open("git.paths"))
+}
+
+// appliedAgents are the agents among what an agent applies from its repository, without
+// those that are known.
+func (w *witness) appliedAgents(ctx context.Context, a *agent, known []*agent) ([]*agent, error) {
+	if a.read == nil {
 		return nil, nil
 	}
 	set := declaration{}
 	for _, o := range a.Objects {
 		if applies(o) && o.Manifest != nil {
-			set.objects = append(set.objects, flux1.Parsed{File: o.File, Line: o.Line, Manifest: o.Manifest})
+			set.objects = append(set.objects, flux1.Parsed{File: o.File, Line: o.Line, Manifest: o.Manifest, Build: o.Build})
 		}
 	}
 	if !slices.ContainsFunc(set.objects, func(o flux1.Parsed) bool { return mayInstall(o.Manifest) }) {
 		return nil, nil // as with almost all
 	}
-	c := &checkout{reading: a.reading(a.Tree, facts)}
-	if err := c.makeIndex(ctx); err != nil {
-		return nil, err
-	}
+	c := a.read.search(nil)
 	set.beside = set.objects
 	its := rightsIn(set.objects, nil, c.agent.DefaultNamespace) // which one agent applies together
-	made, _, err := c.agentsOf(ctx, set, func(declaration, flux1.Parsed) *rights { return its })
+	made, of, err := c.agentsOf(ctx, set, func(declaration, flux1.Parsed) *rights { return its })
 	if err != nil {
 		return nil, err
 	}
 	var out []*agent
-	for _, d := range made {
-		if slices.ContainsFunc(slices.Concat(known, out), func(k *agent) bool {
-			return (k.Namespace == d.Namespace || k.Namespace == "" && SameRepository(k.Git.URL, d.Git.URL)) && (d.Workload != "" && k.Workload == d.Workload || d.Release != "" && k.Release == d.Release)
-		}) {
+	for i, d := range made {
+		a.declares = append(a.declares, appliedAgent{d.agent, of[i]})
+		if slices.ContainsFunc(slices.Concat(known, out), func(k *agent) bool { return k.named(d.agent) }) {
 			continue
 		}
 		w.find(d.found...)
@@ -201,6 +245,39 @@ func (w *witness) appliedAgents(ctx context.Context, a *agent, known []*agent, f
 	}
 	w.find(c.findings...)
 	return out, nil
+}
+
+// search looks for agents in a repository that was read, beside those that are known.
+func (r *reading) search(known []*agent) *checkout {
+	with := *r
+	with.findings = nil
+	return &checkout{reading: &with, known: known}
+}
+
+// agentsBeside are the agents that an agent's repository declares in files which that one
+// does not apply, without those that are known. Who applies them is not known from here.
+func (w *witness) agentsBeside(ctx context.Context, a *agent, known []*agent) ([]*agent, error) {
+	if a.read == nil || slices.ContainsFunc(known, func(k *agent) bool { return k != a && k.searched && k.sameTree(a) }) {
+		return nil, nil
+	}
+	a.searched = true
+	c := a.read.search(known)
+	if err := c.declared(ctx); err != nil {
+		return nil, err
+	}
+	w.find(slices.DeleteFunc(c.findings, func(f migrate.Finding) bool {
+		return slices.ContainsFunc(w.findings, func(o migrate.Finding) bool { return o.Code == f.Code && o.Where == f.Where && o.Message == f.Message })
+	})...)
+	var out []*agent
+	for _, d := range c.nested {
+		out = append(out, &agent{Flux1Agent: d.finished()})
+	}
+	return out, nil
+}
+
+// sameTree reports whether two agents read one repository at one commit.
+func (a *agent) sameTree(b *agent) bool {
+	return a.read != nil && b.read != nil && SameRepository(a.Git.URL, b.Git.URL) && cmp.Or(a.Synced.Commit, a.Synced.Head) == cmp.Or(b.Synced.Commit, b.Synced.Head)
 }
 
 // countDeclared finds what is asked for by the memcacheds that are declared together

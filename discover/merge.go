@@ -99,7 +99,7 @@ func (w *witness) sharedObjects(agents []*agent) {
 		for i, c := range claims[id] {
 			var with []string
 			for j, d := range claims[id] {
-				if j != i && d.agent != c.agent {
+				if j != i && d.agent != c.agent && !d.agent.elsewhere(c.agent) {
 					with = append(with, fmt.Sprintf("%s (%s)", d.agent.ID, d.place))
 				}
 			}
@@ -120,7 +120,8 @@ func (w *witness) agentsInGit(agents []*agent) {
 		releases            []string
 	}
 	keepers := make([]keeper, len(agents))
-	ids := map[string]bool{} // of all that keeps an agent
+	ids := map[string]bool{}    // of all that keeps an agent
+	several := map[string]int{} // agents of one Deployment
 	for i, a := range agents {
 		k := &keepers[i]
 		k.deployment = object.ObjMetadata{Namespace: a.Namespace, Name: a.Workload, GroupKind: schema.GroupKind{Group: "apps", Kind: "Deployment"}}.String()
@@ -130,6 +131,7 @@ func (w *witness) agentsInGit(agents []*agent) {
 		for _, id := range append(k.releases, k.deployment) {
 			ids[id] = true
 		}
+		several[k.deployment]++
 	}
 	// Most agents sync no agent at all.
 	type holder struct {
@@ -156,7 +158,7 @@ func (w *witness) agentsInGit(agents []*agent) {
 				h.marked = append(h.marked, id)
 			}
 		}
-		if len(h.objects)+len(h.marked) > 0 {
+		if len(h.objects)+len(h.marked)+len(b.declares) > 0 {
 			holders = append(holders, h)
 		}
 	}
@@ -164,9 +166,17 @@ func (w *witness) agentsInGit(agents []*agent) {
 		k, inGit := keepers[i], false
 		for _, b := range holders {
 			place, what := "", "Deployment"
-			for _, o := range b.objects {
-				if o.ID == k.deployment || a.installedFrom(o) {
-					place, what = fmt.Sprintf("%s:%d", o.File, o.Line), kindOf(o.ID)
+			if a.Namespace == "" || several[k.deployment] > 1 { // other repositories, or clusters, have one of that name
+				for _, d := range b.declares {
+					if a.named(d.agent) && a.readsAlike(d.agent) {
+						place, what = fileLine(d.of.File, d.of.Line), d.of.Manifest.GetKind()
+					}
+				}
+			} else {
+				for _, o := range b.objects {
+					if o.ID == k.deployment || a.installedFrom(o) {
+						place, what = fmt.Sprintf("%s:%d", o.File, o.Line), kindOf(o.ID)
+					}
 				}
 			}
 			for _, id := range append(k.releases, k.deployment) {
@@ -187,6 +197,11 @@ func (w *witness) agentsInGit(agents []*agent) {
 			w.find(AgentManaged.Finding(a.ID, a.where(""), fmt.Sprintf("%s keeps the Deployment of %s", k.manager, a.ID)))
 		}
 	}
+}
+
+// elsewhere reports whether two agents have one name, so that one cluster does not have both.
+func (a *agent) elsewhere(b *agent) bool {
+	return a.Namespace != "" && a.Namespace == b.Namespace && a.Workload != "" && a.Workload == b.Workload
 }
 
 func kindOf(id string) string {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -174,6 +175,86 @@ spec:
 			}
 			if !slices.Equal(got, c.want) || inGit != c.inGit {
 				t.Errorf("agents %v, want %v; AGENT_IN_GIT %d times, want %d", got, c.want, inGit, c.inGit)
+			}
+		})
+	}
+}
+
+// An agent that stands in the paths of another is synced by it; one that stands elsewhere in
+// its repository is declared there, and by whom it is applied is not known.
+func TestAgentsInAndOutsideOfTheOnesPathsAreToldApart(t *testing.T) {
+	dir := t.TempDir()
+	deployment := func(namespace, repository, more string) string {
+		return `apiVersion: apps/v1
+kind: Deployment
+metadata: {name: flux, namespace: ` + namespace + `}
+spec:
+  selector: {matchLabels: {name: flux}}
+  template:
+    metadata: {labels: {name: flux}}
+    spec: {containers: [{name: flux, image: "fluxcd/flux:1.25.4", args: ["--git-url=git@git.example.com:org/` + repository + `", --git-branch=master` + more + `]}]}
+`
+	}
+	const map1 = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: shop}\n"
+	for name, text := range map[string]string{
+		"boot/flux.yaml":           deployment("flux", "shop", ", --git-path=app"),
+		"app/a.yaml":               map1,
+		"app/team.yaml":            deployment("team1", "team1", ""),
+		"other/team.yaml":          deployment("team2", "team2", ""),
+		"clusters/b/flux.yaml":     deployment("flux", "shop", ", --git-path=clusters/b"),
+		"clusters/b/map.yaml":      strings.Replace(map1, "name: a", "name: b", 1),
+		"stuff/deep/x.yaml":        map1,
+		"stuff/deep/er/x.yaml":     map1,
+		".github/workflows/x.yaml": map1,
+		"stuff/values.yaml":        "a: b\n",
+		"docs/values.yaml":         "a: b\n",
+	} {
+		name = filepath.Join(dir, filepath.FromSlash(name))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	values := filepath.Join(t.TempDir(), "flux.yaml")
+	const url = "git@git.example.com:org/shop"
+	if err := os.WriteFile(values, []byte("git: {url: '"+url+"', branch: master, path: app}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const b = " flux/flux@manifests:flux1:2" // the other cluster's
+	for name, c := range map[string]struct {
+		args []string
+		want string // each agent, who installs it, and how many objects it applies
+	}{
+		"the URL alone": {[]string{"--checkout", dir, "--git-url", url}, "flux/flux:manifest:2" + strings.Replace(b, "manifests", "clusters/b/flux.yaml", 1) + " team1/flux:flux1:0 team2/flux:manifest:0"},
+		"its values":    {[]string{"--checkout", url + "=" + dir, "--values", "flux/flux=" + values + "@1.13.3"}, "flux/flux:helm:2" + b + " team1/flux:flux1:0 team2/flux:manifest:0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, out, errs := runDiscover(t, append([]string{"--no-cluster", "-o", "json"}, c.args...)...)
+			var inv migrate.Inventory
+			if err := json.Unmarshal([]byte(out), &inv); err != nil || code != exitDone {
+				t.Fatalf("exit code %d, %v: %s", code, err, errs)
+			}
+			var got, inGit, unread []string
+			for _, a := range inv.Agents {
+				got = append(got, fmt.Sprintf("%s:%s:%d", a.ID, a.InstalledBy, a.Counts.Objects))
+			}
+			for _, f := range inv.Findings {
+				switch f.Code {
+				case "AGENT_IN_GIT":
+					inGit = append(inGit, f.Repository+" "+f.Where)
+				case "FOLDERS_UNREAD":
+					unread = append(unread, f.Message)
+				case "OBJECT_IN_TWO_AGENTS":
+					t.Errorf("what two clusters have: %s", f.Message)
+				}
+			}
+			if strings.Join(got, " ") != c.want {
+				t.Errorf("agents %v, want %s", got, c.want)
+			}
+			if len(inGit) != 2 || !strings.HasPrefix(inGit[0], "flux/flux@") || !strings.HasSuffix(inGit[0], " clusters/b/flux.yaml:1") || inGit[1] != "team1/flux app/team.yaml:1" {
+				t.Errorf("in the paths of an agent: %v", inGit)
+			}
+			if len(unread) != 1 || !strings.Contains(unread[0], "reads what boot, other, stuff holds (4 manifests)") {
+				t.Errorf("of what no agent reads it says %q", unread)
 			}
 		})
 	}

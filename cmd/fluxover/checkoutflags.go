@@ -154,23 +154,20 @@ func (c *checkoutFlags) inventory(ctx context.Context, progress func(string)) (m
 // URL, and branch where one is given, it or another one is given with: as those agents read them, and not as an
 // agent of which nothing but the folder is known.
 func (c *checkoutFlags) readDeclared(ctx context.Context, all migrate.Inventory, progress func(string)) (migrate.Inventory, error) {
-	reads := func(a migrate.Flux1Agent, url string) bool {
-		return url != "" && a.Tree == nil && discover.SameRepository(a.Git.URL, url) && (c.branch == "" || a.Git.Branch == c.branch)
-	}
+	isReader := func(a migrate.Flux1Agent) bool { return strings.HasPrefix(a.ID, "checkout/") && a.Tree != nil }
 	declared := migrate.Inventory{Cluster: all.Cluster}
+	for _, a := range all.Agents {
+		if !isReader(a) {
+			declared.Agents = append(declared.Agents, a)
+		}
+	}
 	var folders []discover.Folder
 	for _, f := range c.folders() {
-		found := false
-		for _, a := range all.Agents {
-			if reads(a, f.URL) {
-				found, declared.Agents = true, append(declared.Agents, a)
-			}
+		if f.Branch = c.branch; slices.ContainsFunc(declared.Agents, func(a migrate.Flux1Agent) bool {
+			return f.URL != "" && a.Tree == nil && discover.SameRepository(a.Git.URL, f.URL) && (f.Branch == "" || a.Git.Branch == f.Branch)
+		}) {
+			folders = append(folders, f)
 		}
-		if !found {
-			continue
-		}
-		folders = append(folders, f)
-		all.Agents = slices.DeleteFunc(all.Agents, func(a migrate.Flux1Agent) bool { return reads(a, f.URL) })
 	}
 	if len(folders) == 0 {
 		return all, nil
@@ -185,19 +182,18 @@ func (c *checkoutFlags) readDeclared(ctx context.Context, all migrate.Inventory,
 		if c.described() || !slices.ContainsFunc(read.Agents, func(a migrate.Flux1Agent) bool { return a.Tree != nil && discover.SameRepository(a.Git.URL, f.URL) }) {
 			continue
 		}
-		isReader := func(a migrate.Flux1Agent) bool {
-			return strings.HasPrefix(a.ID, "checkout/") && a.Tree != nil && discover.SameRepository(a.Git.URL, f.URL)
-		}
+		isItsReader := func(a migrate.Flux1Agent) bool { return isReader(a) && discover.SameRepository(a.Git.URL, f.URL) }
 		for _, a := range all.Agents {
-			if !isReader(a) {
+			if !isItsReader(a) {
 				continue
 			}
 			all.Findings = slices.DeleteFunc(all.Findings, func(f migrate.Finding) bool { return f.Repository == a.ID })
 			forgetApplied(&all, &read, a.ID)
 		}
-		all.Agents = slices.DeleteFunc(all.Agents, isReader)
+		all.Agents = slices.DeleteFunc(all.Agents, isItsReader)
 	}
-	all.Agents, all.Findings = append(all.Agents, read.Agents...), append(all.Findings, read.Findings...)
+	all.Agents = append(slices.DeleteFunc(all.Agents, func(a migrate.Flux1Agent) bool { return !isReader(a) }), read.Agents...)
+	all.Findings = append(all.Findings, read.Findings...)
 	return all, nil
 }
 
