@@ -756,6 +756,95 @@ func TestAgentsDeclaredByHelmReleasesAreFound(t *testing.T) {
 	}
 }
 
+// What Flux v2 installs from a HelmRelease is read as what the helm-operator does.
+func TestAgentsDeclaredByHelmReleasesOfFlux2AreFound(t *testing.T) {
+	values := fluxRelease[strings.Index(fluxRelease, "  values:\n"):]
+	const repository = "-- cluster/sources.yaml --\napiVersion: source.toolkit.fluxcd.io/v1\nkind: HelmRepository\nmetadata: {name: fluxcd, namespace: flux-system}\nspec: {url: 'https://charts.fluxcd.io'}\n---\n" +
+		"apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: flux, namespace: flux-system}\nspec: {url: 'https://github.com/fluxcd/flux'}\n---\n" +
+		"apiVersion: source.toolkit.fluxcd.io/v1beta2\nkind: OCIRepository\nmetadata: {name: packed, namespace: shop}\nspec: {url: 'oci://ghcr.io/org/charts/flux', ref: {tag: 1.13.3}}\n---\n" +
+		"apiVersion: source.toolkit.fluxcd.io/v1\nkind: HelmChart\nmetadata: {name: chart, namespace: shop}\nspec: {chart: flux, version: 1.13.3, sourceRef: {kind: HelmRepository, name: fluxcd, namespace: flux-system}}\n---\n" +
+		"apiVersion: source.toolkit.fluxcd.io/v1\nkind: HelmRepository\nmetadata: {name: bitnami, namespace: shop}\nspec: {url: 'https://charts.bitnami.com/bitnami'}\n---\n" +
+		"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one, namespace: shop}\ndata:\n  values.yaml: |\n    git: {branch: one, url: none}\n    sync: {interval: 7m}\n  interval: 8m\n  quoted: '\"9\"'\n"
+	const ofRepository = "chart: {spec: {chart: flux, version: 1.13.3, sourceRef: {kind: HelmRepository, name: fluxcd, namespace: flux-system}}}"
+	release := func(version, chart, more string) string {
+		return repository + "-- cluster/flux-shop.yaml --\napiVersion: helm.toolkit.fluxcd.io/" + version + "\nkind: HelmRelease\nmetadata:\n  name: flux-shop\n  namespace: shop\nspec:\n  " + chart + "\n" + more + values
+	}
+	asV1 := agentNamed(t, readTree(t, treeOf(fluxRelease), nil), "shop/flux-shop")
+	for name, text := range map[string]string{
+		"v2":                  release("v2", ofRepository, ""),
+		"v2beta1":             release("v2beta1", ofRepository, ""),
+		"v2beta2":             release("v2beta2", ofRepository, ""),
+		"a HelmChart":         release("v2", "chartRef: {kind: HelmChart, name: chart}", ""),
+		"an OCI artifact":     release("v2", "chartRef: {kind: OCIRepository, name: packed}", ""),
+		"a range of versions": release("v2", strings.Replace(ofRepository, "1.13.3", "'>=1.13.3'", 1), ""),
+	} {
+		inv := readTree(t, treeOf(text), nil)
+		a := agentNamed(t, inv, "shop/flux-shop")
+		if !sameDeclaration(asV1, a) {
+			a.Settings, asV1.Settings = nil, nil
+			t.Errorf("%s: %s", name, cmp.Diff(asJSON(asV1), asJSON(a)))
+		}
+		if a.InstalledBy != "flux1" {
+			t.Errorf("%s: installed by %q", name, a.InstalledBy)
+		}
+		wantFinding(t, inv, AgentManaged, "shop/flux-shop", "cluster/flux-shop.yaml:1", "Flux v2, by HelmRelease shop/flux-shop,")
+		noFinding(t, inv, AgentInGit)
+		noFinding(t, inv, AgentByObject)
+	}
+	read := func(more string) migrate.Flux1Agent {
+		t.Helper()
+		return agentNamed(t, readTree(t, treeOf(release("v2", ofRepository, more)), nil), "shop/flux-shop")
+	}
+	a := read("  valuesFrom:\n  - {kind: ConfigMap, name: one}\n  - {kind: ConfigMap, name: one, valuesKey: interval, targetPath: sync.interval}\n")
+	equal(t, "values of ConfigMaps", []any{a.Git.URL, a.Sync.Interval.Duration, slices.Contains(a.Unknown, "git.url")}, []any{"git@github.com:org/shop", 8 * time.Minute, false})
+	if where := settingOf(t, a, "--sync-interval").From[0].Where; where != "cluster/sources.yaml:26 sync.interval" {
+		t.Errorf("the interval comes from %s", where)
+	}
+	for list, cause := range map[string]string{
+		"valuesFrom: [{kind: Secret, name: marked}]":                                          "spec.valuesFrom[0] of the HelmRelease brings values of Secret marked",
+		"valuesFrom: [{kind: ConfigMap, name: none, optional: true}]":                         "ConfigMap none, of which the repository does not hold exactly one",
+		"valuesFrom: [{kind: ConfigMap, name: one, valuesKey: none}]":                         "key none of ConfigMap one",
+		"valuesFrom: [{kind: ConfigMap, name: one, valuesKey: quoted, targetPath: 'a[0].b'}]": "key quoted of ConfigMap one",
+	} {
+		inv := readTree(t, treeOf(release("v2", ofRepository, "  "+list+"\n")), nil)
+		wantFinding(t, inv, chart.ValueNotKnown, cause)
+		if a := agentNamed(t, inv, "shop/flux-shop"); !slices.Contains(a.Unknown, "sync.interval") {
+			t.Errorf("%s: %+v", list, a.Sync)
+		}
+	}
+	// Where it goes, and under which name.
+	for more, id := range map[string]string{
+		"  targetNamespace: run\n  storageNamespace: kept\n": "run/run-flux-shop",
+		"  targetNamespace: run\n  releaseName: flux\n":      "run/flux",
+	} {
+		agentNamed(t, readTree(t, treeOf(release("v2", ofRepository, more)), nil), id)
+	}
+	// What it does not tell.
+	wantFinding(t, readTree(t, treeOf(release("v2", ofRepository, "  postRenderers: [{kustomize: {}}]\n")), nil), ReleasePostRendered, "shop/flux-shop", "cluster/flux-shop.yaml:1")
+	suspended := readTree(t, treeOf(release("v2", ofRepository, "  suspend: true\n")), nil)
+	wantFinding(t, suspended, AgentByObject, "is suspended", "shop/flux-shop")
+	noFinding(t, suspended, AgentManaged)
+	agentNamed(t, suspended, "shop/flux-shop")
+	for name, c := range map[string]struct{ text, says string }{
+		"in another cluster":  {release("v2", ofRepository, "  kubeConfig: {secretRef: {name: prod}}\n"), "in the cluster of the kubeconfig in Secret prod, which is not known"},
+		"under a long name":   {release("v2", ofRepository, "  releaseName: "+strings.Repeat("long-", 12)+"name\n"), "longer than Helm allows"},
+		"of any folder":       {release("v2", "chart: {spec: {chart: ./deploy/gitops, sourceRef: {kind: GitRepository, name: flux, namespace: flux-system}}}", ""), "given a git.url"},
+		"of an unknown chart": {release("v2", "chartRef: {kind: OCIRepository, name: none}", ""), "given a git.url"},
+	} {
+		inv := readTree(t, treeOf(c.text), nil)
+		if got := findingsOf(inv, AgentByObject); len(inv.Agents) != 1 || len(got) != 1 || !strings.Contains(got[0], c.says) {
+			t.Errorf("%s: %d agents, %q", name, len(inv.Agents), got)
+		}
+	}
+	inGit := readTree(t, treeOf(release("v2", "chart: {spec: {chart: ./chart/flux, sourceRef: {kind: GitRepository, name: flux, namespace: flux-system}}}", "")), nil)
+	if a := agentNamed(t, inGit, "shop/flux-shop"); !slices.Contains(a.Unknown, "chartVersion") {
+		t.Errorf("of the chart in its own repository: %+v", a)
+	}
+	if inv := readTree(t, treeOf(release("v2", "chart: {spec: {chart: flux, version: 2.4.0, sourceRef: {kind: HelmRepository, name: bitnami}}}", "")), nil); len(inv.Agents) != 1 {
+		t.Errorf("agents with Bitnami's chart: %d", len(inv.Agents))
+	}
+}
+
 // A Deployment and a HelmRelease of one environment have one credential, with the
 // ConfigMaps beside them.
 func TestAnAgentThatGitDeclaresReachesItsServerAsALiveOneDoes(t *testing.T) {

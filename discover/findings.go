@@ -340,6 +340,12 @@ var (
 		Consequence: "what is installed of it is not read from the repository; the cluster may have an agent that is not listed",
 		Remedy:      "discover the cluster itself, which finds the agent however it was installed",
 	}
+	ReleasePostRendered = flux1.Code{
+		Name: "RELEASE_POST_RENDERED", Severity: migrate.Blocker, Acceptable: true,
+		Cause:       "the HelmRelease that declares the agent has post-renderers, which change what the chart has rendered before it is applied",
+		Consequence: "the agent is read as the chart makes it of its values; what they make of that may be something else: other arguments, an account with other rights",
+		Remedy:      "let discovery read the agent's Deployment; or look at the post-renderers, and accept this finding if they change nothing that is shown here",
+	}
 	OtherCluster = flux1.Code{
 		Name: "AGENT_OF_ANOTHER_CLUSTER", Severity: migrate.Blocker, Acceptable: true,
 		Cause:       "a kubeconfig in the agent's container names the API server that fluxd writes to, and it is another one than its pods run at, or is not known",
@@ -362,7 +368,7 @@ func Codes() []flux1.Code {
 		AgentStopped, ManyReplicas, SharedAccount, TokenSecret, TokenPasses, AgentUsesToken, KubernetesOld, FenceNotServed, Flux2Found, EngineTakesOver,
 		ClusterAgentFound, HelmOperatorFound, Confined, GitConfig, SSHConfig, Sidecar, SeveralFluxds, ShellArguments,
 		FallbackUnknown, TwoAgentsOneObject, SameSet, SharedTag, AgentInGit, CopiedByOperator, CopiedToPods, ForeignMarks,
-		FolderRead, FolderPlain, FolderShallow, FolderBehind, FolderUnused, FoldersUnread, MarkInCluster, AgentByObject, OtherCluster, CredentialInCluster, Undecided, NotSaved, EncryptedNotSaved, SavedNames,
+		FolderRead, FolderPlain, FolderShallow, FolderBehind, FolderUnused, FoldersUnread, MarkInCluster, AgentByObject, ReleasePostRendered, OtherCluster, CredentialInCluster, Undecided, NotSaved, EncryptedNotSaved, SavedNames,
 	}
 	codes = append(codes, terraformCodes...)
 	codes = append(codes, reachCodes...)

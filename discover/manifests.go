@@ -13,11 +13,14 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/fluxover/fluxover/discover/terraform"
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
 	"github.com/fluxover/fluxover/migrate/flux1/chart"
+	"helm.sh/helm/v3/pkg/strvals"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	sigsyaml "sigs.k8s.io/yaml"
@@ -33,18 +36,18 @@ type declaration struct {
 	// unbuilt is true of a folder that cannot be built: objects are those of its own
 	// files, as they stand.
 	unbuilt bool
-	// beside are its objects, and the ConfigMaps of others that are the only ones of
-	// their names.
+	// beside are its objects, and the ConfigMaps and sources of charts of others that are the
+	// only ones of their names.
 	beside []flux1.Parsed
 }
 
-// configMapsBeside tells what stands beside the objects of a set: of several ConfigMaps of
+// configMapsBeside tells what stands beside the objects of a set: of several ConfigMaps, or sources of charts, of
 // one name, such as those of overlays for several clusters, each goes with its own set alone.
 func configMapsBeside(sets []declaration) func(declaration) []flux1.Parsed {
 	all := map[string][]flux1.Parsed{}
 	isMap := func(o flux1.Parsed) bool {
 		gvk := o.Manifest.GroupVersionKind()
-		return gvk.Group == "" && gvk.Kind == "ConfigMap"
+		return gvk.Group == "" && gvk.Kind == "ConfigMap" || gvk.Group == sourceGroup
 	}
 	for _, set := range sets {
 		for _, o := range set.objects {
@@ -106,10 +109,7 @@ func (c *checkout) declared(ctx context.Context) error {
 				for base, n := id, 2; first[id] != nil; n++ {
 					id = fmt.Sprintf("%s:%d", base, n)
 				}
-				for i := range a.found {
-					a.found[i].Repository, a.found[i].Subject = id, strings.Replace(a.found[i].Subject, a.ID, id, 1)
-				}
-				a.ID = id
+				a.rename(id)
 			}
 			taken[a.ID], first[a.ID] = set.dir, a
 			c.find(a.found...)
@@ -119,7 +119,9 @@ func (c *checkout) declared(ctx context.Context) error {
 			a.InstalledBy = "manifest"
 			if applied[identity(o.Manifest)] {
 				a.InstalledBy = "flux1"
-				c.find(AgentInGit.Finding(a.ID, fileLine(o.File, o.Line), fmt.Sprintf("the repository of %s holds this agent's own %s", c.agent.ID, o.Manifest.GetKind())))
+				if !isHelmRelease2(o.Manifest) { // which has a finding of its own
+					c.find(AgentInGit.Finding(a.ID, fileLine(o.File, o.Line), fmt.Sprintf("the repository of %s holds this agent's own %s", c.agent.ID, o.Manifest.GetKind())))
+				}
 			}
 			c.nested = append(c.nested, a.agent)
 		}
@@ -147,6 +149,10 @@ func (c *checkout) agentOf(ctx context.Context, set declaration, o flux1.Parsed,
 			return a, nil
 		}
 		c.installer(o)
+	case isHelmRelease2(o.Manifest):
+		if a := c.fromHelmRelease2(ctx, set, o, rights); a != nil {
+			return a, nil
+		}
 	case isInstaller(o.Manifest):
 		c.installer(o)
 	}
@@ -236,8 +242,17 @@ func (w *witness) appliedAgents(ctx context.Context, a *agent, known []*agent) (
 	var out []*agent
 	for i, d := range made {
 		a.declares = append(a.declares, appliedAgent{d.agent, of[i]})
-		if slices.ContainsFunc(slices.Concat(known, out), func(k *agent) bool { return k.named(d.agent) }) {
+		all := slices.Concat(known, out)
+		if k := slices.IndexFunc(all, func(k *agent) bool { return k.named(d.agent) }); k >= 0 {
+			for _, f := range d.found {
+				if f.Code == AgentManaged.Name {
+					w.find(AgentManaged.Finding(all[k].ID, f.Where, f.Message))
+				}
+			}
 			continue
+		}
+		if slices.ContainsFunc(all, func(k *agent) bool { return k.ID == d.ID }) { // of several that name no namespace
+			d.rename(d.ID + "@" + path.Join(path.Base(a.Git.URL), of[i].File))
 		}
 		w.find(d.found...)
 		d.InstalledBy = "flux1"
@@ -486,6 +501,14 @@ func (c *checkout) loose() []flux1.Parsed {
 type declaredAgent struct {
 	*agent
 	found []migrate.Finding
+}
+
+// rename gives an agent another id, and what was found about it.
+func (d *declaredAgent) rename(id string) {
+	for i := range d.found {
+		d.found[i].Repository, d.found[i].Subject = id, strings.Replace(d.found[i].Subject, d.ID, id, 1)
+	}
+	d.ID = id
 }
 
 // typed decodes an object; fields of wrong types make it fail.
@@ -766,30 +789,38 @@ func (c *checkout) fromHelmRelease(ctx context.Context, set declaration, o flux1
 		return nil
 	}
 	name, namespace := releaseOfHelmRelease(u)
-	if namespace == "" {
-		namespace = c.agent.DefaultNamespace
-	}
-	release := chart.Release{Name: name, Namespace: namespace, ConfigMap: func(name string) (map[string]string, bool) {
+	version, _, _ := unstructured.NestedString(u.Object, "spec", "chart", "version")
+	from := c.valuesFrom(set.beside, u, cmp.Or(u.GetNamespace(), c.agent.DefaultNamespace))
+	return c.fromRelease(ctx, set, o, rights, chart.Release{Name: name, Namespace: cmp.Or(namespace, c.agent.DefaultNamespace), Version: version}, from)
+}
+
+// fromRelease makes an agent of a HelmRelease object of the flux chart, by the release that
+// is made of it and what it brings beside its own values.
+func (c *checkout) fromRelease(ctx context.Context, set declaration, o flux1.Parsed, rights rightsFor, release chart.Release, from broughtValues) *declaredAgent {
+	u, name, namespace := o.Manifest, release.Name, release.Namespace
+	release.ConfigMap = func(name string) (map[string]string, bool) {
 		if m, _ := configMapIn(set.beside, namespace, name); m != nil && namespace != "" {
 			return m.Data, true
 		}
 		return nil, false
-	}}
+	}
 	if namespace == "" {
 		release.Cause = "the HelmRelease names no namespace"
 	}
-	release.Version, _, _ = unstructured.NestedString(u.Object, "spec", "chart", "version")
 	given, _, _ := unstructured.NestedMap(u.Object, "spec", "values")
 	if given == nil {
 		given = map[string]any{}
 	}
-	from := c.valuesFrom(set.beside, u, cmp.Or(u.GetNamespace(), c.agent.DefaultNamespace))
 	from.known = overlaid(from.known, floats(given))
 	var values any = from.known
 	if from.unknown != "" {
 		values = chart.Partial{Known: from.known, Cause: from.unknown}
 	}
-	r := chart.Decode(release, values)
+	versions, why := []string{release.Version}, ""
+	if release.Version != "" { // a version, or a range of them
+		versions, why = candidates(&terraform.Node{Kind: terraform.Scalar, Scalar: release.Version})
+	}
+	r := decodeAny(release, versions, why, values)
 	place := func(name string) string {
 		at := fileLine(o.File, c.lineOfValue(o, name))
 		if where := from.place(name, given); where != "" {
@@ -804,7 +835,10 @@ func (c *checkout) fromHelmRelease(ctx context.Context, set declaration, o flux1
 		}
 	}
 	d := &declared{at: fileLine(o.File, o.Line), beside: set.beside}
-	d.Namespace, d.Release, d.ChartVersion = namespace, name, cmp.Or(r.Version, release.Version)
+	d.Namespace, d.Release, d.ChartVersion = namespace, name, r.Version
+	if len(versions) == 1 {
+		d.ChartVersion = cmp.Or(r.Version, release.Version)
+	}
 	d.ID = cmp.Or(namespace, "unknown") + "/" + name
 	d.setRendered(ctx, &r)
 	if namespace != "" && d.ServiceAccount != "" {
@@ -829,6 +863,167 @@ func (c *checkout) fromHelmRelease(ctx context.Context, set declaration, o flux1
 	a := &agent{Flux1Agent: d.Flux1Agent, config: r.Config}
 	c.unsynced(a)
 	return &declaredAgent{a, d.reported()}
+}
+
+// sourceGroup is that of the sources of Flux v2.
+const sourceGroup = "source.toolkit.fluxcd.io"
+
+func isHelmRelease2(u *unstructured.Unstructured) bool {
+	return u.GetKind() == "HelmRelease" && u.GroupVersionKind().Group == "helm.toolkit.fluxcd.io"
+}
+
+// maxReleaseName is how long a name of Helm's may be; the helm-controller shortens longer ones.
+const maxReleaseName = 53
+
+// fromHelmRelease2 makes an agent of a HelmRelease of Flux v2 that is of the flux chart; nil
+// if it is of another one, or if it is not known of which, or in which cluster, it is, which
+// is reported (helm-controller: api/v2, helmrelease_types.go).
+func (c *checkout) fromHelmRelease2(ctx context.Context, set declaration, o flux1.Parsed, rights rightsFor) *declaredAgent {
+	u := o.Manifest
+	text := func(path ...string) string {
+		s, _, _ := unstructured.NestedString(u.Object, append([]string{"spec"}, path...)...)
+		return s
+	}
+	own := cmp.Or(u.GetNamespace(), c.agent.DefaultNamespace)
+	name, from, version, inGit := c.chartOf2(set.beside, u, own)
+	url := text("values", "git", "url")
+	switch {
+	case chartKind(name, from) == "" && from != "": // such as Bitnami's chart of Flux v2
+		if chartKind(name, "") == "" {
+			c.installer(o)
+		}
+		return nil
+	case chartKind(name, from) != "flux", from == "" && url == "", inGit && name != "chart/flux" && url == "":
+		c.installer(o)
+		return nil
+	}
+	say := func(format string, args ...any) {
+		c.find(AgentByObject.About(c.agent.ID, migrate.ObjectID(u), fileLine(o.File, o.Line), resourceName(u)+" installs a chart, which is of chart "+flux1.DisplayURL(name)+", "+fmt.Sprintf(format, args...)))
+	}
+	release := chart.Release{Name: cmp.Or(text("releaseName"), strings.TrimPrefix(text("targetNamespace")+"-"+u.GetName(), "-")), Namespace: cmp.Or(text("targetNamespace"), own), Version: version}
+	spec, _ := u.Object["spec"].(map[string]any)
+	switch {
+	case spec["kubeConfig"] != nil:
+		say("in the cluster of the kubeconfig in Secret %s, which is not known", cmp.Or(text("kubeConfig", "secretRef", "name"), "(none is named)"))
+		return nil
+	case len(release.Name) > maxReleaseName:
+		say("under a name that is longer than Helm allows, and which the helm-controller shortens")
+		return nil
+	}
+	brought := c.valuesFrom2(set.beside, u, own)
+	d := c.fromRelease(ctx, set, o, rights, release, brought)
+	at := fileLine(o.File, o.Line)
+	if suspended, _, _ := unstructured.NestedBool(u.Object, "spec", "suspend"); suspended {
+		say("and is suspended: what is told of agent %s is what it says, and what is installed may be of an earlier commit, or nothing", d.ID)
+	} else {
+		d.found = append(d.found, AgentManaged.Finding(d.ID, at, fmt.Sprintf("Flux v2, by HelmRelease %s, keeps the Deployment of %s", strings.TrimPrefix(own+"/"+u.GetName(), "/"), d.ID)))
+	}
+	if renderers, _, _ := unstructured.NestedSlice(u.Object, "spec", "postRenderers"); len(renderers) > 0 {
+		d.found = append(d.found, ReleasePostRendered.Finding(d.ID, at, resourceName(u)+" has postRenderers, which change what the chart has rendered, and what they make of the agent is not known"))
+	}
+	return d
+}
+
+// chartOf2 is the chart that a HelmRelease of Flux v2 names: its name, where it is from, as
+// far as the repository holds the source, and its version; inGit is true of a folder of a Git repository.
+func (c *checkout) chartOf2(objects []flux1.Parsed, u *unstructured.Unstructured, namespace string) (name, from, version string, inGit bool) {
+	text := func(u *unstructured.Unstructured, path ...string) string {
+		s, _, _ := unstructured.NestedString(u.Object, append([]string{"spec"}, path...)...)
+		return s
+	}
+	chartSpec := []string{"chart", "spec"}
+	if ref := text(u, "chartRef", "name"); ref != "" {
+		at := cmp.Or(text(u, "chartRef", "namespace"), namespace)
+		of := c.sourceIn(objects, text(u, "chartRef", "kind"), at, ref)
+		switch {
+		case of == nil:
+			return ref, "", "", false
+		case of.GetKind() == "OCIRepository":
+			return path.Base(text(of, "url")), text(of, "url"), cmp.Or(text(of, "ref", "semver"), text(of, "ref", "tag")), false
+		}
+		u, namespace, chartSpec = of, at, nil // a HelmChart says it itself
+	}
+	spec := func(path ...string) string { return text(u, append(slices.Clone(chartSpec), path...)...) }
+	name, version = spec("chart"), spec("version")
+	of := c.sourceIn(objects, spec("sourceRef", "kind"), cmp.Or(spec("sourceRef", "namespace"), namespace), spec("sourceRef", "name"))
+	if of != nil {
+		from = cmp.Or(text(of, "url"), text(of, "endpoint"))
+	}
+	switch spec("sourceRef", "kind") {
+	case "GitRepository", "Bucket": // a folder, whose chart says its version itself
+		return strings.Trim(path.Clean(name), "/"), from, "", true
+	}
+	return name, from, cmp.Or(version, "*"), false
+}
+
+// sourceIn is the one source of a kind and name among objects of Git; nil if none is, or
+// several are that differ.
+func (c *checkout) sourceIn(objects []flux1.Parsed, kind, namespace, name string) *unstructured.Unstructured {
+	var found *unstructured.Unstructured
+	for _, o := range objects {
+		u := o.Manifest
+		if u.GroupVersionKind().Group != sourceGroup || u.GetKind() != kind || u.GetName() != name || cmp.Or(u.GetNamespace(), c.agent.DefaultNamespace) != namespace {
+			continue
+		}
+		if found != nil && !equality.Semantic.DeepEqual(found.Object["spec"], u.Object["spec"]) {
+			return nil
+		}
+		found = u
+	}
+	return found
+}
+
+// valuesFrom2 reads what a HelmRelease of Flux v2 merges before its own values, the later over
+// the earlier: all of a key, or one value that it sets at a path (helm-controller:
+// api/v2, reference_types.go, ValuesReference).
+func (c *checkout) valuesFrom2(objects []flux1.Parsed, u *unstructured.Unstructured, namespace string) broughtValues {
+	out := broughtValues{known: map[string]any{}}
+	var causes []string
+	notKnown := func(cause string) {
+		out.known, out.places, out.each = map[string]any{}, nil, nil
+		causes = append(causes, cause)
+	}
+	if files, _, _ := unstructured.NestedStringSlice(u.Object, "spec", "chart", "spec", "valuesFiles"); len(files) > 0 && !slices.Equal(files, []string{"values.yaml"}) {
+		notKnown("spec.chart.spec.valuesFiles of the HelmRelease takes values of files of the chart, which are not read: " + few(files))
+	}
+	list, _, _ := unstructured.NestedSlice(u.Object, "spec", "valuesFrom")
+	for i, x := range list {
+		m, _ := x.(map[string]any)
+		kind, name := scalarText(m["kind"]), scalarText(m["name"])
+		at := fmt.Sprintf("spec.valuesFrom[%d] of the HelmRelease brings values of ", i)
+		if kind != "ConfigMap" {
+			notKnown(at + kind + " " + name + ", which are in the cluster")
+			continue
+		}
+		from, o := configMapIn(objects, namespace, name)
+		if from == nil {
+			notKnown(at + "ConfigMap " + name + ", of which the repository does not hold exactly one")
+			continue
+		}
+		key := cmp.Or(scalarText(m["valuesKey"]), "values.yaml")
+		content, has := from.Data[key]
+		values := map[string]any{}
+		var err error
+		switch target := scalarText(m["targetPath"]); {
+		case target == "":
+			err = sigsyaml.Unmarshal([]byte(content), &values)
+		case strings.Contains(target, "["): // of a list that others give
+			has = false
+		case unquote(content) != content:
+			err = strvals.ParseIntoString(target+"="+unquote(content), values)
+		default:
+			err = strvals.ParseInto(target+"="+content, values)
+		}
+		if !has || err != nil {
+			notKnown(at + "key " + key + " of ConfigMap " + name + ", which holds none that can be read")
+			continue
+		}
+		its, _ := floats(values).(map[string]any)
+		out.known = overlaid(out.known, its)
+		out.places, out.each = append(out.places, fileLine(o.File, o.Line)), append(out.each, its)
+	}
+	out.unknown = firstFew(causes)
+	return out
 }
 
 // broughtValues are those that a HelmRelease brings beside its own.
