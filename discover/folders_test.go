@@ -249,6 +249,10 @@ func TestAFileOfGenerationIsNotCalledUselessWhereNobodyKnows(t *testing.T) {
 		if inv, err = Repositories(t.Context(), inv, []Folder{{URL: url, Dir: dir}}, nil, nil); err != nil {
 			t.Fatal(err)
 		}
+		// Nor is it told how much is applied.
+		if slices.Contains(inv.Agents[0].Unknown, "counts") == known {
+			t.Errorf("known %v: %d objects, unknown are %v", known, inv.Agents[0].Counts.Objects, inv.Agents[0].Unknown)
+		}
 		if known {
 			wantFinding(t, inv, flux1.FluxYAMLUnused, ".flux.yaml")
 		} else {
@@ -300,6 +304,47 @@ func TestAgentsThatARepositoryDeclaresAreAdded(t *testing.T) {
 		t.Errorf("agents and how many objects each applies: %v, want %v", objects, want)
 	}
 	wantFinding(t, inv, AgentInGit, "the repository of one/flux holds this agent's own Deployment")
+}
+
+// Of agents whose namespace is not known those alone are one that read the same.
+func TestAgentsWithoutANamespaceAreOneOnlyWhereTheyReadTheSame(t *testing.T) {
+	const release = "apiVersion: helm.fluxcd.io/v1\nkind: HelmRelease\nmetadata: {name: flux, namespace: NAMESPACE}\nspec:\n  releaseName: flux\n  chart: {repository: 'https://charts.fluxcd.io', name: flux, version: 1.13.3}\n" +
+		"  values: {git: {url: 'git@git.example.com:org/shop', branch: main, path: PATH}}\n"
+	in := func(namespace, path string) string {
+		return strings.NewReplacer("NAMESPACE", namespace, "PATH", path).Replace(release)
+	}
+	nameless := func(repository string) string {
+		return strings.NewReplacer("org/fleet", "org/"+repository, ", namespace: sync", "").Replace(fmt.Sprintf(fluxdAt, "."))
+	}
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"a/one.yaml": in("one", "a"), "a/two.yaml": in("two", "b"), "a/three.yaml": nameless("three"), "b/four.yaml": nameless("four"),
+	} {
+		name = filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const url = "git@git.example.com:org/shop"
+	inv, err := Values(t.Context(), []ValuesFile{{Name: "flux", File: "flux.yaml", Version: "1.13.3", Content: []byte("git: {url: '" + url + "', branch: main, path: a}\n")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if inv, err = Repositories(t.Context(), inv, []Folder{{URL: url, Dir: dir}}, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	var got, inGit []string
+	for _, a := range inv.Agents {
+		got = append(got, a.ID+" "+strings.TrimPrefix(a.Git.URL, "git@git.example.com:org/")+" "+strings.Join(a.Git.Paths, ","))
+	}
+	for _, f := range inv.Findings {
+		if f.Code == AgentInGit.Name {
+			inGit = append(inGit, f.Repository+" "+f.Where)
+		}
+	}
+	slices.Sort(inGit)
+	equal(t, "agents", got, []string{"default/flux three .", "default/flux@manifests four .", "two/flux shop b", "values/flux shop a"})
+	equal(t, "in Git", inGit, []string{"default/flux a/three.yaml:2", "default/flux@manifests b/four.yaml:2", "two/flux a/two.yaml:1", "values/flux a/one.yaml:1"})
 }
 
 func TestPointersOfGitLFSAreNoManifests(t *testing.T) {

@@ -426,7 +426,7 @@ func (w *witness) loadTree(ctx context.Context, a *agent, l *live, facts migrate
 	if l == nil {
 		a.read = r
 	}
-	if a.deployment != nil && slices.ContainsFunc([]string{"manifestGeneration", "allowedNamespaces"}, func(name string) bool { return slices.Contains(a.Unknown, name) }) {
+	if slices.Contains(a.Unknown, "allowedNamespaces") || slices.Contains(a.Unknown, "manifestGeneration") && (a.deployment != nil || r.mayGenerate()) {
 		a.loaded = false // which files and objects count hangs on what is not known
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"path"
 	"slices"
 
 	"github.com/fluxover/fluxover/migrate"
@@ -99,6 +100,18 @@ func (r *reading) cannotDecrypt() string {
 		return fmt.Sprintf("%s cannot be decrypted with the keys that the agent is known to have: %v", r.closed[0].File, r.closed[0].Err)
 	}
 	return fmt.Sprintf("%s, and %d other files, cannot be decrypted with the keys that the agent is known to have: %v", r.closed[0].File, len(r.closed)-1, r.closed[0].Err)
+}
+
+// mayGenerate reports whether a .flux.yaml stands where fluxd looks for one, at or above one
+// of the agent's paths, so that it hangs on the agent whether its paths are scanned.
+func (r *reading) mayGenerate() bool {
+	paths := r.agent.Git.Paths
+	if len(paths) == 0 {
+		paths = []string{""}
+	}
+	return slices.ContainsFunc(r.index.files, func(name string) bool {
+		return path.Base(name) == ".flux.yaml" && slices.ContainsFunc(paths, func(p string) bool { return below(flux1.CleanPath(p), path.Dir(name)) })
+	})
 }
 
 // applies reports whether fluxd applies the object.
