@@ -845,6 +845,27 @@ func TestAgentsDeclaredByHelmReleasesOfFlux2AreFound(t *testing.T) {
 	}
 }
 
+// What is none of an object of the repository and may install an agent is named.
+func TestWhatElseMayInstallAnAgentIsNamed(t *testing.T) {
+	const text = "-- charts/ops/Chart.yaml --\nname: ops\ndependencies: [{name: flux, version: 1.3.0, repository: 'https://charts.fluxcd.io'}, {name: web}]\n-- charts/ops/values.yaml --\na: b\n-- charts/ops/charts/flux-1.3.0.tgz --\nx\n" +
+		"-- charts/own/Chart.yaml --\nname: own\n-- charts/own/values.yaml --\na: b\n-- charts/own/templates/d.yaml --\nkind: Deployment\nargs: ['--git-url={{ .Values.url }}']\n-- charts/own/templates/e.yaml --\nargs: [--verbose]\n" +
+		"-- helmfile.yaml --\nreleases:\n- name: web\n  chart: stable/fluxion\n- name: flux\n  chart: fluxcd/flux\n-- cd/helmfile.d/a.yaml --\nreleases: [{name: web, chart: stable/web}]\n" +
+		"-- lib/flux.libsonnet --\n{\n  image: 'fluxcd/flux:1.25.4',\n}\n-- lib/web.jsonnet --\n{image: 'fluxcd/flux-cli:1'}\n" +
+		"-- kh/kustomization.yaml --\nhelmCharts:\n- {name: flux, repo: 'https://charts.fluxcd.io', version: 1.13.3}\n-- kb/kustomization.yaml --\nhelmCharts:\n- {name: flux, repo: 'https://charts.bitnami.com/bitnami', version: 2.0.0}\n"
+	got := findingsOf(readTree(t, treeOf(text), nil), AgentByObject)
+	want := []string{
+		"team/flux (charts/ops/Chart.yaml): chart charts/ops has the flux chart as a part (flux 1.3.0)",
+		"team/flux (charts/ops/charts/flux-1.3.0.tgz): charts/ops/charts/flux-1.3.0.tgz is the packed flux chart",
+		"team/flux (charts/own/templates/d.yaml:2): a template of a chart holds what looks like fluxd (--git-url)",
+		"team/flux (helmfile.yaml:5): helmfile.yaml names a release of chart fluxcd/flux, which Helmfile installs",
+		"team/flux (lib/flux.libsonnet:2): lib/flux.libsonnet holds what looks like fluxd (fluxcd/flux), in Jsonnet, which is not evaluated",
+		"team/flux (kh/kustomization.yaml:1): kh/kustomization.yaml has Kustomize render the flux chart (flux 1.13.3)",
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	equal(t, "named", got, want)
+}
+
 // Of an agent that is patched over a base which is not fetched, what the patches give is known.
 func TestAgentsPatchedOverARemoteBaseAreTold(t *testing.T) {
 	const head = "resources: ['github.com/org/ops//flux?ref=v1', ns.yaml]\n"

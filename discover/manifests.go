@@ -135,7 +135,88 @@ func (c *checkout) declared(ctx context.Context) error {
 			c.nested = append(c.nested, a.agent)
 		}
 	}
+	c.nameOthers()
 	return nil
+}
+
+var (
+	// helmfile is what files of Helmfile are called, and ofFluxChart what one says of a release.
+	helmfile    = regexp.MustCompile(`(^|/)(helmfile\.d/[^/]*|helmfile[^/]*)\.ya?ml(\.gotmpl)?$`)
+	ofFluxChart = regexp.MustCompile(`(?m)\bchart:\s*["']?([\w:./-]*/flux)["']?\s*(?:[,}#].*)?$`)
+	// fluxdInText is what makes a template or a program look as if it declared fluxd.
+	fluxdInText = regexp.MustCompile(`--git-url\b|\b(?:fluxcd|weaveworks)/flux:`)
+)
+
+// nameOthers names what may install an agent that is none of an object of the repository:
+// releases of Helmfile, programs of Jsonnet, charts that hold fluxd or have the flux chart as
+// a part, and those that Kustomize is to render.
+func (c *checkout) nameOthers() {
+	name := func(file string, line int, format string, args ...any) {
+		c.find(AgentByObject.Finding(c.agent.ID, fileLine(file, line), fmt.Sprintf(format, args...)))
+	}
+	ofText := func(file string, of *regexp.Regexp) (found string, line int) {
+		content, err := c.contentOf(file)
+		if err != nil {
+			return "", 0
+		}
+		at := of.FindSubmatchIndex(content)
+		if at == nil {
+			return "", 0
+		}
+		return string(content[at[len(at)-2]:at[len(at)-1]]), 1 + bytes.Count(content[:at[len(at)-2]], []byte("\n"))
+	}
+	dependency := func(file string) {
+		content, err := c.contentOf(file)
+		var doc struct {
+			Dependencies []struct{ Name, Repository, Version string }
+		}
+		if err != nil || sigsyaml.Unmarshal(content, &doc) != nil {
+			return
+		}
+		for _, d := range doc.Dependencies {
+			if chartKind(d.Name, d.Repository) == "flux" {
+				name(file, 0, "chart %s has the flux chart as a part (%s)", path.Dir(file), strings.TrimSpace(d.Name+" "+d.Version))
+			}
+		}
+	}
+	inCharts := map[string]bool{}
+	for _, file := range c.index.files {
+		base, ext := path.Base(file), path.Ext(file)
+		switch {
+		case helmfile.MatchString(file):
+			if chart, line := ofText(file, ofFluxChart); chart != "" {
+				name(file, line, "%s names a release of chart %s, which Helmfile installs", file, chart)
+			}
+		case ext == ".jsonnet" || ext == ".libsonnet":
+			if text, line := ofText(file, fluxdInText); text != "" {
+				name(file, line, "%s holds what looks like fluxd (%s), in Jsonnet, which is not evaluated", file, strings.TrimSuffix(text, ":"))
+			}
+		case !c.inChart(file):
+		case base == "Chart.yaml" || base == "requirements.yaml":
+			dependency(file)
+		case archiveVersion(base) != "":
+			name(file, 0, "%s is the packed flux chart", file)
+		case strings.Contains(file, "/templates/") && !inCharts[path.Dir(file)]:
+			if text, line := ofText(file, fluxdInText); text != "" {
+				inCharts[path.Dir(file)] = true // once
+				name(file, line, "a template of a chart holds what looks like fluxd (%s)", strings.TrimSuffix(text, ":"))
+			}
+		}
+	}
+	for _, dir := range slices.Sorted(maps.Keys(c.index.folders)) {
+		o := c.index.folders[dir]
+		var doc struct {
+			HelmCharts []struct{ Name, Repo, Version string }
+		}
+		if !o.generates || sigsyaml.Unmarshal(o.content, &doc) != nil {
+			continue
+		}
+		for _, h := range doc.HelmCharts {
+			if chartKind(h.Name, h.Repo) == "flux" {
+				name(o.file, lineWith(o.content, "helmCharts:"), "%s has Kustomize render the flux chart (%s)", o.file, strings.TrimSpace(h.Name+" "+h.Version))
+			}
+		}
+	}
 }
 
 // mayInstall says whether an object can declare an agent at all.
