@@ -143,8 +143,10 @@ type configuration struct {
 	held    map[*terraform.StateResource]bool
 	// stateWorkloads are those of the states; nil until they are asked for.
 	stateWorkloads map[*terraform.StateResource]*terraform.Workload
-	// named are the addresses of objects, sorted; nil until they are asked for.
-	named map[objectsNamed][]string
+	// named are objects by their names, and within those by their namespaces; nil until
+	// they are asked for.
+	named  map[objectsNamed][]namedObject
+	within map[string][]namedObject
 	// charts are those beside the configuration that were read, by their path.
 	charts map[string]localChart
 	// accounts are the ServiceAccounts of the configuration; nil until they are asked for.
@@ -159,10 +161,11 @@ type configuration struct {
 	ledger int // what is listed of Deployments so far, in bytes
 	// beside are the Deployments that it declares, and that run no fluxd.
 	beside []deployedBeside
-	// pods are its agents that are declared without Helm, and usedIn the addresses of the
-	// workloads that refer to an object.
-	pods   []declaredOf
-	usedIn map[objectUsed][]string
+	// pods are its agents that are declared without Helm, usedIn the workloads and releases
+	// that refer to an object, and running all of them.
+	pods    []declaredOf
+	usedIn  map[objectUsed][]placed
+	running []placed
 	// unclear are the workloads of which it is not known what they are or run.
 	unclear []unclear
 }

@@ -245,9 +245,9 @@ var (
 	}
 	TerraformObjects = flux1.Code{
 		Name: "TERRAFORM_OBJECTS", Severity: migrate.Info,
-		Cause:       "the agent is declared without Helm, by single resources",
-		Consequence: "all of them have to leave the Terraform state together",
-		Remedy:      "look at the list before the agent is finalized",
+		Cause:       "the agent is declared without Helm, by single resources: those that are named after it or after its account and Git key, and the bindings of its account, in whatever namespace",
+		Consequence: "all that it is made of has to leave the Terraform state together; what it uses as others may has to stay",
+		Remedy:      "look at the list before the agent is finalized; what uses these objects and is not declared beside the agent is not known here",
 	}
 	TerraformStateOnly = flux1.Code{
 		Name: "TERRAFORM_STATE_ONLY", Severity: migrate.Warning,

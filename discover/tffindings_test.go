@@ -2,6 +2,7 @@ package discover
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -92,7 +93,7 @@ func TestWhatAHelmOperatorUsesTooIsNotTheAgentsAlone(t *testing.T) {
 
 func TestWhatAnAgentUsesIsNamedWithWhatItIsMadeOf(t *testing.T) {
 	object := func(typ, name string) string {
-		return "resource \"" + typ + "\" \"" + strings.ReplaceAll(name, "-", "_") + "\" {\n metadata {\n name = \"" + name + "\"\n }\n}\n"
+		return "resource \"" + typ + "\" \"" + strings.ReplaceAll(name, "-", "_") + "\" {\n metadata {\n name = \"" + name + "\"\n namespace = \"flux\"\n }\n}\n"
 	}
 	config := strings.Replace(fluxdBlocks("git@h:a", `env {
    name = "A"
@@ -154,4 +155,104 @@ func TestObjectsOfManifestsAndOfRawChartsAreTheAgents(t *testing.T) {
 	config += "variable \"namespace\" {}\nresource \"helm_release\" \"raw_role\" {\n name = \"role\"\n chart = \"raw\"\n namespace = \"other\"\n values = [\"resources: [" + strings.Replace(manifest("ClusterRole", "flux"), ", namespace: flux", "", 1) + "]\"]\n}\n"
 	f := said(t, declaredBy(t, map[string]string{"main.tf": config}), "TERRAFORM_OBJECTS", "flux/flux")
 	equal(t, "said", f.Message, "the agent is made of helm_release.raw, helm_release.raw_anywhere, helm_release.raw_here, helm_release.raw_role, k8s_manifest.account, kubectl_manifest.key, kubernetes_deployment.flux, kubernetes_manifest.account")
+}
+
+// What else a configuration makes for an agent that is declared without Helm is told apart
+// from what others in it use as well.
+func TestWhatIsMadeForAnAgentIsToldFromWhatOthersUse(t *testing.T) {
+	const meta = "metadata {\n  name = \"%s\"\n  namespace = \"%s\"\n }\n"
+	object := func(typ, label, name, namespace, more string) string {
+		return "resource \"" + typ + "\" \"" + label + "\" {\n " + fmt.Sprintf(meta, name, namespace) + more + "}\n"
+	}
+	manifest := func(label, kind, name, namespace, more string) string {
+		return "resource \"kubernetes_manifest\" \"" + label + "\" {\n manifest = {\n  apiVersion = \"v1\"\n  kind = \"" + kind + "\"\n  metadata = { name = \"" + name + "\", namespace = \"" + namespace + "\" }\n " + more + "\n }\n}\n"
+	}
+	subject := func(name string) string {
+		return " subject {\n  kind = \"ServiceAccount\"\n  name = \"" + name + "\"\n  namespace = \"flux\"\n }\n"
+	}
+	role := func(kind, name string) string {
+		return " role_ref {\n  api_group = \"rbac.authorization.k8s.io\"\n  kind = \"" + kind + "\"\n  name = \"" + name + "\"\n }\n"
+	}
+	pod := func(label, namespace, spec string) string {
+		return object("kubernetes_deployment", label, label, namespace, " spec {\n template {\n spec {\n"+spec+"\n }\n }\n }\n")
+	}
+	agent := fluxdBlocks("git@h:a", "", "service_account_name = \"flux\"")
+	const key, account = "kubernetes_secret.key", "kubernetes_service_account.flux"
+	secret := object("kubernetes_secret", "key", "flux-git-deploy", "flux", "")
+	its := agent + secret + object("kubernetes_service_account", "flux", "flux", "flux", "")
+	const namespace = "resource \"kubernetes_namespace\" \"flux\" {\n metadata {\n  name = \"flux\"\n }\n}\n"
+	made := func(addresses ...string) string {
+		return "the agent is made of " + strings.Join(slices.Sorted(slices.Values(append(addresses, "kubernetes_deployment.flux"))), ", ")
+	}
+	uses := func(addresses ...string) string {
+		return "; it uses " + strings.Join(addresses, ", ") + ", as others may"
+	}
+	values := func(name, namespace, chart, values string) string {
+		return "resource \"helm_release\" \"" + name + "\" {\n name = \"" + name + "\"\n namespace = \"" + namespace + "\"\n chart = \"" + chart + "\"\n values = [\"" + values + "\"]\n}\n"
+	}
+	for name, c := range map[string]struct{ config, want string }{
+		"a Secret as a manifest": {agent + manifest("key", "Secret", "flux-git-deploy", "flux", "stringData = { identity = \""+markedSecret+"\" }"), made("kubernetes_manifest.key")},
+		"a Secret as a text": {agent + "resource \"kubectl_manifest\" \"key\" {\n yaml_body = \"{apiVersion: v1, kind: Secret, metadata: {name: flux-git-deploy, namespace: flux}, stringData: {identity: " + markedSecret + "}}\"\n}\n",
+			made("kubectl_manifest.key")},
+		"a Secret as a text in a namespace that is laid over": {agent + "resource \"kubectl_manifest\" \"key\" {\n override_namespace = \"flux\"\n yaml_body = \"{apiVersion: v1, kind: Secret, metadata: {name: flux-git-deploy}, stringData: {identity: " + markedSecret + "}}\"\n}\n",
+			made("kubectl_manifest.key")},
+		"a Secret elsewhere": {agent + manifest("key", "Secret", "flux-git-deploy", "other", ""), made()},
+		"a Secret whose name is secret": {agent + "variable \"n\" {\n sensitive = true\n default = \"flux-git-deploy\"\n}\n" +
+			strings.Replace(manifest("key", "Secret", "N", "flux", ""), `"N"`, "var.n", 1), made()},
+
+		"what an init container mounts": {its + pod("other", "flux", "volume {\n name = \"k\"\n secret {\n secret_name = \"flux-git-deploy\"\n }\n }\n init_container {\n name = \"i\"\n image = \"i\"\n volume_mount {\n name = \"k\"\n mount_path = \"/k\"\n }\n }\n container {\n name = \"c\"\n image = \"i\"\n }"),
+			made(account) + uses(key)},
+		"what an init container takes a variable from": {its + pod("other", "flux", "init_container {\n name = \"i\"\n image = \"i\"\n env {\n name = \"A\"\n value_from {\n secret_key_ref {\n name = \"flux-git-deploy\"\n key = \"a\"\n }\n }\n }\n }\n container {\n name = \"c\"\n image = \"i\"\n }"),
+			made(account) + uses(key)},
+		"a pod elsewhere that has one of that name": {its + pod("other", "other", "volume {\n name = \"k\"\n secret {\n secret_name = \"flux-git-deploy\"\n }\n }\n container {\n name = \"c\"\n image = \"i\"\n }"),
+			made(key, account)},
+		"a chart that is given it":                      {its + values("x", "flux", "nginx", "tls: {existingSecret: flux-git-deploy}"), made(account) + uses(key)},
+		"a chart that is set it":                        {its + strings.Replace(values("x", "flux", "nginx", ""), "values = [\"\"]", "set {\n name = \"tls.existingSecret\"\n value = \"flux-git-deploy\"\n }", 1), made(account) + uses(key)},
+		"a chart elsewhere":                             {its + values("x", "other", "nginx", "tls: {existingSecret: flux-git-deploy}"), made(key, account)},
+		"a chart that is given the account":             {its + values("x", "flux", "nginx", "serviceAccount: {create: false, name: flux}"), made(key) + uses(account)},
+		"a chart that is given the account in one word": {its + values("x", "flux", "nginx", "serviceAccountName: flux"), made(key) + uses(account)},
+		"a chart named like the account":                {its + values("x", "flux", "nginx", "fullnameOverride: flux"), made(key, account)},
+		"a chart that makes a pod": {its + values("x", "flux", "raw", "resources: [{apiVersion: v1, kind: Pod, metadata: {name: p}, spec: {serviceAccountName: flux, containers: [{name: c, envFrom: [{secretRef: {name: flux-git-deploy}}]}]}}]"),
+			made() + uses(key, account)},
+		"a chart that makes a pod of a text": {its + values("x", "flux", "raw", "templates: ['{apiVersion: v1, kind: Pod, metadata: {name: p}, spec: {serviceAccountName: flux}}']"),
+			made(key) + uses(account)},
+		"an account as a manifest that another pod has": {agent + secret + manifest("account", "ServiceAccount", "flux", "flux", "") + pod("other", "flux", "service_account_name = \"flux\"\n container {\n name = \"c\"\n image = \"i\"\n }"),
+			made(key) + uses("kubernetes_manifest.account")},
+
+		"a binding elsewhere": {its + object("kubernetes_role_binding", "apps", "agent", "apps", role("Role", "writer")+subject("flux")) +
+			object("kubernetes_role", "apps", "writer", "apps", " rule {\n  api_groups = [\"\"]\n  resources = [\"pods\"]\n  verbs = [\"get\"]\n }\n") +
+			object("kubernetes_role", "other", "writer", "other", ""),
+			made("kubernetes_role.apps", "kubernetes_role_binding.apps", key, account)},
+		"a binding of the cluster by another name": {its + "resource \"kubernetes_cluster_role_binding\" \"all\" {\n metadata {\n  name = \"any\"\n }\n" + role("ClusterRole", "cluster-admin") + subject("flux") + "}\n",
+			made("kubernetes_cluster_role_binding.all", key, account)},
+		"a binding of others, too": {its + object("kubernetes_role_binding", "apps", "agent", "apps", role("Role", "writer")+subject("flux")+subject("other")) + object("kubernetes_role", "apps", "writer", "apps", ""),
+			made(key, account) + uses("kubernetes_role.apps", "kubernetes_role_binding.apps")},
+		"a role that another binding gives, too": {its + object("kubernetes_role_binding", "apps", "agent", "apps", role("Role", "writer")+subject("flux")) + object("kubernetes_role", "apps", "writer", "apps", "") +
+			object("kubernetes_role_binding", "b", "b", "apps", role("Role", "writer")+subject("other")),
+			made("kubernetes_role_binding.apps", key, account) + uses("kubernetes_role.apps")},
+		"a binding of another": {its + object("kubernetes_role_binding", "apps", "agent", "apps", role("Role", "writer")+subject("other")), made(key, account)},
+		"a binding as a manifest": {its + strings.Replace(manifest("b", "RoleBinding", "b", "apps", "roleRef = { kind = \"ClusterRole\", name = \"edit\" }\n subjects = [{ kind = \"ServiceAccount\", name = \"flux\", namespace = \"flux\" }]"), `"v1"`, `"rbac.authorization.k8s.io/v1"`, 1),
+			made("kubernetes_manifest.b", key, account)},
+
+		"a namespace":                              {its + namespace, made("kubernetes_namespace.flux", key, account)},
+		"a namespace in which another pod runs":    {its + namespace + pod("other", "flux", "container {\n name = \"c\"\n image = \"i\"\n }"), made(key, account) + uses("kubernetes_namespace.flux")},
+		"a namespace of a release":                 {its + namespace + values("x", "flux", "nginx", ""), made(key, account) + uses("kubernetes_namespace.flux")},
+		"a namespace, and a release elsewhere":     {its + namespace + values("x", "other", "nginx", ""), made("kubernetes_namespace.flux", key, account)},
+		"a namespace, and a release it is unknown": {its + namespace + "variable \"ns\" {}\n" + strings.Replace(values("x", "NS", "nginx", ""), `"NS"`, "var.ns", 1), made(key, account) + uses("kubernetes_namespace.flux")},
+		"a namespace that holds another's Secret":  {its + namespace + object("kubernetes_secret", "other", "other", "flux", ""), made(key, account) + uses("kubernetes_namespace.flux")},
+		"a namespace with the agent's cache": {its + namespace + object("kubernetes_deployment", "memcached", "memcached", "flux", " spec {\n template {\n spec {\n container {\n name = \"m\"\n image = \"memcached:1\"\n }\n }\n }\n }\n"),
+			made("kubernetes_namespace.flux", key, account) + uses("kubernetes_deployment.memcached")},
+
+		"what stands in another cluster": {agent + "provider \"kubernetes\" {\n host = \"https://a\"\n}\nprovider \"kubernetes\" {\n alias = \"b\"\n host = \"https://b\"\n}\n" + strings.Replace(secret, "metadata", "provider = kubernetes.b\n metadata", 1), made()},
+		"what names no namespace":        {agent + "resource \"kubernetes_secret\" \"key\" {\n metadata {\n  name = \"flux-git-deploy\"\n }\n}\n", made()},
+		"what names one that is unknown": {agent + "variable \"ns\" {}\nresource \"kubernetes_secret\" \"key\" {\n metadata {\n  name = \"flux-git-deploy\"\n  namespace = var.ns\n }\n}\n", made(key)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inv := declaredBy(t, map[string]string{"main.tf": c.config})
+			equal(t, "said", said(t, inv, "TERRAFORM_OBJECTS", "flux/flux").Message, c.want)
+			if tells(fmt.Sprintf("%+v", inv) + asJSON(inv)) {
+				t.Error("a secret is shown")
+			}
+		})
+	}
 }

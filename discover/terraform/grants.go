@@ -98,7 +98,7 @@ func Manifests(ctx context.Context, r *Result) []*Workload {
 		if argument := otherManifests[x.Type]; x.Mode == "managed" && argument != "" {
 			w := &Workload{Address: x.Address, Resource: x, Unknown: x.Unknown, Provider: x.Provider, Position: x.Position, Object: x.manifest(argument)}
 			w.fromObject()
-			w.takeKind(argument)
+			w.takeObject(argument)
 			out = append(out, w)
 		}
 	}

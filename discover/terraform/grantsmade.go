@@ -27,8 +27,7 @@ var bindingWord = regexp.MustCompile(`\b(?:Cluster)?RoleBinding\b`)
 // and of others, of which it is not known whether they make it.
 func (h *HelmRelease) Grants(of Cluster) []Grant {
 	f := grantFinder{address: h.Address, position: h.Position, of: of, namespace: h.Namespace, where: "the values of " + h.Address}
-	chart, _ := h.Chart.Str()
-	if !slices.Contains(rawCharts, path.Base(chart)) {
+	if !h.MakesGiven() {
 		f.node(h.Values)
 		for i := range f.found {
 			f.found[i].Unknown = append(f.found[i].Unknown, Cause{Kind: CauseLimit, Name: "whether " + h.Address + " makes what it is given is not known", Position: h.Position})
@@ -112,14 +111,22 @@ func (r *Result) UnreadGrants() []Grant {
 }
 
 // GivenObject is an object that a release is given among its values; without a namespace it
-// is in that of the release, or in none.
-type GivenObject struct{ Kind, Name, Namespace string }
+// is in that of the release, or in none. Tree is as [Workload.Tree] has it.
+type GivenObject struct {
+	Kind, Name, Namespace string
+	Tree                  any
+}
+
+// MakesGiven reports whether a release is of a chart that makes whatever objects it is given.
+func (h *HelmRelease) MakesGiven() bool {
+	chart, _ := h.Chart.Str()
+	return slices.Contains(rawCharts, path.Base(chart))
+}
 
 // Given are the objects that a release of a chart is given that makes any, as far as they
 // have a name that is known.
 func (h *HelmRelease) Given() []GivenObject {
-	chart, _ := h.Chart.Str()
-	if !slices.Contains(rawCharts, path.Base(chart)) {
+	if !h.MakesGiven() {
 		return nil
 	}
 	var out []GivenObject
@@ -131,7 +138,7 @@ func (h *HelmRelease) Given() []GivenObject {
 			if name, ok := n.Lookup("metadata", "name").Str(); ok {
 				kind, _ := n.Lookup("kind").Str()
 				namespace, _ := n.Lookup("metadata", "namespace").Str()
-				out = append(out, GivenObject{kind, name, namespace})
+				out = append(out, GivenObject{kind, name, namespace, n.tree()})
 			}
 			walk(n.Map["items"]) // of a List
 		case n.Kind == Map:

@@ -88,33 +88,58 @@ func (r *Resource) hideManifest() {
 		v, marks := a.raw.UnmarkDeep()
 		switch ty := v.Type(); {
 		case ty == cty.String && v.IsKnown() && !v.IsNull() && strings.Contains(v.AsString(), "Secret"):
-			kind, plain := r.kindOf(v.AsString())
+			of, plain := r.objectOf(v.AsString())
 			if plain {
 				continue
 			}
-			if kind == "Secret" || len(secretsOf(marks)) == 0 {
-				a.kind = kind
+			switch {
+			case len(secretsOf(marks)) == 0:
+				a.object = of
+			case of.kind == "Secret":
+				a.object.kind = of.kind
 			}
 			a.hide()
 		case v.IsKnown() && !v.IsNull() && ty.IsObjectType() && ty.HasAttribute("kind") && isText(v.GetAttr("kind"), "Secret"):
-			a.kind = "Secret"
+			a.object.kind = "Secret"
+			a.object.name, a.object.namespace = textAt(*a.raw, "metadata", "name"), textAt(*a.raw, "metadata", "namespace")
 			a.hide()
 		}
 	}
 }
 
-// kindOf is the kind of the object of a manifest; empty if that is not certain. plain is
+// hiddenObject is what may be told of an object whose manifest is hidden; what is not known
+// is empty.
+type hiddenObject struct{ kind, name, namespace string }
+
+// objectOf is the object of a manifest; empty if it is not certain which it is. plain is
 // true if nothing in it speaks of a Secret but comments, and the field imagePullSecrets
 // by its name.
-func (r *Resource) kindOf(manifest string) (kind string, plain bool) {
+func (r *Resource) objectOf(manifest string) (of hiddenObject, plain bool) {
 	l := r.scope.l
 	var tree map[string]any
 	if strings.Contains(manifest, "\n---") || checkYAML(manifest, l.limits.Nesting) != nil || l.budget.afford(documentWork(manifest)) != nil ||
 		yaml.Unmarshal([]byte(manifest), &tree) != nil {
-		return "", false
+		return of, false
 	}
-	kind, _ = tree["kind"].(string)
-	return kind, kind != "" && !speaksOfSecret(tree)
+	of.kind, _ = tree["kind"].(string)
+	metadata, _ := tree["metadata"].(map[string]any)
+	of.name, _ = metadata["name"].(string)
+	of.namespace, _ = metadata["namespace"].(string)
+	return of, of.kind != "" && !speaksOfSecret(tree)
+}
+
+// textAt is a text at a path of an object; empty if it is not known, or secret.
+func textAt(v cty.Value, path ...string) string {
+	for _, step := range path {
+		if !v.IsKnown() || v.IsNull() || v.IsMarked() || !v.Type().IsObjectType() || !v.Type().HasAttribute(step) {
+			return ""
+		}
+		v = v.GetAttr(step)
+	}
+	if v.IsMarked() || v.Type() != cty.String || !v.IsKnown() || v.IsNull() {
+		return ""
+	}
+	return v.AsString()
 }
 
 func speaksOfSecret(v any) bool {

@@ -65,8 +65,8 @@ type Attribute struct {
 	in    iteration
 	raw   *cty.Value // with what is sensitive; never leaves the package
 
-	hidden bool   // its provider keeps it, or part of it, secret
-	kind   string // of the object of which it is the manifest, if it is hidden and its kind is no secret
+	hidden bool         // its provider keeps it, or part of it, secret
+	object hiddenObject // of which it is the manifest, if it is hidden and that is no secret
 }
 
 // Block is a nested block, or one that a dynamic block makes.

@@ -120,11 +120,11 @@ func Workloads(ctx context.Context, r *Result) []*Workload {
 		case x.Type == "kubernetes_manifest":
 			w.Object = x.Field("manifest")
 			w.fromObject()
-			w.takeKind("manifest")
+			w.takeObject("manifest")
 		case x.Type == "kubectl_manifest":
 			w.Object = x.manifest("yaml_body")
 			w.fromObject()
-			w.takeKind("yaml_body")
+			w.takeObject("yaml_body")
 			w.overrideNamespace(x.Field("override_namespace"))
 		default:
 			continue
@@ -209,11 +209,20 @@ func (w *Workload) overrideNamespace(n *Node) {
 	w.Namespace = n
 }
 
-// takeKind takes the kind of the object whose manifest an argument gives, where that is
-// hidden and its kind need not be.
-func (w *Workload) takeKind(argument string) {
-	if a := w.Resource.Body.Attributes[argument]; a != nil && a.kind != "" {
-		w.Kind = &Node{Kind: Scalar, Scalar: a.kind, Origin: Origin{Argument: argument, Position: a.Position}}
+// takeObject takes which object it is whose manifest an argument gives, where that is
+// hidden and its kind and name need not be.
+func (w *Workload) takeObject(argument string) {
+	a := w.Resource.Body.Attributes[argument]
+	if a == nil {
+		return
+	}
+	for _, of := range []struct {
+		text string
+		to   **Node
+	}{{a.object.kind, &w.Kind}, {a.object.name, &w.Name}, {a.object.namespace, &w.Namespace}} {
+		if of.text != "" {
+			*of.to = &Node{Kind: Scalar, Scalar: of.text, Origin: Origin{Argument: argument, Position: a.Position}}
+		}
 	}
 }
 
