@@ -368,7 +368,7 @@ func TestOtherObjectsInAStateAlone(t *testing.T) {
 			equal(t, "a role in a cloud", finds(inv, "CLOUD_IDENTITY") || finds(inv, "CLOUD_IDENTITY_USED"), c.role)
 			equal(t, "URL", []any{inv.Agents[0].Git.URL, slices.Contains(inv.Agents[0].Unknown, "git.url")}, []any{c.url, c.url == ""})
 			if name == "nothing" {
-				said(t, inv, "TERRAFORM_STATE_ALONE", "which scripts these run is not in it: null_resource.n")
+				said(t, inv, "TERRAFORM_STATE_ALONE", "which scripts these run is not read from it: null_resource.n")
 			}
 		})
 	}
@@ -504,6 +504,14 @@ func TestGrantsByChartsAndScripts(t *testing.T) {
 		"awaited and labelled":             {script("kubectl wait --for=condition=ready node/a && kubectl rollout status deployment/b\nkubectl label namespace flux a=b"), "", "namespaces", ""},
 		"within a pod":                     {script("kubectl exec deployment/a -- kubectl apply -f b.yaml"), "", "", "what kubectl makes"},
 		"an interpreter":                   {program(`"kubectl", "apply", "-f"`, "rbac.yaml"), "", "", "what kubectl makes"},
+		"by a resource of the shell":       {"resource \"shell_script\" \"s\" {\n lifecycle_commands {\n  create = \"kubectl apply -f rbac.yaml\"\n }\n}\n", "", "", "what kubectl makes"},
+		"by one of it when it is removed":  {"resource \"shell_script\" \"s\" {\n lifecycle_commands {\n  create = \"echo\"\n  delete = \"kubectl apply -f rbac.yaml\"\n }\n}\n", "", "namespaces", ""},
+		"by one of it that is unknown":     {"resource \"shell_script\" \"s\" {\n lifecycle_commands {\n  create = var.x\n }\n}\n", "", "", "what its script runs"},
+		"by a local command":               {"data \"local_command\" \"s\" {\n command = \"kubectl\"\n arguments = [\"apply\", \"-f\", \"rbac.yaml\"]\n}\n", "", "", "what kubectl makes"},
+		"by one that reads":                {"data \"local_command\" \"s\" {\n command = \"kubectl\"\n arguments = [\"get\", \"ns\"]\n}\n", "", "namespaces", ""},
+		"by an action":                     {"action \"local_command\" \"s\" {\n config {\n  command = \"kubectl\"\n  arguments = [\"apply\", \"-f\", \"rbac.yaml\"]\n }\n}\n", "", "", "what kubectl makes"},
+		"by what is ephemeral":             {"ephemeral \"external\" \"s\" {\n program = [\"kubectl\", \"apply\", \"-f\", \"rbac.yaml\"]\n}\n", "", "", "what kubectl makes"},
+		"by a playbook":                    {"resource \"ansible_playbook\" \"s\" {\n playbook = \"rbac.yaml\"\n}\n", "", "", "what ansible-playbook makes"},
 		"an interpreter alone":             {program(`"/usr/bin/kubectl"`, "apply --filename=rbac.yaml"), "", "", "what kubectl makes"},
 		"an interpreter that only reads":   {program(`"kubectl", "get"`, "pods"), "", "namespaces", ""},
 		"an interpreter, OpenShift's":      {program(`"oc", "apply", "-f"`, "rbac.yaml"), "", "", "what oc makes"},

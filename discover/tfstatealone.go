@@ -81,14 +81,14 @@ func stateAlone(ctx context.Context, s stateFile, grants []granted) (*configurat
 	}
 	if slices.Sort(scripts); len(scripts) > 0 {
 		scripts = slices.Compact(scripts)
-		told += "; which scripts these run is not in it: " + listed(scripts, len(scripts), maxHidden)
+		told += "; which scripts these run is not read from it: " + listed(scripts, len(scripts), maxHidden)
 	}
 	c.find(TerraformStateAlone.About("", s.name, s.name, fmt.Sprintf("the state %s was read without a configuration%s", s.name, told)))
 	return c, ctx.Err()
 }
 
 // scriptTypes are the resources that are made to run scripts.
-var scriptTypes = []string{"null_resource", "terraform_data"}
+var scriptTypes = []string{"null_resource", "terraform_data", "shell_script", "shell_sensitive_script", "local_command", "ansible_playbook"}
 
 // maxHidden bounds how many workloads a finding names.
 const maxHidden = 20

@@ -310,10 +310,7 @@ func (r *Result) add(s *scope) {
 		list := s.instances(name)
 		r.Resources = append(r.Resources, list...)
 		x := s.expands[name]
-		block := ResourceBlock{Address: s.address(name), Mode: "managed", Type: b.Labels[0], Count: len(list), Position: at(b.DefRange())}
-		if b.Type == "data" {
-			block.Mode = "data"
-		}
+		block := ResourceBlock{Address: s.address(name), Mode: modeOf(b), Type: b.Labels[0], Count: len(list), Position: at(b.DefRange())}
 		if block.Unknown = sortCauses(append(slices.Clone(x.unknown), s.uncertain()...)); block.Unknown != nil {
 			block.Count = 0
 		}

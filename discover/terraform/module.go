@@ -250,8 +250,8 @@ func (l *loader) addFile(m *module, body *hclsyntax.Body, override bool) {
 			n := b.Labels[0] + "." + b.Labels[1]
 			writtenAsBlocks(b)
 			l.addBlock(m.resources, n, n, b, override)
-		case b.Type == "data" && len(b.Labels) == 2:
-			n := "data." + b.Labels[0] + "." + b.Labels[1]
+		case slices.Contains([]string{"data", "ephemeral", "action"}, b.Type) && len(b.Labels) == 2:
+			n := b.Type + "." + b.Labels[0] + "." + b.Labels[1]
 			writtenAsBlocks(b)
 			l.addBlock(m.resources, n, n, b, override)
 		case b.Type == "provider" && len(b.Labels) == 1:

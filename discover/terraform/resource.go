@@ -16,7 +16,7 @@ type Resource struct {
 	// key [*].
 	Address string
 	Module  string // address of the module instance, "" for the root module
-	Mode    string // managed or data
+	Mode    string // managed, data, ephemeral or action
 	Type    string
 	Name    string
 	Key     string // "", [0], ["a"] or [*]
@@ -210,6 +210,14 @@ func (s *scope) dynamic(b *hclsyntax.Block, it iteration) []*Block {
 	return out
 }
 
+// modeOf is the mode of what a block declares.
+func modeOf(b *hclsyntax.Block) string {
+	if b.Type == "resource" {
+		return "managed"
+	}
+	return b.Type
+}
+
 // instances evaluates the instances of one block of the module.
 func (s *scope) instances(name string) []*Resource {
 	if have, ok := s.l.resources[s.address(name)]; ok {
@@ -218,10 +226,7 @@ func (s *scope) instances(name string) []*Resource {
 	b := s.mod.resources[name]
 	pos := at(b.DefRange())
 	x := s.expand(name, b.Body, pos)
-	mode, typ, rest := "managed", b.Labels[0], b.Labels[1]
-	if b.Type == "data" {
-		mode = "data"
-	}
+	mode, typ, rest := modeOf(b), b.Labels[0], b.Labels[1]
 	var out []*Resource
 	for i := range x.keys {
 		r := &Resource{
@@ -285,10 +290,7 @@ func (r *Resource) provisioners() []*Block {
 }
 
 func (r *Resource) blockName() string {
-	if r.Mode == "data" {
-		return "data." + r.Type + "." + r.Name
-	}
-	return r.Type + "." + r.Name
+	return r.blockType() + "." + r.Name
 }
 
 // resourceValue is what TYPE.NAME stands for in an expression: what the
@@ -451,8 +453,8 @@ func (r *Resource) known() map[string]cty.Value {
 }
 
 func (r *Resource) blockType() string {
-	if r.Mode == "data" {
-		return "data." + r.Type
+	if r.Mode != "managed" {
+		return r.Mode + "." + r.Type
 	}
 	return r.Type
 }

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Script is a command that the configuration runs on the machine of whoever
+// Script is a program that the configuration runs on the machine of whoever
 // applies or plans it, and that names a tool which could install Flux. It is
 // named so that nobody believes the cluster is free of what it does; it is not
 // converted.
@@ -85,9 +85,10 @@ var (
 	assignmentPattern  = regexp.MustCompile(`^(?:\d|\w+=)`)
 )
 
-// Scripts returns, by address, the commands of provisioners and the programs of
-// data "external" that run such a tool or speak of Flux, also by what they are
-// given: triggers, environment, interpreter, or a file of the tree that they run.
+// Scripts returns, by address, the commands of provisioners and the programs that
+// resources, data, ephemeral resources and actions run, which run such a tool or speak of
+// Flux, also by what they are given: triggers, environment, interpreter, or a file of the
+// tree that they run.
 func Scripts(ctx context.Context, r *Result) []*Script {
 	defer r.during(ctx)()
 	var out []*Script
@@ -96,11 +97,7 @@ func Scripts(ctx context.Context, r *Result) []*Script {
 		if ctx.Err() != nil {
 			return out
 		}
-		if x.Mode == "data" && x.Type == "external" {
-			s := &Script{Address: x.Address, Unknown: x.Unknown, Position: x.Position, Command: x.Field("program")}
-			k := s.reader(x, x.Body, seen)
-			k.program(s.Command)
-			k.values("query", x.Field("query"))
+		if k := programOf(x, seen); k != nil {
 			out = k.named(x, out)
 			continue
 		}
@@ -142,6 +139,71 @@ func Scripts(ctx context.Context, r *Result) []*Script {
 	return out
 }
 
+// runnerTypes are resources that run a program of their own, which makes what a file or text
+// has it make.
+var runnerTypes = map[string]string{"ansible_playbook": "ansible-playbook"}
+
+// programOf reads the program that a resource is there to run; nil if it is there for
+// something else.
+func programOf(x *Resource, seen map[string]*scanned) *scriptReader {
+	s := &Script{Address: x.Address, Unknown: x.Unknown, Position: x.Position}
+	body := x.Body
+	for _, b := range x.Body.All("config") { // of an action
+		body = b.Body
+	}
+	k := s.reader(x, body, seen)
+	switch {
+	case x.Type == "external" && x.Mode != "managed":
+		s.Command = x.Field("program")
+		k.program(s.Command)
+		k.values("query", x.Field("query"))
+	case x.Type == "local_command":
+		s.Command = body.field(k.l, "command")
+		all := &Node{Kind: List, List: []*Node{s.Command}}
+		switch arguments := body.field(k.l, "arguments"); {
+		case arguments == nil:
+		case arguments.Kind == List:
+			all.List = append(all.List, arguments.List...)
+		default:
+			all.List = append(all.List, arguments)
+		}
+		k.program(all)
+		k.values("stdin", body.field(k.l, "stdin"))
+	case strings.HasPrefix(x.Type, "shell_") && (x.Mode == "managed" || x.Mode == "data"): // scottwinkler/shell
+		environment := x.Field("environment")
+		k.program(x.Field("interpreter"))
+		for _, name := range []string{"create", "read", "update"} { // by delete, it is gone
+			command := k.lifecycle(x, name)
+			k.command(commandText(command), known(environment))
+			if s.Command == nil {
+				s.Command = command
+			}
+		}
+		k.values("environment", environment)
+	case x.Mode == "managed" && runnerTypes[x.Type] != "":
+		k.binds(runnerTypes[x.Type])
+		for _, name := range sortedKeys(x.Body.Attributes) {
+			k.values(name, x.Field(name))
+		}
+	default:
+		return nil
+	}
+	return k
+}
+
+// lifecycle is one of the commands of a resource of the provider shell.
+func (k *scriptReader) lifecycle(x *Resource, name string) *Node {
+	for _, b := range x.Body.nested("lifecycle_commands") {
+		if b.open() {
+			return b.unknown(name)
+		}
+		if n := b.field(k.l, name); n != nil {
+			return n
+		}
+	}
+	return x.Field("lifecycle_commands").Lookup(name)
+}
+
 // scriptReader finds out what one script runs.
 type scriptReader struct {
 	*Script
@@ -180,9 +242,11 @@ func scan(text string) *scanned {
 
 func (s *Script) reader(x *Resource, body *Body, seen map[string]*scanned) *scriptReader {
 	k := &scriptReader{Script: s, l: x.scope.l, folder: x.scope.l.dir, in: map[string]bool{}, seen: seen, unread: map[string]bool{}, made: map[string]bool{}}
-	if dir, ok := body.field(k.l, "working_dir").Str(); ok {
-		if at, err := k.l.tree.locate(k.folder, dir); err == nil {
-			k.folder = at
+	for _, name := range []string{"working_dir", "working_directory"} {
+		if dir, ok := body.field(k.l, name).Str(); ok {
+			if at, err := k.l.tree.locate(k.folder, dir); err == nil {
+				k.folder = at
+			}
 		}
 	}
 	s.Flux = fluxPattern.MatchString(x.Address)

@@ -34,7 +34,7 @@ type jsonMember struct {
 // block has: that many levels of objects stand above its body.
 var jsonBlocks = map[string]int{
 	"terraform": 0, "locals": 0, "variable": 1, "output": 1, "module": 1, "provider": 1, "check": 1,
-	"resource": 2, "data": 2, "ephemeral": 2, "moved": 0, "removed": 0, "import": 0,
+	"resource": 2, "data": 2, "ephemeral": 2, "action": 2, "moved": 0, "removed": 0, "import": 0,
 }
 
 // parseJSON reads a file of the JSON syntax into the same tree as the native

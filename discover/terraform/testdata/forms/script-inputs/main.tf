@@ -66,3 +66,47 @@ data "external" "by_file" {
 data "external" "neither" {
   program = ["jq", "-n", "{a: \"b\"}"]
 }
+
+# Resources and data that are there to run a program, ephemeral ones, and actions.
+resource "shell_script" "made" {
+  lifecycle_commands {
+    create = "helm upgrade --install agent fluxcd/flux"
+    update = "./bin/deploy.sh"
+    delete = "kubectl delete namespace gitops"
+  }
+  environment           = { NAMESPACE = "gitops" }
+  sensitive_environment = { TOKEN = var.token }
+}
+resource "shell_script" "gone" {
+  lifecycle_commands {
+    create = "echo done"
+    delete = "kubectl delete namespace gitops"
+  }
+}
+data "shell_script" "read" {
+  working_directory = "${path.module}/bin"
+  lifecycle_commands {
+    read = "./deploy.sh"
+  }
+}
+data "local_command" "read" {
+  command   = "kubectl"
+  arguments = ["get", "namespace", "gitops"]
+}
+data "local_command" "unknown_program" {
+  command   = var.installer
+  arguments = ["--yes"]
+}
+ephemeral "external" "token" {
+  program = ["fluxctl", "identity"]
+}
+action "local_command" "apply" {
+  config {
+    command   = "bash"
+    arguments = ["-c", "kubectl apply -f agent.yaml"]
+  }
+}
+resource "ansible_playbook" "cluster" {
+  playbook = "flux.yml"
+  name     = "localhost"
+}
