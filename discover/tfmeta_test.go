@@ -516,3 +516,50 @@ func TestAnAgentThatIsNotEnabledIsSaidToBeSo(t *testing.T) {
 	inv := declaredBy(t, map[string]string{"main.tofu": "resource \"helm_release\" \"f\" {\n name = \"flux\"\n chart = \"flux\"\n lifecycle {\n enabled = false\n }\n}\n"})
 	said(t, inv, "TERRAFORM_NO_AGENT", "helm_release.f declares no Flux v1 agent: its enabled is false (lifecycle at main.tofu:5)")
 }
+
+// Of a name, and of the annotations of an account, which ignore_changes names, what is there
+// counts, and that is said.
+func TestNamesAndAnnotationsThatAreLeftAloneAreTold(t *testing.T) {
+	const role = "\"eks.amazonaws.com/role-arn\""
+	left := func(names string) string { return " lifecycle {\n  ignore_changes = [" + names + "]\n }\n" }
+	account := func(more, annotations string) string {
+		return fluxdBlocks("git@h:a", "", "service_account_name = \"flux\"") + "resource \"kubernetes_service_account\" \"flux\" {\n" + more + " metadata {\n  name = \"flux\"\n  namespace = \"flux\"\n" + annotations + " }\n}\n"
+	}
+	manifest := fluxdBlocks("git@h:a", "", "service_account_name = \"flux\"") + "resource \"kubernetes_manifest\" \"flux\" {\n computed_fields = [\"FIELD\"]\n manifest = { apiVersion = \"v1\", kind = \"ServiceAccount\", metadata = { name = \"flux\", namespace = \"flux\" } }\n}\n"
+	for name, c := range map[string]struct {
+		config string
+		said   []string
+	}{
+		"no annotations, that are left":    {account(left("metadata[0].annotations"), ""), []string{"may have a role", "ignore_changes names it"}},
+		"an annotation that is left":       {account(left("metadata[0].annotations["+role+"]"), "  annotations = { "+role+" = \"x\" }\n"), []string{"has a role", "ignore_changes names it"}},
+		"all metadata":                     {account(left("metadata"), ""), []string{"may have a role"}},
+		"all":                              {strings.Replace(account(left("[]"), ""), "[[]]", "all", 1), []string{"may have a role"}},
+		"labels that are left":             {account(left("metadata[0].labels"), ""), nil},
+		"annotations of a manifest":        {strings.Replace(manifest, "FIELD", "metadata.annotations", 1), []string{"may have a role"}},
+		"a manifest of which labels are":   {strings.Replace(manifest, "FIELD", "metadata.labels", 1), nil},
+		"annotations that are set, beside": {account("", "") + "resource \"kubernetes_annotations\" \"a\" {\n" + left("annotations") + " api_version = \"v1\"\n kind = \"ServiceAccount\"\n metadata {\n  name = \"flux\"\n  namespace = \"flux\"\n }\n annotations = {}\n}\n", []string{"may have a role"}},
+	} {
+		inv := declaredBy(t, map[string]string{"main.tf": c.config})
+		if c.said == nil {
+			for _, f := range inv.Findings {
+				if f.Code == "CLOUD_IDENTITY" {
+					t.Errorf("%s: %s", name, f.Message)
+				}
+			}
+			continue
+		}
+		said(t, inv, "CLOUD_IDENTITY", c.said...)
+	}
+
+	const release = "resource \"helm_release\" \"flux\" {\n name = \"flux\"\n namespace = \"flux\"\n chart = \"flux\"\n repository = \"https://charts.fluxcd.io\"\n version = \"1.13.3\"\n values = [\"git: {url: 'git@h:a'}\"]\n"
+	for config, kept := range map[string]bool{
+		release + left("namespace") + "}\n": true, release + left("values") + "}\n": false, release + left("metadata") + "}\n": false,
+		strings.Replace(fluxdBlocks("git@h:a", "", ""), " metadata {", left("metadata")+" metadata {", 1):           true,
+		strings.Replace(fluxdBlocks("git@h:a", "", ""), " metadata {", left("metadata[0].name")+" metadata {", 1):   true,
+		strings.Replace(fluxdBlocks("git@h:a", "", ""), " metadata {", left("metadata[0].labels")+" metadata {", 1): false,
+	} {
+		a := declaredBy(t, map[string]string{"main.tf": config}).Agents[0]
+		s := settingOf(t, a, map[bool]string{true: "helm_release", false: "kubernetes_deployment"}[strings.Contains(config, "helm_release")]+".lifecycle.ignore_changes")
+		equal(t, s.Value+": keeps its name", strings.Contains(s.Why, "keeps the name and namespace"), kept)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -504,7 +505,7 @@ func (c *configuration) arguments(d *declared, h *terraform.HelmRelease) {
 	for _, m := range h.Resource.Meta {
 		fate, why := metaFate(m)
 		if m.Name == "lifecycle.ignore_changes" {
-			fate, why = migrate.Dropped, whyLeft
+			fate, why = migrate.Dropped, whyLeft+namesLeft(h.Resource.Type, m)
 		}
 		add(m.Name, m.Text, fate, why, m.Position)
 	}
@@ -607,6 +608,22 @@ func metaFate(m terraform.Meta) (fate migrate.Fate, why string) {
 	return migrate.Dropped, whyTerraform
 }
 
+// leavesNames are the attributes that ignore_changes names where it leaves the name of an
+// object, or its namespace, as it is: of releases, and of other resources.
+var leavesNames = map[bool]*regexp.Regexp{
+	true:  regexp.MustCompile(`^(all|\*|name|namespace)$`),
+	false: regexp.MustCompile(`^(all|\*|yaml_body|override_namespace|manifest|object|((manifest|object)\.)?metadata(\[0\]|\.0)?(\.(name|namespace))?)$`),
+}
+
+// namesLeft says of what ignore_changes names that the name or namespace of the agent is
+// among it.
+func namesLeft(typ string, m terraform.Meta) string {
+	if m.Name != "lifecycle.ignore_changes" || !slices.ContainsFunc(m.Names, leavesNames[typ == "helm_release"].MatchString) {
+		return ""
+	}
+	return "; what is there keeps the name and namespace that it was made with, which those of the configuration need not be"
+}
+
 // manifestArguments are those of the resources that hold a manifest, beside it
 // (hashicorp/kubernetes: kubernetes_manifest; gavinbunney/kubectl: kubectl_manifest).
 var manifestArguments = []string{
@@ -630,7 +647,7 @@ func (d *declared) resourceSettings(r *terraform.Resource, leaves bool) {
 		if fate == migrate.Dropped && m.Name == "lifecycle.ignore_changes" && leaves {
 			why = whyLeft
 		}
-		add(m.Name, m.Text, fate, why, m.Position)
+		add(m.Name, m.Text, fate, why+namesLeft(r.Type, m), m.Position)
 	}
 	if r.Type != "kubernetes_manifest" && r.Type != "kubectl_manifest" {
 		return // its arguments are fields of the Deployment

@@ -302,6 +302,9 @@ func Accounts(ctx context.Context, r *Result) []Account {
 		default:
 			a.Annotations = x.Field("annotations")
 		}
+		a.leave(x.leaves(func(path []string) bool {
+			return isWithin(path, "metadata", "annotations") || x.Type == "kubernetes_annotations" && isWithin(path, "annotations")
+		}))
 		out = append(out, a)
 	}
 	return out
@@ -338,7 +341,45 @@ func (s *State) Accounts(file string, r *Result) []Account {
 
 // account is a ServiceAccount that is declared as a manifest.
 func (w *Workload) account(r *Result) Account {
-	return Account{w.Address, w.Name, w.Namespace, w.Object.Lookup("metadata", "annotations"), r.Cluster(w.Provider), w.Unknown, w.Position}
+	a := Account{w.Address, w.Name, w.Namespace, w.Object.Lookup("metadata", "annotations"), r.Cluster(w.Provider), w.Unknown, w.Position}
+	for _, l := range w.Leaves() {
+		if isWithin(l.Path, "metadata", "annotations") {
+			a.leave([]Cause{l.Cause})
+		}
+	}
+	return a
+}
+
+// leave notes that the cluster may have other annotations than are said here.
+func (a *Account) leave(causes []Cause) {
+	switch {
+	case len(causes) == 0:
+	case a.Annotations == nil:
+		a.Annotations = &Node{Kind: Unknown, Causes: causes, Origin: Origin{Position: a.Position}}
+	default:
+		n := *a.Annotations
+		n.Causes = slices.Concat(n.Causes, causes)
+		a.Annotations = &n
+	}
+}
+
+// leaves says why parts of a resource of blocks are not what the configuration says, if
+// ignore_changes names all of it or a path that counts.
+func (r *Resource) leaves(counts func(path []string) bool) (out []Cause) {
+	for _, m := range r.Meta {
+		for _, name := range m.Names {
+			if m.Name == "lifecycle.ignore_changes" && (name == "all" || name == "*" || counts(blockPath(fieldPath(name)))) {
+				out = append(out, Cause{CauseIgnored, name, m.Position})
+			}
+		}
+	}
+	return out
+}
+
+// isWithin reports whether a path leads to a part of a tree, or into it, or is of what holds it.
+func isWithin(path []string, part ...string) bool {
+	n := min(len(path), len(part))
+	return slices.Equal(path[:n], part[:n])
 }
 
 // ConfigMap is what a configuration says of a ConfigMap. Without a namespace it is in that
