@@ -160,7 +160,7 @@ func TestScriptsAreSearchedWithinTheLimits(t *testing.T) {
 	once := func(name, text string) {
 		start := time.Now()
 		// Smaller than the defaults, to be quick; the bounds are the same.
-		all := scriptsOf(t, map[string]string{"main.tf": text, "value": strings.Repeat("v", 1<<20), "command": strings.Repeat("echo $A\n", 1<<17), "run.sh": strings.Repeat("echo\n", 100_000) + "helm x\n"}, Limits{Work: 1_000_000})
+		all := scriptsOf(t, map[string]string{"main.tf": text, "value": strings.Repeat("v", 1<<20), "command": strings.Repeat("echo $A\n", 1<<15), "run.sh": strings.Repeat("echo\n", 25_000) + "helm x\n"}, Limits{Work: 250_000})
 		if d := time.Since(start); d > time.Minute {
 			t.Errorf("%s took %s", name, d)
 		}
