@@ -53,6 +53,7 @@ var functionFolders = func() map[string]string {
 
 var forms = []Form{
 	{"language", "Terraform 0.11 and HCL 1", folderOfForms + "terraform-0.11"},
+	{"language", "Terraform 0.11: blocks of several arguments on one line", folderOfForms + "terraform-0.11"},
 	{"language", "Terraform 0.11: lists in lists, dotted keys, the one instance of a count without its index", folderOfForms + "terraform-0.11-workloads"},
 	{"language", "blocks that are written as arguments: lists of objects, objects", folderOfForms + "terraform-0.11-workloads"},
 	{"language", "Terraform since 0.12", folderOfForms + "variables-and-locals"},
