@@ -142,6 +142,7 @@ var forms = []Form{
 	{"clusters", "terraform.workspace, named", folderOfForms + "workspace"},
 	{"clusters", "terraform.workspace, as selected in the folder", folderOfForms + "workspace-selected"},
 	{"clusters", "the workspace that a block cloud names", folderOfForms + "cloud-name"},
+	{"clusters", "the workspace that a block cloud names, in JSON syntax", folderOfForms + "cloud-json"},
 	{"clusters", "workspaces that a block cloud chooses by tags", folderOfForms + "cloud-tags"},
 	{"clusters", "workspaces of backend remote, by a prefix", folderOfForms + "remote-prefix"},
 	{"clusters", "several workspaces with states", folderOfForms + "workspaces"},
