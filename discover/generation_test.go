@@ -426,7 +426,7 @@ func TestSdpFluxBecomesOneKustomizationOfItsOverlay(t *testing.T) {
 		}
 		tree := withoutLines(t, "equinor__sdp-flux", branch+"/kustomization.yaml", patches...)
 		inv, plan := proveTree(t, tree, func(o *CheckoutOptions) {
-			o.URL, o.Branch, o.Paths, o.DefaultNamespace = "git@github.com:equinor/sdp-flux", branch, []string{branch}, "flux"
+			o.URL, o.Branch, o.Paths, o.DefaultNamespace, o.ManifestGeneration = "git@github.com:equinor/sdp-flux", branch, []string{branch}, "flux", new(true)
 		}, nil)
 		repo := plan.Repositories[0]
 		if len(repo.Applications) != 1 || repo.Applications[0].Path != "./"+branch || len(plan.Sources) != 1 {

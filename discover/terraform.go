@@ -145,8 +145,8 @@ type configuration struct {
 	stateWorkloads map[*terraform.StateResource]*terraform.Workload
 	// named are objects by their names, and within those by their namespaces; nil until
 	// they are asked for.
-	named  map[objectsNamed][]namedObject
-	within map[string][]namedObject
+	named  map[objectsNamed][]*namedObject
+	within map[string][]*namedObject
 	// charts are those beside the configuration that were read, by their path.
 	charts map[string]localChart
 	// accounts are the ServiceAccounts of the configuration; nil until they are asked for.

@@ -380,7 +380,7 @@ func TestManifestsThatAreHiddenOrSensitive(t *testing.T) {
 		"what cannot be read":             {kubectl("web", strconv.Quote(secret+" - {")), "", "TERRAFORM_OBJECTS_UNKNOWN", "is sensitive and is not kept (main.tf:2)"},
 		"fluxd that pulls by Secrets":     {kubectl("web", strconv.Quote(with("imagePullSecrets: [{name: r}]"))), "flux/flux", "", ""},
 		"fluxd and a comment":             {kubectl("web", strconv.Quote("# its Secret\n"+with("hostname: a"))), "flux/flux", "", ""},
-		"fluxd with a word of Secrets":    {kubectl("web", strconv.Quote(with("hostname: mySecret"))), "", "TERRAFORM_OBJECTS_UNKNOWN", "kubectl_manifest.web (its value is sensitive and is not kept"},
+		"flux by name, speaks of Secrets": {kubectl("web", strconv.Quote(with("hostname: mySecret"))), "", "TERRAFORM_AGENT_UNCERTAIN", "its value is sensitive and is not kept"},
 		"sensitive":                       {variable(with("hostname: a")) + kubectl("web", "var.m"), "", "TERRAFORM_OBJECTS_UNKNOWN", "kubectl_manifest.web (its value is sensitive and is not kept (main.tf:6)"},
 		"sensitive, of Flux by its name":  {variable(with("hostname: a")) + kubectl("flux", "var.m"), "", "TERRAFORM_AGENT_UNCERTAIN", "its value is sensitive and is not kept (main.tf:6)"},
 		"sensitive and pulls by Secrets":  {variable(with("imagePullSecrets: [{name: r}]")) + kubectl("web", "var.m"), "", "TERRAFORM_OBJECTS_UNKNOWN", "is sensitive"},

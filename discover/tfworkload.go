@@ -1264,20 +1264,20 @@ func (d *declared) namesake() []string {
 // by, wherever that is.
 func (c *configuration) objectsBeside(ctx context.Context, d *declared, w *terraform.Workload) {
 	if c.named == nil {
-		c.named = map[objectsNamed][]namedObject{}
+		c.named = map[objectsNamed][]*namedObject{}
 		for _, o := range c.objects(ctx) {
-			c.named[o.objectsNamed] = append(c.named[o.objectsNamed], o)
+			c.named[o.objectsNamed] = append(c.named[o.objectsNamed], &o)
 			if o.namespace != "" {
 				if c.within == nil {
-					c.within = map[string][]namedObject{}
+					c.within = map[string][]*namedObject{}
 				}
-				c.within[o.namespace] = append(c.within[o.namespace], o)
+				c.within[o.namespace] = append(c.within[o.namespace], &o)
 			}
 		}
 	}
 	// named are the objects of a name that may be in the agent's namespace.
-	named := func(name string) []namedObject {
-		var out []namedObject
+	named := func(name string) []*namedObject {
+		var out []*namedObject
 		for _, o := range c.named[objectsNamed{name: name}] { // in which namespace, its module tells at best
 			if o.module == w.Resource.Module && d.mayBeHere(o.cluster) {
 				out = append(out, o)
@@ -1315,7 +1315,7 @@ func (c *configuration) objectsBeside(ctx context.Context, d *declared, w *terra
 	if d.Namespace != "" {
 		alone := !slices.ContainsFunc(c.running, func(p placed) bool {
 			return !made[p.address] && !others[p.address] && p.mayBeIn(d.Namespace) && d.mayBeHere(c.result.Cluster(p.provider))
-		}) && !slices.ContainsFunc(c.within[d.Namespace], func(o namedObject) bool {
+		}) && !slices.ContainsFunc(c.within[d.Namespace], func(o *namedObject) bool {
 			return !made[o.address] && !others[o.address] && d.mayBeHere(o.cluster)
 		})
 		for _, o := range c.named[objectsNamed{name: d.Namespace, isNamespace: true}] {
