@@ -866,6 +866,30 @@ func TestWhatElseMayInstallAnAgentIsNamed(t *testing.T) {
 	equal(t, "named", got, want)
 }
 
+// A fluxd that is no Deployment is named wherever it runs, and so is one of eksctl.
+func TestAFluxdOfGitThatIsNoDeploymentIsNamed(t *testing.T) {
+	const pod = "containers: [{name: flux, image: 'docker.io/fluxcd/flux:1.21.0', args: ['--git-url=git@h:a']}]"
+	text := "-- pod.yaml --\napiVersion: v1\nkind: Pod\nmetadata: {name: flux, namespace: a}\nspec: {" + pod + "}\n" +
+		"-- cron.yaml --\napiVersion: batch/v1\nkind: CronJob\nmetadata: {name: flux, namespace: a}\nspec: {schedule: '1 1 1 1 1', jobTemplate: {spec: {template: {spec: {" + pod + "}}}}}\n" +
+		"-- eksctl.yaml --\napiVersion: eksctl.io/v1alpha5\nkind: ClusterConfig\nmetadata: {name: dev, region: eu}\ngit: {repo: {url: 'https://me:MARKED-SECRET@h/a', branch: main}}\n" +
+		"-- flux2.yaml --\napiVersion: eksctl.io/v1alpha5\nkind: ClusterConfig\nmetadata: {name: new, region: eu}\ngitops: {flux: {gitProvider: github}}\n" +
+		"-- web.yaml --\napiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: web, namespace: a}\nspec: {template: {spec: {containers: [{name: web, image: web}]}}}\n"
+	want := []string{"StatefulSet", "DaemonSet", "ReplicaSet", "DeploymentConfig"}
+	for _, kind := range want {
+		text += "-- " + kind + ".yaml --\napiVersion: apps/v1\nkind: " + kind + "\nmetadata: {name: flux, namespace: a}\nspec: {template: {spec: {" + pod + "}}}\n"
+	}
+	text = strings.Replace(text, "apps/v1\nkind: DeploymentConfig", "apps.openshift.io/v1\nkind: DeploymentConfig", 1)
+	inv := readTree(t, treeOf(text), nil)
+	for _, kind := range append(want, "Pod", "CronJob") {
+		said(t, inv, "FLUXD_IS_NO_DEPLOYMENT", "a:"+strings.ToLower(kind)+"/flux runs fluxd (image docker.io/fluxcd/flux:1.21.0)")
+	}
+	f := said(t, inv, "AGENT_BY_OBJECT_IN_GIT", "<cluster>:clusterconfig/dev has eksctl install a fluxd that syncs https://")
+	if strings.Contains(f.Message, "MARKED-SECRET") {
+		t.Errorf("%s", f)
+	}
+	equal(t, "named", len(findingsOf(inv, FluxdElsewhere))+len(findingsOf(inv, AgentByObject)), 7)
+}
+
 // Of an agent that is patched over a base which is not fetched, what the patches give is known.
 func TestAgentsPatchedOverARemoteBaseAreTold(t *testing.T) {
 	const head = "resources: ['github.com/org/ops//flux?ref=v1', ns.yaml]\n"

@@ -336,7 +336,7 @@ var (
 	}
 	AgentByObject = flux1.Code{
 		Name: "AGENT_BY_OBJECT_IN_GIT", Severity: migrate.Warning,
-		Cause:       "the repository holds an object from which something in a cluster installs the flux chart, or a chart that is given its values",
+		Cause:       "the repository holds something from which a tool may install an agent: an object of that tool, a release of Helmfile, a program of Jsonnet, a chart in the tree",
 		Consequence: "what is installed of it is not read from the repository; the cluster may have an agent that is not listed",
 		Remedy:      "discover the cluster itself, which finds the agent however it was installed",
 	}

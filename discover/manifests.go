@@ -224,7 +224,31 @@ func mayInstall(u *unstructured.Unstructured) bool {
 	if d, ok := typed[appsv1.Deployment](u); ok && u.GetKind() == "Deployment" {
 		return fluxd(d) != nil
 	}
-	return isHelmRelease1(u) || isInstaller(u)
+	return isHelmRelease1(u) || isInstaller(u) || isEksctl(u) || fluxdElsewhere(u) != nil
+}
+
+// fluxdElsewhere is the container of fluxd of an object of another kind than a Deployment
+// that has, or makes, pods; nil if it has none.
+func fluxdElsewhere(u *unstructured.Unstructured) *corev1.Container {
+	pod := u.Object
+	for _, field := range terraform.PodOf(u.GetKind()) {
+		pod, _ = pod[field].(map[string]any)
+	}
+	if spec, _ := pod["spec"].(map[string]any); u.GetKind() == "Deployment" || spec["containers"] == nil {
+		return nil
+	}
+	template, ok := typed[corev1.PodTemplateSpec](&unstructured.Unstructured{Object: pod})
+	if !ok {
+		return nil
+	}
+	return fluxdIn(u.GetLabels(), template)
+}
+
+// isEksctl reports whether an object is a cluster of eksctl, which installed fluxd in those
+// that name a repository so; its later gitops.flux is of Flux v2 (eksctl: ClusterConfig, git.repo).
+func isEksctl(u *unstructured.Unstructured) bool {
+	url, _, _ := unstructured.NestedString(u.Object, "git", "repo", "url")
+	return url != "" && u.GetKind() == "ClusterConfig" && u.GroupVersionKind().Group == "eksctl.io"
 }
 
 // agentOf is the agent that an object declares; nil if it declares none. What else may
@@ -245,6 +269,13 @@ func (c *checkout) agentOf(ctx context.Context, set declaration, o flux1.Parsed,
 		}
 	case isInstaller(o.Manifest):
 		c.installer(o)
+	case isEksctl(o.Manifest):
+		url, _, _ := unstructured.NestedString(o.Manifest.Object, "git", "repo", "url")
+		c.find(AgentByObject.About(c.agent.ID, migrate.ObjectID(o.Manifest), fileLine(o.File, o.Line), fmt.Sprintf("%s has eksctl install a fluxd that syncs %s", resourceName(o.Manifest), flux1.DisplayURL(url))))
+	default:
+		if container := fluxdElsewhere(o.Manifest); container != nil {
+			c.find(FluxdElsewhere.About(c.agent.ID, migrate.ObjectID(o.Manifest), fileLine(o.File, o.Line), fmt.Sprintf("%s runs fluxd (image %s)", resourceName(o.Manifest), flux1.DisplayURL(container.Image))))
+		}
 	}
 	return nil, nil
 }
