@@ -61,6 +61,16 @@ type appliedAgent struct {
 	of flux1.Parsed
 }
 
+// apart gives an agent whose id another one has an id of its own: by where it is declared
+// and, where others are as well, a number.
+func (d *declaredAgent) apart(where string, taken func(id string) bool) {
+	id := d.ID + "@" + where
+	for base, n := id, 2; taken(id); n++ {
+		id = fmt.Sprintf("%s:%d", base, n)
+	}
+	d.rename(id)
+}
+
 // finished is the agent as an Inventory holds it.
 func (a *agent) finished() migrate.Flux1Agent {
 	a.Settings = slices.Clone(a.Settings)

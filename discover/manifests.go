@@ -82,7 +82,7 @@ func (c *checkout) declared(ctx context.Context) error {
 	rights := c.rightsOf(sets)
 	taken := map[string]string{} // id → folder
 	first := map[string]*declaredAgent{}
-	for _, k := range c.known {
+	for _, k := range append(slices.Clone(c.known), c.agent) {
 		first[k.ID], taken[k.ID] = &declaredAgent{agent: k}, elsewhere
 	}
 	applied := map[string]bool{}
@@ -106,14 +106,11 @@ func (c *checkout) declared(ctx context.Context) error {
 					continue // the same one twice, which Load reports; or as it is rendered, and of what
 				}
 				// Overlays, or files, of several clusters declare one of the same name.
-				id := a.ID + "@" + cmp.Or(set.dir, "manifests")
+				where := cmp.Or(set.dir, "manifests")
 				if dir == set.dir {
-					id = a.ID + "@" + o.File
+					where = o.File
 				}
-				for base, n := id, 2; first[id] != nil; n++ {
-					id = fmt.Sprintf("%s:%d", base, n)
-				}
-				a.rename(id)
+				a.apart(where, func(id string) bool { return first[id] != nil })
 			}
 			taken[a.ID], first[a.ID] = set.dir, a
 			c.find(a.found...)
@@ -372,8 +369,9 @@ func (w *witness) appliedAgents(ctx context.Context, a *agent, known []*agent) (
 			}
 			continue
 		}
-		if slices.ContainsFunc(all, func(k *agent) bool { return k.ID == d.ID }) { // of several that name no namespace
-			d.rename(d.ID + "@" + path.Join(path.Base(a.Git.URL), of[i].File))
+		taken := func(id string) bool { return slices.ContainsFunc(all, func(k *agent) bool { return k.ID == id }) }
+		if taken(d.ID) { // of several that name no namespace, or of a release of that name
+			d.apart(path.Join(path.Base(a.Git.URL), of[i].File), taken)
 		}
 		w.find(d.found...)
 		d.InstalledBy = "flux1"

@@ -24,6 +24,19 @@ type Inventory struct {
 	StateOnly []StateOnly `json:"-"`
 }
 
+// Twice is the id of an agent that the Inventory holds more than once, empty if it holds
+// none: whatever is planned, counted or accepted is so by the id.
+func (inv *Inventory) Twice() string {
+	seen := map[string]bool{}
+	for _, a := range inv.Agents {
+		if seen[a.ID] {
+			return a.ID
+		}
+		seen[a.ID] = true
+	}
+	return ""
+}
+
 // StateOnly is an agent that a Terraform state alone holds.
 type StateOnly struct {
 	ID    string // as of Flux1Agent

@@ -290,3 +290,98 @@ func TestACheckoutIsReadInTheNamespacesThatAreGiven(t *testing.T) {
 		t.Errorf("%d objects, and %d with the namespaces", without.Counts.Objects, with.Counts.Objects)
 	}
 }
+
+// By its id an agent is planned, counted and accepted: no two of an inventory have one,
+// by whatever they are told of. Those of a cluster alone are tested where they are found.
+func TestAnIDStandsOnceInAnInventory(t *testing.T) {
+	dir := t.TempDir()
+	deployment := func(namespace, repository, more string) string {
+		return `apiVersion: apps/v1
+kind: Deployment
+metadata: {name: flux, namespace: ` + namespace + `}
+spec:
+  selector: {matchLabels: {name: flux}}
+  template:
+    metadata: {labels: {name: flux}}
+    spec: {containers: [{name: flux, image: "fluxcd/flux:1.25.4", args: ["--git-url=git@git.example.com:org/` + repository + `", --git-branch=master` + more + `]}]}
+`
+	}
+	const values = "git: {url: 'git@git.example.com:org/shop', branch: master, path: cluster}"
+	for name, text := range map[string]string{
+		"shop/boot/flux.yaml":    deployment("flux", "shop", ", --git-path=cluster"),
+		"shop/cluster/team.yaml": deployment("team1", "team1", ""),
+		// Two Deployments, of which one is of the release that has the name of the other.
+		"shop/cluster/release.yaml": `apiVersion: helm.fluxcd.io/v1
+kind: HelmRelease
+metadata: {name: flux, namespace: team1}
+spec:
+  releaseName: flux
+  chart: {repository: https://charts.fluxcd.io, name: flux, version: 1.3.0}
+  values: {fullnameOverride: other, git: {url: git@git.example.com:org/other}}
+`,
+		"tf/main.tf":        "resource \"helm_release\" \"flux\" {\n name = \"flux\"\n namespace = \"flux\"\n chart = \"flux\"\n version = \"1.13.3\"\n values = [\"" + values + "\"]\n}\n",
+		"values.yaml":       values + "\n",
+		"tills/flux/d.yaml": deployment("checkout", "till", ""), // a namespace that folders are named like
+		"one/r/d.yaml":      deployment("flux", "one", ""),
+		"two/r/d.yaml":      deployment("flux", "two", ""),
+		"three/r/d.yaml":    deployment("flux", "three", ""),
+	} {
+		name = filepath.Join(dir, filepath.FromSlash(name))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	at := func(name string) string { return filepath.Join(dir, filepath.FromSlash(name)) }
+	shop := "git@git.example.com:org/shop=" + at("shop")
+	applied := []string{"flux/flux", "team1/flux", "team1/flux@shop/cluster/team.yaml"}
+	for name, c := range map[string]struct {
+		args, want []string
+	}{
+		"a checkout":             {[]string{"--checkout", shop}, []string{"flux/flux", "team1/flux", "team1/flux@cluster/team.yaml"}},
+		"values":                 {[]string{"--values", "flux/flux=" + at("values.yaml") + "@1.13.3", "--checkout", shop}, applied},
+		"Terraform":              {[]string{"--terraform", at("tf"), "--checkout", shop}, applied},
+		"a folder like an agent": {[]string{"--checkout", at("tills/flux")}, []string{"checkout/flux", "checkout/flux@manifests"}},
+		"folders of one name": {[]string{"--checkout", "git@git.example.com:org/one=" + at("one/r"), "--checkout", "git@git.example.com:org/two=" + at("two/r"), "--checkout", "git@git.example.com:org/three=" + at("three/r")},
+			[]string{"flux/flux", "flux/flux@r-2", "flux/flux@r-3"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			saved := filepath.Join(t.TempDir(), "inventory.json")
+			code, out, errs := runDiscover(t, append([]string{"--no-cluster", "-o", "json", "--save", saved}, c.args...)...)
+			var inv migrate.Inventory
+			if err := json.Unmarshal([]byte(out), &inv); err != nil || code != exitDone {
+				t.Fatalf("exit code %d, %v: %s", code, err, errs)
+			}
+			var got []string
+			for _, a := range inv.Agents {
+				got = append(got, a.ID)
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("agents %v, want %v", got, c.want)
+			}
+			for _, f := range inv.Findings {
+				if f.Repository != "" && !slices.Contains(got, f.Repository) {
+					t.Errorf("of none of them: %+v", f)
+				}
+			}
+			// What an earlier version saved may hold one twice.
+			content, err := os.ReadFile(saved)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var file map[string]any
+			if err := json.Unmarshal(content, &file); err != nil {
+				t.Fatal(err)
+			}
+			file["agents"] = append(file["agents"].([]any), file["agents"].([]any)[0])
+			if content, err = json.Marshal(file); err == nil {
+				err = os.WriteFile(saved, content, 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if code, out, errs := runDiscover(t, "--inventory", saved); code != exitFailed || out != "" || !strings.Contains(errs, got[0]+" is found twice") {
+				t.Errorf("of a file that holds %s twice: exit code %d: %s%s", got[0], code, out, errs)
+			}
+		})
+	}
+}

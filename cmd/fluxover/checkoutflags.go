@@ -97,6 +97,7 @@ func splitCheckout(entry string) (url, dir string) {
 // inventory reads the checkouts, one after the other.
 func (c *checkoutFlags) inventory(ctx context.Context, progress func(string)) (migrate.Inventory, error) {
 	var all migrate.Inventory
+	var readers []string // the ids of those that are described, which a declared one may take the place of
 	for i, entry := range c.checkouts {
 		url, dir := splitCheckout(entry)
 		if url == "" {
@@ -108,9 +109,10 @@ func (c *checkoutFlags) inventory(ctx context.Context, progress func(string)) (m
 		if len(c.checkouts) > 1 {
 			// Folders of one name are told apart by their number.
 			o.ID = "checkout/" + filepath.Base(filepath.Clean(dir))
-			if slices.ContainsFunc(all.Agents, func(a migrate.Flux1Agent) bool { return a.ID == o.ID }) {
+			for slices.Contains(readers, o.ID) {
 				o.ID = fmt.Sprintf("%s-%d", o.ID, i+1)
 			}
+			readers = append(readers, o.ID)
 		}
 		if c.flags.Changed("manifest-generation") {
 			o.ManifestGeneration = &c.generation
@@ -126,13 +128,15 @@ func (c *checkoutFlags) inventory(ctx context.Context, progress func(string)) (m
 			all = inv
 			continue
 		}
-		taken := map[string]bool{}
-		for _, a := range all.Agents {
-			taken[a.ID] = true
+		has := func(agents []migrate.Flux1Agent, id string) bool {
+			return slices.ContainsFunc(agents, func(a migrate.Flux1Agent) bool { return a.ID == id })
 		}
 		for _, a := range inv.Agents {
-			if taken[a.ID] { // another repository declares an agent of the same name
+			if has(all.Agents, a.ID) { // another repository declares an agent of the same name
 				id := a.ID + "@" + strings.TrimPrefix(o.ID, "checkout/")
+				for base, n := id, 2; has(all.Agents, id) || has(inv.Agents, id); n++ {
+					id = fmt.Sprintf("%s:%d", base, n)
+				}
 				for j := range inv.Findings {
 					if f := &inv.Findings[j]; f.Repository == a.ID {
 						f.Repository, f.Subject = id, strings.Replace(f.Subject, a.ID, id, 1)
@@ -154,7 +158,7 @@ func (c *checkoutFlags) inventory(ctx context.Context, progress func(string)) (m
 // URL, and branch where one is given, it or another one is given with: as those agents read them, and not as an
 // agent of which nothing but the folder is known.
 func (c *checkoutFlags) readDeclared(ctx context.Context, all migrate.Inventory, progress func(string)) (migrate.Inventory, error) {
-	isReader := func(a migrate.Flux1Agent) bool { return strings.HasPrefix(a.ID, "checkout/") && a.Tree != nil }
+	isReader := func(a migrate.Flux1Agent) bool { return a.InstalledBy == "" && a.Tree != nil } // which no manifest declares
 	declared := migrate.Inventory{Cluster: all.Cluster}
 	for _, a := range all.Agents {
 		if !isReader(a) {

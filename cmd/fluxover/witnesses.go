@@ -152,8 +152,26 @@ func (w *witnessFlags) read(ctx context.Context, progress func(string)) (migrate
 }
 
 // inventory reads every witness. The facts are those of the cluster, for the
-// caller to close; nil if none was asked.
+// caller to close; nil if none was asked. No two agents have one id, however they
+// were told of.
 func (w *witnessFlags) inventory(ctx context.Context, s streams, k *kube) (*facts, migrate.Inventory, error) {
+	f, inv, err := w.discovered(ctx, s, k)
+	id := inv.Twice()
+	if err != nil || id == "" {
+		return f, inv, err
+	}
+	if f != nil {
+		f.close()
+	}
+	hint := "report this with the flags and what they name; until it is mended, read fewer of them at once"
+	if w.saved != "" {
+		hint = "discover anew with this version, and save that"
+	}
+	return nil, migrate.Inventory{}, &exitError{Code: exitFailed, Hints: []string{hint},
+		Err: fmt.Errorf("agent %s is found twice, which is an error of fluxover: whatever counts by agent would count it twice, so nothing is told or planned; nothing was changed", id)}
+}
+
+func (w *witnessFlags) discovered(ctx context.Context, s streams, k *kube) (*facts, migrate.Inventory, error) {
 	progress := progressLine(s.Err)
 	if !w.offline() && w.terraform() {
 		w.tf.LookedAt = k.lookedAt()
