@@ -59,13 +59,8 @@ func openFolders(given []Folder) (folders, error) {
 			return nil, err
 		}
 		f.plain = repo == nil
-		switch {
-		case g.URL != "":
-			f.urls = []string{g.URL}
-		case !f.plain:
-			if f.urls, err = remoteURLs(repo); err != nil {
-				return nil, fmt.Errorf("read the remotes of %s: %w", g.Dir, err)
-			}
+		if f.urls, err = g.URLs(); err != nil {
+			return nil, err
 		}
 		if len(f.urls) == 0 {
 			return nil, fmt.Errorf("whose repository %s holds is not known, since it names no remote: write URL=%s", g.Dir, g.Dir)
@@ -73,6 +68,23 @@ func openFolders(given []Folder) (folders, error) {
 		out = append(out, f)
 	}
 	return out, nil
+}
+
+// URLs are those by which an agent may have the repository: the one that is given or, of a
+// clone, those of its remotes. Of a plain folder none is known.
+func (f Folder) URLs() ([]string, error) {
+	if f.URL != "" {
+		return []string{f.URL}, nil
+	}
+	repo, err := openRepository(f.Dir)
+	if err != nil || repo == nil {
+		return nil, err
+	}
+	urls, err := remoteURLs(repo)
+	if err != nil {
+		return nil, fmt.Errorf("read the remotes of %s: %w", f.Dir, err)
+	}
+	return urls, nil
 }
 
 // of is the folder from which what an agent reads is read; nil if none is.

@@ -180,6 +180,64 @@ spec:
 	}
 }
 
+// A clone tells by its remotes whose repository it is.
+func TestACloneIsReadAsTheAgentThatItDeclares(t *testing.T) {
+	dir := teamRepository(t, map[string]string{"boot/flux.yaml": `apiVersion: apps/v1
+kind: Deployment
+metadata: {name: flux, namespace: flux}
+spec:
+  selector: {matchLabels: {name: flux}}
+  template:
+    metadata: {labels: {name: flux}}
+    spec: {containers: [{name: flux, image: "fluxcd/flux:1.25.4", args: ["--git-url=git@git.example.com:org/shop", --git-branch=main, --git-path=apps]}]}
+`})
+	config := filepath.Join(dir, ".git", "config")
+	before, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader := "checkout/" + filepath.Base(dir)
+	for name, c := range map[string]struct {
+		remotes string
+		flags   []string
+		want    []string
+		objects int // that flux/flux applies
+	}{
+		"its clone":            {"[remote \"origin\"]\n\turl = https://git.example.com/org/shop.git\n", nil, []string{"flux/flux"}, 3},
+		"a fork of it":         {"[remote \"origin\"]\n\turl = https://git.example.com/me/shop.git\n[remote \"upstream\"]\n\turl = https://git.example.com/org/shop\n", nil, []string{"flux/flux"}, 3},
+		"and described":        {"[remote \"origin\"]\n\turl = https://git.example.com/org/shop.git\n", []string{"--git-path=apps/web"}, []string{reader, "flux/flux"}, 3},
+		"of another branch":    {"[remote \"origin\"]\n\turl = https://git.example.com/org/shop.git\n", []string{"--git-branch=other"}, []string{reader, "flux/flux"}, 0},
+		"another repository's": {"[remote \"origin\"]\n\turl = https://git.example.com/org/till.git\n", nil, []string{reader, "flux/flux"}, 0},
+		"without a remote":     {"", nil, []string{reader, "flux/flux"}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := os.WriteFile(config, append(slices.Clone(before), c.remotes...), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			code, out, errs := runDiscover(t, append([]string{"--no-cluster", "-o", "json", "--checkout", dir}, c.flags...)...)
+			var inv migrate.Inventory
+			if err := json.Unmarshal([]byte(out), &inv); err != nil || code != exitDone {
+				t.Fatalf("exit code %d, %v: %s", code, err, errs)
+			}
+			var got []string
+			for _, a := range inv.Agents {
+				got = append(got, a.ID)
+				if a.ID == "flux/flux" && a.Counts.Objects != c.objects {
+					t.Errorf("it applies %d objects, want %d", a.Counts.Objects, c.objects)
+				}
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("agents %v, want %v", got, c.want)
+			}
+			for _, f := range inv.Findings {
+				if f.Repository != "" && !slices.Contains(got, f.Repository) || strings.HasPrefix(f.Message, "the repository of "+reader) && !slices.Contains(got, reader) {
+					t.Errorf("of none of them: %+v", f)
+				}
+			}
+		})
+	}
+}
+
 // An agent that stands in the paths of another is synced by it; one that stands elsewhere in
 // its repository is declared there, and by whom it is applied is not known.
 func TestAgentsInAndOutsideOfTheOnesPathsAreToldApart(t *testing.T) {

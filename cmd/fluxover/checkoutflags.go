@@ -97,7 +97,7 @@ func splitCheckout(entry string) (url, dir string) {
 // inventory reads the checkouts, one after the other.
 func (c *checkoutFlags) inventory(ctx context.Context, progress func(string)) (migrate.Inventory, error) {
 	var all migrate.Inventory
-	var readers []string // the ids of those that are described, which a declared one may take the place of
+	var named, readers []string // the ids of those that are described; empty where a declared one took its place
 	for i, entry := range c.checkouts {
 		url, dir := splitCheckout(entry)
 		if url == "" {
@@ -109,10 +109,10 @@ func (c *checkoutFlags) inventory(ctx context.Context, progress func(string)) (m
 		if len(c.checkouts) > 1 {
 			// Folders of one name are told apart by their number.
 			o.ID = "checkout/" + filepath.Base(filepath.Clean(dir))
-			for slices.Contains(readers, o.ID) {
+			for slices.Contains(named, o.ID) {
 				o.ID = fmt.Sprintf("%s-%d", o.ID, i+1)
 			}
-			readers = append(readers, o.ID)
+			named = append(named, o.ID)
 		}
 		if c.flags.Changed("manifest-generation") {
 			o.ManifestGeneration = &c.generation
@@ -125,12 +125,13 @@ func (c *checkoutFlags) inventory(ctx context.Context, progress func(string)) (m
 			return all, err
 		}
 		if i == 0 {
-			all = inv
-			continue
+			all.APIVersion, all.Kind, all.Cluster = inv.APIVersion, inv.Kind, inv.Cluster
 		}
+		reader := ""
 		has := func(agents []migrate.Flux1Agent, id string) bool {
 			return slices.ContainsFunc(agents, func(a migrate.Flux1Agent) bool { return a.ID == id })
 		}
+		var agents []migrate.Flux1Agent
 		for _, a := range inv.Agents {
 			if has(all.Agents, a.ID) { // another repository declares an agent of the same name
 				id := a.ID + "@" + strings.TrimPrefix(o.ID, "checkout/")
@@ -144,33 +145,53 @@ func (c *checkoutFlags) inventory(ctx context.Context, progress func(string)) (m
 				}
 				a.ID = id
 			}
-			all.Agents = append(all.Agents, a)
+			if isReader(a) {
+				reader = a.ID
+			}
+			agents = append(agents, a)
 		}
-		all.Findings = append(all.Findings, inv.Findings...)
+		readers = append(readers, reader)
+		all.Agents, all.Findings = append(all.Agents, agents...), append(all.Findings, inv.Findings...)
 	}
-	all, err := c.readDeclared(ctx, all, progress)
+	all, err := c.readDeclared(ctx, all, readers, progress)
 	slices.SortFunc(all.Agents, func(a, b migrate.Flux1Agent) int { return strings.Compare(a.ID, b.ID) })
 	all.Findings = migrate.SortFindings(all.Findings)
 	return all, err
 }
 
-// readDeclared reads the repositories of the agents that a checkout declares and whose
-// URL, and branch where one is given, it or another one is given with: as those agents read them, and not as an
-// agent of which nothing but the folder is known.
-func (c *checkoutFlags) readDeclared(ctx context.Context, all migrate.Inventory, progress func(string)) (migrate.Inventory, error) {
-	isReader := func(a migrate.Flux1Agent) bool { return a.InstalledBy == "" && a.Tree != nil } // which no manifest declares
+// isReader reports whether an agent is what reads a checkout as it is described, and no
+// manifest declares it.
+func isReader(a migrate.Flux1Agent) bool { return a.InstalledBy == "" && a.Tree != nil }
+
+// readDeclared reads the repositories of the agents that a checkout declares, where one is
+// given by their URL or is a clone of it, and by their branch where one is given: as those
+// agents read them, and not as its reader, of which nothing but the folder is known. The
+// readers are those of the checkouts, in their order.
+func (c *checkoutFlags) readDeclared(ctx context.Context, all migrate.Inventory, readers []string, progress func(string)) (migrate.Inventory, error) {
 	declared := migrate.Inventory{Cluster: all.Cluster}
 	for _, a := range all.Agents {
 		if !isReader(a) {
 			declared.Agents = append(declared.Agents, a)
 		}
 	}
+	type checkout struct {
+		urls   []string
+		reader string
+	}
+	of := func(a migrate.Flux1Agent, urls []string) bool {
+		return slices.ContainsFunc(urls, func(url string) bool { return discover.SameRepository(a.Git.URL, url) })
+	}
 	var folders []discover.Folder
-	for _, f := range c.folders() {
+	var checkouts []checkout
+	for i, f := range c.folders() {
+		urls, err := f.URLs()
+		if err != nil {
+			return all, err
+		}
 		if f.Branch = c.branch; slices.ContainsFunc(declared.Agents, func(a migrate.Flux1Agent) bool {
-			return f.URL != "" && a.Tree == nil && discover.SameRepository(a.Git.URL, f.URL) && (f.Branch == "" || a.Git.Branch == f.Branch)
+			return a.Tree == nil && of(a, urls) && (f.Branch == "" || a.Git.Branch == f.Branch)
 		}) {
-			folders = append(folders, f)
+			folders, checkouts = append(folders, f), append(checkouts, checkout{urls, readers[i]})
 		}
 	}
 	if len(folders) == 0 {
@@ -180,21 +201,15 @@ func (c *checkoutFlags) readDeclared(ctx context.Context, all migrate.Inventory,
 	if err != nil {
 		return all, err
 	}
-	for _, f := range folders {
+	for _, f := range checkouts {
 		// Whoever says how an agent reads it gets that agent, too; and what no declared
 		// agent could read is shown as it was read.
-		if c.described() || !slices.ContainsFunc(read.Agents, func(a migrate.Flux1Agent) bool { return a.Tree != nil && discover.SameRepository(a.Git.URL, f.URL) }) {
+		if f.reader == "" || c.described() || !slices.ContainsFunc(read.Agents, func(a migrate.Flux1Agent) bool { return a.Tree != nil && of(a, f.urls) }) {
 			continue
 		}
-		isItsReader := func(a migrate.Flux1Agent) bool { return isReader(a) && discover.SameRepository(a.Git.URL, f.URL) }
-		for _, a := range all.Agents {
-			if !isItsReader(a) {
-				continue
-			}
-			all.Findings = slices.DeleteFunc(all.Findings, func(f migrate.Finding) bool { return f.Repository == a.ID })
-			forgetApplied(&all, &read, a.ID)
-		}
-		all.Agents = slices.DeleteFunc(all.Agents, isItsReader)
+		all.Findings = slices.DeleteFunc(all.Findings, func(found migrate.Finding) bool { return found.Repository == f.reader })
+		forgetApplied(&all, &read, f.reader)
+		all.Agents = slices.DeleteFunc(all.Agents, func(a migrate.Flux1Agent) bool { return a.ID == f.reader })
 	}
 	all.Agents = append(slices.DeleteFunc(all.Agents, func(a migrate.Flux1Agent) bool { return !isReader(a) }), read.Agents...)
 	all.Findings = append(all.Findings, read.Findings...)
