@@ -61,15 +61,14 @@ func (w *witness) sameSets(agents []*agent) {
 	}
 }
 
-// sharedTags compares host and path without ".git", as servers do.
+// sharedTags finds agents that use one tag of one repository.
 func (w *witness) sharedTags(agents []*agent) {
 	for _, group := range groups(agents, func(a *agent) string {
-		source, err := migrate.SourceURL(a.Git.URL)
-		if err != nil || a.Sync.State != "git" || a.Git.SyncTag == "" {
+		key := repositoryKey(a.Git.URL)
+		if key == "" || a.Sync.State != "git" || a.Git.SyncTag == "" {
 			return ""
 		}
-		_, rest, _ := strings.Cut(source, "://")
-		return strings.TrimSuffix(rest[strings.Index(rest, "@")+1:], ".git") + "\x00" + a.Git.SyncTag
+		return key + "\x00" + a.Git.SyncTag
 	}) {
 		for _, a := range group {
 			w.find(SharedTag.Finding(a.ID, a.where("--git-label"), fmt.Sprintf("%s uses the tag %s of the same repository", others(group, a), a.Git.SyncTag)))

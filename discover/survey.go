@@ -713,18 +713,30 @@ func releaseMeaning(u *unstructured.Unstructured, repository string) string {
 	return said
 }
 
-// SameRepository reports whether two Git URLs are of one repository: it compares host
-// and path without ".git", as servers do.
+// SameRepository reports whether two Git URLs are of one repository.
 func SameRepository(a, b string) bool {
-	key := func(raw string) string {
-		u, err := migrate.SourceURL(raw)
-		if err != nil || raw == "" {
-			return ""
-		}
-		_, rest, _ := strings.Cut(u, "://")
-		return strings.TrimSuffix(strings.TrimSuffix(rest[strings.Index(rest, "@")+1:], "/"), ".git")
+	return repositoryKey(a) != "" && repositoryKey(a) == repositoryKey(b)
+}
+
+// caselessHosts are those on which no two repositories have names that differ in their case
+// alone, and each is reached by its name in any case (GitLab: app/models/concerns/routable.rb).
+// Others may tell such names apart.
+var caselessHosts = []string{"github.com", "gitlab.com"}
+
+// repositoryKey is what Git URLs of one repository have in common, empty of what is no such
+// URL: host and path without ".git", as servers compare them.
+func repositoryKey(raw string) string {
+	source, err := migrate.SourceURL(raw)
+	if err != nil || raw == "" {
+		return ""
 	}
-	return key(a) != "" && key(a) == key(b)
+	_, rest, _ := strings.Cut(source, "://")
+	_, host, path := migrate.SplitAuthority(rest)
+	host = strings.ToLower(host)
+	if slices.Contains(caselessHosts, host) {
+		path = strings.ToLower(path)
+	}
+	return host + strings.TrimSuffix(strings.TrimSuffix(path, "/"), ".git")
 }
 
 // releaseOfHelmRelease is the release's name and namespace; the latter is empty
