@@ -230,6 +230,21 @@ func TestAFolderWithoutConfigurationIsAnError(t *testing.T) {
 	if _, err := Load(t.Context(), Options{Dir: above}); err == nil || !strings.HasSuffix(err.Error(), "so nothing is read; folders below it do, each to be named by itself: prod/flux, prod/json, prod/vpc") {
 		t.Errorf("the error is %v", err)
 	}
+	for says, files := range map[string]map[string]string{
+		`a stack of Terragrunt, which makes a folder of each unit that terragrunt.stack.hcl names: run "terragrunt stack generate"`: {"terragrunt.stack.hcl": "unit \"flux\" {\n  source = \"../units/flux\"\n  path   = \"flux\"\n}\n"},
+		"folders below it do, each to be named by itself: .terragrunt-stack/flux":                                                   {"terragrunt.stack.hcl": "", ".terragrunt-stack/flux/terragrunt.hcl": "", ".terragrunt-stack/flux/.terragrunt-cache/x/main.tf": ""},
+		"configures Terragrunt before 0.19 (terragrunt = {...}), which is not read: name the folder of its module, git::https://***@h/m.git//flux?ref=v1 from there, with a copy of that file without this part as --var-file": {
+			"terraform.tfvars": "git_path = \"x\"\nterragrunt = {\n  terraform {\n    source = \"git::https://MARKED-SECRET@h/m.git//flux?ref=v1\"\n  }\n}\n"},
+		"name the folder of the module that it names with a copy": {"terraform.tfvars": "source = \"x\"\nterragrunt = {\n  include { path = \"${find_in_parent_folders()}\" }\n}\n"},
+	} {
+		_, err := Load(t.Context(), Options{Dir: writeTree(t, files)})
+		if err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "MARKED") {
+			t.Errorf("want %q, and the error is %v", says, err)
+		}
+	}
+	if _, err := Load(t.Context(), Options{Dir: writeTree(t, map[string]string{"terraform.tfvars": "terragrunt_version = \"1\"\nx = {}\n"})}); err == nil || strings.Contains(err.Error(), "Terragrunt") {
+		t.Errorf("the error is %v", err)
+	}
 	if _, err := Load(t.Context(), Options{Dir: filepath.Join(t.TempDir(), "none")}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the error is %v", err)
 	}

@@ -209,7 +209,7 @@ func Load(ctx context.Context, opts Options) (*Result, error) {
 		return nil, fmt.Errorf("read configuration in %s: %w", opts.Dir, err)
 	}
 	if l.moduleFiles == 0 && l.remote == nil && len(l.inputs) == 0 {
-		return nil, fmt.Errorf("read configuration in %s: it holds no .tf, .tf.json or .tofu file, so nothing is read%s", opts.Dir, l.modulesBelow(start))
+		return nil, fmt.Errorf("read configuration in %s: it holds no .tf, .tf.json or .tofu file, so nothing is read%s%s", opts.Dir, l.terragruntElse(), l.modulesBelow(start))
 	}
 	if l.workspace == "" {
 		l.workspace = l.cloudWorkspace(mod)
@@ -232,7 +232,7 @@ func Load(ctx context.Context, opts Options) (*Result, error) {
 }
 
 // modulesBelow names the folders below one in which Terraform or Terragrunt can be run, for
-// who named the one above them.
+// who named the one above them. Those that Terragrunt made of a stack are among them.
 func (l *loader) modulesBelow(dir string) string {
 	names, err := l.tree.walk(dir)
 	if err != nil {
@@ -243,7 +243,7 @@ func (l *loader) modulesBelow(dir string) string {
 		at := path.Dir(name)
 		file := path.Base(name)
 		files, overrides, _ := configFiles([]string{file})
-		if (len(files)+len(overrides) > 0 || file == terragruntFile) && !slices.Contains(below, at) && !strings.Contains("/"+at+"/", "/.") {
+		if (len(files)+len(overrides) > 0 || file == terragruntFile) && !slices.Contains(below, at) && !strings.Contains(strings.ReplaceAll("/"+at+"/", "/"+terragruntStackDir+"/", "/"), "/.") {
 			below = append(below, at)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +19,41 @@ import (
 
 // terragruntFile is the name of Terragrunt's configuration of a folder.
 const terragruntFile = "terragrunt.hcl"
+
+// terragruntStackFile is the name of a file of which Terragrunt makes folders, each with
+// such a configuration, in a folder beside it.
+const (
+	terragruntStackFile = "terragrunt.stack.hcl"
+	terragruntStackDir  = ".terragrunt-stack"
+)
+
+// oldTerragrunt is how Terragrunt before 0.19 is configured in terraform.tfvars, and
+// oldSource the module that it names there.
+var (
+	oldTerragrunt = regexp.MustCompile(`(?m)^[ \t]*terragrunt\s*=?\s*\{`)
+	oldSource     = regexp.MustCompile(`\bsource\s*=\s*"([^"\n]+)"`)
+)
+
+// terragruntElse says of a folder without configuration what Terragrunt has there instead
+// that is not read, and what to give in its place.
+func (l *loader) terragruntElse() string {
+	if ok, err := l.tree.exists(path.Join(l.dir, terragruntStackFile), false); err == nil && ok {
+		return fmt.Sprintf(`; it is a stack of Terragrunt, which makes a folder of each unit that %s names: run "terragrunt stack generate" and name each of these by itself (they are in %s), or give the states of the units (--terraform-state)`, terragruntStackFile, terragruntStackDir)
+	}
+	src, err := l.tree.read(path.Join(l.dir, "terraform.tfvars"))
+	if err != nil {
+		return ""
+	}
+	at := oldTerragrunt.FindIndex(src)
+	if at == nil {
+		return ""
+	}
+	module := "the folder of the module that it names"
+	if m := oldSource.FindSubmatch(src[at[1]:]); m != nil {
+		module = "the folder of its module, " + migrate.DisplayURL(string(m[1])) + " from there,"
+	}
+	return "; its terraform.tfvars configures Terragrunt before 0.19 (terragrunt = {...}), which is not read: name " + module + " with a copy of that file without this part as --var-file, or give its state (--terraform-state)"
+}
 
 // terragruntConfig is what is read of such a file.
 type terragruntConfig struct {
