@@ -449,7 +449,7 @@ func TestAPathThatIsNotThereIsNoFileToMend(t *testing.T) {
 
 func TestTheVersionOfARemoteBaseIsTold(t *testing.T) {
 	inv := readTree(t, treeOf("-- kustomization.yaml --\nresources: [\"github.com/org/base?ref=v1.2.3\", \"https://git.example.com/b?token=hunter2\", \"https://git.example.com/c?token=hunter2&ref=v1\"]\n"), nil)
-	wantFinding(t, inv, flux1.RemoteBase, "github.com/org/base?ref=v1.2.3, https://git.example.com/b?***, https://git.example.com/c?***")
+	wantFinding(t, inv, flux1.RemoteBase, "github.com/org/base?ref=v1.2.3, https://git.example.com/b?***, https://git.example.com/c?***&ref=v1")
 	if strings.Contains(dump(t, inv), "hunter2") {
 		t.Error("a token is told")
 	}

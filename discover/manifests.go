@@ -542,7 +542,7 @@ func (c *checkout) agentNotRead(o *overlay) (said string, patched []flux1.Parsed
 	here, deleted := map[string]bool{}, map[string]bool{}
 	for _, r := range c.reached(o.dir) {
 		for _, base := range r.remote {
-			remote = append(remote, shownBase(base))
+			remote = append(remote, flux1.DisplayURL(base))
 		}
 		for _, f := range r.files {
 			for _, d := range c.objectsIn(f) {

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"maps"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -379,19 +378,6 @@ func (r *reading) inChart(name string) bool {
 	return slices.ContainsFunc(r.index.charts, func(dir string) bool { return below(name, dir) })
 }
 
-// remoteRef is the end of a remote base that says which version it is of, alone.
-var remoteRef = regexp.MustCompile(`\?ref=[\w./-]{1,100}$`)
-
-// shownBase is a remote base with its version, and no secret.
-func shownBase(base string) string {
-	shown := flux1.DisplayURL(base)
-	if ref := remoteRef.FindString(base); ref != "" {
-		shown, _, _ = strings.Cut(shown, "?")
-		shown += ref
-	}
-	return shown
-}
-
 // surveyOldFields names the kustomization files in use that are of an older Kustomize: each
 // that a path is built of, and the others, which fluxd passes over as it scans, together.
 func (r *reading) surveyOldFields() {
@@ -426,7 +412,7 @@ func (r *reading) surveyOverlay(o *overlay) {
 	if len(o.remote) > 0 {
 		var shownURLs []string
 		for _, base := range o.remote {
-			shownURLs = append(shownURLs, shownBase(base))
+			shownURLs = append(shownURLs, flux1.DisplayURL(base))
 		}
 		r.about(flux1.RemoteBase, o.file, "%s is made of %s", o.file, few(shownURLs))
 	}

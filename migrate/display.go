@@ -18,8 +18,9 @@ var forcedGetter = regexp.MustCompile(`^[A-Za-z0-9]+::`)
 
 // DisplayURL is a URL as configured, or a list of them with commas, less
 // everything in it that may be secret: the password, a user name that stands
-// alone (with many hosts, a token) and the query. Symbols such as $(VAR) stay,
-// and so does any other text that has nothing of a URL.
+// alone (with many hosts, a token) and the query, but for the parameters that
+// say which version it is of. Symbols such as $(VAR) stay, and so does any other
+// text that has nothing of a URL.
 func DisplayURL(raw string) string {
 	var out strings.Builder
 	from := 0
@@ -51,7 +52,7 @@ func displayOne(raw string) string {
 	}
 	where, query := path, ""
 	if i := strings.IndexAny(path, "?#"); i >= 0 {
-		where, query = path[:i], path[i:i+1]+hidden
+		where, query = path[:i], displayQuery(path[i:])
 	}
 	// What follows a comma is the next in a list.
 	parts := strings.Split(where, ",")
@@ -70,13 +71,34 @@ func displayOne(raw string) string {
 	return shown + user + "@" + host + path
 }
 
+// plainParameter is one that says which version of a repository to fetch, and how: a secret
+// has no place in it.
+var plainParameter = regexp.MustCompile(`^(?:ref|version|depth|archive)=[\w./+~-]{1,100}$`)
+
+// displayQuery is a query or fragment less all that is not known to be no secret.
+func displayQuery(query string) string {
+	if query[0] != '?' {
+		return query[:1] + hidden
+	}
+	var shown []string
+	for _, p := range strings.Split(query[1:], "&") {
+		if !plainParameter.MatchString(p) {
+			p = hidden
+		}
+		if p != hidden || len(shown) == 0 || shown[len(shown)-1] != hidden {
+			shown = append(shown, p)
+		}
+	}
+	return "?" + strings.Join(shown, "&")
+}
+
 // displayPath hides what may be secret in a text without a scheme of its own.
 // The scp form has no place for a password; anything else with a colon before
 // its first sign is not that form.
 func displayPath(text string) string {
 	end := ""
 	if i := strings.Index(text, "?"); i >= 0 && strings.Contains(text[i:], "=") {
-		text, end = text[:i], "?***"
+		text, end = text[:i], displayQuery(text[i:])
 	}
 	if before, rest, ok := strings.Cut(text, "://"); ok { // a URL in a URL
 		if i := strings.LastIndex(rest, "@"); i >= 0 {
