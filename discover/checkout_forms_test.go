@@ -848,6 +848,7 @@ func TestAgentsDeclaredByHelmReleasesOfFlux2AreFound(t *testing.T) {
 // What is none of an object of the repository and may install an agent is named.
 func TestWhatElseMayInstallAnAgentIsNamed(t *testing.T) {
 	const text = "-- charts/ops/Chart.yaml --\nname: ops\ndependencies: [{name: flux, version: 1.3.0, repository: 'https://charts.fluxcd.io'}, {name: web}]\n-- charts/ops/values.yaml --\na: b\n-- charts/ops/charts/flux-1.3.0.tgz --\nx\n" +
+		"-- umb/Chart.yaml --\nname: umb\ndependencies: [{name: flux, version: 1.2.0, repository: 'https://charts.fluxcd.io'}]\n" +
 		"-- charts/own/Chart.yaml --\nname: own\n-- charts/own/values.yaml --\na: b\n-- charts/own/templates/d.yaml --\nkind: Deployment\nargs: ['--git-url={{ .Values.url }}']\n-- charts/own/templates/e.yaml --\nargs: [--verbose]\n" +
 		"-- helmfile.yaml --\nreleases:\n- name: web\n  chart: stable/fluxion\n- name: flux\n  chart: fluxcd/flux\n-- cd/helmfile.d/a.yaml --\nreleases: [{name: web, chart: stable/web}]\n" +
 		"-- lib/flux.libsonnet --\n{\n  image: 'fluxcd/flux:1.25.4',\n}\n-- lib/web.jsonnet --\n{image: 'fluxcd/flux-cli:1'}\n" +
@@ -855,6 +856,7 @@ func TestWhatElseMayInstallAnAgentIsNamed(t *testing.T) {
 	got := findingsOf(readTree(t, treeOf(text), nil), AgentByObject)
 	want := []string{
 		"team/flux (charts/ops/Chart.yaml): chart charts/ops has the flux chart as a part (flux 1.3.0)",
+		"team/flux (umb/Chart.yaml): chart umb has the flux chart as a part (flux 1.2.0)",
 		"team/flux (charts/ops/charts/flux-1.3.0.tgz): charts/ops/charts/flux-1.3.0.tgz is the packed flux chart",
 		"team/flux (charts/own/templates/d.yaml:2): a template of a chart holds what looks like fluxd (--git-url)",
 		"team/flux (helmfile.yaml:5): helmfile.yaml names a release of chart fluxcd/flux, which Helmfile installs",
@@ -888,6 +890,20 @@ func TestAFluxdOfGitThatIsNoDeploymentIsNamed(t *testing.T) {
 		t.Errorf("%s", f)
 	}
 	equal(t, "named", len(findingsOf(inv, FluxdElsewhere))+len(findingsOf(inv, AgentByObject)), 7)
+}
+
+// Of a chart whose version nothing gives, what all of its versions agree on is known.
+func TestAReleaseOfNoVersionIsReadAsFarAsAllVersionsAgree(t *testing.T) {
+	for name, of := range map[string]string{
+		"from Git":     "{git: 'https://github.com/fluxcd/flux', path: chart/flux, ref: master}",
+		"without":      "{repository: 'https://charts.fluxcd.io', name: flux}",
+		"a wide range": "{repository: 'https://charts.fluxcd.io', name: flux, version: '>=0.5.0'}",
+	} {
+		inv := readTree(t, treeOf("-- hr.yaml --\napiVersion: helm.fluxcd.io/v1\nkind: HelmRelease\nmetadata: {name: flux, namespace: flux}\nspec: {chart: "+of+", values: {git: {url: 'git@h:a', branch: main}}}\n"), nil)
+		a := agentNamed(t, inv, "flux/flux-flux")
+		equal(t, name, []any{a.Git.URL, a.Git.Branch, a.ChartVersion}, []any{"git@h:a", "main", ""})
+		said(t, inv, "CHART_VERSION_UNKNOWN", "0.5.0 to 1.13.3")
+	}
 }
 
 // Of an agent that is patched over a base which is not fetched, what the patches give is known.

@@ -188,9 +188,9 @@ func (c *checkout) nameOthers() {
 			if text, line := ofText(file, fluxdInText); text != "" {
 				name(file, line, "%s holds what looks like fluxd (%s), in Jsonnet, which is not evaluated", file, strings.TrimSuffix(text, ":"))
 			}
-		case !c.inChart(file):
 		case base == "Chart.yaml" || base == "requirements.yaml":
 			dependency(file)
+		case !c.inChart(file):
 		case archiveVersion(base) != "":
 			name(file, 0, "%s is the packed flux chart", file)
 		case strings.Contains(file, "/templates/") && !inCharts[path.Dir(file)]:
@@ -1033,6 +1033,7 @@ func (c *checkout) fromHelmRelease(ctx context.Context, set declaration, o flux1
 	}
 	name, namespace := releaseOfHelmRelease(u)
 	version, _, _ := unstructured.NestedString(u.Object, "spec", "chart", "version")
+	version = cmp.Or(version, "*") // a chart from Git has none there
 	from := c.valuesFrom(set.beside, u, cmp.Or(u.GetNamespace(), c.agent.DefaultNamespace))
 	return c.fromRelease(ctx, set, o, rights, chart.Release{Name: name, Namespace: cmp.Or(namespace, c.agent.DefaultNamespace), Version: version}, from)
 }
