@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -1529,6 +1530,33 @@ func TestHostileRepositoriesEndInAFinding(t *testing.T) {
 				t.Error("nothing is said of it")
 			}
 		})
+	}
+}
+
+// To open a named pipe waits for whoever writes to it.
+func TestANamedPipeDoesNotHoldUpACheckout(t *testing.T) {
+	dir := t.TempDir()
+	for name, content := range map[string]string{
+		"kustomization.yaml": "resources: [own.yaml]\nconfigMapGenerator: [{name: a, files: [deep/pipe.yaml]}]\n",
+		"own.yaml":           "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: own}\n",
+		"deep/other.yaml":    "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: other}\n",
+	} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"deep/pipe.yaml", "deep/.flux.yaml", ".sourceignore", "deep/kustomization.yaml"} {
+		if err := syscall.Mkfifo(filepath.Join(dir, name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	inv := readTree(t, nil, func(o *CheckoutOptions) { o.FS, o.Dir = nil, dir })
+	wantFinding(t, inv, flux1.Stuck, "deep/pipe.yaml cannot be read: it is a named pipe")
+	if n := len(inv.Agents[0].Objects); n != 2 {
+		t.Errorf("%d objects beside the pipes, want 2", n)
 	}
 }
 

@@ -136,6 +136,9 @@ func (w workingFiles) Open(name string) (fs.File, error) {
 	if hidden(name) {
 		return nil, notThere("open", name)
 	}
+	if err := w.openable(name); err != nil {
+		return nil, err
+	}
 	f, err := w.FS.Open(name)
 	if err != nil || name != "." {
 		return f, err
@@ -146,6 +149,16 @@ func (w workingFiles) Open(name string) (fs.File, error) {
 		return nil, err
 	}
 	return &topFolder{f, entries}, nil
+}
+
+// openable refuses what is neither a file nor a folder: to open a named pipe waits for
+// whoever writes to it, and to open a device may do anything. Git holds neither.
+func (w workingFiles) openable(name string) error {
+	info, err := fs.Stat(w.FS, name)
+	if err == nil && !info.IsDir() && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "open", Path: name, Err: errors.New("it is neither a file nor a folder")}
+	}
+	return err
 }
 
 // topFolder is the opened top of a working copy, without Git's own folder.
@@ -191,6 +204,9 @@ func (w workingFiles) ReadLink(name string) (string, error) {
 func (w workingFiles) ReadFile(name string) ([]byte, error) {
 	if hidden(name) {
 		return nil, notThere("open", name)
+	}
+	if err := w.openable(name); err != nil {
+		return nil, err
 	}
 	return fs.ReadFile(w.FS, name)
 }

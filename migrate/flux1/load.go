@@ -377,6 +377,10 @@ func (l *loader) read(p string) ([]byte, bool) {
 		l.find(Stuck, place{file: p}, "%s cannot be read: a link to a folder", p)
 		return nil, false
 	}
+	if !info.Mode().IsRegular() {
+		l.find(Stuck, place{file: p}, "%s cannot be read: it is a named pipe, a device or the like, which Git does not hold", p)
+		return nil, false
+	}
 	if info.Size() > l.cfg.Limits.FileBytes {
 		l.find(TooLarge, place{file: p}, "%s is larger than %d bytes and was not read", p, l.cfg.Limits.FileBytes)
 		return nil, false
