@@ -174,10 +174,26 @@ func (a *Artifact) Names(folder, text string) (bool, error) {
 	return false, nil
 }
 
-// read gives a visible file's content, unless its aliases are dangerous.
+// size is how many bytes a file has; ErrTooLarge if it is not to be read.
+func (a *Artifact) size(p string) (int, error) {
+	info, err := fs.Stat(a.tree, p)
+	if err != nil {
+		return 0, err
+	}
+	if info.Size() > maxFile {
+		return 0, fmt.Errorf("%s: %w: it has %d bytes; the limit is %d: take it out of what is built, or split it", p, ErrTooLarge, info.Size(), maxFile)
+	}
+	return int(info.Size()), nil
+}
+
+// read gives a visible file's content, unless it is too large or its aliases are
+// dangerous.
 func (a *Artifact) read(p string) ([]byte, error) {
 	if isFolder, ok := a.folder[p]; !ok || isFolder {
 		return nil, &fs.PathError{Op: "open", Path: p, Err: fs.ErrNotExist}
+	}
+	if _, err := a.size(p); err != nil {
+		return nil, err
 	}
 	data, err := fs.ReadFile(a.tree, p)
 	if err != nil {

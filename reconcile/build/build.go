@@ -75,6 +75,11 @@ type Input struct {
 	// in a strategic merge patch takes the place of the whole list. Such a build
 	// has the process's schema to itself.
 	WithoutSchema []schema.GroupVersionKind
+	// Limits on what kustomize is let build; zero means [DefaultLimits].
+	Limits Limits
+	// Spend, if set, is asked before kustomize builds what takes a Cost within
+	// Limits; its error, which may be ErrTooLarge, stops the build.
+	Spend func(Cost) error
 }
 
 // Rendering is what Render gives.
@@ -108,7 +113,8 @@ func Objects(ctx context.Context, in Input) ([]*unstructured.Unstructured, error
 // everything is the caller's decision. An error means nothing was rendered and
 // names the file, and where one can be told the document, at fault; see the
 // Err values. Nothing is written anywhere. The context is looked at between
-// the stages: kustomize itself cannot be interrupted.
+// the stages and wherever kustomize reads a file; when it ends, kustomize is not
+// waited for: it ends by itself at the next file, or with what [Limits] let it do.
 //
 // With spec.decryption, files that generators and patches read are decrypted
 // before the build and objects after it, with [Input].Keys; MACs are not checked,
@@ -146,7 +152,7 @@ func Render(ctx context.Context, in Input) (*Rendering, error) {
 
 	built, plain := []builtObject(nil), false
 	if marks, only := marksOf(ks.Spec.Patches); only && !hasOverlay(ks) && !decrypts(ks) {
-		built, plain = buildPlain(a, dir, marks)
+		built, plain = buildPlain(ctx, a, dir, marks)
 	}
 	if !plain {
 		var err error

@@ -228,9 +228,9 @@ func decryptData(ctx context.Context, r *resource.Resource, keys *Keys) (decrypt
 
 // quotes reports whether an error of kustomize over decrypted files may quote
 // them: it does not if the same build over the encrypted files says the same.
-func quotes(err error, a *Artifact, dir, generated string, content []byte, allowHTTP bool) bool {
-	files := &overlayFS{artifact: a, written: map[string][]byte{generated: content}, allowHTTP: allowHTTP}
-	_, other := runKustomize(files, dir, nil)
+func quotes(ctx context.Context, err error, a *Artifact, dir, generated string, content []byte, allowHTTP bool) bool {
+	files := &overlayFS{artifact: a, written: map[string][]byte{generated: content}, allowHTTP: allowHTTP, limits: DefaultLimits}
+	_, other := awaitKustomize(ctx, files, dir, nil)
 	return other == nil || other.Error() != err.Error()
 }
 

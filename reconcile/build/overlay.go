@@ -28,11 +28,25 @@ import (
 // buildKustomize generates the kustomization file, runs kustomize over it and
 // substitutes variables.
 func buildKustomize(ctx context.Context, a *Artifact, dir string, in Input) ([]builtObject, error) {
-	generated, name, err := generate(a, dir, in.Kustomization)
+	limits := in.Limits
+	if limits == (Limits{}) {
+		limits = DefaultLimits
+	}
+	generated, name, err := generate(ctx, a, dir, in.Kustomization)
 	if err != nil {
 		return nil, err
 	}
-	files := &overlayFS{artifact: a, written: map[string][]byte{name: generated}, allowHTTP: in.AllowRemoteBases}
+	files := &overlayFS{artifact: a, written: map[string][]byte{name: generated}, allowHTTP: in.AllowRemoteBases, limits: limits}
+	cost, err := costOf(files, dir, limits)
+	if err == nil {
+		err = cost.Exceeds(limits)
+	}
+	if err == nil && in.Spend != nil {
+		err = in.Spend(cost)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("folder %s is not built: %w", dir, cleanError(err))
+	}
 	var decrypted []string
 	if decrypts(in.Kustomization) {
 		if decrypted, err = decryptSources(ctx, files, name, in.Keys); err != nil {
@@ -40,9 +54,13 @@ func buildKustomize(ctx context.Context, a *Artifact, dir string, in Input) ([]b
 		}
 	}
 	safe := func(err error) error { return withoutSecrets(cleanError(err), files.content, files.reads...) }
-	resources, err := runKustomize(files, dir, in.WithoutSchema)
+	resources, err := awaitKustomize(ctx, files, dir, in.WithoutSchema)
+	var ended stopped
+	if errors.As(err, &ended) {
+		return nil, err
+	}
 	if err != nil {
-		if len(decrypted) > 0 && quotes(err, a, dir, name, generated, in.AllowRemoteBases) {
+		if len(decrypted) > 0 && quotes(ctx, err, a, dir, name, generated, in.AllowRemoteBases) {
 			return nil, fmt.Errorf("kustomize build failed over the plain text of %s; what it says may quote that, and is not told", some(decrypted))
 		}
 		return nil, fmt.Errorf("kustomize build failed: %w", safe(err))
@@ -130,6 +148,40 @@ var schemaLock sync.RWMutex
 // errOwnSchema stops a shared build that comes upon an `openapi` field.
 var errOwnSchema = errors.New("the kustomization brings its own OpenAPI schema")
 
+// stopped is the end of a build that was not waited for.
+type stopped struct{ error }
+
+func (s stopped) Unwrap() error { return s.error }
+
+// awaitKustomize runs kustomize until the context ends, or its time. Then nothing of
+// files may be touched: kustomize may go on with what it has read, which is bounded,
+// and ends where it reads the next file.
+func awaitKustomize(ctx context.Context, files *overlayFS, dir string, without []schema.GroupVersionKind) (resmap.ResMap, error) {
+	working, cancel := context.WithTimeout(ctx, files.limits.Time)
+	defer cancel()
+	files.ctx = working
+	type result struct {
+		resources resmap.ResMap
+		err       error
+	}
+	done := make(chan result, 1)
+	go func() {
+		m, err := runKustomize(files, dir, without)
+		done <- result{m, err}
+	}()
+	select {
+	case r := <-done:
+		if working.Err() == nil {
+			return r.resources, r.err
+		}
+	case <-working.Done():
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, stopped{fmt.Errorf("the build of folder %s was stopped, and nothing of it is used: %w", dir, err)}
+	}
+	return nil, stopped{fmt.Errorf("folder %s: %w: the build was stopped after %s, and nothing of it is used: build parts of it apart", dir, ErrTooLarge, files.limits.Time)}
+}
+
 func runKustomize(files *overlayFS, dir string, without []schema.GroupVersionKind) (resmap.ResMap, error) {
 	if len(without) == 0 {
 		resources, err := runShared(files, dir)
@@ -148,7 +200,7 @@ func runKustomize(files *overlayFS, dir string, without []schema.GroupVersionKin
 	if err := forget(without); err != nil {
 		return nil, err
 	}
-	files.ownSchema, files.refused = true, nil
+	files.ownSchema, files.refused, files.bytes = true, nil, 0
 	return run(files, dir)
 }
 
@@ -203,7 +255,7 @@ func run(files *overlayFS, dir string) (m resmap.ResMap, err error) {
 // the one of the folder, or one that names all manifests below it, with the
 // fields of the Kustomization merged in (source: fluxcd/pkg
 // kustomize/kustomize_generator.go).
-func generate(a *Artifact, dir string, ks *kustomizev1.Kustomization) (content []byte, name string, err error) {
+func generate(ctx context.Context, a *Artifact, dir string, ks *kustomizev1.Kustomization) (content []byte, name string, err error) {
 	k := kustypes.Kustomization{
 		TypeMeta: kustypes.TypeMeta{APIVersion: kustypes.KustomizationVersion, Kind: kustypes.KustomizationKind},
 	}
@@ -223,7 +275,7 @@ func generate(a *Artifact, dir string, ks *kustomizev1.Kustomization) (content [
 		}
 	} else {
 		name = path.Join(dir, konfig.DefaultKustomizationFileName())
-		if k.Resources, err = scan(a, dir); err != nil {
+		if k.Resources, err = scan(ctx, a, dir); err != nil {
 			return nil, "", err
 		}
 		if len(k.Resources) == 0 {
@@ -302,7 +354,7 @@ func selector(s *apiskustomize.Selector) *kustypes.Selector {
 // the folder: every manifest, and every folder that has a kustomization file
 // of its own, which is not looked into. Each manifest must parse; the error
 // names file and document.
-func scan(a *Artifact, dir string) ([]string, error) {
+func scan(ctx context.Context, a *Artifact, dir string) ([]string, error) {
 	factory := provider.NewDefaultDepProvider().GetResourceFactory()
 	var resources []string
 	var walk func(folder string) error
@@ -322,9 +374,15 @@ func scan(a *Artifact, dir string) ([]string, error) {
 			if !isManifest(p) {
 				continue
 			}
+			if err := ctx.Err(); err != nil {
+				return fmt.Errorf("read %s: %w", p, err)
+			}
 			data, err := a.read(p)
 			if err != nil {
 				return fmt.Errorf("read %s: %w", p, err)
+			}
+			if values := roughly(data).Values; values > DefaultLimits.Values {
+				return fmt.Errorf("%s: %w", p, Cost{Values: values}.Exceeds(DefaultLimits))
 			}
 			if err := parse(factory, data); err != nil {
 				return fmt.Errorf("failed to decode Kubernetes YAML from %s%s: %w", p, faultyDocument(factory, data), withoutSecrets(cleanError(err), a.read, p))

@@ -2,6 +2,7 @@ package build
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -42,6 +43,11 @@ type overlayFS struct {
 	refused   error
 	// reads are the files that were read, in order.
 	reads []string
+	// ctx ends reading; nil never does.
+	ctx context.Context
+	// limits on what is read, and how many bytes were. Nothing is counted without.
+	limits Limits
+	bytes  int
 }
 
 var _ filesys.FileSystem = (*overlayFS)(nil)
@@ -133,17 +139,47 @@ func (o *overlayFS) ReadFile(name string) ([]byte, error) {
 	if isFolder {
 		return nil, &fs.PathError{Op: "read", Path: name, Err: errors.New("is a directory")}
 	}
+	if o.ctx != nil && o.ctx.Err() != nil {
+		o.refused = fmt.Errorf("read %s: %w", p, o.ctx.Err())
+		return nil, o.refused
+	}
 	o.reads = append(o.reads, p)
 	data, err := o.content(p)
 	if err != nil {
 		o.refused = err
 		return nil, err
 	}
+	// What is read by another way than was counted is bounded here.
+	if o.bytes += len(data); o.limits.Bytes > 0 && o.bytes > o.limits.Bytes {
+		o.refused = Cost{Bytes: o.bytes}.Exceeds(o.limits)
+		return nil, o.refused
+	}
 	if err := o.inspect(p, data); err != nil {
 		o.refused = err
 		return nil, err
 	}
 	return data, nil
+}
+
+// kustomization is the kustomization file of a folder, as kustomize will read it.
+func (o *overlayFS) kustomization(dir string) (string, bool) {
+	for _, name := range konfig.RecognizedKustomizationFileNames() {
+		if p, isFolder, ok := o.look(path.Join(virtualRoot, dir, name)); ok && !isFolder {
+			return p, true
+		}
+	}
+	return "", false
+}
+
+// size is that of a file below the root, 0 if there is none.
+func (o *overlayFS) size(p string) (int, error) {
+	if data, ok := o.written[p]; ok {
+		return len(data), nil
+	}
+	if isFolder, ok := o.artifact.Has(p); !ok || isFolder {
+		return 0, nil
+	}
+	return o.artifact.size(p)
 }
 
 // content is that of a file below the root.

@@ -1,6 +1,7 @@
 package build
 
 import (
+	"context"
 	"encoding/json"
 	"path"
 	"strings"
@@ -27,7 +28,7 @@ import (
 // except that kustomize writes the namespace of a ServiceAccount or Service of
 // the same build into subjects and webhooks (namespacing references); variables
 // are not declared; build annotations are removed again.
-func buildPlain(a *Artifact, dir string, marks []mark) (built []builtObject, ok bool) {
+func buildPlain(ctx context.Context, a *Artifact, dir string, marks []mark) (built []builtObject, ok bool) {
 	// kustomize's parser panics on some malformed input.
 	defer func() {
 		if recover() != nil {
@@ -42,11 +43,14 @@ func buildPlain(a *Artifact, dir string, marks []mark) (built []builtObject, ok 
 	seen := identities{}
 	for _, file := range files {
 		// Such names may be taken for a URL or a flag by kustomize.
-		if strings.ContainsAny(file, "?:@%\\\n") {
+		if strings.ContainsAny(file, "?:@%\\\n") || ctx.Err() != nil {
 			return nil, false
 		}
 		data, err := a.read(file)
 		if err != nil {
+			return nil, false
+		}
+		if values := roughly(data).Values; values > DefaultLimits.Values {
 			return nil, false
 		}
 		resources, err := factory.SliceFromBytes(data)

@@ -31,7 +31,7 @@ func samePlainAndKustomize(t *testing.T, a *Artifact, dir string, patches ...api
 	if !ok {
 		return false
 	}
-	plain, ok := buildPlain(a, dir, marks)
+	plain, ok := buildPlain(t.Context(), a, dir, marks)
 	if !ok {
 		return false
 	}
