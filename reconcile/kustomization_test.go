@@ -411,6 +411,31 @@ func TestEmptyBuildDeletesNothingUntilAllowed(t *testing.T) {
 	}
 }
 
+// What would take too much to build fails, and what was there before stays.
+func TestAFolderTooLargeToBuildDeletesNothing(t *testing.T) {
+	namespace := nextTeam(t)
+	e := newTeam(t, map[string]string{"app/a.yaml": configMapYAML(namespace, "a", "1")},
+		func(r *sourcev1.GitRepository) { r.Spec.Interval.Duration = time.Second })
+	k := e.kustomization("app", "./app")
+	e.create(k)
+	until(e, k, "ready", func(k *kustomizev1.Kustomization) bool { return conditions.IsReady(k) })
+	files := map[string]string{"app/a.yaml": "", "app/kustomization.yaml": "resources: [l0]\n", "app/l40/kustomization.yaml": "resources: [b.yaml]\n", "app/l40/b.yaml": configMapYAML(namespace, "b", "1")}
+	for i := range 40 {
+		files[fmt.Sprintf("app/l%d/kustomization.yaml", i)] = "resources: [p, q]\n"
+		for _, s := range []string{"p", "q"} {
+			files[fmt.Sprintf("app/l%d/%s/kustomization.yaml", i, s)] = fmt.Sprintf("resources: [../../l%d]\nnamePrefix: %s-\n", i+1, s)
+		}
+	}
+	e.push("folders that include the next one twice", files)
+	e.untilReason(k, fluxmeta.BuildFailedReason)
+	if message := conditions.GetMessage(k, fluxmeta.ReadyCondition); !strings.Contains(message, "folder app is not built: too large to be built") || !strings.Contains(message, "the limit is 5000") {
+		t.Errorf("the message is %q", message)
+	}
+	if !e.exists(e.configMap("a")) || len(k.Status.Inventory.Entries) != 1 {
+		t.Error("a folder that is not built deleted something")
+	}
+}
+
 func TestFailuresAreToldWithTheReasonsOfFlux(t *testing.T) {
 	namespace := nextTeam(t)
 	e := newTeam(t, map[string]string{
