@@ -7,10 +7,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/google/go-cmp/cmp"
@@ -145,9 +147,20 @@ func TestHostileTreesAreBounded(t *testing.T) {
 		"odd keys":           {"? [a, b]\n: c\n", DefaultLimits, Stuck},
 	} {
 		t.Run(name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			start := time.Now()
 			_, _, findings, err := Load(fstest.MapFS{"x.yaml": {Data: []byte(tc.content)}}, LoadConfig{
 				DefaultNamespace: "default", Kinds: kinds, Limits: tc.limits,
 			})
+			runtime.ReadMemStats(&after)
+			if d := time.Since(start); d > time.Minute {
+				t.Errorf("it took %s", d)
+			}
+			if grown := (after.TotalAlloc - before.TotalAlloc) >> 20; grown > 1<<10 {
+				t.Errorf("it allocated %d MiB", grown)
+			}
+			t.Logf("%s, %d MiB", time.Since(start).Round(time.Millisecond), (after.TotalAlloc-before.TotalAlloc)>>20)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -802,7 +803,18 @@ func TestHostileValuesAreBounded(t *testing.T) {
 		wide[fmt.Sprint("k", i)] = "x"
 	}
 	for name, values := range map[string]any{"deep": tree{"git": deep}, "wide": wide, "a strange type": tree{"git": tree{"branch": struct{}{}}}, "nil": nil, "no mapping": "text"} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		start := time.Now()
 		r := Decode(Release{Name: "flux", Namespace: "ns", Version: "1.13.3"}, values)
+		runtime.ReadMemStats(&after)
+		if d := time.Since(start); d > time.Minute {
+			t.Errorf("%s: it took %s", name, d)
+		}
+		if grown := (after.TotalAlloc - before.TotalAlloc) >> 20; grown > 1<<10 {
+			t.Errorf("%s: it allocated %d MiB", name, grown)
+		}
+		t.Logf("%s: %s, %d MiB", name, time.Since(start).Round(time.Millisecond), (after.TotalAlloc-before.TotalAlloc)>>20)
 		if name != "nil" && len(r.Findings) < 2 {
 			t.Errorf("%s: findings %v", name, r.Findings)
 		}
