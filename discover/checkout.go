@@ -12,6 +12,7 @@ import (
 
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
+	"github.com/fluxover/fluxover/reconcile/build"
 )
 
 // CheckoutOptions say where a repository lies on disk and how an agent reads
@@ -43,6 +44,8 @@ type CheckoutOptions struct {
 	Kinds []migrate.ServedKind
 	// Limits on what is read; zero means flux1.DefaultLimits.
 	Limits flux1.Limits
+	// Builds are limits on each build of a folder; zero means build.DefaultLimits.
+	Builds build.Limits
 	// Progress, if set, is called with a line for people.
 	Progress func(string)
 }
@@ -74,7 +77,7 @@ func Checkout(ctx context.Context, o CheckoutOptions) (migrate.Inventory, error)
 	if o.Progress != nil {
 		o.Progress("reading the repository in " + o.place())
 	}
-	c := &checkout{reading: &reading{tree: t.FS}, o: o, folder: t}
+	c := &checkout{reading: &reading{tree: t.FS, builds: o.Builds}, o: o, folder: t}
 	if err := c.read(ctx); err != nil {
 		return inv, fmt.Errorf("discover checkout: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -20,6 +21,7 @@ import (
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
 	"github.com/fluxover/fluxover/migrate/flux1/chart"
+	"github.com/fluxover/fluxover/reconcile/build"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -1504,31 +1506,79 @@ func TestHostileRepositoriesEndInAFinding(t *testing.T) {
 	deep := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata: " + strings.Repeat("{a: ", 5000) + strings.Repeat("}", 5000) + "\n"
 	huge := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata: {a: '" + strings.Repeat("x", 3<<20) + "'}\n"
 	overlay := "resources: [x.yaml]\n"
+	numbered := func(n int, format string) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, format, i)
+		}
+		return b.String()
+	}
+	twice := ""
+	for i := range 25 {
+		twice += fmt.Sprintf("-- l%d/kustomization.yaml --\nresources: [p, q]\n-- l%d/p/kustomization.yaml --\nresources: [../../l%d]\nnamePrefix: p-\n-- l%d/q/kustomization.yaml --\nresources: [../../l%d]\nnamePrefix: q-\n", i, i, i+1, i, i+1)
+	}
+	twice += "-- l25/kustomization.yaml --\nresources: [x.yaml]\n-- l25/x.yaml --\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n"
+	patches := "patches:\n" + numbered(300, "- {target: {kind: ConfigMap}, patch: '{apiVersion: v1, kind: ConfigMap, metadata: {name: x}, data: {k%d: v}}'}\n")
+	objects := numbered(4000, "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x%d}\n")
+	generator := ".flux.yaml --\nversion: 1\ncommandUpdated:\n  generators: [{command: kustomize build .}]\n"
+	tooLarge := map[string]string{ // what is named
+		"folders of folders": "folder l0 is not built", "folders beside the paths": "folder l0 is not built", "patches of all": "folder . is not built",
+		"patches of all generating": "folder . is not built", "a file of many generators": "folder . is not built", "a generator of a large file": "f: too large to be built: it has",
+	}
 	for name, tree := range map[string]fstest.MapFS{
-		"alias bomb":            treeOf("-- x.yaml --\nkind: ConfigMap\n" + bomb),
-		"alias bomb in overlay": treeOf("-- kustomization.yaml --\n" + overlay + "-- x.yaml --\nkind: ConfigMap\napiVersion: v1\nmetadata: {name: x}\n" + bomb),
-		"alias bomb of overlay": treeOf("-- kustomization.yaml --\n" + bomb),
-		"alias of itself":       treeOf("-- kustomization.yaml --\n" + overlay + "-- x.yaml --\n" + self),
-		"deep":                  treeOf("-- x.yaml --\n" + deep),
-		"deep in overlay":       treeOf("-- kustomization.yaml --\n" + overlay + "-- x.yaml --\n" + deep),
-		"huge":                  treeOf("-- x.yaml --\n" + huge),
-		"folders in a circle":   treeOf("-- a/kustomization.yaml --\nresources: [../b]\n-- b/kustomization.yaml --\nresources: [../a]\n"),
-		"alias bomb generating": treeOf("-- .flux.yaml --\nversion: 1\ncommandUpdated:\n  generators: []\n" + bomb),
-		"deep generating":       treeOf("-- .flux.yaml --\n" + strings.Repeat("{a: ", 5000) + strings.Repeat("}", 5000)),
-		"patch of wrong types":  treeOf("-- .flux.yaml --\nversion: 1\npatchUpdated:\n  generators: [{command: kustomize build .}]\n  patchFile: p.yaml\n-- kustomization.yaml --\nresources: [d.yaml]\n-- d.yaml --\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec: {template: {spec: {containers: [{name: a}]}}}\n-- p.yaml --\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec: {template: {spec: {volumes: {a: b}, containers: [{name: [a]}]}}}\n"),
+		"alias bomb":                  treeOf("-- x.yaml --\nkind: ConfigMap\n" + bomb),
+		"alias bomb in overlay":       treeOf("-- kustomization.yaml --\n" + overlay + "-- x.yaml --\nkind: ConfigMap\napiVersion: v1\nmetadata: {name: x}\n" + bomb),
+		"alias bomb of overlay":       treeOf("-- kustomization.yaml --\n" + bomb),
+		"alias of itself":             treeOf("-- kustomization.yaml --\n" + overlay + "-- x.yaml --\n" + self),
+		"deep":                        treeOf("-- x.yaml --\n" + deep),
+		"deep in overlay":             treeOf("-- kustomization.yaml --\n" + overlay + "-- x.yaml --\n" + deep),
+		"huge":                        treeOf("-- x.yaml --\n" + huge),
+		"folders in a circle":         treeOf("-- a/kustomization.yaml --\nresources: [../b]\n-- b/kustomization.yaml --\nresources: [../a]\n"),
+		"alias bomb generating":       treeOf("-- .flux.yaml --\nversion: 1\ncommandUpdated:\n  generators: []\n" + bomb),
+		"deep generating":             treeOf("-- .flux.yaml --\n" + strings.Repeat("{a: ", 5000) + strings.Repeat("}", 5000)),
+		"patch of wrong types":        treeOf("-- .flux.yaml --\nversion: 1\npatchUpdated:\n  generators: [{command: kustomize build .}]\n  patchFile: p.yaml\n-- kustomization.yaml --\nresources: [d.yaml]\n-- d.yaml --\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec: {template: {spec: {containers: [{name: a}]}}}\n-- p.yaml --\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec: {template: {spec: {volumes: {a: b}, containers: [{name: [a]}]}}}\n"),
+		"folders of folders":          treeOf(twice),
+		"folders beside the paths":    treeOf(twice + "-- apps/x.yaml --\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n"),
+		"patches of all":              treeOf("-- kustomization.yaml --\n" + overlay + patches + "-- x.yaml --\n" + objects),
+		"patches of all generating":   treeOf("-- " + generator + "-- kustomization.yaml --\n" + overlay + patches + "-- x.yaml --\n" + objects),
+		"a file of many generators":   treeOf("-- kustomization.yaml --\nconfigMapGenerator:\n" + numbered(400, "- {name: g%d, files: [f]}\n") + "-- f --\n" + strings.Repeat("x", 10<<20)),
+		"a generator of a large file": treeOf("-- kustomization.yaml --\nconfigMapGenerator: [{name: g, files: [f]}]\n-- f --\n" + strings.Repeat("x", 20<<20)),
 	} {
 		t.Run(name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
 			start := time.Now()
 			inv := readTree(t, tree, func(o *CheckoutOptions) {
 				o.Limits = flux1.DefaultLimits
 				o.Limits.FileBytes = 1 << 20
+				// Smaller than the default, to be quick; the bound is the same.
+				o.Builds = build.DefaultLimits
+				o.Builds.Steps = 500_000
+				if name == "folders beside the paths" {
+					o.Paths = []string{"apps"}
+				}
 			})
-			if took := time.Since(start); took > 20*time.Second {
+			runtime.ReadMemStats(&after)
+			if took := time.Since(start); took > time.Minute {
 				t.Errorf("it took %s", took)
 			}
-			if len(inv.Findings) == 0 && name != "folders in a circle" {
+			if grown := (after.TotalAlloc - before.TotalAlloc) >> 20; grown > 2<<10 {
+				t.Errorf("it allocated %d MiB", grown)
+			}
+			if len(inv.Findings) == 0 {
 				t.Error("nothing is said of it")
 			}
+			if folder := tooLarge[name]; folder != "" {
+				wantFinding(t, inv, flux1.TooLarge, folder, "the limit is")
+				i := slices.IndexFunc(inv.Findings, func(f migrate.Finding) bool { return f.Code == flux1.TooLarge.Name })
+				if i >= 0 && (inv.Findings[i].Severity == migrate.Warning) != (name == "folders beside the paths") {
+					t.Errorf("it is told as %s", inv.Findings[i].Severity)
+				}
+			}
+			if name == "folders in a circle" {
+				wantFinding(t, inv, flux1.KustomizeFails, "folder a cannot be built", "cycle")
+			}
+			t.Logf("%s, %d MiB", time.Since(start).Round(time.Millisecond), (after.TotalAlloc-before.TotalAlloc)>>20)
 		})
 	}
 }

@@ -19,6 +19,7 @@ type reading struct {
 	agent    *agent
 	tree     fs.FS
 	config   flux1.LoadConfig
+	builds   build.Limits // zero means those of package build
 	findings []migrate.Finding
 	// index of the whole repository; nil until it is needed.
 	index *index

@@ -39,6 +39,8 @@ type index struct {
 	// tooLarge are the files that exceed the limits, and why.
 	tooLarge map[string]error
 	bytes    int64
+	// spent is what the builds of folders took so far.
+	spent build.Cost
 }
 
 // overlay is one kustomization file.
@@ -359,8 +361,36 @@ func (r *reading) build(ctx context.Context, dir string) ([]flux1.Parsed, error)
 	if b.err == nil {
 		b.objects, b.reads, b.err = r.render(ctx, dir, nil)
 	}
+	if errors.Is(b.err, build.ErrTooLarge) {
+		r.tooLarge(dir, b.err)
+	}
 	r.index.builds[dir] = b
 	return b.objects, b.err
+}
+
+// tooLarge tells of a folder that is not built because that would take too much.
+func (r *reading) tooLarge(dir string, err error) {
+	f := flux1.TooLarge.Finding(r.agent.ID, r.index.folders[dir].file, err.Error())
+	if !r.inPaths(dir, true) && !slices.ContainsFunc(r.agent.Builds, func(b *migrate.KustomizeBuild) bool { return b.Folder == dir }) {
+		f.Severity = migrate.Warning // the agent applies none of it, but an agent may be declared there
+		f.Hint = "have the folder made of fewer folders, files, objects and patches, or ask the cluster as well which agents there are"
+	}
+	r.find(f)
+}
+
+// buildsOfRepository is how many builds, as large as one may be, all those of one
+// repository may come to.
+const buildsOfRepository = 2
+
+// spend counts what a build takes with those before it.
+func (r *reading) spend(limits build.Limits) func(build.Cost) error {
+	return func(c build.Cost) error {
+		if limit := buildsOfRepository * limits.Steps; r.index.spent.Steps+c.Steps > limit {
+			return fmt.Errorf("%w: it takes %d steps, and the builds of other folders of the repository took %d before; the limit for all is %d", build.ErrTooLarge, c.Steps, r.index.spent.Steps, limit)
+		}
+		r.index.spent.Steps += c.Steps
+		return nil
+	}
 }
 
 // buildAsFluxd renders a kustomization folder as fluxd's Kustomize does, which lacks the
@@ -497,7 +527,11 @@ func (r *reading) render(ctx context.Context, dir string, without []schema.Group
 		return nil, nil, err
 	}
 	clear(tree.files) // of the filter itself
-	objects, err := build.Objects(ctx, build.Input{Artifact: artifact, Kustomization: ks, WithoutSchema: without})
+	limits := r.builds
+	if limits == (build.Limits{}) {
+		limits = build.DefaultLimits
+	}
+	objects, err := build.Objects(ctx, build.Input{Artifact: artifact, Kustomization: ks, WithoutSchema: without, Limits: limits, Spend: r.spend(limits)})
 	reads = sortedNames(tree.files)
 	if err != nil {
 		return nil, reads, err
@@ -635,7 +669,7 @@ func (r *reading) generate(ctx context.Context, g flux1.Generation, builds []*mi
 			b.Reads = reads
 		}
 		switch {
-		case errors.Is(err, build.ErrRemoteBase) || err != nil && r.fits(b.Folder) != nil:
+		case errors.Is(err, build.ErrRemoteBase) || errors.Is(err, build.ErrTooLarge) || ctx.Err() != nil || err != nil && r.fits(b.Folder) != nil:
 			return nil, err // fluxd may build what is refused here
 		case err != nil:
 			return nil, flux1.NotBuilt{Err: err}
@@ -770,5 +804,21 @@ func (r *reading) tops() []string {
 		}
 	}
 	slices.Sort(tops)
+	// Folders that lead in a circle are each made of another: one of them counts.
+	reached := map[string]bool{}
+	mark := func(top string) {
+		for _, o := range r.reached(top) {
+			reached[o.dir] = true
+		}
+	}
+	for _, top := range tops {
+		mark(top)
+	}
+	for _, dir := range slices.Sorted(maps.Keys(r.index.folders)) {
+		if !reached[dir] {
+			tops = append(tops, dir)
+			mark(dir)
+		}
+	}
 	return tops
 }
