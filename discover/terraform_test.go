@@ -453,6 +453,11 @@ func TestAChartOfAnotherNameOrMakeIsNotFluxV1(t *testing.T) {
 			t.Errorf("chart %q is taken for %q, want %q", name, got, want)
 		}
 	}
+	for _, from := range []string{"oci://ghcr.io/fluxcd-community/charts/flux2", "https://fluxcd-community.github.io/helm-charts", "oci://registry.example.com/mirror/flux2"} {
+		if got := chartKind("flux", from); got != "" {
+			t.Errorf("chart flux of %s is %q", from, got)
+		}
+	}
 	if got := chartKind("flux", "oci://registry-1.docker.io/bitnamicharts"); got != "" {
 		t.Errorf("Bitnami's Flux v2 is taken for %q", got)
 	}

@@ -30,8 +30,8 @@ func chartKind(name, repository string) string {
 	default:
 		return ""
 	}
-	// Bitnami's chart of that name is Flux v2.
-	if strings.Contains(name, "bitnami") || strings.Contains(repository, "bitnami") {
+	// Charts of that name of Bitnami and of Flux's community are Flux v2.
+	if from := repository + "/" + path.Dir(name); strings.Contains(from, "bitnami") || strings.Contains(from, "fluxcd-community") || slices.Contains(strings.Split(from, "/"), "flux2") {
 		return ""
 	}
 	return kind
