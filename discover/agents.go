@@ -43,6 +43,8 @@ type agent struct {
 	counted, orphansKnown bool
 	// undecrypted says what fluxd cannot decrypt at Synced.Commit; empty if it can.
 	undecrypted string
+	// troubles are why it is not known what fluxd loads at Synced.Commit.
+	troubles []trouble
 	// keysUnknown is true if the agent may have keys that could not be found out.
 	keysUnknown bool
 	// read is the reading of its repository, where no cluster was asked, and declares are the

@@ -108,6 +108,12 @@ var (
 		Consequence: "v1 is stuck at an earlier commit; the new agent may fail on the head as well",
 		Remedy:      "mend the file in Git",
 	}
+	HeadNotTold = flux1.Code{
+		Name: "HEAD_NOT_TOLD", Severity: migrate.Warning,
+		Cause:       "it cannot be told what fluxd loads at the branch's head",
+		Consequence: "v1 may be stuck at an earlier commit, or apply what is not known here; the new agent may fail on the head as well, and no rollback begins but with --ignore-head",
+		Remedy:      "mend in Git what the finding names, or, where a right to read is missing, give it; then discover again",
+	}
 	Undecided = flux1.Code{
 		Name: "SETTINGS_UNDECIDED", Severity: migrate.Warning,
 		Cause:       "the agent has settings of which nothing here tells what they change, and no other finding tells of them",
@@ -364,7 +370,7 @@ var (
 func Codes() []flux1.Code {
 	codes := []flux1.Code{
 		RBACMissing, APIGroupDown, ReleaseCorrupt, ReleaseMissing, HelmOperator, AmbiguousRelease, GitUnreadable, GitAuth,
-		GitHostKey, CredentialMissing, AgentSecretMissing, CredentialPlace, NeverSynced, MarkUnknown, MarkOffBranch, StuckAtHead,
+		GitHostKey, CredentialMissing, AgentSecretMissing, CredentialPlace, NeverSynced, MarkUnknown, MarkOffBranch, StuckAtHead, HeadNotTold,
 		AgentStopped, ManyReplicas, SharedAccount, TokenSecret, TokenPasses, AgentUsesToken, KubernetesOld, FenceNotServed, Flux2Found, EngineTakesOver,
 		ClusterAgentFound, HelmOperatorFound, Confined, GitConfig, SSHConfig, Sidecar, SeveralFluxds, ShellArguments,
 		FallbackUnknown, TwoAgentsOneObject, SameSet, SharedTag, AgentInGit, CopiedByOperator, CopiedToPods, ForeignMarks,

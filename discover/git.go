@@ -1,6 +1,7 @@
 package discover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -174,9 +175,7 @@ func (w *witness) readRepository(ctx context.Context, a *agent, l *live, facts m
 		return err
 	}
 	if head == mark {
-		if a.HeadObjects = a.Objects; a.undecrypted != "" {
-			a.HeadObjects, a.HeadProblem = nil, a.undecrypted
-		}
+		a.setHead(a.Objects, a.troubles)
 		return nil
 	}
 	return w.checkHead(ctx, a, facts, from, source.Reference{Commit: head})
@@ -412,6 +411,7 @@ func (w *witness) loadTree(ctx context.Context, a *agent, l *live, facts migrate
 			}
 		}
 	}
+	a.troubles = r.troubles()
 	for i := range r.findings {
 		if r.findings[i].Code == flux1.Stuck.Name {
 			r.findings[i].Message += ", at commit " + short(ref.Commit)
@@ -434,14 +434,15 @@ func (w *witness) loadTree(ctx context.Context, a *agent, l *live, facts migrate
 	return nil
 }
 
-// checkHead reports what fluxd cannot load at the branch's head.
+// checkHead reads what is at the branch's head, and reports what fluxd cannot load there, and
+// where it cannot be told what it loads.
 func (w *witness) checkHead(ctx context.Context, a *agent, facts migrate.Cluster, from origin, ref source.Reference) error {
 	tree, release, err := from.git.tree(ctx, from.remote, ref)
 	if err != nil {
 		return w.gitFailed(ctx, a, "fetch commit "+short(ref.Commit), err)
 	}
 	defer release()
-	head := &agent{Flux1Agent: a.Flux1Agent, keysUnknown: a.keysUnknown}
+	head := &agent{Flux1Agent: a.Flux1Agent, deployment: a.deployment, keysUnknown: a.keysUnknown}
 	r := head.reading(tree, facts)
 	if a.DefaultNamespace == "" && !r.config.KindsAssumed {
 		return nil
@@ -449,22 +450,25 @@ func (w *witness) checkHead(ctx context.Context, a *agent, facts migrate.Cluster
 	if err := r.load(ctx); err != nil {
 		return err
 	}
-	a.HeadObjects = head.Objects
-	stuck := func(where, message string) {
-		a.HeadObjects, a.HeadProblem = nil, message
-		w.find(StuckAtHead.Finding(a.ID, where, fmt.Sprintf("%s, at the branch's head; the agent last reached commit %s", message, short(a.Synced.Commit))))
-	}
-	for _, f := range r.findings {
-		if f.Code == flux1.Stuck.Name || f.Code == flux1.Duplicate.Name {
-			stuck(f.Where, f.Message)
+	all := r.troubles()
+	a.setHead(head.Objects, all)
+	for _, t := range all {
+		switch says := fmt.Sprintf("%s, at the branch's head; the agent last reached commit %s", t.message, short(a.Synced.Commit)); {
+		case t.stuck:
+			w.find(StuckAtHead.Finding(a.ID, t.where, says))
+		case t.said, slices.Contains(a.troubles, t): // of the commit that it reached
+		default:
+			f := HeadNotTold.Finding(a.ID, t.where, says)
+			f.Hint = cmp.Or(t.hint, f.Hint)
+			w.find(f)
 		}
 	}
-	switch message, certain := r.undecrypted(); {
-	case message == "":
-	case certain:
-		stuck(r.closed[0].File, message)
-	default:
-		a.HeadObjects, a.HeadProblem = nil, message
-	}
 	return nil
+}
+
+// setHead fills in what fluxd loads at the branch's head, which is not known where there is trouble.
+func (a *agent) setHead(objects []migrate.Object, troubles []trouble) {
+	if a.HeadObjects = objects; len(troubles) > 0 {
+		a.HeadObjects, a.HeadProblem = nil, troubles[0].message
+	}
 }

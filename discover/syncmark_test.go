@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/fluxover/fluxover/migrate"
+	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clienttesting "k8s.io/client-go/testing"
 )
@@ -80,5 +81,63 @@ func TestWhatAnAgentSyncsIsNotCountedWhereThatIsNotKnown(t *testing.T) {
 		if a := inv.Agents[0]; slices.Contains(a.Unknown, "counts") != unknown || (a.Counts.Objects == 0) != unknown {
 			t.Errorf("%s: counts %+v, unknown %v", flag, a.Counts, a.Unknown)
 		}
+	}
+}
+
+// What is not known of the branch's head is never taken for nothing: it is said, and nobody is
+// told what Flux v1 would load there.
+func TestWhatIsNotToldAtTheHeadIsNotTakenForNothing(t *testing.T) {
+	const cm = "-- a.yaml --\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
+	const generated = "-- .flux.yaml --\nversion: 1\ncommandUpdated: {generators: [{command: kustomize build .}]}\n-- kustomization.yaml --\nresources: [a.yaml]\n"
+	large := cm + "-- b.yaml --\n" + strings.Repeat("# filler\n", 17<<20/9)
+	for name, c := range map[string]struct {
+		mark, head string
+		unknown    string
+		code       string // none if nothing is said of the head
+		problem    string
+	}{
+		"all is known":                      {mark: cm, head: cm},
+		"what stands in Flux v2's way":      {mark: cm, head: cm + "---\nmetadata: {name: without-a-kind}\n"},
+		"what is generated":                 {mark: cm, head: generated, code: HeadNotTold.Name, problem: "cannot be told"},
+		"what is generated, as at the mark": {mark: generated, head: generated, problem: "cannot be told"},
+		"a large file":                      {mark: cm, head: large, code: HeadNotTold.Name, problem: "larger than"},
+		"a link that leads outside":         {mark: cm, head: cm + "-- b.yaml -> ../../b.yaml --\n", code: HeadNotTold.Name, problem: "outside the repository"},
+		"one object twice, once hidden":     {mark: cm, head: cm + "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: shop}\n", code: HeadNotTold.Name, problem: "once without"},
+		"what is broken":                    {mark: cm, head: generated + "-- a.yaml --\n[\n", code: HeadNotTold.Name, problem: "cannot be told"},
+		"stuck":                             {mark: cm, head: cm + "-- b.yaml --\n[\n", code: StuckAtHead.Name, problem: "cannot be read"},
+		"stuck, and a large file":           {mark: cm, head: large + "-- c.yaml --\n[\n", code: StuckAtHead.Name, problem: "cannot be read"},
+		"a setting that is not known":       {mark: cm, head: cm, unknown: "manifestGeneration", problem: "manifestGeneration"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, atHead := range []bool{false, true} { // the mark may be the head
+				w := &witness{}
+				a := &agent{Flux1Agent: migrate.Flux1Agent{ID: "flux/flux", DefaultNamespace: "shop", ManifestGeneration: true}, deployment: &appsv1.Deployment{}}
+				if c.unknown != "" {
+					a.Unknown = []string{c.unknown}
+				}
+				mark := treeOf(c.mark)
+				if atHead {
+					mark = treeOf(c.head)
+				}
+				if err := w.loadTree(t.Context(), a, nil, migrate.Cluster{}, origin{git: fixedTree{mark}}, source0()); err != nil {
+					t.Fatal(err)
+				}
+				if w.findings = nil; atHead {
+					a.setHead(a.Objects, a.troubles)
+				} else if err := w.checkHead(t.Context(), a, migrate.Cluster{}, origin{git: fixedTree{treeOf(c.head)}}, source0()); err != nil {
+					t.Fatal(err)
+				}
+				if (a.HeadObjects == nil) != (c.problem != "") || !strings.Contains(a.HeadProblem, c.problem) || (a.HeadProblem == "") != (c.problem == "") {
+					t.Errorf("the mark is the head: %v: %d objects, problem %q", atHead, len(a.HeadObjects), a.HeadProblem)
+				}
+				var codes []string
+				for _, f := range w.findings {
+					codes = append(codes, f.Code)
+				}
+				if says := slices.Contains(codes, c.code); !atHead && (says != (c.code != "") || len(codes) > 0 && !says) {
+					t.Errorf("said is %v, want %q", codes, c.code)
+				}
+			}
+		})
 	}
 }
