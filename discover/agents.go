@@ -47,20 +47,15 @@ type agent struct {
 	troubles []trouble
 	// keysUnknown is true if the agent may have keys that could not be found out.
 	keysUnknown bool
-	// read is the reading of its repository, where no cluster was asked, and declares are the
-	// agents that it declares among what the agent applies. searched is true of one agent of
+	// declares are the agents that its repository declares among what the agent applies, and
+	// atHead those at the branch's head, where that is another commit.
+	declares, atHead inGit
+	// read is the reading of its repository, where no cluster was asked. searched is true of one agent of
 	// those that read the same: its repository was searched for agents that nobody applies.
 	read     *reading
-	declares []appliedAgent
 	searched bool
 	// ring holds the agent's keys for files of SOPS until its repository was read.
 	ring *keyring
-}
-
-// appliedAgent is an agent that another one applies, and the object that declares it.
-type appliedAgent struct {
-	*agent
-	of flux1.Parsed
 }
 
 // apart gives an agent whose id another one has an id of its own: by where it is declared

@@ -79,6 +79,9 @@ type witness struct {
 	// home are the bindings for accounts where the new agent's will be.
 	home []migrate.HomeBinding
 
+	// unlisted are the namespaces whose Deployments may not be listed, empty for all.
+	unlisted []string
+
 	// together is what agents of one namespace use, by namespace; not written
 	// once agents are read.
 	together map[string]together
@@ -324,9 +327,13 @@ func (w *witness) deployments(ctx context.Context) ([]appsv1.Deployment, error) 
 	var deployments []appsv1.Deployment
 	var errs []error
 	for _, ns := range namespaces {
-		errs = append(errs, onlyReal(each(ctx, w, "deployments.apps", ns, "which Flux v1 agents there are", func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+		err := each(ctx, w, "deployments.apps", ns, "which Flux v1 agents there are", func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			return w.kube.AppsV1().Deployments(ns).List(ctx, o)
-		}, func(d *appsv1.Deployment) { deployments = append(deployments, *d) })))
+		}, func(d *appsv1.Deployment) { deployments = append(deployments, *d) })
+		if errors.Is(err, errUnreadable) {
+			w.unlisted = append(w.unlisted, ns)
+		}
+		errs = append(errs, onlyReal(err))
 	}
 	return deployments, errors.Join(errs...)
 }

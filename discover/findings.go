@@ -258,6 +258,12 @@ var (
 		Consequence: "stopping the old agent is undone by the next sync",
 		Remedy:      `annotate the object in Git with fluxcd.io/ignore: "true" and let the agent sync, which then neither applies nor deletes it; with garbage collection on do not take it out of Git: the agent would delete itself, or the helm-operator uninstall it with its key`,
 	}
+	AgentInGitOnly = flux1.Code{
+		Name: "AGENT_IN_GIT_ONLY", Severity: migrate.Warning,
+		Cause:       "the repository of an agent declares another agent, and no such agent was found",
+		Consequence: "it is in no plan; the next sync may start it, the new agent's as well as the old one's, and it writes in the cluster with an account of its own",
+		Remedy:      "find out whether it is meant to run: let the agent sync it and discover again, or take it out of Git before the hand-over",
+	}
 	CopiedByOperator = flux1.Code{
 		Name: "MARK_HANDED_DOWN", Severity: migrate.Warning,
 		Cause:       "the mark that fluxd put on an object is on objects that others own as well, of which none is a Pod: an operator hands its labels down to what it makes",
@@ -373,7 +379,7 @@ func Codes() []flux1.Code {
 		GitHostKey, CredentialMissing, AgentSecretMissing, CredentialPlace, NeverSynced, MarkUnknown, MarkOffBranch, StuckAtHead, HeadNotTold,
 		AgentStopped, ManyReplicas, SharedAccount, TokenSecret, TokenPasses, AgentUsesToken, KubernetesOld, FenceNotServed, Flux2Found, EngineTakesOver,
 		ClusterAgentFound, HelmOperatorFound, Confined, GitConfig, SSHConfig, Sidecar, SeveralFluxds, ShellArguments,
-		FallbackUnknown, TwoAgentsOneObject, SameSet, SharedTag, AgentInGit, CopiedByOperator, CopiedToPods, ForeignMarks,
+		FallbackUnknown, TwoAgentsOneObject, SameSet, SharedTag, AgentInGit, AgentInGitOnly, CopiedByOperator, CopiedToPods, ForeignMarks,
 		FolderRead, FolderPlain, FolderShallow, FolderBehind, FolderUnused, FoldersUnread, MarkInCluster, AgentByObject, ReleasePostRendered, OtherCluster, CredentialInCluster, Undecided, NotSaved, EncryptedNotSaved, SavedNames,
 	}
 	codes = append(codes, terraformCodes...)

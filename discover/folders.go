@@ -364,11 +364,7 @@ func Repositories(ctx context.Context, inv migrate.Inventory, given []Folder, gr
 		read := next
 		next = nil
 		for _, a := range read {
-			more, err := w.appliedAgents(ctx, a, slices.Concat(found, next))
-			if err != nil {
-				return inv, fmt.Errorf("agent %s: look for agents in its repository: %w", a.ID, err)
-			}
-			next = append(next, more...)
+			next = append(next, w.appliedAgents(a, slices.Concat(found, next))...)
 		}
 		for _, a := range read {
 			more, err := w.agentsBeside(ctx, a, slices.Concat(found, next))
@@ -384,6 +380,8 @@ func Repositories(ctx context.Context, inv migrate.Inventory, given []Folder, gr
 	w.rightsAcross(found, grants)
 	w.sharedObjects(found)
 	w.agentsInGit(found)
+	w.gitWitness(found)
+	w.agentsInGitOnly(found)
 	inv.Agents = []migrate.Flux1Agent{}
 	for _, a := range found {
 		inv.Agents = append(inv.Agents, a.finished())

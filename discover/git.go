@@ -422,6 +422,9 @@ func (w *witness) loadTree(ctx context.Context, a *agent, l *live, facts migrate
 	if err := r.survey(ctx); err != nil {
 		return err
 	}
+	if a.declares, err = r.applied(ctx); err != nil {
+		return err
+	}
 	w.find(r.findings...)
 	if l == nil {
 		a.read = r
@@ -448,6 +451,9 @@ func (w *witness) checkHead(ctx context.Context, a *agent, facts migrate.Cluster
 		return nil
 	}
 	if err := r.load(ctx); err != nil {
+		return err
+	}
+	if a.atHead, err = r.applied(ctx); err != nil {
 		return err
 	}
 	all := r.troubles()

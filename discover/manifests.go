@@ -300,7 +300,7 @@ func (c *checkout) told(set declaration, o flux1.Parsed) bool {
 		if k.read == nil || !k.sameTree(c.agent) {
 			continue
 		}
-		if slices.ContainsFunc(k.declares, func(d appliedAgent) bool {
+		if slices.ContainsFunc(k.declares.agents, func(d appliedAgent) bool {
 			if m := d.of.Manifest; d.of.File != o.File || m.GetKind() != o.Manifest.GetKind() || m.GetName() != o.Manifest.GetName() {
 				return false
 			}
@@ -337,29 +337,12 @@ func (a *agent) readsAlike(b *agent) bool {
 
 // appliedAgents are the agents among what an agent applies from its repository, without
 // those that are known.
-func (w *witness) appliedAgents(ctx context.Context, a *agent, known []*agent) ([]*agent, error) {
+func (w *witness) appliedAgents(a *agent, known []*agent) []*agent {
 	if a.read == nil {
-		return nil, nil
-	}
-	set := declaration{}
-	for _, o := range a.Objects {
-		if applies(o) && o.Manifest != nil {
-			set.objects = append(set.objects, flux1.Parsed{File: o.File, Line: o.Line, Manifest: o.Manifest, Build: o.Build})
-		}
-	}
-	if !slices.ContainsFunc(set.objects, func(o flux1.Parsed) bool { return mayInstall(o.Manifest) }) {
-		return nil, nil // as with almost all
-	}
-	c := a.read.search(nil)
-	set.beside = set.objects
-	its := rightsIn(set.objects, nil, c.agent.DefaultNamespace) // which one agent applies together
-	made, of, err := c.agentsOf(ctx, set, func(declaration, flux1.Parsed) *rights { return its })
-	if err != nil {
-		return nil, err
+		return nil
 	}
 	var out []*agent
-	for i, d := range made {
-		a.declares = append(a.declares, appliedAgent{d.agent, of[i]})
+	for _, d := range a.declares.agents {
 		all := slices.Concat(known, out)
 		if k := slices.IndexFunc(all, func(k *agent) bool { return k.named(d.agent) }); k >= 0 {
 			for _, f := range d.found {
@@ -371,14 +354,16 @@ func (w *witness) appliedAgents(ctx context.Context, a *agent, known []*agent) (
 		}
 		taken := func(id string) bool { return slices.ContainsFunc(all, func(k *agent) bool { return k.ID == id }) }
 		if taken(d.ID) { // of several that name no namespace, or of a release of that name
-			d.apart(path.Join(path.Base(a.Git.URL), of[i].File), taken)
+			d.apart(path.Join(path.Base(a.Git.URL), d.of.File), taken)
 		}
 		w.find(d.found...)
 		d.InstalledBy = "flux1"
 		out = append(out, &agent{Flux1Agent: d.finished()})
 	}
-	w.find(c.findings...)
-	return out, nil
+	for _, i := range a.declares.installers {
+		w.find(i.found)
+	}
+	return out
 }
 
 // search looks for agents in a repository that was read, beside those that are known.

@@ -17,6 +17,8 @@ func (w *witness) merge(agents []*agent) {
 	w.sharedTags(agents)
 	w.sharedObjects(agents)
 	w.agentsInGit(agents)
+	w.gitWitness(agents)
+	w.agentsInGitOnly(agents)
 }
 
 // groups finds what several agents have in common. Agents for which key is
@@ -157,7 +159,7 @@ func (w *witness) agentsInGit(agents []*agent) {
 				h.marked = append(h.marked, id)
 			}
 		}
-		if len(h.objects)+len(h.marked)+len(b.declares) > 0 {
+		if len(h.objects)+len(h.marked)+len(b.declares.agents) > 0 {
 			holders = append(holders, h)
 		}
 	}
@@ -166,7 +168,7 @@ func (w *witness) agentsInGit(agents []*agent) {
 		for _, b := range holders {
 			place, what := "", "Deployment"
 			if a.Namespace == "" || several[k.deployment] > 1 { // other repositories, or clusters, have one of that name
-				for _, d := range b.declares {
+				for _, d := range b.declares.agents {
 					if a.named(d.agent) && a.readsAlike(d.agent) {
 						place, what = fileLine(d.of.File, d.of.Line), d.of.Manifest.GetKind()
 					}

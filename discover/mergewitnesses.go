@@ -94,29 +94,10 @@ func Merge(cluster, terraform migrate.Inventory) migrate.Inventory {
 		if a.InstalledBy == "manifest" {
 			a.InstalledBy = "terraform"
 		}
-		for _, x := range differences(
+		for _, f := range disagreements(a, t,
 			side{a.Settings, "live", migrate.Origin{Witness: "cluster", Where: "Deployment/" + a.Namespace + "/" + a.Workload}},
 			side{t.Settings, "in Terraform", migrate.Origin{Witness: "terraform", Where: t.Terraform.Where}}) {
-			find(WitnessesDisagree.About(a.ID, x.name, x.where, fmt.Sprintf("%s of %s is %s", x.name, a.ID, x.says)))
-		}
-		places := "cluster: Deployment/" + a.Namespace + "/" + a.Workload + "; terraform: " + t.Terraform.Where
-		for _, x := range []struct{ name, live, declared string }{
-			{"chartVersion", a.ChartVersion, t.ChartVersion},
-			{"serviceAccount", a.ServiceAccount, t.ServiceAccount},
-			{"workload", a.Workload, t.Workload},
-			{"defaultNamespace", a.DefaultNamespace, t.DefaultNamespace},
-			{"image", a.Image, t.Image},
-			{"confinement", confinementText(a.Confinement), confinementText(t.Confinement)},
-		} {
-			if x.name == "confinement" && x.live == "custom" && x.declared == "none" {
-				continue // what only looks around is none to the chart
-			}
-			if x.live != "" && x.declared != "" && x.live != x.declared && !slices.Contains(a.Unknown, x.name) && !slices.Contains(t.Unknown, x.name) {
-				find(WitnessesDisagree.About(a.ID, x.name, places, fmt.Sprintf("%s of %s is %s live, and %s in Terraform", x.name, a.ID, x.live, x.declared)))
-			}
-		}
-		for _, x := range partDifferences(a.Parts, t.Parts) {
-			find(WitnessesDisagree.About(a.ID, x.name, places, fmt.Sprintf("%s of %s is %s", x.name, a.ID, x.says("live", "in Terraform"))))
+			out.Findings = withDisagreement(out.Findings, f)
 		}
 		a.Settings = combine(a.Settings, settledLive(t.Settings), notLive)
 	}
@@ -166,6 +147,57 @@ func Merge(cluster, terraform migrate.Inventory) migrate.Inventory {
 	}
 	sayUndecided(&out)
 	return out
+}
+
+// disagreements are what two witnesses say otherwise of one agent, each a finding with the
+// places of both.
+func disagreements(a, b *migrate.Flux1Agent, one, other side) []migrate.Finding {
+	var out []migrate.Finding
+	find := func(name, where, says string) {
+		out = append(out, WitnessesDisagree.About(a.ID, name, where, fmt.Sprintf("%s of %s is %s", name, a.ID, says)))
+	}
+	for _, x := range differences(one, other) {
+		find(x.name, x.where, x.says)
+	}
+	places := origins([]migrate.Origin{one.origin}, []migrate.Origin{other.origin})
+	for _, x := range []struct{ name, one, other string }{
+		{"chartVersion", a.ChartVersion, b.ChartVersion},
+		{"serviceAccount", a.ServiceAccount, b.ServiceAccount},
+		{"workload", a.Workload, b.Workload},
+		{"defaultNamespace", a.DefaultNamespace, b.DefaultNamespace},
+		{"image", a.Image, b.Image},
+		{"confinement", confinementText(a.Confinement), confinementText(b.Confinement)},
+	} {
+		if x.name == "confinement" && x.one == "custom" && x.other == "none" {
+			continue // what only looks around is none to the chart
+		}
+		if x.one != "" && x.other != "" && x.one != x.other && !slices.Contains(a.Unknown, x.name) && !slices.Contains(b.Unknown, x.name) {
+			find(x.name, places, fmt.Sprintf("%s %s, and %s %s", x.one, one.says, x.other, other.says))
+		}
+	}
+	for _, x := range partDifferences(a.Parts, b.Parts) {
+		find(x.name, places, x.says(one.says, other.says))
+	}
+	return out
+}
+
+// withDisagreement adds a disagreement to findings: what a third witness says goes into the one
+// finding that there is about the same.
+func withDisagreement(findings []migrate.Finding, f migrate.Finding) []migrate.Finding {
+	i := slices.IndexFunc(findings, func(o migrate.Finding) bool {
+		return o.Code == f.Code && o.Repository == f.Repository && o.Subject == f.Subject
+	})
+	if i < 0 {
+		return append(findings, f)
+	}
+	_, says, _ := strings.Cut(f.Message, " is ")
+	findings[i].Message += "; " + says
+	for _, place := range strings.Split(f.Where, "; ") {
+		if !slices.Contains(strings.Split(findings[i].Where, "; "), place) {
+			findings[i].Where += "; " + place
+		}
+	}
+	return findings
 }
 
 // settledLive are settings that Terraform tells of an agent that runs: what it does not

@@ -281,8 +281,8 @@ var (
 	}
 	WitnessesDisagree = flux1.Code{
 		Name: "WITNESSES_DISAGREE", Severity: migrate.Warning,
-		Cause:       "the live agent and its declaration in Terraform differ in a setting",
-		Consequence: "the live arguments count; the next apply of the configuration changes the agent",
+		Cause:       "the live agent, its declaration in Terraform and that in the Git repository of an agent differ in a setting",
+		Consequence: "the live arguments count, and where no cluster was asked those of Terraform; the next apply of the configuration, or sync of the repository, changes the agent",
 		Remedy:      "find out which of them is meant and bring the other in line before the migration",
 	}
 	EditedByHand = flux1.Code{

@@ -41,7 +41,7 @@ var hazards = []hazard{
 		steps: []string{"fence", "adopt"},
 		tests: []string{"migrate/cutover TestTheFenceRefusesEveryWriteOfTheOldAgentWhateverComesBack", "migrate/cutover TestAnOldAgentThatComesBackDuringACrashIsStoppedBeforeAdoption", "e2e/auditor TestVerdictOfEachLog"}},
 	{number: 3, what: "the old agent comes back: a Helm upgrade, Terraform or another agent starts it again",
-		codes: []string{"AGENT_IN_GIT", "FENCE_DOES_NOT_REACH"}, steps: []string{"fence"},
+		codes: []string{"AGENT_IN_GIT", "AGENT_IN_GIT_ONLY", "FENCE_DOES_NOT_REACH"}, steps: []string{"fence"},
 		tests: []string{"migrate TestPoliciesThatNoFenceReachesAreSaid", "migrate/cutover TestTheFenceRefusesEveryWriteOfTheOldAgentWhateverComesBack", "discover TestClustersAreReadAsTheyAre"},
 		cases: []string{"discover/testdata/cluster/two-agents"}},
 	{number: 4, what: "fields that somebody set by hand go when ownership is taken over",
@@ -367,7 +367,7 @@ type inPlan struct{ golden, says string }
 // found, or prevented.
 var seenInPlans = map[int][]inPlan{
 	1:  {{"hazard-one-object-is-refused", "is not good enough"}},
-	3:  {{"hazard-agent-in-git", "code: AGENT_IN_GIT"}},
+	3:  {{"hazard-agent-in-git", "code: AGENT_IN_GIT"}, {"cluster-agent-in-git-only", "code: AGENT_IN_GIT_ONLY"}},
 	4:  {{"hazard-hand-set-fields", ".data.by-hand"}},
 	5:  {{"hazard-restarted-by-hand", "code: PODS_RESTART"}},
 	6:  {{"hazard-nothing-special", "deletionPolicy: Orphan"}},
