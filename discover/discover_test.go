@@ -20,10 +20,12 @@ import (
 	"github.com/fluxover/fluxover/reconcile/source"
 	"google.golang.org/protobuf/encoding/protowire"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/version"
 	fakediscovery "k8s.io/client-go/discovery/fake"
 	"k8s.io/client-go/kubernetes/fake"
@@ -85,12 +87,23 @@ var served = []*metav1.APIResourceList{
 }
 
 // fixture is a folder of testdata: cluster.yaml holds the cluster's objects,
-// git.yaml the repositories, commits their files.
+// server.yaml what is special of its API server, git.yaml the repositories,
+// commits their files.
 type fixture struct {
 	folder  string
 	witness *witness
 	kube    *fake.Clientset
 	meta    *metadatafake.FakeMetadataClient
+}
+
+// serverFixture is server.yaml.
+type serverFixture struct {
+	// Version is v1.33.0 unless it is given.
+	Version string
+	// NotServed are groups with their versions that the others serve.
+	NotServed []string
+	// Forbidden is what nobody may do, as "VERB RESOURCE".
+	Forbidden []string
 }
 
 // gitFixture is git.yaml: repositories by URL.
@@ -184,25 +197,24 @@ func open(t *testing.T, folder string) *fixture {
 		bare = append(bare, p)
 	}
 	f := &fixture{folder: folder, kube: fake.NewClientset(typed...)}
+	server := serverFixture{Version: "v1.33.0"}
+	readYAML(t, filepath.Join(folder, "server.yaml"), &server)
 	disco := f.kube.Discovery().(*fakediscovery.FakeDiscovery)
-	disco.Resources = served
-	disco.FakedServerVersion = &version.Info{GitVersion: "v1.33.0"}
+	disco.Resources = slices.DeleteFunc(slices.Clone(served), func(l *metav1.APIResourceList) bool { return slices.Contains(server.NotServed, l.GroupVersion) })
+	disco.FakedServerVersion = &version.Info{GitVersion: server.Version}
 	s := metadatafake.NewTestScheme()
 	if err := metav1.AddMetaToScheme(s); err != nil {
 		t.Fatal(err)
 	}
 	f.meta = metadatafake.NewSimpleMetadataClient(s, bare...)
+	for _, forbidden := range server.Forbidden {
+		verb, resource, _ := strings.Cut(forbidden, " ")
+		f.refuse(verb, resource, apierrors.NewForbidden(schema.GroupResource{Resource: resource}, "", errors.New("no")))
+	}
 	f.witness = &witness{kube: f.kube, meta: f.meta, disco: disco}
-	gitYAML, err := os.ReadFile(filepath.Join(folder, "git.yaml"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return f
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
 	g := gitFixture{}
-	if err := sigsyaml.UnmarshalStrict(gitYAML, &g); err != nil {
-		t.Fatal(err)
+	if !readYAML(t, filepath.Join(folder, "git.yaml"), &g) {
+		return f
 	}
 	for url, repo := range g {
 		repo.folder = folder
@@ -210,6 +222,22 @@ func open(t *testing.T, folder string) *fixture {
 	}
 	f.witness.git = g
 	return f
+}
+
+// readYAML reads a file of a fixture, which need not be there.
+func readYAML(t *testing.T, name string, into any) bool {
+	t.Helper()
+	content, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sigsyaml.UnmarshalStrict(content, into); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return true
 }
 
 // setMark gives an object the mark that the annotation test/mark-of says, "URL

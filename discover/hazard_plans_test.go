@@ -21,7 +21,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/discovery"
 	fakediscovery "k8s.io/client-go/discovery/fake"
 	sigsyaml "sigs.k8s.io/yaml"
@@ -73,15 +72,6 @@ func TestDiscoveredClustersArePlanned(t *testing.T) {
 			t.Fatal(err)
 		}
 		planGolden(t, "cluster-no-admission-policies", inv, nil)
-	})
-	t.Run("of an old Kubernetes", func(t *testing.T) {
-		f := open(t, "testdata/cluster/one-agent")
-		f.kube.Discovery().(*fakediscovery.FakeDiscovery).FakedServerVersion = &version.Info{GitVersion: "v1.25.3"}
-		inv, err := f.witness.inventory(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		planGolden(t, "cluster-too-old", inv, nil)
 	})
 	t.Run("with an API that is down", func(t *testing.T) {
 		f := open(t, "testdata/cluster/one-agent")

@@ -421,7 +421,7 @@ var seenInPlans = map[int][]inPlan{
 	56: {{"hazard-submodules", "code: SUBMODULES"}, {"hazard-git-lfs", "code: GIT_LFS"}, {"hazard-too-large-to-read", "code: TREE_TOO_LARGE"}},
 	57: {{"cluster-proxy-in-pieces", "code: PROXY_UNKNOWN"}, {"cluster-git-configuration", "code: GIT_CONFIG"}},
 	58: {{"hazard-notifications", "code: NOTIFICATIONS_STOP"}},
-	59: {{"cluster-too-old", "code: KUBERNETES_TOO_OLD"}, {"cluster-no-admission-policies", "code: FENCE_NOT_SERVED"}},
+	59: {{"cluster-old-kubernetes", "code: KUBERNETES_TOO_OLD"}, {"cluster-no-admission-policies", "code: FENCE_NOT_SERVED"}},
 	63: {{"hazard-owned-by-another-kustomization", "code: OBJECT_OWNED"}, {"hazard-labels-of-a-flux2-that-is-gone", "code: OWNER_GONE"}, {"hazard-files-that-move-under-stock-flux2", "code: MOVED_FILE_DELETED"}},
 	65: {{"hazard-yaml-1-1", "code: RENDERING_DIFFERS"}, {"hazard-a-key-that-stands-twice", "code: DUPLICATE_KEY"}},
 	66: {{"hazard-object-of-flux2", "code: FLUX2_OBJECT_IN_GIT"}},
