@@ -97,7 +97,7 @@ func (w *witness) openReleases(ctx context.Context, found []*agent, storage *hel
 }
 
 func unknownRelease(namespace, name string) string {
-	return fmt.Sprintf("Helm release %s/%s: the chart's version, what belongs to the release, and whether the Deployment was edited since; the Deployment alone counts", namespace, name)
+	return fmt.Sprintf("Helm release %s/%s: its values, what belongs to it, and whether the Deployment was edited since; the Deployment alone counts, with the chart's version that its labels hold", namespace, name)
 }
 
 // judgeRelease reports what is odd about a release and its newest revision.

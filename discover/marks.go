@@ -134,7 +134,7 @@ func (w *witness) marked(ctx context.Context, resources []listable) (*live, erro
 		if n := len(names) - 6; n > 0 {
 			what += fmt.Sprintf(" and %d more kinds", n)
 		}
-		f := RBACMissing.Finding("", "", fmt.Sprintf("you may not list %s in all namespaces, so this is unknown: which of these objects Flux v1 applied, and which it is told to ignore", what))
+		f := RBACMissing.Finding("", what, fmt.Sprintf("you may not list %s in all namespaces, so this is unknown: which of these objects Flux v1 applied, and which it is told to ignore", what))
 		f.Hint = "have get, list and watch on all resources granted to you, or use an account that has them (--context, --as)"
 		w.find(f)
 	}
