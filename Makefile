@@ -108,7 +108,7 @@ generate: ## what is made from code: the CRDs of the agent's chart, docs/finding
 	cd cmd/schemas && $(GO) run -mod=mod . ../../docs/schemas
 	$(GO) test -count=1 -run 'PageIsWhatTheCodeSays' ./cmd/fluxover -update-docs
 
-coverage: ## what has no test or example: fields, reasons, hazards, findings, flags, chart values, Terraform's language
+coverage: ## what has no test or example: fields, reasons, hazards, findings, flags, chart values, forms of clusters and Git, Terraform's language
 	@cd cmd/fluxover && $(GO) test -count=1 -run TestMeaningIsCovered -args -coverage
 
 bench: ## time and memory of the program on a real control plane, beside what is promised (ONLY=fleet, objects or agents)
