@@ -183,7 +183,7 @@ var clusterAlone = []flux1.Code{
 	AgentStopped, SharedAccount, AgentManaged, EgressPolicy, CloudIdentityUsed, AgentInGit, ReleaseMissing, AgentSecretMissing,
 	TokenSecret, TokenPasses, AgentUsesToken, CopiedByOperator, CopiedToPods,
 	// What repository and objects hold.
-	GitUnreadable, GitAuth, NeverSynced, StuckAtHead, HeadNotTold, TwoAgentsOneObject, SameSet, SharedTag, flux1.HelmRelease1,
+	GitUnreadable, GitAuth, NeverSynced, StuckAtHead, HeadNotTold, TwoAgentsOneObject, SameSet, SharedTag, Orphans, flux1.HelmRelease1, flux1.GitSecretFiles, flux1.Submodules,
 }
 
 // hangOnContents are, by agent, the findings and settings that hang on what a
