@@ -613,6 +613,8 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 			add(name, at, migrate.Dropped, "", "room for new keys", where)
 		case at == "/root/.kubectl" || at == "/root/.kube":
 			add(name, at, migrate.Carried, "the namespaces of objects that name none", "the kubeconfig", where)
+		case config.KubeConfig != nil && *config.KubeConfig != "" && bringsFile(pod, container, i, path.Clean(*config.KubeConfig)):
+			add(name, at, migrate.Dropped, "", "the kubeconfig of --kube-config; where it may be of another cluster, a finding says so", where)
 		case (at == "/root/.ssh" || isBelow(at, "/root/.ssh")) && m.Name == opaqueSSH(pod, container):
 			add(name, at, migrate.Unknown, migrate.ByFinding, "it holds neither a ConfigMap nor a Secret, so that its files cannot be told", where)
 		case at == "/root/.ssh" || isBelow(at, "/root/.ssh"):
