@@ -909,57 +909,6 @@ func TestAReleaseOfNoVersionIsReadAsFarAsAllVersionsAgree(t *testing.T) {
 	}
 }
 
-// Of an agent that is patched over a base which is not fetched, what the patches give is known.
-func TestAgentsPatchedOverARemoteBaseAreTold(t *testing.T) {
-	const head = "resources: ['github.com/org/ops//flux?ref=v1', ns.yaml]\n"
-	const ns = "-- over/ns.yaml --\napiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n"
-	deployment := func(spec string) string {
-		return ns + "-- over/kustomization.yaml --\n" + head + "namespace: shop\nnamePrefix: my-\npatchesStrategicMerge: [patch.yaml]\n-- over/patch.yaml --\n" +
-			"apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: flux}\nspec: {template: {spec: {" + spec + "}}}\n"
-	}
-	inv := readTree(t, treeOf(deployment("containers: [{name: flux, args: [--git-url=git@git.example.com:org/shop, --git-branch=main, --git-path=prod]}]")), nil)
-	a := agentNamed(t, inv, "shop/my-flux")
-	equal(t, "what the patch gives", []any{a.Git.URL, a.Git.Branch, a.Git.Paths, a.InstalledBy}, []any{"git@git.example.com:org/shop", "main", []string{"prod"}, "manifest"})
-	for _, name := range []string{"git.pollInterval", "sync.garbageCollection", "defaultNamespace", "manifestGeneration", "confinement", "serviceAccount", "image", "replicas", "requests"} {
-		if !slices.Contains(a.Unknown, name) {
-			t.Errorf("%s is taken for known: unknown are %v", name, a.Unknown)
-		}
-	}
-	if slices.Contains(a.Unknown, "git.url") || slices.Contains(a.Unknown, "git.branch") || slices.Contains(a.Unknown, "git.paths") {
-		t.Errorf("unknown are %v", a.Unknown)
-	}
-	wantFinding(t, inv, flux1.KustomizeFails, "shop/my-flux (over/patch.yaml:1)", "github.com/org/ops//flux?ref=v1, which is not fetched", "what its patches do not say of this agent is not known")
-
-	// Patches of several folders are of one agent, whose container they may only name.
-	several := treeOf(deployment("containers: [{name: flux, env: [{name: A, value: b}]}]"))
-	several["top/kustomization.yaml"] = &fstest.MapFile{Data: []byte("resources: [../over]\nnamespace: till\npatches:\n- patch: |\n    apiVersion: apps/v1\n    kind: Deployment\n    metadata: {name: flux}\n    spec: {replicas: 1, template: {spec: {containers: [{name: flux, image: 'fluxcd/flux:1.25.4'}]}}}\n")}
-	inv = readTree(t, several, nil)
-	if a = agentNamed(t, inv, "till/my-flux"); len(inv.Agents) != 2 || a.Image != "fluxcd/flux:1.25.4" || slices.Contains(a.Unknown, "replicas") || !slices.Contains(a.Unknown, "git.url") {
-		t.Errorf("%d agents, of whom one is of image %q; unknown are %v", len(inv.Agents), a.Image, a.Unknown)
-	}
-	noFinding(t, inv, flux1.NoURL)
-
-	for version, chartSpec := range map[string]string{"helm.fluxcd.io/v1": "chart: {version: 1.13.3}", "helm.toolkit.fluxcd.io/v2": "chart: {spec: {version: 1.13.3}}"} {
-		release := ns + "-- over/kustomization.yaml --\n" + head + "patches: [{path: patch.yaml}]\n-- over/patch.yaml --\napiVersion: " + version +
-			"\nkind: HelmRelease\nmetadata: {name: flux-shop, namespace: shop}\nspec:\n  " + chartSpec + "\n  values: {git: {url: 'git@git.example.com:org/shop', branch: main}}\n"
-		inv := readTree(t, treeOf(release), nil)
-		a := agentNamed(t, inv, "shop/flux-shop")
-		given := settingOf(t, a, "git.url") // which arguments that the base gives may overrule
-		equal(t, version, []any{given.Value, given.From[0].Where, a.ChartVersion}, []any{"git@git.example.com:org/shop", "over/patch.yaml:6 git.url", "1.13.3"})
-		for _, name := range []string{"git.url", "git.paths", "sync.garbageCollection", "namespace", "confinement"} {
-			if !slices.Contains(a.Unknown, name) {
-				t.Errorf("%s: %s is taken for known: unknown are %v", version, name, a.Unknown)
-			}
-		}
-		wantFinding(t, inv, flux1.KustomizeFails, "shop/flux-shop (over/patch.yaml:1)", "HelmRelease flux-shop", "what its patches do not say of this agent is not known")
-	}
-	// Of another chart there is no agent.
-	other := ns + "-- over/kustomization.yaml --\n" + head + "patches: [{path: patch.yaml}]\n-- over/patch.yaml --\napiVersion: helm.fluxcd.io/v1\nkind: HelmRelease\nmetadata: {name: web, namespace: shop}\nspec: {values: {replicas: 2}}\n"
-	if inv := readTree(t, treeOf(other), nil); len(inv.Agents) != 1 {
-		t.Errorf("%d agents where a release of another chart is patched", len(inv.Agents))
-	}
-}
-
 // A Deployment and a HelmRelease of one environment have one credential, with the
 // ConfigMaps beside them.
 func TestAnAgentThatGitDeclaresReachesItsServerAsALiveOneDoes(t *testing.T) {
@@ -1351,8 +1300,8 @@ func TestAgentsOfAFolderThatCannotBeBuiltAreFound(t *testing.T) {
 	}
 }
 
-// What a patch changes of a base in another repository, which is not fetched, is an agent of
-// which no more is known: each folder is told that may declare another one.
+// What a patch changes of a base in another repository, which is not fetched, is no agent that is
+// known, since others may change it as well: each folder is told that may declare one.
 func TestAPatchOverABaseOfAnotherRepositoryMayBeAnAgent(t *testing.T) {
 	const (
 		ofFlux  = "bases: [\"github.com/fluxcd/flux//deploy?ref=v1.17.0\"]\n"
@@ -1366,10 +1315,6 @@ func TestAPatchOverABaseOfAnotherRepositoryMayBeAnAgent(t *testing.T) {
 	}
 	looks := func(of, what string) string {
 		return "folder flux is made of github.com/" + of + ", which is not fetched, and patches what looks like fluxd in it (" + what + ")"
-	}
-	agents := map[string][]string{
-		"arguments": {"unknown/flux"}, "another base": {"unknown/sync"}, "replicas alone": {"unknown/flux"}, "two patches of two": {"unknown/flux", "unknown/fluxd"},
-		"each folder, and above": {"unknown/team-flux"},
 	}
 	for name, c := range map[string]struct {
 		tree string
@@ -1391,16 +1336,12 @@ func TestAPatchOverABaseOfAnotherRepositoryMayBeAnAgent(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inv := readTree(t, treeOf(c.tree), nil)
-			ids := slices.DeleteFunc(agentIDs(inv), func(id string) bool { return id == "team/flux" || id == "sync/flux" })
-			if !slices.Equal(ids, agents[name]) {
-				t.Errorf("agents %q", ids)
+			if own := strings.Contains(c.tree, "flux/flux.yaml"); len(inv.Agents) != 1 && !own {
+				t.Errorf("agents %q", agentIDs(inv))
 			}
 			var got []string
 			for _, f := range inv.Findings {
 				what, _, ok := strings.Cut(f.Message, ": an agent may be declared here that is not read (")
-				if rest, whole := strings.CutSuffix(what, ": what its patches do not say of this agent is not known"); whole {
-					what, ok = rest, true
-				}
 				if f.Code != flux1.KustomizeFails.Name || !ok {
 					continue
 				}
@@ -1410,7 +1351,7 @@ func TestAPatchOverABaseOfAnotherRepositoryMayBeAnAgent(t *testing.T) {
 				}
 			}
 			slices.Sort(got)
-			if got = slices.Compact(got); !slices.Equal(got, c.want) {
+			if !slices.Equal(got, c.want) {
 				t.Errorf("said\n%q, want\n%q", got, c.want)
 			}
 		})

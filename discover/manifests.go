@@ -21,7 +21,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	sigsyaml "sigs.k8s.io/yaml"
@@ -37,9 +36,6 @@ type declaration struct {
 	// unbuilt is true of a folder that cannot be built: objects are those of its own
 	// files, as they stand.
 	unbuilt bool
-	// base says of what is not fetched the objects are made, which are then what is known of
-	// them: the patches over it.
-	base string
 	// beside are its objects, and the ConfigMaps and sources of charts of others that are the
 	// only ones of their names.
 	beside []flux1.Parsed
@@ -116,11 +112,6 @@ func (c *checkout) declared(ctx context.Context) error {
 			c.find(a.found...)
 			if set.unbuilt {
 				c.find(flux1.KustomizeFails.Finding(a.ID, fileLine(o.File, o.Line), fmt.Sprintf("folder %s, which declares this agent, cannot be built: what it would make of it is not known", set.dir)))
-			}
-			if set.base != "" {
-				f := flux1.KustomizeFails.Finding(a.ID, fileLine(o.File, o.Line), set.base+": what its patches do not say of this agent is not known")
-				f.Hint = notReadHint(set.dir)
-				c.find(f)
 			}
 			a.InstalledBy = "manifest"
 			if applied[identity(o.Manifest)] {
@@ -449,7 +440,7 @@ func identity(u *unstructured.Unstructured) string {
 func (c *checkout) declarations(ctx context.Context) []declaration {
 	var sets, unbuilt []declaration
 	var outside []string // folders that nobody is told of one by one
-	done, within := map[string]bool{}, map[string]bool{}
+	done := map[string]bool{}
 	var visit func(dir string)
 	visit = func(dir string) {
 		if done[dir] || ctx.Err() != nil {
@@ -468,20 +459,11 @@ func (c *checkout) declarations(ctx context.Context) []declaration {
 		if o == nil {
 			return
 		}
-		notRead, patched, whole := c.agentNotRead(o)
-		if notRead != "" && len(patched) > 0 {
-			if !within[dir] { // else it is told of what it is made into
-				sets = append(sets, declaration{dir: dir, base: notRead, objects: patched})
-			}
-			for _, inner := range c.reached(dir) {
-				within[inner.dir] = true
-			}
-		}
+		notRead := c.agentNotRead(o)
 		switch {
-		case whole: // each of its agents says so
 		case notRead != "":
 			f := flux1.KustomizeFails.Finding(c.agent.ID, o.file, fmt.Sprintf("%s: an agent may be declared here that is not read (%v)", notRead, err))
-			f.Hint = notReadHint(dir)
+			f.Hint = fmt.Sprintf("build folder %s where the base can be fetched and commit what comes of it, commit the base itself, or ask the cluster as well", dir)
 			c.find(f)
 		case len(o.remote) > 0 && slices.Contains(c.inUse, o): // has a finding of its own
 		case slices.Contains(c.failed, dir): // reported with its .flux.yaml
@@ -520,9 +502,7 @@ var (
 // agentNotRead says by what a folder may declare an agent that is not read, empty if by nothing:
 // it is made of the manifests of Flux v1 elsewhere, or patches what looks like fluxd in
 // something that is not fetched. What comes of it, after the patches of others, a build alone tells.
-// patched is what is known of such agents: the patches, each with the names that the folder
-// gives; whole is true if these are all that may be agents.
-func (c *checkout) agentNotRead(o *overlay) (said string, patched []flux1.Parsed, whole bool) {
+func (c *checkout) agentNotRead(o *overlay) string {
 	var remote, patches []string
 	here, deleted := map[string]bool{}, map[string]bool{}
 	for _, r := range c.reached(o.dir) {
@@ -531,12 +511,12 @@ func (c *checkout) agentNotRead(o *overlay) (said string, patched []flux1.Parsed
 		}
 		for _, f := range r.files {
 			for _, d := range c.objectsIn(f) {
-				here[kindAndName(d.Manifest)] = true
+				here[d.Manifest.GetName()] = here[d.Manifest.GetName()] || d.Manifest.GetKind() == "Deployment"
 			}
 		}
 	}
 	if len(remote) == 0 {
-		return "", nil, false
+		return ""
 	}
 	var names []string
 	for _, p := range o.patches {
@@ -554,86 +534,25 @@ func (c *checkout) agentNotRead(o *overlay) (said string, patched []flux1.Parsed
 			switch u := d.Manifest; {
 			case u.GetKind() != "Deployment":
 			case u.Object["$patch"] == "delete":
-				deleted[kindAndName(u)] = deleted[kindAndName(u)] || !p.targeted // else it is for another name
-			case looksLikeFluxd(u) && (p.targeted || !here[kindAndName(u)]):
+				deleted[u.GetName()] = deleted[u.GetName()] || !p.targeted // else it is for another name
+			case looksLikeFluxd(u) && (p.targeted || !here[u.GetName()]):
 				names = append(names, u.GetName())
 			}
 		}
 	}
 	for _, name := range names {
-		if !deleted["Deployment/"+name] {
+		if !deleted[name] {
 			patches = append(patches, "Deployment "+name)
-		}
-	}
-	for _, p := range c.patchedOver(o) {
-		switch u := p.Manifest; {
-		case here[kindAndName(u)] || deleted[kindAndName(u)]:
-		case u.GetKind() == "Deployment" && !slices.Contains(names, u.GetName()):
-		case u.GetKind() == "HelmRelease":
-			patches = append(patches, "HelmRelease "+u.GetName())
-			fallthrough
-		default:
-			patched = append(patched, c.renamed(o, p))
 		}
 	}
 	slices.Sort(patches)
 	switch of := few(remote); {
 	case len(patches) > 0:
-		return fmt.Sprintf("folder %s is made of %s, which is not fetched, and patches what looks like fluxd in it (%s)", o.dir, of, few(slices.Compact(patches))), patched, len(patched) == len(slices.Compact(patches))
-	case slices.ContainsFunc(o.remote, fluxInGit.MatchString) && !deleted["Deployment/flux"]:
-		return fmt.Sprintf("folder %s is made of the manifests of Flux v1 (%s), which are not fetched", o.dir, of), nil, false
+		return fmt.Sprintf("folder %s is made of %s, which is not fetched, and patches what looks like fluxd in it (%s)", o.dir, of, few(slices.Compact(patches)))
+	case slices.ContainsFunc(o.remote, fluxInGit.MatchString) && !deleted["flux"]:
+		return fmt.Sprintf("folder %s is made of the manifests of Flux v1 (%s), which are not fetched", o.dir, of)
 	}
-	return "", nil, false
-}
-
-func notReadHint(dir string) string {
-	return fmt.Sprintf("build folder %s where the base can be fetched and commit what comes of it, commit the base itself, or ask the cluster as well", dir)
-}
-
-func kindAndName(u *unstructured.Unstructured) string { return u.GetKind() + "/" + u.GetName() }
-
-// patchedOver are the Deployments and the HelmReleases of what may be the flux chart that a
-// folder and what it is made of patch by their names, each with all of its patches.
-func (c *checkout) patchedOver(o *overlay) []flux1.Parsed {
-	var out []flux1.Parsed
-	for _, r := range slices.Backward(c.reached(o.dir)) {
-		for _, p := range r.patches {
-			if p.targeted {
-				continue // whose names need not be those of what they patch
-			}
-			for _, d := range c.patchObjects(r, p) {
-				u := d.Manifest
-				if u.GetKind() != "Deployment" && !isHelmRelease1(u) && !isHelmRelease2(u) {
-					continue
-				}
-				if d.File == "" || p.file == "" {
-					d.File = r.file
-				}
-				i := slices.IndexFunc(out, func(b flux1.Parsed) bool { return kindAndName(b.Manifest) == kindAndName(u) })
-				if i < 0 {
-					d.Manifest = u.DeepCopy()
-					out = append(out, d)
-				} else if err := patchObject(out[i].Manifest, u); err == nil {
-					out[i].File, out[i].Line = d.File, d.Line
-				}
-			}
-		}
-	}
-	return slices.DeleteFunc(out, func(d flux1.Parsed) bool {
-		url, _, _ := unstructured.NestedString(d.Manifest.Object, "spec", "values", "git", "url")
-		return d.Manifest.GetKind() == "HelmRelease" && url == "" && installs(d.Manifest.Object, 0) == "" && d.Manifest.GetName() != "flux"
-	})
-}
-
-// renamed is what a folder patches, with the namespace and the name that it gets.
-func (c *checkout) renamed(o *overlay, p flux1.Parsed) flux1.Parsed {
-	namespace, prefix, suffix := "", "", ""
-	for _, r := range c.reached(o.dir) {
-		namespace, prefix, suffix = cmp.Or(namespace, r.namespace), prefix+r.prefix, r.suffix+suffix
-	}
-	p.Manifest.SetNamespace(cmp.Or(namespace, p.Manifest.GetNamespace()))
-	p.Manifest.SetName(prefix + p.Manifest.GetName() + suffix)
-	return p
+	return ""
 }
 
 // looksLikeFluxd reports whether a patch of a Deployment may be of one of fluxd, of which it need
@@ -701,16 +620,10 @@ func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.
 		return nil, nil
 	}
 	container := fluxd(d)
-	if container == nil && set.base != "" {
-		container = patchedContainer(d)
-	}
 	if container == nil {
 		return nil, nil
 	}
-	if d.Spec.Selector == nil {
-		d.Spec.Selector = &metav1.LabelSelector{}
-	}
-	if d.Namespace == "" && set.base == "" {
+	if d.Namespace == "" {
 		d.Namespace = c.agent.DefaultNamespace
 	}
 	// A witness of its own, so that the places of what it finds can be told.
@@ -722,15 +635,8 @@ func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.
 	a.Replicas, a.Selector, a.ServiceAccount = replicas(d), d.Spec.Selector, accountOf(&d.Spec.Template.Spec)
 	a.env = w.environmentOf(d.Namespace, a.ID, &d.Spec.Template.Spec, container)
 	a.env.fromManifests(set.beside)
-	if set.base != "" {
-		a.env.podGaps = podGaps{unnamed: set.base, unsourced: set.base, unmounted: set.base, unkeyed: set.base}
-	}
 	if err := w.readArguments(ctx, a); err != nil {
 		return nil, err
-	}
-	if set.base != "" {
-		w.findings = slices.DeleteFunc(w.findings, func(f migrate.Finding) bool { return f.Code == flux1.NoURL.Name })
-		a.patchedOnly(d, container)
 	}
 	if err := w.readContainer(ctx, a); err != nil {
 		return nil, err
@@ -745,9 +651,6 @@ func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.
 	if d.Namespace == "" {
 		a.Unknown = append(a.Unknown, "namespace", "confinement")
 		w.find(rightsNotKnown(a.ID, a.where(""), "its manifest names no namespace, and --default-namespace gives none"))
-	} else if set.base != "" {
-		a.Unknown = append(a.Unknown, "confinement")
-		w.find(rightsNotKnown(a.ID, a.where(""), set.base))
 	} else {
 		var untold string
 		if a.Rights, untold = rights(set, o).declaredFor(a.Namespace, a.ServiceAccount); untold == "" && bindsItself(a.Rights) || confinement(a.Rights).Kind == "cluster-admin" {
@@ -784,39 +687,6 @@ func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.
 		}
 	}
 	return &declaredAgent{a, w.findings}, nil
-}
-
-// patchedContainer is that of fluxd in a patch, which need not hold much of it.
-func patchedContainer(d *appsv1.Deployment) *corev1.Container {
-	pod := &d.Spec.Template.Spec
-	i := slices.IndexFunc(pod.Containers, func(k corev1.Container) bool { return k.Name == "flux" || k.Name == "fluxd" })
-	if i < 0 {
-		pod.Containers, i = append(pod.Containers, corev1.Container{Name: "flux"}), len(pod.Containers)
-	}
-	return &pod.Containers[i]
-}
-
-// patchedOnly says what is not known of an agent of which nothing but patches is: all that
-// they do not give, since what they are of may give it in its command, or by itself.
-func (a *agent) patchedOnly(d *appsv1.Deployment, container *corev1.Container) {
-	flags := map[string]string{"git.url": "--git-url", "git.branch": "--git-branch", "git.paths": "--git-path"}
-	for _, p := range configParts {
-		given := slices.ContainsFunc(a.Settings, func(s migrate.Setting) bool { return s.Name == flags[p.name] })
-		defaults, _, _ := flux1.ParseArgs(nil)
-		if !given && reflect.DeepEqual(p.of(&a.config), p.of(&defaults)) {
-			a.Unknown = append(a.Unknown, p.name)
-		}
-	}
-	a.Unknown = append(a.Unknown, "requests", "memcached")
-	if d.Spec.Replicas == nil {
-		a.Unknown = append(a.Unknown, "replicas")
-	}
-	if container.Image == "" {
-		a.Unknown = append(a.Unknown, "image")
-	}
-	if d.Spec.Template.Spec.ServiceAccountName == "" {
-		a.ServiceAccount, a.Unknown = "", append(a.Unknown, "serviceAccount")
-	}
 }
 
 // unsynced says what manifests alone do not tell.
@@ -1010,9 +880,6 @@ func fluxChart(u *unstructured.Unstructured) bool {
 // pkg/release/values.go).
 func (c *checkout) fromHelmRelease(ctx context.Context, set declaration, o flux1.Parsed, rights rightsFor) *declaredAgent {
 	u := o.Manifest
-	if set.base != "" {
-		return c.fromPatchedRelease(ctx, set, o, rights, "version")
-	}
 	if !fluxChart(u) {
 		return nil
 	}
@@ -1021,25 +888,6 @@ func (c *checkout) fromHelmRelease(ctx context.Context, set declaration, o flux1
 	version = cmp.Or(version, "*") // a chart from Git has none there
 	from := c.valuesFrom(set.beside, u, cmp.Or(u.GetNamespace(), c.agent.DefaultNamespace))
 	return c.fromRelease(ctx, set, o, rights, chart.Release{Name: name, Namespace: cmp.Or(namespace, c.agent.DefaultNamespace), Version: version}, from)
-}
-
-// fromPatchedRelease makes an agent of what is known of a HelmRelease by the patches over it
-// alone: what they do not give, the object that they are of may.
-func (c *checkout) fromPatchedRelease(ctx context.Context, set declaration, o flux1.Parsed, rights rightsFor, version ...string) *declaredAgent {
-	u := o.Manifest
-	text := func(path ...string) string {
-		s, _, _ := unstructured.NestedString(u.Object, append([]string{"spec"}, path...)...)
-		return s
-	}
-	release := chart.Release{Name: text("releaseName"), Namespace: text("targetNamespace"), Version: text(append([]string{"chart"}, version...)...), Cause: set.base}
-	d := c.fromRelease(ctx, set, o, rights, release, broughtValues{known: map[string]any{}, unknown: set.base})
-	if release.Name == "" || release.Namespace == "" {
-		d.rename(strings.Trim(cmp.Or(release.Namespace, u.GetNamespace(), "unknown")+"/"+cmp.Or(release.Name, u.GetName()), "/"))
-	}
-	if release.Namespace == "" && !slices.Contains(d.Unknown, "namespace") {
-		d.Unknown = append(d.Unknown, "namespace")
-	}
-	return d
 }
 
 // fromRelease makes an agent of a HelmRelease object of the flux chart, by the release that
@@ -1053,7 +901,7 @@ func (c *checkout) fromRelease(ctx context.Context, set declaration, o flux1.Par
 		return nil, false
 	}
 	if namespace == "" {
-		release.Cause = cmp.Or(release.Cause, "the HelmRelease names no namespace")
+		release.Cause = "the HelmRelease names no namespace"
 	}
 	given, _, _ := unstructured.NestedMap(u.Object, "spec", "values")
 	if given == nil {
@@ -1131,9 +979,6 @@ func (c *checkout) fromHelmRelease2(ctx context.Context, set declaration, o flux
 	text := func(path ...string) string {
 		s, _, _ := unstructured.NestedString(u.Object, append([]string{"spec"}, path...)...)
 		return s
-	}
-	if set.base != "" {
-		return c.fromPatchedRelease(ctx, set, o, rights, "spec", "version")
 	}
 	own := cmp.Or(u.GetNamespace(), c.agent.DefaultNamespace)
 	name, from, version, inGit := c.chartOf2(set.beside, u, own)
