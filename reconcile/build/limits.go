@@ -287,9 +287,9 @@ func (a *accounting) transformers(dir string, k *kustypes.Kustomization, p *part
 		}
 		each = sum(each, product(rules, stepsOfMiss+stepsOfRule))
 	}
-	rules := len(k.Images) + len(k.Replicas) + len(k.Vars) + len(k.CommonAnnotations)
-	//lint:ignore SA1019 old kustomization files still have this field
-	rules += len(k.CommonLabels)
+	rules := len(k.Images) + len(k.Replicas) + len(k.CommonAnnotations)
+	//lint:ignore SA1019 old kustomization files still have these fields
+	rules += len(k.Vars) + len(k.CommonLabels)
 	for _, l := range k.Labels {
 		rules += 1 + len(l.Pairs) + len(l.FieldSpecs)
 	}
