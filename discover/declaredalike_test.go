@@ -99,6 +99,9 @@ func TestADeploymentMeansTheSameWhereverItIsRead(t *testing.T) {
 				for _, s := range a.Settings {
 					// Of a release the ledger is about the chart's values; annotations are the account's
 					// own, and what a ConfigMap holds is known in the cluster alone.
+					if s.From[0].Witness == "git" { // its declaration in Git says it, and is not there
+						continue
+					}
 					if a.InstalledBy == "helm" || strings.HasPrefix(s.Name, "serviceAccount.annotations.") || s.Name != "envFrom" && strings.Contains(s.From[0].Where, "envFrom ConfigMap ") {
 						continue
 					}
@@ -184,6 +187,7 @@ var clusterAlone = []flux1.Code{
 	TokenSecret, TokenPasses, AgentUsesToken, CopiedByOperator, CopiedToPods,
 	// What repository and objects hold.
 	GitUnreadable, GitAuth, NeverSynced, StuckAtHead, HeadNotTold, TwoAgentsOneObject, SameSet, SharedTag, Orphans, flux1.HelmRelease1, flux1.GitSecretFiles, flux1.Submodules,
+	AgentInGitOnly, WitnessesDisagree, flux1.ManifestGeneration, flux1.NoUpdaters,
 }
 
 // hangOnContents are, by agent, the findings and settings that hang on what a

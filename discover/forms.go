@@ -50,6 +50,7 @@ var ClusterForms = []Form{
 	{"agents", "a StatefulSet, a DaemonSet, a bare pod", inCluster + "surroundings" + want, `"FLUXD_IS_NO_DEPLOYMENT"`},
 	{"agents", "synced by another, by manifest", inCluster + "nested" + want, "this agent's own Deployment"},
 	{"agents", "synced by another, by HelmRelease", inCluster + "nested" + want, "this agent's own HelmRelease"},
+	{"agents", "declared by the repository of another, and not there", inCluster + "agent-in-git-only" + want, `"AGENT_IN_GIT_ONLY"`},
 	{"agents", "kept by Argo CD", inCluster + "surroundings" + want, "Argo CD, by Application platform"},
 	{"agents", "kept by Flux v2", inCluster + "surroundings" + want, "Flux v2, by Kustomization flux-system/agents"},
 	{"agents", "kept by a helm-operator", inCluster + "surroundings" + want, "a helm-operator, by HelmRelease tenants/three"},
@@ -153,6 +154,7 @@ var GitForms = []Form{
 	{"mark", "none", inCluster + "git-failures" + want, `"NEVER_SYNCED"`},
 	{"mark", "not on the branch", inCluster + "two-agents" + want, `"SYNC_MARK_OFF_BRANCH"`},
 	{"mark", "of a commit that is gone", inCluster + "two-agents" + want, `"SYNC_MARK_UNKNOWN"`},
+	{"mark", "a head of which it cannot be told what fluxd makes", inCluster + "head-not-told" + want, `"HEAD_NOT_TOLD"`},
 	{"mark", "a head that fluxd cannot load", inCluster + "stuck-behind-the-head" + want, `"FLUX1_STUCK_AT_HEAD"`},
 	{"mark", "a branch that is not there", inCluster + "git-failures" + want, "the repository has no branch master; there are: main"},
 
