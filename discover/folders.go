@@ -377,7 +377,7 @@ func Repositories(ctx context.Context, inv migrate.Inventory, given []Folder, gr
 	slices.SortStableFunc(found, func(a, b *agent) int { return strings.Compare(a.ID, b.ID) })
 	w.unusedFolders()
 	w.unreadFolders(found)
-	w.rightsAcross(found, grants)
+	w.rightsAcross(ctx, found, grants)
 	w.sharedObjects(found)
 	w.agentsInGit(found)
 	w.gitWitness(found)

@@ -49,7 +49,7 @@ func (r *reading) applied(ctx context.Context) (inGit, error) {
 	}
 	c := r.search(nil)
 	set.beside = set.objects
-	its := rightsIn(set.objects, nil, c.agent.DefaultNamespace) // which one agent applies together
+	its := r.rightsApplied(ctx, set.objects)
 	made, of, err := c.agentsOf(ctx, set, func(declaration, flux1.Parsed) *rights { return its })
 	if err != nil {
 		return inGit{}, err

@@ -1,14 +1,18 @@
 package discover
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/fluxover/fluxover/discover/terraform"
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 // Grants are the roles and bindings that [Terraform] found, for agents that others declare.
@@ -22,7 +26,7 @@ type Grants struct {
 // their accounts elsewhere: in Terraform, those that it does not declare, and in what
 // another agent applies from its repository, all. What an agent applies itself counts
 // not: an API server lets nobody give himself more than he has, but who may bind or escalate.
-func (w *witness) rightsAcross(found []*agent, grants *Grants) {
+func (w *witness) rightsAcross(ctx context.Context, found []*agent, grants *Grants) {
 	byAgent := map[*agent]*rights{}
 	for _, a := range found {
 		var its []flux1.Parsed
@@ -32,7 +36,11 @@ func (w *witness) rightsAcross(found []*agent, grants *Grants) {
 			}
 		}
 		if len(its) > 0 {
-			byAgent[a] = rightsIn(its, nil, a.DefaultNamespace)
+			if a.read != nil {
+				byAgent[a] = a.read.rightsApplied(ctx, its)
+			} else {
+				byAgent[a] = rightsIn(its, nil, a.DefaultNamespace)
+			}
 		}
 	}
 	for _, a := range found {
@@ -48,6 +56,43 @@ func (w *witness) rightsAcross(found []*agent, grants *Grants) {
 			}
 		}
 	}
+}
+
+// rightsApplied are the rights that an agent gives by what it applies. A role counts that
+// its repository declares elsewhere where the agent applies none of that name (see rightsOf).
+func (r *reading) rightsApplied(ctx context.Context, applied []flux1.Parsed) *rights {
+	if r.index == nil {
+		return rightsIn(applied, nil, r.agent.DefaultNamespace)
+	}
+	keyOf := func(u *unstructured.Unstructured, kind, name string) string {
+		return roleKey(kind, cmp.Or(u.GetNamespace(), r.agent.DefaultNamespace, unknownNamespace), name)
+	}
+	missing := map[string][]string{} // roles, and the files that bind them
+	for _, o := range applied {
+		if b, ok := typed[rbacv1.RoleBinding](o.Manifest); ok && strings.HasSuffix(o.Manifest.GetKind(), "RoleBinding") {
+			key := keyOf(o.Manifest, b.RoleRef.Kind, b.RoleRef.Name)
+			missing[key] = append(missing[key], o.File)
+		}
+	}
+	delete(missing, roleKey("ClusterRole", "", "cluster-admin")) // which each cluster has
+	for _, o := range applied {
+		delete(missing, keyOf(o.Manifest, o.Manifest.GetKind(), o.Manifest.GetName()))
+	}
+	if len(missing) == 0 {
+		return rightsIn(applied, nil, r.agent.DefaultNamespace)
+	}
+	var roles []perhapsThere
+	for _, set := range r.search(nil).declarations(ctx) {
+		for _, o := range set.objects {
+			if o.Manifest.GroupVersionKind().Group != rbacv1.GroupName {
+				continue
+			}
+			if bound := missing[keyOf(o.Manifest, o.Manifest.GetKind(), o.Manifest.GetName())]; bound != nil {
+				roles = append(roles, perhapsThere{o, !slices.ContainsFunc(bound, func(file string) bool { return !ofOtherEnvironment(o.File, file) })})
+			}
+		}
+	}
+	return rightsIn(applied, roles, r.agent.DefaultNamespace)
 }
 
 // mayEscalate reports whether some of the rights let an account bind roles that it does not

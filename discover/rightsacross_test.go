@@ -24,6 +24,12 @@ func TestWhatBindsAnAccountElsewhereCounts(t *testing.T) {
 	bindingInGit := func(role string) string {
 		return "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: b}\nroleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: " + role + "}\nsubjects: [{kind: ServiceAccount, name: flux, namespace: team}]\n"
 	}
+	roleInGit := func(verb string) string {
+		return "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: few}\nrules: [{apiGroups: ['*'], resources: ['*'], verbs: [" + verb + "]}, {nonResourceURLs: ['*'], verbs: ['*']}]\n"
+	}
+	reading := func(path string) string {
+		return strings.Replace(fmt.Sprintf(confinedRelease, "root", "flux", "root", true), "branch: main", "branch: main, path: "+path, 1)
+	}
 	team, root := fmt.Sprintf(confinedRelease, "team", "team", "team", false), fmt.Sprintf(confinedRelease, "root", "flux", "root", true)
 	for name, c := range map[string]struct {
 		folders []string          // of Terraform
@@ -40,6 +46,12 @@ func TestWhatBindsAnAccountElsewhereCounts(t *testing.T) {
 		"an agent of Git, to a role that is not declared": {[]string{root + fmt.Sprintf(adminOf, "edit")}, map[string]string{"a.yaml": inGit}, nil, "", "kubernetes_cluster_role_binding.b"},
 		"of Terraform, by Git":                            {[]string{root + team}, map[string]string{"b.yaml": bindingInGit("cluster-admin")}, nil, "cluster-admin", ""},
 		"of Terraform, by Git to a role not declared":     {[]string{root + team}, map[string]string{"b.yaml": bindingInGit("edit")}, nil, "", "the repository of flux/flux binds it"},
+		"of Git, by Git to a role of another folder":      {[]string{reading("cluster")}, map[string]string{"cluster/a.yaml": inGit, "cluster/b.yaml": bindingInGit("few"), "install/r.yaml": roleInGit("get")}, nil, "custom", ""},
+		"of Terraform, by Git to one":                     {[]string{reading("cluster") + team}, map[string]string{"cluster/b.yaml": bindingInGit("few"), "install/r.yaml": roleInGit("get")}, nil, "custom", ""},
+		"by Git to one of all rights":                     {[]string{reading("cluster") + team}, map[string]string{"cluster/b.yaml": bindingInGit("few"), "install/r.yaml": roleInGit("'*'")}, nil, "cluster-admin", ""},
+		"by Git to one of another environment":            {[]string{reading("cluster") + team}, map[string]string{"cluster/b.yaml": bindingInGit("few"), "prod/r.yaml": roleInGit("get")}, nil, "", "is declared in prod/r.yaml:1, which may be for another cluster"},
+		"by Git to one of two":                            {[]string{reading("cluster") + team}, map[string]string{"cluster/b.yaml": bindingInGit("few"), "x/r.yaml": roleInGit("get"), "y/r.yaml": roleInGit("list")}, nil, "", "in several ways"},
+		"by Git to one that it applies":                   {[]string{reading("cluster") + team}, map[string]string{"cluster/b.yaml": bindingInGit("few") + "---\n" + roleInGit("get"), "y/r.yaml": roleInGit("'*'")}, nil, "custom", ""},
 		"by what it applies itself, which it may": {[]string{root + team + fmt.Sprintf(adminOf, "e") + "resource \"kubernetes_cluster_role\" \"e\" {\n metadata {\n name = \"e\"\n }\n rule {\n api_groups = [\"rbac.authorization.k8s.io\"]\n resources = [\"*\"]\n verbs = [\"*\"]\n }\n}\n"},
 			nil, map[string]string{"b.yaml": bindingInGit("cluster-admin")}, "cluster-admin", ""},
 		"by what it applies itself": {[]string{root + team}, nil, map[string]string{"b.yaml": bindingInGit("cluster-admin")}, "namespaces", ""},
