@@ -68,6 +68,19 @@ func (c *checkout) rightsOf(sets []declaration) rightsFor {
 				return p.dir == "" && its != ours && below(o.File, its) && !below(o.File, ours)
 			})
 		}
+		// ofOneEnvironment reports whether something lies with this agent in the folder of one
+		// environment or cluster, which declares the agent once.
+		ofOneEnvironment := func(set declaration, o flux1.Parsed) bool {
+			dir := inEnvironment(o.File, a.File)
+			holds := func(set declaration, o flux1.Parsed) bool {
+				return below(o.File, dir) && (set.dir == "" || below(set.dir, dir))
+			}
+			return dir != "" && holds(set, o) && holds(own, a) && !slices.ContainsFunc(sets, func(other declaration) bool {
+				return slices.ContainsFunc(other.objects, func(i flux1.Parsed) bool {
+					return identity(i.Manifest) == identity(a.Manifest) && (other.dir != own.dir || i.File != a.File) && (below(i.File, dir) || other.dir != "" && below(other.dir, dir))
+				})
+			})
+		}
 		applied := isApplied(a)
 		var with []flux1.Parsed
 		var perhaps []perhapsThere
@@ -81,7 +94,7 @@ func (c *checkout) rightsOf(sets []declaration) rightsFor {
 				case set.dir == own.dir && set.dir != "", own.unbuilt && slices.ContainsFunc(c.reached(own.dir), func(r *overlay) bool { return r.dir == set.dir }), applied && isApplied(o):
 					with = append(with, o)
 				case ofAnother(set, o):
-				case set.dir == "" && own.dir == "" && !environment:
+				case !environment && (set.dir == "" && own.dir == "" || ofOneEnvironment(set, o)):
 					with = append(with, o)
 				default:
 					perhaps = append(perhaps, perhapsThere{o, environment})
@@ -105,13 +118,49 @@ func parted(a, b string) (ofA, ofB string) {
 // environmentName is what a folder is called that holds what is for one environment of several.
 var environmentName = regexp.MustCompile(`(?i)(?:^|[-_.])(?:dev|devel|development|test|testing|qa|ci|int|integration|uat|acc|acceptance|sandbox|sbx|demo|stage|staging|stg|preprod|pre-?production|canary|prod|prd|production|live|dr)(?:$|[-_.])`)
 
-// ofOtherEnvironment reports whether a file lies in a folder that is called like an
-// environment, and another file does not lie in one of that name.
-func ofOtherEnvironment(file, other string) bool {
-	names := strings.Split(path.Dir(other), "/")
-	return slices.ContainsFunc(strings.Split(path.Dir(file), "/"), func(name string) bool {
-		return environmentName.MatchString(name) && !slices.Contains(names, name)
+// environmentWords are words for an environment that has another, shorter one.
+var environmentWords = map[string]string{
+	"devel": "dev", "development": "dev", "testing": "test", "integration": "int", "acceptance": "acc", "sbx": "sandbox", "stage": "staging", "stg": "staging",
+	"pre-production": "preprod", "preproduction": "preprod", "prd": "prod", "production": "prod",
+}
+
+// environmentOf is the name of a folder with one word for each environment.
+func environmentOf(name string) string {
+	return environmentName.ReplaceAllStringFunc(strings.ToLower(name), func(found string) string {
+		word := strings.Trim(found, "-_.")
+		return strings.Replace(found, word, cmp.Or(environmentWords[word], word), 1)
 	})
+}
+
+// holdsClusters is what a folder is called that holds one folder for each of several clusters.
+var holdsClusters = regexp.MustCompile(`(?i)^(?:clusters|environments|envs|overlays|regions)$`)
+
+// ofOtherEnvironment reports whether a file lies in a folder that is called like an
+// environment, and another file does not lie in one of that name; or whether the folders in
+// which they lie stand side by side as those of clusters do.
+func ofOtherEnvironment(file, other string) bool {
+	its, ours := parted(file, other)
+	if its != file && ours != other && holdsClusters.MatchString(path.Base(path.Dir(its))) && environmentOf(path.Base(its)) != environmentOf(path.Base(ours)) {
+		return true
+	}
+	return slices.ContainsFunc(strings.Split(path.Dir(file), "/"), func(name string) bool {
+		return environmentName.MatchString(name) && !slices.ContainsFunc(strings.Split(path.Dir(other), "/"), func(its string) bool { return environmentOf(its) == environmentOf(name) })
+	})
+}
+
+// inEnvironment is the innermost folder of one environment, or cluster, that holds two files;
+// empty if there is none.
+func inEnvironment(a, b string) string {
+	its, ours := parted(a, b)
+	if its == ours {
+		return "" // one file
+	}
+	for dir := path.Dir(its); dir != "."; dir = path.Dir(dir) {
+		if environmentName.MatchString(path.Base(dir)) || holdsClusters.MatchString(path.Base(path.Dir(dir))) {
+			return dir
+		}
+	}
+	return ""
 }
 
 // mayGiveRights reports whether an object is a role or a binding, or may hold one as a value
