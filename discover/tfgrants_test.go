@@ -613,36 +613,66 @@ func TestModulesThatAreNotReadMayBind(t *testing.T) {
 	equal(t, "beside a state", inv.Agents[0].Confinement.Kind == "", true)
 }
 
-// A chart that lies beside the configuration binds whom its templates name, and its own
-// account, which is none of an agent.
+// A chart that lies beside the configuration binds whom its templates name, or may name by
+// what they are given, and its own account, which is none of an agent.
 func TestGrantsInTemplatesOfCharts(t *testing.T) {
 	const config = "resource \"helm_release\" \"flux\" {\n name = \"flux\"\n namespace = \"flux\"\n repository = \"https://charts.fluxcd.io\"\n chart = \"flux\"\n version = \"1.13.3\"\n" +
 		" values = [\"{git: {url: 'git@h:a'}, clusterRole: {create: false}, allowedNamespaces: [flux]}\"]\n}\n" +
-		"resource \"helm_release\" \"r\" {\n name = \"r\"\n namespace = \"flux\"\n chart = \"${path.module}/charts/r\"\n}\n"
-	for subjects, unknown := range map[string]bool{
-		"[{kind: ServiceAccount, name: flux, namespace: flux}]":                                                      true,
-		"\n- kind: ServiceAccount\n  name: \"flux\"\n":                                                               true,
-		"\n- kind: ServiceAccount\n  name: other\n  namespace: {{ .Release.Namespace }}\n":                           false,
-		"\n- kind: ServiceAccount\n  name: {{ include \"r.serviceAccountName\" . }}\n":                               false,
-		"\n- kind: ServiceAccount\n  name: {{ .Values.serviceAccount.name | default (include \"r.fullname\" .) }}\n": false,
-		"\n- kind: ServiceAccount\n  name: {{ .Release.Name }}-r\n":                                                  false,
-		"\n- kind: ServiceAccount\n  name: {{ .Values.account }}\n":                                                  true,
-		"\n- kind: ServiceAccount\n  name: {{ .Values.account }}-r\n":                                                false,
-		"\n{{- range .Values.accounts }}\n- kind: ServiceAccount\n  name: {{ .name | quote }}\n{{- end }}\n":         true,
-		"\n{{- range $a := .Values.accounts }}\n- kind: ServiceAccount\n  name: \"{{ $a.name }}\"\n{{- end }}\n":     true,
-		"{{ toYaml .Values.subjects | nindent 0 }}\n":                                                                true,
-		"[{kind: Group, name: 'system:serviceaccounts:flux'}]":                                                       true,
-		"[{kind: User, name: 'system:serviceaccount:flux:flux'}]":                                                    true,
-		"[{kind: User, name: a@example.com}]":                                                                        false,
+		"variable \"x\" {}\nresource \"helm_release\" \"r\" {\n name = \"r\"\n namespace = \"flux\"\n chart = \"${path.module}/charts/r\"\n values = [%s]\n}\n"
+	item := func(name string) string { return "\n- kind: ServiceAccount\n  name: " + name + "\n  namespace: flux\n" }
+	const of, other = `"a: {b: [{name: flux}]}"`, `"a: other"`
+	for _, c := range []struct {
+		subjects, values string
+		unknown          bool
+	}{
+		{"[{kind: ServiceAccount, name: flux, namespace: flux}]", "", true},
+		{"[{\"kind\": \"ServiceAccount\", \"namespace\": \"flux\", \"name\": \"flux\"}]", "", true},
+		{"\n- kind: ServiceAccount\n  name: \"flux\"\n", "", true},
+		{"\n- kind: ServiceAccount\n  name:    >-\n    flux\n", "", true},
+		{item("flux {{/* x */}}"), "", true},
+		{item("other"), of, false},
+		{item("{{ include \"r.serviceAccountName\" . }}"), other, false},
+		{item("{{ include \"r.serviceAccountName\" . }}"), "var.x", false},
+		{item("{{ include \"r.serviceAccountName\" . }}"), `"namespace: flux"`, false},
+		{item("{{ include \"r.serviceAccountName\" . }}"), `"serviceAccount: {name: flux}"`, true},
+		{item("{{ .Values.serviceAccount.name | default (include \"r.fullname\" .) }}"), "", false},
+		{item("{{ .Values.serviceAccount.name }}"), `"serviceAccount: {name: flux}"`, true},
+		{item("{{ .Values.serviceAccountName }}"), `"serviceAccountName: flux"`, true},
+		{item("{{ .Release.Name }}-r"), of, false},
+		{item("{{ .Release.Name }}"), "", false},
+		{item("{{ .Values.account }}"), "", false},
+		{item("{{ .Values.account }}"), other, false},
+		{item("{{ .Values.account }}"), of, true},
+		{item("{{ .Values.account }}"), "var.x", true},
+		{item("{{ .Values.account }}"), `"a: ${var.x}-r"`, false},
+		{item("{{ .Values.account | default \"flux\" }}"), "", true},
+		{item("{{ .Values.account }}-r"), of, false},
+		{item("f{{ .Values.account }}x"), `"a: lu"`, true},
+		{item("\"{{ index .Values \"account\" }}\""), of, true},
+		{item("{{ $name }}"), of, true},
+		{"\n{{- range .Values.accounts }}" + item("{{ . }}") + "{{- end }}\n", of, true},
+		{"\n{{- range .Values.accounts }}" + item("{{ .name | quote }}") + "{{- end }}\n", of, true},
+		{"\n{{- range $a := .Values.accounts }}" + item("\"{{ $a.name }}\"") + "{{- end }}\n", of, true},
+		{"\n{{- with .Values.account }}" + item("{{ . | quote }}") + "{{- end }}\n", of, true},
+		{"{{ toYaml .Values.subjects | nindent 0 }}\n", of, true},
+		{"{{ toYaml .Values.subjects | nindent 0 }}\n", other, false},
+		{item("{{ include \"r.fullname\" . }}") + "roleRef:\n  kind: ClusterRole\n  name: {{ .Values.role }}\n", "var.x", false},
+		{"[{kind: Group, name: 'system:serviceaccounts:flux'}]", "", true},
+		{"[{kind: User, name: 'system:serviceaccount:flux:flux'}]", "", true},
+		{"[{kind: User, name: a@example.com}]", "", false},
+		{"\n- kind: Group\n  name: {{ .Values.adminGroup }}\n", "var.x", false},
 	} {
-		template := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: flux}\n---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: b}\nroleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}\nsubjects: " + subjects
-		for _, at := range []string{"templates/b.yaml", "charts/sub/templates/b.yaml"} {
-			inv := declaredBy(t, map[string]string{"main.tf": config, "charts/r/Chart.yaml": "apiVersion: v2\nname: r\nversion: 1.0.0\n", "charts/r/charts/sub/Chart.yaml": "apiVersion: v2\nname: sub\nversion: 1.0.0\n", "charts/r/" + at: template})
+		template := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: flux}\n---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: b}\nroleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}\n"
+		for at, key := range map[string]string{"templates/b.yaml": "subjects: ", "charts/sub/templates/b.yaml": "\"subjects\": "} {
+			inv := declaredBy(t, map[string]string{"main.tf": fmt.Sprintf(config, c.values), "charts/r/Chart.yaml": "apiVersion: v2\nname: r\nversion: 1.0.0\n", "charts/r/charts/sub/Chart.yaml": "apiVersion: v2\nname: sub\nversion: 1.0.0\n", "charts/r/" + at: template + key + c.subjects})
 			a := inv.Agents[0]
-			equal(t, at+": "+subjects, []bool{a.Confinement.Kind == "", slices.Contains(a.Unknown, "confinement")}, []bool{unknown, unknown})
-			if unknown {
+			equal(t, at+": "+c.subjects+" of "+c.values, []bool{a.Confinement.Kind == "", slices.Contains(a.Unknown, "confinement")}, []bool{c.unknown, c.unknown})
+			if c.unknown {
 				said(t, inv, "RIGHTS_UNKNOWN", "flux/flux", "helm_release.r", "in the templates of the chart")
 			}
 		}
 	}
+	inv := declaredBy(t, map[string]string{"main.tf": fmt.Sprintf(config, ""), "charts/r/Chart.yaml": "apiVersion: v2\nname: r\nversion: 1.0.0\n", "charts/r/values.yaml": "account: flux\n",
+		"charts/r/templates/b.yaml": "kind: ClusterRoleBinding\nsubjects:" + item("{{ .Values.account }}")})
+	equal(t, "by a default", inv.Agents[0].Confinement.Kind, "")
 }
