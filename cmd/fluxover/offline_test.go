@@ -140,7 +140,16 @@ func TestNoFormOfOutputHoldsAnyFormOfASecret(t *testing.T) {
 		"apps/web/odd.yaml":  "apiVersion: v1\nkind: Secret\nmetadata: {name: odd, namespace: shop}\nstringData: {password: " + string(quoted) + "}\ndata: {encoded: " + base64.StdEncoding.EncodeToString([]byte(oddSecret)) + "}\n",
 		"apps/web/same.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: same}\ndata: {encoded: " + base64.StdEncoding.EncodeToString([]byte(oddSecret)) + ", other: null}\n",
 	})
-	witness := []string{"--no-cluster", "--values", "flux/shop=" + values, "--checkout", "https://git.example.com/shop=" + clone}
+	// What runs beside an agent of Terraform's may bind its account, and is named for it.
+	config := t.TempDir()
+	declared := "resource \"helm_release\" \"flux\" {\n name = \"flux\"\n namespace = \"shared\"\n chart = \"flux\"\n version = \"1.13.3\"\n values = [\"{git: {url: 'git@git.example.com:shop/shared'}, clusterRole: {create: false}}\"]\n}\n"
+	for i, command := range []string{"terraform -var=password=MARKED-SECRET apply", "terragrunt --terragrunt-source=git::https://u:MARKED-SECRET@git.example.com/x apply", "/opt/MARKED-SECRET/kubectl --token=MARKED-SECRET apply -f x"} {
+		declared += fmt.Sprintf("resource \"null_resource\" \"s%d\" {\n provisioner \"local-exec\" {\n command = %q\n }\n}\n", i, command)
+	}
+	if err := os.WriteFile(filepath.Join(config, "main.tf"), []byte(declared), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	witness := []string{"--no-cluster", "--values", "flux/shop=" + values, "--checkout", "https://git.example.com/shop=" + clone, "--terraform", config}
 	emitted, saved, file := filepath.Join(dir, "emitted"), filepath.Join(dir, "inventory.json"), filepath.Join(dir, "plan.json")
 	commands := [][]string{
 		{"discover", "--save", saved}, {"plan", "--out", file, "--emit", emitted, "--capacitor", "https://git.example.com/capacitor", "--capacitor-cluster", "prod"},
@@ -173,15 +182,17 @@ func TestNoFormOfOutputHoldsAnyFormOfASecret(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	compared, declared := false, false
+	compared, inGit, scripts := false, false, false
 	for where, text := range said {
-		compared, declared = compared || strings.Contains(text, "Secret/shop/odd"), declared || strings.Contains(text, "$(API_TOKEN)")
-		if found := append(auditor.Shown(text, oddSecret), auditor.Shown(text, "MARKED-SECRET")...); len(found) > 0 {
+		compared, inGit = compared || strings.Contains(text, "Secret/shop/odd"), inGit || strings.Contains(text, "$(API_TOKEN)")
+		scripts = scripts || strings.Contains(text, "null_resource.s0") && strings.Contains(text, "null_resource.s2")
+		found := append(auditor.Shown(text, oddSecret), auditor.Shown(text, "MARKED-SECRET")...)
+		if found = append(found, auditor.Shown(strings.ToLower(text), "marked-secret")...); len(found) > 0 {
 			t.Errorf("%s holds a secret %s", where, strings.Join(found, ", "))
 		}
 	}
-	if !compared || !declared || len(said) < len(commands)+5 {
-		t.Errorf("only %d outputs were searched, and the Secret is named: %t, an agent in Git: %t", len(said), compared, declared)
+	if !compared || !inGit || !scripts || len(said) < len(commands)+5 {
+		t.Errorf("only %d outputs were searched, and the Secret is named: %t, an agent in Git: %t, the scripts: %t", len(said), compared, inGit, scripts)
 	}
 }
 

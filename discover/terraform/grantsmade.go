@@ -311,11 +311,13 @@ var (
 	// bindingTool names what makes whatever objects it is given: kubectl, also by a path, with
 	// its version, or by a variable that is called so; whoever is told to apply a file or a
 	// folder, as an alias is; and other programs for it. What installs one thing, as istioctl,
-	// flux, and helm with a chart do, binds the accounts of that thing.
+	// flux, and helm with a chart do, binds the accounts of that thing. What the groups match is
+	// told, so that they hold programs and verbs alone: options and paths may hold secrets.
 	bindingTool = regexp.MustCompile(`(?i:(kubectl))(?i:_?(?:bin|cmd|command|path|exe)\b|[_-]?v?\d|[^a-z_0-9]|$)|` +
-		`\b(oc|kubecolor|kapp|helmfile|helmsman|ansible(?:-playbook)?|pulumi|kubecfg|kluctl|skaffold|werf|garden|argocd[ \t]+app|(?:tk|ks|kpt[ \t]+live|fleet)[ \t]+apply|(?:terraform|tofu|terragrunt)[ \t]+(?:-\S+[ \t]+)*(?:apply|run-all))\b|` +
+		`\b(oc|kubecolor|kapp|helmfile|helmsman|ansible(?:-playbook)?|pulumi|kubecfg|kluctl|skaffold|werf|garden|argocd[ \t]+app|(?:tk|ks|kpt[ \t]+live|fleet)[ \t]+apply)\b|` +
+		`\b(terraform|tofu|terragrunt)[ \t]+(?:-\S+[ \t]+(?:[^-\s]\S*[ \t]+)?)*?(apply|run(?:-all)?)\b|` +
 		`\b(apply)["']?[ \t][^\n;&|]*?(?:-[fkR]\b|--filename\b|--kustomize\b|--server-side\b)|` +
-		`\b(k|kc|kctl)[ \t]+(?:-\S+[ \t]+)*(?:apply|create|replace|patch|auth[ \t]+reconcile)\b`)
+		`\b(k|kc|kctl)[ \t]+(?:-\S+[ \t]+(?:[^-\s]\S*[ \t]+)?)*?(?:apply|create|replace|patch|auth[ \t]+reconcile)\b`)
 	// shellOfInput is a shell that is given its commands by another program.
 	shellOfInput = regexp.MustCompile(`\|[ \t]*(?:sudo[ \t]+(?:-\S+[ \t]+)*)?(?:\S*/)?(?:ba|z|da|k)?sh(?:[ \t]+-[a-bd-z]+)*(?:[ \t]+-s\b|(?:[ \t]+-)?[ \t]*(?:[\n;&|)"'` + "`" + `]|$))|\b(?:ba|z|k)?sh[ \t]+<\(`)
 	// makePattern is make, or a program like it, and what it is told.
@@ -351,8 +353,8 @@ func (k *scriptReader) binds(text string) {
 	text = bindsNobody.ReplaceAllString(commentPattern.ReplaceAllString(oneLine(text), ""), "")
 	switch tool := bindingTool.FindStringSubmatch(text); {
 	case tool != nil:
-		name := strings.Join(tool[1:], "")
-		if tool[3] != "" {
+		name := strings.Join(slices.DeleteFunc(tool[1:], func(group string) bool { return group == "" }), " ")
+		if name == "apply" {
 			name = `"apply"`
 		}
 		k.mayMake("what " + strings.ToLower(name) + " makes in its script")
