@@ -596,6 +596,13 @@ func TestModulesThatAreNotReadMayBind(t *testing.T) {
 		"a cloud's identity":   {module("irsa", "terraform-aws-modules/iam/aws//modules/iam-role-for-service-accounts-eks", `oidc_providers = { a = { namespace_service_accounts = ["flux:flux"] } }`), false},
 		"a database":           {module("rds", "terraform-aws-modules/rds/aws", `username = var.x`), false},
 		"a cluster":            {module("eks", "git::https://example.com/eks", "account_id = var.x\n cluster_admins = var.x\n permissions_boundary = var.x\n service_account_role_arn = var.x\n create_service_account = var.x"), false},
+		"of a folder iam":      {module("admins", "git::https://git.example.com/iam/k8s-admins.git", `cluster_admins = ["flux:flux"]`), true},
+		"a subject in a cloud": {module("m", "git::https://git.example.com/iam.git?ref=v1", `subjects = [{ kind = "ServiceAccount", name = "flux", namespace = "flux" }]`), true},
+		"one that is unknown":  {module("m", "example/iam/aws", `subjects = [{ kind = "ServiceAccount", name = var.x }]`), true},
+		"another's in a cloud": {module("m", "example/iam/aws", `subjects = [{ kind = "ServiceAccount", name = "other" }]`), false},
+		"of a cloud, by name":  {module("m", "cloudposse/eks-iam-role/aws", `service_account_name = "flux"`), false},
+		"of a cloud, by Git":   {module("m", "git::https://example.com/terraform-irsa.git?ref=v1", `service_account_name = "flux"`), false},
+		"of a cloud, within":   {module("m", "git::https://example.com/modules.git//workload-identity", `service_account_name = "flux"`), false},
 		"a namespace":          {module("m", "example/m/x", `namespace = var.x`), false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -23,9 +23,10 @@ type ModuleCall struct {
 	Unknown  []Cause  `json:"unknown,omitempty"` // set when it is not known whether, or how often, it exists
 
 	// accounts are those of Kubernetes, or what is named like one, that a module is given that
-	// was not read; binds is true if it is given a group of them, or a binding.
-	accounts []*Node
-	binds    bool
+	// was not read, subjects are those among them that it says itself to be accounts; binds is
+	// true if it is given a group of them, or a binding.
+	accounts, subjects []*Node
+	binds              bool
 }
 
 // callExpansion is the instances of one module block.
@@ -76,7 +77,9 @@ func (m *ModuleCall) takesAccounts(s *scope, b *hclsyntax.Block, in iteration) {
 				open(name, n)
 			}
 			if isText(n.Map["kind"], "ServiceAccount") && n.Map["name"] != nil {
+				before := len(m.accounts)
 				walk("subject name", n.Map["name"])
+				m.subjects = append(m.subjects, m.accounts[before:]...)
 			}
 			for _, k := range sortedKeys(n.Map) {
 				if accountArgument.MatchString(name) { // of a map by the accounts' names

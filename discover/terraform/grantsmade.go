@@ -55,9 +55,24 @@ var (
 	cloudIdentity = regexp.MustCompile(`(?i)\biam\b`)
 )
 
-// moduleOfCloud is the source of a module that is made for a cloud's resources, such as roles
-// that accounts of Kubernetes may take there: it binds none of these accounts in a cluster.
-var moduleOfCloud = regexp.MustCompile(`(?:^|[/:])(?:terraform-(?:aws|google|azurerm|alicloud|oci|ibm)-modules|Azure)/|\b(?:iam|irsa)\b|\b(?:workload|pod)-identity`)
+// ofCloudModules is the source of a module by those who make them for clouds, and identities
+// is what a module is called that makes roles in a cloud, which accounts of Kubernetes may take.
+var (
+	ofCloudModules = regexp.MustCompile(`(?:^|[/:])(?:terraform-(?:aws|google|azurerm|alicloud|oci|ibm)-modules|Azure)/`)
+	identities     = regexp.MustCompile(`\b(?:iam|irsa)\b|\b(?:workload|pod)-identity`)
+	registryModule = regexp.MustCompile(`^(?:[\w.-]+\.[\w-]+/)?[\w-]+/([\w-]+)/[\w-]+$`)
+)
+
+// moduleOfCloud reports whether a source is of a module that is made for a cloud's resources:
+// it binds no accounts of Kubernetes in a cluster. What it is called says so, and none of the
+// folders that it lies in.
+func moduleOfCloud(source string) bool {
+	name, _, _ := strings.Cut(source, "?")
+	if m := registryModule.FindStringSubmatch(name); m != nil {
+		name = m[1]
+	}
+	return ofCloudModules.MatchString(source) || identities.MatchString(path.Base(name))
+}
 
 // UnreadGrants returns what modules that were not read may make of roles and bindings: any,
 // where they are called for them, or are given bindings; and else those of the accounts that
@@ -70,8 +85,12 @@ func (r *Result) UnreadGrants() []Grant {
 	for _, m := range r.Modules {
 		called := m.Address + " " + m.Source
 		rights := moduleOfRights.MatchString(called) || roleOfCluster.MatchString(called) && !cloudIdentity.MatchString(called) || m.binds
-		if m.Missing == nil || !rights && moduleOfCloud.MatchString(m.Source) {
+		accounts := m.accounts
+		switch {
+		case m.Missing == nil:
 			continue
+		case !rights && moduleOfCloud(m.Source):
+			accounts = m.subjects
 		}
 		add := func(accounts []*Node, causes ...Cause) {
 			f := grantFinder{address: m.Address, position: m.Position}
@@ -93,7 +112,7 @@ func (r *Result) UnreadGrants() []Grant {
 		}
 		var named, open []*Node
 		var causes []Cause
-		for _, n := range m.accounts {
+		for _, n := range accounts {
 			if n.Kind == Scalar {
 				named = append(named, n)
 			} else {
