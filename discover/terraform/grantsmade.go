@@ -341,8 +341,17 @@ var (
 	shellOfInput = regexp.MustCompile(`\|[ \t]*(?:sudo[ \t]+(?:-\S+[ \t]+)*)?(?:\S*/)?(?:ba|z|da|k)?sh(?:[ \t]+-[a-bd-z]+)*(?:[ \t]+-s\b|(?:[ \t]+-)?[ \t]*(?:[\n;&|)"'` + "`" + `]|$))|\b(?:ba|z|k)?sh[ \t]+<\(`)
 	// makePattern is make, or a program like it, and what it is told.
 	makePattern = regexp.MustCompile(`(?m)` + commandStart + `(?:\S*/)?(make|gmake|just|task|rake)((?:[ \t]+[^\s=(:][^\n;&|]*)?)[ \t]*(?:[\n;&|)"'` + "`" + `]|$)`)
-	// makesElsewhere is what one is told by which it takes another file or folder.
-	makesElsewhere = regexp.MustCompile(`(?:^|[ \t])(?:-C[ \t]*|--directory[= ]|-f[ \t]*|--file[= ]|--makefile[= ])["']?([^\s"']+)`)
+	// makesIn is what one is told by which it takes another folder, and makesOf another file.
+	makesIn = regexp.MustCompile(`(?:^|[ \t])(?:-C[ \t]*|--directory[= ])["']?([^\s"']+)`)
+	makesOf = regexp.MustCompile(`(?:^|[ \t])(?:-f[ \t]*|--file[= ]|--makefile[= ])["']?([^\s"']+)`)
+	// goesElsewhere is what changes the folder in which the rest of a script runs.
+	goesElsewhere = regexp.MustCompile(`(?m)` + commandStart + `(?:cd|pushd|popd)\b`)
+	// In a file for make, makeItself is make, makeVariable another variable, makeSets what gives
+	// one a value, and makeDefines what may make a recipe of any line, or by another sign.
+	makeItself   = regexp.MustCompile(`\$[({]MAKE[)}]`)
+	makeVariable = regexp.MustCompile(`\$\((\w+)\)`)
+	makeSets     = regexp.MustCompile(`(?m)^(\w+)[ \t]*:{0,3}=[ \t]*([^\n$` + "`" + `]*)$`)
+	makeDefines  = regexp.MustCompile(`(?m)^[ \t]*define\b|\.RECIPEPREFIX|\$[({]eval\b`)
 	// includePattern is where one file for make takes in another.
 	includePattern = regexp.MustCompile(`(?m)^[ \t]*-?s?include[ \t]`)
 	// speaksOfRights is what a text says that makes or changes bindings or their roles, by
@@ -382,40 +391,88 @@ func (k *scriptReader) binds(text string) {
 	case shellOfInput.MatchString(text):
 		k.mayMake("what its script gives a shell to run")
 	}
-	for _, m := range makePattern.FindAllStringSubmatch(text, -1) {
-		k.makes(m[1], m[2])
+	for _, m := range makePattern.FindAllStringSubmatchIndex(text, -1) {
+		moved := k.moved || goesElsewhere.MatchString(text[:m[0]])
+		k.makes(text[m[2]:m[3]], text[m[4]:m[5]], moved)
 	}
 }
 
 // makes notes that a script may make roles and bindings by make, unless the file that this
-// goes by is there and does not.
-func (k *scriptReader) makes(program, told string) {
-	names := []string{"GNUmakefile", "makefile", "Makefile"}
-	if m := makesElsewhere.FindAllStringSubmatch(told, -1); len(m) == 1 {
-		for i, name := range names {
-			names[i] = path.Join(m[0][1], name)
+// goes by is there and does not; moved is true if it is not known in which folder it runs.
+func (k *scriptReader) makes(program, told string, moved bool) {
+	in, of := makesIn.FindAllStringSubmatch(told, -1), makesOf.FindAllStringSubmatch(told, -1)
+	if !moved && strings.HasSuffix(program, "make") && len(in) <= 1 && len(of) <= 1 && !strings.ContainsAny(told, "$`") && k.makesBy(in, of) {
+		return
+	}
+	k.mayMake("what " + program + " runs in its script")
+}
+
+// makesBy reads the file that make goes by, and reports whether it could.
+func (k *scriptReader) makesBy(in, of [][]string) bool {
+	folder := k.folder
+	if len(in) > 0 {
+		at, err := k.l.tree.locate(k.folder, in[0][1])
+		if err != nil {
+			return false
 		}
-		names = append(names, m[0][1])
-	} else if len(m) > 1 {
-		names = nil
+		folder = at
+	}
+	names := []string{"GNUmakefile", "makefile", "Makefile"}
+	if len(of) > 0 {
+		names = []string{of[0][1]}
 	}
 	for _, name := range names {
-		at, err := k.l.tree.locate(k.folder, name)
+		at, err := k.l.tree.locate(folder, name)
 		if err != nil {
 			continue
 		}
-		if data, err := k.l.tree.read(at); err == nil && strings.HasSuffix(program, "make") && !includePattern.Match(data) && !k.made[at] {
-			k.made[at] = true // which may call itself
-			k.binds(string(data))
-			for _, m := range runPattern.FindAllStringSubmatch(string(data), -1) {
-				k.run(m[1], true)
-			}
-			return
-		} else if k.made[at] {
-			return
+		if k.made[folder+" "+at] {
+			return true // which may call itself
 		}
+		data, err := k.l.tree.read(at)
+		if err != nil {
+			continue
+		}
+		if includePattern.Match(data) {
+			return false
+		}
+		k.made[folder+" "+at] = true
+		before := k.folder
+		k.folder = folder
+		k.recipes(string(data))
+		k.folder = before
+		return true
 	}
-	k.mayMake("what " + program + " runs in its script")
+	return false
+}
+
+// recipes reads a file for make: each line of a recipe is a script, which a shell of its own
+// runs, as is what the value of a variable is computed by.
+func (k *scriptReader) recipes(text string) {
+	if !k.afford(text) {
+		return
+	}
+	text = makeItself.ReplaceAllString(oneLine(text), "make")
+	text = makeVariable.ReplaceAllString(strings.ReplaceAll(text, "$(shell ", "$( "), "$${$1}")
+	variables := map[string]string{}
+	for _, m := range makeSets.FindAllStringSubmatch(text, -1) {
+		if _, twice := variables[m[1]]; twice {
+			m[2] = unknownText
+		}
+		variables[m[1]] = m[2]
+	}
+	all, lines := makeDefines.MatchString(text), strings.Split(text, "\n")
+	if strings.Contains(text, ".ONESHELL") {
+		all, lines = true, []string{text}
+	}
+	for _, line := range lines {
+		if !all && !strings.HasPrefix(line, "\t") && !strings.Contains(line, "$( ") && !strings.Contains(line, "!=") {
+			k.binds(line)
+			continue
+		}
+		line = strings.ReplaceAll(strings.TrimLeft(line, "\t @+-"), "$$", "$")
+		k.runs(line, k.filled(line, variables), variables)
+	}
 }
 
 // mayMake notes that a script may make any role or binding.

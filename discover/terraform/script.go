@@ -216,6 +216,8 @@ type scriptReader struct {
 	// unread are the names of Unread, and of what is not told there; made are the files that
 	// make goes by.
 	unread, made map[string]bool
+	// moved is true if it is not known in which folder it runs.
+	moved bool
 }
 
 // scanned is what a text tells.
@@ -243,10 +245,15 @@ func scan(text string) *scanned {
 func (s *Script) reader(x *Resource, body *Body, seen map[string]*scanned) *scriptReader {
 	k := &scriptReader{Script: s, l: x.scope.l, folder: x.scope.l.dir, in: map[string]bool{}, seen: seen, unread: map[string]bool{}, made: map[string]bool{}}
 	for _, name := range []string{"working_dir", "working_directory"} {
-		if dir, ok := body.field(k.l, name).Str(); ok {
-			if at, err := k.l.tree.locate(k.folder, dir); err == nil {
-				k.folder = at
-			}
+		dir := body.field(k.l, name)
+		text, known := dir.Str()
+		at, err := k.l.tree.locate(k.folder, text)
+		switch {
+		case dir == nil || known && text == "":
+		case known && err == nil:
+			k.folder = at
+		default:
+			k.moved = true
 		}
 	}
 	s.Flux = fluxPattern.MatchString(x.Address)
@@ -310,8 +317,17 @@ func (k *scriptReader) tells(s *scanned, where string) {
 func (k *scriptReader) command(text string, environment map[string]string) {
 	text = oneLine(text)
 	k.found(text, "")
+	filled := k.filled(text, environment)
+	if filled != text {
+		k.found(filled, "")
+	}
+	k.runs(text, filled, environment)
+}
+
+// filled is the text of a shell with what its environment is known to hold.
+func (k *scriptReader) filled(text string, environment map[string]string) string {
 	left := maxFilled
-	filled := os.Expand(text, func(name string) string {
+	return os.Expand(text, func(name string) string {
 		value, ok := environment[name]
 		if !ok {
 			return "${" + name + "}"
@@ -322,9 +338,11 @@ func (k *scriptReader) command(text string, environment map[string]string) {
 		}
 		return value
 	})
-	if filled != text {
-		k.found(filled, "")
-	}
+}
+
+// runs looks for what the text of a shell runs, and for what that makes; filled is the text
+// with what its environment is known to hold.
+func (k *scriptReader) runs(text, filled string, environment map[string]string) {
 	k.binds(filled)
 	if !k.afford(filled) {
 		return
