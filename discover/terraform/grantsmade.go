@@ -337,8 +337,13 @@ var (
 		`\b(terraform|tofu|terragrunt)[ \t]+(?:-\S+[ \t]+(?:[^-\s]\S*[ \t]+)?)*?(apply|run(?:-all)?)\b|` +
 		`\b(apply)["']?[ \t][^\n;&|]*?(?:-[fkR]\b|--filename\b|--kustomize\b|--server-side\b)|` +
 		`\b(k|kc|kctl)[ \t]+(?:-\S+[ \t]+(?:[^-\s]\S*[ \t]+)?)*?(?:apply|create|replace|patch|auth[ \t]+reconcile)\b`)
-	// shellOfInput is a shell that is given its commands by another program.
-	shellOfInput = regexp.MustCompile(`\|[ \t]*(?:sudo[ \t]+(?:-\S+[ \t]+)*)?(?:\S*/)?(?:ba|z|da|k)?sh(?:[ \t]+-[a-bd-z]+)*(?:[ \t]+-s\b|(?:[ \t]+-)?[ \t]*(?:[\n;&|)"'` + "`" + `]|$))|\b(?:ba|z|k)?sh[ \t]+<\(`)
+	// shellOfInput is a shell that is given its commands by another program, and evaluated is
+	// what a shell is told to run of what another prints, with the name of that; those of
+	// printsVariables print settings of variables, and no commands.
+	shellOfInput = regexp.MustCompile(`\|[ \t]*(?:(?:(?:sudo|env|exec|command|nohup|time)[ \t]+(?:-\S+[ \t]+)*|` + assignment + `[ \t]+))*(?:\S*/)?(?:ba|z|da|k)?sh(?:[ \t]+-[a-bd-z]+)*(?:[ \t]+(?:-s|/dev/stdin)\b|(?:[ \t]+-)?[ \t]*(?:[\n;&|)"'` + "`" + `]|$))|` +
+		`\b(?:ba|z|k)?sh[ \t]+(?:<\(|<<<[ \t]*["']?(?:\$\(|` + "`" + `))|\b(?:ba|z|da|k)?sh[ \t]+(?:-\S+[ \t]+)*-\w*c[ \t]+["']?(?:\$\(|` + "`" + `)`)
+	evaluated       = regexp.MustCompile(`(?m)(?:\beval[ \t]+["']?(?:\$\(|` + "`" + `)|(?:\bsource|(?:^|[\s;&|])\.)[ \t]+<\()[ \t]*([^\n)` + "`" + `]*)`)
+	printsVariables = regexp.MustCompile(`^(?:ssh-agent|jq|minikube|docker-machine|direnv|(?:\S*/)?brew|\S+[ \t]+completion)\b`)
 	// makePattern is make, or a program like it, and what it is told.
 	makePattern = regexp.MustCompile(`(?m)` + commandStart + `(?:\S*/)?(make|gmake|just|task|rake)((?:[ \t]+[^\s=(:][^\n;&|]*)?)[ \t]*(?:[\n;&|)"'` + "`" + `]|$)`)
 	// makesIn is what one is told by which it takes another folder, and makesOf another file.
@@ -388,7 +393,7 @@ func (k *scriptReader) binds(text string) {
 		k.mayMake("what " + strings.ToLower(name) + " makes in its script")
 	case speaksOfRights.MatchString(text):
 		k.mayMake("what its script makes of roles and bindings")
-	case shellOfInput.MatchString(text):
+	case shellOfInput.MatchString(text), slices.ContainsFunc(evaluated.FindAllStringSubmatch(text, -1), func(m []string) bool { return !printsVariables.MatchString(m[1]) }):
 		k.mayMake("what its script gives a shell to run")
 	}
 	for _, m := range makePattern.FindAllStringSubmatchIndex(text, -1) {
