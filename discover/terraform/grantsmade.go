@@ -322,6 +322,10 @@ func (f *grantFinder) rendered(n *Node) *Node {
 
 var templatePart = regexp.MustCompile(`(?s)\{\{.*?\}\}`)
 
+// toolStart is where a program stands that is run: where a command does, where a text may
+// begin that a shell is given, and behind what runs another program or has another machine do so.
+const toolStart = `(?:` + commandStart + `|["'()\[,@{][ \t]*|(?:\b(?:ssh|sudo|xargs|docker|podman|nerdctl|retry|parallel|watch|find|exec|run|su|chroot|nsenter|flock|env|timeout|nice|nohup|time|cmd|powershell|pwsh|eval|sh|bash|then|do|else)|[ \t]--)[ \t][^\n;&|]*?)(?:[\w./~-]*/)?\b`
+
 // What a script may do with kubectl is not told of what a shell would run, which depends on
 // its variables, conditions and the files of that moment: wherever kubectl is named, it may
 // make any binding, but for commands that are written out and give nobody any rights.
@@ -333,10 +337,13 @@ var (
 	// flux, and helm with a chart do, binds the accounts of that thing. What the groups match is
 	// told, so that they hold programs and verbs alone: options and paths may hold secrets.
 	bindingTool = regexp.MustCompile(`(?i:(kubectl))(?i:_?(?:bin|cmd|command|path|exe)\b|[_-]?v?\d|[^a-z_0-9]|$)|` +
-		`\b(oc|kubecolor|kapp|helmfile|helmsman|ansible(?:-playbook)?|pulumi|kubecfg|kluctl|skaffold|werf|garden|argocd[ \t]+app|(?:tk|ks|kpt[ \t]+live|fleet)[ \t]+apply)\b|` +
+		`(?m:` + toolStart + `)(oc|kubecolor|kapp|helmfile|helmsman|ansible(?:-playbook)?|pulumi|kubecfg|kluctl|skaffold|werf|garden|argocd[ \t]+app|(?:tk|ks|kpt[ \t]+live|fleet)[ \t]+apply)\b|` +
 		`\b(terraform|tofu|terragrunt)[ \t]+(?:-\S+[ \t]+(?:[^-\s]\S*[ \t]+)?)*?(apply|run(?:-all)?)\b|` +
 		`\b(apply)["']?[ \t][^\n;&|]*?(?:-[fkR]\b|--filename\b|--kustomize\b|--server-side\b)|` +
 		`\b(k|kc|kctl)[ \t]+(?:-\S+[ \t]+(?:[^-\s]\S*[ \t]+)?)*?(?:apply|create|replace|patch|auth[ \t]+reconcile)\b`)
+	// namesKubectl looks for kubectl, or fetches it, and tellsUser tells a text; neither runs it.
+	namesKubectl = regexp.MustCompile(`(?m)(?:^|[;&]|\|\||\b(?:if|while|until|then|do|else)[ \t]|![ \t])[ \t]*(?:(?:sudo[ \t]+)?chmod|which|type|hash|command[ \t]+-[vV]|(?:gcloud|sudo[ \t]+gcloud)[ \t]+components[ \t]+install)(?:[ \t]+[\w./+~-]+)+[ \t]*(?:[;)]|&&|\|\||[12&]?>|$)`)
+	tellsUser    = regexp.MustCompile(`(?m)^[ \t]*echo[ \t]+"[^"$\\` + "`" + `]*"[ \t]*$`)
 	// shellOfInput is a shell that is given its commands by another program, and evaluated is
 	// what a shell is told to run of what another prints, with the name of that; those of
 	// printsVariables print settings of variables, and no commands.
@@ -368,7 +375,7 @@ var (
 	bindsNobody = func() *regexp.Regexp {
 		const (
 			kubectl = `\b(?:kubectl|oc)(?:\.exe)?["']?[ \t]+(?:(?:--[a-z-]+=[^\s;|&$]+|(?:-n|--namespace|--kubeconfig|--context)[ \t]+(?:[^\s;|&$-][^\s;|&$]*|\$\{[^}\n]*\}|\$\w+))[ \t]+)*`
-			changes = `(?:get|describe|delete|wait|rollout|logs|version|cluster-info|config|explain|label|annotate|scale|taint|drain|cordon|uncordon|top)\b`
+			changes = `(?:get|describe|delete|wait|rollout|logs|version|cluster-info|config|explain|label|annotate|scale|taint|drain|cordon|uncordon|top|port-forward|auth[ \t]+can-i)\b`
 			makes   = `create[ \t]+(?:namespace|ns|secret|configmap|cm|serviceaccount|sa|service|ingress|quota|token|priorityclass|pdb|poddisruptionbudget)[ \t]+(?:[^\n;|&$()` + "`" + `]|\$\{[^}\n]*\}|\$\w+)*`
 			piped   = `\|[ \t]*` + kubectl + `apply[ \t]+(?:(?:-n|--namespace)[ \t]+[^\s;|&$-][^\s;|&$]*[ \t]+)?-f[ \t]*-[ \t]*(?:[\n;&|"')]|$)`
 			person  = `create[ \t]+clusterrolebinding[ \t]+[\w.-]+[ \t]+--clusterrole[= ][\w.:-]+[ \t]+--user[= ]["']?(?:[^\s"'$,;|&]+@[^\s"'$,;|&]+|\$\(gcloud config get-value (?:core/)?account\)[^\s"'$,;|&]*)["']?[ \t]*(?:[\n;&|]|$)`
@@ -384,6 +391,13 @@ func (k *scriptReader) binds(text string) {
 		return
 	}
 	text = bindsNobody.ReplaceAllString(commentPattern.ReplaceAllString(oneLine(text), ""), "")
+	text = namesKubectl.ReplaceAllString(text, "\n")
+	text = tellsUser.ReplaceAllStringFunc(text, func(told string) string {
+		if strings.Contains(strings.ToLower(told), "kubectl") || speaksOfRights.MatchString(told) {
+			return told // which another may run
+		}
+		return ""
+	})
 	switch tool := bindingTool.FindStringSubmatch(text); {
 	case tool != nil:
 		name := strings.Join(slices.DeleteFunc(tool[1:], func(group string) bool { return group == "" }), " ")
@@ -397,6 +411,9 @@ func (k *scriptReader) binds(text string) {
 		k.mayMake("what its script gives a shell to run")
 	}
 	for _, m := range makePattern.FindAllStringSubmatchIndex(text, -1) {
+		if words := strings.Fields(text[m[4]:m[5]]); len(words) > 0 && words[0] == "sure" {
+			continue // as people are told
+		}
 		moved := k.moved || goesElsewhere.MatchString(text[:m[0]])
 		k.makes(text[m[2]:m[3]], text[m[4]:m[5]], moved)
 	}
