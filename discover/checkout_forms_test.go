@@ -859,6 +859,87 @@ func TestAgentsDeclaredByHelmReleasesOfFlux2AreFound(t *testing.T) {
 	}
 }
 
+// Of a HelmRelease of Flux v2 nothing is told as known that other objects, or files, give or change.
+func TestWhatOthersGiveToAHelmReleaseOfFlux2IsNotKnown(t *testing.T) {
+	const sources = "-- src.yaml --\napiVersion: source.toolkit.fluxcd.io/v1\nkind: HelmRepository\nmetadata: {name: fluxcd, namespace: flux}\nspec: {url: 'https://charts.fluxcd.io'}\n---\n" +
+		"apiVersion: source.toolkit.fluxcd.io/v1\nkind: HelmRepository\nmetadata: {name: own, namespace: flux}\nspec: {url: 'oci://ghcr.io/company/charts'}\n---\n" +
+		"apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: git, namespace: flux}\nspec: {url: 'https://github.com/fluxcd/flux'}\n---\n" +
+		"apiVersion: source.toolkit.fluxcd.io/v1\nkind: HelmChart\nmetadata: {name: chart, namespace: flux}\nspec: {chart: flux, version: 1.13.3, sourceRef: {kind: HelmRepository, name: fluxcd}, valuesFiles: [values.yaml, prod.yaml]}\n---\n" +
+		"apiVersion: source.toolkit.fluxcd.io/v1\nkind: OCIRepository\nmetadata: {name: packed, namespace: flux}\nspec: {url: 'oci://ghcr.io/fluxcd/charts/flux', ref: {tag: 1.3.0, digest: 'sha256:01'}}\n---\n" +
+		"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: vals, namespace: flux}\ndata:\n  list: '{a,b}'\n  number: '20231231'\n  quotes: \"\\\"'x'\\\"\"\n  open: 'a/${b}'\n"
+	const ofFlux = "chart: {spec: {chart: flux, version: 1.13.3, sourceRef: {kind: HelmRepository, name: fluxcd}}}"
+	release := func(spec, values string) string {
+		return sources + "-- apps/hr.yaml --\napiVersion: helm.toolkit.fluxcd.io/v2beta2\nkind: HelmRelease\nmetadata: {name: old, namespace: flux}\nspec:\n  " + spec + "\n  values: " + values + "\n"
+	}
+	const url = "{git: {url: 'git@h:a'}}"
+	from := func(more string) string {
+		return ofFlux + "\n  valuesFrom: [{kind: ConfigMap, name: vals, " + more + "}]"
+	}
+	all := []string{"git.url", "git.branch", "git.paths"}
+	for name, c := range map[string]struct {
+		text    string
+		unknown []string // of all
+		branch  string
+		paths   []string
+	}{
+		"variables":                        {release(ofFlux, "{git: {url: 'git@h:${a}', branch: '${b:=main}', path: x}}"), []string{"git.url", "git.branch"}, "", []string{"x"}},
+		"variables that are left":          {strings.Replace(release(ofFlux, "{git: {url: 'git@h:a', branch: 'x${b}'}}"), "{name: old,", "{annotations: {kustomize.toolkit.fluxcd.io/substitute: disabled}, name: old,", 1), nil, "x${b}", []string{}},
+		"variables of a ConfigMap":         {release(from("valuesKey: open, targetPath: git.path"), url), []string{"git.paths"}, "master", nil},
+		"files of a HelmChart":             {release("chartRef: {kind: HelmChart, name: chart}", "{git: {url: 'git@h:a', branch: b}}"), all, "", nil},
+		"a file":                           {release(strings.Replace(ofFlux, "chart: flux", "chart: flux, valuesFile: prod.yaml", 1), "{additionalArgs: [], git: {url: 'git@h:a', path: p}}"), []string{"git.branch"}, "", []string{"p"}},
+		"the chart's own file":             {release(strings.Replace(ofFlux, "chart: flux", "chart: flux, valuesFile: values.yaml", 1), url), nil, "master", []string{}},
+		"a literal":                        {release(from("valuesKey: list, targetPath: git.path, literal: true"), url), nil, "master", []string{"{a", "b}"}},
+		"a number":                         {release(from("valuesKey: number, targetPath: git.branch"), url), nil, "20231231", []string{}},
+		"quotes":                           {release(from("valuesKey: quotes, targetPath: git.branch"), url), nil, "x", []string{}},
+		"a missing key, which is optional": {release(from("valuesKey: none, optional: true"), url), nil, "master", []string{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := agentNamed(t, readTree(t, treeOf(c.text), nil), "flux/old")
+			var unknown []string
+			for _, name := range all {
+				if slices.Contains(a.Unknown, name) {
+					unknown = append(unknown, name)
+				}
+			}
+			equal(t, "unknown", unknown, c.unknown)
+			if !slices.Contains(unknown, "git.branch") {
+				equal(t, "branch", a.Git.Branch, c.branch)
+			}
+			if !slices.Contains(unknown, "git.paths") {
+				equal(t, "paths", a.Git.Paths, c.paths)
+			}
+		})
+	}
+	packed := readTree(t, treeOf(release("chartRef: {kind: OCIRepository, name: packed}", url)), nil)
+	if a := agentNamed(t, packed, "flux/old"); !slices.Contains(a.Unknown, "chartVersion") {
+		t.Errorf("of a digest: chart %s", a.ChartVersion)
+	}
+
+	applies := func(spec string) string {
+		return "-- ks.yaml --\napiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: apps, namespace: flux-system}\nspec: {sourceRef: {kind: GitRepository, name: it}, " + spec + "}\n"
+	}
+	named := release(ofFlux, url)
+	for name, c := range map[string]struct{ text, says string }{
+		"a namespace":       {named + applies("path: ./apps, targetNamespace: other"), "Kustomization flux-system/apps, which applies it, changes it"},
+		"a patch":           {named + applies("path: ./, patches: [{patch: x, target: {kind: HelmRelease}}]"), "Kustomization flux-system/apps, which applies it, changes it"},
+		"a patch by itself": {named + applies("patches: [{patch: 'kind: HelmRelease, metadata: {name: old}'}]"), "Kustomization flux-system/apps, which applies it, changes it"},
+		"a variable":        {strings.Replace(named, "namespace: flux}\nspec:\n  chart: {spec", "namespace: 'f${x}'}\nspec:\n  chart: {spec", 1), "not known: kustomize-controller may substitute it"},
+		"a later chart":     {release("chart: {spec: {chart: flux, version: 2.15.0, sourceRef: {kind: HelmRepository, name: own}}}", "{}"), "which is of chart flux"},
+	} {
+		inv := readTree(t, treeOf(c.text), nil)
+		if got := findingsOf(inv, AgentByObject); len(inv.Agents) != 1 || len(got) != 1 || !strings.Contains(got[0], c.says) {
+			t.Errorf("%s: %d agents, %q", name, len(inv.Agents), got)
+		}
+	}
+	for _, text := range []string{
+		applies("path: ./web, targetNamespace: other"), applies("path: ./apps, targetNamespace: flux"),
+		strings.Replace(applies("targetNamespace: other"), "name: it", "name: git, namespace: flux", 1), // which is another repository
+		applies("patches: [{patch: x, target: {kind: Deployment}}]"), applies("patches: [{patch: x, target: {kind: HelmRelease, name: ol}}]"),
+	} {
+		agentNamed(t, readTree(t, treeOf(named+text), func(o *CheckoutOptions) { o.URL = "git@h:org/ops" }), "flux/old")
+	}
+}
+
 // What is none of an object of the repository and may install an agent is named.
 func TestWhatElseMayInstallAnAgentIsNamed(t *testing.T) {
 	const text = "-- charts/ops/Chart.yaml --\nname: ops\ndependencies: [{name: flux, version: 1.3.0, repository: 'https://charts.fluxcd.io'}, {name: web}]\n-- charts/ops/values.yaml --\na: b\n-- charts/ops/charts/flux-1.3.0.tgz --\nx\n" +

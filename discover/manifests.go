@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/Masterminds/semver/v3"
 	"github.com/fluxover/fluxover/discover/terraform"
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
@@ -36,18 +37,19 @@ type declaration struct {
 	// unbuilt is true of a folder that cannot be built: objects are those of its own
 	// files, as they stand.
 	unbuilt bool
-	// beside are its objects, and the ConfigMaps and sources of charts of others that are the
-	// only ones of their names.
+	// beside are its objects, the ConfigMaps and sources of charts of others that are the
+	// only ones of their names, and all Kustomizations of Flux v2.
 	beside []flux1.Parsed
 }
 
 // configMapsBeside tells what stands beside the objects of a set: of several ConfigMaps, or sources of charts, of
-// one name, such as those of overlays for several clusters, each goes with its own set alone.
+// one name, such as those of overlays for several clusters, each goes with its own set alone. Of
+// Kustomizations of Flux v2 any may apply what a set is made of.
 func configMapsBeside(sets []declaration) func(declaration) []flux1.Parsed {
 	all := map[string][]flux1.Parsed{}
 	isMap := func(o flux1.Parsed) bool {
 		gvk := o.Manifest.GroupVersionKind()
-		return gvk.Group == "" && gvk.Kind == "ConfigMap" || gvk.Group == sourceGroup
+		return gvk.Group == "" && gvk.Kind == "ConfigMap" || gvk.Group == sourceGroup || isKustomization2(o.Manifest)
 	}
 	for _, set := range sets {
 		for _, o := range set.objects {
@@ -59,8 +61,8 @@ func configMapsBeside(sets []declaration) func(declaration) []flux1.Parsed {
 	return func(set declaration) []flux1.Parsed {
 		out := slices.Clone(set.objects) // which come first
 		for _, of := range sortedNames(all) {
-			if len(all[of]) == 1 {
-				out = append(out, all[of][0])
+			if len(all[of]) == 1 || isKustomization2(all[of][0].Manifest) {
+				out = append(out, all[of]...)
 			}
 		}
 		return out
@@ -907,7 +909,14 @@ func (c *checkout) fromRelease(ctx context.Context, set declaration, o flux1.Par
 	if given == nil {
 		given = map[string]any{}
 	}
-	from.known = overlaid(from.known, floats(given))
+	var own any = floats(given)
+	if isHelmRelease2(u) {
+		own = substituted(u, own)
+	}
+	if p, open := own.(chart.Partial); open {
+		own, from.unknown = p.Known, cmp.Or(from.unknown, p.Cause)
+	}
+	from.known = overlaid(from.known, own)
 	var values any = from.known
 	if from.unknown != "" {
 		values = chart.Partial{Known: from.known, Cause: from.unknown}
@@ -981,7 +990,7 @@ func (c *checkout) fromHelmRelease2(ctx context.Context, set declaration, o flux
 		return s
 	}
 	own := cmp.Or(u.GetNamespace(), c.agent.DefaultNamespace)
-	name, from, version, inGit := c.chartOf2(set.beside, u, own)
+	name, from, version, inGit, files := c.chartOf2(set.beside, u, own)
 	url := text("values", "git", "url")
 	switch {
 	case chartKind(name, from) == "" && from != "": // such as Bitnami's chart of Flux v2
@@ -990,6 +999,9 @@ func (c *checkout) fromHelmRelease2(ctx context.Context, set declaration, o flux
 		}
 		return nil
 	case chartKind(name, from) != "flux", from == "" && url == "", inGit && name != "chart/flux" && url == "":
+		c.installer(o)
+		return nil
+	case url == "" && laterThanFlux1(version):
 		c.installer(o)
 		return nil
 	}
@@ -1002,11 +1014,21 @@ func (c *checkout) fromHelmRelease2(ctx context.Context, set declaration, o flux
 	case spec["kubeConfig"] != nil:
 		say("in the cluster of the kubeconfig in Secret %s, which is not known", cmp.Or(text("kubeConfig", "secretRef", "name"), "(none is named)"))
 		return nil
+	case substitutes(u) && strings.Contains(release.Name+release.Namespace, "${"):
+		say("under a name, or in a namespace, that is not known: " + maySubstitute)
+		return nil
 	case len(release.Name) > maxReleaseName:
 		say("under a name that is longer than Helm allows, and which the helm-controller shortens")
 		return nil
 	}
-	brought := c.valuesFrom2(set.beside, u, own)
+	if by := c.changedBy(set, o); by != "" {
+		say("and Kustomization %s, which applies it, changes it to what is not known here", by)
+		return nil
+	}
+	if substitutes(u) && strings.Contains(version, "${") {
+		release.Version = ""
+	}
+	brought := c.valuesFrom2(set.beside, u, own, files)
 	d := c.fromRelease(ctx, set, o, rights, release, brought)
 	at := fileLine(o.File, o.Line)
 	if suspended, _, _ := unstructured.NestedBool(u.Object, "spec", "suspend"); suspended {
@@ -1020,9 +1042,120 @@ func (c *checkout) fromHelmRelease2(ctx context.Context, set declaration, o flux
 	return d
 }
 
+// maySubstitute says why what holds a variable is not known.
+const maySubstitute = "kustomize-controller may substitute it"
+
+// substitutes reports whether a Kustomization of Flux v2 may put values in the place of variables
+// of an object (kustomize-controller: spec.postBuild; it leaves those out that say so).
+func substitutes(u *unstructured.Unstructured) bool {
+	const key, disabled = "kustomize.toolkit.fluxcd.io/substitute", "disabled"
+	return u.GetLabels()[key] != disabled && u.GetAnnotations()[key] != disabled
+}
+
+// substituted are values of an object of Flux v2, of which those that hold variables are not known.
+func substituted(u *unstructured.Unstructured, v any) any {
+	if !substitutes(u) {
+		return v
+	}
+	switch v := v.(type) {
+	case string:
+		if strings.Contains(v, "${") {
+			return chart.Unknown{Cause: maySubstitute}
+		}
+	case []any:
+		out := make([]any, len(v))
+		for i, e := range v {
+			out[i] = substituted(u, e)
+		}
+		return out
+	case map[string]any:
+		out, open := map[string]any{}, false
+		for k, e := range v {
+			if strings.Contains(k, "${") {
+				open = true
+				continue
+			}
+			out[k] = substituted(u, e)
+		}
+		if open {
+			return chart.Partial{Known: out, Cause: maySubstitute}
+		}
+		return out
+	}
+	return v
+}
+
+// laterThanFlux1 reports whether a chart is of a later major version than any of Flux v1's.
+func laterThanFlux1(version string) bool {
+	v, err := semver.NewVersion(version)
+	return err == nil && v.Major() > 1
+}
+
+func isKustomization2(u *unstructured.Unstructured) bool {
+	return u.GetKind() == "Kustomization" && u.GroupVersionKind().Group == "kustomize.toolkit.fluxcd.io"
+}
+
+// changedBy names a Kustomization of Flux v2 that applies the folder of a HelmRelease, as far as
+// the repository tells, and changes it; empty if none does.
+func (c *checkout) changedBy(set declaration, o flux1.Parsed) string {
+	for _, k := range set.beside {
+		u := k.Manifest
+		if !isKustomization2(u) {
+			continue
+		}
+		text := func(path ...string) string {
+			s, _, _ := unstructured.NestedString(u.Object, append([]string{"spec"}, path...)...)
+			return s
+		}
+		own := cmp.Or(u.GetNamespace(), c.agent.DefaultNamespace)
+		of := c.sourceIn(set.beside, text("sourceRef", "kind"), cmp.Or(text("sourceRef", "namespace"), own), text("sourceRef", "name"))
+		if of != nil && c.agent.Git.URL != "" {
+			if url, _, _ := unstructured.NestedString(of.Object, "spec", "url"); of.GetKind() == "GitRepository" && !strings.Contains(url, "${") && !SameRepository(url, c.agent.Git.URL) {
+				continue // it applies another one
+			}
+		}
+		dir := strings.Trim(path.Clean("/"+text("path")), "/")
+		if within := func(name string) bool { return dir == "" || name == dir || strings.HasPrefix(name, dir+"/") }; !within(o.File) && !within(set.dir) {
+			continue
+		}
+		target := text("targetNamespace")
+		if target != "" && target != o.Manifest.GetNamespace() || text("namePrefix")+text("nameSuffix") != "" || patchesHelmRelease(u, o.Manifest.GetName()) {
+			return strings.TrimPrefix(own+"/"+u.GetName(), "/")
+		}
+	}
+	return ""
+}
+
+// patchesHelmRelease reports whether a patch of a Kustomization of Flux v2 may be of a HelmRelease
+// of a name.
+func patchesHelmRelease(u *unstructured.Unstructured, name string) bool {
+	for _, field := range []string{"patches", "patchesStrategicMerge", "patchesJson6902"} {
+		patches, _, _ := unstructured.NestedSlice(u.Object, "spec", field)
+		for _, x := range patches {
+			m, _ := x.(map[string]any)
+			target, targeted := m["target"].(map[string]any)
+			if !targeted {
+				if text := fmt.Sprint(x); strings.Contains(text, "HelmRelease") && strings.Contains(text, name) {
+					return true
+				}
+				continue
+			}
+			fits := func(key, value string) bool { // Kustomize matches the whole of it
+				of, err := regexp.Compile("^(?:" + scalarText(target[key]) + ")$")
+				return scalarText(target[key]) == "" || err != nil || of.MatchString(value)
+			}
+			if fits("kind", "HelmRelease") && fits("name", name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // chartOf2 is the chart that a HelmRelease of Flux v2 names: its name, where it is from, as
-// far as the repository holds the source, and its version; inGit is true of a folder of a Git repository.
-func (c *checkout) chartOf2(objects []flux1.Parsed, u *unstructured.Unstructured, namespace string) (name, from, version string, inGit bool) {
+// far as the repository holds the source, and its version; inGit is true of a folder of a Git
+// repository, and files are those that take the place of the chart's own values.
+func (c *checkout) chartOf2(objects []flux1.Parsed, u *unstructured.Unstructured, namespace string) (name, from, version string, inGit bool, files []string) {
 	text := func(u *unstructured.Unstructured, path ...string) string {
 		s, _, _ := unstructured.NestedString(u.Object, append([]string{"spec"}, path...)...)
 		return s
@@ -1033,9 +1166,13 @@ func (c *checkout) chartOf2(objects []flux1.Parsed, u *unstructured.Unstructured
 		of := c.sourceIn(objects, text(u, "chartRef", "kind"), at, ref)
 		switch {
 		case of == nil:
-			return ref, "", "", false
+			return ref, "", "", false, nil
 		case of.GetKind() == "OCIRepository":
-			return path.Base(text(of, "url")), text(of, "url"), cmp.Or(text(of, "ref", "semver"), text(of, "ref", "tag")), false
+			version = cmp.Or(text(of, "ref", "semver"), text(of, "ref", "tag"))
+			if text(of, "ref", "digest") != "" { // which comes before both
+				version = ""
+			}
+			return path.Base(text(of, "url")), text(of, "url"), version, false, nil
 		}
 		u, namespace, chartSpec = of, at, nil // a HelmChart says it itself
 	}
@@ -1045,11 +1182,21 @@ func (c *checkout) chartOf2(objects []flux1.Parsed, u *unstructured.Unstructured
 	if of != nil {
 		from = cmp.Or(text(of, "url"), text(of, "endpoint"))
 	}
+	if substitutes(u) && strings.Contains(from, "${") {
+		from = ""
+	}
+	files, _, _ = unstructured.NestedStringSlice(u.Object, append(append([]string{"spec"}, chartSpec...), "valuesFiles")...)
+	if file := spec("valuesFile"); file != "" { // of v2beta1 and v2beta2, which is merged first
+		files = append([]string{file}, files...)
+	}
 	switch spec("sourceRef", "kind") {
 	case "GitRepository", "Bucket": // a folder, whose chart says its version itself
-		return strings.Trim(path.Clean(name), "/"), from, "", true
+		return strings.Trim(path.Clean(name), "/"), from, "", true, files
 	}
-	return name, from, cmp.Or(version, "*"), false
+	if slices.Equal(files, []string{"values.yaml"}) { // which is the chart's own
+		files = nil
+	}
+	return name, from, cmp.Or(version, "*"), false, files
 }
 
 // sourceIn is the one source of a kind and name among objects of Git; nil if none is, or
@@ -1069,18 +1216,22 @@ func (c *checkout) sourceIn(objects []flux1.Parsed, kind, namespace, name string
 	return found
 }
 
+// literally has what Helm reads as the syntax of a value stand for itself.
+var literally = strings.NewReplacer(`\`, `\\`, ",", `\,`, "[", `\[`, "]", `\]`, "{", `\{`, "}", `\}`)
+
 // valuesFrom2 reads what a HelmRelease of Flux v2 merges before its own values, the later over
 // the earlier: all of a key, or one value that it sets at a path (helm-controller:
-// api/v2, reference_types.go, ValuesReference).
-func (c *checkout) valuesFrom2(objects []flux1.Parsed, u *unstructured.Unstructured, namespace string) broughtValues {
+// api/v2, reference_types.go, ValuesReference; fluxcd/pkg: chartutil, values.go). Before all of
+// these come files.
+func (c *checkout) valuesFrom2(objects []flux1.Parsed, u *unstructured.Unstructured, namespace string, files []string) broughtValues {
 	out := broughtValues{known: map[string]any{}}
 	var causes []string
 	notKnown := func(cause string) {
 		out.known, out.places, out.each = map[string]any{}, nil, nil
 		causes = append(causes, cause)
 	}
-	if files, _, _ := unstructured.NestedStringSlice(u.Object, "spec", "chart", "spec", "valuesFiles"); len(files) > 0 && !slices.Equal(files, []string{"values.yaml"}) {
-		notKnown("spec.chart.spec.valuesFiles of the HelmRelease takes values of files of the chart, which are not read: " + few(files))
+	if len(files) > 0 {
+		notKnown("the HelmRelease, or the HelmChart that it names, takes values of files (valuesFiles), which are not read: " + few(files))
 	}
 	list, _, _ := unstructured.NestedSlice(u.Object, "spec", "valuesFrom")
 	for i, x := range list {
@@ -1098,15 +1249,21 @@ func (c *checkout) valuesFrom2(objects []flux1.Parsed, u *unstructured.Unstructu
 		}
 		key := cmp.Or(scalarText(m["valuesKey"]), "values.yaml")
 		content, has := from.Data[key]
+		if !has && m["optional"] == true {
+			continue
+		}
 		values := map[string]any{}
 		var err error
 		switch target := scalarText(m["targetPath"]); {
 		case target == "":
 			err = sigsyaml.Unmarshal([]byte(content), &values)
+			values, _ = floats(values).(map[string]any)
 		case strings.Contains(target, "["): // of a list that others give
 			has = false
-		case unquote(content) != content:
-			err = strvals.ParseIntoString(target+"="+unquote(content), values)
+		case m["literal"] == true:
+			err = strvals.ParseIntoString(target+"="+literally.Replace(content), values)
+		case len(content) > 0 && strings.Contains(`"'`, content[:1]) && strings.HasSuffix(content, content[:1]):
+			err = strvals.ParseIntoString(target+"="+strings.Trim(content, `'"`), values)
 		default:
 			err = strvals.ParseInto(target+"="+content, values)
 		}
@@ -1114,7 +1271,11 @@ func (c *checkout) valuesFrom2(objects []flux1.Parsed, u *unstructured.Unstructu
 			notKnown(at + "key " + key + " of ConfigMap " + name + ", which holds none that can be read")
 			continue
 		}
-		its, _ := floats(values).(map[string]any)
+		its, whole := substituted(o.Manifest, values).(map[string]any)
+		if !whole {
+			notKnown(at + "ConfigMap " + name + ", of which not all names are known: " + maySubstitute)
+			continue
+		}
 		out.known = overlaid(out.known, its)
 		out.places, out.each = append(out.places, fileLine(o.File, o.Line)), append(out.each, its)
 	}
