@@ -306,6 +306,54 @@ func TestAgentsThatARepositoryDeclaresAreAdded(t *testing.T) {
 	wantFinding(t, inv, AgentInGit, "the repository of one/flux holds this agent's own Deployment")
 }
 
+// describedBy are agents by their chart values, by their names, with the repository org/top read from a folder of files.
+func describedBy(t *testing.T, values, files map[string]string) migrate.Inventory {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		name = filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var described []ValuesFile
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		described = append(described, ValuesFile{Name: name, File: "flux.yaml", Version: "1.13.3", Content: []byte(values[name])})
+	}
+	inv, err := Values(t.Context(), described)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if inv, err = Repositories(t.Context(), inv, []Folder{{URL: "git@h:org/top", Dir: dir}}, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	return inv
+}
+
+// What Flux v2 does to an agent is told also of one that is known already, whether its HelmRelease
+// is applied or stands beside what is.
+func TestWhatFlux2MakesOfAKnownAgentIsTold(t *testing.T) {
+	const release = "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: flux, namespace: NAMESPACE}\nspec:\n  chart: {spec: {chart: flux, version: 1.13.3, sourceRef: {kind: HelmRepository, name: fluxcd}}}\n" +
+		"  postRenderers: [{kustomize: {patches: []}}]\n  values: {git: {url: 'git@h:org/x', branch: main}}\n---\napiVersion: source.toolkit.fluxcd.io/v1\nkind: HelmRepository\nmetadata: {name: fluxcd, namespace: NAMESPACE}\nspec: {url: 'https://charts.fluxcd.io'}\n"
+	const x = "git: {url: 'git@h:org/x', branch: main}\n"
+	inv := describedBy(t, map[string]string{"top/flux": "git: {url: 'git@h:org/top', branch: main, path: agents}\n", "one/flux": x, "two/flux": x}, map[string]string{
+		"agents/hr.yaml": strings.ReplaceAll(release, "NAMESPACE", "one"), "beside/hr.yaml": strings.ReplaceAll(release, "NAMESPACE", "two")})
+	equal(t, "agents", agentIDs(inv), []string{"one/flux", "top/flux", "two/flux"})
+	for _, code := range []flux1.Code{AgentManaged, ReleasePostRendered} {
+		wantFinding(t, inv, code, "one/flux", "agents/hr.yaml:1")
+		wantFinding(t, inv, code, "two/flux", "beside/hr.yaml:1")
+	}
+}
+
+// Objects of one name in two namespaces are two, also in one file.
+func TestAnAgentBesideOneOfItsNameThatIsAppliedIsFound(t *testing.T) {
+	ignored := strings.Replace(fluxdInGit("flux", "one", "--git-url=git@h:org/one"), "namespace: one}", "namespace: one, annotations: {fluxcd.io/ignore: 'true'}}", 1)
+	inv := describedBy(t, map[string]string{"top/top": "git: {url: 'git@h:org/top', branch: main, path: agents}\n"}, map[string]string{
+		"agents/flux.yaml": ignored + "---\n" + fluxdInGit("flux", "two", "--git-url=git@h:org/two")})
+	equal(t, "agents", agentIDs(inv), []string{"one/flux", "top/top", "two/flux"})
+	equal(t, "installed by", agentNamed(t, inv, "one/flux").InstalledBy, "manifest")
+}
+
 // Of agents whose namespace is not known those alone are one that read the same.
 func TestAgentsWithoutANamespaceAreOneOnlyWhereTheyReadTheSame(t *testing.T) {
 	const release = "apiVersion: helm.fluxcd.io/v1\nkind: HelmRelease\nmetadata: {name: flux, namespace: NAMESPACE}\nspec:\n  releaseName: flux\n  chart: {repository: 'https://charts.fluxcd.io', name: flux, version: 1.13.3}\n" +

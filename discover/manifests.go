@@ -96,7 +96,11 @@ func (c *checkout) declared(ctx context.Context) error {
 		}
 		for i, a := range made {
 			o := of[i]
-			if c.told(set, o) || slices.ContainsFunc(c.known, func(k *agent) bool { return k.named(a.agent) && k.readsAlike(a.agent) }) {
+			if c.told(set, o) {
+				continue
+			}
+			if k := slices.IndexFunc(c.known, func(k *agent) bool { return k.named(a.agent) && k.readsAlike(a.agent) }); k >= 0 {
+				c.find(a.ofFlux2(c.known[k].ID)...)
 				continue
 			}
 			if dir, ok := taken[a.ID]; ok {
@@ -294,7 +298,8 @@ func (c *checkout) told(set declaration, o flux1.Parsed) bool {
 			continue
 		}
 		if slices.ContainsFunc(k.declares.agents, func(d appliedAgent) bool {
-			if m := d.of.Manifest; d.of.File != o.File || m.GetKind() != o.Manifest.GetKind() || m.GetName() != o.Manifest.GetName() {
+			if m := d.of.Manifest; d.of.File != o.File || m.GetKind() != o.Manifest.GetKind() || m.GetName() != o.Manifest.GetName() ||
+				m.GetNamespace() != o.Manifest.GetNamespace() && m.GetNamespace() != "" && o.Manifest.GetNamespace() != "" {
 				return false
 			}
 			if d.of.Build != nil {
@@ -338,11 +343,7 @@ func (w *witness) appliedAgents(a *agent, known []*agent) []*agent {
 	for _, d := range a.declares.agents {
 		all := slices.Concat(known, out)
 		if k := slices.IndexFunc(all, func(k *agent) bool { return k.named(d.agent) }); k >= 0 {
-			for _, f := range d.found {
-				if f.Code == AgentManaged.Name {
-					w.find(AgentManaged.Finding(all[k].ID, f.Where, f.Message))
-				}
-			}
+			w.find(d.ofFlux2(all[k].ID)...)
 			continue
 		}
 		taken := func(id string) bool { return slices.ContainsFunc(all, func(k *agent) bool { return k.ID == id }) }
@@ -606,6 +607,18 @@ func (d *declaredAgent) rename(id string) {
 		d.found[i].Repository, d.found[i].Subject = id, strings.Replace(d.found[i].Subject, d.ID, id, 1)
 	}
 	d.ID = id
+}
+
+// ofFlux2 is what was found about what Flux v2 makes of an agent, as about one of another id that it is.
+func (d *declaredAgent) ofFlux2(id string) []migrate.Finding {
+	var out []migrate.Finding
+	for _, f := range d.found {
+		if f.Code == AgentManaged.Name || f.Code == ReleasePostRendered.Name {
+			f.Subject, f.Repository = strings.Replace(f.Subject, d.ID, id, 1), id
+			out = append(out, f)
+		}
+	}
+	return out
 }
 
 // typed decodes an object; fields of wrong types make it fail.
