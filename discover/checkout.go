@@ -157,6 +157,7 @@ func (c *checkout) recogniseReader() {
 	decrypts := c.o.SOPS != nil || r.SOPS
 	same := func(a *agent) bool {
 		return slices.ContainsFunc(urls, func(url string) bool { return SameRepository(a.Git.URL, url) }) &&
+			!slices.Contains(a.Unknown, "git.branch") && !slices.Contains(a.Unknown, "git.paths") &&
 			(r.Git.Branch == "" || a.Git.Branch == r.Git.Branch) && slices.Equal(a.Git.Paths, r.Git.Paths) &&
 			(!generates || a.ManifestGeneration == r.ManifestGeneration) && (!decrypts || a.SOPS == r.SOPS) &&
 			(r.DefaultNamespace == "" || a.DefaultNamespace == r.DefaultNamespace)

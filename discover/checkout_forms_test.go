@@ -940,6 +940,29 @@ func TestWhatOthersGiveToAHelmReleaseOfFlux2IsNotKnown(t *testing.T) {
 	}
 }
 
+// The reader is not taken for an agent of which it is not known what it reads.
+func TestAReaderIsNoAgentWhosePathsAreNotKnown(t *testing.T) {
+	const release = "-- hr.yaml --\napiVersion: helm.fluxcd.io/v1\nkind: HelmRelease\nmetadata: {name: flux, namespace: shop}\nspec:\n  releaseName: flux\n  chart: {repository: 'https://charts.fluxcd.io', name: flux, version: 1.13.3}\n" +
+		"  MORE: [{name: secret}]\n  values: {additionalArgs: [], git: {url: 'git@h:org/ops', GIVEN: main}}\n"
+	for _, c := range []struct {
+		more, given string
+		want        []string
+	}{
+		{"valueFileSecrets", "branch", []string{"shop/flux", "team/flux"}},
+		{"valueFileSecrets", "path", []string{"shop/flux", "team/flux"}},
+		{"others", "branch", []string{"shop/flux"}},
+	} {
+		text := strings.NewReplacer("MORE", c.more, "GIVEN", c.given).Replace(release)
+		inv := readTree(t, treeOf(text), func(o *CheckoutOptions) {
+			o.URL, o.DefaultNamespace = "git@h:org/ops", ""
+			if c.given == "path" {
+				o.Paths = []string{"main"}
+			}
+		})
+		equal(t, c.more+" "+c.given, agentIDs(inv), c.want)
+	}
+}
+
 // What is none of an object of the repository and may install an agent is named.
 func TestWhatElseMayInstallAnAgentIsNamed(t *testing.T) {
 	const text = "-- charts/ops/Chart.yaml --\nname: ops\ndependencies: [{name: flux, version: 1.3.0, repository: 'https://charts.fluxcd.io'}, {name: web}]\n-- charts/ops/values.yaml --\na: b\n-- charts/ops/charts/flux-1.3.0.tgz --\nx\n" +
