@@ -266,8 +266,11 @@ func (w *witness) unusedFolders() {
 	}
 }
 
+// notApplied are groups of what looks like objects and is for tools alone.
+var notApplied = []string{"eksctl.io", "kind.x-k8s.io", "kustomize.config.k8s.io"}
+
 // unreadFolders reports, of each repository, the folders with manifests that none of its
-// agents reads. Where what an agent reads is not told, nothing is.
+// agents reads. Where what one of them reads is not told, or is of another commit, nothing is.
 func (w *witness) unreadFolders(agents []*agent) {
 	for i, a := range agents {
 		if a.read == nil || slices.ContainsFunc(agents[:i], a.sameTree) {
@@ -275,8 +278,13 @@ func (w *witness) unreadFolders(agents []*agent) {
 		}
 		read, untold := map[string]bool{}, false
 		var readers []*agent
-		for _, b := range agents[i:] {
-			if b.read == nil || !b.sameTree(a) {
+		for _, b := range agents {
+			open := func(name string) bool { return slices.Contains(b.Unknown, name) }
+			switch {
+			case open("git.url"), !SameRepository(a.Git.URL, b.Git.URL), !open("git.branch") && a.Git.Branch != b.Git.Branch:
+				continue
+			case open("git.branch"), open("git.paths"), !b.sameTree(a):
+				untold = true
 				continue
 			}
 			readers, untold = append(readers, b), untold || len(b.read.untold) > 0
@@ -310,7 +318,9 @@ func (w *witness) unreadFolders(agents []*agent) {
 					holds[dir] = true
 				}
 			case ext != ".yaml" && ext != ".yml" && ext != ".json", strings.HasPrefix(name, "."), a.read.inChart(name): // as those of a forge
-			case len(a.read.objectsIn(name)) > 0:
+			case slices.ContainsFunc(a.read.objectsIn(name), func(o flux1.Parsed) bool {
+				return !slices.Contains(notApplied, o.Manifest.GroupVersionKind().Group) && !strings.HasPrefix(o.Manifest.GetAPIVersion(), "skaffold/")
+			}):
 				unread = append(unread, name)
 			}
 		}
@@ -325,7 +335,11 @@ func (w *witness) unreadFolders(agents []*agent) {
 			}
 		}
 		if len(told) > 0 {
-			w.find(FoldersUnread.Finding(a.ID, "", fmt.Sprintf("of the repository %s no agent that was found reads what %s holds (%d manifests)", flux1.DisplayURL(a.Git.URL), few(told), len(unread))))
+			manifests := "1 manifest"
+			if len(unread) > 1 {
+				manifests = fmt.Sprint(len(unread), " manifests")
+			}
+			w.find(FoldersUnread.Finding(a.ID, "", fmt.Sprintf("of the repository %s no agent that was found reads what %s holds (%s)", flux1.DisplayURL(a.Git.URL), few(told), manifests)))
 		}
 	}
 }

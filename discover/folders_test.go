@@ -354,6 +354,38 @@ func TestAnAgentBesideOneOfItsNameThatIsAppliedIsFound(t *testing.T) {
 	equal(t, "installed by", agentNamed(t, inv, "one/flux").InstalledBy, "manifest")
 }
 
+// What no agent reads is told of manifests alone, and only where it is known what all agents of the repository read.
+func TestWhatNoAgentReadsIsToldWhereItIsKnown(t *testing.T) {
+	const object = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x, namespace: y}\n"
+	files := map[string]string{"a/x.yaml": object, "b/x.yaml": strings.Replace(object, "name: x", "name: b", 1), "c/x.yaml": strings.Replace(object, "name: x", "name: c", 1),
+		"skaffold.yaml": "apiVersion: skaffold/v2beta1\nkind: Config\n", "d/cluster.yaml": "apiVersion: eksctl.io/v1alpha5\nkind: ClusterConfig\nmetadata: {name: c}\n"}
+	of := func(more string) string { return "git: {url: 'git@h:org/top', branch: main, " + more + "}\n" }
+	inv := describedBy(t, map[string]string{"one/flux": of("path: a"), "two/flux": of("path: b"), "three/flux": strings.Replace(of("path: c"), "main", "other", 1)}, files)
+	equal(t, "unread", len(findingsOf(inv, FoldersUnread)), 1)
+	wantFinding(t, inv, FoldersUnread, "reads what c holds (1 manifest)")
+
+	one, two := &agent{}, &agent{}
+	for a, path := range map[*agent]string{one: "a", two: "b"} {
+		a.Git = migrate.AgentGit{URL: "git@h:org/top", Branch: "main", Paths: []string{path}}
+		w := &witness{}
+		if err := w.loadTree(t.Context(), a, nil, migrate.Cluster{}, origin{git: fixedTree{treeOf("-- a/x.yaml --\n" + object + "-- c/x.yaml --\n" + object)}}, source0()); err != nil {
+			t.Fatal(err)
+		}
+		a.Synced.Commit = "1"
+	}
+	w := &witness{}
+	w.unreadFolders([]*agent{one, two})
+	equal(t, "told", len(w.findings), 1)
+	two.Synced.Commit = "2"
+	w.unreadFolders([]*agent{one, two})
+	two.Synced.Commit, two.Unknown = "1", []string{"git.paths"}
+	w.unreadFolders([]*agent{one, two})
+	two.Unknown, two.read = nil, nil
+	w.unreadFolders([]*agent{one, two})
+	w.unreadFolders([]*agent{two, one})
+	equal(t, "told where one differs, is not known or was not read", len(w.findings), 1)
+}
+
 // Of agents whose namespace is not known those alone are one that read the same.
 func TestAgentsWithoutANamespaceAreOneOnlyWhereTheyReadTheSame(t *testing.T) {
 	const release = "apiVersion: helm.fluxcd.io/v1\nkind: HelmRelease\nmetadata: {name: flux, namespace: NAMESPACE}\nspec:\n  releaseName: flux\n  chart: {repository: 'https://charts.fluxcd.io', name: flux, version: 1.13.3}\n" +
