@@ -840,10 +840,11 @@ func TestAgentsDeclaredByHelmReleasesOfFlux2AreFound(t *testing.T) {
 	noFinding(t, suspended, AgentManaged)
 	agentNamed(t, suspended, "shop/flux-shop")
 	for name, c := range map[string]struct{ text, says string }{
-		"in another cluster":  {release("v2", ofRepository, "  kubeConfig: {secretRef: {name: prod}}\n"), "in the cluster of the kubeconfig in Secret prod, which is not known"},
-		"under a long name":   {release("v2", ofRepository, "  releaseName: "+strings.Repeat("long-", 12)+"name\n"), "longer than Helm allows"},
-		"of any folder":       {release("v2", "chart: {spec: {chart: ./deploy/gitops, sourceRef: {kind: GitRepository, name: flux, namespace: flux-system}}}", ""), "given a git.url"},
-		"of an unknown chart": {release("v2", "chartRef: {kind: OCIRepository, name: none}", ""), "given a git.url"},
+		"in another cluster":   {release("v2", ofRepository, "  kubeConfig: {secretRef: {name: prod}}\n"), "in the cluster of the kubeconfig in Secret prod, which is not known"},
+		"as a ConfigMap tells": {release("v2", ofRepository, "  kubeConfig: {configMapRef: {name: prod}}\n"), "in the cluster that ConfigMap prod tells of, which is not known"},
+		"under a long name":    {release("v2", ofRepository, "  releaseName: "+strings.Repeat("long-", 12)+"name\n"), "longer than Helm allows"},
+		"of any folder":        {release("v2", "chart: {spec: {chart: ./deploy/gitops, sourceRef: {kind: GitRepository, name: flux, namespace: flux-system}}}", ""), "given a git.url"},
+		"of an unknown chart":  {release("v2", "chartRef: {kind: OCIRepository, name: none}", ""), "given a git.url"},
 	} {
 		inv := readTree(t, treeOf(c.text), nil)
 		if got := findingsOf(inv, AgentByObject); len(inv.Agents) != 1 || len(got) != 1 || !strings.Contains(got[0], c.says) {
@@ -968,8 +969,8 @@ func TestWhatElseMayInstallAnAgentIsNamed(t *testing.T) {
 	const text = "-- charts/ops/Chart.yaml --\nname: ops\ndependencies: [{name: flux, version: 1.3.0, repository: 'https://charts.fluxcd.io'}, {name: web}]\n-- charts/ops/values.yaml --\na: b\n-- charts/ops/charts/flux-1.3.0.tgz --\nx\n" +
 		"-- umb/Chart.yaml --\nname: umb\ndependencies: [{name: flux, version: 1.2.0, repository: 'https://charts.fluxcd.io'}]\n" +
 		"-- charts/own/Chart.yaml --\nname: own\n-- charts/own/values.yaml --\na: b\n-- charts/own/templates/d.yaml --\nkind: Deployment\nargs: ['--git-url={{ .Values.url }}']\n-- charts/own/templates/e.yaml --\nargs: [--verbose]\n" +
-		"-- helmfile.yaml --\nreleases:\n- name: web\n  chart: stable/fluxion\n- name: flux\n  chart: fluxcd/flux\n-- cd/helmfile.d/a.yaml --\nreleases: [{name: web, chart: stable/web}]\n" +
-		"-- lib/flux.libsonnet --\n{\n  image: 'fluxcd/flux:1.25.4',\n}\n-- lib/web.jsonnet --\n{image: 'fluxcd/flux-cli:1'}\n" +
+		"-- helmfile.yaml --\nreleases:\n- name: web\n  chart: stable/fluxion\n- name: flux\n  chart: fluxcd/flux\n# - chart: fluxcd/flux\n- name: two\n  chart: fluxcd/flux\n- chart: bitnami/flux\n-- cd/helmfile.d/a.yaml --\nreleases: [{name: web, chart: stable/web}]\n" +
+		"-- lib/flux.libsonnet --\n{\n  image: 'fluxcd/flux:1.25.4',\n}\n-- lib/old.jsonnet --\n// fluxd had --git-url\n{} # and weaveworks/flux:1\n-- lib/web.jsonnet --\n{image: 'fluxcd/flux-cli:1'}\n" +
 		"-- kh/kustomization.yaml --\nhelmCharts:\n- {name: flux, repo: 'https://charts.fluxcd.io', version: 1.13.3}\n-- kb/kustomization.yaml --\nhelmCharts:\n- {name: flux, repo: 'https://charts.bitnami.com/bitnami', version: 2.0.0}\n"
 	got := findingsOf(readTree(t, treeOf(text), nil), AgentByObject)
 	want := []string{
@@ -978,6 +979,7 @@ func TestWhatElseMayInstallAnAgentIsNamed(t *testing.T) {
 		"team/flux (charts/ops/charts/flux-1.3.0.tgz): charts/ops/charts/flux-1.3.0.tgz is the packed flux chart",
 		"team/flux (charts/own/templates/d.yaml:2): a template of a chart holds what looks like fluxd (--git-url)",
 		"team/flux (helmfile.yaml:5): helmfile.yaml names a release of chart fluxcd/flux, which Helmfile installs",
+		"team/flux (helmfile.yaml:8): helmfile.yaml names a release of chart fluxcd/flux, which Helmfile installs",
 		"team/flux (lib/flux.libsonnet:2): lib/flux.libsonnet holds what looks like fluxd (fluxcd/flux), in Jsonnet, which is not evaluated",
 		"team/flux (kh/kustomization.yaml:1): kh/kustomization.yaml has Kustomize render the flux chart (flux 1.13.3)",
 	}

@@ -137,6 +137,8 @@ var (
 	// helmfile is what files of Helmfile are called, and ofFluxChart what one says of a release.
 	helmfile    = regexp.MustCompile(`(^|/)(helmfile\.d/[^/]*|helmfile[^/]*)\.ya?ml(\.gotmpl)?$`)
 	ofFluxChart = regexp.MustCompile(`(?m)\bchart:\s*["']?([\w:./-]*/flux)["']?\s*(?:[,}#].*)?$`)
+	// comment is how one begins in a line of YAML or Jsonnet.
+	comment = regexp.MustCompile(`(?:^|\s)(?:#|//|/\*)`)
 	// fluxdInText is what makes a template or a program look as if it declared fluxd.
 	fluxdInText = regexp.MustCompile(`--git-url\b|\b(?:fluxcd|weaveworks)/flux:`)
 )
@@ -148,16 +150,26 @@ func (c *checkout) nameOthers() {
 	name := func(file string, line int, format string, args ...any) {
 		c.find(AgentByObject.Finding(c.agent.ID, fileLine(file, line), fmt.Sprintf(format, args...)))
 	}
-	ofText := func(file string, of *regexp.Regexp) (found string, line int) {
+	each := func(file string, of *regexp.Regexp, visit func(found string, line int)) {
 		content, err := c.contentOf(file)
 		if err != nil {
-			return "", 0
+			return
 		}
-		at := of.FindSubmatchIndex(content)
-		if at == nil {
-			return "", 0
+		for _, at := range of.FindAllSubmatchIndex(content, -1) {
+			begin, end := at[len(at)-2], at[len(at)-1]
+			line := content[bytes.LastIndexByte(content[:begin], '\n')+1 : begin]
+			if !comment.Match(line) {
+				visit(string(content[begin:end]), 1+bytes.Count(content[:begin], []byte("\n")))
+			}
 		}
-		return string(content[at[len(at)-2]:at[len(at)-1]]), 1 + bytes.Count(content[:at[len(at)-2]], []byte("\n"))
+	}
+	ofText := func(file string, of *regexp.Regexp) (found string, line int) {
+		each(file, of, func(text string, n int) {
+			if line == 0 { // the first one
+				found, line = text, n
+			}
+		})
+		return found, line
 	}
 	dependency := func(file string) {
 		content, err := c.contentOf(file)
@@ -178,9 +190,11 @@ func (c *checkout) nameOthers() {
 		base, ext := path.Base(file), path.Ext(file)
 		switch {
 		case helmfile.MatchString(file):
-			if chart, line := ofText(file, ofFluxChart); chart != "" {
-				name(file, line, "%s names a release of chart %s, which Helmfile installs", file, chart)
-			}
+			each(file, ofFluxChart, func(chart string, line int) {
+				if chartKind(chart, "") == "flux" {
+					name(file, line, "%s names a release of chart %s, which Helmfile installs", file, chart)
+				}
+			})
 		case ext == ".jsonnet" || ext == ".libsonnet":
 			if text, line := ofText(file, fluxdInText); text != "" {
 				name(file, line, "%s holds what looks like fluxd (%s), in Jsonnet, which is not evaluated", file, strings.TrimSuffix(text, ":"))
@@ -1024,6 +1038,9 @@ func (c *checkout) fromHelmRelease2(ctx context.Context, set declaration, o flux
 	release := chart.Release{Name: cmp.Or(text("releaseName"), strings.TrimPrefix(text("targetNamespace")+"-"+u.GetName(), "-")), Namespace: cmp.Or(text("targetNamespace"), own), Version: version}
 	spec, _ := u.Object["spec"].(map[string]any)
 	switch {
+	case text("kubeConfig", "configMapRef", "name") != "":
+		say("in the cluster that ConfigMap %s tells of, which is not known", text("kubeConfig", "configMapRef", "name"))
+		return nil
 	case spec["kubeConfig"] != nil:
 		say("in the cluster of the kubeconfig in Secret %s, which is not known", cmp.Or(text("kubeConfig", "secretRef", "name"), "(none is named)"))
 		return nil
