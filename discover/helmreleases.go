@@ -1,0 +1,622 @@
+package discover
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/Masterminds/semver/v3"
+	"github.com/fluxover/fluxover/discover/terraform"
+	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/flux1"
+	"github.com/fluxover/fluxover/migrate/flux1/chart"
+	"helm.sh/helm/v3/pkg/strvals"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	sigsyaml "sigs.k8s.io/yaml"
+)
+
+// fluxChart says whether a HelmRelease of the helm-operator installs the flux
+// chart, by its name or its folder in Git. Another folder than the one that the
+// chart has in its own repository must be given a git.url as well, as the flux chart is.
+func fluxChart(u *unstructured.Unstructured) bool {
+	name, _, _ := unstructured.NestedString(u.Object, "spec", "chart", "name")
+	folder, _, _ := unstructured.NestedString(u.Object, "spec", "chart", "path")
+	repository, _, _ := unstructured.NestedString(u.Object, "spec", "chart", "git")
+	if repository != "" {
+		folder = strings.Trim(path.Clean(folder), "/")
+		url, _, _ := unstructured.NestedString(u.Object, "spec", "values", "git", "url")
+		return folder == "chart/flux" || chartKind(chartFolder(folder), repository) == "flux" && url != ""
+	}
+	from, _, _ := unstructured.NestedString(u.Object, "spec", "chart", "repository")
+	return chartKind(name, from) == "flux"
+}
+
+// fromHelmRelease makes an agent of a HelmRelease of the flux chart; nil if it
+// is of another one. The operator merges valuesFrom before values (helm-operator:
+// pkg/release/values.go).
+func (c *checkout) fromHelmRelease(ctx context.Context, set declaration, o flux1.Parsed, rights rightsFor) *declaredAgent {
+	u := o.Manifest
+	if !fluxChart(u) {
+		return nil
+	}
+	name, namespace := releaseOfHelmRelease(u)
+	version, _, _ := unstructured.NestedString(u.Object, "spec", "chart", "version")
+	version = cmp.Or(version, "*") // a chart from Git has none there
+	from := c.valuesFrom(set.beside, u, cmp.Or(u.GetNamespace(), c.agent.DefaultNamespace))
+	return c.fromRelease(ctx, set, o, rights, chart.Release{Name: name, Namespace: cmp.Or(namespace, c.agent.DefaultNamespace), Version: version}, from)
+}
+
+// fromRelease makes an agent of a HelmRelease object of the flux chart, by the release that
+// is made of it and what it brings beside its own values.
+func (c *checkout) fromRelease(ctx context.Context, set declaration, o flux1.Parsed, rights rightsFor, release chart.Release, from broughtValues) *declaredAgent {
+	u, name, namespace := o.Manifest, release.Name, release.Namespace
+	release.ConfigMap = func(name string) (map[string]string, bool) {
+		if m, _ := configMapIn(set.beside, namespace, name); m != nil && namespace != "" {
+			return m.Data, true
+		}
+		return nil, false
+	}
+	if namespace == "" {
+		release.Cause = "the HelmRelease names no namespace"
+	}
+	given, _, _ := unstructured.NestedMap(u.Object, "spec", "values")
+	if given == nil {
+		given = map[string]any{}
+	}
+	var own any = floats(given)
+	if isHelmRelease2(u) {
+		own = substituted(u, own)
+	}
+	if p, open := own.(chart.Partial); open {
+		own, from.unknown = p.Known, cmp.Or(from.unknown, p.Cause)
+	}
+	from.known = overlaid(from.known, own)
+	var values any = from.known
+	if from.unknown != "" {
+		values = chart.Partial{Known: from.known, Cause: from.unknown}
+	}
+	versions, why := []string{release.Version}, ""
+	if release.Version != "" { // a version, or a range of them
+		versions, why = candidates(&terraform.Node{Kind: terraform.Scalar, Scalar: release.Version})
+	}
+	r := decodeAny(release, versions, why, values)
+	place := func(name string) string {
+		at := fileLine(o.File, c.lineOfValue(o, name))
+		if where := from.place(name, given); where != "" {
+			at = where
+		}
+		return strings.TrimSpace(at + " " + name)
+	}
+	for i := range r.Settings {
+		for j := range r.Settings[i].From {
+			from := &r.Settings[i].From[j]
+			*from = migrate.Origin{Witness: "git", Where: place(from.Where)}
+		}
+	}
+	d := &declared{at: fileLine(o.File, o.Line), beside: set.beside}
+	d.Namespace, d.Release, d.ChartVersion = namespace, name, r.Version
+	if len(versions) == 1 {
+		d.ChartVersion = cmp.Or(r.Version, release.Version)
+	}
+	d.ID = cmp.Or(namespace, "unknown") + "/" + name
+	d.setRendered(ctx, &r)
+	if namespace != "" && d.ServiceAccount != "" {
+		// What binds the account beside the release adds up.
+		more, untold := rights(set, o).declaredFor(namespace, d.ServiceAccount)
+		all := append(slices.Clone(d.Rights), more...)
+		sum := confinement(all)
+		known := untold == "" && (!slices.Contains(d.Unknown, "confinement") || d.grantedBeside && bindsItself(more))
+		d.Unknown = slices.DeleteFunc(d.Unknown, func(name string) bool { return name == "confinement" })
+		if known || sum.Kind == "cluster-admin" {
+			d.Rights, d.Confinement = all, sum
+		} else {
+			d.Confinement = migrate.Confinement{}
+			d.unknown("confinement")
+			d.rightsUnknown = cmp.Or(untold, d.rightsUnknown)
+		}
+	}
+	for _, f := range r.Findings {
+		f.Where = place(f.Where)
+		d.find(f)
+	}
+	a := &agent{Flux1Agent: d.Flux1Agent, config: r.Config}
+	c.unsynced(a)
+	return &declaredAgent{a, d.reported()}
+}
+
+// sourceGroup is that of the sources of Flux v2.
+const sourceGroup = "source.toolkit.fluxcd.io"
+
+func isHelmRelease2(u *unstructured.Unstructured) bool {
+	return u.GetKind() == "HelmRelease" && u.GroupVersionKind().Group == "helm.toolkit.fluxcd.io"
+}
+
+// maxReleaseName is how long a name of Helm's may be; the helm-controller shortens longer ones.
+const maxReleaseName = 53
+
+// fromHelmRelease2 makes an agent of a HelmRelease of Flux v2 that is of the flux chart; nil
+// if it is of another one, or if it is not known of which, or in which cluster, it is, which
+// is reported (helm-controller: api/v2, helmrelease_types.go).
+func (c *checkout) fromHelmRelease2(ctx context.Context, set declaration, o flux1.Parsed, rights rightsFor) *declaredAgent {
+	u := o.Manifest
+	text := func(path ...string) string {
+		s, _, _ := unstructured.NestedString(u.Object, append([]string{"spec"}, path...)...)
+		return s
+	}
+	own := cmp.Or(u.GetNamespace(), c.agent.DefaultNamespace)
+	name, from, version, inGit, files := c.chartOf2(set.beside, u, own)
+	url := text("values", "git", "url")
+	switch {
+	case chartKind(name, from) == "" && from != "": // such as Bitnami's chart of Flux v2
+		if chartKind(name, "") == "" {
+			c.installer(o)
+		}
+		return nil
+	case chartKind(name, from) != "flux", from == "" && url == "", inGit && name != "chart/flux" && url == "":
+		c.installer(o)
+		return nil
+	case url == "" && laterThanFlux1(version):
+		c.installer(o)
+		return nil
+	}
+	say := func(format string, args ...any) {
+		c.find(AgentByObject.About(c.agent.ID, migrate.ObjectID(u), fileLine(o.File, o.Line), resourceName(u)+" installs a chart, which is of chart "+flux1.DisplayURL(name)+", "+fmt.Sprintf(format, args...)))
+	}
+	release := chart.Release{Name: cmp.Or(text("releaseName"), strings.TrimPrefix(text("targetNamespace")+"-"+u.GetName(), "-")), Namespace: cmp.Or(text("targetNamespace"), own), Version: version}
+	spec, _ := u.Object["spec"].(map[string]any)
+	switch {
+	case text("kubeConfig", "configMapRef", "name") != "":
+		say("in the cluster that ConfigMap %s tells of, which is not known", text("kubeConfig", "configMapRef", "name"))
+		return nil
+	case spec["kubeConfig"] != nil:
+		say("in the cluster of the kubeconfig in Secret %s, which is not known", cmp.Or(text("kubeConfig", "secretRef", "name"), "(none is named)"))
+		return nil
+	case substitutes(u) && strings.Contains(release.Name+release.Namespace, "${"):
+		say("under a name, or in a namespace, that is not known: " + maySubstitute)
+		return nil
+	case len(release.Name) > maxReleaseName:
+		say("under a name that is longer than Helm allows, and which the helm-controller shortens")
+		return nil
+	}
+	if by := c.changedBy(set, o); by != "" {
+		say("and Kustomization %s, which applies it, changes it to what is not known here", by)
+		return nil
+	}
+	if substitutes(u) && strings.Contains(version, "${") {
+		release.Version = ""
+	}
+	brought := c.valuesFrom2(set.beside, u, own, files)
+	d := c.fromRelease(ctx, set, o, rights, release, brought)
+	at := fileLine(o.File, o.Line)
+	if suspended, _, _ := unstructured.NestedBool(u.Object, "spec", "suspend"); suspended {
+		say("and is suspended: what is told of agent %s is what it says, and what is installed may be of an earlier commit, or nothing", d.ID)
+	} else {
+		d.found = append(d.found, AgentManaged.Finding(d.ID, at, fmt.Sprintf("Flux v2, by HelmRelease %s, keeps the Deployment of %s", strings.TrimPrefix(own+"/"+u.GetName(), "/"), d.ID)))
+	}
+	if renderers, _, _ := unstructured.NestedSlice(u.Object, "spec", "postRenderers"); len(renderers) > 0 {
+		d.found = append(d.found, ReleasePostRendered.Finding(d.ID, at, resourceName(u)+" has postRenderers, which change what the chart has rendered, and what they make of the agent is not known"))
+	}
+	return d
+}
+
+// maySubstitute says why what holds a variable is not known.
+const maySubstitute = "kustomize-controller may substitute it"
+
+// substitutes reports whether a Kustomization of Flux v2 may put values in the place of variables
+// of an object (kustomize-controller: spec.postBuild; it leaves those out that say so).
+func substitutes(u *unstructured.Unstructured) bool {
+	const key, disabled = "kustomize.toolkit.fluxcd.io/substitute", "disabled"
+	return u.GetLabels()[key] != disabled && u.GetAnnotations()[key] != disabled
+}
+
+// substituted are values of an object of Flux v2, of which those that hold variables are not known.
+func substituted(u *unstructured.Unstructured, v any) any {
+	if !substitutes(u) {
+		return v
+	}
+	switch v := v.(type) {
+	case string:
+		if strings.Contains(v, "${") {
+			return chart.Unknown{Cause: maySubstitute}
+		}
+	case []any:
+		out := make([]any, len(v))
+		for i, e := range v {
+			out[i] = substituted(u, e)
+		}
+		return out
+	case map[string]any:
+		out, open := map[string]any{}, false
+		for k, e := range v {
+			if strings.Contains(k, "${") {
+				open = true
+				continue
+			}
+			out[k] = substituted(u, e)
+		}
+		if open {
+			return chart.Partial{Known: out, Cause: maySubstitute}
+		}
+		return out
+	}
+	return v
+}
+
+// laterThanFlux1 reports whether a chart is of a later major version than any of Flux v1's.
+func laterThanFlux1(version string) bool {
+	v, err := semver.NewVersion(version)
+	return err == nil && v.Major() > 1
+}
+
+func isKustomization2(u *unstructured.Unstructured) bool {
+	return u.GetKind() == "Kustomization" && u.GroupVersionKind().Group == "kustomize.toolkit.fluxcd.io"
+}
+
+// changedBy names a Kustomization of Flux v2 that applies the folder of a HelmRelease, as far as
+// the repository tells, and changes it; empty if none does.
+func (c *checkout) changedBy(set declaration, o flux1.Parsed) string {
+	for _, k := range set.beside {
+		u := k.Manifest
+		if !isKustomization2(u) {
+			continue
+		}
+		text := func(path ...string) string {
+			s, _, _ := unstructured.NestedString(u.Object, append([]string{"spec"}, path...)...)
+			return s
+		}
+		own := cmp.Or(u.GetNamespace(), c.agent.DefaultNamespace)
+		of := c.sourceIn(set.beside, text("sourceRef", "kind"), cmp.Or(text("sourceRef", "namespace"), own), text("sourceRef", "name"))
+		if of != nil && c.agent.Git.URL != "" {
+			if url, _, _ := unstructured.NestedString(of.Object, "spec", "url"); of.GetKind() == "GitRepository" && !strings.Contains(url, "${") && !SameRepository(url, c.agent.Git.URL) {
+				continue // it applies another one
+			}
+		}
+		dir := strings.Trim(path.Clean("/"+text("path")), "/")
+		if within := func(name string) bool { return dir == "" || name == dir || strings.HasPrefix(name, dir+"/") }; !within(o.File) && !within(set.dir) {
+			continue
+		}
+		target := text("targetNamespace")
+		if target != "" && target != o.Manifest.GetNamespace() || text("namePrefix")+text("nameSuffix") != "" || patchesHelmRelease(u, o.Manifest.GetName()) {
+			return strings.TrimPrefix(own+"/"+u.GetName(), "/")
+		}
+	}
+	return ""
+}
+
+// patchesHelmRelease reports whether a patch of a Kustomization of Flux v2 may be of a HelmRelease
+// of a name.
+func patchesHelmRelease(u *unstructured.Unstructured, name string) bool {
+	for _, field := range []string{"patches", "patchesStrategicMerge", "patchesJson6902"} {
+		patches, _, _ := unstructured.NestedSlice(u.Object, "spec", field)
+		for _, x := range patches {
+			m, _ := x.(map[string]any)
+			target, targeted := m["target"].(map[string]any)
+			if !targeted {
+				if text := fmt.Sprint(x); strings.Contains(text, "HelmRelease") && strings.Contains(text, name) {
+					return true
+				}
+				continue
+			}
+			fits := func(key, value string) bool { // Kustomize matches the whole of it
+				of, err := regexp.Compile("^(?:" + scalarText(target[key]) + ")$")
+				return scalarText(target[key]) == "" || err != nil || of.MatchString(value)
+			}
+			if fits("kind", "HelmRelease") && fits("name", name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// chartOf2 is the chart that a HelmRelease of Flux v2 names: its name, where it is from, as
+// far as the repository holds the source, and its version; inGit is true of a folder of a Git
+// repository, and files are those that take the place of the chart's own values.
+func (c *checkout) chartOf2(objects []flux1.Parsed, u *unstructured.Unstructured, namespace string) (name, from, version string, inGit bool, files []string) {
+	text := func(u *unstructured.Unstructured, path ...string) string {
+		s, _, _ := unstructured.NestedString(u.Object, append([]string{"spec"}, path...)...)
+		return s
+	}
+	chartSpec := []string{"chart", "spec"}
+	if ref := text(u, "chartRef", "name"); ref != "" {
+		at := cmp.Or(text(u, "chartRef", "namespace"), namespace)
+		of := c.sourceIn(objects, text(u, "chartRef", "kind"), at, ref)
+		switch {
+		case of == nil:
+			return ref, "", "", false, nil
+		case of.GetKind() == "OCIRepository":
+			version = cmp.Or(text(of, "ref", "semver"), text(of, "ref", "tag"))
+			if text(of, "ref", "digest") != "" { // which comes before both
+				version = ""
+			}
+			return path.Base(text(of, "url")), text(of, "url"), version, false, nil
+		}
+		u, namespace, chartSpec = of, at, nil // a HelmChart says it itself
+	}
+	spec := func(path ...string) string { return text(u, append(slices.Clone(chartSpec), path...)...) }
+	name, version = spec("chart"), spec("version")
+	of := c.sourceIn(objects, spec("sourceRef", "kind"), cmp.Or(spec("sourceRef", "namespace"), namespace), spec("sourceRef", "name"))
+	if of != nil {
+		from = cmp.Or(text(of, "url"), text(of, "endpoint"))
+	}
+	if substitutes(u) && strings.Contains(from, "${") {
+		from = ""
+	}
+	files, _, _ = unstructured.NestedStringSlice(u.Object, append(append([]string{"spec"}, chartSpec...), "valuesFiles")...)
+	if file := spec("valuesFile"); file != "" { // of v2beta1 and v2beta2, which is merged first
+		files = append([]string{file}, files...)
+	}
+	switch spec("sourceRef", "kind") {
+	case "GitRepository", "Bucket": // a folder, whose chart says its version itself
+		return strings.Trim(path.Clean(name), "/"), from, "", true, files
+	}
+	if slices.Equal(files, []string{"values.yaml"}) { // which is the chart's own
+		files = nil
+	}
+	return name, from, cmp.Or(version, "*"), false, files
+}
+
+// sourceIn is the one source of a kind and name among objects of Git; nil if none is, or
+// several are that differ.
+func (c *checkout) sourceIn(objects []flux1.Parsed, kind, namespace, name string) *unstructured.Unstructured {
+	var found *unstructured.Unstructured
+	for _, o := range objects {
+		u := o.Manifest
+		if u.GroupVersionKind().Group != sourceGroup || u.GetKind() != kind || u.GetName() != name || cmp.Or(u.GetNamespace(), c.agent.DefaultNamespace) != namespace {
+			continue
+		}
+		if found != nil && !equality.Semantic.DeepEqual(found.Object["spec"], u.Object["spec"]) {
+			return nil
+		}
+		found = u
+	}
+	return found
+}
+
+// literally has what Helm reads as the syntax of a value stand for itself.
+var literally = strings.NewReplacer(`\`, `\\`, ",", `\,`, "[", `\[`, "]", `\]`, "{", `\{`, "}", `\}`)
+
+// valuesFrom2 reads what a HelmRelease of Flux v2 merges before its own values, the later over
+// the earlier: all of a key, or one value that it sets at a path (helm-controller:
+// api/v2, reference_types.go, ValuesReference; fluxcd/pkg: chartutil, values.go). Before all of
+// these come files.
+func (c *checkout) valuesFrom2(objects []flux1.Parsed, u *unstructured.Unstructured, namespace string, files []string) broughtValues {
+	out := broughtValues{known: map[string]any{}}
+	var causes []string
+	notKnown := func(cause string) {
+		out.known, out.places, out.each = map[string]any{}, nil, nil
+		causes = append(causes, cause)
+	}
+	if len(files) > 0 {
+		notKnown("the HelmRelease, or the HelmChart that it names, takes values of files (valuesFiles), which are not read: " + few(files))
+	}
+	list, _, _ := unstructured.NestedSlice(u.Object, "spec", "valuesFrom")
+	for i, x := range list {
+		m, _ := x.(map[string]any)
+		kind, name := scalarText(m["kind"]), scalarText(m["name"])
+		at := fmt.Sprintf("spec.valuesFrom[%d] of the HelmRelease brings values of ", i)
+		if kind != "ConfigMap" {
+			notKnown(at + kind + " " + name + ", which are in the cluster")
+			continue
+		}
+		from, o := configMapIn(objects, namespace, name)
+		if from == nil {
+			notKnown(at + "ConfigMap " + name + ", of which the repository does not hold exactly one")
+			continue
+		}
+		key := cmp.Or(scalarText(m["valuesKey"]), "values.yaml")
+		content, has := from.Data[key]
+		if !has && m["optional"] == true {
+			continue
+		}
+		values := map[string]any{}
+		var err error
+		switch target := scalarText(m["targetPath"]); {
+		case target == "":
+			err = sigsyaml.Unmarshal([]byte(content), &values)
+			values, _ = floats(values).(map[string]any)
+		case strings.Contains(target, "["): // of a list that others give
+			has = false
+		case m["literal"] == true:
+			err = strvals.ParseIntoString(target+"="+literally.Replace(content), values)
+		case len(content) > 0 && strings.Contains(`"'`, content[:1]) && strings.HasSuffix(content, content[:1]):
+			err = strvals.ParseIntoString(target+"="+strings.Trim(content, `'"`), values)
+		default:
+			err = strvals.ParseInto(target+"="+content, values)
+		}
+		if !has || err != nil {
+			notKnown(at + "key " + key + " of ConfigMap " + name + ", which holds none that can be read")
+			continue
+		}
+		its, whole := substituted(o.Manifest, values).(map[string]any)
+		if !whole {
+			notKnown(at + "ConfigMap " + name + ", of which not all names are known: " + maySubstitute)
+			continue
+		}
+		out.known = overlaid(out.known, its)
+		out.places, out.each = append(out.places, fileLine(o.File, o.Line)), append(out.each, its)
+	}
+	out.unknown = firstFew(causes)
+	return out
+}
+
+// broughtValues are those that a HelmRelease brings beside its own.
+type broughtValues struct {
+	// known are those of the ConfigMaps that are at hand, which stand at places, with
+	// each one's own values, in the order in which they are merged.
+	known  map[string]any
+	places []string
+	each   []map[string]any
+	// unknown says what brings others that are not known.
+	unknown string
+}
+
+// place is that of a value which the last of the ConfigMaps gives; empty if the
+// HelmRelease itself, or none, does.
+func (b *broughtValues) place(name string, own map[string]any) string {
+	name, _, _ = strings.Cut(name, "[") // a list is one value
+	path := strings.Split(name, ".")
+	if _, has, err := unstructured.NestedFieldNoCopy(own, path...); has || err != nil {
+		return ""
+	}
+	for i, values := range slices.Backward(b.each) {
+		if _, has, err := unstructured.NestedFieldNoCopy(values, path...); has && err == nil {
+			return b.places[i]
+		}
+	}
+	return ""
+}
+
+// valuesFrom reads what a HelmRelease of the helm-operator merges before its own values,
+// the later over the earlier: of what may set any value, those before it are not known
+// (helm-operator: pkg/release/values.go; pkg/apis/helm.fluxcd.io/v1/types_helmrelease.go).
+func (c *checkout) valuesFrom(objects []flux1.Parsed, u *unstructured.Unstructured, namespace string) broughtValues {
+	out := broughtValues{known: map[string]any{}}
+	var causes []string
+	notKnown := func(cause string) {
+		out.known, out.places, out.each = map[string]any{}, nil, nil
+		causes = append(causes, cause)
+	}
+	secrets, _, _ := unstructured.NestedSlice(u.Object, "spec", "valueFileSecrets")
+	for _, x := range secrets {
+		m, _ := x.(map[string]any)
+		name, _ := m["name"].(string)
+		notKnown("spec.valueFileSecrets of the HelmRelease brings values of Secret " + name + ", which are in the cluster")
+	}
+	list, _, _ := unstructured.NestedSlice(u.Object, "spec", "valuesFrom")
+	for i, x := range list {
+		m, _ := x.(map[string]any)
+		at := fmt.Sprintf("spec.valuesFrom[%d] of the HelmRelease brings values of ", i)
+		text := func(path ...string) string {
+			s, _, _ := unstructured.NestedString(m, path...)
+			return s
+		}
+		switch {
+		case m["configMapKeyRef"] != nil:
+			name, key := text("configMapKeyRef", "name"), cmp.Or(text("configMapKeyRef", "key"), "values.yaml")
+			from, o := configMapIn(objects, cmp.Or(text("configMapKeyRef", "namespace"), namespace), name)
+			if from == nil {
+				notKnown(at + "ConfigMap " + name + ", of which the repository does not hold exactly one")
+				continue
+			}
+			content, has := from.Data[key]
+			if optional, _, _ := unstructured.NestedBool(m, "configMapKeyRef", "optional"); !has && optional {
+				continue
+			}
+			var values map[string]any
+			if err := sigsyaml.Unmarshal([]byte(content), &values); !has || err != nil {
+				notKnown(at + "key " + key + " of ConfigMap " + name + ", which holds none that can be read")
+				continue
+			}
+			its, _ := floats(values).(map[string]any)
+			out.known = overlaid(out.known, its)
+			out.places, out.each = append(out.places, fileLine(o.File, o.Line)), append(out.each, its)
+		case m["secretKeyRef"] != nil:
+			notKnown(at + "Secret " + text("secretKeyRef", "name") + ", which are in the cluster")
+		case m["externalSourceRef"] != nil:
+			notKnown(at + flux1.DisplayURL(text("externalSourceRef", "url")) + ", which is not read")
+		case m["chartFileRef"] != nil:
+			notKnown(at + "file " + text("chartFileRef", "path") + " of the chart, which is not read")
+		default:
+			notKnown(at + "something that is not known here")
+		}
+	}
+	out.unknown = firstFew(causes)
+	return out
+}
+
+// overlaid are values with others over them, as the helm-operator and Helm merge them:
+// mappings are merged, and all else takes the place of what was there.
+func overlaid(below map[string]any, over any) map[string]any {
+	out := maps.Clone(below)
+	top, _ := over.(map[string]any)
+	for k, v := range top {
+		under, isMap := out[k].(map[string]any)
+		if above, both := v.(map[string]any); isMap && both {
+			v = overlaid(under, above)
+		}
+		out[k] = v
+	}
+	return out
+}
+
+// installerGroups are the API groups of objects from which something installs a
+// chart: Flux v2, Argo CD, k3s, Crossplane.
+var installerGroups = []string{"helm.toolkit.fluxcd.io", "argoproj.io", "helm.cattle.io", "helm.crossplane.io"}
+
+func isInstaller(u *unstructured.Unstructured) bool {
+	return slices.Contains(installerGroups, u.GroupVersionKind().Group)
+}
+
+// installer names an object from which something may install an agent that is not
+// read from it.
+func (c *checkout) installer(o flux1.Parsed) {
+	spec, _ := o.Manifest.Object["spec"].(map[string]any)
+	if what := installs(spec, 0); what != "" {
+		c.find(AgentByObject.About(c.agent.ID, migrate.ObjectID(o.Manifest), fileLine(o.File, o.Line), fmt.Sprintf("%s installs a chart, %s", resourceName(o.Manifest), what)))
+	}
+}
+
+// floats makes numbers the type in which Helm has those of YAML.
+func floats(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for k, e := range v {
+			out[k] = floats(e)
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i, e := range v {
+			out[i] = floats(e)
+		}
+		return out
+	case int64:
+		return float64(v)
+	}
+	return v
+}
+
+// lineOfValue finds a value's line in a HelmRelease by the names on its path,
+// one below the other; the document's own where that does not lead to it.
+func (c *checkout) lineOfValue(o flux1.Parsed, key string) int {
+	content, err := c.contentOf(o.File)
+	if err != nil || o.Line == 0 {
+		return o.Line
+	}
+	key = strings.TrimPrefix(strings.TrimPrefix(key, "values "), "values.")
+	return max(o.Line, lineOfPath(content, o.Line, -1, append([]string{"values"}, strings.Split(key, ".")...)))
+}
+
+// lineOfPath is the line of the last name of a path that is found, each below
+// the one before it; line is where to begin, from 0, and indent that of what
+// lies above.
+func lineOfPath(content []byte, line, indent int, names []string) int {
+	all := bytes.Split(content, []byte("\n"))
+	for _, part := range names {
+		found := 0
+		for i := line; i < len(all) && found == 0; i++ {
+			text := string(all[i])
+			trimmed := strings.TrimLeft(text, " ")
+			if strings.HasPrefix(text, "---") || trimmed != "" && trimmed[0] != '#' && indent >= 0 && len(text)-len(trimmed) <= indent {
+				break
+			}
+			if strings.HasPrefix(trimmed, part+":") {
+				found, indent = i+1, len(text)-len(trimmed)
+			}
+		}
+		if found == 0 {
+			return line
+		}
+		line = found
+	}
+	return line
+}
