@@ -215,7 +215,7 @@ func ofEverybody(group string) bool {
 }
 
 // confinement sums bindings up. Bindings of groups that every account is in
-// say nothing about this one, unless they let everybody do everything.
+// say nothing about this one where they let nobody change anything.
 func confinement(bindings []migrate.Binding) migrate.Confinement {
 	var namespaces []string
 	wide, any := false, false
@@ -223,7 +223,7 @@ func confinement(bindings []migrate.Binding) migrate.Confinement {
 		if b.Namespace == "" && slices.ContainsFunc(b.Rules, everything) {
 			return migrate.Confinement{Kind: "cluster-admin"}
 		}
-		if ofEverybody(b.Group) || len(b.Rules) == 0 {
+		if len(b.Rules) == 0 || ofEverybody(b.Group) && changesNothing(b.Rules) {
 			continue
 		}
 		any = true
@@ -244,6 +244,18 @@ func confinement(bindings []migrate.Binding) migrate.Confinement {
 		return migrate.Confinement{Kind: "custom"}
 	}
 	return migrate.Confinement{Kind: "none"}
+}
+
+// changesNothing reports whether rules let nobody change anything: they read, ask what
+// the asker may do, as each cluster lets everybody, or use a PodSecurityPolicy.
+func changesNothing(rules []rbacv1.PolicyRule) bool {
+	within := func(list []string, of ...string) bool {
+		return len(list) > 0 && !slices.ContainsFunc(list, func(s string) bool { return !slices.Contains(of, s) })
+	}
+	return !slices.ContainsFunc(rules, func(r rbacv1.PolicyRule) bool {
+		return !within(r.Verbs, "get", "list", "watch") && !within(r.APIGroups, "authorization.k8s.io", "authentication.k8s.io") &&
+			!within(r.Resources, "podsecuritypolicies") && len(r.NonResourceURLs) == 0
+	})
 }
 
 func everything(rule rbacv1.PolicyRule) bool {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/fluxover/fluxover/migrate"
+	rbacv1 "k8s.io/api/rbac/v1"
 )
 
 const (
@@ -145,5 +146,30 @@ func TestAnAgentThatNamesNoBranchIsToldOf(t *testing.T) {
 	}
 	if f := said(t, inv, "GIT_UNREADABLE", "the agent names no branch"); !strings.Contains(f.Hint, "git.branch") {
 		t.Errorf("the hint is %q", f.Hint)
+	}
+}
+
+// Groups that every account is in give it what they may change, and each cluster lets
+// them read and ask.
+func TestWhatEverybodyMayChangeIsARightOfEachAgent(t *testing.T) {
+	rule := func(group, resource string, verbs ...string) rbacv1.PolicyRule {
+		return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: []string{resource}, Verbs: verbs}
+	}
+	write, read := rule("apps", "*", "*"), rule("", "secrets", "get", "list")
+	ask := rule("authorization.k8s.io", "selfsubjectaccessreviews", "create")
+	discovery := rbacv1.PolicyRule{NonResourceURLs: []string{"/version"}, Verbs: []string{"get"}}
+	for name, c := range map[string]struct {
+		binding migrate.Binding
+		want    migrate.Confinement
+	}{
+		"as each cluster has it":       {migrate.Binding{Group: "system:authenticated", Rules: []rbacv1.PolicyRule{ask, discovery, read}}, migrate.Confinement{Kind: "none"}},
+		"a role that is not known":     {migrate.Binding{Group: "system:authenticated"}, migrate.Confinement{Kind: "none"}},
+		"to write, in all namespaces":  {migrate.Binding{Group: "system:serviceaccounts", Rules: []rbacv1.PolicyRule{read, write}}, migrate.Confinement{Kind: "custom"}},
+		"to write, in one":             {migrate.Binding{Group: "system:serviceaccounts", Namespace: "shop", Rules: []rbacv1.PolicyRule{write}}, migrate.Confinement{Kind: "namespaces", Namespaces: []string{"shop"}}},
+		"to read in one":               {migrate.Binding{Group: "system:serviceaccounts", Namespace: "shop", Rules: []rbacv1.PolicyRule{read}}, migrate.Confinement{Kind: "none"}},
+		"its own, to read in one":      {migrate.Binding{Namespace: "shop", Rules: []rbacv1.PolicyRule{read}}, migrate.Confinement{Kind: "namespaces", Namespaces: []string{"shop"}}},
+		"that of its namespace's, one": {migrate.Binding{Group: "system:serviceaccounts:flux", Namespace: "shop", Rules: []rbacv1.PolicyRule{write}}, migrate.Confinement{Kind: "namespaces", Namespaces: []string{"shop"}}},
+	} {
+		equal(t, name, confinement([]migrate.Binding{c.binding}), c.want)
 	}
 }
