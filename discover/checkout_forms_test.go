@@ -988,6 +988,28 @@ func TestWhatElseMayInstallAnAgentIsNamed(t *testing.T) {
 	equal(t, "named", got, want)
 }
 
+// A folder that cannot be built and changes an agent which its base declares is named: what
+// it makes of that one is not what the base says.
+func TestAFolderThatCannotBeBuiltAndChangesAnAgentIsNamed(t *testing.T) {
+	const flux = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: flux, namespace: base}\nspec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: flux, image: 'fluxcd/flux:1.25.4', args: ['--git-url=git@h:a']}]}}}\n"
+	const web = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web, namespace: base}\n"
+	for name, c := range map[string]struct {
+		base, over string
+		named      bool
+	}{
+		"a namespace over an agent": {flux, "resources: [../base, gone.yaml]\nnamespace: prod\n", true},
+		"a patch of an agent":       {flux, "resources: [../base, gone.yaml]\npatches: [{patch: '[{\"op\": \"remove\", \"path\": \"/spec\"}]', target: {kind: Deployment}}]\n", true},
+		"an agent as it is":         {flux, "resources: [../base, gone.yaml]\n", false},
+		"a namespace over no agent": {web, "resources: [../base, gone.yaml]\nnamespace: prod\n", false},
+	} {
+		inv := readTree(t, treeOf("-- app/a.yaml --\n"+web+"-- base/kustomization.yaml --\nresources: [f.yaml]\n-- base/f.yaml --\n"+c.base+"-- over/kustomization.yaml --\n"+c.over), func(o *CheckoutOptions) { o.Paths = []string{"app"} })
+		named := slices.ContainsFunc(inv.Findings, func(f migrate.Finding) bool {
+			return f.Code == flux1.KustomizeFails.Name && strings.HasPrefix(f.Where, "over/")
+		})
+		equal(t, name, named, c.named)
+	}
+}
+
 // A fluxd that is no Deployment is named wherever it runs, and so is one of eksctl.
 func TestAFluxdOfGitThatIsNoDeploymentIsNamed(t *testing.T) {
 	const pod = "containers: [{name: flux, image: 'docker.io/fluxcd/flux:1.21.0', args: ['--git-url=git@h:a']}]"

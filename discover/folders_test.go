@@ -423,8 +423,8 @@ func TestAgentsWithoutANamespaceAreOneOnlyWhereTheyReadTheSame(t *testing.T) {
 		}
 	}
 	slices.Sort(inGit)
-	equal(t, "agents", got, []string{"default/flux three .", "default/flux@manifests four .", "two/flux shop b", "values/flux shop a"})
-	equal(t, "in Git", inGit, []string{"default/flux a/three.yaml:2", "default/flux@manifests b/four.yaml:2", "two/flux a/two.yaml:1", "values/flux a/one.yaml:1"})
+	equal(t, "agents", got, []string{"default/flux three .", "two/flux shop b", "unknown/flux four .", "values/flux shop a"})
+	equal(t, "in Git", inGit, []string{"default/flux a/three.yaml:2", "default/flux b/four.yaml:2", "two/flux a/two.yaml:1", "unknown/flux b/four.yaml:2", "values/flux a/one.yaml:1"})
 }
 
 func TestPointersOfGitLFSAreNoManifests(t *testing.T) {

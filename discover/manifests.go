@@ -92,7 +92,7 @@ func (c *checkout) declared(ctx context.Context) error {
 		}
 		for i, a := range made {
 			o := of[i]
-			if c.told(set, o) {
+			if c.told(set, o) || slices.ContainsFunc(c.known, func(k *agent) bool { return k.ofManifest(a.agent) }) {
 				continue
 			}
 			if k := slices.IndexFunc(c.known, func(k *agent) bool { return k.named(a.agent) && k.readsAlike(a.agent) }); k >= 0 {
@@ -231,6 +231,12 @@ func mayInstall(u *unstructured.Unstructured) bool {
 	return isHelmRelease1(u) || isInstaller(u) || isEksctl(u) || fluxdElsewhere(u) != nil
 }
 
+// declaresAgent says whether an object by itself is an agent's: a Deployment of fluxd, or a
+// HelmRelease of the flux chart for a helm-operator.
+func declaresAgent(u *unstructured.Unstructured) bool {
+	return mayInstall(u) && !isInstaller(u) && (!isHelmRelease1(u) || fluxChart(u))
+}
+
 // fluxdElsewhere is the container of fluxd of an object of another kind than a Deployment
 // that has, or makes, pods; nil if it has none.
 func fluxdElsewhere(u *unstructured.Unstructured) *corev1.Container {
@@ -336,6 +342,12 @@ func (a *agent) named(d *agent) bool {
 		(a.Namespace != "" && d.Namespace != "" || a.readsAlike(d))
 }
 
+// ofManifest reports whether a known agent and a declared one are of one manifest: they say
+// the same at the same places, and neither its namespace nor what it reads need be known.
+func (a *agent) ofManifest(d *agent) bool {
+	return a.Namespace == d.Namespace && a.Workload == d.Workload && a.Release == d.Release && len(d.Settings) > 0 && reflect.DeepEqual(a.Settings, d.Settings)
+}
+
 // readsAlike reports whether two agents read the same of one repository, as far as it is
 // known of both what they read of it.
 func (a *agent) readsAlike(b *agent) bool {
@@ -385,6 +397,9 @@ func (w *witness) agentsBeside(ctx context.Context, a *agent, known []*agent) ([
 	}
 	a.searched = true
 	c := a.read.search(known)
+	beside := *a
+	beside.DefaultNamespace = "" // which holds for what the agent applies
+	c.agent = &beside
 	if err := c.declared(ctx); err != nil {
 		return nil, err
 	}
@@ -480,7 +495,7 @@ func (c *checkout) declarations(ctx context.Context) []declaration {
 			c.find(f)
 		case len(o.remote) > 0 && slices.Contains(c.inUse, o): // has a finding of its own
 		case slices.Contains(c.failed, dir): // reported with its .flux.yaml
-		case len(o.remote) == 0 && !slices.Contains(c.inUse, o) && !c.inPaths(o.file, true): // the agent does not read it, and what it is made of is looked at as it stands
+		case len(o.remote) == 0 && !slices.Contains(c.inUse, o) && !c.inPaths(o.file, true) && !c.changesAnAgent(o): // the agent does not read it, and what it is made of is looked at as it stands
 			if o.generates || slices.ContainsFunc(c.reached(dir), func(r *overlay) bool { return len(r.remote) > 0 }) {
 				outside = append(outside, dir)
 			}
@@ -566,6 +581,18 @@ func (c *checkout) agentNotRead(o *overlay) string {
 		return fmt.Sprintf("folder %s is made of the manifests of Flux v1 (%s), which are not fetched", o.dir, of)
 	}
 	return ""
+}
+
+// changesAnAgent reports whether a folder patches or renames what it is made of, and an
+// agent may be among that.
+func (c *checkout) changesAnAgent(o *overlay) bool {
+	reached := c.reached(o.dir)
+	return slices.ContainsFunc(reached, func(r *overlay) bool { return r.namespace+r.prefix+r.suffix != "" || len(r.patches) > 0 }) &&
+		slices.ContainsFunc(reached, func(r *overlay) bool {
+			return slices.ContainsFunc(r.files, func(file string) bool {
+				return slices.ContainsFunc(c.objectsIn(file), func(p flux1.Parsed) bool { return declaresAgent(p.Manifest) })
+			})
+		})
 }
 
 // looksLikeFluxd reports whether a patch of a Deployment may be of one of fluxd, of which it need

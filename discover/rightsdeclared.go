@@ -52,7 +52,7 @@ func (c *checkout) rightsOf(sets []declaration) rightsFor {
 	}
 	for _, set := range sets {
 		for _, o := range set.objects {
-			if mayInstall(o.Manifest) && !isInstaller(o.Manifest) && (!isHelmRelease1(o.Manifest) || fluxChart(o.Manifest)) && !set.unbuilt {
+			if declaresAgent(o.Manifest) && !set.unbuilt {
 				installs[identity(o.Manifest)] = append(installs[identity(o.Manifest)], place{set.dir, o.File})
 			}
 		}

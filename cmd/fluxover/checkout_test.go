@@ -238,6 +238,43 @@ spec:
 	}
 }
 
+// The default namespace of an agent holds for what that one applies, and for no file beside;
+// and a checkout in which nothing is found says so by an empty list.
+func TestNoDefaultNamespaceHoldsBesideTheAgentsPaths(t *testing.T) {
+	dir := t.TempDir()
+	deployment := func(namespace, more string) string {
+		return "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: flux" + namespace + "}\nspec:\n  selector: {matchLabels: {name: flux}}\n  template:\n    metadata: {labels: {name: flux}}\n" +
+			"    spec: {containers: [{name: flux, image: 'fluxcd/flux:1.25.4', args: ['--git-url=git@git.example.com:org/" + more + "]}]}\n"
+	}
+	for name, text := range map[string]string{
+		"boot/flux.yaml":  deployment(", namespace: flux", "shop', '--git-branch=master', '--git-path=app', '--k8s-default-namespace=team'"),
+		"app/a.yaml":      "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: shop}\n",
+		"other/flux.yaml": deployment("", "other', '--git-branch=master'"),
+	} {
+		name = filepath.Join(dir, filepath.FromSlash(name))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read := func(args ...string) (inv migrate.Inventory) {
+		code, stdout, stderr := runDiscover(t, append([]string{"--no-cluster", "-o", "json"}, args...)...)
+		if err := json.Unmarshal([]byte(stdout), &inv); code != exitDone || err != nil {
+			t.Fatalf("exit code %d, %v\n%s", code, err, stderr)
+		}
+		return inv
+	}
+	var ids []string
+	for _, a := range read("--checkout", "git@git.example.com:org/shop="+dir).Agents {
+		ids = append(ids, a.ID)
+	}
+	if want := []string{"flux/flux", "unknown/flux"}; !slices.Equal(ids, want) {
+		t.Errorf("agents %v, want %v", ids, want)
+	}
+	if inv := read("--checkout", "git@git.example.com:org/none="+filepath.Join(dir, "app")); inv.Findings == nil {
+		t.Error("findings are null")
+	}
+}
+
 // An agent that stands in the paths of another is synced by it; one that stands elsewhere in
 // its repository is declared there, and by whom it is applied is not known.
 func TestAgentsInAndOutsideOfTheOnesPathsAreToldApart(t *testing.T) {

@@ -96,8 +96,8 @@ func splitCheckout(entry string) (url, dir string) {
 
 // inventory reads the checkouts, one after the other.
 func (c *checkoutFlags) inventory(ctx context.Context, progress func(string)) (migrate.Inventory, error) {
-	var all migrate.Inventory
-	var named, readers []string // the ids of those that are described; empty where a declared one took its place
+	all := migrate.Inventory{Findings: []migrate.Finding{}} // a list, also where nothing is found
+	var named, readers []string                             // the ids of those that are described; empty where a declared one took its place
 	for i, entry := range c.checkouts {
 		url, dir := splitCheckout(entry)
 		if url == "" {
