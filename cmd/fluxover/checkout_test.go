@@ -263,12 +263,18 @@ func TestNoDefaultNamespaceHoldsBesideTheAgentsPaths(t *testing.T) {
 		}
 		return inv
 	}
-	var ids []string
-	for _, a := range read("--checkout", "git@git.example.com:org/shop="+dir).Agents {
-		ids = append(ids, a.ID)
+	values := filepath.Join(t.TempDir(), "flux.yaml")
+	if err := os.WriteFile(values, []byte("git: {url: 'git@git.example.com:org/shop', branch: master, path: app}\nadditionalArgs: [--k8s-default-namespace=team]\n"), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	if want := []string{"flux/flux", "unknown/flux"}; !slices.Equal(ids, want) {
-		t.Errorf("agents %v, want %v", ids, want)
+	for name, args := range map[string][]string{"as it is declared": nil, "by its values": {"--values", "flux/flux=" + values + "@1.13.3"}} {
+		var ids []string
+		for _, a := range read(append(args, "--checkout", "git@git.example.com:org/shop="+dir)...).Agents {
+			ids = append(ids, a.ID)
+		}
+		if want := []string{"flux/flux", "unknown/flux"}; !slices.Equal(ids, want) {
+			t.Errorf("%s: agents %v, want %v", name, ids, want)
+		}
 	}
 	if inv := read("--checkout", "git@git.example.com:org/none="+filepath.Join(dir, "app")); inv.Findings == nil {
 		t.Error("findings are null")
