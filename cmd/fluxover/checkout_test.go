@@ -246,16 +246,11 @@ func TestNoDefaultNamespaceHoldsBesideTheAgentsPaths(t *testing.T) {
 		return "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: flux" + namespace + "}\nspec:\n  selector: {matchLabels: {name: flux}}\n  template:\n    metadata: {labels: {name: flux}}\n" +
 			"    spec: {containers: [{name: flux, image: 'fluxcd/flux:1.25.4', args: ['--git-url=git@git.example.com:org/" + more + "]}]}\n"
 	}
-	for name, text := range map[string]string{
+	writeFiles(t, dir, map[string]string{
 		"boot/flux.yaml":  deployment(", namespace: flux", "shop', '--git-branch=master', '--git-path=app', '--k8s-default-namespace=team'"),
 		"app/a.yaml":      "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: shop}\n",
 		"other/flux.yaml": deployment("", "other', '--git-branch=master'"),
-	} {
-		name = filepath.Join(dir, filepath.FromSlash(name))
-		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, []byte(text), 0o600)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	})
 	read := func(args ...string) (inv migrate.Inventory) {
 		code, stdout, stderr := runDiscover(t, append([]string{"--no-cluster", "-o", "json"}, args...)...)
 		if err := json.Unmarshal([]byte(stdout), &inv); code != exitDone || err != nil {
@@ -285,36 +280,20 @@ func TestNoDefaultNamespaceHoldsBesideTheAgentsPaths(t *testing.T) {
 // its repository is declared there, and by whom it is applied is not known.
 func TestAgentsInAndOutsideOfTheOnesPathsAreToldApart(t *testing.T) {
 	dir := t.TempDir()
-	deployment := func(namespace, repository, more string) string {
-		return `apiVersion: apps/v1
-kind: Deployment
-metadata: {name: flux, namespace: ` + namespace + `}
-spec:
-  selector: {matchLabels: {name: flux}}
-  template:
-    metadata: {labels: {name: flux}}
-    spec: {containers: [{name: flux, image: "fluxcd/flux:1.25.4", args: ["--git-url=git@git.example.com:org/` + repository + `", --git-branch=master` + more + `]}]}
-`
-	}
 	const map1 = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: shop}\n"
-	for name, text := range map[string]string{
-		"boot/flux.yaml":           deployment("flux", "shop", ", --git-path=app"),
+	writeFiles(t, dir, map[string]string{
+		"boot/flux.yaml":           fluxdThatReads("flux", "shop", ", --git-path=app"),
 		"app/a.yaml":               map1,
-		"app/team.yaml":            deployment("team1", "team1", ""),
-		"other/team.yaml":          deployment("team2", "team2", ""),
-		"clusters/b/flux.yaml":     deployment("flux", "shop", ", --git-path=clusters/b"),
+		"app/team.yaml":            fluxdThatReads("team1", "team1", ""),
+		"other/team.yaml":          fluxdThatReads("team2", "team2", ""),
+		"clusters/b/flux.yaml":     fluxdThatReads("flux", "shop", ", --git-path=clusters/b"),
 		"clusters/b/map.yaml":      strings.Replace(map1, "name: a", "name: b", 1),
 		"stuff/deep/x.yaml":        map1,
 		"stuff/deep/er/x.yaml":     map1,
 		".github/workflows/x.yaml": map1,
 		"stuff/values.yaml":        "a: b\n",
 		"docs/values.yaml":         "a: b\n",
-	} {
-		name = filepath.Join(dir, filepath.FromSlash(name))
-		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, []byte(text), 0o600)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	})
 	values := filepath.Join(t.TempDir(), "flux.yaml")
 	const url = "git@git.example.com:org/shop"
 	if err := os.WriteFile(values, []byte("git: {url: '"+url+"', branch: master, path: app}\n"), 0o600); err != nil {
@@ -396,21 +375,10 @@ func TestACheckoutIsReadInTheNamespacesThatAreGiven(t *testing.T) {
 // by whatever they are told of. Those of a cluster alone are tested where they are found.
 func TestAnIDStandsOnceInAnInventory(t *testing.T) {
 	dir := t.TempDir()
-	deployment := func(namespace, repository, more string) string {
-		return `apiVersion: apps/v1
-kind: Deployment
-metadata: {name: flux, namespace: ` + namespace + `}
-spec:
-  selector: {matchLabels: {name: flux}}
-  template:
-    metadata: {labels: {name: flux}}
-    spec: {containers: [{name: flux, image: "fluxcd/flux:1.25.4", args: ["--git-url=git@git.example.com:org/` + repository + `", --git-branch=master` + more + `]}]}
-`
-	}
 	const values = "git: {url: 'git@git.example.com:org/shop', branch: master, path: cluster}"
-	for name, text := range map[string]string{
-		"shop/boot/flux.yaml":    deployment("flux", "shop", ", --git-path=cluster"),
-		"shop/cluster/team.yaml": deployment("team1", "team1", ""),
+	writeFiles(t, dir, map[string]string{
+		"shop/boot/flux.yaml":    fluxdThatReads("flux", "shop", ", --git-path=cluster"),
+		"shop/cluster/team.yaml": fluxdThatReads("team1", "team1", ""),
 		// Two Deployments, of which one is of the release that has the name of the other.
 		"shop/cluster/release.yaml": `apiVersion: helm.fluxcd.io/v1
 kind: HelmRelease
@@ -422,16 +390,11 @@ spec:
 `,
 		"tf/main.tf":        "resource \"helm_release\" \"flux\" {\n name = \"flux\"\n namespace = \"flux\"\n chart = \"flux\"\n version = \"1.13.3\"\n values = [\"" + values + "\"]\n}\n",
 		"values.yaml":       values + "\n",
-		"tills/flux/d.yaml": deployment("checkout", "till", ""), // a namespace that folders are named like
-		"one/r/d.yaml":      deployment("flux", "one", ""),
-		"two/r/d.yaml":      deployment("flux", "two", ""),
-		"three/r/d.yaml":    deployment("flux", "three", ""),
-	} {
-		name = filepath.Join(dir, filepath.FromSlash(name))
-		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, []byte(text), 0o600)); err != nil {
-			t.Fatal(err)
-		}
-	}
+		"tills/flux/d.yaml": fluxdThatReads("checkout", "till", ""), // a namespace that folders are named like
+		"one/r/d.yaml":      fluxdThatReads("flux", "one", ""),
+		"two/r/d.yaml":      fluxdThatReads("flux", "two", ""),
+		"three/r/d.yaml":    fluxdThatReads("flux", "three", ""),
+	})
 	at := func(name string) string { return filepath.Join(dir, filepath.FromSlash(name)) }
 	shop := "git@git.example.com:org/shop=" + at("shop")
 	applied := []string{"flux/flux", "team1/flux", "team1/flux@shop/cluster/team.yaml"}
@@ -484,5 +447,29 @@ spec:
 				t.Errorf("of a file that holds %s twice: exit code %d: %s%s", got[0], code, out, errs)
 			}
 		})
+	}
+}
+
+// fluxdThatReads is the manifest of a fluxd in a namespace, of a repository, with more arguments.
+func fluxdThatReads(namespace, repository, more string) string {
+	return `apiVersion: apps/v1
+kind: Deployment
+metadata: {name: flux, namespace: ` + namespace + `}
+spec:
+  selector: {matchLabels: {name: flux}}
+  template:
+    metadata: {labels: {name: flux}}
+    spec: {containers: [{name: flux, image: "fluxcd/flux:1.25.4", args: ["--git-url=git@git.example.com:org/` + repository + `", --git-branch=master` + more + `]}]}
+`
+}
+
+// writeFiles writes files below a folder, by their names there.
+func writeFiles(t *testing.T, dir string, files map[string]string) {
+	t.Helper()
+	for name, text := range files {
+		name = filepath.Join(dir, filepath.FromSlash(name))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
