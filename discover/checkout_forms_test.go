@@ -1034,6 +1034,15 @@ func TestAFluxdOfGitThatIsNoDeploymentIsNamed(t *testing.T) {
 	equal(t, "named", len(findingsOf(inv, FluxdElsewhere))+len(findingsOf(inv, AgentByObject)), 7)
 }
 
+// A HelmRelease that names no chart is a patch of one, and installs nothing by itself.
+func TestAPatchOfAReleaseInstallsNothing(t *testing.T) {
+	const release = "apiVersion: helm.fluxcd.io/v1\nkind: HelmRelease\nmetadata: {name: x, namespace: flux}\nspec: {CHARTvalues: {git: {url: 'git@h:a'}}}\n"
+	for chart, want := range map[string]int{"": 0, "chart: {repository: 'https://h', name: gitops, version: 1.0.0}, ": 1} {
+		inv := readTree(t, treeOf("-- p.yaml --\n"+strings.Replace(release, "CHART", chart, 1)), nil)
+		equal(t, "named "+chart, len(findingsOf(inv, AgentByObject)), want)
+	}
+}
+
 // Of a chart whose version nothing gives, what all of its versions agree on is known.
 func TestAReleaseOfNoVersionIsReadAsFarAsAllVersionsAgree(t *testing.T) {
 	for name, of := range map[string]string{

@@ -272,7 +272,9 @@ func (c *checkout) agentOf(ctx context.Context, set declaration, o flux1.Parsed,
 		if a := c.fromHelmRelease(ctx, set, o, rights); a != nil {
 			return a, nil
 		}
-		c.installer(o)
+		if spec, _ := o.Manifest.Object["spec"].(map[string]any); spec["chart"] != nil { // or it is a patch of one
+			c.installer(o)
+		}
 	case isHelmRelease2(o.Manifest):
 		if a := c.fromHelmRelease2(ctx, set, o, rights); a != nil {
 			return a, nil

@@ -145,6 +145,7 @@ func (l *loader) terragrunt() (string, error) {
 		l.remote = &Cause{CauseModule, migrate.DisplayURL(c.source), c.from}
 		return "", nil
 	}
+	local, _, _ = strings.Cut(local, "?") // a version says nothing of a folder
 	dir, err := l.tree.locate(l.dir, local)
 	if err != nil {
 		return "", fmt.Errorf("source %s: %w", migrate.DisplayURL(c.source), err)

@@ -181,6 +181,21 @@ func TestWhatTerragruntAddsIsSaid(t *testing.T) {
 	}
 }
 
+// A source in the tree may name a version, as one of a Git server does.
+func TestASourceInTheTreeMayNameAVersion(t *testing.T) {
+	dir := writeTree(t, map[string]string{
+		"modules/m/main.tf":       "resource \"null_resource\" \"one\" {\n}\n",
+		"live/app/terragrunt.hcl": "terraform { source = \"../../modules//m?ref=master\" }\n",
+	})
+	r, err := Load(t.Context(), Options{Dir: filepath.Join(dir, "live/app"), Root: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Resources) != 1 {
+		t.Errorf("%d resources, want that of the module", len(r.Resources))
+	}
+}
+
 // What Terragrunt writes beside a module is read as a file of it, at the place where it is
 // written out.
 func TestFilesThatTerragruntWritesAreRead(t *testing.T) {
