@@ -45,6 +45,9 @@ type agent struct {
 	undecrypted string
 	// troubles are why it is not known what fluxd loads at Synced.Commit.
 	troubles []trouble
+	// unmarked are the live objects among those of its repository that carry no mark, nil for
+	// what is not live; nothing of what could not be asked about.
+	unmarked map[string]*liveObject
 	// keysUnknown is true if the agent may have keys that could not be found out.
 	keysUnknown bool
 	// declares are the agents that its repository declares among what the agent applies, and

@@ -157,6 +157,9 @@ func (w *witness) inventory(ctx context.Context) (migrate.Inventory, error) {
 		}
 		w.unusedFolders()
 		w.orphans(found, live)
+		if err := w.reportUnapplied(ctx, found, live); err != nil {
+			return inv, err
+		}
 	}
 	w.merge(found)
 	for _, a := range found {

@@ -56,6 +56,12 @@ var (
 		Consequence: "they were left when they went out of Git; the new agent does not take them over, and nobody manages them then",
 		Remedy:      "look at them, and delete by hand what is not wanted; nothing is done to them",
 	}
+	Unapplied = flux1.Code{
+		Name: "FLUX1_APPLY_FAILED", Severity: migrate.Warning,
+		Cause:       "an object of the commit that the agent synced last is not live, lacks the agent's mark, or is live as of another manifest",
+		Consequence: "fluxd fails to apply it at each sync, or somebody removed it since; the new agent applies it, or fails as fluxd does, and its application with it",
+		Remedy:      "see why in the agent's log, or in fluxctl's list of workloads, and mend it in Git; if a sync was under way, discover again",
+	}
 	FluxdElsewhere = flux1.Code{
 		Name: "FLUXD_IS_NO_DEPLOYMENT", Severity: migrate.Warning,
 		Cause:       "a fluxd runs as another workload than a Deployment",
@@ -90,6 +96,6 @@ var (
 
 // clusterCodes are the kinds of findings of this file.
 var clusterCodes = []flux1.Code{
-	ReleaseNotDeployed, ReleasePending, ReleaseElsewhere, ReleaseOfOtherChart, Helm2Release, RenderedOtherwise, EarlierMarks, Orphans, FluxdElsewhere,
+	ReleaseNotDeployed, ReleasePending, ReleaseElsewhere, ReleaseOfOtherChart, Helm2Release, RenderedOtherwise, EarlierMarks, Orphans, Unapplied, FluxdElsewhere,
 	AgentManaged, EgressPolicy, Flux2NeedsNewer, NotifierFound,
 }

@@ -77,6 +77,9 @@ var served = []*metav1.APIResourceList{
 	{GroupVersion: "apps/v1", APIResources: []metav1.APIResource{
 		{Name: "deployments", Kind: "Deployment", Namespaced: true, Verbs: []string{"list", "get"}},
 	}},
+	{GroupVersion: "batch/v1", APIResources: []metav1.APIResource{
+		{Name: "jobs", Kind: "Job", Namespaced: true, Verbs: []string{"list", "get"}},
+	}},
 	{GroupVersion: "helm.fluxcd.io/v1", APIResources: []metav1.APIResource{
 		{Name: "helmreleases", Kind: "HelmRelease", Namespaced: true, Verbs: []string{"list", "get"}},
 	}},

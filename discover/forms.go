@@ -116,6 +116,7 @@ var ClusterForms = []Form{
 	{"marks", "one repository of two agents", inCluster + "one-repository-two-paths" + want, `"SYNC_TAG_SHARED"`},
 	{"marks", "handed down by an object to what it makes", inCluster + "handed-down" + want, `"MARK_HANDED_TO_PODS"`},
 	{"marks", "fluxd before 1.14", inCluster + "marks-of-an-old-fluxd" + want, "\"shop_left__ConfigMap\""},
+	{"marks", "of objects that fluxd failed to apply", inCluster + "unapplied" + want, `"FLUX1_APPLY_FAILED"`},
 	{"marks", "told to be ignored in the cluster alone", inCluster + "ignored-in-the-cluster" + want, "ignored shop_a__ConfigMap"},
 
 	{"ways", "a proxy in the environment", inCluster + "surroundings" + want, "a proxy is set by https_proxy"},

@@ -399,7 +399,8 @@ func (w *witness) loadTree(ctx context.Context, a *agent, l *live, facts migrate
 				ids = append(ids, id)
 			}
 		}
-		ignored, err := w.ignoredLive(ctx, l, ids, a.config.ExcludedKinds)
+		var ignored map[string]string
+		ignored, a.unmarked, err = w.ignoredLive(ctx, l, ids, a.config.ExcludedKinds)
 		if err != nil {
 			return err
 		}

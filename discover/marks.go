@@ -1,6 +1,7 @@
 package discover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,6 +36,8 @@ type liveObject struct {
 	marks [2]string
 	// ignore is the value of its ignore annotation, as [flux1.IgnoreValue].
 	ignore string
+	// checksum of the manifest that fluxd applied last; empty if it noted none.
+	checksum string
 	// owned is true if another object owns it.
 	owned bool
 }
@@ -43,8 +46,13 @@ func newLiveObject(m *metav1.PartialObjectMetadata, r *listable) *liveObject {
 	return &liveObject{
 		listable: r, namespace: m.Namespace, name: m.Name,
 		marks:  [2]string{m.Labels[flux1.MarkLabel], m.Labels[flux1.OldMarkLabel]},
-		ignore: flux1.IgnoreValue(m.Annotations), owned: len(m.OwnerReferences) > 0,
+		ignore: flux1.IgnoreValue(m.Annotations), checksum: checksumOn(m.Annotations), owned: len(m.OwnerReferences) > 0,
 	}
+}
+
+// checksumOn is the checksum of the manifest that fluxd noted on an object; empty without.
+func checksumOn(annotations map[string]string) string {
+	return cmp.Or(annotations[flux1.ChecksumAnnotation], annotations[flux1.OldChecksumAnnotation])
 }
 
 // id is the Flux inventory id.
@@ -167,14 +175,11 @@ func (w *witness) listMeta(ctx context.Context, r *listable, namespace, selector
 
 // ignoredLive finds the ignore annotations of live objects that are named in
 // Git and carry no mark: fluxd sees them, a list by label does not. Those of the
-// kinds that its agent is told to leave out of its view have no effect.
-func (w *witness) ignoredLive(ctx context.Context, l *live, ids []object.ObjMetadata, excluded []string) (map[string]string, error) {
-	found := map[string]string{}
-	type place struct {
-		*listable
-		namespace string
-	}
-	names := map[place][]string{}
+// kinds that its agent is told to leave out of its view have no effect. It also
+// gives what is live of all that it looked at for it, as [witness.look].
+func (w *witness) ignoredLive(ctx context.Context, l *live, ids []object.ObjMetadata, excluded []string) (found map[string]string, unmarked map[string]*liveObject, err error) {
+	found = map[string]string{}
+	var unknown []object.ObjMetadata
 	for _, m := range ids {
 		r, ok := l.kinds[m.GroupKind]
 		if !ok {
@@ -183,55 +188,87 @@ func (w *witness) ignoredLive(ctx context.Context, l *live, ids []object.ObjMeta
 		if !flux1.Lists(excluded, r.gvr.GroupVersion().WithKind(r.kind)) {
 			continue
 		}
+		if o := l.marked[m.String()]; o == nil {
+			unknown = append(unknown, m)
+		} else if v := o.ignored(); v != "" {
+			found[m.String()] = v
+		}
+	}
+	unmarked = map[string]*liveObject{}
+	err = w.look(ctx, l, unknown, "which live objects carry an ignore annotation", func(id string, r *listable, m *metav1.PartialObjectMetadata) {
+		if unmarked[id] = nil; m == nil {
+			return
+		}
+		o := newLiveObject(m, r)
+		unmarked[id] = o
+		if v := o.ignored(); v != "" {
+			found[id] = v
+		}
+	})
+	return found, unmarked, err
+}
+
+// look asks for the metadata of objects of kinds that are served, several of a kind and
+// namespace at once, and has each visited, nil if it is not live. Those that may not be read
+// are not visited; what is unknown without them is reported.
+func (w *witness) look(ctx context.Context, l *live, ids []object.ObjMetadata, unknown string, visit func(id string, r *listable, m *metav1.PartialObjectMetadata)) error {
+	type place struct {
+		*listable
+		namespace string
+	}
+	names := map[place]map[string]string{} // → id by name
+	for _, m := range ids {
+		r := l.kinds[m.GroupKind]
 		if m.Name == "" || len(content.IsPathSegmentName(m.Name)) > 0 || len(content.IsPathSegmentName(m.Namespace)) > 0 {
 			continue // no object can be called so, so not live; the client would refuse to ask
-		}
-		if o := l.marked[m.String()]; o != nil {
-			if v := o.ignored(); v != "" {
-				found[m.String()] = v
-			}
-			continue
 		}
 		if l.unreadable[r.gvr.GroupResource().String()] {
 			continue // reported already
 		}
-		names[place{r, m.Namespace}] = append(names[place{r, m.Namespace}], m.Name)
-	}
-	note := func(r *listable, m *metav1.PartialObjectMetadata) {
-		o := newLiveObject(m, r)
-		if v := o.ignored(); v != "" {
-			found[o.id()] = v
+		p := place{r, m.Namespace}
+		if names[p] == nil {
+			names[p] = map[string]string{}
 		}
+		names[p][m.Name] = m.String()
 	}
 	for p, want := range names {
 		if len(want) > 5 {
+			seen := map[string]bool{}
 			err := w.listMeta(ctx, p.listable, p.namespace, "", func(m *metav1.PartialObjectMetadata) {
-				if slices.Contains(want, m.Name) {
-					note(p.listable, m)
+				if id, ok := want[m.Name]; ok {
+					seen[m.Name] = true
+					visit(id, p.listable, m)
 				}
 			})
-			if err != nil && !isForbidden(err) && !notFound(err) {
-				return nil, err
-			}
-			if isForbidden(err) {
-				w.forbidden("list", p.gvr.GroupResource().String(), p.namespace, "", "which live objects carry an ignore annotation")
+			switch {
+			case err == nil || notFound(err):
+				for name, id := range want {
+					if !seen[name] {
+						visit(id, p.listable, nil)
+					}
+				}
+			case isForbidden(err):
+				w.forbidden("list", p.gvr.GroupResource().String(), p.namespace, "", unknown)
+			default:
+				return err
 			}
 			continue
 		}
-		for _, name := range want {
+		for name, id := range want {
 			m, err := cluster.Ask(ctx, func() (*metav1.PartialObjectMetadata, error) {
 				return w.meta.Resource(p.gvr).Namespace(p.namespace).Get(ctx, name, metav1.GetOptions{})
 			})
 			switch {
 			case err == nil:
-				note(p.listable, m)
+				visit(id, p.listable, m)
 			case notFound(err):
+				visit(id, p.listable, nil)
 			case isForbidden(err):
-				w.forbidden("get", p.gvr.GroupResource().String(), p.namespace, "", "which live objects carry an ignore annotation")
+				w.forbidden("get", p.gvr.GroupResource().String(), p.namespace, "", unknown)
 			default:
-				return nil, fmt.Errorf("read %s %s/%s: %w", p.gvr.GroupResource(), p.namespace, name, err)
+				return fmt.Errorf("read %s %s/%s: %w", p.gvr.GroupResource(), p.namespace, name, err)
 			}
 		}
 	}
-	return found, nil
+	return nil
 }

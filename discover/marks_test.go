@@ -42,7 +42,7 @@ func TestObjectsThatNobodyCanBeCalledAreNotAskedFor(t *testing.T) {
 	for _, of := range [][2]string{{"team", ""}, {"team", ".."}, {"team", "a/b"}, {"team", "100%"}, {"te/am", "held"}, {"..", "held"}, {"team", "held"}} {
 		ids = append(ids, object.ObjMetadata{Namespace: of[0], Name: of[1], GroupKind: kind})
 	}
-	found, err := w.ignoredLive(t.Context(), l, ids, nil)
+	found, _, err := w.ignoredLive(t.Context(), l, ids, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func TestAnIgnoreAnnotationThatFluxdDoesNotSeeHasNoEffect(t *testing.T) {
 		{[]string{"*"}, nil},
 		{[]string{"Secret", "v1/Secre", "v1/?ecret"}, []string{configMap, secret, deployment}}, // a star is the only wildcard
 	} {
-		found, err := w.ignoredLive(t.Context(), l, ids, c.excluded)
+		found, _, err := w.ignoredLive(t.Context(), l, ids, c.excluded)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -86,7 +86,7 @@ func (w *witness) reportCopies(l *live, agents []*agent, owned []string) {
 		if slices.ContainsFunc(ids, func(id string) bool { return l.marked[id].kind == "Pod" }) {
 			code = CopiedToPods
 		}
-		w.find(code.About(from.agent, from.id, "", fmt.Sprintf("the mark of %s is also on %s that it or its operator made: %s", migrate.DisplayID(from.id), counted(len(ids), "object"), l.examples(ids))))
+		w.find(code.About(from.agent, from.id, "", fmt.Sprintf("the mark of %s is also on %s that it or its operator made: %s", migrate.DisplayID(from.id), counted(len(ids), "object"), examples(ids))))
 	}
 }
 
@@ -186,10 +186,10 @@ func (w *witness) attributeAll(ctx context.Context, l *live, agents []*agent, st
 		if len(s.agents) > 0 {
 			repository = s.agents[0].ID
 		}
-		w.find(EarlierMarks.Finding(repository, "", fmt.Sprintf("%s with a mark of %s: %s", counted(len(ids), "live object"), s.earlier, l.examples(ids))))
+		w.find(EarlierMarks.Finding(repository, "", fmt.Sprintf("%s with a mark of %s: %s", counted(len(ids), "live object"), s.earlier, examples(ids))))
 	}
 	if len(unknown) > 0 {
-		w.find(ForeignMarks.Finding("", "", fmt.Sprintf("%s with a mark of no agent found here%s: %s", counted(len(unknown), "live object"), perhapsOf(agents), l.examples(unknown))))
+		w.find(ForeignMarks.Finding("", "", fmt.Sprintf("%s with a mark of no agent found here%s: %s", counted(len(unknown), "live object"), perhapsOf(agents), examples(unknown))))
 	}
 	return nil
 }
@@ -400,7 +400,7 @@ func (w *witness) orphans(agents []*agent, l *live) {
 			migrate.CollectOn:  "collection is on, so the agent deletes them at its next sync unless something keeps it from that",
 			migrate.CollectOff: "collection is off, so the agent leaves them", migrate.CollectDry: "collection is dry, so the agent only logs them",
 		}[a.Sync.GarbageCollection]
-		w.find(Orphans.Finding(a.ID, "commit "+short(a.Synced.Commit), fmt.Sprintf("%s with the mark of %s and not in its repository; %s: %s", counted(len(left), "live object"), a.ID, collection, l.examples(left))))
+		w.find(Orphans.Finding(a.ID, "commit "+short(a.Synced.Commit), fmt.Sprintf("%s with the mark of %s and not in its repository; %s: %s", counted(len(left), "live object"), a.ID, collection, examples(left))))
 	}
 }
 
@@ -413,12 +413,15 @@ func counted(n int, what string) string {
 
 // examples sums objects up by namespace, and names some of each; ids are
 // sorted.
-func (l *live) examples(ids []string) string {
+func examples(ids []string) string {
 	const namespaces, each = 5, 3
 	byNamespace := map[string][]string{}
 	for _, id := range ids {
-		o := l.marked[id]
-		byNamespace[o.namespace] = append(byNamespace[o.namespace], o.resourceID())
+		m, err := object.ParseObjMetadata(id)
+		if err != nil { // live objects have names
+			continue
+		}
+		byNamespace[m.Namespace] = append(byNamespace[m.Namespace], flux1.ResourceID(m.Namespace, m.GroupKind.Kind, m.Name))
 	}
 	keys := slices.SortedFunc(maps.Keys(byNamespace), func(a, b string) int {
 		return cmp.Or(cmp.Compare(len(byNamespace[b]), len(byNamespace[a])), cmp.Compare(a, b))

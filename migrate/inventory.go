@@ -468,6 +468,9 @@ type Object struct {
 	// Origin is Kustomize's note of where the object comes from, where Build is
 	// set; short YAML.
 	Origin string
+	// Checksum is what fluxd 1.12 and later notes on the object when it applies it;
+	// empty where that is not known, as of an object that is generated or encrypted.
+	Checksum string
 	// Patches of the .flux.yaml's patch file, which fluxd applies to the object
 	// after the build, in order. Manifest is the object with them.
 	Patches []*unstructured.Unstructured

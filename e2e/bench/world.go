@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -18,6 +19,7 @@ import (
 	"strings"
 
 	"golang.org/x/sync/errgroup"
+	yamlv2 "gopkg.in/yaml.v2"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -179,6 +181,10 @@ func (w *world) manifests(team fleet.Team) ([]*unstructured.Unstructured, error)
 			if err != nil {
 				return nil, err
 			}
+			document, err := yamlv2.Marshal(u.Object)
+			if err != nil {
+				return nil, err
+			}
 			set := func(get map[string]string, key, value string) map[string]string {
 				if get == nil {
 					get = map[string]string{}
@@ -186,7 +192,7 @@ func (w *world) manifests(team fleet.Team) ([]*unstructured.Unstructured, error)
 				get[key] = value
 				return get
 			}
-			u.SetAnnotations(set(set(u.GetAnnotations(), "kubectl.kubernetes.io/last-applied-configuration", string(applied)), "fluxcd.io/sync-checksum", "0"))
+			u.SetAnnotations(set(set(u.GetAnnotations(), "kubectl.kubernetes.io/last-applied-configuration", string(applied)), "fluxcd.io/sync-checksum", fmt.Sprintf("%x", sha1.Sum(document))))
 			u.SetLabels(set(u.GetLabels(), "fluxcd.io/sync-gc-mark", mark(u)))
 			out = append(out, u)
 		}

@@ -29,6 +29,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/fluxover/fluxover/e2e/auditor"
+	"github.com/fluxover/fluxover/e2e/fleet"
 	"github.com/fluxover/fluxover/e2e/laboratory"
 )
 
@@ -121,6 +122,48 @@ func TestPlanningOnlyReadsAndSaysTheSameTwice(t *testing.T) {
 		}
 	}
 	w.verifies(prover, file)
+	if strings.Contains(seen.String(), "FLUX1_APPLY_FAILED") {
+		t.Errorf("objects are told to be not applied, and all were:\n%s", seen.String())
+	}
+	w.testRefusedObjects(reader, w.Teams[1])
+}
+
+// testRefusedObjects: fluxd moves its mark on where the API server refuses some objects,
+// and applies the others.
+func (w *world) testRefusedObjects(reader *printed, team fleet.Team) {
+	w.t.Helper()
+	config := func(name, namespace, value string) string {
+		return fmt.Sprintf("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s, namespace: %s}\nimmutable: true\ndata: {of: %q}\n", name, namespace, value)
+	}
+	file := team.Path + "/refused/all.yaml"
+	all := func(value string) map[string][]byte {
+		return map[string][]byte{file: []byte(config("kept", team.Namespace, "ever") + config("changed", team.Namespace, value))}
+	}
+	w.commitFiles(team, "Add what cannot be changed", all("one"))
+	w.synced(team)
+	files := all("two")
+	files[file] = append(files[file], config("lost", "nowhere", "one")...)
+	commit := w.commitFiles(team, "Change it all the same", files)
+	w.eventually(2*time.Minute, "commit "+commit+" of "+team.Name+" through the old agent", func(ctx context.Context) bool {
+		tag, err := w.Git.Tag(ctx, team.Repo, "flux-sync")
+		return err == nil && tag == commit
+	})
+	var found struct {
+		Findings []struct{ Code, Subject, Message string }
+	}
+	if err := json.Unmarshal([]byte(reader.succeeds(w, 0, "discover", "-o", "json").out), &found); err != nil {
+		w.t.Fatal(err)
+	}
+	var said []string
+	for _, f := range found.Findings {
+		if f.Code == "FLUX1_APPLY_FAILED" {
+			said = append(said, f.Subject+": "+f.Message)
+		}
+	}
+	want := fmt.Sprintf("%s: of the commit that %[1]s synced last, 1 object is not live: 1 in namespace nowhere (nowhere:configmap/lost); 1 object was last applied from another manifest: 1 in namespace %s (%[2]s:configmap/changed)", id(team), team.Namespace)
+	if !slices.Equal(said, []string{want}) {
+		w.t.Errorf("of commit %s, in which two objects are refused, discover says:\n%s\nwant:\n%s", commit, strings.Join(said, "\n"), want)
+	}
 }
 
 // plantSecret puts a Secret with a marked value into a team's repository, and

@@ -30,8 +30,8 @@ const (
 	readParallel = 16
 
 	checksumAnnotation    = flux1.ChecksumAnnotation
-	oldChecksumAnnotation = "flux.weave.works/sync-checksum"
-	lastApplied           = "kubectl.kubernetes.io/last-applied-configuration"
+	oldChecksumAnnotation = flux1.OldChecksumAnnotation
+	lastApplied           = flux1.LastApplied
 )
 
 // snapshot is how a Repository's part of the cluster was before: what rollback

@@ -89,6 +89,9 @@ func (l *loader) classify() []migrate.Object {
 	objects := make([]migrate.Object, 0, len(l.objects))
 	for _, o := range l.objects {
 		m := migrate.Object{File: o.file, Line: o.line, Manifest: o.manifest, Encrypted: o.decrypted}
+		if !o.encrypted { // the checksum is of the plain text
+			m.Checksum = o.checksum
+		}
 		if g := o.generated; g != nil {
 			m.Build, m.Origin, m.Patches = g.Build, g.Origin, g.Patches
 		}
@@ -470,7 +473,7 @@ func exported(o *loaded) []string {
 			found = append(found, "metadata."+field)
 		}
 	}
-	for _, key := range []string{ChecksumAnnotation, OldChecksumAnnotation, lastApplied} {
+	for _, key := range []string{ChecksumAnnotation, OldChecksumAnnotation, LastApplied} {
 		if _, ok := o.Metadata.Annotations[key]; ok {
 			found = append(found, "the annotation "+key)
 		}
@@ -502,8 +505,6 @@ func says(v any) bool {
 }
 
 const (
-	// lastApplied is where kubectl notes what it applied.
-	lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
 	// maxAnnotations is how many bytes the annotations of an object may hold,
 	// keys and values (Kubernetes: apimachinery, pkg/api/validation/objectmeta.go).
 	maxAnnotations = 256 << 10
@@ -519,9 +520,9 @@ func noteSize(u *unstructured.Unstructured) int {
 	if err != nil {
 		return 0 // it came out of YAML; the build would fail on it
 	}
-	size := len(lastApplied) + len(raw) + marksSize
+	size := len(LastApplied) + len(raw) + marksSize
 	for key, value := range migrate.Annotations(u) {
-		if key != lastApplied {
+		if key != LastApplied {
 			size += len(key) + len(value)
 		}
 	}

@@ -46,6 +46,8 @@ type loaded struct {
 	// noText are name and namespace, where Git gives them as something else than text.
 	noText    []string
 	namespace string // effective; filled in by classify
+	// checksum is that of migrate.Object.
+	checksum string
 	// generated is set for an object that is generated, and by tells the path that it
 	// is generated for from others; 0 is for all that are not generated.
 	generated *Parsed
@@ -311,13 +313,13 @@ func readObject(h head, text []byte, line int) (*loaded, error) {
 	asJSON, err := sigsyaml.YAMLToJSON(text)
 	if err != nil {
 		// fluxd does not notice; kubectl does, at this object alone.
-		return &loaded{head: h, place: place{line: line}, noJSON: true, manifest: h.alone()}, nil
+		return &loaded{head: h, place: place{line: line}, noJSON: true, manifest: h.alone(), checksum: checksum(h, text)}, nil
 	}
 	content := map[string]any{}
 	if err := utiljson.Unmarshal(asJSON, &content); err != nil {
 		return nil, fmt.Errorf("the %s cannot be read as JSON", h.Kind)
 	}
-	return &loaded{head: h, place: place{line: line}, manifest: &unstructured.Unstructured{Object: content}}, nil
+	return &loaded{head: h, place: place{line: line}, manifest: &unstructured.Unstructured{Object: content}, checksum: checksum(h, text)}, nil
 }
 
 // podTemplate has the fields that fluxd decodes with types, so that a wrong

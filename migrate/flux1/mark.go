@@ -1,10 +1,16 @@
 package flux1
 
 import (
+	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"io"
+	"reflect"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
 )
 
 // MarkLabel is the label by which fluxd knows what it applied. It is put on
@@ -20,6 +26,9 @@ const ChecksumAnnotation = "fluxcd.io/sync-checksum"
 
 // OldChecksumAnnotation goes with OldMarkLabel.
 const OldChecksumAnnotation = "flux.weave.works/sync-checksum"
+
+// LastApplied is the annotation in which kubectl notes what it applied, as JSON.
+const LastApplied = "kubectl.kubernetes.io/last-applied-configuration"
 
 // SyncMarkAnnotation of the deploy key's Secret holds the commit last synced
 // when an agent keeps its state in a Secret (flux: pkg/sync/secret.go).
@@ -57,4 +66,43 @@ func SetName(safeURL, branch string, paths []string) string {
 func Mark(setName, resourceID string) string {
 	sum := sha256.Sum256([]byte(setName + resourceID))
 	return "sha256." + base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// checksum is the value of ChecksumAnnotation on an object that fluxd read as text:
+// a document, or an item of a list, as yaml.v2 writes it again, before a namespace
+// is filled in. It is empty for an object that has the annotation in Git, where
+// fluxd keeps that (flux: pkg/cluster/kubernetes/sync.go).
+func checksum(h head, text []byte) string {
+	if h.Metadata.Annotations[ChecksumAnnotation] != "" {
+		return ""
+	}
+	sum := sha1.Sum(text)
+	return hex.EncodeToString(sum[:])
+}
+
+// Applied reports whether kubectl's note on a live object, the value of
+// [LastApplied], says what the manifest says, but for the namespace and what fluxd
+// adds. It is false for what is no such note.
+func Applied(note string, manifest *unstructured.Unstructured) bool {
+	noted := map[string]any{}
+	if manifest == nil || utiljson.Unmarshal([]byte(note), &noted) != nil {
+		return false
+	}
+	return reflect.DeepEqual(asGiven(noted), asGiven(manifest.DeepCopy().Object))
+}
+
+// asGiven takes away from an object what fluxd or kubectl adds when it is applied.
+func asGiven(object map[string]any) map[string]any {
+	metadata, _ := object["metadata"].(map[string]any)
+	delete(metadata, "namespace")
+	for field, keys := range map[string][]string{"labels": {MarkLabel, OldMarkLabel}, "annotations": {ChecksumAnnotation, OldChecksumAnnotation, LastApplied}} {
+		values, isMap := metadata[field].(map[string]any)
+		for _, key := range keys {
+			delete(values, key)
+		}
+		if isMap && len(values) == 0 || metadata[field] == nil {
+			delete(metadata, field)
+		}
+	}
+	return object
 }

@@ -365,8 +365,8 @@ func (m *masker) secret(s map[string]any) {
 	}
 	metadata, _ := s["metadata"].(map[string]any)
 	annotations, _ := metadata["annotations"].(map[string]any)
-	if _, ok := annotations["kubectl.kubernetes.io/last-applied-configuration"]; ok {
-		annotations["kubectl.kubernetes.io/last-applied-configuration"], m.changed = "{}", true
+	if _, ok := annotations[LastApplied]; ok {
+		annotations[LastApplied], m.changed = "{}", true
 	}
 }
 

@@ -60,6 +60,14 @@ func GitSees(image, name string) bool {
 // cmd/fluxd/main.go at v1.18.0 and 1.17.1)
 func TakesKubeConfig(image string) bool { return isSince(image, 18, 0) }
 
+// Marks reports whether the fluxd of an image puts [MarkLabel], or [OldMarkLabel], on all
+// that it applies, as it does since 1.11, whether it collects garbage or not; known is false
+// for an image that names no release of fluxd's. (source: flux:
+// cluster/kubernetes/sync.go and daemon/loop.go at 1.11.0 and 1.10.1)
+func Marks(image string) (marks, known bool) {
+	return isSince(image, 11, 0), fluxdTag.MatchString(image)
+}
+
 // caFolders are where certificates of one's own are mounted into an image, and
 // caBundles, of which one stands for the other, the file that git reads there.
 // (source: Alpine: ca-certificates, where /etc/ssl/cert.pem is a link to the other;
