@@ -18,8 +18,8 @@ import (
 // also where it failed for some (flux: pkg/daemon/sync.go).
 func (w *witness) reportUnapplied(ctx context.Context, agents []*agent, l *live) error {
 	for _, a := range agents {
-		if a.unmarked == nil || !a.loaded || slices.Contains(a.Unknown, "synced") || !a.marksAll() {
-			continue
+		if a.unmarked == nil || !a.counted || len(a.troubles) > 0 || slices.Contains(a.Unknown, "synced") || !a.marksAll() {
+			continue // what the agent applies is not known, or not told by marks
 		}
 		if err := w.reportUnappliedOf(ctx, a, l); err != nil {
 			return fmt.Errorf("agent %s: %w", a.ID, err)

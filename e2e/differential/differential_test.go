@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -93,8 +94,8 @@ func TestWhatHappensIsWhatThePlanForetells(t *testing.T) {
 			break
 		}
 	}
-	t.Logf("%d repositories (%d stuck under Flux v1), %d Kustomizations (%d fail, all foretold), %d objects: %v; %d of these not seen to change, since their Kustomization fails; %d in two repositories",
-		sum.cases, sum.stuck, sum.kustomizations, sum.failed, sum.objects, sum.verbs, sum.unseen, sum.contested)
+	t.Logf("%d repositories (%d stuck under Flux v1, in others %d objects refused, all told), %d Kustomizations (%d fail, all foretold), %d objects: %v; %d of these not seen to change, since their Kustomization fails; %d in two repositories",
+		sum.cases, sum.stuck, sum.refused, sum.kustomizations, sum.failed, sum.objects, sum.verbs, sum.unseen, sum.contested)
 	for _, a := range assumptions {
 		t.Logf("not proven, %q: %d objects", a.words, sum.unproven[a.words])
 	}
@@ -181,6 +182,8 @@ func (s *tally) shrugs() []string {
 // tally counts what was compared.
 type tally struct {
 	cases, stuck, kustomizations, failed, objects int
+	// refused are the objects that fluxd could not apply, where that can be compared.
+	refused int
 	// contested objects are applied by two repositories, each counted twice.
 	contested int
 	// unseen objects were to change or to be made, and their Kustomization fails.
@@ -192,6 +195,7 @@ type tally struct {
 func (s *tally) add(o tally) {
 	s.cases += o.cases
 	s.stuck += o.stuck
+	s.refused += o.refused
 	s.kustomizations += o.kustomizations
 	s.failed += o.failed
 	s.objects += o.objects
@@ -350,6 +354,7 @@ func (c *comparison) agent(one *played, r *repository) {
 	says := func(any []string) bool {
 		return slices.ContainsFunc(c.of(one), func(f finding) bool { return slices.Contains(any, f.Code) })
 	}
+	c.applied(one)
 	told := says(stops)
 	switch {
 	case one.stuck && !told && !says(mayStop):
@@ -358,6 +363,44 @@ func (c *comparison) agent(one *played, r *repository) {
 		c.fail(one, "fluxd cannot load the newest commit, and the plan does not say so: %s; it says: %s", codes(c.of(one)), said[:min(len(said), 1000)])
 	case !one.stuck && told && !one.ahead():
 		c.fail(one, "fluxd synced the newest commit, and the plan says that it cannot: %v", c.of(one))
+	}
+}
+
+// unapplied counts the objects that a finding says were not applied.
+var unapplied = regexp.MustCompile(`(\d+) objects? (?:is|are|was|were) `)
+
+// applied holds what the plan believes of the objects that fluxd failed to apply at its
+// last sync against what fluxd itself says of it. What people change since may be either,
+// as what another agent changes, and what names a version in Git, which fluxd cannot apply
+// twice.
+func (c *comparison) applied(one *played) {
+	if one.stuck || one.ahead() || one.Twin != nil || one.of != nil {
+		return
+	}
+	told := 0
+	var says []string
+	for _, f := range c.of(one) {
+		switch f.Code {
+		case exported:
+			return
+		case "FLUX1_APPLY_FAILED":
+			says = append(says, f.Message)
+			for _, m := range unapplied.FindAllStringSubmatch(f.Message, -1) {
+				n, err := strconv.Atoi(m[1])
+				if err != nil {
+					c.fail(one, "%q: %v", f.Message, err)
+				}
+				told += n
+			}
+		}
+	}
+	refused := c.w.refusals(one)
+	c.sum.refused += len(refused)
+	untouched := slices.DeleteFunc(slices.Clone(refused), func(id string) bool {
+		return slices.ContainsFunc(one.Acts, func(a Act) bool { return strings.HasSuffix(id, "/"+a.Name) })
+	})
+	if told < len(untouched) || told > len(refused)+len(one.Acts) {
+		c.fail(one, "fluxd could not apply %q, and the plan says: %q", refused, says)
 	}
 }
 

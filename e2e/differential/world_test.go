@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -593,6 +594,27 @@ func (w *world) agentLog(c *played) []byte {
 		}
 	}
 	return all
+}
+
+// refusedByKubectl finds the objects, by fluxd's names of them, that the log of a sync says
+// kubectl could not apply.
+var refusedByKubectl = regexp.MustCompile(`([^ "]+:[^ "/:]+/[^ "]+): running kubectl`)
+
+// refusals are the objects that a case's agent could not apply at its last sync, by its log.
+func (w *world) refusals(c *played) []string {
+	log := w.agentLog(c)
+	log = log[max(0, bytes.LastIndex(log, []byte("trying to sync git changes"))):]
+	var ids []string
+	for _, line := range bytes.Split(log, []byte("\n")) {
+		if !bytes.Contains(line, []byte("component=daemon err=")) {
+			continue
+		}
+		for _, m := range refusedByKubectl.FindAllSubmatch(line, -1) {
+			ids = append(ids, string(m[1]))
+		}
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
 }
 
 func (w *world) act(ctx context.Context, a Act) error {
