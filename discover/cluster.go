@@ -157,6 +157,7 @@ func (w *witness) inventory(ctx context.Context) (migrate.Inventory, error) {
 		}
 		w.unusedFolders()
 		w.orphans(found, live)
+		w.reportNoNamespace(found, inv.Cluster.Namespaces)
 		if err := w.reportUnapplied(ctx, found, live); err != nil {
 			return inv, err
 		}

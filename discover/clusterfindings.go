@@ -56,6 +56,12 @@ var (
 		Consequence: "they were left when they went out of Git; the new agent does not take them over, and nobody manages them then",
 		Remedy:      "look at them, and delete by hand what is not wanted; nothing is done to them",
 	}
+	NoNamespace = flux1.Code{
+		Name: "NAMESPACE_NOT_THERE", Severity: migrate.Warning,
+		Cause:       "a namespace that objects name is not in the cluster, and no repository of an agent makes it",
+		Consequence: "fluxd fails to apply these objects at each sync, and the new agent fails on their whole application",
+		Remedy:      "make the namespace, put it into Git, or take the objects out of Git, and let the old agent sync",
+	}
 	Unapplied = flux1.Code{
 		Name: "FLUX1_APPLY_FAILED", Severity: migrate.Warning,
 		Cause:       "an object of the commit that the agent synced last is not live, lacks the agent's mark, or is live as of another manifest",
@@ -96,6 +102,6 @@ var (
 
 // clusterCodes are the kinds of findings of this file.
 var clusterCodes = []flux1.Code{
-	ReleaseNotDeployed, ReleasePending, ReleaseElsewhere, ReleaseOfOtherChart, Helm2Release, RenderedOtherwise, EarlierMarks, Orphans, Unapplied, FluxdElsewhere,
+	ReleaseNotDeployed, ReleasePending, ReleaseElsewhere, ReleaseOfOtherChart, Helm2Release, RenderedOtherwise, EarlierMarks, Orphans, NoNamespace, Unapplied, FluxdElsewhere,
 	AgentManaged, EgressPolicy, Flux2NeedsNewer, NotifierFound,
 }

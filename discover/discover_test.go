@@ -199,6 +199,21 @@ func open(t *testing.T, folder string) *fixture {
 		p.Name, p.Namespace, p.Labels, p.Annotations, p.OwnerReferences = u.GetName(), u.GetNamespace(), u.GetLabels(), u.GetAnnotations(), u.GetOwnerReferences()
 		bare = append(bare, p)
 	}
+	// Of what lives in a namespace there is one, and default is always there.
+	typed = append(typed, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default"}})
+	named := map[string]bool{"default": true}
+	for _, p := range bare {
+		m := p.(*metav1.PartialObjectMetadata)
+		if m.Kind == "Namespace" {
+			named[m.Name] = true
+		}
+	}
+	for _, p := range bare {
+		if ns := p.(*metav1.PartialObjectMetadata).Namespace; ns != "" && !named[ns] {
+			named[ns] = true
+			typed = append(typed, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns}})
+		}
+	}
 	f := &fixture{folder: folder, kube: fake.NewClientset(typed...)}
 	server := serverFixture{Version: "v1.33.0"}
 	readYAML(t, filepath.Join(folder, "server.yaml"), &server)

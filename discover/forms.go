@@ -116,6 +116,7 @@ var ClusterForms = []Form{
 	{"marks", "one repository of two agents", inCluster + "one-repository-two-paths" + want, `"SYNC_TAG_SHARED"`},
 	{"marks", "handed down by an object to what it makes", inCluster + "handed-down" + want, `"MARK_HANDED_TO_PODS"`},
 	{"marks", "fluxd before 1.14", inCluster + "marks-of-an-old-fluxd" + want, "\"shop_left__ConfigMap\""},
+	{"marks", "of objects whose namespace is not there", inCluster + "unapplied" + want, `"NAMESPACE_NOT_THERE"`},
 	{"marks", "of objects that fluxd failed to apply", inCluster + "unapplied" + want, `"FLUX1_APPLY_FAILED"`},
 	{"marks", "told to be ignored in the cluster alone", inCluster + "ignored-in-the-cluster" + want, "ignored shop_a__ConfigMap"},
 
@@ -165,6 +166,8 @@ var GitForms = []Form{
 	{"files", "that cannot be read", asLoaded + "unparsable" + loaded, "FLUX1_STUCK"},
 	{"files", "that are no JSON", asLoaded + "not-json" + loaded, "NOT_JSON"},
 	{"files", "links", asLoaded + "links" + loaded, "LINKED_FILE"},
+	{"files", "kustomization files that fluxd does not honour", inPlan + "load-ordinary.yaml", "would leave out prod/.hidden/cm.yml"},
+	{"files", ".sourceignore", inPlan + "hazard-sourceignore.yaml", "code: SOURCE_IGNORE"},
 	{"files", "Lists", asLoaded + "lists" + loaded, "LIST_WITHOUT_ITEMS"},
 	{"files", "charts", asLoaded + "charts" + loaded, "chart app/templates/d.yaml"},
 	{"files", "submodules", inCluster + "submodules" + want, `"SUBMODULES"`},

@@ -11,11 +11,13 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/fluxcd/pkg/sourceignore"
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
 	"github.com/fluxover/fluxover/reconcile/build"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	sigsyaml "sigs.k8s.io/yaml"
 )
 
 // survey reports what stands in the repository beside what fluxd makes of it.
@@ -24,6 +26,7 @@ func (r *reading) survey(ctx context.Context) error {
 		return err
 	}
 	r.surveyFiles()
+	r.surveyIgnored()
 	r.surveyGenerations()
 	r.inUse = r.overlaysInUse()
 	for _, o := range r.inUse {
@@ -117,6 +120,83 @@ func (r *reading) surveyFiles() {
 			r.about(flux1.LinkedFolder, link, "%s is a link to a folder", link)
 		}
 	}
+}
+
+// surveyIgnored explains the files that choose and change for Flux v2 what it builds, and
+// that fluxd does not honour.
+func (r *reading) surveyIgnored() {
+	read := map[string]bool{}
+	for _, f := range r.agent.Files {
+		switch {
+		case f.Kustomization && f.Kind != migrate.FileChart:
+			r.about(flux1.KustomizationIgnored, f.Path, "fluxd does not honour this kustomization file, which %s; the new source ignores it, so that the same objects are built", r.wouldDo(f.Path))
+		case f.Kind == migrate.FileManifest || f.Kind == migrate.FileEncrypted:
+			read[f.Path] = true
+		}
+	}
+	for _, b := range r.agent.Builds {
+		for _, name := range b.Reads {
+			read[name] = true
+		}
+	}
+	ignores := slices.DeleteFunc(slices.Clone(r.index.files), func(name string) bool { return path.Base(name) != sourceignore.IgnoreFile })
+	if len(ignores) == 0 {
+		return
+	}
+	artifact, err := build.NewArtifact(r.tree, nil)
+	if err != nil {
+		return // the plan says why
+	}
+	for _, name := range ignores {
+		content, err := r.readFile(r.index, name)
+		if err != nil {
+			continue // a link to nothing, or too large for the plan as well
+		}
+		var domain []string
+		if dir := path.Dir(name); dir != "." {
+			domain = strings.Split(dir, "/")
+		}
+		matcher := sourceignore.NewMatcher(sourceignore.ReadPatterns(bytes.NewReader(content), domain))
+		var out []string
+		for _, file := range slices.Sorted(maps.Keys(read)) {
+			if _, there := artifact.Has(file); !there && matcher.Match(strings.Split(file, "/"), false) {
+				out = append(out, file)
+			}
+		}
+		says := "none of the files that the agent reads"
+		if len(out) > 0 {
+			says = fmt.Sprintf("%s of %d that the agent reads: %s", counted(len(out), "file"), len(read), few(out))
+		}
+		r.about(flux1.SourceIgnore, name, "Flux v2 leaves out by %s, which fluxd does not heed, %s", name, says)
+	}
+}
+
+// wouldDo says what a kustomization file would leave out of its folder, and which of its
+// fields would change the rest.
+func (r *reading) wouldDo(file string) string {
+	o := r.index.folders[path.Dir(file)]
+	var fields map[string]any
+	if o == nil || o.file != file || sigsyaml.Unmarshal(o.content, &fields) != nil || fields == nil {
+		return "cannot be read, or is not the only one of its folder"
+	}
+	for _, name := range []string{"apiVersion", "kind", "metadata", "resources", "bases"} {
+		delete(fields, name)
+	}
+	var left []string
+	for _, f := range r.agent.Files {
+		if f.Kind == migrate.FileManifest && !f.Kustomization && below(f.Path, o.dir) && !slices.Contains(o.files, f.Path) &&
+			!slices.ContainsFunc(o.folders, func(dir string) bool { return below(f.Path, dir) }) {
+			left = append(left, f.Path)
+		}
+	}
+	says := "would leave out none of its folder's files"
+	if len(left) > 0 {
+		says = "would leave out " + few(left)
+	}
+	if len(fields) > 0 {
+		says += " and change the rest by its " + few(slices.Sorted(maps.Keys(fields)))
+	}
+	return says
 }
 
 // lfsPatterns are those of a .gitattributes file whose files are kept in Git LFS.

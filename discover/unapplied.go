@@ -1,6 +1,7 @@
 package discover
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -11,7 +12,38 @@ import (
 	"github.com/fluxover/fluxover/migrate/flux1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
+
+// reportNoNamespace names the objects whose namespace is not there, and is made by no
+// repository: fluxd cannot apply them, nor can the new agent.
+func (w *witness) reportNoNamespace(agents []*agent, there []string) {
+	made := map[string]bool{}
+	for _, name := range there {
+		made[name] = true
+	}
+	for _, a := range agents {
+		for _, objects := range [][]migrate.Object{a.Objects, a.HeadObjects} {
+			for _, o := range objects {
+				if m, err := object.ParseObjMetadata(o.ID); err == nil && applies(o) && m.GroupKind == (schema.GroupKind{Kind: "Namespace"}) {
+					made[m.Name] = true
+				}
+			}
+		}
+	}
+	for _, a := range agents {
+		var homeless []string
+		for _, o := range a.Objects {
+			if m, err := object.ParseObjMetadata(o.ID); err == nil && applies(o) && m.Namespace != "" && !made[m.Namespace] {
+				homeless = append(homeless, o.ID)
+			}
+		}
+		if len(homeless) > 0 {
+			slices.Sort(homeless)
+			w.find(NoNamespace.Finding(a.ID, "commit "+short(cmp.Or(a.Synced.Commit, a.Synced.Head)), fmt.Sprintf("the namespace of %s is not there, and no repository makes it: %s", counted(len(homeless), "object"), examples(homeless))))
+		}
+	}
+}
 
 // reportUnapplied names the objects of the commit that an agent synced last which are not
 // live as they are in it. fluxd moves its mark on when it has tried to apply every object,

@@ -291,8 +291,7 @@ func (b *repositoryBuilder) build() Repository {
 		Applications: []Application{}, Objects: []ObjectPlan{}, Adds: []Addition{},
 	}
 	b.checkFacts()
-	patterns, found := ignores(b.agent)
-	b.plan.Findings = append(b.plan.Findings, found...)
+	patterns := ignores(b.agent)
 	more, found := takeBack(b.agent, patterns)
 	patterns = append(patterns, more...)
 	b.plan.Findings = append(b.plan.Findings, found...)

@@ -110,12 +110,6 @@ var codes = []Code{
 		Remedy:      "rename or remove it, after a look at what uses it",
 	},
 	{
-		Name: "KUSTOMIZATION_FILE_IGNORED", Severity: Info,
-		Cause:       "a kustomization file lies below the agent's paths, and the agent does not run with --manifest-generation",
-		Consequence: "fluxd does not honour it; the new source ignores it, so that the same objects are built",
-		Remedy:      "nothing",
-	},
-	{
 		Name: "KNOWN_HOSTS_MISSING", Severity: Blocker,
 		Cause:       "no line of known_hosts that the agent trusts tells a key of the Git server: none names its host and port or can be read, its key is revoked, an authority of the same type stands before it, or only an authority for certificates is named, which the new agent asks no server for",
 		Consequence: "Flux v2 connects to no server whose key it does not know",

@@ -35,9 +35,6 @@ func TestEachFindingOfThePlannerComesFromItsCause(t *testing.T) {
 		"a setting without a counterpart": {func(a *Flux1Agent) {
 			a.Settings = []Setting{{Name: "git-secret", Value: "true", Fate: Blocks, Why: "Flux v2 has none"}}
 		}, "SETTING_BLOCKS", true},
-		"a kustomization file that fluxd does not honour": {func(a *Flux1Agent) {
-			a.Files = append(a.Files, File{Path: "production/shop/kustomization.yaml", Kind: FileSilent, Root: "production", Kustomization: true})
-		}, "KUSTOMIZATION_FILE_IGNORED", false},
 		"nothing that fluxd applies": {func(a *Flux1Agent) { a.Files, a.Objects = nil, nil }, "EMPTY_SET", true},
 		"an agent that never synced": {func(a *Flux1Agent) { a.Synced.Commit = "" }, "NEVER_SYNCED", true},
 	} {

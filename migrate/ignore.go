@@ -15,7 +15,8 @@ import (
 // files that fluxd passes over: folders of Helm charts, files in which no
 // document has a kind, kustomization files that the agent does not honour,
 // and files whose every object the agent leaves out.
-func ignores(agent *Flux1Agent) (patterns []string, findings []Finding) {
+func ignores(agent *Flux1Agent) []string {
+	var patterns []string
 	charts := map[string]bool{}
 	for _, f := range agent.Files {
 		dir := path.Dir(f.Path)
@@ -24,10 +25,6 @@ func ignores(agent *Flux1Agent) (patterns []string, findings []Finding) {
 			charts[dir] = true
 		case f.Kustomization:
 			patterns = append(patterns, "/"+escapeIgnore(f.Path))
-			findings = append(findings, Finding{
-				Severity: Info, Code: "KUSTOMIZATION_FILE_IGNORED", Subject: agent.ID, Repository: agent.ID, Where: f.Path,
-				Message: "fluxd does not honour this kustomization file; the new source ignores it, so that the same objects are built",
-			})
 		case f.Kind == FileSilent, f.Kind == FileUnread: // the latter for the proof of the rest alone: see Plan.Incomplete
 			patterns = append(patterns, "/"+escapeIgnore(f.Path))
 		case f.Kind == FileManifest && allLeftOut(agent, f.Path):
@@ -40,7 +37,7 @@ func ignores(agent *Flux1Agent) (patterns []string, findings []Finding) {
 		}
 	}
 	slices.Sort(patterns)
-	return slices.Compact(patterns), findings
+	return slices.Compact(patterns)
 }
 
 // unhidden are those of the patterns that hide none of the files that are read:

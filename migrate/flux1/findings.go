@@ -323,6 +323,18 @@ var (
 		Consequence: "fluxd and Flux v2 both pass over them",
 		Remedy:      "make sure that what is to be applied is committed in its rendered form",
 	}
+	KustomizationIgnored = Code{
+		Name: "KUSTOMIZATION_FILE_IGNORED", Severity: migrate.Info,
+		Cause:       "a kustomization file lies below the agent's paths, and nothing has the agent build its folder (--manifest-generation and a .flux.yaml)",
+		Consequence: "fluxd does not honour it, and applies what it would change or leave out as it stands; the new source ignores it, so that the same objects are built",
+		Remedy:      "nothing",
+	}
+	SourceIgnore = Code{
+		Name: "SOURCE_IGNORE", Severity: migrate.Info,
+		Cause:       "the repository holds a .sourceignore, which says what Flux v2 is to leave out of it",
+		Consequence: "fluxd does not heed it; the new source takes back what fluxd applies all the same (FILE_TAKEN_BACK), and no more",
+		Remedy:      "nothing for the hand-over; after it take patterns out that leave out what is to be applied",
+	}
 	LinkedFolder = Code{
 		Name: "LINKED_FOLDER", Severity: migrate.Info,
 		Cause:       "a symbolic link below the agent's paths leads to a folder",
@@ -424,7 +436,7 @@ func Codes() []Code {
 		Ciphertext, EncryptedKind, KindlessDocument, ListWithoutItems, Nameless, LocalConfig, NotAString, DirectiveLeft, DirectiveUnread, ListMerged, NoJSON, KeyNotText, DuplicateKey,
 		CopiedMark, Exported, LargeObject, UnknownKind, Foreign, HelmRelease1, FluxHelmRelease, ImageAutomation, Flux2InGit,
 		NotGenerated, FluxPatch, NoUpdaters, FluxYAMLUnused, ChartInTree, GitSecretFiles, Submodules, LFSFiles, TemplateFiles,
-		LinkedFolder, RemoteBase, OldKustomizeFields, KustomizeFails, KindsAssumed, KindsRemoved, NamespaceNotGiven, ScopeNotKnown, BranchNotThere,
+		KustomizationIgnored, SourceIgnore, LinkedFolder, RemoteBase, OldKustomizeFields, KustomizeFails, KindsAssumed, KindsRemoved, NamespaceNotGiven, ScopeNotKnown, BranchNotThere,
 		HelmRelease1Object, HelmRelease1Patch, ImageFilter, ImagePolicy, IgnoreWithoutEffect, SealedSecrets,
 	}
 	slices.SortFunc(codes, func(a, b Code) int {
