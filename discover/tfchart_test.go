@@ -221,13 +221,12 @@ func TestWhatIsNotReadOfAChartBesideTheConfigurationIsSaid(t *testing.T) {
 
 func TestAReadingOfAChartEndsWithItsContext(t *testing.T) {
 	dir := written(t, map[string]string{"own/Chart.yaml": "name: own\nversion: 1.0.0\n", "own/templates/d.yaml": chartTemplate})
-	c := &configuration{root: dir, result: &terraform.Result{Dir: "."}}
-	if got := c.readChart(t.Context(), "own"); got.runsFluxd == "" {
+	if got := readChart(t.Context(), os.DirFS(dir), "own"); got.runsFluxd == "" {
 		t.Fatalf("it was read as %+v", got)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if got := c.readChart(ctx, "own"); !reflect.DeepEqual(got, localChart{}) {
+	if got := readChart(ctx, os.DirFS(dir), "own"); !reflect.DeepEqual(got, localChart{}) {
 		t.Errorf("it was read to its end: %+v", got)
 	}
 }
