@@ -1,6 +1,7 @@
 package discover
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"regexp"
@@ -8,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/fluxover/fluxover/discover/terraform"
+	rbacv1 "k8s.io/api/rbac/v1"
 	sigsyaml "sigs.k8s.io/yaml"
 )
 
@@ -19,10 +21,16 @@ var (
 	nextKey      = regexp.MustCompile(`(?m)^([ \t]*)["']?\w+["']?:`)
 	subjectBegin = regexp.MustCompile(`(?m)^[ \t]*-[ \t]|[\[,]\s*\{(?:[^{]|$)`)
 	subjectKind  = regexp.MustCompile(`\bkind["']?:\s*["']?(?:Group|User)\b`)
-	// boundName is the name of a subject, foldedName begins one on a line of its own, and
-	// templateOfHelm is a part of one that Helm fills in, which may be a comment.
-	boundName       = regexp.MustCompile(`\bname["']?:[ \t]*(?:"((?:\{\{.*?\}\}|[^"\n])*)"|'((?:\{\{.*?\}\}|[^'\n])*)'|((?:\{\{.*?\}\}|[^\s,}#])+))`)
+	// boundName and boundPlace are the name of a subject and its namespace, foldedName begins a
+	// name on a line of its own, templateOfHelm is a part of one that Helm fills in, which may be
+	// a comment, ofRelease one that it fills in by the release, plainValue a text with one value
+	// filled in, and accountsInText a name of accounts in what is evaluated.
+	boundName       = regexp.MustCompile(`\bname` + textOfField)
+	boundPlace      = regexp.MustCompile(`\bnamespace` + textOfField)
 	foldedName      = regexp.MustCompile(`(\bname["']?:[ \t]*)[>|][-+0-9]*[ \t]*\n[ \t]*`)
+	ofRelease       = regexp.MustCompile(`\{\{-?\s*\$?\.Release\.(Name|Namespace)\s*(?:\|\s*(?:s?quote|toString)\s*)?-?\}\}`)
+	accountsInText  = regexp.MustCompile(`\bsystem:(?:serviceaccount|authenticated\b)`)
+	plainValue      = regexp.MustCompile(`^[^{}]*\{\{-?\s*\.Values\.[\w.]+\s*(?:\|\s*(?:s?quote|toString)\s*)?-?\}\}[^{}]*$`)
 	templateOfHelm  = regexp.MustCompile(`\{\{.*?\}\}`)
 	templateComment = regexp.MustCompile(`\{\{-?\s*/\*(?s:.*?)\*/\s*-?\}\}`)
 	// textInTemplate is a text that stands in a template, or is all that one defines.
@@ -33,18 +41,30 @@ var (
 	ofNoAccount = regexp.MustCompile(`(?i)namespace|image|repository|tag$|version$`)
 )
 
+// textOfField is the text of a field in a template.
+const textOfField = `["']?:[ \t]*(?:"((?:\{\{.*?\}\}|[^"\n])*)"|'((?:\{\{.*?\}\}|[^'\n])*)'|((?:\{\{.*?\}\}|[^\s,}#])+))`
+
 // templateBindings are whom the bindings among a chart's templates bind, which are not
 // rendered.
 type templateBindings struct {
-	// names are those of subjects, with the parts that Helm fills in.
-	names []string
+	subjects []templateSubject
 	// texts stand in the templates and may be filled in, as may be the chart's defaults.
 	texts    []string
 	defaults []*terraform.Node
 }
 
-// boundByTemplates finds the names of whom the bindings among a chart's templates bind.
-// Users and groups that are filled in are those of a directory.
+// templateSubject is one whom a binding in a template binds, with the parts that Helm fills in:
+// an account, or whoever has a name that Kubernetes gives to one, or to a group of them. Its
+// namespace is empty where that is not told. person is true of a user or a group.
+type templateSubject struct {
+	name, namespace string
+	person          bool
+}
+
+// installed is a release of a chart.
+type installed struct{ name, namespace, values *terraform.Node }
+
+// boundByTemplates finds whom the bindings among a chart's templates bind.
 func boundByTemplates(chart string, files map[string][]byte) *templateBindings {
 	out := &templateBindings{texts: []string{chart}}
 	for _, file := range sortedNames(files) {
@@ -75,26 +95,28 @@ func boundByTemplates(chart string, files map[string][]byte) *templateBindings {
 						break
 					}
 				}
-				out.names = append(out.names, namesOfSubjects(foldedName.ReplaceAllString(subjects, "$1"))...)
+				out.subjects = append(out.subjects, subjectsInText(foldedName.ReplaceAllString(subjects, "$1"))...)
 			}
 		}
 	}
-	if len(out.names) == 0 {
+	if len(out.subjects) == 0 {
 		return nil
 	}
-	slices.Sort(out.names)
-	out.names = slices.Compact(out.names)
+	slices.SortFunc(out.subjects, func(a, b templateSubject) int {
+		return cmp.Or(strings.Compare(a.name, b.name), strings.Compare(a.namespace, b.namespace))
+	})
+	out.subjects = slices.Compact(out.subjects)
 	return out
 }
 
 // anyName is the name of subjects that are filled in as a whole.
 const anyName = "{{ .Values }}"
 
-// namesOfSubjects are the names of the subjects that stand in a part of a template.
-func namesOfSubjects(text string) (out []string) {
+// subjectsInText are the subjects that stand in a part of a template.
+func subjectsInText(text string) (out []templateSubject) {
 	begins := subjectBegin.FindAllStringIndex(text, -1)
 	if len(begins) == 0 {
-		return []string{anyName}
+		return []templateSubject{{name: anyName}}
 	}
 	for i, at := range begins {
 		end := len(text)
@@ -102,35 +124,73 @@ func namesOfSubjects(text string) (out []string) {
 			end = begins[i+1][0]
 		}
 		subject := text[at[0]:end]
-		m := boundName.FindStringSubmatch(subject)
-		if m == nil {
-			out = append(out, anyName)
-			continue
+		s := templateSubject{person: subjectKind.MatchString(subject)}
+		if places := boundPlace.FindAllStringSubmatch(subject, -1); len(places) == 1 { // else one of several
+			s.namespace = places[0][1] + places[0][2] + places[0][3]
 		}
-		if name := m[1] + m[2] + m[3]; !subjectKind.MatchString(subject) || !strings.Contains(name, "{{") {
-			out = append(out, name)
+		names := boundName.FindAllStringSubmatch(subject, -1)
+		if len(names) == 0 {
+			names = [][]string{{"", anyName, "", ""}}
+		}
+		for _, m := range names {
+			s.name = m[1] + m[2] + m[3]
+			out = append(out, s)
 		}
 	}
 	return out
 }
 
-// of are the names of the accounts that may be bound in a release. What is filled in of a
-// value may be any text of the values that are given, of the chart's defaults and of its
-// templates: which one is not looked at.
-func (b *templateBindings) of(h *terraform.HelmRelease) (out []*terraform.Node) {
-	known := func(name string) {
+// ofAccounts reports whether a name may be one that Kubernetes gives to an account, or to a
+// group of them, by what is known of it.
+func ofAccounts(name string) bool {
+	return strings.HasPrefix(name, "system:serviceaccount") || name == "system:authenticated" || strings.HasPrefix(name, "system:") && unknownPart.MatchString(name)
+}
+
+// of are the subjects that may be bound in a release. What is filled in of a value may be any
+// text of the values that are given, of the chart's defaults and of its templates: which one is
+// not looked at. Users and groups that are filled in are those of a directory, unless their
+// names are, or begin as, those of accounts.
+func (b *templateBindings) of(r installed) (out []terraform.Subject) {
+	node := func(text string) *terraform.Node {
+		if unknownPart.MatchString(text) {
+			return &terraform.Node{Kind: terraform.Unknown, Text: text}
+		}
+		return &terraform.Node{Kind: terraform.Scalar, Scalar: text}
+	}
+	kind := func(name string) *terraform.Node { return &terraform.Node{Kind: terraform.Scalar, Scalar: name} }
+	released := func(text string) string {
+		return ofRelease.ReplaceAllStringFunc(text, func(part string) string {
+			of := r.name
+			if strings.Contains(part, "Namespace") {
+				of = r.namespace
+			}
+			if known, ok := of.Str(); ok && known != "" {
+				return known
+			}
+			if of != nil && of.Kind == terraform.Unknown && unknownPart.MatchString(of.Text) {
+				return of.Text
+			}
+			return "${template}"
+		})
+	}
+	bound := func(s templateSubject, name string) {
 		switch {
-		case strings.HasPrefix(name, "system:serviceaccounts"), name == "system:authenticated":
-			out = append(out, &terraform.Node{Kind: terraform.Unknown})
-		case name != "":
-			out = append(out, &terraform.Node{Kind: terraform.Scalar, Scalar: name[strings.LastIndexAny(name, ":")+1:]})
+		case ofAccounts(name):
+			out = append(out, terraform.Subject{Kind: kind(rbacv1.GroupKind), Name: node(name)}, terraform.Subject{Kind: kind(rbacv1.UserKind), Name: node(name)})
+		case name != "" && !s.person:
+			place := &terraform.Node{Kind: terraform.Unknown}
+			if namespace := templateOfHelm.ReplaceAllString(released(s.namespace), "$${template}"); namespace != "" {
+				place = node(namespace)
+			}
+			out = append(out, terraform.Subject{Kind: kind(rbacv1.ServiceAccountKind), Name: node(name), Namespace: place})
 		}
 	}
-	anyText, ownText := b.filledIn(h, false), b.filledIn(h, true)
-	for i, name := range b.names {
+	anyText, ownText := b.filledIn(r, false), b.filledIn(r, true)
+	for i, s := range b.subjects {
+		name := released(s.name)
 		parts := templateOfHelm.FindAllStringIndex(name, -1)
 		if len(parts) == 0 {
-			known(name)
+			bound(s, name)
 			continue
 		}
 		pattern := templateOfHelm.ReplaceAllString(name, "$${template}")
@@ -140,19 +200,33 @@ func (b *templateBindings) of(h *terraform.HelmRelease) (out []*terraform.Node) 
 		if own {
 			with = ownText
 		}
+		if s.person && !strings.HasPrefix(first, "system:") {
+			if accountsInText.MatchString(name) { // as by printf, or a default
+				bound(s, "system:${template}")
+			}
+			for _, word := range sortedNames(anyText.words) {
+				if first == "" && ofAccounts(word) {
+					bound(s, word+last)
+				}
+			}
+			continue
+		}
 		if len(parts) > 1 && !own || i >= maxFilledNames || len(with.words) > maxFilledWords {
-			out = append(out, &terraform.Node{Kind: terraform.Unknown, Text: pattern})
+			bound(s, pattern)
 			continue
 		}
 		for _, word := range sortedNames(with.words) {
-			known(first + word + last)
+			bound(s, first+word+last)
+		}
+		if ofAccounts(pattern) && !plainValue.MatchString(name) { // what is filled in may be the namespace
+			bound(s, first+released("{{ .Release.Namespace }}")+last)
 		}
 		for _, text := range sortedNames(with.unknown) {
 			whole := pattern
 			if text != "" {
 				whole = first + text + last
 			}
-			out = append(out, &terraform.Node{Kind: terraform.Unknown, Text: whole})
+			bound(s, whole)
 		}
 	}
 	return out
@@ -171,7 +245,7 @@ type fillable struct{ words, unknown map[string]bool }
 
 // filledIn are the words that stand in the values of a release, the defaults of its chart or
 // its templates. As the name of the chart's own account, those count that are given so.
-func (b *templateBindings) filledIn(h *terraform.HelmRelease, own bool) fillable {
+func (b *templateBindings) filledIn(r installed, own bool) fillable {
 	out := fillable{map[string]bool{}, map[string]bool{}}
 	fill := func(text string) {
 		for _, word := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" \t\n\"',[]{}", r) }) {
@@ -201,7 +275,7 @@ func (b *templateBindings) filledIn(h *terraform.HelmRelease, own bool) fillable
 			walk(e)
 		}
 	}
-	for _, n := range append(slices.Clone(b.defaults), h.Values, h.Name) {
+	for _, n := range append(slices.Clone(b.defaults), r.values, r.name) {
 		walk(n)
 	}
 	for _, text := range b.texts {

@@ -119,9 +119,7 @@ func (c *configuration) declaredGrants(ctx context.Context) []terraform.Grant {
 			why := terraform.Cause{Kind: terraform.CauseLimit, Name: "there are bindings in the templates of the chart " + name + ", which are not rendered here", Position: h.Position}
 			what := &terraform.Node{Kind: terraform.Unknown, Causes: []terraform.Cause{why}, Origin: terraform.Origin{Position: h.Position}}
 			g := terraform.Grant{Address: h.Address, What: what, RoleName: what, Cluster: c.result.Cluster(h.Provider), Unknown: h.Unknown, Position: h.Position, Resource: h.Resource}
-			for _, n := range binds.of(h) {
-				g.Subjects = append(g.Subjects, terraform.Subject{Kind: &terraform.Node{Kind: terraform.Scalar, Scalar: rbacv1.ServiceAccountKind}, Name: n, Namespace: what})
-			}
+			g.Subjects = binds.of(installed{h.Name, h.Namespace, h.Values})
 			out = append(out, g)
 		}
 	}
