@@ -151,6 +151,9 @@ func ofAccounts(name string) bool {
 // not looked at. Users and groups that are filled in are those of a directory, unless their
 // names are, or begin as, those of accounts.
 func (b *templateBindings) of(r installed) (out []terraform.Subject) {
+	if b == nil {
+		return nil
+	}
 	node := func(text string) *terraform.Node {
 		if unknownPart.MatchString(text) {
 			return &terraform.Node{Kind: terraform.Unknown, Text: text}
@@ -257,8 +260,10 @@ func (b *templateBindings) filledIn(r installed, own bool) fillable {
 		if n == nil {
 			return
 		}
-		if n.Kind == terraform.Scalar {
-			fill(fmt.Sprint(n.Scalar))
+		if text := fmt.Sprint(n.Scalar); n.Kind == terraform.Scalar && unknownPart.MatchString(text) {
+			out.unknown[text] = true // which others may substitute
+		} else if n.Kind == terraform.Scalar {
+			fill(text)
 		} else if !own && (n.Kind == terraform.Unknown || n.Kind == terraform.Sensitive || len(n.Causes) > 0) {
 			text := ""
 			if n.Kind == terraform.Unknown && unknownPart.MatchString(n.Text) {

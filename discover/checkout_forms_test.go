@@ -629,6 +629,76 @@ func TestWhatAnotherFolderBindsIsNotKnown(t *testing.T) {
 	equal(t, "the other's", agentNamed(t, inv, "flux/flux@prod").Confinement.Kind, "cluster-admin")
 }
 
+// A chart of the repository that something of it has installed binds whom its templates name,
+// or may name by the values that it is given.
+func TestWhatChartsOfTheRepositoryBindIsNotKnown(t *testing.T) {
+	const agent = "-- flux.yaml --\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: flux, namespace: flux}\nspec:\n  selector: {matchLabels: {name: flux}}\n" +
+		"  template:\n    metadata: {labels: {name: flux}}\n    spec: {serviceAccountName: flux, containers: [{name: flux, image: \"fluxcd/flux:1.25.4\", args: [\"--git-url=git@git.example.com:org/shop\"]}]}\n---\n" +
+		"apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: flux, namespace: flux}\nroleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: few}\nsubjects: [{kind: ServiceAccount, name: flux, namespace: flux}]\n---\n" +
+		"apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: few}\nrules: [{apiGroups: [apps], resources: [deployments], verbs: [get]}]\n"
+	chart := func(dir, subjects string) string {
+		return "-- " + dir + "/Chart.yaml --\napiVersion: v2\nname: rbac\nversion: 1.0.0\n-- " + dir + "/values.yaml --\na: b\n-- " + dir + "/templates/b.yaml --\n" +
+			"kind: ClusterRoleBinding\nmetadata: {name: {{ .Release.Name }}}\nroleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}\nsubjects: " + subjects + "\n"
+	}
+	const account, filled = "[{kind: ServiceAccount, name: flux, namespace: flux}]", "[{kind: ServiceAccount, name: {{ .Values.account }}, namespace: flux}]"
+	object := func(api, kind, spec string) string {
+		return "-- r.yaml --\napiVersion: " + api + "\nkind: " + kind + "\nmetadata: {name: rbac, namespace: flux}\nspec: " + spec + "\n"
+	}
+	operator := func(more string) string {
+		return object("helm.fluxcd.io/v1", "HelmRelease", "{chart: {git: 'ssh://git@github.com/o/r', path: charts/rbac, ref: master}"+more+"}")
+	}
+	flux2 := func(of, more string) string {
+		return object("helm.toolkit.fluxcd.io/v2", "HelmRelease", "{chart: {spec: {chart: ./charts/rbac, sourceRef: {kind: "+of+", name: all}}}"+more+"}")
+	}
+	source := func(url string) string {
+		return "---\napiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: all, namespace: flux}\nspec: {url: '" + url + "'}\n"
+	}
+	argo := func(more string) string {
+		return object("argoproj.io/v1alpha1", "Application", "{destination: {namespace: flux}, source: {repoURL: 'https://github.com/o/r.git', path: charts/rbac"+more+"}}")
+	}
+	const values = "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: values, namespace: flux}\ndata: {values.yaml: 'account: flux'}\n"
+	for name, c := range map[string]struct {
+		tree string
+		says string // empty where it is known
+	}{
+		"nothing":                           {chart("charts/rbac", account), ""},
+		"by the operator":                   {operator("") + chart("charts/rbac", account), "flux:helmrelease/rbac in r.yaml:1 installs the chart in charts/rbac, in whose templates there are bindings"},
+		"another account":                   {operator("") + chart("charts/rbac", strings.Replace(account, "name: flux", "name: other", 1)), ""},
+		"another chart":                     {operator("") + chart("charts/other", account), ""},
+		"of another repository":             {strings.Replace(operator(""), "o/r", "o/x", 1) + chart("charts/rbac", account), ""},
+		"from a repository of charts":       {object("helm.fluxcd.io/v1", "HelmRelease", "{chart: {repository: 'https://charts.example.com', name: charts/rbac, version: 1.0.0}}") + chart("charts/rbac", account), ""},
+		"filled in by a value":              {operator(", values: {account: flux}") + chart("charts/rbac", filled), "charts/rbac"},
+		"filled in by another":              {operator(", values: {account: other}") + chart("charts/rbac", filled), ""},
+		"filled in by a ConfigMap":          {operator(", valuesFrom: [{configMapKeyRef: {name: values}}]") + values + chart("charts/rbac", filled), "charts/rbac"},
+		"filled in by a ConfigMap, another": {operator(", valuesFrom: [{configMapKeyRef: {name: values}}]") + strings.Replace(values, "account: flux", "account: other", 1) + chart("charts/rbac", filled), ""},
+		"filled in by a Secret":             {operator(", valuesFrom: [{secretKeyRef: {name: values}}]") + chart("charts/rbac", filled), "charts/rbac"},
+		"filled in by its namespace":        {operator("") + chart("charts/rbac", "[{kind: Group, name: 'system:serviceaccounts:{{ .Release.Namespace }}'}]"), "charts/rbac"},
+		"filled in by another namespace":    {operator(", targetNamespace: other") + chart("charts/rbac", "[{kind: Group, name: 'system:serviceaccounts:{{ .Release.Namespace }}'}]"), ""},
+		"too large":                         {operator("") + chart("charts/rbac", "[]\n# "+strings.Repeat("x", chartFileBytes)), "of which not all was read, since its templates/b.yaml has more than 1 MiB"},
+		"by Flux v2":                        {flux2("GitRepository", "") + source("https://github.com/o/r") + chart("charts/rbac", account), "charts/rbac"},
+		"by Flux v2, of nobody knows what":  {flux2("GitRepository", "") + chart("charts/rbac", account), "charts/rbac"},
+		"by Flux v2, of another repository": {flux2("GitRepository", "") + source("https://github.com/o/x") + chart("charts/rbac", account), ""},
+		"by Flux v2, of charts":             {flux2("HelmRepository", "") + chart("charts/rbac", account), ""},
+		"by Flux v2, filled in":             {flux2("GitRepository", ", values: {account: '${x}'}") + chart("charts/rbac", filled), "charts/rbac"},
+		"by Argo CD":                        {argo("") + chart("charts/rbac", account), "charts/rbac"},
+		"by Argo CD, of another repository": {strings.Replace(argo(""), "o/r", "o/x", 1) + chart("charts/rbac", account), ""},
+		"by Argo CD, filled in":             {argo(", helm: {values: 'account: flux'}") + chart("charts/rbac", filled), "charts/rbac"},
+		"by Argo CD, filled in by a file":   {argo(", helm: {valueFiles: [../v.yaml]}") + "-- charts/v.yaml --\naccount: flux\n" + chart("charts/rbac", filled), "charts/rbac"},
+		"by Argo CD, by another file":       {argo(", helm: {valueFiles: [../v.yaml]}") + "-- charts/v.yaml --\naccount: other\n" + chart("charts/rbac", filled), ""},
+		"by Argo CD, by none that is there": {argo(", helm: {valueFiles: [$x/v.yaml]}") + chart("charts/rbac", filled), "charts/rbac"},
+		"by a set of Argo CD":               {object("argoproj.io/v1alpha1", "ApplicationSet", "{template: {spec: {sources: [{path: charts/rbac, repoURL: 'git@github.com:o/r'}]}}}") + chart("charts/rbac", account), "charts/rbac"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inv := readTree(t, treeOf(agent+c.tree), func(o *CheckoutOptions) { o.URL = "git@github.com:o/r" })
+			a := agentNamed(t, inv, "flux/flux")
+			equal(t, "unknown", []bool{a.Confinement.Kind == "", slices.Contains(a.Unknown, "confinement")}, []bool{c.says != "", c.says != ""})
+			if c.says != "" {
+				wantFinding(t, inv, RightsUnknown, c.says, "may bind it")
+			}
+		})
+	}
+}
+
 func TestAgentsDeclaredByHelmReleasesAreFound(t *testing.T) {
 	inv := readTree(t, treeOf(fluxRelease), nil)
 	a := agentNamed(t, inv, "shop/flux-shop")

@@ -169,7 +169,8 @@ func (c *checkout) fromHelmRelease2(ctx context.Context, set declaration, o flux
 	say := func(format string, args ...any) {
 		c.find(AgentByObject.About(c.agent.ID, migrate.ObjectID(u), fileLine(o.File, o.Line), resourceName(u)+" installs a chart, which is of chart "+flux1.DisplayURL(name)+", "+fmt.Sprintf(format, args...)))
 	}
-	release := chart.Release{Name: cmp.Or(text("releaseName"), strings.TrimPrefix(text("targetNamespace")+"-"+u.GetName(), "-")), Namespace: cmp.Or(text("targetNamespace"), own), Version: version}
+	release := chart.Release{Version: version}
+	release.Name, release.Namespace = releaseOfHelmRelease2(u, own)
 	spec, _ := u.Object["spec"].(map[string]any)
 	switch {
 	case text("kubeConfig", "configMapRef", "name") != "":
@@ -204,6 +205,13 @@ func (c *checkout) fromHelmRelease2(ctx context.Context, set declaration, o flux
 		d.found = append(d.found, ReleasePostRendered.Finding(d.ID, at, resourceName(u)+" has postRenderers, which change what the chart has rendered, and what they make of the agent is not known"))
 	}
 	return d
+}
+
+// releaseOfHelmRelease2 is releaseOfHelmRelease of a HelmRelease of Flux v2 in a namespace.
+func releaseOfHelmRelease2(u *unstructured.Unstructured, own string) (name, namespace string) {
+	name, _, _ = unstructured.NestedString(u.Object, "spec", "releaseName")
+	target, _, _ := unstructured.NestedString(u.Object, "spec", "targetNamespace")
+	return cmp.Or(name, strings.TrimPrefix(target+"-"+u.GetName(), "-")), cmp.Or(target, own)
 }
 
 // maySubstitute says why what holds a variable is not known.

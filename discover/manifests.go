@@ -73,7 +73,7 @@ func (c *checkout) declared(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	rights := c.rightsOf(sets)
+	rights := c.rightsOf(ctx, sets)
 	taken := map[string]string{} // id → folder
 	first := map[string]*declaredAgent{}
 	for _, k := range append(slices.Clone(c.known), c.agent) {

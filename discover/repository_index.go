@@ -31,6 +31,8 @@ type index struct {
 	files, linkedFolders []string
 	// charts are the folders of Helm charts that lie in no other chart.
 	charts []string
+	// read are those that were read whole, by folder.
+	read map[string]localChart
 	// folders are the kustomization files, by folder.
 	folders  map[string]*overlay
 	builds   map[string]built

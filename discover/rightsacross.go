@@ -25,7 +25,8 @@ type Grants struct {
 // rightsAcross adds to what agents may do, who were found without a cluster, what binds
 // their accounts elsewhere: in Terraform, those that it does not declare, and in what
 // another agent applies from its repository, all. What an agent applies itself counts
-// not: an API server lets nobody give himself more than he has, but who may bind or escalate.
+// not: an API server lets nobody give himself more than he has, but who may bind or escalate;
+// what it has another install does.
 func (w *witness) rightsAcross(ctx context.Context, found []*agent, grants *Grants) {
 	byAgent := map[*agent]*rights{}
 	for _, a := range found {
@@ -39,7 +40,7 @@ func (w *witness) rightsAcross(ctx context.Context, found []*agent, grants *Gran
 			if a.read != nil {
 				byAgent[a] = a.read.rightsApplied(ctx, its)
 			} else {
-				byAgent[a] = rightsIn(its, nil, a.DefaultNamespace)
+				byAgent[a] = rightsIn(its, nil, nil, a.DefaultNamespace)
 			}
 		}
 	}
@@ -51,9 +52,14 @@ func (w *witness) rightsAcross(ctx context.Context, found []*agent, grants *Gran
 			w.find(d.reported()...)
 		}
 		for _, other := range found {
-			if r := byAgent[other]; r != nil && (other != a || mayEscalate(a.Rights)) && a.Namespace != "" && a.ServiceAccount != "" {
-				w.boundBy(a, other, r)
+			r := byAgent[other]
+			if r == nil || a.Namespace == "" || a.ServiceAccount == "" {
+				continue
 			}
+			if other == a && !mayEscalate(a.Rights) {
+				r = &rights{given: r.given}
+			}
+			w.boundBy(a, other, r)
 		}
 	}
 }
@@ -62,8 +68,15 @@ func (w *witness) rightsAcross(ctx context.Context, found []*agent, grants *Gran
 // its repository declares elsewhere where the agent applies none of that name (see rightsOf).
 func (r *reading) rightsApplied(ctx context.Context, applied []flux1.Parsed) *rights {
 	if r.index == nil {
-		return rightsIn(applied, nil, r.agent.DefaultNamespace)
+		return rightsIn(applied, nil, nil, r.agent.DefaultNamespace)
 	}
+	var all []flux1.Parsed // with what charts take their values from
+	for _, o := range r.agent.Objects {
+		if applies(o) && o.Manifest != nil {
+			all = append(all, flux1.Parsed{File: o.File, Line: o.Line, Manifest: o.Manifest})
+		}
+	}
+	charts := r.search(nil).boundByCharts(ctx, []declaration{{objects: applied}}, func(declaration) []flux1.Parsed { return all })
 	keyOf := func(u *unstructured.Unstructured, kind, name string) string {
 		return roleKey(kind, cmp.Or(u.GetNamespace(), r.agent.DefaultNamespace, unknownNamespace), name)
 	}
@@ -79,7 +92,7 @@ func (r *reading) rightsApplied(ctx context.Context, applied []flux1.Parsed) *ri
 		delete(missing, keyOf(o.Manifest, o.Manifest.GetKind(), o.Manifest.GetName()))
 	}
 	if len(missing) == 0 {
-		return rightsIn(applied, nil, r.agent.DefaultNamespace)
+		return rightsIn(applied, nil, charts, r.agent.DefaultNamespace)
 	}
 	var roles []perhapsThere
 	for _, set := range r.search(nil).declarations(ctx) {
@@ -92,7 +105,7 @@ func (r *reading) rightsApplied(ctx context.Context, applied []flux1.Parsed) *ri
 			}
 		}
 	}
-	return rightsIn(applied, roles, r.agent.DefaultNamespace)
+	return rightsIn(applied, roles, charts, r.agent.DefaultNamespace)
 }
 
 // mayEscalate reports whether some of the rights let an account bind roles that it does not

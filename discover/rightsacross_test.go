@@ -22,6 +22,7 @@ const (
 func TestWhatBindsAnAccountElsewhereCounts(t *testing.T) {
 	const inGit = "apiVersion: helm.fluxcd.io/v1\nkind: HelmRelease\nmetadata: {name: flux, namespace: team}\nspec:\n  releaseName: flux\n  chart: {repository: 'https://charts.fluxcd.io', name: flux, version: 1.13.3}\n" +
 		"  values: {git: {url: 'git@h:team', branch: main}, clusterRole: {create: false}}\n"
+	const released = "apiVersion: helm.fluxcd.io/v1\nkind: HelmRelease\nmetadata: {name: r, namespace: team}\nspec:\n  chart: {git: 'git@h:team', path: charts/r}\n"
 	bindingInGit := func(role string) string {
 		return "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: b}\nroleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: " + role + "}\nsubjects: [{kind: ServiceAccount, name: flux, namespace: team}]\n"
 	}
@@ -55,7 +56,9 @@ func TestWhatBindsAnAccountElsewhereCounts(t *testing.T) {
 		"by Git to one that it applies":                   {[]string{reading("cluster") + team}, map[string]string{"cluster/b.yaml": bindingInGit("few") + "---\n" + roleInGit("get"), "y/r.yaml": roleInGit("'*'")}, nil, "custom", ""},
 		"by what it applies itself, which it may": {[]string{root + team + fmt.Sprintf(adminOf, "e") + "resource \"kubernetes_cluster_role\" \"e\" {\n metadata {\n name = \"e\"\n }\n rule {\n api_groups = [\"rbac.authorization.k8s.io\"]\n resources = [\"*\"]\n verbs = [\"*\"]\n }\n}\n"},
 			nil, map[string]string{"b.yaml": bindingInGit("cluster-admin")}, "cluster-admin", ""},
-		"by what it applies itself": {[]string{root + team}, nil, map[string]string{"b.yaml": bindingInGit("cluster-admin")}, "namespaces", ""},
+		"by a chart that it has another install": {[]string{root + team}, nil, map[string]string{"r.yaml": released, "charts/r/Chart.yaml": "name: r\nversion: 1.0.0\n", "charts/r/values.yaml": "a: b\n", "charts/r/templates/b.yaml": bindingInGit("cluster-admin")}, "", "installs the chart in charts/r"},
+		"by a chart of another's":                {[]string{root + team}, map[string]string{"r.yaml": strings.Replace(released, "h:team", "h:root", 1), "charts/r/Chart.yaml": "name: r\nversion: 1.0.0\n", "charts/r/values.yaml": "a: b\n", "charts/r/templates/b.yaml": bindingInGit("cluster-admin")}, nil, "", "installs the chart in charts/r"},
+		"by what it applies itself":              {[]string{root + team}, nil, map[string]string{"b.yaml": bindingInGit("cluster-admin")}, "namespaces", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := TerraformOptions{Grants: &Grants{}}

@@ -2,12 +2,14 @@ package discover
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"path"
 	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/fluxover/fluxover/discover/terraform"
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -34,7 +36,8 @@ type perhapsThere struct {
 // it is, so that a binding in it leaves the rights of the account not known; but a role is
 // the one that a binding means which the repository declares under that name, as the binding
 // gives nothing without it, unless it is of another environment.
-func (c *checkout) rightsOf(sets []declaration) rightsFor {
+func (c *checkout) rightsOf(ctx context.Context, sets []declaration) rightsFor {
+	charts := c.boundByCharts(ctx, sets, configMapsBeside(sets))
 	type place struct{ dir, file string }
 	installs := map[string][]place{}
 	together := map[string]*unstructured.Unstructured{} // what the described agent applies
@@ -101,7 +104,7 @@ func (c *checkout) rightsOf(sets []declaration) rightsFor {
 				}
 			}
 		}
-		return rightsIn(with, perhaps, c.agent.DefaultNamespace)
+		return rightsIn(with, perhaps, charts, c.agent.DefaultNamespace)
 	}
 }
 
@@ -169,18 +172,28 @@ func mayGiveRights(u *unstructured.Unstructured) bool {
 	return u.GroupVersionKind().Group == rbacv1.GroupName || isHelmRelease1(u) || isInstaller(u)
 }
 
-// givenToChart is what an object gives a chart that may make objects of it: bindings of some
-// subjects, and whether there may be others.
+// givenToChart is whom a chart may bind that an object has installed, as what says: by the
+// bindings that it is given, in namespace where they name none, and by its templates, in which
+// filled are who they are by its values. There may be more.
 type givenToChart struct {
 	what, namespace string
 	subjects        []rbacv1.Subject
+	filled          []terraform.Subject
 	more            bool
+}
+
+// mayBind reports whether an account may be bound.
+func (g *givenToChart) mayBind(namespace, account string) bool {
+	_, binds := bindingSubject(g.subjects, g.namespace, namespace, account)
+	d := &declared{Flux1Agent: migrate.Flux1Agent{Namespace: namespace, ServiceAccount: account}}
+	may, _, _ := d.boundBy(&terraform.Grant{Subjects: g.filled})
+	return binds || may || g.more
 }
 
 // givenIn looks for bindings among what an object gives a chart.
 func givenIn(o flux1.Parsed) *givenToChart {
 	u := o.Manifest
-	g := &givenToChart{what: resourceName(u) + " in " + fileLine(o.File, o.Line), namespace: u.GetNamespace()}
+	g := &givenToChart{what: resourceName(u) + " in " + fileLine(o.File, o.Line) + " gives its chart bindings, which are not read,", namespace: u.GetNamespace()}
 	var walk func(v any)
 	walk = func(v any) {
 		switch v := v.(type) {
@@ -212,10 +225,10 @@ func givenIn(o flux1.Parsed) *givenToChart {
 }
 
 // rightsIn are the bindings and roles among declared objects, and the role that
-// each cluster has from the beginning and keeps as it is. What names no namespace is in
-// the default one, if that is known. What else binds an account in the cluster is not
+// each cluster has from the beginning and keeps as it is; charts are those that objects among
+// them have installed, by the object. What names no namespace is in the default one, if that is known. What else binds an account in the cluster is not
 // known from here.
-func rightsIn(objects []flux1.Parsed, perhaps []perhapsThere, defaultNamespace string) *rights {
+func rightsIn(objects []flux1.Parsed, perhaps []perhapsThere, charts map[*unstructured.Unstructured][]givenToChart, defaultNamespace string) *rights {
 	none := func() *rights {
 		return &rights{roles: map[string]*rbacv1.Role{}, clusterRoles: map[string]*rbacv1.ClusterRole{"cluster-admin": {Rules: rulesOfClusterAdmin()}}, several: map[string]bool{}, elsewhere: map[string]string{}, places: map[string][]string{}}
 	}
@@ -228,6 +241,7 @@ func rightsIn(objects []flux1.Parsed, perhaps []perhapsThere, defaultNamespace s
 			if g := givenIn(o); g != nil {
 				r.given = append(r.given, *g)
 			}
+			r.given = append(r.given, charts[u]...)
 			return
 		}
 		key := roleKey(u.GetKind(), cmp.Or(u.GetNamespace(), defaultNamespace, unknownNamespace), u.GetName())
@@ -327,8 +341,8 @@ func (r *rights) declaredFor(namespace, account string) (bindings []migrate.Bind
 		bindings = append(bindings, b)
 	}
 	for _, g := range r.given {
-		if _, binds := bindingSubject(g.subjects, g.namespace, namespace, account); binds || g.more {
-			say("%s gives its chart bindings, which are not read, and may bind it", g.what)
+		if g.mayBind(namespace, account) {
+			say("%s and may bind it", g.what)
 		}
 	}
 	if r.perhaps == nil {
