@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	sigsyaml "sigs.k8s.io/yaml"
 )
 
 // rightsFor are the roles and bindings that count for an agent which an object of a set declares.
@@ -166,15 +167,25 @@ func inEnvironment(a, b string) string {
 	return ""
 }
 
-// mayGiveRights reports whether an object is a role or a binding, or may hold one as a value
-// of a chart that it has installed.
+// mayGiveRights reports whether an object is a role or a binding, may hold one as a value
+// of a chart that it has installed, or is one of which somebody makes bindings.
 func mayGiveRights(u *unstructured.Unstructured) bool {
-	return u.GroupVersionKind().Group == rbacv1.GroupName || isHelmRelease1(u) || isInstaller(u)
+	return u.GroupVersionKind().Group == rbacv1.GroupName || isHelmRelease1(u) || isInstaller(u) || bindsSubjects(u)
+}
+
+// ofBindings is what a kind, or its group, is called of which an operator makes bindings, as
+// RBACDefinition of rbacmanager.reactiveops.io.
+var ofBindings = regexp.MustCompile(`(?i)rbac|rolebinding`)
+
+// bindsSubjects reports whether an object is of such a kind.
+func bindsSubjects(u *unstructured.Unstructured) bool {
+	gvk := u.GroupVersionKind()
+	return gvk.Group != rbacv1.GroupName && ofBindings.MatchString(gvk.Group+" "+gvk.Kind)
 }
 
 // givenToChart is whom a chart may bind that an object has installed, as what says: by the
-// bindings that it is given, in namespace where they name none, and by its templates, in which
-// filled are who they are by its values. There may be more.
+// bindings that it is given, in namespace where they name none; filled are those who are subjects
+// in its templates, by its values, or in its values alone. There may be more.
 type givenToChart struct {
 	what, namespace string
 	subjects        []rbacv1.Subject
@@ -190,24 +201,42 @@ func (g *givenToChart) mayBind(namespace, account string) bool {
 	return binds || may || g.more
 }
 
-// givenIn looks for bindings among what an object gives a chart.
+// notBound are what is called that names an account to change or to compare it.
+var notBound = []string{"target", "targets", "ignoreDifferences", "healthChecks"}
+
+// givenIn looks for bindings, and for subjects of some, among what an object gives a chart, or
+// what makes bindings of it.
 func givenIn(o flux1.Parsed) *givenToChart {
 	u := o.Manifest
-	g := &givenToChart{what: resourceName(u) + " in " + fileLine(o.File, o.Line) + " gives its chart bindings, which are not read,", namespace: u.GetNamespace()}
+	g := &givenToChart{namespace: u.GetNamespace()}
+	node := func(v any) *terraform.Node {
+		text, isText := v.(string)
+		if !isText || strings.Contains(text, "{{") || strings.Contains(text, "${") {
+			return &terraform.Node{Kind: terraform.Unknown}
+		}
+		return &terraform.Node{Kind: terraform.Scalar, Scalar: text}
+	}
 	var walk func(v any)
 	walk = func(v any) {
 		switch v := v.(type) {
 		case map[string]any:
-			if kind, _ := v["kind"].(string); bindingInText.MatchString(kind) && v["roleRef"] != nil {
+			kind, _ := v["kind"].(string)
+			switch {
+			case bindingInText.MatchString(kind) && v["roleRef"] != nil:
 				b, ok := typed[rbacv1.ClusterRoleBinding](&unstructured.Unstructured{Object: v})
 				g.more = g.more || !ok || strings.Contains(fmt.Sprint(v["subjects"]), "{{")
 				if ok {
 					g.subjects = append(g.subjects, b.Subjects...)
 				}
 				return
+			case kind == rbacv1.ServiceAccountKind && v["name"] != nil && v["apiVersion"] == nil:
+				g.filled = append(g.filled, terraform.Subject{Kind: node(kind), Name: node(v["name"]), Namespace: node(v["namespace"])})
+				return
 			}
 			for _, k := range sortedNames(v) {
-				walk(v[k])
+				if !slices.Contains(notBound, k) {
+					walk(v[k])
+				}
 			}
 		case []any:
 			for _, e := range v {
@@ -215,13 +244,32 @@ func givenIn(o flux1.Parsed) *givenToChart {
 			}
 		case string:
 			g.more = g.more || bindingInText.MatchString(v) && strings.Contains(v, "roleRef")
+			g.filled = append(g.filled, terraform.BoundByKubectl(v)...)
+			var given any
+			if strings.Contains(v, rbacv1.ServiceAccountKind) && strings.Contains(v, "kind") && len(v) <= maxValueText && sigsyaml.Unmarshal([]byte(v), &given) == nil {
+				if _, isText := given.(string); !isText { // values as a text
+					walk(given)
+				}
+			}
 		}
 	}
-	walk(u.Object["spec"])
-	if g.more || len(g.subjects) > 0 {
-		return g
+	for _, field := range sortedNames(u.Object) {
+		if field != "metadata" && field != "status" {
+			walk(u.Object[field])
+		}
 	}
-	return nil
+	g.what = resourceName(u) + " in " + fileLine(o.File, o.Line)
+	switch {
+	case g.more || len(g.subjects) > 0:
+		g.what += " gives its chart bindings, which are not read,"
+	case len(g.filled) > 0 && bindsSubjects(u):
+		g.what += " is made into bindings of its subjects, which are not read,"
+	case len(g.filled) > 0:
+		g.what += " gives its chart subjects, of which it is not known to what they are bound,"
+	default:
+		return nil
+	}
+	return g
 }
 
 // rightsIn are the bindings and roles among declared objects, and the role that

@@ -48,6 +48,13 @@ var accountArgument = regexp.MustCompile(`(?i)account|subject|bind|admin|permiss
 // and cluster_admins, is mostly not known before it is made, and no account of Kubernetes.
 var unknownAccount = regexp.MustCompile(`(?i)(?:^|[ _-])(?:service[_-]?accounts?|sas?|subjects?|role[_-]?bindings?|manifests?|yaml[_-]?body)(?:[ _-]names?)?$`)
 
+// commandArgument is the name of one that takes a command, which is run, and kubectlBinds is
+// what a text says that binds by kubectl, whatever takes it.
+var (
+	commandArgument = regexp.MustCompile(`(?i)(?:^|[ _-])(?:commands?|cmds?|scripts?|exec|inline|program)(?:[ _-]|$)`)
+	kubectlBinds    = regexp.MustCompile(`\bcreate[ \t]+(?:cluster)?rolebinding\b`)
+)
+
 // isSwitch is what one is called that turns something on.
 var isSwitch = regexp.MustCompile(`(?i)(?:^|[ _-])(?:create|enabled?|use|manage|automount|mount|with)[ _-]`)
 
@@ -67,6 +74,9 @@ func (m *ModuleCall) takesAccounts(s *scope, b *hclsyntax.Block, in iteration) {
 		if unknownAccount.MatchString(name) && !isSwitch.MatchString(name) && !cloud {
 			m.accounts = append(m.accounts, &Node{Kind: Unknown, Text: afterPlace(n.Text), Causes: n.Causes, Origin: n.Origin})
 		}
+	}
+	runs := func(name, text string) bool {
+		return strings.ContainsAny(text, " \t") && (kubectlBinds.MatchString(text) || commandArgument.MatchString(name) && mayBindByText(text))
 	}
 	var walk func(name string, n *Node)
 	walk = func(name string, n *Node) {
@@ -91,15 +101,20 @@ func (m *ModuleCall) takesAccounts(s *scope, b *hclsyntax.Block, in iteration) {
 			for _, e := range n.List {
 				walk(name, e)
 			}
+			if commandArgument.MatchString(name) { // or of its words
+				m.binds = m.binds || mayBindByText(strings.Join(words(n), " "))
+			}
 		case n.Kind == Scalar:
 			switch text, isText := n.Str(); {
 			case !isText:
+			case runs(name, text):
+				m.binds = true
 			case strings.HasPrefix(text, "system:serviceaccounts"), bindingWord.MatchString(text):
 				m.binds = true
 			case strings.HasPrefix(text, "system:serviceaccount:"), accountArgument.MatchString(name):
 				given(afterPlace(text), n)
 			}
-		case bindingWord.MatchString(n.Text), strings.HasPrefix(n.Text, "system:serviceaccounts"):
+		case bindingWord.MatchString(n.Text), strings.HasPrefix(n.Text, "system:serviceaccounts"), runs(name, n.Text):
 			m.binds = true
 		default:
 			open(name, n)

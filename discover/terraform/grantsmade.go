@@ -24,11 +24,16 @@ var bindingWord = regexp.MustCompile(`\b(?:Cluster)?RoleBinding\b`)
 
 // Grants returns the roles and bindings that are given to a release among its values, as
 // objects: those of charts that make any object, where what is not known may be a binding,
-// and of others, of which it is not known whether they make it.
+// and of others, of which it is not known whether they make it. Whom values of others name as
+// subjects alone, they may bind.
 func (h *HelmRelease) Grants(of Cluster) []Grant {
 	f := grantFinder{address: h.Address, position: h.Position, of: of, namespace: h.Namespace, where: "the values of " + h.Address}
 	if !h.MakesGiven() {
 		f.node(h.Values)
+		if len(f.named) > 0 {
+			what := &Node{Kind: Unknown, Causes: []Cause{{Kind: CauseLimit, Name: "what " + h.Address + " makes of subjects among its values", Position: h.Position}}}
+			f.found = append(f.found, Grant{Address: h.Address, What: what, RoleName: what, Subjects: f.named, Cluster: of, Position: h.Position})
+		}
 		for i := range f.found {
 			f.found[i].Unknown = append(f.found[i].Unknown, Cause{Kind: CauseLimit, Name: "whether " + h.Address + " makes what it is given is not known", Position: h.Position})
 		}
@@ -200,6 +205,8 @@ type grantFinder struct {
 	// anything is true if whatever is found is made, so that what is not known may be a binding.
 	anything bool
 	found    []Grant
+	// named are subjects that stand there without a binding.
+	named []Subject
 }
 
 // unknown notes that there may be any role or binding.
@@ -238,6 +245,14 @@ func (f *grantFinder) node(n *Node) {
 			return
 		case known && kind != "List" && n.Lookup("apiVersion") != nil:
 			return // another object
+		case known && kind == "ServiceAccount" && !f.anything && n.Lookup("name") != nil:
+			s := f.rendered(n)
+			place := s.Lookup("namespace")
+			if place == nil { // which the chart may fill in
+				place = &Node{Kind: Unknown}
+			}
+			f.named = append(f.named, Subject{s.Lookup("kind"), s.Lookup("name"), place})
+			return
 		case len(n.Causes) > 0 && f.anything:
 			f.unknown(n.Causes...)
 		}
@@ -262,8 +277,22 @@ const (
 	maxGrantNesting = 100
 )
 
+// boundByKubectl is an account that a command of kubectl is given to bind: its namespace, and
+// its name.
+var boundByKubectl = regexp.MustCompile(`--serviceaccount[= ]["']?([\w.-]+):([\w.-]+)`)
+
+// BoundByKubectl are the accounts that commands of kubectl in a text bind.
+func BoundByKubectl(text string) (out []Subject) {
+	node := func(text string) *Node { return &Node{Kind: Scalar, Scalar: text} }
+	for _, m := range boundByKubectl.FindAllStringSubmatch(text, -1) {
+		out = append(out, Subject{node("ServiceAccount"), node(m[2]), node(m[1])})
+	}
+	return out
+}
+
 // text reads the objects in a text of YAML, if a binding or role is one of them.
 func (f *grantFinder) text(text string) {
+	f.named = append(f.named, BoundByKubectl(text)...)
 	if !bindingWord.MatchString(text) && !strings.Contains(text, rbacGroup) {
 		return
 	}
@@ -385,11 +414,8 @@ var (
 	}()
 )
 
-// binds notes that a script may make roles and bindings.
-func (k *scriptReader) binds(text string) {
-	if !k.afford(text) {
-		return
-	}
+// withoutHarmless is the text of a script without what binds nobody.
+func withoutHarmless(text string) string {
 	text = bindsNobody.ReplaceAllString(commentPattern.ReplaceAllString(oneLine(text), ""), "")
 	text = namesKubectl.ReplaceAllString(text, "\n")
 	text = tellsUser.ReplaceAllStringFunc(text, func(told string) string {
@@ -398,6 +424,21 @@ func (k *scriptReader) binds(text string) {
 		}
 		return ""
 	})
+	return text
+}
+
+// mayBindByText reports whether a text of commands may make roles and bindings.
+func mayBindByText(text string) bool {
+	text = withoutHarmless(text)
+	return bindingTool.MatchString(text) || speaksOfRights.MatchString(text)
+}
+
+// binds notes that a script may make roles and bindings.
+func (k *scriptReader) binds(text string) {
+	if !k.afford(text) {
+		return
+	}
+	text = withoutHarmless(text)
 	switch tool := bindingTool.FindStringSubmatch(text); {
 	case tool != nil:
 		name := strings.Join(slices.DeleteFunc(tool[1:], func(group string) bool { return group == "" }), " ")
