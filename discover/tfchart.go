@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/url"
 	"os"
 	"path"
 	"path/filepath"
@@ -74,7 +75,7 @@ var fluxChartValues = []string{
 // localChart is a chart that lies beside the configuration, as a folder or
 // packed: empty if there is none. Each is read once.
 func (c *configuration) localChart(ctx context.Context, name string) localChart {
-	if strings.Contains(name, "://") {
+	if name == "" || strings.Contains(name, "://") {
 		return localChart{}
 	}
 	at := path.Join(c.result.Dir, filepath.ToSlash(name))
@@ -102,6 +103,19 @@ func (c *configuration) localChart(ctx context.Context, name string) localChart 
 	defer func() { _ = root.Close() }()
 	c.charts[at] = readChart(ctx, root.FS(), at)
 	return c.charts[at]
+}
+
+// localChartOf is the chart beside the configuration that a release is of, and its path, as far as
+// it is known: by that, or by its name in a repository that is no URL, but a folder
+// (terraform-provider-helm: resolveChartName).
+func (c *configuration) localChartOf(ctx context.Context, h *terraform.HelmRelease) (localChart, string) {
+	name, _ := h.Chart.Str()
+	if repository, _ := h.Repository.Str(); repository != "" && name != "" && !strings.Contains(name, "/") {
+		if _, err := url.ParseRequestURI(repository); err != nil {
+			name = repository + "/" + name
+		}
+	}
+	return c.localChart(ctx, name), name
 }
 
 // readChart reads the chart at a path of a tree, which leads nowhere outside of it: empty if

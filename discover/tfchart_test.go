@@ -66,7 +66,7 @@ func TestACopyOfTheFluxChartUnderAnotherNameIsNotPassedOver(t *testing.T) {
 	inv := declaredBy(t, map[string]string{
 		"main.tf": "variable \"chart\" {}\n" +
 			release("copy", `"./charts/team-sync"`, url) + release("packed", `"./charts/team-sync-1.0.0.tgz"`, url) + release("renumbered", `"./charts/renumbered"`, url) +
-			release("own", `"./charts/own"`, "repository: a") + release("image", `"./charts/image"`, "") + release("part", `"./charts/part"`, "") +
+			release("named", "\"renumbered\"\n repository = \"./charts\"", url) + release("own", `"./charts/own"`, "repository: a") + release("image", `"./charts/image"`, "") + release("part", `"./charts/part"`, "") +
 			release("remote", `"gitops-agent"`, url) + release("unknown", "var.chart", url) + release("above", `"../../elsewhere/sync"`, url) +
 			release("nginx", `"./charts/nginx"`, "controller: {git: {url: a}}") + release("jenkins", `"jenkins"`, "git: {}") + release("influx", `"./charts/influx"`, "") +
 			release("few", `"./charts/few"`, url) + release("app", `"./charts/app"`, url) + release("sub", `"./charts/sub"`, url) + release("noapp", `"./charts/noapp"`, url) +
@@ -118,7 +118,7 @@ func TestACopyOfTheFluxChartUnderAnotherNameIsNotPassedOver(t *testing.T) {
 	}
 	said(t, inv, "TERRAFORM_LOCAL_CHART_CHANGED", "version 1.13.3", "it has no values.yaml")
 	for name, why := range map[string]string{
-		"renumbered": "its templates/agent.yaml has arguments of fluxd", "own": "its templates/d.yaml has arguments of fluxd", "image": "its values.yaml names fluxd's image",
+		"named": "its templates/agent.yaml has", "renumbered": "its templates/agent.yaml has arguments of fluxd", "own": "its templates/d.yaml has arguments of fluxd", "image": "its values.yaml names fluxd's image",
 		"few": "its templates/deployment.yaml has", "app": "its templates/deployment.yaml has", "noapp": "its templates/deployment.yaml has", "sub": "its charts/x/templates/d.yaml has",
 		"packedsub": "its charts/x-1.0.0.tgz/templates/d.yaml has arguments of fluxd", "deep": "its charts/x.tgz/charts/y.tgz/templates/d.yaml has arguments of fluxd", "packedimage": "its charts/x.tgz/values.yaml names fluxd's image",
 		"remote": "it is given a git.url", "above": "it is given a git.url",

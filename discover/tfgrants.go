@@ -114,12 +114,11 @@ func (c *configuration) declaredGrants(ctx context.Context) []terraform.Grant {
 	out := terraform.Grants(ctx, c.result)
 	for _, h := range c.releasesOf(ctx) {
 		out = append(out, h.Grants(c.result.Cluster(h.Provider))...)
-		name, _ := h.Chart.Str()
-		if binds := c.localChart(ctx, name).binds; binds != nil {
+		if local, name := c.localChartOf(ctx, h); local.binds != nil {
 			why := terraform.Cause{Kind: terraform.CauseLimit, Name: "there are bindings in the templates of the chart " + name + ", which are not rendered here", Position: h.Position}
 			what := &terraform.Node{Kind: terraform.Unknown, Causes: []terraform.Cause{why}, Origin: terraform.Origin{Position: h.Position}}
 			g := terraform.Grant{Address: h.Address, What: what, RoleName: what, Cluster: c.result.Cluster(h.Provider), Unknown: h.Unknown, Position: h.Position, Resource: h.Resource}
-			g.Subjects = binds.of(installed{h.Name, h.Namespace, h.Values})
+			g.Subjects = local.binds.of(installed{h.Name, h.Namespace, h.Values})
 			out = append(out, g)
 		}
 	}

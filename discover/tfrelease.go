@@ -163,6 +163,9 @@ func (c *configuration) release(ctx context.Context, h *terraform.HelmRelease, m
 		return
 	}
 	local := c.localChart(ctx, name)
+	if ok { // else the state tells its name
+		local, _ = c.localChartOf(ctx, h)
+	}
 	if kind == "" {
 		if kind = local.kind; kind == "" {
 			kind = chartKind(name, repository)
