@@ -407,9 +407,9 @@ func (r *rights) declaredFor(namespace, account string) (bindings []migrate.Bind
 }
 
 // saysNothing reports whether a binding says nothing about one account: it is of everybody,
-// and does not let everybody do everything. known is false where not all of its role is.
+// and lets nobody change anything. known is false where not all of its role is.
 func saysNothing(b migrate.Binding, known bool) bool {
-	return ofEverybody(b.Group) && (b.Namespace != "" || known && !slices.ContainsFunc(b.Rules, everything) || roleOfEachCluster(b.Role))
+	return ofEverybody(b.Group) && (readsOrAsks(b.Role) || known && changesNothing(b.Rules))
 }
 
 // bindsItself reports whether some of the bindings are of more than everybody: an agent is
@@ -418,8 +418,9 @@ func bindsItself(bindings []migrate.Binding) bool {
 	return slices.ContainsFunc(bindings, func(b migrate.Binding) bool { return !ofEverybody(b.Group) })
 }
 
-// roleOfEachCluster reports whether a role is one that each cluster has from the beginning,
-// and that does not allow everything.
-func roleOfEachCluster(role rbacv1.RoleRef) bool {
-	return role.Kind == "ClusterRole" && (slices.Contains([]string{"admin", "edit", "view"}, role.Name) || strings.HasPrefix(role.Name, "system:"))
+// readsOrAsks reports whether a role is one that each cluster has from the beginning, and that
+// lets nobody change anything: to read, or to ask what the asker may do.
+func readsOrAsks(role rbacv1.RoleRef) bool {
+	return role.Kind == "ClusterRole" && slices.Contains([]string{"view", "system:basic-user", "system:discovery", "system:public-info-viewer",
+		"system:service-account-issuer-discovery", "system:auth-delegator", "system:monitoring", "system:image-puller"}, role.Name)
 }

@@ -245,7 +245,7 @@ func (d *declared) setGranted() {
 		d.Confinement = migrate.Confinement{}
 		d.unknown("confinement")
 		d.find(rightsNotKnown("", d.where(), "Terraform binds it, or may bind it, by "+listed(others, len(others), maxEnds)))
-	case len(rights) > len(d.Rights) && (d.grantedBeside || !slices.Contains(d.Unknown, "confinement")):
+	case len(rights) > len(d.Rights) && (d.grantedBeside && bindsItself(rights[len(d.Rights):]) || !slices.Contains(d.Unknown, "confinement")):
 		known(sum)
 	}
 }
@@ -307,11 +307,11 @@ func (d *declared) boundBy(g *terraform.Grant) (may, sure bool, group string) {
 		case !nameKnown:
 			may = may || kind != rbacv1.GroupKind || mayBeName(s.Name, groupsOf(d.Namespace)...)
 		case kind == rbacv1.GroupKind && slices.Contains(groupsOf(d.Namespace), name):
-			// Of what everybody may, only everything says something: see confinement.
+			// Of what everybody may, only what changes something says something: see confinement.
 			rules, why := d.rulesBy(g)
 			role, _ := g.RoleName.Str()
-			open := why != "" && !roleOfEachCluster(rbacv1.RoleRef{Kind: g.Binds(), Name: role})
-			if g.Kind != "RoleBinding" && (open || slices.ContainsFunc(rules, everything)) || name == "system:serviceaccounts:"+d.Namespace {
+			open := why != "" && !readsOrAsks(rbacv1.RoleRef{Kind: g.Binds(), Name: role})
+			if open || !changesNothing(rules) || !ofEverybody(name) {
 				may, sure, group = true, true, name
 			}
 		}

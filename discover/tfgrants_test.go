@@ -92,7 +92,12 @@ func TestWhatTheConfigurationGrantsTheAccountCounts(t *testing.T) {
 		"another namespace":             {binding("kubernetes_cluster_role_binding", admin, "kind = \"ServiceAccount\"\n name = \"flux\"", ""), "as it is"}, // the provider says "default"
 		"what all accounts may":         {binding("kubernetes_cluster_role_binding", `"view"`, "kind = \"Group\"\n name = \"system:serviceaccounts\"", ""), "as it is"},
 		"what everybody may, unknown":   {binding("kubernetes_cluster_role_binding", `"mine"`, "kind = \"Group\"\n name = \"system:authenticated\"", ""), ""},
-		"what everybody may, in one":    {binding("kubernetes_role_binding", `"mine"`, "kind = \"Group\"\n name = \"system:authenticated\"", ""), "as it is"},
+		"what everybody may, in one":    {binding("kubernetes_role_binding", `"mine"`, "kind = \"Group\"\n name = \"system:authenticated\"", ""), ""},
+		"what everybody may edit":       {binding("kubernetes_cluster_role_binding", `"edit"`, "kind = \"Group\"\n name = \"system:authenticated\"", ""), ""},
+		"what everybody may edit, in 1": {binding("kubernetes_role_binding", `"admin"`, "kind = \"Group\"\n name = \"system:serviceaccounts\"", ""), ""},
+		"what everybody may read in 1":  {binding("kubernetes_role_binding", `"r"`, "kind = \"Group\"\n name = \"system:authenticated\"", "") + role(look), "as it is"},
+		"what everybody may write":      {binding("kubernetes_cluster_role_binding", `"r"`, "kind = \"Group\"\n name = \"system:authenticated\"", "") + role(strings.Replace(look, `"get"`, `"*"`, 1)), "everybody's"},
+		"what everybody may ask":        {binding("kubernetes_cluster_role_binding", `"system:basic-user"`, "kind = \"Group\"\n name = \"system:authenticated\"", ""), "as it is"},
 		"what everybody may, little":    {binding("kubernetes_cluster_role_binding", `"r"`, "kind = \"Group\"\n name = \"system:authenticated\"", "") + role(look), "as it is"},
 		"what its namespace's may":      {binding("kubernetes_cluster_role_binding", `"view"`, "kind = \"Group\"\n name = \"system:serviceaccounts:flux\"", ""), ""},
 		"none":                          {binding("kubernetes_cluster_role_binding", admin, account, " count = 0\n"), "as it is"},
@@ -105,6 +110,10 @@ func TestWhatTheConfigurationGrantsTheAccountCounts(t *testing.T) {
 				want := without
 				switch c.want {
 				case "as it is":
+				case "everybody's": // beside its own, which has to be known
+					if want.Kind != "" {
+						want.Kind = "custom"
+					}
 				case "namespaces":
 					want = migrate.Confinement{Kind: c.want, Namespaces: []string{"flux"}}
 				case "custom": // beside what there is without
@@ -115,7 +124,7 @@ func TestWhatTheConfigurationGrantsTheAccountCounts(t *testing.T) {
 				equal(t, "rights", a.Confinement, want)
 				equal(t, "unknown", slices.Contains(a.Unknown, "confinement"), want.Kind == "")
 				equal(t, "said", finds(inv, RightsUnknown.Name), want.Kind == "")
-				if c.want != "as it is" && c.want != "" { // a plan gives them to the new account
+				if c.want != "as it is" && c.want != "everybody's" && c.want != "" { // a plan gives them to the new account
 					i := slices.IndexFunc(a.Rights, func(b migrate.Binding) bool {
 						return b.Name == "b" && len(b.Rules) > 0 && b.Role.Name != "" && b.Role.Kind != "" && (b.Namespace == "flux") == (c.want == "namespaces")
 					})
@@ -250,6 +259,10 @@ func TestGrantsInAStateAlone(t *testing.T) {
 				want := without
 				switch c.want {
 				case "as it is":
+				case "everybody's": // beside its own, which has to be known
+					if want.Kind != "" {
+						want.Kind = "custom"
+					}
 				case "namespaces":
 					want = migrate.Confinement{Kind: c.want, Namespaces: []string{"flux"}}
 				case "custom":
