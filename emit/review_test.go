@@ -283,6 +283,27 @@ func TestRightsThatNobodyKnowsAreNotNone(t *testing.T) {
 	}
 }
 
+// All that there is of the core group is no URL, and a URL is no resource.
+func TestWhatAnAccountMayIsSaidInWords(t *testing.T) {
+	all := []string{"*"}
+	core := rbacv1.PolicyRule{Verbs: all, APIGroups: []string{""}, Resources: all}
+	urls := rbacv1.PolicyRule{Verbs: all, NonResourceURLs: all}
+	for _, c := range []struct {
+		rules []rbacv1.PolicyRule
+		want  string
+	}{
+		{[]rbacv1.PolicyRule{core}, "everything of the core group in the whole cluster"},
+		{[]rbacv1.PolicyRule{urls}, "every URL in the whole cluster"},
+		{[]rbacv1.PolicyRule{core, urls}, "everything of the core group and every URL in the whole cluster"},
+		{[]rbacv1.PolicyRule{{Verbs: []string{"get"}, APIGroups: []string{"", "apps"}, Resources: all}}, "get core/*,apps/* in the whole cluster"},
+		{[]rbacv1.PolicyRule{{Verbs: all, APIGroups: all, Resources: all}}, "everything in the whole cluster"},
+	} {
+		if got, _ := rightsInWords([]migrate.ScopedRules{{Rules: c.rules}}); got != c.want {
+			t.Errorf("%v: %q, not %q", c.rules, got, c.want)
+		}
+	}
+}
+
 func TestTheReasonOfEachWaveIsTheRuleOfThePlanner(t *testing.T) {
 	r, inv := mixed(t)
 	report := Report{Plan: r.Plan, Inventory: inv}

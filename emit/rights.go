@@ -211,7 +211,7 @@ func rightsInWords(scopes []migrate.ScopedRules) (what string, member rightsMemb
 const mostRules = 5
 
 func rulesInWords(texts []string) string {
-	words := map[string]string{"* */*": "everything", "* *": "every URL"}
+	words := map[string]string{"* */*": "everything", "* core/*": "everything of the core group", "* *": "every URL"}
 	var out []string
 	for i, text := range texts {
 		if i == mostRules && len(texts) > mostRules+1 {

@@ -208,7 +208,7 @@ func bindingText(b Binding) string {
 	}
 	var rules []string
 	for _, r := range b.Rules {
-		rules = append(rules, ruleText(r))
+		rules = append(rules, ruleText(r, "*"))
 	}
 	if len(rules) == 0 {
 		return text
@@ -216,13 +216,17 @@ func bindingText(b Binding) string {
 	return text + ": " + strings.Join(rules, "; ")
 }
 
-// ruleText writes a rule as "get,list apps/deployments", all names included.
-func ruleText(r rbacv1.PolicyRule) string {
+// ruleText writes a rule as "get,list apps/deployments", all names included. ofCore is written for
+// all resources of the core group, which fingerprints have as "*", as they have all URLs.
+func ruleText(r rbacv1.PolicyRule, ofCore string) string {
 	var on []string
 	for _, group := range r.APIGroups {
 		for _, resource := range r.Resources {
-			if group != "" {
+			switch {
+			case group != "":
 				resource = group + "/" + resource
+			case resource == "*":
+				resource = ofCore
 			}
 			on = append(on, resource)
 		}

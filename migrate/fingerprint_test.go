@@ -45,6 +45,9 @@ func TestWhatMovedIsSaidPartByPart(t *testing.T) {
 		"a binding more": {func(a *Flux1Agent) {
 			a.Rights = append(a.Rights, Binding{Name: "admin", Role: rbacv1.RoleRef{Kind: "ClusterRole", Name: "cluster-admin"}, Rules: []rbacv1.PolicyRule{{APIGroups: []string{"*"}, Resources: []string{"*"}, Verbs: []string{"*"}}}})
 		}, []string{"ClusterRoleBinding/admin (new: ClusterRole/cluster-admin: * */*)"}},
+		"a binding to all of the core group, as earlier versions wrote it": {func(a *Flux1Agent) {
+			a.Rights = append(a.Rights, Binding{Name: "core", Role: rbacv1.RoleRef{Kind: "ClusterRole", Name: "core"}, Rules: []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"*"}, Verbs: []string{"*"}}}})
+		}, []string{"ClusterRoleBinding/core (new: ClusterRole/core: * *)"}},
 		"a binding less": {func(a *Flux1Agent) { a.Rights = a.Rights[:1] }, []string{"RoleBinding/team/edit (gone, was Role/edit: get,patch apps/deployments)"}},
 		"the place of the key": {func(a *Flux1Agent) { a.Credential.Identity.Name = "other" },
 			[]string{"credential identity (Secret/flux/key key identity, now Secret/flux/other key identity)"}},

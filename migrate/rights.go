@@ -52,11 +52,11 @@ func (s ScopedRules) Place() string {
 }
 
 // Texts writes the rules for people, one each, without their place: verbs, and
-// what they are for.
+// what they are for. All of the core group is core/*, and * alone are URLs.
 func (s ScopedRules) Texts() []string {
 	texts := make([]string, 0, len(s.Rules))
 	for _, r := range s.Rules {
-		texts = append(texts, ruleText(r))
+		texts = append(texts, ruleText(r, "core/*"))
 	}
 	return texts
 }
