@@ -553,6 +553,12 @@ func TestWhatAnotherFolderBindsIsNotKnown(t *testing.T) {
 	role := func(verb string) string {
 		return object("ClusterRole", "few", "rules: [{apiGroups: [apps], resources: [deployments], verbs: ["+verb+"]}]")
 	}
+	proxier := func(verbs string) string { // as sealed-secrets has it
+		in := func(o string) string {
+			return strings.NewReplacer("Cluster", "", "}\n", ", namespace: kube-system}\n").Replace(o)
+		}
+		return in(bound("all", "speak", "kind: Group, name: 'system:authenticated'")) + in(object("ClusterRole", "speak", "rules: [{apiGroups: [''], resources: [services/proxy], verbs: ["+verbs+"]}]"))
+	}
 	raw := func(values string) string {
 		return "apiVersion: helm.fluxcd.io/v1\nkind: HelmRelease\nmetadata: {name: raw, namespace: flux}\nspec:\n  chart: {repository: 'https://charts.helm.sh/incubator', name: raw, version: 0.2.5}\n  values: {" + values + "}\n---\n"
 	}
@@ -624,6 +630,8 @@ func TestWhatAnotherFolderBindsIsNotKnown(t *testing.T) {
 		"of everybody, to edit":                 {built("flux", agent+few+bound("all", "edit", "kind: Group, name: 'system:authenticated'")), nil, "", "ClusterRole edit, which ClusterRoleBinding all gives it, is not declared there"},
 		"of everybody, to edit one":             {built("flux", agent+few+strings.Replace(strings.Replace(bound("all", "admin", "kind: Group, name: 'system:serviceaccounts'"), "ClusterRoleBinding", "RoleBinding", 1), "{name: all}", "{name: all, namespace: shop}", 1)), nil, "", "ClusterRole admin, which RoleBinding all gives it"},
 		"of everybody, to edit in another":      {built("dev", agent+few) + built("prod", bound("all", "edit", "kind: Group, name: 'system:authenticated'")), nil, "", "ClusterRoleBinding all in prod/all.yaml:1 binds it"},
+		"of everybody, to speak with a Service": {built("flux", agent+few) + built("a", proxier("get")) + built("b", proxier("get, create")), nil, "custom", ""},
+		"of everybody, to change it":            {built("flux", agent+few) + built("a", proxier("get")) + built("b", strings.Replace(proxier("get, create"), "services/proxy", "services", 1)), nil, "", "RoleBinding all in a/all.yaml:1 or b/all.yaml:1 binds it"},
 		"of everybody, to ask":                  {built("flux", agent+few+bound("all", "system:basic-user", "kind: Group, name: 'system:authenticated'")), nil, "custom", ""},
 		"of everybody, little":                  {built("flux", agent+few+bound("all", "view", "kind: Group, name: 'system:authenticated'")), nil, "custom", ""},
 		"of the accounts of its namespace":      {built("flux", agent+few+bound("all", "view", "kind: Group, name: 'system:serviceaccounts:flux'")), nil, "", "ClusterRole view"},

@@ -27,7 +27,9 @@ type rights struct {
 	roles               map[string]*rbacv1.Role // "namespace/name"
 	// several names, by roleKey, what manifests define in more than one way, and elsewhere
 	// the roles that only manifests of another environment define, with their places.
-	several   map[string]bool
+	several map[string]bool
+	// harmless tells, by roleKey, whether all roles of a name among manifests change nothing.
+	harmless  map[string]bool
 	elsewhere map[string]string
 	// given are the objects among manifests that give a chart bindings.
 	given []givenToChart
@@ -246,15 +248,16 @@ func confinement(bindings []migrate.Binding) migrate.Confinement {
 	return migrate.Confinement{Kind: "none"}
 }
 
-// changesNothing reports whether rules let nobody change anything: they read, ask what
-// the asker may do, as each cluster lets everybody, or use a PodSecurityPolicy.
+// changesNothing reports whether rules let nobody change any object: they read, ask what
+// the asker may do, as each cluster lets everybody, use a PodSecurityPolicy, or speak with a
+// Service (as sealed-secrets lets everybody with its own).
 func changesNothing(rules []rbacv1.PolicyRule) bool {
 	within := func(list []string, of ...string) bool {
 		return len(list) > 0 && !slices.ContainsFunc(list, func(s string) bool { return !slices.Contains(of, s) })
 	}
 	return !slices.ContainsFunc(rules, func(r rbacv1.PolicyRule) bool {
 		return !within(r.Verbs, "get", "list", "watch") && !within(r.APIGroups, "authorization.k8s.io", "authentication.k8s.io") &&
-			!within(r.Resources, "podsecuritypolicies") && len(r.NonResourceURLs) == 0
+			!within(r.Resources, "podsecuritypolicies", "services/proxy") && len(r.NonResourceURLs) == 0
 	})
 }
 

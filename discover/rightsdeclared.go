@@ -278,7 +278,7 @@ func givenIn(o flux1.Parsed) *givenToChart {
 // known from here.
 func rightsIn(objects []flux1.Parsed, perhaps []perhapsThere, charts map[*unstructured.Unstructured][]givenToChart, defaultNamespace string) *rights {
 	none := func() *rights {
-		return &rights{roles: map[string]*rbacv1.Role{}, clusterRoles: map[string]*rbacv1.ClusterRole{"cluster-admin": {Rules: rulesOfClusterAdmin()}}, several: map[string]bool{}, elsewhere: map[string]string{}, places: map[string][]string{}}
+		return &rights{roles: map[string]*rbacv1.Role{}, clusterRoles: map[string]*rbacv1.ClusterRole{"cluster-admin": {Rules: rulesOfClusterAdmin()}}, several: map[string]bool{}, harmless: map[string]bool{}, elsewhere: map[string]string{}, places: map[string][]string{}}
 	}
 	r := none()
 	r.perhaps = none()
@@ -294,6 +294,10 @@ func rightsIn(objects []flux1.Parsed, perhaps []perhapsThere, charts map[*unstru
 		}
 		key := roleKey(u.GetKind(), cmp.Or(u.GetNamespace(), defaultNamespace, unknownNamespace), u.GetName())
 		binds := strings.HasSuffix(u.GetKind(), "Binding")
+		if role, ok := typed[rbacv1.ClusterRole](u); ok && !binds {
+			before, had := r.harmless[key]
+			r.harmless[key] = (before || !had) && role.AggregationRule == nil && changesNothing(role.Rules)
+		}
 		switch other := seen[key]; {
 		case other != nil && equality.Semantic.DeepEqual(other.Object, u.Object):
 			return
@@ -371,7 +375,7 @@ func (r *rights) declaredFor(namespace, account string) (bindings []migrate.Bind
 		key := roleKey(kind, b.Namespace, b.Name)
 		missing := b.Role.Kind == "ClusterRole" && r.clusterRoles[b.Role.Name] == nil || b.Role.Kind != "ClusterRole" && r.roles[b.Namespace+"/"+b.Role.Name] == nil
 		switch {
-		case saysNothing(b, !missing && !b.Aggregated && !r.several[role]):
+		case r.saysNothing(b):
 		case b.Namespace == unknownNamespace:
 			say("in which namespace %s %s holds is not known", kind, b.Name)
 			continue
@@ -398,7 +402,7 @@ func (r *rights) declaredFor(namespace, account string) (bindings []migrate.Bind
 	}
 	for _, b := range of(r.perhaps) {
 		key := roleKey(kindOf(b), b.Namespace, b.Name)
-		if role := roleKey(b.Role.Kind, b.Namespace, b.Role.Name); !said[key] && !saysNothing(b, len(b.Rules) > 0 && !b.Aggregated && !r.several[role]) {
+		if !said[key] && !r.saysNothing(b) {
 			said[key] = true
 			say("%s %s in %s binds it, which may be for another cluster", kindOf(b), b.Name, strings.Join(r.perhaps.places[key], " or "))
 		}
@@ -407,9 +411,9 @@ func (r *rights) declaredFor(namespace, account string) (bindings []migrate.Bind
 }
 
 // saysNothing reports whether a binding says nothing about one account: it is of everybody,
-// and lets nobody change anything. known is false where not all of its role is.
-func saysNothing(b migrate.Binding, known bool) bool {
-	return ofEverybody(b.Group) && (readsOrAsks(b.Role) || known && changesNothing(b.Rules))
+// and lets nobody change anything, as do all roles of the name that are declared.
+func (r *rights) saysNothing(b migrate.Binding) bool {
+	return ofEverybody(b.Group) && (readsOrAsks(b.Role) || r.harmless[roleKey(b.Role.Kind, b.Namespace, b.Role.Name)])
 }
 
 // bindsItself reports whether some of the bindings are of more than everybody: an agent is
