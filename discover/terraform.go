@@ -162,10 +162,12 @@ type configuration struct {
 	// beside are the Deployments that it declares, and that run no fluxd.
 	beside []deployedBeside
 	// pods are its agents that are declared without Helm, usedIn the workloads and releases
-	// that refer to an object, and running all of them.
+	// that refer to an object, and running all of them, with objects whose namespace is not known.
 	pods    []declaredOf
 	usedIn  map[objectUsed][]placed
 	running []placed
+	// given are the accounts that modules are given which were not read.
+	given []accountGiven
 	// unclear are the workloads of which it is not known what they are or run.
 	unclear []unclear
 }

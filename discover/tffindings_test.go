@@ -187,6 +187,10 @@ func TestWhatIsMadeForAnAgentIsToldFromWhatOthersUse(t *testing.T) {
 	uses := func(addresses ...string) string {
 		return "; it uses " + strings.Join(addresses, ", ") + ", as others may"
 	}
+	open := func(what string) string { return "; whether these do is not known: " + what }
+	module := func(source, more string) string {
+		return "module \"m\" {\n source = \"" + source + "\"\n " + more + "\n}\n"
+	}
 	values := func(name, namespace, chart, values string) string {
 		return "resource \"helm_release\" \"" + name + "\" {\n name = \"" + name + "\"\n namespace = \"" + namespace + "\"\n chart = \"" + chart + "\"\n values = [\"" + values + "\"]\n}\n"
 	}
@@ -238,8 +242,18 @@ func TestWhatIsMadeForAnAgentIsToldFromWhatOthersUse(t *testing.T) {
 		"a namespace in which another pod runs":    {its + namespace + pod("other", "flux", "container {\n name = \"c\"\n image = \"i\"\n }"), made(key, account) + uses("kubernetes_namespace.flux")},
 		"a namespace of a release":                 {its + namespace + values("x", "flux", "nginx", ""), made(key, account) + uses("kubernetes_namespace.flux")},
 		"a namespace, and a release elsewhere":     {its + namespace + values("x", "other", "nginx", ""), made("kubernetes_namespace.flux", key, account)},
-		"a namespace, and a release it is unknown": {its + namespace + "variable \"ns\" {}\n" + strings.Replace(values("x", "NS", "nginx", ""), `"NS"`, "var.ns", 1), made(key, account) + uses("kubernetes_namespace.flux")},
+		"a namespace, and a release it is unknown": {its + namespace + "variable \"ns\" {}\n" + strings.Replace(values("x", "NS", "nginx", ""), `"NS"`, "var.ns", 1), made(key, account) + uses("kubernetes_namespace.flux") + open("helm_release.x (variable \"var.ns\" has no value (main.tf:38))")},
 		"a namespace that holds another's Secret":  {its + namespace + object("kubernetes_secret", "other", "other", "flux", ""), made(key, account) + uses("kubernetes_namespace.flux")},
+		"a namespace, and an object it is unknown": {its + namespace + "variable \"ns\" {}\n" + strings.Replace(object("kubernetes_secret", "x", "x", "NS", ""), `"NS"`, "var.ns", 1), made(key, account) + uses("kubernetes_namespace.flux") + open("kubernetes_secret.x (variable \"var.ns\" has no value (main.tf:38))")},
+		"a namespace, and an object elsewhere":     {its + namespace + "variable \"ns\" {}\n" + strings.Replace(object("kubernetes_secret", "x", "x", "NS", ""), `"NS"`, "\"other-${var.ns}\"", 1), made("kubernetes_namespace.flux", key, account)},
+		"a namespace, and any manifest":            {its + namespace + "resource \"kubernetes_manifest\" \"x\" {\n manifest = yamldecode(file(\"missing.yaml\"))\n}\n", made(key, account) + uses("kubernetes_namespace.flux") + open("kubernetes_manifest.x (file \"missing.yaml\" cannot be read (main.tf:39))")},
+		"a namespace, and any manifests":           {its + namespace + "data \"kubectl_file_documents\" \"d\" {\n content = file(\"missing.yaml\")\n}\nresource \"kubectl_manifest\" \"x\" {\n for_each = data.kubectl_file_documents.d.manifests\n yaml_body = each.value\n}\n", made(key, account) + uses("kubernetes_namespace.flux") + open("kubectl_manifest.x[*] (file \"missing.yaml\" cannot be read (main.tf:39))")},
+		"a namespace of a module":                  {its + namespace + module("example/app/x", "namespace = kubernetes_namespace.flux.metadata[0].name"), made(key, account) + uses("kubernetes_namespace.flux") + open("module.m (the module (source example/app/x) is not in the folder)")},
+		"another namespace of a module":            {its + namespace + module("example/app/x", "namespace = \"other\""), made("kubernetes_namespace.flux", key, account)},
+		"a name that is that of a module":          {its + namespace + module("example/app/x", "name = \"flux\""), made("kubernetes_namespace.flux", key, account)},
+		"a namespace of a module of a cloud":       {its + namespace + module("terraform-aws-modules/iam/aws//modules/irsa", "namespace = \"flux\"\n service_account = \"flux\""), made("kubernetes_namespace.flux", key, account)},
+		"an account of a module":                   {its + module("example/app/x", "service_account_name = kubernetes_service_account.flux.metadata[0].name"), made(key) + uses(account) + open("module.m (the module (source example/app/x) is not in the folder)")},
+		"another account of a module":              {its + module("example/app/x", "service_account_name = \"other\""), made(key, account)},
 		"a namespace with the agent's cache": {its + namespace + object("kubernetes_deployment", "memcached", "memcached", "flux", " spec {\n template {\n spec {\n container {\n name = \"m\"\n image = \"memcached:1\"\n }\n }\n }\n }\n"),
 			made("kubernetes_namespace.flux", key, account) + uses("kubernetes_deployment.memcached")},
 

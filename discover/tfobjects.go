@@ -62,8 +62,11 @@ func (c *configuration) objects(ctx context.Context) []namedObject {
 		kind, _ := w.Kind.Str()
 		name, _ := w.Name.Str()
 		namespace, known := w.Namespace.Str()
-		if !known && w.Namespace == nil && w.Object == nil {
+		switch {
+		case !known && w.Namespace == nil && w.Object == nil:
 			namespace = metav1.NamespaceDefault // as the provider fills it in
+		case !known && w.Namespace != nil && !ofFlux2(w.Object) && (kind == "" || isNamespaced(kind) || !isOwnKind(kind)):
+			c.running = append(c.running, placed{address: w.Address, namespace: w.Namespace, cluster: c.result.Cluster(w.Provider)})
 		}
 		add(w.Resource.Module, w.Address, kind, name, namespace, c.result.Cluster(w.Provider))
 	}
@@ -84,6 +87,9 @@ func (c *configuration) objects(ctx context.Context) []namedObject {
 			if m.Body.Attributes["namespace"] == nil && isNamespaced(kind) {
 				namespace = metav1.NamespaceDefault
 			}
+			if at := r.Metadata("namespace"); at != nil && at.Kind != terraform.Scalar {
+				c.running = append(c.running, placed{address: r.Address, namespace: at, cluster: c.result.Cluster(r.Provider)})
+			}
 			add(r.Module, r.Address, kind, name, namespace, c.result.Cluster(r.Provider))
 		}
 	}
@@ -101,6 +107,11 @@ func (c *configuration) allReleases(ctx context.Context) []*terraform.HelmReleas
 // isNamespaced reports whether objects of a kind of Kubernetes' own are in namespaces.
 func isNamespaced(kind string) bool {
 	return slices.ContainsFunc(ownKinds().served, func(k migrate.ServedKind) bool { return k.Kind == kind && k.Namespaced })
+}
+
+// isOwnKind reports whether a kind is one of Kubernetes' own.
+func isOwnKind(kind string) bool {
+	return slices.ContainsFunc(ownKinds().served, func(k migrate.ServedKind) bool { return k.Kind == kind })
 }
 
 // kindOfType is the kind of the object that a resource of the kubernetes provider makes, by
@@ -126,11 +137,21 @@ type declaredOf struct {
 	workload *terraform.Workload
 }
 
-// placed is a workload or a release, and where it runs.
+// placed is what is, or runs, in a namespace, which may not be known; why says what else of it
+// is not, empty if nothing.
 type placed struct {
 	address   string
 	namespace *terraform.Node
-	provider  terraform.ProviderRef
+	cluster   terraform.Cluster
+	why       string
+}
+
+// open says why it is not known whether it is in a namespace; empty if it is known.
+func (p *placed) open() string {
+	if _, known := p.namespace.Str(); !known && p.why == "" {
+		return causes(p.namespace)
+	}
+	return p.why
 }
 
 // mayBeIn reports whether it may run in a namespace; in any, if its own is not known.
@@ -138,11 +159,11 @@ func (p *placed) mayBeIn(namespace string) bool { return fits(p.namespace, names
 
 // noteUses notes what the pods of a workload refer to, and where they run.
 func (c *configuration) noteUses(w *terraform.Workload, tree map[string]any, pod *corev1.PodSpec) {
-	by := placed{w.Resource.Address, w.Namespace, w.Provider}
+	by := placed{address: w.Resource.Address, namespace: w.Namespace, cluster: c.result.Cluster(w.Provider)}
 	if w.Namespace == nil && w.Object == nil {
 		by.namespace = &terraform.Node{Kind: terraform.Scalar, Scalar: metav1.NamespaceDefault}
 	} else if w.Namespace == nil { // that of the kubeconfig
-		by.namespace = &terraform.Node{Kind: terraform.Unknown}
+		by.namespace = &terraform.Node{Kind: terraform.Unknown, Origin: terraform.Origin{Position: w.Position}}
 	}
 	c.running = append(c.running, by)
 	c.noteUse(by, accountOf(pod), true)
@@ -197,8 +218,9 @@ func (c *configuration) noteReleases(ctx context.Context) {
 			wanted[name] = true
 		}
 	}
+	c.noteModules()
 	for _, h := range c.allReleases(ctx) {
-		by := placed{h.Address, h.Namespace, h.Provider}
+		by := placed{address: h.Address, namespace: h.Namespace, cluster: c.result.Cluster(h.Provider)}
 		if h.Namespace == nil {
 			by.namespace = &terraform.Node{Kind: terraform.Scalar, Scalar: metav1.NamespaceDefault}
 		}
@@ -217,6 +239,34 @@ func (c *configuration) noteReleases(ctx context.Context) {
 			c.noteNames(by, h.Values, false, wanted)
 		}
 	}
+}
+
+// noteModules notes the namespaces and the accounts that modules are given which were not read:
+// what these run is not known.
+func (c *configuration) noteModules() {
+	if c.alone != nil {
+		return
+	}
+	for _, m := range c.result.Modules {
+		if m.Missing == nil {
+			continue
+		}
+		accounts, namespaces := m.Given()
+		by := placed{address: m.Address, why: "the module (source " + m.Source + ") is not in the folder"}
+		for _, by.namespace = range namespaces {
+			c.running = append(c.running, by)
+		}
+		by.namespace = &terraform.Node{Kind: terraform.Unknown}
+		for _, n := range accounts {
+			c.given = append(c.given, accountGiven{n, by})
+		}
+	}
+}
+
+// accountGiven is an account, which need not be known, that something is given which was not read.
+type accountGiven struct {
+	name *terraform.Node
+	to   placed
 }
 
 // notNames are values of charts that are names of something else than what is used.
@@ -263,15 +313,23 @@ type objectUsed struct {
 }
 
 // usedElsewhere reports whether another workload than that of an agent, or a release, may
-// refer to an object of a kind: to the account, Secret or ConfigMap of that name.
-func (c *configuration) usedElsewhere(d *declared, w *terraform.Workload, name, kind string) bool {
+// refer to an object of a kind: to the account, Secret or ConfigMap of that name. Those of which
+// it is not known are told to open.
+func (c *configuration) usedElsewhere(d *declared, w *terraform.Workload, name, kind string, open func(placed)) bool {
 	account := kind == "ServiceAccount"
 	if !account && kind != "Secret" && kind != "ConfigMap" {
 		return false
 	}
-	return slices.ContainsFunc(c.usedIn[objectUsed{name, account}], func(by placed) bool {
-		return by.address != w.Resource.Address && (d.Namespace == "" || by.mayBeIn(d.Namespace)) && d.mayBeHere(c.result.Cluster(by.provider))
+	used := slices.ContainsFunc(c.usedIn[objectUsed{name, account}], func(by placed) bool {
+		return by.address != w.Resource.Address && (d.Namespace == "" || by.mayBeIn(d.Namespace)) && d.mayBeHere(by.cluster)
 	})
+	for _, g := range c.given {
+		if account && fits(g.name, name) {
+			used = true
+			open(g.to)
+		}
+	}
+	return used
 }
 
 // objectsOfPods says of each agent that is declared without Helm what it is made of, once
@@ -326,6 +384,12 @@ func (c *configuration) objectsBeside(ctx context.Context, d *declared, w *terra
 		return out
 	}
 	made, others := map[string]bool{w.Address: true}, map[string]bool{}
+	open := map[string]bool{} // what may use them, and why that is not known
+	notKnown := func(p placed) {
+		if why := p.open(); why != "" {
+			open[p.address+" ("+why+")"] = true
+		}
+	}
 	note := func(address string, shared bool) {
 		if address != w.Address && shared {
 			others[address] = true
@@ -336,7 +400,7 @@ func (c *configuration) objectsBeside(ctx context.Context, d *declared, w *terra
 	}
 	for _, name := range d.namesake() {
 		for _, o := range named(name) {
-			note(o.address, c.usedElsewhere(d, w, name, o.kind))
+			note(o.address, c.usedElsewhere(d, w, name, o.kind, notKnown))
 		}
 	}
 	for _, name := range d.uses {
@@ -345,13 +409,18 @@ func (c *configuration) objectsBeside(ctx context.Context, d *declared, w *terra
 		}
 	}
 	c.bindingsOf(ctx, d, w, note)
-	if d.Namespace != "" {
-		alone := !slices.ContainsFunc(c.running, func(p placed) bool {
-			return !made[p.address] && !others[p.address] && p.mayBeIn(d.Namespace) && d.mayBeHere(c.result.Cluster(p.provider))
-		}) && !slices.ContainsFunc(c.within[d.Namespace], func(o *namedObject) bool {
+	if its := c.named[objectsNamed{name: d.Namespace, isNamespace: true}]; d.Namespace != "" && len(its) > 0 {
+		alone := true
+		for _, p := range c.running {
+			if !made[p.address] && !others[p.address] && p.mayBeIn(d.Namespace) && d.mayBeHere(p.cluster) {
+				alone = false
+				notKnown(p)
+			}
+		}
+		alone = alone && !slices.ContainsFunc(c.within[d.Namespace], func(o *namedObject) bool {
 			return !made[o.address] && !others[o.address] && d.mayBeHere(o.cluster)
 		})
-		for _, o := range c.named[objectsNamed{name: d.Namespace, isNamespace: true}] {
+		for _, o := range its {
 			if d.mayBeHere(o.cluster) {
 				note(o.address, !alone)
 			}
@@ -360,6 +429,9 @@ func (c *configuration) objectsBeside(ctx context.Context, d *declared, w *terra
 	text := "the agent is made of " + listed(sortedNames(made), len(made), maxObjects)
 	if len(others) > 0 {
 		text += "; it uses " + listed(sortedNames(others), len(others), maxObjects) + ", as others may"
+	}
+	if len(open) > 0 {
+		text += "; whether these do is not known: " + listed(sortedNames(open), len(open), maxEnds)
 	}
 	d.find(TerraformObjects.Finding("", d.Terraform.Where, text))
 }
@@ -370,7 +442,7 @@ func (c *configuration) bindingsOf(ctx context.Context, d *declared, w *terrafor
 	type roleRef struct{ kind, name, namespace string }
 	given := map[roleRef][]bool{} // for each binding that gives it whether that is the agent's alone
 	its := map[roleRef]bool{}
-	account := c.usedElsewhere(d, w, d.ServiceAccount, "ServiceAccount")
+	account := c.usedElsewhere(d, w, d.ServiceAccount, "ServiceAccount", func(placed) {})
 	for _, g := range c.grantsOf(ctx) {
 		made := g.Resource != nil && (g.Resource.Type != "helm_release" || len(g.Unknown) == 0)
 		if c.alone != nil {

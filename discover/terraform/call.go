@@ -27,6 +27,17 @@ type ModuleCall struct {
 	// true if it is given a group of them, or a binding.
 	accounts, subjects []*Node
 	binds              bool
+	// namespaces are what such a module is given as namespaces, as far as they are known.
+	namespaces []*Node
+}
+
+// Given returns the accounts and the namespaces of Kubernetes that a module is given which was
+// not read, where it may use them: one that is made for a cloud does not.
+func (m *ModuleCall) Given() (accounts, namespaces []*Node) {
+	if moduleOfCloud(m.Source) {
+		return m.subjects, nil
+	}
+	return m.accounts, m.namespaces
 }
 
 // callExpansion is the instances of one module block.
@@ -47,6 +58,9 @@ var accountArgument = regexp.MustCompile(`(?i)account|subject|bind|admin|permiss
 // than accountArgument: what clouds and people are called, such as account_id, service_account_arn
 // and cluster_admins, is mostly not known before it is made, and no account of Kubernetes.
 var unknownAccount = regexp.MustCompile(`(?i)(?:^|[ _-])(?:service[_-]?accounts?|sas?|subjects?|role[_-]?bindings?|manifests?|yaml[_-]?body)(?:[ _-]names?)?$`)
+
+// namespaceArgument is the name of an argument that takes a namespace.
+var namespaceArgument = regexp.MustCompile(`(?i)namespaces?$|(?:^|[ _-])ns$`)
 
 // commandArgument is the name of one that takes a command, which is run, and kubectlBinds is
 // what a text says that binds by kubectl, whatever takes it.
@@ -105,7 +119,11 @@ func (m *ModuleCall) takesAccounts(s *scope, b *hclsyntax.Block, in iteration) {
 				m.binds = m.binds || mayBindByText(strings.Join(words(n), " "))
 			}
 		case n.Kind == Scalar:
-			switch text, isText := n.Str(); {
+			text, isText := n.Str()
+			if isText && namespaceArgument.MatchString(name) {
+				m.namespaces = append(m.namespaces, n)
+			}
+			switch {
 			case !isText:
 			case runs(name, text):
 				m.binds = true

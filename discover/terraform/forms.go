@@ -125,6 +125,8 @@ var forms = []Form{
 	{"resources", "null_resource and terraform_data whose triggers, environment, interpreter or files run a tool", folderOfForms + "script-inputs"},
 	{"resources", "external", folderOfForms + "script-inputs"},
 	{"resources", "shell_script, local_command, ansible_playbook: what runs a program, as a resource, data, an ephemeral resource or an action", folderOfForms + "script-inputs"},
+	{"resources", "helmfile_release_set: releases of Helmfile", folderOfForms + "script-inputs"},
+	{"resources", "terracurl_request: what is asked of whatever API", folderOfForms + "script-inputs"},
 	{"resources", "terraform_remote_state", folderOfForms + "remote-state"},
 
 	{"unknown", "a variable without a value", folderOfForms + "templatefile-unknown"},

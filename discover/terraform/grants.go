@@ -124,7 +124,7 @@ func Grants(ctx context.Context, r *Result) []Grant {
 			continue
 		}
 		g := Grant{Address: x.Address, Kind: kind, Cluster: r.Cluster(x.Provider), Unknown: x.Unknown, Position: x.Position, Resource: x}
-		g.Name, g.Namespace = x.metadata("name"), x.metadata("namespace")
+		g.Name, g.Namespace = x.Metadata("name"), x.Metadata("namespace")
 		for _, b := range x.Body.nested("role_ref") {
 			g.RoleKind, g.RoleName = b.field(r.loader, "kind"), b.field(r.loader, "name")
 		}

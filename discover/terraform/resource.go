@@ -107,8 +107,8 @@ func (b *Block) field(l *loader, name string) *Node {
 	return b.Body.field(l, name)
 }
 
-// metadata is an argument of the metadata of a resource of the kubernetes provider.
-func (r *Resource) metadata(name string) *Node {
+// Metadata is an argument of the metadata of a resource of the kubernetes provider.
+func (r *Resource) Metadata(name string) *Node {
 	var out *Node
 	for _, m := range r.Body.nested("metadata") {
 		out = m.field(r.scope.l, name)

@@ -141,7 +141,10 @@ func Scripts(ctx context.Context, r *Result) []*Script {
 
 // runnerTypes are resources that run a program of their own, which makes what a file or text
 // has it make.
-var runnerTypes = map[string]string{"ansible_playbook": "ansible-playbook"}
+var runnerTypes = map[string]string{"ansible_playbook": "ansible-playbook", "helmfile_release_set": "helmfile"}
+
+// requestTypes are resources that send a request to whatever API, with what tells which and what.
+var requestTypes = map[string][]string{"terracurl_request": {"url", "request_body"}}
 
 // programOf reads the program that a resource is there to run; nil if it is there for
 // something else.
@@ -184,6 +187,12 @@ func programOf(x *Resource, seen map[string]*scanned) *scriptReader {
 		k.binds(runnerTypes[x.Type])
 		for _, name := range sortedKeys(x.Body.Attributes) {
 			k.values(name, x.Field(name))
+		}
+	case x.Mode == "managed" && requestTypes[x.Type] != nil:
+		for _, name := range requestTypes[x.Type] {
+			text := commandText(x.Field(name))
+			k.found(text, name)
+			k.binds(text)
 		}
 	default:
 		return nil

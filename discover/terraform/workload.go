@@ -137,7 +137,7 @@ func Workloads(ctx context.Context, r *Result) []*Workload {
 // fromBlocks reads the blocks of a resource; pod are those that lead to its pod.
 func (w *Workload) fromBlocks(x *Resource, pod []string) {
 	l := x.scope.l
-	w.Name, w.Namespace = x.metadata("name"), x.metadata("namespace")
+	w.Name, w.Namespace = x.Metadata("name"), x.Metadata("namespace")
 	var walk func(b *Body, path []string, unknown []Cause)
 	walk = func(b *Body, path []string, unknown []Cause) {
 		for _, n := range b.nested(path[0]) {
@@ -292,7 +292,7 @@ func Accounts(ctx context.Context, r *Result) []Account {
 			continue
 		}
 		a := Account{Address: x.Address, Cluster: r.Cluster(x.Provider), Unknown: x.Unknown, Position: x.Position}
-		a.Name, a.Namespace, a.Annotations = x.metadata("name"), x.metadata("namespace"), x.metadata("annotations")
+		a.Name, a.Namespace, a.Annotations = x.Metadata("name"), x.Metadata("namespace"), x.Metadata("annotations")
 		switch kind, _ := x.Field("kind").Str(); {
 		case strings.Contains(x.Type, "_default_service_account") && a.Name == nil:
 			a.Name = &Node{Kind: Scalar, Scalar: "default", Origin: Origin{Position: x.Position}}
@@ -416,7 +416,7 @@ func ConfigMaps(ctx context.Context, r *Result) []ConfigMap {
 			continue
 		}
 		m := ConfigMap{Address: x.Address, Data: x.Field("data"), Cluster: r.Cluster(x.Provider), Unknown: x.Unknown, Part: of == "part"}
-		m.Name, m.Namespace = x.metadata("name"), x.metadata("namespace")
+		m.Name, m.Namespace = x.Metadata("name"), x.Metadata("namespace")
 		if c := x.ignores("data"); c != nil {
 			m.Data = &Node{Kind: Unknown, Causes: []Cause{*c}, Origin: Origin{Argument: "data", Position: c.Position}}
 		}

@@ -110,3 +110,12 @@ resource "ansible_playbook" "cluster" {
   playbook = "flux.yml"
   name     = "localhost"
 }
+resource "helmfile_release_set" "agent" {
+  content = "releases: [{name: agent, chart: fluxcd/flux}]"
+}
+resource "terracurl_request" "notify" {
+  name         = "notify"
+  url          = "https://hooks.example.com/deploy"
+  method       = "POST"
+  request_body = jsonencode({ text = "Flux has been deployed" })
+}
