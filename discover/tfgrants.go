@@ -114,11 +114,17 @@ func (c *configuration) declaredGrants(ctx context.Context) []terraform.Grant {
 	out := terraform.Grants(ctx, c.result)
 	for _, h := range c.releasesOf(ctx) {
 		out = append(out, h.Grants(c.result.Cluster(h.Provider))...)
-		if local, name := c.localChartOf(ctx, h); local.binds != nil {
+		if local, name := c.localChartOf(ctx, h); local.binds != nil || local.left != "" && local.kind == "" {
 			why := terraform.Cause{Kind: terraform.CauseLimit, Name: "there are bindings in the templates of the chart " + name + ", which are not rendered here", Position: h.Position}
+			if local.left != "" {
+				why.Name = "of the chart " + name + " not all was read, since " + local.left
+			}
 			what := &terraform.Node{Kind: terraform.Unknown, Causes: []terraform.Cause{why}, Origin: terraform.Origin{Position: h.Position}}
 			g := terraform.Grant{Address: h.Address, What: what, RoleName: what, Cluster: c.result.Cluster(h.Provider), Unknown: h.Unknown, Position: h.Position, Resource: h.Resource}
 			g.Subjects = local.binds.of(installed{h.Name, h.Namespace, h.Values})
+			if local.left != "" {
+				g.More = []terraform.Cause{why}
+			}
 			out = append(out, g)
 		}
 	}
