@@ -3,6 +3,7 @@ package discover
 import (
 	"cmp"
 	"context"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -53,11 +54,22 @@ func (r *reading) readChart(ctx context.Context, dir string) localChart {
 	}
 	local, ok := r.index.read[dir]
 	if !ok {
-		local = readChart(ctx, r.tree, dir)
+		local = readChart(ctx, limitedTree{r.tree, r}, dir)
 		r.index.read[dir] = local
 	}
 	return local
 }
+
+// limitedTree is the tree of a repository of which what is read counts against the limits.
+type limitedTree struct {
+	fs.FS
+	r *reading
+}
+
+func (c limitedTree) ReadFile(name string) ([]byte, error)       { return c.r.readFile(c.r.index, name) }
+func (c limitedTree) ReadDir(name string) ([]fs.DirEntry, error) { return fs.ReadDir(c.FS, name) }
+func (c limitedTree) Lstat(name string) (fs.FileInfo, error)     { return fs.Lstat(c.FS, name) }
+func (c limitedTree) ReadLink(name string) (string, error)       { return fs.ReadLink(c.FS, name) }
 
 // chartsOf are the charts that an object has installed from a folder of this repository, by
 // the helm-operator, Flux v2 or Argo CD; beside is called for what stands beside it, if need be.

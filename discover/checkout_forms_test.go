@@ -719,6 +719,12 @@ func TestWhatChartsOfTheRepositoryBindIsNotKnown(t *testing.T) {
 			}
 		})
 	}
+	// What is read of charts counts against the limits on all files.
+	inv := readTree(t, treeOf(agent+operator("")+chart("charts/rbac", "[]\n# "+strings.Repeat("x", 10_000))), func(o *CheckoutOptions) {
+		o.URL, o.Paths, o.Limits = "git@github.com:o/r", []string{"apps"}, flux1.DefaultLimits
+		o.Limits.TotalBytes = 5000
+	})
+	wantFinding(t, inv, RightsUnknown, "of which not all was read, since its templates/b.yaml cannot be read")
 }
 
 func TestAgentsDeclaredByHelmReleasesAreFound(t *testing.T) {
