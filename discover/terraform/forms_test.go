@@ -26,12 +26,12 @@ type form struct {
 
 	// RunVars and RunWorkspace are those with which the real program is run, in
 	// place of Vars and Workspace; NotRun says why it is not. Planned is true if
-	// it only plans: what it would make of workloads is compared, not what Helm
-	// gets. Runs are of what it is run with, each with the blocks of the root
+	// it only plans: what it would make of workloads, scripts and bindings is
+	// compared, not what Helm gets. Runs are of what it is run with, each with the blocks of the root
 	// module that it is not given then, and why: "" is what is built from
 	// modules, and the others name what TERRAFORM_PLUGINS gives in its place, as
 	// in "terraform 0.11.15, hashicorp/template 2.2.0". Without any it is run
-	// with what is built, whole. Open are the values, each after the address of
+	// with what is built, whole. Plans are runs that plan a form which others apply. Open are the values, each after the address of
 	// its release, that are not known here, and by a run.
 	RunVars      map[string]string            `json:"runVars"`
 	RunWorkspace string                       `json:"runWorkspace"`
@@ -39,6 +39,7 @@ type form struct {
 	Planned      bool                         `json:"planned"`
 	OpenTofu     bool                         `json:"openTofu"`
 	Runs         map[string]map[string]string `json:"runs"`
+	Plans        map[string]map[string]string `json:"plans"`
 	Open         []string                     `json:"open"`
 }
 

@@ -17,8 +17,8 @@ import (
 )
 
 // planned is what Terraform and the real providers plan to make of the forms
-// that declare workloads without Helm: of each instance, by its address, the
-// arguments. What is null or empty is left out.
+// that declare workloads without Helm, run scripts or bind accounts: of each
+// instance, by its address, the arguments. What is null or empty is left out.
 type planned struct {
 	Terraform string                              `json:"terraform"`
 	Providers string                              `json:"providers"`
@@ -28,6 +28,16 @@ type planned struct {
 type plannedObject struct {
 	Values  map[string]any `json:"values"`
 	Unknown map[string]any `json:"unknown,omitempty"` // true where it is known after the apply
+	// Provisioners are the scripts that an apply would run, in order.
+	Provisioners []plannedProvisioner `json:"provisioners,omitempty"`
+}
+
+// plannedProvisioner is what a plan holds of a provisioner: its arguments that
+// name nothing else, as they are in the configuration. Of the others it has the
+// names that they use, and evaluates them when it is applied.
+type plannedProvisioner struct {
+	Type        string                    `json:"type"`
+	Expressions map[string]map[string]any `json:"expressions,omitempty"`
 }
 
 const plannedFile = "testdata/planned.json"
@@ -40,7 +50,7 @@ var found = map[string]form{
 		RunVars: map[string]string{"git_url": "git@github.com:myname/repo", "install_helm_operator": "true"},
 		Runs: map[string]map[string]string{"": {
 			"data.template_file.crds": "the module proxy does not have its provider, template",
-			"null_resource.crds":      "it would run a script",
+			"null_resource.crds":      "its trigger is of data.template_file.crds",
 		}},
 	},
 }
@@ -55,17 +65,38 @@ func plannedRuns(t *testing.T) []run {
 	return out
 }
 
-// workloadsOf evaluates what is planned in a run.
-func workloadsOf(t *testing.T, of run) map[string]*Workload {
+// plannedHere is what is evaluated of an instance that is planned.
+type plannedHere struct {
+	*Resource
+	workload *Workload // nil if it is none
+}
+
+// otherPlanned are the types that are compared and are no workloads: what runs a
+// script whenever its triggers change, and what says what an account may do. Of
+// the latter, what is planned with given providers was not recorded.
+func (r run) otherPlanned(typ string) bool {
+	return typ == "null_resource" || typ == "terraform_data" || r.Given == nil && grantKinds[typ] != ""
+}
+
+// plannedIn evaluates what is planned in a run.
+func plannedIn(t *testing.T, of run) map[string]plannedHere {
 	t.Helper()
 	r, err := Load(t.Context(), of.options(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := map[string]*Workload{}
+	out := map[string]plannedHere{}
+	for _, x := range r.Resources {
+		if x.Mode == "managed" && of.otherPlanned(x.Type) && !of.leaves(x.Address) {
+			if len(x.Unknown) > 0 {
+				t.Errorf("whether %s exists is unknown: %v", x.Address, x.Unknown)
+			}
+			out[x.Address] = plannedHere{Resource: x}
+		}
+	}
 	for _, w := range Workloads(t.Context(), r) {
 		if !of.leaves(w.Address) {
-			out[w.Address] = w
+			out[w.Address] = plannedHere{w.Resource, w}
 		}
 	}
 	return out
@@ -77,12 +108,13 @@ func blockOf(address string) string {
 	return block
 }
 
-// What is evaluated of each workload declared without Helm equals what Terraform
-// and the real providers plan to make of it.
-func TestWorkloadsAreThoseThatTerraformPlans(t *testing.T) {
+// What is evaluated of each workload declared without Helm, of each script's
+// resource and of each binding equals what Terraform and the real providers plan
+// to make of it.
+func TestWhatIsEvaluatedIsWhatTerraformPlans(t *testing.T) {
 	want := planned{}
 	readRecording(t, plannedFile, &want)
-	types, instances := map[string]bool{}, 0
+	types, instances, scripts := map[string]bool{}, 0, 0
 	runs := map[string]bool{}
 	for _, run := range plannedRuns(t) {
 		runs[run.Name] = true
@@ -91,11 +123,12 @@ func TestWorkloadsAreThoseThatTerraformPlans(t *testing.T) {
 			if !ok {
 				t.Fatalf("%s is not recorded; run this package's tests with -update where terraform is on PATH", run.Name)
 			}
-			comparePlan(t, workloadsOf(t, run), recorded)
+			comparePlan(t, plannedIn(t, run), recorded)
 			instances += len(recorded)
-			for address := range recorded {
+			for address, x := range recorded {
 				typ, _, _ := strings.Cut(address, ".")
 				types[typ] = true
+				scripts += len(x.Provisioners)
 			}
 			for block := range run.LeftOut {
 				if _, ok := recorded[block]; ok {
@@ -109,8 +142,8 @@ func TestWorkloadsAreThoseThatTerraformPlans(t *testing.T) {
 			t.Errorf("%s holds %q, which nothing runs", plannedFile, name)
 		}
 	}
-	if len(types) < 16 || instances < 45 {
-		t.Errorf("only %d instances are compared, of %d types", instances, len(types))
+	if len(types) < 20 || instances < 65 || scripts < 17 {
+		t.Errorf("only %d instances are compared, of %d types, with %d provisioners", instances, len(types), scripts)
 	}
 }
 
@@ -160,28 +193,63 @@ func TestEachTypeOfWorkloadIsPlanned(t *testing.T) {
 }
 
 // comparePlan demands the same instances, with the same arguments.
-func comparePlan(t *testing.T, ours map[string]*Workload, want map[string]plannedObject) {
+func comparePlan(t *testing.T, ours map[string]plannedHere, want map[string]plannedObject) {
 	t.Helper()
 	if d := cmp.Diff(sortedKeys(want), sortedKeys(ours)); d != "" {
 		t.Errorf("the instances differ (-terraform +here):\n%s", d)
 	}
-	for address, w := range ours {
+	for address, x := range ours {
 		p, ok := want[address]
 		if !ok {
 			continue
 		}
-		var problems []string
-		if w.Object != nil {
-			problems = compareManifest(t, w, p)
-		} else {
-			problems = compareBody(address, w.Resource.Body, p.Values, p.Unknown)
-			problems = append(problems, compareContainers(w, containersOfBlocks(p.Values, w.Resource.Type))...)
+		problems := compareProvisioners(x.Resource, p.Provisioners)
+		switch w := x.workload; {
+		case w == nil:
+			problems = append(problems, compareBody(address, x.Body, p.Values, p.Unknown)...)
+		case w.Object != nil:
+			problems = append(problems, compareManifest(t, w, p)...)
+		default:
+			problems = append(problems, compareBody(address, x.Body, p.Values, p.Unknown)...)
+			problems = append(problems, compareContainers(w, containersOfBlocks(p.Values, x.Type))...)
 			problems = append(problems, compareNames(w, inside(p.Values, "metadata", 0), inside(p.Unknown, "metadata", 0))...)
 		}
 		for _, x := range problems {
 			t.Errorf("%s: %s", address, x)
 		}
 	}
+}
+
+// compareProvisioners demands the same scripts in the same order, with the same
+// arguments where the plan has them.
+func compareProvisioners(x *Resource, want []plannedProvisioner) (problems []string) {
+	here := x.provisioners()
+	if len(here) != len(want) {
+		return []string{fmt.Sprintf("%d provisioners here, %d planned", len(here), len(want))}
+	}
+	for i, p := range want {
+		where := fmt.Sprintf("provisioner[%d]", i)
+		if typ := strings.Join(here[i].Labels, " "); typ != p.Type {
+			problems = append(problems, fmt.Sprintf("%s is %s here, %s planned", where, typ, p.Type))
+		}
+		arguments := here[i].Body.Attributes
+		for name, there := range p.Expressions {
+			a := arguments[name]
+			if a == nil {
+				problems = append(problems, fmt.Sprintf("%s.%s is not set here", where, name))
+				continue
+			}
+			if constant, ok := there["constant_value"]; ok {
+				problems = append(problems, compareValue(where+"."+name, ValueTree(a.Value), constant, nil)...)
+			}
+		}
+		for name := range arguments {
+			if _, ok := p.Expressions[name]; !ok && name != "when" {
+				problems = append(problems, fmt.Sprintf("%s.%s is set here alone", where, name))
+			}
+		}
+	}
+	return problems
 }
 
 // compareNames compares what tells which object it is.
@@ -499,7 +567,7 @@ func TestTheRecordedPlansAreThoseOfTheRealProviders(t *testing.T) {
 		}
 		t.Run(run.Name, func(t *testing.T) {
 			got.Forms[run.Name] = lab.with(t, run, plannedFile).plan(t, run)
-			comparePlan(t, workloadsOf(t, run), got.Forms[run.Name])
+			comparePlan(t, plannedIn(t, run), got.Forms[run.Name])
 			if !*update {
 				if d := cmp.Diff(generic(t, want.Forms[run.Name]), generic(t, got.Forms[run.Name])); d != "" {
 					t.Errorf("%s is planned otherwise than recorded (-%s, %s +now):\n%s", run.Name, want.Terraform, want.Providers, d)
@@ -513,11 +581,17 @@ func TestTheRecordedPlansAreThoseOfTheRealProviders(t *testing.T) {
 }
 
 // plan plans a copy of a folder without what is left out of it, and returns
-// what would be made of each workload.
+// what would be made of each instance that is compared.
 func (l *terraformLab) plan(t *testing.T, of run) map[string]plannedObject {
 	t.Helper()
-	_, dir := of.copy(t)
-	env, args := inputs(of.options(t))
+	tree, dir := of.copy(t)
+	opts := of.options(t)
+	r, err := Load(t.Context(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.giveCharts(t, of, r, tree, dir)
+	env, args := inputs(opts)
 	l.init(t, dir, dir)
 	l.run(t, dir, env, append([]string{"plan", "-input=false", "-no-color", "-out=plan"}, args...)...)
 	var shown struct {
@@ -530,13 +604,25 @@ func (l *terraformLab) plan(t *testing.T, of run) map[string]plannedObject {
 				Unknown map[string]any `json:"after_unknown"`
 			}
 		} `json:"resource_changes"`
+		Configuration struct {
+			Root struct {
+				Resources []struct {
+					Address      string
+					Provisioners []plannedProvisioner
+				}
+			} `json:"root_module"`
+		}
 	}
 	if err := json.Unmarshal(l.run(t, dir, nil, "show", "-json", "plan"), &shown); err != nil {
 		t.Fatal(err)
 	}
+	provisioners := map[string][]plannedProvisioner{}
+	for _, x := range shown.Configuration.Root.Resources {
+		provisioners[x.Address] = x.Provisioners
+	}
 	out := map[string]plannedObject{}
 	for _, c := range shown.Changes {
-		if c.Mode == "managed" && (deploymentTypes[c.Type] != "" || podTypes[c.Type].kind != "" || strings.HasSuffix(c.Type, "_manifest")) {
+		if c.Mode == "managed" && (deploymentTypes[c.Type] != "" || podTypes[c.Type].kind != "" || strings.HasSuffix(c.Type, "_manifest") || of.otherPlanned(c.Type)) {
 			// What the API server makes of a kubernetes_manifest is not what is declared.
 			delete(c.Change.After, "object")
 			delete(c.Change.Unknown, "object")
@@ -546,7 +632,7 @@ func (l *terraformLab) plan(t *testing.T, of run) map[string]plannedObject {
 			if short := stateAddress(&StateResource{Mode: c.Mode, Type: c.Type, Name: c.Name, Module: c.ModuleAddress, Key: indexKey(c.Index)}); strings.Contains(short, `["sha256:`) {
 				address = short // a whole manifest for a key
 			}
-			out[address] = plannedObject{Values: values, Unknown: unknown}
+			out[address] = plannedObject{Values: values, Unknown: unknown, Provisioners: provisioners[blockOf(c.Address)]}
 		}
 	}
 	return out

@@ -370,15 +370,11 @@ func (l *terraformLab) version(t *testing.T) string {
 	return filepath.Base(l.program) + " " + v.Version
 }
 
-// apply applies a copy of a form and returns the releases that it made. What
-// says which chart is installed is overridden: a chart without objects lies
-// beside the configuration, and a chart repository without charts is served,
-// since no other can be reached.
-func (l *terraformLab) apply(t *testing.T, of run) map[string]appliedRelease {
+// giveCharts overrides what says which chart is installed: a chart without
+// objects lies beside the configuration, and a chart repository without charts
+// is served, since no other can be reached.
+func (l *terraformLab) giveCharts(t *testing.T, of run, r *Result, tree, dir string) {
 	t.Helper()
-	opts := of.options(t)
-	r, ours := releasesOf(t, of)
-	tree, dir := of.copy(t)
 	writeFile(t, filepath.Join(dir, "testchart", "Chart.yaml"), "apiVersion: v2\nname: flux\nversion: 1.13.3\n")
 	unset := "null"
 	if l.flat {
@@ -408,6 +404,16 @@ func (l *terraformLab) apply(t *testing.T, of run) map[string]appliedRelease {
 	for at, text := range overrides {
 		writeFile(t, at, text)
 	}
+}
+
+// apply applies a copy of a form and returns the releases that it made, of
+// another chart than it names.
+func (l *terraformLab) apply(t *testing.T, of run) map[string]appliedRelease {
+	t.Helper()
+	opts := of.options(t)
+	r, ours := releasesOf(t, of)
+	tree, dir := of.copy(t)
+	l.giveCharts(t, of, r, tree, dir)
 	defer l.forget(t)
 	env, args := inputs(opts)
 	l.init(t, dir, filepath.Join(tree, filepath.FromSlash(r.loader.dir)))

@@ -21,8 +21,9 @@ type run struct {
 }
 
 // runs are those on a folder that is read so.
-func (f form) runs(folder string) []run {
-	with := f.Runs
+func (f form) runs(folder string) []run { return f.runsWith(folder, f.Runs) }
+
+func (f form) runsWith(folder string, with map[string]map[string]string) []run {
 	if with == nil {
 		with = map[string]map[string]string{"": nil}
 	}
@@ -55,6 +56,9 @@ func formRuns(t *testing.T) (applied, planned []run, reasons map[string]string) 
 			planned = append(planned, f.runs(dir)...)
 		default:
 			applied = append(applied, f.runs(dir)...)
+			if f.Plans != nil {
+				planned = append(planned, f.runsWith(dir, f.Plans)...)
+			}
 		}
 	}
 	return applied, planned, reasons
