@@ -83,6 +83,12 @@ var served = []*metav1.APIResourceList{
 	{GroupVersion: "helm.fluxcd.io/v1", APIResources: []metav1.APIResource{
 		{Name: "helmreleases", Kind: "HelmRelease", Namespaced: true, Verbs: []string{"list", "get"}},
 	}},
+	{GroupVersion: "helm.toolkit.fluxcd.io/v2", APIResources: []metav1.APIResource{
+		{Name: "helmreleases", Kind: "HelmRelease", Namespaced: true, Verbs: []string{"list", "get"}},
+	}},
+	{GroupVersion: "source.toolkit.fluxcd.io/v1", APIResources: []metav1.APIResource{
+		{Name: "helmrepositories", Kind: "HelmRepository", Namespaced: true, Verbs: []string{"list", "get"}},
+	}},
 	{GroupVersion: "admissionregistration.k8s.io/v1", APIResources: []metav1.APIResource{
 		{Name: "validatingadmissionpolicies", Kind: "ValidatingAdmissionPolicy", Verbs: []string{"list", "get"}},
 		{Name: "validatingadmissionpolicybindings", Kind: "ValidatingAdmissionPolicyBinding", Verbs: []string{"list", "get"}},

@@ -53,6 +53,8 @@ var ClusterForms = []Form{
 	{"agents", "declared by the repository of another, and not there", inCluster + "agent-in-git-only" + want, `"AGENT_IN_GIT_ONLY"`},
 	{"agents", "kept by Argo CD", inCluster + "surroundings" + want, "Argo CD, by Application platform"},
 	{"agents", "kept by Flux v2", inCluster + "surroundings" + want, "Flux v2, by Kustomization flux-system/agents"},
+	{"agents", "kept by Flux v2, by a HelmRelease that another agent syncs", inCluster + "helmrelease-of-flux-v2" + want, "Flux v2, by HelmRelease flux-system/inner, keeps the Deployment of tenants/inner"},
+	{"agents", "kept by Flux v2, by a HelmRelease that is otherwise in Git", inCluster + "helmrelease-of-flux-v2" + want, `--git-branch of tenants/inner is \"main\" live, and \"next\" in Git`},
 	{"agents", "kept by a helm-operator", inCluster + "surroundings" + want, "a helm-operator, by HelmRelease tenants/three"},
 	{"agents", "of another cluster", inCluster + "agent-of-another-cluster" + want, "names API server https://edge.example.com:6443"},
 
