@@ -360,12 +360,18 @@ func (w *witness) readArguments(ctx context.Context, a *agent) error {
 	if shell {
 		w.find(ShellArguments.Finding(a.ID, a.where("command"), "fluxd is started by a shell"))
 	}
+	open := map[int]string{} // why an argument is not known
+	for i := range args {
+		if a.env.declared && strings.Contains(args[i], placeholder) {
+			open[i] = maySubstitute
+		}
+	}
 	expanded, rawURL, err := a.env.expandArguments(ctx, args)
 	if err != nil {
 		return err
 	}
-	a.rawURL = rawURL
-	config, settings, findings := flux1.ParseArgs(expanded)
+	a.rawURL = knownText(rawURL)
+	config, settings, findings, anyFlag := parseOpen(expanded, open)
 	for i := range settings {
 		for j := range settings[i].From {
 			settings[i].From[j].Where = a.where(argument(settings[i].From[j].Where, offset))
@@ -378,12 +384,14 @@ func (w *witness) readArguments(ctx context.Context, a *agent) error {
 		f.Subject, f.Repository, f.Where = a.ID, a.ID, a.where(argument(f.Where, offset))
 		w.find(f)
 	}
-	if shell {
+	if shell || anyFlag != "" {
 		forgetAll(&config)
 	}
 	a.config = config
 	configure(&a.Flux1Agent, &config, settings)
-	if a.DefaultNamespace == "" && !slices.Contains(a.Unknown, "defaultNamespace") {
+	if a.env.kubeconfig != "" && a.DefaultNamespace == "" {
+		a.Unknown = append(a.Unknown, "defaultNamespace")
+	} else if a.DefaultNamespace == "" && !slices.Contains(a.Unknown, "defaultNamespace") {
 		ns, err := a.env.fallbackNamespace(ctx)
 		if err != nil {
 			return err

@@ -1844,3 +1844,82 @@ func FuzzCheckout(f *testing.F) {
 		}
 	})
 }
+
+// Of a Deployment that Flux v2 applies nothing is told as known that its variables give or its
+// Kustomization changes, unless the repository says to what.
+func TestWhatFlux2MakesOfADeclaredDeploymentIsNotToldAsItIsWritten(t *testing.T) {
+	const deployment = "-- apps/flux.yaml --\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: flux, namespace: shop}\nspec:\n  replicas: 1\n  template:\n    spec:\n      serviceAccountName: flux\n" +
+		"      containers:\n      - name: flux\n        image: fluxcd/flux:1.25.4\n        env: [{name: HTTPS_PROXY, value: 'http://p'}]\n        args:\n        - --git-url=git@h:org/a\n        - --git-branch=main\n        - --git-path=p\n"
+	applies := func(spec string) string {
+		return "-- a.yaml --\napiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: apps, namespace: flux-system}\nspec: {path: ./apps, sourceRef: {kind: GitRepository, name: it}, " + spec + "}\n"
+	}
+	with := func(old, now string) string { return strings.Replace(deployment, old, now, 1) }
+	const built = "-- apps/kustomization.yaml --\nresources: [flux.yaml]\n" // and not read by fluxd, to which it is none
+	for name, c := range map[string]struct {
+		text    string
+		unknown []string // beside those of each
+		want    []any    // URL, branch, paths, image, replicas
+	}{
+		"nothing":               {deployment, nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}},
+		"a variable":            {with("branch=main", "branch=${b}"), []string{"git.branch"}, []any{"git@h:org/a", "", "p", "fluxcd/flux:1.25.4", 1}},
+		"a default":             {with("branch=main", "branch=${b:=main}"), []string{"git.branch"}, []any{"git@h:org/a", "", "p", "fluxcd/flux:1.25.4", 1}},
+		"a part of a URL":       {with("org/a", "${org}/a"), []string{"git.url"}, []any{"", "main", "p", "fluxcd/flux:1.25.4", 1}},
+		"a whole argument":      {with("--git-path=p", "'${more}'"), []string{"git.url", "git.branch", "git.paths"}, []any{"", "", "", "fluxcd/flux:1.25.4", 1}},
+		"a number":              {built + with("replicas: 1", "replicas: ${n}"), []string{"replicas"}, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}},
+		"an image":              {with("flux:1.25.4", "flux:${tag}"), []string{"image"}, []any{"git@h:org/a", "main", "p", "", 1}},
+		"an account":            {with("Name: flux", "Name: '${who}'"), []string{"serviceAccount"}, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}},
+		"given":                 {with("branch=main", "branch=${b}") + applies("postBuild: {substitute: {b: next}}"), nil, []any{"git@h:org/a", "next", "p", "fluxcd/flux:1.25.4", 1}},
+		"given by one":          {with("branch=main", "branch=${b}") + applies("postBuild: {substitute: {b: next}, substituteFrom: [{kind: ConfigMap, name: c}]}"), nil, []any{"git@h:org/a", "next", "p", "fluxcd/flux:1.25.4", 1}},
+		"a default, and given":  {with("branch=main", "branch=${b:=main}") + applies("postBuild: {substitute: {c: next}}"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}},
+		"no default, nor given": {with("branch=main", "branch=${b}") + applies("postBuild: {substitute: {c: next}}"), []string{"git.branch"}, []any{"git@h:org/a", "", "p", "fluxcd/flux:1.25.4", 1}},
+		"others give it":        {with("branch=main", "branch=${b:=main}") + applies("postBuild: {substitute: {c: next}, substituteFrom: [{kind: ConfigMap, name: c}]}"), []string{"git.branch"}, []any{"git@h:org/a", "", "p", "fluxcd/flux:1.25.4", 1}},
+		"given by a variable":   {with("branch=main", "branch=${b}") + applies("postBuild: {substitute: {b: '${x}'}}"), []string{"git.branch"}, []any{"git@h:org/a", "", "p", "fluxcd/flux:1.25.4", 1}},
+		"given to another":      {with("branch=main", "branch=${b}") + strings.Replace(applies("postBuild: {substitute: {b: next}}"), "./apps", "./web", 1), []string{"git.branch"}, []any{"git@h:org/a", "", "p", "fluxcd/flux:1.25.4", 1}},
+		"no text is given":      {with("branch=main", "branch=${b}") + applies("postBuild: {substitute: {b: 'a: b'}}"), []string{"git.branch"}, []any{"git@h:org/a", "", "p", "fluxcd/flux:1.25.4", 1}},
+		"escaped":               {with("branch=main", "branch=$${b}") + applies("postBuild: {substitute: {b: next}}"), nil, []any{"git@h:org/a", "${b}", "p", "fluxcd/flux:1.25.4", 1}},
+		"disabled": {strings.Replace(with("branch=main", "branch=${b}"), "name: flux, namespace", "labels: {kustomize.toolkit.fluxcd.io/substitute: disabled}, name: flux, namespace", 1), nil,
+			[]any{"git@h:org/a", "${b}", "p", "fluxcd/flux:1.25.4", 1}},
+		"another tag":             {deployment + applies("images: [{name: fluxcd/flux, newTag: 1.10.0}]"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.10.0", 1}},
+		"a mirror":                {deployment + applies("images: [{name: fluxcd/flux, newName: 'mirror:5000/flux'}, {name: flux, newTag: x}]"), nil, []any{"git@h:org/a", "main", "p", "mirror:5000/flux:1.25.4", 1}},
+		"a variable of an image":  {deployment + applies("images: [{name: fluxcd/flux, newTag: '${t}'}]"), []string{"image"}, []any{"git@h:org/a", "main", "p", "", 1}},
+		"two that do not agree":   {deployment + applies("images: [{name: fluxcd/flux, newTag: 1.10.0}]") + strings.Replace(applies("prune: true"), "-- a.yaml --", "---", 1), []string{"image"}, []any{"git@h:org/a", "main", "p", "", 1}},
+		"its own namespace":       {deployment + applies("targetNamespace: shop, commonMetadata: {labels: {a: b}}"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}},
+		"a patch of another":      {deployment + applies("patches: [{patch: x, target: {kind: Deployment, name: web}}]"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}},
+		"components of elsewhere": {deployment + strings.Replace(applies("components: [../c]"), "./apps", "./web", 1), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inv := readTree(t, treeOf(c.text), nil)
+			a := agentNamed(t, inv, "shop/flux")
+			var unknown []string
+			for _, name := range []string{"git.url", "git.branch", "git.paths", "image", "replicas", "serviceAccount"} {
+				if slices.Contains(a.Unknown, name) {
+					unknown = append(unknown, name)
+				}
+			}
+			equal(t, "unknown", unknown, c.unknown)
+			equal(t, "what is told", []any{a.Git.URL, a.Git.Branch, strings.Join(a.Git.Paths, ","), a.Image, int(a.Replicas)}, c.want)
+			if text := asJSON(inv); strings.Contains(text, placeholder) || len(unknown) > 0 && unknown[0] != "image" && unknown[0] != "replicas" && !strings.Contains(text, maySubstitute) {
+				t.Errorf("what settles it is not told:\n%s", text)
+			}
+		})
+	}
+	for name, c := range map[string]struct{ text, says string }{
+		"a namespace":       {deployment + applies("targetNamespace: other"), "Kustomization flux-system/apps, which applies it, changes it to what is not known here (spec.targetNamespace)"},
+		"a prefix":          {deployment + applies("namePrefix: a-, nameSuffix: -b"), "(spec.namePrefix, spec.nameSuffix)"},
+		"a patch":           {deployment + applies("patches: [{patch: x, target: {kind: Deployment}}]"), "(spec.patches)"},
+		"components":        {deployment + applies("components: [../c]"), "(spec.components)"},
+		"a label":           {deployment + applies("commonMetadata: {labels: {chart: flux-1.3.0}}"), "(spec.commonMetadata)"},
+		"a variable name":   {with("name: flux,", "name: 'flux-${x}',"), "runs fluxd, under a name, or in a namespace, that is not known: kustomize-controller may substitute it"},
+		"another namespace": {with("namespace: shop", "namespace: '${ns}'"), "under a name, or in a namespace, that is not known"},
+	} {
+		inv := readTree(t, treeOf(c.text), nil)
+		if got := findingsOf(inv, AgentByObject); len(inv.Agents) != 1 || len(got) != 1 || !strings.Contains(got[0], c.says) {
+			t.Errorf("%s: %d agents, %q", name, len(inv.Agents), got)
+		}
+	}
+	// The YAML that comes of it is read once more.
+	for text, want := range map[string]any{"${n}": int64(2), "${yes}": true, "a-${n}": "a-2", "${half}": placeholder, "x${none}y": "x" + placeholder + "y", "${none:=d}": "d"} {
+		v := postBuild{values: map[string]string{"n": "2", "yes": "true", "half": "1.5"}, whole: true}
+		equal(t, text, v.fill(text), want)
+	}
+}

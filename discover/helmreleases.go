@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -187,7 +186,7 @@ func (c *checkout) fromHelmRelease2(ctx context.Context, set declaration, o flux
 		return nil
 	}
 	if by := c.changedBy(set, o); by != "" {
-		say("and Kustomization %s, which applies it, changes it to what is not known here", by)
+		say("and %s", by)
 		return nil
 	}
 	if substitutes(u) && strings.Contains(version, "${") {
@@ -214,114 +213,10 @@ func releaseOfHelmRelease2(u *unstructured.Unstructured, own string) (name, name
 	return cmp.Or(name, strings.TrimPrefix(target+"-"+u.GetName(), "-")), cmp.Or(target, own)
 }
 
-// maySubstitute says why what holds a variable is not known.
-const maySubstitute = "kustomize-controller may substitute it"
-
-// substitutes reports whether a Kustomization of Flux v2 may put values in the place of variables
-// of an object (kustomize-controller: spec.postBuild; it leaves those out that say so).
-func substitutes(u *unstructured.Unstructured) bool {
-	const key, disabled = "kustomize.toolkit.fluxcd.io/substitute", "disabled"
-	return u.GetLabels()[key] != disabled && u.GetAnnotations()[key] != disabled
-}
-
-// substituted are values of an object of Flux v2, of which those that hold variables are not known.
-func substituted(u *unstructured.Unstructured, v any) any {
-	if !substitutes(u) {
-		return v
-	}
-	switch v := v.(type) {
-	case string:
-		if strings.Contains(v, "${") {
-			return chart.Unknown{Cause: maySubstitute}
-		}
-	case []any:
-		out := make([]any, len(v))
-		for i, e := range v {
-			out[i] = substituted(u, e)
-		}
-		return out
-	case map[string]any:
-		out, open := map[string]any{}, false
-		for k, e := range v {
-			if strings.Contains(k, "${") {
-				open = true
-				continue
-			}
-			out[k] = substituted(u, e)
-		}
-		if open {
-			return chart.Partial{Known: out, Cause: maySubstitute}
-		}
-		return out
-	}
-	return v
-}
-
 // laterThanFlux1 reports whether a chart is of a later major version than any of Flux v1's.
 func laterThanFlux1(version string) bool {
 	v, err := semver.NewVersion(version)
 	return err == nil && v.Major() > 1
-}
-
-func isKustomization2(u *unstructured.Unstructured) bool {
-	return u.GetKind() == "Kustomization" && u.GroupVersionKind().Group == "kustomize.toolkit.fluxcd.io"
-}
-
-// changedBy names a Kustomization of Flux v2 that applies the folder of a HelmRelease, as far as
-// the repository tells, and changes it; empty if none does.
-func (c *checkout) changedBy(set declaration, o flux1.Parsed) string {
-	for _, k := range set.beside {
-		u := k.Manifest
-		if !isKustomization2(u) {
-			continue
-		}
-		text := func(path ...string) string {
-			s, _, _ := unstructured.NestedString(u.Object, append([]string{"spec"}, path...)...)
-			return s
-		}
-		own := cmp.Or(u.GetNamespace(), c.agent.DefaultNamespace)
-		of := c.sourceIn(set.beside, text("sourceRef", "kind"), cmp.Or(text("sourceRef", "namespace"), own), text("sourceRef", "name"))
-		if of != nil && c.agent.Git.URL != "" {
-			if url, _, _ := unstructured.NestedString(of.Object, "spec", "url"); of.GetKind() == "GitRepository" && !strings.Contains(url, "${") && !SameRepository(url, c.agent.Git.URL) {
-				continue // it applies another one
-			}
-		}
-		dir := strings.Trim(path.Clean("/"+text("path")), "/")
-		if within := func(name string) bool { return dir == "" || name == dir || strings.HasPrefix(name, dir+"/") }; !within(o.File) && !within(set.dir) {
-			continue
-		}
-		target := text("targetNamespace")
-		if target != "" && target != o.Manifest.GetNamespace() || text("namePrefix")+text("nameSuffix") != "" || patchesHelmRelease(u, o.Manifest.GetName()) {
-			return strings.TrimPrefix(own+"/"+u.GetName(), "/")
-		}
-	}
-	return ""
-}
-
-// patchesHelmRelease reports whether a patch of a Kustomization of Flux v2 may be of a HelmRelease
-// of a name.
-func patchesHelmRelease(u *unstructured.Unstructured, name string) bool {
-	for _, field := range []string{"patches", "patchesStrategicMerge", "patchesJson6902"} {
-		patches, _, _ := unstructured.NestedSlice(u.Object, "spec", field)
-		for _, x := range patches {
-			m, _ := x.(map[string]any)
-			target, targeted := m["target"].(map[string]any)
-			if !targeted {
-				if text := fmt.Sprint(x); strings.Contains(text, "HelmRelease") && strings.Contains(text, name) {
-					return true
-				}
-				continue
-			}
-			fits := func(key, value string) bool { // Kustomize matches the whole of it
-				of, err := regexp.Compile("^(?:" + scalarText(target[key]) + ")$")
-				return scalarText(target[key]) == "" || err != nil || of.MatchString(value)
-			}
-			if fits("kind", "HelmRelease") && fits("name", name) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // chartOf2 is the chart that a HelmRelease of Flux v2 names: its name, where it is from, as

@@ -225,8 +225,9 @@ func (c *checkout) nameOthers() {
 
 // mayInstall says whether an object can declare an agent at all.
 func mayInstall(u *unstructured.Unstructured) bool {
-	if d, ok := typed[appsv1.Deployment](u); ok && u.GetKind() == "Deployment" {
-		return fluxd(d) != nil
+	if u.GetKind() == "Deployment" {
+		d, ok := typed[appsv1.Deployment](u)
+		return ok && fluxd(d) != nil || !ok && holds(u.Object, "${") // in the place of numbers
 	}
 	return isHelmRelease1(u) || isInstaller(u) || isEksctl(u) || fluxdElsewhere(u) != nil
 }
@@ -669,13 +670,28 @@ func typed[T any](u *unstructured.Unstructured) (*T, bool) {
 
 // fromDeployment makes an agent of a Deployment of fluxd; nil if it is none.
 func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.Parsed, rights rightsFor) (*declaredAgent, error) {
-	d, ok := typed[appsv1.Deployment](o.Manifest)
-	if !ok {
+	d, open := c.deploymentIn(set, o)
+	if d == nil {
 		return nil, nil
 	}
 	container := fluxd(d)
 	if container == nil {
 		return nil, nil
+	}
+	say := func(what string) {
+		c.find(AgentByObject.About(c.agent.ID, migrate.ObjectID(o.Manifest), fileLine(o.File, o.Line), resourceName(o.Manifest)+" runs fluxd, "+what))
+	}
+	if strings.Contains(d.Name+d.Namespace, placeholder) {
+		say("under a name, or in a namespace, that is not known: " + maySubstitute)
+		return nil, nil
+	}
+	if by := c.changedBy(set, o); by != "" {
+		say("and " + by)
+		return nil, nil
+	}
+	var image string
+	if container.Image, image = c.imageOf(set, o, container.Image); image != "" {
+		open = append(open, "image")
 	}
 	if d.Namespace == "" {
 		d.Namespace = c.agent.DefaultNamespace
@@ -685,10 +701,15 @@ func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.
 	a := &agent{deployment: d}
 	a.Namespace, a.Workload, a.Image = d.Namespace, d.Name, container.Image
 	a.ID = cmp.Or(d.Namespace, "unknown") + "/" + d.Name
-	a.ChartVersion = chartVersionOf(d.Labels)
+	a.ChartVersion = knownText(chartVersionOf(d.Labels))
+	a.Unknown = open
 	a.Replicas, a.Selector, a.ServiceAccount = replicas(d), d.Spec.Selector, accountOf(&d.Spec.Template.Spec)
+	if strings.Contains(a.ServiceAccount, placeholder) {
+		a.ServiceAccount, a.Unknown = "", append(a.Unknown, "serviceAccount")
+	}
 	a.env = w.environmentOf(d.Namespace, a.ID, &d.Spec.Template.Spec, container)
 	a.env.fromManifests(set.beside)
+	a.env.notSubstituted()
 	if err := w.readArguments(ctx, a); err != nil {
 		return nil, err
 	}
@@ -705,6 +726,9 @@ func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.
 	if d.Namespace == "" {
 		a.Unknown = append(a.Unknown, "namespace", "confinement")
 		w.find(rightsNotKnown(a.ID, a.where(""), "its manifest names no namespace, and --default-namespace gives none"))
+	} else if a.ServiceAccount == "" {
+		a.Unknown = append(a.Unknown, "confinement")
+		w.find(rightsNotKnown(a.ID, a.where(""), "the name of its account is not known: "+maySubstitute))
 	} else {
 		var untold string
 		if a.Rights, untold = rights(set, o).declaredFor(a.Namespace, a.ServiceAccount); untold == "" && bindsItself(a.Rights) || confinement(a.Rights).Kind == "cluster-admin" {
@@ -718,6 +742,7 @@ func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.
 		}
 	}
 	switch {
+	case slices.Contains(a.Unknown, "replicas"):
 	case a.Replicas == 0:
 		w.find(AgentStopped.Finding(a.ID, a.where(""), "the agent is declared with no pods (replicas: 0)"))
 	case a.Replicas > 1:
@@ -753,7 +778,7 @@ func (c *checkout) unsynced(a *agent) {
 // of a cluster. What a ConfigMap holds that is not among them is not known.
 func (e *environment) fromManifests(objects []flux1.Parsed) {
 	configMap := func(name string) {
-		if m, _ := configMapIn(objects, e.namespace, name); m != nil {
+		if m, of := configMapIn(objects, e.namespace, name); m != nil && !(substitutes(of.Manifest) && holds(of.Manifest.Object["data"], "${")) {
 			e.maps[name] = m
 		}
 	}
@@ -834,19 +859,23 @@ var argumentPlace = regexp.MustCompile(`(command argument|args\[)\s*(\d+)`)
 func (l *lines) place(a *agent, where string) string {
 	rest := strings.TrimSpace(strings.TrimPrefix(where, "Deployment/"+a.Namespace+"/"+a.Workload))
 	var word string
+	container := a.env.container
+	if written, ok := typed[appsv1.Deployment](l.object.Manifest); ok { // before variables are filled in
+		container = cmp.Or(fluxd(written), container)
+	}
 	switch m := argumentPlace.FindStringSubmatch(rest); {
 	case m != nil:
 		n, err := strconv.Atoi(m[2])
-		words := a.env.container.Args
+		words := container.Args
 		if m[1] == "command argument" {
-			args, offset, _ := commandLine(a.env.container)
+			args, offset, _ := commandLine(container)
 			words = args[:max(offset, 0)]
 		}
 		if err == nil && n < len(words) {
 			word = words[n]
 		}
 	case strings.HasPrefix(rest, "--"):
-		for _, arg := range a.env.container.Args {
+		for _, arg := range container.Args {
 			if arg == rest || strings.HasPrefix(arg, rest+"=") {
 				word = arg
 			}

@@ -506,7 +506,7 @@ func TestARoleOfThePodsIsFoundWhereTheyAreDeclared(t *testing.T) {
 		if s := settingOf(t, inv.Agents[0], c.setting); s.Fate != migrate.Unknown {
 			t.Errorf("%s: %+v", name, s)
 		}
-		if strings.Contains(asJSON(inv), "TERRAFORM_DOES_NOT_TELL") {
+		if strings.Contains(asJSON(inv), "IT_IS_NOT_TOLD") {
 			t.Errorf("%s: the placeholder is told", name)
 		}
 	}

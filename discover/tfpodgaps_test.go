@@ -122,7 +122,7 @@ func TestAWorkloadThatMayRunFluxdIsSaid(t *testing.T) {
 	// An image is told by how it ends, too.
 	inv := declaredBy(t, map[string]string{"main.tf": manifestOf("agent", podWith(`[{ name = "flux", image = "${var.x}/fluxcd/flux:1.25.4", args = ["--sync-interval=1m"] }]`, ""))})
 	equal(t, "agents", agentIDs(inv), []string{"flux/agent"})
-	if a := inv.Agents[0]; a.Image != "" || !slices.Contains(a.Unknown, "image") || strings.Contains(asJSON(inv), "TERRAFORM_DOES_NOT_TELL") {
+	if a := inv.Agents[0]; a.Image != "" || !slices.Contains(a.Unknown, "image") || strings.Contains(asJSON(inv), "IT_IS_NOT_TOLD") {
 		t.Errorf("image %q, unknown %v", a.Image, a.Unknown)
 	}
 }
@@ -195,7 +195,7 @@ func TestUnknownListsOfFluxdAreUnknown(t *testing.T) {
 			if a.Credential.Identity != (migrate.SecretKey{}) && c.code == "CREDENTIAL_IN_CLUSTER" {
 				t.Errorf("the deploy key is taken to be %+v", a.Credential.Identity)
 			}
-			if strings.Contains(asJSON(inv), "TERRAFORM_DOES_NOT_TELL") {
+			if strings.Contains(asJSON(inv), "IT_IS_NOT_TOLD") {
 				t.Error("the placeholder is told")
 			}
 		})
@@ -277,7 +277,7 @@ func TestACredentialOfAnUnknownNameIsNone(t *testing.T) {
 				t.Error(d)
 			}
 			said(t, inv, "CREDENTIAL_IN_CLUSTER", "main.tf:", cause)
-			if strings.Contains(asJSON(inv), "TERRAFORM_DOES_NOT_TELL") {
+			if strings.Contains(asJSON(inv), "IT_IS_NOT_TOLD") {
 				t.Error("the placeholder is told")
 			}
 		})

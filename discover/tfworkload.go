@@ -22,9 +22,9 @@ import (
 	"github.com/fluxover/fluxover/migrate/flux1/chart"
 )
 
-// placeholder stands in an argument for what is not known: to the parser of
-// fluxd's arguments, a variable that nobody provides.
-const placeholder = "$(TERRAFORM_DOES_NOT_TELL)"
+// placeholder stands in an argument for what Terraform, or Git, does not tell: to the
+// parser of fluxd's arguments, a variable that nobody provides.
+const placeholder = "$(IT_IS_NOT_TOLD)"
 
 // workload makes an agent of a Deployment that runs fluxd, tells a helm-operator
 // apart, and names a fluxd that is no Deployment.
@@ -602,21 +602,9 @@ func (d *declared) setArguments(container *corev1.Container, source terraform.Co
 		}
 	}
 	causesOf := map[int]string{} // why an argument is unknown
-	anyFlag := ""                // why one of them may set any flag
 	for i := range args {
 		if strings.Contains(args[i], placeholder) {
 			causesOf[i] = argumentCause(source, args, i, offset)
-			name, _, assigned := strings.Cut(args[i], "=")
-			flag := flux1.FlagNamed(strings.TrimPrefix(name, "--"))
-			switch {
-			case assigned && flag != nil && !strings.Contains(name, placeholder):
-				args[i] = name + "=" + placeholder
-			case i > 0 && strings.HasPrefix(args[i-1], "--") && flux1.FlagNamed(strings.TrimPrefix(args[i-1], "--")) != nil &&
-				flux1.FlagNamed(strings.TrimPrefix(args[i-1], "--")).Type != flux1.TypeBool:
-				args[i] = placeholder
-			default:
-				anyFlag = causesOf[i]
-			}
 			continue
 		}
 		before, keep, after := aroundCredentials(args, i)
@@ -625,7 +613,48 @@ func (d *declared) setArguments(container *corev1.Container, source terraform.Co
 			args[i] = whole
 		}
 	}
-	config, settings, findings := flux1.ParseArgs(args)
+	config, settings, findings, anyFlag := parseOpen(args, causesOf)
+	for i := range settings {
+		for j := range settings[i].From {
+			from := &settings[i].From[j]
+			*from = migrate.Origin{Witness: "terraform", Where: d.origin(source.Position, argument(from.Where, offset))}
+		}
+	}
+	for _, f := range findings {
+		if f.Code == flux1.NoURL.Name && shell {
+			continue
+		}
+		f.Where = d.origin(source.Position, argument(f.Where, offset))
+		d.find(f)
+	}
+	if shell || anyFlag != "" {
+		forgetAll(&config)
+	}
+	configure(&d.Flux1Agent, &config, settings)
+	return config
+}
+
+// parseOpen parses arguments of which some are not known: these hold the placeholder, and causesOf
+// says why. anyFlag says why one of them may set any flag, and then nothing that may be set is known.
+func parseOpen(args []string, causesOf map[int]string) (config flux1.Config, settings []migrate.Setting, findings []migrate.Finding, anyFlag string) {
+	args = slices.Clone(args)
+	for i := range args {
+		if causesOf[i] == "" {
+			continue
+		}
+		name, _, assigned := strings.Cut(args[i], "=")
+		flag := flux1.FlagNamed(strings.TrimPrefix(name, "--"))
+		switch {
+		case assigned && flag != nil && !strings.Contains(name, placeholder):
+			args[i] = name + "=" + placeholder
+		case i > 0 && strings.HasPrefix(args[i-1], "--") && flux1.FlagNamed(strings.TrimPrefix(args[i-1], "--")) != nil &&
+			flux1.FlagNamed(strings.TrimPrefix(args[i-1], "--")).Type != flux1.TypeBool:
+			args[i] = placeholder
+		default:
+			anyFlag = causesOf[i]
+		}
+	}
+	config, settings, parsed := flux1.ParseArgs(args)
 	index := func(where string) (int, bool) {
 		var n int
 		_, err := fmt.Sscanf(where, "args[%d]", &n)
@@ -640,37 +669,31 @@ func (d *declared) setArguments(container *corev1.Container, source terraform.Co
 					s.Value, s.Fate, s.To, s.Why = "", migrate.Unknown, "a known value", cause
 				}
 			}
-			s.From[j] = migrate.Origin{Witness: "terraform", Where: d.origin(source.Position, argument(s.From[j].Where, offset))}
 		}
 	}
 	for _, s := range settings {
 		if s.Fate == migrate.Unknown && s.To == "a known value" {
 			if s.Name == "--connect" {
-				d.find(flux1.Notifications.Finding("", s.From[0].Where, "whether the agent reports to an upstream service is not known: "+s.Why))
+				findings = append(findings, flux1.Notifications.Finding("", s.From[0].Where, "whether the agent reports to an upstream service is not known: "+s.Why))
 			}
 			if f := flux1.FlagNamed(strings.TrimPrefix(s.Name, "--")); f == nil || f.Fate != migrate.Dropped || slices.Contains(decisive, f.Name) {
-				d.find(chart.ValueNotKnown.Finding("", s.From[0].Where, s.Name+" is unknown: "+s.Why))
+				findings = append(findings, chart.ValueNotKnown.Finding("", s.From[0].Where, s.Name+" is unknown: "+s.Why))
 			}
 		}
 	}
-	for _, f := range findings {
+	for _, f := range parsed {
 		if n, ok := index(f.Where); ok && (causesOf[n] != "" || causesOf[n+1] != "") && (f.Code == flux1.SymbolicFlag.Name || f.Code == flux1.BadFlag.Name || f.Code == flux1.UnknownFlag.Name) {
 			continue // said above, with what would settle it
 		}
-		if f.Code == flux1.NoURL.Name && (shell || anyFlag != "") {
+		if f.Code == flux1.NoURL.Name && anyFlag != "" {
 			continue
 		}
-		f.Where = d.origin(source.Position, argument(f.Where, offset))
-		d.find(f)
+		findings = append(findings, f)
 	}
 	if anyFlag != "" {
-		d.find(chart.ValueNotKnown.Finding("", d.origin(source.Position, "args"), "an argument is unknown and may set any flag: "+anyFlag))
+		findings = append(findings, chart.ValueNotKnown.Finding("", "args", "an argument is unknown and may set any flag: "+anyFlag))
 	}
-	if shell || anyFlag != "" {
-		forgetAll(&config)
-	}
-	configure(&d.Flux1Agent, &config, settings)
-	return config
+	return config, settings, findings, anyFlag
 }
 
 // filled puts in the variables of which the values are known.
