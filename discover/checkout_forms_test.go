@@ -965,7 +965,7 @@ func TestWhatOthersGiveToAHelmReleaseOfFlux2IsNotKnown(t *testing.T) {
 		"apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: git, namespace: flux}\nspec: {url: 'https://github.com/fluxcd/flux'}\n---\n" +
 		"apiVersion: source.toolkit.fluxcd.io/v1\nkind: HelmChart\nmetadata: {name: chart, namespace: flux}\nspec: {chart: flux, version: 1.13.3, sourceRef: {kind: HelmRepository, name: fluxcd}, valuesFiles: [values.yaml, prod.yaml]}\n---\n" +
 		"apiVersion: source.toolkit.fluxcd.io/v1\nkind: OCIRepository\nmetadata: {name: packed, namespace: flux}\nspec: {url: 'oci://ghcr.io/fluxcd/charts/flux', ref: {tag: 1.3.0, digest: 'sha256:01'}}\n---\n" +
-		"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: vals, namespace: flux}\ndata:\n  list: '{a,b}'\n  number: '20231231'\n  quotes: \"\\\"'x'\\\"\"\n  open: 'a/${b}'\n"
+		"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: vals, namespace: flux}\ndata:\n  list: '{a,b}'\n  number: '20231231'\n  quotes: \"\\\"'x'\\\"\"\n  open: 'a/${b}'\n  git: \"{git: {branch: others, path: others}}\"\n"
 	const ofFlux = "chart: {spec: {chart: flux, version: 1.13.3, sourceRef: {kind: HelmRepository, name: fluxcd}}}"
 	release := func(spec, values string) string {
 		return sources + "-- apps/hr.yaml --\napiVersion: helm.toolkit.fluxcd.io/v2beta2\nkind: HelmRelease\nmetadata: {name: old, namespace: flux}\nspec:\n  " + spec + "\n  values: " + values + "\n"
@@ -981,15 +981,21 @@ func TestWhatOthersGiveToAHelmReleaseOfFlux2IsNotKnown(t *testing.T) {
 		branch  string
 		paths   []string
 	}{
-		"variables":                        {release(ofFlux, "{git: {url: 'git@h:${a}', branch: '${b:=main}', path: x}}"), []string{"git.url", "git.branch"}, "", []string{"x"}},
-		"variables that are left":          {strings.Replace(release(ofFlux, "{git: {url: 'git@h:a', branch: 'x${b}'}}"), "{name: old,", "{annotations: {kustomize.toolkit.fluxcd.io/substitute: disabled}, name: old,", 1), nil, "x${b}", []string{}},
-		"variables of a ConfigMap":         {release(from("valuesKey: open, targetPath: git.path"), url), []string{"git.paths"}, "master", nil},
-		"files of a HelmChart":             {release("chartRef: {kind: HelmChart, name: chart}", "{git: {url: 'git@h:a', branch: b}}"), all, "", nil},
-		"a file":                           {release(strings.Replace(ofFlux, "chart: flux", "chart: flux, valuesFile: prod.yaml", 1), "{additionalArgs: [], git: {url: 'git@h:a', path: p}}"), []string{"git.branch"}, "", []string{"p"}},
-		"the chart's own file":             {release(strings.Replace(ofFlux, "chart: flux", "chart: flux, valuesFile: values.yaml", 1), url), nil, "master", []string{}},
-		"a literal":                        {release(from("valuesKey: list, targetPath: git.path, literal: true"), url), nil, "master", []string{"{a", "b}"}},
-		"a number":                         {release(from("valuesKey: number, targetPath: git.branch"), url), nil, "20231231", []string{}},
-		"quotes":                           {release(from("valuesKey: quotes, targetPath: git.branch"), url), nil, "x", []string{}},
+		"variables":                {release(ofFlux, "{git: {url: 'git@h:${a}', branch: '${b:=main}', path: x}}"), []string{"git.url", "git.branch"}, "", []string{"x"}},
+		"variables that are left":  {strings.Replace(release(ofFlux, "{git: {url: 'git@h:a', branch: 'x${b}'}}"), "{name: old,", "{annotations: {kustomize.toolkit.fluxcd.io/substitute: disabled}, name: old,", 1), nil, "x${b}", []string{}},
+		"variables of a ConfigMap": {release(from("valuesKey: open, targetPath: git.path"), url), []string{"git.paths"}, "master", nil},
+		"files of a HelmChart":     {release("chartRef: {kind: HelmChart, name: chart}", "{git: {url: 'git@h:a', branch: b}}"), all, "", nil},
+		"a file":                   {release(strings.Replace(ofFlux, "chart: flux", "chart: flux, valuesFile: prod.yaml", 1), "{additionalArgs: [], git: {url: 'git@h:a', path: p}}"), []string{"git.branch"}, "", []string{"p"}},
+		"the chart's own file":     {release(strings.Replace(ofFlux, "chart: flux", "chart: flux, valuesFile: values.yaml", 1), url), nil, "master", []string{}},
+		"a literal":                {release(from("valuesKey: list, targetPath: git.path, literal: true"), url), nil, "master", []string{"{a", "b}"}},
+		"a number":                 {release(from("valuesKey: number, targetPath: git.branch"), url), nil, "20231231", []string{}},
+		"quotes":                   {release(from("valuesKey: quotes, targetPath: git.branch"), url), nil, "x", []string{}},
+		// As the helm-controller does it: a path is set in the own values where nothing before it has that mapping.
+		"a path beside own values":         {release(from("valuesKey: number, targetPath: git.branch"), "{git: {url: 'git@h:a', branch: own}}"), nil, "20231231", []string{}},
+		"a path, in a mapping of others":   {release(ofFlux+"\n  valuesFrom: [{kind: ConfigMap, name: vals, valuesKey: git}, {kind: ConfigMap, name: vals, valuesKey: number, targetPath: git.branch}]", "{git: {url: 'git@h:a', branch: own}}"), nil, "own", []string{"others"}},
+		"a path, and others after it":      {release(ofFlux+"\n  valuesFrom: [{kind: ConfigMap, name: vals, valuesKey: number, targetPath: git.path}, {kind: ConfigMap, name: vals, valuesKey: git}]", url), nil, "others", []string{"20231231"}},
+		"a path, after what is not known":  {release(ofFlux+"\n  valuesFrom: [{kind: Secret, name: s}, {kind: ConfigMap, name: vals, valuesKey: number, targetPath: git.branch}]", "{additionalArgs: [], git: {url: 'git@h:a', branch: own, path: p}}"), []string{"git.branch"}, "", []string{"p"}},
+		"a path of a variable, beside own": {release(from("valuesKey: open, targetPath: git.path"), "{git: {url: 'git@h:a', path: own}}"), []string{"git.paths"}, "master", nil},
 		"a missing key, which is optional": {release(from("valuesKey: none, optional: true"), url), nil, "master", []string{}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -70,8 +71,8 @@ func (c *checkout) fromRelease(ctx context.Context, set declaration, o flux1.Par
 		given = map[string]any{}
 	}
 	var own any = floats(given)
-	if isHelmRelease2(u) {
-		own = substituted(u, own)
+	if from.own != nil {
+		own = from.own
 	}
 	if p, open := own.(chart.Partial); open {
 		own, from.unknown = p.Known, cmp.Or(from.unknown, p.Cause)
@@ -192,7 +193,11 @@ func (c *checkout) fromHelmRelease2(ctx context.Context, set declaration, o flux
 	if substitutes(u) && strings.Contains(version, "${") {
 		release.Version = ""
 	}
-	brought := c.valuesFrom2(set.beside, u, own, files)
+	values, _, _ := unstructured.NestedMap(u.Object, "spec", "values")
+	if values == nil {
+		values = map[string]any{}
+	}
+	brought := c.valuesFrom2(set.beside, u, own, files, substituted(u, floats(values)))
 	d := c.fromRelease(ctx, set, o, rights, release, brought)
 	at := fileLine(o.File, o.Line)
 	if suspended, _, _ := unstructured.NestedBool(u.Object, "spec", "suspend"); suspended {
@@ -290,8 +295,16 @@ var literally = strings.NewReplacer(`\`, `\\`, ",", `\,`, "[", `\[`, "]", `\]`, 
 // the earlier: all of a key, or one value that it sets at a path (helm-controller:
 // api/v2, reference_types.go, ValuesReference; fluxcd/pkg: chartutil, values.go). Before all of
 // these come files.
-func (c *checkout) valuesFrom2(objects []flux1.Parsed, u *unstructured.Unstructured, namespace string, files []string) broughtValues {
-	out := broughtValues{known: map[string]any{}}
+//
+// A path is set after the own values were merged in, and these once more at the end: which of the
+// two stays hangs on whether the mapping that is set was the own values' alone, and so is one with
+// theirs. So it is done here in the same way, in own.
+func (c *checkout) valuesFrom2(objects []flux1.Parsed, u *unstructured.Unstructured, namespace string, files []string, own any) broughtValues {
+	out := broughtValues{known: map[string]any{}, own: own}
+	inline, _ := own.(map[string]any)
+	if p, open := own.(chart.Partial); open {
+		inline = p.Known
+	}
 	var causes []string
 	notKnown := func(cause string) {
 		out.known, out.places, out.each = map[string]any{}, nil, nil
@@ -321,18 +334,24 @@ func (c *checkout) valuesFrom2(objects []flux1.Parsed, u *unstructured.Unstructu
 		}
 		values := map[string]any{}
 		var err error
-		switch target := scalarText(m["targetPath"]); {
+		target := scalarText(m["targetPath"])
+		set := func(into map[string]any) error {
+			switch {
+			case m["literal"] == true:
+				return strvals.ParseIntoString(target+"="+literally.Replace(content), into)
+			case len(content) > 0 && strings.Contains(`"'`, content[:1]) && strings.HasSuffix(content, content[:1]):
+				return strvals.ParseIntoString(target+"="+strings.Trim(content, `'"`), into)
+			}
+			return strvals.ParseInto(target+"="+content, into)
+		}
+		switch {
 		case target == "":
 			err = sigsyaml.Unmarshal([]byte(content), &values)
 			values, _ = floats(values).(map[string]any)
 		case strings.Contains(target, "["): // of a list that others give
 			has = false
-		case m["literal"] == true:
-			err = strvals.ParseIntoString(target+"="+literally.Replace(content), values)
-		case len(content) > 0 && strings.Contains(`"'`, content[:1]) && strings.HasSuffix(content, content[:1]):
-			err = strvals.ParseIntoString(target+"="+strings.Trim(content, `'"`), values)
 		default:
-			err = strvals.ParseInto(target+"="+content, values)
+			err = set(values)
 		}
 		if !has || err != nil {
 			notKnown(at + "key " + key + " of ConfigMap " + name + ", which holds none that can be read")
@@ -343,11 +362,50 @@ func (c *checkout) valuesFrom2(objects []flux1.Parsed, u *unstructured.Unstructu
 			notKnown(at + "ConfigMap " + name + ", of which not all names are known: " + maySubstitute)
 			continue
 		}
-		out.known = overlaid(out.known, its)
+		if target == "" {
+			out.known = overlaid(out.known, its)
+		} else {
+			path := onePath(values)
+			_, twice, err := unstructured.NestedFieldNoCopy(inline, path...)
+			hides := strings.Contains(content, "${") && substitutes(o.Manifest)
+			out.known = overlaid(out.known, inline)
+			_, _, blocked := unstructured.NestedFieldNoCopy(out.known, path...)
+			switch {
+			case err != nil || twice && (len(causes) > 0 || hides):
+				setAt(inline, path, chart.Unknown{Cause: at + "ConfigMap " + name + " for what the HelmRelease gives itself, and which of the two stays is not known"})
+			case hides || blocked != nil:
+				out.known = overlaid(out.known, its)
+			default:
+				_ = set(out.known) // it was set once above
+			}
+		}
 		out.places, out.each = append(out.places, fileLine(o.File, o.Line)), append(out.each, its)
 	}
 	out.unknown = firstFew(causes)
 	return out
+}
+
+// onePath leads to the first value in mappings.
+func onePath(in map[string]any) (path []string) {
+	for in != nil {
+		name := slices.Sorted(maps.Keys(in))[0]
+		path = append(path, name)
+		in, _ = in[name].(map[string]any)
+	}
+	return path
+}
+
+// setAt sets a value at a path into mappings, over whatever else stands there.
+func setAt(in map[string]any, path []string, v any) {
+	for _, name := range path[:len(path)-1] {
+		next, isMap := in[name].(map[string]any)
+		if !isMap {
+			in[name] = v // and nothing of it is known
+			return
+		}
+		in = next
+	}
+	in[path[len(path)-1]] = v
 }
 
 // broughtValues are those that a HelmRelease brings beside its own.
@@ -359,6 +417,9 @@ type broughtValues struct {
 	each   []map[string]any
 	// unknown says what brings others that are not known.
 	unknown string
+	// own are the HelmRelease's own values after what is set among them; nil if they are as
+	// they are written.
+	own any
 }
 
 // place is that of a value which the last of the ConfigMaps gives; empty if the
@@ -366,8 +427,11 @@ type broughtValues struct {
 func (b *broughtValues) place(name string, own map[string]any) string {
 	name, _, _ = strings.Cut(name, "[") // a list is one value
 	path := strings.Split(name, ".")
-	if _, has, err := unstructured.NestedFieldNoCopy(own, path...); has || err != nil {
-		return ""
+	now, _ := b.own.(map[string]any)
+	if v, has, err := unstructured.NestedFieldNoCopy(own, path...); has || err != nil {
+		if set, _, _ := unstructured.NestedFieldNoCopy(now, path...); now == nil || reflect.DeepEqual(floats(v), set) {
+			return ""
+		}
 	}
 	for i, values := range slices.Backward(b.each) {
 		if _, has, err := unstructured.NestedFieldNoCopy(values, path...); has && err == nil {
