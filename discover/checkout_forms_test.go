@@ -1158,6 +1158,11 @@ func TestAReleaseOfNoVersionIsReadAsFarAsAllVersionsAgree(t *testing.T) {
 		a := agentNamed(t, inv, "flux/flux-flux")
 		equal(t, name, []any{a.Git.URL, a.Git.Branch, a.ChartVersion}, []any{"git@h:a", "main", ""})
 		said(t, inv, "CHART_VERSION_UNKNOWN", "0.5.0 to 1.13.3")
+		why := "(no chart version is pinned)"
+		if name == "a wide range" {
+			why = `(the chart version ">=0.5.0" fits several)`
+		}
+		said(t, inv, "CHART_VERSION_UNKNOWN", why)
 	}
 }
 

@@ -122,7 +122,7 @@ func locate(n *terraform.Node, path string) *terraform.Node {
 // exactly one, why says what would tell.
 func candidates(n *terraform.Node) (versions []string, why string) {
 	all := chart.Versions()
-	if n == nil || n.Kind == terraform.Scalar && (n.Scalar == nil || n.Scalar == "") {
+	if n == nil || n.Kind == terraform.Scalar && (n.Scalar == nil || n.Scalar == "" || n.Scalar == "*") {
 		return all, "no chart version is pinned"
 	}
 	text, ok := n.Str()
