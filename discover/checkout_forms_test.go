@@ -1768,6 +1768,11 @@ func TestHostileRepositoriesEndInAFinding(t *testing.T) {
 			}
 			if folder := tooLarge[name]; folder != "" {
 				wantFinding(t, inv, flux1.TooLarge, folder, "the limit is")
+				for _, f := range findingsOf(inv, flux1.KustomizeFails) {
+					if strings.Contains(f, "too large to be built") {
+						t.Errorf("it is told twice: %s", f)
+					}
+				}
 				i := slices.IndexFunc(inv.Findings, func(f migrate.Finding) bool { return f.Code == flux1.TooLarge.Name })
 				if i >= 0 && (inv.Findings[i].Severity == migrate.Warning) != (name == "folders beside the paths") {
 					t.Errorf("it is told as %s", inv.Findings[i].Severity)

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	kustypes "sigs.k8s.io/kustomize/api/types"
 
+	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
 )
 
@@ -139,5 +140,32 @@ func TestWhatABuildReadsIsTakenBack(t *testing.T) {
 			"logo.png": "the default exclusions", "motd": "a .sourceignore"}[f.Where]) {
 			t.Errorf("said of %s: %s", f.Where, f.Message)
 		}
+	}
+}
+
+// Nothing is to be mended in a folder that is only too large.
+func TestAFolderThatIsTooLargeIsNotPlannedAsABrokenOne(t *testing.T) {
+	tree := treeOf("-- made/.flux.yaml --\n" + patchUpdated + "-- made/kustomization.yaml --\n" + kustomizeFile("resources: [cm.yaml]\nconfigMapGenerator: [{name: g, files: [f]}]\n") +
+		"-- made/cm.yaml --\n" + "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, namespace: built}\n" + "-- made/f --\n" + strings.Repeat("x", 20<<20) + "\n-- plain/cm.yaml --\n" + "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: d, namespace: built}\n")
+	_, plan := proveTree(t, tree, func(o *CheckoutOptions) {
+		o.Paths, o.AllowedNamespaces = []string{"made", "plain"}, []string{"built"}
+	}, nil)
+	var own []migrate.Finding
+	for _, f := range plan.Findings {
+		if f.Code == "BUILD_FAILED" || f.Code == flux1.KustomizeFails.Name {
+			t.Errorf("it is called broken: %v", f)
+		}
+		if f.Code == flux1.TooLarge.Name && f.Subject == "team/flux Kustomization/flux-made" {
+			own = append(own, f)
+		}
+	}
+	if len(own) != 1 || own[0].Severity != migrate.Blocker || !strings.Contains(own[0].Message, "the limit is") || own[0].Hint != flux1.TooLarge.Remedy {
+		t.Errorf("of its Kustomization it is said: %v; findings %v", own, plan.Findings)
+	}
+	ofOwn := func(left []string) bool {
+		return slices.ContainsFunc(left, func(what string) bool { return strings.HasPrefix(what, "team/flux Kustomization/flux-made") })
+	}
+	if !ofOwn(plan.Unrendered("flux-made")) || ofOwn(plan.Unrendered("flux-plain")) {
+		t.Errorf("not rendered: %q, and of another %q", plan.Unrendered("flux-made"), plan.Unrendered("flux-plain"))
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -16,6 +17,7 @@ import (
 	"github.com/fluxover/fluxover/discover/terraform"
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
+	"github.com/fluxover/fluxover/reconcile/build"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -498,6 +500,7 @@ func (c *checkout) declarations(ctx context.Context) []declaration {
 			c.find(f)
 		case len(o.remote) > 0 && slices.Contains(c.inUse, o): // has a finding of its own
 		case slices.Contains(c.failed, dir): // reported with its .flux.yaml
+		case errors.Is(err, build.ErrTooLarge): // reported as such
 		case len(o.remote) == 0 && !slices.Contains(c.inUse, o) && !c.inPaths(o.file, true) && !c.changesAnAgent(o): // the agent does not read it, and what it is made of is looked at as it stands
 			if o.generates || slices.ContainsFunc(c.reached(dir), func(r *overlay) bool { return len(r.remote) > 0 }) {
 				outside = append(outside, dir)

@@ -258,11 +258,21 @@ func (p *Plan) Incomplete(r *Repository) string {
 			continue
 		}
 		switch f.Code {
-		case factsUnknown, urlUnsupported, notGenerated, stuck, tooLarge, sopsEncrypted, patchNotCarried:
+		case tooLarge:
+			if ofKustomization(f) { // whose own manifest is whole
+				continue
+			}
+			fallthrough
+		case factsUnknown, urlUnsupported, notGenerated, stuck, sopsEncrypted, patchNotCarried:
 			return f.Code + ": " + f.Message
 		}
 	}
 	return ""
+}
+
+// ofKustomization reports whether a finding is about a Kustomization of the plan.
+func ofKustomization(f Finding) bool {
+	return strings.HasPrefix(f.Subject, "Kustomization/") || strings.Contains(f.Subject, " Kustomization/")
 }
 
 // Unrendered names the Repositories of which nothing is planned, and what of the others could not
@@ -280,7 +290,7 @@ func (p *Plan) Unrendered(application string) []string {
 			switch {
 			case f.Repository != r.ID:
 				continue
-			case f.Code == buildFailed:
+			case f.Code == buildFailed, f.Code == tooLarge && ofKustomization(f):
 				if application != "" && f.Subject != "Kustomization/"+application && !strings.HasSuffix(f.Subject, " Kustomization/"+application) {
 					continue
 				}

@@ -2,6 +2,7 @@ package proof
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/migrate/flux1"
 	"github.com/fluxover/fluxover/reconcile/build"
 )
 
@@ -381,11 +383,17 @@ func (p *prover) render(ctx context.Context) []renderedObject {
 		rendering, err := rendered(ctx, p.agent, p.plan, u)
 		if err != nil {
 			p.unbuilt[u.GetName()] = true
-			p.find(migrate.Finding{
+			f := migrate.Finding{
 				Severity: migrate.Blocker, Code: "BUILD_FAILED", Subject: "Kustomization/" + u.GetName(),
 				Message: fmt.Sprintf("the new agent could not build it: %v", err),
 				Hint:    "mend in Git what the message names; fluxd, whose Kustomize is older, may tolerate it or fail alike",
-			})
+			}
+			if errors.Is(err, build.ErrTooLarge) { // nothing in Git is wrong
+				subject := f.Subject
+				f = flux1.TooLarge.Finding(p.repo.ID, "", fmt.Sprintf("the new agent would not build it: %v", err))
+				f.Subject = subject
+			}
+			p.find(f)
 			continue
 		}
 		if len(rendering.Objects) == 0 {
