@@ -116,8 +116,8 @@ func (c *checkout) chartsOf(u *unstructured.Unstructured, beside func() []flux1.
 			return nil
 		}
 		name, namespace := releaseOfHelmRelease2(u, own)
-		from := c.valuesFrom2(objects, u, own, files)
-		return []chartInTree{{dir, installed{node(name), node(namespace), values(from.unknown, from.known, spec["values"])}}}
+		from := c.valuesFrom2(objects, u, own, files, spec["values"])
+		return []chartInTree{{dir, installed{node(name), node(namespace), values(from.unknown, from.known, from.own)}}}
 	case u.GroupVersionKind().Group == "argoproj.io":
 		if template, _, _ := unstructured.NestedMap(spec, "template", "spec"); u.GetKind() == "ApplicationSet" {
 			spec = template

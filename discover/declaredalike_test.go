@@ -186,7 +186,7 @@ var clusterAlone = []flux1.Code{
 	AgentStopped, SharedAccount, AgentManaged, EgressPolicy, Unapplied, NoNamespace, CloudIdentityUsed, AgentInGit, ReleaseMissing, AgentSecretMissing,
 	TokenSecret, TokenPasses, AgentUsesToken, CopiedByOperator, CopiedToPods,
 	// What repository and objects hold.
-	GitUnreadable, GitAuth, NeverSynced, StuckAtHead, HeadNotTold, TwoAgentsOneObject, SameSet, SharedTag, Orphans, flux1.Exported, flux1.HelmRelease1, flux1.GitSecretFiles, flux1.Submodules,
+	GitUnreadable, GitAuth, NeverSynced, StuckAtHead, HeadNotTold, TwoAgentsOneObject, SameSet, SharedTag, Orphans, flux1.Exported, flux1.HelmRelease1, flux1.Flux2InGit, flux1.GitSecretFiles, flux1.Submodules,
 	AgentInGitOnly, WitnessesDisagree, flux1.ManifestGeneration, flux1.NoUpdaters,
 }
 

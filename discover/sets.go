@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/Masterminds/semver/v3"
 	"github.com/fluxcd/cli-utils/pkg/object"
 	"github.com/fluxover/fluxover/discover/helm"
 	"github.com/fluxover/fluxover/migrate"
@@ -372,16 +371,6 @@ func described(c *flux1.Config) string {
 	return fmt.Sprintf("%s, branch %s, path %s", c.URL, c.Branch, cmp.Or(strings.Join(c.Paths, ","), "."))
 }
 
-// firstThatMarks is the first fluxd that marks what it applies (flux: CHANGELOG.md, 1.11.0,
-// garbage collection).
-var firstThatMarks = semver.MustParse("1.11.0-0")
-
-// marksNothing reports whether an agent is known to be of a fluxd that marks nothing.
-func (a *agent) marksNothing() bool {
-	v, err := semver.StrictNewVersion(imageVersion(a.Image))
-	return err == nil && slices.Contains([]string{"flux", "fluxd"}, imageName(a.Image)) && v.LessThan(firstThatMarks)
-}
-
 // orphans reports the objects that carry an agent's mark and that its
 // repository does not hold.
 func (w *witness) orphans(agents []*agent, l *live) {
@@ -397,7 +386,7 @@ func (w *witness) orphans(agents []*agent, l *live) {
 				inGit[flux1.ResourceID(m.Namespace, m.GroupKind.Kind, m.Name)] = true
 			}
 		}
-		if a.marksNothing() {
+		if marks, known := flux1.Marks(a.Image); known && !marks {
 			continue // so that what it left behind bears no mark
 		}
 		var left []string

@@ -396,7 +396,7 @@ var realConfigurations = []realConfiguration{
 			for _, scope := range plan.Repositories[0].Rights.Kept {
 				may = append(may, scope.Lines()...)
 			}
-			equal(t, "rights", may, []string{"in namespace flux: * *", "in namespace flux: * apps/*", "in namespace flux: * batch/*", "in namespace flux: * extensions/*"})
+			equal(t, "rights", may, []string{"in namespace flux: * core/*", "in namespace flux: * apps/*", "in namespace flux: * batch/*", "in namespace flux: * extensions/*"})
 			if slices.ContainsFunc(plan.Findings, func(f migrate.Finding) bool { return f.Code == "FACTS_UNKNOWN" }) {
 				t.Errorf("what is declared is not known: %v", plan.Findings)
 			}

@@ -16,7 +16,6 @@ func TestAResourceOfAnotherTypeThatSpeaksOfFluxIsNamed(t *testing.T) {
 		"rancher2_app":           {"resource \"rancher2_app\" \"a\" {\n catalog_name = \"fluxcd\"\n template_name = \"flux\"\n}", "rancher2_app.a speaks of the flux chart"},
 		"rancher2_app, answers":  {"resource \"rancher2_app\" \"flux\" {\n answers = { \"git.url\" = \"https://u:" + markedSecret + "@h/a\" }\n}", "rancher2_app.flux speaks of git.url"},
 		"rancher2_app_v2":        {"resource \"rancher2_app_v2\" \"flux\" {\n values = \"git:\\n  branch: x\\n  url: git@h:a\\n\"\n}", "rancher2_app_v2.flux speaks of git.url"},
-		"helmfile":               {"resource \"helmfile_release_set\" \"a\" {\n content = \"releases: [{name: a, chart: fluxcd/flux}]\"\n}", "helmfile_release_set.a speaks of fluxcd/flux"},
 		"user data":              {"resource \"aws_instance\" \"a\" {\n user_data = \"helm upgrade -i gitops fluxcd/flux --set git.url=git@h:a\"\n}", "aws_instance.a speaks of fluxcd/flux"},
 		"a job":                  {"resource \"kubernetes_job\" \"a\" {\n metadata {\n name = \"a\"\n }\n spec {\n template {\n spec {\n container {\n name = \"a\"\n image = \"alpine\"\n command = [\"fluxctl\", \"install\"]\n }\n }\n }\n }\n}", "kubernetes_job.a speaks of fluxctl install"},
 

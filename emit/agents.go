@@ -125,7 +125,10 @@ func tag(a *migrate.Flux1Agent) string {
 
 // orphans counts live objects of an agent that its repository does not hold.
 func orphans(a *migrate.Flux1Agent) string {
-	if a.Counts.Orphans == 0 {
+	switch {
+	case slices.Contains(a.Unknown, "counts.orphans"):
+		return unknown
+	case a.Counts.Orphans == 0:
 		return "-"
 	}
 	return strconv.Itoa(a.Counts.Orphans)
@@ -159,7 +162,12 @@ var agentColumns = []column{
 	{heading: "BEHIND", right: true, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return behind(a) }},
 	{heading: "OBJECTS", right: true, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return counted(a, a.Counts.Objects) }},
 	{heading: "APPS", right: true, spared: 2, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return counted(a, a.Counts.Applications) }},
-	{heading: "ORPHANS", right: true, rare: true, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return orphans(a) }},
+	{heading: "ORPHANS", right: true, rare: true, cell: func(inv migrate.Inventory, a *migrate.Flux1Agent) string {
+		if !slices.ContainsFunc(inv.Agents, func(a migrate.Flux1Agent) bool { return a.Counts.Orphans > 0 }) {
+			return "-" // nor is there anything to say of those of whom it is not known
+		}
+		return orphans(a)
+	}},
 	{heading: "GC", spared: 3, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string {
 		return known(a, "sync.garbageCollection", string(a.Sync.GarbageCollection))
 	}},

@@ -178,14 +178,14 @@ func TestOrphansAreCountedWhereThereAreAny(t *testing.T) {
 		t.Errorf("there are none, and the table says:\n%s", text)
 	}
 	a.Counts.Orphans = 12
-	if text := show(a, b); !strings.Contains(text, "ORPHANS") || !strings.Contains(text, " 12 ") {
+	if text := show(a, b); !strings.Contains(text, "ORPHANS") || !strings.Contains(text, " 12 ") || !strings.Contains(text, " unknown") {
 		t.Errorf("12 are not counted:\n%s", text)
 	}
 	var wide strings.Builder
 	if err := AgentsWide(&wide, migrate.Inventory{Agents: []migrate.Flux1Agent{a, b}}, Style{}); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(wide.String(), " 12 ") {
+	if !strings.Contains(wide.String(), " 12 ") || !strings.Contains(wide.String(), " unknown ") {
 		t.Errorf("12 are not counted:\n%s", wide.String())
 	}
 }
