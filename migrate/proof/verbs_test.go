@@ -486,7 +486,11 @@ func TestAllRefusalsAreCollectedEachWithItsRemedy(t *testing.T) {
 		"team_immutable__ConfigMap": invalid("field is immutable"),
 		"team_unknown__ConfigMap":   errors.New(`failed to create typed patch object: .spec.x: field not declared in schema`),
 		"team_webhook__ConfigMap":   apierrors.NewBadRequest("admission webhook x does not support dry run"),
-		"team_forbidden__ConfigMap": apierrors.NewForbidden(resource, "x", errors.New("no")),
+		"team_forbidden__ConfigMap": apierrors.NewForbidden(resource, "x", errors.New(`User "system:serviceaccount:flux:flux" cannot patch resource "configmaps" in API group "" in the namespace "team"`)),
+		"team_escalates__ConfigMap": apierrors.NewForbidden(resource, "x", errors.New(`user "a" (groups=["b"]) is attempting to grant RBAC permissions not currently held:`)),
+		"team_policy__ConfigMap":    apierrors.NewForbidden(resource, "x", errors.New("ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no")),
+		"team_range__ConfigMap":     apierrors.NewForbidden(resource, "x", errors.New("maximum storage usage per PersistentVolumeClaim is 1Ti, but request is 2Ti")),
+		"team_goes__ConfigMap":      apierrors.NewForbidden(resource, "x", errors.New("unable to create new content in namespace team because it is being terminated")),
 		"team_quota__ConfigMap":     apierrors.NewForbidden(resource, "x", errors.New("exceeded quota: q")),
 		"team_nowhere__ConfigMap":   apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "team"),
 		"team_forced__ConfigMap":    invalid("field is immutable"),
@@ -507,7 +511,8 @@ func TestAllRefusalsAreCollectedEachWithItsRemedy(t *testing.T) {
 	}
 	for id, say := range map[string]string{
 		"team_immutable__ConfigMap": "make Git say what is live", "team_unknown__ConfigMap": "no such field", "team_webhook__ConfigMap": "sideEffects",
-		"team_forbidden__ConfigMap": "lacks the right", "team_quota__ConfigMap": "ResourceQuota", "team_nowhere__ConfigMap": "namespace team exists",
+		"team_forbidden__ConfigMap": "lacks the right", "team_escalates__ConfigMap": "lacks the right", "team_goes__ConfigMap": "is being deleted",
+		"team_policy__ConfigMap": "whoever asks", "team_range__ConfigMap": "whoever asks", "team_quota__ConfigMap": "ResourceQuota", "team_nowhere__ConfigMap": "namespace team exists",
 		"team_forced__ConfigMap": "OBJECT_RECREATED p/app/forced.yaml:1 take that annotation",
 	} {
 		if !strings.Contains(hints[id], say) || !strings.Contains(hints[id], ".yaml:1") {

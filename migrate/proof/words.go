@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	ssaerrors "github.com/fluxcd/pkg/ssa/errors"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -60,6 +61,12 @@ func refusal(e *Evidence, err error) string {
 // immutable are the words of API servers for a field that cannot be changed.
 var immutable = regexp.MustCompile(`immutable|may not (be )?change|cannot change|updates to .* (are |is )?[fF]orbidden|[fF]orbidden: updates to`)
 
+// lacksRight are the words of API servers where a right is missing: to the object itself, to
+// what it refers to, or to what it would hand on (Kubernetes: apiserver,
+// pkg/endpoints/handlers/responsewriters/errors.go; plugin/pkg/admission/gc and
+// certificates; pkg/registry/rbac/escalation_check.go).
+var lacksRight = regexp.MustCompile(`cannot \S+ (resource|path)|resource you can't|not permitted to|permissions not currently held`)
+
 // remedy says what can be done about a refusal (reference H27 to H29, H32, H33).
 func remedy(u *unstructured.Unstructured, err error) string {
 	text := err.Error()
@@ -76,6 +83,10 @@ func remedy(u *unstructured.Unstructured, err error) string {
 		return fmt.Sprintf("see whether namespace %s exists: nothing in this repository makes it", u.GetNamespace())
 	case strings.Contains(text, "exceeded quota"):
 		return "the namespace's ResourceQuota is used up"
+	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause), strings.Contains(text, "because it is being terminated"):
+		return fmt.Sprintf("namespace %s is being deleted, and takes nothing new: let it go, and make it anew if it is wanted, or take the object out of the repository", u.GetNamespace())
+	case apierrors.IsForbidden(err) && !lacksRight.MatchString(text):
+		return "what checks objects for the API server (a policy, a LimitRange, an admission webhook) refuses it whoever asks, so fluxd fails on this object alone, and the new agent would on its whole Kustomization: mend it in Git, or change what refuses it"
 	case apierrors.IsForbidden(err):
 		return "the account lacks the right, so fluxd fails on this object alone, and the new agent would on its whole Kustomization: grant it on purpose, or take the object out of the repository"
 	}
