@@ -24,7 +24,9 @@ var (
 // GitRepository.spec.url demands (reference 6.3): http, https or ssh, without
 // user and password over HTTP; Git's short form "user@host:path" becomes
 // ssh://, in which nothing is a port. Over SSH the user stays ("git" if there
-// is none). The path is kept as it is. Symbols such as $(VAR) may stand
+// is none). The path is kept as it is, but for a slash at its end over HTTP: Git puts one
+// behind the URL where there is none, go-git in any case (git: http.c; go-git:
+// plumbing/transport/http). Symbols such as $(VAR) may stand
 // anywhere behind the scheme, and stay. A URL as [DisplayURL] shows it gives the
 // same, or an error where more than user and password is hidden. The error never
 // quotes the URL.
@@ -53,7 +55,7 @@ func SourceURL(raw string) (string, error) {
 	}
 	info, host, path := SplitAuthority(rest)
 	if scheme != "ssh" {
-		return scheme + "://" + host + path, nil
+		return scheme + "://" + host + strings.TrimSuffix(path, "/"), nil
 	}
 	user, _, _ := strings.Cut(info, ":")
 	if user == "" {
