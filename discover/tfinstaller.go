@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"path"
+	"strings"
 
 	"github.com/fluxover/fluxover/discover/terraform"
 	"github.com/fluxover/fluxover/migrate/flux1"
@@ -41,6 +42,30 @@ func chartFolder(folder string) string {
 // maxInstaller bounds how deep in an object a chart is looked for.
 const maxInstaller = 8
 
+// givenURL and givenToPart say of what installs a chart why that may be Flux v1's.
+const givenURL = "which is given a git.url, as the flux chart is"
+
+func givenToPart(part string) string {
+	return fmt.Sprintf("which is given %s.git.url, as a chart is that has the flux chart as a part", part)
+}
+
+// setNames are the names of single values that a part of an object gives a chart: spec.set of a
+// HelmChart of k3s, forProvider.set of a Release of Crossplane, helm.parameters of Argo CD.
+func setNames(part map[string]any) []string {
+	var out []string
+	for _, key := range []string{"set", "parameters"} {
+		switch v := part[key].(type) {
+		case map[string]any:
+			out = append(out, sortedNames(v)...)
+		case []any:
+			for _, x := range v {
+				out = append(out, scalarText(at(x, "name")))
+			}
+		}
+	}
+	return out
+}
+
 // installs says which chart of Flux v1 a part of an object names, or that it is
 // given the values of one; empty if neither.
 func installs(part map[string]any, depth int) string {
@@ -64,7 +89,19 @@ func installs(part map[string]any, depth int) string {
 			continue
 		}
 		if url, ok := at(values, "git", "url").(string); ok && url != "" {
-			return "which is given a git.url, as the flux chart is"
+			return givenURL
+		}
+		if part := terraform.FluxPart(values); part != "" {
+			return givenToPart(part)
+		}
+	}
+	for _, name := range setNames(part) {
+		of, isURL := strings.CutSuffix("."+name, ".git.url")
+		switch given := terraform.FluxPartOf(strings.TrimPrefix(of, ".")); {
+		case isURL && of == "":
+			return givenURL
+		case isURL && given != "":
+			return givenToPart(given)
 		}
 	}
 	for _, key := range []string{"spec", "chart", "source", "sources", "helm", "template", "forProvider"} {

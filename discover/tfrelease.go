@@ -40,6 +40,15 @@ func chartKind(name, repository string) string {
 // givenGitURL says of a chart of another name why it may be Flux v1's.
 const givenGitURL = "it is given a git.url, as the flux chart is"
 
+// givenPart says the same of a chart that may have the flux chart as a part; empty of one that is given
+// nothing for it.
+func givenPart(values *terraform.Node) string {
+	if part := values.FluxPart(); part != "" {
+		return fmt.Sprintf("it is given %s.git.url, as one is that has the flux chart as a part", part)
+	}
+	return ""
+}
+
 // chartOfFluxd says of a chart of another name that it may install an agent, and why.
 func (c *configuration) chartOfFluxd(h *terraform.HelmRelease, name, why string) {
 	c.find(TerraformChartOfFluxd.About("", h.Address, place(h.Position), fmt.Sprintf("whether %s installs an agent is not known: chart %s has another name than the flux chart, and %s", h.Address, flux1.DisplayURL(name), why)))
@@ -157,7 +166,7 @@ func (c *configuration) release(ctx context.Context, h *terraform.HelmRelease, m
 	}
 	if !ok && kind == "" {
 		nameText, _ := h.Name.Str()
-		if speaksOfFlux(h.Address, nameText, h.Chart.String()) || givesGitURL(h.Values) {
+		if speaksOfFlux(h.Address, nameText, h.Chart.String()) || givesGitURL(h.Values) || givenPart(h.Values) != "" {
 			c.find(TerraformChartUnknown.About("", h.Address, place(h.Position), fmt.Sprintf("the chart of %s is not known: %s", h.Address, causes(h.Chart))))
 		}
 		return
@@ -181,6 +190,8 @@ func (c *configuration) release(ctx context.Context, h *terraform.HelmRelease, m
 	case kind != "flux" && kind != unsureFlux:
 		if why := cmp.Or(local.runsFluxd, formerChart(name)); why != "" || local.kind == "" && givesGitURL(h.Values) {
 			c.chartOfFluxd(h, name, cmp.Or(why, givenGitURL))
+		} else if why := givenPart(h.Values); why != "" && local.kind == "" {
+			c.chartOfFluxd(h, name, why)
 		} else if local.left != "" {
 			c.find(TerraformChartNotRead.About("", h.Address, place(h.Position), fmt.Sprintf("whether %s installs an agent is not known: of chart %s not all was read, since %s", h.Address, flux1.DisplayURL(name), local.left)))
 		} else if what := h.Resource.Speaks(ctx); what != "" {

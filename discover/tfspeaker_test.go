@@ -16,12 +16,17 @@ func TestAResourceOfAnotherTypeThatSpeaksOfFluxIsNamed(t *testing.T) {
 		"rancher2_app":           {"resource \"rancher2_app\" \"a\" {\n catalog_name = \"fluxcd\"\n template_name = \"flux\"\n}", "rancher2_app.a speaks of the flux chart"},
 		"rancher2_app, answers":  {"resource \"rancher2_app\" \"flux\" {\n answers = { \"git.url\" = \"https://u:" + markedSecret + "@h/a\" }\n}", "rancher2_app.flux speaks of git.url"},
 		"rancher2_app_v2":        {"resource \"rancher2_app_v2\" \"flux\" {\n values = \"git:\\n  branch: x\\n  url: git@h:a\\n\"\n}", "rancher2_app_v2.flux speaks of git.url"},
+		"a part of a chart":      {"resource \"rancher2_app_v2\" \"a\" {\n values = \"flux:\\n  enabled: true\\n  git:\\n    url: https://u:" + markedSecret + "@h/a\\n\"\n}", "rancher2_app_v2.a speaks of flux.git.url"},
+		"a part, by an answer":   {"resource \"rancher2_app\" \"a\" {\n answers = { \"flux.git.url\" = \"git@h:a\" }\n}", "rancher2_app.a speaks of flux.git.url"},
+		"a part, as an object":   {"resource \"argocd_application\" \"a\" {\n values = { deployer = { syncGarbageCollection = { enabled = true }, git = { url = \"git@h:a\" } } }\n}", "argocd_application.a speaks of deployer.git.url"},
 		"user data":              {"resource \"aws_instance\" \"a\" {\n user_data = \"helm upgrade -i gitops fluxcd/flux --set git.url=git@h:a\"\n}", "aws_instance.a speaks of fluxcd/flux"},
 		"a job":                  {"resource \"kubernetes_job\" \"a\" {\n metadata {\n name = \"a\"\n }\n spec {\n template {\n spec {\n container {\n name = \"a\"\n image = \"alpine\"\n command = [\"fluxctl\", \"install\"]\n }\n }\n }\n }\n}", "kubernetes_job.a speaks of fluxctl install"},
 
 		"Azure's template": {"resource \"azurerm_resource_group_template_deployment\" \"a\" {\n template_content = jsonencode({ resources = [{ type = \"Microsoft.ContainerService/managedClusters/providers/sourceControlConfigurations\" }] })\n}", "azurerm_resource_group_template_deployment.a speaks of Azure's sourceControlConfigurations, which run Flux v1"},
 		"Azure's resource": {"resource \"azapi_resource\" \"a\" {\n type = \"Microsoft.KubernetesConfiguration/sourceControlConfigurations@2021-03-01\"\n}", "azapi_resource.a speaks of Azure's sourceControlConfigurations, which run Flux v1"},
 
+		"a part of another":         {"resource \"rancher2_app\" \"a\" {\n answers = { \"jenkins.git.url\" = \"git@h:a\", \"flux2.git.url\" = \"git@h:a\" }\n}", ""},
+		"a part of another, YAML":   {"resource \"local_file\" \"a\" {\n content = \"gitea:\\n  git:\\n    url: git@h:a\\n\"\n}", ""},
 		"Azure's of Flux v2":        {"resource \"azapi_resource\" \"a\" {\n type = \"Microsoft.KubernetesConfiguration/fluxConfigurations@2022-03-01\"\n}", ""},
 		"Azure's of a site":         {"resource \"azapi_resource\" \"flux\" {\n type = \"Microsoft.Web/sites/sourcecontrols@2022-03-01\"\n}", ""},
 		"Flux v2's image":           {"resource \"k8s_manifest\" \"flux\" {\n content = \"image: ghcr.io/fluxcd/flux-cli:v2.1.0\"\n}", ""},

@@ -47,6 +47,9 @@ func stateAlone(ctx context.Context, s stateFile, grants []granted) (*configurat
 		if why == "" && givesGitURL(h.Values) && chartKind(r.Chart, "") == "" {
 			why = givenGitURL
 		}
+		if chartKind(r.Chart, "") == "" {
+			why = cmp.Or(why, givenPart(h.Values))
+		}
 		if why != "" {
 			c.chartOfFluxd(h, r.Chart, why)
 		}

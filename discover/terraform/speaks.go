@@ -1,11 +1,14 @@
 package terraform
 
 import (
+	"cmp"
 	"context"
 	"path"
 	"regexp"
 	"slices"
 	"strings"
+
+	"sigs.k8s.io/yaml"
 )
 
 // Speaker is a resource of a type that is not read, of which the values speak of Flux v1
@@ -13,8 +16,8 @@ import (
 // converted.
 type Speaker struct {
 	Address string
-	// What it speaks of: "fluxcd/flux", "the flux chart", "git.url", "fluxctl install" or
-	// Azure's configurations of Flux v1.
+	// What it speaks of: "fluxcd/flux", "the flux chart", "git.url", that of a part of a chart,
+	// "fluxctl install" or Azure's configurations of Flux v1.
 	What     string
 	Unknown  []Cause // set when it is not known whether it exists
 	Position Position
@@ -29,6 +32,8 @@ var (
 	// gitURL is the value that the flux chart cannot do without, as a key, an option of
 	// helm, or in YAML.
 	gitURL = regexp.MustCompile(`(?:^|[\s"',])git\.url(?:["']?\s*[=:]|$)|(?m:^git:[ \t]*(?:#.*)?\n(?:[ \t]+.*\n)*?[ \t]+url:[ \t]*["']?[\w$])`)
+	// partURL is the same of a part of a chart, by its key.
+	partURL = regexp.MustCompile(`(?:^|[\s"',])([\w.-]+)\.git\.url(?:["']?\s*[=:]|$)`)
 	// fluxChart is the flux chart as what installs a chart by an object of YAML or JSON names it.
 	fluxChart = regexp.MustCompile(`(?m:\bchart["']?\s*[:=]\s*["']?flux["']?\s*(?:[,}]|$))`)
 	// azureFlux is Azure's resource that has it run Flux v1 in a cluster; that of Flux v2
@@ -84,12 +89,24 @@ func (r *Resource) Speaks(ctx context.Context) string {
 	return s.what()
 }
 
+// TextSpeaks says what of Flux v1 a command installs, as [Speaker.What]; empty if nothing.
+func TextSpeaks(command string) string {
+	switch {
+	case fluxInstall.MatchString(command):
+		return "fluxctl install"
+	case fluxImage.MatchString(fluxSources.ReplaceAllString(command, "")):
+		return "fluxcd/flux"
+	}
+	return ""
+}
+
 // speech is what a resource says.
 type speech struct {
 	l                                       *loader
 	texts                                   int
 	image, install, url, chart, maker, word bool
 	azure                                   bool
+	part                                    string // of a chart, that is given a git.url
 }
 
 func (s *speech) what() string {
@@ -104,6 +121,8 @@ func (s *speech) what() string {
 		return "Azure's sourceControlConfigurations, which run Flux v1"
 	case s.url && s.word:
 		return "git.url"
+	case s.part != "":
+		return s.part + ".git.url"
 	}
 	return ""
 }
@@ -114,6 +133,7 @@ func (s *speech) body(b *Body) {
 		if text, ok := n.Str(); ok && slices.Contains(chartNames, name) && path.Base(text) == "flux" {
 			s.chart = true
 		}
+		s.part = cmp.Or(s.part, n.FluxPart())
 		s.node(n)
 	}
 	for _, x := range b.Blocks {
@@ -147,6 +167,15 @@ func (s *speech) text(text string) {
 	s.install = s.install || fluxInstall.MatchString(text)
 	s.url = s.url || gitURL.MatchString(text)
 	s.word = s.word || fluxWord.MatchString(text)
+	if m := partURL.FindStringSubmatch(text); m != nil {
+		s.part = cmp.Or(s.part, FluxPartOf(m[1]))
+	}
+	if s.part == "" && strings.Contains(text, "git") && strings.Contains(text, "url") && checkYAML(text, s.l.limits.Nesting) == nil {
+		var values map[string]any
+		if yaml.Unmarshal([]byte(text), &values) == nil {
+			s.part = FluxPart(values)
+		}
+	}
 	s.chart = s.chart || fluxChart.MatchString(text)
 	s.azure = s.azure || azureFlux.MatchString(text)
 	s.maker = s.maker || fluxMakers.MatchString(text)
