@@ -356,9 +356,9 @@ func requests(containers []corev1.Container) migrate.Requests {
 
 // readArguments decodes the command line.
 func (w *witness) readArguments(ctx context.Context, a *agent) error {
-	args, offset, shell := commandLine(a.env.container)
-	if shell {
-		w.find(ShellArguments.Finding(a.ID, a.where("command"), "fluxd is started by a shell"))
+	args, offset, starter := commandLine(a.env.container)
+	if starter != "" {
+		w.find(ShellArguments.Finding(a.ID, a.where("command"), startedBy(starter)))
 	}
 	open := map[int]string{} // why an argument is not known
 	for i := range args {
@@ -378,13 +378,13 @@ func (w *witness) readArguments(ctx context.Context, a *agent) error {
 		}
 	}
 	for _, f := range findings {
-		if f.Code == flux1.NoURL.Name && shell {
-			continue // hidden in the shell's command, which is reported
+		if f.Code == flux1.NoURL.Name && starter != "" {
+			continue // hidden in what starts it, which is reported
 		}
 		f.Subject, f.Repository, f.Where = a.ID, a.ID, a.where(argument(f.Where, offset))
 		w.find(f)
 	}
-	if shell || anyFlag != "" {
+	if starter != "" || anyFlag != "" {
 		forgetAll(&config)
 	}
 	a.config = config
@@ -406,12 +406,12 @@ func (w *witness) readArguments(ctx context.Context, a *agent) error {
 
 // commandLine is what a container gives fluxd: what stands behind the program's
 // name in its command, of which there are offset, and its args; where args name
-// the program, what follows there, and offset is how many less than none. In
-// shell it is true that a shell starts fluxd, and then there may be arguments
-// that are not seen.
-func commandLine(c *corev1.Container) (args []string, offset int, shell bool) {
+// the program, what follows there, and offset is how many less than none. The
+// starter is a shell that starts fluxd, or a program that may and is given no
+// --git-url; then there may be arguments that are not seen.
+func commandLine(c *corev1.Container) (args []string, offset int, starter string) {
 	if len(c.Command) == 0 {
-		return c.Args, 0, false
+		return c.Args, 0, ""
 	}
 	isFlag := func(s string) bool { return strings.HasPrefix(s, "--") && s != "--" }
 	named := func(words []string) int {
@@ -437,8 +437,25 @@ func commandLine(c *corev1.Container) (args []string, offset int, shell bool) {
 		}
 		offset = len(args)
 		args = append(args, c.Args...)
+		if !givesFlag(c, "--git-url") && !runsAnother(c) {
+			starter = c.Command[0]
+		}
 	}
-	return args, offset, slices.ContainsFunc(start, func(s string) bool { return slices.Contains(shells, path.Base(s)) })
+	if i := slices.IndexFunc(start, func(s string) bool { return slices.Contains(shells, path.Base(s)) }); i >= 0 {
+		starter = start[i]
+	}
+	return args, offset, starter
+}
+
+// startedBy says what starts fluxd in its place.
+func startedBy(starter string) string {
+	switch {
+	case slices.Contains(shells, path.Base(starter)):
+		return "fluxd is started by a shell"
+	case strings.Contains(starter, placeholder):
+		return "what starts fluxd is not known, which may give it arguments that are not seen"
+	}
+	return fmt.Sprintf("the command is %s, which may start fluxd with arguments that are not seen", flux1.DisplayURL(starter))
 }
 
 // shells are programs that may start fluxd with a line of their own language.

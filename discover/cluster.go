@@ -13,7 +13,6 @@ import (
 
 	"github.com/fluxover/fluxover/discover/helm"
 	"github.com/fluxover/fluxover/migrate"
-	"github.com/fluxover/fluxover/migrate/flux1"
 	"github.com/fluxover/fluxover/reconcile/cluster"
 	"github.com/fluxover/fluxover/reconcile/source"
 	appsv1 "k8s.io/api/apps/v1"
@@ -383,72 +382,6 @@ func replicas(d *appsv1.Deployment) int32 {
 		return 1
 	}
 	return *d.Spec.Replicas
-}
-
-// besideFluxd are images of what is told apart from fluxd, whatever else speaks
-// for it.
-var besideFluxd = []string{"memcached", "helm-operator", "fluxcloud", "flux-recv", "fluxctl", "flux-cli"}
-
-// fluxd returns the container of a Deployment that runs a Flux v1 agent, or
-// nil.
-func fluxd(d *appsv1.Deployment) *corev1.Container {
-	return fluxdIn(d.Labels, &d.Spec.Template)
-}
-
-// fluxdIn returns the container that runs a Flux v1 agent, or nil, of a
-// workload with these labels. A --git-url is clue enough, whatever the labels
-// and the other containers say; without one, two of image, name, probe, label and flags
-// must speak for it (flux: chart/flux/templates/deployment.yaml,
-// pkg/install/templates). memcached, helm-operator, fluxcloud and the
-// controllers of Flux v2 are never taken for one.
-func fluxdIn(labels map[string]string, pod *corev1.PodTemplateSpec) *corev1.Container {
-	ofFlux2 := runsFlux2(&pod.Spec) || labels["app.kubernetes.io/part-of"] == "flux"
-	for i := range pod.Spec.Containers {
-		c := &pod.Spec.Containers[i]
-		if slices.Contains(besideFluxd, imageName(c.Image)) || isFlux2Image(c.Image) {
-			continue
-		}
-		words := slices.Concat(c.Command, c.Args)
-		if slices.ContainsFunc(words, func(a string) bool { return a == "--git-url" || strings.HasPrefix(a, "--git-url=") }) {
-			return c
-		}
-		if ofFlux2 {
-			continue
-		}
-		clues := cluesOf(pod, c)
-		if n := imageName(c.Image); n == "flux" || n == "fluxd" {
-			clues++
-		}
-		if clues >= 2 {
-			return c
-		}
-	}
-	return nil
-}
-
-// cluesOf counts what speaks for fluxd in a container, beside its image: its name, a
-// probe, a label of its pod, a flag.
-func cluesOf(pod *corev1.PodTemplateSpec, c *corev1.Container) int {
-	clues := 0
-	if c.Name == "flux" || c.Name == "fluxd" {
-		clues++
-	}
-	for _, p := range []*corev1.Probe{c.LivenessProbe, c.ReadinessProbe} {
-		if p != nil && p.HTTPGet != nil && strings.HasPrefix(p.HTTPGet.Path, "/api/flux/") {
-			clues++
-			break
-		}
-	}
-	if pod.Labels["app"] == "flux" || pod.Labels["name"] == "flux" {
-		clues++
-	}
-	if slices.ContainsFunc(slices.Concat(c.Command, c.Args), func(a string) bool {
-		name, _, _ := strings.Cut(strings.TrimPrefix(a, "--"), "=")
-		return strings.HasPrefix(a, "--") && flux1.FlagNamed(name) != nil && (strings.HasPrefix(name, "git-") || strings.HasPrefix(name, "k8s-"))
-	}) {
-		clues++
-	}
-	return clues
 }
 
 // notFound reports whether an object is not there.

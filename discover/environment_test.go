@@ -274,26 +274,28 @@ func TestWhatACommandGivesFluxd(t *testing.T) {
 		command, args []string
 		want          string
 		offset        int
-		shell         bool
+		starter       string
 	}{
-		{nil, []string{"--git-user", "fluxd"}, "--git-user fluxd", 0, false},
-		{[]string{"/sbin/tini", "--", "fluxd", "--git-url=a"}, []string{"--git-branch=b"}, "--git-url=a --git-branch=b", 1, false},
-		{[]string{"/sbin/tini", "--"}, []string{"fluxd", "--git-url=a", "--git-branch=b"}, "--git-url=a --git-branch=b", -1, false},
-		{[]string{"dumb-init", "--single-child", "--", "/usr/local/bin/fluxd", "--git-url=a"}, nil, "--git-url=a", 1, false},
-		{[]string{"/other"}, []string{"--git-url", "git@h:o/fluxd", "--git-branch=b"}, "--git-url git@h:o/fluxd --git-branch=b", 0, false},
-		{[]string{"/other", "--"}, []string{"--git-url=a"}, "--git-url=a", 0, false},
-		{[]string{"sh", "-c", "exec fluxd --git-url=a"}, nil, "", 0, true},
-		{[]string{"/bin/dash", "-ec"}, []string{"exec fluxd"}, "exec fluxd", 0, true},
-		{[]string{"busybox", "sh", "-c", "exec fluxd"}, nil, "", 0, true},
-		{[]string{"/usr/bin/env", "sh", "-c", "exec fluxd"}, nil, "", 0, true},
-		{[]string{"/sbin/tini", "--", "sh", "-c", "exec fluxd"}, nil, "", 0, true},
-		{[]string{"/sbin/tini", "--"}, []string{"sh", "-c", "exec fluxd"}, "sh -c exec fluxd", 0, true},
-		{[]string{"sh", "-c", "fluxd \"$@\" --git-path=x", "fluxd", "--git-url=a"}, nil, "--git-url=a", 1, true},
-		{[]string{"fluxd", "--git-user", "sh"}, nil, "--git-user sh", 2, false},
+		{nil, []string{"--git-user", "fluxd"}, "--git-user fluxd", 0, ""},
+		{[]string{"/sbin/tini", "--", "fluxd", "--git-url=a"}, []string{"--git-branch=b"}, "--git-url=a --git-branch=b", 1, ""},
+		{[]string{"/sbin/tini", "--"}, []string{"fluxd", "--git-url=a", "--git-branch=b"}, "--git-url=a --git-branch=b", -1, ""},
+		{[]string{"dumb-init", "--single-child", "--", "/usr/local/bin/fluxd", "--git-url=a"}, nil, "--git-url=a", 1, ""},
+		{[]string{"/other"}, []string{"--git-url", "git@h:o/fluxd", "--git-branch=b"}, "--git-url git@h:o/fluxd --git-branch=b", 0, ""},
+		{[]string{"/other", "--"}, []string{"--git-url=a"}, "--git-url=a", 0, ""},
+		{[]string{"sh", "-c", "exec fluxd --git-url=a"}, nil, "", 0, "sh"},
+		{[]string{"/bin/dash", "-ec"}, []string{"exec fluxd"}, "exec fluxd", 0, "/bin/dash"},
+		{[]string{"busybox", "sh", "-c", "exec fluxd"}, nil, "", 0, "sh"},
+		{[]string{"/usr/bin/env", "sh", "-c", "exec fluxd"}, nil, "", 0, "sh"},
+		{[]string{"/sbin/tini", "--", "sh", "-c", "exec fluxd"}, nil, "", 0, "sh"},
+		{[]string{"/sbin/tini", "--"}, []string{"sh", "-c", "exec fluxd"}, "sh -c exec fluxd", 0, "sh"},
+		{[]string{"sh", "-c", "fluxd \"$@\" --git-path=x", "fluxd", "--git-url=a"}, nil, "--git-url=a", 1, "sh"},
+		{[]string{"fluxd", "--git-user", "sh"}, nil, "--git-user sh", 2, ""},
+		{[]string{"/entry.sh"}, []string{"--git-branch=b"}, "--git-branch=b", 0, "/entry.sh"},
+		{[]string{"sleep", "infinity"}, nil, "", 0, ""},
 	} {
-		args, offset, shell := commandLine(&corev1.Container{Command: tc.command, Args: tc.args})
-		if got := strings.Join(args, " "); got != tc.want || offset != tc.offset || shell != tc.shell {
-			t.Errorf("%q %q: %q, %d, %t; want %q, %d, %t", tc.command, tc.args, got, offset, shell, tc.want, tc.offset, tc.shell)
+		args, offset, starter := commandLine(&corev1.Container{Command: tc.command, Args: tc.args})
+		if got := strings.Join(args, " "); got != tc.want || offset != tc.offset || starter != tc.starter {
+			t.Errorf("%q %q: %q, %d, %q; want %q, %d, %q", tc.command, tc.args, got, offset, starter, tc.want, tc.offset, tc.starter)
 		}
 	}
 	for where, want := range map[string]string{"args[0]": "args[1]", "args[2]": "args[3]"} {

@@ -12,15 +12,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// fluxdPods are the labels by which fluxctl itself looks for fluxd's pods
-// (flux: cmd/fluxctl/root_cmd.go).
-var fluxdPods = []string{"app=flux", "name in (flux, fluxd, weave-flux-agent)"}
-
 // strays finds every fluxd that no Deployment runs: what it marks is known
-// then, and it is reported. Pods of nobody are looked for by fluxctl's labels
-// alone, since a cluster may hold a great many pods.
+// then, and it is reported. Of pods and ReplicaSets, of which a cluster may hold a great
+// many, the metadata is read first: those of Deployments and other workloads are not looked at.
 func (w *witness) strays(ctx context.Context) ([]*agent, error) {
 	namespaces := w.opts.Namespaces
 	if len(namespaces) == 0 {
@@ -45,7 +42,7 @@ func (w *witness) strays(ctx context.Context) ([]*agent, error) {
 		}
 	}
 	slices.SortFunc(found, func(a, b *agent) int { return strings.Compare(a.ID, b.ID) })
-	found = slices.CompactFunc(found, func(a, b *agent) bool { return a.ID == b.ID }) // a pod with both labels
+	found = slices.CompactFunc(found, func(a, b *agent) bool { return a.ID == b.ID }) // of a namespace that is given twice
 	for _, a := range found {
 		config, env, err := w.configOf(ctx, a.deployment)
 		if err != nil {
@@ -80,22 +77,44 @@ func (w *witness) straysIn(ctx context.Context, ns string, add func(kind string,
 			}
 		}),
 	}
-	for _, selector := range fluxdPods {
-		errs = append(errs,
-			each(ctx, w, "replicasets.apps", ns, unknown, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-				o.LabelSelector = selector
-				return apps.ReplicaSets(ns).List(ctx, o)
-			}, func(s *appsv1.ReplicaSet) { add("ReplicaSet", s, s.Spec.Template, s.Spec.Replicas) }),
-			each(ctx, w, "pods", ns, unknown, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-				o.LabelSelector = selector
-				return core.Pods(ns).List(ctx, o)
-			}, func(p *corev1.Pod) {
-				if p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed {
-					add("Pod", p, corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: p.Labels}, Spec: p.Spec}, nil)
-				}
-			}))
+	namespaces, err := w.namespacesOfOthers(ctx, corev1.SchemeGroupVersion.WithResource("pods"), ns, unknown, append([]string{"Job", "Node"}, workloadKinds...))
+	errs = append(errs, err)
+	for _, ns := range namespaces {
+		errs = append(errs, each(ctx, w, "pods", ns, unknown, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			return core.Pods(ns).List(ctx, o)
+		}, func(p *corev1.Pod) {
+			if p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed {
+				add("Pod", p, corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: p.Labels}, Spec: p.Spec}, nil)
+			}
+		}))
+	}
+	namespaces, err = w.namespacesOfOthers(ctx, appsv1.SchemeGroupVersion.WithResource("replicasets"), ns, unknown, workloadKinds)
+	errs = append(errs, err)
+	for _, ns := range namespaces {
+		errs = append(errs, each(ctx, w, "replicasets.apps", ns, unknown, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			return apps.ReplicaSets(ns).List(ctx, o)
+		}, func(s *appsv1.ReplicaSet) {
+			if metav1.GetControllerOf(s) == nil || s.Spec.Replicas == nil || *s.Spec.Replicas > 0 { // others are kept for going back
+				add("ReplicaSet", s, s.Spec.Template, s.Spec.Replicas)
+			}
+		}))
 	}
 	return onlyReal(errors.Join(errs...))
+}
+
+// namespacesOfOthers are the namespaces with objects of a kind that no workload of some kinds controls.
+func (w *witness) namespacesOfOthers(ctx context.Context, gvr schema.GroupVersionResource, namespace, unknown string, controllers []string) ([]string, error) {
+	found := map[string]bool{}
+	err := w.listMeta(ctx, &listable{gvr: gvr, namespaced: true}, namespace, "", func(m *metav1.PartialObjectMetadata) {
+		if owner := metav1.GetControllerOf(m); owner == nil || !slices.Contains(controllers, owner.Kind) {
+			found[m.Namespace] = true
+		}
+	})
+	if isForbidden(err) {
+		w.forbidden("list", gvr.GroupResource().String(), namespace, "", unknown)
+		return nil, fmt.Errorf("%w %s", errUnreadable, gvr.Resource)
+	}
+	return sortedNames(found), err
 }
 
 // reportStrays names the fluxds that no Deployment runs, and what they marked.

@@ -228,10 +228,11 @@ func maybeFluxd(tree map[string]any, w *terraform.Workload, pod *corev1.PodTempl
 			why = cmp.Or(why, words)
 			continue
 		}
-		if words != "" || i >= len(items(part)) || mayHaveClues(tree, items(part)[i], pod, &pod.Spec.Containers[i]) {
+		k := &pod.Spec.Containers[i]
+		if words != "" || i >= len(items(part)) || mayHaveClues(tree, items(part)[i], pod, k) || mayStartFluxd(k) {
 			return causes(c.Image), true
 		}
-		// With the image of fluxd it would be no agent either: see fluxdIn.
+		// With the image of fluxd it would be one that is given no repository: see fluxdIn.
 		why = cmp.Or(why, causes(c.Image))
 	}
 	return why, false
@@ -248,7 +249,19 @@ func mayHaveClues(tree map[string]any, container any, pod *corev1.PodTemplateSpe
 	for _, probe := range []string{"livenessProbe", "readinessProbe"} {
 		unsure = unsure || within(at(container, probe, "httpGet", "path")) != "" || openGap(at(container, probe)) != "" || openGap(at(container, probe, "httpGet")) != ""
 	}
+	unsure = unsure || gap(at(container, "ports")) != "" || slices.ContainsFunc(items(at(container, "ports")), func(p any) bool { return gap(at(p, "containerPort")) != "" })
 	return unsure || cluesOf(pod, c) > 0
+}
+
+// mayStartFluxd reports whether a container whose image is not known is told to run what may start fluxd:
+// a script, or a line that names it.
+func mayStartFluxd(c *corev1.Container) bool {
+	for _, word := range strings.Fields(strings.Join(slices.Concat(c.Command, c.Args), " ")) {
+		if path.Base(word) == "fluxd" || path.Ext(word) == ".sh" {
+			return true
+		}
+	}
+	return false
 }
 
 // imageText is an image's text, with the placeholder in place of each part that

@@ -33,6 +33,11 @@ func (c *configuration) workload(ctx context.Context, w *terraform.Workload) {
 	hidden := w.Object != nil && w.Object.Kind == terraform.Sensitive && slices.Contains(installerKinds, kind)
 	if ok && !hidden && !slices.Contains(workloadKinds, kind) && !slices.Contains(podKinds, kind) {
 		c.installer(w, kind)
+		if tree := asDeployment(w.Tree(), terraform.PodOf(kind)); at(tree, "spec", "template", "spec", "containers") != nil {
+			if container := fluxd(deploymentOf(w, tree)); container != nil {
+				c.elsewhere(w, kind, container, w.Unknown)
+			}
+		}
 		return
 	}
 	if !ok || hidden {
@@ -73,15 +78,7 @@ func (c *configuration) workload(ctx context.Context, w *terraform.Workload) {
 		unsure = slices.Concat(unsure, w.Containers[which].Unknown)
 	}
 	if kind != "Deployment" {
-		perhaps := ""
-		if len(unsure) > 0 {
-			perhaps = ", if it is made at all: " + causeWords(unsure)
-		}
-		image := "of an image that is not known"
-		if !strings.Contains(container.Image, placeholder) {
-			image = "image " + flux1.DisplayURL(container.Image)
-		}
-		c.find(FluxdElsewhere.About("", w.Address, place(w.Position), fmt.Sprintf("%s declares a fluxd as %s (%s)%s", w.Address, kind, image, perhaps)))
+		c.elsewhere(w, kind, container, unsure)
 		return
 	}
 	held := c.heldAs(w)
@@ -114,6 +111,19 @@ func (c *configuration) workload(ctx context.Context, w *terraform.Workload) {
 		}
 		add(&one, d)
 	}
+}
+
+// elsewhere names a fluxd of another kind than a Deployment.
+func (c *configuration) elsewhere(w *terraform.Workload, kind string, container *corev1.Container, unsure []terraform.Cause) {
+	perhaps := ""
+	if len(unsure) > 0 {
+		perhaps = ", if it is made at all: " + causeWords(unsure)
+	}
+	image := "of an image that is not known"
+	if !strings.Contains(container.Image, placeholder) {
+		image = "image " + flux1.DisplayURL(container.Image)
+	}
+	c.find(FluxdElsewhere.About("", w.Address, place(w.Position), fmt.Sprintf("%s declares a fluxd as %s (%s)%s", w.Address, kind, image, perhaps)))
 }
 
 // fluxdOf is the agent that a Deployment is, of which the container at a place runs fluxd.
@@ -566,10 +576,10 @@ func (d *declared) setFallback(ctx context.Context, p *declaredPod) {
 // setArguments decodes a declared command line, whose arguments may be
 // unknown.
 func (d *declared) setArguments(container *corev1.Container, source terraform.Container, gaps podGaps) flux1.Config {
-	args, offset, shell := commandLine(container)
+	args, offset, starter := commandLine(container)
 	args = slices.Clone(args) // what they refer to is asked for once more
-	if shell {
-		d.find(ShellArguments.Finding("", d.origin(source.Position, "command"), "fluxd is started by a shell"))
+	if starter != "" {
+		d.find(ShellArguments.Finding("", d.origin(source.Position, "command"), startedBy(starter)))
 	}
 	// The variables whose values the configuration gives.
 	plain, left := map[string]string{}, maxEnvironment
@@ -621,13 +631,13 @@ func (d *declared) setArguments(container *corev1.Container, source terraform.Co
 		}
 	}
 	for _, f := range findings {
-		if f.Code == flux1.NoURL.Name && shell {
+		if f.Code == flux1.NoURL.Name && starter != "" {
 			continue
 		}
 		f.Where = d.origin(source.Position, argument(f.Where, offset))
 		d.find(f)
 	}
-	if shell || anyFlag != "" {
+	if starter != "" || anyFlag != "" {
 		forgetAll(&config)
 	}
 	configure(&d.Flux1Agent, &config, settings)
@@ -930,6 +940,11 @@ func podTemplate(tree map[string]any) corev1.PodTemplateSpec {
 			mount := corev1.VolumeMount{Name: nameIn(m, "name"), MountPath: nameIn(m, "mountPath"), SubPath: nameIn(m, "subPath")}
 			if mount.Name != "" && mount.MountPath != "" && gap(at(m, "subPath")) == "" && at(m, "$perhaps") == nil {
 				c.VolumeMounts = append(c.VolumeMounts, mount)
+			}
+		}
+		for _, p := range items(at(v, "ports")) {
+			if port, err := strconv.ParseInt(nameIn(p, "containerPort"), 10, 32); err == nil {
+				c.Ports = append(c.Ports, corev1.ContainerPort{ContainerPort: int32(port)})
 			}
 		}
 		for _, name := range []string{"livenessProbe", "readinessProbe"} {
