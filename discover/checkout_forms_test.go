@@ -1122,11 +1122,13 @@ func TestAFluxdOfGitThatIsNoDeploymentIsNamed(t *testing.T) {
 		"-- eksctl.yaml --\napiVersion: eksctl.io/v1alpha5\nkind: ClusterConfig\nmetadata: {name: dev, region: eu}\ngit: {repo: {url: 'https://me:MARKED-SECRET@h/a', branch: main}}\n" +
 		"-- flux2.yaml --\napiVersion: eksctl.io/v1alpha5\nkind: ClusterConfig\nmetadata: {name: new, region: eu}\ngitops: {flux: {gitProvider: github}}\n" +
 		"-- web.yaml --\napiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: web, namespace: a}\nspec: {template: {spec: {containers: [{name: web, image: web}]}}}\n"
-	want := []string{"StatefulSet", "DaemonSet", "ReplicaSet", "DeploymentConfig"}
+	want := []string{"StatefulSet", "DaemonSet", "ReplicaSet", "DeploymentConfig", "Rollout", "CloneSet"}
 	for _, kind := range want {
 		text += "-- " + kind + ".yaml --\napiVersion: apps/v1\nkind: " + kind + "\nmetadata: {name: flux, namespace: a}\nspec: {template: {spec: {" + pod + "}}}\n"
 	}
 	text = strings.Replace(text, "apps/v1\nkind: DeploymentConfig", "apps.openshift.io/v1\nkind: DeploymentConfig", 1)
+	text = strings.Replace(text, "apps/v1\nkind: Rollout", "argoproj.io/v1alpha1\nkind: Rollout", 1)
+	text = strings.Replace(text, "apps/v1\nkind: CloneSet", "apps.kruise.io/v1alpha1\nkind: CloneSet", 1)
 	inv := readTree(t, treeOf(text), nil)
 	for _, kind := range append(want, "Pod", "CronJob") {
 		said(t, inv, "FLUXD_IS_NO_DEPLOYMENT", "a:"+strings.ToLower(kind)+"/flux runs fluxd (image docker.io/fluxcd/flux:1.21.0)")
@@ -1135,7 +1137,38 @@ func TestAFluxdOfGitThatIsNoDeploymentIsNamed(t *testing.T) {
 	if strings.Contains(f.Message, "MARKED-SECRET") {
 		t.Errorf("%s", f)
 	}
-	equal(t, "named", len(findingsOf(inv, FluxdElsewhere))+len(findingsOf(inv, AgentByObject)), 7)
+	equal(t, "named", len(findingsOf(inv, FluxdElsewhere))+len(findingsOf(inv, AgentByObject)), 9)
+}
+
+// What runs fluxctl install, or gives a chart the values of a part that is the flux chart, may install an
+// agent.
+func TestWhatMayInstallAnAgentFromGitIsNamed(t *testing.T) {
+	job := func(command string) string {
+		return "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: x, namespace: a}\nspec: {jobTemplate: {spec: {template: {spec: {containers: [{name: k, image: alpine/k8s, command: " + command + "}]}}}}}\n"
+	}
+	const release = "apiVersion: helm.fluxcd.io/v1\nkind: HelmRelease\nmetadata: {name: x, namespace: a}\nspec: {chart: {repository: 'https://h', name: addons, version: 1.0.0}, values: "
+	const ofFlux2 = "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: x, namespace: a}\nspec: {chart: {spec: {chart: addons, sourceRef: {kind: HelmRepository, name: h}}}, values: "
+	for name, c := range map[string]struct{ object, says string }{
+		"fluxctl install":            {job("[sh, -c, 'fluxctl install --git-url=git@h:a | kubectl apply -f -']"), "a:cronjob/x runs a command that speaks of fluxctl install"},
+		"fluxctl install, its words": {job("[fluxctl, install, '--git-url=git@h:a']"), "a:cronjob/x runs a command that speaks of fluxctl install"},
+		"a chart, by helm":           {job("[helm, install, flux, fluxcd/flux]"), "a:cronjob/x runs a command that speaks of fluxcd/flux"},
+		"a part of a chart":          {release + "{flux: {git: {url: 'git@h:a'}}}}\n", "a:helmrelease/x installs a chart, which is given flux.git.url"},
+		"a part of it, by Flux v2":   {ofFlux2 + "{platform: {fluxcd: {git: {url: 'git@h:a'}}}}}\n", "a:helmrelease/x installs a chart, which is given platform.fluxcd.git.url"},
+
+		"another job":            {job("[fluxctl, sync]"), ""},
+		"another chart":          {release + "{dags: {git: {url: 'git@h:a', branch: b}}}}\n", ""},
+		"Flux v2's chart":        {release + "{flux2: {git: {url: 'git@h:a'}}}}\n", ""},
+		"what stands in Flux v2": {ofFlux2 + "{flux-system: {git: {url: 'git@h:a'}}}}\n", ""},
+	} {
+		inv := readTree(t, treeOf("-- x.yaml --\n"+c.object), nil)
+		if c.says == "" {
+			noFinding(t, inv, AgentByObject)
+		} else {
+			said(t, inv, AgentByObject.Name, c.says)
+		}
+		noFinding(t, inv, FluxdElsewhere)
+		t.Log(name)
+	}
 }
 
 // A HelmRelease that names no chart is a patch of one, and installs nothing by itself.

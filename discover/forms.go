@@ -91,8 +91,8 @@ var ClusterForms = []Form{
 	{"charts", "1.0: the interval of a sync is that of a poll, a confined agent has one namespace", inCluster + "chart-1.0.0" + want, "chart 1.0.0 does not read it; charts from 1.1.0 do"},
 	{"charts", "1.1: the interval of a sync is its own, a confined agent has further namespaces", inCluster + "chart-1.1.0" + want, "other/team-flux -\\u003e Role team-flux"},
 	{"charts", "1.11.0: no flag says that an agent is confined", inCluster + "chart-1.11.0" + want, `"allowedNamespaces": [],`},
-	{"charts", "nameOverride", inCluster + "recognition" + want, "\"name\": \"nameOverride\",\n          \"value\": \"gitops\""},
-	{"charts", "fullnameOverride", inCluster + "recognition" + want, "\"name\": \"fullnameOverride\",\n          \"value\": \"handover\""},
+	{"charts", "nameOverride", inCluster + "recognition" + want, "\"name\": \"nameOverride\",\n            \"value\": \"gitops\""},
+	{"charts", "fullnameOverride", inCluster + "recognition" + want, "\"name\": \"fullnameOverride\",\n            \"value\": \"handover\""},
 	{"charts", "1.13.3", inCluster + "chart-1.13.3" + want, "clusterRole.create, allowedNamespaces (default of chart 1.13.3)"},
 
 	{"neighbours", "flux-recv, of its own", inCluster + "surroundings" + want, "(flux-recv)"},

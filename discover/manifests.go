@@ -227,34 +227,66 @@ func (c *checkout) nameOthers() {
 
 // mayInstall says whether an object can declare an agent at all.
 func mayInstall(u *unstructured.Unstructured) bool {
-	if u.GetKind() == "Deployment" {
-		d, ok := typed[appsv1.Deployment](u)
-		return ok && fluxd(d) != nil || !ok && holds(u.Object, "${") // in the place of numbers
+	if isDeployment(u) {
+		if d, ok := typed[appsv1.Deployment](u); ok && fluxd(d) != nil || !ok && holds(u.Object, "${") { // in the place of numbers
+			return true
+		}
 	}
-	return isHelmRelease1(u) || isInstaller(u) || isEksctl(u) || fluxdElsewhere(u) != nil
+	return isHelmRelease1(u) || isInstaller(u) || isEksctl(u) || fluxdElsewhere(u) != nil || runsInstaller(u) != ""
 }
 
 // declaresAgent says whether an object by itself is an agent's: a Deployment of fluxd, or a
 // HelmRelease of the flux chart for a helm-operator.
 func declaresAgent(u *unstructured.Unstructured) bool {
-	return mayInstall(u) && !isInstaller(u) && (!isHelmRelease1(u) || fluxChart(u))
+	return mayInstall(u) && (!isInstaller(u) || fluxdElsewhere(u) != nil) && (!isHelmRelease1(u) || fluxChart(u))
+}
+
+func isDeployment(u *unstructured.Unstructured) bool {
+	group := u.GroupVersionKind().Group
+	return u.GetKind() == "Deployment" && (group == "apps" || group == "extensions")
 }
 
 // fluxdElsewhere is the container of fluxd of an object of another kind than a Deployment
 // that has, or makes, pods; nil if it has none.
 func fluxdElsewhere(u *unstructured.Unstructured) *corev1.Container {
+	if isDeployment(u) {
+		return nil
+	}
+	template := templateOf(u)
+	if template == nil {
+		return nil
+	}
+	return fluxdIn(u.GetLabels(), template)
+}
+
+// templateOf is the pod that an object is, or makes; nil if it has none.
+func templateOf(u *unstructured.Unstructured) *corev1.PodTemplateSpec {
 	pod := u.Object
 	for _, field := range terraform.PodOf(u.GetKind()) {
 		pod, _ = pod[field].(map[string]any)
 	}
-	if spec, _ := pod["spec"].(map[string]any); u.GetKind() == "Deployment" || spec["containers"] == nil {
+	if spec, _ := pod["spec"].(map[string]any); spec["containers"] == nil {
 		return nil
 	}
 	template, ok := typed[corev1.PodTemplateSpec](&unstructured.Unstructured{Object: pod})
 	if !ok {
 		return nil
 	}
-	return fluxdIn(u.GetLabels(), template)
+	return template
+}
+
+// runsInstaller says what of Flux v1 the pods of an object install by their commands; empty if nothing.
+func runsInstaller(u *unstructured.Unstructured) string {
+	template := templateOf(u)
+	if template == nil {
+		return ""
+	}
+	for _, c := range slices.Concat(template.Spec.InitContainers, template.Spec.Containers) {
+		if what := terraform.TextSpeaks(strings.Join(slices.Concat(c.Command, c.Args), " ")); what != "" {
+			return what
+		}
+	}
+	return ""
 }
 
 // isEksctl reports whether an object is a cluster of eksctl, which installed fluxd in those
@@ -267,10 +299,11 @@ func isEksctl(u *unstructured.Unstructured) bool {
 // agentOf is the agent that an object declares; nil if it declares none. What else may
 // install one is reported.
 func (c *checkout) agentOf(ctx context.Context, set declaration, o flux1.Parsed, rights rightsFor) (*declaredAgent, error) {
-	gk := o.Manifest.GroupVersionKind().GroupKind()
 	switch {
-	case gk.Kind == "Deployment" && (gk.Group == "apps" || gk.Group == "extensions"):
-		return c.fromDeployment(ctx, set, o, rights)
+	case isDeployment(o.Manifest):
+		if a, err := c.fromDeployment(ctx, set, o, rights); a != nil || err != nil {
+			return a, err
+		}
 	case isHelmRelease1(o.Manifest):
 		if a := c.fromHelmRelease(ctx, set, o, rights); a != nil {
 			return a, nil
@@ -287,10 +320,11 @@ func (c *checkout) agentOf(ctx context.Context, set declaration, o flux1.Parsed,
 	case isEksctl(o.Manifest):
 		url, _, _ := unstructured.NestedString(o.Manifest.Object, "git", "repo", "url")
 		c.find(AgentByObject.About(c.agent.ID, migrate.ObjectID(o.Manifest), fileLine(o.File, o.Line), fmt.Sprintf("%s has eksctl install a fluxd that syncs %s", resourceName(o.Manifest), flux1.DisplayURL(url))))
-	default:
-		if container := fluxdElsewhere(o.Manifest); container != nil {
-			c.find(FluxdElsewhere.About(c.agent.ID, migrate.ObjectID(o.Manifest), fileLine(o.File, o.Line), fmt.Sprintf("%s runs fluxd (image %s)", resourceName(o.Manifest), flux1.DisplayURL(container.Image))))
-		}
+	}
+	if container := fluxdElsewhere(o.Manifest); container != nil {
+		c.find(FluxdElsewhere.About(c.agent.ID, migrate.ObjectID(o.Manifest), fileLine(o.File, o.Line), fmt.Sprintf("%s runs fluxd (image %s)", resourceName(o.Manifest), flux1.DisplayURL(container.Image))))
+	} else if what := runsInstaller(o.Manifest); what != "" {
+		c.find(AgentByObject.About(c.agent.ID, migrate.ObjectID(o.Manifest), fileLine(o.File, o.Line), fmt.Sprintf("%s runs a command that speaks of %s", resourceName(o.Manifest), what)))
 	}
 	return nil, nil
 }

@@ -101,6 +101,7 @@ var forms = []Form{
 	{"values", "sensitive values", folderOfForms + "sensitive"},
 
 	{"resources", "helm_release", folderOfForms + "for_each-map"},
+	{"resources", "helm_release of a chart that has the flux chart as a part, as its values tell", folderOfForms + "umbrella-charts"},
 	{"resources", "helm_repository, data and resource", folderOfForms + "helm_repository"},
 	{"resources", "helm_template", folderOfForms + "helm_template"},
 	{"resources", "null_data_source", folderOfForms + "null_data_source"},
@@ -111,6 +112,8 @@ var forms = []Form{
 	{"resources", "an agent of kubernetes_namespace_v1, kubernetes_cluster_role_v1, kubernetes_secret_v1 and kubernetes_deployment_v1", folderOfForms + "kubernetes-v1"},
 	{"resources", "kubernetes_stateful_set and kubernetes_stateful_set_v1", folderOfForms + "kubernetes_stateful_set"},
 	{"resources", "kubernetes_daemonset and kubernetes_daemon_set_v1", folderOfForms + "kubernetes_daemonset"},
+	{"resources", "kubernetes_deployment whose image or port alone tells of fluxd", folderOfForms + "fluxd-by-image"},
+	{"resources", "kubectl_manifest of a kind that is none of Kubernetes' own, with pods of fluxd", folderOfForms + "fluxd-by-image"},
 	{"resources", "kubernetes_manifest", folderOfForms + "kubernetes-objects"},
 	{"resources", "kubernetes_service_account, kubernetes_default_service_account and their _v1, and kubernetes_annotations", folderOfForms + "account-roles"},
 	{"resources", "kubernetes_cluster_role_binding and kubernetes_role_binding, with their roles and _v1", folderOfForms + "grants"},
