@@ -13,6 +13,7 @@ import (
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
 	"github.com/fluxover/fluxover/reconcile/build"
+	"github.com/fluxover/fluxover/reconcile/source"
 )
 
 // CheckoutOptions say where a repository lies on disk and how an agent reads
@@ -62,12 +63,15 @@ type CheckoutOptions struct {
 func Checkout(ctx context.Context, o CheckoutOptions) (migrate.Inventory, error) {
 	inv := migrate.Inventory{APIVersion: migrate.APIVersion, Kind: "Inventory", Agents: []migrate.Flux1Agent{}, Findings: []migrate.Finding{}}
 	t := &checkoutTree{FS: o.FS}
+	var tooLarge error
 	if o.FS == nil {
 		if o.Dir == "" {
 			return inv, errors.New("discover checkout: no folder is given")
 		}
 		var err error
-		if t, err = openCheckout(ctx, o.Dir, o.Branch); err != nil {
+		if t, err = openCheckout(ctx, o.Dir, o.Branch); errors.Is(err, source.ErrTooLarge) {
+			tooLarge = err
+		} else if err != nil {
 			return inv, fmt.Errorf("discover checkout: %w", err)
 		}
 	}
@@ -78,7 +82,9 @@ func Checkout(ctx context.Context, o CheckoutOptions) (migrate.Inventory, error)
 		o.Progress("reading the repository in " + o.place())
 	}
 	c := &checkout{reading: &reading{tree: t.FS, builds: o.Builds}, o: o, folder: t}
-	if err := c.read(ctx); err != nil {
+	if tooLarge != nil {
+		c.unread(tooLarge)
+	} else if err := c.read(ctx); err != nil {
 		return inv, fmt.Errorf("discover checkout: %w", err)
 	}
 	inv.Cluster.Kinds = o.Kinds
@@ -116,6 +122,14 @@ func (o *CheckoutOptions) place() string {
 		return "memory"
 	}
 	return filepath.Base(filepath.Clean(o.Dir))
+}
+
+// unread describes the agent of a repository that holds more than is read.
+func (c *checkout) unread(why error) {
+	c.describe()
+	f := flux1.TooLarge.Finding(c.agent.ID, c.o.place(), fmt.Sprintf("nothing of the repository is read: %v", why))
+	f.Hint = wholeTooLarge
+	c.find(f)
 }
 
 func (c *checkout) read(ctx context.Context) error {

@@ -22,6 +22,10 @@ import (
 	"github.com/fluxover/fluxover/migrate/flux1"
 	"github.com/fluxover/fluxover/migrate/flux1/chart"
 	"github.com/fluxover/fluxover/reconcile/build"
+	"github.com/go-git/go-git/v5"
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/filemode"
+	"github.com/go-git/go-git/v5/plumbing/object"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -1819,6 +1823,140 @@ func TestHostileRepositoriesEndInAFinding(t *testing.T) {
 	}
 }
 
+// nestedFolders makes a bare repository whose branch main has folders in folders, each of
+// which holds the same one under each of the names: few objects, and very many paths.
+func nestedFolders(t *testing.T, depth int, names ...string) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "nested.git")
+	repo, err := git.PlainInit(dir, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := func(o interface {
+		Encode(plumbing.EncodedObject) error
+	}) plumbing.Hash {
+		t.Helper()
+		to := repo.Storer.NewEncodedObject()
+		if err := o.Encode(to); err != nil {
+			t.Fatal(err)
+		}
+		hash, err := repo.Storer.SetEncodedObject(to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return hash
+	}
+	folder := store(&object.Tree{})
+	for range depth {
+		above := &object.Tree{}
+		for _, name := range names {
+			above.Entries = append(above.Entries, object.TreeEntry{Name: name, Mode: filemode.Dir, Hash: folder})
+		}
+		folder = store(above)
+	}
+	commit := store(&object.Commit{TreeHash: folder, Message: "nested"})
+	for _, ref := range []*plumbing.Reference{plumbing.NewHashReference("refs/heads/main", commit), plumbing.NewSymbolicReference(plumbing.HEAD, "refs/heads/main")} {
+		if err := repo.Storer.SetReference(ref); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestHostileFoldersEndInAFinding(t *testing.T) {
+	long := func(first string) string { return first + strings.Repeat("x", 250) }
+	working := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(working, strings.Repeat("d/", maxTreeDepth+1)), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct{ dir, want string }{
+		"a deep working copy": {working, "nested deeper than 100"},
+		"a deep commit":       {nestedFolders(t, maxTreeDepth+1, "d"), "nested deeper than 100"},
+		"many folders":        {nestedFolders(t, 10, "a", "b", "c", "d"), "more than 500000 files and folders"},
+		"long paths":          {nestedFolders(t, 90, long("a"), long("b")), "longer than 134217728 bytes together"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			inv := readTree(t, nil, func(o *CheckoutOptions) {
+				o.FS, o.Dir, o.URL, o.ID = nil, tc.dir, "git@git.example.com:org/x", "flux/x"
+			})
+			runtime.ReadMemStats(&after)
+			if grown := (after.TotalAlloc - before.TotalAlloc) >> 20; grown > 2<<10 {
+				t.Errorf("it allocated %d MiB", grown)
+			}
+			wantFinding(t, inv, flux1.TooLarge, "nothing of the repository is read", tc.want)
+			if a := agentNamed(t, inv, "flux/x"); a.Tree != nil || !slices.Contains(a.Unknown, "counts") || len(a.Objects) > 0 {
+				t.Errorf("of what was not read it says %+v", a)
+			}
+			// And so where it is the repository of an agent that is known otherwise.
+			described, err := Values(t.Context(), []ValuesFile{{Name: "flux/x", File: "x.yaml", Content: []byte("git: {url: 'git@git.example.com:org/x', branch: main}\n")}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if inv, err = Repositories(t.Context(), described, []Folder{{URL: "git@git.example.com:org/x", Dir: tc.dir}}, nil, nil); err != nil {
+				t.Fatal(err)
+			}
+			wantFinding(t, inv, flux1.TooLarge, tc.want)
+			noFinding(t, inv, GitUnreadable)
+		})
+	}
+}
+
+// What is opened once is not opened again from the top: a folder that is moved away
+// meanwhile is still read.
+func TestFoldersOfAWorkingCopyAreOpenedOnce(t *testing.T) {
+	dir := t.TempDir()
+	deep := filepath.Join(dir, "a", "b", "c")
+	if err := os.MkdirAll(deep, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"x", "y", "grown"} {
+		if err := os.WriteFile(filepath.Join(deep, name), []byte(name), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "a", "top"), []byte("top"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	tree, err := openFiles(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(name, want string) {
+		t.Helper()
+		if got, err := tree.ReadFile(name); err != nil || string(got) != want {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+	read("a/b/c/x", "x")
+	if err := os.WriteFile(filepath.Join(deep, "grown"), []byte("more than before"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := tree.ReadFile("a/b/c/grown"); err == nil {
+		t.Errorf("of a file that grew it reads %q", got)
+	}
+	if err := os.Rename(filepath.Join(dir, "a", "b"), filepath.Join(dir, "elsewhere")); err != nil {
+		t.Fatal(err)
+	}
+	// Where it was, a link leads out of the folder.
+	outside := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(outside, "c"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(outside, "c", "x"), []byte("secret"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(outside, filepath.Join(dir, "a", "b")); err != nil {
+		t.Fatal(err)
+	}
+	read("a/b/c/y", "y")
+	read("a/top", "top")
+	if got, err := tree.ReadFile("a/b/c/x"); err == nil {
+		t.Errorf("through a link out of the folder it reads %q", got)
+	}
+}
+
 // To open a named pipe waits for whoever writes to it.
 func TestANamedPipeDoesNotHoldUpACheckout(t *testing.T) {
 	dir := t.TempDir()
@@ -1851,6 +1989,32 @@ func TestCheckoutStopsWithItsContext(t *testing.T) {
 	cancel()
 	if _, err := Checkout(ctx, CheckoutOptions{FS: treeOf("-- a.yaml --\nkind: x\n")}); err == nil {
 		t.Error("no error")
+	}
+}
+
+// cancelling is a tree that ends a context when a file is read, and counts the files
+// that are read all the same.
+type cancelling struct {
+	fstest.MapFS
+	cancel context.CancelFunc
+	read   *int
+}
+
+func (c cancelling) ReadFile(name string) ([]byte, error) {
+	*c.read++
+	c.cancel()
+	return c.MapFS.ReadFile(name)
+}
+
+func TestNoFileIsReadOnceTheContextHasEnded(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	read := 0
+	tree := cancelling{fstest.MapFS{}, cancel, &read}
+	for i := range 100 {
+		tree.MapFS[fmt.Sprintf("%d.yaml", i)] = &fstest.MapFile{Data: []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n")}
+	}
+	if _, err := Checkout(ctx, CheckoutOptions{FS: tree}); err == nil || read != 1 {
+		t.Errorf("%d files are read, %v", read, err)
 	}
 }
 

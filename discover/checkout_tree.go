@@ -9,8 +9,9 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/fluxover/fluxover/reconcile/source"
 	"github.com/go-git/go-git/v5"
@@ -35,7 +36,8 @@ type checkoutTree struct {
 // openCheckout opens a working copy, a bare repository or a plain folder. With
 // a branch, a repository is read at that branch (its own, else that of the
 // remote "origin"); without one, a working copy is read as its files are, and
-// a bare repository at its HEAD. Nothing outside of the folder is read.
+// a bare repository at its HEAD. Nothing outside of the folder is read. With an error
+// that is [source.ErrTooLarge] the checkout is given without its files.
 func openCheckout(ctx context.Context, dir, branch string) (*checkoutTree, error) {
 	if err := mustBeFolder(dir); err != nil {
 		return nil, err
@@ -85,13 +87,19 @@ func openCheckout(ctx context.Context, dir, branch string) (*checkoutTree, error
 	}
 	if commit != nil {
 		t.head = commit.Hash.String()
-		if t.FS, err = newCommitTree(ctx, repo, commit); err != nil {
-			return nil, fmt.Errorf("read commit %s of %s: %w", t.head, dir, err)
+		files, err := newCommitTree(ctx, repo, commit)
+		if err != nil {
+			return t, fmt.Errorf("read commit %s of %s: %w", t.head, filepath.Base(filepath.Clean(dir)), err)
 		}
+		t.FS = files
 		return t, nil
 	}
-	t.FS, err = openFiles(dir)
-	return t, err
+	files, err := openFiles(ctx, dir)
+	if err != nil {
+		return t, err
+	}
+	t.FS = files
+	return t, nil
 }
 
 func mustBeFolder(dir string) error {
@@ -105,15 +113,21 @@ func mustBeFolder(dir string) error {
 	return nil
 }
 
-// openFiles gives the files of a folder as they are, without Git's own.
-func openFiles(dir string) (fs.FS, error) {
+// openFiles gives the files of a folder as they are, without Git's own. An error that
+// is [source.ErrTooLarge] says that it holds more than is read.
+func openFiles(ctx context.Context, dir string) (*source.Files, error) {
 	// The root keeps links inside the folder; it is closed when the tree is
 	// no longer used.
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open checkout: %w", err)
 	}
-	return workingFiles{root.FS()}, nil
+	d := &diskTree{treeList: newTreeList(time.Time{}), open: []openFolder{{".", root}}}
+	if err := d.add(ctx, ".", root, 0); err != nil {
+		return nil, fmt.Errorf("open checkout %s: %w", filepath.Base(filepath.Clean(dir)), err)
+	}
+	d.files.Sort()
+	return d.files, nil
 }
 
 func branchCommit(repo *git.Repository, branch string) (plumbing.Hash, bool) {
@@ -125,143 +139,227 @@ func branchCommit(repo *git.Repository, branch string) (plumbing.Hash, bool) {
 	return plumbing.ZeroHash, false
 }
 
-// workingFiles are the files of a working copy, without Git's own.
-type workingFiles struct{ fs.FS }
-
-func hidden(name string) bool { return name == ".git" || strings.HasPrefix(name, ".git/") }
-
-func notThere(op, name string) error { return &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist} }
-
-func (w workingFiles) Open(name string) (fs.File, error) {
-	if hidden(name) {
-		return nil, notThere("open", name)
-	}
-	if err := w.openable(name); err != nil {
-		return nil, err
-	}
-	f, err := w.FS.Open(name)
-	if err != nil || name != "." {
-		return f, err
-	}
-	entries, err := w.ReadDir(".")
-	if err != nil {
-		_ = f.Close() // only read
-		return nil, err
-	}
-	return &topFolder{f, entries}, nil
-}
-
-// openable refuses what is neither a file nor a folder: to open a named pipe waits for
-// whoever writes to it, and to open a device may do anything. Git holds neither.
-func (w workingFiles) openable(name string) error {
-	info, err := fs.Stat(w.FS, name)
-	if err == nil && !info.IsDir() && !info.Mode().IsRegular() {
-		err = &fs.PathError{Op: "open", Path: name, Err: errors.New("it is neither a file nor a folder")}
-	}
-	return err
-}
-
-// topFolder is the opened top of a working copy, without Git's own folder.
-type topFolder struct {
-	fs.File
-	left []fs.DirEntry
-}
-
-// ReadDir implements [fs.ReadDirFile].
-func (f *topFolder) ReadDir(count int) ([]fs.DirEntry, error) {
-	entries := f.left
-	if count > 0 {
-		if len(entries) == 0 {
-			return nil, io.EOF
-		}
-		entries = entries[:min(count, len(entries))]
-	}
-	f.left = f.left[len(entries):]
-	return slices.Clone(entries), nil
-}
-
-func (w workingFiles) Stat(name string) (fs.FileInfo, error) {
-	if hidden(name) {
-		return nil, notThere("stat", name)
-	}
-	return fs.Stat(w.FS, name)
-}
-
-func (w workingFiles) Lstat(name string) (fs.FileInfo, error) {
-	if hidden(name) {
-		return nil, notThere("lstat", name)
-	}
-	return fs.Lstat(w.FS, name)
-}
-
-func (w workingFiles) ReadLink(name string) (string, error) {
-	if hidden(name) {
-		return "", notThere("readlink", name)
-	}
-	return fs.ReadLink(w.FS, name)
-}
-
-func (w workingFiles) ReadFile(name string) ([]byte, error) {
-	if hidden(name) {
-		return nil, notThere("open", name)
-	}
-	if err := w.openable(name); err != nil {
-		return nil, err
-	}
-	return fs.ReadFile(w.FS, name)
-}
-
-func (w workingFiles) ReadDir(name string) ([]fs.DirEntry, error) {
-	if hidden(name) {
-		return nil, notThere("open", name)
-	}
-	entries, err := fs.ReadDir(w.FS, name)
-	if name == "." {
-		entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return e.Name() == ".git" })
-	}
-	return entries, err
-}
-
-// Limits on the tree of a commit.
+// Limits on a tree, whose folders count as its files do.
 const (
 	maxTreeEntries = 500_000
 	maxTreeDepth   = 100
+	maxTreeNames   = 128 << 20 // bytes of all paths together
 )
+
+// treeList gathers a tree within the limits.
+type treeList struct {
+	files          *source.Files
+	entries, names int
+}
+
+func newTreeList(touched time.Time) treeList { return treeList{files: source.NewFiles(touched)} }
+
+// count takes one more path into account; [source.ErrTooLarge].
+func (t *treeList) count(at string) error {
+	t.entries++
+	t.names += len(at)
+	switch {
+	case t.entries > maxTreeEntries:
+		return fmt.Errorf("%w: it holds more than %d files and folders", source.ErrTooLarge, maxTreeEntries)
+	case t.names > maxTreeNames:
+		return fmt.Errorf("%w: the paths of its files are longer than %d bytes together", source.ErrTooLarge, maxTreeNames)
+	}
+	return nil
+}
+
+// enter is called for each folder before what it holds is listed.
+func (t *treeList) enter(ctx context.Context, depth int) error {
+	if depth > maxTreeDepth {
+		return fmt.Errorf("%w: its folders are nested deeper than %d", source.ErrTooLarge, maxTreeDepth)
+	}
+	return ctx.Err()
+}
+
+// diskTree lists a folder of the disk; files are read as they are needed. No link is
+// followed by it: [source.Files] does that, inside the tree.
+type diskTree struct {
+	treeList
+	mu sync.Mutex
+	// open are the folders down to the one from which a file was read last, so that
+	// no path is opened from the top for every file.
+	open []openFolder
+}
+
+type openFolder struct {
+	name string
+	root *os.Root
+}
+
+// entriesAtATime is how many entries of a folder are read at a time, which bounds what a folder
+// of very many takes.
+const entriesAtATime = 1000
+
+// add lists a folder, which root has open.
+func (d *diskTree) add(ctx context.Context, dir string, root *os.Root, depth int) error {
+	if err := d.enter(ctx, depth); err != nil {
+		return err
+	}
+	f, err := root.Open(".")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }() // only read
+	for {
+		entries, err := f.ReadDir(entriesAtATime)
+		for _, e := range entries {
+			if dir == "." && e.Name() == ".git" {
+				continue
+			}
+			if err := d.put(ctx, dir, e.Name(), root, depth); err != nil {
+				return err
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("folder %s: %w", dir, err)
+		}
+	}
+}
+
+// put adds one entry of a folder, and what lies below it. What is gone by now is left out.
+func (d *diskTree) put(ctx context.Context, dir, name string, root *os.Root, depth int) error {
+	at := path.Join(dir, name)
+	if err := d.count(at); err != nil {
+		return err
+	}
+	info, err := root.Lstat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("file %s: %w", at, err)
+	case info.Mode()&fs.ModeSymlink != 0:
+		return d.files.Put(at, info.Mode(), 0, func() ([]byte, error) {
+			target, err := d.link(dir, name)
+			return []byte(target), err
+		})
+	case !info.IsDir():
+		return d.files.Put(at, info.Mode(), info.Size(), func() ([]byte, error) { return d.read(dir, name, info) })
+	}
+	below, err := root.OpenRoot(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil { // it is said where it is looked into
+		return d.files.Put(at, info.Mode(), 0, func() ([]byte, error) { return nil, err })
+	}
+	defer func() { _ = below.Close() }() // only read
+	if err := d.files.Put(at, info.Mode(), 0, nil); err != nil {
+		return err
+	}
+	return d.add(ctx, at, below, depth+1)
+}
+
+// folder opens a folder, from the one that was opened last as far as their ways are one.
+func (d *diskTree) folder(dir string) (*os.Root, error) {
+	var parts []string
+	if dir != "." {
+		parts = strings.Split(dir, "/")
+	}
+	same := 1
+	for same < len(d.open) && same <= len(parts) && d.open[same].name == parts[same-1] {
+		same++
+	}
+	for _, f := range d.open[same:] {
+		_ = f.root.Close() // only read
+	}
+	d.open = d.open[:same]
+	for _, name := range parts[same-1:] {
+		below, err := d.open[len(d.open)-1].root.OpenRoot(name)
+		if err != nil {
+			return nil, err
+		}
+		d.open = append(d.open, openFolder{name, below})
+	}
+	return d.open[len(d.open)-1].root, nil
+}
+
+func (d *diskTree) link(dir, name string) (string, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	root, err := d.folder(dir)
+	if err != nil {
+		return "", err
+	}
+	return root.Readlink(name)
+}
+
+// read gives the content of a file as it was listed. To open a named pipe waits for
+// whoever writes to it, and to open a device may do anything: Git holds neither.
+func (d *diskTree) read(dir, name string, was fs.FileInfo) ([]byte, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	root, err := d.folder(dir)
+	if err != nil {
+		return nil, err
+	}
+	info, err := root.Lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("it is neither a file nor a folder")
+	}
+	f, err := root.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // only read
+	content, err := io.ReadAll(io.LimitReader(f, was.Size()+1))
+	if err == nil && int64(len(content)) > was.Size() {
+		return nil, errors.New("it grew while the folder was read")
+	}
+	return content, err
+}
 
 // commitTree reads the folders of a commit; files are read as they are needed.
 type commitTree struct {
-	repo    *git.Repository
-	files   *source.Files
-	entries int
+	treeList
+	repo *git.Repository
+	// trees and sizes are what was read before: one object may stand in very many places.
+	trees map[plumbing.Hash]*object.Tree
+	sizes map[plumbing.Hash]int64
 }
 
+// newCommitTree lists a commit. An error that is [source.ErrTooLarge] says that it holds
+// more than is read.
 func newCommitTree(ctx context.Context, repo *git.Repository, commit *object.Commit) (*source.Files, error) {
-	t := &commitTree{repo: repo, files: source.NewFiles(commit.Committer.When)}
-	err := t.add(ctx, ".", commit.TreeHash, 0)
+	t := &commitTree{newTreeList(commit.Committer.When), repo, map[plumbing.Hash]*object.Tree{}, map[plumbing.Hash]int64{}}
+	if err := t.add(ctx, ".", commit.TreeHash, 0); err != nil {
+		return nil, err
+	}
 	t.files.Sort()
-	return t.files, err
+	return t.files, nil
 }
 
 // add reads a folder of a commit.
 func (t *commitTree) add(ctx context.Context, dir string, hash plumbing.Hash, depth int) error {
-	if err := ctx.Err(); err != nil {
+	if err := t.enter(ctx, depth); err != nil {
 		return err
 	}
-	if depth > maxTreeDepth {
-		return fmt.Errorf("its folders are nested deeper than %d", maxTreeDepth)
-	}
-	tree, err := t.repo.TreeObject(hash)
-	if err != nil {
-		return fmt.Errorf("folder %s: %w", dir, err)
+	tree := t.trees[hash]
+	if tree == nil {
+		var err error
+		if tree, err = t.repo.TreeObject(hash); err != nil {
+			return fmt.Errorf("folder %s: %w", dir, err)
+		}
+		t.trees[hash] = tree
 	}
 	for _, e := range tree.Entries {
-		if t.entries++; t.entries > maxTreeEntries {
-			return fmt.Errorf("it holds more than %d files", maxTreeEntries)
+		at := path.Join(dir, e.Name)
+		if err := t.count(at); err != nil {
+			return err
 		}
 		if !fs.ValidPath(e.Name) || e.Name == "." || strings.Contains(e.Name, "/") || filepath.Base(e.Name) != e.Name {
 			return fmt.Errorf("folder %s: a name in it is not allowed", dir)
 		}
-		at := path.Join(dir, e.Name)
 		if err := t.put(at, e); err != nil {
 			return err
 		}
@@ -285,9 +383,13 @@ func (t *commitTree) put(at string, e object.TreeEntry) error {
 	case filemode.Executable:
 		mode = 0o755
 	}
-	size, err := t.repo.Storer.EncodedObjectSize(e.Hash)
-	if err != nil {
-		return fmt.Errorf("file %s: %w", at, err)
+	size, known := t.sizes[e.Hash]
+	if !known {
+		var err error
+		if size, err = t.repo.Storer.EncodedObjectSize(e.Hash); err != nil {
+			return fmt.Errorf("file %s: %w", at, err)
+		}
+		t.sizes[e.Hash] = size
 	}
 	return t.files.Put(at, mode, size, func() ([]byte, error) { return blob(t.repo, e.Hash, size) })
 }

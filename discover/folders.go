@@ -232,12 +232,12 @@ func (f *folder) tree(ctx context.Context, _ source.Remote, ref source.Reference
 // readPlain reads an agent's repository from a folder that is no clone: its
 // files as they are, of a commit that is not known.
 func (w *witness) readPlain(ctx context.Context, a *agent, f *folder, l *live, facts migrate.Cluster) error {
+	files, err := openFiles(ctx, f.dir)
+	if err != nil {
+		return w.gitFailed(ctx, a, "read the folder that was given for it", err)
+	}
 	a.Unknown = append(a.Unknown, "synced")
 	w.find(FolderPlain.Finding(a.ID, f.name(), fmt.Sprintf("the repository was read from folder %s, which is no clone: its files were taken as they are", f.name())))
-	files, err := openFiles(f.dir)
-	if err != nil {
-		return err
-	}
 	return w.loadTree(ctx, a, l, facts, origin{git: fixedTree{files}}, source.Reference{})
 }
 

@@ -245,18 +245,30 @@ func (w *witness) gitFailed(ctx context.Context, a *agent, doing string, err err
 		code = GitAuth
 	case errors.Is(err, source.ErrKnownHosts):
 		code = GitHostKey
+	case errors.Is(err, source.ErrTooLarge):
+		code = flux1.TooLarge
 	}
 	where := a.Git.URL
 	if code.Name == GitAuth.Name {
 		where = a.credentialPlace()
 	}
 	f := code.Finding(a.ID, where, fmt.Sprintf("cannot %s (%s): %v", doing, a.Git.URL, err))
-	if folder := w.folders.of(a.Git); folder != nil { // and so no server was asked
-		f.Where, f.Hint = folder.name(), "see that the folder is a whole clone that git itself can read (git fsck), or give another one (--checkout), and discover again"
+	folder := w.folders.of(a.Git)
+	if folder != nil { // and so no server was asked
+		f.Where = folder.name()
+	}
+	switch {
+	case code.Name == flux1.TooLarge.Name:
+		f.Hint = wholeTooLarge
+	case folder != nil:
+		f.Hint = "see that the folder is a whole clone that git itself can read (git fsck), or give another one (--checkout), and discover again"
 	}
 	w.find(f)
 	return nil
 }
+
+// wholeTooLarge is the remedy where nothing of a repository is read.
+const wholeTooLarge = "take out of the branch what holds so many files and folders, or so deep ones, or split the repository, and discover again"
 
 // credentialPlace says where the credential stands.
 func (a *agent) credentialPlace() string {

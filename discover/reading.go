@@ -71,7 +71,7 @@ func (r *reading) load(ctx context.Context) error {
 		r.config.Decrypt = func(content []byte) ([]byte, error) { return build.DecryptFile(ctx, content, keys) }
 		r.config.Closed = func(c flux1.Closed) { r.closed = append(r.closed, c) }
 	}
-	files, objects, findings, err := flux1.Load(r.tree, r.config)
+	files, objects, findings, err := flux1.Load(untilDone{r.tree, ctx}, r.config)
 	if err != nil {
 		return err
 	}
@@ -82,6 +82,38 @@ func (r *reading) load(ctx context.Context) error {
 	r.agent.Files, r.agent.Objects = files, objects
 	return nil
 }
+
+// untilDone is a tree of which nothing more is read once its context is done. What was
+// made of it then is of no use.
+type untilDone struct {
+	fs.FS
+	ctx context.Context
+}
+
+func (t untilDone) Open(name string) (fs.File, error) {
+	if err := t.ctx.Err(); err != nil {
+		return nil, err
+	}
+	return t.FS.Open(name)
+}
+
+func (t untilDone) ReadFile(name string) ([]byte, error) {
+	if err := t.ctx.Err(); err != nil {
+		return nil, err
+	}
+	return fs.ReadFile(t.FS, name)
+}
+
+func (t untilDone) ReadDir(name string) ([]fs.DirEntry, error) {
+	if err := t.ctx.Err(); err != nil {
+		return nil, err
+	}
+	return fs.ReadDir(t.FS, name)
+}
+
+func (t untilDone) Stat(name string) (fs.FileInfo, error)  { return fs.Stat(t.FS, name) }
+func (t untilDone) Lstat(name string) (fs.FileInfo, error) { return fs.Lstat(t.FS, name) }
+func (t untilDone) ReadLink(name string) (string, error)   { return fs.ReadLink(t.FS, name) }
 
 // undecrypted says which files the agent cannot decrypt, at which fluxd gives up
 // its whole sync; empty if there are none. It is not certain where the agent may

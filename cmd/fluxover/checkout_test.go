@@ -71,6 +71,32 @@ func TestDiscoverReadsCheckoutsWithoutACluster(t *testing.T) {
 	}
 }
 
+// A checkout that holds too much is told, and the other one is read.
+func TestACheckoutThatIsTooDeepDoesNotEndTheDiscovery(t *testing.T) {
+	deep, other := t.TempDir(), t.TempDir()
+	if err := os.MkdirAll(filepath.Join(deep, strings.Repeat("d/", 101)), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	writeFiles(t, other, map[string]string{"x.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n"})
+	var out, progress bytes.Buffer
+	cmd := newRoot(streams{Out: &out, Err: &progress})
+	cmd.SetArgs([]string{"discover", "--no-cluster", "-o", "json", "--checkout", "git@h:o/deep=" + deep, "--checkout", "git@h:o/other=" + other})
+	if err := cmd.ExecuteContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var inv migrate.Inventory
+	if err := json.Unmarshal(out.Bytes(), &inv); err != nil {
+		t.Fatal(err)
+	}
+	if len(inv.Agents) != 2 || !slices.Contains(inv.Agents[0].Unknown, "counts") || inv.Agents[1].Counts.Objects != 1 {
+		t.Errorf("agents: %+v", inv.Agents)
+	}
+	told := slices.DeleteFunc(inv.Findings, func(f migrate.Finding) bool { return f.Code != "TREE_TOO_LARGE" })
+	if len(told) != 1 || !strings.Contains(told[0].Message, "nested deeper than 100") {
+		t.Errorf("it is told so: %+v", told)
+	}
+}
+
 // The repository of an agent that one checkout declares is read from another one.
 func TestACheckoutIsReadAsTheAgentThatAnotherOneDeclares(t *testing.T) {
 	infra, shop := t.TempDir(), t.TempDir()

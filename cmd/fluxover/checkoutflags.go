@@ -161,7 +161,9 @@ func (c *checkoutFlags) inventory(ctx context.Context, progress func(string)) (m
 
 // isReader reports whether an agent is what reads a checkout as it is described, and no
 // manifest declares it.
-func isReader(a migrate.Flux1Agent) bool { return a.InstalledBy == "" && a.Tree != nil }
+func isReader(a migrate.Flux1Agent) bool {
+	return a.InstalledBy == "" && slices.Contains(a.Unknown, "installedBy")
+}
 
 // readDeclared reads the repositories of the agents that a checkout declares, where one is
 // given by their URL or is a clone of it, and by their branch where one is given: as those

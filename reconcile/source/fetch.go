@@ -466,6 +466,10 @@ func (m inMemory) file(p string, executable bool, size int64, in io.Reader) (int
 // fit no operating system.
 const maxDepth = 512
 
+// maxNames is how many bytes all paths of a commit may have together: few objects of
+// Git, each many times in another, make very many and very long ones.
+const maxNames = 128 << 20
+
 // unpacker reads a tree within its bounds.
 type unpacker struct {
 	ctx      context.Context
@@ -474,6 +478,7 @@ type unpacker struct {
 	maxFiles int
 	bytes    int64
 	files    int
+	names    int
 }
 
 func (u *unpacker) folder(t *object.Tree, dir string, depth int) error {
@@ -491,7 +496,10 @@ func (u *unpacker) folder(t *object.Tree, dir string, depth int) error {
 		}
 		seen[e.Name] = true
 		if u.files++; u.files > u.maxFiles {
-			return fmt.Errorf("%w: the commit has more than %d files", ErrTooLarge, u.maxFiles)
+			return fmt.Errorf("%w: the commit has more than %d files and folders", ErrTooLarge, u.maxFiles)
+		}
+		if u.names += len(p); u.names > maxNames {
+			return fmt.Errorf("%w: the paths of the commit's files are longer than %d bytes together", ErrTooLarge, maxNames)
 		}
 		if err := u.entry(t, e, p, depth); err != nil {
 			return err

@@ -26,7 +26,8 @@ type node struct {
 	mode fs.FileMode
 	size int64
 	when time.Time
-	// read gives a file's content, or where a link leads to.
+	// read gives a file's content, or where a link leads to; of a folder that cannot
+	// be listed, why.
 	read     func() ([]byte, error)
 	children []fs.DirEntry
 }
@@ -53,11 +54,27 @@ func NewFiles(touched time.Time) *Files {
 }
 
 // Put adds a file, link or folder, and the folders above it. read gives a
-// file's content, or where a link leads to; a folder has none.
+// file's content, or where a link leads to; a folder has none, unless it cannot be
+// listed: then read says why.
 func (t *Files) Put(name string, mode fs.FileMode, size int64, read func() ([]byte, error)) error {
 	if !fs.ValidPath(name) || name == "." {
 		return fmt.Errorf("%q is no path in a repository", name)
 	}
+	dir := path.Dir(name)
+	if above := t.nodes[dir]; above == nil || !above.IsDir() {
+		if err := t.putAbove(name); err != nil {
+			return err
+		}
+	}
+	if t.nodes[name] != nil {
+		return fmt.Errorf("%q is there twice", name)
+	}
+	t.link(dir, &node{name: path.Base(name), mode: mode, when: t.touched, size: size, read: read})
+	return nil
+}
+
+// putAbove adds the folders above a path.
+func (t *Files) putAbove(name string) error {
 	dir := "."
 	for part := range strings.SplitSeq(path.Dir(name), "/") {
 		below := path.Join(dir, part)
@@ -68,10 +85,6 @@ func (t *Files) Put(name string, mode fs.FileMode, size int64, read func() ([]by
 			return fmt.Errorf("%q lies below a file", name)
 		}
 	}
-	if t.nodes[name] != nil {
-		return fmt.Errorf("%q is there twice", name)
-	}
-	t.link(dir, &node{name: path.Base(name), mode: mode, when: t.touched, size: size, read: read})
 	return nil
 }
 
@@ -98,6 +111,9 @@ func (t *Files) Sort() {
 func (t *Files) find(op, name string, follow bool) (*node, error) {
 	if !fs.ValidPath(name) {
 		return nil, &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
+	}
+	if n := t.nodes[name]; n != nil && (n.mode&fs.ModeSymlink == 0 || !follow) {
+		return n, nil // what is there under its whole name has no link above it
 	}
 	links := 0
 	at, rest := ".", name
@@ -195,6 +211,9 @@ func (t *Files) ReadDir(name string) ([]fs.DirEntry, error) {
 	if !n.IsDir() {
 		return nil, &fs.PathError{Op: "readdir", Path: name, Err: errors.New("not a folder")}
 	}
+	if err := n.unlisted(); err != nil {
+		return nil, err
+	}
 	return slices.Clone(n.children), nil
 }
 
@@ -212,6 +231,15 @@ func (t *Files) ReadFile(name string) ([]byte, error) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
 	}
 	return bytes.Clone(content), nil
+}
+
+// unlisted is why a folder cannot be listed.
+func (n *node) unlisted() error {
+	if n.read == nil {
+		return nil
+	}
+	_, err := n.read()
+	return &fs.PathError{Op: "readdir", Path: n.name, Err: err}
 }
 
 // openNode is an open file or folder.
@@ -232,6 +260,9 @@ func (f *openNode) Read(p []byte) (int, error) {
 }
 
 func (f *openNode) ReadDir(count int) ([]fs.DirEntry, error) {
+	if err := f.node.unlisted(); err != nil {
+		return nil, err
+	}
 	left := f.node.children[f.offset:]
 	if count > 0 {
 		if len(left) == 0 {

@@ -869,6 +869,38 @@ func TestLimitsStopAFetch(t *testing.T) {
 	}
 }
 
+// Folders count as files do, and few objects make very many paths.
+func TestHostileFoldersStopAFetch(t *testing.T) {
+	for name, tc := range map[string]struct {
+		depth int
+		names []string
+		files int
+		want  string
+	}{
+		"deep":       {maxDepth + 1, []string{"d"}, 0, "nested deeper than 512"},
+		"many":       {10, []string{"a", "b", "c", "d"}, 1000, "more than 1000 files and folders"},
+		"long paths": {500, []string{"a" + strings.Repeat("x", 250), "b" + strings.Repeat("x", 250)}, 0, "longer than 134217728 bytes together"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			repo := newRepository(t)
+			folder := repo.tree()
+			for range tc.depth {
+				var lines []treeLine
+				for _, name := range tc.names {
+					lines = append(lines, treeLine{"40000", name, folder})
+				}
+				folder = repo.tree(lines...)
+			}
+			repo.run(repo.bare, "update-ref", "refs/heads/main", repo.run(repo.bare, "commit-tree", "-m", "folders", folder))
+			s := openStore(t, Options{MaxTreeFiles: tc.files, MemoryBytes: 1 << 20})
+			h := serveHTTP(t, filepath.Dir(repo.bare), true)
+			if _, err := s.Fetch(t.Context(), h.remote(), Reference{Branch: "main"}); !errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v, want %s", err, tc.want)
+			}
+		})
+	}
+}
+
 func TestAHangingServerEndsWithTheContextOrTheTimeout(t *testing.T) {
 	hang := make(chan struct{})
 	web := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hang }))
