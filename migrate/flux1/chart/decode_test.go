@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -103,6 +105,53 @@ func TestTablesNameVersionsAndFlagsThatExist(t *testing.T) {
 		if f.Chart != "" && keyNamed(f.Chart) == nil && !leadsToKeys(f.Chart) {
 			t.Errorf("flux1 says that %s gives --%s, and no chart reads it", f.Chart, f.Name)
 		}
+	}
+}
+
+// What each version of the chart reads is that of its own templates.
+func TestEachVersionReadsWhatItsTemplatesRead(t *testing.T) {
+	recorded, err := os.ReadFile(filepath.Join("testdata", "reads.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string][]string{}
+	for line := range strings.Lines(string(recorded)) {
+		if f := strings.Fields(line); f[0] != "#" {
+			want[f[0]+" "+f[1]] = append(want[f[0]+" "+f[1]], f[2]+" "+f[3])
+		}
+	}
+	// No longer read, though a helper that no template includes names it; and read by all but
+	// some, of the helm-operator alone.
+	want["value helmOperator.configureRepositories.repositories"] = []string{"0.8.0 1.0.0"}
+	want["value helmOperator.git.pollInterval"] = []string{"0.5.0 1.0.0"}
+	read := map[string]func(version) bool{}
+	for i := range keys {
+		read["value "+keys[i].path] = keys[i].readBy
+	}
+	for _, row := range rows {
+		earlier := read["argument "+row.flag]
+		read["argument "+row.flag] = func(at version) bool {
+			return at.in(row.since, row.until) || earlier != nil && earlier(at)
+		}
+	}
+	got := map[string][]string{}
+	for name, by := range read {
+		since := ""
+		for _, at := range released {
+			switch is := by(v(at)); {
+			case is && since == "":
+				since = at
+			case !is && since != "":
+				got[name] = append(got[name], since+" "+at)
+				since = ""
+			}
+		}
+		if since != "" {
+			got[name] = append(got[name], since+" -")
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }
 
