@@ -41,10 +41,14 @@ func SourceURL(raw string) (string, error) {
 	switch scheme {
 	case "http", "https", "ssh":
 	default:
-		if !plainScheme.MatchString(scheme) {
-			scheme = "such"
+		lower := strings.ToLower(scheme)
+		switch {
+		case lower == "http" || lower == "https" || lower == "ssh":
+			return "", fmt.Errorf("rewrite git url: its scheme is written in capitals: fluxd takes it, but its git has no transport of that name and fetches nothing (it is not a git command), and Flux v2 refuses it: write %s://", lower)
+		case plainScheme.MatchString(scheme):
+			return "", fmt.Errorf("rewrite git url: %s:// URLs are not supported by Flux v2", scheme)
 		}
-		return "", fmt.Errorf("rewrite git url: %s:// URLs are not supported by Flux v2", scheme)
+		return "", errors.New("rewrite git url: URLs of this scheme are not supported by Flux v2, which takes http, https and ssh")
 	}
 	u, err := url.Parse(SymbolForm.ReplaceAllString(raw, "symbol"))
 	if err != nil || u.Host == "" {

@@ -107,11 +107,8 @@ func TestMeaningIsCovered(t *testing.T) {
 func aspects(t *testing.T, src *goSource) []aspect {
 	t.Helper()
 	withLab := readCorpus(t, "e2e", productFolders...)
-	// What is expected lists each flag of which nothing is known, and gives none.
-	given := readFiles(t, append([]string{"e2e"}, productFolders...), func(name string) bool {
-		return strings.HasSuffix(name, "_test.go") && !strings.HasSuffix(name, "cmd/fluxover/coverage_test.go") || strings.Contains(name, "/testdata/") &&
-			!slices.Contains([]string{"inventory.json", "expected.json", "want.yaml", "want.json"}, filepath.Base(name)) && !strings.Contains(name, "/testdata/plan/")
-	})
+	// What becomes of a flag, at its default and at another value.
+	fates := readFiles(t, []string{"migrate/flux1/testdata"}, func(name string) bool { return filepath.Base(name) == "flags.txt" })
 	configurations := readConfigurations(t)
 	discovery := readFiles(t, []string{"discover"}, func(name string) bool { return strings.HasSuffix(name, "_test.go") })
 	agent := readCorpus(t, "reconcile", "migrate/cutover", "e2e")
@@ -122,7 +119,7 @@ func aspects(t *testing.T, src *goSource) []aspect {
 		{"hazard", hazardNames(), func(h string) bool { return !slices.Contains(openHazards(), h) }},
 		{"finding", findingNames(), func(c string) bool { return shown[c] != "" || named[c] != "" }},
 		{"command line flag", commandFlags(), func(f string) bool { return withLab.holds("--" + f) }},
-		{"fluxd flag", fluxdFlags(), func(f string) bool { return given.holds("--" + f) }},
+		{"fluxd flag", fluxdFlags(), func(f string) bool { return strings.Count("\n"+fates.text, "\n--"+f+"=") == 2 }},
 		{"flux chart value", fluxChartValues(src), func(v string) bool { return chartValues[v] }},
 		{"agent chart value", agentChartValues(t), func(v string) bool {
 			return agent.holds(`"` + v[strings.LastIndex(v, ".")+1:] + `"`)

@@ -3,6 +3,8 @@ package flux1
 import (
 	"fmt"
 	"io"
+	"net"
+	"net/url"
 	"path"
 	"regexp"
 	"slices"
@@ -61,7 +63,8 @@ type Config struct {
 // HTTP reports whether the agent speaks to its Git server over HTTP, and so
 // uses no SSH key (flux: cmd/fluxd/main.go).
 func (c *Config) HTTP() bool {
-	return strings.HasPrefix(string(c.URL), "http://") || strings.HasPrefix(string(c.URL), "https://")
+	u, err := url.Parse(migrate.SymbolForm.ReplaceAllString(string(c.URL), "symbol"))
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https")
 }
 
 // inventoryNames maps a flag to the name its value has in an Inventory.
@@ -88,6 +91,7 @@ type given struct {
 	values []string
 	where  []string
 	bad    string // why its value cannot be read
+	ends   string // why fluxd ends at its start with it
 }
 
 // ParseArgs decodes a fluxd command line, without the program's own name.
@@ -191,8 +195,14 @@ func ParseArgs(args []string) (Config, []migrate.Setting, []migrate.Finding) {
 	}
 
 	c := configFrom(flags)
+	known := func(name string) bool { return byName[name] == nil || byName[name].bad == "" }
 	for _, g := range order {
-		if g.bad != "" {
+		if g.bad == "" {
+			g.ends = endsFluxd(flags, g.flag.Name, known)
+		}
+	}
+	for _, g := range order {
+		if g.bad != "" || g.ends != "" {
 			c.ForgetFlag(g.flag.Name)
 		}
 	}
@@ -215,11 +225,71 @@ func ParseArgs(args []string) (Config, []migrate.Setting, []migrate.Finding) {
 			}
 			findings = append(findings, code.Finding("", last, fmt.Sprintf("--%s is unknown: %s", g.flag.Name, g.bad)))
 		}
+		if g.ends != "" {
+			s.Fate, s.To, s.Why = migrate.Blocks, "", g.ends
+			findings = append(findings, BadFlag.Finding("", last, fmt.Sprintf("--%s: %s", g.flag.Name, g.ends)))
+		}
 		unknown = append(unknown, s)
 	}
 	findings = append(findings, judge(&c)...)
 	slices.SortStableFunc(unknown, func(a, b migrate.Setting) int { return strings.Compare(a.Name, b.Name) })
 	return c, unknown, findings
+}
+
+// endsFluxd says why fluxd ends at its start with the value of a flag that it can read;
+// empty if it does not (flux: cmd/fluxd/main.go; for --connect
+// pkg/http/daemon/upstream.go, for --registry-burst pkg/registry/cache/warming.go). The
+// values of other flags count where they are known. An absolute --git-path, at which
+// fluxd ends too, has a finding of its own.
+func endsFluxd(flags *pflag.FlagSet, name string, known func(string) bool) string {
+	value := flags.Lookup(name).Value.String()
+	if len(Symbols(value)) > 0 {
+		return "" // what stands there is not known
+	}
+	switch name {
+	case "version":
+		if value == "true" {
+			return "fluxd prints its version and ends"
+		}
+	case "git-verify-signatures-mode":
+		if !slices.Contains([]string{"", "none", "all", "first-parent"}, value) {
+			return "fluxd knows none, all and first-parent, and ends at its start with another value"
+		}
+	case "sync-state":
+		if value != "git" && value != "secret" {
+			return "fluxd knows git and secret, and ends at its start with another value"
+		}
+	case "registry-require":
+		list, _ := flags.GetStringSlice(name) // the type is the table's
+		if slices.ContainsFunc(list, func(registry string) bool { return registry != "ecr" }) {
+			return "fluxd knows ecr alone, and ends at its start with another value"
+		}
+	case "registry-burst":
+		burst, _ := flags.GetInt(name) // the type is the table's
+		if scans := flags.Lookup("registry-disable-scanning").Value.String() == "false"; burst < 1 && scans && known("registry-disable-scanning") {
+			return "fluxd, which scans registries, ends at its start with less than 1"
+		}
+	case "listen", "listen-metrics":
+		host, port, err := net.SplitHostPort(value)
+		number, notANumber := strconv.Atoi(port)
+		switch {
+		case value == "": // any address, or none for the metrics
+		case err != nil || notANumber == nil && (number < 0 || number > 65535):
+			return "it is no address of the form host:port, and fluxd ends when it cannot listen there"
+		case name == "listen-metrics" && number > 0 && known("listen"):
+			everywhere := []string{"", "0.0.0.0", "::"}
+			api, apiPort, err := net.SplitHostPort(flags.Lookup("listen").Value.String())
+			if err == nil && port == apiPort && (host == api || slices.Contains(everywhere, host) || slices.Contains(everywhere, api)) {
+				return "it is where --listen is, and fluxd ends when it cannot listen there twice"
+			}
+		}
+	case "connect":
+		u, err := url.Parse(value)
+		if value != "" && (err != nil || !slices.Contains([]string{"ws", "wss", "http", "https"}, u.Scheme)) {
+			return "fluxd takes URLs of ws, wss, http and https, and ends at its start with another value"
+		}
+	}
+	return ""
 }
 
 // literal is the text of a value. The credentials of the Git URL stay in the
@@ -403,6 +473,9 @@ func pflagSet() *pflag.FlagSet {
 		case TypeInt:
 			n, _ := strconv.Atoi(f.Default)
 			fs.Int(f.Name, n, "")
+		case TypeUint:
+			n, _ := strconv.ParseUint(f.Default, 0, 64)
+			fs.Uint64(f.Name, n, "")
 		case TypeFloat:
 			x, _ := strconv.ParseFloat(f.Default, 64)
 			fs.Float64(f.Name, x, "")

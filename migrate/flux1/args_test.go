@@ -1,15 +1,18 @@
 package flux1
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/fluxover/fluxover/migrate"
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 )
 
 func TestMissingFlagsTakeTheDaemonsDefaults(t *testing.T) {
@@ -20,7 +23,7 @@ func TestMissingFlagsTakeTheDaemonsDefaults(t *testing.T) {
 		SyncInterval: 5 * time.Minute, SyncTimeout: time.Minute, GarbageCollection: migrate.CollectOff, State: "git",
 		VerifySignatures: "none", ImageAutomation: true,
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 	if len(settings) != 1 || len(findings) != 0 {
@@ -147,6 +150,7 @@ func TestConfigurationsThatCannotWorkAreFindings(t *testing.T) {
 		"path outside":      {[]string{"--git-url=git@h:x", "--git-path=a/../../b"}, PathOutside},
 		"signatures":        {[]string{"--git-url=git@h:x", "--git-verify-signatures"}, VerifySignatures},
 		"git-secret":        {[]string{"--git-url=git@h:x", "--git-secret"}, GitSecret},
+		"capital scheme":    {[]string{"--git-url=HTTPS://h/x"}, UnsupportedURL},
 		"missing value":     {[]string{"--git-url"}, BadFlag},
 		"bad boolean":       {[]string{"--git-url=git@h:x", "--sops=maybe"}, BadFlag},
 	} {
@@ -157,6 +161,130 @@ func TestConfigurationsThatCannotWorkAreFindings(t *testing.T) {
 	}
 	if _, _, findings := ParseArgs([]string{"--git-url=https://$(U):$(P)@host/x"}); len(findings) != 0 {
 		t.Errorf("credentials from the environment are no finding: %v", findings)
+	}
+}
+
+// fluxd reads these values and ends at its start (flux: cmd/fluxd/main.go).
+func TestValuesAtWhichFluxdEndsAreFindings(t *testing.T) {
+	for _, tc := range []struct {
+		args string
+		flag string // empty if fluxd runs with them
+	}{
+		{"--sync-state=bar", "sync-state"},
+		{"--sync-state=", "sync-state"},
+		{"--sync-state=bar --git-readonly", "sync-state"},
+		{"--sync-state=secret", ""},
+		{"--git-verify-signatures-mode=foo", "git-verify-signatures-mode"},
+		{"--git-verify-signatures-mode=foo --git-verify-signatures", "git-verify-signatures-mode"},
+		{"--git-verify-signatures-mode=none", ""},
+		{"--git-verify-signatures-mode=", ""},
+		{"--registry-require=gcr", "registry-require"},
+		{"--registry-require=ecr,gcr", "registry-require"},
+		{"--registry-require=ecr", ""},
+		{"--registry-require=", ""},
+		{"--registry-burst=0", "registry-burst"},
+		{"--registry-burst=-1 --registry-disable-scanning=false", "registry-burst"},
+		{"--registry-burst=0 --registry-disable-scanning", ""},
+		{"--registry-burst=1", ""},
+		{"--version", "version"},
+		{"--version=false", ""},
+		{"--listen=3030", "listen"},
+		{"-l :99999", "listen"},
+		{"--listen=localhost:http", ""},
+		{"--listen=", ""},
+		{"--listen-metrics=metrics", "listen-metrics"},
+		{"--listen-metrics=:3030", "listen-metrics"},
+		{"--listen-metrics=127.0.0.1:3030 --listen=0.0.0.0:3030", "listen-metrics"},
+		{"--listen-metrics=127.0.0.1:3030 --listen=127.0.0.2:3030", ""},
+		{"--listen-metrics=:3031", ""},
+		{"--listen-metrics=:0 --listen=:0", ""},
+		{"--listen-metrics=", ""},
+		{"--connect=fluxcloud", "connect"},
+		{"--connect=tcp://fluxcloud", "connect"},
+		{"--connect=wss://fluxcloud", ""},
+		{"--connect=$(UPSTREAM)", ""},
+		{"--connect=", ""},
+		{"--ssh-keygen-bits=many", "ssh-keygen-bits"}, // which pflag refuses
+		{"--ssh-keygen-bits=0x800", ""},
+	} {
+		c, settings, findings := ParseArgs(append(strings.Fields(tc.args), "--git-url=git@host:org/app"))
+		var told []string
+		for _, f := range findings {
+			if f.Code == BadFlag.Name {
+				told = append(told, f.Message)
+			}
+		}
+		if (len(told) == 1) != (tc.flag != "") || len(told) > 1 || tc.flag != "" && !strings.HasPrefix(told[0], "--"+tc.flag) {
+			t.Errorf("%s: it is told %q", tc.args, told)
+		}
+		i := slices.IndexFunc(settings, func(s migrate.Setting) bool { return s.Name == "--"+tc.flag })
+		if tc.flag != "" && (i < 0 || settings[i].Fate != migrate.Blocks && settings[i].Fate != migrate.Unknown) {
+			t.Errorf("%s: settings %+v", tc.args, settings)
+		}
+		if slices.ContainsFunc(findings, func(f migrate.Finding) bool { return f.Code == VerifySignatures.Name }) {
+			t.Errorf("%s: signatures are told to be verified", tc.args)
+		}
+		if tc.flag == "sync-state" && (c.State != "" || !slices.Contains(c.Unknown, "sync.state")) {
+			t.Errorf("%s: the state is %q, unknown %q", tc.args, c.State, c.Unknown)
+		}
+	}
+}
+
+// What becomes of each flag, at its default and at another value: what the README and the
+// reference promise of it changes with this file alone.
+func TestWhatBecomesOfEachFlag(t *testing.T) {
+	others := map[string]string{
+		"git-url": "https://host/app", "git-path": "a,b", "sync-state": "secret", "git-verify-signatures-mode": "first-parent", "connect": "ws://fluxcloud",
+		"listen": ":3031", "listen-metrics": ":3032", "registry-require": "ecr",
+	}
+	types := map[FlagType]string{
+		TypeString: "other", TypeDuration: "7m0s", TypeInt: "7", TypeUint: "4096", TypeFloat: "7.5", TypeList: "one,two",
+	}
+	var b strings.Builder
+	for _, f := range Flags {
+		other := cmp.Or(others[f.Name], types[f.Type])
+		if f.Type == TypeBool {
+			other = fmt.Sprint(f.Default != "true")
+		}
+		if other == f.Default {
+			t.Errorf("--%s: %q is its default", f.Name, other)
+		}
+		for _, value := range []string{f.Default, other} {
+			arg := "--" + f.Name + "=" + value
+			args := []string{arg}
+			if f.Name != "git-url" {
+				args = append(args, "--git-url=git@host:org/app")
+			}
+			_, settings, findings := ParseArgs(args)
+			i := slices.IndexFunc(settings, func(s migrate.Setting) bool { return s.Name == "--"+f.Name })
+			if i < 0 {
+				t.Fatalf("%s is not accounted for", arg)
+			}
+			s := settings[i]
+			fmt.Fprintf(&b, "%s\n\t%s", arg, s.Fate)
+			for _, part := range []string{s.To, s.Why} {
+				if part != "" {
+					b.WriteString(" | " + part)
+				}
+			}
+			for _, found := range findings {
+				fmt.Fprintf(&b, "\n\t%s %s", found.Severity, found.Code)
+			}
+			b.WriteString("\n")
+		}
+	}
+	golden := filepath.Join("testdata", "flags.txt")
+	if *update {
+		if err := os.WriteFile(golden, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := gocmp.Diff(string(want), b.String()); diff != "" {
+		t.Error(diff)
 	}
 }
 
@@ -220,7 +348,7 @@ func TestTheFlagTableIsWhole(t *testing.T) {
 			}
 		}
 		if got := set.Lookup(f.Name).Value.Type(); got != map[FlagType]string{
-			TypeString: "string", TypeBool: "bool", TypeDuration: "duration", TypeInt: "int", TypeFloat: "float64", TypeList: "stringSlice",
+			TypeString: "string", TypeBool: "bool", TypeDuration: "duration", TypeInt: "int", TypeUint: "uint64", TypeFloat: "float64", TypeList: "stringSlice",
 		}[f.Type] {
 			t.Errorf("%s is a %s", f.Name, got)
 		}

@@ -19,8 +19,8 @@ var (
 	}
 	BadFlag = Code{
 		Name: "BAD_FLAG", Severity: migrate.Blocker,
-		Cause:       "a flag's value cannot be read as fluxd reads it",
-		Consequence: "the setting is unknown, and fluxd does not start with it",
+		Cause:       "a flag's value cannot be read as fluxd reads it, or is one with which fluxd ends at its start",
+		Consequence: "the setting is unknown, and fluxd does not run with it",
 		Remedy:      "mend the value in the agent's release",
 	}
 	SymbolicFlag = Code{

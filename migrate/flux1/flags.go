@@ -14,6 +14,7 @@ const (
 	TypeBool     FlagType = "bool"
 	TypeDuration FlagType = "duration"
 	TypeInt      FlagType = "int"
+	TypeUint     FlagType = "uint"
 	TypeFloat    FlagType = "float"
 	// TypeList splits on commas with CSV quoting; the first occurrence
 	// replaces the default, later ones append.
@@ -118,7 +119,7 @@ var Flags = []Flag{
 	{Name: "k8s-verbosity", Type: TypeInt, Default: "0", Fate: migrate.Dropped, Why: whyV1Only},
 	{Name: "kube-config", Type: TypeString, Fate: migrate.Dropped, Why: "the new agent writes to the cluster that it runs in; where this one may write to another, a finding says so"},
 
-	{Name: "ssh-keygen-bits", Type: TypeString, Fate: migrate.Dropped, Why: whyKeygen},
+	{Name: "ssh-keygen-bits", Type: TypeUint, Default: "0", Fate: migrate.Dropped, Why: whyKeygen},
 	{Name: "ssh-keygen-type", Type: TypeString, Fate: migrate.Dropped, Why: whyKeygen},
 	{Name: "ssh-keygen-format", Type: TypeString, Chart: "ssh.keygen.format", Fate: migrate.Dropped, Why: whyKeygen},
 	{Name: "ssh-keygen-dir", Type: TypeString, Fate: migrate.Dropped, Why: whyKeygen},

@@ -127,6 +127,23 @@ func TestShownURLsHoldNoSecret(t *testing.T) {
 	}
 }
 
+// fluxd asks net/url, which takes a scheme in any case; its git does not.
+func TestASchemeInCapitalsIsToldAsWhatItIs(t *testing.T) {
+	for raw, http := range map[string]bool{"HTTPS://u:MARKED@host/x": true, "Http://host/x": true, "https://$(MY VAR):$(P)@host/x": true, "SSH://git@host/x": false, "git@host:x": false, "https://u:%zz@h/x": false} {
+		if c := (&Config{URL: RawURL(raw)}); c.HTTP() != http {
+			t.Errorf("%s: HTTP is %t", raw, !http)
+		}
+	}
+	for _, raw := range []string{"HTTPS://u:MARKED@host/x", "sSh://git@host/x"} {
+		if _, _, err := FluxV2URL(raw); err == nil || !strings.Contains(err.Error(), "its scheme is written in capitals") || strings.Contains(err.Error(), "MARKED") {
+			t.Errorf("%s: %v", raw, err)
+		}
+	}
+	if _, _, err := FluxV2URL("my-token+x://host/x"); err == nil || !strings.Contains(err.Error(), "URLs of this scheme are not supported") {
+		t.Errorf("of a scheme that is not shown: %v", err)
+	}
+}
+
 func FuzzShownURLsHoldNoPassword(f *testing.F) {
 	f.Add("user", "host/x")
 	f.Add("", "host:22/x?y#z")

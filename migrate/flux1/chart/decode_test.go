@@ -155,6 +155,27 @@ func TestEachVersionReadsWhatItsTemplatesRead(t *testing.T) {
 	}
 }
 
+func TestValuesAtWhichFluxdEndsAreFindings(t *testing.T) {
+	for values, flag := range map[string]string{
+		"sync: {state: bar}":                          "sync-state",
+		"git: {verifySignaturesMode: foo}":            "git-verify-signatures-mode",
+		"registry: {burst: 0}":                        "registry-burst",
+		"additionalArgs: [--version]":                 "version",
+		"additionalArgs: ['-l', '3030']":              "listen",
+		"additionalArgs: [--connect=cloud]":           "connect",
+		"registry: {ecr: {require: true}}":            "", // which gives "ecr"
+		"registry: {disableScanning: true, burst: 0}": "",
+	} {
+		r := decode(t, "1.13.3", values)
+		told := slices.ContainsFunc(r.Findings, func(f migrate.Finding) bool {
+			return f.Code == flux1.BadFlag.Name && strings.HasPrefix(f.Message, "--"+flag+":")
+		})
+		if told != (flag != "") {
+			t.Errorf("%s: %v", values, r.Findings)
+		}
+	}
+}
+
 func TestQuirksOfOldVersionsHold(t *testing.T) {
 	for name, tc := range map[string]struct {
 		version, values string
