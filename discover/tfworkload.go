@@ -853,7 +853,8 @@ func hideText(path string, v any) string {
 	case string:
 		_, within, ofVolume := strings.Cut(path, ".volumes[")
 		_, within, _ = strings.Cut(within, "].")
-		if v == "" || ofVolume && chart.NamesInVolume(within) || !ofVolume && plainly.MatchString(path) {
+		label := labelName.FindStringSubmatch(path)
+		if v == "" || ofVolume && chart.NamesInVolume(within) || !ofVolume && plainly.MatchString(path) && (label == nil || !chart.NamesSecret(label[1])) {
 			return flux1.DisplayURL(v)
 		}
 	case []any:
@@ -862,6 +863,9 @@ func hideText(path string, v any) string {
 	}
 	return "***"
 }
+
+// labelName finds the name of a label, of which a password may be the value.
+var labelName = regexp.MustCompile(`(?:labels|matchLabels|nodeSelector)\.(.*)$`)
 
 // plainly are the parts of a Deployment in which a text is no secret.
 var plainly = regexp.MustCompile(`(labels|matchLabels|nodeSelector|resources|ports|strategy)\b|(serviceAccount(Name)?|imagePullPolicy|replicas|Probe\.httpGet\.(path|port)|restartPolicy|dnsPolicy)$`)

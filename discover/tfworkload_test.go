@@ -58,6 +58,17 @@ func TestAKeyThatIsAManifestIsNotShown(t *testing.T) {
 }
 
 // A key of for_each is a part of addresses, and often the URL of a repository.
+func TestALabelMayBeAPassword(t *testing.T) {
+	for path, shown := range map[string]bool{
+		"spec.template.metadata.labels.app": true, "spec.template.metadata.labels.password": false, "spec.selector.matchLabels.app-secret": false,
+		"spec.template.spec.nodeSelector.example.com/token": false, "spec.template.spec.nodeSelector.disk": true, "spec.strategy.type": true,
+	} {
+		if got := hideText(path, "value"); (got == "value") != shown {
+			t.Errorf("%s is shown as %s", path, got)
+		}
+	}
+}
+
 func TestNoSecretOfAURLThatIsAKeyIsShown(t *testing.T) {
 	for name, key := range map[string]string{
 		"a password": "https://ci:" + markedSecret + "@git.example.com/a.git", "a token": "https://" + markedSecret + "@git.example.com/a.git",

@@ -603,6 +603,9 @@ func (d *decoder) showLeaf(k *chartKey, at string, leaf any) string {
 	if arg, ok := leaf.(string); ok && k.role == additional && !d.given.isHidden(at) {
 		return showArgument(arg)
 	}
+	if labels := strings.HasSuffix(k.path, "Labels") || strings.HasSuffix(k.path, "nodeSelector"); labels && NamesSecret(strings.TrimPrefix(at, k.path)) {
+		return d.show(at, leaf, false)
+	}
 	whole := at == k.path && k.kind != free && k.kind != list
 	copied := showable[k.role] && !strings.HasSuffix(k.path, "annotations")
 	if k.role == volumes {
