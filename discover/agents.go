@@ -356,9 +356,9 @@ func requests(containers []corev1.Container) migrate.Requests {
 
 // readArguments decodes the command line.
 func (w *witness) readArguments(ctx context.Context, a *agent) error {
-	args, offset, starter := commandLine(a.env.container)
-	if starter != "" {
-		w.find(ShellArguments.Finding(a.ID, a.where("command"), startedBy(starter)))
+	args, offset, hidden := commandLine(a.env.container)
+	if hidden != "" {
+		w.find(ShellArguments.Finding(a.ID, a.where("command"), hidden))
 	}
 	open := map[int]string{} // why an argument is not known
 	for i := range args {
@@ -378,13 +378,13 @@ func (w *witness) readArguments(ctx context.Context, a *agent) error {
 		}
 	}
 	for _, f := range findings {
-		if f.Code == flux1.NoURL.Name && starter != "" {
-			continue // hidden in what starts it, which is reported
+		if f.Code == flux1.NoURL.Name && hidden != "" {
+			continue // hidden in what starts fluxd, which is reported
 		}
 		f.Subject, f.Repository, f.Where = a.ID, a.ID, a.where(argument(f.Where, offset))
 		w.find(f)
 	}
-	if starter != "" || anyFlag != "" {
+	if hidden != "" || anyFlag != "" {
 		forgetAll(&config)
 	}
 	a.config = config
@@ -406,12 +406,12 @@ func (w *witness) readArguments(ctx context.Context, a *agent) error {
 
 // commandLine is what a container gives fluxd: what stands behind the program's
 // name in its command, of which there are offset, and its args; where args name
-// the program, what follows there, and offset is how many less than none. The
-// starter is a shell that starts fluxd, or a program that may and is given no
-// --git-url; then there may be arguments that are not seen.
-func commandLine(c *corev1.Container) (args []string, offset int, starter string) {
+// the program, what follows there, and offset is how many less than none. Where a
+// shell or another program starts fluxd, hidden says so: then there may be
+// arguments that are not seen, and those that are may have another meaning.
+func commandLine(c *corev1.Container) (args []string, offset int, hidden string) {
 	if len(c.Command) == 0 {
-		return c.Args, 0, ""
+		return c.Args, 0, "" // the image's own entry point is fluxd
 	}
 	isFlag := func(s string) bool { return strings.HasPrefix(s, "--") && s != "--" }
 	named := func(words []string) int {
@@ -437,25 +437,25 @@ func commandLine(c *corev1.Container) (args []string, offset int, starter string
 		}
 		offset = len(args)
 		args = append(args, c.Args...)
-		if !givesFlag(c, "--git-url") && !runsAnother(c) {
-			starter = c.Command[0]
-		}
+		hidden = notFluxd(c.Command[0])
 	}
-	if i := slices.IndexFunc(start, func(s string) bool { return slices.Contains(shells, path.Base(s)) }); i >= 0 {
-		starter = start[i]
+	if slices.ContainsFunc(start, func(s string) bool { return slices.Contains(shells, path.Base(s)) }) {
+		hidden = "fluxd is started by a shell"
 	}
-	return args, offset, starter
+	return args, offset, hidden
 }
 
-// startedBy says what starts fluxd in its place.
-func startedBy(starter string) string {
+// notFluxd says that a container runs a program that is not known to be fluxd. Of what stands
+// for the program only a path is told.
+func notFluxd(program string) string {
+	const but = "what arguments it gives to fluxd is not known"
 	switch {
-	case slices.Contains(shells, path.Base(starter)):
-		return "fluxd is started by a shell"
-	case strings.Contains(starter, placeholder):
-		return "what starts fluxd is not known, which may give it arguments that are not seen"
+	case knownText(program) == "":
+		return "which program the container's command is, is not known, and so " + but
+	case strings.ContainsAny(program, " \t\n=$"):
+		program = "another program"
 	}
-	return fmt.Sprintf("the command is %s, which may start fluxd with arguments that are not seen", flux1.DisplayURL(starter))
+	return "the container's command is " + program + ", which is not fluxd; " + but
 }
 
 // shells are programs that may start fluxd with a line of their own language.
@@ -682,8 +682,11 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 		}
 		add("container."+c.Name, c.Image, migrate.Dropped, "", "it ends with the agent; a finding says so", "container "+c.Name)
 		if alone := (&corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{c}}}); fluxdIn(nil, alone) != nil {
-			args, _, _ := commandLine(&c)
+			args, _, hidden := commandLine(&c)
 			other, _, _ := flux1.ParseArgs(args)
+			if hidden != "" {
+				forgetAll(&other)
+			}
 			find(SeveralFluxds.Finding(a.ID, origin("container "+c.Name).Where, fmt.Sprintf("container %s runs a fluxd of its own, for %s, beside %s, for %s",
 				c.Name, cmp.Or(other.URL.String(), "a repository that is not known"), container.Name, cmp.Or(config.URL.String(), "a repository that is not known"))))
 			continue

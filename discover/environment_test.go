@@ -270,32 +270,36 @@ func TestEachVariableThatAConfigMapBringsIsAccountedFor(t *testing.T) {
 }
 
 func TestWhatACommandGivesFluxd(t *testing.T) {
+	const shell = "fluxd is started by a shell"
+	program := func(name string) string {
+		return "the container's command is " + name + ", which is not fluxd; what arguments it gives to fluxd is not known"
+	}
 	for _, tc := range []struct {
 		command, args []string
 		want          string
 		offset        int
-		starter       string
+		hidden        string
 	}{
 		{nil, []string{"--git-user", "fluxd"}, "--git-user fluxd", 0, ""},
 		{[]string{"/sbin/tini", "--", "fluxd", "--git-url=a"}, []string{"--git-branch=b"}, "--git-url=a --git-branch=b", 1, ""},
 		{[]string{"/sbin/tini", "--"}, []string{"fluxd", "--git-url=a", "--git-branch=b"}, "--git-url=a --git-branch=b", -1, ""},
 		{[]string{"dumb-init", "--single-child", "--", "/usr/local/bin/fluxd", "--git-url=a"}, nil, "--git-url=a", 1, ""},
-		{[]string{"/other"}, []string{"--git-url", "git@h:o/fluxd", "--git-branch=b"}, "--git-url git@h:o/fluxd --git-branch=b", 0, ""},
-		{[]string{"/other", "--"}, []string{"--git-url=a"}, "--git-url=a", 0, ""},
-		{[]string{"sh", "-c", "exec fluxd --git-url=a"}, nil, "", 0, "sh"},
-		{[]string{"/bin/dash", "-ec"}, []string{"exec fluxd"}, "exec fluxd", 0, "/bin/dash"},
-		{[]string{"busybox", "sh", "-c", "exec fluxd"}, nil, "", 0, "sh"},
-		{[]string{"/usr/bin/env", "sh", "-c", "exec fluxd"}, nil, "", 0, "sh"},
-		{[]string{"/sbin/tini", "--", "sh", "-c", "exec fluxd"}, nil, "", 0, "sh"},
-		{[]string{"/sbin/tini", "--"}, []string{"sh", "-c", "exec fluxd"}, "sh -c exec fluxd", 0, "sh"},
-		{[]string{"sh", "-c", "fluxd \"$@\" --git-path=x", "fluxd", "--git-url=a"}, nil, "--git-url=a", 1, "sh"},
+		{[]string{"/entrypoint.sh"}, []string{"--git-url", "git@h:o/fluxd", "--git-branch=b"}, "--git-url git@h:o/fluxd --git-branch=b", 0, program("/entrypoint.sh")},
+		{[]string{"/other", "--"}, []string{"--git-url=a"}, "--git-url=a", 0, program("/other")},
+		{[]string{"/run.sh TOKEN=hunter2"}, []string{"--git-url=a"}, "--git-url=a", 0, program("another program")},
+		{[]string{placeholder}, []string{"--git-url=a"}, "--git-url=a", 0, "which program the container's command is, is not known, and so what arguments it gives to fluxd is not known"},
+		{[]string{"sh", "-c", "exec fluxd --git-url=a"}, nil, "", 0, shell},
+		{[]string{"/bin/dash", "-ec"}, []string{"exec fluxd"}, "exec fluxd", 0, shell},
+		{[]string{"busybox", "sh", "-c", "exec fluxd"}, nil, "", 0, shell},
+		{[]string{"/usr/bin/env", "sh", "-c", "exec fluxd"}, nil, "", 0, shell},
+		{[]string{"/sbin/tini", "--", "sh", "-c", "exec fluxd"}, nil, "", 0, shell},
+		{[]string{"/sbin/tini", "--"}, []string{"sh", "-c", "exec fluxd"}, "sh -c exec fluxd", 0, shell},
+		{[]string{"sh", "-c", "fluxd \"$@\" --git-path=x", "fluxd", "--git-url=a"}, nil, "--git-url=a", 1, shell},
 		{[]string{"fluxd", "--git-user", "sh"}, nil, "--git-user sh", 2, ""},
-		{[]string{"/entry.sh"}, []string{"--git-branch=b"}, "--git-branch=b", 0, "/entry.sh"},
-		{[]string{"sleep", "infinity"}, nil, "", 0, ""},
 	} {
-		args, offset, starter := commandLine(&corev1.Container{Command: tc.command, Args: tc.args})
-		if got := strings.Join(args, " "); got != tc.want || offset != tc.offset || starter != tc.starter {
-			t.Errorf("%q %q: %q, %d, %q; want %q, %d, %q", tc.command, tc.args, got, offset, starter, tc.want, tc.offset, tc.starter)
+		args, offset, hidden := commandLine(&corev1.Container{Command: tc.command, Args: tc.args})
+		if got := strings.Join(args, " "); got != tc.want || offset != tc.offset || hidden != tc.hidden {
+			t.Errorf("%q %q: %q, %d, %q; want %q, %d, %q", tc.command, tc.args, got, offset, hidden, tc.want, tc.offset, tc.hidden)
 		}
 	}
 	for where, want := range map[string]string{"args[0]": "args[1]", "args[2]": "args[3]"} {

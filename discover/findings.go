@@ -224,9 +224,9 @@ var (
 	}
 	ShellArguments = flux1.Code{
 		Name: "ARGUMENTS_IN_SHELL", Severity: migrate.Blocker,
-		Cause:       "fluxd is started by a shell or a program of somebody's own, so that its arguments cannot be read",
+		Cause:       "fluxd is started by a shell, a script or another program, so that its arguments cannot be read",
 		Consequence: "the agent's settings are unknown",
-		Remedy:      "start fluxd directly",
+		Remedy:      "start fluxd directly: without a command, or with one that names fluxd, and with all arguments in the Deployment",
 	}
 	FallbackUnknown = flux1.Code{
 		Name: "DEFAULT_NAMESPACE_UNKNOWN", Severity: migrate.Blocker,

@@ -38,6 +38,7 @@ var ClusterForms = []Form{
 	{"agents", "a flag and its value in two words, behind another program", inCluster + "http-credentials" + want, `"id": "flux/from-env"`},
 	{"agents", "flags of no fluxd", inCluster + "ordinary" + want, `"UNKNOWN_FLAG"`},
 	{"agents", "arguments in a shell", inCluster + "git-failures" + want, `"ARGUMENTS_IN_SHELL"`},
+	{"agents", "a script in the image's place", inCluster + "entry-script" + want, "the container's command is /entrypoint.sh, which is not fluxd"},
 	{"agents", "$(VAR) in a URL, of a Secret, a ConfigMap, a field", inCluster + "http-credentials" + want, `"https://$(GIT_AUTHUSER)@git.example.com/org/a.git"`},
 	{"agents", "$(VAR) in a URL, that nothing provides", inCluster + "http-credentials" + want, "nothing provides $(U)"},
 	{"agents", "a path that is a list of YAML", inCluster + "confined" + want, `"GIT_PATH_LIST"`},

@@ -323,12 +323,15 @@ func (w *witness) configOf(ctx context.Context, d *appsv1.Deployment) (flux1.Con
 	quiet := &witness{kube: w.kube, together: w.together}
 	container := fluxd(d)
 	env := quiet.environmentOf(d.Namespace, "", &d.Spec.Template.Spec, container)
-	args, _, _ := commandLine(container)
+	args, _, hidden := commandLine(container)
 	expanded, _, err := env.expandArguments(ctx, args)
 	if err != nil {
 		return flux1.Config{}, nil, err
 	}
 	config, _, _ := flux1.ParseArgs(expanded)
+	if hidden != "" {
+		forgetAll(&config)
+	}
 	return config, env, nil
 }
 

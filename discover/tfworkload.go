@@ -576,10 +576,10 @@ func (d *declared) setFallback(ctx context.Context, p *declaredPod) {
 // setArguments decodes a declared command line, whose arguments may be
 // unknown.
 func (d *declared) setArguments(container *corev1.Container, source terraform.Container, gaps podGaps) flux1.Config {
-	args, offset, starter := commandLine(container)
+	args, offset, hidden := commandLine(container)
 	args = slices.Clone(args) // what they refer to is asked for once more
-	if starter != "" {
-		d.find(ShellArguments.Finding("", d.origin(source.Position, "command"), startedBy(starter)))
+	if hidden != "" {
+		d.find(ShellArguments.Finding("", d.origin(source.Position, "command"), hidden))
 	}
 	// The variables whose values the configuration gives.
 	plain, left := map[string]string{}, maxEnvironment
@@ -631,13 +631,13 @@ func (d *declared) setArguments(container *corev1.Container, source terraform.Co
 		}
 	}
 	for _, f := range findings {
-		if f.Code == flux1.NoURL.Name && starter != "" {
+		if f.Code == flux1.NoURL.Name && hidden != "" {
 			continue
 		}
 		f.Where = d.origin(source.Position, argument(f.Where, offset))
 		d.find(f)
 	}
-	if starter != "" || anyFlag != "" {
+	if hidden != "" || anyFlag != "" {
 		forgetAll(&config)
 	}
 	configure(&d.Flux1Agent, &config, settings)
