@@ -248,9 +248,9 @@ var (
 	}
 	SharedTag = flux1.Code{
 		Name: "SYNC_TAG_SHARED", Severity: migrate.Blocker, Acceptable: true,
-		Cause:       "two agents keep their sync mark in the same tag of the same repository",
+		Cause:       "two agents keep their sync mark in the same tag of the same repository, or in the same Secret",
 		Consequence: "each overwrites the other's mark, so that it does not say what either of them applied",
-		Remedy:      "give each agent a git.label of its own and let both sync",
+		Remedy:      "give each agent a tag (git.label, --git-label) or a Secret (git.secretName, --k8s-secret-name) of its own and let both sync",
 	}
 	AgentInGit = flux1.Code{
 		Name: "AGENT_IN_GIT", Severity: migrate.Blocker,

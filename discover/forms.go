@@ -127,6 +127,7 @@ var ClusterForms = []Form{
 	{"marks", "one set of two agents", inCluster + "two-agents" + want, `"SAME_SYNC_SET"`},
 	{"marks", "one object of two agents", inCluster + "two-agents" + want, `"OBJECT_IN_TWO_AGENTS"`},
 	{"marks", "one repository of two agents", inCluster + "one-repository-two-paths" + want, `"SYNC_TAG_SHARED"`},
+	{"marks", "one Secret of two agents", inCluster + "two-marks-in-a-secret" + want, "flux/two keeps its sync mark in Secret flux/flux-git-deploy as well"},
 	{"marks", "handed down by an object to what it makes", inCluster + "handed-down" + want, `"MARK_HANDED_TO_PODS"`},
 	{"marks", "fluxd before 1.14", inCluster + "marks-of-an-old-fluxd" + want, "\"shop_left__ConfigMap\""},
 	{"marks", "of objects whose namespace is not there", inCluster + "unapplied" + want, `"NAMESPACE_NOT_THERE"`},

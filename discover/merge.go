@@ -14,7 +14,7 @@ import (
 // merge looks at all agents together: whatever two of them claim.
 func (w *witness) merge(agents []*agent) {
 	w.sameSets(agents)
-	w.sharedTags(agents)
+	w.sharedMarks(agents)
 	w.sharedObjects(agents)
 	w.agentsInGit(agents)
 	w.gitWitness(agents)
@@ -63,8 +63,10 @@ func (w *witness) sameSets(agents []*agent) {
 	}
 }
 
-// sharedTags finds agents that use one tag of one repository.
-func (w *witness) sharedTags(agents []*agent) {
+// sharedMarks finds agents that keep their sync mark in one place: a tag of one
+// repository, or the annotation of a Secret, which fluxd writes whatever it syncs
+// (flux: pkg/sync/secret.go).
+func (w *witness) sharedMarks(agents []*agent) {
 	for _, group := range groups(agents, func(a *agent) string {
 		key := repositoryKey(a.Git.URL)
 		if key == "" || a.Sync.State != "git" || a.Git.SyncTag == "" {
@@ -74,6 +76,16 @@ func (w *witness) sharedTags(agents []*agent) {
 	}) {
 		for _, a := range group {
 			w.find(SharedTag.Finding(a.ID, a.where("--git-label"), fmt.Sprintf("%s uses the tag %s of the same repository", others(group, a), a.Git.SyncTag)))
+		}
+	}
+	for _, group := range groups(agents, func(a *agent) string {
+		if a.Sync.State != "secret" || a.Git.SecretName == "" || a.Namespace == "" {
+			return ""
+		}
+		return a.Namespace + "/" + a.Git.SecretName
+	}) {
+		for _, a := range group {
+			w.find(SharedTag.Finding(a.ID, a.where("--k8s-secret-name"), fmt.Sprintf("%s keeps its sync mark in Secret %s/%s as well", others(group, a), a.Namespace, a.Git.SecretName)))
 		}
 	}
 }

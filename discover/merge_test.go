@@ -34,7 +34,7 @@ func TestOneRepositoryIsNamedInManyWays(t *testing.T) {
 		for i, url := range []string{c.a, c.b} {
 			agents[i].Git.URL, agents[i].Git.SyncTag, agents[i].Sync.State = url, "flux-sync", "git"
 		}
-		w.sharedTags(agents)
+		w.sharedMarks(agents)
 		if got := len(w.findings) > 0; got != c.same {
 			t.Errorf("one tag of %s and %s is found shared: %v", c.a, c.b, w.findings)
 		}
