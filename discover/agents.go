@@ -20,8 +20,6 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // agent is a Flux1Agent on its way, with what is not kept.
@@ -50,6 +48,8 @@ type agent struct {
 	unmarked map[string]*liveObject
 	// keysUnknown is true if the agent may have keys that could not be found out.
 	keysUnknown bool
+	// outdated are the templates of its pods that run where its Deployment's is another.
+	outdated []corev1.PodTemplateSpec
 	// declares are the agents that its repository declares among what the agent applies, and
 	// atHead those at the branch's head, where that is another commit.
 	declares, atHead inGit
@@ -298,25 +298,8 @@ func (w *witness) assemble(ctx context.Context, a *agent, storage *helm.Storage,
 		w.find(Confined.Finding(a.ID, a.where("--k8s-allow-namespace"), "the agent keeps to its list of namespaces by itself; its account is cluster-admin"))
 	}
 
-	// Whether it runs.
-	running, err := pods.running(a.Selector)
-	message := fmt.Sprintf("no pod of the agent runs (replicas: %d)", a.Replicas)
-	switch {
-	case err != nil:
+	if err := w.readRunning(a, pods); err != nil {
 		return fmt.Errorf("read the selector of %s: %w", self, err)
-	case pods.unknown:
-		a.Unknown = append(a.Unknown, "running")
-		message = "the Deployment asks for no pods (replicas: 0); whether one still runs is not known"
-	default:
-		a.Running = &running
-	}
-	if a.Running != nil && !running || pods.unknown && a.Replicas == 0 {
-		if a.release != nil {
-			if d := a.release.Deployment(a.Namespace, a.Workload); d != nil && replicas(d) > 0 && a.Replicas == 0 {
-				message += fmt.Sprintf("; the manifest of its release asks for %d, so that the next upgrade starts it again", replicas(d))
-			}
-		}
-		w.find(AgentStopped.Finding(a.ID, self, message))
 	}
 	if a.Replicas > 1 {
 		w.find(ManyReplicas.Finding(a.ID, self, fmt.Sprintf("the Deployment asks for %d pods", a.Replicas)))
@@ -862,30 +845,4 @@ func (w *witness) readKey(ctx context.Context, a *agent, bare string) error {
 	}
 	a.Credential.KnownHosts = withPublishedKeys(string(known), bare)
 	return nil
-}
-
-// podList is what runs in one namespace.
-type podList struct {
-	unknown bool
-	pods    []corev1.Pod
-}
-
-func (w *witness) pods(ctx context.Context, namespace string) (*podList, error) {
-	l := &podList{}
-	err := each(ctx, w, "pods", namespace, "which agents run", func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-		return w.kube.CoreV1().Pods(namespace).List(ctx, o)
-	}, func(p *corev1.Pod) { l.pods = append(l.pods, *p) })
-	l.unknown = errors.Is(err, errUnreadable)
-	return l, onlyReal(err)
-}
-
-// running reports whether a pod of the selector may still act.
-func (l *podList) running(selector *metav1.LabelSelector) (bool, error) {
-	s, err := metav1.LabelSelectorAsSelector(selector)
-	if err != nil {
-		return false, err
-	}
-	return slices.ContainsFunc(l.pods, func(p corev1.Pod) bool {
-		return s.Matches(labels.Set(p.Labels)) && p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed
-	}), nil
 }

@@ -78,6 +78,9 @@ type witness struct {
 	// home are the bindings for accounts where the new agent's will be.
 	home []migrate.HomeBinding
 
+	// terminating are the namespaces that are being deleted.
+	terminating map[string]bool
+
 	// unlisted are the namespaces whose Deployments may not be listed, empty for all.
 	unlisted []string
 
@@ -238,6 +241,7 @@ var clusterScoped = []string{
 // listable ones, each kind in the version that the server prefers.
 func (w *witness) facts(ctx context.Context) (migrate.Cluster, []listable, error) {
 	facts := migrate.Cluster{From: fromCluster}
+	w.terminating = map[string]bool{}
 	version, err := cluster.Ask(ctx, w.disco.ServerVersion)
 	if err != nil {
 		return facts, nil, fmt.Errorf("ask for the version: %w", err)
@@ -256,7 +260,12 @@ func (w *witness) facts(ctx context.Context) (migrate.Cluster, []listable, error
 	}
 	err = each(ctx, w, "namespaces", "", "which namespaces there are", func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 		return w.kube.CoreV1().Namespaces().List(ctx, o)
-	}, func(n *corev1.Namespace) { facts.Namespaces = append(facts.Namespaces, n.Name) })
+	}, func(n *corev1.Namespace) {
+		facts.Namespaces = append(facts.Namespaces, n.Name)
+		if n.DeletionTimestamp != nil || n.Status.Phase == corev1.NamespaceTerminating {
+			w.terminating[n.Name] = true
+		}
+	})
 	if err := onlyReal(err); err != nil {
 		return facts, nil, err
 	}

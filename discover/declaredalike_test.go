@@ -183,7 +183,7 @@ func asBlocks(t *testing.T, fields map[string]any) string {
 // clusterAlone are findings that only a cluster can make.
 var clusterAlone = []flux1.Code{
 	// What runs, and what binds and keeps it.
-	AgentStopped, SharedAccount, AgentManaged, EgressPolicy, Unapplied, NoNamespace, CloudIdentityUsed, AgentInGit, ReleaseMissing, AgentSecretMissing,
+	AgentStopped, AgentNotReady, AgentDeleted, RolloutUnfinished, EarlierMarks, SharedAccount, AgentManaged, EgressPolicy, Unapplied, NoNamespace, CloudIdentityUsed, AgentInGit, ReleaseMissing, AgentSecretMissing,
 	TokenSecret, TokenPasses, AgentUsesToken, CopiedByOperator, CopiedToPods,
 	// What repository and objects hold.
 	GitUnreadable, GitAuth, NeverSynced, StuckAtHead, HeadNotTold, TwoAgentsOneObject, SameSet, SharedTag, Orphans, flux1.Exported, flux1.HelmRelease1, flux1.Flux2InGit, flux1.GitSecretFiles, flux1.Submodules,

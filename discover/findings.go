@@ -126,6 +126,24 @@ var (
 		Consequence: "nothing is synced, and what is live may differ from its last commit",
 		Remedy:      "start it and let it sync, or remove it if it is no longer wanted",
 	}
+	AgentNotReady = flux1.Code{
+		Name: "AGENT_NOT_READY", Severity: migrate.Warning,
+		Cause:       "a pod of the agent is there, and its fluxd is not ready: it cannot start, ends again and again, or has only just begun",
+		Consequence: "nothing may be synced, and what is live may differ from its last commit",
+		Remedy:      "see why in the pod's events and log, and let the agent sync, or remove it if it is no longer wanted; if it has only just begun, discover again",
+	}
+	AgentDeleted = flux1.Code{
+		Name: "AGENT_BEING_DELETED", Severity: migrate.Blocker,
+		Cause:       "the agent's Deployment, or its namespace, is being deleted",
+		Consequence: "it ends by itself, with its credentials where its namespace goes; it could not be started again by a rollback",
+		Remedy:      "see what holds the deletion back (finalizers), let it end and discover again; if the agent is still wanted, install it anew and let it sync",
+	}
+	RolloutUnfinished = flux1.Code{
+		Name: "AGENT_ROLLOUT_UNFINISHED", Severity: migrate.Blocker,
+		Cause:       "a pod of the agent runs with other settings than its Deployment has now: the rollout is paused, stuck or under way",
+		Consequence: "what is told of the agent's settings, and of what it syncs, is that of the Deployment and not what runs; another set of objects would be handed over",
+		Remedy:      "finish the rollout (resume it, or mend what keeps the new pod from running) or set the Deployment back to what runs, let the agent sync, and discover again",
+	}
 	ManyReplicas = flux1.Code{
 		Name: "AGENT_REPLICAS", Severity: migrate.Warning,
 		Cause:       "the agent's Deployment asks for more than one pod",
@@ -377,7 +395,7 @@ func Codes() []flux1.Code {
 	codes := []flux1.Code{
 		RBACMissing, APIGroupDown, ReleaseCorrupt, ReleaseMissing, HelmOperator, AmbiguousRelease, GitUnreadable, GitAuth,
 		GitHostKey, CredentialMissing, AgentSecretMissing, CredentialPlace, NeverSynced, MarkUnknown, MarkOffBranch, StuckAtHead, HeadNotTold,
-		AgentStopped, ManyReplicas, SharedAccount, TokenSecret, TokenPasses, AgentUsesToken, KubernetesOld, FenceNotServed, Flux2Found, EngineTakesOver,
+		AgentStopped, AgentNotReady, AgentDeleted, RolloutUnfinished, ManyReplicas, SharedAccount, TokenSecret, TokenPasses, AgentUsesToken, KubernetesOld, FenceNotServed, Flux2Found, EngineTakesOver,
 		ClusterAgentFound, HelmOperatorFound, Confined, GitConfig, SSHConfig, Sidecar, SeveralFluxds, ShellArguments,
 		FallbackUnknown, TwoAgentsOneObject, SameSet, SharedTag, AgentInGit, AgentInGitOnly, CopiedByOperator, CopiedToPods, ForeignMarks,
 		FolderRead, FolderPlain, FolderShallow, FolderBehind, FolderUnused, FoldersUnread, MarkInCluster, AgentByObject, ReleasePostRendered, OtherCluster, CredentialInCluster, Undecided, NotSaved, EncryptedNotSaved, SavedNames,

@@ -14,6 +14,7 @@ import (
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 )
 
 // set is what one agent syncs, by the name that goes into its marks.
@@ -267,6 +268,11 @@ func (w *witness) earlierSets(ctx context.Context, agents []*agent, storage *hel
 				}
 			}
 		}
+		for _, template := range a.outdated {
+			if err := w.setOfTemplate(ctx, a, template, add); err != nil {
+				return nil, err
+			}
+		}
 		if a.set != "" {
 			if err := usualChanges(ctx, a, add); err != nil {
 				return nil, err
@@ -315,6 +321,22 @@ func (w *witness) setsInRevision(ctx context.Context, a *agent, r helm.Revision,
 		add(a, name, fmt.Sprintf("revision %d of release %s/%s (%s)", r.Number, r.Namespace, r.Release, described(&config)))
 	}
 	return nil
+}
+
+// setOfTemplate adds the set that an agent's pods sync by an earlier template.
+func (w *witness) setOfTemplate(ctx context.Context, a *agent, template corev1.PodTemplateSpec, add func(a *agent, name, earlier string)) error {
+	d := &appsv1.Deployment{Spec: appsv1.DeploymentSpec{Template: template}}
+	d.Namespace, d.Name = a.Namespace, a.Workload
+	if fluxd(d) == nil {
+		return nil
+	}
+	config, env, err := w.configOf(ctx, d)
+	if err != nil {
+		return err
+	}
+	name, _, err := setOf(ctx, env, &config)
+	add(a, name, fmt.Sprintf("%s as its pods run it, by an earlier template (%s)", a.ID, described(&config)))
+	return err
 }
 
 // configOf reads the command line of a Deployment that is not live; what it

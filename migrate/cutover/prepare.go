@@ -313,12 +313,12 @@ func onlyReplicas(o migrate.ObjectPlan) bool {
 }
 
 // notOurDoing leaves out what the cut-over itself brings about: once it has
-// stopped the old agent, discovery finds it stopped. That an autoscaler has set
+// stopped the old agent, discovery finds it stopped, and no pod that is not ready. That an autoscaler has set
 // replicas comes and goes with it; verbs and values tell what it means.
 func notOurDoing(findings []migrate.Finding) []migrate.Finding {
 	var out []migrate.Finding
 	for _, f := range findings {
-		if f.Code != "AGENT_STOPPED" && f.Code != "REPLICAS_AND_AUTOSCALER" {
+		if f.Code != "AGENT_STOPPED" && f.Code != "AGENT_NOT_READY" && f.Code != "REPLICAS_AND_AUTOSCALER" {
 			out = append(out, f)
 		}
 	}
