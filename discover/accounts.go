@@ -110,18 +110,14 @@ func (w *witness) accountUsersIn(ctx context.Context, ns string, add func(kind, 
 		each(ctx, w, "jobs.batch", ns, unknown, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			return batch.Jobs(ns).List(ctx, o)
 		}, func(s *batchv1.Job) {
-			ended := slices.ContainsFunc(s.Status.Conditions, func(c batchv1.JobCondition) bool {
-				return (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue
-			})
-			if !ended && !controlledBy(s, "CronJob") {
+			if !jobEnded(s) && !controlledBy(s, "CronJob") {
 				add("Job", ns, s.Name, &s.Spec.Template.Spec)
 			}
 		}),
 		each(ctx, w, "pods", ns, unknown, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			return core.Pods(ns).List(ctx, o)
 		}, func(p *corev1.Pod) {
-			ended := p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
-			if !ended && !controlledBy(p, "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "ReplicationController") {
+			if !hasEnded(p) && !controlledBy(p, "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "ReplicationController") {
 				add("Pod", ns, p.Name, &p.Spec)
 			}
 		}),
@@ -136,6 +132,13 @@ func (w *witness) accountUsersIn(ctx context.Context, ns string, add func(kind, 
 			token(account, tokenSecret{name: s.Name, used: s.Labels[tokenLastUsed]})
 		}),
 	}
+}
+
+// jobEnded reports whether a Job is through with its work.
+func jobEnded(j *batchv1.Job) bool {
+	return slices.ContainsFunc(j.Status.Conditions, func(c batchv1.JobCondition) bool {
+		return (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue
+	})
 }
 
 // sharedAccount notes who else acts under the agent's account, and what that

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fluxover/fluxover/migrate/flux1"
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -57,11 +58,17 @@ func (w *witness) strays(ctx context.Context) ([]*agent, error) {
 }
 
 // workloadKinds are those whose pods are looked at by their template.
-var workloadKinds = []string{"Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "ReplicationController"}
+var workloadKinds = []string{"Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "ReplicationController", "Job", "CronJob"}
 
 func (w *witness) straysIn(ctx context.Context, ns string, add func(kind string, o metav1.Object, template corev1.PodTemplateSpec, count *int32)) error {
 	const unknown = "whether a fluxd runs that is no Deployment"
-	apps, core := w.kube.AppsV1(), w.kube.CoreV1()
+	apps, batch, core := w.kube.AppsV1(), w.kube.BatchV1(), w.kube.CoreV1()
+	suspended := func(is *bool) *int32 {
+		if is != nil && *is {
+			return new(int32)
+		}
+		return nil
+	}
 	errs := []error{
 		each(ctx, w, "statefulsets.apps", ns, unknown, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			return apps.StatefulSets(ns).List(ctx, o)
@@ -76,14 +83,30 @@ func (w *witness) straysIn(ctx context.Context, ns string, add func(kind string,
 				add("ReplicationController", s, *s.Spec.Template, s.Spec.Replicas)
 			}
 		}),
+		each(ctx, w, "cronjobs.batch", ns, unknown, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			return batch.CronJobs(ns).List(ctx, o)
+		}, func(s *batchv1.CronJob) {
+			add("CronJob", s, s.Spec.JobTemplate.Spec.Template, suspended(s.Spec.Suspend))
+		}),
 	}
-	namespaces, err := w.namespacesOfOthers(ctx, corev1.SchemeGroupVersion.WithResource("pods"), ns, unknown, append([]string{"Job", "Node"}, workloadKinds...))
+	namespaces, err := w.namespacesOfOthers(ctx, batchv1.SchemeGroupVersion.WithResource("jobs"), ns, unknown, workloadKinds)
+	errs = append(errs, err)
+	for _, ns := range namespaces {
+		errs = append(errs, each(ctx, w, "jobs.batch", ns, unknown, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			return batch.Jobs(ns).List(ctx, o)
+		}, func(s *batchv1.Job) {
+			if !jobEnded(s) {
+				add("Job", s, s.Spec.Template, suspended(s.Spec.Suspend))
+			}
+		}))
+	}
+	namespaces, err = w.namespacesOfOthers(ctx, corev1.SchemeGroupVersion.WithResource("pods"), ns, unknown, append([]string{"Node"}, workloadKinds...))
 	errs = append(errs, err)
 	for _, ns := range namespaces {
 		errs = append(errs, each(ctx, w, "pods", ns, unknown, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			return core.Pods(ns).List(ctx, o)
 		}, func(p *corev1.Pod) {
-			if p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed {
+			if !hasEnded(p) {
 				add("Pod", p, corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: p.Labels}, Spec: p.Spec}, nil)
 			}
 		}))
@@ -127,6 +150,9 @@ func (w *witness) reportStrays(strays []*agent) {
 		asks := ""
 		if a.Replicas == 0 {
 			asks = ", scaled to 0"
+			if kind, _, _ := strings.Cut(a.ID, "/"); kind == "CronJob" || kind == "Job" {
+				asks = ", suspended"
+			}
 		}
 		w.find(FluxdElsewhere.About("", a.ID, a.ID, fmt.Sprintf("%s runs fluxd (image %s%s); %s; it has marked %s", a.ID, flux1.DisplayURL(a.Image), asks, syncs, counted(len(a.Marked), "live object"))))
 	}
