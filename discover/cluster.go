@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -56,6 +57,9 @@ const (
 	// fromCluster is what a migrate.Cluster says whose facts a cluster gave.
 	fromCluster     = "cluster"
 	defaultParallel = 8
+	// patience is for how long, all kinds together, those are asked for again that the
+	// API server does not give: one that just started, or has much to do, is over it by then.
+	patience = 20 * time.Second
 	// pageSize of lists, so that no answer is too large for the API server.
 	pageSize = 500
 )
@@ -68,6 +72,8 @@ type witness struct {
 	disco discovery.DiscoveryInterface
 	git   gitReader
 	opts  Options
+	// patience is for how long kinds that the API server does not give are asked for again.
+	patience *cluster.Patience
 	// server is the API server's URL, as it was given.
 	server string
 	// folders are read in place of git.
@@ -90,7 +96,9 @@ type witness struct {
 
 	mu       sync.Mutex
 	findings []migrate.Finding
-	talk     sync.Mutex
+	// down is what was reported of kinds that the API server does not give.
+	down map[string]bool
+	talk sync.Mutex
 }
 
 // Cluster finds all Flux v1 agents of a cluster and what they sync. Agents and
@@ -126,6 +134,11 @@ func (w *witness) inventory(ctx context.Context) (migrate.Inventory, error) {
 	}
 	if w.opts.Log == nil {
 		w.opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if w.patience == nil {
+		w.patience = &cluster.Patience{Limit: patience, Say: func(what string, err error) {
+			w.say(fmt.Sprintf("waiting for %s, which the API server cannot give now, for up to %s: %s", what, patience, words(err)))
+		}}
 	}
 	inv := migrate.Inventory{APIVersion: migrate.APIVersion, Kind: "Inventory", Agents: []migrate.Flux1Agent{}}
 	w.say("reading the cluster, and the marks of Flux v1 on live objects")

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/reconcile/cluster"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
@@ -81,6 +82,10 @@ func (w *witness) pluginEgress(ctx context.Context, kind migrate.ServedKind, nam
 		})
 		if notFound(err) || isNotListable(err) {
 			return nil, nil // there is no such kind any more, or none that is kept
+		}
+		if ctx.Err() == nil && cluster.IsFailing(err) {
+			w.failing(gvr, kind.Kind, unknownWays, err)
+			return nil, nil
 		}
 		return out, err
 	}

@@ -24,6 +24,12 @@ var (
 		Consequence: "fluxd cannot sync while it lasts, and objects of these kinds look as if nothing served them",
 		Remedy:      "mend or remove the APIService, or accept this finding if no repository holds such objects",
 	}
+	APIKindDown = flux1.Code{
+		Name: "API_KIND_DOWN", Severity: migrate.Blocker, Acceptable: true,
+		Cause:       "the API server does not give the objects of a kind, mostly since the conversion webhook that its CRD names is gone, or fails",
+		Consequence: "which of them Flux v1 applied is unknown; and the old agents are stuck while it lasts, since fluxd lists every kind that it may list and is not told to leave out",
+		Remedy:      "mend what the message names: bring the webhook back, or take the conversion (spec.conversion) out of the CRD, or remove the CRD if nothing needs its objects; accept this finding if no repository holds such objects",
+	}
 	ReleaseCorrupt = flux1.Code{
 		Name: "HELM_RELEASE_CORRUPT", Severity: migrate.Blocker, Acceptable: true,
 		Cause:       "the Secret or ConfigMap in which Helm keeps the agent's release cannot be read",
@@ -393,7 +399,7 @@ var (
 // Codes lists every kind of finding of this package, by name.
 func Codes() []flux1.Code {
 	codes := []flux1.Code{
-		RBACMissing, APIGroupDown, ReleaseCorrupt, ReleaseMissing, HelmOperator, AmbiguousRelease, GitUnreadable, GitAuth,
+		RBACMissing, APIGroupDown, APIKindDown, ReleaseCorrupt, ReleaseMissing, HelmOperator, AmbiguousRelease, GitUnreadable, GitAuth,
 		GitHostKey, CredentialMissing, AgentSecretMissing, CredentialPlace, NeverSynced, MarkUnknown, MarkOffBranch, StuckAtHead, HeadNotTold,
 		AgentStopped, AgentNotReady, AgentDeleted, RolloutUnfinished, ManyReplicas, SharedAccount, TokenSecret, TokenPasses, AgentUsesToken, KubernetesOld, FenceNotServed, Flux2Found, EngineTakesOver,
 		ClusterAgentFound, HelmOperatorFound, Confined, GitConfig, SSHConfig, Sidecar, SeveralFluxds, ShellArguments,

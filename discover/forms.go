@@ -115,6 +115,7 @@ var ClusterForms = []Form{
 	{"Kubernetes", "too old for Flux v2 as it is released", inCluster + "too-old-for-stock-flux2" + want, `"FLUX2_NEEDS_NEWER_KUBERNETES"`},
 	{"Kubernetes", "without admission policies", inPlan + "cluster-no-admission-policies.yaml", "code: FENCE_NOT_SERVED"},
 	{"Kubernetes", "with an API that is down", inPlan + "cluster-api-down.yaml", "code: API_GROUP_DOWN"},
+	{"Kubernetes", "with a kind that is down", inPlan + "cluster-kind-down.yaml", "code: API_KIND_DOWN"},
 
 	{"rights", "everything in the cluster", inCluster + "fluxctl-install" + want, `"kind": "cluster-admin"`},
 	{"rights", "everything in some namespaces", inCluster + "one-agent" + want, "\"kind\": \"namespaces\",\n          \"namespaces\": [\n            \"shop\"\n"},

@@ -14,15 +14,18 @@ import (
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
 	"github.com/fluxover/fluxover/migrate/proof"
+	"github.com/fluxover/fluxover/reconcile/cluster"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/client-go/discovery"
 	fakediscovery "k8s.io/client-go/discovery/fake"
+	k8stesting "k8s.io/client-go/testing"
 	sigsyaml "sigs.k8s.io/yaml"
 )
 
@@ -81,6 +84,18 @@ func TestDiscoveredClustersArePlanned(t *testing.T) {
 			t.Fatal(err)
 		}
 		planGolden(t, "cluster-api-down", inv, nil)
+	})
+	t.Run("with a kind that is down", func(t *testing.T) {
+		f := open(t, "testdata/cluster/one-agent")
+		f.witness.patience = &cluster.Patience{}
+		f.meta.PrependReactor("list", "helmreleases", func(k8stesting.Action) (bool, runtime.Object, error) {
+			return true, nil, apierrors.NewTooManyRequests(`storage is (re)initializing: conversion webhook for helm.fluxcd.io/v1, Kind=HelmRelease failed: service "helm-operator" not found`, 30)
+		})
+		inv, err := f.witness.inventory(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		planGolden(t, "cluster-kind-down", inv, nil)
 	})
 }
 

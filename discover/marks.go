@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"github.com/fluxover/fluxover/migrate/flux1"
 	"github.com/fluxover/fluxover/reconcile/cluster"
 	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/validate/content"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -85,8 +87,55 @@ type live struct {
 	kinds map[schema.GroupKind]*listable
 	// marked objects by inventory id.
 	marked map[string]*liveObject
-	// unreadable kinds, "resource.group".
+	mu     sync.Mutex
+	// unreadable kinds, "resource.group", which a finding tells of.
 	unreadable map[string]bool
+}
+
+// cannotRead notes that a kind cannot be read, of which a finding tells.
+func (l *live) cannotRead(r *listable) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.unreadable[r.gvr.GroupResource().String()] = true
+}
+
+func (l *live) canRead(r *listable) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.unreadable[r.gvr.GroupResource().String()]
+}
+
+// kindDown reports a kind that the API server does not give, and has it left alone.
+func (w *witness) kindDown(l *live, r *listable, err error) {
+	l.cannotRead(r)
+	w.failing(r.gvr, r.kind, "which of them Flux v1 applied, and which it is told to ignore", err)
+}
+
+// failing reports once that the API server does not give the objects of a kind, and
+// what is unknown without them.
+func (w *witness) failing(gvr schema.GroupVersionResource, kind, unknown string, err error) {
+	name := gvr.GroupResource().String()
+	f := APIKindDown.About("", name, kind+" of "+gvr.GroupVersion().String(), "")
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.down[name+unknown] {
+		return
+	}
+	if w.down == nil {
+		w.down = map[string]bool{}
+	}
+	w.down[name+unknown] = true
+	f.Message = fmt.Sprintf("the API server cannot give %s, so this is unknown: %s; and fluxd, which lists all that it may list and is not told to leave out, cannot sync while that lasts. It says: %s", name, unknown, words(err))
+	w.findings = append(w.findings, f)
+}
+
+// words are what an API server said, without what was asked.
+func words(err error) string {
+	var status apierrors.APIStatus
+	if errors.As(err, &status) && status.Status().Message != "" {
+		return fmt.Sprintf("%s (%d)", strings.TrimSpace(status.Status().Message), status.Status().Code)
+	}
+	return err.Error()
 }
 
 // parallelLists bounds how many kinds are listed at a time.
@@ -100,44 +149,48 @@ func (w *witness) marked(ctx context.Context, resources []listable) (*live, erro
 		r := &resources[i]
 		l.kinds[schema.GroupKind{Group: r.gvr.Group, Kind: r.kind}] = r
 	}
+	forbidden := map[string]bool{}
 	var mu sync.Mutex
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(parallelLists)
-	for _, label := range []string{flux1.MarkLabel, flux1.OldMarkLabel} {
-		for i := range resources {
-			r := &resources[i]
-			if r.gvr.Resource == "events" || r.gvr.Resource == "componentstatuses" || strings.HasSuffix(r.gvr.Group, "metrics.k8s.io") {
-				continue // fluxd does not look at them
-			}
-			group.Go(func() error {
+	for i := range resources {
+		r := &resources[i]
+		if r.gvr.Resource == "events" || r.gvr.Resource == "componentstatuses" || strings.HasSuffix(r.gvr.Group, "metrics.k8s.io") {
+			continue // fluxd does not look at them
+		}
+		group.Go(func() error {
+			for _, label := range []string{flux1.MarkLabel, flux1.OldMarkLabel} {
 				err := w.listMeta(gctx, r, "", label, func(m *metav1.PartialObjectMetadata) {
 					o := newLiveObject(m, r)
 					mu.Lock()
 					defer mu.Unlock()
 					l.marked[o.id()] = o
 				})
-				if isForbidden(err) {
+				switch {
+				case err == nil:
+				case isForbidden(err):
 					mu.Lock()
-					defer mu.Unlock()
-					l.unreadable[r.gvr.GroupResource().String()] = true
+					forbidden[r.gvr.GroupResource().String()] = true
+					mu.Unlock()
+					l.cannotRead(r)
 					return nil
-				}
-				if notFound(err) || isNotListable(err) {
+				case notFound(err) || isNotListable(err):
 					return nil // the kind went meanwhile, or an aggregated API lists nothing
+				case gctx.Err() == nil && cluster.IsFailing(err):
+					w.kindDown(l, r, err)
+					return nil
+				default:
+					return err
 				}
-				return err
-			})
-		}
+			}
+			return nil
+		})
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	if len(l.unreadable) > 0 {
-		names := make([]string, 0, len(l.unreadable))
-		for n := range l.unreadable {
-			names = append(names, n)
-		}
-		slices.Sort(names)
+	if len(forbidden) > 0 {
+		names := slices.Sorted(maps.Keys(forbidden))
 		what := strings.Join(names[:min(6, len(names))], ", ")
 		if n := len(names) - 6; n > 0 {
 			what += fmt.Sprintf(" and %d more kinds", n)
@@ -156,7 +209,9 @@ func isNotListable(err error) bool {
 
 func (w *witness) listMeta(ctx context.Context, r *listable, namespace, selector string, visit func(*metav1.PartialObjectMetadata)) error {
 	p := pager.New(func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-		return cluster.Ask(ctx, func() (runtime.Object, error) { return w.meta.Resource(r.gvr).Namespace(namespace).List(ctx, o) })
+		return cluster.AskPatiently(ctx, w.patience, r.gvr.GroupResource().String(), func(ctx context.Context) (runtime.Object, error) {
+			return w.meta.Resource(r.gvr).Namespace(namespace).List(ctx, o)
+		})
 	})
 	p.PageSize, p.PageBufferSize = pageSize, 1 // several kinds are listed at a time
 	err := p.EachListItem(ctx, metav1.ListOptions{LabelSelector: selector}, func(o runtime.Object) error {
@@ -222,7 +277,7 @@ func (w *witness) look(ctx context.Context, l *live, ids []object.ObjMetadata, u
 		if m.Name == "" || len(content.IsPathSegmentName(m.Name)) > 0 || len(content.IsPathSegmentName(m.Namespace)) > 0 {
 			continue // no object can be called so, so not live; the client would refuse to ask
 		}
-		if l.unreadable[r.gvr.GroupResource().String()] {
+		if !l.canRead(r) {
 			continue // reported already
 		}
 		p := place{r, m.Namespace}
@@ -249,13 +304,18 @@ func (w *witness) look(ctx context.Context, l *live, ids []object.ObjMetadata, u
 				}
 			case isForbidden(err):
 				w.forbidden("list", p.gvr.GroupResource().String(), p.namespace, "", unknown)
+			case ctx.Err() == nil && cluster.IsFailing(err):
+				w.kindDown(l, p.listable, err)
 			default:
 				return err
 			}
 			continue
 		}
 		for name, id := range want {
-			m, err := cluster.Ask(ctx, func() (*metav1.PartialObjectMetadata, error) {
+			if !l.canRead(p.listable) {
+				break
+			}
+			m, err := cluster.AskPatiently(ctx, w.patience, p.gvr.GroupResource().String(), func(ctx context.Context) (*metav1.PartialObjectMetadata, error) {
 				return w.meta.Resource(p.gvr).Namespace(p.namespace).Get(ctx, name, metav1.GetOptions{})
 			})
 			switch {
@@ -265,6 +325,8 @@ func (w *witness) look(ctx context.Context, l *live, ids []object.ObjMetadata, u
 				visit(id, p.listable, nil)
 			case isForbidden(err):
 				w.forbidden("get", p.gvr.GroupResource().String(), p.namespace, "", unknown)
+			case ctx.Err() == nil && cluster.IsFailing(err):
+				w.kindDown(l, p.listable, err)
 			default:
 				return fmt.Errorf("read %s %s/%s: %w", p.gvr.GroupResource(), p.namespace, name, err)
 			}

@@ -1,12 +1,16 @@
 package discover
 
 import (
+	"context"
 	"errors"
+	"net/url"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/fluxover/fluxover/migrate"
+	"github.com/fluxover/fluxover/reconcile/cluster"
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -165,6 +169,76 @@ func TestAnAPIGroupThatIsDownIsAFinding(t *testing.T) {
 	f.witness.disco = failingDiscovery{f.witness.disco, errors.New("no connection")}
 	if _, err := f.witness.inventory(t.Context()); err == nil {
 		t.Error("no error without discovery")
+	}
+}
+
+// One kind that the API server does not give is no reason to tell nothing of the others, and
+// never the same as a kind without objects.
+func TestAKindThatTheServerDoesNotGiveIsAFinding(t *testing.T) {
+	status := func(code int32) error {
+		return &apierrors.StatusError{ErrStatus: metav1.Status{Status: metav1.StatusFailure, Code: code, Reason: metav1.StatusReasonInternalError, Message: "conversion webhook for helm.fluxcd.io/v1 failed"}}
+	}
+	kindDown := func(inv migrate.Inventory) []migrate.Finding {
+		return slices.DeleteFunc(slices.Clone(inv.Findings), func(f migrate.Finding) bool { return f.Code != APIKindDown.Name })
+	}
+	for name, err := range map[string]error{
+		"429": apierrors.NewTooManyRequests("conversion webhook for helm.fluxcd.io/v1 failed", 30), "500": status(500), "502": status(502),
+		"503": apierrors.NewServiceUnavailable("conversion webhook for helm.fluxcd.io/v1 failed"), "504": apierrors.NewTimeoutError("conversion webhook for helm.fluxcd.io/v1 failed", 0),
+		"no answer in time": &url.Error{Op: "Get", URL: "conversion webhook for helm.fluxcd.io/v1 failed", Err: context.DeadlineExceeded},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := open(t, "testdata/cluster/ordinary")
+			f.witness.patience = &cluster.Patience{}
+			f.meta.PrependReactor("list", "helmreleases", func(k8stesting.Action) (bool, runtime.Object, error) { return true, nil, err })
+			inv, err := f.witness.inventory(t.Context())
+			if err != nil || len(inv.Agents) == 0 {
+				t.Fatal(len(inv.Agents), err)
+			}
+			found := kindDown(inv)
+			if len(found) != 1 || found[0].Subject != "helmreleases.helm.fluxcd.io" || found[0].Severity != migrate.Blocker || !found[0].Acceptable ||
+				!strings.Contains(found[0].Message, "conversion webhook for helm.fluxcd.io/v1 failed") || !strings.Contains(found[0].Message, "unknown") {
+				t.Errorf("%+v", found)
+			}
+		})
+	}
+	t.Run("for a moment", func(t *testing.T) {
+		f := open(t, "testdata/cluster/ordinary")
+		asked := 0
+		f.meta.PrependReactor("list", "helmreleases", func(k8stesting.Action) (bool, runtime.Object, error) {
+			asked++
+			return asked < 3, nil, apierrors.NewTooManyRequests("slowly", 0)
+		})
+		var said []string
+		f.witness.opts.Progress = func(line string) { said = append(said, line) }
+		inv, err := f.witness.inventory(t.Context())
+		if err != nil || len(kindDown(inv)) > 0 || asked < 4 {
+			t.Errorf("asked %d times: %v, %v", asked, kindDown(inv), err)
+		}
+		if !slices.ContainsFunc(said, func(line string) bool {
+			return strings.Contains(line, "waiting for helmreleases.helm.fluxcd.io") && strings.Contains(line, "slowly")
+		}) {
+			t.Errorf("it is not said what is waited for: %q", said)
+		}
+	})
+	t.Run("object by object", func(t *testing.T) {
+		f := open(t, "testdata/cluster/unapplied")
+		f.witness.patience = &cluster.Patience{}
+		f.meta.PrependReactor("get", "*", func(k8stesting.Action) (bool, runtime.Object, error) { return true, nil, status(500) })
+		inv, err := f.witness.inventory(t.Context())
+		if err != nil || len(kindDown(inv)) == 0 || len(inv.Agents) == 0 {
+			t.Errorf("%v, %v", inv.Findings, err)
+		}
+		if i := slices.IndexFunc(inv.Findings, func(f migrate.Finding) bool { return f.Code == Unapplied.Name }); i >= 0 {
+			t.Errorf("what is not known is told: %s", inv.Findings[i])
+		}
+	})
+	f := open(t, "testdata/cluster/ordinary")
+	f.witness.patience = &cluster.Patience{}
+	f.meta.PrependReactor("list", "helmreleases", func(k8stesting.Action) (bool, runtime.Object, error) {
+		return true, nil, &url.Error{Op: "Get", URL: "x", Err: syscall.ECONNREFUSED}
+	})
+	if _, err := f.witness.inventory(t.Context()); err == nil {
+		t.Error("no error where the server cannot be reached")
 	}
 }
 

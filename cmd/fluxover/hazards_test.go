@@ -300,8 +300,8 @@ var hazards = []hazard{
 		steps: []string{"fence"},
 		tests: []string{"migrate/cutover TestTheFenceRefusesEveryWriteOfTheOldAgentWhateverComesBack", "migrate/cutover TestAFenceOnASharedAccountRefusesOnlyTheAgentsPods"}},
 	{number: 70, what: "one API group that is down stops fluxd",
-		codes: []string{"API_GROUP_DOWN"},
-		tests: []string{"discover TestAnAPIGroupThatIsDownIsAFinding"}},
+		codes: []string{"API_GROUP_DOWN", "API_KIND_DOWN"},
+		tests: []string{"discover TestAnAPIGroupThatIsDownIsAFinding", "discover TestAKindThatTheServerDoesNotGiveIsAFinding"}},
 	{number: 71, what: "an old Ready condition is taken for success",
 		steps: []string{"adopt"},
 		tests: []string{"migrate/cutover TestAnEngineThatStoppedSinceItStagedIsAskedAgainBeforeTheFence", "migrate/cutover TestTheBundledAgentTakesOverFromARealGitServer"}},
@@ -427,7 +427,7 @@ var seenInPlans = map[int][]inPlan{
 	66: {{"hazard-object-of-flux2", "code: FLUX2_OBJECT_IN_GIT"}},
 	67: {{"hazard-kinds-that-fluxd-does-not-look-at", "code: EXCLUDED_KINDS"}},
 	68: {{"cluster-one-repository-two-paths", "code: SYNC_TAG_SHARED"}},
-	70: {{"cluster-api-down", "code: API_GROUP_DOWN"}},
+	70: {{"cluster-api-down", "code: API_GROUP_DOWN"}, {"cluster-kind-down", "code: API_KIND_DOWN"}},
 	73: {{"hazard-nothing-special", "code: NEW_FOLDER_NOT_APPLIED"}},
 }
 

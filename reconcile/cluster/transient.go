@@ -5,7 +5,10 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -70,6 +73,132 @@ func Ask[T any](ctx context.Context, question func() (T, error)) (T, error) {
 		}
 	}
 }
+
+// Patience bounds for how long questions are asked again that one can do without:
+// for all that share it, no longer than Limit after the first that failed was put.
+type Patience struct {
+	Limit time.Duration
+	// Say, if set, is told once of each question that is asked again, and why.
+	Say func(what string, err error)
+
+	mu    sync.Mutex
+	until time.Time
+}
+
+// end is when nothing is asked again any more.
+func (p *Patience) end(begun time.Time) time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.until.IsZero() {
+		p.until = begun.Add(p.Limit)
+	}
+	return p.until
+}
+
+const (
+	// answerLimit bounds a question by itself: after as long an API server gives up by
+	// its own default (kube-apiserver --request-timeout).
+	answerLimit = time.Minute
+	// longestPause before a question is asked again, whatever the server says: a
+	// webhook may be back sooner.
+	longestPause = 10 * time.Second
+)
+
+// AskPatiently is Ask for questions of which a lasting failure is borne, such as
+// about one kind among many: it goes by what the server says (Retry-After), and
+// not longer than p allows. question must pass its context on, with which the
+// client itself does not wait: it would do so ten times, without a word. With no
+// Patience it is asked once.
+func AskPatiently[T any](ctx context.Context, p *Patience, what string, question func(context.Context) (T, error)) (T, error) {
+	if p == nil {
+		p = &Patience{}
+	}
+	begun, end := time.Now(), time.Now().Add(answerLimit)
+	pauses := wait.Backoff{Steps: 20, Duration: askAgain.Duration, Factor: askAgain.Factor, Jitter: askAgain.Jitter, Cap: longestPause}
+	var last error
+	for asked := 1; ; asked++ {
+		try, cancel := context.WithDeadline(context.WithValue(ctx, notWaiting{}, true), end)
+		answer, err := question(try)
+		cut := try.Err() != nil && ctx.Err() == nil
+		cancel()
+		switch {
+		case cut && last != nil:
+			return answer, last // which says more than that there was no answer
+		case ctx.Err() != nil, !IsTransient(err), asked > askAgain.Steps && isItsAnswer(err):
+			return answer, err
+		}
+		until := p.end(begun)
+		left := time.Until(until)
+		if left <= 0 {
+			return answer, err
+		}
+		if last == nil && p.Say != nil {
+			p.Say(what, err)
+		}
+		// Whoever asks at the very end is answered as well.
+		last, end = err, until.Add(longestPause/2)
+		pause := pauses.Step()
+		if seconds, ok := apierrors.SuggestsClientDelay(err); ok {
+			pause = max(pause, time.Duration(seconds)*time.Second)
+		}
+		select {
+		case <-ctx.Done():
+			return answer, err
+		case <-time.After(min(pause, longestPause, left)):
+		}
+	}
+}
+
+// isItsAnswer reports whether the API server failed at what it was asked for,
+// rather than at answering: that of a webhook that cannot be called.
+func isItsAnswer(err error) bool {
+	var status apierrors.APIStatus
+	return errors.As(err, &status) && status.Status().Code == http.StatusInternalServerError && !IsUnanswered(err)
+}
+
+// IsFailing says that the API server could not give what it was asked for, or not
+// in time, while it may well give everything else: it was too busy for it, it or
+// who stands between failed at it, or no answer came. Not that it cannot be reached.
+func IsFailing(err error) bool {
+	var status apierrors.APIStatus
+	if errors.As(err, &status) {
+		code := status.Status().Code
+		return code == http.StatusTooManyRequests || code >= http.StatusInternalServerError
+	}
+	var network net.Error
+	return errors.As(err, &network) && network.Timeout() && !errors.Is(err, context.Canceled)
+}
+
+// notWaiting marks the context of a request whose refusal is given at once.
+type notWaiting struct{}
+
+// longestWait is how long a client waits by itself when a server says so, each of
+// ten times. An API server that is busy says 8 s at most; 30 s says one that can
+// build no cache of a kind, which lasts (kubernetes: apiserver,
+// pkg/storage/cacher/delegator.go).
+const longestWait = 10 * time.Second
+
+// unwaited keeps from client-go what a server says about when to ask again,
+// where nothing is written and it would wait for too long.
+type unwaited struct{ next http.RoundTripper }
+
+func (u unwaited) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := u.next.RoundTrip(r)
+	if err != nil || response.StatusCode != http.StatusTooManyRequests && response.StatusCode < http.StatusInternalServerError {
+		return response, err
+	}
+	seconds, failed := strconv.Atoi(response.Header.Get(retryAfter))
+	long := failed == nil && time.Duration(seconds)*time.Second > longestWait
+	if reads := r.Method == http.MethodGet || r.URL.Query().Has("dryRun"); r.Context().Value(notWaiting{}) != nil || reads && long {
+		response.Header.Del(retryAfter)
+	}
+	return response, nil
+}
+
+// WrappedRoundTripper is what client-go looks below wrappers by.
+func (u unwaited) WrappedRoundTripper() http.RoundTripper { return u.next }
+
+const retryAfter = "Retry-After"
 
 // IsUnanswered says that the API server did not judge what it was asked: the
 // connection broke, or it had no time for it. Narrower than IsTransient, since

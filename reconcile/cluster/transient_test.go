@@ -7,15 +7,20 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/rest"
 )
 
 func TestOnlyPassingTroubleIsTransient(t *testing.T) {
@@ -116,6 +121,91 @@ func TestNobodyAsksAgainWhoHasNoTimeLeft(t *testing.T) {
 	})
 	if asked != 1 || !errors.Is(err, io.EOF) {
 		t.Errorf("asked %d times, and got %v", asked, err)
+	}
+}
+
+// busy is a client of an API server that refuses questions so many times, with what it
+// says of when to ask again; asked counts them.
+func busy(t *testing.T, code int, after string, times int32) (c *Client, asked *atomic.Int32) {
+	t.Helper()
+	asked = &atomic.Int32{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if asked.Add(1) <= times {
+			w.Header().Set("Retry-After", after)
+			w.WriteHeader(code)
+			fmt.Fprint(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"its cache is not ready","reason":"TooManyRequests","code":429}`)
+			return
+		}
+		fmt.Fprint(w, `{"kind":"Namespace","apiVersion":"v1","metadata":{"name":"shop"}}`)
+	}))
+	t.Cleanup(server.Close)
+	c, err := ForConfig(&rest.Config{Host: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, asked
+}
+
+// A server that says to wait for long is not waited for without a word, ten times.
+func TestAServerThatSaysToWaitForLongIsHeardAtOnce(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	read := func(c *Client) func(context.Context) (*corev1.Namespace, error) {
+		return func(ctx context.Context) (*corev1.Namespace, error) {
+			return c.Kube.CoreV1().Namespaces().Get(ctx, "shop", metav1.GetOptions{})
+		}
+	}
+	c, asked := busy(t, 429, "30", 1000)
+	if _, err := read(c)(ctx); !apierrors.IsTooManyRequests(err) || !strings.Contains(err.Error(), "its cache is not ready") || asked.Load() != 1 {
+		t.Errorf("asked %d times: %v", asked.Load(), err)
+	}
+	c, asked = busy(t, 429, "30", 1000)
+	if _, err := AskPatiently(ctx, nil, "namespaces", read(c)); !strings.Contains(fmt.Sprint(err), "its cache is not ready") || asked.Load() != 1 {
+		t.Errorf("asked %d times: %v", asked.Load(), err)
+	}
+	// What is written goes the way of client-go, which asks again itself.
+	c, asked = busy(t, 503, "0", 3)
+	if _, err := c.Kube.CoreV1().Namespaces().Update(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}}, metav1.UpdateOptions{}); err != nil || asked.Load() != 4 {
+		t.Errorf("asked %d times: %v", asked.Load(), err)
+	}
+	// One that is busy for a moment is waited for.
+	c, asked = busy(t, 429, "1", 1)
+	if _, err := read(c)(ctx); err != nil || asked.Load() != 2 {
+		t.Errorf("asked %d times: %v", asked.Load(), err)
+	}
+	c, asked = busy(t, 429, "1", 1)
+	var said []string
+	patience := &Patience{Limit: time.Hour, Say: func(what string, err error) { said = append(said, what+": "+err.Error()) }}
+	if _, err := AskPatiently(ctx, patience, "namespaces", read(c)); err != nil || asked.Load() != 2 || len(said) != 1 || !strings.Contains(said[0], "namespaces: its cache") {
+		t.Errorf("asked %d times: %v; said %q", asked.Load(), err, said)
+	}
+}
+
+// Questions that share one patience end together, and a webhook that cannot be called is
+// not asked for all of it.
+func TestPatienceIsSharedAndEnds(t *testing.T) {
+	asked := 0
+	ask := func(p *Patience, err error) error {
+		_, err = AskPatiently(t.Context(), p, "x", func(context.Context) (int, error) { asked++; return 0, err })
+		return err
+	}
+	spent := &Patience{Limit: time.Hour, until: time.Now().Add(-time.Second)}
+	if err := ask(spent, apierrors.NewServiceUnavailable("down")); !IsFailing(err) || asked != 1 {
+		t.Errorf("asked %d times: %v", asked, err)
+	}
+	asked = 0
+	if err := ask(&Patience{Limit: time.Hour}, apierrors.NewInternalError(errors.New("conversion webhook failed"))); !IsFailing(err) || asked != 4 {
+		t.Errorf("asked %d times: %v", asked, err)
+	}
+	asked = 0
+	if err := ask(&Patience{Limit: time.Hour}, apierrors.NewBadRequest("no")); IsFailing(err) || asked != 1 {
+		t.Errorf("asked %d times: %v", asked, err)
+	}
+	for name, err := range map[string]error{"refused": &url.Error{Op: "Get", Err: &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}}, "cut off": io.EOF, "gone": apierrors.NewNotFound(schema.GroupResource{}, "x"), "cancelled": context.Canceled} {
+		if IsFailing(err) {
+			t.Errorf("%s: the server cannot be reached, or answers", name)
+		}
 	}
 }
 
