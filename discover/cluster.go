@@ -30,7 +30,7 @@ import (
 
 // Options of a discovery.
 type Options struct {
-	// Namespaces to look for agents in; empty means all.
+	// Namespaces to look for agents in, which must be there; empty means all.
 	Namespaces []string
 	// Repositories limits whose Git repositories are read to these ids; empty
 	// means all. The cluster's facts about the others are read all the same.
@@ -142,6 +142,9 @@ func (w *witness) inventory(ctx context.Context) (migrate.Inventory, error) {
 	}
 	inv := migrate.Inventory{APIVersion: migrate.APIVersion, Kind: "Inventory", Agents: []migrate.Flux1Agent{}}
 	w.say("reading the cluster, and the marks of Flux v1 on live objects")
+	if err := w.checkNamespaces(ctx); err != nil {
+		return inv, err
+	}
 	facts, resources, err := w.facts(ctx)
 	if err != nil {
 		return inv, err
@@ -184,7 +187,11 @@ func (w *witness) inventory(ctx context.Context) (migrate.Inventory, error) {
 	slices.SortFunc(inv.Agents, func(a, b migrate.Flux1Agent) int { return strings.Compare(a.ID, b.ID) })
 	inv.Findings = w.findings
 	sayUndecided(&inv)
-	w.say(fmt.Sprintf("done: %s, %s", migrate.Count(len(inv.Agents), "agent"), migrate.Count(len(inv.Findings), "finding")))
+	agents := migrate.Count(len(inv.Agents), "agent")
+	if len(w.unlisted) > 0 {
+		agents = "an unknown number of agents"
+	}
+	w.say(fmt.Sprintf("done: %s, %s", agents, migrate.Count(len(inv.Findings), "finding")))
 	return inv, nil
 }
 
@@ -204,7 +211,11 @@ func (w *witness) runners(ctx context.Context, inv *migrate.Inventory) (found, s
 	if strays, err = w.strays(ctx); err != nil {
 		return nil, nil, nil, err
 	}
-	w.say(fmt.Sprintf("found %d Flux v1 agents", len(found)))
+	if n := len(found); n > 0 || len(w.unlisted) == 0 {
+		w.say(fmt.Sprintf("found %s", migrate.Count(n, "Flux v1 agent")))
+	} else {
+		w.say("which Flux v1 agents there are is unknown: you may not list Deployments")
+	}
 	return found, strays, storage, nil
 }
 
@@ -352,16 +363,50 @@ func (w *witness) deployments(ctx context.Context) ([]appsv1.Deployment, error) 
 	var deployments []appsv1.Deployment
 	var errs []error
 	for _, ns := range namespaces {
-		err := each(ctx, w, "deployments.apps", ns, "which Flux v1 agents there are", func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+		err := list(ctx, "deployments.apps", func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			return w.kube.AppsV1().Deployments(ns).List(ctx, o)
 		}, func(d *appsv1.Deployment) { deployments = append(deployments, *d) })
-		if errors.Is(err, errUnreadable) {
+		if isForbidden(err) {
 			w.unlisted = append(w.unlisted, ns)
+			continue
 		}
-		errs = append(errs, onlyReal(err))
+		errs = append(errs, err)
+	}
+	if len(w.unlisted) > 0 {
+		in := "in all namespaces"
+		if len(w.opts.Namespaces) > 0 {
+			in = "in namespace " + listed(w.unlisted, len(w.unlisted), maxNamespaces)
+		}
+		w.find(AgentsUnknown.Finding("", "deployments.apps", fmt.Sprintf("you may not list deployments.apps %s, so this is unknown: which Flux v1 agents there are", in)))
+	}
+	if n := len(w.opts.Namespaces); n > 0 {
+		w.find(OneNamespace.Finding("", "", "agents were looked for in namespace "+listed(w.opts.Namespaces, n, maxNamespaces)+" alone, so it is unknown which there are in others"))
 	}
 	return deployments, errors.Join(errs...)
 }
+
+// maxNamespaces bounds how many namespaces a finding names.
+const maxNamespaces = 5
+
+// checkNamespaces refuses namespaces to look in that are not there. Of one that may
+// not be read it is not known, and a finding will tell of what is not seen in it.
+func (w *witness) checkNamespaces(ctx context.Context) error {
+	for _, ns := range w.opts.Namespaces {
+		_, err := cluster.Ask(ctx, func() (*corev1.Namespace, error) {
+			return w.kube.CoreV1().Namespaces().Get(ctx, ns, metav1.GetOptions{})
+		})
+		switch {
+		case notFound(err):
+			return fmt.Errorf("look for agents in namespace %s: %w", ns, ErrNoNamespace)
+		case err != nil && !isForbidden(err):
+			return fmt.Errorf("read namespace %s: %w", ns, err)
+		}
+	}
+	return nil
+}
+
+// ErrNoNamespace says that a namespace to look in is not there.
+var ErrNoNamespace = errors.New("there is no such namespace")
 
 // flux2Controllers names the controllers of Flux v2 that ask for pods.
 func flux2Controllers(deployments []appsv1.Deployment) []string {

@@ -17,6 +17,18 @@ var (
 		Consequence: "what it would say is unknown",
 		Remedy:      "have the right granted to you, or use an account that has it (--context, --as)",
 	}
+	AgentsUnknown = flux1.Code{
+		Name: "AGENTS_UNKNOWN", Severity: migrate.Blocker,
+		Cause:       "you may not list Deployments where agents are looked for",
+		Consequence: "which Flux v1 agents there are is unknown, also whether there are any",
+		Remedy:      `have list on deployments.apps granted to you ("fluxover rbac --for discover" prints all that is needed), use an account that has it (--context, --as), or say with --namespace in which namespace you may list them`,
+	}
+	OneNamespace = flux1.Code{
+		Name: "OTHER_NAMESPACES_UNREAD", Severity: migrate.Blocker, Acceptable: true,
+		Cause:       "agents were looked for in the namespace of --namespace alone",
+		Consequence: "an agent of another namespace that syncs the same objects, or uses the same sync tag, is not seen",
+		Remedy:      "leave --namespace away, and choose by --repo what is planned; accept this finding if no other agent applies these objects",
+	}
 	APIGroupDown = flux1.Code{
 		Name: "API_GROUP_DOWN", Severity: migrate.Blocker, Acceptable: true,
 		Otherwise:   []migrate.Variant{{Severity: migrate.Warning, When: "the group is one of metrics, whose objects nobody keeps in Git"}},
@@ -399,7 +411,7 @@ var (
 // Codes lists every kind of finding of this package, by name.
 func Codes() []flux1.Code {
 	codes := []flux1.Code{
-		RBACMissing, APIGroupDown, APIKindDown, ReleaseCorrupt, ReleaseMissing, HelmOperator, AmbiguousRelease, GitUnreadable, GitAuth,
+		RBACMissing, AgentsUnknown, OneNamespace, APIGroupDown, APIKindDown, ReleaseCorrupt, ReleaseMissing, HelmOperator, AmbiguousRelease, GitUnreadable, GitAuth,
 		GitHostKey, CredentialMissing, AgentSecretMissing, CredentialPlace, NeverSynced, MarkUnknown, MarkOffBranch, StuckAtHead, HeadNotTold,
 		AgentStopped, AgentNotReady, AgentDeleted, RolloutUnfinished, ManyReplicas, SharedAccount, TokenSecret, TokenPasses, AgentUsesToken, KubernetesOld, FenceNotServed, Flux2Found, EngineTakesOver,
 		ClusterAgentFound, HelmOperatorFound, Confined, GitConfig, SSHConfig, Sidecar, SeveralFluxds, ShellArguments,

@@ -100,7 +100,7 @@ func TestAMissingRightIsAFindingThatNamesIt(t *testing.T) {
 				t.Fatal(err)
 			}
 			i := slices.IndexFunc(inv.Findings, func(f migrate.Finding) bool {
-				return f.Code == RBACMissing.Name && strings.Contains(f.Message, "may not "+tc.verb+" ") &&
+				return (f.Code == RBACMissing.Name || f.Code == AgentsUnknown.Name) && strings.Contains(f.Message, "may not "+tc.verb+" ") &&
 					(tc.resource == "*" || strings.Contains(f.Message, tc.resource)) && (strings.Contains(f.Message, "namespace") || strings.HasPrefix(tc.resource, "cluster")) &&
 					strings.Contains(f.Message, "unknown: ")
 			})
@@ -256,9 +256,51 @@ func (d failingDiscovery) ServerGroupsAndResources() ([]*metav1.APIGroup, []*met
 	return groups, lists, err
 }
 
+// Who may look into one namespace looks into it, and is not told that nothing is elsewhere.
+func TestAgentsAreLookedForInANamespaceAlone(t *testing.T) {
+	f := open(t, "testdata/cluster/ordinary")
+	all, err := f.witness.inventory(t.Context())
+	if err != nil || len(all.Agents) == 0 {
+		t.Fatal(err)
+	}
+	ns := all.Agents[0].Namespace
+	look := func(in string, refused func(namespace string) bool) (migrate.Inventory, string, error) {
+		f := open(t, "testdata/cluster/ordinary")
+		if in != "" {
+			f.witness.opts.Namespaces = []string{in}
+		}
+		var said strings.Builder
+		f.witness.opts.Progress = func(line string) { said.WriteString(line + "\n") }
+		f.kube.PrependReactor("list", "deployments", func(a k8stesting.Action) (bool, runtime.Object, error) {
+			return refused(a.GetNamespace()), nil, apierrors.NewForbidden(schema.GroupResource{Resource: "deployments"}, "", errors.New("no"))
+		})
+		inv, err := f.witness.inventory(t.Context())
+		return inv, said.String(), err
+	}
+	has := func(inv migrate.Inventory, code string) bool {
+		return slices.ContainsFunc(inv.Findings, func(f migrate.Finding) bool { return f.Code == code })
+	}
+	inv, _, err := look(ns, func(namespace string) bool { return namespace != ns })
+	if err != nil || len(inv.Agents) == 0 || slices.ContainsFunc(inv.Agents, func(a migrate.Flux1Agent) bool { return a.Namespace != ns }) {
+		t.Errorf("%d agents, %v", len(inv.Agents), err)
+	}
+	if has(inv, AgentsUnknown.Name) || !has(inv, OneNamespace.Name) {
+		t.Errorf("%v", inv.Findings)
+	}
+	for _, in := range []string{"", ns} {
+		inv, said, err := look(in, func(string) bool { return true })
+		if err != nil || len(inv.Agents) > 0 || !has(inv, AgentsUnknown.Name) || strings.Contains(said, "found 0") || strings.Contains(said, "0 agents") {
+			t.Errorf("in %q: %d agents, %v, %v\n%s", in, len(inv.Agents), err, inv.Findings, said)
+		}
+	}
+	if _, _, err := look("nosuchns", func(string) bool { return false }); !errors.Is(err, ErrNoNamespace) || !strings.Contains(err.Error(), "nosuchns") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestAClusterWithoutAgentsGivesAnEmptyInventory(t *testing.T) {
 	f := open(t, "testdata/cluster/ordinary")
-	f.witness.opts.Namespaces = []string{"elsewhere"}
+	f.witness.opts.Namespaces = []string{"kube-system"}
 	inv, err := f.witness.inventory(t.Context())
 	if err != nil || inv.Agents == nil || len(inv.Agents) != 0 || inv.Findings == nil {
 		t.Errorf("%v %v", inv, err)

@@ -330,10 +330,17 @@ func summary(w io.Writer, inv migrate.Inventory, style Style) error {
 			agents++
 		}
 	}
-	if agents == 0 && len(inv.Agents) > 0 {
+	counted := migrate.Count(agents, what)
+	if migrate.AgentsUnknown(inv.Findings) {
+		fmt.Fprintln(w, "which Flux v1 agents there are, and what they ask for, is unknown (AGENTS_UNKNOWN)")
+		counted += " known"
+	}
+	if len(inv.Agents) == 0 && migrate.AgentsUnknown(inv.Findings) {
+		// which is no 0
+	} else if agents == 0 && len(inv.Agents) > 0 {
 		fmt.Fprintf(w, "%s, read as Flux v1 would\n", migrate.Count(len(inv.Agents), "repository"))
 	} else {
-		fmt.Fprintf(w, "%s, %s in all%s\n", migrate.Count(agents, what), asking(Total(inv).CPU, "CPU"), memcachedBeside(TotalMemcached(inv).CPU))
+		fmt.Fprintf(w, "%s, %s in all%s\n", counted, asking(Total(inv).CPU, "CPU"), memcachedBeside(TotalMemcached(inv).CPU))
 	}
 	if n := len(inv.Cluster.Flux2); n > 0 {
 		fmt.Fprintf(w, "%s of Flux v2: %s\n", migrate.Count(n, "running controller"), strings.Join(inv.Cluster.Flux2, ", "))

@@ -119,6 +119,22 @@ func TestWhatIsAskedForIsUnknownWhereItIsNotToldOfAnyAgent(t *testing.T) {
 			t.Errorf("want %q:\n%s", c.want, out.String())
 		}
 	}
+	for _, c := range []struct {
+		agents []migrate.Flux1Agent
+		want   string
+	}{
+		{nil, "which Flux v1 agents there are, and what they ask for, is unknown (AGENTS_UNKNOWN)\n"},
+		{[]migrate.Flux1Agent{told}, "which Flux v1 agents there are, and what they ask for, is unknown (AGENTS_UNKNOWN)\n1 Flux v1 agent known, asking for 500m CPU in all\n"},
+	} {
+		var out strings.Builder
+		inv := migrate.Inventory{Agents: c.agents, Findings: []migrate.Finding{{Severity: migrate.Blocker, Code: "AGENTS_UNKNOWN", Message: "you may not"}}}
+		if err := Agents(&out, inv, 0, Style{}); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(out.String(), c.want) || strings.Contains(out.String(), "0 Flux") {
+			t.Errorf("want %q:\n%s", c.want, out.String())
+		}
+	}
 	report := Report{Inventory: migrate.Inventory{Agents: []migrate.Flux1Agent{cached, cached}}, After: migrate.Requests{CPU: "100m", Memory: "64Mi"}}
 	var both strings.Builder
 	if err := Review(&both, report, Style{Width: 120}); err != nil {

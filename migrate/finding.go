@@ -47,7 +47,18 @@ type Finding struct {
 
 // Unread reports whether the finding says that something may not be read that a plan
 // hangs on, and perhaps whether there are agents at all.
-func (f Finding) Unread() bool { return f.Code == "RBAC_MISSING" && f.Severity == Blocker }
+func (f Finding) Unread() bool {
+	return f.Code == agentsUnknown || f.Code == "RBAC_MISSING" && f.Severity == Blocker
+}
+
+// AgentsUnknown reports whether the findings say that there may be other agents than
+// those that were found: who asked may not look for them.
+func AgentsUnknown(findings []Finding) bool {
+	return slices.ContainsFunc(findings, func(f Finding) bool { return f.Code == agentsUnknown })
+}
+
+// agentsUnknown is the code of the finding that it is not known which agents there are.
+const agentsUnknown = "AGENTS_UNKNOWN"
 
 // String gives the finding on one line, for errors and logs.
 func (f Finding) String() string {

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"errors"
+
 	"github.com/spf13/cobra"
 
+	"github.com/fluxover/fluxover/discover"
 	"github.com/fluxover/fluxover/emit"
+	"github.com/fluxover/fluxover/migrate"
 )
 
 // discoverFlags are those of discover alone.
@@ -22,7 +26,11 @@ func newDiscover(s streams, k *kube) *cobra.Command {
 		Short: "what is there, and where each setting comes from",
 		Long: `discover finds every Flux v1 agent of the cluster, reads its settings, its
 rights and its repository at the commit it synced last, and says what it found.
-It changes nothing. It exits 0 with findings.
+It changes nothing. It exits 0 with findings, and 3 where you may not look for
+agents, so that it is unknown which there are (AGENTS_UNKNOWN).
+
+With --namespace agents are looked for in this namespace alone, so that a right to
+list Deployments there is enough; what other agents share with them is not seen.
 
 With --terraform it also reads the folders in which the agents are declared, and
 says where the two differ; with --no-cluster it reads these alone. Terraform is
@@ -83,9 +91,14 @@ func (f *discoverFlags) run(cmd *cobra.Command, s streams, k *kube) error {
 	}
 	switch {
 	case f.output != "text":
-		return write(s.Out, f.output, inv)
+		err = write(s.Out, f.output, inv)
 	case f.wide:
-		return emit.AgentsWide(s.Out, inv, f.style.style(s.Out))
+		err = emit.AgentsWide(s.Out, inv, f.style.style(s.Out))
+	default:
+		err = emit.Agents(s.Out, inv, terminalWidth(s.Out), f.style.style(s.Out))
 	}
-	return emit.Agents(s.Out, inv, terminalWidth(s.Out), f.style.style(s.Out))
+	if err == nil && migrate.AgentsUnknown(inv.Findings) {
+		return &exitError{Code: exitBlocked, Err: errors.New("which Flux v1 agents there are is unknown: you may not list Deployments where they are looked for"), Hints: []string{discover.AgentsUnknown.Remedy}}
+	}
+	return err
 }

@@ -141,3 +141,28 @@ resource "helm_release" "flux" {
 		t.Errorf("%+v", git)
 	}
 }
+
+// That nothing was found where nobody may look is no answer that a script could take for one.
+func TestDiscoverSaysWhereItMayNotLookForAgents(t *testing.T) {
+	flags := answering(t, map[string]string{
+		"/version": `{"major":"1","minor":"34","gitVersion":"v1.34.0"}`,
+		"/api":     `{"kind":"APIVersions","versions":[]}`, "/apis": `{"kind":"APIGroupList","apiVersion":"v1","groups":[]}`,
+		"*": `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","message":"no","code":403}`,
+	})
+	for _, also := range [][]string{nil, {"--wide"}, {"-n", "shop"}, {"-o", "json"}} {
+		code, out, stderr := try(t, slices.Concat([]string{"discover"}, flags, also)...)
+		if code != exitBlocked || strings.Contains(out, "0 Flux") || strings.Contains(stderr, "found 0") || !strings.Contains(out, "AGENTS_UNKNOWN") || !strings.Contains(stderr, "--namespace") {
+			t.Errorf("%v ends with %d: %s%s", also, code, out, stderr)
+		}
+		if in := "in namespace shop"; strings.Contains(strings.Join(strings.Fields(out), " "), in) != slices.Contains(also, "shop") {
+			t.Errorf("%v: %s", also, out)
+		}
+	}
+	if code, out, stderr := try(t, slices.Concat([]string{"plan"}, flags)...); code == exitDone || strings.Contains(out+stderr, "NO_AGENTS") {
+		t.Errorf("plan ends with %d: %s%s", code, out, stderr)
+	}
+	flags = answering(t, map[string]string{"/version": `{"major":"1","minor":"34","gitVersion":"v1.34.0"}`})
+	if code, out, stderr := try(t, slices.Concat([]string{"discover", "-n", "nosuchns"}, flags)...); code != exitFailed || !strings.Contains(stderr, "nosuchns") || !strings.Contains(stderr, "no such namespace") {
+		t.Errorf("a namespace that is not there: %d: %s%s", code, out, stderr)
+	}
+}

@@ -33,6 +33,8 @@ type facts struct {
 	progress    func(string)
 	// releases are what was read of them, for the next time; nil keeps nothing.
 	releases *helm.Opened
+	// namespaces in which agents are looked for; empty means all.
+	namespaces []string
 	// folders hold repositories that are read in place of their servers.
 	folders []discover.Folder
 }
@@ -77,7 +79,9 @@ func openStore(dir string) (*source.Store, error) {
 // inventory discovers. Only the Git repositories of ids are read; empty means
 // all.
 func (f *facts) inventory(ctx context.Context, ids []string) (migrate.Inventory, error) {
-	inv, err := discover.Cluster(ctx, f.client, discover.Options{Store: f.store, Folders: f.folders, Progress: f.progress, Repositories: ids, Releases: f.releases})
+	inv, err := discover.Cluster(ctx, f.client, discover.Options{
+		Store: f.store, Namespaces: f.namespaces, Folders: f.folders, Progress: f.progress, Repositories: ids, Releases: f.releases,
+	})
 	inv.Cluster.Name = f.clusterName
 	for i := range inv.Agents {
 		inv.Agents[i].Cluster = &migrate.AgentCluster{Name: inv.Cluster.Name, Server: inv.Cluster.Server, From: "cluster"}

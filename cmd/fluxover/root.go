@@ -54,3 +54,13 @@ findings; 64 wrong usage; 130 interrupted, safe to go on.`,
 type kube struct {
 	flags *genericclioptions.ConfigFlags
 }
+
+// namespaces are those in which agents are looked for: that of --namespace, and
+// without it all. What the context names is not meant: kubectl's scope of a request
+// is no scope of a hand-over.
+func (k *kube) namespaces() []string {
+	if ns := value(k.flags.Namespace); ns != "" {
+		return []string{ns}
+	}
+	return nil
+}

@@ -184,7 +184,7 @@ func (w *witnessFlags) discovered(ctx context.Context, s streams, k *kube) (*fac
 	if err != nil {
 		return nil, inv, err
 	}
-	f.folders = w.checkout.folders()
+	f.folders, f.namespaces = w.checkout.folders(), k.namespaces()
 	live, err := f.inventory(ctx, nil)
 	if err != nil {
 		f.close()
