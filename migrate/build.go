@@ -28,8 +28,10 @@ const UnknownRepository = "UNKNOWN_REPOSITORY"
 // Codes of the findings about a repository in whose manifests something is left
 // out or cannot work; see [Plan.Incomplete].
 const (
-	factsUnknown   = "FACTS_UNKNOWN"
-	neverSynced    = "NEVER_SYNCED"
+	factsUnknown = "FACTS_UNKNOWN"
+	neverSynced  = "NEVER_SYNCED"
+	// whereSynced is where a finding stands that the last commit is not known.
+	whereSynced    = "synced"
 	urlUnsupported = "URL_UNSUPPORTED"
 	// Of package flux1: a path that is not told, and a file or path that is not read.
 	notGenerated = "GENERATION_NOT_TOLD"
@@ -457,7 +459,18 @@ func (b *repositoryBuilder) checkFacts() {
 		})
 	}
 	found := slices.ContainsFunc(b.plan.Findings, func(f Finding) bool { return f.Code == neverSynced && f.Repository == a.ID })
-	if a.Synced.Commit == "" && !found {
+	unread := b.unknown("synced") && slices.ContainsFunc(b.plan.Findings, func(f Finding) bool {
+		return f.Unread() && (f.Repository == a.ID || f.Repository == "" && a.Tree != nil)
+	})
+	switch {
+	case a.Synced.Commit != "" || found:
+	case unread:
+		b.find(Finding{
+			Severity: Blocker, Code: factsUnknown, Where: whereSynced,
+			Message: "what the agent applied last is not known, since you may not read what tells it; it may well have synced",
+			Hint:    "have the rights granted to you that RBAC_MISSING names, or use an account that has them (--context, --as)",
+		})
+	default:
 		f := Finding{
 			Severity: Blocker, Code: neverSynced, Message: "the agent's sync mark was not found, so what it applied last is not known",
 			Hint: "let it finish one sync, and see its log for why it has not",

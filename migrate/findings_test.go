@@ -241,6 +241,10 @@ func TestWhyTheLastCommitIsNotKnownIsSaidOnce(t *testing.T) {
 			[]string{"its repository was not read, so what it applied last is not known: mend what the other findings of this repository name"}},
 		"declared with a URL that is not known": {func(inv *Inventory) { inv.Agents[0].Unknown = []string{"running", "git.url"} },
 			[]string{"its repository was not read, so what it applied last is not known: mend what the other findings say of its URL, and give a checkout of it (--checkout URL=DIR)"}},
+		"with its mark where you may not read": {func(inv *Inventory) {
+			inv.Agents[0].Unknown, inv.Agents[0].Sync.State = []string{"synced"}, "secret"
+			inv.Findings = append(inv.Findings, Finding{Severity: Blocker, Code: "RBAC_MISSING", Repository: "flux/shop", Subject: "flux/shop", Message: "you may not get secrets/flux-git-deploy"})
+		}, []string{"synced: what the agent applied last is not known, since you may not read what tells it; it may well have synced"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := agentWith("flux/shop", []string{"production"}, "production/shop/a.yaml")
@@ -251,6 +255,9 @@ func TestWhyTheLastCommitIsNotKnownIsSaidOnce(t *testing.T) {
 			for _, f := range Build(inv, Options{}).Findings {
 				if f.Code == "NEVER_SYNCED" {
 					says = append(says, f.Message+": "+f.Hint)
+				}
+				if f.Code == "FACTS_UNKNOWN" && f.Where == "synced" {
+					says = append(says, f.Where+": "+f.Message)
 				}
 			}
 			slices.Sort(says)

@@ -254,8 +254,8 @@ func (p *Plan) Incomplete(r *Repository) string {
 		return "nothing is planned of it"
 	}
 	for _, f := range p.Findings {
-		if f.Repository != r.ID {
-			continue
+		if f.Repository != r.ID || f.Code == factsUnknown && f.Where == whereSynced {
+			continue // no manifest hangs on the last commit
 		}
 		switch f.Code {
 		case tooLarge:

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -164,5 +165,19 @@ func TestDiscoverSaysWhereItMayNotLookForAgents(t *testing.T) {
 	flags = answering(t, map[string]string{"/version": `{"major":"1","minor":"34","gitVersion":"v1.34.0"}`})
 	if code, out, stderr := try(t, slices.Concat([]string{"discover", "-n", "nosuchns"}, flags)...); code != exitFailed || !strings.Contains(stderr, "nosuchns") || !strings.Contains(stderr, "no such namespace") {
 		t.Errorf("a namespace that is not there: %d: %s%s", code, out, stderr)
+	}
+}
+
+// A command that changes nothing leaves nothing to go back from.
+func TestAnInterruptedDiscoverSaysThatNothingHasChanged(t *testing.T) {
+	for command, back := range map[string]bool{"discover": false, "plan": false, "diff": false, "rollback": true} {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		flags := answering(t, nil)
+		var out, stderr bytes.Buffer
+		code := run(ctx, append([]string{command}, flags...), strings.NewReader(""), &out, &stderr)
+		if said := strings.Join(strings.Fields(stderr.String()), " "); code != exitInterrupted || strings.Contains(said, "fluxover rollback") != back || strings.Contains(said, "nothing has changed") == back {
+			t.Errorf("%s ends with %d: %s", command, code, said)
+		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"syscall"
 
 	"github.com/go-logr/logr"
@@ -95,7 +96,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	var exit *exitError
 	switch {
 	case err == nil:
@@ -106,13 +107,20 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		}
 		return exit.Code
 	case ctx.Err() != nil:
-		sayError(stderr, errors.New("interrupted"), hintGoOn)
+		hint := hintGoOn
+		if slices.Contains(changesNothing, cmd.Name()) {
+			hint = "nothing has changed; run the same command again"
+		}
+		sayError(stderr, errors.New("interrupted"), hint)
 		return exitInterrupted
 	default:
 		sayError(stderr, err, hintsOf(err)...)
 		return exitFailed
 	}
 }
+
+// changesNothing are the commands after which there is nothing to go back from.
+var changesNothing = []string{"discover", "plan", "diff", "status", "rbac", "version"}
 
 // usage makes an error of wrong usage.
 func usage(format string, args ...any) error {
