@@ -578,6 +578,14 @@ func (d *declared) setFallback(ctx context.Context, p *declaredPod) {
 func (d *declared) setArguments(container *corev1.Container, source terraform.Container, gaps podGaps) flux1.Config {
 	args, offset, hidden := commandLine(container)
 	args = slices.Clone(args) // what they refer to is asked for once more
+	notTold := ""             // why the command is not known
+	if len(container.Command) > 0 && hidden != "" && strings.Contains(container.Command[0], placeholder) {
+		which := source.Command
+		if which != nil && which.Kind == terraform.List {
+			which = which.List[slices.IndexFunc(which.List, func(n *terraform.Node) bool { return strings.Contains(textOf(n), placeholder) })]
+		}
+		notTold, hidden = causes(which), ""
+	}
 	if hidden != "" {
 		d.find(ShellArguments.Finding("", d.origin(source.Position, "command"), hidden))
 	}
@@ -624,6 +632,10 @@ func (d *declared) setArguments(container *corev1.Container, source terraform.Co
 		}
 	}
 	config, settings, findings, anyFlag := parseOpen(args, causesOf)
+	if notTold != "" {
+		anyFlag = notTold
+		findings = append(findings, chart.ValueNotKnown.Finding("", "args", "the container's command is unknown, and may give fluxd any flag: "+notTold))
+	}
 	for i := range settings {
 		for j := range settings[i].From {
 			from := &settings[i].From[j]
