@@ -624,6 +624,8 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 			add(name, at, migrate.Dropped, "", "room for new keys", where)
 		case at == "/root/.kubectl" || at == "/root/.kube":
 			add(name, at, migrate.Carried, "the namespaces of objects that name none", "the kubeconfig", where)
+		case kubeconfigIn(all) != "" && bringsFile(pod, container, i, kubeconfigIn(all)):
+			add(name, at, migrate.Carried, "the namespaces of objects that name none", "the kubeconfig that KUBECONFIG names", where)
 		case config.KubeConfig != nil && *config.KubeConfig != "" && bringsFile(pod, container, i, path.Clean(*config.KubeConfig)):
 			add(name, at, migrate.Dropped, "", "the kubeconfig of --kube-config; where it may be of another cluster, a finding says so", where)
 		case (at == "/root/.ssh" || isBelow(at, "/root/.ssh")) && m.Name == opaqueSSH(pod, container):

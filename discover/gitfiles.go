@@ -47,6 +47,21 @@ func homeIn(c *corev1.Container) string {
 	return imageHome
 }
 
+// kubeconfigIn is the file that KUBECONFIG names; empty if it names none, or that is
+// not known.
+func kubeconfigIn(c *corev1.Container) string {
+	for _, v := range slices.Backward(c.Env) {
+		if v.Name != "KUBECONFIG" {
+			continue
+		}
+		if v.ValueFrom != nil || knownText(v.Value) == "" || len(flux1.Symbols(v.Value)) > 0 {
+			return ""
+		}
+		return path.Clean(v.Value)
+	}
+	return ""
+}
+
 // bringsFile reports whether one of the files is in what the container's mount i
 // brings, or may be.
 func bringsFile(pod *corev1.PodSpec, container *corev1.Container, i int, files ...string) bool {

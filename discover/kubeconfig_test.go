@@ -111,3 +111,40 @@ spec:
 		}
 	}
 }
+
+// A volume from which the default namespace is read is told to be that, wherever
+// KUBECONFIG has it mounted.
+func TestTheVolumeOfTheKubeconfigIsNoOpenQuestion(t *testing.T) {
+	const objects = `apiVersion: v1
+kind: ConfigMap
+metadata: {name: flux-kube-config, namespace: flux}
+data: {config: "apiVersion: v1\nkind: Config\nclusters: []\ncontexts: [{name: default, context: {cluster: '', namespace: shop, user: ''}}]\ncurrent-context: default\n"}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: flux, namespace: flux}
+spec:
+  selector: {matchLabels: {name: flux}}
+  template:
+    metadata: {labels: {name: flux}}
+    spec:
+      volumes: [{name: kubedir, configMap: {name: flux-kube-config}}]
+      containers:
+      - name: flux
+        image: fluxcd/flux:1.25.4
+        args: ["--git-url=https://h/x"]
+        env: [{name: KUBECONFIG, value: FILE}]
+        volumeMounts: [{name: kubedir, mountPath: /etc/fluxd/kube}]
+`
+	for file, open := range map[string]bool{"/etc/fluxd/kube/config": false, "/elsewhere/config": true} {
+		inv := liveIn(t, strings.Replace(objects, "FILE", file, 1))
+		a := inv.Agents[0]
+		i := slices.IndexFunc(a.Settings, func(s migrate.Setting) bool { return s.Name == "volume.kubedir" })
+		if i < 0 || (a.Settings[i].Fate == migrate.Unknown) != open || slices.ContainsFunc(inv.Findings, func(f migrate.Finding) bool { return f.Code == Undecided.Name }) != open {
+			t.Errorf("%s: %+v, %v", file, a.Settings, inv.Findings)
+		}
+		if !open && a.DefaultNamespace != "shop" {
+			t.Errorf("the default namespace is %q", a.DefaultNamespace)
+		}
+	}
+}
