@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -96,6 +97,8 @@ type witness struct {
 
 	mu       sync.Mutex
 	findings []migrate.Finding
+	// lacks are rights that are missing, with the namespaces by what is unknown thereby.
+	lacks map[lacking]map[string][]string
 	// down is what was reported of kinds that the API server does not give.
 	down map[string]bool
 	talk sync.Mutex
@@ -185,7 +188,7 @@ func (w *witness) inventory(ctx context.Context) (migrate.Inventory, error) {
 		inv.Agents = append(inv.Agents, a.finished())
 	}
 	slices.SortFunc(inv.Agents, func(a, b migrate.Flux1Agent) int { return strings.Compare(a.ID, b.ID) })
-	inv.Findings = w.findings
+	inv.Findings = append(w.findings, w.lacked()...)
 	sayUndecided(&inv)
 	agents := migrate.Count(len(inv.Agents), "agent")
 	if len(w.unlisted) > 0 {
@@ -237,6 +240,10 @@ func (w *witness) find(findings ...migrate.Finding) {
 // forbidden records that a right is missing and what is unknown without it.
 // The repository is empty where it concerns all of them.
 func (w *witness) forbidden(verb, resource, namespace, repository, unknown string) {
+	if repository == "" {
+		w.lack(verb, resource, namespace, unknown)
+		return
+	}
 	what := verb + " " + resource
 	switch {
 	case namespace != "":
@@ -244,11 +251,63 @@ func (w *witness) forbidden(verb, resource, namespace, repository, unknown strin
 	case !slices.Contains(clusterScoped, resource):
 		what += " in all namespaces"
 	}
-	f := RBACMissing.Finding(repository, resource, fmt.Sprintf("you may not %s, so this is unknown: %s", what, unknown))
-	if unknown == unknownWays {
-		f.Severity = migrate.Warning // as what it would tell: see EgressPolicy
+	w.find(RBACMissing.Finding(repository, resource, fmt.Sprintf("you may not %s, so this is unknown: %s", what, unknown)))
+}
+
+// lacking is a right that is missing, whatever it is missing for.
+type lacking struct {
+	verb, resource string
+	// ways is true of what tells of policies alone, which weighs less.
+	ways bool
+}
+
+// lack notes a right that is missing for all agents, to be told once: see forbidden.
+func (w *witness) lack(verb, resource, namespace, unknown string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.lacks == nil {
+		w.lacks = map[lacking]map[string][]string{}
 	}
-	w.find(f)
+	key := lacking{verb, resource, unknown == unknownWays}
+	if w.lacks[key] == nil {
+		w.lacks[key] = map[string][]string{}
+	}
+	if in := w.lacks[key][unknown]; !slices.Contains(in, namespace) {
+		w.lacks[key][unknown] = append(in, namespace)
+	}
+}
+
+// lacked tells of each right that is missing: where, and what is unknown thereby.
+func (w *witness) lacked() []migrate.Finding {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []migrate.Finding
+	for key, unknown := range w.lacks {
+		var in []string
+		for _, namespaces := range unknown {
+			in = append(in, namespaces...)
+		}
+		slices.Sort(in)
+		in = slices.Compact(in)
+		what := key.verb + " " + key.resource
+		switch everywhere := in[0] == ""; { // sorted, it is the first
+		case everywhere && slices.Contains(clusterScoped, key.resource):
+		case everywhere && len(in) == 1:
+			what += " in all namespaces"
+		case everywhere:
+			what += fmt.Sprintf(" in all namespaces, nor in %s alone (%s)", migrate.Count(len(in)-1, "namespace"), listed(in[1:], len(in)-1, maxNamespaces))
+		case len(in) == 1:
+			what += " in namespace " + in[0]
+		default:
+			what += fmt.Sprintf(" in %s (%s)", migrate.Count(len(in), "namespace"), listed(in, len(in), maxNamespaces))
+		}
+		f := RBACMissing.Finding("", key.resource, fmt.Sprintf("you may not %s, so this is unknown: %s", what, strings.Join(slices.Sorted(maps.Keys(unknown)), "; ")))
+		if key.ways {
+			f.Severity = migrate.Warning // as what it would tell: see EgressPolicy
+		}
+		out = append(out, f)
+	}
+	return out
 }
 
 // unknownWays is what is unknown without policies of any kind, and all that they tell.

@@ -298,6 +298,33 @@ func TestAgentsAreLookedForInANamespaceAlone(t *testing.T) {
 	}
 }
 
+// One right that is missing is told once, for however many namespaces.
+func TestARightThatIsMissingInManyNamespacesIsOneFinding(t *testing.T) {
+	var objects []string
+	for _, ns := range []string{"one", "two", "three"} {
+		objects = append(objects, "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: flux, namespace: "+ns+"}\nspec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: flux, image: fluxcd/flux:1.25.4, args: [--git-url=https://h/x]}]}}}\n")
+	}
+	f := open(t, writtenCluster(t, strings.Join(objects, "\n---\n")))
+	no := apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "", errors.New("no"))
+	f.refuse("list", "pods", no)
+	inv, err := f.witness.inventory(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said []string
+	for _, f := range inv.Findings {
+		if f.Code == RBACMissing.Name && f.Where == "pods" && !strings.Contains(f.Message, "Flux v1 applied") { // which is said of all kinds at once
+			said = append(said, f.Message)
+		}
+	}
+	if len(said) != 1 || !strings.Contains(said[0], "namespaces alone (") || !strings.Contains(said[0], "which agents run") || !strings.Contains(said[0], "whether a fluxd runs that is no Deployment") {
+		t.Errorf("%q", said)
+	}
+	if slices.ContainsFunc(inv.Agents, func(a migrate.Flux1Agent) bool { return a.Running != nil }) {
+		t.Error("whether it runs is told of an agent")
+	}
+}
+
 func TestAClusterWithoutAgentsGivesAnEmptyInventory(t *testing.T) {
 	f := open(t, "testdata/cluster/ordinary")
 	f.witness.opts.Namespaces = []string{"kube-system"}

@@ -24,7 +24,7 @@ var updateDocs = flag.Bool("update-docs", false, "write the generated documents 
 // each with the reason why its row is still true.
 var severitySetAfterwards = map[string]string{
 	"discover/cluster.go facts":             "API_GROUP_DOWN, as its row says",
-	"discover/cluster.go forbidden":         "RBAC_MISSING, as its row says",
+	"discover/cluster.go lacked":            "RBAC_MISSING, as its row says",
 	"discover/mergewitnesses.go Merge":      "what Terraform alone could not tell is info once the live agent tells it; said in the head of docs/findings.md",
 	"discover/repository_index.go tooLarge": "TREE_TOO_LARGE, as its row says",
 	"discover/terraform/diagnostic.go hcl":  "a diagnostic of Terraform, not a finding",
