@@ -113,7 +113,9 @@ func (w *witness) pluginEgress(ctx context.Context, kind migrate.ServedKind, nam
 		}
 	}
 	if len(refused) > 0 {
-		w.forbidden("list", resource, listed(refused, len(refused), maxEnds), "", unknownWays)
+		for _, ns := range refused {
+			w.forbidden("list", resource, ns, "", unknownWays)
+		}
 	}
 	return all, nil
 }

@@ -240,9 +240,9 @@ func TestPoliciesThatMayNotBeListedAreSaidOncePerKind(t *testing.T) {
 		says    []string
 	}{
 		"all may":                {kind, func(string) bool { return false }, nil, 1, []string{""}, nil},
-		"some namespaces":        {kind, func(ns string) bool { return ns != "a" }, nil, 1, []string{"", "a", "b", "c"}, []string{"you may not list ciliumnetworkpolicies.cilium.io in namespace b, c, so this is unknown: whether the agents' ways out are limited"}},
+		"some namespaces":        {kind, func(ns string) bool { return ns != "a" }, nil, 1, []string{"", "a", "b", "c"}, []string{"you may not list ciliumnetworkpolicies.cilium.io in 2 namespaces (b, c), so this is unknown: whether the agents' ways out are limited"}},
 		"only these":             {kind, func(ns string) bool { return ns == "" }, []string{"a", "b", "c"}, 1, []string{"a", "b", "c"}, nil},
-		"none":                   {kind, func(string) bool { return true }, nil, 0, []string{"", "a", "b", "c"}, []string{"you may not list ciliumnetworkpolicies.cilium.io in namespace a, b, c, so this is unknown: whether the agents' ways out are limited"}},
+		"none":                   {kind, func(string) bool { return true }, nil, 0, []string{"", "a", "b", "c"}, []string{"you may not list ciliumnetworkpolicies.cilium.io in 3 namespaces (a, b, c), so this is unknown: whether the agents' ways out are limited"}},
 		"of the whole cluster":   {wide, func(string) bool { return true }, []string{"a"}, 0, []string{""}, []string{"you may not list ciliumclusterwidenetworkpolicies.cilium.io, so this is unknown: whether the agents' ways out are limited"}},
 		"of the cluster, if may": {wide, func(string) bool { return false }, []string{"a"}, 0, []string{""}, nil},
 	} {
@@ -260,6 +260,7 @@ func TestPoliciesThatMayNotBeListedAreSaidOncePerKind(t *testing.T) {
 		if err != nil || len(found) != c.found {
 			t.Errorf("%s: %d policies, want %d: %v", name, len(found), c.found, err)
 		}
+		f.witness.find(f.witness.lacked()...)
 		equal(t, name+": lists", lists, c.lists)
 		var says []string
 		for _, f := range f.witness.findings {

@@ -327,6 +327,7 @@ func TestTheRightThatIsMissingForAReleaseIsNamed(t *testing.T) {
 		if err := w.readHelm(t.Context(), a, &helm.Storage{Unread: tc.unread}); err != nil {
 			t.Fatal(err)
 		}
+		w.find(w.lacked()...)
 		var told []string
 		for _, f := range w.findings {
 			told = append(told, f.Code+" "+f.Message)

@@ -88,8 +88,8 @@ func TestDiscoveredClustersArePlanned(t *testing.T) {
 	t.Run("with a kind that is down", func(t *testing.T) {
 		f := open(t, "testdata/cluster/one-agent")
 		f.witness.patience = &cluster.Patience{}
-		f.meta.PrependReactor("list", "helmreleases", func(k8stesting.Action) (bool, runtime.Object, error) {
-			return true, nil, apierrors.NewTooManyRequests(`storage is (re)initializing: conversion webhook for helm.fluxcd.io/v1, Kind=HelmRelease failed: service "helm-operator" not found`, 30)
+		f.meta.PrependReactor("list", "helmreleases", func(a k8stesting.Action) (bool, runtime.Object, error) {
+			return a.GetResource().Group == "helm.fluxcd.io", nil, apierrors.NewTooManyRequests(`storage is (re)initializing: conversion webhook for helm.fluxcd.io/v1, Kind=HelmRelease failed: service "helm-operator" not found`, 30)
 		})
 		inv, err := f.witness.inventory(t.Context())
 		if err != nil {

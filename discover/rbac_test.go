@@ -189,7 +189,9 @@ func TestAKindThatTheServerDoesNotGiveIsAFinding(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := open(t, "testdata/cluster/ordinary")
 			f.witness.patience = &cluster.Patience{}
-			f.meta.PrependReactor("list", "helmreleases", func(k8stesting.Action) (bool, runtime.Object, error) { return true, nil, err })
+			f.meta.PrependReactor("list", "helmreleases", func(a k8stesting.Action) (bool, runtime.Object, error) {
+				return a.GetResource().Group == "helm.fluxcd.io", nil, err
+			})
 			inv, err := f.witness.inventory(t.Context())
 			if err != nil || len(inv.Agents) == 0 {
 				t.Fatal(len(inv.Agents), err)

@@ -416,7 +416,7 @@ func TestManifestsThatAreHiddenOrSensitive(t *testing.T) {
 func TestACommandOfFluxdThatIsNotKnownIsSaid(t *testing.T) {
 	inv := declaredBy(t, map[string]string{"main.tf": manifestOf("agent", podWith(`[{ name = "sync", image = "fluxcd/flux:1.25.4", command = [var.x] }]`, ""))})
 	equal(t, "agents", len(inv.Agents), 1)
-	said(t, inv, "CHART_VALUE_NOT_KNOWN", "an argument is unknown and may set any flag", `variable "var.x"`)
+	said(t, inv, "CHART_VALUE_NOT_KNOWN", "the container's command is unknown, and may give fluxd any flag", `variable "var.x"`)
 	noFinding(t, inv, ShellArguments)
 	noFinding(t, inv, flux1.NoURL)
 }

@@ -643,7 +643,7 @@ func (d *declared) setArguments(container *corev1.Container, source terraform.Co
 		}
 	}
 	for _, f := range findings {
-		if f.Code == flux1.NoURL.Name && hidden != "" {
+		if f.Code == flux1.NoURL.Name && (hidden != "" || notTold != "") {
 			continue
 		}
 		f.Where = d.origin(source.Position, argument(f.Where, offset))
