@@ -112,10 +112,8 @@ func (w *witness) pluginEgress(ctx context.Context, kind migrate.ServedKind, nam
 			all = append(all, out...)
 		}
 	}
-	if len(refused) > 0 {
-		for _, ns := range refused {
-			w.forbidden("list", resource, ns, "", unknownWays)
-		}
+	for _, ns := range refused {
+		w.forbidden("list", resource, ns, "", unknownWays)
 	}
 	return all, nil
 }
