@@ -104,9 +104,9 @@ func (w *witness) accountUsersIn(ctx context.Context, ns string, add func(kind, 
 				add("ReplicationController", ns, s.Name, &s.Spec.Template.Spec)
 			}
 		}),
-		each(ctx, w, "cronjobs.batch", ns, unknown, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			return batch.CronJobs(ns).List(ctx, o)
-		}, func(s *batchv1.CronJob) { add("CronJob", ns, s.Name, &s.Spec.JobTemplate.Spec.Template.Spec) }),
+		w.cronJobs(ctx, ns, unknown, func(s metav1.Object, job batchv1.JobTemplateSpec, _ *bool) {
+			add("CronJob", ns, s.GetName(), &job.Spec.Template.Spec)
+		}),
 		each(ctx, w, "jobs.batch", ns, unknown, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			return batch.Jobs(ns).List(ctx, o)
 		}, func(s *batchv1.Job) {

@@ -10,6 +10,7 @@ import (
 	"github.com/fluxover/fluxover/migrate/flux1"
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
+	batchv1beta1 "k8s.io/api/batch/v1beta1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -83,10 +84,8 @@ func (w *witness) straysIn(ctx context.Context, ns string, add func(kind string,
 				add("ReplicationController", s, *s.Spec.Template, s.Spec.Replicas)
 			}
 		}),
-		each(ctx, w, "cronjobs.batch", ns, unknown, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			return batch.CronJobs(ns).List(ctx, o)
-		}, func(s *batchv1.CronJob) {
-			add("CronJob", s, s.Spec.JobTemplate.Spec.Template, suspended(s.Spec.Suspend))
+		w.cronJobs(ctx, ns, unknown, func(s metav1.Object, job batchv1.JobTemplateSpec, suspend *bool) {
+			add("CronJob", s, job.Spec.Template, suspended(suspend))
 		}),
 	}
 	namespaces, err := w.namespacesOfOthers(ctx, batchv1.SchemeGroupVersion.WithResource("jobs"), ns, unknown, workloadKinds)
@@ -123,6 +122,22 @@ func (w *witness) straysIn(ctx context.Context, ns string, add func(kind string,
 		}))
 	}
 	return onlyReal(errors.Join(errs...))
+}
+
+// cronJobs visits CronJobs in the version that the server has, which is batch/v1 since Kubernetes
+// 1.21, with whether they are suspended.
+func (w *witness) cronJobs(ctx context.Context, ns, unknown string, visit func(o metav1.Object, job batchv1.JobTemplateSpec, suspend *bool)) error {
+	err := each(ctx, w, "cronjobs.batch", ns, unknown, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+		return w.kube.BatchV1().CronJobs(ns).List(ctx, o)
+	}, func(s *batchv1.CronJob) { visit(s, s.Spec.JobTemplate, s.Spec.Suspend) })
+	if !notFound(err) {
+		return err
+	}
+	return each(ctx, w, "cronjobs.batch", ns, unknown, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+		return w.kube.BatchV1beta1().CronJobs(ns).List(ctx, o)
+	}, func(s *batchv1beta1.CronJob) {
+		visit(s, batchv1.JobTemplateSpec{ObjectMeta: s.Spec.JobTemplate.ObjectMeta, Spec: s.Spec.JobTemplate.Spec}, s.Spec.Suspend)
+	})
 }
 
 // namespacesOfOthers are the namespaces with objects of a kind that no workload of some kinds controls.
