@@ -921,6 +921,7 @@ func TestAgentsDeclaredByHelmReleasesOfFlux2AreFound(t *testing.T) {
 		"valuesFrom: [{kind: ConfigMap, name: none, optional: true}]":                         "ConfigMap none, of which the repository does not hold exactly one",
 		"valuesFrom: [{kind: ConfigMap, name: one, valuesKey: none}]":                         "key none of ConfigMap one",
 		"valuesFrom: [{kind: ConfigMap, name: one, valuesKey: quoted, targetPath: 'a[0].b'}]": "key quoted of ConfigMap one",
+		"valuesFrom: [{kind: ConfigMap, name: one, valuesKey: quoted, targetPath: '='}]":      "key quoted of ConfigMap one",
 	} {
 		inv := readTree(t, treeOf(release("v2", ofRepository, "  "+list+"\n")), nil)
 		wantFinding(t, inv, chart.ValueNotKnown, cause)
@@ -2094,6 +2095,8 @@ func TestWhatFlux2MakesOfADeclaredDeploymentIsNotToldAsItIsWritten(t *testing.T)
 			[]any{"git@h:org/a", "${b}", "p", "fluxcd/flux:1.25.4", 1}},
 		"another tag":             {deployment + applies("images: [{name: fluxcd/flux, newTag: 1.10.0}]"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.10.0", 1}},
 		"a mirror":                {deployment + applies("images: [{name: fluxcd/flux, newName: 'mirror:5000/flux'}, {name: flux, newTag: x}]"), nil, []any{"git@h:org/a", "main", "p", "mirror:5000/flux:1.25.4", 1}},
+		"a tag and a digest":      {deployment + applies("images: [{name: fluxcd/flux, newTag: 1.10.0, digest: 'sha256:a'}]"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.10.0@sha256:a", 1}},
+		"a secret is given":       {with("branch=main", "branch=${TOKEN}") + applies("postBuild: {substitute: {TOKEN: "+markedSecret+"}}"), []string{"git.branch"}, []any{"git@h:org/a", "", "p", "fluxcd/flux:1.25.4", 1}},
 		"a variable of an image":  {deployment + applies("images: [{name: fluxcd/flux, newTag: '${t}'}]"), []string{"image"}, []any{"git@h:org/a", "main", "p", "", 1}},
 		"two that do not agree":   {deployment + applies("images: [{name: fluxcd/flux, newTag: 1.10.0}]") + strings.Replace(applies("prune: true"), "-- a.yaml --", "---", 1), []string{"image"}, []any{"git@h:org/a", "main", "p", "", 1}},
 		"its own namespace":       {deployment + applies("targetNamespace: shop, commonMetadata: {labels: {a: b}}"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}},
@@ -2111,19 +2114,21 @@ func TestWhatFlux2MakesOfADeclaredDeploymentIsNotToldAsItIsWritten(t *testing.T)
 			}
 			equal(t, "unknown", unknown, c.unknown)
 			equal(t, "what is told", []any{a.Git.URL, a.Git.Branch, strings.Join(a.Git.Paths, ","), a.Image, int(a.Replicas)}, c.want)
-			if text := asJSON(inv); strings.Contains(text, placeholder) || len(unknown) > 0 && unknown[0] != "image" && unknown[0] != "replicas" && !strings.Contains(text, maySubstitute) {
+			if text := asJSON(inv); strings.Contains(text, placeholder) || strings.Contains(text, markedSecret) || len(unknown) > 0 && unknown[0] != "image" && unknown[0] != "replicas" && !strings.Contains(text, maySubstitute) {
 				t.Errorf("what settles it is not told:\n%s", text)
 			}
 		})
 	}
 	for name, c := range map[string]struct{ text, says string }{
-		"a namespace":       {deployment + applies("targetNamespace: other"), "Kustomization flux-system/apps, which applies it, changes it to what is not known here (spec.targetNamespace)"},
-		"a prefix":          {deployment + applies("namePrefix: a-, nameSuffix: -b"), "(spec.namePrefix, spec.nameSuffix)"},
-		"a patch":           {deployment + applies("patches: [{patch: x, target: {kind: Deployment}}]"), "(spec.patches)"},
-		"components":        {deployment + applies("components: [../c]"), "(spec.components)"},
-		"a label":           {deployment + applies("commonMetadata: {labels: {chart: flux-1.3.0}}"), "(spec.commonMetadata)"},
-		"a variable name":   {with("name: flux,", "name: 'flux-${x}',"), "runs fluxd, under a name, or in a namespace, that is not known: kustomize-controller may substitute it"},
-		"another namespace": {with("namespace: shop", "namespace: '${ns}'"), "under a name, or in a namespace, that is not known"},
+		"a flag that is one": {with("value: 'http://p'", "value: '${GC}'") + applies("postBuild: {substitute: {GC: 'true'}}"), "runs fluxd, and cannot be read"},
+		"a port":             {built + with("        args:", "        ports: [{containerPort: '${PORT}'}]\n        args:"), "runs fluxd, and cannot be read"},
+		"a namespace":        {deployment + applies("targetNamespace: other"), "Kustomization flux-system/apps, which applies it, changes it to what is not known here (spec.targetNamespace)"},
+		"a prefix":           {deployment + applies("namePrefix: a-, nameSuffix: -b"), "(spec.namePrefix, spec.nameSuffix)"},
+		"a patch":            {deployment + applies("patches: [{patch: x, target: {kind: Deployment}}]"), "(spec.patches)"},
+		"components":         {deployment + applies("components: [../c]"), "(spec.components)"},
+		"a label":            {deployment + applies("commonMetadata: {labels: {chart: flux-1.3.0}}"), "(spec.commonMetadata)"},
+		"a variable name":    {with("name: flux,", "name: 'flux-${x}',"), "runs fluxd, under a name, or in a namespace, that is not known: kustomize-controller may substitute it"},
+		"another namespace":  {with("namespace: shop", "namespace: '${ns}'"), "under a name, or in a namespace, that is not known"},
 	} {
 		inv := readTree(t, treeOf(c.text), nil)
 		if got := findingsOf(inv, AgentByObject); len(inv.Agents) != 1 || len(got) != 1 || !strings.Contains(got[0], c.says) {

@@ -352,6 +352,7 @@ func (c *checkout) valuesFrom2(objects []flux1.Parsed, u *unstructured.Unstructu
 			has = false
 		default:
 			err = set(values)
+			has = has && len(values) > 0 // nothing, where the path names nothing
 		}
 		if !has || err != nil {
 			notKnown(at + "key " + key + " of ConfigMap " + name + ", which holds none that can be read")
@@ -387,7 +388,7 @@ func (c *checkout) valuesFrom2(objects []flux1.Parsed, u *unstructured.Unstructu
 
 // onePath leads to the first value in mappings.
 func onePath(in map[string]any) (path []string) {
-	for in != nil {
+	for len(in) > 0 {
 		name := slices.Sorted(maps.Keys(in))[0]
 		path = append(path, name)
 		in, _ = in[name].(map[string]any)

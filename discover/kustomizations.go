@@ -138,13 +138,14 @@ func (c *checkout) imageOf(set declaration, o flux1.Parsed, image string) (made,
 			}
 			tag, digest := scalarText(m["newTag"]), scalarText(m["digest"])
 			now = cmp.Or(scalarText(m["newName"]), name)
-			switch {
-			case digest != "":
-				now += "@" + digest
-			case tag != "":
-				now += ":" + tag
-			default:
+			if tag+digest == "" {
 				now += rest
+			}
+			if tag != "" {
+				now += ":" + tag
+			}
+			if digest != "" {
+				now += "@" + digest
 			}
 		}
 		switch {
@@ -221,8 +222,8 @@ func (c *checkout) variablesOf(set declaration, o flux1.Parsed) postBuild {
 	out := postBuild{values: map[string]string{}, whole: len(from) == 0 && (len(given) > 0 || post["substituteStrategy"] == "Always")}
 	for name, v := range given {
 		text, ok := v.(string)
-		if !ok || strings.Contains(text, "${") && substitutes(by[0].Manifest) {
-			out.whole = false
+		if !ok || strings.Contains(text, "${") && substitutes(by[0].Manifest) || chart.NamesSecret(name) {
+			out.whole = false // nor is a secret put where it would be told
 			continue
 		}
 		out.values[name] = strings.ReplaceAll(text, "\n", "")

@@ -705,18 +705,41 @@ func typed[T any](u *unstructured.Unstructured) (*T, bool) {
 	return out, err == nil
 }
 
+// bareDeployment is as much of a Deployment as tells which of its containers runs fluxd, whatever
+// the types of its other fields are.
+func bareDeployment(u *unstructured.Unstructured) *appsv1.Deployment {
+	d := &appsv1.Deployment{}
+	d.Name, d.Labels = u.GetName(), u.GetLabels()
+	containers, _, _ := unstructured.NestedSlice(u.Object, "spec", "template", "spec", "containers")
+	for _, x := range containers {
+		m, _ := x.(map[string]any)
+		k := corev1.Container{Name: scalarText(m["name"]), Image: scalarText(m["image"])}
+		for field, into := range map[string]*[]string{"command": &k.Command, "args": &k.Args} {
+			words, _ := m[field].([]any)
+			for _, word := range words {
+				*into = append(*into, scalarText(word))
+			}
+		}
+		d.Spec.Template.Spec.Containers = append(d.Spec.Template.Spec.Containers, k)
+	}
+	return d
+}
+
 // fromDeployment makes an agent of a Deployment of fluxd; nil if it is none.
 func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.Parsed, rights rightsFor) (*declaredAgent, error) {
+	say := func(what string) {
+		c.find(AgentByObject.About(c.agent.ID, migrate.ObjectID(o.Manifest), fileLine(o.File, o.Line), resourceName(o.Manifest)+" runs fluxd, "+what))
+	}
 	d, open := c.deploymentIn(set, o)
 	if d == nil {
+		if fluxd(bareDeployment(o.Manifest)) != nil {
+			say("and cannot be read: fields of it are not of the types that a Deployment has, as it stands or with what Flux v2 puts in the place of variables")
+		}
 		return nil, nil
 	}
 	container := fluxd(d)
 	if container == nil {
 		return nil, nil
-	}
-	say := func(what string) {
-		c.find(AgentByObject.About(c.agent.ID, migrate.ObjectID(o.Manifest), fileLine(o.File, o.Line), resourceName(o.Manifest)+" runs fluxd, "+what))
 	}
 	if strings.Contains(d.Name+d.Namespace, placeholder) {
 		say("under a name, or in a namespace, that is not known: " + maySubstitute)

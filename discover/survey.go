@@ -126,13 +126,22 @@ func (r *reading) surveyFiles() {
 // that fluxd does not honour.
 func (r *reading) surveyIgnored() {
 	read := map[string]bool{}
+	var idle []string
 	for _, f := range r.agent.Files {
 		switch {
 		case f.Kustomization && f.Kind != migrate.FileChart:
-			r.about(flux1.KustomizationIgnored, f.Path, "fluxd does not honour this kustomization file, which %s; the new source ignores it, so that the same objects are built", r.wouldDo(f.Path))
+			if does := r.wouldDo(f.Path); does != "" {
+				r.about(flux1.KustomizationIgnored, f.Path, "fluxd does not honour this kustomization file, which %s; the new source ignores it, so that the same objects are built", does)
+			} else {
+				idle = append(idle, f.Path)
+			}
 		case f.Kind == migrate.FileManifest || f.Kind == migrate.FileEncrypted:
 			read[f.Path] = true
 		}
+	}
+	if len(idle) > 0 {
+		slices.Sort(idle)
+		r.about(flux1.KustomizationIgnored, idle[0], "fluxd does not honour %s, which would leave out and change nothing; the new source ignores such files all the same: %s", counted(len(idle), "kustomization file"), few(idle))
 	}
 	for _, b := range r.agent.Builds {
 		for _, name := range b.Reads {
@@ -172,7 +181,7 @@ func (r *reading) surveyIgnored() {
 }
 
 // wouldDo says what a kustomization file would leave out of its folder, and which of its
-// fields would change the rest.
+// fields would change the rest; empty if it does neither.
 func (r *reading) wouldDo(file string) string {
 	o := r.index.folders[path.Dir(file)]
 	var fields map[string]any
@@ -189,14 +198,17 @@ func (r *reading) wouldDo(file string) string {
 			left = append(left, f.Path)
 		}
 	}
-	says := "would leave out none of its folder's files"
+	var does []string
 	if len(left) > 0 {
-		says = "would leave out " + few(left)
+		does = append(does, "leave out "+few(left))
 	}
 	if len(fields) > 0 {
-		says += " and change the rest by its " + few(slices.Sorted(maps.Keys(fields)))
+		does = append(does, "change what it builds by its "+few(slices.Sorted(maps.Keys(fields))))
 	}
-	return says
+	if len(does) == 0 {
+		return ""
+	}
+	return "would " + strings.Join(does, " and ")
 }
 
 // lfsPatterns are those of a .gitattributes file whose files are kept in Git LFS.

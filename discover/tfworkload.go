@@ -632,9 +632,9 @@ func (d *declared) setArguments(container *corev1.Container, source terraform.Co
 		}
 	}
 	config, settings, findings, anyFlag := parseOpen(args, causesOf)
-	if notTold != "" {
+	if notTold != "" && anyFlag == "" {
 		anyFlag = notTold
-		findings = append(findings, chart.ValueNotKnown.Finding("", "args", "the container's command is unknown, and may give fluxd any flag: "+notTold))
+		findings = append(findings, chart.ValueNotKnown.Finding("", "command", "the container's command is unknown, and may give fluxd any flag: "+notTold))
 	}
 	for i := range settings {
 		for j := range settings[i].From {

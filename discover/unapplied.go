@@ -50,6 +50,9 @@ func (w *witness) reportNoNamespace(agents []*agent, there []string) {
 // also where it failed for some (flux: pkg/daemon/sync.go).
 func (w *witness) reportUnapplied(ctx context.Context, agents []*agent, l *live) error {
 	for _, a := range agents {
+		if a.Running != nil && !*a.Running || a.Replicas == 0 {
+			continue // what is live may be of somebody else by now, as after the hand-over
+		}
 		if a.unmarked == nil || !a.counted || len(a.troubles) > 0 || slices.Contains(a.Unknown, "synced") || !a.marksAll() {
 			continue // what the agent applies is not known, or not told by marks
 		}

@@ -1,13 +1,9 @@
 package main
 
 import (
-	"errors"
-
 	"github.com/spf13/cobra"
 
-	"github.com/fluxover/fluxover/discover"
 	"github.com/fluxover/fluxover/emit"
-	"github.com/fluxover/fluxover/migrate"
 )
 
 // discoverFlags are those of discover alone.
@@ -96,9 +92,6 @@ func (f *discoverFlags) run(cmd *cobra.Command, s streams, k *kube) error {
 		err = emit.AgentsWide(s.Out, inv, f.style.style(s.Out))
 	default:
 		err = emit.Agents(s.Out, inv, terminalWidth(s.Out), f.style.style(s.Out))
-	}
-	if err == nil && migrate.AgentsUnknown(inv.Findings) {
-		return &exitError{Code: exitBlocked, Err: errors.New("which Flux v1 agents there are is unknown: you may not list Deployments where they are looked for"), Hints: []string{discover.AgentsUnknown.Remedy}}
 	}
 	return err
 }

@@ -143,7 +143,7 @@ resource "helm_release" "flux" {
 	}
 }
 
-// That nothing was found where nobody may look is no answer that a script could take for one.
+// That nothing was found where nobody may look is said so that nobody takes it for an answer.
 func TestDiscoverSaysWhereItMayNotLookForAgents(t *testing.T) {
 	flags := answering(t, map[string]string{
 		"/version": `{"major":"1","minor":"34","gitVersion":"v1.34.0"}`,
@@ -152,7 +152,7 @@ func TestDiscoverSaysWhereItMayNotLookForAgents(t *testing.T) {
 	})
 	for _, also := range [][]string{nil, {"--wide"}, {"-n", "shop"}, {"-o", "json"}} {
 		code, out, stderr := try(t, slices.Concat([]string{"discover"}, flags, also)...)
-		if code != exitBlocked || strings.Contains(out, "0 Flux") || strings.Contains(stderr, "found 0") || !strings.Contains(out, "AGENTS_UNKNOWN") || !strings.Contains(stderr, "--namespace") {
+		if code != exitDone || strings.Contains(out, "0 Flux") || strings.Contains(stderr, "found 0") || !strings.Contains(out, "AGENTS_UNKNOWN") || !strings.Contains(out, "--namespace") {
 			t.Errorf("%v ends with %d: %s%s", also, code, out, stderr)
 		}
 		if in := "in namespace shop"; strings.Contains(strings.Join(strings.Fields(out), " "), in) != slices.Contains(also, "shop") {
