@@ -428,8 +428,8 @@ func commandLine(c *corev1.Container) (args []string, offset int, hidden string)
 	return args, offset, hidden
 }
 
-// notFluxd says that a container runs a program that is not known to be fluxd. Of what stands
-// for the program only a path is told.
+// notFluxd says that a container runs a program that is not known to be fluxd. What may be
+// secret in its name is not told.
 func notFluxd(program string) string {
 	const but = "what arguments it gives to fluxd is not known"
 	switch {
@@ -438,7 +438,7 @@ func notFluxd(program string) string {
 	case strings.ContainsAny(program, " \t\n=$"):
 		program = "another program"
 	}
-	return "the container's command is " + program + ", which is not fluxd; " + but
+	return "the container's command is " + flux1.DisplayURL(program) + ", which is not fluxd; " + but
 }
 
 // shells are programs that may start fluxd with a line of their own language.

@@ -200,6 +200,9 @@ func (d *diskTree) add(ctx context.Context, dir string, root *os.Root, depth int
 		return err
 	}
 	f, err := root.Open(".")
+	if errors.Is(err, fs.ErrPermission) && dir != "." {
+		return nil // it is said where it is looked into
+	}
 	if err != nil {
 		return err
 	}

@@ -412,9 +412,13 @@ func (w *witness) loadTree(ctx context.Context, a *agent, l *live, facts migrate
 			}
 		}
 		var ignored map[string]string
-		ignored, a.unmarked, err = w.ignoredLive(ctx, l, ids, a.config.ExcludedKinds)
+		var unmarked map[string]*liveObject
+		ignored, unmarked, err = w.ignoredLive(ctx, l, ids, a.config.ExcludedKinds)
 		if err != nil {
 			return err
+		}
+		if from.folder == nil { // a clone may be older than what was applied
+			a.unmarked = unmarked
 		}
 		if len(ignored) > 0 {
 			r.findings = nil

@@ -164,8 +164,8 @@ func (w *witness) attributeAll(ctx context.Context, l *live, agents []*agent, st
 	sets := setsOf(agents)
 	strange, owned := attribute(l, sets)
 	w.reportCopies(l, agents, owned)
-	if len(strange) == 0 {
-		return nil
+	if len(strange) == 0 || len(w.opts.Namespaces) > 0 {
+		return nil // or agents that were not looked for may have marked them, which is said
 	}
 	before, err := w.earlierSets(ctx, agents, storage, sets)
 	if err != nil {

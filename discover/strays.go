@@ -99,7 +99,7 @@ func (w *witness) straysIn(ctx context.Context, ns string, add func(kind string,
 			}
 		}))
 	}
-	namespaces, err = w.namespacesOfOthers(ctx, corev1.SchemeGroupVersion.WithResource("pods"), ns, unknown, append([]string{"Node"}, workloadKinds...))
+	namespaces, err = w.namespacesOfOthers(ctx, corev1.SchemeGroupVersion.WithResource("pods"), ns, unknown, workloadKinds)
 	errs = append(errs, err)
 	for _, ns := range namespaces {
 		errs = append(errs, each(ctx, w, "pods", ns, unknown, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {

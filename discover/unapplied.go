@@ -17,7 +17,15 @@ import (
 
 // reportNoNamespace names the objects whose namespace is not there, and is made by no
 // repository: fluxd cannot apply them, nor can the new agent.
+//
+// Nothing is told where not all namespaces and repositories are known.
 func (w *witness) reportNoNamespace(agents []*agent, there []string) {
+	if len(there) == 0 || len(w.opts.Namespaces)+len(w.opts.Repositories)+len(w.unlisted) > 0 {
+		return
+	}
+	if slices.ContainsFunc(agents, func(a *agent) bool { return !a.counted || len(a.troubles) > 0 }) {
+		return
+	}
 	made := map[string]bool{}
 	for _, name := range there {
 		made[name] = true

@@ -16,7 +16,7 @@ type discoverFlags struct {
 }
 
 func newDiscover(s streams, k *kube) *cobra.Command {
-	var f discoverFlags
+	f := discoverFlags{witness: witnessFlags{inNamespace: true}}
 	cmd := &cobra.Command{
 		Use:   "discover",
 		Short: "what is there, and where each setting comes from",

@@ -181,3 +181,15 @@ func TestAnInterruptedDiscoverSaysThatNothingHasChanged(t *testing.T) {
 		}
 	}
 }
+
+// A plan needs all agents of the cluster, and its engines: the namespace that limits what
+// discover looks at does not limit it in silence.
+func TestAPlanIsOfAllNamespaces(t *testing.T) {
+	flags := answering(t, map[string]string{"/version": `{"major":"1","minor":"34","gitVersion":"v1.34.0"}`})
+	for _, command := range [][]string{{"plan"}, {"diff"}, {"migrate", "--image", "fluxover:1", "--yes"}} {
+		code, _, stderr := try(t, slices.Concat(command, []string{"-n", "shop"}, flags)...)
+		if code != exitUsage || !strings.Contains(stderr, "--namespace limits what discover looks at") {
+			t.Errorf("%s -n shop ends with %d: %s", command[0], code, stderr)
+		}
+	}
+}

@@ -90,12 +90,14 @@ func (o *migrateOptions) run(cmd *cobra.Command, s streams, k *kube, args []stri
 	if err != nil {
 		return err
 	}
+	if err := k.everywhere(); err != nil {
+		return err
+	}
 	f, err := newFacts(ctx, k, progressLine(s.Err))
 	if err != nil {
 		return err
 	}
 	defer f.close()
-	f.namespaces = k.namespaces()
 	capacitor, err := o.capacitor.open(ctx, f)
 	if err != nil {
 		return err
@@ -153,7 +155,7 @@ func (o *migrateOptions) run(cmd *cobra.Command, s streams, k *kube, args []stri
 	display := newProgress(ctx, s.Err, ready)
 	f.releases = &helm.Opened{}
 	anew := &replans{ctx: ctx, plan: func(ctx context.Context, ids []string) (migrate.Inventory, migrate.Plan, error) {
-		inv, res, err := (&facts{client: f.client, clusterName: f.clusterName, namespaces: f.namespaces, store: f.store, releases: f.releases}).proveAgain(ctx, again(ctx, opts, ids))
+		inv, res, err := (&facts{client: f.client, clusterName: f.clusterName, store: f.store, releases: f.releases}).proveAgain(ctx, again(ctx, opts, ids))
 		return inv, res.Plan, err
 	}}
 	wishes := o.wishes()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 )
@@ -63,4 +64,14 @@ func (k *kube) namespaces() []string {
 		return []string{ns}
 	}
 	return nil
+}
+
+// everywhere refuses --namespace where a plan is made or carried out: agents of other
+// namespaces, and engines, would be missed.
+func (k *kube) everywhere() error {
+	if k.namespaces() == nil {
+		return nil
+	}
+	return &exitError{Code: exitUsage, Err: errors.New("--namespace limits what discover looks at, and a plan needs all agents and engines of the cluster"),
+		Hints: []string{"nothing has changed", "leave --namespace away; --repo NAMESPACE/RELEASE chooses among the repositories"}}
 }

@@ -25,6 +25,8 @@ type witnessFlags struct {
 	values    []string
 	checkout  checkoutFlags
 	flags     *pflag.FlagSet
+	// inNamespace is true if agents may be looked for in the namespace of --namespace alone.
+	inNamespace bool
 }
 
 func (w *witnessFlags) add(flags *pflag.FlagSet) {
@@ -180,11 +182,17 @@ func (w *witnessFlags) discovered(ctx context.Context, s streams, k *kube) (*fac
 	if err != nil || w.offline() {
 		return nil, inv, err
 	}
+	var namespaces []string
+	if w.inNamespace {
+		namespaces = k.namespaces()
+	} else if err := k.everywhere(); err != nil {
+		return nil, inv, err
+	}
 	f, err := newFacts(ctx, k, progress)
 	if err != nil {
 		return nil, inv, err
 	}
-	f.folders, f.namespaces = w.checkout.folders(), k.namespaces()
+	f.folders, f.namespaces = w.checkout.folders(), namespaces
 	live, err := f.inventory(ctx, nil)
 	if err != nil {
 		f.close()

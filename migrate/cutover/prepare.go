@@ -312,13 +312,17 @@ func onlyReplicas(o migrate.ObjectPlan) bool {
 	return o.Verb == migrate.Change && slices.Equal(o.Fields, []string{replicasField})
 }
 
+// ofTheMoment are the codes of findings that come and go by themselves.
+var ofTheMoment = []string{"AGENT_STOPPED", "AGENT_NOT_READY", "FLUX1_APPLY_FAILED", "NAMESPACE_NOT_THERE", "REPLICAS_AND_AUTOSCALER"}
+
 // notOurDoing leaves out what the cut-over itself brings about: once it has
-// stopped the old agent, discovery finds it stopped, and no pod that is not ready. That an autoscaler has set
-// replicas comes and goes with it; verbs and values tell what it means.
+// stopped the old agent, discovery finds it stopped, no pod that is not ready, and nothing that
+// it fails to apply. That an autoscaler has set replicas comes and goes with it, as what another
+// repository makes first; verbs and values tell what it means.
 func notOurDoing(findings []migrate.Finding) []migrate.Finding {
 	var out []migrate.Finding
 	for _, f := range findings {
-		if f.Code != "AGENT_STOPPED" && f.Code != "AGENT_NOT_READY" && f.Code != "REPLICAS_AND_AUTOSCALER" {
+		if !slices.Contains(ofTheMoment, f.Code) {
 			out = append(out, f)
 		}
 	}

@@ -106,7 +106,7 @@ const (
 
 // AskPatiently is Ask for questions of which a lasting failure is borne, such as
 // about one kind among many: it goes by what the server says (Retry-After), and
-// not longer than p allows. question must pass its context on, with which the
+// not longer than p allows, but as often as Ask in any case. question must pass its context on, with which the
 // client itself does not wait: it would do so ten times, without a word. With no
 // Patience it is asked once.
 func AskPatiently[T any](ctx context.Context, p *Patience, what string, question func(context.Context) (T, error)) (T, error) {
@@ -130,13 +130,16 @@ func AskPatiently[T any](ctx context.Context, p *Patience, what string, question
 		until := p.end(begun)
 		left := time.Until(until)
 		if left <= 0 {
-			return answer, err
+			if p.Limit == 0 || asked > askAgain.Steps || !IsUnanswered(err) {
+				return answer, err
+			}
+			left = longestPause // it is asked again as often as any other question is
 		}
 		if last == nil && p.Say != nil {
 			p.Say(what, err)
 		}
 		// Whoever asks at the very end is answered as well.
-		last, end = err, until.Add(longestPause/2)
+		last, end = err, time.Now().Add(max(time.Until(until), 0)+longestPause/2)
 		pause := pauses.Step()
 		if seconds, ok := apierrors.SuggestsClientDelay(err); ok {
 			pause = max(pause, time.Duration(seconds)*time.Second)

@@ -191,7 +191,11 @@ func TestPatienceIsSharedAndEnds(t *testing.T) {
 		return err
 	}
 	spent := &Patience{Limit: time.Hour, until: time.Now().Add(-time.Second)}
-	if err := ask(spent, apierrors.NewServiceUnavailable("down")); !IsFailing(err) || asked != 1 {
+	if err := ask(spent, apierrors.NewServiceUnavailable("down")); !IsFailing(err) || asked != 1+askAgain.Steps {
+		t.Errorf("asked %d times: %v", asked, err)
+	}
+	asked = 0
+	if err := ask(&Patience{}, apierrors.NewServiceUnavailable("down")); !IsFailing(err) || asked != 1 {
 		t.Errorf("asked %d times: %v", asked, err)
 	}
 	asked = 0
