@@ -146,8 +146,8 @@ func (a *agent) unready(p *corev1.Pod) string {
 		restarts = fmt.Sprintf(", after %s", counted(int(s.RestartCount), "restart"))
 	}
 	switch {
-	case s.Ready:
-		return ""
+	case s.Ready, s.State.Running != nil && s.RestartCount == 0:
+		return "" // or it has just begun: one that hangs is started anew by its probe
 	case s.State.Waiting != nil:
 		return fmt.Sprintf("container %s waits (%s)%s", s.Name, s.State.Waiting.Reason, restarts)
 	case s.State.Terminated != nil:
