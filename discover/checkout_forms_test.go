@@ -626,6 +626,8 @@ func TestWhatAnotherFolderBindsIsNotKnown(t *testing.T) {
 		"a subject of another namespace":        {file("a.yaml", agent+few+raw("subjects: [{kind: ServiceAccount, name: flux, namespace: other}]")), nil, "custom", ""},
 		"what is patched":                       {file("a.yaml", agent+few+raw("patches: [{target: {"+account+"}}]")), nil, "custom", ""},
 		"a command of a chart":                  {file("a.yaml", agent+few+raw("command: [kubectl, create, clusterrolebinding, '--serviceaccount=flux:flux']")), nil, "", "gives its chart subjects"},
+		"its words apart":                       {file("a.yaml", agent+few+raw("command: [kubectl, create, clusterrolebinding, '--serviceaccount', 'flux:flux']")), nil, "", "gives its chart subjects"},
+		"as a user":                             {file("a.yaml", agent+few+raw("users: ['system:serviceaccount:flux:flux']")), nil, "", "gives its chart subjects"},
 		"to an operator of bindings":            {file("a.yaml", agent+few+strings.Replace(object("RBACDefinition", "a", "rbacBindings: [{name: a, subjects: [{"+account+"}], clusterRoleBindings: [{clusterRole: cluster-admin}]}]"), "rbac.authorization.k8s.io/v1", "rbacmanager.reactiveops.io/v1beta1", 1)), nil, "", "is made into bindings of its subjects"},
 		"to one of policies":                    {file("a.yaml", agent+few+strings.Replace(object("ClusterPolicy", "a", "spec: {exclude: {subjects: [{"+account+"}]}}"), "rbac.authorization.k8s.io/v1", "kyverno.io/v1", 1)), nil, "custom", ""},
 		"only named to a chart":                 {file("a.yaml", agent+few+raw("kinds: [{kind: ClusterRoleBinding}]")), nil, "custom", ""},

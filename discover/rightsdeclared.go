@@ -239,10 +239,21 @@ func givenIn(o flux1.Parsed) *givenToChart {
 				}
 			}
 		case []any:
+			var words []string
 			for _, e := range v {
+				word, _ := e.(string)
+				words = append(words, word)
 				walk(e)
 			}
+			if i := slices.Index(words, "--serviceaccount"); i >= 0 { // its value is the next
+				g.filled = append(g.filled, terraform.BoundByKubectl(strings.Join(words[i:], " "))...)
+			}
 		case string:
+			if account, is := strings.CutPrefix(v, "system:serviceaccount:"); is {
+				if namespace, name, ok := strings.Cut(account, ":"); ok {
+					g.filled = append(g.filled, terraform.Subject{Kind: node(rbacv1.ServiceAccountKind), Name: node(name), Namespace: node(namespace)})
+				}
+			}
 			g.more = g.more || bindingInText.MatchString(v) && strings.Contains(v, "roleRef")
 			g.filled = append(g.filled, terraform.BoundByKubectl(v)...)
 			var given any
