@@ -21,13 +21,13 @@ var (
 		Name: "AGENTS_UNKNOWN", Severity: migrate.Blocker,
 		Cause:       "you may not list Deployments where agents are looked for",
 		Consequence: "which Flux v1 agents there are is unknown, also whether there are any",
-		Remedy:      `have list on deployments.apps granted to you ("fluxover rbac --for discover" prints all that is needed), use an account that has it (--context, --as), or say with --namespace in which namespace you may list them`,
+		Remedy:      `have list on deployments.apps granted to you ("fluxover rbac --for discover" prints all that is needed), use an account that has it (--context, --as), or have discover alone look where you may list them (--namespace)`,
 	}
 	OneNamespace = flux1.Code{
 		Name: "OTHER_NAMESPACES_UNREAD", Severity: migrate.Blocker, Acceptable: true,
 		Cause:       "agents were looked for in the namespace of --namespace alone",
-		Consequence: "an agent of another namespace that syncs the same objects, or uses the same sync tag, is not seen",
-		Remedy:      "leave --namespace away, and choose by --repo what is planned; accept this finding if no other agent applies these objects",
+		Consequence: "agents of other namespaces that sync the same objects, or use the same sync tag, are not seen, nor are controllers of Flux v2 and operators there",
+		Remedy:      "leave --namespace away where you may list Deployments everywhere; of what was saved so, accept this finding only if nothing else applies these objects",
 	}
 	APIGroupDown = flux1.Code{
 		Name: "API_GROUP_DOWN", Severity: migrate.Blocker, Acceptable: true,
