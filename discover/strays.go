@@ -88,39 +88,41 @@ func (w *witness) straysIn(ctx context.Context, ns string, add func(kind string,
 			add("CronJob", s, job.Spec.Template, suspended(suspend))
 		}),
 	}
-	namespaces, err := w.namespacesOfOthers(ctx, batchv1.SchemeGroupVersion.WithResource("jobs"), ns, unknown, workloadKinds)
-	errs = append(errs, err)
-	for _, ns := range namespaces {
-		errs = append(errs, each(ctx, w, "jobs.batch", ns, unknown, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+	// ofOthers reads the namespaces that hold an object of a kind which no workload controls.
+	ofOthers := func(gvr schema.GroupVersionResource, read func(ns string) error) {
+		namespaces, err := w.namespacesOfOthers(ctx, gvr, ns, unknown)
+		errs = append(errs, err)
+		for _, ns := range namespaces {
+			errs = append(errs, read(ns))
+		}
+	}
+	ofOthers(batchv1.SchemeGroupVersion.WithResource("jobs"), func(ns string) error {
+		return each(ctx, w, "jobs.batch", ns, unknown, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			return batch.Jobs(ns).List(ctx, o)
 		}, func(s *batchv1.Job) {
 			if !jobEnded(s) {
 				add("Job", s, s.Spec.Template, suspended(s.Spec.Suspend))
 			}
-		}))
-	}
-	namespaces, err = w.namespacesOfOthers(ctx, corev1.SchemeGroupVersion.WithResource("pods"), ns, unknown, workloadKinds)
-	errs = append(errs, err)
-	for _, ns := range namespaces {
-		errs = append(errs, each(ctx, w, "pods", ns, unknown, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+		})
+	})
+	ofOthers(corev1.SchemeGroupVersion.WithResource("pods"), func(ns string) error {
+		return each(ctx, w, "pods", ns, unknown, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			return core.Pods(ns).List(ctx, o)
 		}, func(p *corev1.Pod) {
 			if !hasEnded(p) {
 				add("Pod", p, corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: p.Labels}, Spec: p.Spec}, nil)
 			}
-		}))
-	}
-	namespaces, err = w.namespacesOfOthers(ctx, appsv1.SchemeGroupVersion.WithResource("replicasets"), ns, unknown, workloadKinds)
-	errs = append(errs, err)
-	for _, ns := range namespaces {
-		errs = append(errs, each(ctx, w, "replicasets.apps", ns, unknown, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+		})
+	})
+	ofOthers(appsv1.SchemeGroupVersion.WithResource("replicasets"), func(ns string) error {
+		return each(ctx, w, "replicasets.apps", ns, unknown, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			return apps.ReplicaSets(ns).List(ctx, o)
 		}, func(s *appsv1.ReplicaSet) {
 			if metav1.GetControllerOf(s) == nil || s.Spec.Replicas == nil || *s.Spec.Replicas > 0 { // others are kept for going back
 				add("ReplicaSet", s, s.Spec.Template, s.Spec.Replicas)
 			}
-		}))
-	}
+		})
+	})
 	return onlyReal(errors.Join(errs...))
 }
 
@@ -140,11 +142,11 @@ func (w *witness) cronJobs(ctx context.Context, ns, unknown string, visit func(o
 	})
 }
 
-// namespacesOfOthers are the namespaces with objects of a kind that no workload of some kinds controls.
-func (w *witness) namespacesOfOthers(ctx context.Context, gvr schema.GroupVersionResource, namespace, unknown string, controllers []string) ([]string, error) {
+// namespacesOfOthers are the namespaces with objects of a kind that no workload of workloadKinds controls.
+func (w *witness) namespacesOfOthers(ctx context.Context, gvr schema.GroupVersionResource, namespace, unknown string) ([]string, error) {
 	found := map[string]bool{}
 	err := w.listMeta(ctx, &listable{gvr: gvr, namespaced: true}, namespace, "", func(m *metav1.PartialObjectMetadata) {
-		if owner := metav1.GetControllerOf(m); owner == nil || !slices.Contains(controllers, owner.Kind) {
+		if owner := metav1.GetControllerOf(m); owner == nil || !slices.Contains(workloadKinds, owner.Kind) {
 			found[m.Namespace] = true
 		}
 	})
