@@ -2125,6 +2125,7 @@ func TestWhatFlux2MakesOfADeclaredDeploymentIsNotToldAsItIsWritten(t *testing.T)
 		"a flag that is one": {with("value: 'http://p'", "value: '${GC}'") + applies("postBuild: {substitute: {GC: 'true'}}"), "runs fluxd, and cannot be read"},
 		"a port":             {built + with("        args:", "        ports: [{containerPort: '${PORT}'}]\n        args:"), "runs fluxd, and cannot be read"},
 		"a namespace":        {deployment + applies("targetNamespace: other"), "Kustomization flux-system/apps, which applies it, changes it to what is not known here (spec.targetNamespace)"},
+		"another cluster":    {deployment + applies("kubeConfig: {secretRef: {name: other}}"), "(spec.kubeConfig)"},
 		"a prefix":           {deployment + applies("namePrefix: a-, nameSuffix: -b"), "(spec.namePrefix, spec.nameSuffix)"},
 		"a patch":            {deployment + applies("patches: [{patch: x, target: {kind: Deployment}}]"), "(spec.patches)"},
 		"components":         {deployment + applies("components: [../c]"), "(spec.components)"},

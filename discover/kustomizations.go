@@ -67,6 +67,9 @@ func (c *checkout) changedBy(set declaration, o flux1.Parsed) string {
 		if target := text("targetNamespace"); target != "" && target != o.Manifest.GetNamespace() {
 			by = append(by, "targetNamespace")
 		}
+		if to, _, _ := unstructured.NestedMap(u.Object, "spec", "kubeConfig"); len(to) > 0 {
+			by = append(by, "kubeConfig") // of another cluster, or as somebody else
+		}
 		for _, field := range []string{"namePrefix", "nameSuffix"} {
 			if text(field) != "" {
 				by = append(by, field)
