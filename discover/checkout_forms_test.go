@@ -1000,7 +1000,7 @@ func TestWhatOthersGiveToAHelmReleaseOfFlux2IsNotKnown(t *testing.T) {
 		// As the helm-controller does it: a path is set in the own values where nothing before it has that mapping.
 		"a path beside own values":         {release(from("valuesKey: number, targetPath: git.branch"), "{git: {url: 'git@h:a', branch: own}}"), nil, "20231231", []string{}},
 		"a path, in a mapping of others":   {release(ofFlux+"\n  valuesFrom: [{kind: ConfigMap, name: vals, valuesKey: git}, {kind: ConfigMap, name: vals, valuesKey: number, targetPath: git.branch}]", "{git: {url: 'git@h:a', branch: own}}"), nil, "own", []string{"others"}},
-		"a path, and others after it":      {release(ofFlux+"\n  valuesFrom: [{kind: ConfigMap, name: vals, valuesKey: number, targetPath: git.path}, {kind: ConfigMap, name: vals, valuesKey: git}]", url), nil, "others", []string{"20231231"}},
+		"a path, and others after it":      {release(ofFlux+"\n  valuesFrom: [{kind: ConfigMap, name: vals, valuesKey: number, targetPath: git.path}, {kind: ConfigMap, name: vals, valuesKey: git}, {kind: ConfigMap, name: vals, valuesKey: list, targetPath: '='}]", url), nil, "others", []string{"20231231"}},
 		"a path, after what is not known":  {release(ofFlux+"\n  valuesFrom: [{kind: Secret, name: s}, {kind: ConfigMap, name: vals, valuesKey: number, targetPath: git.branch}]", "{additionalArgs: [], git: {url: 'git@h:a', branch: own, path: p}}"), []string{"git.branch"}, "", []string{"p"}},
 		"a path of a variable, beside own": {release(from("valuesKey: open, targetPath: git.path"), "{git: {url: 'git@h:a', path: own}}"), []string{"git.paths"}, "master", nil},
 		"a missing key, which is optional": {release(from("valuesKey: none, optional: true"), url), nil, "master", []string{}},
@@ -2021,7 +2021,7 @@ func TestNoFileIsReadOnceTheContextHasEnded(t *testing.T) {
 	}
 }
 
-// FuzzCheckout reads hostile repositories of four files.
+// FuzzCheckout reads hostile repositories of four files, one of them also a chart's template.
 func FuzzCheckout(f *testing.F) {
 	for _, dir := range []string{"fluxcd__multi-tenancy/base/flux", "fluxcd__multi-tenancy/cluster/team1", "equinor__sdp-flux/dev/velero"} {
 		files, err := filepath.Glob(filepath.Join("testdata", "real", filepath.FromSlash(dir), "*.yaml"))
@@ -2037,9 +2037,72 @@ func FuzzCheckout(f *testing.F) {
 		}
 	}
 	f.Add([]byte(""), []byte(fluxRelease), []byte("version: 1\nscanForFiles: {}\n"), []byte(""))
+	// What Flux v2 applies, what it gives to releases, and what binds an account.
+	const patched = `apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata: {name: apps, namespace: flux-system}
+spec:
+  path: ./
+  sourceRef: {kind: GitRepository, name: it}
+  targetNamespace: shop
+  postBuild: {substitute: {b: next}, substituteFrom: [{kind: ConfigMap, name: vals}]}
+  images: [{name: fluxcd/flux, newTag: 1.10.0, digest: 'sha256:a'}]
+  patches: [{patch: '[{op: remove, path: /spec/replicas}]', target: {kind: Deployment, name: fl.*, labelSelector: a=b}}]
+  commonMetadata: {labels: {a: b}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: flux, namespace: shop}
+spec: {template: {spec: {serviceAccountName: flux, containers: [{name: flux, image: 'fluxcd/flux:1.25.4', args: ['--git-url=git@h:a', '--git-branch=${b:=main}']}]}}}
+`
+	const given = `apiVersion: source.toolkit.fluxcd.io/v1
+kind: HelmRepository
+metadata: {name: fluxcd, namespace: flux}
+spec: {url: 'https://charts.fluxcd.io'}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: vals, namespace: flux}
+data: {list: '{a,b}', git: '{git: {branch: others}}', k: 'account: flux'}
+---
+apiVersion: helm.toolkit.fluxcd.io/v2
+kind: HelmRelease
+metadata: {name: old, namespace: flux}
+spec:
+  chart: {spec: {chart: flux, version: 1.13.3, sourceRef: {kind: HelmRepository, name: fluxcd}}}
+  valuesFrom: [{kind: ConfigMap, name: vals, valuesKey: list, targetPath: git.path}, {kind: ConfigMap, name: vals, valuesKey: git}, {kind: ConfigMap, name: vals, valuesKey: list, targetPath: '='}]
+  values: {git: {url: 'git@h:a'}, additionalArgs: ['--sync-gc']}
+`
+	const bound = `apiVersion: apps/v1
+kind: Deployment
+metadata: {name: own, namespace: shop}
+spec: {template: {spec: {serviceAccountName: flux, containers: [{name: flux, image: 'fluxcd/flux:${tag}', args: ['--git-url=git@h:a', '--k8s-secret-name=s']}]}}}
+---
+apiVersion: batch/v1
+kind: Job
+metadata: {name: bind}
+spec: {template: {spec: {containers: [{name: k, image: kubectl, command: [sh, -c, 'kubectl create clusterrolebinding x --clusterrole=view --serviceaccount=shop:flux']}]}}}
+---
+apiVersion: helm.fluxcd.io/v1
+kind: HelmRelease
+metadata: {name: old, namespace: flux}
+spec: {chart: {git: 'git@h:a', path: c, ref: main}, valuesFrom: [{configMapKeyRef: {name: vals, key: k}}], values: {git: {url: x}}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: all}
+roleRef: {kind: ClusterRole, name: cluster-admin}
+subjects: [{kind: Group, name: 'system:serviceaccounts:${ns}'}]
+`
+	const template = "{{- if .Values.rbac }}\n" + "apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: c}\nroleRef: {kind: Role, name: r}\nsubjects:\n- kind: ServiceAccount\n  name: {{ .Values.account }}\n{{- end }}\n"
+	for _, manifest := range []string{patched, given, bound, patched + "---\n" + given + "---\n" + bound} {
+		f.Add([]byte(""), []byte(manifest), []byte(""), []byte(template))
+		f.Add([]byte("resources: [x.yaml]\n"), []byte(manifest), []byte("version: 1\nscanForFiles: {}\n"), []byte(patched))
+	}
 	known := slices.Concat(Codes(), flux1.Codes(), chart.Codes())
 	f.Fuzz(func(t *testing.T, overlay, manifest, config, patch []byte) {
-		tree := fstest.MapFS{"kustomization.yaml": {Data: overlay}, "x.yaml": {Data: manifest}, ".flux.yaml": {Data: config}, "p.yaml": {Data: patch}}
+		tree := fstest.MapFS{"kustomization.yaml": {Data: overlay}, "x.yaml": {Data: manifest}, ".flux.yaml": {Data: config}, "p.yaml": {Data: patch},
+			"c/Chart.yaml": {Data: []byte("name: c\nversion: 1.0.0\n")}, "c/templates/p.yaml": {Data: patch}}
 		if len(overlay) == 0 {
 			delete(tree, "kustomization.yaml")
 		}
