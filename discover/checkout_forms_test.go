@@ -2070,7 +2070,7 @@ kind: HelmRelease
 metadata: {name: old, namespace: flux}
 spec:
   chart: {spec: {chart: flux, version: 1.13.3, sourceRef: {kind: HelmRepository, name: fluxcd}}}
-  valuesFrom: [{kind: ConfigMap, name: vals, valuesKey: list, targetPath: git.path}, {kind: ConfigMap, name: vals, valuesKey: git}, {kind: Secret, name: s}, {kind: ConfigMap, name: vals, valuesKey: list, targetPath: '='}]
+  valuesFrom: [{kind: ConfigMap, name: vals, valuesKey: list, targetPath: git.path}, {kind: ConfigMap, name: vals, valuesKey: git}, {kind: Secret, name: s}, {kind: ConfigMap, name: vals, valuesKey: k, targetPath: '='}]
   values: {git: {url: 'git@h:a'}, additionalArgs: ['--sync-gc']}
 `
 	const bound = `apiVersion: apps/v1
