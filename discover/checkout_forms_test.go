@@ -1369,7 +1369,8 @@ func repository(t *testing.T) string {
 		t.Helper()
 		cmd := exec.CommandContext(t.Context(), "git", append([]string{"-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"}, args...)...)
 		cmd.Dir = dir
-		cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null")
+		cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null",
+			"GIT_AUTHOR_DATE=2020-01-01T00:00:00Z", "GIT_COMMITTER_DATE=2020-01-01T00:00:00Z") // so that the goldens can name the commits
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("git %v: %v: %s", args, err, out)
 		}
@@ -1671,7 +1672,7 @@ func TestACheckoutIsReadAtItsBranchFromWorkingCopyAndBareRepository(t *testing.T
 	dir := repository(t)
 	read := func(dir, branch string) (migrate.Inventory, []string) {
 		t.Helper()
-		inv, err := Checkout(t.Context(), CheckoutOptions{Dir: dir, Branch: branch, DefaultNamespace: "team"})
+		inv, err := Checkout(t.Context(), CheckoutOptions{Dir: dir, ID: "team/flux", Branch: branch, DefaultNamespace: "team"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -1687,14 +1688,16 @@ func TestACheckoutIsReadAtItsBranchFromWorkingCopyAndBareRepository(t *testing.T
 		dir, branch, shownBranch string
 		want                     []string
 		links                    bool
+		golden                   string
 	}{
-		{dir, "", "main", []string{"from-main", "uncommitted"}, false},
-		{dir, "main", "main", []string{"from-main"}, false},
-		{dir, "prod", "prod", []string{"from-prod", "deep", "from-prod"}, true},
-		{bare, "", "main", []string{"from-main"}, false},
-		{bare, "prod", "prod", []string{"from-prod", "deep", "from-prod"}, true},
+		{dir, "", "main", []string{"from-main", "uncommitted"}, false, "repository-working-copy"},
+		{dir, "main", "main", []string{"from-main"}, false, "repository-main"},
+		{dir, "prod", "prod", []string{"from-prod", "deep", "from-prod"}, true, "repository-prod"},
+		{bare, "", "main", []string{"from-main"}, false, "repository-bare"},
+		{bare, "prod", "prod", []string{"from-prod", "deep", "from-prod"}, true, "repository-prod"},
 	} {
 		inv, names := read(c.dir, c.branch)
+		equalsGolden(t, filepath.Join("testdata", "checkout", c.golden+".json"), dump(t, inv))
 		a := inv.Agents[0]
 		want := c.want
 		if c.links { // the link repeats an object, which is reported and left out

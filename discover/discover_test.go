@@ -123,6 +123,9 @@ type gitFixture map[string]struct {
 	Auth string
 	// Error is "network", "auth", "hostkey" or "notfound".
 	Error string
+	// Proxy is the one by which alone the server is reached, and CA what a client must
+	// trust; "none" is a server that no proxy reaches.
+	Proxy, CA string
 	// Behind counts commits, by "from..to"; absent means not an ancestor.
 	Behind map[string]int
 	// Unknown commits are in no history.
@@ -142,6 +145,9 @@ func (g gitFixture) refs(_ context.Context, r source.Remote) (map[string]string,
 		return nil, source.ErrKnownHosts
 	case "notfound":
 		return nil, source.ErrNotFound
+	}
+	if repo.Proxy == "none" && r.Auth.ProxyURL != "" || repo.Proxy != "none" && repo.Proxy != r.Auth.ProxyURL && repo.Proxy != "" || strings.TrimSpace(string(r.Auth.CAFile)) != repo.CA && repo.CA != "" {
+		return nil, source.ErrNetwork
 	}
 	given := r.Auth.Username + ":" + r.Auth.Password
 	if r.Auth.Identity != nil {
@@ -178,13 +184,17 @@ func open(t *testing.T, folder string) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var typed, bare []runtime.Object
+	var typed, bare, policies []runtime.Object
 	for i, doc := range strings.Split("\n"+string(content), "\n---\n") {
 		var u unstructured.Unstructured
 		if err := sigsyaml.Unmarshal([]byte(doc), &u.Object); err != nil {
 			t.Fatalf("document %d: %v", i, err)
 		}
 		if u.Object == nil {
+			continue
+		}
+		if pluginPolicies[u.GroupVersionKind().GroupKind()] != "" {
+			policies = append(policies, &u)
 			continue
 		}
 		setMark(t, &u)
@@ -236,6 +246,9 @@ func open(t *testing.T, folder string) *fixture {
 		f.refuse(verb, resource, apierrors.NewForbidden(schema.GroupResource{Resource: resource}, "", errors.New("no")))
 	}
 	f.witness = &witness{kube: f.kube, meta: f.meta, disco: disco}
+	if len(policies) > 0 {
+		f.serve(nil, policies...)
+	}
 	g := gitFixture{}
 	if !readYAML(t, filepath.Join(folder, "git.yaml"), &g) {
 		return f

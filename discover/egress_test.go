@@ -135,45 +135,34 @@ func TestOneGroupOfAPolicyIsEnough(t *testing.T) {
 	equal(t, "kinds", got, []string{"crd.projectcalico.org GlobalNetworkPolicy", "projectcalico.org NetworkPolicy"})
 }
 
+// serve has a cluster serve kinds of policies, and those of some objects, with these.
+func (f *fixture) serve(kinds []schema.GroupVersionKind, policies ...runtime.Object) *dynamicfake.FakeDynamicClient {
+	disco := f.witness.disco.(*fakediscovery.FakeDiscovery)
+	disco.Resources = slices.Clone(disco.Resources)
+	lists := map[schema.GroupVersionResource]string{}
+	for _, p := range policies {
+		kinds = append(kinds, p.GetObjectKind().GroupVersionKind())
+	}
+	for _, kind := range kinds {
+		resource := pluginPolicies[kind.GroupKind()]
+		gvr := kind.GroupVersion().WithResource(resource)
+		if lists[gvr] == "" {
+			lists[gvr] = kind.Kind + "List"
+			disco.Resources = append(disco.Resources, &metav1.APIResourceList{GroupVersion: kind.GroupVersion().String(), APIResources: []metav1.APIResource{
+				{Name: resource, Kind: kind.Kind, Namespaced: !slices.Contains(clusterScoped, resource+"."+kind.Group)}}})
+		}
+	}
+	dyn := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), lists, policies...)
+	f.witness.dyn = dyn
+	return dyn
+}
+
 // withCilium opens a cluster that serves the policies of Cilium, with some.
 func withCilium(t *testing.T, policies ...runtime.Object) (*fixture, *dynamicfake.FakeDynamicClient) {
 	t.Helper()
 	f := open(t, "testdata/cluster/one-agent")
-	disco := f.witness.disco.(*fakediscovery.FakeDiscovery)
-	disco.Resources = append(slices.Clone(disco.Resources), &metav1.APIResourceList{GroupVersion: "cilium.io/v2", APIResources: []metav1.APIResource{
-		{Name: "ciliumnetworkpolicies", Kind: "CiliumNetworkPolicy", Namespaced: true}, {Name: "ciliumclusterwidenetworkpolicies", Kind: "CiliumClusterwideNetworkPolicy"},
-	}})
-	dyn := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{
-		{Group: "cilium.io", Version: "v2", Resource: "ciliumnetworkpolicies"}: "CiliumNetworkPolicyList", {Group: "cilium.io", Version: "v2", Resource: "ciliumclusterwidenetworkpolicies"}: "CiliumClusterwideNetworkPolicyList",
-	}, policies...)
-	f.witness.dyn = dyn
-	return f, dyn
-}
-
-func TestPoliciesOfNetworkPluginsAreFound(t *testing.T) {
-	f := open(t, "testdata/cluster/one-agent")
-	was, err := f.witness.inventory(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := was.Agents[0]
-	policy := func(kind, namespace, name string) *unstructured.Unstructured {
-		u := pluginPolicy(t, "apiVersion: cilium.io/v2\nkind: "+kind+"\nmetadata: {name: "+name+"}\nspec: {endpointSelector: {}, egress: [{}]}\n")
-		u.SetNamespace(namespace)
-		return u
-	}
-	f, _ = withCilium(t, policy("CiliumNetworkPolicy", a.Namespace, "own"), policy("CiliumNetworkPolicy", "elsewhere", "other"), policy("CiliumClusterwideNetworkPolicy", "", "all"))
-	inv, err := f.witness.inventory(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got []string
-	for _, found := range inv.Findings {
-		if found.Code == EgressPolicy.Name && strings.HasPrefix(found.Where, "Cilium") {
-			got = append(got, found.Where)
-		}
-	}
-	equal(t, "policies", got, []string{"CiliumClusterwideNetworkPolicy/all", "CiliumNetworkPolicy/" + a.Namespace + "/own"})
+	v2 := schema.GroupVersion{Group: groupCilium, Version: "v2"}
+	return f, f.serve([]schema.GroupVersionKind{v2.WithKind("CiliumNetworkPolicy"), v2.WithKind("CiliumClusterwideNetworkPolicy")}, policies...)
 }
 
 // What OpenShift, Antrea and the administrators of a cluster limit is found by the kinds
@@ -181,27 +170,19 @@ func TestPoliciesOfNetworkPluginsAreFound(t *testing.T) {
 func TestFurtherPoliciesOfWaysOutAreFoundWhereTheyAreServed(t *testing.T) {
 	namespace := "flux"
 	f := open(t, "testdata/cluster/one-agent")
-	disco := f.witness.disco.(*fakediscovery.FakeDiscovery)
-	disco.Resources = slices.Clone(disco.Resources)
-	lists := map[schema.GroupVersionResource]string{}
 	var objects []runtime.Object
 	for kind, resource := range pluginPolicies {
 		if slices.Contains([]string{groupCilium, groupCalico, groupCalicoCRD}, kind.Group) {
 			continue // not served
 		}
-		version := schema.GroupVersion{Group: kind.Group, Version: "v1"}
-		namespaced := !slices.Contains(clusterScoped, resource+"."+kind.Group)
-		disco.Resources = append(disco.Resources, &metav1.APIResourceList{GroupVersion: version.String(), APIResources: []metav1.APIResource{{Name: resource, Kind: kind.Kind, Namespaced: namespaced}}})
-		lists[version.WithResource(resource)] = kind.Kind + "List"
 		u := pluginPolicy(t, "spec: {subject: {namespaces: {}}, appliedTo: [{podSelector: {}}], egress: [{action: Deny, type: Deny}]}\nmetadata: {name: own}")
-		u.SetGroupVersionKind(version.WithKind(kind.Kind))
-		if namespaced {
+		u.SetGroupVersionKind(kind.WithVersion("v1"))
+		if !slices.Contains(clusterScoped, resource+"."+kind.Group) {
 			u.SetNamespace(namespace)
 		}
 		objects = append(objects, u)
 	}
-	dyn := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), lists, objects...)
-	f.witness.dyn = dyn
+	dyn := f.serve(nil, objects...)
 	inv, err := f.witness.inventory(t.Context())
 	if err != nil {
 		t.Fatal(err)

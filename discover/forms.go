@@ -1,5 +1,7 @@
 package discover
 
+import "strings"
+
 // Form is one way in which an agent and its surroundings are met in a cluster,
 // or its manifests in Git.
 type Form struct {
@@ -8,10 +10,9 @@ type Form struct {
 	// Golden is what is expected of the case, relative to this package: want.json
 	// of a folder of testdata/cluster, want.yaml of one of
 	// migrate/flux1/testdata/load, what testdata/checkout holds of a folder of
-	// testdata/real, or a plan. A form has a test alone if none is given.
+	// testdata/real, or a plan.
 	Golden string
-	// Shows is the text of it that is there because of the form. Of a form
-	// without a golden it names the test, and says why no folder can have it.
+	// Shows is the text of it that is there because of the form.
 	Shows string
 }
 
@@ -145,7 +146,7 @@ var ClusterForms = []Form{
 	{"ways", "certificates of a mount", inCluster + "surroundings" + want, "the certificates that the agent trusts, as ca.crt"},
 	{"ways", "certificates of the node", inCluster + "surroundings" + want, `"CUSTOM_CA"`},
 	{"ways", "egress policies of Kubernetes", inCluster + "surroundings" + want, "NetworkPolicy/flux/shop-only limits what the agent's pods may reach"},
-	{"ways", "egress policies of network plugins", "", "TestPoliciesOfNetworkPluginsAreFound: they are read by a client that the fixtures have not"},
+	{"ways", "egress policies of network plugins", inCluster + "egress-of-network-plugins" + want, "CiliumNetworkPolicy/flux/own of cilium.io limits"},
 	{"ways", "cloud identity of the account", inCluster + "surroundings" + want, "eks.amazonaws.com/role-arn"},
 	{"ways", "cloud identity of the pods", inCluster + "surroundings" + want, "iam.amazonaws.com/role: arn:aws:iam::1:role/kiam"},
 	{"ways", "an ssh configuration", inCluster + "surroundings" + want, `"SSH_CONFIG"`},
@@ -161,10 +162,13 @@ var GitForms = []Form{
 	{"access", "over SSH, by the agent's key", inCluster + "ordinary" + want, "\"Kind\": \"ssh\",\n        \"Identity\": {\n          \"namespace\": \"flux\",\n          \"name\": \"flux-shop-git-deploy\""},
 	{"access", "over HTTPS, by the agent's password", inCluster + "http-credentials" + want, `"Kind": "basic"`},
 	{"access", "over HTTPS, without any", inCluster + "one-agent" + want, `"Kind": "none"`},
-	{"access", "through the agent's proxy, with a private CA", "", "TestARepositoryIsReadThroughTheAgentsProxyWithItsCertificates: it needs servers that answer"},
-	{"access", "around a proxy that is not there", "", "TestTheServerIsAskedDirectlyWhereTheAgentsProxyIsNotThere: it needs a server that answers"},
+	{"access", "through the agent's proxy, with a private CA", inCluster + "behind-a-proxy" + want, strings.Repeat("1", 40)},
+	{"access", "around a proxy that is not there", inCluster + "behind-a-proxy" + want, strings.Repeat("2", 40)},
 	{"access", "from a folder: --checkout", inCheckout + "flux-get-started.json", `"id": "checkout/flux-get-started"`},
-	{"access", "from a working copy and a bare repository", "", "TestACheckoutIsReadAtItsBranchFromWorkingCopyAndBareRepository: they are made by Git, which keeps no repository in another"},
+	{"access", "from a working copy, as it is", inCheckout + "repository-working-copy.json", "uncommitted__ConfigMap"},
+	{"access", "from a working copy, at its branch", inCheckout + "repository-main.json", `"where": "description of the checkout, --git-branch"`},
+	{"access", "from a bare repository, at its branch", inCheckout + "repository-bare.json", "team_from-main__ConfigMap"},
+	{"access", "from a working copy or a bare repository, at another branch", inCheckout + "repository-prod.json", "team_from-prod__ConfigMap"},
 	{"access", "refused: no network", inCluster + "git-failures" + want, "(https://h/network): network"},
 	{"access", "refused: another password", inCluster + "git-failures" + want, `"GIT_AUTH"`},
 	{"access", "refused: another host key", inCluster + "confined" + want, `"GIT_HOST_KEY"`},

@@ -43,14 +43,6 @@ type aspect struct {
 // last looked at. Nothing may be added to it without a reason; what gets its
 // case leaves it.
 var knownGaps = map[string][]string{
-	clusterForms: {
-		"ways: egress policies of network plugins: TestPoliciesOfNetworkPluginsAreFound: they are read by a client that the fixtures have not",
-	},
-	gitForms: {
-		"access: through the agent's proxy, with a private CA: TestARepositoryIsReadThroughTheAgentsProxyWithItsCertificates: it needs servers that answer",
-		"access: around a proxy that is not there: TestTheServerIsAskedDirectlyWhereTheAgentsProxyIsNotThere: it needs a server that answers",
-		"access: from a working copy and a bare repository: TestACheckoutIsReadAtItsBranchFromWorkingCopyAndBareRepository: they are made by Git, which keeps no repository in another",
-	},
 	terraformRuns: {
 		"broken-file: Terraform refuses a file that is in error",
 		"cycles: Terraform refuses values that depend on themselves",
@@ -131,8 +123,8 @@ func aspects(t *testing.T, src *goSource) []aspect {
 		{"condition reason", conditionReasons(src), func(r string) bool { return agent.holds(r) || agent.holds(r+"Reason") }},
 		{"Terraform function", terraformForms(true), func(f string) bool { return configurations.holds(f+"(") || discovery.holds(f+"(") }},
 		{"form of Terraform", terraformForms(false), hasCase},
-		{clusterForms, formsOf(t, discover.ClusterForms, discovery), showing(discover.ClusterForms)},
-		{gitForms, formsOf(t, discover.GitForms, discovery), showing(discover.GitForms)},
+		{clusterForms, formsOf(discover.ClusterForms), showing(discover.ClusterForms)},
+		{gitForms, formsOf(discover.GitForms), showing(discover.GitForms)},
 		{terraformRuns, formsToRun(t), func(f string) bool { return !strings.Contains(f, ": ") }},
 		{"Terraform block", terraformBlocks(src), configurations.holds},
 		{"Terraform resource type", terraformTypes(src), func(r string) bool {
@@ -509,33 +501,21 @@ func hasCase(form string) bool {
 	return false
 }
 
-// formsOf names the forms of a list, with the test of those that have no golden,
-// which must be among the tests.
-func formsOf(t *testing.T, forms []discover.Form, tests corpus) []string {
-	t.Helper()
-	var out []string
+func formsOf(forms []discover.Form) (names []string) {
 	for _, f := range forms {
-		if test, _, _ := strings.Cut(f.Shows, ":"); f.Golden == "" && !tests.holds("func "+test+"(") {
-			t.Errorf("%s: there is no test %s", nameOf(f), test)
-		}
-		out = append(out, nameOf(f))
+		names = append(names, nameOf(f))
 	}
-	return out
+	return names
 }
 
-func nameOf(f discover.Form) string {
-	if f.Golden == "" {
-		return f.Group + ": " + f.Name + ": " + f.Shows
-	}
-	return f.Group + ": " + f.Name
-}
+func nameOf(f discover.Form) string { return f.Group + ": " + f.Name }
 
 // showing reports whether the golden of a form shows it.
 func showing(forms []discover.Form) func(string) bool {
 	return func(form string) bool {
 		f := forms[slices.IndexFunc(forms, func(f discover.Form) bool { return nameOf(f) == form })]
 		content, err := os.ReadFile(filepath.Join(moduleRoot, "discover", filepath.FromSlash(f.Golden)))
-		return f.Golden != "" && err == nil && strings.Contains(string(content), f.Shows)
+		return err == nil && f.Shows != "" && strings.Contains(string(content), f.Shows)
 	}
 }
 
