@@ -423,6 +423,7 @@ func (s *scope) conform(given cty.Value, v *variable, from Position) cty.Value {
 		err = errors.New(diags[0].Detail)
 	}
 	if err != nil {
+		err = firstMisfit(given, v.ty, err)
 		// The message of a conversion names types and paths, not values.
 		s.l.diags.error(from, "the value does not fit the variable's type", fmt.Sprintf("%s: %v", s.address("var."+v.name), err))
 		return unknown(v.ty, Cause{CauseError, s.address("var." + v.name), from})
@@ -430,6 +431,31 @@ func (s *scope) conform(given cty.Value, v *variable, from Position) cty.Value {
 	return tidy(out, func() []Cause {
 		return []Cause{{CauseVariable, s.address("var." + v.name), v.pos}}
 	})
+}
+
+// firstMisfit is the error of the first of several fields that do not convert, by name; a
+// conversion takes them in any order.
+func firstMisfit(v cty.Value, to cty.Type, err error) error {
+	v, _ = v.Unmark()
+	if !v.IsKnown() || v.IsNull() || !v.Type().IsObjectType() && !v.Type().IsMapType() {
+		return err
+	}
+	fields := v.AsValueMap()
+	for _, name := range sortedKeys(fields) {
+		var field cty.Type
+		switch {
+		case to.IsMapType():
+			field = to.ElementType()
+		case to.IsObjectType() && to.HasAttribute(name):
+			field = to.AttributeType(name)
+		default:
+			continue
+		}
+		if _, misfit := convert.Convert(fields[name], field); misfit != nil {
+			return fmt.Errorf("attribute %q: %w", name, firstMisfit(fields[name], field, misfit))
+		}
+	}
+	return err
 }
 
 // given returns what is passed for a variable and where, or NilVal.
