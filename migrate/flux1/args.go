@@ -274,8 +274,10 @@ func endsFluxd(flags *pflag.FlagSet, name string, known func(string) bool) strin
 		number, notANumber := strconv.Atoi(port)
 		switch {
 		case value == "": // any address, or none for the metrics
-		case err != nil || notANumber == nil && (number < 0 || number > 65535):
+		case err != nil:
 			return "it is no address of the form host:port, and fluxd ends when it cannot listen there"
+		case notANumber == nil && (number < 0 || number > 65535):
+			return "its port is none from 0 to 65535, and fluxd ends when it cannot listen there"
 		case name == "listen-metrics" && number > 0 && known("listen"):
 			everywhere := []string{"", "0.0.0.0", "::"}
 			api, apiPort, err := net.SplitHostPort(flags.Lookup("listen").Value.String())
