@@ -1783,6 +1783,7 @@ func TestHostileRepositoriesEndInAFinding(t *testing.T) {
 		"patches of all":              treeOf("-- kustomization.yaml --\n" + overlay + patches + "-- x.yaml --\n" + objects),
 		"patches of all generating":   treeOf("-- " + generator + "-- kustomization.yaml --\n" + overlay + patches + "-- x.yaml --\n" + objects),
 		"a file of many generators":   treeOf("-- kustomization.yaml --\nconfigMapGenerator:\n" + numbered(400, "- {name: g%d, files: [f]}\n") + "-- f --\n" + strings.Repeat("x", 10<<20)),
+		"patterns for each file":      treeOf("-- .sourceignore --\n" + numbered(60_000, "*-%d.txt\n") + numbered(1000, "-- apps/%d.yaml --\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n")),
 		"a generator of a large file": treeOf("-- kustomization.yaml --\nconfigMapGenerator: [{name: g, files: [f]}]\n-- f --\n" + strings.Repeat("x", 20<<20)),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -1820,6 +1821,9 @@ func TestHostileRepositoriesEndInAFinding(t *testing.T) {
 				if i >= 0 && (inv.Findings[i].Severity == migrate.Warning) != (name == "folders beside the paths") {
 					t.Errorf("it is told as %s", inv.Findings[i].Severity)
 				}
+			}
+			if name == "patterns for each file" {
+				wantFinding(t, inv, flux1.SourceIgnore, "by .sourceignore, which fluxd does not heed, what cannot be told: the .sourceignore files of the tree hold 60000 patterns, too many to hold each of its 1002 files and folders against")
 			}
 			if name == "folders in a circle" {
 				wantFinding(t, inv, flux1.KustomizeFails, "folder a cannot be built", "cycle")

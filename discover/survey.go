@@ -154,7 +154,8 @@ func (r *reading) surveyIgnored() {
 	}
 	artifact, err := build.NewArtifact(r.tree, nil)
 	if err != nil {
-		return // the plan says why
+		r.about(flux1.SourceIgnore, ignores[0], "Flux v2 leaves out by %s, which fluxd does not heed, what cannot be told: %v", few(ignores), err)
+		return
 	}
 	for _, name := range ignores {
 		content, err := r.readFile(r.index, name)
