@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"maps"
 	"path"
 	"reflect"
@@ -568,17 +569,16 @@ func (c *checkout) lineOfValue(o flux1.Parsed, key string) int {
 // the one before it; line is where to begin, from 0, and indent that of what
 // lies above.
 func lineOfPath(content []byte, line, indent int, names []string) int {
-	all := bytes.Split(content, []byte("\n"))
 	for _, part := range names {
 		found := 0
-		for i := line; i < len(all) && found == 0; i++ {
-			text := string(all[i])
+		for i, text := range linesFrom(content, line) {
 			trimmed := strings.TrimLeft(text, " ")
 			if strings.HasPrefix(text, "---") || trimmed != "" && trimmed[0] != '#' && indent >= 0 && len(text)-len(trimmed) <= indent {
 				break
 			}
 			if strings.HasPrefix(trimmed, part+":") {
 				found, indent = i+1, len(text)-len(trimmed)
+				break
 			}
 		}
 		if found == 0 {
@@ -587,4 +587,18 @@ func lineOfPath(content []byte, line, indent int, names []string) int {
 		line = found
 	}
 	return line
+}
+
+// linesFrom are the lines of a text, with their numbers from 0, from one of them on. They are
+// not taken apart before, since of a large file much may be asked.
+func linesFrom(content []byte, first int) iter.Seq2[int, string] {
+	return func(yield func(int, string) bool) {
+		for i := 0; ; i++ {
+			text, rest, more := bytes.Cut(content, []byte("\n"))
+			if i >= first && !yield(i, string(text)) || !more {
+				return
+			}
+			content = rest
+		}
+	}
 }

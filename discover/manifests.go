@@ -333,6 +333,9 @@ func (c *checkout) agentOf(ctx context.Context, set declaration, o flux1.Parsed,
 // made of.
 func (c *checkout) agentsOf(ctx context.Context, set declaration, rights rightsFor) (made []*declaredAgent, of []flux1.Parsed, err error) {
 	for _, o := range set.objects {
+		if err := ctx.Err(); err != nil {
+			return nil, nil, err
+		}
 		a, err := c.agentOf(ctx, set, o, rights)
 		if err != nil {
 			return nil, nil, err
@@ -963,11 +966,8 @@ func (c *checkout) lineWithWord(p flux1.Parsed, word string) int {
 	if err != nil {
 		return 0
 	}
-	for i, line := range bytes.Split(content, []byte("\n")) {
-		if i+1 < p.Line {
-			continue
-		}
-		text := strings.TrimSpace(string(line))
+	for i, line := range linesFrom(content, p.Line-1) {
+		text := strings.TrimSpace(line)
 		if i+1 > p.Line && (text == "---" || text == "...") {
 			return 0
 		}
