@@ -57,6 +57,22 @@ func AgentsUnknown(findings []Finding) bool {
 	return slices.ContainsFunc(findings, func(f Finding) bool { return f.Code == agentsUnknown })
 }
 
+// Unread are the findings of a plan, about a Repository or the whole, that something may not
+// be read which could be when another plan was made: what differs between the two may only
+// not be seen.
+func (p *Plan) Unread(before *Plan, id string) []Finding {
+	var out []Finding
+	for _, f := range p.Findings {
+		if f.Unread() && (f.Repository == "" || f.Repository == id) &&
+			!slices.ContainsFunc(before.Findings, func(was Finding) bool {
+				return was.Code == f.Code && was.Repository == f.Repository && was.Message == f.Message
+			}) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
 // agentsUnknown is the code of the finding that it is not known which agents there are.
 const agentsUnknown = "AGENTS_UNKNOWN"
 

@@ -526,18 +526,52 @@ func stillHolds(stored, now *migrate.Plan, chosen []migrate.Repository) error {
 		return &exitError{Code: exitFailed, Err: fmt.Errorf("the plan was made for another cluster (%s) than this one (%s)", stored.Inputs.Server, now.Inputs.Server),
 			Hints: []string{"nothing has changed", "choose the plan's cluster with --context or --kubeconfig, or plan again for this one"}}
 	}
-	var moved []string
+	var moved, unknown []string
+	missing := map[string]bool{} // what the rights that are missing would tell
 	for _, r := range chosen {
-		is, found := now.Inputs.Agents[r.ID]
-		if !found {
-			moved = append(moved, r.ID+": its agent is gone")
-		} else if parts := stored.Inputs.Agents[r.ID].Moved(is); len(parts) > 0 {
-			moved = append(moved, r.ID+": "+strings.Join(parts, "; "))
+		var unread []string
+		for _, f := range now.Unread(stored, r.ID) {
+			unread = append(unread, f.Message)
 		}
+		is, found := now.Inputs.Agents[r.ID]
+		parts := stored.Inputs.Agents[r.ID].Moved(is)
+		switch says := strings.Join(parts, "; "); {
+		case !found && !migrate.AgentsUnknown(now.Findings):
+			moved = append(moved, r.ID+": its agent is gone")
+			continue
+		case !found:
+			unknown = append(unknown, r.ID+": whether its agent is still there")
+		case len(parts) > 0 && len(unread) > 0:
+			unknown = append(unknown, r.ID+": whether it is as planned, since what may not be read looks as if it were gone: "+says)
+		case len(parts) > 0:
+			moved = append(moved, r.ID+": "+says)
+			continue
+		default:
+			continue
+		}
+		for _, message := range unread {
+			missing[message] = true
+		}
+	}
+	if len(unknown) > 0 {
+		says := strings.Join(slices.Concat(unknown, moved, slices.Sorted(maps.Keys(missing))), "\n")
+		return &exitError{Code: exitFailed, Err: fmt.Errorf("it is not known whether the plan still holds:\n%s", says),
+			Hints: append([]string{"nothing has changed"}, rightsHints(now.Findings, func(f migrate.Finding) bool { return missing[f.Message] })...)}
 	}
 	if len(moved) > 0 {
 		return &exitError{Code: exitFailed, Err: fmt.Errorf("moved since the plan was made:\n%s", strings.Join(moved, "\n")),
 			Hints: []string{"nothing has changed", "plan again and look at what is different"}}
 	}
 	return nil
+}
+
+// rightsHints are the remedies of those findings that a plan lacks a right by.
+func rightsHints(findings []migrate.Finding, of func(migrate.Finding) bool) []string {
+	var hints []string
+	for _, f := range findings {
+		if f.Unread() && of(f) && !slices.Contains(hints, f.Hint) {
+			hints = append(hints, f.Hint)
+		}
+	}
+	return hints
 }

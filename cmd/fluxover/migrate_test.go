@@ -183,6 +183,50 @@ hint: plan again and look at what is different
 	}
 }
 
+func TestARefusalDoesNotCallGoneWhatMayNotBeRead(t *testing.T) {
+	stored := storedPlan("bundled")
+	stored.Inputs.Agents = map[string]migrate.Fingerprint{"flux/flux-shop": {"image": "fluxcd/flux:1.25.4", "ClusterRoleBinding/more": "ClusterRole/cluster-admin"}, "flux/flux-web": {"image": "fluxcd/flux:1.25.4"}}
+	unread := func(code, right, hint string) migrate.Finding {
+		return migrate.Finding{Severity: migrate.Blocker, Code: code, Message: "you may not list " + right, Hint: hint}
+	}
+	var o migrateOptions
+	for want, change := range map[string]func(now *migrate.Plan){
+		`error: it is not known whether the plan still holds:
+  flux/flux-shop: whether its agent is still there
+  flux/flux-web: whether its agent is still there
+  you may not list deployments.apps
+hint: nothing has changed
+hint: have list on deployments.apps granted
+`: func(now *migrate.Plan) {
+			now.Inputs.Agents = nil
+			now.Findings = append(now.Findings, unread("AGENTS_UNKNOWN", "deployments.apps", "have list on deployments.apps granted"))
+		},
+		`error: it is not known whether the plan still holds:
+  flux/flux-shop: whether it is as planned, since what may not be read looks as
+  if it were gone: ClusterRoleBinding/more (gone, was ClusterRole/cluster-admin)
+  flux/flux-web: its agent is gone
+  you may not list clusterrolebindings
+hint: nothing has changed
+hint: have the right granted
+`: func(now *migrate.Plan) {
+			now.Inputs.Agents = map[string]migrate.Fingerprint{"flux/flux-shop": {"image": "fluxcd/flux:1.25.4"}}
+			now.Findings = append(now.Findings, unread("RBAC_MISSING", "clusterrolebindings", "have the right granted"))
+		},
+	} {
+		now := stored
+		change(&now)
+		var exit *exitError
+		if err := stillHolds(&stored, &now, o.chosen(&stored)); !errors.As(err, &exit) || exit.Code != exitFailed {
+			t.Fatalf("got %v", err)
+		}
+		var text bytes.Buffer
+		sayError(&text, exit.Err, exit.Hints...)
+		if text.String() != want {
+			t.Errorf("got\n%s\nwant\n%s", text.String(), want)
+		}
+	}
+}
+
 func TestEveryFailedRepositoryGetsItsRemedyOnce(t *testing.T) {
 	admin := migrate.Finding{Severity: migrate.Blocker, Code: "CLUSTER_ADMIN", Subject: "flux/c", Repository: "flux/c", Message: "the agent may do everything in the cluster", Hint: "confine the old agent first", Acceptable: true}
 	step := func(id, name, leaves string, err error) error {

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
 
+	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/cutover"
 )
 
@@ -38,9 +40,14 @@ func (p *planFlags) verifyPlan(ctx context.Context, w *witnessFlags, s streams, 
 	} else {
 		err = write(s.Out, output, v)
 	}
+	unread := func(f migrate.Finding) bool {
+		return slices.ContainsFunc(v.Repositories, func(r cutover.VerifiedRepository) bool { return slices.Contains(r.Unknown, f.Message) })
+	}
 	switch {
 	case err != nil:
 		return err
+	case slices.ContainsFunc(v.Repositories, func(r cutover.VerifiedRepository) bool { return r.State == cutover.VerifiedUnknown }):
+		return &exitError{Code: exitBlocked, Err: errors.New("it is not known whether the plan holds"), Hints: rightsHints(res.Plan.Findings, unread)}
 	case slices.ContainsFunc(v.Repositories, func(r cutover.VerifiedRepository) bool { return r.State == cutover.VerifiedBlocked }):
 		return &exitError{Code: exitBlocked}
 	case !v.Holds:
@@ -60,6 +67,8 @@ func writeVerification(w io.Writer, v cutover.Verification, file string) error {
 	switch {
 	case v.Holds:
 		fmt.Fprintf(w, "%s holds: it can be carried out as it was reviewed\n", file)
+	case len(v.Moved) == 0 && slices.ContainsFunc(v.Repositories, func(r cutover.VerifiedRepository) bool { return r.State == cutover.VerifiedUnknown }):
+		fmt.Fprintf(w, "you may not read what tells whether %s still holds\n", file)
 	case held == len(v.Repositories):
 		fmt.Fprintf(w, "%s was made from what is no longer so: plan again\n", file)
 	default:
@@ -70,10 +79,13 @@ func writeVerification(w io.Writer, v cutover.Verification, file string) error {
 		line("moved", m)
 	}
 	for _, r := range v.Repositories {
-		if len(r.Moved)+len(r.Taken) == 0 && r.State == cutover.VerifiedHolds {
+		if len(r.Moved)+len(r.Taken)+len(r.Unknown) == 0 && r.State == cutover.VerifiedHolds {
 			continue
 		}
-		fmt.Fprintf(w, "\n%s  %s\n", r.ID, map[cutover.VerifiedState]string{cutover.VerifiedHolds: "holds", cutover.VerifiedMoved: "moved", cutover.VerifiedBlocked: `held back by a finding: "fluxover plan" names it`}[r.State])
+		fmt.Fprintf(w, "\n%s  %s\n", r.ID, map[cutover.VerifiedState]string{cutover.VerifiedHolds: "holds", cutover.VerifiedMoved: "moved", cutover.VerifiedBlocked: `held back by a finding: "fluxover plan" names it`, cutover.VerifiedUnknown: "it is not known whether its agent is still there"}[r.State])
+		for _, u := range r.Unknown {
+			line("unknown", u)
+		}
 		for _, m := range r.Moved {
 			line("moved", m)
 		}

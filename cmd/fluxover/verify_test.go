@@ -51,6 +51,7 @@ func TestVerifySaysWhatMovedPartByPart(t *testing.T) {
 		holds         bool
 		state         string
 		moved, taken  string
+		unknown       string
 		aboutTheWhole string
 	}{
 		"an accepted change from another value": {
@@ -85,7 +86,20 @@ func TestVerifySaysWhatMovedPartByPart(t *testing.T) {
 			p.Repositories[0].Blocked = true
 			p.Findings = []migrate.Finding{{Severity: migrate.Blocker, Code: "X", Subject: "flux/flux-shop", Repository: "flux/flux-shop"}}
 		}, state: "blocked", moved: "findings (new: blocker X flux/flux-shop)"},
-		"the agent is gone":           {change: func(p *migrate.Plan) { p.Repositories = nil }, state: "moved", moved: "the agent is gone"},
+		"the agent is gone": {change: func(p *migrate.Plan) { p.Repositories = nil }, state: "moved", moved: "the agent is gone"},
+		"agents that may not be looked for": {change: func(p *migrate.Plan) {
+			p.Repositories, p.Findings = nil, []migrate.Finding{{Severity: migrate.Blocker, Code: "AGENTS_UNKNOWN", Message: "you may not list deployments.apps"}}
+		}, state: "unknown", unknown: "you may not list deployments.apps"},
+		"an agent that is gone, and something else that may not be read": {change: func(p *migrate.Plan) {
+			p.Repositories, p.Findings = nil, []migrate.Finding{{Severity: migrate.Blocker, Code: "RBAC_MISSING", Message: "you may not list pods"}}
+		}, state: "moved", moved: "the agent is gone", unknown: "you may not list pods"},
+		"a binding that may not be read": {
+			before: func(p *migrate.Plan) {
+				p.Inputs.Agents["flux/flux-shop"]["ClusterRoleBinding/a"] = "ClusterRole/edit"
+				p.Findings = []migrate.Finding{{Severity: migrate.Blocker, Code: "RBAC_MISSING", Message: "you may not list pods"}}
+			}, change: func(p *migrate.Plan) {
+				p.Findings = []migrate.Finding{{Severity: migrate.Blocker, Code: "RBAC_MISSING", Message: "you may not list pods"}, {Severity: migrate.Blocker, Code: "RBAC_MISSING", Message: "you may not list clusterrolebindings"}}
+			}, state: "moved", moved: "ClusterRoleBinding/a (gone, was ClusterRole/edit)", unknown: "you may not list clusterrolebindings"},
 		"another cluster":             {change: func(p *migrate.Plan) { p.Inputs.Cluster, p.Inputs.Server = "uid-2", "https://two" }, state: "holds", aboutTheWhole: "the cluster (https://one, uid-1, now https://two, uid-2)"},
 		"a cluster that is not known": {change: func(p *migrate.Plan) { p.Inputs.Cluster = "" }, state: "holds", aboutTheWhole: "the cluster (https://one, uid-1, now not known)"},
 		"a repository that came":      {change: func(p *migrate.Plan) { p.Repositories = append(p.Repositories, migrate.Repository{ID: "flux/new"}) }, state: "holds", aboutTheWhole: "repository flux/new (new: the plan does not hold it)"},
@@ -103,14 +117,14 @@ func TestVerifySaysWhatMovedPartByPart(t *testing.T) {
 				t.Fatal(err)
 			}
 			r := v.Repositories[0]
-			if v.Holds != c.holds || string(r.State) != c.state || strings.Join(r.Moved, "; ") != c.moved || strings.Join(r.Taken, "; ") != c.taken || strings.Join(v.Moved, "; ") != c.aboutTheWhole {
+			if v.Holds != c.holds || string(r.State) != c.state || strings.Join(r.Moved, "; ") != c.moved || strings.Join(r.Taken, "; ") != c.taken || strings.Join(r.Unknown, "; ") != c.unknown || strings.Join(v.Moved, "; ") != c.aboutTheWhole {
 				t.Errorf("got %+v", v)
 			}
 			var text bytes.Buffer
 			if err := writeVerification(&text, v, "plan.json"); err != nil {
 				t.Fatal(err)
 			}
-			if strings.Contains(text.String(), "plan.json holds: ") != c.holds {
+			if strings.Contains(text.String(), "plan.json holds: ") != c.holds || !strings.Contains(text.String(), c.unknown) || c.state == "unknown" && strings.Contains(text.String(), "plan again") {
 				t.Errorf("it says %s", text.String())
 			}
 		})

@@ -50,7 +50,7 @@ var words = map[reflect.Type][]any{
 	reflect.TypeFor[cutover.Phase](): {cutover.PhasePending, cutover.PhaseBlocked, cutover.PhaseStaged, cutover.PhaseFenced, cutover.PhaseAdopting,
 		cutover.PhaseVerifying, cutover.PhaseHolding, cutover.PhaseSettling, cutover.PhaseSettled, cutover.PhaseFinalized,
 		cutover.PhaseRollingBack, cutover.PhaseRolledBack, cutover.PhaseAborted, cutover.PhaseFailed},
-	reflect.TypeFor[cutover.VerifiedState]():     {cutover.VerifiedHolds, cutover.VerifiedMoved, cutover.VerifiedBlocked},
+	reflect.TypeFor[cutover.VerifiedState]():     {cutover.VerifiedHolds, cutover.VerifiedMoved, cutover.VerifiedBlocked, cutover.VerifiedUnknown},
 	reflect.TypeFor[migrate.GarbageCollection](): {migrate.CollectOn, migrate.CollectOff, migrate.CollectDry},
 }
 

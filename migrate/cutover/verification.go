@@ -27,13 +27,17 @@ type Verification struct {
 // VerifiedRepository is how one repository of a plan stands now.
 type VerifiedRepository struct {
 	ID string `json:"id"`
-	// State is "holds", "moved" or "blocked": held back by a finding that did
-	// not hold it back when the plan was made.
+	// State is "holds", "moved", "blocked": held back by a finding that did
+	// not hold it back when the plan was made, or "unknown": whether its agent is
+	// still there may not be read.
 	State VerifiedState `json:"state"`
 	// Moved is what moved that the plan was made from, part by part; Taken what
 	// moved without changing what would happen, which migrate takes.
 	Moved []string `json:"moved"`
 	Taken []string `json:"taken"`
+	// Unknown is what may not be read now, and could be when the plan was made, with the
+	// right that is missing: what moved may only not be seen.
+	Unknown []string `json:"unknown"`
 }
 
 // VerifiedState says whether a repository's plan could still be carried out.
@@ -44,6 +48,7 @@ const (
 	VerifiedHolds   VerifiedState = "holds"
 	VerifiedMoved   VerifiedState = "moved"
 	VerifiedBlocked VerifiedState = "blocked"
+	VerifiedUnknown VerifiedState = "unknown"
 )
 
 // Verify compares a stored plan with one made now, for the repositories of ids,
@@ -79,9 +84,16 @@ func Verify(stored, now *migrate.Plan, ids []string) (Verification, error) {
 }
 
 func verifyRepository(stored, now *migrate.Plan, was migrate.Repository) (VerifiedRepository, error) {
-	v := VerifiedRepository{ID: was.ID, State: VerifiedHolds, Moved: []string{}, Taken: []string{}}
+	v := VerifiedRepository{ID: was.ID, State: VerifiedHolds, Moved: []string{}, Taken: []string{}, Unknown: []string{}}
+	for _, f := range now.Unread(stored, was.ID) {
+		v.Unknown = append(v.Unknown, f.Message)
+	}
 	is := now.Repository(was.ID)
-	if is == nil {
+	switch {
+	case is == nil && migrate.AgentsUnknown(now.Findings):
+		v.State = VerifiedUnknown
+		return v, nil
+	case is == nil:
 		v.State, v.Moved = VerifiedMoved, append(v.Moved, "the agent is gone")
 		return v, nil
 	}
