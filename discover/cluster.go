@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -98,7 +97,7 @@ type witness struct {
 	mu       sync.Mutex
 	findings []migrate.Finding
 	// lacks are rights that are missing, with the namespaces by what is unknown thereby.
-	lacks map[lacking]map[string][]string
+	lacks map[lacking]map[lost][]string
 	// down is what was reported of kinds that the API server does not give.
 	down map[string]bool
 	talk sync.Mutex
@@ -237,43 +236,32 @@ func (w *witness) find(findings ...migrate.Finding) {
 	w.findings = append(w.findings, findings...)
 }
 
-// forbidden records that a right is missing and what is unknown without it.
-// The repository is empty where it concerns all of them.
-func (w *witness) forbidden(verb, resource, namespace, repository, unknown string) {
-	if repository == "" {
-		w.lack(verb, resource, namespace, unknown)
-		return
-	}
-	what := verb + " " + resource
-	switch {
-	case namespace != "":
-		what += " in namespace " + namespace
-	case !slices.Contains(clusterScoped, resource):
-		what += " in all namespaces"
-	}
-	w.find(RBACMissing.Finding(repository, resource, fmt.Sprintf("you may not %s, so this is unknown: %s", what, unknown)))
-}
-
-// lacking is a right that is missing, whatever it is missing for.
+// lacking is a right that is missing: of the agent of a repository, or for all agents where that is empty.
 type lacking struct {
-	verb, resource string
+	verb, resource, repository string
 	// ways is true of what tells of policies alone, which weighs less.
 	ways bool
 }
 
-// lack notes a right that is missing for all agents, to be told once: see forbidden.
-func (w *witness) lack(verb, resource, namespace, unknown string) {
+// lost is what is unknown without a right, and for which object, if it is one by name.
+type lost struct{ unknown, name string }
+
+// forbidden notes a right that is missing and what is unknown without it, to be told
+// once of all that it is missing for. The repository is empty where it concerns all of them;
+// the resource of one names an object as well: secrets/NAME.
+func (w *witness) forbidden(verb, resource, namespace, repository, unknown string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.lacks == nil {
-		w.lacks = map[lacking]map[string][]string{}
+		w.lacks = map[lacking]map[lost][]string{}
 	}
-	key := lacking{verb, resource, unknown == unknownWays}
+	kind, name, _ := strings.Cut(resource, "/")
+	key, of := lacking{verb, kind, repository, unknown == unknownWays}, lost{unknown, name}
 	if w.lacks[key] == nil {
-		w.lacks[key] = map[string][]string{}
+		w.lacks[key] = map[lost][]string{}
 	}
-	if in := w.lacks[key][unknown]; !slices.Contains(in, namespace) {
-		w.lacks[key][unknown] = append(in, namespace)
+	if in := w.lacks[key][of]; !slices.Contains(in, namespace) {
+		w.lacks[key][of] = append(in, namespace)
 	}
 }
 
@@ -283,13 +271,24 @@ func (w *witness) lacked() []migrate.Finding {
 	defer w.mu.Unlock()
 	var out []migrate.Finding
 	for key, unknown := range w.lacks {
-		var in []string
-		for _, namespaces := range unknown {
+		var in, on []string
+		for of, namespaces := range unknown {
 			in = append(in, namespaces...)
+			on = append(on, strings.TrimSuffix(key.resource+"/"+of.name, "/"))
 		}
 		slices.Sort(in)
-		in = slices.Compact(in)
-		what := key.verb + " " + key.resource
+		slices.Sort(on)
+		in, on = slices.Compact(in), slices.Compact(on)
+		var says []string
+		for of := range unknown {
+			says = append(says, of.unknown)
+			if len(on) > 1 && of.name != "" {
+				says[len(says)-1] += " (" + of.name + ")"
+			}
+		}
+		slices.Sort(says)
+		resources := strings.Join(on, ", ")
+		what := key.verb + " " + resources
 		switch everywhere := in[0] == ""; { // sorted, it is the first
 		case everywhere && slices.Contains(clusterScoped, key.resource):
 		case everywhere && len(in) == 1:
@@ -301,7 +300,7 @@ func (w *witness) lacked() []migrate.Finding {
 		default:
 			what += fmt.Sprintf(" in %s (%s)", migrate.Count(len(in), "namespace"), listed(in, len(in), maxNamespaces))
 		}
-		f := RBACMissing.Finding("", key.resource, fmt.Sprintf("you may not %s, so this is unknown: %s", what, strings.Join(slices.Sorted(maps.Keys(unknown)), "; ")))
+		f := RBACMissing.Finding(key.repository, resources, fmt.Sprintf("you may not %s, so this is unknown: %s", what, strings.Join(slices.Compact(says), "; ")))
 		if key.ways {
 			f.Severity = migrate.Warning // as what it would tell: see EgressPolicy
 		}

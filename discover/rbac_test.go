@@ -107,6 +107,17 @@ func TestAMissingRightIsAFindingThatNamesIt(t *testing.T) {
 			if i < 0 {
 				t.Errorf("no finding names the right: %v", inv.Findings)
 			}
+			told := map[string]string{} // of one agent and one right, whatever the objects
+			for _, f := range inv.Findings {
+				kind, _, _ := strings.Cut(f.Where, "/")
+				if f.Code != RBACMissing.Name || f.Repository == "" {
+					continue
+				}
+				if before := told[f.Repository+kind]; before != "" {
+					t.Errorf("told apart: %s; %s", before, f.Message)
+				}
+				told[f.Repository+kind] = f.Message
+			}
 			if tc.agents != (len(inv.Agents) > 0) {
 				t.Fatalf("%d agents", len(inv.Agents))
 			}
