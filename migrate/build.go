@@ -396,6 +396,23 @@ func (b *repositoryBuilder) buildsNothing(a application) bool {
 	return true
 }
 
+// unread names those of resources that may not be read, of the repository or at all.
+func (b *repositoryBuilder) unread(resources ...string) []string {
+	var out []string
+	for _, f := range b.plan.Findings {
+		if !f.Unread() || f.Repository != "" && f.Repository != b.agent.ID {
+			continue
+		}
+		for resource := range strings.SplitSeq(f.Where, ", ") {
+			if slices.Contains(resources, resource) && !slices.Contains(out, resource) {
+				out = append(out, resource)
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
 // planned are the settings that a plan cannot do without, by their names in an
 // Inventory's JSON, and the fields of which manifests hold them. Where one is
 // unknown the field is left out: a default would be a guess.
@@ -452,6 +469,12 @@ func (b *repositoryBuilder) checkFacts() {
 		if b.unknown("installedBy") { // nothing tells of the agent but whoever asked for a folder to be read
 			hint = "give what the flags of a checkout tell (--git-url, --git-branch, --default-namespace), or where its agent is declared (--terraform, --values); or let discovery read the cluster in which it runs"
 		}
+		if rights := b.unread("clusterroles", "clusterrolebindings", "roles", "rolebindings"); b.unknown("confinement") && len(rights) > 0 {
+			hint = "have list on " + strings.Join(rights, ", ") + " granted to you, or use an account that has it (--context, --as)"
+			if len(unknown) > 1 {
+				hint += ", for confinement; for the others, see the other findings of this repository"
+			}
+		}
 		b.find(Finding{
 			Severity: Blocker, Code: factsUnknown, Where: strings.Join(unknown, ", "),
 			Message: fmt.Sprintf("what the plan needs is not known: %s; fields that would be a guess are left out of it", strings.Join(unknown, ", ")),
@@ -459,16 +482,25 @@ func (b *repositoryBuilder) checkFacts() {
 		})
 	}
 	found := slices.ContainsFunc(b.plan.Findings, func(f Finding) bool { return f.Code == neverSynced && f.Repository == a.ID })
-	unread := b.unknown("synced") && slices.ContainsFunc(b.plan.Findings, func(f Finding) bool {
-		return f.Unread() && (f.Repository == a.ID || f.Repository == "" && a.Tree != nil)
-	})
+	// What it synced last stands in its Secret, or in its repository, which its credential opens.
+	tells := []string{"secrets/" + a.Credential.Identity.Name}
+	for _, v := range []Value{a.Credential.Username, a.Credential.Password} {
+		if v.Secret != nil {
+			tells = append(tells, "secrets/"+v.Secret.Name)
+		}
+	}
+	if a.Sync.State == "secret" {
+		tells = append(tells, "secrets/"+a.Git.SecretName)
+	}
+	rights := b.unread(tells...)
+	unnamed := slices.ContainsFunc([]string{"git.syncTag", "git.secretName", "sync.state"}, b.unknown)
 	switch {
 	case a.Synced.Commit != "" || found:
-	case unread:
+	case b.unknown("synced") && len(rights) > 0:
 		b.find(Finding{
 			Severity: Blocker, Code: factsUnknown, Where: whereSynced,
-			Message: "what the agent applied last is not known, since you may not read what tells it; it may well have synced",
-			Hint:    "have the rights granted to you that RBAC_MISSING names, or use an account that has them (--context, --as)",
+			Message: fmt.Sprintf("what the agent applied last is not known, since you may not get %s; it may well have synced", strings.Join(rights, ", ")),
+			Hint:    fmt.Sprintf("have get on %s in namespace %s granted to you, or use an account that has it (--context, --as)", strings.Join(rights, ", "), a.Namespace),
 		})
 	default:
 		f := Finding{
@@ -493,6 +525,8 @@ func (b *repositoryBuilder) checkFacts() {
 		} else if !asked {
 			f.Message = "the folder that was read holds no sync mark, so what the agent applied last is not known"
 			f.Hint = "give a clone with the agent's branch and its tags (git fetch --tags); where the agent has never finished a sync, see its log for why"
+		} else if unnamed {
+			f.Message, f.Hint = "where its sync mark stands is not known, so what it applied last is not known, too", "mend what the other findings of this repository name"
 		}
 		b.find(f)
 	}
