@@ -123,6 +123,9 @@ func Cluster(ctx context.Context, c *cluster.Client, o Options) (migrate.Invento
 		}
 	}
 	inv, err := w.inventory(ctx)
+	if cluster.IsUnreachable(err) {
+		err = fmt.Errorf("%w: %w", ErrUnreachable, cause(err))
+	}
 	if err != nil {
 		return migrate.Inventory{}, fmt.Errorf("discover %s: %w", c.Config.Host, err)
 	}
@@ -363,7 +366,10 @@ func (w *witness) facts(ctx context.Context) (migrate.Cluster, []listable, error
 		if !errors.As(err, &failed) {
 			return facts, nil, fmt.Errorf("ask which kinds are served: %w", err)
 		}
-		for gv := range failed.Groups {
+		for gv, err := range failed.Groups {
+			if cluster.IsUnreachable(err) {
+				return facts, nil, fmt.Errorf("ask what %s serves: %w", gv, err)
+			}
 			f := APIGroupDown.About("", gv.String(), "", fmt.Sprintf("the API server does not say what %s serves", gv))
 			if strings.HasSuffix(gv.Group, "metrics.k8s.io") {
 				// fluxd leaves these out of its view, and nobody keeps them in Git.

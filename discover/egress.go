@@ -73,7 +73,7 @@ func (w *witness) pluginEgress(ctx context.Context, kind migrate.ServedKind, nam
 	gvr := schema.GroupVersionResource{Group: kind.Group, Version: kind.Version, Resource: pluginPolicies[schema.GroupKind{Group: kind.Group, Kind: kind.Kind}]}
 	resource := gvr.GroupResource().String()
 	in := func(namespace string) (out []*egressPolicy, err error) {
-		err = list(ctx, resource, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+		err = listPatiently(ctx, w, resource, metav1.ListOptions{}, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			return w.dyn.Resource(gvr).Namespace(namespace).List(ctx, o)
 		}, func(u *unstructured.Unstructured) {
 			if p := reducedPolicy(u); p != nil && (p.namespace == "" || slices.Contains(namespaces, p.namespace)) {
@@ -84,8 +84,7 @@ func (w *witness) pluginEgress(ctx context.Context, kind migrate.ServedKind, nam
 			return nil, nil // there is no such kind any more, or none that is kept
 		}
 		if ctx.Err() == nil && cluster.IsFailing(err) {
-			w.failing(gvr, kind.Kind, unknownWays, err)
-			return nil, nil
+			return nil, w.failing(ctx, gvr, kind.Kind, unknownWays, err)
 		}
 		return out, err
 	}

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/fluxcd/cli-utils/pkg/object"
 	"github.com/fluxover/fluxover/migrate/flux1"
@@ -19,7 +21,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/tools/pager"
 )
 
 // listable is a kind that can be listed.
@@ -105,37 +106,78 @@ func (l *live) canRead(r *listable) bool {
 	return !l.unreadable[r.gvr.GroupResource().String()]
 }
 
-// kindDown reports a kind that the API server does not give, and has it left alone.
-func (w *witness) kindDown(l *live, r *listable, err error) {
+// kindDown reports a kind that the API server does not give, and has it left alone. It is an
+// error if the server does not answer at all.
+func (w *witness) kindDown(ctx context.Context, l *live, r *listable, err error) error {
 	l.cannotRead(r)
-	w.failing(r.gvr, r.kind, "which of them Flux v1 applied, and which it is told to ignore", err)
+	return w.failing(ctx, r.gvr, r.kind, "which of them Flux v1 applied, and which it is told to ignore", err)
 }
 
 // failing reports once that the API server does not give the objects of a kind, and
-// what is unknown without them.
-func (w *witness) failing(gvr schema.GroupVersionResource, kind, unknown string, err error) {
+// what is unknown without them. It is an error if the server does not answer at all.
+func (w *witness) failing(ctx context.Context, gvr schema.GroupVersionResource, kind, unknown string, err error) error {
 	name := gvr.GroupResource().String()
+	says := "There was no answer in time"
+	var status apierrors.APIStatus
+	if errors.As(err, &status) {
+		says = "It says: " + words(err)
+	} else if silent := w.answers(ctx); silent != nil {
+		return silent
+	}
 	f := APIKindDown.About("", name, kind+" of "+gvr.GroupVersion().String(), "")
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.down[name+unknown] {
-		return
+		return nil
 	}
 	if w.down == nil {
 		w.down = map[string]bool{}
 	}
 	w.down[name+unknown] = true
-	f.Message = fmt.Sprintf("the API server cannot give %s, so this is unknown: %s; and fluxd, which lists all that it may list and is not told to leave out, cannot sync while that lasts. It says: %s", name, unknown, words(err))
+	f.Message = fmt.Sprintf("the API server cannot give %s, so this is unknown: %s; and fluxd, which lists all that it may list and is not told to leave out, cannot sync while that lasts. %s", name, unknown, says)
 	w.findings = append(w.findings, f)
+	return nil
 }
 
-// words are what an API server said, without what was asked.
+// ErrUnreachable says that the API server does not answer any more, whatever it is asked.
+var ErrUnreachable = errors.New("the API server can no longer be reached")
+
+// answerSoon is how long an API server may take for what costs it next to nothing.
+const answerSoon = 10 * time.Second
+
+// answers makes sure that the API server answers anything, where a question got no answer.
+func (w *witness) answers(ctx context.Context) error {
+	soon, cancel := context.WithTimeout(ctx, answerSoon)
+	defer cancel()
+	_, err := w.kube.CoreV1().Namespaces().Get(soon, metav1.NamespaceSystem, metav1.GetOptions{})
+	var status apierrors.APIStatus
+	switch {
+	case err == nil || errors.As(err, &status):
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case cluster.IsFailing(err):
+		return fmt.Errorf("%w: it takes connections and answers nothing, not within %s", ErrUnreachable, answerSoon)
+	}
+	return err
+}
+
+// words are what an API server said, or why there is no answer, without what was asked.
 func words(err error) string {
 	var status apierrors.APIStatus
 	if errors.As(err, &status) && status.Status().Message != "" {
 		return fmt.Sprintf("%s (%d)", strings.TrimSpace(status.Status().Message), status.Status().Code)
 	}
-	return err.Error()
+	return cause(err).Error()
+}
+
+// cause is that of an error without the request, whose address holds more than people need.
+func cause(err error) error {
+	var request *url.Error
+	if errors.As(err, &request) {
+		return request.Err
+	}
+	return err
 }
 
 // parallelLists bounds how many kinds are listed at a time.
@@ -177,8 +219,7 @@ func (w *witness) marked(ctx context.Context, resources []listable) (*live, erro
 				case notFound(err) || isNotListable(err):
 					return nil // the kind went meanwhile, or an aggregated API lists nothing
 				case gctx.Err() == nil && cluster.IsFailing(err):
-					w.kindDown(l, r, err)
-					return nil
+					return w.kindDown(gctx, l, r, err)
 				default:
 					return err
 				}
@@ -208,24 +249,9 @@ func isNotListable(err error) bool {
 }
 
 func (w *witness) listMeta(ctx context.Context, r *listable, namespace, selector string, visit func(*metav1.PartialObjectMetadata)) error {
-	p := pager.New(func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-		return cluster.AskPatiently(ctx, w.patience, r.gvr.GroupResource().String(), func(ctx context.Context) (runtime.Object, error) {
-			return w.meta.Resource(r.gvr).Namespace(namespace).List(ctx, o)
-		})
-	})
-	p.PageSize, p.PageBufferSize = pageSize, 1 // several kinds are listed at a time
-	err := p.EachListItem(ctx, metav1.ListOptions{LabelSelector: selector}, func(o runtime.Object) error {
-		m, ok := o.(*metav1.PartialObjectMetadata)
-		if !ok {
-			return fmt.Errorf("the server sent a %T", o)
-		}
-		visit(m)
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("list %s: %w", r.gvr.GroupResource(), err)
-	}
-	return nil
+	return listPatiently(ctx, w, r.gvr.GroupResource().String(), metav1.ListOptions{LabelSelector: selector}, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+		return w.meta.Resource(r.gvr).Namespace(namespace).List(ctx, o)
+	}, visit)
 }
 
 // ignoredLive finds the ignore annotations of live objects that are named in
@@ -305,7 +331,9 @@ func (w *witness) look(ctx context.Context, l *live, ids []object.ObjMetadata, u
 			case isForbidden(err):
 				w.forbidden("list", p.gvr.GroupResource().String(), p.namespace, "", unknown)
 			case ctx.Err() == nil && cluster.IsFailing(err):
-				w.kindDown(l, p.listable, err)
+				if err := w.kindDown(ctx, l, p.listable, err); err != nil {
+					return err
+				}
 			default:
 				return err
 			}
@@ -326,7 +354,9 @@ func (w *witness) look(ctx context.Context, l *live, ids []object.ObjMetadata, u
 			case isForbidden(err):
 				w.forbidden("get", p.gvr.GroupResource().String(), p.namespace, "", unknown)
 			case ctx.Err() == nil && cluster.IsFailing(err):
-				w.kindDown(l, p.listable, err)
+				if err := w.kindDown(ctx, l, p.listable, err); err != nil {
+					return err
+				}
 			default:
 				return fmt.Errorf("read %s %s/%s: %w", p.gvr.GroupResource(), p.namespace, name, err)
 			}

@@ -195,7 +195,7 @@ func TestAKindThatTheServerDoesNotGiveIsAFinding(t *testing.T) {
 	for name, err := range map[string]error{
 		"429": apierrors.NewTooManyRequests("conversion webhook for helm.fluxcd.io/v1 failed", 30), "500": status(500), "502": status(502),
 		"503": apierrors.NewServiceUnavailable("conversion webhook for helm.fluxcd.io/v1 failed"), "504": apierrors.NewTimeoutError("conversion webhook for helm.fluxcd.io/v1 failed", 0),
-		"no answer in time": &url.Error{Op: "Get", URL: "conversion webhook for helm.fluxcd.io/v1 failed", Err: context.DeadlineExceeded},
+		"no answer in time": &url.Error{Op: "Get", URL: "https://api.example.com/apis/helm.fluxcd.io", Err: context.DeadlineExceeded},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := open(t, "testdata/cluster/ordinary")
@@ -208,8 +208,12 @@ func TestAKindThatTheServerDoesNotGiveIsAFinding(t *testing.T) {
 				t.Fatal(len(inv.Agents), err)
 			}
 			found := kindDown(inv)
+			says := "conversion webhook for helm.fluxcd.io/v1 failed"
+			if name == "no answer in time" {
+				says = name
+			}
 			if len(found) != 1 || found[0].Subject != "helmreleases.helm.fluxcd.io" || found[0].Severity != migrate.Blocker || !found[0].Acceptable ||
-				!strings.Contains(found[0].Message, "conversion webhook for helm.fluxcd.io/v1 failed") || !strings.Contains(found[0].Message, "unknown") {
+				!strings.Contains(found[0].Message, says) || strings.Contains(found[0].Message, "https://") || !strings.Contains(found[0].Message, "unknown") {
 				t.Errorf("%+v", found)
 			}
 		})
@@ -252,6 +256,22 @@ func TestAKindThatTheServerDoesNotGiveIsAFinding(t *testing.T) {
 	})
 	if _, err := f.witness.inventory(t.Context()); err == nil {
 		t.Error("no error where the server cannot be reached")
+	}
+	// A server that answers nothing else either is not one with kinds that it does not give.
+	silent := &url.Error{Op: "Get", URL: "x", Err: context.DeadlineExceeded}
+	f = open(t, "testdata/cluster/ordinary")
+	f.witness.patience = &cluster.Patience{}
+	f.meta.PrependReactor("list", "helmreleases", func(k8stesting.Action) (bool, runtime.Object, error) {
+		f.kube.PrependReactor("get", "namespaces", func(k8stesting.Action) (bool, runtime.Object, error) { return true, nil, silent })
+		return true, nil, silent
+	})
+	if _, err := f.witness.inventory(t.Context()); !errors.Is(err, ErrUnreachable) {
+		t.Errorf("where nothing is answered: %v", err)
+	}
+	f = open(t, "testdata/cluster/ordinary")
+	f.witness.disco = failingDiscovery{f.witness.disco, &discovery.ErrGroupDiscoveryFailed{Groups: map[schema.GroupVersion]error{{Group: "custom.example.org", Version: "v1"}: &url.Error{Op: "Get", URL: "x", Err: syscall.ECONNREFUSED}}}}
+	if _, err := f.witness.inventory(t.Context()); !cluster.IsUnreachable(err) {
+		t.Errorf("where groups cannot be asked for: %v", err)
 	}
 }
 

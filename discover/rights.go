@@ -96,13 +96,27 @@ func each[T runtime.Object](ctx context.Context, w *witness, resource, namespace
 	return err
 }
 
-// list lists a resource page by page.
+// list lists a resource page by page, each of which is waited for as long as an API server may take.
 func list[T runtime.Object](ctx context.Context, resource string, page pager.ListPageFunc, visit func(T)) error {
-	p := pager.New(func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-		return cluster.Ask(ctx, func() (runtime.Object, error) { return page(ctx, o) })
-	})
-	p.PageSize = pageSize
-	err := p.EachListItem(ctx, metav1.ListOptions{}, func(o runtime.Object) error {
+	return pages(ctx, resource, metav1.ListOptions{}, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+		limited, cancel := context.WithTimeout(ctx, cluster.AnswerLimit)
+		defer cancel()
+		return cluster.Ask(limited, func() (runtime.Object, error) { return page(limited, o) })
+	}, visit)
+}
+
+// listPatiently is list for what discovery can do without.
+func listPatiently[T runtime.Object](ctx context.Context, w *witness, resource string, o metav1.ListOptions, page pager.ListPageFunc, visit func(T)) error {
+	return pages(ctx, resource, o, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+		return cluster.AskPatiently(ctx, w.patience, resource, func(ctx context.Context) (runtime.Object, error) { return page(ctx, o) })
+	}, visit)
+}
+
+// pages visits what a resource's pages hold.
+func pages[T runtime.Object](ctx context.Context, resource string, options metav1.ListOptions, page pager.ListPageFunc, visit func(T)) error {
+	p := pager.New(page)
+	p.PageSize, p.PageBufferSize = pageSize, 1 // several kinds are listed at a time
+	err := p.EachListItem(ctx, options, func(o runtime.Object) error {
 		item, ok := o.(T)
 		if !ok {
 			return fmt.Errorf("the server sent a %T", o)

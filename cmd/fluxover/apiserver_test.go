@@ -19,15 +19,22 @@ import (
 )
 
 // answering is an API server in name alone: it gives the answers by path, and
-// says of everything else that it is not there, or where one is for "*", that it is forbidden. The flags lead to it.
+// says of everything else that it is not there, or where one is for "*", that it is forbidden; where one is for
+// "gone", it breaks off and is gone. The flags lead to it.
 func answering(t *testing.T, answers map[string]string) (flags []string) {
 	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	var server *httptest.Server
+	server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		answer, ok := answers[r.URL.Path]
 		if rest := answers["*"]; !ok && rest != "" {
 			w.WriteHeader(http.StatusForbidden)
 			answer, ok = rest, true
+		}
+		if !ok && answers["gone"] != "" {
+			server.Config.SetKeepAlivesEnabled(false)
+			_ = server.Listener.Close() // the first of several requests does it
+			panic(http.ErrAbortHandler)
 		}
 		if !ok {
 			w.WriteHeader(http.StatusNotFound)

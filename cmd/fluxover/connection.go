@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/clientcmd/api"
 
+	"github.com/fluxover/fluxover/discover"
 	"github.com/fluxover/fluxover/migrate/cutover"
 	"github.com/fluxover/fluxover/reconcile/cluster"
 )
@@ -139,6 +140,8 @@ func value(flag *string) string {
 func hintsOf(err error) []string {
 	var account *cutover.AccountError
 	switch {
+	case errors.Is(err, discover.ErrUnreachable): // before anything is done
+		return []string{"nothing has changed", "see that the API server can be reached from here and is well, and run the same command again"}
 	case errors.Is(err, cutover.ErrLeaseLost):
 		return []string{`another operator may be at work by now: "fluxover status" shows who, and how far it is`}
 	case errors.As(err, &account) && apierrors.IsForbidden(account.Err):

@@ -193,3 +193,16 @@ func TestAPlanIsOfAllNamespaces(t *testing.T) {
 		}
 	}
 }
+
+// A server that goes away is one error, and no finding about each kind.
+func TestAServerThatGoesAwayIsOneError(t *testing.T) {
+	for _, command := range []string{"discover", "plan"} {
+		flags := answering(t, map[string]string{"/version": `{"major":"1","minor":"34","gitVersion":"v1.34.0"}`, "gone": "yes"})
+		code, out, stderr := try(t, append([]string{command}, flags...)...)
+		says := strings.Join(strings.Fields(stderr), " ")
+		if code != exitFailed || out != "" || strings.Count(says, "error:") != 1 || !strings.Contains(says, "the API server can no longer be reached: dial tcp") ||
+			!strings.Contains(says, "hint: nothing has changed") || !strings.Contains(says, "run the same command again") {
+			t.Errorf("%s ends with %d: %s%s", command, code, out, stderr)
+		}
+	}
+}

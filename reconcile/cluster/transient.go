@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -37,10 +38,8 @@ func IsTransient(err error) bool {
 		apierrors.IsServiceUnavailable(err) || apierrors.IsInternalError(err) {
 		return true
 	}
-	for _, broken := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EPIPE} {
-		if errors.Is(err, broken) {
-			return true
-		}
+	if brokeOff(err) {
+		return true
 	}
 	var network net.Error
 	if errors.As(err, &network) && network.Timeout() {
@@ -50,7 +49,17 @@ func IsTransient(err error) bool {
 	if errors.As(err, &operation) && (operation.Op == "dial" || operation.Op == "read" || operation.Op == "write") {
 		return true
 	}
-	return utilnet.IsHTTP2ConnectionLost(err) || strings.Contains(err.Error(), rateLimited) || strings.Contains(err.Error(), brokenOff)
+	return strings.Contains(err.Error(), rateLimited) || strings.Contains(err.Error(), brokenOff)
+}
+
+// brokeOff says that a connection was refused, or ended.
+func brokeOff(err error) bool {
+	for _, broken := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EPIPE} {
+		if errors.Is(err, broken) {
+			return true
+		}
+	}
+	return utilnet.IsHTTP2ConnectionLost(err)
 }
 
 // askAgain are the pauses after which a question is asked again.
@@ -75,7 +84,9 @@ func Ask[T any](ctx context.Context, question func() (T, error)) (T, error) {
 }
 
 // Patience bounds for how long questions are asked again that one can do without:
-// for all that share it, no longer than Limit after the first that failed was put.
+// for all that share it, no longer than Limit after the first that failed was put. Nor are
+// such waited for that get no answer at all: once one has had none for as long as an API
+// server may take, the others have a moment each.
 type Patience struct {
 	Limit time.Duration
 	// Say, if set, is told once of each question that is asked again, and why.
@@ -83,6 +94,30 @@ type Patience struct {
 
 	mu    sync.Mutex
 	until time.Time
+	// silent is until when a question was waited for that got no answer; zero if each got one.
+	silent time.Time
+}
+
+// answerBy is when a question is given up that has got no answer.
+func (p *Patience) answerBy(begun time.Time) time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.silent.IsZero() {
+		return begun.Add(AnswerLimit)
+	}
+	if moment := begun.Add(longestPause); moment.After(p.silent) {
+		return moment
+	}
+	return p.silent
+}
+
+// gaveUp notes that a question got no answer until then.
+func (p *Patience) gaveUp(until time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.silent.IsZero() {
+		p.silent = until
+	}
 }
 
 // end is when nothing is asked again any more.
@@ -96,9 +131,9 @@ func (p *Patience) end(begun time.Time) time.Time {
 }
 
 const (
-	// answerLimit bounds a question by itself: after as long an API server gives up by
-	// its own default (kube-apiserver --request-timeout).
-	answerLimit = time.Minute
+	// AnswerLimit bounds a question that gets no answer: after as long an API server gives
+	// up by its own default (kube-apiserver --request-timeout).
+	AnswerLimit = time.Minute
 	// longestPause before a question is asked again, whatever the server says: a
 	// webhook may be back sooner.
 	longestPause = 10 * time.Second
@@ -113,7 +148,8 @@ func AskPatiently[T any](ctx context.Context, p *Patience, what string, question
 	if p == nil {
 		p = &Patience{}
 	}
-	begun, end := time.Now(), time.Now().Add(answerLimit)
+	begun := time.Now()
+	end := p.answerBy(begun)
 	pauses := wait.Backoff{Steps: 20, Duration: askAgain.Duration, Factor: askAgain.Factor, Jitter: askAgain.Jitter, Cap: longestPause}
 	var last error
 	for asked := 1; ; asked++ {
@@ -124,6 +160,9 @@ func AskPatiently[T any](ctx context.Context, p *Patience, what string, question
 		switch {
 		case cut && last != nil:
 			return answer, last // which says more than that there was no answer
+		case cut: // and it had its time
+			p.gaveUp(end)
+			return answer, err
 		case ctx.Err() != nil, !IsTransient(err), asked > askAgain.Steps && isItsAnswer(err):
 			return answer, err
 		}
@@ -169,8 +208,27 @@ func IsFailing(err error) bool {
 		return code == http.StatusTooManyRequests || code >= http.StatusInternalServerError
 	}
 	var network net.Error
-	return errors.As(err, &network) && network.Timeout() && !errors.Is(err, context.Canceled)
+	return errors.As(err, &network) && network.Timeout() && !errors.Is(err, context.Canceled) && !IsUnreachable(err)
 }
+
+// IsUnreachable says that there is no connection to the API server, whatever it is to be asked: none can
+// be made, it is not trusted, or it broke.
+func IsUnreachable(err error) bool {
+	var operation *net.OpError
+	var certificate *tls.CertificateVerificationError
+	var record tls.RecordHeaderError
+	var alert tls.AlertError
+	switch {
+	case err == nil || errors.Is(err, context.Canceled):
+		return false
+	case errors.As(err, &operation) && operation.Op == "dial", errors.As(err, &certificate), errors.As(err, &record), errors.As(err, &alert):
+		return true
+	}
+	return brokeOff(err) || strings.Contains(err.Error(), handshakeTimeout)
+}
+
+// handshakeTimeout is how net/http says that a server took the connection and nothing more.
+const handshakeTimeout = "TLS handshake timeout"
 
 // notWaiting marks the context of a request whose refusal is given at once.
 type notWaiting struct{}

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -10,10 +11,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -206,11 +210,62 @@ func TestPatienceIsSharedAndEnds(t *testing.T) {
 	if err := ask(&Patience{Limit: time.Hour}, apierrors.NewBadRequest("no")); IsFailing(err) || asked != 1 {
 		t.Errorf("asked %d times: %v", asked, err)
 	}
-	for name, err := range map[string]error{"refused": &url.Error{Op: "Get", Err: &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}}, "cut off": io.EOF, "gone": apierrors.NewNotFound(schema.GroupResource{}, "x"), "cancelled": context.Canceled} {
-		if IsFailing(err) {
-			t.Errorf("%s: the server cannot be reached, or answers", name)
+	for name, err := range map[string]error{"gone": apierrors.NewNotFound(schema.GroupResource{}, "x"), "cancelled": &url.Error{Op: "Get", Err: context.Canceled}} {
+		if IsFailing(err) || IsUnreachable(err) {
+			t.Errorf("%s: the server answers, or nobody waits", name)
 		}
 	}
+	for name, err := range map[string]error{
+		"refused": &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, "cut off": io.EOF, "no way to it": &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded},
+		"not trusted": &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, "no handshake": errors.New("net/http: TLS handshake timeout"), "no TLS": tls.RecordHeaderError{Msg: "no"},
+	} {
+		err = &url.Error{Op: "Get", Err: err}
+		if IsFailing(err) || !IsUnreachable(err) {
+			t.Errorf("%s: the server cannot be reached", name)
+		}
+	}
+	for name, err := range map[string]error{"busy": apierrors.NewServiceUnavailable("down"), "silent": &url.Error{Op: "Get", Err: context.DeadlineExceeded}} {
+		if !IsFailing(err) || IsUnreachable(err) {
+			t.Errorf("%s: the server can be reached", name)
+		}
+	}
+}
+
+// Questions that get no answer at all are waited for together.
+func TestSilenceIsWaitedForOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &Patience{Limit: 20 * time.Second}
+		silent := func(ctx context.Context) (int, error) {
+			<-ctx.Done()
+			return 0, &url.Error{Op: "Get", Err: ctx.Err()}
+		}
+		begun := time.Now()
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				if _, err := AskPatiently(t.Context(), p, "x", silent); !IsFailing(err) {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if took := time.Since(begun); took != AnswerLimit {
+			t.Errorf("eight at once took %s", took)
+		}
+		begun = time.Now()
+		for range 10 {
+			if _, err := AskPatiently(t.Context(), p, "x", silent); !IsFailing(err) {
+				t.Error(err)
+			}
+		}
+		if took := time.Since(begun); took != 10*longestPause {
+			t.Errorf("ten one after the other took %s", took)
+		}
+		// One that takes its time is heard.
+		if _, err := AskPatiently(t.Context(), p, "x", func(context.Context) (int, error) { time.Sleep(longestPause - time.Second); return 0, nil }); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestARefusalIsAnAnswerWhateverItsCode(t *testing.T) {
