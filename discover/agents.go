@@ -424,6 +424,9 @@ func commandLine(c *corev1.Container) (args []string, offset int, hidden string)
 	}
 	if slices.ContainsFunc(start, func(s string) bool { return slices.Contains(shells, path.Base(s)) }) {
 		hidden = "fluxd is started by a shell"
+		if !namesFluxd(c) {
+			hidden = "the container's command is a shell, in which no fluxd is seen; " + notSeen
+		}
 	}
 	return args, offset, hidden
 }
@@ -431,15 +434,17 @@ func commandLine(c *corev1.Container) (args []string, offset int, hidden string)
 // notFluxd says that a container runs a program that is not known to be fluxd. What may be
 // secret in its name is not told.
 func notFluxd(program string) string {
-	const but = "what arguments it gives to fluxd is not known"
 	switch {
 	case knownText(program) == "":
-		return "which program the container's command is, is not known, and so " + but
+		return "which program the container's command is, is not known; " + notSeen
 	case strings.ContainsAny(program, " \t\n=$"):
 		program = "another program"
 	}
-	return "the container's command is " + flux1.DisplayURL(program) + ", which is not fluxd; " + but
+	return "the container's command is " + flux1.DisplayURL(program) + ", which is not fluxd; " + notSeen
 }
+
+// notSeen is what is unknown where a container's command is not fluxd itself.
+const notSeen = "whether it starts fluxd, and with what arguments, is not known"
 
 // shells are programs that may start fluxd with a line of their own language.
 var shells = []string{"sh", "bash", "ash", "dash", "zsh", "ksh"}
@@ -672,8 +677,9 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 			if hidden != "" {
 				forgetAll(&other)
 			}
-			find(SeveralFluxds.Finding(a.ID, origin("container "+c.Name).Where, fmt.Sprintf("container %s runs a fluxd of its own, for %s, beside %s, for %s",
-				c.Name, cmp.Or(other.URL.String(), "a repository that is not known"), container.Name, cmp.Or(config.URL.String(), "a repository that is not known"))))
+			runs, _ := seenToRun(&c)
+			find(SeveralFluxds.Finding(a.ID, origin("container "+c.Name).Where, fmt.Sprintf("container %s %s a fluxd of its own, for %s, beside %s, for %s",
+				c.Name, runs, cmp.Or(other.URL.String(), "a repository that is not known"), container.Name, cmp.Or(config.URL.String(), "a repository that is not known"))))
 			continue
 		}
 		code := Sidecar

@@ -1162,6 +1162,12 @@ func TestWhatMayInstallAnAgentFromGitIsNamed(t *testing.T) {
 		"a part of a chart":          {release + "{flux: {git: {url: 'git@h:a'}}}}\n", "a:helmrelease/x installs a chart, which is given flux.git.url"},
 		"a part of it, by Flux v2":   {ofFlux2 + "{platform: {fluxcd: {git: {url: 'git@h:a'}}}}}\n", "a:helmrelease/x installs a chart, which is given platform.fluxcd.git.url"},
 
+		"an image, by kubectl": {job("[sh, -c, 'kubectl create deployment flux --image=fluxcd/flux:1.25.4']"), "a:cronjob/x runs a command that speaks of fluxcd/flux"},
+		"an image, by docker":  {job("[docker, run, 'fluxcd/flux:1.25.4']"), "a:cronjob/x runs a command that speaks of fluxcd/flux"},
+
+		"a scanner":              {job("[trivy, image, 'fluxcd/flux:1.25.4']"), ""},
+		"a scanner, in a shell":  {job("[sh, -c, 'grype docker.io/fluxcd/flux:1.25.4 > /report']"), ""},
+		"a copy of the image":    {job("[sh, -c, 'docker pull fluxcd/flux:1.25.4 && docker tag fluxcd/flux:1.25.4 h/flux']"), ""},
 		"another job":            {job("[fluxctl, sync]"), ""},
 		"another chart":          {release + "{dags: {git: {url: 'git@h:a', branch: b}}}}\n", ""},
 		"Flux v2's chart":        {release + "{flux2: {git: {url: 'git@h:a'}}}}\n", ""},

@@ -70,7 +70,7 @@ var (
 	}
 	FluxdElsewhere = flux1.Code{
 		Name: "FLUXD_IS_NO_DEPLOYMENT", Severity: migrate.Warning,
-		Cause:       "a fluxd runs as another workload than a Deployment",
+		Cause:       "a fluxd runs, or may run, as another workload than a Deployment",
 		Consequence: "it is not handed over: what it syncs stays with it, and it may write the same objects as the new agent",
 		Remedy:      "run it as a Deployment, or remove it",
 	}

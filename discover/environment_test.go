@@ -272,7 +272,7 @@ func TestEachVariableThatAConfigMapBringsIsAccountedFor(t *testing.T) {
 func TestWhatACommandGivesFluxd(t *testing.T) {
 	const shell = "fluxd is started by a shell"
 	program := func(name string) string {
-		return "the container's command is " + name + ", which is not fluxd; what arguments it gives to fluxd is not known"
+		return "the container's command is " + name + ", which is not fluxd; whether it starts fluxd, and with what arguments, is not known"
 	}
 	for _, tc := range []struct {
 		command, args []string
@@ -287,7 +287,7 @@ func TestWhatACommandGivesFluxd(t *testing.T) {
 		{[]string{"/entrypoint.sh"}, []string{"--git-url", "git@h:o/fluxd", "--git-branch=b"}, "--git-url git@h:o/fluxd --git-branch=b", 0, program("/entrypoint.sh")},
 		{[]string{"/other", "--"}, []string{"--git-url=a"}, "--git-url=a", 0, program("/other")},
 		{[]string{"/run.sh TOKEN=hunter2"}, []string{"--git-url=a"}, "--git-url=a", 0, program("another program")},
-		{[]string{placeholder}, []string{"--git-url=a"}, "--git-url=a", 0, "which program the container's command is, is not known, and so what arguments it gives to fluxd is not known"},
+		{[]string{placeholder}, []string{"--git-url=a"}, "--git-url=a", 0, "which program the container's command is, is not known; whether it starts fluxd, and with what arguments, is not known"},
 		{[]string{"sh", "-c", "exec fluxd --git-url=a"}, nil, "", 0, shell},
 		{[]string{"/bin/dash", "-ec"}, []string{"exec fluxd"}, "exec fluxd", 0, shell},
 		{[]string{"busybox", "sh", "-c", "exec fluxd"}, nil, "", 0, shell},

@@ -260,9 +260,9 @@ var (
 	}
 	ShellArguments = flux1.Code{
 		Name: "ARGUMENTS_IN_SHELL", Severity: migrate.Blocker,
-		Cause:       "fluxd is started by a shell, a script or another program, so that its arguments cannot be read",
-		Consequence: "the agent's settings are unknown",
-		Remedy:      "start fluxd directly: without a command, or with one that names fluxd, and with all arguments in the Deployment",
+		Cause:       "a container that is told apart as fluxd, by its image or otherwise, starts a shell, a script or another program, so that fluxd's arguments cannot be read",
+		Consequence: "the agent's settings are unknown, and where fluxd is not seen, whether it is an agent at all",
+		Remedy:      "start fluxd directly: without a command, or with one that names fluxd, and with all arguments in the Deployment; where it runs no fluxd, leave it out (--repo names the others)",
 	}
 	FallbackUnknown = flux1.Code{
 		Name: "DEFAULT_NAMESPACE_UNKNOWN", Severity: migrate.Blocker,

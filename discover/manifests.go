@@ -322,7 +322,8 @@ func (c *checkout) agentOf(ctx context.Context, set declaration, o flux1.Parsed,
 		c.find(AgentByObject.About(c.agent.ID, migrate.ObjectID(o.Manifest), fileLine(o.File, o.Line), fmt.Sprintf("%s has eksctl install a fluxd that syncs %s", resourceName(o.Manifest), flux1.DisplayURL(url))))
 	}
 	if container := fluxdElsewhere(o.Manifest); container != nil {
-		c.find(FluxdElsewhere.About(c.agent.ID, migrate.ObjectID(o.Manifest), fileLine(o.File, o.Line), fmt.Sprintf("%s runs fluxd (image %s)", resourceName(o.Manifest), flux1.DisplayURL(container.Image))))
+		runs, more := seenToRun(container)
+		c.find(FluxdElsewhere.About(c.agent.ID, migrate.ObjectID(o.Manifest), fileLine(o.File, o.Line), fmt.Sprintf("%s %s fluxd (image %s)%s", resourceName(o.Manifest), runs, flux1.DisplayURL(container.Image), more)))
 	} else if what := runsInstaller(o.Manifest); what != "" {
 		c.find(AgentByObject.About(c.agent.ID, migrate.ObjectID(o.Manifest), fileLine(o.File, o.Line), fmt.Sprintf("%s runs a command that speaks of %s", resourceName(o.Manifest), what)))
 	}

@@ -33,11 +33,11 @@ func fluxd(d *appsv1.Deployment) *corev1.Container {
 // and the other containers say; without one, two of image, name, port, probe, label and flags
 // must speak for it (flux: chart/flux/templates/deployment.yaml,
 // pkg/install/templates), or an image that is fluxd's own, since its arguments may stand in a
-// script, unless another program runs of it. Of several containers the one for which most speaks
+// script, unless its command is another program. Of several containers the one for which most speaks
 // is it. memcached, helm-operator, fluxcloud, fluxctl and the controllers of Flux v2 are never taken
 // for one.
 func fluxdIn(labels map[string]string, pod *corev1.PodTemplateSpec) *corev1.Container {
-	const byImage, byClues, byURL = 1, 2, 3
+	const byChance, byImage, byClues, byURL = 1, 2, 3, 4
 	ofFlux2 := runsFlux2(&pod.Spec) || labels["app.kubernetes.io/part-of"] == "flux"
 	var found *corev1.Container
 	best := 0
@@ -47,8 +47,7 @@ func fluxdIn(labels map[string]string, pod *corev1.PodTemplateSpec) *corev1.Cont
 		if slices.Contains(besideFluxd, name) || isFlux2Image(c.Image) {
 			continue
 		}
-		another := runsAnother(c)
-		if another && slices.ContainsFunc(slices.Concat(c.Command, c.Args), fluxctlWord.MatchString) {
+		if len(c.Command) > 0 && path.Base(c.Command[0]) == "fluxctl" {
 			continue
 		}
 		clues := cluesOf(pod, c)
@@ -61,8 +60,10 @@ func fluxdIn(labels map[string]string, pod *corev1.PodTemplateSpec) *corev1.Cont
 			speaks = byURL
 		case clues >= 2 && !ofFlux2:
 			speaks = byClues
-		case ownImage.MatchString(c.Image) && !another:
+		case ownImage.MatchString(c.Image) && (len(c.Command) == 0 || namesFluxd(c)):
 			speaks = byImage
+		case ownImage.MatchString(c.Image) && !runsAnother(c):
+			speaks = byChance
 		}
 		if speaks > best {
 			found, best = c, speaks
@@ -105,64 +106,32 @@ func cluesOf(pod *corev1.PodTemplateSpec, c *corev1.Container) int {
 }
 
 var (
-	// otherPrograms are those beside fluxd that its image holds or that stand where a container is to do
-	// something else once, or nothing (flux: docker/Dockerfile.flux).
+	// otherPrograms are those beside fluxd that its image holds, or that stand where a container is to do
+	// nothing (flux: docker/Dockerfile.flux).
 	otherPrograms = []string{
 		"fluxctl", "kubectl", "kustomize", "sops", "git", "git-secret", "gpg", "gpg2", "ssh", "ssh-add", "ssh-keygen", "ssh-keyscan", "kubeyaml", "helm",
-		":", "[", "base64", "cat", "cd", "chmod", "chown", "cp", "curl", "cut", "date", "echo", "exit", "export", "false", "grep", "head", "jq", "ln",
-		"ls", "mkdir", "mv", "nc", "printf", "pwd", "rm", "sed", "set", "sleep", "tail", "tee", "test", "touch", "tr", "trap", "true", "wait", "wget",
+		"cat", "echo", "false", "sleep", "tail", "true",
 	}
-	// starters are programs that run the one that they are told.
-	starters = []string{"tini", "dumb-init", "env", "busybox", "exec", "nohup", "nice"}
-	// keywords of a shell stand before a command, or end what holds some.
-	keywords   = []string{"!", "{", "if", "then", "else", "elif", "while", "until", "do", "exec", "time"}
-	endings    = []string{"", "}", "fi", "done"}
-	quoted     = regexp.MustCompile(`'[^']*'|"[^"$` + "`" + `]*"`)
-	redirected = regexp.MustCompile(`\d*>&\d*`)
-	remark     = regexp.MustCompile(`(?m)(?:^|\s)#.*$`)
-	commands   = regexp.MustCompile("[;&|\n()`]+")
-	assigned   = regexp.MustCompile(`^\w+=`)
-
-	fluxctlWord = regexp.MustCompile(`\bfluxctl\b`)
+	// fluxdWord is fluxd where a program or its path may stand, also in a shell's text.
+	fluxdWord = regexp.MustCompile("(?:^|[\\s/;&|('\"`])fluxd(?:$|[\\s;&|)'\"`])")
 )
 
-// runsAnother reports whether a container is told to run what is known to be another program than
-// fluxd, whatever its image: of a script, a shell that names none, or a program that is not
-// known, it is not.
+// runsAnother reports whether a container's command itself is another program than fluxd. What a shell, a
+// script or a program that is not known starts is not looked into: it may be fluxd.
 func runsAnother(c *corev1.Container) bool {
-	words := slices.Concat(c.Command, c.Args)
-	if slices.ContainsFunc(words, func(w string) bool { return !strings.HasPrefix(w, "-") && strings.Contains(w, "fluxd") }) {
-		return false
-	}
-	for len(words) > 1 && slices.Contains(starters, path.Base(words[0])) {
-		for words = words[1:]; len(words) > 1 && (strings.HasPrefix(words[0], "-") || assigned.MatchString(words[0])); {
-			words = words[1:]
-		}
-	}
-	switch {
-	case len(words) == 0:
-		return false
-	case !slices.Contains(shells, path.Base(words[0])):
-		return slices.Contains(otherPrograms, path.Base(words[0]))
-	}
-	i := slices.IndexFunc(words, func(w string) bool {
-		return strings.HasPrefix(w, "-") && !strings.HasPrefix(w, "--") && strings.HasSuffix(w, "c")
-	})
-	return i > 0 && i+1 < len(words) && runsOthersOnly(words[i+1])
+	return len(c.Command) > 0 && slices.Contains(otherPrograms, path.Base(c.Command[0])) && !namesFluxd(c)
 }
 
-// runsOthersOnly reports whether each command of a shell's text is one of otherPrograms.
-func runsOthersOnly(text string) bool {
-	text = remark.ReplaceAllString(quoted.ReplaceAllString(text, "Q"), "")
-	text = redirected.ReplaceAllString(strings.ReplaceAll(text, "\\\n", " "), "")
-	for _, command := range commands.Split(text, -1) {
-		words := strings.Fields(command)
-		for len(words) > 0 && (slices.Contains(keywords, words[0]) || assigned.MatchString(words[0])) {
-			words = words[1:]
-		}
-		if len(words) > 0 && !slices.Contains(endings, words[0]) && words[0] != "for" && !slices.Contains(otherPrograms, path.Base(words[0])) {
-			return false
-		}
+// namesFluxd reports whether fluxd is seen in what a container is told to run.
+func namesFluxd(c *corev1.Container) bool {
+	return slices.ContainsFunc(slices.Concat(c.Command, c.Args), func(w string) bool { return !strings.HasPrefix(w, "-") && fluxdWord.MatchString(w) })
+}
+
+// seenToRun says that a container that speaks for fluxd runs it, as far as that is seen, and what may be
+// seen of it otherwise.
+func seenToRun(c *corev1.Container) (runs, more string) {
+	if _, _, hidden := commandLine(c); hidden != "" && !namesFluxd(c) {
+		return "may run", ": " + hidden
 	}
-	return true
+	return "runs", ""
 }

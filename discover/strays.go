@@ -171,6 +171,7 @@ func (w *witness) reportStrays(strays []*agent) {
 				asks = ", suspended"
 			}
 		}
-		w.find(FluxdElsewhere.About("", a.ID, a.ID, fmt.Sprintf("%s runs fluxd (image %s%s); %s; it has marked %s", a.ID, flux1.DisplayURL(a.Image), asks, syncs, counted(len(a.Marked), "live object"))))
+		runs, more := seenToRun(a.env.container)
+		w.find(FluxdElsewhere.About("", a.ID, a.ID, fmt.Sprintf("%s %s fluxd (image %s%s)%s; %s; it has marked %s", a.ID, runs, flux1.DisplayURL(a.Image), asks, more, syncs, counted(len(a.Marked), "live object"))))
 	}
 }

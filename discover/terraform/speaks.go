@@ -42,7 +42,10 @@ var (
 	// chartNames are the arguments by which resources name a chart.
 	chartNames = []string{"chart", "chart_name", "template_name"}
 	fluxWord   = regexp.MustCompile(`(?i)(?:^|[^n])flux(?:$|[^2c]|c[^l])`)
-	fluxMakers = regexp.MustCompile(`(?i)(?:^|[^\w-])(?:fluxcd|weaveworks)(?:$|[^\w-])`)
+	// fluxRunners are the programs that run an image, or make what does: of another, as one that scans images
+	// or copies them, nothing comes.
+	fluxRunners = regexp.MustCompile(`(?:^|[\s;&|("'/])(?:kubectl|oc|helm3?|(?:docker|podman|nerdctl) (?:run|create))(?:$|[\s"'])`)
+	fluxMakers  = regexp.MustCompile(`(?i)(?:^|[^\w-])(?:fluxcd|weaveworks)(?:$|[^\w-])`)
 )
 
 // maxSpeaks bounds the texts of one resource that are looked at.
@@ -94,7 +97,7 @@ func TextSpeaks(command string) string {
 	switch {
 	case fluxInstall.MatchString(command):
 		return "fluxctl install"
-	case fluxImage.MatchString(fluxSources.ReplaceAllString(command, "")):
+	case fluxRunners.MatchString(command) && fluxImage.MatchString(fluxSources.ReplaceAllString(command, "")):
 		return "fluxcd/flux"
 	}
 	return ""

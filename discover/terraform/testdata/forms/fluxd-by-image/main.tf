@@ -1,4 +1,4 @@
-# Only the image, or the port, tells that these are fluxd: a script gives them their arguments.
+# Only the image, or the port, tells that these are fluxd: a script gives them their arguments, or may do so.
 resource "kubernetes_deployment" "shell" {
   metadata {
     name      = "gitsync"
