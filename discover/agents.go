@@ -50,6 +50,8 @@ type agent struct {
 	keysUnknown bool
 	// outdated are the templates of its pods that run where its Deployment's is another.
 	outdated []corev1.PodTemplateSpec
+	// syncedOtherwise is true where such pods sync something else than the Deployment asks for, or note it elsewhere.
+	syncedOtherwise bool
 	// declares are the agents that its repository declares among what the agent applies, and
 	// atHead those at the branch's head, where that is another commit.
 	declares, atHead inGit
@@ -298,7 +300,7 @@ func (w *witness) assemble(ctx context.Context, a *agent, storage *helm.Storage,
 		w.find(Confined.Finding(a.ID, a.where("--k8s-allow-namespace"), "the agent keeps to its list of namespaces by itself; its account is cluster-admin"))
 	}
 
-	if err := w.readRunning(a, pods); err != nil {
+	if err := w.readRunning(ctx, a, pods); err != nil {
 		return fmt.Errorf("read the selector of %s: %w", self, err)
 	}
 	if a.Replicas > 1 {

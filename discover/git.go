@@ -350,7 +350,7 @@ func (w *witness) syncMark(ctx context.Context, a *agent, refs map[string]string
 		w.find(MarkInCluster.Finding(a.ID, a.Git.URL, "the agent's sync mark is not known without the cluster, so its repository was read at the branch's head"))
 		return "", nil
 	}
-	if slices.ContainsFunc(markNames[a.Sync.State], func(name string) bool { return slices.Contains(a.Unknown, name) }) {
+	if a.syncedOtherwise || slices.ContainsFunc(markNames[a.Sync.State], func(name string) bool { return slices.Contains(a.Unknown, name) }) {
 		a.Unknown = append(a.Unknown, "synced")
 		return "", nil // a finding says why
 	}

@@ -80,7 +80,7 @@ func hasEnded(p *corev1.Pod) bool {
 }
 
 // readRunning finds whether the agent runs, and how its pods stand to its Deployment.
-func (w *witness) readRunning(a *agent, l *podList) error {
+func (w *witness) readRunning(ctx context.Context, a *agent, l *podList) error {
 	pods, err := l.of(a)
 	if err != nil {
 		return err
@@ -110,8 +110,7 @@ func (w *witness) readRunning(a *agent, l *podList) error {
 	case running && !slices.ContainsFunc(pods, func(p *corev1.Pod) bool { return a.unready(p) == "" }):
 		w.find(AgentNotReady.Finding(a.ID, a.where(""), fmt.Sprintf("pod %s/%s: %s", a.Namespace, pods[0].Name, a.unready(pods[0]))))
 	}
-	w.compareRunning(a, l, pods)
-	return nil
+	return w.compareRunning(ctx, a, l, pods)
 }
 
 // endOf says what is being deleted of the agent; empty if nothing is.
@@ -159,7 +158,7 @@ func (a *agent) unready(p *corev1.Pod) string {
 // compareRunning names the pods that run fluxd by another template than the Deployment has
 // now, as where its rollout is paused or the new pod does not start: what is said of the
 // agent's settings is not what it does.
-func (w *witness) compareRunning(a *agent, l *podList, pods []*corev1.Pod) {
+func (w *witness) compareRunning(ctx context.Context, a *agent, l *podList, pods []*corev1.Pod) error {
 	seen := map[types.UID]bool{}
 	for _, p := range pods {
 		set := l.setOf(p)
@@ -176,8 +175,28 @@ func (w *witness) compareRunning(a *agent, l *podList, pods []*corev1.Pod) {
 		if a.deployment.Spec.Paused {
 			why = "its rollout is paused"
 		}
-		w.find(RolloutUnfinished.About(a.ID, p.Name, a.where(""), fmt.Sprintf("pod %s/%s has other settings than its Deployment (%s): %s", a.Namespace, p.Name, why, strings.Join(differs, ", "))))
+		alike, err := w.syncsAlike(ctx, a, set.Spec.Template)
+		if err != nil {
+			return err
+		}
+		says := ""
+		if !alike {
+			a.syncedOtherwise, says = true, ", so that it is not known how far it has synced what the Deployment asks for"
+		}
+		w.find(RolloutUnfinished.About(a.ID, p.Name, a.where(""), fmt.Sprintf("pod %s/%s has other settings than its Deployment (%s): %s%s", a.Namespace, p.Name, why, strings.Join(differs, ", "), says)))
 	}
+	return nil
+}
+
+// syncsAlike reports whether pods by another template sync the set of the agent's Deployment, and
+// keep their mark in the same place.
+func (w *witness) syncsAlike(ctx context.Context, a *agent, template corev1.PodTemplateSpec) (bool, error) {
+	name, c, err := w.setOfTemplate(ctx, a, template)
+	if err != nil || name == "" || name != a.set {
+		return false, err
+	}
+	return c.State == a.config.State && c.SyncTag == a.config.SyncTag && c.SecretName == a.config.SecretName &&
+		c.ManifestGeneration == a.config.ManifestGeneration && slices.Equal(c.Unknown, a.config.Unknown), nil
 }
 
 // differsFrom names in what a template runs another fluxd than the agent's Deployment asks

@@ -269,8 +269,12 @@ func (w *witness) earlierSets(ctx context.Context, agents []*agent, storage *hel
 			}
 		}
 		for _, template := range a.outdated {
-			if err := w.setOfTemplate(ctx, a, template, add); err != nil {
+			name, config, err := w.setOfTemplate(ctx, a, template)
+			if err != nil {
 				return nil, err
+			}
+			if name != "" {
+				add(a, name, fmt.Sprintf("%s as its pods run it, by an earlier template (%s)", a.ID, described(config)))
 			}
 		}
 		if a.set != "" {
@@ -323,20 +327,20 @@ func (w *witness) setsInRevision(ctx context.Context, a *agent, r helm.Revision,
 	return nil
 }
 
-// setOfTemplate adds the set that an agent's pods sync by an earlier template.
-func (w *witness) setOfTemplate(ctx context.Context, a *agent, template corev1.PodTemplateSpec, add func(a *agent, name, earlier string)) error {
+// setOfTemplate is the set that an agent's pods sync by an earlier template, and by which settings; empty
+// if they run no fluxd, or it is not known.
+func (w *witness) setOfTemplate(ctx context.Context, a *agent, template corev1.PodTemplateSpec) (string, *flux1.Config, error) {
 	d := &appsv1.Deployment{Spec: appsv1.DeploymentSpec{Template: template}}
 	d.Namespace, d.Name = a.Namespace, a.Workload
 	if fluxd(d) == nil {
-		return nil
+		return "", nil, nil
 	}
 	config, env, err := w.configOf(ctx, d)
 	if err != nil {
-		return err
+		return "", nil, err
 	}
 	name, _, err := setOf(ctx, env, &config)
-	add(a, name, fmt.Sprintf("%s as its pods run it, by an earlier template (%s)", a.ID, described(&config)))
-	return err
+	return name, &config, err
 }
 
 // configOf reads the command line of a Deployment that is not live; what it

@@ -425,7 +425,7 @@ func synced(inv migrate.Inventory, a *migrate.Flux1Agent) string {
 	case declaredOnly(inv):
 		return "-" // what is declared has not synced
 	default:
-		return notSynced(inv.Findings, a.ID)
+		return notSynced(inv.Findings, a)
 	}
 }
 
@@ -433,21 +433,24 @@ func synced(inv migrate.Inventory, a *migrate.Flux1Agent) string {
 // synced last; the first that applies is named.
 var unread = []string{
 	"GIT_AUTH", "GIT_HOST_KEY", "GIT_UNREADABLE", "CREDENTIAL_MISSING", "CREDENTIAL_PLACE", "SYNC_MARK_UNKNOWN",
-	"ARGUMENTS_IN_SHELL", "NO_GIT_URL", "SYMBOLIC_FLAG", "BAD_FLAG", "URL_UNSUPPORTED", "GIT_SECRET", "GIT_PATH_LIST", "GIT_PATH_OUTSIDE", "RBAC_MISSING",
+	"ARGUMENTS_IN_SHELL", "NO_GIT_URL", "SYMBOLIC_FLAG", "BAD_FLAG", "URL_UNSUPPORTED", "GIT_SECRET", "GIT_PATH_LIST", "GIT_PATH_OUTSIDE", "AGENT_ROLLOUT_UNFINISHED",
 }
 
 // notSynced is what stands for an agent's last commit where none is known:
 // "never" if it left no mark, else "unknown" with the finding that says why.
-func notSynced(findings []migrate.Finding, id string) string {
+func notSynced(findings []migrate.Finding, a *migrate.Flux1Agent) string {
 	about := func(code, repository string) bool {
 		return slices.ContainsFunc(findings, func(f migrate.Finding) bool {
-			return f.Code == code && f.Repository == repository && (code != "RBAC_MISSING" || f.Unread())
+			return f.Code == code && f.Repository == repository
 		})
 	}
-	if about("NEVER_SYNCED", id) {
+	if about("NEVER_SYNCED", a.ID) {
 		return "never"
 	}
-	for _, repository := range []string{id, ""} { // what is said of all agents explains it last
+	if len(a.Untold(findings)) > 0 {
+		return "unknown: RBAC_MISSING"
+	}
+	for _, repository := range []string{a.ID, ""} { // what is said of all agents explains it last
 		for _, code := range unread {
 			if about(code, repository) {
 				return "unknown: " + code

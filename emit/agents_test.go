@@ -22,15 +22,18 @@ func TestAgentsSaysWhetherACommitIsUnknownOrNeverWas(t *testing.T) {
 		return migrate.Flux1Agent{ID: id, Git: migrate.AgentGit{URL: "https://h/x.git", Branch: "main"}, Synced: migrate.Synced{Commit: commit}, Confinement: migrate.Confinement{Kind: "none"}}
 	}
 	unreadable := agent("flux/no-rights", "")
-	unreadable.Confinement.Kind = ""
+	unreadable.Confinement.Kind, unreadable.Credential.Identity.Name = "", "flux-key"
 	inv := migrate.Inventory{
-		Agents: []migrate.Flux1Agent{agent("flux/synced", "0123456789abcdef"), agent("flux/new", ""), agent("flux/key", ""), agent("flux/two-reasons", ""), unreadable, agent("flux/else", "")},
+		Agents: []migrate.Flux1Agent{agent("flux/synced", "0123456789abcdef"), agent("flux/new", ""), agent("flux/key", ""), agent("flux/two-reasons", ""), unreadable, agent("flux/else", ""), agent("flux/other-rights", ""), agent("flux/rollout", "")},
 		Findings: []migrate.Finding{
 			{Severity: migrate.Blocker, Code: "NEVER_SYNCED", Repository: "flux/new"},
 			{Severity: migrate.Blocker, Code: "GIT_AUTH", Repository: "flux/key"},
 			{Severity: migrate.Blocker, Code: "SAME_SYNC_SET", Repository: "flux/two-reasons"},
 			{Severity: migrate.Blocker, Code: "CREDENTIAL_MISSING", Repository: "flux/two-reasons"},
-			{Severity: migrate.Blocker, Code: "RBAC_MISSING", Repository: "flux/no-rights"},
+			{Severity: migrate.Blocker, Code: "RBAC_MISSING", Repository: "flux/no-rights", Where: "secrets/flux-key"},
+			{Severity: migrate.Blocker, Code: "RBAC_MISSING", Repository: "flux/other-rights", Where: "secrets/flux-ca"},
+			{Severity: migrate.Blocker, Code: "RBAC_MISSING", Where: "cronjobs.batch"},
+			{Severity: migrate.Blocker, Code: "AGENT_ROLLOUT_UNFINISHED", Repository: "flux/rollout"},
 			{Severity: migrate.Warning, Code: "SIDECAR", Repository: "flux/else"},
 			{Severity: migrate.Warning, Code: "RBAC_MISSING", Message: "you may not list policies"}, // which tell nothing of commits
 			{Severity: migrate.Info, Code: "FLUX2_FOUND", Where: "namespace flux-system", Message: "in namespace flux-system: kustomize-controller v1.9.4"},
@@ -43,6 +46,7 @@ func TestAgentsSaysWhetherACommitIsUnknownOrNeverWas(t *testing.T) {
 	for id, want := range map[string]string{
 		"flux/synced": " 0123456 ", "flux/new": " never ", "flux/key": " unknown: GIT_AUTH ", "flux/two-reasons": " unknown: CREDENTIAL_MISSING ",
 		"flux/no-rights": " unknown: RBAC_MISSING ", "flux/else": " unknown ",
+		"flux/other-rights": " unknown ", "flux/rollout": " unknown: AGENT_ROLLOUT_UNFINISH… ",
 	} {
 		i := slices.IndexFunc(strings.Split(out.String(), "\n"), func(line string) bool { return strings.HasPrefix(line, id+" ") && strings.Contains(line, want) })
 		if i < 0 {

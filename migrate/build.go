@@ -30,6 +30,8 @@ const UnknownRepository = "UNKNOWN_REPOSITORY"
 const (
 	factsUnknown = "FACTS_UNKNOWN"
 	neverSynced  = "NEVER_SYNCED"
+	// Of package discover: pods that run by other settings have left the mark.
+	rolloutUnfinished = "AGENT_ROLLOUT_UNFINISHED"
 	// whereSynced is where a finding stands that the last commit is not known.
 	whereSynced    = "synced"
 	urlUnsupported = "URL_UNSUPPORTED"
@@ -396,23 +398,6 @@ func (b *repositoryBuilder) buildsNothing(a application) bool {
 	return true
 }
 
-// unread names those of resources that may not be read, of the repository or at all.
-func (b *repositoryBuilder) unread(resources ...string) []string {
-	var out []string
-	for _, f := range b.plan.Findings {
-		if !f.Unread() || f.Repository != "" && f.Repository != b.agent.ID {
-			continue
-		}
-		for resource := range strings.SplitSeq(f.Where, ", ") {
-			if slices.Contains(resources, resource) && !slices.Contains(out, resource) {
-				out = append(out, resource)
-			}
-		}
-	}
-	slices.Sort(out)
-	return out
-}
-
 // planned are the settings that a plan cannot do without, by their names in an
 // Inventory's JSON, and the fields of which manifests hold them. Where one is
 // unknown the field is left out: a default would be a guess.
@@ -469,7 +454,7 @@ func (b *repositoryBuilder) checkFacts() {
 		if b.unknown("installedBy") { // nothing tells of the agent but whoever asked for a folder to be read
 			hint = "give what the flags of a checkout tell (--git-url, --git-branch, --default-namespace), or where its agent is declared (--terraform, --values); or let discovery read the cluster in which it runs"
 		}
-		if rights := b.unread("clusterroles", "clusterrolebindings", "roles", "rolebindings"); b.unknown("confinement") && len(rights) > 0 {
+		if rights := unread(b.plan.Findings, a.ID, "clusterroles", "clusterrolebindings", "roles", "rolebindings"); b.unknown("confinement") && len(rights) > 0 {
 			hint = "have list on " + strings.Join(rights, ", ") + " granted to you, or use an account that has it (--context, --as)"
 			if len(unknown) > 1 {
 				hint += ", for confinement; for the others, see the other findings of this repository"
@@ -481,18 +466,10 @@ func (b *repositoryBuilder) checkFacts() {
 			Hint:    hint,
 		})
 	}
-	found := slices.ContainsFunc(b.plan.Findings, func(f Finding) bool { return f.Code == neverSynced && f.Repository == a.ID })
-	// What it synced last stands in its Secret, or in its repository, which its credential opens.
-	tells := []string{"secrets/" + a.Credential.Identity.Name}
-	for _, v := range []Value{a.Credential.Username, a.Credential.Password} {
-		if v.Secret != nil {
-			tells = append(tells, "secrets/"+v.Secret.Name)
-		}
-	}
-	if a.Sync.State == "secret" {
-		tells = append(tells, "secrets/"+a.Git.SecretName)
-	}
-	rights := b.unread(tells...)
+	found := slices.ContainsFunc(b.plan.Findings, func(f Finding) bool {
+		return (f.Code == neverSynced || f.Code == rolloutUnfinished) && f.Repository == a.ID
+	})
+	rights := a.Untold(b.plan.Findings)
 	unnamed := slices.ContainsFunc([]string{"git.syncTag", "git.secretName", "sync.state"}, b.unknown)
 	switch {
 	case a.Synced.Commit != "" || found:

@@ -51,6 +51,38 @@ func (f Finding) Unread() bool {
 	return f.Code == agentsUnknown || f.Code == "RBAC_MISSING" && f.Severity == Blocker
 }
 
+// unread names those of resources that may not be read by what findings say, of a repository or at all.
+func unread(findings []Finding, repository string, resources ...string) []string {
+	var out []string
+	for _, f := range findings {
+		if !f.Unread() || f.Repository != "" && f.Repository != repository {
+			continue
+		}
+		for resource := range strings.SplitSeq(f.Where, ", ") {
+			if slices.Contains(resources, resource) && !slices.Contains(out, resource) {
+				out = append(out, resource)
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Untold names what may not be read, by what findings say, and tells what the agent synced last: the Secret
+// in which it notes it, and that which opens its repository.
+func (a *Flux1Agent) Untold(findings []Finding) []string {
+	tells := []string{"secrets/" + a.Credential.Identity.Name}
+	for _, v := range []Value{a.Credential.Username, a.Credential.Password} {
+		if v.Secret != nil {
+			tells = append(tells, "secrets/"+v.Secret.Name)
+		}
+	}
+	if a.Sync.State == "secret" {
+		tells = append(tells, "secrets/"+a.Git.SecretName)
+	}
+	return unread(findings, a.ID, tells...)
+}
+
 // AgentsUnknown reports whether the findings say that there may be other agents than
 // those that were found: who asked may not look for them.
 func AgentsUnknown(findings []Finding) bool {

@@ -223,8 +223,8 @@ func TestADecisionThatAcceptsNothingIsSaid(t *testing.T) {
 }
 
 // An agent of which no sync mark is known is told of once, with what is to be done.
-// unread is the finding that something may not be read, of a repository or at all.
-func unread(repository, resources string) Finding {
+// mayNotRead is the finding that something may not be read, of a repository or at all.
+func mayNotRead(repository, resources string) Finding {
 	return Finding{Severity: Blocker, Code: "RBAC_MISSING", Repository: repository, Subject: repository, Where: resources, Message: "you may not get " + resources}
 }
 
@@ -234,11 +234,11 @@ func TestUnknownFactsNameTheRightThatWouldSettleThem(t *testing.T) {
 		findings []Finding
 		hint     string
 	}{
-		"bindings": {[]string{"confinement"}, []Finding{unread("", "rolebindings"), unread("", "cronjobs.batch")},
+		"bindings": {[]string{"confinement"}, []Finding{mayNotRead("", "rolebindings"), mayNotRead("", "cronjobs.batch")},
 			"have list on rolebindings granted to you, or use an account that has it (--context, --as)"},
-		"bindings and more": {[]string{"confinement", "git.branch"}, []Finding{unread("", "rolebindings"), unread("", "clusterroles")},
+		"bindings and more": {[]string{"confinement", "git.branch"}, []Finding{mayNotRead("", "rolebindings"), mayNotRead("", "clusterroles")},
 			"have list on clusterroles, rolebindings granted to you, or use an account that has it (--context, --as), for confinement; for the others, see the other findings of this repository"},
-		"nothing of what is unknown": {[]string{"git.branch"}, []Finding{unread("", "rolebindings")},
+		"nothing of what is unknown": {[]string{"git.branch"}, []Finding{mayNotRead("", "rolebindings")},
 			"see the other findings of this repository, or let discovery read the cluster in which the agent runs"},
 	} {
 		a := agentWith("flux/shop", []string{"production"}, "production/shop/a.yaml")
@@ -272,21 +272,21 @@ func TestWhyTheLastCommitIsNotKnownIsSaidOnce(t *testing.T) {
 			[]string{"its repository was not read, so what it applied last is not known: mend what the other findings say of its URL, and give a checkout of it (--checkout URL=DIR)"}},
 		"with its mark where you may not read": {func(inv *Inventory) {
 			inv.Agents[0].Unknown, inv.Agents[0].Sync.State, inv.Agents[0].Git.SecretName = []string{"synced"}, "secret", "flux-mark"
-			inv.Findings = append(inv.Findings, unread("flux/shop", "secrets/flux-mark"))
+			inv.Findings = append(inv.Findings, mayNotRead("flux/shop", "secrets/flux-mark"))
 		}, []string{"synced: what the agent applied last is not known, since you may not get secrets/flux-mark; it may well have synced"}},
 		"with its key where you may not read": {func(inv *Inventory) {
 			inv.Agents[0].Unknown, inv.Agents[0].Credential.Identity.Name = []string{"synced"}, "flux-key"
-			inv.Findings = append(inv.Findings, unread("flux/shop", "secrets/flux-key, secrets/flux-other"))
+			inv.Findings = append(inv.Findings, mayNotRead("flux/shop", "secrets/flux-key, secrets/flux-other"))
 		}, []string{"synced: what the agent applied last is not known, since you may not get secrets/flux-key; it may well have synced"}},
 		"with something else that you may not read": {func(inv *Inventory) {
 			inv.Agents[0].Unknown = []string{"synced"}
-			inv.Findings = append(inv.Findings, unread("", "cronjobs.batch"), unread("flux/shop", "secrets/flux-other"))
+			inv.Findings = append(inv.Findings, mayNotRead("", "cronjobs.batch"), mayNotRead("flux/shop", "secrets/flux-other"))
 		}, []string{"its repository was not read, so what it applied last is not known: mend what the other findings of this repository name"}},
 		"with the name of its mark where you may not read": {func(inv *Inventory) {
 			inv.Agents[0].Unknown, inv.Agents[0].Tree = []string{"git.syncTag", "synced"}, fstest.MapFS{}
 			running := true
 			inv.Agents[0].Running = &running
-			inv.Findings = append(inv.Findings, unread("flux/shop", "configmaps/flags"))
+			inv.Findings = append(inv.Findings, mayNotRead("flux/shop", "configmaps/flags"))
 		}, []string{"where its sync mark stands is not known, so what it applied last is not known, too: mend what the other findings of this repository name"}},
 	} {
 		t.Run(name, func(t *testing.T) {
