@@ -138,7 +138,10 @@ func (w *witness) agents(ctx context.Context, deployments []appsv1.Deployment) (
 	if err := group.Wait(); err != nil {
 		return found, storage, err
 	}
-	countMemcacheds(found, deployments)
+	_, err = countMemcacheds(found, deployments, around.pods)
+	if err != nil {
+		return found, storage, err
+	}
 	return found, storage, nil
 }
 
@@ -306,7 +309,11 @@ func (w *witness) assemble(ctx context.Context, a *agent, storage *helm.Storage,
 	if a.Replicas > 1 {
 		w.find(ManyReplicas.Finding(a.ID, self, fmt.Sprintf("the Deployment asks for %d pods", a.Replicas)))
 	}
-	a.Requests = requests(a.deployment.Spec.Template.Spec.Containers)
+	holder, err := pods.livePod(a.deployment)
+	if err != nil {
+		return fmt.Errorf("read the selector of %s: %w", self, err)
+	}
+	a.Requests = requests(holder)
 	a.Synced.Behind = -1
 	return nil
 }
@@ -320,11 +327,13 @@ func asked(c *corev1.Container) corev1.ResourceList {
 	return out
 }
 
-// requests sums up what the containers ask for.
-func requests(containers []corev1.Container) migrate.Requests {
+// requests sums up what pods hold: their containers, with those sidecars that are init containers which
+// go on, or an init container that asks for more beside the sidecars before it, and what the
+// pods themselves cost (kubernetes: component-helpers, resource/helpers.go).
+func requests(pods ...*corev1.PodSpec) migrate.Requests {
 	sum := corev1.ResourceList{}
-	for _, c := range containers {
-		for name, q := range asked(&c) {
+	for _, p := range pods {
+		for name, q := range reserved(p) {
 			total := sum[name]
 			total.Add(q)
 			sum[name] = total
@@ -337,6 +346,35 @@ func requests(containers []corev1.Container) migrate.Requests {
 		return ""
 	}
 	return migrate.Requests{CPU: text(corev1.ResourceCPU), Memory: text(corev1.ResourceMemory)}
+}
+
+// reserved is what is reserved for a pod.
+func reserved(p *corev1.PodSpec) corev1.ResourceList {
+	out := corev1.ResourceList{}
+	for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
+		var sidecars, most, held resource.Quantity
+		for i := range p.InitContainers {
+			c := &p.InitContainers[i]
+			begins := asked(c)[name]
+			begins.Add(sidecars)
+			if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
+				sidecars = begins
+			}
+			if begins.Cmp(most) > 0 {
+				most = begins
+			}
+		}
+		for i := range p.Containers {
+			held.Add(asked(&p.Containers[i])[name])
+		}
+		held.Add(sidecars)
+		if most.Cmp(held) > 0 {
+			held = most
+		}
+		held.Add(p.Overhead[name])
+		out[name] = held
+	}
+	return out
 }
 
 // readArguments decodes the command line.

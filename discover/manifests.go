@@ -812,7 +812,7 @@ func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.
 	case a.Replicas > 1:
 		w.find(ManyReplicas.Finding(a.ID, a.where(""), fmt.Sprintf("the Deployment asks for %d pods", a.Replicas)))
 	}
-	a.Requests = requests(d.Spec.Template.Spec.Containers)
+	a.Requests = requests(&d.Spec.Template.Spec)
 	c.unsynced(a)
 
 	lines := c.linesOf(set, o)

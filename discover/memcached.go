@@ -1,6 +1,7 @@
 package discover
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,13 +24,13 @@ const (
 // countMemcacheds finds what the memcached of each agent asks for: that of its
 // release, or, where fluxd is of none, one of none that it is told of, in its
 // namespace. One that several have is counted with the first of them. It returns the
-// agents that have one.
-func countMemcacheds(found []*agent, deployments []appsv1.Deployment) map[*agent]bool {
+// agents that have one. The pods are those that run, by namespace, as far as they are known.
+func countMemcacheds(found []*agent, deployments []appsv1.Deployment, pods map[string]*podList) (map[*agent]bool, error) {
 	counted, has := map[*appsv1.Deployment]bool{}, map[*agent]bool{}
 	for _, a := range slices.SortedStableFunc(slices.Values(found), func(a, b *agent) int { return strings.Compare(a.ID, b.ID) }) {
 		namespace, name := releaseOf(a.deployment.ObjectMeta)
 		host := memcachedHost
-		var its []corev1.Container
+		var its []*corev1.PodSpec
 		for _, s := range a.Settings {
 			if s.Name == "--memcached-hostname" && s.Fate != migrate.Unknown {
 				host = s.Value
@@ -51,18 +52,22 @@ func countMemcacheds(found []*agent, deployments []appsv1.Deployment) map[*agent
 				continue
 			}
 			counted[d] = true
-			its = append(its, slices.Repeat(containers, int(min(replicas(d), maxPods)))...)
+			pod, err := pods[d.Namespace].livePod(d)
+			if err != nil {
+				return nil, fmt.Errorf("read the selector of Deployment %s/%s: %w", d.Namespace, d.Name, err)
+			}
+			its = append(its, slices.Repeat([]*corev1.PodSpec{pod}, int(min(replicas(d), maxPods)))...)
 		}
-		a.Memcached = requests(its)
+		a.Memcached = requests(its...)
 	}
-	return has
+	return has, nil
 }
 
 // countDeclaredMemcacheds is countMemcacheds of agents that manifests declare, with the
 // Deployments beside them. What else runs in a cluster nobody has asked, so that an agent
 // without one may have one all the same.
 func countDeclaredMemcacheds(found []*agent, beside []appsv1.Deployment) {
-	has := countMemcacheds(found, beside)
+	has, _ := countMemcacheds(found, beside, nil) // without pods there is no selector to fail at
 	for _, a := range found {
 		told := !slices.ContainsFunc(a.Settings, func(s migrate.Setting) bool { return s.Name == "--memcached-hostname" && s.Fate == migrate.Unknown })
 		if told && has[a] && a.Namespace != "" {

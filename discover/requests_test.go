@@ -33,6 +33,43 @@ func TestALimitCountsWhereThereIsNoRequest(t *testing.T) {
 	}
 }
 
+// What an agent holds is what its pod was given, with defaults of its namespace and sidecars, and what its template says
+// where no pod is seen.
+func TestWhatAnAgentHoldsIsAskedOfItsPod(t *testing.T) {
+	object := func(template, pod string) string {
+		text := "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: flux, namespace: flux}\nspec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: " + template + "}}\n"
+		if pod != "" {
+			text += "---\napiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: flux, labels: {a: b}}\nspec: " + pod + "\nstatus: {phase: Running}\n"
+		}
+		return text
+	}
+	const asks, fluxd = "resources: {requests: {cpu: 50m, memory: 64Mi}}", "name: flux, image: 'fluxcd/flux:1.25.4', args: ['--git-url=git@h:a/b']"
+	for name, c := range map[string]struct {
+		template, pod string
+		want          migrate.Requests
+	}{
+		"nothing":                 {"{containers: [{" + fluxd + "}]}", "{containers: [{" + fluxd + "}]}", migrate.Requests{}},
+		"defaults":                {"{containers: [{" + fluxd + "}]}", "{containers: [{" + fluxd + ", " + asks + "}]}", migrate.Requests{CPU: "50m", Memory: "64Mi"}},
+		"an injected container":   {"{containers: [{" + fluxd + "}]}", "{containers: [{name: mesh, image: m, " + asks + "}, {" + fluxd + ", " + asks + "}]}", migrate.Requests{CPU: "100m", Memory: "128Mi"}},
+		"no pod":                  {"{containers: [{" + fluxd + ", " + asks + "}]}", "", migrate.Requests{CPU: "50m", Memory: "64Mi"}},
+		"a pod of somebody else":  {"{containers: [{" + fluxd + ", " + asks + "}]}", "{containers: [{name: other, image: o}]}", migrate.Requests{CPU: "50m", Memory: "64Mi"}},
+		"a sidecar":               {"{initContainers: [{name: mesh, image: m, restartPolicy: Always, " + asks + "}], containers: [{" + fluxd + ", " + asks + "}]}", "", migrate.Requests{CPU: "100m", Memory: "128Mi"}},
+		"a beginning":             {"{initContainers: [{name: i, image: i, " + asks + "}], containers: [{" + fluxd + ", " + asks + "}]}", "", migrate.Requests{CPU: "50m", Memory: "64Mi"}},
+		"a larger beginning":      {"{initContainers: [{name: mesh, image: m, restartPolicy: Always, " + asks + "}, {name: i, image: i, resources: {requests: {cpu: 1}}}], containers: [{" + fluxd + ", " + asks + "}]}", "", migrate.Requests{CPU: "1050m", Memory: "128Mi"}},
+		"what a pod itself costs": {"{overhead: {cpu: 250m}, containers: [{" + fluxd + ", " + asks + "}]}", "", migrate.Requests{CPU: "300m", Memory: "64Mi"}},
+	} {
+		equal(t, name, liveIn(t, object(c.template, c.pod)).Agents[0].Requests, c.want)
+	}
+	cache := strings.NewReplacer("name: flux, namespace", "name: memcached, namespace", "a: b", "a: c").Replace(object("{containers: [{name: memcached, image: memcached}]}", "{containers: [{name: memcached, image: memcached, "+asks+"}]}"))
+	cache = strings.Replace(cache, "name: p,", "name: q,", 1)
+	equal(t, "memcached", liveIn(t, object("{containers: [{"+fluxd+"}]}", "")+"---\n"+cache).Agents[0].Memcached, migrate.Requests{CPU: "50m", Memory: "64Mi"})
+	unknown := asManifest(t, object("{initContainers: [{name: mesh, image: m, restartPolicy: Always, resources: {requests: {cpu: 'VAR'}}}], containers: [{"+fluxd+"}]}", ""))
+	unknown["main.tf.json"] = strings.Replace(strings.Replace(unknown["main.tf.json"], "VAR", "${var.x}", 1), `{"resource"`, `{"variable":{"x":{}},"resource"`, 1)
+	if a := declaredBy(t, unknown).Agents[0]; !slices.Contains(a.Unknown, "requests") {
+		t.Errorf("requests %+v, unknown %v", a.Requests, a.Unknown)
+	}
+}
+
 // What the memcached of an agent asks for is told beside it: once, of all its pods, of
 // the agent's own release or namespace, and the same by the chart and by the cluster.
 func TestTheMemcachedThatGoesWithAnAgentIsCountedOnce(t *testing.T) {

@@ -51,10 +51,10 @@ func (l *podList) setOf(p *corev1.Pod) *appsv1.ReplicaSet {
 	return nil
 }
 
-// of are the pods of an agent that may still act: those of its selector, less those that
-// are known to be another Deployment's.
-func (l *podList) of(a *agent) ([]*corev1.Pod, error) {
-	s, err := metav1.LabelSelectorAsSelector(a.Selector)
+// of are the pods of a Deployment that may still act: those of its selector, less those that
+// are known to be another one's.
+func (l *podList) of(d *appsv1.Deployment) ([]*corev1.Pod, error) {
+	s, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)
 	if err != nil {
 		return nil, err
 	}
@@ -65,13 +65,35 @@ func (l *podList) of(a *agent) ([]*corev1.Pod, error) {
 			continue
 		}
 		if set := l.setOf(p); set != nil {
-			if owner := metav1.GetControllerOf(set); owner != nil && owner.Name != a.Workload {
+			if owner := metav1.GetControllerOf(set); owner != nil && owner.Name != d.Name {
 				continue
 			}
 		}
 		out = append(out, p)
 	}
 	return out, nil
+}
+
+// livePod is a pod of a Deployment as it runs, into which admission has put defaults and sidecars; its template
+// where none runs that is known.
+func (l *podList) livePod(d *appsv1.Deployment) (*corev1.PodSpec, error) {
+	template := &d.Spec.Template.Spec
+	if l == nil {
+		return template, nil
+	}
+	pods, err := l.of(d)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range pods {
+		lacks := func(c corev1.Container) bool {
+			return !slices.ContainsFunc(p.Spec.Containers, func(of corev1.Container) bool { return of.Name == c.Name })
+		}
+		if !slices.ContainsFunc(template.Containers, lacks) { // or it is another's
+			return &p.Spec, nil
+		}
+	}
+	return template, nil
 }
 
 // hasEnded reports whether a pod is through with its work.
@@ -81,7 +103,7 @@ func hasEnded(p *corev1.Pod) bool {
 
 // readRunning finds whether the agent runs, and how its pods stand to its Deployment.
 func (w *witness) readRunning(ctx context.Context, a *agent, l *podList) error {
-	pods, err := l.of(a)
+	pods, err := l.of(a.deployment)
 	if err != nil {
 		return err
 	}

@@ -191,8 +191,8 @@ func (c *configuration) fluxdOf(ctx context.Context, w *terraform.Workload, tree
 	}
 	d.grantedBeside = true
 	d.setGranted()
-	d.Requests = requests(pod.Containers)
-	if slices.ContainsFunc(items(at(spec, "containers")), asksUnknown) {
+	d.Requests = requests(pod)
+	if slices.ContainsFunc(slices.Concat(items(at(spec, "containers")), items(at(spec, "initContainers"))), asksUnknown) {
 		d.Requests = migrate.Requests{}
 		d.unknown("requests")
 	}

@@ -266,8 +266,9 @@ type Counts struct {
 	Orphans int `json:"orphans"`
 }
 
-// Requests is what the agent's containers ask for, as Kubernetes quantities;
-// empty where they ask for nothing.
+// Requests is what a pod of the agent holds, with its sidecars and the defaults of its
+// namespace where one runs that may be read, as Kubernetes quantities; empty where it
+// asks for nothing.
 type Requests struct {
 	CPU    string `json:"cpu"`
 	Memory string `json:"memory"`
