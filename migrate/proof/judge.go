@@ -189,7 +189,7 @@ func (p *prover) judgeLive(ctx context.Context, o *migrate.ObjectPlan, old *migr
 		return nil
 	case err != nil:
 		return fmt.Errorf("try %s: %w", name, err)
-	case refused != nil && e.Live == nil && p.makes.Awaited(e.New, refused):
+	case refused != nil && e.Live == nil && p.makes.Awaited(e.New, refused) && !p.held(o.ID, "UNKNOWN_KIND", ""):
 		o.Verb, o.Why = migrate.Create, notProven+"what it needs (its namespace or kind) is itself made first"
 	case refused != nil:
 		p.refused(o, old, e, refused)

@@ -543,6 +543,30 @@ func TestWhatTheRepositoryItselfMakesFirstIsCreated(t *testing.T) {
 	}
 }
 
+// What is told to be of a kind that nobody serves is not told to be created as well, since a CRD of the
+// repository defines another version of it.
+func TestAKindThatNobodyServesIsNotCreated(t *testing.T) {
+	widget := &meta.NoKindMatchError{GroupKind: schema.GroupKind{Group: "example.com", Kind: "Widget"}, SearchedVersions: []string{"v2"}}
+	definition := &meta.NoKindMatchError{GroupKind: schema.GroupKind{Group: "example.com", Kind: "Widget"}, SearchedVersions: []string{"v1"}}
+	r := proven(t, &fakeWorld{refuse: map[string]error{"team_w_example.com_Widget": widget, "team_v_example.com_Widget": definition}}, map[string]string{
+		"p/crd/crd.yaml": "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: widgets.example.com}\n" +
+			"spec: {group: example.com, scope: Namespaced, names: {kind: Widget, plural: widgets}, versions: [{name: v1, served: true, storage: true}]}\n",
+		"p/app/v.yaml": "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: v, namespace: team}\n",
+		"p/app/w.yaml": "apiVersion: example.com/v2\nkind: Widget\nmetadata: {name: w, namespace: team}\n---\n" + configMap("a", `{kept: "1"}`),
+	})
+	verbs := verbsOf(r)
+	for name, want := range map[string]string{"Widget/team/v": "create", "Widget/team/w": "conflict"} {
+		if verbs[name] != want {
+			t.Errorf("%s: %s, want %s", name, verbs[name], want)
+		}
+	}
+	for _, f := range r.Plan.Findings {
+		if strings.Contains(f.Subject, "team_w_") && f.Code != "UNKNOWN_KIND" {
+			t.Errorf("it says as well: %s", f)
+		}
+	}
+}
+
 // A kind that nobody serves is not made by making the namespace of its objects.
 func TestOnlyWhatIsMadeIsAwaited(t *testing.T) {
 	object := func(apiVersion, kind, namespace string, spec map[string]any) *unstructured.Unstructured {
