@@ -169,3 +169,21 @@ func TestAFolderThatIsTooLargeIsNotPlannedAsABrokenOne(t *testing.T) {
 		t.Errorf("not rendered: %q, and of another %q", plan.Unrendered("flux-made"), plan.Unrendered("flux-plain"))
 	}
 }
+
+// What Kustomize reads as a patch, or to make or change objects, it does not leave out.
+func TestAnIdleKustomizationLeavesOutWhatItDoesNotRead(t *testing.T) {
+	cm := func(name string) string {
+		return "-- " + name + ".yaml --\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + strings.ReplaceAll(name, "/", "-") + ", namespace: a}\n"
+	}
+	names := []string{"cm", "left", "merge", "p", "old", "config", "values", "env", "gen/g", "trans", "replacement", "prod/left"}
+	text := "-- kustomization.yaml --\nresources: [cm.yaml]\nnamePrefix: prod\npatchesStrategicMerge: [merge.yaml]\npatches: [{path: ./p.yaml, target: {kind: ConfigMap}}]\n" +
+		"patchesJson6902: [{path: old.yaml, target: {kind: ConfigMap, name: a}}]\nconfigurations: [config.yaml]\nreplacements: [{path: replacement.yaml}]\n" +
+		"configMapGenerator: [{name: a, files: [v=values.yaml], envs: [env.yaml]}]\ngenerators: [gen]\ntransformers: [trans.yaml]\n"
+	for _, name := range names {
+		text += cm(name)
+	}
+	f := said(t, readTree(t, treeOf(text), nil), flux1.KustomizationIgnored.Name, "would leave out ")
+	if _, rest, _ := strings.Cut(f.Message, "would leave out "); !strings.HasPrefix(rest, "left.yaml, prod/left.yaml and change what it builds by its ") {
+		t.Errorf("%s", f.Message)
+	}
+}

@@ -192,10 +192,20 @@ func (r *reading) wouldDo(file string) string {
 	for _, name := range []string{"apiVersion", "kind", "metadata", "resources", "bases"} {
 		delete(fields, name)
 	}
+	used, folders := map[string]bool{}, slices.Clone(o.folders)
+	for name, value := range fields {
+		named := pathsIn(o.dir, value, nil)
+		for _, p := range named {
+			used[p] = true // as a patch, or by what makes or changes objects
+		}
+		if slices.Contains([]string{"generators", "transformers", "validators"}, name) {
+			folders = append(folders, named...)
+		}
+	}
 	var left []string
 	for _, f := range r.agent.Files {
-		if f.Kind == migrate.FileManifest && !f.Kustomization && below(f.Path, o.dir) && !slices.Contains(o.files, f.Path) &&
-			!slices.ContainsFunc(o.folders, func(dir string) bool { return below(f.Path, dir) }) {
+		if f.Kind == migrate.FileManifest && !f.Kustomization && below(f.Path, o.dir) && !slices.Contains(o.files, f.Path) && !used[f.Path] &&
+			!slices.ContainsFunc(folders, func(dir string) bool { return below(f.Path, dir) }) {
 			left = append(left, f.Path)
 		}
 	}
@@ -210,6 +220,28 @@ func (r *reading) wouldDo(file string) string {
 		return ""
 	}
 	return "would " + strings.Join(does, " and ")
+}
+
+// pathsIn adds the paths that the texts of a field of a kustomization file may lead to, also behind a key (a=file).
+func pathsIn(dir string, field any, to []string) []string {
+	switch field := field.(type) {
+	case map[string]any:
+		for _, v := range field {
+			to = pathsIn(dir, v, to)
+		}
+	case []any:
+		for _, v := range field {
+			to = pathsIn(dir, v, to)
+		}
+	case string:
+		if _, file, keyed := strings.Cut(field, "="); keyed {
+			field = file
+		}
+		if field != "" && !strings.Contains(field, "\n") {
+			to = append(to, path.Join(dir, field))
+		}
+	}
+	return to
 }
 
 // lfsPatterns are those of a .gitattributes file whose files are kept in Git LFS.
