@@ -41,6 +41,9 @@ type Options struct {
 	Parallel int
 	// Folders hold repositories that are read from disk in place of the server.
 	Folders []Folder
+	// Down are kinds ("resource.group") that the API server is known not to give, which somebody has accepted: they
+	// are asked for once and not waited for.
+	Down []string
 	// Releases keeps what Helm keeps of the agents, for those who discover one
 	// cluster again and again; nil reads it each time.
 	Releases *helm.Opened

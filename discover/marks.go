@@ -343,7 +343,7 @@ func (w *witness) look(ctx context.Context, l *live, ids []object.ObjMetadata, u
 			if !l.canRead(p.listable) {
 				break
 			}
-			m, err := cluster.AskPatiently(ctx, w.patience, p.gvr.GroupResource().String(), func(ctx context.Context) (*metav1.PartialObjectMetadata, error) {
+			m, err := askPatiently(ctx, w, p.gvr.GroupResource().String(), func(ctx context.Context) (*metav1.PartialObjectMetadata, error) {
 				return w.meta.Resource(p.gvr).Namespace(p.namespace).Get(ctx, name, metav1.GetOptions{})
 			})
 			switch {

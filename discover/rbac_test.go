@@ -237,6 +237,22 @@ func TestAKindThatTheServerDoesNotGiveIsAFinding(t *testing.T) {
 			t.Errorf("it is not said what is waited for: %q", said)
 		}
 	})
+	t.Run("accepted", func(t *testing.T) {
+		f := open(t, "testdata/cluster/ordinary")
+		f.witness.opts.Down = []string{"helmreleases.helm.fluxcd.io"}
+		asked := 0
+		f.meta.PrependReactor("list", "helmreleases", func(a k8stesting.Action) (bool, runtime.Object, error) {
+			if a.GetResource().Group != "helm.fluxcd.io" {
+				return false, nil, nil
+			}
+			asked++
+			return true, nil, apierrors.NewTooManyRequests("its cache is not ready", 30)
+		})
+		inv, err := f.witness.inventory(t.Context())
+		if found := kindDown(inv); err != nil || len(found) != 1 || found[0].Subject != f.witness.opts.Down[0] || asked != 1 {
+			t.Errorf("asked %d times: %v, %v", asked, found, err)
+		}
+	})
 	t.Run("object by object", func(t *testing.T) {
 		f := open(t, "testdata/cluster/unapplied")
 		f.witness.patience = &cluster.Patience{}

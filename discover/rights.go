@@ -105,10 +105,19 @@ func list[T runtime.Object](ctx context.Context, resource string, page pager.Lis
 	}, visit)
 }
 
+// askPatiently asks for what discovery can do without.
+func askPatiently[T any](ctx context.Context, w *witness, resource string, question func(context.Context) (T, error)) (T, error) {
+	p := w.patience
+	if slices.Contains(w.opts.Down, resource) {
+		p = cluster.Impatience()
+	}
+	return cluster.AskPatiently(ctx, p, resource, question)
+}
+
 // listPatiently is list for what discovery can do without.
 func listPatiently[T runtime.Object](ctx context.Context, w *witness, resource string, o metav1.ListOptions, page pager.ListPageFunc, visit func(T)) error {
 	return pages(ctx, resource, o, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-		return cluster.AskPatiently(ctx, w.patience, resource, func(ctx context.Context) (runtime.Object, error) { return page(ctx, o) })
+		return askPatiently(ctx, w, resource, func(ctx context.Context) (runtime.Object, error) { return page(ctx, o) })
 	}, visit)
 }
 

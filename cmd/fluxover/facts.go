@@ -37,6 +37,8 @@ type facts struct {
 	namespaces []string
 	// folders hold repositories that are read in place of their servers.
 	folders []discover.Folder
+	// down are the kinds of which it is accepted that the API server does not give them.
+	down []string
 }
 
 func newFacts(ctx context.Context, k *kube, progress func(string)) (*facts, error) {
@@ -80,7 +82,7 @@ func openStore(dir string) (*source.Store, error) {
 // all.
 func (f *facts) inventory(ctx context.Context, ids []string) (migrate.Inventory, error) {
 	inv, err := discover.Cluster(ctx, f.client, discover.Options{
-		Store: f.store, Namespaces: f.namespaces, Folders: f.folders, Progress: f.progress, Repositories: ids, Releases: f.releases,
+		Store: f.store, Namespaces: f.namespaces, Folders: f.folders, Progress: f.progress, Repositories: ids, Releases: f.releases, Down: f.down,
 	})
 	inv.Cluster.Name = f.clusterName
 	for i := range inv.Agents {
@@ -143,6 +145,7 @@ func controlObjects(ctx context.Context, c *cluster.Client) ([]migrate.ControlOb
 // repository is read, also those that are not planned: what two of them claim,
 // or an agent that is itself in Git, shows only when all are looked at.
 func (f *facts) prove(ctx context.Context, opts migrate.Options) (migrate.Inventory, proof.Result, error) {
+	f.down = kindsDown(opts.Decisions)
 	inv, err := f.inventory(ctx, nil)
 	if err != nil {
 		return inv, proof.Result{}, err
@@ -152,6 +155,7 @@ func (f *facts) prove(ctx context.Context, opts migrate.Options) (migrate.Invent
 
 // proveAgain is prove from fresh facts about the repositories of opts alone.
 func (f *facts) proveAgain(ctx context.Context, opts migrate.Options) (migrate.Inventory, proof.Result, error) {
+	f.down = kindsDown(opts.Decisions)
 	inv, err := f.inventory(ctx, opts.Repositories)
 	if err != nil {
 		return inv, proof.Result{}, err
@@ -186,7 +190,19 @@ type reading func(ctx context.Context, ids []string) (migrate.Inventory, error)
 
 // read is the reading by which a rollback asks what Flux v1 will find.
 func (f *facts) read(ctx context.Context, ids []string) (migrate.Inventory, error) {
-	return discover.Cluster(ctx, f.client, discover.Options{Store: f.store, Repositories: ids, Releases: f.releases})
+	return discover.Cluster(ctx, f.client, discover.Options{Store: f.store, Repositories: ids, Releases: f.releases, Down: f.down})
+}
+
+// kindsDown are the kinds of which somebody has accepted that the API server does not give them, each by its
+// name: of all others it is waited for.
+func kindsDown(decisions []migrate.Decision) []string {
+	var kinds []string
+	for _, d := range decisions {
+		if d.Code == discover.APIKindDown.Name && d.Subject != "*" {
+			kinds = append(kinds, d.Subject)
+		}
+	}
+	return kinds
 }
 
 // headOnce tells what Flux v1 would load if it were started now, for a plan: the

@@ -21,6 +21,14 @@ import (
 	"github.com/fluxover/fluxover/reconcile/cluster"
 )
 
+// What is accepted of one kind is not waited for; of any kind it may pass.
+func TestAKindThatIsAcceptedAsDownIsNamed(t *testing.T) {
+	got := kindsDown([]migrate.Decision{{Code: "API_KIND_DOWN", Subject: "convs.conv.example.com"}, {Code: "API_KIND_DOWN", Subject: "*"}, {Code: "API_GROUP_DOWN", Subject: "a/v1"}})
+	if len(got) != 1 || got[0] != "convs.conv.example.com" {
+		t.Error(got)
+	}
+}
+
 func TestNamesThatAreTakenAreReadFromTheCluster(t *testing.T) {
 	scheme := runtime.NewScheme()
 	if err := corev1.AddToScheme(scheme); err != nil {

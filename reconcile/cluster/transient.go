@@ -98,6 +98,9 @@ type Patience struct {
 	silent time.Time
 }
 
+// Impatience is for questions that are known to fail: each is put once, and given a moment.
+func Impatience() *Patience { return &Patience{silent: time.Now()} }
+
 // answerBy is when a question is given up that has got no answer.
 func (p *Patience) answerBy(begun time.Time) time.Time {
 	p.mu.Lock()
