@@ -115,6 +115,11 @@ func (r *repository) predictAgain(ctx context.Context, step string) error {
 		}
 	}
 	if agent == nil {
+		for _, f := range inv.Findings {
+			if migrate.AgentsUnknown([]migrate.Finding{f}) { // as where a right was withdrawn meanwhile
+				return fmt.Errorf("%w: whether the agent's Deployment is still there is not known: %s (%s)", ErrBlocked, f, f.Hint)
+			}
+		}
 		return fmt.Errorf("%w: the agent's Deployment is gone", ErrMoved)
 	}
 	r.syncDue = agent.Replicas > 0 && agent.Synced.Head != "" && agent.Synced.Head != agent.Synced.Commit

@@ -113,6 +113,21 @@ func TestANumberOfReplicasThatNobodyAcceptedIsAMove(t *testing.T) {
 	}
 }
 
+// Who may no longer look for the agent does not see that it is gone.
+func TestAnAgentThatMayNotBeLookedForIsNotGone(t *testing.T) {
+	unknown := migrate.Finding{Severity: migrate.Blocker, Code: "AGENTS_UNKNOWN", Message: "you may not list deployments.apps", Hint: "have the right granted"}
+	for _, findings := range [][]migrate.Finding{nil, {unknown}} {
+		r, _, _ := replanned(t, migrate.ObjectPlan{Verb: migrate.Adopt})
+		r.replan = func(context.Context, []string) (migrate.Inventory, migrate.Plan, error) {
+			return migrate.Inventory{Findings: findings}, migrate.Plan{}, nil
+		}
+		err := r.predictAgain(t.Context(), "recheck")
+		if gone := len(findings) == 0; errors.Is(err, ErrMoved) != gone || errors.Is(err, ErrBlocked) == gone || !gone && (!strings.Contains(err.Error(), unknown.Message) || !strings.Contains(err.Error(), unknown.Hint)) {
+			t.Errorf("%v: %v", findings, err)
+		}
+	}
+}
+
 // The plan that is made next, as the old account, is clean: the server's words stand
 // nowhere else.
 func TestWhatBlocksANewPlanIsSaidBesideWhatMoved(t *testing.T) {
