@@ -357,7 +357,7 @@ func reserved(p *corev1.PodSpec) corev1.ResourceList {
 			c := &p.InitContainers[i]
 			begins := asked(c)[name]
 			begins.Add(sidecars)
-			if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
+			if isSidecar(c) {
 				sidecars = begins
 			}
 			if begins.Cmp(most) > 0 {
@@ -706,18 +706,18 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 			add(name, at, migrate.Unknown, migrate.ByPerson, "fluxd itself reads nothing there; a command or another configuration may", where)
 		}
 	}
-	for _, c := range pod.Containers {
+	for _, c := range lasting(pod) {
 		if c.Name == container.Name {
 			continue
 		}
 		add("container."+c.Name, c.Image, migrate.Dropped, "", "it ends with the agent; a finding says so", "container "+c.Name)
-		if alone := (&corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{c}}}); fluxdIn(nil, alone) != nil {
-			args, _, hidden := commandLine(&c)
+		if alone := (&corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{*c}}}); fluxdIn(nil, alone) != nil {
+			args, _, hidden := commandLine(c)
 			other, _, _ := flux1.ParseArgs(args)
 			if hidden != "" {
 				forgetAll(&other)
 			}
-			runs, _ := seenToRun(&c)
+			runs, _ := seenToRun(c)
 			find(SeveralFluxds.Finding(a.ID, origin("container "+c.Name).Where, fmt.Sprintf("container %s %s a fluxd of its own, for %s, beside %s, for %s",
 				c.Name, runs, cmp.Or(other.URL.String(), "a repository that is not known"), container.Name, cmp.Or(config.URL.String(), "a repository that is not known"))))
 			continue
@@ -732,6 +732,9 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 		add(f.name, f.value, migrate.Unknown, migrate.ByPerson, f.why, f.name)
 	}
 	for _, c := range pod.InitContainers {
+		if isSidecar(&c) {
+			continue // as the others that run
+		}
 		add("initContainer."+c.Name, c.Image, migrate.Unknown, migrate.ByPerson, "what it prepares for fluxd is not known", "initContainer "+c.Name)
 	}
 }

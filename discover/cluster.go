@@ -1,10 +1,12 @@
 package discover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -276,7 +278,10 @@ func (w *witness) lacked() []migrate.Finding {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var out []migrate.Finding
-	for key, unknown := range w.lacks {
+	for _, key := range slices.SortedFunc(maps.Keys(w.lacks), func(a, b lacking) int {
+		return cmp.Or(strings.Compare(a.repository, b.repository), strings.Compare(a.resource, b.resource), strings.Compare(a.verb, b.verb))
+	}) {
+		unknown := w.lacks[key]
 		var in, on []string
 		for of, namespaces := range unknown {
 			in = append(in, namespaces...)

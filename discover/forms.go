@@ -32,6 +32,7 @@ var ClusterForms = []Form{
 	{"agents", "fluxctl install, with all its objects", inCluster + "fluxctl-install" + want, `"name": "--listen-metrics"`},
 	{"agents", "two containers in a pod", inCluster + "confined" + want, "container recv (flux-recv) runs beside fluxd"},
 	{"agents", "two fluxd in a pod", inCluster + "two-fluxd-in-a-pod" + want, `"SEVERAL_FLUXDS"`},
+	{"agents", "as a sidecar among the init containers", inCluster + "fluxd-as-a-sidecar" + want, "container web (nginx) runs beside fluxd"},
 	{"agents", "an init container", inCluster + "confined" + want, "initContainer.tools"},
 	{"agents", "repeated and comma-joined flags", inCluster + "lists-of-flags" + want, "\"c\",\n            \"a\",\n            \"b,b\",\n            \"d\"\n"},
 	{"agents", "a scalar that is given twice", inCluster + "lists-of-flags" + want, "given more than once, the last one counts"},

@@ -41,8 +41,7 @@ func fluxdIn(labels map[string]string, pod *corev1.PodTemplateSpec) *corev1.Cont
 	ofFlux2 := runsFlux2(&pod.Spec) || labels["app.kubernetes.io/part-of"] == "flux"
 	var found *corev1.Container
 	best := 0
-	for i := range pod.Spec.Containers {
-		c := &pod.Spec.Containers[i]
+	for _, c := range lasting(&pod.Spec) {
 		name := imageName(c.Image)
 		if slices.Contains(besideFluxd, name) || isFlux2Image(c.Image) {
 			continue
@@ -70,6 +69,26 @@ func fluxdIn(labels map[string]string, pod *corev1.PodTemplateSpec) *corev1.Cont
 		}
 	}
 	return found
+}
+
+// lasting are the containers of a pod that run as long as it does: also those among its init
+// containers that are started again (sidecars, since Kubernetes 1.28).
+func lasting(pod *corev1.PodSpec) []*corev1.Container {
+	var out []*corev1.Container
+	for i := range pod.Containers {
+		out = append(out, &pod.Containers[i])
+	}
+	for i := range pod.InitContainers {
+		if isSidecar(&pod.InitContainers[i]) {
+			out = append(out, &pod.InitContainers[i])
+		}
+	}
+	return out
+}
+
+// isSidecar reports whether an init container runs as long as its pod does.
+func isSidecar(c *corev1.Container) bool {
+	return c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
 }
 
 // givesFlag reports whether a container is given a flag, alone or with its value.

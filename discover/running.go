@@ -149,7 +149,8 @@ func (w *witness) endOf(a *agent) string {
 // unready says why fluxd of a pod does not work; empty if it does, as far as it is known.
 // It tells the reasons that Kubernetes gives, and none of its messages.
 func (a *agent) unready(p *corev1.Pod) string {
-	i := slices.IndexFunc(p.Status.ContainerStatuses, func(s corev1.ContainerStatus) bool { return s.Name == a.env.container.Name })
+	statuses := slices.Concat(p.Status.ContainerStatuses, p.Status.InitContainerStatuses)
+	i := slices.IndexFunc(statuses, func(s corev1.ContainerStatus) bool { return s.Name == a.env.container.Name })
 	if i < 0 {
 		if p.Status.Phase != corev1.PodPending {
 			return ""
@@ -161,7 +162,7 @@ func (a *agent) unready(p *corev1.Pod) string {
 		}
 		return "it has not begun (Pending)"
 	}
-	s := p.Status.ContainerStatuses[i]
+	s := statuses[i]
 	restarts := ""
 	if s.RestartCount > 0 {
 		restarts = fmt.Sprintf(", after %s", counted(int(s.RestartCount), "restart"))
