@@ -320,7 +320,7 @@ func TestTheRightThatIsMissingForAReleaseIsNamed(t *testing.T) {
 		{map[string][]string{"": {"secrets", "configmaps"}}, "you may not list secrets and configmaps in others"},
 		{map[string][]string{"": {"secrets"}, "flux": {"secrets"}}, "RBAC_MISSING you may not list secrets in namespace flux"},
 		{map[string][]string{"": {"configmaps"}, "flux": {"configmaps"}}, "RBAC_MISSING you may not list configmaps in namespace flux"},
-		{map[string][]string{"flux": {"secrets", "configmaps"}}, "you may not list secrets in namespace flux, so this is unknown: " + unknownRelease("flux", "flux") + " RBAC_MISSING you may not list configmaps in namespace flux"},
+		{map[string][]string{"flux": {"secrets", "configmaps"}}, "you may not list configmaps in namespace flux, so this is unknown: " + unknownRelease("flux", "flux") + " RBAC_MISSING you may not list secrets in namespace flux"},
 	} {
 		w := &witness{}
 		a := &agent{deployment: &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "flux", Annotations: map[string]string{"meta.helm.sh/release-name": "flux"}}}}
