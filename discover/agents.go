@@ -386,7 +386,7 @@ func (w *witness) readArguments(ctx context.Context, a *agent) error {
 	open := map[int]string{} // why an argument is not known
 	for i := range args {
 		if a.env.declared && strings.Contains(args[i], placeholder) {
-			open[i] = maySubstitute
+			open[i] = cmp.Or(a.env.why, maySubstitute)
 		}
 	}
 	expanded, rawURL, err := a.env.expandArguments(ctx, args)

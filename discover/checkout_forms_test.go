@@ -2,6 +2,7 @@ package discover
 
 import (
 	"bytes"
+	gocmp "cmp"
 	"context"
 	"fmt"
 	"io/fs"
@@ -2151,68 +2152,143 @@ func TestWhatFlux2MakesOfADeclaredDeploymentIsNotToldAsItIsWritten(t *testing.T)
 		text    string
 		unknown []string // beside those of each
 		want    []any    // URL, branch, paths, image, replicas
+		paths   string   // of the fluxd that reads the repository, which applies nothing of it without
 	}{
-		"nothing":               {deployment, nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}},
-		"a variable":            {with("branch=main", "branch=${b}"), []string{"git.branch"}, []any{"git@h:org/a", "", "p", "fluxcd/flux:1.25.4", 1}},
-		"a default":             {with("branch=main", "branch=${b:=main}"), []string{"git.branch"}, []any{"git@h:org/a", "", "p", "fluxcd/flux:1.25.4", 1}},
-		"a part of a URL":       {with("org/a", "${org}/a"), []string{"git.url"}, []any{"", "main", "p", "fluxcd/flux:1.25.4", 1}},
-		"a whole argument":      {with("--git-path=p", "'${more}'"), []string{"git.url", "git.branch", "git.paths"}, []any{"", "", "", "fluxcd/flux:1.25.4", 1}},
-		"a number":              {built + with("replicas: 1", "replicas: ${n}"), []string{"replicas"}, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}},
-		"an image":              {with("flux:1.25.4", "flux:${tag}"), []string{"image"}, []any{"git@h:org/a", "main", "p", "", 1}},
-		"an account":            {with("Name: flux", "Name: '${who}'"), []string{"serviceAccount"}, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}},
-		"given":                 {with("branch=main", "branch=${b}") + applies("postBuild: {substitute: {b: next}}"), nil, []any{"git@h:org/a", "next", "p", "fluxcd/flux:1.25.4", 1}},
-		"given by one":          {with("branch=main", "branch=${b}") + applies("postBuild: {substitute: {b: next}, substituteFrom: [{kind: ConfigMap, name: c}]}"), nil, []any{"git@h:org/a", "next", "p", "fluxcd/flux:1.25.4", 1}},
-		"a default, and given":  {with("branch=main", "branch=${b:=main}") + applies("postBuild: {substitute: {c: next}}"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}},
-		"no default, nor given": {with("branch=main", "branch=${b}") + applies("postBuild: {substitute: {c: next}}"), []string{"git.branch"}, []any{"git@h:org/a", "", "p", "fluxcd/flux:1.25.4", 1}},
-		"others give it":        {with("branch=main", "branch=${b:=main}") + applies("postBuild: {substitute: {c: next}, substituteFrom: [{kind: ConfigMap, name: c}]}"), []string{"git.branch"}, []any{"git@h:org/a", "", "p", "fluxcd/flux:1.25.4", 1}},
-		"given by a variable":   {with("branch=main", "branch=${b}") + applies("postBuild: {substitute: {b: '${x}'}}"), []string{"git.branch"}, []any{"git@h:org/a", "", "p", "fluxcd/flux:1.25.4", 1}},
-		"given to another":      {with("branch=main", "branch=${b}") + strings.Replace(applies("postBuild: {substitute: {b: next}}"), "./apps", "./web", 1), []string{"git.branch"}, []any{"git@h:org/a", "", "p", "fluxcd/flux:1.25.4", 1}},
-		"no text is given":      {with("branch=main", "branch=${b}") + applies("postBuild: {substitute: {b: 'a: b'}}"), []string{"git.branch"}, []any{"git@h:org/a", "", "p", "fluxcd/flux:1.25.4", 1}},
-		"escaped":               {with("branch=main", "branch=$${b}") + applies("postBuild: {substitute: {b: next}}"), nil, []any{"git@h:org/a", "${b}", "p", "fluxcd/flux:1.25.4", 1}},
+		"nothing":               {deployment, nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"a variable":            {with("branch=main", "branch=${b}"), []string{"git.branch"}, []any{"git@h:org/a", "", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"a default":             {with("branch=main", "branch=${b:=main}"), []string{"git.branch"}, []any{"git@h:org/a", "", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"a part of a URL":       {with("org/a", "${org}/a"), []string{"git.url"}, []any{"", "main", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"a whole argument":      {with("--git-path=p", "'${more}'"), []string{"git.url", "git.branch", "git.paths"}, []any{"", "", "", "fluxcd/flux:1.25.4", 1}, ""},
+		"a number":              {built + with("replicas: 1", "replicas: ${n}"), []string{"replicas"}, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"an image":              {with("flux:1.25.4", "flux:${tag}"), []string{"image"}, []any{"git@h:org/a", "main", "p", "", 1}, ""},
+		"an account":            {with("Name: flux", "Name: '${who}'"), []string{"serviceAccount"}, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"given":                 {with("branch=main", "branch=${b}") + applies("postBuild: {substitute: {b: next}}"), nil, []any{"git@h:org/a", "next", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"given by one":          {with("branch=main", "branch=${b}") + applies("postBuild: {substitute: {b: next}, substituteFrom: [{kind: ConfigMap, name: c}]}"), nil, []any{"git@h:org/a", "next", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"a default, and given":  {with("branch=main", "branch=${b:=main}") + applies("postBuild: {substitute: {c: next}}"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"no default, nor given": {with("branch=main", "branch=${b}") + applies("postBuild: {substitute: {c: next}}"), []string{"git.branch"}, []any{"git@h:org/a", "", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"others give it":        {with("branch=main", "branch=${b:=main}") + applies("postBuild: {substitute: {c: next}, substituteFrom: [{kind: ConfigMap, name: c}]}"), []string{"git.branch"}, []any{"git@h:org/a", "", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"given by a variable":   {with("branch=main", "branch=${b}") + applies("postBuild: {substitute: {b: '${x}'}}"), []string{"git.branch"}, []any{"git@h:org/a", "", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"given to another":      {with("branch=main", "branch=${b}") + strings.Replace(applies("postBuild: {substitute: {b: next}}"), "./apps", "./web", 1), []string{"git.branch"}, []any{"git@h:org/a", "", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"no text is given":      {with("branch=main", "branch=${b}") + applies("postBuild: {substitute: {b: 'a: b'}}"), []string{"git.branch"}, []any{"git@h:org/a", "", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"escaped":               {with("branch=main", "branch=$${b}") + applies("postBuild: {substitute: {b: next}}"), nil, []any{"git@h:org/a", "${b}", "p", "fluxcd/flux:1.25.4", 1}, ""},
 		"disabled": {strings.Replace(with("branch=main", "branch=${b}"), "name: flux, namespace", "labels: {kustomize.toolkit.fluxcd.io/substitute: disabled}, name: flux, namespace", 1), nil,
-			[]any{"git@h:org/a", "${b}", "p", "fluxcd/flux:1.25.4", 1}},
-		"another tag":             {deployment + applies("images: [{name: fluxcd/flux, newTag: 1.10.0}]"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.10.0", 1}},
-		"a mirror":                {deployment + applies("images: [{name: fluxcd/flux, newName: 'mirror:5000/flux'}, {name: flux, newTag: x}]"), nil, []any{"git@h:org/a", "main", "p", "mirror:5000/flux:1.25.4", 1}},
-		"a tag and a digest":      {deployment + applies("images: [{name: fluxcd/flux, newTag: 1.10.0, digest: 'sha256:a'}]"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.10.0@sha256:a", 1}},
-		"a secret is given":       {with("branch=main", "branch=${TOKEN}") + applies("postBuild: {substitute: {TOKEN: "+markedSecret+"}}"), []string{"git.branch"}, []any{"git@h:org/a", "", "p", "fluxcd/flux:1.25.4", 1}},
-		"a variable of an image":  {deployment + applies("images: [{name: fluxcd/flux, newTag: '${t}'}]"), []string{"image"}, []any{"git@h:org/a", "main", "p", "", 1}},
-		"two that do not agree":   {deployment + applies("images: [{name: fluxcd/flux, newTag: 1.10.0}]") + strings.Replace(applies("prune: true"), "-- a.yaml --", "---", 1), []string{"image"}, []any{"git@h:org/a", "main", "p", "", 1}},
-		"its own namespace":       {deployment + applies("targetNamespace: shop, commonMetadata: {labels: {a: b}}"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}},
-		"a patch of another":      {deployment + applies("patches: [{patch: x, target: {kind: Deployment, name: web}}]"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}},
-		"components of elsewhere": {deployment + strings.Replace(applies("components: [../c]"), "./apps", "./web", 1), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}},
+			[]any{"git@h:org/a", "${b}", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"another tag":             {deployment + applies("images: [{name: fluxcd/flux, newTag: 1.10.0}]"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.10.0", 1}, ""},
+		"a mirror":                {deployment + applies("images: [{name: fluxcd/flux, newName: 'mirror:5000/flux'}, {name: flux, newTag: x}]"), nil, []any{"git@h:org/a", "main", "p", "mirror:5000/flux:1.25.4", 1}, ""},
+		"a tag and a digest":      {deployment + applies("images: [{name: fluxcd/flux, newTag: 1.10.0, digest: 'sha256:a'}]"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.10.0@sha256:a", 1}, ""},
+		"a secret is given":       {with("branch=main", "branch=${TOKEN}") + applies("postBuild: {substitute: {TOKEN: "+markedSecret+"}}"), []string{"git.branch"}, []any{"git@h:org/a", "", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"a variable of an image":  {deployment + applies("images: [{name: fluxcd/flux, newTag: '${t}'}]"), []string{"image"}, []any{"git@h:org/a", "main", "p", "", 1}, ""},
+		"two that do not agree":   {deployment + applies("images: [{name: fluxcd/flux, newTag: 1.10.0}]") + strings.Replace(applies("prune: true"), "-- a.yaml --", "---", 1), []string{"image"}, []any{"git@h:org/a", "main", "p", "", 1}, ""},
+		"its own namespace":       {deployment + applies("targetNamespace: shop, commonMetadata: {labels: {a: b}}"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"a patch of another":      {deployment + applies("patches: [{patch: x, target: {kind: Deployment, name: web}}]"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"components of elsewhere": {deployment + strings.Replace(applies("components: [../c]"), "./apps", "./web", 1), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, ""},
+
+		// Where nothing is to be substituted the controller leaves the text.
+		"no variables":            {with("branch=main", "branch=${b}") + applies("prune: true"), nil, []any{"git@h:org/a", "${b}", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"none that are given":     {with("branch=main", "branch=${b}") + applies("postBuild: {}"), nil, []any{"git@h:org/a", "${b}", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"defaults, always":        {with("branch=main", "branch=${b:=next}") + applies("postBuild: {substituteStrategy: Always}"), nil, []any{"git@h:org/a", "next", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"from others alone":       {with("branch=main", "branch=${b}") + applies("postBuild: {substituteFrom: [{kind: ConfigMap, name: c, optional: true}]}"), []string{"git.branch"}, []any{"git@h:org/a", "", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"variables that are none": {with("branch=main", "branch=${b}") + applies("postBuild: [1]"), []string{"git.branch"}, []any{"git@h:org/a", "", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"patched to have some": {with("branch=main", "branch=${b}") + applies("prune: true") + "-- b.yaml --\napiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: all, namespace: flux-system}\n" +
+			"spec: {sourceRef: {kind: GitRepository, name: it}, patches: [{patch: '- {op: add, path: /spec/postBuild, value: {}}', target: {kind: Kustomization}}]}\n", []string{"git.branch"}, []any{"git@h:org/a", "", "p", "fluxcd/flux:1.25.4", 1}, ""},
+
+		// A namespace is that of the Kustomization, whatever the manifest says.
+		"into a namespace":     {with(", namespace: shop", "") + applies("targetNamespace: shop"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"into another one":     {with("namespace: shop", "namespace: old") + applies("targetNamespace: shop"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"into one, by its tag": {with(", namespace: shop", "") + applies("targetNamespace: shop, images: [{name: fluxcd/flux, newTag: 1.10.0}]"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.10.0", 1}, ""},
+
+		// A patch is of what Kustomize selects.
+		"a patch of another namespace":  {deployment + applies("patches: [{patch: x, target: {kind: Deployment, namespace: 'sho'}}]"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"a patch of other labels":       {deployment + applies("patches: [{patch: x, target: {labelSelector: 'app=web'}}]"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"a patch of other annotations":  {deployment + applies("patches: [{patch: x, target: {annotationSelector: 'app'}}]"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"a patch of another group":      {deployment + applies("patches: [{patch: x, target: {group: batch, kind: .*}}]"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"a patch that names another":    {deployment + applies("patches: [{patch: '{apiVersion: apps/v1, kind: Deployment, metadata: {name: flux, namespace: other}}'}]"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"a patch of before that is not": {deployment + applies("patchesStrategicMerge: [{apiVersion: apps/v1, kind: Deployment, metadata: {name: web, namespace: shop}, spec: {flux: Deployment}}]"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, ""},
+
+		// What a Kustomization that is suspended changes, it may have changed before.
+		"suspended":                   {deployment + applies("suspend: true"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"suspended, another tag":      {deployment + applies("suspend: true, images: [{name: fluxcd/flux, newTag: 1.10.0}]"), []string{"image"}, []any{"git@h:org/a", "main", "p", "", 1}, ""},
+		"suspended, given":            {with("branch=main", "branch=${b}") + applies("suspend: true, postBuild: {substitute: {b: next}}"), []string{"git.branch"}, []any{"git@h:org/a", "", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"suspended or not, given":     {with("branch=main", "branch=${b}") + applies("suspend: '${s}', postBuild: {substitute: {b: next}}"), []string{"git.branch"}, []any{"git@h:org/a", "", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"suspended, given, and fluxd": {with("branch=main", "branch=${b}") + applies("suspend: true, postBuild: {substitute: {b: next}}"), []string{"git.branch"}, []any{"git@h:org/a", "", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
+
+		// What a fluxd applies as well is known where both make the same of it.
+		"both":                   {deployment + applies("prune: true"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
+		"both, no variables":     {with("branch=main", "branch=${b}") + applies("prune: true"), nil, []any{"git@h:org/a", "${b}", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
+		"both, given":            {with("branch=main", "branch=${b}") + applies("postBuild: {substitute: {b: next}}"), []string{"git.branch"}, []any{"git@h:org/a", "", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
+		"both, another tag":      {deployment + applies("images: [{name: fluxcd/flux, newTag: 1.10.0}]"), []string{"image"}, []any{"git@h:org/a", "main", "p", "", 1}, "apps"},
+		"both, a label":          {deployment + applies("commonMetadata: {labels: {chart: flux-1.3.0}}"), []string{"chartVersion"}, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
+		"both, replicas":         {deployment + applies("patches: [{patch: '- {op: replace, path: /spec/replicas, value: 2}', target: {kind: Deployment}}]"), []string{"replicas"}, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
+		"both, an argument":      {deployment + applies("patches: [{patch: '- {op: replace, path: /spec/template/spec/containers/0/args/1, value: --git-branch="+markedSecret+"}', target: {name: fl.x}}]"), []string{"git.branch"}, []any{"git@h:org/a", "", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
+		"both, one more":         {deployment + applies("patches: [{patch: '- {op: add, path: /spec/template/spec/containers/0/args/-, value: --sync-interval=9m}', target: {name: flux}}]"), []string{"git.url", "git.branch", "git.paths"}, []any{"", "", "", "fluxcd/flux:1.25.4", 1}, "apps"},
+		"both, an account":       {deployment + applies("patches: [{patch: '{apiVersion: apps/v1, kind: Deployment, metadata: {name: flux, namespace: shop}, spec: {template: {spec: {serviceAccountName: other}}}}'}]"), []string{"serviceAccount"}, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
+		"both, what is no patch": {deployment + applies("patches: [{patch: x, target: {kind: Deployment}}]"), []string{"git.url", "git.branch", "git.paths", "image", "replicas", "serviceAccount", "chartVersion"}, []any{"", "", "", "", 1}, "apps"},
+		"both, components":       {deployment + applies("components: [../c]"), []string{"git.url", "git.branch", "git.paths", "image", "replicas", "serviceAccount", "chartVersion"}, []any{"", "", "", "", 1}, "apps"},
+		"both, to another":       {deployment + applies("targetNamespace: other, images: [{name: fluxcd/flux, newTag: 1.10.0}]"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
+		"both, elsewhere":        {deployment + applies("kubeConfig: {secretRef: {name: other}}"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inv := readTree(t, treeOf(c.text), nil)
+			inv := readTree(t, treeOf(c.text), func(o *CheckoutOptions) { o.Paths = []string{gocmp.Or(c.paths, "team")} })
 			a := agentNamed(t, inv, "shop/flux")
+			equal(t, "in Git", len(findingsOf(inv, AgentInGit)), len(c.paths)/len("apps"))
 			var unknown []string
-			for _, name := range []string{"git.url", "git.branch", "git.paths", "image", "replicas", "serviceAccount"} {
+			for _, name := range []string{"git.url", "git.branch", "git.paths", "image", "replicas", "serviceAccount", "chartVersion"} {
 				if slices.Contains(a.Unknown, name) {
 					unknown = append(unknown, name)
 				}
 			}
 			equal(t, "unknown", unknown, c.unknown)
 			equal(t, "what is told", []any{a.Git.URL, a.Git.Branch, strings.Join(a.Git.Paths, ","), a.Image, int(a.Replicas)}, c.want)
-			if text := asJSON(inv); strings.Contains(text, placeholder) || strings.Contains(text, markedSecret) || len(unknown) > 0 && unknown[0] != "image" && unknown[0] != "replicas" && !strings.Contains(text, maySubstitute) {
+			if text := asJSON(inv); strings.Contains(text, placeholder) || strings.Contains(text, markedSecret) || len(unknown) > 0 && unknown[0] != "image" && unknown[0] != "replicas" && !strings.Contains(text, maySubstitute) && !strings.Contains(text, "may make different things of it") && !strings.Contains(text, "is suspended") {
 				t.Errorf("what settles it is not told:\n%s", text)
 			}
 		})
 	}
 	for name, c := range map[string]struct{ text, says string }{
-		"a flag that is one": {with("value: 'http://p'", "value: '${GC}'") + applies("postBuild: {substitute: {GC: 'true'}}"), "runs fluxd, and cannot be read"},
-		"a port":             {built + with("        args:", "        ports: [{containerPort: '${PORT}'}]\n        args:"), "runs fluxd, and cannot be read"},
-		"a namespace":        {deployment + applies("targetNamespace: other"), "Kustomization flux-system/apps, which applies it, changes it to what is not known here (spec.targetNamespace)"},
-		"another cluster":    {deployment + applies("kubeConfig: {secretRef: {name: other}}"), "(spec.kubeConfig)"},
-		"a prefix":           {deployment + applies("namePrefix: a-, nameSuffix: -b"), "(spec.namePrefix, spec.nameSuffix)"},
-		"a patch":            {deployment + applies("patches: [{patch: x, target: {kind: Deployment}}]"), "(spec.patches)"},
-		"components":         {deployment + applies("components: [../c]"), "(spec.components)"},
-		"a label":            {deployment + applies("commonMetadata: {labels: {chart: flux-1.3.0}}"), "(spec.commonMetadata)"},
-		"a variable name":    {with("name: flux,", "name: 'flux-${x}',"), "runs fluxd, under a name, or in a namespace, that is not known: kustomize-controller may substitute it"},
-		"another namespace":  {with("namespace: shop", "namespace: '${ns}'"), "under a name, or in a namespace, that is not known"},
+		"a flag that is one":     {with("value: 'http://p'", "value: '${GC}'") + applies("postBuild: {substitute: {GC: 'true'}}"), "runs fluxd, and cannot be read"},
+		"a port":                 {built + with("        args:", "        ports: [{containerPort: '${PORT}'}]\n        args:"), "runs fluxd, and cannot be read"},
+		"a namespace, suspended": {deployment + applies("suspend: true, targetNamespace: other"), "Kustomization flux-system/apps, which applies it and is suspended, changes it to what is not known here (spec.targetNamespace)"},
+		"a namespace of a name":  {deployment + applies("targetNamespace: '${ns}'"), "Kustomization flux-system/apps, which applies it, changes it to what is not known here (spec.targetNamespace)"},
+		"two namespaces":         {deployment + applies("targetNamespace: other") + strings.Replace(applies("targetNamespace: third"), "-- a.yaml --", "---", 1), "put it into different namespaces"},
+		"images over others":     {built + "images: [{name: fluxcd/flux, newTag: 1.9.0}]\n" + deployment + applies("images: [{name: fluxcd/flux, newTag: 1.10.0}]"), "(spec.images)"},
+		"images that are none":   {deployment + applies("images: [1]"), "(spec.images)"},
+		"a patch of a namespace": {deployment + applies("patches: [{patch: x, target: {namespace: 'sh.*', annotationSelector: '!a'}}]"), "(spec.patches)"},
+		"a patch of labels":      {with("name: flux, namespace", "labels: {app: flux}, name: flux, namespace") + applies("patches: [{patch: x, target: {labelSelector: 'app in (flux)'}}]"), "(spec.patches)"},
+		"a patch by a variable":  {deployment + applies("patches: [{patch: x, target: {name: '${n}'}}]"), "(spec.patches)"},
+		"what is no selector":    {deployment + applies("patches: [{patch: x, target: {name: '('}}]"), "(spec.patches)"},
+		"what are no patches":    {deployment + applies("patches: {a: b}"), "(spec.patches)"},
+		"a patch of before v1":   {deployment + applies("patchesJson6902: [{patch: [{op: remove, path: /spec}], target: {kind: Deployment}}]"), "(spec.patches)"},
+		"a patch by its names":   {deployment + applies("patchesStrategicMerge: [{apiVersion: apps/v1, kind: Deployment, metadata: {name: flux, namespace: shop}}]"), "(spec.patches)"},
+		"another cluster":        {deployment + applies("kubeConfig: {secretRef: {name: other}}"), "(spec.kubeConfig)"},
+		"a prefix":               {deployment + applies("namePrefix: a-, nameSuffix: -b"), "(spec.namePrefix, spec.nameSuffix)"},
+		"a patch":                {deployment + applies("patches: [{patch: x, target: {kind: Deployment}}]"), "(spec.patches)"},
+		"components":             {deployment + applies("components: [../c]"), "(spec.components)"},
+		"a label":                {deployment + applies("commonMetadata: {labels: {chart: flux-1.3.0}}"), "(spec.commonMetadata)"},
+		"a variable name":        {with("name: flux,", "name: 'flux-${x}',"), "runs fluxd, under a name, or in a namespace, that is not known: kustomize-controller may substitute it"},
+		"another namespace":      {with("namespace: shop", "namespace: '${ns}'"), "under a name, or in a namespace, that is not known"},
 	} {
-		inv := readTree(t, treeOf(c.text), nil)
+		inv := readTree(t, treeOf(c.text), func(o *CheckoutOptions) { o.Paths = []string{"team"} })
 		if got := findingsOf(inv, AgentByObject); len(inv.Agents) != 1 || len(got) != 1 || !strings.Contains(got[0], c.says) {
 			t.Errorf("%s: %d agents, %q", name, len(inv.Agents), got)
 		}
+	}
+	// What is suspended is said, and of what is put into another namespace not what binds it there.
+	team := func(o *CheckoutOptions) { o.Paths = []string{"team"} }
+	wantFinding(t, readTree(t, treeOf(deployment+applies("suspend: true")), team), AgentByObject, "Kustomization flux-system/apps of Flux v2, which applies it, is suspended: what is told of agent shop/flux")
+	wantFinding(t, readTree(t, treeOf(deployment+applies("prune: true")), team), AgentManaged, "Flux v2, by Kustomization flux-system/apps, keeps the Deployment of shop/flux")
+	noFinding(t, readTree(t, treeOf(deployment+applies("suspend: true")), team), AgentManaged)
+	const binding = "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: b}\nroleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}\nsubjects: [{kind: ServiceAccount, name: flux, namespace: other}]\n"
+	inv := readTree(t, treeOf(deployment+binding+applies("targetNamespace: other")), team)
+	wantFinding(t, inv, RightsUnknown, "Kustomization flux-system/apps puts what it applies into namespace other")
+	equal(t, "rights", agentNamed(t, inv, "other/flux").Confinement.Kind, "")
+	wantFinding(t, readTree(t, treeOf(deployment+applies("images: [{name: fluxcd/flux, newTag: x}]")), nil), AgentManaged, "it is taken to read all of the repository (--git-path)")
+	// So it is of a HelmRelease.
+	const release = "-- apps/hr.yaml --\napiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: flux, namespace: shop}\nspec:\n  chart: {spec: {chart: flux, version: 1.13.3, sourceRef: {kind: HelmRepository, name: fluxcd}}}\n" +
+		"  values: {git: {url: 'git@h:org/a', branch: '${b}'}}\n---\napiVersion: source.toolkit.fluxcd.io/v1\nkind: HelmRepository\nmetadata: {name: fluxcd, namespace: shop}\nspec: {url: 'https://charts.fluxcd.io'}\n"
+	for spec, branch := range map[string]string{"suspend: true": "${b}", "postBuild: {substitute: {b: next}}": ""} {
+		inv := readTree(t, treeOf(release+applies(spec)), team)
+		equal(t, spec, agentNamed(t, inv, "shop/flux").Git.Branch, branch)
+		equal(t, spec, len(findingsOf(inv, AgentByObject)), strings.Count(spec, "suspend"))
 	}
 	// The YAML that comes of it is read once more.
 	for text, want := range map[string]any{"${n}": int64(2), "${yes}": true, "a-${n}": "a-2", "${half}": placeholder, "x${none}y": "x" + placeholder + "y", "${none:=d}": "d"} {

@@ -126,7 +126,7 @@ func keyItems(keys map[string]string) []corev1.KeyToPath {
 // environment is what the container of a declared agent is given, as far as that is declared.
 func (p *declaredPod) environment(w *witness, d *declared) *environment {
 	e := w.environmentOf(d.Namespace, d.ID, &p.spec, p.container)
-	e.fromManifests(d.beside)
+	e.fromManifests(d.beside, func(o flux1.Parsed) bool { return substitutes(o.Manifest) })
 	maps.Copy(e.maps, p.maps)
 	e.causes, e.podGaps = p.causes, p.podGaps
 	return e

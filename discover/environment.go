@@ -64,8 +64,10 @@ type environment struct {
 	// declared is true if no cluster is asked: what Secrets and ConfigMaps hold
 	// that are not at hand is not known.
 	declared bool
-	// causes say of entries of env why their values are not known.
+	// causes say of entries of env why their values are not known, and why says so of what holds
+	// the placeholder.
 	causes map[int]string
+	why    string
 	podGaps
 }
 
@@ -75,12 +77,18 @@ type environment struct {
 type podGaps struct{ unnamed, unsourced, unmounted, unkeyed, kubeconfig string }
 
 func (w *witness) environmentOf(namespace, id string, pod *corev1.PodSpec, c *corev1.Container) *environment {
-	entries := map[string][]int{}
-	for i, v := range c.Env {
-		entries[v.Name] = append(entries[v.Name], i)
+	e := &environment{w: w, namespace: namespace, id: id, pod: pod, container: c,
+		entry: map[int]*variable{}, from: map[string]*variable{}, secrets: map[string]*corev1.Secret{}, maps: map[string]*corev1.ConfigMap{}}
+	e.enter()
+	return e
+}
+
+// enter notes the places of names in env.
+func (e *environment) enter() {
+	e.entries = map[string][]int{}
+	for i, v := range e.container.Env {
+		e.entries[v.Name] = append(e.entries[v.Name], i)
 	}
-	return &environment{w: w, namespace: namespace, id: id, pod: pod, container: c,
-		entries: entries, entry: map[int]*variable{}, from: map[string]*variable{}, secrets: map[string]*corev1.Secret{}, maps: map[string]*corev1.ConfigMap{}}
 }
 
 // secret reads a Secret of the agent's namespace; nil if it is not there. What

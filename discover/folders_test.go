@@ -345,6 +345,43 @@ func TestWhatFlux2MakesOfAKnownAgentIsTold(t *testing.T) {
 	}
 }
 
+// What an agent applies stays in Git, also where a Kustomization that it does not apply has Flux v2
+// do so as well; of what that changes it is not known whose is live.
+func TestAnAgentThatFlux2AppliesAsWellStaysInGit(t *testing.T) {
+	for spec, unknown := range map[string][]string{
+		"prune: true":           nil,
+		"path: ./other":         nil,
+		"targetNamespace: more": nil,
+		"images: [{name: fluxcd/flux, newTag: 1.10.0}]":                                                                        {"image"},
+		"commonMetadata: {labels: {chart: flux-1.3.0}}":                                                                        {"chartVersion"},
+		"patches: [{patch: '- {op: add, path: /spec/replicas, value: 3}', target: {kind: Deployment}}]":                        {"replicas"},
+		"patches: [{patch: '- {op: add, path: /spec/replicas, value: 3}', target: {kind: Deployment}}], targetNamespace: more": nil,
+		"suspend: true, images: [{name: fluxcd/flux, newTag: 1.10.0}]":                                                         {"image"},
+	} {
+		if !strings.Contains(spec, "path: ./") {
+			spec += ", path: ./agents"
+		}
+		inv := describedBy(t, map[string]string{"top/top": "git: {url: 'git@h:org/top', branch: main, path: agents}\n"}, map[string]string{
+			"agents/flux.yaml":  fluxdInGit("flux", "one", "--git-url=git@h:org/one"),
+			"clusters/all.yaml": "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: all, namespace: flux-system}\nspec: {sourceRef: {kind: GitRepository, name: top}, " + spec + "}\n"})
+		equal(t, spec+": agents", agentIDs(inv), []string{"one/flux", "top/top"})
+		wantFinding(t, inv, AgentInGit, "the repository of top/top holds this agent's own Deployment")
+		a := agentNamed(t, inv, "one/flux")
+		var got []string
+		for _, name := range []string{"image", "chartVersion", "replicas", "git.url"} {
+			if slices.Contains(a.Unknown, name) {
+				got = append(got, name)
+			}
+		}
+		equal(t, spec+": unknown", got, unknown)
+		if says := "makes another one of it (spec.targetNamespace)"; strings.Contains(spec, "targetNamespace") {
+			wantFinding(t, inv, AgentByObject, says)
+		} else if unknown != nil && !strings.Contains(spec, "suspend") {
+			wantFinding(t, inv, AgentManaged, "which a fluxd applies as well")
+		}
+	}
+}
+
 // Objects of one name in two namespaces are two, also in one file.
 func TestAnAgentBesideOneOfItsNameThatIsAppliedIsFound(t *testing.T) {
 	ignored := strings.Replace(fluxdInGit("flux", "one", "--git-url=git@h:org/one"), "namespace: one}", "namespace: one, annotations: {fluxcd.io/ignore: 'true'}}", 1)

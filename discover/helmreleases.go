@@ -180,7 +180,7 @@ func (c *checkout) fromHelmRelease2(ctx context.Context, set declaration, o flux
 	case spec["kubeConfig"] != nil:
 		say("in the cluster of the kubeconfig in Secret %s, which is not known", cmp.Or(text("kubeConfig", "secretRef", "name"), "(none is named)"))
 		return nil
-	case substitutes(u) && strings.Contains(release.Name+release.Namespace, "${"):
+	case strings.Contains(release.Name+release.Namespace, "${") && c.mayFill(set, o):
 		say("under a name, or in a namespace, that is not known: " + maySubstitute)
 		return nil
 	case len(release.Name) > maxReleaseName:
@@ -191,17 +191,27 @@ func (c *checkout) fromHelmRelease2(ctx context.Context, set declaration, o flux
 		say("and %s", by)
 		return nil
 	}
-	if substitutes(u) && strings.Contains(version, "${") {
+	filled := c.mayFill(set, o)
+	if filled && strings.Contains(version, "${") {
 		release.Version = ""
 	}
 	values, _, _ := unstructured.NestedMap(u.Object, "spec", "values")
 	if values == nil {
 		values = map[string]any{}
 	}
-	brought := c.valuesFrom2(set.beside, u, own, files, substituted(u, floats(values)))
+	given := floats(values)
+	if filled {
+		given = substituted(given)
+	}
+	brought := c.valuesFrom2(set.beside, u, own, files, given)
 	d := c.fromRelease(ctx, set, o, rights, release, brought)
 	at := fileLine(o.File, o.Line)
-	if suspended, _, _ := unstructured.NestedBool(u.Object, "spec", "suspend"); suspended {
+	for _, k := range c.appliedBy(set, o) {
+		if suspended(k) {
+			say("and %s", suspendedBy(c.nameOf(k), d.ID))
+		}
+	}
+	if suspended(o) {
 		say("and is suspended: what is told of agent %s is what it says, and what is installed may be of an earlier commit, or nothing", d.ID)
 	} else {
 		d.found = append(d.found, AgentManaged.Finding(d.ID, at, fmt.Sprintf("Flux v2, by HelmRelease %s, keeps the Deployment of %s", strings.TrimPrefix(own+"/"+u.GetName(), "/"), d.ID)))
@@ -359,7 +369,10 @@ func (c *checkout) valuesFrom2(objects []flux1.Parsed, u *unstructured.Unstructu
 			notKnown(at + "key " + key + " of ConfigMap " + name + ", which holds none that can be read")
 			continue
 		}
-		its, whole := substituted(o.Manifest, values).(map[string]any)
+		its, whole := values, true
+		if substitutes(o.Manifest) {
+			its, whole = substituted(values).(map[string]any)
+		}
 		if !whole {
 			notKnown(at + "ConfigMap " + name + ", of which not all names are known: " + maySubstitute)
 			continue

@@ -2,18 +2,29 @@ package discover
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	apiskustomize "github.com/fluxcd/pkg/apis/kustomize"
 	"github.com/fluxcd/pkg/envsubst"
 	"github.com/fluxover/fluxover/migrate/flux1"
 	"github.com/fluxover/fluxover/migrate/flux1/chart"
+	"github.com/fluxover/fluxover/reconcile/build"
+	"github.com/fluxover/fluxover/reconcile/source"
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	sigsyaml "sigs.k8s.io/yaml"
 )
 
@@ -53,113 +64,433 @@ func (c *checkout) appliedBy(set declaration, o flux1.Parsed) []flux1.Parsed {
 	return out
 }
 
+// changes are the fields by which a Kustomization of Flux v2 changes what is told of an object that
+// it applies to what is not known. What becomes of images is asked here where a folder has others.
+func (c *checkout) changes(set declaration, k, o flux1.Parsed) []string {
+	u := k.Manifest
+	text := func(path ...string) string {
+		s, _, _ := unstructured.NestedString(u.Object, append([]string{"spec"}, path...)...)
+		return s
+	}
+	var by []string
+	if target := text("targetNamespace"); target != "" && target != o.Manifest.GetNamespace() {
+		by = append(by, "targetNamespace")
+	}
+	if to, _, _ := unstructured.NestedMap(u.Object, "spec", "kubeConfig"); len(to) > 0 {
+		by = append(by, "kubeConfig") // of another cluster, or as somebody else
+	}
+	for _, field := range []string{"namePrefix", "nameSuffix"} {
+		if text(field) != "" {
+			by = append(by, field)
+		}
+	}
+	if patches, known := c.patchesBy(set, k, o); !known || len(patches) > 0 {
+		by = append(by, "patches")
+	}
+	if components, _, _ := unstructured.NestedSlice(u.Object, "spec", "components"); len(components) > 0 {
+		by = append(by, "components")
+	}
+	labels, _, _ := unstructured.NestedStringMap(u.Object, "spec", "commonMetadata", "labels")
+	if chartVersionOf(labels) != chartVersionOf(o.Manifest.GetLabels()) && chartVersionOf(labels) != "" {
+		by = append(by, "commonMetadata")
+	}
+	if images, _, _ := unstructured.NestedFieldNoCopy(u.Object, "spec", "images"); images != nil && set.dir != "" &&
+		slices.ContainsFunc(c.reached(set.dir), func(r *overlay) bool { return imagesKey.Match(r.content) }) {
+		by = append(by, "images") // which are put among those
+	}
+	return by
+}
+
+// imagesKey begins the images of a kustomization file.
+var imagesKey = regexp.MustCompile(`(?m)^\s*["']?images["']?\s*:`)
+
 // changedBy says which Kustomization of Flux v2 applies an object, as far as the repository
-// tells, and changes what is told of it; empty if none does. What becomes of images is not asked
-// here.
+// tells, and changes what is told of it; empty if none does.
 func (c *checkout) changedBy(set declaration, o flux1.Parsed) string {
 	for _, k := range c.appliedBy(set, o) {
-		u := k.Manifest
-		text := func(path ...string) string {
-			s, _, _ := unstructured.NestedString(u.Object, append([]string{"spec"}, path...)...)
-			return s
-		}
-		var by []string
-		if target := text("targetNamespace"); target != "" && target != o.Manifest.GetNamespace() {
-			by = append(by, "targetNamespace")
-		}
-		if to, _, _ := unstructured.NestedMap(u.Object, "spec", "kubeConfig"); len(to) > 0 {
-			by = append(by, "kubeConfig") // of another cluster, or as somebody else
-		}
-		for _, field := range []string{"namePrefix", "nameSuffix"} {
-			if text(field) != "" {
-				by = append(by, field)
-			}
-		}
-		if patches(u, o.Manifest) {
-			by = append(by, "patches")
-		}
-		if components, _, _ := unstructured.NestedSlice(u.Object, "spec", "components"); len(components) > 0 {
-			by = append(by, "components")
-		}
-		labels, _, _ := unstructured.NestedStringMap(u.Object, "spec", "commonMetadata", "labels")
-		if chartVersionOf(labels) != chartVersionOf(o.Manifest.GetLabels()) && chartVersionOf(labels) != "" {
-			by = append(by, "commonMetadata")
-		}
-		if len(by) > 0 {
-			return fmt.Sprintf("Kustomization %s, which applies it, changes it to what is not known here (spec.%s)",
-				strings.TrimPrefix(cmp.Or(u.GetNamespace(), c.agent.DefaultNamespace)+"/"+u.GetName(), "/"), strings.Join(by, ", spec."))
+		if by := c.changes(set, k, o); len(by) > 0 {
+			return c.changesIt(k, by)
 		}
 	}
 	return ""
 }
 
-// patches reports whether a patch of a Kustomization of Flux v2 may be of an object.
-func patches(u, of *unstructured.Unstructured) bool {
-	kind, name := of.GetKind(), of.GetName()
-	for _, field := range []string{"patches", "patchesStrategicMerge", "patchesJson6902"} {
-		patches, _, _ := unstructured.NestedSlice(u.Object, "spec", field)
-		for _, x := range patches {
-			m, _ := x.(map[string]any)
-			target, targeted := m["target"].(map[string]any)
-			if !targeted {
-				if text := fmt.Sprint(x); strings.Contains(text, kind) && strings.Contains(text, name) {
-					return true
-				}
-				continue
-			}
-			fits := func(key, value string) bool { // Kustomize matches the whole of it
-				of, err := regexp.Compile("^(?:" + scalarText(target[key]) + ")$")
-				return scalarText(target[key]) == "" || err != nil || of.MatchString(value)
-			}
-			if fits("kind", kind) && fits("name", name) {
-				return true
-			}
-		}
+// changesIt says by which fields a Kustomization changes an object to what is not known.
+func (c *checkout) changesIt(k flux1.Parsed, fields []string) string {
+	and := ""
+	if suspended(k) {
+		and = " and is suspended"
 	}
-	return false
+	return fmt.Sprintf("Kustomization %s, which applies it%s, changes it to what is not known here (spec.%s)", c.nameOf(k), and, strings.Join(fields, ", spec."))
 }
 
-// imageOf is the image of a container after what Kustomizations of Flux v2 put in its place, and
-// why it is not known: they do not agree, or may substitute a part of it.
-func (c *checkout) imageOf(set declaration, o flux1.Parsed, image string) (made, why string) {
-	if strings.Contains(image, placeholder) {
-		return "", maySubstitute
+// nameOf is a Kustomization for people.
+func (c *checkout) nameOf(k flux1.Parsed) string {
+	return strings.TrimPrefix(cmp.Or(k.Manifest.GetNamespace(), c.agent.DefaultNamespace)+"/"+k.Manifest.GetName(), "/")
+}
+
+// suspended reports whether a Kustomization, or a HelmRelease, is, or may be, suspended: then it applies
+// nothing. It may have done so before, and go on at any time, so that of what it changes nothing is known.
+func suspended(k flux1.Parsed) bool {
+	value, _, _ := unstructured.NestedFieldNoCopy(k.Manifest.Object, "spec", "suspend")
+	return value != nil && value != false
+}
+
+// suspendedBy says of an agent that a Kustomization which is suspended applies it.
+func suspendedBy(name, id string) string {
+	return fmt.Sprintf("Kustomization %s of Flux v2, which applies it, is suspended: what is told of agent %s is what it says; what runs may be of an earlier commit, or nothing, until that goes on", name, id)
+}
+
+// namesVariable is a patch that names what it is for by a variable.
+var namesVariable = regexp.MustCompile(`(?m)\b(?:kind|name|namespace)["']?:[^\n]*\$\{`)
+
+// patchesBy are the patches of a Kustomization of Flux v2 that are of an object, by what Kustomize
+// goes by; known is false if that is not told of all.
+func (c *checkout) patchesBy(set declaration, k, o flux1.Parsed) (out []apiskustomize.Patch, known bool) {
+	objects := []*unstructured.Unstructured{o.Manifest}
+	if set.dir != "" { // by what it was before it was changed, too
+		for _, written := range c.objectsIn(o.File) {
+			if written.Line == o.Line && written.Manifest.GetKind() == o.Manifest.GetKind() {
+				objects = append(objects, written.Manifest)
+			}
+		}
 	}
-	name, rest := image, ""
-	if i := strings.IndexAny(image[strings.LastIndex(image, "/")+1:], ":@"); i >= 0 {
-		i += strings.LastIndex(image, "/") + 1
-		name, rest = image[:i], image[i:]
-	}
-	made = image
-	for i, k := range c.appliedBy(set, o) {
-		now := image
-		images, _, _ := unstructured.NestedSlice(k.Manifest.Object, "spec", "images")
-		for _, x := range images {
+	known = true
+	for _, field := range []string{"patches", "patchesStrategicMerge", "patchesJson6902"} { // the last two of before v1
+		value, _, _ := unstructured.NestedFieldNoCopy(k.Manifest.Object, "spec", field)
+		list, isList := value.([]any)
+		known = known && (isList || value == nil)
+		for _, x := range list {
 			m, _ := x.(map[string]any)
-			if scalarText(m["name"]) != name {
+			if field == "patchesStrategicMerge" {
+				m = map[string]any{"patch": x}
+			}
+			p, ok := patchOf(m)
+			if !ok || substitutes(k.Manifest) && (holds(m["target"], "${") || p.Target == nil && namesVariable.MatchString(p.Patch)) {
+				known = false
 				continue
 			}
-			tag, digest := scalarText(m["newTag"]), scalarText(m["digest"])
-			now = cmp.Or(scalarText(m["newName"]), name)
-			if tag+digest == "" {
-				now += rest
-			}
-			if tag != "" {
-				now += ":" + tag
-			}
-			if digest != "" {
-				now += "@" + digest
+			for _, u := range objects {
+				selects, err := build.Selects(p, u)
+				known = known && err == nil
+				if selects {
+					out = append(out, p)
+					break
+				}
 			}
 		}
-		switch {
-		case strings.Contains(now, "${"):
-			return "", maySubstitute
-		case i > 0 && now != made:
-			return "", "Kustomizations of Flux v2, which apply it, make different ones of it"
-		}
-		made = now
 	}
-	return made, ""
+	return out, known
+}
+
+// patchOf reads a patch of a Kustomization; ok is false if it is none.
+func patchOf(m map[string]any) (p apiskustomize.Patch, ok bool) {
+	m = maps.Clone(m)
+	if _, isText := m["patch"].(string); !isText && m["patch"] != nil { // as they were before v1
+		text, err := sigsyaml.Marshal(m["patch"])
+		if err != nil {
+			return p, false
+		}
+		m["patch"] = string(text)
+	}
+	err := runtime.DefaultUnstructuredConverter.FromUnstructured(m, &p)
+	return p, err == nil && p.Patch != ""
+}
+
+// made is what becomes of an object of a set by those who apply it.
+type made struct {
+	// object is it, with the placeholder where it is not known, which why says.
+	object *unstructured.Unstructured
+	why    string
+	// notRead says why nothing of it is known.
+	notRead string
+	// placed is the Kustomization that puts it into its namespace.
+	placed string
+	// kept are the Kustomizations that apply it, suspended those that do not now, and apart says
+	// of others that they make another object of it.
+	kept, suspended, apart []string
+	// both is true if a fluxd applies it as well as one of these, and they make different things of it.
+	both bool
+}
+
+// madeOf finds out what becomes of an object by the fluxd that reads this repository, if that applies
+// it, and by the Kustomizations of Flux v2 that do: where they do not agree, it is not known which
+// wins, nor whether a Kustomization that is suspended has had its way before.
+func (c *checkout) madeOf(ctx context.Context, set declaration, o flux1.Parsed) (m made) {
+	ours := c.byFluxd(o)
+	by := c.appliedBy(set, o)
+	if len(by) == 0 {
+		m.why, m.object = maySubstitute, o.Manifest
+		if substitutes(o.Manifest) && holds(o.Manifest.Object, "${") {
+			m.object = postBuild{}.filled(o.Manifest)
+		}
+		return m
+	}
+	var all []*unstructured.Unstructured
+	if ours != nil {
+		all = append(all, ours)
+	}
+	for _, k := range by {
+		fields := c.changes(set, k, o)
+		target, _, _ := unstructured.NestedString(k.Manifest.Object, "spec", "targetNamespace")
+		var other []string // by which it makes another object
+		for _, field := range fields {
+			switch field {
+			case "targetNamespace":
+				if ours == nil && (suspended(k) || strings.Contains(target, "${")) || ours != nil && target != cmp.Or(ours.GetNamespace(), c.agent.DefaultNamespace) {
+					other = append(other, field)
+				}
+			case "kubeConfig", "namePrefix", "nameSuffix":
+				other = append(other, field)
+			}
+		}
+		open := slices.DeleteFunc(slices.Clone(fields), func(field string) bool { return field == "targetNamespace" || slices.Contains(other, field) })
+		switch {
+		case ours != nil && len(other) > 0:
+			m.apart = append(m.apart, fmt.Sprintf("Kustomization %s of Flux v2 makes another one of it (spec.%s), which is not read here", c.nameOf(k), strings.Join(other, ", spec.")))
+			continue
+		case len(other)+len(open) > 0 && ours == nil:
+			m.notRead = c.changesIt(k, slices.DeleteFunc(fields, func(field string) bool { return field == "targetNamespace" && !slices.Contains(other, field) }))
+			return m
+		}
+		of := o.Manifest
+		if suspended(k) {
+			m.suspended = append(m.suspended, c.nameOf(k))
+			all = append(all, of)
+		} else {
+			m.kept = append(m.kept, c.nameOf(k))
+		}
+		if target != "" && target != of.GetNamespace() && ours == nil {
+			m.placed = c.nameOf(k)
+		}
+		its, err := c.overlaid(ctx, set, k, o)
+		if ctx.Err() != nil {
+			return m
+		}
+		if err != nil && ours == nil {
+			m.notRead = c.changesIt(k, []string{"images"}) // as all else is known
+			return m
+		}
+		if err != nil || slices.Contains(open, "components") || slices.Contains(open, "images") {
+			its = anyOf(of)
+		}
+		if substitutes(its) && holds(its.Object, "${") {
+			its = c.variablesOf(set, k).filled(its)
+		}
+		all = append(all, its)
+	}
+	if len(all) == 0 { // others are made of it alone
+		all = []*unstructured.Unstructured{o.Manifest}
+	}
+	m.object = all[0]
+	for _, its := range all[1:] {
+		if ours == nil && its.GetNamespace() != m.object.GetNamespace() {
+			m.notRead = "Kustomizations of Flux v2, which apply it, put it into different namespaces"
+			return m
+		}
+		m.object = eitherOf(m.object, its)
+	}
+	switch {
+	case ours != nil && len(m.kept) > 0:
+		m.both = !equality.Semantic.DeepEqual(m.object.Object, ours.Object)
+		m.why = "a fluxd and Kustomization " + strings.Join(m.kept, ", ") + " of Flux v2 both apply it, and may make different things of it: which of them is live is not known"
+	case len(m.suspended) > 0:
+		m.why = "Kustomization " + strings.Join(m.suspended, ", ") + " of Flux v2, which makes something else of it, is suspended: it may have done so before, and may go on at any time"
+	case len(m.kept) > 1 && !holds(m.object.Object, "${"):
+		m.why = "Kustomizations of Flux v2, which apply it, may make different things of it"
+	default:
+		m.why = maySubstitute
+	}
+	return m
+}
+
+// byFluxd is an object as the fluxd that reads this repository applies it; nil if it is not known
+// to do so.
+func (c *checkout) byFluxd(o flux1.Parsed) *unstructured.Unstructured {
+	for _, its := range c.applied {
+		if identity(its.Manifest) == identity(o.Manifest) {
+			return its.Manifest
+		}
+	}
+	return nil
+}
+
+// overlaid is an object as Kustomize makes it by the patches, images, labels and namespace of a
+// Kustomization that applies it.
+func (c *checkout) overlaid(ctx context.Context, set declaration, k, o flux1.Parsed) (*unstructured.Unstructured, error) {
+	u, open := k.Manifest, substitutes(k.Manifest) && holds(k.Manifest.Object["spec"], "${")
+	if open { // by who applies it
+		u = postBuild{}.filled(u)
+	}
+	spec := map[string]any{}
+	for _, field := range []string{"targetNamespace", "images"} {
+		if value, _, _ := unstructured.NestedFieldNoCopy(u.Object, "spec", field); value != nil {
+			spec[field] = value
+		}
+	}
+	ks, ok := typed[kustomizev1.Kustomization](&unstructured.Unstructured{Object: map[string]any{"spec": spec}})
+	if !ok {
+		return nil, errors.New("it has fields of other types")
+	}
+	var known bool
+	if ks.Spec.Patches, known = c.patchesBy(set, k, o); !known {
+		return nil, errors.New("whether it patches the object is not known")
+	}
+	for i := range ks.Spec.Patches {
+		p := &ks.Spec.Patches[i]
+		if open && strings.Contains(p.Patch, "${") {
+			return nil, errors.New("what it patches is not known")
+		}
+		if p.Target != nil { // which is this object
+			p.Target = &apiskustomize.Selector{Kind: o.Manifest.GetKind()}
+		}
+	}
+	out := o.Manifest
+	if len(spec)+len(ks.Spec.Patches) > 0 {
+		text, err := json.Marshal(o.Manifest.Object)
+		if err != nil {
+			return nil, err
+		}
+		files := source.NewFiles(time.Time{})
+		if err := files.Put("object.yaml", 0o644, int64(len(text)), func() ([]byte, error) { return text, nil }); err != nil {
+			return nil, err
+		}
+		built, err := build.Built(ctx, build.Input{Tree: files, Kustomization: ks, Limits: c.builds})
+		if err != nil {
+			return nil, err
+		}
+		if len(built) != 1 {
+			return nil, fmt.Errorf("it makes %d objects of it", len(built))
+		}
+		out = built[0]
+	}
+	if labels, _, _ := unstructured.NestedStringMap(u.Object, "spec", "commonMetadata", "labels"); len(labels) > 0 {
+		out = out.DeepCopy()
+		all := out.GetLabels()
+		if all == nil {
+			all = map[string]string{}
+		}
+		maps.Copy(all, labels)
+		out.SetLabels(all)
+	}
+	return out, nil
+}
+
+// openEntry is one of a list of which nothing is known, of environment, volumes or their mounts.
+var openEntry = map[string]any{"name": placeholder, "mountPath": placeholder, "prefix": placeholder}
+
+// anyOf is a Deployment of which nothing is known that a patch may change, but for its name.
+func anyOf(u *unstructured.Unstructured) *unstructured.Unstructured {
+	out := u.DeepCopy()
+	labels := out.GetLabels()
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	labels["helm.sh/chart"] = placeholder
+	out.SetLabels(labels)
+	spec, _ := out.Object["spec"].(map[string]any)
+	pod, _, _ := unstructured.NestedFieldNoCopy(out.Object, "spec", "template", "spec")
+	of, _ := pod.(map[string]any)
+	if spec == nil || of == nil {
+		return out
+	}
+	spec["replicas"] = placeholder
+	of["serviceAccountName"], of["volumes"] = placeholder, []any{openEntry}
+	containers, _ := of["containers"].([]any)
+	for _, x := range containers {
+		if m, _ := x.(map[string]any); m != nil {
+			m["image"], m["args"], m["resources"] = placeholder, []any{placeholder}, placeholder
+			m["env"], m["envFrom"], m["volumeMounts"] = []any{openEntry}, []any{openEntry}, []any{openEntry}
+		}
+	}
+	return out
+}
+
+// eitherOf is a Deployment of which two make different things, with the placeholder where they do so
+// in what is told of an agent.
+func eitherOf(a, b *unstructured.Unstructured) *unstructured.Unstructured {
+	out := a.DeepCopy()
+	field := func(u *unstructured.Unstructured, path ...string) any {
+		v, _, _ := unstructured.NestedFieldNoCopy(u.Object, path...)
+		return v
+	}
+	set := func(to map[string]any, name string, a, b any) {
+		if v := either(a, b); v != nil && to != nil {
+			to[name] = v
+		}
+	}
+	if labels, ok := either(field(a, "metadata", "labels"), field(b, "metadata", "labels")).(map[string]any); ok {
+		_ = unstructured.SetNestedMap(out.Object, labels, "metadata", "labels")
+	}
+	spec, _ := field(out, "spec").(map[string]any)
+	pod, _ := field(out, "spec", "template", "spec").(map[string]any)
+	its, _ := field(b, "spec", "template", "spec").(map[string]any)
+	if spec == nil || pod == nil {
+		return out
+	}
+	if !equality.Semantic.DeepEqual(spec["replicas"], field(b, "spec", "replicas")) {
+		spec["replicas"] = placeholder
+	}
+	for _, name := range []string{"serviceAccountName", "serviceAccount", "volumes"} {
+		set(pod, name, pod[name], its[name])
+	}
+	ours, _ := pod["containers"].([]any)
+	theirs, _ := its["containers"].([]any)
+	for _, x := range ours {
+		m, _ := x.(map[string]any)
+		other := map[string]any{}
+		for _, y := range theirs {
+			if n, _ := y.(map[string]any); n != nil && n["name"] == m["name"] {
+				other = n
+			}
+		}
+		for _, name := range []string{"image", "command", "args", "env", "envFrom", "volumeMounts"} {
+			set(m, name, m[name], other[name])
+		}
+		if m != nil && !equality.Semantic.DeepEqual(m["resources"], other["resources"]) {
+			m["resources"] = placeholder
+		}
+	}
+	return out
+}
+
+// either is a value of which two make different ones, with the placeholder in the place of texts
+// that differ. Of an argument its name stays.
+func either(a, b any) any {
+	if equality.Semantic.DeepEqual(a, b) {
+		return a
+	}
+	switch a := a.(type) {
+	case string:
+		name, _, assigned := strings.Cut(a, "=")
+		if b, ok := b.(string); ok && assigned && strings.HasPrefix(b, name+"=") {
+			return name + "=" + placeholder
+		}
+		return placeholder
+	case map[string]any:
+		its, _ := b.(map[string]any)
+		out := map[string]any{}
+		for _, k := range append(sortedNames(a), sortedNames(its)...) {
+			out[k] = either(a[k], its[k])
+		}
+		return out
+	case []any:
+		its, _ := b.([]any)
+		if len(its) != len(a) {
+			if _, texts := append(slices.Clone(a), its...)[0].(string); texts {
+				return []any{placeholder}
+			}
+			return []any{openEntry}
+		}
+		out := make([]any, len(a))
+		for i := range a {
+			out[i] = either(a[i], its[i])
+		}
+		return out
+	case nil:
+		return either(b, nil)
+	}
+	return a
 }
 
 // maySubstitute says why what holds a variable is not known.
@@ -173,10 +504,7 @@ func substitutes(u *unstructured.Unstructured) bool {
 }
 
 // substituted are values of an object of Flux v2, of which those that hold variables are not known.
-func substituted(u *unstructured.Unstructured, v any) any {
-	if !substitutes(u) {
-		return v
-	}
+func substituted(v any) any {
 	switch v := v.(type) {
 	case string:
 		if strings.Contains(v, "${") {
@@ -185,7 +513,7 @@ func substituted(u *unstructured.Unstructured, v any) any {
 	case []any:
 		out := make([]any, len(v))
 		for i, e := range v {
-			out[i] = substituted(u, e)
+			out[i] = substituted(e)
 		}
 		return out
 	case map[string]any:
@@ -195,7 +523,7 @@ func substituted(u *unstructured.Unstructured, v any) any {
 				open = true
 				continue
 			}
-			out[k] = substituted(u, e)
+			out[k] = substituted(e)
 		}
 		if open {
 			return chart.Partial{Known: out, Cause: maySubstitute}
@@ -210,22 +538,33 @@ type postBuild struct {
 	values map[string]string
 	// whole is true if no other variable gets a value, so that defaults are taken.
 	whole bool
+	// none is true if nothing is put in the place of any.
+	none bool
 }
 
-// variablesOf are those of the one Kustomization that applies an object, if the repository holds
-// it as it is applied.
-func (c *checkout) variablesOf(set declaration, o flux1.Parsed) postBuild {
-	by := c.appliedBy(set, o)
-	if len(by) != 1 || c.changedBy(set, by[0]) != "" {
+// variablesOf are those of a Kustomization, if the repository holds it as it is applied: without any
+// variable the controller leaves all as it is written, unless it is told otherwise
+// (kustomize-controller: kustomization_controller.go; fluxcd/pkg: kustomize_varsub.go).
+func (c *checkout) variablesOf(set declaration, k flux1.Parsed) postBuild {
+	if c.changedBy(declaration{beside: set.beside}, k) != "" {
 		return postBuild{}
 	}
-	post, _, _ := unstructured.NestedMap(by[0].Manifest.Object, "spec", "postBuild")
-	given, _ := post["substitute"].(map[string]any)
-	from, _ := post["substituteFrom"].([]any)
-	out := postBuild{values: map[string]string{}, whole: len(from) == 0 && (len(given) > 0 || post["substituteStrategy"] == "Always")}
+	value, _, _ := unstructured.NestedFieldNoCopy(k.Manifest.Object, "spec", "postBuild")
+	if value == nil {
+		return postBuild{none: true}
+	}
+	post, isMap := value.(map[string]any)
+	given, givenMap := post["substitute"].(map[string]any)
+	from, fromList := post["substituteFrom"].([]any)
+	strategy := cmp.Or[any](post["substituteStrategy"], "")
+	always := strategy == string(kustomizev1.SubstituteStrategyAlways)
+	if !isMap || !givenMap && post["substitute"] != nil || !fromList && post["substituteFrom"] != nil || !always && strategy != "" && strategy != string(kustomizev1.SubstituteStrategyWithVariables) {
+		return postBuild{}
+	}
+	out := postBuild{values: map[string]string{}, whole: len(from) == 0, none: len(from)+len(given) == 0 && !always}
 	for name, v := range given {
 		text, ok := v.(string)
-		if !ok || strings.Contains(text, "${") && substitutes(by[0].Manifest) || chart.NamesSecret(name) {
+		if !ok || strings.Contains(text, "${") && substitutes(k.Manifest) || chart.NamesSecret(name) {
 			out.whole = false // nor is a secret put where it would be told
 			continue
 		}
@@ -234,12 +573,28 @@ func (c *checkout) variablesOf(set declaration, o flux1.Parsed) postBuild {
 	return out
 }
 
+// mayFill reports whether Flux v2 may put values in the place of variables of an object: who is not
+// known to apply it may do so.
+func (c *checkout) mayFill(set declaration, o flux1.Parsed) bool {
+	by := c.appliedBy(set, o)
+	return substitutes(o.Manifest) && (len(by) == 0 || slices.ContainsFunc(by, func(k flux1.Parsed) bool { return !c.variablesOf(set, k).none }))
+}
+
+// filled is an object with values in the place of variables.
+func (v postBuild) filled(u *unstructured.Unstructured) *unstructured.Unstructured {
+	object, _ := v.fill(u.Object).(map[string]any)
+	return &unstructured.Unstructured{Object: object}
+}
+
 // ofVariables is what variables may make, from the first to the last of a text.
 var ofVariables = regexp.MustCompile(`(?s)\$\{.*\}`)
 
 // fill puts values in the place of variables, and the placeholder where they are not known. As the
 // controller reads the YAML that comes of it once more, a text may become something else.
 func (v postBuild) fill(value any) any {
+	if v.none {
+		return value
+	}
 	switch value := value.(type) {
 	case string:
 		if !strings.Contains(value, "${") {
@@ -284,19 +639,17 @@ func (v postBuild) fill(value any) any {
 	return value
 }
 
-// deploymentIn is the Deployment that an object is, with the placeholder in the place of variables
-// that are not known; nil if it is none. open are the numbers among its fields that are not known.
-func (c *checkout) deploymentIn(set declaration, o flux1.Parsed) (d *appsv1.Deployment, open []string) {
-	u := o.Manifest
-	if substitutes(u) && holds(u.Object, "${") {
-		object, _ := c.variablesOf(set, o).fill(u.Object).(map[string]any)
-		u = &unstructured.Unstructured{Object: object}
-		isOpen := func(v any) bool { return holds(v, placeholder) }
-		if spec, _ := object["spec"].(map[string]any); isOpen(spec["replicas"]) {
+// deploymentIn is the Deployment that an object is, which holds the placeholder where it is not known;
+// nil if it is none. open are the numbers among its fields that are not known.
+func deploymentIn(u *unstructured.Unstructured) (d *appsv1.Deployment, open []string) {
+	isOpen := func(v any) bool { return holds(v, placeholder) }
+	if isOpen(u.Object) {
+		u = u.DeepCopy()
+		if spec, _ := u.Object["spec"].(map[string]any); isOpen(spec["replicas"]) {
 			delete(spec, "replicas")
 			open = append(open, "replicas")
 		}
-		containers, _, _ := unstructured.NestedSlice(object, "spec", "template", "spec", "containers")
+		containers, _, _ := unstructured.NestedSlice(u.Object, "spec", "template", "spec", "containers")
 		for _, k := range containers {
 			if k, _ := k.(map[string]any); k != nil && isOpen(k["resources"]) {
 				delete(k, "resources")
@@ -306,7 +659,7 @@ func (c *checkout) deploymentIn(set declaration, o flux1.Parsed) (d *appsv1.Depl
 			}
 		}
 		if len(containers) > 0 {
-			_ = unstructured.SetNestedSlice(object, containers, "spec", "template", "spec", "containers")
+			_ = unstructured.SetNestedSlice(u.Object, containers, "spec", "template", "spec", "containers")
 		}
 	}
 	d, ok := typed[appsv1.Deployment](u)
@@ -334,26 +687,33 @@ func holds(v any, text string) bool {
 }
 
 // notSubstituted says of what is around the arguments of a container in Git why it is not known.
-func (e *environment) notSubstituted() {
+func (e *environment) notSubstituted(why string) {
+	e.why = why
 	isOpen := func(v any) bool {
 		text, err := json.Marshal(v)
 		return err != nil || strings.Contains(string(text), placeholder)
 	}
+	e.container.Env = slices.DeleteFunc(e.container.Env, func(v corev1.EnvVar) bool {
+		if strings.Contains(v.Name, placeholder) {
+			e.unnamed = why
+			return true
+		}
+		return false
+	})
+	e.enter()
 	for i, v := range e.container.Env {
-		switch {
-		case strings.Contains(v.Name, placeholder):
-			e.unnamed = maySubstitute
-		case isOpen(v):
+		if isOpen(v) {
 			if e.causes == nil {
 				e.causes = map[int]string{}
 			}
-			e.causes[i] = maySubstitute
+			e.causes[i] = why
 		}
 	}
 	if isOpen(e.container.EnvFrom) {
-		e.unsourced = maySubstitute
+		e.unsourced = why
 	}
 	if isOpen([]any{e.container.VolumeMounts, e.pod.Volumes}) {
-		e.unmounted, e.unkeyed, e.kubeconfig = maySubstitute, maySubstitute, maySubstitute
+		e.unmounted, e.unkeyed, e.kubeconfig = why, why, why
+		e.container.VolumeMounts = slices.DeleteFunc(e.container.VolumeMounts, func(m corev1.VolumeMount) bool { return isOpen(m) })
 	}
 }

@@ -734,28 +734,47 @@ func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.
 	say := func(what string) {
 		c.find(AgentByObject.About(c.agent.ID, migrate.ObjectID(o.Manifest), fileLine(o.File, o.Line), resourceName(o.Manifest)+" runs fluxd, "+what))
 	}
-	d, open := c.deploymentIn(set, o)
+	written := fluxd(bareDeployment(o.Manifest))
+	if d, ok := typed[appsv1.Deployment](o.Manifest); written == nil && (!ok || fluxd(d) == nil) && !holds(o.Manifest.Object, "${") {
+		return nil, nil // as almost all
+	}
+	m := c.madeOf(ctx, set, o)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	as := cmp.Or(m.object, o.Manifest)
+	d, open := deploymentIn(as)
 	if d == nil {
-		if fluxd(bareDeployment(o.Manifest)) != nil {
+		if written != nil {
 			say("and cannot be read: fields of it are not of the types that a Deployment has, as it stands or with what Flux v2 puts in the place of variables")
 		}
 		return nil, nil
 	}
 	container := fluxd(d)
+	for i := range d.Spec.Template.Spec.Containers {
+		if k := &d.Spec.Template.Spec.Containers[i]; written != nil && k.Name == written.Name && holds(as.Object, placeholder) {
+			container = k // which need not say so any more
+		}
+	}
 	if container == nil {
 		return nil, nil
 	}
 	if strings.Contains(d.Name+d.Namespace, placeholder) {
-		say("under a name, or in a namespace, that is not known: " + maySubstitute)
+		say("under a name, or in a namespace, that is not known: " + m.why)
 		return nil, nil
 	}
-	if by := c.changedBy(set, o); by != "" {
-		say("and " + by)
+	if m.notRead != "" {
+		say("and " + m.notRead)
 		return nil, nil
 	}
-	var image string
-	if container.Image, image = c.imageOf(set, o, container.Image); image != "" {
-		open = append(open, "image")
+	for _, apart := range m.apart {
+		say("and " + apart)
+	}
+	if strings.Contains(container.Image, placeholder) {
+		container.Image, open = "", append(open, "image")
+	}
+	if strings.Contains(d.Labels["helm.sh/chart"]+d.Labels["chart"], placeholder) {
+		open = append(open, "chartVersion")
 	}
 	if d.Namespace == "" {
 		d.Namespace = c.agent.DefaultNamespace
@@ -772,8 +791,8 @@ func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.
 		a.ServiceAccount, a.Unknown = "", append(a.Unknown, "serviceAccount")
 	}
 	a.env = w.environmentOf(d.Namespace, a.ID, &d.Spec.Template.Spec, container)
-	a.env.fromManifests(set.beside)
-	a.env.notSubstituted()
+	a.env.fromManifests(set.beside, func(o flux1.Parsed) bool { return c.mayFill(set, o) })
+	a.env.notSubstituted(m.why)
 	if err := w.readArguments(ctx, a); err != nil {
 		return nil, err
 	}
@@ -792,7 +811,10 @@ func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.
 		w.find(rightsNotKnown(a.ID, a.where(""), "its manifest names no namespace, and --default-namespace gives none"))
 	} else if a.ServiceAccount == "" {
 		a.Unknown = append(a.Unknown, "confinement")
-		w.find(rightsNotKnown(a.ID, a.where(""), "the name of its account is not known: "+maySubstitute))
+		w.find(rightsNotKnown(a.ID, a.where(""), "the name of its account is not known: "+m.why))
+	} else if m.placed != "" {
+		a.Unknown = append(a.Unknown, "confinement")
+		w.find(rightsNotKnown(a.ID, a.where(""), fmt.Sprintf("Kustomization %s puts what it applies into namespace %s, and what of that binds the account is not followed there", m.placed, a.Namespace)))
 	} else {
 		var untold string
 		if a.Rights, untold = rights(set, o).declaredFor(a.Namespace, a.ServiceAccount); untold == "" && bindsItself(a.Rights) || confinement(a.Rights).Kind == "cluster-admin" {
@@ -814,6 +836,19 @@ func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.
 	}
 	a.Requests = requests(&d.Spec.Template.Spec)
 	c.unsynced(a)
+	for _, k := range m.kept {
+		says := fmt.Sprintf("Flux v2, by Kustomization %s, keeps the Deployment of %s", k, a.ID)
+		if m.both {
+			says += ", which a fluxd applies as well, and they may make different things of it: which of them is live is not known"
+			if c.folder != nil && len(c.o.Paths) == 0 {
+				says += "; no path of that fluxd is given, so that it is taken to read all of the repository (--git-path)"
+			}
+		}
+		w.find(AgentManaged.Finding(a.ID, fileLine(o.File, o.Line), says))
+	}
+	for _, k := range m.suspended {
+		say("and " + suspendedBy(k, a.ID))
+	}
 
 	lines := c.linesOf(set, o)
 	for i := range a.Settings {
@@ -839,10 +874,10 @@ func (c *checkout) unsynced(a *agent) {
 }
 
 // fromManifests lets an environment be looked up among objects of Git in place
-// of a cluster. What a ConfigMap holds that is not among them is not known.
-func (e *environment) fromManifests(objects []flux1.Parsed) {
+// of a cluster. What a ConfigMap holds that is not among them, or may be filled in, is not known.
+func (e *environment) fromManifests(objects []flux1.Parsed, filled func(flux1.Parsed) bool) {
 	configMap := func(name string) {
-		if m, of := configMapIn(objects, e.namespace, name); m != nil && !(substitutes(of.Manifest) && holds(of.Manifest.Object["data"], "${")) {
+		if m, of := configMapIn(objects, e.namespace, name); m != nil && !(holds(of.Manifest.Object["data"], "${") && filled(of)) {
 			e.maps[name] = m
 		}
 	}

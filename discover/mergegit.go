@@ -48,7 +48,15 @@ func (r *reading) applied(ctx context.Context) (inGit, error) {
 		return inGit{}, err
 	}
 	c := r.search(nil)
-	set.beside = set.objects
+	c.applied = set.objects
+	set.beside = slices.Clone(set.objects)
+	for _, other := range r.search(nil).declarations(ctx) { // which Flux v2 may apply
+		for _, o := range other.objects {
+			if isKustomization2(o.Manifest) || o.Manifest.GroupVersionKind().Group == sourceGroup {
+				set.beside = append(set.beside, o)
+			}
+		}
+	}
 	its := r.rightsApplied(ctx, set.objects)
 	made, of, err := c.agentsOf(ctx, set, func(declaration, flux1.Parsed) *rights { return its })
 	if err != nil {

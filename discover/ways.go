@@ -41,7 +41,7 @@ func podRoles(pod *corev1.PodTemplateSpec) []string {
 	for _, name := range chart.PodIdentities {
 		for _, set := range []map[string]string{pod.Annotations, pod.Labels} {
 			if role := set[name]; role != "" {
-				roles = append(roles, name+": "+role)
+				roles = append(roles, name+": "+strings.ReplaceAll(role, placeholder, "not known"))
 			}
 		}
 	}
