@@ -5,6 +5,7 @@ import (
 	"context"
 	"io/fs"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -20,31 +21,252 @@ type chartInTree struct {
 	installed
 }
 
-// boundByCharts are whom the templates of charts of the repository bind that objects of some
-// sets have installed, by the object; beside tells what stands beside those of a set.
+// boundByCharts are whom the templates of charts of the repository bind that objects of some sets have
+// installed, and whom commands of their pods bind, by the object; beside tells what stands beside those of a set.
 func (c *checkout) boundByCharts(ctx context.Context, sets []declaration, beside func(declaration) []flux1.Parsed) map[*unstructured.Unstructured][]givenToChart {
 	out := map[*unstructured.Unstructured][]givenToChart{}
 	for _, set := range sets {
 		for _, o := range set.objects {
+			its := func() []flux1.Parsed { return beside(set) }
+			if pod := podIn(o.Manifest); len(pod) > 0 {
+				if g := boundByPod(o, pod, its); g != nil {
+					out[o.Manifest] = append(out[o.Manifest], *g)
+				}
+				continue
+			}
 			if !isHelmRelease1(o.Manifest) && !isInstaller(o.Manifest) {
 				continue
 			}
-			for _, release := range c.chartsOf(o.Manifest, func() []flux1.Parsed { return beside(set) }) {
-				local := c.readChart(ctx, release.dir)
-				g := givenToChart{what: resourceName(o.Manifest) + " in " + fileLine(o.File, o.Line) + " installs the chart in " + release.dir, filled: local.binds.of(release.installed)}
-				switch {
-				case local.left != "" && local.kind == "":
-					g.what, g.more = g.what+", of which not all was read, since "+local.left+",", true
-				case len(g.filled) > 0:
-					g.what += ", in whose templates there are bindings, which are not rendered here,"
-				default:
-					continue
+			for _, release := range c.chartsOf(o.Manifest, its) {
+				if g := c.boundBy(ctx, resourceName(o.Manifest)+" in "+fileLine(o.File, o.Line)+" installs", release); g != nil {
+					out[o.Manifest] = append(out[o.Manifest], *g)
 				}
-				out[o.Manifest] = append(out[o.Manifest], g)
 			}
 		}
 	}
 	return out
+}
+
+// boundBy are whom a chart of the repository may bind; nil if nobody. what says who installs it.
+func (c *checkout) boundBy(ctx context.Context, what string, release chartInTree) *givenToChart {
+	local := c.readChart(ctx, release.dir)
+	g := givenToChart{what: what + " the chart in " + release.dir, filled: local.binds.of(release.installed)}
+	switch {
+	case local.left != "" && local.kind == "":
+		g.what, g.more = g.what+", of which not all was read, since "+local.left+",", true
+	case len(g.filled) > 0:
+		g.what += ", in whose templates there are bindings, which are not rendered here,"
+	default:
+		return nil
+	}
+	return &g
+}
+
+// boundByTools are whom charts of the repository may bind that Helmfile installs and that Kustomize
+// renders. In which cluster somebody has them do so is not known.
+func (c *checkout) boundByTools(ctx context.Context) (out []givenToChart) {
+	add := func(what string, chart chartInTree) {
+		if !isFile(c.tree, path.Join(chart.dir, "Chart.yaml")) {
+			return
+		}
+		if g := c.boundBy(ctx, what, chart); g != nil {
+			out = append(out, *g)
+		}
+	}
+	text := func(m map[string]any, name string) string { s, _ := m[name].(string); return s }
+	// values are those that are given, of which a text may name a file.
+	values := func(dir string, given ...any) *terraform.Node {
+		out := &terraform.Node{Kind: terraform.List}
+		for _, v := range given {
+			if file, isText := v.(string); isText && file != "" {
+				content, err := c.contentOf(path.Join(dir, file))
+				if v = nil; err != nil || path.Ext(file) == ".gotmpl" || sigsyaml.Unmarshal(content, &v) != nil {
+					out.List = append(out.List, &terraform.Node{Kind: terraform.Unknown})
+					continue
+				}
+			}
+			out.List = append(out.List, asWritten(v))
+		}
+		return out
+	}
+	for _, file := range c.index.files {
+		if !helmfile.MatchString(file) {
+			continue
+		}
+		content, err := c.contentOf(file)
+		if err != nil {
+			continue
+		}
+		dir, what := path.Dir(file), file+" has Helmfile install"
+		for _, document := range documentEnd.Split(string(content), -1) {
+			var doc map[string]any
+			if sigsyaml.Unmarshal([]byte(document), &doc) != nil { // a template of one
+				for _, m := range chartOfHelmfile.FindAllStringSubmatch(document, -1) {
+					unknown := &terraform.Node{Kind: terraform.Unknown}
+					add(what, chartInTree{path.Join(dir, m[1]), installed{unknown, unknown, unknown}})
+				}
+				continue
+			}
+			releases, _ := doc["releases"].([]any)
+			for _, x := range releases {
+				release, _ := x.(map[string]any)
+				if text(release, "chart") == "" {
+					continue
+				}
+				given, _ := release["values"].([]any)
+				add(what, chartInTree{path.Join(dir, text(release, "chart")), installed{textNode(text(release, "name")), textNode(text(release, "namespace")), values(dir, append(slices.Clone(given), asList(release["set"])...)...)}})
+			}
+		}
+	}
+	for _, dir := range sortedNames(c.index.folders) {
+		o := c.index.folders[dir]
+		var doc map[string]any
+		if !o.generates || sigsyaml.Unmarshal(o.content, &doc) != nil {
+			continue
+		}
+		globals, _ := doc["helmGlobals"].(map[string]any)
+		for _, x := range asList(doc["helmCharts"]) {
+			chart, _ := x.(map[string]any)
+			if text(chart, "name") == "" {
+				continue
+			}
+			at := path.Join(dir, cmp.Or(text(globals, "chartHome"), "charts"), text(chart, "name"))
+			given := append([]any{chart["valuesInline"], chart["valuesFile"]}, asList(chart["additionalValuesFiles"])...)
+			name := &terraform.Node{Kind: terraform.Unknown, Text: text(chart, "name") + "-${generated}"} // as Helm makes one up
+			if text(chart, "releaseName") != "" {
+				name = textNode(text(chart, "releaseName"))
+			}
+			add(o.file+" has Kustomize render", chartInTree{at, installed{name, textNode(text(chart, "namespace")), values(dir, given...)}})
+		}
+	}
+	return out
+}
+
+// chartOfHelmfile is a chart by its folder in a file of Helmfile, and documentEnd parts its documents.
+var (
+	chartOfHelmfile = regexp.MustCompile(`(?m)^[ \t]*(?:-[ \t]+)?["']?chart["']?:[ \t]*["']?(\.{0,2}/?[\w./-]+)`)
+	documentEnd     = regexp.MustCompile(`(?m)^---(?:[ \t].*)?$`)
+)
+
+func asList(v any) []any {
+	list, _ := v.([]any)
+	return list
+}
+
+// textNode is a text, of which nothing is known where a template or a variable stands in it, or none is given.
+func textNode(text string) *terraform.Node {
+	if text == "" || strings.Contains(text, "{{") || strings.Contains(text, "${") {
+		return &terraform.Node{Kind: terraform.Unknown}
+	}
+	return &terraform.Node{Kind: terraform.Scalar, Scalar: text}
+}
+
+// asWritten is decoded YAML, of which nothing is known where a template stands in a text.
+func asWritten(v any) *terraform.Node {
+	switch v := v.(type) {
+	case string:
+		if strings.Contains(v, "{{") {
+			return &terraform.Node{Kind: terraform.Unknown}
+		}
+	case map[string]any:
+		out := &terraform.Node{Kind: terraform.Map, Map: map[string]*terraform.Node{}}
+		for k, e := range v {
+			out.Map[k] = asWritten(e)
+		}
+		return out
+	case []any:
+		out := &terraform.Node{Kind: terraform.List}
+		for _, e := range v {
+			out.List = append(out.List, asWritten(e))
+		}
+		return out
+	}
+	return &terraform.Node{Kind: terraform.Scalar, Scalar: v}
+}
+
+// podIn is the pod that an object is, or makes; empty if it has none.
+func podIn(u *unstructured.Unstructured) map[string]any {
+	pod := u.Object
+	for _, field := range terraform.PodOf(u.GetKind()) {
+		pod, _ = pod[field].(map[string]any)
+	}
+	spec, _ := pod["spec"].(map[string]any)
+	if list, _ := spec["containers"].([]any); len(list) == 0 {
+		return nil
+	}
+	return spec
+}
+
+// scriptFile is what a script is called in a ConfigMap that a pod mounts.
+var scriptFile = regexp.MustCompile(`\.(?:sh|bash|zsh|py|rb|pl|js)$`)
+
+// boundByPod are whom the commands of a pod may bind, those in the scripts of ConfigMaps that it mounts
+// among them; nil if nobody. beside is called for these, if need be.
+func boundByPod(o flux1.Parsed, pod map[string]any, beside func() []flux1.Parsed) *givenToChart {
+	var texts []string
+	add := func(words ...any) {
+		var all []string
+		for _, w := range words {
+			all = append(all, scalarText(w))
+		}
+		texts = append(texts, strings.Join(all, " "))
+	}
+	for _, x := range append(slices.Clone(asList(pod["initContainers"])), asList(pod["containers"])...) {
+		m, _ := x.(map[string]any)
+		command, args := asList(m["command"]), asList(m["args"])
+		if len(command) == 0 && strings.Contains(imageName(scalarText(m["image"])), "kubectl") { // which it runs by itself
+			command = []any{"kubectl"}
+		}
+		if len(args) > 0 || len(asList(m["command"])) > 0 {
+			add(append(slices.Clone(command), args...)...)
+		}
+		hooks, _ := m["lifecycle"].(map[string]any)
+		for _, name := range sortedNames(hooks) {
+			words, _, _ := unstructured.NestedFieldNoCopy(hooks, name, "exec", "command")
+			add(asList(words)...)
+		}
+		for _, e := range asList(m["env"]) {
+			if v, _ := e.(map[string]any); strings.Contains(scalarText(v["value"]), " ") {
+				add(v["value"])
+			}
+		}
+	}
+	var mounted []string
+	for _, v := range asList(pod["volumes"]) {
+		volume, _ := v.(map[string]any)
+		sources, _, _ := unstructured.NestedFieldNoCopy(volume, "projected", "sources")
+		for _, s := range append([]any{volume}, asList(sources)...) {
+			source, _ := s.(map[string]any)
+			if name, _, _ := unstructured.NestedString(source, "configMap", "name"); name != "" {
+				mounted = append(mounted, name)
+			}
+		}
+	}
+	if len(mounted) > 0 {
+		objects := beside()
+		for _, name := range mounted {
+			m, _ := configMapIn(objects, o.Manifest.GetNamespace(), name)
+			if m == nil {
+				continue
+			}
+			for _, key := range sortedNames(m.Data) {
+				if scriptFile.MatchString(key) || strings.HasPrefix(m.Data[key], "#!") {
+					texts = append(texts, m.Data[key])
+				}
+			}
+		}
+	}
+	accounts, what := terraform.BoundByCommands(strings.Join(texts, "\n"))
+	g := &givenToChart{what: resourceName(o.Manifest) + " in " + fileLine(o.File, o.Line), filled: accounts, more: what != ""}
+	switch {
+	case what != "":
+		g.what += " runs commands (" + what + " is not read)"
+	case len(accounts) > 0:
+		g.what += " runs commands that bind accounts,"
+	default:
+		return nil
+	}
+	return g
 }
 
 // readChart reads a chart of the repository, once.
@@ -78,12 +300,7 @@ func (c *checkout) chartsOf(u *unstructured.Unstructured, beside func() []flux1.
 		s, _, _ := unstructured.NestedString(of, path...)
 		return s
 	}
-	node := func(text string) *terraform.Node {
-		if text == "" || strings.Contains(text, "{{") || strings.Contains(text, "${") {
-			return &terraform.Node{Kind: terraform.Unknown}
-		}
-		return &terraform.Node{Kind: terraform.Scalar, Scalar: text}
-	}
+	node := textNode
 	values := func(cause string, of ...any) *terraform.Node {
 		out := nodeOf(of, terraform.Origin{})
 		if cause != "" {

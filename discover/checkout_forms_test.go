@@ -686,6 +686,17 @@ func TestWhatChartsOfTheRepositoryBindIsNotKnown(t *testing.T) {
 		return object("argoproj.io/v1alpha1", "Application", "{destination: {namespace: flux}, source: {repoURL: 'https://github.com/o/r.git', path: charts/rbac"+more+"}}")
 	}
 	const values = "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: values, namespace: flux}\ndata: {values.yaml: 'account: flux'}\n"
+	// umbrella is a chart without templates that has another as a part.
+	umbrella := func(file, part, folder string) string {
+		out := "-- charts/rbac/values.yaml --\na: b\n-- charts/rbac/Chart.yaml --\nname: rbac\nversion: 1.0.0\n"
+		if file != "Chart.yaml" {
+			out += "-- charts/rbac/" + file + " --\n"
+		}
+		return out + "dependencies: [{name: " + part + ", version: 1.0.0, repository: 'file://" + folder + "'}]\n"
+	}
+	job := func(container string, pod ...string) string {
+		return "-- r.yaml --\napiVersion: batch/v1\nkind: Job\nmetadata: {name: bind, namespace: apps}\nspec: {template: {spec: {" + strings.Join(pod, "") + "restartPolicy: Never, containers: [{name: k, image: 'bitnami/kubectl:1', " + container + "}]}}}\n"
+	}
 	for name, c := range map[string]struct {
 		tree string
 		says string // empty where it is known
@@ -716,6 +727,54 @@ func TestWhatChartsOfTheRepositoryBindIsNotKnown(t *testing.T) {
 		"by Argo CD, by another file":       {argo(", helm: {valueFiles: [../v.yaml]}") + "-- charts/v.yaml --\naccount: other\n" + chart("charts/rbac", filled), ""},
 		"by Argo CD, by none that is there": {argo(", helm: {valueFiles: [$x/v.yaml]}") + chart("charts/rbac", filled), "charts/rbac"},
 		"by a set of Argo CD":               {object("argoproj.io/v1alpha1", "ApplicationSet", "{template: {spec: {sources: [{path: charts/rbac, repoURL: 'git@github.com:o/r'}]}}}") + chart("charts/rbac", account), "charts/rbac"},
+
+		// A part that lies beside a chart is of it.
+		"a part of it":                 {operator("") + umbrella("Chart.yaml", "real", "../real") + chart("charts/real", account), "charts/rbac, in whose templates"},
+		"a part, as for Helm 2":        {operator("") + umbrella("requirements.yaml", "real", "../real") + chart("charts/real", account), "charts/rbac, in whose templates"},
+		"a part of another account":    {operator("") + umbrella("Chart.yaml", "real", "../real") + chart("charts/real", strings.Replace(account, "name: flux", "name: other", 1)), ""},
+		"a part of a part":             {operator("") + umbrella("Chart.yaml", "middle", "../middle") + strings.ReplaceAll(umbrella("Chart.yaml", "real", "../../real"), "charts/rbac", "charts/middle") + chart("real", account), "charts/rbac, in whose templates"},
+		"parts of each other":          {operator("") + umbrella("Chart.yaml", "middle", "../middle") + strings.ReplaceAll(umbrella("Chart.yaml", "rbac", "../rbac"), "charts/rbac", "charts/middle"), ""},
+		"a part that is not there":     {operator("") + umbrella("Chart.yaml", "real", "../../../real"), "of which not all was read, since its part \"real\" is not in the folder that it names"},
+		"a part by a file's name":      {operator("") + umbrella("Chart.yaml", "real.tgz", "../nowhere") + "-- charts/rbac/charts/real.tgz --\nx\n", "its charts/real.tgz"},
+		"a part that is packed beside": {operator("") + umbrella("Chart.yaml", "real", "../nowhere") + "-- charts/rbac/charts/real/Chart.yaml --\nname: real\n", ""},
+
+		// Other tools install charts as well.
+		"by Helmfile":                      {"-- helmfile.yaml --\nreleases: [{name: a, namespace: flux, chart: ./charts/rbac}]\n" + chart("charts/rbac", account), "helmfile.yaml has Helmfile install the chart in charts/rbac, in whose templates"},
+		"by Helmfile, another account":     {"-- helmfile.yaml --\nreleases: [{name: a, chart: ./charts/rbac}, 1, {chart: [x]}]\n" + chart("charts/rbac", strings.Replace(account, "name: flux", "name: other", 1)), ""},
+		"by Helmfile, another chart":       {"-- helmfile.yaml --\nreleases: [{name: a, namespace: flux, chart: stable/rbac}, {name: rbac}]\n" + chart("charts/rbac", account), ""},
+		"by Helmfile, from another folder": {"-- envs/helmfile.d/a.yaml --\nreleases: [{name: a, namespace: flux, chart: ../../charts/rbac}]\n" + chart("charts/rbac", account), "envs/helmfile.d/a.yaml has"},
+		"by Helmfile, filled in":           {"-- helmfile.yaml --\nreleases: [{name: a, chart: ./charts/rbac, values: [{account: flux}]}]\n" + chart("charts/rbac", filled), "charts/rbac"},
+		"by Helmfile, filled in by one":    {"-- helmfile.yaml --\nreleases: [{name: a, chart: ./charts/rbac, set: [{name: account, value: flux}]}]\n" + chart("charts/rbac", filled), "charts/rbac"},
+		"by Helmfile, filled in by a file": {"-- helmfile.yaml --\nreleases: [{name: a, chart: ./charts/rbac, values: [v.yaml]}]\n-- v.yaml --\naccount: flux\n" + chart("charts/rbac", filled), "charts/rbac"},
+		"by Helmfile, filled in by none":   {"-- helmfile.yaml --\nreleases: [{name: a, chart: ./charts/rbac, values: [{account: other}]}]\n" + chart("charts/rbac", filled), ""},
+		"by Helmfile, by a template":       {"-- helmfile.yaml --\nreleases: [{name: a, chart: ./charts/rbac, values: [{account: '{{ .Values.x }}'}]}]\n" + chart("charts/rbac", filled), "charts/rbac"},
+		"by a template of Helmfile":        {"-- helmfile.yaml --\n{{ range .x }}\nreleases:\n- name: {{ . }}\n  chart: ./charts/rbac\n{{ end }}\n" + chart("charts/rbac", filled), "charts/rbac"},
+		"by Kustomize":                     {"-- k/kustomization.yaml --\nhelmCharts: [{name: rbac, releaseName: a, namespace: flux}, 1, {name: [x]}]\n" + chart("k/charts/rbac", account), "k/kustomization.yaml has Kustomize render the chart in k/charts/rbac"},
+		"by Kustomize, from another home":  {"-- k/kustomization.yaml --\nhelmGlobals: {chartHome: ../charts}\nhelmCharts: [{name: rbac}]\n" + chart("charts/rbac", account), "render the chart in charts/rbac"},
+		"by Kustomize, filled in":          {"-- k/kustomization.yaml --\nhelmCharts: [{name: rbac, valuesInline: {account: flux}}]\n" + chart("k/charts/rbac", filled), "k/charts/rbac"},
+		"by Kustomize, by a file":          {"-- k/kustomization.yaml --\nhelmCharts: [{name: rbac, valuesFile: v.yaml}]\n-- k/v.yaml --\naccount: flux\n" + chart("k/charts/rbac", filled), "k/charts/rbac"},
+		"by Kustomize, another":            {"-- k/kustomization.yaml --\nhelmCharts: [{name: rbac, valuesInline: {account: other}}]\n" + chart("k/charts/rbac", filled), ""},
+
+		// So do commands that pods run.
+		"by a Job":                       {job(`command: [kubectl, create, clusterrolebinding, x, '--clusterrole=cluster-admin', '--serviceaccount=flux:flux']`), "apps:job/bind in r.yaml:1 runs commands that bind accounts, and may bind it"},
+		"by a Job, another account":      {job(`command: [kubectl, create, clusterrolebinding, x, '--clusterrole=cluster-admin', '--serviceaccount=flux:other']`), ""},
+		"by a Job, and a group":          {job(`command: [kubectl, create, clusterrolebinding, x, '--clusterrole=cluster-admin', '--serviceaccount=flux:other', '--group=x']`), "runs commands (what kubectl makes in its script is not read) and may bind it"},
+		"by a Job, filled in":            {job(`command: [sh, -c, 'kubectl create rolebinding x --clusterrole=edit --serviceaccount=flux:$NAME']`), "what kubectl makes in its script"},
+		"by a Job, from a file":          {job(`command: [sh, -c, 'set -e; kubectl apply -f /all']`), "what kubectl makes in its script"},
+		"by a Job, by the program alone": {job(`args: [create, clusterrolebinding, x, '--clusterrole=cluster-admin', '--serviceaccount', 'flux:flux']`), "runs commands that bind accounts"},
+		"by a Job, by another program":   {strings.Replace(job(`args: [create, clusterrolebinding, x, '--serviceaccount=flux:flux']`), "kubectl:1", "web:1", 1), "what its script makes of roles and bindings"},
+		"by a Job, nothing of rights":    {job(`command: [sh, -c, 'kubectl rollout restart deploy/web && kubectl delete pod x']`), ""},
+		"by a Job, a chart that binds":   {job(`command: [helm, install, x, incubator/raw]`), "what its script makes of roles and bindings"},
+		"by a Job, a chart":              {job(`command: [helm, upgrade, x, stable/redis]`), ""},
+		"by a Job, in its environment":   {job(`command: [sh, -c, '$(RUN)'], env: [{name: RUN, value: kubectl apply -f x}]`), "what kubectl makes in its script"},
+		"by a Job, in what it mounts": {job(`command: [sh, /s/run.sh], volumeMounts: [{name: s, mountPath: /s}]`, `volumes: [{name: s, configMap: {name: s}}], `) +
+			"---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: s, namespace: apps}\ndata: {run.sh: 'kubectl create clusterrolebinding x --clusterrole=cluster-admin --serviceaccount=flux:flux'}\n", "runs commands that bind accounts"},
+		"by a Job, what it mounts and does not run": {job(`command: [web], volumeMounts: [{name: s, mountPath: /s}]`, `volumes: [{name: s, configMap: {name: s}}], `) +
+			"---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: s, namespace: apps}\ndata: {help.txt: 'kubectl apply -f x'}\n", ""},
+		"by a Job, nobody knows what": {strings.Replace(job(`command: {a: b}, args: [1, [x], {y: z}], env: [1], lifecycle: [x]`, `volumes: {a: b}, initContainers: [1], `), "kubectl:1", "web:1", 1), ""},
+		"by a hook of a Deployment":   {"-- r.yaml --\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: apps}\nspec: {template: {spec: {containers: [{name: web, image: web, lifecycle: {postStart: {exec: {command: [kubectl, apply, -f, x]}}}}]}}}\n", "apps:deployment/web in r.yaml:1 runs commands"},
+		"by a CronJob":                {"-- r.yaml --\napiVersion: batch/v1\nkind: CronJob\nmetadata: {name: bind, namespace: apps}\nspec: {jobTemplate: {spec: {template: {spec: {initContainers: [{name: k, image: x, command: [kubectl, apply, -f, x]}], containers: [{name: w, image: w}]}}}}}\n", "apps:cronjob/bind"},
+		"by a Pod":                    {"-- r.yaml --\napiVersion: v1\nkind: Pod\nmetadata: {name: bind, namespace: apps}\nspec: {containers: [{name: k, image: x, command: [kubectl, apply, -f, x]}]}\n", "apps:pod/bind"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inv := readTree(t, treeOf(agent+c.tree), func(o *CheckoutOptions) { o.URL = "git@github.com:o/r" })

@@ -26,6 +26,9 @@ func TestWhatBindsAnAccountElsewhereCounts(t *testing.T) {
 	bindingInGit := func(role string) string {
 		return "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: b}\nroleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: " + role + "}\nsubjects: [{kind: ServiceAccount, name: flux, namespace: team}]\n"
 	}
+	jobInGit := func(account string) string {
+		return "apiVersion: batch/v1\nkind: Job\nmetadata: {name: bind, namespace: root}\nspec: {template: {spec: {containers: [{name: k, image: k, command: [kubectl, create, clusterrolebinding, b, '--clusterrole=cluster-admin', '--serviceaccount=" + account + "']}]}}}\n"
+	}
 	roleInGit := func(verb string) string {
 		return "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: few}\nrules: [{apiGroups: ['*'], resources: ['*'], verbs: [" + verb + "]}, {nonResourceURLs: ['*'], verbs: ['*']}]\n"
 	}
@@ -58,6 +61,9 @@ func TestWhatBindsAnAccountElsewhereCounts(t *testing.T) {
 			nil, map[string]string{"b.yaml": bindingInGit("cluster-admin")}, "cluster-admin", ""},
 		"by a chart that it has another install": {[]string{root + team}, nil, map[string]string{"r.yaml": released, "charts/r/Chart.yaml": "name: r\nversion: 1.0.0\n", "charts/r/values.yaml": "a: b\n", "charts/r/templates/b.yaml": bindingInGit("cluster-admin")}, "", "installs the chart in charts/r"},
 		"by a chart of another's":                {[]string{root + team}, map[string]string{"r.yaml": strings.Replace(released, "h:team", "h:root", 1), "charts/r/Chart.yaml": "name: r\nversion: 1.0.0\n", "charts/r/values.yaml": "a: b\n", "charts/r/templates/b.yaml": bindingInGit("cluster-admin")}, nil, "", "installs the chart in charts/r"},
+		"by a Job of another's":                  {[]string{root + team}, map[string]string{"r.yaml": jobInGit("team:flux")}, nil, "", "root:job/bind in r.yaml:1 runs commands that bind accounts, and may bind it"},
+		"by a Job of another's, of another":      {[]string{root + team}, map[string]string{"r.yaml": jobInGit("team:other")}, nil, "namespaces", ""},
+		"by a Job that it applies itself":        {[]string{root + team}, nil, map[string]string{"r.yaml": strings.Replace(jobInGit("team:flux"), "namespace: root", "namespace: team", 1)}, "", "team:job/bind in r.yaml:1 runs commands"},
 		"by what it applies itself":              {[]string{root + team}, nil, map[string]string{"b.yaml": bindingInGit("cluster-admin")}, "namespaces", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

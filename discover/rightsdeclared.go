@@ -38,7 +38,7 @@ type perhapsThere struct {
 // the one that a binding means which the repository declares under that name, as the binding
 // gives nothing without it, unless it is of another environment.
 func (c *checkout) rightsOf(ctx context.Context, sets []declaration) rightsFor {
-	charts := c.boundByCharts(ctx, sets, configMapsBeside(sets))
+	charts, tools := c.boundByCharts(ctx, sets, configMapsBeside(sets)), c.boundByTools(ctx)
 	type place struct{ dir, file string }
 	installs := map[string][]place{}
 	together := map[string]*unstructured.Unstructured{} // what the described agent applies
@@ -105,7 +105,9 @@ func (c *checkout) rightsOf(ctx context.Context, sets []declaration) rightsFor {
 				}
 			}
 		}
-		return rightsIn(with, perhaps, charts, c.agent.DefaultNamespace)
+		r := rightsIn(with, perhaps, charts, c.agent.DefaultNamespace)
+		r.given = append(r.given, tools...)
+		return r
 	}
 }
 
@@ -168,9 +170,9 @@ func inEnvironment(a, b string) string {
 }
 
 // mayGiveRights reports whether an object is a role or a binding, may hold one as a value
-// of a chart that it has installed, or is one of which somebody makes bindings.
+// of a chart that it has installed, is one of which somebody makes bindings, or has pods, which may.
 func mayGiveRights(u *unstructured.Unstructured) bool {
-	return u.GroupVersionKind().Group == rbacv1.GroupName || isHelmRelease1(u) || isInstaller(u) || bindsSubjects(u)
+	return u.GroupVersionKind().Group == rbacv1.GroupName || isHelmRelease1(u) || isInstaller(u) || bindsSubjects(u) || len(podIn(u)) > 0
 }
 
 // ofBindings is what a kind, or its group, is called of which an operator makes bindings, as
@@ -285,7 +287,7 @@ func givenIn(o flux1.Parsed) *givenToChart {
 
 // rightsIn are the bindings and roles among declared objects, and the role that
 // each cluster has from the beginning and keeps as it is; charts are those that objects among
-// them have installed, by the object. What names no namespace is in the default one, if that is known. What else binds an account in the cluster is not
+// them have installed, and what their pods run, by the object. What names no namespace is in the default one, if that is known. What else binds an account in the cluster is not
 // known from here.
 func rightsIn(objects []flux1.Parsed, perhaps []perhapsThere, charts map[*unstructured.Unstructured][]givenToChart, defaultNamespace string) *rights {
 	none := func() *rights {
@@ -297,7 +299,7 @@ func rightsIn(objects []flux1.Parsed, perhaps []perhapsThere, charts map[*unstru
 	add := func(to *rights, o flux1.Parsed, elsewhere bool) {
 		u := o.Manifest
 		if u.GroupVersionKind().Group != rbacv1.GroupName {
-			if g := givenIn(o); g != nil {
+			if g := givenIn(o); g != nil && len(podIn(u)) == 0 {
 				r.given = append(r.given, *g)
 			}
 			r.given = append(r.given, charts[u]...)

@@ -137,6 +137,9 @@ func readChart(ctx context.Context, tree fs.FS, at string) (out localChart) {
 		r.leave("its Chart.yaml cannot be read")
 		return out
 	}
+	if !isPacked(at) {
+		r.partsBeside(tree, at, "", files, map[string]bool{path.Clean(at): true})
+	}
 	r.parts(files)
 	for _, file := range sortedNames(files) {
 		// The dependencies of charts for Helm 2 stand in a file of their own.
@@ -311,6 +314,51 @@ func (r *chartReader) parts(files map[string][]byte) {
 			}
 		}
 		todo = inner
+	}
+}
+
+// partsBeside puts beside the files of a chart those of the charts in other folders of the tree that it
+// names as its parts, below the names of these, as Helm packs them: under of the files are those of the
+// chart at a path, and seen the charts that are read, which may name each other.
+func (r *chartReader) partsBeside(tree fs.FS, at, under string, files map[string][]byte, seen map[string]bool) {
+	for _, file := range []string{"Chart.yaml", "requirements.yaml"} {
+		var chart struct {
+			Dependencies []struct{ Name, Repository string }
+		}
+		if sigsyaml.Unmarshal(files[under+file], &chart) != nil {
+			continue
+		}
+		for _, part := range chart.Dependencies {
+			folder, beside := strings.CutPrefix(part.Repository, "file://")
+			if !beside {
+				continue
+			}
+			dir, name := path.Join(at, folder), under+"charts/"+part.Name
+			if path.IsAbs(folder) {
+				dir = folder
+			}
+			if seen[dir] {
+				continue
+			}
+			seen[dir] = true
+			its := map[string][]byte{}
+			if fs.ValidPath(dir) {
+				r.folder(tree, dir, its)
+			}
+			if its["Chart.yaml"] == nil {
+				if !slices.ContainsFunc(sortedNames(files), func(name string) bool {
+					rest, is := strings.CutPrefix(name, under+"charts/"+part.Name)
+					return is && (rest == "" || strings.ContainsAny(rest[:1], "/-."))
+				}) {
+					r.leave("its part %.60q is not in the folder that it names", part.Name)
+				}
+				continue
+			}
+			for of, content := range its {
+				files[name+"/"+of] = content
+			}
+			r.partsBeside(tree, dir, name+"/", files, seen)
+		}
 	}
 }
 

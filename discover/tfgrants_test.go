@@ -770,6 +770,11 @@ func TestGrantsInTemplatesOfCharts(t *testing.T) {
 	equal(t, "by a default", inv.Agents[0].Confinement.Kind, "")
 	inv = declaredBy(t, map[string]string{"main.tf": fmt.Sprintf(config, ""), "charts/r/Chart.yaml": "apiVersion: v2\nname: r\nversion: 1.0.0\n", "charts/r/templates/b.yaml": strings.Repeat("#", chartFileBytes+1)})
 	said(t, inv, "RIGHTS_UNKNOWN", "flux/flux", "helm_release.r", "not all was read, since its templates/b.yaml has more than 1 MiB")
+	for folder, want := range map[string]string{"../real": "", "../other": "namespaces"} { // of a part beside it
+		inv := declaredBy(t, map[string]string{"main.tf": fmt.Sprintf(config, ""), "charts/r/Chart.yaml": "name: r\nversion: 1.0.0\ndependencies: [{name: part, version: 1.0.0, repository: 'file://" + folder + "'}]\n",
+			"charts/real/Chart.yaml": "name: part\nversion: 1.0.0\n", "charts/real/templates/b.yaml": "kind: ClusterRoleBinding\nsubjects:" + item("flux"), "charts/other/Chart.yaml": "name: part\nversion: 1.0.0\n"})
+		equal(t, "of a part in "+folder, inv.Agents[0].Confinement.Kind, want)
+	}
 	for repository, want := range map[string]string{`"${path.module}/charts"`: "", `"charts"`: "", `"https://charts.example.com"`: "namespaces", `"${path.module}/other"`: "namespaces"} {
 		of := strings.Replace(fmt.Sprintf(config, ""), "chart = \"${path.module}/charts/r\"", "chart = \"r\"\n repository = "+repository, 1)
 		inv := declaredBy(t, map[string]string{"main.tf": of, "charts/r/Chart.yaml": "apiVersion: v2\nname: r\nversion: 1.0.0\n", "charts/r/templates/b.yaml": "kind: ClusterRoleBinding\nsubjects:" + item("flux")})

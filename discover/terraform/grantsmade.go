@@ -433,23 +433,52 @@ func mayBindByText(text string) bool {
 	return bindingTool.MatchString(text) || speaksOfRights.MatchString(text)
 }
 
-// binds notes that a script may make roles and bindings.
-func (k *scriptReader) binds(text string) {
-	if !k.afford(text) {
-		return
-	}
-	text = withoutHarmless(text)
+// whatBinds says what in a text of commands, of which what binds nobody is left out, may make roles
+// and bindings; empty if nothing may.
+func whatBinds(text string) string {
 	switch tool := bindingTool.FindStringSubmatch(text); {
 	case tool != nil:
 		name := strings.Join(slices.DeleteFunc(tool[1:], func(group string) bool { return group == "" }), " ")
 		if name == "apply" {
 			name = `"apply"`
 		}
-		k.mayMake("what " + strings.ToLower(name) + " makes in its script")
+		return "what " + strings.ToLower(name) + " makes in its script"
 	case speaksOfRights.MatchString(text):
-		k.mayMake("what its script makes of roles and bindings")
+		return "what its script makes of roles and bindings"
 	case shellOfInput.MatchString(text), slices.ContainsFunc(evaluated.FindAllStringSubmatch(text, -1), func(m []string) bool { return !printsVariables.MatchString(m[1]) }):
-		k.mayMake("what its script gives a shell to run")
+		return "what its script gives a shell to run"
+	}
+	return ""
+}
+
+// bindsNamed is a command that makes a binding by itself, without anything that is filled in.
+var bindsNamed = regexp.MustCompile(`\b(?:kubectl|oc)["']?[ \t]+(?:(?:--[a-z-]+=|(?:-n|--namespace|--kubeconfig|--context)[ \t]+)[^\s;|&$]+[ \t]+)*create[ \t]+(?:cluster)?rolebinding[ \t][^\n;&|$()` + "`" + `]*(?:[\n;&|]|$)`)
+
+// BoundByCommands are the accounts that a text of commands binds by their names, and what else in it
+// may bind anybody; empty if nothing may.
+func BoundByCommands(text string) (accounts []Subject, what string) {
+	if len(text) > maxGrantText {
+		return nil, "what its script, which is larger than is read, makes"
+	}
+	text = bindsNamed.ReplaceAllStringFunc(withoutHarmless(text), func(command string) string {
+		named := BoundByKubectl(command)
+		if len(named) == 0 || len(named) != strings.Count(command, "--serviceaccount") || strings.Contains(command, "--user") || strings.Contains(command, "--group") {
+			return command // it may bind others, too
+		}
+		accounts = append(accounts, named...)
+		return "\n"
+	})
+	return accounts, whatBinds(text)
+}
+
+// binds notes that a script may make roles and bindings.
+func (k *scriptReader) binds(text string) {
+	if !k.afford(text) {
+		return
+	}
+	text = withoutHarmless(text)
+	if what := whatBinds(text); what != "" {
+		k.mayMake(what)
 	}
 	for _, m := range makePattern.FindAllStringSubmatchIndex(text, -1) {
 		if words := strings.Fields(text[m[4]:m[5]]); len(words) > 0 && words[0] == "sure" {
