@@ -302,7 +302,7 @@ func (c *checkout) loadDescribed(ctx context.Context) error {
 	}
 	for _, o := range a.Objects {
 		if applies(o) && o.Manifest != nil {
-			c.applied = append(c.applied, flux1.Parsed{File: o.File, Line: o.Line, Manifest: o.Manifest})
+			c.applied = append(c.applied, flux1.Parsed{File: o.File, Line: o.Line, Manifest: o.Manifest, Build: o.Build})
 		}
 	}
 	if !slices.Contains(a.Unknown, "manifestGeneration") { // on which it hangs what is applied

@@ -2341,6 +2341,15 @@ func TestWhatFlux2MakesOfADeclaredDeploymentIsNotToldAsItIsWritten(t *testing.T)
 	wantFinding(t, inv, RightsUnknown, "Kustomization flux-system/apps puts what it applies into namespace other")
 	equal(t, "rights", agentNamed(t, inv, "other/flux").Confinement.Kind, "")
 	wantFinding(t, readTree(t, treeOf(deployment+applies("images: [{name: fluxcd/flux, newTag: x}]")), nil), AgentManaged, "it is taken to read all of the repository (--git-path)")
+	// Of two overlays of one name the fluxd applies one, and Flux v2 the other.
+	inv = readTree(t, treeOf("-- base/kustomization.yaml --\nresources: [flux.yaml]\n"+strings.Replace(deployment, "-- apps/", "-- base/", 1)+"-- prod/kustomization.yaml --\nresources: [../base]\n-- prod/.flux.yaml --\nversion: 1\ncommandUpdated: {generators: [{command: kustomize build .}]}\n"+
+		"-- dev/kustomization.yaml --\nresources: [../base]\npatches: [{patch: '- {op: replace, path: /spec/replicas, value: 2}', target: {kind: Deployment}}]\n"+strings.Replace(applies("images: [{name: fluxcd/flux, newTag: 1.10.0}]"), "./apps", "./dev", 1)), func(o *CheckoutOptions) { o.Paths = []string{"prod"} })
+	var images []string
+	for _, a := range inv.Agents {
+		images = append(images, a.Image)
+	}
+	slices.Sort(images)
+	equal(t, "images", images, []string{"", "fluxcd/flux:1.10.0", "fluxcd/flux:1.25.4"})
 	// So it is of a HelmRelease.
 	const release = "-- apps/hr.yaml --\napiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: flux, namespace: shop}\nspec:\n  chart: {spec: {chart: flux, version: 1.13.3, sourceRef: {kind: HelmRepository, name: fluxcd}}}\n" +
 		"  values: {git: {url: 'git@h:org/a', branch: '${b}'}}\n---\napiVersion: source.toolkit.fluxcd.io/v1\nkind: HelmRepository\nmetadata: {name: fluxcd, namespace: shop}\nspec: {url: 'https://charts.fluxcd.io'}\n"

@@ -217,7 +217,7 @@ type made struct {
 // it, and by the Kustomizations of Flux v2 that do: where they do not agree, it is not known which
 // wins, nor whether a Kustomization that is suspended has had its way before.
 func (c *checkout) madeOf(ctx context.Context, set declaration, o flux1.Parsed) (m made) {
-	ours := c.byFluxd(o)
+	ours := c.byFluxd(set, o)
 	by := c.appliedBy(set, o)
 	if len(by) == 0 {
 		m.why, m.object = maySubstitute, o.Manifest
@@ -304,11 +304,11 @@ func (c *checkout) madeOf(ctx context.Context, set declaration, o flux1.Parsed) 
 	return m
 }
 
-// byFluxd is an object as the fluxd that reads this repository applies it; nil if it is not known
-// to do so.
-func (c *checkout) byFluxd(o flux1.Parsed) *unstructured.Unstructured {
+// byFluxd is an object of a set as the fluxd that reads this repository applies it; nil if it is not
+// known to do so: overlays of several clusters make objects of one name.
+func (c *checkout) byFluxd(set declaration, o flux1.Parsed) *unstructured.Unstructured {
 	for _, its := range c.applied {
-		if identity(its.Manifest) == identity(o.Manifest) {
+		if its.Manifest == o.Manifest || its.File == o.File && identity(its.Manifest) == identity(o.Manifest) && (its.Build == nil || its.Build.Folder == set.dir) {
 			return its.Manifest
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -50,13 +51,7 @@ func (r *reading) applied(ctx context.Context) (inGit, error) {
 	c := r.search(nil)
 	c.applied = set.objects
 	set.beside = slices.Clone(set.objects)
-	for _, other := range r.search(nil).declarations(ctx) { // which Flux v2 may apply
-		for _, o := range other.objects {
-			if isKustomization2(o.Manifest) || o.Manifest.GroupVersionKind().Group == sourceGroup {
-				set.beside = append(set.beside, o)
-			}
-		}
-	}
+	set.beside = append(set.beside, c.flux2Beside(ctx, set)...)
 	its := r.rightsApplied(ctx, set.objects)
 	made, of, err := c.agentsOf(ctx, set, func(declaration, flux1.Parsed) *rights { return its })
 	if err != nil {
@@ -74,6 +69,27 @@ func (r *reading) applied(ctx context.Context) (inGit, error) {
 		}
 	}
 	return out, nil
+}
+
+// flux2Beside are the Kustomizations and sources of Flux v2 in the repository, which may apply an agent
+// of a set as well; none where it has none.
+func (c *checkout) flux2Beside(ctx context.Context, set declaration) (out []flux1.Parsed) {
+	if !slices.ContainsFunc(set.objects, func(o flux1.Parsed) bool {
+		return isDeployment(o.Manifest) && mayInstall(o.Manifest) || isHelmRelease2(o.Manifest)
+	}) ||
+		!slices.ContainsFunc(c.index.files, func(name string) bool {
+			return slices.Contains([]string{".yaml", ".yml"}, path.Ext(name)) && !c.inChart(name) && slices.ContainsFunc(c.objectsIn(name), func(o flux1.Parsed) bool { return isKustomization2(o.Manifest) })
+		}) {
+		return nil
+	}
+	for _, other := range c.search(nil).declarations(ctx) { // what is found about them is told where they are read
+		for _, o := range other.objects {
+			if isKustomization2(o.Manifest) || o.Manifest.GroupVersionKind().Group == sourceGroup {
+				out = append(out, o)
+			}
+		}
+	}
+	return out
 }
 
 // gitWitness compares agents with what the repositories of others, or their own, declare of them,
