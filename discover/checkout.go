@@ -113,6 +113,8 @@ type checkout struct {
 	nested []*agent
 	// known are agents that others have told of, which are not found again.
 	known []*agent
+	// made counts the agents that are declared.
+	made int
 	// applied are the objects that the reader applies, with their manifests.
 	applied []flux1.Parsed
 }

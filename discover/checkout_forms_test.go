@@ -4,6 +4,7 @@ import (
 	"bytes"
 	gocmp "cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -1896,6 +1897,41 @@ func TestHostileRepositoriesEndInAFinding(t *testing.T) {
 			}
 			t.Logf("%s, %d MiB", time.Since(start).Round(time.Millisecond), (after.TotalAlloc-before.TotalAlloc)>>20)
 		})
+	}
+}
+
+// Many agents of one repository, and what binds each, end in findings, and a discovery of them
+// ends when it is told to.
+func TestHostileDeclarationsEndInAFinding(t *testing.T) {
+	const agent = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: f%d, namespace: a}\nspec: {template: {spec: {serviceAccountName: f%d, containers: [{name: flux, image: 'fluxcd/flux:1.25.4', args: ['--git-url=git@h:a%d']}]}}}\n---\n"
+	const binding = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: b%d}\nroleRef: {kind: ClusterRole, name: view}\nsubjects: [{kind: ServiceAccount, name: f%d, namespace: a}]\n---\n"
+	many := func(n, bindings int) fstest.MapFS {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, agent, i, i, i)
+		}
+		for i := range bindings {
+			fmt.Fprintf(&b, binding, i, i)
+		}
+		return fstest.MapFS{"a.yaml": {Data: []byte(b.String())}}
+	}
+	inv := readTree(t, many(maxDeclared+2, 0), nil)
+	if n := len(inv.Agents); n != maxDeclared+1 { // with the reader itself
+		t.Errorf("%d agents", n)
+	}
+	wantFinding(t, inv, flux1.TooLarge, "declares more than 1000 agents", fmt.Sprintf("a.yaml:%d", 5*maxDeclared+1))
+	inv = readTree(t, many(500, maxLooks/500), nil)
+	wantFinding(t, inv, RightsUnknown, "a/f499", "too many to be looked at for each of so many agents, and may bind it")
+	for _, f := range findingsOf(inv, RightsUnknown) {
+		if strings.HasPrefix(f, "a/f0 ") && strings.Contains(f, "too many") {
+			t.Errorf("the first is not looked at: %s", f)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	c := &checkout{}
+	if _, _, err := c.agentsOf(ctx, declaration{objects: make([]flux1.Parsed, 1)}, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("told to end: %v", err)
 	}
 }
 

@@ -330,6 +330,10 @@ func (c *checkout) agentOf(ctx context.Context, set declaration, o flux1.Parsed,
 	return nil, nil
 }
 
+// maxDeclared is how many agents of one repository are read: for each the others, and what binds its
+// account, are looked at.
+const maxDeclared = 1_000
+
 // agentsOf are the agents that a set of objects declares, and the objects that they are
 // made of.
 func (c *checkout) agentsOf(ctx context.Context, set declaration, rights rightsFor) (made []*declaredAgent, of []flux1.Parsed, err error) {
@@ -337,12 +341,22 @@ func (c *checkout) agentsOf(ctx context.Context, set declaration, rights rightsF
 		if err := ctx.Err(); err != nil {
 			return nil, nil, err
 		}
+		if c.made == maxDeclared {
+			c.made++ // to say it once
+			f := flux1.TooLarge.Finding(c.agent.ID, fileLine(o.File, o.Line), fmt.Sprintf("the repository declares more than %d agents; what else is declared there, and in what is read after it, is not looked at", maxDeclared))
+			f.Hint = "give discovery a folder of the repository that declares fewer, as a checkout of its own (--checkout DIR)"
+			c.find(f)
+		}
+		if c.made > maxDeclared {
+			break
+		}
 		a, err := c.agentOf(ctx, set, o, rights)
 		if err != nil {
 			return nil, nil, err
 		}
 		if a != nil {
 			made, of = append(made, a), append(of, o)
+			c.made++
 		}
 	}
 	c.countDeclared(set, made)

@@ -40,7 +40,7 @@ func (w *witness) rightsAcross(ctx context.Context, found []*agent, grants *Gran
 			if a.read != nil {
 				byAgent[a] = a.read.rightsApplied(ctx, its)
 			} else {
-				byAgent[a] = rightsIn(its, nil, nil, a.DefaultNamespace)
+				byAgent[a] = rightsIn(its, nil, nil, a.DefaultNamespace, decoded{})
 			}
 		}
 	}
@@ -68,7 +68,7 @@ func (w *witness) rightsAcross(ctx context.Context, found []*agent, grants *Gran
 // its repository declares elsewhere where the agent applies none of that name (see rightsOf).
 func (r *reading) rightsApplied(ctx context.Context, applied []flux1.Parsed) *rights {
 	if r.index == nil {
-		return rightsIn(applied, nil, nil, r.agent.DefaultNamespace)
+		return rightsIn(applied, nil, nil, r.agent.DefaultNamespace, decoded{})
 	}
 	var all []flux1.Parsed // with what charts take their values from
 	for _, o := range r.agent.Objects {
@@ -92,7 +92,7 @@ func (r *reading) rightsApplied(ctx context.Context, applied []flux1.Parsed) *ri
 		delete(missing, keyOf(o.Manifest, o.Manifest.GetKind(), o.Manifest.GetName()))
 	}
 	if len(missing) == 0 {
-		return rightsIn(applied, nil, charts, r.agent.DefaultNamespace)
+		return rightsIn(applied, nil, charts, r.agent.DefaultNamespace, decoded{})
 	}
 	var roles []perhapsThere
 	for _, set := range r.search(nil).declarations(ctx) {
@@ -105,7 +105,7 @@ func (r *reading) rightsApplied(ctx context.Context, applied []flux1.Parsed) *ri
 			}
 		}
 	}
-	return rightsIn(applied, roles, charts, r.agent.DefaultNamespace)
+	return rightsIn(applied, roles, charts, r.agent.DefaultNamespace, decoded{})
 }
 
 // mayEscalate reports whether some of the rights let an account bind roles that it does not

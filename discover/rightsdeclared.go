@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -54,13 +55,20 @@ func (c *checkout) rightsOf(ctx context.Context, sets []declaration) rightsFor {
 			return !equality.Semantic.DeepEqual(m.Object[field], o.Manifest.Object[field])
 		})
 	}
-	for _, set := range sets {
+	giving := make([][]flux1.Parsed, len(sets)) // of each set, what may give rights
+	count := 0
+	for i, set := range sets {
 		for _, o := range set.objects {
 			if declaresAgent(o.Manifest) && !set.unbuilt {
 				installs[identity(o.Manifest)] = append(installs[identity(o.Manifest)], place{set.dir, o.File})
 			}
+			if mayGiveRights(o.Manifest) {
+				giving[i] = append(giving[i], o)
+				count++
+			}
 		}
 	}
+	read, looks := decoded{}, 0
 	return func(own declaration, a flux1.Parsed) *rights {
 		// ofAnother reports whether something is of another declaration of this agent.
 		ofAnother := func(set declaration, o flux1.Parsed) bool {
@@ -85,14 +93,14 @@ func (c *checkout) rightsOf(ctx context.Context, sets []declaration) rightsFor {
 				})
 			})
 		}
+		if looks += count; looks > maxLooks {
+			return &rights{given: []givenToChart{{what: fmt.Sprintf("one of %s, too many to be looked at for each of so many agents,", counted(count, "object that may bind accounts")), more: true}}}
+		}
 		applied := isApplied(a)
 		var with []flux1.Parsed
 		var perhaps []perhapsThere
-		for _, set := range sets {
-			for _, o := range set.objects {
-				if !mayGiveRights(o.Manifest) {
-					continue
-				}
+		for i, set := range sets {
+			for _, o := range giving[i] {
 				environment := ofOtherEnvironment(o.File, a.File)
 				switch {
 				case set.dir == own.dir && set.dir != "", own.unbuilt && slices.ContainsFunc(c.reached(own.dir), func(r *overlay) bool { return r.dir == set.dir }), applied && isApplied(o):
@@ -105,10 +113,43 @@ func (c *checkout) rightsOf(ctx context.Context, sets []declaration) rightsFor {
 				}
 			}
 		}
-		r := rightsIn(with, perhaps, charts, c.agent.DefaultNamespace)
+		r := rightsIn(with, perhaps, charts, c.agent.DefaultNamespace, read)
 		r.given = append(r.given, tools...)
 		return r
 	}
+}
+
+// maxLooks is how often an object that may bind accounts is looked at for an agent that a
+// repository declares, as for a thousand agents with a binding each, where nobody has more than some dozens.
+const maxLooks = 2_000_000
+
+// decoded is what was made of objects, since each is looked at for every agent.
+type decoded map[decodedAs]any
+
+type decodedAs struct {
+	u  *unstructured.Unstructured
+	as reflect.Type
+}
+
+// remember makes something of an object, the first time that it is asked for.
+func remember[T any](d decoded, u *unstructured.Unstructured, of func() T) T {
+	key := decodedAs{u, reflect.TypeFor[T]()}
+	made, ok := d[key].(T)
+	if !ok {
+		made = of()
+		d[key] = made
+	}
+	return made
+}
+
+// typedOnce is what [typed] makes of an object; nil if it is none.
+func typedOnce[T any](d decoded, u *unstructured.Unstructured) *T {
+	return remember(d, u, func() *T {
+		if made, ok := typed[T](u); ok {
+			return made
+		}
+		return nil
+	})
 }
 
 // parted are the files or folders at which two paths part; the same, where the paths are.
@@ -289,7 +330,7 @@ func givenIn(o flux1.Parsed) *givenToChart {
 // each cluster has from the beginning and keeps as it is; charts are those that objects among
 // them have installed, and what their pods run, by the object. What names no namespace is in the default one, if that is known. What else binds an account in the cluster is not
 // known from here.
-func rightsIn(objects []flux1.Parsed, perhaps []perhapsThere, charts map[*unstructured.Unstructured][]givenToChart, defaultNamespace string) *rights {
+func rightsIn(objects []flux1.Parsed, perhaps []perhapsThere, charts map[*unstructured.Unstructured][]givenToChart, defaultNamespace string, read decoded) *rights {
 	none := func() *rights {
 		return &rights{roles: map[string]*rbacv1.Role{}, clusterRoles: map[string]*rbacv1.ClusterRole{"cluster-admin": {Rules: rulesOfClusterAdmin()}}, several: map[string]bool{}, harmless: map[string]bool{}, elsewhere: map[string]string{}, places: map[string][]string{}}
 	}
@@ -299,7 +340,7 @@ func rightsIn(objects []flux1.Parsed, perhaps []perhapsThere, charts map[*unstru
 	add := func(to *rights, o flux1.Parsed, elsewhere bool) {
 		u := o.Manifest
 		if u.GroupVersionKind().Group != rbacv1.GroupName {
-			if g := givenIn(o); g != nil && len(podIn(u)) == 0 {
+			if g := remember(read, u, func() *givenToChart { return givenIn(o) }); g != nil && len(podIn(u)) == 0 {
 				r.given = append(r.given, *g)
 			}
 			r.given = append(r.given, charts[u]...)
@@ -307,7 +348,7 @@ func rightsIn(objects []flux1.Parsed, perhaps []perhapsThere, charts map[*unstru
 		}
 		key := roleKey(u.GetKind(), cmp.Or(u.GetNamespace(), defaultNamespace, unknownNamespace), u.GetName())
 		binds := strings.HasSuffix(u.GetKind(), "Binding")
-		if role, ok := typed[rbacv1.ClusterRole](u); ok && !binds {
+		if role := typedOnce[rbacv1.ClusterRole](read, u); role != nil && !binds {
 			before, had := r.harmless[key]
 			r.harmless[key] = (before || !had) && role.AggregationRule == nil && changesNothing(role.Rules)
 		}
@@ -327,21 +368,22 @@ func rightsIn(objects []flux1.Parsed, perhaps []perhapsThere, charts map[*unstru
 		}
 		switch u.GetKind() {
 		case "ClusterRole":
-			if role, ok := typed[rbacv1.ClusterRole](u); ok {
+			if role := typedOnce[rbacv1.ClusterRole](read, u); role != nil {
 				r.clusterRoles[role.Name] = role
 			}
 		case "Role":
-			if role, ok := typed[rbacv1.Role](u); ok {
+			if role := typedOnce[rbacv1.Role](read, u); role != nil {
 				r.roles[cmp.Or(role.Namespace, defaultNamespace)+"/"+role.Name] = role
 			}
 		case "ClusterRoleBinding":
-			if b, ok := typed[rbacv1.ClusterRoleBinding](u); ok {
+			if b := typedOnce[rbacv1.ClusterRoleBinding](read, u); b != nil {
 				to.clusterRoleBindings = append(to.clusterRoleBindings, *b)
 			}
 		case "RoleBinding":
-			if b, ok := typed[rbacv1.RoleBinding](u); ok {
-				b.Namespace = cmp.Or(b.Namespace, defaultNamespace, unknownNamespace)
-				to.roleBindings = append(to.roleBindings, *b)
+			if b := typedOnce[rbacv1.RoleBinding](read, u); b != nil {
+				in := *b
+				in.Namespace = cmp.Or(b.Namespace, defaultNamespace, unknownNamespace)
+				to.roleBindings = append(to.roleBindings, in)
 			}
 		}
 	}

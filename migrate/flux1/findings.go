@@ -108,7 +108,7 @@ var (
 	TooLarge = Code{
 		Name: "TREE_TOO_LARGE", Severity: migrate.Blocker,
 		Otherwise:   []migrate.Variant{{Severity: migrate.Warning, When: "it is a kustomization folder outside of the agent's paths, in which another agent may be declared"}},
-		Cause:       "a file, its nesting, or all files and folders together exceed what is read, or what Kustomize would do to build a folder exceeds what it is let do",
+		Cause:       "a file, its nesting, or all files and folders together exceed what is read, as do more than a thousand agents that one repository declares, or what Kustomize would do to build a folder exceeds what it is let do",
 		Consequence: "the objects in it are not known",
 		Remedy:      "take the file out of the agent's paths, or split it; have a folder made of fewer folders, files, objects and patches, or several of it",
 	}
