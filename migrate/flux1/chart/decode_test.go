@@ -108,18 +108,49 @@ func TestTablesNameVersionsAndFlagsThatExist(t *testing.T) {
 	}
 }
 
-// What each version of the chart reads is that of its own templates.
-func TestEachVersionReadsWhatItsTemplatesRead(t *testing.T) {
-	recorded, err := os.ReadFile(filepath.Join("testdata", "reads.txt"))
+// recorded are the lines of those kinds of reads.txt: after a kind and a name, what they say.
+func recorded(t *testing.T, kinds ...string) map[string][]string {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join("testdata", "reads.txt"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string][]string{}
-	for line := range strings.Lines(string(recorded)) {
-		if f := strings.Fields(line); f[0] != "#" {
-			want[f[0]+" "+f[1]] = append(want[f[0]+" "+f[1]], f[2]+" "+f[3])
+	out := map[string][]string{}
+	for line := range strings.Lines(string(content)) {
+		if f := strings.SplitN(strings.TrimSpace(line), " ", 3); slices.Contains(kinds, f[0]) {
+			out[f[0]+" "+f[1]] = append(out[f[0]+" "+f[1]], f[2])
 		}
 	}
+	return out
+}
+
+// The defaults of each version of the chart are those of its own values.yaml.
+func TestEachVersionHasTheDefaultsOfItsValues(t *testing.T) {
+	got := map[string][]string{}
+	for i := range keys {
+		last := "-"
+		for _, at := range released {
+			is := "-"
+			switch value, has := keys[i].byDefault(v(at)); {
+			case has && keys[i].path == "kube.config":
+				is = jsonOf(contextNamespace(value))
+			case has:
+				is = jsonOf(value)
+			}
+			if is != last {
+				got["default "+keys[i].path] = append(got["default "+keys[i].path], at+" "+is)
+			}
+			last = is
+		}
+	}
+	if diff := cmp.Diff(recorded(t, "default"), got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// What each version of the chart reads is that of its own templates.
+func TestEachVersionReadsWhatItsTemplatesRead(t *testing.T) {
+	want := recorded(t, "value", "argument")
 	// No longer read, though a helper that no template includes names it; and read by all but
 	// some, of the helm-operator alone.
 	want["value helmOperator.configureRepositories.repositories"] = []string{"0.8.0 1.0.0"}
