@@ -241,6 +241,30 @@ func TestWhatBecomesOfEachFlag(t *testing.T) {
 		TypeString: "other", TypeDuration: "7m0s", TypeInt: "7", TypeUint: "4096", TypeFloat: "7.5", TypeList: "one,two",
 	}
 	var b strings.Builder
+	// tell writes what becomes of the flag that comes first.
+	tell := func(args ...string) {
+		fmt.Fprintln(&b, strings.Join(args, " "))
+		name, _, _ := strings.Cut(args[0], "=")
+		if !slices.ContainsFunc(args, func(arg string) bool { return strings.HasPrefix(arg, "--git-url") }) {
+			args = append(args, "--git-url=git@host:org/app")
+		}
+		_, settings, findings := ParseArgs(args)
+		i := slices.IndexFunc(settings, func(s migrate.Setting) bool { return s.Name == name })
+		if i < 0 {
+			t.Fatalf("%s is not accounted for", args[0])
+		}
+		s := settings[i]
+		fmt.Fprintf(&b, "\t%s", s.Fate)
+		for _, part := range []string{s.To, s.Why} {
+			if part != "" {
+				b.WriteString(" | " + part)
+			}
+		}
+		for _, found := range findings {
+			fmt.Fprintf(&b, "\n\t%s %s", found.Severity, found.Code)
+		}
+		b.WriteString("\n")
+	}
 	for _, f := range Flags {
 		other := cmp.Or(others[f.Name], types[f.Type])
 		if f.Type == TypeBool {
@@ -250,28 +274,21 @@ func TestWhatBecomesOfEachFlag(t *testing.T) {
 			t.Errorf("--%s: %q is its default", f.Name, other)
 		}
 		for _, value := range []string{f.Default, other} {
-			arg := "--" + f.Name + "=" + value
-			args := []string{arg}
-			if f.Name != "git-url" {
-				args = append(args, "--git-url=git@host:org/app")
-			}
-			_, settings, findings := ParseArgs(args)
-			i := slices.IndexFunc(settings, func(s migrate.Setting) bool { return s.Name == "--"+f.Name })
-			if i < 0 {
-				t.Fatalf("%s is not accounted for", arg)
-			}
-			s := settings[i]
-			fmt.Fprintf(&b, "%s\n\t%s", arg, s.Fate)
-			for _, part := range []string{s.To, s.Why} {
-				if part != "" {
-					b.WriteString(" | " + part)
-				}
-			}
-			for _, found := range findings {
-				fmt.Fprintf(&b, "\n\t%s %s", found.Severity, found.Code)
-			}
-			b.WriteString("\n")
+			tell("--" + f.Name + "=" + value)
 		}
+	}
+	// What hangs on another flag, or on what the value is.
+	for _, args := range [][]string{
+		{"--sync-garbage-collection", "--sync-garbage-collection-dry"},
+		{"--k8s-secret-name", "other", "--git-url=https://host/app"},
+		{"--k8s-secret-data-key", "other", "--git-url=https://host/app"},
+		{"--git-verify-signatures", "--git-verify-signatures-mode=$(MODE)"},
+		{"--git-url", "ftp://host/app"},
+		{"--git-path", "/a"},
+		{"--git-path", "[a b]"},
+		{"--git-path", "../a"},
+	} {
+		tell(args...)
 	}
 	golden := filepath.Join("testdata", "flags.txt")
 	if *update {
