@@ -1221,6 +1221,8 @@ func TestWhatMayInstallAnAgentFromGitIsNamed(t *testing.T) {
 		"fluxctl install, its words": {job("[fluxctl, install, '--git-url=git@h:a']"), "a:cronjob/x runs a command that speaks of fluxctl install"},
 		"a chart, by helm":           {job("[helm, install, flux, fluxcd/flux]"), "a:cronjob/x runs a command that speaks of fluxcd/flux"},
 		"a part of a chart":          {release + "{flux: {git: {url: 'git@h:a'}}}}\n", "a:helmrelease/x installs a chart, which is given flux.git.url"},
+		"a part, by its interval":    {release + "{deployer: {git: {url: 'git@h:a', pollInterval: 1m}}}}\n", "a:helmrelease/x installs a chart, which is given deployer.git.url"},
+		"a part, by what it syncs":   {ofFlux2 + "{deployer: {git: {url: 'git@h:a', branch: main, path: apps}}}}\n", "a:helmrelease/x installs a chart, which is given deployer.git.url"},
 		"a part of it, by Flux v2":   {ofFlux2 + "{platform: {fluxcd: {git: {url: 'git@h:a'}}}}}\n", "a:helmrelease/x installs a chart, which is given platform.fluxcd.git.url"},
 
 		"an image, by kubectl": {job("[sh, -c, 'kubectl create deployment flux --image=fluxcd/flux:1.25.4']"), "a:cronjob/x runs a command that speaks of fluxcd/flux"},
@@ -1231,6 +1233,7 @@ func TestWhatMayInstallAnAgentFromGitIsNamed(t *testing.T) {
 		"a copy of the image":    {job("[sh, -c, 'docker pull fluxcd/flux:1.25.4 && docker tag fluxcd/flux:1.25.4 h/flux']"), ""},
 		"another job":            {job("[fluxctl, sync]"), ""},
 		"another chart":          {release + "{dags: {git: {url: 'git@h:a', branch: b}}}}\n", ""},
+		"another chart, a path":  {release + "{dags: {git: {url: 'git@h:a', path: dags}}}}\n", ""},
 		"Flux v2's chart":        {release + "{flux2: {git: {url: 'git@h:a'}}}}\n", ""},
 		"what stands in Flux v2": {ofFlux2 + "{flux-system: {git: {url: 'git@h:a'}}}}\n", ""},
 	} {

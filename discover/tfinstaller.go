@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"path"
-	"strings"
+	"slices"
 
 	"github.com/fluxover/fluxover/discover/terraform"
 	"github.com/fluxover/fluxover/migrate/flux1"
@@ -95,14 +95,12 @@ func installs(part map[string]any, depth int) string {
 			return givenToPart(part)
 		}
 	}
-	for _, name := range setNames(part) {
-		of, isURL := strings.CutSuffix("."+name, ".git.url")
-		switch given := terraform.FluxPartOf(strings.TrimPrefix(of, ".")); {
-		case isURL && of == "":
-			return givenURL
-		case isURL && given != "":
-			return givenToPart(given)
-		}
+	set := setNames(part)
+	if slices.Contains(set, "git.url") {
+		return givenURL
+	}
+	if part := terraform.FluxPartOf(set...); part != "" {
+		return givenToPart(part)
 	}
 	for _, key := range []string{"spec", "chart", "source", "sources", "helm", "template", "forProvider"} {
 		parts := items(part[key])

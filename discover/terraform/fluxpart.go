@@ -18,8 +18,8 @@ var (
 const maxFluxPart = 5
 
 // FluxPart says under which key values hold those of the flux chart, as those of a chart do that has
-// it as a part: a git.url, below a name of Flux or beside values that no other chart has. It is
-// empty if they hold none.
+// it as a part: a git.url, below a name of Flux, beside values that no other chart has, or with a
+// branch and a path, as one that syncs manifests has them. It is empty if they hold none.
 func FluxPart(values map[string]any) string { return fluxPart(values, 0) }
 
 // FluxPart is as the function of that name, of values that may be known in part.
@@ -46,7 +46,7 @@ func fluxPart(values map[string]any, depth int) string {
 		git, _ := part["git"].(map[string]any)
 		named := fluxWord.MatchString(key) && !strings.Contains(strings.ToLower(key), "system") // which is where Flux v2 is
 		if url := git["url"]; url != nil && url != "" && !slices.ContainsFunc(flux2ChartKeys, has(part)) &&
-			(named || slices.ContainsFunc(fluxChartKeys, has(part)) || slices.ContainsFunc(fluxGitKeys, has(git))) {
+			(named || slices.ContainsFunc(fluxChartKeys, has(part)) || slices.ContainsFunc(fluxGitKeys, has(git)) || has(git)("branch") && has(git)("path")) {
 			return key
 		}
 		if at := fluxPart(part, depth+1); at != "" {
@@ -56,13 +56,22 @@ func fluxPart(values map[string]any, depth int) string {
 	return ""
 }
 
-// FluxPartOf is the part of a chart that a key of several words leads to, which is given a git.url, if it is
-// by its name the flux chart; empty of another.
-func FluxPartOf(key string) string {
-	values := map[string]any{"git": map[string]any{"url": key}}
-	names := strings.Split(key, ".")
-	for i := len(names) - 1; i >= 0; i-- {
-		values = map[string]any{names[i]: values}
+// FluxPartOf is as FluxPart, of values of which the names alone are given, with dots.
+func FluxPartOf(names ...string) string {
+	values := map[string]any{}
+	for _, name := range names {
+		at, keys := values, strings.Split(name, ".")
+		for _, key := range keys[:len(keys)-1] {
+			below, ok := at[key].(map[string]any)
+			if !ok {
+				below = map[string]any{}
+				at[key] = below
+			}
+			at = below
+		}
+		if last := keys[len(keys)-1]; at[last] == nil {
+			at[last] = name
+		}
 	}
 	return FluxPart(values)
 }

@@ -171,7 +171,7 @@ func (s *speech) text(text string) {
 	s.url = s.url || gitURL.MatchString(text)
 	s.word = s.word || fluxWord.MatchString(text)
 	if m := partURL.FindStringSubmatch(text); m != nil {
-		s.part = cmp.Or(s.part, FluxPartOf(m[1]))
+		s.part = cmp.Or(s.part, FluxPartOf(m[1]+".git.url"))
 	}
 	if s.part == "" && strings.Contains(text, "git") && strings.Contains(text, "url") && checkYAML(text, s.l.limits.Nesting) == nil {
 		var values map[string]any
