@@ -517,6 +517,31 @@ func TestTheOutputsOfAnotherStateCanBeGiven(t *testing.T) {
 	equal(t, "url", inv.Agents[0].Git.URL, "git@h:net")
 }
 
+// Of what Terraform says as it fails, its error is told, and nothing of the configuration.
+func TestTheErrorOfTerraformIsToldWithoutItsWarningsAndWithoutSecrets(t *testing.T) {
+	const warned = "There are some problems with the CLI configuration:\n╷\n│ Warning: Unable to open CLI configuration file\n│\n│ The CLI configuration file at \"/nope\" does not exist.\n╵\n\n\n"
+	lines := func(n int) string { return strings.Repeat("a line\n", n) }
+	for name, c := range map[string]struct{ said, want string }{
+		"after a warning": {warned + "Error: Failed to load plugin schemas\n\nError while loading schemas for plugin components: Failed to obtain provider\nschema: unavailable provider\n\"registry.terraform.io/hashicorp/helm\"..\n",
+			"Error: Failed to load plugin schemas Error while loading schemas for plugin components: Failed to obtain provider schema: unavailable provider \"registry.terraform.io/hashicorp/helm\".."},
+		"in colours' frame": {"╷\n│ Error: Backend initialization required, please run \"terraform init\"\n│ \n│ Reason: Backend configuration block has changed\n╵\n",
+			"Error: Backend initialization required, please run \"terraform init\" Reason: Backend configuration block has changed"},
+		"the configuration": {"Error: Invalid block\n\n  on main.tf line 9, in terraform:\n   9:  backend \"s3\" {\n  10:   access_key = \"" + markedSecret + "\",\n\nIt must be closed.\n",
+			"Error: Invalid block on main.tf line 9, in terraform: It must be closed."},
+		"a value": {"Error: Invalid function argument\n\n  on main.tf line 3, in locals:\n   3:   x = tonumber(var.tok)\n    ├────────────────\n    │ var.tok is \"" + markedSecret + "\"\n    │ var.b is \"" + markedSecret + "\"\n\nA number is required.\n",
+			"Error: Invalid function argument on main.tf line 3, in locals: A number is required."},
+		"a value, in the frame": {"╷\n│ Error: Invalid function argument\n│ \n│   on main.tf line 3, in locals:\n│    3:   x = tonumber(var.tok)\n│     ├────────────────\n│     │ var.tok is \"" + markedSecret + "\"\n│ \n│ A number is required.\n╵\n",
+			"Error: Invalid function argument on main.tf line 3, in locals: A number is required."},
+		"no error":      {"terraform: cannot run\n", "terraform: cannot run"},
+		"nothing":       {"", ""},
+		"as many lines": {"Error: a\n" + lines(13), "Error: a" + strings.Repeat(" a line", 13)},
+		"more lines":    {"Error: a\n" + lines(15), "Error: a" + strings.Repeat(" a line", 13) + " … (2 more lines)"},
+		"a long line":   {"Error: " + strings.Repeat("é", 1000), "Error: " + strings.Repeat("é", 746) + " … (it said more)"},
+	} {
+		equal(t, name, errorText(c.said), c.want)
+	}
+}
+
 // A program named terraform is run where asked for, in the folder, for the
 // selected workspace; what it prints on failure is passed on in short.
 func TestARunningTerraformIsAskedForTheState(t *testing.T) {

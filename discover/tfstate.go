@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -114,7 +115,7 @@ func showState(ctx context.Context, o *TerraformOptions, dir string, backend ter
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}
-		return nil, fmt.Errorf("run %s show -json in %s: %w: %s", filepath.Base(program), dir, err, firstLines(source.SafeText(said.String())))
+		return nil, fmt.Errorf("run %s show -json in %s: %w: %s", filepath.Base(program), dir, err, errorText(source.SafeText(said.String())))
 	}
 	if out.full {
 		return nil, fmt.Errorf("run %s show -json in %s: it printed more than %d bytes", filepath.Base(program), dir, showBytes)
@@ -154,18 +155,49 @@ func (b *boundedBuffer) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// firstLines shortens what a program said: its first lines that say anything.
-func firstLines(s string) string {
+// errorLines and errorBytes bound how much is told of what a program said.
+const (
+	errorLines = 14
+	errorBytes = 1500
+)
+
+// quotedSource is a line of a configuration as Terraform repeats it below an error.
+var quotedSource = regexp.MustCompile(`^\d+:( |$)`)
+
+// errorText shortens what a terraform program said as it failed: from its first error on, behind
+// warnings, without the lines of the configuration and the values that it repeats, which may be
+// secrets. It says so if more was left out.
+func errorText(said string) string {
+	const frame = "│╷╵ \t\r\n"
+	lines := strings.Split(said, "\n")
+	isError := func(line string) bool { return strings.HasPrefix(strings.TrimLeft(line, frame), "Error:") }
+	framed := false // as a program of today does that is not asked to leave out colours
+	if i := slices.IndexFunc(lines, isError); i >= 0 {
+		lines, framed = lines[i:], strings.HasPrefix(strings.TrimSpace(lines[i]), "│")
+	}
 	var out []string
-	for line := range strings.Lines(s) {
-		if line = strings.Trim(strings.TrimSpace(line), "│╷╵ "); line != "" {
+	values := false
+	for _, line := range lines {
+		line = strings.TrimSpace(line)
+		if framed {
+			line = strings.TrimSpace(strings.TrimPrefix(line, "│"))
+		}
+		if values = strings.HasPrefix(line, "├") || values && strings.HasPrefix(line, "│"); values {
+			continue
+		}
+		if line = strings.Trim(line, frame); line != "" && !quotedSource.MatchString(line) {
 			out = append(out, line)
 		}
-		if len(out) == 3 {
-			break
-		}
 	}
-	return strings.Join(out, " ")
+	more := len(out) - errorLines
+	text := strings.Join(out[:min(len(out), errorLines)], " ")
+	if len(text) > errorBytes {
+		return strings.ToValidUTF8(text[:errorBytes], "") + " … (it said more)"
+	}
+	if more > 0 {
+		return fmt.Sprintf("%s … (%d more lines)", text, more)
+	}
+	return text
 }
 
 // statesOf collects what is known of the state of one root module: the files
