@@ -101,7 +101,7 @@ func aspects(t *testing.T, src *goSource) []aspect {
 	withLab := readCorpus(t, "e2e", productFolders...)
 	// What becomes of a flag, at its default and at another value.
 	fates := readFiles(t, []string{"migrate/flux1/testdata"}, func(name string) bool { return filepath.Base(name) == "flags.txt" })
-	configurations := readConfigurations(t)
+	configurations := readConfigurations(t, "discover")
 	discovery := readFiles(t, []string{"discover"}, func(name string) bool { return strings.HasSuffix(name, "_test.go") })
 	agent := readCorpus(t, "reconcile", "migrate/cutover", "e2e")
 	shown, named := testWords(t), identifiersOfCodes(src)
@@ -121,7 +121,7 @@ func aspects(t *testing.T, src *goSource) []aspect {
 			return planned[f] || explained.matches(kind+`/\S+ \.spec\.`+name+`\b`) // a line of such an object, which is explained
 		}},
 		{"condition reason", conditionReasons(src), func(r string) bool { return agent.holds(r) || agent.holds(r+"Reason") }},
-		{"Terraform function", terraformForms(true), func(f string) bool { return configurations.holds(f+"(") || discovery.holds(f+"(") }},
+		{"Terraform function", terraformForms(true), standsInItsFolder(t)},
 		{"form of Terraform", terraformForms(false), hasCase},
 		{clusterForms, formsOf(discover.ClusterForms), showing(discover.ClusterForms)},
 		{gitForms, formsOf(discover.GitForms), showing(discover.GitForms)},
@@ -167,11 +167,11 @@ func readCorpus(t *testing.T, folder string, more ...string) corpus {
 	})
 }
 
-// readConfigurations reads the Terraform and Terragrunt files of the examples:
+// readConfigurations reads the Terraform and Terragrunt files of the examples in folders:
 // what is expected of them, and what tests say, is no example.
-func readConfigurations(t *testing.T) corpus {
+func readConfigurations(t *testing.T, folders ...string) corpus {
 	results := []string{"expected.json", "inventory.json", "options.json", "provider.json", "provider.tofu.json", "functions.tofu.json", "want.json"}
-	return readFiles(t, []string{"discover"}, func(name string) bool {
+	return readFiles(t, folders, func(name string) bool {
 		return strings.Contains(name, "/testdata/") && !slices.Contains(results, filepath.Base(name)) && !strings.HasSuffix(name, ".expected.json") && !strings.HasSuffix(name, ".terraform.json") &&
 			slices.Contains([]string{".tf", ".hcl", ".tofu", ".json", ".tpl", ".tmpl", ".tfvars", ".tftest"}, filepath.Ext(name))
 	})
@@ -488,6 +488,27 @@ func terraformForms(functions bool) []string {
 }
 
 func formName(f terraform.Form) string { return f.Group + ": " + f.Name }
+
+// standsInItsFolder tells of a function whether it stands in the folder of its form: one
+// with an expected inventory, if it is met in such folders or in public configurations.
+func standsInItsFolder(t *testing.T) func(function string) bool {
+	t.Helper()
+	const forms, public = "discover/terraform/testdata/forms", "discover/testdata/real"
+	met := readConfigurations(t, forms, public)
+	texts := map[string]corpus{}
+	return func(function string) bool {
+		all := terraform.Forms()
+		i := slices.IndexFunc(all, func(f terraform.Form) bool { return f.Group == "functions" && f.Name == function })
+		folder := "discover/terraform/" + all[i].Folder
+		if _, err := os.Stat(filepath.Join(moduleRoot, filepath.FromSlash(folder), "inventory.json")); err != nil && met.holds(function+"(") {
+			return false
+		}
+		if _, read := texts[folder]; !read {
+			texts[folder] = readConfigurations(t, folder)
+		}
+		return texts[folder].holds(function + "(")
+	}
+}
 
 // hasCase reports whether a form's folder holds what it is expected to mean.
 func hasCase(form string) bool {

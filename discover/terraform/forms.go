@@ -35,8 +35,9 @@ func Forms() []Form {
 
 const folderOfForms = "testdata/forms/"
 
-// functionFolders are the cases of functions that have one of their own:
-// those that are met in public configurations of Flux v1, or asked for most.
+// functionFolders are the forms in which functions stand: of those that are met in public
+// configurations of Flux v1, or asked for most, one of their own; of others that a form
+// uses, that one.
 var functionFolders = func() map[string]string {
 	out := map[string]string{}
 	for _, name := range []string{
@@ -45,8 +46,25 @@ var functionFolders = func() map[string]string {
 	} {
 		out[name] = folderOfForms + "function-" + name
 	}
-	for _, name := range []string{"base64gunzip", "cidrcontains", "urldecode"} { // no Terraform has them
-		out[name] = folderOfForms + "opentofu"
+	for folder, names := range map[string][]string{
+		"cloud-tags":               {"contains"},
+		"count":                    {"element"},
+		"for_each-set-filtered":    {"setproduct", "toset"},
+		"for_each-unknown":         {"split"},
+		"json-syntax":              {"upper"},
+		"opentofu":                 {"base64gunzip", "base64gzip", "cidrcontains", "urldecode"}, // of which Terraform has base64gzip alone
+		"paths-out-of-the-tree":    {"fileexists", "pathexpand"},
+		"references":               {"can"},
+		"sensitive":                {"jsondecode", "nonsensitive", "tonumber"},
+		"teams-from-files":         {"basename", "fileset", "trimsuffix", "yamldecode"},
+		"templatefile-unknown":     {"indent"},
+		"terraform-0.11-workloads": {"formatlist"},
+		"terragrunt-hierarchy":     {"dirname"},
+		"values-merge":             {"compact", "sort"},
+	} {
+		for _, name := range names {
+			out[name] = folderOfForms + folder
+		}
 	}
 	return out
 }()
@@ -139,6 +157,7 @@ var forms = []Form{
 	{"unknown", "a module that is not in the tree", folderOfForms + "modules-outside"},
 	{"unknown", "an output of another state", folderOfForms + "remote-state"},
 	{"unknown", "a file that is missing or outside of the tree", folderOfForms + "paths-out-of-the-tree"},
+	{"unknown", "a function that gives another value each time: timestamp", folderOfForms + "references"},
 	{"unknown", "the workspace", folderOfForms + "workspace-unknown"},
 
 	{"clusters", "provider aliases", folderOfForms + "several-clusters"},
