@@ -281,7 +281,7 @@ func (c *configuration) withState(ctx context.Context, w *terraform.Workload, tr
 	}
 	lastWhich := slices.IndexFunc(deployment.Spec.Template.Spec.Containers, func(k corev1.Container) bool { return k.Name == container.Name && k.Image == container.Image })
 	lastContainers := items(at(lastTree, "spec", "template", "spec", "containers"))
-	if lastWhich >= len(last.Containers) || lastWhich >= len(lastContainers) {
+	if lastWhich < 0 || lastWhich >= len(last.Containers) || lastWhich >= len(lastContainers) {
 		return alone
 	}
 	c.ledger = before // which has the agent once

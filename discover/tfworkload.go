@@ -73,6 +73,10 @@ func (c *configuration) workload(ctx context.Context, w *terraform.Workload) {
 		return
 	}
 	which := slices.IndexFunc(pod.Containers, func(k corev1.Container) bool { return k.Name == container.Name && k.Image == container.Image })
+	if which < 0 {
+		c.elsewhere(w, "a sidecar among the init containers of a "+kind, container, w.Unknown)
+		return
+	}
 	unsure := w.Unknown
 	if which < len(w.Containers) {
 		unsure = slices.Concat(unsure, w.Containers[which].Unknown)
@@ -985,7 +989,11 @@ func podTemplate(tree map[string]any) corev1.PodTemplateSpec {
 		out.Spec.Containers = append(out.Spec.Containers, container(v))
 	}
 	for _, v := range items(at(spec, "initContainers")) {
-		out.Spec.InitContainers = append(out.Spec.InitContainers, container(v))
+		c := container(v)
+		if always := corev1.ContainerRestartPolicyAlways; nameIn(v, "restartPolicy") == string(always) {
+			c.RestartPolicy = &always
+		}
+		out.Spec.InitContainers = append(out.Spec.InitContainers, c)
 	}
 	for _, v := range items(at(spec, "volumes")) {
 		volume := corev1.Volume{Name: nameIn(v, "name")}
