@@ -542,16 +542,21 @@ func TestTheErrorOfTerraformIsToldWithoutItsWarningsAndWithoutSecrets(t *testing
 	}
 }
 
-// A program named terraform is run where asked for, in the folder, for the
-// selected workspace; what it prints on failure is passed on in short.
-func TestARunningTerraformIsAskedForTheState(t *testing.T) {
+// programOnPath puts a script for sh on PATH, before all others, for the time of the test.
+func programOnPath(t *testing.T, name, script string) {
+	t.Helper()
 	bin := t.TempDir()
-	script := "#!/bin/sh\n[ \"$1 $2\" = \"show -json\" ] || exit 9\n[ -f main.tf ] || exit 8\nif [ \"$TF_WORKSPACE\" = broken ]; then echo '│ Error: no such workspace' >&2; exit 1; fi\n" +
-		"if [ \"$TF_WORKSPACE\" = far ]; then echo '│ Error: GET https://user:" + markedSecret + "@states.example.com/flux?token=" + markedSecret + ": giving up after 3 attempts' >&2; exit 1; fi\ncat state.json\n"
-	if err := os.WriteFile(filepath.Join(bin, "terraform"), []byte(script), 0o755); err != nil {
+	if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+}
+
+// A program named terraform is run where asked for, in the folder, for the
+// selected workspace; what it prints on failure is passed on in short.
+func TestARunningTerraformIsAskedForTheState(t *testing.T) {
+	programOnPath(t, "terraform", "[ \"$1 $2\" = \"show -json\" ] || exit 9\n[ -f main.tf ] || exit 8\nif [ \"$TF_WORKSPACE\" = broken ]; then echo '│ Error: no such workspace' >&2; exit 1; fi\n"+
+		"if [ \"$TF_WORKSPACE\" = far ]; then echo '│ Error: GET https://user:"+markedSecret+"@states.example.com/flux?token="+markedSecret+": giving up after 3 attempts' >&2; exit 1; fi\ncat state.json")
 	dir := written(t, map[string]string{
 		"main.tf":    releaseBlock("shop", ""),
 		"state.json": `{"format_version":"1.0","terraform_version":"1.11.4","values":{"root_module":{"resources":[{"address":"helm_release.shop","mode":"managed","type":"helm_release","name":"shop","values":{"name":"shop","namespace":"flux","chart":"flux","version":"1.13.3","metadata":[{"name":"shop","namespace":"flux","chart":"flux","version":"1.13.3","revision":2,"values":"{}"}]}}]}}}`,

@@ -20,6 +20,8 @@ type formOptions struct {
 	Env       map[string]string `json:"env"`
 	Workspace string            `json:"workspace"`
 	State     string            `json:"state"`
+	// Shows is what a running terraform prints when it is asked for the state.
+	Shows string `json:"shows"`
 }
 
 // Each form in which Terraform can be written gives the inventory that stands
@@ -48,6 +50,10 @@ func TestEachFormGivesTheInventoryThatIsExpected(t *testing.T) {
 			o.Arguments = append(o.Arguments, variables(f.Vars)...)
 			if f.State != "" {
 				o.StateFiles = []string{filepath.Join(folder, f.State)}
+			}
+			if f.Shows != "" {
+				programOnPath(t, "terraform", "[ \"$1 $2\" = \"show -json\" ] && cat "+f.Shows)
+				o.Show = true
 			}
 			inv, err := Terraform(t.Context(), o)
 			if err != nil {
