@@ -1228,9 +1228,17 @@ func TestWhatMayInstallAnAgentFromGitIsNamed(t *testing.T) {
 		"an image, by kubectl": {job("[sh, -c, 'kubectl create deployment flux --image=fluxcd/flux:1.25.4']"), "a:cronjob/x runs a command that speaks of fluxcd/flux"},
 		"an image, by docker":  {job("[docker, run, 'fluxcd/flux:1.25.4']"), "a:cronjob/x runs a command that speaks of fluxcd/flux"},
 
-		"a scanner":              {job("[trivy, image, 'fluxcd/flux:1.25.4']"), ""},
-		"a scanner, in a shell":  {job("[sh, -c, 'grype docker.io/fluxcd/flux:1.25.4 > /report']"), ""},
-		"a copy of the image":    {job("[sh, -c, 'docker pull fluxcd/flux:1.25.4 && docker tag fluxcd/flux:1.25.4 h/flux']"), ""},
+		"a scanner":               {job("[trivy, image, 'fluxcd/flux:1.25.4']"), ""},
+		"a scanner, in a shell":   {job("[sh, -c, 'grype docker.io/fluxcd/flux:1.25.4 > /report']"), ""},
+		"a copy of the image":     {job("[sh, -c, 'docker pull fluxcd/flux:1.25.4 && docker tag fluxcd/flux:1.25.4 h/flux']"), ""},
+		"an operator's Flux":      {"apiVersion: flux.codesink.net/v1alpha1\nkind: Flux\nmetadata: {name: x, namespace: a}\nspec: {gitUrl: 'https://me:" + markedSecret + "@h/a'}\n", "a:flux/x has the flux-operator install a fluxd that syncs https://"},
+		"Azure Arc's GitConfig":   {"apiVersion: clusterconfig.azure.com/v1beta1\nkind: GitConfig\nmetadata: {name: x, namespace: a}\nspec: {giturl: 'https://me:" + markedSecret + "@h/a', operatorType: flux}\n", "a:gitconfig/x has Azure Arc install a fluxd that syncs https://"},
+		"a script in a ConfigMap": {"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x, namespace: a}\ndata: {a.sh: ls, up.sh: 'fluxctl install --git-url=https://me:" + markedSecret + "@h/a | kubectl apply -f -'}\n", "a:configmap/x holds up.sh, which speaks of fluxctl install"},
+		"OpenShift's Template":    {"apiVersion: template.openshift.io/v1\nkind: Template\nmetadata: {name: x, namespace: a}\nobjects: [{apiVersion: apps/v1, kind: Deployment, spec: {replicas: '${{N}}', template: {spec: {containers: [{args: ['--git-url=${URL}']}]}}}}]\nparameters: [{name: URL}]\n", "a:template/x holds what looks like fluxd (--git-url)"},
+
+		"Azure's of Flux v2":     {"apiVersion: clusterconfig.azure.com/v1\nkind: FluxConfiguration\nmetadata: {name: x, namespace: a}\nspec: {giturl: 'git@h:a', url: 'git@h:a'}\n", ""},
+		"another ConfigMap":      {"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x, namespace: a}\ndata: {up.sh: 'fluxctl sync; helm install', image: 'fluxcd/flux:1.25.4'}\n", ""},
+		"another Template":       {"apiVersion: template.openshift.io/v1\nkind: Template\nmetadata: {name: x, namespace: a}\nobjects: [{apiVersion: v1, kind: Service}]\n", ""},
 		"another job":            {job("[fluxctl, sync]"), ""},
 		"another chart":          {release + "{dags: {git: {url: 'git@h:a', branch: b}}}}\n", ""},
 		"another chart, a path":  {release + "{dags: {git: {url: 'git@h:a', path: dags}}}}\n", ""},
@@ -1242,8 +1250,14 @@ func TestWhatMayInstallAnAgentFromGitIsNamed(t *testing.T) {
 			noFinding(t, inv, AgentByObject)
 		} else {
 			said(t, inv, AgentByObject.Name, c.says)
+			equal(t, name+": named", len(findingsOf(inv, AgentByObject)), 1)
 		}
 		noFinding(t, inv, FluxdElsewhere)
+		for _, f := range inv.Findings {
+			if tells(f.Message) {
+				t.Errorf("%s: %s", name, f)
+			}
+		}
 		t.Log(name)
 	}
 }

@@ -384,7 +384,7 @@ var (
 	}
 	AgentByObject = flux1.Code{
 		Name: "AGENT_BY_OBJECT_IN_GIT", Severity: migrate.Warning,
-		Cause:       "the repository holds something from which a tool may install an agent: an object of that tool, a command of a pod, a release of Helmfile, a program of Jsonnet, a chart in the tree",
+		Cause:       "the repository holds something from which a tool may install an agent: an object of that tool, a command of a pod or in a ConfigMap, a Template of OpenShift, a release of Helmfile, a program of Jsonnet, a chart in the tree",
 		Consequence: "what is installed of it is not read from the repository; the cluster may have an agent that is not listed",
 		Remedy:      "discover the cluster itself, which finds the agent however it was installed",
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -232,13 +233,13 @@ func mayInstall(u *unstructured.Unstructured) bool {
 			return true
 		}
 	}
-	return isHelmRelease1(u) || isInstaller(u) || isEksctl(u) || fluxdElsewhere(u) != nil || runsInstaller(u) != ""
+	return isHelmRelease1(u) || isInstaller(u) || operatorOf(u) != nil || fluxdElsewhere(u) != nil || runsInstaller(u) != "" || holdsInstaller(u) != ""
 }
 
 // declaresAgent says whether an object by itself is an agent's: a Deployment of fluxd, or a
 // HelmRelease of the flux chart for a helm-operator.
 func declaresAgent(u *unstructured.Unstructured) bool {
-	return mayInstall(u) && (!isInstaller(u) || fluxdElsewhere(u) != nil) && (!isHelmRelease1(u) || fluxChart(u))
+	return mayInstall(u) && (!isInstaller(u) || fluxdElsewhere(u) != nil) && (!isHelmRelease1(u) || fluxChart(u)) && holdsInstaller(u) == ""
 }
 
 func isDeployment(u *unstructured.Unstructured) bool {
@@ -289,11 +290,50 @@ func runsInstaller(u *unstructured.Unstructured) string {
 	return ""
 }
 
-// isEksctl reports whether an object is a cluster of eksctl, which installed fluxd in those
-// that name a repository so; its later gitops.flux is of Flux v2 (eksctl: ClusterConfig, git.repo).
-func isEksctl(u *unstructured.Unstructured) bool {
-	url, _, _ := unstructured.NestedString(u.Object, "git", "repo", "url")
-	return url != "" && u.GetKind() == "ClusterConfig" && u.GroupVersionKind().Group == "eksctl.io"
+// operators are what runs a fluxd for an object of a kind that names a repository: eksctl, whose
+// later gitops.flux is of Flux v2 (eksctl: ClusterConfig, git.repo), the flux-operator
+// (github.com/justinbarrick/flux-operator), and Azure Arc, whose FluxConfiguration is of Flux v2.
+var operators = []fluxdOperator{
+	{"eksctl", "eksctl.io", "ClusterConfig", []string{"git", "repo", "url"}},
+	{"the flux-operator", "flux.codesink.net", "Flux", []string{"spec", "gitUrl"}},
+	{"Azure Arc", "clusterconfig.azure.com", "GitConfig", []string{"spec", "giturl"}},
+}
+
+type fluxdOperator struct {
+	name, group, kind string
+	url               []string // where an object names its repository
+}
+
+// operatorOf is what runs a fluxd for an object; nil if nothing does.
+func operatorOf(u *unstructured.Unstructured) *fluxdOperator {
+	for i, o := range operators {
+		url, _, _ := unstructured.NestedString(u.Object, o.url...)
+		if url != "" && u.GetKind() == o.kind && u.GroupVersionKind().Group == o.group {
+			return &operators[i]
+		}
+	}
+	return nil
+}
+
+// holdsInstaller says what an object holds from which something may install an agent: a text with
+// "fluxctl install" in a ConfigMap, or what looks like fluxd in a Template of OpenShift, whose
+// parameters are not filled in. It is empty of another.
+func holdsInstaller(u *unstructured.Unstructured) string {
+	switch group := u.GroupVersionKind().Group; {
+	case u.GetKind() == "ConfigMap" && group == "":
+		texts, _ := u.Object["data"].(map[string]any)
+		for _, name := range sortedNames(texts) {
+			if text, _ := texts[name].(string); strings.Contains(text, "fluxctl") && terraform.TextSpeaks(text) == "fluxctl install" {
+				return name + ", which speaks of fluxctl install"
+			}
+		}
+	case u.GetKind() == "Template" && (group == "template.openshift.io" || group == ""):
+		objects, err := json.Marshal(u.Object["objects"])
+		if text := fluxdInText.FindString(string(objects)); err == nil && text != "" {
+			return "what looks like fluxd (" + strings.TrimSuffix(text, ":") + ")"
+		}
+	}
+	return ""
 }
 
 // agentOf is the agent that an object declares; nil if it declares none. What else may
@@ -317,9 +357,12 @@ func (c *checkout) agentOf(ctx context.Context, set declaration, o flux1.Parsed,
 		}
 	case isInstaller(o.Manifest):
 		c.installer(o)
-	case isEksctl(o.Manifest):
-		url, _, _ := unstructured.NestedString(o.Manifest.Object, "git", "repo", "url")
-		c.find(AgentByObject.About(c.agent.ID, migrate.ObjectID(o.Manifest), fileLine(o.File, o.Line), fmt.Sprintf("%s has eksctl install a fluxd that syncs %s", resourceName(o.Manifest), flux1.DisplayURL(url))))
+	case operatorOf(o.Manifest) != nil:
+		operator := operatorOf(o.Manifest)
+		url, _, _ := unstructured.NestedString(o.Manifest.Object, operator.url...)
+		c.find(AgentByObject.About(c.agent.ID, migrate.ObjectID(o.Manifest), fileLine(o.File, o.Line), fmt.Sprintf("%s has %s install a fluxd that syncs %s", resourceName(o.Manifest), operator.name, flux1.DisplayURL(url))))
+	case holdsInstaller(o.Manifest) != "":
+		c.find(AgentByObject.About(c.agent.ID, migrate.ObjectID(o.Manifest), fileLine(o.File, o.Line), fmt.Sprintf("%s holds %s", resourceName(o.Manifest), holdsInstaller(o.Manifest))))
 	}
 	if container := fluxdElsewhere(o.Manifest); container != nil {
 		runs, more := seenToRun(container)
