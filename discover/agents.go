@@ -838,11 +838,11 @@ func (w *witness) value(ctx context.Context, a *agent, written string, isUser, s
 	case v.secret != nil && a.env.declared:
 		return migrate.Value{Secret: v.secret, PercentEncoded: true}, nil
 	case v.secret != nil:
-		_, ok, err := a.env.reveal(ctx, *v.secret, "whether the Git credential is there")
-		if err != nil {
+		held, err := a.env.secret(ctx, v.secret.Name, "whether the Git credential is there")
+		if err != nil && err != errUnreadable { // which is reported as a missing right
 			return migrate.Value{}, err
 		}
-		if !ok {
+		if err == nil && (held == nil || len(held.Data[v.secret.Key]) == 0) {
 			return missing("Secret/"+v.secret.Namespace+"/"+v.secret.Name, fmt.Sprintf("Secret %s/%s has no value under key %s", v.secret.Namespace, v.secret.Name, v.secret.Key))
 		}
 		return migrate.Value{Secret: v.secret, PercentEncoded: true}, nil

@@ -121,6 +121,18 @@ func TestAMissingRightIsAFindingThatNamesIt(t *testing.T) {
 			if tc.agents != (len(inv.Agents) > 0) {
 				t.Fatalf("%d agents", len(inv.Agents))
 			}
+			// What may not be read is not told as missing: who follows that gives another key.
+			whole, err := open(t, "testdata/cluster/"+tc.folder).witness.inventory(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			had := migrate.Build(whole, migrate.Options{}).Findings
+			for _, f := range migrate.Build(inv, migrate.Options{}).Findings {
+				if slices.Contains([]string{CredentialMissing.Name, "KNOWN_HOSTS_MISSING", "NEVER_SYNCED"}, f.Code) && tc.verb == "get" &&
+					!slices.ContainsFunc(had, func(o migrate.Finding) bool { return o.Code == f.Code && o.Repository == f.Repository }) && !strings.Contains(f.Message, "you may not") {
+					t.Errorf("told as missing: %v", f)
+				}
+			}
 			if tc.unknown != "" && !slices.Contains(inv.Agents[0].Unknown, tc.unknown) {
 				t.Errorf("%s is not unknown: %v", tc.unknown, inv.Agents[0].Unknown)
 			}

@@ -98,6 +98,8 @@ func (b *repositoryBuilder) sshCredential(planned *Credential) {
 	planned.KnownHosts = linesFor(planned.KnownHosts, host)
 	known, more := hostKeys(c.KnownHosts, host)
 	switch {
+	case !known && lacksRight(b.plan.Findings, b.agent.ID, "configmaps", "secrets"):
+		// A finding says what may not be read, and that may hold the line.
 	case !known:
 		message := fmt.Sprintf("no known_hosts line for %s was found, and Flux v2 connects to no server whose key it does not know", host)
 		if unread > 0 {

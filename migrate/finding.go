@@ -68,17 +68,31 @@ func unread(findings []Finding, repository string, resources ...string) []string
 	return out
 }
 
+// lacksRight reports whether findings say of an agent that objects of some resources may not be read.
+func lacksRight(findings []Finding, repository string, resources ...string) bool {
+	return slices.ContainsFunc(findings, func(f Finding) bool {
+		return f.Unread() && f.Repository == repository && slices.ContainsFunc(strings.Split(f.Where, ", "), func(of string) bool {
+			kind, _, _ := strings.Cut(of, "/")
+			return slices.Contains(resources, kind)
+		})
+	})
+}
+
 // Untold names what may not be read, by what findings say, and tells what the agent synced last: the Secret
-// in which it notes it, and that which opens its repository.
+// in which it notes it, and what opens its repository, which are what is read of an agent by name.
 func (a *Flux1Agent) Untold(findings []Finding) []string {
 	tells := []string{"secrets/" + a.Credential.Identity.Name}
-	for _, v := range []Value{a.Credential.Username, a.Credential.Password} {
-		if v.Secret != nil {
-			tells = append(tells, "secrets/"+v.Secret.Name)
-		}
-	}
 	if a.Sync.State == "secret" {
 		tells = append(tells, "secrets/"+a.Git.SecretName)
+	}
+	for _, f := range findings {
+		if f.Repository == a.ID && f.Unread() {
+			for resource := range strings.SplitSeq(f.Where, ", ") {
+				if kind, _, byName := strings.Cut(resource, "/"); byName && (kind == "secrets" || kind == "configmaps") {
+					tells = append(tells, resource)
+				}
+			}
+		}
 	}
 	return unread(findings, a.ID, tells...)
 }

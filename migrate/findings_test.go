@@ -277,17 +277,21 @@ func TestWhyTheLastCommitIsNotKnownIsSaidOnce(t *testing.T) {
 		"with its key where you may not read": {func(inv *Inventory) {
 			inv.Agents[0].Unknown, inv.Agents[0].Credential.Identity.Name = []string{"synced"}, "flux-key"
 			inv.Findings = append(inv.Findings, mayNotRead("flux/shop", "secrets/flux-key, secrets/flux-other"))
-		}, []string{"synced: what the agent applied last is not known, since you may not get secrets/flux-key; it may well have synced"}},
+		}, []string{"synced: what the agent applied last is not known, since you may not get secrets/flux-key, secrets/flux-other; it may well have synced"}},
 		"with something else that you may not read": {func(inv *Inventory) {
 			inv.Agents[0].Unknown = []string{"synced"}
-			inv.Findings = append(inv.Findings, mayNotRead("", "cronjobs.batch"), mayNotRead("flux/shop", "secrets/flux-other"))
+			inv.Findings = append(inv.Findings, mayNotRead("", "cronjobs.batch"), mayNotRead("flux/shop", "pods"))
 		}, []string{"its repository was not read, so what it applied last is not known: mend what the other findings of this repository name"}},
+		"with an object of its own that you may not read": {func(inv *Inventory) {
+			inv.Agents[0].Unknown = []string{"synced"}
+			inv.Findings = append(inv.Findings, mayNotRead("flux/shop", "configmaps/known-hosts"))
+		}, []string{"synced: what the agent applied last is not known, since you may not get configmaps/known-hosts; it may well have synced"}},
 		"with the name of its mark where you may not read": {func(inv *Inventory) {
 			inv.Agents[0].Unknown, inv.Agents[0].Tree = []string{"git.syncTag", "synced"}, fstest.MapFS{}
 			running := true
 			inv.Agents[0].Running = &running
 			inv.Findings = append(inv.Findings, mayNotRead("flux/shop", "configmaps/flags"))
-		}, []string{"where its sync mark stands is not known, so what it applied last is not known, too: mend what the other findings of this repository name"}},
+		}, []string{"synced: what the agent applied last is not known, since you may not get configmaps/flags; it may well have synced"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := agentWith("flux/shop", []string{"production"}, "production/shop/a.yaml")

@@ -139,9 +139,12 @@ func value(flag *string) string {
 // Lease that was lost.
 func hintsOf(err error) []string {
 	var account *cutover.AccountError
+	var step *cutover.StepError
 	switch {
-	case errors.Is(err, discover.ErrUnreachable): // before anything is done
+	case errors.Is(err, discover.ErrUnreachable) && !errors.As(err, &step): // before anything is done
 		return []string{"nothing has changed", "see that the API server can be reached from here and is well, and run the same command again"}
+	case errors.Is(err, discover.ErrUnreachable):
+		return []string{`see that the API server can be reached from here and is well, and what "fluxover status" says, and run the same command again`}
 	case errors.Is(err, cutover.ErrLeaseLost):
 		return []string{`another operator may be at work by now: "fluxover status" shows who, and how far it is`}
 	case errors.As(err, &account) && apierrors.IsForbidden(account.Err):

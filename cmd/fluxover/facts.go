@@ -237,6 +237,8 @@ func headAnew(read reading) cutover.HeadFunc {
 func headIn(inv migrate.Inventory, id string) ([]migrate.Object, error) {
 	i := slices.IndexFunc(inv.Agents, func(a migrate.Flux1Agent) bool { return a.ID == id })
 	switch {
+	case i < 0 && migrate.AgentsUnknown(inv.Findings):
+		return nil, fmt.Errorf("whether the Deployment of %s is there is not known: you may not look for it", id)
 	case i < 0:
 		return nil, fmt.Errorf("the Deployment of %s was not found", id)
 	case inv.Agents[i].HeadProblem != "":

@@ -534,14 +534,19 @@ func stillHolds(stored, now *migrate.Plan, chosen []migrate.Repository) error {
 			unread = append(unread, f.Message)
 		}
 		is, found := now.Inputs.Agents[r.ID]
-		parts := stored.Inputs.Agents[r.ID].Moved(is)
+		was := stored.Inputs.Agents[r.ID]
+		parts, certain := was.Moved(is), false // as what is gone may only not be read
+		for part, value := range is {
+			before, had := was[part]
+			certain = certain || !had || before != value
+		}
 		switch says := strings.Join(parts, "; "); {
 		case !found && !migrate.AgentsUnknown(now.Findings):
 			moved = append(moved, r.ID+": its agent is gone")
 			continue
 		case !found:
 			unknown = append(unknown, r.ID+": whether its agent is still there")
-		case len(parts) > 0 && len(unread) > 0:
+		case len(parts) > 0 && len(unread) > 0 && !certain:
 			unknown = append(unknown, r.ID+": whether it is as planned, since what may not be read looks as if it were gone: "+says)
 		case len(parts) > 0:
 			moved = append(moved, r.ID+": "+says)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/fluxover/fluxover/discover"
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/cutover"
 )
@@ -212,6 +214,16 @@ hint: have the right granted
 			now.Inputs.Agents = map[string]migrate.Fingerprint{"flux/flux-shop": {"image": "fluxcd/flux:1.25.4"}}
 			now.Findings = append(now.Findings, unread("RBAC_MISSING", "clusterrolebindings", "have the right granted"))
 		},
+		`error: moved since the plan was made:
+  flux/flux-shop: ClusterRoleBinding/more (gone, was ClusterRole/cluster-admin);
+  image (fluxcd/flux:1.25.4, now fluxcd/flux:1.25.3)
+hint: nothing has changed
+hint: plan again and look at what is different
+`: func(now *migrate.Plan) {
+			now.Inputs.Agents = maps.Clone(now.Inputs.Agents)
+			now.Inputs.Agents["flux/flux-shop"] = migrate.Fingerprint{"image": "fluxcd/flux:1.25.3"}
+			now.Findings = append(now.Findings, unread("RBAC_MISSING", "clusterrolebindings", "have the right granted"))
+		},
 	} {
 		now := stored
 		change(&now)
@@ -307,6 +319,28 @@ func TestWhoIsRefusedIsTold(t *testing.T) {
 	} {
 		if got := hintsOf(&cutover.StepError{Repository: "flux/shop", Step: "stage", Err: errors.Join(c.err)}); !slices.Equal(got, c.want) {
 			t.Errorf("%s: got %q", name, got)
+		}
+	}
+}
+
+// A server that goes away in the midst of a step has not left everything as it was.
+func TestOnlyBeforeAStepNothingHasChanged(t *testing.T) {
+	gone := fmt.Errorf("discover: %w", discover.ErrUnreachable)
+	for err, want := range map[error]bool{gone: true, &cutover.StepError{Repository: "flux/shop", Step: "top-up", Err: gone}: false} {
+		got := hintsOf(err)
+		if slices.Contains(got, "nothing has changed") != want || !strings.Contains(strings.Join(got, " "), "run the same command again") {
+			t.Errorf("%v: %q", err, got)
+		}
+	}
+}
+
+func TestAHeadThatMayNotBeLookedForIsNotGone(t *testing.T) {
+	for want, inv := range map[string]migrate.Inventory{
+		"the Deployment of flux/shop was not found":                                   {},
+		"whether the Deployment of flux/shop is there is not known: you may not look": {Findings: []migrate.Finding{{Severity: migrate.Blocker, Code: "AGENTS_UNKNOWN"}}},
+	} {
+		if _, err := headIn(inv, "flux/shop"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
 		}
 	}
 }

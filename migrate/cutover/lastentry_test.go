@@ -42,6 +42,15 @@ func TestWhatFluxdIsGivenTwiceIsTheLast(t *testing.T) {
 			t.Errorf("%s is %q, %v; want %q", key, got, err, c.want)
 		}
 	}
+	sidecar := d.DeepCopy()
+	sidecar.Name, sidecar.Spec.Template.Spec.Containers, sidecar.Spec.Template.Spec.InitContainers = "c", d.Spec.Template.Spec.Containers[:1], d.Spec.Template.Spec.Containers[1:]
+	if err := r.c.Kube.(*fake.Clientset).Tracker().Add(sidecar); err != nil {
+		t.Fatal(err)
+	}
+	r.j.Agent.Workload = "c"
+	if got, err := r.value(t.Context(), "password", migrate.Value{Argument: true}); err != nil || string(got) != "second" {
+		t.Errorf("of a sidecar: %q, %v", got, err)
+	}
 	r.j.Agent.Workload = "b"
 	if got, err := r.variable(t.Context(), "HTTPS_PROXY"); err != nil || string(got) != "http://u:second@p" {
 		t.Errorf("of a shell: %q, %v", got, err)

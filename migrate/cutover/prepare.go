@@ -768,8 +768,10 @@ func (r *repository) agentContainer(ctx context.Context) (*corev1.Container, str
 	if err != nil {
 		return nil, "", fmt.Errorf("read Deployment %s/%s: %w", r.j.Agent.Namespace, r.j.Agent.Workload, err)
 	}
-	for i := range d.Spec.Template.Spec.Containers {
-		container := &d.Spec.Template.Spec.Containers[i]
+	pod := d.Spec.Template.Spec
+	containers := slices.Concat(pod.Containers, pod.InitContainers) // it may be a sidecar among these
+	for i := range containers {
+		container := &containers[i]
 		last, found := "", false // of several the last counts
 		args := slices.Concat(container.Command, container.Args)
 		for i, arg := range args {
