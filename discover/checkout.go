@@ -113,8 +113,8 @@ type checkout struct {
 	nested []*agent
 	// known are agents that others have told of, which are not found again.
 	known []*agent
-	// made counts the agents that are declared.
-	made int
+	// tooMany is true once it is told that more agents are declared than are read.
+	tooMany bool
 	// applied are the objects that the reader applies, with their manifests.
 	applied []flux1.Parsed
 }

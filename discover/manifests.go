@@ -384,13 +384,13 @@ func (c *checkout) agentsOf(ctx context.Context, set declaration, rights rightsF
 		if err := ctx.Err(); err != nil {
 			return nil, nil, err
 		}
-		if c.made == maxDeclared {
-			c.made++ // to say it once
-			f := flux1.TooLarge.Finding(c.agent.ID, fileLine(o.File, o.Line), fmt.Sprintf("the repository declares more than %d agents; what else is declared there, and in what is read after it, is not looked at", maxDeclared))
-			f.Hint = "give discovery a folder of the repository that declares fewer, as a checkout of its own (--checkout DIR)"
-			c.find(f)
-		}
-		if c.made > maxDeclared {
+		if len(c.nested)+len(made) >= maxDeclared {
+			if !c.tooMany {
+				c.tooMany = true
+				f := flux1.TooLarge.Finding(c.agent.ID, fileLine(o.File, o.Line), fmt.Sprintf("the repository declares %d agents or more; what else is declared there, and in what is read after it, is not looked at", maxDeclared))
+				f.Hint = "give discovery a folder of the repository that declares fewer, as a checkout of its own (--checkout DIR)"
+				c.find(f)
+			}
 			break
 		}
 		a, err := c.agentOf(ctx, set, o, rights)
@@ -399,7 +399,6 @@ func (c *checkout) agentsOf(ctx context.Context, set declaration, rights rightsF
 		}
 		if a != nil {
 			made, of = append(made, a), append(of, o)
-			c.made++
 		}
 	}
 	c.countDeclared(set, made)

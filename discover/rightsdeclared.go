@@ -56,19 +56,18 @@ func (c *checkout) rightsOf(ctx context.Context, sets []declaration) rightsFor {
 		})
 	}
 	giving := make([][]flux1.Parsed, len(sets)) // of each set, what may give rights
-	count := 0
+	count, read, looks := 0, decoded{}, 0
 	for i, set := range sets {
 		for _, o := range set.objects {
 			if declaresAgent(o.Manifest) && !set.unbuilt {
 				installs[identity(o.Manifest)] = append(installs[identity(o.Manifest)], place{set.dir, o.File})
 			}
-			if mayGiveRights(o.Manifest) {
+			if mayGiveRights(o.Manifest) && (o.Manifest.GroupVersionKind().Group == rbacv1.GroupName || len(charts[o.Manifest]) > 0 || givenOnce(read, o) != nil) {
 				giving[i] = append(giving[i], o)
 				count++
 			}
 		}
 	}
-	read, looks := decoded{}, 0
 	return func(own declaration, a flux1.Parsed) *rights {
 		// ofAnother reports whether something is of another declaration of this agent.
 		ofAnother := func(set declaration, o flux1.Parsed) bool {
@@ -94,7 +93,7 @@ func (c *checkout) rightsOf(ctx context.Context, sets []declaration) rightsFor {
 			})
 		}
 		if looks += count; looks > maxLooks {
-			return &rights{given: []givenToChart{{what: fmt.Sprintf("one of %s, too many to be looked at for each of so many agents,", counted(count, "object that may bind accounts")), more: true}}}
+			return &rights{given: []givenToChart{{what: fmt.Sprintf("one of %d objects that may bind accounts, which are too many to be looked at for each of so many agents,", count), more: true}}}
 		}
 		applied := isApplied(a)
 		var with []flux1.Parsed
@@ -121,7 +120,7 @@ func (c *checkout) rightsOf(ctx context.Context, sets []declaration) rightsFor {
 
 // maxLooks is how often an object that may bind accounts is looked at for an agent that a
 // repository declares, as for a thousand agents with a binding each, where nobody has more than some dozens.
-const maxLooks = 2_000_000
+const maxLooks = 1_000_000
 
 // decoded is what was made of objects, since each is looked at for every agent.
 type decoded map[decodedAs]any
@@ -140,6 +139,16 @@ func remember[T any](d decoded, u *unstructured.Unstructured, of func() T) T {
 		d[key] = made
 	}
 	return made
+}
+
+// givenOnce is what [givenIn] finds, but in pods, whose commands count for themselves.
+func givenOnce(d decoded, o flux1.Parsed) *givenToChart {
+	return remember(d, o.Manifest, func() *givenToChart {
+		if len(podIn(o.Manifest)) > 0 {
+			return nil
+		}
+		return givenIn(o)
+	})
 }
 
 // typedOnce is what [typed] makes of an object; nil if it is none.
@@ -340,7 +349,7 @@ func rightsIn(objects []flux1.Parsed, perhaps []perhapsThere, charts map[*unstru
 	add := func(to *rights, o flux1.Parsed, elsewhere bool) {
 		u := o.Manifest
 		if u.GroupVersionKind().Group != rbacv1.GroupName {
-			if g := remember(read, u, func() *givenToChart { return givenIn(o) }); g != nil && len(podIn(u)) == 0 {
+			if g := givenOnce(read, o); g != nil {
 				r.given = append(r.given, *g)
 			}
 			r.given = append(r.given, charts[u]...)

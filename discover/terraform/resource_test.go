@@ -29,25 +29,22 @@ func TestAnElementThatMayNeverBeAskedForIsNoError(t *testing.T) {
 
 // Of several fields that do not fit, the same one is told each time.
 func TestTheFirstFieldThatDoesNotFitIsTold(t *testing.T) {
-	for given, want := range map[string]string{
-		`map(object({on = bool}))`: `var.v: attribute "a": object required, but have tuple`,
-		`object({z = object({q = bool}), a = optional(map(object({on = bool})))})`: `var.v: attribute "a": attribute "z": attribute "on" is required`,
-		`map(map(string))`: `var.v: attribute "a": map of string required`,
+	const fields = `{ z = [], y = [], m = [], b = [], a = [] }`
+	for variable, want := range map[string]string{
+		"type = map(object({on = bool}))\ndefault = " + fields:                                                                                     `var.v: attribute "a": object required, but have tuple`,
+		"type = map(map(string))\ndefault = " + fields:                                                                                             `var.v: attribute "a": map of string required`,
+		"type = list(object({z = bool, y = bool, m = bool, b = bool, a = bool}))\ndefault = [" + fields + "]":                                      `var.v: element 0: attribute "a": bool required, but have tuple`,
+		"type = map(list(object({z = bool, y = bool, m = bool, b = bool, a = bool})))\ndefault = {k = [" + fields + "]}":                           `var.v: attribute "k": element 0: attribute "a": bool required, but have tuple`,
+		"type = object({z = object({q = bool}), a = optional(map(object({on = bool})))})\ndefault = { z = [], a = { z = {}, a = { on = true } } }": `var.v: attribute "a": attribute "z": attribute "on" is required`,
 	} {
-		const values = `{ z = [], y = [], m = [], b = [], a = [] }`
-		if strings.HasPrefix(given, "object") {
-			given += "\n default = { z = [], a = { z = {} , a = { on = true } } }"
-		} else {
-			given += "\n default = " + values
-		}
-		dir := writeTree(t, map[string]string{"main.tf": "variable \"v\" {\n type = " + given + "\n}\noutput \"o\" {\n value = var.v\n}\n"})
+		dir := writeTree(t, map[string]string{"main.tf": "variable \"v\" {\n" + variable + "\n}\noutput \"o\" {\n value = var.v\n}\n"})
 		for range 20 {
 			r, err := Load(t.Context(), Options{Dir: dir, Root: dir})
 			if err != nil {
 				t.Fatal(err)
 			}
 			if len(r.Diagnostics) != 1 || r.Diagnostics[0].Detail != want {
-				t.Fatalf("%s: %v, want %q", given, r.Diagnostics, want)
+				t.Fatalf("%s: %v, want %q", variable, r.Diagnostics, want)
 			}
 		}
 	}

@@ -433,11 +433,31 @@ func (s *scope) conform(given cty.Value, v *variable, from Position) cty.Value {
 	})
 }
 
-// firstMisfit is the error of the first of several fields that do not convert, by name; a
-// conversion takes them in any order.
+// firstMisfit is the error of the first of several fields, or elements, that do not convert, by
+// name; a conversion takes fields in any order.
 func firstMisfit(v cty.Value, to cty.Type, err error) error {
 	v, _ = v.Unmark()
-	if !v.IsKnown() || v.IsNull() || !v.Type().IsObjectType() && !v.Type().IsMapType() {
+	if !v.IsKnown() || v.IsNull() {
+		return err
+	}
+	if v.Type().IsListType() || v.Type().IsTupleType() {
+		for i, element := range v.AsValueSlice() {
+			var of cty.Type
+			switch {
+			case to.IsListType() || to.IsSetType():
+				of = to.ElementType()
+			case to.IsTupleType() && i < to.Length():
+				of = to.TupleElementType(i)
+			default:
+				return err
+			}
+			if _, misfit := convert.Convert(element, of); misfit != nil {
+				return fmt.Errorf("element %d: %w", i, firstMisfit(element, of, misfit))
+			}
+		}
+		return err
+	}
+	if !v.Type().IsObjectType() && !v.Type().IsMapType() {
 		return err
 	}
 	fields := v.AsValueMap()

@@ -75,9 +75,24 @@ type entry struct {
 	folder bool
 }
 
-// maxMatches is how often a file or folder is held against a pattern of a .sourceignore
-// file, which takes some 50 ns: a thousand patterns for 50,000 files.
-const maxMatches = 50_000_000
+// maxSteps bounds how the patterns of .sourceignore files are held against a tree, in
+// steps of some 30 ns: each pattern against each part of each path, and of those with
+// wildcards, at worst, each character against each of a path, stepChars in one. It
+// is enough for a thousand plain patterns, or some hundred with wildcards, and 50,000 files.
+const (
+	maxSteps  = 250_000_000
+	stepChars = 16
+)
+
+// steps are those that it takes to hold the patterns against the entries.
+func (w *filterWalk) steps() int {
+	parts, chars := 0, 0
+	for _, e := range w.entries {
+		parts += strings.Count(e.path, "/") + 1
+		chars += len(e.path)
+	}
+	return len(w.patterns)*parts + w.wild*chars/stepChars
+}
 
 // NewArtifact applies the artifact filter to a tree (source:
 // fluxcd/pkg artifact/storage/archive.go, sourceignore/sourceignore.go): Git's
@@ -96,8 +111,8 @@ func NewArtifact(tree fs.FS, specIgnore *string) (*Artifact, error) {
 	if err := w.read(".", nil); err != nil {
 		return nil, err
 	}
-	if n := len(w.patterns); n > 0 && len(w.entries) > maxMatches/n {
-		return nil, fmt.Errorf("the .sourceignore files of the tree hold %d patterns, too many to hold each of its %d files and folders against (more than %d times in all)", n, len(w.entries), maxMatches)
+	if w.steps() > maxSteps {
+		return nil, fmt.Errorf("the .sourceignore files of the tree hold %d patterns, which are too many, or too long, to hold each of its %d files and folders against", len(w.patterns), len(w.entries))
 	}
 	patterns := w.patterns
 	if specIgnore != nil {
@@ -219,6 +234,8 @@ type filterWalk struct {
 	tree     fs.FS
 	entries  []entry
 	patterns []gitignore.Pattern
+	// wild is how many characters the patterns with wildcards have together.
+	wild int
 }
 
 func (w *filterWalk) read(dir string, domain []string) error {
@@ -243,6 +260,11 @@ func (w *filterWalk) read(dir string, domain []string) error {
 			// The domain is shared by the patterns and must not be appended
 			// to by a sibling.
 			w.patterns = append(w.patterns, sourceignore.ReadPatterns(bytes.NewReader(text), append([]string(nil), domain...))...)
+			for line := range strings.Lines(string(text)) {
+				if strings.ContainsAny(line, "*?[\\") && !strings.HasPrefix(line, "#") {
+					w.wild += len(line)
+				}
+			}
 		}
 	}
 	for _, d := range list {
