@@ -57,7 +57,7 @@ func fluxdIn(labels map[string]string, pod *corev1.PodTemplateSpec) *corev1.Cont
 		switch {
 		case givesFlag(c, "--git-url"):
 			speaks = byURL
-		case clues >= 2 && !ofFlux2:
+		case clues >= 2 && !ofFlux2 && !runsAnother(c):
 			speaks = byClues
 		case ownImage.MatchString(c.Image) && (len(c.Command) == 0 || namesFluxd(c)):
 			speaks = byImage

@@ -65,6 +65,7 @@ func TestWhatSpeaksForFluxd(t *testing.T) {
 		"fluxctl":                        {"", runs(own, "fluxctl", "sync"), false},
 		"fluxctl, under fluxd's names":   {"flux", corev1.Container{Name: "flux", Image: own, Command: []string{"fluxctl", "install", "--git-url=a"}}, false},
 		"kubectl":                        {"", runs(own, "/usr/local/bin/kubectl", "proxy"), false},
+		"kubectl, under fluxd's names":   {"flux", corev1.Container{Name: "flux", Image: "mirror/flux:1", Command: []string{"kubectl"}, Args: []string{"proxy"}}, false},
 		"kubectl, behind tini":           {"", runs(own, "/sbin/tini", "--", "kubectl", "proxy"), true}, // not looked into
 		"others in a shell":              {"", runs(own, "sh", "-ec", "while true; do ssh-keyscan h; sleep 60; done"), true},
 		"git, which is told of fluxd":    {"", runs(own, "git", "daemon", "/usr/local/bin/fluxd"), true},
