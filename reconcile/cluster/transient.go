@@ -54,7 +54,12 @@ func IsTransient(err error) bool {
 
 // brokeOff says that a connection was refused, or ended.
 func brokeOff(err error) bool {
-	for _, broken := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EPIPE} {
+	return errors.Is(err, syscall.ECONNREFUSED) || ended(err)
+}
+
+// ended says that a connection ended.
+func ended(err error) bool {
+	for _, broken := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE} {
 		if errors.Is(err, broken) {
 			return true
 		}
@@ -86,7 +91,7 @@ func Ask[T any](ctx context.Context, question func() (T, error)) (T, error) {
 // Patience bounds for how long questions are asked again that one can do without:
 // for all that share it, no longer than Limit after the first that failed was put. Nor are
 // such waited for that get no answer at all: once one has had none for as long as an API
-// server may take, the others have a moment each.
+// server may take, the others have [SilenceLimit] each.
 type Patience struct {
 	Limit time.Duration
 	// Say, if set, is told once of each question that is asked again, and why.
@@ -98,7 +103,7 @@ type Patience struct {
 	silent time.Time
 }
 
-// Impatience is for questions that are known to fail: each is put once, and given a moment.
+// Impatience is for questions that are known to fail: each is put once, and given [SilenceLimit].
 func Impatience() *Patience { return &Patience{silent: time.Now()} }
 
 // answerBy is when a question is given up that has got no answer.
@@ -108,8 +113,8 @@ func (p *Patience) answerBy(begun time.Time) time.Time {
 	if p.silent.IsZero() {
 		return begun.Add(AnswerLimit)
 	}
-	if moment := begun.Add(longestPause); moment.After(p.silent) {
-		return moment
+	if own := begun.Add(SilenceLimit); own.After(p.silent) {
+		return own
 	}
 	return p.silent
 }
@@ -137,6 +142,9 @@ const (
 	// AnswerLimit bounds a question that gets no answer: after as long an API server gives
 	// up by its own default (kube-apiserver --request-timeout).
 	AnswerLimit = time.Minute
+	// SilenceLimit bounds such a question once another got no answer. Kinds that are slow and
+	// well answer within it.
+	SilenceLimit = 30 * time.Second
 	// longestPause before a question is asked again, whatever the server says: a
 	// webhook may be back sooner.
 	longestPause = 10 * time.Second
@@ -181,7 +189,7 @@ func AskPatiently[T any](ctx context.Context, p *Patience, what string, question
 			p.Say(what, err)
 		}
 		// Whoever asks at the very end is answered as well.
-		last, end = err, time.Now().Add(max(time.Until(until), 0)+longestPause/2)
+		last, end = err, time.Now().Add(max(time.Until(until), 0)+SilenceLimit)
 		pause := pauses.Step()
 		if seconds, ok := apierrors.SuggestsClientDelay(err); ok {
 			pause = max(pause, time.Duration(seconds)*time.Second)
@@ -229,6 +237,19 @@ func IsUnreachable(err error) bool {
 	}
 	return brokeOff(err) || strings.Contains(err.Error(), handshakeTimeout)
 }
+
+// IsCut says that there was a connection to the API server, and it ended before the answer. Whether the
+// server can be reached, or what was asked for is why, another question tells.
+func IsCut(err error) bool {
+	var operation *net.OpError
+	if err == nil || errors.Is(err, context.Canceled) || errors.As(err, &operation) && operation.Op == "dial" {
+		return false
+	}
+	return ended(err) || strings.Contains(err.Error(), streamEnded)
+}
+
+// streamEnded begins how golang.org/x/net/http2 says that one answer among those of a connection was ended.
+const streamEnded = "stream error: stream ID "
 
 // handshakeTimeout is how net/http says that a server took the connection and nothing more.
 const handshakeTimeout = "TLS handshake timeout"

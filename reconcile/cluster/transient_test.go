@@ -224,6 +224,24 @@ func TestPatienceIsSharedAndEnds(t *testing.T) {
 			t.Errorf("%s: the server cannot be reached", name)
 		}
 	}
+	// Whether a server can be reached whose connection ended, another question tells.
+	for name, err := range map[string]error{
+		"cut off": io.EOF, "in the middle": fmt.Errorf("list x: %w", io.ErrUnexpectedEOF), "reset": &net.OpError{Op: "read", Err: syscall.ECONNRESET},
+		"of HTTP/2": errors.New("stream error: stream ID 3; INTERNAL_ERROR; received from peer"),
+	} {
+		err = &url.Error{Op: "Get", Err: err}
+		if !IsCut(err) {
+			t.Errorf("%s: the connection ended", name)
+		}
+	}
+	for name, err := range map[string]error{
+		"refused": &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, "cancelled": fmt.Errorf("%w: %w", context.Canceled, io.EOF), "busy": apierrors.NewServiceUnavailable("down"),
+		"reset at once": &net.OpError{Op: "dial", Err: syscall.ECONNRESET}, "nothing is wrong": nil,
+	} {
+		if IsCut(err) {
+			t.Errorf("%s: no connection ended", name)
+		}
+	}
 	for name, err := range map[string]error{"busy": apierrors.NewServiceUnavailable("down"), "silent": &url.Error{Op: "Get", Err: context.DeadlineExceeded}} {
 		if !IsFailing(err) || IsUnreachable(err) {
 			t.Errorf("%s: the server can be reached", name)
@@ -258,12 +276,31 @@ func TestSilenceIsWaitedForOnce(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if took := time.Since(begun); took != 10*longestPause {
+		if took := time.Since(begun); took != 10*30*time.Second {
 			t.Errorf("ten one after the other took %s", took)
 		}
-		// One that takes its time is heard.
-		if _, err := AskPatiently(t.Context(), p, "x", func(context.Context) (int, error) { time.Sleep(longestPause - time.Second); return 0, nil }); err != nil {
-			t.Error(err)
+		// One that takes its time is heard, also at the very end, and where it is accepted as down.
+		slow := func(ctx context.Context) (int, error) {
+			select {
+			case <-ctx.Done():
+				return 0, &url.Error{Op: "Get", Err: ctx.Err()}
+			case <-time.After(29 * time.Second):
+				return 1, nil
+			}
+		}
+		for name, p := range map[string]*Patience{"after a silence": p, "accepted": Impatience()} {
+			if _, err := AskPatiently(t.Context(), p, "x", slow); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		asked := 0
+		if _, err := AskPatiently(t.Context(), &Patience{Limit: time.Hour, until: time.Now()}, "x", func(ctx context.Context) (int, error) {
+			if asked++; asked == 1 {
+				return 0, apierrors.NewServiceUnavailable("down")
+			}
+			return slow(ctx)
+		}); err != nil {
+			t.Errorf("asked %d times: %v", asked, err)
 		}
 	})
 }
