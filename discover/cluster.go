@@ -128,11 +128,8 @@ func Cluster(ctx context.Context, c *cluster.Client, o Options) (migrate.Invento
 		}
 	}
 	inv, err := w.inventory(ctx)
-	if cluster.IsUnreachable(err) {
-		err = fmt.Errorf("%w: %w", ErrUnreachable, cause(err))
-	}
 	if err != nil {
-		return migrate.Inventory{}, fmt.Errorf("discover %s: %w", c.Config.Host, err)
+		return migrate.Inventory{}, fmt.Errorf("discover %s: %w", c.Config.Host, w.ending(ctx, err))
 	}
 	inv.Cluster.Server = c.Config.Host
 	return inv, nil
@@ -236,6 +233,16 @@ func (w *witness) say(line string) {
 	w.talk.Lock()
 	defer w.talk.Unlock()
 	w.opts.Progress(line)
+}
+
+// sayAfter is how long an answer is waited for before that is said.
+const sayAfter = 10 * time.Second
+
+// awaiting says what is waited for, once that takes long and unless it is stopped.
+func (w *witness) awaiting(what string) *time.Timer {
+	return time.AfterFunc(sayAfter, func() {
+		w.say(fmt.Sprintf("waiting for %s: the API server has not answered for %s", what, sayAfter))
+	})
 }
 
 func (w *witness) find(findings ...migrate.Finding) {
@@ -375,7 +382,11 @@ func (w *witness) facts(ctx context.Context) (migrate.Cluster, []listable, error
 			return facts, nil, fmt.Errorf("ask which kinds are served: %w", err)
 		}
 		for gv, err := range failed.Groups {
-			if cluster.IsUnreachable(err) {
+			if cluster.IsCut(err) {
+				if silent := w.answers(ctx); silent != nil {
+					return facts, nil, silent
+				}
+			} else if cluster.IsUnreachable(err) {
 				return facts, nil, fmt.Errorf("ask what %s serves: %w", gv, err)
 			}
 			f := APIGroupDown.About("", gv.String(), "", fmt.Sprintf("the API server does not say what %s serves", gv))
@@ -435,7 +446,7 @@ func (w *witness) deployments(ctx context.Context) ([]appsv1.Deployment, error) 
 	var deployments []appsv1.Deployment
 	var errs []error
 	for _, ns := range namespaces {
-		err := list(ctx, "deployments.apps", func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+		err := list(ctx, w, "deployments.apps", func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			return w.kube.AppsV1().Deployments(ns).List(ctx, o)
 		}, func(d *appsv1.Deployment) { deployments = append(deployments, *d) })
 		if isForbidden(err) {

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/fluxover/fluxover/migrate"
-	"github.com/fluxover/fluxover/reconcile/cluster"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
@@ -83,7 +82,7 @@ func (w *witness) pluginEgress(ctx context.Context, kind migrate.ServedKind, nam
 		if notFound(err) || isNotListable(err) {
 			return nil, nil // there is no such kind any more, or none that is kept
 		}
-		if ctx.Err() == nil && cluster.IsFailing(err) {
+		if isDown(ctx, err) {
 			return nil, w.failing(ctx, gvr, kind.Kind, unknownWays, err)
 		}
 		return out, err

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/fluxcd/cli-utils/pkg/object"
 	"github.com/fluxover/fluxover/migrate/flux1"
@@ -123,6 +122,8 @@ func (w *witness) failing(ctx context.Context, gvr schema.GroupVersionResource, 
 		says = "It says: " + words(err)
 	} else if silent := w.answers(ctx); silent != nil {
 		return silent
+	} else if cluster.IsCut(err) {
+		says = "The connection ended before the answer did, while other questions are answered"
 	}
 	f := APIKindDown.About("", name, kind+" of "+gvr.GroupVersion().String(), "")
 	w.mu.Lock()
@@ -139,15 +140,53 @@ func (w *witness) failing(ctx context.Context, gvr schema.GroupVersionResource, 
 	return nil
 }
 
+// isDown reports whether an error may be one of the kind that was asked for alone.
+func isDown(ctx context.Context, err error) bool {
+	return ctx.Err() == nil && (cluster.IsFailing(err) || cluster.IsCut(err))
+}
+
 // ErrUnreachable says that the API server does not answer any more, whatever it is asked.
 var ErrUnreachable = errors.New("the API server can no longer be reached")
 
-// answerSoon is how long an API server may take for what costs it next to nothing.
-const answerSoon = 10 * time.Second
+// ErrNotAnswered says that the API server does not answer what discovery cannot do without, and answers all the same.
+var ErrNotAnswered = errors.New("the API server answers other questions")
+
+// ending is the error that discovery ends with. Where a question got no answer, it is that the API server
+// cannot be reached, or which question that was, where the server answers others.
+func (w *witness) ending(ctx context.Context, err error) error {
+	var status apierrors.APIStatus
+	unanswered := errors.Is(err, errNoAnswer) || cluster.IsUnreachable(err) || cluster.IsCut(err) || cluster.IsFailing(err) && !errors.As(err, &status)
+	if ctx.Err() != nil || errors.Is(err, ErrUnreachable) || !unanswered {
+		return err
+	}
+	if silent := w.answers(ctx); silent != nil {
+		return silent
+	}
+	text := err.Error()
+	for _, r := range requestsIn(err) { // whose addresses hold more than people need
+		text = strings.ReplaceAll(text, r.Error(), r.Err.Error())
+	}
+	return fmt.Errorf("%s, while %w", strings.ReplaceAll(text, "\n", "; "), ErrNotAnswered)
+}
+
+// requestsIn are the errors of requests within an error.
+func requestsIn(err error) (out []*url.Error) {
+	switch e := err.(type) {
+	case *url.Error:
+		return []*url.Error{e}
+	case interface{ Unwrap() error }:
+		return requestsIn(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, one := range e.Unwrap() {
+			out = append(out, requestsIn(one)...)
+		}
+	}
+	return out
+}
 
 // answers makes sure that the API server answers anything, where a question got no answer.
 func (w *witness) answers(ctx context.Context) error {
-	soon, cancel := context.WithTimeout(ctx, answerSoon)
+	soon, cancel := context.WithTimeout(ctx, cluster.AnswerLimit)
 	defer cancel()
 	_, err := w.kube.CoreV1().Namespaces().Get(soon, metav1.NamespaceSystem, metav1.GetOptions{})
 	var status apierrors.APIStatus
@@ -157,7 +196,9 @@ func (w *witness) answers(ctx context.Context) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case cluster.IsFailing(err):
-		return fmt.Errorf("%w: it takes connections and answers nothing, not within %s", ErrUnreachable, answerSoon)
+		return fmt.Errorf("%w: it takes connections and answers nothing, not within %s", ErrUnreachable, cluster.AnswerLimit)
+	case cluster.IsUnreachable(err) || cluster.IsCut(err):
+		return fmt.Errorf("%w: %w", ErrUnreachable, cause(err))
 	}
 	return err
 }
@@ -218,7 +259,7 @@ func (w *witness) marked(ctx context.Context, resources []listable) (*live, erro
 					return nil
 				case notFound(err) || isNotListable(err):
 					return nil // the kind went meanwhile, or an aggregated API lists nothing
-				case gctx.Err() == nil && cluster.IsFailing(err):
+				case isDown(gctx, err):
 					return w.kindDown(gctx, l, r, err)
 				default:
 					return err
@@ -330,7 +371,7 @@ func (w *witness) look(ctx context.Context, l *live, ids []object.ObjMetadata, u
 				}
 			case isForbidden(err):
 				w.forbidden("list", p.gvr.GroupResource().String(), p.namespace, "", unknown)
-			case ctx.Err() == nil && cluster.IsFailing(err):
+			case isDown(ctx, err):
 				if err := w.kindDown(ctx, l, p.listable, err); err != nil {
 					return err
 				}
@@ -353,7 +394,7 @@ func (w *witness) look(ctx context.Context, l *live, ids []object.ObjMetadata, u
 				visit(id, p.listable, nil)
 			case isForbidden(err):
 				w.forbidden("get", p.gvr.GroupResource().String(), p.namespace, "", unknown)
-			case ctx.Err() == nil && cluster.IsFailing(err):
+			case isDown(ctx, err):
 				if err := w.kindDown(ctx, l, p.listable, err); err != nil {
 					return err
 				}

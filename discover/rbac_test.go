@@ -3,20 +3,26 @@ package discover
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net/url"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/reconcile/cluster"
 	"github.com/google/go-cmp/cmp"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/kubernetes/fake"
 	k8stesting "k8s.io/client-go/testing"
 )
 
@@ -208,6 +214,7 @@ func TestAKindThatTheServerDoesNotGiveIsAFinding(t *testing.T) {
 		"429": apierrors.NewTooManyRequests("conversion webhook for helm.fluxcd.io/v1 failed", 30), "500": status(500), "502": status(502),
 		"503": apierrors.NewServiceUnavailable("conversion webhook for helm.fluxcd.io/v1 failed"), "504": apierrors.NewTimeoutError("conversion webhook for helm.fluxcd.io/v1 failed", 0),
 		"no answer in time": &url.Error{Op: "Get", URL: "https://api.example.com/apis/helm.fluxcd.io", Err: context.DeadlineExceeded},
+		"connection ended":  &url.Error{Op: "Get", URL: "https://api.example.com/apis/helm.fluxcd.io", Err: io.EOF},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := open(t, "testdata/cluster/ordinary")
@@ -221,7 +228,7 @@ func TestAKindThatTheServerDoesNotGiveIsAFinding(t *testing.T) {
 			}
 			found := kindDown(inv)
 			says := "conversion webhook for helm.fluxcd.io/v1 failed"
-			if name == "no answer in time" {
+			if name == "no answer in time" || name == "connection ended" {
 				says = name
 			}
 			if len(found) != 1 || found[0].Subject != "helmreleases.helm.fluxcd.io" || found[0].Severity != migrate.Blocker || !found[0].Acceptable ||
@@ -296,11 +303,94 @@ func TestAKindThatTheServerDoesNotGiveIsAFinding(t *testing.T) {
 	if _, err := f.witness.inventory(t.Context()); !errors.Is(err, ErrUnreachable) {
 		t.Errorf("where nothing is answered: %v", err)
 	}
-	f = open(t, "testdata/cluster/ordinary")
-	f.witness.disco = failingDiscovery{f.witness.disco, &discovery.ErrGroupDiscoveryFailed{Groups: map[schema.GroupVersion]error{{Group: "custom.example.org", Version: "v1"}: &url.Error{Op: "Get", URL: "x", Err: syscall.ECONNREFUSED}}}}
-	if _, err := f.witness.inventory(t.Context()); !cluster.IsUnreachable(err) {
+	group := func(err error) (migrate.Inventory, error) {
+		f := open(t, "testdata/cluster/ordinary")
+		f.witness.disco = failingDiscovery{f.witness.disco, &discovery.ErrGroupDiscoveryFailed{Groups: map[schema.GroupVersion]error{{Group: "custom.example.org", Version: "v1"}: &url.Error{Op: "Get", URL: "x", Err: err}}}}
+		return f.witness.inventory(t.Context())
+	}
+	if _, err := group(syscall.ECONNREFUSED); !cluster.IsUnreachable(err) {
 		t.Errorf("where groups cannot be asked for: %v", err)
 	}
+	if inv, err := group(io.EOF); err != nil || !slices.ContainsFunc(inv.Findings, func(f migrate.Finding) bool {
+		return f.Code == APIGroupDown.Name && f.Subject == "custom.example.org/v1"
+	}) {
+		t.Errorf("where the connection ends for one group alone: %v", err)
+	}
+}
+
+// Discovery says that the API server cannot be reached only where nothing is answered, and
+// else which question was not, without its address.
+func TestWhatDiscoveryCannotDoWithoutIsNamedWhereItIsNotAnswered(t *testing.T) {
+	request := func(err error) error {
+		return &url.Error{Op: "Get", URL: "https://api.example.com/apis/rbac.authorization.k8s.io", Err: err}
+	}
+	for name, c := range map[string]struct{ roles, probe, want error }{
+		"cut":     {request(io.EOF), nil, ErrNotAnswered},
+		"refused": {request(syscall.ECONNREFUSED), nil, ErrNotAnswered},
+		"slow":    {request(context.DeadlineExceeded), nil, ErrNotAnswered},
+		"all cut": {request(io.EOF), request(io.EOF), ErrUnreachable},
+		"silence": {request(context.DeadlineExceeded), request(context.DeadlineExceeded), ErrUnreachable},
+		"busy":    {apierrors.NewServiceUnavailable("down"), nil, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := open(t, "testdata/cluster/ordinary")
+			asked := false // under the lock of the client
+			f.kube.PrependReactor("get", "namespaces", func(k8stesting.Action) (bool, runtime.Object, error) { return asked && c.probe != nil, nil, c.probe })
+			f.kube.PrependReactor("list", "*", func(a k8stesting.Action) (bool, runtime.Object, error) {
+				if r := a.GetResource().Resource; r != "roles" && r != "rolebindings" {
+					return false, nil, nil
+				}
+				asked = true
+				return true, nil, c.roles
+			})
+			_, err := f.witness.inventory(t.Context())
+			err = f.witness.ending(t.Context(), err)
+			named := c.want == ErrUnreachable || strings.Contains(fmt.Sprint(err), "list roles: ") && strings.Contains(err.Error(), "list rolebindings: ")
+			if !named || strings.Contains(err.Error(), "https://") {
+				t.Error(err)
+			}
+			for _, sentinel := range []error{ErrNotAnswered, ErrUnreachable} {
+				if errors.Is(err, sentinel) != (c.want == sentinel) {
+					t.Errorf("want %v: %v", c.want, err)
+				}
+			}
+		})
+	}
+}
+
+// What discovery cannot do without is waited for longer than an API server takes, and people
+// are told so.
+func TestWhatDiscoveryCannotDoWithoutIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var said []string
+		w := &witness{kube: fake.NewClientset(), opts: Options{Progress: func(line string) { said = append(said, line) }}}
+		roles := func(takes time.Duration) error {
+			said = nil
+			return each(t.Context(), w, "roles", "", "", func(ctx context.Context, _ metav1.ListOptions) (runtime.Object, error) {
+				select {
+				case <-ctx.Done():
+					return nil, &url.Error{Op: "Get", URL: "https://api.example.com", Err: ctx.Err()}
+				case <-time.After(takes):
+					return &rbacv1.RoleList{}, nil
+				}
+			}, func(*rbacv1.Role) {})
+		}
+		if err := roles(9 * time.Second); err != nil || len(said) > 0 {
+			t.Errorf("%v; said %q", err, said)
+		}
+		if err := roles(65 * time.Second); err != nil || len(said) != 1 || !strings.Contains(said[0], "waiting for roles") {
+			t.Errorf("%v; said %q", err, said)
+		}
+		err := w.ending(t.Context(), roles(time.Hour))
+		if want := "list roles: no answer within 5m0s, while the API server answers other questions"; fmt.Sprint(err) != want || !errors.Is(err, ErrNotAnswered) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+		said = nil
+		if _, err := askPatiently(t.Context(), w, "widgets", func(context.Context) (int, error) { time.Sleep(11 * time.Second); return 0, nil }); err != nil || len(said) != 1 {
+			t.Errorf("%v; said %q", err, said)
+		}
+	})
 }
 
 // failingDiscovery gives its answers with an error.

@@ -8,10 +8,12 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/reconcile/cluster"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/pager"
@@ -88,7 +90,7 @@ func onlyReal(err error) error {
 // each lists a resource page by page. Where that is forbidden it records a
 // finding that says what is unknown thereby, and returns errUnreadable.
 func each[T runtime.Object](ctx context.Context, w *witness, resource, namespace, unknown string, page pager.ListPageFunc, visit func(T)) error {
-	err := list(ctx, resource, page, visit)
+	err := list(ctx, w, resource, page, visit)
 	if isForbidden(err) {
 		w.forbidden("list", resource, namespace, "", unknown)
 		return fmt.Errorf("%w %s", errUnreadable, resource)
@@ -96,12 +98,25 @@ func each[T runtime.Object](ctx context.Context, w *witness, resource, namespace
 	return err
 }
 
-// list lists a resource page by page, each of which is waited for as long as an API server may take.
-func list[T runtime.Object](ctx context.Context, resource string, page pager.ListPageFunc, visit func(T)) error {
+// neededLimit bounds a question whose answer discovery cannot do without: longer than an API server takes by
+// its own default, since one that is slow is better than none.
+const neededLimit = 5 * time.Minute
+
+// errNoAnswer says that such a question got no answer.
+var errNoAnswer = errors.New("no answer")
+
+// list lists a resource that discovery cannot do without, page by page.
+func list[T runtime.Object](ctx context.Context, w *witness, resource string, page pager.ListPageFunc, visit func(T)) error {
 	return pages(ctx, resource, metav1.ListOptions{}, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-		limited, cancel := context.WithTimeout(ctx, cluster.AnswerLimit)
+		limited, cancel := context.WithTimeout(ctx, neededLimit)
 		defer cancel()
-		return cluster.Ask(limited, func() (runtime.Object, error) { return page(limited, o) })
+		defer w.awaiting(resource).Stop()
+		answer, err := cluster.Ask(limited, func() (runtime.Object, error) { return page(limited, o) })
+		var status apierrors.APIStatus
+		if err != nil && limited.Err() != nil && ctx.Err() == nil && !errors.As(err, &status) {
+			err = fmt.Errorf("%w within %s", errNoAnswer, neededLimit)
+		}
+		return answer, err
 	}, visit)
 }
 
@@ -111,7 +126,10 @@ func askPatiently[T any](ctx context.Context, w *witness, resource string, quest
 	if slices.Contains(w.opts.Down, resource) {
 		p = cluster.Impatience()
 	}
-	return cluster.AskPatiently(ctx, p, resource, question)
+	return cluster.AskPatiently(ctx, p, resource, func(ctx context.Context) (T, error) {
+		defer w.awaiting(resource).Stop()
+		return question(ctx)
+	})
 }
 
 // listPatiently is list for what discovery can do without.

@@ -135,16 +135,25 @@ func value(flag *string) string {
 	return *flag
 }
 
+// unlessBegun is a hint, after the word that nothing has changed if no step had begun: in the midst of
+// one, what it leaves is told by itself.
+func unlessBegun(err error, hint string) []string {
+	var step *cutover.StepError
+	if errors.As(err, &step) {
+		return []string{hint, `"fluxover status" says how far it is`}
+	}
+	return []string{"nothing has changed", hint}
+}
+
 // hintsOf are the hints for an error of the API server that came later, or for a
 // Lease that was lost.
 func hintsOf(err error) []string {
 	var account *cutover.AccountError
-	var step *cutover.StepError
 	switch {
-	case errors.Is(err, discover.ErrUnreachable) && !errors.As(err, &step): // before anything is done
-		return []string{"nothing has changed", "see that the API server can be reached from here and is well, and run the same command again"}
 	case errors.Is(err, discover.ErrUnreachable):
-		return []string{`see that the API server can be reached from here and is well, and what "fluxover status" says, and run the same command again`}
+		return unlessBegun(err, "see that the API server can be reached from here and is well, and run the same command again")
+	case errors.Is(err, discover.ErrNotAnswered):
+		return unlessBegun(err, "see why this is not answered: what the API server's log says of it, and what stands between (an aggregated API server, a proxy); then run the same command again")
 	case errors.Is(err, cutover.ErrLeaseLost):
 		return []string{`another operator may be at work by now: "fluxover status" shows who, and how far it is`}
 	case errors.As(err, &account) && apierrors.IsForbidden(account.Err):

@@ -325,8 +325,9 @@ func TestWhoIsRefusedIsTold(t *testing.T) {
 
 // A server that goes away in the midst of a step has not left everything as it was.
 func TestOnlyBeforeAStepNothingHasChanged(t *testing.T) {
-	gone := fmt.Errorf("discover: %w", discover.ErrUnreachable)
-	for err, want := range map[error]bool{gone: true, &cutover.StepError{Repository: "flux/shop", Step: "top-up", Err: gone}: false} {
+	gone, silent := fmt.Errorf("discover: %w", discover.ErrUnreachable), fmt.Errorf("discover: %w", discover.ErrNotAnswered)
+	step := func(err error) error { return &cutover.StepError{Repository: "flux/shop", Step: "top-up", Err: err} }
+	for err, want := range map[error]bool{gone: true, silent: true, step(gone): false, step(silent): false} {
 		got := hintsOf(err)
 		if slices.Contains(got, "nothing has changed") != want || !strings.Contains(strings.Join(got, " "), "run the same command again") {
 			t.Errorf("%v: %q", err, got)
