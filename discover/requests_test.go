@@ -56,9 +56,34 @@ func TestWhatAnAgentHoldsIsAskedOfItsPod(t *testing.T) {
 		"a sidecar":               {"{initContainers: [{name: mesh, image: m, restartPolicy: Always, " + asks + "}], containers: [{" + fluxd + ", " + asks + "}]}", "", migrate.Requests{CPU: "100m", Memory: "128Mi"}},
 		"a beginning":             {"{initContainers: [{name: i, image: i, " + asks + "}], containers: [{" + fluxd + ", " + asks + "}]}", "", migrate.Requests{CPU: "50m", Memory: "64Mi"}},
 		"a larger beginning":      {"{initContainers: [{name: mesh, image: m, restartPolicy: Always, " + asks + "}, {name: i, image: i, resources: {requests: {cpu: 1}}}], containers: [{" + fluxd + ", " + asks + "}]}", "", migrate.Requests{CPU: "1050m", Memory: "128Mi"}},
+		"a pod's own requests":    {"{containers: [{" + fluxd + "}]}", "{resources: {requests: {cpu: 1}, limits: {cpu: 2, memory: 1Gi}}, overhead: {cpu: 250m}, containers: [{" + fluxd + ", " + asks + "}]}", migrate.Requests{CPU: "1250m", Memory: "64Mi"}},
+		"a pod's own limits":      {"{resources: {limits: {cpu: 2, memory: 1Gi}}, containers: [{" + fluxd + ", resources: {requests: {cpu: 50m}}}]}", "", migrate.Requests{CPU: "50m", Memory: "1Gi"}},
 		"what a pod itself costs": {"{overhead: {cpu: 250m}, containers: [{" + fluxd + ", " + asks + "}]}", "", migrate.Requests{CPU: "300m", Memory: "64Mi"}},
 	} {
 		equal(t, name, liveIn(t, object(c.template, c.pod)).Agents[0].Requests, c.want)
+	}
+	// Of several pods, one counts that stays, and is of the Deployment's present template.
+	pod := func(name, meta, cpu string) string {
+		return "---\napiVersion: v1\nkind: Pod\nmetadata: {name: " + name + ", namespace: flux, labels: {a: b}" + meta + "}\nspec: {containers: [{" + fluxd + ", resources: {requests: {cpu: " + cpu + "}}}]}\nstatus: {phase: Running}\n"
+	}
+	set := func(name, template string) string {
+		return "---\napiVersion: apps/v1\nkind: ReplicaSet\nmetadata: {name: " + name + ", namespace: flux, uid: " + name + ", ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: flux, uid: u, controller: true}]}\n" +
+			"spec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b, pod-template-hash: " + name + "}}, spec: " + template + "}}\n"
+	}
+	of := func(name string) string {
+		return ", ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: " + name + ", uid: " + name + ", controller: true}]"
+	}
+	const deleted = ", deletionTimestamp: '2026-01-01T00:00:00Z', finalizers: [example.com/x]"
+	present := "{containers: [{" + fluxd + ", resources: {requests: {cpu: 50m}}}]}"
+	sets := set("now", present) + set("old", strings.Replace(present, "50m", "3", 1))
+	for name, c := range map[string]struct{ pods, cpu string }{
+		"one goes":             {pod("p-1", deleted, "2") + pod("p-2", "", "100m"), "100m"},
+		"all go":               {pod("p-1", deleted, "2"), "50m"},
+		"an older template":    {sets + pod("p-1", of("old"), "3") + pod("p-2", of("now"), "100m"), "100m"},
+		"older templates only": {sets + pod("p-1", of("old"), "3"), "50m"},
+		"nothing that stays":   {sets + pod("p-1", of("old")+deleted, "3") + pod("p-2", of("now")+deleted, "100m"), "50m"},
+	} {
+		equal(t, name, liveIn(t, object(present, "")+c.pods).Agents[0].Requests, migrate.Requests{CPU: c.cpu})
 	}
 	cache := strings.NewReplacer("name: flux, namespace", "name: memcached, namespace", "a: b", "a: c").Replace(object("{containers: [{name: memcached, image: memcached}]}", "{containers: [{name: memcached, image: memcached, "+asks+"}]}"))
 	cache = strings.Replace(cache, "name: p,", "name: q,", 1)

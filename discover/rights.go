@@ -126,8 +126,9 @@ func askPatiently[T any](ctx context.Context, w *witness, resource string, quest
 	if slices.Contains(w.opts.Down, resource) {
 		p = cluster.Impatience()
 	}
+	first := w.awaiting(resource) // the patience says what is asked again
 	return cluster.AskPatiently(ctx, p, resource, func(ctx context.Context) (T, error) {
-		defer w.awaiting(resource).Stop()
+		defer first.Stop()
 		return question(ctx)
 	})
 }
