@@ -328,8 +328,8 @@ func asked(c *corev1.Container) corev1.ResourceList {
 }
 
 // requests sums up what pods hold: their containers, with those sidecars that are init containers which
-// go on, or an init container that asks for more beside the sidecars before it, and what the
-// pods themselves cost (kubernetes: component-helpers, resource/helpers.go).
+// go on, or an init container that asks for more beside the sidecars before it; or what the pod
+// itself asks for in place of these; and what the pods themselves cost (kubernetes: component-helpers, resource/helpers.go).
 func requests(pods ...*corev1.PodSpec) migrate.Requests {
 	sum := corev1.ResourceList{}
 	for _, p := range pods {
@@ -370,6 +370,13 @@ func reserved(p *corev1.PodSpec) corev1.ResourceList {
 		held.Add(sidecars)
 		if most.Cmp(held) > 0 {
 			held = most
+		}
+		if own := p.Resources; own != nil { // counts in place of its containers
+			if q, ok := own.Requests[name]; ok {
+				held = q.DeepCopy()
+			} else if q, ok := own.Limits[name]; ok && held.IsZero() {
+				held = q.DeepCopy()
+			}
 		}
 		held.Add(p.Overhead[name])
 		out[name] = held

@@ -12,6 +12,7 @@ import (
 	"github.com/fluxover/fluxover/migrate/flux1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -75,7 +76,7 @@ func (l *podList) of(d *appsv1.Deployment) ([]*corev1.Pod, error) {
 }
 
 // livePod is a pod of a Deployment as it runs, into which admission has put defaults and sidecars; its template
-// where none runs that is known.
+// where none runs that is known to stay, and to be no earlier template's.
 func (l *podList) livePod(d *appsv1.Deployment) (*corev1.PodSpec, error) {
 	template := &d.Spec.Template.Spec
 	if l == nil {
@@ -86,6 +87,9 @@ func (l *podList) livePod(d *appsv1.Deployment) (*corev1.PodSpec, error) {
 		return nil, err
 	}
 	for _, p := range pods {
+		if set := l.setOf(p); p.DeletionTimestamp != nil || set != nil && !sameTemplate(&set.Spec.Template, &d.Spec.Template) {
+			continue
+		}
 		lacks := func(c corev1.Container) bool {
 			return !slices.ContainsFunc(p.Spec.Containers, func(of corev1.Container) bool { return of.Name == c.Name })
 		}
@@ -94,6 +98,15 @@ func (l *podList) livePod(d *appsv1.Deployment) (*corev1.PodSpec, error) {
 		}
 	}
 	return template, nil
+}
+
+// sameTemplate reports whether a ReplicaSet is of a Deployment's template, as Kubernetes tells
+// (pkg/controller/deployment/util: EqualIgnoreHash).
+func sameTemplate(set, deployment *corev1.PodTemplateSpec) bool {
+	set, deployment = set.DeepCopy(), deployment.DeepCopy()
+	delete(set.Labels, appsv1.DefaultDeploymentUniqueLabelKey)
+	delete(deployment.Labels, appsv1.DefaultDeploymentUniqueLabelKey)
+	return equality.Semantic.DeepEqual(set, deployment)
 }
 
 // hasEnded reports whether a pod is through with its work.
