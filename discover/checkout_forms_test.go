@@ -1231,6 +1231,8 @@ func TestWhatMayInstallAnAgentFromGitIsNamed(t *testing.T) {
 		"a scanner":               {job("[trivy, image, 'fluxcd/flux:1.25.4']"), ""},
 		"a scanner, in a shell":   {job("[sh, -c, 'grype docker.io/fluxcd/flux:1.25.4 > /report']"), ""},
 		"a copy of the image":     {job("[sh, -c, 'docker pull fluxcd/flux:1.25.4 && docker tag fluxcd/flux:1.25.4 h/flux']"), ""},
+		"a copy, of an engine":    {job("[sh, -c, 'set -e; docker --context x image pull fluxcd/flux:1.25.4; sudo /usr/bin/skopeo copy docker://fluxcd/flux:1.25.4 dir:x || exit 1']"), ""},
+		"a look, beside another":  {job("[sh, -c, \"trivy image --quiet fluxcd/flux:${TAG} 2>&1 && kubectl apply -f /report\"]"), ""},
 		"an operator's Flux":      {"apiVersion: flux.codesink.net/v1alpha1\nkind: Flux\nmetadata: {name: x, namespace: a}\nspec: {gitUrl: 'https://me:" + markedSecret + "@h/a'}\n", "a:flux/x has the flux-operator install a fluxd that syncs https://"},
 		"Azure Arc's GitConfig":   {"apiVersion: clusterconfig.azure.com/v1beta1\nkind: GitConfig\nmetadata: {name: x, namespace: a}\nspec: {giturl: 'https://me:" + markedSecret + "@h/a', operatorType: flux}\n", "a:gitconfig/x has Azure Arc install a fluxd that syncs https://"},
 		"a script in a ConfigMap": {"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x, namespace: a}\ndata: {a.sh: ls, up.sh: 'fluxctl install --git-url=https://me:" + markedSecret + "@h/a | kubectl apply -f -'}\n", "a:configmap/x holds up.sh, which speaks of fluxctl install"},
@@ -1259,6 +1261,20 @@ func TestWhatMayInstallAnAgentFromGitIsNamed(t *testing.T) {
 			}
 		}
 		t.Log(name)
+	}
+	// Whatever else names the image may run it, by whatever name its program goes.
+	for _, command := range []string{
+		"$KUBECTL create deployment flux --image=fluxcd/flux:1.25.4", "$(which kubectl) create deployment flux --image=fluxcd/flux:1.25.4",
+		"kubectl.exe create deployment flux --image=fluxcd/flux:1.25.4", "microk8s.kubectl create deployment flux --image=fluxcd/flux:1.25.4",
+		"k create deployment flux --image=fluxcd/flux:1.25.4", "docker container run fluxcd/flux:1.25.4", "docker --context x run -d fluxcd/flux:1.25.4",
+		"docker service create fluxcd/flux:1.25.4", "ctr run docker.io/fluxcd/flux:1.25.4 flux", "argocd app set flux --kustomize-image fluxcd/flux:1.25.4",
+		"docker pull fluxcd/flux:1.25.4 && k run flux --image fluxcd/flux:1.25.4", "crane export fluxcd/flux:1.25.4 - | ctr run x",
+		"k run flux --image $(crane digest --full-ref fluxcd/flux:1.25.4)", "k debug -c crane --image fluxcd/flux:1.25.4",
+		"crane digest $(k run flux --image fluxcd/flux:1.25.4)", "docker run pull fluxcd/flux:1.25.4", "skopeo list-tags x `k run flux --image fluxcd/flux:1.25.4`",
+	} {
+		inv := readTree(t, treeOf("-- x.yaml --\n"+job("[sh, -c, '"+command+"']")), nil)
+		said(t, inv, AgentByObject.Name, "a:cronjob/x runs a command that speaks of fluxcd/flux")
+		t.Log(command)
 	}
 }
 

@@ -42,10 +42,13 @@ var (
 	// chartNames are the arguments by which resources name a chart.
 	chartNames = []string{"chart", "chart_name", "template_name"}
 	fluxWord   = regexp.MustCompile(`(?i)(?:^|[^n])flux(?:$|[^2c]|c[^l])`)
-	// fluxRunners are the programs that run an image, or make what does: of another, as one that scans images
-	// or copies them, nothing comes.
-	fluxRunners = regexp.MustCompile(`(?:^|[\s;&|("'/])(?:kubectl|oc|helm3?|(?:docker|podman|nerdctl) (?:run|create))(?:$|[\s"'])`)
-	fluxMakers  = regexp.MustCompile(`(?i)(?:^|[^\w-])(?:fluxcd|weaveworks)(?:$|[^\w-])`)
+	// looksAtImage are commands that look at an image or copy it, from which nothing runs: where a command
+	// begins, and without what another command prints.
+	looksAtImage = regexp.MustCompile(`(?m)(?:^|[;&|]|\b(?:ba|z|da|k)?sh[ \t]+(?:-\S+[ \t]+)*?-\w*c[ \t]+["']?)[ \t]*(?:(?:then|do|else|time|sudo)[ \t]+)*(?:[\w.-]*/)*(?:` +
+		`(?:trivy|grype|syft|snyk|dockle|dive|crane|skopeo|cosign|notation|oras|regctl)|` +
+		`(?:docker|podman|nerdctl|crictl)(?:[ \t]+(?:(?:--context|--host|--config|--namespace|-[cHn])[= ][\w.:/@$-]+|--[\w-]+=[^\s;&|()` + "`" + `]+))*[ \t]+(?:images?[ \t]+)?(?:pull|tag|push|inspect|inspecti|save|scan|history|manifest|scout)` +
+		`)[ \t][^\n;&|()` + "`" + `]*`)
+	fluxMakers = regexp.MustCompile(`(?i)(?:^|[^\w-])(?:fluxcd|weaveworks)(?:$|[^\w-])`)
 )
 
 // maxSpeaks bounds the texts of one resource that are looked at.
@@ -92,15 +95,33 @@ func (r *Resource) Speaks(ctx context.Context) string {
 	return s.what()
 }
 
-// TextSpeaks says what of Flux v1 a command installs, as [Speaker.What]; empty if nothing.
+// TextSpeaks says what of Flux v1 a command installs, as [Speaker.What]; empty if nothing. An image that it
+// merely looks at or copies is not installed by it.
 func TextSpeaks(command string) string {
 	switch {
 	case fluxInstall.MatchString(command):
 		return "fluxctl install"
-	case fluxRunners.MatchString(command) && fluxImage.MatchString(fluxSources.ReplaceAllString(command, "")):
+	case fluxImage.MatchString(fluxSources.ReplaceAllString(withoutLooks(command), "")):
 		return "fluxcd/flux"
 	}
 	return ""
+}
+
+// withoutLooks is a command without what merely looks at an image or copies it; what such a one gives
+// to another (`|`) stays.
+func withoutLooks(command string) string {
+	command = oneLine(command)
+	var out strings.Builder
+	from := 0
+	for _, at := range looksAtImage.FindAllStringIndex(command, -1) {
+		rest := command[at[1]:]
+		if strings.HasPrefix(rest, "|") && !strings.HasPrefix(rest, "||") || strings.HasPrefix(rest, "(") || strings.HasPrefix(rest, "`") {
+			continue
+		}
+		out.WriteString(command[from:at[0]] + "\n")
+		from = at[1]
+	}
+	return out.String() + command[from:]
 }
 
 // speech is what a resource says.
