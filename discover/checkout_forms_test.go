@@ -2355,33 +2355,37 @@ func TestWhatFlux2MakesOfADeclaredDeploymentIsNotToldAsItIsWritten(t *testing.T)
 		"suspended, given, and fluxd": {with("branch=main", "branch=${b}") + applies("suspend: true, postBuild: {substitute: {b: next}}"), []string{"git.branch"}, []any{"git@h:org/a", "", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
 
 		// What a fluxd applies as well is known where both make the same of it.
-		"both":                   {deployment + applies("prune: true"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
-		"both, no variables":     {with("branch=main", "branch=${b}") + applies("prune: true"), nil, []any{"git@h:org/a", "${b}", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
-		"both, given":            {with("branch=main", "branch=${b}") + applies("postBuild: {substitute: {b: next}}"), []string{"git.branch"}, []any{"git@h:org/a", "", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
-		"both, another tag":      {deployment + applies("images: [{name: fluxcd/flux, newTag: 1.10.0}]"), []string{"image"}, []any{"git@h:org/a", "main", "p", "", 1}, "apps"},
-		"both, a label":          {deployment + applies("commonMetadata: {labels: {chart: flux-1.3.0}}"), []string{"chartVersion"}, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
-		"both, replicas":         {deployment + applies("patches: [{patch: '- {op: replace, path: /spec/replicas, value: 2}', target: {kind: Deployment}}]"), []string{"replicas"}, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
-		"both, an argument":      {deployment + applies("patches: [{patch: '- {op: replace, path: /spec/template/spec/containers/0/args/1, value: --git-branch="+markedSecret+"}', target: {name: fl.x}}]"), []string{"git.branch"}, []any{"git@h:org/a", "", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
-		"both, one more":         {deployment + applies("patches: [{patch: '- {op: add, path: /spec/template/spec/containers/0/args/-, value: --sync-interval=9m}', target: {name: flux}}]"), []string{"git.url", "git.branch", "git.paths"}, []any{"", "", "", "fluxcd/flux:1.25.4", 1}, "apps"},
-		"both, an account":       {deployment + applies("patches: [{patch: '{apiVersion: apps/v1, kind: Deployment, metadata: {name: flux, namespace: shop}, spec: {template: {spec: {serviceAccountName: other}}}}'}]"), []string{"serviceAccount"}, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
-		"both, what is no patch": {deployment + applies("patches: [{patch: x, target: {kind: Deployment}}]"), []string{"git.url", "git.branch", "git.paths", "image", "replicas", "serviceAccount", "chartVersion"}, []any{"", "", "", "", 1}, "apps"},
-		"both, components":       {deployment + applies("components: [../c]"), []string{"git.url", "git.branch", "git.paths", "image", "replicas", "serviceAccount", "chartVersion"}, []any{"", "", "", "", 1}, "apps"},
-		"both, to another":       {deployment + applies("targetNamespace: other, images: [{name: fluxcd/flux, newTag: 1.10.0}]"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
-		"both, elsewhere":        {deployment + applies("kubeConfig: {secretRef: {name: other}}"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
+		"both":                         {deployment + applies("prune: true"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
+		"both, no variables":           {with("branch=main", "branch=${b}") + applies("prune: true"), nil, []any{"git@h:org/a", "${b}", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
+		"both, given":                  {with("branch=main", "branch=${b}") + applies("postBuild: {substitute: {b: next}}"), []string{"git.branch"}, []any{"git@h:org/a", "", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
+		"both, another tag":            {deployment + applies("images: [{name: fluxcd/flux, newTag: 1.10.0}]"), []string{"image"}, []any{"git@h:org/a", "main", "p", "", 1}, "apps"},
+		"both, a label":                {deployment + applies("commonMetadata: {labels: {chart: flux-1.3.0}}"), []string{"chartVersion"}, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
+		"both, replicas":               {deployment + applies("patches: [{patch: '- {op: replace, path: /spec/replicas, value: 2}', target: {kind: Deployment}}]"), []string{"replicas"}, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
+		"both, an argument":            {deployment + applies("patches: [{patch: '- {op: replace, path: /spec/template/spec/containers/0/args/1, value: --git-branch="+markedSecret+"}', target: {name: fl.x}}]"), []string{"git.branch"}, []any{"git@h:org/a", "", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
+		"both, one more":               {deployment + applies("patches: [{patch: '- {op: add, path: /spec/template/spec/containers/0/args/-, value: --sync-interval=9m}', target: {name: flux}}]"), []string{"git.url", "git.branch", "git.paths"}, []any{"", "", "", "fluxcd/flux:1.25.4", 1}, "apps"},
+		"both, an account":             {deployment + applies("patches: [{patch: '{apiVersion: apps/v1, kind: Deployment, metadata: {name: flux, namespace: shop}, spec: {template: {spec: {serviceAccountName: other}}}}'}]"), []string{"serviceAccount"}, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
+		"both, what is no patch":       {deployment + applies("patches: [{patch: x, target: {kind: Deployment}}]"), []string{"git.url", "git.branch", "git.paths", "image", "replicas", "serviceAccount", "chartVersion", "requests"}, []any{"", "", "", "", 1}, "apps"},
+		"both, components":             {deployment + applies("components: [../c]"), []string{"git.url", "git.branch", "git.paths", "image", "replicas", "serviceAccount", "chartVersion", "requests"}, []any{"", "", "", "", 1}, "apps"},
+		"both, a sidecar":              {deployment + applies("patches: [{patch: '- {op: add, path: /spec/template/spec/containers/-, value: {name: side, image: busybox, resources: {requests: {cpu: 4}}}}', target: {name: flux}}]"), []string{"requests"}, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
+		"both, at the beginning":       {deployment + applies("patches: [{patch: '- {op: add, path: /spec/template/spec/initContainers, value: [{name: side, image: busybox, restartPolicy: Always, resources: {requests: {cpu: 4}}}]}', target: {name: flux}}]"), []string{"requests"}, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
+		"suspended, of a sidecar":      {with("      - name: flux\n", "      - {name: side, image: busybox, resources: {requests: {cpu: '${cpu}'}}}\n      - name: flux\n") + applies("suspend: true, postBuild: {substitute: {cpu: '4'}}"), []string{"requests"}, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"a variable, at the beginning": {with("      containers:\n", "      initContainers: [{name: first, image: busybox, resources: {requests: {cpu: '${cpu}'}}}]\n      containers:\n"), []string{"requests"}, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"both, to another":             {deployment + applies("targetNamespace: other, images: [{name: fluxcd/flux, newTag: 1.10.0}]"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
+		"both, elsewhere":              {deployment + applies("kubeConfig: {secretRef: {name: other}}"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inv := readTree(t, treeOf(c.text), func(o *CheckoutOptions) { o.Paths = []string{gocmp.Or(c.paths, "team")} })
 			a := agentNamed(t, inv, "shop/flux")
 			equal(t, "in Git", len(findingsOf(inv, AgentInGit)), len(c.paths)/len("apps"))
 			var unknown []string
-			for _, name := range []string{"git.url", "git.branch", "git.paths", "image", "replicas", "serviceAccount", "chartVersion"} {
+			for _, name := range []string{"git.url", "git.branch", "git.paths", "image", "replicas", "serviceAccount", "chartVersion", "requests"} {
 				if slices.Contains(a.Unknown, name) {
 					unknown = append(unknown, name)
 				}
 			}
 			equal(t, "unknown", unknown, c.unknown)
 			equal(t, "what is told", []any{a.Git.URL, a.Git.Branch, strings.Join(a.Git.Paths, ","), a.Image, int(a.Replicas)}, c.want)
-			if text := asJSON(inv); strings.Contains(text, placeholder) || strings.Contains(text, markedSecret) || len(unknown) > 0 && unknown[0] != "image" && unknown[0] != "replicas" && !strings.Contains(text, maySubstitute) && !strings.Contains(text, "may make different things of it") && !strings.Contains(text, "is suspended") {
+			if text := asJSON(inv); strings.Contains(text, placeholder) || strings.Contains(text, markedSecret) || len(unknown) > 0 && unknown[0] != "image" && unknown[0] != "replicas" && unknown[0] != "requests" && !strings.Contains(text, maySubstitute) && !strings.Contains(text, "may make different things of it") && !strings.Contains(text, "is suspended") {
 				t.Errorf("what settles it is not told:\n%s", text)
 			}
 		})
@@ -2389,6 +2393,7 @@ func TestWhatFlux2MakesOfADeclaredDeploymentIsNotToldAsItIsWritten(t *testing.T)
 	for name, c := range map[string]struct{ text, says string }{
 		"a flag that is one":     {with("value: 'http://p'", "value: '${GC}'") + applies("postBuild: {substitute: {GC: 'true'}}"), "runs fluxd, and cannot be read"},
 		"a port":                 {built + with("        args:", "        ports: [{containerPort: '${PORT}'}]\n        args:"), "runs fluxd, and cannot be read"},
+		"a list for a name":      {built + with("      containers:\n", "      containers:\n      - {name: [x], image: busybox}\n") + applies("suspend: true, commonMetadata: {labels: {a: b}}"), "runs fluxd, and cannot be read"},
 		"a namespace, suspended": {deployment + applies("suspend: true, targetNamespace: other"), "Kustomization flux-system/apps, which applies it and is suspended, changes it to what is not known here (spec.targetNamespace)"},
 		"a namespace of a name":  {deployment + applies("targetNamespace: '${ns}'"), "Kustomization flux-system/apps, which applies it, changes it to what is not known here (spec.targetNamespace)"},
 		"two namespaces":         {deployment + applies("targetNamespace: other") + strings.Replace(applies("targetNamespace: third"), "-- a.yaml --", "---", 1), "put it into different namespaces"},

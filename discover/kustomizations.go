@@ -396,11 +396,14 @@ func anyOf(u *unstructured.Unstructured) *unstructured.Unstructured {
 	}
 	spec["replicas"] = placeholder
 	of["serviceAccountName"], of["volumes"] = placeholder, []any{openEntry}
-	containers, _ := of["containers"].([]any)
-	for _, x := range containers {
-		if m, _ := x.(map[string]any); m != nil {
-			m["image"], m["args"], m["resources"] = placeholder, []any{placeholder}, placeholder
-			m["env"], m["envFrom"], m["volumeMounts"] = []any{openEntry}, []any{openEntry}, []any{openEntry}
+	openRequests(of)
+	for _, list := range containerLists {
+		containers, _ := of[list].([]any)
+		for _, x := range containers {
+			if m, _ := x.(map[string]any); m != nil {
+				m["image"], m["args"] = placeholder, []any{placeholder}
+				m["env"], m["envFrom"], m["volumeMounts"] = []any{openEntry}, []any{openEntry}, []any{openEntry}
+			}
 		}
 	}
 	return out
@@ -434,24 +437,54 @@ func eitherOf(a, b *unstructured.Unstructured) *unstructured.Unstructured {
 	for _, name := range []string{"serviceAccountName", "serviceAccount", "volumes"} {
 		set(pod, name, pod[name], its[name])
 	}
-	ours, _ := pod["containers"].([]any)
-	theirs, _ := its["containers"].([]any)
-	for _, x := range ours {
-		m, _ := x.(map[string]any)
-		other := map[string]any{}
-		for _, y := range theirs {
-			if n, _ := y.(map[string]any); n != nil && n["name"] == m["name"] {
-				other = n
+	if !equality.Semantic.DeepEqual(asks(pod), asks(its)) {
+		openRequests(pod)
+	}
+	for _, list := range containerLists {
+		ours, _ := pod[list].([]any)
+		theirs, _ := its[list].([]any)
+		for _, x := range ours {
+			m, _ := x.(map[string]any)
+			other := map[string]any{}
+			for _, y := range theirs {
+				if n, _ := y.(map[string]any); n != nil && equality.Semantic.DeepEqual(n["name"], m["name"]) { // of whatever type
+					other = n
+				}
 			}
-		}
-		for _, name := range []string{"image", "command", "args", "env", "envFrom", "volumeMounts"} {
-			set(m, name, m[name], other[name])
-		}
-		if m != nil && !equality.Semantic.DeepEqual(m["resources"], other["resources"]) {
-			m["resources"] = placeholder
+			for _, name := range []string{"image", "command", "args", "env", "envFrom", "volumeMounts"} {
+				set(m, name, m[name], other[name])
+			}
 		}
 	}
 	return out
+}
+
+// containerLists are the fields of a pod that hold containers.
+var containerLists = []string{"containers", "initContainers"}
+
+// asks is what of a pod its requests hang on, in which the order of containers that start counts, too.
+func asks(pod map[string]any) []any {
+	out := []any{pod["overhead"]}
+	for _, list := range containerLists {
+		containers, _ := pod[list].([]any)
+		for _, x := range containers {
+			m, _ := x.(map[string]any)
+			out = append(out, []any{list, m["name"], m["resources"], m["restartPolicy"]})
+		}
+	}
+	return out
+}
+
+// openRequests has the requests of a pod not known.
+func openRequests(pod map[string]any) {
+	for _, list := range containerLists {
+		containers, _ := pod[list].([]any)
+		for _, x := range containers {
+			if m, _ := x.(map[string]any); m != nil {
+				m["resources"] = placeholder
+			}
+		}
+	}
 }
 
 // either is a value of which two make different ones, with the placeholder in the place of texts
@@ -649,17 +682,17 @@ func deploymentIn(u *unstructured.Unstructured) (d *appsv1.Deployment, open []st
 			delete(spec, "replicas")
 			open = append(open, "replicas")
 		}
-		containers, _, _ := unstructured.NestedSlice(u.Object, "spec", "template", "spec", "containers")
-		for _, k := range containers {
-			if k, _ := k.(map[string]any); k != nil && isOpen(k["resources"]) {
-				delete(k, "resources")
-				if !slices.Contains(open, "requests") {
-					open = append(open, "requests")
+		for _, list := range containerLists {
+			field, _, _ := unstructured.NestedFieldNoCopy(u.Object, "spec", "template", "spec", list)
+			containers, _ := field.([]any)
+			for _, k := range containers {
+				if k, _ := k.(map[string]any); k != nil && isOpen(k["resources"]) {
+					delete(k, "resources")
+					if !slices.Contains(open, "requests") {
+						open = append(open, "requests")
+					}
 				}
 			}
-		}
-		if len(containers) > 0 {
-			_ = unstructured.SetNestedSlice(u.Object, containers, "spec", "template", "spec", "containers")
 		}
 	}
 	d, ok := typed[appsv1.Deployment](u)

@@ -890,7 +890,9 @@ func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.
 	case a.Replicas > 1:
 		w.find(ManyReplicas.Finding(a.ID, a.where(""), fmt.Sprintf("the Deployment asks for %d pods", a.Replicas)))
 	}
-	a.Requests = requests(&d.Spec.Template.Spec)
+	if !slices.Contains(a.Unknown, "requests") {
+		a.Requests = requests(&d.Spec.Template.Spec)
+	}
 	c.unsynced(a)
 	for _, k := range m.kept {
 		says := fmt.Sprintf("Flux v2, by Kustomization %s, keeps the Deployment of %s", k, a.ID)
