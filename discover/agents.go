@@ -304,7 +304,7 @@ func (w *witness) assemble(ctx context.Context, a *agent, storage *helm.Storage,
 	}
 
 	if err := w.readRunning(ctx, a, pods); err != nil {
-		return fmt.Errorf("read the selector of %s: %w", self, err)
+		return err
 	}
 	if a.Replicas > 1 {
 		w.find(ManyReplicas.Finding(a.ID, self, fmt.Sprintf("the Deployment asks for %d pods", a.Replicas)))

@@ -118,7 +118,7 @@ func hasEnded(p *corev1.Pod) bool {
 func (w *witness) readRunning(ctx context.Context, a *agent, l *podList) error {
 	pods, err := l.of(a.deployment)
 	if err != nil {
-		return err
+		return fmt.Errorf("read the selector of Deployment/%s/%s: %w", a.Namespace, a.Workload, err)
 	}
 	running := len(pods) > 0
 	message := fmt.Sprintf("no pod of the agent runs (replicas: %d)", a.Replicas)
@@ -213,7 +213,7 @@ func (w *witness) compareRunning(ctx context.Context, a *agent, l *podList, pods
 		}
 		alike, err := w.syncsAlike(ctx, a, set.Spec.Template)
 		if err != nil {
-			return err
+			return fmt.Errorf("compare pod %s/%s with its Deployment: %w", a.Namespace, p.Name, err)
 		}
 		says := ""
 		if !alike {
@@ -224,14 +224,18 @@ func (w *witness) compareRunning(ctx context.Context, a *agent, l *podList, pods
 	return nil
 }
 
-// syncsAlike reports whether pods by another template sync the set of the agent's Deployment, and
-// keep their mark in the same place.
+// syncsAlike reports whether pods by another template sync the set of the agent's Deployment, read its
+// files alike, apply as much of them, and keep their mark in the same place.
 func (w *witness) syncsAlike(ctx context.Context, a *agent, template corev1.PodTemplateSpec) (bool, error) {
 	name, c, err := w.setOfTemplate(ctx, a, template)
 	if err != nil || name == "" || name != a.set {
 		return false, err
 	}
-	return c.State == a.config.State && c.SyncTag == a.config.SyncTag && c.SecretName == a.config.SecretName &&
+	namespaces := func(c *flux1.Config) []string {
+		return slices.Compact(slices.Sorted(slices.Values(c.AllowedNamespaces)))
+	}
+	return slices.Equal(namespaces(c), namespaces(&a.config)) && c.DefaultNamespace == a.config.DefaultNamespace &&
+		c.SOPS == a.config.SOPS && c.GitSecret == a.config.GitSecret && c.State == a.config.State && c.SyncTag == a.config.SyncTag && c.SecretName == a.config.SecretName &&
 		c.ManifestGeneration == a.config.ManifestGeneration && slices.Equal(c.Unknown, a.config.Unknown), nil
 }
 

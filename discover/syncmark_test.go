@@ -141,3 +141,38 @@ func TestWhatIsNotToldAtTheHeadIsNotTakenForNothing(t *testing.T) {
 		})
 	}
 }
+
+// What a pod by an earlier template synced tells how far the Deployment's settings are synced only where
+// it reads and applies the same, and keeps its mark in the same place.
+func TestHowFarAPodByAnEarlierTemplateSynced(t *testing.T) {
+	const before = `"--k8s-allow-namespace=shop", "--k8s-allow-namespace=pay", "--sync-interval=1m"`
+	cluster := func(is, was string) string {
+		earlier := strings.NewReplacer("kind: Deployment", "kind: ReplicaSet", "name: flux, namespace: flux, labels: {}", "name: old, namespace: flux, uid: old, ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: flux, uid: u, controller: true}]").Replace(fluxdNamed("flux", "", was))
+		return fluxdNamed("flux", "", is) + earlier + "apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: flux, labels: {name: flux}, ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: old, uid: old, controller: true}]}\nspec: {containers: []}\nstatus: {phase: Running}\n"
+	}
+	for name, c := range map[string]struct {
+		is    string
+		alike bool
+	}{
+		"how often":               {`"--k8s-allow-namespace=shop", "--k8s-allow-namespace=pay"`, true},
+		"in another order":        {`"--k8s-allow-namespace=pay", "--k8s-allow-namespace=shop"`, true},
+		"fewer namespaces":        {`"--k8s-allow-namespace=shop"`, false},
+		"all namespaces":          {`"--sync-interval=2m"`, false},
+		"another for what has no": {before + `, "--k8s-default-namespace=shop"`, false},
+		"what SOPS encrypted":     {before + `, "--sops"`, false},
+		"what git-secret did":     {before + `, "--git-secret"`, false},
+	} {
+		findings := slices.DeleteFunc(liveIn(t, cluster(c.is, before)).Findings, func(f migrate.Finding) bool { return f.Code != RolloutUnfinished.Name })
+		if len(findings) != 1 || strings.Contains(findings[0].Message, "not known how far it has synced") == c.alike {
+			t.Errorf("%s: %+v", name, findings)
+		}
+	}
+	// An error says what was tried.
+	f := open(t, writtenCluster(t, strings.ReplaceAll(cluster(before, `"--git-branch=$(OF_THE_POD)"`), "fieldRef: {fieldPath: status.podIP}", "configMapKeyRef: {name: x, key: x}")))
+	f.kube.PrependReactor("*", "configmaps", func(a clienttesting.Action) (bool, runtime.Object, error) {
+		return a.GetNamespace() != "", nil, errors.New("too busy")
+	})
+	if _, err := f.witness.inventory(t.Context()); err == nil || !strings.Contains(err.Error(), "compare pod flux/p with its Deployment: ") || strings.Contains(err.Error(), "selector") {
+		t.Error(err)
+	}
+}
