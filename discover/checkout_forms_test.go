@@ -29,6 +29,8 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/filemode"
 	"github.com/go-git/go-git/v5/plumbing/object"
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	sigsyaml "sigs.k8s.io/yaml"
 )
 
 // treeOf makes files of a text in which "-- NAME --" lines begin each; "-- NAME
@@ -2450,5 +2452,38 @@ func TestWhatFlux2MakesOfADeclaredDeploymentIsNotToldAsItIsWritten(t *testing.T)
 	for text, want := range map[string]any{"${n}": int64(2), "${yes}": true, "a-${n}": "a-2", "${half}": placeholder, "x${none}y": "x" + placeholder + "y", "${none:=d}": "d"} {
 		v := postBuild{values: map[string]string{"n": "2", "yes": "true", "half": "1.5"}, whole: true}
 		equal(t, text, v.fill(text), want)
+	}
+}
+
+// Who applies an object is found out once for it: a repository may hold hundreds of Kustomizations, each
+// of which the next may change.
+func TestWhoAppliesAnObjectIsFoundOutOnce(t *testing.T) {
+	const source = "---\napiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: %s, namespace: flux-system}\nspec: {url: 'https://git.example.com/%s'}\n"
+	var text strings.Builder
+	for i, url := range []string{"team", "other", "team", "other"} {
+		fmt.Fprintf(&text, "---\napiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: k%d, namespace: flux-system}\nspec: {path: ./apps, sourceRef: {kind: GitRepository, name: s%d}}\n"+source, i, i, fmt.Sprintf("s%d", i), url)
+	}
+	fmt.Fprintf(&text, source, "s3", "team") // of which it is not known which there is
+	var all []flux1.Parsed
+	for i, document := range strings.Split(text.String(), "---\n")[1:] {
+		u := &unstructured.Unstructured{}
+		if err := sigsyaml.Unmarshal([]byte(document), &u.Object); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, flux1.Parsed{File: "clusters/all.yaml", Line: i + 1, Manifest: u})
+	}
+	a := &agent{}
+	a.Git.URL = "https://git.example.com/team"
+	c := &checkout{reading: &reading{agent: a}}
+	set := declaration{}.withBeside(append(all, all[0]))
+	o := flux1.Parsed{File: "apps/flux.yaml", Manifest: &unstructured.Unstructured{}}
+	var names []string
+	for _, k := range c.appliedBy(set, o) {
+		names = append(names, k.Manifest.GetName())
+	}
+	equal(t, "who applies it", names, []string{"k0", "k2", "k3"})
+	equal(t, "who applies another", len(c.appliedBy(set, flux1.Parsed{File: "web/flux.yaml", Manifest: &unstructured.Unstructured{}})), 0)
+	if n := testing.AllocsPerRun(10, func() { c.appliedBy(set, o); c.variablesOf(set, all[0]) }); n != 0 {
+		t.Errorf("it is found out again, in %v allocations", n)
 	}
 }

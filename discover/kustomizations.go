@@ -36,31 +36,96 @@ func isKustomization2(u *unstructured.Unstructured) bool {
 	return u.GetKind() == "Kustomization" && u.GroupVersionKind().Group == "kustomize.toolkit.fluxcd.io"
 }
 
-// appliedBy are the Kustomizations of Flux v2 that apply an object of a set, as far as the
-// repository tells.
-func (c *checkout) appliedBy(set declaration, o flux1.Parsed) []flux1.Parsed {
-	var out []flux1.Parsed
+// kustomizations2 are the Kustomizations of Flux v2 beside a set, and what was found out by them, since they
+// are asked for each object, and for each other.
+type kustomizations2 struct {
+	read bool
+	all  []kustomization2
+	// of are those that apply an object of a folder, and variables what each puts in their place.
+	of        map[objectOf][]flux1.Parsed
+	variables map[*unstructured.Unstructured]postBuild
+}
+
+type objectOf struct {
+	dir    string
+	object *unstructured.Unstructured
+}
+
+// kustomization2 is a Kustomization that applies what lies in a folder of this repository, as far as is known.
+type kustomization2 struct {
+	flux1.Parsed
+	dir string
+}
+
+// withBeside is a set with what stands beside it.
+func (d declaration) withBeside(objects []flux1.Parsed) declaration {
+	d.beside, d.by = objects, &kustomizations2{of: map[objectOf][]flux1.Parsed{}, variables: map[*unstructured.Unstructured]postBuild{}}
+	return d
+}
+
+// kustomizationsBeside are those beside a set, without those that apply another repository.
+func (c *checkout) kustomizationsBeside(set declaration) []kustomization2 {
+	if set.by.read {
+		return set.by.all
+	}
+	set.by.read = true
+	sources := map[string][]flux1.Parsed{}
+	key := func(kind, namespace, name string) string { return kind + "/" + namespace + "/" + name }
+	for _, o := range set.beside {
+		if u := o.Manifest; u.GroupVersionKind().Group == sourceGroup {
+			of := key(u.GetKind(), cmp.Or(u.GetNamespace(), c.agent.DefaultNamespace), u.GetName())
+			sources[of] = append(sources[of], o)
+		}
+	}
+	ours := map[string]bool{} // by the URL
 	for _, k := range set.beside {
 		u := k.Manifest
-		if !isKustomization2(u) || slices.ContainsFunc(out, func(o flux1.Parsed) bool { return o.File == k.File && o.Line == k.Line }) { // of the set, and of all
+		if !isKustomization2(u) {
 			continue
 		}
 		text := func(path ...string) string {
 			s, _, _ := unstructured.NestedString(u.Object, append([]string{"spec"}, path...)...)
 			return s
 		}
-		own := cmp.Or(u.GetNamespace(), c.agent.DefaultNamespace)
-		of := c.sourceIn(set.beside, text("sourceRef", "kind"), cmp.Or(text("sourceRef", "namespace"), own), text("sourceRef", "name"))
+		kind, namespace, name := text("sourceRef", "kind"), cmp.Or(text("sourceRef", "namespace"), u.GetNamespace(), c.agent.DefaultNamespace), text("sourceRef", "name")
+		of := c.sourceIn(sources[key(kind, namespace, name)], kind, namespace, name)
 		if of != nil && c.agent.Git.URL != "" {
-			if url, _, _ := unstructured.NestedString(of.Object, "spec", "url"); of.GetKind() == "GitRepository" && !strings.Contains(url, "${") && !SameRepository(url, c.agent.Git.URL) {
-				continue // it applies another one
+			if url, _, _ := unstructured.NestedString(of.Object, "spec", "url"); of.GetKind() == "GitRepository" && !strings.Contains(url, "${") {
+				same, known := ours[url]
+				if !known {
+					same = SameRepository(url, c.agent.Git.URL)
+					ours[url] = same
+				}
+				if !same {
+					continue // it applies another one
+				}
 			}
 		}
-		dir := strings.Trim(path.Clean("/"+text("path")), "/")
-		if within := func(name string) bool { return dir == "" || name == dir || strings.HasPrefix(name, dir+"/") }; within(o.File) || within(set.dir) {
-			out = append(out, k)
+		set.by.all = append(set.by.all, kustomization2{k, strings.Trim(path.Clean("/"+text("path")), "/")})
+	}
+	return set.by.all
+}
+
+// appliedBy are the Kustomizations of Flux v2 that apply an object of a set, as far as the
+// repository tells.
+func (c *checkout) appliedBy(set declaration, o flux1.Parsed) []flux1.Parsed {
+	if out, known := set.by.of[objectOf{set.dir, o.Manifest}]; known {
+		return out
+	}
+	var out []flux1.Parsed
+	type place struct {
+		file string
+		line int
+	}
+	had := map[place]bool{}
+	for _, k := range c.kustomizationsBeside(set) {
+		within := func(name string) bool { return k.dir == "" || name == k.dir || strings.HasPrefix(name, k.dir+"/") }
+		if at := (place{k.File, k.Line}); (within(o.File) || within(set.dir)) && !had[at] { // of the set, and of all
+			had[at] = true
+			out = append(out, k.Parsed)
 		}
 	}
+	set.by.of[objectOf{set.dir, o.Manifest}] = out
 	return out
 }
 
@@ -231,6 +296,9 @@ func (c *checkout) madeOf(ctx context.Context, set declaration, o flux1.Parsed) 
 		all = append(all, ours)
 	}
 	for _, k := range by {
+		if ctx.Err() != nil {
+			return m
+		}
 		fields := c.changes(set, k, o)
 		target, _, _ := unstructured.NestedString(k.Manifest.Object, "spec", "targetNamespace")
 		var other []string // by which it makes another object
@@ -579,7 +647,16 @@ type postBuild struct {
 // variable the controller leaves all as it is written, unless it is told otherwise
 // (kustomize-controller: kustomization_controller.go; fluxcd/pkg: kustomize_varsub.go).
 func (c *checkout) variablesOf(set declaration, k flux1.Parsed) postBuild {
-	if c.changedBy(declaration{beside: set.beside}, k) != "" {
+	out, known := set.by.variables[k.Manifest]
+	if !known {
+		out = c.readVariables(set, k)
+		set.by.variables[k.Manifest] = out
+	}
+	return out
+}
+
+func (c *checkout) readVariables(set declaration, k flux1.Parsed) postBuild {
+	if c.changedBy(declaration{beside: set.beside, by: set.by}, k) != "" {
 		return postBuild{}
 	}
 	value, _, _ := unstructured.NestedFieldNoCopy(k.Manifest.Object, "spec", "postBuild")

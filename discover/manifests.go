@@ -39,6 +39,8 @@ type declaration struct {
 	// beside are its objects, the ConfigMaps and sources of charts of others that are the
 	// only ones of their names, and all Kustomizations of Flux v2.
 	beside []flux1.Parsed
+	// by are the Kustomizations of Flux v2 among these.
+	by *kustomizations2
 }
 
 // configMapsBeside tells what stands beside the objects of a set: of several ConfigMaps, or sources of charts, of
@@ -88,7 +90,7 @@ func (c *checkout) declared(ctx context.Context) error {
 	}
 	beside := configMapsBeside(sets)
 	for _, set := range sets {
-		set.beside = beside(set)
+		set = set.withBeside(beside(set))
 		made, of, err := c.agentsOf(ctx, set, rights)
 		if err != nil {
 			return err

@@ -50,8 +50,7 @@ func (r *reading) applied(ctx context.Context) (inGit, error) {
 	}
 	c := r.search(nil)
 	c.applied = set.objects
-	set.beside = slices.Clone(set.objects)
-	set.beside = append(set.beside, c.flux2Beside(ctx, set)...)
+	set = set.withBeside(append(slices.Clone(set.objects), c.flux2Beside(ctx, set)...))
 	its := r.rightsApplied(ctx, set.objects)
 	made, of, err := c.agentsOf(ctx, set, func(declaration, flux1.Parsed) *rights { return its })
 	if err != nil {
