@@ -2430,6 +2430,31 @@ func TestWhatFlux2MakesOfADeclaredDeploymentIsNotToldAsItIsWritten(t *testing.T)
 	inv := readTree(t, treeOf(deployment+binding+applies("targetNamespace: other")), team)
 	wantFinding(t, inv, RightsUnknown, "Kustomization flux-system/apps puts what it applies into namespace other")
 	equal(t, "rights", agentNamed(t, inv, "other/flux").Confinement.Kind, "")
+	// Nor are its rights told as roles and bindings are written which that changes.
+	const admin = "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: r}\nrules: [{apiGroups: [''], resources: [configmaps], verbs: ['*']}]\n" +
+		"---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: b}\nroleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: r}\nsubjects: [{kind: ServiceAccount, name: flux, namespace: shop}]\n"
+	for name, c := range map[string]struct{ old, now, spec, says string }{
+		"a label":              {"", "", "commonMetadata: {labels: {a: b}}, targetNamespace: shop", ""},
+		"a patch of the role":  {"", "", "patches: [{patch: '- {op: replace, path: /rules/0/resources, value: [\"*\"]}', target: {kind: ClusterRole}}]", "ClusterRole r, which ClusterRoleBinding b gives it, is not known as it is written (Kustomization flux-system/apps, which applies it, changes it to what is not known here (spec.patches))"},
+		"a patch of another":   {"", "", "patches: [{patch: x, target: {kind: ClusterRole, name: other}}]", ""},
+		"a patch of a binding": {"", "", "patches: [{patch: x, target: {kind: ClusterRoleBinding}}]", "ClusterRoleBinding b in apps/flux.yaml"},
+		"suspended":            {"", "", "suspend: true, patches: [{patch: x, target: {kind: ClusterRole}}]", "which applies it and is suspended, changes it"},
+		"a rule":               {"resources: [configmaps]", "resources: ['${r}']", "postBuild: {substitute: {r: '\"*\"'}}", "ClusterRole r, which ClusterRoleBinding b gives it, is not known as it is written (it holds a variable, and kustomize-controller may substitute it)"},
+		"a rule, left so":      {"resources: [configmaps]", "resources: ['${r}']", "prune: true", ""},
+		"a rule, of nobody":    {"resources: [configmaps]", "resources: ['${r}']", "path: ./web", "it holds a variable"},
+		"whom it binds":        {"subjects: [{kind: ServiceAccount, name: flux,", "subjects: [{kind: ServiceAccount, name: '${who}',", "postBuild: {substitute: {who: flux}}", "ClusterRoleBinding b in apps/flux.yaml"},
+		"a subject put there":  {"namespace: shop}]", "namespace: old}]", "targetNamespace: shop", "(spec.targetNamespace)"},
+	} {
+		text := deployment + strings.Replace(admin, c.old, c.now, 1) + strings.Replace(applies(c.spec), "path: ./apps, sourceRef: {kind: GitRepository, name: it}, path: ./web", "path: ./web", 1)
+		for _, paths := range []string{"team", "apps"} {
+			inv := readTree(t, treeOf(text), func(o *CheckoutOptions) { o.Paths = []string{paths} })
+			kind := agentNamed(t, inv, "shop/flux").Confinement.Kind
+			got := strings.Join(findingsOf(inv, RightsUnknown), "\n")
+			if (kind == "") != (c.says != "") || !strings.Contains(got, c.says) || c.says == "" && got != "" {
+				t.Errorf("%s, beside %s: %q, %s", name, paths, kind, got)
+			}
+		}
+	}
 	wantFinding(t, readTree(t, treeOf(deployment+applies("images: [{name: fluxcd/flux, newTag: x}]")), nil), AgentManaged, "it is taken to read all of the repository (--git-path)")
 	// Of two overlays of one name the fluxd applies one, and Flux v2 the other.
 	inv = readTree(t, treeOf("-- base/kustomization.yaml --\nresources: [flux.yaml]\n"+strings.Replace(deployment, "-- apps/", "-- base/", 1)+"-- prod/kustomization.yaml --\nresources: [../base]\n-- prod/.flux.yaml --\nversion: 1\ncommandUpdated: {generators: [{command: kustomize build .}]}\n"+

@@ -35,6 +35,8 @@ type rights struct {
 	elsewhere map[string]string
 	// given are the objects among manifests that give a chart bindings.
 	given []givenToChart
+	// rewritten says, by roleKey, of roles and bindings among manifests why what they give is not known.
+	rewritten map[string]string
 	// perhaps are the bindings of manifests of which it is not known that they are in this
 	// cluster, and places say where each stands, by roleKey.
 	perhaps *rights

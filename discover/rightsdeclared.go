@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/fluxover/fluxover/discover/terraform"
 	"github.com/fluxover/fluxover/migrate"
@@ -51,7 +52,7 @@ func (c *checkout) rightsOf(ctx context.Context, sets []declaration) rightsFor {
 	// isApplied goes by what an object gives to whom: a build may say other things of it.
 	isApplied := func(o flux1.Parsed) bool {
 		m := together[identity(o.Manifest)]
-		return m != nil && !slices.ContainsFunc([]string{"roleRef", "subjects", "rules", "aggregationRule"}, func(field string) bool {
+		return m != nil && !slices.ContainsFunc(fieldsOfRights, func(field string) bool {
 			return !equality.Semantic.DeepEqual(m.Object[field], o.Manifest.Object[field])
 		})
 	}
@@ -68,6 +69,24 @@ func (c *checkout) rightsOf(ctx context.Context, sets []declaration) rightsFor {
 			}
 		}
 	}
+	rewritten := sync.OnceValue(func() map[*unstructured.Unstructured]string {
+		beside, out := configMapsBeside(sets), map[*unstructured.Unstructured]string{}
+		for i, set := range sets {
+			if len(giving[i]) == 0 {
+				continue
+			}
+			set = set.withBeside(beside(set))
+			for _, o := range giving[i] {
+				if ctx.Err() != nil {
+					return out // which is not told
+				}
+				if why := c.rewritesRights(set, o); why != "" {
+					out[o.Manifest] = why
+				}
+			}
+		}
+		return out
+	})
 	return func(own declaration, a flux1.Parsed) *rights {
 		// ofAnother reports whether something is of another declaration of this agent.
 		ofAnother := func(set declaration, o flux1.Parsed) bool {
@@ -113,6 +132,7 @@ func (c *checkout) rightsOf(ctx context.Context, sets []declaration) rightsFor {
 			}
 		}
 		r := rightsIn(with, perhaps, charts, c.agent.DefaultNamespace, read)
+		r.rewrite(rewritten(), with, perhaps, c.agent.DefaultNamespace)
 		r.given = append(r.given, tools...)
 		return r
 	}
@@ -406,6 +426,72 @@ func rightsIn(objects []flux1.Parsed, perhaps []perhapsThere, charts map[*unstru
 	return r
 }
 
+// fieldsOfRights are those by which a role or binding gives something to whom.
+var fieldsOfRights = []string{"roleRef", "subjects", "rules", "aggregationRule"}
+
+// rewritesRights says by which Kustomization of Flux v2 a role or binding of a set gives what is not known;
+// empty if none changes what it gives.
+func (c *checkout) rewritesRights(set declaration, o flux1.Parsed) string {
+	u := o.Manifest
+	if u.GroupVersionKind().Group != rbacv1.GroupName {
+		return ""
+	}
+	cluster := strings.HasPrefix(u.GetKind(), "Cluster")
+	for _, k := range c.appliedBy(set, o) {
+		target, _, _ := unstructured.NestedString(k.Manifest.Object, "spec", "targetNamespace")
+		by := slices.DeleteFunc(c.changes(set, k, o), func(field string) bool {
+			switch field {
+			case "targetNamespace": // which a subject may be put into, with its account
+				subjects, _ := u.Object["subjects"].([]any)
+				return cluster && !slices.ContainsFunc(subjects, func(x any) bool {
+					m, _ := x.(map[string]any)
+					return m["kind"] == rbacv1.ServiceAccountKind && m["namespace"] != target
+				})
+			case "images", "commonMetadata":
+				return true
+			case "kubeConfig": // what fluxd applies is of this cluster
+				return c.byFluxd(set, o) != nil
+			}
+			return false
+		})
+		if len(by) > 0 {
+			return c.changesIt(k, by)
+		}
+	}
+	open := strings.Contains(u.GetName()+u.GetNamespace(), "${")
+	for _, field := range fieldsOfRights {
+		open = open || holds(u.Object[field], "${")
+	}
+	if open && c.mayFill(set, o) {
+		return "it holds a variable, and " + maySubstitute
+	}
+	return ""
+}
+
+// rewrite has it not known what roles and bindings give of which that is said why: a binding may be of
+// any account then.
+func (r *rights) rewrite(why map[*unstructured.Unstructured]string, with []flux1.Parsed, perhaps []perhapsThere, defaultNamespace string) {
+	r.rewritten = map[string]string{}
+	add := func(o flux1.Parsed, binds bool) {
+		u, cause := o.Manifest, why[o.Manifest]
+		if cause == "" || strings.HasSuffix(u.GetKind(), "Binding") != binds {
+			return
+		}
+		if r.rewritten[roleKey(u.GetKind(), cmp.Or(u.GetNamespace(), defaultNamespace, unknownNamespace), u.GetName())] = cause; binds {
+			r.given = append(r.given, givenToChart{what: fmt.Sprintf("%s %s in %s is not known as it is written (%s)", u.GetKind(), u.GetName(), fileLine(o.File, o.Line), cause), more: true})
+		}
+	}
+	for _, o := range with {
+		add(o, true)
+		add(o, false)
+	}
+	for _, o := range perhaps { // a binding of these is said to bind it if it does
+		if !o.elsewhere {
+			add(o.Parsed, false)
+		}
+	}
+}
+
 // roleKey names a role or binding.
 func roleKey(kind, namespace, name string) string {
 	if strings.HasPrefix(kind, "Cluster") {
@@ -439,6 +525,12 @@ func (r *rights) declaredFor(namespace, account string) (bindings []migrate.Bind
 		key := roleKey(kind, b.Namespace, b.Name)
 		missing := b.Role.Kind == "ClusterRole" && r.clusterRoles[b.Role.Name] == nil || b.Role.Kind != "ClusterRole" && r.roles[b.Namespace+"/"+b.Role.Name] == nil
 		switch {
+		case r.rewritten[key] != "": // which is said of all
+			said[key] = true
+			continue
+		case r.rewritten[role] != "":
+			say("%s %s, which %s %s gives it, is not known as it is written (%s)", b.Role.Kind, b.Role.Name, kind, b.Name, r.rewritten[role])
+			continue
 		case r.saysNothing(b):
 		case b.Namespace == unknownNamespace:
 			say("in which namespace %s %s holds is not known", kind, b.Name)
