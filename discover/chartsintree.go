@@ -11,6 +11,7 @@ import (
 
 	"github.com/fluxover/fluxover/discover/terraform"
 	"github.com/fluxover/fluxover/migrate/flux1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	sigsyaml "sigs.k8s.io/yaml"
 )
@@ -184,10 +185,19 @@ func asWritten(v any) *terraform.Node {
 	return &terraform.Node{Kind: terraform.Scalar, Scalar: v}
 }
 
-// podIn is the pod that an object is, or makes; empty if it has none.
+// podIn is the pod that an object is, or makes, or one with the steps of a task as its containers; empty
+// if it has none.
 func podIn(u *unstructured.Unstructured) map[string]any {
+	if steps := stepsOf(u); len(steps) > 0 {
+		volumes, _, _ := unstructured.NestedFieldNoCopy(u.Object, "spec", "volumes")
+		return map[string]any{"containers": steps, "volumes": volumes}
+	}
 	pod := u.Object
-	for _, field := range terraform.PodOf(u.GetKind()) {
+	fields := terraform.PodOf(u.GetKind())
+	if u.GetKind() == "PodTemplate" {
+		fields = []string{"template"}
+	}
+	for _, field := range fields {
 		pod, _ = pod[field].(map[string]any)
 	}
 	spec, _ := pod["spec"].(map[string]any)
@@ -197,76 +207,228 @@ func podIn(u *unstructured.Unstructured) map[string]any {
 	return spec
 }
 
-// scriptFile is what a script is called in a ConfigMap that a pod mounts.
-var scriptFile = regexp.MustCompile(`\.(?:sh|bash|zsh|py|rb|pl|js)$`)
+// stepsOf are the containers that an object of Tekton or of Argo Workflows has run, wherever they stand in it.
+func stepsOf(u *unstructured.Unstructured) (out []any) {
+	switch group := u.GroupVersionKind().Group; {
+	case group == "tekton.dev", group == "argoproj.io" && strings.Contains(u.GetKind(), "Workflow"):
+	default:
+		return nil
+	}
+	var walk func(v any)
+	walk = func(v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			if v["image"] != nil && (v["command"] != nil || v["args"] != nil || v["script"] != nil || v["source"] != nil) {
+				out = append(out, v)
+			}
+			for _, k := range sortedNames(v) {
+				walk(v[k])
+			}
+		case []any:
+			for _, e := range v {
+				walk(e)
+			}
+		}
+	}
+	walk(u.Object["spec"])
+	return out
+}
 
-// boundByPod are whom the commands of a pod may bind, those in the scripts of ConfigMaps that it mounts
-// among them; nil if nobody. beside is called for these, if need be.
+var (
+	// scriptFile is what a script is called in a ConfigMap that a pod mounts.
+	scriptFile = regexp.MustCompile(`\.(?:sh|bash|zsh|py|rb|pl|js)$`)
+	// runsScripts is what runs texts that it is given.
+	runsScripts = regexp.MustCompile(`(?:^|[\s/;&|"'])(?:(?:ba|z|da|k|a)?sh|python[\d.]*|perl|ruby|node|kubectl|oc|source|eval)(?:$|[\s"';&|])`)
+	// runsVariable is a shell that runs what a variable holds.
+	runsVariable = regexp.MustCompile(`(?:\b(?:ba|z|da|k)?sh[ \t]+(?:-\S+[ \t]+)*?-\w*c|\beval)[ \t]+["']?\$[({]?[A-Za-z_]`)
+	// runsFile is where a file stands that is run: its path follows.
+	runsFile = `(?m)(?:^|[;&|(]|\b(?:(?:ba|z|da|k)?sh|python[\d.]*|perl|ruby|node|source|exec|do|then|xargs)[ \t]|[ \t]\.[ \t]|-\w*c[ \t]|<)[ \t]*(?:-\S+[ \t]+)*["']?`
+	// programOf are the programs that images of their names run by themselves.
+	programOf = map[string]string{"terraform": "terraform", "opentofu": "tofu", "tofu": "tofu", "terragrunt": "terragrunt", "helmfile": "helmfile", "kapp": "kapp", "pulumi": "pulumi", "origin-cli": "oc"}
+)
+
+// boundByPod are whom the commands of a pod may bind; nil if nobody.
 func boundByPod(o flux1.Parsed, pod map[string]any, beside func() []flux1.Parsed) *givenToChart {
-	var texts []string
-	add := func(words ...any) {
-		var all []string
-		for _, w := range words {
-			all = append(all, scalarText(w))
-		}
-		texts = append(texts, strings.Join(all, " "))
-	}
-	for _, x := range append(slices.Clone(asList(pod["initContainers"])), asList(pod["containers"])...) {
-		m, _ := x.(map[string]any)
-		command, args := asList(m["command"]), asList(m["args"])
-		if len(command) == 0 && strings.Contains(imageName(scalarText(m["image"])), "kubectl") { // which it runs by itself
-			command = []any{"kubectl"}
-		}
-		if len(args) > 0 || len(asList(m["command"])) > 0 {
-			add(append(slices.Clone(command), args...)...)
-		}
-		hooks, _ := m["lifecycle"].(map[string]any)
-		for _, name := range sortedNames(hooks) {
-			words, _, _ := unstructured.NestedFieldNoCopy(hooks, name, "exec", "command")
-			add(asList(words)...)
-		}
-		for _, e := range asList(m["env"]) {
-			if v, _ := e.(map[string]any); strings.Contains(scalarText(v["value"]), " ") {
-				add(v["value"])
-			}
-		}
-	}
-	var mounted []string
-	for _, v := range asList(pod["volumes"]) {
-		volume, _ := v.(map[string]any)
-		sources, _, _ := unstructured.NestedFieldNoCopy(volume, "projected", "sources")
-		for _, s := range append([]any{volume}, asList(sources)...) {
-			source, _ := s.(map[string]any)
-			if name, _, _ := unstructured.NestedString(source, "configMap", "name"); name != "" {
-				mounted = append(mounted, name)
-			}
-		}
-	}
-	if len(mounted) > 0 {
-		objects := beside()
-		for _, name := range mounted {
-			m, _ := configMapIn(objects, o.Manifest.GetNamespace(), name)
-			if m == nil {
-				continue
-			}
-			for _, key := range sortedNames(m.Data) {
-				if scriptFile.MatchString(key) || strings.HasPrefix(m.Data[key], "#!") {
-					texts = append(texts, m.Data[key])
-				}
-			}
-		}
-	}
-	accounts, what := terraform.BoundByCommands(strings.Join(texts, "\n"))
+	accounts, what := boundByCommands(o.Manifest.GetNamespace(), pod, beside)
 	g := &givenToChart{what: resourceName(o.Manifest) + " in " + fileLine(o.File, o.Line), filled: accounts, more: what != ""}
 	switch {
 	case what != "":
-		g.what += " runs commands (" + what + " is not read)"
+		g.what += " runs commands (" + what + ")"
 	case len(accounts) > 0:
 		g.what += " runs commands that bind accounts,"
 	default:
 		return nil
 	}
 	return g
+}
+
+// boundByCommands are the accounts that the commands of a pod bind by their names, those in the ConfigMaps
+// and Secrets that they are given among them, and what else of them may bind anybody. beside is called
+// for these, if need be.
+func boundByCommands(namespace string, pod map[string]any, beside func() []flux1.Parsed) (accounts []terraform.Subject, what string) {
+	var texts []string
+	var objects []flux1.Parsed
+	read, missing := false, ""
+	// given are the texts of a ConfigMap or Secret; ran is true if what it holds is run.
+	given := func(kind, name string, ran bool) map[string]string {
+		if name == "" {
+			return nil
+		}
+		if !read {
+			objects, read = beside(), true
+		}
+		out, known := scriptsIn(objects, kind, namespace, name)
+		if !known && ran {
+			missing = cmp.Or(missing, "what it runs of the "+kind+" "+name+" is not known from the repository")
+		}
+		return out
+	}
+	type mount struct{ at, text string }
+	mounts, shells, names := map[string][]mount{}, map[string]bool{}, map[string]bool{} // by the volume
+	for _, x := range append(slices.Clone(asList(pod["initContainers"])), asList(pod["containers"])...) {
+		m, _ := x.(map[string]any)
+		var its []string
+		add := func(words ...any) {
+			var all []string
+			for _, w := range words {
+				all = append(all, scalarText(w))
+			}
+			its = append(its, strings.Join(all, " "))
+		}
+		image := imageName(scalarText(m["image"]))
+		command, args := asList(m["command"]), asList(m["args"])
+		switch { // which it runs by itself
+		case len(command) > 0:
+		case strings.Contains(image, "kubectl"):
+			command = []any{"kubectl"}
+		case programOf[image] != "":
+			command = []any{programOf[image]}
+		}
+		if len(args) > 0 || len(asList(m["command"])) > 0 {
+			add(append(slices.Clone(command), args...)...)
+		}
+		add(m["script"]) // of Tekton
+		add(m["source"]) // of Argo Workflows
+		hooks, _ := m["lifecycle"].(map[string]any)
+		for _, name := range sortedNames(hooks) {
+			words, _, _ := unstructured.NestedFieldNoCopy(hooks, name, "exec", "command")
+			add(asList(words)...)
+		}
+		for _, name := range []string{"livenessProbe", "readinessProbe", "startupProbe"} {
+			probe, _ := m[name].(map[string]any)
+			words, _, _ := unstructured.NestedFieldNoCopy(probe, "exec", "command")
+			add(asList(words)...)
+		}
+		text := strings.Join(its, "\n")
+		ran := runsVariable.MatchString(text)
+		variables := map[string]string{}
+		for _, e := range asList(m["env"]) {
+			v, _ := e.(map[string]any)
+			variables[scalarText(v["name"])] = scalarText(v["value"])
+			for _, of := range []struct{ field, kind string }{{"configMapKeyRef", "ConfigMap"}, {"secretKeyRef", "Secret"}} {
+				name, _, _ := unstructured.NestedString(v, "valueFrom", of.field, "name")
+				key, _, _ := unstructured.NestedString(v, "valueFrom", of.field, "key")
+				if name != "" {
+					variables[scalarText(v["name"])] = given(of.kind, name, ran)[key]
+				}
+			}
+		}
+		for _, e := range asList(m["envFrom"]) {
+			v, _ := e.(map[string]any)
+			for _, of := range []struct{ field, kind string }{{"configMapRef", "ConfigMap"}, {"secretRef", "Secret"}} {
+				name, _, _ := unstructured.NestedString(v, of.field, "name")
+				for key, value := range given(of.kind, name, ran) {
+					variables[of.kind+" "+name+" "+key] = value
+				}
+			}
+		}
+		for _, name := range sortedNames(variables) {
+			if strings.Contains(variables[name], " ") {
+				texts = append(texts, variables[name])
+			}
+		}
+		for _, e := range asList(m["volumeMounts"]) {
+			v, _ := e.(map[string]any)
+			name, at := scalarText(v["name"]), strings.TrimSuffix(scalarText(v["mountPath"]), "/")
+			if at != "" {
+				mounts[name] = append(mounts[name], mount{at, text})
+			}
+			shells[name] = shells[name] || runsScripts.MatchString(text)
+			names[name] = names[name] || at != "" && strings.Contains(text, at)
+		}
+		texts = append(texts, its...)
+	}
+	for _, v := range asList(pod["volumes"]) {
+		volume, _ := v.(map[string]any)
+		name := scalarText(volume["name"])
+		ran := slices.ContainsFunc(mounts[name], func(m mount) bool {
+			return regexp.MustCompile(runsFile + regexp.QuoteMeta(m.at) + `(?:$|[/\s"';&|])`).MatchString(m.text)
+		})
+		sources, _, _ := unstructured.NestedFieldNoCopy(volume, "projected", "sources")
+		for _, s := range append([]any{volume}, asList(sources)...) {
+			source, _ := s.(map[string]any)
+			configMap, _, _ := unstructured.NestedString(source, "configMap", "name")
+			secret, _, _ := unstructured.NestedString(source, "secret", "secretName")
+			projected, _, _ := unstructured.NestedString(source, "secret", "name")
+			for _, of := range []map[string]string{given("ConfigMap", configMap, ran), given("Secret", cmp.Or(secret, projected), ran)} {
+				for _, key := range sortedNames(of) {
+					if shells[name] || names[name] && path.Ext(key) == "" || scriptFile.MatchString(key) || strings.HasPrefix(of[key], "#!") {
+						texts = append(texts, of[key])
+					}
+				}
+			}
+		}
+	}
+	accounts, what = terraform.BoundByCommands(strings.Join(texts, "\n"))
+	if what != "" {
+		what += " is not read"
+	}
+	return accounts, cmp.Or(what, missing)
+}
+
+// scriptsIn are the texts that a ConfigMap or Secret among objects holds; known is false if there is none, or
+// not one alone, or it is encrypted.
+func scriptsIn(objects []flux1.Parsed, kind, namespace, name string) (out map[string]string, known bool) {
+	out = map[string]string{}
+	if kind == "ConfigMap" {
+		m, _ := configMapIn(objects, namespace, name)
+		if m == nil {
+			return nil, false
+		}
+		for key, data := range m.BinaryData {
+			out[key] = string(data)
+		}
+		for key, text := range m.Data {
+			out[key] = text
+		}
+		return out, true
+	}
+	for _, o := range objects {
+		u := o.Manifest
+		if u.GetKind() != kind || u.GetName() != name || u.GetNamespace() != namespace || u.GroupVersionKind().Group != "" {
+			continue
+		}
+		secret, ok := typed[corev1.Secret](u)
+		if !ok { // as one whose values are encrypted
+			return nil, false
+		}
+		if known { // one of several
+			return nil, false
+		}
+		known = true
+		for key, data := range secret.Data {
+			out[key] = string(data)
+		}
+		for key, text := range secret.StringData {
+			out[key] = text
+		}
+		for _, text := range out {
+			if strings.HasPrefix(text, "ENC[") {
+				return nil, false
+			}
+		}
+	}
+	return out, known
 }
 
 // readChart reads a chart of the repository, once.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	gocmp "cmp"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -700,6 +701,11 @@ func TestWhatChartsOfTheRepositoryBindIsNotKnown(t *testing.T) {
 	job := func(container string, pod ...string) string {
 		return "-- r.yaml --\napiVersion: batch/v1\nkind: Job\nmetadata: {name: bind, namespace: apps}\nspec: {template: {spec: {" + strings.Join(pod, "") + "restartPolicy: Never, containers: [{name: k, image: 'bitnami/kubectl:1', " + container + "}]}}}\n"
 	}
+	const binds = "kubectl create clusterrolebinding x --clusterrole=cluster-admin --serviceaccount=flux:flux"
+	const mounted, ofSecret = "volumes: [{name: s, configMap: {name: s}}], ", "volumes: [{name: s, secret: {secretName: s}}], "
+	held := func(kind, data string) string {
+		return "---\napiVersion: v1\nkind: " + kind + "\nmetadata: {name: s, namespace: apps}\n" + data + "\n"
+	}
 	for name, c := range map[string]struct {
 		tree string
 		says string // empty where it is known
@@ -774,10 +780,32 @@ func TestWhatChartsOfTheRepositoryBindIsNotKnown(t *testing.T) {
 			"---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: s, namespace: apps}\ndata: {run.sh: 'kubectl create clusterrolebinding x --clusterrole=cluster-admin --serviceaccount=flux:flux'}\n", "runs commands that bind accounts"},
 		"by a Job, what it mounts and does not run": {job(`command: [web], volumeMounts: [{name: s, mountPath: /s}]`, `volumes: [{name: s, configMap: {name: s}}], `) +
 			"---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: s, namespace: apps}\ndata: {help.txt: 'kubectl apply -f x'}\n", ""},
-		"by a Job, nobody knows what": {strings.Replace(job(`command: {a: b}, args: [1, [x], {y: z}], env: [1], lifecycle: [x]`, `volumes: {a: b}, initContainers: [1], `), "kubectl:1", "web:1", 1), ""},
-		"by a hook of a Deployment":   {"-- r.yaml --\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: apps}\nspec: {template: {spec: {containers: [{name: web, image: web, lifecycle: {postStart: {exec: {command: [kubectl, apply, -f, x]}}}}]}}}\n", "apps:deployment/web in r.yaml:1 runs commands"},
-		"by a CronJob":                {"-- r.yaml --\napiVersion: batch/v1\nkind: CronJob\nmetadata: {name: bind, namespace: apps}\nspec: {jobTemplate: {spec: {template: {spec: {initContainers: [{name: k, image: x, command: [kubectl, apply, -f, x]}], containers: [{name: w, image: w}]}}}}}\n", "apps:cronjob/bind"},
-		"by a Pod":                    {"-- r.yaml --\napiVersion: v1\nkind: Pod\nmetadata: {name: bind, namespace: apps}\nspec: {containers: [{name: k, image: x, command: [kubectl, apply, -f, x]}]}\n", "apps:pod/bind"},
+		"by a Job, in a key without an ending":     {job(`command: [sh, /s/run], volumeMounts: [{name: s, mountPath: /s}]`, mounted) + held("ConfigMap", "data: {run: '"+binds+"'}"), "runs commands that bind accounts"},
+		"by a Job, in a key that a shell is given": {job(`command: [sh, -c, 'sh < /s/in.txt'], volumeMounts: [{name: s, mountPath: /s}]`, mounted) + held("ConfigMap", "data: {in.txt: '"+binds+"'}"), "runs commands that bind accounts"},
+		"by a Job, in a key that is run":           {job(`command: [/s/run], volumeMounts: [{name: s, mountPath: /s/}]`, mounted) + held("ConfigMap", "data: {run: '"+binds+"'}"), "runs commands that bind accounts"},
+		"by a Job, in another key":                 {job(`command: [web, --config=/s/run], volumeMounts: [{name: s, mountPath: /s}]`, mounted) + held("ConfigMap", "data: {run: 'a: b', notes.md: 'kubectl apply -f x'}"), ""},
+		"by a Job, in bytes":                       {job(`command: [sh, /s/run.sh], volumeMounts: [{name: s, mountPath: /s}]`, mounted) + held("ConfigMap", "binaryData: {run.sh: "+base64.StdEncoding.EncodeToString([]byte(binds))+"}"), "runs commands that bind accounts"},
+		"by a Job, in a Secret":                    {job(`command: [sh, /s/run.sh], volumeMounts: [{name: s, mountPath: /s}]`, ofSecret) + held("Secret", "stringData: {run.sh: 'A="+markedSecret+" "+binds+"; kubectl apply -f "+markedSecret+"'}"), "runs commands (what kubectl makes in its script is not read)"},
+		"by a Job, in a Secret, projected":         {job(`command: [sh, /s/run.sh], volumeMounts: [{name: s, mountPath: /s}]`, `volumes: [{name: s, projected: {sources: [{secret: {name: s}}]}}], `) + held("Secret", "data: {run.sh: "+base64.StdEncoding.EncodeToString([]byte(binds))+"}"), "runs commands that bind accounts"},
+		"by a Job, in a Secret that is encrypted":  {job(`command: [sh, /s/run.sh], volumeMounts: [{name: s, mountPath: /s}]`, ofSecret) + held("Secret", "stringData: {run.sh: 'ENC[AES256_GCM,data:x]'}"), "what it runs of the Secret s is not known from the repository"},
+		"by a Job, in what is not there":           {job(`command: [sh, /s/run.sh], volumeMounts: [{name: s, mountPath: /s}]`, mounted), "runs commands (what it runs of the ConfigMap s is not known from the repository)"},
+		"by a Job, it reads what is not there":     {job(`command: [sh, -c, 'web --config=/s/a.yaml'], volumeMounts: [{name: s, mountPath: /s}]`, mounted), ""},
+		"by a Job, in variables of a ConfigMap":    {job(`command: [sh, -c, '$CMD'], envFrom: [{configMapRef: {name: s}}]`) + held("ConfigMap", "data: {CMD: '"+binds+"'}"), "runs commands that bind accounts"},
+		"by a Job, in a variable of a Secret":      {job(`command: [sh, -c, '$CMD'], env: [{name: CMD, valueFrom: {secretKeyRef: {name: s, key: c}}}]`) + held("Secret", "stringData: {c: '"+binds+"'}"), "runs commands that bind accounts"},
+		"by a Job, in variables that are not here": {job(`command: [sh, -c, '$CMD'], envFrom: [{configMapRef: {name: s}}]`), "what it runs of the ConfigMap s is not known"},
+		"by a Job, with variables that are not":    {job(`command: [sh, -c, 'web $CMD'], envFrom: [{configMapRef: {name: s}}]`), ""},
+		"by a Job, as it is asked how it is":       {job(`command: [web], readinessProbe: {exec: {command: [sh, -c, '` + binds + `']}}`), "runs commands that bind accounts"},
+		"by a Job, by the image of Terraform":      {strings.Replace(job(`args: [apply, -auto-approve]`), "bitnami/kubectl:1", "hashicorp/terraform:1", 1), "what terraform apply makes in its script"},
+		"by a Job, by it, which plans":             {strings.Replace(job(`args: [plan]`), "bitnami/kubectl:1", "hashicorp/terraform:1", 1), ""},
+		"by a PodTemplate":                         {"-- r.yaml --\napiVersion: v1\nkind: PodTemplate\nmetadata: {name: bind, namespace: apps}\ntemplate: {spec: {containers: [{name: k, image: x, command: [sh, -c, '" + binds + "']}]}}\n", "apps:podtemplate/bind in r.yaml:1 runs commands that bind"},
+		"by a Task of Tekton":                      {object("tekton.dev/v1", "Task", "{steps: [{image: x, script: '"+binds+"'}]}"), "task/rbac in r.yaml:1 runs commands that bind"},
+		"by a Pipeline of Tekton":                  {object("tekton.dev/v1", "Pipeline", "{tasks: [{taskSpec: {steps: [{image: x, command: [kubectl], args: [apply, -f, x]}]}}]}"), "pipeline/rbac in r.yaml:1 runs commands (what kubectl makes"},
+		"by a Workflow of Argo":                    {object("argoproj.io/v1alpha1", "WorkflowTemplate", "{templates: [{script: {image: x, source: '"+binds+"'}}]}"), "workflowtemplate/rbac in r.yaml:1 runs commands that bind"},
+		"by a Task, nothing of rights":             {object("tekton.dev/v1", "Task", "{steps: [{image: x, script: make-coffee}]}"), ""},
+		"by a Job, nobody knows what":              {strings.Replace(job(`command: {a: b}, args: [1, [x], {y: z}], env: [1], lifecycle: [x]`, `volumes: {a: b}, initContainers: [1], `), "kubectl:1", "web:1", 1), ""},
+		"by a hook of a Deployment":                {"-- r.yaml --\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: apps}\nspec: {template: {spec: {containers: [{name: web, image: web, lifecycle: {postStart: {exec: {command: [kubectl, apply, -f, x]}}}}]}}}\n", "apps:deployment/web in r.yaml:1 runs commands"},
+		"by a CronJob":                             {"-- r.yaml --\napiVersion: batch/v1\nkind: CronJob\nmetadata: {name: bind, namespace: apps}\nspec: {jobTemplate: {spec: {template: {spec: {initContainers: [{name: k, image: x, command: [kubectl, apply, -f, x]}], containers: [{name: w, image: w}]}}}}}\n", "apps:cronjob/bind"},
+		"by a Pod":                                 {"-- r.yaml --\napiVersion: v1\nkind: Pod\nmetadata: {name: bind, namespace: apps}\nspec: {containers: [{name: k, image: x, command: [kubectl, apply, -f, x]}]}\n", "apps:pod/bind"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inv := readTree(t, treeOf(agent+c.tree), func(o *CheckoutOptions) { o.URL = "git@github.com:o/r" })
@@ -785,6 +813,11 @@ func TestWhatChartsOfTheRepositoryBindIsNotKnown(t *testing.T) {
 			equal(t, "unknown", []bool{a.Confinement.Kind == "", slices.Contains(a.Unknown, "confinement")}, []bool{c.says != "", c.says != ""})
 			if c.says != "" {
 				wantFinding(t, inv, RightsUnknown, c.says, "may bind it")
+			}
+			for _, f := range inv.Findings {
+				if strings.Contains(f.Message, markedSecret) {
+					t.Errorf("%s", f)
+				}
 			}
 		})
 	}
