@@ -74,6 +74,13 @@ func (c *checkout) boundByTools(ctx context.Context) (out []givenToChart) {
 			out = append(out, *g)
 		}
 	}
+	// unknown notes that it is not known which of the charts of the repository is installed, if it has any.
+	hasCharts := slices.ContainsFunc(c.index.files, func(file string) bool { return path.Base(file) == "Chart.yaml" })
+	unknown := func(what string) {
+		if g := (givenToChart{what: what + " by a template, so that it is not known which chart,", more: true}); hasCharts && !slices.ContainsFunc(out, func(o givenToChart) bool { return o.what == g.what }) {
+			out = append(out, g)
+		}
+	}
 	text := func(m map[string]any, name string) string { s, _ := m[name].(string); return s }
 	// values are those that are given, of which a text may name a file.
 	values := func(dir string, given ...any) *terraform.Node {
@@ -90,32 +97,117 @@ func (c *checkout) boundByTools(ctx context.Context) (out []givenToChart) {
 		}
 		return out
 	}
+	// A file of Helmfile, and those that it names, with the folder by which its charts go.
+	type fileOf struct{ file, dir string }
+	var files []fileOf
 	for _, file := range c.index.files {
-		if !helmfile.MatchString(file) {
-			continue
+		if helmfile.MatchString(file) {
+			files = append(files, fileOf{file, path.Dir(file)})
 		}
+	}
+	none := &terraform.Node{Kind: terraform.Unknown}
+	named, more := 0, false
+	for i := 0; i < len(files); i++ {
+		file, dir := files[i].file, files[i].dir
 		content, err := c.contentOf(file)
 		if err != nil {
 			continue
 		}
-		dir, what := path.Dir(file), file+" has Helmfile install"
+		what, some := file+" has Helmfile install", file+" has Helmfile install what it names"
+		read := func(f fileOf) {
+			if len(files) < maxHelmfiles && !slices.Contains(files, f) {
+				files = append(files, f)
+			}
+		}
+		also := func(name string, base bool) {
+			at := path.Join(path.Dir(file), name)
+			named++
+			switch {
+			case named > maxHelmfiles || len(files) >= maxHelmfiles:
+				if !more {
+					out, more = append(out, givenToChart{what: file + " names more files of Helmfile than are read,", more: true}), true
+				}
+			case strings.Contains(name, "{{"):
+				unknown(some)
+			case strings.Contains(name, "://"): // as a chart of another repository
+			default: // a file, a folder or a pattern
+				for _, other := range c.index.files {
+					matches, _ := path.Match(at, other)
+					ext := path.Ext(strings.TrimSuffix(other, ".gotmpl"))
+					if other != at && (!matches && path.Dir(other) != at || ext != ".yaml" && ext != ".yml") {
+						continue
+					}
+					if read(fileOf{other, path.Dir(other)}); base {
+						read(fileOf{other, dir})
+					}
+				}
+			}
+		}
 		for _, document := range documentEnd.Split(string(content), -1) {
 			var doc map[string]any
 			if sigsyaml.Unmarshal([]byte(document), &doc) != nil { // a template of one
 				for _, m := range chartOfHelmfile.FindAllStringSubmatch(document, -1) {
-					unknown := &terraform.Node{Kind: terraform.Unknown}
-					add(what, chartInTree{path.Join(dir, m[1]), installed{unknown, unknown, unknown}})
+					switch {
+					case ofTree.MatchString(m[1]+m[2]) && m[2] != "":
+						unknown(some)
+					case m[1] != "":
+						add(what, chartInTree{path.Join(dir, m[1]), installed{none, none, none}})
+					}
+				}
+				for _, m := range filesOfHelmfile.FindAllStringSubmatch(document, -1) {
+					for _, name := range strings.FieldsFunc(m[2]+"\n"+m[3], func(r rune) bool { return r == ',' || r == '\n' }) {
+						name = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(name), "-"))
+						if name = strings.Trim(strings.TrimSpace(strings.TrimPrefix(name, "path:")), `"'`); name != "" && !strings.HasPrefix(name, "{{") && !strings.HasPrefix(name, "#") {
+							also(name, m[1] == "bases")
+						}
+					}
 				}
 				continue
 			}
-			releases, _ := doc["releases"].([]any)
-			for _, x := range releases {
-				release, _ := x.(map[string]any)
-				if text(release, "chart") == "" {
-					continue
+			for _, of := range []string{"bases", "helmfiles"} {
+				for _, x := range asList(doc[of]) {
+					m, _ := x.(map[string]any)
+					name, _ := x.(string)
+					if name = cmp.Or(name, text(m, "path")); name != "" {
+						also(name, of == "bases")
+					}
 				}
-				given, _ := release["values"].([]any)
-				add(what, chartInTree{path.Join(dir, text(release, "chart")), installed{textNode(text(release, "name")), textNode(text(release, "namespace")), values(dir, append(slices.Clone(given), asList(release["set"])...)...)}})
+			}
+			templates, _ := doc["templates"].(map[string]any)
+			for _, x := range asList(doc["releases"]) {
+				release, _ := x.(map[string]any)
+				name, namespace, chart := text(release, "name"), text(release, "namespace"), text(release, "chart")
+				given := append(slices.Clone(asList(release["values"])), asList(release["set"])...)
+				given = append(given, asList(release["setString"])...)
+				open := len(asList(release["secrets"])) > 0
+				for _, x := range asList(release["inherit"]) {
+					inherits, _ := x.(map[string]any)
+					template, has := templates[text(inherits, "template")].(map[string]any)
+					if !has && chart == "" {
+						unknown(some)
+					}
+					chart = cmp.Or(chart, text(template, "chart"))
+					open = true // which a template may fill in
+				}
+				nodes := values(dir, given...)
+				if open {
+					nodes.List = append(nodes.List, none)
+				}
+				its := installed{textNode(name), textNode(namespace), nodes}
+				install := func(chart string, as installed) {
+					switch {
+					case chart == "":
+					case strings.Contains(chart, "{{") && ofTree.MatchString(chart):
+						unknown(some)
+					default:
+						add(what, chartInTree{path.Join(dir, chart), as})
+					}
+				}
+				install(chart, its)
+				for _, x := range asList(release["dependencies"]) {
+					part, _ := x.(map[string]any)
+					install(text(part, "chart"), installed{its.name, its.namespace, none})
+				}
 			}
 		}
 	}
@@ -139,14 +231,61 @@ func (c *checkout) boundByTools(ctx context.Context) (out []givenToChart) {
 			}
 			add(o.file+" has Kustomize render", chartInTree{at, installed{name, textNode(text(chart, "namespace")), values(dir, given...)}})
 		}
+		for _, x := range asList(doc["helmChartInflationGenerator"]) { // as Kustomize called helmCharts before
+			chart, _ := x.(map[string]any)
+			name := text(chart, "chartName")
+			if name == "" {
+				continue
+			}
+			add(o.file+" has Kustomize render", chartInTree{path.Join(dir, cmp.Or(text(chart, "chartHome"), "charts"), name), installed{none, none, none}})
+		}
+		for _, x := range asList(doc["generators"]) {
+			file, _ := x.(string)
+			for _, generator := range c.generatorsIn(dir, file) {
+				name := cmp.Or(text(generator, "name"), text(generator, "chartName"))
+				if name == "" || text(generator, "kind") != "HelmChartInflationGenerator" {
+					continue
+				}
+				globals, _ := generator["helmGlobals"].(map[string]any)
+				home := cmp.Or(text(generator, "chartHome"), text(globals, "chartHome"), "charts")
+				add(o.file+" has Kustomize render", chartInTree{path.Join(dir, home, name), installed{none, none, none}})
+			}
+		}
 	}
 	return out
 }
 
-// chartOfHelmfile is a chart by its folder in a file of Helmfile, and documentEnd parts its documents.
+// maxHelmfiles bounds the files of Helmfile that others name.
+const maxHelmfiles = 1000
+
+// generatorsIn are the objects of the generators that a kustomization file names: in a file, or a folder; or written there.
+func (c *checkout) generatorsIn(dir, name string) (out []map[string]any) {
+	content := name
+	if !strings.Contains(name, "\n") {
+		content = ""
+		for _, file := range c.index.files {
+			if at := path.Join(dir, name); file == at || path.Dir(file) == at && path.Ext(file) == ".yaml" {
+				data, _ := c.contentOf(file)
+				content += "\n---\n" + string(data)
+			}
+		}
+	}
+	for _, document := range documentEnd.Split(content, -1) {
+		var object map[string]any
+		if sigsyaml.Unmarshal([]byte(document), &object) == nil && object != nil {
+			out = append(out, object)
+		}
+	}
+	return out
+}
+
+// chartOfHelmfile is a chart by its folder in a file of Helmfile, filesOfHelmfile where one names others, and
+// documentEnd parts its documents. ofTree is a chart that may be one of the tree.
 var (
-	chartOfHelmfile = regexp.MustCompile(`(?m)^[ \t]*(?:-[ \t]+)?["']?chart["']?:[ \t]*["']?(\.{0,2}/?[\w./-]+)`)
+	chartOfHelmfile = regexp.MustCompile(`(?m)^[ \t]*(?:-[ \t]+)?["']?chart["']?:[ \t]*["']?((?:\.{1,2}/|/)?[\w./-]*)((?:\{\{)?)`)
+	filesOfHelmfile = regexp.MustCompile(`(?m)^(bases|helmfiles):[ \t]*(?:\[([^\]\n]*)\])?[^\n]*((?:\n(?:[ \t]*-|[ \t]+|\{\{|#)[^\n]*|\n)*)`)
 	documentEnd     = regexp.MustCompile(`(?m)^---(?:[ \t].*)?$`)
+	ofTree          = regexp.MustCompile(`^(?:\.{0,2}/|\{\{)`)
 )
 
 func asList(v any) []any {
