@@ -2476,6 +2476,18 @@ func TestWhatFlux2MakesOfADeclaredDeploymentIsNotToldAsItIsWritten(t *testing.T)
 	wantFinding(t, readTree(t, treeOf(deployment+applies("suspend: true")), team), AgentByObject, "Kustomization flux-system/apps of Flux v2, which applies it, is suspended: what is told of agent shop/flux")
 	wantFinding(t, readTree(t, treeOf(deployment+applies("prune: true")), team), AgentManaged, "Flux v2, by Kustomization flux-system/apps, keeps the Deployment of shop/flux")
 	noFinding(t, readTree(t, treeOf(deployment+applies("suspend: true")), team), AgentManaged)
+	for mark, n := range map[string]int{"annotations: {kustomize.toolkit.fluxcd.io/reconcile: Disabled}": 0, "labels: {kustomize.toolkit.fluxcd.io/ssa: Ignore}": 0, "annotations: {kustomize.toolkit.fluxcd.io/ssa: Merge}": 1} {
+		marked := with("name: flux, namespace", mark+", name: flux, namespace")
+		inv := readTree(t, treeOf(marked+applies("images: [{name: fluxcd/flux, newTag: 1.10.0}]")), team)
+		equal(t, mark, len(findingsOf(inv, AgentManaged)), n)
+		equal(t, mark, agentNamed(t, inv, "shop/flux").Image, []string{"fluxcd/flux:1.25.4", "fluxcd/flux:1.10.0"}[n])
+		// Unless it takes the mark away.
+		for _, spec := range []string{"commonMetadata: {annotations: {kustomize.toolkit.fluxcd.io/reconcile: enabled}}", "prune: true"} {
+			inv := readTree(t, treeOf(marked+applies(spec)), team)
+			equal(t, mark+" "+spec, len(findingsOf(inv, AgentManaged)), max(n, strings.Count(spec, "commonMetadata")))
+		}
+		wantFinding(t, readTree(t, treeOf(marked+applies("patches: [{patch: x, target: {kind: Deployment}}]")), team), AgentByObject, "(spec.patches)")
+	}
 	const binding = "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: b}\nroleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}\nsubjects: [{kind: ServiceAccount, name: flux, namespace: other}]\n"
 	inv := readTree(t, treeOf(deployment+binding+applies("targetNamespace: other")), team)
 	wantFinding(t, inv, RightsUnknown, "Kustomization flux-system/apps puts what it applies into namespace other")

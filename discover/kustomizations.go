@@ -16,6 +16,7 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	apiskustomize "github.com/fluxcd/pkg/apis/kustomize"
 	"github.com/fluxcd/pkg/envsubst"
+	ssautil "github.com/fluxcd/pkg/ssa/utils"
 	"github.com/fluxover/fluxover/migrate/flux1"
 	"github.com/fluxover/fluxover/migrate/flux1/chart"
 	"github.com/fluxover/fluxover/reconcile/build"
@@ -120,13 +121,30 @@ func (c *checkout) appliedBy(set declaration, o flux1.Parsed) []flux1.Parsed {
 	had := map[place]bool{}
 	for _, k := range c.kustomizationsBeside(set) {
 		within := func(name string) bool { return k.dir == "" || name == k.dir || strings.HasPrefix(name, k.dir+"/") }
-		if at := (place{k.File, k.Line}); (within(o.File) || within(set.dir)) && !had[at] { // of the set, and of all
+		if at := (place{k.File, k.Line}); (within(o.File) || within(set.dir)) && !had[at] && !c.leaves(set, k.Parsed, o) { // of the set, and of all
 			had[at] = true
 			out = append(out, k.Parsed)
 		}
 	}
 	set.by.of[objectOf{set.dir, o.Manifest}] = out
 	return out
+}
+
+// leftAlone are the marks, as labels or annotations, of what Flux v2 does not apply (kustomize-controller:
+// kustomization_controller.go; fluxcd/pkg: ssa, manager_apply.go).
+var leftAlone = map[string]string{
+	kustomizev1.GroupVersion.Group + "/reconcile": kustomizev1.DisabledValue,
+	kustomizev1.GroupVersion.Group + "/ssa":       kustomizev1.IgnoreValue,
+}
+
+// leaves reports whether an object says that it is not to be applied, and a Kustomization leaves that so.
+func (c *checkout) leaves(set declaration, k, o flux1.Parsed) bool {
+	if !ssautil.AnyInMetadata(o.Manifest, leftAlone) {
+		return false
+	}
+	common, _, _ := unstructured.NestedFieldNoCopy(k.Manifest.Object, "spec", "commonMetadata")
+	by := c.changes(set, k, o)
+	return !slices.Contains(by, "patches") && !slices.Contains(by, "components") && !holds(common, kustomizev1.GroupVersion.Group)
 }
 
 // changes are the fields by which a Kustomization of Flux v2 changes what is told of an object that
