@@ -51,12 +51,16 @@ func (c *checkout) boundByCharts(ctx context.Context, sets []declaration, beside
 // boundBy are whom a chart of the repository may bind; nil if nobody. what says who installs it.
 func (c *checkout) boundBy(ctx context.Context, what string, release chartInTree) *givenToChart {
 	local := c.readChart(ctx, release.dir)
-	g := givenToChart{what: what + " the chart in " + release.dir, filled: local.binds.of(release.installed)}
+	g := givenToChart{what: what + " the chart in " + release.dir, filled: append(local.binds.of(release.installed), local.commands...)}
 	switch {
 	case local.left != "" && local.kind == "":
 		g.what, g.more = g.what+", of which not all was read, since "+local.left+",", true
-	case len(g.filled) > 0:
+	case local.runs != "":
+		g.what, g.more = g.what+", which runs commands ("+local.runs+")", true
+	case len(g.filled) > len(local.commands):
 		g.what += ", in whose templates there are bindings, which are not rendered here,"
+	case len(g.filled) > 0:
+		g.what += ", which runs commands that bind accounts,"
 	default:
 		return nil
 	}
@@ -523,6 +527,50 @@ func boundByCommands(namespace string, pod map[string]any, beside func() []flux1
 		what += " is not read"
 	}
 	return accounts, cmp.Or(what, missing)
+}
+
+var (
+	templateLine = regexp.MustCompile(`(?m)^[ \t]*\{\{[^\n]*\}\}[ \t]*$`)
+	hasPod       = regexp.MustCompile(`(?m)^[ \t]*(?:-[ \t]+)?(?:containers|initContainers|steps):`)
+	heldInChart  = regexp.MustCompile(`(?m)^kind:[ \t]*["']?(?:ConfigMap|Secret)\b`)
+)
+
+// boundByPodsOf are the accounts that the pods among a chart's templates bind by commands, and what else of
+// these may bind anybody. Of what Helm fills in nothing is known.
+func boundByPodsOf(files map[string][]byte) (accounts []terraform.Subject, what string) {
+	var objects, pods []flux1.Parsed
+	for _, file := range sortedNames(files) {
+		if ext := path.Ext(file); !strings.Contains("/"+file, "/templates/") || ext != ".yaml" && ext != ".yml" {
+			continue
+		}
+		text := templateLine.ReplaceAllString(templateComment.ReplaceAllString(string(files[file]), ""), "")
+		for _, document := range documentEnd.Split(templateOfHelm.ReplaceAllString(text, "$$template"), -1) {
+			pod := hasPod.MatchString(document)
+			if !pod && !heldInChart.MatchString(document) {
+				continue
+			}
+			u := &unstructured.Unstructured{}
+			if sigsyaml.Unmarshal([]byte(document), &u.Object) != nil || u.Object == nil { // with more of Helm in it
+				if pod {
+					its, more := terraform.BoundByCommands(document)
+					if accounts = append(accounts, its...); more != "" {
+						what = cmp.Or(what, more+" is not read")
+					}
+				}
+				continue
+			}
+			if objects = append(objects, flux1.Parsed{File: file, Manifest: u}); pod {
+				pods = append(pods, objects[len(objects)-1])
+			}
+		}
+	}
+	for _, o := range pods {
+		if pod := podIn(o.Manifest); len(pod) > 0 {
+			its, more := boundByCommands(o.Manifest.GetNamespace(), pod, func() []flux1.Parsed { return objects })
+			accounts, what = append(accounts, its...), cmp.Or(what, more)
+		}
+	}
+	return accounts, what
 }
 
 // scriptsIn are the texts that a ConfigMap or Secret among objects holds; known is false if there is none, or

@@ -703,6 +703,9 @@ func TestWhatChartsOfTheRepositoryBindIsNotKnown(t *testing.T) {
 	}
 	const binds = "kubectl create clusterrolebinding x --clusterrole=cluster-admin --serviceaccount=flux:flux"
 	const mounted, ofSecret = "volumes: [{name: s, configMap: {name: s}}], ", "volumes: [{name: s, secret: {secretName: s}}], "
+	ofChart := func(command, more string) string {
+		return "-- charts/rbac/Chart.yaml --\nname: rbac\nversion: 1.0.0\n-- charts/rbac/templates/j.yaml --\n{{- if .Values.job }}\napiVersion: batch/v1\nkind: Job\nmetadata:\n  name: {{ .Release.Name }}\n  labels:\n    {{- include \"x\" . | nindent 4 }}\nspec:\n  template:\n    spec:\n      containers:\n      - name: k\n        image: \"bitnami/kubectl:{{ .Values.tag }}\"\n        " + command + "\n" + more + "{{- end }}\n"
+	}
 	held := func(kind, data string) string {
 		return "---\napiVersion: v1\nkind: " + kind + "\nmetadata: {name: s, namespace: apps}\n" + data + "\n"
 	}
@@ -814,6 +817,12 @@ func TestWhatChartsOfTheRepositoryBindIsNotKnown(t *testing.T) {
 		"by a Job, as it is asked how it is":       {job(`command: [web], readinessProbe: {exec: {command: [sh, -c, '` + binds + `']}}`), "runs commands that bind accounts"},
 		"by a Job, by the image of Terraform":      {strings.Replace(job(`args: [apply, -auto-approve]`), "bitnami/kubectl:1", "hashicorp/terraform:1", 1), "what terraform apply makes in its script"},
 		"by a Job, by it, which plans":             {strings.Replace(job(`args: [plan]`), "bitnami/kubectl:1", "hashicorp/terraform:1", 1), ""},
+		"by a Job of a chart":                      {operator("") + ofChart("command: [kubectl, create, clusterrolebinding, x, '--clusterrole=cluster-admin', '--serviceaccount=flux:flux']", ""), "installs the chart in charts/rbac, which runs commands that bind accounts,"},
+		"by a Job of a chart, another account":     {operator("") + ofChart("command: [kubectl, create, clusterrolebinding, x, '--clusterrole=cluster-admin', '--serviceaccount=flux:other']", ""), ""},
+		"by a Job of a chart, filled in":           {operator("") + ofChart("command: [kubectl, create, clusterrolebinding, x, '--clusterrole=cluster-admin', '--serviceaccount={{ .Release.Namespace }}:flux']", ""), "which runs commands (what kubectl makes in its script is not read)"},
+		"by a Job of a chart, nothing of rights":   {operator("") + ofChart("command: [kubectl, get, pods]", ""), ""},
+		"by a Job of a chart, in what it mounts":   {operator("") + ofChart("command: [sh, /s/run]\n        volumeMounts: [{name: s, mountPath: /s}]\n      volumes: [{name: s, configMap: {name: '{{ .Release.Name }}-s'}}]", "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: '{{ .Release.Name }}-s'}\ndata:\n  run: |\n    "+binds+"\n"), "which runs commands that bind accounts,"},
+		"by a Job of a chart that is no YAML":      {operator("") + ofChart("command: [sh, -c, {{- range .x }} 'kubectl apply -f x', {{ end }} ]: a", ""), "which runs commands (what kubectl makes in its script is not read)"},
 		"by a PodTemplate":                         {"-- r.yaml --\napiVersion: v1\nkind: PodTemplate\nmetadata: {name: bind, namespace: apps}\ntemplate: {spec: {containers: [{name: k, image: x, command: [sh, -c, '" + binds + "']}]}}\n", "apps:podtemplate/bind in r.yaml:1 runs commands that bind"},
 		"by a Task of Tekton":                      {object("tekton.dev/v1", "Task", "{steps: [{image: x, script: '"+binds+"'}]}"), "task/rbac in r.yaml:1 runs commands that bind"},
 		"by a Pipeline of Tekton":                  {object("tekton.dev/v1", "Pipeline", "{tasks: [{taskSpec: {steps: [{image: x, command: [kubectl], args: [apply, -f, x]}]}}]}"), "pipeline/rbac in r.yaml:1 runs commands (what kubectl makes"},

@@ -39,6 +39,10 @@ type localChart struct {
 	changed string
 	// binds is whom its templates bind, of a chart that is none of Flux'; nil if nobody.
 	binds *templateBindings
+	// commands are the accounts that the pods among its templates bind by commands, and runs what else
+	// of these may bind anybody.
+	commands []terraform.Subject
+	runs     string
 	// left says which part of it was not read first, and why; empty if all was.
 	left string
 }
@@ -173,6 +177,7 @@ func readChart(ctx context.Context, tree fs.FS, at string) (out localChart) {
 	}
 	if out.kind == "" {
 		out.binds = boundByTemplates(meta.Name, files)
+		out.commands, out.runs = boundByPodsOf(files)
 	}
 	return out
 }
