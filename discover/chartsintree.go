@@ -228,6 +228,12 @@ func (c *checkout) boundByTools(ctx context.Context) (out []givenToChart) {
 				continue
 			}
 			at := path.Join(dir, cmp.Or(text(globals, "chartHome"), "charts"), text(chart, "name"))
+			if version := text(chart, "version"); version != "" && text(chart, "repo") != "" { // where one of a repository is kept
+				kept := path.Join(path.Dir(at), text(chart, "name")+"-"+version, text(chart, "name"))
+				if isFile(c.tree, path.Join(kept, "Chart.yaml")) {
+					at = kept
+				}
+			}
 			given := append([]any{chart["valuesInline"], chart["valuesFile"]}, asList(chart["additionalValuesFiles"])...)
 			name := &terraform.Node{Kind: terraform.Unknown, Text: text(chart, "name") + "-${generated}"} // as Helm makes one up
 			if text(chart, "releaseName") != "" {
