@@ -31,7 +31,7 @@ func TestAgentsSaysWhetherACommitIsUnknownOrNeverWas(t *testing.T) {
 			{Severity: migrate.Blocker, Code: "SAME_SYNC_SET", Repository: "flux/two-reasons"},
 			{Severity: migrate.Blocker, Code: "CREDENTIAL_MISSING", Repository: "flux/two-reasons"},
 			{Severity: migrate.Blocker, Code: "RBAC_MISSING", Repository: "flux/no-rights", Where: "secrets/flux-key"},
-			{Severity: migrate.Blocker, Code: "RBAC_MISSING", Repository: "flux/other-rights", Where: "secrets/flux-ca"},
+			{Severity: migrate.Blocker, Code: "RBAC_MISSING", Repository: "flux/other-rights", Where: "configmaps/known-hosts"},
 			{Severity: migrate.Blocker, Code: "RBAC_MISSING", Where: "cronjobs.batch"},
 			{Severity: migrate.Blocker, Code: "AGENT_ROLLOUT_UNFINISHED", Repository: "flux/rollout"},
 			{Severity: migrate.Warning, Code: "SIDECAR", Repository: "flux/else"},
@@ -46,7 +46,7 @@ func TestAgentsSaysWhetherACommitIsUnknownOrNeverWas(t *testing.T) {
 	for id, want := range map[string]string{
 		"flux/synced": " 0123456 ", "flux/new": " never ", "flux/key": " unknown: GIT_AUTH ", "flux/two-reasons": " unknown: CREDENTIAL_MISSING ",
 		"flux/no-rights": " unknown: RBAC_MISSING ", "flux/else": " unknown ",
-		"flux/other-rights": " unknown ", "flux/rollout": " unknown: AGENT_ROLLOUT_UNFINISH… ",
+		"flux/other-rights": " unknown: RBAC_MISSING ", "flux/rollout": " unknown: AGENT_ROLLOUT_UNFINISH… ",
 	} {
 		i := slices.IndexFunc(strings.Split(out.String(), "\n"), func(line string) bool { return strings.HasPrefix(line, id+" ") && strings.Contains(line, want) })
 		if i < 0 {
