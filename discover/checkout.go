@@ -115,6 +115,8 @@ type checkout struct {
 	known []*agent
 	// tooMany is true once it is told that more agents are declared than are read.
 	tooMany bool
+	// artifacts of the repository, by the patterns of their sources.
+	artifacts map[string]*build.Artifact
 	// applied are the objects that the reader applies, with their manifests.
 	applied []flux1.Parsed
 }

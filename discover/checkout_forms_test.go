@@ -2342,6 +2342,54 @@ subjects: [{kind: Group, name: 'system:serviceaccounts:${ns}'}]
 	})
 }
 
+// A Kustomization of Flux v2 keeps what it applies, and no more; where it is not certain that it does, it is
+// not told as known what it would change.
+func TestWhatAKustomizationMayApplyIsToldAsThat(t *testing.T) {
+	const deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: flux, namespace: shop}\nspec: {template: {spec: {containers: [{name: flux, image: 'fluxcd/flux:1.25.4', args: ['--git-url=git@h:org/a']}]}}}\n"
+	const patches = ", patches: [{target: {kind: Deployment}, patch: '[{op: replace, path: /spec/template/spec/containers/0/args, value: [--git-url=git@h:org/OTHER]}]'}]"
+	const source = "-- src.yaml --\napiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: it, namespace: flux-system}\nspec: {url: 'git@h:team/x', ref: {branch: main}"
+	const root = "-- root.yaml --\napiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: root, namespace: flux-system}\nspec: {path: ./clusters, sourceRef: {kind: GitRepository, name: it}"
+	k := func(spec string) string {
+		return source + "}\n-- clusters/k.yaml --\napiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: apps, namespace: flux-system}\nspec: {sourceRef: {kind: GitRepository, name: it}, " + spec + "}\n"
+	}
+	const nested = "-- all/kustomization.yaml --\nresources: [../prod]\n-- prod/kustomization.yaml --\nresources: [../base]\n-- base/kustomization.yaml --\nresources: [d.yaml]\n-- base/d.yaml --\n" + deployment
+	for name, c := range map[string]struct {
+		text  string
+		kept  bool   // by Flux v2, certainly
+		says  string // of what it may do
+		known bool   // the URL is told
+	}{
+		"its path":               {k("path: ./apps") + "-- apps/d.yaml --\n" + deployment, true, "", true},
+		"another path":           {k("path: ./web") + "-- apps/d.yaml --\n" + deployment, false, "", true},
+		"not listed":             {k("path: ./apps") + "-- apps/kustomization.yaml --\nresources: [x.yaml]\n-- apps/x.yaml --\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n-- apps/flux/d.yaml --\n" + deployment, false, "", true},
+		"listed":                 {k("path: ./apps") + "-- apps/kustomization.yaml --\nresources: [flux/d.yaml]\n-- apps/flux/d.yaml --\n" + deployment, true, "", true},
+		"a base":                 {k("path: ./base") + "-- dev/kustomization.yaml --\nnamespace: dev\nresources: [../base]\n-- base/kustomization.yaml --\nresources: [d.yaml]\n-- base/d.yaml --\n" + deployment, false, "may apply it, or something else (it builds base, of which folder dev makes this)", false},
+		"a part of another":      {k("path: ./prod"+patches) + nested, false, "which may apply it (it builds prod, of which folder all makes this), changes it", false},
+		"a variable":             {k("path: './apps/${cluster}'"+patches) + "-- apps/prod/d.yaml --\n" + deployment, false, "which may apply it (its path holds a variable), changes it", false},
+		"a variable, elsewhere":  {k("path: './web/${cluster}'"+patches) + "-- apps/prod/d.yaml --\n" + deployment, false, "", true},
+		"a variable, no changes": {k("path: './apps/${cluster}'") + "-- apps/prod/d.yaml --\n" + deployment, false, "may apply it, or something else (its path holds a variable)", true},
+		"an artifact":            {strings.ReplaceAll(k("path: ./apps"), "sourceRef: {kind: GitRepository", "sourceRef: {kind: OCIRepository") + "-- apps/d.yaml --\n" + deployment, false, "may apply it, or something else (its source is no Git repository)", true},
+		"patched by another":     {k("path: ./apps") + "-- apps/d.yaml --\n" + deployment + root + ", patches: [{target: {kind: Kustomization, name: apps}, patch: '[{op: add, path: /spec/suspend, value: true}]'}]}\n", false, "may apply it, or something else (Kustomization flux-system/root, which applies it, changes it", false},
+		"merged by another":      {k("path: ./apps") + "-- apps/d.yaml --\n" + deployment + root + ", patches: [{target: {kind: Kustomization, name: apps}, patch: '{kind: Kustomization, spec: {images: []}}'}]}\n", false, "changes it to what is not known here (spec.patches)", false},
+		"deleted by another":     {k("path: ./apps") + "-- apps/d.yaml --\n" + deployment + root + ", patches: [{target: {kind: Kustomization, name: apps}, patch: '{$patch: delete, kind: Kustomization}'}]}\n", false, "changes it to what is not known here (spec.patches)", false},
+		"decrypts by another":    {k("path: ./apps") + "-- apps/d.yaml --\n" + deployment + root + ", patches: [{target: {kind: Kustomization}, patch: '{kind: Kustomization, spec: {decryption: {provider: sops}}}'}]}\n", true, "", true},
+		"left out":               {strings.Replace(k("path: ./apps"), "ref: {branch: main}", "ref: {branch: main}, ignore: '/apps/d.yaml'", 1) + "-- apps/d.yaml --\n" + deployment, false, "", true},
+		"left out by a file":     {k("path: ./apps") + "-- .sourceignore --\nd.yaml\n-- apps/d.yaml --\n" + deployment, false, "", true},
+	} {
+		inv := readTree(t, treeOf(c.text), func(o *CheckoutOptions) { o.URL, o.Paths = "git@h:team/x", []string{"team"} })
+		var said []string
+		for _, f := range inv.Findings {
+			said = append(said, f.Message)
+		}
+		all := strings.Join(said, "\n")
+		i := slices.IndexFunc(inv.Agents, func(a migrate.Flux1Agent) bool { return a.Workload == "flux" })
+		known := i >= 0 && inv.Agents[i].Git.URL == "git@h:org/a"
+		if kept := len(findingsOf(inv, AgentManaged)) > 0; kept != c.kept || known != c.known || !strings.Contains(all, c.says) || c.says == "" && strings.Contains(all, "may apply it") {
+			t.Errorf("%s: kept %t, known %t:\n%s", name, kept, known, all)
+		}
+	}
+}
+
 // Of a Deployment that Flux v2 applies nothing is told as known that its variables give or its
 // Kustomization changes, unless the repository says to what.
 func TestWhatFlux2MakesOfADeclaredDeploymentIsNotToldAsItIsWritten(t *testing.T) {

@@ -42,8 +42,10 @@ func isKustomization2(u *unstructured.Unstructured) bool {
 type kustomizations2 struct {
 	read bool
 	all  []kustomization2
-	// of are those that apply an object of a folder, and variables what each puts in their place.
+	// of are those that apply an object of a folder, or may, and unsure why it is not certain of one; variables
+	// are what each puts in their place.
 	of        map[objectOf][]flux1.Parsed
+	unsure    map[appliedOf]doubt
 	variables map[*unstructured.Unstructured]postBuild
 }
 
@@ -52,15 +54,58 @@ type objectOf struct {
 	object *unstructured.Unstructured
 }
 
-// kustomization2 is a Kustomization that applies what lies in a folder of this repository, as far as is known.
+type appliedOf struct {
+	objectOf
+	by *unstructured.Unstructured
+}
+
+// doubt says why it is not certain that a Kustomization applies an object; any is true if it may make
+// anything of it.
+type doubt struct {
+	why string
+	any bool
+}
+
+// kustomization2 is a Kustomization that applies what lies in a folder of this repository, as far as is known;
+// unsure says why it may be another one, below it or elsewhere. artifact is what it is given of the
+// repository; nil if that is not told.
 type kustomization2 struct {
 	flux1.Parsed
-	dir string
+	dir, unsure string
+	artifact    *build.Artifact
+}
+
+// applies reports whether a Kustomization applies an object of a set, and what doubt there is.
+func (c *checkout) applies(set declaration, k kustomization2, o flux1.Parsed) (bool, doubt) {
+	within := func(name string) bool { return k.dir == "" || name == k.dir || strings.HasPrefix(name, k.dir+"/") }
+	if k.artifact != nil {
+		if _, given := k.artifact.Has(o.File); !given {
+			return false, doubt{} // it is left out by a .sourceignore file, or the source's spec.ignore
+		}
+	}
+	if k.unsure != "" {
+		return within(o.File) || within(set.dir), doubt{why: k.unsure}
+	}
+	builds, file, folder := false, false, false // by kustomization files, and whether this is among it
+	for _, r := range c.reached(k.dir) {
+		builds = builds || r.hasResources
+		file = file || slices.Contains(r.files, o.File)
+		folder = folder || r.dir == set.dir
+	}
+	switch {
+	case set.dir == "":
+		return file || within(o.File) && !builds, doubt{}
+	case set.dir == k.dir, within(set.dir) && (!builds || folder):
+		return true, doubt{}
+	case file && slices.ContainsFunc(c.reached(set.dir), func(r *overlay) bool { return r.dir == k.dir }):
+		return true, doubt{fmt.Sprintf("it builds %s, of which folder %s makes this", cmp.Or(k.dir, "."), set.dir), true}
+	}
+	return false, doubt{}
 }
 
 // withBeside is a set with what stands beside it.
 func (d declaration) withBeside(objects []flux1.Parsed) declaration {
-	d.beside, d.by = objects, &kustomizations2{of: map[objectOf][]flux1.Parsed{}, variables: map[*unstructured.Unstructured]postBuild{}}
+	d.beside, d.by = objects, &kustomizations2{of: map[objectOf][]flux1.Parsed{}, unsure: map[appliedOf]doubt{}, variables: map[*unstructured.Unstructured]postBuild{}}
 	return d
 }
 
@@ -102,13 +147,48 @@ func (c *checkout) kustomizationsBeside(set declaration) []kustomization2 {
 				}
 			}
 		}
-		set.by.all = append(set.by.all, kustomization2{k, strings.Trim(path.Clean("/"+text("path")), "/")})
+		dir, _, open := strings.Cut(text("path"), "${")
+		unsure := ""
+		switch {
+		case open:
+			dir, unsure = dir[:strings.LastIndex(dir, "/")+1], "its path holds a variable"
+		case kind != "" && kind != "GitRepository":
+			unsure = "its source is no Git repository"
+		}
+		var artifact *build.Artifact
+		if unsure == "" {
+			var ignore *string
+			if of != nil {
+				if patterns, given, _ := unstructured.NestedString(of.Object, "spec", "ignore"); given {
+					ignore = &patterns
+				}
+			}
+			artifact = c.artifactOf(ignore)
+		}
+		set.by.all = append(set.by.all, kustomization2{k, strings.Trim(path.Clean("/"+dir), "/"), unsure, artifact})
 	}
 	return set.by.all
 }
 
-// appliedBy are the Kustomizations of Flux v2 that apply an object of a set, as far as the
-// repository tells.
+// artifactOf is what a source with these patterns gives of the repository; nil if it cannot be told.
+func (c *checkout) artifactOf(ignore *string) *build.Artifact {
+	key := "\x00"
+	if ignore != nil {
+		key = *ignore
+	}
+	made, known := c.artifacts[key]
+	if !known {
+		made, _ = build.NewArtifact(c.tree, ignore) // a finding about .sourceignore files says why not
+		if c.artifacts == nil {
+			c.artifacts = map[string]*build.Artifact{}
+		}
+		c.artifacts[key] = made
+	}
+	return made
+}
+
+// appliedBy are the Kustomizations of Flux v2 that apply an object of a set, or may, as far as the
+// repository tells: see unsureOf.
 func (c *checkout) appliedBy(set declaration, o flux1.Parsed) []flux1.Parsed {
 	if out, known := set.by.of[objectOf{set.dir, o.Manifest}]; known {
 		return out
@@ -120,14 +200,57 @@ func (c *checkout) appliedBy(set declaration, o flux1.Parsed) []flux1.Parsed {
 	}
 	had := map[place]bool{}
 	for _, k := range c.kustomizationsBeside(set) {
-		within := func(name string) bool { return k.dir == "" || name == k.dir || strings.HasPrefix(name, k.dir+"/") }
-		if at := (place{k.File, k.Line}); (within(o.File) || within(set.dir)) && !had[at] && !c.leaves(set, k.Parsed, o) { // of the set, and of all
+		at := place{k.File, k.Line} // as of the set, and of all
+		if does, doubt := c.applies(set, k, o); does && !had[at] && !c.leaves(set, k.Parsed, o) {
 			had[at] = true
 			out = append(out, k.Parsed)
+			set.by.unsure[appliedOf{objectOf{set.dir, o.Manifest}, k.Manifest}] = doubt
 		}
 	}
 	set.by.of[objectOf{set.dir, o.Manifest}] = out
 	return out
+}
+
+// unsureOf says why it is not certain that a Kustomization applies an object of a set as it is written
+// itself; empty if it is.
+func (c *checkout) unsureOf(set declaration, k, o flux1.Parsed) doubt {
+	if d := set.by.unsure[appliedOf{objectOf{set.dir, o.Manifest}, k.Manifest}]; d.why != "" {
+		return d
+	}
+	beside := declaration{beside: set.beside, by: set.by}
+	for _, parent := range c.appliedBy(beside, k) {
+		by := c.changes(beside, parent, k)
+		if slices.Equal(by, []string{"patches"}) {
+			patches, known := c.patchesBy(beside, parent, k)
+			if known && !slices.ContainsFunc(patches, func(p apiskustomize.Patch) bool { return decides(p.Patch) }) {
+				continue // what it gives to variables is asked for itself
+			}
+		}
+		if len(by) > 0 {
+			return doubt{c.changesIt(parent, by, ""), true}
+		}
+	}
+	return doubt{}
+}
+
+// decidesNothing are the fields of a Kustomization that change neither what it applies nor what it makes of
+// it; variables are asked for by themselves.
+var decidesNothing = []string{"postBuild", "decryption", "interval", "retryInterval", "timeout", "wait", "prune", "force", "dependsOn", "healthChecks", "healthCheckExprs", "deletionPolicy"}
+
+// decides reports whether a patch of a Kustomization may change what that applies, or makes of it.
+func decides(patch string) bool {
+	if strings.Contains(patch, "$patch") {
+		return true
+	}
+	var operations []struct{ Path string }
+	if sigsyaml.Unmarshal([]byte(patch), &operations) == nil {
+		return slices.ContainsFunc(operations, func(o struct{ Path string }) bool {
+			parts := strings.Split(o.Path, "/")
+			return len(parts) < 3 || parts[1] != "metadata" && (parts[1] != "spec" || !slices.Contains(decidesNothing, parts[2]))
+		})
+	}
+	var merged struct{ Spec map[string]any }
+	return sigsyaml.Unmarshal([]byte(patch), &merged) != nil || slices.ContainsFunc(sortedNames(merged.Spec), func(field string) bool { return !slices.Contains(decidesNothing, field) })
 }
 
 // leftAlone are the marks, as labels or annotations, of what Flux v2 does not apply (kustomize-controller:
@@ -192,19 +315,22 @@ var imagesKey = regexp.MustCompile(`(?m)^\s*["']?images["']?\s*:`)
 func (c *checkout) changedBy(set declaration, o flux1.Parsed) string {
 	for _, k := range c.appliedBy(set, o) {
 		if by := c.changes(set, k, o); len(by) > 0 {
-			return c.changesIt(k, by)
+			return c.changesIt(k, by, set.by.unsure[appliedOf{objectOf{set.dir, o.Manifest}, k.Manifest}].why)
 		}
 	}
 	return ""
 }
 
 // changesIt says by which fields a Kustomization changes an object to what is not known.
-func (c *checkout) changesIt(k flux1.Parsed, fields []string) string {
-	and := ""
-	if suspended(k) {
-		and = " and is suspended"
+func (c *checkout) changesIt(k flux1.Parsed, fields []string, unsure string) string {
+	does, and := "applies", ""
+	if unsure != "" {
+		does, and = "may apply", " ("+unsure+")"
 	}
-	return fmt.Sprintf("Kustomization %s, which applies it%s, changes it to what is not known here (spec.%s)", c.nameOf(k), and, strings.Join(fields, ", spec."))
+	if suspended(k) {
+		and += " and is suspended"
+	}
+	return fmt.Sprintf("Kustomization %s, which "+does+" it%s, changes it to what is not known here (spec.%s)", c.nameOf(k), and, strings.Join(fields, ", spec."))
 }
 
 // nameOf is a Kustomization for people.
@@ -289,9 +415,9 @@ type made struct {
 	notRead string
 	// placed is the Kustomization that puts it into its namespace.
 	placed string
-	// kept are the Kustomizations that apply it, suspended those that do not now, and apart says
-	// of others that they make another object of it.
-	kept, suspended, apart []string
+	// kept are the Kustomizations that apply it, suspended those that do not now, perhaps says which may
+	// do so, and apart of others that they make another object of it.
+	kept, suspended, perhaps, apart []string
 	// both is true if a fluxd applies it as well as one of these, and they make different things of it.
 	both bool
 }
@@ -317,7 +443,7 @@ func (c *checkout) madeOf(ctx context.Context, set declaration, o flux1.Parsed) 
 		if ctx.Err() != nil {
 			return m
 		}
-		fields := c.changes(set, k, o)
+		fields, unsure := c.changes(set, k, o), c.unsureOf(set, k, o)
 		target, _, _ := unstructured.NestedString(k.Manifest.Object, "spec", "targetNamespace")
 		var other []string // by which it makes another object
 		for _, field := range fields {
@@ -336,14 +462,18 @@ func (c *checkout) madeOf(ctx context.Context, set declaration, o flux1.Parsed) 
 			m.apart = append(m.apart, fmt.Sprintf("Kustomization %s of Flux v2 makes another one of it (spec.%s), which is not read here", c.nameOf(k), strings.Join(other, ", spec.")))
 			continue
 		case len(other)+len(open) > 0 && ours == nil:
-			m.notRead = c.changesIt(k, slices.DeleteFunc(fields, func(field string) bool { return field == "targetNamespace" && !slices.Contains(other, field) }))
+			m.notRead = c.changesIt(k, slices.DeleteFunc(fields, func(field string) bool { return field == "targetNamespace" && !slices.Contains(other, field) }), unsure.why)
 			return m
 		}
 		of := o.Manifest
-		if suspended(k) {
+		switch {
+		case unsure.why != "":
+			m.perhaps = append(m.perhaps, fmt.Sprintf("Kustomization %s of Flux v2 may apply it, or something else (%s)", c.nameOf(k), unsure.why))
+			all = append(all, of)
+		case suspended(k):
 			m.suspended = append(m.suspended, c.nameOf(k))
 			all = append(all, of)
-		} else {
+		default:
 			m.kept = append(m.kept, c.nameOf(k))
 		}
 		if target != "" && target != of.GetNamespace() && ours == nil {
@@ -354,10 +484,10 @@ func (c *checkout) madeOf(ctx context.Context, set declaration, o flux1.Parsed) 
 			return m
 		}
 		if err != nil && ours == nil {
-			m.notRead = c.changesIt(k, []string{"images"}) // as all else is known
+			m.notRead = c.changesIt(k, []string{"images"}, unsure.why) // as all else is known
 			return m
 		}
-		if err != nil || slices.Contains(open, "components") || slices.Contains(open, "images") {
+		if err != nil || slices.Contains(open, "components") || slices.Contains(open, "images") || unsure.any {
 			its = anyOf(of)
 		}
 		if substitutes(its) && holds(its.Object, "${") {
@@ -380,6 +510,8 @@ func (c *checkout) madeOf(ctx context.Context, set declaration, o flux1.Parsed) 
 	case ours != nil && len(m.kept) > 0:
 		m.both = !equality.Semantic.DeepEqual(m.object.Object, ours.Object)
 		m.why = "a fluxd and Kustomization " + strings.Join(m.kept, ", ") + " of Flux v2 both apply it, and may make different things of it: which of them is live is not known"
+	case len(m.perhaps) > 0:
+		m.why = strings.Join(m.perhaps, "; ")
 	case len(m.suspended) > 0:
 		m.why = "Kustomization " + strings.Join(m.suspended, ", ") + " of Flux v2, which makes something else of it, is suspended: it may have done so before, and may go on at any time"
 	case len(m.kept) > 1 && !holds(m.object.Object, "${"):

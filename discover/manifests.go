@@ -906,6 +906,9 @@ func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.
 		}
 		w.find(AgentManaged.Finding(a.ID, fileLine(o.File, o.Line), says))
 	}
+	for _, perhaps := range m.perhaps {
+		say(fmt.Sprintf("and %s: what is told of agent %s is what it says", perhaps, a.ID))
+	}
 	for _, k := range m.suspended {
 		say("and " + suspendedBy(k, a.ID))
 	}

@@ -455,7 +455,7 @@ func (c *checkout) rewritesRights(set declaration, o flux1.Parsed) string {
 			return false
 		})
 		if len(by) > 0 {
-			return c.changesIt(k, by)
+			return c.changesIt(k, by, c.unsureOf(set, k, o).why)
 		}
 	}
 	open := strings.Contains(u.GetName()+u.GetNamespace(), "${")
