@@ -2619,7 +2619,7 @@ func TestWhoAppliesAnObjectIsFoundOutOnce(t *testing.T) {
 	}
 	a := &agent{}
 	a.Git.URL = "https://git.example.com/team"
-	c := &checkout{reading: &reading{agent: a}}
+	c := &checkout{reading: &reading{agent: a, index: &index{}}}
 	set := declaration{}.withBeside(append(all, all[0]))
 	o := flux1.Parsed{File: "apps/flux.yaml", Manifest: &unstructured.Unstructured{}}
 	var names []string
