@@ -170,6 +170,9 @@ func (c *checkout) kustomizationsBeside(set declaration) []kustomization2 {
 	return set.by.all
 }
 
+// maxArtifacts is for how many different patterns of sources it is looked at what they leave out.
+const maxArtifacts = 20
+
 // artifactOf is what a source with these patterns gives of the repository; nil if it cannot be told.
 func (c *checkout) artifactOf(ignore *string) *build.Artifact {
 	key := "\x00"
@@ -177,7 +180,7 @@ func (c *checkout) artifactOf(ignore *string) *build.Artifact {
 		key = *ignore
 	}
 	made, known := c.artifacts[key]
-	if !known {
+	if !known && len(c.artifacts) < maxArtifacts {
 		made, _ = build.NewArtifact(c.tree, ignore) // a finding about .sourceignore files says why not
 		if c.artifacts == nil {
 			c.artifacts = map[string]*build.Artifact{}

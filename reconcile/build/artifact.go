@@ -84,6 +84,17 @@ const (
 	stepChars = 16
 )
 
+// wildcards is how many characters the patterns with wildcards have together.
+func wildcards(text string) int {
+	n := 0
+	for line := range strings.Lines(text) {
+		if strings.ContainsAny(line, "*?[\\") && !strings.HasPrefix(line, "#") {
+			n += len(line)
+		}
+	}
+	return n
+}
+
 // steps are those that it takes to hold the patterns against the entries.
 func (w *filterWalk) steps() int {
 	parts, chars := 0, 0
@@ -111,8 +122,11 @@ func NewArtifact(tree fs.FS, specIgnore *string) (*Artifact, error) {
 	if err := w.read(".", nil); err != nil {
 		return nil, err
 	}
+	if specIgnore != nil { // its plain patterns are few, or made by a plan
+		w.wild += wildcards(*specIgnore)
+	}
 	if w.steps() > maxSteps {
-		return nil, fmt.Errorf("the .sourceignore files of the tree hold %d patterns, which are too many, or too long, to hold each of its %d files and folders against", len(w.patterns), len(w.entries))
+		return nil, fmt.Errorf("the .sourceignore files of the tree hold %d patterns, which are too many, or too long, as may be those of spec.ignore, to hold each of its %d files and folders against", len(w.patterns), len(w.entries))
 	}
 	patterns := w.patterns
 	if specIgnore != nil {
@@ -260,11 +274,7 @@ func (w *filterWalk) read(dir string, domain []string) error {
 			// The domain is shared by the patterns and must not be appended
 			// to by a sibling.
 			w.patterns = append(w.patterns, sourceignore.ReadPatterns(bytes.NewReader(text), append([]string(nil), domain...))...)
-			for line := range strings.Lines(string(text)) {
-				if strings.ContainsAny(line, "*?[\\") && !strings.HasPrefix(line, "#") {
-					w.wild += len(line)
-				}
-			}
+			w.wild += wildcards(string(text))
 		}
 	}
 	for _, d := range list {

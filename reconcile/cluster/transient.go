@@ -38,7 +38,7 @@ func IsTransient(err error) bool {
 		apierrors.IsServiceUnavailable(err) || apierrors.IsInternalError(err) {
 		return true
 	}
-	if brokeOff(err) {
+	if brokeOff(err) || strings.Contains(err.Error(), streamEnded) {
 		return true
 	}
 	var network net.Error

@@ -44,6 +44,7 @@ func TestOnlyPassingTroubleIsTransient(t *testing.T) {
 		"rate limiter":        {errors.New("client rate limiter Wait returned an error: rate: Wait(n=1) would exceed context deadline"), true},
 		"deadline of a reply": {&url.Error{Op: "Get", Err: context.DeadlineExceeded}, true},
 		"stream that broke":   {errors.New("stream error when reading response body, may be caused by closed connection. Please retry. Original error: stream ID 3"), true},
+		"stream that ended":   {&url.Error{Op: "Get", Err: errors.New("stream error: stream ID 17; INTERNAL_ERROR; received from peer")}, true},
 		"nothing":             {nil, false},
 		"cancelled":           {&url.Error{Op: "Get", Err: context.Canceled}, false},
 		"certificate":         {&url.Error{Op: "Get", Err: x509.UnknownAuthorityError{}}, false},
