@@ -387,6 +387,7 @@ func TestWhatDiscoveryCannotDoWithoutIsWaitedFor(t *testing.T) {
 			t.Errorf("got %v, want %s", err, want)
 		}
 		said = nil
+		// The time of the bubble: nobody waits for these seconds.
 		if _, err := askPatiently(t.Context(), w, "widgets", func(context.Context) (int, error) { time.Sleep(11 * time.Second); return 0, nil }); err != nil || len(said) != 1 {
 			t.Errorf("%v; said %q", err, said)
 		}
