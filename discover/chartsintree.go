@@ -249,8 +249,13 @@ func (c *checkout) boundByTools(ctx context.Context) (out []givenToChart) {
 			}
 			add(o.file+" has Kustomize render", chartInTree{path.Join(dir, cmp.Or(text(chart, "chartHome"), "charts"), name), installed{none, none, none}})
 		}
+		read := map[string]bool{} // each once, however often it is named
 		for _, x := range asList(doc["generators"]) {
 			file, _ := x.(string)
+			if read[file] {
+				continue
+			}
+			read[file] = true
 			for _, generator := range c.generatorsIn(dir, file) {
 				name := cmp.Or(text(generator, "name"), text(generator, "chartName"))
 				if name == "" || text(generator, "kind") != "HelmChartInflationGenerator" {
@@ -272,13 +277,15 @@ const maxHelmfiles = 1000
 func (c *checkout) generatorsIn(dir, name string) (out []map[string]any) {
 	content := name
 	if !strings.Contains(name, "\n") {
-		content = ""
+		var all strings.Builder
+		at := path.Join(dir, name)
 		for _, file := range c.index.files {
-			if at := path.Join(dir, name); file == at || path.Dir(file) == at && path.Ext(file) == ".yaml" {
+			if file == at || path.Dir(file) == at && path.Ext(file) == ".yaml" {
 				data, _ := c.contentOf(file)
-				content += "\n---\n" + string(data)
+				all.WriteString("\n---\n" + string(data))
 			}
 		}
+		content = all.String()
 	}
 	for _, document := range documentEnd.Split(content, -1) {
 		var object map[string]any

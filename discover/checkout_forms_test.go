@@ -1947,6 +1947,7 @@ func TestHostileRepositoriesEndInAFinding(t *testing.T) {
 		"a file of many generators": treeOf("-- kustomization.yaml --\nconfigMapGenerator:\n" + numbered(400, "- {name: g%d, files: [f]}\n") + "-- f --\n" + strings.Repeat("x", 10<<20)),
 		"patterns for each file":    treeOf("-- .sourceignore --\n" + numbered(60_000, "*-%d.txt\n") + numbered(1000, "-- apps/%d.yaml --\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n")),
 		"patterns for each file, with many wildcards": treeOf("-- .sourceignore --\n" + numbered(500, "*"+strings.Repeat("a", 110)+"b%d\n") + numbered(500, "-- apps/"+strings.Repeat("a", 200)+"%d.yaml --\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n")),
+		"generators of one folder, many times":        treeOf("-- kustomization.yaml --\ngenerators:\n" + strings.Repeat("- gen\n", 3000) + numbered(3000, "-- gen/%d.yaml --\napiVersion: builtin\nkind: HelmChartInflationGenerator\nmetadata: {name: g}\nname: c\n")),
 		"a generator of a large file":                 treeOf("-- kustomization.yaml --\nconfigMapGenerator: [{name: g, files: [f]}]\n-- f --\n" + strings.Repeat("x", 20<<20)),
 	} {
 		t.Run(name, func(t *testing.T) {
