@@ -44,6 +44,9 @@ var (
 // textOfField is the text of a field in a template.
 const textOfField = `["']?:[ \t]*(?:"((?:\{\{.*?\}\}|[^"\n])*)"|'((?:\{\{.*?\}\}|[^'\n])*)'|((?:\{\{.*?\}\}|[^\s,}#])+))`
 
+// maxWithin bounds the subjects that are looked for among others.
+const maxWithin = 20
+
 // templateBindings are whom the bindings among a chart's templates bind, which are not
 // rendered.
 type templateBindings struct {
@@ -51,6 +54,8 @@ type templateBindings struct {
 	// texts stand in the templates and may be filled in, as may be the chart's defaults.
 	texts    []string
 	defaults []*terraform.Node
+	// bytes of both, as much as is looked at for each release.
+	bytes int
 }
 
 // templateSubject is one whom a binding in a template binds, with the parts that Helm fills in:
@@ -72,6 +77,7 @@ func boundByTemplates(chart string, files map[string][]byte) *templateBindings {
 			var values any
 			if sigsyaml.Unmarshal(files[file], &values) == nil {
 				out.defaults = append(out.defaults, nodeOf(values, terraform.Origin{}))
+				out.bytes += len(files[file])
 			} else {
 				out.defaults = append(out.defaults, &terraform.Node{Kind: terraform.Unknown})
 			}
@@ -82,19 +88,31 @@ func boundByTemplates(chart string, files map[string][]byte) *templateBindings {
 		text := templateComment.ReplaceAllString(string(files[file]), "")
 		for _, m := range textInTemplate.FindAllStringSubmatch(text, -1) {
 			out.texts = append(out.texts, m[1]+m[2])
+			out.bytes += len(m[0])
 		}
 		for _, document := range strings.Split("\n"+text, "\n---") {
 			if !bindingInText.MatchString(document) {
 				continue
 			}
+			keys := nextKey.FindAllStringSubmatchIndex(document, -1)
+			end, within := 0, 0 // of those among which others stand, and how many
 			for _, at := range subjectsKey.FindAllStringSubmatchIndex(document, -1) {
+				if within++; at[0] >= end {
+					within = 0
+				}
+				if within > maxWithin {
+					out.subjects = append(out.subjects, templateSubject{name: anyName})
+					continue
+				}
 				subjects := document[at[1]:]
-				for _, next := range nextKey.FindAllStringSubmatchIndex(subjects, -1) {
-					if next[3]-next[2] <= at[3]-at[2] && next[0] > 0 {
-						subjects = subjects[:next[0]]
+				behind, _ := slices.BinarySearchFunc(keys, at[1], func(key []int, at int) int { return cmp.Compare(key[0], at) })
+				for _, next := range keys[behind:] {
+					if next[3]-next[2] <= at[3]-at[2] {
+						subjects = document[at[1]:next[0]]
 						break
 					}
 				}
+				end = max(end, at[1]+len(subjects))
 				out.subjects = append(out.subjects, subjectsInText(foldedName.ReplaceAllString(subjects, "$1"))...)
 			}
 		}

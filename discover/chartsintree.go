@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/fluxover/fluxover/discover/terraform"
 	"github.com/fluxover/fluxover/migrate/flux1"
@@ -27,10 +28,14 @@ type chartInTree struct {
 func (c *checkout) boundByCharts(ctx context.Context, sets []declaration, beside func(declaration) []flux1.Parsed) map[*unstructured.Unstructured][]givenToChart {
 	out := map[*unstructured.Unstructured][]givenToChart{}
 	for _, set := range sets {
+		its := sync.OnceValue(func() []flux1.Parsed { return beside(set) })
+		named := sync.OnceValue(func() namedObjects { return objectsByName(its()) })
 		for _, o := range set.objects {
-			its := func() []flux1.Parsed { return beside(set) }
+			if !c.look(0) || ctx.Err() != nil {
+				return out
+			}
 			if pod := podIn(o.Manifest); len(pod) > 0 {
-				if g := boundByPod(o, pod, its); g != nil {
+				if g := boundByPod(o, pod, named); g != nil {
 					out[o.Manifest] = append(out[o.Manifest], *g)
 				}
 				continue
@@ -51,6 +56,9 @@ func (c *checkout) boundByCharts(ctx context.Context, sets []declaration, beside
 // boundBy are whom a chart of the repository may bind; nil if nobody. what says who installs it.
 func (c *checkout) boundBy(ctx context.Context, what string, release chartInTree) *givenToChart {
 	local := c.readChart(ctx, release.dir)
+	if local.binds != nil && !c.look(len(local.binds.subjects)+local.binds.bytes/10) {
+		return nil // nor is what it is asked for
+	}
 	g := givenToChart{what: what + " the chart in " + release.dir, filled: append(local.binds.of(release.installed), local.commands...)}
 	switch {
 	case local.left != "" && local.kind == "":
@@ -92,7 +100,7 @@ func (c *checkout) boundByTools(ctx context.Context) (out []givenToChart) {
 		for _, v := range given {
 			if file, isText := v.(string); isText && file != "" {
 				content, err := c.contentOf(path.Join(dir, file))
-				if v = nil; err != nil || path.Ext(file) == ".gotmpl" || sigsyaml.Unmarshal(content, &v) != nil {
+				if v = nil; err != nil || path.Ext(file) == ".gotmpl" || !c.look(len(content)/10) || sigsyaml.Unmarshal(content, &v) != nil {
 					out.List = append(out.List, &terraform.Node{Kind: terraform.Unknown})
 					continue
 				}
@@ -134,6 +142,7 @@ func (c *checkout) boundByTools(ctx context.Context) (out []givenToChart) {
 			case strings.Contains(name, "{{"):
 				unknown(some)
 			case strings.Contains(name, "://"): // as a chart of another repository
+			case !c.look(len(c.index.files) / 10):
 			default: // a file, a folder or a pattern
 				for _, other := range c.index.files {
 					matches, _ := path.Match(at, other)
@@ -279,9 +288,13 @@ func (c *checkout) generatorsIn(dir, name string) (out []map[string]any) {
 	if !strings.Contains(name, "\n") {
 		var all strings.Builder
 		at := path.Join(dir, name)
+		c.look(len(c.index.files) / 10)
 		for _, file := range c.index.files {
 			if file == at || path.Dir(file) == at && path.Ext(file) == ".yaml" {
 				data, _ := c.contentOf(file)
+				if !c.look(len(data) / 10) {
+					return nil
+				}
 				all.WriteString("\n---\n" + string(data))
 			}
 		}
@@ -404,7 +417,7 @@ var (
 )
 
 // boundByPod are whom the commands of a pod may bind; nil if nobody.
-func boundByPod(o flux1.Parsed, pod map[string]any, beside func() []flux1.Parsed) *givenToChart {
+func boundByPod(o flux1.Parsed, pod map[string]any, beside func() namedObjects) *givenToChart {
 	accounts, what := boundByCommands(o.Manifest.GetNamespace(), pod, beside)
 	g := &givenToChart{what: resourceName(o.Manifest) + " in " + fileLine(o.File, o.Line), filled: accounts, more: what != ""}
 	switch {
@@ -421,19 +434,15 @@ func boundByPod(o flux1.Parsed, pod map[string]any, beside func() []flux1.Parsed
 // boundByCommands are the accounts that the commands of a pod bind by their names, those in the ConfigMaps
 // and Secrets that they are given among them, and what else of them may bind anybody. beside is called
 // for these, if need be.
-func boundByCommands(namespace string, pod map[string]any, beside func() []flux1.Parsed) (accounts []terraform.Subject, what string) {
+func boundByCommands(namespace string, pod map[string]any, beside func() namedObjects) (accounts []terraform.Subject, what string) {
 	var texts []string
-	var objects []flux1.Parsed
-	read, missing := false, ""
+	missing := ""
 	// given are the texts of a ConfigMap or Secret; ran is true if what it holds is run.
 	given := func(kind, name string, ran bool) map[string]string {
 		if name == "" {
 			return nil
 		}
-		if !read {
-			objects, read = beside(), true
-		}
-		out, known := scriptsIn(objects, kind, namespace, name)
+		out, known := scriptsIn(beside()[objectName{kind, namespace, name}], kind, namespace, name)
 		if !known && ran {
 			missing = cmp.Or(missing, "what it runs of the "+kind+" "+name+" is not known from the repository")
 		}
@@ -577,13 +586,29 @@ func boundByPodsOf(files map[string][]byte) (accounts []terraform.Subject, what 
 			}
 		}
 	}
+	named := sync.OnceValue(func() namedObjects { return objectsByName(objects) })
 	for _, o := range pods {
 		if pod := podIn(o.Manifest); len(pod) > 0 {
-			its, more := boundByCommands(o.Manifest.GetNamespace(), pod, func() []flux1.Parsed { return objects })
+			its, more := boundByCommands(o.Manifest.GetNamespace(), pod, named)
 			accounts, what = append(accounts, its...), cmp.Or(what, more)
 		}
 	}
 	return accounts, what
+}
+
+// namedObjects are objects by their kinds and names.
+type namedObjects map[objectName][]flux1.Parsed
+
+type objectName struct{ kind, namespace, name string }
+
+func objectsByName(objects []flux1.Parsed) namedObjects {
+	out := namedObjects{}
+	for _, o := range objects {
+		u := o.Manifest
+		at := objectName{u.GetKind(), u.GetNamespace(), u.GetName()}
+		out[at] = append(out[at], o)
+	}
+	return out
 }
 
 // scriptsIn are the texts that a ConfigMap or Secret among objects holds; known is false if there is none, or
@@ -714,7 +739,7 @@ func (c *checkout) chartsOf(u *unstructured.Unstructured, beside func() []flux1.
 			for _, file := range files {
 				var v any
 				content, err := c.contentOf(path.Join(dir, file))
-				if err != nil || sigsyaml.Unmarshal(content, &v) != nil { // as of another source
+				if err != nil || !c.look(len(content)/10) || sigsyaml.Unmarshal(content, &v) != nil { // as of another source
 					given.List = append(given.List, &terraform.Node{Kind: terraform.Unknown})
 					continue
 				}

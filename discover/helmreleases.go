@@ -207,8 +207,8 @@ func (c *checkout) fromHelmRelease2(ctx context.Context, set declaration, o flux
 	d := c.fromRelease(ctx, set, o, rights, release, brought)
 	at := fileLine(o.File, o.Line)
 	for _, k := range c.appliedBy(set, o) {
-		if suspended(k) {
-			say("and %s", suspendedBy(c.nameOf(k), d.ID))
+		if suspended(k.Parsed) {
+			say("and %s", suspendedBy(c.nameOf(k.Parsed), d.ID))
 		}
 	}
 	if suspended(o) {
@@ -333,6 +333,7 @@ func (c *checkout) valuesFrom2(objects []flux1.Parsed, u *unstructured.Unstructu
 			notKnown(at + kind + " " + name + ", which are in the cluster")
 			continue
 		}
+		c.look(len(objects) / 10)
 		from, o := configMapIn(objects, namespace, name)
 		if from == nil {
 			notKnown(at + "ConfigMap " + name + ", of which the repository does not hold exactly one")
@@ -340,6 +341,7 @@ func (c *checkout) valuesFrom2(objects []flux1.Parsed, u *unstructured.Unstructu
 		}
 		key := cmp.Or(scalarText(m["valuesKey"]), "values.yaml")
 		content, has := from.Data[key]
+		c.look(len(content) / 10)
 		if !has && m["optional"] == true {
 			continue
 		}
@@ -483,12 +485,14 @@ func (c *checkout) valuesFrom(objects []flux1.Parsed, u *unstructured.Unstructur
 		switch {
 		case m["configMapKeyRef"] != nil:
 			name, key := text("configMapKeyRef", "name"), cmp.Or(text("configMapKeyRef", "key"), "values.yaml")
+			c.look(len(objects) / 10)
 			from, o := configMapIn(objects, cmp.Or(text("configMapKeyRef", "namespace"), namespace), name)
 			if from == nil {
 				notKnown(at + "ConfigMap " + name + ", of which the repository does not hold exactly one")
 				continue
 			}
 			content, has := from.Data[key]
+			c.look(len(content) / 10)
 			if optional, _, _ := unstructured.NestedBool(m, "configMapKeyRef", "optional"); !has && optional {
 				continue
 			}

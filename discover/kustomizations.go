@@ -41,10 +41,10 @@ func isKustomization2(u *unstructured.Unstructured) bool {
 // are asked for each object, and for each other.
 type kustomizations2 struct {
 	read bool
-	all  []kustomization2
+	all  []*kustomization2
 	// of are those that apply an object of a folder, or may, and unsure why it is not certain of one; variables
 	// are what each puts in their place.
-	of        map[objectOf][]flux1.Parsed
+	of        map[objectOf][]*kustomization2
 	unsure    map[appliedOf]doubt
 	variables map[*unstructured.Unstructured]postBuild
 }
@@ -76,7 +76,7 @@ type kustomization2 struct {
 }
 
 // applies reports whether a Kustomization applies an object of a set, and what doubt there is.
-func (c *checkout) applies(set declaration, k kustomization2, o flux1.Parsed) (bool, doubt) {
+func (c *checkout) applies(set declaration, k *kustomization2, o flux1.Parsed) (bool, doubt) {
 	within := func(name string) bool { return k.dir == "" || name == k.dir || strings.HasPrefix(name, k.dir+"/") }
 	if k.artifact != nil {
 		if _, given := k.artifact.Has(o.File); !given {
@@ -87,7 +87,9 @@ func (c *checkout) applies(set declaration, k kustomization2, o flux1.Parsed) (b
 		return within(o.File) || within(set.dir), doubt{why: k.unsure}
 	}
 	builds, file, folder := false, false, false // by kustomization files, and whether this is among it
-	for _, r := range c.reached(k.dir) {
+	reached := c.reached(k.dir)
+	c.look(len(reached))
+	for _, r := range reached {
 		builds = builds || r.hasResources
 		file = file || slices.Contains(r.files, o.File)
 		folder = folder || r.dir == set.dir
@@ -105,12 +107,12 @@ func (c *checkout) applies(set declaration, k kustomization2, o flux1.Parsed) (b
 
 // withBeside is a set with what stands beside it.
 func (d declaration) withBeside(objects []flux1.Parsed) declaration {
-	d.beside, d.by = objects, &kustomizations2{of: map[objectOf][]flux1.Parsed{}, unsure: map[appliedOf]doubt{}, variables: map[*unstructured.Unstructured]postBuild{}}
+	d.beside, d.by = objects, &kustomizations2{of: map[objectOf][]*kustomization2{}, unsure: map[appliedOf]doubt{}, variables: map[*unstructured.Unstructured]postBuild{}}
 	return d
 }
 
 // kustomizationsBeside are those beside a set, without those that apply another repository.
-func (c *checkout) kustomizationsBeside(set declaration) []kustomization2 {
+func (c *checkout) kustomizationsBeside(set declaration) []*kustomization2 {
 	if set.by.read {
 		return set.by.all
 	}
@@ -132,6 +134,9 @@ func (c *checkout) kustomizationsBeside(set declaration) []kustomization2 {
 		text := func(path ...string) string {
 			s, _, _ := unstructured.NestedString(u.Object, append([]string{"spec"}, path...)...)
 			return s
+		}
+		if !c.look(2) {
+			return nil
 		}
 		kind, namespace, name := text("sourceRef", "kind"), cmp.Or(text("sourceRef", "namespace"), u.GetNamespace(), c.agent.DefaultNamespace), text("sourceRef", "name")
 		of := c.sourceIn(sources[key(kind, namespace, name)], kind, namespace, name)
@@ -165,7 +170,7 @@ func (c *checkout) kustomizationsBeside(set declaration) []kustomization2 {
 			}
 			artifact = c.artifactOf(ignore)
 		}
-		set.by.all = append(set.by.all, kustomization2{k, strings.Trim(path.Clean("/"+dir), "/"), unsure, artifact})
+		set.by.all = append(set.by.all, &kustomization2{k, strings.Trim(path.Clean("/"+dir), "/"), unsure, artifact})
 	}
 	return set.by.all
 }
@@ -192,22 +197,27 @@ func (c *checkout) artifactOf(ignore *string) *build.Artifact {
 
 // appliedBy are the Kustomizations of Flux v2 that apply an object of a set, or may, as far as the
 // repository tells: see unsureOf.
-func (c *checkout) appliedBy(set declaration, o flux1.Parsed) []flux1.Parsed {
+func (c *checkout) appliedBy(set declaration, o flux1.Parsed) []*kustomization2 {
 	if out, known := set.by.of[objectOf{set.dir, o.Manifest}]; known {
 		return out
 	}
-	var out []flux1.Parsed
+	var out []*kustomization2
 	type place struct {
 		file string
 		line int
 	}
 	had := map[place]bool{}
 	for _, k := range c.kustomizationsBeside(set) {
+		if !c.look(1) {
+			return nil
+		}
 		at := place{k.File, k.Line} // as of the set, and of all
 		if does, doubt := c.applies(set, k, o); does && !had[at] && !c.leaves(set, k.Parsed, o) {
 			had[at] = true
-			out = append(out, k.Parsed)
-			set.by.unsure[appliedOf{objectOf{set.dir, o.Manifest}, k.Manifest}] = doubt
+			out = append(out, k)
+			if doubt.why != "" {
+				set.by.unsure[appliedOf{objectOf{set.dir, o.Manifest}, k.Manifest}] = doubt
+			}
 		}
 	}
 	set.by.of[objectOf{set.dir, o.Manifest}] = out
@@ -222,15 +232,15 @@ func (c *checkout) unsureOf(set declaration, k, o flux1.Parsed) doubt {
 	}
 	beside := declaration{beside: set.beside, by: set.by}
 	for _, parent := range c.appliedBy(beside, k) {
-		by := c.changes(beside, parent, k)
+		by := c.changes(beside, parent.Parsed, k)
 		if slices.Equal(by, []string{"patches"}) {
-			patches, known := c.patchesBy(beside, parent, k)
+			patches, known := c.patchesBy(beside, parent.Parsed, k)
 			if known && !slices.ContainsFunc(patches, func(p apiskustomize.Patch) bool { return decides(p.Patch) }) {
 				continue // what it gives to variables is asked for itself
 			}
 		}
 		if len(by) > 0 {
-			return doubt{c.changesIt(parent, by, ""), true}
+			return doubt{c.changesIt(parent.Parsed, by, ""), true}
 		}
 	}
 	return doubt{}
@@ -317,8 +327,8 @@ var imagesKey = regexp.MustCompile(`(?m)^\s*["']?images["']?\s*:`)
 // tells, and changes what is told of it; empty if none does.
 func (c *checkout) changedBy(set declaration, o flux1.Parsed) string {
 	for _, k := range c.appliedBy(set, o) {
-		if by := c.changes(set, k, o); len(by) > 0 {
-			return c.changesIt(k, by, set.by.unsure[appliedOf{objectOf{set.dir, o.Manifest}, k.Manifest}].why)
+		if by := c.changes(set, k.Parsed, o); len(by) > 0 {
+			return c.changesIt(k.Parsed, by, set.by.unsure[appliedOf{objectOf{set.dir, o.Manifest}, k.Manifest}].why)
 		}
 	}
 	return ""
@@ -378,6 +388,9 @@ func (c *checkout) patchesBy(set declaration, k, o flux1.Parsed) (out []apiskust
 				m = map[string]any{"patch": x}
 			}
 			p, ok := patchOf(m)
+			if !c.look(10 + len(p.Patch)/10) {
+				return nil, false
+			}
 			if !ok || substitutes(k.Manifest) && (holds(m["target"], "${") || p.Target == nil && namesVariable.MatchString(p.Patch)) {
 				known = false
 				continue
@@ -442,7 +455,8 @@ func (c *checkout) madeOf(ctx context.Context, set declaration, o flux1.Parsed) 
 	if ours != nil {
 		all = append(all, ours)
 	}
-	for _, k := range by {
+	for _, applying := range by {
+		k := applying.Parsed
 		if ctx.Err() != nil {
 			return m
 		}
@@ -840,7 +854,7 @@ func (c *checkout) readVariables(set declaration, k flux1.Parsed) postBuild {
 // known to apply it may do so.
 func (c *checkout) mayFill(set declaration, o flux1.Parsed) bool {
 	by := c.appliedBy(set, o)
-	return substitutes(o.Manifest) && (len(by) == 0 || slices.ContainsFunc(by, func(k flux1.Parsed) bool { return !c.variablesOf(set, k).none }))
+	return substitutes(o.Manifest) && (len(by) == 0 || slices.ContainsFunc(by, func(k *kustomization2) bool { return !c.variablesOf(set, k.Parsed).none }))
 }
 
 // filled is an object with values in the place of variables.

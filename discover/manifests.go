@@ -46,7 +46,7 @@ type declaration struct {
 // configMapsBeside tells what stands beside the objects of a set: of several ConfigMaps, or sources of charts, of
 // one name, such as those of overlays for several clusters, each goes with its own set alone. Of
 // Kustomizations of Flux v2 any may apply what a set is made of.
-func configMapsBeside(sets []declaration) func(declaration) []flux1.Parsed {
+func (c *checkout) configMapsBeside(sets []declaration) func(declaration) []flux1.Parsed {
 	all := map[string][]flux1.Parsed{}
 	isMap := func(o flux1.Parsed) bool {
 		gvk := o.Manifest.GroupVersionKind()
@@ -59,9 +59,13 @@ func configMapsBeside(sets []declaration) func(declaration) []flux1.Parsed {
 			}
 		}
 	}
+	names := sortedNames(all)
 	return func(set declaration) []flux1.Parsed {
+		if !c.look((len(set.objects) + len(names)) / 10) {
+			return nil
+		}
 		out := slices.Clone(set.objects) // which come first
-		for _, of := range sortedNames(all) {
+		for _, of := range names {
 			if len(all[of]) == 1 || isKustomization2(all[of][0].Manifest) {
 				out = append(out, all[of]...)
 			}
@@ -88,7 +92,7 @@ func (c *checkout) declared(ctx context.Context) error {
 	for _, o := range c.applied {
 		applied[identity(o.Manifest)] = true
 	}
-	beside := configMapsBeside(sets)
+	beside := c.configMapsBeside(sets)
 	for _, set := range sets {
 		set = set.withBeside(beside(set))
 		made, of, err := c.agentsOf(ctx, set, rights)
@@ -379,6 +383,20 @@ func (c *checkout) agentOf(ctx context.Context, set declaration, o flux1.Parsed,
 // account, are looked at.
 const maxDeclared = 1_000
 
+// tooManyLooks tells that from an object on agents are not looked at, once.
+func (c *checkout) tooManyLooks(o flux1.Parsed) {
+	if c.index.toldOfLooks {
+		return
+	}
+	c.index.toldOfLooks = true
+	f := flux1.TooLarge.Finding(c.agent.ID, fileLine(o.File, o.Line), fmt.Sprintf("what the repository declares is too much to be held against each other, of agents, of what binds accounts, of charts and of Kustomizations of Flux v2 (more than %d looks): what is declared there, and in what is read after it, is not looked at", maxLooks))
+	f.Hint = notOfOne
+	c.find(f)
+}
+
+// notOfOne is the remedy where not all of a repository is looked at.
+const notOfOne = "give discovery a folder of the repository that declares fewer, as a checkout of its own (--checkout DIR)"
+
 // agentsOf are the agents that a set of objects declares, and the objects that they are
 // made of.
 func (c *checkout) agentsOf(ctx context.Context, set declaration, rights rightsFor) (made []*declaredAgent, of []flux1.Parsed, err error) {
@@ -390,7 +408,7 @@ func (c *checkout) agentsOf(ctx context.Context, set declaration, rights rightsF
 			if !c.tooMany {
 				c.tooMany = true
 				f := flux1.TooLarge.Finding(c.agent.ID, fileLine(o.File, o.Line), fmt.Sprintf("the repository declares %d agents or more; what else is declared there, and in what is read after it, is not looked at", maxDeclared))
-				f.Hint = "give discovery a folder of the repository that declares fewer, as a checkout of its own (--checkout DIR)"
+				f.Hint = notOfOne
 				c.find(f)
 			}
 			break
@@ -398,6 +416,10 @@ func (c *checkout) agentsOf(ctx context.Context, set declaration, rights rightsF
 		a, err := c.agentOf(ctx, set, o, rights)
 		if err != nil {
 			return nil, nil, err
+		}
+		if !c.look(0) {
+			c.tooManyLooks(o)
+			break
 		}
 		if a != nil {
 			made, of = append(made, a), append(of, o)

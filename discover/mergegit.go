@@ -61,6 +61,9 @@ func (r *reading) applied(ctx context.Context) (inGit, error) {
 		out.agents = append(out.agents, appliedAgent{d, of[i]})
 	}
 	for _, f := range c.findings {
+		if f.Code == flux1.TooLarge.Name { // of what it declares not all is looked at
+			r.find(f)
+		}
 		_, id, _ := strings.Cut(f.Subject, " ")
 		i := slices.IndexFunc(set.objects, func(o flux1.Parsed) bool { return migrate.ObjectID(o.Manifest) == id })
 		if i >= 0 {

@@ -41,8 +41,26 @@ type index struct {
 	// tooLarge are the files that exceed the limits, and why.
 	tooLarge map[string]error
 	bytes    int64
-	// spent is what the builds of folders took so far.
-	spent build.Cost
+	// whole is all of the repository, for builds; budget is what those of folders may take together.
+	whole  *build.Artifact
+	budget *build.Budget
+	// looks are what was held against each other so far, to tell of the agents that are declared (see look);
+	// toldOfLooks is true once it is told that there were too many.
+	looks       int
+	toldOfLooks bool
+}
+
+// maxLooks bounds what of a repository is held against each other: each Kustomization of Flux v2 against each
+// object that it may apply, each binding against each agent, what is given to each release of a chart. A look
+// takes about a microsecond. Two hundred clusters that declare an agent and twenty bindings each take seven million.
+// It is a variable for tests.
+var maxLooks = 20_000_000
+
+// look counts so many looks; it reports whether there are any left. What is not looked at then is
+// told by agentsOf.
+func (r *reading) look(n int) bool {
+	r.index.looks += n
+	return r.index.looks <= maxLooks
 }
 
 // overlay is one kustomization file.
@@ -384,17 +402,6 @@ func (r *reading) tooLarge(dir string, err error) {
 // repository may come to.
 const buildsOfRepository = 2
 
-// spend counts what a build takes with those before it.
-func (r *reading) spend(limits build.Limits) func(build.Cost) error {
-	return func(c build.Cost) error {
-		if limit := buildsOfRepository * limits.Steps; r.index.spent.Steps+c.Steps > limit {
-			return fmt.Errorf("%w: it takes %d steps, and the builds of other folders of the repository took %d before; the limit for all is %d", build.ErrTooLarge, c.Steps, r.index.spent.Steps, limit)
-		}
-		r.index.spent.Steps += c.Steps
-		return nil
-	}
-}
-
 // buildAsFluxd renders a kustomization folder as fluxd's Kustomize does, which lacks the
 // schemas of some kinds that are patched here, and notes the lists that differ by that.
 func (r *reading) buildAsFluxd(ctx context.Context, dir string) ([]flux1.Parsed, error) {
@@ -523,17 +530,19 @@ func (r *reading) render(ctx context.Context, dir string, without []schema.Group
 	ks.Name, ks.Namespace = "checkout", "checkout"
 	ks.Spec.Path = dir
 	ks.Spec.BuildMetadata = []kustomizev1.BuildMetadataOption{kustomizev1.BuildMetadataOriginAnnotations}
-	ignore, tree := keepAll, traced{r.tree, map[string]bool{}}
-	artifact, err := build.NewArtifact(tree, &ignore)
-	if err != nil {
-		return nil, nil, err
-	}
-	clear(tree.files) // of the filter itself
 	limits := r.builds
 	if limits == (build.Limits{}) {
 		limits = build.DefaultLimits
 	}
-	objects, err := build.Objects(ctx, build.Input{Artifact: artifact, Kustomization: ks, WithoutSchema: without, Limits: limits, Spend: r.spend(limits)})
+	if r.index.whole == nil {
+		ignore := keepAll
+		if r.index.whole, err = build.NewArtifact(r.tree, &ignore); err != nil {
+			return nil, nil, err
+		}
+		r.index.budget = &build.Budget{Steps: buildsOfRepository * limits.Steps}
+	}
+	tree := traced{r.tree, map[string]bool{}}
+	objects, err := build.Objects(ctx, build.Input{Artifact: r.index.whole.Through(tree), Kustomization: ks, WithoutSchema: without, Limits: limits, Budget: r.index.budget})
 	reads = sortedNames(tree.files)
 	if err != nil {
 		return nil, reads, err

@@ -77,6 +77,9 @@ func (r *reading) rightsApplied(ctx context.Context, applied []flux1.Parsed) *ri
 		}
 	}
 	charts := r.search(nil).boundByCharts(ctx, []declaration{{objects: applied}}, func(declaration) []flux1.Parsed { return all })
+	if !r.look(0) {
+		return &rights{given: []givenToChart{{what: "what the repository of " + r.agent.ID + " declares is too much to be looked at,", more: true}}}
+	}
 	keyOf := func(u *unstructured.Unstructured, kind, name string) string {
 		return roleKey(kind, cmp.Or(u.GetNamespace(), r.agent.DefaultNamespace, unknownNamespace), name)
 	}

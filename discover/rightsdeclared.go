@@ -40,10 +40,11 @@ type perhapsThere struct {
 // the one that a binding means which the repository declares under that name, as the binding
 // gives nothing without it, unless it is of another environment.
 func (c *checkout) rightsOf(ctx context.Context, sets []declaration) rightsFor {
-	charts, tools := c.boundByCharts(ctx, sets, configMapsBeside(sets)), c.boundByTools(ctx)
+	beside := c.configMapsBeside(sets)
+	charts, tools := c.boundByCharts(ctx, sets, beside), c.boundByTools(ctx)
 	type place struct{ dir, file string }
-	installs := map[string][]place{}
-	together := map[string]*unstructured.Unstructured{} // what the described agent applies
+	installs, declares := map[string][]place{}, map[string][]place{} // by identity: agents that are built, and what is called like an agent
+	together := map[string]*unstructured.Unstructured{}              // what the described agent applies
 	if len(c.agent.Git.Paths) > 0 {
 		for _, o := range c.applied {
 			together[identity(o.Manifest)] = o.Manifest
@@ -57,11 +58,22 @@ func (c *checkout) rightsOf(ctx context.Context, sets []declaration) rightsFor {
 		})
 	}
 	giving := make([][]flux1.Parsed, len(sets)) // of each set, what may give rights
-	count, read, looks := 0, decoded{}, 0
+	count, read := 0, decoded{}
+	for _, set := range sets {
+		for _, o := range set.objects {
+			if mayInstall(o.Manifest) {
+				declares[identity(o.Manifest)] = nil
+			}
+		}
+	}
 	for i, set := range sets {
 		for _, o := range set.objects {
+			id, at := identity(o.Manifest), place{set.dir, o.File}
 			if declaresAgent(o.Manifest) && !set.unbuilt {
-				installs[identity(o.Manifest)] = append(installs[identity(o.Manifest)], place{set.dir, o.File})
+				installs[id] = append(installs[id], at)
+			}
+			if places, is := declares[id]; is {
+				declares[id] = append(places, at)
 			}
 			if mayGiveRights(o.Manifest) && (o.Manifest.GroupVersionKind().Group == rbacv1.GroupName || len(charts[o.Manifest]) > 0 || givenOnce(read, o) != nil) {
 				giving[i] = append(giving[i], o)
@@ -70,14 +82,14 @@ func (c *checkout) rightsOf(ctx context.Context, sets []declaration) rightsFor {
 		}
 	}
 	rewritten := sync.OnceValue(func() map[*unstructured.Unstructured]string {
-		beside, out := configMapsBeside(sets), map[*unstructured.Unstructured]string{}
+		out := map[*unstructured.Unstructured]string{}
 		for i, set := range sets {
 			if len(giving[i]) == 0 {
 				continue
 			}
 			set = set.withBeside(beside(set))
 			for _, o := range giving[i] {
-				if ctx.Err() != nil {
+				if ctx.Err() != nil || !c.look(0) {
 					return out // which is not told
 				}
 				if why := c.rewritesRights(set, o); why != "" {
@@ -88,42 +100,61 @@ func (c *checkout) rightsOf(ctx context.Context, sets []declaration) rightsFor {
 		return out
 	})
 	return func(own declaration, a flux1.Parsed) *rights {
-		// ofAnother reports whether something is of another declaration of this agent.
-		ofAnother := func(set declaration, o flux1.Parsed) bool {
-			return slices.ContainsFunc(installs[identity(a.Manifest)], func(p place) bool {
-				if own.dir != "" || set.dir != "" {
-					return !own.unbuilt && own.dir != "" && p.dir == set.dir && p.dir != "" && p.dir != own.dir
-				}
-				its, ours := parted(p.file, a.File)
-				return p.dir == "" && its != ours && below(o.File, its) && !below(o.File, ours)
-			})
+		its := installs[identity(a.Manifest)]
+		// ofAnother reports whether something is of another declaration of this agent: what one set declares, and
+		// of plain manifests what lies beside another.
+		ofAnother := func(set declaration) func(o flux1.Parsed) bool {
+			if own.dir != "" || set.dir != "" {
+				is := !own.unbuilt && own.dir != "" && set.dir != "" && set.dir != own.dir && slices.ContainsFunc(its, func(p place) bool { return p.dir == set.dir })
+				return func(flux1.Parsed) bool { return is }
+			}
+			return func(o flux1.Parsed) bool {
+				c.look(len(its) / 2)
+				return slices.ContainsFunc(its, func(p place) bool {
+					other, ours := parted(p.file, a.File)
+					return p.dir == "" && other != ours && below(o.File, other) && !below(o.File, ours)
+				})
+			}
 		}
 		// ofOneEnvironment reports whether something lies with this agent in the folder of one
 		// environment or cluster, which declares the agent once.
+		once := map[string]bool{}
 		ofOneEnvironment := func(set declaration, o flux1.Parsed) bool {
 			dir := inEnvironment(o.File, a.File)
 			holds := func(set declaration, o flux1.Parsed) bool {
 				return below(o.File, dir) && (set.dir == "" || below(set.dir, dir))
 			}
-			return dir != "" && holds(set, o) && holds(own, a) && !slices.ContainsFunc(sets, func(other declaration) bool {
-				return slices.ContainsFunc(other.objects, func(i flux1.Parsed) bool {
-					return identity(i.Manifest) == identity(a.Manifest) && (other.dir != own.dir || i.File != a.File) && (below(i.File, dir) || other.dir != "" && below(other.dir, dir))
+			if dir == "" || !holds(set, o) || !holds(own, a) {
+				return false
+			}
+			is, known := once[dir]
+			if !known {
+				is = !slices.ContainsFunc(declares[identity(a.Manifest)], func(p place) bool {
+					return (p.dir != own.dir || p.file != a.File) && (below(p.file, dir) || p.dir != "" && below(p.dir, dir))
 				})
-			})
+				once[dir] = is
+			}
+			return is
 		}
-		if looks += count; looks > maxLooks {
-			return &rights{given: []givenToChart{{what: fmt.Sprintf("one of %d objects that may bind accounts, which are too many to be looked at for each of so many agents,", count), more: true}}}
+		if !c.look(8 * count) {
+			return &rights{} // which is not told
 		}
-		applied := isApplied(a)
+		applied, madeOf := isApplied(a), map[string]bool{} // the folders that an unbuilt one is made of
+		if own.unbuilt {
+			for _, r := range c.reached(own.dir) {
+				madeOf[r.dir] = true
+			}
+		}
 		var with []flux1.Parsed
 		var perhaps []perhapsThere
 		for i, set := range sets {
+			another := ofAnother(set)
 			for _, o := range giving[i] {
 				environment := ofOtherEnvironment(o.File, a.File)
 				switch {
-				case set.dir == own.dir && set.dir != "", own.unbuilt && slices.ContainsFunc(c.reached(own.dir), func(r *overlay) bool { return r.dir == set.dir }), applied && isApplied(o):
+				case set.dir == own.dir && set.dir != "", madeOf[set.dir], applied && isApplied(o):
 					with = append(with, o)
-				case ofAnother(set, o):
+				case another(o):
 				case !environment && (set.dir == "" && own.dir == "" || ofOneEnvironment(set, o)):
 					with = append(with, o)
 				default:
@@ -137,10 +168,6 @@ func (c *checkout) rightsOf(ctx context.Context, sets []declaration) rightsFor {
 		return r
 	}
 }
-
-// maxLooks is how often an object that may bind accounts is looked at for an agent that a
-// repository declares, as for a thousand agents with a binding each, where nobody has more than some dozens.
-const maxLooks = 1_000_000
 
 // decoded is what was made of objects, since each is looked at for every agent.
 type decoded map[decodedAs]any
@@ -439,7 +466,7 @@ func (c *checkout) rewritesRights(set declaration, o flux1.Parsed) string {
 	cluster := strings.HasPrefix(u.GetKind(), "Cluster")
 	for _, k := range c.appliedBy(set, o) {
 		target, _, _ := unstructured.NestedString(k.Manifest.Object, "spec", "targetNamespace")
-		by := slices.DeleteFunc(c.changes(set, k, o), func(field string) bool {
+		by := slices.DeleteFunc(c.changes(set, k.Parsed, o), func(field string) bool {
 			switch field {
 			case "targetNamespace": // which a subject may be put into, with its account
 				subjects, _ := u.Object["subjects"].([]any)
@@ -455,7 +482,7 @@ func (c *checkout) rewritesRights(set declaration, o flux1.Parsed) string {
 			return false
 		})
 		if len(by) > 0 {
-			return c.changesIt(k, by, c.unsureOf(set, k, o).why)
+			return c.changesIt(k.Parsed, by, c.unsureOf(set, k.Parsed, o).why)
 		}
 	}
 	open := strings.Contains(u.GetName()+u.GetNamespace(), "${")

@@ -152,6 +152,13 @@ func NewArtifact(tree fs.FS, specIgnore *string) (*Artifact, error) {
 	return a, nil
 }
 
+// Through gives the same files as they are read through another tree, such as one that notes which are.
+func (a *Artifact) Through(tree fs.FS) *Artifact {
+	through := *a
+	through.tree = tree
+	return &through
+}
+
 // Ignoring applies the artifact filter to the same tree with another ignore text,
 // as [NewArtifact] does.
 func (a *Artifact) Ignoring(specIgnore *string) (*Artifact, error) {

@@ -77,9 +77,8 @@ type Input struct {
 	WithoutSchema []schema.GroupVersionKind
 	// Limits on what kustomize is let build; zero means [DefaultLimits].
 	Limits Limits
-	// Spend, if set, is asked before kustomize builds what takes a Cost within
-	// Limits; its error, which may be ErrTooLarge, stops the build.
-	Spend func(Cost) error
+	// Budget, if set, is what this build may take with others.
+	Budget *Budget
 }
 
 // Rendering is what Render gives.

@@ -86,6 +86,38 @@ func (c *Cost) add(o Cost) {
 	c.Steps, c.Folders, c.Bytes, c.Values = sum(c.Steps, o.Steps), sum(c.Folders, o.Folders), sum(c.Bytes, o.Bytes), sum(c.Values, o.Values)
 }
 
+// Budget is what several builds, which are not made at the same time, may take together.
+type Budget struct {
+	// Steps, as those of [Limits], of which those of counting what a build would take are some.
+	Steps int
+	spent int
+}
+
+// left says why nothing is built any more, nor counted what it would take; nil while there are steps left,
+// or without a budget.
+func (b *Budget) left() error {
+	if b == nil || b.spent < b.Steps {
+		return nil
+	}
+	return fmt.Errorf("%w: the builds of other folders, and to count what they take, took %d steps before; the limit for all is %d", ErrTooLarge, b.spent, b.Steps)
+}
+
+// afford takes what a build costs, if it may have that, and what it took to count it; err is what that told.
+func (b *Budget) afford(c Cost, counting int, err error) error {
+	if b == nil {
+		return err
+	}
+	b.spent = sum(b.spent, counting)
+	switch {
+	case err != nil:
+		return err
+	case sum(b.spent, c.Steps) > b.Steps:
+		return fmt.Errorf("%w: it takes %d steps, and the builds of other folders of the repository took %d before; the limit for all is %d", ErrTooLarge, c.Steps, b.spent, b.Steps)
+	}
+	b.spent += c.Steps
+	return nil
+}
+
 // maxCount is where counting ends.
 const maxCount = 1 << 50
 
@@ -130,27 +162,28 @@ type accounting struct {
 	exact  bool
 	known  map[string]*part
 	err    error
+	// counting are the steps that the accounting takes itself.
+	counting int
 }
 
-// costOf counts what it takes to build a folder. An error is ErrTooLarge of one file,
-// or one of reading it. What Kustomize will complain about is left to it.
-func costOf(files *overlayFS, dir string, limits Limits) (Cost, error) {
-	var c Cost
+// costOf counts what it takes to build a folder, and how many steps the counting took. An error is
+// ErrTooLarge, or one of reading a file. What Kustomize will complain about is left to it.
+func costOf(files *overlayFS, dir string, limits Limits) (c Cost, counting int, err error) {
 	for _, exact := range []bool{false, true} {
 		a := &accounting{files: files, limits: limits, exact: exact, known: map[string]*part{}}
 		p := a.folder(dir)
-		if a.err != nil {
-			return c, a.err
+		if counting = sum(counting, a.counting); a.err != nil {
+			return c, counting, a.err
 		}
 		c = p.Cost
 		// Kustomize looks at the whole once more, and for references at each pair.
 		c.Steps = sum(c.Steps, product(p.objects, sum(sum(stepsOfObject, p.names), product(stepsOfConfig, p.config))))
 		c.Steps = sum(c.Steps, product(together(p.objects, 0), sum(1, p.config)))
-		if c.Exceeds(limits) == nil {
+		if err = c.Exceeds(limits); err == nil {
 			break
 		}
 	}
-	return c, nil
+	return c, counting, err
 }
 
 // folder counts one folder; a folder that is open already leads in a circle, which
@@ -167,6 +200,7 @@ func (a *accounting) folder(dir string) part {
 	}
 	own, data := a.text(name)
 	p.add(own.Cost)
+	a.counting = sum(a.counting, stepsOfFolder+len(data)/bytesInStep)
 	var k kustypes.Kustomization
 	if data == nil || a.err != nil || yaml.Unmarshal(data, &k) != nil {
 		return p
@@ -340,6 +374,7 @@ func (a *accounting) text(name string) (p part, data []byte) {
 	p.Bytes = len(data)
 	c := roughly(data)
 	if a.exact && c.Values <= a.limits.Values {
+		a.counting = sum(a.counting, len(data)/bytesInStep)
 		c = exactly(data, c)
 	}
 	p.Values, p.objects, p.names = c.Values, c.objects, c.names

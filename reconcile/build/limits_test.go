@@ -125,7 +125,7 @@ func TestHonestFoldersAreWithinTheLimits(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			cost, err := costOf(&overlayFS{artifact: a}, ".", DefaultLimits)
+			cost, _, err := costOf(&overlayFS{artifact: a}, ".", DefaultLimits)
 			if err != nil || cost.Exceeds(DefaultLimits) != nil {
 				t.Error(err, cost.Exceeds(DefaultLimits))
 			}

@@ -37,12 +37,8 @@ func buildKustomize(ctx context.Context, a *Artifact, dir string, in Input) ([]b
 		return nil, err
 	}
 	files := &overlayFS{artifact: a, written: map[string][]byte{name: generated}, allowHTTP: in.AllowRemoteBases, limits: limits}
-	cost, err := costOf(files, dir, limits)
-	if err == nil {
-		err = cost.Exceeds(limits)
-	}
-	if err == nil && in.Spend != nil {
-		err = in.Spend(cost)
+	if err = in.Budget.left(); err == nil {
+		err = in.Budget.afford(costOf(files, dir, limits))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("folder %s is not built: %w", dir, cleanError(err))
