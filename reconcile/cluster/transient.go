@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,7 +15,6 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
@@ -38,7 +38,7 @@ func IsTransient(err error) bool {
 		apierrors.IsServiceUnavailable(err) || apierrors.IsInternalError(err) {
 		return true
 	}
-	if brokeOff(err) || strings.Contains(err.Error(), streamEnded) {
+	if brokeOff(err) || tells(err, streamEnded) {
 		return true
 	}
 	var network net.Error
@@ -59,12 +59,28 @@ func brokeOff(err error) bool {
 
 // ended says that a connection ended.
 func ended(err error) bool {
-	for _, broken := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE} {
+	for _, broken := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, syscall.ECONNRESET, syscall.EPIPE} {
 		if errors.Is(err, broken) {
 			return true
 		}
 	}
-	return utilnet.IsHTTP2ConnectionLost(err)
+	return tells(err, connectionEnded...)
+}
+
+// connectionEnded are how net/http and golang.org/x/net/http2 say that a connection ended, where they
+// export no error.
+var connectionEnded = []string{
+	"http2: server sent GOAWAY and closed the connection", // after it took the request
+	"http2: Transport received ",                          // a GOAWAY, of a server that did not take it
+	"http2: client conn",                                  // "ection lost" (no answer to a ping), " could not be established" (closed before the first request), and more
+	"http: server closed idle connection",                 // as a request was sent, which may be no read
+}
+
+// tells reports whether an error has one of these texts of the client. An answer of the API server
+// may have one as well, which then tells of another connection: that to a webhook.
+func tells(err error, texts ...string) bool {
+	var answer apierrors.APIStatus
+	return !errors.As(err, &answer) && slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(err.Error(), text) })
 }
 
 // askAgain are the pauses after which a question is asked again.
@@ -235,7 +251,7 @@ func IsUnreachable(err error) bool {
 	case errors.As(err, &operation) && operation.Op == "dial", errors.As(err, &certificate), errors.As(err, &record), errors.As(err, &alert):
 		return true
 	}
-	return brokeOff(err) || strings.Contains(err.Error(), handshakeTimeout)
+	return brokeOff(err) || tells(err, handshakeTimeout)
 }
 
 // IsCut says that there was a connection to the API server, and it ended before the answer. Whether the
@@ -245,7 +261,7 @@ func IsCut(err error) bool {
 	if err == nil || errors.Is(err, context.Canceled) || errors.As(err, &operation) && operation.Op == "dial" {
 		return false
 	}
-	return ended(err) || strings.Contains(err.Error(), streamEnded)
+	return ended(err) || tells(err, streamEnded)
 }
 
 // streamEnded begins how golang.org/x/net/http2 says that one answer among those of a connection was ended.

@@ -1,15 +1,18 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"net/url"
 	"os"
 	"strings"
@@ -20,6 +23,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -243,10 +248,162 @@ func TestPatienceIsSharedAndEnds(t *testing.T) {
 			t.Errorf("%s: no connection ended", name)
 		}
 	}
+	// Nor by what the API server says of another one.
+	for _, of := range []string{"stream error: stream ID 3; INTERNAL_ERROR", "http2: client connection lost", "net/http: TLS handshake timeout"} {
+		err := apierrors.NewInternalError(errors.New(`failed calling webhook "x": ` + of))
+		if IsCut(err) || IsUnreachable(err) || !IsFailing(err) || IsUnanswered(err) {
+			t.Errorf("%s: the server answers", err)
+		}
+	}
 	for name, err := range map[string]error{"busy": apierrors.NewServiceUnavailable("down"), "silent": &url.Error{Op: "Get", Err: context.DeadlineExceeded}} {
 		if !IsFailing(err) || IsUnreachable(err) {
 			t.Errorf("%s: the server can be reached", name)
 		}
+	}
+}
+
+// closing is a connection of a client that says when that closes it.
+type closing struct {
+	net.Conn
+	once   *sync.Once
+	closed chan struct{}
+}
+
+func (c closing) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return c.Conn.Close()
+}
+
+// dialing is a client of a server, and the connections that it makes.
+func dialing(t *testing.T, server *httptest.Server) (*Client, <-chan closing) {
+	t.Helper()
+	config, dialed := &rest.Config{Host: server.URL}, make(chan closing, 10)
+	if server.TLS != nil {
+		config.CAData = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	}
+	config.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		c := closing{conn, &sync.Once{}, make(chan struct{})}
+		dialed <- c
+		return c, nil
+	}
+	c, err := ForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, dialed
+}
+
+// serveHTTP2 has a server take the first frame of a kind, do something, and end the connection.
+func serveHTTP2(t *testing.T, first http2.FrameType, act func(frames *http2.Framer, stream uint32)) *httptest.Server {
+	server := httptest.NewUnstartedServer(nil)
+	server.TLS = &tls.Config{NextProtos: []string{http2.NextProtoTLS}}
+	server.Config.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){http2.NextProtoTLS: func(_ *http.Server, conn *tls.Conn, _ http.Handler) {
+		_, err := io.ReadFull(conn, make([]byte, len(http2.ClientPreface)))
+		frames := http2.NewFramer(conn, conn)
+		if err = errors.Join(err, frames.WriteSettings()); err != nil {
+			t.Error(err)
+			return
+		}
+		for {
+			frame, err := frames.ReadFrame()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if frame.Header().Type == first {
+				act(frames, frame.Header().StreamID)
+				break
+			}
+		}
+		conn.CloseWrite()         // and not at once all of it: what was written would be lost
+		io.Copy(io.Discard, conn) // till the client closes it
+	}}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return server
+}
+
+// What a connection that ends has net/http say is trouble that passes.
+func TestAConnectionThatEndsIsCut(t *testing.T) {
+	// Of reads client-go would ask again by itself, for ten seconds.
+	ask := func(ctx context.Context, c *Client) error {
+		return c.Kube.CoreV1().RESTClient().Delete().AbsPath("/x").Do(ctx).Error()
+	}
+	begin := func(frames *http2.Framer, stream uint32) { // an answer
+		var headers bytes.Buffer
+		hpack.NewEncoder(&headers).WriteField(hpack.HeaderField{Name: ":status", Value: "200"})
+		frames.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: headers.Bytes(), EndHeaders: true})
+		frames.WriteData(stream, false, []byte("{"))
+	}
+	for name, c := range map[string]struct {
+		act  func(frames *http2.Framer, stream uint32)
+		says string
+	}{
+		"closed":                 {func(*http2.Framer, uint32) {}, "unexpected EOF"},
+		"by a server that stops": {func(f *http2.Framer, stream uint32) { f.WriteGoAway(stream, http2.ErrCodeNo, nil) }, "sent GOAWAY and closed the connection; LastStreamID=1, ErrCode=NO_ERROR"},
+		"by one that failed":     {func(f *http2.Framer, stream uint32) { f.WriteGoAway(stream, http2.ErrCodeInternal, []byte("x")) }, "sent GOAWAY and closed the connection; LastStreamID=1, ErrCode=INTERNAL_ERROR"},
+		"not taken":              {func(f *http2.Framer, _ uint32) { f.WriteGoAway(0, http2.ErrCodeInternal, nil) }, "received GOAWAY from server ErrCode:INTERNAL_ERROR"},
+		"in the middle": {func(f *http2.Framer, stream uint32) {
+			begin(f, stream)
+			f.WriteGoAway(stream, http2.ErrCodeNo, nil)
+		}, "Please retry. Original error: http2: server sent GOAWAY and closed"},
+		"in the middle, not taken": {func(f *http2.Framer, stream uint32) {
+			begin(f, stream)
+			f.WriteGoAway(0, http2.ErrCodeNo, nil)
+		}, "Please retry. Original error: http2: Transport received Server's graceful shutdown GOAWAY"},
+		"one answer": {func(f *http2.Framer, stream uint32) { f.WriteRSTStream(stream, http2.ErrCodeInternal) }, "stream error: stream ID 1; INTERNAL_ERROR"},
+	} {
+		client, _ := dialing(t, serveHTTP2(t, http2.FrameHeaders, c.act))
+		err := ask(t.Context(), client)
+		if !strings.Contains(fmt.Sprint(err), c.says) || !IsCut(err) || !IsTransient(err) || !IsUnanswered(err) || IsUnreachable(err) != (name != "one answer") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+
+	isCut := func(name, says string, err error) {
+		t.Helper()
+		if !strings.Contains(fmt.Sprint(err), says) || !IsCut(err) || !IsTransient(err) || !IsUnanswered(err) || !IsUnreachable(err) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// By the client itself, as where its certificate is renewed.
+	var dialed <-chan closing
+	var client *Client
+	client, dialed = dialing(t, serveHTTP2(t, http2.FrameHeaders, func(*http2.Framer, uint32) { (<-dialed).Close() }))
+	isCut("by the client", "use of closed network connection", ask(t.Context(), client))
+
+	// Before the first request, and between two.
+	had := func(then func()) context.Context {
+		return httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {
+			then()
+			<-(<-dialed).closed
+		}})
+	}
+	client, dialed = dialing(t, serveHTTP2(t, http2.FrameWindowUpdate, func(*http2.Framer, uint32) {}))
+	isCut("before the first request", "http2: client conn could not be established", ask(had(func() {}), client))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "{}") }))
+	t.Cleanup(server.Close)
+	client, dialed = dialing(t, server)
+	if err := ask(t.Context(), client); err != nil {
+		t.Fatal(err)
+	}
+	isCut("between two", "http: server closed idle connection", ask(had(server.CloseClientConnections), client))
+
+	// Who gave up is told nothing of the connection.
+	ctx, cancel := context.WithCancel(t.Context())
+	client, _ = dialing(t, serveHTTP2(t, http2.FrameHeaders, func(f *http2.Framer, stream uint32) {
+		f.WriteGoAway(stream, http2.ErrCodeNo, nil)
+		cancel()
+		for frame, err := f.ReadFrame(); err == nil && frame.Header().Type != http2.FrameRSTStream; {
+			frame, err = f.ReadFrame()
+		}
+	}))
+	if err := ask(ctx, client); !errors.Is(err, context.Canceled) || IsTransient(err) || IsCut(err) || IsUnreachable(err) {
+		t.Error(err)
 	}
 }
 
