@@ -2403,6 +2403,11 @@ func TestWhatAKustomizationMayApplyIsToldAsThat(t *testing.T) {
 	k := func(spec string) string {
 		return source + "}\n-- clusters/k.yaml --\napiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: apps, namespace: flux-system}\nspec: {sourceRef: {kind: GitRepository, name: it}, " + spec + "}\n"
 	}
+	patched := func(target, patch string) string {
+		return k("path: ./apps") + "-- apps/d.yaml --\n" + deployment + root + fmt.Sprintf(", patches: [{%spatch: %q}]}\n", target, patch)
+	}
+	const apps, its = "target: {kind: Kustomization, name: apps}, ", "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: apps, namespace: flux-system}\n"
+	const unknown = "may apply it, or something else (Kustomization flux-system/root, which applies it, changes it to what is not known here (spec.patches)"
 	const nested = "-- all/kustomization.yaml --\nresources: [../prod]\n-- prod/kustomization.yaml --\nresources: [../base]\n-- base/kustomization.yaml --\nresources: [d.yaml]\n-- base/d.yaml --\n" + deployment
 	for name, c := range map[string]struct {
 		text  string
@@ -2424,6 +2429,19 @@ func TestWhatAKustomizationMayApplyIsToldAsThat(t *testing.T) {
 		"merged by another":      {k("path: ./apps") + "-- apps/d.yaml --\n" + deployment + root + ", patches: [{target: {kind: Kustomization, name: apps}, patch: '{kind: Kustomization, spec: {images: []}}'}]}\n", false, "changes it to what is not known here (spec.patches)", false},
 		"deleted by another":     {k("path: ./apps") + "-- apps/d.yaml --\n" + deployment + root + ", patches: [{target: {kind: Kustomization, name: apps}, patch: '{$patch: delete, kind: Kustomization}'}]}\n", false, "changes it to what is not known here (spec.patches)", false},
 		"decrypts by another":    {k("path: ./apps") + "-- apps/d.yaml --\n" + deployment + root + ", patches: [{target: {kind: Kustomization}, patch: '{kind: Kustomization, spec: {decryption: {provider: sops}}}'}]}\n", true, "", true},
+		"moved by another":       {patched(apps, "- {op: move, from: /spec/path, path: /spec/interval}"), false, unknown, false},
+		"another namespace":      {patched(apps, "- {op: replace, path: /metadata/namespace, value: x}"), false, unknown, false},
+		"another kind":           {patched(apps, "apiVersion: example.com/v1\nkind: Kustomization\n"), false, unknown, false},
+		"disabled by another":    {patched(apps, "- {op: add, path: /metadata/annotations/kustomize.toolkit.fluxcd.io~1reconcile, value: disabled}"), false, unknown, false},
+		"ignored by another":     {patched("", strings.Replace(its, "}", ", labels: {kustomize.toolkit.fluxcd.io/ssa: Ignore}}", 1)), false, unknown, false},
+		"annotated anew":         {patched(apps, "- {op: replace, path: /metadata/annotations, value: {a: b}}"), false, unknown, false},
+		"no annotations":         {patched(apps, "{kind: Kustomization, metadata: {annotations: null}}"), false, unknown, false},
+		"other annotations":      {patched(apps, "{kind: Kustomization, metadata: {annotations: {$patch: replace, a: b}}}"), false, unknown, false},
+		"emptied by another":     {patched("", its+"spec: null\n"), false, unknown, false},
+		"a second document":      {patched("", its+"spec: {interval: 1m}\n---\n"+its+"spec: {path: ./web}\n"), false, unknown, false},
+		"no patch":               {patched(apps, "- {op: add, path: /spec/interval, value: 1m}\n---\n[\n"), false, unknown, false},
+		"two documents":          {patched("", "---\n"+its+"spec: {interval: 1m}\n---\n"+strings.Replace(its, "}", ", annotations: {a: b}}", 1)), true, "", true},
+		"an annotation":          {patched(apps, "- {op: add, path: /metadata/annotations/a~1b, value: c}\n- {op: copy, from: /spec/interval, path: /spec/timeout}"), true, "", true},
 		"left out":               {strings.Replace(k("path: ./apps"), "ref: {branch: main}", "ref: {branch: main}, ignore: '/apps/d.yaml'", 1) + "-- apps/d.yaml --\n" + deployment, false, "", true},
 		"left out by a file":     {k("path: ./apps") + "-- .sourceignore --\nd.yaml\n-- apps/d.yaml --\n" + deployment, false, "", true},
 	} {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"path"
 	"regexp"
@@ -21,6 +22,7 @@ import (
 	"github.com/fluxover/fluxover/migrate/flux1/chart"
 	"github.com/fluxover/fluxover/reconcile/build"
 	"github.com/fluxover/fluxover/reconcile/source"
+	"go.yaml.in/yaml/v3"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -250,20 +252,71 @@ func (c *checkout) unsureOf(set declaration, k, o flux1.Parsed) doubt {
 // it; variables are asked for by themselves.
 var decidesNothing = []string{"postBuild", "decryption", "interval", "retryInterval", "timeout", "wait", "prune", "force", "dependsOn", "healthChecks", "healthCheckExprs", "deletionPolicy"}
 
-// decides reports whether a patch of a Kustomization may change what that applies, or makes of it.
+// decides reports whether a patch of a Kustomization may change what that applies, or makes of it, or whether
+// it is applied itself: in doubt it does. Kustomize takes each document of a strategic merge, and keeps kind,
+// name and namespace of what it merges that into (kustomize: api, resource.go and PatchTransformer.go).
 func decides(patch string) bool {
-	if strings.Contains(patch, "$patch") {
-		return true
+	for decoder := yaml.NewDecoder(strings.NewReader(patch)); ; {
+		var document any
+		if err := decoder.Decode(&document); err != nil {
+			return !errors.Is(err, io.EOF)
+		}
+		var changed [][]string // fields
+		switch d := document.(type) {
+		case nil: // nothing stands between two lines of dashes
+		case []any:
+			for _, operation := range d {
+				o, _ := operation.(map[string]any)
+				to, _ := o["path"].(string)
+				changed = append(changed, strings.Split(to, "/")[1:])
+				if from, moves := o["from"].(string); moves {
+					changed = append(changed, strings.Split(from, "/")[1:])
+				}
+			}
+		case map[string]any:
+			if version, _ := d["apiVersion"].(string); strings.HasPrefix(version, kustomizev1.GroupVersion.Group+"/") {
+				delete(d, "apiVersion")
+			}
+			delete(d, "kind")
+			if of, _ := d["metadata"].(map[string]any); of != nil {
+				delete(of, "name")
+				delete(of, "namespace")
+				if len(of) == 0 {
+					delete(d, "metadata")
+				}
+			}
+			changed = mergedFields(d)
+		default:
+			return true
+		}
+		if slices.ContainsFunc(changed, fieldDecides) {
+			return true
+		}
 	}
-	var operations []struct{ Path string }
-	if sigsyaml.Unmarshal([]byte(patch), &operations) == nil {
-		return slices.ContainsFunc(operations, func(o struct{ Path string }) bool {
-			parts := strings.Split(o.Path, "/")
-			return len(parts) < 3 || parts[1] != "metadata" && (parts[1] != "spec" || !slices.Contains(decidesNothing, parts[2]))
-		})
+}
+
+// mergedFields are the fields that a merge changes, as far as three of them lie in each other.
+func mergedFields(merged map[string]any, in ...string) (fields [][]string) {
+	for name, value := range merged {
+		at := append(slices.Clone(in), name)
+		if inner, _ := value.(map[string]any); len(inner) > 0 && len(at) < 3 {
+			fields = append(fields, mergedFields(inner, at...)...)
+		} else {
+			fields = append(fields, at)
+		}
 	}
-	var merged struct{ Spec map[string]any }
-	return sigsyaml.Unmarshal([]byte(patch), &merged) != nil || slices.ContainsFunc(sortedNames(merged.Spec), func(field string) bool { return !slices.Contains(decidesNothing, field) })
+	return fields
+}
+
+// fieldDecides reports whether a field of a Kustomization decides what that applies, or whether it is applied.
+func fieldDecides(field []string) bool {
+	switch {
+	case len(field) > 1 && field[0] == "spec":
+		return !slices.Contains(decidesNothing, field[1])
+	case len(field) == 3 && field[0] == "metadata" && (field[1] == "labels" || field[1] == "annotations"):
+		return strings.Contains(field[2], kustomizev1.GroupVersion.Group) || strings.HasPrefix(field[2], "$") // which deletes or replaces all
+	}
+	return true
 }
 
 // leftAlone are the marks, as labels or annotations, of what Flux v2 does not apply (kustomize-controller:
