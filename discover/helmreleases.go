@@ -1,11 +1,9 @@
 package discover
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
-	"iter"
 	"maps"
 	"path"
 	"reflect"
@@ -574,48 +572,10 @@ func floats(v any) any {
 // lineOfValue finds a value's line in a HelmRelease by the names on its path,
 // one below the other; the document's own where that does not lead to it.
 func (c *checkout) lineOfValue(o flux1.Parsed, key string) int {
-	content, err := c.contentOf(o.File)
-	if err != nil || o.Line == 0 {
+	lines := c.linesIn(o.File)
+	if lines == nil || o.Line == 0 {
 		return o.Line
 	}
 	key = strings.TrimPrefix(strings.TrimPrefix(key, "values "), "values.")
-	return max(o.Line, lineOfPath(content, o.Line, -1, append([]string{"values"}, strings.Split(key, ".")...)))
-}
-
-// lineOfPath is the line of the last name of a path that is found, each below
-// the one before it; line is where to begin, from 0, and indent that of what
-// lies above.
-func lineOfPath(content []byte, line, indent int, names []string) int {
-	for _, part := range names {
-		found := 0
-		for i, text := range linesFrom(content, line) {
-			trimmed := strings.TrimLeft(text, " ")
-			if strings.HasPrefix(text, "---") || trimmed != "" && trimmed[0] != '#' && indent >= 0 && len(text)-len(trimmed) <= indent {
-				break
-			}
-			if strings.HasPrefix(trimmed, part+":") {
-				found, indent = i+1, len(text)-len(trimmed)
-				break
-			}
-		}
-		if found == 0 {
-			return line
-		}
-		line = found
-	}
-	return line
-}
-
-// linesFrom are the lines of a text, with their numbers from 0, from one of them on. They are
-// not taken apart before, since of a large file much may be asked.
-func linesFrom(content []byte, first int) iter.Seq2[int, string] {
-	return func(yield func(int, string) bool) {
-		for i := 0; ; i++ {
-			text, rest, more := bytes.Cut(content, []byte("\n"))
-			if i >= first && !yield(i, string(text)) || !more {
-				return
-			}
-			content = rest
-		}
-	}
+	return max(o.Line, lines.of(o.Line, append([]string{"values"}, strings.Split(key, ".")...)))
 }

@@ -1083,11 +1083,11 @@ func (c *checkout) lineWithWord(p flux1.Parsed, word string) int {
 	if p.Line == 0 || word == "" {
 		return 0
 	}
-	content, err := c.contentOf(p.File)
-	if err != nil {
+	lines := c.linesIn(p.File)
+	if lines == nil {
 		return 0
 	}
-	for i, line := range linesFrom(content, p.Line-1) {
+	for i, line := range lines.from(p.Line - 1) {
 		text := strings.TrimSpace(line)
 		if i+1 > p.Line && (text == "---" || text == "...") {
 			return 0
@@ -1121,4 +1121,16 @@ func (r *reading) contentOf(file string) ([]byte, error) {
 	}
 	r.index.contents[file] = content
 	return content, nil
+}
+
+// linesIn are the lines of a file, taken apart once; nil if it cannot be read.
+func (r *reading) linesIn(file string) *textLines {
+	lines, known := r.index.lines[file]
+	if !known {
+		if content, err := r.contentOf(file); err == nil {
+			lines = splitLines(content)
+		}
+		r.index.lines[file] = lines
+	}
+	return lines
 }

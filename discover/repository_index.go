@@ -38,6 +38,7 @@ type index struct {
 	builds   map[string]built
 	parsed   map[string][]flux1.Parsed
 	contents map[string][]byte
+	lines    map[string]*textLines
 	// tooLarge are the files that exceed the limits, and why.
 	tooLarge map[string]error
 	bytes    int64
@@ -134,7 +135,7 @@ func (r *reading) makeIndex(ctx context.Context) error {
 	if r.index != nil {
 		return nil
 	}
-	x := &index{folders: map[string]*overlay{}, builds: map[string]built{}, parsed: map[string][]flux1.Parsed{}, contents: map[string][]byte{}, tooLarge: map[string]error{}}
+	x := &index{folders: map[string]*overlay{}, builds: map[string]built{}, parsed: map[string][]flux1.Parsed{}, contents: map[string][]byte{}, lines: map[string]*textLines{}, tooLarge: map[string]error{}}
 	r.index = x
 	tree := r.tree
 	return fs.WalkDir(tree, ".", func(p string, d fs.DirEntry, err error) error {

@@ -636,8 +636,8 @@ func (r *reading) patchedAt(u *unstructured.Unstructured, keys []string) string 
 			continue
 		}
 		line := p.Line
-		if content, err := r.contentOf(p.File); err == nil {
-			line = max(line, lineOfPath(content, line, -1, []string{"metadata", "annotations", keys[i]}))
+		if lines := r.linesIn(p.File); lines != nil {
+			line = max(line, lines.of(line, []string{"metadata", "annotations", keys[i]}))
 		}
 		return fileLine(p.File, line)
 	}

@@ -320,6 +320,10 @@ func stateOnly(read []*configuration, find func(...migrate.Finding)) []migrate.S
 		for _, d := range s.state.Diagnostics {
 			find(TerraformProblem.About("", s.name, s.name, d.Summary))
 		}
+		moved := map[*configuration]map[*terraform.StateResource]*terraform.StateResource{}
+		for _, c := range read {
+			moved[c] = c.result.Moved(s.state)
+		}
 		for _, a := range stateAgents(s.state) {
 			if held[a.StateResource] {
 				continue
@@ -331,7 +335,7 @@ func stateOnly(read []*configuration, find func(...migrate.Finding)) []migrate.S
 			}
 			f := TerraformStateOnly.About("", a.Address, s.name, fmt.Sprintf("%s (%s) %s", a.Address, a.what, what))
 			for _, c := range read {
-				m := c.result.MoveOf(cmp.Or(c.result.Moved(s.state)[a.StateResource], a.StateResource).Address, "removed")
+				m := c.result.MoveOf(cmp.Or(moved[c][a.StateResource], a.StateResource).Address, "removed")
 				switch {
 				case m == nil || s.dir != "" && s.dir != c.dir:
 				case m.Destroy:

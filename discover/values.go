@@ -89,7 +89,7 @@ func valuesAgent(ctx context.Context, f ValuesFile) (*declared, error) {
 		versions, why = candidates(&terraform.Node{Kind: terraform.Scalar, Scalar: f.Version})
 	}
 	r := decodeAny(described, versions, why, floats(given))
-	lines := valueLines{file: base, content: f.Content}
+	lines := valueLines{base, splitLines(f.Content)}
 	for i := range r.Settings {
 		for j := range r.Settings[i].From {
 			from := &r.Settings[i].From[j]
@@ -108,8 +108,8 @@ func valuesAgent(ctx context.Context, f ValuesFile) (*declared, error) {
 
 // valueLines finds the lines of values in a file.
 type valueLines struct {
-	file    string
-	content []byte
+	file  string
+	lines *textLines
 }
 
 // place puts file and line before a value's name, where it stands in the file.
@@ -120,7 +120,7 @@ func (l valueLines) place(name string) string {
 	case strings.Contains(name, defaultOf): // which stands in no file
 		return name
 	}
-	if n := lineOfPath(l.content, 0, -1, strings.Split(strings.TrimPrefix(name, "values."), ".")); n > 0 {
+	if n := l.lines.of(0, strings.Split(strings.TrimPrefix(name, "values."), ".")); n > 0 {
 		return fileLine(l.file, n) + " " + name
 	}
 	return name

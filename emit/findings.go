@@ -300,35 +300,36 @@ func findingsText(w io.Writer, groups []*findingGroup, style Style) error {
 			repository = sharedRepository(run)
 			about = strings.TrimSpace(fmt.Sprintf("(%d) %s", countOf(run), printable(repository)))
 		}
-		text := style.paint(word, color...) + " " + style.paint(g.Code, bold)
+		var text strings.Builder // of many groups, one by one
+		text.WriteString(style.paint(word, color...) + " " + style.paint(g.Code, bold))
 		switch {
 		case about == "":
 		case utf8.RuneCountInString(word+" "+g.Code+" "+about) <= style.width():
-			text += " " + about
+			text.WriteString(" " + about)
 		default:
-			text += "\n" + style.indented(4, about)
+			text.WriteString("\n" + style.indented(4, about))
 		}
-		text += "\n"
+		text.WriteString("\n")
 		indent := 4
 		for _, g := range run {
 			if len(run) > 1 {
 				g, indent = g.within(repository), 6
-				text += style.indented(4, g.heading(printable)) + "\n"
+				text.WriteString(style.indented(4, g.heading(printable)) + "\n")
 			}
 			for _, line := range messageLines(g.Message) {
 				deeper := len(line) - len(strings.TrimLeft(line, " "))
-				text += style.indented(indent+min(deeper, 8), line) + "\n"
+				text.WriteString(style.indented(indent+min(deeper, 8), line) + "\n")
 			}
 			if each := g.Each(); len(each) > 0 && len(run) == 1 {
-				text += "    " + style.paint(Wrap("these: "+printable(few(each)), style.width()-4, "    "), dim) + "\n"
+				text.WriteString("    " + style.paint(Wrap("these: "+printable(few(each)), style.width()-4, "    "), dim) + "\n")
 			}
 		}
 		if len(g.Reasons) > 0 {
-			text += style.indented(4, "reason: "+printable(strings.Join(g.Reasons, "; "))) + "\n"
+			text.WriteString(style.indented(4, "reason: "+printable(strings.Join(g.Reasons, "; "))) + "\n")
 		}
 		if g.Hint != "" && !g.Accepted {
 			hint := Wrap("hint: "+printable(g.Hint), style.width()-4, "    ")
-			text += "    " + style.paint("hint:", cyan) + strings.TrimPrefix(hint, "hint:") + "\n"
+			text.WriteString("    " + style.paint("hint:", cyan) + strings.TrimPrefix(hint, "hint:") + "\n")
 		}
 		for i, a := range g.Accept {
 			word, about := "accept:", ""
@@ -345,9 +346,9 @@ func findingsText(w io.Writer, groups []*findingGroup, style Style) error {
 			if 4+utf8.RuneCountInString(word+sep+flag+about) > style.width() {
 				sep = "\n    "
 			}
-			text += "    " + style.paint(word, cyan) + sep + flag + style.paint(about, dim) + "\n"
+			text.WriteString("    " + style.paint(word, cyan) + sep + flag + style.paint(about, dim) + "\n")
 		}
-		if _, err := io.WriteString(w, text); err != nil {
+		if _, err := io.WriteString(w, text.String()); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package terraform
 
 import (
+	"cmp"
 	"path"
 	"regexp"
 	"slices"
@@ -153,11 +154,7 @@ func afterPlace(text string) string { return text[strings.LastIndexAny(text, ":/
 func (s *scope) uncertain() []Cause {
 	var out []Cause
 	for c := s; c.parent != nil; c = c.parent {
-		for _, x := range c.parent.calls {
-			if slices.Contains(x.scopes, c) {
-				out = append(out, x.expansion.unknown...)
-			}
-		}
+		out = append(out, c.of.unknown...)
 	}
 	return out
 }
@@ -203,7 +200,7 @@ func (s *scope) call1(name string, b *hclsyntax.Block) *callExpansion {
 		}
 		child := s.l.newScope(mod)
 		child.path = s.address("module."+name) + c.expansion.suffix(i)
-		child.parent, child.call, child.in, child.depth, child.aliases = s, b, c.expansion.in[i], s.depth+1, s.passedProviders(b, c.expansion.in[i])
+		child.parent, child.call, child.in, child.of, child.depth, child.aliases = s, b, c.expansion.in[i], c.expansion, s.depth+1, s.passedProviders(b, c.expansion.in[i])
 		c.scopes = append(c.scopes, child)
 	}
 	return c
@@ -316,11 +313,7 @@ func step2(t hcl.Traversal) string { return t.RootName() + "." + step(t, 1) }
 // an alias that the call passes in, or the default configuration of a parent.
 func (s *scope) resolve(ref ProviderRef) ProviderRef {
 	for c := s; ; c = c.parent {
-		key := ref.Name
-		if ref.Alias != "" {
-			key += "." + ref.Alias
-		}
-		passed, isPassed := c.aliases[key]
+		passed, isPassed := c.aliases[ref.local()]
 		if c.configures(ref, isPassed) {
 			ref.Module = c.path
 			return ref
@@ -339,19 +332,32 @@ func (s *scope) resolve(ref ProviderRef) ProviderRef {
 // In a child, a block without arguments only declares what the call passes in
 // or, under an alias, is to pass in.
 func (s *scope) configures(ref ProviderRef, passed bool) bool {
-	for _, p := range s.mod.providers {
-		if p.Labels[0] != ref.Name || s.text(p.Body, "alias") != ref.Alias {
-			continue
+	if s.configs == nil {
+		s.configs = map[string]*hclsyntax.Block{}
+		for _, p := range s.mod.providers {
+			key := ProviderRef{Name: p.Labels[0], Alias: s.text(p.Body, "alias")}.local()
+			s.configs[key] = cmp.Or(s.configs[key], p)
 		}
-		own := len(p.Body.Attributes) + len(p.Body.Blocks)
-		for _, n := range []string{"alias", "version"} {
-			if p.Body.Attributes[n] != nil {
-				own--
-			}
-		}
-		return own > 0 || s.parent == nil || ref.Alias == "" && !passed
 	}
-	return false
+	p := s.configs[ref.local()]
+	if p == nil {
+		return false
+	}
+	own := len(p.Body.Attributes) + len(p.Body.Blocks)
+	for _, n := range []string{"alias", "version"} {
+		if p.Body.Attributes[n] != nil {
+			own--
+		}
+	}
+	return own > 0 || s.parent == nil || ref.Alias == "" && !passed
+}
+
+// local is the name of a provider in a module.
+func (p ProviderRef) local() string {
+	if p.Alias == "" {
+		return p.Name
+	}
+	return p.Name + "." + p.Alias
 }
 
 // passedProviders reads the providers argument of one instance of a module block:

@@ -144,6 +144,7 @@ func TestHostileInputEndsInADiagnosticWithinItsBounds(t *testing.T) {
 		"a large number":                        {map[string]string{"main.tf": "x = 1e999999999"}, "number is too large"},
 		"a large number decoded":                {map[string]string{"main.tf": `output "o" { value = "${jsondecode("1e999999999")}" }`}, ""},
 		"every attribute of many resources":     {map[string]string{"main.tf": strings.Repeat("output \"o\" { value = x.y.z }\n", 10) + "resource \"x\" \"y\" {\n count = 20000\n}\noutput \"all\" { value = x.y }\n"}, ""},
+		"long names that are mentioned":         {map[string]string{"main.tf": each(50, "resource \"x\" \""+strings.Repeat("r", 2_000)+"$\" {}\n") + each(50, "output \"o$\" { value = x."+strings.Repeat("r", 2_000)+"$.z }\n") + each(1_000, "output \"n$\" { value = var.u.n$ }\n")}, "more work"},
 		"private characters of gaps":            {map[string]string{"main.tf": fmt.Sprintf(release, "\"a: \\ue000\\ue100\\ue100\\ue001${x.y.z}\"") + "resource \"x\" \"y\" {}\n"}, ""},
 		"private characters of Helm's own keys": {map[string]string{"main.tf": fmt.Sprintf(release, "\"\\ue002: x\"")}, "private-use"},
 	}
@@ -192,6 +193,15 @@ func TestHostileInputEndsInADiagnosticWithinItsBounds(t *testing.T) {
 			t.Logf("%s, %d MiB allocated, %d diagnostics", time.Since(start).Round(time.Millisecond), (after.TotalAlloc-before.TotalAlloc)>>20, len(all))
 		})
 	}
+}
+
+// each is a text as often as is told, with the number of the repetition for each $.
+func each(n int, text string) string {
+	var b strings.Builder
+	for i := range n {
+		b.WriteString(strings.ReplaceAll(text, "$", strconv.Itoa(i)))
+	}
+	return b.String()
 }
 
 func TestANamedPipeDoesNotHoldUpReading(t *testing.T) {

@@ -68,6 +68,7 @@ type Result struct {
 	// files that were not read at all.
 	Broken []Position
 
+	about  map[aboutMove]int // of Moves
 	loader *loader
 }
 
@@ -223,6 +224,7 @@ func Load(ctx context.Context, opts Options) (*Result, error) {
 		r.Modules = append(r.Modules, ModuleCall{Source: l.remote.Name, Position: l.remote.Position, Missing: l.remote})
 	}
 	r.add(top)
+	r.about = moveIndex(r.Moves)
 	r.describe(top)
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("read configuration in %s: %w", opts.Dir, err)

@@ -1,6 +1,7 @@
 package terraform
 
 import (
+	"cmp"
 	"path"
 	"slices"
 	"strings"
@@ -20,7 +21,8 @@ type module struct {
 	calls     map[string]*hclsyntax.Block
 	resources map[string]*hclsyntax.Block // by "type.name" or "data.type.name"
 	providers []*hclsyntax.Block
-	others    []*hclsyntax.Block // moved, removed and import
+	provided  map[string]*hclsyntax.Block // the first of providers by name and alias
+	others    []*hclsyntax.Block          // moved, removed and import
 	backend   *hclsyntax.Block
 }
 
@@ -87,7 +89,7 @@ func (l *loader) module(dir string) (*module, error) {
 		return nil, err
 	}
 	m := &module{
-		dir: dir, variables: map[string]*variable{}, locals: map[string]*hclsyntax.Attribute{}, outputs: map[string]*output{},
+		dir: dir, variables: map[string]*variable{}, locals: map[string]*hclsyntax.Attribute{}, outputs: map[string]*output{}, provided: map[string]*hclsyntax.Block{},
 		calls: map[string]*hclsyntax.Block{}, resources: map[string]*hclsyntax.Block{},
 	}
 	written := map[string]generatedFile{}
@@ -256,12 +258,13 @@ func (l *loader) addFile(m *module, body *hclsyntax.Body, override bool) {
 			l.addBlock(m.resources, n, n, b, override)
 		case b.Type == "provider" && len(b.Labels) == 1:
 			l.prepareBody(b.Body)
-			alias := func(b *hclsyntax.Block) string { return l.constantText(b.Body, "alias") }
-			i := slices.IndexFunc(m.providers, func(o *hclsyntax.Block) bool { return o.Labels[0] == b.Labels[0] && alias(o) == alias(b) })
-			if override && i >= 0 {
-				overlay(m.providers[i], b)
+			ref := ProviderRef{Name: b.Labels[0], Alias: l.constantText(b.Body, "alias")}.local()
+			first := m.provided[ref]
+			if override && first != nil {
+				overlay(first, b)
 				continue
 			}
+			m.provided[ref] = cmp.Or(first, b)
 			m.providers = append(m.providers, b)
 		case b.Type == "moved" || b.Type == "removed" || b.Type == "import":
 			l.prepareBody(b.Body)

@@ -1,6 +1,9 @@
 package terraform
 
-import "strings"
+import (
+	"iter"
+	"strings"
+)
 
 // Moved are the managed instances of a state that the moved blocks of the configuration
 // have moved, with the addresses that they have by now, as Terraform works them out before
@@ -8,11 +11,14 @@ import "strings"
 // The state itself stays as it is: it may be read beside other configurations, whose blocks
 // are others.
 func (r *Result) Moved(s *State) map[*StateResource]*StateResource {
-	moves := map[string][]Move{} // by what they move
+	moves := map[string]Move{} // by what they move, of which Terraform takes one each
 	for _, m := range r.Moves {
-		if m.Type == "moved" && m.From != "" && m.To != "" {
-			m.From, m.To = m.absolute(m.From), m.absolute(m.To)
-			moves[m.From] = append(moves[m.From], m)
+		if m.Type != "moved" || m.From == "" || m.To == "" {
+			continue
+		}
+		m.From, m.To = m.absolute(m.From), m.absolute(m.To)
+		if _, had := moves[m.From]; !had {
+			moves[m.From] = m
 		}
 	}
 	if len(moves) == 0 {
@@ -24,11 +30,8 @@ func (r *Result) Moved(s *State) map[*StateResource]*StateResource {
 	}
 	// next is where an instance is moved: with its module first.
 	next := func(address string, deposed bool) string {
-		for i := range len(address) + 1 {
-			if i < len(address) && address[i] != '.' && address[i] != '[' {
-				continue
-			}
-			for _, m := range moves[address[:i]] {
+		for from := range leading(address) {
+			if m, is := moves[from]; is {
 				if to, ok := m.moved(address); ok && to != address && (deposed || !taken[to]) {
 					return to
 				}
@@ -66,24 +69,51 @@ func (r *Result) Moved(s *State) map[*StateResource]*StateResource {
 // maxMoves bounds how often one instance is moved: Terraform refuses moves in a circle.
 const maxMoves = 100
 
-// MoveOf is the removed or import block that is about a managed instance; nil if there is
-// none.
+// MoveOf is the removed or import block that is about a managed instance, the first of several; nil if there
+// is none.
 func (r *Result) MoveOf(address, typ string) *Move {
-	for i := range r.Moves {
-		m := &r.Moves[i]
-		about := m.From
-		if typ == "import" {
-			about = m.To
-		}
-		if m.Type != typ || about == "" {
-			continue
-		}
-		at := Move{From: m.absolute(about), To: m.absolute(about)}
-		if _, ok := at.moved(address); ok {
-			return m
+	first := len(r.Moves)
+	for about := range leading(address) {
+		if i, has := r.about[aboutMove{typ, about}]; has {
+			if _, ok := (Move{From: about, To: about}).moved(address); ok {
+				first = min(first, i)
+			}
 		}
 	}
-	return nil
+	if first == len(r.Moves) {
+		return nil
+	}
+	return &r.Moves[first]
+}
+
+// aboutMove is what a block of some type is about, by its address from the root.
+type aboutMove struct{ typ, address string }
+
+// moveIndex tells by what a block is about which one of them it is, the first of several.
+func moveIndex(moves []Move) map[aboutMove]int {
+	out := map[aboutMove]int{}
+	for i, m := range moves {
+		about := m.From
+		if m.Type == "import" {
+			about = m.To
+		}
+		key := aboutMove{m.Type, m.absolute(about)}
+		if _, had := out[key]; !had && about != "" {
+			out[key] = i
+		}
+	}
+	return out
+}
+
+// leading are the addresses of modules and resources that lead to an instance, and its own.
+func leading(address string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for i := range len(address) + 1 {
+			if (i == len(address) || address[i] == '.' || address[i] == '[') && !yield(address[:i]) {
+				return
+			}
+		}
+	}
 }
 
 // absolute is an address of the module that a block stands in as the root module has it.

@@ -354,6 +354,9 @@ func (r *Resource) object() cty.Value {
 	return v
 }
 
+// unitsOfName are those of an attribute of which it is known alone that it is mentioned.
+const unitsOfName = 4
+
 // bodyValue makes an object of a body. Blocks of one type become a list, which
 // is what all but a few providers have them as.
 func (s *scope) bodyValue(b *Body, kind CauseKind, address string, pos Position, known map[string]cty.Value) cty.Value {
@@ -379,7 +382,7 @@ func (s *scope) bodyValue(b *Body, kind CauseKind, address string, pos Position,
 			out[t] = unknown(cty.DynamicPseudoType, open[t]...)
 		}
 	}
-	if s.l.budget.charge(int64(len(s.l.syntax.names))) != nil {
+	if s.l.budget.charge(int64(len(s.l.syntax.names)*(unitsOfName+len(address)/64))) != nil {
 		return unknown(cty.DynamicPseudoType, s.l.limit(s.l.budget.spent.Error(), pos))
 	}
 	for n := range s.l.syntax.names {

@@ -27,13 +27,15 @@ type scope struct {
 	parent  *scope
 	call    *hclsyntax.Block // in the parent's module; nil for the root
 	in      iteration        // the call's each and count
+	of      *expansion       // the call's instances; nil for the root
 	depth   int
 	memo    map[string]cty.Value
 	busy    map[string]bool
 	calls   map[string]*callExpansion
 	expands map[string]*expansion
-	aliases map[string]ProviderRef // providers passed in by the call, by local name
-	roots   map[string]cty.Value   // names that stand for something of their own everywhere, as Terragrunt's do
+	aliases map[string]ProviderRef      // providers passed in by the call, by local name
+	configs map[string]*hclsyntax.Block // those that the module configures, by name and alias; nil until asked for
+	roots   map[string]cty.Value        // names that stand for something of their own everywhere, as Terragrunt's do
 }
 
 // iteration is what stands for each, count, self and the iterators of dynamic
