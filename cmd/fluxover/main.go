@@ -15,6 +15,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
@@ -60,6 +61,16 @@ func main() {
 		saveMemory()
 		// What client-go logs is in the errors that it returns as well.
 		klog.SetLogger(logr.Discard())
+	}
+	if changesNothing(os.Args[1:]) {
+		go endInTime(ctx, func() <-chan os.Signal {
+			again := make(chan os.Signal, 1)
+			signal.Notify(again, interrupts()...)
+			return again
+		}, func() {
+			sayError(stderr, errors.New("interrupted"), hintNothing)
+			os.Exit(exitInterrupted)
+		})
 	}
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, stderr)
 	rest()
@@ -108,8 +119,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return exit.Code
 	case ctx.Err() != nil:
 		hint := hintGoOn
-		if slices.Contains(changesNothing, cmd.Name()) {
-			hint = "nothing has changed; run the same command again"
+		if slices.Contains(onlyReading, cmd.Name()) {
+			hint = hintNothing
 		}
 		sayError(stderr, errors.New("interrupted"), hint)
 		return exitInterrupted
@@ -119,8 +130,30 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 }
 
-// changesNothing are the commands after which there is nothing to go back from.
-var changesNothing = []string{"discover", "plan", "diff", "status", "rbac", "version"}
+// onlyReading are the commands after which there is nothing to go back from.
+var onlyReading = []string{"discover", "plan", "diff", "status", "rbac", "version"}
+
+const hintNothing = "nothing has changed; run the same command again"
+
+// changesNothing reports whether arguments are those of such a command.
+func changesNothing(args []string) bool {
+	cmd, _, err := newRoot(streams{}).Find(args)
+	return err == nil && slices.Contains(onlyReading, cmd.Name())
+}
+
+// patienceToEnd is how long a command that is interrupted may take to end in good order.
+const patienceToEnd = 10 * time.Second
+
+// endInTime calls for the end of a command that has not ended in time after it was interrupted, or is so
+// once more: not all that works on its input, of others, can be interrupted.
+func endInTime(ctx context.Context, again func() <-chan os.Signal, end func()) {
+	<-ctx.Done()
+	select {
+	case <-again():
+	case <-time.After(patienceToEnd):
+	}
+	end()
+}
 
 // usage makes an error of wrong usage.
 func usage(format string, args ...any) error {

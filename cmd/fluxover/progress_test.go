@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -174,5 +175,36 @@ func TestATerminalThatGoesAwayInterruptsUnlessTheUserSaidOtherwise(t *testing.T)
 	defer signal.Reset(syscall.SIGHUP)
 	if slices.Contains(interrupts(), os.Signal(syscall.SIGHUP)) {
 		t.Error("nohup is not heeded")
+	}
+}
+
+// A command that only reads ends after an interrupt even where what it works on cannot be
+// interrupted; one that changes something ends what it has begun.
+func TestACommandThatOnlyReadsEndsInTime(t *testing.T) {
+	for args, want := range map[string]bool{"discover --wide": true, "--namespace x plan": true, "migrate plan.yaml": false, "rollback --dry-run": false, "agent": false, "": false} {
+		if got := changesNothing(strings.Fields(args)); got != want {
+			t.Errorf("%q changes nothing: %v", args, got)
+		}
+	}
+	for _, twice := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			signals, ended := make(chan os.Signal, 1), false
+			go endInTime(ctx, func() <-chan os.Signal { return signals }, func() { ended = true })
+			synctest.Wait()
+			cancel()
+			synctest.Wait()
+			if ended {
+				t.Error("it has no time to end by itself")
+			}
+			if twice {
+				signals <- os.Interrupt
+			} else {
+				time.Sleep(patienceToEnd)
+			}
+			if synctest.Wait(); !ended {
+				t.Errorf("interrupted twice %v: it goes on", twice)
+			}
+		})
 	}
 }
