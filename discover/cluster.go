@@ -381,7 +381,8 @@ func (w *witness) facts(ctx context.Context) (migrate.Cluster, []listable, error
 		if !errors.As(err, &failed) {
 			return facts, nil, fmt.Errorf("ask which kinds are served: %w", err)
 		}
-		for gv, err := range failed.Groups {
+		for _, gv := range slices.SortedFunc(maps.Keys(failed.Groups), func(a, b schema.GroupVersion) int { return strings.Compare(a.String(), b.String()) }) {
+			err := failed.Groups[gv]
 			if cluster.IsCut(err) {
 				if silent := w.answers(ctx); silent != nil {
 					return facts, nil, silent

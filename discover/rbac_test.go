@@ -311,6 +311,18 @@ func TestAKindThatTheServerDoesNotGiveIsAFinding(t *testing.T) {
 	if _, err := group(syscall.ECONNREFUSED); !cluster.IsUnreachable(err) {
 		t.Errorf("where groups cannot be asked for: %v", err)
 	}
+	// Of several, it is always the same.
+	f = open(t, "testdata/cluster/ordinary")
+	groups := map[schema.GroupVersion]error{}
+	for _, name := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
+		groups[schema.GroupVersion{Group: name + ".example.org", Version: "v1"}] = &url.Error{Op: "Get", URL: "x", Err: syscall.ECONNREFUSED}
+	}
+	f.witness.disco = failingDiscovery{f.witness.disco, &discovery.ErrGroupDiscoveryFailed{Groups: groups}}
+	for range 5 {
+		if _, err := f.witness.inventory(t.Context()); err == nil || !strings.Contains(err.Error(), "ask what a.example.org/v1 serves") {
+			t.Fatalf("of several groups: %v", err)
+		}
+	}
 	if inv, err := group(io.EOF); err != nil || !slices.ContainsFunc(inv.Findings, func(f migrate.Finding) bool {
 		return f.Code == APIGroupDown.Name && f.Subject == "custom.example.org/v1"
 	}) {
