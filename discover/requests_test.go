@@ -81,6 +81,8 @@ func TestWhatAnAgentHoldsIsAskedOfItsPod(t *testing.T) {
 		"all go":               {pod("p-1", deleted, "2"), "50m"},
 		"an older template":    {sets + pod("p-1", of("old"), "3") + pod("p-2", of("now"), "100m"), "100m"},
 		"older templates only": {sets + pod("p-1", of("old"), "3"), "50m"},
+		"of no known set":      {set("now", present) + pod("p-1", of("old"), "3") + pod("p-2", of("now"), "100m"), "100m"},
+		"none of a known set":  {pod("p-1", of("old"), "3"), "50m"},
 		"nothing that stays":   {sets + pod("p-1", of("old")+deleted, "3") + pod("p-2", of("now")+deleted, "100m"), "50m"},
 	} {
 		equal(t, name, liveIn(t, object(present, "")+c.pods).Agents[0].Requests, migrate.Requests{CPU: c.cpu})

@@ -87,7 +87,8 @@ func (l *podList) livePod(d *appsv1.Deployment) (*corev1.PodSpec, error) {
 		return nil, err
 	}
 	for _, p := range pods {
-		if set := l.setOf(p); p.DeletionTimestamp != nil || set != nil && !sameTemplate(&set.Spec.Template, &d.Spec.Template) {
+		controlled, set := metav1.GetControllerOf(p) != nil, l.setOf(p)
+		if p.DeletionTimestamp != nil || controlled && (set == nil || !sameTemplate(&set.Spec.Template, &d.Spec.Template)) {
 			continue
 		}
 		lacks := func(c corev1.Container) bool {
