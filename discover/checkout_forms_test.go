@@ -2309,20 +2309,20 @@ func FuzzCheckout(f *testing.F) {
 	// What Flux v2 applies, what it gives to releases, and what binds an account.
 	const patched = `apiVersion: kustomize.toolkit.fluxcd.io/v1
 kind: Kustomization
-metadata: {name: apps, namespace: flux-system}
+metadata: {name: apps, namespace: shop}
 spec:
   path: ./
   sourceRef: {kind: GitRepository, name: it}
   targetNamespace: shop
   postBuild: {substitute: {b: next}, substituteFrom: [{kind: ConfigMap, name: vals}]}
   images: [{name: fluxcd/flux, newTag: 1.10.0, digest: 'sha256:a'}]
-  patches: [{patch: '[{op: remove, path: /spec/replicas}]', target: {kind: Deployment, name: fl.*, labelSelector: a=b}}]
+  patches: [{patch: '- {op: remove, path: /spec/replicas}', target: {kind: Deployment, name: fl.*, labelSelector: a=b}}]
   commonMetadata: {labels: {a: b}}
 ---
 apiVersion: apps/v1
 kind: Deployment
-metadata: {name: flux, namespace: shop}
-spec: {template: {spec: {serviceAccountName: flux, containers: [{name: flux, image: 'fluxcd/flux:1.25.4', args: ['--git-url=git@h:a', '--git-branch=${b:=main}']}]}}}
+metadata: {name: flux, namespace: shop, labels: {a: b}}
+spec: {replicas: 2, template: {spec: {serviceAccountName: flux, containers: [{name: flux, image: 'fluxcd/flux:1.25.4', args: ['--git-url=git@h:a', '--git-branch=${b:=main}']}]}}}
 `
 	const given = `apiVersion: source.toolkit.fluxcd.io/v1
 kind: HelmRepository
@@ -2368,6 +2368,12 @@ subjects: [{kind: Group, name: 'system:serviceaccounts:${ns}'}]
 		f.Add([]byte(""), []byte(manifest), []byte(""), []byte(template))
 		f.Add([]byte("resources: [x.yaml]\n"), []byte(manifest), []byte("version: 1\nscanForFiles: {}\n"), []byte(patched))
 	}
+	inv, err := Checkout(f.Context(), CheckoutOptions{FS: fstest.MapFS{"x.yaml": {Data: []byte(patched)}}, ID: "team/flux"})
+	if err != nil || !slices.ContainsFunc(inv.Agents, func(a migrate.Flux1Agent) bool {
+		return a.Git.URL == "git@h:a" && slices.Contains(a.Unknown, "replicas")
+	}) {
+		f.Errorf("Kustomize does not make the patch of the seed, and of that alone: %v, %+v", err, inv.Agents)
+	}
 	known := slices.Concat(Codes(), flux1.Codes(), chart.Codes())
 	f.Fuzz(func(t *testing.T, overlay, manifest, config, patch []byte) {
 		tree := fstest.MapFS{"kustomization.yaml": {Data: overlay}, "x.yaml": {Data: manifest}, ".flux.yaml": {Data: config}, "p.yaml": {Data: patch},
@@ -2397,7 +2403,7 @@ subjects: [{kind: Group, name: 'system:serviceaccounts:${ns}'}]
 // not told as known what it would change.
 func TestWhatAKustomizationMayApplyIsToldAsThat(t *testing.T) {
 	const deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: flux, namespace: shop}\nspec: {template: {spec: {containers: [{name: flux, image: 'fluxcd/flux:1.25.4', args: ['--git-url=git@h:org/a']}]}}}\n"
-	const patches = ", patches: [{target: {kind: Deployment}, patch: '[{op: replace, path: /spec/template/spec/containers/0/args, value: [--git-url=git@h:org/OTHER]}]'}]"
+	const patches = ", patches: [{target: {kind: Deployment}, patch: '- {op: replace, path: /spec/template/spec/containers/0/args, value: [--git-url=git@h:org/OTHER]}'}]"
 	const source = "-- src.yaml --\napiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: it, namespace: flux-system}\nspec: {url: 'git@h:team/x', ref: {branch: main}"
 	const root = "-- root.yaml --\napiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: root, namespace: flux-system}\nspec: {path: ./clusters, sourceRef: {kind: GitRepository, name: it}"
 	k := func(spec string) string {
@@ -2425,7 +2431,7 @@ func TestWhatAKustomizationMayApplyIsToldAsThat(t *testing.T) {
 		"a variable, elsewhere":  {k("path: './web/${cluster}'"+patches) + "-- apps/prod/d.yaml --\n" + deployment, false, "", true},
 		"a variable, no changes": {k("path: './apps/${cluster}'") + "-- apps/prod/d.yaml --\n" + deployment, false, "may apply it, or something else (its path holds a variable)", true},
 		"an artifact":            {strings.ReplaceAll(k("path: ./apps"), "sourceRef: {kind: GitRepository", "sourceRef: {kind: OCIRepository") + "-- apps/d.yaml --\n" + deployment, false, "may apply it, or something else (its source is no Git repository)", true},
-		"patched by another":     {k("path: ./apps") + "-- apps/d.yaml --\n" + deployment + root + ", patches: [{target: {kind: Kustomization, name: apps}, patch: '[{op: add, path: /spec/suspend, value: true}]'}]}\n", false, "may apply it, or something else (Kustomization flux-system/root, which applies it, changes it", false},
+		"patched by another":     {k("path: ./apps") + "-- apps/d.yaml --\n" + deployment + root + ", patches: [{target: {kind: Kustomization, name: apps}, patch: '- {op: add, path: /spec/suspend, value: true}'}]}\n", false, "may apply it, or something else (Kustomization flux-system/root, which applies it, changes it", false},
 		"merged by another":      {k("path: ./apps") + "-- apps/d.yaml --\n" + deployment + root + ", patches: [{target: {kind: Kustomization, name: apps}, patch: '{kind: Kustomization, spec: {images: []}}'}]}\n", false, "changes it to what is not known here (spec.patches)", false},
 		"deleted by another":     {k("path: ./apps") + "-- apps/d.yaml --\n" + deployment + root + ", patches: [{target: {kind: Kustomization, name: apps}, patch: '{$patch: delete, kind: Kustomization}'}]}\n", false, "changes it to what is not known here (spec.patches)", false},
 		"decrypts by another":    {k("path: ./apps") + "-- apps/d.yaml --\n" + deployment + root + ", patches: [{target: {kind: Kustomization}, patch: '{kind: Kustomization, spec: {decryption: {provider: sops}}}'}]}\n", true, "", true},
