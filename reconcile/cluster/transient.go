@@ -45,11 +45,23 @@ func IsTransient(err error) bool {
 	if errors.As(err, &network) && network.Timeout() {
 		return true
 	}
-	var operation *net.OpError
-	if errors.As(err, &operation) && (operation.Op == "dial" || operation.Op == "read" || operation.Op == "write") {
+	if slices.Contains([]string{"dial", "read", "write"}, operation(err)) {
 		return true
 	}
 	return strings.Contains(err.Error(), rateLimited) || strings.Contains(err.Error(), brokenOff)
+}
+
+// operation is what failed of a connection, as package net calls it; empty if nothing did. What fails
+// of one to a proxy, net/http names as "proxyconnect" and wraps.
+func operation(err error) string {
+	var failed *net.OpError
+	for errors.As(err, &failed) {
+		if failed.Op != "proxyconnect" {
+			return failed.Op
+		}
+		err = failed.Err
+	}
+	return ""
 }
 
 // brokeOff says that a connection was refused, or ended.
@@ -241,14 +253,13 @@ func IsFailing(err error) bool {
 // IsUnreachable says that there is no connection to the API server, whatever it is to be asked: none can
 // be made, it is not trusted, or it broke.
 func IsUnreachable(err error) bool {
-	var operation *net.OpError
 	var certificate *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
 	var alert tls.AlertError
 	switch {
 	case err == nil || errors.Is(err, context.Canceled):
 		return false
-	case errors.As(err, &operation) && operation.Op == "dial", errors.As(err, &certificate), errors.As(err, &record), errors.As(err, &alert):
+	case operation(err) == "dial", errors.As(err, &certificate), errors.As(err, &record), errors.As(err, &alert):
 		return true
 	}
 	return brokeOff(err) || tells(err, handshakeTimeout)
@@ -257,8 +268,7 @@ func IsUnreachable(err error) bool {
 // IsCut says that there was a connection to the API server, and it ended before the answer. Whether the
 // server can be reached, or what was asked for is why, another question tells.
 func IsCut(err error) bool {
-	var operation *net.OpError
-	if err == nil || errors.Is(err, context.Canceled) || errors.As(err, &operation) && operation.Op == "dial" {
+	if err == nil || errors.Is(err, context.Canceled) || operation(err) == "dial" {
 		return false
 	}
 	return ended(err) || tells(err, streamEnded)

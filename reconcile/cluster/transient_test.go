@@ -46,6 +46,8 @@ func TestOnlyPassingTroubleIsTransient(t *testing.T) {
 		"EOF":                 {&url.Error{Op: "Get", Err: io.EOF}, true},
 		"reset":               {fmt.Errorf("get: %w", &net.OpError{Op: "read", Err: syscall.ECONNRESET}), true},
 		"refused":             {&url.Error{Op: "Get", Err: &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}}, true},
+		"no way to a proxy":   {&url.Error{Op: "Get", Err: &net.OpError{Op: "proxyconnect", Err: &net.OpError{Op: "dial", Err: syscall.EHOSTUNREACH}}}, true},
+		"unknown to a proxy":  {&url.Error{Op: "Get", Err: &net.OpError{Op: "proxyconnect", Err: x509.UnknownAuthorityError{}}}, false},
 		"rate limiter":        {errors.New("client rate limiter Wait returned an error: rate: Wait(n=1) would exceed context deadline"), true},
 		"deadline of a reply": {&url.Error{Op: "Get", Err: context.DeadlineExceeded}, true},
 		"stream that broke":   {errors.New("stream error when reading response body, may be caused by closed connection. Please retry. Original error: stream ID 3"), true},
@@ -224,6 +226,7 @@ func TestPatienceIsSharedAndEnds(t *testing.T) {
 	for name, err := range map[string]error{
 		"refused": &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, "cut off": io.EOF, "no way to it": &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded},
 		"not trusted": &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, "no handshake": errors.New("net/http: TLS handshake timeout"), "no TLS": tls.RecordHeaderError{Msg: "no"},
+		"no way to a proxy": &net.OpError{Op: "proxyconnect", Err: &net.OpError{Op: "dial", Err: syscall.EHOSTUNREACH}},
 	} {
 		err = &url.Error{Op: "Get", Err: err}
 		if IsFailing(err) || !IsUnreachable(err) {
@@ -242,7 +245,7 @@ func TestPatienceIsSharedAndEnds(t *testing.T) {
 	}
 	for name, err := range map[string]error{
 		"refused": &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, "cancelled": fmt.Errorf("%w: %w", context.Canceled, io.EOF), "busy": apierrors.NewServiceUnavailable("down"),
-		"reset at once": &net.OpError{Op: "dial", Err: syscall.ECONNRESET}, "nothing is wrong": nil,
+		"reset at once": &net.OpError{Op: "dial", Err: syscall.ECONNRESET}, "by a proxy": &net.OpError{Op: "proxyconnect", Err: &net.OpError{Op: "dial", Err: syscall.ECONNRESET}}, "nothing is wrong": nil,
 	} {
 		if IsCut(err) {
 			t.Errorf("%s: no connection ended", name)
