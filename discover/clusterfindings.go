@@ -78,7 +78,7 @@ var (
 		Name: "AGENT_MANAGED", Severity: migrate.Blocker, Acceptable: true,
 		Cause:       "another controller keeps the agent's Deployment as it is",
 		Consequence: "stopping the old agent may be undone by it at any time; the fence would still keep the agent from writing",
-		Remedy:      "suspend or remove what manages the agent first",
+		Remedy:      "suspend what manages the agent, accept this finding, and let it go on once the hand-over is settled and the agent is taken out of what it applies; do not delete it before, nor take the agent out of it while it is not suspended: either may delete the agent, and what stands beside it",
 	}
 	EgressPolicy = flux1.Code{
 		Name: "EGRESS_POLICY", Severity: migrate.Info,
@@ -99,6 +99,23 @@ var (
 		Remedy:      "make a Provider and Alert, or a Receiver, of Flux v2 in its place",
 	}
 )
+
+// What to do about each controller that keeps an agent. All of them delete what they made when they are told to
+// make it no more (kustomize-controller and helm-controller: not while they are suspended; helm-operator: its
+// HelmRelease has no finalizer; Argo CD: the finalizer resources-finalizer.argocd.argoproj.io).
+const (
+	suspendKustomization = "suspend that Kustomization (flux suspend kustomization), so that all that it applies stays as it is, accept this finding, and resume it once the hand-over is settled and the agent is out of its path; do not delete it before, nor take the agent out of its path while it is not suspended: with prune it deletes what it applied, the agent too"
+	suspendHelmRelease   = "suspend that HelmRelease (flux suspend helmrelease), accept this finding, and delete it, still suspended, once the hand-over is settled; do not delete it, nor take it out of Git, while it is not suspended: the agent's release is uninstalled then"
+	stopHelmOperator     = "scale that helm-operator to zero, so that all of its releases stay as they are, and accept this finding; delete the HelmRelease once the hand-over is settled, and before the helm-operator runs again; do not delete it, nor take it out of Git, while that runs: the agent's release is uninstalled then"
+	stopApplication      = "turn off the automated sync of that Application (argocd app set NAME --sync-policy none), also where an ApplicationSet or another Application makes it, and accept this finding; turn it on once the hand-over is settled and the agent is out of its source; do not delete it before, nor sync it without the agent: either may delete what it applied, the agent too"
+)
+
+// managed is the finding that a controller keeps an agent, with what is to be done about that one.
+func managed(id, where, says, remedy string) migrate.Finding {
+	f := AgentManaged.Finding(id, where, says)
+	f.Hint = remedy
+	return f
+}
 
 // clusterCodes are the kinds of findings of this file.
 var clusterCodes = []flux1.Code{

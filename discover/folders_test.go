@@ -345,6 +345,33 @@ func TestWhatFlux2MakesOfAKnownAgentIsTold(t *testing.T) {
 	}
 }
 
+// What keeps an agent is to be suspended as it can be, and not deleted: all such controllers delete what they made.
+func TestWhatIsToBeDoneAboutAKeeperIsOfItsKind(t *testing.T) {
+	const deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: flux, namespace: shop}\nspec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: flux, image: 'fluxcd/flux:1.25.4', args: ['--git-url=git@h:a/b']}]}}}\n"
+	kept := func(by string) migrate.Inventory {
+		return liveIn(t, strings.Replace(deployment, "namespace: shop}", "namespace: shop, "+by+"}", 1))
+	}
+	for name, c := range map[string]struct {
+		inv  migrate.Inventory
+		want string
+	}{
+		"Kustomization":             {kept("labels: {kustomize.toolkit.fluxcd.io/name: apps, kustomize.toolkit.fluxcd.io/namespace: x}"), suspendKustomization},
+		"HelmRelease of Flux v2":    {kept("labels: {helm.toolkit.fluxcd.io/name: flux, helm.toolkit.fluxcd.io/namespace: x}"), suspendHelmRelease},
+		"HelmRelease of Flux v1":    {kept("annotations: {helm.fluxcd.io/antecedent: 'x:helmrelease/flux'}"), stopHelmOperator},
+		"Application":               {kept("annotations: {argocd.argoproj.io/tracking-id: 'platform:apps/Deployment:shop/flux'}"), stopApplication},
+		"Kustomization, in Git":     {readTree(t, treeOf("-- a/d.yaml --\n"+deployment+"-- k.yaml --\napiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: apps, namespace: x}\nspec: {path: ./a, sourceRef: {kind: GitRepository, name: it}}\n"), nil), suspendKustomization},
+		"HelmRelease of v2, in Git": {readTree(t, treeOf("-- a.yaml --\napiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: flux, namespace: shop}\nspec: {chart: {spec: {chart: flux, version: 1.13.3, sourceRef: {kind: HelmRepository, name: fluxcd}}}, values: {git: {url: 'git@h:a/b'}}}\n---\napiVersion: source.toolkit.fluxcd.io/v1\nkind: HelmRepository\nmetadata: {name: fluxcd, namespace: shop}\nspec: {url: 'https://charts.fluxcd.io'}\n"), nil), suspendHelmRelease},
+	} {
+		var hints []string
+		for _, f := range c.inv.Findings {
+			if f.Code == AgentManaged.Name {
+				hints = append(hints, f.Hint)
+			}
+		}
+		equal(t, name, hints, []string{c.want})
+	}
+}
+
 // What an agent applies stays in Git, also where a Kustomization that it does not apply has Flux v2
 // do so as well; of what that changes it is not known whose is live.
 func TestAnAgentThatFlux2AppliesAsWellStaysInGit(t *testing.T) {

@@ -212,7 +212,7 @@ func (c *checkout) fromHelmRelease2(ctx context.Context, set declaration, o flux
 	if suspended(o) {
 		say("and is suspended: what is told of agent %s is what it says, and what is installed may be of an earlier commit, or nothing", d.ID)
 	} else {
-		d.found = append(d.found, AgentManaged.Finding(d.ID, at, fmt.Sprintf("Flux v2, by HelmRelease %s, keeps the Deployment of %s", strings.TrimPrefix(own+"/"+u.GetName(), "/"), d.ID)))
+		d.found = append(d.found, managed(d.ID, at, fmt.Sprintf("Flux v2, by HelmRelease %s, keeps the Deployment of %s", strings.TrimPrefix(own+"/"+u.GetName(), "/"), d.ID), suspendHelmRelease))
 	}
 	if renderers, _, _ := unstructured.NestedSlice(u.Object, "spec", "postRenderers"); len(renderers) > 0 {
 		d.found = append(d.found, ReleasePostRendered.Finding(d.ID, at, resourceName(u)+" has postRenderers, which change what the chart has rendered, and what they make of the agent is not known"))

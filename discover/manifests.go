@@ -926,7 +926,7 @@ func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.
 				says += "; no path of that fluxd is given, so that it is taken to read all of the repository (--git-path)"
 			}
 		}
-		w.find(AgentManaged.Finding(a.ID, fileLine(o.File, o.Line), says))
+		w.find(managed(a.ID, fileLine(o.File, o.Line), says, suspendKustomization))
 	}
 	for _, perhaps := range m.perhaps {
 		say(fmt.Sprintf("and %s: what is told of agent %s is what it says", perhaps, a.ID))

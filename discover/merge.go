@@ -129,8 +129,8 @@ func (w *witness) sharedObjects(agents []*agent) {
 // installs them from; and those that another controller keeps.
 func (w *witness) agentsInGit(agents []*agent) {
 	type keeper struct {
-		deployment, manager string
-		releases            []string
+		deployment, manager, remedy string
+		releases                    []string
 	}
 	keepers := make([]keeper, len(agents))
 	ids := map[string]bool{}    // of all that keeps an agent
@@ -139,7 +139,7 @@ func (w *witness) agentsInGit(agents []*agent) {
 		k := &keepers[i]
 		k.deployment = object.ObjMetadata{Namespace: a.Namespace, Name: a.Workload, GroupKind: schema.GroupKind{Group: "apps", Kind: "Deployment"}}.String()
 		if a.deployment != nil { // none of an agent that is only declared
-			k.manager, k.releases = managerOf(a.deployment.ObjectMeta)
+			k.manager, k.remedy, k.releases = managerOf(a.deployment.ObjectMeta)
 		}
 		for _, id := range append(k.releases, k.deployment) {
 			ids[id] = true
@@ -207,7 +207,7 @@ func (w *witness) agentsInGit(agents []*agent) {
 			w.find(AgentInGit.Finding(a.ID, place, fmt.Sprintf("the repository of %s holds this agent's own %s", b.ID, what)))
 		}
 		if k.manager != "" && !inGit {
-			w.find(AgentManaged.Finding(a.ID, a.where(""), fmt.Sprintf("%s keeps the Deployment of %s", k.manager, a.ID)))
+			w.find(managed(a.ID, a.where(""), fmt.Sprintf("%s keeps the Deployment of %s", k.manager, a.ID), k.remedy))
 		}
 	}
 }
@@ -243,11 +243,11 @@ func isHelmRelease(o migrate.Object) bool {
 var helmReleaseGroups = []string{"helm.fluxcd.io", "flux.weave.works"}
 
 // managerOf says which controller keeps an object as it is, by what it writes
-// on it; empty if none is known. If it is a helm-operator, releases are the
+// on it, and what is to be done about it; empty if none is known. If it is a helm-operator, releases are the
 // inventory ids that the HelmRelease may have (helm-operator:
 // pkg/helm/v3, antecedent annotation; helm-controller and kustomize-controller:
 // origin labels; Argo CD: tracking annotation).
-func managerOf(meta metav1.ObjectMeta) (manager string, releases []string) {
+func managerOf(meta metav1.ObjectMeta) (manager, remedy string, releases []string) {
 	for _, key := range []string{"helm.fluxcd.io/antecedent", "flux.weave.works/antecedent"} {
 		namespace, rest, ok := strings.Cut(meta.Annotations[key], ":")
 		_, name, named := strings.Cut(rest, "/")
@@ -257,18 +257,18 @@ func managerOf(meta metav1.ObjectMeta) (manager string, releases []string) {
 		for _, group := range helmReleaseGroups {
 			releases = append(releases, object.ObjMetadata{Namespace: namespace, Name: name, GroupKind: schema.GroupKind{Group: group, Kind: "HelmRelease"}}.String())
 		}
-		return fmt.Sprintf("a helm-operator, by HelmRelease %s/%s,", namespace, name), releases
+		return fmt.Sprintf("a helm-operator, by HelmRelease %s/%s,", namespace, name), stopHelmOperator, releases
 	}
-	for _, m := range []struct{ prefix, what string }{
-		{"helm.toolkit.fluxcd.io", "Flux v2, by HelmRelease"}, {"kustomize.toolkit.fluxcd.io", "Flux v2, by Kustomization"},
+	for _, m := range []struct{ prefix, what, remedy string }{
+		{"helm.toolkit.fluxcd.io", "Flux v2, by HelmRelease", suspendHelmRelease}, {"kustomize.toolkit.fluxcd.io", "Flux v2, by Kustomization", suspendKustomization},
 	} {
 		if name := meta.Labels[m.prefix+"/name"]; name != "" {
-			return fmt.Sprintf("%s %s/%s,", m.what, meta.Labels[m.prefix+"/namespace"], name), nil
+			return fmt.Sprintf("%s %s/%s,", m.what, meta.Labels[m.prefix+"/namespace"], name), m.remedy, nil
 		}
 	}
 	if id := meta.Annotations["argocd.argoproj.io/tracking-id"]; id != "" {
 		application, _, _ := strings.Cut(id, ":")
-		return fmt.Sprintf("Argo CD, by Application %s,", application), nil
+		return fmt.Sprintf("Argo CD, by Application %s,", application), stopApplication, nil
 	}
-	return "", nil
+	return "", "", nil
 }

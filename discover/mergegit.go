@@ -193,7 +193,7 @@ func (w *witness) seesDeployments(namespace string) bool {
 // the installer's note of it, or a name that the object gives its release.
 func (a *agent) installedBy(u *unstructured.Unstructured) bool {
 	if a.deployment != nil {
-		manager, _ := managerOf(a.deployment.ObjectMeta)
+		manager, _, _ := managerOf(a.deployment.ObjectMeta)
 		if strings.HasSuffix(manager, " "+u.GetNamespace()+"/"+u.GetName()+",") || strings.HasSuffix(manager, " "+u.GetName()+",") {
 			return true
 		}
