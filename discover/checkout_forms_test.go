@@ -1988,7 +1988,10 @@ func TestHostileRepositoriesEndInAFinding(t *testing.T) {
 				}
 			}
 			if strings.HasPrefix(name, "patterns for each file") {
-				wantFinding(t, inv, flux1.SourceIgnore, "by .sourceignore, which fluxd does not heed, what cannot be told: the .sourceignore files of the tree hold", "patterns, which are too many, or too long,", "files and folders against")
+				wantFinding(t, inv, flux1.SourceIgnoreUnreadable, "what Flux v2 leaves out by .sourceignore cannot be told: the .sourceignore files of the tree hold", "patterns, which are too many, or too long,", "files and folders against")
+				noFinding(t, inv, flux1.SourceIgnore)
+				planned := migrate.Inventory{Findings: migrate.Build(inv, migrate.Options{}).Findings}
+				equal(t, "it is told once in a plan", len(findingsOf(planned, flux1.SourceIgnoreUnreadable)), 1)
 			}
 			if name == "folders in a circle" {
 				wantFinding(t, inv, flux1.KustomizeFails, "folder a cannot be built", "cycle")

@@ -154,7 +154,7 @@ func (r *reading) surveyIgnored() {
 	}
 	artifact, err := build.NewArtifact(r.tree, nil)
 	if err != nil {
-		r.about(flux1.SourceIgnore, ignores[0], "Flux v2 leaves out by %s, which fluxd does not heed, what cannot be told: %v", few(ignores), err)
+		r.about(flux1.SourceIgnoreUnreadable, ignores[0], "what Flux v2 leaves out by %s cannot be told: %v", few(ignores), err)
 		return
 	}
 	for _, name := range ignores {

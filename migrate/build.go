@@ -35,6 +35,8 @@ const (
 	// whereSynced is where a finding stands that the last commit is not known.
 	whereSynced    = "synced"
 	urlUnsupported = "URL_UNSUPPORTED"
+	// Of package flux1: what Flux v2 leaves out is not told.
+	sourceIgnoreUnreadable = "SOURCE_IGNORE_UNREADABLE"
 	// Of package flux1: a path that is not told, and a file or path that is not read.
 	notGenerated = "GENERATION_NOT_TOLD"
 	stuck        = "FLUX1_STUCK"
@@ -298,7 +300,10 @@ func (b *repositoryBuilder) build() Repository {
 	patterns := ignores(b.agent)
 	more, found := takeBack(b.agent, patterns)
 	patterns = append(patterns, more...)
-	b.plan.Findings = append(b.plan.Findings, found...)
+	told := slices.ContainsFunc(b.plan.Findings, func(f Finding) bool { return f.Code == sourceIgnoreUnreadable && f.Repository == b.agent.ID })
+	if !told { // by discovery, which names the files; nothing else is found then
+		b.plan.Findings = append(b.plan.Findings, found...)
+	}
 	apps, found := applications(b.agent, b.opts.GroupBy)
 	b.plan.Findings = append(b.plan.Findings, found...)
 	apps = slices.DeleteFunc(apps, b.buildsNothing)

@@ -201,12 +201,6 @@ var codes = []Code{
 		Remedy:      "nothing for now, since all of it is live; for a cluster made anew, move what both need to a folder of its own",
 	},
 	{
-		Name: "SOURCE_IGNORE_UNREADABLE", Severity: Blocker,
-		Cause:       "a .sourceignore file of the repository cannot be read",
-		Consequence: "it cannot be told what Flux v2 would leave out",
-		Remedy:      "mend or remove the file that the message names",
-	},
-	{
 		Name: "FILE_TAKEN_BACK", Severity: Warning,
 		Cause:       "fluxd applies a file, or what Kustomize makes of one, that a .sourceignore or Flux v2's default exclusions leave out",
 		Consequence: "the new source takes it back, but no others that are added beside it",

@@ -70,9 +70,9 @@ func takeBack(agent *Flux1Agent, patterns []string) (more []string, findings []F
 	artifact, err := build.NewArtifact(agent.Tree, &text)
 	if err != nil {
 		return nil, []Finding{{
-			Severity: Blocker, Code: "SOURCE_IGNORE_UNREADABLE", Subject: agent.ID, Repository: agent.ID,
+			Severity: Blocker, Code: sourceIgnoreUnreadable, Subject: agent.ID, Repository: agent.ID,
 			Message: fmt.Sprintf("what the repository's .sourceignore files leave out cannot be told: %v", err),
-			Hint:    "mend or remove the file that the message names",
+			Hint:    "mend or remove the file that the message names, or take patterns out of it",
 		}}
 	}
 	defaults := sourceignore.NewDefaultMatcher(nil, nil)

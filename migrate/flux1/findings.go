@@ -335,6 +335,12 @@ var (
 		Consequence: "fluxd does not heed it; the new source takes back what fluxd applies all the same (FILE_TAKEN_BACK), and no more",
 		Remedy:      "nothing for the hand-over; after it take patterns out that leave out what is to be applied",
 	}
+	SourceIgnoreUnreadable = Code{
+		Name: "SOURCE_IGNORE_UNREADABLE", Severity: migrate.Blocker,
+		Cause:       "a .sourceignore file of the repository cannot be read, or these files hold too many patterns for its size",
+		Consequence: "it cannot be told what Flux v2 would leave out",
+		Remedy:      "mend or remove the file that the message names, or take patterns out of it",
+	}
 	LinkedFolder = Code{
 		Name: "LINKED_FOLDER", Severity: migrate.Info,
 		Cause:       "a symbolic link below the agent's paths leads to a folder",
@@ -436,7 +442,7 @@ func Codes() []Code {
 		Ciphertext, EncryptedKind, KindlessDocument, ListWithoutItems, Nameless, LocalConfig, NotAString, DirectiveLeft, DirectiveUnread, ListMerged, NoJSON, KeyNotText, DuplicateKey,
 		CopiedMark, Exported, LargeObject, UnknownKind, Foreign, HelmRelease1, FluxHelmRelease, ImageAutomation, Flux2InGit,
 		NotGenerated, FluxPatch, NoUpdaters, FluxYAMLUnused, ChartInTree, GitSecretFiles, Submodules, LFSFiles, TemplateFiles,
-		KustomizationIgnored, SourceIgnore, LinkedFolder, RemoteBase, OldKustomizeFields, KustomizeFails, KindsAssumed, KindsRemoved, NamespaceNotGiven, ScopeNotKnown, BranchNotThere,
+		KustomizationIgnored, SourceIgnore, SourceIgnoreUnreadable, LinkedFolder, RemoteBase, OldKustomizeFields, KustomizeFails, KindsAssumed, KindsRemoved, NamespaceNotGiven, ScopeNotKnown, BranchNotThere,
 		HelmRelease1Object, HelmRelease1Patch, ImageFilter, ImagePolicy, IgnoreWithoutEffect, SealedSecrets,
 	}
 	slices.SortFunc(codes, func(a, b Code) int {
