@@ -2415,6 +2415,14 @@ func TestWhatAKustomizationMayApplyIsToldAsThat(t *testing.T) {
 	patched := func(target, patch string) string {
 		return k("path: ./apps") + "-- apps/d.yaml --\n" + deployment + root + fmt.Sprintf(", patches: [{%spatch: %q}]}\n", target, patch)
 	}
+	const variable, other = ", postBuild: {substitute: {b: wrong}}", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: y}\n"
+	ignoring := func(n int) string { // one more source of each pattern than is looked at
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, strings.NewReplacer("name: it", "name: it%[1]d", "name: apps", "name: apps%[1]d", "ref: {branch: main}", "ref: {branch: main}, ignore: \"/apps/\\n/x%[1]d/\"", "src.yaml", "src%[1]d.yaml", "k.yaml", "k%[1]d.yaml").Replace(k("path: ./apps")), i)
+		}
+		return b.String()
+	}
 	const apps, its = "target: {kind: Kustomization, name: apps}, ", "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: apps, namespace: flux-system}\n"
 	const unknown = "may apply it, or something else (Kustomization flux-system/root, which applies it, changes it to what is not known here (spec.patches)"
 	const nested = "-- all/kustomization.yaml --\nresources: [../prod]\n-- prod/kustomization.yaml --\nresources: [../base]\n-- base/kustomization.yaml --\nresources: [d.yaml]\n-- base/d.yaml --\n" + deployment
@@ -2452,6 +2460,15 @@ func TestWhatAKustomizationMayApplyIsToldAsThat(t *testing.T) {
 		"two documents":          {patched("", "---\n"+its+"spec: {interval: 1m}\n---\n"+strings.Replace(its, "}", ", annotations: {a: b}}", 1)), true, "", true},
 		"an annotation":          {patched(apps, "- {op: add, path: /metadata/annotations/a~1b, value: c}\n- {op: copy, from: /spec/interval, path: /spec/timeout}"), true, "", true},
 		"left out":               {strings.Replace(k("path: ./apps"), "ref: {branch: main}", "ref: {branch: main}, ignore: '/apps/d.yaml'", 1) + "-- apps/d.yaml --\n" + deployment, false, "", true},
+		"below another build":    {k("path: ./apps"+variable) + "-- apps/x/kustomization.yaml --\nresources: [y.yaml]\n-- apps/x/y.yaml --\n" + other + "-- apps/x/flux/d.yaml --\n" + deployment, false, "", true},
+		"below a build, empty":   {k("path: ./apps") + "-- apps/x/kustomization.yaml --\nnamePrefix: a-\n-- apps/x/d.yaml --\n" + deployment, false, "", true},
+		"beside another build":   {k("path: ./apps") + "-- apps/x/kustomization.yaml --\nresources: [y.yaml]\n-- apps/x/y.yaml --\n" + other + "-- apps/flux/d.yaml --\n" + deployment, true, "", true},
+		"a build below another":  {k("path: ./apps") + "-- apps/x/kustomization.yaml --\nresources: [y.yaml]\n-- apps/x/y.yaml --\n" + other + "-- apps/x/flux/kustomization.yaml --\nresources: [d.yaml]\n-- apps/x/flux/d.yaml --\n" + deployment, false, "", true},
+		"a build of its own":     {k("path: ./apps") + "-- apps/x/kustomization.yaml --\nresources: [d.yaml]\n-- apps/x/d.yaml --\n" + deployment, true, "", true},
+		"the root":               {k("path: ./") + "-- apps/d.yaml --\n" + deployment, true, "", true},
+		"not listed by the root": {k("path: ./") + "-- kustomization.yaml --\nresources: [y.yaml]\n-- y.yaml --\n" + other + "-- apps/d.yaml --\n" + deployment, false, "", true},
+		"listed by the root":     {k("path: .") + "-- kustomization.yaml --\nresources: [apps/d.yaml]\n-- apps/d.yaml --\n" + deployment, true, "", true},
+		"many sources":           {ignoring(25) + "-- apps/d.yaml --\n" + deployment, false, "may apply it, or something else (what its source leaves out is not known)", true},
 		"left out by a file":     {k("path: ./apps") + "-- .sourceignore --\nd.yaml\n-- apps/d.yaml --\n" + deployment, false, "", true},
 	} {
 		inv := readTree(t, treeOf(c.text), func(o *CheckoutOptions) { o.URL, o.Paths = "git@h:team/x", []string{"team"} })
@@ -2695,18 +2712,20 @@ func TestWhoAppliesAnObjectIsFoundOutOnce(t *testing.T) {
 		}
 		all = append(all, flux1.Parsed{File: "clusters/all.yaml", Line: i + 1, Manifest: u})
 	}
-	a := &agent{}
-	a.Git.URL = "https://git.example.com/team"
-	c := &checkout{reading: &reading{agent: a, index: &index{}}}
-	set := declaration{}.withBeside(append(all, all[0]))
-	o := flux1.Parsed{File: "apps/flux.yaml", Manifest: &unstructured.Unstructured{}}
-	var names []string
-	for _, k := range c.appliedBy(set, o) {
-		names = append(names, k.Manifest.GetName())
-	}
-	equal(t, "who applies it", names, []string{"k0", "k2", "k3"})
-	equal(t, "who applies another", len(c.appliedBy(set, flux1.Parsed{File: "web/flux.yaml", Manifest: &unstructured.Unstructured{}})), 0)
-	if n := testing.AllocsPerRun(10, func() { c.appliedBy(set, o); c.variablesOf(set, all[0]) }); n != 0 {
-		t.Errorf("it is found out again, in %v allocations", n)
+	for _, c := range []*checkout{
+		{reading: &reading{agent: &agent{Flux1Agent: migrate.Flux1Agent{Git: migrate.AgentGit{URL: "https://git.example.com/team"}}}, index: &index{}}},
+		{reading: &reading{agent: &agent{}, index: &index{}}, folder: &checkoutTree{remotes: []string{"git@git.example.com:team.git"}}},
+	} {
+		set := declaration{}.withBeside(append(all, all[0]))
+		o := flux1.Parsed{File: "apps/flux.yaml", Manifest: &unstructured.Unstructured{}}
+		var names []string
+		for _, k := range c.appliedBy(set, o) {
+			names = append(names, k.Manifest.GetName())
+		}
+		equal(t, "who applies it", names, []string{"k0", "k2", "k3"})
+		equal(t, "who applies another", len(c.appliedBy(set, flux1.Parsed{File: "web/flux.yaml", Manifest: &unstructured.Unstructured{}})), 0)
+		if n := testing.AllocsPerRun(10, func() { c.appliedBy(set, o); c.variablesOf(set, all[0]) }); n != 0 {
+			t.Errorf("it is found out again, in %v allocations", n)
+		}
 	}
 }

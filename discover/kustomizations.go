@@ -79,32 +79,47 @@ type kustomization2 struct {
 
 // applies reports whether a Kustomization applies an object of a set, and what doubt there is.
 func (c *checkout) applies(set declaration, k *kustomization2, o flux1.Parsed) (bool, doubt) {
-	within := func(name string) bool { return k.dir == "" || name == k.dir || strings.HasPrefix(name, k.dir+"/") }
 	if k.artifact != nil {
 		if _, given := k.artifact.Has(o.File); !given {
 			return false, doubt{} // it is left out by a .sourceignore file, or the source's spec.ignore
 		}
 	}
 	if k.unsure != "" {
-		return within(o.File) || within(set.dir), doubt{why: k.unsure}
+		return below(o.File, k.dir) || set.dir != "" && below(set.dir, k.dir), doubt{why: k.unsure}
 	}
-	builds, file, folder := false, false, false // by kustomization files, and whether this is among it
-	reached := c.reached(k.dir)
+	top := c.topmost(k.dir, cmp.Or(set.dir, path.Dir(o.File)))
+	file, folder := false, false // whether this is among what it builds
+	reached := c.reached(cmp.Or(top, k.dir))
 	c.look(len(reached))
 	for _, r := range reached {
-		builds = builds || r.hasResources
 		file = file || slices.Contains(r.files, o.File)
 		folder = folder || r.dir == set.dir
 	}
 	switch {
 	case set.dir == "":
-		return file || within(o.File) && !builds, doubt{}
-	case set.dir == k.dir, within(set.dir) && (!builds || folder):
+		return file || below(o.File, k.dir) && top == "", doubt{}
+	case folder && below(set.dir, k.dir):
 		return true, doubt{}
 	case file && slices.ContainsFunc(c.reached(set.dir), func(r *overlay) bool { return r.dir == k.dir }):
-		return true, doubt{fmt.Sprintf("it builds %s, of which folder %s makes this", cmp.Or(k.dir, "."), set.dir), true}
+		return true, doubt{fmt.Sprintf("it builds %s, of which folder %s makes this", k.dir, set.dir), true}
 	}
 	return false, doubt{}
+}
+
+// topmost is the first folder with a kustomization file on the way from a folder down to another; empty if
+// there is none. Flux v2 builds it, and takes nothing below it one by one (fluxcd/pkg: kustomize,
+// kustomize_generator.go, scanManifests).
+func (c *checkout) topmost(from, to string) (top string) {
+	c.look(strings.Count(to, "/") / 10)
+	for ; below(to, from); to = path.Dir(to) {
+		if c.index.folders[to] != nil {
+			top = to
+		}
+		if to == from {
+			break
+		}
+	}
+	return top
 }
 
 // withBeside is a set with what stands beside it.
@@ -127,7 +142,6 @@ func (c *checkout) kustomizationsBeside(set declaration) []*kustomization2 {
 			sources[of] = append(sources[of], o)
 		}
 	}
-	ours := map[string]bool{} // by the URL
 	for _, k := range set.beside {
 		u := k.Manifest
 		if !isKustomization2(u) {
@@ -137,21 +151,14 @@ func (c *checkout) kustomizationsBeside(set declaration) []*kustomization2 {
 			s, _, _ := unstructured.NestedString(u.Object, append([]string{"spec"}, path...)...)
 			return s
 		}
-		if !c.look(2) {
+		if !c.look(5) {
 			return nil
 		}
 		kind, namespace, name := text("sourceRef", "kind"), cmp.Or(text("sourceRef", "namespace"), u.GetNamespace(), c.agent.DefaultNamespace), text("sourceRef", "name")
 		of := c.sourceIn(sources[key(kind, namespace, name)], kind, namespace, name)
-		if of != nil && c.agent.Git.URL != "" {
-			if url, _, _ := unstructured.NestedString(of.Object, "spec", "url"); of.GetKind() == "GitRepository" && !strings.Contains(url, "${") {
-				same, known := ours[url]
-				if !known {
-					same = SameRepository(url, c.agent.Git.URL)
-					ours[url] = same
-				}
-				if !same {
-					continue // it applies another one
-				}
+		if of != nil && kind == "GitRepository" {
+			if url, _, _ := unstructured.NestedString(of.Object, "spec", "url"); !strings.Contains(url, "${") && !c.mayBeThis(url) {
+				continue // it applies another one
 			}
 		}
 		dir, _, open := strings.Cut(text("path"), "${")
@@ -170,14 +177,16 @@ func (c *checkout) kustomizationsBeside(set declaration) []*kustomization2 {
 					ignore = &patterns
 				}
 			}
-			artifact = c.artifactOf(ignore)
+			if artifact = c.artifactOf(ignore); artifact == nil {
+				unsure = "what its source leaves out is not known"
+			}
 		}
-		set.by.all = append(set.by.all, &kustomization2{k, strings.Trim(path.Clean("/"+dir), "/"), unsure, artifact})
+		set.by.all = append(set.by.all, &kustomization2{k, cmp.Or(strings.TrimPrefix(path.Clean("/"+dir), "/"), "."), unsure, artifact})
 	}
 	return set.by.all
 }
 
-// maxArtifacts is for how many different patterns of sources it is looked at what they leave out.
+// maxArtifacts bounds the sources, by their patterns, whose artifacts are computed.
 const maxArtifacts = 20
 
 // artifactOf is what a source with these patterns gives of the repository; nil if it cannot be told.
