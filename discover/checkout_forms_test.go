@@ -2576,6 +2576,9 @@ func TestWhatFlux2MakesOfADeclaredDeploymentIsNotToldAsItIsWritten(t *testing.T)
 		"suspended, of a sidecar":      {with("      - name: flux\n", "      - {name: side, image: busybox, resources: {requests: {cpu: '${cpu}'}}}\n      - name: flux\n") + applies("suspend: true, postBuild: {substitute: {cpu: '4'}}"), []string{"requests"}, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, ""},
 		"a variable, at the beginning": {with("      containers:\n", "      initContainers: [{name: first, image: busybox, resources: {requests: {cpu: '${cpu}'}}}]\n      containers:\n"), []string{"requests"}, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, ""},
 		"both, to another":             {deployment + applies("targetNamespace: other, images: [{name: fluxcd/flux, newTag: 1.10.0}]"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
+		"both, another name":           {deployment + applies("patches: [{patch: '- {op: replace, path: /metadata/name, value: second}', target: {kind: Deployment}}]"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
+		"both, another kind":           {deployment + applies("patches: [{patch: '- {op: replace, path: /kind, value: StatefulSet}', target: {kind: Deployment}}]"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
+		"both, patched to another":     {deployment + applies("patches: [{patch: '[{\"op\": \"replace\", \"path\": \"/metadata/namespace\", \"value\": \"other\"}, {\"op\": \"replace\", \"path\": \"/spec/replicas\", \"value\": 2}]', target: {kind: Deployment}}]"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
 		"both, elsewhere":              {deployment + applies("kubeConfig: {secretRef: {name: other}}"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -2589,6 +2592,10 @@ func TestWhatFlux2MakesOfADeclaredDeploymentIsNotToldAsItIsWritten(t *testing.T)
 				}
 			}
 			equal(t, "unknown", unknown, c.unknown)
+			if slices.Contains([]string{"both, another name", "both, another kind", "both, patched to another", "both, to another", "both, elsewhere"}, name) {
+				noFinding(t, inv, AgentManaged)
+				wantFinding(t, inv, AgentByObject, "Kustomization flux-system/apps of Flux v2 makes another one of it (spec.")
+			}
 			equal(t, "what is told", []any{a.Git.URL, a.Git.Branch, strings.Join(a.Git.Paths, ","), a.Image, int(a.Replicas)}, c.want)
 			if text := asJSON(inv); strings.Contains(text, placeholder) || strings.Contains(text, markedSecret) || len(unknown) > 0 && unknown[0] != "image" && unknown[0] != "replicas" && unknown[0] != "requests" && !strings.Contains(text, maySubstitute) && !strings.Contains(text, "may make different things of it") && !strings.Contains(text, "is suspended") {
 				t.Errorf("what settles it is not told:\n%s", text)

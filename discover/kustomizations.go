@@ -44,10 +44,8 @@ func isKustomization2(u *unstructured.Unstructured) bool {
 type kustomizations2 struct {
 	read bool
 	all  []*kustomization2
-	// of are those that apply an object of a folder, or may, and unsure why it is not certain of one; variables
-	// are what each puts in their place.
-	of        map[objectOf][]*kustomization2
-	unsure    map[appliedOf]doubt
+	// of are those that apply an object of a folder, or may; variables are what each puts in their place.
+	of        map[objectOf][]applier
 	variables map[*unstructured.Unstructured]postBuild
 }
 
@@ -56,9 +54,10 @@ type objectOf struct {
 	object *unstructured.Unstructured
 }
 
-type appliedOf struct {
-	objectOf
-	by *unstructured.Unstructured
+// applier is a Kustomization that applies an object, or may.
+type applier struct {
+	*kustomization2
+	doubt *doubt
 }
 
 // doubt says why it is not certain that a Kustomization applies an object; any is true if it may make
@@ -67,6 +66,9 @@ type doubt struct {
 	why string
 	any bool
 }
+
+// certain is no doubt.
+var certain = &doubt{}
 
 // kustomization2 is a Kustomization that applies what lies in a folder of this repository, as far as is known;
 // unsure says why it may be another one, below it or elsewhere. artifact is what it is given of the
@@ -78,14 +80,14 @@ type kustomization2 struct {
 }
 
 // applies reports whether a Kustomization applies an object of a set, and what doubt there is.
-func (c *checkout) applies(set declaration, k *kustomization2, o flux1.Parsed) (bool, doubt) {
+func (c *checkout) applies(set declaration, k *kustomization2, o flux1.Parsed) (bool, *doubt) {
 	if k.artifact != nil {
 		if _, given := k.artifact.Has(o.File); !given {
-			return false, doubt{} // it is left out by a .sourceignore file, or the source's spec.ignore
+			return false, certain // it is left out by a .sourceignore file, or the source's spec.ignore
 		}
 	}
 	if k.unsure != "" {
-		return below(o.File, k.dir) || set.dir != "" && below(set.dir, k.dir), doubt{why: k.unsure}
+		return below(o.File, k.dir) || set.dir != "" && below(set.dir, k.dir), &doubt{why: k.unsure}
 	}
 	top := c.topmost(k.dir, cmp.Or(set.dir, path.Dir(o.File)))
 	file, folder := false, false // whether this is among what it builds
@@ -97,13 +99,13 @@ func (c *checkout) applies(set declaration, k *kustomization2, o flux1.Parsed) (
 	}
 	switch {
 	case set.dir == "":
-		return file || below(o.File, k.dir) && top == "", doubt{}
+		return file || below(o.File, k.dir) && top == "", certain
 	case folder && below(set.dir, k.dir):
-		return true, doubt{}
+		return true, certain
 	case file && slices.ContainsFunc(c.reached(set.dir), func(r *overlay) bool { return r.dir == k.dir }):
-		return true, doubt{fmt.Sprintf("it builds %s, of which folder %s makes this", k.dir, set.dir), true}
+		return true, &doubt{fmt.Sprintf("it builds %s, of which folder %s makes this", k.dir, set.dir), true}
 	}
-	return false, doubt{}
+	return false, certain
 }
 
 // topmost is the first folder with a kustomization file on the way from a folder down to another; empty if
@@ -124,7 +126,7 @@ func (c *checkout) topmost(from, to string) (top string) {
 
 // withBeside is a set with what stands beside it.
 func (d declaration) withBeside(objects []flux1.Parsed) declaration {
-	d.beside, d.by = objects, &kustomizations2{of: map[objectOf][]*kustomization2{}, unsure: map[appliedOf]doubt{}, variables: map[*unstructured.Unstructured]postBuild{}}
+	d.beside, d.by = objects, &kustomizations2{of: map[objectOf][]applier{}, variables: map[*unstructured.Unstructured]postBuild{}}
 	return d
 }
 
@@ -208,11 +210,11 @@ func (c *checkout) artifactOf(ignore *string) *build.Artifact {
 
 // appliedBy are the Kustomizations of Flux v2 that apply an object of a set, or may, as far as the
 // repository tells: see unsureOf.
-func (c *checkout) appliedBy(set declaration, o flux1.Parsed) []*kustomization2 {
+func (c *checkout) appliedBy(set declaration, o flux1.Parsed) []applier {
 	if out, known := set.by.of[objectOf{set.dir, o.Manifest}]; known {
 		return out
 	}
-	var out []*kustomization2
+	var out []applier
 	type place struct {
 		file string
 		line int
@@ -225,10 +227,7 @@ func (c *checkout) appliedBy(set declaration, o flux1.Parsed) []*kustomization2 
 		at := place{k.File, k.Line} // as of the set, and of all
 		if does, doubt := c.applies(set, k, o); does && !had[at] && !c.leaves(set, k.Parsed, o) {
 			had[at] = true
-			out = append(out, k)
-			if doubt.why != "" {
-				set.by.unsure[appliedOf{objectOf{set.dir, o.Manifest}, k.Manifest}] = doubt
-			}
+			out = append(out, applier{k, doubt})
 		}
 	}
 	set.by.of[objectOf{set.dir, o.Manifest}] = out
@@ -237,24 +236,24 @@ func (c *checkout) appliedBy(set declaration, o flux1.Parsed) []*kustomization2 
 
 // unsureOf says why it is not certain that a Kustomization applies an object of a set as it is written
 // itself; empty if it is.
-func (c *checkout) unsureOf(set declaration, k, o flux1.Parsed) doubt {
-	if d := set.by.unsure[appliedOf{objectOf{set.dir, o.Manifest}, k.Manifest}]; d.why != "" {
-		return d
+func (c *checkout) unsureOf(set declaration, k applier) *doubt {
+	if k.doubt.why != "" {
+		return k.doubt
 	}
 	beside := declaration{beside: set.beside, by: set.by}
-	for _, parent := range c.appliedBy(beside, k) {
-		by := c.changes(beside, parent.Parsed, k)
+	for _, parent := range c.appliedBy(beside, k.Parsed) {
+		by := c.changes(beside, parent.Parsed, k.Parsed)
 		if slices.Equal(by, []string{"patches"}) {
-			patches, known := c.patchesBy(beside, parent.Parsed, k)
+			patches, known := c.patchesBy(beside, parent.Parsed, k.Parsed)
 			if known && !slices.ContainsFunc(patches, func(p apiskustomize.Patch) bool { return decides(p.Patch) }) {
 				continue // what it gives to variables is asked for itself
 			}
 		}
 		if len(by) > 0 {
-			return doubt{c.changesIt(parent.Parsed, by, ""), true}
+			return &doubt{c.changesIt(parent.Parsed, by, ""), true}
 		}
 	}
-	return doubt{}
+	return certain
 }
 
 // decidesNothing are the fields of a Kustomization that change neither what it applies nor what it makes of
@@ -390,7 +389,7 @@ var imagesKey = regexp.MustCompile(`(?m)^\s*["']?images["']?\s*:`)
 func (c *checkout) changedBy(set declaration, o flux1.Parsed) string {
 	for _, k := range c.appliedBy(set, o) {
 		if by := c.changes(set, k.Parsed, o); len(by) > 0 {
-			return c.changesIt(k.Parsed, by, set.by.unsure[appliedOf{objectOf{set.dir, o.Manifest}, k.Manifest}].why)
+			return c.changesIt(k.Parsed, by, k.doubt.why)
 		}
 	}
 	return ""
@@ -484,6 +483,9 @@ func patchOf(m map[string]any) (p apiskustomize.Patch, ok bool) {
 	return p, err == nil && p.Patch != ""
 }
 
+// makesAnother are the fields by which a Kustomization makes another object of one.
+var makesAnother = []string{"targetNamespace", "kubeConfig", "namePrefix", "nameSuffix"}
+
 // made is what becomes of an object of a set by those who apply it.
 type made struct {
 	// object is it, with the placeholder where it is not known, which why says.
@@ -517,46 +519,18 @@ func (c *checkout) madeOf(ctx context.Context, set declaration, o flux1.Parsed) 
 	if ours != nil {
 		all = append(all, ours)
 	}
-	for _, applying := range by {
-		k := applying.Parsed
+	for _, by := range by {
 		if ctx.Err() != nil {
 			return m
 		}
-		fields, unsure := c.changes(set, k, o), c.unsureOf(set, k, o)
+		k, unsure := by.Parsed, c.unsureOf(set, by)
 		target, _, _ := unstructured.NestedString(k.Manifest.Object, "spec", "targetNamespace")
-		var other []string // by which it makes another object
-		for _, field := range fields {
-			switch field {
-			case "targetNamespace":
-				if ours == nil && (suspended(k) || strings.Contains(target, "${")) || ours != nil && target != cmp.Or(ours.GetNamespace(), c.agent.DefaultNamespace) {
-					other = append(other, field)
-				}
-			case "kubeConfig", "namePrefix", "nameSuffix":
-				other = append(other, field)
-			}
-		}
-		open := slices.DeleteFunc(slices.Clone(fields), func(field string) bool { return field == "targetNamespace" || slices.Contains(other, field) })
-		switch {
-		case ours != nil && len(other) > 0:
-			m.apart = append(m.apart, fmt.Sprintf("Kustomization %s of Flux v2 makes another one of it (spec.%s), which is not read here", c.nameOf(k), strings.Join(other, ", spec.")))
-			continue
-		case len(other)+len(open) > 0 && ours == nil:
-			m.notRead = c.changesIt(k, slices.DeleteFunc(fields, func(field string) bool { return field == "targetNamespace" && !slices.Contains(other, field) }), unsure.why)
+		isThere := ours == nil && !suspended(k) && !strings.Contains(target, "${") || ours != nil && target == cmp.Or(ours.GetNamespace(), c.agent.DefaultNamespace)
+		fields := slices.DeleteFunc(c.changes(set, k, o), func(field string) bool { return field == "targetNamespace" && isThere })
+		other := slices.DeleteFunc(slices.Clone(fields), func(field string) bool { return !slices.Contains(makesAnother, field) })
+		if ours == nil && len(fields) > 0 {
+			m.notRead = c.changesIt(k, fields, unsure.why)
 			return m
-		}
-		of := o.Manifest
-		switch {
-		case unsure.why != "":
-			m.perhaps = append(m.perhaps, fmt.Sprintf("Kustomization %s of Flux v2 may apply it, or something else (%s)", c.nameOf(k), unsure.why))
-			all = append(all, of)
-		case suspended(k):
-			m.suspended = append(m.suspended, c.nameOf(k))
-			all = append(all, of)
-		default:
-			m.kept = append(m.kept, c.nameOf(k))
-		}
-		if target != "" && target != of.GetNamespace() && ours == nil {
-			m.placed = c.nameOf(k)
 		}
 		its, err := c.overlaid(ctx, set, k, o)
 		if ctx.Err() != nil {
@@ -566,16 +540,33 @@ func (c *checkout) madeOf(ctx context.Context, set declaration, o flux1.Parsed) 
 			m.notRead = c.changesIt(k, []string{"images"}, unsure.why) // as all else is known
 			return m
 		}
-		if err != nil || slices.Contains(open, "components") || slices.Contains(open, "images") || unsure.any {
-			its = anyOf(of)
+		if len(other) == 0 && ours != nil && err == nil && isAnother(its, o.Manifest, ours) {
+			other = []string{"patches"}
+		}
+		if len(other) > 0 {
+			m.apart = append(m.apart, fmt.Sprintf("Kustomization %s of Flux v2 makes another one of it (spec.%s), which is not read here", c.nameOf(k), strings.Join(other, ", spec.")))
+			continue
+		}
+		switch {
+		case unsure.why != "":
+			m.perhaps = append(m.perhaps, fmt.Sprintf("Kustomization %s of Flux v2 may apply it, or something else (%s)", c.nameOf(k), unsure.why))
+			all = append(all, o.Manifest)
+		case suspended(k):
+			m.suspended = append(m.suspended, c.nameOf(k))
+			all = append(all, o.Manifest)
+		default:
+			m.kept = append(m.kept, c.nameOf(k))
+		}
+		if target != "" && target != o.Manifest.GetNamespace() && ours == nil {
+			m.placed = c.nameOf(k)
+		}
+		if err != nil || slices.Contains(fields, "components") || slices.Contains(fields, "images") || unsure.any {
+			its = anyOf(o.Manifest)
 		}
 		if substitutes(its) && holds(its.Object, "${") {
 			its = c.variablesOf(set, k).filled(its)
 		}
 		all = append(all, its)
-	}
-	if len(all) == 0 { // others are made of it alone
-		all = []*unstructured.Unstructured{o.Manifest}
 	}
 	m.object = all[0]
 	for _, its := range all[1:] {
@@ -599,6 +590,12 @@ func (c *checkout) madeOf(ctx context.Context, set declaration, o flux1.Parsed) 
 		m.why = maySubstitute
 	}
 	return m
+}
+
+// isAnother reports whether an object has another kind, name or namespace than the one that it was made of; it
+// may have the namespace into which a fluxd puts that.
+func isAnother(its, of, in *unstructured.Unstructured) bool {
+	return its.GetKind() != of.GetKind() || its.GetName() != of.GetName() || its.GetNamespace() != of.GetNamespace() && its.GetNamespace() != in.GetNamespace()
 }
 
 // byFluxd is an object of a set as the fluxd that reads this repository applies it; nil if it is not
@@ -663,12 +660,7 @@ func (c *checkout) overlaid(ctx context.Context, set declaration, k, o flux1.Par
 	}
 	if labels, _, _ := unstructured.NestedStringMap(u.Object, "spec", "commonMetadata", "labels"); len(labels) > 0 {
 		out = out.DeepCopy()
-		all := out.GetLabels()
-		if all == nil {
-			all = map[string]string{}
-		}
-		maps.Copy(all, labels)
-		out.SetLabels(all)
+		ssautil.SetCommonMetadata([]*unstructured.Unstructured{out}, labels, nil)
 	}
 	return out, nil
 }
@@ -916,7 +908,7 @@ func (c *checkout) readVariables(set declaration, k flux1.Parsed) postBuild {
 // known to apply it may do so.
 func (c *checkout) mayFill(set declaration, o flux1.Parsed) bool {
 	by := c.appliedBy(set, o)
-	return substitutes(o.Manifest) && (len(by) == 0 || slices.ContainsFunc(by, func(k *kustomization2) bool { return !c.variablesOf(set, k.Parsed).none }))
+	return substitutes(o.Manifest) && (len(by) == 0 || slices.ContainsFunc(by, func(k applier) bool { return !c.variablesOf(set, k.Parsed).none }))
 }
 
 // filled is an object with values in the place of variables.

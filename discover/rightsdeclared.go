@@ -482,7 +482,7 @@ func (c *checkout) rewritesRights(set declaration, o flux1.Parsed) string {
 			return false
 		})
 		if len(by) > 0 {
-			return c.changesIt(k.Parsed, by, c.unsureOf(set, k.Parsed, o).why)
+			return c.changesIt(k.Parsed, by, c.unsureOf(set, k).why)
 		}
 	}
 	open := strings.Contains(u.GetName()+u.GetNamespace(), "${")
