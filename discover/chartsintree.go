@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"io/fs"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -93,22 +94,36 @@ func (c *checkout) boundByTools(ctx context.Context) (out []givenToChart) {
 			out = append(out, g)
 		}
 	}
-	text := func(m map[string]any, name string) string { s, _ := m[name].(string); return s }
-	// values are those that are given, of which a text may name a file.
-	values := func(dir string, given ...any) *terraform.Node {
-		out := &terraform.Node{Kind: terraform.List}
-		for _, v := range given {
-			if file, isText := v.(string); isText && file != "" {
-				content, err := c.contentOf(path.Join(dir, file))
-				if v = nil; err != nil || path.Ext(file) == ".gotmpl" || !c.look(len(content)/10) || sigsyaml.Unmarshal(content, &v) != nil {
-					out.List = append(out.List, &terraform.Node{Kind: terraform.Unknown})
-					continue
-				}
+	c.chartsOfHelmfile(add, unknown, func(what string) { out = append(out, givenToChart{what: what, more: true}) })
+	c.chartsOfKustomize(add)
+	return out
+}
+
+// textIn is a text of a mapping; empty if it has none of that name.
+func textIn(m map[string]any, name string) string {
+	s, _ := m[name].(string)
+	return s
+}
+
+// valuesGiven are values that a chart is given, of which a text may name a file.
+func (c *checkout) valuesGiven(dir string, given ...any) *terraform.Node {
+	out := &terraform.Node{Kind: terraform.List}
+	for _, v := range given {
+		if file, isText := v.(string); isText && file != "" {
+			content, err := c.contentOf(path.Join(dir, file))
+			if v = nil; err != nil || path.Ext(file) == ".gotmpl" || !c.look(len(content)/10) || sigsyaml.Unmarshal(content, &v) != nil {
+				out.List = append(out.List, &terraform.Node{Kind: terraform.Unknown})
+				continue
 			}
-			out.List = append(out.List, asWritten(v))
 		}
-		return out
+		out.List = append(out.List, asWritten(v))
 	}
+	return out
+}
+
+// chartsOfHelmfile adds the charts of the repository that Helmfile installs, notes which are unknown, and tells
+// of files that are too many.
+func (c *checkout) chartsOfHelmfile(add func(what string, chart chartInTree), unknown, tooMany func(what string)) {
 	// A file of Helmfile, and those that it names, with the folder by which its charts go.
 	type fileOf struct{ file, dir string }
 	var files []fileOf
@@ -117,8 +132,7 @@ func (c *checkout) boundByTools(ctx context.Context) (out []givenToChart) {
 			files = append(files, fileOf{file, path.Dir(file)})
 		}
 	}
-	none := &terraform.Node{Kind: terraform.Unknown}
-	named, more := 0, false
+	none, named, more := textNode(""), 0, false
 	for i := 0; i < len(files); i++ {
 		file, dir := files[i].file, files[i].dir
 		content, err := c.contentOf(file)
@@ -137,7 +151,8 @@ func (c *checkout) boundByTools(ctx context.Context) (out []givenToChart) {
 			switch {
 			case named > maxHelmfiles || len(files) >= maxHelmfiles:
 				if !more {
-					out, more = append(out, givenToChart{what: file + " names more files of Helmfile than are read,", more: true}), true
+					more = true
+					tooMany(file + " names more files of Helmfile than are read,")
 				}
 			case strings.Contains(name, "{{"):
 				unknown(some)
@@ -181,7 +196,7 @@ func (c *checkout) boundByTools(ctx context.Context) (out []givenToChart) {
 				for _, x := range asList(doc[of]) {
 					m, _ := x.(map[string]any)
 					name, _ := x.(string)
-					if name = cmp.Or(name, text(m, "path")); name != "" {
+					if name = cmp.Or(name, textIn(m, "path")); name != "" {
 						also(name, of == "bases")
 					}
 				}
@@ -189,20 +204,20 @@ func (c *checkout) boundByTools(ctx context.Context) (out []givenToChart) {
 			templates, _ := doc["templates"].(map[string]any)
 			for _, x := range asList(doc["releases"]) {
 				release, _ := x.(map[string]any)
-				name, namespace, chart := text(release, "name"), text(release, "namespace"), text(release, "chart")
+				name, namespace, chart := textIn(release, "name"), textIn(release, "namespace"), textIn(release, "chart")
 				given := append(slices.Clone(asList(release["values"])), asList(release["set"])...)
 				given = append(given, asList(release["setString"])...)
 				open := len(asList(release["secrets"])) > 0
 				for _, x := range asList(release["inherit"]) {
 					inherits, _ := x.(map[string]any)
-					template, has := templates[text(inherits, "template")].(map[string]any)
+					template, has := templates[textIn(inherits, "template")].(map[string]any)
 					if !has && chart == "" {
 						unknown(some)
 					}
-					chart = cmp.Or(chart, text(template, "chart"))
+					chart = cmp.Or(chart, textIn(template, "chart"))
 					open = true // which a template may fill in
 				}
-				nodes := values(dir, given...)
+				nodes := c.valuesGiven(dir, given...)
 				if open {
 					nodes.List = append(nodes.List, none)
 				}
@@ -219,11 +234,16 @@ func (c *checkout) boundByTools(ctx context.Context) (out []givenToChart) {
 				install(chart, its)
 				for _, x := range asList(release["dependencies"]) {
 					part, _ := x.(map[string]any)
-					install(text(part, "chart"), installed{its.name, its.namespace, none})
+					install(textIn(part, "chart"), installed{its.name, its.namespace, none})
 				}
 			}
 		}
 	}
+}
+
+// chartsOfKustomize adds the charts of the repository that Kustomize renders.
+func (c *checkout) chartsOfKustomize(add func(what string, chart chartInTree)) {
+	none := textNode("")
 	for _, dir := range sortedNames(c.index.folders) {
 		o := c.index.folders[dir]
 		var doc map[string]any
@@ -233,32 +253,25 @@ func (c *checkout) boundByTools(ctx context.Context) (out []givenToChart) {
 		globals, _ := doc["helmGlobals"].(map[string]any)
 		for _, x := range asList(doc["helmCharts"]) {
 			chart, _ := x.(map[string]any)
-			if text(chart, "name") == "" {
+			if textIn(chart, "name") == "" {
 				continue
 			}
-			at := path.Join(dir, cmp.Or(text(globals, "chartHome"), "charts"), text(chart, "name"))
-			if version := text(chart, "version"); version != "" && text(chart, "repo") != "" { // where one of a repository is kept
-				kept := path.Join(path.Dir(at), text(chart, "name")+"-"+version, text(chart, "name"))
+			at := path.Join(dir, cmp.Or(textIn(globals, "chartHome"), "charts"), textIn(chart, "name"))
+			if version := textIn(chart, "version"); version != "" && textIn(chart, "repo") != "" { // where one of a repository is kept
+				kept := path.Join(path.Dir(at), textIn(chart, "name")+"-"+version, textIn(chart, "name"))
 				if isFile(c.tree, path.Join(kept, "Chart.yaml")) {
 					at = kept
 				}
 			}
 			given := append([]any{chart["valuesInline"], chart["valuesFile"]}, asList(chart["additionalValuesFiles"])...)
-			name := &terraform.Node{Kind: terraform.Unknown, Text: text(chart, "name") + "-${generated}"} // as Helm makes one up
-			if text(chart, "releaseName") != "" {
-				name = textNode(text(chart, "releaseName"))
+			name := &terraform.Node{Kind: terraform.Unknown, Text: textIn(chart, "name") + "-${generated}"} // as Helm makes one up
+			if textIn(chart, "releaseName") != "" {
+				name = textNode(textIn(chart, "releaseName"))
 			}
-			add(o.file+" has Kustomize render", chartInTree{at, installed{name, textNode(text(chart, "namespace")), values(dir, given...)}})
+			add(o.file+" has Kustomize render", chartInTree{at, installed{name, textNode(textIn(chart, "namespace")), c.valuesGiven(dir, given...)}})
 		}
-		for _, x := range asList(doc["helmChartInflationGenerator"]) { // as Kustomize called helmCharts before
-			chart, _ := x.(map[string]any)
-			name := text(chart, "chartName")
-			if name == "" {
-				continue
-			}
-			add(o.file+" has Kustomize render", chartInTree{path.Join(dir, cmp.Or(text(chart, "chartHome"), "charts"), name), installed{none, none, none}})
-		}
-		read := map[string]bool{} // each once, however often it is named
+		generated := asList(doc["helmChartInflationGenerator"]) // as Kustomize called helmCharts before
+		read := map[string]bool{}                               // each once, however often it is named
 		for _, x := range asList(doc["generators"]) {
 			file, _ := x.(string)
 			if read[file] {
@@ -266,17 +279,20 @@ func (c *checkout) boundByTools(ctx context.Context) (out []givenToChart) {
 			}
 			read[file] = true
 			for _, generator := range c.generatorsIn(dir, file) {
-				name := cmp.Or(text(generator, "name"), text(generator, "chartName"))
-				if name == "" || text(generator, "kind") != "HelmChartInflationGenerator" {
-					continue
+				if textIn(generator, "kind") == "HelmChartInflationGenerator" {
+					generated = append(generated, generator)
 				}
-				globals, _ := generator["helmGlobals"].(map[string]any)
-				home := cmp.Or(text(generator, "chartHome"), text(globals, "chartHome"), "charts")
+			}
+		}
+		for _, x := range generated {
+			chart, _ := x.(map[string]any)
+			globals, _ := chart["helmGlobals"].(map[string]any)
+			if name := cmp.Or(textIn(chart, "name"), textIn(chart, "chartName")); name != "" {
+				home := cmp.Or(textIn(chart, "chartHome"), textIn(globals, "chartHome"), "charts")
 				add(o.file+" has Kustomize render", chartInTree{path.Join(dir, home, name), installed{none, none, none}})
 			}
 		}
 	}
-	return out
 }
 
 // maxHelmfiles bounds the files of Helmfile that others name.
@@ -379,7 +395,7 @@ func podIn(u *unstructured.Unstructured) map[string]any {
 // stepsOf are the containers that an object of Tekton or of Argo Workflows has run, wherever they stand in it.
 func stepsOf(u *unstructured.Unstructured) (out []any) {
 	switch group := u.GroupVersionKind().Group; {
-	case group == "tekton.dev", group == "argoproj.io" && strings.Contains(u.GetKind(), "Workflow"):
+	case group == "tekton.dev", group == "triggers.tekton.dev", group == "argoproj.io" && strings.Contains(u.GetKind(), "Workflow"):
 	default:
 		return nil
 	}
@@ -449,7 +465,7 @@ func boundByCommands(namespace string, pod map[string]any, beside func() namedOb
 		return out
 	}
 	type mount struct{ at, text string }
-	mounts, shells, names := map[string][]mount{}, map[string]bool{}, map[string]bool{} // by the volume
+	mounts := map[string][]mount{} // by the volume
 	for _, x := range append(slices.Clone(asList(pod["initContainers"])), asList(pod["containers"])...) {
 		m, _ := x.(map[string]any)
 		var its []string
@@ -514,20 +530,18 @@ func boundByCommands(namespace string, pod map[string]any, beside func() namedOb
 		}
 		for _, e := range asList(m["volumeMounts"]) {
 			v, _ := e.(map[string]any)
-			name, at := scalarText(v["name"]), strings.TrimSuffix(scalarText(v["mountPath"]), "/")
-			if at != "" {
-				mounts[name] = append(mounts[name], mount{at, text})
-			}
-			shells[name] = shells[name] || runsScripts.MatchString(text)
-			names[name] = names[name] || at != "" && strings.Contains(text, at)
+			name := scalarText(v["name"])
+			mounts[name] = append(mounts[name], mount{strings.TrimSuffix(scalarText(v["mountPath"]), "/"), text})
 		}
 		texts = append(texts, its...)
 	}
 	for _, v := range asList(pod["volumes"]) {
 		volume, _ := v.(map[string]any)
 		name := scalarText(volume["name"])
+		shell := slices.ContainsFunc(mounts[name], func(m mount) bool { return runsScripts.MatchString(m.text) })
+		named := slices.ContainsFunc(mounts[name], func(m mount) bool { return m.at != "" && strings.Contains(m.text, m.at) })
 		ran := slices.ContainsFunc(mounts[name], func(m mount) bool {
-			return regexp.MustCompile(runsFile + regexp.QuoteMeta(m.at) + `(?:$|[/\s"';&|])`).MatchString(m.text)
+			return m.at != "" && regexp.MustCompile(runsFile+regexp.QuoteMeta(m.at)+`(?:$|[/\s"';&|])`).MatchString(m.text)
 		})
 		sources, _, _ := unstructured.NestedFieldNoCopy(volume, "projected", "sources")
 		for _, s := range append([]any{volume}, asList(sources)...) {
@@ -537,7 +551,7 @@ func boundByCommands(namespace string, pod map[string]any, beside func() namedOb
 			projected, _, _ := unstructured.NestedString(source, "secret", "name")
 			for _, of := range []map[string]string{given("ConfigMap", configMap, ran), given("Secret", cmp.Or(secret, projected), ran)} {
 				for _, key := range sortedNames(of) {
-					if shells[name] || names[name] && path.Ext(key) == "" || scriptFile.MatchString(key) || strings.HasPrefix(of[key], "#!") {
+					if shell || named && path.Ext(key) == "" || scriptFile.MatchString(key) || strings.HasPrefix(of[key], "#!") {
 						texts = append(texts, of[key])
 					}
 				}
@@ -623,9 +637,7 @@ func scriptsIn(objects []flux1.Parsed, kind, namespace, name string) (out map[st
 		for key, data := range m.BinaryData {
 			out[key] = string(data)
 		}
-		for key, text := range m.Data {
-			out[key] = text
-		}
+		maps.Copy(out, m.Data)
 		return out, true
 	}
 	for _, o := range objects {
@@ -634,19 +646,14 @@ func scriptsIn(objects []flux1.Parsed, kind, namespace, name string) (out map[st
 			continue
 		}
 		secret, ok := typed[corev1.Secret](u)
-		if !ok { // as one whose values are encrypted
-			return nil, false
-		}
-		if known { // one of several
+		if !ok || known { // as one whose values are encrypted, or one of several
 			return nil, false
 		}
 		known = true
 		for key, data := range secret.Data {
 			out[key] = string(data)
 		}
-		for key, text := range secret.StringData {
-			out[key] = text
-		}
+		maps.Copy(out, secret.StringData)
 		for _, text := range out {
 			if strings.HasPrefix(text, "ENC[") {
 				return nil, false
@@ -687,7 +694,6 @@ func (c *checkout) chartsOf(u *unstructured.Unstructured, beside func() []flux1.
 		s, _, _ := unstructured.NestedString(of, path...)
 		return s
 	}
-	node := textNode
 	values := func(cause string, of ...any) *terraform.Node {
 		out := nodeOf(of, terraform.Origin{})
 		if cause != "" {
@@ -709,7 +715,7 @@ func (c *checkout) chartsOf(u *unstructured.Unstructured, beside func() []flux1.
 		}
 		name, namespace := releaseOfHelmRelease(u)
 		from := c.valuesFrom(beside(), u, own)
-		return []chartInTree{{dir, installed{node(name), node(cmp.Or(namespace, own)), values(from.unknown, from.known, spec["values"])}}}
+		return []chartInTree{{dir, installed{textNode(name), textNode(cmp.Or(namespace, own)), values(from.unknown, from.known, spec["values"])}}}
 	case isHelmRelease2(u):
 		if text(spec, "chart", "spec", "sourceRef", "kind") != "GitRepository" && text(spec, "chartRef", "kind") != "HelmChart" {
 			return nil
@@ -721,7 +727,7 @@ func (c *checkout) chartsOf(u *unstructured.Unstructured, beside func() []flux1.
 		}
 		name, namespace := releaseOfHelmRelease2(u, own)
 		from := c.valuesFrom2(objects, u, own, files, spec["values"])
-		return []chartInTree{{dir, installed{node(name), node(namespace), values(from.unknown, from.known, from.own)}}}
+		return []chartInTree{{dir, installed{textNode(name), textNode(namespace), values(from.unknown, from.known, from.own)}}}
 	case u.GroupVersionKind().Group == "argoproj.io":
 		if template, _, _ := unstructured.NestedMap(spec, "template", "spec"); u.GetKind() == "ApplicationSet" {
 			spec = template
@@ -745,7 +751,7 @@ func (c *checkout) chartsOf(u *unstructured.Unstructured, beside func() []flux1.
 				}
 				given.List = append(given.List, nodeOf(v, terraform.Origin{}))
 			}
-			out = append(out, chartInTree{dir, installed{node(cmp.Or(text(source, "helm", "releaseName"), u.GetName())), node(text(spec, "destination", "namespace")), given}})
+			out = append(out, chartInTree{dir, installed{textNode(cmp.Or(text(source, "helm", "releaseName"), u.GetName())), textNode(text(spec, "destination", "namespace")), given}})
 		}
 		return out
 	}

@@ -572,6 +572,12 @@ func TestWhatAnotherFolderBindsIsNotKnown(t *testing.T) {
 	raw := func(values string) string {
 		return "apiVersion: helm.fluxcd.io/v1\nkind: HelmRelease\nmetadata: {name: raw, namespace: flux}\nspec:\n  chart: {repository: 'https://charts.helm.sh/incubator', name: raw, version: 0.2.5}\n  values: {" + values + "}\n---\n"
 	}
+	held := func(version, kind, spec string) string {
+		return "apiVersion: " + version + "\nkind: " + kind + "\nmetadata: {name: a, namespace: flux}\nspec: {" + spec + "}\n---\n"
+	}
+	given := func(subject string) string {
+		return "{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: {name: z}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}, subjects: [{" + subject + "}]}"
+	}
 	few, admin := bound("few", "few", account)+role("get"), bound("admin", "cluster-admin", account)
 	kustomization := func(dir string) string { return "-- " + dir + "/kustomization.yaml --\nresources: [all.yaml]\n" }
 	file := func(name, content string) string { return "-- " + name + " --\n" + content }
@@ -636,6 +642,15 @@ func TestWhatAnotherFolderBindsIsNotKnown(t *testing.T) {
 		"as a user":                             {file("a.yaml", agent+few+raw("users: ['system:serviceaccount:flux:flux']")), nil, "", "gives its chart subjects"},
 		"to an operator of bindings":            {file("a.yaml", agent+few+strings.Replace(object("RBACDefinition", "a", "rbacBindings: [{name: a, subjects: [{"+account+"}], clusterRoleBindings: [{clusterRole: cluster-admin}]}]"), "rbac.authorization.k8s.io/v1", "rbacmanager.reactiveops.io/v1beta1", 1)), nil, "", "is made into bindings of its subjects"},
 		"to one of policies":                    {file("a.yaml", agent+few+strings.Replace(object("ClusterPolicy", "a", "spec: {exclude: {subjects: [{"+account+"}]}}"), "rbac.authorization.k8s.io/v1", "kyverno.io/v1", 1)), nil, "custom", ""},
+		"by Crossplane":                         {file("a.yaml", agent+few+held("kubernetes.crossplane.io/v1alpha2", "Object", "forProvider: {manifest: "+given(account)+"}")), nil, "", "object/a in a.yaml:"},
+		"by Crossplane, another":                {file("a.yaml", agent+few+held("kubernetes.crossplane.io/v1alpha2", "Object", "forProvider: {manifest: "+given("kind: ServiceAccount, name: other, namespace: flux")+"}")), nil, "custom", ""},
+		"by a work":                             {file("a.yaml", agent+few+held("work.open-cluster-management.io/v1", "ManifestWork", "workload: {manifests: ["+given(account)+"]}")), nil, "", "holds bindings, which are not read, and may bind it"},
+		"by a template, of a parameter":         {file("a.yaml", agent+few+strings.Replace(held("template.openshift.io/v1", "Template", "objects: ["+given("kind: ServiceAccount, name: '${WHO}', namespace: flux")+"]"), "spec: ", "x: ", 1)), nil, "", "holds bindings"},
+		"by a set, of an input":                 {file("a.yaml", agent+few+held("fluxcd.controlplane.io/v1", "ResourceSet", "resources: ["+given("kind: ServiceAccount, name: << inputs.who >>, namespace: flux")+"]")), nil, "", "holds bindings"},
+		"by a set, of a text":                   {file("a.yaml", agent+few+held("fluxcd.controlplane.io/v1", "ResourceSet", "resourcesTemplate: \"kind: ClusterRoleBinding\\nroleRef: {name: admin}\"")), nil, "", "holds bindings"},
+		"by a policy":                           {file("a.yaml", agent+few+held("kyverno.io/v1", "ClusterPolicy", "rules: [{generate: {kind: ClusterRoleBinding, data: {roleRef: {kind: ClusterRole, name: cluster-admin}, subjects: [{kind: Group, name: 'system:serviceaccounts'}]}}}]")), nil, "", "holds bindings"},
+		"by a policy of it":                     {file("a.yaml", agent+few+held("kyverno.io/v1", "ClusterPolicy", "rules: [{validate: {pattern: {roleRef: {name: '!cluster-admin'}, subjects: [{name: '!x'}]}}}]")), nil, "custom", ""},
+		"by a schema":                           {file("a.yaml", agent+few+held("apiextensions.k8s.io/v1", "CustomResourceDefinition", "schema: {properties: {roleRef: {description: 'of a ClusterRoleBinding, its roleRef: x'}, subjects: {type: array}}}")), nil, "custom", ""},
 		"only named to a chart":                 {file("a.yaml", agent+few+raw("kinds: [{kind: ClusterRoleBinding}]")), nil, "custom", ""},
 		"of everybody, and nothing else":        {built("flux", agent+role("get")+bound("all", "few", "kind: Group, name: 'system:authenticated'")), nil, "", nothingBinds},
 		"of everybody, unknown":                 {built("flux", agent+few+bound("all", "mine", "kind: Group, name: 'system:authenticated'")), nil, "", "ClusterRole mine"},
@@ -827,6 +842,7 @@ func TestWhatChartsOfTheRepositoryBindIsNotKnown(t *testing.T) {
 		"by a Job of a chart that is no YAML":      {operator("") + ofChart("command: [sh, -c, {{- range .x }} 'kubectl apply -f x', {{ end }} ]: a", ""), "which runs commands (what kubectl makes in its script is not read)"},
 		"by a PodTemplate":                         {"-- r.yaml --\napiVersion: v1\nkind: PodTemplate\nmetadata: {name: bind, namespace: apps}\ntemplate: {spec: {containers: [{name: k, image: x, command: [sh, -c, '" + binds + "']}]}}\n", "apps:podtemplate/bind in r.yaml:1 runs commands that bind"},
 		"by a Task of Tekton":                      {object("tekton.dev/v1", "Task", "{steps: [{image: x, script: '"+binds+"'}]}"), "task/rbac in r.yaml:1 runs commands that bind"},
+		"by a template of a trigger":               {object("triggers.tekton.dev/v1beta1", "TriggerTemplate", "{resourcetemplates: [{kind: TaskRun, spec: {taskSpec: {steps: [{image: x, script: '"+binds+"'}]}}}]}"), "triggertemplate/rbac in r.yaml:1 runs commands that bind"},
 		"by a Pipeline of Tekton":                  {object("tekton.dev/v1", "Pipeline", "{tasks: [{taskSpec: {steps: [{image: x, command: [kubectl], args: [apply, -f, x]}]}}]}"), "pipeline/rbac in r.yaml:1 runs commands (what kubectl makes"},
 		"by a Workflow of Argo":                    {object("argoproj.io/v1alpha1", "WorkflowTemplate", "{templates: [{script: {image: x, source: '"+binds+"'}}]}"), "workflowtemplate/rbac in r.yaml:1 runs commands that bind"},
 		"by a Task, nothing of rights":             {object("tekton.dev/v1", "Task", "{steps: [{image: x, script: make-coffee}]}"), ""},

@@ -686,14 +686,9 @@ func anyOf(u *unstructured.Unstructured) *unstructured.Unstructured {
 	spec["replicas"] = placeholder
 	of["serviceAccountName"], of["volumes"] = placeholder, []any{openEntry}
 	openRequests(of)
-	for _, list := range containerLists {
-		containers, _ := of[list].([]any)
-		for _, x := range containers {
-			if m, _ := x.(map[string]any); m != nil {
-				m["image"], m["args"] = placeholder, []any{placeholder}
-				m["env"], m["envFrom"], m["volumeMounts"] = []any{openEntry}, []any{openEntry}, []any{openEntry}
-			}
-		}
+	for _, m := range podContainers(of) {
+		m["image"], m["args"] = placeholder, []any{placeholder}
+		m["env"], m["envFrom"], m["volumeMounts"] = []any{openEntry}, []any{openEntry}, []any{openEntry}
 	}
 	return out
 }
@@ -730,12 +725,10 @@ func eitherOf(a, b *unstructured.Unstructured) *unstructured.Unstructured {
 		openRequests(pod)
 	}
 	for _, list := range containerLists {
-		ours, _ := pod[list].([]any)
-		theirs, _ := its[list].([]any)
-		for _, x := range ours {
+		for _, x := range asList(pod[list]) {
 			m, _ := x.(map[string]any)
 			other := map[string]any{}
-			for _, y := range theirs {
+			for _, y := range asList(its[list]) {
 				if n, _ := y.(map[string]any); n != nil && equality.Semantic.DeepEqual(n["name"], m["name"]) { // of whatever type
 					other = n
 				}
@@ -751,12 +744,23 @@ func eitherOf(a, b *unstructured.Unstructured) *unstructured.Unstructured {
 // containerLists are the fields of a pod that hold containers.
 var containerLists = []string{"containers", "initContainers"}
 
+// podContainers are the containers of a pod, of all kinds, without what is none.
+func podContainers(pod map[string]any) (out []map[string]any) {
+	for _, list := range containerLists {
+		for _, x := range asList(pod[list]) {
+			if m, _ := x.(map[string]any); m != nil {
+				out = append(out, m)
+			}
+		}
+	}
+	return out
+}
+
 // asks is what of a pod its requests hang on, in which the order of containers that start counts, too.
 func asks(pod map[string]any) []any {
 	out := []any{pod["overhead"]}
 	for _, list := range containerLists {
-		containers, _ := pod[list].([]any)
-		for _, x := range containers {
+		for _, x := range asList(pod[list]) {
 			m, _ := x.(map[string]any)
 			out = append(out, []any{list, m["name"], m["resources"], m["restartPolicy"]})
 		}
@@ -766,13 +770,8 @@ func asks(pod map[string]any) []any {
 
 // openRequests has the requests of a pod not known.
 func openRequests(pod map[string]any) {
-	for _, list := range containerLists {
-		containers, _ := pod[list].([]any)
-		for _, x := range containers {
-			if m, _ := x.(map[string]any); m != nil {
-				m["resources"] = placeholder
-			}
-		}
+	for _, m := range podContainers(pod) {
+		m["resources"] = placeholder
 	}
 }
 
@@ -980,18 +979,15 @@ func deploymentIn(u *unstructured.Unstructured) (d *appsv1.Deployment, open []st
 			delete(spec, "replicas")
 			open = append(open, "replicas")
 		}
-		for _, list := range containerLists {
-			field, _, _ := unstructured.NestedFieldNoCopy(u.Object, "spec", "template", "spec", list)
-			containers, _ := field.([]any)
-			for _, k := range containers {
-				if k, _ := k.(map[string]any); k != nil && isOpen(k["resources"]) {
-					delete(k, "resources")
-					if !slices.Contains(open, "requests") {
-						open = append(open, "requests")
-					}
-				}
+		pod, _, _ := unstructured.NestedFieldNoCopy(u.Object, "spec", "template", "spec")
+		of, _ := pod.(map[string]any)
+		for _, m := range podContainers(of) {
+			if isOpen(m["resources"]) {
+				delete(m, "resources")
+				open = append(open, "requests")
 			}
 		}
+		open = slices.Compact(open)
 	}
 	d, ok := typed[appsv1.Deployment](u)
 	if !ok {

@@ -90,7 +90,7 @@ func (c *checkout) rightsOf(ctx context.Context, sets []declaration) rightsFor {
 			set = set.withBeside(beside(set))
 			for _, o := range giving[i] {
 				if ctx.Err() != nil || !c.look(0) {
-					return out // which is not told
+					return out // the caller ends with its context
 				}
 				if why := c.rewritesRights(set, o); why != "" {
 					out[o.Manifest] = why
@@ -267,9 +267,37 @@ func inEnvironment(a, b string) string {
 }
 
 // mayGiveRights reports whether an object is a role or a binding, may hold one as a value
-// of a chart that it has installed, is one of which somebody makes bindings, or has pods, which may.
+// of a chart that it has installed, is one of which somebody makes bindings, or holds one, or has pods, which may.
 func mayGiveRights(u *unstructured.Unstructured) bool {
-	return u.GroupVersionKind().Group == rbacv1.GroupName || isHelmRelease1(u) || isInstaller(u) || bindsSubjects(u) || len(podIn(u)) > 0
+	return u.GroupVersionKind().Group == rbacv1.GroupName || isHelmRelease1(u) || isInstaller(u) || bindsSubjects(u) || len(podIn(u)) > 0 || holdsBinding(u)
+}
+
+// makesNothing are kinds of objects that somebody has to read before anything is made of what they hold.
+var makesNothing = []string{"ConfigMap", "Secret", "CustomResourceDefinition"}
+
+// roleRefInText is one of a binding in a text.
+var roleRefInText = regexp.MustCompile(`(?m)^[\s-]*["']?roleRef["']?\s*:`)
+
+// holdsBinding reports whether a roleRef stands anywhere in an object, as of a binding that somebody makes of it:
+// a Template of OpenShift, an Object of Crossplane, a ResourceSet, a policy of Kyverno.
+func holdsBinding(u *unstructured.Unstructured) bool {
+	var holds func(v any) bool
+	holds = func(v any) bool {
+		switch v := v.(type) {
+		case map[string]any:
+			for k, e := range v {
+				if k == "roleRef" || holds(e) {
+					return true
+				}
+			}
+		case []any:
+			return slices.ContainsFunc(v, holds)
+		case string:
+			return strings.Contains(v, "roleRef") && roleRefInText.MatchString(v)
+		}
+		return false
+	}
+	return !slices.Contains(makesNothing, u.GetKind()) && holds(u.Object)
 }
 
 // ofBindings is what a kind, or its group, is called of which an operator makes bindings, as
@@ -300,6 +328,10 @@ func (g *givenToChart) mayBind(namespace, account string) bool {
 	return binds || may || g.more
 }
 
+// filledIn is what stands where somebody fills in a value: Helm, Flux v2, a parameter of OpenShift or Tekton, an
+// input of a ResourceSet.
+var filledIn = regexp.MustCompile(`\{\{|\$[{(]|<<`)
+
 // notBound are what is called that names an account to change or to compare it.
 var notBound = []string{"target", "targets", "ignoreDifferences", "healthChecks"}
 
@@ -310,7 +342,7 @@ func givenIn(o flux1.Parsed) *givenToChart {
 	g := &givenToChart{namespace: u.GetNamespace()}
 	node := func(v any) *terraform.Node {
 		text, isText := v.(string)
-		if !isText || strings.Contains(text, "{{") || strings.Contains(text, "${") {
+		if !isText || filledIn.MatchString(text) {
 			return &terraform.Node{Kind: terraform.Unknown}
 		}
 		return &terraform.Node{Kind: terraform.Scalar, Scalar: text}
@@ -320,10 +352,11 @@ func givenIn(o flux1.Parsed) *givenToChart {
 		switch v := v.(type) {
 		case map[string]any:
 			kind, _ := v["kind"].(string)
+			role, _ := v["roleRef"].(map[string]any)
 			switch {
-			case bindingInText.MatchString(kind) && v["roleRef"] != nil:
+			case bindingInText.MatchString(kind) && v["roleRef"] != nil, kind == "" && role != nil && len(asList(v["subjects"])) > 0: // as Kyverno generates it
 				b, ok := typed[rbacv1.ClusterRoleBinding](&unstructured.Unstructured{Object: v})
-				g.more = g.more || !ok || strings.Contains(fmt.Sprint(v["subjects"]), "{{")
+				g.more = g.more || !ok || filledIn.MatchString(fmt.Sprint(v["subjects"]))
 				if ok {
 					g.subjects = append(g.subjects, b.Subjects...)
 				}
@@ -369,13 +402,17 @@ func givenIn(o flux1.Parsed) *givenToChart {
 		}
 	}
 	g.what = resourceName(u) + " in " + fileLine(o.File, o.Line)
+	has := " holds"
+	if isHelmRelease1(u) || isInstaller(u) {
+		has = " gives its chart"
+	}
 	switch {
 	case g.more || len(g.subjects) > 0:
-		g.what += " gives its chart bindings, which are not read,"
+		g.what += has + " bindings, which are not read,"
 	case len(g.filled) > 0 && bindsSubjects(u):
 		g.what += " is made into bindings of its subjects, which are not read,"
 	case len(g.filled) > 0:
-		g.what += " gives its chart subjects, of which it is not known to what they are bound,"
+		g.what += has + " subjects, of which it is not known to what they are bound,"
 	default:
 		return nil
 	}
@@ -387,11 +424,8 @@ func givenIn(o flux1.Parsed) *givenToChart {
 // them have installed, and what their pods run, by the object. What names no namespace is in the default one, if that is known. What else binds an account in the cluster is not
 // known from here.
 func rightsIn(objects []flux1.Parsed, perhaps []perhapsThere, charts map[*unstructured.Unstructured][]givenToChart, defaultNamespace string, read decoded) *rights {
-	none := func() *rights {
-		return &rights{roles: map[string]*rbacv1.Role{}, clusterRoles: map[string]*rbacv1.ClusterRole{"cluster-admin": {Rules: rulesOfClusterAdmin()}}, several: map[string]bool{}, harmless: map[string]bool{}, elsewhere: map[string]string{}, places: map[string][]string{}}
-	}
-	r := none()
-	r.perhaps = none()
+	r := &rights{roles: map[string]*rbacv1.Role{}, clusterRoles: map[string]*rbacv1.ClusterRole{"cluster-admin": {Rules: rulesOfClusterAdmin()}}, several: map[string]bool{}, harmless: map[string]bool{}, elsewhere: map[string]string{}}
+	r.perhaps = &rights{roles: r.roles, clusterRoles: r.clusterRoles, places: map[string][]string{}}
 	seen := map[string]*unstructured.Unstructured{}
 	add := func(to *rights, o flux1.Parsed, elsewhere bool) {
 		u := o.Manifest
@@ -402,8 +436,7 @@ func rightsIn(objects []flux1.Parsed, perhaps []perhapsThere, charts map[*unstru
 			r.given = append(r.given, charts[u]...)
 			return
 		}
-		key := roleKey(u.GetKind(), cmp.Or(u.GetNamespace(), defaultNamespace, unknownNamespace), u.GetName())
-		binds := strings.HasSuffix(u.GetKind(), "Binding")
+		key, binds := keyOfRole(u, defaultNamespace), isBinding(u)
 		if role := typedOnce[rbacv1.ClusterRole](read, u); role != nil && !binds {
 			before, had := r.harmless[key]
 			r.harmless[key] = (before || !had) && role.AggregationRule == nil && changesNothing(role.Rules)
@@ -449,7 +482,6 @@ func rightsIn(objects []flux1.Parsed, perhaps []perhapsThere, charts map[*unstru
 	for _, o := range perhaps {
 		add(r.perhaps, o.Parsed, o.elsewhere)
 	}
-	r.perhaps.clusterRoles, r.perhaps.roles = r.clusterRoles, r.roles
 	return r
 }
 
@@ -499,22 +531,21 @@ func (c *checkout) rewritesRights(set declaration, o flux1.Parsed) string {
 // any account then.
 func (r *rights) rewrite(why map[*unstructured.Unstructured]string, with []flux1.Parsed, perhaps []perhapsThere, defaultNamespace string) {
 	r.rewritten = map[string]string{}
-	add := func(o flux1.Parsed, binds bool) {
+	add := func(o flux1.Parsed) {
 		u, cause := o.Manifest, why[o.Manifest]
-		if cause == "" || strings.HasSuffix(u.GetKind(), "Binding") != binds {
+		if cause == "" {
 			return
 		}
-		if r.rewritten[roleKey(u.GetKind(), cmp.Or(u.GetNamespace(), defaultNamespace, unknownNamespace), u.GetName())] = cause; binds {
+		if r.rewritten[keyOfRole(u, defaultNamespace)] = cause; isBinding(u) {
 			r.given = append(r.given, givenToChart{what: fmt.Sprintf("%s %s in %s is not known as it is written (%s)", u.GetKind(), u.GetName(), fileLine(o.File, o.Line), cause), more: true})
 		}
 	}
 	for _, o := range with {
-		add(o, true)
-		add(o, false)
+		add(o)
 	}
 	for _, o := range perhaps { // a binding of these is said to bind it if it does
-		if !o.elsewhere {
-			add(o.Parsed, false)
+		if !o.elsewhere && !isBinding(o.Manifest) {
+			add(o.Parsed)
 		}
 	}
 }
@@ -526,6 +557,13 @@ func roleKey(kind, namespace, name string) string {
 	}
 	return kind + "/" + namespace + "/" + name
 }
+
+// keyOfRole is the roleKey of an object.
+func keyOfRole(u *unstructured.Unstructured, defaultNamespace string) string {
+	return roleKey(u.GetKind(), cmp.Or(u.GetNamespace(), defaultNamespace, unknownNamespace), u.GetName())
+}
+
+func isBinding(u *unstructured.Unstructured) bool { return strings.HasSuffix(u.GetKind(), "Binding") }
 
 // unknownNamespace is that of what names none, where the default is not known.
 const unknownNamespace = "(not known)"
