@@ -139,10 +139,7 @@ func (w *witness) agents(ctx context.Context, deployments []appsv1.Deployment) (
 		return found, storage, err
 	}
 	_, err = countMemcacheds(found, deployments, around.pods)
-	if err != nil {
-		return found, storage, err
-	}
-	return found, storage, nil
+	return found, storage, err
 }
 
 // newAgent is the agent that a Deployment's container runs, with what the
@@ -573,6 +570,11 @@ func knownText(text string) string {
 	return text
 }
 
+// withoutPlaceholder is a text for people, in which it is said what is not known.
+func withoutPlaceholder(text string) string {
+	return strings.ReplaceAll(text, placeholder, "(not known)")
+}
+
 // readSurroundings accounts for what stands around an agent's arguments, from
 // whichever witness it is: environment, volumes, other containers. Of what comes by
 // envFrom, listed are the variables that are known.
@@ -717,7 +719,8 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 		if c.Name == container.Name {
 			continue
 		}
-		add("container."+c.Name, c.Image, migrate.Dropped, "", "it ends with the agent; a finding says so", "container "+c.Name)
+		name, image := withoutPlaceholder(c.Name), withoutPlaceholder(c.Image)
+		add("container."+name, image, migrate.Dropped, "", "it ends with the agent; a finding says so", "container "+name)
 		if alone := (&corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{*c}}}); fluxdIn(nil, alone) != nil {
 			args, _, hidden := commandLine(c)
 			other, _, _ := flux1.ParseArgs(args)
@@ -725,15 +728,15 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 				forgetAll(&other)
 			}
 			runs, _ := seenToRun(c)
-			find(SeveralFluxds.Finding(a.ID, origin("container "+c.Name).Where, fmt.Sprintf("container %s %s a fluxd of its own, for %s, beside %s, for %s",
-				c.Name, runs, cmp.Or(other.URL.String(), "a repository that is not known"), container.Name, cmp.Or(config.URL.String(), "a repository that is not known"))))
+			find(SeveralFluxds.Finding(a.ID, origin("container "+name).Where, withoutPlaceholder(fmt.Sprintf("container %s %s a fluxd of its own, for %s, beside %s, for %s",
+				name, runs, cmp.Or(other.URL.String(), "a repository that is not known"), container.Name, cmp.Or(config.URL.String(), "a repository that is not known")))))
 			continue
 		}
 		code := Sidecar
-		if n := imageName(c.Image); n == "flux-recv" || n == "fluxcloud" {
+		if n := imageName(image); n == "flux-recv" || n == "fluxcloud" {
 			code = flux1.Notifications
 		}
-		find(code.Finding(a.ID, origin("container "+c.Name).Where, fmt.Sprintf("container %s (%s) runs beside fluxd", c.Name, imageName(c.Image))))
+		find(code.Finding(a.ID, origin("container "+name).Where, fmt.Sprintf("container %s (%s) runs beside fluxd", name, imageName(image))))
 	}
 	for _, f := range unknownPodFields(pod, container) {
 		add(f.name, f.value, migrate.Unknown, migrate.ByPerson, f.why, f.name)
@@ -742,7 +745,8 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 		if isSidecar(&c) {
 			continue // as the others that run
 		}
-		add("initContainer."+c.Name, c.Image, migrate.Unknown, migrate.ByPerson, "what it prepares for fluxd is not known", "initContainer "+c.Name)
+		name := withoutPlaceholder(c.Name)
+		add("initContainer."+name, withoutPlaceholder(c.Image), migrate.Unknown, migrate.ByPerson, "what it prepares for fluxd is not known", "initContainer "+name)
 	}
 }
 

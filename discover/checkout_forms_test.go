@@ -2590,6 +2590,8 @@ func TestWhatFlux2MakesOfADeclaredDeploymentIsNotToldAsItIsWritten(t *testing.T)
 		"both, a sidecar":              {deployment + applies("patches: [{patch: '- {op: add, path: /spec/template/spec/containers/-, value: {name: side, image: busybox, resources: {requests: {cpu: 4}}}}', target: {name: flux}}]"), []string{"requests"}, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
 		"both, at the beginning":       {deployment + applies("patches: [{patch: '- {op: add, path: /spec/template/spec/initContainers, value: [{name: side, image: busybox, restartPolicy: Always, resources: {requests: {cpu: 4}}}]}', target: {name: flux}}]"), []string{"requests"}, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
 		"suspended, of a sidecar":      {with("      - name: flux\n", "      - {name: side, image: busybox, resources: {requests: {cpu: '${cpu}'}}}\n      - name: flux\n") + applies("suspend: true, postBuild: {substitute: {cpu: '4'}}"), []string{"requests"}, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"a sidecar of a variable":      {with("      - name: flux\n", "      - {name: side, image: 'busybox:${tag}'}\n      - name: flux\n"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"one to begin of a variable":   {with("      containers:\n", "      initContainers: [{name: first, image: 'busybox:${tag}'}]\n      containers:\n"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, ""},
 		"a variable, at the beginning": {with("      containers:\n", "      initContainers: [{name: first, image: busybox, resources: {requests: {cpu: '${cpu}'}}}]\n      containers:\n"), []string{"requests"}, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, ""},
 		"both, to another":             {deployment + applies("targetNamespace: other, images: [{name: fluxcd/flux, newTag: 1.10.0}]"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
 		"both, another name":           {deployment + applies("patches: [{patch: '- {op: replace, path: /metadata/name, value: second}', target: {kind: Deployment}}]"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
@@ -2647,11 +2649,64 @@ func TestWhatFlux2MakesOfADeclaredDeploymentIsNotToldAsItIsWritten(t *testing.T)
 			t.Errorf("%s: %d agents, %q", name, len(inv.Agents), got)
 		}
 	}
+	// What a fluxd and Flux v2 make differently of a pod is told as what each of them makes, and that they do.
+	recv := with("      - name: flux\n", "      - {name: recv, image: fluxcd/flux-recv, args: [a]}\n      - name: flux\n")
+	for patch, c := range map[string]struct {
+		text, setting string
+		code          *flux1.Code
+		says          string
+	}{
+		"- {op: add, path: /spec/template/spec/hostAliases, value: [{ip: 10.0.0.1, hostnames: [h]}]}":       {deployment, "pod.hostAliases ***", nil, ""},
+		"- {op: add, path: /spec/template/spec/dnsPolicy, value: None}":                                     {deployment, "pod.dnsPolicy ***", nil, ""},
+		"- {op: add, path: /spec/template/spec/hostNetwork, value: true}":                                   {deployment, "pod.hostNetwork true", nil, ""},
+		"- {op: replace, path: /spec/template/spec/hostNetwork, value: true}":                               {with("      containers:", "      hostNetwork: false\n      containers:"), "pod.hostNetwork true", nil, ""},
+		"- {op: remove, path: /spec/template/spec/hostNetwork}":                                             {with("      containers:", "      hostNetwork: true\n      containers:"), "pod.hostNetwork true", nil, ""},
+		"- {op: add, path: /spec/template/spec/initContainers, value: [{name: prep, image: busybox}]}":      {deployment, "initContainer.prep busybox", nil, ""},
+		"- {op: add, path: /spec/template/spec/containers/0/workingDir, value: /tmp}":                       {deployment, "container.workingDir ***", nil, ""},
+		"- {op: add, path: /spec/template/metadata, value: {annotations: {iam.amazonaws.com/role: admin}}}": {deployment, "", &CloudIdentity, "have a role in a cloud (iam.amazonaws.com/role: not known)"},
+		"- {op: add, path: /spec/template/spec/containers/-, value: {name: recv, image: fluxcd/flux-recv}}": {deployment, "container.recv fluxcd/flux-recv", &flux1.Notifications, "container recv (flux-recv) runs beside fluxd"},
+		"- {op: remove, path: /spec/template/spec/containers/0}":                                            {recv, "container.recv fluxcd/flux-recv", &flux1.Notifications, "container recv (flux-recv) runs beside fluxd"},
+		"- {op: add, path: /spec/template/spec/terminationGracePeriodSeconds, value: 5}":                    {deployment, "", nil, ""},
+		"- {op: add, path: /spec/template/spec/resources, value: {requests: {cpu: 4}}}":                     {deployment, "", nil, ""},
+	} {
+		inv := readTree(t, treeOf(c.text+applies("patches: [{target: {kind: Deployment}, patch: '"+patch+"'}]")), func(o *CheckoutOptions) { o.Paths = []string{"apps"} })
+		wantFinding(t, inv, AgentManaged, "which a fluxd applies as well, and they may make different things of it")
+		a := agentNamed(t, inv, "shop/flux")
+		if is := func(s migrate.Setting) bool { return s.Name+" "+s.Value == c.setting }; c.setting != "" && !slices.ContainsFunc(a.Settings, is) {
+			t.Errorf("%s: no setting %s in %v", patch, c.setting, a.Settings)
+		}
+		if c.code != nil {
+			wantFinding(t, inv, *c.code, c.says)
+		}
+		equal(t, patch+": what is told", []any{a.Git.URL, a.Git.Branch, a.Image, slices.Contains(a.Unknown, "requests")}, []any{"git@h:org/a", "main", "fluxcd/flux:1.25.4", strings.Contains(patch, "containers/-") || strings.Contains(patch, "containers/0}") || strings.Contains(patch, "initContainers") || strings.Contains(patch, "cpu")})
+		if strings.Contains(asJSON(inv), placeholder) {
+			t.Errorf("%s: %s", patch, asJSON(inv))
+		}
+	}
+	for _, spec := range []string{"prune: true", "images: [{name: other, newTag: x}]", "commonMetadata: {annotations: {a: b}}"} { // which changes nothing
+		for _, f := range findingsOf(readTree(t, treeOf(deployment+applies(spec)), func(o *CheckoutOptions) { o.Paths = []string{"apps"} }), AgentManaged) {
+			if strings.Contains(f, "different things") {
+				t.Errorf("%s: %s", spec, f)
+			}
+		}
+	}
 	// What is suspended is said, and of what is put into another namespace not what binds it there.
 	team := func(o *CheckoutOptions) { o.Paths = []string{"team"} }
 	wantFinding(t, readTree(t, treeOf(deployment+applies("suspend: true")), team), AgentByObject, "Kustomization flux-system/apps of Flux v2, which applies it, is suspended: what is told of agent shop/flux")
 	wantFinding(t, readTree(t, treeOf(deployment+applies("prune: true")), team), AgentManaged, "Flux v2, by Kustomization flux-system/apps, keeps the Deployment of shop/flux")
 	noFinding(t, readTree(t, treeOf(deployment+applies("suspend: true")), team), AgentManaged)
+	// What is made once is not kept, and is told once however many may have made it.
+	for _, paths := range []string{"team", "apps"} {
+		var all strings.Builder
+		for i := range 20 {
+			all.WriteString(strings.Replace(strings.Replace(applies("images: [{name: fluxcd/flux, newTag: 1.10.0}]"), "name: apps,", fmt.Sprintf("name: k%d,", i), 1), "a.yaml", fmt.Sprintf("a%d.yaml", i), 1))
+		}
+		inv := readTree(t, treeOf(with("name: flux, namespace", "labels: {kustomize.toolkit.fluxcd.io/ssa: IfNotPresent}, name: flux, namespace")+all.String()), func(o *CheckoutOptions) { o.Paths = []string{paths} })
+		noFinding(t, inv, AgentManaged)
+		equal(t, "image", agentNamed(t, inv, "shop/flux").Image, "")
+		equal(t, "told", len(findingsOf(inv, AgentByObject)), 1)
+		wantFinding(t, inv, AgentByObject, "Kustomization flux-system/k0 of Flux v2 may have made it, and changes it no more (kustomize.toolkit.fluxcd.io/ssa: IfNotPresent); ", "; and 17 more: what is told of agent shop/flux is what it says")
+	}
 	for mark, n := range map[string]int{"annotations: {kustomize.toolkit.fluxcd.io/reconcile: Disabled}": 0, "labels: {kustomize.toolkit.fluxcd.io/ssa: Ignore}": 0, "annotations: {kustomize.toolkit.fluxcd.io/ssa: Merge}": 1} {
 		marked := with("name: flux, namespace", mark+", name: flux, namespace")
 		inv := readTree(t, treeOf(marked+applies("images: [{name: fluxcd/flux, newTag: 1.10.0}]")), team)

@@ -204,10 +204,20 @@ func (c *checkout) fromHelmRelease2(ctx context.Context, set declaration, o flux
 	brought := c.valuesFrom2(set.beside, u, own, files, given)
 	d := c.fromRelease(ctx, set, o, rights, release, brought)
 	at := fileLine(o.File, o.Line)
+	var idle, once []string
 	for _, k := range c.appliedBy(set, o) {
-		if suspended(k.Parsed) {
-			say("and %s", suspendedBy(c.nameOf(k.Parsed), d.ID))
+		switch name := c.nameOf(k.Parsed); {
+		case c.leaves(madeOnce, set, k.Parsed, o):
+			once = append(once, mayHaveMade(name))
+		case suspended(k.Parsed):
+			idle = append(idle, name)
 		}
+	}
+	if len(once) > 0 {
+		say("and %s: what is told of agent %s is what it says", firstFew(once), d.ID)
+	}
+	if len(idle) > 0 {
+		say("and %s", suspendedBy(firstFew(idle), d.ID))
 	}
 	if suspended(o) {
 		say("and is suspended: what is told of agent %s is what it says, and what is installed may be of an earlier commit, or nothing", d.ID)

@@ -225,7 +225,7 @@ func (c *checkout) appliedBy(set declaration, o flux1.Parsed) []applier {
 			return nil
 		}
 		at := place{k.File, k.Line} // as of the set, and of all
-		if does, doubt := c.applies(set, k, o); does && !had[at] && !c.leaves(set, k.Parsed, o) {
+		if does, doubt := c.applies(set, k, o); does && !had[at] && !c.leaves(leftAlone, set, k.Parsed, o) {
 			had[at] = true
 			out = append(out, applier{k, doubt})
 		}
@@ -334,9 +334,18 @@ var leftAlone = map[string]string{
 	kustomizev1.GroupVersion.Group + "/ssa":       kustomizev1.IgnoreValue,
 }
 
-// leaves reports whether an object says that it is not to be applied, and a Kustomization leaves that so.
-func (c *checkout) leaves(set declaration, k, o flux1.Parsed) bool {
-	if !ssautil.AnyInMetadata(o.Manifest, leftAlone) {
+// madeOnce are the marks of what Flux v2 makes where it is missing, and changes no more (fluxcd/pkg: ssa,
+// manager_apply.go, shouldSkipApply).
+var madeOnce = map[string]string{kustomizev1.GroupVersion.Group + "/ssa": kustomizev1.IfNotPresentValue}
+
+// mayHaveMade says of what is marked so that a Kustomization may have made it.
+func mayHaveMade(name string) string {
+	return fmt.Sprintf("Kustomization %s of Flux v2 may have made it, and changes it no more (%s/ssa: %s)", name, kustomizev1.GroupVersion.Group, kustomizev1.IfNotPresentValue)
+}
+
+// leaves reports whether an object has one of these marks, and a Kustomization leaves it there.
+func (c *checkout) leaves(marks map[string]string, set declaration, k, o flux1.Parsed) bool {
+	if !ssautil.AnyInMetadata(o.Manifest, marks) {
 		return false
 	}
 	common, _, _ := unstructured.NestedFieldNoCopy(k.Manifest.Object, "spec", "commonMetadata")
@@ -551,6 +560,9 @@ func (c *checkout) madeOf(ctx context.Context, set declaration, o flux1.Parsed) 
 		case unsure.why != "":
 			m.perhaps = append(m.perhaps, fmt.Sprintf("Kustomization %s of Flux v2 may apply it, or something else (%s)", c.nameOf(k), unsure.why))
 			all = append(all, o.Manifest)
+		case c.leaves(madeOnce, set, k, o):
+			m.perhaps = append(m.perhaps, mayHaveMade(c.nameOf(k)))
+			all = append(all, o.Manifest)
 		case suspended(k):
 			m.suspended = append(m.suspended, c.nameOf(k))
 			all = append(all, o.Manifest)
@@ -566,6 +578,7 @@ func (c *checkout) madeOf(ctx context.Context, set declaration, o flux1.Parsed) 
 		if substitutes(its) && holds(its.Object, "${") {
 			its = c.variablesOf(set, k).filled(its)
 		}
+		m.both = m.both || ours != nil && makesOther(its, ours)
 		all = append(all, its)
 	}
 	m.object = all[0]
@@ -578,12 +591,11 @@ func (c *checkout) madeOf(ctx context.Context, set declaration, o flux1.Parsed) 
 	}
 	switch {
 	case ours != nil && len(m.kept) > 0:
-		m.both = !equality.Semantic.DeepEqual(m.object.Object, ours.Object)
-		m.why = "a fluxd and Kustomization " + strings.Join(m.kept, ", ") + " of Flux v2 both apply it, and may make different things of it: which of them is live is not known"
+		m.why = "a fluxd and Kustomization " + firstFew(m.kept) + " of Flux v2 both apply it, and may make different things of it: which of them is live is not known"
 	case len(m.perhaps) > 0:
-		m.why = strings.Join(m.perhaps, "; ")
+		m.why = firstFew(m.perhaps)
 	case len(m.suspended) > 0:
-		m.why = "Kustomization " + strings.Join(m.suspended, ", ") + " of Flux v2, which makes something else of it, is suspended: it may have done so before, and may go on at any time"
+		m.why = "Kustomization " + firstFew(m.suspended) + " of Flux v2, which makes something else of it, is suspended: it may have done so before, and may go on at any time"
 	case len(m.kept) > 1 && !holds(m.object.Object, "${"):
 		m.why = "Kustomizations of Flux v2, which apply it, may make different things of it"
 	default:
@@ -665,8 +677,8 @@ func (c *checkout) overlaid(ctx context.Context, set declaration, k, o flux1.Par
 	return out, nil
 }
 
-// openEntry is one of a list of which nothing is known, of environment, volumes or their mounts.
-var openEntry = map[string]any{"name": placeholder, "mountPath": placeholder, "prefix": placeholder}
+// openEntry is one of a list of which nothing is known, of environment, volumes, their mounts or aliases of hosts.
+var openEntry = map[string]any{"name": placeholder, "mountPath": placeholder, "prefix": placeholder, "ip": placeholder}
 
 // anyOf is a Deployment of which nothing is known that a patch may change, but for its name.
 func anyOf(u *unstructured.Unstructured) *unstructured.Unstructured {
@@ -694,51 +706,71 @@ func anyOf(u *unstructured.Unstructured) *unstructured.Unstructured {
 }
 
 // eitherOf is a Deployment of which two make different things, with the placeholder where they do so
-// in what is told of an agent.
+// in what is told of an agent; what only one of them has is there.
 func eitherOf(a, b *unstructured.Unstructured) *unstructured.Unstructured {
 	out := a.DeepCopy()
-	field := func(u *unstructured.Unstructured, path ...string) any {
+	field := func(u *unstructured.Unstructured, path ...string) map[string]any {
 		v, _, _ := unstructured.NestedFieldNoCopy(u.Object, path...)
-		return v
-	}
-	set := func(to map[string]any, name string, a, b any) {
-		if v := either(a, b); v != nil && to != nil {
-			to[name] = v
-		}
+		m, _ := v.(map[string]any)
+		return m
 	}
 	if labels, ok := either(field(a, "metadata", "labels"), field(b, "metadata", "labels")).(map[string]any); ok {
 		_ = unstructured.SetNestedMap(out.Object, labels, "metadata", "labels")
 	}
-	spec, _ := field(out, "spec").(map[string]any)
-	pod, _ := field(out, "spec", "template", "spec").(map[string]any)
-	its, _ := field(b, "spec", "template", "spec").(map[string]any)
-	if spec == nil || pod == nil {
+	spec, template, pod, its := field(out, "spec"), field(out, "spec", "template"), field(out, "spec", "template", "spec"), field(b, "spec", "template", "spec")
+	if pod == nil {
 		return out
 	}
-	if !equality.Semantic.DeepEqual(spec["replicas"], field(b, "spec", "replicas")) {
+	if !equality.Semantic.DeepEqual(spec["replicas"], field(b, "spec")["replicas"]) {
 		spec["replicas"] = placeholder
 	}
-	for _, name := range []string{"serviceAccountName", "serviceAccount", "volumes"} {
-		set(pod, name, pod[name], its[name])
+	template["metadata"] = either(template["metadata"], field(b, "spec", "template")["metadata"])
+	merge := func(to, its map[string]any, leave ...string) {
+		for _, name := range slices.Compact(slices.Sorted(slices.Values(append(sortedNames(to), sortedNames(its)...)))) {
+			if slices.Contains(leave, name) {
+				continue
+			}
+			if to[name] = either(to[name], its[name]); unset(to[name]) {
+				to[name] = its[name]
+			}
+		}
 	}
+	merge(pod, its, slices.Concat(containerLists, podRuns)...)
 	if !equality.Semantic.DeepEqual(asks(pod), asks(its)) {
 		openRequests(pod)
 	}
+	runs := fluxd(bareDeployment(out))
 	for _, list := range containerLists {
+		theirs := slices.Clone(asList(its[list]))
 		for _, x := range asList(pod[list]) {
 			m, _ := x.(map[string]any)
+			at := slices.IndexFunc(theirs, func(y any) bool {
+				n, _ := y.(map[string]any)
+				return n != nil && equality.Semantic.DeepEqual(n["name"], m["name"]) // of whatever type
+			})
 			other := map[string]any{}
-			for _, y := range asList(its[list]) {
-				if n, _ := y.(map[string]any); n != nil && equality.Semantic.DeepEqual(n["name"], m["name"]) { // of whatever type
-					other = n
-				}
+			if at >= 0 {
+				other, _ = theirs[at].(map[string]any)
+				theirs = slices.Delete(theirs, at, at+1)
 			}
-			for _, name := range []string{"image", "command", "args", "env", "envFrom", "volumeMounts"} {
-				set(m, name, m[name], other[name])
+			if m != nil && (at >= 0 || runs != nil && m["name"] == runs.Name) {
+				merge(m, other, append([]string{"name", "resources"}, containerRuns...)...)
+			}
+		}
+		for _, y := range theirs {
+			if n, _ := y.(map[string]any); n != nil {
+				n = runtime.DeepCopyJSON(n)
+				n["resources"] = placeholder
+				pod[list] = append(asList(pod[list]), n)
 			}
 		}
 	}
 	return out
+}
+
+// makesOther reports whether two make different things of an object, but for its namespace.
+func makesOther(a, b *unstructured.Unstructured) bool {
+	return !equality.Semantic.DeepEqual(a.Object["spec"], b.Object["spec"]) || !maps.Equal(a.GetLabels(), b.GetLabels()) || !maps.Equal(a.GetAnnotations(), b.GetAnnotations())
 }
 
 // containerLists are the fields of a pod that hold containers.
@@ -758,7 +790,7 @@ func podContainers(pod map[string]any) (out []map[string]any) {
 
 // asks is what of a pod its requests hang on, in which the order of containers that start counts, too.
 func asks(pod map[string]any) []any {
-	out := []any{pod["overhead"]}
+	out := []any{pod["overhead"], pod["resources"]}
 	for _, list := range containerLists {
 		for _, x := range asList(pod[list]) {
 			m, _ := x.(map[string]any)

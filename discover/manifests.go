@@ -345,6 +345,7 @@ func holdsInstaller(u *unstructured.Unstructured) string {
 // agentOf is the agent that an object declares; nil if it declares none. What else may
 // install one is reported.
 func (c *checkout) agentOf(ctx context.Context, set declaration, o flux1.Parsed, rights rightsFor) (*declaredAgent, error) {
+	operator, holds := operatorOf(o.Manifest), holdsInstaller(o.Manifest)
 	switch {
 	case isDeployment(o.Manifest):
 		if a, err := c.fromDeployment(ctx, set, o, rights); a != nil || err != nil {
@@ -363,12 +364,11 @@ func (c *checkout) agentOf(ctx context.Context, set declaration, o flux1.Parsed,
 		}
 	case isInstaller(o.Manifest):
 		c.installer(o)
-	case operatorOf(o.Manifest) != nil:
-		operator := operatorOf(o.Manifest)
+	case operator != nil:
 		url, _, _ := unstructured.NestedString(o.Manifest.Object, operator.url...)
 		c.find(AgentByObject.About(c.agent.ID, migrate.ObjectID(o.Manifest), fileLine(o.File, o.Line), fmt.Sprintf("%s has %s install a fluxd that syncs %s", resourceName(o.Manifest), operator.name, flux1.DisplayURL(url))))
-	case holdsInstaller(o.Manifest) != "":
-		c.find(AgentByObject.About(c.agent.ID, migrate.ObjectID(o.Manifest), fileLine(o.File, o.Line), fmt.Sprintf("%s holds %s", resourceName(o.Manifest), holdsInstaller(o.Manifest))))
+	case holds != "":
+		c.find(AgentByObject.About(c.agent.ID, migrate.ObjectID(o.Manifest), fileLine(o.File, o.Line), fmt.Sprintf("%s holds %s", resourceName(o.Manifest), holds)))
 	}
 	if container := fluxdElsewhere(o.Manifest); container != nil {
 		runs, more := seenToRun(container)
@@ -847,8 +847,8 @@ func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.
 		say("and " + m.notRead)
 		return nil, nil
 	}
-	for _, apart := range m.apart {
-		say("and " + apart)
+	if len(m.apart) > 0 {
+		say("and " + firstFew(m.apart))
 	}
 	if strings.Contains(container.Image, placeholder) {
 		container.Image, open = "", append(open, "image")
@@ -928,11 +928,11 @@ func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.
 		}
 		w.find(managed(a.ID, fileLine(o.File, o.Line), says, suspendKustomization))
 	}
-	for _, perhaps := range m.perhaps {
-		say(fmt.Sprintf("and %s: what is told of agent %s is what it says", perhaps, a.ID))
+	if len(m.perhaps) > 0 {
+		say(fmt.Sprintf("and %s: what is told of agent %s is what it says", firstFew(m.perhaps), a.ID))
 	}
-	for _, k := range m.suspended {
-		say("and " + suspendedBy(k, a.ID))
+	if len(m.suspended) > 0 {
+		say("and " + suspendedBy(firstFew(m.suspended), a.ID))
 	}
 
 	lines := c.linesOf(set, o)

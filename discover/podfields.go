@@ -65,7 +65,7 @@ func unknownPodFields(pod *corev1.PodSpec, container *corev1.Container) []podFie
 				continue // as without it
 			}
 			value := "***" // nobody knows what stands in it
-			if raw, err := json.Marshal(fields[name]); err == nil && known {
+			if raw, err := json.Marshal(fields[name]); err == nil && known && !strings.Contains(string(raw), placeholder) {
 				value = string(raw)
 			}
 			out = append(out, podField{part.prefix + name, value, why})

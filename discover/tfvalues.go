@@ -45,7 +45,7 @@ func causeWords(list []terraform.Cause) string {
 func firstFew(words []string) string {
 	const most = 3
 	if len(words) > most {
-		words = append(words[:most], fmt.Sprintf("and %d more", len(words)-most))
+		words = append(words[:most:most], fmt.Sprintf("and %d more", len(words)-most))
 	}
 	return strings.Join(words, "; ")
 }
