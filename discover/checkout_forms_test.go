@@ -2473,6 +2473,8 @@ func TestWhatAKustomizationMayApplyIsToldAsThat(t *testing.T) {
 		"emptied by another":     {patched("", its+"spec: null\n"), false, unknown, false},
 		"a second document":      {patched("", its+"spec: {interval: 1m}\n---\n"+its+"spec: {path: ./web}\n"), false, unknown, false},
 		"no patch":               {patched(apps, "- {op: add, path: /spec/interval, value: 1m}\n---\n[\n"), false, unknown, false},
+		"as JSON, and none":      {patched(apps, "[{op: add, path: /spec/interval, value: 1m}]"), false, unknown, false},
+		"as JSON":                {patched(apps, `[{"op": "add", "path": "/spec/interval", "value": "1m"}]`), true, "", true},
 		"two documents":          {patched("", "---\n"+its+"spec: {interval: 1m}\n---\n"+strings.Replace(its, "}", ", annotations: {a: b}}", 1)), true, "", true},
 		"an annotation":          {patched(apps, "- {op: add, path: /metadata/annotations/a~1b, value: c}\n- {op: copy, from: /spec/interval, path: /spec/timeout}"), true, "", true},
 		"left out":               {strings.Replace(k("path: ./apps"), "ref: {branch: main}", "ref: {branch: main}, ignore: '/apps/d.yaml'", 1) + "-- apps/d.yaml --\n" + deployment, false, "", true},

@@ -264,6 +264,9 @@ var decidesNothing = []string{"postBuild", "decryption", "interval", "retryInter
 // it is applied itself: in doubt it does. Kustomize takes each document of a strategic merge, and keeps kind,
 // name and namespace of what it merges that into (kustomize: api, resource.go and PatchTransformer.go).
 func decides(patch string) bool {
+	if text := strings.TrimSpace(patch); strings.HasPrefix(text, "[") && !json.Valid([]byte(text)) {
+		return true // Kustomize refuses it
+	}
 	for decoder := yaml.NewDecoder(strings.NewReader(patch)); ; {
 		var document any
 		if err := decoder.Decode(&document); err != nil {
