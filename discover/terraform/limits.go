@@ -55,7 +55,6 @@ var errWork = errors.New("evaluating the configuration takes more work than is a
 type budget struct {
 	ctx   context.Context
 	left  int64
-	calls int
 	spent error // why evaluation has stopped, nil while it goes on
 }
 
@@ -68,8 +67,8 @@ func (b *budget) charge(n int64) error {
 	if b.left < 0 {
 		b.spent = errWork
 	}
-	if b.calls++; b.calls%256 == 0 && b.ctx.Err() != nil {
-		b.spent = fmt.Errorf("evaluate configuration: %w", b.ctx.Err())
+	if err := b.ctx.Err(); err != nil {
+		b.spent = fmt.Errorf("evaluate configuration: %w", err)
 	}
 	return b.spent
 }

@@ -59,6 +59,15 @@ func numbered(n int) string {
 	return b.String()
 }
 
+// lettered is a pattern n times, each with its number.
+func lettered(pattern string, n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, pattern, i)
+	}
+	return b.String()
+}
+
 func manyFiles(n int, text string) map[string]string {
 	out := map[string]string{}
 	for i := range n {
@@ -146,6 +155,7 @@ func TestHostileInputEndsInADiagnosticWithinItsBounds(t *testing.T) {
 		"every attribute of many resources":     {map[string]string{"main.tf": strings.Repeat("output \"o\" { value = x.y.z }\n", 10) + "resource \"x\" \"y\" {\n count = 20000\n}\noutput \"all\" { value = x.y }\n"}, ""},
 		"long names that are mentioned":         {map[string]string{"main.tf": each(50, "resource \"x\" \""+strings.Repeat("r", 2_000)+"$\" {}\n") + each(50, "output \"o$\" { value = x."+strings.Repeat("r", 2_000)+"$.z }\n") + each(1_000, "output \"n$\" { value = var.u.n$ }\n")}, "more work"},
 		"private characters of gaps":            {map[string]string{"main.tf": fmt.Sprintf(release, "\"a: \\ue000\\ue100\\ue100\\ue001${x.y.z}\"") + "resource \"x\" \"y\" {}\n"}, ""},
+		"optional attributes of many elements":  {map[string]string{"main.tf": "variable \"v\" {\n type = list(object({" + lettered("a%d=optional(string)\n", 2_000) + "}))\n default = [" + strings.Repeat("{},", 2_000) + "]\n}\noutput \"o\" { value = length(var.v) }\n"}, "more work"},
 		"private characters of Helm's own keys": {map[string]string{"main.tf": fmt.Sprintf(release, "\"\\ue002: x\"")}, "private-use"},
 	}
 	for name, c := range cases {

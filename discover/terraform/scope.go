@@ -415,17 +415,25 @@ func (s *scope) conform(given cty.Value, v *variable, from Position) cty.Value {
 		out := given
 		if v.defaults != nil && !out.IsNull() {
 			if bare, marks := out.Unmark(); bare.IsKnown() {
+				if err = s.l.budget.foresee(func(c *comparisons) { c.defaults(bare, v.defaults) }); err != nil {
+					return out, nil
+				}
 				out = v.defaults.Apply(bare).WithMarks(marks)
 			}
 		}
-		out, err = convert.Convert(out, v.ty)
+		out, err = s.l.budget.convert(out, v.ty)
 		return out, nil
 	})
 	if diags.HasErrors() {
 		err = errors.New(diags[0].Detail)
 	}
+	if err != nil && s.l.budget.spent == nil {
+		err = firstMisfit(s.l.budget, given, v.ty, err)
+	}
+	if spent := s.l.budget.spent; spent != nil {
+		return unknown(v.ty, s.l.limit(spent.Error(), from))
+	}
 	if err != nil {
-		err = firstMisfit(given, v.ty, err)
 		// The message of a conversion names types and paths, not values.
 		s.l.diags.error(from, "the value does not fit the variable's type", fmt.Sprintf("%s: %v", s.address("var."+v.name), err))
 		return unknown(v.ty, Cause{CauseError, s.address("var." + v.name), from})
@@ -437,7 +445,7 @@ func (s *scope) conform(given cty.Value, v *variable, from Position) cty.Value {
 
 // firstMisfit is the error of the first of several fields, or elements, that do not convert, by
 // name; a conversion takes fields in any order.
-func firstMisfit(v cty.Value, to cty.Type, err error) error {
+func firstMisfit(b *budget, v cty.Value, to cty.Type, err error) error {
 	v, _ = v.Unmark()
 	if !v.IsKnown() || v.IsNull() {
 		return err
@@ -453,8 +461,8 @@ func firstMisfit(v cty.Value, to cty.Type, err error) error {
 			default:
 				return err
 			}
-			if _, misfit := convert.Convert(element, of); misfit != nil {
-				return fmt.Errorf("element %d: %w", i, firstMisfit(element, of, misfit))
+			if _, misfit := b.convert(element, of); misfit != nil {
+				return fmt.Errorf("element %d: %w", i, firstMisfit(b, element, of, misfit))
 			}
 		}
 		return err
@@ -473,8 +481,8 @@ func firstMisfit(v cty.Value, to cty.Type, err error) error {
 		default:
 			continue
 		}
-		if _, misfit := convert.Convert(fields[name], field); misfit != nil {
-			return fmt.Errorf("attribute %q: %w", name, firstMisfit(fields[name], field, misfit))
+		if _, misfit := b.convert(fields[name], field); misfit != nil {
+			return fmt.Errorf("attribute %q: %w", name, firstMisfit(b, fields[name], field, misfit))
 		}
 	}
 	return err
