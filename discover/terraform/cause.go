@@ -309,9 +309,28 @@ func redact(v cty.Value) cty.Value {
 }
 
 func isSensitive(v cty.Value) bool {
-	if v == cty.NilVal {
+	n := int64(0)
+	return holdsSecret(v, &n)
+}
+
+// holdsSecret is isSensitive, and adds to n how many values were looked at.
+func holdsSecret(v cty.Value, n *int64) bool {
+	if *n++; v == cty.NilVal {
 		return false
 	}
-	_, marks := v.UnmarkDeep()
-	return len(secretsOf(marks)) > 0
+	bare, marks := v.Unmark()
+	for m := range marks {
+		if _, ok := m.(secret); ok {
+			return true
+		}
+	}
+	if !bare.IsKnown() || bare.IsNull() || !bare.CanIterateElements() {
+		return false
+	}
+	for it := bare.ElementIterator(); it.Next(); {
+		if _, e := it.Element(); holdsSecret(e, n) {
+			return true
+		}
+	}
+	return false
 }

@@ -156,6 +156,7 @@ func TestHostileInputEndsInADiagnosticWithinItsBounds(t *testing.T) {
 		"long names that are mentioned":         {map[string]string{"main.tf": each(50, "resource \"x\" \""+strings.Repeat("r", 2_000)+"$\" {}\n") + each(50, "output \"o$\" { value = x."+strings.Repeat("r", 2_000)+"$.z }\n") + each(1_000, "output \"n$\" { value = var.u.n$ }\n")}, "more work"},
 		"private characters of gaps":            {map[string]string{"main.tf": fmt.Sprintf(release, "\"a: \\ue000\\ue100\\ue100\\ue001${x.y.z}\"") + "resource \"x\" \"y\" {}\n"}, ""},
 		"optional attributes of many elements":  {map[string]string{"main.tf": "variable \"v\" {\n type = list(object({" + lettered("a%d=optional(string)\n", 2_000) + "}))\n default = [" + strings.Repeat("{},", 2_000) + "]\n}\noutput \"o\" { value = length(var.v) }\n"}, "more work"},
+		"errors beside a large value":           {map[string]string{"main.tf": "locals { big = split(\",\", file(\"list\")) }\nresource \"x\" \"y\" {\n" + lettered(" a%d = local.big.none\n", 4_000) + "}\n", "list": numbered(60_000)}, "more problems"},
 		"private characters of Helm's own keys": {map[string]string{"main.tf": fmt.Sprintf(release, "\"\\ue002: x\"")}, "private-use"},
 	}
 	for name, c := range cases {

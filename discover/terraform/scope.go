@@ -113,6 +113,9 @@ func (l *loader) value(e *expression, ctx *hcl.EvalContext) cty.Value {
 		if l.mentionsSecret(e, ctx) {
 			reason = "the expression has a sensitive value"
 		}
+		if l.budget.spent != nil {
+			return unknown(cty.DynamicPseudoType, l.limit(l.budget.spent.Error(), pos))
+		}
 		for _, d := range diags {
 			if reason == "" && (len(e.refs) > 0 || len(e.calls) > 1) && quotesValue(d) {
 				l.diags.hcl(d, "it may quote a value")
@@ -227,19 +230,24 @@ func (l *loader) referents(e *expression, ctx *hcl.EvalContext) []cty.Value {
 }
 
 // mentionsSecret reports whether an error message about e could quote a
-// sensitive value.
+// sensitive value. To look into large ones for each of many expressions is work,
+// too; nothing more is said once there are too many errors.
 func (l *loader) mentionsSecret(e *expression, ctx *hcl.EvalContext) bool {
 	if slices.Contains(e.calls, "sensitive") || slices.Contains(e.calls, "nonsensitive") {
 		return true
 	}
-	for c := ctx; c != nil; c = c.Parent() {
+	if l.diags.full {
+		return true
+	}
+	n, found := int64(0), false
+	for c := ctx; c != nil && !found; c = c.Parent() {
 		for _, v := range c.Variables {
-			if isSensitive(v) {
-				return true
+			if found = holdsSecret(v, &n); found {
+				break
 			}
 		}
 	}
-	return false
+	return l.budget.charge(n/16) != nil || found
 }
 
 // context builds what e needs: the values it refers to, and the functions.
