@@ -146,7 +146,7 @@ func (b *Body) field(l *loader, name string) *Node {
 func (a *Attribute) partial(l *loader, b *blanks) cty.Value {
 	p := &partialEnv{l: l, scope: a.scope, ctx: a.scope.context(a.expr, a.in), blanks: b}
 	if a.hidden {
-		return p.fill(*a.raw, a.expr)
+		return p.fill(*a.raw, p.gapIn(a.expr))
 	}
 	return p.partial(a.expr)
 }

@@ -149,7 +149,7 @@ func TestHostileInputEndsInADiagnosticWithinItsBounds(t *testing.T) {
 		"sets of sets":                          {map[string]string{"main.tf": "locals { s = toset(split(\",\", file(\"list\"))) }\noutput \"o\" { value = [for a in local.s : setunion(local.s, [a])] }\n", "list": numbered(12_500)}, "more work"},
 		"an address range handed out":           {map[string]string{"main.tf": `output "o" { value = cidrsubnets("::/0", [for i in range(1000) : 32]...) }` + "\n" + `output "p" { value = cidrsubnet("::/0", 1e99, 1e99) }`}, ""},
 		"a template that includes itself":       {map[string]string{"main.tf": `output "o" { value = templatefile("t", {}) }`, "t": `${templatefile("t", {})}`}, "a template cannot call"},
-		"a template with many gaps":             {map[string]string{"main.tf": "variable \"u\" {}\n" + fmt.Sprintf(release, `"a: `+strings.Repeat("${var.u}", 70_000)+`"`)}, ""},
+		"a template with many gaps":             {map[string]string{"main.tf": "variable \"u\" {}\n" + fmt.Sprintf(release, `"a: `+strings.Repeat("${var.u}", 70_000)+`"`)}, "more work"},
 		"a large number":                        {map[string]string{"main.tf": "x = 1e999999999"}, "number is too large"},
 		"a large number decoded":                {map[string]string{"main.tf": `output "o" { value = "${jsondecode("1e999999999")}" }`}, ""},
 		"every attribute of many resources":     {map[string]string{"main.tf": strings.Repeat("output \"o\" { value = x.y.z }\n", 10) + "resource \"x\" \"y\" {\n count = 20000\n}\noutput \"all\" { value = x.y }\n"}, ""},
@@ -157,6 +157,9 @@ func TestHostileInputEndsInADiagnosticWithinItsBounds(t *testing.T) {
 		"private characters of gaps":            {map[string]string{"main.tf": fmt.Sprintf(release, "\"a: \\ue000\\ue100\\ue100\\ue001${x.y.z}\"") + "resource \"x\" \"y\" {}\n"}, ""},
 		"optional attributes of many elements":  {map[string]string{"main.tf": "variable \"v\" {\n type = list(object({" + lettered("a%d=optional(string)\n", 2_000) + "}))\n default = [" + strings.Repeat("{},", 2_000) + "]\n}\noutput \"o\" { value = length(var.v) }\n"}, "more work"},
 		"errors beside a large value":           {map[string]string{"main.tf": "locals { big = split(\",\", file(\"list\")) }\nresource \"x\" \"y\" {\n" + lettered(" a%d = local.big.none\n", 4_000) + "}\n", "list": numbered(60_000)}, "more problems"},
+		"parts of a long list":                  {map[string]string{"main.tf": "variable \"u\" {}\nlocals { a = [var.u, " + strings.Repeat("1,", 100_000) + "] }\n" + fmt.Sprintf(release, `"a: `+strings.Repeat("${local.a[0]}", 500)+`"`)}, ""},
+		"parts of a long list in parentheses":   {map[string]string{"main.tf": "variable \"u\" {}\nlocals { a = ([var.u, " + strings.Repeat("1,", 100_000) + "]) }\n" + fmt.Sprintf(release, `"a: `+strings.Repeat("${local.a[0]}", 500)+`"`)}, "more work"},
+		"gaps of a long list":                   {map[string]string{"main.tf": "variable \"u\" {}\n" + fmt.Sprintf(release, `yamlencode(reverse([`+strings.Repeat("var.u,", 4_000)+` [`+strings.Repeat("1,", 100_000)+`][0]]))`)}, ""},
 		"private characters of Helm's own keys": {map[string]string{"main.tf": fmt.Sprintf(release, "\"\\ue002: x\"")}, "private-use"},
 	}
 	for name, c := range cases {

@@ -2,6 +2,7 @@ package terraform
 
 import (
 	"fmt"
+	"math/big"
 	"regexp"
 	"slices"
 	"strings"
@@ -36,6 +37,7 @@ type blank struct {
 	name      string // for people: var.host
 	lines     bool   // it may hold lines of its own
 	indented  bool   // it may hold lines, each indented
+	pos       Position
 }
 
 // blanks are the gaps of one text.
@@ -45,7 +47,11 @@ type blanks struct {
 
 func (b *blanks) add(x blank) string {
 	b.list = append(b.list, x)
-	n := len(b.list) - 1
+	return blankText(len(b.list) - 1)
+}
+
+// blankText writes the blank of number n.
+func blankText(n int) string {
 	return string([]rune{blankOpen, blankDigit + rune(n>>8&255), blankDigit + rune(n&255), blankClose})
 }
 
@@ -129,18 +135,21 @@ func (p *partialEnv) partial(e hclsyntax.Expression) cty.Value {
 		return out
 	}
 	if p.depth > 200 || len(p.blanks.list) >= maxBlanks || p.l.budget.charge(16) != nil {
-		return p.fill(v, e)
+		return p.fill(v, p.gapIn(e))
 	}
 	p.depth++
 	defer func() { p.depth-- }()
 	if out := p.inner(bare(e), v); out != cty.NilVal {
 		return out
 	}
-	return p.fill(v, e)
+	return p.fill(v, p.gapIn(e))
 }
 
 // plain evaluates e as the language does.
 func (p *partialEnv) plain(e hclsyntax.Expression) cty.Value {
+	if p.l.budget.charge(int64(e.Range().End.Byte-e.Range().Start.Byte)/16) != nil {
+		return cty.DynamicVal
+	}
 	v, diags := guarded(e.Range(), func() (cty.Value, hcl.Diagnostics) { return e.Value(p.ctx) })
 	if diags.HasErrors() {
 		v = cty.DynamicVal
@@ -248,7 +257,7 @@ func (p *partialEnv) traverse(t hcl.Traversal) cty.Value {
 	switch root {
 	case "local":
 		if a, ok := s.mod.locals[name]; ok {
-			return follow(p.in(s, s.l.prepared(a), iteration{}), t[2:])
+			return p.in(s, s.l.prepared(a), iteration{}, t[2:])
 		}
 	case "var":
 		v, ok := s.mod.variables[name]
@@ -257,11 +266,11 @@ func (p *partialEnv) traverse(t hcl.Traversal) cty.Value {
 		}
 		if a, ok := s.call.Body.Attributes[name]; ok {
 			e := s.l.prepared(a)
-			given := p.in(s.parent, e, s.in)
-			if v.typed {
-				given = p.conformed(given, s.variable(name, at(t.SourceRange())), e)
+			if !v.typed {
+				return p.in(s.parent, e, s.in, t[2:])
 			}
-			return follow(given, t[2:])
+			given := p.in(s.parent, e, s.in, nil)
+			return follow(p.conformed(given, s.variable(name, at(t.SourceRange())), p.gapIn(e)), t[2:])
 		}
 	case "module":
 		c, ok := s.calls[name]
@@ -269,7 +278,7 @@ func (p *partialEnv) traverse(t hcl.Traversal) cty.Value {
 			return cty.NilVal
 		}
 		if o := c.scopes[0].mod.outputs[step(t, 2)]; o != nil && o.value != nil && !o.sensitive {
-			return follow(p.in(c.scopes[0], o.value, iteration{}), t[3:])
+			return p.in(c.scopes[0], o.value, iteration{}, t[3:])
 		}
 	case "data":
 		if name == "template_file" && len(t) >= 4 {
@@ -283,13 +292,13 @@ func (p *partialEnv) traverse(t hcl.Traversal) cty.Value {
 // variable's type makes of it: v has the defaults of optional attributes, has
 // converted what it can, and has not what the type has not. Of given are the texts
 // that v does not know.
-func (p *partialEnv) conformed(given, v cty.Value, e hclsyntax.Expression) cty.Value {
+func (p *partialEnv) conformed(given, v cty.Value, gap blank) cty.Value {
 	bare, marks := v.Unmark()
 	if ty := bare.Type(); !bare.IsKnown() || len(secretsOf(marks)) > 0 {
 		if given != cty.NilVal && given.IsKnown() && !given.IsNull() && (ty == cty.DynamicPseudoType || given.Type() == cty.String) {
 			return given
 		}
-		return p.fill(v, e)
+		return p.fill(v, gap)
 	}
 	if !isSensitive(v) && v.IsWhollyKnown() {
 		out, _ := v.UnmarkDeep()
@@ -305,26 +314,80 @@ func (p *partialEnv) conformed(given, v cty.Value, e hclsyntax.Expression) cty.V
 	ty, list := bare.Type(), []cty.Value{}
 	switch {
 	case given == cty.NilVal || !given.IsKnown() || given.IsNull() || !bare.CanIterateElements() || ty.IsSetType():
-		return p.fill(v, e)
+		return p.fill(v, gap)
 	case ty.IsObjectType() || ty.IsMapType():
 		out := map[string]cty.Value{}
 		for it := bare.ElementIterator(); it.Next(); {
 			k, x := it.Element()
-			out[k.AsString()] = p.conformed(part(k), x, e)
+			out[k.AsString()] = p.conformed(part(k), x, gap)
 		}
 		return cty.ObjectVal(out)
 	}
 	for it := bare.ElementIterator(); it.Next(); {
 		k, x := it.Element()
-		list = append(list, p.conformed(part(k), x, e))
+		list = append(list, p.conformed(part(k), x, gap))
 	}
 	return cty.TupleVal(list)
 }
 
-// in evaluates another expression of the configuration in its own scope.
-func (p *partialEnv) in(s *scope, e *expression, it iteration) cty.Value {
+// in evaluates another expression of the configuration in its own scope, or of it the
+// part to which a traversal leads.
+func (p *partialEnv) in(s *scope, e *expression, it iteration, t hcl.Traversal) cty.Value {
+	if p.l.budget.charge(int64(len(e.refs))) != nil {
+		return cty.NilVal
+	}
 	q := &partialEnv{l: p.l, scope: s, ctx: s.context(e, it), blanks: p.blanks, depth: p.depth + 1}
-	return q.partial(e)
+	part, rest := within(e, t)
+	return follow(q.partial(part), rest)
+}
+
+// within follows a traversal into the lists and maps that are written out: what else
+// they hold need not be evaluated each time. It returns what it came to, and the steps
+// that are left.
+func within(e hclsyntax.Expression, t hcl.Traversal) (hclsyntax.Expression, hcl.Traversal) {
+	for ; len(t) > 0; t = t[1:] {
+		next := hclsyntax.Expression(nil)
+		switch x := bare(e).(type) {
+		case *hclsyntax.TupleConsExpr:
+			if step, ok := t[0].(hcl.TraverseIndex); ok && step.Key.Type() == cty.Number {
+				if i, exact := step.Key.AsBigFloat().Int64(); exact == big.Exact && i >= 0 && i < int64(len(x.Exprs)) {
+					next = x.Exprs[i]
+				}
+			}
+		case *hclsyntax.ObjectConsExpr:
+			name := step(t, 0)
+			for _, item := range x.Items {
+				key, ok := keyOf(item.KeyExpr)
+				if !ok || name == "" { // it may be any
+					return e, t
+				}
+				if key == name {
+					next = item.ValueExpr
+				}
+			}
+		}
+		if next == nil {
+			break
+		}
+		e = next
+	}
+	return e, t
+}
+
+// keyOf returns the key of a map that is written out, where it is a word or text.
+func keyOf(e hclsyntax.Expression) (string, bool) {
+	if word := hcl.ExprAsKeyword(e); word != "" {
+		return word, true
+	}
+	if k, ok := bare(e).(*hclsyntax.ObjectConsKeyExpr); ok {
+		e = k.Wrapped
+	}
+	if t, ok := bare(e).(*hclsyntax.TemplateExpr); ok && t.IsStringLiteral() {
+		if v, diags := t.Value(nil); !diags.HasErrors() {
+			return v.AsString(), true
+		}
+	}
+	return "", false
 }
 
 // templateFile renders data.template_file.NAME.rendered, of one instance or
@@ -359,7 +422,7 @@ func (p *partialEnv) templateFile(s *scope, t hcl.Traversal) cty.Value {
 	}
 	filled := cty.NilVal
 	if a := r.Body.Attributes["vars"]; a != nil {
-		if filled = p.in(a.scope, a.expr, a.in); filled != cty.NilVal {
+		if filled = p.in(a.scope, a.expr, a.in, nil); filled != cty.NilVal {
 			filled = asTexts(filled)
 		}
 	}
@@ -393,6 +456,7 @@ func (p *partialEnv) forTuple(e *hclsyntax.ForExpr) cty.Value {
 		return cty.NilVal
 	}
 	var out []cty.Value
+	gap := p.gapIn(e.CollExpr)
 	for it := coll.ElementIterator(); it.Next(); {
 		k, x := it.Element()
 		child := p.ctx.NewChild()
@@ -404,10 +468,10 @@ func (p *partialEnv) forTuple(e *hclsyntax.ForExpr) cty.Value {
 				q.vars[n] = v
 			}
 		}
-		q.vars[e.ValVar] = q.fill(x, e.CollExpr)
+		q.vars[e.ValVar] = q.fill(x, gap)
 		if e.KeyVar != "" {
 			child.Variables[e.KeyVar] = k
-			q.vars[e.KeyVar] = q.fill(k, e.CollExpr)
+			q.vars[e.KeyVar] = q.fill(k, gap)
 		}
 		if e.CondExpr != nil {
 			cond, marks := q.plain(e.CondExpr).Unmark()
@@ -516,7 +580,7 @@ func (p *partialEnv) call(e *hclsyntax.FunctionCallExpr, v cty.Value) cty.Value 
 			}
 			return stdlib.Indent(n, s)
 		})
-		for i := from; i < len(p.blanks.list); i++ {
+		for i := from; i < min(len(p.blanks.list), maxBlanks-1); i++ {
 			p.blanks.list[i].indented = true
 		}
 		return out
@@ -575,37 +639,60 @@ func (p *partialEnv) join(sep, list cty.Value) cty.Value {
 	return cty.StringVal(strings.Join(parts, sep.AsString()))
 }
 
-// fill puts blanks in place of everything in v that is not known or is
+// gapIn is a blank that stands in what e makes, without its causes.
+func (p *partialEnv) gapIn(e hclsyntax.Expression) blank {
+	return blank{name: nameOf(e), lines: holdsLines(e), pos: at(e.Range())}
+}
+
+// blank puts one in. The last that there can be stands for all further ones.
+func (p *partialEnv) blank(x blank) cty.Value {
+	last := maxBlanks - 1
+	if spent := p.l.budget.spent; spent != nil {
+		x.causes, x.sensitive = []Cause{p.l.limit(spent.Error(), x.pos)}, false
+	}
+	switch n := len(p.blanks.list); {
+	case n > last:
+		return cty.StringVal(blankText(last))
+	case n == last:
+		x = blank{causes: []Cause{p.l.limit("more gaps in a text than are followed", x.pos)}, name: "…", lines: true}
+	}
+	return cty.StringVal(p.blanks.add(x))
+}
+
+// fill puts blanks like gap in place of everything in v that is not known or is
 // sensitive. The result has no marks.
-func (p *partialEnv) fill(v cty.Value, e hclsyntax.Expression) cty.Value {
+func (p *partialEnv) fill(v cty.Value, gap blank) cty.Value {
 	b, marks := v.Unmark()
-	own := blank{causes: sortCauses(Causes(v)), name: nameOf(e), lines: holdsLines(e)}
+	put := func() cty.Value {
+		gap.causes = sortCauses(Causes(v))
+		return p.blank(gap)
+	}
 	if origins := secretsOf(marks); len(origins) > 0 {
-		own.sensitive, own.causes = true, nil
-		return cty.StringVal(p.blanks.add(own))
+		gap.sensitive = true
+		return p.blank(gap)
 	}
 	if !b.IsKnown() {
-		return cty.StringVal(p.blanks.add(own))
+		return put()
 	}
 	ty := b.Type()
 	if b.IsNull() || !b.CanIterateElements() || b.LengthInt() == 0 || !b.ContainsMarked() && b.IsWhollyKnown() {
 		return b
 	}
-	if ty.IsSetType() {
-		return cty.StringVal(p.blanks.add(own))
+	if ty.IsSetType() || p.l.budget.charge(1) != nil {
+		return put()
 	}
 	if ty.IsObjectType() || ty.IsMapType() {
 		out := map[string]cty.Value{}
 		for it := b.ElementIterator(); it.Next(); {
 			k, x := it.Element()
-			out[k.AsString()] = p.fill(x, e)
+			out[k.AsString()] = p.fill(x, gap)
 		}
 		return cty.ObjectVal(out)
 	}
 	var out []cty.Value
 	for it := b.ElementIterator(); it.Next(); {
 		_, x := it.Element()
-		out = append(out, p.fill(x, e))
+		out = append(out, p.fill(x, gap))
 	}
 	return cty.TupleVal(out)
 }
