@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"io"
 	"math/big"
 	"net/netip"
 	"net/url"
@@ -28,6 +29,7 @@ import (
 	"github.com/zclconf/go-cty/cty/convert"
 	"github.com/zclconf/go-cty/cty/function"
 	"github.com/zclconf/go-cty/cty/function/stdlib"
+	yamlv3 "go.yaml.in/yaml/v3"
 	"sigs.k8s.io/yaml"
 )
 
@@ -718,6 +720,9 @@ func (l *loader) yamldecodeFunc() function.Function {
 		if err := l.budget.charge(decodedSize(v) / 64); err != nil {
 			return err
 		}
+		if yamlDeeper(v.AsString(), l.limits.Nesting) {
+			return errYAMLDepth
+		}
 		return l.chargeAliases(v.AsString())
 	}
 	return function.New(&function.Spec{
@@ -761,8 +766,34 @@ func countNodes(v any, n *int64) {
 	}
 }
 
-// checkYAML refuses YAML whose nesting a recursive parser may not survive.
-// Brackets in quotes count as well; no real document has as many.
+// yamlDeeper reports whether YAML is, or may be, nested deeper than limit. The
+// parser behind yamldecode has no bound of its own, and looks at all levels for each
+// word; the one used here has.
+func yamlDeeper(text string, limit int) bool {
+	if strings.Count(text, "[")+strings.Count(text, "{") <= limit && strings.Count(text, "\n") <= limit {
+		return false
+	}
+	for d := yamlv3.NewDecoder(strings.NewReader(text)); ; {
+		var n yamlv3.Node
+		switch err := d.Decode(&n); {
+		case errors.Is(err, io.EOF):
+			return false
+		case err != nil: // how deep it is before the error is not known
+			return strings.Count(text, "[")+strings.Count(text, "{") > limit
+		case nodeDeeper(&n, limit):
+			return true
+		}
+	}
+}
+
+func nodeDeeper(n *yamlv3.Node, limit int) bool {
+	return limit < 0 || slices.ContainsFunc(n.Content, func(n *yamlv3.Node) bool { return nodeDeeper(n, limit-1) })
+}
+
+var errYAMLDepth = errors.New("the YAML document is nested too deep")
+
+// checkYAML refuses YAML whose nesting a recursive parser may not survive. It counts
+// brackets wherever they stand, also in quotes, where no real document has as many.
 func checkYAML(s string, limit int) error {
 	depth := 0
 	for line := range strings.Lines(s) {
@@ -780,7 +811,7 @@ func checkYAML(s string, limit int) error {
 			}
 		}
 		if depth > limit || inline > limit || len(line)-len(trimmed) > 20*limit {
-			return errors.New("the YAML document is nested too deep")
+			return errYAMLDepth
 		}
 	}
 	return nil

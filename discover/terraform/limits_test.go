@@ -160,6 +160,7 @@ func TestHostileInputEndsInADiagnosticWithinItsBounds(t *testing.T) {
 		"parts of a long list":                  {map[string]string{"main.tf": "variable \"u\" {}\nlocals { a = [var.u, " + strings.Repeat("1,", 100_000) + "] }\n" + fmt.Sprintf(release, `"a: `+strings.Repeat("${local.a[0]}", 500)+`"`)}, ""},
 		"parts of a long list in parentheses":   {map[string]string{"main.tf": "variable \"u\" {}\nlocals { a = ([var.u, " + strings.Repeat("1,", 100_000) + "]) }\n" + fmt.Sprintf(release, `"a: `+strings.Repeat("${local.a[0]}", 500)+`"`)}, "more work"},
 		"gaps of a long list":                   {map[string]string{"main.tf": "variable \"u\" {}\n" + fmt.Sprintf(release, `yamlencode(reverse([`+strings.Repeat("var.u,", 4_000)+` [`+strings.Repeat("1,", 100_000)+`][0]]))`)}, ""},
+		"flow sequences behind comments":        {map[string]string{"main.tf": `output "o" { value = yamldecode(file("x.yaml")) }`, "x.yaml": strings.Repeat("[ #]\n", 25_000)}, "nested too deep"},
 		"private characters of Helm's own keys": {map[string]string{"main.tf": fmt.Sprintf(release, "\"\\ue002: x\"")}, "private-use"},
 	}
 	for name, c := range cases {
