@@ -235,3 +235,11 @@ func (c *comparisons) defaults(v cty.Value, d *typeexpr.Defaults) {
 		c.alike(int64(v.LengthInt()), d.Type)
 	}
 }
+
+// branch counts what a condition takes for one of its results to be of the type of the
+// other, which may be a list of more elements.
+func (c *comparisons) branch(v cty.Value) {
+	for range 2 {
+		c.unify(partTypes(v.Type()))
+	}
+}

@@ -80,6 +80,13 @@ func (l *loader) functionTable() map[string]function.Function {
 	t["indent"] = l.guard(t["indent"], indentSize)
 	t["format"] = l.guard(t["format"], formatSize)
 	t["formatlist"] = l.guard(t["formatlist"], formatSize)
+	t["coalesce"] = l.guard(t["coalesce"], unifiedSize)
+	t["concat"] = l.guard(t["concat"], func(args []cty.Value) int64 {
+		if slices.ContainsFunc(args, func(a cty.Value) bool { return !a.Type().IsListType() }) {
+			return 0 // it makes a tuple, of any types
+		}
+		return unifiedSize(args)
+	})
 	t["distinct"] = l.guard(t["distinct"], distinctSize)
 	t["matchkeys"] = l.guard(t["matchkeys"], matchkeysSize)
 	t["regex"] = l.guard(t["regex"], func(args []cty.Value) int64 { return patternSize(args, false) })
@@ -243,6 +250,17 @@ func printedSize(v cty.Value) int64 {
 func distinctSize(args []cty.Value) int64 {
 	n := lengthOf(args[0])
 	return clampMul(8*n, n)
+}
+
+// unifiedSize counts what finding one type for all arguments takes.
+func unifiedSize(args []cty.Value) int64 {
+	types := make([]cty.Type, len(args))
+	for i, a := range args {
+		types[i] = a.Type()
+	}
+	c := &comparisons{limit: 1 << 40}
+	c.unify(types)
+	return c.n
 }
 
 // setSize counts the elements, each of which is hashed and compared.

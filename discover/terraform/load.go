@@ -194,6 +194,7 @@ func Load(ctx context.Context, opts Options) (*Result, error) {
 	l.syntax.newer = l.writtenForHCL2
 	l.newer = map[string]bool{}
 	l.functions = l.functionTable()
+	l.syntax.functions = l.functions
 	l.workspace = l.selectedWorkspace(opts)
 	l.readInstalled()
 

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/function"
 )
 
 // expression is a parsed expression, prepared for evaluation: every node that
@@ -34,6 +35,8 @@ type syntax struct {
 	// templates are those that were parsed, by file and text: the same one is
 	// often rendered for each instance of something.
 	templates map[[2]string]*expression
+	// functions are those of the language; nil before they are known.
+	functions map[string]function.Function
 }
 
 // parse reads a file of HCL. What Terraform 0.11 accepted and later versions
@@ -221,10 +224,12 @@ func (e *expression) part(sub hclsyntax.Expression) *expression {
 	return out
 }
 
-// metered charges the budget for what an expression produced.
+// metered charges the budget for what an expression produced, and for what is made of
+// it where it stands.
 type metered struct {
 	hclsyntax.Expression
 	budget *budget
+	made   func(*comparisons, cty.Value) // nil where it is taken as it is
 }
 
 // UnwrapExpression lets the HCL library see what is metered.
@@ -236,6 +241,12 @@ func (m *metered) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
 		return cty.DynamicVal, m.refuse(m.budget.spent)
 	}
 	v, diags := m.Expression.Value(ctx)
+	if m.made != nil {
+		if err := m.budget.foresee(func(c *comparisons) { m.made(c, v) }); err != nil {
+			return cty.DynamicVal, m.refuse(err)
+		}
+		return v, diags
+	}
 	if err := m.budget.chargeValue(v); err != nil {
 		return cty.DynamicVal, m.refuse(err)
 	}
@@ -288,7 +299,10 @@ func bare(e hclsyntax.Expression) hclsyntax.Expression {
 // meter rewrites the tree below e so that references, calls, templates and
 // the bodies of loops are metered, and notes in x what is mentioned.
 func (s *syntax) meter(e hclsyntax.Expression, x *expression) hclsyntax.Expression {
-	wrap := func(e hclsyntax.Expression) hclsyntax.Expression { return &metered{e, s.budget} }
+	wrap := func(e hclsyntax.Expression) hclsyntax.Expression { return &metered{Expression: e, budget: s.budget} }
+	made := func(e hclsyntax.Expression, made func(*comparisons, cty.Value)) hclsyntax.Expression {
+		return &metered{Expression: e, budget: s.budget, made: made}
+	}
 	all := func(list []hclsyntax.Expression) {
 		for i := range list {
 			list[i] = s.meter(list[i], x)
@@ -310,9 +324,14 @@ func (s *syntax) meter(e hclsyntax.Expression, x *expression) hclsyntax.Expressi
 			mentionKey(e.Args[1], x)
 		}
 		all(e.Args)
+		for i, last := range e.Args {
+			if to := s.parameter(e.Name, i); to != cty.DynamicPseudoType && to != cty.NilType {
+				e.Args[i] = made(last, argument(to, e.ExpandFinal && i == len(e.Args)-1))
+			}
+		}
 		return wrap(e)
 	case *hclsyntax.ConditionalExpr:
-		e.Condition, e.TrueResult, e.FalseResult = s.meter(e.Condition, x), s.meter(e.TrueResult, x), s.meter(e.FalseResult, x)
+		e.Condition, e.TrueResult, e.FalseResult = s.meter(e.Condition, x), made(s.meter(e.TrueResult, x), (*comparisons).branch), made(s.meter(e.FalseResult, x), (*comparisons).branch)
 	case *hclsyntax.BinaryOpExpr:
 		e.LHS, e.RHS = s.meter(e.LHS, x), s.meter(e.RHS, x)
 	case *hclsyntax.UnaryOpExpr:
@@ -357,6 +376,55 @@ func (s *syntax) meter(e hclsyntax.Expression, x *expression) hclsyntax.Expressi
 		e.Wrapped = s.meter(e.Wrapped, x)
 	}
 	return e
+}
+
+// unified are the types of which functions make an argument that they take as it is.
+var unified = map[string]cty.Type{
+	"tolist": cty.List(cty.DynamicPseudoType), "toset": cty.Set(cty.DynamicPseudoType), "tomap": cty.Map(cty.DynamicPseudoType),
+	"setproduct": cty.List(cty.DynamicPseudoType),
+}
+
+// parameter is the type of which a function's i-th argument is made, where that may take
+// more than the argument is large; else none.
+func (s *syntax) parameter(name string, i int) cty.Type {
+	if ty, ok := unified[strings.TrimPrefix(name, "core::")]; ok {
+		return ty
+	}
+	if strings.TrimPrefix(name, "core::") == "lookup" && i == 2 { // the default
+		return cty.List(cty.DynamicPseudoType)
+	}
+	f, ok := s.functions[name]
+	if !ok {
+		return cty.NilType
+	}
+	ty := cty.NilType
+	if params := f.Params(); i < len(params) {
+		ty = params[i].Type
+	} else if f.VarParam() != nil {
+		ty = f.VarParam().Type
+	}
+	if ty == cty.NilType || !ty.IsCollectionType() {
+		return cty.NilType
+	}
+	return ty
+}
+
+// argument counts what making an argument of a type takes, or, of one that holds several,
+// each of them.
+func argument(to cty.Type, several bool) func(*comparisons, cty.Value) {
+	if !several {
+		return func(c *comparisons, v cty.Value) { c.convert(v, to) }
+	}
+	return func(c *comparisons, v cty.Value) {
+		v, _ = v.Unmark()
+		if v == cty.NilVal || !v.IsKnown() || v.IsNull() || !v.CanIterateElements() {
+			return
+		}
+		for it := v.ElementIterator(); it.Next() && c.n <= c.limit; {
+			_, e := it.Element()
+			c.convert(e, to)
+		}
+	}
 }
 
 // mentionKey notes the name that an index or a lookup gives as literal text.
