@@ -164,9 +164,14 @@ func (c *comparisons) convert(v cty.Value, to cty.Type) {
 		if !known {
 			return
 		}
+		same := map[int]int64{} // elements of a set by hash: each is compared with those of the same one
 		for it := v.ElementIterator(); it.Next() && c.n <= c.limit; {
 			_, e := it.Element()
-			c.convert(e, of)
+			if c.convert(e, of); to.IsSetType() && e.IsWhollyKnown() && !e.ContainsMarked() {
+				hash := e.Hash()
+				c.add(same[hash])
+				same[hash]++
+			}
 		}
 		// What was converted is brought to one type again.
 		switch n := int64(v.LengthInt()); {

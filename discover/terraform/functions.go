@@ -88,6 +88,7 @@ func (l *loader) functionTable() map[string]function.Function {
 		return unifiedSize(args)
 	})
 	t["distinct"] = l.guard(t["distinct"], distinctSize)
+	t["flatten"] = l.guard(t["flatten"], flattenSize)
 	t["matchkeys"] = l.guard(t["matchkeys"], matchkeysSize)
 	t["regex"] = l.guard(t["regex"], func(args []cty.Value) int64 { return patternSize(args, false) })
 	t["regexall"] = l.guard(t["regexall"], func(args []cty.Value) int64 { return patternSize(args, true) })
@@ -248,8 +249,32 @@ func printedSize(v cty.Value) int64 {
 // distinctSize counts the comparisons: each element is compared with all that
 // are kept.
 func distinctSize(args []cty.Value) int64 {
-	n := lengthOf(args[0])
-	return clampMul(8*n, n)
+	return clampMul(8*lengthOf(args[0]), partsOf(args[0]))
+}
+
+// partsOf counts the elements of a list with the elements of these.
+func partsOf(list cty.Value) int64 {
+	n := int64(0)
+	if lengthOf(list) > 0 {
+		sizeOf(list, &n, 1<<24)
+	}
+	return n
+}
+
+// flattenSize counts how often each value is copied: to each list that holds it.
+func flattenSize(args []cty.Value) int64 { return 8 * copiesIn(args[0], 0) }
+
+func copiesIn(v cty.Value, depth int64) int64 {
+	ty := v.Type()
+	if !v.IsKnown() || v.IsNull() || !ty.IsListType() && !ty.IsSetType() && !ty.IsTupleType() {
+		return depth
+	}
+	n := depth
+	for it := v.ElementIterator(); it.Next(); {
+		_, e := it.Element()
+		n = min(n+copiesIn(e, depth+1), 1<<40)
+	}
+	return n
 }
 
 // unifiedSize counts what finding one type for all arguments takes.
@@ -280,7 +305,7 @@ func decodedSize(text cty.Value) int64 {
 	return clampMul(4*64, documentWork(text.AsString()))
 }
 
-func matchkeysSize(args []cty.Value) int64 { return clampMul(8*lengthOf(args[1]), lengthOf(args[2])) }
+func matchkeysSize(args []cty.Value) int64 { return clampMul(8*lengthOf(args[1]), partsOf(args[2])) }
 
 // patternSize bounds the steps that a pattern takes on a text, and with all
 // those of looking for each match anew.

@@ -1,9 +1,11 @@
 package terraform
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -66,6 +68,53 @@ func lettered(pattern string, n int) string {
 		fmt.Fprintf(&b, pattern, i)
 	}
 	return b.String()
+}
+
+// hashedAlike are 1<<n different words of one checksum, by which sets find their
+// elements: the checksum is linear, so words are of one if what they are put together
+// of differs by what changes nothing.
+func hashedAlike(n int) string {
+	basis, changes := map[int]uint32{}, map[int][]byte{}
+	var free [][]byte
+	size := n + 32
+	zero := bytes.Repeat([]byte("a"), size)
+	of := func(b []byte) uint32 { return crc32.ChecksumIEEE([]byte(strconv.Quote(string(b)))) }
+	for i := range size {
+		change := make([]byte, size)
+		change[i] = 'a' ^ 'c'
+		word := bytes.Clone(zero)
+		word[i] ^= change[i]
+		sum := of(word) ^ of(zero)
+		for bit := 31; bit >= 0 && sum != 0; bit-- {
+			if sum>>bit&1 == 0 {
+				continue
+			}
+			if basis[bit] == 0 {
+				basis[bit], changes[bit] = sum, change
+				break
+			}
+			sum ^= basis[bit]
+			for k, c := range changes[bit] {
+				change[k] ^= c
+			}
+		}
+		if sum == 0 {
+			free = append(free, change)
+		}
+	}
+	words := make([]string, 1<<n)
+	for i := range words {
+		word := bytes.Clone(zero)
+		for k := range n {
+			if i>>k&1 == 1 {
+				for j, c := range free[k] {
+					word[j] ^= c
+				}
+			}
+		}
+		words[i] = string(word)
+	}
+	return strings.Join(words, ",")
 }
 
 func manyFiles(n int, text string) map[string]string {
@@ -160,7 +209,7 @@ func TestHostileInputEndsInADiagnosticWithinItsBounds(t *testing.T) {
 		"parts of a long list":                  {map[string]string{"main.tf": "variable \"u\" {}\nlocals { a = [var.u, " + strings.Repeat("1,", 100_000) + "] }\n" + fmt.Sprintf(release, `"a: `+strings.Repeat("${local.a[0]}", 500)+`"`)}, ""},
 		"parts of a long list in parentheses":   {map[string]string{"main.tf": "variable \"u\" {}\nlocals { a = ([var.u, " + strings.Repeat("1,", 100_000) + "]) }\n" + fmt.Sprintf(release, `"a: `+strings.Repeat("${local.a[0]}", 500)+`"`)}, "more work"},
 		"gaps of a long list":                   {map[string]string{"main.tf": "variable \"u\" {}\n" + fmt.Sprintf(release, `yamlencode(reverse([`+strings.Repeat("var.u,", 4_000)+` [`+strings.Repeat("1,", 100_000)+`][0]]))`)}, ""},
-		"numbers and texts of a set":            {map[string]string{"main.tf": `output "o" { value = toset([` + strings.Repeat(`1,"a",`, 15_000) + `]) }`}, "more work"},
+		"numbers and texts of a set":            {map[string]string{"main.tf": `output "o" { value = toset([` + strings.Repeat(`1,"a",`, 6_000) + `]) }`}, "more work"},
 		"numbers and texts of a variable":       {map[string]string{"main.tf": `variable "v" {` + "\n type = list(any)\n default = [" + strings.Repeat(`1,"a",`, 15_000) + "]\n}\noutput \"o\" { value = var.v }\n"}, "more work"},
 		"numbers and texts or none":             {map[string]string{"main.tf": `output "o" { value = true ? [` + strings.Repeat(`1,"a",`, 15_000) + `] : [] }`}, "more work"},
 		"numbers and texts made distinct":       {map[string]string{"main.tf": `output "o" { value = distinct([` + strings.Repeat(`1,"a",`, 15_000) + `]) }`}, "more work"},
@@ -169,6 +218,12 @@ func TestHostileInputEndsInADiagnosticWithinItsBounds(t *testing.T) {
 		"numbers and texts of a map":            {map[string]string{"main.tf": "output \"o\" { value = tomap({\n" + lettered("a%[1]d = 1\nb%[1]d = \"a\"\n", 15_000) + "}) }"}, "more work"},
 		"the first of numbers and texts":        {map[string]string{"main.tf": `output "o" { value = coalesce(` + strings.Repeat(`1,"a",`, 15_000) + `1) }`}, "more work"},
 		"a long list that is joined":            {map[string]string{"main.tf": `output "o" { value = join(",", [` + strings.Repeat(`"a",`, 100_000) + `]) }`}, "more work"},
+		"distinct lists that begin alike":       {map[string]string{"main.tf": "locals { common = range(100) }\noutput \"o\" { value = distinct([for i in range(300) : concat(local.common, [i])]) }\n"}, "more work"},
+		"keys that begin alike":                 {map[string]string{"main.tf": "locals {\n common = range(100)\n l = [for i in range(200) : concat(local.common, [i])]\n}\noutput \"o\" { value = matchkeys(range(200), local.l, local.l) }\n"}, "more work"},
+		"a long list in many lists":             {map[string]string{"main.tf": `output "o" { value = flatten(` + strings.Repeat("[", 180) + `split(",", file("list"))` + strings.Repeat("]", 180) + `) }`, "list": numbered(15_000)}, "more work"},
+		"a long list in each turn of a loop":    {map[string]string{"main.tf": `output "o" { value = [for i in range(1000) : [for j in range(100) : length([` + strings.Repeat("1,", 100_000) + `])]] }`}, "more work"},
+		"a long list in each of many instances": {map[string]string{"main.tf": "resource \"x\" \"y\" {\n count = 5000\n a = [" + strings.Repeat("1,", 100_000) + "][0]\n}\n"}, "more work"},
+		"texts of a set that are hashed alike":  {map[string]string{"main.tf": `output "o" { value = toset(split(",", file("list"))) }`, "list": hashedAlike(13)}, "more work"},
 		"numbers and texts of a list":           {map[string]string{"main.tf": `output "o" { value = tolist([` + strings.Repeat(`1,"a",`, 15_000) + `]) }`}, "more work"},
 		"flow sequences behind comments":        {map[string]string{"main.tf": `output "o" { value = yamldecode(file("x.yaml")) }`, "x.yaml": strings.Repeat("[ #]\n", 25_000)}, "nested too deep"},
 		"private characters of Helm's own keys": {map[string]string{"main.tf": fmt.Sprintf(release, "\"\\ue002: x\"")}, "private-use"},

@@ -147,7 +147,7 @@ func (p *partialEnv) partial(e hclsyntax.Expression) cty.Value {
 
 // plain evaluates e as the language does.
 func (p *partialEnv) plain(e hclsyntax.Expression) cty.Value {
-	if p.l.budget.charge(int64(e.Range().End.Byte-e.Range().Start.Byte)/16) != nil {
+	if p.l.budget.charge(textWork(e)) != nil {
 		return cty.DynamicVal
 	}
 	v, diags := guarded(e.Range(), func() (cty.Value, hcl.Diagnostics) { return e.Value(p.ctx) })
@@ -405,7 +405,7 @@ func (p *partialEnv) templateFile(s *scope, t hcl.Traversal) cty.Value {
 		if len(list) == 1 {
 			r = list[0]
 		}
-	} else if i, ok := rest[0].(hcl.TraverseIndex); ok {
+	} else if i, ok := rest[0].(hcl.TraverseIndex); ok && p.l.budget.charge(int64(len(x.keys)/16)) == nil {
 		for n := range x.keys {
 			if eq := x.keys[n].Equals(i.Key); eq.IsKnown() && eq.True() {
 				r = list[n]
@@ -417,7 +417,7 @@ func (p *partialEnv) templateFile(s *scope, t hcl.Traversal) cty.Value {
 		return cty.NilVal
 	}
 	e, vars, cause := r.template()
-	if cause != nil {
+	if cause != nil || p.l.budget.charge(lengthOf(vars)) != nil {
 		return cty.NilVal
 	}
 	filled := cty.NilVal

@@ -104,6 +104,9 @@ func guarded(r hcl.Range, f func() (cty.Value, hcl.Diagnostics)) (v cty.Value, d
 // and a diagnostic.
 func (l *loader) value(e *expression, ctx *hcl.EvalContext) cty.Value {
 	pos := at(e.Range())
+	if err := l.budget.charge(textWork(e)); err != nil {
+		return unknown(cty.DynamicPseudoType, l.limit(err.Error(), pos))
+	}
 	v, diags := guarded(e.Range(), func() (cty.Value, hcl.Diagnostics) { return e.Value(ctx) })
 	if l.budget.spent != nil {
 		return unknown(cty.DynamicPseudoType, l.limit(l.budget.spent.Error(), pos))

@@ -230,6 +230,13 @@ type metered struct {
 	hclsyntax.Expression
 	budget *budget
 	made   func(*comparisons, cty.Value) // nil where it is taken as it is
+	work   int64                         // of evaluating it, whatever it produces
+}
+
+// textWork is what evaluating an expression takes by its length, whatever it produces:
+// lists may be written out of which nothing stays.
+func textWork(e hclsyntax.Expression) int64 {
+	return int64(e.Range().End.Byte-e.Range().Start.Byte) / 16
 }
 
 // UnwrapExpression lets the HCL library see what is metered.
@@ -239,6 +246,9 @@ func (m *metered) UnwrapExpression() hcl.Expression { return m.Expression }
 func (m *metered) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
 	if m.budget.spent != nil {
 		return cty.DynamicVal, m.refuse(m.budget.spent)
+	}
+	if err := m.budget.charge(m.work); err != nil {
+		return cty.DynamicVal, m.refuse(err)
 	}
 	v, diags := m.Expression.Value(ctx)
 	if m.made != nil {
@@ -346,13 +356,16 @@ func (s *syntax) meter(e hclsyntax.Expression, x *expression) hclsyntax.Expressi
 		return wrap(e)
 	case *hclsyntax.ForExpr:
 		e.CollExpr = s.meter(e.CollExpr, x)
+		turn := func(e hclsyntax.Expression) hclsyntax.Expression {
+			return &metered{Expression: s.meter(e, x), budget: s.budget, work: textWork(e)}
+		}
 		if e.KeyExpr != nil {
-			e.KeyExpr = wrap(s.meter(e.KeyExpr, x))
+			e.KeyExpr = turn(e.KeyExpr)
 		}
 		if e.CondExpr != nil {
-			e.CondExpr = wrap(s.meter(e.CondExpr, x))
+			e.CondExpr = turn(e.CondExpr)
 		}
-		e.ValExpr = wrap(s.meter(e.ValExpr, x))
+		e.ValExpr = turn(e.ValExpr)
 	case *hclsyntax.ObjectConsExpr:
 		for i := range e.Items {
 			e.Items[i].KeyExpr, e.Items[i].ValueExpr = s.meter(e.Items[i].KeyExpr, x), s.meter(e.Items[i].ValueExpr, x)
