@@ -224,6 +224,7 @@ func TestHostileInputEndsInADiagnosticWithinItsBounds(t *testing.T) {
 		"a long list in each turn of a loop":    {map[string]string{"main.tf": `output "o" { value = [for i in range(1000) : [for j in range(100) : length([` + strings.Repeat("1,", 100_000) + `])]] }`}, "more work"},
 		"a long list in each of many instances": {map[string]string{"main.tf": "resource \"x\" \"y\" {\n count = 5000\n a = [" + strings.Repeat("1,", 100_000) + "][0]\n}\n"}, "more work"},
 		"texts of a set that are hashed alike":  {map[string]string{"main.tf": `output "o" { value = toset(split(",", file("list"))) }`, "list": hashedAlike(13)}, "more work"},
+		"templates of many instances":           {map[string]string{"main.tf": "variable \"u\" {}\ndata \"template_file\" \"t\" {\n count = 4000\n template = \"$${x}\"\n vars = { x = var.u }\n}\n" + fmt.Sprintf(release, `"a: `+strings.Repeat("${data.template_file.t[0].rendered}", 1_000)+`"`)}, "more work"},
 		"numbers and texts of a list":           {map[string]string{"main.tf": `output "o" { value = tolist([` + strings.Repeat(`1,"a",`, 15_000) + `]) }`}, "more work"},
 		"flow sequences behind comments":        {map[string]string{"main.tf": `output "o" { value = yamldecode(file("x.yaml")) }`, "x.yaml": strings.Repeat("[ #]\n", 25_000)}, "nested too deep"},
 		"private characters of Helm's own keys": {map[string]string{"main.tf": fmt.Sprintf(release, "\"\\ue002: x\"")}, "private-use"},

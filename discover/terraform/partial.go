@@ -405,7 +405,7 @@ func (p *partialEnv) templateFile(s *scope, t hcl.Traversal) cty.Value {
 		if len(list) == 1 {
 			r = list[0]
 		}
-	} else if i, ok := rest[0].(hcl.TraverseIndex); ok && p.l.budget.charge(int64(len(x.keys)/16)) == nil {
+	} else if i, ok := rest[0].(hcl.TraverseIndex); ok && p.l.budget.charge(int64(len(x.keys))) == nil {
 		for n := range x.keys {
 			if eq := x.keys[n].Equals(i.Key); eq.IsKnown() && eq.True() {
 				r = list[n]
