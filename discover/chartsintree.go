@@ -618,11 +618,14 @@ type objectName struct{ kind, namespace, name string }
 func objectsByName(objects []flux1.Parsed) namedObjects {
 	out := namedObjects{}
 	for _, o := range objects {
-		u := o.Manifest
-		at := objectName{u.GetKind(), u.GetNamespace(), u.GetName()}
+		at := namedAs(o.Manifest)
 		out[at] = append(out[at], o)
 	}
 	return out
+}
+
+func namedAs(u *unstructured.Unstructured) objectName {
+	return objectName{u.GetKind(), u.GetNamespace(), u.GetName()}
 }
 
 // scriptsIn are the texts that a ConfigMap or Secret among objects holds; known is false if there is none, or

@@ -34,6 +34,8 @@ type reading struct {
 	closed []flux1.Closed
 	// inUse are the kustomization files behind what the agent applies.
 	inUse []*overlay
+	// inBuilds are the patches of these, and inPatchFiles those of .flux.yaml files; nil until they are asked for.
+	inBuilds, inPatchFiles *patchesByName
 }
 
 func (r *reading) find(findings ...migrate.Finding) { r.findings = append(r.findings, findings...) }

@@ -28,7 +28,7 @@ func (r *reading) survey(ctx context.Context) error {
 	r.surveyFiles()
 	r.surveyIgnored()
 	r.surveyGenerations()
-	r.inUse = r.overlaysInUse()
+	r.inUse, r.inBuilds, r.inPatchFiles = r.overlaysInUse(), nil, nil
 	for _, o := range r.inUse {
 		r.surveyOverlay(o)
 	}
@@ -332,6 +332,7 @@ func resourceName(u *unstructured.Unstructured) string {
 // annotations by key, other fields by name; and what it takes away, by name.
 func patchSays(u *unstructured.Unstructured) (sets, removes string) {
 	var images, annotations, others, removed []string
+	had := map[string]bool{} // of others
 	var walk func(v any, where string, depth int)
 	walk = func(v any, where string, depth int) {
 		if depth > flux1.DefaultLimits.Depth {
@@ -361,7 +362,8 @@ func patchSays(u *unstructured.Unstructured) (sets, removes string) {
 		default:
 			if key, ok := strings.CutPrefix(where, "metadata.annotations."); ok {
 				annotations = append(annotations, key)
-			} else if !slices.Contains(others, where) {
+			} else if !had[where] {
+				had[where] = true
 				others = append(others, where)
 			}
 		}
@@ -460,43 +462,67 @@ func (r *reading) candidates() []flux1.Parsed {
 		}
 		out = append(out, r.objectsIn(name)...)
 	}
+	patched := newPatched(out)
 	for _, g := range r.untold {
 		patches, err := r.patchesOf(g)
 		if err != nil {
 			continue // that what is generated is not told says so
 		}
 		for _, p := range patches {
-			out = patched(out, p)
+			patched.by(p)
 		}
 	}
-	return out
+	return patched.objects
 }
 
-// patched are objects with a patch of a patch file applied to the one that it is for: where
-// none has its namespace, one that names none, which may yet get it. What it says of an
-// object that does not stand here counts by itself.
-func patched(objects []flux1.Parsed, patch flux1.Parsed) []flux1.Parsed {
-	of := func(namespace string) int {
-		return slices.IndexFunc(objects, func(o flux1.Parsed) bool {
-			return o.Manifest.GetKind() == patch.Manifest.GetKind() && o.Manifest.GetName() == patch.Manifest.GetName() && o.Manifest.GetNamespace() == namespace
-		})
+// patched are objects, as patches of patch files leave them.
+type patched struct {
+	objects []flux1.Parsed
+	at      map[objectName][]int // those of a name, in order
+}
+
+func newPatched(objects []flux1.Parsed) *patched {
+	p := &patched{at: map[objectName][]int{}}
+	for _, o := range objects {
+		p.add(o)
 	}
-	i := of(patch.Manifest.GetNamespace())
-	if i < 0 {
-		i = of("")
+	return p
+}
+
+func (p *patched) add(o flux1.Parsed) {
+	name := namedAs(o.Manifest)
+	p.at[name] = append(p.at[name], len(p.objects))
+	p.objects = append(p.objects, o)
+}
+
+// by applies a patch to the first object that it is for: where none has its namespace, one that names none,
+// which may yet get it. What it says of an object that does not stand here counts by itself.
+func (p *patched) by(patch flux1.Parsed) {
+	name := namedAs(patch.Manifest)
+	its := p.at[name]
+	if len(its) == 0 {
+		name.namespace = ""
+		its = p.at[name]
 	}
-	if i < 0 {
-		return append(objects, patch)
+	if len(its) == 0 {
+		p.add(patch)
+		return
 	}
-	with := objects[i].Manifest.DeepCopy()
+	i := its[0]
+	with := p.objects[i].Manifest.DeepCopy()
 	if err := patchObject(with, patch.Manifest); err != nil {
-		return append(objects, patch)
+		p.add(patch)
+		return
 	}
 	if with.GetNamespace() == "" {
 		with.SetNamespace(patch.Manifest.GetNamespace())
 	}
-	objects[i].Manifest = with
-	return objects
+	p.objects[i].Manifest = with
+	if is := namedAs(with); is != name {
+		p.at[name] = its[1:]
+		place, _ := slices.BinarySearch(p.at[is], i)
+		p.at[is] = slices.Insert(p.at[is], place, i)
+	}
 }
 
 func (r *reading) inChart(name string) bool {
@@ -562,6 +588,15 @@ func isHelmRelease1(u *unstructured.Unstructured) bool {
 
 func (r *reading) surveyObjects() {
 	var sealed, releases, automated []string
+	ofFlux2 := map[string][]int{} // the findings about an object of Flux v2
+	name := func(i int) {
+		if f := r.findings[i]; f.Code == flux1.Flux2InGit.Name {
+			ofFlux2[f.Subject] = append(ofFlux2[f.Subject], i)
+		}
+	}
+	for i := range r.findings {
+		name(i)
+	}
 	look := func(u *unstructured.Unstructured, id, where string, encrypted bool) {
 		about := func(code flux1.Code, format string, args ...any) {
 			r.find(code.About(r.agent.ID, id, where, fmt.Sprintf(format, args...)))
@@ -575,7 +610,9 @@ func (r *reading) surveyObjects() {
 		case isHelmRelease1(u):
 			about(flux1.HelmRelease1Object, "%s is %s", resourceName(u), releaseMeaning(u, r.agent.Git.URL))
 		case strings.HasSuffix(gk.Group, ".toolkit.fluxcd.io") && !encrypted:
-			r.nameFlux2(id, u)
+			for _, i := range ofFlux2[r.agent.ID+" "+id] {
+				r.findings[i].Message += doesInFlux2(u)
+			}
 		}
 		surveyAnnotations(u, func(code flux1.Code, keys []string, format string, args ...any) {
 			r.find(code.About(r.agent.ID, id, cmp.Or(r.patchedAt(u, keys), where), fmt.Sprintf(format, args...)))
@@ -597,6 +634,7 @@ func (r *reading) surveyObjects() {
 		}
 		if strings.HasSuffix(u.GroupVersionKind().Group, ".toolkit.fluxcd.io") {
 			r.find(flux1.Flux2InGit.About(r.agent.ID, migrate.ObjectID(u), fileLine(p.File, p.Line), resourceName(u)+" is an object of Flux v2"))
+			name(len(r.findings) - 1)
 		}
 		if flux1.IgnoreValue(migrate.Annotations(u)) == "true" {
 			continue
@@ -623,13 +661,15 @@ func (r *reading) surveyObjects() {
 // patchedAt is where a patch sets one of some annotations of an object: the patch file of
 // a .flux.yaml, which comes last, or one that a kustomization file names; empty if none does.
 func (r *reading) patchedAt(u *unstructured.Unstructured, keys []string) string {
-	var patches []flux1.Parsed
-	for _, g := range r.generations {
-		if g.PatchFile != "" {
-			patches = append(patches, patchesOf(u, r.objectsIn(g.PatchFile))...)
+	if r.inPatchFiles == nil {
+		r.inPatchFiles = &patchesByName{at: map[objectName][]int{}}
+		for _, g := range r.generations {
+			if g.PatchFile != "" {
+				r.inPatchFiles.add(r.objectsIn(g.PatchFile))
+			}
 		}
 	}
-	for _, p := range append(patches, r.builtIn(u)...) {
+	for _, p := range append(r.inPatchFiles.of(u), r.builtIn(u)...) {
 		annotations := migrate.Annotations(p.Manifest)
 		i := slices.IndexFunc(keys, func(key string) bool { return annotations[key] != "" })
 		if i < 0 || p.Line == 0 {
@@ -646,21 +686,43 @@ func (r *reading) patchedAt(u *unstructured.Unstructured, keys []string) string 
 
 // builtIn are the patches of an object that kustomization files name or hold; the
 // latter have no line.
-func (r *reading) builtIn(u *unstructured.Unstructured) (out []flux1.Parsed) {
-	for _, o := range r.inUse {
-		for _, p := range o.patches {
-			out = append(out, patchesOf(u, r.patchObjects(o, p))...)
+func (r *reading) builtIn(u *unstructured.Unstructured) []flux1.Parsed {
+	if r.inBuilds == nil {
+		r.inBuilds = &patchesByName{at: map[objectName][]int{}}
+		for _, o := range r.inUse {
+			for _, p := range o.patches {
+				r.inBuilds.add(r.patchObjects(o, p))
+			}
 		}
 	}
-	return out
+	return r.inBuilds.of(u)
 }
 
-// patchesOf are those of some patches that are of an object, as far as they say.
-func patchesOf(u *unstructured.Unstructured, patches []flux1.Parsed) (out []flux1.Parsed) {
+// patchesByName are patches by what they are of.
+type patchesByName struct {
+	all []flux1.Parsed
+	at  map[objectName][]int
+}
+
+func (x *patchesByName) add(patches []flux1.Parsed) {
 	for _, p := range patches {
-		if m := p.Manifest; m.GetKind() == u.GetKind() && m.GetName() == u.GetName() && (m.GetNamespace() == "" || m.GetNamespace() == u.GetNamespace()) {
-			out = append(out, p)
-		}
+		name := namedAs(p.Manifest)
+		x.at[name] = append(x.at[name], len(x.all))
+		x.all = append(x.all, p)
+	}
+}
+
+// of are those that are of an object, as far as they say, in order.
+func (x *patchesByName) of(u *unstructured.Unstructured) (out []flux1.Parsed) {
+	name := namedAs(u)
+	its := slices.Clone(x.at[name])
+	if name.namespace != "" {
+		name.namespace = ""
+		its = append(its, x.at[name]...)
+	}
+	slices.Sort(its)
+	for _, i := range its {
+		out = append(out, x.all[i])
 	}
 	return out
 }
@@ -714,8 +776,8 @@ func directives(v any) []string {
 func (r *reading) surveyDirectives(o *migrate.Object) {
 	name := resourceName(o.Manifest)
 	report := func(code flux1.Code, file string, line int, names []string, message string) {
-		if content, err := r.contentOf(file); err == nil {
-			line = lineHolding(content, line, names[0])
+		if lines := r.linesIn(file); lines != nil {
+			line = lines.holding(line, names[0])
 		}
 		f := code.About(r.agent.ID, o.ID, fileLine(file, line), message)
 		if slices.ContainsFunc(r.generations, func(g flux1.Generation) bool { return g.PatchFile == file }) {
@@ -781,21 +843,6 @@ func (r *reading) surveyMergedLists(o *migrate.Object) {
 		}
 		r.find(flux1.ListMerged.About(r.agent.ID, o.ID, where, fmt.Sprintf("a patch holds the list %s of %s: %s", strings.Join(m.at, "."), resourceName(u), m.says())))
 	}
-}
-
-// lineHolding is the first line of a document, which begins at a line, that holds a
-// text; where none does, the line at which it begins.
-func lineHolding(content []byte, line int, text string) int {
-	for i, l := range bytes.Split(content, []byte("\n")) {
-		switch {
-		case i+1 < line:
-		case i+1 > line && line > 0 && bytes.HasPrefix(l, []byte("---")):
-			return line
-		case bytes.Contains(l, []byte(text)):
-			return i + 1
-		}
-	}
-	return line
 }
 
 // releaseMeaning says which Helm release a HelmRelease of the helm-operator is
@@ -867,8 +914,8 @@ func releaseOfHelmRelease(u *unstructured.Unstructured) (name, namespace string)
 	return name, namespace
 }
 
-// nameFlux2 adds to the finding about an object of Flux v2 what it does.
-func (r *reading) nameFlux2(id string, u *unstructured.Unstructured) {
+// doesInFlux2 is what to add to the finding about an object of Flux v2: what it does.
+func doesInFlux2(u *unstructured.Unstructured) string {
 	text := func(fields ...string) string {
 		s, _, _ := unstructured.NestedString(u.Object, append([]string{"spec"}, fields...)...)
 		return s
@@ -889,13 +936,9 @@ func (r *reading) nameFlux2(id string, u *unstructured.Unstructured) {
 		meaning = "it commits new images"
 	}
 	if meaning == "" {
-		return
+		return ""
 	}
-	for i := range r.findings {
-		if f := &r.findings[i]; f.Code == flux1.Flux2InGit.Name && f.Subject == r.agent.ID+" "+id {
-			f.Message += ": " + meaning
-		}
-	}
+	return ": " + meaning
 }
 
 // saysNo reports whether the value of an ignore annotation plainly means that the object

@@ -67,6 +67,20 @@ func (l *textLines) from(first int) iter.Seq2[int, string] {
 	}
 }
 
+// holding is the first line of a document that holds a text, counted from 1; that where the document begins,
+// which is given, where none does.
+func (l *textLines) holding(begin int, text string) int {
+	for i, line := range l.from(begin - 1) {
+		if i+1 > begin && begin > 0 && strings.HasPrefix(line, "---") {
+			break
+		}
+		if strings.Contains(line, text) {
+			return i + 1
+		}
+	}
+	return begin
+}
+
 // of is the line of the last name of a path that is found, each below the one before it, the first in the
 // document from a line on, from 0; that line where none is found. It is counted from 1.
 func (l *textLines) of(line int, names []string) int {

@@ -86,6 +86,11 @@ func (l *loader) classify() []migrate.Object {
 		final[id] = o
 		return false
 	}
+	kinds := map[schema.GroupKind]bool{} // all versions of a kind have one scope
+	for gvk, namespaced := range served {
+		kinds[gvk.GroupKind()] = namespaced
+	}
+	l.isAssumed = map[schema.GroupKind]bool{}
 	objects := make([]migrate.Object, 0, len(l.objects))
 	for _, o := range l.objects {
 		m := migrate.Object{File: o.file, Line: o.line, Manifest: o.manifest, Encrypted: o.decrypted}
@@ -102,7 +107,7 @@ func (l *loader) classify() []migrate.Object {
 		}
 		o.namespace = o.Metadata.Namespace
 		if !known && l.cfg.KindsAssumed {
-			l.assume(o, &m, served)
+			l.assume(o, &m, kinds)
 			m.NamespaceDropped = o.dropsNamespace()
 			if twice(o, false) {
 				continue
@@ -208,19 +213,14 @@ func customScope(gk schema.GroupKind) (namespaced, known bool) {
 // assume gives an object whose kind no cluster was asked about its id, and its
 // namespace where it names none. Its scope is that of another version of the kind;
 // where there is none, its namespace stays as it is.
-func (l *loader) assume(o *loaded, m *migrate.Object, served map[schema.GroupVersionKind]bool) {
+func (l *loader) assume(o *loaded, m *migrate.Object, served map[schema.GroupKind]bool) {
 	gk := schema.FromAPIVersionAndKind(o.APIVersion, o.Kind).GroupKind()
-	known := false
-	namespaced := false
-	for gvk, scope := range served { // all versions of a kind have one scope
-		if gvk.GroupKind() == gk {
-			known, namespaced = true, scope
-		}
-	}
+	namespaced, known := served[gk]
 	if !known {
 		custom := gk.Group != kustomizeGroup && gk.Group != ""
-		if name := gk.Kind + "." + gk.Group; custom && !slices.Contains(l.assumed, name) {
-			l.assumed = append(l.assumed, name)
+		if custom && !l.isAssumed[gk] {
+			l.isAssumed[gk] = true
+			l.assumed = append(l.assumed, gk.Kind+"."+gk.Group)
 		}
 		namespaced, known = customScope(gk)
 		m.ScopeUnknown = custom && !known && o.namespace == "" && o.Metadata.Name != ""

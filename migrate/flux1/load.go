@@ -140,7 +140,8 @@ type loader struct {
 	// gitCrypted are the files that git-crypt encrypts, as they were read.
 	gitCrypted []string
 
-	automated, releases, alphaReleases, encrypted, assumed, removed, homeless, scopeless []string // for findings that gather objects
+	automated, releases, alphaReleases, encrypted, assumed, removed, homeless, scopeless []string                  // for findings that gather objects
+	isAssumed                                                                            map[schema.GroupKind]bool // of assumed
 }
 
 // identity is fluxd's resource id among what it reads together: all that is not
