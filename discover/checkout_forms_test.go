@@ -650,6 +650,11 @@ func TestWhatAnotherFolderBindsIsNotKnown(t *testing.T) {
 		"by a set, of a text":                   {file("a.yaml", agent+few+held("fluxcd.controlplane.io/v1", "ResourceSet", "resourcesTemplate: \"kind: ClusterRoleBinding\\nroleRef: {name: admin}\"")), nil, "", "holds bindings"},
 		"by a policy":                           {file("a.yaml", agent+few+held("kyverno.io/v1", "ClusterPolicy", "rules: [{generate: {kind: ClusterRoleBinding, data: {roleRef: {kind: ClusterRole, name: cluster-admin}, subjects: [{kind: Group, name: 'system:serviceaccounts'}]}}}]")), nil, "", "holds bindings"},
 		"by a policy of it":                     {file("a.yaml", agent+few+held("kyverno.io/v1", "ClusterPolicy", "rules: [{validate: {pattern: {roleRef: {name: '!cluster-admin'}, subjects: [{name: '!x'}]}}}]")), nil, "custom", ""},
+		"by a policy that leaves it out":        {file("a.yaml", agent+few+held("kyverno.io/v1", "ClusterPolicy", "rules: [{validate: {pattern: {roleRef: {name: '!cluster-admin'}}}, exclude: {subjects: [{"+account+"}]}}]")), nil, "custom", ""},
+		"by a constraint":                       {file("a.yaml", agent+few+held("constraints.gatekeeper.sh/v1beta1", "OnlyThese", "parameters: {roleRef: {name: cluster-admin}, allowed: [{"+account+"}]}")), nil, "custom", ""},
+		"by a patch, of another folder":         {file("a.yaml", agent+few) + file("ks.yaml", "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: k, namespace: x}\nspec: {path: ./other, sourceRef: {kind: GitRepository, name: x}, patches: [{patch: \"kind: ClusterRoleBinding\\nmetadata: {name: z}\\nroleRef: {name: admin}\"}]}\n"), nil, "custom", ""},
+		"by a template, to a user":              {file("a.yaml", agent+few+strings.Replace(held("template.openshift.io/v1", "Template", "objects: [{apiVersion: authorization.openshift.io/v1, kind: RoleBinding, roleRef: {name: admin}, userNames: ['system:serviceaccount:flux:flux']}]"), "spec: ", "x: ", 1)), nil, "", "holds subjects"},
+		"by a template, to a group":             {file("a.yaml", agent+few+strings.Replace(held("template.openshift.io/v1", "Template", "objects: [{apiVersion: authorization.openshift.io/v1, kind: RoleBinding, roleRef: {name: admin}, groupNames: ['system:serviceaccounts']}]"), "spec: ", "x: ", 1)), nil, "", "holds bindings"},
 		"by a schema":                           {file("a.yaml", agent+few+held("apiextensions.k8s.io/v1", "CustomResourceDefinition", "schema: {properties: {roleRef: {description: 'of a ClusterRoleBinding, its roleRef: x'}, subjects: {type: array}}}")), nil, "custom", ""},
 		"only named to a chart":                 {file("a.yaml", agent+few+raw("kinds: [{kind: ClusterRoleBinding}]")), nil, "custom", ""},
 		"of everybody, and nothing else":        {built("flux", agent+role("get")+bound("all", "few", "kind: Group, name: 'system:authenticated'")), nil, "", nothingBinds},
@@ -2050,6 +2055,18 @@ func TestHostileDeclarationsEndInAFinding(t *testing.T) {
 		t.Errorf("%d agents of %d copies of 10", len(inv.Agents), copies)
 	}
 	noFinding(t, inv, flux1.TooLarge)
+	defer func(n int) { maxBindingLooks = n }(maxBindingLooks)
+	maxBindingLooks = 10_000
+	inv = readTree(t, many(50, 210), nil)
+	if len(inv.Agents) != 51 {
+		t.Errorf("%d agents of 50", len(inv.Agents)-1)
+	}
+	wantFinding(t, inv, RightsUnknown, "a/f49", "too many to be looked at for each of so many agents, and may bind it")
+	for _, f := range findingsOf(inv, RightsUnknown) {
+		if strings.HasPrefix(f, "a/f0 ") && strings.Contains(f, "too many") {
+			t.Errorf("the first is not looked at: %s", f)
+		}
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	c := &checkout{}
@@ -2074,10 +2091,6 @@ func TestHostilePairsEndInAFinding(t *testing.T) {
 	values := each(1000, "v$: 0123456789\n") // 16 kB
 	indented := each(1000, "    v$: 0123456789\n")
 	for name, tree := range map[string]string{ // of which each takes more than 15,000 looks, by one way to count them
-		"agents and bindings": each(50, "-- $.yaml --\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: f$, namespace: a}\nspec: {template: {spec: {containers: [{name: flux, image: 'fluxcd/flux:1.25.4', args: ['--git-url=git@h:a$']}]}}}\n"+
-			"---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: b$}\nroleRef: {kind: ClusterRole, name: view}\nsubjects: [{kind: ServiceAccount, name: f$, namespace: a}]\n"),
-		"bindings and patches": "-- rb.yaml --\n" + each(40, "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: b$}\nroleRef: {kind: ClusterRole, name: view}\nsubjects: [{kind: ServiceAccount, name: f$, namespace: a}]\n") +
-			"-- ks.yaml --\n" + each(40, "---\napiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: k$, namespace: f}\nspec: {path: ./, sourceRef: {kind: GitRepository, name: a}, patches: [{target: {kind: None}, patch: '[]'}]}\n"),
 		"agents of one name and bindings": each(40, "-- $/a.yaml --\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: f, namespace: a}\nspec: {template: {spec: {containers: [{name: flux, image: 'fluxcd/flux:1.25.4', args: ['--git-url=git@h:a$']}]}}}\n") +
 			each(40, "-- $.yaml --\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: b$}\nroleRef: {kind: ClusterRole, name: view}\nsubjects: [{kind: ServiceAccount, name: f$, namespace: a}]\n"),
 		"folders and Kustomizations": each(40, "-- k$/kustomization.yaml --\nresources: [a.yaml]\n-- k$/a.yaml --\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: n$}\n") +

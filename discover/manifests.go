@@ -389,7 +389,7 @@ func (c *checkout) tooManyLooks(o flux1.Parsed) {
 		return
 	}
 	c.index.toldOfLooks = true
-	f := flux1.TooLarge.Finding(c.agent.ID, fileLine(o.File, o.Line), fmt.Sprintf("what the repository declares is too much to be held against each other, of agents, of what binds accounts, of charts and of Kustomizations of Flux v2 (more than %d looks): what is declared there, and in what is read after it, is not looked at", maxLooks))
+	f := flux1.TooLarge.Finding(c.agent.ID, fileLine(o.File, o.Line), fmt.Sprintf("what the repository declares is too much to be held against each other, of what binds accounts, of charts and of Kustomizations of Flux v2 (more than %d looks): what is declared there, and in what is read after it, is not looked at", maxLooks))
 	f.Hint = notOfOne
 	c.find(f)
 }

@@ -52,9 +52,8 @@ type index struct {
 }
 
 // maxLooks bounds what of a repository is held against each other: each Kustomization of Flux v2 against each
-// object that it may apply, each binding against each agent, what is given to each release of a chart. A look
-// takes about a microsecond. Two hundred clusters that declare an agent and twenty bindings each take seven million.
-// It is a variable for tests.
+// object that it may apply, what is given to each release of a chart. A look takes about a microsecond. It is a
+// variable for tests.
 var maxLooks = 20_000_000
 
 // look counts so many looks; it reports whether there are any left. What is not looked at then is

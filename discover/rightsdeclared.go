@@ -58,7 +58,7 @@ func (c *checkout) rightsOf(ctx context.Context, sets []declaration) rightsFor {
 		})
 	}
 	giving := make([][]flux1.Parsed, len(sets)) // of each set, what may give rights
-	count, read := 0, decoded{}
+	count, looks, read := 0, 0, decoded{}
 	for _, set := range sets {
 		for _, o := range set.objects {
 			if mayInstall(o.Manifest) {
@@ -136,8 +136,8 @@ func (c *checkout) rightsOf(ctx context.Context, sets []declaration) rightsFor {
 			}
 			return is
 		}
-		if !c.look(8 * count) {
-			return &rights{} // which is not told
+		if looks += count; looks > maxBindingLooks {
+			return &rights{given: []givenToChart{{what: fmt.Sprintf("one of %d objects that may bind accounts, which are too many to be looked at for each of so many agents,", count), more: true}}}
 		}
 		applied, madeOf := isApplied(a), map[string]bool{} // the folders that an unbuilt one is made of
 		if own.unbuilt {
@@ -168,6 +168,11 @@ func (c *checkout) rightsOf(ctx context.Context, sets []declaration) rightsFor {
 		return r
 	}
 }
+
+// maxBindingLooks is how often an object that may bind accounts is looked at for an agent that a
+// repository declares, as for a thousand agents with a binding each, where nobody has more than some dozens.
+// An agent beyond it is told, and not its rights. It is a variable for tests.
+var maxBindingLooks = 1_000_000
 
 // decoded is what was made of objects, since each is looked at for every agent.
 type decoded map[decodedAs]any
@@ -297,7 +302,17 @@ func holdsBinding(u *unstructured.Unstructured) bool {
 		}
 		return false
 	}
-	return !slices.Contains(makesNothing, u.GetKind()) && holds(u.Object)
+	switch group := u.GroupVersionKind().Group; {
+	case slices.Contains(makesNothing, u.GetKind()), isKustomization2(u), group == "constraints.gatekeeper.sh": // of the patches of a Kustomization rewritesRights tells
+		return false
+	case group == "kyverno.io": // which else compares with it
+		rules, _, _ := unstructured.NestedSlice(u.Object, "spec", "rules")
+		return slices.ContainsFunc(rules, func(rule any) bool {
+			its, _ := rule.(map[string]any)
+			return holds(its["generate"]) || holds(its["mutate"])
+		})
+	}
+	return holds(u.Object)
 }
 
 // ofBindings is what a kind, or its group, is called of which an operator makes bindings, as
@@ -360,6 +375,8 @@ func givenIn(o flux1.Parsed) *givenToChart {
 				if ok {
 					g.subjects = append(g.subjects, b.Subjects...)
 				}
+				walk(v["userNames"]) // of OpenShift's own
+				g.more = g.more || len(asList(v["groupNames"])) > 0
 				return
 			case kind == rbacv1.ServiceAccountKind && v["name"] != nil && v["apiVersion"] == nil:
 				g.filled = append(g.filled, terraform.Subject{Kind: node(kind), Name: node(v["name"]), Namespace: node(v["namespace"])})

@@ -68,7 +68,10 @@ func main() {
 			signal.Notify(again, interrupts()...)
 			return again
 		}, func() {
-			sayError(stderr, errors.New("interrupted"), hintNothing)
+			if isTerminal(stderr) {
+				fmt.Fprint(stderr, clearLine) // of progress
+			}
+			sayError(stderr, errors.New("interrupted, and ended at once"), "no cluster has changed; run the same command again: what it was writing to files may not be whole")
 			os.Exit(exitInterrupted)
 		})
 	}

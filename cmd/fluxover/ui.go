@@ -144,6 +144,9 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
+// clearLine has a terminal write over the line that it is in.
+const clearLine = "\r\x1b[K"
+
 // progressLine gives a function that says on stderr what is being done: on a
 // terminal in one line that is drawn anew, elsewhere line by line. With an empty
 // text the terminal's line is taken away, before anything else is written.
@@ -155,12 +158,11 @@ func progressLine(w io.Writer) func(string) {
 			}
 		}
 	}
-	const clear = "\r\x1b[K"
 	return func(what string) {
 		if r := []rune(what); len(r) >= emit.TextWidth { // a line that wraps cannot be taken away
 			what = string(r[:emit.TextWidth-2]) + "…"
 		}
-		fmt.Fprint(w, clear+what)
+		fmt.Fprint(w, clearLine+what)
 	}
 }
 
