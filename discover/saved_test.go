@@ -407,6 +407,7 @@ func TestWhatIsNoSavedInventoryIsAnError(t *testing.T) {
 		`{"apiVersion":"fluxover.dev/v1","kind":"Inventory","agents":[{"id":"a/b"}],"saved":{"version":1,"agents":{"a/b":{"tree":"x"}},"trees":{"x":[{"path":"../a"}]}}}`,
 		`{"apiVersion":"fluxover.dev/v1","kind":"Inventory","agents":[{"id":"a/b"}],"saved":{"version":1,"agents":{"a/b":{"tree":"x"}},"trees":{"x":[{"path":"a"},{"path":"a/b"}]}}}`,
 		`{"apiVersion":"fluxover.dev/v1","kind":"Inventory","agents":[{"id":"a/b"}],"saved":{"version":1,"agents":{"a/b":{"tree":"x"}},"trees":{"x":[{"path":"a","base64":"*"}]}}}`,
+		`{"apiVersion":"fluxover.dev/v1","kind":"Inventory","agents":[{"id":"a/b"}],"saved":{"version":1,"agents":{"a/b":{"tree":"x"}},"trees":{"x":[{"path":"` + strings.Repeat("a/", 513) + `a"}]}}}`,
 	} {
 		if _, err := Open(t.Context(), strings.NewReader(text)); !errors.Is(err, ErrNotSaved) {
 			t.Errorf("%s: %v", text, err)

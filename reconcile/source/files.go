@@ -18,6 +18,7 @@ import (
 type Files struct {
 	nodes   map[string]*node
 	touched time.Time
+	names   int // bytes of all paths
 }
 
 // node is a file, link or folder; submodules are empty folders.
@@ -55,10 +56,13 @@ func NewFiles(touched time.Time) *Files {
 
 // Put adds a file, link or folder, and the folders above it. read gives a
 // file's content, or where a link leads to; a folder has none, unless it cannot be
-// listed: then read says why.
+// listed: then read says why. What no fetch gives is [ErrTooLarge] here, too.
 func (t *Files) Put(name string, mode fs.FileMode, size int64, read func() ([]byte, error)) error {
 	if !fs.ValidPath(name) || name == "." {
 		return fmt.Errorf("%q is no path in a repository", name)
+	}
+	if strings.Count(name, "/") > maxDepth {
+		return fmt.Errorf("%w: folders are nested deeper than %d", ErrTooLarge, maxDepth)
 	}
 	dir := path.Dir(name)
 	if above := t.nodes[dir]; above == nil || !above.IsDir() {
@@ -69,17 +73,21 @@ func (t *Files) Put(name string, mode fs.FileMode, size int64, read func() ([]by
 	if t.nodes[name] != nil {
 		return fmt.Errorf("%q is there twice", name)
 	}
-	t.link(dir, &node{name: path.Base(name), mode: mode, when: t.touched, size: size, read: read})
-	return nil
+	return t.link(dir, name, &node{name: path.Base(name), mode: mode, when: t.touched, size: size, read: read})
 }
 
 // putAbove adds the folders above a path.
 func (t *Files) putAbove(name string) error {
 	dir := "."
-	for part := range strings.SplitSeq(path.Dir(name), "/") {
-		below := path.Join(dir, part)
+	for i, c := range name {
+		if c != '/' {
+			continue
+		}
+		below := name[:i]
 		if t.nodes[below] == nil {
-			t.link(dir, &node{name: part, mode: fs.ModeDir | 0o755, when: t.touched})
+			if err := t.link(dir, below, &node{name: path.Base(below), mode: fs.ModeDir | 0o755, when: t.touched}); err != nil {
+				return err
+			}
 		}
 		if dir = below; !t.nodes[dir].IsDir() {
 			return fmt.Errorf("%q lies below a file", name)
@@ -93,10 +101,14 @@ func (t *Files) PutContent(name string, mode fs.FileMode, content []byte) error 
 	return t.Put(name, mode, int64(len(content)), func() ([]byte, error) { return content, nil })
 }
 
-// link puts a node into a folder.
-func (t *Files) link(dir string, n *node) {
-	t.nodes[path.Join(dir, n.name)] = n
+// link puts a node into a folder; name is its whole path.
+func (t *Files) link(dir, name string, n *node) error {
+	if t.names += len(name); t.names > maxNames {
+		return fmt.Errorf("%w: the paths of the files are longer than %d bytes together", ErrTooLarge, maxNames)
+	}
+	t.nodes[name] = n
 	t.nodes[dir].children = append(t.nodes[dir].children, n)
+	return nil
 }
 
 // Sort orders every folder by name.
@@ -114,7 +126,14 @@ func (t *Files) find(op, name string, follow bool) (*node, error) {
 	}
 	if n := t.nodes[name]; n != nil && (n.mode&fs.ModeSymlink == 0 || !follow) {
 		return n, nil // what is there under its whole name has no link above it
+	} else if above := t.nodes[path.Dir(name)]; n == nil && above != nil && above.mode&fs.ModeSymlink == 0 {
+		return nil, notThere(op, name) // nor has the folder above it
 	}
+	return t.walk(op, name, follow)
+}
+
+// walk is find for every path, part by part.
+func (t *Files) walk(op, name string, follow bool) (*node, error) {
 	links := 0
 	at, rest := ".", name
 	for rest != "." && rest != "" {
