@@ -16,7 +16,7 @@ import (
 
 // accountUse says who acts under which account.
 type accountUse struct {
-	// users holds, per account "namespace/name", what runs under it:
+	// users holds, per account "namespace/name", what runs under it, sorted:
 	// "CronJob/namespace/name".
 	users map[string][]string
 	// tokens holds, per account, the Secrets with tokens bound to no pod.
@@ -46,9 +46,7 @@ func (w *witness) accountUsers(ctx context.Context, deployments []appsv1.Deploym
 	use := &accountUse{users: map[string][]string{}, tokens: map[string][]tokenSecret{}}
 	add := func(kind, namespace, name string, pod *corev1.PodSpec) {
 		key, user := namespace+"/"+accountOf(pod), kind+"/"+namespace+"/"+name
-		if !slices.Contains(use.users[key], user) {
-			use.users[key] = append(use.users[key], user)
-		}
+		use.users[key] = append(use.users[key], user)
 	}
 	namespaces := map[string]bool{}
 	for i := range deployments {
@@ -64,8 +62,9 @@ func (w *witness) accountUsers(ctx context.Context, deployments []appsv1.Deploym
 			use.tokens[ns+"/"+account] = append(use.tokens[ns+"/"+account], t)
 		})...)
 	}
-	for _, list := range use.users {
+	for account, list := range use.users {
 		slices.Sort(list)
+		use.users[account] = slices.Compact(list)
 	}
 	for _, list := range use.tokens {
 		slices.SortFunc(list, func(a, b tokenSecret) int { return strings.Compare(a.name, b.name) })
@@ -147,15 +146,14 @@ func jobEnded(j *batchv1.Job) bool {
 func (w *witness) sharedAccount(a *agent, accounts *accountUse) {
 	self := "Deployment/" + a.Namespace + "/" + a.Workload
 	account := "ServiceAccount/" + a.Namespace + "/" + a.ServiceAccount
-	var sharers []string
-	for _, user := range accounts.users[a.Namespace+"/"+a.ServiceAccount] {
-		if user != self {
-			sharers = append(sharers, user)
-		}
+	users := accounts.users[a.Namespace+"/"+a.ServiceAccount]
+	i, found := slices.BinarySearch(users, self)
+	if !found {
+		i = -1
 	}
-	if a.SharedAccount = len(sharers) > 0; a.SharedAccount {
+	if a.SharedAccount = len(users) > 1 || len(users) == 1 && !found; a.SharedAccount {
 		w.find(SharedAccount.Finding(a.ID, account, fmt.Sprintf(
-			"the agent's account is used by others as well: %s; they go on writing, since the fence will refuse only pods named as those of %s", strings.Join(sharers, ", "), self)))
+			"the agent's account is used by others as well: %s; they go on writing, since the fence will refuse only pods named as those of %s", allBut(users, i), self)))
 	}
 	for _, t := range accounts.tokens[a.Namespace+"/"+a.ServiceAccount] {
 		secret := "Secret/" + a.Namespace + "/" + t.name

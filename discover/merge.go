@@ -2,6 +2,7 @@ package discover
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -43,22 +44,42 @@ func groups(agents []*agent, key func(*agent) string) [][]*agent {
 	return out
 }
 
-// others names the agents of a group but one.
-func others(group []*agent, self *agent) string {
-	var ids []string
-	for _, a := range group {
-		if a != self {
-			ids = append(ids, a.ID)
+// others gives the agents of a group, by their names, and names the others of each.
+func others(group []*agent) iter.Seq2[*agent, string] {
+	group = slices.SortedStableFunc(slices.Values(group), func(a, b *agent) int { return strings.Compare(a.ID, b.ID) })
+	ids := make([]string, len(group))
+	for i, a := range group {
+		ids[i] = a.ID
+	}
+	return func(yield func(*agent, string) bool) {
+		for i, a := range group {
+			if !yield(a, allBut(ids, i)) {
+				return
+			}
 		}
 	}
-	slices.Sort(ids)
-	return strings.Join(ids, ", ")
+}
+
+// maxSharers is how many others a finding of each names: where many share something, all of them in
+// each would be their number squared.
+const maxSharers = 10
+
+// allBut names all but the one at i; i is -1 where none is left out.
+func allBut(names []string, i int) string {
+	first, total := names[:min(len(names), maxSharers+1)], len(names)
+	if i >= 0 {
+		total--
+	}
+	if i >= 0 && i < len(first) {
+		first = slices.Delete(slices.Clone(first), i, i+1)
+	}
+	return listed(first, total, maxSharers)
 }
 
 func (w *witness) sameSets(agents []*agent) {
 	for _, group := range groups(agents, func(a *agent) string { return a.set }) {
-		for _, a := range group {
-			w.find(SameSet.Finding(a.ID, a.where("--git-url"), fmt.Sprintf("%s syncs the same URL, branch and paths", others(group, a))))
+		for a, names := range others(group) {
+			w.find(SameSet.Finding(a.ID, a.where("--git-url"), fmt.Sprintf("%s syncs the same URL, branch and paths", names)))
 		}
 	}
 }
@@ -74,8 +95,8 @@ func (w *witness) sharedMarks(agents []*agent) {
 		}
 		return key + "\x00" + a.Git.SyncTag
 	}) {
-		for _, a := range group {
-			w.find(SharedTag.Finding(a.ID, a.where("--git-label"), fmt.Sprintf("%s uses the tag %s of the same repository", others(group, a), a.Git.SyncTag)))
+		for a, names := range others(group) {
+			w.find(SharedTag.Finding(a.ID, a.where("--git-label"), fmt.Sprintf("%s uses the tag %s of the same repository", names, a.Git.SyncTag)))
 		}
 	}
 	for _, group := range groups(agents, func(a *agent) string {
@@ -84,8 +105,8 @@ func (w *witness) sharedMarks(agents []*agent) {
 		}
 		return a.Namespace + "/" + a.Git.SecretName
 	}) {
-		for _, a := range group {
-			w.find(SharedTag.Finding(a.ID, a.where("--k8s-secret-name"), fmt.Sprintf("%s keeps its sync mark in Secret %s/%s as well", others(group, a), a.Namespace, a.Git.SecretName)))
+		for a, names := range others(group) {
+			w.find(SharedTag.Finding(a.ID, a.where("--k8s-secret-name"), fmt.Sprintf("%s keeps its sync mark in Secret %s/%s as well", names, a.Namespace, a.Git.SecretName)))
 		}
 	}
 }
@@ -108,17 +129,41 @@ func (w *witness) sharedObjects(agents []*agent) {
 			claims[o.ID] = append(claims[o.ID], claim{a, fmt.Sprintf("%s:%d", o.File, o.Line)})
 		}
 	}
+	// apart is the same for agents of which one cluster has one at most.
+	type apart struct {
+		agent               *agent
+		namespace, workload string
+	}
+	of := func(a *agent) apart {
+		if a.elsewhere(a) {
+			return apart{nil, a.Namespace, a.Workload}
+		}
+		return apart{agent: a}
+	}
 	for _, id := range ids {
-		for i, c := range claims[id] {
+		if len(claims[id]) == 1 {
+			continue
+		}
+		count := map[apart]int{}
+		var few []claim // of each, as many as a finding may name
+		for _, c := range claims[id] {
+			if count[of(c.agent)]++; count[of(c.agent)] <= maxSharers {
+				few = append(few, c)
+			}
+		}
+		for _, c := range claims[id] {
 			var with []string
-			for j, d := range claims[id] {
-				if j != i && d.agent != c.agent && !d.agent.elsewhere(c.agent) {
+			for _, d := range few {
+				if of(d.agent) != of(c.agent) {
 					with = append(with, fmt.Sprintf("%s (%s)", d.agent.ID, d.place))
+				}
+				if len(with) == maxSharers {
+					break
 				}
 			}
 			if len(with) > 0 {
-				w.find(TwoAgentsOneObject.About(c.agent.ID, id, c.place,
-					fmt.Sprintf("%s is applied by %s as well", migrate.DisplayID(id), strings.Join(with, ", "))))
+				w.find(TwoAgentsOneObject.About(c.agent.ID, id, c.place, fmt.Sprintf("%s is applied by %s as well",
+					migrate.DisplayID(id), listed(with, len(claims[id])-count[of(c.agent)], maxSharers))))
 			}
 		}
 	}
