@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/fluxover/fluxover/migrate"
@@ -41,6 +42,9 @@ type rights struct {
 	// cluster, and places say where each stands, by roleKey.
 	perhaps *rights
 	places  map[string][]string
+	// named tells whom the bindings name, once all are read.
+	named *subjects
+	once  sync.Once
 }
 
 // errUnreadable says that a right to read was missing; the finding is made
@@ -174,7 +178,7 @@ func bindingSubject(subjects []rbacv1.Subject, bindingNamespace, namespace, acco
 			ns = bindingNamespace
 		}
 		if s.Kind == rbacv1.ServiceAccountKind && ns == namespace && s.Name == account ||
-			s.Kind == rbacv1.UserKind && s.Name == "system:serviceaccount:"+namespace+":"+account {
+			s.Kind == rbacv1.UserKind && s.Name == userPrefix(namespace)+account {
 			return "", true
 		}
 	}
@@ -186,9 +190,74 @@ func bindingSubject(subjects []rbacv1.Subject, bindingNamespace, namespace, acco
 	return "", false
 }
 
+// subjects tells where bindings name accounts, users and groups: each cluster may have many of all.
+type subjects struct {
+	accounts      map[account][]naming
+	users, groups map[string][]naming
+}
+
+type account struct{ namespace, name string }
+
+// naming is a subject of a binding, by their numbers; those of a cluster come before those of namespaces.
+type naming struct{ binding, subject int }
+
+// subjects tells where the bindings name whom.
+func (r *rights) subjects() *subjects {
+	r.once.Do(func() {
+		s := &subjects{accounts: map[account][]naming{}, users: map[string][]naming{}, groups: map[string][]naming{}}
+		add := func(binding int, namespace string, subjects []rbacv1.Subject) {
+			for i, subject := range subjects {
+				switch subject.Kind {
+				case rbacv1.ServiceAccountKind:
+					nameOnce(s.accounts, account{cmp.Or(subject.Namespace, namespace), subject.Name}, naming{binding, i})
+				case rbacv1.UserKind:
+					nameOnce(s.users, subject.Name, naming{binding, i})
+				case rbacv1.GroupKind:
+					nameOnce(s.groups, subject.Name, naming{binding, i})
+				}
+			}
+		}
+		for i, b := range r.clusterRoleBindings {
+			add(i, "", b.Subjects)
+		}
+		for i, b := range r.roleBindings {
+			add(len(r.clusterRoleBindings)+i, b.Namespace, b.Subjects)
+		}
+		r.named = s
+	})
+	return r.named
+}
+
+// nameOnce adds the first subject of a binding that names somebody.
+func nameOnce[K comparable](to map[K][]naming, whom K, n naming) {
+	if is := to[whom]; len(is) == 0 || is[len(is)-1].binding != n.binding {
+		to[whom] = append(is, n)
+	}
+}
+
+// userPrefix begins the name by which the API server knows an account of a namespace.
+func userPrefix(namespace string) string { return "system:serviceaccount:" + namespace + ":" }
+
 // of gives the bindings that hold for an account, sorted by namespace and
 // name. owned reports whether an object belongs to the agent's release.
-func (r *rights) of(namespace, account string, owned func(kind, namespace, name string, meta metav1.ObjectMeta) bool) []migrate.Binding {
+func (r *rights) of(namespace, name string, owned func(kind, namespace, name string, meta metav1.ObjectMeta) bool) []migrate.Binding {
+	return r.by(namespace, name, groupsOf(namespace), owned)
+}
+
+// by gives the bindings of an account itself and of groups.
+func (r *rights) by(namespace, name string, groups []string, owned func(kind, namespace, name string, meta metav1.ObjectMeta) bool) []migrate.Binding {
+	named := r.subjects()
+	through, first := map[int]string{}, map[int]int{} // the group that a binding names first
+	for _, group := range groups {
+		for _, n := range named.groups[group] {
+			if at, ok := first[n.binding]; !ok || n.subject < at {
+				through[n.binding], first[n.binding] = group, n.subject
+			}
+		}
+	}
+	for _, n := range slices.Concat(named.accounts[account{namespace, name}], named.users[userPrefix(namespace)+name]) {
+		through[n.binding] = ""
+	}
 	var bindings []migrate.Binding
 	fill := func(b migrate.Binding, ref rbacv1.RoleRef) {
 		b.Role = ref
@@ -203,14 +272,13 @@ func (r *rights) of(namespace, account string, owned func(kind, namespace, name 
 		}
 		bindings = append(bindings, b)
 	}
-	for _, b := range r.clusterRoleBindings {
-		if group, ok := bindingSubject(b.Subjects, "", namespace, account); ok {
-			fill(migrate.Binding{Name: b.Name, Group: group}, b.RoleRef)
-		}
-	}
-	for _, b := range r.roleBindings {
-		if group, ok := bindingSubject(b.Subjects, b.Namespace, namespace, account); ok {
-			fill(migrate.Binding{Namespace: b.Namespace, Name: b.Name, Group: group}, b.RoleRef)
+	for _, i := range slices.Sorted(maps.Keys(through)) {
+		if i < len(r.clusterRoleBindings) {
+			b := &r.clusterRoleBindings[i]
+			fill(migrate.Binding{Name: b.Name, Group: through[i]}, b.RoleRef)
+		} else {
+			b := &r.roleBindings[i-len(r.clusterRoleBindings)]
+			fill(migrate.Binding{Namespace: b.Namespace, Name: b.Name, Group: through[i]}, b.RoleRef)
 		}
 	}
 	slices.SortFunc(bindings, func(a, b migrate.Binding) int {
@@ -224,33 +292,27 @@ func (r *rights) of(namespace, account string, owned func(kind, namespace, name 
 // fluxover made itself is left out.
 func (r *rights) home(namespace string) []migrate.HomeBinding {
 	var out []migrate.HomeBinding
-	add := func(account string, keep func(migrate.Binding) bool) {
-		for _, b := range r.of(namespace, account, func(string, string, string, metav1.ObjectMeta) bool { return false }) {
-			if keep(b) && !strings.HasPrefix(b.Name, "fluxover:") {
-				out = append(out, migrate.HomeBinding{Binding: b, Account: account})
+	add := func(name string, groups []string, through string) {
+		for _, b := range r.by(namespace, name, groups, func(string, string, string, metav1.ObjectMeta) bool { return false }) {
+			if b.Group == through && !strings.HasPrefix(b.Name, "fluxover:") {
+				out = append(out, migrate.HomeBinding{Binding: b, Account: name})
 			}
 		}
 	}
-	add("", func(b migrate.Binding) bool { return b.Group == "system:serviceaccounts:"+namespace })
-	accounts := map[string]bool{}
-	note := func(subjects []rbacv1.Subject, own string) {
-		for _, s := range subjects {
-			if name, ok := strings.CutPrefix(s.Name, "system:serviceaccount:"+namespace+":"); ok && s.Kind == rbacv1.UserKind {
-				accounts[name] = true
-			}
-			if s.Kind == rbacv1.ServiceAccountKind && cmp.Or(s.Namespace, own) == namespace {
-				accounts[s.Name] = true
-			}
+	add("", groupsOf(namespace), "system:serviceaccounts:"+namespace)
+	named, accounts := r.subjects(), map[string]bool{}
+	for user := range named.users {
+		if name, ok := strings.CutPrefix(user, userPrefix(namespace)); ok {
+			accounts[name] = true
 		}
 	}
-	for _, b := range r.clusterRoleBindings {
-		note(b.Subjects, "")
+	for account := range named.accounts {
+		if account.namespace == namespace {
+			accounts[account.name] = true
+		}
 	}
-	for _, b := range r.roleBindings {
-		note(b.Subjects, b.Namespace)
-	}
-	for _, account := range slices.Sorted(maps.Keys(accounts)) {
-		add(account, func(b migrate.Binding) bool { return b.Group == "" })
+	for _, name := range slices.Sorted(maps.Keys(accounts)) {
+		add(name, nil, "")
 	}
 	return out
 }
