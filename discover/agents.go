@@ -575,6 +575,26 @@ func withoutPlaceholder(text string) string {
 	return strings.ReplaceAll(text, placeholder, "(not known)")
 }
 
+// withReferred adds to each set of variables those that they refer to, which may themselves refer to some.
+func withReferred(env []corev1.EnvVar, sets ...map[string]bool) {
+	refers := map[string][]string{}
+	for _, v := range env {
+		refers[v.Name] = append(refers[v.Name], flux1.Symbols(v.Value)...)
+	}
+	for _, in := range sets {
+		for todo := slices.Collect(maps.Keys(in)); len(todo) > 0; {
+			name := todo[len(todo)-1]
+			todo = todo[:len(todo)-1]
+			for _, s := range refers[name] {
+				if !in[s] {
+					in[s] = true
+					todo = append(todo, s)
+				}
+			}
+		}
+	}
+}
+
 // readSurroundings accounts for what stands around an agent's arguments, from
 // whichever witness it is: environment, volumes, other containers. Of what comes by
 // envFrom, listed are the variables that are known.
@@ -596,18 +616,7 @@ func readSurroundings(a *migrate.Flux1Agent, config *flux1.Config, pod *corev1.P
 			inArguments[s] = true
 		}
 	}
-	for more := true; more; { // what they refer to may itself refer to some
-		more = false
-		for _, v := range container.Env {
-			for _, s := range flux1.Symbols(v.Value) {
-				for _, in := range []map[string]bool{byURL, inArguments} {
-					if in[v.Name] && !in[s] {
-						in[s], more = true, true
-					}
-				}
-			}
-		}
-	}
+	withReferred(container.Env, byURL, inArguments)
 	bare, inURL, _ := flux1.FluxV2URL(string(config.URL)) // one that cannot be used is reported with the arguments
 	all := &corev1.Container{Image: container.Image}
 	for _, v := range listed { // what stands in env counts before them
