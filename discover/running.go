@@ -86,9 +86,15 @@ func (l *podList) livePod(d *appsv1.Deployment) (*corev1.PodSpec, error) {
 	if err != nil {
 		return nil, err
 	}
+	same := map[types.UID]bool{} // of each set once, which may have many pods
 	for _, p := range pods {
 		controlled, set := metav1.GetControllerOf(p) != nil, l.setOf(p)
-		if p.DeletionTimestamp != nil || controlled && (set == nil || !sameTemplate(&set.Spec.Template, &d.Spec.Template)) {
+		if set != nil {
+			if _, known := same[set.UID]; !known {
+				same[set.UID] = sameTemplate(&set.Spec.Template, &d.Spec.Template)
+			}
+		}
+		if p.DeletionTimestamp != nil || controlled && (set == nil || !same[set.UID]) {
 			continue
 		}
 		lacks := func(c corev1.Container) bool {
