@@ -705,7 +705,8 @@ func (c *checkout) chartsOf(u *unstructured.Unstructured, beside func() []flux1.
 		return out
 	}
 	isHere := func(dir, url string) bool {
-		return isFile(c.tree, path.Join(dir, "Chart.yaml")) && c.mayBeThis(url)
+		may, _ := c.mayBeThis(url)
+		return may && isFile(c.tree, path.Join(dir, "Chart.yaml"))
 	}
 	folder := func(dir string) string { return cmp.Or(strings.TrimPrefix(path.Clean("/"+dir), "/"), ".") }
 	spec, _ := u.Object["spec"].(map[string]any)
@@ -761,17 +762,18 @@ func (c *checkout) chartsOf(u *unstructured.Unstructured, beside func() []flux1.
 	return nil
 }
 
-// mayBeThis reports whether a URL may be of the repository that is read.
-func (c *checkout) mayBeThis(url string) bool {
-	own := []string{c.agent.Git.URL}
-	if c.agent.Git.URL == "" {
-		own = nil
-		if c.folder != nil {
-			own = c.folder.remotes
-		}
+// noRemote says why a source may be of another repository.
+const noRemote = "its source names a URL that no remote of this clone has"
+
+// mayBeThis reports whether a URL may be of the repository that is read, and why it may be of another one. A
+// clone's remotes tell only which it is: they may be of a mirror, a fork or a folder, or name the host otherwise.
+func (c *checkout) mayBeThis(url string) (may bool, unsure string) {
+	if own := c.agent.Git.URL; own != "" {
+		return url == "" || SameRepository(own, url), ""
 	}
-	if url == "" || len(own) == 0 {
-		return true
+	if url != "" && c.folder != nil && len(c.folder.remotes) > 0 &&
+		!slices.ContainsFunc(c.folder.remotes, func(o string) bool { return SameRepository(o, url) }) {
+		return true, noRemote
 	}
-	return slices.ContainsFunc(own, func(o string) bool { return SameRepository(o, url) })
+	return true, ""
 }

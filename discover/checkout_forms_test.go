@@ -2805,10 +2805,24 @@ func TestWhoAppliesAnObjectIsFoundOutOnce(t *testing.T) {
 		}
 		all = append(all, flux1.Parsed{File: "clusters/all.yaml", Line: i + 1, Manifest: u})
 	}
-	for _, c := range []*checkout{
-		{reading: &reading{agent: &agent{Flux1Agent: migrate.Flux1Agent{Git: migrate.AgentGit{URL: "https://git.example.com/team"}}}, index: &index{}}},
-		{reading: &reading{agent: &agent{}, index: &index{}}, folder: &checkoutTree{remotes: []string{"git@git.example.com:team.git"}}},
-	} {
+	for _, url := range []string{"https://git.example.com/team", "git@git.example.com:team.git", "git@git-work:team", "ssh://git@git.example.com:2222/team", "git@git.example.com:fork/team.git", "/srv/mirrors/team.git"} {
+		given, cloned := &checkout{reading: &reading{agent: &agent{}, index: &index{}}}, &checkout{reading: &reading{agent: &agent{}, index: &index{}}, folder: &checkoutTree{remotes: []string{url}}}
+		given.agent.Git.URL = url
+		it := SameRepository(url, "https://git.example.com/team")
+		var doubts []string
+		for _, k := range cloned.appliedBy(declaration{}.withBeside(all), flux1.Parsed{File: "apps/flux.yaml", Manifest: &unstructured.Unstructured{}}) {
+			doubts = append(doubts, k.doubt.why)
+		}
+		const noTree = "what its source leaves out is not known"
+		team := noRemote // as a remote alone may be written otherwise
+		if it {
+			team = noTree
+		}
+		equal(t, url, doubts, []string{team, noRemote, team, noTree})
+		if !it {
+			continue
+		}
+		c := given
 		set := declaration{}.withBeside(append(all, all[0]))
 		o := flux1.Parsed{File: "apps/flux.yaml", Manifest: &unstructured.Unstructured{}}
 		var names []string

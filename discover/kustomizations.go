@@ -158,13 +158,16 @@ func (c *checkout) kustomizationsBeside(set declaration) []*kustomization2 {
 		}
 		kind, namespace, name := text("sourceRef", "kind"), cmp.Or(text("sourceRef", "namespace"), u.GetNamespace(), c.agent.DefaultNamespace), text("sourceRef", "name")
 		of := c.sourceIn(sources[key(kind, namespace, name)], kind, namespace, name)
+		unsure := ""
 		if of != nil && kind == "GitRepository" {
-			if url, _, _ := unstructured.NestedString(of.Object, "spec", "url"); !strings.Contains(url, "${") && !c.mayBeThis(url) {
-				continue // it applies another one
+			if url, _, _ := unstructured.NestedString(of.Object, "spec", "url"); !strings.Contains(url, "${") {
+				var may bool
+				if may, unsure = c.mayBeThis(url); !may {
+					continue // it applies another one
+				}
 			}
 		}
 		dir, _, open := strings.Cut(text("path"), "${")
-		unsure := ""
 		switch {
 		case open:
 			dir, unsure = dir[:strings.LastIndex(dir, "/")+1], "its path holds a variable"
