@@ -2572,6 +2572,8 @@ func TestWhatFlux2MakesOfADeclaredDeploymentIsNotToldAsItIsWritten(t *testing.T)
 
 		// A namespace is that of the Kustomization, whatever the manifest says.
 		"into a namespace":     {with(", namespace: shop", "") + applies("targetNamespace: shop"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"made once, into one":  {with("name: flux, namespace: shop", "labels: {kustomize.toolkit.fluxcd.io/ssa: IfNotPresent}, name: flux, namespace: old") + applies("targetNamespace: shop"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"perhaps into one":     {with(", namespace: shop", "") + strings.Replace(applies("targetNamespace: shop"), "kind: GitRepository", "kind: OCIRepository", 1), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, ""},
 		"into another one":     {with("namespace: shop", "namespace: old") + applies("targetNamespace: shop"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, ""},
 		"into one, by its tag": {with(", namespace: shop", "") + applies("targetNamespace: shop, images: [{name: fluxcd/flux, newTag: 1.10.0}]"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.10.0", 1}, ""},
 

@@ -562,24 +562,29 @@ func (c *checkout) madeOf(ctx context.Context, set declaration, o flux1.Parsed) 
 			m.apart = append(m.apart, fmt.Sprintf("Kustomization %s of Flux v2 makes another one of it (spec.%s), which is not read here", c.nameOf(k), strings.Join(other, ", spec.")))
 			continue
 		}
+		if err != nil || slices.Contains(fields, "components") || slices.Contains(fields, "images") || unsure.any {
+			its = anyOf(o.Manifest)
+		}
+		written := o.Manifest // which may be live, where this puts it
+		if ours == nil && its.GetNamespace() != written.GetNamespace() {
+			written = written.DeepCopy()
+			written.SetNamespace(its.GetNamespace())
+		}
 		switch {
 		case unsure.why != "":
 			m.perhaps = append(m.perhaps, fmt.Sprintf("Kustomization %s of Flux v2 may apply it, or something else (%s)", c.nameOf(k), unsure.why))
-			all = append(all, o.Manifest)
+			all = append(all, written)
 		case c.leaves(madeOnce, set, k, o):
 			m.perhaps = append(m.perhaps, mayHaveMade(c.nameOf(k)))
-			all = append(all, o.Manifest)
+			all = append(all, written)
 		case suspended(k):
 			m.suspended = append(m.suspended, c.nameOf(k))
-			all = append(all, o.Manifest)
+			all = append(all, written)
 		default:
 			m.kept = append(m.kept, c.nameOf(k))
 		}
 		if target != "" && target != o.Manifest.GetNamespace() && ours == nil {
 			m.placed = c.nameOf(k)
-		}
-		if err != nil || slices.Contains(fields, "components") || slices.Contains(fields, "images") || unsure.any {
-			its = anyOf(o.Manifest)
 		}
 		if substitutes(its) && holds(its.Object, "${") {
 			its = c.variablesOf(set, k).filled(its)
