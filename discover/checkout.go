@@ -115,8 +115,11 @@ type checkout struct {
 	known []*agent
 	// tooMany is true once it is told that more agents are declared than are read.
 	tooMany bool
-	// artifacts of the repository, by the patterns of their sources.
-	artifacts map[string]*build.Artifact
+	// given is what sources give of the repository, by their patterns; places are those of its files, patterns
+	// the size of its .sourceignore files.
+	given    map[string]*given
+	places   map[string]int
+	patterns int
 	// applied are the objects that the reader applies, with their manifests.
 	applied []flux1.Parsed
 }

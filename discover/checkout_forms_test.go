@@ -2098,6 +2098,8 @@ func TestHostilePairsEndInAFinding(t *testing.T) {
 		"objects and what a Kustomization reaches": "-- rb.yaml --\n" + each(200, "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: b$}\n") +
 			"-- top/kustomization.yaml --\nresources:\n" + each(100, "- ../k$\n") + each(100, "-- k$/kustomization.yaml --\nresources: [a.yaml]\n-- k$/a.yaml --\napiVersion: v1\nkind: Namespace\nmetadata: {name: n$}\n") +
 			"-- ks.yaml --\napiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: k, namespace: f}\nspec: {path: ./top, sourceRef: {kind: GitRepository, name: a}}\n",
+		"files and sources": each(1000, "-- h/$.txt --\na\n") + "-- ks.yaml --\n" + each(40, "---\napiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: k$, namespace: f}\nspec: {path: ./, sourceRef: {kind: GitRepository, name: a$}}\n"+
+			"---\napiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: a$, namespace: f}\nspec: {ignore: /x$/}\n"),
 		"bindings and Kustomizations": "-- rb.yaml --\n" + each(100, "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: b$}\nroleRef: {kind: ClusterRole, name: view}\nsubjects: [{kind: ServiceAccount, name: f$, namespace: a}]\n") +
 			"-- ks.yaml --\n" + each(200, "---\napiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: k$, namespace: f}\nspec: {path: ./other, sourceRef: {kind: GitRepository, name: a}}\n"),
 		"releases and a chart": chartFiles + values + binding + each(20, "-- r$.yaml --\napiVersion: helm.fluxcd.io/v1\nkind: HelmRelease\nmetadata: {name: r$, namespace: a}\nspec: {chart: {git: 'git@h:a', ref: master, path: charts/x}}\n"),
@@ -2445,10 +2447,10 @@ func TestWhatAKustomizationMayApplyIsToldAsThat(t *testing.T) {
 		return k("path: ./apps") + "-- apps/d.yaml --\n" + deployment + root + fmt.Sprintf(", patches: [{%spatch: %q}]}\n", target, patch)
 	}
 	const variable, other = ", postBuild: {substitute: {b: wrong}}", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: y}\n"
-	ignoring := func(n int) string { // one more source of each pattern than is looked at
+	ignoring := func(n int, patterns string) string { // as many sources, each of patterns of its own
 		var b strings.Builder
 		for i := range n {
-			fmt.Fprintf(&b, strings.NewReplacer("name: it", "name: it%[1]d", "name: apps", "name: apps%[1]d", "ref: {branch: main}", "ref: {branch: main}, ignore: \"/apps/\\n/x%[1]d/\"", "src.yaml", "src%[1]d.yaml", "k.yaml", "k%[1]d.yaml").Replace(k("path: ./apps")), i)
+			fmt.Fprintf(&b, strings.NewReplacer("name: it", "name: it%[1]d", "name: apps", "name: apps%[1]d", "ref: {branch: main}", "ref: {branch: main}, ignore: \""+patterns+"/x%[1]d/\"", "src.yaml", "src%[1]d.yaml", "k.yaml", "k%[1]d.yaml").Replace(k("path: ./apps")), i)
 		}
 		return b.String()
 	}
@@ -2499,7 +2501,9 @@ func TestWhatAKustomizationMayApplyIsToldAsThat(t *testing.T) {
 		"the root":               {k("path: ./") + "-- apps/d.yaml --\n" + deployment, true, "", true},
 		"not listed by the root": {k("path: ./") + "-- kustomization.yaml --\nresources: [y.yaml]\n-- y.yaml --\n" + other + "-- apps/d.yaml --\n" + deployment, false, "", true},
 		"listed by the root":     {k("path: .") + "-- kustomization.yaml --\nresources: [apps/d.yaml]\n-- apps/d.yaml --\n" + deployment, true, "", true},
-		"many sources":           {ignoring(25) + "-- apps/d.yaml --\n" + deployment, false, "may apply it, or something else (what its source leaves out is not known)", true},
+		"many sources":           {ignoring(25, "/apps/\\n") + "-- apps/d.yaml --\n" + deployment, false, "", true},
+		"kept by many sources":   {ignoring(25, "/*\\n!/apps\\n") + "-- apps/d.yaml --\n" + deployment, true, "", true},
+		"kept by the last":       {ignoring(25, "/apps/\\n") + strings.Replace(strings.Replace(k("path: ./apps"), "src.yaml", "last.yaml", 1), "}", ", ignore: ''}", 1) + "-- apps/d.yaml --\n" + deployment, true, "", true},
 		"left out by a file":     {k("path: ./apps") + "-- .sourceignore --\nd.yaml\n-- apps/d.yaml --\n" + deployment, false, "", true},
 	} {
 		inv := readTree(t, treeOf(c.text), func(o *CheckoutOptions) { o.URL, o.Paths = "git@h:team/x", []string{"team"} })

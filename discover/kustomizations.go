@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"path"
 	"regexp"
@@ -17,6 +18,7 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	apiskustomize "github.com/fluxcd/pkg/apis/kustomize"
 	"github.com/fluxcd/pkg/envsubst"
+	"github.com/fluxcd/pkg/sourceignore"
 	ssautil "github.com/fluxcd/pkg/ssa/utils"
 	"github.com/fluxover/fluxover/migrate/flux1"
 	"github.com/fluxover/fluxover/migrate/flux1/chart"
@@ -71,24 +73,40 @@ type doubt struct {
 var certain = &doubt{}
 
 // kustomization2 is a Kustomization that applies what lies in a folder of this repository, as far as is known;
-// unsure says why it may be another one, below it or elsewhere. artifact is what it is given of the
-// repository; nil if that is not told.
+// unsure says why it may be another one, below it or elsewhere. ignore are the patterns of
+// its source; nil for none.
 type kustomization2 struct {
 	flux1.Parsed
 	dir, unsure string
-	artifact    *build.Artifact
+	ignore      *string
 }
 
 // applies reports whether a Kustomization applies an object of a set, and what doubt there is.
 func (c *checkout) applies(set declaration, k *kustomization2, o flux1.Parsed) (bool, *doubt) {
-	if k.artifact != nil {
-		if _, given := k.artifact.Has(o.File); !given {
-			return false, certain // it is left out by a .sourceignore file, or the source's spec.ignore
-		}
-	}
 	if k.unsure != "" {
-		return below(o.File, k.dir) || set.dir != "" && below(set.dir, k.dir), &doubt{why: k.unsure}
+		return isOver(k, set, o), &doubt{why: k.unsure}
 	}
+	does, unsure := c.takes(set, k, o)
+	if !does && !isOver(k, set, o) {
+		return false, certain
+	}
+	switch files := c.givenBy(k.ignore); {
+	case !files.known:
+		return true, &doubt{why: "what its source leaves out is not known"}
+	case !does || !files.has(o.File):
+		return false, certain // it is left out by a .sourceignore file, or the source's spec.ignore
+	}
+	return true, unsure
+}
+
+// isOver reports whether an object, or what makes it, lies in the folder of a Kustomization.
+func isOver(k *kustomization2, set declaration, o flux1.Parsed) bool {
+	return below(o.File, k.dir) || set.dir != "" && below(set.dir, k.dir)
+}
+
+// takes reports whether an object of a set is among what a Kustomization applies, if its source leaves nothing
+// of that out, and what doubt there is.
+func (c *checkout) takes(set declaration, k *kustomization2, o flux1.Parsed) (bool, *doubt) {
 	top := c.topmost(k.dir, cmp.Or(set.dir, path.Dir(o.File)))
 	file, folder := false, false // whether this is among what it builds
 	reached := c.reached(cmp.Or(top, k.dir))
@@ -174,41 +192,66 @@ func (c *checkout) kustomizationsBeside(set declaration) []*kustomization2 {
 		case kind != "" && kind != "GitRepository":
 			unsure = "its source is no Git repository"
 		}
-		var artifact *build.Artifact
-		if unsure == "" {
-			var ignore *string
-			if of != nil {
-				if patterns, given, _ := unstructured.NestedString(of.Object, "spec", "ignore"); given {
-					ignore = &patterns
-				}
-			}
-			if artifact = c.artifactOf(ignore); artifact == nil {
-				unsure = "what its source leaves out is not known"
+		var ignore *string
+		if of != nil {
+			if patterns, given, _ := unstructured.NestedString(of.Object, "spec", "ignore"); given {
+				ignore = &patterns
 			}
 		}
-		set.by.all = append(set.by.all, &kustomization2{k, cmp.Or(strings.TrimPrefix(path.Clean("/"+dir), "/"), "."), unsure, artifact})
+		set.by.all = append(set.by.all, &kustomization2{k, cmp.Or(strings.TrimPrefix(path.Clean("/"+dir), "/"), "."), unsure, ignore})
 	}
 	return set.by.all
 }
 
-// maxArtifacts bounds the sources, by their patterns, whose artifacts are computed.
-const maxArtifacts = 20
+// given says which of a repository's files a source gives, by a bit for each: there may be hundreds of sources.
+type given struct {
+	known bool
+	bits  []uint64
+	place map[string]int
+}
 
-// artifactOf is what a source with these patterns gives of the repository; nil if it cannot be told.
-func (c *checkout) artifactOf(ignore *string) *build.Artifact {
+func (g *given) has(file string) bool {
+	i, ok := g.place[file]
+	return ok && g.bits[i/64]>>(i%64)&1 > 0
+}
+
+// givenBy is what a source with these patterns gives of the repository.
+func (c *checkout) givenBy(ignore *string) *given {
 	key := "\x00"
 	if ignore != nil {
 		key = *ignore
 	}
-	made, known := c.artifacts[key]
-	if !known && len(c.artifacts) < maxArtifacts {
-		made, _ = build.NewArtifact(c.tree, ignore) // a finding about .sourceignore files says why not
-		if c.artifacts == nil {
-			c.artifacts = map[string]*build.Artifact{}
-		}
-		c.artifacts[key] = made
+	if g := c.given[key]; g != nil {
+		return g
 	}
-	return made
+	if c.given == nil {
+		c.given, c.places = map[string]*given{}, map[string]int{}
+		for i, file := range c.index.files {
+			c.places[file] = i
+			if path.Base(file) != sourceignore.IgnoreFile {
+				continue
+			}
+			if info, err := fs.Stat(c.tree, file); err == nil {
+				c.patterns += int(info.Size())
+			}
+		}
+	}
+	g := &given{place: c.places}
+	c.given[key] = g
+	if !c.look(len(c.places) * (1 + (len(key)+c.patterns)/20)) { // as each is held against each
+		return g
+	}
+	artifact, err := build.NewArtifact(c.tree, ignore)
+	if err != nil {
+		return g // a finding about .sourceignore files says why
+	}
+	g.known, g.bits = true, make([]uint64, len(c.places)/64+1)
+	for file, i := range c.places {
+		if _, has := artifact.Has(file); has {
+			g.bits[i/64] |= 1 << (i % 64)
+		}
+	}
+	return g
 }
 
 // appliedBy are the Kustomizations of Flux v2 that apply an object of a set, or may, as far as the
