@@ -2683,6 +2683,7 @@ func TestWhatFlux2MakesOfADeclaredDeploymentIsNotToldAsItIsWritten(t *testing.T)
 		"- {op: replace, path: /spec/template/spec/hostNetwork, value: true}":                               {with("      containers:", "      hostNetwork: false\n      containers:"), "pod.hostNetwork true", nil, ""},
 		"- {op: remove, path: /spec/template/spec/hostNetwork}":                                             {with("      containers:", "      hostNetwork: true\n      containers:"), "pod.hostNetwork true", nil, ""},
 		"- {op: add, path: /spec/template/spec/initContainers, value: [{name: prep, image: busybox}]}":      {deployment, "initContainer.prep busybox", nil, ""},
+		"- {op: replace, path: /spec/template/spec/containers/0/name, value: fluxd}":                        {deployment, "", nil, ""},
 		"- {op: add, path: /spec/template/spec/containers/0/workingDir, value: /tmp}":                       {deployment, "container.workingDir ***", nil, ""},
 		"- {op: add, path: /spec/template/metadata, value: {annotations: {iam.amazonaws.com/role: admin}}}": {deployment, "", &CloudIdentity, "have a role in a cloud (iam.amazonaws.com/role: not known)"},
 		"- {op: add, path: /spec/template/spec/containers/-, value: {name: recv, image: fluxcd/flux-recv}}": {deployment, "container.recv fluxcd/flux-recv", &flux1.Notifications, "container recv (flux-recv) runs beside fluxd"},
@@ -2693,13 +2694,14 @@ func TestWhatFlux2MakesOfADeclaredDeploymentIsNotToldAsItIsWritten(t *testing.T)
 		inv := readTree(t, treeOf(c.text+applies("patches: [{target: {kind: Deployment}, patch: '"+patch+"'}]")), func(o *CheckoutOptions) { o.Paths = []string{"apps"} })
 		wantFinding(t, inv, AgentManaged, "which a fluxd applies as well, and they may make different things of it")
 		a := agentNamed(t, inv, "shop/flux")
+		noFinding(t, inv, SeveralFluxds)
 		if is := func(s migrate.Setting) bool { return s.Name+" "+s.Value == c.setting }; c.setting != "" && !slices.ContainsFunc(a.Settings, is) {
 			t.Errorf("%s: no setting %s in %v", patch, c.setting, a.Settings)
 		}
 		if c.code != nil {
 			wantFinding(t, inv, *c.code, c.says)
 		}
-		equal(t, patch+": what is told", []any{a.Git.URL, a.Git.Branch, a.Image, slices.Contains(a.Unknown, "requests")}, []any{"git@h:org/a", "main", "fluxcd/flux:1.25.4", strings.Contains(patch, "containers/-") || strings.Contains(patch, "containers/0}") || strings.Contains(patch, "initContainers") || strings.Contains(patch, "cpu")})
+		equal(t, patch+": what is told", []any{a.Git.URL, a.Git.Branch, a.Image, slices.Contains(a.Unknown, "requests")}, []any{"git@h:org/a", "main", "fluxcd/flux:1.25.4", strings.Contains(patch, "containers/-") || strings.Contains(patch, "containers/0}") || strings.Contains(patch, "/name") || strings.Contains(patch, "initContainers") || strings.Contains(patch, "cpu")})
 		if strings.Contains(asJSON(inv), placeholder) {
 			t.Errorf("%s: %s", patch, asJSON(inv))
 		}

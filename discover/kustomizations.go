@@ -212,7 +212,7 @@ type given struct {
 
 func (g *given) has(file string) bool {
 	i, ok := g.place[file]
-	return ok && g.bits[i/64]>>(i%64)&1 > 0
+	return ok && g.known && g.bits[i/64]>>(i%64)&1 > 0
 }
 
 // givenBy is what a source with these patterns gives of the repository.
@@ -793,22 +793,28 @@ func eitherOf(a, b *unstructured.Unstructured) *unstructured.Unstructured {
 	if !equality.Semantic.DeepEqual(asks(pod), asks(its)) {
 		openRequests(pod)
 	}
-	runs := fluxd(bareDeployment(out))
+	runs, other := fluxd(bareDeployment(out)), fluxd(bareDeployment(b))
+	named := func(list []any, name any) int {
+		return slices.IndexFunc(list, func(y any) bool {
+			n, _ := y.(map[string]any)
+			return n != nil && equality.Semantic.DeepEqual(n["name"], name) // of whatever type
+		})
+	}
 	for _, list := range containerLists {
 		theirs := slices.Clone(asList(its[list]))
 		for _, x := range asList(pod[list]) {
 			m, _ := x.(map[string]any)
-			at := slices.IndexFunc(theirs, func(y any) bool {
-				n, _ := y.(map[string]any)
-				return n != nil && equality.Semantic.DeepEqual(n["name"], m["name"]) // of whatever type
-			})
-			other := map[string]any{}
+			at := named(theirs, m["name"])
+			if at < 0 && runs != nil && m["name"] == runs.Name && other != nil && named(asList(pod[list]), other.Name) < 0 {
+				at = named(theirs, other.Name) // one of them has another name for it
+			}
+			partner := map[string]any{}
 			if at >= 0 {
-				other, _ = theirs[at].(map[string]any)
+				partner, _ = theirs[at].(map[string]any)
 				theirs = slices.Delete(theirs, at, at+1)
 			}
 			if m != nil && (at >= 0 || runs != nil && m["name"] == runs.Name) {
-				merge(m, other, append([]string{"name", "resources"}, containerRuns...)...)
+				merge(m, partner, append([]string{"name", "resources"}, containerRuns...)...)
 			}
 		}
 		for _, y := range theirs {
