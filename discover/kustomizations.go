@@ -771,14 +771,18 @@ func eitherOf(a, b *unstructured.Unstructured) *unstructured.Unstructured {
 	if labels, ok := either(field(a, "metadata", "labels"), field(b, "metadata", "labels")).(map[string]any); ok {
 		_ = unstructured.SetNestedMap(out.Object, labels, "metadata", "labels")
 	}
-	spec, template, pod, its := field(out, "spec"), field(out, "spec", "template"), field(out, "spec", "template", "spec"), field(b, "spec", "template", "spec")
+	spec, pod, its := field(out, "spec"), field(out, "spec", "template", "spec"), field(b, "spec", "template", "spec")
 	if pod == nil {
 		return out
 	}
 	if !equality.Semantic.DeepEqual(spec["replicas"], field(b, "spec")["replicas"]) {
 		spec["replicas"] = placeholder
 	}
-	template["metadata"] = either(template["metadata"], field(b, "spec", "template")["metadata"])
+	for _, name := range []string{"labels", "annotations"} {
+		if of, ok := either(field(out, "spec", "template", "metadata", name), field(b, "spec", "template", "metadata", name)).(map[string]any); ok && len(of) > 0 {
+			_ = unstructured.SetNestedMap(out.Object, of, "spec", "template", "metadata", name)
+		}
+	}
 	merge := func(to, its map[string]any, leave ...string) {
 		for _, name := range slices.Compact(slices.Sorted(slices.Values(append(sortedNames(to), sortedNames(its)...)))) {
 			if slices.Contains(leave, name) {
@@ -1062,8 +1066,18 @@ func (v postBuild) fill(value any) any {
 }
 
 // deploymentIn is the Deployment that an object is, which holds the placeholder where it is not known;
-// nil if it is none. open are the numbers among its fields that are not known.
+// nil if it is none. open are the numbers among its fields that are not known: of quantities and times
+// elsewhere, which can hold no placeholder, nothing is told, nor of what a patch may change with them.
 func deploymentIn(u *unstructured.Unstructured) (d *appsv1.Deployment, open []string) {
+	if d, open = readDeployment(u); d == nil && holds(u.Object, placeholder) {
+		u = anyOf(u)
+		unstructured.RemoveNestedField(u.Object, "spec", "template", "metadata", "creationTimestamp")
+		d, open = readDeployment(u)
+	}
+	return d, open
+}
+
+func readDeployment(u *unstructured.Unstructured) (d *appsv1.Deployment, open []string) {
 	isOpen := func(v any) bool { return holds(v, placeholder) }
 	if isOpen(u.Object) {
 		u = u.DeepCopy()
