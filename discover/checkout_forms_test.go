@@ -2615,6 +2615,7 @@ func TestWhatFlux2MakesOfADeclaredDeploymentIsNotToldAsItIsWritten(t *testing.T)
 		"one to begin of a variable":   {with("      containers:\n", "      initContainers: [{name: first, image: 'busybox:${tag}'}]\n      containers:\n"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, ""},
 		"a variable, at the beginning": {with("      containers:\n", "      initContainers: [{name: first, image: busybox, resources: {requests: {cpu: '${cpu}'}}}]\n      containers:\n"), []string{"requests"}, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, ""},
 		"both, to another":             {deployment + applies("targetNamespace: other, images: [{name: fluxcd/flux, newTag: 1.10.0}]"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
+		"both, deleted":                {deployment + applies("patches: [{patch: '{$patch: delete, apiVersion: apps/v1, kind: Deployment, metadata: {name: flux}}', target: {kind: Deployment}}]"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
 		"both, a time":                 {with("  template:\n    spec:", "  template:\n    metadata: {creationTimestamp: '2020-01-01T00:00:00Z'}\n    spec:") + applies("patches: [{patch: '- {op: replace, path: /spec/template/metadata/creationTimestamp, value: \"2021-01-01T00:00:00Z\"}', target: {kind: Deployment}}]"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
 		"both, a size":                 {with("      containers:", "      volumes: [{name: a, emptyDir: {sizeLimit: 1Gi}}]\n      containers:") + applies("patches: [{patch: '- {op: replace, path: /spec/template/spec/volumes/0/emptyDir/sizeLimit, value: 2Gi}', target: {kind: Deployment}}]"), []string{"git.url", "git.branch", "git.paths", "image", "replicas", "serviceAccount", "chartVersion", "requests"}, []any{"", "", "", "", 1}, "apps"},
 		"both, another name":           {deployment + applies("patches: [{patch: '- {op: replace, path: /metadata/name, value: second}', target: {kind: Deployment}}]"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, "apps"},
@@ -2633,6 +2634,9 @@ func TestWhatFlux2MakesOfADeclaredDeploymentIsNotToldAsItIsWritten(t *testing.T)
 				}
 			}
 			equal(t, "unknown", unknown, c.unknown)
+			if name == "both, deleted" {
+				noFinding(t, inv, AgentManaged)
+			}
 			if slices.Contains([]string{"both, another name", "both, another kind", "both, patched to another", "both, to another", "both, elsewhere"}, name) {
 				noFinding(t, inv, AgentManaged)
 				wantFinding(t, inv, AgentByObject, "Kustomization flux-system/apps of Flux v2 makes another one of it (spec.")

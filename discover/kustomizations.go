@@ -598,6 +598,9 @@ func (c *checkout) madeOf(ctx context.Context, set declaration, o flux1.Parsed) 
 			m.notRead = c.changesIt(k, []string{"images"}, unsure.why) // as all else is known
 			return m
 		}
+		if errors.Is(err, errDeletes) && ours != nil && unsure.why == "" && !suspended(k) {
+			continue // it applies all but this
+		}
 		if len(other) == 0 && ours != nil && err == nil && isAnother(its, o.Manifest, ours) {
 			other = []string{"patches"}
 		}
@@ -675,6 +678,9 @@ func (c *checkout) byFluxd(set declaration, o flux1.Parsed) *unstructured.Unstru
 	return nil
 }
 
+// errDeletes says of an object that a patch takes it out.
+var errDeletes = errors.New("a patch deletes it")
+
 // overlaid is an object as Kustomize makes it by the patches, images, labels and namespace of a
 // Kustomization that applies it.
 func (c *checkout) overlaid(ctx context.Context, set declaration, k, o flux1.Parsed) (*unstructured.Unstructured, error) {
@@ -718,6 +724,9 @@ func (c *checkout) overlaid(ctx context.Context, set declaration, k, o flux1.Par
 		built, err := build.Built(ctx, build.Input{Tree: files, Kustomization: ks, Limits: c.builds})
 		if err != nil {
 			return nil, err
+		}
+		if len(built) == 0 {
+			return nil, errDeletes
 		}
 		if len(built) != 1 {
 			return nil, fmt.Errorf("it makes %d objects of it", len(built))
