@@ -2504,6 +2504,7 @@ func TestWhatAKustomizationMayApplyIsToldAsThat(t *testing.T) {
 		"many sources":           {ignoring(25, "/apps/\\n") + "-- apps/d.yaml --\n" + deployment, false, "", true},
 		"kept by many sources":   {ignoring(25, "/*\\n!/apps\\n") + "-- apps/d.yaml --\n" + deployment, true, "", true},
 		"kept by the last":       {ignoring(25, "/apps/\\n") + strings.Replace(strings.Replace(k("path: ./apps"), "src.yaml", "last.yaml", 1), "}", ", ignore: ''}", 1) + "-- apps/d.yaml --\n" + deployment, true, "", true},
+		"left out, a build":      {strings.Replace(k("path: ./apps"), "ref: {branch: main}", "ref: {branch: main}, ignore: kustomization.yaml", 1) + "-- apps/kustomization.yaml --\nresources: [y.yaml]\n-- apps/y.yaml --\n" + other + "-- apps/d.yaml --\n" + deployment, true, "", true},
 		"left out by a file":     {k("path: ./apps") + "-- .sourceignore --\nd.yaml\n-- apps/d.yaml --\n" + deployment, false, "", true},
 	} {
 		inv := readTree(t, treeOf(c.text), func(o *CheckoutOptions) { o.URL, o.Paths = "git@h:team/x", []string{"team"} })

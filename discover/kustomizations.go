@@ -107,7 +107,7 @@ func isOver(k *kustomization2, set declaration, o flux1.Parsed) bool {
 // takes reports whether an object of a set is among what a Kustomization applies, if its source leaves nothing
 // of that out, and what doubt there is.
 func (c *checkout) takes(set declaration, k *kustomization2, o flux1.Parsed) (bool, *doubt) {
-	top := c.topmost(k.dir, cmp.Or(set.dir, path.Dir(o.File)))
+	top := c.topmost(k, cmp.Or(set.dir, path.Dir(o.File)))
 	file, folder := false, false // whether this is among what it builds
 	reached := c.reached(cmp.Or(top, k.dir))
 	c.look(len(reached))
@@ -126,16 +126,16 @@ func (c *checkout) takes(set declaration, k *kustomization2, o flux1.Parsed) (bo
 	return false, certain
 }
 
-// topmost is the first folder with a kustomization file on the way from a folder down to another; empty if
-// there is none. Flux v2 builds it, and takes nothing below it one by one (fluxcd/pkg: kustomize,
+// topmost is the first folder with a kustomization file that its source gives it on the way from the folder of a
+// Kustomization down to another; empty if there is none. Flux v2 builds it, and takes nothing below it one by one (fluxcd/pkg: kustomize,
 // kustomize_generator.go, scanManifests).
-func (c *checkout) topmost(from, to string) (top string) {
+func (c *checkout) topmost(k *kustomization2, to string) (top string) {
 	c.look(strings.Count(to, "/") / 10)
-	for ; below(to, from); to = path.Dir(to) {
-		if c.index.folders[to] != nil {
+	for ; below(to, k.dir); to = path.Dir(to) {
+		if f := c.index.folders[to]; f != nil && c.givenBy(k.ignore).has(f.file) {
 			top = to
 		}
-		if to == from {
+		if to == k.dir {
 			break
 		}
 	}
