@@ -2684,19 +2684,24 @@ func TestWhatFlux2MakesOfADeclaredDeploymentIsNotToldAsItIsWritten(t *testing.T)
 		code          *flux1.Code
 		says          string
 	}{
-		"- {op: add, path: /spec/template/spec/hostAliases, value: [{ip: 10.0.0.1, hostnames: [h]}]}":       {deployment, "pod.hostAliases ***", nil, ""},
-		"- {op: add, path: /spec/template/spec/dnsPolicy, value: None}":                                     {deployment, "pod.dnsPolicy ***", nil, ""},
-		"- {op: add, path: /spec/template/spec/hostNetwork, value: true}":                                   {deployment, "pod.hostNetwork true", nil, ""},
-		"- {op: replace, path: /spec/template/spec/hostNetwork, value: true}":                               {with("      containers:", "      hostNetwork: false\n      containers:"), "pod.hostNetwork true", nil, ""},
-		"- {op: remove, path: /spec/template/spec/hostNetwork}":                                             {with("      containers:", "      hostNetwork: true\n      containers:"), "pod.hostNetwork true", nil, ""},
-		"- {op: add, path: /spec/template/spec/initContainers, value: [{name: prep, image: busybox}]}":      {deployment, "initContainer.prep busybox", nil, ""},
-		"- {op: replace, path: /spec/template/spec/containers/0/name, value: fluxd}":                        {deployment, "", nil, ""},
-		"- {op: add, path: /spec/template/spec/containers/0/workingDir, value: /tmp}":                       {deployment, "container.workingDir ***", nil, ""},
-		"- {op: add, path: /spec/template/metadata, value: {annotations: {iam.amazonaws.com/role: admin}}}": {deployment, "", &CloudIdentity, "have a role in a cloud (iam.amazonaws.com/role: not known)"},
-		"- {op: add, path: /spec/template/spec/containers/-, value: {name: recv, image: fluxcd/flux-recv}}": {deployment, "container.recv fluxcd/flux-recv", &flux1.Notifications, "container recv (flux-recv) runs beside fluxd"},
-		"- {op: remove, path: /spec/template/spec/containers/0}":                                            {recv, "container.recv fluxcd/flux-recv", &flux1.Notifications, "container recv (flux-recv) runs beside fluxd"},
-		"- {op: add, path: /spec/template/spec/terminationGracePeriodSeconds, value: 5}":                    {deployment, "", nil, ""},
-		"- {op: add, path: /spec/template/spec/resources, value: {requests: {cpu: 4}}}":                     {deployment, "", nil, ""},
+		"- {op: add, path: /spec/template/spec/hostAliases, value: [{ip: 10.0.0.1, hostnames: [h]}]}":                                    {deployment, "pod.hostAliases ***", nil, ""},
+		"- {op: add, path: /spec/template/spec/dnsPolicy, value: None}":                                                                  {deployment, "pod.dnsPolicy ***", nil, ""},
+		"- {op: add, path: /spec/template/spec/hostNetwork, value: true}":                                                                {deployment, "pod.hostNetwork true", nil, ""},
+		"- {op: replace, path: /spec/template/spec/hostNetwork, value: true}":                                                            {with("      containers:", "      hostNetwork: false\n      containers:"), "pod.hostNetwork true", nil, ""},
+		"- {op: remove, path: /spec/template/spec/hostNetwork}":                                                                          {with("      containers:", "      hostNetwork: true\n      containers:"), "pod.hostNetwork true", nil, ""},
+		"- {op: add, path: /spec/template/spec/initContainers, value: [{name: prep, image: busybox}]}":                                   {deployment, "initContainer.prep busybox", nil, ""},
+		"- {op: replace, path: /spec/template/spec/containers/0/name, value: fluxd}":                                                     {deployment, "", nil, ""},
+		"- {op: add, path: /spec/template/spec/containers/0/env/-, value: {name: A, value: b}}":                                          {deployment, "env.A ***", nil, ""},
+		"- {op: add, path: /spec/template/spec/containers/0/env/0, value: {name: A, valueFrom: {fieldRef: {fieldPath: status.hostIP}}}}": {deployment, "env.HTTPS_PROXY ***", nil, ""},
+		"- {op: replace, path: /spec/template/spec/containers/0/env, value: [{name: A}]}":                                                {deployment, "env.A ***", nil, ""},
+		"- {op: remove, path: /spec/template/spec/containers/0/env}":                                                                     {deployment, "env.HTTPS_PROXY ***", nil, ""},
+		"- {op: remove, path: /spec/template/spec/containers/0/env/0}":                                                                   {strings.Replace(deployment, "env: [", "env: [{name: A, value: b}, ", 1), "env.A ***", nil, ""},
+		"- {op: add, path: /spec/template/spec/containers/0/workingDir, value: /tmp}":                                                    {deployment, "container.workingDir ***", nil, ""},
+		"- {op: add, path: /spec/template/metadata, value: {annotations: {iam.amazonaws.com/role: admin}}}":                              {deployment, "", &CloudIdentity, "have a role in a cloud (iam.amazonaws.com/role: not known)"},
+		"- {op: add, path: /spec/template/spec/containers/-, value: {name: recv, image: fluxcd/flux-recv}}":                              {deployment, "container.recv fluxcd/flux-recv", &flux1.Notifications, "container recv (flux-recv) runs beside fluxd"},
+		"- {op: remove, path: /spec/template/spec/containers/0}":                                                                         {recv, "container.recv fluxcd/flux-recv", &flux1.Notifications, "container recv (flux-recv) runs beside fluxd"},
+		"- {op: add, path: /spec/template/spec/terminationGracePeriodSeconds, value: 5}":                                                 {deployment, "", nil, ""},
+		"- {op: add, path: /spec/template/spec/resources, value: {requests: {cpu: 4}}}":                                                  {deployment, "", nil, ""},
 	} {
 		inv := readTree(t, treeOf(c.text+applies("patches: [{target: {kind: Deployment}, patch: '"+patch+"'}]")), func(o *CheckoutOptions) { o.Paths = []string{"apps"} })
 		wantFinding(t, inv, AgentManaged, "which a fluxd applies as well, and they may make different things of it")

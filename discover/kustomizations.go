@@ -797,7 +797,9 @@ func eitherOf(a, b *unstructured.Unstructured) *unstructured.Unstructured {
 			if slices.Contains(leave, name) {
 				continue
 			}
-			if to[name] = either(to[name], its[name]); unset(to[name]) {
+			if name == "env" {
+				to[name] = eitherEnv(asList(to[name]), asList(its[name]))
+			} else if to[name] = either(to[name], its[name]); unset(to[name]) {
 				to[name] = its[name]
 			}
 		}
@@ -836,6 +838,43 @@ func eitherOf(a, b *unstructured.Unstructured) *unstructured.Unstructured {
 				n["resources"] = placeholder
 				pod[list] = append(asList(pod[list]), n)
 			}
+		}
+	}
+	return out
+}
+
+// eitherEnv are the variables of a container of which two make different ones: of one that not both have, or
+// not alike, the value is not known. Where they are no variables of different names, none is.
+func eitherEnv(a, b []any) []any {
+	byName := func(list []any) (out map[string]any, all bool) {
+		out = map[string]any{}
+		for _, x := range list {
+			m, _ := x.(map[string]any)
+			if name, _ := m["name"].(string); name != "" {
+				out[name] = x
+			}
+		}
+		return out, len(out) == len(list)
+	}
+	ours, all := byName(a)
+	theirs, allToo := byName(b)
+	if !all || !allToo {
+		return []any{openEntry}
+	}
+	var out []any
+	add := func(name string) {
+		v, _ := either(ours[name], theirs[name]).(map[string]any)
+		v["name"] = name
+		if ours[name] == nil || theirs[name] == nil {
+			v["value"] = placeholder // also of one that has none
+			delete(v, "valueFrom")
+		}
+		out = append(out, v)
+	}
+	for _, x := range append(slices.Clone(a), b...) {
+		name, _ := x.(map[string]any)["name"].(string)
+		if len(out) < len(a) || ours[name] == nil {
+			add(name)
 		}
 	}
 	return out
