@@ -200,7 +200,7 @@ func TestACommandThatOnlyReadsEndsInTime(t *testing.T) {
 			if twice {
 				signals <- os.Interrupt
 			} else {
-				time.Sleep(patienceToEnd)
+				time.Sleep(patienceToEnd) // in the time of the bubble
 			}
 			if synctest.Wait(); !ended {
 				t.Errorf("interrupted twice %v: it goes on", twice)
