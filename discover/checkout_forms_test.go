@@ -2398,7 +2398,30 @@ roleRef: {kind: ClusterRole, name: cluster-admin}
 subjects: [{kind: Group, name: 'system:serviceaccounts:${ns}'}]
 `
 	const template = "{{- if .Values.rbac }}\n" + "apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: c}\nroleRef: {kind: Role, name: r}\nsubjects:\n- kind: ServiceAccount\n  name: {{ .Values.account }}\n{{- end }}\n"
-	for _, manifest := range []string{patched, given, bound, patched + "---\n" + given + "---\n" + bound} {
+	// What is around the arguments may be named by a variable.
+	const named = `apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata: {name: apps, namespace: shop}
+spec: {path: ./, sourceRef: {kind: GitRepository, name: it}, postBuild: {substituteFrom: [{kind: ConfigMap, name: vals}]}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: flux, namespace: shop, labels: {'a${x}': '${x}'}}
+spec:
+  template:
+    metadata: {annotations: {'iam.amazonaws.com/role': '${x}'}}
+    spec:
+      serviceAccountName: 'a${x}'
+      volumes: [{name: 'v${x}', secret: {secretName: s}}, {name: w, secret: {secretName: 'a${x}'}}]
+      containers:
+      - name: 'f${x}'
+        image: fluxcd/flux:1.25.4
+        args: ['--git-url=git@h:a', '--${x}=y', '--git-path=a${x}', '--k8s-allow-namespace=${x}']
+        env: [{name: 'X${x}', value: v}, {name: B, value: '${x}'}]
+        envFrom: [{secretRef: {name: 's${x}'}}, {prefix: 'p${x}', configMapRef: {name: c}}]
+        volumeMounts: [{name: 'v${x}', mountPath: /v}, {name: w, mountPath: '/w${x}'}]
+`
+	for _, manifest := range []string{patched, given, bound, named, patched + "---\n" + given + "---\n" + bound} {
 		f.Add([]byte(""), []byte(manifest), []byte(""), []byte(template))
 		f.Add([]byte("resources: [x.yaml]\n"), []byte(manifest), []byte("version: 1\nscanForFiles: {}\n"), []byte(patched))
 	}
@@ -2429,6 +2452,10 @@ subjects: [{kind: Group, name: 'system:serviceaccounts:${ns}'}]
 			FileBytes: 1 << 16, TotalBytes: 1 << 19, Documents: 100, Objects: 500, Files: 100, Depth: 50}})
 		if err != nil || !bytes.Equal([]byte(dump(t, inv)), []byte(dump(t, again))) {
 			t.Errorf("read twice, it differs: %v", err)
+		}
+		const mark = "IT_IS_NOT_TOLD" // of what is not known, which nobody is shown
+		if strings.Contains(dump(t, inv), mark) && !bytes.Contains(slices.Concat(overlay, manifest, config, patch), []byte(mark)) {
+			t.Errorf("the mark of what is not known is shown:\n%s", dump(t, inv))
 		}
 	})
 }
@@ -2518,6 +2545,41 @@ func TestWhatAKustomizationMayApplyIsToldAsThat(t *testing.T) {
 		if kept := len(findingsOf(inv, AgentManaged)) > 0; kept != c.kept || known != c.known || !strings.Contains(all, c.says) || c.says == "" && strings.Contains(all, "may apply it") {
 			t.Errorf("%s: kept %t, known %t:\n%s", name, kept, known, all)
 		}
+	}
+}
+
+// What Flux v2 may make of an entry around the arguments of which not even the name is known is
+// listed as a setting that is unknown.
+func TestNoEntryAroundTheArgumentsOfADeclaredDeploymentDisappears(t *testing.T) {
+	text := "-- apps/flux.yaml --\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: flux, namespace: shop}\nspec:\n  template:\n    spec:\n" +
+		"      volumes: [{name: 'v${x}', secret: {secretName: s}}, {name: w, secret: {secretName: 'a${x}'}}, {name: z, emptyDir: {}}]\n" +
+		"      containers:\n      - name: flux\n        image: fluxcd/flux:1.25.4\n        args: ['--git-url=git@h:org/a']\n" +
+		"        env: [{name: 'X${x}', value: v}, {name: B, value: '${x}'}]\n" +
+		"        envFrom: [{secretRef: {name: 's${x}'}}, {prefix: 'p${x}', configMapRef: {name: c}}, {configMapRef: {name: d}}]\n" +
+		"        volumeMounts: [{name: 'v${x}', mountPath: /v}, {name: w, mountPath: /w}, {name: z, mountPath: '/z${x}'}]\n" +
+		"-- a.yaml --\napiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: apps, namespace: flux-system}\n" +
+		"spec: {path: ./apps, sourceRef: {kind: GitRepository, name: it}, postBuild: {substituteFrom: [{kind: ConfigMap, name: c}]}}\n"
+	for name, c := range map[string]struct {
+		text string
+		want []string // settings that are unknown, of what may be named by a variable
+	}{
+		"names that are variables": {text, []string{"env", "envFrom", "volumeMounts"}},
+		"names that are known":     {strings.NewReplacer("X${x}", "X", "s${x}", "s", "p${x}", "p", "v${x}", "v", "/z${x}", "/z").Replace(text), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inv := readTree(t, treeOf(c.text), func(o *CheckoutOptions) { o.Paths = []string{"team"} })
+			var unknown []string
+			for _, s := range agentNamed(t, inv, "shop/flux").Settings {
+				if s.To == "a known value" {
+					equal(t, s.Name, []any{s.Fate, s.From[0].Where, strings.Contains(s.Why, maySubstitute)}, []any{migrate.Unknown, "apps/flux.yaml:1 " + s.Name, true})
+					unknown = append(unknown, s.Name)
+				}
+			}
+			equal(t, "unknown", unknown, c.want)
+			if text := asJSON(inv); strings.Contains(text, placeholder) {
+				t.Errorf("what is not known is shown by the mark for it:\n%s", text)
+			}
+		})
 	}
 }
 

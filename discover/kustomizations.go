@@ -1167,20 +1167,17 @@ func holds(v any, text string) bool {
 	return false
 }
 
-// notSubstituted says of what is around the arguments of a container in Git why it is not known.
-func (e *environment) notSubstituted(why string) {
+// notSubstituted says of what is around the arguments of a container in Git why it is not known,
+// and returns the fields of which entries are left out: what they are about is not known.
+func (e *environment) notSubstituted(why string) (left []string) {
 	e.why = why
 	isOpen := func(v any) bool {
 		text, err := json.Marshal(v)
 		return err != nil || strings.Contains(string(text), placeholder)
 	}
-	e.container.Env = slices.DeleteFunc(e.container.Env, func(v corev1.EnvVar) bool {
-		if strings.Contains(v.Name, placeholder) {
-			e.unnamed = why
-			return true
-		}
-		return false
-	})
+	if known := slices.DeleteFunc(slices.Clone(e.container.Env), func(v corev1.EnvVar) bool { return strings.Contains(v.Name, placeholder) }); len(known) < len(e.container.Env) {
+		e.container.Env, e.unnamed, left = known, why, append(left, "env")
+	}
 	e.enter()
 	for i, v := range e.container.Env {
 		if isOpen(v) {
@@ -1190,11 +1187,14 @@ func (e *environment) notSubstituted(why string) {
 			e.causes[i] = why
 		}
 	}
-	if isOpen(e.container.EnvFrom) {
-		e.unsourced = why
+	if known := slices.DeleteFunc(slices.Clone(e.container.EnvFrom), func(f corev1.EnvFromSource) bool { return isOpen(f) }); len(known) < len(e.container.EnvFrom) {
+		e.container.EnvFrom, e.unsourced, left = known, why, append(left, "envFrom")
 	}
 	if isOpen([]any{e.container.VolumeMounts, e.pod.Volumes}) {
 		e.unmounted, e.unkeyed, e.kubeconfig = why, why, why
-		e.container.VolumeMounts = slices.DeleteFunc(e.container.VolumeMounts, func(m corev1.VolumeMount) bool { return isOpen(m) })
 	}
+	if known := slices.DeleteFunc(slices.Clone(e.container.VolumeMounts), func(m corev1.VolumeMount) bool { return isOpen(m) }); len(known) < len(e.container.VolumeMounts) {
+		e.container.VolumeMounts, left = known, append(left, "volumeMounts")
+	}
+	return left
 }

@@ -872,12 +872,16 @@ func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.
 	}
 	a.env = w.environmentOf(d.Namespace, a.ID, &d.Spec.Template.Spec, container)
 	a.env.fromManifests(set.beside, func(o flux1.Parsed) bool { return c.mayFill(set, o) })
-	a.env.notSubstituted(m.why)
+	left := a.env.notSubstituted(m.why)
 	if err := w.readArguments(ctx, a); err != nil {
 		return nil, err
 	}
 	if err := w.readContainer(ctx, a); err != nil {
 		return nil, err
+	}
+	for _, field := range left {
+		a.Settings = append(a.Settings, migrate.Setting{Name: field, Fate: migrate.Unknown, To: "a known value", Why: m.why,
+			From: []migrate.Origin{{Witness: "git", Where: a.where(field)}}})
 	}
 	if err := w.readAccess(ctx, a); err != nil {
 		return nil, err
