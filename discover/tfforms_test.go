@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,6 +22,8 @@ type formOptions struct {
 	Env       map[string]string `json:"env"`
 	Workspace string            `json:"workspace"`
 	State     string            `json:"state"`
+	// Remote are the files of states that data sources read, by their addresses.
+	Remote map[string]string `json:"remote"`
 	// Shows is what a running terraform prints when it is asked for the state.
 	Shows string `json:"shows"`
 }
@@ -50,6 +54,9 @@ func TestEachFormGivesTheInventoryThatIsExpected(t *testing.T) {
 			o.Arguments = append(o.Arguments, variables(f.Vars)...)
 			if f.State != "" {
 				o.StateFiles = []string{filepath.Join(folder, f.State)}
+			}
+			for _, address := range slices.Sorted(maps.Keys(f.Remote)) {
+				o.StateFiles = append(o.StateFiles, address+"="+filepath.Join(folder, f.Remote[address]))
 			}
 			if f.Shows != "" {
 				programOnPath(t, "terraform", "[ \"$1 $2\" = \"show -json\" ] && cat "+f.Shows)

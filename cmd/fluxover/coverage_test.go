@@ -43,9 +43,6 @@ type aspect struct {
 // last looked at. Nothing may be added to it without a reason; what gets its
 // case leaves it.
 var knownGaps = map[string][]string{
-	formsOfTerraform: {
-		"state: outputs, of terraform show -json and of terraform output -json", // what is read of them is compared with what Terraform prints
-	},
 	terraformRuns: {
 		"broken-file: Terraform refuses a file that is in error",
 		"cycles: Terraform refuses values that depend on themselves",

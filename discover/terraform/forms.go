@@ -178,6 +178,6 @@ var forms = []Form{
 	{"state", "terraform show -json, of a plan", folderOfForms + "state-planned"},
 	{"state", "a running terraform, asked with terraform show -json", folderOfForms + "state-running"},
 	{"state", "outputs, in the file", folderOfForms + "remote-state"},
-	{"state", "outputs, of terraform show -json and of terraform output -json", "testdata/outputs"},
+	{"state", "outputs, of terraform show -json and of terraform output -json", folderOfForms + "remote-outputs"},
 	{"state", "the state of a local backend, found in the folder", folderOfForms + "workspaces"},
 }

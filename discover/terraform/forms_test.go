@@ -23,6 +23,8 @@ type form struct {
 	Env       map[string]string `json:"env"`
 	Workspace string            `json:"workspace"`
 	State     string            `json:"state"`
+	// Remote are the files of states that data sources read, by their addresses.
+	Remote map[string]string `json:"remote"`
 
 	// RunVars and RunWorkspace are those with which the real program is run, in
 	// place of Vars and Workspace; NotRun says why it is not. Planned is true if
@@ -145,7 +147,11 @@ func readForm(t *testing.T, dir string) (form, Options) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
 	}
-	return f, Options{Dir: filepath.Join(dir, f.Dir), Root: dir, Arguments: f.arguments(f.Vars), Env: f.Env, Workspace: f.Workspace}
+	remote := map[string]string{}
+	for address, file := range f.Remote {
+		remote[address] = filepath.Join(dir, file)
+	}
+	return f, Options{Dir: filepath.Join(dir, f.Dir), Root: dir, Arguments: f.arguments(f.Vars), Env: f.Env, Workspace: f.Workspace, RemoteStates: remote}
 }
 
 // arguments are the form's files of variables and then these variables, as they stand
