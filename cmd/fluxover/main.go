@@ -71,7 +71,7 @@ func main() {
 			if isTerminal(stderr) {
 				fmt.Fprint(stderr, clearLine) // of progress
 			}
-			sayError(stderr, errors.New("interrupted, and ended at once"), "no cluster has changed; run the same command again: what it was writing to files may not be whole")
+			sayError(stderr, errors.New("interrupted, and ended before it was done with what it was at"), "no cluster has changed; run the same command again: what it was writing to files may not be whole")
 			os.Exit(exitInterrupted)
 		})
 	}

@@ -42,64 +42,132 @@ func (c *comparisons) add(n int64) bool {
 // value counts one that is made.
 func (c *comparisons) value() bool { return c.add(64) }
 
-// unify counts what finding one type for several takes.
+// unify counts what finding one type for several takes (go-cty: cty/convert, unify.go).
 func (c *comparisons) unify(types []cty.Type) {
 	n := int64(len(types))
 	if n == 0 || !c.add(n) {
 		return
 	}
-	all := func(is func(cty.Type) bool) bool {
-		return !slices.ContainsFunc(types, func(ty cty.Type) bool { return !is(ty) })
+	kinds := map[kind]int64{}
+	for _, ty := range types {
+		kinds[kindOf(ty)]++
 	}
-	across := func(of func(cty.Type) cty.Type) {
+	only := func(of ...kind) bool { // if there is the first
+		sum := int64(0)
+		for _, k := range of {
+			sum += kinds[k]
+		}
+		return kinds[of[0]] > 0 && sum == n
+	}
+	across := func(of func(cty.Type) cty.Type) bool {
 		parts := make([]cty.Type, n)
 		for i, ty := range types {
 			parts[i] = of(ty)
 		}
 		c.unify(parts)
+		return c.n <= c.limit
+	}
+	parts := func(of kind) {
+		var out []cty.Type
+		for _, ty := range types {
+			if kindOf(ty) == of {
+				out = append(out, partTypes(ty)...)
+			}
+		}
+		c.unify(out)
 	}
 	switch first := types[0]; {
-	case all(cty.Type.IsListType), all(cty.Type.IsSetType), all(cty.Type.IsMapType):
+	case kinds[kindDynamic] > 0 && (only(kindMap, kindDynamic) || only(kindList, kindDynamic) || only(kindSet, kindDynamic) || only(kindObject, kindDynamic) || only(kindTuple, kindDynamic)):
+		return // as of one that is not known nothing can be foreseen
+	case only(kindMap), only(kindList), only(kindSet):
 		across(cty.Type.ElementType)
 		return
-	case all(cty.Type.IsObjectType) && all(func(ty cty.Type) bool { return sameNames(ty, first) }):
+	case only(kindMap, kindObject, kindDynamic):
+		parts(kindObject) // are they maps?
+	case only(kindList, kindTuple, kindDynamic):
+		parts(kindTuple)
+	case only(kindObject) && !slices.ContainsFunc(types, func(ty cty.Type) bool { return !sameNames(ty, first) }):
 		for name := range first.AttributeTypes() {
-			if across(func(ty cty.Type) cty.Type { return ty.AttributeType(name) }); c.n > c.limit {
+			if !across(func(ty cty.Type) cty.Type { return ty.AttributeType(name) }) {
 				return
 			}
 		}
 		return
-	case all(cty.Type.IsTupleType) && all(func(ty cty.Type) bool { return ty.Length() == first.Length() }):
+	case only(kindTuple) && !slices.ContainsFunc(types, func(ty cty.Type) bool { return ty.Length() != first.Length() }):
 		for i := range first.Length() {
-			if across(func(ty cty.Type) cty.Type { return ty.TupleElementType(i) }); c.n > c.limit {
+			if !across(func(ty cty.Type) cty.Type { return ty.TupleElementType(i) }) {
 				return
 			}
 		}
 		return
+	case only(kindObject):
+		parts(kindObject)
+		return
+	case only(kindTuple):
+		parts(kindTuple)
+		return
+	case kinds[kindObject] > 0 && kinds[kindTuple] > 0:
+		return // they never are of one
 	}
-	// As a last resort all parts of all of one kind are to be of one type.
-	for _, kind := range []func(cty.Type) bool{cty.Type.IsObjectType, cty.Type.IsTupleType} {
-		var parts []cty.Type
-		for _, ty := range types {
-			if kind(ty) {
-				parts = append(parts, partTypes(ty)...)
-			}
-		}
-		if c.unify(parts); c.n > c.limit {
-			return
-		}
-		if len(parts) > 0 && all(kind) {
-			return
-		}
+	c.sort(types)
+}
+
+// sort counts what comparing each type with each other takes, which looks into those of
+// one kind and length (go-cty: cty/convert, compare_types.go).
+func (c *comparisons) sort(types []cty.Type) {
+	type form struct {
+		kind   kind
+		length int
 	}
-	size, pairs := int64(0), int64(1)
+	many, sizes, pairs := map[form]int64{}, map[form]int64{}, int64(1)
 	for _, ty := range types {
+		f := form{kind: kindOf(ty)}
+		if f.kind == kindObject || f.kind == kindTuple {
+			f.length = len(partTypes(ty))
+		}
+		size := int64(0)
 		c.size(ty, &size)
+		many[f], sizes[f] = many[f]+1, sizes[f]+size
 		if !ty.Equals(types[0]) {
 			pairs = 4 // they are noted
 		}
 	}
-	c.add(clampMul(clampMul(n, size), pairs) / 2)
+	sum := clampMul(int64(len(types)), int64(len(types)))
+	for f, n := range many {
+		sum = min(sum+clampMul(n, sizes[f]), 1<<50)
+	}
+	c.add(clampMul(sum, pairs) / 2)
+}
+
+// kind is what of a type decides how it is brought to one with others.
+type kind int
+
+const (
+	kindOther kind = iota
+	kindDynamic
+	kindList
+	kindSet
+	kindMap
+	kindObject
+	kindTuple
+)
+
+func kindOf(ty cty.Type) kind {
+	switch {
+	case ty == cty.DynamicPseudoType:
+		return kindDynamic
+	case ty.IsListType():
+		return kindList
+	case ty.IsSetType():
+		return kindSet
+	case ty.IsMapType():
+		return kindMap
+	case ty.IsObjectType():
+		return kindObject
+	case ty.IsTupleType():
+		return kindTuple
+	}
+	return kindOther
 }
 
 // sameNames reports whether two objects' types have the same attributes.
@@ -241,10 +309,34 @@ func (c *comparisons) defaults(v cty.Value, d *typeexpr.Defaults) {
 	}
 }
 
-// branch counts what a condition takes for one of its results to be of the type of the
-// other, which may be a list of more elements.
-func (c *comparisons) branch(v cty.Value) {
-	for range 2 {
-		c.unify(partTypes(v.Type()))
+// either counts what a condition takes for its two results to be of one type
+// (hcl: hclsyntax, expression.go, ConditionalExpr).
+func (c *comparisons) either(a, b cty.Value) {
+	nothing := cty.NullVal(cty.DynamicPseudoType)
+	if a.Type() == cty.DynamicPseudoType || b.Type() == cty.DynamicPseudoType || a.RawEquals(nothing) || b.RawEquals(nothing) {
+		return
+	}
+	types := []cty.Type{a.Type(), b.Type()}
+	c.unify(types)
+	if types[0].Equals(types[1]) {
+		return
+	}
+	c.unify(types) // of what was made of the one that is taken
+	c.maps(a)
+	c.maps(b)
+}
+
+// maps counts what bringing the elements of the maps of a value to one type takes.
+func (c *comparisons) maps(v cty.Value) {
+	v, _ = v.Unmark()
+	if !c.value() || v.Type().IsPrimitiveType() || !v.IsKnown() || v.IsNull() || !v.CanIterateElements() {
+		return
+	}
+	if ty := v.Type(); ty.IsMapType() && !ty.ElementType().IsPrimitiveType() {
+		c.alike(int64(v.LengthInt()), ty.ElementType())
+	}
+	for it := v.ElementIterator(); it.Next() && c.n <= c.limit; {
+		_, e := it.Element()
+		c.maps(e)
 	}
 }

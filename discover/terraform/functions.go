@@ -763,8 +763,8 @@ func (l *loader) yamldecodeFunc() function.Function {
 		if err := l.budget.charge(decodedSize(v) / 64); err != nil {
 			return err
 		}
-		if yamlDeeper(v.AsString(), l.limits.Nesting) {
-			return errYAMLDepth
+		if err := notDeeper(v.AsString(), l.limits.Nesting); err != nil {
+			return err
 		}
 		return l.chargeAliases(v.AsString())
 	}
@@ -809,22 +809,24 @@ func countNodes(v any, n *int64) {
 	}
 }
 
-// yamlDeeper reports whether YAML is, or may be, nested deeper than limit. The
+// notDeeper refuses YAML that is, or may be, nested deeper than limit. The
 // parser behind yamldecode has no bound of its own, and looks at all levels for each
 // word; the one used here has.
-func yamlDeeper(text string, limit int) bool {
+func notDeeper(text string, limit int) error {
 	if strings.Count(text, "[")+strings.Count(text, "{") <= limit && strings.Count(text, "\n") <= limit {
-		return false
+		return nil
 	}
 	for d := yamlv3.NewDecoder(strings.NewReader(text)); ; {
 		var n yamlv3.Node
 		switch err := d.Decode(&n); {
 		case errors.Is(err, io.EOF):
-			return false
-		case err != nil: // how deep it is before the error is not known
-			return strings.Count(text, "[")+strings.Count(text, "{") > limit
+			return nil
+		case err != nil && strings.Count(text, "[")+strings.Count(text, "{") > limit: // how deep it is before the error is not known
+			return errors.New(strings.TrimSpace("the YAML document may be nested too deep, and is in error, " + yamlLine.FindString(err.Error())))
+		case err != nil:
+			return nil // yamldecode says where
 		case nodeDeeper(&n, limit):
-			return true
+			return errYAMLDepth
 		}
 	}
 }

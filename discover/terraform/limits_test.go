@@ -168,6 +168,7 @@ func TestHostileInputEndsInADiagnosticWithinItsBounds(t *testing.T) {
 		"aliases decoded":                       {map[string]string{"main.tf": `output "o" { value = yamldecode(file("v.yaml")) }`, "v.yaml": yamlBomb}, ""},
 		"flow sequences in values":              {map[string]string{"main.tf": fmt.Sprintf(release, `file("v.yaml")`), "v.yaml": "a: " + strings.Repeat("[", 500_000)}, "nested too deep"},
 		"flow sequences decoded":                {map[string]string{"main.tf": `output "o" { value = yamldecode(file("v.yaml")) }`, "v.yaml": "a: " + strings.Repeat("[", 500_000)}, "nested too deep"},
+		"many maps before an error":             {map[string]string{"main.tf": `output "o" { value = yamldecode(file("v.yaml")) }`, "v.yaml": lettered("k%d: {}\n", 250) + "x: [\n"}, "and is in error, line 25"},
 		"sequences on one line":                 {map[string]string{"main.tf": `output "o" { value = yamldecode(file("v.yaml")) }`, "v.yaml": strings.Repeat("- ", 500_000)}, "nested too deep"},
 		"a large index":                         {map[string]string{"main.tf": "resource \"helm_release\" \"f\" {\n name = \"f\"\n chart = \"f\"\n set {\n name = \"a[99999999]\"\n value = 1\n }\n}\n"}, "Helm's --set refuses it"},
 		"many keys set in many values":          {map[string]string{"main.tf": "resource \"helm_release\" \"f\" {\n name = \"f\"\n chart = \"f\"\n dynamic \"set\" {\n for_each = range(1000)\n content {\n name = \"a[65000]\"\n value = set.value\n }\n }\n}\n"}, ""},
@@ -212,6 +213,8 @@ func TestHostileInputEndsInADiagnosticWithinItsBounds(t *testing.T) {
 		"numbers and texts of a set":            {map[string]string{"main.tf": `output "o" { value = toset([` + strings.Repeat(`1,"a",`, 6_000) + `]) }`}, "more work"},
 		"numbers and texts of a variable":       {map[string]string{"main.tf": `variable "v" {` + "\n type = list(any)\n default = [" + strings.Repeat(`1,"a",`, 15_000) + "]\n}\noutput \"o\" { value = var.v }\n"}, "more work"},
 		"numbers and texts or none":             {map[string]string{"main.tf": `output "o" { value = true ? [` + strings.Repeat(`1,"a",`, 15_000) + `] : [] }`}, "more work"},
+		"numbers and texts, looked up":          {map[string]string{"main.tf": "variable \"m\" {\n type = map(list(string))\n default = { a = [\"b\"] }\n}\noutput \"o\" { value = lookup(var.m, \"x\", [" + strings.Repeat(`1,"a",`, 15_000) + "]) }"}, "more work"},
+		"numbers of a map that are made texts":  {map[string]string{"main.tf": "output \"o\" { value = true ? zipmap(split(\",\", file(\"list\")), chunklist(concat(" + strings.TrimSuffix(strings.Repeat("range(1000),", 20), ",") + "), 1)) : tomap({ a = tolist([\"x\"]) }) }", "list": strings.TrimSuffix(lettered("k%d,", 20_000), ",")}, "more work"},
 		"numbers and texts made distinct":       {map[string]string{"main.tf": `output "o" { value = distinct([` + strings.Repeat(`1,"a",`, 15_000) + `]) }`}, "more work"},
 		"numbers and texts in chunks":           {map[string]string{"main.tf": `output "o" { value = chunklist([` + strings.Repeat(`1,"a",`, 15_000) + `], 2) }`}, "more work"},
 		"numbers and texts of a product":        {map[string]string{"main.tf": `output "o" { value = setproduct([` + strings.Repeat(`1,"a",`, 15_000) + `], [1]) }`}, "more work"},
@@ -272,6 +275,43 @@ func TestHostileInputEndsInADiagnosticWithinItsBounds(t *testing.T) {
 				t.Errorf("no diagnostic says %q:\n%.2000s", c.want, text)
 			}
 			t.Logf("%s, %d MiB allocated, %d diagnostics", time.Since(start).Round(time.Millisecond), (after.TotalAlloc-before.TotalAlloc)>>20, len(all))
+		})
+	}
+}
+
+// What HCL does not bring to one type costs nothing: a condition with null, results of one
+// type, and the default of a lookup in an object are what ordinary configurations hold.
+func TestWhatIsNotBroughtToOneTypeIsNotCharged(t *testing.T) {
+	kinds := []string{`"a"`, "1", "true", `["a", "b"]`, `{ a = 1, b = "x" }`, "null"}
+	agents := "{\n" // of 200, that have some options each, of any type
+	for i := range 200 {
+		agents += fmt.Sprintf("r%d = { url = \"git@h:o/r%d\"", i, i)
+		for j := range 10 {
+			agents += fmt.Sprintf(", k%d = %s", (i*7+j*11)%61, kinds[(i+j*j)%len(kinds)])
+		}
+		agents += " }\n"
+	}
+	agents += "}"
+	const head = "variable \"on\" { default = true }\n"
+	for name, text := range map[string]string{
+		"a condition with null":              head + "output \"o\" { value = var.on ? " + agents + " : null }",
+		"one with null in a loop":            head + "locals { base = " + agents + "}\noutput \"o\" { value = { for k in keys(local.base) : k => (var.on ? local.base : null)[k] } }",
+		"results of one type":                head + "locals { base = " + agents + "}\noutput \"o\" { value = [for i in range(20) : var.on ? local.base : local.base] }",
+		"an object and a list":               head + "locals { base = " + agents + "}\noutput \"o\" { value = [for i in range(20) : try(var.on ? local.base : [], i)] }",
+		"what is not known":                  "variable \"u\" {}\n" + head + "locals { base = " + agents + "}\noutput \"o\" { value = [for i in range(20) : var.on ? { a = local.base, b = var.u } : { c = var.u }] }",
+		"the default of a lookup":            head + "locals { base = " + agents + "}\noutput \"o\" { value = [for i in range(50) : lookup({ a = 1 }, \"k${i}\", local.base)] }",
+		"the default of a lookup that finds": head + "locals { base = " + agents + "}\noutput \"o\" { value = [for i in range(50) : lookup({ a = 1 }, \"a\", local.base)] }",
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, err := Load(t.Context(), Options{Dir: writeTree(t, map[string]string{"main.tf": text}), Limits: Limits{Work: 1_000_000}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range r.Diagnostics {
+				if strings.Contains(d.String(), errWork.Error()) {
+					t.Error(d)
+				}
+			}
 		})
 	}
 }

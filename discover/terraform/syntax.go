@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 
@@ -233,6 +234,60 @@ type metered struct {
 	work   int64                         // of evaluating it, whatever it produces
 }
 
+// condition charges the budget for what bringing its results to one type takes.
+type condition struct {
+	*hclsyntax.ConditionalExpr
+	budget *budget
+}
+
+// UnwrapExpression lets the HCL library see what is metered.
+func (c *condition) UnwrapExpression() hcl.Expression { return c.ConditionalExpr }
+
+// Value evaluates the condition, whose first result is evaluated before the second.
+func (c *condition) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
+	e, first := *c.ConditionalExpr, &kept{Expression: c.TrueResult}
+	e.TrueResult = first
+	e.FalseResult = &metered{Expression: c.FalseResult, budget: c.budget, made: func(n *comparisons, v cty.Value) { n.either(first.value, v) }}
+	return e.Value(ctx)
+}
+
+// lookup is a call of that function, which makes of a default what the elements of a map are.
+type lookup struct {
+	*hclsyntax.FunctionCallExpr
+	budget *budget
+}
+
+// UnwrapExpression lets the HCL library see what is metered.
+func (l *lookup) UnwrapExpression() hcl.Expression { return l.FunctionCallExpr }
+
+// Value evaluates the call, whose arguments are evaluated in their order.
+func (l *lookup) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
+	e, in := *l.FunctionCallExpr, &kept{Expression: l.Args[0]}
+	e.Args = slices.Clone(l.Args)
+	e.Args[0] = in
+	e.Args[2] = &metered{Expression: l.Args[2], budget: l.budget, made: func(n *comparisons, v cty.Value) {
+		if ty := in.value.Type(); ty.IsMapType() {
+			n.convert(v, ty.ElementType())
+		}
+	}}
+	return e.Value(ctx)
+}
+
+// kept keeps what an expression gave.
+type kept struct {
+	hclsyntax.Expression
+	value cty.Value
+}
+
+// UnwrapExpression lets the HCL library see what is kept.
+func (k *kept) UnwrapExpression() hcl.Expression { return k.Expression }
+
+// Value evaluates the expression.
+func (k *kept) Value(ctx *hcl.EvalContext) (v cty.Value, diags hcl.Diagnostics) {
+	k.value, diags = k.Expression.Value(ctx)
+	return k.value, diags
+}
+
 // textWork is what evaluating an expression takes by its length, whatever it produces:
 // lists may be written out of which nothing stays.
 func textWork(e hclsyntax.Expression) int64 {
@@ -298,6 +353,10 @@ func bare(e hclsyntax.Expression) hclsyntax.Expression {
 		switch x := e.(type) {
 		case *metered:
 			e = x.Expression
+		case *condition:
+			e = x.ConditionalExpr
+		case *lookup:
+			e = x.FunctionCallExpr
 		case *expression:
 			e = x.Expression
 		default:
@@ -339,9 +398,13 @@ func (s *syntax) meter(e hclsyntax.Expression, x *expression) hclsyntax.Expressi
 				e.Args[i] = made(last, argument(to, e.ExpandFinal && i == len(e.Args)-1))
 			}
 		}
+		if strings.TrimPrefix(e.Name, "core::") == "lookup" && len(e.Args) == 3 {
+			return wrap(&lookup{e, s.budget})
+		}
 		return wrap(e)
 	case *hclsyntax.ConditionalExpr:
-		e.Condition, e.TrueResult, e.FalseResult = s.meter(e.Condition, x), made(s.meter(e.TrueResult, x), (*comparisons).branch), made(s.meter(e.FalseResult, x), (*comparisons).branch)
+		e.Condition, e.TrueResult, e.FalseResult = s.meter(e.Condition, x), s.meter(e.TrueResult, x), s.meter(e.FalseResult, x)
+		return &condition{e, s.budget}
 	case *hclsyntax.BinaryOpExpr:
 		e.LHS, e.RHS = s.meter(e.LHS, x), s.meter(e.RHS, x)
 	case *hclsyntax.UnaryOpExpr:
@@ -402,9 +465,6 @@ var unified = map[string]cty.Type{
 func (s *syntax) parameter(name string, i int) cty.Type {
 	if ty, ok := unified[strings.TrimPrefix(name, "core::")]; ok {
 		return ty
-	}
-	if strings.TrimPrefix(name, "core::") == "lookup" && i == 2 { // the default
-		return cty.List(cty.DynamicPseudoType)
 	}
 	f, ok := s.functions[name]
 	if !ok {
