@@ -120,6 +120,7 @@ type checkout struct {
 	given    map[string]*given
 	places   map[string]int
 	patterns int
+	tried    int // see [decodeAny]
 	// applied are the objects that the reader applies, with their manifests.
 	applied []flux1.Parsed
 }

@@ -85,7 +85,7 @@ func (c *checkout) fromRelease(ctx context.Context, set declaration, o flux1.Par
 	if release.Version != "" { // a version, or a range of them
 		versions, why = candidates(&terraform.Node{Kind: terraform.Scalar, Scalar: release.Version})
 	}
-	r := decodeAny(release, versions, why, values)
+	r := decodeAny(release, versions, why, values, &c.tried)
 	place := func(name string) string {
 		at := fileLine(o.File, c.lineOfValue(o, name))
 		if where := from.place(name, given); where != "" {

@@ -159,6 +159,7 @@ type configuration struct {
 	// maps are its ConfigMaps.
 	maps   []terraform.ConfigMap
 	ledger int // what is listed of Deployments so far, in bytes
+	tried  int // see [decodeAny]
 	// beside are the Deployments that it declares, and that run no fluxd.
 	beside []deployedBeside
 	// pods are its agents that are declared without Helm, usedIn the workloads and releases

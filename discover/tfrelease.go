@@ -300,7 +300,7 @@ func (c *configuration) declare(ctx context.Context, h *terraform.HelmRelease, s
 	var whole *terraform.Node // with the defaults of a copy of the chart
 	decoded := func() chart.Rendered {
 		whole = values.Over(local.defaults)
-		r := decodeAny(release, versions, why, chartValues(whole))
+		r := decodeAny(release, versions, why, chartValues(whole), &c.tried)
 		whereGiven(r.Settings, whole, address)
 		return r
 	}

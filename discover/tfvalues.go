@@ -180,10 +180,27 @@ var configParts = []configPart{
 // defaultOf begins what is said of a value that is not given, behind its name.
 const defaultOf = " (default of chart "
 
+// maxTried is how many versions of the chart are tried for the releases of a
+// configuration, or of a repository, that do not say which one they are of; each takes
+// about half a millisecond.
+const maxTried = 50_000
+
 // decodeAny is [chart.Decode] for a release whose chart's version is one of
 // several: only what all of them agree on is known. why says what would tell
-// the version.
-func decodeAny(release chart.Release, versions []string, why string, values any) chart.Rendered {
+// the version. tried counts the versions; beyond maxTried none is tried.
+func decodeAny(release chart.Release, versions []string, why string, values any, tried *int) chart.Rendered {
+	if len(versions) > 1 {
+		if *tried += len(versions); *tried > maxTried {
+			release.Version = ""
+			out := chart.Decode(release, values)
+			for i := range out.Findings {
+				if out.Findings[i].Code == chart.VersionUnknown.Name {
+					out.Findings[i].Message += "; " + why + ", and there are too many such releases to try each version for each of them"
+				}
+			}
+			return out
+		}
+	}
 	var all []chart.Rendered
 	for _, v := range versions {
 		release.Version = v

@@ -88,7 +88,7 @@ func valuesAgent(ctx context.Context, f ValuesFile) (*declared, error) {
 	if f.Version != "" {
 		versions, why = candidates(&terraform.Node{Kind: terraform.Scalar, Scalar: f.Version})
 	}
-	r := decodeAny(described, versions, why, floats(given))
+	r := decodeAny(described, versions, why, floats(given), new(int))
 	lines := valueLines{base, splitLines(f.Content)}
 	for i := range r.Settings {
 		for j := range r.Settings[i].From {

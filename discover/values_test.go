@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1/chart"
 )
 
@@ -60,4 +61,19 @@ func TestChartValuesAloneDescribeAnAgent(t *testing.T) {
 			t.Errorf("%v: %v", files[0].Name, err)
 		}
 	}
+}
+
+// What chart a release is of that pins none is not tried for more releases than a second
+// or so is enough for: of those beyond all is unknown that hangs on the version.
+func TestVersionsAreNotTriedWithoutEnd(t *testing.T) {
+	values := map[string]any{"git": map[string]any{"url": "git@h:a", "branch": "b"}}
+	tried, versions := maxTried-len(chart.Versions()), chart.Versions()
+	for _, last := range []bool{false, true} {
+		r := decodeAny(chart.Release{Name: "f", Namespace: "flux"}, versions, "no version", values, &tried)
+		equal(t, "whether the branch is not known", slices.Contains(r.Config.Unknown, "git.branch"), last)
+		equal(t, "whether it is said", slices.ContainsFunc(r.Findings, func(f migrate.Finding) bool {
+			return f.Code == chart.VersionUnknown.Name && strings.Contains(f.Message, "; no version, and there are too many such releases")
+		}), last)
+	}
+	equal(t, "one that is pinned", decodeAny(chart.Release{Name: "f", Namespace: "flux"}, versions[:1], "", values, &tried).Config.Branch, "b")
 }

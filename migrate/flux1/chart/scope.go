@@ -3,6 +3,7 @@ package chart
 import (
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -287,6 +288,9 @@ func inManifest(printed string) (string, bool) {
 	if strings.HasPrefix(printed, "--") && !strings.ContainsFunc(printed, special) {
 		return printed, true // what most arguments are, without the parser
 	}
+	if plainWord.MatchString(printed) {
+		return printed, true // as most names are
+	}
 	// The item in its place between others; what it does to the next one
 	// shows whether it is one item.
 	doc := "a:\n          - " + printed + "\n          - end\n"
@@ -301,6 +305,10 @@ func inManifest(printed string) (string, bool) {
 	text, ok := items[0].(string)
 	return text, ok
 }
+
+// plainWord is a text that means itself in YAML: it begins as no number does, and no
+// word that means something holds a dash.
+var plainWord = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._/]*-[A-Za-z0-9._/-]*$`)
 
 // special reports whether a character may mean something to YAML, or end a
 // line, in the middle of a text that is not quoted.
