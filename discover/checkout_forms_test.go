@@ -578,9 +578,25 @@ func TestWhatAnotherFolderBindsIsNotKnown(t *testing.T) {
 	given := func(subject string) string {
 		return "{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: {name: z}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}, subjects: [{" + subject + "}]}"
 	}
+	file := func(name, content string) string { return "-- " + name + " --\n" + content }
+	ownBinding := func(whom string) string { // of OpenShift
+		return file("os.yaml", "apiVersion: authorization.openshift.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: z}\nroleRef: {name: cluster-admin}\n"+whom+"\n")
+	}
+	release2 := func(values string) string {
+		return file("hr.yaml", "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: raw, namespace: flux}\nspec: {chart: {spec: {chart: raw, sourceRef: {kind: HelmRepository, name: x}}}, values: {"+values+"}}\n")
+	}
+	patching := func(patch string) string { // in a folder of its own, all of the repository
+		return file("ks/k.yaml", "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: k, namespace: flux}\nspec:\n  path: ./\n  sourceRef: {kind: GitRepository, name: x}\n"+patch)
+	}
+	ofRelease2 := func(patch string) string {
+		return patching("  patches:\n  - target: {kind: HelmRelease, name: raw}\n    patch: |\n      " + patch + "\n")
+	}
+	policy := func(rule string) string {
+		return held("kyverno.io/v1", "ClusterPolicy", "rules: [{name: a, "+rule+"}]")
+	}
+	matching := func(kind string) string { return "match: {any: [{resources: {kinds: ['" + kind + "']}}]}, " }
 	few, admin := bound("few", "few", account)+role("get"), bound("admin", "cluster-admin", account)
 	kustomization := func(dir string) string { return "-- " + dir + "/kustomization.yaml --\nresources: [all.yaml]\n" }
-	file := func(name, content string) string { return "-- " + name + " --\n" + content }
 	built := func(dir, content string) string { return kustomization(dir) + file(dir+"/all.yaml", content) }
 	for name, c := range map[string]struct {
 		tree  string
@@ -651,10 +667,37 @@ func TestWhatAnotherFolderBindsIsNotKnown(t *testing.T) {
 		"by a policy":                           {file("a.yaml", agent+few+held("kyverno.io/v1", "ClusterPolicy", "rules: [{generate: {kind: ClusterRoleBinding, data: {roleRef: {kind: ClusterRole, name: cluster-admin}, subjects: [{kind: Group, name: 'system:serviceaccounts'}]}}}]")), nil, "", "holds bindings"},
 		"by a policy of it":                     {file("a.yaml", agent+few+held("kyverno.io/v1", "ClusterPolicy", "rules: [{validate: {pattern: {roleRef: {name: '!cluster-admin'}, subjects: [{name: '!x'}]}}}]")), nil, "custom", ""},
 		"by a policy that leaves it out":        {file("a.yaml", agent+few+held("kyverno.io/v1", "ClusterPolicy", "rules: [{validate: {pattern: {roleRef: {name: '!cluster-admin'}}}, exclude: {subjects: [{"+account+"}]}}]")), nil, "custom", ""},
-		"by a constraint":                       {file("a.yaml", agent+few+held("constraints.gatekeeper.sh/v1beta1", "OnlyThese", "parameters: {roleRef: {name: cluster-admin}, allowed: [{"+account+"}]}")), nil, "custom", ""},
+		"by a constraint":                       {file("a.yaml", agent+few+held("constraints.gatekeeper.sh/v1beta1", "K8sRestrictRoleBindings", "parameters: {roleRef: {name: cluster-admin}, allowed: [{"+account+"}]}")), nil, "custom", ""},
 		"by a patch, of another folder":         {file("a.yaml", agent+few) + file("ks.yaml", "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: k, namespace: x}\nspec: {path: ./other, sourceRef: {kind: GitRepository, name: x}, patches: [{patch: \"kind: ClusterRoleBinding\\nmetadata: {name: z}\\nroleRef: {name: admin}\"}]}\n"), nil, "custom", ""},
-		"by a template, to a user":              {file("a.yaml", agent+few+strings.Replace(held("template.openshift.io/v1", "Template", "objects: [{apiVersion: authorization.openshift.io/v1, kind: RoleBinding, roleRef: {name: admin}, userNames: ['system:serviceaccount:flux:flux']}]"), "spec: ", "x: ", 1)), nil, "", "holds subjects"},
+		"by a template, to a user":              {file("a.yaml", agent+few+strings.Replace(held("template.openshift.io/v1", "Template", "objects: [{apiVersion: authorization.openshift.io/v1, kind: RoleBinding, roleRef: {name: admin}, userNames: ['system:serviceaccount:flux:flux']}]"), "spec: ", "x: ", 1)), nil, "", "holds bindings"},
 		"by a template, to a group":             {file("a.yaml", agent+few+strings.Replace(held("template.openshift.io/v1", "Template", "objects: [{apiVersion: authorization.openshift.io/v1, kind: RoleBinding, roleRef: {name: admin}, groupNames: ['system:serviceaccounts']}]"), "spec: ", "x: ", 1)), nil, "", "holds bindings"},
+		"by a patch of a release":               {file("a.yaml", agent+few) + release2("") + ofRelease2("[{op: add, path: /spec/values/resources, value: ["+given(account)+"]}]"), nil, "", "kustomization/k in ks/k.yaml:1 holds bindings"},
+		"by a patch of one, of another":         {file("a.yaml", agent+few) + release2("") + ofRelease2("[{op: add, path: /spec/values/resources, value: ["+given("kind: ServiceAccount, name: other, namespace: flux")+"]}]"), nil, "custom", ""},
+		"a subject, by a patch of one":          {file("a.yaml", agent+few) + release2("") + ofRelease2("{kind: HelmRelease, metadata: {name: raw}, spec: {values: {admins: [{"+account+"}]}}}"), nil, "", "kustomization/k in ks/k.yaml:1 holds subjects"},
+		"a name, by a patch of one":             {file("a.yaml", agent+few) + release2("resources: ["+given("kind: ServiceAccount, name: other, namespace: flux")+"]") + ofRelease2("[{op: replace, path: /spec/values/resources/0/subjects/0/name, value: flux}]"), nil, "", "HelmRelease raw in hr.yaml:1 is not known as it is written (Kustomization flux/k, which applies it, changes it"},
+		"no name, by a patch of one":            {file("a.yaml", agent+few) + release2("resources: ["+given("kind: ServiceAccount, name: other, namespace: flux")+"]") + ofRelease2("[{op: replace, path: /spec/interval, value: 5m}]"), nil, "custom", ""},
+		"by a patch, of before v1":              {file("a.yaml", agent+few) + release2("") + patching("  patchesStrategicMerge: [{kind: HelmRelease, metadata: {name: raw}, spec: {values: {resources: ["+given(account)+"]}}}]\n"), nil, "", "holds bindings"},
+		"by a variable of Flux v2":              {file("a.yaml", agent+few) + patching("  postBuild: {substitute: {b: \"kind: ClusterRoleBinding\\nroleRef: {name: cluster-admin}\"}}\n"), nil, "", "holds bindings"},
+		"by OpenShift's own, to a user":         {file("a.yaml", agent+few) + ownBinding("userNames: ['system:serviceaccount:flux:flux']"), nil, "", "clusterrolebinding/z in os.yaml:1 is a binding, which is not read"},
+		"by OpenShift's own, to a group":        {file("a.yaml", agent+few) + ownBinding("groupNames: ['system:serviceaccounts:flux']"), nil, "", "is a binding, which is not read"},
+		"by OpenShift's own, to its group":      {file("a.yaml", agent+few) + ownBinding("subjects: [{kind: SystemGroup, name: 'system:serviceaccounts:flux'}]"), nil, "", "is a binding, which is not read"},
+		"by OpenShift's own, to another group":  {file("a.yaml", agent+few) + ownBinding("groupNames: ['system:serviceaccounts:other']"), nil, "custom", ""},
+		"a group, to a chart":                   {file("a.yaml", agent+few+raw("admins: [{kind: Group, name: 'system:serviceaccounts:flux'}]")), nil, "", "gives its chart subjects"},
+		"another group, to a chart":             {file("a.yaml", agent+few+raw("admins: [{kind: Group, name: 'system:serviceaccounts:other'}]")), nil, "custom", ""},
+		"by a policy, for another":              {file("a.yaml", agent+few+policy("exclude: {subjects: [{"+account+"}]}, generate: {kind: ClusterRoleBinding, data: {roleRef: {kind: ClusterRole, name: admin}, subjects: [{kind: User, name: joe}]}}")), nil, "custom", ""},
+		"by a policy, of OpenShift's own":       {file("a.yaml", agent+few+policy("generate: {kind: RoleBinding, data: {roleRef: {name: admin}, groupNames: ['system:serviceaccounts']}}")), nil, "", "holds bindings"},
+		"by a policy that adds it":              {file("a.yaml", agent+few+policy(matching("ClusterRoleBinding")+"mutate: {patchStrategicMerge: {subjects: [{"+account+"}]}}")), nil, "", "clusterpolicy/a in a.yaml:21 has bindings made or changed"},
+		"by one that adds it to all":            {file("a.yaml", agent+few+policy(matching("rbac.authorization.k8s.io/*/*")+"mutate: {patchesJson6902: '[{op: add, path: /subjects/-, value: {"+account+"}}]'}")), nil, "", "has bindings made or changed"},
+		"by one that changes what is there":     {file("a.yaml", agent+few+policy(matching("Namespace")+"mutate: {targets: [{kind: RoleBinding, name: x}], patchStrategicMerge: {roleRef: {name: admin}}}")), nil, "", "has bindings made or changed"},
+		"by one that labels all":                {file("a.yaml", agent+few+policy(matching("*")+"mutate: {patchStrategicMerge: {metadata: {labels: {a: b}}}}")), nil, "custom", ""},
+		"by a policy that copies one":           {file("a.yaml", agent+few+policy(matching("Namespace")+"generate: {kind: RoleBinding, name: t, clone: {namespace: x, name: t}}")), nil, "", "has bindings made or changed"},
+		"by a policy that copies several":       {file("a.yaml", agent+few+policy(matching("Namespace")+"generate: {cloneList: {namespace: x, kinds: [v1/Secret, rbac.authorization.k8s.io/v1/RoleBinding]}}")), nil, "", "has bindings made or changed"},
+		"by a policy that copies for each":      {file("a.yaml", agent+few+policy(matching("Namespace")+"generate: {foreach: [{list: x, kind: RoleBinding, clone: {namespace: x, name: t}}]}")), nil, "", "has bindings made or changed"},
+		"by a policy that copies another":       {file("a.yaml", agent+few+policy(matching("RoleBinding")+"generate: {kind: Secret, name: t, clone: {namespace: x, name: t}}")), nil, "custom", ""},
+		"by a policy of Kubernetes":             {file("a.yaml", agent+few+held("admissionregistration.k8s.io/v1beta1", "MutatingAdmissionPolicy", "matchConstraints: {resourceRules: [{apiGroups: [rbac.authorization.k8s.io], resources: [clusterrolebindings]}]}, mutations: [{applyConfiguration: {expression: 'Object{subjects: x}'}}]")), nil, "", "has bindings made or changed"},
+		"by a policy that generates":            {file("a.yaml", agent+few+held("policies.kyverno.io/v1alpha1", "GeneratingPolicy", "generate: [{expression: 'generator.Apply(x, [resource.Get(\"rbac.authorization.k8s.io/v1\", \"rolebindings\", \"a\", \"b\")])'}]")), nil, "", "has bindings made or changed"},
+		"by a policy that refuses":              {file("a.yaml", agent+few+held("policies.kyverno.io/v1alpha1", "ValidatingPolicy", "matchConstraints: {resourceRules: [{resources: [rolebindings]}]}, validations: [{expression: object.subjects == null}]")), nil, "custom", ""},
+		"by Gatekeeper":                         {file("a.yaml", agent+few+held("mutations.gatekeeper.sh/v1", "Assign", "applyTo: [{groups: [rbac.authorization.k8s.io], kinds: [RoleBinding], versions: [v1]}], location: subjects, parameters: {assign: {value: [{"+account+"}]}}")), nil, "", "has bindings made or changed"},
 		"by a schema":                           {file("a.yaml", agent+few+held("apiextensions.k8s.io/v1", "CustomResourceDefinition", "schema: {properties: {roleRef: {description: 'of a ClusterRoleBinding, its roleRef: x'}, subjects: {type: array}}}")), nil, "custom", ""},
 		"only named to a chart":                 {file("a.yaml", agent+few+raw("kinds: [{kind: ClusterRoleBinding}]")), nil, "custom", ""},
 		"of everybody, and nothing else":        {built("flux", agent+role("get")+bound("all", "few", "kind: Group, name: 'system:authenticated'")), nil, "", nothingBinds},

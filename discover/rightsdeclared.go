@@ -11,14 +11,13 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/fluxover/fluxover/discover/terraform"
+	apiskustomize "github.com/fluxcd/pkg/apis/kustomize"
 	"github.com/fluxover/fluxover/migrate"
 	"github.com/fluxover/fluxover/migrate/flux1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	sigsyaml "sigs.k8s.io/yaml"
 )
 
 // rightsFor are the roles and bindings that count for an agent which an object of a set declares.
@@ -271,171 +270,6 @@ func inEnvironment(a, b string) string {
 	return ""
 }
 
-// mayGiveRights reports whether an object is a role or a binding, may hold one as a value
-// of a chart that it has installed, is one of which somebody makes bindings, or holds one, or has pods, which may.
-func mayGiveRights(u *unstructured.Unstructured) bool {
-	return u.GroupVersionKind().Group == rbacv1.GroupName || isHelmRelease1(u) || isInstaller(u) || bindsSubjects(u) || len(podIn(u)) > 0 || holdsBinding(u)
-}
-
-// makesNothing are kinds of objects that somebody has to read before anything is made of what they hold.
-var makesNothing = []string{"ConfigMap", "Secret", "CustomResourceDefinition"}
-
-// roleRefInText is one of a binding in a text.
-var roleRefInText = regexp.MustCompile(`(?m)^[\s-]*["']?roleRef["']?\s*:`)
-
-// holdsBinding reports whether a roleRef stands anywhere in an object, as of a binding that somebody makes of it:
-// a Template of OpenShift, an Object of Crossplane, a ResourceSet, a policy of Kyverno.
-func holdsBinding(u *unstructured.Unstructured) bool {
-	var holds func(v any) bool
-	holds = func(v any) bool {
-		switch v := v.(type) {
-		case map[string]any:
-			for k, e := range v {
-				if k == "roleRef" || holds(e) {
-					return true
-				}
-			}
-		case []any:
-			return slices.ContainsFunc(v, holds)
-		case string:
-			return strings.Contains(v, "roleRef") && roleRefInText.MatchString(v)
-		}
-		return false
-	}
-	switch group := u.GroupVersionKind().Group; {
-	case slices.Contains(makesNothing, u.GetKind()), isKustomization2(u), group == "constraints.gatekeeper.sh": // of the patches of a Kustomization rewritesRights tells
-		return false
-	case group == "kyverno.io": // which else compares with it
-		rules, _, _ := unstructured.NestedSlice(u.Object, "spec", "rules")
-		return slices.ContainsFunc(rules, func(rule any) bool {
-			its, _ := rule.(map[string]any)
-			return holds(its["generate"]) || holds(its["mutate"])
-		})
-	}
-	return holds(u.Object)
-}
-
-// ofBindings is what a kind, or its group, is called of which an operator makes bindings, as
-// RBACDefinition of rbacmanager.reactiveops.io.
-var ofBindings = regexp.MustCompile(`(?i)rbac|rolebinding`)
-
-// bindsSubjects reports whether an object is of such a kind.
-func bindsSubjects(u *unstructured.Unstructured) bool {
-	gvk := u.GroupVersionKind()
-	return gvk.Group != rbacv1.GroupName && ofBindings.MatchString(gvk.Group+" "+gvk.Kind)
-}
-
-// givenToChart is whom a chart may bind that an object has installed, as what says: by the
-// bindings that it is given, in namespace where they name none; filled are those who are subjects
-// in its templates, by its values, or in its values alone. There may be more.
-type givenToChart struct {
-	what, namespace string
-	subjects        []rbacv1.Subject
-	filled          []terraform.Subject
-	more            bool
-}
-
-// mayBind reports whether an account may be bound.
-func (g *givenToChart) mayBind(namespace, account string) bool {
-	_, binds := bindingSubject(g.subjects, g.namespace, namespace, account)
-	d := &declared{Flux1Agent: migrate.Flux1Agent{Namespace: namespace, ServiceAccount: account}}
-	may, _, _ := d.boundBy(&terraform.Grant{Subjects: g.filled})
-	return binds || may || g.more
-}
-
-// filledIn is what stands where somebody fills in a value: Helm, Flux v2, a parameter of OpenShift or Tekton, an
-// input of a ResourceSet.
-var filledIn = regexp.MustCompile(`\{\{|\$[{(]|<<`)
-
-// notBound are what is called that names an account to change or to compare it.
-var notBound = []string{"target", "targets", "ignoreDifferences", "healthChecks"}
-
-// givenIn looks for bindings, and for subjects of some, among what an object gives a chart, or
-// what makes bindings of it.
-func givenIn(o flux1.Parsed) *givenToChart {
-	u := o.Manifest
-	g := &givenToChart{namespace: u.GetNamespace()}
-	node := func(v any) *terraform.Node {
-		text, isText := v.(string)
-		if !isText || filledIn.MatchString(text) {
-			return &terraform.Node{Kind: terraform.Unknown}
-		}
-		return &terraform.Node{Kind: terraform.Scalar, Scalar: text}
-	}
-	var walk func(v any)
-	walk = func(v any) {
-		switch v := v.(type) {
-		case map[string]any:
-			kind, _ := v["kind"].(string)
-			role, _ := v["roleRef"].(map[string]any)
-			switch {
-			case bindingInText.MatchString(kind) && v["roleRef"] != nil, kind == "" && role != nil && len(asList(v["subjects"])) > 0: // as Kyverno generates it
-				b, ok := typed[rbacv1.ClusterRoleBinding](&unstructured.Unstructured{Object: v})
-				g.more = g.more || !ok || filledIn.MatchString(fmt.Sprint(v["subjects"]))
-				if ok {
-					g.subjects = append(g.subjects, b.Subjects...)
-				}
-				walk(v["userNames"]) // of OpenShift's own
-				g.more = g.more || len(asList(v["groupNames"])) > 0
-				return
-			case kind == rbacv1.ServiceAccountKind && v["name"] != nil && v["apiVersion"] == nil:
-				g.filled = append(g.filled, terraform.Subject{Kind: node(kind), Name: node(v["name"]), Namespace: node(v["namespace"])})
-				return
-			}
-			for _, k := range sortedNames(v) {
-				if !slices.Contains(notBound, k) {
-					walk(v[k])
-				}
-			}
-		case []any:
-			var words []string
-			for _, e := range v {
-				word, _ := e.(string)
-				words = append(words, word)
-				walk(e)
-			}
-			if i := slices.Index(words, "--serviceaccount"); i >= 0 { // its value is the next
-				g.filled = append(g.filled, terraform.BoundByKubectl(strings.Join(words[i:], " "))...)
-			}
-		case string:
-			if account, is := strings.CutPrefix(v, "system:serviceaccount:"); is {
-				if namespace, name, ok := strings.Cut(account, ":"); ok {
-					g.filled = append(g.filled, terraform.Subject{Kind: node(rbacv1.ServiceAccountKind), Name: node(name), Namespace: node(namespace)})
-				}
-			}
-			g.more = g.more || bindingInText.MatchString(v) && strings.Contains(v, "roleRef")
-			g.filled = append(g.filled, terraform.BoundByKubectl(v)...)
-			var given any
-			if strings.Contains(v, rbacv1.ServiceAccountKind) && strings.Contains(v, "kind") && len(v) <= maxValueText && sigsyaml.Unmarshal([]byte(v), &given) == nil {
-				if _, isText := given.(string); !isText { // values as a text
-					walk(given)
-				}
-			}
-		}
-	}
-	for _, field := range sortedNames(u.Object) {
-		if field != "metadata" && field != "status" {
-			walk(u.Object[field])
-		}
-	}
-	g.what = resourceName(u) + " in " + fileLine(o.File, o.Line)
-	has := " holds"
-	if isHelmRelease1(u) || isInstaller(u) {
-		has = " gives its chart"
-	}
-	switch {
-	case g.more || len(g.subjects) > 0:
-		g.what += has + " bindings, which are not read,"
-	case len(g.filled) > 0 && bindsSubjects(u):
-		g.what += " is made into bindings of its subjects, which are not read,"
-	case len(g.filled) > 0:
-		g.what += has + " subjects, of which it is not known to what they are bound,"
-	default:
-		return nil
-	}
-	return g
-}
-
 // rightsIn are the bindings and roles among declared objects, and the role that
 // each cluster has from the beginning and keeps as it is; charts are those that objects among
 // them have installed, and what their pods run, by the object. What names no namespace is in the default one, if that is known. What else binds an account in the cluster is not
@@ -505,12 +339,23 @@ func rightsIn(objects []flux1.Parsed, perhaps []perhapsThere, charts map[*unstru
 // fieldsOfRights are those by which a role or binding gives something to whom.
 var fieldsOfRights = []string{"roleRef", "subjects", "rules", "aggregationRule"}
 
-// rewritesRights says by which Kustomization of Flux v2 a role or binding of a set gives what is not known;
-// empty if none changes what it gives.
+// givesOthers is what a patch names that changes what an installer gives its chart, or a Kustomization makes of others.
+var givesOthers = regexp.MustCompile(`(?i)values|parameters|postRenderers|source|chart|patch|substitute|components`)
+
+// rewritesRights says by which Kustomization of Flux v2 a role or binding of a set, or what holds one, gives what
+// is not known; empty if none changes what it gives.
 func (c *checkout) rewritesRights(set declaration, o flux1.Parsed) string {
 	u := o.Manifest
 	if u.GroupVersionKind().Group != rbacv1.GroupName {
-		return ""
+		for _, k := range c.appliedBy(set, o) {
+			patches, known := c.patchesBy(set, k.Parsed, o)
+			if !known || slices.ContainsFunc(patches, func(p apiskustomize.Patch) bool {
+				return !isInstaller(u) && !isHelmRelease1(u) && !isKustomization2(u) || givesOthers.MatchString(p.Patch)
+			}) {
+				return c.changesIt(k.Parsed, []string{"patches"}, c.unsureOf(set, k).why)
+			}
+		}
+		return "" // a variable counts as anybody in what it holds
 	}
 	cluster := strings.HasPrefix(u.GetKind(), "Cluster")
 	for _, k := range c.appliedBy(set, o) {
@@ -544,8 +389,8 @@ func (c *checkout) rewritesRights(set declaration, o flux1.Parsed) string {
 	return ""
 }
 
-// rewrite has it not known what roles and bindings give of which that is said why: a binding may be of
-// any account then.
+// rewrite has it not known what roles and bindings give of which that is said why: a binding, or what holds one,
+// may be of any account then.
 func (r *rights) rewrite(why map[*unstructured.Unstructured]string, with []flux1.Parsed, perhaps []perhapsThere, defaultNamespace string) {
 	r.rewritten = map[string]string{}
 	add := func(o flux1.Parsed) {
@@ -553,7 +398,11 @@ func (r *rights) rewrite(why map[*unstructured.Unstructured]string, with []flux1
 		if cause == "" {
 			return
 		}
-		if r.rewritten[keyOfRole(u, defaultNamespace)] = cause; isBinding(u) {
+		held := u.GroupVersionKind().Group != rbacv1.GroupName
+		if !held {
+			r.rewritten[keyOfRole(u, defaultNamespace)] = cause
+		}
+		if held || isBinding(u) {
 			r.given = append(r.given, givenToChart{what: fmt.Sprintf("%s %s in %s is not known as it is written (%s)", u.GetKind(), u.GetName(), fileLine(o.File, o.Line), cause), more: true})
 		}
 	}
@@ -561,7 +410,7 @@ func (r *rights) rewrite(why map[*unstructured.Unstructured]string, with []flux1
 		add(o)
 	}
 	for _, o := range perhaps { // a binding of these is said to bind it if it does
-		if !o.elsewhere && !isBinding(o.Manifest) {
+		if held := o.Manifest.GroupVersionKind().Group != rbacv1.GroupName; held || !o.elsewhere && !isBinding(o.Manifest) {
 			add(o.Parsed)
 		}
 	}
