@@ -2069,25 +2069,26 @@ func TestHostileRepositoriesEndInAFinding(t *testing.T) {
 // ends when it is told to.
 func TestHostileDeclarationsEndInAFinding(t *testing.T) {
 	const agent = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: f%d, namespace: a}\nspec: {template: {spec: {serviceAccountName: f%d, containers: [{name: flux, image: 'fluxcd/flux:1.25.4', args: ['--git-url=git@h:a%d']}]}}}\n---\n"
-	const binding = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: b%d}\nroleRef: {kind: ClusterRole, name: view}\nsubjects: [{kind: ServiceAccount, name: f%d, namespace: a}]\n---\n"
-	many := func(n, bindings int) fstest.MapFS {
+	const binding = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: b$}\nroleRef: {kind: ClusterRole, name: cluster-admin}\nsubjects: [{"
+	const own, ofAll = "kind: ServiceAccount, name: f$, namespace: a", "kind: Group, name: 'system:serviceaccounts:a'"
+	many := func(n, bindings int, subject string) fstest.MapFS {
 		var b strings.Builder
 		for i := range n {
 			fmt.Fprintf(&b, agent, i, i, i)
 		}
 		for i := range bindings {
-			fmt.Fprintf(&b, binding, i, i)
+			b.WriteString(strings.ReplaceAll(binding+subject+"}]\n---\n", "$", strconv.Itoa(i)))
 		}
 		return fstest.MapFS{"a.yaml": {Data: []byte(b.String())}}
 	}
-	inv := readTree(t, many(maxDeclared+2, 0), nil)
+	inv := readTree(t, many(maxDeclared+2, 0, own), nil)
 	if n := len(inv.Agents); n != maxDeclared+1 { // with the reader itself
 		t.Errorf("%d agents", n)
 	}
 	wantFinding(t, inv, flux1.TooLarge, "declares 1000 agents or more", fmt.Sprintf("a.yaml:%d", 5*maxDeclared+1))
 	// As they are rendered for many clusters, agents are the same ones.
 	const copies = 101
-	tree, all := "", many(10, 0)
+	tree, all := "", many(10, 0, own)
 	for i := range copies {
 		tree += fmt.Sprintf("-- clusters/%d/kustomization.yaml --\nresources: [../../base]\n", i)
 	}
@@ -2100,7 +2101,8 @@ func TestHostileDeclarationsEndInAFinding(t *testing.T) {
 	noFinding(t, inv, flux1.TooLarge)
 	defer func(n int) { maxBindingLooks = n }(maxBindingLooks)
 	maxBindingLooks = 10_000
-	inv = readTree(t, many(50, 210), nil)
+	noFinding(t, readTree(t, many(50, 210, own), nil), RightsUnknown) // of which each has one
+	inv = readTree(t, many(50, 210, ofAll), nil)
 	if len(inv.Agents) != 51 {
 		t.Errorf("%d agents of 50", len(inv.Agents)-1)
 	}
@@ -2135,7 +2137,7 @@ func TestHostilePairsEndInAFinding(t *testing.T) {
 	indented := each(1000, "    v$: 0123456789\n")
 	for name, tree := range map[string]string{ // of which each takes more than 15,000 looks, by one way to count them
 		"agents of one name and bindings": each(40, "-- $/a.yaml --\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: f, namespace: a}\nspec: {template: {spec: {containers: [{name: flux, image: 'fluxcd/flux:1.25.4', args: ['--git-url=git@h:a$']}]}}}\n") +
-			each(40, "-- $.yaml --\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: b$}\nroleRef: {kind: ClusterRole, name: view}\nsubjects: [{kind: ServiceAccount, name: f$, namespace: a}]\n"),
+			each(40, "-- $.yaml --\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: b$}\nroleRef: {kind: ClusterRole, name: view}\nsubjects: [{kind: ServiceAccount, name: default, namespace: a}]\n"),
 		"folders and Kustomizations": each(40, "-- k$/kustomization.yaml --\nresources: [a.yaml]\n-- k$/a.yaml --\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: n$}\n") +
 			"-- ks.yaml --\n" + each(200, "---\napiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: k$, namespace: f}\nspec: {path: ./other, sourceRef: {kind: GitRepository, name: a}}\n"),
 		"objects and what a Kustomization reaches": "-- rb.yaml --\n" + each(200, "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: b$}\n") +

@@ -108,7 +108,7 @@ func (c *checkout) fromRelease(ctx context.Context, set declaration, o flux1.Par
 	d.setRendered(ctx, &r)
 	if namespace != "" && d.ServiceAccount != "" {
 		// What binds the account beside the release adds up.
-		more, untold := rights(set, o).declaredFor(namespace, d.ServiceAccount)
+		more, untold := rights(set, o, namespace, d.ServiceAccount).declaredFor(namespace, d.ServiceAccount)
 		all := append(slices.Clone(d.Rights), more...)
 		sum := confinement(all)
 		known := untold == "" && (!slices.Contains(d.Unknown, "confinement") || d.grantedBeside && bindsItself(more))

@@ -901,7 +901,7 @@ func (c *checkout) fromDeployment(ctx context.Context, set declaration, o flux1.
 		w.find(rightsNotKnown(a.ID, a.where(""), fmt.Sprintf("Kustomization %s puts what it applies into namespace %s, and what of that binds the account is not followed there", m.placed, a.Namespace)))
 	} else {
 		var untold string
-		if a.Rights, untold = rights(set, o).declaredFor(a.Namespace, a.ServiceAccount); untold == "" && bindsItself(a.Rights) || confinement(a.Rights).Kind == "cluster-admin" {
+		if a.Rights, untold = rights(set, o, a.Namespace, a.ServiceAccount).declaredFor(a.Namespace, a.ServiceAccount); untold == "" && bindsItself(a.Rights) || confinement(a.Rights).Kind == "cluster-admin" {
 			a.Confinement = confinement(a.Rights)
 		} else {
 			a.Unknown = append(a.Unknown, "confinement")

@@ -52,7 +52,7 @@ func (r *reading) applied(ctx context.Context) (inGit, error) {
 	c.applied = set.objects
 	set = set.withBeside(append(slices.Clone(set.objects), c.flux2Beside(ctx, set)...))
 	its := r.rightsApplied(ctx, set.objects)
-	made, of, err := c.agentsOf(ctx, set, func(declaration, flux1.Parsed) *rights { return its })
+	made, of, err := c.agentsOf(ctx, set, func(declaration, flux1.Parsed, string, string) *rights { return its })
 	if err != nil {
 		return inGit{}, err
 	}

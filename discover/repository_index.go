@@ -52,7 +52,7 @@ type index struct {
 }
 
 // maxLooks bounds what of a repository is held against each other: each Kustomization of Flux v2 against each
-// object that it may apply, what is given to each release of a chart. A look takes about a microsecond. It is a
+// object that it may apply, bindings against agents (see maxBindingLooks), what is given to each release of a chart. A look takes about a microsecond. It is a
 // variable for tests.
 var maxLooks = 20_000_000
 

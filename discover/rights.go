@@ -244,10 +244,11 @@ func (r *rights) of(namespace, name string, owned func(kind, namespace, name str
 	return r.by(namespace, name, groupsOf(namespace), owned)
 }
 
-// by gives the bindings of an account itself and of groups.
-func (r *rights) by(namespace, name string, groups []string, owned func(kind, namespace, name string, meta metav1.ObjectMeta) bool) []migrate.Binding {
+// bound are the numbers of the bindings of an account itself and of groups, with the group that a binding names
+// first; none where it names the account.
+func (r *rights) bound(namespace, name string, groups []string) map[int]string {
 	named := r.subjects()
-	through, first := map[int]string{}, map[int]int{} // the group that a binding names first
+	through, first := map[int]string{}, map[int]int{}
 	for _, group := range groups {
 		for _, n := range named.groups[group] {
 			if at, ok := first[n.binding]; !ok || n.subject < at {
@@ -258,6 +259,12 @@ func (r *rights) by(namespace, name string, groups []string, owned func(kind, na
 	for _, n := range slices.Concat(named.accounts[account{namespace, name}], named.users[userPrefix(namespace)+name]) {
 		through[n.binding] = ""
 	}
+	return through
+}
+
+// by gives the bindings of an account itself and of groups.
+func (r *rights) by(namespace, name string, groups []string, owned func(kind, namespace, name string, meta metav1.ObjectMeta) bool) []migrate.Binding {
+	through := r.bound(namespace, name, groups)
 	var bindings []migrate.Binding
 	fill := func(b migrate.Binding, ref rbacv1.RoleRef) {
 		b.Role = ref

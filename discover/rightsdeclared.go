@@ -20,8 +20,76 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// rightsFor are the roles and bindings that count for an agent which an object of a set declares.
-type rightsFor func(set declaration, agent flux1.Parsed) *rights
+// rightsFor are the roles and bindings that count for the account of an agent which an object of a set declares.
+type rightsFor func(set declaration, agent flux1.Parsed, namespace, account string) *rights
+
+// givingRights are what of several sets may give rights, in their order. Bindings are looked up by whom they
+// bind, since of thousands of them each agent has few.
+type givingRights struct {
+	objects []flux1.Parsed
+	set     []int // of each
+	// bindings are those among them, which are numbers, of clusters and of namespaces.
+	bindings            *rights
+	ofCluster, ofSpaces []int
+	byKey               map[string][]int  // by roleKey, what has one
+	ofAny               []int             // what may be of any account
+	found               map[account][]int // what was found of each account
+	defaultNamespace    string
+}
+
+// indexed tells of each of objects what it is looked up by; rewritten are those that may give something else.
+func (g *givingRights) indexed(rewritten map[*unstructured.Unstructured]string, read decoded) {
+	g.bindings, g.byKey, g.found = &rights{}, map[string][]int{}, map[account][]int{}
+	for i, o := range g.objects {
+		u := o.Manifest
+		if u.GroupVersionKind().Group != rbacv1.GroupName {
+			g.ofAny = append(g.ofAny, i)
+			continue
+		}
+		key := keyOfRole(u, g.defaultNamespace)
+		g.byKey[key] = append(g.byKey[key], i)
+		if rewritten[u] != "" && isBinding(u) {
+			g.ofAny = append(g.ofAny, i)
+		}
+		switch u.GetKind() {
+		case "ClusterRoleBinding":
+			if b := typedOnce[rbacv1.ClusterRoleBinding](read, u); b != nil {
+				g.bindings.clusterRoleBindings, g.ofCluster = append(g.bindings.clusterRoleBindings, *b), append(g.ofCluster, i)
+			}
+		case "RoleBinding":
+			if b := typedOnce[rbacv1.RoleBinding](read, u); b != nil {
+				g.bindings.roleBindings, g.ofSpaces = append(g.bindings.roleBindings, inNamespace(b, g.defaultNamespace)), append(g.ofSpaces, i)
+			}
+		}
+	}
+}
+
+// of are the objects that say something of an account: what binds it, or may, the roles that it is bound to, and
+// what has the name of one of these.
+func (g *givingRights) of(namespace, name string) []int {
+	of := account{namespace, name}
+	if found, known := g.found[of]; known {
+		return found
+	}
+	keys := map[string]bool{}
+	for n := range g.bindings.bound(namespace, name, groupsOf(namespace)) {
+		key, space, ref := "", "", rbacv1.RoleRef{}
+		if n < len(g.ofCluster) {
+			ref, key = g.bindings.clusterRoleBindings[n].RoleRef, keyOfRole(g.objects[g.ofCluster[n]].Manifest, g.defaultNamespace)
+		} else {
+			b := &g.bindings.roleBindings[n-len(g.ofCluster)]
+			space, ref, key = b.Namespace, b.RoleRef, keyOfRole(g.objects[g.ofSpaces[n-len(g.ofCluster)]].Manifest, g.defaultNamespace)
+		}
+		keys[key], keys[roleKey(ref.Kind, space, ref.Name)], keys[roleKey("Role", space, ref.Name)] = true, true, true
+	}
+	out := slices.Clone(g.ofAny)
+	for key := range keys {
+		out = append(out, g.byKey[key]...)
+	}
+	slices.Sort(out)
+	g.found[of] = slices.Compact(out)
+	return g.found[of]
+}
 
 // perhapsThere is a role or binding of which it is not known that it is in an agent's
 // cluster; elsewhere is true if by its folder's name it is of another environment.
@@ -42,22 +110,29 @@ func (c *checkout) rightsOf(ctx context.Context, sets []declaration) rightsFor {
 	beside := c.configMapsBeside(sets)
 	charts, tools := c.boundByCharts(ctx, sets, beside), c.boundByTools(ctx)
 	type place struct{ dir, file string }
-	installs, declares := map[string][]place{}, map[string][]place{} // by identity: agents that are built, and what is called like an agent
-	together := map[string]*unstructured.Unstructured{}              // what the described agent applies
+	// By identity: the folders and plain files that build an agent, with the folders above these, and what is called like one.
+	installs, declares := map[string]map[place]bool{}, map[string][]place{}
+	together := map[string]*unstructured.Unstructured{} // what the described agent applies
 	if len(c.agent.Git.Paths) > 0 {
 		for _, o := range c.applied {
 			together[identity(o.Manifest)] = o.Manifest
 		}
 	}
 	// isApplied goes by what an object gives to whom: a build may say other things of it.
+	appliedSo := map[*unstructured.Unstructured]bool{}
 	isApplied := func(o flux1.Parsed) bool {
-		m := together[identity(o.Manifest)]
-		return m != nil && !slices.ContainsFunc(fieldsOfRights, func(field string) bool {
-			return !equality.Semantic.DeepEqual(m.Object[field], o.Manifest.Object[field])
-		})
+		is, known := appliedSo[o.Manifest]
+		if !known && len(together) > 0 {
+			m := together[identity(o.Manifest)]
+			is = m != nil && !slices.ContainsFunc(fieldsOfRights, func(field string) bool {
+				return !equality.Semantic.DeepEqual(m.Object[field], o.Manifest.Object[field])
+			})
+			appliedSo[o.Manifest] = is
+		}
+		return is
 	}
-	giving := make([][]flux1.Parsed, len(sets)) // of each set, what may give rights
-	count, looks, read := 0, 0, decoded{}
+	giving := &givingRights{defaultNamespace: c.agent.DefaultNamespace}
+	looks, read := 0, decoded{}
 	for _, set := range sets {
 		for _, o := range set.objects {
 			if mayInstall(o.Manifest) {
@@ -69,50 +144,54 @@ func (c *checkout) rightsOf(ctx context.Context, sets []declaration) rightsFor {
 		for _, o := range set.objects {
 			id, at := identity(o.Manifest), place{set.dir, o.File}
 			if declaresAgent(o.Manifest) && !set.unbuilt {
-				installs[id] = append(installs[id], at)
+				if installs[id] == nil {
+					installs[id] = map[place]bool{}
+				}
+				if set.dir != "" {
+					installs[id][place{dir: set.dir}] = true
+				} else {
+					for above := o.File; above != "." && above != "/"; above = path.Dir(above) {
+						installs[id][place{file: above}] = true
+					}
+				}
 			}
 			if places, is := declares[id]; is {
 				declares[id] = append(places, at)
 			}
 			if mayGiveRights(o.Manifest) && (o.Manifest.GroupVersionKind().Group == rbacv1.GroupName || len(charts[o.Manifest]) > 0 || givenOnce(read, o) != nil) {
-				giving[i] = append(giving[i], o)
-				count++
+				giving.objects, giving.set = append(giving.objects, o), append(giving.set, i)
 			}
 		}
 	}
 	rewritten := sync.OnceValue(func() map[*unstructured.Unstructured]string {
 		out := map[*unstructured.Unstructured]string{}
-		for i, set := range sets {
-			if len(giving[i]) == 0 {
-				continue
+		defer func() { giving.indexed(out, read) }()
+		var set declaration
+		for n, o := range giving.objects {
+			if i := giving.set[n]; n == 0 || i != giving.set[n-1] {
+				set = sets[i].withBeside(beside(sets[i]))
 			}
-			set = set.withBeside(beside(set))
-			for _, o := range giving[i] {
-				if ctx.Err() != nil || !c.look(0) {
-					return out // the caller ends with its context
-				}
-				if why := c.rewritesRights(set, o); why != "" {
-					out[o.Manifest] = why
-				}
+			if ctx.Err() != nil || !c.look(0) {
+				break // the caller ends with its context
+			}
+			if why := c.rewritesRights(set, o); why != "" {
+				out[o.Manifest] = why
 			}
 		}
 		return out
 	})
-	return func(own declaration, a flux1.Parsed) *rights {
+	return func(own declaration, a flux1.Parsed, namespace, account string) *rights {
 		its := installs[identity(a.Manifest)]
 		// ofAnother reports whether something is of another declaration of this agent: what one set declares, and
 		// of plain manifests what lies beside another.
 		ofAnother := func(set declaration) func(o flux1.Parsed) bool {
 			if own.dir != "" || set.dir != "" {
-				is := !own.unbuilt && own.dir != "" && set.dir != "" && set.dir != own.dir && slices.ContainsFunc(its, func(p place) bool { return p.dir == set.dir })
+				is := !own.unbuilt && own.dir != "" && set.dir != "" && set.dir != own.dir && its[place{dir: set.dir}]
 				return func(flux1.Parsed) bool { return is }
 			}
 			return func(o flux1.Parsed) bool {
-				c.look(len(its) / 2)
-				return slices.ContainsFunc(its, func(p place) bool {
-					other, ours := parted(p.file, a.File)
-					return p.dir == "" && other != ours && below(o.File, other) && !below(o.File, ours)
-				})
+				other, ours := parted(o.File, a.File)
+				return other != ours && its[place{file: other}]
 			}
 		}
 		// ofOneEnvironment reports whether something lies with this agent in the folder of one
@@ -135,8 +214,19 @@ func (c *checkout) rightsOf(ctx context.Context, sets []declaration) rightsFor {
 			}
 			return is
 		}
-		if looks += count; looks > maxBindingLooks {
-			return &rights{given: []givenToChart{{what: fmt.Sprintf("one of %d objects that may bind accounts, which are too many to be looked at for each of so many agents,", count), more: true}}}
+		why, tooMany := rewritten(), fmt.Sprintf("one of %d objects that may bind accounts, which are too many to be looked at for each of so many agents,", len(giving.objects))
+		// enough reports whether so many looks are left.
+		enough := func(n int) bool {
+			looks += n
+			return looks <= maxBindingLooks && c.look(n)
+		}
+		untold := &rights{given: []givenToChart{{what: tooMany, more: true}}}
+		if !enough(0) {
+			return untold
+		}
+		of := giving.of(namespace, account)
+		if !enough(len(of)) {
+			return untold
 		}
 		applied, madeOf := isApplied(a), map[string]bool{} // the folders that an unbuilt one is made of
 		if own.unbuilt {
@@ -146,32 +236,43 @@ func (c *checkout) rightsOf(ctx context.Context, sets []declaration) rightsFor {
 		}
 		var with []flux1.Parsed
 		var perhaps []perhapsThere
-		for i, set := range sets {
-			another := ofAnother(set)
-			for _, o := range giving[i] {
-				environment := ofOtherEnvironment(o.File, a.File)
-				switch {
-				case set.dir == own.dir && set.dir != "", madeOf[set.dir], applied && isApplied(o):
-					with = append(with, o)
-				case another(o):
-				case !environment && (set.dir == "" && own.dir == "" || ofOneEnvironment(set, o)):
-					with = append(with, o)
-				default:
-					perhaps = append(perhaps, perhapsThere{o, environment})
-				}
+		var another func(flux1.Parsed) bool
+		for at, n := range of {
+			o, i := giving.objects[n], giving.set[n]
+			set := sets[i]
+			if at == 0 || i != giving.set[of[at-1]] {
+				another = ofAnother(set)
+			}
+			if set.dir == own.dir && set.dir != "" || madeOf[set.dir] || applied && isApplied(o) {
+				with = append(with, o)
+				continue
+			}
+			if another(o) {
+				continue
+			}
+			environment := ofOtherEnvironment(o.File, a.File)
+			if !environment && (set.dir == "" && own.dir == "" || ofOneEnvironment(set, o)) {
+				with = append(with, o)
+			} else {
+				perhaps = append(perhaps, perhapsThere{o, environment})
 			}
 		}
+		if !enough(perBinding * (len(with) + len(perhaps))) {
+			return untold
+		}
 		r := rightsIn(with, perhaps, charts, c.agent.DefaultNamespace, read)
-		r.rewrite(rewritten(), with, perhaps, c.agent.DefaultNamespace)
+		r.rewrite(why, with, perhaps, c.agent.DefaultNamespace)
 		r.given = append(r.given, tools...)
 		return r
 	}
 }
 
-// maxBindingLooks is how often an object that may bind accounts is looked at for an agent that a
-// repository declares, as for a thousand agents with a binding each, where nobody has more than some dozens.
-// An agent beyond it is told, and not its rights. It is a variable for tests.
-var maxBindingLooks = 1_000_000
+// maxBindingLooks are the looks (see look) at objects that may bind the accounts of agents that a repository
+// declares: one at each, and perBinding more where it counts. They leave some to all else, so that an agent
+// beyond them is told, and not its rights. It is a variable for tests.
+var maxBindingLooks = 10_000_000
+
+const perBinding = 24
 
 // decoded is what was made of objects, since each is looked at for every agent.
 type decoded map[decodedAs]any
@@ -321,9 +422,7 @@ func rightsIn(objects []flux1.Parsed, perhaps []perhapsThere, charts map[*unstru
 			}
 		case "RoleBinding":
 			if b := typedOnce[rbacv1.RoleBinding](read, u); b != nil {
-				in := *b
-				in.Namespace = cmp.Or(b.Namespace, defaultNamespace, unknownNamespace)
-				to.roleBindings = append(to.roleBindings, in)
+				to.roleBindings = append(to.roleBindings, inNamespace(b, defaultNamespace))
 			}
 		}
 	}
@@ -334,6 +433,13 @@ func rightsIn(objects []flux1.Parsed, perhaps []perhapsThere, charts map[*unstru
 		add(r.perhaps, o.Parsed, o.elsewhere)
 	}
 	return r
+}
+
+// inNamespace is a binding in its namespace.
+func inNamespace(b *rbacv1.RoleBinding, defaultNamespace string) rbacv1.RoleBinding {
+	in := *b
+	in.Namespace = cmp.Or(b.Namespace, defaultNamespace, unknownNamespace)
+	return in
 }
 
 // fieldsOfRights are those by which a role or binding gives something to whom.
