@@ -398,7 +398,7 @@ func (l *loader) inspect(o *loaded, m migrate.Object, known bool) {
 	if o.Kind == "FluxHelmRelease" && gvk.Group == alphaReleases && m.Class != migrate.ClassUnknownKind {
 		l.alphaReleases = append(l.alphaReleases, shown)
 	}
-	if l.cfg.ImageAutomation && Automated(gvk.GroupKind(), o.Metadata.Annotations) && !slices.Contains(l.automated, shown) {
+	if l.cfg.ImageAutomation && Automated(gvk.GroupKind(), o.Metadata.Annotations) {
 		l.automated = append(l.automated, shown)
 	}
 }

@@ -379,8 +379,9 @@ func bearsSOPS(u *unstructured.Unstructured) bool {
 // is a finding.
 func (p *prover) render(ctx context.Context) []renderedObject {
 	var out []renderedObject
+	filtered := artifacts{}
 	for _, u := range p.repo.Kustomizations {
-		rendering, err := rendered(ctx, p.agent, p.plan, u)
+		rendering, err := rendered(ctx, p.agent, p.plan, u, filtered)
 		if err != nil {
 			p.unbuilt[u.GetName()] = true
 			f := migrate.Finding{
@@ -414,27 +415,48 @@ func (p *prover) render(ctx context.Context) []renderedObject {
 // replaces, as the new agent will: decrypted, where it says so, with that
 // agent's keys.
 func Render(ctx context.Context, agent *migrate.Flux1Agent, plan *migrate.Plan, kustomization *unstructured.Unstructured) ([]*unstructured.Unstructured, error) {
-	r, err := rendered(ctx, agent, plan, kustomization)
+	r, err := rendered(ctx, agent, plan, kustomization, artifacts{})
 	if err != nil {
 		return nil, err
 	}
 	return r.Objects, nil
 }
 
+// artifacts are those of one agent's tree, by what their sources leave out: all
+// Kustomizations of a source share one.
+type artifacts map[string]artifact
+
+type artifact struct {
+	*build.Artifact
+	err error
+}
+
 // rendered is Render with what is known of the objects.
-func rendered(ctx context.Context, agent *migrate.Flux1Agent, plan *migrate.Plan, kustomization *unstructured.Unstructured) (*build.Rendering, error) {
+func rendered(ctx context.Context, agent *migrate.Flux1Agent, plan *migrate.Plan, kustomization *unstructured.Unstructured, filtered artifacts) (*build.Rendering, error) {
 	var k kustomizev1.Kustomization
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(kustomization.Object, &k); err != nil {
 		return nil, fmt.Errorf("decode Kustomization %s: %w", kustomization.GetName(), err)
 	}
-	in := build.Input{Tree: agent.Tree, Kustomization: &k, Keys: agent.Keys}
+	in := build.Input{Kustomization: &k, Keys: agent.Keys}
 	source := plan.Source(migrate.ObjectRef{Namespace: k.Namespace, Name: k.Spec.SourceRef.Name})
 	if source == nil {
 		return nil, fmt.Errorf("the plan holds no GitRepository %s/%s", k.Namespace, k.Spec.SourceRef.Name)
 	}
-	if text, ok, _ := unstructured.NestedString(source.Object, "spec", "ignore"); ok {
-		in.SpecIgnore = &text
+	text, given, _ := unstructured.NestedString(source.Object, "spec", "ignore")
+	key := fmt.Sprint(given, text)
+	of, made := filtered[key]
+	if !made {
+		ignore := &text
+		if !given {
+			ignore = nil
+		}
+		of.Artifact, of.err = build.NewArtifact(agent.Tree, ignore)
+		filtered[key] = of
 	}
+	if of.err != nil {
+		return nil, of.err
+	}
+	in.Artifact = of.Artifact
 	return build.Render(ctx, in)
 }
 
