@@ -115,12 +115,14 @@ type checkout struct {
 	known []*agent
 	// tooMany is true once it is told that more agents are declared than are read.
 	tooMany bool
-	// given is what sources give of the repository, by their patterns; places are those of its files, patterns
-	// the size of its .sourceignore files.
+	// given is what sources give of the repository, by their patterns; compared is what that took (maxCompared).
 	given    map[string]*given
-	places   map[string]int
-	patterns int
-	tried    int // see [decodeAny]
+	compared int
+	// places are those of the repository's files, which have so many parts and characters; ignores are
+	// its .sourceignore files, and steps what it takes to hold their patterns against all.
+	places                       map[string]int
+	parts, chars, ignores, steps int
+	tried                        int // see [decodeAny]
 	// applied are the objects that the reader applies, with their manifests.
 	applied []flux1.Parsed
 }

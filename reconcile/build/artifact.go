@@ -95,6 +95,16 @@ func wildcards(text string) int {
 	return n
 }
 
+// Steps are about how many, of some 30 ns, it takes to hold the patterns of a text, as of a .sourceignore file,
+// against paths that have so many parts and characters together.
+func Steps(text string, parts, chars int) int {
+	return steps(len(sourceignore.ReadPatterns(strings.NewReader(text), nil)), wildcards(text), parts, chars)
+}
+
+func steps(patterns, wild, parts, chars int) int {
+	return patterns*parts + wild*chars/stepChars
+}
+
 // steps are those that it takes to hold the patterns against the entries.
 func (w *filterWalk) steps() int {
 	parts, chars := 0, 0
@@ -102,7 +112,7 @@ func (w *filterWalk) steps() int {
 		parts += strings.Count(e.path, "/") + 1
 		chars += len(e.path)
 	}
-	return len(w.patterns)*parts + w.wild*chars/stepChars
+	return steps(len(w.patterns), w.wild, parts, chars)
 }
 
 // NewArtifact applies the artifact filter to a tree (source:
