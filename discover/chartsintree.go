@@ -762,18 +762,43 @@ func (c *checkout) chartsOf(u *unstructured.Unstructured, beside func() []flux1.
 	return nil
 }
 
-// noRemote says why a source may be of another repository.
-const noRemote = "its source names a URL that no remote of this clone has"
+// These say why a source may be of another repository.
+const (
+	noRemote    = "its source names a URL that no remote of this clone has"
+	noURL       = "its source names a URL, and which this repository has is not known: give it (--git-url)"
+	variableURL = "its source's URL holds a variable"
+)
 
 // mayBeThis reports whether a URL may be of the repository that is read, and why it may be of another one. A
 // clone's remotes tell only which it is: they may be of a mirror, a fork or a folder, or name the host otherwise.
 func (c *checkout) mayBeThis(url string) (may bool, unsure string) {
-	if own := c.agent.Git.URL; own != "" {
-		return url == "" || SameRepository(own, url), ""
-	}
-	if url != "" && c.folder != nil && len(c.folder.remotes) > 0 &&
-		!slices.ContainsFunc(c.folder.remotes, func(o string) bool { return SameRepository(o, url) }) {
+	own := c.agent.Git.URL
+	switch {
+	case url == "":
+		return true, ""
+	case own != "" && strings.Contains(url, "${"):
+		return mayBecome(url, own), variableURL
+	case own != "":
+		return SameRepository(own, url), ""
+	case strings.Contains(url, "${"):
+		return true, variableURL
+	case c.folder == nil || len(c.folder.remotes) == 0:
+		return true, noURL
+	case !slices.ContainsFunc(c.folder.remotes, func(o string) bool { return SameRepository(o, url) }):
 		return true, noRemote
 	}
 	return true, ""
+}
+
+// mayBecome reports whether a URL with variables may be of the same repository as another by its fixed parts.
+func mayBecome(url, own string) bool {
+	const any = "anyvalue" // of letters that stand anywhere in a URL
+	key := repositoryKey(unknownPart.ReplaceAllLiteralString(url, any))
+	if key == "" {
+		return true // as where the scheme is one
+	}
+	key = "^" + strings.ReplaceAll(regexp.QuoteMeta(key), any, ".*") + "$"
+	may, err := regexp.MatchString(key, repositoryKey(own))
+	with, _ := regexp.MatchString(key, repositoryKey(own)+".git") // which a variable may end
+	return may || with || err != nil
 }

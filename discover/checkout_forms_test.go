@@ -2593,8 +2593,21 @@ func TestWhatAKustomizationMayApplyIsToldAsThat(t *testing.T) {
 		"kept by the last":       {ignoring(25, "/apps/\\n") + strings.Replace(strings.Replace(k("path: ./apps"), "src.yaml", "last.yaml", 1), "}", ", ignore: ''}", 1) + "-- apps/d.yaml --\n" + deployment, true, "", true},
 		"left out, a build":      {strings.Replace(k("path: ./apps"), "ref: {branch: main}", "ref: {branch: main}, ignore: kustomization.yaml", 1) + "-- apps/kustomization.yaml --\nresources: [y.yaml]\n-- apps/y.yaml --\n" + other + "-- apps/d.yaml --\n" + deployment, true, "", true},
 		"left out by a file":     {k("path: ./apps") + "-- .sourceignore --\nd.yaml\n-- apps/d.yaml --\n" + deployment, false, "", true},
+		"a folder, of no URL":    {strings.Replace(k("path: ./apps"), "git@h:team/x", "git@other:z/y", 1) + "-- apps/d.yaml --\n" + deployment, false, "may apply it, or something else (its source names a URL, and which this repository has is not known: give it (--git-url))", true},
+		"a folder, no source":    {strings.Replace(k("path: ./apps"), "kind: GitRepository\nmetadata: {name: it", "kind: GitRepository\nmetadata: {name: its", 1) + "-- apps/d.yaml --\n" + deployment, true, "", true},
+		"another URL":            {strings.Replace(k("path: ./apps"), "git@h:team/x", "git@other:z/y", 1) + "-- apps/d.yaml --\n" + deployment, false, "", true},
+		"a URL of a variable":    {strings.Replace(k("path: ./apps"), "git@h:team/x", "ssh://git@h/${org}/x", 1) + "-- apps/d.yaml --\n" + deployment, false, "may apply it, or something else (its source's URL holds a variable)", true},
+		"a host of a variable":   {strings.Replace(k("path: ./apps"), "git@h:team/x", "https://${host:=h}/team/x.${ext}", 1) + "-- apps/d.yaml --\n" + deployment, false, "(its source's URL holds a variable)", true},
+		"a variable for a URL":   {strings.Replace(k("path: ./apps"), "git@h:team/x", "${url}", 1) + "-- apps/d.yaml --\n" + deployment, false, "(its source's URL holds a variable)", true},
+		"another, of a variable": {strings.Replace(k("path: ./apps"), "git@h:team/x", "ssh://git@h/${org}/y", 1) + "-- apps/d.yaml --\n" + deployment, false, "", true},
+		"a port of a variable":   {strings.Replace(k("path: ./apps"), "git@h:team/x", "ssh://git@h:${port}/team/x", 1) + "-- apps/d.yaml --\n" + deployment, false, "(its source's URL holds a variable)", true},
 	} {
-		inv := readTree(t, treeOf(c.text), func(o *CheckoutOptions) { o.URL, o.Paths = "git@h:team/x", []string{"team"} })
+		inv := readTree(t, treeOf(c.text), func(o *CheckoutOptions) {
+			o.URL, o.Paths = "git@h:team/x", []string{"team"}
+			if strings.HasPrefix(name, "a folder") {
+				o.URL = ""
+			}
+		})
 		var said []string
 		for _, f := range inv.Findings {
 			said = append(said, f.Message)

@@ -159,11 +159,10 @@ func (c *checkout) kustomizationsBeside(set declaration) []*kustomization2 {
 		of := c.sourceIn(sources[key(kind, namespace, name)], kind, namespace, name)
 		unsure := ""
 		if of != nil && kind == "GitRepository" {
-			if url, _, _ := unstructured.NestedString(of.Object, "spec", "url"); !strings.Contains(url, "${") {
-				var may bool
-				if may, unsure = c.mayBeThis(url); !may {
-					continue // it applies another one
-				}
+			url, _, _ := unstructured.NestedString(of.Object, "spec", "url")
+			var may bool
+			if may, unsure = c.mayBeThis(url); !may {
+				continue // it applies another one
 			}
 		}
 		dir, _, open := strings.Cut(text("path"), "${")
