@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -29,27 +30,48 @@ import (
 var decidesNothing = []string{"postBuild", "decryption", "interval", "retryInterval", "timeout", "wait", "prune", "force", "dependsOn", "healthChecks", "healthCheckExprs", "deletionPolicy"}
 
 // decides reports whether a patch of a Kustomization may change what that applies, or makes of it, or whether
-// it is applied itself: in doubt it does. Kustomize takes each document of a strategic merge, and keeps kind,
-// name and namespace of what it merges that into (kustomize: api, resource.go and PatchTransformer.go).
-func decides(patch string) bool {
-	if text := strings.TrimSpace(patch); strings.HasPrefix(text, "[") && !json.Valid([]byte(text)) {
+// it is applied itself: in doubt it does, as where Kustomize may refuse it, and so applies nothing. Kustomize takes
+// each document of a strategic merge, and keeps kind, name and namespace of what it merges that into (kustomize:
+// api, resource.go and PatchTransformer.go).
+func decides(p apiskustomize.Patch, k *unstructured.Unstructured) bool {
+	if text := strings.TrimSpace(p.Patch); strings.HasPrefix(text, "[") && !json.Valid([]byte(text)) {
 		return true // Kustomize refuses it
 	}
-	for decoder := yaml.NewDecoder(strings.NewReader(patch)); ; {
+	documents := 0
+	for decoder := yaml.NewDecoder(strings.NewReader(p.Patch)); ; {
 		var document any
 		if err := decoder.Decode(&document); err != nil {
-			return !errors.Is(err, io.EOF)
+			return !errors.Is(err, io.EOF) || documents == 0 || documents > 1 && p.Target != nil
 		}
 		var changed [][]string // fields
+		if document != nil {
+			documents++
+		}
 		switch d := document.(type) {
 		case nil: // nothing stands between two lines of dashes
 		case []any:
 			for _, operation := range d {
 				o, _ := operation.(map[string]any)
 				to, _ := o["path"].(string)
-				changed = append(changed, strings.Split(to, "/")[1:])
-				if from, moves := o["from"].(string); moves {
-					changed = append(changed, strings.Split(from, "/")[1:])
+				from, _ := o["from"].(string)
+				switch o["op"] {
+				case "add", "replace":
+					from = path.Dir(to)
+				case "remove":
+					from = to
+				case "move", "copy":
+					if !isThere(k, path.Dir(to)) {
+						return true
+					}
+				default:
+					return true // a test, or none
+				}
+				if !isThere(k, from) {
+					return true
+				}
+				changed = append(changed, pointedAt(to))
+				if o["op"] == "move" || o["op"] == "copy" {
+					changed = append(changed, pointedAt(from))
 				}
 			}
 		case map[string]any:
@@ -72,6 +94,21 @@ func decides(patch string) bool {
 			return true
 		}
 	}
+}
+
+// pointedAt is the field that a path of JSON names.
+func pointedAt(path string) []string {
+	field := strings.Split(path, "/")[1:]
+	for i := range field {
+		field[i] = strings.NewReplacer("~1", "/", "~0", "~").Replace(field[i])
+	}
+	return field
+}
+
+// isThere reports whether an object has the field that a path of JSON names, as it is written.
+func isThere(u *unstructured.Unstructured, path string) bool {
+	value, there, err := unstructured.NestedFieldNoCopy(u.Object, pointedAt(path)...)
+	return there && value != nil && err == nil
 }
 
 // mergedFields are the fields that a merge changes, as far as three of them lie in each other.

@@ -281,7 +281,7 @@ func (c *checkout) unsureOf(set declaration, k applier) *doubt {
 		by := c.changes(beside, parent.Parsed, k.Parsed)
 		if slices.Equal(by, []string{"patches"}) {
 			patches, known := c.patchesBy(beside, parent.Parsed, k.Parsed)
-			if known && !slices.ContainsFunc(patches, func(p apiskustomize.Patch) bool { return decides(p.Patch) }) {
+			if known && !slices.ContainsFunc(patches, func(p apiskustomize.Patch) bool { return decides(p, k.Manifest) }) {
 				continue // what it gives to variables is asked for itself
 			}
 		}
