@@ -2599,6 +2599,8 @@ func TestWhatAKustomizationMayApplyIsToldAsThat(t *testing.T) {
 		"kept by many sources":   {ignoring(25, "/*\\n!/apps\\n") + "-- apps/d.yaml --\n" + deployment, true, "", true},
 		"kept by the last":       {ignoring(25, "/apps/\\n") + strings.Replace(strings.Replace(k("path: ./apps"), "src.yaml", "last.yaml", 1), "}", ", ignore: ''}", 1) + "-- apps/d.yaml --\n" + deployment, true, "", true},
 		"left out, a build":      {strings.Replace(k("path: ./apps"), "ref: {branch: main}", "ref: {branch: main}, ignore: kustomization.yaml", 1) + "-- apps/kustomization.yaml --\nresources: [y.yaml]\n-- apps/y.yaml --\n" + other + "-- apps/d.yaml --\n" + deployment, true, "", true},
+		"local configuration":    {k("path: ./apps") + "-- apps/d.yaml --\n" + strings.Replace(deployment, "name: flux,", "name: flux, annotations: {config.kubernetes.io/local-config: 'true'},", 1), false, "", true},
+		"no local configuration": {k("path: ./apps") + "-- apps/d.yaml --\n" + strings.Replace(deployment, "name: flux,", "name: flux, annotations: {config.kubernetes.io/local-config: 'false'},", 1), true, "", true},
 		"left out by a file":     {k("path: ./apps") + "-- .sourceignore --\nd.yaml\n-- apps/d.yaml --\n" + deployment, false, "", true},
 		"a folder, of no URL":    {strings.Replace(k("path: ./apps"), "git@h:team/x", "git@other:z/y", 1) + "-- apps/d.yaml --\n" + deployment, false, "may apply it, or something else (its source names a URL, and which this repository has is not known: give it (--git-url))", true},
 		"a folder, no source":    {strings.Replace(k("path: ./apps"), "kind: GitRepository\nmetadata: {name: it", "kind: GitRepository\nmetadata: {name: its", 1) + "-- apps/d.yaml --\n" + deployment, true, "", true},
@@ -2718,10 +2720,12 @@ func TestWhatFlux2MakesOfADeclaredDeploymentIsNotToldAsItIsWritten(t *testing.T)
 			"spec: {sourceRef: {kind: GitRepository, name: it}, patches: [{patch: '- {op: add, path: /spec/postBuild, value: {}}', target: {kind: Kustomization}}]}\n", []string{"git.branch"}, []any{"git@h:org/a", "", "p", "fluxcd/flux:1.25.4", 1}, ""},
 
 		// A namespace is that of the Kustomization, whatever the manifest says.
-		"into a namespace":     {with(", namespace: shop", "") + applies("targetNamespace: shop"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, ""},
-		"made once, into one":  {with("name: flux, namespace: shop", "labels: {kustomize.toolkit.fluxcd.io/ssa: IfNotPresent}, name: flux, namespace: old") + applies("targetNamespace: shop"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, ""},
-		"perhaps into one":     {with(", namespace: shop", "") + strings.Replace(applies("targetNamespace: shop"), "kind: GitRepository", "kind: OCIRepository", 1), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, ""},
-		"into another one":     {with("namespace: shop", "namespace: old") + applies("targetNamespace: shop"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"into a namespace":    {with(", namespace: shop", "") + applies("targetNamespace: shop"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"made once, into one": {with("name: flux, namespace: shop", "labels: {kustomize.toolkit.fluxcd.io/ssa: IfNotPresent}, name: flux, namespace: old") + applies("targetNamespace: shop"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"perhaps into one":    {with(", namespace: shop", "") + strings.Replace(applies("targetNamespace: shop"), "kind: GitRepository", "kind: OCIRepository", 1), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"into another one":    {with("namespace: shop", "namespace: old") + applies("targetNamespace: shop"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.25.4", 1}, ""},
+		"patched, into another": {with("namespace: shop", "namespace: old") + strings.Replace(applies("targetNamespace: shop"), "a.yaml", "k/a.yaml", 1) + "-- b.yaml --\napiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: all, namespace: flux-system}\n" +
+			"spec: {path: ./k, sourceRef: {kind: GitRepository, name: it}, patches: [{patch: '- {op: add, path: /spec/suspend, value: true}', target: {kind: Kustomization}}]}\n", []string{"git.url", "git.branch", "git.paths", "image", "replicas", "serviceAccount", "chartVersion", "requests"}, []any{"", "", "", "", 1}, ""},
 		"into one, by its tag": {with(", namespace: shop", "") + applies("targetNamespace: shop, images: [{name: fluxcd/flux, newTag: 1.10.0}]"), nil, []any{"git@h:org/a", "main", "p", "fluxcd/flux:1.10.0", 1}, ""},
 
 		// A patch is of what Kustomize selects.
@@ -2785,7 +2789,7 @@ func TestWhatFlux2MakesOfADeclaredDeploymentIsNotToldAsItIsWritten(t *testing.T)
 				wantFinding(t, inv, AgentByObject, "Kustomization flux-system/apps of Flux v2 makes another one of it (spec.")
 			}
 			equal(t, "what is told", []any{a.Git.URL, a.Git.Branch, strings.Join(a.Git.Paths, ","), a.Image, int(a.Replicas)}, c.want)
-			if text := asJSON(inv); strings.Contains(text, placeholder) || strings.Contains(text, markedSecret) || len(unknown) > 0 && unknown[0] != "image" && unknown[0] != "replicas" && unknown[0] != "requests" && !strings.Contains(text, maySubstitute) && !strings.Contains(text, "may make different things of it") && !strings.Contains(text, "is suspended") {
+			if text := asJSON(inv); strings.Contains(text, placeholder) || strings.Contains(text, markedSecret) || len(unknown) > 0 && unknown[0] != "image" && unknown[0] != "replicas" && unknown[0] != "requests" && !strings.Contains(text, maySubstitute) && !strings.Contains(text, "may make different things of it") && !strings.Contains(text, "may apply it, or something else") && !strings.Contains(text, "is suspended") {
 				t.Errorf("what settles it is not told:\n%s", text)
 			}
 		})

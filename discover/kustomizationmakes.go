@@ -95,6 +95,9 @@ func (c *checkout) madeOf(ctx context.Context, set declaration, o flux1.Parsed) 
 		}
 		if err != nil || slices.Contains(fields, "components") || slices.Contains(fields, "images") || unsure.any {
 			its = anyOf(o.Manifest)
+			if ours == nil && target != "" {
+				its.SetNamespace(target)
+			}
 		}
 		written := o.Manifest // which may be live, where this puts it
 		if ours == nil && its.GetNamespace() != written.GetNamespace() {
