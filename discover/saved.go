@@ -501,7 +501,9 @@ func Open(ctx context.Context, in io.Reader) (migrate.Inventory, error) {
 		if !ok {
 			return inv, fmt.Errorf("%w: it says nothing more of agent %s", ErrNotSaved, a.ID)
 		}
-		if err := entry.open(ctx, a, inv.Cluster, saved.Saved.Trees); err != nil {
+		if err := entry.open(ctx, a, inv.Cluster, saved.Saved.Trees); ctx.Err() != nil {
+			return inv, ctx.Err()
+		} else if err != nil {
 			return inv, fmt.Errorf("%w: agent %s: %w", ErrNotSaved, a.ID, err)
 		}
 	}

@@ -52,12 +52,12 @@ func autoscaled(plan *Plan, inv Inventory) []Finding {
 	})
 	var findings []Finding
 	each(func(a *Flux1Agent, o *Object) {
-		if o.Manifest == nil || !applies(o) || plan.Repository(a.ID) == nil {
+		if o.Manifest == nil || !applies(o) {
 			return
 		}
 		scaler := by[o.Manifest.GetKind()+"/"+o.Manifest.GetNamespace()+"/"+o.Manifest.GetName()]
 		replicas, says, _ := unstructured.NestedFieldNoCopy(o.Manifest.Object, "spec", "replicas")
-		if scaler == "" || !says || replicas == nil {
+		if scaler == "" || !says || replicas == nil || plan.Repository(a.ID) == nil {
 			return
 		}
 		if o.Encrypted {

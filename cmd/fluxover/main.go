@@ -63,17 +63,30 @@ func main() {
 		klog.SetLogger(logr.Discard())
 	}
 	if changesNothing(os.Args[1:]) {
+		limits, err := boundsOf(os.Getenv)
+		if err != nil {
+			sayError(stderr, err)
+			os.Exit(exitUsage)
+		}
+		endNow := func(code int, err error, hints ...string) {
+			if isTerminal(stderr) {
+				fmt.Fprint(stderr, clearLine) // of progress
+			}
+			sayError(stderr, err, append(hints, "no cluster has changed; what it was writing to files may not be whole")...)
+			os.Exit(code)
+		}
 		go endInTime(ctx, func() <-chan os.Signal {
 			again := make(chan os.Signal, 1)
 			signal.Notify(again, interrupts()...)
 			return again
 		}, func() {
-			if isTerminal(stderr) {
-				fmt.Fprint(stderr, clearLine) // of progress
-			}
-			sayError(stderr, errors.New("interrupted, and ended before it was done with what it was at"), "no cluster has changed; run the same command again: what it was writing to files may not be whole")
-			os.Exit(exitInterrupted)
+			endNow(exitInterrupted, errors.New("interrupted, and ended before it was done with what it was at"), "run the same command again")
 		})
+		if !watches(os.Args[1:]) {
+			go limits.watch(context.Background(), used, func(err error) {
+				endNow(exitFailed, err, "find what it reads that is so large, by leaving out the others (--terraform, --checkout, --values, --no-cluster); or set the variable higher")
+			})
+		}
 	}
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, stderr)
 	rest()
@@ -142,6 +155,12 @@ const hintNothing = "nothing has changed; run the same command again"
 func changesNothing(args []string) bool {
 	cmd, _, err := newRoot(streams{}).Find(args)
 	return err == nil && slices.Contains(onlyReading, cmd.Name())
+}
+
+// watches reports whether arguments are those of a command that goes on until it is interrupted.
+func watches(args []string) bool {
+	cmd, _, err := newRoot(streams{}).Find(args)
+	return err == nil && cmd.Flags().Lookup("watch") != nil
 }
 
 // patienceToEnd is how long a command that is interrupted may take to end in good order.

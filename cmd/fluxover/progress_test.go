@@ -186,6 +186,11 @@ func TestACommandThatOnlyReadsEndsInTime(t *testing.T) {
 			t.Errorf("%q changes nothing: %v", args, got)
 		}
 	}
+	for args, want := range map[string]bool{"discover": false, "plan": false, "status": true} {
+		if got := watches(strings.Fields(args)); got != want {
+			t.Errorf("%q may go on until it is interrupted: %v", args, got)
+		}
+	}
 	for _, twice := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
