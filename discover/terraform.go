@@ -148,7 +148,8 @@ type configuration struct {
 	named  map[objectsNamed][]*namedObject
 	within map[string][]*namedObject
 	// charts are those beside the configuration that were read, by their path.
-	charts map[string]localChart
+	charts     map[string]localChart
+	chartsSize int // see chartsBytes
 	// accounts are the ServiceAccounts of the configuration; nil until they are asked for.
 	accounts []terraform.Account
 	// grants are the roles and bindings that count for its agents; nil until they are asked for.

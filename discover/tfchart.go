@@ -45,17 +45,20 @@ type localChart struct {
 	runs     string
 	// left says which part of it was not read first, and why; empty if all was.
 	left string
+	// size is how many bytes were read and unpacked of it.
+	size int
 }
 
 // Bounds of what is read of a chart: the files that tell what it installs, the
-// entries of its folder, bytes of one file and of all, and bytes that its packed
-// parts come to.
+// entries of its folder, bytes of one file and of all, bytes that its packed
+// parts come to, and what all charts beside a configuration may come to.
 const (
 	chartFiles     = 500
 	chartEntries   = 20_000
 	chartFileBytes = 1 << 20
 	chartBytes     = 16 << 20
 	chartUnpacked  = 64 << 20
+	chartsBytes    = 256 << 20
 )
 
 var (
@@ -105,8 +108,13 @@ func (c *configuration) localChart(ctx context.Context, name string) localChart 
 		return localChart{}
 	}
 	defer func() { _ = root.Close() }()
-	c.charts[at] = readChart(ctx, root.FS(), at)
-	return c.charts[at]
+	local := localChart{left: fmt.Sprintf("the charts beside the configuration that are read before it have more than %d MiB", chartsBytes>>20)}
+	if c.chartsSize <= chartsBytes {
+		local = readChart(ctx, root.FS(), at)
+		c.chartsSize += local.size
+	}
+	c.charts[at] = local
+	return local
 }
 
 // localChartOf is the chart beside the configuration that a release is of, and its path, as far as
@@ -126,7 +134,7 @@ func (c *configuration) localChartOf(ctx context.Context, h *terraform.HelmRelea
 // there is none. It ends early with ctx, and then its caller does too.
 func readChart(ctx context.Context, tree fs.FS, at string) (out localChart) {
 	r := &chartReader{ctx: ctx, unpacked: chartUnpacked}
-	defer func() { out.left = r.left }()
+	defer func() { out.left, out.size = r.left, r.bytes+int(chartUnpacked-r.unpacked) }()
 	files := map[string][]byte{}
 	if isPacked(at) {
 		r.archive(tree, at, files)

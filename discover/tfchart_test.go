@@ -249,3 +249,31 @@ func TestAChartBesideTheConfigurationIsReadOnce(t *testing.T) {
 		}
 	}
 }
+
+// Charts that are beside a configuration are read as far as all of them may come to: of those
+// beyond that it is said.
+func TestAllChartsBesideAConfigurationAreBounded(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a", "b"} {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name, "Chart.yaml"), []byte("name: flux\nversion: 1.3.0\nhome: https://fluxcd.io\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := &configuration{root: dir, result: &terraform.Result{Dir: "."}}
+	before := chartsBytes - 1
+	c.chartsSize = before
+	equal(t, "the first one's version", c.localChart(t.Context(), "./a").version, "1.3.0")
+	if c.chartsSize <= before {
+		t.Error("what is read of a chart is not counted")
+	}
+	c.chartsSize = chartsBytes + 1
+	second := c.localChart(t.Context(), "./b")
+	equal(t, "the second one's version", second.version, "")
+	if !strings.Contains(second.left, "have more than 256 MiB") || second.left != c.localChart(t.Context(), "./b").left {
+		t.Errorf("what is left is told as %q", second.left)
+	}
+	equal(t, "one that was read", c.localChart(t.Context(), "./a").version, "1.3.0")
+}
