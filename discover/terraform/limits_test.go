@@ -230,6 +230,7 @@ func TestHostileInputEndsInADiagnosticWithinItsBounds(t *testing.T) {
 		"templates of many instances":           {map[string]string{"main.tf": "variable \"u\" {}\ndata \"template_file\" \"t\" {\n count = 4000\n template = \"$${x}\"\n vars = { x = var.u }\n}\n" + fmt.Sprintf(release, `"a: `+strings.Repeat("${data.template_file.t[0].rendered}", 1_000)+`"`)}, "more work"},
 		"numbers and texts of a list":           {map[string]string{"main.tf": `output "o" { value = tolist([` + strings.Repeat(`1,"a",`, 15_000) + `]) }`}, "more work"},
 		"flow sequences behind comments":        {map[string]string{"main.tf": `output "o" { value = yamldecode(file("x.yaml")) }`, "x.yaml": strings.Repeat("[ #]\n", 25_000)}, "nested too deep"},
+		"provisioners of many instances":        {map[string]string{"main.tf": "resource \"null_resource\" \"n\" {\n count = 5000\n" + strings.Repeat("provisioner \"local-exec\" {\n command = \"helm x\"\n}\n", 8) + "}\n"}, ""},
 		"private characters of Helm's own keys": {map[string]string{"main.tf": fmt.Sprintf(release, "\"\\ue002: x\"")}, "private-use"},
 	}
 	for name, c := range cases {
@@ -443,6 +444,7 @@ func TestHostileStatesEndInAnErrorWithinTheirBounds(t *testing.T) {
 		"many small values":     {state(instance("a: [0" + strings.Repeat(",0", 20_000_000) + "]")), "values in the state"},
 		"an object of a pod":    {state(`{"mode":"managed","type":"kubernetes_deployment","name":"d","instances":[{"attributes":{"spec":[{"template":[{"spec":[{"container":[0` + strings.Repeat(",0", 20_000_000) + `]}]}]}]}}]}`), "is not read"},
 		"a manifest of aliases": {state(`{"mode":"managed","type":"kubectl_manifest","name":"d","instances":[{"attributes":{"kind":"Deployment","yaml_body":"a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\nspec: [*f,*f,*f,*f,*f,*f,*f,*f,*f]\n"}}]}`), "is not read"},
+		"keys of many steps":    {`{"version":3,"modules":[{"path":["root"],"resources":{"kubernetes_deployment.f":{"type":"kubernetes_deployment","primary":{"id":"a","attributes":{` + lettered(`"spec.0.k%d.`+strings.Repeat("a.", 190)+`":"x",`, 5_000) + `"metadata.0.name":"flux"}}}}}]}`, "is not read"},
 		"modules in modules":    {`{"format_version":"1.0","values":{"root_module":` + modules + `}}`, "nest deeper"},
 		"values nested deep":    {state(instance("a: " + strings.Repeat("[", 500_000))), "values in the state"},
 		"values with aliases":   {state(instance("a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\ng: [*f,*f,*f,*f,*f,*f,*f,*f,*f]\n")), "values in the state"},

@@ -33,6 +33,7 @@ type Resource struct {
 
 	block *hclsyntax.Block
 	scope *scope
+	in    iteration // what count or for_each give the instance
 	value *cty.Value
 }
 
@@ -231,13 +232,13 @@ func (s *scope) instances(name string) []*Resource {
 	for i := range x.keys {
 		r := &Resource{
 			Address: s.address(name) + x.suffix(i), Module: s.path, Mode: mode, Type: typ, Name: rest, Key: x.suffix(i),
-			Unknown: sortCauses(append(slices.Clone(x.unknown), s.uncertain()...)), Position: pos, block: b, scope: s,
+			Unknown: sortCauses(append(slices.Clone(x.unknown), s.uncertain()...)), Position: pos, block: b, scope: s, in: x.in[i],
 		}
-		r.Provider = s.providerFor(b, typ, x.in[i])
+		r.Provider = s.providerFor(b, typ, r.in)
 		r.DependsOn = traversals(b.Body.Attributes["depends_on"])
 		r.Meta = metaOf(b.Body)
 		known := len(s.l.diags.list)
-		r.Body = s.body(b.Body, x.in[i], true)
+		r.Body = s.body(b.Body, r.in, true)
 		if x.unknown != nil {
 			s.l.diags.forgetEmptyIndexes(known, b)
 		}
@@ -259,15 +260,7 @@ func (r *Resource) provisioners() []*Block {
 		if n.Type != "provisioner" {
 			continue
 		}
-		in := iteration{}
-		if x := r.scope.expands[r.blockName()]; x != nil {
-			for i := range x.keys {
-				if x.suffix(i) == r.Key {
-					in = x.in[i]
-				}
-			}
-		}
-		in = in.with("self", r.object())
+		in := r.in.with("self", r.object())
 		b := &hclsyntax.Body{Attributes: hclsyntax.Attributes{}, SrcRange: n.Body.SrcRange}
 		for name, a := range n.Body.Attributes {
 			if name != "when" && name != "on_failure" {
