@@ -150,6 +150,8 @@ type configuration struct {
 	// charts are those beside the configuration that were read, by their path.
 	charts     map[string]localChart
 	chartsSize int // see chartsBytes
+	// sources are the files that were read again for what stands in a block, by their path.
+	sources map[string]*sourceFile
 	// accounts are the ServiceAccounts of the configuration; nil until they are asked for.
 	accounts []terraform.Account
 	// grants are the roles and bindings that count for its agents; nil until they are asked for.
@@ -616,19 +618,63 @@ func ofTerragrunt(p terraform.Position) bool {
 	return strings.HasSuffix(p.File, ".hcl") && !strings.HasSuffix(p.File, ".terraform.lock.hcl")
 }
 
+// maxOwned bounds how many resources of one namespace a finding names.
+const maxOwned = 20
+
 // ownedNamespaces reports namespaces of agents, of whatever folder, that are resources of
-// the configuration.
+// the configuration: those of one name together, once for an agent.
 func (c *configuration) ownedNamespaces(agents []*declared) {
+	type owned struct {
+		cluster   terraform.Cluster
+		position  terraform.Position
+		addresses []string // the first
+		total     int
+	}
+	type key struct{ name, provider string }
+	byName, byKey := map[string][]*owned{}, map[key]*owned{}
+	for _, d := range agents {
+		byName[d.Namespace] = nil
+	}
 	for _, typ := range []string{"kubernetes_namespace", "kubernetes_namespace_v1"} {
 		for _, r := range c.result.Instances(typ) {
 			for _, m := range r.Body.All("metadata") {
 				name, ok := known(m.Body, "name")
-				for _, d := range agents {
-					if ok && name == d.Namespace && d.mayBeHere(c.result.Cluster(r.Provider)) {
-						d.find(TerraformNamespace.Finding(d.ID, place(r.Position), fmt.Sprintf("%s is the namespace %s of the agent", r.Address, name)))
-					}
+				if _, used := byName[name]; !ok || !used {
+					continue
+				}
+				k := key{name, r.Provider.String()}
+				if byKey[k] == nil {
+					byKey[k] = &owned{cluster: c.result.Cluster(r.Provider), position: r.Position}
+					byName[name] = append(byName[name], byKey[k])
+				}
+				o := byKey[k]
+				if o.total++; o.total <= maxOwned {
+					o.addresses = append(o.addresses, r.Address)
 				}
 			}
+		}
+	}
+	for _, d := range agents {
+		var at terraform.Position
+		var addresses []string
+		total := 0
+		for _, o := range byName[d.Namespace] {
+			if !d.mayBeHere(o.cluster) {
+				continue
+			}
+			if total == 0 {
+				at = o.position
+			}
+			if total += o.total; len(addresses) < maxOwned {
+				addresses = append(addresses, o.addresses...)
+			}
+		}
+		are := "is"
+		if total > 1 {
+			are = "are each"
+		}
+		if total > 0 {
+			d.find(TerraformNamespace.Finding(d.ID, place(at), fmt.Sprintf("%s %s the namespace %s of the agent", listed(addresses, total, maxOwned), are, d.Namespace)))
 		}
 	}
 }

@@ -63,37 +63,62 @@ func (c *configuration) absent() {
 	}
 }
 
-// block reads the block that begins at a position once more, as it is written.
-// Without it, as in JSON syntax, the body is nil.
+// sourceFile is a file of configuration as it is written.
+type sourceFile struct {
+	content []byte
+	blocks  map[int]*hclsyntax.Block // by the line on which they begin
+}
+
+// block is the block that begins at a position, as it is written. Without it, as in
+// JSON syntax, the body is nil.
 func (c *configuration) block(p terraform.Position) (*hclsyntax.Body, string) {
-	root, err := os.OpenRoot(c.root)
-	if err != nil {
+	s := c.sources[p.File]
+	if s == nil {
+		s = c.source(p.File)
+		if c.sources == nil {
+			c.sources = map[string]*sourceFile{}
+		}
+		c.sources[p.File] = s
+	}
+	b := s.blocks[p.Line]
+	if b == nil {
 		return nil, ""
 	}
+	return b.Body, string(b.Range().SliceBytes(s.content))
+}
+
+// source reads a file once more; one that cannot be read has no blocks.
+func (c *configuration) source(file string) *sourceFile {
+	out := &sourceFile{}
+	root, err := os.OpenRoot(c.root)
+	if err != nil {
+		return out
+	}
 	defer func() { _ = root.Close() }()
-	name := filepath.FromSlash(p.File)
+	name := filepath.FromSlash(file)
 	if info, err := root.Stat(name); err != nil || !info.Mode().IsRegular() || info.Size() > maxSource {
-		return nil, ""
+		return out
 	}
 	content, err := root.ReadFile(name)
 	if err != nil {
-		return nil, ""
+		return out
 	}
 	// What was wrong in the file has been reported.
-	file, _ := hclsyntax.ParseConfig(content, p.File, hcl.InitialPos)
-	if file == nil {
-		return nil, ""
+	parsed, _ := hclsyntax.ParseConfig(content, file, hcl.InitialPos)
+	if parsed == nil {
+		return out
 	}
-	body, ok := file.Body.(*hclsyntax.Body)
+	body, ok := parsed.Body.(*hclsyntax.Body)
 	if !ok {
-		return nil, ""
+		return out
 	}
+	out.content, out.blocks = content, map[int]*hclsyntax.Block{}
 	for _, b := range body.Blocks {
-		if b.TypeRange.Start.Line == p.Line {
-			return b.Body, string(b.Range().SliceBytes(content))
+		if line := b.TypeRange.Start.Line; out.blocks[line] == nil {
+			out.blocks[line] = b
 		}
 	}
-	return nil, ""
+	return out
 }
 
 // literal is an argument's text if it is written out.

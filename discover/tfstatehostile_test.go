@@ -423,3 +423,40 @@ func TestReadingAStateAloneCanBeEnded(t *testing.T) {
 		t.Errorf("the error is %v", err)
 	}
 }
+
+// What grows in two ways at once takes no more than the sum of them: namespaces of one
+// name and agents in it, and blocks that declare nothing in one file.
+func TestWhatTerraformDeclaresOftenIsReadOnce(t *testing.T) {
+	var nothing strings.Builder
+	for i := range 500 {
+		fmt.Fprintf(&nothing, "resource \"helm_release\" \"f%d\" {\n count = 0\n chart = \"flux\"\n}\n", i)
+	}
+	for name, c := range map[string]struct {
+		text     string
+		findings int // of one code, for all of it
+		code     string
+	}{
+		"namespaces of agents":        {"resource \"kubernetes_namespace\" \"n\" {\n count = 200\n metadata {\n name = \"flux\"\n }\n}\n" + strings.ReplaceAll(releaseBlock("f", ""), " name = \"f\"", " count = 10\n name = \"f${count.index}\""), 10, TerraformNamespace.Name},
+		"blocks that declare nothing": {nothing.String(), 500, TerraformNoAgent.Name},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			inv := declaredBy(t, map[string]string{"main.tf": c.text})
+			runtime.ReadMemStats(&after)
+			if took := (after.TotalAlloc - before.TotalAlloc) >> 20; took > 1<<10 {
+				t.Errorf("%d MiB were taken", took)
+			}
+			n := 0
+			for _, f := range inv.Findings {
+				if f.Code == c.code {
+					n++
+				}
+			}
+			equal(t, "findings", n, c.findings)
+			if c.code == TerraformNamespace.Name {
+				said(t, inv, c.code, "flux/f3", "kubernetes_namespace.n[0], kubernetes_namespace.n[100], ", "kubernetes_namespace.n[117] and 180 more are each the namespace flux of the agent")
+			}
+		})
+	}
+}
