@@ -579,7 +579,7 @@ func (s *stateReader) fill(x *StateResource, a attributes) {
 		switch {
 		case a.flat != nil:
 			x.Object.flatPods(a.nested("spec").nested("template").nested("spec"))
-			spec, metadata = unflatten(a.nested("spec").flat, s.limits.Nesting), unflatten(m.flat, s.limits.Nesting)
+			spec, metadata = s.unflattened(x, a.nested("spec").flat), s.unflattened(x, m.flat)
 		case !x.Object.Hidden:
 			spec = s.decoded(x, a.raw["spec"])
 			x.Object.pods(spec, "container")

@@ -234,7 +234,8 @@ func (s *stateReader) ofFields(x *StateResource, a attributes, fields map[string
 				own[rest] = text
 			}
 		}
-		return unflatten(own, s.limits.Nesting), false
+		v = s.unflattened(x, own)
+		return v, v == nil && len(own) > 0
 	}
 	kind = grantKinds[strings.TrimSuffix(x.Type, "_v1")]
 	switch {
@@ -341,6 +342,30 @@ func unset(name string, v any) bool {
 		return len(v) == 0
 	}
 	return false
+}
+
+// unitsOfMap are those of each map that unflatten makes, and that is made anew by what
+// reads it further.
+const unitsOfMap = 16
+
+// unflattened is unflatten for a part of the state. It costs one for each step of each key,
+// and more for the maps: one for each beginning of a key that no other shares.
+func (s *stateReader) unflattened(x *StateResource, flat map[string]string) any {
+	work, before := 0, ""
+	for _, k := range sortedKeys(flat) {
+		same := 0
+		for same < min(len(k), len(before)) && k[same] == before[same] {
+			same++
+		}
+		steps := min(strings.Count(k, "."), s.limits.Nesting)
+		work += steps + len(k)/64 + unitsOfMap*max(0, steps-strings.Count(k[:same], "."))
+		before = k
+	}
+	if s.budget.afford(int64(work)) != nil {
+		s.diags.error(Position{}, "what an object of the state runs is not read", x.Address)
+		return nil
+	}
+	return unflatten(flat, s.limits.Nesting)
 }
 
 // unflatten makes lists and maps of attributes that are flat, as in states of
