@@ -116,9 +116,48 @@ func compareCauses(a, b Cause) int {
 		cmp.Compare(a.Position.Line, b.Position.Line), cmp.Compare(a.Position.Column, b.Position.Column))
 }
 
+// maxCauses bounds how many causes of one value are named.
+const maxCauses = 100
+
+// furtherCauses stands for those that are not.
+var furtherCauses = Cause{Kind: CauseLimit, Name: fmt.Sprintf("it has more than %d causes, of which not all are named", maxCauses)}
+
+// sortCauses sorts causes and leaves out of too many those that are not the first of
+// their kind.
 func sortCauses(c []Cause) []Cause {
 	slices.SortFunc(c, compareCauses)
-	return slices.Compact(c)
+	c = slices.Compact(c)
+	if len(c) <= maxCauses+1 {
+		return c
+	}
+	kinds := 1 // that of furtherCauses
+	for i := range c {
+		if c[i] != furtherCauses && (i == 0 || c[i].Kind != c[i-1].Kind) {
+			kinds++
+		}
+	}
+	out := make([]Cause, 0, maxCauses+1)
+	others := maxCauses + 1 - kinds
+	for i := range c {
+		switch {
+		case c[i] == furtherCauses:
+		case i == 0 || c[i].Kind != c[i-1].Kind:
+			out = append(out, c[i])
+		case others > 0:
+			others--
+			out = append(out, c[i])
+		}
+	}
+	i, _ := slices.BinarySearchFunc(out, furtherCauses, compareCauses)
+	return slices.Insert(out, i, furtherCauses)
+}
+
+// fewCauses is sortCauses for what marks a value, which is in no order, if there are too many.
+func fewCauses(c []Cause) []Cause {
+	if len(c) <= maxCauses+1 {
+		return c
+	}
+	return sortCauses(slices.Clone(c))
 }
 
 // secret marks a sensitive value; origin names what made it so.
@@ -207,7 +246,7 @@ func tidyPart(v cty.Value, above []Cause, fallback func() []Cause) (cty.Value, b
 		if len(own) == 0 {
 			own = fallback()
 		}
-		for _, c := range own {
+		for _, c := range fewCauses(own) {
 			keep[c] = struct{}{}
 		}
 		return bare.WithMarks(keep), false
@@ -223,7 +262,7 @@ func tidyPart(v cty.Value, above []Cause, fallback func() []Cause) (cty.Value, b
 		if len(own) == 0 {
 			own = fallback()
 		}
-		for _, c := range own {
+		for _, c := range fewCauses(own) {
 			keep[c] = struct{}{}
 		}
 		return bare.WithMarks(keep), false

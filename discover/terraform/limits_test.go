@@ -534,3 +534,23 @@ func BenchmarkLeaves(b *testing.B) {
 		})
 	}
 }
+
+// A value of very many causes names the first of each kind and some of the others, however
+// it is put together.
+func TestAValueNamesABoundedNumberOfCauses(t *testing.T) {
+	text := lettered("variable \"v%d\" {}\n", 300) + "locals { x = \"" + lettered("${var.v%d}", 300) + "${terraform.workspace}\" }\n" +
+		"resource \"helm_release\" \"f\" {\n name = \"f\"\n chart = \"f\"\n set {\n name = \"a\"\n value = local.x\n }\n set {\n name = \"b\"\n value = \"" + lettered("${var.v%d}", 300) + "${terraform.workspace}\"\n }\n}\n"
+	r, err := Load(t.Context(), Options{Dir: writeTree(t, map[string]string{"main.tf": text})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range HelmReleases(t.Context(), r)[0].Values.Leaves() {
+		kinds := map[CauseKind]int{}
+		for _, c := range l.Node.Causes {
+			kinds[c.Kind]++
+		}
+		if kinds[CauseVariable] != maxCauses-1 || kinds[CauseWorkspace] != 1 || kinds[CauseLimit] != 1 {
+			t.Errorf("%s has %v", l.Path, kinds)
+		}
+	}
+}
