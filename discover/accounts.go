@@ -155,14 +155,21 @@ func (w *witness) sharedAccount(a *agent, accounts *accountUse) {
 		w.find(SharedAccount.Finding(a.ID, account, fmt.Sprintf(
 			"the agent's account is used by others as well: %s; they go on writing, since the fence will refuse only pods named as those of %s", allBut(users, i), self)))
 	}
+	named, left := 0, 0
 	for _, t := range accounts.tokens[a.Namespace+"/"+a.ServiceAccount] {
 		secret := "Secret/" + a.Namespace + "/" + t.name
+		uses := a.SharedAccount && usesSecret(&a.deployment.Spec.Template.Spec, t.name)
+		if named >= maxTokens && !uses {
+			left++
+			continue
+		}
+		named++
 		since := "not used since the API server takes note"
 		if t.used != "" {
 			since = "last used on " + t.used
 		}
 		switch {
-		case a.SharedAccount && usesSecret(&a.deployment.Spec.Template.Spec, t.name):
+		case uses:
 			w.find(AgentUsesToken.Finding(a.ID, secret, fmt.Sprintf("the agent uses the token of %s, which is bound to no pod, and its account is shared: the fence, which goes by the names of pods, would not hold it", secret)))
 		case a.SharedAccount:
 			w.find(TokenPasses.Finding(a.ID, secret, fmt.Sprintf("%s holds a token of the agent's account (%s); who uses it passes the fence, which goes by the names of pods since the account is shared", secret, since)))
@@ -170,7 +177,17 @@ func (w *witness) sharedAccount(a *agent, accounts *accountUse) {
 			w.find(TokenSecret.Finding(a.ID, secret, fmt.Sprintf("%s holds a token of the agent's account (%s); who uses it will be refused every write together with the old agent, since the account is fenced as a whole", secret, since)))
 		}
 	}
+	if left > 0 {
+		code, what := TokenSecret, "will be refused every write together with the old agent, since the account is fenced as a whole"
+		if a.SharedAccount {
+			code, what = TokenPasses, "passes the fence, which goes by the names of pods since the account is shared"
+		}
+		w.find(code.Finding(a.ID, account, fmt.Sprintf("%d more Secrets hold tokens of the agent's account, beside those that are named one by one; who uses one of them %s", left, what)))
+	}
 }
+
+// maxTokens is how many Secrets with tokens of an account are told one by one for an agent.
+const maxTokens = 20
 
 // usesSecret reports whether a pod mounts a Secret or reads it into its
 // environment.

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/fluxover/fluxover/migrate"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 )
 
 // TestManyThatShareAreCountedAndFewAreNamed: each of them has a finding of its own.
@@ -105,5 +107,42 @@ func TestTheFewWhoApplyAnObjectAreTheFirstOfAll(t *testing.T) {
 	}
 	if cut < 1000 {
 		t.Errorf("%d are cut", cut)
+	}
+}
+
+// Of hundreds of Secrets with tokens of an account, each agent names some and counts the others; one that
+// it uses itself is named in any case.
+func TestTokensOfAnAccountAreNamedUpToABound(t *testing.T) {
+	for _, c := range []struct {
+		secrets int // beside that which the agent uses, the last one
+		shared  bool
+		want    []any // findings of tokens, of the agent's own, and how many are counted
+	}{
+		{maxTokens - 1, false, []any{maxTokens, 0, ""}},
+		{maxTokens, false, []any{maxTokens + 1, 0, "1"}},
+		{500, false, []any{maxTokens + 1, 0, "481"}},
+		{maxTokens, true, []any{maxTokens, 1, ""}},
+		{500, true, []any{maxTokens + 1, 1, "480"}},
+	} {
+		a := &agent{Flux1Agent: migrate.Flux1Agent{ID: "flux/a", Namespace: "flux", Workload: "a", ServiceAccount: "flux"}, deployment: &appsv1.Deployment{}}
+		a.deployment.Spec.Template.Spec.Volumes = []corev1.Volume{{VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "last"}}}}
+		users, code := []string{"Deployment/flux/a"}, TokenSecret
+		if c.shared {
+			users, code = append(users, "Deployment/flux/b"), TokenPasses
+		}
+		var tokens []tokenSecret
+		for i := range c.secrets {
+			tokens = append(tokens, tokenSecret{name: fmt.Sprintf("t%03d", i)})
+		}
+		w := &witness{}
+		w.sharedAccount(a, &accountUse{users: map[string][]string{"flux/flux": users}, tokens: map[string][]tokenSecret{"flux/flux": append(tokens, tokenSecret{name: "last"})}})
+		found, counted := map[string]int{}, ""
+		for _, f := range w.findings {
+			found[f.Code]++
+			if more, _, ok := strings.Cut(f.Message, " more Secrets hold tokens"); ok {
+				counted = more
+			}
+		}
+		equal(t, fmt.Sprintf("%d, shared %v", c.secrets, c.shared), []any{found[code.Name], found[AgentUsesToken.Name], counted}, c.want)
 	}
 }

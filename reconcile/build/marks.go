@@ -19,9 +19,36 @@ type mark struct {
 	annotations map[string]any
 }
 
+// marks are found by the name that they select, as most select one.
+type marks struct {
+	all    []mark
+	byName map[string][]int // places in all, in their order
+	others []int            // of those that select by more than a name
+}
+
+// oneName is a selector of names that is a name itself.
+var oneName = regexp.MustCompile(`^[a-zA-Z0-9_-]+$`)
+
+func (m *marks) add(next mark, name string) {
+	if oneName.MatchString(name) {
+		m.byName[name] = append(m.byName[name], len(m.all))
+	} else {
+		m.others = append(m.others, len(m.all))
+	}
+	m.all = append(m.all, next)
+}
+
+// of are the marks that may select an object of a name, in their order.
+func (m *marks) of(name string) []int {
+	out := slices.Concat(m.byName[name], m.others)
+	slices.Sort(out)
+	return out
+}
+
 // marksOf reads patches as a plan writes them to mark objects. It says no (ok
 // false) if one does anything else, or might.
-func marksOf(patches []apiskustomize.Patch) (marks []mark, ok bool) {
+func marksOf(patches []apiskustomize.Patch) (out *marks, ok bool) {
+	out = &marks{byName: map[string][]int{}}
 	for _, p := range patches {
 		if p.Target == nil || p.Target.LabelSelector != "" || p.Target.AnnotationSelector != "" || strings.Contains(p.Patch, "---") {
 			return nil, false
@@ -45,9 +72,9 @@ func marksOf(patches []apiskustomize.Patch) (marks []mark, ok bool) {
 			}
 			m.annotations[key] = value
 		}
-		marks = append(marks, m)
+		out.add(m, p.Target.Name)
 	}
-	return marks, true
+	return out, true
 }
 
 var annotationKey = regexp.MustCompile(`^([a-z0-9][a-z0-9.-]*/)?[A-Za-z][A-Za-z0-9._-]*$`)
@@ -59,7 +86,7 @@ func ofKustomize(key string) bool {
 
 // put sets the annotations of the marks that select an object. ok is false if
 // kustomize has to say whether one does.
-func put(marks []mark, apiVersion, kind string, meta map[string]any) (changed, ok bool) {
+func put(marks *marks, apiVersion, kind string, meta map[string]any) (changed, ok bool) {
 	name, _ := meta["name"].(string)
 	namespace, _ := meta["namespace"].(string)
 	if namespace == "" {
@@ -67,7 +94,8 @@ func put(marks []mark, apiVersion, kind string, meta map[string]any) (changed, o
 	}
 	gvk := resid.Gvk{Kind: kind}
 	gvk.Group, gvk.Version = resid.ParseGroupVersion(apiVersion)
-	for _, m := range marks {
+	for _, i := range marks.of(name) {
+		m := &marks.all[i]
 		if !m.target.MatchName(name) || !m.target.MatchGvk(gvk) {
 			continue
 		}

@@ -28,7 +28,7 @@ import (
 // except that kustomize writes the namespace of a ServiceAccount or Service of
 // the same build into subjects and webhooks (namespacing references); variables
 // are not declared; build annotations are removed again.
-func buildPlain(ctx context.Context, a *Artifact, dir string, marks []mark) (built []builtObject, ok bool) {
+func buildPlain(ctx context.Context, a *Artifact, dir string, marks *marks) (built []builtObject, ok bool) {
 	// kustomize's parser panics on some malformed input.
 	defer func() {
 		if recover() != nil {
@@ -100,7 +100,7 @@ func isManifest(p string) bool {
 
 // plainObject turns a parsed document into an object. ok is false if kustomize
 // has to do it.
-func plainObject(r *resource.Resource, seen identities, marks []mark) (b builtObject, keep, ok bool) {
+func plainObject(r *resource.Resource, seen identities, marks *marks) (b builtObject, keep, ok bool) {
 	data, err := r.MarshalJSON()
 	if err != nil {
 		return b, false, false
