@@ -345,11 +345,12 @@ func confinement(bindings []migrate.Binding) migrate.Confinement {
 		switch {
 		case b.Namespace == "" && !onlyLooksAround(b.Rules):
 			wide = true
-		case b.Namespace != "" && !slices.Contains(namespaces, b.Namespace):
+		case b.Namespace != "":
 			namespaces = append(namespaces, b.Namespace)
 		}
 	}
 	slices.Sort(namespaces)
+	namespaces = slices.Compact(namespaces)
 	switch {
 	case wide:
 		return migrate.Confinement{Kind: "custom", Namespaces: namespaces}

@@ -17,7 +17,7 @@ import (
 
 // Grants are the roles and bindings that [Terraform] found, for agents that others declare.
 type Grants struct {
-	list []granted
+	index *grantIndex
 	// cluster is that of the agents that Terraform declares.
 	cluster terraform.Cluster
 }
@@ -46,7 +46,7 @@ func (w *witness) rightsAcross(ctx context.Context, found []*agent, grants *Gran
 	}
 	for _, a := range found {
 		if a.Terraform == nil && grants != nil {
-			d := &declared{Flux1Agent: a.Flux1Agent, cluster: grants.cluster, grants: grants.list}
+			d := &declared{Flux1Agent: a.Flux1Agent, cluster: grants.cluster, grants: grants.index}
 			d.setGranted()
 			a.Rights, a.Confinement, a.Unknown = d.Rights, d.Confinement, d.Unknown
 			w.find(d.reported()...)

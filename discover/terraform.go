@@ -61,7 +61,7 @@ type declared struct {
 	// accounts are the ServiceAccounts that the same configuration speaks of.
 	accounts []terraform.Account
 	// grants are the roles and bindings that are declared, or in a state.
-	grants []granted
+	grants *grantIndex
 	// pod is true if it is declared as a Deployment, and not as a release.
 	pod bool
 	// boundRole is the ClusterRole that its release binds its account to and does not make.
@@ -155,7 +155,7 @@ type configuration struct {
 	// accounts are the ServiceAccounts of the configuration; nil until they are asked for.
 	accounts []terraform.Account
 	// grants are the roles and bindings that count for its agents; nil until they are asked for.
-	grants []granted
+	grants *grantIndex
 	// releases and scripts are its own; nil until they are asked for.
 	releases []*terraform.HelmRelease
 	scripts  []*terraform.Script
@@ -231,7 +231,7 @@ func Terraform(ctx context.Context, o TerraformOptions) (migrate.Inventory, erro
 		read = append(read, c)
 	}
 	// What one folder, or one state, binds may be the account of an agent of another.
-	grants := grantsTogether(ctx, read, nil)
+	grants := newGrantIndex(grantsTogether(ctx, read, nil))
 	accounts, configMaps := []terraform.Account{}, []terraform.ConfigMap{}
 	for _, c := range read {
 		accounts, configMaps = append(accounts, c.accountsOf(ctx)...), append(configMaps, c.mapsOf(ctx)...)
@@ -251,7 +251,7 @@ func Terraform(ctx context.Context, o TerraformOptions) (migrate.Inventory, erro
 		c.unread(all)
 	}
 	if len(o.Dirs) == 0 {
-		grants = grantsTogether(ctx, nil, given)
+		grants = newGrantIndex(grantsTogether(ctx, nil, given))
 		for _, s := range given {
 			c, err := stateAlone(ctx, s, grants)
 			if err != nil {
@@ -270,7 +270,7 @@ func Terraform(ctx context.Context, o TerraformOptions) (migrate.Inventory, erro
 		find(c.said...)
 	}
 	if o.Grants != nil {
-		o.Grants.list = grants
+		o.Grants.index = grants
 		if len(all) > 0 {
 			o.Grants.cluster = all[0].cluster
 		}

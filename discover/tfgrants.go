@@ -14,13 +14,13 @@ import (
 )
 
 // grantsOf are the roles and bindings that count for the agents of the configuration.
-func (c *configuration) grantsOf(ctx context.Context) []granted {
+func (c *configuration) grantsOf(ctx context.Context) *grantIndex {
 	switch {
 	case c.grants != nil:
 	case c.alone != nil:
-		c.grants = grantsTogether(ctx, nil, []stateFile{*c.alone})
+		c.grants = newGrantIndex(grantsTogether(ctx, nil, []stateFile{*c.alone}))
 	default:
-		c.grants = grantsTogether(ctx, []*configuration{c}, nil)
+		c.grants = newGrantIndex(grantsTogether(ctx, []*configuration{c}, nil))
 	}
 	return c.grants
 }
@@ -190,52 +190,21 @@ func (d *declared) setGranted() {
 	if d.Confinement.Kind == "cluster-admin" {
 		return
 	}
-	rights := slices.Clone(d.Rights)
-	var others, only []string
+	to := d.index().boundTo(d)
+	own := slices.Clone(d.Rights)
 	if d.boundRole != "" {
 		g := &terraform.Grant{Kind: "ClusterRoleBinding", RoleName: &terraform.Node{Kind: terraform.Scalar, Scalar: d.boundRole}}
 		if rules, _ := d.rulesBy(g); slices.ContainsFunc(rules, everything) { // whatever else it binds
-			rights = append(rights, migrate.Binding{Name: d.boundRole, Role: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: d.boundRole}, Rules: rules})
+			own = append(own, migrate.Binding{Name: d.boundRole, Role: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: d.boundRole}, Rules: rules})
 			d.grantedBeside = true
 		}
 	}
-	for i := range d.grants {
-		g := &d.grants[i]
-		if g.RoleName == nil && !strings.HasSuffix(g.Kind, "Binding") || !d.mayBeHere(g.Cluster) || g.Kind == "" && ofFlux2(g.What) || g.Kind == "Role" || g.Kind == "ClusterRole" {
-			continue
-		}
-		bound, sure, group := d.boundBy(&g.Grant)
-		if !bound {
-			continue
-		}
-		rules, why := d.rulesBy(&g.Grant)
-		_, placed := g.Place()
-		switch all := g.Kind == "ClusterRoleBinding" && slices.ContainsFunc(rules, everything); {
-		case len(g.Unknown) > 0:
-			why = causeWords(g.Unknown)
-		case g.Kind == "":
-			why = "what it makes is not known: " + causes(g.What)
-		case !sure:
-			why = "whom it binds is not known"
-		case !d.isHere(g.Cluster):
-			why = "it may be of another cluster"
-		case g.Kind == "RoleBinding" && !placed:
-			why = "in which namespace it holds is not known"
-		case all || why == "":
-			b := migrate.Binding{Group: group, Rules: rules}
-			b.Name, _ = g.Name.Str()
-			b.Role = rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: g.Binds()}
-			b.Role.Name, _ = g.RoleName.Str()
-			if g.Kind == "RoleBinding" {
-				b.Namespace, _ = g.Place()
-			}
-			rights = append(rights, b)
-			if g.only {
-				only = append(only, g.String())
-			}
-			continue
-		}
-		others = append(others, g.String()+" ("+why+")")
+	rights, others, only := slices.Clip(to.rights), to.others, to.only // which agents of one account have together
+	if !d.grants.enough(len(rights) + to.rules) {
+		rights, others = nil, append(slices.Clip(others), d.grants.tooMany())
+	}
+	if len(own) > 0 {
+		rights = append(own, rights...)
 	}
 	if len(only) > 0 {
 		d.find(TerraformNotApplied.About("", "confinement", d.where(), "what the agent's account may do comes from what a state holds and no given configuration declares: "+listed(only, len(only), maxEnds)))
@@ -254,6 +223,14 @@ func (d *declared) setGranted() {
 	case len(rights) > len(d.Rights) && (d.grantedBeside && bindsItself(rights[len(d.Rights):]) || !slices.Contains(d.Unknown, "confinement")):
 		known(sum)
 	}
+}
+
+// index are the roles and bindings that are declared, if any.
+func (d *declared) index() *grantIndex {
+	if d.grants == nil {
+		d.grants = newGrantIndex(nil)
+	}
+	return d.grants
 }
 
 // nothingBinds is why the rights of an account are not known that nothing grants any.
@@ -303,7 +280,7 @@ func (d *declared) boundBy(g *terraform.Grant) (may, sure bool, group string) {
 			}
 			may = may || byName && byPlace
 		case kind == rbacv1.UserKind && d.Namespace != "" && d.ServiceAccount != "":
-			user := "system:serviceaccount:" + d.Namespace + ":" + d.ServiceAccount
+			user := userOf(d.Namespace, d.ServiceAccount)
 			if nameKnown && name == user {
 				return true, true, ""
 			}
@@ -385,21 +362,33 @@ func (d *declared) rulesBy(g *terraform.Grant) (rules []rbacv1.PolicyRule, why s
 	if kind == "ClusterRole" && name == "cluster-admin" { // of every cluster
 		return rulesOfClusterAdmin(), ""
 	}
-	of := kind + " " + name
-	declared := false
-	for i := range d.grants {
-		role := &d.grants[i]
-		n, named := role.Name.Str()
-		if role.Kind != kind || !named || n != name || !d.mayBeHere(role.Cluster) {
+	x := d.index()
+	key := rulesAsked{cluster: x.cluster(d.cluster), role: grantedRole{kind: kind, name: name}, placed: true}
+	if kind == "Role" {
+		key.role.namespace, key.placed = g.Place()
+	}
+	found, had := x.rules[key]
+	if !had {
+		found.rules, found.why = d.rulesOf(key)
+		x.rules[key] = found
+	}
+	return found.rules, found.why
+}
+
+// rulesOf is rulesBy for a role by its name.
+func (d *declared) rulesOf(key rulesAsked) (rules []rbacv1.PolicyRule, why string) {
+	x, of, declared := d.grants, key.role.kind+" "+key.role.name, false
+	roles := x.rolesOf(key.role, key.placed)
+	if !x.enough(len(roles)) {
+		return nil, "of the name of " + of + " are more than are looked at"
+	}
+	for _, i := range roles {
+		role, here := &x.list[i], x.here(d, key.cluster, i)
+		if !here.may {
 			continue
 		}
-		if kind == "Role" {
-			own, ownKnown := role.Place()
-			its, itsKnown := g.Place()
-			if ownKnown && itsKnown && own != its {
-				continue
-			}
-			if !ownKnown || !itsKnown {
+		if key.role.kind == "Role" {
+			if _, known := role.Place(); !known || !key.placed {
 				why = "the namespace of " + of + " is not known"
 				continue
 			}
@@ -407,7 +396,7 @@ func (d *declared) rulesBy(g *terraform.Grant) (rules []rbacv1.PolicyRule, why s
 		switch {
 		case len(role.Unknown) > 0:
 			return nil, "whether " + of + " is made is not known: " + causeWords(role.Unknown)
-		case !d.isHere(role.Cluster):
+		case !here.are:
 			return nil, of + " may be of another cluster"
 		case role.Aggregated:
 			why = of + " is made of other roles in the cluster"

@@ -443,7 +443,7 @@ func (c *configuration) bindingsOf(ctx context.Context, d *declared, w *terrafor
 	given := map[roleRef][]bool{} // for each binding that gives it whether that is the agent's alone
 	its := map[roleRef]bool{}
 	account := c.usedElsewhere(d, w, d.ServiceAccount, "ServiceAccount", func(placed) {})
-	for _, g := range c.grantsOf(ctx) {
+	for _, g := range c.grantsOf(ctx).list {
 		made := g.Resource != nil && (g.Resource.Type != "helm_release" || len(g.Unknown) == 0)
 		if c.alone != nil {
 			made = g.state == c.alone.name
@@ -466,7 +466,7 @@ func (c *configuration) bindingsOf(ctx context.Context, d *declared, w *terrafor
 			note(g.Address, !sole)
 		}
 	}
-	for _, g := range c.grantsOf(ctx) {
+	for _, g := range c.grantsOf(ctx).list {
 		name, named := g.Name.Str()
 		of := roleRef{kind: g.Kind, name: name}
 		if of.kind == "Role" {

@@ -16,7 +16,7 @@ import (
 // stateAlone finds the agents of a state whose configuration is not at hand:
 // what was applied last is what is known of them. grants are the roles and bindings of
 // all that is read; nil for those of this state.
-func stateAlone(ctx context.Context, s stateFile, grants []granted) (*configuration, error) {
+func stateAlone(ctx context.Context, s stateFile, grants *grantIndex) (*configuration, error) {
 	c := &configuration{result: &terraform.Result{}, alone: &s, grants: grants}
 	for _, d := range s.state.Diagnostics {
 		c.find(TerraformProblem.About("", s.name, s.name, d.Summary+": "+d.Detail))
