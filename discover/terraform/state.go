@@ -886,6 +886,8 @@ func MatchState(r *Result, s *State, typ string) []Match {
 			state[x.Address] = x
 		}
 	}
+	sorted := sortedKeys(state)
+	blocks := map[string][]string{} // sorted, those that an open address may stand for
 	for _, c := range r.Instances(typ) {
 		found := false
 		pair := func(address string) {
@@ -896,8 +898,23 @@ func MatchState(r *Result, s *State, typ string) []Match {
 		}
 		switch {
 		case strings.Contains(c.Address, "[*]"):
+			if len(blocks) == 0 {
+				for _, a := range sorted {
+					b := withoutKeys(a)
+					blocks[b] = append(blocks[b], a)
+				}
+			}
+			first, _, _ := strings.Cut(c.Address, "[*]")
+			of := blocks[withoutKeys(c.Address)]
+			if len(of) == 0 {
+				break
+			}
 			pattern := openAddress(c.Address)
-			for _, a := range sortedKeys(state) {
+			from, _ := slices.BinarySearch(of, first)
+			for _, a := range of[from:] {
+				if !strings.HasPrefix(a, first) {
+					break
+				}
 				if pattern.MatchString(a) {
 					pair(a)
 				}
@@ -915,7 +932,7 @@ func MatchState(r *Result, s *State, typ string) []Match {
 			out = append(out, Match{c.Address, c, nil})
 		}
 	}
-	for _, a := range sortedKeys(state) {
+	for _, a := range sorted {
 		if !used[a] {
 			out = append(out, Match{a, nil, state[a]})
 		}
@@ -924,11 +941,23 @@ func MatchState(r *Result, s *State, typ string) []Match {
 	return out
 }
 
+// withoutKeys is the address of the block that an instance is of.
+func withoutKeys(address string) string {
+	if !strings.Contains(address, "[") {
+		return address
+	}
+	return instanceKey.ReplaceAllString(address, "")
+}
+
+const keyPattern = `\[(?:\d+|"(?:[^"\\]|\\.)*")\]`
+
+var instanceKey = regexp.MustCompile(keyPattern + `|\[\*\]`)
+
 // openAddress matches the addresses that one with [*] stands for.
 func openAddress(a string) *regexp.Regexp {
 	parts := strings.Split(a, "[*]")
 	for i := range parts {
 		parts[i] = regexp.QuoteMeta(parts[i])
 	}
-	return regexp.MustCompile("^" + strings.Join(parts, `(?:\[(?:\d+|"(?:[^"\\]|\\.)*")\])?`) + "$")
+	return regexp.MustCompile("^" + strings.Join(parts, `(?:`+keyPattern+`)?`) + "$")
 }

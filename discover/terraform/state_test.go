@@ -2,8 +2,12 @@ package terraform
 
 import (
 	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -50,6 +54,67 @@ func TestAnAddressThatStandsForAllMatchesItsInstances(t *testing.T) {
 		if got := p.MatchString(address); got != want {
 			t.Errorf("%s: %v, want %v", address, got, want)
 		}
+	}
+}
+
+// The instances of a block are found in a state by its address as a look at each finds them.
+func TestInstancesOfOpenBlocksAreFound(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	address := func(keys ...string) string {
+		out := ""
+		for range random.IntN(3) {
+			out += "module." + []string{"a", "ab"}[random.IntN(2)] + keys[random.IntN(len(keys))] + "."
+		}
+		return out + "helm_release." + []string{"f", "f2", "g"}[random.IntN(3)] + keys[random.IntN(len(keys))]
+	}
+	keys, paired := []string{"", "[0]", "[1]", `["x"]`, `["x.y"]`, `["[0]"]`, `["a\"]"]`}, 0
+	for range 300 {
+		r, s, used := &Result{}, &State{}, map[string]bool{}
+		for range 40 {
+			s.Resources = append(s.Resources, &StateResource{Address: address(keys...), Mode: "managed", Type: "helm_release"})
+		}
+		for range 5 {
+			r.Resources = append(r.Resources, &Resource{Address: address(append(keys, "[*]", "[*]", "[*]")...), Mode: "managed", Type: "helm_release"})
+		}
+		got, want := map[string]string{}, map[string]string{}
+		for _, m := range MatchState(r, s, "helm_release") {
+			if m.Config != nil && m.State != nil && strings.Contains(m.Config.Address, "[*]") {
+				got[m.Address] = m.Config.Address
+			}
+		}
+		for _, c := range r.Resources {
+			pattern, open := openAddress(c.Address), strings.Contains(c.Address, "[*]")
+			for _, x := range s.Resources {
+				if open && pattern.MatchString(x.Address) && !used[x.Address] {
+					want[x.Address] = c.Address
+				}
+			}
+			for _, m := range MatchState(&Result{Resources: []*Resource{c}}, s, "helm_release") {
+				used[m.Address] = used[m.Address] || m.Config != nil && m.State != nil
+			}
+		}
+		paired += len(want)
+		if !maps.Equal(got, want) {
+			t.Fatalf("paired are %v, want %v", got, want)
+		}
+	}
+	if paired < 300 {
+		t.Errorf("only %d are paired", paired)
+	}
+	// Many blocks, and many instances of another, are not held against each other.
+	r, s := &Result{}, &State{}
+	for i := range 2_000 {
+		r.Resources = append(r.Resources, &Resource{Address: fmt.Sprintf("helm_release.b%d[*]", i), Mode: "managed", Type: "helm_release"})
+	}
+	for i := range 5_000 {
+		s.Resources = append(s.Resources, &StateResource{Address: fmt.Sprintf("helm_release.f[%d]", i), Mode: "managed", Type: "helm_release"})
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	MatchState(r, s, "helm_release")
+	runtime.ReadMemStats(&after)
+	if grown := (after.TotalAlloc - before.TotalAlloc) >> 20; grown > 80 {
+		t.Errorf("it allocated %d MiB", grown)
 	}
 }
 
