@@ -165,11 +165,11 @@ type secret struct{ origin string }
 
 // unknown is a value of type ty that is not known because of the causes.
 func unknown(ty cty.Type, causes ...Cause) cty.Value {
-	v := cty.UnknownVal(ty)
+	marks := make(cty.ValueMarks, len(causes))
 	for _, c := range causes {
-		v = v.Mark(c)
+		marks[c] = struct{}{}
 	}
-	return v
+	return cty.UnknownVal(ty).WithMarks(marks) // at once, since each time copies those before
 }
 
 func causesOf(m cty.ValueMarks) []Cause {
@@ -313,11 +313,11 @@ func redact(v cty.Value) cty.Value {
 	}
 	bare, marks := v.Unmark()
 	if origins := secretsOf(marks); len(origins) > 0 {
-		out := cty.UnknownVal(cty.DynamicPseudoType)
+		var causes []Cause
 		for _, o := range origins {
-			out = out.Mark(Cause{Kind: CauseSensitive, Name: o})
+			causes = append(causes, Cause{Kind: CauseSensitive, Name: o})
 		}
-		return out
+		return unknown(cty.DynamicPseudoType, causes...)
 	}
 	if !bare.IsKnown() {
 		return v

@@ -231,6 +231,8 @@ func TestHostileInputEndsInADiagnosticWithinItsBounds(t *testing.T) {
 		"numbers and texts of a list":           {map[string]string{"main.tf": `output "o" { value = tolist([` + strings.Repeat(`1,"a",`, 15_000) + `]) }`}, "more work"},
 		"flow sequences behind comments":        {map[string]string{"main.tf": `output "o" { value = yamldecode(file("x.yaml")) }`, "x.yaml": strings.Repeat("[ #]\n", 25_000)}, "nested too deep"},
 		"provisioners of many instances":        {map[string]string{"main.tf": "resource \"null_resource\" \"n\" {\n count = 5000\n" + strings.Repeat("provisioner \"local-exec\" {\n command = \"helm x\"\n}\n", 8) + "}\n"}, ""},
+		"JSON of many brackets":                 {map[string]string{"a.tf.json": `{"x":[` + strings.Repeat(strings.Repeat("[", 150)+strings.Repeat("]", 150)+",", 3_900) + `1]}`, "b.tf.json": `{"x":[` + strings.Repeat(strings.Repeat("[", 150)+strings.Repeat("]", 150)+",", 3_900) + `1]}`}, "words and signs"},
+		"causes of each of many variables":      {map[string]string{"terragrunt.hcl": "terraform {\n" + each(600, "extra_arguments \"a$\" {\n commands = [\"plan\"]\n required_var_files = [\"y$.tfvars\"]\n}\n") + "}\n", "main.tf": each(600, "variable \"v$\" {}\noutput \"o$\" { value = var.v$ }\n")}, "more work"},
 		"private characters of Helm's own keys": {map[string]string{"main.tf": fmt.Sprintf(release, "\"\\ue002: x\"")}, "private-use"},
 	}
 	for name, c := range cases {

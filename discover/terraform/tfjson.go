@@ -42,7 +42,11 @@ var jsonBlocks = map[string]int{
 // knows which of them are blocks; the dynamic blocks and provisioners that the
 // language itself defines become blocks.
 func (s *syntax) parseJSON(src []byte, name string) *hclsyntax.Body {
-	err := s.count(bytes.Count(src, []byte(",")) + bytes.Count(src, []byte(":")))
+	words := 0
+	for _, sign := range []string{",", ":", "[", "{"} {
+		words += bytes.Count(src, []byte(sign))
+	}
+	err := s.count(words)
 	var root jsonValue
 	if err == nil {
 		root, err = decodeJSON(src, s.limits.Nesting)
