@@ -34,7 +34,7 @@ func fluxd(d *appsv1.Deployment) *corev1.Container {
 // must speak for it (flux: chart/flux/templates/deployment.yaml,
 // pkg/install/templates), or an image that is fluxd's own, since its arguments may stand in a
 // script, unless its command is another program. Of several containers the one for which most speaks
-// is it. memcached, helm-operator, fluxcloud, fluxctl and the controllers of Flux v2 are never taken
+// is it. A command that is fluxd's, or a text that gives it a URL, is clue enough, too. memcached, helm-operator, fluxcloud, fluxctl and the controllers of Flux v2 are never taken
 // for one.
 func fluxdIn(labels map[string]string, pod *corev1.PodTemplateSpec) *corev1.Container {
 	const byChance, byImage, byClues, byURL = 1, 2, 3, 4
@@ -57,6 +57,8 @@ func fluxdIn(labels map[string]string, pod *corev1.PodTemplateSpec) *corev1.Cont
 		switch {
 		case givesFlag(c, "--git-url"):
 			speaks = byURL
+		case startsFluxd(c):
+			speaks = byClues
 		case clues >= 2 && !ofFlux2 && !runsAnother(c):
 			speaks = byClues
 		case ownImage.MatchString(c.Image) && (len(c.Command) == 0 || namesFluxd(c)):
@@ -144,6 +146,19 @@ func runsAnother(c *corev1.Container) bool {
 // namesFluxd reports whether fluxd is seen in what a container is told to run.
 func namesFluxd(c *corev1.Container) bool {
 	return slices.ContainsFunc(slices.Concat(c.Command, c.Args), func(w string) bool { return !strings.HasPrefix(w, "-") && fluxdWord.MatchString(w) })
+}
+
+// startsFluxd reports whether a container's command is fluxd itself, or the URL that it is given stands in a
+// shell's text or in a variable of the environment.
+func startsFluxd(c *corev1.Container) bool {
+	if len(c.Command) > 0 && path.Base(c.Command[0]) == "fluxd" {
+		return true
+	}
+	const url = "--git-url"
+	inText := namesFluxd(c) && slices.ContainsFunc(slices.Concat(c.Command, c.Args), func(a string) bool { return strings.Contains(a, url) })
+	return inText || slices.ContainsFunc(c.Env, func(v corev1.EnvVar) bool {
+		return strings.HasPrefix(v.Value, "--") && strings.Contains(v.Value, url)
+	})
 }
 
 // seenToRun says that a container that speaks for fluxd runs it, as far as that is seen, and what may be

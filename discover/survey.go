@@ -854,6 +854,16 @@ func releaseMeaning(u *unstructured.Unstructured, repository string) string {
 	if namespace == "" {
 		said = fmt.Sprintf("Helm release %s, its history in the namespace of the object", name)
 	}
+	// Where nothing says otherwise the operator keeps it with Helm 2; one before 1.0 knows no other
+	// (helm-operator: pkg/apis/helm.fluxcd.io/v1, GetHelmVersion).
+	const convert = "convert it to Helm 3 first (annotation helm.fluxcd.io/migrate), or helm-controller would install it a second time"
+	note := ""
+	switch version, _, _ := unstructured.NestedString(u.Object, "spec", "helmVersion"); {
+	case version == "v2", version == "" && u.GroupVersionKind().Group != "helm.fluxcd.io":
+		said, note = fmt.Sprintf("release %s of Helm 2, whose history Tiller keeps", name), "; "+convert
+	case version != "v3":
+		note = "; it does not say that it is of Helm 3 (spec.helmVersion): if Tiller keeps its history, " + convert
+	}
 	chart, _, _ := unstructured.NestedMap(u.Object, "spec", "chart")
 	text := func(key string) string { s, _ := chart[key].(string); return s }
 	switch {
@@ -868,7 +878,7 @@ func releaseMeaning(u *unstructured.Unstructured, repository string) string {
 	case text("name") != "":
 		said += fmt.Sprintf(", of chart %s %s from %s", text("name"), text("version"), flux1.DisplayURL(text("repository")))
 	}
-	return said
+	return said + note
 }
 
 // SameRepository reports whether two Git URLs are of one repository.
