@@ -28,7 +28,7 @@ type column struct {
 	ends bool
 	// spared is when the column is left out for want of room, 1 first; 0 never.
 	spared int
-	cell   func(inv migrate.Inventory, a *migrate.Flux1Agent) string
+	cell   func(t *told, a *migrate.Flux1Agent) string
 	// rare columns are left out where they say nothing of any agent.
 	rare bool
 }
@@ -134,15 +134,37 @@ func orphans(a *migrate.Flux1Agent) string {
 	return strconv.Itoa(a.Counts.Orphans)
 }
 
+// told is an inventory, with what the cells of its agents need of all of it.
+type told struct {
+	migrate.Inventory
+	// of are the findings by what they are about, and severe how many of a severity there are.
+	of     map[string][]migrate.Finding
+	severe map[severeOf]int
+	// orphans is true if some agent is known to have any.
+	orphans bool
+}
+
+type severeOf struct {
+	repository string
+	severity   migrate.Severity
+}
+
+func toldBy(inv migrate.Inventory) *told {
+	t := &told{Inventory: inv, of: map[string][]migrate.Finding{}, severe: map[severeOf]int{}}
+	for _, f := range inv.Findings {
+		t.of[f.Repository] = append(t.of[f.Repository], f)
+		t.severe[severeOf{f.Repository, f.Severity}]++
+	}
+	for i := range inv.Agents {
+		t.orphans = t.orphans || inv.Agents[i].Counts.Orphans > 0
+	}
+	return t
+}
+
 // found counts an agent's findings of a severity.
-func found(severity migrate.Severity) func(migrate.Inventory, *migrate.Flux1Agent) string {
-	return func(inv migrate.Inventory, a *migrate.Flux1Agent) string {
-		n := 0
-		for _, f := range inv.Findings {
-			if f.Repository == a.ID && f.Severity == severity {
-				n++
-			}
-		}
+func found(severity migrate.Severity) func(*told, *migrate.Flux1Agent) string {
+	return func(t *told, a *migrate.Flux1Agent) string {
+		n := t.severe[severeOf{a.ID, severity}]
 		if n == 0 {
 			return "-"
 		}
@@ -154,25 +176,25 @@ func found(severity migrate.Severity) func(migrate.Inventory, *migrate.Flux1Agen
 // is left out; what an agent is called and how it stands is always there, and
 // the reason for which a commit is unknown is told by a finding as well.
 var agentColumns = []column{
-	{heading: "AGENT", least: 19, ends: true, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return a.ID }},
-	{heading: "REPOSITORY", least: 10, spared: 7, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return repositoryName(a) }},
-	{heading: "BRANCH", least: 8, spared: 4, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return known(a, "git.branch", a.Git.Branch) }},
-	{heading: "PATHS", least: 10, spared: 5, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return paths(a) }},
+	{heading: "AGENT", least: 19, ends: true, cell: func(_ *told, a *migrate.Flux1Agent) string { return a.ID }},
+	{heading: "REPOSITORY", least: 10, spared: 7, cell: func(_ *told, a *migrate.Flux1Agent) string { return repositoryName(a) }},
+	{heading: "BRANCH", least: 8, spared: 4, cell: func(_ *told, a *migrate.Flux1Agent) string { return known(a, "git.branch", a.Git.Branch) }},
+	{heading: "PATHS", least: 10, spared: 5, cell: func(_ *told, a *migrate.Flux1Agent) string { return paths(a) }},
 	{heading: "SYNCED", least: len(unknown) + 1, cell: synced},
-	{heading: "BEHIND", right: true, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return behind(a) }},
-	{heading: "OBJECTS", right: true, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return counted(a, a.Counts.Objects) }},
-	{heading: "APPS", right: true, spared: 2, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return counted(a, a.Counts.Applications) }},
-	{heading: "ORPHANS", right: true, rare: true, cell: func(inv migrate.Inventory, a *migrate.Flux1Agent) string {
-		if !slices.ContainsFunc(inv.Agents, func(a migrate.Flux1Agent) bool { return a.Counts.Orphans > 0 }) {
+	{heading: "BEHIND", right: true, cell: func(_ *told, a *migrate.Flux1Agent) string { return behind(a) }},
+	{heading: "OBJECTS", right: true, cell: func(_ *told, a *migrate.Flux1Agent) string { return counted(a, a.Counts.Objects) }},
+	{heading: "APPS", right: true, spared: 2, cell: func(_ *told, a *migrate.Flux1Agent) string { return counted(a, a.Counts.Applications) }},
+	{heading: "ORPHANS", right: true, rare: true, cell: func(t *told, a *migrate.Flux1Agent) string {
+		if !t.orphans {
 			return "-" // nor is there anything to say of those of whom it is not known
 		}
 		return orphans(a)
 	}},
-	{heading: "GC", spared: 3, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string {
+	{heading: "GC", spared: 3, cell: func(_ *told, a *migrate.Flux1Agent) string {
 		return known(a, "sync.garbageCollection", string(a.Sync.GarbageCollection))
 	}},
-	{heading: "RIGHTS", spared: 6, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return rights(a.Confinement) }},
-	{heading: "CPU", right: true, spared: 1, cell: func(_ migrate.Inventory, a *migrate.Flux1Agent) string { return asked(a, a.Requests.CPU) }},
+	{heading: "RIGHTS", spared: 6, cell: func(_ *told, a *migrate.Flux1Agent) string { return rights(a.Confinement) }},
+	{heading: "CPU", right: true, spared: 1, cell: func(_ *told, a *migrate.Flux1Agent) string { return asked(a, a.Requests.CPU) }},
 	{heading: "BLOCK", right: true, cell: found(migrate.Blocker)},
 	{heading: "WARN", right: true, cell: found(migrate.Warning)},
 }
@@ -188,10 +210,11 @@ const widest = 32
 func Agents(w io.Writer, inv migrate.Inventory, width int, style Style) error {
 	var columns []column
 	var cells [][]string // by column, the heading first
+	t := toldBy(inv)
 	for _, c := range agentColumns {
 		lines := []string{c.heading}
 		for i := range inv.Agents {
-			cell := c.cell(inv, &inv.Agents[i])
+			cell := c.cell(t, &inv.Agents[i])
 			if c.least > 0 {
 				cell = c.cut(cell, widest)
 			}
@@ -399,6 +422,7 @@ func declaredOnly(inv migrate.Inventory) bool {
 // wide as it gets.
 func AgentsWide(w io.Writer, inv migrate.Inventory, style Style) error {
 	rows := [][]string{{"AGENT", "REPOSITORY", "BRANCH", "PATHS", "POLL", "SYNC", "TAG", "SYNCED", "BEHIND", "OBJECTS", "APPS", "ORPHANS", "GC", "ACCOUNT", "RIGHTS", "CPU", "MEMORY", "CHART", "BY", "BLOCK", "WARN", "DECLARED"}}
+	t := toldBy(inv)
 	for i := range inv.Agents {
 		a := &inv.Agents[i]
 		declared := ""
@@ -407,9 +431,9 @@ func AgentsWide(w io.Writer, inv migrate.Inventory, style Style) error {
 		}
 		rows = append(rows, []string{a.ID, known(a, "git.url", a.Git.URL), known(a, "git.branch", a.Git.Branch), paths(a),
 			known(a, "git.pollInterval", interval(a.Git.PollInterval)), known(a, "sync.interval", interval(a.Sync.Interval)), tag(a),
-			synced(inv, a), behind(a), counted(a, a.Counts.Objects), counted(a, a.Counts.Applications), orphans(a), known(a, "sync.garbageCollection", string(a.Sync.GarbageCollection)),
+			synced(t, a), behind(a), counted(a, a.Counts.Objects), counted(a, a.Counts.Applications), orphans(a), known(a, "sync.garbageCollection", string(a.Sync.GarbageCollection)),
 			known(a, "serviceAccount", a.ServiceAccount), rights(a.Confinement), asked(a, a.Requests.CPU), asked(a, inUnits(a.Requests.Memory)),
-			known(a, "chartVersion", a.ChartVersion), a.InstalledBy, found(migrate.Blocker)(inv, a), found(migrate.Warning)(inv, a), known(a, "terraform", declared)})
+			known(a, "chartVersion", a.ChartVersion), a.InstalledBy, found(migrate.Blocker)(t, a), found(migrate.Warning)(t, a), known(a, "terraform", declared)})
 	}
 	if err := agentTable(w, inv, rows, 8, 9, 10, 11, 15, 16, 19, 20); err != nil {
 		return err
@@ -418,14 +442,14 @@ func AgentsWide(w io.Writer, inv migrate.Inventory, style Style) error {
 }
 
 // synced says what an agent synced last.
-func synced(inv migrate.Inventory, a *migrate.Flux1Agent) string {
+func synced(t *told, a *migrate.Flux1Agent) string {
 	switch commit := shortCommit(a.Synced.Commit); {
 	case commit != "":
 		return commit
-	case declaredOnly(inv):
+	case declaredOnly(t.Inventory):
 		return "-" // what is declared has not synced
 	default:
-		return notSynced(inv.Findings, a)
+		return notSynced(slices.Concat(t.of[a.ID], t.of[""]), a)
 	}
 }
 
