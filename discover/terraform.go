@@ -178,10 +178,11 @@ type configuration struct {
 
 func (c *configuration) find(findings ...migrate.Finding) { c.said = append(c.said, findings...) }
 
-// load evaluates one root module.
-func (o *TerraformOptions) load(ctx context.Context, dir string, remote map[string]string) (*terraform.Result, error) {
+// load evaluates one root module with at most so much work.
+func (o *TerraformOptions) load(ctx context.Context, dir string, remote map[string]string, work int64) (*terraform.Result, error) {
 	result, err := terraform.Load(ctx, terraform.Options{
 		Dir: dir, Root: o.rootOf(dir), Arguments: o.Arguments, Env: o.Env, Workspace: o.Workspace, RemoteStates: remote,
+		Limits: terraform.Limits{Work: min(work, terraform.DefaultWork())},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read Terraform in %s: %w", dir, err)
@@ -219,7 +220,7 @@ func Terraform(ctx context.Context, o TerraformOptions) (migrate.Inventory, erro
 		if o.Progress != nil {
 			o.Progress("reading Terraform in " + dir)
 		}
-		result, err := o.load(ctx, dir, remote)
+		result, err := o.load(ctx, dir, remote, terraform.DefaultWork())
 		if err != nil {
 			return inv, err
 		}

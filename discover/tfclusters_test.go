@@ -483,6 +483,30 @@ func TestAgentsOfOtherWorkspacesAreNamedAndLeftOut(t *testing.T) {
 	said(t, inv, "TERRAFORM_WORKSPACE_UNKNOWN", "dev, prod")
 }
 
+// All workspaces share what reading them may take: those beyond it are named.
+func TestHostileWorkspacesEndInAFinding(t *testing.T) {
+	defer func(n int64) { workOfWorkspaces = n }(workOfWorkspaces)
+	files := map[string]string{"main.tf": "output \"o\" {\n value = [for i in range(1000) : \"${terraform.workspace}${i}\"]\n}\n" +
+		strings.ReplaceAll(releaseBlock("flux-${terraform.workspace}", ""), `"helm_release" "flux-${terraform.workspace}"`, `"helm_release" "flux"`)}
+	for i := range 6 {
+		files[fmt.Sprintf("terraform.tfstate.d/w%d/terraform.tfstate", i)] = stateText()
+	}
+	for limit, want := range map[int64]string{workOfWorkspaces: "", 10_000: "w", 1: "of 5 workspaces of"} {
+		workOfWorkspaces = limit
+		inv := declaredBy(t, files, func(_ string, o *TerraformOptions) { o.Workspace = "w0" })
+		equal(t, "agents", agentIDs(inv), []string{"flux/flux-w0"})
+		if want == "" {
+			notSaid(t, inv, "TERRAFORM_NOT_UNDERSTOOD")
+			said(t, inv, "TERRAFORM_OTHER_WORKSPACE", "flux/flux-w5")
+			continue
+		}
+		said(t, inv, "TERRAFORM_NOT_UNDERSTOOD", want, "not all is read, since together they take more work than is allowed", "w5")
+		if limit > 1 {
+			said(t, inv, "TERRAFORM_OTHER_WORKSPACE", "flux/flux-w1")
+		}
+	}
+}
+
 func TestVariablesFilesThatWouldSettleWhatIsUnknownAreNamed(t *testing.T) {
 	inv := declaredBy(t, map[string]string{
 		"main.tf":          "variable \"url\" {}\nvariable \"unused\" {}\n" + strings.Replace(releaseBlock("shop", ""), "git@h:a", "${var.url}", 1),

@@ -383,15 +383,26 @@ func (c *configuration) otherWorkspaces(ctx context.Context, o *TerraformOptions
 		}
 		c.find(TerraformWorkspace.About("", c.dir, c.dir, "the configuration asks for the name of the workspace, and which one is selected is not known"+more))
 	}
-	for _, name := range names {
-		if name == selected || selected == "" && name == "default" && !c.result.UsesWorkspace() {
-			continue
-		}
+	names = slices.DeleteFunc(names, func(name string) bool {
+		return name == selected || selected == "" && name == "default" && !c.result.UsesWorkspace()
+	})
+	left := workOfWorkspaces
+	for i, name := range names {
 		other := *o
 		other.Workspace, other.Show = name, false
-		w, err := c.quiet(ctx, &other)
+		w, err := c.quiet(ctx, &other, left)
 		if err != nil {
 			return fmt.Errorf("workspace %s: %w", name, err)
+		}
+		if left -= w.result.Work(); w.result.WorkSpent() || left <= 0 && i+1 < len(names) {
+			rest := names[i:]
+			if !w.result.WorkSpent() {
+				rest = names[i+1:]
+			}
+			f := TerraformProblem.About("", "workspaces of "+c.dir, c.dir, fmt.Sprintf("of %d workspaces of %s not all is read, since together they take more work than is allowed: %s", len(rest), c.dir, listed(rest, len(rest), maxEnds)))
+			f.Hint = "read each of them by itself (--workspace)"
+			c.find(f)
+			left = 0
 		}
 		told := map[string]bool{}
 		for _, s := range w.states {
@@ -405,13 +416,20 @@ func (c *configuration) otherWorkspaces(ctx context.Context, o *TerraformOptions
 				c.find(TerraformOtherWorkspace.About("", d.Terraform.Address+" of workspace "+name, d.Terraform.Where, fmt.Sprintf("%s (%s) is declared in workspace %s", d.ID, d.Terraform.Address, name)))
 			}
 		}
+		if left <= 0 {
+			break
+		}
 	}
 	return nil
 }
 
-// quiet reads the same folder with other options, and reports nothing.
-func (c *configuration) quiet(ctx context.Context, o *TerraformOptions) (*configuration, error) {
-	result, err := o.load(ctx, c.dir, nil)
+// workOfWorkspaces is what reading all workspaces that are not selected may take together. It is
+// a variable for tests.
+var workOfWorkspaces = 2 * terraform.DefaultWork()
+
+// quiet reads the same folder with other options and at most so much work, and reports nothing.
+func (c *configuration) quiet(ctx context.Context, o *TerraformOptions, work int64) (*configuration, error) {
+	result, err := o.load(ctx, c.dir, nil, work)
 	if err != nil {
 		return nil, err
 	}

@@ -45,6 +45,26 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
+// Work is what [Limits.Work] counts of what was read so far, and parsing beside it, for others to
+// share a budget with it.
+func (r *Result) Work() int64 {
+	l := r.loader
+	if l == nil {
+		return 0
+	}
+	return l.limits.Work - max(l.budget.left, 0) + int64(l.syntax.tokens)/4
+}
+
+// WorkSpent reports whether there was more to evaluate than [Limits.Work] allows, or to parse than
+// [Limits.Tokens].
+func (r *Result) WorkSpent() bool {
+	l := r.loader
+	return l != nil && (l.budget.spent != nil || l.syntax.tokens > l.limits.Tokens)
+}
+
+// DefaultWork is what [Limits.Work] is if nothing else is said.
+func DefaultWork() int64 { return Limits{}.withDefaults().Work }
+
 // maxChain bounds how deep one reference leads to the next.
 const maxChain = 1_000
 
