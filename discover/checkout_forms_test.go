@@ -175,7 +175,7 @@ metadata: {name: elsewhere}
 		&flux1.TemplateFiles:       {"apps/deploy.yaml.tmpl"},
 		&flux1.FluxYAMLUnused:      {"apps/sub/.flux.yaml"},
 		&flux1.IgnoreWithoutEffect: {"apps/cm.yaml:1", `fluxcd.io/ignore: "yes"`},
-		&flux1.HelmRelease1Object:  {"Helm release shop-shop-run-web", "in namespace shop-run", "chart web 1.2.3 from https://"},
+		&flux1.HelmRelease1Object:  {"release shop-shop-run-web of Helm 2, whose history Tiller keeps", "chart web 1.2.3 from https://", "; convert it to Helm 3 first"},
 		&flux1.ImageFilter:         {"daemonset/agent", "no filter"},
 		&flux1.SealedSecrets:       {"sealedsecret/sealed"},
 		&flux1.Encrypted:           {"apps/enc.yaml"},
@@ -2626,6 +2626,24 @@ func TestWhatAKustomizationMayApplyIsToldAsThat(t *testing.T) {
 		known := i >= 0 && inv.Agents[i].Git.URL == "git@h:org/a"
 		if kept := len(findingsOf(inv, AgentManaged)) > 0; kept != c.kept || known != c.known || !strings.Contains(all, c.says) || c.says == "" && strings.Contains(all, "may apply it") {
 			t.Errorf("%s: kept %t, known %t:\n%s", name, kept, known, all)
+		}
+	}
+}
+
+// Where the history of a release is kept hangs on the version of Helm, which an operator that is not told keeps
+// at 2.
+func TestTheHistoryOfAReleaseHangsOnItsVersionOfHelm(t *testing.T) {
+	for _, c := range []struct{ apiVersion, version, says, not string }{
+		{"helm.fluxcd.io/v1", "v3", "is Helm release r, its history in namespace shop, of chart c 1.0.0 from https://c", "migrate"},
+		{"helm.fluxcd.io/v1", "v2", "is release r of Helm 2, whose history Tiller keeps, of chart c 1.0.0 from https://c; convert it to Helm 3 first", "in namespace"},
+		{"helm.fluxcd.io/v1", "", "its history in namespace shop, of chart c 1.0.0 from https://c; it does not say that it is of Helm 3 (spec.helmVersion): if Tiller", "whose history"},
+		{"flux.weave.works/v1beta1", "", "is release r of Helm 2, whose history Tiller keeps", "in namespace"},
+	} {
+		text := fmt.Sprintf("apiVersion: %s\nkind: HelmRelease\nmetadata: {name: r, namespace: shop}\nspec: {releaseName: r, helmVersion: %q, chart: {repository: 'https://c', name: c, version: 1.0.0}}\n", c.apiVersion, c.version)
+		inv := readTree(t, treeOf("-- a.yaml --\n"+text), nil)
+		wantFinding(t, inv, flux1.HelmRelease1Object, c.says)
+		if said := findingsOf(inv, flux1.HelmRelease1Object)[0]; strings.Contains(said, c.not) {
+			t.Errorf("%s, %q: %s", c.apiVersion, c.version, said)
 		}
 	}
 }

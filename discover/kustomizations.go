@@ -13,7 +13,6 @@ import (
 	"github.com/fluxover/fluxover/migrate/flux1"
 	"github.com/fluxover/fluxover/reconcile/build"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/kustomize/api/konfig"
 )
 
 // Which Kustomizations of Flux v2 apply what of a repository, and with what doubt (kustomize-controller:
@@ -257,8 +256,8 @@ func (c *checkout) appliedBy(set declaration, o flux1.Parsed) []applier {
 		line int
 	}
 	had := map[place]bool{}
-	if local, is := o.Manifest.GetAnnotations()[konfig.IgnoredByKustomizeAnnotation]; is && local != "false" {
-		return nil // Kustomize drops it
+	if build.IsLocal(o.Manifest.GetAnnotations()) {
+		return nil
 	}
 	for _, k := range c.kustomizationsBeside(set) {
 		if !c.look(1) {

@@ -62,6 +62,12 @@ func TestWhatSpeaksForFluxd(t *testing.T) {
 		"behind tini":               {"", runs(own, "/sbin/tini", "--", "/entry.sh"), true},
 		"its whole path":            {"", runs(own, "/usr/local/bin/fluxd"), true},
 
+		"its program, of another image": {"", runs(mirror, "/usr/local/bin/fluxd"), true},
+		"in a shell, of another image":  {"", runs(mirror, "sh", "-c", "exec fluxd --git-url=git@h:a"), true},
+		"a shell that speaks of it":     {"", runs(mirror, "sh", "-c", "echo fluxd is gone"), false},
+		"its URL in a variable":         {"", corev1.Container{Name: "c", Image: mirror, Args: []string{"$(ARGS)"}, Env: []corev1.EnvVar{{Name: "ARGS", Value: "--git-url=git@h:a"}}}, true},
+		"a variable of another flag":    {"", corev1.Container{Name: "c", Image: mirror, Env: []corev1.EnvVar{{Name: "ARGS", Value: "--url=git@h:a"}}}, false},
+
 		"fluxctl":                        {"", runs(own, "fluxctl", "sync"), false},
 		"fluxctl, under fluxd's names":   {"flux", corev1.Container{Name: "flux", Image: own, Command: []string{"fluxctl", "install", "--git-url=a"}}, false},
 		"kubectl":                        {"", runs(own, "/usr/local/bin/kubectl", "proxy"), false},

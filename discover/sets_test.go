@@ -85,3 +85,26 @@ func TestAMarkIsOfNobodyWhereAllMarksCanBeTold(t *testing.T) {
 		t.Errorf("said %q", got)
 	}
 }
+
+// What bears an agent's mark and is not in Git is an orphan, which the agent deletes, unless the
+// object itself says that it is left alone, or another one owns it (flux: pkg/cluster/kubernetes/sync.go).
+func TestWhatIsLeftAloneIsNoOrphan(t *testing.T) {
+	kind := &listable{kind: "ConfigMap", namespaced: true}
+	l := &live{marked: map[string]*liveObject{
+		"shop_gone__ConfigMap":   {listable: kind, namespace: "shop", name: "gone"},
+		"shop_kept__ConfigMap":   {listable: kind, namespace: "shop", name: "kept", ignore: "true"},
+		"shop_synced__ConfigMap": {listable: kind, namespace: "shop", name: "synced", ignore: "sync_only"},
+		"shop_owned__ConfigMap":  {listable: kind, namespace: "shop", name: "owned", ignore: "true", owned: true},
+		"shop_there__ConfigMap":  {listable: kind, namespace: "shop", name: "there"},
+	}}
+	a := &agent{Flux1Agent: migrate.Flux1Agent{ID: "flux/flux", Image: "fluxcd/flux:1.25.4", Objects: []migrate.Object{{ID: "shop_there__ConfigMap"}}}, loaded: true}
+	for id := range l.marked {
+		a.Marked = append(a.Marked, id)
+	}
+	w := &witness{}
+	w.orphans([]*agent{a}, l)
+	equal(t, "orphans", a.Counts.Orphans, 1)
+	if len(w.findings) != 1 || !strings.Contains(w.findings[0].Message, "gone") {
+		t.Errorf("they are told as %+v", w.findings)
+	}
+}

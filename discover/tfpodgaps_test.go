@@ -99,7 +99,6 @@ func TestAWorkloadThatMayRunFluxdIsSaid(t *testing.T) {
 		"arguments":                  {labelled(`{ app = "web" }`, `name = "web", command = ["/web"], args = ["--port=80"]`), false},
 		"a shell":                    {labelled(`{ app = "web" }`, `name = "web", command = ["sh", "-c", "npm start"]`), false},
 		"a script":                   {labelled(`{ app = "web" }`, `name = "web", command = ["sh", "/entry.sh"]`), true},
-		"fluxd, in a shell":          {labelled(`{ app = "web" }`, `name = "web", command = ["sh", "-c", "exec fluxd --git-url=git@h:a"]`), true},
 		"a port":                     {labelled(`{ app = "web" }`, `name = "web", ports = [{ containerPort = 3030 }]`), true},
 		"a port that is unknown":     {labelled(`{ app = "web" }`, `name = "web", ports = [{ containerPort = var.x }]`), true},
 		"another port":               {labelled(`{ app = "web" }`, `name = "web", ports = [{ containerPort = 80 }]`), false},

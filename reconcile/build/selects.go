@@ -6,6 +6,7 @@ import (
 
 	apiskustomize "github.com/fluxcd/pkg/apis/kustomize"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/kustomize/api/konfig"
 	"sigs.k8s.io/kustomize/api/provider"
 	"sigs.k8s.io/kustomize/api/resmap"
 	"sigs.k8s.io/kustomize/kyaml/openapi"
@@ -49,6 +50,12 @@ func Selects(p apiskustomize.Patch, u *unstructured.Unstructured) (selects bool,
 		}
 	}
 	return false, nil
+}
+
+// IsLocal reports whether kustomize drops an object with these annotations from what it builds.
+func IsLocal(annotations map[string]string) bool {
+	v, has := annotations[konfig.IgnoredByKustomizeAnnotation]
+	return has && v != "false"
 }
 
 // Built gives what kustomize builds of a Kustomization, before it is made ready for the apply,
