@@ -370,7 +370,7 @@ func (r *Result) Workspaces() []string {
 		}
 	}
 	if name, err := l.localState(l.dir, r.Backend.Place, ""); err == nil && len(out) > 0 {
-		if ok, err := l.tree.exists(name, false); err == nil && ok {
+		if ok, err := l.exists(name, false); err == nil && ok {
 			out = append(out, "default")
 		}
 	}

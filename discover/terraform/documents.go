@@ -191,7 +191,7 @@ func (l *loader) matching(pattern string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if ok, err := l.tree.exists(dir, true); err != nil || !ok {
+	if ok, err := l.exists(dir, true); err != nil || !ok {
 		return nil, err
 	}
 	files, err := l.tree.walk(dir)

@@ -147,13 +147,21 @@ func (l *loader) fileFunc(use func([]byte) (string, error)) function.Function {
 
 var errAbsent = errors.New("there is no such file")
 
+// exists is [tree.exists], charged for each folder on the way.
+func (l *loader) exists(name string, folder bool) (bool, error) {
+	if err := l.budget.charge(int64(strings.Count(name, "/")) + 1); err != nil {
+		return false, err
+	}
+	return l.tree.exists(name, folder)
+}
+
 // absent reports whether a file that the tree would hold is not there.
 func (l *loader) absent(name string) bool {
 	p, err := l.tree.locate(l.dir, name)
 	if err != nil {
 		return false
 	}
-	ok, err := l.tree.exists(p, false)
+	ok, err := l.exists(p, false)
 	return err == nil && !ok
 }
 
@@ -173,7 +181,7 @@ func (l *loader) fileexistsFunc() function.Function {
 			p, err := l.tree.locate(l.dir, args[0].AsString())
 			if err == nil {
 				var ok bool
-				if ok, err = l.tree.exists(p, false); err == nil {
+				if ok, err = l.exists(p, false); err == nil {
 					return cty.BoolVal(ok), nil
 				}
 			}
@@ -195,7 +203,7 @@ func (l *loader) filesetFunc() function.Function {
 			if err != nil {
 				return unknown(ty, l.fileCause(args[0].AsString())), nil
 			}
-			if ok, err := l.tree.exists(p, true); err == nil && !ok {
+			if ok, err := l.exists(p, true); err == nil && !ok {
 				return cty.SetValEmpty(cty.String), nil
 			}
 			files, err := l.tree.walk(p)

@@ -168,6 +168,8 @@ func TestHostileInputEndsInADiagnosticWithinItsBounds(t *testing.T) {
 		"aliases decoded":                       {map[string]string{"main.tf": `output "o" { value = yamldecode(file("v.yaml")) }`, "v.yaml": yamlBomb}, ""},
 		"flow sequences in values":              {map[string]string{"main.tf": fmt.Sprintf(release, `file("v.yaml")`), "v.yaml": "a: " + strings.Repeat("[", 500_000)}, "nested too deep"},
 		"flow sequences decoded":                {map[string]string{"main.tf": `output "o" { value = yamldecode(file("v.yaml")) }`, "v.yaml": "a: " + strings.Repeat("[", 500_000)}, "nested too deep"},
+		"a long path in each turn of a loop":    {map[string]string{"main.tf": "locals { p = \"" + strings.Repeat("a/", 1_900) + "x\" }\noutput \"o\" { value = [for i in range(1000) : fileexists(local.p)] }\n"}, "more work"},
+		"a long path that is tried":             {map[string]string{"main.tf": "locals { p = \"" + strings.Repeat("a/", 1_900) + "x\" }\noutput \"o\" { value = [for i in range(1000) : try(file(local.p), i)] }\n"}, "more work"},
 		"many maps before an error":             {map[string]string{"main.tf": `output "o" { value = yamldecode(file("v.yaml")) }`, "v.yaml": lettered("k%d: {}\n", 250) + "x: [\n"}, "and is in error, line 25"},
 		"sequences on one line":                 {map[string]string{"main.tf": `output "o" { value = yamldecode(file("v.yaml")) }`, "v.yaml": strings.Repeat("- ", 500_000)}, "nested too deep"},
 		"a large index":                         {map[string]string{"main.tf": "resource \"helm_release\" \"f\" {\n name = \"f\"\n chart = \"f\"\n set {\n name = \"a[99999999]\"\n value = 1\n }\n}\n"}, "Helm's --set refuses it"},
@@ -232,7 +234,7 @@ func TestHostileInputEndsInADiagnosticWithinItsBounds(t *testing.T) {
 		"flow sequences behind comments":        {map[string]string{"main.tf": `output "o" { value = yamldecode(file("x.yaml")) }`, "x.yaml": strings.Repeat("[ #]\n", 25_000)}, "nested too deep"},
 		"provisioners of many instances":        {map[string]string{"main.tf": "resource \"null_resource\" \"n\" {\n count = 5000\n" + strings.Repeat("provisioner \"local-exec\" {\n command = \"helm x\"\n}\n", 8) + "}\n"}, ""},
 		"JSON of many brackets":                 {map[string]string{"a.tf.json": `{"x":[` + strings.Repeat(strings.Repeat("[", 150)+strings.Repeat("]", 150)+",", 3_900) + `1]}`, "b.tf.json": `{"x":[` + strings.Repeat(strings.Repeat("[", 150)+strings.Repeat("]", 150)+",", 3_900) + `1]}`}, "words and signs"},
-		"causes of each of many variables":      {map[string]string{"terragrunt.hcl": "terraform {\n" + each(600, "extra_arguments \"a$\" {\n commands = [\"plan\"]\n required_var_files = [\"y$.tfvars\"]\n}\n") + "}\n", "main.tf": each(600, "variable \"v$\" {}\noutput \"o$\" { value = var.v$ }\n")}, "more work"},
+		"causes of each of many variables":      {map[string]string{"terragrunt.hcl": "terraform {\n" + each(600, "extra_arguments \"a$\" {\n commands = [\"plan\"]\n required_var_files = [\"y$.tfvars\"]\n}\n") + "}\n", "main.tf": each(600, "variable \"v$\" {}\noutput \"o$\" { value = var.v$ }\n")}, ""},
 		"private characters of Helm's own keys": {map[string]string{"main.tf": fmt.Sprintf(release, "\"\\ue002: x\"")}, "private-use"},
 	}
 	for name, c := range cases {

@@ -37,7 +37,7 @@ var (
 // terragruntElse says of a folder without configuration what Terragrunt has there instead
 // that is not read, and what to give in its place.
 func (l *loader) terragruntElse() string {
-	if ok, err := l.tree.exists(path.Join(l.dir, terragruntStackFile), false); err == nil && ok {
+	if ok, err := l.exists(path.Join(l.dir, terragruntStackFile), false); err == nil && ok {
 		return fmt.Sprintf(`; it is a stack of Terragrunt, which makes a folder of each unit that %s names: run "terragrunt stack generate" and name each of these by itself (they are in %s), or give the states of the units (--terraform-state)`, terragruntStackFile, terragruntStackDir)
 	}
 	src, err := l.tree.read(path.Join(l.dir, "terraform.tfvars"))
@@ -118,7 +118,7 @@ type extraArgument struct {
 // such a file or without a source.
 func (l *loader) terragrunt() (string, error) {
 	name := path.Join(l.dir, terragruntFile)
-	if ok, err := l.tree.exists(name, false); err != nil || !ok {
+	if ok, err := l.exists(name, false); err != nil || !ok {
 		return "", nil
 	}
 	c := l.readTerragrunt(terragruntPlace{file: name, dir: l.dir}, 0)
@@ -681,7 +681,7 @@ func (l *loader) extraFile(a extraArgument, mod *module) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if ok, err := l.tree.exists(p, false); err != nil || ok {
+		if ok, err := l.exists(p, false); err != nil || ok {
 			return p, err
 		}
 	}
@@ -810,10 +810,10 @@ func (l *loader) readConfig(place terragruntPlace, file string, otherwise []cty.
 	if err != nil {
 		return missing
 	}
-	if ok, err := l.tree.exists(name, true); err == nil && ok {
+	if ok, err := l.exists(name, true); err == nil && ok {
 		name = path.Join(name, terragruntFile)
 	}
-	switch ok, err := l.tree.exists(name, false); {
+	switch ok, err := l.exists(name, false); {
 	case err != nil:
 		return missing
 	case !ok && len(otherwise) > 0:
@@ -845,7 +845,7 @@ func (l *loader) above(dir string, names []string) (string, error) {
 			if err != nil {
 				return "", err
 			}
-			if ok, err := l.tree.exists(p, false); err != nil || ok {
+			if ok, err := l.exists(p, false); err != nil || ok {
 				return p, err
 			}
 		}
@@ -857,7 +857,7 @@ func (l *loader) above(dir string, names []string) (string, error) {
 func (l *loader) repository(dir string) (root string, ok bool) {
 	for {
 		for _, folder := range []bool{true, false} { // a file in a worktree or a submodule
-			if ok, err := l.tree.exists(path.Join(dir, ".git"), folder); err == nil && ok {
+			if ok, err := l.exists(path.Join(dir, ".git"), folder); err == nil && ok {
 				return dir, true
 			}
 		}
