@@ -23,7 +23,7 @@ Exit codes: 0 done; 1 failed; 2 differences or changes pending; 3 blocked by
 findings; 64 wrong usage; 130 interrupted, safe to go on.
 
 discover, plan, diff and rbac end with an error after 15 minutes of CPU time, or
-at 8 GiB of memory: set FLUXOVER_MAX_CPU or FLUXOVER_MAX_MEMORY for other bounds.`,
+at 8 GiB of memory: FLUXOVER_MAX_CPU and FLUXOVER_MAX_MEMORY set others.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args: func(_ *cobra.Command, args []string) error {
