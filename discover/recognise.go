@@ -34,8 +34,8 @@ func fluxd(d *appsv1.Deployment) *corev1.Container {
 // must speak for it (flux: chart/flux/templates/deployment.yaml,
 // pkg/install/templates), or an image that is fluxd's own, since its arguments may stand in a
 // script, unless its command is another program. Of several containers the one for which most speaks
-// is it. A command that is fluxd's, or a text that gives it a URL, is clue enough, too. memcached, helm-operator, fluxcloud, fluxctl and the controllers of Flux v2 are never taken
-// for one.
+// is it. A command that is fluxd's, or a shell's text or a variable that gives it its URL, is clue enough,
+// too. memcached, helm-operator, fluxcloud, fluxctl and the controllers of Flux v2 are never taken for one.
 func fluxdIn(labels map[string]string, pod *corev1.PodTemplateSpec) *corev1.Container {
 	const byChance, byImage, byClues, byURL = 1, 2, 3, 4
 	ofFlux2 := runsFlux2(&pod.Spec) || labels["app.kubernetes.io/part-of"] == "flux"
@@ -62,6 +62,8 @@ func fluxdIn(labels map[string]string, pod *corev1.PodTemplateSpec) *corev1.Cont
 		case clues >= 2 && !ofFlux2 && !runsAnother(c):
 			speaks = byClues
 		case ownImage.MatchString(c.Image) && (len(c.Command) == 0 || namesFluxd(c)):
+			speaks = byImage
+		case givesURLByVariable(c) && !ofFlux2 && !runsAnother(c):
 			speaks = byImage
 		case ownImage.MatchString(c.Image) && !runsAnother(c):
 			speaks = byChance
@@ -148,16 +150,25 @@ func namesFluxd(c *corev1.Container) bool {
 	return slices.ContainsFunc(slices.Concat(c.Command, c.Args), func(w string) bool { return !strings.HasPrefix(w, "-") && fluxdWord.MatchString(w) })
 }
 
-// startsFluxd reports whether a container's command is fluxd itself, or the URL that it is given stands in a
-// shell's text or in a variable of the environment.
+// fluxdCommand is a command of a shell's text that gives fluxd its URL.
+var fluxdCommand = regexp.MustCompile("(?:^|[\\s/;&|('\"`])fluxd[ \\t\\\\](?:[^;&|\\n]|\\\\\\n)*--git-url[=\\s]")
+
+// startsFluxd reports whether a container's command is fluxd itself, or a text that has a shell start it
+// with its URL.
 func startsFluxd(c *corev1.Container) bool {
-	if len(c.Command) > 0 && path.Base(c.Command[0]) == "fluxd" {
-		return true
-	}
-	const url = "--git-url"
-	inText := namesFluxd(c) && slices.ContainsFunc(slices.Concat(c.Command, c.Args), func(a string) bool { return strings.Contains(a, url) })
-	return inText || slices.ContainsFunc(c.Env, func(v corev1.EnvVar) bool {
-		return strings.HasPrefix(v.Value, "--") && strings.Contains(v.Value, url)
+	return len(c.Command) > 0 && path.Base(c.Command[0]) == "fluxd" || slices.ContainsFunc(slices.Concat(c.Command, c.Args), fluxdCommand.MatchString)
+}
+
+// urlWord is --git-url among the words of a text.
+var urlWord = regexp.MustCompile(`(?:^|\s)--git-url(?:[=\s]|$)`)
+
+// givesURLByVariable reports whether a variable that a container's command refers to holds a --git-url.
+func givesURLByVariable(c *corev1.Container) bool {
+	words := slices.Concat(c.Command, c.Args)
+	return slices.ContainsFunc(c.Env, func(v corev1.EnvVar) bool {
+		return urlWord.MatchString(v.Value) && slices.ContainsFunc(words, func(w string) bool {
+			return strings.Contains(w, "$("+v.Name+")") || strings.Contains(w, "${"+v.Name+"}") || strings.Contains(w, "$"+v.Name)
+		})
 	})
 }
 

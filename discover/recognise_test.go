@@ -62,11 +62,17 @@ func TestWhatSpeaksForFluxd(t *testing.T) {
 		"behind tini":               {"", runs(own, "/sbin/tini", "--", "/entry.sh"), true},
 		"its whole path":            {"", runs(own, "/usr/local/bin/fluxd"), true},
 
-		"its program, of another image": {"", runs(mirror, "/usr/local/bin/fluxd"), true},
-		"in a shell, of another image":  {"", runs(mirror, "sh", "-c", "exec fluxd --git-url=git@h:a"), true},
-		"a shell that speaks of it":     {"", runs(mirror, "sh", "-c", "echo fluxd is gone"), false},
-		"its URL in a variable":         {"", corev1.Container{Name: "c", Image: mirror, Args: []string{"$(ARGS)"}, Env: []corev1.EnvVar{{Name: "ARGS", Value: "--git-url=git@h:a"}}}, true},
-		"a variable of another flag":    {"", corev1.Container{Name: "c", Image: mirror, Env: []corev1.EnvVar{{Name: "ARGS", Value: "--url=git@h:a"}}}, false},
+		"its program, of another image":      {"", runs(mirror, "/usr/local/bin/fluxd"), true},
+		"in a shell, of another image":       {"", runs(mirror, "sh", "-c", "exec fluxd --git-url=git@h:a"), true},
+		"a shell that speaks of it":          {"", runs(mirror, "sh", "-c", "echo fluxd is gone"), false},
+		"its URL in a variable":              {"", corev1.Container{Name: "c", Image: mirror, Args: []string{"$(ARGS)"}, Env: []corev1.EnvVar{{Name: "ARGS", Value: "--git-url=git@h:a"}}}, true},
+		"a variable that nothing refers to":  {"", corev1.Container{Name: "c", Image: mirror, Args: []string{"--verbose"}, Env: []corev1.EnvVar{{Name: "ARGS", Value: "--git-url=git@h:a"}}}, false},
+		"a variable of another flag":         {"", corev1.Container{Name: "c", Image: mirror, Args: []string{"$(ARGS)"}, Env: []corev1.EnvVar{{Name: "ARGS", Value: "--foo --git-urls-file=/x"}}}, false},
+		"a variable, told to a sleep":        {"", corev1.Container{Name: "c", Image: mirror, Command: []string{"sleep", "$(ARGS)"}, Env: []corev1.EnvVar{{Name: "ARGS", Value: "--git-url=git@h:a"}}}, false},
+		"a variable of a shell":              {"", corev1.Container{Name: "c", Image: mirror, Command: []string{"sh", "-c", "exec $BIN $ARGS"}, Env: []corev1.EnvVar{{Name: "ARGS", Value: "--sync-gc --git-url git@h:a"}}}, true},
+		"fluxctl's URL, beside fluxd's name": {"", runs(mirror, "sh", "-c", "while true; do fluxctl install --git-url=git@h:a; pgrep fluxd; done"), false},
+		"fluxd on several lines":             {"", runs(mirror, "sh", "-c", "set -e\nfluxd \\\n  --sync-gc \\\n  --git-url=git@h:a\n"), true},
+		"fluxd, and another's URL":           {"", runs(mirror, "sh", "-c", "pgrep fluxd\nfluxctl install --git-url=git@h:a"), false},
 
 		"fluxctl":                        {"", runs(own, "fluxctl", "sync"), false},
 		"fluxctl, under fluxd's names":   {"flux", corev1.Container{Name: "flux", Image: own, Command: []string{"fluxctl", "install", "--git-url=a"}}, false},
@@ -86,6 +92,14 @@ func TestWhatSpeaksForFluxd(t *testing.T) {
 		if got := fluxdIn(nil, pod) != nil; got != c.fluxd {
 			t.Errorf("%s: %t, want %t", name, got, c.fluxd)
 		}
+	}
+	// A variable says less than what is given itself.
+	beside := &corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{
+		{Name: "report", Image: "mirror/report:1", Args: []string{"$(ARGS)"}, Env: []corev1.EnvVar{{Name: "ARGS", Value: "--git-url=git@h:a"}}},
+		{Name: "flux", Image: flux, Args: []string{"--git-branch=prod"}},
+	}}}
+	if got := fluxdIn(nil, beside); got != &beside.Spec.Containers[1] {
+		t.Errorf("beside a report: %+v", got)
 	}
 	// Of several, the one for which most speaks.
 	pod := &corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{runs(own, "/other.sh"), {Name: "flux", Image: flux}, args(mirror, "--git-url=a")}}}

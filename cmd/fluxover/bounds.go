@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// bounds are what a command that only reads may take in all. What it reads has limits of
+// bounds are what a command that reads and ends may take in all. What it reads has limits of
 // its own, which end in findings; these end the command where some input takes a way that
 // no such limit counts.
 type bounds struct {

@@ -62,19 +62,14 @@ func main() {
 		// What client-go logs is in the errors that it returns as well.
 		klog.SetLogger(logr.Discard())
 	}
-	if changesNothing(os.Args[1:]) {
-		limits, err := boundsOf(os.Getenv)
-		if err != nil {
-			sayError(stderr, err)
-			os.Exit(exitUsage)
+	endNow := func(code int, err error, hints ...string) {
+		if isTerminal(stderr) {
+			fmt.Fprint(stderr, clearLine) // of progress
 		}
-		endNow := func(code int, err error, hints ...string) {
-			if isTerminal(stderr) {
-				fmt.Fprint(stderr, clearLine) // of progress
-			}
-			sayError(stderr, err, append(hints, "no cluster has changed; what it was writing to files may not be whole")...)
-			os.Exit(code)
-		}
+		sayError(stderr, err, append(hints, "no cluster has changed; what it was writing to files may not be whole")...)
+		os.Exit(code)
+	}
+	if isOf(os.Args[1:], onlyReading) {
 		go endInTime(ctx, func() <-chan os.Signal {
 			again := make(chan os.Signal, 1)
 			signal.Notify(again, interrupts()...)
@@ -82,11 +77,16 @@ func main() {
 		}, func() {
 			endNow(exitInterrupted, errors.New("interrupted, and ended before it was done with what it was at"), "run the same command again")
 		})
-		if !watches(os.Args[1:]) {
-			go limits.watch(context.Background(), used, func(err error) {
-				endNow(exitFailed, err, "find what it reads that is so large, by leaving out the others (--terraform, --checkout, --values, --no-cluster); or set the variable higher")
-			})
+	}
+	if isOf(os.Args[1:], bounded) {
+		limits, err := boundsOf(os.Getenv)
+		if err != nil {
+			sayError(stderr, err)
+			os.Exit(exitUsage)
 		}
+		go limits.watch(context.Background(), used, func(err error) {
+			endNow(exitFailed, err, "find what it reads that is so large, by leaving out the others (--terraform, --checkout, --values, --no-cluster); or set the variable higher")
+		})
 	}
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, stderr)
 	rest()
@@ -151,16 +151,13 @@ var onlyReading = []string{"discover", "plan", "diff", "status", "rbac", "versio
 
 const hintNothing = "nothing has changed; run the same command again"
 
-// changesNothing reports whether arguments are those of such a command.
-func changesNothing(args []string) bool {
-	cmd, _, err := newRoot(streams{}).Find(args)
-	return err == nil && slices.Contains(onlyReading, cmd.Name())
-}
+// bounded are those of them that read what may be of any size, and end by themselves.
+var bounded = []string{"discover", "plan", "diff", "rbac"}
 
-// watches reports whether arguments are those of a command that goes on until it is interrupted.
-func watches(args []string) bool {
+// isOf reports whether arguments are those of one of some commands.
+func isOf(args, commands []string) bool {
 	cmd, _, err := newRoot(streams{}).Find(args)
-	return err == nil && cmd.Flags().Lookup("watch") != nil
+	return err == nil && slices.Contains(commands, cmd.Name())
 }
 
 // patienceToEnd is how long a command that is interrupted may take to end in good order.

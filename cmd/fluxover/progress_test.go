@@ -182,13 +182,13 @@ func TestATerminalThatGoesAwayInterruptsUnlessTheUserSaidOtherwise(t *testing.T)
 // interrupted; one that changes something ends what it has begun.
 func TestACommandThatOnlyReadsEndsInTime(t *testing.T) {
 	for args, want := range map[string]bool{"discover --wide": true, "--namespace x plan": true, "migrate plan.yaml": false, "rollback --dry-run": false, "agent": false, "": false} {
-		if got := changesNothing(strings.Fields(args)); got != want {
+		if got := isOf(strings.Fields(args), onlyReading); got != want {
 			t.Errorf("%q changes nothing: %v", args, got)
 		}
 	}
-	for args, want := range map[string]bool{"discover": false, "plan": false, "status": true} {
-		if got := watches(strings.Fields(args)); got != want {
-			t.Errorf("%q may go on until it is interrupted: %v", args, got)
+	for args, want := range map[string]bool{"discover": true, "plan --wide": true, "status --watch": false, "migrate": false} {
+		if got := isOf(strings.Fields(args), bounded); got != want {
+			t.Errorf("%q is bounded: %v", args, got)
 		}
 	}
 	for _, twice := range []bool{false, true} {
